@@ -1,0 +1,136 @@
+"""Modules on disk: one `.safetensors` file holds the structure, as plain data, and numbers. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch.nn as nn
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from . import __version__, spec
+
+__all__ = ["load", "read_tensors", "save", "write_atomically", "write_tensors"]
+
+FORMAT = 1
+_KEY = "scorefield"
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
+    """Writes a file whole or not at all: what was at `path` stays until the new content is on the disk.
+
+    Raises:
+        OSError: If the disk is full or the folder cannot be written; the old file is as it was.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        what = f"{path} could not be written ({error.strerror or error}); what was there is unchanged: "
+        raise OSError(error.errno, what + "free some space or choose another folder, then run again") from error
+
+
+def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Writes named tensors and plain data about them, atomically."""
+    copies = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    write_atomically(path, to_bytes(copies, {_KEY: json.dumps({"format": FORMAT, "version": __version__, **about})}))
+
+
+def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Reads what `write_tensors` wrote.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is truncated, foreign, or of a newer format.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no checkpoint {path}")
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads((file.metadata() or {}).get(_KEY, "null"))
+            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+        raise ValueError(
+            f"{path} is no whole .safetensors file ({error}): it may be truncated; use another copy"
+        ) from error
+    if not isinstance(about, dict):
+        raise ValueError(f"{path} was not written by scorefield: it holds tensors, but nothing says what they are")
+    if about.get("format") != FORMAT:
+        have = f"format {about.get('format')} (scorefield {about.get('version')})"
+        raise ValueError(f"{path} has {have}, this version reads format {FORMAT}: update scorefield")
+    return tensors, about
+
+
+def save(module: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Writes a module: what it is made of (`spec`) and its numbers.
+
+    A part that does not keep its constructor's arguments (a network of your own, say) is written by its numbers alone:
+    pass an equal one to `load`.
+    """
+    arguments: list[Tensor] = []
+    structure = _describe(module, arguments)
+    state = {f"state.{k}": v for k, v in module.state_dict().items()}
+    state |= {f"argument.{i}": v for i, v in enumerate(arguments)}
+    write_tensors(path, state, {"spec": structure})
+
+
+def _describe(module: nn.Module, arguments: list[Tensor]) -> Any:
+    """Like `spec.describe`, with `{"external": …}` in the place of modules that cannot be described."""
+    before, kind = len(arguments), type(module)
+    with contextlib.suppress(TypeError):
+        return spec.describe(module, arguments)
+    del arguments[before:]
+    names = spec.arguments(kind)
+    if names is not None and "." not in kind.__qualname__ and all(hasattr(module, n) for n in names):
+        with contextlib.suppress(TypeError):
+            values = {n: getattr(module, n) for n in names}
+            parts = {
+                n: _describe(v, arguments) if isinstance(v, nn.Module) else spec.describe(v, arguments)
+                for n, v in values.items()
+            }
+            return {"class": f"{kind.__module__}.{kind.__qualname__}", "arguments": parts}
+    del arguments[before:]
+    return {"external": f"{kind.__module__}.{kind.__qualname__}"}
+
+
+def load(
+    path: str | os.PathLike[str], trusted: tuple[str, ...] = ("scorefield",), network: nn.Module | None = None
+) -> nn.Module:
+    """Reads a module that `save` wrote. No code of the file is run: only classes of trusted packages are built.
+
+    Arguments:
+        path: The file.
+        trusted: The packages whose classes may be built.
+        network: Stands in the place of a part that the file holds by its numbers alone.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is truncated, foreign, needs an untrusted package, or does not fit `network`.
+    """
+    tensors, about = read_tensors(path)
+    if "spec" not in about:
+        raise ValueError(f"{path} holds no model: is it the training state that lies beside model.safetensors?")
+    count = sum(k.startswith("argument.") for k in tensors)
+    arguments = [tensors[name] for i in range(count) if (name := f"argument.{i}") in tensors]
+    module = spec.build(about["spec"], trusted, arguments, network)
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"{path} describes {type(module).__name__}, which is no module")
+    state = {k.removeprefix("state."): v for k, v in tensors.items() if k.startswith("state.")}
+    try:
+        module.load_state_dict(state, assign=True)
+    except RuntimeError as error:
+        raise ValueError(f"the numbers in {path} do not fit the model that it describes: {error}") from error
+    return module.eval().requires_grad_(False)

@@ -1,0 +1,8 @@
+"""Data: rows in memory or on disk, their layout for networks, and the way back to what the user gave."""
+
+from .check import Summary, summarize
+from .files import contents, read
+from .rows import ArrayRows, FileRows, Rows
+from .schema import Schema
+
+__all__ = ["ArrayRows", "FileRows", "Rows", "Schema", "Summary", "contents", "read", "summarize"]

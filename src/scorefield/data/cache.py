@@ -1,0 +1,125 @@
+"""Data larger than memory: copied once to an .npy file, with a .json beside it that says from what."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Store", "blocks"]
+
+BLOCK = 64 << 20  # bytes that are held at a time while copying
+
+
+def blocks(count: int, row_bytes: int, multiple: int = 1) -> Iterator[slice]:
+    """Slices of about 64 MiB that cover `count` rows, whole multiples of `multiple` where they can be."""
+    size = max(1, BLOCK // max(1, row_bytes))
+    size = max(multiple, size // multiple * multiple)
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+@dataclass(frozen=True)
+class Store:
+    """Decides whether data of a file are held in memory, and keeps the copies of those that are not.
+
+    Arguments:
+        source: The file or folder the data come from.
+        folder: Where copies are kept; None if the caller named no place.
+        limit: The bytes up to which data are held in memory.
+    """
+
+    source: Path
+    folder: Path | None
+    limit: int
+
+    def holds(self, size: int) -> bool:
+        """Whether `size` bytes may be held in memory."""
+        return size <= self.limit
+
+    def copy(
+        self,
+        options: dict[str, Any],
+        chunks: Callable[[], Iterable[np.ndarray]],
+        facts: Callable[[], dict[str, Any]] = dict,
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """The data as a memory map of the copy, which is made now unless one of the unchanged source exists.
+
+        Arguments:
+            options: What of the source is read, and how.
+            chunks: Reads the data, a block of rows at a time.
+            facts: What is to be remembered with them, asked after the last chunk.
+
+        Returns:
+            The memory map and the facts.
+
+        Raises:
+            ValueError: If no folder was named.
+        """
+        if self.folder is None:
+            raise ValueError(
+                f"{self.source} holds more than {self.limit / 2**30:.3g} GiB: name a folder for a copy "
+                "that is read by parts (cache=…), or raise limit=…"
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        identity = {"source": str(self.source.resolve()), **options}
+        name = f"{self.source.stem}-{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]}"
+        data, record = self.folder / f"{name}.npy", self.folder / f"{name}.json"
+        state = {**identity, **_state(self.source)}
+        known = json.loads(record.read_text()) if record.exists() and data.exists() else {}
+        if {k: known.get(k) for k in state} != state:
+            part = self.folder / f"{name}.{os.getpid()}.part"
+            try:
+                _write(part, chunks())
+                os.replace(part, data)
+            finally:
+                part.unlink(missing_ok=True)
+            known = {**state, "facts": facts()}
+            text = self.folder / f"{name}.{os.getpid()}.json.part"
+            text.write_text(json.dumps(known, indent=1))
+            os.replace(text, record)
+        return np.load(data, mmap_mode="r", allow_pickle=False), known["facts"]
+
+
+def _state(source: Path) -> dict[str, int]:
+    """What changes when the source does."""
+    files = [source] if source.is_file() else [p for p in source.rglob("*") if p.is_file()]
+    stats = [p.stat() for p in files]
+    return {
+        "files": len(stats),
+        "size": sum(s.st_size for s in stats),
+        "mtime": max((s.st_mtime_ns for s in stats), default=0),
+    }
+
+
+def _write(path: Path, chunks: Iterable[np.ndarray]) -> None:
+    """Writes chunks of rows, whose number is known only at the end, as one .npy file."""
+    first: np.ndarray | None = None
+    count = 0
+    with open(path, "wb") as file:
+        for chunk in chunks:
+            if first is None:
+                first = chunk[:0]
+                _header(file, first, 0)
+                start = file.tell()
+            file.write(np.ascontiguousarray(chunk, first.dtype).data)
+            count += len(chunk)
+        if first is None:
+            raise ValueError("there are no data: the file holds no rows")
+        file.seek(0)
+        _header(file, first, count)
+        # numpy leaves room in the header for a first axis that grows
+        if file.tell() != start:
+            raise RuntimeError(f"the header of {path} grew from {start} to {file.tell()} bytes: report this as a bug")
+
+
+def _header(file: Any, like: np.ndarray, count: int) -> None:
+    shape = (count, *like.shape[1:])
+    description = np.lib.format.dtype_to_descr(like.dtype)
+    np.lib.format.write_array_header_1_0(file, {"descr": description, "fortran_order": False, "shape": shape})

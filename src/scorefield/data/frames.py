@@ -1,0 +1,153 @@
+"""Tables of pandas: to one array of numbers and back to columns with their names and types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from .numbers import Bound, restore, seen
+from .rows import Rows
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+__all__ = ["Table", "column_dtypes", "column_names", "from_frame", "integers", "select", "to_frame"]
+
+Name = str | int | float | bool | tuple[Any, ...] | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table too large for memory: what `read` makes of a large csv or parquet file.
+
+    Arguments:
+        values: The numbers, `(N, F)`, a memory map.
+        columns: The names of the columns.
+        dtypes: The types they have in the file.
+    """
+
+    values: np.ndarray
+    columns: tuple[Name, ...]
+    dtypes: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+def column_names(frame: DataFrame) -> tuple[Name, ...]:
+    """The names of the columns as plain values; raises an error if they are not distinct or not plain."""
+    if not len(frame.columns):
+        raise ValueError("the table has no columns: give it at least one of numbers")
+    twice = frame.columns[frame.columns.duplicated()].unique().tolist()
+    if twice:
+        raise ValueError(f"the table has several columns named {', '.join(map(repr, twice[:5]))}: rename them")
+    return tuple(_plain(name) for name in frame.columns.tolist())
+
+
+def _plain(name: Any) -> Name:
+    if isinstance(name, tuple):
+        return tuple(_plain(n) for n in name)
+    if name is None or isinstance(name, str | int | float | bool):
+        return name
+    raise TypeError(
+        f"the column name {name!r} is a {type(name).__name__}: name columns by text or numbers, df.columns.astype(str)"
+    )
+
+
+def column_dtypes(frame: DataFrame) -> tuple[str, ...]:
+    """The types of the columns; raises an error that names those which do not hold numbers, with the mend."""
+    from pandas.api import types
+
+    mends: dict[str, list[str]] = {}
+    for name, dtype in zip(frame.columns.tolist(), frame.dtypes.tolist()):
+        if isinstance(dtype, _categorical()) or types.is_object_dtype(dtype) or types.is_string_dtype(dtype):
+            mend = "pandas.get_dummies(df, columns=[…]) for categories, pandas.to_numeric(df[…]) for numbers in text"
+        elif types.is_complex_dtype(dtype):
+            mend = "two columns, .real and .imag"
+        elif types.is_datetime64_any_dtype(dtype) or types.is_timedelta64_dtype(dtype):
+            mend = "(df[…] - df[…].min()) / pandas.Timedelta('1D')"
+        elif types.is_bool_dtype(dtype) or types.is_integer_dtype(dtype) or types.is_float_dtype(dtype):
+            continue
+        else:
+            mend = "df[…].astype(float)"
+        mends.setdefault(mend, []).append(f"{name!r} ({dtype})")
+    if mends:
+        parts = [f"{', '.join(c[:5])}{f' and {len(c) - 5} more' if len(c) > 5 else ''}: {m}" for m, c in mends.items()]
+        raise TypeError(f"columns that are not numbers, drop or convert them: {'; '.join(parts)}")
+    return tuple(str(dtype) for dtype in frame.dtypes)
+
+
+def _categorical() -> type:
+    from pandas import CategoricalDtype
+
+    return CategoricalDtype
+
+
+def from_frame(frame: DataFrame) -> np.ndarray:
+    """The numbers of a table of numbers, `(N, F)`: float32 if that holds all of its types, missing ones as NaN."""
+    small = all(
+        _numpy(str(d)) in (np.float32, np.float16, np.int16, np.int8, np.uint16, np.uint8, np.bool_)
+        for d in frame.dtypes
+    )
+    values = np.empty(frame.shape, np.float32 if small else np.float64)
+    for i in range(frame.shape[1]):
+        values[:, i] = frame.iloc[:, i].to_numpy(dtype=values.dtype, na_value=np.nan)
+    return values
+
+
+def select(frame: DataFrame, columns: Sequence[Name]) -> DataFrame:
+    """The columns a model was trained on, in their order."""
+    missing = [c for c in columns if c not in frame.columns]
+    if missing:
+        shown = ", ".join(map(repr, missing[:5])) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise ValueError(f"columns missing: {shown}; the table has {', '.join(map(repr, frame.columns.tolist()[:10]))}")
+    return frame[list(columns)]
+
+
+def integers(dtypes: Sequence[str], rows: Rows) -> dict[str, Any]:
+    """Which columns hold integers, and to which range each is clipped: those of unsigned ones to what was seen."""
+    kinds = [_numpy(d).kind for d in dtypes]
+    whole = tuple(k in "iub" for k in kinds)
+    if not any(k in "ub" for k in kinds):
+        return {"integer": whole}
+    low, high = seen(rows, each=True)
+    bounds = [[None if k not in "ub" else v for k, v in zip(kinds, b)] for b in (low, high) if isinstance(b, tuple)]
+    for i, k in enumerate(kinds):
+        if k == "b":
+            bounds[0][i], bounds[1][i] = 0.0, 1.0
+    return {"integer": whole, "low": tuple(bounds[0]), "high": tuple(bounds[1])}
+
+
+def to_frame(
+    x: Tensor, columns: Sequence[Name], dtypes: Sequence[str], integer: Sequence[bool], low: Bound, high: Bound
+) -> DataFrame:
+    """Numbers `(M, F)` as a table with these columns and types."""
+    import pandas
+
+    lows = low if isinstance(low, tuple) else (low,) * len(columns)
+    highs = high if isinstance(high, tuple) else (high,) * len(columns)
+    series: list[Any] = []
+    for i, dtype in enumerate(dtypes):
+        value = restore(x[:, i : i + 1], _numpy(dtype), integer[i], lows[i], highs[i])[:, 0]
+        series.append(pandas.Series(value.numpy()).astype(pandas.api.types.pandas_dtype(dtype)))
+    frame = pandas.concat(series, axis=1)
+    tuples: Any = [c for c in columns if isinstance(c, tuple)]
+    frame.columns = pandas.MultiIndex.from_tuples(tuples) if tuples else pandas.Index(list(columns))
+    return frame
+
+
+def _numpy(dtype: str) -> np.dtype:
+    """The numpy type under a pandas type, such as `Int64` or `double[pyarrow]`."""
+    from pandas.api.types import pandas_dtype
+
+    found: Any = pandas_dtype(dtype)
+    inner = getattr(found, "numpy_dtype", getattr(found, "subtype", found))
+    return np.dtype(inner)

@@ -1,0 +1,14 @@
+"""Denoisers: learned, exact, and what networks predict."""
+
+from .base import Denoiser as Denoiser
+from .exact import Empirical as Empirical, Gaussian as Gaussian, Mixture as Mixture
+from .precondition import (
+    Flow as Flow,
+    Karras as Karras,
+    Mean as Mean,
+    Noise as Noise,
+    Parametrization as Parametrization,
+    Preconditioned as Preconditioned,
+    Score as Score,
+    Velocity as Velocity,
+)

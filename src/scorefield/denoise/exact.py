@@ -1,0 +1,210 @@
+"""Denoisers known in closed form: the yardstick of every test, and the law that a prior is read from."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ..rng import Samples
+from ..tensors import per_sample
+from .base import Denoiser
+
+__all__ = ["Empirical", "Gaussian", "Mixture"]
+
+_LOG_TAU = math.log(2 * math.pi)
+
+
+def _factor(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues `(…, n)` and eigenvectors `(…, n, n)` of covariances `(…, n, n)`."""
+    if covariance.shape[-1] != covariance.shape[-2] or not torch.allclose(covariance, covariance.mT, atol=1e-6):
+        raise ValueError(f"a covariance must be a symmetric matrix, got shape {tuple(covariance.shape)}")
+    values, vectors = torch.linalg.eigh(covariance)
+    if bool((values < -1e-6 * values.abs().amax(-1, keepdim=True)).any()):
+        raise ValueError(f"a covariance must have no negative eigenvalue, got {float(values.min()):g}")
+    return values.clamp_min(0), vectors
+
+
+class Gaussian(Denoiser):
+    """Gaussian data, of any shape: D(x, σ) = m + C (C + σ²)⁻¹ (x - m).
+
+    Arguments:
+        mean: The mean, of shape `D`.
+        covariance: The covariance of the flattened data, of shape `(n, n)`; or the variances, of shape `D`, if data are
+            independent.
+    """
+
+    def __init__(self, mean: Tensor, covariance: Tensor) -> None:
+        super().__init__()
+        n = mean.numel()
+        self.diagonal = covariance.shape == mean.shape and covariance.shape != (n, n)
+        if not self.diagonal and covariance.shape != (n, n):
+            need = f"({n}, {n}), or {tuple(mean.shape)} for variances alone"
+            raise ValueError(f"the covariance must have shape {need}, got {tuple(covariance.shape)}")
+        self.register_buffer("mean", mean)
+        self.register_buffer("covariance", covariance)
+        if self.diagonal:
+            if bool((covariance < 0).any()):
+                raise ValueError(f"variances must not be negative, got {float(covariance.min()):g}")
+            values, vectors = covariance.reshape(-1), None
+        else:
+            values, vectors = _factor(covariance)
+        self.register_buffer("values", values)
+        self.register_buffer("vectors", vectors)
+
+    mean: Tensor
+    covariance: Tensor
+    values: Tensor
+    vectors: Tensor | None
+
+    def _into(self, x: Tensor) -> Tensor:
+        """Centred coordinates along the eigenvectors, of shape `(B, n)`."""
+        y = (x - self.mean).reshape(len(x), -1)
+        return y if self.vectors is None else y @ self.vectors.to(y.dtype)
+
+    def _back(self, y: Tensor) -> Tensor:
+        y = y if self.vectors is None else y @ self.vectors.to(y.dtype).mT
+        return self.mean + y.reshape(len(y), *self.mean.shape)
+
+    def _variance(self, level: Tensor | float, x: Tensor) -> Tensor:
+        square = torch.as_tensor(level, dtype=x.dtype, device=x.device) ** 2
+        return self.values + (square if square.ndim == 0 else square.reshape(-1, 1))
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        return self._back(self._into(x) * self.values / self._variance(level, x))
+
+    def log_prob(self, x: Tensor, level: Tensor | float = 0.0) -> Tensor:
+        """The log-density in nats of the data plus noise, `(B, *D)` to `(B,)`."""
+        variance = self._variance(level, x)
+        return -(self._into(x) ** 2 / variance + torch.log(variance) + _LOG_TAU).sum(1) / 2
+
+    def sample(self, count: int, rng: Samples, level: Tensor | float = 0.0) -> Tensor:
+        """Draws data plus noise of the standard deviation `level`, of shape `(count, *D)`."""
+        z = rng.normal((count, self.values.numel()), self.mean.dtype, self.mean.device)
+        if self.vectors is not None:
+            z = z @ self.vectors  # the symmetric root of the covariance: z is moved, not turned
+        return self._back(z * self._variance(level, z).sqrt())
+
+
+class Mixture(Denoiser):
+    """A mixture of K Gaussians on vectors of size n, with full covariances.
+
+    Arguments:
+        means: The means, of shape `(K, n)`.
+        covariances: The covariances, of shape `(K, n, n)`; or standard deviations, of shape `(K,)`.
+        weights: The weights, of shape `(K,)`, which sum to one.
+    """
+
+    def __init__(self, means: Tensor, covariances: Tensor, weights: Tensor) -> None:
+        super().__init__()
+        k, n = means.shape
+        if covariances.shape == (k,):
+            covariances = covariances[:, None, None] ** 2 * torch.eye(n, dtype=means.dtype, device=means.device)
+        if covariances.shape != (k, n, n) or weights.shape != (k,):
+            got = f"{tuple(covariances.shape)} and {tuple(weights.shape)}"
+            raise ValueError(
+                f"a mixture of {k} needs covariances ({k}, {n}, {n}) or ({k},) and weights ({k},), got {got}"
+            )
+        if bool((weights <= 0).any()) or abs(float(weights.sum()) - 1) > 1e-5:
+            raise ValueError(f"weights must be positive and sum to 1, got {weights.tolist()}")
+        values, vectors = _factor(covariances)
+        self.register_buffer("means", means)
+        self.register_buffer("covariances", covariances)
+        self.register_buffer("weights", weights)
+        self.register_buffer("values", values)
+        self.register_buffer("vectors", vectors)
+
+    means: Tensor
+    covariances: Tensor
+    weights: Tensor
+    values: Tensor
+    vectors: Tensor
+
+    def _joint(self, x: Tensor, level: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
+        """Coordinates along the eigenvectors and variances `(B, K, n)`, log-densities with weights `(B, K)`."""
+        square = torch.as_tensor(level, dtype=x.dtype, device=x.device) ** 2
+        variance = self.values + (square if square.ndim == 0 else square.reshape(-1, 1, 1))
+        y = x[:, None] - self.means
+        y = torch.einsum("bkn,knm->bkm", y, self.vectors.to(y.dtype))
+        log_p = -(y**2 / variance + torch.log(variance) + _LOG_TAU).sum(-1) / 2
+        return y, variance, log_p + self.weights.log()
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        y, variance, joint = self._joint(x, level)
+        means = self.means + torch.einsum("bkm,knm->bkn", y * self.values / variance, self.vectors.to(y.dtype))
+        return (joint.softmax(-1)[..., None] * means).sum(1)
+
+    def log_prob(self, x: Tensor, level: Tensor | float = 0.0) -> Tensor:
+        """The log-density in nats of the data plus noise, `(B, n)` to `(B,)`."""
+        return self._joint(x, level)[2].logsumexp(-1)
+
+    def sample(self, count: int, rng: Samples) -> Tensor:
+        """Draws data, of shape `(count, n)`."""
+        u = rng.child("component").uniform((count,), self.means.dtype, self.means.device)
+        k = torch.searchsorted(self.weights.cumsum(0), u).clamp_max(len(self.weights) - 1)
+        z = rng.normal((count, self.means.shape[1]), self.means.dtype, self.means.device)
+        return self.means[k] + torch.einsum("bm,bnm->bn", z * self.values[k].sqrt(), self.vectors[k])
+
+    def moments(self) -> Gaussian:
+        """The Gaussian of the same mean and covariance."""
+        mean = self.weights @ self.means
+        apart = self.means - mean
+        between = torch.einsum("k,kn,km->nm", self.weights, apart, apart)
+        return Gaussian(mean, between + torch.einsum("k,knm->nm", self.weights, self.covariances))
+
+
+class Empirical(Denoiser):
+    """The law of a finite data set: what a network that has memorized it would be.
+
+    D(x, σ) = Σ w_i x_i with w_i ∝ exp(-‖x - x_i‖² / 2σ²), summed in chunks of data, so that memory stays bounded.
+
+    Arguments:
+        data: The data, of shape `(N, *D)`.
+        chunk: How many data are compared with a batch at once.
+    """
+
+    def __init__(self, data: Tensor, chunk: int = 4096) -> None:
+        super().__init__()
+        if len(data) < 1 or chunk < 1:
+            raise ValueError(f"Empirical needs at least one datum and chunk >= 1, got {len(data)} and {chunk}")
+        self.register_buffer("data", data)
+        self.chunk = chunk
+
+    data: Tensor
+
+    def _sweep(self, x: Tensor, level: Tensor | float) -> tuple[Tensor, Tensor]:
+        """The weighted mean `(B, n)` and log Σ exp(-‖x - x_i‖² / 2σ²) `(B,)`, in one pass (a running softmax)."""
+        square = per_sample(torch.as_tensor(level, dtype=torch.float64, device=x.device) ** 2, x)[:, None]
+        points = x.reshape(len(x), -1).double()
+        top = torch.full((len(x), 1), -math.inf, dtype=torch.float64, device=x.device)
+        total, mean = torch.zeros_like(top), torch.zeros_like(points)
+        for part in self.data.split(self.chunk):
+            part = part.reshape(len(part), -1).double()
+            middle = part.mean(0)  # differences of squares keep their digits near the origin
+            left, right = points - middle, part - middle
+            distance = left.square().sum(1, keepdim=True) - 2 * left @ right.T + right.square().sum(1)
+            logits = -distance.clamp_min(0) / (2 * square)
+            new = torch.maximum(top, logits.amax(1, keepdim=True))
+            weight, keep = torch.exp(logits - new), torch.exp(top - new)
+            mean = mean * keep + weight @ part
+            total, top = total * keep + weight.sum(1, keepdim=True), new
+        return mean / total, (top + torch.log(total))[:, 0]
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        return self._sweep(x, level)[0].reshape(x.shape).to(x.dtype)
+
+    def log_prob(self, x: Tensor, level: Tensor | float) -> Tensor:
+        """The log-density in nats of the data plus noise of a level above 0, `(B, *D)` to `(B,)`."""
+        square = per_sample(torch.as_tensor(level, dtype=torch.float64, device=x.device) ** 2, x)
+        constant = math.log(len(self.data)) + (torch.log(square) + _LOG_TAU) * x[0].numel() / 2
+        return (self._sweep(x, level)[1] - constant).to(x.dtype)
+
+    def sample(self, count: int, rng: Samples) -> Tensor:
+        """Draws data with replacement, of shape `(count, *D)`."""
+        u = rng.child("datum").uniform((count,), torch.float64)
+        return self.data[(u * len(self.data)).long().to(self.data.device)]
+
+    def moments(self) -> Gaussian:
+        """The Gaussian of the same mean and variances, each datum's coordinates taken as independent."""
+        return Gaussian(self.data.mean(0), self.data.var(0, correction=0))

@@ -1,0 +1,89 @@
+"""A diffusion model: a noise process and a denoiser."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .denoise.base import Denoiser
+from .denoise.exact import Gaussian
+from .process import Process
+from .rng import Samples
+
+__all__ = ["Diffusion"]
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """The marginals p_t of a process that starts from the data that a denoiser knows.
+
+    Everything downstream (samplers, likelihood, guidance) asks for nothing but these few methods.
+
+    Arguments:
+        process: The noise process.
+        denoiser: The denoiser.
+        moments: The mean and the covariance of the data, which the prior at t = 1 carries. Without them it is centred
+            and as wide as the noise alone.
+    """
+
+    process: Process
+    denoiser: Denoiser
+    moments: Gaussian | None = None
+
+    def split(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """The two halves of a state, x_t = α_t E[x_0 | x_t] + σ_t E[z | x_t].
+
+        Arguments:
+            x: The state x_t, of shape `(B, *D)`.
+            t: The time, which broadcasts against `x`.
+
+        Returns:
+            The means of the data and of the noise given x_t, each of shape `(B, *D)`.
+        """
+        alpha, sigma = self.process(t)
+        mean = self.denoiser(x / alpha, sigma / alpha)
+        return mean, (x - alpha * mean) / sigma
+
+    def score(self, x: Tensor, t: Tensor) -> Tensor:
+        """∇ log p_t(x) = -E[z | x_t] / σ_t (Tweedie's formula), of shape `(B, *D)`."""
+        return -self.split(x, t)[1] / self.process.sigma(t)
+
+    def velocity(self, x: Tensor, t: Tensor) -> Tensor:
+        """dx/dt of the probability flow, α'_t E[x_0 | x_t] + σ'_t E[z | x_t], of shape `(B, *D)`."""
+        mean, noise = self.split(x, t)
+        alpha_dot, sigma_dot = self.process.rates(t)
+        return alpha_dot * mean + sigma_dot * noise
+
+    def _law(self, x: Tensor) -> tuple[Gaussian, Tensor, Tensor]:
+        """The data's moments, and (α_1, level_1), in the type of `x`."""
+        one = torch.ones((), dtype=x.dtype, device=x.device)
+        alpha, sigma = self.process(one)
+        if self.moments is not None:
+            law = self.moments
+            if law.mean.shape != x[0].shape:
+                need = f"{tuple(law.mean.shape)}, the shape of the data's moments"
+                raise ValueError(f"a state must hold data of shape {need}, got {tuple(x[0].shape)}")
+        else:
+            law = Gaussian(torch.zeros_like(x[0]), torch.zeros_like(x[0]))
+        if law.mean.dtype != x.dtype:
+            law = Gaussian(law.mean.to(x.dtype), law.covariance.to(x.dtype))
+        return law, alpha, sigma / alpha
+
+    def prior(
+        self,
+        shape: Sequence[int],
+        rng: Samples,
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+    ) -> Tensor:
+        """Draws x_1 ~ N(α_1 m, α_1² C + σ_1² I), of shape `shape`."""
+        law, alpha, level = self._law(torch.empty(1, *shape[1:], dtype=dtype, device=device))
+        return alpha * law.sample(shape[0], rng, level)
+
+    def prior_log_prob(self, x: Tensor) -> Tensor:
+        """The log-density in nats of the prior at `x`, `(B, *D)` to `(B,)`."""
+        law, alpha, level = self._law(x)
+        return law.log_prob(x / alpha, level) - x[0].numel() * torch.log(alpha)

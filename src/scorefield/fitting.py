@@ -1,0 +1,243 @@
+"""From data to a trainer: every choice that the user left open is made here, with its reason."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+from .calibrate import Calibration, calibrate
+from .data import Rows, Schema, Summary, summarize
+from .denoise import Gaussian, Karras, Preconditioned
+from .model import Model
+from .nn import choose
+from .objective import DenoisingScoreMatching
+from .rng import permutation
+from .settings import Data, Network, Training
+from .standardize import Standardize
+from .train import Feed, Trainer, loss_by_level
+
+__all__ = ["Fitting", "threads"]
+
+_SAMPLE = 4096  # how many data calibration looks at
+_KEPT = 4096  # how many held-out data are kept to measure losses on, at most
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which rows are trained on, and which are held out."""
+
+    train: Rows
+    held_out: Rows
+
+
+def split(rows: Rows, part: float, seed: int) -> Split:
+    """Holds out a part of the rows, at least one if any, chosen by the seed."""
+    count = min(len(rows) - 1, max(1, round(part * len(rows)))) if part > 0 else 0
+    order = permutation(len(rows), seed, -1)
+    if count == 0:
+        return Split(rows, rows)
+    return Split(rows.subset(order[count:]), rows.subset(order[:count]))
+
+
+class Fitting:
+    """A fit in the making.
+
+    Arguments:
+        x: The data, in any form that `Schema.of` takes.
+        data: How to read them.
+        network: A network F(x, c) of your own, or what to build.
+        training: How to train it.
+        calibration: Noise levels to use in the place of those read off the data.
+        seed: The seed of everything that is random.
+        device: Where to train: "auto" takes a GPU if there is one.
+
+    Raises:
+        TypeError: If the data are no numbers.
+        ValueError: If the data cannot be learned from; the message names the place and the mend.
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        data: Data | None = None,
+        network: nn.Module | Network | None = None,
+        training: Training | None = None,
+        calibration: Calibration | None = None,
+        seed: int = 0,
+        device: str = "auto",
+    ) -> None:
+        data = data or Data()
+        self.seed = seed
+        self.device = torch.device(_device(device))
+        self.schema = Schema.of(x, data.structure, data.channels)
+        rows = self.schema.rows(x)
+        self.summary = summarize(rows, self.schema.columns)
+        self.split = split(rows, data.held_out, seed)
+        self.standardize = _units(self.summary)
+        some = self._some(self.split.train, _SAMPLE, stream=-2)
+        step = _step(self.summary, self.standardize)
+        self.calibration = calibration or calibrate(some, step)
+        self.network, why = self._network(network)
+        self.choices = [("structure", self.schema.structure, self.schema.reason), ("network", _size(self.network), why)]
+        self.training, choices = _resolve(training or Training(), some, self.device)
+        self.choices += choices
+        self.moments = _moments(self.summary, self.standardize, some).to(self.device)
+        self.trainer = self._trainer()
+
+    def _some(self, rows: Rows, count: int, stream: int) -> Tensor:
+        """Up to `count` standardized rows, of shape `(M, *D)`."""
+        chosen = permutation(len(rows), self.seed, stream)[:count] if len(rows) > count else range(len(rows))
+        return self.standardize(rows.take(list(chosen)))
+
+    def _network(self, network: nn.Module | Network | None) -> tuple[nn.Module, str]:
+        if isinstance(network, nn.Module):
+            return network, f"given: a {type(network).__name__}"
+        wish = network or Network()
+        shape, count = self.schema.inner_shape, len(self.split.train)
+        with torch.random.fork_rng():  # first weights come from PyTorch's own generator, which is left as it was
+            torch.manual_seed(self.seed)
+            return choose(shape, count, wish.widths, wish.depth, wish.patch, wish.attention, wish.periodic)
+
+    def _trainer(self) -> Trainer:
+        precision = "bfloat16" if self.training.precision == "bfloat16" else "float32"
+        denoiser = Preconditioned(self.network, Karras(), precision).to(self.device)  # type: ignore[arg-type]
+        feed = Feed(self.split.train, self.standardize.to(self.device), self.training.batch or 1, self.seed, self.device)
+        held_out = self._some(self.split.held_out, _KEPT, stream=-3).to(self.device)
+        objective = DenoisingScoreMatching(self.calibration.levels())
+        return Trainer(denoiser, feed, held_out, objective, self.training, self.seed)
+
+    def finish(self) -> tuple[Model, dict[str, Any]]:
+        """Ends training: the model with the best weights, and what was measured on held-out data, as plain data."""
+        chosen, loss = self.trainer.finish()
+        denoiser = self.trainer.denoiser
+        process = self.calibration.process()
+        model = Model(self.schema, self.standardize, process, denoiser, self.moments).to("cpu")
+        levels = torch.logspace(math.log10(process.sigma_min), math.log10(process.sigma_max), 25)
+        held_out = self.trainer.held_out.cpu()[:512]
+        train = self._some(self.split.train.subset(range(min(512, len(self.split.train)))), 512, stream=-4)
+        objective = self.trainer.objective
+        zero = Gaussian(torch.zeros_like(held_out[0]), torch.ones_like(held_out[0]))
+        by_level = {
+            "level": levels.tolist(),
+            "loss": loss_by_level(denoiser, held_out, objective, levels).tolist(),
+            "train_loss": loss_by_level(denoiser, train.cpu(), objective, levels).tolist(),
+            "zero_loss": loss_by_level(zero, held_out, objective, levels).tolist(),
+        }
+        return model.eval(), {
+            "weights": chosen,
+            "held_out_loss": loss,
+            "stopped": self.trainer.stopped,
+            "steps": self.trainer.step,
+            "seconds": self.trainer.seconds,
+            "by_level": by_level,
+        }
+
+
+@contextlib.contextmanager
+def threads(fitting: Fitting) -> Iterator[None]:
+    """As many threads as pay: one for small networks on the CPU, which several slow down; those there are for others."""
+    before = torch.get_num_threads()
+    vectors = len(fitting.schema.inner_shape) == 1
+    width = max(p.shape[0] for p in fitting.network.parameters() if p.ndim)
+    if fitting.device.type == "cpu" and vectors and width * (fitting.training.batch or 1) < 2**19:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _device(device: str) -> str:
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"there is no device {device!r} here: use device='cpu' ({str(error).splitlines()[0]})") from error
+    return device
+
+
+def _units(summary: Summary) -> Standardize:
+    """One mean and deviation a column for vectors, one a channel for grids: neighbours keep their proportions."""
+    shape = tuple(summary.mean.shape)
+    if len(shape) == 1:
+        return Standardize(shape, summary.mean.float(), summary.variance.sqrt().float())
+    axes = tuple(range(1, len(shape)))
+    mean = summary.mean.mean(axes, keepdim=True)
+    variance = (summary.variance + (summary.mean - mean) ** 2).mean(axes, keepdim=True)
+    return Standardize(shape, mean.float(), variance.sqrt().float())
+
+
+def _step(summary: Summary, units: Standardize) -> float | None:
+    """The smallest step between neighbouring values, in standard units, if all data lie on lattices."""
+    step = (summary.step / units.std.double()).reshape(-1)
+    return float(step.min()) if bool((step > 0).all()) else None
+
+
+def _moments(summary: Summary, units: Standardize, some: Tensor) -> Gaussian:
+    """The mean and the covariance of standardized data: the full one for vectors, variances for grids."""
+    mean = units(summary.mean[None])[0]
+    variance = summary.variance / units.std.double() ** 2
+    if mean.ndim > 1 or mean.numel() > 256 or len(some) < 4 * mean.numel():
+        return Gaussian(mean.float(), variance.float())
+    apart = some.double() - some.double().mean(0)
+    covariance = apart.T @ apart / len(some)
+    scale = (variance / covariance.diagonal()).sqrt()  # the variances are known from all data, correlations from some
+    return Gaussian(mean.float(), (covariance * scale * scale[:, None]).float())
+
+
+def _size(network: nn.Module) -> str:
+    count = sum(p.numel() for p in network.parameters())
+    return f"{type(network).__name__}, {count:,} parameters"
+
+
+def _resolve(training: Training, some: Tensor, device: torch.device) -> tuple[Training, list[tuple[str, str, str]]]:
+    """Fills in what the user left open."""
+    grid, numbers = some.ndim > 2, some[0].numel()
+    reasons: list[tuple[str, str, str]] = []
+
+    def take(name: str, value: Any, reason: str) -> None:
+        nonlocal training
+        if getattr(training, name) in (None, "auto"):
+            training = replace(training, **{name: value})
+            reasons.append((name, f"{value:g}" if isinstance(value, float) else str(value), reason))
+
+    if training.minutes is training.steps is training.epochs is None:
+        if grid:
+            take("minutes", 10.0, "the default budget for grids; more time gives better samples")
+        else:
+            take("steps", 8000, "the default budget for vectors, a minute at the most")
+    take("batch", max(4, min(128, 200_000 // numbers)) if grid else 256, "keeps the caches busy, and gradients fresh")
+    take("rate", 3e-3 if grid else 2e-3, "the rate of AdamW for biases, norms and the outermost layers")
+    take("matrix_rate", 0.02, "the rate of Muon for the matrices inside")
+    if training.precision == "auto":
+        fast = grid and _bfloat16_pays(device)
+        reason = "bfloat16 is faster here" if fast else "bfloat16 would not pay here"
+        take("precision", "bfloat16" if fast else "float32", reason)
+    return training, reasons
+
+
+def _bfloat16_pays(device: torch.device) -> bool:
+    """Whether a matrix product in bfloat16 takes less than two thirds of the time of float32, by measurement."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    if device.type != "cpu":
+        return False
+    times = []
+    for dtype in (torch.float32, torch.bfloat16):
+        a = torch.ones(512, 512, dtype=dtype)
+        best = math.inf
+        for _ in range(4):
+            start = time.perf_counter()
+            a @ a
+            best = min(best, time.perf_counter() - start)
+        times.append(best)
+    return times[1] < times[0] * 2 / 3

@@ -1,0 +1,200 @@
+"""Nearest neighbours, exactly, and what they tell: whether samples are copies of the training data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .base import Samples, as_rows, scale_of, subsample
+
+__all__ = ["Neighbours", "memorization", "nearest"]
+
+BLOCK = 2**23  # distances held at once: 32 MB in float32
+SPARE = 8  # candidates beyond the k wanted: they absorb the rounding of the fast pass
+SMALL = 16  # up to this many features, plain differences cost no more than the dot product
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """How near samples come to the training data, beside how near held-out data come; in deviations of the data.
+
+    Arguments:
+        samples: distances `(N,)` of drawn samples to their nearest training datum.
+        held_out: the same `(N,)` for as many held-out data.
+        copied: fraction of the samples more than three times nearer to one training datum than to any other.
+        copied_held_out: the same of held-out data: what chance alone gives (a third in one dimension, a ninth in two).
+        p_value: of the Mann-Whitney test that samples are no nearer than held-out data.
+    """
+
+    samples: np.ndarray
+    held_out: np.ndarray
+    copied: float
+    copied_held_out: float
+    p_value: float
+
+    @property
+    def ratio(self) -> float:
+        """Median distance of the samples over that of held-out data: 1 is ideal, 0 is a copy."""
+        below = float(np.median(self.held_out))
+        return float(np.median(self.samples)) / below if below > 0 else math.nan
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether the samples are nearer to the training data than chance explains."""
+        n = len(self.samples)
+        middle = (self.copied + self.copied_held_out) / 2
+        chance = 4 * math.sqrt(2 * middle * (1 - middle) / n) + 1 / n
+        return self.copied - self.copied_held_out > chance or (self.p_value < 1e-4 and self.ratio < 0.9)
+
+
+def nearest(x: Samples, reference: Samples, k: int = 1) -> tuple[Tensor, Tensor]:
+    """The k nearest rows of `reference` for every row of x: Euclidean, exact, in bounded memory.
+
+    A fast pass ranks candidates by the dot product in float32; their distances are then recomputed from differences in
+    float64. Rows for which the rounding of the fast pass could have hidden a nearer one go through a slower pass.
+
+    Arguments:
+        x: `(N, *D)`.
+        reference: `(M, *D)`, M ≥ k.
+        k: number of neighbours.
+
+    Returns:
+        Distances `(N, k)`, ascending, float64, and the indices `(N, k)` into `reference`; ties in any order.
+
+    Raises:
+        ValueError: for k outside 1..M, different shapes, or values that are not finite.
+
+    Example:
+        >>> distance, index = nearest(torch.tensor([[0.9], [4.0]]), torch.tensor([[0.0], [1.0], [5.0]]))
+        >>> index.flatten().tolist()
+        [1, 2]
+    """
+    x, reference = as_rows(x, "x"), as_rows(reference, "reference")
+    if x.shape[1:] != reference.shape[1:]:
+        raise ValueError(
+            f"x and reference must hold data of one shape, got {tuple(x.shape[1:])} and {tuple(reference.shape[1:])}"
+        )
+    if not 1 <= k <= len(reference):
+        raise ValueError(f"nearest needs 1 <= k <= {len(reference)}, the rows of reference, got k={k}")
+    x, reference = x.flatten(1).to(reference.device), reference.flatten(1)
+    distances = torch.empty(len(x), k, dtype=torch.float64, device=x.device)
+    indices = torch.empty(len(x), k, dtype=torch.long, device=x.device)
+    pending = torch.arange(len(x), device=x.device)
+    if x.shape[1] > SMALL and len(reference) > k + SPARE:
+        for dtype in (torch.float32, torch.float64):
+            distance, index, sure = _by_dot_product(x[pending], reference, k, dtype)
+            distances[pending], indices[pending] = distance, index
+            pending = pending[~sure]
+    if len(pending):
+        distances[pending], indices[pending] = _by_difference(x[pending], reference, k)
+    return distances, indices
+
+
+def memorization(
+    samples: Samples, train: Samples, held_out: Samples, *, maximum: int = 1000, seed: int = 0
+) -> Neighbours:
+    """Whether samples are copies: their distances to the training data beside those of held-out data, equally many.
+
+    All are divided by the standard deviations of the training data first: of each feature for `(N, F)`, of each channel
+    for grids `(N, C, *S)`. The whole of `train` is searched.
+
+    Arguments:
+        samples: drawn samples `(N, *D)`.
+        train: what the model was trained on `(M, *D)`, M ≥ 2.
+        held_out: real data it did not see.
+        maximum: at most this many samples and as many held-out data are looked up, chosen by `seed`.
+
+    Raises:
+        ValueError: for fewer than two training data, different shapes, or values that are not finite.
+
+    References:
+        Meehan et al., 2020, A non-parametric test to detect data-copying in generative models; Somepalli et al., 2023.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> train, held_out = rng.normal(size=(500, 3)), rng.normal(size=(200, 3))
+        >>> memorization(train[:200] + 1e-3, train, held_out).suspicious
+        True
+    """
+    from scipy.stats import mannwhitneyu
+
+    known = as_rows(train, "train")
+    if len(known) < 2:
+        raise ValueError(f"memorization needs two training data or more, got {len(known)}")
+    scale = scale_of(known)
+    count = min(len(samples), len(held_out), maximum)
+    drawn = as_rows(subsample(samples, count, seed), "samples")
+    fresh = as_rows(subsample(held_out, count, seed + 1), "held_out")
+    for name, rows in (("samples", drawn), ("held_out", fresh)):
+        if rows.shape[1:] != known.shape[1:]:
+            raise ValueError(
+                f"{name} must hold data of the shape of train, got {tuple(rows.shape[1:])} and {tuple(known.shape[1:])}"
+            )
+    known = known / scale
+    near, far = (nearest(rows.to(known.device) / scale, known, 2)[0].cpu().numpy() for rows in (drawn, fresh))
+    return Neighbours(
+        samples=near[:, 0],
+        held_out=far[:, 0],
+        copied=float(np.mean(3 * near[:, 0] < near[:, 1])),
+        copied_held_out=float(np.mean(3 * far[:, 0] < far[:, 1])),
+        p_value=float(mannwhitneyu(near[:, 0], far[:, 0], alternative="less").pvalue),
+    )
+
+
+def _by_dot_product(x: Tensor, reference: Tensor, k: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """Distances, indices, and whether each row's answer is proven; squares are ranked as ‖r‖² − 2 x·r in `dtype`."""
+    # Reduced precision of matrix products (TF32, bfloat16) would break the bound on the rounding below.
+    dtype = dtype if torch.get_float32_matmul_precision() == "highest" else torch.float64
+    middle = reference.mean(0)
+    norms = torch.cat([(rows - middle).double().square().sum(1) for rows in reference.split(4096)])
+    kept = min(k + SPARE, len(reference))
+    width = min(len(reference), 16384)
+    answers = []
+    for rows in x.split(max(1, BLOCK // width)):
+        best = torch.full((len(rows), kept), torch.inf, dtype=dtype, device=x.device)
+        index = torch.zeros(len(rows), kept, dtype=torch.long, device=x.device)
+        centred = (rows - middle).to(dtype)
+        for start in range(0, len(reference), width):
+            part = (reference[start : start + width] - middle).to(dtype)
+            rank = torch.addmm(norms[start : start + width].to(dtype), centred, part.T, alpha=-2)
+            found = rank.topk(min(kept, len(part)), largest=False)
+            best = torch.cat([best, found.values], 1)
+            best, order = best.topk(kept, largest=False)
+            index = torch.cat([index, found.indices + start], 1).gather(1, order)
+        distance, index = _recomputed(rows, reference, index, k)
+        lengths = centred.double().square().sum(1)
+        # ‖r‖² − 2 x·r rounds by at most D ε of its size; a row left out was ranked no better than the last one kept.
+        slack = 4 * (x.shape[1] + 4) * torch.finfo(dtype).eps * (lengths + norms.max())
+        sure = distance[:, -1].square() <= best[:, -1].double() + lengths - slack
+        answers.append((distance, index, sure))
+    distances, indices, sures = (torch.cat(column) for column in zip(*answers))
+    return distances, indices, sures
+
+
+def _recomputed(rows: Tensor, reference: Tensor, index: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k nearest among the candidates `index`, by differences in float64."""
+    exact = torch.stack([(rows.double() - reference[column].double()).norm(dim=1) for column in index.T], 1)
+    distance, order = exact.topk(k, largest=False)
+    return distance, index.gather(1, order)
+
+
+def _by_difference(x: Tensor, reference: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k nearest by plain differences in float64."""
+    width = min(len(reference), 16384)
+    answers = []
+    for rows in x.double().split(max(1, BLOCK // (2 * width))):
+        best = torch.full((len(rows), k), torch.inf, dtype=torch.float64, device=x.device)
+        index = torch.zeros(len(rows), k, dtype=torch.long, device=x.device)
+        for start in range(0, len(reference), width):
+            part = reference[start : start + width].double()
+            found = torch.cdist(rows, part, compute_mode="donot_use_mm_for_euclid_dist").topk(
+                min(k, len(part)), largest=False
+            )
+            best, order = torch.cat([best, found.values], 1).topk(k, largest=False)
+            index = torch.cat([index, found.indices + start], 1).gather(1, order)
+        answers.append((best, index))
+    return torch.cat([best for best, _ in answers]), torch.cat([index for _, index in answers])

@@ -1,0 +1,218 @@
+"""The model: what `fit` returns, what a file holds, what every command starts from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+from . import checkpoint
+from .data import Schema
+from .denoise import Denoiser, Gaussian, Preconditioned
+from .diffusion import Diffusion
+from .likelihood import LogProb, log_prob
+from .process import Process
+from .rng import Samples
+from .sample import ExponentialAdams, Sampler, sample, trajectory
+from .standardize import Standardize
+
+__all__ = ["Model", "load"]
+
+
+class Model(nn.Module):
+    """A generative model of data, in the units and the form of the data.
+
+    Arguments:
+        schema: The form of the data.
+        standardize: Their units.
+        process: The noise process to sample by; any will do.
+        denoiser: The denoiser of standardized data.
+        moments: The mean and the covariance of standardized data.
+        sampler: The sampler that `sample` uses by default.
+        steps: The number of steps that it takes by default.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        standardize: Standardize,
+        process: Process,
+        denoiser: Denoiser,
+        moments: Gaussian,
+        sampler: Sampler | None = None,
+        steps: int = 16,
+    ) -> None:
+        super().__init__()
+        self.schema = schema
+        self.standardize = standardize
+        self.process = process
+        self.denoiser = denoiser
+        self.moments = moments
+        self.sampler = sampler or ExponentialAdams()
+        self.steps = steps
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.moments.mean.device
+
+    @property
+    def diffusion(self) -> Diffusion:
+        """The diffusion of standardized data: what samplers and likelihoods take."""
+        return Diffusion(self.process, self.denoiser, self.moments)
+
+    def sample(
+        self,
+        count: int,
+        seed: int = 0,
+        sampler: Sampler | None = None,
+        steps: int | None = None,
+        denoise: bool = True,
+        batch: int | None = None,
+    ) -> Any:
+        """Draws new realizations.
+
+        Sample i depends on the seed and on i alone, whatever the count and the batch.
+
+        Arguments:
+            count: How many.
+            seed: The seed.
+            sampler: The way from noise to data, another than the model's own.
+            steps: How many steps it takes.
+            denoise: Whether the last noise is removed.
+            batch: How many are drawn at once; memory grows with it.
+
+        Returns:
+            `count` realizations in the form of the data that the model learned: an array, a tensor, a table.
+
+        Raises:
+            ValueError: If `count` or `steps` is not positive.
+            RuntimeError: If the sampler leaves the finite numbers.
+        """
+        drawn = list(self.batches(count, seed, sampler, steps, denoise, batch))
+        return self.schema.pack(torch.cat(drawn))
+
+    def batches(
+        self,
+        count: int,
+        seed: int = 0,
+        sampler: Sampler | None = None,
+        steps: int | None = None,
+        denoise: bool = True,
+        batch: int | None = None,
+    ) -> Iterator[Tensor]:
+        """Draws new realizations a batch at a time, `(B, *D)` in the layout of networks and the units of the data.
+
+        Memory stays bounded however many are asked for; `model.schema.pack` gives a batch the form of the data.
+        """
+        self._check(count, batch)
+        size = batch or self._batch()
+        for start in range(0, count, size):
+            rng = Samples(seed, start, min(size, count - start), "sample")
+            shape = (rng.count, *self.schema.inner_shape)
+            how = (sampler or self.sampler, steps or self.steps, rng, denoise)
+            x = sample(self.diffusion, shape, *how, device=self.device)
+            yield self.standardize.inverse(x).to("cpu", self._dtype())
+
+    def trajectory(
+        self, count: int, seed: int = 0, sampler: Sampler | None = None, steps: int | None = None
+    ) -> Iterator[tuple[float, Tensor]]:
+        """The way of `count` realizations from noise to data, for pictures.
+
+        Returns:
+            Pairs of a noise level and the state, of shape `(count, *D)` in the layout of networks and the units of the
+            data, shrunk to the spread of the data at every level.
+        """
+        self._check(count, None)
+        rng = Samples(seed, 0, count, "sample")
+        shape = (count, *self.schema.inner_shape)
+        path = trajectory(
+            self.diffusion, shape, sampler or self.sampler, steps or self.steps, rng, device=self.device
+        )
+        times = torch.linspace(1, 0, (steps or self.steps) + 1, dtype=torch.float64)
+        for i, (level, x) in enumerate(path):
+            alpha = float(self.process.alpha(times[i])) if i < len(times) else 1.0
+            yield level, self.standardize.inverse(x / alpha / (1 + level**2) ** 0.5).to("cpu", self._dtype())
+
+    def log_prob(
+        self,
+        x: Any,
+        probes: int | None = None,
+        rtol: float = 1e-5,
+        atol: float = 1e-5,
+        seed: int = 0,
+        batch: int | None = None,
+    ) -> LogProb:
+        """The log-density of data, in nats and in the units of the data.
+
+        The law is that of the data with noise of the smallest level (`process`); this first version neither removes nor
+        estimates that smoothing.
+
+        Arguments:
+            x: Data in the form that the model learned.
+            probes: How many random probes estimate the divergence; by default it is exact up to 64 dimensions.
+            rtol: The relative tolerance of the solver.
+            atol: The absolute tolerance of the solver, in standard deviations of the data.
+            seed: The seed of the probes.
+            batch: How many data are integrated at once.
+
+        Returns:
+            The values, their standard errors and the numbers of evaluations, each of shape `(N,)`.
+
+        Raises:
+            ValueError: If `x` has another form.
+        """
+        inner = self.schema.unpack(x, torch.float64)
+        exact = self.denoiser.exactly() if isinstance(self.denoiser, Preconditioned) else self.denoiser
+        diffusion = Diffusion(self.process, exact, self.moments)
+        size = batch or self._batch()
+        parts = []
+        for start in range(0, len(inner), size):
+            state = self.standardize(inner[start : start + size].to(self.device))
+            rng = Samples(seed, start, len(state), "probe")
+            parts.append(log_prob(diffusion, state, probes, rtol, atol, rng=rng))
+        value, error, evaluations = (torch.cat(values).cpu() for values in zip(*parts))
+        return LogProb(value + self.standardize.log_det, error, evaluations)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the model: one `.safetensors` file, whole or not at all."""
+        checkpoint.save(self, path)
+
+    def _batch(self) -> int:
+        """As many as keep the caches of a CPU, or a GPU, busy."""
+        numbers = 200_000 if self.device.type == "cpu" else 4_000_000
+        return max(8, min(numbers // self.moments.mean.numel(), numbers // 200))
+
+    def _dtype(self) -> torch.dtype:
+        return torch.float64 if "64" in self.schema.dtype else torch.float32
+
+    @staticmethod
+    def _check(count: int, batch: int | None) -> None:
+        if count < 1 or (batch is not None and batch < 1):
+            raise ValueError(f"at least one sample is drawn, in batches of at least one; got count={count}, batch={batch}")
+
+
+def load(
+    path: str | os.PathLike[str], trusted: tuple[str, ...] = ("scorefield",), network: nn.Module | None = None
+) -> Model:
+    """Reads a model that `Model.save` or `fit` wrote. No code of the file is run.
+
+    Arguments:
+        path: The file, or the folder of a run.
+        trusted: The packages whose classes may be built.
+        network: Your own network, if the model was fitted with one that cannot be built from its arguments.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is truncated, foreign, or no model.
+    """
+    if os.path.isdir(path):
+        path = os.path.join(path, "model.safetensors")
+    model = checkpoint.load(path, trusted, network)
+    if not isinstance(model, Model):
+        raise ValueError(f"{path} holds a {type(model).__name__}, not a model: read it with scorefield.checkpoint.load")
+    return model

@@ -1,0 +1,83 @@
+"""Which network for which data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch.nn as nn
+
+from .mlp import MLP
+from .unet import UNet
+
+__all__ = ["choose"]
+
+
+def choose(
+    shape: Sequence[int],
+    count: int,
+    widths: Sequence[int] | None = None,
+    depth: int | None = None,
+    patch: int | None = None,
+    attention: bool = False,
+    periodic: bool = False,
+) -> tuple[nn.Module, str]:
+    """A network for data, sized by their shape and their number.
+
+    Arguments:
+        shape: The shape of a datum: `(F,)` for vectors, `(C, *S)` with one to three spatial axes for grids.
+        count: How many data there are.
+        widths: The widths to take instead: one for vectors, one a scale for grids.
+        depth: The number of blocks (a scale) to take instead.
+        patch: The side of the patches to take instead (grids).
+        attention: Whether positions attend to each other at the coarsest scale (grids).
+        periodic: Whether the data wrap around at their edges (grids).
+
+    Returns:
+        The network, and the reason for its size in words.
+
+    Raises:
+        ValueError: If an option does not fit the shape.
+
+    Example:
+        >>> import torch
+        >>> network, reason = choose((1, 28, 28), 60_000)
+        >>> type(network).__name__, network(torch.zeros(2, 1, 28, 28), torch.zeros(2)).shape
+        ('UNet', torch.Size([2, 1, 28, 28]))
+    """
+    if len(shape) == 1:
+        if patch is not None or attention or periodic:
+            raise ValueError("patch, attention and periodic are for grids, these data are vectors: set structure='grid'")
+        return _vector(shape[0], count, widths, depth)
+    if len(shape) > 4:
+        raise ValueError(f"grids have one channel axis and 1 to 3 spatial axes, got data of shape {tuple(shape)}")
+    return _grid(shape, widths, depth, patch, attention, periodic)
+
+
+def _vector(features: int, count: int, widths: Sequence[int] | None, depth: int | None) -> tuple[nn.Module, str]:
+    if widths is not None and len(widths) != 1:
+        raise ValueError(f"a network for vectors has one width, got {tuple(widths)}")
+    width = widths[0] if widths else 128 if features <= 16 else 256 if features <= 64 else 512
+    blocks = depth or (2 if count < 2_000 else 3)
+    network = MLP(features, width, blocks)
+    return network, f"vectors of {features}: a residual MLP, {blocks} blocks of width {width} for {count} data"
+
+
+def _grid(
+    shape: Sequence[int],
+    widths: Sequence[int] | None,
+    depth: int | None,
+    patch: int | None,
+    attention: bool,
+    periodic: bool,
+) -> tuple[nn.Module, str]:
+    channels, size = shape[0], shape[1:]
+    longest = max(size)
+    patch = patch or (1 if longest < 16 else 2 if longest <= 64 else 4)
+    if widths is None:
+        scales = max(1, min(4, 1 + round(math.log2(max(longest / patch, 1) / 7))))
+        widths = tuple(48 * min(2**i, 4) for i in range(scales))
+    network = UNet(len(size), channels, widths, depth or 1, patch, attention, periodic)
+    coarse = " x ".join(str(-(-n // (patch * 2 ** (len(widths) - 1)))) for n in size)
+    text = f"{len(size)}-D grids: a U-Net on patches of {patch} with widths {tuple(widths)}, down to {coarse} points"
+    return network, text + (", periodic" if periodic else "")

@@ -1,0 +1,323 @@
+"""Explicit Runge-Kutta integration of dy/dt = f(t, y), where y is a tuple of tensors.
+
+The first dimension of every tensor runs over samples. `integrate_adaptive` gives each sample its own time, step and
+acceptance, so that its result does not depend on its companions, and leaves it alone once it has arrived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .tensors import expand
+
+__all__ = ["DOPRI5", "EULER", "HEUN", "RK4", "Solution", "State", "Tableau", "integrate", "integrate_adaptive"]
+
+State = tuple[Tensor, ...]
+Slope = Callable[..., State]
+
+_SHRINK, _GROW, _SAFETY = (
+    0.2,
+    10.0,
+    0.9,
+)  # a step changes by these factors at most; it aims a little below the tolerance
+_TINY_STEP = 1e-14  # relative to the time: below, the clock stands still
+
+
+@dataclass(frozen=True)
+class Tableau:
+    """A Butcher tableau of an explicit method.
+
+    Arguments:
+        nodes: Where in the step the slopes are taken.
+        stages: The weights of earlier slopes in each stage.
+        weights: The weights of the slopes in the step.
+        order: The order of the step.
+        error: The weights of the slopes in the difference to the embedded method, of the next lower order.
+    """
+
+    nodes: tuple[float, ...]
+    stages: tuple[tuple[float, ...], ...]
+    weights: tuple[float, ...]
+    order: int
+    error: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.nodes)
+        if len(self.stages) != count or len(self.weights) != count or len(self.error or self.weights) != count:
+            lengths = f"{count} nodes, {len(self.stages)} stages and {len(self.weights)} weights"
+            raise ValueError(f"a tableau needs as many nodes as stages, weights and error weights, got {lengths}")
+        if any(len(stage) != i for i, stage in enumerate(self.stages)):
+            raise ValueError(f"stage i of an explicit method has i weights, got {[len(s) for s in self.stages]}")
+
+    @property
+    def reuses_last(self) -> bool:
+        """Whether the last slope of a step is the first one of the next."""
+        return len(self.nodes) > 1 and self.nodes[-1] == 1 and (*self.stages[-1], 0) == self.weights
+
+
+EULER = Tableau((0,), ((),), (1,), 1)
+HEUN = Tableau((0, 1), ((), (1,)), (1 / 2, 1 / 2), 2, (-1 / 2, 1 / 2))
+RK4 = Tableau((0, 1 / 2, 1 / 2, 1), ((), (1 / 2,), (0, 1 / 2), (0, 0, 1)), (1 / 6, 1 / 3, 1 / 3, 1 / 6), 4)
+DOPRI5 = Tableau(  # Dormand & Prince (1980)
+    (0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1, 1),
+    (
+        (),
+        (1 / 5,),
+        (3 / 40, 9 / 40),
+        (44 / 45, -56 / 15, 32 / 9),
+        (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
+        (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
+        (35 / 384, 0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
+    ),
+    (35 / 384, 0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84, 0),
+    5,
+    (71 / 57600, 0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40),
+)
+
+
+class Solution(NamedTuple):
+    """Where an integration arrived, and how often each sample was evaluated, of shape `(B,)`."""
+
+    state: State
+    evaluations: Tensor
+
+
+def _sum(dt: Tensor, weights: Sequence[float], slopes: list[State]) -> State:
+    """dt Σ w_j k_j."""
+    total = [torch.zeros_like(a) for a in slopes[0]]
+    for w, k in zip(weights, slopes):
+        if w:
+            total = [a + w * b for a, b in zip(total, k)]
+    return tuple(expand(dt.to(a.dtype), a) * a for a in total)
+
+
+def _add(y: State, change: State) -> State:
+    return tuple(a + b for a, b in zip(y, change))
+
+
+def _step(
+    f: Slope, t: Tensor, dt: Tensor, y: State, fixed: State, tableau: Tableau, first: State | None = None
+) -> tuple[State, list[State]]:
+    """One step from `t` to `t + dt`, both of shape `()` or `(B,)`: the new state, and the slopes."""
+    slopes = [f(t, y, *fixed) if first is None else first]
+    point = y
+    for node, stage in zip(tableau.nodes[1:], tableau.stages[1:]):
+        point = _add(y, _sum(dt, stage, slopes))
+        slopes.append(f(t + node * dt, point, *fixed))
+    return (point if tableau.reuses_last else _add(y, _sum(dt, tableau.weights, slopes))), slopes
+
+
+def integrate(f: Slope, y: State, times: Tensor, tableau: Tableau = RK4, fixed: State = ()) -> State:
+    """Integrates over a grid, one step an interval.
+
+    Arguments:
+        f: The slope: f(t, y, *fixed) with t of shape `()` or `(B,)` gives tensors of the shapes of `y`.
+        y: The state at the first time, tensors of shape `(B, *D)` with any D each.
+        times: The grid, in any direction, of shape `(N + 1,)`, or `(N + 1, B)` for one grid a sample.
+        tableau: The method.
+        fixed: Tensors with a row a sample that `f` needs and that do not change.
+
+    Returns:
+        The state at the last time.
+
+    Raises:
+        ValueError: If there is no interval.
+
+    Example:
+        >>> grid = torch.linspace(0, 1, 9, dtype=torch.float64)
+        >>> (y,) = integrate(lambda t, y: (-y[0],), (torch.ones(1, dtype=torch.float64),), grid)
+        >>> round(float(y), 5)  # 1/e = 0.36788
+        0.36788
+    """
+    if len(times) < 2:
+        raise ValueError(f"integration needs a grid of two times at least, got {len(times)}")
+    for t, s in pairwise(times):
+        y, _ = _step(f, t, s - t, y, fixed, tableau)
+    return y
+
+
+@dataclass
+class _Walk:
+    """The samples that are still on their way."""
+
+    rows: Tensor  # which samples of the batch
+    t: Tensor
+    stop: Tensor
+    dt: Tensor  # signed
+    y: State
+    slope: State  # f(t, y)
+    fixed: State
+    ratio: Tensor  # error over tolerance of the last accepted step
+    rejected: Tensor  # whether the last step was rejected
+
+    def keep(self, mask: Tensor) -> _Walk:
+        y, slope, fixed = (tuple(a[mask] for a in part) for part in (self.y, self.slope, self.fixed))
+        rows, t, stop, dt = self.rows[mask], self.t[mask], self.stop[mask], self.dt[mask]
+        return _Walk(rows, t, stop, dt, y, slope, fixed, self.ratio[mask], self.rejected[mask])
+
+
+def _norm(state: State, scale: State) -> Tensor:
+    """The largest over tensors of the root mean square of state/scale over each sample's event: `(B,)`, in float64."""
+    norms = [(a / s).reshape(len(a), -1).double().square().mean(1).sqrt() for a, s in zip(state, scale)]
+    return torch.stack(norms).amax(0)
+
+
+@dataclass(frozen=True)
+class _Solver:
+    """What all samples share."""
+
+    f: Slope
+    tableau: Tableau
+    rtol: float
+    atol: float
+    weights: Sequence[float]
+
+    def tolerance(self, y: State, new: State) -> State:
+        largest = (torch.maximum(a.abs(), b.abs()) for a, b in zip(y, new))
+        return tuple(w * (self.atol + self.rtol * a) for w, a in zip(self.weights, largest))
+
+    def begin(self, y: State, t: Tensor, stop: Tensor, fixed: State) -> _Walk:
+        """All samples that have a way to go, with their first slopes and steps."""
+        rows = (t != stop).nonzero()[:, 0]
+        t, stop, y, fixed = t[rows], stop[rows], tuple(a[rows] for a in y), tuple(a[rows] for a in fixed)
+        one = torch.ones_like(t)
+        if len(rows) == 0:
+            return _Walk(rows, t, stop, one, y, y, fixed, one, one.bool())
+        slope = self.f(t, y, *fixed)
+        good = torch.stack([torch.isfinite(a).reshape(len(a), -1).all(1) for a in (*y, *slope)]).all(0)
+        if not bool(good.all()):
+            where = f"sample {int(rows[~good][0])} at t = {float(t[~good][0]):.3g}"
+            raise RuntimeError(f"the ODE solver cannot begin: the state or the slope of {where} is not finite")
+        dt = self.first_step(t, stop - t, y, slope, fixed)
+        return _Walk(rows, t, stop, dt, y, slope, fixed, one, ~one.bool())
+
+    def first_step(self, t: Tensor, span: Tensor, y: State, slope: State, fixed: State) -> Tensor:
+        """The signed step to begin with (Hairer et al., 1993, Section II.4), of shape `(B,)`."""
+        scale = self.tolerance(y, y)
+        size, rate, length = _norm(y, scale), _norm(slope, scale), span.abs()
+        known = (size > 1e-5) & (rate > 1e-5)
+        trial = torch.minimum(torch.where(known, 0.01 * size / rate.clamp_min(1e-300), 1e-3 * length), length)
+        dt = torch.copysign(trial, span)
+        ahead = self.f(t + dt, _add(y, _sum(dt, (1,), [slope])), *fixed)
+        bend = _norm(tuple(b - a for a, b in zip(slope, ahead)), scale) / trial
+        best = torch.minimum(100 * trial, (0.01 / torch.maximum(rate, bend)) ** (1 / self.tableau.order))
+        return torch.copysign(torch.where(torch.isfinite(bend), best, trial), span)
+
+    def factor(self, ratio: Tensor, walk: _Walk, accepted: Tensor) -> Tensor:
+        """By how much steps change: a PI controller (Gustafsson, 1991), plain after a rejection."""
+        now, before = ratio.clamp_min(1e-10), walk.ratio.clamp_min(1e-4)
+        smooth = _SAFETY * now ** (-0.7 / self.tableau.order) * before ** (0.4 / self.tableau.order)
+        plain = _SAFETY * now ** (-1 / self.tableau.order)
+        factor = torch.where(accepted, smooth.clamp_max(_GROW), plain)
+        factor = torch.where(accepted & ~walk.rejected, factor, factor.clamp_max(1.0))
+        return torch.where(torch.isfinite(ratio), factor.clamp_min(_SHRINK), _SHRINK)
+
+    def advance(self, walk: _Walk) -> tuple[_Walk, Tensor]:
+        """One trial step of all that walk, and who has arrived."""
+        left = walk.stop - walk.t
+        last = walk.dt.abs() >= left.abs()
+        dt = torch.where(last, left, walk.dt)
+        new, slopes = _step(self.f, walk.t, dt, walk.y, walk.fixed, self.tableau, walk.slope)
+        ratio = _norm(_sum(dt, self.tableau.error or (), slopes), self.tolerance(walk.y, new))
+        accepted = ratio <= 1
+        ahead = slopes[-1] if self.tableau.reuses_last else self.f(walk.t + dt, new, *walk.fixed)
+        y = tuple(torch.where(expand(accepted, a), a, b) for a, b in zip(new, walk.y))
+        slope = tuple(torch.where(expand(accepted, a), a, b) for a, b in zip(ahead, walk.slope))
+        t = torch.where(accepted, torch.where(last, walk.stop, walk.t + dt), walk.t)
+        step, seen = dt * self.factor(ratio, walk, accepted), torch.where(accepted, ratio, walk.ratio)
+        return _Walk(walk.rows, t, walk.stop, step, y, slope, walk.fixed, seen, ~accepted), accepted & last
+
+    def solve(self, walk: _Walk, y: State, max_steps: int) -> Solution:
+        """Walks until all have arrived; `y` is what those keep that have no way to go."""
+        result = tuple(a.clone() for a in y)
+        count = torch.zeros(len(y[0]), dtype=torch.int64, device=y[0].device)
+        count[walk.rows] = 2  # for the first step
+        for _ in range(max_steps):
+            if len(walk.rows) == 0:
+                break
+            count[walk.rows] += len(self.tableau.nodes) - self.tableau.reuses_last
+            walk, arrived = self.advance(walk)
+            if bool(arrived.any()):
+                for whole, part in zip(result, walk.y):
+                    whole[walk.rows[arrived]] = part[arrived]
+                walk = walk.keep(~arrived)
+            _check_moving(walk)
+        _check_arrived(walk, max_steps)
+        return Solution(result, count)
+
+
+def _check_moving(walk: _Walk) -> None:
+    """Raises if a step is so short that the clock stands still."""
+    stuck = walk.dt.abs() <= _TINY_STEP * torch.maximum(walk.t.abs(), walk.stop.abs())
+    if bool(stuck.any()):
+        where = f"sample {int(walk.rows[stuck][0])} at t = {float(walk.t[stuck][0]):.3g}"
+        why = "its slope is not finite or not smooth there"
+        raise RuntimeError(f"the ODE solver is stuck: {where} needs steps of no length, {why}")
+
+
+def _check_arrived(walk: _Walk, max_steps: int) -> None:
+    """Raises if some still walk."""
+    if len(walk.rows):
+        i = int((walk.stop - walk.t).abs().argmax())
+        where = f"sample {int(walk.rows[i])} is at t = {float(walk.t[i]):.3g} of {float(walk.stop[i]):.3g}"
+        what = f"the ODE solver took {max_steps} steps and {len(walk.rows)} samples did not arrive ({where})"
+        raise RuntimeError(f"{what}: loosen rtol or atol, or raise max_steps")
+
+
+def integrate_adaptive(
+    f: Slope,
+    y: State,
+    start: Tensor | float,
+    stop: Tensor | float,
+    rtol: float = 1e-5,
+    atol: float = 1e-5,
+    weights: Sequence[float] | None = None,
+    tableau: Tableau = DOPRI5,
+    fixed: State = (),
+    max_steps: int = 10_000,
+) -> Solution:
+    """Integrates with steps whose error stays below `atol + rtol |y|`, each sample at its own pace.
+
+    The error is the root mean square over a sample's own event, and the largest of these over the tensors of the state.
+    `f` sees the samples that have not arrived yet.
+
+    Arguments:
+        f: The slope: f(t, y, *fixed) with t of shape `(b,)`, in float64, and the rows of b ≤ B samples gives tensors of
+            the shapes of `y`. `tensors.expand` makes `t` broadcast.
+        y: The state at `start`, tensors of shape `(B, *D)` with any D each.
+        start: The time to begin at, for all or of shape `(B,)`.
+        stop: The time to end at, before or after `start`, for all or of shape `(B,)`.
+        rtol: The relative tolerance.
+        atol: The absolute tolerance, in the units of the state.
+        weights: By how much the tolerance is widened for each tensor of the state, by default 1.
+        tableau: The method, one with an embedded error.
+        fixed: Tensors with a row a sample that `f` needs and that do not change.
+        max_steps: How many steps a sample may try.
+
+    Returns:
+        The state at `stop`, and how often `f` was evaluated for each sample.
+
+    Raises:
+        ValueError: If a tolerance is not positive, or the tableau has no embedded error.
+        RuntimeError: If a sample needs more than `max_steps` steps, or its slope is not finite.
+
+    Example:
+        >>> one = torch.ones(2, dtype=torch.float64)
+        >>> rates = torch.tensor([1.0, 10.0], dtype=torch.float64)  # the second sample needs more steps
+        >>> (y,), evaluations = integrate_adaptive(lambda t, y, a: (-a * y[0],), (one,), 0.0, 1.0, fixed=(rates,))
+        >>> bool((y - torch.exp(-rates)).abs().max() < 1e-4), bool(evaluations[1] > evaluations[0])
+        (True, True)
+    """
+    if not (rtol > 0 and atol > 0):
+        raise ValueError(f"tolerances must be positive, got rtol={rtol:g}, atol={atol:g}")
+    if tableau.error is None:
+        raise ValueError("an adaptive step needs an embedded error, as DOPRI5 and HEUN have: got a tableau without")
+    solver = _Solver(f, tableau, rtol, atol, weights or (1.0,) * len(y))
+    begin, end = (torch.as_tensor(t, dtype=torch.float64, device=y[0].device).expand(len(y[0])) for t in (start, stop))
+    return solver.solve(solver.begin(y, begin, end, fixed), y, max_steps)

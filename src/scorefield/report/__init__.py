@@ -1,0 +1,22 @@
+"""What a model learned, on one page: figures, an animation, and a self-contained HTML file."""
+
+from .animation import animation
+from .base import DARK, LIGHT, Theme
+from .figures import level_losses, neighbour_histogram, scatter_matrix, scatter_pair, training_curve
+from .grids import sample_grid
+from .page import Content, write_page
+
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "Content",
+    "Theme",
+    "animation",
+    "level_losses",
+    "neighbour_histogram",
+    "sample_grid",
+    "scatter_matrix",
+    "scatter_pair",
+    "training_curve",
+    "write_page",
+]

@@ -1,0 +1,323 @@
+"""The charts of a report: each takes numbers and a theme and gives a PNG on nothing, to lie on any page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..metrics import Neighbours, sliced_wasserstein
+from .base import LIGHT, Theme, blank, canvas, dress, family, number, png, require
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["chosen_columns", "level_losses", "neighbour_histogram", "scatter_matrix", "scatter_pair", "training_curve"]
+
+POINTS = 1200  # in a scatter plot, of each kind
+
+
+def training_curve(log: Sequence[Mapping[str, Any]], theme: Theme = LIGHT, width: float = 680) -> bytes:
+    """The loss while training: every record faint, their running mean in ink, held-out data in the accent.
+
+    Arguments:
+        log: records with `step` and `loss`, some of them with `held_out`.
+        theme: colours.
+        width: in pixels of the page.
+    """
+    steps, loss = _column(log, "loss")
+    held_steps, held = _column(log, "held_out")
+    figure, axes = _chart(width, theme)
+    shape = _running_mean(loss, max(1, len(loss) // 40))
+    thin = slice(None, None, max(1, len(loss) // 800))
+    axes.plot(steps[thin], loss[thin], color=theme.real, linewidth=0.8, alpha=0.45)
+    axes.plot(steps[thin], shape[thin], color=theme.ink, linewidth=1.6)
+    ends = [(shape[-1], "training", theme.ink)] if len(loss) else []
+    if len(held):
+        axes.plot(held_steps, held, color=theme.accent, linewidth=1.8)
+        axes.plot(held_steps[-1], held[-1], "o", color=theme.accent, markersize=5)
+        ends.append((held[-1], "held out", theme.accent))
+    seen = np.concatenate([shape, held])
+    low, high = float(seen.min()), float(seen.max())
+    if low > 0 and high / low > 20:
+        axes.set_yscale("log")
+        axes.set_ylim(low / 1.3, high * 1.3)
+    else:
+        room = 0.08 * (high - low or abs(high) or 1)
+        axes.set_ylim(low - room, high + room)
+    axes.set_xlim(0, max(steps[-1:].tolist() + held_steps[-1:].tolist() + [1]))
+    _name_axes(axes, theme, "step", "loss")
+    _label_ends(axes, ends)
+    return png(figure)
+
+
+def level_losses(levels: Mapping[str, Any], theme: Theme = LIGHT, width: float = 680) -> bytes:
+    """The loss at each noise level below the line of a network that predicts nothing; what lies between was learned.
+
+    Arguments:
+        levels: arrays `level`, `loss`, `zero_loss` and perhaps `train_loss`, of one length.
+        theme: colours.
+        width: in pixels of the page.
+    """
+    order = np.argsort(np.asarray(levels["level"], dtype=float))
+    level, loss, zero = (np.asarray(levels[key], dtype=float)[order] for key in ("level", "loss", "zero_loss"))
+    figure, axes = _chart(width, theme)
+    axes.set_xscale("log")
+    axes.fill_between(level, loss, zero, where=zero >= loss, color=theme.accent, alpha=0.09, linewidth=0)
+    axes.plot(level, zero, color=theme.muted, linewidth=1.2, dashes=(4, 3))
+    ends = [(zero[-1], "predicting\nnothing", theme.muted)]
+    seen = np.concatenate([loss, zero])
+    if levels.get("train_loss") is not None:
+        known = np.asarray(levels["train_loss"], dtype=float)[order]
+        axes.plot(level, known, color=theme.ink, linewidth=1.4)
+        ends.append((known[-1], "training", theme.ink))
+        seen = np.concatenate([seen, known])
+    axes.plot(level, loss, color=theme.accent, linewidth=2)
+    axes.plot(level, loss, "o", color=theme.accent, markersize=3.5)
+    ends.append((loss[-1], "held out", theme.accent))
+    low, high = float(seen.min()), float(seen.max())
+    if low > 0 and high / low > 20:
+        axes.set_yscale("log")
+        axes.set_ylim(low / 1.4, high * 1.4)
+    else:
+        axes.set_ylim(min(0.0, low), high * 1.12)
+    axes.set_xlim(level[0], level[-1])
+    _name_axes(axes, theme, "noise level", "loss")
+    _label_ends(axes, ends)
+    return png(figure)
+
+
+def neighbour_histogram(neighbours: Neighbours, theme: Theme = LIGHT, width: float = 680) -> bytes:
+    """Distances to the nearest training datum: held-out data as a grey shape, samples as a line; medians are marked."""
+    figure, axes = _chart(width, theme, right=24)
+    both = np.concatenate([neighbours.samples, neighbours.held_out])
+    top = float(np.quantile(both, 0.995)) or 1.0
+    bins = np.linspace(0, top * 1.05, int(np.clip(len(neighbours.samples) ** 0.5 * 1.5, 12, 48)) + 1)
+    tallest = _two_histograms(axes, neighbours.held_out, neighbours.samples, bins, theme)
+    axes.set_xlim(0, bins[-1])
+    axes.set_ylim(0, tallest * 1.3)
+    axes.set_yticks([])
+    medians = [(float(np.median(neighbours.held_out)), "held out", theme.muted, 1.22)]
+    medians.append((float(np.median(neighbours.samples)), "drawn", theme.accent, 1.1))
+    for middle, text, colour, height in medians:
+        axes.plot([middle, middle], [0, tallest * height], color=colour, linewidth=1.2)
+        left = middle > 0.7 * bins[-1]
+        axes.annotate(
+            text,
+            (middle, tallest * height),
+            (-5 if left else 5, 0),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            va="center",
+            color=colour,
+            fontsize=12,
+            fontfamily=family(),
+        )
+    _name_axes(axes, theme, "distance to the nearest training datum", "")
+    return png(figure)
+
+
+def chosen_columns(held_out: np.ndarray, samples: np.ndarray, count: int = 6) -> list[int]:
+    """The columns to show: all, or the `count` in which samples and held-out data differ the most, in their order."""
+    features = held_out.shape[1]
+    if features <= count:
+        return list(range(features))
+    apart = [sliced_wasserstein(samples[:, f], held_out[:, f], projections=1, order=1) for f in range(features)]
+    return sorted(int(f) for f in np.argsort(apart, kind="stable")[-count:])
+
+
+def scatter_matrix(
+    held_out: np.ndarray, samples: np.ndarray, names: Sequence[str] | None = None, theme: Theme = LIGHT
+) -> bytes:
+    """Every pair of up to six columns: histograms on the diagonal, points below it, correlations above it.
+
+    Arguments:
+        held_out: real data `(M, F)`.
+        samples: drawn samples `(N, F)`.
+        names: of the columns.
+        theme: colours.
+    """
+    columns = chosen_columns(held_out, samples)
+    names = [names[c] if names else f"x{c + 1}" for c in columns]
+    size = len(columns)
+    side = min(280.0, 720 / size) if size > 1 else 480.0
+    figure = canvas(side * size, side * size if size > 1 else 260)
+    grid = figure.add_gridspec(
+        size,
+        size,
+        left=0.06 if size > 1 else 0.02,
+        right=0.99,
+        top=1 - 24 / (side * size),
+        bottom=0.07,
+        wspace=0.1,
+        hspace=0.1,
+    )
+    ranges = [_limits(held_out[:, c]) for c in columns]
+    font = 12 if size < 5 else 11
+    for row in range(size):
+        for column in range(size):
+            axes = figure.add_subplot(grid[row, column])
+            x, x_drawn = (_clipped(data[:, columns[column]], ranges[column]) for data in (held_out, samples))
+            y, y_drawn = (_clipped(data[:, columns[row]], ranges[row]) for data in (held_out, samples))
+            if row == column:
+                dress(axes, theme, font - 1)
+                tallest = _two_histograms(axes, x, x_drawn, _bins(held_out[:, columns[row]], ranges[row]), theme)
+                axes.set_ylim(0, tallest * 1.1)
+                axes.set_yticks([])
+                axes.set_title(names[row], loc="left", fontsize=font, color=theme.ink, fontfamily=family(), pad=6)
+            elif row > column:
+                dress(axes, theme, font - 1)
+                _points(axes, (x, y), (x_drawn, y_drawn), theme, size)
+                axes.set_ylim(*ranges[row])
+                axes.yaxis.set_major_locator(require("matplotlib.ticker").MaxNLocator(3))
+                axes.tick_params(labelleft=column == 0)
+            else:
+                blank(axes)
+                _correlations(
+                    axes,
+                    held_out[:, [columns[row], columns[column]]],
+                    samples[:, [columns[row], columns[column]]],
+                    theme,
+                    font,
+                )
+            if row >= column:
+                axes.set_xlim(*ranges[column])
+                axes.xaxis.set_major_locator(require("matplotlib.ticker").MaxNLocator(3))
+                axes.tick_params(labelbottom=row == size - 1)
+    return png(figure)
+
+
+def scatter_pair(
+    held_out: np.ndarray, samples: np.ndarray, names: Sequence[str] | None = None, theme: Theme = LIGHT
+) -> tuple[bytes, bytes]:
+    """Two columns: held-out data in one picture, as many drawn samples in another, on the same axes."""
+    names = list(names or ("x1", "x2"))
+    ranges = [_limits(held_out[:, c]) for c in range(2)]
+    count = min(len(held_out), len(samples), 2 * POINTS)
+    pictures = []
+    for data, colour in ((held_out, theme.real), (samples, theme.accent)):
+        figure = canvas(480, 440)
+        axes = figure.add_axes((0.08, 0.1, 0.91, 0.83))
+        dress(axes, theme)
+        x, y = (_clipped(data[:count, c], ranges[c]) for c in range(2))
+        axes.plot(x, y, "o", color=colour, markersize=3.2 if count > 500 else 4.5, alpha=0.55, markeredgewidth=0)
+        axes.set_xlim(*ranges[0])
+        axes.set_ylim(*ranges[1])
+        _name_axes(axes, theme, names[0], names[1])
+        pictures.append(png(figure))
+    return pictures[0], pictures[1]
+
+
+def _chart(width: float, theme: Theme, right: float = 86) -> tuple[Figure, Axes]:
+    height = 300 if width > 500 else 250
+    figure = canvas(width, height)
+    left, bottom, top = 52, 44, 26
+    axes = figure.add_axes(
+        (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)
+    )
+    dress(axes, theme)
+    return figure, axes
+
+
+def _name_axes(axes: Axes, theme: Theme, x: str, y: str) -> None:
+    """The name of y above its numbers, that of x under the right end of its own."""
+    style: dict[str, Any] = {"color": theme.ink, "fontsize": 12, "fontfamily": family()}
+    style |= {"textcoords": "offset points", "annotation_clip": False}
+    axes.annotate(y, (0, 1), (-30, 12), "axes fraction", va="bottom", **style)
+    axes.annotate(x, (1, 0), (0, -26), "axes fraction", va="top", ha="right", **style)
+
+
+def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
+    """Names lines where they end, moved apart where they would meet."""
+    height = axes.get_window_extent().height * 72 / axes.get_figure().dpi  # type: ignore[union-attr]
+    wanted: list[list[Any]] = []
+    for value, text, colour in ends:
+        fraction = axes.transAxes.inverted().transform(axes.transData.transform((axes.get_xlim()[1], value)))[1]
+        wanted.append([float(np.clip(fraction, 0, 1)) * height, 15.0 * (1 + text.count("\n")), text, colour])
+    wanted.sort(key=lambda end: end[0])
+    for below, above in pairwise(wanted):
+        above[0] = max(above[0], below[0] + (below[1] + above[1]) / 2)
+    for position, _, text, colour in wanted:
+        axes.annotate(
+            text,
+            (1, position / height),
+            (8, 0),
+            "axes fraction",
+            textcoords="offset points",
+            va="center",
+            color=colour,
+            fontsize=12,
+            fontfamily=family(),
+            annotation_clip=False,
+        )
+
+
+def _column(log: Sequence[Mapping[str, Any]], key: str) -> tuple[np.ndarray, np.ndarray]:
+    pairs = [(record["step"], record[key]) for record in log if record.get(key) is not None]
+    table = np.asarray(pairs, dtype=float).reshape(-1, 2)
+    table = table[np.isfinite(table).all(1)]
+    return table[:, 0], table[:, 1]
+
+
+def _running_mean(values: np.ndarray, width: int) -> np.ndarray:
+    """Centred means over at most `width` records on either side, fewer at the ends."""
+    if len(values) == 0:
+        return values
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    place = np.arange(len(values))
+    reach = np.minimum(width, np.minimum(place, len(values) - 1 - place) + 2)
+    low, high = np.maximum(place - reach, 0), np.minimum(place + reach + 1, len(values))
+    return (total[high] - total[low]) / (high - low)
+
+
+def _limits(values: np.ndarray) -> tuple[float, float]:
+    low, high = (float(q) for q in np.quantile(values, [0.002, 0.998]))
+    room = 0.08 * (high - low) or 0.5 * abs(low) or 0.5
+    return low - room, high + room
+
+
+def _clipped(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Values with those out of sight moved to the edge, where they show."""
+    return np.clip(np.asarray(values, dtype=float), *limits)
+
+
+def _bins(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    whole = np.array_equal(values, np.round(values)) and limits[1] - limits[0] < 40
+    if whole:
+        return np.arange(np.floor(limits[0]) - 0.5, np.ceil(limits[1]) + 1.5)
+    return np.linspace(*limits, int(np.clip(len(values) ** 0.5 * 1.5, 12, 40)) + 1)
+
+
+def _two_histograms(axes: Axes, real: np.ndarray, drawn: np.ndarray, bins: np.ndarray, theme: Theme) -> float:
+    """Draws both as densities and returns the height of the tallest bar."""
+    heights = [np.histogram(np.clip(v, bins[0], bins[-1]), bins, density=True)[0] for v in (real, drawn)]
+    axes.stairs(heights[0], bins, fill=True, color=theme.real, alpha=0.45)
+    axes.stairs(heights[1], bins, color=theme.accent, linewidth=1.8)
+    return float(max(heights[0].max(), heights[1].max()))
+
+
+def _points(
+    axes: Axes,
+    real: tuple[np.ndarray, np.ndarray],
+    drawn: tuple[np.ndarray, np.ndarray],
+    theme: Theme,
+    size: int,
+) -> None:
+    """Equally many of both, mixed, so that neither kind lies on top."""
+    colours = require("matplotlib.colors")
+    count = min(len(real[0]), len(drawn[0]), POINTS)
+    order = np.random.default_rng(0).permutation(2 * count)
+    x, y = (np.concatenate([real[axis][:count], drawn[axis][:count]])[order] for axis in range(2))
+    shades = np.array([colours.to_rgba(theme.real, 0.6)] * count + [colours.to_rgba(theme.accent, 0.6)] * count)
+    axes.scatter(x, y, s=7 if size > 3 or count > 500 else 14, c=shades[order], linewidths=0)
+
+
+def _correlations(axes: Axes, real: np.ndarray, drawn: np.ndarray, theme: Theme, size: float) -> None:
+    for data, colour, height in ((real, theme.muted, 0.58), (drawn, theme.accent, 0.4)):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            value = float(np.corrcoef(np.asarray(data, dtype=float), rowvar=False)[0, 1])
+        text = number(round(value, 2)) if np.isfinite(value) else "–"
+        axes.text(0.5, height, text, color=colour, fontsize=size + 1, fontfamily=family(), ha="center", va="center")

@@ -1,0 +1,228 @@
+"""One self-contained HTML page: what was learned, how good it is, and why the settings are what they are."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..metrics import Distance, Neighbours
+from . import words
+from .animation import animation
+from .base import DARK, LIGHT, Theme, number, require
+from .figures import (
+    chosen_columns,
+    level_losses,
+    neighbour_histogram,
+    scatter_matrix,
+    scatter_pair,
+    training_curve,
+)
+from .grids import look_of, sample_grid
+
+__all__ = ["Content", "write_page"]
+
+NARROW = "(max-width: 640px)"
+NIGHT = "(prefers-color-scheme: dark)"
+STILL = "(prefers-reduced-motion: reduce)"
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a report tells. Only the title is needed: a part without its numbers is left out.
+
+    Arguments:
+        title, subtitle: of the page.
+        verdict: sentences in plain words; the first is set large.
+        facts: labels and values, such as the number of data and of parameters.
+        samples, held_out: drawn samples and real data in the user's units, `(N, F)` or `(N, C, *S)`.
+        structure: "vector" or "grid", checked against the shapes if given.
+        names: of the columns or channels.
+        distances: between samples and held-out data, with their floors.
+        neighbours: distances to the training data.
+        levels: arrays `level`, `loss`, `zero_loss` and perhaps `train_loss`.
+        log: records of training with `step`, `loss`, and perhaps `seconds` and `held_out`.
+        frames: states of the reverse diffusion, each of the layout of `samples`.
+        calibration: quantities, their values and the reasons for them.
+
+    Raises:
+        ValueError: for samples and held-out data of different shapes, or of a shape that is not `structure`.
+    """
+
+    title: str
+    subtitle: str = ""
+    verdict: Sequence[str] = ()
+    facts: Sequence[tuple[str, Any]] = ()
+    samples: np.ndarray | None = None
+    held_out: np.ndarray | None = None
+    structure: str | None = None
+    names: Sequence[str] | None = None
+    distances: Sequence[Distance] = ()
+    neighbours: Neighbours | None = None
+    levels: Mapping[str, Any] | None = None
+    log: Sequence[Mapping[str, Any]] = ()
+    frames: Sequence[np.ndarray] = ()
+    calibration: Sequence[tuple[str, Any, str]] = ()
+
+    def __post_init__(self) -> None:
+        if (self.samples is None) != (self.held_out is None):
+            raise ValueError("a report shows samples beside held-out data: give both, or neither")
+        if self.samples is None or self.held_out is None:
+            if len(self.frames):
+                raise ValueError("an animation needs held_out for the limits of its view: give samples and held_out")
+            return
+        if self.samples.shape[1:] != self.held_out.shape[1:] or not 2 <= self.samples.ndim <= 5:
+            raise ValueError(
+                "samples and held_out must be (N, F) or (N, C, *S) with one to three axes S and of one shape, "
+                f"got {self.samples.shape} and {self.held_out.shape}"
+            )
+        if self.structure is not None and self.structure != ("vector" if self.samples.ndim == 2 else "grid"):
+            raise ValueError(f'structure "{self.structure}" does not go with samples of shape {self.samples.shape}')
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure in its variants: the first source whose media query holds is shown, else `address`."""
+
+    address: str
+    text: str
+    width: int
+    sources: Sequence[tuple[str, str]] = field(default=())
+
+
+def write_page(path: str | os.PathLike[str], content: Content) -> Path:
+    """Writes the report as one HTML file that needs nothing else: no network, no fonts, no scripts.
+
+    Arguments:
+        path: of the file; its folder is made where it is missing, and a file of that name is replaced at once.
+        content: what to tell.
+
+    Returns:
+        The path.
+    """
+    path = Path(path)
+    environment = require("jinja2").Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=require("jinja2").StrictUndefined
+    )
+    environment.filters["number"] = _text
+    template = environment.from_string(resources.files(__package__).joinpath("page.html.jinja").read_text("utf-8"))
+    page = template.render(content=content, words=words, light=LIGHT, dark=DARK, **_parts(content))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_text(page, encoding="utf-8")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return path
+
+
+def _parts(content: Content) -> dict[str, Any]:
+    """The figures of the page, by the names that the template knows them by; None for what there are no numbers for."""
+    parts: dict[str, Any] = dict.fromkeys(("pair", "matrix", "key", "levels", "training", "neighbours", "film"))
+    parts["strips"] = [strip(distance) for distance in content.distances]
+    if content.levels is not None:
+        parts["levels"] = _chart(lambda *look: level_losses(content.levels or {}, *look), "Loss at each noise level")
+    if any(record.get("loss") is not None for record in content.log):
+        parts["training"] = _chart(lambda *look: training_curve(content.log, *look), "Loss over the steps of training")
+    if content.neighbours is not None:
+        close = content.neighbours
+        parts["neighbours"] = _chart(
+            lambda *look: neighbour_histogram(close, *look), "Histograms of distances to the nearest training datum"
+        )
+    if content.samples is not None and content.held_out is not None:
+        parts |= _samples(content, np.asarray(content.samples), np.asarray(content.held_out))
+        if len(content.frames):
+            parts["film"] = _film(content.frames, np.asarray(content.held_out))
+    return parts
+
+
+def _samples(content: Content, samples: np.ndarray, held_out: np.ndarray) -> dict[str, Any]:
+    names = None if content.names is None else [str(name) for name in content.names]
+    if samples.ndim > 2:
+        draw = lambda theme: sample_grid(held_out, samples, theme)  # noqa: E731
+        return {"pair": _pair(draw, 560, fixed=samples.ndim > 3), "key": _key(held_out, names)}
+    parts: dict[str, Any] = {}
+    size = len(chosen_columns(held_out, samples))
+    if size == 2:
+        parts["pair"] = _pair(lambda theme: scatter_pair(held_out, samples, names, theme), 480)
+    light, dark = (scatter_matrix(held_out, samples, names, theme) for theme in (LIGHT, DARK))
+    text = "Histograms and scatter plots of the columns: held-out data in grey, drawn samples in blue"
+    parts["matrix"] = _themed(light, dark, text, round(min(280.0, 720 / size) * size) if size > 1 else 480)
+    return parts | {"key": {"kind": "table", "shades": "", "shown": size, "columns": samples.shape[1]}}
+
+
+def _key(held_out: np.ndarray, names: list[str] | None) -> dict[str, Any]:
+    """What the reader of a grid of fields must know: its channels, slices and colours."""
+    look = look_of(held_out)
+    channels = held_out.shape[1]
+    limit = {3: 4, 4: 4, 5: 2}[held_out.ndim]
+    names = names if names is not None and len(names) == channels else [f"channel {c + 1}" for c in range(channels)]
+    shades = look.palette[np.linspace(0, 254, 9).astype(int)].round().astype(int)
+    return {
+        "kind": "signal" if held_out.ndim == 3 else look.kind,
+        "channels": names[:limit] if look.kind == "field" else [],
+        "ranges": list(zip(look.low.tolist(), look.high.tolist()))[:limit],
+        "hidden": max(0, channels - limit) if look.kind == "field" else 0,
+        "slices": held_out.ndim == 5,
+        "shades": ", ".join("rgb({} {} {})".format(*shade) for shade in shades),
+    }
+
+
+def strip(distance: Distance) -> dict[str, Any]:
+    """Where the band of real data, its median, zero and the value lie on a strip, in percent of its width."""
+    low = min(0.0, distance.low, distance.value)
+    span = (max(distance.high, distance.value) - low) * 1.06 or 1.0
+    place = {key: round(100 * (getattr(distance, key) - low) / span, 2) for key in ("low", "high", "floor", "value")}
+    return {"distance": distance, "zero": round(-100 * low / span, 2), **place}
+
+
+def _address(data: bytes, kind: str = "png") -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _themed(light: bytes, dark: bytes, text: str, width: int) -> Picture:
+    sources = [] if light == dark else [(NIGHT, _address(dark))]
+    return Picture(_address(light), text, width, sources)
+
+
+def _chart(draw: Callable[[Theme, float], bytes], text: str) -> Picture:
+    """A chart drawn for day and night, for desks and for phones."""
+    sources = [
+        (f"{NIGHT} and {NARROW}", _address(draw(DARK, 350))),
+        (NIGHT, _address(draw(DARK, 680))),
+        (NARROW, _address(draw(LIGHT, 350))),
+    ]
+    return Picture(_address(draw(LIGHT, 680)), text, 680, sources)
+
+
+def _pair(draw: Callable[[Theme], tuple[bytes, bytes]], width: int, fixed: bool = False) -> list[Picture]:
+    """Held-out data and samples; `fixed` says that no theme changes them."""
+    light = draw(LIGHT)
+    dark = light if fixed else draw(DARK)
+    return [_themed(a, b, text, width) for a, b, text in zip(light, dark, ("Held-out data", "Drawn samples"))]
+
+
+def _film(frames: Sequence[np.ndarray], held_out: np.ndarray) -> Picture:
+    moving, still = animation(frames, held_out, LIGHT)
+    sources = [(STILL, _address(still))]
+    width = 340 if held_out.ndim < 4 else 680
+    if held_out.ndim < 4:
+        moving_dark, still_dark = animation(frames, held_out, DARK)
+        sources = [(f"{STILL} and {NIGHT}", _address(still_dark)), *sources, (NIGHT, _address(moving_dark, "gif"))]
+    return Picture(_address(moving, "gif"), "Animation of the reverse diffusion", width, sources)
+
+
+def _text(value: Any) -> str:
+    """Values as people read them: floats short, whole numbers with their thousands apart."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "–"}[value]
+    if isinstance(value, int | np.integer):
+        return f"{int(value):,}"
+    return number(float(value)) if isinstance(value, float | np.floating) else str(value)

@@ -1,0 +1,188 @@
+"""Where randomness comes from.
+
+Nothing here keeps a place in a stream that a restart could lose: numbers are *addressed*. `Samples` gives sample i of a
+seed the same noise whatever the batch it is drawn in; `Steps` gives step k of a training run the same noise whatever
+happened before it.
+"""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+from collections.abc import Sequence
+from operator import index
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["Rng", "Samples", "Steps", "passes", "permutation"]
+
+_BLOCK_SIZE = 16_384  # numbers that a block of samples draws at once, about
+_BLOCK_COUNT = 256  # samples in a block, at most
+
+
+def _key(*address: int | str) -> int:
+    """128 bits from an address."""
+    address = tuple(part if isinstance(part, str) else index(part) for part in address)  # numpy's 5 is 5
+    return int.from_bytes(hashlib.blake2b(repr(address).encode(), digest_size=16).digest(), "little")
+
+
+def permutation(count: int, seed: int, epoch: int) -> np.ndarray:
+    """The order that an epoch number stands for: a permutation of `range(count)`, of shape `(count,)`.
+
+    Example:
+        >>> permutation(5, seed=0, epoch=1).tolist() == permutation(5, seed=0, epoch=1).tolist()
+        True
+    """
+    return np.random.Generator(np.random.Philox(key=_key("permutation", seed, epoch))).permutation(count)
+
+
+def passes(count: int, seed: int, number: int) -> np.ndarray:
+    """The order of `count` data over some passes through them: whole permutations one after another, 16,384 numbers or more.
+
+    Example:
+        >>> order = passes(5000, seed=0, number=2).reshape(-1, 5000)
+        >>> order.shape, bool((np.sort(order) == np.arange(5000)).all())
+        ((3, 5000), True)
+    """
+    several = np.tile(np.arange(count), (max(1, _BLOCK_SIZE // count), 1))
+    generator = np.random.Generator(np.random.Philox(key=_key("passes", seed, number)))
+    return generator.permuted(several, axis=1, out=several).reshape(-1)
+
+
+class Rng(abc.ABC):
+    """A source of random tensors whose first dimension runs over samples."""
+
+    @abc.abstractmethod
+    def normal(
+        self, shape: Sequence[int], dtype: torch.dtype | None = None, device: torch.device | None = None
+    ) -> Tensor:
+        """Independent standard normal numbers, of shape `(B, *D)`."""
+
+    @abc.abstractmethod
+    def uniform(
+        self, shape: Sequence[int], dtype: torch.dtype | None = None, device: torch.device | None = None
+    ) -> Tensor:
+        """Independent numbers, uniform on [0, 1), of shape `(B, *D)`."""
+
+    @abc.abstractmethod
+    def spread(self, count: int, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Tensor:
+        """Numbers that are each uniform on [0, 1), of shape `(B,)`, and together as even as this source allows."""
+
+    def normal_like(self, x: Tensor) -> Tensor:
+        """Standard normal numbers of the shape, type and device of `x`."""
+        return self.normal(x.shape, x.dtype, x.device)
+
+
+class Samples(Rng):
+    """The noise of samples `start` to `start + count` of a seed.
+
+    Sample i depends on `(seed, i)` alone: not on how many are asked for, nor on the batch or the process it is drawn
+    in. Numbers come in blocks of samples, each with a counter-based generator of its own (Salmon et al., 2011, Philox),
+    on the CPU, so that a device draws what another one draws.
+
+    Arguments:
+        seed: The seed, any integer.
+        start: The index of the first sample.
+        count: How many samples.
+        purpose: A word that makes the stream independent of those of other purposes.
+
+    Example:
+        >>> some = Samples(seed=5, start=0, count=20).normal((20, 3))
+        >>> more = Samples(seed=5, start=10, count=1000).normal((1000, 3))
+        >>> torch.equal(some[17], more[7])
+        True
+    """
+
+    def __init__(self, seed: int, start: int = 0, count: int = 1, purpose: str = "") -> None:
+        if start < 0 or count < 1:
+            raise ValueError(f"samples need start >= 0 and count >= 1, got start={start}, count={count}")
+        self.seed = seed
+        self.start = start
+        self.count = count
+        self.purpose = purpose
+        self._streams: dict[int, list[np.random.Generator]] = {}
+
+    def child(self, purpose: str) -> Samples:
+        """The same samples for another purpose, independent of this one."""
+        return Samples(self.seed, self.start, self.count, f"{self.purpose}/{purpose}")
+
+    def normal(
+        self, shape: Sequence[int], dtype: torch.dtype | None = None, device: torch.device | None = None
+    ) -> Tensor:
+        return self._draw("standard_normal", shape, dtype, device)
+
+    def uniform(
+        self, shape: Sequence[int], dtype: torch.dtype | None = None, device: torch.device | None = None
+    ) -> Tensor:
+        return self._draw("random", shape, dtype, device)
+
+    def spread(self, count: int, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Tensor:
+        return self.uniform((count,), dtype, device)
+
+    def _draw(self, kind: str, shape: Sequence[int], dtype: torch.dtype | None, device: torch.device | None) -> Tensor:
+        shape = tuple(shape)
+        if not shape or shape[0] != self.count:
+            raise ValueError(
+                f"this source holds {self.count} samples, got the shape {shape}: its first number must agree"
+            )
+        dtype = dtype or torch.get_default_dtype()
+        number = np.float64 if dtype == torch.float64 else np.float32
+        event = int(np.prod(shape[1:], dtype=np.int64))
+        size = max(1, min(_BLOCK_COUNT, _BLOCK_SIZE // max(event, 1)))
+        first = self.start // size
+        if size not in self._streams:
+            blocks = range(first, (self.start + self.count - 1) // size + 1)
+            keys = (_key("samples", self.seed, self.purpose, size, block) for block in blocks)
+            self._streams[size] = [np.random.Generator(np.random.Philox(key=key)) for key in keys]
+        streams = self._streams[size]
+        drawn = np.empty((len(streams) * size, event), number)
+        for i, stream in enumerate(streams):
+            getattr(stream, kind)(out=drawn[i * size : (i + 1) * size], dtype=number)
+        skip = self.start - first * size
+        return torch.from_numpy(drawn[skip : skip + self.count]).reshape(shape).to(device=device, dtype=dtype)
+
+
+class Steps(Rng):
+    """The noise of one training step after another, each addressed by its number.
+
+    Arguments:
+        seed: The seed, any integer.
+        device: Where numbers are drawn.
+
+    Example:
+        >>> rng = Steps(seed=0)
+        >>> once = rng.at(7).normal((4, 2)); later = rng.at(8); again = rng.at(7).normal((4, 2))
+        >>> torch.equal(once, again)
+        True
+    """
+
+    def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
+        self.seed = seed
+        self.generator = torch.Generator(device)
+        self._base = _key("steps", seed) & 0x7FFF_FFFF_FFFF_FFFF
+        self.at(0)
+
+    def at(self, step: int) -> Steps:
+        """Goes to the beginning of the noise of `step`; returns itself."""
+        # 0x9E37_79B9 is odd: neighbouring steps land far apart, and none of 2³² steps on another one's seed.
+        self.generator.manual_seed((self._base + step * 0x9E37_79B9) & 0x7FFF_FFFF_FFFF_FFFF)
+        return self
+
+    def normal(
+        self, shape: Sequence[int], dtype: torch.dtype | None = None, device: torch.device | None = None
+    ) -> Tensor:
+        z = torch.randn(shape, generator=self.generator, dtype=dtype, device=self.generator.device)
+        return z if device is None else z.to(device)
+
+    def uniform(
+        self, shape: Sequence[int], dtype: torch.dtype | None = None, device: torch.device | None = None
+    ) -> Tensor:
+        u = torch.rand(shape, generator=self.generator, dtype=dtype, device=self.generator.device)
+        return u if device is None else u.to(device)
+
+    def spread(self, count: int, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Tensor:
+        """One random shift of an even grid (low discrepancy; Kingma et al., 2021, Appendix I.1)."""
+        shift = self.uniform((1,), dtype, device)
+        return (shift + torch.arange(count, dtype=shift.dtype, device=shift.device) / count) % 1

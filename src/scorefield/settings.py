@@ -1,0 +1,98 @@
+"""What a user may set, as frozen dataclasses. Nothing heavy is imported here: the command line reads it for its help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Data", "Network", "Training"]
+
+
+@dataclass(frozen=True)
+class Data:
+    """How data are read.
+
+    Arguments:
+        structure: "vector" (a table), "grid" (signals, fields, images, volumes), or "auto": by the shape.
+        channels: Where the channels of a grid are: "first" or "last" after the samples, "none", or "auto".
+        held_out: The part of the data that training does not see, to measure it on; 0 for none.
+    """
+
+    structure: Literal["auto", "vector", "grid"] = "auto"
+    channels: Literal["auto", "first", "last", "none"] = "auto"
+    held_out: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.held_out < 1:
+            raise ValueError(f"held_out is a part of the data, from 0 to below 1, got {self.held_out:g}")
+
+
+@dataclass(frozen=True)
+class Network:
+    """The network. `None` leaves a choice to the data.
+
+    Arguments:
+        widths: The width of a network for vectors, or one a scale, from fine to coarse, for grids.
+        depth: The number of blocks (at each scale).
+        patch: The side of the patches that a network for grids gathers first.
+        attention: Whether positions of a grid attend to each other at the coarsest scale.
+        periodic: Whether grids wrap around at their edges.
+    """
+
+    widths: tuple[int, ...] | None = None
+    depth: int | None = None
+    patch: int | None = None
+    attention: bool = False
+    periodic: bool = False
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained. `None` leaves a choice to the data; what was chosen, and why, is in the run's log.
+
+    Arguments:
+        minutes: The budget in minutes of training. One budget at most: minutes, steps or epochs.
+        steps: The budget in optimizer steps.
+        epochs: The budget in passes through the data.
+        batch: How many data a step sees.
+        rate: The learning rate of AdamW.
+        matrix_rate: The learning rate of Muon, which trains the matrices and convolutions inside the network; 0 leaves
+            them to AdamW.
+        warmup: The rates rise from 0 over that many steps.
+        clip: Gradients are scaled down to this norm if they are larger.
+        accumulate: A step adds the gradients of that many batches.
+        precision: "float32", "bfloat16" (automatic mixed precision), or "auto": the latter where it is fast.
+        averages: The relative widths of the power-function averages of the weights that are kept.
+        evaluations: How often the held-out loss is measured on the way.
+        patience: Training stops when that many of these measurements in a row bring nothing better.
+    """
+
+    minutes: float | None = None
+    steps: int | None = None
+    epochs: float | None = None
+    batch: int | None = None
+    rate: float | None = None
+    matrix_rate: float | None = None
+    warmup: int = 50
+    clip: float = 1.0
+    accumulate: int = 1
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    averages: tuple[float, ...] = (0.05, 0.15)
+    evaluations: int = 40
+    patience: int = 12
+
+    def __post_init__(self) -> None:
+        budgets = {n: getattr(self, n) for n in ("minutes", "steps", "epochs") if getattr(self, n) is not None}
+        if len(budgets) > 1:
+            raise ValueError(f"choose one budget: minutes, steps or epochs; got {budgets}")
+        positive = ("minutes", "steps", "epochs", "batch", "rate", "clip", "accumulate", "evaluations", "patience")
+        for name in positive:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"training needs {name} > 0, got {name}={value:g}")
+        if self.warmup < 0 or (self.matrix_rate is not None and self.matrix_rate < 0):
+            raise ValueError(f"warmup and matrix_rate must not be negative, got {self.warmup} and {self.matrix_rate}")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise ValueError(f"precision must be 'auto', 'float32' or 'bfloat16', got {self.precision!r}")
+        if any(not 0 < width < 0.28 for width in self.averages):
+            raise ValueError(f"averages are relative widths between 0 and 0.28, got {self.averages}")

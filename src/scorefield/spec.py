@@ -1,0 +1,129 @@
+"""Objects as plain data: the constructor is the configuration.
+
+One contract replaces registries: every argument of `__init__` is kept under its own name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any
+
+from torch import Tensor
+
+__all__ = ["arguments", "build", "describe"]
+
+
+def describe(value: Any, tensors: list[Tensor] | None = None) -> Any:
+    """Turns an object into nested dicts, lists, numbers and strings: `{"class": …, "arguments": {…}}`.
+
+    Arguments:
+        value: Plain data, or an object that keeps the arguments of its constructor under their own names.
+        tensors: Receives the tensors among the arguments; without it they are refused.
+
+    Returns:
+        What `build` makes an equal object of.
+
+    Raises:
+        TypeError: If an object does not keep its arguments.
+
+    Example:
+        >>> from scorefield.process import EDM
+        >>> describe(EDM(rho=5.0))["arguments"]
+        {'sigma_min': 0.002, 'sigma_max': 80.0, 'rho': 5.0}
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [describe(v, tensors) for v in value]
+    if isinstance(value, Tensor) and tensors is not None:
+        tensors.append(value.detach())
+        return {"tensor": len(tensors) - 1}
+    cls = type(value)
+    if "." in cls.__qualname__:
+        raise TypeError(f"{cls.__qualname__} cannot be described: move the class to the top of its module")
+    names = arguments(cls)
+    missing = ["*"] if names is None else [n for n in names if not hasattr(value, n)]
+    if names is None or missing:
+        raise TypeError(
+            f"{cls.__qualname__} cannot be described: it does not keep its arguments {missing} as attributes"
+        )
+    kept = {n: describe(getattr(value, n), tensors) for n in names}
+    return {"class": f"{cls.__module__}.{cls.__qualname__}", "arguments": kept}
+
+
+def arguments(cls: type) -> list[str] | None:
+    """The names of the arguments of a constructor; None if it takes any number of them, or is Python's own."""
+    try:
+        parameters = inspect.signature(cls).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if cls.__module__ == "builtins" or any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+        return None
+    return [p.name for p in parameters]
+
+
+def build(
+    value: Any,
+    trusted: tuple[str, ...] = ("scorefield",),
+    tensors: list[Tensor] | None = None,
+    external: Any = None,
+) -> Any:
+    """The inverse of `describe`; lists come back as tuples.
+
+    Arguments:
+        value: What `describe` returned.
+        trusted: The packages whose classes may be built.
+        tensors: The tensors that `describe` gathered.
+        external: Stands in the place of `{"external": …}`, an object that could not be described.
+
+    Raises:
+        ValueError: If a class is not of a trusted package, or is no class of it any more.
+
+    Example:
+        >>> build({"class": "os.system", "arguments": {}})
+        Traceback (most recent call last):
+            ...
+        ValueError: os.system is not of the trusted packages ('scorefield',): pass trusted=(…, 'os') if you trust it
+    """
+    if isinstance(value, list):
+        return tuple(build(v, trusted, tensors, external) for v in value)
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"tensor"}:
+        return _pick(tensors or [], value["tensor"])
+    if set(value) == {"external"}:
+        if external is None:
+            raise ValueError(
+                f"the file holds the numbers of a {value['external']}, not how to build it: pass network=…"
+            )
+        return external
+    if set(value) != {"class", "arguments"} or [type(value[k]) for k in ("class", "arguments")] != [str, dict]:
+        raise ValueError(f"a description needs 'class', a name, and 'arguments', a dict; got {str(value)[:80]}")
+    cls = _find(value["class"], trusted)
+    kept = {k: build(v, trusted, tensors, external) for k, v in value["arguments"].items()}
+    try:
+        return cls(**kept)
+    except TypeError as error:
+        raise ValueError(f"{value['class']} does not take these arguments: {error}") from error
+
+
+def _pick(tensors: list[Tensor], number: Any) -> Tensor:
+    if not isinstance(number, int) or not 0 <= number < len(tensors):
+        raise ValueError(f"a description asks for tensor {number!r} of {len(tensors)}: the file is not whole")
+    return tensors[number]
+
+
+def _find(path: str, trusted: tuple[str, ...]) -> type:
+    module, _, name = path.rpartition(".")
+    package = module.split(".")[0]
+    if package not in trusted:
+        hint = f"pass trusted=(…, {package!r}) if you trust it"
+        raise ValueError(f"{path} is not of the trusted packages {trusted}: {hint}")
+    try:
+        cls = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"there is no {path} here: the file may come from another version") from error
+    if not isinstance(cls, type) or cls.__module__ != module:
+        raise ValueError(f"{path} is not a class of {module}")
+    return cls

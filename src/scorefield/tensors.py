@@ -1,0 +1,60 @@
+"""Small helpers on tensors.
+
+A time `t` or a noise level always *broadcasts* against the state `x` of shape `(B, *D)`: its shape is `()` or
+`(B, 1, …, 1)`. Formulas then need no indexing, for any data shape.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+__all__ = ["expand", "per_sample", "sum_events"]
+
+
+def expand(t: Tensor, x: Tensor) -> Tensor:
+    """Reshapes `t` so that it broadcasts against `x`.
+
+    Arguments:
+        t: A time or a level for all, of shape `()`, or one for each sample, of shape `(B,)`.
+        x: A state, of shape `(B, *D)`.
+
+    Returns:
+        The same numbers, of shape `()` or `(B, 1, …, 1)`.
+
+    Raises:
+        ValueError: If `t` has another shape.
+
+    Example:
+        >>> import torch
+        >>> expand(torch.ones(3), torch.zeros(3, 2, 8)).shape
+        torch.Size([3, 1, 1])
+    """
+    if t.ndim == 0:
+        return t
+    if t.shape == x.shape[:1]:
+        return t.reshape(-1, *(1,) * (x.ndim - 1))
+    raise ValueError(
+        f"t must have shape () or ({len(x)},) to go with x of shape {tuple(x.shape)}, got {tuple(t.shape)}"
+    )
+
+
+def per_sample(t: Tensor, x: Tensor) -> Tensor:
+    """The inverse of `expand`: one number for each sample of `x`, of shape `(B,)`.
+
+    Example:
+        >>> import torch
+        >>> per_sample(torch.tensor(2.0), torch.zeros(3, 2, 8))
+        tensor([2., 2., 2.])
+    """
+    return t.reshape(-1).expand(len(x))
+
+
+def sum_events(x: Tensor) -> Tensor:
+    """Sums over every dimension but the first: `(B, *D)` to `(B,)`.
+
+    Example:
+        >>> import torch
+        >>> sum_events(torch.ones(2, 3, 4))
+        tensor([12., 12.])
+    """
+    return x.reshape(len(x), -1).sum(1)

@@ -1,0 +1,8 @@
+"""Training."""
+
+from .average import PowerAverage as PowerAverage, exponent as exponent
+from .feed import Feed as Feed
+from .flat import Flat as Flat
+from .held_out import held_out_losses as held_out_losses, loss_by_level as loss_by_level
+from .loop import Progress as Progress, Trainer as Trainer
+from .optimizer import Optimizer as Optimizer

@@ -1,0 +1,69 @@
+"""Batches of standardized data."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..data import Rows
+from ..rng import passes
+from ..standardize import Standardize
+
+__all__ = ["Feed"]
+
+_KEPT = 2**30  # bytes of standardized data that are kept ready on the device
+
+
+class Feed:
+    """Standardized batches of rows, each addressed by its number: nothing to save for a resumed run.
+
+    A pass is a permutation of the data, pass after pass without a seam: no datum is left out, and a batch may be larger than
+    the data. Data of up to 1 GiB are kept standardized on the device; larger ones are read when they are needed.
+
+    Arguments:
+        rows: The data.
+        standardize: Their units.
+        batch: The size of a batch.
+        seed: The seed of the order.
+        device: Where batches are needed.
+    """
+
+    def __init__(
+        self, rows: Rows, standardize: Standardize, batch: int, seed: int, device: torch.device | str = "cpu"
+    ) -> None:
+        self.rows = rows
+        self.standardize = standardize
+        self.batch = batch
+        self.seed = seed
+        self.device = torch.device(device)
+        self._pass = -1
+        self._length = len(passes(len(rows), seed, 0))
+        self._order = torch.empty(0, dtype=torch.long)
+        size = 4 * len(rows) * max(1, int(torch.tensor(rows.shape[1:]).prod()))
+        self._kept = torch.cat([self._ready(x) for x in rows.chunks(8192)]) if size <= _KEPT else None
+
+    def _ready(self, x: Tensor) -> Tensor:
+        return self.standardize(x.to(self.device))
+
+    def take(self, indices: Tensor) -> Tensor:
+        """The standardized rows at `indices`, of shape `(B, *D)`."""
+        if self._kept is not None:
+            return self._kept.index_select(0, indices.to(self.device))
+        return self._ready(self.rows.take(indices.numpy()))
+
+    def indices(self, number: int, count: int = 1) -> Tensor:
+        """Which rows are in the batches `number` to `number + count`, of shape `(count · batch,)`."""
+        found: list[Tensor] = []
+        position, lack = number * self.batch, count * self.batch
+        while lack:
+            current, start = divmod(position, self._length)
+            if current != self._pass:
+                self._pass, self._order = current, torch.from_numpy(passes(len(self.rows), self.seed, current))
+            part = self._order[start : start + lack]
+            found.append(part)
+            position, lack = position + len(part), lack - len(part)
+        return found[0] if len(found) == 1 else torch.cat(found)
+
+    def batches(self, number: int, count: int = 1) -> Tensor:
+        """The batches `number` to `number + count` one after another, of shape `(count · batch, *D)`."""
+        return self.take(self.indices(number, count))

@@ -1,0 +1,105 @@
+"""The optimizer: Muon for the matrices inside a network, AdamW for the rest."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from .flat import Flat
+
+__all__ = ["Optimizer", "orthogonalize"]
+
+
+def orthogonalize(matrices: Tensor, iterations: int = 5) -> Tensor:
+    """Moves all singular values of matrices near 1 (Jordan et al., 2024, Muon: a quintic Newton-Schulz iteration).
+
+    Arguments:
+        matrices: The matrices, of shape `(K, m, n)`.
+        iterations: How often the polynomial is applied.
+
+    Returns:
+        Matrices of the same singular vectors, with singular values between about 0.7 and 1.2, of shape `(K, m, n)`.
+    """
+    x = matrices.bfloat16()
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
+    x = x / (torch.linalg.matrix_norm(x.float(), keepdim=True).bfloat16() + 1e-7)
+    for _ in range(iterations):
+        gram = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return (x.mT if tall else x).to(matrices.dtype)
+
+
+class Optimizer:
+    """Muon (with Nesterov's momentum) where matrices are, AdamW elsewhere; both follow one schedule.
+
+    Arguments:
+        flat: The parameters.
+        rate: The rate of AdamW.
+        matrix_rate: The rate of Muon; 0 leaves the matrices to AdamW.
+        momentum: The momentum of Muon.
+    """
+
+    def __init__(self, flat: Flat, rate: float, matrix_rate: float, momentum: float = 0.95) -> None:
+        self.flat = flat
+        self.rate = rate
+        self.matrix_rate = matrix_rate
+        self.momentum = momentum
+        boundary = flat.boundary if matrix_rate > 0 else len(flat.values)
+        self._rest = torch.nn.Parameter(flat.values[:boundary])
+        self._rest.grad = flat.gradients[:boundary]
+        self._adam = torch.optim.AdamW([self._rest], rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
+        self._inner = flat.gradients[boundary:]
+        self._velocity = torch.zeros_like(self._inner)
+        self._groups = self._by_shape(boundary)
+
+    def _by_shape(self, boundary: int) -> list[tuple[tuple[int, int], list[Tensor], list[tuple[int, int]]]]:
+        """Equal shapes as one batch: their matrix shape, their values, and where they lie behind the boundary."""
+        groups: dict[tuple[int, int], tuple[list[Tensor], list[tuple[int, int]]]] = {}
+        place = 0
+        for p in self.flat.matrices if boundary < len(self.flat.values) else []:
+            shape = (p.shape[0], p.numel() // p.shape[0])
+            values, places = groups.setdefault(shape, ([], []))
+            values.append(p.data)
+            places.append((place, place + p.numel()))
+            place += p.numel()
+        return [(shape, *group) for shape, group in groups.items()]
+
+    @torch.no_grad()
+    def step(self, factor: float) -> None:
+        """Steps along the gradients with rates times `factor`."""
+        for group in self._adam.param_groups:
+            group["lr"] = self.rate * factor
+        self._adam.step()
+        if not self._groups:
+            return
+        self._velocity.lerp_(self._inner, 1 - self.momentum)
+        direction = torch.lerp(self._inner, self._velocity, self.momentum)
+        for shape, values, places in self._groups:
+            turned = orthogonalize(torch.stack([direction[a:b].view(shape) for a, b in places]))
+            rate = self.matrix_rate * factor * math.sqrt(max(1.0, shape[0] / shape[1]))
+            for value, update in zip(values, turned):
+                value.add_(update.view(value.shape), alpha=-rate)
+
+    def state(self) -> dict[str, Tensor]:
+        """All that a resumed run needs."""
+        adam = self._adam.state[self._rest]
+        zero = torch.zeros_like(self._rest)
+        return {
+            "velocity": self._velocity,
+            "first": adam.get("exp_avg", zero),
+            "second": adam.get("exp_avg_sq", zero),
+            "count": adam.get("step", torch.zeros(())),
+        }
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Takes what `state` gave."""
+        self._velocity.copy_(state["velocity"])
+        device = self._rest.device
+        self._adam.state[self._rest] = {
+            "step": state["count"].clone().to(device),
+            "exp_avg": state["first"].clone().to(device),
+            "exp_avg_sq": state["second"].clone().to(device),
+        }

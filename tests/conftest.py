@@ -1,0 +1,25 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from scorefield.denoise import Gaussian, Mixture
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def gaussian() -> Gaussian:
+    """Correlated data in two dimensions, neither centred nor of unit variance."""
+    mean = torch.tensor([1.0, -2.0], dtype=torch.float64)
+    return Gaussian(mean, torch.tensor([[1.0, 0.3], [0.3, 0.25]], dtype=torch.float64))
+
+
+@pytest.fixture
+def mixture() -> Mixture:
+    """Three Gaussians in two dimensions with different covariances, apart but not separate."""
+    means = torch.tensor([[-1.0, 0.5], [1.0, 0.0], [0.3, -1.2]], dtype=torch.float64)
+    roots = torch.tensor([[[0.5, 0.1], [0.0, 0.3]], [[0.4, 0.0], [0.2, 0.4]], [[0.3, 0.2], [0.1, 0.6]]]).double()
+    return Mixture(means, roots @ roots.mT, torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64))

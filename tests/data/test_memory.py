@@ -1,0 +1,40 @@
+"""A file larger than what is taken from it does not fill the memory."""
+
+import subprocess
+import sys
+
+CODE = """
+import sys, numpy as np, torch
+from scorefield.data import ArrayRows, Schema, summarize
+
+def resident():
+    return int(next(l for l in open("/proc/self/status") if l.startswith("VmHWM")).split()[1]) / 1024
+
+torch.set_num_threads(1)
+x = np.load(sys.argv[1], mmap_mode="r")
+summarize(ArrayRows(torch.randn(9000, 256)))
+before = resident()
+rows = Schema.of(x).rows(x)
+rng = np.random.default_rng(0)
+for _ in range(100):
+    rows.take(rng.integers(0, len(rows), 256))
+summarize(rows)
+print(type(rows).__name__, resident() - before)
+"""
+
+
+def test_resident_memory_stays_flat(tmp_path):
+    import numpy as np
+    import pytest
+
+    if not sys.platform.startswith("linux"):
+        pytest.skip("reads /proc")
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (120_000, 256))  # 123 MB, sparse
+    x[::100] = np.random.default_rng(0).normal(size=(1200, 256))
+    x.flush()
+    out = subprocess.run(
+        [sys.executable, "-c", CODE, str(tmp_path / "x.npy")], capture_output=True, text=True, check=True
+    )
+    kind, grown = out.stdout.split()
+    assert kind == "FileRows"
+    assert float(grown) < 60

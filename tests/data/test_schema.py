@@ -1,0 +1,268 @@
+"""What comes back is like what was given; what cannot be modelled is refused with the mend."""
+
+import json
+import pathlib
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+
+from scorefield.data import ArrayRows, FileRows, Schema, summarize
+from scorefield.data.frames import Table
+
+pandas = pytest.importorskip("pandas")
+xarray = pytest.importorskip("xarray")
+
+RNG = np.random.default_rng(0)
+
+
+def there_and_back(x, **arguments):
+    """Data through the internal layout and back, with a schema that went through JSON."""
+    schema = Schema.of(x, **arguments)
+
+    def tuples(value):
+        return tuple(map(tuples, value)) if isinstance(value, list) else value
+
+    again = Schema(**{k: tuples(v) for k, v in json.loads(json.dumps(asdict(schema))).items()})
+    assert again == schema
+    inside = again.unpack(x, torch.float64)
+    assert inside.shape[1:] == schema.inner_shape
+    return again.pack(inside)
+
+
+@pytest.mark.parametrize(
+    "dtype", ["float16", "float32", "float64", "int8", "int32", "int64", "uint8", "uint16", "bool"]
+)
+@pytest.mark.parametrize("shape", [(9,), (9, 4), (9, 6, 5), (9, 6, 5, 3), (9, 3, 6, 5), (9, 4, 5, 6), (9, 2, 4, 5, 6)])
+def test_arrays_and_tensors(shape, dtype):
+    x = RNG.integers(0, 2, shape).astype(dtype)
+    back = there_and_back(x)
+    assert back.dtype == x.dtype and np.array_equal(back, x)
+    tensor = torch.from_numpy(x)
+    back = there_and_back(tensor)
+    assert back.dtype == tensor.dtype and torch.equal(back, tensor)
+
+
+def test_lists_and_foreign_byte_order_and_long_doubles():
+    assert np.array_equal(there_and_back([[1.5, 2.0], [3.0, 4.0]]), [[1.5, 2.0], [3.0, 4.0]])
+    assert there_and_back(np.arange(6.0).reshape(3, 2).astype(">f4")).dtype == np.float32
+    assert there_and_back(np.arange(6.0).reshape(3, 2).astype(np.longdouble)).dtype == np.longdouble
+    assert torch.equal(there_and_back(torch.ones(3, 2, dtype=torch.bfloat16)), torch.ones(3, 2, dtype=torch.bfloat16))
+
+
+def test_float32_samples_of_float64_data_are_float64():
+    assert Schema.of(np.zeros((3, 2))).pack(torch.zeros(5, 2)).dtype == np.float64
+
+
+def test_integers_are_rounded_half_to_even_and_clipped():
+    values = torch.tensor([[-7.0, 0.5, 1.5, 2.5, 99.0, 300.0]]).T
+    assert Schema.of(np.array([3, 50], np.int64)).pack(values).tolist() == [-7, 0, 2, 2, 99, 300]
+    assert Schema.of(np.array([3, 50], np.int8)).pack(values).tolist() == [-7, 0, 2, 2, 99, 127]
+    assert Schema.of(np.array([1, 50], np.uint8)).pack(values).tolist() == [1, 1, 2, 2, 50, 50]
+    assert Schema.of(np.array([True, False])).pack(values).tolist() == [False, False, True, True, True, True]
+    assert Schema.of(np.array([0, 1])).pack(torch.tensor([[1e30]], dtype=torch.float64))[0] > 9e18
+
+
+def test_unsigned_columns_are_clipped_each_to_its_range():
+    schema = Schema.of(np.array([[1, 10], [5, 20]], np.uint16))
+    assert (schema.low, schema.high) == ((1, 10), (5, 20))
+    assert schema.pack(torch.tensor([[0.0, 99.0], [99.0, 0.0]])).tolist() == [[1, 20], [5, 10]]
+
+
+def test_images_keep_the_range_of_their_type():
+    x = np.full((4, 8, 8), 7, np.uint8)
+    assert (Schema.of(x).low, Schema.of(x).high) == (0, 255)
+    x = np.arange(4 * 64).reshape(4, 8, 8).astype(np.uint16)
+    assert (Schema.of(x).low, Schema.of(x).high) == (0, 255)
+
+
+def test_samples_that_are_not_finite_are_not_rounded():
+    with pytest.raises(RuntimeError, match="1 of 2 samples are not finite and cannot be rounded to int64: the sampler"):
+        Schema.of(np.array([1, 2])).pack(torch.tensor([[1.0], [float("nan")]]))
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 4), ()])
+def test_samples_of_another_shape(shape):
+    with pytest.raises(ValueError, match=r"samples have the shape \('M', 2\), got"):
+        Schema.of(np.zeros((3, 2))).pack(torch.zeros(shape))
+
+
+def table():
+    return pandas.DataFrame(
+        {
+            "int": [1, -2, 3],
+            "float": [1.5, 2, 3],
+            "bool": [True, False, True],
+            "Int": pandas.array([1, -1, 4], dtype="Int64"),
+            "UInt": pandas.array([1, 2, 200], dtype="UInt8"),
+            "boolean": pandas.array([True, False, True], dtype="boolean"),
+            "single": pandas.array([1, 2, 3], dtype="float32"),
+            "Float": pandas.array([1, 2, 3.5], dtype="Float64"),
+            7: np.array([1, 2, 3], np.uint16),
+        }
+    )
+
+
+def test_tables():
+    pandas.testing.assert_frame_equal(there_and_back(table()), table())
+    schema = Schema.of(table())
+    drawn = schema.pack(torch.full((2, 9), 1e4))
+    assert drawn.loc[0].tolist() == [1e4, 1e4, True, 1e4, 200, True, 1e4, 1e4, 3]
+    assert (drawn.dtypes == table().dtypes).all()
+
+
+@pytest.mark.parametrize("dtype", ["double[pyarrow]", "int16[pyarrow]", "bool[pyarrow]", "Sparse[float64]"])
+def test_columns_of_other_engines(dtype):
+    pytest.importorskip("pyarrow")
+    x = pandas.DataFrame({"a": pandas.array([1, 0, 1], dtype=dtype), "b": [1.0, 2.0, 3.0]})
+    pandas.testing.assert_frame_equal(there_and_back(x), x)
+
+
+def test_columns_of_two_levels_and_series():
+    columns = pandas.MultiIndex.from_tuples([("a", 1), ("b", 2)])
+    x = pandas.DataFrame([[1.0, 2.0], [3.0, 4.0]], columns=columns)
+    pandas.testing.assert_frame_equal(there_and_back(x), x)
+    for name, dtype in (("u", "uint16"), (None, "float32"), ("i", "Int64")):
+        s = pandas.Series([1, 2, 3], name=name, dtype=dtype)
+        pandas.testing.assert_series_equal(there_and_back(s), s)
+
+
+def test_a_table_of_signals():
+    x = pandas.DataFrame(np.cumsum(RNG.normal(size=(100, 80)), 1), columns=[f"{i} nm" for i in range(80)])
+    assert Schema.of(x).inner_shape == (1, 80)
+    pandas.testing.assert_frame_equal(there_and_back(x), x)
+
+
+def test_missing_numbers_are_found_by_row_and_column():
+    x = pandas.DataFrame({"a": pandas.array([1, None, 3], dtype="Int64"), "b": [1.0, 2.0, 3.0]})
+    schema = Schema.of(x)
+    with pytest.raises(ValueError, match=r"1 of 3 rows hold NaN in column 'a' \(row 1\): drop them: df"):
+        summarize(schema.rows(x), schema.columns)
+
+
+def test_a_table_takes_its_columns_by_name():
+    schema = Schema.of(table())
+    assert torch.equal(schema.unpack(table()[table().columns[::-1]].assign(more=1)), schema.unpack(table()))
+    assert schema.unpack(np.zeros((4, 9))).shape == (4, 9)
+    with pytest.raises(ValueError, match="columns missing: 'float'; the table has 'int', 'bool'"):
+        schema.rows(table().drop(columns="float"))
+
+
+def test_a_table_on_disk(tmp_path):
+    np.save(tmp_path / "x.npy", np.array([[1.0, 5], [2, 9], [3, 7]]))
+    x = Table(np.load(tmp_path / "x.npy", mmap_mode="r"), ("a", "b"), ("float32", "uint8"))
+    schema = Schema.of(x)
+    assert isinstance(schema.rows(x), FileRows) and len(x) == 3 and x.shape == (3, 2)
+    drawn = schema.pack(torch.tensor([[0.5, 99.0]]))
+    assert drawn.to_dict("list") == {"a": [0.5], "b": [9]} and drawn.dtypes.tolist() == ["float32", "uint8"]
+
+
+def field():
+    rng = np.random.default_rng(1)
+    coords = {
+        "time": np.arange(5),
+        "lat": np.linspace(0, 1, 4, dtype="f4"),
+        "lon": list("abcdef"),
+        "day": ("lat", pandas.date_range("2000", periods=4)),
+        "lag": ("lat", pandas.to_timedelta(np.arange(4), "D")),
+        "area": (("lat", "lon"), rng.normal(size=(4, 6))),
+        "height": 2.0,
+    }
+    values = rng.normal(size=(5, 4, 6)).astype(np.float32)
+    return xarray.DataArray(values, dims=("time", "lat", "lon"), coords=coords, name="t2m", attrs={"units": "K"})
+
+
+def test_labelled_arrays():
+    xarray.testing.assert_identical(there_and_back(field()), field().drop_vars("time"))
+    schema = Schema.of(field())
+    assert torch.equal(schema.unpack(field().transpose("lon", "time", "lat")), schema.unpack(field()))
+
+
+def test_foreign_coordinates_are_left_out():
+    x = field().assign_coords(thing=("lat", np.array([{}, {}, {}, {}], dtype=object)))
+    assert "thing" not in {c[0] for c in Schema.of(x).coords}
+
+
+def test_memory_maps_are_read_from_their_file(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((5, 8, 8)))
+    m = np.load(tmp_path / "x.npy", mmap_mode="r")
+    assert isinstance(Schema.of(m).rows(m), FileRows)
+    labelled = xarray.DataArray(m, dims=("n", "y", "x"))
+    assert isinstance(Schema.of(labelled).rows(labelled), FileRows)
+    assert isinstance(Schema.of(m).rows(m[:, ::2, ::-1].repeat(2, 1)), ArrayRows)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros((3, 2), complex), 'got complex numbers: pass numpy.stack([x.real, x.imag], 1) with channels="first"'),
+        (torch.zeros(3, 2, dtype=torch.complex64), "got complex numbers"),
+        (np.array([["a"], ["b"]]), "got text: pass x.astype(float)"),
+        (np.array([[1, None]], object), "got Python objects: pass x.astype(float)"),
+        (np.array(["2000-01-01"], "M8[D]"), "got times (datetime64[D])"),
+        (np.zeros(3, [("a", "f4"), ("b", "f4")]), "got records with the fields 'a', 'b': pass pandas.DataFrame(x)"),
+        (np.zeros(3, "V8"), "got numbers of type |V8"),
+        (torch.eye(3).to_sparse(), "data must be a dense tensor, got the layout torch.sparse_coo: pass x.to_dense()"),
+        ("x.npy", "got the path 'x.npy': read it first, scorefield.data.read(path)"),
+        (pathlib.Path("x.npy"), "read it first"),
+        ({"a": 1}, "data must be an array, a tensor, a DataFrame or a DataArray, got a dict"),
+        (None, "got a NoneType"),
+        (field().to_dataset(), "a Dataset holds several arrays, 't2m' (('time', 5), "),
+        (field().to_dataset().assign(q=field()), "ds['t2m'], or all as channels: ds.to_dataarray('channel')"),
+        (xarray.Dataset(), "the Dataset holds no arrays"),
+        (pandas.DataFrame({"a": [1.0], "b": ["x"]}), "columns that are not numbers, drop or convert them: 'b' ("),
+        (pandas.DataFrame({"b": pandas.Categorical([1, 2])}), "'b' (category): pandas.get_dummies(df, columns=[…])"),
+        (pandas.DataFrame({"t": pandas.to_datetime(["2000"])}), "(df[…] - df[…].min()) / pandas.Timedelta('1D')"),
+        (pandas.DataFrame({"c": [1j]}), "'c' (complex128): two columns, .real and .imag"),
+        (pandas.DataFrame({"p": pandas.period_range("2000", periods=2)}), "df[…].astype(float)"),
+        (pandas.DataFrame({f"c{i}": ["x"] for i in range(9)}), "and 4 more: "),
+        (
+            pandas.DataFrame([[1.0]], columns=[pandas.Timestamp(0)]),
+            "name columns by text or numbers, df.columns.astype",
+        ),
+    ],
+)
+def test_what_is_not_numbers(x, message):
+    with pytest.raises(TypeError) as error:
+        Schema.of(x)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (3.0 * np.ones(()), "need a first axis that counts the samples, got the single number 3.0"),
+        (np.zeros((0, 3)), "there are no data: got an array of shape (0, 3)"),
+        (torch.zeros(3, 0), "there are no data: got an array of shape (3, 0)"),
+        ([[1.0, 2.0], [3.0]], "the rows have different lengths: make them the same"),
+        (np.ma.masked_equal(np.arange(6).reshape(3, 2), 2), "1 values are masked: fill them, x.filled(…)"),
+        (pandas.DataFrame(index=[1, 2]), "the table has no columns"),
+        (pandas.DataFrame([[1.0, 2.0]], columns=["a", "a"]), "several columns named 'a': rename them"),
+    ],
+)
+def test_what_has_no_use(x, message):
+    with pytest.raises(ValueError) as error:
+        Schema.of(x)
+    assert message in str(error.value)
+
+
+def test_sparse_matrices_and_tables_of_others():
+    class Sparse:
+        def toarray(self): ...
+
+    class Arrow:
+        def to_pandas(self): ...
+
+    with pytest.raises(TypeError, match=r"data must be dense, got a Sparse: pass x.toarray\(\)"):
+        Schema.of(Sparse())
+    with pytest.raises(TypeError, match=r"a pandas table, got a Arrow: pass x.to_pandas\(\)"):
+        Schema.of(Arrow())
+
+
+def test_other_data_of_another_shape():
+    schema = Schema.of(np.zeros((9, 8, 8)))
+    with pytest.raises(ValueError, match=r"shape \(N, 8, 8\), got a single datum \(8, 8\): pass x\[None\]"):
+        schema.unpack(np.zeros((8, 8)))
+    with pytest.raises(ValueError, match=r"shape \(N, 8, 8\) here, as those that were learned, got \(9, 8, 7\)"):
+        schema.unpack(np.zeros((9, 8, 7)))

@@ -1,0 +1,315 @@
+"""The laws that every process, parametrization, sampler and law of levels obeys.
+
+`instances` finds the classes by introspection, so that a new one is tested by existing. A class whose constructor
+needs arguments, or is worth testing with others than its defaults, gets them in `VARIANTS`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import itertools
+import json
+import pkgutil
+from typing import Any
+
+import numpy as np
+import scipy.integrate
+import torch
+from torch import Tensor, nn
+
+import scorefield
+from scorefield import spec
+from scorefield.denoise import Denoiser, Gaussian, Mixture, Parametrization, Preconditioned
+from scorefield.diffusion import Diffusion
+from scorefield.process import EDM, Process
+from scorefield.rng import Rng, Samples
+from scorefield.sample import Sampler, trajectory
+
+VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "DDIM": [{"eta": 0.5}, {"eta": 1.0}],
+    "ExponentialAdams": [{"order": 1}, {"order": 2}, {"order": 4}, {"order": 2, "scale": 0.5}],
+    "LogUniform": [{"low": 0.01, "high": 10.0}],
+    "Clock": [{"process": EDM()}, {"process": EDM(), "count": 10}],
+}
+
+
+def subclasses(base: type, *places: str) -> list[type]:
+    """The concrete subclasses of `base` in modules of the package, all of it or some `places`, by name."""
+    for place in places or ("scorefield",):
+        module = importlib.import_module(place)
+        for found in pkgutil.walk_packages(getattr(module, "__path__", []), f"{place}."):
+            importlib.import_module(found.name)
+    found, todo = set(), [base]
+    while todo:
+        cls = todo.pop()
+        todo += cls.__subclasses__()
+        if not inspect.isabstract(cls) and cls.__module__.split(".")[0] == scorefield.__name__:
+            found.add(cls)
+    return sorted(found, key=lambda cls: cls.__qualname__)
+
+
+def instances(base: type, *places: str) -> list[Any]:
+    """An object of each concrete subclass with its defaults, if it has them, and those of `VARIANTS`."""
+    made = []
+    for cls in subclasses(base, *places):
+        needed = [p.name for p in inspect.signature(cls).parameters.values() if p.default is p.empty]
+        variants = VARIANTS.get(cls.__name__, [])
+        if needed and not variants:
+            raise LookupError(f"{cls.__name__} needs {needed}: say with which arguments to test it in laws.VARIANTS")
+        made += [cls(**kept) for kept in ([] if needed else [{}]) + variants]
+    return made
+
+
+# -- exact propagation ---------------------------------------------------------------------------------------------
+
+
+class Noises(Rng):
+    """Noise that is chosen: call k gives the unit vectors to samples 1 + k n to (k + 1) n, and 0 to all others."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def normal(self, shape, dtype=None, device=None) -> Tensor:
+        z = torch.zeros(len_and_size(shape), dtype=dtype)
+        first, n = 1 + self.calls * z.shape[1], z.shape[1]
+        z[first : first + n] = torch.eye(n, dtype=dtype)[: max(len(z) - first, 0)]
+        self.calls += 1
+        return z.reshape(tuple(shape))
+
+    def uniform(self, shape, dtype=None, device=None) -> Tensor:
+        raise NotImplementedError("a sampler that draws uniform numbers is no affine map of its noise")
+
+    def spread(self, count, dtype=None, device=None) -> Tensor:
+        return self.uniform((count,))
+
+    def child(self, purpose: str) -> Noises:
+        return self
+
+
+def len_and_size(shape) -> tuple[int, int]:
+    return shape[0], int(np.prod(shape[1:]))
+
+
+def propagate(sampler: Sampler, diffusion: Diffusion, size: int, steps: int, denoise: bool) -> list[tuple]:
+    """The exact mean `(n,)` and covariance `(n, n)` of the state at each step, with the level.
+
+    With a denoiser of Gaussian data, every sampler is an affine map of its noises: sent the unit vectors, it tells
+    what it does to the moments. No number is random.
+    """
+    rng = Noises()
+    for _ in trajectory(diffusion, (1, size), sampler, steps, rng, denoise):
+        pass
+    states = trajectory(diffusion, (1 + rng.calls * size, size), sampler, steps, Noises(), denoise)
+    return [(level, x[0], (x[1:] - x[0]).T @ (x[1:] - x[0])) for level, x in states]
+
+
+def moment_error(sampler: Sampler, process: Process, law: Gaussian, steps: int) -> tuple[list[Tensor], float]:
+    """What each state's covariance is, in units of the true one, less 1; the largest error of a mean, in those units."""
+    moved = propagate(sampler, Diffusion(process, law, law), law.mean.numel(), steps, denoise=False)
+    errors, shift = [], 0.0
+    for t, (_, mean, covariance) in zip(torch.linspace(1, 0, steps + 1, dtype=torch.float64), moved):
+        alpha, sigma = process(t)
+        eye = torch.eye(law.mean.numel(), dtype=torch.float64)
+        root = torch.linalg.cholesky(alpha**2 * law.covariance + sigma**2 * eye)
+        white = torch.linalg.solve_triangular(root, covariance, upper=False)
+        errors.append(torch.linalg.solve_triangular(root, white.T, upper=False) - eye)
+        apart = torch.linalg.solve_triangular(root, (mean - alpha * law.mean)[:, None], upper=False)
+        shift = max(shift, float(apart.norm()))
+    return errors, shift
+
+
+def example_gaussian() -> Gaussian:
+    mean = torch.tensor([0.1, -0.2], dtype=torch.float64)
+    return Gaussian(mean, torch.tensor([[1.0, 0.3], [0.3, 0.25]], dtype=torch.float64))
+
+
+def example_mixture() -> Mixture:
+    means = torch.tensor([[-1.0, 0.5], [1.0, 0.0], [0.3, -1.2]], dtype=torch.float64)
+    return Mixture(means, torch.tensor([0.5, 0.3, 0.4]).double(), torch.tensor([0.2, 0.5, 0.3]).double())
+
+
+# -- of all objects ------------------------------------------------------------------------------------------------
+
+
+def is_a_frozen_value(value: Any) -> None:
+    """Hyperparameters cannot be changed, compare by value, and survive JSON."""
+    assert type(value).__dataclass_params__.frozen
+    again = spec.build(json.loads(json.dumps(spec.describe(value))))
+    assert again == value
+    assert type(again) is type(value)
+
+
+# -- of processes --------------------------------------------------------------------------------------------------
+
+GRID = torch.linspace(0, 1, 2001, dtype=torch.float64)
+
+
+def level_increases(process: Process) -> None:
+    level = process.level(GRID)
+    assert bool((level > 0).all())
+    assert bool((level.diff() > 0).all())
+
+
+def data_become_noise(process: Process) -> None:
+    """At t = 0 data of unit variance are almost intact, at t = 1 almost gone."""
+    assert float(process.level(GRID[0])) < 0.05
+    assert float(process.level(GRID[-1])) > 5
+    assert abs(float(process.alpha(GRID[0])) - 1) < 1e-2
+
+
+def time_inverts_level(process: Process) -> None:
+    torch.testing.assert_close(process.time(process.level(GRID)), GRID, rtol=0, atol=1e-10)
+    low, high = process.level(GRID[0]), process.level(GRID[-1])
+    ends = process.time(torch.stack([low / 10, high * 10]))
+    torch.testing.assert_close(ends, torch.tensor([0.0, 1.0], dtype=torch.float64), rtol=0, atol=1e-12)
+
+
+def rates_are_derivatives(process: Process) -> None:
+    """Against central differences of fourth order, whose own error bounds the comparison."""
+    h, t = 1e-4, torch.linspace(0.02, 0.98, 97, dtype=torch.float64)
+    with torch.no_grad():
+        rates = process.rates(t)
+    for scale, rate in zip((process.alpha, process.sigma), rates):
+        slope = (8 * (scale(t + h) - scale(t - h)) - (scale(t + 2 * h) - scale(t - 2 * h))) / (12 * h)
+        torch.testing.assert_close(rate, slope, rtol=1e-6, atol=1e-9)
+
+
+def noise_is_added(process: Process) -> None:
+    assert bool((process.sde(GRID)[1] > 0).all())
+
+
+def sde_has_the_marginals(process: Process) -> None:
+    """dm/dt = f m and dv/dt = 2 f v + g² lead from (α_0, σ_0²) to (α_t, σ_t²)."""
+
+    def slope(t: float, state: np.ndarray) -> list[float]:
+        f, square = (float(c) for c in process.sde(torch.tensor(t, dtype=torch.float64)))
+        return [f * state[0], 2 * f * state[1] + square]
+
+    alpha, sigma = process(GRID[::400])
+    start, times = [float(alpha[0]), float(sigma[0]) ** 2], GRID[::400].numpy()
+    end = scipy.integrate.solve_ivp(slope, (0, 1), start, "DOP853", times, rtol=1e-11, atol=1e-14)
+    np.testing.assert_allclose(end.y[0], alpha, rtol=1e-8)
+    np.testing.assert_allclose(end.y[1], sigma**2, rtol=1e-8)
+
+
+def float32_is_enough(process: Process) -> None:
+    """No digits are lost where t is tiny, which a naive 1 - exp would lose all of."""
+    t = torch.cat([torch.zeros(1), torch.logspace(-9, -3, 61)])
+    for single, double in zip(process(t), process(t.double())):
+        assert single.dtype == torch.float32
+        torch.testing.assert_close(single.double(), double, rtol=1e-6, atol=0)
+
+
+def times_broadcast(process: Process) -> None:
+    t = GRID[::500]
+    for shape in ((), (5, 1, 1)):
+        for several, one in zip((*process(t), *process.rates(t)), (*process(t[2]), *process.rates(t[2]))):
+            torch.testing.assert_close(several[2], one, rtol=1e-14, atol=0)
+        at = t[2] if shape == () else t.reshape(shape)
+        assert process.mix(torch.ones(5, 2, 3).double(), torch.ones(5, 2, 3).double(), at).shape == (5, 2, 3)
+        assert process.level(at).shape == process.rates(at)[0].shape == at.shape
+
+
+# -- of parametrizations -------------------------------------------------------------------------------------------
+
+
+class Answer(nn.Module):
+    """A network that gives a fixed answer, and remembers what it was asked."""
+
+    def __init__(self, answer: Tensor) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        self.asked = x, c
+        return self.answer
+
+
+def prediction(parametrization: Parametrization, x: Tensor, level: Tensor, mean: Tensor) -> Tensor:
+    """What the network must answer for the denoiser to give `mean`."""
+    skip, out = parametrization.coefficients(level)
+    return (mean - skip * x) / out
+
+
+def answers_determine_the_mean(one: Parametrization, other: Parametrization) -> None:
+    """mean → F of one → mean → F of the other → mean, at levels across 8 decades."""
+    level = torch.logspace(-4, 4, 33, dtype=torch.float64)[:, None]
+    rng = Samples(seed=1, count=len(level))
+    mean = rng.normal((33, 3), torch.float64)
+    x = mean + level * rng.normal((33, 3), torch.float64)
+    back = mean
+    for each in (one, other, one):
+        back = Preconditioned(Answer(prediction(each, x, level, back)), each)(x, level)
+    # the mean is a small difference of x and σF where the level is high: measured in units of what is subtracted
+    assert float(((back - mean).abs() / (1 + x.abs())).max()) < 1e-12
+
+
+def coefficients_are_smooth(parametrization: Parametrization) -> None:
+    level = torch.logspace(-6, 6, 241, dtype=torch.float64)
+    skip, out = parametrization.coefficients(level)
+    assert skip.shape == out.shape == level.shape
+    assert bool(torch.isfinite(skip).all() & torch.isfinite(out).all())
+    assert bool((out.sign() == out[0].sign()).all() & (out != 0).all())
+    single = parametrization.coefficients(level.float())
+    for short, full in zip(single, (skip, out)):
+        torch.testing.assert_close(short.double(), full, rtol=1e-6, atol=0)
+
+
+# -- of samplers ---------------------------------------------------------------------------------------------------
+
+
+def converges_to_the_marginals(sampler: Sampler, process: Process) -> None:
+    """Mean and covariance of the state tend to those of p_t at every time, exactly computed for Gaussian data."""
+    law = example_gaussian()
+    (coarse, drift), (fine, shift) = (moment_error(sampler, process, law, steps) for steps in (32, 128))
+    before, after = (max(float(e.norm()) for e in errors) for errors in (coarse, fine))
+    assert after < 0.3 and shift < 0.01
+    assert after + shift < 1e-9 or after + shift < 0.7 * (before + drift)
+
+
+def ignores_companions(sampler: Sampler, process: Process) -> None:
+    """Sample i of a batch is what it is alone, and what it is in a batch that begins later."""
+    mixture = example_mixture()
+    diffusion = Diffusion(process, mixture, mixture.moments())
+
+    def draw(start: int, count: int) -> Tensor:
+        states = trajectory(diffusion, (count, 2), sampler, 6, Samples(3, start, count), dtype=torch.float64)
+        return torch.stack([x for _, x in states])
+
+    whole = draw(0, 5)
+    for start, count in ((3, 1), (2, 3)):
+        alone = draw(start, count)
+        torch.testing.assert_close(alone, whole[:, start : start + count], rtol=1e-6, atol=1e-6)
+
+
+def visits_all_times(sampler: Sampler, process: Process) -> None:
+    """The first state is the one given, there is one for each time, of the same shape and type, whatever its shape."""
+    shape = (2, 3, 1, 2)
+    law = Gaussian(torch.zeros(shape[1:]), torch.ones(shape[1:]))
+    times = torch.tensor([1.0, 0.6, 0.3, 0.0])
+    x = Samples(seed=0, count=2).normal(shape)
+    states = list(sampler.trajectory(Diffusion(process, law, law), x, times, Samples(seed=1, count=2)))
+    assert torch.equal(states[0], x)
+    assert [(y.shape, y.dtype) for y in states] == [(torch.Size(shape), torch.float32)] * 4
+    assert not torch.equal(states[-1], states[-2])
+
+
+# -- of laws of levels ---------------------------------------------------------------------------------------------
+
+
+def draw_is_a_quantile(levels: Any) -> None:
+    u = torch.linspace(0, 1 - 2**-24, 1001)
+    level = levels.draw(u)
+    assert level.shape == u.shape and level.dtype == u.dtype
+    assert bool((level > 0).all() & torch.isfinite(level).all())
+    assert bool((level.diff() >= 0).all())
+    assert float(level[-1]) > 10 * float(level[0])
+
+
+def all_pairs(*kinds: list) -> list[tuple]:
+    return list(itertools.product(*kinds))
+
+
+def label(value: Any) -> str:
+    return repr(value).replace(" ", "") if not isinstance(value, Denoiser) else type(value).__name__

@@ -1,0 +1,116 @@
+"""Runs the laws over all classes that there are."""
+
+from __future__ import annotations
+
+import inspect
+
+import laws
+import pytest
+
+from scorefield.denoise import Denoiser, Karras, Mean, Parametrization
+from scorefield.objective import Levels, Objective
+from scorefield.process import VP, Process
+from scorefield.sample import DDIM, Sampler
+
+PROCESSES = laws.instances(Process, "scorefield.process")
+PARAMETRIZATIONS = laws.instances(Parametrization, "scorefield.denoise")
+SAMPLERS = laws.instances(Sampler, "scorefield.sample")
+LEVELS = laws.instances(Levels, "scorefield.objective")
+
+
+def test_introspection_finds_the_known_ones():
+    names = {type(value).__name__ for value in (*PROCESSES, *PARAMETRIZATIONS, *SAMPLERS, *LEVELS)}
+    known = {"VE", "VP", "SubVP", "EDM", "Cosine", "Flow", "TutorialVE", "Karras", "Velocity", "DDIM", "Heun", "DPM"}
+    assert known | {"ExponentialAdams", "Clock", "LogNormal", "LogUniform"} <= names
+
+
+def test_a_class_that_needs_arguments_must_get_them(monkeypatch):
+    monkeypatch.delitem(laws.VARIANTS, "LogUniform")
+    with pytest.raises(LookupError, match=r"LogUniform needs \['low', 'high'\]"):
+        laws.instances(Levels, "scorefield.objective")
+
+
+@pytest.mark.parametrize("base", [Process, Parametrization, Sampler, Levels, Objective, Denoiser], ids=laws.label)
+def test_classes_are_abstract_or_final(base):
+    for cls in laws.subclasses(base, "scorefield.process", "scorefield.denoise", "scorefield.sample"):
+        heirs = [heir for heir in cls.__subclasses__() if heir.__module__.startswith("scorefield.")]
+        assert not heirs, f"{cls.__name__} is concrete, yet {heirs} inherit from it"
+    assert inspect.isabstract(base)
+
+
+@pytest.mark.parametrize("value", [*PROCESSES, *PARAMETRIZATIONS, *SAMPLERS, *LEVELS], ids=laws.label)
+def test_values(value):
+    laws.is_a_frozen_value(value)
+
+
+PROCESS_LAWS = [
+    laws.level_increases,
+    laws.data_become_noise,
+    laws.time_inverts_level,
+    laws.rates_are_derivatives,
+    laws.noise_is_added,
+    laws.sde_has_the_marginals,
+    laws.float32_is_enough,
+    laws.times_broadcast,
+]
+
+
+@pytest.mark.parametrize("law", PROCESS_LAWS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize("process", PROCESSES, ids=laws.label)
+def test_processes(process, law):
+    law(process)
+
+
+@pytest.mark.parametrize("parametrization", PARAMETRIZATIONS, ids=laws.label)
+def test_parametrizations(parametrization):
+    laws.coefficients_are_smooth(parametrization)
+    for other in (*PARAMETRIZATIONS, Karras(0.3)):
+        laws.answers_determine_the_mean(parametrization, other)
+
+
+SAMPLER_LAWS = [laws.converges_to_the_marginals, laws.ignores_companions, laws.visits_all_times]
+
+
+@pytest.mark.parametrize("law", SAMPLER_LAWS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize("process", PROCESSES, ids=lambda process: type(process).__name__)
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=laws.label)
+def test_samplers(sampler, process, law):
+    law(sampler, process)
+
+
+@pytest.mark.parametrize("levels", LEVELS, ids=laws.label)
+def test_levels(levels):
+    laws.draw_is_a_quantile(levels)
+
+
+def test_the_laws_can_be_broken():
+    """A law that nothing can break tells nothing."""
+
+    class Falling(Process):
+        def alpha(self, t):
+            return 1 + 0 * t
+
+        def sigma(self, t):
+            return 1 - t / 2
+
+    class Naive(Process):
+        def alpha(self, t):
+            return VP().alpha(t)
+
+        def sigma(self, t):
+            return (1 - VP().alpha(t) ** 2).sqrt()
+
+    class Slow(Sampler):
+        def trajectory(self, diffusion, x, times, rng):
+            for y in DDIM(1.0).trajectory(diffusion, x, times, rng):
+                yield y if y is x else y * (1 + x.std() / 1e3)
+
+    for law in (laws.level_increases, laws.noise_is_added, laws.data_become_noise):
+        with pytest.raises(AssertionError):
+            law(Falling())
+    with pytest.raises(AssertionError):
+        laws.float32_is_enough(Naive())
+    with pytest.raises(AssertionError):
+        laws.ignores_companions(Slow(), VP())
+    with pytest.raises(AssertionError):
+        laws.is_a_frozen_value(type("Loose", (Mean,), {})())

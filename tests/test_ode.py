@@ -1,0 +1,211 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import solve_ivp
+from torch import Tensor
+
+from scorefield.ode import DOPRI5, EULER, HEUN, RK4, State, Tableau, integrate, integrate_adaptive
+from scorefield.tensors import expand
+
+TABLEAUX = {"EULER": EULER, "HEUN": HEUN, "RK4": RK4, "DOPRI5": DOPRI5}
+DOUBLE = torch.float64
+
+
+def swing(t: Tensor, y: State, stiffness: Tensor) -> State:
+    """A driven van der Pol oscillator, and the integral of its squared position."""
+    x, v = y[0].unbind(1)
+    return torch.stack([v, stiffness * (1 - x**2) * v - x + torch.sin(t)], 1), x**2
+
+
+def swing_start(batch: int) -> tuple[State, Tensor]:
+    grid = torch.linspace(-1, 2, batch, dtype=DOUBLE)
+    return (torch.stack([grid, grid.cos()], 1), torch.zeros(batch, dtype=DOUBLE)), torch.linspace(
+        0.5, 5, batch, dtype=DOUBLE
+    )
+
+
+def swing_truth(row: Tensor, stiffness: float, start: float, stop: float) -> np.ndarray:
+    def f(t: float, y: np.ndarray) -> list[float]:
+        return [y[1], stiffness * (1 - y[0] ** 2) * y[1] - y[0] + math.sin(t), y[0] ** 2]
+
+    return solve_ivp(f, (start, stop), [*row.tolist(), 0.0], method="DOP853", rtol=1e-13, atol=1e-13).y[:, -1]
+
+
+@pytest.mark.parametrize("name", TABLEAUX)
+def test_tableaux_are_consistent(name: str) -> None:
+    tableau = TABLEAUX[name]
+    assert sum(tableau.weights) == pytest.approx(1, abs=1e-14)
+    assert [sum(stage) for stage in tableau.stages] == pytest.approx(list(tableau.nodes), abs=1e-13)
+    for power in range(1, tableau.order):
+        moment = sum(w * c**power for w, c in zip(tableau.weights, tableau.nodes))
+        assert moment == pytest.approx(1 / (power + 1), abs=1e-14)
+    if tableau.error is not None:
+        assert sum(tableau.error) == pytest.approx(0, abs=1e-14)
+    assert tableau.reuses_last == (name == "DOPRI5")
+
+
+@pytest.mark.parametrize("name", TABLEAUX)
+@pytest.mark.parametrize("forward", [True, False])
+def test_the_order_on_a_grid_is_that_of_the_tableau(name: str, forward: bool) -> None:
+    """y' = y cos t and the integral of its square, against the closed form."""
+
+    def truth(t: float) -> Tensor:
+        return torch.tensor([math.exp(math.sin(t)), math.exp(2 * math.sin(t))], dtype=DOUBLE)
+
+    def f(t: Tensor, y: State) -> State:
+        return y[0] * torch.cos(t), 2 * torch.cos(t) * y[0][:, 0] ** 2
+
+    start, stop = (0.0, 2.0) if forward else (1.5, 0.0)
+    y = (truth(start)[:1, None], truth(start)[1:])
+    errors = []
+    for steps in (40, 80):
+        end = integrate(f, y, torch.linspace(start, stop, steps + 1, dtype=DOUBLE), TABLEAUX[name])
+        errors.append(float((torch.cat([a.flatten() for a in end]) - truth(stop)).norm()))
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(TABLEAUX[name].order, abs=0.25)
+
+
+def test_a_grid_may_differ_between_samples() -> None:
+    stops = torch.tensor([0.5, 2.0], dtype=DOUBLE)
+    times = torch.linspace(0, 1, 41, dtype=DOUBLE)[:, None] * stops
+    (y,) = integrate(lambda t, y: (-expand(t, y[0]) * y[0],), (torch.ones(2, 3, dtype=DOUBLE),), times)
+    torch.testing.assert_close(y[:, 0], torch.exp(-(stops**2) / 2), atol=1e-6, rtol=0)
+    with pytest.raises(ValueError, match=r"a grid of two times at least, got 1"):
+        integrate(lambda t, y: y, (y,), times[:1])
+
+
+@pytest.mark.parametrize(("tolerance", "bound"), [(1e-4, 2e-3), (1e-7, 2e-6), (1e-10, 2e-9)])
+@pytest.mark.parametrize("ends", [(0.0, 4.0), (0.2, 0.0)])
+def test_adaptive_against_scipy(tolerance: float, bound: float, ends: tuple[float, float]) -> None:
+    y, stiffness = swing_start(3)
+    (x, area), evaluations = integrate_adaptive(swing, y, *ends, tolerance, tolerance, fixed=(stiffness,))
+    for i in range(3):
+        truth = swing_truth(y[0][i], float(stiffness[i]), *ends)
+        got = [*x[i].tolist(), float(area[i])]
+        np.testing.assert_allclose(got, truth, atol=bound, rtol=0)
+    assert evaluations.dtype == torch.int64
+
+
+def test_adaptive_costs_no_more_than_scipy_at_equal_error() -> None:
+    y, stiffness = swing_start(1)
+    (x, _), evaluations = integrate_adaptive(swing, y, 0.0, 4.0, 1e-8, 1e-8, fixed=(stiffness,))
+    truth = swing_truth(y[0][0], float(stiffness[0]), 0, 4)[:2]
+
+    def f(t: float, y: np.ndarray) -> list[float]:
+        return [y[1], float(stiffness[0]) * (1 - y[0] ** 2) * y[1] - y[0] + math.sin(t)]
+
+    peer = solve_ivp(f, (0, 4), y[0][0].tolist(), method="RK45", rtol=1e-8, atol=1e-8)
+    ratio = np.abs(x[0].numpy() - truth).max() / np.abs(peer.y[:, -1] - truth).max()
+    assert int(evaluations[0]) < 1.3 * peer.nfev * max(1.0, ratio**-0.2)
+
+
+def test_adaptive_depends_on_no_companion() -> None:
+    y, stiffness = swing_start(7)
+    stops = torch.linspace(0, 3, 7, dtype=DOUBLE)
+    whole = integrate_adaptive(swing, y, 0.0, stops, fixed=(stiffness,))
+    for i in range(7):
+        part = tuple(a[i : i + 1] for a in y)
+        alone = integrate_adaptive(swing, part, 0.0, stops[i : i + 1], fixed=(stiffness[i : i + 1],))
+        for a, b in zip(alone.state, whole.state):
+            torch.testing.assert_close(a[0], b[i], atol=1e-12, rtol=0)
+        assert alone.evaluations[0] == whole.evaluations[i]
+    assert whole.evaluations[0] == 0  # it was there already
+    torch.testing.assert_close(whole.state[0][0], y[0][0], atol=0, rtol=0)
+
+
+def test_samples_that_have_arrived_cost_nothing() -> None:
+    rates = torch.tensor([1.0, 5.0, 300.0], dtype=DOUBLE)
+    seen = []
+
+    def f(t: Tensor, y: State, rate: Tensor) -> State:
+        assert len(t) == len(rate) == len(y[0])
+        seen.append(len(t))
+        return (-rate * (y[0] - torch.cos(t)),)
+
+    _, evaluations = integrate_adaptive(f, (torch.zeros(3, dtype=DOUBLE),), 0.0, 1.0, fixed=(rates,))
+    assert sum(seen) == int(evaluations.sum())
+    assert seen[0] == 3 and seen[-1] == 1 and sorted(seen, reverse=True) == seen
+    assert len(seen) == int(evaluations.max())
+
+
+def test_the_last_slope_is_used_again() -> None:
+    calls = []
+
+    def f(t: Tensor, y: State) -> State:
+        calls.append(float(t[0]))
+        return (torch.zeros_like(y[0]) + 1,)
+
+    (y,), evaluations = integrate_adaptive(f, (torch.zeros(1, dtype=DOUBLE),), 0.0, 1.0)
+    assert float(y) == pytest.approx(1, abs=1e-13)
+    assert int(evaluations) == len(calls) == 2 + 6 * ((len(calls) - 2) // 6)
+
+
+def test_heun_adapts_too() -> None:
+    (y,), evaluations = integrate_adaptive(
+        lambda t, y: (-y[0],), (torch.ones(1, dtype=DOUBLE),), 0.0, 1.0, tableau=HEUN
+    )
+    assert float(y) == pytest.approx(math.exp(-1), abs=1e-4)
+    assert int(evaluations) % 2 == 0
+
+
+def test_weights_widen_the_tolerance_of_a_tensor() -> None:
+    y, stiffness = swing_start(2)
+    tight = integrate_adaptive(swing, y, 0.0, 2.0, 1e-8, 1e-8, fixed=(stiffness,))
+    loose = integrate_adaptive(swing, y, 0.0, 2.0, 1e-8, 1e-8, weights=(1e3, 1e3), fixed=(stiffness,))
+    assert bool((loose.evaluations < 0.6 * tight.evaluations).all())
+
+
+def test_the_state_keeps_its_type_and_the_clock_is_double() -> None:
+    kinds = []
+
+    def f(t: Tensor, y: State) -> State:
+        kinds.append(t.dtype)
+        return (-y[0],)
+
+    (y,), _ = integrate_adaptive(f, (torch.ones(2, 3),), 0.0, 1.0)
+    assert y.dtype == torch.float32 and set(kinds) == {DOUBLE}
+
+
+def test_what_integrate_adaptive_refuses() -> None:
+    y = (torch.ones(2, dtype=DOUBLE),)
+    with pytest.raises(ValueError, match=r"tolerances must be positive, got rtol=0, atol=1e-05"):
+        integrate_adaptive(lambda t, y: y, y, 0.0, 1.0, rtol=0)
+    with pytest.raises(ValueError, match=r"needs an embedded error, as DOPRI5 and HEUN have: got a tableau without"):
+        integrate_adaptive(lambda t, y: y, y, 0.0, 1.0, tableau=RK4)
+    with pytest.raises(ValueError, match=r"as many nodes as stages, weights and error weights, got 1 nodes, 2 stages"):
+        Tableau((0,), ((), (1,)), (1,), 1)
+    with pytest.raises(ValueError, match=r"stage i of an explicit method has i weights, got \[0, 2\]"):
+        Tableau((0, 1), ((), (1, 0)), (0.5, 0.5), 2)
+
+
+def test_too_few_steps_say_where_it_stands() -> None:
+    rates = torch.tensor([1.0, 1e4], dtype=DOUBLE)
+    with pytest.raises(
+        RuntimeError, match=r"took 50 steps and 1 samples did not arrive \(sample 1 is at t = 0\.\d+ of 1\): loosen"
+    ):
+        integrate_adaptive(
+            lambda t, y, a: (-a * (y[0] - torch.cos(t)),),
+            (torch.zeros(2, dtype=DOUBLE),),
+            0.0,
+            1.0,
+            fixed=(rates,),
+            max_steps=50,
+        )
+
+
+def test_slopes_that_are_not_finite_say_where() -> None:
+    one = (torch.ones(2, dtype=DOUBLE),)
+    with pytest.raises(RuntimeError, match=r"cannot begin: the state or the slope of sample 1 at t = 0 is not finite"):
+        integrate_adaptive(lambda t, y: (y[0] / torch.tensor([1.0, 0.0]),), one, 0.0, 1.0)
+    with pytest.raises(RuntimeError, match=r"is stuck: sample 0 at t = (0\.\d+|1) needs steps of no length"):
+        integrate_adaptive(lambda t, y: (y[0] ** 2,), one, 0.0, 2.0)  # 1 / (1 - t)
+
+
+def test_a_slope_that_is_finite_at_the_start_alone() -> None:
+    """A trial step into numbers that are not finite is shortened, and never taken."""
+    one = (torch.ones(1, dtype=DOUBLE),)
+    (y,), _ = integrate_adaptive(lambda t, y: (torch.where(y[0] > 1.4, math.nan, y[0] ** 2),), one, 0.0, 0.25)
+    assert float(y) == pytest.approx(1 / 0.75, abs=1e-4)
+    with pytest.raises(RuntimeError, match="is stuck: sample 0"):
+        integrate_adaptive(lambda t, y: (torch.where(t > 0, math.nan, y[0]),), one, 0.0, 1.0)

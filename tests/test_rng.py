@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import math
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+
+from scorefield.rng import Samples, Steps, passes, permutation
+
+EVENTS = [(), (1,), (3,), (3, 32, 32), (20_000,)]  # 20,000 numbers are more than a block of samples draws at once
+
+
+def is_standard_normal(z: torch.Tensor) -> None:
+    """The first four moments, each within five of its standard errors."""
+    z, n = z.double().flatten(), z.numel()
+    for power, moment, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
+        assert abs(float((z**power).mean()) - moment) < 5 * math.sqrt(variance / n)
+
+
+def are_independent(x: torch.Tensor, y: torch.Tensor) -> None:
+    assert abs(float((x.double() * y.double()).mean())) < 5 / math.sqrt(x.numel())
+
+
+# -- Samples -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["normal", "uniform"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("event", EVENTS, ids=str)
+def test_a_sample_depends_on_its_seed_and_number_alone(event, dtype, kind):
+    """However many are asked for and however they are split, and in the second draw too."""
+
+    def draw(start: int, count: int) -> torch.Tensor:
+        rng = Samples(5, start, count)
+        return torch.stack([getattr(rng, kind)((count, *event), dtype) for _ in range(2)])
+
+    large = 1000 if math.prod(event) < 100 else 40
+    whole = draw(0, 20)
+    assert torch.equal(draw(0, large)[:, 17], whole[:, 17])
+    assert torch.equal(draw(17, 1)[:, 0], whole[:, 17])
+    assert torch.equal(torch.cat([draw(0, 7), draw(7, 7), draw(14, 6)], 1), whole)
+
+
+def test_a_sample_does_not_depend_on_where_its_block_begins():
+    whole = Samples(5, 0, 600).normal((600, 1))
+    for start, count in ((255, 2), (256, 1), (100, 400), (599, 1)):
+        assert torch.equal(Samples(5, start, count).normal((count, 1)), whole[start : start + count])
+
+
+def test_streams_are_distinct_and_independent():
+    size = (4000, 5)
+    streams = [Samples(5, count=4000), Samples(6, count=4000), Samples(5, count=4000, purpose="prior")]
+    streams += [Samples(5, count=4000).child("prior"), Samples(5, 4000, 4000)]
+    drawn = [rng.normal(size) for rng in streams] + [streams[0].normal(size)]
+    for one, other in combinations(drawn, 2):
+        are_independent(one, other)
+    assert torch.equal(Samples(5, count=2).child("a").child("b").normal((2,)), Samples(5, 0, 2, "/a/b").normal((2,)))
+
+
+def test_samples_are_independent_of_each_other():
+    z = Samples(1, count=2000).normal((2000, 10), torch.float64)
+    are_independent(z[1:], z[:-1])
+    are_independent(z[256:], z[:-256])
+    are_independent(z[:, 1:], z[:, :-1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_samples_have_the_law_they_claim(dtype):
+    rng = Samples(3, count=20_000)
+    is_standard_normal(rng.normal((20_000, 4), dtype))
+    u = rng.uniform((20_000, 4), dtype).double()
+    assert bool(((u >= 0) & (u < 1)).all())
+    for power in (1, 2):
+        spread = math.sqrt((1 / (2 * power + 1) - 1 / (power + 1) ** 2) / u.numel())
+        assert abs(float((u**power).mean()) - 1 / (power + 1)) < 5 * spread
+
+
+def test_numpy_seeds_are_seeds():
+    assert torch.equal(Samples(np.int64(5), count=2).normal((2, 3)), Samples(5, count=2).normal((2, 3)))
+    assert torch.equal(Steps(np.int64(5)).normal((3,)), Steps(5).normal((3,)))
+    assert not torch.equal(Samples(-5, count=2).normal((2, 3)), Samples(5, count=2).normal((2, 3)))
+
+
+def test_types_and_shapes():
+    rng = Samples(0, count=3)
+    assert rng.normal((3, 2)).dtype == torch.get_default_dtype()
+    assert rng.normal((3, 2), torch.bfloat16).dtype == torch.bfloat16
+    assert rng.normal_like(torch.zeros(3, 2, 4, dtype=torch.float64)).dtype == torch.float64
+    assert rng.normal_like(torch.zeros(3, 2, 4)).shape == (3, 2, 4)
+    assert rng.spread(3).shape == (3,)
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (), (2,)])
+def test_the_count_must_agree(shape):
+    with pytest.raises(ValueError, match=r"this source holds 3 samples, got the shape .*: its first number must agree"):
+        Samples(0, count=3).normal(shape)
+
+
+@pytest.mark.parametrize(("start", "count"), [(-1, 1), (0, 0)])
+def test_there_is_no_sample_before_the_first(start, count):
+    with pytest.raises(ValueError, match=f"samples need start >= 0 and count >= 1, got start={start}, count={count}"):
+        Samples(0, start, count)
+
+
+def test_a_seed_is_an_integer():
+    with pytest.raises(TypeError, match="integer"):
+        Samples(0.5, count=2).normal((2,))
+
+
+# -- Steps ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_step_depends_on_its_seed_and_number_alone():
+    rng = Steps(seed=1)
+    first = [rng.at(7).normal((4, 2)), rng.uniform((3,)), rng.spread(5)]
+    rng.at(8).normal((100,))
+    again = [rng.at(7).normal((4, 2)), rng.uniform((3,)), rng.spread(5)]
+    fresh = Steps(seed=1).at(7)
+    for one, two, three in zip(first, again, [fresh.normal((4, 2)), fresh.uniform((3,)), fresh.spread(5)]):
+        assert torch.equal(one, two)
+        assert torch.equal(one, three)
+
+
+def test_a_step_that_was_never_asked_for_has_the_seed_too():
+    assert not torch.equal(Steps(seed=1).normal((4,)), Steps(seed=2).normal((4,)))
+
+
+def test_steps_are_distinct_independent_and_normal():
+    rng = Steps(seed=1)
+    drawn = torch.stack([rng.at(step).normal((50,)) for step in range(2000)])
+    is_standard_normal(drawn)
+    are_independent(drawn[1:], drawn[:-1])
+    are_independent(drawn, torch.stack([Steps(seed=2).at(step).normal((50,)) for step in range(2000)]))
+    assert len(drawn[:, 0].unique()) == 2000
+
+
+def test_spread_is_one_even_grid_shifted():
+    rng = Steps(seed=0)
+    for step in range(5):
+        u = rng.at(step).spread(8, torch.float64).sort().values
+        torch.testing.assert_close(u.diff(), torch.full((7,), 1 / 8, dtype=torch.float64), rtol=0, atol=1e-12)
+        assert 0 <= float(u[0]) < 1 / 8
+
+
+def test_spread_is_uniform_one_by_one():
+    u = torch.stack([Steps(seed=0).at(step).spread(3, torch.float64) for step in range(4000)])
+    for power in (1, 2):
+        error = math.sqrt((1 / (2 * power + 1) - 1 / (power + 1) ** 2) / 4000)
+        assert bool(((u**power).mean(0) - 1 / (power + 1)).abs().max() < 5 * error)
+
+
+def test_devices_are_honoured():
+    rng = Steps(0, "cpu")
+    assert rng.normal((2,), torch.float64, torch.device("cpu")).dtype == torch.float64
+    assert rng.uniform((2,), device=torch.device("meta")).device.type == "meta"
+    assert Samples(0, count=2).normal((2,), device=torch.device("meta")).device.type == "meta"
+
+
+# -- orders --------------------------------------------------------------------------------------------------------
+
+
+def test_permutations():
+    orders = [permutation(1000, seed, epoch) for seed, epoch in ((0, 0), (0, 1), (1, 0))]
+    for order in orders:
+        assert sorted(order.tolist()) == list(range(1000))
+    for one, other in combinations(orders, 2):
+        assert (one == other).sum() < 10
+    assert (permutation(1000, 0, 1) == orders[1]).all()
+
+
+@pytest.mark.parametrize("count", [3, 5000, 20_000])
+def test_passes_show_every_datum_once_before_any_again(count):
+    order = passes(count, seed=0, number=2)
+    assert len(order) >= 16_384 - count
+    whole = order.reshape(-1, count)
+    assert (np.sort(whole, 1) == np.arange(count)).all()
+    assert (passes(count, 0, 2) == order).all()
+    assert (passes(count, 0, 3) != order).any()
+    if count == 3:  # each of the six orders as often as chance allows
+        seen = np.unique(whole @ [9, 3, 1], return_counts=True)[1]
+        assert len(seen) == 6
+        assert np.abs(seen - len(whole) / 6).max() < 5 * math.sqrt(len(whole) * 5 / 36)

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+import scorefield
+from scorefield import spec
+from scorefield.denoise import Gaussian, Karras, Preconditioned
+from scorefield.objective import Clock, DenoisingScoreMatching, LogNormal
+from scorefield.process import EDM, VP
+from scorefield.sample import DDIM
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Any arguments."""
+
+    first: object = None
+    second: object = None
+
+
+class Forgetful:
+    def __init__(self, width: int) -> None:
+        pass
+
+
+class Greedy:
+    def __init__(self, *layers: int) -> None:
+        self.layers = layers
+
+
+class Layer(torch.nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+
+def through_json(value, **how):
+    return spec.build(json.loads(json.dumps(spec.describe(value))), **how)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, True, 3, 0.1, "word", (1, (2.5, None)), EDM(rho=5.0), Clock(VP(beta_max=10.0), 7), DDIM(0.3), (EDM(), VP())]
+    + [DenoisingScoreMatching(Clock(EDM(0.1, 2.0)), 0.5), 1e-300, 2**70, -0.0],
+    ids=repr,
+)
+def test_round_trips(value):
+    again = through_json(value)
+    assert again == value
+    assert type(again) is type(value)
+    assert repr(again) == repr(value)
+
+
+def test_lists_come_back_as_tuples():
+    assert through_json([1, [2]]) == (1, (2,))
+
+
+def test_description_is_plain():
+    assert spec.describe(Clock(VP())) == {
+        "class": "scorefield.objective.Clock",
+        "arguments": {
+            "process": {
+                "class": "scorefield.process.VP",
+                "arguments": {"beta_min": 0.1, "beta_max": 20.0, "start": 1e-5},
+            },
+            "count": None,
+        },
+    }
+
+
+def test_tensors_are_kept_apart():
+    law, tensors = Gaussian(torch.zeros(2), torch.eye(2)), []
+    plain = json.loads(json.dumps(spec.describe((law, 3), tensors)))
+    again, three = spec.build(plain, tensors=tensors)
+    assert three == 3
+    assert len(tensors) == 2
+    assert torch.equal(again.mean, law.mean)
+    assert torch.equal(again.covariance, law.covariance)
+    with pytest.raises(TypeError, match="Tensor cannot be described"):
+        spec.describe(law)
+
+
+def test_modules_are_described_by_their_arguments():
+    again = spec.build(spec.describe(Preconditioned(Layer(3), Karras(0.5))), ("scorefield", __name__))
+    assert isinstance(again.network, Layer)
+    assert again.network.width == 3
+    assert again.parametrization == Karras(0.5)
+
+
+@pytest.mark.parametrize(
+    "value", [Forgetful(3), Greedy(1, 2), {"a": 1}, print, spec, len, Holder, object(), {1, 2}, b"bytes"], ids=str
+)
+def test_what_does_not_keep_its_arguments_is_refused(value):
+    with pytest.raises(TypeError, match="cannot be described: it does not keep its arguments"):
+        spec.describe(value)
+
+
+def test_a_class_that_no_import_finds_is_refused():
+    class Local:
+        pass
+
+    with pytest.raises(TypeError, match=r"Local cannot be described: move the class to the top of its module"):
+        spec.describe(Holder(Local()))
+
+
+def test_arguments_are_the_constructors():
+    assert spec.arguments(EDM) == ["sigma_min", "sigma_max", "rho"]
+    assert spec.arguments(Greedy) is None
+    assert spec.arguments(dict) is None
+
+
+# -- what a file could ask for -------------------------------------------------------------------------------------
+
+
+def made(path, **arguments):
+    return {"class": path, "arguments": arguments}
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["os.system", "builtins.eval", "builtins.exec", "subprocess.Popen", "torch.nn.modules.linear.Linear", "eval", ""]
+    + ["scorefieldx.Evil", "scorefield", ".rng.Samples"],
+)
+def test_foreign_packages_are_refused(path):
+    with pytest.raises(ValueError, match="is not of the trusted packages"):
+        spec.build(made(path))
+
+
+def test_trust_is_given_by_name():
+    asked = made("torch.nn.modules.linear.Linear", in_features=2, out_features=3)
+    with pytest.raises(ValueError, match=r"pass trusted=\(…, 'torch'\) if you trust it"):
+        spec.build(asked)
+    assert spec.build(asked, ("scorefield", "torch")).out_features == 3
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["scorefield.rng.permutation", "scorefield.spec.importlib", "scorefield.rng.np", "scorefield.process"]
+    + ["scorefield.checkpoint.Path", "scorefield.process.Tensor", "scorefield.rng._BLOCK_SIZE"],
+)
+def test_functions_modules_and_borrowed_classes_are_refused(path):
+    assert scorefield.__name__ in path
+    with pytest.raises(ValueError, match="is not a class of scorefield"):
+        spec.build(made(path))
+
+
+@pytest.mark.parametrize("path", ["scorefield.process.Missing", "scorefield.nowhere.VP", "scorefield.process.VP.alpha"])
+def test_what_is_gone_is_said_to_be_gone(path):
+    with pytest.raises(ValueError, match="there is no .* here: the file may come from another version"):
+        spec.build(made(path))
+
+
+@pytest.mark.parametrize("arguments", [{"sigma": 3.0}, {"sigma_min": "0.1"}], ids=str)
+def test_wrong_arguments(arguments):
+    with pytest.raises(ValueError, match="VE does not take these arguments"):
+        spec.build(made("scorefield.process.VE", **arguments))
+
+
+def test_abstract_classes_are_not_built():
+    with pytest.raises(ValueError, match="does not take these arguments"):
+        spec.build(made("scorefield.process.Process"))
+
+
+def test_values_are_checked_as_ever():
+    with pytest.raises(ValueError, match="VE needs 0 < sigma_min < sigma_max"):
+        spec.build(made("scorefield.process.VE", sigma_min=2.0, sigma_max=1.0))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{}, {"class": "scorefield.process.VE"}, {"class": 3, "arguments": {}}, {"class": "a.b", "arguments": [1]}]
+    + [{"class": "a.b", "arguments": {}, "more": 1}],
+    ids=str,
+)
+def test_malformed_descriptions(value):
+    with pytest.raises(ValueError, match="a description needs 'class', a name, and 'arguments', a dict; got"):
+        spec.build(value)
+
+
+@pytest.mark.parametrize("number", [2, -1, "0", None])
+def test_tensors_that_are_not_there(number):
+    with pytest.raises(ValueError, match=f"a description asks for tensor {number!r} of 2: the file is not whole"):
+        spec.build({"tensor": number}, tensors=[torch.zeros(1), torch.zeros(1)])
+
+
+def test_an_external_part_must_be_given():
+    with pytest.raises(
+        ValueError, match=r"the file holds the numbers of a my\.Net, not how to build it: pass network="
+    ):
+        spec.build({"external": "my.Net"})
+    net = Layer(1)
+    assert spec.build({"external": "my.Net"}, external=net) is net
+
+
+def test_levels_are_equal_by_value():
+    assert through_json(LogNormal(-1.0, 0.5)) != LogNormal()

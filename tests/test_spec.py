@@ -44,8 +44,22 @@ def through_json(value, **how):
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, 3, 0.1, "word", (1, (2.5, None)), EDM(rho=5.0), Clock(VP(beta_max=10.0), 7), DDIM(0.3), (EDM(), VP())]
-    + [DenoisingScoreMatching(Clock(EDM(0.1, 2.0)), 0.5), 1e-300, 2**70, -0.0],
+    [
+        None,
+        True,
+        3,
+        0.1,
+        "word",
+        (1, (2.5, None)),
+        EDM(rho=5.0),
+        Clock(VP(beta_max=10.0), 7),
+        DDIM(0.3),
+        (EDM(), VP()),
+        DenoisingScoreMatching(Clock(EDM(0.1, 2.0)), 0.5),
+        1e-300,
+        2**70,
+        -0.0,
+    ],
     ids=repr,
 )
 def test_round_trips(value):
@@ -122,8 +136,18 @@ def made(path, **arguments):
 
 @pytest.mark.parametrize(
     "path",
-    ["os.system", "builtins.eval", "builtins.exec", "subprocess.Popen", "torch.nn.modules.linear.Linear", "eval", ""]
-    + ["scorefieldx.Evil", "scorefield", ".rng.Samples"],
+    [
+        "os.system",
+        "builtins.eval",
+        "builtins.exec",
+        "subprocess.Popen",
+        "torch.nn.modules.linear.Linear",
+        "eval",
+        "",
+        "scorefieldx.Evil",
+        "scorefield",
+        ".rng.Samples",
+    ],
 )
 def test_foreign_packages_are_refused(path):
     with pytest.raises(ValueError, match="is not of the trusted packages"):
@@ -139,8 +163,15 @@ def test_trust_is_given_by_name():
 
 @pytest.mark.parametrize(
     "path",
-    ["scorefield.rng.permutation", "scorefield.spec.importlib", "scorefield.rng.np", "scorefield.process"]
-    + ["scorefield.checkpoint.Path", "scorefield.process.Tensor", "scorefield.rng._BLOCK_SIZE"],
+    [
+        "scorefield.rng.permutation",
+        "scorefield.spec.importlib",
+        "scorefield.rng.np",
+        "scorefield.process",
+        "scorefield.checkpoint.Path",
+        "scorefield.process.Tensor",
+        "scorefield.rng._BLOCK_SIZE",
+    ],
 )
 def test_functions_modules_and_borrowed_classes_are_refused(path):
     assert scorefield.__name__ in path
@@ -150,7 +181,7 @@ def test_functions_modules_and_borrowed_classes_are_refused(path):
 
 @pytest.mark.parametrize("path", ["scorefield.process.Missing", "scorefield.nowhere.VP", "scorefield.process.VP.alpha"])
 def test_what_is_gone_is_said_to_be_gone(path):
-    with pytest.raises(ValueError, match="there is no .* here: the file may come from another version"):
+    with pytest.raises(ValueError, match=r"there is no .* here: the file may come from another version"):
         spec.build(made(path))
 
 
@@ -172,8 +203,13 @@ def test_values_are_checked_as_ever():
 
 @pytest.mark.parametrize(
     "value",
-    [{}, {"class": "scorefield.process.VE"}, {"class": 3, "arguments": {}}, {"class": "a.b", "arguments": [1]}]
-    + [{"class": "a.b", "arguments": {}, "more": 1}],
+    [
+        {},
+        {"class": "scorefield.process.VE"},
+        {"class": 3, "arguments": {}},
+        {"class": "a.b", "arguments": [1]},
+        {"class": "a.b", "arguments": {}, "more": 1},
+    ],
     ids=str,
 )
 def test_malformed_descriptions(value):

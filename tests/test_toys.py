@@ -136,6 +136,13 @@ def test_a_longer_correlation_length_reaches_farther() -> None:
     assert float(far[1]) > 0.95
 
 
+@pytest.mark.parametrize("shape", [(500,), (1, 160, 160)])
+def test_a_rough_field_has_an_exponential_covariance(shape: tuple[int, ...]) -> None:
+    covariance = Field(shape, 12.0, 0.5).covariance()[..., :40].reshape(-1, 40)[0]
+    distance = torch.arange(40, dtype=torch.float64)
+    torch.testing.assert_close(covariance, torch.exp(-distance / 12), atol=0.04, rtol=0)
+
+
 def test_what_toys_refuse() -> None:
     with pytest.raises(ValueError, match=r"two_moons needs 0\.02 <= noise <= 1, got noise=0:"):
         two_moons(0.0)

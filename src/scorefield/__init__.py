@@ -1,8 +1,8 @@
 """Score-based generative modelling: from realizations of anything to its law, and to new ones.
 
-    import scorefield
-    model = scorefield.fit(x)            # x: (N, *D), an array, a table, fields, images
-    new = model.sample(1000, seed=0)     # in the units and the form of x
+import scorefield
+model = scorefield.fit(x)            # x: (N, *D), an array, a table, fields, images
+new = model.sample(1000, seed=0)     # in the units and the form of x
 """
 
 from __future__ import annotations

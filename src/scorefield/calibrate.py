@@ -42,7 +42,12 @@ class Calibration:
 
     def table(self) -> list[tuple[str, float, str]]:
         """Rows of a name, a value and a reason."""
-        names = ("smallest level σ_min", "largest level σ_max", "mean of ln σ in training", "spread of ln σ in training")
+        names = (
+            "smallest level σ_min",
+            "largest level σ_max",
+            "mean of ln σ in training",
+            "spread of ln σ in training",
+        )
         return list(zip(names, (self.sigma_min, self.sigma_max, self.level_mean, self.level_std), self.reasons))
 
 

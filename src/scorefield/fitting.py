@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn as nn
 from torch import Tensor
@@ -27,6 +28,7 @@ from .train import Feed, Trainer, loss_by_level
 __all__ = ["Fitting", "threads"]
 
 _SAMPLE = 4096  # how many data calibration looks at
+_FEW = 2048  # data of which a representative part is held out
 _KEPT = 4096  # how many held-out data are kept to measure losses on, at most
 
 
@@ -39,12 +41,29 @@ class Split:
 
 
 def split(rows: Rows, part: float, seed: int) -> Split:
-    """Holds out a part of the rows, at least one if any, chosen by the seed."""
+    """Holds out a part of the rows, at least one if any, chosen by the seed.
+
+    Of few data, a random part may miss what the others show. Up to 2,048 rows, the part is the one of 256 random ones that is
+    closest to the rest in energy distance (after Joseph & Vakayil, 2022, SPlit).
+    """
     count = min(len(rows) - 1, max(1, round(part * len(rows)))) if part > 0 else 0
     order = permutation(len(rows), seed, -1)
     if count == 0:
         return Split(rows, rows)
+    if 8 <= len(rows) <= _FEW:
+        order = _representative(rows, count, seed)
     return Split(rows.subset(order[count:]), rows.subset(order[:count]))
+
+
+def _representative(rows: Rows, count: int, seed: int) -> np.ndarray:
+    """An order of the rows whose first `count` have the least energy distance to the others, of 256 orders."""
+    x = rows.take(range(len(rows)), torch.float64).flatten(1)
+    x = (x - x.mean(0)) / x.std(0).clamp_min(1e-12)
+    orders = np.stack([permutation(len(rows), seed, -10 - i) for i in range(256)])
+    weights = torch.full((len(rows), len(orders)), -1.0 / (len(rows) - count), dtype=torch.float64)
+    weights.scatter_(0, torch.from_numpy(orders[:, :count].T.copy()), 1.0 / count)
+    energy = -(weights * (torch.cdist(x, x) @ weights)).sum(0)
+    return orders[int(energy.argmin())]
 
 
 class Fitting:
@@ -87,7 +106,7 @@ class Fitting:
         self.calibration = calibration or calibrate(some, step)
         self.network, why = self._network(network)
         self.choices = [("structure", self.schema.structure, self.schema.reason), ("network", _size(self.network), why)]
-        self.training, choices = _resolve(training or Training(), some, self.device)
+        self.training, choices = _resolve(training or Training(), some, len(self.split.train), self.device)
         self.choices += choices
         self.moments = _moments(self.summary, self.standardize, some).to(self.device)
         self.trainer = self._trainer()
@@ -95,7 +114,7 @@ class Fitting:
     def _some(self, rows: Rows, count: int, stream: int) -> Tensor:
         """Up to `count` standardized rows, of shape `(M, *D)`."""
         chosen = permutation(len(rows), self.seed, stream)[:count] if len(rows) > count else range(len(rows))
-        return self.standardize(rows.take(list(chosen)))
+        return self.standardize(rows.take(list(chosen), torch.float64)).float()
 
     def _network(self, network: nn.Module | Network | None) -> tuple[nn.Module, str]:
         if isinstance(network, nn.Module):
@@ -109,7 +128,9 @@ class Fitting:
     def _trainer(self) -> Trainer:
         precision = "bfloat16" if self.training.precision == "bfloat16" else "float32"
         denoiser = Preconditioned(self.network, Karras(), precision).to(self.device)  # type: ignore[arg-type]
-        feed = Feed(self.split.train, self.standardize.to(self.device), self.training.batch or 1, self.seed, self.device)
+        feed = Feed(
+            self.split.train, self.standardize.to(self.device), self.training.batch or 1, self.seed, self.device
+        )
         held_out = self._some(self.split.held_out, _KEPT, stream=-3).to(self.device)
         objective = DenoisingScoreMatching(self.calibration.levels())
         return Trainer(denoiser, feed, held_out, objective, self.training, self.seed)
@@ -161,7 +182,9 @@ def _device(device: str) -> str:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"there is no device {device!r} here: use device='cpu' ({str(error).splitlines()[0]})") from error
+        raise ValueError(
+            f"there is no device {device!r} here: use device='cpu' ({str(error).splitlines()[0]})"
+        ) from error
     return device
 
 
@@ -169,11 +192,11 @@ def _units(summary: Summary) -> Standardize:
     """One mean and deviation a column for vectors, one a channel for grids: neighbours keep their proportions."""
     shape = tuple(summary.mean.shape)
     if len(shape) == 1:
-        return Standardize(shape, summary.mean.float(), summary.variance.sqrt().float())
+        return Standardize(shape, summary.mean, summary.variance.sqrt())
     axes = tuple(range(1, len(shape)))
     mean = summary.mean.mean(axes, keepdim=True)
     variance = (summary.variance + (summary.mean - mean) ** 2).mean(axes, keepdim=True)
-    return Standardize(shape, mean.float(), variance.sqrt().float())
+    return Standardize(shape, mean, variance.sqrt())
 
 
 def _step(summary: Summary, units: Standardize) -> float | None:
@@ -199,7 +222,9 @@ def _size(network: nn.Module) -> str:
     return f"{type(network).__name__}, {count:,} parameters"
 
 
-def _resolve(training: Training, some: Tensor, device: torch.device) -> tuple[Training, list[tuple[str, str, str]]]:
+def _resolve(
+    training: Training, some: Tensor, count: int, device: torch.device
+) -> tuple[Training, list[tuple[str, str, str]]]:
     """Fills in what the user left open."""
     grid, numbers = some.ndim > 2, some[0].numel()
     reasons: list[tuple[str, str, str]] = []
@@ -214,10 +239,14 @@ def _resolve(training: Training, some: Tensor, device: torch.device) -> tuple[Tr
         if grid:
             take("minutes", 10.0, "the default budget for grids; more time gives better samples")
         else:
-            take("steps", 8000, "the default budget for vectors, a minute at the most")
+            steps = int(min(30_000, max(1_500, 100 * count**0.5)))
+            take("steps", steps, f"the default budget for vectors: it grows with the root of their number, {count:,}")
     take("batch", max(4, min(128, 200_000 // numbers)) if grid else 256, "keeps the caches busy, and gradients fresh")
     take("rate", 3e-3 if grid else 2e-3, "the rate of AdamW for biases, norms and the outermost layers")
-    take("matrix_rate", 0.02, "the rate of Muon for the matrices inside")
+    why = "the rate of Muon for the matrices inside" if grid else "AdamW alone is faster for small networks"
+    take("matrix_rate", 0.02 if grid else 0.0, why)
+    why = "as many other data take noise from the targets, at little cost" if grid else "vectors do without"
+    take("reference", 4096 if grid else 0, why)
     if training.precision == "auto":
         fast = grid and _bfloat16_pays(device)
         reason = "bfloat16 is faster here" if fast else "bfloat16 would not pay here"

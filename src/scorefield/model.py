@@ -130,9 +130,7 @@ class Model(nn.Module):
         self._check(count, None)
         rng = Samples(seed, 0, count, "sample")
         shape = (count, *self.schema.inner_shape)
-        path = trajectory(
-            self.diffusion, shape, sampler or self.sampler, steps or self.steps, rng, device=self.device
-        )
+        path = trajectory(self.diffusion, shape, sampler or self.sampler, steps or self.steps, rng, device=self.device)
         times = torch.linspace(1, 0, (steps or self.steps) + 1, dtype=torch.float64)
         for i, (level, x) in enumerate(path):
             alpha = float(self.process.alpha(times[i])) if i < len(times) else 1.0
@@ -193,7 +191,9 @@ class Model(nn.Module):
     @staticmethod
     def _check(count: int, batch: int | None) -> None:
         if count < 1 or (batch is not None and batch < 1):
-            raise ValueError(f"at least one sample is drawn, in batches of at least one; got count={count}, batch={batch}")
+            raise ValueError(
+                f"at least one sample is drawn, in batches of at least one; got count={count}, batch={batch}"
+            )
 
 
 def load(

@@ -14,7 +14,7 @@ from .process import Process
 from .rng import Rng
 from .tensors import expand, sum_events
 
-__all__ = ["Clock", "DenoisingScoreMatching", "Levels", "LogNormal", "LogUniform", "Objective"]
+__all__ = ["Clock", "DenoisingScoreMatching", "Levels", "LogNormal", "LogUniform", "Objective", "posterior_mean"]
 
 
 class Levels(abc.ABC):
@@ -127,3 +127,36 @@ class DenoisingScoreMatching(Objective):
     def weight(self, level: Tensor) -> Tensor:
         """w(σ), of the shape of `level`."""
         return 1 / level**2 + 1 / self.scale**2
+
+
+def posterior_mean(x: Tensor, level: Tensor, reference: Tensor, x0: Tensor | None = None) -> Tensor:
+    """E[x_0 | x] by self-normalized weights over data: a target with less noise than x_0 itself (Xu et al., 2023).
+
+    With all data as `reference` this is the exact mean under their empirical law. With some of them and the `x0` that x was
+    made of, it is unbiased all the same: x_0 is a draw from the law given x, the others are draws from the law of the data,
+    and choosing among them by weight leaves the law given x as it is (iterated sampling importance resampling; Andrieu et
+    al., 2010). The minimizer of a denoising loss is therefore the same with this target as with x_0.
+
+    Arguments:
+        x: Data plus noise, of shape `(B, *D)`.
+        level: The noise level, of shape `(B, 1, …, 1)`.
+        reference: Data, of shape `(R, *D)`: all there are, or some that `x` was not made of.
+        x0: The data that `x` was made of, of shape `(B, *D)`, if `reference` are not all data.
+
+    Returns:
+        The means, of shape `(B, *D)`.
+
+    Example:
+        >>> data = torch.tensor([[-1.0], [1.0]])
+        >>> posterior_mean(torch.zeros(1, 1), torch.ones(1, 1), data)
+        tensor([[0.]])
+    """
+    points, others = x.flatten(1), reference.flatten(1)
+    precision = level.reshape(-1, 1) ** -2
+    logits = points @ others.T - others.square().sum(1) / 2
+    if x0 is None:
+        return ((logits * precision).softmax(1) @ others).reshape(x.shape)
+    own = x0.flatten(1)
+    first = (points * own - own.square() / 2).sum(1, keepdim=True)
+    weights = (torch.cat((first, logits), 1) * precision).softmax(1)
+    return (weights[:, :1] * own + weights[:, 1:] @ others).reshape(x.shape)

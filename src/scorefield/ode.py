@@ -229,7 +229,7 @@ class _Solver:
         ahead = slopes[-1] if self.tableau.reuses_last else self.f(walk.t + dt, new, *walk.fixed)
         y = tuple(torch.where(expand(accepted, a), a, b) for a, b in zip(new, walk.y))
         slope = tuple(torch.where(expand(accepted, a), a, b) for a, b in zip(ahead, walk.slope))
-        t = torch.where(accepted, torch.where(last, walk.stop, walk.t + dt), walk.t)
+        t = torch.where(accepted, walk.t + dt, walk.t)
         step, seen = dt * self.factor(ratio, walk, accepted), torch.where(accepted, ratio, walk.ratio)
         return _Walk(walk.rows, t, walk.stop, step, y, slope, walk.fixed, seen, ~accepted), accepted & last
 

@@ -61,6 +61,7 @@ class Training:
         warmup: The rates rise from 0 over that many steps.
         clip: Gradients are scaled down to this norm if they are larger.
         accumulate: A step adds the gradients of that many batches.
+        reference: How many other data take noise from the targets of a step (stable targets); 0 for none.
         precision: "float32", "bfloat16" (automatic mixed precision), or "auto": the latter where it is fast.
         averages: The relative widths of the power-function averages of the weights that are kept.
         evaluations: How often the held-out loss is measured on the way.
@@ -76,6 +77,7 @@ class Training:
     warmup: int = 50
     clip: float = 1.0
     accumulate: int = 1
+    reference: int | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     averages: tuple[float, ...] = (0.05, 0.15)
     evaluations: int = 40
@@ -90,8 +92,9 @@ class Training:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"training needs {name} > 0, got {name}={value:g}")
-        if self.warmup < 0 or (self.matrix_rate is not None and self.matrix_rate < 0):
-            raise ValueError(f"warmup and matrix_rate must not be negative, got {self.warmup} and {self.matrix_rate}")
+        for name in ("warmup", "matrix_rate", "reference"):
+            if (value := getattr(self, name)) is not None and value < 0:
+                raise ValueError(f"training needs {name} >= 0, got {name}={value:g}")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"precision must be 'auto', 'float32' or 'bfloat16', got {self.precision!r}")
         if any(not 0 < width < 0.28 for width in self.averages):

@@ -254,7 +254,8 @@ class Field(Toy):
     """A stationary Gaussian random field of unit variance on a periodic grid, of the Matérn kind.
 
     Its spectrum is exact: white noise is filtered by the root of S(k) ∝ (1 + (length |k|)²)^-(smoothness + d/2), k the
-    angular wave number and d the number of axes longer than one.
+    angular wave number and d the number of axes longer than one. With smoothness ½ the covariance over a distance
+    r falls as exp(-r / length), on a grid that is fine and long enough.
 
     Arguments:
         shape: The shape of a datum, one to three axes longer than one; others (channels) may have the length 1.

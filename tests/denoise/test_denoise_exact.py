@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
-from laws import Noises
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from laws import Noises
 from scorefield.denoise import Denoiser, Empirical, Gaussian, Mixture
 from scorefield.rng import Samples
 
@@ -76,14 +76,16 @@ def test_the_covariance_of_the_posterior(mixture):
 
 @pytest.mark.parametrize("level", [0.0, 0.3])
 def test_gaussian_density(gaussian, level):
-    torch_law = torch.distributions.MultivariateNormal(gaussian.mean, gaussian.covariance + level**2 * torch.eye(2))
+    torch_law = torch.distributions.MultivariateNormal(
+        gaussian.mean, gaussian.covariance + level**2 * torch.eye(2, dtype=D)
+    )
     x = normal(5, 2)
     torch.testing.assert_close(gaussian.log_prob(x, level), torch_law.log_prob(x), rtol=1e-12, atol=1e-12)
 
 
 def test_gaussian_denoiser_is_wieners(gaussian):
     x, level = normal(5, 2), torch.tensor(0.3, dtype=D)
-    gain = gaussian.covariance @ torch.linalg.inv(gaussian.covariance + level**2 * torch.eye(2))
+    gain = gaussian.covariance @ torch.linalg.inv(gaussian.covariance + level**2 * torch.eye(2, dtype=D))
     expected = gaussian.mean + (x - gaussian.mean) @ gain.T
     torch.testing.assert_close(gaussian(x, level), expected, rtol=1e-12, atol=1e-12)
 
@@ -116,8 +118,12 @@ def test_gaussian_samples_have_its_moments_exactly(gaussian, level):
         moved = (x[1:] - x[0]).reshape(n, n)
         covariance = torch.diag(law.covariance.reshape(-1)) if law.diagonal else law.covariance
         torch.testing.assert_close(x[0], law.mean, rtol=1e-14, atol=0)
-        torch.testing.assert_close(moved.T @ moved, covariance + level**2 * torch.eye(n), rtol=1e-12, atol=1e-12)
-        torch.testing.assert_close(moved, moved.T, rtol=1e-12, atol=1e-12)  # the symmetric root: noise is moved, not turned
+        torch.testing.assert_close(
+            moved.T @ moved, covariance + level**2 * torch.eye(n, dtype=D), rtol=1e-12, atol=1e-12
+        )
+        torch.testing.assert_close(
+            moved, moved.T, rtol=1e-12, atol=1e-12
+        )  # the symmetric root: noise is moved, not turned
 
 
 def test_a_direction_without_variance_is_held_fast():
@@ -163,7 +169,7 @@ def test_mixture_density(mixture):
 def test_standard_deviations_are_round_covariances():
     means, weights = normal(3, 2), torch.tensor([0.2, 0.3, 0.5], dtype=D)
     std = torch.tensor([0.1, 0.2, 0.3], dtype=D)
-    one, other = Mixture(means, std, weights), Mixture(means, std[:, None, None] ** 2 * torch.eye(2), weights)
+    one, other = Mixture(means, std, weights), Mixture(means, std[:, None, None] ** 2 * torch.eye(2, dtype=D), weights)
     torch.testing.assert_close(one.log_prob(normal(5, 2)), other.log_prob(normal(5, 2)), rtol=1e-12, atol=0)
 
 
@@ -181,7 +187,9 @@ def test_moments_of_a_mixture_are_those_of_its_samples(mixture):
 
 
 def test_a_mixture_apart_is_drawn_by_its_weights():
-    far = Mixture(torch.tensor([[-100.0], [0.0], [100.0]], dtype=D), torch.ones(3, dtype=D), torch.tensor([0.1, 0.6, 0.3]))
+    far = Mixture(
+        torch.tensor([[-100.0], [0.0], [100.0]], dtype=D), torch.ones(3, dtype=D), torch.tensor([0.1, 0.6, 0.3])
+    )
     x = far.double().sample(20_000, Samples(0, count=20_000))
     for center, weight in ((-100, 0.1), (0, 0.6), (100, 0.3)):
         part = x[(x - center).abs() < 20]
@@ -199,7 +207,11 @@ def test_samples_of_exact_laws_are_addressable(mixture):
 @pytest.mark.parametrize(
     ("covariances", "weights", "message"),
     [
-        (torch.ones(3), torch.ones(2) / 2, r"a mixture of 2 needs covariances \(2, 1, 1\) or \(2,\) and weights \(2,\), got"),
+        (
+            torch.ones(3),
+            torch.ones(2) / 2,
+            r"a mixture of 2 needs covariances \(2, 1, 1\) or \(2,\) and weights \(2,\), got",
+        ),
         (torch.ones(2), torch.ones(3) / 3, r"a mixture of 2 needs .*, got \(2, 1, 1\) and \(3,\)"),
         (torch.ones(2), torch.tensor([0.5, 0.6]), "weights must be positive and sum to 1, got"),
         (torch.ones(2), torch.tensor([1.5, -0.5]), "weights must be positive and sum to 1, got"),

@@ -47,7 +47,9 @@ def choose(
     """
     if len(shape) == 1:
         if patch is not None or attention or periodic:
-            raise ValueError("patch, attention and periodic are for grids, these data are vectors: set structure='grid'")
+            raise ValueError(
+                "patch, attention and periodic are for grids, these data are vectors: set structure='grid'"
+            )
         return _vector(shape[0], count, widths, depth)
     if len(shape) > 4:
         raise ValueError(f"grids have one channel axis and 1 to 3 spatial axes, got data of shape {tuple(shape)}")
@@ -57,10 +59,17 @@ def choose(
 def _vector(features: int, count: int, widths: Sequence[int] | None, depth: int | None) -> tuple[nn.Module, str]:
     if widths is not None and len(widths) != 1:
         raise ValueError(f"a network for vectors has one width, got {tuple(widths)}")
-    width = widths[0] if widths else 128 if features <= 16 else 256 if features <= 64 else 512
+    width = widths[0] if widths else _width(features, count)
     blocks = depth or (2 if count < 2_000 else 3)
     network = MLP(features, width, blocks)
     return network, f"vectors of {features}: a residual MLP, {blocks} blocks of width {width} for {count} data"
+
+
+def _width(features: int, count: int) -> int:
+    """Wider for more features, narrower for few data: these ask for a smooth law, and soon."""
+    if features <= 16:
+        return 64 if count < 2_000 else 128
+    return 256 if features <= 64 else 512
 
 
 def _grid(
@@ -75,7 +84,7 @@ def _grid(
     longest = max(size)
     patch = patch or (1 if longest < 16 else 2 if longest <= 64 else 4)
     if widths is None:
-        scales = max(1, min(4, 1 + round(math.log2(max(longest / patch, 1) / 7))))
+        scales = max(1, min(4, 1 + round(math.log2(max(longest / patch, 1) / 5.5))))
         widths = tuple(48 * min(2**i, 4) for i in range(scales))
     network = UNet(len(size), channels, widths, depth or 1, patch, attention, periodic)
     coarse = " x ".join(str(-(-n // (patch * 2 ** (len(widths) - 1)))) for n in size)

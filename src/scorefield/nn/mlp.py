@@ -39,7 +39,7 @@ class MLP(nn.Module):
         self.enter = nn.Linear(features, width)
         self.modulate = nn.Linear(embedding, 2 * width * depth)
         self.first = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
-        self.second = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(depth))
+        self.second = nn.ParameterList(nn.Linear(width, width, bias=False).weight for _ in range(depth))
         self.leave = nn.Linear(width, features)
         with torch.no_grad():
             self.modulate.bias[: width * depth] += 1  # the scales, around one
@@ -53,5 +53,5 @@ class MLP(nn.Module):
         parts = zip(self.first, self.second, scales.split(self.width, 1), shifts.split(self.width, 1))
         for first, second, scale, shift in parts:
             inner = F.silu(torch.addcmul(shift, first(F.silu(h)), scale))
-            h = torch.addmm(h, inner, second.weight.T)
+            h = torch.addmm(h, inner, second.T)
         return self.leave(F.silu(h))

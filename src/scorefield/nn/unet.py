@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import torch
 import torch.nn as nn
@@ -18,7 +19,7 @@ _TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose
 
 
 def _conv(dims: int, ins: int, outs: int, size: int, periodic: bool) -> nn.Module:
-    mode = "circular" if periodic and size > 1 else "zeros"
+    mode: Literal["circular", "zeros"] = "circular" if periodic and size > 1 else "zeros"
     return _CONV[dims](ins, outs, size, padding=size // 2, padding_mode=mode)
 
 
@@ -30,6 +31,10 @@ def _zero(layer: nn.Module) -> nn.Module:
     for p in layer.parameters():
         nn.init.zeros_(p)
     return layer
+
+
+def _layers(modules: nn.Module) -> Iterator[nn.Module]:
+    return modules.children()
 
 
 class _Block(nn.Module):
@@ -140,14 +145,14 @@ class UNet(nn.Module):
         for i, blocks in enumerate(self.down):
             if i > 0:
                 h = self.coarsen[i - 1](self._pad(h, 2))
-            for block in blocks:  # type: ignore[union-attr]
+            for block in _layers(blocks):
                 h = block(h, label)
                 shortcuts.append(h)
         h = self.attend(self.middle(h, label))
         for i in reversed(range(len(self.widths))):
             if i < len(self.refine):
                 h = self._crop(self.refine[i](h), shortcuts[-1].shape[2:])
-            for j, block in enumerate(self.up[i]):  # type: ignore[arg-type]
+            for j, block in enumerate(_layers(self.up[i])):
                 h = block(torch.cat((h, shortcuts.pop()), dim=1) if j < self.depth else h, label)
         return self._crop(self._scatter(self.leave(F.silu(self.norm(h)))), size)
 

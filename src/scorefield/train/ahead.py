@@ -8,13 +8,29 @@ import torch
 from torch import Tensor
 
 from ..denoise import Denoiser, Preconditioned
-from ..objective import DenoisingScoreMatching, Objective
+from ..objective import DenoisingScoreMatching, Objective, posterior_mean
 from ..rng import Rng
 
-__all__ = ["ahead"]
+__all__ = ["ahead", "can_prepare"]
 
 
-def ahead(objective: Objective, denoiser: Denoiser, x0: Tensor, count: int, rng: Rng) -> list[Callable[[], Tensor]]:
+_FROM = (0.05, 0.4)  # the level from which other data tell something of a datum: vectors, grids
+
+
+def can_prepare(objective: Objective, denoiser: Denoiser) -> bool:
+    """Whether `ahead` can do more than ask the objective."""
+    return isinstance(objective, DenoisingScoreMatching) and isinstance(denoiser, Preconditioned)
+
+
+def ahead(
+    objective: Objective,
+    denoiser: Denoiser,
+    x0: Tensor,
+    count: int,
+    rng: Rng,
+    reference: Tensor | None = None,
+    complete: bool = False,
+) -> list[Callable[[], Tensor]]:
     """The mean losses of some batches, ready but for the network.
 
     All that surrounds the network in denoising score matching (levels, noise, preconditioning, targets) is computed for all
@@ -26,6 +42,8 @@ def ahead(objective: Objective, denoiser: Denoiser, x0: Tensor, count: int, rng:
         x0: The batches one after another, of shape `(count · B, *D)`.
         count: The number of batches.
         rng: The noise of these batches.
+        reference: Data that take noise from the targets (`posterior_mean`), of shape `(R, *D)`.
+        complete: Whether these are all data, not some without those of `x0`.
 
     Returns:
         A function for each batch, to be called once and in order, that gives its mean loss, of shape `()`.
@@ -37,6 +55,8 @@ def ahead(objective: Objective, denoiser: Denoiser, x0: Tensor, count: int, rng:
         u = torch.cat([rng.spread(size, x0.dtype, x0.device) for _ in range(count)])
         level = objective.levels.draw(u).reshape(-1, *(1,) * (x0.ndim - 1))
         x = x0 + level * rng.normal_like(x0)
+        if reference is not None:
+            x0 = _refined(x0, x, level, reference, complete)
         skip, out = denoiser.parametrization.coefficients(level)
         target = (x0 - skip * x) / out
         gain = objective.weight(level) * out**2
@@ -47,3 +67,10 @@ def ahead(objective: Objective, denoiser: Denoiser, x0: Tensor, count: int, rng:
         return (gain[here] * (denoiser.answer(inputs[here], label[here]) - target[here]) ** 2).mean()
 
     return [lambda i=i: loss(i) for i in range(count)]  # type: ignore[misc]
+
+
+def _refined(x0: Tensor, x: Tensor, level: Tensor, reference: Tensor, complete: bool) -> Tensor:
+    """The targets: posterior means where the level is high enough for other data to matter."""
+    high = (level.flatten() > _FROM[x0.ndim > 2]).nonzero()[:, 0]
+    own = None if complete else x0[high]
+    return x0.index_copy(0, high, posterior_mean(x[high], level[high], reference, own))

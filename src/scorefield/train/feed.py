@@ -40,16 +40,18 @@ class Feed:
         self._length = len(passes(len(rows), seed, 0))
         self._order = torch.empty(0, dtype=torch.long)
         size = 4 * len(rows) * max(1, int(torch.tensor(rows.shape[1:]).prod()))
-        self._kept = torch.cat([self._ready(x) for x in rows.chunks(8192)]) if size <= _KEPT else None
+        wide = rows.dtype in (torch.float64, torch.int64, torch.int32)  # digits that a large offset may need
+        self._type = torch.float64 if wide else torch.float32
+        self._kept = torch.cat([self._ready(x) for x in rows.chunks(8192, self._type)]) if size <= _KEPT else None
 
     def _ready(self, x: Tensor) -> Tensor:
-        return self.standardize(x.to(self.device))
+        return self.standardize(x.to(self.device)).float()
 
     def take(self, indices: Tensor) -> Tensor:
         """The standardized rows at `indices`, of shape `(B, *D)`."""
         if self._kept is not None:
             return self._kept.index_select(0, indices.to(self.device))
-        return self._ready(self.rows.take(indices.numpy()))
+        return self._ready(self.rows.take(indices.numpy(), self._type))
 
     def indices(self, number: int, count: int = 1) -> Tensor:
         """Which rows are in the batches `number` to `number + count`, of shape `(count · batch,)`."""
@@ -67,3 +69,23 @@ class Feed:
     def batches(self, number: int, count: int = 1) -> Tensor:
         """The batches `number` to `number + count` one after another, of shape `(count · batch, *D)`."""
         return self.take(self.indices(number, count))
+
+    def reference(self, number: int, count: int, size: int) -> tuple[Tensor | None, bool]:
+        """Up to `size` data that are not in the batches `number` to `number + count`: those that come next.
+
+        Returns:
+            The data, of shape `(R, *D)`, or None if they would have to be read from disk; and whether they are all data,
+            which is so if there are too few for some to be left.
+        """
+        if self._kept is None or size < 1:
+            return None, False
+        if len(self.rows) <= size:
+            return self._kept, True
+        room = len(self.rows) - count * self.batch
+        if room < 1:
+            return None, False
+        after = (number + count) * self.batch
+        if after % self._length + size > self._length or number * self.batch // self._length != after // self._length:
+            return None, False  # the pass ends here, and the next one may begin with the same data
+        start = after % self._length
+        return self._kept.index_select(0, self._order[start : start + min(size, room)].to(self.device)), False

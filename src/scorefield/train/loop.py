@@ -15,7 +15,7 @@ from ..denoise import Denoiser
 from ..objective import DenoisingScoreMatching
 from ..rng import Steps
 from ..settings import Training
-from .ahead import ahead
+from .ahead import ahead, can_prepare
 from .average import PowerAverage
 from .feed import Feed
 from .flat import Flat
@@ -91,7 +91,8 @@ class Trainer:
         self.best_losses = torch.full((1,), math.inf, dtype=torch.float64)
         self._rng = Steps(seed, feed.device)
         self._ahead: tuple[int, list[Callable[[], Tensor]]] = (-1, [])
-        self._together = max(1, min(32, 2**17 // (feed.batch * held_out[0].numel())))
+        together = max(1, min(32, 2**17 // (feed.batch * held_out[0].numel())))
+        self._together = together if can_prepare(objective, denoiser) else 1
         self._copies = 512 if held_out.ndim > 2 else 2048
         self._worse = 0
 
@@ -155,7 +156,8 @@ class Trainer:
         if group != self._ahead[0]:
             x0 = self.feed.batches(group * self._together, self._together)
             rng = self._rng.at(group)
-            self._ahead = group, ahead(self.objective, self.denoiser, x0, self._together, rng)
+            reference = self.feed.reference(group * self._together, self._together, self.training.reference or 0)
+            self._ahead = group, ahead(self.objective, self.denoiser, x0, self._together, rng, *reference)
         return self._ahead[1][place]()
 
     def _candidates(self) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""The optimizer: Muon for the matrices inside a network, AdamW for the rest."""
+"""The optimizer: normalized Muon for the matrices inside a network, AdamW for the rest."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ def orthogonalize(matrices: Tensor, iterations: int = 5) -> Tensor:
 
 
 class Optimizer:
-    """Muon (with Nesterov's momentum) where matrices are, AdamW elsewhere; both follow one schedule.
+    """Muon with Nesterov's momentum where matrices are, AdamW elsewhere; both follow one schedule.
+
+    Rows of an orthogonalized update are brought to equal size by a running average of their squares, the update as a whole
+    keeps its norm (Li et al., 2025, NorMuon).
 
     Arguments:
         flat: The parameters.
@@ -54,6 +57,9 @@ class Optimizer:
         self._inner = flat.gradients[boundary:]
         self._velocity = torch.zeros_like(self._inner)
         self._groups = self._by_shape(boundary)
+        self._squares = [
+            torch.zeros(len(values), shape[0], 1, device=self._inner.device) for shape, values, _ in self._groups
+        ]
 
     def _by_shape(self, boundary: int) -> list[tuple[tuple[int, int], list[Tensor], list[tuple[int, int]]]]:
         """Equal shapes as one batch: their matrix shape, their values, and where they lie behind the boundary."""
@@ -77,8 +83,13 @@ class Optimizer:
             return
         self._velocity.lerp_(self._inner, 1 - self.momentum)
         direction = torch.lerp(self._inner, self._velocity, self.momentum)
-        for shape, values, places in self._groups:
+        for (shape, values, places), squares in zip(self._groups, self._squares):
             turned = orthogonalize(torch.stack([direction[a:b].view(shape) for a, b in places]))
+            squares.lerp_(turned.square().mean(2, keepdim=True), 0.05)
+            even = turned * torch.rsqrt(squares + 1e-12)
+            turned = even * (torch.linalg.matrix_norm(turned) / (torch.linalg.matrix_norm(even) + 1e-6)).reshape(
+                -1, 1, 1
+            )
             rate = self.matrix_rate * factor * math.sqrt(max(1.0, shape[0] / shape[1]))
             for value, update in zip(values, turned):
                 value.add_(update.view(value.shape), alpha=-rate)
@@ -88,6 +99,7 @@ class Optimizer:
         adam = self._adam.state[self._rest]
         zero = torch.zeros_like(self._rest)
         return {
+            **{f"squares.{i}": squares for i, squares in enumerate(self._squares)},
             "velocity": self._velocity,
             "first": adam.get("exp_avg", zero),
             "second": adam.get("exp_avg_sq", zero),
@@ -97,6 +109,8 @@ class Optimizer:
     def load(self, state: dict[str, Tensor]) -> None:
         """Takes what `state` gave."""
         self._velocity.copy_(state["velocity"])
+        for i, squares in enumerate(self._squares):
+            squares.copy_(state[f"squares.{i}"])
         device = self._rest.device
         self._adam.state[self._rest] = {
             "step": state["count"].clone().to(device),

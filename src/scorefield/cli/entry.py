@@ -1,0 +1,70 @@
+"""The entry: words in, an exit status out. No traceback reaches those who made a mistake, or whose disk is full."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sys
+from collections.abc import Sequence
+
+from cyclopts import CycloptsError
+
+from .options import names_of
+from .terminal import say
+from .verbs import app
+
+__all__ = ["main"]
+
+_EXPECTED = (ValueError, TypeError, RuntimeError, OSError, ImportError)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Arguments:
+        words: The command line; that of the process by default.
+
+    Returns:
+        0; 1 if the command failed; 2 if it was not understood; 130 and 143 if it was stopped.
+    """
+    words = list(sys.argv[1:] if words is None else words)
+    try:
+        command, bound, _ = app.parse_args(words, print_error=False, exit_on_error=False)
+    except (CycloptsError, ValueError) as error:
+        return _failed(error, words, 2)
+    try:
+        command(*bound.args, **bound.kwargs)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except _EXPECTED as error:
+        return _failed(error, words, 1)
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    return 0
+
+
+def _failed(error: Exception, words: Sequence[str], status: int) -> int:
+    if os.environ.get("SCOREFIELD_DEBUG"):
+        raise error
+    say(f"error: {_told(error, words)}")
+    return status
+
+
+def _told(error: Exception, words: Sequence[str]) -> str:
+    """The error in one line; settings that the command has are named as its options."""
+    text = str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        text = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+        text += ": free some space, then run the same again" if text.endswith(os.strerror(errno.ENOSPC)) else ""
+    text = " ".join(text.split()) or type(error).__name__
+    if not words or words[0] not in app:
+        return text
+    for name in names_of(app[words[0]].assemble_argument_collection()):
+        text = re.sub(rf"(?<![\w.-]){name}=(?=\S)", f"--{name.replace('_', '-')} ", text)
+    return text

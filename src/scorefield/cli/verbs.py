@@ -1,0 +1,401 @@
+"""The commands. Each is one call of the library, and imports it only when it is run."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Group, Parameter
+
+from .. import __version__
+from ..settings import Data, Network, Training
+from .options import Reading, from_file
+from .terminal import Watch, counted, duration, number, say, table
+
+if TYPE_CHECKING:
+    from ..fitting import Fitting
+    from ..model import Model
+    from ..sample import Sampler
+
+__all__ = ["app"]
+
+_ORDER = {name: Group(name, sort_key=i) for i, name in enumerate(("Training", "Reading", "Data", "Network", "Other"))}
+
+
+def _flat(group: str) -> Parameter:
+    """The fields of a dataclass as options of their own."""
+    return Parameter(name="*", group=_ORDER[group])
+
+
+Config = Annotated[Path | None, Parameter(group=_ORDER["Other"])]
+Device = Annotated[str, Parameter(group=_ORDER["Other"])]
+Seed = Annotated[int, Parameter(group=_ORDER["Other"])]
+
+app = App(
+    name="scorefield",
+    version=__version__,
+    help="""Learn the law of your data from realizations of it, then draw new ones.
+
+Give it a table, signals, fields or images: a file (.npy .npz .csv .parquet .h5 .nc .zarr) or a folder of images. It reads noise levels, network and budget off the data, says why, and trains a score-based model, whose samples have the form of the data: the same columns, types, shapes and units.
+
+The main job in three commands:
+
+  scorefield fit data.npy -o run
+  scorefield sample run -n 1000 -o new.npy
+  scorefield report run
+""",  # noqa: E501
+    help_epilogue="scorefield COMMAND --help explains a command, with examples.",
+    help_format="plaintext",
+    config=from_file,
+    default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
+)
+
+
+@app.command(
+    sort_key=0,
+    help_epilogue="""Examples:
+
+  scorefield fit table.csv -o run --minutes 2
+  scorefield fit fields.h5 --key pressure -o run --channels none --periodic
+  scorefield fit photos/ -o run --resize 64 --minutes 60 --widths 64 128 256
+  scorefield fit data.npy -o run --config run.toml""",
+)
+def fit(
+    data: Path,
+    /,
+    *,
+    output: Annotated[Path, Parameter(alias="-o")],
+    training: Annotated[Training, _flat("Training")] = Training(),  # noqa: B008
+    reading: Annotated[Reading, _flat("Reading")] = Reading(),  # noqa: B008
+    how: Annotated[Data, _flat("Data")] = Data(),  # noqa: B008
+    network: Annotated[Network, _flat("Network")] = Network(),  # noqa: B008
+    seed: Seed = 0,
+    device: Device = "auto",
+    tensorboard: Annotated[bool, Parameter(group=_ORDER["Other"])] = False,
+    config: Config = None,
+) -> None:
+    """Learn the law of data, and keep the model in a folder.
+
+    Interrupted, the same command goes on where it was, to the same numbers.
+
+    Arguments:
+        data: A file, or a folder of images.
+        output: The folder of the run.
+        seed: The seed of everything that is random.
+        device: auto, cpu, cuda, …
+        tensorboard: Also keep a log for TensorBoard.
+        config: A TOML file of these options, at its top or in a table [fit]; the command line comes first.
+    """
+    from ..run import Run, fit
+
+    run = Run(output)
+    x = reading.read(data)
+    with _stoppable(output), Watch() as watch:
+        fit(
+            x,
+            output,
+            data=how,
+            network=network,
+            training=training,
+            seed=seed,
+            device=device,
+            source=reading.source(data),
+            tensorboard=tensorboard,
+            begin=_introduce,
+            watch=watch,
+        )
+    about = run.read("fit.json")
+    if watch.last is None:
+        say(f"{output} had ended before: nothing was left to do")
+    else:
+        say(f"{about['steps']:,} steps in {duration(about['seconds'])}, until {about['stopped']}")
+    say(f"held-out loss {about['held_out_loss']:.4f} ({about['weights']})")
+    place = shlex.quote(str(output))
+    say(f"next: scorefield sample {place} -n 1000 -o new.npy, or: scorefield report {place}")
+    print(run.file("model.safetensors"))
+
+
+def _introduce(fitting: Fitting) -> None:
+    """Says what was found in the data, and chosen."""
+    shape, dtype = fitting.schema.shape, fitting.schema.dtype
+    form = " x ".join(map(str, shape)) if shape else "single numbers"
+    say(f"data: {fitting.summary.count:,} of shape {form} ({dtype}); {fitting.schema.reason}")
+    for name, value, _ in fitting.choices:
+        if name == "network":
+            say(f"network: {value}")
+    training = fitting.training
+    budget = next(f"{getattr(training, n):g} {n}" for n in ("minutes", "steps", "epochs") if getattr(training, n))
+    say(f"budget: {budget}, batches of {training.batch}, on {fitting.device}")
+    low, high = fitting.calibration.sigma_min, fitting.calibration.sigma_max
+    say(f"noise levels: {low:.3g} to {high:.3g} standard deviations; scorefield calibrate says why")
+
+
+@contextlib.contextmanager
+def _stoppable(output: Path) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end a fit with one line that says how to go on."""
+    import signal
+
+    def stop(signum: int, frame: Any) -> None:
+        raise SystemExit(128 + signum)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        kept = (output / "training.safetensors").is_file()
+        mend = "the same command goes on from here" if kept else "nothing was trained yet"
+        say(f"interrupted: {mend}")
+        raise SystemExit(error.code if isinstance(error, SystemExit) else 130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@app.command(
+    sort_key=1,
+    help_epilogue="""Examples:
+
+  scorefield sample run -n 1000 -o new.npy
+  scorefield sample run -n 1000000 -o new.parquet --seed 1
+  scorefield sample run -n 64 -o pictures/ --sampler heun --steps 40
+  scorefield sample run -n 64 -o pictures/ --sampler ddim --eta 1 --steps 200""",
+)
+def sample(
+    run: Path,
+    /,
+    *,
+    count: Annotated[int, Parameter(alias="-n")],
+    output: Annotated[Path, Parameter(alias="-o")],
+    seed: int = 0,
+    sampler: str | None = None,
+    steps: int | None = None,
+    eta: float | None = None,
+    batch: int | None = None,
+    device: Device = "auto",
+    config: Config = None,
+) -> None:
+    """Draw new realizations from a run, in the form of its data.
+
+    Sample i depends on the seed and on i alone: not on how many are drawn, nor on the batch.
+
+    Arguments:
+        run: The folder of a run, or a model.safetensors.
+        count: How many.
+        output: A file .npy .npz .csv .parquet, or a folder/ for images as .png.
+        seed: The seed.
+        sampler: The way from noise to data: adams, heun, dpm or ddim; by default the model's own.
+        steps: How many steps it takes; by default the model's own number.
+        eta: For ddim: how much noise is drawn afresh, from 0 to 1.
+        batch: How many are drawn at once; memory grows with it.
+        device: auto, cpu, cuda, …
+        config: A TOML file of these options, at its top or in a table [sample]; the command line comes first.
+    """
+    from ..run import Run
+    from .output import check, write
+
+    way = _sampler(sampler, eta)
+    model = _load(run) if run.is_file() else Run(run).model
+    check(output, model.schema)
+    model = model.to(_device(device))
+    batches = model.batches(count, seed, way, steps, batch=batch)
+    if model.schema.kind == "dataframe" and output.suffix.lower() in (".npy", ".npz"):
+        say(f"the names of the columns are lost in {output.suffix}: .csv and .parquet keep them")
+    write(output, counted(map(model.schema.pack, batches), count), count, model.schema)
+    print(output)
+
+
+def _load(path: Path) -> Model:
+    from ..model import load
+
+    return load(path)
+
+
+def _device(device: str) -> str:
+    import torch
+
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+
+
+def _sampler(name: str | None, eta: float | None) -> Sampler | None:
+    """The sampler of a name, or the one whose name it is part of."""
+    import difflib
+    import inspect
+
+    from .. import sample
+
+    if name is None:
+        if eta is not None:
+            raise ValueError("eta belongs to a sampler: add --sampler ddim")
+        return None
+    classes = {n.lower(): c for n, c in vars(sample).items() if inspect.isclass(c) and issubclass(c, sample.Sampler)}
+    kinds: dict[str, Any] = {n: c for n, c in classes.items() if not inspect.isabstract(c)}
+    found = [name.lower()] if name.lower() in kinds else [n for n in kinds if name.lower() in n]
+    if len(found) != 1:
+        close = difflib.get_close_matches(name.lower(), kinds, 1)
+        hint = f"did you mean {kinds[close[0]].__name__}?" if close else "choose one of these"
+        raise ValueError(f"there is no sampler {name!r} among {', '.join(c.__name__ for c in kinds.values())}: {hint}")
+    kind = kinds[found[0]]
+    if eta is None:
+        return kind()
+    if "eta" not in inspect.signature(kind).parameters:
+        raise ValueError(f"{kind.__name__} draws no fresh noise: leave --eta out, or add --sampler ddim")
+    return kind(eta=eta)
+
+
+def _given(data: Path | None, reading: Reading) -> Any:
+    """The data that a command was given; None leaves it to the run."""
+    return None if data is None else reading.read(data)
+
+
+@app.command(
+    sort_key=2,
+    help_epilogue="""Examples:
+
+  scorefield evaluate run
+  scorefield evaluate run moved/data.npy -n 5000""",
+)
+def evaluate(
+    run: Path,
+    data: Path | None = None,
+    /,
+    *,
+    count: Annotated[int | None, Parameter(alias="-n")] = None,
+    seed: int = 0,
+    reading: Annotated[Reading, _flat("Reading")] = Reading(),  # noqa: B008
+    config: Config = None,
+) -> None:
+    """Measure how good a run is: new samples against data that training did not see.
+
+    Each distance stands beside its floor, the distance between real data and other real data.
+
+    Arguments:
+        run: The folder of a run.
+        data: The data that were fitted, if they are no longer where they were.
+        count: How many samples to draw; by default 2000 vectors or 1000 grids.
+        seed: The seed of the samples.
+        config: A TOML file of these options, at its top or in a table [evaluate]; the command line comes first.
+    """
+    from ..evaluate import evaluate_run
+    from ..run import Run
+
+    folder = Run(run)
+    found = evaluate_run(folder, _given(data, reading), count, seed)
+    title = f"{found.count:,} samples against held-out data"
+    names = ("distance", "samples", "real data", "from", "to", "as real data")
+    table(
+        title, names, [(d.name, d.value, d.floor, d.low, d.high, "yes" if d.covered else "no") for d in found.distances]
+    )
+    near = found.plain()["neighbours"]
+    names = ("to the nearest training datum", *(f"{100 * q:g} %" for q in near["quantiles"]), "copied")
+    rows = [
+        ("samples", *near["samples"], near["copied"]),
+        ("held-out data", *near["held_out"], near["copied_held_out"]),
+    ]
+    table("Nearest neighbours", names, rows)
+    if folder.file("fit.json").is_file():
+        levels = folder.read("fit.json")["by_level"]
+        columns = [levels["level"], levels["loss"], levels["train_loss"], levels["zero_loss"]]
+        table("Loss by noise level", ("level", "held out", "training", "a zero predictor"), list(zip(*columns))[::3])
+    for sentence in found.verdict:
+        print(sentence)
+    print(folder.file("evaluation.json"))
+
+
+@app.command(
+    sort_key=3,
+    help_epilogue="""Examples:
+
+  scorefield report run
+  scorefield report run moved/data.npy""",
+)
+def report(
+    run: Path,
+    data: Path | None = None,
+    /,
+    *,
+    count: Annotated[int | None, Parameter(alias="-n")] = None,
+    seed: int = 0,
+    reading: Annotated[Reading, _flat("Reading")] = Reading(),  # noqa: B008
+    config: Config = None,
+) -> None:
+    """Evaluate a run and write report.html into its folder: one page that needs nothing else.
+
+    Arguments:
+        run: The folder of a run.
+        data: The data that were fitted, if they are no longer where they were.
+        count: How many samples to draw for the distances.
+        seed: The seed of the samples.
+        config: A TOML file of these options, at its top or in a table [report]; the command line comes first.
+    """
+    from ..report.run import report
+    from ..run import Run
+
+    print(report(Run(run), _given(data, reading), count, seed))
+
+
+@app.command(
+    sort_key=4,
+    help_epilogue="""Examples:
+
+  scorefield calibrate data.npy
+  scorefield calibrate photos/ --resize 64""",
+)
+def calibrate(
+    data: Path,
+    /,
+    *,
+    reading: Annotated[Reading, _flat("Reading")] = Reading(),  # noqa: B008
+    how: Annotated[Data, _flat("Data")] = Data(),  # noqa: B008
+    seed: Seed = 0,
+    config: Config = None,
+) -> None:
+    """Read noise levels and other choices off data, with the reasons. Nothing is trained or written.
+
+    Arguments:
+        data: A file, or a folder of images.
+        seed: The seed of what is held out.
+        config: A TOML file of these options, at its top or in a table [calibrate]; the command line comes first.
+    """
+    from ..fitting import Fitting
+
+    fitting = Fitting(reading.read(data), how, seed=seed, device="cpu")
+    title = f"{fitting.summary.count:,} data of shape {fitting.schema.shape}; levels in standard deviations"
+    table(title, ("what", "value", "why"), fitting.calibration.table())
+    table("What fit would choose", ("what", "value", "why"), fitting.choices)
+
+
+@app.command(
+    sort_key=5,
+    help_epilogue="""Examples:
+
+  scorefield info run""",
+)
+def info(run: Path, /) -> None:
+    """Say what was asked of a run, what was chosen and why, and how it went.
+
+    Arguments:
+        run: The folder of a run.
+    """
+    from ..run import Run
+
+    folder = Run(run)
+    kept = folder.read("run.json")
+    asked = {n: v for n, v in kept["asked"].items() if n not in ("source", "fingerprint") and not isinstance(v, dict)}
+    for part in ("data", "network", "training"):
+        if isinstance(kept["asked"][part], dict):
+            asked |= {n: v for n, v in kept["asked"][part].items() if v is not None}
+    source = kept["asked"]["source"]
+    shape = " x ".join(map(str, kept["shape"]))
+    table(f"{run}: {shape} of {source['path'] if source else 'data in memory'}", ("asked", ""), asked.items())
+    table("Chosen", ("what", "value", "why"), [*kept["choices"], *kept["calibration"]])
+    if folder.ended:
+        about = folder.read("fit.json")
+        rows = [(n, about[n]) for n in ("steps", "stopped", "held_out_loss", "weights")]
+        table("How it went", ("", ""), [("time", duration(about["seconds"])), *rows])
+    else:
+        last = folder.log[-1:] or [{"step": 0}]
+        print(f"cut off after step {number(last[0]['step'])}: run the same fit again, it goes on")
+    sys.stdout.flush()

@@ -1,0 +1,24 @@
+"""Doors to other libraries. What is behind a door, and the library it leads to, are imported when they are asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .sklearn import ScoreDensity as ScoreDensity
+
+_HOMES = {"ScoreDensity": "sklearn"}
+
+__all__ = ["ScoreDensity"]
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _HOMES:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+
+import laws
+from laws import STEPS, table_error
+from scorefield.diffusion import Diffusion
+from scorefield.process import EDM, VE, Process
+from scorefield.rng import Samples
+from scorefield.sample import DDIM
+
+D = torch.float64
+PROCESSES = laws.instances(Process, "scorefield.process")
+
+
+def closed_form(steps: int, std: float = 0.5) -> float:
+    """√(s² + σ_T²) Π(1 + (σ_{i+1} - σ_i) σ_i / (s² + σ_i²)): each Euler step multiplies."""
+    sigma = [*EDM().sigma(torch.linspace(1, 0, steps, dtype=D)).tolist(), 0.0]
+    product = math.prod(1 + (after - now) * now / (std**2 + now**2) for now, after in pairwise(sigma))
+    return math.sqrt(std**2 + sigma[0] ** 2) * product
+
+
+@pytest.mark.parametrize(
+    ("sampler", "row"),
+    [
+        (DDIM(), (-0.33, -0.17, -0.088, -0.044, -0.022, -0.011)),
+        (DDIM(1.0), (-0.46, -0.29, -0.16, -0.088, -0.046, -0.023)),
+    ],
+    ids=repr,
+)
+def test_errors_in_the_spread_have_their_printed_digits(sampler, row):
+    for steps, printed in zip(STEPS, row):
+        digit = 10.0 ** (math.floor(math.log10(abs(printed))) - 1)
+        assert abs(table_error(sampler, steps) - printed) <= 0.5001 * digit
+
+
+def test_ddim_has_its_closed_form():
+    assert closed_form(18) == pytest.approx(0.42303969866, abs=5e-12)
+    for steps in (2, 18, 100):
+        assert 0.5 * (1 + table_error(DDIM(), steps)) == pytest.approx(closed_form(steps), rel=1e-12)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_first_order(eta):
+    coarse, fine = (abs(table_error(DDIM(eta), steps)) for steps in (256, 512))
+    assert math.log2(coarse / fine) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("process", PROCESSES, ids=lambda process: type(process).__name__)
+def test_eta_one_is_the_exact_posterior_of_the_step(process, mixture):
+    """x_s = α_{t|s} σ_s²/σ_t² x_t + α_s σ²_{t|s}/σ_t² D + σ_{t|s} σ_s/σ_t z, α_{t|s} = α_t/α_s (DDPM, eq. 7)."""
+    x = Samples(0, count=5).normal((5, 2), D)
+    z = Samples(1, count=5).normal((5, 2), D)
+    diffusion = Diffusion(process, mixture)
+    for t, s in ((1.0, 0.7), (0.5, 0.45), (0.3, 0.0)):
+        t, s = torch.tensor(t, dtype=D), torch.tensor(s, dtype=D)
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = process(t), process(s)
+        mean, _ = diffusion.split(x, t)
+        alpha = alpha_t / alpha_s
+        square = sigma_t**2 - alpha**2 * sigma_s**2
+        expected = alpha * sigma_s**2 / sigma_t**2 * x + alpha_s * square / sigma_t**2 * mean
+        expected = expected + square.sqrt() * sigma_s / sigma_t * z
+        found = DDIM(1.0).step(diffusion, x, t, s, Samples(1, count=5))
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_ve_ancestral_sampling(mixture):
+    """x + (σ_t² - σ_s²) score + σ_s √((σ_t² - σ_s²)/σ_t²) z (Song et al., 2021, Appendix F)."""
+    process, x = VE(0.1, 10.0), Samples(0, count=5).normal((5, 2), D)
+    t, s = torch.tensor(0.5, dtype=D), torch.tensor(0.4, dtype=D)
+    square = process.sigma(t) ** 2 - process.sigma(s) ** 2
+    z = Samples(1, count=5).normal((5, 2), D)
+    diffusion = Diffusion(process, mixture)
+    expected = x + square * diffusion.score(x, t) + process.sigma(s) * (square / process.sigma(t) ** 2).sqrt() * z
+    torch.testing.assert_close(
+        DDIM(1.0).step(diffusion, x, t, s, Samples(1, count=5)), expected, rtol=1e-12, atol=1e-12
+    )
+
+
+def test_eta_zero_draws_no_noise(mixture):
+    rng = laws.Noises()
+    t = torch.tensor(0.5, dtype=D)
+    DDIM().step(Diffusion(VE(), mixture), torch.ones(1, 2, dtype=D), t, t / 2, rng)
+    assert rng.calls == 0
+
+
+@pytest.mark.parametrize("eta", [-0.1, 1.5, math.nan])
+def test_an_eta_that_is_none(eta):
+    with pytest.raises(ValueError, match=f"DDIM needs 0 <= eta <= 1, got eta={eta:g}"):
+        DDIM(eta)

@@ -119,8 +119,8 @@ def moment_error(sampler: Sampler, process: Process, law: Gaussian, steps: int) 
 
 
 # How the printed digits of the error in the spread, std/0.5 - 1, come about: data N(1, 0.5²), the levels of Karras et
-# al. (2022) with ρ = 7 from 80 to 0.002, the exact law of x_T. n steps are n levels and then 0: n - 1 steps of our clock
-# and the last evaluation, which takes the noise off (an Euler step to level 0 is the denoised mean).
+# al. (2022) with ρ = 7 from 80 to 0.002, the exact law of x_T. n steps are n levels and then 0: n - 1 steps of our
+# clock and the last evaluation, which takes the noise off (an Euler step to level 0 is the denoised mean).
 STEPS = (8, 16, 32, 64, 128, 256)
 
 

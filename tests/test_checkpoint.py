@@ -131,6 +131,14 @@ def test_a_network_that_cannot_be_described_is_saved_by_its_numbers(path):
     assert again.parametrization == Karras(0.5)
 
 
+def test_a_type_that_was_changed_later_is_kept(path):
+    module = Preconditioned(Unknown(2).double())
+    with torch.no_grad():
+        module.network.layer.weight /= 3
+    checkpoint.save(module, path)
+    same_bits(module, checkpoint.load(path, network=Unknown(2)))
+
+
 def test_a_network_whose_arguments_are_no_data_is_too(path):
     class Local(Known):
         pass

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .objective import LogNormal
 from .process import EDM
 
 __all__ = ["Calibration", "calibrate"]
@@ -35,10 +34,6 @@ class Calibration:
     def process(self) -> EDM:
         """The noise process between the two levels."""
         return EDM(self.sigma_min, self.sigma_max)
-
-    def levels(self) -> LogNormal:
-        """The law of the levels in training."""
-        return LogNormal(self.level_mean, self.level_std)
 
     def table(self) -> list[tuple[str, float, str]]:
         """Rows of a name, a value and a reason."""

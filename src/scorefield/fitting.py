@@ -19,7 +19,7 @@ from .data import Rows, Schema, Summary, summarize
 from .denoise import Gaussian, Karras, Preconditioned
 from .model import Model
 from .nn import choose
-from .objective import DenoisingScoreMatching
+from .objective import DenoisingScoreMatching, LogNormal
 from .rng import permutation
 from .settings import Data, Network, Training
 from .standardize import Standardize
@@ -132,7 +132,7 @@ class Fitting:
             self.split.train, self.standardize.to(self.device), self.training.batch or 1, self.seed, self.device
         )
         held_out = self._some(self.split.held_out, _KEPT, stream=-3).to(self.device)
-        objective = DenoisingScoreMatching(self.calibration.levels())
+        objective = DenoisingScoreMatching(LogNormal(self.calibration.level_mean, self.calibration.level_std))
         return Trainer(denoiser, feed, held_out, objective, self.training, self.seed)
 
     def finish(self) -> tuple[Model, dict[str, Any]]:

@@ -14,7 +14,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .tensors import expand
 
 __all__ = ["DOPRI5", "EULER", "HEUN", "RK4", "Solution", "State", "Tableau", "integrate", "integrate_adaptive"]
 
@@ -88,13 +87,18 @@ class Solution(NamedTuple):
     evaluations: Tensor
 
 
+def _against(t: Tensor, x: Tensor) -> Tensor:
+    """One number a sample, `(B,)` or `()`, in a shape that broadcasts against `(B, *D)`."""
+    return t if t.ndim == 0 else t.reshape(-1, *(1,) * (x.ndim - 1))
+
+
 def _sum(dt: Tensor, weights: Sequence[float], slopes: list[State]) -> State:
     """dt Σ w_j k_j."""
     total = [torch.zeros_like(a) for a in slopes[0]]
     for w, k in zip(weights, slopes):
         if w:
             total = [a + w * b for a, b in zip(total, k)]
-    return tuple(expand(dt.to(a.dtype), a) * a for a in total)
+    return tuple(_against(dt.to(a.dtype), a) * a for a in total)
 
 
 def _add(y: State, change: State) -> State:
@@ -227,8 +231,8 @@ class _Solver:
         ratio = _norm(_sum(dt, self.tableau.error or (), slopes), self.tolerance(walk.y, new))
         accepted = ratio <= 1
         ahead = slopes[-1] if self.tableau.reuses_last else self.f(walk.t + dt, new, *walk.fixed)
-        y = tuple(torch.where(expand(accepted, a), a, b) for a, b in zip(new, walk.y))
-        slope = tuple(torch.where(expand(accepted, a), a, b) for a, b in zip(ahead, walk.slope))
+        y = tuple(torch.where(_against(accepted, a), a, b) for a, b in zip(new, walk.y))
+        slope = tuple(torch.where(_against(accepted, a), a, b) for a, b in zip(ahead, walk.slope))
         t = torch.where(accepted, walk.t + dt, walk.t)
         step, seen = dt * self.factor(ratio, walk, accepted), torch.where(accepted, ratio, walk.ratio)
         return _Walk(walk.rows, t, walk.stop, step, y, slope, walk.fixed, seen, ~accepted), accepted & last

@@ -6,6 +6,7 @@ import importlib
 import pickle
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -27,10 +28,14 @@ from sklearn.utils.validation import check_is_fitted
 
 MEAN = np.array([10.0, -5.0])
 ROOT = np.array([[2.0, 0.0], [0.6, 0.3]])  # of a covariance with correlation 0.89
-OFFERED = [  # the file's own name for a check is its function's; two differ in an argument alone
-    pytest.param(check, id=f"{i}-{getattr(check, 'func', check).__name__}")
-    for i, (_, check) in enumerate(estimator_checks_generator(ScoreDensity(steps=20)))
-]
+
+
+def offered() -> list[object]:
+    """All checks that scikit-learn has for the estimator, each a function of an estimator."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that it does not inherit, which is meant
+        checks = [check for _, check in estimator_checks_generator(ScoreDensity())]
+    return [pytest.param(check, id=f"{i}-{getattr(check, 'func', check).__name__}") for i, check in enumerate(checks)]
 
 
 def rows(count: int, seed: int) -> np.ndarray:
@@ -54,7 +59,7 @@ def quick() -> ScoreDensity:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:sklearn")
-@pytest.mark.parametrize("check", OFFERED)
+@pytest.mark.parametrize("check", offered())
 def test_a_check_of_scikit_learn(check):
     check(ScoreDensity(steps=20, widths=32))
 
@@ -80,8 +85,8 @@ def test_samples_have_the_moments_of_the_data(fitted):
 def test_log_densities_are_those_of_the_law(fitted):
     x = rows(500, seed=1)
     difference = fitted.score_samples(x) - exact(x)
-    assert np.abs(difference).mean() < 0.1
-    assert abs(difference.mean()) < 0.03  # the Kullback-Leibler divergence
+    assert np.abs(difference).mean() < 0.1  # four seeds of data and training gave 0.045 to 0.075
+    assert abs(difference.mean()) < 0.03  # the Kullback-Leibler divergence: -0.011 to -0.002, by 500 data
 
 
 def test_score_is_the_mean_of_the_log_densities(quick):
@@ -139,6 +144,17 @@ def test_hyperparameters_reach_the_fit():
         assert torch.equal(ours, theirs)
 
 
+def test_numbers_of_numpy_do_as_those_of_python(tmp_path):
+    integers = {"steps": 4, "batch": 8, "widths": 12, "depth": 1, "random_state": 5}
+    numbers = {"rate": 1e-3, "held_out": 0.2}
+    ours = {k: np.int64(v) for k, v in integers.items()} | {k: np.float64(v) for k, v in numbers.items()}
+    x = rows(40, seed=0)
+    one, other = (ScoreDensity(**p).fit(x) for p in (integers | numbers, ours))
+    assert np.array_equal(one.score_samples(x), other.score_samples(x))
+    other.model_.save(tmp_path / "model.safetensors")
+    assert scorefield.load(tmp_path / "model.safetensors").denoiser.network.width == 12
+
+
 def test_random_state_of_the_fit():
     x = rows(30, seed=0)
 
@@ -192,13 +208,15 @@ def test_pickle_and_joblib(quick, tmp_path):
 
 
 def test_clone_keeps_the_hyperparameters_alone(quick):
-    copy = clone(quick)
-    assert copy.get_params() == quick.get_params()
-    assert not hasattr(copy, "model_")
+    other = clone(quick)
+    assert other.get_params() == quick.get_params()
+    assert not hasattr(other, "model_")
 
 
 def test_a_search_over_widths():
-    search = GridSearchCV(ScoreDensity(steps=60, random_state=0), {"widths": [1, 64]}, cv=2, error_score="raise")
+    search = GridSearchCV(
+        ScoreDensity(steps=60, random_state=0), {"widths": [1, np.int64(64)]}, cv=2, error_score="raise"
+    )
     search.fit(rows(200, seed=0))
     assert search.best_params_ == {"widths": 64}
     assert search.score(rows(10, seed=1)) == pytest.approx(search.best_estimator_.score(rows(10, seed=1)))

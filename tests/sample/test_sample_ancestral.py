@@ -81,6 +81,19 @@ def test_ve_ancestral_sampling(mixture):
     )
 
 
+@pytest.mark.parametrize("eta", [0.3, 1.0])
+def test_eta_is_the_part_of_the_noise_that_is_fresh(eta, mixture):
+    """σ_up = η σ_s √(1 - (level_s/level_t)²), and what was there keeps √(σ_s² - σ_up²)."""
+    process, x = VE(0.1, 10.0), Samples(0, count=4).normal((4, 2), D)
+    t, s = torch.tensor(0.6, dtype=D), torch.tensor(0.3, dtype=D)
+    mean, noise = Diffusion(process, mixture).split(x, t)
+    up = eta * process.sigma(s) * torch.sqrt(1 - (process.sigma(s) / process.sigma(t)) ** 2)
+    kept = torch.sqrt(process.sigma(s) ** 2 - up**2)
+    expected = mean + kept * noise + up * Samples(1, count=4).normal((4, 2), D)
+    found = DDIM(eta).step(Diffusion(process, mixture), x, t, s, Samples(1, count=4))
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
 def test_eta_zero_draws_no_noise(mixture):
     rng = laws.Noises()
     t = torch.tensor(0.5, dtype=D)

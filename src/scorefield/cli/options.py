@@ -52,8 +52,10 @@ class Reading:
 
 
 def names_of(arguments: ArgumentCollection) -> dict[str, Any]:
-    """The arguments of a command that a file may give, by their names in it."""
-    return {argument.name.lstrip("-").replace("-", "_").lower(): argument for argument in arguments if argument.parse}
+    """The options of a command, by their names in a file."""
+    flags = {argument.name: argument for argument in arguments if argument.name.startswith("--")}
+    named = {flag.removeprefix("--").replace("-", "_"): argument for flag, argument in flags.items()}
+    return {name: argument for name, argument in named.items() if name.isidentifier()}  # less the groups, called *
 
 
 def from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:

@@ -49,13 +49,16 @@ def table(title: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> No
     from rich.console import Console
     from rich.table import Table
 
-    wide = None if sys.stdout.isatty() else 160
-    drawn = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(names):
         drawn.add_column(name, overflow="fold", no_wrap=i == 0)
     for row in rows:
         drawn.add_row(*[number(value) for value in row])
-    Console(width=wide, highlight=False, markup=False).print(drawn)
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False)
+    with console.capture() as captured:
+        console.print(drawn)
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    print("\n".join([title, *[line for line in lines if line], ""]))
 
 
 @contextmanager

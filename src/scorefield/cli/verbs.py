@@ -131,7 +131,7 @@ def _introduce(fitting: Fitting) -> None:
     budget = next(f"{getattr(training, n):g} {n}" for n in ("minutes", "steps", "epochs") if getattr(training, n))
     say(f"budget: {budget}, batches of {training.batch}, on {fitting.device}")
     low, high = fitting.calibration.sigma_min, fitting.calibration.sigma_max
-    say(f"noise levels: {low:.3g} to {high:.3g} standard deviations; scorefield calibrate says why")
+    say(f"noise levels: {low:.3g} to {high:.3g} standard deviations; scorefield info says why")
 
 
 @contextlib.contextmanager
@@ -283,19 +283,18 @@ def evaluate(
 
     folder = Run(run)
     found = evaluate_run(folder, _given(data, reading), count, seed)
+    rows: list[tuple[Any, ...]]
+    rows = [(d.name, d.value, d.floor, d.low, d.high, "yes" if d.covered else "no") for d in found.distances]
     title = f"{found.count:,} samples against held-out data"
-    names = ("distance", "samples", "real data", "from", "to", "as real data")
-    table(
-        title, names, [(d.name, d.value, d.floor, d.low, d.high, "yes" if d.covered else "no") for d in found.distances]
-    )
+    table(title, ("distance", "samples", "real data", "from", "to", "as real data"), rows)
     near = found.plain()["neighbours"]
-    names = ("to the nearest training datum", *(f"{100 * q:g} %" for q in near["quantiles"]), "copied")
+    shares = [f"{100 * q:g} %" for q in near["quantiles"]]
     rows = [
-        ("samples", *near["samples"], near["copied"]),
-        ("held-out data", *near["held_out"], near["copied_held_out"]),
+        ("of samples", *near["samples"], near["copied"]),
+        ("of held-out data", *near["held_out"], near["copied_held_out"]),
     ]
-    table("Nearest neighbours", names, rows)
-    if folder.file("fit.json").is_file():
+    table("Distances to the nearest training datum, by quantiles", ("", *shares, "copied"), rows)
+    if folder.ended:
         levels = folder.read("fit.json")["by_level"]
         columns = [levels["level"], levels["loss"], levels["train_loss"], levels["zero_loss"]]
         table("Loss by noise level", ("level", "held out", "training", "a zero predictor"), list(zip(*columns))[::3])

@@ -1,4 +1,4 @@
-"""Doors to other libraries. What is behind a door, and the library it leads to, are imported when they are asked for."""
+"""Doors to other libraries; a door, and the library behind it, are imported when they are asked for."""
 
 from __future__ import annotations
 

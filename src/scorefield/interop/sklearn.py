@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,9 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["ScoreDensity"]
 
 _STEPS = 200, 8000  # the smallest and the largest default budget
-_STEPS_A_ROW = (
-    2  # from 100 to 1600 rows of correlated Gaussians 1 is best, of two moons 4 to 8, of small real tables 1 to 4
-)
+_STEPS_A_ROW = 2  # of 100 to 1600 rows, 1 suits Gaussians best, 1 to 8 small tables of measurements, 4 to 8 two moons
 _SPACING = 25  # steps between two looks at held-out data, at the least
 
 
@@ -30,8 +27,8 @@ class ScoreDensity:
     """Learns the density of the rows of a matrix: evaluates it and draws from it.
 
     It follows scikit-learn's protocol without its base classes, so that scikit-learn is imported only when a method is
-    called. Like `sklearn.neighbors.KernelDensity` it has `fit`, `score_samples`, `score` and `sample`; `score` is the mean
-    over the rows, as in `sklearn.mixture.GaussianMixture`, so that folds of different sizes compare.
+    called. Like `sklearn.neighbors.KernelDensity` it has `fit`, `score_samples`, `score` and `sample`; but `score` is the
+    mean over the rows, as in `sklearn.mixture.GaussianMixture`, and not their sum: folds of different sizes compare.
 
     Arguments:
         steps: The budget in optimizer steps. With no budget at all, two steps a row, but from 200 to 8000: few rows are
@@ -45,11 +42,11 @@ class ScoreDensity:
         held_out: The part of the rows that training does not see, to choose the best weights by; 0 for none.
         random_state: An int is the seed of `scorefield.fit`; a RandomState gives one at each `fit`; None takes one from
             NumPy's global generator, so that every `fit` differs.
-        device: Where to train: "auto" takes a GPU if there is one. Samples and densities are computed there too, or on the
-            CPU if it is gone or has no float64.
+        device: Where to train: "auto" takes a GPU if there is one. Samples and densities are computed there too, if it
+            is one of CUDA and still there, and otherwise on the CPU.
 
-    After `fit`: `model_`, the `scorefield.Model`; `n_iter_`, the steps made; `n_features_in_`; and `feature_names_in_` if
-    `X` was a table whose columns have names.
+    After `fit` there are `model_`, the `scorefield.Model`; `n_iter_`, the steps made; `n_features_in_`; and
+    `feature_names_in_` if `X` was a table whose columns have names.
 
     Example:
         >>> X = np.random.default_rng(0).normal([10, -5], [1, 2], size=(500, 2))
@@ -71,7 +68,7 @@ class ScoreDensity:
         epochs: float | None = None,
         batch: int | None = None,
         rate: float | None = None,
-        widths: int | tuple[int] | None = None,
+        widths: int | tuple[int, ...] | None = None,
         depth: int | None = None,
         held_out: float = 0.1,
         random_state: int | np.random.RandomState | None = None,
@@ -100,14 +97,14 @@ class ScoreDensity:
 
         Raises:
             TypeError: If `X` is sparse, or holds no numbers.
-            ValueError: If it is complex, not finite, of fewer than 2 rows, or has constant columns; or if a hyperparameter
-                is out of its range.
+            ValueError: If it is complex, not finite, of fewer than 2 rows, or has constant columns; or if a
+                hyperparameter is out of its range.
         """
         from sklearn.utils.validation import validate_data
 
         X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         _varies(X, getattr(self, "feature_names_in_", None))
-        widths = (int(self.widths),) if isinstance(self.widths, Integral) else self.widths
+        widths = _plain(self.widths)
         made = [0]
 
         def watch(progress: Progress) -> None:
@@ -115,8 +112,8 @@ class ScoreDensity:
 
         self.model_ = fit(
             X,
-            data=Data(structure="vector", held_out=self.held_out),
-            network=Network(widths=widths, depth=self.depth),
+            data=Data(structure="vector", held_out=_plain(self.held_out)),
+            network=Network((widths,) if isinstance(widths, int) else widths, _plain(self.depth)),
             training=self._training(len(X)),
             seed=_seed(self.random_state),
             device=self.device,
@@ -128,8 +125,9 @@ class ScoreDensity:
     def score_samples(self, X: Any) -> np.ndarray:
         """The log-density at each row, in nats and in the units of the data.
 
-        It is computed in float64 and is exact up to the network, to some 1e-5 nats, for up to 64 features; above, 8 random
-        probes estimate it (`model_.log_prob` gives their standard errors, and takes more).
+        It is computed in float64. For up to 64 features it is that of the network to some 1e-5 nats; above, 8 random
+        probes estimate it, and a row's estimate depends on its place: `model_.log_prob` gives standard errors, and takes
+        more probes.
 
         Arguments:
             X: Numbers of shape `(n_samples, n_features)`.
@@ -191,8 +189,9 @@ class ScoreDensity:
 
     def __repr__(self) -> str:
         parameters = inspect.signature(type(self)).parameters.values()
-        values = [(p.name, repr(getattr(self, p.name)), repr(p.default)) for p in parameters]
-        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value, default in values if value != default)})"
+        values = {p.name: repr(getattr(self, p.name)) for p in parameters}
+        changed = [f"{p.name}={values[p.name]}" for p in parameters if values[p.name] != repr(p.default)]
+        return f"{type(self).__name__}({', '.join(changed)})"
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")
@@ -211,11 +210,13 @@ class ScoreDensity:
 
     def _training(self, count: int) -> Training:
         """The settings for `count` rows."""
-        steps = self.steps
-        if steps is self.minutes is self.epochs is None:
+        steps, minutes, epochs, batch, rate = map(
+            _plain, (self.steps, self.minutes, self.epochs, self.batch, self.rate)
+        )
+        if steps is minutes is epochs is None:
             steps = min(max(_STEPS_A_ROW * count, _STEPS[0]), _STEPS[1])
         looks = 40 if steps is None else min(40, max(1, steps // _SPACING))
-        return Training(self.minutes, steps, self.epochs, self.batch, self.rate, evaluations=looks)
+        return Training(minutes, steps, epochs, batch, rate, evaluations=looks)
 
     def _validated(self, X: Any) -> np.ndarray:
         """Rows of the features that were learned."""
@@ -231,21 +232,27 @@ class ScoreDensity:
         return copy.deepcopy(self.model_).to(place, dtype)
 
 
+def _plain(value: Any) -> Any:
+    """A number of Python for one of NumPy, which searches for hyperparameters try: a model's file holds no others."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _seed(random_state: Any) -> int:
     from sklearn.utils import check_random_state
 
     rng = check_random_state(random_state)
-    return int(random_state) if isinstance(random_state, Integral) else int(rng.randint(np.iinfo(np.int32).max))
+    return int(random_state) if isinstance(random_state, int | np.integer) else int(rng.randint(np.iinfo(np.int32).max))
 
 
 def _varies(X: np.ndarray, names: np.ndarray | None) -> None:
     """Raises an error that names the constant columns; the library's own cannot know their names."""
-    constant = np.flatnonzero((X == X[0]).all(0))
+    constant = np.flatnonzero(np.equal(X, X[0]).all(0))
     if not len(constant) or len(constant) == X.shape[1]:
         return
-    columns = ", ".join(repr(str(names[c])) if names is not None else str(c) for c in constant[:5])
-    columns += f" and {len(constant) - 5} more" if len(constant) > 5 else ""
+    which = f"column{'s' * (len(constant) > 1)} "
+    which += ", ".join(repr(str(names[c])) if names is not None else str(c) for c in constant[:5])
+    which += f" and {len(constant) - 5} more" if len(constant) > 5 else ""
     raise ValueError(
-        f"there is no density over columns that never vary, got column{'s' * (len(constant) > 1)} {columns}: drop them, or "
-        "put sklearn.feature_selection.VarianceThreshold() before in a pipeline"
+        f"there is no density over columns that never vary, got {which}: drop them, or put "
+        "sklearn.feature_selection.VarianceThreshold() before in a pipeline"
     )

@@ -60,7 +60,7 @@ def _vector(features: int, count: int, widths: Sequence[int] | None, depth: int 
     if widths is not None and len(widths) != 1:
         raise ValueError(f"a network for vectors has one width, got {tuple(widths)}")
     width = widths[0] if widths else _width(features, count)
-    blocks = depth or (2 if count < 2_000 else 3)
+    blocks = depth if depth is not None else 2 if count < 2_000 else 3
     network = MLP(features, width, blocks)
     return network, f"vectors of {features}: a residual MLP, {blocks} blocks of width {width} for {count} data"
 
@@ -82,11 +82,12 @@ def _grid(
 ) -> tuple[nn.Module, str]:
     channels, size = shape[0], shape[1:]
     longest = max(size)
-    patch = patch or (1 if longest < 16 else 2 if longest <= 64 else 4)
+    if patch is None:
+        patch = 1 if longest < 16 else 2 if longest <= 64 else 4
     if widths is None:
-        scales = max(1, min(4, 1 + round(math.log2(max(longest / patch, 1) / 5.5))))
+        scales = max(1, min(4, 1 + round(math.log2(max(longest / max(patch, 1), 1) / 5.5))))
         widths = tuple(48 * min(2**i, 4) for i in range(scales))
-    network = UNet(len(size), channels, widths, depth or 1, patch, attention, periodic)
+    network = UNet(len(size), channels, widths, 1 if depth is None else depth, patch, attention, periodic)
     coarse = " x ".join(str(-(-n // (patch * 2 ** (len(widths) - 1)))) for n in size)
     text = f"{len(size)}-D grids: a U-Net on patches of {patch} with widths {tuple(widths)}, down to {coarse} points"
     return network, text + (", periodic" if periodic else "")

@@ -24,7 +24,8 @@ def _conv(dims: int, ins: int, outs: int, size: int, periodic: bool) -> nn.Modul
 
 
 def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(next(g for g in (8, 4, 2, 1) if channels % g == 0), channels)
+    """Groups of several channels: one alone has nothing to be compared with where the grid is a single point."""
+    return nn.GroupNorm(next(g for g in (8, 4, 2, 1) if channels % g == 0 and (channels > g or g == 1)), channels)
 
 
 def _zero(layer: nn.Module) -> nn.Module:

@@ -1,0 +1,101 @@
+"""That every option does something, and every datum gets a network. Not how large: that is for benchmarks to say."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+
+from scorefield import spec
+from scorefield.nn import MLP, UNet, choose
+
+
+def size(network: torch.nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize("count", [2, 400, 10**6])
+@pytest.mark.parametrize(
+    "shape",
+    [(1,), (2,), (40,), (300,), (1, 1), (2, 100), (3, 7), (1, 1, 1), (1, 28, 28), (3, 31, 57), (1, 5, 6, 7)],
+)
+def test_all_data_have_a_network(shape, count):
+    network, reason = choose(shape, count)
+    x, c = torch.zeros(2, *shape), torch.zeros(2)
+    assert network(x, c).shape == x.shape
+    assert isinstance(network, MLP if len(shape) == 1 else UNet)
+    assert ("vectors" if len(shape) == 1 else f"{len(shape) - 1}-D grids") in reason
+    assert spec.describe(spec.build(json.loads(json.dumps(spec.describe(network))))) == spec.describe(network)
+
+
+def test_the_reason_tells_the_sizes():
+    network, reason = choose((5,), 400)
+    assert reason == f"vectors of 5: a residual MLP, {network.depth} blocks of width {network.width} for 400 data"
+    network, reason = choose((1, 32, 20), 400, periodic=True)
+    step = network.patch * 2 ** (len(network.widths) - 1)
+    coarse = f"{math.ceil(32 / step)} x {math.ceil(20 / step)}"
+    text = f"2-D grids: a U-Net on patches of {network.patch} with widths {network.widths}, down to {coarse} points"
+    assert reason == f"{text}, periodic"
+
+
+def test_more_data_and_more_features_never_make_it_smaller():
+    for shapes in ([(1,), (8,), (32,), (100,)], [(1, 8, 8), (1, 16, 16), (1, 32, 32), (1, 64, 64)]):
+        sizes = [size(choose(shape, 1000)[0]) for shape in shapes]
+        assert sizes == sorted(sizes)
+        for shape in shapes:
+            assert size(choose(shape, 100)[0]) <= size(choose(shape, 10**6)[0])
+
+
+@pytest.mark.parametrize("option", [{"widths": (24,)}, {"depth": 5}])
+def test_options_of_networks_for_vectors(option):
+    network, reason = choose((6,), 400, **option)
+    assert network.width == 24 if "widths" in option else network.depth == 5
+    assert ("width 24" if "widths" in option else "5 blocks") in reason
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("widths", (16, 24, 32)), ("depth", 3), ("patch", 8), ("attention", True), ("periodic", True)],
+)
+def test_options_of_networks_for_grids(option, value):
+    network, _ = choose((2, 16, 16), 400, **{option: value})
+    plain, _ = choose((2, 16, 16), 400)
+    assert getattr(network, option) == value != getattr(plain, option)
+    x, c = torch.zeros(1, 2, 16, 16), torch.zeros(1)
+    assert network(x, c).shape == x.shape
+
+
+@pytest.mark.parametrize("option", [{"patch": 2}, {"attention": True}, {"periodic": True}])
+def test_options_for_grids_alone(option):
+    message = "^patch, attention and periodic are for grids, these data are vectors: set structure='grid'$"
+    with pytest.raises(ValueError, match=message):
+        choose((6,), 400, **option)
+
+
+@pytest.mark.parametrize("widths", [(8, 8), ()])
+def test_one_width_for_vectors(widths):
+    with pytest.raises(ValueError) as error:
+        choose((6,), 400, widths)
+    assert str(error.value) == f"a network for vectors has one width, got {widths}"
+
+
+def test_grids_have_three_axes_at_most():
+    message = r"^grids have one channel axis and 1 to 3 spatial axes, got data of shape \(1, 2, 3, 4, 5\)$"
+    with pytest.raises(ValueError, match=message):
+        choose((1, 2, 3, 4, 5), 400)
+
+
+@pytest.mark.parametrize("shape", [(6,), (1, 16, 16)])
+def test_sizes_of_nothing_are_refused(shape):
+    """Zero is an answer, and a wrong one: it does not stand for a choice left open."""
+    with pytest.raises(ValueError, match="needs positive sizes"):
+        choose(shape, 400, depth=0)
+    with pytest.raises(ValueError, match="needs positive sizes"):
+        choose(shape, 400, widths=(0,))
+
+
+def test_no_patches_of_nothing():
+    with pytest.raises(ValueError, match="UNet needs positive sizes, got .* patch=0"):
+        choose((1, 16, 16), 400, patch=0)

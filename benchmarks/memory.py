@@ -74,7 +74,9 @@ def main() -> None:
         scorefield.fit(np.load(path, mmap_mode="r"), training=training)
         peak.going = False
         print(f"file {path.stat().st_size / 2**30:.2f} GiB, fitted in {time.perf_counter() - start:.0f} s")
-        print(f"resident {before:.0f} MB with libraries and such a network in training, at most {peak.value:.0f} MB in the fit")
+        print(
+            f"resident {before:.0f} MB with libraries and such a network in training, at most {peak.value:.0f} MB in the fit"
+        )
         print(f"growth {peak.value - before:.0f} MB")
 
 

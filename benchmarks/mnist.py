@@ -103,12 +103,16 @@ def main() -> None:
     ours, classes = features(classifier, drawn)
     counts = np.bincount(classes.argmax(1), minlength=10)
     print(f"scorefield {scorefield.__version__}, torch {torch.__version__}, {torch.get_num_threads()} threads")
-    print(f"training    {about['steps']} steps in {about['seconds']:.0f} s: {about['steps'] / about['seconds']:.2f} steps/s")
+    print(
+        f"training    {about['steps']} steps in {about['seconds']:.0f} s: {about['steps'] / about['seconds']:.2f} steps/s"
+    )
     print(f"held-out    loss {about['held_out_loss']:.4f} ({about['weights']})")
     print(f"sampling    {options.count / seconds:.1f} samples/s, {model.steps} steps of {type(model.sampler).__name__}")
     print(f"classifier  accuracy {accuracy:.4f} on held-out digits")
     n = len(real)
-    print(f"FD          {frechet(ours[:n], real):.2f} for {min(n, len(ours))} samples, {frechet(ours, real):.2f} for {len(ours)}")
+    print(
+        f"FD          {frechet(ours[:n], real):.2f} for {min(n, len(ours))} samples, {frechet(ours, real):.2f} for {len(ours)}"
+    )
     print(f"floor       {frechet(floor, real):.2f} for {len(floor)} real digits")
     print(f"classes     {counts.tolist()}, expected near {len(ours) // 10}")
     print(f"confidence  {np.mean(classes.max(1)):.3f} in samples, {np.mean(sure.max(1)):.3f} in real digits")

@@ -19,7 +19,9 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
-PYTHON = [(page.name, code) for page in PAGES for code in blocks(page, "python") if "class Process(abc.ABC)" not in code]
+PYTHON = [
+    (page.name, code) for page in PAGES for code in blocks(page, "python") if "class Process(abc.ABC)" not in code
+]
 COMMANDS = [
     (page.name, re.findall(r"^\$ (scorefield [^#\n]*)", block, re.MULTILINE))
     for page in PAGES

@@ -82,7 +82,7 @@ def calibrate(x: Tensor, step: float | None = None) -> Calibration:
         low, why = 0.1 * step, "a tenth of the step between neighbouring values of the data"
     low = min(max(low, 1e-3), 2e-2)
     centre, spread = _spectrum(flat)
-    centre += 0.25 if x.ndim > 2 else -0.5
+    centre += 0.5 if x.ndim > 2 else -0.5
     return Calibration(
         low,
         high,
@@ -92,7 +92,7 @@ def calibrate(x: Tensor, step: float | None = None) -> Calibration:
             f"{why}, kept between 0.001 and 0.02 of the standard deviation",
             f"the largest distance between two data is {far:.3g}; at least 40, where the start is Gaussian to the eye",
             "where the directions of the data, weighted by their standard deviations, are decided",
-            "as wide as those directions differ, and never less than 1.3: one scale alone teaches little",
+            "as wide as those directions differ, and never less than 1.2: one scale alone teaches little",
         ),
     )
 
@@ -120,4 +120,4 @@ def _spectrum(x: Tensor) -> tuple[float, float]:
     weight = s / s.sum()
     mean = float((weight * s.log()).sum())
     variance = float((weight * (s.log() - mean) ** 2).sum())
-    return mean, max(1.3, math.sqrt(variance + 0.5))
+    return mean, max(1.2, math.sqrt(variance + 0.2))

@@ -147,10 +147,10 @@ def _verdict(
     if not apart:
         said.append(f"By {names}, the samples are as close to unseen data as other real data are.")
     else:
-        worst = max(apart, key=lambda d: d.value / max(d.high, 1e-12))
-        times = worst.value / max(worst.high, 1e-12)
+        worst = max(apart, key=lambda d: d.value - d.high)
         said.append(
-            f"The samples can be told from real data: their {worst.name} is {times:.1f} times what real data reach."
+            f"The samples can be told from real data: their {worst.name} is {worst.value:.3g}, "
+            f"that of real data among themselves rarely more than {worst.high:.3g}."
         )
     if neighbours.suspicious:
         said.append(

@@ -27,7 +27,8 @@ from .train import Feed, Trainer, loss_by_level
 
 __all__ = ["Fitting", "threads"]
 
-_SAMPLE = 4096  # how many data calibration looks at
+_SAMPLE = 4096  # how many data calibration looks at, at most
+_NUMBERS = 2**23  # and how many numbers these are
 _FEW = 2048  # data of which a representative part is held out
 _KEPT = 4096  # how many held-out data are kept to measure losses on, at most
 
@@ -113,6 +114,7 @@ class Fitting:
 
     def _some(self, rows: Rows, count: int, stream: int) -> Tensor:
         """Up to `count` standardized rows, of shape `(M, *D)`."""
+        count = min(count, max(256, _NUMBERS // max(1, math.prod(rows.shape[1:]))))
         chosen = permutation(len(rows), self.seed, stream)[:count] if len(rows) > count else range(len(rows))
         return self.standardize(rows.take(list(chosen), torch.float64)).float()
 
@@ -239,12 +241,16 @@ def _resolve(
         if grid:
             take("minutes", 10.0, "the default budget for grids; more time gives better samples")
         else:
-            steps = int(min(30_000, max(1_500, 100 * count**0.5)))
-            take("steps", steps, f"the default budget for vectors: it grows with the root of their number, {count:,}")
+            steps = int(min(30_000, max(200, min(5 * count, 100 * count**0.5))))
+            take(
+                "steps",
+                steps,
+                f"the default for vectors: {count:,} data bear about so many before they are known by heart",
+            )
     take("batch", max(4, min(128, 200_000 // numbers)) if grid else 256, "keeps the caches busy, and gradients fresh")
     take("rate", 3e-3 if grid else 2e-3, "the rate of AdamW for biases, norms and the outermost layers")
     why = "the rate of Muon for the matrices inside" if grid else "AdamW alone is faster for small networks"
-    take("matrix_rate", 0.02 if grid else 0.0, why)
+    take("matrix_rate", 0.015 if grid else 0.0, why)
     why = "as many other data take noise from the targets, at little cost" if grid else "vectors do without"
     take("reference", 4096 if grid else 0, why)
     if training.precision == "auto":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -165,8 +166,7 @@ class Model(nn.Module):
             ValueError: If `x` has another form.
         """
         inner = self.schema.unpack(x, torch.float64)
-        exact = self.denoiser.exactly() if isinstance(self.denoiser, Preconditioned) else self.denoiser
-        diffusion = Diffusion(self.process, exact, self.moments)
+        diffusion = Diffusion(self.process, self._exact(), self.moments)
         size = batch or self._batch()
         parts = []
         for start in range(0, len(inner), size):
@@ -179,6 +179,12 @@ class Model(nn.Module):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model: one `.safetensors` file, whole or not at all."""
         checkpoint.save(self, path)
+
+    def _exact(self) -> Denoiser:
+        """The denoiser for densities: never in bfloat16, and for vectors, where it costs little, in float64."""
+        if len(self.schema.inner_shape) == 1:
+            return copy.deepcopy(self.denoiser).double()
+        return self.denoiser.exactly() if isinstance(self.denoiser, Preconditioned) else self.denoiser
 
     def _batch(self) -> int:
         """As many as keep the caches of a CPU, or a GPU, busy."""

@@ -14,7 +14,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-
 __all__ = ["DOPRI5", "EULER", "HEUN", "RK4", "Solution", "State", "Tableau", "integrate", "integrate_adaptive"]
 
 State = tuple[Tensor, ...]

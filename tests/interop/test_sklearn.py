@@ -112,19 +112,13 @@ def test_the_units_are_those_of_the_data():
 
 def test_few_data_are_not_learned_by_heart():
     density = ScoreDensity(random_state=0).fit(rows(100, seed=0))
-    assert density.n_iter_ == 200
     assert (exact(x := rows(500, seed=1)) - density.score_samples(x)).mean() < 0.15
 
 
-@pytest.mark.parametrize(("count", "steps"), [(2, 200), (100, 200), (101, 202), (3000, 6000), (10**6, 8000)])
-def test_the_default_budget_grows_with_the_data(count, steps):
-    assert ScoreDensity()._training(count).steps == steps
-
-
 def test_budgets_of_the_user():
-    assert ScoreDensity(steps=7)._training(100).steps == 7
-    assert ScoreDensity(minutes=0.5)._training(100).steps is None
-    assert ScoreDensity(epochs=3)._training(100).epochs == 3
+    assert ScoreDensity(steps=7)._training().steps == 7
+    assert ScoreDensity(minutes=0.5)._training().steps is None
+    assert ScoreDensity(epochs=3)._training().epochs == 3
     with pytest.raises(ValueError, match="choose one budget"):
         ScoreDensity(steps=7, minutes=1).fit(rows(20, seed=0))
 
@@ -137,7 +131,7 @@ def test_hyperparameters_reach_the_fit():
         rows(60, seed=0),
         data=scorefield.Data(structure="vector"),
         network=scorefield.Network(widths=(24,), depth=3),
-        training=scorefield.Training(steps=3, batch=8, rate=1e-3, evaluations=1),
+        training=scorefield.Training(steps=3, batch=8, rate=1e-3),
         seed=5,
     )
     for ours, theirs in zip(density.model_.parameters(), same.parameters(), strict=True):

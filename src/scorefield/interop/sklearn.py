@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ScoreDensity"]
 
-_STEPS = 200, 8000  # the smallest and the largest default budget
-_STEPS_A_ROW = 2  # of 100 to 1600 rows, 1 suits Gaussians best, 1 to 8 small tables of measurements, 4 to 8 two moons
-_SPACING = 25  # steps between two looks at held-out data, at the least
-
 
 class ScoreDensity:
     """Learns the density of the rows of a matrix: evaluates it and draws from it.
@@ -31,8 +27,8 @@ class ScoreDensity:
     mean over the rows, as in `sklearn.mixture.GaussianMixture`, and not their sum: folds of different sizes compare.
 
     Arguments:
-        steps: The budget in optimizer steps. With no budget at all, two steps a row, but from 200 to 8000: few rows are
-            soon learned by heart, and more steps then make the density worse.
+        steps: The budget in optimizer steps. With no budget at all it follows the number of rows: few are soon learned by
+            heart, and more steps then make the density worse.
         minutes: The budget in minutes, instead; what is learned then depends on the machine.
         epochs: The budget in passes through the data, instead.
         batch: How many rows a step sees.
@@ -114,7 +110,7 @@ class ScoreDensity:
             X,
             data=Data(structure="vector", held_out=_plain(self.held_out)),
             network=Network((widths,) if isinstance(widths, int) else widths, _plain(self.depth)),
-            training=self._training(len(X)),
+            training=self._training(),
             seed=_seed(self.random_state),
             device=self.device,
             watch=watch,
@@ -140,7 +136,7 @@ class ScoreDensity:
             ValueError: If `X` has other features than those learned.
         """
         X = self._validated(X)
-        return self._model(torch.float64).log_prob(X).value.numpy()
+        return self._model().log_prob(X).value.numpy()
 
     def score(self, X: Any, y: None = None) -> float:
         """The mean log-density of the rows, in nats: the larger, the better.
@@ -168,7 +164,7 @@ class ScoreDensity:
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        return self._model(torch.float32).sample(n_samples, _seed(random_state))
+        return self._model().sample(n_samples, _seed(random_state))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The hyperparameters by name; `deep` changes nothing."""
@@ -208,15 +204,9 @@ class ScoreDensity:
             input_tags=InputTags(),
         )
 
-    def _training(self, count: int) -> Training:
-        """The settings for `count` rows."""
-        steps, minutes, epochs, batch, rate = map(
-            _plain, (self.steps, self.minutes, self.epochs, self.batch, self.rate)
-        )
-        if steps is minutes is epochs is None:
-            steps = min(max(_STEPS_A_ROW * count, _STEPS[0]), _STEPS[1])
-        looks = 40 if steps is None else min(40, max(1, steps // _SPACING))
-        return Training(minutes, steps, epochs, batch, rate, evaluations=looks)
+    def _training(self) -> Training:
+        """The settings."""
+        return Training(*map(_plain, (self.minutes, self.steps, self.epochs, self.batch, self.rate)))
 
     def _validated(self, X: Any) -> np.ndarray:
         """Rows of the features that were learned."""
@@ -225,11 +215,11 @@ class ScoreDensity:
         check_is_fitted(self)
         return validate_data(self, X, dtype=np.float64, reset=False)
 
-    def _model(self, dtype: torch.dtype) -> Model:
+    def _model(self) -> Model:
         """A copy of the model to compute with: the fitted one stays as it is."""
         device = "cuda" if self.device == "auto" else str(self.device)
         place = device if device.startswith("cuda") and torch.cuda.is_available() else "cpu"
-        return copy.deepcopy(self.model_).to(place, dtype)
+        return copy.deepcopy(self.model_).to(place)
 
 
 def _plain(value: Any) -> Any:

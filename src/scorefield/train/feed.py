@@ -40,7 +40,7 @@ class Feed:
         self._length = len(passes(len(rows), seed, 0))
         self._order = torch.empty(0, dtype=torch.long)
         size = 4 * len(rows) * max(1, int(torch.tensor(rows.shape[1:]).prod()))
-        wide = rows.dtype in (torch.float64, torch.int64, torch.int32)  # digits that a large offset may need
+        wide = rows.dtype.itemsize > 2 and rows.dtype != torch.float32  # digits that a large offset may need
         self._type = torch.float64 if wide else torch.float32
         self._kept = torch.cat([self._ready(x) for x in rows.chunks(8192, self._type)]) if size <= _KEPT else None
 
@@ -59,33 +59,38 @@ class Feed:
         position, lack = number * self.batch, count * self.batch
         while lack:
             current, start = divmod(position, self._length)
-            if current != self._pass:
-                self._pass, self._order = current, torch.from_numpy(passes(len(self.rows), self.seed, current))
-            part = self._order[start : start + lack]
+            part = self._passes(current)[start : start + lack]
             found.append(part)
             position, lack = position + len(part), lack - len(part)
         return found[0] if len(found) == 1 else torch.cat(found)
+
+    def _passes(self, number: int) -> Tensor:
+        """The order of the data in some passes, of shape `(length,)`."""
+        if number != self._pass:
+            self._pass, self._order = number, torch.from_numpy(passes(len(self.rows), self.seed, number))
+        return self._order
 
     def batches(self, number: int, count: int = 1) -> Tensor:
         """The batches `number` to `number + count` one after another, of shape `(count · batch, *D)`."""
         return self.take(self.indices(number, count))
 
     def reference(self, number: int, count: int, size: int) -> tuple[Tensor | None, bool]:
-        """Up to `size` data that are not in the batches `number` to `number + count`: those that come next.
+        """Up to `size` data that are not in the batches `number` to `number + count`: those that come next in their pass,
+        then those that came first.
 
         Returns:
-            The data, of shape `(R, *D)`, or None if they would have to be read from disk; and whether they are all data,
-            which is so if there are too few for some to be left.
+            The data, of shape `(R, *D)`, or None if they would have to be read from disk, or the batches are of two passes;
+            and whether they are all data, which is so if there are too few for some to be left.
         """
+        total = len(self.rows)
         if self._kept is None or size < 1:
             return None, False
-        if len(self.rows) <= size:
+        if total <= size:
             return self._kept, True
-        room = len(self.rows) - count * self.batch
-        if room < 1:
+        first, after = number * self.batch, (number + count) * self.batch
+        begin = first - first % total
+        if after - begin > total or after - first == total:
             return None, False
-        after = (number + count) * self.batch
-        if after % self._length + size > self._length or number * self.batch // self._length != after // self._length:
-            return None, False  # the pass ends here, and the next one may begin with the same data
-        start = after % self._length
-        return self._kept.index_select(0, self._order[start : start + min(size, room)].to(self.device)), False
+        places = begin + (after - begin + torch.arange(min(size, total - (after - first)))) % total
+        order = self._passes(begin // self._length)
+        return self._kept.index_select(0, order[places % self._length].to(self.device)), False

@@ -25,6 +25,7 @@ from .optimizer import Optimizer
 __all__ = ["Progress", "Trainer"]
 
 _SURE = 2.0  # standard errors
+_APART = 20  # steps between measurements
 
 
 @dataclass(frozen=True)
@@ -128,10 +129,14 @@ class Trainer:
                 average.update(self.flat.values, self.step)
             self.seconds = time.perf_counter() - start
             fraction = self._fraction(self.seconds)
-            due = int(fraction * self.training.evaluations) > len(self.history)
-            held_out = self._evaluate() if due else None
+            held_out = self._evaluate() if self._due(fraction) else None
             yield Progress(self.step, fraction, self.seconds, loss, rate, held_out)
         self.stopped = self.stopped or "the budget is used"
+
+    def _due(self, fraction: float) -> bool:
+        """Whether it is time to measure the held-out loss; not too often, for it costs as much as some steps."""
+        since = self.step - (self.history[-1][0] if self.history else 0)
+        return since >= _APART and int(fraction * self.training.evaluations) > len(self.history)
 
     def _advance(self, rate: float) -> Tensor:
         """One step of the optimizer; returns the loss."""

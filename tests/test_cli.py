@@ -1,0 +1,301 @@
+"""The command line: what it says, what it writes, and that it is quick to help."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from scorefield.cli import main, terminal
+from scorefield.run import Run
+from scorefield.settings import Data, Network, Training
+
+TINY = ["--evaluations", 3, "--widths", 8, "--depth", 1, "--device", "cpu"]
+SMALL = ["--batch", 16, *TINY]
+
+
+def cli(*words):
+    return main([str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Data, and runs of them: a table with columns of several types, and images."""
+    folder = tmp_path_factory.mktemp("cli")
+    rng = np.random.default_rng(0)
+    table = {"size": rng.normal(size=80), "count": rng.poisson(5, 80), "flag": rng.random(80) < 0.4}
+    pd.DataFrame(table).to_csv(folder / "table.csv", index=False)
+    np.save(folder / "images.npy", (255 * rng.random((24, 4, 4, 3))).astype(np.uint8))
+    np.save(folder / "plain.npy", rng.normal(size=(80, 2)).astype(np.float32))
+    assert cli("fit", folder / "table.csv", "-o", folder / "table", "--steps", 12, *SMALL) == 0
+    assert cli("fit", folder / "plain.npy", "-o", folder / "plain", "--steps", 12, *SMALL) == 0
+    few = ["--steps", 4, "--batch", 4, "--precision", "float32", *TINY]
+    assert cli("fit", folder / "images.npy", "-o", folder / "images", *few) == 0
+    return folder
+
+
+def test_help_teaches_and_imports_nothing_heavy():
+    code = """
+import sys
+from scorefield.cli import main
+for words in (["--help"], ["--version"], ["fit", "--help"], ["sample", "--help"], ["fti"]):
+    main(words)
+print("LOADED", *sorted({"torch", "numpy", "pandas", "scipy", "matplotlib"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "LOADED"
+    for taught in ("scorefield fit data.npy -o run", "scorefield sample run -n 1000", "scorefield report run"):
+        assert taught in done.stdout
+    assert 'Did you mean "fit"' in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["fit", "sample", "evaluate", "report", "calibrate", "info"])
+def test_every_command_has_examples(capsys, verb):
+    assert cli(verb, "--help") == 0
+    shown = capsys.readouterr().out
+    assert "Examples:" in shown and f"scorefield {verb} " in shown
+
+
+def test_every_setting_has_a_flag_with_a_word_on_it(capsys):
+    cli("fit", "--help")
+    shown = " ".join(capsys.readouterr().out.split())
+    for settings in (Data, Network, Training):
+        for name in settings.__dataclass_fields__:
+            assert f"--{name.replace('_', '-')} " in shown, name
+
+
+def test_version(capsys):
+    import scorefield
+
+    assert cli("--version") == 0
+    assert capsys.readouterr().out.strip() == scorefield.__version__
+
+
+def test_flags_reach_the_settings(place, tmp_path):
+    flags = "--steps 2 --batch 8 --rate 1e-3 --widths 8 12 --periodic --structure grid --channels last"
+    flags += " --held-out 0.25 --averages 0.1 --patience 3 --precision float32 --evaluations 1"
+    words = [*flags.split(), "--seed", 7, "--device", "cpu"]
+    assert cli("fit", place / "images.npy", "-o", tmp_path / "run", *words) == 0
+    asked = Run(tmp_path / "run").read("run.json")["asked"]
+    assert asked["seed"] == 7
+    assert asked["data"] == {"structure": "grid", "channels": "last", "held_out": 0.25}
+    assert asked["network"]["widths"] == [8, 12] and asked["network"]["periodic"] is True
+    training = {"steps": 2, "batch": 8, "rate": 1e-3, "averages": [0.1], "patience": 3, "minutes": None}
+    assert training.items() <= asked["training"].items()
+    assert asked["source"]["path"] == str(place / "images.npy")
+
+
+def test_how_the_file_is_read(place, tmp_path):
+    np.savez(tmp_path / "two.npz", a=np.zeros(9), b=np.random.default_rng(0).normal(size=(30, 2)))
+    words = ["--key", "b", "--steps", 1, *SMALL]
+    assert cli("fit", tmp_path / "two.npz", "-o", tmp_path / "keyed", *words) == 0
+    assert Run(tmp_path / "keyed").read("run.json")["shape"] == [30, 2]
+    words = ["--columns", "size", "flag", "--steps", 1, *SMALL]
+    assert cli("fit", place / "table.csv", "-o", tmp_path / "chosen", *words) == 0
+    assert Run(tmp_path / "chosen").read("run.json")["asked"]["source"]["columns"] == ["size", "flag"]
+    assert cli("sample", tmp_path / "chosen", "-n", 2, "-o", tmp_path / "new.csv", "--steps", 2) == 0
+    assert list(pd.read_csv(tmp_path / "new.csv").columns) == ["size", "flag"]
+
+
+def test_fit_says_what_was_found_what_was_made_and_what_is_next(place, tmp_path, capsys):
+    run = tmp_path / "my run"
+    assert cli("fit", place / "images.npy", "-o", run, "--steps", 2, "--batch", 4, *TINY) == 0
+    told = capsys.readouterr()
+    assert told.out.splitlines() == [str(run / "model.safetensors")]
+    for found in ("data: 24 of shape 4 x 4 x 3 (uint8); ", "network: UNet, ", "budget: 2 steps", "noise levels: "):
+        assert found in told.err
+    assert "step 2 · loss" in told.err and "2 steps in" in told.err
+    assert f"next: scorefield sample '{run}' -n 1000 -o new.npy, or: scorefield report '{run}'" in told.err
+
+
+def test_a_finished_run_is_not_trained_again(place, capsys):
+    assert cli("fit", place / "table.csv", "-o", place / "table", "--steps", 12, *SMALL) == 0
+    told = capsys.readouterr()
+    assert "had ended before: nothing was left to do" in told.err
+    assert told.out.strip() == str(place / "table" / "model.safetensors")
+
+
+def test_options_from_a_file_which_the_line_overrides(place, tmp_path):
+    text = (
+        "steps = 99\nheld-out = 0.2\nseed = 4\n[fit]\nbatch = 8\nwidths = [8, 8]\ndevice = 'cpu'\ntensorboard = false\n"
+    )
+    (tmp_path / "run.toml").write_text(text + "evaluations = 1\n[sample]\ncount = 3\nsteps = 2\n")
+    words = ["--config", tmp_path / "run.toml"]
+    assert cli("fit", place / "images.npy", "-o", tmp_path / "a", *words, "--batch", 4, "--epochs", 0.1) == 0
+    asked = Run(tmp_path / "a").read("run.json")["asked"]
+    assert asked["seed"] == 4 and asked["data"]["held_out"] == 0.2 and asked["network"]["widths"] == [8, 8]
+    training = asked["training"]
+    assert (training["batch"], training["epochs"], training["steps"]) == (4, 0.1, None)
+    (tmp_path / "table.toml").write_text("[sample]\ncount = 3\nsteps = 2\n")
+    assert cli("sample", tmp_path / "a", "-o", tmp_path / "a.npy", "--config", tmp_path / "table.toml") == 0
+    assert len(np.load(tmp_path / "a.npy")) == 3
+
+
+def test_samples_have_the_form_of_a_table(place, tmp_path, capsys):
+    for name in ("new.csv", "new.parquet"):
+        assert cli("sample", place / "table", "-n", 50, "-o", tmp_path / name, "--steps", 4, "--batch", 16) == 0
+        assert capsys.readouterr().out.strip() == str(tmp_path / name)
+    table, same = pd.read_csv(tmp_path / "new.csv"), pd.read_parquet(tmp_path / "new.parquet")
+    assert table.dtypes.astype(str).to_dict() == {"size": "float64", "count": "int64", "flag": "bool"}
+    pd.testing.assert_frame_equal(table, same)
+    assert len(table) == 50
+    assert cli("sample", place / "table", "-n", 50, "-o", tmp_path / "new.npy", "--steps", 4) == 0
+    assert "names of the columns are lost" in capsys.readouterr().err
+    np.testing.assert_allclose(np.load(tmp_path / "new.npy"), table.to_numpy(float), rtol=1e-4)
+
+
+def test_samples_of_arrays_whatever_the_batch(place, tmp_path):
+    words = ["sample", place / "plain", "-n", 40, "--steps", 4, "--seed", 2, "-o"]
+    assert cli(*words, tmp_path / "a.npy") == 0
+    assert cli(*words, tmp_path / "b.npz", "--batch", 7) == 0
+    assert cli(*words, tmp_path / "c.csv") == 0
+    assert cli(*words, tmp_path / "d.parquet", "--batch", 13) == 0
+    a, b = np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npz")["samples"]
+    assert a.shape == (40, 2) and a.dtype == b.dtype == np.float32
+    np.testing.assert_allclose(a, b, atol=1e-5)
+    table = pd.read_csv(tmp_path / "c.csv")
+    assert list(table.columns) == ["x0", "x1"]
+    np.testing.assert_allclose(a, table.to_numpy(), atol=1e-5)
+    np.testing.assert_allclose(a, pd.read_parquet(tmp_path / "d.parquet").to_numpy(), atol=1e-5)
+    np.testing.assert_array_equal(a, Run(place / "plain").model.sample(40, 2, steps=4))
+    assert cli("sample", place / "plain" / "model.safetensors", *words[2:], tmp_path / "e.npy") == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "e.npy"), a)
+
+
+def test_images_go_to_a_folder(place, tmp_path):
+    words = ["sample", place / "images", "-n", 11, "--steps", 2, "--batch", 4]
+    assert cli(*words, "-o", tmp_path / "a.npy") == 0
+    assert cli(*words, "-o", f"{tmp_path}/pictures/") == 0
+    array = np.load(tmp_path / "a.npy")
+    assert array.shape == (11, 4, 4, 3) and array.dtype == np.uint8
+    files = sorted((tmp_path / "pictures").iterdir())
+    assert [f.name for f in files][:2] == ["00.png", "01.png"] and len(files) == 11
+    np.testing.assert_array_equal(np.stack([np.asarray(Image.open(f)) for f in files]), array)
+
+
+def test_samplers_by_name(place, tmp_path):
+    def drawn(*words):
+        file = tmp_path / "new.npy"
+        assert cli("sample", place / "plain", "-n", 5, "-o", file, "--steps", 6, *words) == 0
+        return np.load(file)
+
+    model = Run(place / "plain").model
+    np.testing.assert_array_equal(drawn(), drawn("--sampler", "adams"))
+    from scorefield.sample import DDIM, Heun
+
+    np.testing.assert_array_equal(drawn("--sampler", "heun"), model.sample(5, sampler=Heun(), steps=6))
+    np.testing.assert_array_equal(
+        drawn("--sampler", "DDIM", "--eta", 1), model.sample(5, sampler=DDIM(eta=1.0), steps=6)
+    )
+
+
+def test_calibrate_tells_reasons_and_writes_nothing(place, capsys):
+    before = sorted(p.name for p in place.iterdir())
+    assert cli("calibrate", place / "images.npy") == 0
+    told = capsys.readouterr()
+    for what in ("smallest level", "largest level", "network", "nearest neighbour", "distance between two data"):
+        assert what in told.out
+    assert sorted(p.name for p in place.iterdir()) == before
+
+
+def test_info_of_a_run_that_ended_and_of_one_cut_off(place, tmp_path, capsys):
+    assert cli("info", place / "table") == 0
+    told = capsys.readouterr().out
+    for what in ("table.csv", "held_out", "batch", "smallest level", "how it went", "the budget is used"):
+        assert what in told.lower()
+    (tmp_path / "run").mkdir()
+    for name in ("run.json", "log.jsonl"):
+        (tmp_path / "run" / name).write_bytes((place / "table" / name).read_bytes())
+    assert cli("info", tmp_path / "run") == 0
+    assert "cut off after step 12: run the same fit again" in capsys.readouterr().out
+
+
+def test_evaluate_and_report(place, tmp_path, capsys):
+    assert cli("evaluate", place / "table", "-n", 60) == 0
+    told = capsys.readouterr().out
+    for what in ("60 samples", "energy distance", "real data", "of held-out data", "copied", "Loss by noise level"):
+        assert what in told
+    assert told.splitlines()[-1] == str(place / "table" / "evaluation.json")
+    assert Run(place / "table").read("evaluation.json")["count"] == 60
+    moved = tmp_path / "moved.csv"
+    moved.write_bytes((place / "table.csv").read_bytes())
+    assert cli("report", place / "table", moved, "-n", 60) == 0
+    assert capsys.readouterr().out.strip() == str(place / "table" / "report.html")
+    assert (place / "table" / "report.html").stat().st_size > 10_000
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def steps(number, seconds, monkeypatch, measured=()):
+    """Progress of training whose steps take `seconds` each."""
+    clock = [100.0]
+    monkeypatch.setattr(terminal, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    for step in range(1, number + 1):
+        clock[0] += seconds
+        held_out = 0.25 if step in measured else None
+        yield SimpleNamespace(step=step, fraction=step / number, loss=torch.tensor(0.5), held_out=held_out)
+
+
+def test_progress_is_a_line_now_and_then_without_a_terminal(monkeypatch, capsys):
+    with terminal.Watch() as watch:
+        for progress in steps(1000, 0.1, monkeypatch, measured=range(1, 400)):
+            watch(progress)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == pytest.approx(8 + 6, abs=2)  # every 5 seconds with a measurement, every 10 without
+    assert "loss 0.5000 · held-out 0.2500 · 10 steps/s · " in lines[3] and lines[3].endswith(" left")
+    assert lines[-1].startswith("step 1,000 · ") and "left" not in lines[-1]
+
+
+def test_progress_is_a_bar_on_a_terminal_ten_times_a_second_at_most(monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "120")
+    drawn = []
+    with terminal.Watch() as watch:
+        monkeypatch.setattr(watch._bar, "refresh", lambda real=watch._bar.refresh: drawn.append(real()))
+        for progress in steps(1000, 0.01, monkeypatch):
+            watch(progress)
+    assert 80 <= len(drawn) <= 102
+    assert "loss 0.5000" in screen.getvalue() and "━" in screen.getvalue()
+
+
+def test_spans_of_time():
+    assert [terminal.duration(s) for s in (0.2, 59, 60, 3599, 3600, 90000)] == [
+        "0 s",
+        "59 s",
+        "1:00",
+        "59:59",
+        "1:00 h",
+        "25:00 h",
+    ]
+
+
+@pytest.mark.parametrize("word, status", [("SIGINT", 130), ("SIGTERM", 143)])
+def test_an_interrupted_fit_says_how_to_go_on(place, tmp_path, word, status):
+    import signal
+
+    run = tmp_path / "run"
+    words = map(str, ["fit", place / "plain.npy", "-o", run, "--steps", 1_000_000, *SMALL])
+    code = "import sys; from scorefield.cli import main; sys.exit(main())"
+    process = subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 100
+    while not (run / "log.jsonl").is_file() or not (run / "log.jsonl").read_text():
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(getattr(signal, word))
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert told.splitlines()[-1] == "interrupted: the same command goes on from here"
+    assert (run / "training.safetensors").is_file() and "Traceback" not in told

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import rich.progress
 import torch
 from PIL import Image
 
@@ -263,8 +264,9 @@ def test_progress_is_a_bar_on_a_terminal_ten_times_a_second_at_most(monkeypatch)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "120")
     drawn = []
+    refresh = rich.progress.Progress.refresh
+    monkeypatch.setattr(rich.progress.Progress, "refresh", lambda bar: drawn.append(refresh(bar)))
     with terminal.Watch() as watch:
-        monkeypatch.setattr(watch._bar, "refresh", lambda real=watch._bar.refresh: drawn.append(real()))
         for progress in steps(1000, 0.01, monkeypatch):
             watch(progress)
     assert 80 <= len(drawn) <= 102

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from .data import Rows, read
 from .fitting import split
@@ -87,18 +89,26 @@ def evaluate(
             f"samples are compared with at least 2 held-out data, got {len(fresh)}: hold out a larger part"
         )
     size = max(1, int(np.prod(model.schema.inner_shape)))
-    count = count or (2000 if len(model.schema.inner_shape) == 1 else 1000)
+    if count is None:
+        count = 2000 if len(model.schema.inner_shape) == 1 else 1000
     start = time.perf_counter()
-    drawn = model.schema.unpack(model.sample(count, seed))
+    drawn = _standard(model, model.schema.rows(model.sample(count, seed)), count)
     seconds = time.perf_counter() - start
-    real = fresh.take(range(min(len(fresh), 2 * count)))
-    learned = known.take(range(min(len(known), max(2, _NUMBERS // size))))
+    real = _standard(model, fresh, 2 * count)
+    learned = _standard(model, known, max(2, _NUMBERS // size))
     distances = tuple(
         with_floor(distance, drawn, real, learned, name=name)
         for name, distance in (("energy distance", energy_distance), ("sliced Wasserstein", sliced_wasserstein))
     )
     neighbours = memorization(drawn, learned, real)
-    return Evaluation(count, seconds, distances, neighbours, _verdict(distances, neighbours, history))
+    verdict = _verdict(distances, neighbours, history, known is not fresh)
+    return Evaluation(count, seconds, distances, neighbours, verdict)
+
+
+def _standard(model: Model, rows: Rows, count: int) -> Tensor:
+    """The first `count` rows in standard units, of shape `(M, *D)`: a large offset would cost the digits of float32."""
+    some = rows.subset(range(min(len(rows), count)))
+    return torch.cat([model.standardize(x.to(model.device)).float().cpu() for x in some.chunks(8192, torch.float64)])
 
 
 def evaluate_run(run: Run, x: Any | None = None, count: int | None = None, seed: int = 0) -> Evaluation:
@@ -138,28 +148,33 @@ def split_of(run: Run, model: Model, x: Any | None = None) -> tuple[Rows, Rows]:
 
 
 def _verdict(
-    distances: Sequence[Distance], neighbours: Neighbours, history: Sequence[tuple[int, float]]
+    distances: Sequence[Distance], neighbours: Neighbours, history: Sequence[tuple[int, float]], unseen: bool = True
 ) -> tuple[str, ...]:
-    """What it means, in sentences."""
+    """What it means, in sentences; `unseen` says whether the model was measured on data that it has not seen."""
     said = []
     apart = [d for d in distances if not d.covered]
     names = " and ".join(d.name for d in distances)
     if not apart:
-        said.append(f"By {names}, the samples are as close to unseen data as other real data are.")
+        what = "unseen" if unseen else "the training"
+        said.append(f"By {names}, the samples are as close to {what} data as other real data are.")
     else:
         worst = max(apart, key=lambda d: d.value - d.high)
         said.append(
             f"The samples can be told from real data: their {worst.name} is {worst.value:.3g}, "
             f"that of real data among themselves rarely more than {worst.high:.3g}."
         )
-    if neighbours.suspicious:
+    if not unseen:
+        said.append(
+            "Nothing was held out: whether samples are copies of training data cannot be told; hold out a part."
+        )
+    elif neighbours.suspicious:
         said.append(
             "Some samples lie closer to the training data than chance explains: the model has begun to copy them."
         )
     else:
         said.append("The samples are no closer to the training data than unseen data are: nothing was copied.")
     losses = [loss for _, loss in history]
-    if neighbours.suspicious:
+    if unseen and neighbours.suspicious:
         said.append("Use more data, a smaller network, or a shorter budget.")
     elif apart and len(losses) >= 8 and min(losses[-3:]) <= min(losses):
         late = losses[-1] - losses[len(losses) * 3 // 4]

@@ -21,6 +21,7 @@ from .model import Model
 from .nn import choose
 from .objective import DenoisingScoreMatching, LogNormal
 from .rng import permutation
+from .sample import ExponentialAdams
 from .settings import Data, Network, Training
 from .standardize import Standardize
 from .train import Feed, Trainer, loss_by_level
@@ -42,12 +43,12 @@ class Split:
 
 
 def split(rows: Rows, part: float, seed: int) -> Split:
-    """Holds out a part of the rows, at least one if any, chosen by the seed.
+    """Holds out a part of the rows, at least one if any, chosen by the seed; two are left to train on.
 
     Of few data, a random part may miss what the others show. Up to 2,048 rows, the part is the one of 256 random ones that is
     closest to the rest in energy distance (after Joseph & Vakayil, 2022, SPlit).
     """
-    count = min(len(rows) - 1, max(1, round(part * len(rows)))) if part > 0 else 0
+    count = max(0, min(len(rows) - 2, max(1, round(part * len(rows))))) if part > 0 else 0
     order = permutation(len(rows), seed, -1)
     if count == 0:
         return Split(rows, rows)
@@ -120,6 +121,7 @@ class Fitting:
 
     def _network(self, network: nn.Module | Network | None) -> tuple[nn.Module, str]:
         if isinstance(network, nn.Module):
+            _fits(network, self.schema.inner_shape)
             return network, f"given: a {type(network).__name__}"
         wish = network or Network()
         shape, count = self.schema.inner_shape, len(self.split.train)
@@ -142,10 +144,12 @@ class Fitting:
         chosen, loss = self.trainer.finish()
         denoiser = self.trainer.denoiser
         process = self.calibration.process()
-        model = Model(self.schema, self.standardize, process, denoiser, self.moments).to("cpu")
-        levels = torch.logspace(math.log10(process.sigma_min), math.log10(process.sigma_max), 25)
-        held_out = self.trainer.held_out.cpu()[:512]
-        train = self._some(self.split.train.subset(range(min(512, len(self.split.train)))), 512, stream=-4)
+        sampler, steps = (ExponentialAdams(3), 32) if self.trainer.held_out.ndim == 2 else (ExponentialAdams(2), 12)
+        model = Model(self.schema, self.standardize, process, denoiser, self.moments, sampler, steps).to("cpu")
+        levels = torch.logspace(math.log10(process.sigma_min), math.log10(process.sigma_max), 17)
+        count = max(64, min(512, 2**18 // self.moments.mean.numel()))
+        held_out = self.trainer.held_out.cpu()[:count]
+        train = self._some(self.split.train.subset(range(min(count, len(self.split.train)))), count, stream=-4)
         objective = self.trainer.objective
         zero = Gaussian(torch.zeros_like(held_out[0]), torch.ones_like(held_out[0]))
         by_level = {
@@ -169,7 +173,7 @@ def threads(fitting: Fitting) -> Iterator[None]:
     """As many threads as pay: one for small networks on the CPU, which several slow down; those there are for others."""
     before = torch.get_num_threads()
     vectors = len(fitting.schema.inner_shape) == 1
-    width = max(p.shape[0] for p in fitting.network.parameters() if p.ndim)
+    width = max((p.shape[0] for p in fitting.network.parameters() if p.ndim), default=1)
     if fitting.device.type == "cpu" and vectors and width * (fitting.training.batch or 1) < 2**19:
         torch.set_num_threads(1)
     try:
@@ -215,8 +219,30 @@ def _moments(summary: Summary, units: Standardize, some: Tensor) -> Gaussian:
         return Gaussian(mean.float(), variance.float())
     apart = some.double() - some.double().mean(0)
     covariance = apart.T @ apart / len(some)
-    scale = (variance / covariance.diagonal()).sqrt()  # the variances are known from all data, correlations from some
-    return Gaussian(mean.float(), (covariance * scale * scale[:, None]).float())
+    seen = covariance.diagonal()  # nothing, where a value is so rare that some data lack it
+    scale = torch.where(seen > 0, (variance / seen).sqrt(), 0.0)
+    covariance = covariance * scale * scale[:, None]  # the variances are known from all data, correlations from some
+    covariance.diagonal().copy_(variance)
+    return Gaussian(mean.float(), covariance.float())
+
+
+def _fits(network: nn.Module, shape: tuple[int, ...]) -> None:
+    """Asks a given network once: an answer of another shape could broadcast, and be trained in silence.
+
+    Raises:
+        ValueError: If its answer is not of the shape of the data.
+    """
+    p = next(network.parameters(), torch.empty(0))
+    x = torch.zeros(2, *shape, dtype=p.dtype, device=p.device)
+    before = {module: module.training for module in network.modules()}
+    with torch.no_grad(), torch.random.fork_rng():
+        answer = network.eval()(x, x.new_zeros(2))
+    for module, training in before.items():
+        module.training = training
+    if not isinstance(answer, Tensor) or answer.shape != x.shape:
+        got = f"shape {tuple(answer.shape)}" if isinstance(answer, Tensor) else f"a {type(answer).__name__}"
+        need = f"x of shape {tuple(x.shape)} and c of shape (2,) with the shape of x"
+        raise ValueError(f"the network must answer {need}, got {got}: its first and last layer must fit the data")
 
 
 def _size(network: nn.Module) -> str:

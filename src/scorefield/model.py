@@ -115,7 +115,7 @@ class Model(nn.Module):
         for start in range(0, count, size):
             rng = Samples(seed, start, min(size, count - start), "sample")
             shape = (rng.count, *self.schema.inner_shape)
-            how = (sampler or self.sampler, steps or self.steps, rng, denoise)
+            how = (sampler or self.sampler, self.steps if steps is None else steps, rng, denoise)
             x = sample(self.diffusion, shape, *how, device=self.device)
             yield self.standardize.inverse(x).to("cpu", self._dtype())
 
@@ -131,8 +131,9 @@ class Model(nn.Module):
         self._check(count, None)
         rng = Samples(seed, 0, count, "sample")
         shape = (count, *self.schema.inner_shape)
-        path = trajectory(self.diffusion, shape, sampler or self.sampler, steps or self.steps, rng, device=self.device)
-        times = torch.linspace(1, 0, (steps or self.steps) + 1, dtype=torch.float64)
+        steps = self.steps if steps is None else steps
+        path = trajectory(self.diffusion, shape, sampler or self.sampler, steps, rng, device=self.device)
+        times = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
         for i, (level, x) in enumerate(path):
             alpha = float(self.process.alpha(times[i])) if i < len(times) else 1.0
             yield level, self.standardize.inverse(x / alpha / (1 + level**2) ** 0.5).to("cpu", self._dtype())
@@ -192,7 +193,9 @@ class Model(nn.Module):
         return max(8, min(numbers // self.moments.mean.numel(), numbers // 200))
 
     def _dtype(self) -> torch.dtype:
-        return torch.float64 if "64" in self.schema.dtype else torch.float32
+        """The type that holds the digits of the data: 32-bit integers have more than float32."""
+        wide = ("float64", "int64", "uint64", "int32", "uint32")
+        return torch.float64 if self.schema.dtype in wide else torch.float32
 
     @staticmethod
     def _check(count: int, batch: int | None) -> None:

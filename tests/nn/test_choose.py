@@ -97,5 +97,5 @@ def test_sizes_of_nothing_are_refused(shape):
 
 
 def test_no_patches_of_nothing():
-    with pytest.raises(ValueError, match="UNet needs positive sizes, got .* patch=0"):
+    with pytest.raises(ValueError, match=r"UNet needs positive sizes, got .* patch=0"):
         choose((1, 16, 16), 400, patch=0)

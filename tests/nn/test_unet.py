@@ -203,7 +203,7 @@ def test_sizes_must_be_positive(name, value):
         UNet(2, **sizes, embedding=5)
     got = ", ".join(f"{k}={v}" for k, v in sizes.items())
     assert str(error.value) == f"UNet needs positive sizes, got {got}, embedding=5"
-    with pytest.raises(ValueError, match="embedding=0$"):
+    with pytest.raises(ValueError, match=r"embedding=0$"):
         UNet(2, 1, embedding=0)
 
 

@@ -66,5 +66,9 @@ def _told(error: Exception, words: Sequence[str]) -> str:
     if not words or words[0] not in app:
         return text
     for name in names_of(app[words[0]].assemble_argument_collection()):
-        text = re.sub(rf"(?<![\w.-]){name}=(?=\S)", f"--{name.replace('_', '-')} ", text)
+        flag, pattern = (
+            f"--{name.replace('_', '-')} ",
+            rf"\w\([^)]*\)|(?<![\w.-]){name}=(?=\S)",
+        )  # calls stay as they are
+        text = re.sub(pattern, lambda found, flag=flag: found[0] if "(" in found[0] else flag, text)  # type: ignore[misc]
     return text

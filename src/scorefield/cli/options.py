@@ -95,7 +95,7 @@ def _content(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise CycloptsError(msg=f"{path} cannot be read ({error.strerror}): check the path of --config") from None
     except ValueError as error:
-        raise CycloptsError(msg=f"{path} is not TOML ({error}): repair that line") from None
+        raise CycloptsError(msg=f"{path} is not TOML ({error}): correct it") from None
 
 
 def _unknown(path: Path, what: str, name: str, known: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -84,23 +84,23 @@ class Watch:
 
     def __init__(self) -> None:
         self.last: Progress | None = None
-        self._context = _bar("training")
+        self._open = ExitStack()
         self._bar: Bar | None = None
         self._first = self._shown = (0.0, 0.0, 0)  # clock, fraction, step
         self._total: Any = 0.0
         self._loss, self._held_out = float("nan"), float("nan")
 
     def __enter__(self) -> Watch:
-        self._bar = self._context.__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._context.__exit__(*error)
+        self._open.close()
 
     def __call__(self, progress: Progress) -> None:
         """Takes note of a step."""
         now = time.perf_counter()
         if self.last is None:
+            self._bar = self._open.enter_context(_bar("training"))
             self._first = self._shown = (now, progress.fraction, progress.step - 1)
         self.last = progress
         self._total = self._total + progress.loss

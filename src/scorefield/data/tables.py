@@ -32,6 +32,8 @@ def read_csv(path: Path, columns: Sequence[str] | None, store: Store) -> Any:
             options["index_col"] = 0
         if store.holds(path.stat().st_size):
             frame = pandas.read_csv(path, **options)
+            if not len(frame):
+                raise ValueError(f"{path} holds no rows, only the names of columns")
             return _some(frame, columns)
         rows = max(1, BLOCK // (8 * len(first)))
         return _table(store, columns, lambda: pandas.read_csv(path, chunksize=rows, **options))

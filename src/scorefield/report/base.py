@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-__all__ = ["DARK", "LIGHT", "Theme", "blank", "canvas", "dress", "family", "number", "png", "require"]
+__all__ = ["DARK", "LIGHT", "Theme", "blank", "canvas", "dress", "family", "log_scale", "number", "png", "require"]
 
 DENSITY = 2  # pixels of the picture for each pixel of the page
 FAMILIES = ("Inter", "Helvetica Neue", "Segoe UI", "Source Sans 3", "Arial", "Liberation Sans", "DejaVu Sans")
@@ -66,10 +67,20 @@ def dress(axes: Axes, theme: Theme, size: float = 12) -> None:
     axes.grid(axis="y", color=theme.line, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(which="both", length=0, labelsize=size, labelcolor=theme.muted, labelfontfamily=family(), pad=6)
-    plain = require("matplotlib.ticker").FuncFormatter(lambda value, _: number(value))
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(plain)
-        axis.set_minor_formatter(require("matplotlib.ticker").NullFormatter())
+        _plain(axis)
+
+
+def log_scale(axis: Axis) -> None:
+    """Makes an axis logarithmic and keeps its numbers plain: 0.01, not a power of ten."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    _plain(axis)
+
+
+def _plain(axis: Axis) -> None:
+    ticker = require("matplotlib.ticker")
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: number(value)))
+    axis.set_minor_formatter(ticker.NullFormatter())
 
 
 def blank(axes: Axes) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..metrics import Neighbours, sliced_wasserstein
-from .base import LIGHT, Theme, blank, canvas, dress, family, number, png, require
+from .base import LIGHT, Theme, blank, canvas, dress, family, log_scale, number, png, require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +43,7 @@ def training_curve(log: Sequence[Mapping[str, Any]], theme: Theme = LIGHT, width
     seen = np.concatenate([shape, held])
     low, high = float(seen.min()), float(seen.max())
     if low > 0 and high / low > 20:
-        axes.set_yscale("log")
+        log_scale(axes.yaxis)
         axes.set_ylim(low / 1.3, high * 1.3)
     else:
         room = 0.08 * (high - low or abs(high) or 1)
@@ -65,7 +65,7 @@ def level_losses(levels: Mapping[str, Any], theme: Theme = LIGHT, width: float =
     order = np.argsort(np.asarray(levels["level"], dtype=float))
     level, loss, zero = (np.asarray(levels[key], dtype=float)[order] for key in ("level", "loss", "zero_loss"))
     figure, axes = _chart(width, theme)
-    axes.set_xscale("log")
+    log_scale(axes.xaxis)
     axes.fill_between(level, loss, zero, where=zero >= loss, color=theme.accent, alpha=0.09, linewidth=0)
     axes.plot(level, zero, color=theme.muted, linewidth=1.2, dashes=(4, 3))
     ends = [(zero[-1], "predicting\nnothing", theme.muted)]
@@ -80,7 +80,7 @@ def level_losses(levels: Mapping[str, Any], theme: Theme = LIGHT, width: float =
     ends.append((loss[-1], "held out", theme.accent))
     low, high = float(seen.min()), float(seen.max())
     if low > 0 and high / low > 20:
-        axes.set_yscale("log")
+        log_scale(axes.yaxis)
         axes.set_ylim(low / 1.4, high * 1.4)
     else:
         axes.set_ylim(min(0.0, low), high * 1.12)
@@ -100,15 +100,15 @@ def neighbour_histogram(neighbours: Neighbours, theme: Theme = LIGHT, width: flo
     axes.set_xlim(0, bins[-1])
     axes.set_ylim(0, tallest * 1.3)
     axes.set_yticks([])
-    medians = [(float(np.median(neighbours.held_out)), "held out", theme.muted, 1.22)]
-    medians.append((float(np.median(neighbours.samples)), "drawn", theme.accent, 1.1))
-    for middle, text, colour, height in medians:
-        axes.plot([middle, middle], [0, tallest * height], color=colour, linewidth=1.2)
-        left = middle > 0.7 * bins[-1]
+    medians = [(float(np.median(neighbours.samples)), "drawn", theme.accent)]
+    medians.append((float(np.median(neighbours.held_out)), "held out", theme.muted))
+    for left, (middle, text, colour) in zip((True, False), sorted(medians)):
+        axes.plot([middle, middle], [0, tallest * 1.18], color=colour, linewidth=1.2)
+        left = left and middle > 0.15 * bins[-1]
         axes.annotate(
             text,
-            (middle, tallest * height),
-            (-5 if left else 5, 0),
+            (middle, tallest * 1.15),
+            (-6 if left else 6, 0),
             textcoords="offset points",
             ha="right" if left else "left",
             va="center",
@@ -240,6 +240,8 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
     wanted.sort(key=lambda end: end[0])
     for below, above in pairwise(wanted):
         above[0] = max(above[0], below[0] + (below[1] + above[1]) / 2)
+    for above, below in pairwise([[height + 16.0, 0.0], *reversed(wanted)]):
+        below[0] = min(below[0], above[0] - (below[1] + above[1]) / 2)
     for position, _, text, colour in wanted:
         axes.annotate(
             text,

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checkpoint import write_atomically
 from ..metrics import Distance, Neighbours
 from . import words
 from .animation import animation
@@ -114,12 +115,7 @@ def write_page(path: str | os.PathLike[str], content: Content) -> Path:
     template = environment.from_string(resources.files(__package__).joinpath("page.html.jinja").read_text("utf-8"))
     page = template.render(content=content, words=words, light=LIGHT, dark=DARK, **_parts(content))
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_text(page, encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_atomically(path, page.encode())
     return path
 
 

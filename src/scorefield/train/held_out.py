@@ -12,7 +12,7 @@ from ..tensors import expand
 
 __all__ = ["excess", "held_out_losses", "loss_by_level"]
 
-_BATCH = 512
+_NUMBERS = 2**18  # that the network sees at once
 
 
 @torch.no_grad()
@@ -35,7 +35,7 @@ def held_out_losses(
     copies = torch.arange(count // size * size)
     levels = (copies * 0.6180339887498949 + 0.5 / count) % 1  # the golden ratio spreads any run of them evenly
     losses = []
-    for part in copies.split(_BATCH):
+    for part in copies.split(_batch(x)):
         x0 = x[(part % size).to(x.device)]
         level = expand(objective.levels.draw(levels[part].to(x0)), x0)
         rng = Samples(seed, int(part[0]), len(part), "held-out")
@@ -58,9 +58,13 @@ def loss_by_level(
     means = []
     for i, level in enumerate(levels):
         total = 0.0
-        for start in range(0, len(x), _BATCH):
-            x0 = x[start : start + _BATCH]
+        for start in range(0, len(x), _batch(x)):
+            x0 = x[start : start + _batch(x)]
             rng = Samples(seed, start, len(x0), f"level {i}")
             total += float(objective.at(denoiser, x0, level.to(x0), rng).sum())
         means.append(total / len(x))
     return torch.tensor(means)
+
+
+def _batch(x: Tensor) -> int:
+    return max(1, min(512, _NUMBERS // x[0].numel()))

@@ -94,7 +94,7 @@ class Trainer:
         self._ahead: tuple[int, list[Callable[[], Tensor]]] = (-1, [])
         together = max(1, min(32, 2**17 // (feed.batch * held_out[0].numel())))
         self._together = together if can_prepare(objective, denoiser) else 1
-        self._copies = 512 if held_out.ndim > 2 else 2048
+        self._copies = max(64, min(512, 2**18 // held_out[0].numel())) if held_out.ndim > 2 else 2048
         self._worse = 0
 
     def _steps(self) -> int | None:

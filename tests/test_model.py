@@ -1,0 +1,406 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+from torch import nn
+
+from laws import instances
+from scorefield.checkpoint import save
+from scorefield.data import Schema
+from scorefield.denoise import Gaussian, Karras, Preconditioned
+from scorefield.fitting import Fitting
+from scorefield.model import Model, load
+from scorefield.process import EDM, VP, Process
+from scorefield.rng import Samples
+from scorefield.sample import DDIM, ExponentialAdams, Heun, Sampler
+from scorefield.settings import Data, Network, Training
+from scorefield.standardize import Standardize
+from scorefield.toys import two_modes
+
+D = torch.float64
+
+
+def fitted(x: Any, steps: int = 10, **given: Any) -> Model:
+    training = given.pop("training", None) or Training(steps=steps)
+    fitting = Fitting(x, training=training, device="cpu", **given)
+    list(fitting.trainer.run())
+    return fitting.finish()[0]
+
+
+@pytest.fixture(scope="module")
+def table() -> Model:
+    """Of vectors in two dimensions, with units."""
+    return fitted(np.random.default_rng(0).normal([100, -5], [3, 0.1], size=(300, 2)), 100)
+
+
+@pytest.fixture(scope="module")
+def images() -> Model:
+    """Of images of bytes, in bfloat16."""
+    x = np.random.default_rng(0).integers(0, 256, size=(60, 12, 10)).astype(np.uint8)
+    training = Training(steps=15, batch=8, precision="bfloat16", matrix_rate=0.01)
+    model = fitted(x, network=Network(widths=(16, 16), attention=True), training=training)
+    assert isinstance(model.denoiser, Preconditioned) and model.denoiser.precision == "bfloat16"
+    return model
+
+
+def exact(law: Gaussian, x: np.ndarray, process: Process | None = None) -> Model:
+    """A model of data of a known law, in units that are not theirs."""
+    n = law.mean.numel()
+    units = Standardize((n,), law.mean + 0.3, torch.linspace(1.5, 4, n, dtype=D))
+    inner = Gaussian(units(law.mean[None])[0], law.covariance / (units.std[:, None] * units.std))
+    return Model(Schema.of(x), units, process or EDM(0.002, 80.0), inner, inner, ExponentialAdams())
+
+
+# -- sample i is sample i ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sampler", [None, DDIM(eta=1.0), Heun()])
+@pytest.mark.parametrize("kind", ["table", "images"])
+def test_a_sample_is_the_same_whatever_it_is_drawn_with(kind, sampler, request):
+    """Sample 17 of seed 5 of 20, of many, in batches of 7, of another number of threads."""
+    model = request.getfixturevalue(kind)
+    many = 1000 if kind == "table" else 60
+    draw = {"seed": 5, "sampler": sampler, "steps": 6}
+    few = torch.cat(list(model.batches(20, **draw)))
+    spread = float(few.std())
+    assert len(few.unique()) > 20
+    for other in (model.batches(many, **draw), model.batches(20, **draw, batch=7), model.batches(19, **draw, batch=1)):
+        again = torch.cat(list(other))[:20]
+        assert float((again - few[: len(again)]).abs().max()) < 1e-5 * spread * (1 if kind == "table" else 10)
+    assert not torch.allclose(few, torch.cat(list(model.batches(20, **{**draw, "seed": 6}))))
+    if sampler is None:
+        np.testing.assert_array_equal(model.sample(20, **draw)[17], model.schema.pack(few)[17])
+
+
+def test_another_process_draws_the_same(table, tmp_path):
+    table.save(tmp_path / "m.safetensors")
+    code = (
+        "import sys, numpy, torch, scorefield.model as m; torch.rand(7);"
+        "numpy.save(sys.argv[2], m.load(sys.argv[1]).sample(40, seed=5, batch=9))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "m.safetensors"), str(tmp_path / "x.npy")]
+    subprocess.run(command, check=True)
+    np.testing.assert_allclose(np.load(tmp_path / "x.npy"), table.sample(40, seed=5), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("sampler", instances(Sampler), ids=repr)
+def test_every_sampler_draws_from_the_same_model(sampler):
+    """Gaussian data in their own units: means and spreads to 5 standard errors, but for the steps' own error."""
+    law = Gaussian(torch.tensor([1.0, -30.0], dtype=D), torch.tensor([[4.0, 1.0], [1.0, 9.0]], dtype=D))
+    drawn = exact(law, np.zeros((2, 2))).sample(2000, seed=1, sampler=sampler, steps=64)
+    spread = law.covariance.diagonal().sqrt().numpy()
+    assert np.abs(drawn.mean(0) - law.mean.numpy()).max() < 5 * spread.max() / 2000**0.5 + 0.1
+    np.testing.assert_allclose(drawn.std(0), spread, rtol=5 / 4000**0.5 + 0.12)
+
+
+@pytest.mark.parametrize("process", instances(Process), ids=repr)
+def test_every_process_serves_the_same_model(process):
+    law = Gaussian(torch.tensor([1.0, -30.0], dtype=D), torch.tensor([[4.0, 1.0], [1.0, 9.0]], dtype=D))
+    drawn = exact(law, np.zeros((2, 2)), process).sample(2000, seed=1, sampler=Heun(), steps=48)
+    np.testing.assert_allclose(np.cov(drawn.T), law.covariance, atol=5 * 9 * (2 / 2000) ** 0.5 + 0.5)
+
+
+# -- the form of the data ------------------------------------------------------------------------------------------
+
+
+def test_a_table_in_a_table_out():
+    rng = np.random.default_rng(0)
+    data = pd.DataFrame({"age": rng.integers(20, 70, 80), "size": rng.normal(size=80).astype(np.float32)})
+    data["sick"] = rng.random(80) < 0.3
+    model = fitted(data)
+    drawn = model.sample(30)
+    assert isinstance(drawn, pd.DataFrame)
+    assert list(drawn.columns) == list(data.columns)
+    assert list(drawn.dtypes) == list(data.dtypes)
+    assert len(drawn) == 30
+    assert model.log_prob(data[["sick", "age", "size"]][:3]).value.shape == (3,)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_tensors_in_tensors_out(dtype):
+    drawn = fitted(torch.randn(50, 3, dtype=dtype, generator=torch.Generator().manual_seed(0))).sample(4)
+    assert isinstance(drawn, torch.Tensor) and drawn.dtype == dtype and drawn.shape == (4, 3)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint32, np.int64, np.float64])
+def test_large_offsets_keep_their_digits(dtype):
+    x = (np.random.default_rng(0).normal(size=(300, 2)) * 3 + 2**30).astype(dtype)
+    drawn = fitted(x, 3).sample(200)
+    assert drawn.dtype == dtype
+    assert len(np.unique(drawn)) > 5 and np.abs(drawn.astype(float) - 2**30).max() < 30
+    assert np.std(drawn.astype(float)) == pytest.approx(3, rel=0.3)
+
+
+def test_an_array_with_names_in_and_out():
+    values = np.random.default_rng(0).normal(280, 5, size=(40, 6, 8))
+    coords = {"lat": np.linspace(-50, 50, 6), "lon": np.arange(8.0)}
+    data = xr.DataArray(values, coords, ("time", "lat", "lon"), name="t2m")
+    drawn = fitted(data, 3, network=Network(widths=(8,)), training=Training(steps=3, batch=8)).sample(5)
+    assert isinstance(drawn, xr.DataArray)
+    assert drawn.dims == ("time", "lat", "lon") and drawn.name == "t2m" and drawn.shape == (5, 6, 8)
+    np.testing.assert_array_equal(drawn.lat, data.lat)
+
+
+def test_images_of_bytes(images):
+    drawn = images.sample(6)
+    assert drawn.dtype == np.uint8 and drawn.shape == (6, 12, 10)
+    assert drawn.min() < 60 and drawn.max() > 200
+    batches = list(images.batches(6, batch=4))
+    assert [b.shape for b in batches] == [(4, 1, 12, 10), (2, 1, 12, 10)]
+    np.testing.assert_array_equal(images.schema.pack(torch.cat(batches)), drawn)
+
+
+def test_numbers_alone():
+    assert fitted(np.random.default_rng(0).normal(size=50)).sample(7).shape == (7,)
+
+
+# -- on disk -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["table", "images"])
+def test_saved_and_loaded_it_draws_the_same_bits(kind, request, tmp_path):
+    model = request.getfixturevalue(kind)
+    model.save(tmp_path / "model.safetensors")
+    for path in (tmp_path / "model.safetensors", tmp_path, str(tmp_path)):
+        again = load(path)
+        assert again.schema == model.schema and again.process == model.process and again.sampler == model.sampler
+        assert again.steps == model.steps
+        assert not again.training and not any(p.requires_grad for p in again.parameters())
+        state = model.state_dict()
+        assert list(again.state_dict()) == list(state)
+        assert all(v.dtype == state[k].dtype and torch.equal(v, state[k]) for k, v in again.state_dict().items())
+        np.testing.assert_array_equal(again.sample(5, seed=3), model.sample(5, seed=3))
+    x = model.sample(2)
+    there, here = (m.log_prob(x, probes=2, rtol=1e-2).value for m in (load(tmp_path), model))
+    torch.testing.assert_close(there, here, rtol=1e-6, atol=1e-6)  # float32 rounds by where weights lie in memory
+
+
+class Own(nn.Module):
+    """A network that does not say how it was made, with buffers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = nn.Linear(3, 16), nn.BatchNorm1d(16), nn.SiLU(), nn.Linear(16, 2)
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x, c):
+        return self.layers(torch.cat([x, c[:, None]], 1))
+
+
+def test_a_network_of_ones_own(tmp_path):
+    """It is trained, saved by its numbers, and loaded into its like."""
+    torch.manual_seed(0)
+    network, path = nn.ModuleList([Own()])[0], tmp_path / "own.safetensors"
+    model = fitted(np.random.default_rng(0).normal(size=(100, 2)), 30, network=network)
+    model.save(path)
+    again = load(path, ("scorefield", __name__), Own())
+    np.testing.assert_array_equal(again.sample(9), model.sample(9))
+    assert model.log_prob(model.sample(3)).value.isfinite().all()
+
+
+class Closed(Own):
+    def __init__(self, layers_: int) -> None:
+        super().__init__()
+
+
+def test_a_network_that_cannot_be_described(tmp_path):
+    path = tmp_path / "closed.safetensors"
+    model = fitted(np.random.default_rng(0).normal(size=(100, 2)), 5, network=Closed(1))
+    model.save(path)
+    with pytest.raises(
+        ValueError, match=r"^the file holds the numbers of a .*Closed, not how to build it: pass network="
+    ):
+        load(path)
+    with pytest.raises(ValueError, match="do not fit the model that it describes"):
+        load(path, network=nn.Linear(2, 2))
+    np.testing.assert_array_equal(load(path, network=Closed(2)).sample(9), model.sample(9))
+
+
+def test_files_that_hold_no_model(table, tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no checkpoint"):
+        load(tmp_path / "nothing.safetensors")
+    with pytest.raises(FileNotFoundError, match=r"there is no checkpoint .*model\.safetensors"):
+        load(tmp_path)
+    save(Preconditioned(table.denoiser.network, Karras()), tmp_path / "part.safetensors")
+    message = r"part.safetensors holds a Preconditioned, not a model: read it with scorefield\.checkpoint\.load$"
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path / "part.safetensors")
+    table.save(tmp_path / "cut.safetensors")
+    content = (tmp_path / "cut.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match="it may be truncated"):
+        load(tmp_path / "cut.safetensors")
+
+
+# -- densities -----------------------------------------------------------------------------------------------------
+
+
+def test_a_density_on_the_line_has_the_mass_one():
+    model = fitted(np.random.default_rng(0).normal(40, 3, size=200), 100)
+    x = np.linspace(10, 70, 801)
+    density = model.log_prob(x, rtol=1e-4, atol=1e-4).value.exp()
+    assert float(density.sum() * (x[1] - x[0])) == pytest.approx(1, abs=2e-3)
+
+
+def test_a_density_in_the_plane_has_the_mass_one(table):
+    one, two = np.linspace(80, 120, 41), np.linspace(-5.7, -4.3, 41)
+    x = np.stack(np.meshgrid(one, two), -1).reshape(-1, 2)
+    density = table.log_prob(x, rtol=1e-3, atol=1e-3).value.exp()
+    assert float(density.sum() * (one[1] - one[0]) * (two[1] - two[0])) == pytest.approx(1, abs=0.01)
+
+
+def test_densities_are_in_the_units_of_the_data():
+    """Known for a known law, with the noise of the smallest level in the units of the model."""
+    law = Gaussian(torch.tensor([1.0, -30.0], dtype=D), torch.tensor([[4.0, 1.0], [1.0, 9.0]], dtype=D))
+    x = law.sample(20, Samples(0, count=20)).numpy()
+    found = exact(law, x).log_prob(x)
+    torch.testing.assert_close(found.value, law.log_prob(torch.from_numpy(x)), rtol=0, atol=1e-3)
+    assert not found.standard_error.any()
+    assert bool((found.evaluations > 0).all())
+
+
+def test_a_change_of_units_is_exact(table):
+    """p(a x + b) = p(x) / |a|: the same network, in metres and in inches."""
+    a, b = torch.tensor([25.4, 0.1], dtype=D), torch.tensor([1.0, -2.0], dtype=D)
+    units = table.standardize
+    moved = Standardize((2,), units.mean * a + b, units.std * a)
+    other = Model(table.schema, moved, table.process, table.denoiser, table.moments, table.sampler, table.steps)
+    x = torch.from_numpy(table.sample(10))
+    there, here = other.log_prob((x * a + b).numpy()).value, table.log_prob(x.numpy()).value
+    torch.testing.assert_close(there, here - a.log().sum(), rtol=0, atol=1e-8)
+    np.testing.assert_allclose(other.sample(10), (x * a + b).numpy(), rtol=1e-9)
+
+
+def test_densities_of_float64_and_float32(table):
+    """The numbers are taken as they are; those of one datum do not depend on the others."""
+    x = table.sample(8)
+    whole = table.log_prob(x)
+    assert whole.value.dtype == D and whole.value.shape == (8,)
+    torch.testing.assert_close(table.log_prob(x[3:5]).value, whole.value[3:5], rtol=0, atol=1e-8)
+    torch.testing.assert_close(table.log_prob(x, batch=3).value, whole.value, rtol=0, atol=1e-8)
+    single = table.log_prob(x.astype(np.float32)).value
+    torch.testing.assert_close(single, whole.value, rtol=0, atol=1e-2)
+    assert bool((single != whole.value).any())
+    with pytest.raises(ValueError, match=r"data have the shape \(N, 2\)"):
+        table.log_prob(np.zeros((3, 4)))
+
+
+def test_densities_of_images_say_how_sure_they_are(images):
+    x = images.sample(2)
+    found = images.log_prob(x, probes=4, rtol=1e-2, atol=1e-2)
+    assert bool((found.standard_error > 0).all()) and bool(found.value.isfinite().all())
+    again = images.log_prob(x, probes=4, rtol=1e-2, atol=1e-2, batch=1)
+    torch.testing.assert_close(again.value, found.value, rtol=1e-5, atol=1e-3)
+
+
+# -- the way -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("process", [None, VP()])
+def test_the_way_ends_at_the_samples(table, process):
+    """From the widest level to none; every state as wide as data are."""
+    model = Model(table.schema, table.standardize, process or table.process, table.denoiser, table.moments)
+    way = list(model.trajectory(300, seed=4, steps=20))
+    levels = [level for level, _ in way]
+    assert levels == sorted(levels, reverse=True) and levels[-1] == 0 and len(way) == 22
+    np.testing.assert_allclose(way[-1][1].numpy(), model.sample(300, seed=4, steps=20), rtol=1e-9)
+    for _, state in way:
+        np.testing.assert_allclose(model.standardize(state).std(0), 1, atol=0.35)
+    assert way[0][1].dtype == D
+
+
+# -- bounds and refusals -------------------------------------------------------------------------------------------
+
+
+def test_batches_bound_what_is_held():
+    """However many are asked for, no more than a batch of them is there at a time."""
+    law = Gaussian(torch.zeros(200, dtype=D), torch.ones(200, dtype=D))
+    seen = []
+
+    class Spy(Gaussian):
+        def forward(self, x, level):
+            seen.append(len(x))
+            return super().forward(x, level)
+
+    spy = Spy(law.mean, law.covariance)
+    model = Model(Schema.of(np.zeros((2, 200), np.float32)), Standardize((200,)), EDM(), spy, law, DDIM(), 2)
+    peaks = []
+    for count in (4000, 16_000):
+        tracemalloc.start()
+        total = sum(len(part) for part in model.batches(count))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert total == count
+    assert max(seen) <= 1000
+    assert peaks[1] < 1.5 * peaks[0]
+    seen.clear()
+    next(model.batches(10**9, batch=64))
+    assert set(seen) == {64}
+
+
+@pytest.mark.parametrize(("count", "batch"), [(0, None), (-1, None), (5, 0), (5, -2)])
+def test_at_least_one_sample(table, count, batch):
+    message = f"^at least one sample is drawn, in batches of at least one; got count={count}, batch={batch}$"
+    with pytest.raises(ValueError, match=message):
+        table.sample(count, batch=batch)
+    if batch is None:
+        with pytest.raises(ValueError, match=message):
+            next(table.trajectory(count))
+
+
+@pytest.mark.parametrize("steps", [0, -1])
+def test_at_least_one_step(table, steps):
+    """No step is not the steps that the model would take."""
+    with pytest.raises(ValueError, match=f"^a sampler needs at least 1 step, got steps={steps}$"):
+        table.sample(3, steps=steps)
+    with pytest.raises(ValueError, match=f"^a sampler needs at least 1 step, got steps={steps}$"):
+        next(table.trajectory(3, steps=steps))
+
+
+# -- what is learned -----------------------------------------------------------------------------------------------
+
+
+def apart(drawn: np.ndarray, train: np.ndarray) -> float:
+    """The largest distance of means, standard deviations and correlations from those of the training data, in
+    standard errors of both."""
+    factor = (1 / len(drawn) + 1 / len(train)) ** 0.5
+    spread, correlation = train.std(0), np.corrcoef(train.T.reshape(train.shape[1], -1))
+    mean = np.abs(drawn.mean(0) - train.mean(0)) / (spread * factor)
+    kurtosis = ((train - train.mean(0)) ** 4).mean(0) / spread**4
+    deviation = np.abs(drawn.std(0) / spread - 1) / (((kurtosis - 1) / 4) ** 0.5 * factor)
+    found = [mean.max(), deviation.max()]
+    if train.shape[1] > 1:
+        rho = correlation[0, 1]
+        found.append(abs(np.corrcoef(drawn.T)[0, 1] - rho) / ((1 - rho**2) * factor))
+    return max(found)
+
+
+def test_a_gaussian_on_the_line_is_learned():
+    x = np.random.default_rng(1).normal(-20, 4, size=(400, 1))
+    assert apart(fitted(x, 400).sample(4000), x) < 5
+
+
+def test_a_gaussian_in_the_plane_is_learned():
+    x = np.random.default_rng(1).normal(size=(400, 2)) @ np.array([[1, 0.8], [0, 0.2]]) * [1, 50] + [3, 1000]
+    assert apart(fitted(x, 400).sample(4000), x) < 5
+
+
+def test_two_modes_are_learned_from_400_points():
+    """The weight of the small one, and the mean and spread of each, as those of the points themselves."""
+    x = two_modes().sample(400, Samples(7, count=400)).numpy()
+    drawn = fitted(x, 1500, data=Data(held_out=0.1)).sample(4000, seed=1)
+    small, few = x.sum(1) > 0, drawn.sum(1) > 0
+    weight = small.mean()
+    error = (weight * (1 - weight) * (1 / 400 + 1 / 4000)) ** 0.5
+    assert abs(few.mean() - weight) < 5 * error
+    for mode, members in ((x[small], drawn[few]), (x[~small], drawn[~few])):
+        assert apart(members, mode) < 5
+    assert (np.abs(drawn.sum(1)) < 1).mean() < 0.02  # little lies between

@@ -273,7 +273,7 @@ def _resolve(
                 steps,
                 f"the default for vectors: {count:,} data bear about so many before they are known by heart",
             )
-    take("batch", max(4, min(128, 200_000 // numbers)) if grid else 256, "keeps the caches busy, and gradients fresh")
+    take("batch", max(4, min(64, 100_000 // numbers)) if grid else 256, "small: many steps teach more than large ones")
     take("rate", 3e-3 if grid else 2e-3, "the rate of AdamW for biases, norms and the outermost layers")
     why = "the rate of Muon for the matrices inside" if grid else "AdamW alone is faster for small networks"
     take("matrix_rate", 0.015 if grid else 0.0, why)

@@ -33,7 +33,7 @@ class Network:
 
     Arguments:
         widths: The width of a network for vectors, or one a scale, from fine to coarse, for grids.
-        depth: The number of blocks (at each scale).
+        depth: The number of inner layers for vectors, of blocks at each scale for grids.
         patch: The side of the patches that a network for grids gathers first.
         attention: Whether positions of a grid attend to each other at the coarsest scale.
         periodic: Whether grids wrap around at their edges.

@@ -32,7 +32,7 @@ def test_all_data_have_a_network(shape, count):
 
 def test_the_reason_tells_the_sizes():
     network, reason = choose((5,), 400)
-    assert reason == f"vectors of 5: a residual MLP, {network.depth} blocks of width {network.width} for 400 data"
+    assert reason == f"vectors of 5: an MLP with {network.depth} inner layers of width {network.width} for 400 data"
     network, reason = choose((1, 32, 20), 400, periodic=True)
     step = network.patch * 2 ** (len(network.widths) - 1)
     coarse = f"{math.ceil(32 / step)} x {math.ceil(20 / step)}"
@@ -52,7 +52,7 @@ def test_more_data_and_more_features_never_make_it_smaller():
 def test_options_of_networks_for_vectors(option):
     network, reason = choose((6,), 400, **option)
     assert network.width == 24 if "widths" in option else network.depth == 5
-    assert ("width 24" if "widths" in option else "5 blocks") in reason
+    assert ("width 24" if "widths" in option else "5 inner layers") in reason
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def batch(features: int, count: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize(("width", "depth"), [(1, 1), (32, 3)])
 def test_any_number_of_features(features, width, depth):
     """It begins as zero, then the state, the label and every parameter matter."""
-    network = MLP(features, width, depth, embedding=16)
+    network = MLP(features, width, depth)
     x, c = batch(features)
     assert torch.equal(network(x, c), torch.zeros(5, features))
     out = awake(network)(x, c)
@@ -49,29 +49,29 @@ def test_a_sample_ignores_its_companions(bfloat16):
 
 
 def test_the_formula():
-    """h + W₂ SiLU(a(c) · W₁ SiLU(h) + b(c)), written out."""
-    network = awake(MLP(3, 8, 2, 4)).double()
+    """Layers of SiLU on a(c) · W x + b(c), written out."""
+    network = awake(MLP(3, 8, 2)).double()
     x, c = (part.double() for part in batch(3))
     silu = torch.nn.functional.silu
-    h = network.enter(x)
-    scales, shifts = network.modulate(silu(network.embed(network.label(c)))).reshape(5, 2, 2, 8).unbind(1)
-    for i in range(2):
-        h = h + silu(scales[:, i] * network.first[i](silu(h)) + shifts[:, i]) @ network.second[i].T
-    torch.testing.assert_close(network(x, c), network.leave(silu(h)))
+    scale, shift = network.modulate(network.label(c)).reshape(5, 2, 8).unbind(1)
+    h = silu(scale * network.enter(x) + shift)
+    for layer in network.layers:
+        h = silu(h @ layer.weight.T + layer.bias)
+    torch.testing.assert_close(network(x, c), network.leave(h))
 
 
 def test_the_constructor_is_the_configuration():
-    network = MLP(3, 8, 2, 4)
+    network = MLP(3, 8, 2)
     described = json.loads(json.dumps(spec.describe(network)))
-    assert described["arguments"] == {"features": 3, "width": 8, "depth": 2, "embedding": 4}
+    assert described["arguments"] == {"features": 3, "width": 8, "depth": 2}
     again = spec.build(described)
     again.load_state_dict(awake(network).state_dict())
     assert torch.equal(again(*batch(3)), network(*batch(3)))
 
 
-@pytest.mark.parametrize("name", ["features", "width", "depth", "embedding"])
+@pytest.mark.parametrize("name", ["features", "width", "depth"])
 def test_sizes_must_be_positive(name):
-    sizes = {"features": 3, "width": 8, "depth": 2, "embedding": 4} | {name: 0}
+    sizes = {"features": 3, "width": 8, "depth": 2} | {name: 0}
     got = ", ".join(f"{k}={v}" for k, v in sizes.items())
     with pytest.raises(ValueError, match=f"^MLP needs positive sizes, got {got}$"):
         MLP(**sizes)

@@ -48,8 +48,9 @@ class _Block(nn.Module):
         self.modulate = nn.Linear(embedding, 2 * outs)
         self.norm2 = _norm(outs)
         self.conv2 = _zero(_conv(dims, outs, outs, 3, periodic))
-        with torch.no_grad():
-            self.modulate.bias[:outs] += 1  # the scales, around one
+        with torch.no_grad():  # the label says nothing at first: scales of one, shifts of zero
+            self.modulate.weight.zero_()
+            self.modulate.bias.copy_(torch.cat((torch.ones(outs), torch.zeros(outs))))
         self.skip = nn.Identity() if ins == outs else _conv(dims, ins, outs, 1, periodic)
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:

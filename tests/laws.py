@@ -30,7 +30,10 @@ from scorefield.sample import Sampler, trajectory
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "DDIM": [{"eta": 0.5}, {"eta": 1.0}],
-    "ExponentialAdams": [{"order": 1}, {"order": 2}, {"order": 4}, {"order": 2, "scale": 0.5}],
+    "ExponentialAdams": [
+        *({"order": 1}, {"order": 2}, {"order": 4}, {"order": 2, "scale": 0.5}),
+        *({"order": 2, "eta": 0.5}, {"order": 2, "eta": 1.0}, {"order": 3, "eta": 1.0}),
+    ],
     "LogUniform": [{"low": 0.01, "high": 10.0}],
     "DenoisingScoreMatching": [{"levels": LogNormal(), "scale": 0.5}],
     "Clock": [{"process": EDM()}, {"process": EDM(), "count": 10}],

@@ -15,7 +15,7 @@ from scorefield.diffusion import Diffusion
 from scorefield.process import EDM, VP, Process
 from scorefield.rng import Samples
 from scorefield.sample import DDIM, DPM, ExponentialAdams, Heun
-from scorefield.sample.ode import _adams_weights
+from scorefield.sample.exponential import _weights
 
 D = torch.float64
 PROCESSES = laws.instances(Process, "scorefield.process")
@@ -113,13 +113,13 @@ def test_adams_weights_are_exact_for_polynomials():
     nodes, stop = [1.5, 1.2, 1.13, 0.8], 0.55
     for k in range(1, 5):
         used = nodes[-k:]
-        weights = _adams_weights(used, stop)
+        weights = _weights(used, stop, 0.0)
         for power in range(k):
             exact = (stop ** (power + 1) - used[-1] ** (power + 1)) / (power + 1)
             assert float(np.dot(weights, np.array(used) ** power)) == pytest.approx(exact, rel=1e-11)
-    classic = _adams_weights([0.0, 1.0, 2.0, 3.0], 4.0)
+    classic = _weights([0.0, 1.0, 2.0, 3.0], 4.0, 0.0)
     np.testing.assert_allclose(classic, np.array([-9, 37, -59, 55]) / 24, rtol=1e-12)
-    tiny = _adams_weights([0.0, 1e-9, 2e-9], 3e-9)
+    tiny = _weights([0.0, 1e-9, 2e-9], 3e-9, 0.0)
     np.testing.assert_allclose(tiny, np.array([5, -16, 23]) / 12e9, rtol=1e-6)
 
 

@@ -19,7 +19,7 @@ HOLD = 2400  # milliseconds that the last frame stays
 
 
 def animation(
-    frames: Sequence[np.ndarray], held_out: np.ndarray, theme: Theme = LIGHT, count: int = 30
+    frames: Sequence[np.ndarray], held_out: np.ndarray, theme: Theme = LIGHT, count: int = 28
 ) -> tuple[bytes, bytes]:
     """The frames as a GIF without end, and the last of them as a picture for those who want no motion.
 
@@ -38,7 +38,7 @@ def animation(
     if len(frames) == 0:
         raise ValueError("an animation needs at least one frame, got none")
     chosen = np.unique(np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int))
-    states = [np.asarray(frames[index], dtype=float) for index in chosen]
+    states = [np.nan_to_num(np.asarray(frames[index], dtype=float)) for index in chosen]
     if held_out.ndim == 2:
         images = list(_clouds(states, held_out, theme))
     elif held_out.ndim == 3:
@@ -65,7 +65,6 @@ def animation(
 def _view(state: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Limits of each feature or channel of a state: those of the data, wider where the state is wider."""
     flat = np.moveaxis(state, 1, 0).reshape(state.shape[1], -1)
-    flat = np.where(np.isfinite(flat), flat, 0.0)
     least, most = np.quantile(flat, [0.01, 0.99], axis=1)
     return np.minimum(least, low), np.maximum(most, high)
 
@@ -113,7 +112,7 @@ def _drawn(figure: Any, theme: Theme) -> Any:
     figure.set_facecolor(theme.paper)
     figure.canvas.draw()
     pixels = image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
-    return pixels.quantize(COLOURS // 4, dither=image.Dither.NONE)
+    return pixels.quantize(12, dither=image.Dither.NONE)
 
 
 def _clouds(states: list[np.ndarray], held_out: np.ndarray, theme: Theme) -> Iterator[Any]:
@@ -121,17 +120,17 @@ def _clouds(states: list[np.ndarray], held_out: np.ndarray, theme: Theme) -> Ite
     low, high = np.quantile(held_out[:, :2].astype(float), [0.005, 0.995], axis=0)
     room = np.where(high > low, 0.1 * (high - low), 0.5)
     low, high = low - room, high + room
-    figure = canvas(240, 240)
+    figure = canvas(180, 180)
     axes = figure.add_axes((0, 0, 1, 1))
     blank(axes)
-    (real,) = axes.plot([], [], "o", color=theme.real, markersize=2.2, alpha=0.35, markeredgewidth=0)
-    (cloud,) = axes.plot([], [], "o", color=theme.accent, markersize=2.8, alpha=0.7, markeredgewidth=0)
+    (real,) = axes.plot([], [], "o", color=theme.real, markersize=1.7, alpha=0.35, markeredgewidth=0)
+    (cloud,) = axes.plot([], [], "o", color=theme.accent, markersize=2.1, alpha=0.7, markeredgewidth=0)
     real.set_data(*_plane(held_out[:600]))
     for state in states:
         least, most = _view(state[:, :2], low, high)
         axes.set_xlim(least[0], most[0])
         axes.set_ylim(*(least[1], most[1]) if len(least) > 1 else (-0.05, 1.05))
-        cloud.set_data(*_plane(state[:600]))
+        cloud.set_data(*_plane(np.clip(state[:600, :2], least, most)))
         yield _drawn(figure, theme)
 
 
@@ -145,7 +144,7 @@ def _signals(states: list[np.ndarray], held_out: np.ndarray, theme: Theme) -> It
     """Four signals, one below the other."""
     look = look_of(held_out)
     shown = min(4, len(states[0]))
-    figure = canvas(340, 60 * shown + 20)
+    figure = canvas(230, 46 * shown + 8)
     curves = []
     for place in range(shown):
         axes = figure.add_subplot(shown, 1, place + 1)

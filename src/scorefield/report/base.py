@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +35,7 @@ class Theme:
 
 
 LIGHT = Theme(ink="#1f1e1b", muted="#77736b", line="#e6e2da", real="#a39d92", accent="#2f55d4", paper="#fdfcf9")
-DARK = Theme(ink="#eceae4", muted="#98948b", line="#313033", real="#7d7a75", accent="#8fadff", paper="#161618")
+DARK = Theme(ink="#eceae4", muted="#98948b", line="#313033", real="#908c85", accent="#8fadff", paper="#161618")
 
 
 def require(module: str) -> Any:
@@ -44,6 +47,7 @@ def require(module: str) -> Any:
         raise ImportError(f'a report needs {package}: pip install "{package}"') from error
 
 
+@cache
 def family() -> str:
     """The first of the typefaces liked that this machine has; matplotlib always brings the last."""
     known = set(require("matplotlib.font_manager").fontManager.get_font_names())
@@ -71,16 +75,16 @@ def dress(axes: Axes, theme: Theme, size: float = 12) -> None:
         _plain(axis)
 
 
-def log_scale(axis: Axis) -> None:
-    """Makes an axis logarithmic and keeps its numbers plain: 0.01, not a power of ten."""
-    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
-    _plain(axis)
+def log_scale(axes: Axes, which: str) -> None:
+    """Makes the axis "x" or "y" logarithmic and keeps its numbers plain: 0.01, not a power of ten."""
+    axes.set(**{f"{which}scale": "log"})
+    _plain(axes.xaxis if which == "x" else axes.yaxis)
 
 
 def _plain(axis: Axis) -> None:
     ticker = require("matplotlib.ticker")
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: number(value)))
-    axis.set_minor_formatter(ticker.NullFormatter())
+    axis.set_minor_locator(ticker.NullLocator())
 
 
 def blank(axes: Axes) -> None:
@@ -95,13 +99,12 @@ def blank(axes: Axes) -> None:
 def png(figure: Figure) -> bytes:
     """The figure as a PNG on nothing, reduced to 256 colours with their transparency."""
     image = require("PIL.Image")
-    raw = io.BytesIO()
-    figure.savefig(raw, format="png", transparent=True)
-    raw.seek(0)
+    figure.set_facecolor("none")
+    figure.canvas.draw()
+    pixels = image.fromarray(np.asarray(figure.canvas.buffer_rgba()))  # type: ignore[attr-defined]
     packed = io.BytesIO()
-    image.open(raw).quantize(256, method=image.Quantize.FASTOCTREE, dither=image.Dither.NONE).save(
-        packed, "PNG", optimize=True
-    )
+    few = pixels.quantize(256, method=image.Quantize.FASTOCTREE, dither=image.Dither.NONE)
+    few.save(packed, "PNG", optimize=True)
     return packed.getvalue()
 
 
@@ -114,6 +117,7 @@ def number(value: float, digits: int = 3) -> str:
     """
     if not math.isfinite(value):
         return "∞" if value == math.inf else "−∞" if value == -math.inf else "–"
+    value = value + 0.0 if value else 0.0  # no minus before a zero
     size = abs(value)
     if size != 0 and not 1e-4 <= size < 1e9:
         text = f"{value:.{digits - 1}e}"

@@ -9,14 +9,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..metrics import Neighbours, sliced_wasserstein
-from .base import LIGHT, Theme, blank, canvas, dress, family, log_scale, number, png, require
+from .base import LIGHT, Theme, blank, canvas, dress, family, log_scale, png, require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["chosen_columns", "level_losses", "neighbour_histogram", "scatter_matrix", "scatter_pair", "training_curve"]
+__all__ = [
+    "SHOWN",
+    "chosen_columns",
+    "histograms",
+    "level_losses",
+    "matrix_width",
+    "neighbour_histogram",
+    "scatter_matrix",
+    "scatter_pair",
+    "training_curve",
+]
 
+SHOWN = 6  # columns of a scatter matrix
 POINTS = 1200  # in a scatter plot, of each kind
 
 
@@ -43,12 +54,14 @@ def training_curve(log: Sequence[Mapping[str, Any]], theme: Theme = LIGHT, width
     seen = np.concatenate([shape, held])
     low, high = float(seen.min()), float(seen.max())
     if low > 0 and high / low > 20:
-        log_scale(axes.yaxis)
+        log_scale(axes, "y")
         axes.set_ylim(low / 1.3, high * 1.3)
     else:
         room = 0.08 * (high - low or abs(high) or 1)
         axes.set_ylim(low - room, high + room)
+        axes.yaxis.set_major_locator(require("matplotlib.ticker").MaxNLocator(5))
     axes.set_xlim(0, max(steps[-1:].tolist() + held_steps[-1:].tolist() + [1]))
+    axes.xaxis.set_major_locator(require("matplotlib.ticker").MaxNLocator(6 if width > 500 else 3))
     _name_axes(axes, theme, "step", "loss")
     _label_ends(axes, ends)
     return png(figure)
@@ -63,15 +76,18 @@ def level_losses(levels: Mapping[str, Any], theme: Theme = LIGHT, width: float =
         width: in pixels of the page.
     """
     order = np.argsort(np.asarray(levels["level"], dtype=float))
-    level, loss, zero = (np.asarray(levels[key], dtype=float)[order] for key in ("level", "loss", "zero_loss"))
+    table = np.stack([np.asarray(levels[key], dtype=float)[order] for key in ("level", "loss", "zero_loss")])
+    known = np.asarray(levels["train_loss"], dtype=float)[order] if levels.get("train_loss") is not None else None
+    whole = np.isfinite(table).all(0)
+    level, loss, zero = table[:, whole]
     figure, axes = _chart(width, theme)
-    log_scale(axes.xaxis)
+    log_scale(axes, "x")
     axes.fill_between(level, loss, zero, where=zero >= loss, color=theme.accent, alpha=0.09, linewidth=0)
     axes.plot(level, zero, color=theme.muted, linewidth=1.2, dashes=(4, 3))
     ends = [(zero[-1], "predicting\nnothing", theme.muted)]
     seen = np.concatenate([loss, zero])
-    if levels.get("train_loss") is not None:
-        known = np.asarray(levels["train_loss"], dtype=float)[order]
+    if known is not None and np.isfinite(known[whole]).all():
+        known = known[whole]
         axes.plot(level, known, color=theme.ink, linewidth=1.4)
         ends.append((known[-1], "training", theme.ink))
         seen = np.concatenate([seen, known])
@@ -80,11 +96,11 @@ def level_losses(levels: Mapping[str, Any], theme: Theme = LIGHT, width: float =
     ends.append((loss[-1], "held out", theme.accent))
     low, high = float(seen.min()), float(seen.max())
     if low > 0 and high / low > 20:
-        log_scale(axes.yaxis)
+        log_scale(axes, "y")
         axes.set_ylim(low / 1.4, high * 1.4)
     else:
         axes.set_ylim(min(0.0, low), high * 1.12)
-    axes.set_xlim(level[0], level[-1])
+    axes.set_xlim(level[0] / (level[-1] / level[0]) ** 0.02, level[-1])
     _name_axes(axes, theme, "noise level", "loss")
     _label_ends(axes, ends)
     return png(figure)
@@ -92,22 +108,23 @@ def level_losses(levels: Mapping[str, Any], theme: Theme = LIGHT, width: float =
 
 def neighbour_histogram(neighbours: Neighbours, theme: Theme = LIGHT, width: float = 680) -> bytes:
     """Distances to the nearest training datum: held-out data as a grey shape, samples as a line; medians are marked."""
-    figure, axes = _chart(width, theme, right=24)
+    figure, axes = _chart(width, theme, left=3, right=3)
     both = np.concatenate([neighbours.samples, neighbours.held_out])
     top = float(np.quantile(both, 0.995)) or 1.0
     bins = np.linspace(0, top * 1.05, int(np.clip(len(neighbours.samples) ** 0.5 * 1.5, 12, 48)) + 1)
     tallest = _two_histograms(axes, neighbours.held_out, neighbours.samples, bins, theme)
     axes.set_xlim(0, bins[-1])
-    axes.set_ylim(0, tallest * 1.3)
+    axes.set_ylim(0, tallest * 1.36)
     axes.set_yticks([])
     medians = [(float(np.median(neighbours.samples)), "drawn", theme.accent)]
     medians.append((float(np.median(neighbours.held_out)), "held out", theme.muted))
-    for left, (middle, text, colour) in zip((True, False), sorted(medians)):
-        axes.plot([middle, middle], [0, tallest * 1.18], color=colour, linewidth=1.2)
-        left = left and middle > 0.15 * bins[-1]
+    cramped = min(middle for middle, *_ in medians) < 0.25 * bins[-1]
+    for left, (middle, text, colour) in zip((not cramped, False), sorted(medians)):
+        top = 1.34 if cramped and middle == min(medians)[0] else 1.18
+        axes.plot([middle, middle], [0, tallest * top], color=colour, linewidth=1.2)
         axes.annotate(
             text,
-            (middle, tallest * 1.15),
+            (middle, tallest * (top - 0.03)),
             (-6 if left else 6, 0),
             textcoords="offset points",
             ha="right" if left else "left",
@@ -120,7 +137,7 @@ def neighbour_histogram(neighbours: Neighbours, theme: Theme = LIGHT, width: flo
     return png(figure)
 
 
-def chosen_columns(held_out: np.ndarray, samples: np.ndarray, count: int = 6) -> list[int]:
+def chosen_columns(held_out: np.ndarray, samples: np.ndarray, count: int = SHOWN) -> list[int]:
     """The columns to show: all, or the `count` in which samples and held-out data differ the most, in their order."""
     features = held_out.shape[1]
     if features <= count:
@@ -141,69 +158,73 @@ def scatter_matrix(
         theme: colours.
     """
     columns = chosen_columns(held_out, samples)
-    names = [names[c] if names else f"x{c + 1}" for c in columns]
-    size = len(columns)
-    side = min(280.0, 720 / size) if size > 1 else 480.0
-    figure = canvas(side * size, side * size if size > 1 else 260)
-    grid = figure.add_gridspec(
-        size,
-        size,
-        left=0.06 if size > 1 else 0.02,
-        right=0.99,
-        top=1 - 24 / (side * size),
-        bottom=0.07,
-        wspace=0.1,
-        hspace=0.1,
-    )
-    ranges = [_limits(held_out[:, c]) for c in columns]
+    names = _names(names, held_out.shape[1])
+    ranges = {c: _limits(held_out[:, c]) for c in columns}
+    width, height, size = matrix_width(len(columns)), 26 + 0.84 * matrix_width(len(columns)), len(columns)
+    figure = canvas(width, height)
+    places = {"left": 36 / width, "right": 0.995, "top": 1 - 24 / height, "bottom": 28 / height}
+    grid = figure.add_gridspec(size, size, wspace=0.1, hspace=0.24, **places)
     font = 12 if size < 5 else 11
-    for row in range(size):
-        for column in range(size):
+    for row, vertical in enumerate(columns):
+        for column, across in enumerate(columns):
             axes = figure.add_subplot(grid[row, column])
-            x, x_drawn = (_clipped(data[:, columns[column]], ranges[column]) for data in (held_out, samples))
-            y, y_drawn = (_clipped(data[:, columns[row]], ranges[row]) for data in (held_out, samples))
+            if row < column:
+                blank(axes)
+                _correlations(axes, held_out[:, [across, vertical]], samples[:, [across, vertical]], theme, font)
+                continue
+            dress(axes, theme, font - 1)
             if row == column:
-                dress(axes, theme, font - 1)
-                tallest = _two_histograms(axes, x, x_drawn, _bins(held_out[:, columns[row]], ranges[row]), theme)
-                axes.set_ylim(0, tallest * 1.1)
-                axes.set_yticks([])
-                axes.set_title(names[row], loc="left", fontsize=font, color=theme.ink, fontfamily=family(), pad=6)
-            elif row > column:
-                dress(axes, theme, font - 1)
-                _points(axes, (x, y), (x_drawn, y_drawn), theme, size)
-                axes.set_ylim(*ranges[row])
+                _histogram(axes, held_out[:, across], samples[:, across], ranges[across], theme)
+                axes.set_title(names[across], loc="left", fontsize=font, color=theme.ink, fontfamily=family(), pad=6)
+            else:
+                pairs = [[_clipped(x[:, c], ranges[c]) for c in (across, vertical)] for x in (held_out, samples)]
+                _points(axes, pairs[0], pairs[1], theme, size)
+                axes.set_ylim(*ranges[vertical])
                 axes.yaxis.set_major_locator(require("matplotlib.ticker").MaxNLocator(3))
                 axes.tick_params(labelleft=column == 0)
-            else:
-                blank(axes)
-                _correlations(
-                    axes,
-                    held_out[:, [columns[row], columns[column]]],
-                    samples[:, [columns[row], columns[column]]],
-                    theme,
-                    font,
-                )
-            if row >= column:
-                axes.set_xlim(*ranges[column])
-                axes.xaxis.set_major_locator(require("matplotlib.ticker").MaxNLocator(3))
-                axes.tick_params(labelbottom=row == size - 1)
+            axes.set_xlim(*ranges[across])
+            axes.xaxis.set_major_locator(require("matplotlib.ticker").MaxNLocator(3))
+            axes.tick_params(labelbottom=row == size - 1)
     return png(figure)
+
+
+def matrix_width(columns: int) -> float:
+    """The width of a scatter matrix of so many columns, in pixels of the page."""
+    return min(1016.0, 290.0 * columns)
+
+
+def histograms(
+    held_out: np.ndarray, samples: np.ndarray, names: Sequence[str] | None = None, theme: Theme = LIGHT
+) -> tuple[bytes, ...]:
+    """Each column by itself, one picture a column: held-out data as a grey shape, samples as a line."""
+    pictures = []
+    for column, name in enumerate(_names(names, held_out.shape[1])):
+        figure = canvas(480, 220)
+        axes = figure.add_axes((0.01, 0.21, 0.98, 0.77))
+        dress(axes, theme)
+        limits = _limits(held_out[:, column])
+        _histogram(axes, held_out[:, column], samples[:, column], limits, theme)
+        axes.set_xlim(*limits)
+        _name_axes(axes, theme, name, "")
+        pictures.append(png(figure))
+    return tuple(pictures)
 
 
 def scatter_pair(
     held_out: np.ndarray, samples: np.ndarray, names: Sequence[str] | None = None, theme: Theme = LIGHT
 ) -> tuple[bytes, bytes]:
     """Two columns: held-out data in one picture, as many drawn samples in another, on the same axes."""
-    names = list(names or ("x1", "x2"))
+    names = _names(names, 2)
     ranges = [_limits(held_out[:, c]) for c in range(2)]
     count = min(len(held_out), len(samples), 2 * POINTS)
     pictures = []
     for data, colour in ((held_out, theme.real), (samples, theme.accent)):
         figure = canvas(480, 440)
-        axes = figure.add_axes((0.08, 0.1, 0.91, 0.83))
+        axes = figure.add_axes((0.08, 0.11, 0.9, 0.81))
         dress(axes, theme)
         x, y = (_clipped(data[:count, c], ranges[c]) for c in range(2))
         axes.plot(x, y, "o", color=colour, markersize=3.2 if count > 500 else 4.5, alpha=0.55, markeredgewidth=0)
+        axes.grid(axis="x", color=theme.line, linewidth=0.8)
         axes.set_xlim(*ranges[0])
         axes.set_ylim(*ranges[1])
         _name_axes(axes, theme, names[0], names[1])
@@ -211,10 +232,10 @@ def scatter_pair(
     return pictures[0], pictures[1]
 
 
-def _chart(width: float, theme: Theme, right: float = 86) -> tuple[Figure, Axes]:
+def _chart(width: float, theme: Theme, left: float = 44, right: float = 86) -> tuple[Figure, Axes]:
     height = 300 if width > 500 else 250
     figure = canvas(width, height)
-    left, bottom, top = 52, 44, 26
+    bottom, top = 46, 28
     axes = figure.add_axes(
         (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)
     )
@@ -226,8 +247,8 @@ def _name_axes(axes: Axes, theme: Theme, x: str, y: str) -> None:
     """The name of y above its numbers, that of x under the right end of its own."""
     style: dict[str, Any] = {"color": theme.ink, "fontsize": 12, "fontfamily": family()}
     style |= {"textcoords": "offset points", "annotation_clip": False}
-    axes.annotate(y, (0, 1), (-30, 12), "axes fraction", va="bottom", **style)
-    axes.annotate(x, (1, 0), (0, -26), "axes fraction", va="top", ha="right", **style)
+    axes.annotate(y, (0, 1), (-36, 12), "axes fraction", va="bottom", **style)
+    axes.annotate(x, (1, 0), (0, -28), "axes fraction", va="top", ha="right", **style)
 
 
 def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
@@ -275,6 +296,10 @@ def _running_mean(values: np.ndarray, width: int) -> np.ndarray:
     return (total[high] - total[low]) / (high - low)
 
 
+def _names(names: Sequence[str] | None, count: int) -> list[str]:
+    return list(names) if names is not None and len(names) == count else [f"x{c + 1}" for c in range(count)]
+
+
 def _limits(values: np.ndarray) -> tuple[float, float]:
     low, high = (float(q) for q in np.quantile(values, [0.002, 0.998]))
     room = 0.08 * (high - low) or 0.5 * abs(low) or 0.5
@@ -301,13 +326,14 @@ def _two_histograms(axes: Axes, real: np.ndarray, drawn: np.ndarray, bins: np.nd
     return float(max(heights[0].max(), heights[1].max()))
 
 
-def _points(
-    axes: Axes,
-    real: tuple[np.ndarray, np.ndarray],
-    drawn: tuple[np.ndarray, np.ndarray],
-    theme: Theme,
-    size: int,
-) -> None:
+def _histogram(axes: Axes, real: np.ndarray, drawn: np.ndarray, limits: tuple[float, float], theme: Theme) -> None:
+    bins = _bins(real, limits)
+    tallest = _two_histograms(axes, _clipped(real, limits), _clipped(drawn, limits), bins, theme)
+    axes.set_ylim(0, tallest * 1.1)
+    axes.set_yticks([])
+
+
+def _points(axes: Axes, real: list[np.ndarray], drawn: list[np.ndarray], theme: Theme, size: int) -> None:
     """Equally many of both, mixed, so that neither kind lies on top."""
     colours = require("matplotlib.colors")
     count = min(len(real[0]), len(drawn[0]), POINTS)
@@ -321,5 +347,5 @@ def _correlations(axes: Axes, real: np.ndarray, drawn: np.ndarray, theme: Theme,
     for data, colour, height in ((real, theme.muted, 0.58), (drawn, theme.accent, 0.4)):
         with np.errstate(invalid="ignore", divide="ignore"):
             value = float(np.corrcoef(np.asarray(data, dtype=float), rowvar=False)[0, 1])
-        text = number(round(value, 2)) if np.isfinite(value) else "–"
+        text = f"{value:.2f}".replace("-", "−") if np.isfinite(value) else "–"
         axes.text(0.5, height, text, color=colour, fontsize=size + 1, fontfamily=family(), ha="center", va="center")

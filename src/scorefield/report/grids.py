@@ -46,7 +46,8 @@ def look_of(held_out: np.ndarray) -> Look:
     if held_out.ndim == 4 and channels in (1, 3) and least >= 0 and (whole or 0.9 < most <= 1):
         top = 255.0 if whole else 1.0
         return Look("colour" if channels == 3 else "grey", np.zeros(channels), np.full(channels, top))
-    low, high = np.quantile(flat.astype(float), [0.005, 0.995], axis=1)
+    tail = 0.0005 if held_out.ndim == 3 else 0.005  # lines that are cut off look broken, colours do not
+    low, high = np.quantile(flat.astype(float), [tail, 1 - tail], axis=1)
     return Look("field", low, np.where(high > low, high, low + 1))
 
 
@@ -107,7 +108,7 @@ def sample_grid(held_out: np.ndarray, samples: np.ndarray, theme: Theme = LIGHT)
     look = look_of(held_out)
     first = tiles(held_out[:1], look)[0]
     width = sum(tile.shape[1] for tile in first)
-    columns = int(np.clip(200 // width, 1, 6))
+    columns = int(np.clip((260 if len(first) == 1 else 200) // width, 1, 6))
     rows = max(1, round(columns * width / max(tile.shape[0] for tile in first)))
     count = min(columns * min(rows, 8), len(held_out), len(samples))
     columns = min(columns, count)

@@ -18,8 +18,10 @@ from . import words
 from .animation import animation
 from .base import DARK, LIGHT, Theme, number, require
 from .figures import (
-    chosen_columns,
+    SHOWN,
+    histograms,
     level_losses,
+    matrix_width,
     neighbour_histogram,
     scatter_matrix,
     scatter_pair,
@@ -78,11 +80,17 @@ class Content:
             if len(self.frames):
                 raise ValueError("an animation needs held_out for the limits of its view: give samples and held_out")
             return
-        if self.samples.shape[1:] != self.held_out.shape[1:] or not 2 <= self.samples.ndim <= 5:
+        shapes = self.samples.shape, self.held_out.shape
+        if shapes[0][1:] != shapes[1][1:] or not 2 <= self.samples.ndim <= 5 or 0 in (*shapes[0], *shapes[1]):
             raise ValueError(
                 "samples and held_out must be (N, F) or (N, C, *S) with one to three axes S and of one shape, "
-                f"got {self.samples.shape} and {self.held_out.shape}"
+                f"got {shapes[0]} and {shapes[1]}"
             )
+        for name, data in (("samples", self.samples), ("held_out", self.held_out)):
+            if not np.isfinite(data).all():
+                raise ValueError(
+                    f"{name} holds NaN or infinite values: a report cannot show them, find out where they come from"
+                )
         if self.structure is not None and self.structure != ("vector" if self.samples.ndim == 2 else "grid"):
             raise ValueError(f'structure "{self.structure}" does not go with samples of shape {self.samples.shape}')
 
@@ -121,11 +129,13 @@ def write_page(path: str | os.PathLike[str], content: Content) -> Path:
 
 def _parts(content: Content) -> dict[str, Any]:
     """The figures of the page, by the names that the template knows them by; None for what there are no numbers for."""
-    parts: dict[str, Any] = dict.fromkeys(("pair", "matrix", "key", "levels", "training", "neighbours", "film"))
+    parts: dict[str, Any] = dict.fromkeys(
+        ("pair", "singles", "matrix", "key", "levels", "training", "neighbours", "film")
+    )
     parts["strips"] = [strip(distance) for distance in content.distances]
     if content.levels is not None:
         parts["levels"] = _chart(lambda *look: level_losses(content.levels or {}, *look), "Loss at each noise level")
-    if any(record.get("loss") is not None for record in content.log):
+    if any(np.isfinite(record["loss"]) for record in content.log if record.get("loss") is not None):
         parts["training"] = _chart(lambda *look: training_curve(content.log, *look), "Loss over the steps of training")
     if content.neighbours is not None:
         close = content.neighbours
@@ -145,12 +155,16 @@ def _samples(content: Content, samples: np.ndarray, held_out: np.ndarray) -> dic
         draw = lambda theme: sample_grid(held_out, samples, theme)  # noqa: E731
         return {"pair": _pair(draw, 560, fixed=samples.ndim > 3), "key": _key(held_out, names)}
     parts: dict[str, Any] = {}
-    size = len(chosen_columns(held_out, samples))
-    if size == 2:
+    size = min(SHOWN, samples.shape[1])
+    if samples.shape[1] == 2:
         parts["pair"] = _pair(lambda theme: scatter_pair(held_out, samples, names, theme), 480)
-    light, dark = (scatter_matrix(held_out, samples, names, theme) for theme in (LIGHT, DARK))
-    text = "Histograms and scatter plots of the columns: held-out data in grey, drawn samples in blue"
-    parts["matrix"] = _themed(light, dark, text, round(min(280.0, 720 / size) * size) if size > 1 else 480)
+    if samples.shape[1] <= 2:
+        both = zip(*(histograms(held_out, samples, names, theme) for theme in (LIGHT, DARK)))
+        parts["singles"] = [_themed(light, dark, "Histogram of one column", 480) for light, dark in both]
+    else:
+        light, dark = (scatter_matrix(held_out, samples, names, theme) for theme in (LIGHT, DARK))
+        text = "Histograms and scatter plots of the columns: held-out data in grey, drawn samples in blue"
+        parts["matrix"] = _themed(light, dark, text, round(matrix_width(size)))
     return parts | {"key": {"kind": "table", "shades": "", "shown": size, "columns": samples.shape[1]}}
 
 
@@ -172,11 +186,11 @@ def _key(held_out: np.ndarray, names: list[str] | None) -> dict[str, Any]:
 
 
 def strip(distance: Distance) -> dict[str, Any]:
-    """Where the band of real data, its median, zero and the value lie on a strip, in percent of its width."""
+    """Where the band of real data, its median and the value lie on a strip, in percent of its width."""
     low = min(0.0, distance.low, distance.value)
     span = (max(distance.high, distance.value) - low) * 1.06 or 1.0
     place = {key: round(100 * (getattr(distance, key) - low) / span, 2) for key in ("low", "high", "floor", "value")}
-    return {"distance": distance, "zero": round(-100 * low / span, 2), **place}
+    return {"distance": distance, **place}
 
 
 def _address(data: bytes, kind: str = "png") -> str:

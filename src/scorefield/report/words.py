@@ -14,14 +14,14 @@ __all__ = ["about_distances", "about_levels", "about_neighbours", "about_trainin
 
 
 def percent(fraction: float) -> str:
-    """A fraction as a percentage; one too small to show is not called zero.
+    r"""A fraction as a percentage; one too small to show is not called zero.
 
     Example:
         >>> percent(0.0), percent(0.001), percent(0.256), percent(1.0)
-        ('0 %', '0.1 %', '26 %', '100 %')
+        ('0\xa0%', '0.1\xa0%', '26\xa0%', '100\xa0%')
     """
     value = 100 * fraction
-    return f"{number(value, 1) if 0 < value < 1 else round(value)} %"
+    return f"{number(value, 1) if 0 < value < 1 else round(value)}\u00a0%"
 
 
 def duration(seconds: float) -> str:
@@ -29,7 +29,7 @@ def duration(seconds: float) -> str:
 
     Example:
         >>> duration(42), duration(600), duration(9000), duration(200000)
-        ('42 s', '10 min', '2 h 30 min', '2 d 7 h')
+        ('42 s', '10 min', '2 h 30 min', '2 d 8 h')
     """
     minutes, hours = round(seconds / 60), round(seconds / 3600)
     if seconds < 100:
@@ -53,15 +53,18 @@ def about_distances(distances: Sequence[Distance]) -> str:
 
 def about_neighbours(neighbours: Neighbours) -> str:
     """Whether samples are copies of training data."""
+    known = np.isfinite(neighbours.ratio)
     place = f"the median sample lies at {number(neighbours.ratio)} times the distance of the median held-out datum"
-    shares = f"{percent(neighbours.copied)} of samples, and {percent(neighbours.copied_held_out)} of held-out data"
+    copied, chance = percent(neighbours.copied), percent(neighbours.copied_held_out)
+    shares = f"{copied} of samples, and {chance} of held-out data"
     if neighbours.suspicious:
+        found = f"{place}, and {shares}" if known else shares
         return (
-            f"Samples are suspiciously close to training data: {place}, and {shares}, are more than three times nearer"
-            " to one training datum than to any other. Look at these pairs before you rely on the samples; shorter"
-            " training, more data or stronger regularization help."
+            f"Samples are suspiciously close to training data: {found}, are more than three times nearer to one training"
+            " datum than to any other. Look at these pairs before you rely on the samples; shorter training, more data"
+            " or stronger regularization help."
         )
-    if not np.isfinite(neighbours.ratio):
+    if not known:
         return "Most held-out data are also found in the training data, so distances cannot tell copies from chance."
     if neighbours.ratio > 1.15:
         return f"No copies, but samples keep farther from training data than real data do: {place}."

@@ -1,0 +1,78 @@
+"""The exponential Adams-Bashforth family: what is known of Gaussian data is done exactly, the rest extrapolated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..diffusion import Diffusion
+from ..rng import Samples
+from .base import Sampler
+
+__all__ = ["ExponentialAdams"]
+
+
+@dataclass(frozen=True)
+class ExponentialAdams(Sampler):
+    """Adams-Bashforth in the angle φ = arctan(level / scale), with what is known of Gaussian data done exactly.
+
+    With u = x/α and n = √(level² + scale²), the reverse process of Song et al. (2021) with its noise times η is
+
+        d(u / n^(1+η²)) = -(1+η²) scale^(-η²) cos^η²(φ) F dφ + noise,
+
+    where F is what a network of the Karras parametrization predicts: zero for Gaussian data of standard deviation `scale`,
+    whose law one step therefore takes from noise to data without error. Polynomials through the last values of F are
+    integrated, one evaluation a step. η = 0 is the probability flow, of order `order` once that many values are known, on any
+    grid; η = 1 is the reverse SDE, which forgets errors made on the way.
+
+    Arguments:
+        order: How many values of F are extrapolated, from 1 to 4.
+        scale: The standard deviation of the data, in the units of the state.
+        eta: How much noise is drawn afresh, from 0 (none) to 1.
+    """
+
+    order: int = 3
+    scale: float = 1.0
+    eta: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.order not in (1, 2, 3, 4):
+            raise ValueError(f"ExponentialAdams needs an order from 1 to 4, got order={self.order}")
+        if not 0 < self.scale < math.inf:
+            raise ValueError(f"ExponentialAdams needs scale > 0, got scale={self.scale:g}")
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"ExponentialAdams needs 0 <= eta <= 1, got eta={self.eta:g}")
+
+    def trajectory(self, diffusion: Diffusion, x: Tensor, times: Tensor, rng: Samples) -> Iterator[Tensor]:
+        process, scale, extra = diffusion.process, self.scale, self.eta**2
+        angles: list[float] = []
+        slopes: list[Tensor] = []
+        yield x
+        for t, s in pairwise(times):
+            mean, _ = diffusion.split(x, t)
+            u, level, after = x / process.alpha(t), process.level(t), process.level(s)
+            norm, new = (torch.hypot(a, torch.full_like(a, scale)) for a in (level, after))
+            slopes = [*slopes, (mean - (scale / norm) ** 2 * u) * norm / (level * scale)][-self.order :]
+            angles = [*angles, math.atan(float(level) / scale)][-self.order :]
+            weights = _weights(angles, math.atan(float(after) / scale), extra)
+            turn = sum((w * f for w, f in zip(weights, slopes)), start=torch.zeros_like(u))
+            u = u * (new / norm) ** (1 + extra) - (1 + extra) * new * (new / scale) ** extra * turn
+            if extra > 0:
+                u = u + new * torch.sqrt(-torch.expm1(2 * extra * torch.log(new / norm))) * rng.normal_like(u)
+            x = process.alpha(s) * u
+            yield x
+
+
+def _weights(nodes: list[float], end: float, power: float) -> list[float]:
+    """The integrals from the last node to `end` of cos^power times the Lagrange polynomials of the nodes."""
+    points, weights = np.polynomial.legendre.leggauss(16)
+    step = end - nodes[-1]
+    at, known = (points + 1) / 2, (np.array(nodes) - nodes[-1]) / step  # in units of the step, however small it is
+    value = [np.prod([(at - b) / (a - b) for b in np.delete(known, i)], axis=0) for i, a in enumerate(known)]
+    return [float(step / 2 * np.sum(weights * np.cos(nodes[-1] + step * at) ** power * v)) for v in value]

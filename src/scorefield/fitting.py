@@ -21,7 +21,7 @@ from .model import Model
 from .nn import choose
 from .objective import DenoisingScoreMatching, LogNormal
 from .rng import permutation
-from .sample import ExponentialAdams
+from .sample import ExponentialAdams, Sampler
 from .settings import Data, Network, Training
 from .standardize import Standardize
 from .train import Feed, Trainer, loss_by_level
@@ -139,13 +139,18 @@ class Fitting:
         objective = DenoisingScoreMatching(LogNormal(self.calibration.level_mean, self.calibration.level_std))
         return Trainer(denoiser, feed, held_out, objective, self.training, self.seed)
 
+    def _sampling(self) -> tuple[Sampler, int]:
+        """The sampler and its steps: the probability flow for vectors; for grids the reverse SDE, which forgets on its way the
+        errors of a network that learns from few looks at large data."""
+        grid = self.trainer.held_out.ndim > 2
+        return (ExponentialAdams(order=3, eta=1.0), 24) if grid else (ExponentialAdams(order=3), 32)
+
     def finish(self) -> tuple[Model, dict[str, Any]]:
         """Ends training: the model with the best weights, and what was measured on held-out data, as plain data."""
         chosen, loss = self.trainer.finish()
         denoiser = self.trainer.denoiser
         process = self.calibration.process()
-        sampler, steps = (ExponentialAdams(3), 32) if self.trainer.held_out.ndim == 2 else (ExponentialAdams(2), 12)
-        model = Model(self.schema, self.standardize, process, denoiser, self.moments, sampler, steps).to("cpu")
+        model = Model(self.schema, self.standardize, process, denoiser, self.moments, *self._sampling()).to("cpu")
         levels = torch.logspace(math.log10(process.sigma_min), math.log10(process.sigma_max), 17)
         count = max(64, min(512, 2**18 // self.moments.mean.numel()))
         held_out = self.trainer.held_out.cpu()[:count]

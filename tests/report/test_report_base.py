@@ -31,6 +31,13 @@ def test_numbers_are_short_and_plain(value, text):
     assert number(value) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "digits", "text"), [(30.2, 2, "30"), (30.2, 1, "30"), (0.104, 1, "0.1"), (4.0, 1, "4")]
+)
+def test_fewer_digits_drop_no_whole_zeros(value, digits, text):
+    assert number(value, digits) == text
+
+
 def test_a_missing_package_is_named_with_its_mend():
     with pytest.raises(ImportError, match='a report needs nosuchpackage: pip install "nosuchpackage"'):
         require("nosuchpackage.part")

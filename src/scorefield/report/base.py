@@ -127,6 +127,7 @@ def number(value: float, digits: int = 3) -> str:
     elif size >= 100 or value == int(value):
         text = f"{value:,.0f}"
     else:
-        places = digits - 1 - math.floor(math.log10(size))
-        text = f"{value:.{places}f}".rstrip("0").rstrip(".")
+        places = max(0, digits - 1 - math.floor(math.log10(size)))
+        text = f"{value:.{places}f}"
+        text = text.rstrip("0").rstrip(".") if places else text
     return text.replace("-", "−")

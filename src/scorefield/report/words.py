@@ -95,7 +95,7 @@ def about_training(log: Sequence[Mapping[str, Any]]) -> str:
     if len(held) < 3:
         return sentence
     best, when = min(held)
-    if held[-1][0] > best + 0.05 * abs(best) and when < 0.8 * steps:
+    if held[-1][0] > best + 0.02 * abs(best) and when < 0.8 * steps:
         sentence += f" Held-out loss was lowest at step {when:,} and has risen since: the network learns by heart."
         return sentence
     return f"{sentence} Held-out loss was lowest at step {when:,}."

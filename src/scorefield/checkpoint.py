@@ -101,7 +101,7 @@ def _describe(module: nn.Module, arguments: list[Tensor]) -> Any:
                 n: _describe(v, arguments) if isinstance(v, nn.Module) else spec.describe(v, arguments)
                 for n, v in values.items()
             }
-            return {"class": f"{kind.__module__}.{kind.__qualname__}", "arguments": parts}
+            return {"class": spec.path_of(kind), "arguments": parts}
     del arguments[before:]
     return {"external": f"{kind.__module__}.{kind.__qualname__}"}
 

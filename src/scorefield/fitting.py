@@ -272,7 +272,7 @@ def _resolve(
         if grid:
             take("minutes", 10.0, "the default budget for grids; more time gives better samples")
         else:
-            steps = int(min(30_000, max(200, min(5 * count, 100 * count**0.5))))
+            steps = int(min(30_000, max(200, min(count**1.5 / 2, 200 * count**0.5))))
             take(
                 "steps",
                 steps,

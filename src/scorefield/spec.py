@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from typing import Any
 
 from torch import Tensor
 
-__all__ = ["arguments", "build", "describe"]
+__all__ = ["arguments", "build", "describe", "path_of"]
 
 
 def describe(value: Any, tensors: list[Tensor] | None = None) -> Any:
@@ -49,7 +50,21 @@ def describe(value: Any, tensors: list[Tensor] | None = None) -> Any:
             f"{cls.__qualname__} cannot be described: it does not keep its arguments {missing} as attributes"
         )
     kept = {n: describe(getattr(value, n), tensors) for n in names}
-    return {"class": f"{cls.__module__}.{cls.__qualname__}", "arguments": kept}
+    return {"class": path_of(cls), "arguments": kept}
+
+
+def path_of(cls: type) -> str:
+    """Where a class is found: in the outermost package that offers it, so that a file outlives moves inside.
+
+    Example:
+        >>> from scorefield.denoise import Karras
+        >>> path_of(Karras)
+        'scorefield.denoise.Karras'
+    """
+    place = cls.__module__
+    while (outer := place.rpartition(".")[0]) and vars(sys.modules[outer]).get(cls.__qualname__) is cls:
+        place = outer
+    return f"{place}.{cls.__qualname__}"
 
 
 def arguments(cls: type) -> list[str] | None:
@@ -124,6 +139,6 @@ def _find(path: str, trusted: tuple[str, ...]) -> type:
         cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"there is no {path} here: the file may come from another version") from error
-    if not isinstance(cls, type) or cls.__module__ != module:
-        raise ValueError(f"{path} is not a class of {module}")
+    if not isinstance(cls, type) or cls.__module__.split(".")[0] != package:
+        raise ValueError(f"{path} is not a class of {package}")
     return cls

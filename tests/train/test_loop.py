@@ -44,7 +44,7 @@ def network_of(kind: str) -> nn.Module:
     torch.manual_seed(0)
     if kind == "own":
         return Own(3)
-    return MLP(3, 32, 2, 16) if kind == "mlp" else UNet(1, 2, (16, 16), 1, 1, embedding=16)
+    return MLP(3, 32, 2) if kind == "mlp" else UNet(1, 2, (16, 16), 1, 1, embedding=16)
 
 
 def trainer_of(

@@ -10,6 +10,7 @@ import torch
 from ..evaluate import evaluate_run, split_of
 from ..run import Run
 from .page import Content, write_page
+from .words import duration
 
 __all__ = ["report"]
 
@@ -45,10 +46,11 @@ def report(run: Run, x: Any | None = None, count: int | None = None, seed: int =
         subtitle=f"{kept['shape'][0]:,} realizations of shape {' x '.join(map(str, kept['shape'][1:]))}",
         verdict=evaluation.verdict,
         facts=[
-            ("trained for", f"{about['steps']:,} steps, {about['seconds'] / 60:.1f} minutes"),
-            ("held-out loss", f"{about['held_out_loss']:.4f}, a zero predictor has 1"),
-            ("sampling", f"{evaluation.count / evaluation.seconds:,.0f} a second, {model.steps} steps"),
-            *((name, value) for name, value, _ in kept["choices"]),
+            ("Trained", f"{about['steps']:,} steps, {duration(about['seconds'])}"),
+            ("Held-out loss", f"{about['held_out_loss']:.4f} (predicting nothing: 1)"),
+            ("Sampling", f"{evaluation.count / evaluation.seconds:,.0f} a second"),
+            ("Sampler", f"{type(model.sampler).__name__}, {model.steps} steps"),
+            ("Network", next(value for name, value, _ in kept["choices"] if name == "network")),
         ],
         samples=model.schema.unpack(model.sample(shown, seed)).numpy(),
         held_out=held_out.take(range(min(shown, len(held_out)))).to(torch.float32).numpy(),

@@ -141,19 +141,31 @@ class Trainer:
     def _advance(self, rate: float) -> Tensor:
         """One step of the optimizer; returns the loss."""
         accumulate = self.training.accumulate
-        total = torch.zeros((), device=self.flat.values.device)
         self.flat.gradients.zero_()
+        losses = []
         for part in range(accumulate):
-            loss = self._loss(self.step * accumulate + part) / accumulate
+            loss = self._loss(self.step * accumulate + part)
             loss.backward()
-            total = total + loss.detach()
-        norm = torch.linalg.vector_norm(self.flat.gradients)
-        if (norm.device.type == "cpu" or self.step % 25 == 0) and not bool(torch.isfinite(norm)):
-            what = f"the gradient is not finite at step {self.step + 1} (loss {float(total):.4g})"
-            raise RuntimeError(f"{what}: try a smaller rate, a longer warm-up, or precision='float32'")
-        self.flat.gradients.mul_((self.training.clip / (norm + 1e-12)).clamp_max(1.0))
+            losses.append(loss.detach())
+        total = losses[0] if accumulate == 1 else torch.stack(losses).mean()
+        if accumulate > 1:
+            self.flat.gradients.div_(accumulate)
+        self._clip(total)
         self.optimizer.step(rate)
         return total
+
+    def _clip(self, loss: Tensor) -> None:
+        """Scales the gradient down to the norm that is allowed; on the CPU, where looking is free, only if it must be."""
+        norm = torch.linalg.vector_norm(self.flat.gradients)
+        look = norm.device.type == "cpu" or self.step % 25 == 0
+        size = float(norm) if look else 0.0
+        if not math.isfinite(size):
+            what = f"the gradient is not finite at step {self.step + 1} (loss {float(loss):.4g})"
+            raise RuntimeError(f"{what}: try a smaller rate, a longer warm-up, or precision='float32'")
+        if norm.device.type != "cpu":
+            self.flat.gradients.mul_((self.training.clip / (norm + 1e-12)).clamp_max(1.0))
+        elif size > self.training.clip:
+            self.flat.gradients.mul_(self.training.clip / size)
 
     def _loss(self, number: int) -> Tensor:
         """The mean loss of batch `number`, which is prepared together with its neighbours."""

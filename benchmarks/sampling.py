@@ -29,7 +29,12 @@ def main() -> None:
     denoiser = Preconditioned(choose(shape[1:], 60_000)[0], precision="bfloat16").eval().requires_grad_(False)
     diffusion = Diffusion(EDM(), denoiser)
     x, c = torch.randn(shape), torch.zeros(256)
-    ways: list[tuple[Sampler, int]] = [(DDIM(), 12), (DPM(), 12), (ExponentialAdams(3), 12), (ExponentialAdams(3, eta=1.0), 12)]
+    ways: list[tuple[Sampler, int]] = [
+        (DDIM(), 12),
+        (DPM(), 12),
+        (ExponentialAdams(3), 12),
+        (ExponentialAdams(3, eta=1.0), 12),
+    ]
     for way, evaluations in [*((w, n + 1) for w, n in ways), (Heun(), 25)]:
         whole, inside = [], []
         for _ in range(options.rounds):
@@ -42,7 +47,10 @@ def main() -> None:
                     denoiser.answer(x, c)
             inside.append(time.perf_counter() - start)
         outside = statistics.median(1 - b / a for a, b in zip(whole, inside))
-        print(f"{way!r:55} {256 / statistics.median(whole):7.1f} samples/s, {100 * outside:5.1f} % outside the network", flush=True)
+        print(
+            f"{way!r:55} {256 / statistics.median(whole):7.1f} samples/s, {100 * outside:5.1f} % outside the network",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def _vector(features: int, count: int, widths: Sequence[int] | None, depth: int 
     if widths is not None and len(widths) != 1:
         raise ValueError(f"a network for vectors has one width, got {tuple(widths)}")
     width = widths[0] if widths else _width(features, count)
-    layers = depth if depth is not None else 3 if count < 2_000 else 4
+    layers = depth if depth is not None else 2 if count < 2_000 else 4
     network = MLP(features, width, layers)
     return network, f"vectors of {features}: an MLP with {layers} inner layers of width {width} for {count} data"
 

@@ -106,7 +106,9 @@ def test_modules_are_described_by_their_arguments():
 
 
 @pytest.mark.parametrize(
-    "value", [Forgetful(3), Greedy(1, 2), {"a": 1}, print, spec, len, Holder, object(), {1, 2}, b"bytes"], ids=str
+    "value",
+    [Forgetful(3), Greedy(1, 2), {"a": 1}, print, spec, len, Holder, object(), {1, 2}, b"bytes"],
+    ids=lambda value: type(value).__name__,
 )
 def test_what_does_not_keep_its_arguments_is_refused(value):
     with pytest.raises(TypeError, match="cannot be described: it does not keep its arguments"):

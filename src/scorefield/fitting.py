@@ -282,7 +282,11 @@ def _resolve(
     take("rate", 3e-3 if grid else 2e-3, "the rate of AdamW for biases, norms and the outermost layers")
     why = "the rate of Muon for the matrices inside" if grid else "AdamW alone is faster for small networks"
     take("matrix_rate", 0.015 if grid else 0.0, why)
-    why = "as many other data take noise from the targets, at little cost" if grid else "vectors do without"
+    why = (
+        "other data take noise from the targets; the training loss then lies below the held-out one"
+        if grid
+        else "not for vectors"
+    )
     take("reference", 4096 if grid else 0, why)
     if training.precision == "auto":
         volume = some.ndim == 5 and device.type == "cpu"  # where PyTorch 2.13 gives wrong gradients for a side of 2

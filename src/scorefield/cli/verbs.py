@@ -188,7 +188,7 @@ def sample(
         seed: The seed.
         sampler: The way from noise to data: adams, heun, dpm or ddim; by default the model's own.
         steps: How many steps it takes; by default the model's own number.
-        eta: For ddim: how much noise is drawn afresh, from 0 to 1.
+        eta: For ddim and adams: how much noise is drawn afresh, from 0 to 1.
         batch: How many are drawn at once; memory grows with it.
         device: auto, cpu, cuda, …
         config: A TOML file of these options, at its top or in a table [sample]; the command line comes first.

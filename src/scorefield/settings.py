@@ -65,7 +65,7 @@ class Training:
         precision: "float32", "bfloat16" (automatic mixed precision), or "auto": the latter where it is fast.
         averages: The relative widths of the power-function averages of the weights that are kept.
         evaluations: How often the held-out loss is measured on the way.
-        patience: Training stops when that many of these measurements in a row bring nothing better.
+        patience: Training stops when that many of these measurements in a row lie above the best one for sure.
     """
 
     minutes: float | None = None

@@ -108,6 +108,18 @@ def test_exponential_adams_takes_gaussian_data_home_in_one_step(process, scale, 
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
+@every
+@pytest.mark.parametrize("eta", [0.5, 1.0])
+def test_with_fresh_noise_it_keeps_the_law_of_gaussian_data(process, eta):
+    """In one step as in many: mean and covariance by exact propagation, the prior's included."""
+    law = Gaussian(torch.zeros(1, dtype=D), torch.full((1,), 0.09, dtype=D))
+    diffusion = Diffusion(process, law, law)
+    alpha, sigma = process(torch.zeros((), dtype=D))
+    for steps in (1, 5):
+        _, _, covariance = laws.propagate(ExponentialAdams(2, 0.3, eta), diffusion, 1, steps, denoise=False)[-1]
+        assert float(covariance) == pytest.approx(float(alpha**2 * 0.09 + sigma**2), rel=1e-10)
+
+
 def test_adams_weights_are_exact_for_polynomials():
     """k nodes integrate every polynomial of a degree below k, whatever their distances."""
     nodes, stop = [1.5, 1.2, 1.13, 0.8], 0.55

@@ -19,7 +19,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 FLOORS = [
     {"settings", "tensors", "rng", "spec", "ode", "nn", "data"},
     {"process", "denoise", "standardize", "checkpoint", "metrics", "measurement"},
-    {"diffusion", "objective", "calibrate", "posterior", "toys"},
+    {"diffusion", "grid", "objective", "calibrate", "posterior", "toys"},
     {"train", "sample", "likelihood"},
     {"model"},
     {"fitting"},

@@ -103,9 +103,9 @@ def test_the_laws_can_be_broken():
             return (1 - VP().alpha(t) ** 2).sqrt()
 
     class Slow(Sampler):
-        def trajectory(self, diffusion, x, times, rng):
-            for y in DDIM(1.0).trajectory(diffusion, x, times, rng):
-                yield y if y is x else y * (1 + x.std() / 1e3)
+        def start(self, diffusion, times, rng):
+            move = DDIM(1.0).start(diffusion, times, rng)
+            return lambda x, t, s: move(x, t, s) * (1 + x.std() / 1e3)
 
     @dataclass
     class Loose:

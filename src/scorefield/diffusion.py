@@ -11,7 +11,7 @@ from torch import Tensor
 from .denoise.base import Denoiser
 from .denoise.exact import Gaussian
 from .process import Process
-from .rng import Samples
+from .rng import Rng
 
 __all__ = ["Diffusion"]
 
@@ -57,10 +57,9 @@ class Diffusion:
         alpha_dot, sigma_dot = self.process.rates(t)
         return alpha_dot * mean + sigma_dot * noise
 
-    def _law(self, x: Tensor) -> tuple[Gaussian, Tensor, Tensor]:
-        """The data's moments, and (α_1, level_1), in the type of `x`."""
-        one = torch.ones((), dtype=x.dtype, device=x.device)
-        alpha, sigma = self.process(one)
+    def _law(self, x: Tensor, t: Tensor | None = None) -> tuple[Gaussian, Tensor, Tensor]:
+        """The data's moments, and (α_t, level_t), in the type of `x`, at t = 1 by default."""
+        alpha, sigma = self.process(torch.ones((), dtype=x.dtype, device=x.device) if t is None else t.to(x))
         if self.moments is not None:
             law = self.moments
             if law.mean.shape != x[0].shape:
@@ -75,12 +74,13 @@ class Diffusion:
     def prior(
         self,
         shape: Sequence[int],
-        rng: Samples,
+        rng: Rng,
         dtype: torch.dtype = torch.float64,
         device: torch.device | str = "cpu",
+        t: Tensor | None = None,
     ) -> Tensor:
-        """Draws x_1 ~ N(α_1 m, α_1² C + σ_1² I), of shape `shape`."""
-        law, alpha, level = self._law(torch.empty(1, *shape[1:], dtype=dtype, device=device))
+        """Draws x_t ~ N(α_t m, α_t² C + σ_t² I), of shape `shape`: the beginning of a way, t = 1 by default."""
+        law, alpha, level = self._law(torch.empty(1, *shape[1:], dtype=dtype, device=device), t)
         return alpha * law.sample(shape[0], rng, level)
 
     def prior_log_prob(self, x: Tensor) -> Tensor:

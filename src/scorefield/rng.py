@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Rng", "Samples", "Steps", "passes", "permutation"]
+__all__ = ["Mixed", "Rng", "Samples", "Steps", "passes", "permutation"]
 
 _BLOCK_SIZE = 16_384  # numbers that a block of samples draws at once, about
 _BLOCK_COUNT = 256  # samples in a block, at most
@@ -69,6 +69,10 @@ class Rng(abc.ABC):
     @abc.abstractmethod
     def spread(self, count: int, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Tensor:
         """Numbers that are each uniform on [0, 1), of shape `(B,)`, and together as even as this source allows."""
+
+    @abc.abstractmethod
+    def child(self, purpose: str) -> Rng:
+        """The same samples for another purpose, independent of this source."""
 
     def normal_like(self, x: Tensor) -> Tensor:
         """Standard normal numbers of the shape, type and device of `x`."""
@@ -164,9 +168,15 @@ class Steps(Rng):
         self._base = _key("steps", seed) & 0x7FFF_FFFF_FFFF_FFFF
         self.at(0)
 
+    def child(self, purpose: str) -> Steps:
+        other = Steps(self.seed, self.generator.device)
+        other._base = _key("steps", self._base, purpose) & 0x7FFF_FFFF_FFFF_FFFF
+        return other.at(self._step)
+
     def at(self, step: int) -> Steps:
         """Goes to the beginning of the noise of `step`; returns itself."""
         # 0x9E37_79B9 is odd: neighbouring steps land far apart, and none of 2³² steps on another one's seed.
+        self._step = step
         self.generator.manual_seed((self._base + step * 0x9E37_79B9) & 0x7FFF_FFFF_FFFF_FFFF)
         return self
 
@@ -186,3 +196,46 @@ class Steps(Rng):
         """One random shift of an even grid (low discrepancy; Kingma et al., 2021, Appendix I.1)."""
         shift = self.uniform((1,), dtype, device)
         return (shift + torch.arange(count, dtype=shift.dtype, device=shift.device) / count) % 1
+
+
+class Mixed(Rng):
+    """Between two sources: cos φ a + sin φ b, which has the law of each, from a at φ = 0 to b at φ = π/2.
+
+    A sampler that is led by mixed noise draws from the law that it draws from otherwise, for each φ, and what it draws
+    changes with φ as smoothly as it does with its noise: the interpolation of NCSNv2 (Song & Ermon, 2020), for any sampler.
+
+    Arguments:
+        first: A source.
+        second: Another, independent of it.
+        angle: φ.
+
+    Example:
+        >>> a, b = Samples(seed=0, count=2), Samples(seed=1, count=2)
+        >>> halfway = Mixed(a, b, angle=np.pi / 4)
+        >>> halfway.normal((2, 3)).shape
+        torch.Size([2, 3])
+    """
+
+    def __init__(self, first: Rng, second: Rng, angle: float) -> None:
+        self.first = first
+        self.second = second
+        self.angle = angle
+
+    def child(self, purpose: str) -> Mixed:
+        return Mixed(self.first.child(purpose), self.second.child(purpose), self.angle)
+
+    def _mix(self, a: Tensor, b: Tensor) -> Tensor:
+        return float(np.cos(self.angle)) * a + float(np.sin(self.angle)) * b
+
+    def normal(
+        self, shape: Sequence[int], dtype: torch.dtype | None = None, device: torch.device | None = None
+    ) -> Tensor:
+        return self._mix(self.first.normal(shape, dtype, device), self.second.normal(shape, dtype, device))
+
+    def uniform(
+        self, shape: Sequence[int], dtype: torch.dtype | None = None, device: torch.device | None = None
+    ) -> Tensor:
+        return torch.special.ndtr(self.normal(shape, dtype, device)).clamp_max(1 - 2**-24)
+
+    def spread(self, count: int, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Tensor:
+        return self.uniform((count,), dtype, device)

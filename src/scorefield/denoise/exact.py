@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ..rng import Samples
+from ..rng import Rng
 from ..tensors import per_sample
 from .base import Denoiser
 
@@ -79,7 +79,7 @@ class Gaussian(Denoiser):
         variance = self._variance(level, x)
         return -(self._into(x) ** 2 / variance + torch.log(variance) + _LOG_TAU).sum(1) / 2
 
-    def sample(self, count: int, rng: Samples, level: Tensor | float = 0.0) -> Tensor:
+    def sample(self, count: int, rng: Rng, level: Tensor | float = 0.0) -> Tensor:
         """Draws data plus noise of the standard deviation `level`, of shape `(count, *D)`."""
         z = rng.normal((count, self.values.numel()), self.mean.dtype, self.mean.device)
         if self.vectors is not None:
@@ -139,7 +139,7 @@ class Mixture(Denoiser):
         """The log-density in nats of the data plus noise, `(B, n)` to `(B,)`."""
         return self._joint(x, level)[2].logsumexp(-1)
 
-    def sample(self, count: int, rng: Samples) -> Tensor:
+    def sample(self, count: int, rng: Rng) -> Tensor:
         """Draws data, of shape `(count, n)`."""
         u = rng.child("component").uniform((count,), self.means.dtype, self.means.device)
         k = torch.searchsorted(self.weights.cumsum(0), u).clamp_max(len(self.weights) - 1)
@@ -200,7 +200,7 @@ class Empirical(Denoiser):
         constant = math.log(len(self.data)) + (torch.log(square) + _LOG_TAU) * x[0].numel() / 2
         return (self._sweep(x, level)[1] - constant).to(x.dtype)
 
-    def sample(self, count: int, rng: Samples) -> Tensor:
+    def sample(self, count: int, rng: Rng) -> Tensor:
         """Draws data with replacement, of shape `(count, *D)`."""
         u = rng.child("datum").uniform((count,), torch.float64)
         return self.data[(u * len(self.data)).long().to(self.data.device)]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion import Diffusion
-from ..rng import Samples
+from ..rng import Rng
 from .base import Kernel
 
 __all__ = ["DDIM"]
@@ -30,7 +30,7 @@ class DDIM(Kernel):
         if not 0 <= self.eta <= 1:
             raise ValueError(f"DDIM needs 0 <= eta <= 1, got eta={self.eta:g}")
 
-    def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Samples) -> Tensor:
+    def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         mean, noise = diffusion.split(x, t)
         if self.eta > 0:
             tau = self.eta**2 * (1 - (diffusion.process.level(s) / diffusion.process.level(t)) ** 2)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from ..diffusion import Diffusion
-from ..rng import Samples
+from ..grid import Grid, Uniform
+from ..rng import Rng
 
-__all__ = ["Kernel", "Sampler", "sample", "trajectory"]
+__all__ = ["Adaptive", "Kernel", "Move", "Sampler", "sample", "trajectory", "walk"]
+
+
+Move = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(x_t, t, s) → x_s: moves a state of shape `(B, *D)` from one time of shape `()` to another."""
 
 
 class Sampler(abc.ABC):
@@ -23,34 +28,81 @@ class Sampler(abc.ABC):
     """
 
     @abc.abstractmethod
-    def trajectory(self, diffusion: Diffusion, x: Tensor, times: Tensor, rng: Samples) -> Iterator[Tensor]:
-        """Yields the state, of shape `(B, *D)`, at each of `times`, which decrease; the first state is `x`."""
+    def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
+        """Sets out on a way through `times`, of shape `(n + 1,)`: what it remembers on the way lives in the move it gives.
+
+        The move is called with neighbours of `times`, in their order. A sampler that draws no noise can be led upwards
+        too, from data to noise.
+        """
+
+    def trajectory(self, diffusion: Diffusion, x: Tensor, times: Tensor, rng: Rng) -> Iterator[Tensor]:
+        """Yields the state, of shape `(B, *D)`, at each of `times`; the first state is `x`."""
+        move = self.start(diffusion, times, rng)
+        yield x
+        for t, s in pairwise(times):
+            x = move(x, t, s)
+            yield x
 
 
 class Kernel(Sampler):
     """A sampler without memory: a chain of transitions x_t → x_s. To add one, write `step`."""
 
     @abc.abstractmethod
-    def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Samples) -> Tensor:
-        """Moves the state `x`, of shape `(B, *D)`, from the time `t` to the time `s` ≤ `t`, both of shape `()`."""
+    def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
+        """Moves the state `x`, of shape `(B, *D)`, from the time `t` to the time `s`, both of shape `()`."""
 
-    def trajectory(self, diffusion: Diffusion, x: Tensor, times: Tensor, rng: Samples) -> Iterator[Tensor]:
-        yield x
-        for t, s in pairwise(times):
-            x = self.step(diffusion, x, t, s, rng)
-            yield x
+    def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
+        return lambda x, t, s: self.step(diffusion, x, t, s, rng)
 
 
-@torch.no_grad()  # as a decorator it leaves the gradients of the caller's loop alone
+class Adaptive(Sampler):
+    """A sampler that finds its own steps, for each sample its own: the grid only says where it is looked at."""
+
+
+def walk(
+    diffusion: Diffusion, x: Tensor, sampler: Sampler, times: Tensor, rng: Rng, denoise: bool = True
+) -> Iterator[tuple[float, Tensor]]:
+    """The way of given states through given times: `trajectory` without its beginning.
+
+    Arguments:
+        diffusion: A diffusion model.
+        x: States at the first of `times`, of shape `(B, *D)`.
+        sampler: A sampler.
+        times: Times in [0, 1], of shape `(n + 1,)`.
+        rng: The source of randomness.
+        denoise: Whether the last state is rid of its noise, by one more evaluation.
+
+    Returns:
+        Pairs of the noise level and the state, of shape `(B, *D)`.
+
+    Raises:
+        RuntimeError: If a state is not finite.
+    """
+    way = sampler.trajectory(diffusion, x, times, rng)
+    for t in times:
+        with torch.no_grad():  # around each step: the gradients of the caller's loop are left alone
+            x = next(way)
+        level = float(diffusion.process.level(t))
+        if not bool(torch.isfinite(x).all()):
+            what = f"{type(sampler).__name__} left the finite numbers at level {level:.3g} (t = {float(t):.3g})"
+            raise RuntimeError(f"{what}: take more than {len(times) - 1} steps, or train longer with a smaller rate")
+        yield level, x
+    if denoise:
+        with torch.no_grad():
+            x = diffusion.split(x, times[-1])[0]
+        yield 0.0, x
+
+
 def trajectory(
     diffusion: Diffusion,
     shape: Sequence[int],
     sampler: Sampler,
-    steps: int,
-    rng: Samples,
+    steps: int | None,
+    rng: Rng,
     denoise: bool = True,
     dtype: torch.dtype = torch.float64,
     device: torch.device | str = "cpu",
+    grid: Grid | None = None,
 ) -> Iterator[tuple[float, Tensor]]:
     """The way from noise to data, a state at a time.
 
@@ -58,49 +110,43 @@ def trajectory(
         diffusion: A diffusion model.
         shape: The shape `(B, *D)` of the batch to draw.
         sampler: A sampler.
-        steps: The number of steps, uniform in the clock of the process.
+        steps: The number of steps; None if the grid knows it.
         rng: The source of randomness, which names the samples.
         denoise: Whether the last state is rid of the noise that the process starts from, by one more evaluation.
         dtype: The type of the state. The network keeps its own.
         device: Where the state lives.
+        grid: The times to step through, by default uniform in the clock of the process.
 
     Returns:
-        Pairs of the noise level and the state, of shape `(B, *D)`, from level_1 down to level_0, or to 0.
+        Pairs of the noise level and the state, of shape `(B, *D)`, from the first level of the grid down to its last, or
+        to 0.
 
     Raises:
-        ValueError: If `steps` is below 1.
+        ValueError: If `steps` is below 1, or not what the grid needs.
         RuntimeError: If a state is not finite.
     """
-    if steps < 1:
-        raise ValueError(f"a sampler needs at least 1 step, got steps={steps}")
-    times = torch.linspace(1, 0, steps + 1, dtype=dtype, device=device)
-    x = diffusion.prior(shape, rng.child("prior"), dtype, device)
-    for t, state in zip(times, sampler.trajectory(diffusion, x, times, rng)):
-        level = float(diffusion.process.level(t))
-        if not bool(torch.isfinite(state).all()):
-            what = f"{type(sampler).__name__} left the finite numbers at level {level:.3g} (t = {float(t):.3g})"
-            raise RuntimeError(f"{what}: take more than {steps} steps, or train longer with a smaller rate")
-        yield level, state
-        x = state
-    if denoise:
-        yield 0.0, diffusion.split(x, times[-1])[0]
+    times = (grid or Uniform()).times(diffusion.process, steps).to(device, dtype)
+    x = diffusion.prior(shape, rng.child("prior"), dtype, device, times[0])
+    yield from walk(diffusion, x, sampler, times, rng, denoise)
 
 
 def sample(
     diffusion: Diffusion,
     shape: Sequence[int],
     sampler: Sampler,
-    steps: int,
-    rng: Samples,
+    steps: int | None,
+    rng: Rng,
     denoise: bool = True,
     dtype: torch.dtype = torch.float64,
     device: torch.device | str = "cpu",
+    grid: Grid | None = None,
 ) -> Tensor:
     """Draws data, of shape `shape`: the last state of `trajectory`, with the same arguments.
 
     Example:
         >>> from scorefield.denoise import Gaussian
         >>> from scorefield.process import VP
+        >>> from scorefield.rng import Samples
         >>> from scorefield.sample import Heun
         >>> law = Gaussian(torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64))
         >>> x = sample(Diffusion(VP(), law, law), (1000, 2), Heun(), 24, Samples(seed=0, count=1000))
@@ -108,6 +154,6 @@ def sample(
         True
     """
     x = torch.empty(0)
-    for _, x in trajectory(diffusion, shape, sampler, steps, rng, denoise, dtype, device):  # noqa: B007
+    for _, x in trajectory(diffusion, shape, sampler, steps, rng, denoise, dtype, device, grid):  # noqa: B007
         pass
     return x

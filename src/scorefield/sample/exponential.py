@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..diffusion import Diffusion
-from ..rng import Samples
-from .base import Sampler
+from ..rng import Rng
+from .base import Move, Sampler
 
 __all__ = ["ExponentialAdams"]
 
@@ -49,12 +47,13 @@ class ExponentialAdams(Sampler):
         if not 0 <= self.eta <= 1:
             raise ValueError(f"ExponentialAdams needs 0 <= eta <= 1, got eta={self.eta:g}")
 
-    def trajectory(self, diffusion: Diffusion, x: Tensor, times: Tensor, rng: Samples) -> Iterator[Tensor]:
+    def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         process, scale, extra = diffusion.process, self.scale, self.eta**2
         angles: list[float] = []
         slopes: list[Tensor] = []
-        yield x
-        for t, s in pairwise(times):
+
+        def move(x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+            nonlocal angles, slopes
             mean, _ = diffusion.split(x, t)
             u, level, after = x / process.alpha(t), process.level(t), process.level(s)
             norm, new = (torch.hypot(a, torch.full_like(a, scale)) for a in (level, after))
@@ -65,8 +64,9 @@ class ExponentialAdams(Sampler):
             u = u * (new / norm) ** (1 + extra) - (1 + extra) * new * (new / scale) ** extra * turn
             if extra > 0:
                 u = u + new * torch.sqrt(-torch.expm1(2 * extra * torch.log(new / norm))) * rng.normal_like(u)
-            x = process.alpha(s) * u
-            yield x
+            return process.alpha(s) * u
+
+        return move
 
 
 def _weights(nodes: list[float], end: float, power: float) -> list[float]:

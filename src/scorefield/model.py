@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -15,10 +16,11 @@ from . import checkpoint
 from .data import Schema
 from .denoise import Denoiser, Gaussian, Preconditioned
 from .diffusion import Diffusion
+from .grid import Grid, Uniform
 from .likelihood import LogProb, log_prob
 from .process import Process
-from .rng import Samples
-from .sample import ExponentialAdams, Sampler, sample, trajectory
+from .rng import Mixed, Rng, Samples
+from .sample import Adaptive, ExponentialAdams, Sampler, arc, decode, encode, sample, trajectory
 from .standardize import Standardize
 
 __all__ = ["Model", "load"]
@@ -35,6 +37,7 @@ class Model(nn.Module):
         moments: The mean and the covariance of standardized data.
         sampler: The sampler that `sample` uses by default.
         steps: The number of steps that it takes by default.
+        grid: The times that it steps through by default; uniform in the clock of the process, if none is given.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Model(nn.Module):
         moments: Gaussian,
         sampler: Sampler | None = None,
         steps: int = 16,
+        grid: Grid | None = None,
     ) -> None:
         super().__init__()
         self.schema = schema
@@ -55,6 +59,7 @@ class Model(nn.Module):
         self.moments = moments
         self.sampler = sampler or ExponentialAdams()
         self.steps = steps
+        self.grid = grid
 
     @property
     def device(self) -> torch.device:
@@ -74,6 +79,7 @@ class Model(nn.Module):
         steps: int | None = None,
         denoise: bool = True,
         batch: int | None = None,
+        grid: Grid | None = None,
     ) -> Any:
         """Draws new realizations.
 
@@ -86,6 +92,7 @@ class Model(nn.Module):
             steps: How many steps it takes.
             denoise: Whether the last noise is removed.
             batch: How many are drawn at once; memory grows with it.
+            grid: The times it steps through, others than the model's own (`scorefield.grid`).
 
         Returns:
             `count` realizations in the form of the data that the model learned: an array, a tensor, a table.
@@ -94,7 +101,7 @@ class Model(nn.Module):
             ValueError: If `count` or `steps` is not positive.
             RuntimeError: If the sampler leaves the finite numbers.
         """
-        drawn = list(self.batches(count, seed, sampler, steps, denoise, batch))
+        drawn = list(self.batches(count, seed, sampler, steps, denoise, batch, grid))
         return self.schema.pack(torch.cat(drawn))
 
     def batches(
@@ -105,6 +112,7 @@ class Model(nn.Module):
         steps: int | None = None,
         denoise: bool = True,
         batch: int | None = None,
+        grid: Grid | None = None,
     ) -> Iterator[Tensor]:
         """Draws new realizations a batch at a time, `(B, *D)` in the layout of networks and the units of the data.
 
@@ -114,13 +122,31 @@ class Model(nn.Module):
         size = batch or self._batch()
         for start in range(0, count, size):
             rng = Samples(seed, start, min(size, count - start), "sample")
-            shape = (rng.count, *self.schema.inner_shape)
-            how = (sampler or self.sampler, self.steps if steps is None else steps, rng, denoise)
-            x = sample(self.diffusion, shape, *how, device=self.device)
-            yield self.standardize.inverse(x).to("cpu", self._dtype())
+            yield self._draw(rng.count, rng, sampler, steps, denoise, grid)
+
+    def _draw(
+        self, count: int, rng: Rng, sampler: Sampler | None, steps: int | None, denoise: bool, grid: Grid | None
+    ) -> Tensor:
+        """A batch, in the units of the data."""
+        shape = (count, *self.schema.inner_shape)
+        sampler, steps, grid = self._way(sampler, steps, grid)
+        x = sample(self.diffusion, shape, sampler, steps, rng, denoise, device=self.device, grid=grid)
+        return self.standardize.inverse(x).to("cpu", self._dtype())
+
+    def _way(self, sampler: Sampler | None, steps: int | None, grid: Grid | None) -> tuple[Sampler, int | None, Grid]:
+        """What was asked for, or the model's own. A grid may know its steps; a sampler with its own needs but one."""
+        sampler, grid = sampler or self.sampler, grid or self.grid or Uniform()
+        if steps is None and grid.steps is None:
+            steps = 1 if isinstance(sampler, Adaptive) else self.steps
+        return sampler, steps, grid
 
     def trajectory(
-        self, count: int, seed: int = 0, sampler: Sampler | None = None, steps: int | None = None
+        self,
+        count: int,
+        seed: int = 0,
+        sampler: Sampler | None = None,
+        steps: int | None = None,
+        grid: Grid | None = None,
     ) -> Iterator[tuple[float, Tensor]]:
         """The way of `count` realizations from noise to data, for pictures.
 
@@ -131,12 +157,109 @@ class Model(nn.Module):
         self._check(count, None)
         rng = Samples(seed, 0, count, "sample")
         shape = (count, *self.schema.inner_shape)
-        steps = self.steps if steps is None else steps
-        path = trajectory(self.diffusion, shape, sampler or self.sampler, steps, rng, device=self.device)
-        times = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
+        sampler, steps, grid = self._way(sampler, steps, grid)
+        path = trajectory(self.diffusion, shape, sampler, steps, rng, device=self.device, grid=grid)
+        times = grid.times(self.process, steps)
         for i, (level, x) in enumerate(path):
             alpha = float(self.process.alpha(times[i])) if i < len(times) else 1.0
             yield level, self.standardize.inverse(x / alpha / (1 + level**2) ** 0.5).to("cpu", self._dtype())
+
+    def encode(self, x: Any, sampler: Sampler | None = None, steps: int | None = 1, grid: Grid | None = None) -> Tensor:
+        """The latents of data: what the probability flow makes of them, standard normal if the model is right.
+
+        Arguments:
+            x: N data in the form that the model learned.
+            sampler: A sampler without fresh noise, by default DormandPrince(), which finds its own steps.
+            steps: How many steps it takes.
+            grid: The times it steps through.
+
+        Returns:
+            Latents, of shape `(N, *D)` in the layout of networks, in float64.
+
+        Raises:
+            ValueError: If `x` has another form, or the sampler draws noise.
+        """
+        state, diffusion = self.standardize(self.schema.unpack(x, torch.float64).to(self.device)), self._precise
+        return torch.cat([encode(diffusion, part, sampler, steps, grid).cpu() for part in state.split(self._batch())])
+
+    def decode(
+        self, latents: Tensor, sampler: Sampler | None = None, steps: int | None = 1, grid: Grid | None = None
+    ) -> Any:
+        """The data of latents: the inverse of `encode`, with the same arguments.
+
+        Arguments:
+            latents: Standard normal numbers, of shape `(N, *D)` in the layout of networks.
+            sampler: A sampler without fresh noise, by default DormandPrince().
+            steps: How many steps it takes.
+            grid: The times it steps through.
+
+        Returns:
+            N data in the form that the model learned.
+
+        Raises:
+            ValueError: If the sampler draws noise.
+        """
+        diffusion, z = self._precise, latents.to(self.device, torch.float64)
+        parts = [decode(diffusion, part, sampler, steps, grid) for part in z.split(self._batch())]
+        return self.schema.pack(self.standardize.inverse(torch.cat(parts)).to("cpu", self._dtype()))
+
+    def interpolate(self, a: Any, b: Any, frames: int = 8, sampler: Sampler | None = None) -> list[Any]:
+        """Ways between data, through their latents: each frame is as likely as data are.
+
+        Arguments:
+            a: N data in the form that the model learned.
+            b: As many others.
+            frames: The number of frames, the two ends among them.
+            sampler: A sampler without fresh noise, by default DormandPrince().
+
+        Returns:
+            `frames` sets of N data in the form that the model learned; the first is `a` and the last `b`, up to the
+            error of the solver.
+
+        Raises:
+            ValueError: If `a` and `b` have other forms or counts, or `frames` is below 2.
+        """
+        ends = (self.encode(a, sampler), self.encode(b, sampler))
+        return [self.decode(z, sampler) for z in arc(*ends, frames)]
+
+    def morph(
+        self,
+        count: int,
+        seeds: tuple[int, int] = (0, 1),
+        frames: int = 8,
+        sampler: Sampler | None = None,
+        steps: int | None = None,
+        grid: Grid | None = None,
+    ) -> list[Any]:
+        """Ways between the samples of two seeds, through the noise that a sampler is led by (NCSNv2, for any sampler).
+
+        Arguments:
+            count: How many samples of each seed.
+            seeds: The two seeds.
+            frames: The number of frames, the two ends among them.
+            sampler: The way from noise to data, another than the model's own.
+            steps: How many steps it takes.
+            grid: The times it steps through.
+
+        Returns:
+            `frames` sets of `count` samples, each of the law that the sampler draws from; the first are those of the
+            first seed, the last those of the second.
+
+        Raises:
+            ValueError: If `count` is not positive, or `frames` is below 2.
+        """
+        self._check(count, None)
+        if frames < 2:
+            raise ValueError(f"a way between two seeds has two ends: frames must be 2 or more, got {frames}")
+        found = []
+        for i in range(frames):
+            parts = []
+            for start in range(0, count, self._batch()):
+                first, second = (Samples(s, start, min(self._batch(), count - start), "sample") for s in seeds)
+                rng = Mixed(first, second, math.pi / 2 * i / (frames - 1))
+                parts.append(self._draw(first.count, rng, sampler, steps, True, grid))
+            found.append(self.schema.pack(torch.cat(parts)))
+        return found
 
     def log_prob(
         self,
@@ -167,7 +290,7 @@ class Model(nn.Module):
             ValueError: If `x` has another form.
         """
         inner = self.schema.unpack(x, torch.float64)
-        diffusion = Diffusion(self.process, self._exact(), self.moments)
+        diffusion = self._precise
         size = batch or self._batch()
         parts = []
         for start in range(0, len(inner), size):
@@ -181,11 +304,15 @@ class Model(nn.Module):
         """Writes the model: one `.safetensors` file, whole or not at all."""
         checkpoint.save(self, path)
 
-    def _exact(self) -> Denoiser:
-        """The denoiser for densities: never in bfloat16, and for vectors, where it costs little, in float64."""
+    @property
+    def _precise(self) -> Diffusion:
+        """The diffusion for densities and latents: never in bfloat16, and for vectors, where it costs little, in float64."""
+        denoiser: Denoiser = self.denoiser
         if len(self.schema.inner_shape) == 1:
-            return copy.deepcopy(self.denoiser).double()
-        return self.denoiser.exactly() if isinstance(self.denoiser, Preconditioned) else self.denoiser
+            denoiser = copy.deepcopy(denoiser).double()
+        elif isinstance(denoiser, Preconditioned):
+            denoiser = denoiser.exactly()
+        return Diffusion(self.process, denoiser, self.moments)
 
     def _batch(self) -> int:
         """As many as keep the caches of a CPU, or a GPU, busy."""

@@ -41,7 +41,11 @@ class Process(abc.ABC):
 
     def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """The derivatives (α'_t, σ'_t), each of the shape of `t`."""
-        return torch.func.jvp(self.__call__, (t,), (torch.ones_like(t),))[1]
+        graph = t.requires_grad and torch.is_grad_enabled()
+        with torch.inference_mode(False), torch.enable_grad():
+            t = t if graph else t.detach().clone().requires_grad_()
+            alpha, sigma = (torch.autograd.grad((a + 0 * t).sum(), t, create_graph=graph)[0] for a in self(t))
+        return alpha, sigma
 
     def level(self, t: Tensor) -> Tensor:
         """The noise level σ_t / α_t: the σ of NCSN and EDM, once x_t is divided by α_t."""

@@ -81,10 +81,19 @@ class Gaussian(Denoiser):
 
     def sample(self, count: int, rng: Rng, level: Tensor | float = 0.0) -> Tensor:
         """Draws data plus noise of the standard deviation `level`, of shape `(count, *D)`."""
-        z = rng.normal((count, self.values.numel()), self.mean.dtype, self.mean.device)
-        if self.vectors is not None:
-            z = z @ self.vectors  # the symmetric root of the covariance: z is moved, not turned
+        return self.colour(rng.normal((count, *self.mean.shape), self.mean.dtype, self.mean.device), level)
+
+    def colour(self, z: Tensor, level: Tensor | float = 0.0) -> Tensor:
+        """Standard normal numbers made data plus noise, m + √(C + σ²) z with the symmetric root: moved, not turned."""
+        z = z.reshape(len(z), -1)
+        z = z if self.vectors is None else z @ self.vectors.to(z.dtype)
         return self._back(z * self._variance(level, z).sqrt())
+
+    def whiten(self, x: Tensor, level: Tensor | float = 0.0) -> Tensor:
+        """The inverse of `colour`: data plus noise made standard normal numbers, `(B, *D)` to `(B, *D)`."""
+        y = self._into(x)
+        y = y * self._variance(level, y).rsqrt()
+        return (y if self.vectors is None else y @ self.vectors.to(y.dtype).mT).reshape(x.shape)
 
 
 class Mixture(Denoiser):

@@ -27,11 +27,14 @@ class ExponentialAdams(Sampler):
     where F is what a network of the Karras parametrization predicts: zero for Gaussian data of standard deviation `scale`,
     whose law one step therefore takes from noise to data without error. Polynomials through the last values of F are
     integrated, one evaluation a step. η = 0 is the probability flow, of order `order` once that many values are known, on any
-    grid; η = 1 is the reverse SDE, which forgets errors made on the way.
+    grid; from order 3 on the second evaluation also corrects the first step, which knew one value. η = 1 is the reverse SDE,
+    which forgets errors made on the way. For data of one scale, and few steps: best on grids uniform in φ.
 
     Arguments:
         order: How many values of F are extrapolated, from 1 to 4.
-        scale: The standard deviation of the data, in the units of the state.
+        scale: The standard deviation of the data, in the units of the state. Directions narrower than `scale` err by less
+            than wider ones. Fields whose smooth parts have a deviation of 8 get them 7 % too narrow with a scale of 1 (24
+            steps, η = 1), and exact to 0.1 % with 4, where parts of deviation 1 become 1.4 % too narrow.
         eta: How much noise is drawn afresh, from 0 (none) to 1.
     """
 
@@ -57,9 +60,13 @@ class ExponentialAdams(Sampler):
             mean, _ = diffusion.split(x, t)
             u, level, after = x / process.alpha(t), process.level(t), process.level(s)
             norm, new = (torch.hypot(a, torch.full_like(a, scale)) for a in (level, after))
-            slopes = [*slopes, (mean - (scale / norm) ** 2 * u) * norm / (level * scale)][-self.order :]
-            angles = [*angles, math.atan(float(level) / scale)][-self.order :]
-            weights = _weights(angles, math.atan(float(after) / scale), extra)
+            angle, end = (math.atan(float(a) / scale) for a in (level, after))
+            slope = (mean - (scale / norm) ** 2 * u) * norm / (level * scale)
+            if self.order > 2 and len(slopes) == 1:  # the first step once more: F is known at its end
+                late, _ = _weights([angle, *angles], angle, extra)
+                u = u - (1 + extra) * norm * (norm / scale) ** extra * late * (slope - slopes[0])
+            slopes, angles = [*slopes, slope][-self.order :], [*angles, angle][-self.order :]
+            weights = _weights(angles, end, extra)
             turn = sum((w * f for w, f in zip(weights, slopes)), start=torch.zeros_like(u))
             u = u * (new / norm) ** (1 + extra) - (1 + extra) * new * (new / scale) ** extra * turn
             if extra > 0:

@@ -1,0 +1,116 @@
+"""Quality against the number of evaluations: a run on MNIST, drawn by the samplers of the literature.
+
+    scorefield fit mnist_train.npz -o runs/mnist --minutes 8
+    python benchmarks/quality.py mnist_train.npz runs/mnist -o quality.json [--count 1000] [--only DDIM UniPC]
+
+For every sampler and number of evaluations the same seeds are drawn; the Fréchet distance to held-out digits is that of
+benchmarks/mnist.py. Results are kept in a file as they come: stopped, the same command goes on. It ends with a table, and
+with where each sampler stops improving: the fewest evaluations within two standard errors of its best.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+from mnist import features, frechet, train_classifier
+
+import scorefield
+from scorefield import sample as s
+from scorefield.data import read
+from scorefield.fitting import split
+from scorefield.grid import Grid
+from scorefield.run import Run
+
+# A name, the sampler, how many evaluations a step takes, and the grid (the clock of the run's process, if none).
+WAYS: list[tuple[str, s.Sampler, int, Grid | None]] = [
+    ("exponential Adams(3), eta 1", s.ExponentialAdams(3, eta=1.0), 1, None),
+    ("exponential Adams(2), eta 1", s.ExponentialAdams(2, eta=1.0), 1, None),
+    ("exponential Adams(3)", s.ExponentialAdams(3), 1, None),
+    ("DDIM", s.DDIM(), 1, None),
+    ("ancestral", s.Ancestral(), 1, None),
+    ("Heun", s.Heun(), 2, None),
+    ("DPM++(2M)", s.DPM(2), 1, None),
+    ("DPM++(3M)", s.DPM(3), 1, None),
+    ("UniPC(3)", s.UniPC(3), 1, None),
+    ("iPNDM(3)", s.IPNDM(3), 1, None),
+    ("SDE-DPM++(2M)", s.DPM(2, eta=1.0), 1, None),
+    ("stochastic Heun", s.StochasticHeun(), 2, None),
+    ("Heun with churn 10", s.Churn(10.0), 2, None),
+]
+EVALUATIONS = (8, 12, 16, 24, 32, 48)
+
+
+def classified(path: str, run: Run) -> tuple[object, np.ndarray]:
+    """The classifier, and the features of the digits that the run has held out."""
+    images, labels = np.load(path)["images"], np.load(path)["labels"]
+    asked = run.read("run.json")["asked"]
+    rows = run.model.schema.rows(read(path))
+    held_out = split(rows, asked["data"]["held_out"], asked["seed"]).held_out.indices
+    rest = np.setdiff1d(np.arange(len(images)), held_out)[:45_000]
+    classifier = train_classifier(images[rest], labels[rest])
+    return classifier, features(classifier, images[held_out])[0]
+
+
+def spread(drawn: np.ndarray, real: np.ndarray, times: int = 10) -> float:
+    """The standard error of the distance over the samples that happen to be drawn, by the bootstrap."""
+    rng = np.random.default_rng(0)
+    again = [frechet(drawn[rng.integers(len(drawn), size=len(drawn))], real) for _ in range(times)]
+    return float(np.std(again, ddof=1))
+
+
+def table(kept: dict) -> None:
+    columns = sorted({entry["evaluations"] for entry in kept.values()})
+    print(f"{'':30}" + "".join(f"{n:>14}" for n in columns) + "   enough")
+    for name in dict.fromkeys(entry["name"] for entry in kept.values()):
+        row = {e["evaluations"]: (e["distance"], e["error"]) for e in kept.values() if e["name"] == name}
+        best, error = min(row.values())
+        enough = min(n for n, (distance, _) in row.items() if distance <= best + 2 * error)
+        cells = [f"{row[n][0]:.2f} ± {row[n][1]:.2f}" if n in row else "" for n in columns]
+        print(f"{name:30}" + "".join(f"{cell:>14}" for cell in cells) + f"{enough:9}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("run")
+    parser.add_argument("-o", "--output", type=Path, default=Path("quality.json"))
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--evaluations", type=int, nargs="+", default=EVALUATIONS)
+    parser.add_argument("--only", nargs="+", default=None, help="names, or parts of them")
+    options = parser.parse_args()
+    kept = json.loads(options.output.read_text()) if options.output.exists() else {}
+    run = Run(options.run)
+    model = run.model
+    classifier, real = classified(options.data, run)
+    ways = [w for w in WAYS if options.only is None or any(part in w[0] for part in options.only)]
+    for evaluations in options.evaluations:
+        for name, sampler, cost, grid in ways:
+            steps = round((evaluations - 1) / cost)
+            key = f"{name} {evaluations} {options.count}"
+            if key in kept or steps < 1:
+                continue
+            start = time.perf_counter()
+            drawn = model.sample(options.count, sampler=sampler, steps=steps, grid=grid)
+            seconds = time.perf_counter() - start
+            found = features(classifier, drawn)[0]
+            kept[key] = {
+                "name": name,
+                "evaluations": steps * cost + 1,
+                "distance": frechet(found, real),
+                "error": spread(found, real),
+                "seconds": seconds,
+            }
+            options.output.with_suffix(".part").write_text(json.dumps(kept, indent=1))
+            os.replace(options.output.with_suffix(".part"), options.output)
+            print(f"{key}: {kept[key]['distance']:.2f} in {seconds:.0f} s", flush=True)
+    print(f"scorefield {scorefield.__version__}, {options.count} samples, {len(real)} held-out digits")
+    table(kept)
+
+
+if __name__ == "__main__":
+    main()

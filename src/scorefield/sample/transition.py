@@ -1,0 +1,252 @@
+"""Transitions: moves of a Markov chain that leave a law, or nearly so, as it is."""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from ..tensors import expand, sum_events
+
+__all__ = ["GaussianLangevin", "Langevin", "Law", "MetropolisLangevin", "Point", "Stepped", "Transition"]
+
+
+class Point(NamedTuple):
+    """Where chains are, and what they know of their law there."""
+
+    x: Tensor
+    """States, of shape `(B, *D)`."""
+
+    known: tuple[Tensor, Tensor] | None = None
+    """The log-density up to a constant, `(B,)`, and the score, `(B, *D)`, if they were computed."""
+
+
+@dataclass(frozen=True)
+class Law:
+    """What a chain may know of the law that it draws from: the score, the log-density, or both.
+
+    Arguments:
+        score: x ↦ ∇ log p(x), `(B, *D)` to `(B, *D)`.
+        log_prob: x ↦ log p(x) up to a constant, `(B, *D)` to `(B,)`; its gradient is the score, unless that is given.
+
+    Example:
+        >>> law = Law(log_prob=lambda x: -(x**2).sum(1) / 2)
+        >>> law.slope(torch.tensor([[1.0, 2.0]]))
+        tensor([[-1., -2.]])
+    """
+
+    score: Callable[[Tensor], Tensor] | None = None
+    log_prob: Callable[[Tensor], Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        if self.score is None and self.log_prob is None:
+            raise ValueError("a law needs a score, a log-density, or both: Law(score=…) or Law(log_prob=…)")
+
+    @classmethod
+    def of(cls, target: Law | Callable[[Tensor], Tensor], x: Tensor) -> Law:
+        """The law of a function that is a score if it gives the shape of `x`, and a log-density if it gives `(B,)`."""
+        if isinstance(target, Law):
+            return target
+        if x.ndim < 2:
+            what = f"for x of shape {tuple(x.shape)} a score and a log-density give the same shape"
+            raise ValueError(f"{what}: say which, Law(score=f) or Law(log_prob=f), or give x the shape (B, 1)")
+        with torch.no_grad():
+            given = target(x[:1]).shape
+        if given == x[:1].shape:
+            return cls(score=target)
+        if given == (1,):
+            return cls(log_prob=target)
+        need = f"the shape of x, {tuple(x[:1].shape)}, from a score or (1,) from a log-density"
+        raise ValueError(f"one state must give {need}; got {tuple(given)}")
+
+    def slope(self, x: Tensor) -> Tensor:
+        """∇ log p at `x`, of the shape and the type of `x`."""
+        return self._climb(x)[1] if self.score is None else self.score(x).to(x.dtype)
+
+    def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The log-density up to a constant, `(B,)`, and ∇ log p, `(B, *D)`, at `x`."""
+        if self.log_prob is None:
+            what = "testing a proposal needs the log-density, and of this law the score alone is known"
+            raise ValueError(f"{what}: give a log-density, or both as Law(score=…, log_prob=…), or take Langevin")
+        return self._climb(x) if self.score is None else (self.log_prob(x), self.slope(x))
+
+    def _climb(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The log-density, and its gradient with respect to `x` alone."""
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_()
+            value = self.log_prob(leaf)  # type: ignore[misc]  # there is one where there is no score
+            if not value.requires_grad:
+                what = "the log-density cannot be differentiated: it does not follow from x by operations of torch"
+                raise ValueError(f"{what}; compute it with torch and without detach, or give Law(score=…)")
+            return value.detach(), torch.autograd.grad(value.sum(), leaf)[0]
+
+
+class Transition(abc.ABC):
+    """A move that leaves a law as it is, or nearly so: as an object, a pure recipe. To add one, write `move`."""
+
+    tests: ClassVar[bool] = False
+    """Whether proposals are accepted or rejected, which needs a log-density and a uniform number for each sample."""
+
+    @abc.abstractmethod
+    def move(self, law: Law, here: Point, scale: float, z: Tensor, u: Tensor | None) -> tuple[Point, Tensor | None]:
+        """Moves each sample by itself.
+
+        Arguments:
+            law: The law to leave as it is.
+            here: States x, of shape `(B, *D)`, and what is known there.
+            scale: A standard deviation of the law, in the units of x, that sizes the step.
+            z: Standard normal noise, of shape `(B, *D)`.
+            u: Uniform numbers, of shape `(B,)`, if the transition tests its proposals.
+
+        Returns:
+            The new states, and the chance `(B,)` that each proposal had to be accepted; None if there is no test.
+        """
+
+
+@dataclass(frozen=True)
+class Stepped(Transition):
+    """A transition whose step is a = ratio · scale²: one number for every unit, level and convention.
+
+    Conventions differ by a factor of 2, and each constructor names its formula:
+
+        from_full    x + ε s + √(2ε) z        NCSNv2, the image code of NCSN
+        from_half    x + α/2 s + √α z         Algorithm 1 of NCSN, its toy code, most tutorials
+        from_snr     ε = 2 (snr ‖z‖/‖s‖)²     the corrector of Score SDE, for scores as long as √d / sigma
+
+    `sigma` is the level that the number belongs to. On a ladder with α_i = ε σ_i²/σ_L² that is σ_L, the smallest, and
+    the ratio is the same on every level.
+
+    Arguments:
+        ratio: The step over scale², between 0 and 2.
+    """
+
+    ratio: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.ratio < 2:
+            why = "a Gaussian of the scale is left for infinity from 2 on"
+            raise ValueError(f"{type(self).__name__} needs 0 < ratio < 2, got ratio={self.ratio:g}: {why}")
+
+    @classmethod
+    def from_full(cls, step: float, sigma: float) -> Self:
+        """From ε of x + ε s + √(2ε) z at the level `sigma`.
+
+        Example:
+            >>> Langevin.from_full(6.2e-6, 0.01).ratio  # NCSNv2 on CIFAR-10
+            0.062
+        """
+        return cls(step / sigma**2)
+
+    @classmethod
+    def from_half(cls, step: float, sigma: float) -> Self:
+        """From α of x + α/2 s + √α z at the level `sigma`.
+
+        Example:
+            >>> Langevin.from_half(0.1, 1.0).ratio  # Figure 3 of NCSN
+            0.05
+        """
+        return cls(step / sigma**2 / 2)
+
+    @classmethod
+    def from_snr(cls, snr: float) -> Self:
+        """From the signal-to-noise ratio of Score SDE: 2 snr².
+
+        Example:
+            >>> round(Langevin.from_snr(0.16).ratio, 4)
+            0.0512
+        """
+        return cls(2 * snr**2)
+
+    def full_step(self, sigma: float) -> float:
+        """The ε of x + ε s + √(2ε) z at the level `sigma`."""
+        return self.ratio * sigma**2
+
+    def half_step(self, sigma: float) -> float:
+        """The α of x + α/2 s + √α z at the level `sigma`."""
+        return 2 * self.ratio * sigma**2
+
+    @property
+    def snr(self) -> float:
+        """The signal-to-noise ratio of Score SDE."""
+        return math.sqrt(self.ratio / 2)
+
+
+@dataclass(frozen=True)
+class Langevin(Stepped):
+    """Unadjusted Langevin, x + a s(x) + √(2a) z with a = ratio · scale². One evaluation of the score.
+
+    On N(μ, σ²) with σ = scale it forgets |1 - ratio| of the distance to μ each move, and comes to rest at the variance
+    σ²/(1 - ratio/2): 5 % too wide for 0.1. In directions σ that are wider than the scale the error is smaller, by
+    (scale/σ)². Good where only a score is known, and cheap.
+    """
+
+    def move(self, law: Law, here: Point, scale: float, z: Tensor, u: Tensor | None) -> tuple[Point, Tensor | None]:
+        a = self.full_step(scale)
+        return Point(torch.add(here.x, law.slope(here.x), alpha=a).add_(z, alpha=math.sqrt(2 * a))), None
+
+
+@dataclass(frozen=True)
+class GaussianLangevin(Transition):
+    """Langevin for the time `duration`, exact on N(μ, scale² I): x + (1 - e^-h) scale² s(x) + √(1 - e^-2h) scale z.
+
+    One evaluation of the score. Where data are narrow beside the level it makes no error at any h (`Langevin` makes
+    ratio/2); where they are wide it comes to rest at the variance (1 + e^-h)/2 times the true one: keep h below about ¼.
+
+    Arguments:
+        duration: h, in units in which the distance to μ falls by 1/e in the time 1.
+    """
+
+    duration: float = 0.25
+
+    def __post_init__(self) -> None:
+        if not 0 < self.duration < math.inf:
+            raise ValueError(f"GaussianLangevin needs duration > 0, got duration={self.duration:g}")
+
+    def move(self, law: Law, here: Point, scale: float, z: Tensor, u: Tensor | None) -> tuple[Point, Tensor | None]:
+        a, b = -math.expm1(-self.duration) * scale**2, math.sqrt(-math.expm1(-2 * self.duration)) * scale
+        return Point(torch.add(here.x, law.slope(here.x), alpha=a).add_(z, alpha=b)), None
+
+
+@dataclass(frozen=True)
+class MetropolisLangevin(Stepped):
+    """Langevin with a test, which leaves the law exactly as it is (MALA; Roberts & Tweedie, 1996).
+
+    The proposal y = x + a s(x) + √(2a) z, a = ratio · scale², is accepted with the chance
+
+        min(1, exp[log p(y) - log p(x) + (‖y - x - a s(x)‖² - ‖x - y - a s(y)‖²) / 4a]),
+
+    each sample by itself; else the sample stays. One evaluation of log-density and score, remembered from move to move.
+    The step to take is one at which between half and four fifths are accepted; it shrinks with the dimension, as d^-1/3.
+    A proposal where the log-density is -∞ or no number is rejected.
+    """
+
+    tests: ClassVar[bool] = True
+
+    def move(self, law: Law, here: Point, scale: float, z: Tensor, u: Tensor | None) -> tuple[Point, Tensor | None]:
+        x, (height, slope) = here.x, here.known or _begin(law, here.x)
+        a = self.full_step(scale)
+        y = torch.add(x, slope, alpha=a).add_(z, alpha=math.sqrt(2 * a))
+        there = law.look(y)
+        back = z + math.sqrt(a / 2) * (slope + there[1])  # (x - y - a s(y)) / √(2a), up to its sign
+        gain = there[0] - height + (sum_events(z**2) - sum_events(back**2)) / 2
+        chance = torch.exp(gain.clamp_max(0)).nan_to_num(0.0)
+        accepted = chance > u  # type: ignore[operator]  # there are numbers where proposals are tested
+        x, height, slope = (
+            torch.where(expand(accepted, new), new, old) for old, new in zip((x, height, slope), (y, *there))
+        )
+        return Point(x, (height, slope)), chance
+
+
+def _begin(law: Law, x: Tensor) -> tuple[Tensor, Tensor]:
+    """What is known where a chain begins: the log-density must be finite there, or no test would mean anything."""
+    height, slope = law.look(x)
+    bad = ~torch.isfinite(height)
+    if bool(bad.any()):
+        where = f"{int(bad.sum())} of {len(x)} states, the first of them sample {int(bad.nonzero()[0])}"
+        raise ValueError(f"the log-density is not finite at {where}: begin where the law has mass")
+    return height, slope

@@ -168,7 +168,7 @@ def test_folders_that_cannot_be_used(tmp_path, finished, refused):
     refused([*words, tmp_path / "thesis"], r"holds other things \(chapter\.tex.*name a new folder")
     refused([*words, tmp_path / "thesis" / "chapter.tex"], "is a file: a run needs a folder")
     refused([*words, tmp_path / "thesis" / "chapter.tex" / "run"], "cannot be written")
-    for verb in ("evaluate", "report"):
+    for verb in ("evaluate", "report", "compare"):
         refused([verb, tmp_path / "thsis"], "there is no folder .*did you mean 'thesis'")
     refused(["info", tmp_path / "thesis"], "holds other things")
 
@@ -260,11 +260,17 @@ def test_samples_that_cannot_be_written(tmp_path, finished, refused):
     new = ["-o", tmp_path / "new.npy"]
     refused(["sample", finished / "run", "-n", 0, *new], "at least one sample is drawn")
     refused([*words, *new, "--batch", 0], "batches of at least one; got --count 5, --batch 0")
-    refused([*words, *new, "--sampler", "hein"], "no sampler 'hein' among .*: did you mean Heun")
-    refused([*words, *new, "--sampler", "d"], "no sampler 'd' among DDIM, ")
-    refused([*words, *new, "--eta", 1], "add --sampler ddim")
-    refused([*words, *new, "--sampler", "heun", "--eta", 1], "Heun draws no fresh noise")
-    refused([*words, *new, "--sampler", "ddim", "--eta", 2], "needs 0 <= --eta <= 1|needs 0 <= eta <= 1, got --eta 2")
+    for sampler, told in {
+        "hein": "no sampler 'hein' among .*: did you mean Heun",
+        "d": "no sampler 'd' among .*DDIM, .*did you mean ",
+        "heun(eta=1)": "Heun takes steps, grid, got 'eta'",
+        "ddim(eta=2)": "needs 0 <= eta <= 1, got eta=2",
+        "ddim(eta=1": r"'ddim\(eta=1' is no sampler .*never closed",
+        "heun(steps=0)": "at least 1 step",
+        "heun(grid=given((500, 10)))": "runs through levels .* 500 to 10: choose its levels wider",
+    }.items():
+        refused([*words, *new, "--sampler", sampler], told)
+        refused(["compare", finished / "run", "--samplers", "ddim", sampler], told, folder=finished)
     refused([*words, *new, "--device", "abacus"], "abacus")
 
 

@@ -58,7 +58,7 @@ print("LOADED", *sorted({"torch", "numpy", "pandas", "scipy", "matplotlib"} & se
     assert 'Did you mean "fit"' in done.stderr
 
 
-@pytest.mark.parametrize("verb", ["fit", "sample", "evaluate", "report", "calibrate", "info"])
+@pytest.mark.parametrize("verb", ["fit", "sample", "evaluate", "report", "compare", "calibrate", "info"])
 def test_every_command_has_examples(capsys, verb):
     assert cli(verb, "--help") == 0
     shown = capsys.readouterr().out
@@ -190,12 +190,15 @@ def test_samplers_by_name(place, tmp_path):
 
     model = Run(place / "plain").model
     np.testing.assert_array_equal(drawn(), drawn("--sampler", "adams"))
-    from scorefield.sample import DDIM, Heun
+    from scorefield.grid import Karras
+    from scorefield.sample import DDIM, DormandPrince, Heun
 
     np.testing.assert_array_equal(drawn("--sampler", "heun"), model.sample(5, sampler=Heun(), steps=6))
-    np.testing.assert_array_equal(
-        drawn("--sampler", "DDIM", "--eta", 1), model.sample(5, sampler=DDIM(eta=1.0), steps=6)
-    )
+    np.testing.assert_array_equal(drawn("--sampler", "DDIM(eta=1)"), model.sample(5, sampler=DDIM(eta=1.0), steps=6))
+    way = {"sampler": Heun(), "steps": 3, "grid": Karras(5.0)}
+    np.testing.assert_array_equal(drawn("--sampler", "heun(steps=3, grid=karras(rho=5))"), model.sample(5, **way))
+    own = {"sampler": DormandPrince(), "steps": 6}
+    np.testing.assert_array_equal(drawn("--sampler", "dormandprince"), model.sample(5, **own))
 
 
 def test_calibrate_tells_reasons_and_writes_nothing(place, capsys):
@@ -231,6 +234,36 @@ def test_evaluate_and_report(place, tmp_path, capsys):
     assert cli("report", place / "table", moved, "-n", 60) == 0
     assert capsys.readouterr().out.strip() == str(place / "table" / "report.html")
     assert (place / "table" / "report.html").stat().st_size > 10_000
+
+
+def test_compare_tables(place, tmp_path, capsys):
+    words = ["--samplers", "heun(steps=3)", "ddim(eta=1)", "--steps", 4, "-n", 40, "--seed", 2, "--device", "cpu"]
+    moved = tmp_path / "moved.csv"
+    moved.write_bytes((place / "table.csv").read_bytes())
+    assert cli("compare", place / "table", moved, *words) == 0
+    told = capsys.readouterr()
+    assert "Heun(steps=3): 40 samples in " in told.err
+    for what in ("40 samples of each", "evaluations", "energy distance", "diversity", "Judged by 40 samples"):
+        assert what in told.out
+    lines = {line.split(")")[0].strip(): line.split(")")[-1].split() for line in told.out.splitlines() if ")" in line}
+    assert lines["Heun(steps=3"][0] == "7" and lines["DDIM(eta=1, steps=4"][0] == "5"
+    assert told.out.splitlines()[-1] == str(place / "table" / "compare.html")
+    page = (place / "table" / "compare.html").read_text()
+    assert "DDIM(eta=1, steps=4)" in page and ">size<" not in page and len(page) > 10_000
+    rows = Run(place / "table").read("compare.json")["rows"]
+    assert [row["sampler"] for row in rows] == ["Heun(steps=3)", "DDIM(eta=1, steps=4)"]
+    assert [row["evaluations"] for row in rows] == [7, 5]
+
+
+def test_compare_images_in_the_usual_ways(place, capsys):
+    assert cli("compare", place / "images", "-n", 6, "--steps", 4) == 0
+    told = capsys.readouterr().out
+    kept = Run(place / "images").read("compare.json")
+    assert len(kept["rows"]) + len(kept["failed"]) >= 7 and kept["count"] == 6
+    assert kept["rows"][0]["sampler"] == "ExponentialAdams(eta=1, steps=4)" and kept["rows"][0]["evaluations"] == 5
+    for row in kept["rows"]:
+        assert row["sampler"] in told
+    assert (place / "images" / "compare.html").read_text().count("<img") == len(kept["rows"]) + 1
 
 
 class Terminal(io.StringIO):
@@ -271,6 +304,15 @@ def test_progress_is_a_bar_on_a_terminal_ten_times_a_second_at_most(monkeypatch)
             watch(progress)
     assert 80 <= len(drawn) <= 102
     assert "loss 0.5000" in screen.getvalue() and "━" in screen.getvalue()
+
+
+def test_tables_break_long_words_and_no_numbers(capsys):
+    words, name = ("a", *("b" * 12 for _ in range(9))), "name(" + 30 * "key=value, "
+    terminal.table("title", words, [(name, *(0.123456 for _ in range(9))), ("short", *range(1000, 10000, 1000))])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "title" and max(map(len, lines)) <= 160
+    assert sum(line.count("0.1235") for line in lines) == 9 and any("9,000" in line for line in lines)
+    assert "".join("".join(line[:44].split()) for line in lines).count("key=value") >= 20
 
 
 def test_spans_of_time():

@@ -17,8 +17,9 @@ from .metrics import Distance, Neighbours, energy_distance, memorization, sliced
 from .model import Model
 from .run import Run, fingerprint
 
-__all__ = ["Evaluation", "evaluate", "evaluate_run", "split_of"]
+__all__ = ["DISTANCES", "Evaluation", "evaluate", "evaluate_run", "split_of", "standard"]
 
+DISTANCES = {"energy distance": energy_distance, "sliced Wasserstein": sliced_wasserstein}
 _NUMBERS = 2**27  # of training data that are compared with, at most
 
 
@@ -92,20 +93,17 @@ def evaluate(
     if count is None:
         count = 2000 if len(model.schema.inner_shape) == 1 else 1000
     start = time.perf_counter()
-    drawn = _standard(model, model.schema.rows(model.sample(count, seed)), count)
+    drawn = standard(model, model.schema.rows(model.sample(count, seed)), count)
     seconds = time.perf_counter() - start
-    real = _standard(model, fresh, 2 * count)
-    learned = _standard(model, known, max(2, _NUMBERS // size))
-    distances = tuple(
-        with_floor(distance, drawn, real, learned, name=name)
-        for name, distance in (("energy distance", energy_distance), ("sliced Wasserstein", sliced_wasserstein))
-    )
+    real = standard(model, fresh, 2 * count)
+    learned = standard(model, known, max(2, _NUMBERS // size))
+    distances = tuple(with_floor(distance, drawn, real, learned, name=name) for name, distance in DISTANCES.items())
     neighbours = memorization(drawn, learned, real)
     verdict = _verdict(distances, neighbours, history, known is not fresh)
     return Evaluation(count, seconds, distances, neighbours, verdict)
 
 
-def _standard(model: Model, rows: Rows, count: int) -> Tensor:
+def standard(model: Model, rows: Rows, count: int) -> Tensor:
     """The first `count` rows in standard units, of shape `(M, *D)`: a large offset would cost the digits of float32."""
     some = rows.subset(range(min(len(rows), count)))
     return torch.cat([model.standardize(x.to(model.device)).float().cpu() for x in some.chunks(8192, torch.float64)])
@@ -141,6 +139,8 @@ def split_of(run: Run, model: Model, x: Any | None = None) -> tuple[Rows, Rows]:
             raise ValueError(f"the data of {run.path} were given in memory: pass them again")
         x = read(**source)
     rows = model.schema.rows(x)
+    if asked["fingerprint"] is None:  # a model that was imported: nobody knows what it has seen
+        return rows, rows
     if fingerprint(rows) != asked["fingerprint"]:
         raise ValueError(f"these are not the data that {run.path} was fitted to: pass those, or fit these")
     parts = split(rows, asked["data"]["held_out"], asked["seed"])

@@ -15,7 +15,7 @@ from scorefield.metrics import Distance, Neighbours
 from scorefield.report import Content, write_page
 from scorefield.report.page import strip
 
-VOID = {"meta", "img", "source", "br", "link"}
+VOID = {"meta", "img", "source", "br", "wbr", "link"}
 
 
 class Checker(HTMLParser):

@@ -1,4 +1,4 @@
-"""The command line: `scorefield fit`, `sample`, `evaluate`, `report`, `calibrate`, `info`. It starts without torch."""
+"""The command line: `fit`, `sample`, `evaluate`, `report`, `compare`, `calibrate`, `info`. It starts without torch."""
 
 from .entry import main as main
 

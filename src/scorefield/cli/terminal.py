@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Watch", "counted", "duration", "number", "say", "table"]
 
+_NAME, _SHORT = 44, 12  # characters that are never broken into lines, in the first column and in others
 _BAR_SECONDS, _LINE_SECONDS, _MEASURED_SECONDS = 0.1, 10.0, 5.0
 
 
@@ -50,10 +51,12 @@ def table(title: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> No
     from rich.table import Table
 
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    texts = [[number(value) for value in row] for row in rows]
     for i, name in enumerate(names):
-        drawn.add_column(name, overflow="fold", no_wrap=i == 0)
-    for row in rows:
-        drawn.add_row(*[number(value) for value in row])
+        longest = max((len(text[i]) for text in texts), default=0)
+        drawn.add_column(name, overflow="fold", no_wrap=longest <= (_NAME if i == 0 else _SHORT))
+    for text in texts:
+        drawn.add_row(*text)
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False)
     with console.capture() as captured:
         console.print(drawn)

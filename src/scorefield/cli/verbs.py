@@ -19,7 +19,6 @@ from .terminal import Watch, counted, duration, number, say, table
 if TYPE_CHECKING:
     from ..fitting import Fitting
     from ..model import Model
-    from ..sample import Sampler
 
 __all__ = ["app"]
 
@@ -161,7 +160,10 @@ def _stoppable(output: Path) -> Iterator[None]:
   scorefield sample run -n 1000 -o new.npy
   scorefield sample run -n 1000000 -o new.parquet --seed 1
   scorefield sample run -n 64 -o pictures/ --sampler heun --steps 40
-  scorefield sample run -n 64 -o pictures/ --sampler ddim --eta 1 --steps 200""",
+  scorefield sample run -n 64 -o pictures/ --sampler "ddim(eta=1, steps=200)"
+
+Samplers are those of scorefield.sample (ddim, heun, dpm, unipc, churn, …),
+grids those of scorefield.grid (karras, loglevel, …). A wrong name lists them all.""",
 )
 def sample(
     run: Path,
@@ -172,7 +174,6 @@ def sample(
     seed: int = 0,
     sampler: str | None = None,
     steps: int | None = None,
-    eta: float | None = None,
     batch: int | None = None,
     device: Device = "auto",
     config: Config = None,
@@ -186,21 +187,24 @@ def sample(
         count: How many.
         output: A file .npy .npz .csv .parquet, or a folder/ for images as .png.
         seed: The seed.
-        sampler: The way from noise to data: adams, heun, dpm or ddim; by default the model's own.
-        steps: How many steps it takes; by default the model's own number.
-        eta: For ddim and adams: how much noise is drawn afresh, from 0 to 1.
+        sampler: The way from noise to data, as name or name(key=value, …): heun, "ddim(eta=1)"; by default the model's own.
+        steps: How many steps it takes, if its call does not say it; by default the model's own number.
         batch: How many are drawn at once; memory grows with it.
         device: auto, cpu, cuda, …
         config: A TOML file of these options, at its top or in a table [sample]; the command line comes first.
     """
     from ..run import Run
     from .output import check, write
+    from .samplers import way
 
-    way = _sampler(sampler, eta)
+    chosen = None if sampler is None else way(sampler, steps)
     model = _load(run) if run.is_file() else Run(run).model
     check(output, model.schema)
     model = model.to(_device(device))
-    batches = model.batches(count, seed, way, steps, batch=batch)
+    if chosen is None:
+        batches = model.batches(count, seed, steps=steps, batch=batch)
+    else:
+        batches = chosen.batches(model, count, seed, batch)
     if model.schema.kind == "dataframe" and output.suffix.lower() in (".npy", ".npz"):
         say(f"the names of the columns are lost in {output.suffix}: .csv and .parquet keep them")
     write(output, counted(map(model.schema.pack, batches), count), count, model.schema)
@@ -217,32 +221,6 @@ def _device(device: str) -> str:
     import torch
 
     return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-
-
-def _sampler(name: str | None, eta: float | None) -> Sampler | None:
-    """The sampler of a name, or the one whose name it is part of."""
-    import difflib
-    import inspect
-
-    from .. import sample
-
-    if name is None:
-        if eta is not None:
-            raise ValueError("eta belongs to a sampler: add --sampler ddim")
-        return None
-    classes = {n.lower(): c for n, c in vars(sample).items() if inspect.isclass(c) and issubclass(c, sample.Sampler)}
-    kinds: dict[str, Any] = {n: c for n, c in classes.items() if not inspect.isabstract(c)}
-    found = [name.lower()] if name.lower() in kinds else [n for n in kinds if name.lower() in n]
-    if len(found) != 1:
-        close = difflib.get_close_matches(name.lower(), kinds, 1)
-        hint = f"did you mean {kinds[close[0]].__name__}?" if close else "choose one of these"
-        raise ValueError(f"there is no sampler {name!r} among {', '.join(c.__name__ for c in kinds.values())}: {hint}")
-    kind = kinds[found[0]]
-    if eta is None:
-        return kind()
-    if "eta" not in inspect.signature(kind).parameters:
-        raise ValueError(f"{kind.__name__} draws no fresh noise: leave --eta out, or add --sampler ddim")
-    return kind(eta=eta)
 
 
 def _given(data: Path | None, reading: Reading) -> Any:
@@ -339,6 +317,67 @@ def report(
     sort_key=4,
     help_epilogue="""Examples:
 
+  scorefield compare run
+  scorefield compare run --samplers heun "ddim(eta=1)" "dpm(order=3)" --steps 16
+  scorefield compare run --samplers dpm "dpm(grid=karras(rho=5))" -n 500
+
+Samplers are those of scorefield.sample (ddim, heun, dpm, unipc, churn, …),
+grids those of scorefield.grid (karras, loglevel, …). A wrong name lists them all.""",
+)
+def compare(
+    run: Path,
+    data: Path | None = None,
+    /,
+    *,
+    samplers: tuple[str, ...] | None = None,
+    steps: int | None = None,
+    count: Annotated[int | None, Parameter(alias="-n")] = None,
+    seed: int = 0,
+    device: Device = "auto",
+    reading: Annotated[Reading, _flat("Reading")] = Reading(),  # noqa: B008
+    config: Config = None,
+) -> None:
+    """Draw the same seeds through several samplers, and compare them on one page, compare.html in the folder of the run.
+
+    For each: evaluations of the network, seconds, distances to held-out data, diversity.
+
+    Arguments:
+        run: The folder of a run.
+        data: The data that were fitted, if they are no longer where they were.
+        samplers: Each as name or name(key=value, …); by default the model's own and those of the literature.
+        steps: How many steps they take, if their calls do not say it; by default the model's own number.
+        count: How many samples each draws; by default 1000 vectors or 256 grids.
+        seed: The seed of the samples.
+        device: auto, cpu, cuda, …
+        config: A TOML file of these options, at its top or in a table [compare]; the command line comes first.
+    """
+    from ..compare import compare
+    from ..report.compare import write_comparison
+    from ..run import Run
+    from .samplers import way
+
+    folder = Run(run)
+    ways = [way(text) for text in samplers or ()]
+    found = compare(folder, ways, _given(data, reading), count, seed, steps, _device(device), say)
+    page = write_comparison(folder.file("compare.html"), found, folder.path.resolve().name)
+    names = ("evaluations", "seconds", "a second", *(d.name for d in found.rows[0].distances))
+    floors = ("real data", "", "", "", *(d.floor for d in found.rows[0].distances), "", 1, "")
+    rows: list[tuple[Any, ...]] = [floors]
+    for row in found.rows:
+        cost = (str(row.way), row.evaluations, row.seconds, found.count / row.seconds)
+        quality = (*(d.value for d in row.distances), "yes" if row.covered else "no", row.diversity, row.apart)
+        rows.append((*cost, *quality))
+    title = f"{found.count:,} samples of each sampler, the same seeds, against held-out data"
+    table(title, ("sampler", *names, "as real data", "diversity", "from the first"), rows)
+    for sentence in found.verdict:
+        print(sentence)
+    print(page)
+
+
+@app.command(
+    sort_key=5,
+    help_epilogue="""Examples:
+
   scorefield calibrate data.npy
   scorefield calibrate photos/ --resize 64""",
 )
@@ -367,7 +406,7 @@ def calibrate(
 
 
 @app.command(
-    sort_key=5,
+    sort_key=6,
     help_epilogue="""Examples:
 
   scorefield info run""",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,10 @@ __all__ = [
     "level_losses",
     "matrix_width",
     "neighbour_histogram",
+    "scatter",
     "scatter_matrix",
     "scatter_pair",
+    "span",
     "training_curve",
 ]
 
@@ -159,7 +162,7 @@ def scatter_matrix(
     """
     columns = chosen_columns(held_out, samples)
     names = _names(names, held_out.shape[1])
-    ranges = {c: _limits(held_out[:, c]) for c in columns}
+    ranges = {c: span(held_out[:, c]) for c in columns}
     width, height, size = matrix_width(len(columns)), 26 + 0.84 * matrix_width(len(columns)), len(columns)
     figure = canvas(width, height)
     places = {"left": 36 / width, "right": 0.995, "top": 1 - 24 / height, "bottom": 28 / height}
@@ -194,15 +197,19 @@ def matrix_width(columns: int) -> float:
 
 
 def histograms(
-    held_out: np.ndarray, samples: np.ndarray, names: Sequence[str] | None = None, theme: Theme = LIGHT
+    held_out: np.ndarray,
+    samples: np.ndarray,
+    names: Sequence[str] | None = None,
+    theme: Theme = LIGHT,
+    size: tuple[float, float] = (480, 220),
 ) -> tuple[bytes, ...]:
     """Each column by itself, one picture a column: held-out data as a grey shape, samples as a line."""
     pictures = []
     for column, name in enumerate(_names(names, held_out.shape[1])):
-        figure = canvas(480, 220)
-        axes = figure.add_axes((0.01, 0.21, 0.98, 0.77))
+        figure = canvas(*size)
+        axes = figure.add_axes((0.01, 46 / size[1], 0.98, 1 - 51 / size[1]))
         dress(axes, theme)
-        limits = _limits(held_out[:, column])
+        limits = span(held_out[:, column])
         _histogram(axes, held_out[:, column], samples[:, column], limits, theme)
         axes.set_xlim(*limits)
         _name_axes(axes, theme, name, "")
@@ -214,22 +221,41 @@ def scatter_pair(
     held_out: np.ndarray, samples: np.ndarray, names: Sequence[str] | None = None, theme: Theme = LIGHT
 ) -> tuple[bytes, bytes]:
     """Two columns: held-out data in one picture, as many drawn samples in another, on the same axes."""
-    names = _names(names, 2)
-    ranges = [_limits(held_out[:, c]) for c in range(2)]
     count = min(len(held_out), len(samples), 2 * POINTS)
-    pictures = []
-    for data, colour in ((held_out, theme.real), (samples, theme.accent)):
-        figure = canvas(480, 440)
-        axes = figure.add_axes((0.08, 0.11, 0.9, 0.81))
-        dress(axes, theme)
-        x, y = (_clipped(data[:count, c], ranges[c]) for c in range(2))
-        axes.plot(x, y, "o", color=colour, markersize=3.2 if count > 500 else 4.5, alpha=0.55, markeredgewidth=0)
-        axes.grid(axis="x", color=theme.line, linewidth=0.8)
-        axes.set_xlim(*ranges[0])
-        axes.set_ylim(*ranges[1])
-        _name_axes(axes, theme, names[0], names[1])
-        pictures.append(png(figure))
-    return pictures[0], pictures[1]
+    ranges = (span(held_out[:, 0]), span(held_out[:, 1]))
+    pair = [
+        scatter(data[:count], ranges, names, theme, colour)
+        for data, colour in ((held_out, theme.real), (samples, theme.accent))
+    ]
+    return pair[0], pair[1]
+
+
+def scatter(
+    data: np.ndarray,
+    ranges: tuple[tuple[float, float], tuple[float, float]],
+    names: Sequence[str] | None,
+    theme: Theme,
+    colour: str,
+    size: tuple[float, float] = (480, 440),
+    marked: int = 0,
+) -> bytes:
+    """Two columns `(N, 2)` as points between given limits, of which the first `marked` carry their numbers."""
+    names = _names(names, 2)
+    figure = canvas(*size)
+    axes = figure.add_axes((38 / size[0], 48 / size[1], 1 - 48 / size[0], 1 - 83 / size[1]))
+    dress(axes, theme)
+    x, y = (_clipped(data[:, c], ranges[c]) for c in range(2))
+    dots = (3.2 if len(data) > 500 else 4.5) * math.sqrt(size[0] / 480)
+    axes.plot(x, y, "o", color=colour, markersize=dots, alpha=0.55, markeredgewidth=0)
+    for i in range(min(marked, len(data))):
+        axes.plot(x[i], y[i], "o", color=theme.ink, markersize=14, markeredgecolor=theme.paper, markeredgewidth=1)
+        style: dict[str, Any] = {"color": theme.paper, "fontsize": 9, "fontfamily": family(), "zorder": 3}
+        axes.text(x[i], y[i], str(i + 1), ha="center", va="center_baseline", **style)
+    axes.grid(axis="x", color=theme.line, linewidth=0.8)
+    axes.set_xlim(*ranges[0])
+    axes.set_ylim(*ranges[1])
+    _name_axes(axes, theme, names[0], names[1])
+    return png(figure)
 
 
 def _chart(width: float, theme: Theme, left: float = 44, right: float = 86) -> tuple[Figure, Axes]:
@@ -300,7 +326,8 @@ def _names(names: Sequence[str] | None, count: int) -> list[str]:
     return list(names) if names is not None and len(names) == count else [f"x{c + 1}" for c in range(count)]
 
 
-def _limits(values: np.ndarray) -> tuple[float, float]:
+def span(values: np.ndarray) -> tuple[float, float]:
+    """Where an axis begins and ends that shows all but the outermost values."""
     low, high = (float(q) for q in np.quantile(values, [0.002, 0.998]))
     room = 0.08 * (high - low) or 0.5 * abs(low) or 0.5
     return low - room, high + room

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib import resources
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..checkpoint import write_atomically
 from ..metrics import Distance, Neighbours
 from . import words
 from .animation import animation
-from .base import DARK, LIGHT, Theme, number, require
+from .base import DARK, LIGHT, Theme
 from .figures import (
     SHOWN,
     histograms,
@@ -28,12 +25,9 @@ from .figures import (
     training_curve,
 )
 from .grids import look_of, sample_grid
+from .html import NIGHT, STILL, Picture, address, chart, themed, write
 
 __all__ = ["Content", "write_page"]
-
-NARROW = "(max-width: 640px)"
-NIGHT = "(prefers-color-scheme: dark)"
-STILL = "(prefers-reduced-motion: reduce)"
 
 
 @dataclass(frozen=True)
@@ -95,16 +89,6 @@ class Content:
             raise ValueError(f'structure "{self.structure}" does not go with samples of shape {self.samples.shape}')
 
 
-@dataclass(frozen=True)
-class Picture:
-    """One figure in its variants: the first source whose media query holds is shown, else `address`."""
-
-    address: str
-    text: str
-    width: int
-    sources: Sequence[tuple[str, str]] = field(default=())
-
-
 def write_page(path: str | os.PathLike[str], content: Content) -> Path:
     """Writes the report as one HTML file that needs nothing else: no network, no fonts, no scripts.
 
@@ -115,16 +99,8 @@ def write_page(path: str | os.PathLike[str], content: Content) -> Path:
     Returns:
         The path.
     """
-    path = Path(path)
-    environment = require("jinja2").Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=require("jinja2").StrictUndefined
-    )
-    environment.filters["number"] = _text
-    template = environment.from_string(resources.files(__package__).joinpath("page.html.jinja").read_text("utf-8"))
-    page = template.render(content=content, words=words, light=LIGHT, dark=DARK, **_parts(content))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, page.encode())
-    return path
+    head = {name: getattr(content, name) for name in ("title", "subtitle", "verdict", "facts")}
+    return write(path, "page", content=content, words=words, **head, **_parts(content))
 
 
 def _parts(content: Content) -> dict[str, Any]:
@@ -134,12 +110,12 @@ def _parts(content: Content) -> dict[str, Any]:
     )
     parts["strips"] = [strip(distance) for distance in content.distances]
     if content.levels is not None:
-        parts["levels"] = _chart(lambda *look: level_losses(content.levels or {}, *look), "Loss at each noise level")
+        parts["levels"] = chart(lambda *look: level_losses(content.levels or {}, *look), "Loss at each noise level")
     if any(np.isfinite(record["loss"]) for record in content.log if record.get("loss") is not None):
-        parts["training"] = _chart(lambda *look: training_curve(content.log, *look), "Loss over the steps of training")
+        parts["training"] = chart(lambda *look: training_curve(content.log, *look), "Loss over the steps of training")
     if content.neighbours is not None:
         close = content.neighbours
-        parts["neighbours"] = _chart(
+        parts["neighbours"] = chart(
             lambda *look: neighbour_histogram(close, *look), "Histograms of distances to the nearest training datum"
         )
     if content.samples is not None and content.held_out is not None:
@@ -160,11 +136,11 @@ def _samples(content: Content, samples: np.ndarray, held_out: np.ndarray) -> dic
         parts["pair"] = _pair(lambda theme: scatter_pair(held_out, samples, names, theme), 480)
     if samples.shape[1] <= 2:
         both = zip(*(histograms(held_out, samples, names, theme) for theme in (LIGHT, DARK)))
-        parts["singles"] = [_themed(light, dark, "Histogram of one column", 480) for light, dark in both]
+        parts["singles"] = [themed(light, dark, "Histogram of one column", 480) for light, dark in both]
     else:
         light, dark = (scatter_matrix(held_out, samples, names, theme) for theme in (LIGHT, DARK))
         text = "Histograms and scatter plots of the columns: held-out data in grey, drawn samples in blue"
-        parts["matrix"] = _themed(light, dark, text, round(matrix_width(size)))
+        parts["matrix"] = themed(light, dark, text, round(matrix_width(size)))
     return parts | {"key": {"kind": "table", "shades": "", "shown": size, "columns": samples.shape[1]}}
 
 
@@ -193,46 +169,18 @@ def strip(distance: Distance) -> dict[str, Any]:
     return {"distance": distance, **place}
 
 
-def _address(data: bytes, kind: str = "png") -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-
-
-def _themed(light: bytes, dark: bytes, text: str, width: int) -> Picture:
-    sources = [] if light == dark else [(NIGHT, _address(dark))]
-    return Picture(_address(light), text, width, sources)
-
-
-def _chart(draw: Callable[[Theme, float], bytes], text: str) -> Picture:
-    """A chart drawn for day and night, for desks and for phones."""
-    sources = [
-        (f"{NIGHT} and {NARROW}", _address(draw(DARK, 350))),
-        (NIGHT, _address(draw(DARK, 680))),
-        (NARROW, _address(draw(LIGHT, 350))),
-    ]
-    return Picture(_address(draw(LIGHT, 680)), text, 680, sources)
-
-
 def _pair(draw: Callable[[Theme], tuple[bytes, bytes]], width: int, fixed: bool = False) -> list[Picture]:
     """Held-out data and samples; `fixed` says that no theme changes them."""
     light = draw(LIGHT)
     dark = light if fixed else draw(DARK)
-    return [_themed(a, b, text, width) for a, b, text in zip(light, dark, ("Held-out data", "Drawn samples"))]
+    return [themed(a, b, text, width) for a, b, text in zip(light, dark, ("Held-out data", "Drawn samples"))]
 
 
 def _film(frames: Sequence[np.ndarray], held_out: np.ndarray) -> Picture:
     moving, still = animation(frames, held_out, LIGHT)
-    sources = [(STILL, _address(still))]
+    sources = [(STILL, address(still))]
     width = 340 if held_out.ndim < 4 else 680
     if held_out.ndim < 4:
         moving_dark, still_dark = animation(frames, held_out, DARK)
-        sources = [(f"{STILL} and {NIGHT}", _address(still_dark)), *sources, (NIGHT, _address(moving_dark, "gif"))]
-    return Picture(_address(moving, "gif"), "Animation of the reverse diffusion", width, sources)
-
-
-def _text(value: Any) -> str:
-    """Values as people read them: floats short, whole numbers with their thousands apart."""
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "–"}[value]
-    if isinstance(value, int | np.integer):
-        return f"{int(value):,}"
-    return number(float(value)) if isinstance(value, float | np.floating) else str(value)
+        sources = [(f"{STILL} and {NIGHT}", address(still_dark)), *sources, (NIGHT, address(moving_dark, "gif"))]
+    return Picture(address(moving, "gif"), "Animation of the reverse diffusion", width, sources)

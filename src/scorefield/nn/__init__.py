@@ -3,4 +3,7 @@
 from .choose import choose as choose
 from .embed import Fourier as Fourier
 from .mlp import MLP as MLP
+from .ncsnpp import NCSNpp as NCSNpp
+from .refinenet import RefineNet as RefineNet
+from .tutorial import SigmaUNet as SigmaUNet, TutorialUNet as TutorialUNet
 from .unet import UNet as UNet

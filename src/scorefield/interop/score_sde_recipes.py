@@ -1,0 +1,123 @@
+"""What the published checkpoints of Song et al. (2021) do not say of themselves: their configurations, as values."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..denoise import Noise, Parametrization, Score
+from ..denoise.labelled import ByIndex, ByLevel, ByTime, Labels
+from ..process import VE, VP, Process, SubVP
+
+__all__ = ["RECIPES", "Recipe", "find"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network was trained.
+
+    Arguments:
+        process: The noise process.
+        continuous: Whether it saw all times, or `levels` of them.
+        network: The arguments of `NCSNpp` that differ from their defaults.
+    """
+
+    process: Process
+    continuous: bool
+    network: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.process, VE | VP | SubVP):
+            raise ValueError(f"Score SDE has the processes VE, VP and SubVP, got {type(self.process).__name__}")
+        if isinstance(self.process, SubVP) and not self.continuous:
+            raise ValueError("Score SDE trains on the process SubVP with continuous times alone: set continuous=True")
+
+    @property
+    def parametrization(self) -> Parametrization:
+        """What the network predicts, before it divides by the level."""
+        return Score() if isinstance(self.process, VE) else Noise()
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of `NCSNpp`; images were in [0, 1] for VE, in [-1, 1] for the others."""
+        if not isinstance(self.process, VE):
+            return {"centered": True, **self.network}
+        range_ = {"sigma_min": self.process.sigma_min, "sigma_max": self.process.sigma_max}
+        return {"centered": False, **range_, **self.network}
+
+    @property
+    def labels(self) -> Labels:
+        """How the network is told the noise."""
+        process, levels = self.process, self.network.get("levels", 1000)
+        if isinstance(process, VE):
+            if self.continuous:
+                return ByLevel(process.sigma_min, process.sigma_max)
+            times = torch.linspace(1, 0, levels, dtype=torch.float64)
+            return ByIndex(process.sigma(times).tolist())
+        if not isinstance(process, VP | SubVP):
+            raise TypeError(f"there are no labels for {type(process).__name__}")
+        if self.continuous:
+            return ByTime(process.beta_min, process.beta_max, isinstance(process, SubVP))
+        beta = torch.linspace(process.beta_min / levels, process.beta_max / levels, levels, dtype=torch.float64)
+        level = torch.expm1(-torch.log1p(-beta).cumsum(0)).sqrt()  # √((1 - ᾱ) / ᾱ)
+        return ByIndex(level.tolist(), preserving=True)
+
+
+_LEVEL = {"embedding": "level"}
+_TIME = {"embedding": "time"}
+_DEEP = {"depth": 8}
+_DDPMPP = {**_TIME, "taps": (), "progressive_input": "none"}
+_DDPM = {**_DDPMPP, "block": "ddpm", "rescale": False, "depth": 2}
+_DDPM_256 = {**_DDPM, "size": 256, "multipliers": (1, 1, 2, 2, 4, 4), "dropout": 0.0}
+_SKIPS = {**_LEVEL, "progressive": "output_skip", "progressive_input": "input_skip", "dropout": 0.0, "levels": 2000}
+_256 = {**_SKIPS, "size": 256, "multipliers": (1, 1, 2, 2, 2, 2, 2), "depth": 2}
+_1024 = {**_SKIPS, "size": 1024, "width": 16, "multipliers": (1, 2, 4, 8, 16, 32, 32, 32), "depth": 1}
+
+RECIPES: dict[str, Recipe] = {
+    "ve/cifar10_ncsnpp": Recipe(VE(0.01, 50.0), False, _TIME),
+    "ve/cifar10_ncsnpp_continuous": Recipe(VE(0.01, 50.0), True, _LEVEL),
+    "ve/cifar10_ncsnpp_deep_continuous": Recipe(VE(0.01, 50.0), True, {**_LEVEL, **_DEEP}),
+    "ve/cifar10_ddpm": Recipe(VE(0.01, 50.0), False, _DDPM),
+    "ve/bedroom_ncsnpp_continuous": Recipe(VE(0.01, 378.0), True, _256),
+    "ve/church_ncsnpp_continuous": Recipe(VE(0.01, 380.0), True, _256),
+    "ve/celebahq_256_ncsnpp_continuous": Recipe(VE(0.01, 348.0), True, _256),
+    "ve/ffhq_256_ncsnpp_continuous": Recipe(VE(0.01, 348.0), True, _256),
+    "ve/celebahq_ncsnpp_continuous": Recipe(VE(0.01, 1348.0), True, _1024),
+    "ve/ffhq_ncsnpp_continuous": Recipe(VE(0.01, 1348.0), True, _1024),
+    "vp/cifar10_ncsnpp": Recipe(VP(), False, _TIME),
+    "vp/cifar10_ncsnpp_continuous": Recipe(VP(), True, _TIME),
+    "vp/cifar10_ncsnpp_deep_continuous": Recipe(VP(), True, {**_TIME, **_DEEP}),
+    "vp/cifar10_ddpm": Recipe(VP(), False, _DDPM),
+    "vp/cifar10_ddpm_continuous": Recipe(VP(), True, _DDPM),
+    "vp/cifar10_ddpmpp": Recipe(VP(), False, _DDPMPP),
+    "vp/cifar10_ddpmpp_continuous": Recipe(VP(), True, _DDPMPP),
+    "vp/cifar10_ddpmpp_deep_continuous": Recipe(VP(), True, {**_DDPMPP, **_DEEP}),
+    "vp/bedroom_ddpm": Recipe(VP(), False, _DDPM_256),
+    "vp/church_ddpm": Recipe(VP(), False, _DDPM_256),
+    "vp/celebahq_ddpm": Recipe(VP(), False, _DDPM_256),
+    "subvp/cifar10_ncsnpp_continuous": Recipe(SubVP(), True, _TIME),
+    "subvp/cifar10_ncsnpp_deep_continuous": Recipe(SubVP(), True, {**_TIME, **_DEEP}),
+    "subvp/cifar10_ddpm_continuous": Recipe(SubVP(), True, _DDPM),
+    "subvp/cifar10_ddpmpp_continuous": Recipe(SubVP(), True, _DDPMPP),
+    "subvp/cifar10_ddpmpp_deep_continuous": Recipe(SubVP(), True, {**_DDPMPP, **_DEEP}),
+}
+
+
+def find(name: str) -> Recipe:
+    """The recipe of a name as the authors give it, such as "vp/cifar10_ddpmpp_continuous"; without its folder if that is clear.
+
+    Raises:
+        ValueError: If there is none, or there are several.
+    """
+    if name in RECIPES:
+        return RECIPES[name]
+    same = [full for full in RECIPES if full.split("/")[1] == name]
+    if len(same) == 1:
+        return RECIPES[same[0]]
+    near = same or difflib.get_close_matches(name, RECIPES, 3, 0.5) or list(RECIPES)
+    what = f"there are {len(same)} presets {name!r}" if same else f"there is no preset {name!r}"
+    raise ValueError(f"{what}: say {', '.join(near[:-1])}{' or ' if near[1:] else ''}{near[-1]}")

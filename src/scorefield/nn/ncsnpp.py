@@ -1,0 +1,287 @@
+"""NCSN++ and DDPM++, the networks of Song et al. (2021): one network with options."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, cast
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+from .fir import Resample
+from .ncsnpp_parts import Attention, Block, Combine, Resize, Waves, conv, dense, norm, positions
+
+__all__ = ["NCSNpp"]
+
+_CHOICES = {
+    "embedding": ("waves", "level", "time"),
+    "block": ("biggan", "ddpm"),
+    "progressive": ("none", "output_skip", "residual"),
+    "progressive_input": ("none", "input_skip", "residual"),
+    "combine": ("sum", "cat"),
+}
+
+
+class NCSNpp(nn.Module):
+    """A U-Net F(x, c) for images (Song et al., 2021, Appendix H), with its parts named as in the authors' checkpoints.
+
+    Without options it is NCSN++ for CIFAR-10 as it is trained here: F(x, c) for any label c, on data in standard units.
+    The published ones take levels or times for labels (`embedding`), images in [0, 1] (`centered=False`), and may divide
+    what they predict by the level (`scale_by_sigma`); DDPM++ has no filter and no progressive input.
+
+    Arguments:
+        channels: The number of channels of an image.
+        size: The side of the images it is made for; it takes all that halve as often as it has scales.
+        width: The number of features at the finest scale, a multiple of 4.
+        multipliers: The features at each scale, from fine to coarse, in units of `width`; images are halved in between.
+        depth: The number of blocks at each scale on the way down; one more on the way up.
+        attention: The sides at which positions attend to each other, besides the coarsest scale.
+        embedding: What a label is: a number to be written in random waves ("waves"); a noise level σ > 0, of whose
+            logarithm waves are made ("level"; "fourier" in the paper); or a time from 0 to 999, or the index of a level, in
+            fixed waves ("time"; "positional" in the paper).
+        waves: The standard deviation of the random frequencies.
+        block: The kind of the residual blocks, "biggan" (which resize images by themselves) or "ddpm".
+        taps: The filter for resizing, such as (1, 3, 3, 1); none for means and repetition.
+        rescale: Whether sums of two paths are divided by √2.
+        progressive: Whether the output grows from scale to scale: "none", "output_skip" (sums of images) or "residual".
+        progressive_input: Whether the image itself, made smaller, enters at each scale: "none", "input_skip" or "residual".
+        combine: How it enters by "input_skip": "sum" or "cat".
+        dropout: The part of the features that training drops.
+        last: The variance that each path's last convolution begins with, relative to the usual; 0 for 1e-10.
+        centered: Whether the images are centred; if not, they are taken to [-1, 1] from [0, 1].
+        scale_by_sigma: Whether the output is divided by the level that the label means.
+        sigma_min: The lowest level, for `scale_by_sigma` with indices.
+        sigma_max: The highest, that of the index 0.
+        levels: How many levels there are, in geometric progression.
+
+    Raises:
+        ValueError: If an option is not among its choices, or sizes do not fit each other.
+
+    Example:
+        >>> network = NCSNpp(channels=1, size=8, width=8, multipliers=(1, 2), depth=1, attention=(4,))
+        >>> network(torch.zeros(2, 1, 8, 8), torch.zeros(2)).shape
+        torch.Size([2, 1, 8, 8])
+    """
+
+    sigmas: Tensor
+
+    def __init__(
+        self,
+        channels: int = 3,
+        size: int = 32,
+        width: int = 128,
+        multipliers: Sequence[int] = (1, 2, 2, 2),
+        depth: int = 4,
+        attention: Sequence[int] = (16,),
+        embedding: Literal["waves", "level", "time"] = "waves",
+        waves: float = 16.0,
+        block: Literal["biggan", "ddpm"] = "biggan",
+        taps: Sequence[int] = (1, 3, 3, 1),
+        rescale: bool = True,
+        progressive: Literal["none", "output_skip", "residual"] = "none",
+        progressive_input: Literal["none", "input_skip", "residual"] = "residual",
+        combine: Literal["sum", "cat"] = "sum",
+        dropout: float = 0.1,
+        last: float = 0.0,
+        centered: bool = True,
+        scale_by_sigma: bool = False,
+        sigma_min: float = 0.01,
+        sigma_max: float = 50.0,
+        levels: int = 1000,
+    ) -> None:
+        super().__init__()
+        self.channels = channels
+        self.size = size
+        self.width = width
+        self.multipliers = tuple(multipliers)
+        self.depth = depth
+        self.attention = tuple(attention)
+        self.embedding = embedding
+        self.waves = waves
+        self.block = block
+        self.taps = tuple(taps)
+        self.rescale = rescale
+        self.progressive = progressive
+        self.progressive_input = progressive_input
+        self.combine = combine
+        self.dropout = dropout
+        self.last = last
+        self.centered = centered
+        self.scale_by_sigma = scale_by_sigma
+        self.sigma_min = sigma_min
+        self.sigma_max = sigma_max
+        self.levels = levels
+        self._check()
+        self.all_modules = nn.ModuleList(self._parts())
+        self.resample = Resample(self.taps)
+        fall = (sigma_min / sigma_max) ** (1 / max(levels - 1, 1))
+        self.register_buffer("sigmas", torch.tensor([sigma_max * fall**i for i in range(levels)]))
+
+    def _check(self) -> None:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        sizes = (self.channels, self.size, self.width, self.depth, self.levels, *self.multipliers)
+        if not self.multipliers or min(sizes) < 1 or self.width % 4:
+            got = f"channels={self.channels}, size={self.size}, width={self.width}, multipliers={self.multipliers}"
+            got += f", depth={self.depth}, levels={self.levels}"
+            raise ValueError(f"NCSNpp needs positive sizes and a width that is a multiple of 4, got {got}")
+        if not 0 < self.sigma_min < self.sigma_max:
+            got = f"sigma_min={self.sigma_min:g}, sigma_max={self.sigma_max:g}"
+            raise ValueError(f"NCSNpp needs 0 < sigma_min < sigma_max, got {got}")
+        if self.scale_by_sigma and self.embedding == "waves":
+            raise ValueError("scale_by_sigma needs labels that mean a level: embedding='level', or 'time' with indices")
+
+    def _block(self, ins: int, outs: int, resize: Literal["up", "down"] | None = None) -> nn.Module:
+        if resize and self.block == "ddpm":
+            return Resize(ins, outs, resize, self.taps)
+        how = (self.block, resize, self.taps, self.rescale, self.dropout, self.last)
+        return Block(ins, outs, 4 * self.width, *how)
+
+    def _attend(self, features: int) -> Attention:
+        return Attention(features, self.rescale, self.last)
+
+    def _attends(self, scale: int) -> bool:
+        return self.size // 2**scale in self.attention
+
+    def _parts(self) -> Iterator[nn.Module]:
+        """All parts in the order of their use, which names them in checkpoints."""
+        embedded = self.width if self.embedding == "time" else 2 * self.width
+        if self.embedding != "time":
+            yield Waves(self.width, self.waves)
+        yield dense(embedded, 4 * self.width)
+        yield dense(4 * self.width, 4 * self.width)
+        yield conv(self.channels, self.width)
+        shortcuts = [self.width]
+        yield from self._parts_down(shortcuts)
+        bottom = shortcuts[-1]
+        yield self._block(bottom, bottom)
+        yield self._attend(bottom)
+        yield self._block(bottom, bottom)
+        yield from self._parts_up(bottom, shortcuts)
+
+    def _parts_down(self, shortcuts: list[int]) -> Iterator[nn.Module]:
+        features, image = self.width, self.channels
+        for scale, multiplier in enumerate(self.multipliers):
+            for _ in range(self.depth):
+                yield self._block(features, features := multiplier * self.width)
+                if self._attends(scale):
+                    yield self._attend(features)
+                shortcuts.append(features)
+            if scale == len(self.multipliers) - 1:
+                return
+            yield self._block(features, features, "down")
+            if self.progressive_input == "input_skip":
+                yield Combine(self.channels, features, self.combine)
+                features *= 2 if self.combine == "cat" else 1
+            if self.progressive_input == "residual":
+                yield Resize(image, image := features, "down", self.taps)
+            shortcuts.append(features)
+
+    def _parts_up(self, features: int, shortcuts: list[int]) -> Iterator[nn.Module]:
+        image = 0
+        for scale, multiplier in reversed(list(enumerate(self.multipliers))):
+            for _ in range(self.depth + 1):
+                yield self._block(features + shortcuts.pop(), features := multiplier * self.width)
+            if self._attends(scale):
+                yield self._attend(features)
+            if self.progressive == "output_skip":
+                yield norm(features)
+                yield conv(features, self.channels, scale=self.last)
+            if self.progressive == "residual":
+                if image:
+                    yield Resize(image, features, "up", self.taps)
+                else:
+                    yield norm(features)
+                    yield conv(features, features)
+                image = features
+            if scale > 0:
+                yield self._block(features, features, "up")
+        if self.progressive != "output_skip":
+            yield norm(features)
+            yield conv(features, self.channels, scale=self.last)
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        """Predicts, `(B, channels, H, W)` and labels `(B,)` to `(B, channels, H, W)`."""
+        halvings = 2 ** (len(self.multipliers) - 1)
+        if any(n % halvings for n in x.shape[2:]):
+            sides = " x ".join(map(str, x.shape[2:]))
+            raise ValueError(
+                f"{len(self.multipliers)} scales need sides that are multiples of {halvings}, got images of {sides}: "
+                "pad or crop them, or take fewer multipliers"
+            )
+        parts = iter(self.all_modules)
+        label = self._label(c.to(x.dtype), parts)
+        x = x if self.centered else 2 * x - 1
+        shortcuts = self._down(x, label, parts)
+        h = next(parts)(shortcuts[-1], label)
+        h = next(parts)(h)
+        h = self._up(next(parts)(h, label), label, shortcuts, parts)
+        return h / self._level(c, x) if self.scale_by_sigma else h
+
+    def _label(self, c: Tensor, parts: Iterator[nn.Module]) -> Tensor:
+        """The embedding of the labels, `(B,)` to `(B, 4 · width)`."""
+        if self.embedding == "time":
+            embedded = positions(c, self.width)
+        else:
+            embedded = next(parts)(c.log() if self.embedding == "level" else c)
+        h = F.silu(next(parts)(embedded))
+        return F.silu(next(parts)(h))
+
+    def _level(self, c: Tensor, x: Tensor) -> Tensor:
+        """The levels that labels mean, `(B, 1, 1, 1)`."""
+        level = self.sigmas[c.long()] if self.embedding == "time" else c
+        return level.to(x.dtype).reshape(-1, 1, 1, 1)
+
+    def _resized(self, h: Tensor, label: Tensor, part: nn.Module) -> Tensor:
+        return part(h, label) if self.block == "biggan" else part(h)
+
+    def _sum(self, x: Tensor, h: Tensor) -> Tensor:
+        return (x + h) / math.sqrt(2) if self.rescale else x + h
+
+    def _down(self, x: Tensor, label: Tensor, parts: Iterator[nn.Module]) -> list[Tensor]:
+        """The features at all scales, after each part that leaves some."""
+        image = x
+        h = next(parts)(x)
+        shortcuts = [h]
+        for scale in range(len(self.multipliers)):
+            for _ in range(self.depth):
+                h = next(parts)(h, label)
+                h = next(parts)(h) if self._attends(scale) else h
+                shortcuts.append(h)
+            if scale == len(self.multipliers) - 1:
+                break
+            h = self._resized(h, label, next(parts))
+            if self.progressive_input == "input_skip":
+                image = self.resample.down(image)
+                h = next(parts)(image, h)
+            if self.progressive_input == "residual":
+                h = image = self._sum(next(parts)(image), h)
+            shortcuts.append(h)
+        return shortcuts
+
+    def _up(self, h: Tensor, label: Tensor, shortcuts: list[Tensor], parts: Iterator[nn.Module]) -> Tensor:
+        image: Tensor | None = None
+        for scale in reversed(range(len(self.multipliers))):
+            for _ in range(self.depth + 1):
+                h = next(parts)(torch.cat((h, shortcuts.pop()), dim=1), label)
+            h = next(parts)(h) if self._attends(scale) else h
+            if self.progressive == "output_skip":
+                drawn = self._draw(h, parts)
+                image = drawn if image is None else self.resample.up(image) + drawn
+            if self.progressive == "residual":
+                if image is None:
+                    image = self._draw(h, parts)
+                else:
+                    h = image = self._sum(next(parts)(image), h)
+            if scale > 0:
+                h = self._resized(h, label, next(parts))
+        return cast(Tensor, image) if self.progressive == "output_skip" else self._draw(h, parts)
+
+    @staticmethod
+    def _draw(h: Tensor, parts: Iterator[Any]) -> Tensor:
+        h = next(parts)(h)
+        return next(parts)(F.silu(h))

@@ -1,6 +1,6 @@
 """Evaluations against error: every sampler on a law that is known exactly, with the exact denoiser.
 
-    python benchmarks/samplers.py [--count 50000] [--only DDIM UniPC]
+    python benchmarks/samplers.py [--count 20000] [--only DDIM UniPC]
 
 The law is the mixture of Figure 3 of NCSN, a fifth at (-5, -5) and four fifths at (5, 5), standardized. The error is the
 Wasserstein distance W1 between the samples and the exact law, the mean over 8 directions, in standard deviations; exact
@@ -109,7 +109,7 @@ def measure(law: Mixture, sampler: s.Sampler, steps: int, grid: Grid | None, cou
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=50_000)
+    parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--only", nargs="+", default=None, help="names, or parts of them")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
-from scorefield.calibrate import Calibration, calibrate
+from scorefield.calibrate import (
+    PUBLISHED_OVERLAP,
+    Calibration,
+    Diameter,
+    Ladder,
+    best_ratio,
+    calibrate,
+    diameter,
+    hundredth,
+    one_level,
+)
+from scorefield.data import ArrayRows
 from scorefield.process import EDM
+from scorefield.standardize import Standardize
 
 
 def cloud(count: int, *shape: int, seed: int = 0) -> torch.Tensor:
@@ -107,3 +121,102 @@ def test_levels_that_were_given():
     assert [why for *_, why in given.table()] == ["given"] * 4
     with pytest.raises(ValueError, match="EDM needs 0 < sigma_min < sigma_max, got sigma_min=2, sigma_max=1"):
         Calibration(2.0, 1.0, 0.0, 1.0).process()
+
+
+def test_rows_in_their_units_are_calibrated_as_what_they_become():
+    images = 100 + 30 * cloud(300, 1, 6, 6)
+    units = Standardize((1, 6, 6), torch.tensor(100.0), torch.tensor(30.0))
+    one, other = calibrate(ArrayRows(images), units=units), calibrate(units(images.double()))
+    for name in ("sigma_min", "sigma_max", "level_mean", "level_std", "reach", "numbers"):
+        assert getattr(one, name) == pytest.approx(getattr(other, name), rel=1e-9)
+
+
+def test_some_data_stand_for_all_but_for_the_largest_distance():
+    x = 30 * cloud(500, 3)
+    whole = diameter(x)
+    found = calibrate(x[:100], reach=whole)
+    assert found.sigma_max == found.reach == whole.low > calibrate(x[:100]).sigma_max
+    bounds = calibrate(x[:100], reach=Diameter(200.0, 210.0, (0, 1), 500))
+    assert bounds.sigma_max == 200.0 and "is 200 at least, and 210 at most" in bounds.reasons[1]
+
+
+def test_the_ladder_begins_at_the_largest_distance():
+    found = calibrate(cloud(400, 1, 8, 8))
+    ladder, steps = found.ladder, found.annealing
+    assert (ladder.first, ladder.last, ladder.numbers) == (found.reach, found.sigma_min, 64)
+    assert ladder == Ladder.overlapping(found.reach, found.sigma_min, 64, 0.5)
+    assert 3 <= steps.moves <= 100 and steps.ratio == best_ratio(steps.moves, ladder.gap)
+    published = calibrate(cloud(400, 1, 8, 8), overlap=PUBLISHED_OVERLAP, moves=5, criterion=one_level)
+    assert published.ladder.count > ladder.count and published.annealing.moves == 5
+    assert published.annealing.ratio == best_ratio(5, published.ladder.gap, one_level)
+    assert published.annealing.variance > best(published)
+
+
+def best(found: Calibration) -> float:
+    return replace(found, ratio=None).annealing.variance
+
+
+def test_published_choices():
+    x = cloud(400, 1, 8, 8)
+    found = calibrate(x).published(hundredth(x))
+    same = calibrate(x, sigma_min=hundredth(x), overlap=PUBLISHED_OVERLAP, criterion=one_level)
+    assert replace(found, reasons=()) == replace(same, reasons=())
+    assert found.reasons[0] == "that of NCSNv2: 0.01 where data are between 0 and 1"
+    told = {name: why for name, _, why, _ in found.rows(unit=2.0)}
+    assert f"{2 * found.reach:.5g} in the units of the data" in told["first level σ_1 of a ladder"]
+
+
+def test_the_smallest_level_may_be_given():
+    x = torch.rand(300, 3, 4, 4, generator=torch.Generator().manual_seed(0)) / 0.3
+    x[0, :, 0, 0], x[0, :, 0, 1] = 0.0, 1 / 0.3
+    found = calibrate(x, sigma_min=hundredth(x))
+    assert found.sigma_min == pytest.approx(0.01 / 0.3) == found.ladder.last and found.reasons[0] == "given"
+    columns = torch.tensor([[0.0, 5.0, 7.0], [1.0, 5.0, 9.0]])
+    assert hundredth(columns) == pytest.approx(0.01)  # of the narrowest column that varies
+    assert hundredth(torch.tensor([0.0, 4.0])) == pytest.approx(0.04)
+
+
+def test_every_number_has_a_reason_and_a_cost():
+    for x in (cloud(300, 2), cloud(100, 1, 8, 8)):
+        rows = calibrate(x).rows()
+        assert len(rows) == 13 and rows[:4] == [(*row, cost[3]) for row, cost in zip(calibrate(x).table(), rows)]
+        for name, value, why, cost in rows:
+            assert len(name) > 5 and math.isfinite(value) and len(why) > 10 and len(cost) > 10
+    told = {name: (value, why, cost) for name, value, why, cost in rows}
+    ladder = calibrate(x).ladder
+    assert told["number of levels L"][0] == ladder.count
+    assert told["their ratio γ"][2] == f"its square root: {2 * ladder.count - 1} levels"
+    other = Ladder.overlapping(ladder.first, ladder.last, 64, PUBLISHED_OVERLAP).count
+    assert told["overlap C of its neighbours"][2] == f"0.5667: {other} levels, as published"
+    assert "0.5: " in {r[0]: r[3] for r in calibrate(x, overlap=0.5667).rows()}["overlap C of its neighbours"]
+    few = {r[0]: r[2] for r in calibrate(cloud(300, 2)).rows()}
+    assert "in few dimensions levels always overlap" in few["their ratio γ"]
+
+
+def test_costs_are_true():
+    """Twice the largest level takes as much of a sampler's way as it says."""
+    rows = {name: cost for name, _, _, cost in Calibration(0.01, 50.0, 0.0, 1.2).rows()}
+    wider = EDM(0.01, 100.0).sigma(torch.linspace(0, 1, 100_001))
+    share = float((wider > 50).double().mean())
+    assert rows["largest level σ_max"] == f"twice: {100 * share:.2g} % of a sampler's steps"
+    deeper = EDM(0.005, 50.0).sigma(torch.linspace(0, 1, 100_001))
+    assert (
+        rows["smallest level σ_min"]
+        == f"half: {100 * float((deeper < 0.01).double().mean()):.2g} % of a sampler's steps"
+    )
+
+
+def test_calibrations_are_plain_data():
+    found = calibrate(cloud(50, 1, 8, 8))
+    kept = json.loads(json.dumps(asdict(found)))
+    assert Calibration(**{**kept, "reasons": tuple(kept["reasons"])}) == found
+    assert found.scale == Calibration.scale == 1.0
+
+
+def test_a_ladder_needs_the_number_of_numbers():
+    given = Calibration(0.01, 50.0, -1.0, 1.2)
+    assert len(given.rows()) == 4
+    message = r"^a ladder depends on how many numbers a datum holds: give Calibration\(…, numbers=…\)$"
+    with pytest.raises(ValueError, match=message):
+        _ = given.ladder
+    assert Calibration(0.01, 50.0, -1.0, 1.2, numbers=3072, overlap=0.5667).ladder == Ladder(50.0, 0.01, 232, 3072)

@@ -197,15 +197,15 @@ def test_samplers_by_name(place, tmp_path):
     np.testing.assert_array_equal(drawn("--sampler", "DDIM(eta=1)"), model.sample(5, sampler=DDIM(eta=1.0), steps=6))
     way = {"sampler": Heun(), "steps": 3, "grid": Karras(5.0)}
     np.testing.assert_array_equal(drawn("--sampler", "heun(steps=3, grid=karras(rho=5))"), model.sample(5, **way))
-    own = {"sampler": DormandPrince(), "steps": 6}
-    np.testing.assert_array_equal(drawn("--sampler", "dormandprince"), model.sample(5, **own))
+    own = model.sample(5, sampler=DormandPrince(), steps=6)
+    np.testing.assert_array_equal(drawn("--sampler", "dormandprince"), own)
 
 
 def test_calibrate_tells_reasons_and_writes_nothing(place, capsys):
     before = sorted(p.name for p in place.iterdir())
     assert cli("calibrate", place / "images.npy") == 0
     told = capsys.readouterr()
-    for what in ("smallest level", "largest level", "network", "nearest neighbour", "distance between two data"):
+    for what in ("smallest level", "largest level", "network", "the nearest", "distance between two"):
         assert what in told.out
     assert sorted(p.name for p in place.iterdir()) == before
 
@@ -260,7 +260,7 @@ def test_compare_images_in_the_usual_ways(place, capsys):
     told = capsys.readouterr().out
     kept = Run(place / "images").read("compare.json")
     assert len(kept["rows"]) + len(kept["failed"]) >= 7 and kept["count"] == 6
-    assert kept["rows"][0]["sampler"] == "ExponentialAdams(eta=1, steps=4)" and kept["rows"][0]["evaluations"] == 5
+    assert kept["rows"][0]["sampler"] == "ExponentialAdams(order=2, eta=1, steps=4)" and kept["rows"][0]["evaluations"] == 5
     for row in kept["rows"]:
         assert row["sampler"] in told
     assert (place / "images" / "compare.html").read_text().count("<img") == len(kept["rows"]) + 1

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-from .calibrate import Calibration, calibrate
+from .calibrate import Calibration, calibrate, diameter
 from .data import Rows, Schema, Summary, summarize
 from .denoise import Gaussian, Karras, Preconditioned
 from .model import Model
@@ -29,6 +30,7 @@ from .train import Feed, Trainer, loss_by_level
 __all__ = ["Fitting", "threads"]
 
 _SAMPLE = 4096  # how many data calibration looks at, at most
+_EFFORT = 2e11  # multiplications that the largest distance between data is worth; beyond, it is known within bounds
 _NUMBERS = 2**23  # and how many numbers these are
 _FEW = 2048  # data of which a representative part is held out
 _KEPT = 4096  # how many held-out data are kept to measure losses on, at most
@@ -105,13 +107,15 @@ class Fitting:
         self.standardize = _units(self.summary)
         some = self._some(self.split.train, _SAMPLE, stream=-2)
         step = _step(self.summary, self.standardize)
-        self.calibration = calibration or calibrate(some, step)
+        if calibration is None:
+            reach = diameter(self.split.train, self.standardize, limit=_EFFORT)
+            calibration = calibrate(some, step, reach)
+        self.calibration = calibration
         self.network, why = self._network(network)
         self.choices = [("structure", self.schema.structure, self.schema.reason), ("network", _size(self.network), why)]
         self.training, choices = _resolve(training or Training(), some, len(self.split.train), self.device)
         self.choices += choices
         self.moments = _moments(self.summary, self.standardize, some).to(self.device)
-        self.trainer = self._trainer()
 
     def _some(self, rows: Rows, count: int, stream: int) -> Tensor:
         """Up to `count` standardized rows, of shape `(M, *D)`."""
@@ -129,7 +133,9 @@ class Fitting:
             torch.manual_seed(self.seed)
             return choose(shape, count, wish.widths, wish.depth, wish.patch, wish.attention, wish.periodic)
 
-    def _trainer(self) -> Trainer:
+    @cached_property
+    def trainer(self) -> Trainer:
+        """The training to be run."""
         precision = "bfloat16" if self.training.precision == "bfloat16" else "float32"
         denoiser = Preconditioned(self.network, Karras(), precision).to(self.device)  # type: ignore[arg-type]
         feed = Feed(
@@ -141,9 +147,9 @@ class Fitting:
 
     def _sampling(self) -> tuple[Sampler, int]:
         """The sampler and its steps: the probability flow for vectors; for grids the reverse SDE, which forgets on its way the
-        errors of a network that learns from few looks at large data."""
+        errors of a network that learns from few looks at large data (docs/samplers.md has what was measured)."""
         grid = self.trainer.held_out.ndim > 2
-        return (ExponentialAdams(order=3, eta=1.0), 24) if grid else (ExponentialAdams(order=3), 32)
+        return (ExponentialAdams(order=2, eta=1.0), 24) if grid else (ExponentialAdams(order=3), 32)
 
     def finish(self) -> tuple[Model, dict[str, Any]]:
         """Ends training: the model with the best weights, and what was measured on held-out data, as plain data."""

@@ -120,6 +120,15 @@ def test_corrections_repair_a_predictor():
     assert max(abs(v / e - 1) for (_, v), e in zip(right, exact)) < 0.1 * max(wrong)
 
 
+def test_predictors_that_remember_extrapolate_the_fresh_noise():
+    """Ten steps: the variance of DPM is off by a factor, of samplers that forget or stay near the mean by a part."""
+    process, law, corrector = VP(), white(0.3), GaussianLangevin(0.1)
+    exact = sum(float(c(torch.zeros((), dtype=D))) ** 2 * v for c, v in ((process.alpha, 0.3), (process.sigma, 1.0)))
+    for predictor, low, high in ((DPM(), 2, 5), (DPM(3), 10, 50), (Heun(), 1, 1.2), (ExponentialAdams(3), 0.8, 1)):
+        variance = propagated(PredictorCorrector(predictor, corrector), process, law, 10)[-1][1]
+        assert low < variance / exact < high, predictor
+
+
 def test_a_test_needs_a_density(mixture):
     class Opaque(Denoiser):
         def forward(self, x, level):

@@ -172,7 +172,7 @@ def test_a_network_is_a_score_and_an_energy_a_log_density():
     energy = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1), nn.Flatten(0))
     x = torch.ones(3, 2)
     for law in (Law.of(network, x), Law.of(energy, x)):
-        for mode in (torch.enable_grad, torch.no_grad):
+        for mode in (torch.enable_grad, torch.no_grad, torch.inference_mode):
             with mode():
                 before = torch.is_grad_enabled()
                 chain = langevin(law, x, 3, Samples(0, count=3))
@@ -203,6 +203,8 @@ def test_laws_that_are_none():
         ValueError, match=r"for x of shape \(3,\) a score and a log-density give the same shape: say which"
     ):
         Law.of(lambda x: -x, torch.zeros(3))
+    with pytest.raises(TypeError, match="a score or a log-density gives a tensor, got ndarray: compute it with torch"):
+        Law.of(lambda x: -x.numpy(), x)
     with pytest.raises(ValueError, match="the log-density cannot be differentiated: it does not follow from x"):
         langevin(lambda x: -(x.detach() ** 2).sum(1), x, 1, Samples(0, count=3))
     with pytest.raises(ValueError, match=r"needs the log-density, .* the score alone is known: give a log-density"):

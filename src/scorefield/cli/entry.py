@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
+from . import foreign as foreign  # whose command joins the others
 from .options import names_of
 from .terminal import say
 from .verbs import app

@@ -25,7 +25,7 @@ __all__ = ["app"]
 _ORDER = {name: Group(name, sort_key=i) for i, name in enumerate(("Training", "Reading", "Data", "Network", "Other"))}
 
 
-def _flat(group: str) -> Parameter:
+def flat(group: str) -> Parameter:
     """The fields of a dataclass as options of their own."""
     return Parameter(name="*", group=_ORDER[group])
 
@@ -68,10 +68,10 @@ def fit(
     /,
     *,
     output: Annotated[Path, Parameter(alias="-o")],
-    training: Annotated[Training, _flat("Training")] = Training(),  # noqa: B008
-    reading: Annotated[Reading, _flat("Reading")] = Reading(),  # noqa: B008
-    how: Annotated[Data, _flat("Data")] = Data(),  # noqa: B008
-    network: Annotated[Network, _flat("Network")] = Network(),  # noqa: B008
+    training: Annotated[Training, flat("Training")] = Training(),  # noqa: B008
+    reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
+    how: Annotated[Data, flat("Data")] = Data(),  # noqa: B008
+    network: Annotated[Network, flat("Network")] = Network(),  # noqa: B008
     seed: Seed = 0,
     device: Device = "auto",
     tensorboard: Annotated[bool, Parameter(group=_ORDER["Other"])] = False,
@@ -242,7 +242,7 @@ def evaluate(
     *,
     count: Annotated[int | None, Parameter(alias="-n")] = None,
     seed: int = 0,
-    reading: Annotated[Reading, _flat("Reading")] = Reading(),  # noqa: B008
+    reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
     config: Config = None,
 ) -> None:
     """Measure how good a run is: new samples against data that training did not see.
@@ -295,7 +295,7 @@ def report(
     *,
     count: Annotated[int | None, Parameter(alias="-n")] = None,
     seed: int = 0,
-    reading: Annotated[Reading, _flat("Reading")] = Reading(),  # noqa: B008
+    reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
     config: Config = None,
 ) -> None:
     """Evaluate a run and write report.html into its folder: one page that needs nothing else.
@@ -334,7 +334,7 @@ def compare(
     count: Annotated[int | None, Parameter(alias="-n")] = None,
     seed: int = 0,
     device: Device = "auto",
-    reading: Annotated[Reading, _flat("Reading")] = Reading(),  # noqa: B008
+    reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
     config: Config = None,
 ) -> None:
     """Draw the same seeds through several samplers, and compare them on one page, compare.html in the folder of the run.
@@ -379,30 +379,51 @@ def compare(
     help_epilogue="""Examples:
 
   scorefield calibrate data.npy
-  scorefield calibrate photos/ --resize 64""",
+  scorefield calibrate data.npy -o calibration.png
+  scorefield calibrate photos/ --resize 64 --overlap 0.5667 --moves 5""",
 )
 def calibrate(
     data: Path,
     /,
     *,
-    reading: Annotated[Reading, _flat("Reading")] = Reading(),  # noqa: B008
-    how: Annotated[Data, _flat("Data")] = Data(),  # noqa: B008
+    reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    overlap: float = 0.5,
+    moves: int | None = None,
+    published: bool = False,
+    how: Annotated[Data, flat("Data")] = Data(),  # noqa: B008
     seed: Seed = 0,
     config: Config = None,
 ) -> None:
-    """Read noise levels and other choices off data, with the reasons. Nothing is trained or written.
+    """Read noise levels and other choices off data, with the reasons. Nothing is trained.
 
     Arguments:
         data: A file, or a folder of images.
+        output: A picture to draw: distances between data, the overlap of neighbouring levels, a datum at several levels.
+        overlap: How much neighbouring levels of annealed Langevin dynamics overlap; 0.5667 gives the ladders of NCSNv2.
+        moves: How many moves annealed Langevin dynamics makes at each level; by default as many as suit the ladder.
+        published: Whether the smallest level is that of NCSN, 0.01 for data in [0, 1].
         seed: The seed of what is held out.
         config: A TOML file of these options, at its top or in a table [calibrate]; the command line comes first.
     """
+    from dataclasses import replace
+
+    from ..calibrate import hundredth
     from ..fitting import Fitting
 
     fitting = Fitting(reading.read(data), how, seed=seed, device="cpu")
     title = f"{fitting.summary.count:,} data of shape {fitting.schema.shape}; levels in standard deviations"
-    table(title, ("what", "value", "why"), fitting.calibration.table())
+    found, std = replace(fitting.calibration, overlap=overlap, moves=moves), fitting.standardize.std
+    if published:
+        rows = fitting.split.train
+        found = found.published(hundredth(fitting.standardize(rows.take(range(min(4096, len(rows)))))))
+    columns = ("what", "value", "why", "what changing it costs")
+    table(title, columns, found.rows(float(std) if std.numel() == 1 else None))
     table("What fit would choose", ("what", "value", "why"), fitting.choices)
+    if output is not None:
+        from ..report.calibration import write_calibration
+
+        print(write_calibration(output, found, fitting.split.train, fitting.standardize))
 
 
 @app.command(
@@ -429,7 +450,9 @@ def info(run: Path, /) -> None:
     shape = " x ".join(map(str, kept["shape"]))
     table(f"{run}: {shape} of {source['path'] if source else 'data in memory'}", ("asked", ""), asked.items())
     table("Chosen", ("what", "value", "why"), [*kept["choices"], *kept["calibration"]])
-    if folder.ended:
+    if "imported" in kept:
+        table("Imported", ("", ""), kept["imported"].items())
+    elif folder.ended:
         about = folder.read("fit.json")
         rows = [(n, about[n]) for n in ("steps", "stopped", "held_out_loss", "weights")]
         table("How it went", ("", ""), [("time", duration(about["seconds"])), *rows])

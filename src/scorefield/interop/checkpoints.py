@@ -91,7 +91,7 @@ def import_ncsnv2(
     law, told = moments(schema, standardize, x)
     scale = SPREAD * (2 if centred else 1) if x is None else float(law.covariance.mean().sqrt())
     process = VE(float(sigmas[-1].double()), float(sigmas[0].double()))
-    way = ExponentialAdams(order=3, scale=scale, eta=1.0)
+    way = ExponentialAdams(order=2, scale=scale, eta=1.0)
     model = Model(schema, standardize, process, Scored(network, sigmas, centred), law, way, _STEPS).eval()
     if run is not None:
         count = sum(p.numel() for p in network.parameters())

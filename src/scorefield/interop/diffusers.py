@@ -161,7 +161,7 @@ def import_diffusers(
     scale = 2 * SPREAD if x is None else float(law.covariance.mean().sqrt())
     denoiser = Labelled(network, ByIndex(levels, preserving=True), _PREDICTS[predicts])
     process = EDM(levels[0], min(levels[-1], _HIGHEST))
-    way = ExponentialAdams(order=3, scale=scale, eta=1.0)
+    way = ExponentialAdams(order=2, scale=scale, eta=1.0)
     model = Model(schema, standardize, process, denoiser, law, way, _STEPS).eval()
     if run is not None:
         count = sum(p.numel() for p in network.parameters())

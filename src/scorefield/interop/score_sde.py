@@ -82,7 +82,7 @@ def import_score_sde(
     schema = form(built.channels, side, x)
     standardize = units(schema, built.centered)
     law, told = moments(schema, standardize, x)
-    way = ExponentialAdams(order=3, scale=float(law.covariance.mean().sqrt()), eta=1.0)
+    way = ExponentialAdams(order=2, scale=float(law.covariance.mean().sqrt()), eta=1.0)
     denoiser = Labelled(built, recipe.labels, recipe.parametrization)
     model = Model(schema, standardize, recipe.process, denoiser, law, way, _STEPS, Karras())
     model.eval().requires_grad_(False)

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..diffusion import Diffusion
 from ..rng import Rng
 from .base import Kernel
-from .chain import Chain, run_chains
+from .chain import Chain, block_size, run_chains
 from .corrector import correct
 from .transition import Langevin, Law, Transition
 
@@ -72,7 +72,7 @@ def annealed_langevin(
         return chain
     law, level = ladder[-1]
     with torch.no_grad():
-        parts = [part + level**2 * law.slope(part) for part in chain.state.split(block or 2048)]
+        parts = [part + level**2 * law.slope(part) for part in chain.state.split(block_size(x, block))]
     return chain._replace(state=torch.cat(parts))
 
 

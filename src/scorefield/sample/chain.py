@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from ..metrics import autocorrelation, effective_sample_size
 from ..rng import Rng
 from .transition import Langevin, Law, Point, Transition
 
-__all__ = ["Chain", "langevin", "run_chains"]
+__all__ = ["Chain", "block_size", "langevin", "run_chains"]
 
 _AHEAD = 64  # numbers a sample draws at once: moves of points in the plane are short beside a call for their noise
 _BLOCK = 2048  # samples that move together on a CPU, so that what a small network computes of them stays in the cache
@@ -82,6 +83,11 @@ def langevin(
     return run_chains([(Law.of(target, x), scale)], x, steps, rng, transition, keep, thin, block)
 
 
+def block_size(x: Tensor, block: int | None) -> int:
+    """How many samples move together."""
+    return block or (_BLOCK if x.device.type == "cpu" else len(x))
+
+
 @torch.no_grad()
 def run_chains(
     ladder: Sequence[tuple[Law, float]],
@@ -99,28 +105,29 @@ def run_chains(
     """
     steps = moves * len(ladder)
     _check(ladder, x, steps, keep, thin, block)
-    ahead, size = max(1, _AHEAD // math.prod(x.shape[1:])), block or (len(x) if x.is_cuda else _BLOCK)
+    ahead, size = max(1, _AHEAD // math.prod(x.shape[1:])), block_size(x, block)
     points = [Point(part) for part in x.detach().split(size)]
-    chances = [torch.zeros(len(p.x), dtype=x.dtype, device=x.device) for p in points]
-    kept = x.new_empty(keep, *x.shape)
+    chances, kept = x.new_zeros(len(x)), x.new_empty(keep, *x.shape)
     for first in range(0, steps, ahead):
-        z = rng.normal((len(x), ahead, *x.shape[1:]), x.dtype, x.device).split(size)
-        u = rng.uniform((len(x), ahead), x.dtype, x.device).split(size) if transition.tests else None
+        z = rng.normal((len(x), ahead, *x.shape[1:]), x.dtype, x.device).transpose(0, 1)
+        u = rng.uniform((len(x), ahead), x.dtype, x.device).T if transition.tests else None
         for i, here in enumerate(points):
-            noise, luck = z[i].transpose(0, 1).contiguous(), None if u is None else u[i].T.contiguous()
-            for k, step in enumerate(range(first, min(first + ahead, steps))):
+            rows = slice(i * size, i * size + size)
+            noises, lucks = z[:, rows].contiguous(), repeat(None) if u is None else u[:, rows].contiguous()
+            for step, noise, luck in zip(range(first, steps), noises, lucks):
                 law, scale = ladder[step // moves]
-                here = here if step % moves else Point(here.x)  # a new rung: what was known is of another law
-                here, chance = transition.move(law, here, scale, noise[k], None if luck is None else luck[k])
+                if step % moves == 0:
+                    here = Point(here.x)  # a new rung: what was known is of another law
+                here, chance = transition.move(law, here, scale, noise, luck)
                 if chance is not None:
-                    chances[i] += chance
+                    chances[rows] += chance
                 back, off = divmod(steps - 1 - step, thin)
                 if off == 0 and back < keep:
-                    kept[keep - 1 - back, i * size : i * size + size] = here.x
+                    kept[keep - 1 - back, rows] = here.x
             _check_finite(here.x, transition, scale, step + 1, steps)
             points[i] = here
-    acceptance = torch.cat(chances) / steps if transition.tests else torch.ones_like(torch.cat(chances))
-    return Chain(torch.cat([p.x for p in points]), acceptance, kept)
+    acceptance = chances / steps if transition.tests else torch.ones_like(chances)
+    return Chain(torch.cat([here.x for here in points]), acceptance, kept)
 
 
 def _check(ladder: Sequence[tuple[Law, float]], x: Tensor, steps: int, keep: int, thin: int, block: int | None) -> None:

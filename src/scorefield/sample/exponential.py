@@ -15,6 +15,8 @@ from .base import Move, Sampler
 
 __all__ = ["ExponentialAdams"]
 
+_POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(16)
+
 
 @dataclass(frozen=True)
 class ExponentialAdams(Sampler):
@@ -78,8 +80,7 @@ class ExponentialAdams(Sampler):
 
 def _weights(nodes: list[float], end: float, power: float) -> list[float]:
     """The integrals from the last node to `end` of cos^power times the Lagrange polynomials of the nodes."""
-    points, weights = np.polynomial.legendre.leggauss(16)
     step = end - nodes[-1]
-    at, known = (points + 1) / 2, (np.array(nodes) - nodes[-1]) / step  # in units of the step, however small it is
+    at, known = (_POINTS + 1) / 2, (np.array(nodes) - nodes[-1]) / step  # in units of the step, however small it is
     value = [np.prod([(at - b) / (a - b) for b in np.delete(known, i)], axis=0) for i, a in enumerate(known)]
-    return [float(step / 2 * np.sum(weights * np.cos(nodes[-1] + step * at) ** power * v)) for v in value]
+    return [float(step / 2 * np.sum(_WEIGHTS * np.cos(nodes[-1] + step * at) ** power * v)) for v in value]

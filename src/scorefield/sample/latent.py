@@ -57,6 +57,7 @@ def encode(
         ValueError: If the sampler draws noise.
 
     Example:
+        >>> import torch
         >>> from scorefield.denoise import Gaussian
         >>> from scorefield.process import VP
         >>> law = Gaussian(torch.ones(2, dtype=torch.float64), 4 * torch.eye(2, dtype=torch.float64))

@@ -33,8 +33,8 @@ class DPM2S(Kernel):
     """DPM-Solver++(2S) (Lu et al., 2022, Algorithm 1): the midpoint rule in λ = -log level, exact where D is constant.
 
     With u = x/α, half a step of DDIM leads to the middle level √(level_t level_s), and the D found there leads from u all
-    the way. Second order, two evaluations a step. It remembers nothing, and steps in λ may be longer than Heun's: for
-    grids of few steps, and states that something else changes between them.
+    the way. Second order, two evaluations a step. Long steps, with which Heun leaves the data's range, do it no harm; and as it
+    remembers nothing, states may be changed between its steps.
     """
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
@@ -50,10 +50,10 @@ class DPM2S(Kernel):
 class DormandPrince(Adaptive):
     """The flow to a tolerance: Dormand & Prince's pair of orders 5 and 4 (1980), with its own steps for each sample.
 
-    It is solved in the coordinates of `flow.Frame`, in which Gaussian data of the model's moments stand still, in
-    float64; the error of a step is measured against the width of data plus noise. Each time of the grid is stepped
-    on, at the price of beginning anew: one step of the grid is cheapest, 50 to 150 evaluations. For references, and for
-    encoding data without choosing a grid.
+    It is solved in float64 and in the coordinates of `flow.Frame`, in which Gaussian data of the model's moments stand
+    still; the error of a step is measured against the width of data plus noise. On mixtures the default tolerance takes 35
+    to 60 evaluations in one step of the grid, and leaves 1e-4 (median). Each time of the grid is stepped on, at the price of
+    beginning anew: 16 steps take 170. For references, and for latents that lead back to their data.
 
     Arguments:
         rtol: The relative tolerance.

@@ -56,13 +56,17 @@ class Law:
             what = f"for x of shape {tuple(x.shape)} a score and a log-density give the same shape"
             raise ValueError(f"{what}: say which, Law(score=f) or Law(log_prob=f), or give x the shape (B, 1)")
         with torch.no_grad():
-            given = target(x[:1]).shape
-        if given == x[:1].shape:
+            given = target(x[:1])
+        if not isinstance(given, Tensor):
+            raise TypeError(
+                f"a score or a log-density gives a tensor, got {type(given).__name__}: compute it with torch"
+            )
+        if given.shape == x[:1].shape:
             return cls(score=target)
-        if given == (1,):
+        if given.shape == (1,):
             return cls(log_prob=target)
         need = f"the shape of x, {tuple(x[:1].shape)}, from a score or (1,) from a log-density"
-        raise ValueError(f"one state must give {need}; got {tuple(given)}")
+        raise ValueError(f"one state must give {need}; got {tuple(given.shape)}")
 
     def slope(self, x: Tensor) -> Tensor:
         """∇ log p at `x`, of the shape and the type of `x`."""
@@ -77,8 +81,8 @@ class Law:
 
     def _climb(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The log-density, and its gradient with respect to `x` alone."""
-        with torch.enable_grad():
-            leaf = x.detach().requires_grad_()
+        with torch.inference_mode(False), torch.enable_grad():
+            leaf = x.detach().clone().requires_grad_()
             value = self.log_prob(leaf)  # type: ignore[misc]  # there is one where there is no score
             if not value.requires_grad:
                 what = "the log-density cannot be differentiated: it does not follow from x by operations of torch"

@@ -1,0 +1,81 @@
+"""What the states of Markov chains are worth: how long they remember, and how many independent draws they replace."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+__all__ = ["autocorrelation", "effective_sample_size"]
+
+_NUMBERS = 2**22  # of the Fourier transforms that are in memory at once, about
+
+
+def autocorrelation(states: Tensor) -> Tensor:
+    """The correlation ρ_k of states k moves apart, for each coordinate, pooled over chains.
+
+    One mean and one variance serve all chains: chains that stay apart are seen to remember where they began. The sums of
+    products are divided by their number, n - k for each chain, and are computed by fast Fourier transform.
+
+    Arguments:
+        states: The states of B chains at n moves, of shape `(n, B, *D)`.
+
+    Returns:
+        ρ_0 = 1 to ρ_{n-1}, of shape `(n, *D)`, in float64: the last ones are means of a few products, and as uncertain
+        as that. NaN for a coordinate that does not vary.
+
+    Raises:
+        ValueError: If there are no states, or if they are not finite.
+
+    Example:
+        >>> alternating = torch.tensor([1.0, -1.0, 1.0, -1.0]).reshape(4, 1, 1)
+        >>> autocorrelation(alternating)[:, 0].round().tolist()
+        [1.0, -1.0, 1.0, -1.0]
+    """
+    if states.ndim < 2 or states.numel() == 0:
+        raise ValueError(f"states of chains have the shape (n, B, *D), got {tuple(states.shape)}")
+    if not bool(torch.isfinite(states).all()):
+        raise ValueError("states of chains must be finite: look where the chain left the finite numbers")
+    n, chains = states.shape[:2]
+    flat = states.reshape(n, chains, -1)
+    middle = flat.double().mean((0, 1))
+    total = torch.zeros(n, flat.shape[2], dtype=torch.float64, device=states.device)
+    for part in flat.split(max(1, _NUMBERS // (2 * n * flat.shape[2])), dim=1):
+        waves = torch.fft.rfft(part.double() - middle, 2 * n, dim=0)  # as many zeros: no product wraps around
+        total += torch.fft.irfft(waves.abs().square().sum(1), 2 * n, dim=0)[:n]
+    total /= torch.arange(n, 0, -1, dtype=torch.float64, device=states.device)[:, None]
+    varies = total[0] > n * torch.finfo(torch.float64).eps * (chains * middle**2)
+    return torch.where(varies, total / total[0], torch.nan).reshape(n, *states.shape[2:])
+
+
+def effective_sample_size(states: Tensor) -> Tensor:
+    """How many independent draws give the mean of a coordinate as exactly as all n states of B chains do.
+
+    B n / (1 + 2 Σ (1 - k/n) ρ_k), the sum cut off where ρ_2m + ρ_2m+1 first falls below 0: the initial positive sequence
+    of Geyer (1992). It is more than B n where successive states repel each other (N log10 N at most, N = B n), and B where
+    chains stand still apart.
+
+    Arguments:
+        states: The states of B chains at n moves, of shape `(n, B, *D)`, n at least 4.
+
+    Returns:
+        A number for each coordinate, of shape `D`, in float64; NaN for a coordinate that does not vary.
+
+    Raises:
+        ValueError: If there are fewer than 4 moves.
+
+    Example:
+        >>> still = torch.arange(5.0).expand(100, 5)[..., None]  # five chains that never move
+        >>> effective_sample_size(still).round().tolist()
+        [5.0]
+    """
+    n, chains = states.shape[:2]
+    if n < 4:
+        raise ValueError(f"an effective sample size needs 4 states of each chain or more, got {n}: keep more of them")
+    rho = autocorrelation(states)
+    fading = 1 - torch.arange(n, dtype=torch.float64, device=rho.device) / n
+    pairs = (rho * fading.reshape(-1, *(1,) * (rho.ndim - 1)))[: n // 2 * 2].unflatten(0, (-1, 2)).sum(1)
+    positive = (pairs > 0).cumprod(0)  # 1 up to the first pair that is not
+    time = (2 * (pairs * positive).sum(0) - 1).clamp_min(1 / math.log10(chains * n))
+    return torch.where(rho[0] == 1, chains * n / time, torch.nan)

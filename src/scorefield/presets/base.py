@@ -1,0 +1,198 @@
+"""An experiment of the NCSN line: from images to a network, its levels, its objective, its training and its sampler."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+from ..calibrate import Annealing, Ladder
+from ..data import Rows, Schema, summarize
+from ..denoise import Gaussian
+from ..denoise.published import Scored
+from ..grid import Given
+from ..model import Model
+from ..nn.refinenet import RefineNet
+from ..objective import Clock, DenoisingScoreMatching
+from ..process import VE
+from ..rng import Rng, Steps
+from ..sample import AnnealedLangevin, Langevin
+from ..standardize import Standardize
+from ..train import Feed, Progress
+from ..train.flat import Flat
+
+__all__ = ["Experiment"]
+
+_FLAT = 1e30  # data so wide that the weight 1/σ² + 1/scale² is 1/σ², as in the papers
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """All numbers of an experiment with NCSN (Song & Ermon, 2019) or NCSNv2 (2020), and what they make.
+
+    States are images between 0 and 1. To try it on other images, `dataclasses.replace` the shape, the ladder and the size
+    of the network.
+
+    Arguments:
+        data: What the images are of.
+        shape: `(C, H, W)`.
+        ladder: The noise levels.
+        moves: T, the moves of annealed Langevin dynamics at each level.
+        step: ε, with moves x + ε s + √(2ε) z at the smallest level: the convention of NCSNv2, and of NCSN's code for images.
+        depth: The number of stages of the network.
+        features: Its number of features at full size.
+        conditional: Whether its norms know the level (NCSN), and it is not divided by it.
+        steps: The steps of training.
+        batch: How many images a step sees.
+        rate: The learning rate of Adam, which stays as it is.
+        epsilon: The ε of Adam, for losses that are half a sum over pixels.
+        average: The decay of the exponential average of weights that samples are drawn with; None for the last weights.
+        flip: Whether half of the images are mirrored in training.
+        dequantize: Whether 8-bit images get uniform noise as wide as their steps.
+        denoise: Whether samples lose their last noise.
+        printed_step: The ε that Table 4 of NCSNv2 prints, where that is another.
+        note: What to know about these numbers.
+
+    Example:
+        >>> from scorefield import presets
+        >>> presets.ncsnv2.cifar10.sampler()
+        AnnealedLangevin(transition=Langevin(ratio=0.062), moves=5)
+    """
+
+    data: str
+    shape: tuple[int, int, int]
+    ladder: Ladder
+    moves: int
+    step: float
+    depth: int = 4
+    features: int = 128
+    conditional: bool = False
+    steps: int = 300_000
+    batch: int = 128
+    rate: float = 1e-4
+    epsilon: float = 1e-8
+    average: float | None = 0.999
+    flip: bool = True
+    dequantize: bool = False
+    denoise: bool = True
+    printed_step: float | None = None
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        numbers = self.shape[0] * self.shape[1] * self.shape[2]
+        if self.ladder.numbers != numbers:
+            raise ValueError(f"images of {numbers} numbers need a ladder for them, got one for {self.ladder.numbers}")
+
+    @property
+    def annealing(self) -> Annealing:
+        """The settings of annealed Langevin dynamics, with the variance that it ends with."""
+        return Annealing(self.moves, self.step / self.ladder.last**2, self.ladder.gap)
+
+    def units(self, top: float = 255.0) -> Standardize:
+        """From images whose values run from 0 to `top` to states, from 0 to 1."""
+        return Standardize(self.shape, torch.tensor(0.0), torch.tensor(top))
+
+    def denoiser(self) -> Scored:
+        """The network as a denoiser, with first weights from PyTorch's own generator."""
+        channels, count = self.shape[0], self.ladder.count
+        network = RefineNet(channels, self.features, self.depth, count if self.conditional else 0)
+        return Scored(network, torch.tensor(self.ladder.levels, dtype=torch.float64).float())
+
+    def process(self) -> VE:
+        """The noise process through the levels of the ladder."""
+        return VE(self.ladder.last, self.ladder.first)
+
+    def grid(self) -> Given:
+        """The levels of the ladder as a grid for samplers."""
+        return Given(self.ladder.levels)
+
+    def objective(self) -> DenoisingScoreMatching:
+        """Denoising score matching, weighted by σ², over the levels of the ladder, each as often as the others.
+
+        It is the published loss times 2/n, for n numbers.
+        """
+        return DenoisingScoreMatching(Clock(self.process(), self.ladder.count), _FLAT)
+
+    def sampler(self) -> AnnealedLangevin:
+        """Annealed Langevin dynamics. It starts at the first level with the law that images with noise have there."""
+        return AnnealedLangevin(Langevin.from_full(self.step, self.ladder.last), self.moves)
+
+    def train(
+        self, denoiser: Scored, rows: Rows, seed: int = 0, top: float = 255.0, device: torch.device | str = "cpu"
+    ) -> Iterator[Progress]:
+        """Trains as was published: Adam with one rate, and an exponential average of the weights after every step.
+
+        The average takes the place of the weights at the end, and where the loop is left before.
+
+        Arguments:
+            denoiser: What `denoiser` made, which is trained in place.
+            rows: Images, of shape `(N, *shape)`.
+            seed: The seed of their order, of levels and noise.
+            top: Their values run from 0 to that.
+            device: Where to train.
+
+        Returns:
+            Where training stands, after each step.
+
+        Raises:
+            RuntimeError: If the loss is not finite.
+        """
+        denoiser.to(device).train()
+        flat = Flat(denoiser)
+        weights = nn.Parameter(flat.values)
+        weights.grad = flat.gradients
+        # Adam sees gradients as a ratio to ε, and the published losses are sums of n numbers, halved
+        epsilon = self.epsilon * 2 / self.ladder.numbers
+        optimizer = torch.optim.Adam([weights], self.rate, eps=epsilon)
+        average = flat.values.clone()
+        feed, objective = Feed(rows, self.units(top).to(device), self.batch, seed, device), self.objective()
+        rng, start = Steps(seed, device), time.perf_counter()
+        try:
+            for step in range(self.steps):
+                flat.gradients.zero_()
+                x0 = self._augmented(feed.batches(step), rng.at(step).child("images"), top)
+                loss = objective(denoiser, x0, rng.at(step)).mean()
+                if not bool(torch.isfinite(loss)):
+                    raise RuntimeError(f"the loss is not finite at step {step + 1}: take a rate below {self.rate:g}")
+                loss.backward()
+                optimizer.step()
+                average.lerp_(flat.values, 1 - (self.average or 0.0))
+                seconds = time.perf_counter() - start
+                yield Progress(step + 1, (step + 1) / self.steps, seconds, loss.detach(), 1.0)
+        finally:
+            flat.read(average)
+            flat.release()
+            denoiser.eval().requires_grad_(False)
+
+    def _augmented(self, x: Tensor, rng: Rng, top: float) -> Tensor:
+        """Images between 0 and 1, mirrored and dequantized where the experiment says so."""
+        if self.flip:
+            mirrored = rng.uniform((len(x), 1, 1, 1), x.dtype, x.device) < 0.5
+            x = torch.where(mirrored, x.flip(-1), x)
+        return (top * x + rng.uniform(x.shape, x.dtype, x.device)) / (top + 1) if self.dequantize else x
+
+    def model(self, denoiser: Scored, x: Any) -> Model:
+        """The model of images: what was trained, with the sampler and the levels of the experiment.
+
+        Samples of NCSN keep their last noise: `model.sample(count, denoise=False)`.
+
+        Arguments:
+            denoiser: The trained denoiser.
+            x: The images, in any form that `Schema.of` takes, 8-bit or from 0 to 1: what samples will look like.
+
+        Raises:
+            ValueError: If the images have another shape.
+        """
+        schema = Schema.of(x, "grid")
+        if schema.inner_shape != self.shape:
+            raise ValueError(f"the experiment is for images {self.shape}, channels first, got {schema.inner_shape}")
+        units = self.units(255.0 if schema.dtype == "uint8" else 1.0)
+        found = summarize(schema.rows(x))
+        law = Gaussian(units(found.mean).float(), (found.variance / units.std.double() ** 2).float())
+        grid = self.grid()
+        return Model(schema, units, self.process(), denoiser, law, self.sampler(), grid.steps, grid).eval()

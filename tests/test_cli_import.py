@@ -1,0 +1,57 @@
+"""`scorefield import`: a released checkpoint becomes a run that the other commands take."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from scorefield.cli import main
+from scorefield.model import load
+from scorefield.nn import RefineNet
+
+
+def cli(*words: object) -> int:
+    return main([str(word) for word in words])
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """What the runner of NCSNv2 saves, of a small network."""
+    torch.manual_seed(0)
+    state = RefineNet(3, 2).state_dict()
+    raw = {"module.sigmas": torch.logspace(0.5, -2, 12), **{f"module.{k}": v for k, v in state.items()}}
+    torch.save([raw, {"state": {}}, 7, 300, state], tmp_path / "checkpoint.pth")
+    return tmp_path / "checkpoint.pth"
+
+
+def test_a_checkpoint_becomes_a_run(checkpoint, tmp_path, capsys):
+    run, data = tmp_path / "run", tmp_path / "data.npy"
+    np.save(data, np.random.default_rng(0).integers(0, 256, size=(40, 16, 16, 3)).astype(np.uint8))
+    assert cli("import", "ncsnv2", checkpoint, "-o", run, "--data", data) == 0
+    assert "next: scorefield sample" in capsys.readouterr().err
+    for sampler in ("heun(steps=2)", "annealedlangevin(transition=langevin(ratio=0.1), moves=1, steps=3)"):
+        assert cli("sample", run, "-n", 3, "-o", tmp_path / "new.npy", "--sampler", sampler) == 0
+        drawn = np.load(tmp_path / "new.npy")
+        assert drawn.shape == (3, 16, 16, 3) and drawn.dtype == np.uint8
+    assert load(run).schema.shape == (16, 16, 3)
+    capsys.readouterr()
+    assert cli("info", run) == 0
+    assert "Imported" in capsys.readouterr().out
+    assert cli("report", run) == 1
+    assert "was imported, and has no training to report" in capsys.readouterr().err
+
+
+def test_a_size_must_be_known(checkpoint, tmp_path, capsys):
+    assert cli("import", "ncsnv2", checkpoint, "-o", tmp_path / "run") == 1
+    assert "size" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    assert cli("import", "ncsnv2", checkpoint, "-o", tmp_path / "run", "--size", 16) == 0
+
+
+def test_what_does_not_fit_is_said_in_a_line(checkpoint, tmp_path, capsys):
+    assert cli("import", "score-sde", checkpoint, "-o", tmp_path / "run") == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: ") and told.count("\n") == 1
+    assert cli("import", "ncsnv2", tmp_path / "missing.pth", "-o", tmp_path / "run") == 1
+    assert cli("import", "other", checkpoint, "-o", tmp_path / "run") == 2

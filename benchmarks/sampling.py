@@ -18,7 +18,23 @@ from scorefield.diffusion import Diffusion
 from scorefield.nn import choose
 from scorefield.process import EDM
 from scorefield.rng import Samples
-from scorefield.sample import DDIM, DPM, ExponentialAdams, Heun, Sampler, sample
+from scorefield.sample import (
+    DDIM,
+    DPM,
+    DPM2S,
+    IPNDM,
+    SRA1,
+    AnnealedLangevin,
+    Churn,
+    EulerMaruyama,
+    ExponentialAdams,
+    Heun,
+    PredictorCorrector,
+    Sampler,
+    StochasticHeun,
+    UniPC,
+    sample,
+)
 
 
 def main() -> None:
@@ -29,13 +45,10 @@ def main() -> None:
     denoiser = Preconditioned(choose(shape[1:], 60_000)[0], precision="bfloat16").eval().requires_grad_(False)
     diffusion = Diffusion(EDM(), denoiser)
     x, c = torch.randn(shape), torch.zeros(256)
-    ways: list[tuple[Sampler, int]] = [
-        (DDIM(), 12),
-        (DPM(), 12),
-        (ExponentialAdams(3), 12),
-        (ExponentialAdams(3, eta=1.0), 12),
-    ]
-    for way, evaluations in [*((w, n + 1) for w, n in ways), (Heun(), 25)]:
+    once: list[Sampler] = [DDIM(), DDIM(1.0), DPM(2), DPM(3), DPM(2, eta=1.0), UniPC(3), IPNDM(3), EulerMaruyama()]
+    once += [ExponentialAdams(3), ExponentialAdams(2, eta=1.0), AnnealedLangevin(moves=1)]
+    twice: list[Sampler] = [Heun(), DPM2S(), StochasticHeun(), SRA1(), Churn(), PredictorCorrector()]
+    for way, evaluations in [*((w, 13) for w in once), *((w, 25) for w in twice)]:
         whole, inside = [], []
         for _ in range(options.rounds):
             start = time.perf_counter()

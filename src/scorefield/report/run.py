@@ -34,9 +34,9 @@ def report(run: Run, x: Any | None = None, count: int | None = None, seed: int =
         FileNotFoundError: If the run has no model yet.
         ValueError: If the data are not those of the run, or the run was imported.
     """
+    model = run.model
     if "imported" in run.read("run.json"):
         raise ValueError(f"{run.path} was imported, and has no training to report: evaluate and compare measure it")
-    model = run.model
     evaluation = evaluate_run(run, x, count, seed)
     _, held_out = split_of(run, model, x)
     vector = len(model.schema.inner_shape) == 1

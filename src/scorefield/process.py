@@ -41,7 +41,7 @@ class Process(abc.ABC):
 
     def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """The derivatives (α'_t, σ'_t), each of the shape of `t`."""
-        _, pull = torch.func.vjp(self.__call__, t)  # forward mode takes several times as long
+        pull = torch.func.vjp(self.__call__, t)[1]  # forward mode takes several times as long
         one, zero = torch.ones_like(t), torch.zeros_like(t)
         return pull((one, zero))[0], pull((zero, one))[0]
 

@@ -1,4 +1,4 @@
-"""The command line: `fit`, `sample`, `evaluate`, `report`, `compare`, `calibrate`, `info`, `import`. It starts without torch."""
+"""The command line: `fit`, `sample`, `evaluate`, `report`, `compare`, `calibrate`, `info`, `import`."""
 
 from .entry import main as main
 

@@ -143,6 +143,18 @@ def test_a_floor_mixes_held_out_and_training_data_without_repeats():
         assert len(np.unique(part)) == 7 and set(part) <= set(range(9))
 
 
+def test_an_interval_lies_about_the_value_and_is_as_wide_as_repetitions_vary(rng):
+    def shift(x, y):
+        return float(np.asarray(x).mean() - np.asarray(y).mean())
+
+    found = with_floor(shift, rng.normal(size=200) + 1, rng.normal(size=300), rng.normal(size=400), resamples=200)
+    width = 2 * 1.96 * math.sqrt(1 / 200 + 1 / 300)
+    assert found.interval[0] < found.value < found.interval[1] and found.p_value is None
+    assert found.interval[1] - found.interval[0] == pytest.approx(width, rel=0.25)
+    again = with_floor(shift, np.zeros(20), np.zeros(20), np.zeros(99), resamples=5, note="as it is")
+    assert again.interval == (0, 0) and again.note == "as it is"
+
+
 def test_errors_say_what_is_needed(rng):
     with pytest.raises(ValueError, match=r"two rows or more on either side, got 1 and 5"):
         energy_distance(np.zeros(1), np.zeros(5))

@@ -3,8 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
+from scorefield.denoise import Empirical, Gaussian
+from scorefield.diffusion import Diffusion
 from scorefield.metrics import Neighbours, memorization, nearest, neighbours
+from scorefield.process import VP
+from scorefield.rng import Samples as Source
+from scorefield.sample import Heun, sample
+from scorefield.toys import Field, eight_gaussians
 
 
 def brute(x, reference, k):
@@ -102,6 +109,62 @@ def test_a_few_copies_among_many_samples_are_found():
     train, held_out = data(1000, 20), data(500, 20, 1)
     mixed = torch.cat([train[:40], data(460, 20, 2)])
     assert memorization(mixed, train, held_out).suspicious
+
+
+@pytest.mark.parametrize("dimension", [2, 20])
+def test_authenticity_is_what_its_definition_says(dimension):
+    train, held_out, samples = data(200, dimension), data(100, dimension, 1), data(100, dimension, 2)
+    found = memorization(samples, train, held_out)
+    scale = train.std(0, correction=0)
+    for rows, value in ((samples, found.authentic), (held_out, found.authentic_held_out)):
+        near = brute(rows / scale, train / scale, 1)
+        apart = brute(train / scale, train / scale, 2).values[:, 1]
+        assert value == pytest.approx(float((near.values[:, 0] > apart[near.indices[:, 0]]).float().mean()))
+    assert found.authentic == pytest.approx(found.authentic_held_out, abs=0.25)
+    assert memorization(train[:100] + 1e-5, train, held_out).authentic == 0
+
+
+def test_copies_are_counted_exactly():
+    train, held_out = data(500, 20), data(300, 20, 1)
+    mixed = torch.cat([train[:6], data(294, 20, 2)])
+    found = memorization(mixed, train, held_out)
+    table = [[6, 0], [294, 300]]
+    assert (found.copied, found.copied_held_out) == (6 / 300, 0)
+    assert found.copied_p_value == pytest.approx(stats.fisher_exact(table, alternative="greater").pvalue, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (
+            Neighbours(np.ones(99), np.ones(99), 0.1, 0.1, 0.5),
+            "Nothing is copied: 10.0% of samples and 10.0% of held-out",
+        ),
+        (Neighbours(np.full(99, 1e-3), np.ones(99), 0.9, 0.1, 1e-9), "copied from the training data: 90.0% of samples"),
+        (Neighbours(np.full(99, 1.3), np.ones(99), 0.1, 0.1, 0.9), "keep farther from the training data"),
+        (Neighbours(np.ones(99), np.zeros(99), 0.1, 0.1, 0.9), "cannot tell copies from chance"),
+        (Neighbours(np.zeros(99), np.zeros(99), 0.9, 0.1, 0.9), "most held-out data are in the training data too"),
+    ],
+)
+def test_the_verdict_is_a_sentence(found, words):
+    assert words in found.verdict and found.verdict.endswith(".")
+
+
+def drawn(law, count, seed):
+    """Samples of a law through the probability flow, in twenty steps of Heun."""
+    prior = Gaussian(law.data.mean(0), law.data.var(0))
+    return sample(Diffusion(VP(), law, prior), (count, *law.data.shape[1:]), Heun(), 20, Source(seed, count=count))
+
+
+@pytest.mark.parametrize("seed", [*range(2), *(pytest.param(s, marks=pytest.mark.slow) for s in range(2, 20))])
+@pytest.mark.parametrize("shape", [(2,), (1, 8, 8)], ids=["vectors", "fields"])
+def test_the_exact_empirical_score_copies_and_the_true_law_does_not(shape, seed):
+    law = Field(shape, 2.0) if len(shape) > 1 else eight_gaussians()
+    train, held_out, fresh = (law.sample(400, Source(3 * seed + i, count=400)) for i in range(3))
+    copies = memorization(drawn(Empirical(train), 200, seed), train, held_out)
+    assert copies.suspicious and copies.copied > 0.95 and "copied from" in copies.verdict
+    exact = memorization(fresh, train, held_out)
+    assert not exact.suspicious and "Nothing is copied" in exact.verdict
 
 
 def test_units_do_not_matter():

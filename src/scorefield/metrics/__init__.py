@@ -1,14 +1,75 @@
-"""How far samples are from the data: distances beside their noise floor, and the search for copies."""
+"""How far samples are from the data: measures beside their noise floor, tests that are right, and the search for copies."""
 
-from .distances import Distance, energy_distance, sliced_wasserstein, with_floor
+from .base import Distance
+from .battery import battery, rejected
+from .chains import autocorrelation, effective_sample_size
+from .classifier import c2st, classifier_test
+from .coverage import Calibration, calibration
+from .curves import correlation, histogram, spectrum, variogram
+from .distances import energy_distance, sliced_wasserstein, wasserstein, with_floor
+from .features import Principal, frechet_distance, frechet_with_floor, inception
+from .fields import Curve, compare_curves, field_tests
+from .gap import Gap, loss_gap
+from .kernels import energy_test, kernel_distance, kernel_test, mmd, mmd_test
+from .manifold import Manifold, manifold_distances, precision_recall
+from .moments import Family, family, marginal_test, moment_test, sliced_test
 from .neighbours import Neighbours, memorization, nearest
+from .phases import chord_lengths, lineal_path, middle_of, minkowski
+from .pool import Pool, assessed
+from .tables import association_test, column_test, joint_test, table_pool, table_tests
 
 __all__ = [
+    "Calibration",
+    "Curve",
     "Distance",
+    "Family",
+    "Gap",
+    "Manifold",
     "Neighbours",
+    "Pool",
+    "Principal",
+    "association_test",
+    "autocorrelation",
+    "battery",
+    "c2st",
+    "calibration",
+    "chord_lengths",
+    "classifier_test",
+    "column_test",
+    "compare_curves",
+    "correlation",
+    "effective_sample_size",
     "energy_distance",
+    "energy_test",
+    "family",
+    "field_tests",
+    "frechet_distance",
+    "frechet_with_floor",
+    "histogram",
+    "inception",
+    "joint_test",
+    "kernel_distance",
+    "kernel_test",
+    "lineal_path",
+    "loss_gap",
+    "manifold_distances",
+    "marginal_test",
     "memorization",
+    "middle_of",
+    "minkowski",
+    "mmd",
+    "mmd_test",
+    "moment_test",
     "nearest",
+    "precision_recall",
+    "rejected",
+    "sliced_test",
     "sliced_wasserstein",
+    "spectrum",
+    "table_pool",
+    "table_tests",
+    "assessed",
+    "variogram",
+    "wasserstein",
     "with_floor",
 ]

@@ -1,14 +1,63 @@
-"""What every comparison of samples needs: rows of one shape, in the units of the real data."""
+"""What every comparison of samples needs: rows of one shape, in the units of the real data, and the word for a result."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Samples", "as_rows", "paired", "scale_of", "subsample"]
+__all__ = ["Distance", "Samples", "as_rows", "paired", "scale_of", "stream", "subsample"]
 
 Samples = Tensor | np.ndarray
+
+
+@dataclass(frozen=True)
+class Distance:
+    """A number that compares samples with held-out data, beside the same number between real data and real data.
+
+    Arguments:
+        name: what is measured.
+        value: between samples and held-out data.
+        floor: median over random splits of real data, at the same sizes: what a perfect model would get.
+        low, high: the 5 % and 95 % quantiles over those splits.
+        counts: how many samples and how many real data entered each side.
+        p_value: where it is a test: how probable a value at least as extreme is if samples and held-out data have one law.
+        interval: 95 % bootstrap interval of the value, where there is one.
+        note: how it was computed, or what stands out, in words.
+        higher: whether more is better, as for a recall.
+
+    Example:
+        >>> Distance("energy distance", value=0.3, floor=0.0, low=-0.1, high=0.1).covered
+        False
+    """
+
+    name: str
+    value: float
+    floor: float
+    low: float
+    high: float
+    counts: tuple[int, int] = (0, 0)
+    p_value: float | None = None
+    interval: tuple[float, float] | None = None
+    note: str = ""
+    higher: bool = False
+
+    @property
+    def covered(self) -> bool:
+        """Whether the samples are as near to held-out data as other real data are, up to the 95 % quantile."""
+        return self.value >= self.low if self.higher else self.value <= self.high
+
+
+def stream(seed: int, purpose: str) -> np.random.Generator:
+    """Random numbers that depend on the seed and on what they are for, and on nothing that was drawn before.
+
+    Example:
+        >>> bool(stream(0, "splits").random() == stream(0, "splits").random() != stream(0, "labels").random())
+        True
+    """
+    return np.random.default_rng([seed & 0xFFFF_FFFF_FFFF_FFFF, *purpose.encode()])
 
 
 def as_rows(x: Samples, name: str = "x") -> Tensor:

@@ -1,0 +1,192 @@
+"""What is measured on a field: spectra, correlations, variograms and one-point laws, a curve for each field.
+
+Fields are `(N, C, *S)` with one to three axes S; curves are `(N, C, R)` beside the R places `at` where they are read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+__all__ = ["correlation", "histogram", "lags_of", "spectrum", "variogram"]
+
+CHUNK = 2**22  # numbers of fields that are looked at together
+
+
+def spectrum(x: Tensor, window: bool = False) -> tuple[Tensor, Tensor]:
+    """The isotropic power spectrum: mean squared Fourier coefficients in shells of the wave number |k|.
+
+    Coefficients are orthonormal, so that white noise of variance v has the flat spectrum v. A shell is as wide as the lowest
+    wave of the longest axis; waves beyond half a cycle a cell, which the corners of the grid hold, are left out, and the mean.
+
+    Arguments:
+        x: fields `(N, C, *S)`.
+        window: tapers fields to zero at the border (Hann), for fields that are not periodic; the power is kept on average.
+
+    Returns:
+        Cycles per cell `(R,)`, and power `(N, C, R)`.
+
+    Example:
+        >>> wave = torch.cos(2 * torch.pi * 4 * torch.arange(32) / 32).reshape(1, 1, 32)
+        >>> at, power = spectrum(wave)
+        >>> float(at[power[0, 0].argmax()]), round(float(power.max()), 4)
+        (0.125, 8.0)
+    """
+    sizes = _sizes(x)
+    axes = tuple(range(2, x.ndim))
+    waves = torch.meshgrid(*(torch.fft.fftfreq(size, dtype=torch.float64) for size in sizes), indexing="ij")
+    length = torch.stack(waves).square().sum(0).sqrt()
+    longest = max(sizes)
+    shell = (length * longest).round().long()
+    shell[(length > 0.5 + 1e-9) | (shell > longest // 2)] = 0
+    taper = _hann(sizes).to(x) if window else 1.0
+    at, power = _by_shell(shell.to(x.device), longest // 2)
+    parts = []
+    for some in _parts(x):
+        some = some - some.mean(axes, keepdim=True)
+        squared = torch.fft.fftn(some * taper, dim=axes, norm="ortho").abs().square()
+        parts.append(power(squared.flatten(2)))
+    return at / longest, torch.cat(parts)
+
+
+def correlation(x: Tensor, periodic: bool = False, centre: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
+    """The two-point correlation E[(x(u) − c)(x(u + r) − c)] over the distance r, in all directions.
+
+    Of a phase, given as a field of 0 and 1 and with c = 0, it is the two-point probability S₂(r) of stochastic geometry. Every
+    pair of cells counts once, by a Fourier transform of the padded field; the nearest whole distance is its place.
+
+    Arguments:
+        x: fields `(N, C, *S)`.
+        periodic: whether opposite borders touch.
+        centre: c, a number or one a channel `(C,)`; a mean of many fields, so that fluctuations of the mean are seen too.
+
+    Returns:
+        Distances 0, 1, … in cells, up to half the shortest axis longer than one, and correlations `(N, C, R)`.
+
+    References:
+        Torquato, 2002, Random heterogeneous materials, section 2.2.
+
+    Example:
+        >>> stripes = torch.tensor([0.0, 1.0]).repeat(8).reshape(1, 1, 16)
+        >>> correlation(stripes, periodic=True)[1][0, 0, :3].round(decimals=6).tolist()
+        [0.5, 0.0, 0.5]
+    """
+    sizes = _sizes(x)
+    axes = tuple(range(2, x.ndim))
+    padded = sizes if periodic else [2 * size for size in sizes]
+    places = [torch.fft.fftfreq(size, dtype=torch.float64) * size for size in padded]
+    distance = torch.stack(torch.meshgrid(*places, indexing="ij")).square().sum(0).sqrt()
+    reach = lags_of(sizes)
+    shell = torch.where(distance.round() <= reach, distance.round().long(), -1)
+    offset = torch.as_tensor(centre, dtype=x.dtype, device=x.device).reshape(-1, *[1] * len(sizes))
+    ones = torch.fft.rfftn(torch.ones(sizes, dtype=torch.float64), s=padded)
+    pairs = torch.fft.irfftn(ones.abs().square(), s=padded).round()
+    kept = (shell >= 0) & (pairs > 0)
+    index = shell[kept].to(x.device)
+    total = torch.zeros(reach + 1, dtype=torch.float64).index_add_(0, shell[kept], pairs[kept]).to(x)
+    parts = []
+    for some in _parts(x):
+        products = torch.fft.irfftn(
+            torch.fft.rfftn(some - offset, s=padded, dim=axes).abs().square(), s=padded, dim=axes
+        )
+        sums = torch.zeros(*some.shape[:2], reach + 1, dtype=x.dtype, device=x.device)
+        parts.append(sums.index_add_(2, index, products[:, :, kept.to(x.device)]) / total)
+    return torch.arange(reach + 1, dtype=torch.float64), torch.cat(parts)
+
+
+def variogram(x: Tensor, lags: int = 24) -> tuple[Tensor, Tensor]:
+    """The semivariogram γ(h) = ½ E[(x(u + h) − x(u))²] along each axis, one after another: it shows anisotropy.
+
+    Arguments:
+        x: fields `(N, C, *S)`.
+        lags: at most this many on an axis, up to half of it.
+
+    Returns:
+        Lags in cells, an axis after another, `(R,)`, and γ, `(N, C, R)`.
+
+    References:
+        Matheron, 1963, Principles of geostatistics.
+
+    Example:
+        >>> ramp = torch.arange(8.0).reshape(1, 1, 8)
+        >>> at, gamma = variogram(ramp)
+        >>> at.tolist(), gamma[0, 0].tolist()
+        ([1.0, 2.0, 3.0, 4.0], [0.5, 2.0, 4.5, 8.0])
+    """
+    at, curves = [], []
+    for axis, size in enumerate(_sizes(x), start=2):
+        if size < 2:
+            continue
+        reach = max(1, size // 2)
+        for lag in torch.linspace(1, reach, min(lags, reach)).round().int().tolist():
+            step = x.narrow(axis, lag, size - lag) - x.narrow(axis, 0, size - lag)
+            curves.append(step.square_().flatten(2).mean(2) / 2)
+            at.append(float(lag))
+    return torch.tensor(at, dtype=torch.float64), torch.stack(curves, 2)
+
+
+def histogram(x: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
+    """The part of each field's values in each bin: its one-point law.
+
+    Arguments:
+        x: fields `(N, C, *S)`.
+        edges: the inner borders of the bins, ascending, `(C, R − 1)`; a value on a border counts to the left.
+
+    Returns:
+        Numbers 0 … R − 1 of the bins, and parts `(N, C, R)`.
+
+    Example:
+        >>> histogram(torch.tensor([[[0.0, 1.0, 2.0, 3.0]]]), torch.tensor([[0.5, 2.5]]))[1].tolist()
+        [[[0.25, 0.5, 0.25]]]
+    """
+    count = edges.shape[1] + 1
+    flat = x.flatten(2)
+    below = torch.stack(
+        [(flat[:, c] > edge).sum(1) for c in range(flat.shape[1]) for edge in edges[c]], 1
+    ).reshape(len(x), flat.shape[1], count - 1)  # fmt: skip
+    whole = torch.full_like(below[:, :, :1], flat.shape[2])
+    above = torch.cat([whole, below, torch.zeros_like(whole)], 2)
+    return torch.arange(count, dtype=torch.float64), (above[:, :, :-1] - above[:, :, 1:]).to(x) / flat.shape[2]
+
+
+def lags_of(sizes: tuple[int, ...]) -> int:
+    """How far curves reach: half the shortest axis longer than one."""
+    return max(1, min((size for size in sizes if size > 1), default=1) // 2)
+
+
+def _sizes(x: Tensor) -> tuple[int, ...]:
+    if not 3 <= x.ndim <= 5:
+        raise ValueError(f"fields must be (N, C, *S) with one to three axes S, got shape {tuple(x.shape)}")
+    return tuple(x.shape[2:])
+
+
+def _parts(x: Tensor) -> Iterator[Tensor]:
+    yield from x.split(max(1, CHUNK // max(1, x[0].numel())))
+
+
+def _by_shell(shell: Tensor, count: int) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Where the shells 1 … count lie that hold any wave, and the function that averages over them."""
+    flat = shell.flatten()
+    members = torch.bincount(flat, minlength=count + 1)[1 : count + 1]
+    full = members > 0
+
+    def average(squared: Tensor) -> Tensor:
+        sums = torch.zeros(*squared.shape[:2], count + 1, dtype=squared.dtype, device=squared.device)
+        sums.index_add_(2, flat, squared)
+        return sums[:, :, 1:][:, :, full] / members[full]
+
+    return (torch.arange(1, count + 1, device=shell.device)[full]).double().cpu(), average
+
+
+def _hann(sizes: tuple[int, ...]) -> Tensor:
+    taper = torch.ones(sizes, dtype=torch.float64)
+    for axis, size in enumerate(sizes):
+        if size > 1:
+            place = (torch.arange(size, dtype=torch.float64) + 0.5) / size
+            shape = [1] * len(sizes)
+            shape[axis] = size
+            taper = taper * torch.sin(math.pi * place).square().reshape(shape)
+    return taper / taper.square().mean().sqrt()

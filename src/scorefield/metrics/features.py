@@ -1,0 +1,184 @@
+"""Fréchet distances of features: those of the data themselves, of their principal directions, or of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .base import Distance, Samples, as_rows, subsample
+from .distances import with_floor
+from .moments import directions
+
+__all__ = ["Features", "Principal", "frechet_distance", "frechet_with_floor", "inception", "seen"]
+
+Features = Callable[[Tensor], Tensor]
+"""Data `(B, *D)` to features `(B, F)`."""
+
+
+def frechet_distance(x: Samples, y: Samples) -> float:
+    """The squared Fréchet distance of the Gaussians with the moments of x and of y: ‖μ − ν‖² + tr(A + B − 2 (A B)^½).
+
+    The trace of the root is that of the symmetric (A^½ B A^½)^½, in float64: it needs no complex numbers, and no matrix to
+    be invertible. It is biased upwards by the number of features over that of rows: read it against a floor.
+
+    Arguments:
+        x: features of samples `(N, F)`.
+        y: features of real data `(M, F)`.
+
+    Raises:
+        ValueError: for fewer than two rows, different shapes, or values that are not finite.
+
+    References:
+        Dowson and Landau, 1982; Heusel et al., 2017, GANs trained by a two time-scale update rule.
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.random.default_rng(0).normal(size=(100, 3))
+        >>> round(frechet_distance(x + [1.0, 2.0, 0.0], x), 6)
+        5.0
+    """
+    a, b = (as_rows(z, name).flatten(1).double() for z, name in ((x, "x"), (y, "y")))
+    if a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+        raise ValueError(
+            f"frechet_distance needs two rows or more of as many features, got {tuple(a.shape)} and {tuple(b.shape)}"
+        )
+    a = a.to(b.device)
+    shift, first, second = a.mean(0) - b.mean(0), a.T.cov().reshape(a.shape[1], -1), b.T.cov().reshape(b.shape[1], -1)
+    values, vectors = torch.linalg.eigh(first)
+    root = vectors * values.clamp_min(0).sqrt() @ vectors.T
+    middle = root @ second @ root
+    # A root of rounding, √1e-16, would count 1e-8 for each direction that neither has: they are no part of the sum.
+    spectrum = torch.linalg.eigvalsh((middle + middle.T) / 2)
+    spectrum = torch.where(spectrum > 1e-15 * spectrum.abs().max(), spectrum, 0.0)
+    return float(shift.square().sum() + first.trace() + second.trace() - 2 * spectrum.sqrt().sum())
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Features that are the leading principal components of some real data, in the units of the data.
+
+    Example:
+        >>> x = torch.randn(200, 1, 8, 8)
+        >>> Principal.of(x, 5)(x).shape
+        torch.Size([200, 5])
+    """
+
+    mean: Tensor
+    axes: Tensor
+
+    @classmethod
+    def of(cls, real: Samples, count: int = 64) -> Principal:
+        """The directions of `real` `(M, *D)`: data that are not compared, or all that are."""
+        rows = as_rows(real, "real").flatten(1).float()
+        return cls(rows.mean(0), directions(rows, count))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return (x.flatten(1).float() - self.mean) @ self.axes
+
+
+def seen(x: Samples, features: Features | None, chunk: int = 512) -> Tensor:
+    """The features `(N, F)` of data `(N, *D)`, some rows at a time; the data themselves without `features`.
+
+    Raises:
+        ValueError: if the features are not of the shape `(B, F)`.
+    """
+    rows = as_rows(x, "x")
+    if features is None:
+        return rows.flatten(1)
+    parts = []
+    with torch.no_grad():
+        for some in rows.split(chunk):
+            part = features(some)
+            if part.ndim != 2 or len(part) != len(some):
+                raise ValueError(
+                    f"features must give one row a datum, ({len(some)}, F), got {tuple(part.shape)}: flatten them"
+                )
+            parts.append(part)
+    return torch.cat(parts)
+
+
+def frechet_with_floor(
+    samples: Samples,
+    held_out: Samples,
+    train: Samples | None = None,
+    *,
+    features: Features | None = None,
+    name: str = "Fréchet distance",
+    maximum: int = 10000,
+    splits: int = 10,
+    seed: int = 0,
+) -> Distance:
+    """The squared Fréchet distance of features, beside its floor and with its bootstrap interval.
+
+    Arguments:
+        samples: drawn samples `(N, *D)`.
+        held_out: real data `(M, *D)` that the model did not see.
+        train: more real data, for the floor.
+        features: of `(B, *D)`, giving `(B, F)`; by default the data where they have 64 numbers or fewer, and else their 64
+            leading principal components, of training data if there are any.
+        name: what the distance is called.
+        maximum: number of rows used on either side, chosen by `seed`.
+        splits: number of random splits of real data.
+        seed: of rows, splits and resamples.
+    """
+    said = "features of a network"
+    if features is None:
+        said, reference = "the data themselves", held_out if train is None else train
+        if as_rows(reference[:1]).numel() > 64:
+            features, said = Principal.of(reference[:20000], 64), "64 principal components"
+    here, there = (seen(subsample(x, maximum, seed + i), features) for i, x in enumerate((samples, held_out)))
+    more = None if train is None else seen(subsample(train, 2 * maximum, seed + 2), features)
+    return with_floor(
+        frechet_distance,
+        here,
+        there,
+        more,
+        name=name,
+        splits=splits,
+        resamples=20 if here.shape[1] <= 256 else 0,
+        maximum=maximum,
+        seed=seed,
+        note=f"squared; of {said}",
+    )
+
+
+def inception(weights: str | Path) -> Features:
+    """The features of FID proper: 2,048 of Inception v3, for images `(B, C, H, W)` of one or three channels in 0..255.
+
+    Nothing is downloaded: `weights` is the file `pt_inception-2015-12-05-6726825d.pth` of torch-fidelity.
+
+    Arguments:
+        weights: that file.
+
+    Raises:
+        ImportError: without torchmetrics and torch-fidelity.
+        FileNotFoundError: if there is no such file.
+    """
+    path = Path(weights).expanduser()
+    try:
+        network_of = import_module("torchmetrics.image.fid").NoTrainInceptionV3
+    except ImportError as error:
+        needed = 'FID needs torchmetrics and torch-fidelity: pip install "torchmetrics[image]"'
+        raise ImportError(f"{needed}, or give features of your own") from error
+    if not path.exists():
+        raise FileNotFoundError(
+            f"FID needs the weights of Inception, and {path} does not exist: download "
+            "pt_inception-2015-12-05-6726825d.pth from the releases of torch-fidelity, or give features of your own"
+        )
+    try:
+        network = network_of("inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path))
+    except ModuleNotFoundError as error:
+        raise ImportError("FID needs torch-fidelity beside torchmetrics: pip install torch-fidelity") from error
+
+    def features(x: Tensor) -> Tensor:
+        if x.ndim != 4 or x.shape[1] not in (1, 3):
+            raise ValueError(f"Inception sees images (B, 1 or 3, H, W), got {tuple(x.shape)}")
+        whole = x.round().clamp(0, 255).to(torch.uint8)
+        return network(whole.expand(-1, 3, -1, -1)).flatten(1)
+
+    return features

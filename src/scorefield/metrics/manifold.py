@@ -1,0 +1,119 @@
+"""Fidelity and diversity apart: precision, recall, density and coverage, by nearest neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .base import Distance, Samples, as_rows
+from .pool import Pool
+
+__all__ = ["Manifold", "manifold_distances", "precision_recall"]
+
+NEIGHBOURS = 5
+
+
+class Manifold(NamedTuple):
+    """Precision, recall, density and coverage."""
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What each row adds to each of the four means."""
+
+    precision: Tensor
+    recall: Tensor
+    density: Tensor
+    coverage: Tensor
+
+
+def precision_recall(samples: Samples, real: Samples, neighbours: int = NEIGHBOURS) -> Manifold:
+    """How many samples lie among real data, and how much of the real data lies among samples.
+
+    The balls around real data reach to their k-th nearest other real datum. Precision is the fraction of samples in at least
+    one of them, density the mean number of them a sample is in, over k; coverage the fraction of them that hold a sample.
+    Recall is precision with the sides exchanged. Distances are Euclidean, in the units given.
+
+    Arguments:
+        samples: drawn samples, or features of them, `(N, *D)`.
+        real: real data, or features of them, `(M, *D)`.
+        neighbours: k.
+
+    Raises:
+        ValueError: for k or fewer rows on a side, different shapes, or values that are not finite.
+
+    References:
+        Kynkäänniemi et al., 2019, Improved precision and recall metric; Naeem et al., 2020, Reliable fidelity and diversity.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> real = rng.normal(size=(500, 2))
+        >>> found = precision_recall(0.1 * rng.normal(size=(500, 2)), real)
+        >>> found.precision > 0.99, found.coverage < 0.2
+        (True, True)
+    """
+    x, y = (as_rows(z, name).flatten(1) for z, name in ((samples, "samples"), (real, "real")))
+    if x.shape[1] != y.shape[1]:
+        raise ValueError(f"samples and real must hold data of one shape, got {x.shape[1]} and {y.shape[1]} features")
+    if not 1 <= neighbours < min(len(x), len(y)):
+        raise ValueError(f"precision_recall needs more than {neighbours} rows on a side, got {len(x)} and {len(y)}")
+    both = torch.cat([x.to(y.device), y]).double()
+    parts = _parts(torch.cdist(both, both), torch.arange(len(both)) < len(x), neighbours)
+    return Manifold(*(float(part.mean()) for part in vars(parts).values()))
+
+
+def manifold_distances(pool: Pool, neighbours: int = NEIGHBOURS, splits: int = 20) -> tuple[Distance, ...]:
+    """Precision, recall, density and coverage of the pile beside their floors; more is better.
+
+    Floors are those of real data beside real data, or of samples and held-out data under one another's names where there
+    are too few real data. Intervals are of the mean over rows, the balls being as they are.
+
+    Arguments:
+        pool: samples and real data.
+        neighbours: k.
+        splits: how many splits of real data.
+    """
+    k = min(neighbours, pool.n - 1, pool.m - 1)
+    distance = pool.squares
+    observed = _parts(distance[pool.pair, pool.pair], pool.observed()[0][0] > 0, k)
+    block = pool.real if pool.more else pool.pair
+    floors = []
+    for a, b in pool.splits(splits) if pool.more else pool.permuted(splits):
+        for left, right in zip(a, b):
+            kept = (left + right).nonzero()[:, 0]
+            some = distance[block, block][kept][:, kept]
+            floors.append([float(part.mean()) for part in vars(_parts(some, left[kept] > 0, k)).values()])
+    ranges = np.quantile(floors, [0.05, 0.5, 0.95], axis=0).T
+    found = []
+    for (name, part), (low, floor, high) in zip(vars(observed).items(), ranges):
+        value, spread = float(part.mean()), 1.96 * float(part.std()) / len(part) ** 0.5
+        note = f"{k} neighbours, {pool.n:,} samples and {pool.m:,} held-out data"
+        ends = (value - spread, value + spread)
+        found.append(
+            Distance(name, value, float(floor), float(low), float(high), (pool.n, pool.m), None, ends, note, True)
+        )
+    return tuple(found)
+
+
+def _parts(distance: Tensor, sample: Tensor, k: int) -> _Parts:
+    """From distances (or their squares) between all rows, and which of these are samples."""
+    drawn, real = sample.nonzero()[:, 0], (~sample).nonzero()[:, 0]
+    across = distance[drawn][:, real]
+    # The smallest of k + 1 is a row's distance to itself.
+    own, other = (distance[part][:, part].kthvalue(k + 1, dim=1).values for part in (drawn, real))
+    within = across <= other
+    return _Parts(
+        precision=within.any(1).float(),
+        recall=(across <= own[:, None]).any(0).float(),
+        density=within.float().sum(1) / k,
+        coverage=within.any(0).float(),
+    )

@@ -1,0 +1,253 @@
+"""Means, variances and covariances, and marginal laws: many differences tested together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .association import kolmogorov, normal
+from .base import Distance, stream
+from .pool import Pool, assessed
+
+__all__ = ["Family", "Means", "Ranks", "directions", "family", "marginal_test", "moment_test", "sliced_test"]
+
+COORDINATES = 1000  # of which means and variances are tested
+LARGE = 2**26  # numbers of a table of features, at most
+
+
+@dataclass(frozen=True)
+class Family:
+    """Many statistics of samples and of held-out data, tested together.
+
+    Arguments:
+        distance: the largest difference; its p-value holds for the whole family, by permutations.
+        labels: what each statistic is.
+        samples, real: their values on either side; medians, where whole laws are compared.
+        differences: standardized differences, or Kolmogorov-Smirnov distances.
+        p_values: of each one, times their number (Bonferroni): valid, and too large where they depend on one another.
+    """
+
+    distance: Distance
+    labels: tuple[str, ...]
+    samples: np.ndarray
+    real: np.ndarray
+    differences: np.ndarray
+    p_values: np.ndarray
+
+
+class Means:
+    """The largest |z| among differences of mean features, each in the deviation that permutations give it.
+
+    With columns φ of the rows, z = (mean φ of samples − mean φ of held-out data) / (s √(1/n + 1/m)), s² being the variance
+    of φ in the whole pile. The law of the largest |z| under permutations is exact whatever the dependence of the columns
+    (Westfall and Young, 1993).
+
+    Arguments:
+        features: φ, `(N, Q)`, a row for each row of the pile.
+    """
+
+    def __init__(self, features: Tensor) -> None:
+        self.features = features
+        self._scaled: tuple[slice, Tensor] | None = None
+
+    def z(self, block: slice, a: Tensor, b: Tensor) -> Tensor:
+        """Standardized differences `(K, Q)`."""
+        n, m = a.sum(1, keepdim=True), b.sum(1, keepdim=True)
+        return (a / n - b / m) @ self._units(block) / torch.sqrt(1 / n + 1 / m)
+
+    def __call__(self, block: slice, a: Tensor, b: Tensor) -> Tensor:
+        return self.z(block, a, b).abs().amax(1)
+
+    def _units(self, block: slice) -> Tensor:
+        if self._scaled is None or self._scaled[0] != block:
+            rows = self.features[block].double()
+            rows -= rows.mean(0)
+            # The permutation law of a difference of means has the variance s² (1/n + 1/m) with s² over N − 1.
+            spread = rows.square().sum(0).div_(len(rows) - 1).sqrt_()
+            level = self.features[block].abs().amax(0).double()
+            rows *= torch.where(spread > 1e-6 * level, 1 / spread, 0.0)
+            self._scaled = block, rows.float()
+        return self._scaled[1]
+
+
+def family(
+    pool: Pool, features: Tensor, labels: Sequence[str], name: str, permutations: int = 499, note: str = ""
+) -> Family:
+    """Tests whether the mean of any feature differs between samples and held-out data.
+
+    Arguments:
+        pool: samples and real data.
+        features: φ, `(N, Q)`, a row for each row of the pile.
+        labels: what each feature is.
+        name: what the test is called.
+        permutations: how many.
+        note: a word on how it was computed.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> pool = Pool.of(rng.normal(size=(200, 2)), rng.normal(size=(200, 2)) + [0.0, 1.0])
+        >>> found = family(pool, pool.rows, ["first", "second"], "means")
+        >>> found.distance.p_value, bool(found.p_values[0] > 0.05), bool(found.p_values[1] < 1e-6)
+        (0.002, True, True)
+    """
+    means = Means(features)
+    distance = assessed(pool, means, name, permutations=permutations)
+    z = means.z(pool.pair, *pool.observed())[0].double().cpu().numpy()
+    p = np.minimum(1, normal(z) * len(z))
+    worst = int(np.abs(z).argmax())
+    said = f"largest of {len(z)}: {labels[worst]}, z = {z[worst]:.1f} (Bonferroni p = {p[worst]:.2g})"
+    said = f"{said}; {note}" if note else said
+    here, there = (features[side].mean(0, dtype=torch.float64).cpu().numpy() for side in (pool.drawn, pool.held))
+    return Family(replace(distance, note=said), tuple(labels), here, there, z, p)
+
+
+def directions(rows: Tensor, count: int) -> Tensor:
+    """The leading principal directions `(D, count)` of centred rows `(N, D)`, with orthonormal columns.
+
+    Where there are many features, those of a random matrix's image are taken (Halko et al., 2011, with two powers): nearly
+    the leading ones.
+    """
+    rows = rows - rows.mean(0)
+    count = min(count, rows.shape[1])
+    if rows.shape[1] <= 256:
+        return torch.linalg.eigh((rows.T @ rows).double()).eigenvectors.flip(1)[:, :count].float()
+    start = stream(0, "directions").standard_normal((rows.shape[1], 2 * count + 8))
+    basis = torch.linalg.qr(torch.from_numpy(start).to(rows))[0]
+    for _ in range(3):
+        basis = torch.linalg.qr(rows.T @ (rows @ basis))[0]
+    image = rows @ basis
+    turn = torch.linalg.eigh((image.T @ image).double()).eigenvectors.flip(1)[:, :count]
+    return basis @ turn.float()
+
+
+def moment_test(pool: Pool, permutations: int = 499, principal: int = 16) -> Family:
+    """Means, variances and covariances: along principal directions, and of every feature where there are more than two.
+
+    The z of a mean compares means, that of a variance compares mean squares about the common mean, that of a covariance
+    mean products; each is standardized by permutations, so that heavy tails do no harm. Of more than 1,000 features 1,000,
+    evenly spaced, are looked at by themselves.
+
+    Arguments:
+        pool: samples and real data; as many rows as there are, up to tens of thousands.
+        permutations: how many.
+        principal: number of principal directions of the whole pile.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> found = moment_test(Pool.of(1.5 * rng.normal(size=(300, 3)), rng.normal(size=(300, 3))))
+        >>> found.distance.p_value, "variance" in found.distance.note
+        (0.002, True)
+    """
+    rows = pool.flat - pool.flat[pool.pair].mean(0)
+    axes = directions(rows[pool.pair], principal)
+    along = rows @ axes
+    count = along.shape[1]
+    first, second = torch.triu_indices(count, count, 1)
+    blocks = [along, along.square(), along[:, first] * along[:, second]]
+    labels = [f"mean along principal direction {i + 1}" for i in range(count)]
+    labels += [f"variance along principal direction {i + 1}" for i in range(count)]
+    labels += [f"covariance of principal directions {i + 1} and {j + 1}" for i, j in zip(first, second)]
+    features = rows.shape[1]
+    # Two features are nearly their two principal directions: naming them twice would only dilute the test.
+    if features > 2:
+        kept = max(1, min(features, COORDINATES, LARGE // (2 * len(rows))))
+        some = torch.arange(kept) * features // kept
+        blocks += [rows[:, some], rows[:, some].square()]
+        labels += [f"mean of feature {int(i)}" for i in some] + [f"variance of feature {int(i)}" for i in some]
+    note = f"{pool.n:,} samples and {pool.m:,} held-out data"
+    return family(pool, torch.cat(blocks, 1), labels, "moments", permutations, note)
+
+
+class Ranks:
+    """Distances of one-dimensional laws, of every column of `values` `(N, Q)`, from one sort of the whole pile."""
+
+    def __init__(self, values: Tensor, largest: bool) -> None:
+        self.values = values
+        self.largest = largest
+        self._sorted: tuple[slice, Tensor, Tensor] | None = None
+
+    def columns(self, block: slice, a: Tensor, b: Tensor, fine: bool = False) -> Tensor:
+        """Of each column, sup |F − G| or ∫ |F − G|: `(K, Q)`.
+
+        The supremum takes few values where there are few rows; `fine` adds a thousandth of the mean of |F − G| over ranks,
+        so that a test does not lose power to equal values.
+        """
+        if self._sorted is None or self._sorted[0] != block:
+            values, order = self.values[block].T.sort(1)
+            self._sorted = block, values.diff(dim=1), order
+        _, steps, order = self._sorted
+        weight = a / a.sum(1, keepdim=True) - b / b.sum(1, keepdim=True)
+        found = []
+        for step, rank in zip(steps, order):
+            gap = weight[:, rank[:-1]].cumsum(1).abs_()
+            if not self.largest:
+                found.append(gap @ step)
+                continue
+            # Between equal values there is no step of the distribution function.
+            gap = gap if bool((step > 0).all()) else gap * (step > 0)
+            found.append(gap.amax(1) + 1e-3 * gap.mean(1) if fine else gap.amax(1))
+        return torch.stack(found, 1)
+
+    def __call__(self, block: slice, a: Tensor, b: Tensor) -> Tensor:
+        columns = self.columns(block, a, b, fine=True)
+        return columns.amax(1) if self.largest else columns.mean(1)
+
+
+def sliced_test(pool: Pool, permutations: int = 499, projections: int = 64) -> Distance:
+    """The sliced Wasserstein distance of order 1, E_θ ∫ |F_θ − G_θ|, in the units of the pile, with a permutation test.
+
+    One sort of each projection serves all permutations: the distance is a sum over gaps between sorted values.
+
+    References:
+        Bonneel et al., 2015, Sliced and Radon Wasserstein barycenters of measures.
+    """
+    values = pool.flat @ _random(pool, projections)
+    note = f"order 1, {projections} projections, {pool.n:,} samples and {pool.m:,} held-out data"
+    return assessed(pool, Ranks(values, False), "sliced Wasserstein, order 1", permutations=permutations, note=note)
+
+
+def marginal_test(pool: Pool, permutations: int = 499, projections: int = 32) -> Family:
+    """Kolmogorov-Smirnov distances of marginal laws: of every feature where there are few, of projections where many.
+
+    Up to `projections` features are looked at by themselves, and where there are more than one also their leading principal
+    directions (8 at most); of more features, as many leading principal directions and random projections, half and half.
+    Bonferroni p-values follow from Kolmogorov's limit law; that of the largest distance from permutations, ties or not.
+
+    Arguments:
+        pool: samples and real data; as many rows as there are, up to tens of thousands.
+        permutations: how many.
+        projections: how many marginals are looked at, about.
+    """
+    rows, features = pool.flat, pool.flat.shape[1]
+    if features <= projections:
+        values, labels = rows, [f"feature {i}" for i in range(features)]
+        if features > 1:
+            axes = directions(rows[pool.pair], min(8, features))
+            values = torch.cat([rows, rows @ axes], 1)
+            labels += [f"principal direction {i + 1}" for i in range(axes.shape[1])]
+    else:
+        axes, turned = directions(rows[pool.pair], projections // 2), _random(pool, projections - projections // 2)
+        values = rows @ torch.cat([axes, turned], 1)
+        labels = [f"principal direction {i + 1}" for i in range(axes.shape[1])]
+        labels += [f"random projection {i + 1}" for i in range(turned.shape[1])]
+    ranks = Ranks(values, True)
+    distance = assessed(pool, ranks, "marginals, Kolmogorov-Smirnov", permutations=permutations)
+    found = ranks.columns(pool.pair, *pool.observed())[0].double().cpu().numpy()
+    p = np.minimum(1, kolmogorov(found * math.sqrt(pool.n * pool.m / (pool.n + pool.m))) * len(found))
+    worst = int(found.argmax())
+    note = f"largest of {len(found)}: {labels[worst]} (Bonferroni p = {p[worst]:.2g}); "
+    note += f"{pool.n:,} samples and {pool.m:,} held-out data"
+    middles = [values[side].median(0).values.cpu().numpy() for side in (pool.drawn, pool.held)]
+    return Family(replace(distance, note=note), tuple(labels), middles[0], middles[1], found, p)
+
+
+def _random(pool: Pool, count: int) -> Tensor:
+    """Random unit directions `(D, count)`."""
+    drawn = stream(pool.seed, "projections").standard_normal((pool.flat.shape[1], count))
+    drawn /= np.linalg.norm(drawn, axis=0)
+    return torch.from_numpy(drawn).to(pool.flat)

@@ -1,0 +1,178 @@
+"""What is measured on a phase of a two-phase medium: lineal path, chords and Minkowski functionals, a curve for each field.
+
+A phase is a field of booleans `(N, C, *S)`: where the medium is of the one kind. `phase_of` makes one by a threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from .curves import lags_of
+
+__all__ = ["chord_lengths", "lineal_path", "middle_of", "minkowski"]
+
+
+def middle_of(x: Tensor) -> Tensor:
+    """A threshold for each channel, `(C,)`: halfway between the 1 % and the 99 % quantile of all values.
+
+    Of two-phase media it lies between the phases; of symmetric laws it is the median.
+
+    Example:
+        >>> middle_of(torch.tensor([0.0, 0.0, 0.0, 10.0]).reshape(1, 1, 4)).tolist()
+        [5.0]
+    """
+    values = x.transpose(0, 1).flatten(1)
+    values = values[:, :: 1 + values.shape[1] // 2**20]
+    count = values.shape[1]
+    ordered = values.sort(1).values
+    return (ordered[:, round(0.01 * (count - 1))] + ordered[:, round(0.99 * (count - 1))]) / 2
+
+
+def lineal_path(phase: Tensor, longest: int | None = None) -> tuple[Tensor, Tensor]:
+    """The probability L(r) that r cells in a row, along an axis, all lie in the phase.
+
+    Arguments:
+        phase: booleans `(N, C, *S)`.
+        longest: the largest r; half the shortest axis by default.
+
+    Returns:
+        r = 1, 2, … in cells, and L, `(N, C, R)`: the mean over axes.
+
+    References:
+        Lu and Torquato, 1992, Lineal-path function for random heterogeneous materials.
+
+    Example:
+        >>> [round(p, 3) for p in lineal_path(torch.tensor([1, 1, 1, 0]).bool().reshape(1, 1, 4), 3)[1][0, 0].tolist()]
+        [0.75, 0.667, 0.5]
+    """
+    reach = lags_of(tuple(phase.shape[2:])) if longest is None else longest
+    curves = []
+    axes = _axes(phase)
+    for axis in axes:
+        reach = min(reach, phase.shape[axis])
+    for axis in axes:
+        inside, found = phase, []
+        for length in range(1, reach + 1):
+            found.append(_part(inside))
+            if length < reach:
+                size = inside.shape[axis] - 1
+                inside = inside.narrow(axis, 0, size) & phase.narrow(axis, length, size)
+        curves.append(torch.stack(found, 2))
+    return torch.arange(1, reach + 1, dtype=torch.float64), torch.stack(curves).mean(0)
+
+
+def chord_lengths(phase: Tensor, longest: int | None = None) -> tuple[Tensor, Tensor]:
+    """The law of the lengths of chords: of runs of the phase along an axis that end inside the field on both sides.
+
+    Arguments:
+        phase: booleans `(N, C, *S)`.
+        longest: the largest length that is told apart; half the shortest axis by default.
+
+    Returns:
+        Lengths 1, 2, … in cells, and the part of a field's chords that have each of them, `(N, C, R)`; of longer chords it
+        is what is missing to one. A field without chords has zeros.
+
+    References:
+        Torquato and Lu, 1993, Chord-length distribution function for two-phase random media.
+
+    Example:
+        >>> chord_lengths(torch.tensor([1, 0, 1, 0, 1, 1, 0, 1]).bool().reshape(1, 1, 8), 3)[1].tolist()
+        [[[0.5, 0.5, 0.0]]]
+    """
+    reach = lags_of(tuple(phase.shape[2:])) if longest is None else longest
+    counts = torch.zeros(*phase.shape[:2], reach, device=phase.device)
+    total = torch.zeros(*phase.shape[:2], 1, device=phase.device)
+    for axis in _axes(phase):
+        size = phase.shape[axis]
+        ends = phase.narrow(axis, 0, size - 1) & ~phase.narrow(axis, 1, size - 1)
+        # A run that ends inside is a chord unless it began at the border; those runs are counted by their ends.
+        at_border = phase.narrow(axis, 0, 1) & ~phase.all(axis, keepdim=True)
+        total[:, :, 0] += ends.flatten(2).sum(2) - at_border.flatten(2).sum(2)
+        inside = phase
+        for length in range(1, min(reach, size - 2) + 1):
+            if length > 1:
+                width = inside.shape[axis] - 1
+                inside = inside.narrow(axis, 0, width) & phase.narrow(axis, length - 1, width)
+            width = size - length - 1
+            closed = ~phase.narrow(axis, 0, width) & ~phase.narrow(axis, length + 1, width)
+            counts[:, :, length - 1] += (inside.narrow(axis, 1, width) & closed).flatten(2).sum(2)
+    return torch.arange(1, reach + 1, dtype=torch.float64), counts / total.clamp_min(1)
+
+
+def minkowski(phase: Tensor) -> tuple[tuple[str, ...], Tensor]:
+    """The Minkowski functionals of the phase: size, border and Euler number (and in 3-D the mean breadth), a cell.
+
+    The phase is the union of its closed cells, so that cells which share a corner are joined. With n_k the number of faces
+    of dimension k that belong to it: in 2-D area n₂, perimeter 2 n₁ − 4 n₂ and Euler number n₀ − n₁ + n₂; in 3-D volume
+    n₃, surface 2 n₂ − 6 n₃, mean breadth (n₁ − 2 n₂ + 3 n₃) / 2 and Euler number n₀ − n₁ + n₂ − n₃; in 1-D length n₁ and
+    number of pieces n₀ − n₁. All are divided by the number of cells of the field, whose outer border counts as border.
+
+    Arguments:
+        phase: booleans `(N, C, *S)`.
+
+    Returns:
+        The names, and the functionals `(N, C, d + 1)`.
+
+    References:
+        Michielsen and De Raedt, 2001, Integral-geometry morphological image analysis.
+
+    Example:
+        >>> ring = torch.tensor([[1, 1, 1], [1, 0, 1], [1, 1, 1]]).bool()
+        >>> (9 * minkowski(ring[None, None])[1]).round().tolist()
+        [[[8.0, 16.0, 0.0]]]
+    """
+    axes = list(range(2, phase.ndim))
+    rank = len(axes)
+    # Zeros all around: a face belongs to the phase if a cell beside it does.
+    padding = torch.zeros([size + 2 if axis >= 2 else size for axis, size in enumerate(phase.shape)], dtype=torch.bool)
+    padded = padding.to(phase.device)
+    padded[(slice(None), slice(None), *[slice(1, -1)] * rank)] = phase
+    faces = []
+    for dimension in range(rank + 1):
+        count = torch.zeros(phase.shape[:2], device=phase.device)
+        for across in combinations(axes, rank - dimension):
+            present = padded
+            for axis in across:
+                size = present.shape[axis] - 1
+                present = present.narrow(axis, 0, size) | present.narrow(axis, 1, size)
+            count = count + present.flatten(2).sum(2)
+        faces.append(count)
+    cells = phase[0, 0].numel()
+    found = [faces[rank], *_borders(faces), _alternating(faces)]
+    names = {1: ("length", "pieces"), 2: ("area", "perimeter", "Euler number")}
+    return names.get(rank, ("volume", "surface", "mean breadth", "Euler number")), torch.stack(found, 2) / cells
+
+
+def _borders(faces: Sequence[Tensor]) -> list[Tensor]:
+    """What lies between size and Euler number."""
+    rank = len(faces) - 1
+    if rank == 1:
+        return []
+    border = 2 * faces[rank - 1] - 2 * rank * faces[rank]
+    if rank == 2:
+        return [border]
+    return [border, (faces[1] - 2 * faces[2] + 3 * faces[3]) / 2]
+
+
+def _alternating(faces: Sequence[Tensor]) -> Tensor:
+    total = torch.zeros_like(faces[0])
+    for dimension, count in enumerate(faces):
+        total = total + (-1) ** dimension * count
+    return total
+
+
+def _part(x: Tensor) -> Tensor:
+    return x.flatten(2).sum(2) / x[0, 0].numel()
+
+
+def _axes(phase: Tensor) -> list[int]:
+    if not 3 <= phase.ndim <= 5 or phase.dtype != torch.bool:
+        raise ValueError(
+            f"a phase must be booleans (N, C, *S) with one to three axes S, got {phase.dtype} {tuple(phase.shape)}: "
+            "compare fields with a threshold"
+        )
+    return [axis for axis in range(2, phase.ndim) if phase.shape[axis] > 1]

@@ -1,0 +1,86 @@
+"""Curves of samples beside those of real data: what the bands hold, and what differs by name."""
+
+import numpy as np
+import pytest
+import torch
+
+from scorefield.metrics import Pool, compare_curves, field_tests, spectrum
+from scorefield.rng import Samples
+from scorefield.toys import Field
+
+
+def draw(shape, count, seed, length=2.0):
+    return Field(shape, length).sample(count, Samples(seed, count=count)).float()
+
+
+@pytest.mark.parametrize("shape", [(1, 32), (2, 12, 10), (1, 6, 6, 6)])
+def test_every_dimension_has_its_curves(shape):
+    length = 2.0 if shape[0] == 1 else 1.5
+    x = draw(shape, 60, 0, length) if shape[0] == 1 else torch.cat([draw((1, *shape[1:]), 60, s) for s in (0, 1)], 1)
+    found = field_tests(x[:20], x[20:40], x[40:], permutations=19)
+    assert [c.name for c in found][:3] == ["power spectrum", "two-point correlation", "variogram"] and len(found) == 10
+    for curve in found:
+        assert curve.samples.shape == curve.real.shape == curve.low.shape == (shape[0], len(curve.at))
+        assert curve.spread.shape == (2, shape[0], len(curve.at))
+        assert (curve.low <= curve.real).all() and (curve.real <= curve.high).all()
+        assert curve.distance.counts == (20, 20) and 0.05 <= curve.distance.p_value <= 1
+    assert any("above the" in place for place in found[-1].places)
+
+
+def test_bands_hold_the_curves_of_equal_laws():
+    inside = 0
+    for seed in range(40):
+        x = draw((1, 24), 600, seed)
+        pool = Pool.of(x[:300], x[300:], standardize=False, seed=seed)
+        curve = compare_curves(pool, "power spectrum", *spectrum(pool.rows), permutations=199)
+        inside += bool(((curve.low <= curve.samples) & (curve.samples <= curve.high)).all())
+    assert inside >= 34  # of 40, each with a probability of about 0.95
+
+
+def test_too_much_of_the_same_is_seen():
+    """Samples whose mean curve is right and whose curves vary too little."""
+    rng = np.random.default_rng(0)
+    rows = torch.from_numpy(np.concatenate([0.7 * rng.normal(size=(300, 4)), rng.normal(size=(300, 4))])).float()
+    pool = Pool.of(rows[:300], rows[300:], standardize=False)
+    found = compare_curves(pool, "levels", np.arange(4), rows[:, None], permutations=99)
+    assert found.distance.p_value == 0.01 and "spread" in found.distance.note
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (lambda x: x * 1.1, "one-point law"),
+        (lambda x: x.roll(1, 2) * 0.3 + x, "power spectrum"),
+        (lambda x: x + 0.3, "lineal path"),
+        (lambda x: x.flip(2) * x.flip(2).sign(), "Minkowski functionals"),
+    ],
+)
+def test_what_differs_is_seen(change, name):
+    x = draw((1, 16, 16), 600, 3)
+    found = {c.name: c.distance for c in field_tests(change(x[:300]), x[300:], permutations=99)}
+    assert found[name].p_value == 0.01
+
+
+def test_two_phase_media_have_one_threshold_and_own_measures():
+    x = (draw((1, 16, 16), 80, 1) > 0).float() * 4 - 1
+    found = field_tests(
+        x[:40], x[40:], permutations=19, own={"mean": lambda f: (torch.zeros(1), f.mean((2, 3))[..., None])}
+    )
+    assert found[-1].places == (
+        "area above the threshold",
+        "perimeter above the threshold",
+        "Euler number above the threshold",
+    )
+    assert found[-2].name == "mean" and found[-2].samples == pytest.approx(float(x[:40].mean()), abs=1e-6)
+    given = field_tests(x[:40], x[40:], permutations=19, thresholds=2.9)
+    assert given[-1].distance.value == found[-1].distance.value
+
+
+def test_errors_say_what_is_needed():
+    with pytest.raises(ValueError, match=r"fields must be \(N, C, \*S\).* got shape \(8, 3\)"):
+        field_tests(torch.zeros(4, 3), torch.zeros(4, 3))
+    pool = Pool.of(torch.zeros(4, 3), torch.zeros(4, 3))
+    with pytest.raises(ValueError, match=r"curves must be \(8, C, R\), one a row of the pile, got \(4, 1, 2\)"):
+        compare_curves(pool, "c", np.arange(2), torch.zeros(4, 1, 2))
+    with pytest.raises(ValueError, match="curves of the c hold NaN"):
+        compare_curves(pool, "c", np.arange(2), torch.full((8, 1, 2), torch.nan))

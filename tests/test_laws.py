@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +84,11 @@ def test_samplers_converge_to_the_marginals(sampler, process):
     laws.converges_to_the_marginals(sampler, process)
 
 
+@pytest.mark.parametrize("sampler", FIXED, ids=laws.label)
+def test_samplers_have_their_recorded_moments(sampler):
+    laws.has_its_recorded_moments(sampler, json.loads(Path(__file__).with_name("moments.json").read_text()))
+
+
 @pytest.mark.parametrize("law", [laws.ignores_companions, laws.visits_all_times], ids=lambda law: law.__name__)
 @pytest.mark.parametrize("process", PROCESSES, ids=lambda process: type(process).__name__)
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=laws.label)
@@ -127,5 +134,9 @@ def test_the_laws_can_be_broken():
         laws.float32_is_enough(Naive())
     with pytest.raises(AssertionError):
         laws.ignores_companions(Slow(), VP())
+    with pytest.raises(AssertionError, match="a new sampler: look at these errors"):
+        laws.has_its_recorded_moments(DDIM(), {})
+    with pytest.raises(AssertionError):
+        laws.has_its_recorded_moments(DDIM(), {"DDIM(eta=0.0)": [[0, -0.17], [0, -0.09], [0, -0.05]]})
     with pytest.raises(AssertionError):
         laws.is_a_frozen_value(Loose())

@@ -66,7 +66,9 @@ def main() -> None:
     ways += [Heun(), DPM2S(), StochasticHeun(), SRA1(), Churn(), PredictorCorrector()]
     for way in ways:
         whole, outside = [], []
-        sample(diffusion, shape, way, 1, Samples(0, count=256))  # what the first call of anything costs is no part of it
+        sample(
+            diffusion, shape, way, 1, Samples(0, count=256)
+        )  # what the first call of anything costs is no part of it
         for _ in range(options.rounds):
             network.seconds, start = 0.0, time.perf_counter()
             sample(diffusion, shape, way, 12, Samples(0, count=256))

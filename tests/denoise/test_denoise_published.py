@@ -52,7 +52,9 @@ def test_densities_can_be_had(classes):
     v = torch.sin(torch.arange(x.numel(), dtype=torch.float64)).reshape(x.shape)
     change = (denoiser(x + 1e-6 * v, level) - denoiser(x - 1e-6 * v, level)) / 2e-6
     forward = torch.func.jvp(lambda x: denoiser(x, level), (x,), (v,))[1]
-    assert float((forward - change).norm()) < 1e-3 * float(change.norm())  # pools have kinks, which a difference may cross
+    assert float((forward - change).norm()) < 1e-3 * float(
+        change.norm()
+    )  # pools have kinks, which a difference may cross
     backward = torch.func.vjp(lambda x: denoiser(x, level), x)[1](v)[0]
     torch.testing.assert_close((backward * v).sum(), (forward * v).sum(), rtol=1e-9, atol=1e-9)
 

@@ -12,36 +12,15 @@ from __future__ import annotations
 import argparse
 import math
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from memory import Peak, resident
 
 from scorefield.calibrate import Diameter, calibrate, diameter
 from scorefield.data import ArrayRows, FileRows, Rows
-
-
-def resident() -> float:
-    """Resident memory in MB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1024
-    return 0.0
-
-
-class Peak(threading.Thread):
-    """The most that is resident while it runs."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.value, self.going = resident(), True
-
-    def run(self) -> None:
-        while self.going:
-            self.value = max(self.value, resident())
-            time.sleep(0.01)
 
 
 def measured(rows: Rows, name: str, tolerance: float = 0.0) -> Diameter:

@@ -54,4 +54,6 @@ def test_what_does_not_fit_is_said_in_a_line(checkpoint, tmp_path, capsys):
     told = capsys.readouterr().err
     assert told.startswith("error: ") and told.count("\n") == 1
     assert cli("import", "ncsnv2", tmp_path / "missing.pth", "-o", tmp_path / "run") == 1
+    assert cli("import", "score-sde", checkpoint, "-o", tmp_path / "run", "--centred") == 1
+    assert "--centred says nothing of score-sde: leave it out" in capsys.readouterr().err
     assert cli("import", "other", checkpoint, "-o", tmp_path / "run") == 2

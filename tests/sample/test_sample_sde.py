@@ -166,11 +166,6 @@ def test_milstein_is_euler_maruyama_to_the_bit(process, mixture):
     assert torch.equal(*whole)
 
 
-def test_dg_dt_in_the_place_of_dg_dx_adds_noise():
-    """½ g g' (Δw² - Δt) has ½ g'² Δt times the variance of the step's own noise: 6.5 times, for g = 25^t and 500 steps."""
-    assert (math.log(25) * 25) ** 2 / 2 / 500 == pytest.approx(6.5, abs=0.05)
-
-
 @every
 def test_reverse_diffusion_is_the_forward_step_turned_round(process, mixture):
     """The forward step a x + G z takes the marginals from s to t; the reverse one is x - (a - 1) x + G² score + G z."""

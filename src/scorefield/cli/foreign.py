@@ -56,6 +56,16 @@ def import_(
     """
     from ..interop import import_diffusers, import_ncsnv2, import_score_sde
 
+    asked = {
+        "preset": preset is not None,
+        "ladder": ladder is not None,
+        "centred": centred,
+        "weights": weights != "ema",
+    }
+    known = {"ncsnv2": {"ladder", "centred", "weights"}, "score-sde": {"preset", "weights"}, "diffusers": set()}
+    for name, is_given in asked.items():
+        if is_given and name not in known[kind]:
+            raise ValueError(f"--{name} says nothing of {kind}: leave it out")
     given: dict[str, Any] = {} if size is None else {"size": size}
     if data is not None:
         given |= {"x": reading.read(data), "source": reading.source(data)}

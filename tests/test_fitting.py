@@ -12,6 +12,7 @@ from scorefield.calibrate import Calibration
 from scorefield.data import ArrayRows
 from scorefield.fitting import Fitting, split, threads
 from scorefield.nn import MLP
+from scorefield.run import fit
 from scorefield.settings import Data, Network, Training
 
 
@@ -312,3 +313,26 @@ def test_two_data_are_enough_to_begin(count):
     fitting = Fitting(cloud(count, 2), training=Training(steps=2))
     list(fitting.trainer.run())
     assert fitting.finish()[0].sample(3).shape == (3, 2)
+
+
+# -- learning by heart ---------------------------------------------------------------------------------------------
+
+
+def test_a_network_that_learns_by_heart_is_told():
+    """When the weights of an earlier step are kept, and when data it has seen cost less than others."""
+    x = np.random.default_rng(0).normal(size=(40, 8))
+    with pytest.warns(
+        UserWarning, match=r"^The held-out loss rose: from step \d+ on the network learned its data by heart"
+    ):
+        fit(x, training=Training(steps=200), data=Data(held_out=0.3))
+    fitting, levels = Fitting(x), torch.tensor([0.1, 1.0])
+    seen = torch.rand(200, 2, generator=torch.Generator().manual_seed(0)) + 1
+    told = fitting._by_heart("last step", levels, seen, seen.flip(0) * 2)
+    assert told.startswith("Held-out data cost more than training data at levels 0.1 to 1, up to 2.0")
+    assert fitting._by_heart("last step", levels, seen, seen.flip(0)) == ""
+    assert fitting._by_heart("last step", levels, seen[:1], seen[:1] * 2) == ""
+
+
+def test_nothing_is_told_of_a_fit_to_enough_data(recwarn):
+    fit(np.random.default_rng(0).normal(size=(2000, 2)), training=Training(steps=100))
+    assert not [w for w in recwarn if issubclass(w.category, UserWarning)]

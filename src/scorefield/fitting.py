@@ -18,6 +18,7 @@ from torch import Tensor
 from .calibrate import Calibration, calibrate, diameter
 from .data import Rows, Schema, Summary, summarize
 from .denoise import Gaussian, Karras, Preconditioned
+from .metrics import loss_gap
 from .model import Model
 from .nn import choose
 from .objective import DenoisingScoreMatching, LogNormal
@@ -25,7 +26,7 @@ from .rng import permutation
 from .sample import ExponentialAdams, Sampler
 from .settings import Data, Network, Training
 from .standardize import Standardize
-from .train import Feed, Trainer, loss_by_level
+from .train import Feed, Trainer, losses_by_level, parts_of
 
 __all__ = ["Fitting", "threads"]
 
@@ -163,20 +164,37 @@ class Fitting:
         train = self._some(self.split.train.subset(range(min(count, len(self.split.train)))), count, stream=-4)
         objective = self.trainer.objective
         zero = Gaussian(torch.zeros_like(held_out[0]), torch.ones_like(held_out[0]))
-        by_level = {
-            "level": levels.tolist(),
-            "loss": loss_by_level(denoiser, held_out, objective, levels).tolist(),
-            "train_loss": loss_by_level(denoiser, train.cpu(), objective, levels).tolist(),
-            "zero_loss": loss_by_level(zero, held_out, objective, levels).tolist(),
-        }
+        unseen, seen, nothing = (
+            losses_by_level(d, x, objective, levels)
+            for d, x in ((denoiser, held_out), (denoiser, train.cpu()), (zero, held_out))
+        )
+        by_level = {"level": levels, "loss": unseen.mean(0), "train_loss": seen.mean(0), "zero_loss": nothing.mean(0)}
         return model.eval(), {
             "weights": chosen,
             "held_out_loss": loss,
             "stopped": self.trainer.stopped,
             "steps": self.trainer.step,
             "seconds": self.trainer.seconds,
-            "by_level": by_level,
+            "by_level": {name: values.tolist() for name, values in by_level.items()},
+            "on_the_way": {
+                "level": parts_of(objective.levels).tolist(),
+                "step": [step for step, _ in self.trainer.parts],
+                "loss": [losses for _, losses in self.trainer.parts],
+            },
+            "warning": self._by_heart(chosen, levels, seen, unseen),
         }
+
+    def _by_heart(self, chosen: str, levels: Tensor, seen: Tensor, unseen: Tensor) -> str:
+        """Says so if the network has learned its data by heart, or was about to; "" if not."""
+        mend = "more data, a smaller network or a shorter budget help"
+        apart = self.split.train is not self.split.held_out
+        if apart and min(len(seen), len(unseen)) > 1 and (gap := loss_gap(levels, seen, unseen)).suspicious:
+            return f"{gap.verdict.rstrip('.')} ({mend})."
+        if chosen == "best on the way":
+            step = min(self.trainer.history, key=lambda row: row[1])[0]
+            where = f"from step {step:,} on the network learned its data by heart"
+            return f"The held-out loss rose: {where}; the weights of that step are kept ({mend})."
+        return ""
 
 
 @contextlib.contextmanager

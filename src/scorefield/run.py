@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -186,6 +187,9 @@ def fit(
     Returns:
         The model.
 
+    Warns:
+        UserWarning: If the network has learned its data by heart.
+
     Raises:
         TypeError: If the data are no numbers.
         ValueError: If the data cannot be learned from, or the folder holds another run.
@@ -216,7 +220,9 @@ def fit(
         with threads(fitting):
             for progress in fitting.trainer.run():
                 watch(progress)
-            return fitting.finish()[0]
+            model, about = fitting.finish()
+            _warn(about)
+            return model
     asked["fingerprint"] = fingerprint(fitting.schema.rows(x))
     with folder.lock(), threads(fitting):
         log = _begin(folder, fitting, json.loads(json.dumps(asked)), tensorboard)
@@ -226,7 +232,14 @@ def fit(
         model, about = fitting.finish()
         model.save(folder.file("model.safetensors"))
         folder.write("fit.json", about)
+    _warn(about)
     return model
+
+
+def _warn(about: Mapping[str, Any]) -> None:
+    """Says aloud what nobody should overlook."""
+    if about["warning"]:
+        warnings.warn(about["warning"], stacklevel=3)
 
 
 def _as_before(folder: Run | None, asked: dict[str, Any], training: Training | None) -> Training | None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scorefield.metrics import Distance, Neighbours
+from scorefield.metrics import Curve, Distance, Family, Neighbours
 from scorefield.report import Content, write_page
 from scorefield.report.page import strip
 
@@ -60,6 +60,20 @@ def full(rng, data, **changes):
     return Content(**(given | changes))
 
 
+def family(count):
+    test = Distance("columns", 2.5, 0.3, 0.1, 1.2, (40, 60), 0.02, note="of them, <x1> differs the most")
+    values = np.linspace(0, 1, count)
+    return Family(test, tuple(f"<x{i}>" for i in range(count)), values, values, values, values[::-1] / 2)
+
+
+def curve(channels, places=()):
+    count = len(places) or 10
+    test = Distance("power spectrum", 2.0, 1.0, 0.5, 2.5, (40, 60), 0.3, note="largest in the mean at 2, z = 2.0")
+    middle = np.geomspace(100.0, 0.1, count) * np.ones((channels, 1))
+    bands = middle * 0.9, middle * 1.1, np.stack([middle * 0.5, middle * 2])
+    return Curve("power spectrum", np.arange(1.0, count + 1), middle, middle, *bands, test, places)
+
+
 def parsed(path):
     page = path.read_text(encoding="utf-8")
     checker = Checker()
@@ -106,6 +120,38 @@ def test_each_part_stands_alone(rng, tmp_path):
         given = {part: getattr(whole, part) for part in parts}
         _, seen = parsed(write_page(tmp_path / "r.html", Content("t", **given)))
         assert len([tag for tag, _ in seen if tag == "section"]) == 1
+
+
+@pytest.mark.parametrize("curves", [[curve(1)], [curve(4), curve(1, ("area above 1", "length above 1"))]])
+def test_curves_of_fields(curves, tmp_path):
+    page, seen = parsed(write_page(tmp_path / "r.html", Content("t", curves=curves)))
+    assert len([tag for tag, _ in seen if tag == "img"]) == len(curves)
+    assert "Largest in the mean at 2" in page and "p = 0.3<" in page
+
+
+def test_of_many_columns_those_are_shown_that_differ_the_most(tmp_path):
+    page, _ = parsed(write_page(tmp_path / "r.html", Content("t", families=[family(20)])))
+    assert [f"&lt;x{i}&gt;" in page for i in range(20)] == [False] * 12 + [True] * 8
+    assert "All 20 tested together: p = 0.02. Those that differ the most." in page
+    page, _ = parsed(write_page(tmp_path / "r.html", Content("t", families=[family(3)])))
+    assert "Those that differ the most" not in page
+
+
+def test_tests_come_before_distances_and_say_their_p_values(tmp_path):
+    distances = [
+        Distance("Wasserstein", 0.2, 0.1, 0.05, 0.3, (40, 60)),
+        Distance("recall", 0.9, 0.95, 0.9, 1.0, (40, 60), higher=True),
+        Distance("energy distance", 0.2, 0.1, 0.05, 0.3, (40, 60), 0.04),
+    ]
+    twin = Distance("two ways of sampling", 0.2, 0.1, 0.05, 0.3, (40, 60), 0.5)
+    page, _ = parsed(
+        write_page(tmp_path / "r.html", Content("t", distances=distances, twin=twin, chosen="On <vectors>."))
+    )
+    places = [
+        page.index(f"<b>{name}</b>") for name in ("energy distance", "Wasserstein", "recall", "two ways of sampling")
+    ]
+    assert places == sorted(places)
+    assert "p = 0.04" in page and page.count("more is better") == 1 and "On &lt;vectors&gt;." in page
 
 
 def test_a_page_of_digits_is_small(rng, tmp_path):

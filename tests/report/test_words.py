@@ -14,7 +14,13 @@ def near(ratio, copied=0.0, p_value=0.5):
 def test_distances_are_counted():
     good, bad = Distance("good", 0.1, 0.1, 0.05, 0.15), Distance("bad", 0.3, 0.1, 0.05, 0.15)
     assert "no difference shows" in words.about_distances([good, good])
-    assert words.about_distances([good, bad]).startswith("The bad is larger")
+    assert words.about_distances([good, bad]).startswith("Not as between real data: the bad;")
+    test, other = (Distance("energy distance", 0.1, 0.1, 0.05, 0.15, p_value=p) for p in (0.001, 0.4))
+    told = words.about_distances([test, other, good])
+    assert told.startswith(
+        "1 of 2 tests tell the samples from held-out data, at 5\u00a0% for all together. The samples"
+    )
+    assert words.about_distances([other]).startswith("None of 1 tests tells")
     assert "more than real data differ" in words.about_distances([bad])
 
 

@@ -175,10 +175,10 @@ def test_training_lowers_the_held_out_loss(kind):
     trainer = trainer_of(kind, count=400, steps=120, evaluations=4, rate=5e-3, warmup=5, batch=64)
     for x in (trainer.feed._kept, trainer.held_out):
         x.copy_(x.flatten(1)[:, 0].sign().reshape(-1, *(1,) * (x.ndim - 1)).expand_as(x))
-    before = trainer._losses_of(trainer.flat.values)
+    before = trainer._losses_of(trainer.flat.values).data
     list(trainer.run())
     assert trainer.history[-1][1] < trainer.history[0][1]
-    assert excess(trainer._losses_of(trainer.averages[1].values), before) < -3
+    assert excess(trainer._losses_of(trainer.averages[1].values).data, before) < -3
     assert trainer.finish()[1] < float(before.mean())
 
 
@@ -282,7 +282,7 @@ def test_the_weights_of_the_least_held_out_loss_are_taken(averages):
     list(trainer.run())
     candidates = trainer._candidates()
     assert list(candidates) == ["last step", *(f"average of width {w:g}" for w in averages)]
-    losses = {name: float(trainer._losses_of(values).mean()) for name, values in candidates.items()}
+    losses = {name: float(trainer._losses_of(values).data.mean()) for name, values in candidates.items()}
     expected = {name: values.clone() for name, values in candidates.items()}
     chosen, loss = trainer.finish()
     assert loss == min(losses.values()) == losses[chosen]

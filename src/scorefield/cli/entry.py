@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
-from . import foreign as foreign  # whose command joins the others
+from . import foreign as foreign, measures as measures  # whose commands join the others
 from .options import names_of
 from .terminal import say
 from .verbs import app

@@ -41,6 +41,10 @@ class Reading:
 
         return read(**{**self.source(path), "path": path})
 
+    def given(self, path: Path | None) -> Any:
+        """The data in the file; None leaves them to the run."""
+        return None if path is None else self.read(path)
+
     def source(self, path: Path) -> dict[str, Any]:
         """What `scorefield.data.read` is called with, wherever from."""
         import os

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -93,7 +94,8 @@ def fit(
 
     run = Run(output)
     x = reading.read(data)
-    with _stoppable(output), Watch() as watch:
+    with _stoppable(output), Watch() as watch, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # what there is to warn of is said below
         fit(
             x,
             output,
@@ -113,6 +115,8 @@ def fit(
     else:
         say(f"{about['steps']:,} steps in {duration(about['seconds'])}, until {about['stopped']}")
     say(f"held-out loss {about['held_out_loss']:.4f} ({about['weights']})")
+    if about.get("warning"):
+        say(f"warning: {about['warning']}")
     place = shlex.quote(str(output))
     say(f"next: scorefield sample {place} -n 1000 -o new.npy, or: scorefield report {place}")
     print(run.file("model.safetensors"))
@@ -200,7 +204,7 @@ def sample(
     chosen = None if sampler is None else way(sampler, steps)
     model = _load(run) if run.is_file() else Run(run).model
     check(output, model.schema)
-    model = model.to(_device(device))
+    model = model.to(device_of(device))
     if chosen is None:
         batches = model.batches(count, seed, steps=steps, batch=batch)
     else:
@@ -217,161 +221,11 @@ def _load(path: Path) -> Model:
     return load(path)
 
 
-def _device(device: str) -> str:
+def device_of(device: str) -> str:
+    """The device that is asked for; "auto" takes a GPU if there is one."""
     import torch
 
     return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-
-
-def _given(data: Path | None, reading: Reading) -> Any:
-    """The data that a command was given; None leaves it to the run."""
-    return None if data is None else reading.read(data)
-
-
-@app.command(
-    sort_key=2,
-    help_epilogue="""Examples:
-
-  scorefield evaluate run
-  scorefield evaluate run moved/data.npy -n 5000""",
-)
-def evaluate(
-    run: Path,
-    data: Path | None = None,
-    /,
-    *,
-    count: Annotated[int | None, Parameter(alias="-n")] = None,
-    seed: int = 0,
-    reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
-    config: Config = None,
-) -> None:
-    """Measure how good a run is: new samples against data that training did not see.
-
-    Each distance stands beside its floor, the distance between real data and other real data.
-
-    Arguments:
-        run: The folder of a run.
-        data: The data that were fitted, if they are no longer where they were.
-        count: How many samples to draw; by default 2000 vectors or 1000 grids.
-        seed: The seed of the samples.
-        config: A TOML file of these options, at its top or in a table [evaluate]; the command line comes first.
-    """
-    from ..evaluate import evaluate_run
-    from ..run import Run
-
-    folder = Run(run)
-    found = evaluate_run(folder, _given(data, reading), count, seed)
-    rows: list[tuple[Any, ...]]
-    rows = [(d.name, d.value, d.floor, d.low, d.high, "yes" if d.covered else "no") for d in found.distances]
-    title = f"{found.count:,} samples against held-out data"
-    table(title, ("distance", "samples", "real data", "from", "to", "as real data"), rows)
-    near = found.plain()["neighbours"]
-    shares = [f"{100 * q:g} %" for q in near["quantiles"]]
-    rows = [
-        ("of samples", *near["samples"], near["copied"]),
-        ("of held-out data", *near["held_out"], near["copied_held_out"]),
-    ]
-    table("Distances to the nearest training datum, by quantiles", ("", *shares, "copied"), rows)
-    if folder.ended:
-        levels = folder.read("fit.json")["by_level"]
-        columns = [levels["level"], levels["loss"], levels["train_loss"], levels["zero_loss"]]
-        table("Loss by noise level", ("level", "held out", "training", "a zero predictor"), list(zip(*columns))[::3])
-    for sentence in found.verdict:
-        print(sentence)
-    print(folder.file("evaluation.json"))
-
-
-@app.command(
-    sort_key=3,
-    help_epilogue="""Examples:
-
-  scorefield report run
-  scorefield report run moved/data.npy""",
-)
-def report(
-    run: Path,
-    data: Path | None = None,
-    /,
-    *,
-    count: Annotated[int | None, Parameter(alias="-n")] = None,
-    seed: int = 0,
-    reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
-    config: Config = None,
-) -> None:
-    """Evaluate a run and write report.html into its folder: one page that needs nothing else.
-
-    Arguments:
-        run: The folder of a run.
-        data: The data that were fitted, if they are no longer where they were.
-        count: How many samples to draw for the distances.
-        seed: The seed of the samples.
-        config: A TOML file of these options, at its top or in a table [report]; the command line comes first.
-    """
-    from ..report.run import report
-    from ..run import Run
-
-    print(report(Run(run), _given(data, reading), count, seed))
-
-
-@app.command(
-    sort_key=4,
-    help_epilogue="""Examples:
-
-  scorefield compare run
-  scorefield compare run --samplers heun "ddim(eta=1)" "dpm(order=3)" --steps 16
-  scorefield compare run --samplers dpm "dpm(grid=karras(rho=5))" -n 500
-
-Samplers are those of scorefield.sample (ddim, heun, dpm, unipc, churn, …),
-grids those of scorefield.grid (karras, loglevel, …). A wrong name lists them all.""",
-)
-def compare(
-    run: Path,
-    data: Path | None = None,
-    /,
-    *,
-    samplers: tuple[str, ...] | None = None,
-    steps: int | None = None,
-    count: Annotated[int | None, Parameter(alias="-n")] = None,
-    seed: int = 0,
-    device: Device = "auto",
-    reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
-    config: Config = None,
-) -> None:
-    """Draw the same seeds through several samplers, and compare them on one page, compare.html in the folder of the run.
-
-    For each: evaluations of the network, seconds, distances to held-out data, diversity.
-
-    Arguments:
-        run: The folder of a run.
-        data: The data that were fitted, if they are no longer where they were.
-        samplers: Each as name or name(key=value, …); by default the model's own and those of the literature.
-        steps: How many steps they take, if their calls do not say it; by default the model's own number.
-        count: How many samples each draws; by default 1000 vectors or 256 grids.
-        seed: The seed of the samples.
-        device: auto, cpu, cuda, …
-        config: A TOML file of these options, at its top or in a table [compare]; the command line comes first.
-    """
-    from ..compare import compare
-    from ..report.compare import write_comparison
-    from ..run import Run
-    from .samplers import way
-
-    folder = Run(run)
-    ways = [way(text) for text in samplers or ()]
-    found = compare(folder, ways, _given(data, reading), count, seed, steps, _device(device), say)
-    page = write_comparison(folder.file("compare.html"), found, folder.path.resolve().name)
-    names = ("evaluations", "seconds", "a second", *(d.name for d in found.rows[0].distances))
-    floors = ("real data", "", "", "", *(d.floor for d in found.rows[0].distances), "", 1, "")
-    rows: list[tuple[Any, ...]] = [floors]
-    for row in found.rows:
-        cost = (str(row.way), row.evaluations, row.seconds, found.count / row.seconds)
-        quality = (*(d.value for d in row.distances), "yes" if row.covered else "no", row.diversity, row.apart)
-        rows.append((*cost, *quality))
-    title = f"{found.count:,} samples of each sampler, the same seeds, against held-out data"
-    table(title, ("sampler", *names, "as real data", "diversity", "from the first"), rows)
-    for sentence in found.verdict:
-        print(sentence)
-    print(page)
 
 
 @app.command(

@@ -122,8 +122,8 @@ class _Judges(abc.ABC):
         differences, p = (x[0] for x in self.judged(pool.pair, *pool.observed()))
         p = np.minimum(1, p * len(p))
         worst = int(p.argmin())
-        said = f"−log₁₀ of the least p-value of {len(p)}: {labels[worst]} (Bonferroni p = {p[worst]:.2g}); "
-        said += f"{pool.n:,} samples and {pool.m:,} held-out data{note}"
+        said = f"of {len(p)}, {labels[worst]} differs the most (Bonferroni p = {p[worst]:.2g}); "
+        said += f"{pool.n:,} samples and {pool.m:,} held-out data{note}; the value is −log₁₀ of the least p-value"
         here, there = np.array(sides).T
         return Family(replace(distance, note=said), tuple(labels), here, there, differences, p)
 

@@ -74,6 +74,7 @@ def write(path: str | os.PathLike[str], template: str, **parts: Any) -> Path:
         undefined=jinja.StrictUndefined,
     )
     environment.filters["number"] = _text
+    environment.filters["sentence"] = lambda text: text[:1].upper() + text[1:]
     page = environment.get_template(template).render(light=LIGHT, dark=DARK, **parts)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page.encode())

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ..metrics import Distance, Neighbours
+from ..metrics import Curve, Distance, Family, Neighbours
 from . import words
 from .animation import animation
 from .base import DARK, LIGHT, Theme
+from .curves import curve_chart
 from .figures import (
     SHOWN,
     histograms,
@@ -29,6 +30,8 @@ from .html import NIGHT, STILL, Picture, address, chart, themed, write
 
 __all__ = ["Content", "write_page"]
 
+ROWS = 8  # of a family that are shown
+
 
 @dataclass(frozen=True)
 class Content:
@@ -41,7 +44,11 @@ class Content:
         samples, held_out: drawn samples and real data in the user's units, `(N, F)` or `(N, C, *S)`.
         structure: "vector" or "grid", checked against the shapes if given.
         names: of the columns or channels.
-        distances: between samples and held-out data, with their floors.
+        chosen: what is measured on such data, in a sentence.
+        distances: between samples and held-out data, with their floors and, where they are tests, p-values.
+        families: many statistics together, such as the columns of a table.
+        curves: what is measured on fields.
+        twin: samples of the model against others of its own, drawn in another way.
         neighbours: distances to the training data.
         levels: arrays `level`, `loss`, `zero_loss` and perhaps `train_loss`.
         log: records of training with `step`, `loss`, and perhaps `seconds` and `held_out`.
@@ -60,7 +67,11 @@ class Content:
     held_out: np.ndarray | None = None
     structure: str | None = None
     names: Sequence[str] | None = None
+    chosen: str = ""
     distances: Sequence[Distance] = ()
+    families: Sequence[Family] = ()
+    curves: Sequence[Curve] = ()
+    twin: Distance | None = None
     neighbours: Neighbours | None = None
     levels: Mapping[str, Any] | None = None
     log: Sequence[Mapping[str, Any]] = ()
@@ -108,7 +119,12 @@ def _parts(content: Content) -> dict[str, Any]:
     parts: dict[str, Any] = dict.fromkeys(
         ("pair", "singles", "matrix", "key", "levels", "training", "neighbours", "film")
     )
-    parts["strips"] = [strip(distance) for distance in content.distances]
+    tests = [distance for distance in content.distances if distance.p_value is not None]
+    others = [distance for distance in content.distances if distance.p_value is None]
+    twin = [content.twin] if content.twin is not None else []
+    parts["strips"] = [strip(distance) for distance in (*tests, *others, *twin)]
+    parts["families"] = [(family, most_apart(family)) for family in content.families]
+    parts["curves"] = [(curve, _curve(curve)) for curve in content.curves]
     if content.levels is not None:
         parts["levels"] = chart(lambda *look: level_losses(content.levels or {}, *look), "Loss at each noise level")
     if any(np.isfinite(record["loss"]) for record in content.log if record.get("loss") is not None):
@@ -167,6 +183,16 @@ def strip(distance: Distance) -> dict[str, Any]:
     span = (max(distance.high, distance.value) - low) * 1.06 or 1.0
     place = {key: round(100 * (getattr(distance, key) - low) / span, 2) for key in ("low", "high", "floor", "value")}
     return {"distance": distance, **place}
+
+
+def most_apart(family: Family) -> list[int]:
+    """Which statistics of a family to show: those with the least p-values."""
+    return [int(i) for i in np.argsort(family.p_values, kind="stable")[:ROWS]]
+
+
+def _curve(curve: Curve) -> Picture:
+    light, dark = (curve_chart(curve, theme) for theme in (LIGHT, DARK))
+    return themed(light, dark, f"The {curve.name} of samples and of held-out data", 330)
 
 
 def _pair(draw: Callable[[Theme], tuple[bytes, bytes]], width: int, fixed: bool = False) -> list[Picture]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..metrics import Distance, Neighbours
+from ..metrics import Distance, Neighbours, rejected
 from .base import number
 
 __all__ = ["about_distances", "about_levels", "about_neighbours", "about_training", "duration", "percent"]
@@ -42,13 +42,24 @@ def duration(seconds: float) -> str:
 
 
 def about_distances(distances: Sequence[Distance]) -> str:
-    """How many of the distances real data could have had themselves."""
+    """How many of the tests tell samples from real data, and how many of the distances real data could not have had."""
+    tests = [distance for distance in distances if distance.p_value is not None]
+    measures = [distance for distance in distances if distance.p_value is None]
+    said = []
+    if tests:
+        told = len(rejected(tests))
+        what = f"{told} of {len(tests)} tests tell" if told else f"None of {len(tests)} tests tells"
+        said.append(f"{what} the samples from held-out data, at 5\u00a0% for all together.")
+    return " ".join([*said, *([_about_measures(measures)] if measures else [])])
+
+
+def _about_measures(distances: Sequence[Distance]) -> str:
     far = [distance.name for distance in distances if not distance.covered]
     if not far:
         return "The samples are as close to held-out data as other real data are: no difference shows at this size."
     if len(far) == len(distances):
         return "The samples differ from real data by more than real data differ among themselves."
-    return f"The {' and the '.join(far)} is larger than between real data; the rest is within their spread."
+    return f"Not as between real data: the {' and the '.join(far)}; the rest is within their spread."
 
 
 def about_neighbours(neighbours: Neighbours) -> str:

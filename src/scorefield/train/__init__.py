@@ -3,6 +3,6 @@
 from .average import PowerAverage as PowerAverage, exponent as exponent
 from .feed import Feed as Feed
 from .flat import Flat as Flat
-from .held_out import held_out_losses as held_out_losses, loss_by_level as loss_by_level
+from .held_out import held_out_losses as held_out_losses, losses_by_level as losses_by_level, parts_of as parts_of
 from .loop import Progress as Progress, Trainer as Trainer
 from .optimizer import Optimizer as Optimizer

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from ..denoise import Denoiser
-from ..objective import DenoisingScoreMatching
+from ..objective import Levelled, Levels
 from ..rng import Samples
 from ..tensors import expand
 
-__all__ = ["excess", "held_out_losses", "loss_by_level"]
+__all__ = ["PARTS", "HeldOut", "excess", "held_out_losses", "losses_by_level", "parts_of"]
 
+PARTS = 8  # of the law of levels, equally probable
 _NUMBERS = 2**18  # that the network sees at once
 
 
+class HeldOut(NamedTuple):
+    """Held-out losses under the law of the levels.
+
+    Arguments:
+        data: The mean loss of each datum that was measured, of shape `(M,)`.
+        parts: The mean loss in each of eight equally probable parts of the law of levels, from low to high, `(8,)`.
+    """
+
+    data: Tensor
+    parts: Tensor
+
+
+def parts_of(levels: Levels) -> Tensor:
+    """The borders of the parts of a law of levels, of shape `(9,)`: the outermost at its 1 % and 99 % quantiles."""
+    return levels.draw(torch.linspace(0, 1, PARTS + 1, dtype=torch.float64).clamp(0.01, 0.99))
+
+
 @torch.no_grad()
-def held_out_losses(
-    denoiser: Denoiser, x: Tensor, objective: DenoisingScoreMatching, count: int, seed: int = 0
-) -> Tensor:
+def held_out_losses(denoiser: Denoiser, x: Tensor, objective: Levelled, count: int, seed: int = 0) -> HeldOut:
     """The loss of each datum under the law of the levels, with noise fixed by `seed`: two denoisers meet the same.
 
     Arguments:
@@ -29,7 +47,7 @@ def held_out_losses(
         seed: The seed of the noise.
 
     Returns:
-        The mean loss over the copies of each datum that was measured, of shape `(min(count, N),)`.
+        The losses by datum, of shape `(min(count, N),)`, and by level.
     """
     size = min(count, len(x))
     copies = torch.arange(count // size * size)
@@ -40,7 +58,10 @@ def held_out_losses(
         level = expand(objective.levels.draw(levels[part].to(x0)), x0)
         rng = Samples(seed, int(part[0]), len(part), "held-out")
         losses.append(objective.at(denoiser, x0, level, rng))
-    return torch.cat(losses).double().cpu().reshape(-1, size).mean(0)
+    found = torch.cat(losses).double().cpu()
+    part = (levels * PARTS).long().clamp_max(PARTS - 1)
+    sums = torch.zeros(PARTS, dtype=torch.float64).index_add_(0, part, found)
+    return HeldOut(found.reshape(-1, size).mean(0), sums / torch.bincount(part, minlength=PARTS))
 
 
 def excess(losses: Tensor, best: Tensor) -> float:
@@ -51,19 +72,17 @@ def excess(losses: Tensor, best: Tensor) -> float:
 
 
 @torch.no_grad()
-def loss_by_level(
-    denoiser: Denoiser, x: Tensor, objective: DenoisingScoreMatching, levels: Tensor, seed: int = 0
-) -> Tensor:
-    """The mean loss at each level, of shape `(L,)`, over data of shape `(N, *D)`, with noise fixed by `seed`."""
-    means = []
+def losses_by_level(denoiser: Denoiser, x: Tensor, objective: Levelled, levels: Tensor, seed: int = 0) -> Tensor:
+    """The loss of each datum `(N, *D)` at each level `(L,)`, of shape `(N, L)`, with noise fixed by `seed`."""
+    columns = []
     for i, level in enumerate(levels):
-        total = 0.0
+        losses = []
         for start in range(0, len(x), _batch(x)):
             x0 = x[start : start + _batch(x)]
             rng = Samples(seed, start, len(x0), f"level {i}")
-            total += float(objective.at(denoiser, x0, level.to(x0), rng).sum())
-        means.append(total / len(x))
-    return torch.tensor(means)
+            losses.append(objective.at(denoiser, x0, level.to(x0), rng))
+        columns.append(torch.cat(losses))
+    return torch.stack(columns, 1)
 
 
 def _batch(x: Tensor) -> int:

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from ..denoise import Denoiser
-from ..objective import DenoisingScoreMatching
+from ..objective import Levelled
 from ..rng import Steps
 from ..settings import Training
 from .ahead import ahead, can_prepare
 from .average import PowerAverage
 from .feed import Feed
 from .flat import Flat
-from .held_out import excess, held_out_losses
+from .held_out import HeldOut, excess, held_out_losses
 from .optimizer import Optimizer
 
 __all__ = ["Progress", "Trainer"]
@@ -69,7 +69,7 @@ class Trainer:
         denoiser: Denoiser,
         feed: Feed,
         held_out: Tensor,
-        objective: DenoisingScoreMatching,
+        objective: Levelled,
         training: Training,
         seed: int = 0,
     ) -> None:
@@ -84,6 +84,7 @@ class Trainer:
         self.seconds = 0.0
         self.stopped = ""
         self.history: list[tuple[int, float]] = []
+        self.parts: list[tuple[int, list[float]]] = []  # steps, and the held-out losses by level after them
         self.steps = self._steps()
         self.flat = Flat(denoiser)
         self.optimizer = Optimizer(self.flat, training.rate, training.matrix_rate)
@@ -182,8 +183,8 @@ class Trainer:
         averages = {f"average of width {a.width:g}": a.values for a in self.averages}
         return {"last step": self.flat.values, **averages}
 
-    def _losses_of(self, values: Tensor) -> Tensor:
-        """The held-out losses with other weights, which do not stay, of shape `(M,)`."""
+    def _losses_of(self, values: Tensor) -> HeldOut:
+        """The held-out losses with other weights, which do not stay."""
         kept = self.flat.values.clone()
         self.flat.read(values)
         self.denoiser.eval()
@@ -195,7 +196,7 @@ class Trainer:
     def _evaluate(self) -> float:
         """Measures the narrowest average on held-out data, and keeps it if it is the best so far."""
         values = self.averages[0].values if self.averages else self.flat.values
-        losses = self._losses_of(values)
+        losses, parts = self._losses_of(values)
         if float(losses.mean()) < float(self.best_losses.mean()):
             self.best.copy_(values)
             self.best_losses, self._worse = losses, 0
@@ -204,6 +205,7 @@ class Trainer:
         if self._worse >= self.training.patience:
             self.stopped = f"the held-out loss rose: {self._worse} measurements in a row lie above the best for sure"
         self.history.append((self.step, float(losses.mean())))
+        self.parts.append((self.step, parts.tolist()))
         return float(losses.mean())
 
     def finish(self) -> tuple[str, float]:
@@ -216,7 +218,7 @@ class Trainer:
             Which weights these are, and their held-out loss.
         """
         candidates = self._candidates()
-        losses = {name: self._losses_of(values) for name, values in candidates.items()}
+        losses = {name: self._losses_of(values).data for name, values in candidates.items()}
         chosen = min(losses, key=lambda name: float(losses[name].mean()))
         if self.history and excess(losses[chosen], self.best_losses) > _SURE:
             chosen = "best on the way"
@@ -233,7 +235,7 @@ class Trainer:
         tensors |= {f"optimizer.{k}": v for k, v in self.optimizer.state().items()}
         tensors |= {f"buffer.{k}": v for k, v in self.denoiser.named_buffers()}
         about = {"step": self.step, "seconds": self.seconds, "stopped": self.stopped, "history": self.history}
-        about["worse"] = self._worse
+        about |= {"worse": self._worse, "parts": self.parts}
         return tensors, about
 
     def load(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
@@ -255,3 +257,4 @@ class Trainer:
             buffer.copy_(tensors[f"buffer.{name}"])
         self.step, self.seconds, self.stopped = about["step"], about["seconds"], about["stopped"]
         self.history = [(step, loss) for step, loss in about["history"]]
+        self.parts = [(step, losses) for step, losses in about.get("parts", ())]

@@ -1,0 +1,171 @@
+"""`scorefield evaluate`, `report`, `compare`: how good a run is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from .options import Reading
+from .terminal import say, table
+from .verbs import Config, Device, app, device_of, flat
+
+__all__ = ["compare", "evaluate", "report"]
+
+
+@app.command(
+    sort_key=2,
+    help_epilogue="""Examples:
+
+  scorefield evaluate run
+  scorefield evaluate run moved/data.npy -n 5000""",
+)
+def evaluate(
+    run: Path,
+    data: Path | None = None,
+    /,
+    *,
+    count: Annotated[int | None, Parameter(alias="-n")] = None,
+    seed: int = 0,
+    reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
+    config: Config = None,
+) -> None:
+    """Measure how good a run is: new samples against data that training did not see, by tests that suit the data.
+
+    Each number stands beside its floor, the same between real data and other real data; p is how often chance alone would
+    give as much. What it means, and what to do next, is said in the end.
+
+    Arguments:
+        run: The folder of a run.
+        data: The data that were fitted, if they are no longer where they were.
+        count: How many samples to draw; by default 2000 vectors or 1000 grids.
+        seed: The seed of the samples.
+        config: A TOML file of these options, at its top or in a table [evaluate]; the command line comes first.
+    """
+    from ..evaluate import evaluate_run
+    from ..run import Run
+
+    folder = Run(run)
+    found = evaluate_run(folder, reading.given(data), count, seed)
+    say(found.chosen)
+    told = {d.name for d in found.rejected}
+    tests, measures = found.tests, [d for d in found.distances if d.p_value is None]
+    rows: list[tuple[Any, ...]]
+    rows = [(d.name, d.value, d.floor, d.low, d.high, d.p_value, "no" if d.name in told else "yes") for d in tests]
+    rows += [(d.name, d.value, d.floor, d.low, d.high, "", "yes" if d.covered else "no") for d in measures]
+    title = f"{found.count:,} samples against held-out data"
+    table(title, ("", "samples", "real data", "from", "to", "p", "as real data"), rows)
+    for family in found.families:
+        worst = family.p_values.argsort(kind="stable")[:8]
+        numbers = (family.samples, family.real, family.p_values)
+        rows = [(family.labels[i], *(float(column[i]) for column in numbers)) for i in worst]
+        title = f"The {family.distance.name}, those first that differ the most"
+        table(title, ("", "samples", "held out", "p (Bonferroni)"), rows)
+    near = found.plain()["neighbours"]
+    shares = [f"{100 * q:g} %" for q in near["quantiles"]]
+    rows = [
+        ("of samples", *near["samples"], near["copied"]),
+        ("of held-out data", *near["held_out"], near["copied_held_out"]),
+    ]
+    table("Distances to the nearest training datum, by quantiles", ("", *shares, "copied"), rows)
+    if folder.ended:
+        levels = folder.read("fit.json")["by_level"]
+        columns = [levels["level"], levels["loss"], levels["train_loss"], levels["zero_loss"]]
+        table("Loss by noise level", ("level", "held out", "training", "a zero predictor"), list(zip(*columns))[::3])
+    for sentence in found.verdict:
+        print(sentence)
+    print(folder.file("evaluation.json"))
+
+
+@app.command(
+    sort_key=3,
+    help_epilogue="""Examples:
+
+  scorefield report run
+  scorefield report run moved/data.npy""",
+)
+def report(
+    run: Path,
+    data: Path | None = None,
+    /,
+    *,
+    count: Annotated[int | None, Parameter(alias="-n")] = None,
+    seed: int = 0,
+    reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
+    config: Config = None,
+) -> None:
+    """Evaluate a run and write report.html into its folder: one page that needs nothing else.
+
+    Arguments:
+        run: The folder of a run.
+        data: The data that were fitted, if they are no longer where they were.
+        count: How many samples to draw for the distances.
+        seed: The seed of the samples.
+        config: A TOML file of these options, at its top or in a table [report]; the command line comes first.
+    """
+    from ..report.run import report
+    from ..run import Run
+
+    print(report(Run(run), reading.given(data), count, seed))
+
+
+@app.command(
+    sort_key=4,
+    help_epilogue="""Examples:
+
+  scorefield compare run
+  scorefield compare run --samplers heun "ddim(eta=1)" "dpm(order=3)" --steps 16
+  scorefield compare run --samplers dpm "dpm(grid=karras(rho=5))" -n 500
+
+Samplers are those of scorefield.sample (ddim, heun, dpm, unipc, churn, …),
+grids those of scorefield.grid (karras, loglevel, …). A wrong name lists them all.""",
+)
+def compare(
+    run: Path,
+    data: Path | None = None,
+    /,
+    *,
+    samplers: tuple[str, ...] | None = None,
+    steps: int | None = None,
+    count: Annotated[int | None, Parameter(alias="-n")] = None,
+    seed: int = 0,
+    device: Device = "auto",
+    reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
+    config: Config = None,
+) -> None:
+    """Draw the same seeds through several samplers, and compare them on one page, compare.html in the folder of the run.
+
+    For each: evaluations of the network, seconds, distances to held-out data, diversity.
+
+    Arguments:
+        run: The folder of a run.
+        data: The data that were fitted, if they are no longer where they were.
+        samplers: Each as name or name(key=value, …); by default the model's own and those of the literature.
+        steps: How many steps they take, if their calls do not say it; by default the model's own number.
+        count: How many samples each draws; by default 1000 vectors or 256 grids.
+        seed: The seed of the samples.
+        device: auto, cpu, cuda, …
+        config: A TOML file of these options, at its top or in a table [compare]; the command line comes first.
+    """
+    from ..compare import compare
+    from ..report.compare import write_comparison
+    from ..run import Run
+    from .samplers import way
+
+    folder = Run(run)
+    ways = [way(text) for text in samplers or ()]
+    found = compare(folder, ways, reading.given(data), count, seed, steps, device_of(device), say)
+    page = write_comparison(folder.file("compare.html"), found, folder.path.resolve().name)
+    names = ("evaluations", "seconds", "a second", *(d.name for d in found.rows[0].distances))
+    floors = ("real data", "", "", "", *(d.floor for d in found.rows[0].distances), "", 1, "")
+    rows: list[tuple[Any, ...]] = [floors]
+    for row in found.rows:
+        cost = (str(row.way), row.evaluations, row.seconds, found.count / row.seconds)
+        quality = (*(d.value for d in row.distances), "yes" if row.covered else "no", row.diversity, row.apart)
+        rows.append((*cost, *quality))
+    title = f"{found.count:,} samples of each sampler, the same seeds, against held-out data"
+    table(title, ("sampler", *names, "as real data", "diversity", "from the first"), rows)
+    for sentence in found.verdict:
+        print(sentence)
+    print(page)

@@ -1,0 +1,77 @@
+"""The charts of what is measured on fields: mean curves of samples and of real data, with bands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..metrics import Curve
+from .base import LIGHT, Theme, canvas, dress, log_scale, png, require
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["curve_chart"]
+
+CHANNELS = 3  # that are drawn
+
+
+def curve_chart(curve: Curve, theme: Theme = LIGHT, width: float = 330) -> bytes:
+    """One measurement: samples as a line, held-out data as a grey one in the band that as many real data would lie in.
+
+    The faint band is where single held-out fields lie. A line a channel, three at most.
+
+    Arguments:
+        curve: what was measured.
+        theme: colours.
+        width: in pixels of the page.
+    """
+    height, left, bottom = 190.0, 46.0, 30.0
+    figure = canvas(width, height)
+    axes = figure.add_axes((left / width, bottom / height, (width - left - 6) / width, (height - bottom - 10) / height))
+    dress(axes, theme, 11)
+    at = np.arange(len(curve.at)) if curve.places else np.asarray(curve.at, dtype=float)
+    rows = (part[:CHANNELS] for part in (*curve.spread, curve.low, curve.high, curve.real, curve.samples))
+    for channel in zip(*rows):
+        if curve.places:
+            _places(axes, at, channel, theme)
+        else:
+            for piece in _rising(at):
+                _lines(axes, at[piece], [values[piece] for values in channel], theme)
+    whole = np.concatenate([part[:CHANNELS].ravel() for part in (curve.real, curve.samples)])
+    if whole.min() > 0 and whole.max() > 50 * whole.min():
+        log_scale(axes, "y")
+    else:
+        axes.yaxis.set_major_locator(require("matplotlib.ticker").MaxNLocator(4))
+    if curve.places:
+        axes.set_xticks([])
+    elif at.min() > 0 and at.max() > 20 * at.min():
+        log_scale(axes, "x")
+    axes.margins(x=0.02)
+    return png(figure)
+
+
+def _rising(at: np.ndarray) -> list[slice]:
+    """Pieces in which places rise: a variogram goes along one axis after another."""
+    ends = [0, *(np.flatnonzero(np.diff(at) <= 0) + 1).tolist(), len(at)]
+    return [slice(a, b) for a, b in pairwise(ends)]
+
+
+def _lines(axes: Axes, at: np.ndarray, channel: Sequence[np.ndarray], theme: Theme) -> None:
+    least, most, low, high, real, drawn = channel
+    axes.fill_between(at, least, most, color=theme.real, alpha=0.16, linewidth=0)
+    axes.fill_between(at, low, high, color=theme.real, alpha=0.5, linewidth=0)
+    axes.plot(at, real, color=theme.muted, linewidth=1.1)
+    axes.plot(at, drawn, color=theme.accent, linewidth=1.6)
+
+
+def _places(axes: Axes, at: np.ndarray, channel: Sequence[np.ndarray], theme: Theme) -> None:
+    """Numbers of different kinds, side by side: no line joins them."""
+    least, most, low, high, real, drawn = channel
+    axes.vlines(at, least, most, color=theme.real, alpha=0.22, linewidth=7)
+    axes.vlines(at, low, high, color=theme.real, alpha=0.6, linewidth=7)
+    axes.plot(at, real, "_", color=theme.muted, markersize=7)
+    axes.plot(at, drawn, "o", color=theme.accent, markersize=3.5)

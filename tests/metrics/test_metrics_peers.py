@@ -1,8 +1,10 @@
-"""The same numbers as torchmetrics and POT where these are installed."""
+"""The same numbers as torchmetrics, POT and SciPy."""
 
 import numpy as np
+import ot
 import pytest
 import torch
+from torchmetrics.image import fid, kid
 
 from scorefield.metrics import frechet_distance, kernel_distance, mmd, sliced_wasserstein, wasserstein
 
@@ -23,7 +25,6 @@ class Identity(torch.nn.Module):
 
 
 def test_wasserstein_is_that_of_pot(pair):
-    ot = pytest.importorskip("ot")
     x, y = pair
     cost = ot.dist(x, y)
     expected = ot.emd2(np.full(60, 1 / 60), np.full(60, 1 / 60), cost) ** 0.5
@@ -37,7 +38,6 @@ def test_wasserstein_is_that_of_pot(pair):
 
 
 def test_frechet_is_that_of_torchmetrics(pair):
-    fid = pytest.importorskip("torchmetrics.image.fid")
     metric = fid.FrechetInceptionDistance(feature=Identity())
     x, y = (torch.from_numpy(z)[:, :, None, None] for z in pair)
     metric.update(y, real=True)
@@ -46,7 +46,6 @@ def test_frechet_is_that_of_torchmetrics(pair):
 
 
 def test_kernel_distance_is_that_of_torchmetrics(pair):
-    kid = pytest.importorskip("torchmetrics.image.kid")
     x, y = (torch.from_numpy(z) for z in pair)
     expected = kid.poly_mmd(y, x)  # all rows, unbiased
     assert kernel_distance(*pair) == pytest.approx(float(expected), abs=1e-6)

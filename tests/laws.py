@@ -24,7 +24,7 @@ from scorefield import spec
 from scorefield.denoise import Denoiser, Gaussian, Mixture, Parametrization, Preconditioned
 from scorefield.diffusion import Diffusion
 from scorefield.grid import Grid, LogLevel
-from scorefield.objective import LogNormal
+from scorefield.objective import DenoisingScoreMatching, LogNormal, Simple, Single, Sphere
 from scorefield.process import EDM, Process
 from scorefield.rng import Rng, Samples
 from scorefield.sample import DPM, GaussianLangevin, Heun, Langevin, Sampler, Transition, trajectory
@@ -46,7 +46,12 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         *({"order": 2, "eta": 0.5}, {"order": 2, "eta": 1.0}, {"order": 3, "eta": 1.0}),
     ],
     "LogUniform": [{"low": 0.01, "high": 10.0}],
-    "DenoisingScoreMatching": [{"levels": LogNormal(), "scale": 0.5}],
+    "DenoisingScoreMatching": [{"levels": LogNormal(), "scale": 0.5}, {"levels": LogNormal(), "weighting": Simple()}],
+    "ExactScoreMatching": [{"levels": LogNormal()}, {"levels": LogNormal(), "weighting": Simple(), "noisy": False}],
+    "SlicedScoreMatching": [{"levels": LogNormal()}, {"levels": LogNormal(), "probe": Sphere(), "reduced": False}],
+    "LearnedUncertainty": [{"objective": DenoisingScoreMatching(LogNormal())}],
+    "Likelihood": [{"process": EDM()}],
+    "Single": [{"level": 0.1}],
     "Clock": [{"process": EDM()}, {"process": EDM(), "count": 10}],
 }
 
@@ -358,7 +363,7 @@ def draw_is_a_quantile(levels: Any) -> None:
     assert level.shape == u.shape and level.dtype == u.dtype
     assert bool((level > 0).all() & torch.isfinite(level).all())
     assert bool((level.diff() >= 0).all())
-    assert float(level[-1]) > 10 * float(level[0])
+    assert isinstance(levels, Single) or float(level[-1]) > 10 * float(level[0])
 
 
 def all_pairs(*kinds: list) -> list[tuple]:

@@ -80,6 +80,13 @@ def test_the_loss_is_that_of_the_networks_answer():
     torch.testing.assert_close(loss, ((answer - target) ** 2).mean(1), rtol=1e-8, atol=1e-10)
 
 
+def test_an_infinite_scale_leaves_the_weight_of_the_level_alone():
+    level = torch.tensor([1e-3, 0.5, 80.0], dtype=D)
+    flat = DenoisingScoreMatching(LogNormal(), math.inf)
+    assert torch.equal(flat.weight(level), 1 / level**2)
+    torch.testing.assert_close(DenoisingScoreMatching(LogNormal(), 1e9).weight(level), flat.weight(level))
+
+
 def test_each_datum_has_its_loss_and_its_level():
     x0 = Samples(0, count=64).normal((64, 2, 3))
     levels, rng = LogUniform(0.1, 1.0), Steps(3)
@@ -155,7 +162,7 @@ def test_a_clock_with_a_count_has_so_many_levels_all_alike(count):
         (lambda: Clock(VP(), 1), "a clock needs at least 2 times, got count=1: leave it out for all times"),
         (
             lambda: DenoisingScoreMatching(LogNormal(), 0.0),
-            "DenoisingScoreMatching needs scale > 0, the standard deviation of data, got 0",
+            "DenoisingScoreMatching needs scale > 0, the standard deviation of data, or math.inf for the weight 1/σ², got 0",
         ),
     ],
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 
 import pytest
@@ -56,6 +57,7 @@ def through_json(value, **how):
         DDIM(0.3),
         (EDM(), VP()),
         DenoisingScoreMatching(Clock(EDM(0.1, 2.0)), 0.5),
+        DenoisingScoreMatching(LogNormal(), math.inf),
         1e-300,
         2**70,
         -0.0,

@@ -10,7 +10,16 @@ from hypothesis import given, settings, strategies as some
 from torch import Tensor, nn
 
 from scorefield.rng import Samples
-from scorefield.sample import GaussianLangevin, Langevin, Law, MetropolisLangevin, Point, Transition, langevin
+from scorefield.sample import (
+    GaussianLangevin,
+    Hamiltonian,
+    Langevin,
+    Law,
+    MetropolisLangevin,
+    Point,
+    Transition,
+    langevin,
+)
 from scorefield.toys import Donut
 
 D = torch.float64
@@ -230,3 +239,70 @@ def test_steps_that_diverge(ratio):
 def test_durations_that_are_none(duration):
     with pytest.raises(ValueError, match=f"GaussianLangevin needs duration > 0, got duration={duration:g}"):
         GaussianLangevin(duration)
+
+
+# -- Hamiltonian dynamics ------------------------------------------------------------------------------------------
+
+
+def rough(x: Tensor) -> Tensor:
+    return -(x**4).sum(1) / 4 + (x[:, 0] * x[:, 1]).sin()
+
+
+def test_one_leap_is_metropolis_langevin():
+    law = Law(log_prob=rough)
+    x, z = (Samples(seed, count=30).normal((30, 3), D) for seed in (0, 1))
+    u = Samples(2, count=30).uniform((30,), D)
+    (one, chance), (other, known) = (
+        t.move(law, Point(x), 1.3, z, u) for t in (Hamiltonian(0.2, 1), MetropolisLangevin(0.2))
+    )
+    torch.testing.assert_close(one.x, other.x, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(chance, known, rtol=1e-9, atol=1e-12)
+
+
+def test_leapfrog_can_be_led_back():
+    """From the end with the momentum turned round it comes to the start: the proposal is its own inverse."""
+    law, x = Law(log_prob=rough), Samples(0, count=30).normal((30, 3), D)
+    z = Samples(1, count=30).normal((30, 3), D)
+    leap, steps = math.sqrt(2 * 0.05) * 1.3, 5
+    p, y = z + leap / 2 * law.slope(x), x
+    for i in range(steps):
+        y = y + leap * p
+        p = p + (leap if i < steps - 1 else leap / 2) * law.slope(y)
+    accepted = torch.zeros(30, dtype=D)
+    there, chance = Hamiltonian(0.05, steps).move(law, Point(x), 1.3, z, accepted)
+    torch.testing.assert_close(there.x, y, rtol=1e-12, atol=1e-12)
+    back, reverse = Hamiltonian(0.05, steps).move(law, there, 1.3, -p, accepted)
+    torch.testing.assert_close(back.x, x, rtol=1e-9, atol=1e-9)
+    flow = rough(x) - z.square().sum(1) / 2 + chance.log()
+    torch.testing.assert_close(flow, rough(y) - p.square().sum(1) / 2 + reverse.log(), rtol=1e-9, atol=1e-9)
+
+
+def test_hamiltonian_chains_draw_the_law():
+    """A ring: the mean radius and its square are those of exact draws, within 5 standard errors."""
+    toy, count = Donut(), 4000
+    x = toy.sample(count, Samples(0, count=count))
+    chain = langevin(toy.log_prob, x, 30, Samples(1, count=count), Hamiltonian(0.3, 6), toy.width)
+    fresh = toy.sample(count, Samples(2, count=count))
+    for power in (1, 2):
+        gap = chain.state.norm(dim=1) ** power, fresh.norm(dim=1) ** power
+        error = math.hypot(*(float(g.std()) for g in gap)) / math.sqrt(count)
+        assert abs(float(gap[0].mean() - gap[1].mean())) < 5 * error
+    assert float(chain.acceptance.mean()) > 0.6
+
+
+def test_hamiltonian_goes_farther_than_metropolis_langevin():
+    """For the same evaluations, on a law of many scales: the widest direction forgets sooner."""
+    variance = torch.tensor([1.0, 400.0], dtype=D)
+    law = Law(log_prob=lambda x: -(x**2 / variance).sum(1) / 2)
+    x, kept = torch.zeros(300, 2, dtype=D), []
+    for transition, moves in ((Hamiltonian(0.4, 30), 20), (MetropolisLangevin(0.4), 600)):
+        kept.append(langevin(law, x, moves, Samples(0, count=300), transition).state[:, 1].var())
+    assert float(kept[0]) > 0.8 * 400
+    assert float(kept[1]) < 0.8 * 400 or float(kept[0]) > float(kept[1])
+
+
+def test_hamiltonian_needs_a_leap():
+    with pytest.raises(ValueError, match="Hamiltonian needs at least 1 leap a move, got leaps=0"):
+        Hamiltonian(0.1, 0)
+    with pytest.raises(ValueError, match="Hamiltonian needs 0 < ratio < 2"):
+        Hamiltonian(2.0)

@@ -1,6 +1,9 @@
 """Denoisers: learned, exact, and what networks predict."""
 
 from .base import Denoiser as Denoiser
+from .classifier import Classified as Classified, Classifier as Classifier
+from .conditional import Composed as Composed, Given as Given, Guided as Guided, part_of as part_of
+from .energy import Density as Density, Energy as Energy
 from .exact import Empirical as Empirical, Gaussian as Gaussian, Mixture as Mixture
 from .labelled import (
     ByIndex as ByIndex,
@@ -20,3 +23,4 @@ from .precondition import (
     Velocity as Velocity,
 )
 from .published import Scored as Scored
+from .uncertain import Uncertain as Uncertain

@@ -106,7 +106,8 @@ class Preconditioned(Denoiser):
     the state, float64 included.
 
     Arguments:
-        network: A network F(x, c) with x of shape `(B, *D)` and c, a label of the noise, of shape `(B,)`.
+        network: A network F(x, c) with x of shape `(B, *D)` and c, a label of the noise, of shape `(B,)`; or one of three,
+            the last being what is given beside a datum.
         parametrization: What F predicts.
         precision: "float32", or "bfloat16" for automatic mixed precision.
     """
@@ -121,22 +122,24 @@ class Preconditioned(Denoiser):
         self.parametrization = parametrization or Karras()
         self.precision = precision
 
-    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+    def forward(self, x: Tensor, level: Tensor, context: Tensor | None = None) -> Tensor:
         skip, out = self.parametrization.coefficients(level)
-        return skip * x + out * self.answer(*self.question(x, level)).to(x.dtype)
+        return skip * x + out * self.answer(*self.question(x, level), context).to(x.dtype)
 
     def question(self, x: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
         """What the network is given for a noisy state: c_in x, of shape `(B, *D)`, and c, of shape `(B,)`."""
         scale = self.parametrization.scale
         return torch.rsqrt(level**2 + scale**2) * x, per_sample(torch.log(level / scale) / 4, x)
 
-    def answer(self, x: Tensor, c: Tensor) -> Tensor:
+    def answer(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:
         """The network's answer, of shape `(B, *D)`, in the precision that was asked for."""
-        if self.precision == "float32":
-            dtype = self._dtype(x)
-            return self.network(x.to(dtype), c.to(dtype))
+        full = self.precision == "float32"
+        dtype = self._dtype(x) if full else torch.float32
+        given = () if context is None else (context.to(dtype),)
+        if full:
+            return self.network(x.to(dtype), c.to(dtype), *given)
         with torch.autocast(x.device.type, torch.bfloat16):
-            return self.network(x.float(), c.float()).float()
+            return self.network(x.float(), c.float(), *given).float()
 
     def _dtype(self, x: Tensor) -> torch.dtype:
         return next((p.dtype for p in self.network.parameters()), x.dtype)

@@ -21,6 +21,8 @@ def choose(
     patch: int | None = None,
     attention: bool = False,
     periodic: bool = False,
+    context: int = 0,
+    beside: int = 0,
 ) -> tuple[nn.Module, str]:
     """A network for data, sized by their shape and their number.
 
@@ -32,6 +34,8 @@ def choose(
         patch: The side of the patches to take instead (grids).
         attention: Whether positions attend to each other at the coarsest scale (grids).
         periodic: Whether the data wrap around at their edges (grids).
+        context: How many numbers are given beside a datum.
+        beside: How many channels are given beside a datum, on its own grid (grids).
 
     Returns:
         The network, and the reason for its size in words.
@@ -50,18 +54,20 @@ def choose(
             raise ValueError(
                 "patch, attention and periodic are for grids, these data are vectors: set structure='grid'"
             )
-        return _vector(shape[0], count, widths, depth)
+        return _vector(shape[0], count, widths, depth, context)
     if len(shape) > 4:
         raise ValueError(f"grids have one channel axis and 1 to 3 spatial axes, got data of shape {tuple(shape)}")
-    return _grid(shape, widths, depth, patch, attention, periodic)
+    return _grid(shape, widths, depth, patch, attention, periodic, context, beside)
 
 
-def _vector(features: int, count: int, widths: Sequence[int] | None, depth: int | None) -> tuple[nn.Module, str]:
+def _vector(
+    features: int, count: int, widths: Sequence[int] | None, depth: int | None, context: int
+) -> tuple[nn.Module, str]:
     if widths is not None and len(widths) != 1:
         raise ValueError(f"a network for vectors has one width, got {tuple(widths)}")
-    width = widths[0] if widths else _width(features, count)
+    width = widths[0] if widths else _width(features + context, count)
     layers = depth if depth is not None else 2 if count < 2_000 else 4
-    network = MLP(features, width, layers)
+    network = MLP(features, width, layers, context)
     return network, f"vectors of {features}: an MLP with {layers} inner layers of width {width} for {count} data"
 
 
@@ -79,6 +85,8 @@ def _grid(
     patch: int | None,
     attention: bool,
     periodic: bool,
+    context: int,
+    beside: int,
 ) -> tuple[nn.Module, str]:
     channels, size = shape[0], shape[1:]
     longest = max(size)
@@ -87,7 +95,8 @@ def _grid(
     if widths is None:
         scales = max(1, min(4, 1 + round(math.log2(max(longest / max(patch, 1), 1) / 5.5))))
         widths = tuple(48 * min(2**i, 4) for i in range(scales))
-    network = UNet(len(size), channels, widths, 1 if depth is None else depth, patch, attention, periodic)
+    given = {"context": context, "beside": beside}
+    network = UNet(len(size), channels, widths, 1 if depth is None else depth, patch, attention, periodic, **given)
     coarse = " x ".join(str(-(-n // (patch * 2 ** (len(widths) - 1)))) for n in size)
     text = f"{len(size)}-D grids: a U-Net on patches of {patch} with widths {tuple(widths)}, down to {coarse} points"
     return network, text + (", periodic" if periodic else "")

@@ -90,6 +90,8 @@ class UNet(nn.Module):
         attention: Whether positions attend to each other at the coarsest scale.
         periodic: Whether the last point of an axis is a neighbour of the first.
         embedding: The width of the label's embedding.
+        context: How many numbers are given beside a datum; they join the label. 0 for none.
+        beside: How many channels are given beside a datum, on its own grid; 0 for none.
     """
 
     def __init__(
@@ -102,12 +104,18 @@ class UNet(nn.Module):
         attention: bool = False,
         periodic: bool = False,
         embedding: int = 128,
+        context: int = 0,
+        beside: int = 0,
     ) -> None:
         super().__init__()
         if dims not in _CONV:
             raise ValueError(f"UNet works on 1, 2 or 3 spatial axes, got dims={dims}")
-        if channels < 1 or depth < 1 or patch < 1 or embedding < 1 or not widths or min(widths) < 1:
+        sizes = (channels, depth, patch, embedding, *widths, context + 1, beside + 1)
+        if context and beside:
+            raise ValueError(f"a UNet is given numbers or channels, got context={context} and beside={beside}: choose")
+        if not widths or min(sizes) < 1:
             got = f"channels={channels}, widths={tuple(widths)}, depth={depth}, patch={patch}, embedding={embedding}"
+            got += f", context={context}, beside={beside}" if context or beside else ""
             raise ValueError(f"UNet needs positive sizes, got {got}")
         self.dims = dims
         self.channels = channels
@@ -117,6 +125,8 @@ class UNet(nn.Module):
         self.attention = attention
         self.periodic = periodic
         self.embedding = embedding
+        self.context = context
+        self.beside = beside
         self.label = nn.Sequential(
             Fourier(16), nn.Linear(32, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
         )
@@ -126,7 +136,9 @@ class UNet(nn.Module):
 
         top, bottom = self.widths[0], self.widths[-1]
         gathered = channels * patch**dims
-        self.enter = _conv(dims, gathered, top, 3, periodic)
+        self.enter = _conv(dims, gathered + beside * patch**dims, top, 3, periodic)
+        if context:
+            self.given = nn.Sequential(nn.Linear(context, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
         self.down = nn.ModuleList(nn.ModuleList(block(w, w) for _ in range(depth)) for w in self.widths)
         self.coarsen = nn.ModuleList(_CONV[dims](a, b, 2, stride=2) for a, b in zip(self.widths, self.widths[1:]))
         self.middle = block(bottom, bottom)
@@ -138,10 +150,17 @@ class UNet(nn.Module):
         self.norm = _norm(top)
         self.leave = _zero(_conv(dims, top, gathered, 3, periodic))
 
-    def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        """Predicts, `(B, channels, *S)` and labels `(B,)` to `(B, channels, *S)`."""
+    def forward(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:
+        """Predicts, `(B, channels, *S)`, labels `(B,)` and what is given, `(B, context)` or `(B, beside, *S)`, to
+        `(B, channels, *S)`."""
         label = self.label(c)
         size = x.shape[2:]
+        if (self.context or self.beside) and context is None:
+            raise ValueError("this network needs what is given beside the data, got nothing: pass context")
+        if self.context:
+            label = label + self.given(context)
+        if self.beside and context is not None:
+            x = torch.cat((x, context), dim=1)
         h = self.enter(self._gather(self._pad(x, self.patch)))
         shortcuts: list[Tensor] = []
         for i, blocks in enumerate(self.down):

@@ -13,7 +13,17 @@ from torch import Tensor
 
 from ..tensors import expand, sum_events
 
-__all__ = ["GaussianLangevin", "Langevin", "Law", "MetropolisLangevin", "Point", "Stepped", "Transition"]
+__all__ = [
+    "GaussianLangevin",
+    "Hamiltonian",
+    "Langevin",
+    "Law",
+    "MetropolisLangevin",
+    "Point",
+    "Stepped",
+    "Transition",
+    "Unadjusted",
+]
 
 
 class Point(NamedTuple):
@@ -112,6 +122,18 @@ class Transition(abc.ABC):
         """
 
 
+class Unadjusted(Transition):
+    """A move without a test, x + a s(x) + b z: to add one, write `factors`."""
+
+    @abc.abstractmethod
+    def factors(self, scale: float) -> tuple[float, float]:
+        """The pair (a, b)."""
+
+    def move(self, law: Law, here: Point, scale: float, z: Tensor, u: Tensor | None) -> tuple[Point, Tensor | None]:
+        a, b = self.factors(scale)
+        return Point(torch.add(here.x, law.slope(here.x), alpha=a).add_(z, alpha=b)), None
+
+
 @dataclass(frozen=True)
 class Stepped(Transition):
     """A transition whose step is a = ratio · scale²: one number for every unit, level and convention.
@@ -181,7 +203,7 @@ class Stepped(Transition):
 
 
 @dataclass(frozen=True)
-class Langevin(Stepped):
+class Langevin(Unadjusted, Stepped):
     """Unadjusted Langevin, x + a s(x) + √(2a) z with a = ratio · scale². One evaluation of the score.
 
     On N(μ, σ²) with σ = scale it forgets |1 - ratio| of the distance to μ each move, and comes to rest at the variance
@@ -189,13 +211,13 @@ class Langevin(Stepped):
     (scale/σ)². Good where only a score is known, and cheap.
     """
 
-    def move(self, law: Law, here: Point, scale: float, z: Tensor, u: Tensor | None) -> tuple[Point, Tensor | None]:
+    def factors(self, scale: float) -> tuple[float, float]:
         a = self.full_step(scale)
-        return Point(torch.add(here.x, law.slope(here.x), alpha=a).add_(z, alpha=math.sqrt(2 * a))), None
+        return a, math.sqrt(2 * a)
 
 
 @dataclass(frozen=True)
-class GaussianLangevin(Transition):
+class GaussianLangevin(Unadjusted):
     """Langevin for the time `duration`, exact on N(μ, scale² I): x + (1 - e^-h) scale² s(x) + √(1 - e^-2h) scale z.
 
     One evaluation of the score. Where data are narrow beside the level it makes no error at any h (`Langevin` makes
@@ -211,9 +233,8 @@ class GaussianLangevin(Transition):
         if not 0 < self.duration < math.inf:
             raise ValueError(f"GaussianLangevin needs duration > 0, got duration={self.duration:g}")
 
-    def move(self, law: Law, here: Point, scale: float, z: Tensor, u: Tensor | None) -> tuple[Point, Tensor | None]:
-        a, b = -math.expm1(-self.duration) * scale**2, math.sqrt(-math.expm1(-2 * self.duration)) * scale
-        return Point(torch.add(here.x, law.slope(here.x), alpha=a).add_(z, alpha=b)), None
+    def factors(self, scale: float) -> tuple[float, float]:
+        return -math.expm1(-self.duration) * scale**2, math.sqrt(-math.expm1(-2 * self.duration)) * scale
 
 
 @dataclass(frozen=True)
@@ -238,12 +259,55 @@ class MetropolisLangevin(Stepped):
         there = law.look(y)
         back = z + math.sqrt(a / 2) * (slope + there[1])  # (x - y - a s(y)) / √(2a), up to its sign
         gain = there[0] - height + (sum_events(z**2) - sum_events(back**2)) / 2
-        chance = torch.exp(gain.clamp_max(0)).nan_to_num(0.0)
-        accepted = chance > u  # type: ignore[operator]  # there are numbers where proposals are tested
-        x, height, slope = (
-            torch.where(expand(accepted, new), new, old) for old, new in zip((x, height, slope), (y, *there))
-        )
-        return Point(x, (height, slope)), chance
+        return _accept((x, height, slope), (y, *there), gain, u)
+
+
+@dataclass(frozen=True)
+class Hamiltonian(Stepped):
+    """Hamiltonian dynamics with a test, which leaves the law exactly as it is (HMC; Duane et al., 1987; Neal, 2011).
+
+    From a fresh momentum z, `leaps` leapfrog steps of the size ε = √(2 ratio) · scale lead to a proposal, accepted with the
+    chance min(1, exp[log p(y) - log p(x) + (‖z‖² - ‖p‖²) / 2]) where it arrives with the momentum p. One leap is
+    `MetropolisLangevin` to the last digit; several carry a sample farther than a random walk of as many moves does. On a
+    Gaussian of the scale, a quarter of a turn, leaps · √(2 ratio) = π/2, is the farthest, and a half comes back on the other
+    side: the default is a little more than a quarter. `leaps` evaluations a move.
+
+    Arguments:
+        ratio: The square of a leap, over twice the scale².
+        leaps: How many leaps a move.
+    """
+
+    leaps: int = 4
+
+    tests: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.leaps < 1:
+            raise ValueError(f"Hamiltonian needs at least 1 leap a move, got leaps={self.leaps}")
+
+    def move(self, law: Law, here: Point, scale: float, z: Tensor, u: Tensor | None) -> tuple[Point, Tensor | None]:
+        x, (height, slope) = here.x, here.known or _begin(law, here.x)
+        leap = math.sqrt(self.half_step(scale))
+        y, p = x, torch.add(z, slope, alpha=leap / 2)
+        for _ in range(self.leaps - 1):
+            y = torch.add(y, p, alpha=leap)
+            p = torch.add(p, law.slope(y), alpha=leap)
+        y = torch.add(y, p, alpha=leap)
+        there = law.look(y)
+        p = torch.add(p, there[1], alpha=leap / 2)
+        gain = there[0] - height + (sum_events(z**2) - sum_events(p**2)) / 2
+        return _accept((x, height, slope), (y, *there), gain, u)
+
+
+def _accept(
+    old: tuple[Tensor, Tensor, Tensor], new: tuple[Tensor, Tensor, Tensor], gain: Tensor, u: Tensor | None
+) -> tuple[Point, Tensor]:
+    """The new states, heights and slopes where the chance exp(gain) is above `u`; else the old ones."""
+    chance = torch.exp(gain.clamp_max(0)).nan_to_num(0.0)
+    accepted = chance > u  # type: ignore[operator]  # there are numbers where proposals are tested
+    x, height, slope = (torch.where(expand(accepted, b), b, a) for a, b in zip(old, new))
+    return Point(x, (height, slope)), chance
 
 
 def _begin(law: Law, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,16 +18,16 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # Rooms from the ground up: a room may use what is on lower floors, and its own files.
 FLOORS = [
     {"settings", "tensors", "rng", "spec", "ode", "nn", "data"},
-    {"process", "denoise", "standardize", "checkpoint", "metrics", "measurement"},
-    {"diffusion", "grid", "objective", "calibrate", "posterior", "toys"},
+    {"process", "denoise", "standardize", "checkpoint", "metrics", "measurement", "context"},
+    {"diffusion", "grid", "objective", "calibrate", "posterior", "toys", "conditioning"},
     {"flow"},
     {"train", "sample", "likelihood"},
     {"model"},
-    {"presets"},
+    {"presets", "inverse", "recognize"},
     {"fitting"},
     {"run"},
     {"evaluate"},
-    {"compare"},
+    {"compare", "diagnose"},
     {"interop", "report"},
     {"cli"},
 ]

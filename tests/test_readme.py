@@ -39,6 +39,7 @@ def test_python(page: str, code: str, tmp_path: Path, monkeypatch: pytest.Monkey
 def test_commands(page: str, commands: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     np.save("data.npy", np.random.default_rng(0).normal(size=(300, 3)))
+    np.save("labels.npy", np.arange(300) % 2)
     for command in commands:
         words = shlex.split(command)[1:]
         quick = ["--steps", "60"] if words[0] == "fit" else []  # the command is the reader's, the budget is the suite's

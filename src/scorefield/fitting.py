@@ -16,8 +16,9 @@ import torch.nn as nn
 from torch import Tensor
 
 from .calibrate import Calibration, calibrate, diameter
+from .context import Context
 from .data import Rows, Schema, Summary, summarize
-from .denoise import Gaussian, Karras, Preconditioned
+from .denoise import Denoiser, Gaussian, Given, Karras, Preconditioned
 from .metrics import loss_gap
 from .model import Model
 from .nn import choose
@@ -39,10 +40,16 @@ _KEPT = 4096  # how many held-out data are kept to measure losses on, at most
 
 @dataclass(frozen=True)
 class Split:
-    """Which rows are trained on, and which are held out."""
+    """Which rows are trained on, and which are held out.
+
+    Arguments:
+        train, held_out: The rows.
+        places: Where they stand in the data, of both.
+    """
 
     train: Rows
     held_out: Rows
+    places: tuple[np.ndarray, np.ndarray]
 
 
 def split(rows: Rows, part: float, seed: int) -> Split:
@@ -54,10 +61,11 @@ def split(rows: Rows, part: float, seed: int) -> Split:
     count = max(0, min(len(rows) - 2, max(1, round(part * len(rows))))) if part > 0 else 0
     order = permutation(len(rows), seed, -1)
     if count == 0:
-        return Split(rows, rows)
+        whole = np.arange(len(rows))
+        return Split(rows, rows, (whole, whole))
     if 8 <= len(rows) <= _FEW:
         order = _representative(rows, count, seed)
-    return Split(rows.subset(order[count:]), rows.subset(order[:count]))
+    return Split(rows.subset(order[count:]), rows.subset(order[:count]), (order[count:], order[:count]))
 
 
 def _representative(rows: Rows, count: int, seed: int) -> np.ndarray:
@@ -82,6 +90,8 @@ class Fitting:
         calibration: Noise levels to use in the place of those read off the data.
         seed: The seed of everything that is random.
         device: Where to train: "auto" takes a GPU if there is one.
+        context: What is given beside each datum, for a model of the law of data given it: labels `(N,)`, numbers `(N, P)`, a
+            DataFrame, or fields on the grid of the data.
 
     Raises:
         TypeError: If the data are no numbers.
@@ -97,6 +107,7 @@ class Fitting:
         calibration: Calibration | None = None,
         seed: int = 0,
         device: str = "auto",
+        context: Any = None,
     ) -> None:
         data = data or Data()
         self.seed = seed
@@ -112,27 +123,55 @@ class Fitting:
             reach = diameter(self.split.train, self.standardize, limit=_EFFORT)
             calibration = calibrate(some, step, reach)
         self.calibration = calibration
+        wish = training or Training()
+        self.context: Context | None = None
+        self.contexts: tuple[Tensor, Tensor] | None = None  # of what is trained on, and of what is held out
+        if context is not None:
+            self._give(context, wish)
         self.network, why = self._network(network)
         self.choices = [("structure", self.schema.structure, self.schema.reason), ("network", _size(self.network), why)]
-        self.training, choices = _resolve(training or Training(), some, len(self.split.train), self.device)
+        wish = wish if self.context is None else replace(wish, reference=0)
+        self.training, choices = _resolve(wish, some, len(self.split.train), self.device)
         self.choices += choices
         self.moments = _moments(self.summary, self.standardize, some).to(self.device)
 
+    def _give(self, context: Any, wish: Training) -> None:
+        """Takes what is given beside the data."""
+        if wish.reference:
+            what = f"reference={wish.reference} takes other data for likely origins of a noisy one, which a context rules out"
+            raise ValueError(f"{what}: leave it out")
+        self.context = Context.of(context, self.schema.inner_shape, wish.unconditional > 0)
+        whole = self.context(context)
+        if len(whole) != self.summary.count:
+            raise ValueError(
+                f"there must be one context for each datum, got {len(whole)} for {self.summary.count} data"
+            )
+        train, held_out = (whole[torch.from_numpy(np.array(places))] for places in self.split.places)
+        self.contexts = train, held_out
+
     def _some(self, rows: Rows, count: int, stream: int) -> Tensor:
         """Up to `count` standardized rows, of shape `(M, *D)`."""
+        return self._ready(rows, self._chosen(rows, count, stream))
+
+    def _chosen(self, rows: Rows, count: int, stream: int) -> list[int]:
+        """Which rows these are."""
         count = min(count, max(256, _NUMBERS // max(1, math.prod(rows.shape[1:]))))
-        chosen = permutation(len(rows), self.seed, stream)[:count] if len(rows) > count else range(len(rows))
-        return self.standardize(rows.take(list(chosen), torch.float64)).float()
+        return list(permutation(len(rows), self.seed, stream)[:count] if len(rows) > count else range(len(rows)))
+
+    def _ready(self, rows: Rows, chosen: list[int]) -> Tensor:
+        return self.standardize(rows.take(chosen, torch.float64)).float()
 
     def _network(self, network: nn.Module | Network | None) -> tuple[nn.Module, str]:
         if isinstance(network, nn.Module):
-            _fits(network, self.schema.inner_shape)
+            _fits(network, self.schema.inner_shape, self.context)
             return network, f"given: a {type(network).__name__}"
         wish = network or Network()
         shape, count = self.schema.inner_shape, len(self.split.train)
         with torch.random.fork_rng():  # first weights come from PyTorch's own generator, which is left as it was
             torch.manual_seed(self.seed)
-            return choose(shape, count, wish.widths, wish.depth, wish.patch, wish.attention, wish.periodic)
+            size = 0 if self.context is None else self.context.size
+            given = {"beside" if self.context is not None and self.context.shape else "context": size}
+            return choose(shape, count, wish.widths, wish.depth, wish.patch, wish.attention, wish.periodic, **given)
 
     @cached_property
     def trainer(self) -> Trainer:
@@ -140,11 +179,18 @@ class Fitting:
         precision = "bfloat16" if self.training.precision == "bfloat16" else "float32"
         denoiser = Preconditioned(self.network, Karras(), precision).to(self.device)  # type: ignore[arg-type]
         feed = Feed(
-            self.split.train, self.standardize.to(self.device), self.training.batch or 1, self.seed, self.device
+            self.split.train,
+            self.standardize.to(self.device),
+            self.training.batch or 1,
+            self.seed,
+            self.device,
+            None if self.contexts is None else self.contexts[0],
         )
-        held_out = self._some(self.split.held_out, _KEPT, stream=-3).to(self.device)
+        chosen = self._chosen(self.split.held_out, _KEPT, stream=-3)
+        held_out = self._ready(self.split.held_out, chosen).to(self.device)
+        context = None if self.contexts is None else self.contexts[1][chosen].to(self.device)
         objective = DenoisingScoreMatching(LogNormal(self.calibration.level_mean, self.calibration.level_std))
-        return Trainer(denoiser, feed, held_out, objective, self.training, self.seed)
+        return Trainer(denoiser, feed, held_out, objective, self.training, self.seed, context)
 
     def _sampling(self) -> tuple[Sampler, int]:
         """The sampler and its steps: the probability flow for vectors; for grids the reverse SDE, which forgets on its way the
@@ -155,18 +201,28 @@ class Fitting:
     def finish(self) -> tuple[Model, dict[str, Any]]:
         """Ends training: the model with the best weights, and what was measured on held-out data, as plain data."""
         chosen, loss = self.trainer.finish()
-        denoiser = self.trainer.denoiser
+        denoiser = self.trainer.denoiser.cpu()
         process = self.calibration.process()
-        model = Model(self.schema, self.standardize, process, denoiser, self.moments, *self._sampling()).to("cpu")
+        asked: Denoiser = denoiser
+        if self.context is not None and isinstance(denoiser, Preconditioned):
+            asked = Given(denoiser, self.context.nothing())
+        parts = (self.schema, self.standardize, process, asked, self.moments)
+        model = Model(*parts, *self._sampling(), context=self.context).to("cpu")
         levels = torch.logspace(math.log10(process.sigma_min), math.log10(process.sigma_max), 17)
         count = max(64, min(512, 2**18 // self.moments.mean.numel()))
         held_out = self.trainer.held_out.cpu()[:count]
         train = self._some(self.split.train.subset(range(min(count, len(self.split.train)))), count, stream=-4)
+        of_held_out = None if self.trainer.context is None else self.trainer.context.cpu()
+        of_train = None if self.contexts is None else self.contexts[0]
         objective = self.trainer.objective
         zero = Gaussian(torch.zeros_like(held_out[0]), torch.ones_like(held_out[0]))
         unseen, seen, nothing = (
-            losses_by_level(d, x, objective, levels)
-            for d, x in ((denoiser, held_out), (denoiser, train.cpu()), (zero, held_out))
+            losses_by_level(d, x, objective, levels, context=c)
+            for d, x, c in (
+                (denoiser, held_out, of_held_out),
+                (denoiser, train.cpu(), of_train),
+                (zero, held_out, None),
+            )
         )
         by_level = {"level": levels, "loss": unseen.mean(0), "train_loss": seen.mean(0), "zero_loss": nothing.mean(0)}
         return model.eval(), {
@@ -255,7 +311,7 @@ def _moments(summary: Summary, units: Standardize, some: Tensor) -> Gaussian:
     return Gaussian(mean.float(), covariance.float())
 
 
-def _fits(network: nn.Module, shape: tuple[int, ...]) -> None:
+def _fits(network: nn.Module, shape: tuple[int, ...], context: Context | None = None) -> None:
     """Asks a given network once: an answer of another shape could broadcast, and be trained in silence.
 
     Raises:
@@ -265,7 +321,8 @@ def _fits(network: nn.Module, shape: tuple[int, ...]) -> None:
     x = torch.zeros(2, *shape, dtype=p.dtype, device=p.device)
     before = {module: module.training for module in network.modules()}
     with torch.no_grad(), torch.random.fork_rng():
-        answer = network.eval()(x, x.new_zeros(2))
+        given = () if context is None else (context.nothing().expand(2, *context.nothing().shape[1:]).to(x),)
+        answer = network.eval()(x, x.new_zeros(2), *given)
     for module, training in before.items():
         module.training = training
     if not isinstance(answer, Tensor) or answer.shape != x.shape:

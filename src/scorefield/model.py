@@ -13,11 +13,15 @@ import torch.nn as nn
 from torch import Tensor
 
 from . import checkpoint
+from .conditioning import conditioned, waits
+from .context import Context
 from .data import Schema
-from .denoise import Denoiser, Gaussian, Preconditioned
+from .denoise import Denoiser, Gaussian, Given, Guided, Preconditioned, part_of
 from .diffusion import Diffusion
 from .grid import Grid, Uniform
-from .likelihood import LogProb, log_prob
+from .likelihood import Density, LogProb, Scaled
+from .measurement import Measurement
+from .posterior import Method, Posterior, given as posterior
 from .process import Process
 from .rng import Mixed, Rng, Samples
 from .sample import Adaptive, ExponentialAdams, Sampler, arc, decode, encode, sample, trajectory
@@ -38,6 +42,7 @@ class Model(nn.Module):
         sampler: The sampler that `sample` uses by default.
         steps: The number of steps that it takes by default.
         grid: The times that it steps through by default; uniform in the clock of the process, if none is given.
+        context: How what is given beside data becomes numbers, if the model has learned the law of data given it.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class Model(nn.Module):
         sampler: Sampler | None = None,
         steps: int = 16,
         grid: Grid | None = None,
+        context: Context | None = None,
     ) -> None:
         super().__init__()
         self.schema = schema
@@ -60,6 +66,7 @@ class Model(nn.Module):
         self.sampler = sampler or ExponentialAdams()
         self.steps = steps
         self.grid = grid
+        self.context = context
 
     @property
     def device(self) -> torch.device:
@@ -122,16 +129,35 @@ class Model(nn.Module):
         size = batch or self._batch()
         for start in range(0, count, size):
             rng = Samples(seed, start, min(size, count - start), "sample")
-            yield self._draw(rng.count, rng, sampler, steps, denoise, grid)
+            yield self._draw(start, rng.count, rng, sampler, steps, denoise, grid)
 
     def _draw(
-        self, count: int, rng: Rng, sampler: Sampler | None, steps: int | None, denoise: bool, grid: Grid | None
+        self,
+        start: int,
+        count: int,
+        rng: Rng,
+        sampler: Sampler | None,
+        steps: int | None,
+        denoise: bool,
+        grid: Grid | None,
     ) -> Tensor:
         """A batch, in the units of the data."""
         shape = (count, *self.schema.inner_shape)
         sampler, steps, grid = self._way(sampler, steps, grid)
-        x = sample(self.diffusion, shape, sampler, steps, rng, denoise, device=self.device, grid=grid)
+        denoiser = part_of(self._answerable(), start, count)
+        if denoiser is not self.denoiser and isinstance(sampler, Adaptive):
+            what = f"{type(sampler).__name__} lets samples drop out one by one, and takes one context at a time"
+            raise ValueError(f"{what}: give one, or take a sampler with fixed steps")
+        diffusion = Diffusion(self.process, denoiser, self.moments)
+        x = sample(diffusion, shape, sampler, steps, rng, denoise, device=self.device, grid=grid)
         return self.standardize.inverse(x).to("cpu", self._dtype())
+
+    def _answerable(self) -> Denoiser:
+        """The denoiser, unless it waits for a context that it cannot do without."""
+        if self.context is not None and waits(self.denoiser, self.context):
+            names = ", ".join(f"{name}=…" for name in self.context.names)
+            raise ValueError(f"this model knows the law of data given something alone: model.given({names}).sample(…)")
+        return self.denoiser
 
     def _way(self, sampler: Sampler | None, steps: int | None, grid: Grid | None) -> tuple[Sampler, int | None, Grid]:
         """What was asked for, or the model's own. A grid may know its steps; a sampler with its own needs but one."""
@@ -158,7 +184,8 @@ class Model(nn.Module):
         rng = Samples(seed, 0, count, "sample")
         shape = (count, *self.schema.inner_shape)
         sampler, steps, grid = self._way(sampler, steps, grid)
-        path = trajectory(self.diffusion, shape, sampler, steps, rng, device=self.device, grid=grid)
+        diffusion = Diffusion(self.process, part_of(self._answerable(), 0, count), self.moments)
+        path = trajectory(diffusion, shape, sampler, steps, rng, device=self.device, grid=grid)
         times = grid.times(self.process, steps)
         for i, (level, x) in enumerate(path):
             alpha = float(self.process.alpha(times[i])) if i < len(times) else 1.0
@@ -257,7 +284,7 @@ class Model(nn.Module):
             for start in range(0, count, self._batch()):
                 first, second = (Samples(s, start, min(self._batch(), count - start), "sample") for s in seeds)
                 rng = Mixed(first, second, math.pi / 2 * i / (frames - 1))
-                parts.append(self._draw(first.count, rng, sampler, steps, True, grid))
+                parts.append(self._draw(start, first.count, rng, sampler, steps, True, grid))
             found.append(self.schema.pack(torch.cat(parts)))
         return found
 
@@ -265,43 +292,122 @@ class Model(nn.Module):
         self,
         x: Any,
         probes: int | None = None,
-        rtol: float = 1e-5,
-        atol: float = 1e-5,
+        tolerance: float | None = None,
         seed: int = 0,
         batch: int | None = None,
+        target_error: float | None = None,
+        extrapolate: bool = False,
     ) -> LogProb:
-        """The log-density of data, in nats and in the units of the data.
+        """The log-density of data, in nats and in the units of the data, with its errors.
 
-        The law is that of the data with noise of the smallest level (`process`); this first version neither removes nor
-        estimates that smoothing.
+        The law is that of the data with noise of the smallest level (`process`). What that adds is estimated in each
+        case (`truncation`).
 
         Arguments:
             x: Data in the form that the model learned.
             probes: How many random probes estimate the divergence; by default it is exact up to 64 dimensions.
-            rtol: The relative tolerance of the solver.
-            atol: The absolute tolerance of the solver, in standard deviations of the data.
+            tolerance: The error of a step of the solver, by default 1e-5 (`scorefield.likelihood.log_prob`).
             seed: The seed of the probes.
             batch: How many data are integrated at once.
+            target_error: Instead of a tolerance: the error in nats below which every log-density should come.
+            extrapolate: Whether the truncation is removed, and the error of the Gaussian at the largest level.
 
         Returns:
-            The values, their standard errors and the numbers of evaluations, each of shape `(N,)`.
+            The values, what is known of their errors, and the numbers of evaluations, each of shape `(N,)`.
 
         Raises:
             ValueError: If `x` has another form.
         """
-        inner = self.schema.unpack(x, torch.float64)
-        diffusion = self._precise
-        size = batch or self._batch()
-        parts = []
-        for start in range(0, len(inner), size):
-            state = self.standardize(inner[start : start + size].to(self.device))
-            rng = Samples(seed, start, len(state), "probe")
-            parts.append(log_prob(diffusion, state, probes, rtol, atol, rng=rng))
-        value, error, evaluations = (torch.cat(values).cpu() for values in zip(*parts))
-        return LogProb(value + self.standardize.log_det, error, evaluations)
+        return self.density(seed, probes, tolerance, batch, target_error, extrapolate).log_prob(x)
+
+    def density(
+        self,
+        seed: int = 0,
+        probes: int | None = None,
+        tolerance: float | None = None,
+        batch: int | None = None,
+        target_error: float | None = None,
+        extrapolate: bool = False,
+    ) -> Density:
+        """More than `log_prob`, with its arguments: bits per dimension, bounds, marginals, conditionals, p-values."""
+        self._check(1, batch)
+        how = (batch or self._batch(), seed, probes, tolerance, target_error, extrapolate)
+        return Density(self.schema, Scaled(self._precise, self.standardize, *how))
+
+    def given(
+        self,
+        context: Any = None,
+        guidance: float = 1.0,
+        interval: tuple[float, float] = (0.0, math.inf),
+        weak: Model | None = None,
+        **named: Any,
+    ) -> Model:
+        """The model of the law of data given something: sampled, asked for densities and saved like any other.
+
+        Arguments:
+            context: What is given, as `fit` was given it: one for all samples, or M of them, of which sample i (in densities,
+                datum i) has that of row i mod M. Or a `scorefield.measurement.Measurement`, with method=…, one of
+                `scorefield.posterior`, or a sampler that finds its own way to posteriors (`DAPS`, `RePaint`).
+            guidance: Sharpens what is given by leading away from what the model says without it; 1 leaves the law as it is,
+                other weights make it that of nothing exact.
+            interval: The noise levels at which it guides, in standard deviations of the data.
+            weak: A weaker model of the same data to lead away from instead, given the same.
+            named: Instead of `context`: columns by their names, as in `model.given(label=3)`.
+
+        Raises:
+            ValueError: If the model was fitted without context, or does not know what is given.
+
+        Example:
+            >>> import numpy as np, scorefield
+            >>> label = np.arange(400) % 2
+            >>> x = np.random.default_rng(0).normal(10.0 * label)
+            >>> model = scorefield.fit(x, context=label, training=scorefield.Training(steps=300))
+            >>> bool(model.given(label=0).sample(100).mean() < 5 < model.given(label=1).sample(100).mean())
+            True
+        """
+        if isinstance(context, Measurement):
+            return self._measured(context, **named)
+        if self.context is None:
+            raise ValueError("this model was fitted without context, nothing can be given to it: fit(x, context=…)")
+        return self.told(self.context(named if context is None else context), guidance, interval, weak)
+
+    def _measured(self, measurement: Measurement, method: Method | Sampler | None = None) -> Model:
+        """The posterior: a method may also be a sampler that finds its own way to one, DAPS or RePaint."""
+        sampler = method if isinstance(method, Sampler) else self.sampler
+        model = None if isinstance(method, Sampler) else method
+        parts = (model, self.schema.layout, self.standardize, self.moments)
+        denoiser, moments = posterior(self._answerable(), measurement, *parts)
+        other = (self.schema, self.standardize, self.process, denoiser, moments, sampler, self.steps, self.grid)
+        return Model(*other).train(self.training)
+
+    def told(
+        self,
+        rows: Tensor,
+        guidance: float = 1.0,
+        interval: tuple[float, float] = (0.0, math.inf),
+        weak: Model | None = None,
+    ) -> Model:
+        """`given`, with what is given as `model.context` makes it: numbers for the network, `(M, size, …)`."""
+        if self.context is None:
+            raise ValueError("this model was fitted without context, nothing can be given to it: fit(x, context=…)")
+        other = None if weak is None else weak.denoiser
+        denoiser = conditioned(self.denoiser, self.context, rows.to(self.device), guidance, interval, other)
+        parts = (
+            self.schema,
+            self.standardize,
+            self.process,
+            denoiser,
+            self.moments,
+            self.sampler,
+            self.steps,
+            self.grid,
+        )
+        return Model(*parts, self.context).train(self.training)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model: one `.safetensors` file, whole or not at all."""
+        if isinstance(self.denoiser, Posterior):
+            self.denoiser.check_plain()
         checkpoint.save(self, path)
 
     @property
@@ -310,7 +416,7 @@ class Model(nn.Module):
         denoiser: Denoiser = self.denoiser
         if len(self.schema.inner_shape) == 1:
             denoiser = copy.deepcopy(denoiser).double()
-        elif isinstance(denoiser, Preconditioned):
+        elif isinstance(denoiser, Preconditioned | Given | Guided):
             denoiser = denoiser.exactly()
         return Diffusion(self.process, denoiser, self.moments)
 

@@ -14,10 +14,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["DOPRI5", "EULER", "HEUN", "RK4", "Solution", "State", "Tableau", "integrate", "integrate_adaptive"]
+__all__ = [
+    "DOPRI5",
+    "EULER",
+    "HEUN",
+    "RK4",
+    "Solution",
+    "State",
+    "Tableau",
+    "Watch",
+    "integrate",
+    "integrate_adaptive",
+]
 
 State = tuple[Tensor, ...]
 Slope = Callable[..., State]
+Watch = Callable[[Tensor, Tensor, State, State, State], None]
 
 _SHRINK, _GROW, _SAFETY = (
     0.2,
@@ -180,6 +192,8 @@ class _Solver:
     rtol: float
     atol: float
     weights: Sequence[float]
+    watch: Watch | None = None
+    caution: float = 1.0
 
     def tolerance(self, y: State, new: State) -> State:
         largest = (torch.maximum(a.abs(), b.abs()) for a, b in zip(y, new))
@@ -210,7 +224,7 @@ class _Solver:
         ahead = self.f(t + dt, _add(y, _sum(dt, (1,), [slope])), *fixed)
         bend = _norm(tuple(b - a for a, b in zip(slope, ahead)), scale) / trial
         best = torch.minimum(100 * trial, (0.01 / torch.maximum(rate, bend)) ** (1 / self.tableau.order))
-        return torch.copysign(torch.where(torch.isfinite(bend), best, trial), span)
+        return torch.copysign(torch.where(torch.isfinite(bend), best, trial) / self.caution, span)
 
     def factor(self, ratio: Tensor, walk: _Walk, accepted: Tensor) -> Tensor:
         """By how much steps change: a PI controller (Gustafsson, 1991), plain after a rejection."""
@@ -227,9 +241,13 @@ class _Solver:
         last = walk.dt.abs() >= left.abs()
         dt = torch.where(last, left, walk.dt)
         new, slopes = _step(self.f, walk.t, dt, walk.y, walk.fixed, self.tableau, walk.slope)
-        ratio = _norm(_sum(dt, self.tableau.error or (), slopes), self.tolerance(walk.y, new))
+        error = _sum(dt, self.tableau.error or (), slopes)
+        ratio = _norm(error, self.tolerance(walk.y, new))
         accepted = ratio <= 1
         ahead = slopes[-1] if self.tableau.reuses_last else self.f(walk.t + dt, new, *walk.fixed)
+        if self.watch is not None:
+            there, slope, off = (tuple(a[accepted] for a in part) for part in (new, ahead, error))
+            self.watch(walk.rows[accepted], (walk.t + dt)[accepted], there, slope, off)
         y = tuple(torch.where(_against(accepted, a), a, b) for a, b in zip(new, walk.y))
         slope = tuple(torch.where(_against(accepted, a), a, b) for a, b in zip(ahead, walk.slope))
         t = torch.where(accepted, walk.t + dt, walk.t)
@@ -284,6 +302,8 @@ def integrate_adaptive(
     tableau: Tableau = DOPRI5,
     fixed: State = (),
     max_steps: int = 10_000,
+    watch: Watch | None = None,
+    caution: float = 1.0,
 ) -> Solution:
     """Integrates with steps whose error stays below `atol + rtol |y|`, each sample at its own pace.
 
@@ -302,6 +322,9 @@ def integrate_adaptive(
         tableau: The method, one with an embedded error.
         fixed: Tensors with a row a sample that `f` needs and that do not change.
         max_steps: How many steps a sample may try.
+        watch: Is told of every step that is accepted: which samples made it, their times and states after it, the slopes
+            there, and the embedded estimates of its error.
+        caution: By how much the first step is shortened: it sees one place alone, and may leap over what is behind it.
 
     Returns:
         The state at `stop`, and how often `f` was evaluated for each sample.
@@ -321,6 +344,6 @@ def integrate_adaptive(
         raise ValueError(f"tolerances must be positive, got rtol={rtol:g}, atol={atol:g}")
     if tableau.error is None:
         raise ValueError("an adaptive step needs an embedded error, as DOPRI5 and HEUN have: got a tableau without")
-    solver = _Solver(f, tableau, rtol, atol, weights or (1.0,) * len(y))
+    solver = _Solver(f, tableau, rtol, atol, weights or (1.0,) * len(y), watch, caution)
     begin, end = (torch.as_tensor(t, dtype=torch.float64, device=y[0].device).expand(len(y[0])) for t in (start, stop))
     return solver.solve(solver.begin(y, begin, end, fixed), y, max_steps)

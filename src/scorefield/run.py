@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import torch.nn as nn
 
 from . import __version__, checkpoint
 from .calibrate import Calibration
-from .data import Rows
+from .data import ArrayRows, Rows
 from .fitting import Fitting, threads
 from .model import Model, load
 from .settings import Data, Network, Training
@@ -33,6 +34,7 @@ __all__ = ["Run", "fit"]
 
 _CHECKPOINT_SECONDS = 30.0
 _LOG_FRACTION = 0.005
+_CONTEXTS = 4096  # of the held-out data that are kept, for evaluation
 
 
 class Run:
@@ -162,6 +164,7 @@ def fit(
     calibration: Calibration | None = None,
     seed: int = 0,
     device: str = "auto",
+    context: Any = None,
     source: Mapping[str, Any] | None = None,
     tensorboard: bool = False,
     begin: Callable[[Fitting], None] = lambda fitting: None,
@@ -179,6 +182,8 @@ def fit(
         calibration: Noise levels to use in the place of those read off the data.
         seed: The seed of everything that is random.
         device: "auto", "cpu", "cuda", …
+        context: What is given beside each datum, for a model of the law of data given it: labels `(N,)`, numbers `(N, P)`, a
+            DataFrame, or fields on the grid of the data; NaN or None where nothing is. `Model.given` tells it.
         source: Where `x` was read from, as arguments of `scorefield.data.read`, so that `evaluate` can read it again.
         tensorboard: Whether the run's folder also gets a log for TensorBoard.
         begin: Is called once with all that was chosen, before the first step.
@@ -214,7 +219,7 @@ def fit(
         "calibration": asdict(calibration) if calibration else None,
         "seed": seed,
     }
-    fitting = Fitting(x, data, network, _as_before(folder, asked, training), calibration, seed, device)
+    fitting = Fitting(x, data, network, _as_before(folder, asked, training), calibration, seed, device, context)
     begin(fitting)
     if folder is None:
         with threads(fitting):
@@ -224,6 +229,8 @@ def fit(
             _warn(about)
             return model
     asked["fingerprint"] = fingerprint(fitting.schema.rows(x))
+    if fitting.contexts is not None:
+        asked["context"] = fingerprint(ArrayRows(torch.cat(fitting.contexts)))
     with folder.lock(), threads(fitting):
         log = _begin(folder, fitting, json.loads(json.dumps(asked)), tensorboard)
         if log is None:
@@ -231,6 +238,9 @@ def fit(
         _drive(folder, fitting, log, watch)
         model, about = fitting.finish()
         model.save(folder.file("model.safetensors"))
+        if fitting.contexts is not None:
+            kept = {"held_out": fitting.contexts[1][:_CONTEXTS]}
+            checkpoint.write_tensors(folder.file("context.safetensors"), kept, {})
         folder.write("fit.json", about)
     _warn(about)
     return model
@@ -268,7 +278,8 @@ def _begin(folder: Run, fitting: Fitting, asked: dict[str, Any], tensorboard: bo
     kept = folder.read("run.json").get("asked")
     if not isinstance(kept, dict):
         raise ValueError(f"{folder.file('run.json')} was not written by a fit: restore it, or name a new folder")
-    there, here = _flat(kept), _flat(asked)
+    usual = {name: asdict(kind()) for name, kind in (("data", Data), ("training", Training))}
+    there, here = _flat(usual) | _flat(kept), _flat(asked)  # an older version knew fewer settings
     differ = [name for name in sorted(there | here) if there.get(name) != here.get(name)]
     if differ:
         told = ", ".join(_difference(name, there.get(name), here.get(name)) for name in differ)

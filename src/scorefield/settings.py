@@ -62,6 +62,8 @@ class Training:
         clip: Gradients are scaled down to this norm if they are larger.
         accumulate: A step adds the gradients of that many batches.
         reference: How many other data take noise from the targets of a step (stable targets); 0 for none.
+        unconditional: For how many data, as a part of all, what is given beside them is left out, so that the model also
+            knows their law without it, as guidance needs; 0 for none.
         precision: "float32", "bfloat16" (automatic mixed precision), or "auto": the latter where it is fast.
         averages: The relative widths of the power-function averages of the weights that are kept.
         evaluations: How often the held-out loss is measured on the way.
@@ -78,6 +80,7 @@ class Training:
     clip: float = 1.0
     accumulate: int = 1
     reference: int | None = None
+    unconditional: float = 0.1
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     averages: tuple[float, ...] = (0.05, 0.15)
     evaluations: int = 40
@@ -95,6 +98,8 @@ class Training:
         for name in ("warmup", "matrix_rate", "reference"):
             if (value := getattr(self, name)) is not None and value < 0:
                 raise ValueError(f"training needs {name} >= 0, got {name}={value:g}")
+        if not 0 <= self.unconditional < 1:
+            raise ValueError(f"unconditional is a part of the data, from 0 to below 1, got {self.unconditional:g}")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"precision must be 'auto', 'float32' or 'bfloat16', got {self.precision!r}")
         if any(not 0 < width < 0.28 for width in self.averages):

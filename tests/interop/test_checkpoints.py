@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -91,6 +92,25 @@ def test_ncsn_whose_file_holds_no_levels(save, channels, side):
     torch.testing.assert_close(model.denoiser.sigmas, sigmas)
     assert torch.equal(scores(model.denoiser), expected(raw, 4, 10, channels, sigmas))
     assert model.schema.shape == ((side, side) if channels == 1 else (side, side, channels))
+
+
+@pytest.mark.parametrize(
+    ("ladder", "classes", "written", "why"),
+    [
+        ((50, 232), 0, "langevin(0.062), moves=5, steps=231", "as published for this ladder; 1,156 evaluations"),
+        ((140, 788), 0, "langevin(0.049), moves=4, steps=787", "as published for this ladder; 3,149 evaluations"),
+        ((348, 2311), 0, "langevin(0.009), moves=3, steps=2310", "as published for this ladder; 6,931 evaluations"),
+        ((1, 10), 10, "langevin(0.2), moves=100, steps=9", "as published for this ladder; 901 evaluations"),
+        ((30, 40), 0, "langevin(0.2325), moves=5, steps=39", "the ladder is not a published one: .*; 196 evaluations"),
+    ],
+)
+def test_how_the_authors_sample_is_among_the_choices(save, tmp_path, ladder, classes, written, why):
+    sigmas = torch.tensor(np.geomspace(ladder[0], 0.01, ladder[1])).float()
+    import_ncsnv2(save(released(numbers(classes=classes), None, sigmas)), tmp_path / "run", size=8)
+    found = {name: (value, reason) for name, value, reason in Run(tmp_path / "run").read("run.json")["choices"]}
+    value, reason = found["annealed Langevin"]
+    assert value == f"annealedlangevin({written})"
+    assert re.fullmatch(f"for --sampler, {why}", reason)
 
 
 @pytest.mark.parametrize(

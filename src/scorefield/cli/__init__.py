@@ -1,4 +1,4 @@
-"""The command line: `fit`, `sample`, `evaluate`, `report`, `compare`, `calibrate`, `info`, `import`."""
+"""The command line: `fit`, `sample`, `evaluate`, `report`, `compare`, `diagnose`, `calibrate`, `info`, `import`, `logprob`."""
 
 from .entry import main as main
 

@@ -10,7 +10,13 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
-from . import foreign as foreign, measures as measures  # whose commands join the others
+from . import (  # whose commands join the others
+    diagnose as diagnose,
+    foreign as foreign,
+    logprob as logprob,
+    measures as measures,
+    posterior as posterior,
+)
 from .options import names_of
 from .terminal import say
 from .verbs import app

@@ -7,12 +7,13 @@ import difflib
 import inspect
 import math
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 if TYPE_CHECKING:
     from ..compare import Way
 
-__all__ = ["way"]
+__all__ = ["made", "way"]
 
 _ALSO = ("steps", "grid")  # what every way has beside the arguments of its sampler
 _NUMBERS: dict[Any, tuple[Any, str]] = {int: (int, "a whole number"), float: (int | float, "a number")}
@@ -51,12 +52,31 @@ def way(text: str, steps: int | None = None) -> Way:
     return Way(sampler, steps if "steps" in also or where.steps is None else None, where)
 
 
-def _parsed(text: str) -> ast.expr:
+def made(text: str, base: type, read: Callable[[str], Any] | None = None) -> Any:
+    """The object of a kind that is written as a name or a call, like samplers.
+
+    Arguments:
+        text: The call.
+        base: The kind: one of the classes beside which it stands, or of the package that offers it.
+        read: What a string among the arguments stands for: a file, say.
+
+    Raises:
+        ValueError: If it is not understood, or a class refuses its arguments.
+    """
+    tree = _parsed(text, base.__name__.lower())
+    if read is not None:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                node.value = read(node.value)
+    return _made(_call(tree), base)
+
+
+def _parsed(text: str, word: str = "sampler") -> ast.expr:
     try:
         return ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError) as error:
         why = error.msg if isinstance(error, SyntaxError) else error
-        raise ValueError(f"{text!r} is no sampler ({why}): write name or name(key=value, …)") from None
+        raise ValueError(f"{text!r} is no {word} ({why}): write name or name(key=value, …)") from None
 
 
 def _kinds(base: type) -> dict[str, type]:

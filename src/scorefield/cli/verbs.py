@@ -14,6 +14,7 @@ from cyclopts import App, Group, Parameter
 
 from .. import __version__
 from ..settings import Data, Network, Training
+from .given import told
 from .options import Reading, from_file
 from .terminal import Watch, counted, duration, number, say, table
 
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-_ORDER = {name: Group(name, sort_key=i) for i, name in enumerate(("Training", "Reading", "Data", "Network", "Other"))}
+_ORDER = {
+    name: Group(name, sort_key=i)
+    for i, name in enumerate(("Training", "Reading", "Data", "Network", "Context", "Other"))
+}
 
 
 def flat(group: str) -> Parameter:
@@ -62,6 +66,7 @@ The main job in three commands:
   scorefield fit table.csv -o run --minutes 2
   scorefield fit fields.h5 --key pressure -o run --channels none --periodic
   scorefield fit photos/ -o run --resize 64 --minutes 60 --widths 64 128 256
+  scorefield fit digits.npz -o run --key images --context digits.npz --context-key labels
   scorefield fit data.npy -o run --config run.toml""",
 )
 def fit(
@@ -73,6 +78,9 @@ def fit(
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
     how: Annotated[Data, flat("Data")] = Data(),  # noqa: B008
     network: Annotated[Network, flat("Network")] = Network(),  # noqa: B008
+    context: Annotated[Path | None, Parameter(group=_ORDER["Context"])] = None,
+    context_key: Annotated[str | None, Parameter(group=_ORDER["Context"])] = None,
+    context_columns: Annotated[tuple[str, ...] | None, Parameter(group=_ORDER["Context"])] = None,
     seed: Seed = 0,
     device: Device = "auto",
     tensorboard: Annotated[bool, Parameter(group=_ORDER["Other"])] = False,
@@ -85,6 +93,10 @@ def fit(
     Arguments:
         data: A file, or a folder of images.
         output: The folder of the run.
+        context: A file of what is given beside each datum (labels, numbers, a table, fields), for a model of the law of data
+            given it: scorefield sample run --given label=3.
+        context_key: The array in that file, if it has several.
+        context_columns: The columns of that file, if it is a table; it may be the file of the data.
         seed: The seed of everything that is random.
         device: auto, cpu, cuda, …
         tensorboard: Also keep a log for TensorBoard.
@@ -94,6 +106,7 @@ def fit(
 
     run = Run(output)
     x = reading.read(data)
+    given = None if context is None else Reading(context_key, context_columns).read(context)
     with _stoppable(output), Watch() as watch, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # what there is to warn of is said below
         fit(
@@ -104,6 +117,7 @@ def fit(
             training=training,
             seed=seed,
             device=device,
+            context=given,
             source=reading.source(data),
             tensorboard=tensorboard,
             begin=_introduce,
@@ -165,6 +179,7 @@ def _stoppable(output: Path) -> Iterator[None]:
   scorefield sample run -n 1000000 -o new.parquet --seed 1
   scorefield sample run -n 64 -o pictures/ --sampler heun --steps 40
   scorefield sample run -n 64 -o pictures/ --sampler "ddim(eta=1, steps=200)"
+  scorefield sample run -n 64 -o threes/ --given label=3
 
 Samplers are those of scorefield.sample (ddim, heun, dpm, unipc, churn, …),
 grids those of scorefield.grid (karras, loglevel, …). A wrong name lists them all.""",
@@ -178,6 +193,8 @@ def sample(
     seed: int = 0,
     sampler: str | None = None,
     steps: int | None = None,
+    given: tuple[str, ...] | None = None,
+    guidance: float = 1.0,
     batch: int | None = None,
     device: Device = "auto",
     config: Config = None,
@@ -193,6 +210,9 @@ def sample(
         seed: The seed.
         sampler: The way from noise to data, as name or name(key=value, …): heun, "ddim(eta=1)"; by default the model's own.
         steps: How many steps it takes, if its call does not say it; by default the model's own number.
+        given: What is given, if the model was fitted with a context: name=value for each, values in their order, or a file
+            with a row for each sample.
+        guidance: Sharpens what is given; 1 leaves the law as it is.
         batch: How many are drawn at once; memory grows with it.
         device: auto, cpu, cuda, …
         config: A TOML file of these options, at its top or in a table [sample]; the command line comes first.
@@ -204,7 +224,7 @@ def sample(
     chosen = None if sampler is None else way(sampler, steps)
     model = _load(run) if run.is_file() else Run(run).model
     check(output, model.schema)
-    model = model.to(device_of(device))
+    model = told(model.to(device_of(device)), given, guidance)
     if chosen is None:
         batches = model.batches(count, seed, steps=steps, batch=batch)
     else:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..conditioning import conditioned
 from ..data import Rows
 from ..metrics import (
     Curve,
@@ -117,7 +118,7 @@ def standard(model: Model, rows: Rows, count: int) -> Tensor:
 
 def _distances(drawn: Tensor, real: Tensor, others: Tensor | None) -> tuple[Distance, ...]:
     if min(len(drawn), len(real)) >= _TESTED:
-        return battery(drawn, real, others)
+        return battery(drawn, real, others, maximum=max(20_000, len(real)))
     return tuple(with_floor(distance, drawn, real, others, name=name) for name, distance in DISTANCES.items())
 
 
@@ -143,13 +144,18 @@ def _chosen(model: Model, tested: bool, families: tuple[Family, ...], curves: tu
     return f"On {what}: {'; '.join(parts)}."
 
 
-def _gap(model: Model, learned: Tensor, real: Tensor) -> Gap:
-    """Losses of training and of held-out data at nine levels, with noise of their own."""
+def _gap(model: Model, learned: Tensor, real: Tensor) -> Gap | None:
+    """Losses of training and of held-out data at nine levels, with noise of their own, whatever the data were given."""
+    denoiser = model.denoiser
+    if model.context is not None:
+        if not model.context.optional:
+            return None
+        denoiser = conditioned(denoiser, model.context, model.context.nothing().to(model.device))
     low, high = (float(x) for x in model.process.level(torch.tensor([0.0, 1.0], dtype=torch.float64)))
     levels = torch.logspace(np.log10(low), np.log10(high), 9)
     objective = DenoisingScoreMatching(LogUniform(low, high))
     losses = (
-        losses_by_level(model.denoiser, x[:_LOOKED].to(model.device), objective, levels, seed).cpu()
+        losses_by_level(denoiser, x[:_LOOKED].to(model.device), objective, levels, seed).cpu()
         for seed, x in enumerate((learned, real))
     )
     return loss_gap(levels, *losses)

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .checkpoints import import_ncsnv2 as import_ncsnv2
     from .diffusers import import_diffusers as import_diffusers
+    from .npse import NPSE as NPSE
     from .score_sde import import_score_sde as import_score_sde
     from .sklearn import ScoreDensity as ScoreDensity
 
 _HOMES = {
+    "NPSE": "npse",
     "ScoreDensity": "sklearn",
     "import_diffusers": "diffusers",
     "import_ncsnv2": "checkpoints",
     "import_score_sde": "score_sde",
 }
 
-__all__ = ["ScoreDensity", "import_diffusers", "import_ncsnv2", "import_score_sde"]
+__all__ = ["NPSE", "ScoreDensity", "import_diffusers", "import_ncsnv2", "import_score_sde"]
 
 
 def __getattr__(name: str) -> Any:

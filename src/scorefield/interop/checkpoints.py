@@ -10,6 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from .. import presets
+from ..calibrate import best_ratio
 from ..data import Schema
 from ..denoise.published import Scored
 from ..model import Model
@@ -73,7 +75,8 @@ def import_ncsnv2(
         source: Where `x` was read from, as arguments of `scorefield.data.read`.
 
     Returns:
-        The model, in the form of `x`, of 8-bit images `(H, W, C)` if there are none.
+        The model, in the form of `x`, of 8-bit images `(H, W, C)` if there are none. It samples by the reverse SDE in 64
+        steps; annealed Langevin dynamics, as the authors sample, is in the run's choices as `scorefield sample` takes it.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -100,6 +103,7 @@ def import_ncsnv2(
             ("network", f"{name}, {count:,} parameters", "read off the names and shapes in the file"),
             ("size", " x ".join(map(str, side)), why),
             ("noise levels", f"{len(sigmas)}, {sigmas[0]:g} to {sigmas[-1]:g}", _units(centred)),
+            _published(sigmas, network),
             found.weights,
             told,
         ]
@@ -110,6 +114,20 @@ def import_ncsnv2(
 
 def _units(centred: bool) -> str:
     return f"the network's ladder, for images from {-1 if centred else 0} to 1"
+
+
+def _published(sigmas: Tensor, network: RefineNet) -> Choice:
+    """How the authors sample, as `--sampler` takes it."""
+    line = presets.ncsn if network.classes else presets.ncsnv2
+    ladders = {(e.ladder.count, e.ladder.first): e for e in (getattr(line, name) for name in line.__all__)}
+    known, steps = ladders.get((len(sigmas), round(float(sigmas[0])))), len(sigmas) - 1
+    if known is not None:
+        moves, ratio, why = known.moves, known.annealing.ratio, "as published for this ladder"
+    else:
+        moves, gap = 5, float(sigmas[0] / sigmas[-1]) ** (1 / steps)
+        ratio, why = best_ratio(moves, gap), "the ladder is not a published one: the step keeps the variance best"
+    text = f"annealedlangevin(langevin({ratio:.4g}), moves={moves}, steps={steps})"
+    return "annealed Langevin", text, f"for --sampler, {why}; {moves * steps + 1:,} evaluations"
 
 
 def _find(content: Any, weights: str, path: str | os.PathLike[str]) -> _Found:

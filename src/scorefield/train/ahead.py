@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..denoise import Denoiser, Preconditioned
+from ..denoise import Denoiser, Given, Preconditioned
 from ..objective import DenoisingScoreMatching, Objective, posterior_mean
 from ..rng import Rng
 
@@ -32,6 +32,7 @@ def ahead(
     rng: Rng,
     reference: Tensor | None = None,
     complete: bool = False,
+    context: Tensor | None = None,
 ) -> list[Callable[[], Tensor]]:
     """The mean losses of some batches, ready but for the network.
 
@@ -46,12 +47,13 @@ def ahead(
         rng: The noise of these batches.
         reference: Data that take noise from the targets (`posterior_mean`), of shape `(R, *D)`.
         complete: Whether these are all data, not some without those of `x0`.
+        context: What is given beside the data, of shape `(count · B, size, …)`, if anything is.
 
     Returns:
         A function for each batch, to be called once and in order, that gives its mean loss, of shape `()`.
     """
     if not isinstance(objective, DenoisingScoreMatching) or not isinstance(denoiser, Preconditioned):
-        return [lambda part=part: objective(denoiser, part, rng).mean() for part in x0.chunk(count)]  # type: ignore[misc]
+        return _asked(objective, denoiser, x0, count, rng, context)
     size = len(x0) // count
     with torch.no_grad():
         u = torch.cat([rng.spread(size, x0.dtype, x0.device) for _ in range(count)])
@@ -65,13 +67,27 @@ def ahead(
         plain = bool(((gain - 1).abs() < 1e-4).all())  # the Karras parametrization of the objective's scale
         inputs, label = denoiser.question(x, level)
         parts = list(zip(*(values.split(size) for values in (inputs, label, target, gain.expand_as(target)))))
+        given = [None] * count if context is None else context.split(size)
 
     def loss(i: int) -> Tensor:
         inputs, label, target, gain = parts[i]
-        answer = denoiser.answer(inputs, label)
+        answer = denoiser.answer(inputs, label, given[i])
         return F.mse_loss(answer, target) if plain else (gain * (answer - target) ** 2).mean()
 
     return [partial(loss, i) for i in range(count)]
+
+
+def _asked(
+    objective: Objective, denoiser: Denoiser, x0: Tensor, count: int, rng: Rng, context: Tensor | None
+) -> list[Callable[[], Tensor]]:
+    """The losses by the objective itself, when they are wanted."""
+
+    def loss(part: Tensor, given: Tensor | None) -> Tensor:
+        asked = Given(denoiser, given) if given is not None and isinstance(denoiser, Preconditioned) else denoiser
+        return objective(asked, part, rng).mean()
+
+    parts = zip(x0.chunk(count), [None] * count if context is None else context.chunk(count))
+    return [partial(loss, part, given) for part, given in parts]
 
 
 def _refined(x0: Tensor, x: Tensor, level: Tensor, reference: Tensor, complete: bool) -> Tensor:

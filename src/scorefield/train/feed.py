@@ -26,12 +26,22 @@ class Feed:
         batch: The size of a batch.
         seed: The seed of the order.
         device: Where batches are needed.
+        context: What is given beside the rows, of shape `(N, size, …)`, if anything is.
     """
 
     def __init__(
-        self, rows: Rows, standardize: Standardize, batch: int, seed: int, device: torch.device | str = "cpu"
+        self,
+        rows: Rows,
+        standardize: Standardize,
+        batch: int,
+        seed: int,
+        device: torch.device | str = "cpu",
+        context: Tensor | None = None,
     ) -> None:
+        if context is not None and len(context) != len(rows):
+            raise ValueError(f"there must be one context for each datum, got {len(context)} for {len(rows)} data")
         self.rows = rows
+        self.context = context
         self.standardize = standardize
         self.batch = batch
         self.seed = seed
@@ -73,6 +83,12 @@ class Feed:
     def batches(self, number: int, count: int = 1) -> Tensor:
         """The batches `number` to `number + count` one after another, of shape `(count · batch, *D)`."""
         return self.take(self.indices(number, count))
+
+    def contexts(self, number: int, count: int = 1) -> Tensor | None:
+        """What is given beside the data of these batches, of shape `(count · batch, size, …)`."""
+        if self.context is None:
+            return None
+        return self.context.index_select(0, self.indices(number, count)).to(self.device)
 
     def reference(self, number: int, count: int, size: int) -> tuple[Tensor | None, bool]:
         """Up to `size` data that are not in the batches `number` to `number + count`: those that come next in their pass,

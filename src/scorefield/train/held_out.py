@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..denoise import Denoiser
+from ..denoise import Denoiser, Given, Preconditioned
 from ..objective import Levelled, Levels
 from ..rng import Samples
 from ..tensors import expand
@@ -36,7 +36,9 @@ def parts_of(levels: Levels) -> Tensor:
 
 
 @torch.no_grad()
-def held_out_losses(denoiser: Denoiser, x: Tensor, objective: Levelled, count: int, seed: int = 0) -> HeldOut:
+def held_out_losses(
+    denoiser: Denoiser, x: Tensor, objective: Levelled, count: int, seed: int = 0, context: Tensor | None = None
+) -> HeldOut:
     """The loss of each datum under the law of the levels, with noise fixed by `seed`: two denoisers meet the same.
 
     Arguments:
@@ -45,6 +47,7 @@ def held_out_losses(denoiser: Denoiser, x: Tensor, objective: Levelled, count: i
         objective: The objective, whose law of levels is spread evenly.
         count: How many noisy copies to measure: some of each datum, or one of each of the first `count`.
         seed: The seed of the noise.
+        context: What is given beside the data, of shape `(N, size, …)`, if anything is.
 
     Returns:
         The losses by datum, of shape `(min(count, N),)`, and by level.
@@ -57,7 +60,7 @@ def held_out_losses(denoiser: Denoiser, x: Tensor, objective: Levelled, count: i
         x0 = x[(part % size).to(x.device)]
         level = expand(objective.levels.draw(levels[part].to(x0)), x0)
         rng = Samples(seed, int(part[0]), len(part), "held-out")
-        losses.append(objective.at(denoiser, x0, level, rng))
+        losses.append(objective.at(_given(denoiser, context, part % size), x0, level, rng))
     found = torch.cat(losses).double().cpu()
     part = (levels * PARTS).long().clamp_max(PARTS - 1)
     sums = torch.zeros(PARTS, dtype=torch.float64).index_add_(0, part, found)
@@ -72,7 +75,9 @@ def excess(losses: Tensor, best: Tensor) -> float:
 
 
 @torch.no_grad()
-def losses_by_level(denoiser: Denoiser, x: Tensor, objective: Levelled, levels: Tensor, seed: int = 0) -> Tensor:
+def losses_by_level(
+    denoiser: Denoiser, x: Tensor, objective: Levelled, levels: Tensor, seed: int = 0, context: Tensor | None = None
+) -> Tensor:
     """The loss of each datum `(N, *D)` at each level `(L,)`, of shape `(N, L)`, with noise fixed by `seed`."""
     columns = []
     for i, level in enumerate(levels):
@@ -80,9 +85,16 @@ def losses_by_level(denoiser: Denoiser, x: Tensor, objective: Levelled, levels: 
         for start in range(0, len(x), _batch(x)):
             x0 = x[start : start + _batch(x)]
             rng = Samples(seed, start, len(x0), f"level {i}")
-            losses.append(objective.at(denoiser, x0, level.to(x0), rng))
+            rows = torch.arange(start, start + len(x0))
+            losses.append(objective.at(_given(denoiser, context, rows), x0, level.to(x0), rng))
         columns.append(torch.cat(losses))
     return torch.stack(columns, 1)
+
+
+def _given(denoiser: Denoiser, context: Tensor | None, rows: Tensor) -> Denoiser:
+    if context is None or not isinstance(denoiser, Preconditioned):
+        return denoiser
+    return Given(denoiser, context[rows.to(context.device)])
 
 
 def _batch(x: Tensor) -> int:

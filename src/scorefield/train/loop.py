@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..context import leave_out
 from ..denoise import Denoiser
 from ..objective import Levelled
-from ..rng import Steps
+from ..rng import Rng, Steps
 from ..settings import Training
 from .ahead import ahead, can_prepare
 from .average import PowerAverage
@@ -62,6 +63,7 @@ class Trainer:
         objective: The loss.
         training: The settings, with batch, rate, matrix_rate and one budget given.
         seed: The seed of noise and levels.
+        context: What is given beside the held-out data, of shape `(M, size, …)`, if anything is.
     """
 
     def __init__(
@@ -72,12 +74,14 @@ class Trainer:
         objective: Levelled,
         training: Training,
         seed: int = 0,
+        context: Tensor | None = None,
     ) -> None:
         if training.rate is None or training.matrix_rate is None:
             raise ValueError(f"a trainer needs rate and matrix_rate, got {training.rate} and {training.matrix_rate}")
         self.denoiser = denoiser
         self.feed = feed
         self.held_out = held_out
+        self.context = context
         self.objective = objective
         self.training = training
         self.step = 0
@@ -175,8 +179,17 @@ class Trainer:
             x0 = self.feed.batches(group * self._together, self._together)
             rng = self._rng.at(group)
             reference = self.feed.reference(group * self._together, self._together, self.training.reference or 0)
-            self._ahead = group, ahead(self.objective, self.denoiser, x0, self._together, rng, *reference)
+            context = self._contexts(group, rng)
+            self._ahead = group, ahead(self.objective, self.denoiser, x0, self._together, rng, *reference, context)
         return self._ahead[1][place]()
+
+    def _contexts(self, group: int, rng: Rng) -> Tensor | None:
+        """What is given beside the data of a group, left out for some."""
+        context = self.feed.contexts(group * self._together, self._together)
+        if context is None or not self.training.unconditional:
+            return context
+        u = rng.child("context").uniform((len(context),), torch.float32, context.device)
+        return leave_out(context, u < self.training.unconditional)
 
     def _candidates(self) -> dict[str, Tensor]:
         """The weights to choose from: the last ones and their averages, from narrow to wide."""
@@ -188,7 +201,7 @@ class Trainer:
         kept = self.flat.values.clone()
         self.flat.read(values)
         self.denoiser.eval()
-        losses = held_out_losses(self.denoiser, self.held_out, self.objective, self._copies)
+        losses = held_out_losses(self.denoiser, self.held_out, self.objective, self._copies, 0, self.context)
         self.denoiser.train()
         self.flat.read(kept)
         return losses

@@ -1,0 +1,153 @@
+"""`scorefield logprob`: log-densities of data under a model, with their errors."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from .options import Reading
+from .terminal import say
+from .verbs import Config, Device, Seed, app, device_of, flat
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..likelihood import LogProb
+    from ..model import Model
+
+__all__ = ["logprob"]
+
+_FITTED = 4096  # data that the law of the self-check is fitted to
+
+
+@app.command(
+    sort_key=8,
+    help_epilogue="""Examples:
+
+  scorefield logprob run data.npy -o densities.csv
+  scorefield logprob run new.csv -o densities.parquet --target-error 0.001
+  scorefield logprob run digits.npz -n 100 --draws 2 --check""",
+)
+def logprob(
+    run: Path,
+    data: Path,
+    /,
+    *,
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    count: Annotated[int | None, Parameter(alias="-n")] = None,
+    probes: int | None = None,
+    tolerance: float | None = None,
+    target_error: float | None = None,
+    extrapolate: bool = False,
+    draws: int | None = None,
+    check: bool = False,
+    batch: int | None = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
+    config: Config = None,
+) -> None:
+    """Give the log-density of each datum under a model, in nats and in the units of the data, with its errors.
+
+    Arguments:
+        run: The folder of a run, or a model.safetensors.
+        data: A file of data in the form that the model learned, or a folder of images.
+        output: A table to write, .csv or .parquet: log_prob, its errors, evaluations of the network.
+        count: How many data, the first ones; by default all.
+        probes: How many random probes estimate the divergence, 0 for the exact one; by default exact up to 64 dimensions.
+        tolerance: The error of a step of the solver. [default: 1e-5]
+        target_error: Instead of a tolerance: the error in nats below which every log-density should come.
+        extrapolate: Remove the noise of the smallest level from the density, as far as it is known.
+        draws: For whole or rounded numbers: also bits per dimension, from so many places in each datum's cell.
+        check: First run the same settings on a law that is known, two Gaussians fitted to the data, and print the error.
+        batch: How many data are solved at once; memory grows with it.
+        seed: The seed of probes and draws.
+        device: auto, cpu, cuda, …
+        config: A TOML file of these options, at its top or in a table [logprob]; the command line comes first.
+    """
+    import torch
+
+    from ..model import load
+    from ..run import Run
+
+    _writable(output)
+    model = (load(run) if run.is_file() else Run(run).model).to(device_of(device))
+    x = reading.read(data)
+    solver: dict[str, Any] = {"probes": probes, "tolerance": tolerance, "target_error": target_error, "batch": batch}
+    if check:
+        some = model.schema.unpack(x[:_FITTED], torch.float64)
+        _check(model, some, {**solver, "seed": seed, "extrapolate": extrapolate})
+    x = x if count is None else x[:count]
+    found = model.log_prob(x, seed=seed, extrapolate=extrapolate, **solver)
+    columns = {
+        "log_prob": found.value,
+        "standard_error": found.standard_error,
+        "solver_error": found.solver_error,
+        "end_error": found.end_error,
+        "truncation": found.truncation,
+        "evaluations": found.evaluations,
+    }
+    size = math.prod(model.schema.inner_shape)
+    say(f"{len(found):,} data: log-density {_mean(found.value)} nats, {_mean(found.value / size)} a dimension")
+    say(f"their errors: {_median(found)}")
+    if draws is not None:
+        bits = model.density(seed=seed, **solver).bits_per_dim(x, draws)
+        columns |= {
+            "bits_per_dim": bits.value,
+            "bits_per_dim_error": bits.standard_error,
+            "bits_per_dim_tight": bits.tight,
+        }
+        places = f"{draws} place{'s' * (draws > 1)} in each cell"
+        say(f"bits per dimension, by uniform dequantization at {places}: {_mean(bits.value)}")
+    if output is not None:
+        _write(output, columns, model)
+        print(output)
+
+
+def _mean(values: Tensor) -> str:
+    """A mean and its standard error."""
+    error = f" ± {float(values.std()) / len(values) ** 0.5:.2g}" if len(values) > 1 else ""
+    return f"{float(values.mean()):.6g}{error}"
+
+
+def _median(found: LogProb) -> str:
+    names = ("standard_error", "solver_error", "end_error", "truncation")
+    parts = [f"{name.replace('_', ' ')} {float(getattr(found, name).abs().median()):.2g}" for name in names]
+    evaluations = f"{float(found.evaluations.double().mean()):.0f} evaluations each"
+    return f"{', '.join(parts)} nats (medians), {evaluations}"
+
+
+def _check(model: Model, x: Tensor, settings: dict[str, Any]) -> None:
+    """The same settings on a law that is known."""
+    from ..likelihood import self_check
+
+    found, true = self_check(model.density(**settings).scaled, x)
+    off = (found.value - true).abs()
+    share = float((off <= found.error).double().mean())
+    sizes = f"{float(off.median()):.2g} (median), {float(off.max()):.2g} (largest)"
+    print(f"self-check on two Gaussians fitted to the data: error {sizes} nats")
+    reported = f"reported {float(found.error.median()):.2g} (median)"
+    print(f"  {reported}; it covers the error at {100 * share:.0f} % of {len(off)} points")
+
+
+def _writable(output: Path | None) -> None:
+    """Raises if a table cannot be written there, before it is computed."""
+    if output is None:
+        return
+    if output.suffix.lower() not in (".csv", ".parquet"):
+        raise ValueError(f"log-densities are written as .csv or .parquet, got {output}")
+    if not output.absolute().parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {output.parent} to write {output.name} into: make it first")
+    if output.is_dir():
+        raise ValueError(f"{output} is a folder: name a file")
+
+
+def _write(output: Path, columns: dict[str, Tensor], model: Model) -> None:
+    from ..data.optional import need
+    from .output import write
+
+    frame = need("pandas", "writing tables").DataFrame({name: values.numpy() for name, values in columns.items()})
+    write(output, [frame], len(frame), model.schema)

@@ -1,0 +1,208 @@
+"""`scorefield posterior`: what a measurement says of a datum."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from .terminal import counted, say, table
+from .verbs import Config, Device, app, device_of
+
+if TYPE_CHECKING:
+    from ..measurement import Measurement
+    from ..model import Model
+
+__all__ = ["posterior"]
+
+_OWN_WAYS = ("daps", "repaint")  # samplers that find their own way to a posterior
+
+
+@app.command(
+    sort_key=1.5,
+    help_epilogue="""Examples:
+
+  scorefield posterior run y.npy --operator mask --noise 0.1 -n 100 -o draws.npy
+  scorefield posterior run y.npy --operator "blur(width=2)" --noise 5 -n 16 -o draws.npy --check
+  scorefield posterior run y.npy --operator "linear('matrix.npy')" --noise covariance.npy -n 1000 -o draws.csv
+  scorefield posterior run y.npy --operator "radon(angles=12)" --noise "poisson(gain=2)" -n 16 -o draws.npy
+  scorefield posterior run y.npy --operator "linear('matrix.npy')" --noise 0.1 -n 1000 -o draws.npy --particles 4000
+
+Operators are those of scorefield.measurement (mask, blur, downsample, grey, radon, fourier, linear),
+methods those of scorefield.posterior (momentmatching, pigdm, tmpd, dps, annealed), and daps and repaint.
+Arrays are given as files: 'matrix.npy'. A wrong name lists them all.""",
+)
+def posterior(
+    run: Path,
+    y: Path,
+    /,
+    *,
+    operator: str,
+    noise: str,
+    count: Annotated[int | None, Parameter(alias="-n")] = None,
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    method: str | None = None,
+    sampler: str | None = None,
+    steps: int | None = None,
+    particles: int | None = None,
+    islands: int = 4,
+    check: bool = False,
+    simulations: int = 200,
+    seed: int = 0,
+    batch: int | None = None,
+    device: Device = "auto",
+    config: Config = None,
+) -> None:
+    """Draw data that agree with a measurement, y = A(x) + noise, in the form of the data that a run learned.
+
+    Arguments:
+        run: The folder of a run, or a model.safetensors.
+        y: What was measured, a .npy in the units of the data. For --operator mask a whole datum, NaN where nothing is known.
+        operator: A, as name or name(key=value, …), along the axes of a datum.
+        noise: The standard deviation of the noise, a number or a .npy; or a .npy of its covariance; or "poisson(gain=1)".
+        count: How many draws.
+        output: A file .npy .npz .csv .parquet, or a folder/ for images as .png.
+        method: How the likelihood of noisy states is modelled; moment matching by default.
+        sampler: The way from noise to data, as for scorefield sample; by default the model's own.
+        steps: How many steps it takes; by default the model's own number, and 128 for particles.
+        particles: Weigh that many particles on each island, which mends what the method gets wrong, and print log p(y).
+        islands: How many independent islands, two or more for a standard error.
+        check: Run the same method and settings on Gaussian data whose posteriors are known, and say whether to trust it.
+        simulations: How many measurements the check simulates.
+        seed: The seed.
+        batch: How many are drawn at once; memory grows with it.
+        device: auto, cpu, cuda, …
+        config: A TOML file of these options, at its top or in a table [posterior]; the command line comes first.
+    """
+    from ..model import load
+    from ..run import Run
+    from .samplers import way
+
+    if (count is None) != (output is None) or (count is None and not check):
+        raise ValueError("draws need a number and a place, -n 100 -o draws.npy; with --check both may be left out")
+    if particles is not None and (sampler is not None or check):
+        raise ValueError("--particles has a way of its own: leave --sampler and --check out")
+    chosen = None if sampler is None else way(sampler, steps)
+    model = load(run) if run.is_file() else Run(run).model
+    given = model.to(device_of(device)).given(_measurement(y, operator, noise, model), method=_method(method))
+    if check:
+        _check(given, simulations, seed, chosen, steps)
+    if count is None or output is None:
+        return
+    if particles is not None:
+        _weighed(given, count, output, seed, particles, islands, steps)
+    else:
+        if chosen is None:
+            batches = given.batches(count, seed, steps=steps, batch=batch)
+        else:
+            batches = chosen.batches(given, count, seed, batch)
+        _written(given, batches, count, output)
+    print(output)
+
+
+def _numbers(path: str | Path) -> Any:
+    """The array in a .npy."""
+    import numpy as np
+
+    if Path(path).suffix.lower() != ".npy":
+        raise ValueError(f"arrays are read from .npy files, got {path}: write it with numpy.save")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    return np.load(path, allow_pickle=False)
+
+
+def _measurement(y: Path, operator: str, noise: str, model: Model) -> Measurement:
+    import numpy as np
+
+    from ..measurement import Mask, Measurement, Noise, Operator
+    from .samplers import made
+
+    seen = _numbers(y).astype(np.float64)
+    if operator.strip().lower() in ("mask", "mask()"):
+        if tuple(seen.shape) != tuple(model.schema.shape):
+            need = f"a datum of shape {tuple(model.schema.shape)} with NaN where nothing is known"
+            raise ValueError(f"mask needs {need}, got {tuple(seen.shape)}; or write mask('keep.npy')")
+        keep = ~np.isnan(seen)
+        seen, acting = seen[keep], Mask(keep)
+    else:
+        acting = made(operator, Operator, _numbers)
+    try:
+        size: Any = float(noise)
+    except ValueError:
+        size = _numbers(noise) if noise.lower().endswith(".npy") else made(noise, Noise, _numbers)
+    return Measurement(acting, seen, size)
+
+
+def _method(text: str | None) -> Any:
+    from ..posterior import Method
+    from ..sample import Sampler
+    from .samplers import made
+
+    if text is None:
+        return None
+    return made(text, Sampler if text.strip().lower().split("(")[0] in _OWN_WAYS else Method)
+
+
+def _check(model: Model, simulations: int, seed: int, chosen: Any, steps: int | None) -> None:
+    from ..inverse import check
+
+    sampler, grid = (None, None) if chosen is None else (chosen.sampler, chosen.grid)
+    steps = steps if chosen is None else chosen.steps
+    found = check(model, simulations, seed=seed, sampler=sampler, steps=steps, grid=grid)
+    ranks = found.calibration
+    rows: list[tuple[Any, ...]] = [
+        ("ranks of the truth among draws, p", ranks.p_value, "above 0.005"),
+        ("coverage about an estimate, p", ranks.coverage_p_value, "above 0.005"),
+    ]
+    if found.width is not None:
+        rows += [
+            ("variance over the exact one", found.width, "0.9 to 1.1"),
+            ("distance of the mean, in exact deviations", found.shift, "below 0.1"),
+            ("how often y is as far out, p", found.surprise, "above 0.01"),
+        ]
+    table(f"{simulations} simulated measurements, {found.seconds:.0f} s", ("", "", "trusted if"), rows)
+    for sentence in found.verdict:
+        print(sentence)
+
+
+def _weighed(
+    model: Model, count: int, output: Path, seed: int, particles: int, islands: int, steps: int | None
+) -> None:
+    from ..inverse import evidence
+    from ..rng import Samples
+    from .output import check, write
+
+    check(output, model.schema)
+    found = evidence(model, seed, particles, islands, steps or 128)
+    weighted, known = found.weighted, found.log_evidence
+    rows = [
+        ("log p(y), nats", float(known.value)),
+        ("its standard error", float(known.standard_error)),
+        ("effective number of particles", weighted.effective_sample_size),
+        ("the least on the way, of an island", float(found.effective.min())),
+    ]
+    table(f"{islands} islands of {particles:,} particles", ("", ""), rows)
+    table("log p(y) of each island", ("island", "nats"), list(enumerate(found.islands.tolist(), 1)))
+    drawn = weighted.resample(count, Samples(seed, 0, count, "draws"))
+    write(output, [model.schema.pack(drawn)], count, model.schema)
+
+
+def _written(model: Model, batches: Any, count: int, output: Path) -> None:
+    from ..inverse import misfit
+    from .output import check, write
+
+    check(output, model.schema)
+    seen: list[float] = []
+
+    def packed() -> Any:
+        for part in counted(batches, count):
+            whole = model.schema.pack(part)
+            seen.extend(misfit(model, whole).tolist())
+            yield whole
+
+    write(output, packed(), count, model.schema)
+    mean = sum(seen) / len(seen)
+    say(
+        f"the draws are {mean:.3g} times as far from the measurement as its noise says, in squares: about 1 if they agree"
+    )

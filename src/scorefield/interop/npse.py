@@ -1,0 +1,217 @@
+"""Simulation-based inference: the posterior of a simulator's parameters, learned from pairs of parameters and data."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..denoise import Composed, Given
+from ..model import Model
+from ..run import fit
+from ..sample import AnnealedLangevin, GaussianLangevin
+from ..settings import Data, Network, Training
+
+__all__ = ["NPSE", "Posterior"]
+
+
+class NPSE:
+    """Neural posterior score estimation (Geffner et al., 2023; Sharrock et al., 2024), called as `sbi` calls its methods.
+
+    Parameters with two finite bounds are learned on the whole line, z = logit((θ - low)/(high - low)), so that no draw leaves
+    the support and log-densities of θ hold the volume that this takes.
+
+    Arguments:
+        prior: What parameters are drawn from: any law with a `support`, as those of torch.distributions have, for its bounds;
+            or the bounds themselves, (low, high), each a number or one a parameter; None for parameters without bounds.
+
+    Example:
+        >>> theta = torch.rand(400, 1) * 2 - 1
+        >>> x = theta + 0.1 * torch.randn(400, 1)
+        >>> inference = NPSE(prior=(-1.0, 1.0)).append_simulations(theta, x)
+        >>> model = inference.train(training=Training(steps=200))
+        >>> posterior = inference.build_posterior()
+        >>> posterior.sample((50,), x=torch.tensor([0.3])).shape
+        torch.Size([50, 1])
+    """
+
+    def __init__(self, prior: Any = None) -> None:
+        self.low, self.high = _bounds(prior)
+        self._theta: list[Tensor] = []
+        self._x: list[Tensor] = []
+        self.model: Model | None = None
+
+    def append_simulations(self, theta: Any, x: Any) -> NPSE:
+        """Adds pairs: parameters `(N, P)` and the data that they made, `(N, Q)`.
+
+        Raises:
+            ValueError: If there are not as many of one as of the other, a number is not finite, or a parameter lies outside of
+                the bounds.
+        """
+        theta, x = (torch.as_tensor(np.asarray(v), dtype=torch.float64) for v in (theta, x))
+        theta, x = (v[:, None] if v.ndim == 1 else v for v in (theta, x))
+        if len(theta) != len(x) or theta.ndim != 2 or x.ndim != 2:
+            raise ValueError(
+                f"pairs are (N, P) and (N, Q), got {tuple(theta.shape)} and {tuple(x.shape)}: reshape them"
+            )
+        broken = ~(torch.isfinite(theta).all(1) & torch.isfinite(x).all(1))
+        if bool(broken.any()):
+            what = f"{int(broken.sum())} of {len(x)} simulations are not finite (first: row {int(broken.nonzero()[0])})"
+            raise ValueError(f"{what}: leave them out, or let the simulator say what it means")
+        outside = ((theta <= self.low) | (theta >= self.high)).any(1)
+        if bool(outside.any()):
+            what = f"{int(outside.sum())} of {len(x)} parameters lie outside of the bounds of the prior, or on them"
+            raise ValueError(f"{what} (first: row {int(outside.nonzero()[0])}): check prior=…")
+        self._theta.append(theta)
+        self._x.append(x)
+        return self
+
+    def train(
+        self,
+        run: Any = None,
+        *,
+        training: Training | None = None,
+        network: Network | None = None,
+        data: Data | None = None,
+        seed: int = 0,
+        **others: Any,
+    ) -> Model:
+        """Fits the law of parameters given data, with all that `scorefield.fit` can: a folder, a budget, a seed.
+
+        By default no data are left out (`Training(unconditional=0.1)` also learns the prior, which several observations need).
+
+        Raises:
+            ValueError: If there are no simulations yet.
+        """
+        if not self._theta:
+            raise ValueError("there are no simulations to learn from: append_simulations(theta, x) first")
+        theta, x = torch.cat(self._theta), torch.cat(self._x)
+        z, _ = self._unbounded(theta)
+        self.model = fit(
+            z.numpy(),
+            run,
+            context=x.numpy(),
+            data=data or Data(structure="vector"),
+            network=network,
+            training=training or Training(unconditional=0.0),
+            seed=seed,
+            **others,
+        )
+        return self.model
+
+    def build_posterior(self, model: Model | None = None) -> Posterior:
+        """The posterior, by the model that was trained, or another that was."""
+        model = model or self.model
+        if model is None:
+            raise ValueError("there is no posterior before training: train() first")
+        return Posterior(model, self.low, self.high)
+
+    def _unbounded(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        return unbounded(theta, self.low, self.high)
+
+
+class Posterior:
+    """The law of parameters given data.
+
+    Arguments:
+        model: A model of unbounded parameters with the data as its context.
+        low: The lower bounds, one number or one a parameter; -inf for none.
+        high: The upper ones.
+    """
+
+    def __init__(self, model: Model, low: Tensor | float = -math.inf, high: Tensor | float = math.inf) -> None:
+        if model.context is None:
+            raise ValueError("a posterior needs a model that was fitted with the data as its context")
+        self.model = model
+        self.low = torch.as_tensor(low, dtype=torch.float64)
+        self.high = torch.as_tensor(high, dtype=torch.float64)
+
+    def sample(self, shape: tuple[int, ...] = (1,), x: Any = None, seed: int = 0, **how: Any) -> Tensor:
+        """Draws parameters given an observation `(Q,)`, or given several independent ones of the same parameters, `(n, Q)`.
+
+        For several, scores are composed: Σ ∇ log p(θ|x_i) - (n - 1) ∇ log p(θ), which is the score of the posterior without
+        noise, but of no law with it (Geffner et al., 2023): draws come from annealed Langevin dynamics.
+
+        Arguments:
+            shape: How many, as a shape.
+            x: What was observed.
+            seed: The seed.
+            how: What else `Model.sample` takes.
+
+        Returns:
+            Parameters, of shape `(*shape, P)`, in float32.
+        """
+        rows, count = self._observed(x), math.prod(shape)
+        told = self.model.told(rows)
+        if len(rows) > 1:
+            told = self._together(rows)
+            how = {"sampler": AnnealedLangevin(GaussianLangevin(0.2), 8), "steps": 60, **how}
+        z = torch.as_tensor(np.asarray(told.sample(count, seed, **how)), dtype=torch.float64).reshape(count, -1)
+        return self._bounded(z).float().reshape(*shape, -1)
+
+    def log_prob(self, theta: Any, x: Any = None, **how: Any) -> Tensor:
+        """Log-densities of parameters `(N, P)` given an observation `(Q,)`: `(N,)`; -inf outside of the bounds.
+
+        Raises:
+            ValueError: If several observations are given: of the composed score no density is known.
+        """
+        rows = self._observed(x)
+        if len(rows) > 1:
+            raise ValueError(f"log_prob knows one observation, got {len(rows)}: draw samples for several")
+        theta = torch.as_tensor(np.asarray(theta), dtype=torch.float64)
+        theta = theta[:, None] if theta.ndim == 1 else theta
+        inside = ((theta > self.low) & (theta < self.high)).all(1)
+        value = torch.full((len(theta),), -math.inf, dtype=torch.float64)
+        if bool(inside.any()):
+            z, volume = unbounded(theta[inside], self.low, self.high)
+            form = z[:, 0] if self.model.schema.shape == () else z
+            value[inside] = self.model.told(rows).log_prob(form.numpy(), **how).value + volume
+        return value
+
+    def _observed(self, x: Any) -> Tensor:
+        if x is None or self.model.context is None:
+            raise ValueError("a posterior is one given data: pass x=…, what was observed")
+        return self.model.context(np.asarray(x, dtype=float))
+
+    def _together(self, rows: Tensor) -> Model:
+        model, context = self.model, self.model.context
+        if context is None or not context.optional or not isinstance(model.denoiser, Given):
+            need = "a model that has also learned the prior of the parameters"
+            raise ValueError(f"several observations need {need}: train with unconditional=0.1")
+        denoiser = Composed(model.denoiser.denoiser, rows.to(model.device), context.nothing().to(model.device))
+        parts = (model.schema, model.standardize, model.process, denoiser, model.moments)
+        return Model(*parts, model.sampler, model.steps, model.grid)
+
+    def _bounded(self, z: Tensor) -> Tensor:
+        low, high = (bound.expand(z.shape[-1]) for bound in (self.low, self.high))
+        both = torch.isfinite(low) & torch.isfinite(high)
+        width = torch.where(both, high - low, 1.0)
+        return torch.where(both, torch.where(both, low, 0.0) + width * torch.sigmoid(z), z)
+
+
+def unbounded(theta: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """Parameters on the whole line, `(N, P)`, and the logarithm of the volume dz/dθ, `(N,)`."""
+    low, high = (bound.expand(theta.shape[-1]) for bound in (low, high))
+    both = torch.isfinite(low) & torch.isfinite(high)
+    width = torch.where(both, high - low, 1.0)
+    part = torch.where(both, (theta - torch.where(both, low, 0.0)) / width, 0.5)
+    volume = torch.where(both, -torch.log(width * part * (1 - part)), 0.0)
+    return torch.where(both, torch.logit(part), theta), volume.sum(-1)
+
+
+def _bounds(prior: Any) -> tuple[Tensor, Tensor]:
+    if prior is None:
+        low: Any = -math.inf
+        high: Any = math.inf
+    elif hasattr(prior, "support"):
+        support = getattr(prior.support, "base_constraint", prior.support)
+        low, high = getattr(support, "lower_bound", -math.inf), getattr(support, "upper_bound", math.inf)
+    else:
+        low, high = prior
+    low, high = (torch.as_tensor(bound, dtype=torch.float64) for bound in (low, high))
+    if not bool((low < high).all()):
+        raise ValueError(f"bounds need low < high, got {low.tolist()} and {high.tolist()}")
+    return low, high

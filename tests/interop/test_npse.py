@@ -1,0 +1,109 @@
+"""Posteriors from simulations, against exact ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from scorefield.denoise import Composed, Denoiser, Gaussian
+from scorefield.diffusion import Diffusion
+from scorefield.interop import NPSE
+from scorefield.interop.npse import unbounded
+from scorefield.process import EDM
+from scorefield.rng import Samples
+from scorefield.sample import AnnealedLangevin, GaussianLangevin, sample
+from scorefield.settings import Training
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def inference() -> NPSE:
+    """θ uniform on (0, 1), x = θ + N(0, 0.2²): the posterior is a normal law, cut off at both ends."""
+    theta = RNG.uniform(0, 1, size=(4000, 1))
+    made = NPSE(torch.distributions.Uniform(torch.zeros(1), torch.ones(1)))
+    half = made.append_simulations(theta[:2000], theta[:2000] + 0.2 * RNG.normal(size=(2000, 1)))
+    half.append_simulations(theta[2000:], theta[2000:] + 0.2 * RNG.normal(size=(2000, 1))).train(
+        training=Training(steps=1500)
+    )
+    return half
+
+
+def exact(x: float, at: np.ndarray) -> np.ndarray:
+    grid = np.linspace(0, 1, 2001)
+    norm = np.trapezoid(np.exp(-((grid - x) ** 2) / 0.08), grid)
+    return -((at - x) ** 2) / 0.08 - np.log(norm)
+
+
+@pytest.mark.parametrize("x", [0.5, 0.95])
+def test_a_posterior_with_bounds(inference, x):
+    posterior, grid = inference.build_posterior(), np.linspace(0, 1, 2001)
+    draws = posterior.sample((4000,), x=[x], seed=1).numpy()[:, 0]
+    assert draws.min() > 0 and draws.max() < 1
+    density = np.exp(exact(x, grid))
+    cumulative = np.cumsum(density) / density.sum()
+    reached = np.searchsorted(np.sort(draws), grid) / len(draws)
+    assert np.abs(reached - cumulative).max() < 0.08  # what 1,500 steps leave
+    at = np.array([[0.3], [0.6], [0.9]])
+    assert np.abs(posterior.log_prob(at, x=[x]).numpy() - exact(x, at[:, 0])).max() < 0.35
+    assert posterior.log_prob([[1.5], [0.0]], x=[x]).tolist() == [-np.inf, -np.inf]
+
+
+def test_the_volume_of_bounds():
+    """Against automatic differentiation; parameters with one bound or none stay as they are."""
+    low, high = torch.tensor([-1.0, -np.inf, 0.0]).double(), torch.tensor([3.0, np.inf, np.inf]).double()
+    theta = torch.tensor([[0.5, 2.0, 1.0], [-0.9, -7.0, 4.0]]).double().requires_grad_()
+    z, volume = unbounded(theta, low, high)
+    slope = torch.autograd.grad(z.sum(), theta)[0]
+    torch.testing.assert_close(slope.log().sum(1), volume)
+    assert torch.equal(z[:, 1:], theta[:, 1:])
+
+
+class Exact(Denoiser):
+    """θ ~ N(0, 1), x given θ ~ N(θ, 1): told x and a flag that says whether it is missing."""
+
+    def forward(self, x, level, context):
+        told = context[:, -1:] == 0
+        mean, variance = torch.where(told, context[:, :1] / 2, 0.0), torch.where(told, 0.5, 1.0)
+        return mean + variance / (variance + level**2) * (x - mean)
+
+
+def test_several_observations_together():
+    """The posterior of four is N(Σx/5, 1/5)."""
+    seen = torch.tensor([[0.3, 0.0], [1.1, 0.0], [-0.2, 0.0], [0.8, 0.0]]).double()
+    law = Gaussian(torch.zeros(1).double(), torch.ones(1).double())
+    diffusion = Diffusion(EDM(0.005, 20.0), Composed(Exact(), seen, torch.tensor([[0.0, 1.0]]).double()), law)
+    way = AnnealedLangevin(GaussianLangevin(0.2), 8)
+    x = sample(diffusion, (4000, 1), way, 60, Samples(0, count=4000))
+    assert abs(float(x.mean()) - 0.4) < 5 * (0.2 / 4000) ** 0.5
+    assert abs(float(x.var()) / 0.2 - 1) < 0.08
+
+
+def test_several_observations_of_a_learned_posterior(inference):
+    """Errors of the learned scores add up, more the more observations there are: the test is of the plumbing."""
+    posterior = inference.build_posterior()
+    seen = np.array([[0.35], [0.5], [0.45]])
+    draws = posterior.sample((200,), x=seen)
+    assert abs(float(draws.mean()) - 0.43) < 0.12 and float(draws.std()) < 0.2
+    with pytest.raises(ValueError, match=r"^log_prob knows one observation, got 3: draw samples for several$"):
+        posterior.log_prob([[0.5]], x=seen)
+
+
+def test_what_cannot_be_learned_from():
+    with pytest.raises(
+        ValueError, match=r"^there are no simulations to learn from: append_simulations\(theta, x\) first$"
+    ):
+        NPSE().train()
+    with pytest.raises(ValueError, match=r"^there is no posterior before training: train\(\) first$"):
+        NPSE().build_posterior()
+    with pytest.raises(ValueError, match=r"^pairs are \(N, P\) and \(N, Q\), got \(3, 1\) and \(4, 1\): reshape them$"):
+        NPSE().append_simulations(np.zeros(3), np.zeros(4))
+    with pytest.raises(ValueError, match=r"^1 of 3 simulations are not finite \(first: row 1\): leave them out"):
+        NPSE().append_simulations(np.zeros(3), [0.0, np.nan, 1.0])
+    with pytest.raises(
+        ValueError, match=r"^2 of 3 parameters lie outside of the bounds of the prior, or on them \(first: row 0\)"
+    ):
+        NPSE((0.0, 1.0)).append_simulations([0.0, 0.5, 2.0], np.zeros(3))
+    with pytest.raises(ValueError, match=r"^bounds need low < high, got 1.0 and 0.0$"):
+        NPSE((1.0, 0.0))

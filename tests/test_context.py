@@ -1,0 +1,99 @@
+"""What is given, as numbers: standardized, one-hot, and flagged where it is missing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from scorefield.context import Column, Context, leave_out
+
+
+def test_labels_are_classes():
+    context = Context.of(np.array([3, 1, 3, 7, 1, 1]), (2,))
+    assert context.columns == (Column("label", (1, 3, 7)),) and context.size == 4 and context.names == ("label",)
+    assert context([7, 1]).tolist() == [[0, 0, 1, 0], [1, 0, 0, 0]]
+    assert context(3).tolist() == [[0, 1, 0, 0]] == context({"label": 3}).tolist()
+
+
+def test_words_truth_values_and_gaps():
+    words = Context.of(np.array(["b", None, "a", "b"], dtype=object), (2,))
+    assert words.columns[0].categories == ("a", "b")
+    assert words(["b", None]).tolist() == [[0, 1, 0], [0, 0, 1]]
+    assert words.nothing().tolist() == [[0, 0, 1]]
+    assert Context.of(np.array([True, False, True]), (2,)).columns[0].categories == (0, 1)
+
+
+def test_numbers_are_standardized():
+    """Whole numbers that hardly repeat are numbers, not classes."""
+    x = np.array([[1.0, 10.0], [3.0, 30.0], [np.nan, np.nan], [2.0, 20.0]])
+    context = Context.of(x, (5,))
+    found = context(x)
+    assert found.shape == (4, 3) and found.dtype == torch.float32
+    kept = found[[0, 1, 3], :2].double()
+    torch.testing.assert_close(kept.mean(0), torch.zeros(2).double(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(kept.std(0, correction=0), torch.ones(2).double(), atol=1e-6, rtol=0)
+    assert found[2].tolist() == [0, 0, 1]
+    assert torch.equal(context([3.0, 30.0]), found[1:2])
+    assert Context.of(np.arange(50), (5,)).columns == (Column("context"),)
+
+
+def test_a_table_has_both():
+    frame = pd.DataFrame({"size": [1.0, 2.0, 4.0], "kind": ["u", "v", "u"]})
+    context = Context.of(frame, (3,))
+    assert context.names == ("size", "kind") and context.size == 4
+    assert torch.equal(context({"kind": "v", "size": 2.0}), context(frame)[1:2])
+    assert torch.equal(context(frame[["kind", "size"]]), context(frame))
+
+
+@pytest.mark.parametrize("shape", [(6, 4, 4), (6, 2, 4, 4), (6, 4, 4, 2)])
+def test_fields_become_channels(shape):
+    x = np.random.default_rng(0).normal(3.0, 2.0, size=shape)
+    context = Context.of(x, (1, 4, 4))
+    channels = 1 if len(shape) == 3 else 2
+    found = context(x)
+    assert found.shape == (6, channels + 1, 4, 4) and context.size == channels + 1
+    assert float(found[:, :-1].mean().abs()) < 1e-6 and float(found[:, -1].abs().max()) == 0
+    assert torch.equal(context(x[2]), found[2:3])
+    assert float(context.nothing()[0, -1].min()) == 1
+
+
+def test_what_is_left_out_is_nothing():
+    rows = Context.of(np.array([0, 1, 0, 1]), (2,))
+    found = leave_out(rows([0, 1]), torch.tensor([False, True]))
+    assert torch.equal(found, torch.cat([rows(0), rows.nothing()]))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (np.ones(5), r"^column 'context' of the context is constant, it says nothing: leave it out$"),
+        (np.array(["a", "a"]), r"^a context with one class alone, \['a'\], says nothing: leave it out$"),
+        (np.ones((4, 3, 3)), r"^a context of shape .* does not fit: it needs fields on the grid \(4, 4\)$"),
+        (np.ones((4, 4, 4)), r"^channel 0 of the context is constant: leave it out$"),
+        (np.full((4, 4, 4), np.inf), r"^fields that are given must be finite: fill the gaps"),
+        ({"a": [1, 2], "b": [1]}, r"^a context needs columns of one length, with rows; got lengths \[1, 2\]$"),
+    ],
+)
+def test_contexts_that_say_nothing_are_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        Context.of(given, (1, 4, 4))
+
+
+def test_what_does_not_fit_is_refused():
+    frame = pd.DataFrame({"size": [1.0, 2.0, np.nan], "kind": ["left", "right", "left"]})
+    context = Context.of(frame, (3,))
+    with pytest.raises(ValueError, match=r"^row 2 of the context is missing in part: give all of it, or nothing$"):
+        context(frame)
+    with pytest.raises(ValueError, match=r"^kind has no class 'lefd': did you mean left\?$"):
+        context({"size": 1.0, "kind": "lefd"})
+    with pytest.raises(ValueError, match=r"^the model is given size, kind; got size$"):
+        context({"size": 1.0})
+    with pytest.raises(ValueError, match=r"^label has no class 9: known are 0, 1$"):
+        Context.of(np.array([0, 1, 0]), (3,))(9)
+    numbers = Context.of(np.random.default_rng(0).normal(size=(9, 2)), (3,))
+    with pytest.raises(ValueError, match=r"^a context of shape \(1, 3\) does not fit: the model is given c0, c1$"):
+        numbers([1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match=r"it needs numbers \(N, P\), as the data are vectors$"):
+        Context.of(np.zeros((4, 2, 2)), (3,))

@@ -181,7 +181,7 @@ def test_saved_and_loaded_it_draws_the_same_bits(kind, request, tmp_path):
         assert all(v.dtype == state[k].dtype and torch.equal(v, state[k]) for k, v in again.state_dict().items())
         np.testing.assert_array_equal(again.sample(5, seed=3), model.sample(5, seed=3))
     x = model.sample(2)
-    there, here = (m.log_prob(x, probes=2, rtol=1e-2).value for m in (load(tmp_path), model))
+    there, here = (m.log_prob(x, probes=2, tolerance=1e-2).value for m in (load(tmp_path), model))
     torch.testing.assert_close(there, here, rtol=1e-6, atol=1e-6)  # float32 rounds by where weights lie in memory
 
 
@@ -248,14 +248,14 @@ def test_files_that_hold_no_model(table, tmp_path):
 def test_a_density_on_the_line_has_the_mass_one():
     model = fitted(np.random.default_rng(0).normal(40, 3, size=200), 100)
     x = np.linspace(10, 70, 801)
-    density = model.log_prob(x, rtol=1e-4, atol=1e-4).value.exp()
+    density = model.log_prob(x, tolerance=1e-4).value.exp()
     assert float(density.sum() * (x[1] - x[0])) == pytest.approx(1, abs=2e-3)
 
 
 def test_a_density_in_the_plane_has_the_mass_one(table):
     one, two = np.linspace(80, 120, 41), np.linspace(-5.7, -4.3, 41)
     x = np.stack(np.meshgrid(one, two), -1).reshape(-1, 2)
-    density = table.log_prob(x, rtol=1e-3, atol=1e-3).value.exp()
+    density = table.log_prob(x, tolerance=1e-3).value.exp()
     assert float(density.sum() * (one[1] - one[0]) * (two[1] - two[0])) == pytest.approx(1, abs=0.01)
 
 
@@ -297,9 +297,9 @@ def test_densities_of_float64_and_float32(table):
 
 def test_densities_of_images_say_how_sure_they_are(images):
     x = images.sample(2)
-    found = images.log_prob(x, probes=4, rtol=1e-2, atol=1e-2)
+    found = images.log_prob(x, probes=4, tolerance=1e-2)
     assert bool((found.standard_error > 0).all()) and bool(found.value.isfinite().all())
-    again = images.log_prob(x, probes=4, rtol=1e-2, atol=1e-2, batch=1)
+    again = images.log_prob(x, probes=4, tolerance=1e-2, batch=1)
     torch.testing.assert_close(again.value, found.value, rtol=1e-5, atol=1e-3)
 
 

@@ -209,3 +209,39 @@ def test_a_slope_that_is_finite_at_the_start_alone() -> None:
     assert float(y) == pytest.approx(1 / 0.75, abs=1e-4)
     with pytest.raises(RuntimeError, match="is stuck: sample 0"):
         integrate_adaptive(lambda t, y: (torch.where(t > 0, math.nan, y[0]),), one, 0.0, 1.0)
+
+
+def test_a_watch_sees_every_accepted_step():
+    """Times in order for each sample, the last at the end, states and slopes there, and errors within the tolerance."""
+    rates = torch.tensor([1.0, 8.0], dtype=torch.float64)
+    seen: dict[int, list[tuple]] = {0: [], 1: []}
+
+    def watch(rows, t, y, slopes, errors):
+        for i, row in enumerate(rows.tolist()):
+            seen[row].append((float(t[i]), float(y[0][i]), float(slopes[0][i]), float(errors[0][i])))
+
+    def decay(t, y, a):
+        return (-a * y[0],)
+
+    one = torch.ones(2, dtype=torch.float64)
+    (y,), _ = integrate_adaptive(decay, (one,), 0.0, 1.0, 1e-12, 1e-6, fixed=(rates,), watch=watch)
+    for i, rate in enumerate(rates.tolist()):
+        times = [step[0] for step in seen[i]]
+        assert times == sorted(times) and times[-1] == pytest.approx(1) and seen[i][-1][1] == float(y[i])
+        assert all(slope == pytest.approx(-rate * value) for _, value, slope, _ in seen[i])
+        assert all(abs(error) <= 1.1e-6 for *_, error in seen[i])
+        assert sum(abs(error) for *_, error in seen[i]) > abs(float(y[i]) - math.exp(-rate))
+
+
+def test_caution_shortens_the_first_step():
+    steps: list[float] = []
+
+    def watch(rows, t, y, slopes, errors):
+        steps.append(float(t[0]))
+
+    for caution in (1.0, 10.0):
+        one = torch.ones(1, dtype=torch.float64)
+        integrate_adaptive(lambda t, y: (-y[0],), (one,), 0.0, 1.0, caution=caution, watch=watch)
+        steps.append(math.nan)
+    first, second = steps[0], steps[[math.isnan(step) for step in steps].index(True) + 1]
+    assert second == pytest.approx(first / 10)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from ..denoise import Gaussian
+from ..denoise import Gaussian, part_of
 from ..diffusion import Diffusion
 from ..rng import Samples
 from ..standardize import Standardize
@@ -47,25 +47,27 @@ class Scaled:
     target_error: float | None = None
     extrapolate: bool = False
 
-    def _standard(self, x: Tensor) -> Tensor:
-        return self.units(x.double().to(self.units.mean.device))
+    def _parts(self, x: Tensor) -> Iterator[tuple[Diffusion, Tensor, int]]:
+        """Batches in standard units. Data with contexts of their own come one by one: a batch would lose some on its way."""
+        state, denoiser = self.units(x.double().to(self.units.mean.device)), self.diffusion.denoiser
+        size = self.batch if part_of(denoiser, 0, 1) is denoiser else 1
+        for start in range(0, len(state), size):
+            told = replace(self.diffusion, denoiser=part_of(denoiser, start, size))
+            yield told, state[start : start + size], start
 
     def __call__(self, x: Tensor, draw: int = 0) -> LogProb:
         """The log-densities at `x`, of shape `(N, *D)`; another draw has other probes."""
-        state, parts = self._standard(x), []
-        how = (self.probes, self.tolerance)
-        for start in range(0, len(state), self.batch):
-            some = state[start : start + self.batch]
+        how, parts = (self.probes, self.tolerance), []
+        for diffusion, some, start in self._parts(x):
             rng = Samples(self.seed, start, len(some), f"probe {draw}" if draw else "probe")
-            parts.append(log_prob(self.diffusion, some, *how, rng, self.target_error, self.extrapolate).cpu())
+            parts.append(log_prob(diffusion, some, *how, rng, self.target_error, self.extrapolate).cpu())
         return LogProb.join(parts).plus(self.units.log_det)
 
     def bound(self, x: Tensor, draws: int) -> Bound:
         """Lower bounds on the log-densities of the SDE model at `x`."""
-        state, parts = self._standard(x), []
-        for start in range(0, len(state), self.batch):
-            some = state[start : start + self.batch]
-            parts.append(bound(self.diffusion, some, Samples(self.seed, start, len(some), "bound"), draws))
+        parts = []
+        for diffusion, some, start in self._parts(x):
+            parts.append(bound(diffusion, some, Samples(self.seed, start, len(some), "bound"), draws))
         value = torch.cat([part.value for part in parts]).cpu() + self.units.log_det
         others = (torch.cat([getattr(p, name) for p in parts]).cpu() for name in ("standard_error", "evaluations"))
         return Bound(value, *others)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
+from scorefield.calibrate import Ladder, best_ratio
 from scorefield.cli import main
+from scorefield.grid import Given
 from scorefield.model import load
 from scorefield.nn import RefineNet
+from scorefield.sample import AnnealedLangevin, Langevin
 
 
 def cli(*words: object) -> int:
@@ -40,6 +45,19 @@ def test_a_checkpoint_becomes_a_run(checkpoint, tmp_path, capsys):
     assert "Imported" in capsys.readouterr().out
     assert cli("report", run) == 1
     assert "was imported, and has no training to report" in capsys.readouterr().err
+
+
+def test_a_run_is_sampled_as_its_authors_do(checkpoint, tmp_path):
+    """What the run says of annealed Langevin dynamics is what `--sampler` takes, and is that chain on the ladder."""
+    run, out = tmp_path / "run", tmp_path / "new.npy"
+    assert cli("import", "ncsnv2", checkpoint, "-o", run, "--size", 8) == 0
+    choices = json.loads((run / "run.json").read_text())["choices"]
+    asked = next(value for name, value, _ in choices if name == "annealed Langevin")
+    assert cli("sample", run, "-n", 1, "-o", out, "--sampler", asked) == 0
+    model = load(run)
+    ladder = Ladder(10**0.5, 0.01, 12, 3 * 8 * 8)
+    way = AnnealedLangevin(Langevin(float(f"{best_ratio(5, ladder.gap):.4g}")), 5)
+    assert np.array_equal(np.load(out), model.sample(1, sampler=way, grid=Given(ladder.levels)))
 
 
 def test_a_size_must_be_known(checkpoint, tmp_path, capsys):

@@ -90,7 +90,7 @@ def test_decoupled_annealing_finds_both_roots(noise):
         torch.tensor([[-1.0], [1.0], [0.0]], dtype=D), torch.full((3,), 0.3, dtype=D), torch.full((3,), 1 / 3, dtype=D)
     )
     y = 100.0 if isinstance(noise, Poisson) else 1.0
-    x = drawn(DAPS(), Measurement(Function(lambda x: x.square()), [y], noise), prior, 1000)[:, 0]
+    x = drawn(DAPS(), Measurement(Function(lambda x: x.square()), [y], noise), prior, 600, 24)[:, 0]
     assert 0.35 < float((x > 0).double().mean()) < 0.65
     side = np.linspace(-3, 3, 2001)
     height = prior.log_prob(torch.from_numpy(side)[:, None]).numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,8 +28,6 @@ from ..train import Feed, Progress
 from ..train.flat import Flat
 
 __all__ = ["Experiment"]
-
-_FLAT = 1e30  # data so wide that the weight 1/σ² + 1/scale² is 1/σ², as in the papers
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ class Experiment:
 
         It is the published loss times 2/n, for n numbers.
         """
-        return DenoisingScoreMatching(Clock(self.process(), self.ladder.count), _FLAT)
+        return DenoisingScoreMatching(Clock(self.process(), self.ladder.count), math.inf)
 
     def sampler(self) -> AnnealedLangevin:
         """Annealed Langevin dynamics. It starts at the first level with the law that images with noise have there."""

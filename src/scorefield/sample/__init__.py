@@ -19,10 +19,19 @@ from .base import (
 from .chain import Chain as Chain, langevin as langevin
 from .churn import Churn as Churn
 from .corrector import PredictorCorrector as PredictorCorrector
+from .decoupled import DAPS as DAPS
 from .exponential import ExponentialAdams as ExponentialAdams
+from .importance import (
+    annealed_importance as annealed_importance,
+    geometric as geometric,
+    score_importance as score_importance,
+)
+from .inpaint import RePaint as RePaint
 from .latent import arc as arc, decode as decode, encode as encode
 from .multistep import DPM as DPM, IPNDM as IPNDM, UniPC as UniPC
 from .ode import DPM2S as DPM2S, DormandPrince as DormandPrince, Heun as Heun
+from .optimum import Optimum as Optimum, simulated_annealing as simulated_annealing, tempered as tempered
+from .particle import Twisted as Twisted, twisted as twisted
 from .sde import (
     SRA1 as SRA1,
     EulerMaruyama as EulerMaruyama,
@@ -32,9 +41,12 @@ from .sde import (
 )
 from .transition import (
     GaussianLangevin as GaussianLangevin,
+    Hamiltonian as Hamiltonian,
     Langevin as Langevin,
     Law as Law,
     MetropolisLangevin as MetropolisLangevin,
     Point as Point,
     Transition as Transition,
+    Unadjusted as Unadjusted,
 )
+from .weighted import Estimate as Estimate, Weighted as Weighted

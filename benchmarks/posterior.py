@@ -1,0 +1,95 @@
+"""How wrong methods for posteriors are, where the posterior is known: their errors beside each other.
+
+    python benchmarks/posterior.py [--count 10000] [--particles 4000]
+
+A mixture of three Gaussians in the plane, of which one noisy projection leaves two modes: an exact denoiser, so that what is
+wrong is the method's. Weights are those of the modes in the exact posterior, by responsibilities; the chance of `count` draws
+is about 0.005. Particles have 64 steps, the others as many evaluations of the prior as the table says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import torch
+from torch import Tensor
+
+from scorefield import sample as s
+from scorefield.denoise import Mixture
+from scorefield.diffusion import Diffusion
+from scorefield.grid import LogLevel
+from scorefield.measurement import Linear, Measurement
+from scorefield.posterior import DPS, TMPD, Annealed, Conditioned, Method, MomentMatching, PiGDM, Posterior, condition
+from scorefield.process import EDM
+from scorefield.rng import Samples
+
+PROCESS = EDM(0.002, 80.0)
+
+
+def problem() -> tuple[Mixture, Measurement]:
+    """The prior, and what is measured."""
+    means = torch.tensor([[1.0, 3.0], [0.0, -0.6], [-1.5, 1.0]]).double()
+    roots = torch.tensor([[[0.6, 0], [0.2, 0.5]], [[0.5, 0], [-0.3, 0.6]], [[0.4, 0], [0.1, 0.4]]]).double()
+    law = Mixture(means, roots @ roots.mT, torch.tensor([0.45, 0.25, 0.3], dtype=torch.float64))
+    return law, Measurement(Linear([[1.0, 0.3]]), [0.6], noise=0.5)
+
+
+WAYS: list[tuple[str, Method, s.Sampler, int]] = [
+    ("moment matching", MomentMatching(), s.ExponentialAdams(3), 64),
+    ("moment matching, fresh noise", MomentMatching(), s.ExponentialAdams(2, eta=1.0), 64),
+    ("moment matching, ancestral", MomentMatching(), s.Ancestral(), 300),
+    ("TMPD, ancestral", TMPD(), s.Ancestral(), 300),
+    ("ΠGDM, ancestral", PiGDM(), s.Ancestral(), 300),
+    ("DPS, ancestral", DPS(), s.Ancestral(), 300),
+    ("DPS(zeta=1), ancestral", DPS(1.0), s.Ancestral(), 300),
+    ("DAPS", MomentMatching(), s.DAPS(), 64),
+    ("annealed Langevin with likelihood", Annealed(), s.AnnealedLangevin(s.Langevin(0.05), 10), 64),
+]
+
+
+def shares(exact: Conditioned, x: Tensor) -> Tensor:
+    """How much of each point belongs to each mode."""
+    law = exact.law
+    parts = [Mixture(law.means[k : k + 1], law.covariances[k : k + 1], torch.ones(1).double()) for k in range(3)]
+    return torch.stack([w.log() + part.log_prob(x) for w, part in zip(law.weights, parts)], 1).softmax(1)
+
+
+def row(name: str, weights: Tensor, mean: Tensor, std: Tensor, more: str = "") -> str:
+    cells = [" / ".join(f"{v:.3f}" for v in values.tolist()) for values in (weights, mean, std)]
+    return f"| {name} | {' | '.join(cells)} | {more} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--particles", type=int, default=4000)
+    options = parser.parse_args()
+    law, seen = problem()
+    exact = condition(law, seen)
+    moments = exact.law.moments()
+    print("| | weights of the modes | mean | standard deviation | |\n| --- | --- | --- | --- | --- |")
+    spread = moments.covariance.diagonal().sqrt()
+    print(row("exact", exact.law.weights, moments.mean, spread, f"log p(y) = {float(exact.log_evidence):.3f}"))
+    start = time.perf_counter()
+    leader = Diffusion(PROCESS, Posterior(law, seen), law.moments())
+    found = s.twisted(leader, (2,), particles=options.particles, islands=4, steps=64)
+    weighted, known = found.weighted, found.log_evidence
+    mean = weighted.mean().value
+    std = weighted.mean(lambda x: (x - mean) ** 2).value.sqrt()
+    said = (
+        f"log p(y) = {float(known.value):.3f} ± {float(known.standard_error):.3f}; {time.perf_counter() - start:.0f} s"
+    )
+    weights = weighted.mean(lambda x: shares(exact, x)).value
+    print(row(f"twisted SMC, {options.particles:,} x 4", weights, mean, std, said), flush=True)
+    for name, method, sampler, steps in WAYS:
+        start = time.perf_counter()
+        diffusion = Diffusion(PROCESS, Posterior(law, seen, method, moments=law.moments()), law.moments())
+        rng = Samples(0, 0, options.count)
+        x = s.sample(diffusion, (options.count, 2), sampler, steps, rng, grid=LogLevel())
+        said = f"{steps} steps, {time.perf_counter() - start:.0f} s"
+        print(row(name, shares(exact, x).mean(0), x.mean(0), x.std(0), said), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+"""The two toy problems of the USC summer school, learned, then drawn by annealed Langevin dynamics and by the default sampler.
+
+python examples/annealed_langevin.py [--count 4000] [-o annealed_langevin.png]
+
+A mixture in the plane, of which 400 points are known: a fifth of it lies around (3, 3), the rest around (-3, -3), with unit
+variance. And a helix of 16 turns in three dimensions, of which 20,000 points are known. A small network learns each as a
+denoiser that knows the noise level. Then the same weights are sampled in four ways:
+
+    summer school: ten levels from 10 to 0.001 (here in standard deviations of the data), 100 moves x + a s + √(2a) z at each,
+        a = 1e-6 at the smallest, which is σ²: so long a step that point-like data come to rest at 2 σ²; no last denoising
+    its ladder with the step that is best for point-like data over all levels
+    ladder and step as `calibrate` reads them off the data, with the last denoising
+    the default for vectors, the probability flow by ExponentialAdams(3) in 32 steps
+
+The exact score of the mixture is known: what a way does wrong with that is its own fault, and the rest is the network's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+import scorefield
+from scorefield import Model, Training
+from scorefield.calibrate import best_ratio, calibrate
+from scorefield.denoise import Denoiser, Mixture
+from scorefield.diffusion import Diffusion
+from scorefield.fitting import Fitting
+from scorefield.grid import Given, Grid, Uniform
+from scorefield.metrics import energy_distance, with_floor
+from scorefield.nn import MLP
+from scorefield.process import VE, Process
+from scorefield.rng import Samples
+from scorefield.sample import AnnealedLangevin, Langevin, Sampler, sample
+from scorefield.toys import Helix, two_modes
+
+SCHOOL = tuple(np.geomspace(10, 1e-3, 10).tolist())
+
+
+class Waves(nn.Module):
+    """A network that sees sin kx and cos kx of each feature too: without them an MLP learns a tube in place of the helix.
+
+    Arguments:
+        features: The number of features.
+        count: The largest k.
+        width: The width of the hidden layers.
+        depth: The number of layers between the entrance and the exit.
+    """
+
+    def __init__(self, features: int, count: int = 32, width: int = 128, depth: int = 3) -> None:
+        super().__init__()
+        self.features = features
+        self.count = count
+        self.width = width
+        self.depth = depth
+        self.inner = MLP(features * (1 + 2 * count), width, depth)
+        self.register_buffer("k", torch.arange(1.0, count + 1))
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        """Predicts, `(B, features)` and labels `(B,)` to `(B, features)`."""
+        angle = (x[:, :, None] * self.k).flatten(1)
+        return self.inner(torch.cat([x, angle.sin(), angle.cos()], 1), c)[:, : self.features]
+
+
+def learn_mixture(count: int = 400, steps: int = 4000) -> tuple[Tensor, Model]:
+    """Points of the mixture, and a model of them."""
+    x = two_modes().sample(count, Samples(0, count=count))
+    return x, scorefield.fit(x, training=Training(steps=steps))
+
+
+def learn_helix(count: int = 20_000, steps: int = 8000) -> tuple[Tensor, Model]:
+    """Points of the helix, and a model of them. A turn takes 0.2 standard deviations: it is learned at small levels."""
+    x = Helix().sample(count, Samples(0, count=count))
+    levels = replace(Fitting(x).calibration, level_mean=-2.5, level_std=1.6)
+    return x, scorefield.fit(x, network=Waves(3), calibration=levels, training=Training(steps=steps))
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to draw samples from a denoiser of standardized data."""
+
+    name: str
+    sampler: Sampler
+    process: Process
+    grid: Grid
+    steps: int | None = None
+    denoise: bool = True
+
+    @property
+    def evaluations(self) -> int:
+        """How often the denoiser is asked for each sample."""
+        each = self.sampler.moves if isinstance(self.sampler, AnnealedLangevin) else 1
+        return (self.steps or self.grid.steps or 0) * each + self.denoise
+
+    def draw(self, model: Model, count: int, denoiser: Denoiser | None = None) -> Tensor:
+        """Samples in the units of the data, of shape `(count, F)`, of the model's denoiser or of another."""
+        shape, rng = (count, *model.schema.inner_shape), Samples(0, count=count)
+        diffusion = Diffusion(self.process, denoiser or model.denoiser, model.moments)
+        x = sample(diffusion, shape, self.sampler, self.steps, rng, self.denoise, grid=self.grid)
+        return model.standardize.inverse(x)
+
+
+def ways(model: Model, x: Tensor) -> list[Way]:
+    """The four of them."""
+    found = calibrate(model.standardize(x[:4096]).float())
+    ladder, annealing = found.ladder, found.annealing
+    school, calibrated = VE(SCHOOL[-1], SCHOOL[0]), VE(ladder.last, ladder.first)
+    long, best = Langevin.from_full(1e-6, SCHOOL[-1]), Langevin(best_ratio(100, SCHOOL[0] / SCHOOL[1]))
+    moves = AnnealedLangevin(Langevin(annealing.ratio), annealing.moves)
+    return [
+        Way("summer school", AnnealedLangevin(long, 100), school, Given(SCHOOL), denoise=False),
+        Way("its ladder, best step", AnnealedLangevin(best, 100), school, Given(SCHOOL), denoise=False),
+        Way("calibrated", moves, calibrated, Given(ladder.levels)),
+        Way("default", model.sampler, model.process, Uniform(), model.steps),
+    ]
+
+
+def exact(model: Model) -> Mixture:
+    """The denoiser of the mixture itself, in the units of the model."""
+    law, units = two_modes().law, model.standardize
+    std = units.std.double()
+    return Mixture(units(law.means), law.covariances / (std * std[:, None]), law.weights)
+
+
+class Modes(NamedTuple):
+    """What is measured of the mixture: the weight of the mode at (3, 3), and the standard deviation in the modes."""
+
+    weight: float
+    width: float
+
+
+def modes(x: Tensor) -> Modes:
+    """Measures samples of the mixture, `(N, 2)`."""
+    upper = x.sum(1) > 0
+    apart = torch.cat([part - part.mean(0) for part in (x[upper], x[~upper]) if len(part)])
+    return Modes(float(upper.double().mean()), float(apart.square().mean().sqrt()))
+
+
+def unrolled(x: Tensor) -> Tensor:
+    """The helix, `(N, 3)`, turned back by the angle z: its curve becomes the straight line x = 1, y = 0."""
+    cos, sin = torch.cos(x[:, 2]), torch.sin(x[:, 2])
+    return torch.stack([cos * x[:, 0] + sin * x[:, 1], cos * x[:, 1] - sin * x[:, 0], x[:, 2]], 1)
+
+
+def across(x: Tensor) -> float:
+    """The standard deviation across the curve of the helix, of samples `(N, 3)`."""
+    y = unrolled(x)
+    return float(((y[:, 0] - 1).square() + y[:, 1].square()).mean().div(2).sqrt())
+
+
+def show_mixture(count: int, steps: int = 4000) -> dict[str, Tensor]:
+    """Learns the mixture, draws it in all ways and prints what is measured; gives the points of each panel."""
+    start = time.perf_counter()
+    x, model = learn_mixture(steps=steps)
+    known, fresh, more = modes(x), *(two_modes().sample(count, Samples(seed, count=count)) for seed in (1, 2))
+    print(f"mixture: {len(x)} points, learned in {time.perf_counter() - start:.0f} s; weight 0.2 and width 1 are exact")
+    print(f"  the points themselves: weight {known.weight:.3f}, width {known.width:.2f}")
+    panels = {"400 points": x}
+    for way in ways(model, x):
+        start = time.perf_counter()
+        drawn = way.draw(model, count)
+        seconds, found, truth = time.perf_counter() - start, modes(drawn), modes(way.draw(model, count, exact(model)))
+        far = with_floor(energy_distance, drawn, fresh, more, maximum=2000)
+        error = math.sqrt(found.weight * (1 - found.weight) / count)
+        print(f"  {way.name}: {way.evaluations:,} evaluations, {seconds:.1f} s")
+        print(f"    weight {found.weight:.3f} ± {error:.3f}, width {found.width:.2f}; ", end="")
+        print(f"by the exact score {truth.weight:.3f} and {truth.width:.2f}")
+        print(f"    energy distance {far.value:.4f} (real: {far.floor:.4f}, 95 % below {far.high:.4f})", flush=True)
+        panels[f"{way.name}, {way.evaluations:,} evaluations"] = drawn
+    return panels
+
+
+def show_helix(count: int, points: int = 20_000, steps: int = 8000) -> dict[str, Tensor]:
+    """The same for the helix."""
+    start = time.perf_counter()
+    x, model = learn_helix(points, steps)
+    fresh, more = (Helix().sample(count, Samples(seed, count=count)) for seed in (1, 2))
+    print(f"helix: {len(x):,} points, learned in {time.perf_counter() - start:.0f} s; a width of 0.2 is exact")
+    panels = {f"{len(x):,} points": x}
+    for way in ways(model, x):
+        start = time.perf_counter()
+        drawn = way.draw(model, count)
+        seconds = time.perf_counter() - start
+        far = with_floor(energy_distance, unrolled(drawn), unrolled(fresh), unrolled(more), maximum=2000)
+        print(f"  {way.name}: {way.evaluations:,} evaluations, {seconds:.1f} s")
+        print(f"    width {across(drawn):.3f}; energy distance, unrolled, {far.value:.4f} ", end="")
+        print(f"(real: {far.floor:.4f}, 95 % below {far.high:.4f})", flush=True)
+        panels[f"{way.name}, {way.evaluations:,} evaluations"] = drawn
+    return panels
+
+
+def draw(mixture: dict[str, Tensor], helix: dict[str, Tensor], path: Path) -> None:
+    """The mixture above, with its weights and widths, a part of the helix below; without the second way."""
+    from matplotlib.figure import Figure
+
+    ink, muted, line, grey, accent = "#1f1e1b", "#77736b", "#e6e2da", "#a39d92", "#2f55d4"
+    figure = Figure(figsize=(12, 6), dpi=160, facecolor="white", layout="constrained")
+    rows = figure.subplots(2, 4, sharex="row", sharey="row", height_ratios=(1.15, 1))
+    for row, panels in zip(rows, (mixture, helix)):
+        shown = [panel for i, panel in enumerate(panels.items()) if i != 2]
+        for i, (axes, (name, x)) in enumerate(zip(row, shown)):
+            style = {"color": accent if i else grey, "markeredgewidth": 0}
+            words = {
+                "ha": "center",
+                "va": "center",
+                "color": ink,
+                "fontsize": 11,
+                "bbox": {"color": "white", "pad": 1.5},
+            }
+            axes.set_title(name, loc="left", fontsize=11, color=ink)
+            if x.shape[1] == 2:
+                axes.plot(*x[:1000].T, "o", markersize=2.6, alpha=0.45, **style)
+                found = modes(x)
+                axes.text(3, -1.4, f"{100 * found.weight:.0f} %", **words)
+                axes.text(2.2, -5.6, f"width {found.width:.2f}", **words)
+                axes.set(xlim=(-7.5, 7.5), ylim=(-7.5, 7.5), aspect="equal", xticks=(-3, 3), yticks=(-3, 3))
+            else:
+                part = x[(x[:, 2] > 0) & (x[:, 2] < 25)][:500]
+                axes.plot(part[:, 2], part[:, 0], "o", markersize=2.6, alpha=0.6, **style)
+                axes.text(20.5, -2.05, f"width {across(x):.2f}", **words)
+                axes.set(xlim=(0, 25), ylim=(-2.4, 2.2), xticks=(0, 10, 20), yticks=(-1, 1), xlabel="z")
+                axes.xaxis.label.set_color(muted)
+            axes.tick_params(length=0, labelcolor=muted, labelsize=9)
+            axes.grid(color=line, linewidth=0.7)
+            axes.set_axisbelow(True)
+            for spine in axes.spines.values():
+                spine.set_visible(False)
+    figure.savefig(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=4000, help="samples of each kind")
+    parser.add_argument("-o", "--output", type=Path, default=Path("annealed_langevin.png"))
+    options = parser.parse_args()
+    draw(show_mixture(options.count), show_helix(options.count), options.output)
+    print(options.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Half a digit and a blurred digit: what they may have been, as draws, their mean and their standard deviation.
+
+python examples/posterior_digits.py [RUN] [--count 16] [--digits 3] [-o posterior_digits.png]
+
+RUN is the folder of a finished `scorefield fit` of images of bytes, MNIST say: the digits are taken from those that it held
+out. Without it a small network learns scikit-learn's digits of 8 x 8 points first, for a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+import scorefield
+from scorefield.evaluate import split_of
+from scorefield.inverse import misfit
+from scorefield.measurement import Blur, Mask, Measurement
+from scorefield.model import Model
+from scorefield.rng import Samples
+
+
+class Solved(NamedTuple):
+    """A problem, and what the posterior says: all of the shape of an image, but for the draws."""
+
+    name: str
+    truth: np.ndarray
+    shown: np.ndarray
+    draws: np.ndarray
+
+    @property
+    def mean(self) -> np.ndarray:
+        return self.draws.mean(0)
+
+
+def small(seconds: float = 60.0) -> tuple[Model, np.ndarray]:
+    """A model of digits of 8 x 8 points, and digits that it has not seen."""
+    from sklearn.datasets import load_digits
+
+    x = (load_digits().images * 15.9).astype(np.uint8)[np.random.default_rng(0).permutation(1797)]
+    training = scorefield.Training(minutes=seconds / 60)
+    return scorefield.fit(x[200:], training=training, network=scorefield.Network(widths=(32, 48))), x[:200]
+
+
+def learned(run: Path) -> tuple[Model, np.ndarray]:
+    """The model of a run, and data that it held out."""
+    folder = scorefield.Run(run)
+    model = folder.model
+    rows = split_of(folder, model)[1]
+    return model, model.schema.pack(rows.take(range(200)))
+
+
+def problems(shape: tuple[int, ...]) -> list[tuple[str, object, float]]:
+    """The name, the operator and the noise in grey levels of each problem."""
+    keep = torch.zeros(shape, dtype=torch.bool)
+    keep[: shape[0] // 2] = True
+    return [("the upper half", Mask(keep), 10.0), ("blurred", Blur(shape[0] / 14), 10.0)]
+
+
+def solve(model: Model, truth: np.ndarray, problem: tuple[str, object, float], count: int, seed: int) -> Solved:
+    """Measures a digit, draws from the posterior, and says how good that is."""
+    name, operator, noise = problem
+    ideal = operator(torch.from_numpy(truth[None]).double())[0]
+    y = ideal + noise * Samples(seed, 0, 1, "noise").normal((1, *ideal.shape), torch.float64)[0]
+    given = model.given(Measurement(operator, y, noise))
+    start = time.perf_counter()
+    draws = given.sample(count, seed=seed)
+    seconds = (time.perf_counter() - start) / count
+    agree = float(misfit(given, draws).mean())
+    draws = draws.astype(np.float64)
+    single = np.array([psnr(draw, truth) for draw in draws])
+    shown = operator.adjoint(y[None], truth.shape)[0] if isinstance(operator, Mask) else y
+    print(
+        f"{name}: PSNR of the mean {psnr(draws.mean(0), truth):.1f} dB, of draws {single.mean():.1f} ({single.min():.1f} to "
+        f"{single.max():.1f}); squared residuals over noise {agree:.2f}; {seconds:.2f} s a draw",
+        flush=True,
+    )
+    return Solved(name, truth.astype(np.float64), shown.numpy(), draws)
+
+
+def psnr(x: np.ndarray, truth: np.ndarray) -> float:
+    """The peak signal-to-noise ratio in dB, for grey levels up to 255."""
+    return 10 * np.log10(255**2 / np.mean((x - truth.astype(np.float64)) ** 2))
+
+
+def draw(solved: list[Solved], path: Path, count: int = 5) -> None:
+    """One row each."""
+    from matplotlib.figure import Figure
+
+    titles = ["truth", "measured", "mean", "deviation", *("draw" for _ in range(count))]
+    figure = Figure(figsize=(1.15 * len(titles), 1.3 * len(solved)), dpi=160, facecolor="white", layout="constrained")
+    for line, one in zip(figure.subplots(len(solved), len(titles), squeeze=False), solved):
+        images = [one.truth, one.shown, one.mean, 2 * one.draws.std(0), *one.draws[:count]]
+        for axes, image, title in zip(line, images, titles):
+            axes.imshow(255 - image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.spines[:].set_color("#d0cfc8")
+            if one is solved[0]:
+                axes.set_title(title, fontsize=9, color="#1f1e1b")
+        line[0].set_ylabel(one.name, fontsize=9, color="#1f1e1b")
+    figure.savefig(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, nargs="?")
+    parser.add_argument("--count", type=int, default=16, help="draws for each")
+    parser.add_argument("--digits", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=60.0, help="of training, without a run")
+    parser.add_argument("-o", "--output", type=Path, default=Path("posterior_digits.png"))
+    options = parser.parse_args()
+    model, held_out = small(options.seconds) if options.run is None else learned(options.run)
+    solved = []
+    for i in range(options.digits):
+        for problem in problems(held_out.shape[1:]):
+            solved.append(solve(model, held_out[i], problem, options.count, seed=i))
+    better = sum(psnr(s.mean, s.truth) > max(psnr(draw, s.truth) for draw in s.draws) for s in solved)
+    print(f"the mean is nearer to the truth than every draw in {better} of {len(solved)}")
+    draw(solved, options.output)
+    print(options.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,274 @@
+"""Posteriors of models: their evidence, by particles, and whether a method is to be trusted with a measurement."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .denoise import Denoiser, Gaussian
+from .diffusion import Diffusion
+from .grid import Grid, Uniform
+from .measurement.noise import Gaussian as GaussianNoise
+from .metrics import Calibration, calibration
+from .model import Model
+from .posterior import Measured, MomentMatching, Posterior, condition
+from .rng import Samples
+from .sample import Adaptive, Sampler, Twisted, Weighted, sample, twisted
+
+__all__ = ["Check", "check", "evidence", "misfit"]
+
+_DENSE = 2048  # up to this many numbers a datum's covariance is held as a matrix
+_SEEN, _SHADOWS = 16, 12  # up to how many coordinates are ranked themselves, and how many projections beyond
+_PRIOR_DRAWS = 128
+_AT_ONCE = 400_000  # numbers that a batch of states holds
+_FAR = 1e4  # a level at which a state says nothing
+
+
+def _posterior_of(model: Model) -> Posterior:
+    if not isinstance(model.denoiser, Posterior):
+        raise ValueError("this model was given no measurement: model.given(Measurement(operator, y, noise)) first")
+    return model.denoiser
+
+
+def evidence(
+    model: Model,
+    seed: int = 0,
+    particles: int = 1000,
+    islands: int = 4,
+    steps: int | None = 128,
+    grid: Grid | None = None,
+) -> Twisted:
+    """Draws from a posterior with weights that make up for its approximations, and log p(y): `sample.twisted`.
+
+    Arguments:
+        model: A model that was given a measurement.
+        seed: The seed.
+        particles: How many particles an island has; the more dimensions and the sharper the measurement, the more it takes.
+        islands: How many independent islands, whose spread is the standard error.
+        steps: The number of steps.
+        grid: Where to step, by default uniform in the logarithm of the level.
+
+    Returns:
+        Points in the layout of networks and the units of the data (`model.schema.pack` gives them their form), with weights;
+        and log p(y), a density in the units of y.
+
+    Raises:
+        ValueError: If the model was given no measurement.
+    """
+    posterior: Denoiser = _posterior_of(model)
+    if len(model.schema.inner_shape) == 1:
+        posterior = copy.deepcopy(posterior).double()
+    diffusion = Diffusion(model.process, posterior, model.moments)
+    shape, device = model.schema.inner_shape, model.device
+    found = twisted(diffusion, shape, seed, particles, islands, steps, grid, device=device)
+    points = model.standardize.inverse(found.weighted.points)
+    return found._replace(weighted=Weighted(points, found.weighted.log_weight))
+
+
+def misfit(model: Model, x: Any) -> Tensor:
+    """How far data are from what was measured: the mean of the squared residuals, each over the variance of its noise.
+
+    Of draws from a posterior it is about 1, of those of an overconfident one more.
+
+    Arguments:
+        model: A model that was given a measurement.
+        x: Data in the form that the model learned, whole numbers unrounded if possible.
+
+    Returns:
+        One number for each datum, of shape `(N,)`.
+    """
+    posterior = _posterior_of(model)
+    measured = Measured(posterior.measurement, model.schema.layout)
+    with torch.enable_grad():
+        residual = measured.line(model.schema.unpack(x, torch.float64).requires_grad_()).residual
+    return residual.square().mean(1)
+
+
+@dataclass(frozen=True)
+class Check:
+    """How a method does on simulated measurements of Gaussian data.
+
+    Arguments:
+        calibration: How the truth ranks among the draws, over all simulations.
+        width: The variance of the draws over the exact one, about 1; None where that is not known.
+        shift: How far the mean of the draws is from the exact one, in exact standard deviations; None where that is not known.
+        surprise: How often the twin makes a measurement as far out as this one; None where that is not known.
+        twin: What the Gaussian data were like, in words.
+        seconds: What it took.
+    """
+
+    calibration: Calibration
+    width: float | None
+    shift: float | None
+    surprise: float | None
+    twin: str
+    seconds: float
+
+    @property
+    def trusted(self) -> bool:
+        """Whether no test rejects the draws, and the mean and the width are within a tenth, where they are known."""
+        near = self.width is None or (abs(self.width - 1) < 0.1 and (self.shift or 0) < 0.1)
+        return self.calibration.passed() and near
+
+    @property
+    def verdict(self) -> list[str]:
+        """What it means, in sentences."""
+        said = [f"Twin: {self.twin}.", self.calibration.verdict]
+        if self.width is not None:
+            said.append(
+                f"Against the exact posterior: {self.width:.3f} of the variance, {self.shift:.3f} deviations aside."
+            )
+        if self.trusted:
+            said.append("Method, sampler and steps do what they should with this operator and this noise.")
+            caution = "with data of several modes, every method but evidence() weighs them wrongly"
+            said.append(
+                f"That the data are as the model says, and are like Gaussian ones here, is not tested: {caution}."
+            )
+        else:
+            said.append(
+                "Do not trust these draws: take MomentMatching with more iterations, or more steps, and check again."
+            )
+        if self.surprise is not None and self.surprise < 0.01:
+            said.append(
+                f"The measurement is far out for such data (p = {self.surprise:.2g}): are its units and noise right?"
+            )
+        return said
+
+
+def check(
+    model: Model,
+    simulations: int = 200,
+    draws: int = 32,
+    seed: int = 0,
+    sampler: Sampler | None = None,
+    steps: int | None = None,
+    grid: Grid | None = None,
+) -> Check:
+    """Runs the method and the settings of a posterior on Gaussian data of the model's moments, where the truth is known.
+
+    Data are drawn from the twin, measured as the real datum was, and drawn again given that. Whatever the operator, the truth
+    must rank evenly among its draws (`metrics.calibration`); for linear ones with Gaussian noise the exact posterior is known
+    as well. The twin of vectors has their covariance; that of grids is stationary, with the variance of each point and the
+    correlations that draws of the model have, or has variances alone where grids are large.
+
+    Arguments:
+        model: A model that was given a measurement.
+        simulations: How many data are drawn from the twin.
+        draws: How many times each is drawn again.
+        seed: The seed.
+        sampler: The sampler, by default the model's own.
+        steps: The number of steps, by default the model's own.
+        grid: Where to step, by default the model's own.
+
+    Raises:
+        ValueError: If the model was given no measurement, or there are fewer than 8 simulations.
+    """
+    begin = time.perf_counter()
+    posterior = _posterior_of(model)
+    law, told = _twin(model, seed)
+    truth = law.sample(simulations, Samples(seed, 0, simulations, "check"))
+    measured = posterior.measured
+    noise = measured.measurement.noise
+    y = noise.draw(measured.ideal(truth), Samples(seed, 0, simulations, "check noise"))
+    other = Posterior(law, measured.measurement, posterior.method, posterior.layout, posterior.units, law)
+    way = (sampler or model.sampler, steps, grid or model.grid or Uniform())
+    drawn = _drawn(model, other, y, draws, seed, way)
+    axes = _axes(law, seed)
+    project = lambda x: (x - law.mean).flatten(-len(law.mean.shape)) @ axes  # noqa: E731
+    guide = Posterior(law, measured.measurement, MomentMatching(64, 1e-8), posterior.layout, posterior.units).about(y)
+    centre = project(guide(law.mean.expand(truth.shape), truth.new_tensor(_FAR)))
+    spread = project(law.sample(simulations, Samples(seed, 0, simulations, "check references")))
+    found = project(drawn)
+    judged = calibration(project(truth), found, centre + spread, seed=seed)
+    width = shift = surprise = None
+    if measured.linear and isinstance(noise, GaussianNoise) and truth[0].numel() <= _DENSE:
+        exact = condition(law, measured).law
+        variance = ((exact.covariance @ axes) * axes).sum(0)  # type: ignore[operator]
+        width = float((found.var(1).mean(0) / variance).mean())
+        aside = ((found.mean(1) - centre) ** 2 / variance).mean() - (found.var(1) / variance).mean() / draws
+        shift = math.sqrt(max(float(aside), 0.0))
+        surprise = _surprise(law, measured)
+    return Check(judged, width, shift, surprise, told, time.perf_counter() - begin)
+
+
+def _twin(model: Model, seed: int) -> tuple[Gaussian, str]:
+    """Gaussian data like those of the model, and what they are, in words."""
+    moments = _posterior_of(model).moments or model.moments
+    law = Gaussian(moments.mean.double().cpu(), moments.covariance.double().cpu())
+    size = law.mean.numel()
+    if not law.diagonal:
+        return law, f"Gaussian, with the mean and the covariance of the data ({size} numbers)"
+    if law.mean.ndim < 2 or size > _DENSE:
+        return law, f"Gaussian, with the mean and the variances of the data, {size} independent numbers"
+    prior = _posterior_of(model).prior
+    diffusion, rng = Diffusion(model.process, prior, moments), Samples(seed, 0, _PRIOR_DRAWS, "twin")
+    steps = (
+        None
+        if model.grid is not None and model.grid.steps
+        else 1
+        if isinstance(model.sampler, Adaptive)
+        else model.steps
+    )
+    shape = (_PRIOR_DRAWS, *law.mean.shape)
+    x = sample(diffusion, shape, model.sampler, steps, rng, device=model.device, grid=model.grid).cpu()
+    std = law.covariance.sqrt()
+    covariance = std.flatten()[:, None] * _correlations((x - law.mean) / std.clamp_min(1e-6)) * std.flatten()
+    return Gaussian(
+        law.mean, covariance
+    ), f"stationary Gaussian, with the correlations of {_PRIOR_DRAWS} draws of the model"
+
+
+def _correlations(x: Tensor) -> Tensor:
+    """Stationary correlations, periodic, of each channel by itself: `(B, C, *S)` to `(n, n)`."""
+    axes, sides = tuple(range(2, x.ndim)), x.shape[2:]
+    power = torch.fft.fftn(x.clamp(-10, 10), dim=axes).abs().square().mean(0)
+    lags = torch.fft.ifftn(power, dim=tuple(range(1, x.ndim - 1))).real
+    lags = lags / lags.flatten(1)[:, :1].reshape(-1, *(1,) * len(sides))
+    places = torch.cartesian_prod(*(torch.arange(n) for n in sides)).reshape(-1, len(sides))
+    apart = (places[:, None] - places[None]) % torch.tensor(sides)
+    return torch.block_diag(*(channel[tuple(apart.unbind(-1))] for channel in lags))
+
+
+def _drawn(
+    model: Model, posterior: Posterior, y: Tensor, draws: int, seed: int, way: tuple[Sampler, int | None, Grid]
+) -> Tensor:
+    """Draws given each of several measurements, of shape `(N, draws, *D)`."""
+    sampler, steps, grid = way
+    if steps is None and grid.steps is None:
+        steps = 1 if isinstance(sampler, Adaptive) else model.steps
+    law, found = posterior.moments, []
+    each = max(1, _AT_ONCE // (draws * model.moments.mean.numel()))
+    for start in range(0, len(y), each):
+        some = y[start : start + each]
+        rng = Samples(seed, start * draws, len(some) * draws, "check draws")
+        diffusion = Diffusion(model.process, posterior.about(some.repeat_interleave(draws, 0)), law)
+        x = sample(diffusion, (rng.count, *model.schema.inner_shape), sampler, steps, rng, grid=grid)
+        found.append(x.unflatten(0, (len(some), draws)))
+    return torch.cat(found)
+
+
+def _axes(law: Gaussian, seed: int) -> Tensor:
+    """Directions along which draws are ranked, `(n, P)`: the coordinates, or those of some draws of the law."""
+    size = law.mean.numel()
+    if size <= _SEEN:
+        return torch.eye(size, dtype=torch.float64)
+    axes = (law.sample(_SHADOWS, Samples(seed, 0, _SHADOWS, "check axes")) - law.mean).flatten(1)
+    return (axes / axes.norm(dim=1, keepdim=True)).T
+
+
+def _surprise(law: Gaussian, measured: Measured) -> float:
+    """How often a measurement of the law is as far out as this one."""
+    noise, n = measured.measurement.noise, law.mean.numel()
+    a = measured.ideal(law.mean[None])
+    turned = measured.tangent(torch.eye(n, dtype=torch.float64).reshape(n, *law.mean.shape))
+    g, r = noise.whiten(turned, a).T, noise.whiten(measured.numbers(a) - a, a)[0]
+    covariance = law.covariance.flatten().diag() if law.diagonal else law.covariance
+    total = g @ covariance @ g.T + torch.eye(len(g), dtype=torch.float64)
+    square = r @ torch.linalg.solve(total, r)
+    return float(torch.special.gammaincc(torch.tensor(len(r) / 2, dtype=torch.float64), square / 2))

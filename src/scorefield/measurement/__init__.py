@@ -1,0 +1,7 @@
+"""Measurements of data, y = A(x) + noise: operators, kinds of noise."""
+
+from .base import LinearOperator as LinearOperator, Operator as Operator
+from .grids import Blur as Blur, Downsample as Downsample, Fourier as Fourier, Grey as Grey, Radon as Radon
+from .noise import Correlated as Correlated, Noise as Noise, Normal as Normal, Poisson as Poisson
+from .observed import Measurement as Measurement
+from .plain import Compose as Compose, Function as Function, Linear as Linear, Mask as Mask, Simulator as Simulator

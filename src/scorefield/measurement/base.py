@@ -1,0 +1,59 @@
+"""What maps a datum to what is measured of it."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+__all__ = ["LinearOperator", "Operator", "axes_of"]
+
+
+class Operator(abc.ABC):
+    """A map A from data to what an instrument shows of them, in the units and the axes of the data.
+
+    To add one, write `__call__` with operations of torch: adjoints and derivatives follow from it.
+    """
+
+    linear: bool = False
+    """Whether A(a x + b y) = a A(x) + b A(y)."""
+
+    @abc.abstractmethod
+    def __call__(self, x: Tensor) -> Tensor:
+        """Measures data of shape `(B, *D)`, each by itself: `(B, *E)`."""
+
+
+class LinearOperator(Operator):
+    """An operator that is linear: to add one, write `__call__`."""
+
+    linear = True
+
+    def adjoint(self, y: Tensor, shape: Sequence[int]) -> Tensor:
+        """Aᵀ y, by the derivative of A.
+
+        Arguments:
+            y: What might be measured, of shape `(B, *E)`.
+            shape: The shape `D` of a datum.
+
+        Returns:
+            A tensor of shape `(B, *D)` with <A x, y> = <x, Aᵀ y> for all x.
+        """
+        with torch.inference_mode(False), torch.enable_grad():
+            x = torch.zeros(len(y), *shape, dtype=y.dtype, device=y.device, requires_grad=True)
+            return torch.autograd.grad(self(x), x, y)[0]
+
+
+def axes_of(x: Tensor, axes: Sequence[int], who: object) -> tuple[int, ...]:
+    """The positions in `(B, *D)` of axes of a datum, which may count from its end.
+
+    Raises:
+        ValueError: If there is no such axis.
+    """
+    rank = x.ndim - 1
+    bad = [a for a in axes if not -rank <= a < rank]
+    if bad:
+        have = f"a datum of shape {tuple(x.shape[1:])} has {rank} axes"
+        raise ValueError(f"{type(who).__name__} works along axis {bad[0]}, and {have}: give axes=(…)")
+    return tuple(a % rank + 1 for a in axes)

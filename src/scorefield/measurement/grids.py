@@ -1,0 +1,228 @@
+"""Operators along the axes of grids: blur, coarser grids, projections, frequencies, grey from colour."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .base import LinearOperator, axes_of
+
+__all__ = ["Blur", "Downsample", "Fourier", "Grey", "Radon"]
+
+_REACH = 4  # standard deviations of a Gaussian kernel that are kept on either side
+
+
+def _last(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """The axes moved to the end."""
+    return x.movedim(axes, tuple(range(-len(axes), 0)))
+
+
+def _back(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    return x.movedim(tuple(range(-len(axes), 0)), axes)
+
+
+@dataclass(frozen=True, eq=False)
+class Blur(LinearOperator):
+    """A convolution: a Gaussian of a width, or a kernel that is given.
+
+    Arguments:
+        width: The standard deviation of the Gaussian, in grid points.
+        kernel: What each point is spread to, with an odd number of points along each of `axes`, in place of the Gaussian.
+        boundary: What is beyond the edge: the mirror image ("reflect", each edge point twice), or the other side
+            ("periodic").
+        axes: The axes of a datum along which it acts: the last two, which suits `(H, W)` and `(C, H, W)`; `(-1,)` for
+            signals, `(0, 1)` for `(H, W, C)`.
+    """
+
+    width: float = 1.0
+    kernel: Tensor | None = None
+    boundary: Literal["reflect", "periodic"] = "reflect"
+    axes: tuple[int, ...] = (-2, -1)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "axes", tuple(self.axes))
+        if not 0 < self.width < math.inf:
+            raise ValueError(f"Blur needs width > 0, got width={self.width:g}")
+        if self.boundary not in ("reflect", "periodic"):
+            raise ValueError(f'the boundary of Blur is "reflect" or "periodic", got {self.boundary!r}')
+        if not 1 <= len(self.axes) <= 3:
+            raise ValueError(f"Blur works along 1 to 3 axes, got axes={self.axes}")
+        if self.kernel is not None:
+            kernel = torch.as_tensor(self.kernel, dtype=torch.float64)
+            if kernel.ndim != len(self.axes) or any(n % 2 == 0 for n in kernel.shape):
+                need = f"an odd number of points along each of its {len(self.axes)} axes"
+                raise ValueError(f"the kernel of Blur needs {need}, got shape {tuple(kernel.shape)}")
+            object.__setattr__(self, "kernel", kernel)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        axes = axes_of(x, self.axes, self)
+        if self.kernel is None:
+            for axis in axes:
+                x = self._along(x, (axis,), self._gaussian().to(x))
+            return x
+        return self._along(x, axes, self.kernel.to(x))
+
+    def _gaussian(self) -> Tensor:
+        reach = math.ceil(_REACH * self.width)
+        weight = torch.exp(-(torch.arange(-reach, reach + 1, dtype=torch.float64) ** 2) / (2 * self.width**2))
+        return weight / weight.sum()
+
+    def _along(self, x: Tensor, axes: tuple[int, ...], kernel: Tensor) -> Tensor:
+        """Pads by taking what is beyond the edge from inside, and convolves (the kernel turned: a sum of spreads)."""
+        for axis, length in zip(axes, kernel.shape):
+            n, reach = x.shape[axis], length // 2
+            place = torch.arange(-reach, n + reach, device=x.device)
+            if self.boundary == "reflect":
+                place = place.remainder(2 * n)
+                place = torch.minimum(place, 2 * n - 1 - place)
+            x = x.index_select(axis, place.remainder(n))
+        moved = _last(x, axes)
+        flat = moved.reshape(-1, 1, *moved.shape[-len(axes) :])
+        convolve = (F.conv1d, F.conv2d, F.conv3d)[len(axes) - 1]
+        y = convolve(flat, kernel.flip(tuple(range(kernel.ndim)))[None, None])
+        return _back(y.reshape(*moved.shape[: -len(axes)], *y.shape[2:]), axes)
+
+
+@dataclass(frozen=True)
+class Downsample(LinearOperator):
+    """A coarser grid: means over blocks.
+
+    Arguments:
+        factor: The side of a block, in grid points.
+        axes: The axes of a datum along which it acts: the last two by default, as for `Blur`.
+    """
+
+    factor: int = 2
+    axes: tuple[int, ...] = (-2, -1)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "axes", tuple(self.axes))
+        if self.factor < 1:
+            raise ValueError(f"Downsample needs factor >= 1, got factor={self.factor}")
+
+    def __call__(self, x: Tensor) -> Tensor:
+        for axis in axes_of(x, self.axes, self):
+            n = x.shape[axis]
+            if n % self.factor:
+                raise ValueError(f"Downsample by {self.factor} needs axes that it divides, got {n} points")
+            x = x.unflatten(axis, (n // self.factor, self.factor)).mean(axis + 1)
+        return x
+
+
+@dataclass(frozen=True)
+class Grey(LinearOperator):
+    """Colour to grey: a weighted sum over the channels.
+
+    Arguments:
+        axis: The axis of the channels in a datum: the last, `(H, W, C)`; 0 for `(C, H, W)`.
+        weights: One for each channel; by default the luma of Rec. 601.
+    """
+
+    axis: int = -1
+    weights: tuple[float, ...] = (0.299, 0.587, 0.114)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", tuple(map(float, self.weights)))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        (axis,) = axes_of(x, (self.axis,), self)
+        if x.shape[axis] != len(self.weights):
+            have = f"axis {self.axis} of a datum has {x.shape[axis]}"
+            raise ValueError(
+                f"Grey has weights for {len(self.weights)} channels, and {have}: give axis=… or weights=(…)"
+            )
+        return torch.tensordot(x, x.new_tensor(self.weights), ([axis], [0]))
+
+
+@dataclass(frozen=True)
+class Radon(LinearOperator):
+    """Projections of square images at several angles: computed tomography, few angles being sparse views.
+
+    The image is turned about its middle by bilinear interpolation, with zeros around, and summed along its columns: in
+    the units of the image times grid points.
+
+    Arguments:
+        angles: How many, evenly over half a turn; or the angles themselves, in degrees.
+        axes: The two axes of the image in a datum: the last two by default, as for `Blur`.
+
+    Example:
+        >>> Radon(5)(torch.ones(1, 8, 8)).shape  # (angle, position)
+        torch.Size([1, 5, 8])
+    """
+
+    angles: int | tuple[float, ...] = 18
+    axes: tuple[int, ...] = (-2, -1)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "axes", tuple(self.axes))
+        if not isinstance(self.angles, int):
+            object.__setattr__(self, "angles", tuple(map(float, self.angles)))
+        if len(self.axes) != 2 or (self.angles < 1 if isinstance(self.angles, int) else not self.angles):
+            raise ValueError(f"Radon needs two axes and one angle or more, got axes={self.axes}, angles={self.angles}")
+
+    @property
+    def degrees(self) -> tuple[float, ...]:
+        """The angles."""
+        if isinstance(self.angles, int):
+            return tuple(180 * i / self.angles for i in range(self.angles))
+        return self.angles
+
+    def __call__(self, x: Tensor) -> Tensor:
+        axes = axes_of(x, self.axes, self)
+        moved = _last(x, axes)
+        n = moved.shape[-1]
+        if moved.shape[-2] != n:
+            raise ValueError(
+                f"Radon projects square images, got {moved.shape[-2]} x {n} points: pad them, or give axes=…"
+            )
+        flat = moved.reshape(1, -1, n, n)
+        turn = torch.tensor(self.degrees, dtype=torch.float64).deg2rad().to(x)
+        rows = torch.stack([turn.cos(), -turn.sin(), 0 * turn, turn.sin(), turn.cos(), 0 * turn], 1)
+        lattice = F.affine_grid(rows.reshape(-1, 2, 3), [len(turn), 1, n, n], align_corners=False)
+        seen = [F.grid_sample(flat, points[None], align_corners=False).sum(2)[0] for points in lattice]
+        return torch.stack(seen, 1).reshape(*moved.shape[:-2], len(turn), n)
+
+
+@dataclass(frozen=True, eq=False)
+class Fourier(LinearOperator):
+    """Frequencies: the discrete Fourier transform, of which some are kept, real and imaginary parts side by side. MRI.
+
+    It keeps lengths: the transform is orthonormal. A real image has each frequency twice, once as the conjugate of the
+    other: keep one of the two, unless both were measured.
+
+    Arguments:
+        keep: True where a frequency is measured, of the shape of the image along `axes`, with frequency 0 first as in
+            `torch.fft`; all by default.
+        axes: The axes of a datum along which it acts: the last two by default, as for `Blur`.
+
+    Example:
+        >>> Fourier(torch.eye(8).bool())(torch.ones(1, 3, 8, 8)).shape  # 3 channels, 8 frequencies, two parts
+        torch.Size([1, 3, 8, 2])
+    """
+
+    keep: Tensor | None = None
+    axes: tuple[int, ...] = (-2, -1)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "axes", tuple(self.axes))
+        if self.keep is not None:
+            object.__setattr__(self, "keep", torch.as_tensor(self.keep).bool())
+            if not bool(self.keep.any()):
+                raise ValueError("Fourier keeps no frequency: at least one must be measured")
+
+    def __call__(self, x: Tensor) -> Tensor:
+        moved = _last(x, axes_of(x, self.axes, self))
+        here = tuple(range(-len(self.axes), 0))
+        shape = moved.shape[-len(here) :]
+        keep = torch.ones(shape, dtype=torch.bool) if self.keep is None else self.keep
+        if keep.shape != shape:
+            raise ValueError(
+                f"Fourier keeps frequencies of shape {tuple(keep.shape)}, and the image is {tuple(shape)}: give them the same"
+            )
+        found = torch.fft.fftn(moved, dim=here, norm="ortho").flatten(-len(here))[..., keep.to(x.device).flatten()]
+        return torch.view_as_real(found)

@@ -1,0 +1,68 @@
+"""A measurement: what was seen, how, and how well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .base import Operator
+from .noise import Correlated, Noise, Normal
+
+__all__ = ["Measurement"]
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Measurement:
+    """y = A(x) + noise, in the units and the axes of the data x.
+
+    Arguments:
+        operator: A, which acts on data as their user has them: `Mask`, `Blur`, `Linear`, `Function`, …
+        y: What was measured of one datum, of the shape `E` that A gives; an array, a tensor or nested lists.
+        noise: The standard deviation of independent Gaussian noise, one number or one for each component; or its covariance,
+            of shape `(m, m)` for m measured numbers; or the noise itself: `Poisson(gain)`.
+
+    Raises:
+        TypeError: If `operator` is no operator.
+        ValueError: If y is not finite, the noise is not positive, or their shapes do not agree.
+
+    Example:
+        >>> from scorefield.measurement import Mask
+        >>> seen = Measurement(Mask(torch.tensor([True, False])), [1.5], noise=0.1)
+        >>> seen.y, seen.noise
+        (tensor([1.5000], dtype=torch.float64), Normal(std=0.1))
+    """
+
+    operator: Operator
+    y: Tensor
+    noise: Noise
+
+    def __init__(self, operator: Operator, y: Any, noise: Any) -> None:
+        if not isinstance(operator, Operator):
+            hint = "measurement.Linear(…)" if isinstance(operator, np.ndarray | Tensor) else "measurement.Function(…)"
+            raise TypeError(f"a measurement needs an operator, got {type(operator).__name__}: wrap it in {hint}")
+        seen = torch.as_tensor(y if isinstance(y, Tensor) else np.asarray(y, np.float64)).to(torch.float64)
+        bad = ~torch.isfinite(seen)
+        if seen.numel() == 0 or bool(bad.any()):
+            what = (
+                f"{int(bad.sum())} of {seen.numel()} measured numbers are not finite" if seen.numel() else "y is empty"
+            )
+            raise ValueError(f"{what}: leave those out with Mask, and measure at least one")
+        if not isinstance(noise, Noise):
+            size = torch.as_tensor(noise if isinstance(noise, Tensor) else np.asarray(noise, np.float64))
+            square = size.ndim == 2 and size.shape == (seen.numel(),) * 2 and size.shape != seen.shape
+            noise = Correlated(size) if square else Normal(size)
+        noise.check(seen)
+        for name, value in (("operator", operator), ("y", seen), ("noise", noise)):
+            object.__setattr__(self, name, value)
+
+    def check(self, shape: Sequence[int]) -> None:
+        """Whether A takes data of the shape `D` of a datum, and gives the shape of y; ValueError if not."""
+        found = tuple(self.operator(torch.zeros(1, *shape, dtype=torch.float64)).shape[1:])
+        if found != tuple(self.y.shape):
+            what = f"{type(self.operator).__name__} makes {found} of a datum of shape {tuple(shape)}"
+            raise ValueError(f"{what}, and y has the shape {tuple(self.y.shape)}: they must agree")

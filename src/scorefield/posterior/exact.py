@@ -1,0 +1,75 @@
+"""Posteriors in closed form: Gaussian and mixture data, a linear operator, Gaussian noise."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..denoise import Gaussian, Mixture
+from ..measurement import Measurement
+from ..measurement.noise import Gaussian as GaussianNoise
+from .measured import Measured
+
+__all__ = ["Conditioned", "condition"]
+
+_LOG_TAU = math.log(2 * math.pi)
+
+
+class Conditioned(NamedTuple):
+    """A posterior in closed form."""
+
+    law: Gaussian | Mixture
+    """The posterior."""
+
+    log_evidence: Tensor
+    """log p(y) in nats, of shape `()`."""
+
+
+def condition(law: Gaussian | Mixture, measurement: Measurement | Measured) -> Conditioned:
+    """The law of data given a measurement, where it is known exactly.
+
+    Arguments:
+        law: The law of the data.
+        measurement: A measurement by a linear operator with Gaussian noise; as a posterior holds it (`Posterior.measured`)
+            where the law has other units or axes than the user.
+
+    Raises:
+        ValueError: If the operator is not linear, or the noise not Gaussian.
+
+    Example:
+        >>> from scorefield.measurement import Mask
+        >>> prior = Gaussian(torch.zeros(1).double(), torch.ones(1, 1).double())
+        >>> law, log_evidence = condition(prior, Measurement(Mask(torch.tensor([True])), [2.0], noise=1.0))
+        >>> law.mean, law.covariance, round(float(log_evidence), 4)
+        (tensor([1.], dtype=torch.float64), tensor([[0.5000]], dtype=torch.float64), -2.2655)
+    """
+    measured = measurement if isinstance(measurement, Measured) else Measured(measurement)
+    noise = measured.measurement.noise
+    if not measured.linear or not isinstance(noise, GaussianNoise):
+        got = f"{type(measured.measurement.operator).__name__} with {type(noise).__name__} noise"
+        raise ValueError(f"closed form needs a linear operator with Gaussian noise, got {got}: sample instead")
+    if isinstance(law, Gaussian):
+        shape, means, weights = law.mean.shape, law.mean.reshape(1, -1), law.mean.new_ones(1)
+        covariances = (law.covariance.flatten().diag() if law.diagonal else law.covariance)[None]
+    else:
+        shape, means, weights, covariances = law.means.shape[1:], law.means, law.weights, law.covariances
+    n = means.shape[1]
+    origin = means.new_zeros(1, *shape)
+    a = measured.ideal(origin)
+    g = noise.whiten(measured.tangent(torch.eye(n).to(means).reshape(n, *shape)), a).T
+    r = noise.whiten(measured.numbers(a) - a, a) - means @ g.T
+    cross = g @ covariances
+    total = cross @ g.T + torch.eye(len(g)).to(means)
+    gain = torch.linalg.solve(total, cross).mT
+    posterior = covariances - gain @ cross
+    posterior = (posterior + posterior.mT) / 2
+    moved = means + (gain @ r[..., None])[..., 0]
+    square = (r * torch.linalg.solve(total, r[..., None])[..., 0]).sum(1)
+    log_p = -(square + torch.linalg.slogdet(total)[1] + len(g) * _LOG_TAU) / 2 - noise.log_volume(a)
+    if isinstance(law, Gaussian):
+        return Conditioned(Gaussian(moved[0].reshape(shape), posterior[0]), log_p[0])
+    joint = log_p + weights.log()
+    return Conditioned(Mixture(moved, posterior, joint.softmax(0)), joint.logsumexp(0))

@@ -1,0 +1,182 @@
+"""A measurement as a posterior sees it: of standardized data in the layout of networks, with noise of unit variance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..data.layout import Layout
+from ..measurement import Mask, Measurement, Normal
+from ..standardize import Standardize
+from ..tensors import expand
+
+__all__ = ["Line", "Measured", "Seen"]
+
+_LOG_TAU = math.log(2 * math.pi)
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A measurement of states u of shape `(B, *D)`, whose data are x = outward(std u + mean).
+
+    Arguments:
+        measurement: The measurement, in the units and axes of the user.
+        layout: The way from the axes of networks to those of the user; without it they are the same.
+        units: The units of the data; without them, those of u.
+        y: Other numbers than those of the measurement, one set for each state, of shape `(B, m)`.
+    """
+
+    measurement: Measurement
+    layout: Layout | None = None
+    units: Standardize | None = None
+    y: Tensor | None = None
+
+    @property
+    def linear(self) -> bool:
+        """Whether the operator is linear: that of u is then affine."""
+        return self.measurement.operator.linear
+
+    def about(self, y: Tensor) -> Measured:
+        """The same measurement of other data: y of shape `(B, *E)`, one for each state."""
+        return replace(self, y=y.reshape(len(y), -1))
+
+    def outward(self, u: Tensor) -> Tensor:
+        """The data of states, as the operator takes them."""
+        x = u if self.units is None else self.units.inverse(u)
+        return x if self.layout is None else self.layout.outward(x)
+
+    def inward(self, x: Tensor) -> Tensor:
+        """The states of data: the inverse of `outward`."""
+        x = x if self.layout is None else self.layout.inward(x)
+        return x if self.units is None else self.units(x)
+
+    def ideal(self, u: Tensor) -> Tensor:
+        """A(x), flattened to `(B, m)`."""
+        return self.measurement.operator(self.outward(u)).flatten(1)
+
+    def tangent(self, u: Tensor) -> Tensor:
+        """A(x) without what the mean of the units adds, for a linear operator: `(B, *D)` to `(B, m)`."""
+        x = u if self.units is None else u * self.units.std.to(u.dtype)
+        return self.measurement.operator(x if self.layout is None else self.layout.outward(x)).flatten(1)
+
+    def numbers(self, like: Tensor) -> Tensor:
+        """y, of shape `(1, m)` or `(B, m)`."""
+        y = self.measurement.y.reshape(1, -1) if self.y is None else self.y
+        return y.to(like)
+
+    def log_prob(self, u: Tensor) -> Tensor:
+        """log p(y | x) in nats and in the units of y, `(B, *D)` to `(B,)`: the likelihood itself."""
+        a = self.ideal(u)
+        return self.measurement.noise.log_prob(self.numbers(a).expand(a.shape), a)
+
+    def line(self, u: Tensor, learn: bool = False) -> Line:
+        """The measurement near states u, which require gradients; `learn` if gradients are to flow on through it."""
+        a = self.ideal(u)
+        mean = self.measurement.noise.mean(a)
+        return Line(self, u, mean, self.measurement.noise.whiten(self.numbers(a) - mean, mean), learn)
+
+    def seen(self, like: Tensor) -> Seen:
+        """What a mask shows of states like `like`, of shape `(B, *D)`.
+
+        Raises:
+            ValueError: If the operator is no mask, or the noise is not independent and Gaussian.
+        """
+        operator, noise = self.measurement.operator, self.measurement.noise
+        if not isinstance(operator, Mask) or not isinstance(noise, Normal):
+            got = f"{type(operator).__name__} with {type(noise).__name__}"
+            raise ValueError(f"putting known components in place needs a Mask with independent noise, got {got}")
+        shape = self.outward(like[:1]).shape[1:]
+        y = self.numbers(like)
+        std = torch.as_tensor(noise.std, dtype=like.dtype, device=like.device).reshape(1, -1).expand(y[:1].shape)
+        keep, values, spread = (operator.adjoint(v, shape) for v in (torch.ones_like(y[:1]), y, std))
+        if self.layout is not None:
+            keep, spread = self.layout.inward(keep), self.layout.inward(spread)
+        return Seen(keep > 0, self.inward(values), spread if self.units is None else spread / self.units.std.to(spread))
+
+
+class Seen(NamedTuple):
+    """What a mask shows of states u = x_0 + level z, in their units."""
+
+    keep: Tensor
+    """Where, of shape `(1, *D)`."""
+
+    values: Tensor
+    """What, of shape `(1, *D)` or `(B, *D)`; anything where nothing is seen."""
+
+    std: Tensor
+    """How well, of shape `(1, *D)`."""
+
+    def placed(self, u: Tensor, level: Tensor, z: Tensor) -> Tensor:
+        """States of a level with what is seen in its place, but for values that are noisier."""
+        known = self.values + (level**2 - self.std**2).clamp_min(0).sqrt() * z
+        return torch.where(self.keep & (self.std <= level), known, u)
+
+    def noised(self, u: Tensor, free: Tensor, low: Tensor, high: Tensor, z: Tensor) -> Tensor:
+        """States u of the level `low` led back to the level `high`: `free` where nothing is seen.
+
+        A value is the state at the level of its own noise: above, states are that value with more noise, and below they lie on
+        the Brownian bridge, in level², between u and it.
+        """
+        gap = (self.std**2 - low**2).clamp_min(1e-30)
+        part = (high**2 - low**2) / gap
+        bridge = u + part * (self.values - u) + ((high**2 - low**2) * (1 - part)).clamp_min(0).sqrt() * z
+        above = self.values + (high**2 - self.std**2).clamp_min(0).sqrt() * z
+        return torch.where(self.keep, torch.where(self.std > high, bridge, above), free)
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A measurement near states u: y = A(u) + G (x_0 - u) + noise, in coordinates where the noise has unit variance.
+
+    Arguments:
+        measured: The measurement.
+        u: The states, of shape `(B, *D)`, with a graph behind them.
+        mean: E[y | u], of shape `(B, m)`.
+        apart: y - E[y | u], of unit noise, of shape `(B, m)`, with its graph.
+        learn: Whether gradients flow on.
+    """
+
+    measured: Measured
+    u: Tensor
+    mean: Tensor
+    apart: Tensor
+    learn: bool = False
+
+    @property
+    def residual(self) -> Tensor:
+        """y - E[y | u], of unit noise, of shape `(B, m)`."""
+        return self.apart if self.learn else self.apart.detach()
+
+    def pull(self, v: Tensor) -> Tensor:
+        """Gᵀ v, `(B, m)` to `(B, *D)`."""
+        return -torch.autograd.grad(self.apart, self.u, v, retain_graph=True, create_graph=self.learn)[0]
+
+    def push(self, w: Tensor) -> Tensor:
+        """G w, `(B, *D)` to `(B, m)`."""
+        noise = self.measured.measurement.noise
+        if self.measured.linear:
+            return noise.whiten(noise.mean(self.measured.tangent(w.to(self.mean))), self.mean)
+        probe = torch.zeros_like(self.apart).requires_grad_()
+        pulled = torch.autograd.grad(self.apart, self.u, probe, create_graph=True)[0]  # linear in the probe
+        return -torch.autograd.grad(pulled, probe, w, retain_graph=True, create_graph=self.learn)[0]
+
+    def log_normal(self, solved: Tensor, log_det: Tensor) -> Tensor:
+        """log N(y; A(u), L S Lᵀ) for S⁻¹ residual and log det S: `(B,)`."""
+        square = (self.residual * solved).sum(1)
+        volume = self.measured.measurement.noise.log_volume(self.mean)
+        return -(square + log_det + self.residual.shape[1] * _LOG_TAU) / 2 - volume
+
+    def steepness(self, rounds: int = 8) -> Tensor:
+        """The largest eigenvalue of Gᵀ G, of each sample, `(B, 1, …, 1)`, by power iteration; a little too small."""
+        w = self.pull(torch.ones_like(self.residual))
+        for _ in range(rounds):
+            w = self.pull(self.push(_unit(w)))
+        return expand(w.flatten(1).norm(dim=1), w)
+
+
+def _unit(w: Tensor) -> Tensor:
+    return w / expand(w.flatten(1).norm(dim=1), w).clamp_min(1e-30)

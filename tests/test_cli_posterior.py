@@ -1,0 +1,106 @@
+"""`scorefield posterior`, on a run of a small table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import scorefield
+from scorefield.cli import main
+from scorefield.cli.samplers import made
+from scorefield.measurement import Blur, Fourier, Grey, Linear, Noise, Operator, Poisson, Radon
+from scorefield.posterior import DPS, Method, MomentMatching
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("posterior")
+    x = np.random.default_rng(0).normal(size=(400, 3)) @ [[1, 0.5, 0], [0, 1, 0.5], [0, 0, 1]] + [10, 0, -5]
+    frame = pd.DataFrame(x, columns=["a", "b", "c"])
+    scorefield.fit(frame, folder / "run", training=scorefield.Training(steps=150))
+    np.save(folder / "seen.npy", [11.0, np.nan, np.nan])
+    np.save(folder / "y.npy", [6.0])
+    np.save(folder / "matrix.npy", [[1.0, 0.0, 1.0]])
+    np.save(folder / "covariance.npy", [[0.04]])
+    return folder
+
+
+def test_masks_are_where_nothing_is_known(run, monkeypatch, capsys):
+    monkeypatch.chdir(run)
+    assert (
+        main(["posterior", "run", "seen.npy", "--operator", "mask", "--noise", "0.1", "-n", "50", "-o", "draws.csv"])
+        == 0
+    )
+    said = capsys.readouterr()
+    drawn = pd.read_csv("draws.csv")
+    assert list(drawn.columns) == ["a", "b", "c"] and len(drawn) == 50
+    assert abs(drawn["a"].mean() - 11) < 0.1 and said.out.strip() == "draws.csv"
+    assert "times as far from the measurement as its noise says" in said.err
+
+
+def test_arrays_are_files_and_methods_are_calls(run, monkeypatch, capsys):
+    monkeypatch.chdir(run)
+    words = ["posterior", "run", "y.npy", "--operator", "linear('matrix.npy')", "--noise", "covariance.npy"]
+    more = ["--method", "tmpd(iterations=3)", "--sampler", "heun(steps=12)"]
+    assert main([*words, "-n", "40", "-o", "draws.npy", *more]) == 0
+    assert np.abs(np.load("draws.npy")[:, [0, 2]].sum(1).mean() - 6) < 0.2
+    assert main([*words, "-n", "40", "-o", "daps.npy", "--method", "daps", "--steps", "10"]) == 0
+    assert np.abs(np.load("daps.npy")[:, [0, 2]].sum(1).mean() - 6) < 0.2
+
+
+def test_particles_give_the_evidence(run, monkeypatch, capsys):
+    monkeypatch.chdir(run)
+    words = (
+        "posterior run seen.npy --operator mask --noise 0.1 -n 20 -o weighed.npy --particles 100 --islands 2 --steps 8"
+    )
+    assert main(words.split()) == 0
+    out = capsys.readouterr().out
+    assert "log p(y), nats" in out and "log p(y) of each island" in out and np.load("weighed.npy").shape == (20, 3)
+
+
+def test_the_check_says_whether_to_trust(run, monkeypatch, capsys):
+    monkeypatch.chdir(run)
+    words = "posterior run seen.npy --operator mask --noise 0.1 --check --simulations 100 --seed 1"
+    assert main(words.split()) == 0
+    out = capsys.readouterr().out
+    assert "Twin: Gaussian, with the mean and the covariance of the data (3 numbers)." in out
+    assert "do what they should with this operator" in out
+
+
+def test_operators_are_written_as_calls():
+    assert made("blur(width=2, axes=(0, 1))", Operator).axes == (0, 1)
+    assert isinstance(made("grey", Operator), Grey) and isinstance(made("FOURIER", Operator), Fourier)
+    assert made("radon(12)", Operator) == Radon(12) and isinstance(made("blur", Operator), Blur)
+    assert made("poisson(gain=2)", Noise) == Poisson(2)
+    assert made("moment", Method) == MomentMatching() and made("dps(0.5)", Method) == DPS(0.5)
+    read = {"a.npy": np.eye(2)}.__getitem__
+    assert isinstance(made("linear('a.npy')", Operator, read), Linear)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--operator mask --noise 0.1", "draws need a number and a place"),
+        ("--operator mask --noise 0.1 -n 5", "draws need a number and a place"),
+        ("--operator mask --noise 0.1 -n 5 -o a.npy --particles 9 --check", "--particles has a way of its own"),
+        ("--operator smear --noise 0.1 -n 5 -o a.npy", "there is no operator 'smear' among Blur, Compose"),
+        ("--operator blur( --noise 0.1 -n 5 -o a.npy", "is no operator"),
+        ("--operator linear('none.npy') --noise 0.1 -n 5 -o a.npy", "there is no file none.npy"),
+        ("--operator linear('none.csv') --noise 0.1 -n 5 -o a.npy", "arrays are read from .npy files"),
+        ("--operator mask --noise strong -n 5 -o a.npy", "there is no noise 'strong'"),
+        ("--operator mask --noise 0 -n 5 -o a.npy", "must be positive and finite"),
+        ("--operator mask --noise 0.1 -n 5 -o a.npy --method guess", "there is no method 'guess' among"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(run, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(run)
+    assert main(["posterior", "run", "seen.npy", *words.split()]) == 1
+    said = capsys.readouterr().err.strip().splitlines()
+    assert message in said[-1]
+
+
+def test_a_mask_has_the_shape_of_a_datum(run, monkeypatch, capsys):
+    monkeypatch.chdir(run)
+    assert main(["posterior", "run", "y.npy", "--operator", "mask", "--noise", "0.1", "-n", "5", "-o", "a.npy"]) == 1
+    assert "mask needs a datum of shape (3,) with NaN where nothing is known, got (1,)" in capsys.readouterr().err

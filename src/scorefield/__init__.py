@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .measurement import Measurement as Measurement
     from .model import Model as Model, load as load
     from .run import Run as Run, fit as fit
     from .settings import Data as Data, Network as Network, Training as Training
 
 _HOMES = {
+    "Measurement": "measurement",
     "Model": "model",
     "load": "model",
     "Run": "run",
@@ -26,7 +28,7 @@ _HOMES = {
     "Training": "settings",
 }
 
-__all__ = ["Data", "Model", "Network", "Run", "Training", "__version__", "fit", "load"]
+__all__ = ["Data", "Measurement", "Model", "Network", "Run", "Training", "__version__", "fit", "load"]
 
 
 def __getattr__(name: str) -> Any:

@@ -109,16 +109,12 @@ def test_a_simulator_has_the_derivatives_that_it_is_given():
 
     box, f = Simulator(run, pull, push), lambda x: torch.sin(x) * x[:, :1]
     x, v, u = seeded(3, 4).requires_grad_(), seeded(3, 4, seed=1), seeded(3, 4, seed=2)
-    for operator in (box, Function(f)):
+    for operator in (box, Simulator(run, pull), Function(f)):  # without `push`, by a pull for each number
         probe = torch.zeros(3, 4, dtype=D, requires_grad=True)
         pulled = torch.autograd.grad(operator(x), x, v)[0]
         pushed = torch.autograd.grad(torch.autograd.grad(operator(x), x, probe, create_graph=True)[0], probe, u)[0]
         torch.testing.assert_close(pulled, torch.from_numpy(pull(x.detach().numpy(), v.numpy())))
         torch.testing.assert_close(pushed, torch.from_numpy(push(x.detach().numpy(), u.numpy())))
-    probe = torch.zeros(3, 4, dtype=D, requires_grad=True)
-    pulled = torch.autograd.grad(Simulator(run, pull)(x), x, probe, create_graph=True)[0]
-    with pytest.raises(ValueError, match=r"give Simulator\(…, push=…\)"):
-        torch.autograd.grad(pulled, probe, u)
 
 
 @pytest.mark.parametrize(

@@ -99,8 +99,8 @@ class Simulator(Operator):
     Arguments:
         run: x ↦ A(x), `(B, *D)` to `(B, *E)`.
         pull: (x, v) ↦ vᵀ ∂A/∂x, `(B, *D)` and `(B, *E)` to `(B, *D)`.
-        push: (x, u) ↦ ∂A/∂x u, `(B, *D)` and `(B, *D)` to `(B, *E)`; without it, products with the Jacobian take one `pull`
-            for each number that is measured, and long measurements are left to `DPS` and `Annealed`.
+        push: (x, u) ↦ ∂A/∂x u, `(B, *D)` and `(B, *D)` to `(B, *E)`; without it, each such product takes one `pull` for
+            each number that is measured. `posterior.DPS` needs none.
         linear: Whether it is linear.
     """
 
@@ -139,14 +139,19 @@ class _Pull(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, v: Tensor, simulator: Simulator) -> Tensor:
         ctx.save_for_backward(x)
         ctx.simulator = simulator
+        ctx.shape = v.shape
         return _numbers(simulator.pull, x, x, v)
 
     @staticmethod
     def backward(ctx: Any, *u: Tensor) -> tuple[None, Tensor, None]:
-        if ctx.simulator.push is None:
-            what = "this needs products ∂A/∂x u, and the simulator has none"
-            raise ValueError(f"{what}: give Simulator(…, push=…), or take a method that does without, posterior.DPS")
-        return None, _numbers(ctx.simulator.push, u[0], ctx.saved_tensors[0], u[0]), None
+        x, simulator = ctx.saved_tensors[0], ctx.simulator
+        if simulator.push is not None:
+            return None, _numbers(simulator.push, u[0], x, u[0]), None
+        axes = torch.eye(ctx.shape[1:].numel(), dtype=u[0].dtype).reshape(-1, *ctx.shape[1:])
+        products = [
+            (_numbers(simulator.pull, u[0], x, axis.expand(ctx.shape)) * u[0]).flatten(1).sum(1) for axis in axes
+        ]
+        return None, torch.stack(products, 1).reshape(ctx.shape), None
 
 
 @dataclass(frozen=True, eq=False)

@@ -148,6 +148,7 @@ def main() -> None:
     parser.add_argument("--width", type=int)
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/sbi"))
     options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
     for count in options.simulations:
         for name in options.tasks:
             task, rng = TASKS[name], np.random.default_rng(0)
@@ -155,11 +156,7 @@ def main() -> None:
             inference = NPSE(task.bounds).append_simulations(theta, task.simulate(rng, theta))
             network = Network(widths=(options.width,)) if options.width else None
             start = time.perf_counter()
-            inference.train(
-                options.output / f"{name}_{count}",
-                training=Training(steps=options.steps, unconditional=0.0),
-                network=network,
-            )
+            inference.train(training=Training(steps=options.steps, unconditional=0.0), network=network)
             minutes = (time.perf_counter() - start) / 60
             posterior, found = inference.build_posterior(), []
             for i in range(options.observations):
@@ -172,9 +169,7 @@ def main() -> None:
             print(
                 f"{name}, {count:,} simulations: {minutes:.1f} min, C2ST {np.mean(found):.3f} (sd {np.std(found):.3f})"
             )
-            (options.output / f"{name}_{count}" / "c2st.json").write_text(
-                json.dumps({"c2st": found, "minutes": minutes})
-            )
+            (options.output / f"{name}_{count}.json").write_text(json.dumps({"c2st": found, "minutes": minutes}))
 
 
 if __name__ == "__main__":

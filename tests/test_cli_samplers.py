@@ -104,7 +104,7 @@ def test_constants_have_names():
             "ddim(eta=1, eta=0)",
             r"ddim\(eta=1, eta=0\) says something twice: say it once|'ddim.*keyword argument repeated",
         ),
-        ("annealedl(transition=heun)", "there is no transition 'heun' among GaussianLangevin, Langevin, "),
+        ("annealedl(transition=heun)", "there is no transition 'heun' among GaussianLangevin, Hamiltonian, Langevin, "),
         ("predictor(corrector=langvin)", "no transition 'langvin' among .*: did you mean Langevin?"),
         ("heun(18)", "Heun takes nothing, got 1 values"),
         ("heun(steps=18", r"'heun\(steps=18' is no sampler \(.*never closed.*\): write name or name\(key=value, …\)"),

@@ -100,7 +100,7 @@ def test_a_column_that_differs_is_named(column, change, label, rng):
     x[column] = change(x[column], rng)
     found = column_test(*table_pool(x, y), 99)
     assert found.distance.p_value == 0.01 and found.labels[int(found.p_values.argmin())] == label
-    assert f": {label} (" in found.distance.note
+    assert f", {label} differs the most (" in found.distance.note
 
 
 def test_lost_dependence_is_seen_in_every_pair_of_types(rng):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,14 @@ import torch
 from torch import Tensor
 
 from ..denoise import Composed, Given
+from ..fitting import Fitting, threads
 from ..model import Model
-from ..run import fit
 from ..sample import AnnealedLangevin, GaussianLangevin
 from ..settings import Data, Network, Training
 
 __all__ = ["NPSE", "Posterior"]
+
+_BUDGETS = (1000, 5000, 25_000)  # steps
 
 
 class NPSE:
@@ -71,17 +74,23 @@ class NPSE:
 
     def train(
         self,
-        run: Any = None,
         *,
         training: Training | None = None,
         network: Network | None = None,
-        data: Data | None = None,
         seed: int = 0,
-        **others: Any,
+        device: str = "auto",
     ) -> Model:
-        """Fits the law of parameters given data, with all that `scorefield.fit` can: a folder, a budget, a seed.
+        """Fits the law of parameters given data.
 
-        By default no data are left out (`Training(unconditional=0.1)` also learns the prior, which several observations need).
+        How long a network may learn before it knows its simulations by heart differs a hundredfold between simulators. Without
+        a budget, a short one is tried, then five times as much, until the loss of held-out simulations falls no more.
+
+        Arguments:
+            training: How to train; by default without leaving out any data (`unconditional=0.1` also learns the prior, which
+                several observations together need).
+            network: What network to build.
+            seed: The seed of everything that is random.
+            device: "auto", "cpu", "cuda", …
 
         Raises:
             ValueError: If there are no simulations yet.
@@ -90,16 +99,19 @@ class NPSE:
             raise ValueError("there are no simulations to learn from: append_simulations(theta, x) first")
         theta, x = torch.cat(self._theta), torch.cat(self._x)
         z, _ = self._unbounded(theta)
-        self.model = fit(
-            z.numpy(),
-            run,
-            context=x.numpy(),
-            data=data or Data(structure="vector"),
-            network=network,
-            training=training or Training(unconditional=0.0),
-            seed=seed,
-            **others,
-        )
+        how, found = training or Training(unconditional=0.0), []
+        open_end = how.minutes is how.steps is how.epochs is None
+        for steps in _BUDGETS if open_end else (how.steps,):
+            wish = replace(how, steps=steps)
+            fitting = Fitting(z.numpy(), Data(structure="vector"), network, wish, None, seed, device, x.numpy())
+            with threads(fitting):
+                for _ in fitting.trainer.run():
+                    pass
+                model, about = fitting.finish()
+            found.append((about["held_out_loss"], model))
+            if len(found) > 1 and found[-1][0] >= found[-2][0]:
+                break
+        self.model = min(found, key=lambda pair: pair[0])[1]
         return self.model
 
     def build_posterior(self, model: Model | None = None) -> Posterior:

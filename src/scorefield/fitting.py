@@ -128,6 +128,9 @@ class Fitting:
         self.contexts: tuple[Tensor, Tensor] | None = None  # of what is trained on, and of what is held out
         if context is not None:
             self._give(context, wish)
+        elif wish.unconditional != Training().unconditional:
+            what = f"unconditional={wish.unconditional:g} leaves out contexts, and there are none"
+            raise ValueError(f"{what}: give context=…, or leave it out")
         self.network, why = self._network(network)
         self.choices = [("structure", self.schema.structure, self.schema.reason), ("network", _size(self.network), why)]
         wish = wish if self.context is None else replace(wish, reference=0)

@@ -69,7 +69,8 @@ def test_sample_i_has_the_context_of_row_i():
     assert torch.equal(both.strong.context, rows[1:]) and torch.equal(both.weak.context, rows[:1])
     assert (both.weight, both.low, both.high) == (2.0, 0.1, 5.0)
     law = Gaussian(torch.zeros(3), torch.ones(3))
-    assert part_of(law, 3, 5) is law
+    alike = Guided(Given(denoiser(), rows[:1]), law, 2.0)
+    assert part_of(law, 3, 5) is law and part_of(alike, 3, 5) is alike
 
 
 def test_guidance_is_what_its_formula_says():

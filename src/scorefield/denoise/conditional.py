@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn as nn
 from torch import Tensor
 
 from .base import Denoiser
@@ -123,6 +122,7 @@ def part_of(denoiser: Denoiser, start: int, count: int) -> Denoiser:
         rows = (start + torch.arange(count, device=denoiser.context.device)) % len(denoiser.context)
         return Given(denoiser.denoiser, denoiser.context[rows])
     if isinstance(denoiser, Guided):
-        parts: list[nn.Module] = [part_of(each, start, count) for each in (denoiser.strong, denoiser.weak)]
-        return Guided(parts[0], parts[1], denoiser.weight, denoiser.low, denoiser.high)  # type: ignore[arg-type]
+        strong, weak = (part_of(each, start, count) for each in (denoiser.strong, denoiser.weak))
+        if strong is not denoiser.strong or weak is not denoiser.weak:
+            return Guided(strong, weak, denoiser.weight, denoiser.low, denoiser.high)
     return denoiser

@@ -52,6 +52,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "LearnedUncertainty": [{"objective": DenoisingScoreMatching(LogNormal())}],
     "Likelihood": [{"process": EDM()}],
     "Single": [{"level": 0.1}],
+    "Tailed": [{"law": LogNormal(), "low": 1e-3, "part": 0.1}],
     "Clock": [{"process": EDM()}, {"process": EDM(), "count": 10}],
 }
 

@@ -30,6 +30,18 @@ def test_the_law_given_a_number(model):
         assert np.abs(x.std(0) - 0.5).max() < 0.06
 
 
+def test_a_linear_law_is_known_before_anything_is_learned():
+    """The trend and the deviation that is left are read off: a network that answers 0 has nothing to add."""
+    rng = np.random.default_rng(0)
+    c = rng.normal(size=(2000, 2))
+    x = 5 + 3 * c[:, :1] + 0.1 * rng.normal(size=(2000, 2))
+    model = fit(x, context=c, training=Training(steps=1, unconditional=0.0))
+    drawn = model.given(context=c[0]).sample(4000)
+    se = 0.1 / 4000**0.5
+    assert np.abs(drawn.mean(0) - (5 + 3 * c[0, 0])).max() < 4 * se + 0.1 * 3 * 4 / 2000**0.5
+    assert np.abs(drawn.std(0) - 0.1).max() < 0.1 * (4 / 8000**0.5 + 4 / 4000**0.5 + 0.01)
+
+
 def test_without_it_the_law_of_all_data(model):
     x = model.sample(4000, seed=1)
     assert np.abs(x.mean(0)).max() < 0.25

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from scorefield.context import Column, Context, leave_out
+from scorefield.context import Column, Context, leave_out, regression, shuffled
+from scorefield.rng import Samples
 
 
 def test_labels_are_classes():
@@ -96,4 +97,46 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"^a context of shape \(1, 3\) does not fit: the model is given c0, c1$"):
         numbers([1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match=r"it needs numbers \(N, P\), as the data are vectors$"):
-        Context.of(np.zeros((4, 2, 2)), (3,))
+        Context.of(np.zeros((4, 2, 2, 2)), (3,))
+
+
+def test_the_best_linear_prediction():
+    """A ridge of 1 takes 1/(n + 1) off, and what is missing in part or of one kind alone does no harm."""
+    rng = torch.Generator().manual_seed(0)
+    c = torch.linalg.qr(torch.randn(50, 3, generator=rng))[0] * 50**0.5
+    A = torch.randn(3, 2, generator=rng)
+    torch.testing.assert_close(regression(c, c @ A), A * 50 / 51, rtol=1e-5, atol=1e-5)
+    alike = torch.cat((c, c[:, :1], torch.zeros(50, 1)), 1)
+    torch.testing.assert_close(alike @ regression(alike, c @ A), c @ A, rtol=0.05, atol=0.05)
+
+
+def test_sets_have_no_order():
+    rows = np.random.default_rng(0).normal(2, 3, size=(40, 4, 2))
+    context = Context.of(rows, (3,))
+    assert (context.sets, context.size, context.names) == (4, 9, ("c0", "c1"))
+    given = context(rows)
+    flat = rows.reshape(-1, 2)
+    expected = ((flat - flat.mean(0)) / flat.std(0)).reshape(40, 8)
+    np.testing.assert_allclose(given[:, :-1], expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(context(rows[3]), given[3:4])
+    mixed = shuffled(given, 4, Samples(0, 0, 40))
+    assert mixed.shape == given.shape and not torch.equal(mixed, given)
+    torch.testing.assert_close(  # the same rows: sums of any function of them stay
+        torch.exp(mixed[:, :-1].unflatten(1, (4, 2)) @ torch.tensor([1.0, 0.3])).sum(1),
+        torch.exp(given[:, :-1].unflatten(1, (4, 2)) @ torch.tensor([1.0, 0.3])).sum(1),
+    )
+    rows[5] = np.nan
+    assert torch.equal(context(rows)[5:6], context.nothing())
+
+
+def test_sets_that_do_not_fit_are_refused():
+    rows = np.random.default_rng(0).normal(size=(40, 4, 2))
+    context = Context.of(rows, (3,))
+    need = r"^the model is given sets of 4 rows of 2, `\(M, 4, 2\)`; got shape \(4, 3\)$"
+    with pytest.raises(ValueError, match=need):
+        context(np.zeros((4, 3)))
+    with pytest.raises(ValueError, match=r"got a table$"):
+        context({"c0": 1.0, "c1": 2.0})
+    rows[5, 0] = np.nan
+    with pytest.raises(ValueError, match=r"^set 5 of the context is missing in part: give all of its rows, or none$"):
+        context(rows)

@@ -173,7 +173,7 @@ def test_zero_reference_and_rate_are_answers():
 def test_integers_are_calibrated_by_their_step():
     x = np.random.default_rng(0).integers(0, 8, size=(300, 2))
     step = 1 / x.std(0).max()
-    assert Fitting(x).calibration == Fitting(x.astype(float)).calibration
+    assert Fitting(x, Data(dequantize=False)).calibration == Fitting(x.astype(float)).calibration
     assert "step between neighbouring values" in Fitting(x).calibration.reasons[0] or 0.1 * step > 2e-2
 
 

@@ -12,7 +12,9 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-__all__ = ["Column", "Context", "leave_out"]
+from .rng import Rng
+
+__all__ = ["Column", "Context", "leave_out", "regression", "shuffled"]
 
 _CLASSES = 200  # different whole numbers that count as classes, at most
 
@@ -39,23 +41,31 @@ class Context(nn.Module):
     """How what is given becomes numbers: those standardized, classes one-hot, and a flag that is 1 where nothing is given.
 
     Arguments:
-        columns: What is given; empty for fields.
+        columns: What is given, or what one row of a set says; empty for fields.
         shape: The shape `(C, *S)` of a field on the grid of the data; empty for columns.
         mean: Of the numbers, `(P,)`, or of the channels.
         std: Their standard deviations.
         optional: Whether the model has learned the law of the data without it, too.
+        sets: How many rows are given beside a datum, whose order says nothing.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, columns: Sequence[Column], shape: Sequence[int], mean: Tensor, std: Tensor, optional: bool = True
+        self,
+        columns: Sequence[Column],
+        shape: Sequence[int],
+        mean: Tensor,
+        std: Tensor,
+        optional: bool = True,
+        sets: int = 1,
     ) -> None:
         super().__init__()
         self.columns = tuple(columns)
         self.shape = tuple(shape)
         self.optional = optional
+        self.sets = sets
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
 
@@ -64,14 +74,18 @@ class Context(nn.Module):
         """Reads off data what they are.
 
         Arguments:
-            given: One for each datum: labels `(N,)`, numbers `(N, P)`, a DataFrame, or fields on the grid of the data. Rows
-                of NaN or None are missing.
+            given: One for each datum: labels `(N,)`, numbers `(N, P)`, a DataFrame, sets of n rows `(N, n, P)` whose order
+                says nothing (vectors), or fields on the grid of the data. Rows of NaN or None are missing.
             inner_shape: The shape of a datum, in the layout of networks.
             optional: Whether training leaves it out for some data.
 
         Raises:
             ValueError: If a column is constant, or only a part of a row is missing.
         """
+        if not _is_table(given) and np.ndim(given) == 3 and len(inner_shape) == 1:
+            rows = _array(given)
+            one = cls.of(rows.reshape(-1, rows.shape[2]), inner_shape, optional)
+            return cls(one.columns, (), one.mean, one.std, optional, rows.shape[1])
         if not _is_table(given) and np.ndim(given) > 2:
             x = _planes(given, inner_shape)
             axes = (0, *range(2, x.ndim))
@@ -97,7 +111,7 @@ class Context(nn.Module):
     @property
     def size(self) -> int:
         """How many numbers, or channels, a network is given: with the flag."""
-        return 1 + (self.shape[0] if self.shape else sum(column.size for column in self.columns))
+        return 1 + (self.shape[0] if self.shape else self.sets * sum(column.size for column in self.columns))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -115,6 +129,27 @@ class Context(nn.Module):
             wide = (-1, *(1,) * (len(self.shape) - 1))
             numbers = (x - self.mean.cpu().reshape(wide)) / self.std.cpu().reshape(wide)
             return torch.cat((numbers, torch.zeros_like(numbers[:, :1])), 1).float()
+        if self.sets > 1:
+            return self._sets(given)
+        return self._rows(given)
+
+    def _sets(self, given: Any) -> Tensor:
+        """Rows beside each other, with one flag, `(N, size)`."""
+        x = None if _is_table(given) else _array(given)
+        need = self.sets, len(self.columns)
+        if x is None or x.ndim not in (2, 3) or x.shape[-2:] != need:
+            got = "a table" if x is None else f"shape {x.shape}"
+            raise ValueError(
+                f"the model is given sets of {need[0]} rows of {need[1]}, `(M, {need[0]}, {need[1]})`; got {got}"
+            )
+        parts = self._rows(x.reshape(-1, need[1])).unflatten(0, (-1, self.sets))
+        gone = parts[..., -1]
+        if not bool((gone == gone[:, :1]).all()):
+            row = int((gone != gone[:, :1]).any(1).nonzero()[0])
+            raise ValueError(f"set {row} of the context is missing in part: give all of its rows, or none")
+        return torch.cat((parts[..., :-1].flatten(1), gone[:, :1]), 1)
+
+    def _rows(self, given: Any) -> Tensor:
         table = _columns(given, self.names)
         if set(table) != set(self.names):
             raise ValueError(f"the model is given {', '.join(self.names)}; got {', '.join(map(str, table))}")
@@ -149,6 +184,25 @@ def leave_out(context: Tensor, gone: Tensor) -> Tensor:
     flags = torch.zeros_like(context)
     flags[:, -1] = 1
     return torch.where(gone, flags, context)
+
+
+def shuffled(context: Tensor, sets: int, rng: Rng) -> Tensor:
+    """Sets of rows beside each other, of shape `(B, sets · n + 1)`, each in an order drawn at random."""
+    rows = context[:, :-1].unflatten(1, (sets, -1))
+    order = rng.uniform((len(rows), sets), torch.float32, rows.device).argsort(1)
+    mixed = rows.gather(1, order[..., None].expand_as(rows))
+    return torch.cat((mixed.flatten(1), context[:, -1:]), 1)
+
+
+def regression(context: Tensor, x: Tensor) -> Tensor:
+    """The best linear prediction of vectors `(N, n)` of mean 0 from contexts `(N, size)`: A of shape `(size, n)`.
+
+    Each number that is given counts as if one more datum had said that it tells nothing (a ridge of 1): what few data show
+    by accident is left to the network.
+    """
+    c, x = context.double(), x.double()
+    gram = c.T @ c + torch.eye(c.shape[1], dtype=c.dtype)
+    return torch.linalg.solve(gram, c.T @ x).float()
 
 
 def _is_table(given: Any) -> bool:

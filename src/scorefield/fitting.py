@@ -16,14 +16,14 @@ import torch.nn as nn
 from torch import Tensor
 
 from .calibrate import Calibration, calibrate, diameter
-from .context import Context
-from .data import Rows, Schema, Summary, summarize
+from .context import Context, regression
+from .data import Rows, Schema, Summary, cells, summarize
 from .denoise import Denoiser, Gaussian, Given, Karras, Preconditioned
 from .metrics import loss_gap
 from .model import Model
 from .nn import choose
-from .objective import DenoisingScoreMatching, LogNormal
-from .rng import permutation
+from .objective import DenoisingScoreMatching, Levels, LogNormal, Tailed
+from .rng import Samples, permutation
 from .sample import ExponentialAdams, Sampler
 from .settings import Data, Network, Training
 from .standardize import Standardize
@@ -116,27 +116,33 @@ class Fitting:
         rows = self.schema.rows(x)
         self.summary = summarize(rows, self.schema.columns)
         self.split = split(rows, data.held_out, seed)
-        self.standardize = _units(self.summary)
-        some = self._some(self.split.train, _SAMPLE, stream=-2)
-        step = _step(self.summary, self.standardize)
-        if calibration is None:
-            reach = diameter(self.split.train, self.standardize, limit=_EFFORT)
-            calibration = calibrate(some, step, reach)
-        self.calibration = calibration
+        self.standardize, self.cells = _units(self.summary), None
+        if data.dequantize:
+            self.cells = cells(self.schema.integer, self.summary.step, self.standardize.std)
+            self.summary = _spread(self.summary, self.cells)
+            self.standardize = _units(self.summary)
         wish = training or Training()
+        some = self._some(self.split.train, _SAMPLE, stream=-2)
         self.context: Context | None = None
         self.contexts: tuple[Tensor, Tensor] | None = None  # of what is trained on, and of what is held out
+        self.trend: Tensor | None = None
+        self.open = some  # what contexts leave open of some data
         if context is not None:
             self._give(context, wish)
         elif wish.unconditional != Training().unconditional:
             what = f"unconditional={wish.unconditional:g} leaves out contexts, and there are none"
             raise ValueError(f"{what}: give context=…, or leave it out")
+        if calibration is None:
+            reach = diameter(self.split.train, self.standardize, limit=_EFFORT)
+            calibration = calibrate(self.open, _step(self.summary, self.standardize), reach, cell=self._finest)
+            calibration = calibration if self.trend is None else calibration.narrower()
+        self.calibration = calibration
         self.network, why = self._network(network)
         self.choices = [("structure", self.schema.structure, self.schema.reason), ("network", _size(self.network), why)]
         wish = wish if self.context is None else replace(wish, reference=0)
         self.training, choices = _resolve(wish, some, len(self.split.train), self.device)
         self.choices += choices
-        self.moments = _moments(self.summary, self.standardize, some).to(self.device)
+        self.moments = _moments(self.summary, self.standardize, some, self._width).to(self.device)
 
     def _give(self, context: Any, wish: Training) -> None:
         """Takes what is given beside the data."""
@@ -151,6 +157,10 @@ class Fitting:
             )
         train, held_out = (whole[torch.from_numpy(np.array(places))] for places in self.split.places)
         self.contexts = train, held_out
+        if len(self.schema.inner_shape) == 1:
+            chosen = self._chosen(self.split.train, _SAMPLE, stream=-2)
+            self.trend = regression(train[chosen], self.open)
+            self.open = self.open - train[chosen] @ self.trend
 
     def _some(self, rows: Rows, count: int, stream: int) -> Tensor:
         """Up to `count` standardized rows, of shape `(M, *D)`."""
@@ -172,15 +182,39 @@ class Fitting:
         shape, count = self.schema.inner_shape, len(self.split.train)
         with torch.random.fork_rng():  # first weights come from PyTorch's own generator, which is left as it was
             torch.manual_seed(self.seed)
+            step = self._finest if self.calibration.tail else None
             size = 0 if self.context is None else self.context.size
             given = {"beside" if self.context is not None and self.context.shape else "context": size}
-            return choose(shape, count, wish.widths, wish.depth, wish.patch, wish.attention, wish.periodic, **given)
+            return choose(
+                shape, count, wish.widths, wish.depth, wish.patch, wish.attention, wish.periodic, **given, step=step
+            )
+
+    @property
+    def _width(self) -> Tensor:
+        """The widths of the cells in standard units, 0 where data are points."""
+        std = self.standardize.std.double().cpu()
+        return torch.zeros_like(std) if self.cells is None else self.cells / std
+
+    @property
+    def _finest(self) -> float | None:
+        """The width of the finest cells in standard units."""
+        return None if self.cells is None else float(self._width[self._width > 0].min())
+
+    def _placed(self, x: Tensor, purpose: str) -> Tensor:
+        """Standardized data at fixed places in the cells that they stand for."""
+        if self.cells is None:
+            return x
+        place = Samples(self.seed, 0, len(x), purpose).uniform(tuple(x.shape), x.dtype)
+        return x + self._width.to(x) * (place - 0.5)
 
     @cached_property
     def trainer(self) -> Trainer:
         """The training to be run."""
         precision = "bfloat16" if self.training.precision == "bfloat16" else "float32"
-        denoiser = Preconditioned(self.network, Karras(), precision).to(self.device)  # type: ignore[arg-type]
+        left = self.open.square().mean() + self._width.square().mean() / 12
+        scale = 1.0 if self.trend is None else float(left.sqrt())
+        parts = (self.network, Karras(scale), precision, self.trend)
+        denoiser = Preconditioned(*parts).to(self.device)  # type: ignore[arg-type]
         feed = Feed(
             self.split.train,
             self.standardize.to(self.device),
@@ -188,12 +222,14 @@ class Fitting:
             self.seed,
             self.device,
             None if self.contexts is None else self.contexts[0],
+            None if self.cells is None else self._width,
         )
         chosen = self._chosen(self.split.held_out, _KEPT, stream=-3)
-        held_out = self._ready(self.split.held_out, chosen).to(self.device)
+        held_out = self._placed(self._ready(self.split.held_out, chosen), "held-out cell").to(self.device)
         context = None if self.contexts is None else self.contexts[1][chosen].to(self.device)
-        objective = DenoisingScoreMatching(LogNormal(self.calibration.level_mean, self.calibration.level_std))
-        return Trainer(denoiser, feed, held_out, objective, self.training, self.seed, context)
+        objective = DenoisingScoreMatching(_levels(self.calibration), scale)
+        sets = 1 if self.context is None else self.context.sets
+        return Trainer(denoiser, feed, held_out, objective, self.training, self.seed, context, sets)
 
     def _sampling(self) -> tuple[Sampler, int]:
         """The sampler and its steps: the probability flow for vectors; for grids the reverse SDE, which forgets on its way the
@@ -215,6 +251,7 @@ class Fitting:
         count = max(64, min(512, 2**18 // self.moments.mean.numel()))
         held_out = self.trainer.held_out.cpu()[:count]
         train = self._some(self.split.train.subset(range(min(count, len(self.split.train)))), count, stream=-4)
+        train = self._placed(train, "train cell")
         of_held_out = None if self.trainer.context is None else self.trainer.context.cpu()
         of_train = None if self.contexts is None else self.contexts[0]
         objective = self.trainer.objective
@@ -294,14 +331,28 @@ def _units(summary: Summary) -> Standardize:
     return Standardize(shape, mean, variance.sqrt())
 
 
+def _spread(summary: Summary, cells: Tensor | None) -> Summary:
+    """The same of data that are spread over cells: the variances grow by width²/12 (Sheppard, 1898)."""
+    return summary if cells is None else replace(summary, variance=summary.variance + cells**2 / 12)
+
+
 def _step(summary: Summary, units: Standardize) -> float | None:
     """The smallest step between neighbouring values, in standard units, if all data lie on lattices."""
     step = (summary.step / units.std.double()).reshape(-1)
     return float(step.min()) if bool((step > 0).all()) else None
 
 
-def _moments(summary: Summary, units: Standardize, some: Tensor) -> Gaussian:
-    """The mean and the covariance of standardized data: the full one for vectors, variances for grids."""
+def _levels(calibration: Calibration) -> Levels:
+    """The law of training levels."""
+    law = LogNormal(calibration.level_mean, calibration.level_std)
+    return Tailed(law, calibration.sigma_min, calibration.tail) if calibration.tail else law
+
+
+def _moments(summary: Summary, units: Standardize, some: Tensor, width: Tensor) -> Gaussian:
+    """The mean and the covariance of standardized data: the full one for vectors, variances for grids.
+
+    Places in cells of that width are independent of all else: they add to the variances alone.
+    """
     mean = units(summary.mean[None])[0]
     variance = summary.variance / units.std.double() ** 2
     if mean.ndim > 1 or mean.numel() > 256 or len(some) < 4 * mean.numel():
@@ -309,7 +360,7 @@ def _moments(summary: Summary, units: Standardize, some: Tensor) -> Gaussian:
     apart = some.double() - some.double().mean(0)
     covariance = apart.T @ apart / len(some)
     seen = covariance.diagonal()  # nothing, where a value is so rare that some data lack it
-    scale = torch.where(seen > 0, (variance / seen).sqrt(), 0.0)
+    scale = torch.where(seen > 0, ((variance - width**2 / 12) / seen).sqrt(), 0.0)
     covariance = covariance * scale * scale[:, None]  # the variances are known from all data, correlations from some
     covariance.diagonal().copy_(variance)
     return Gaussian(mean.float(), covariance.float())

@@ -14,7 +14,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +219,7 @@ def fit(
         "calibration": asdict(calibration) if calibration else None,
         "seed": seed,
     }
+    data, calibration = _as_then(folder, data, calibration)
     fitting = Fitting(x, data, network, _as_before(folder, asked, training), calibration, seed, device, context)
     begin(fitting)
     if folder is None:
@@ -263,6 +264,21 @@ def _as_before(folder: Run | None, asked: dict[str, Any], training: Training | N
     return Training(**before)
 
 
+def _as_then(
+    folder: Run | None, data: Data | None, calibration: Calibration | None
+) -> tuple[Data | None, Calibration | None]:
+    """Settings of a run that began when whole numbers were learned as points: it goes on with its own noise levels."""
+    kept = folder.read("run.json") if folder is not None and folder.file("run.json").is_file() else {}
+    before = kept.get("asked", {}).get("data")
+    if not isinstance(before, dict) or "dequantize" in before:
+        return data, calibration
+    rows = kept.get("calibration", [])
+    if calibration is None and len(rows) == 4:
+        low, high, mean, std = (value for _, value, _ in rows)
+        calibration = Calibration(low, high, mean, std, tuple(why for *_, why in rows))
+    return replace(data or Data(), dequantize=False), calibration
+
+
 def fingerprint(rows: Rows) -> str:
     """A short word that other data would hardly have: from their shape and 64 of them."""
     chosen = np.unique(np.linspace(0, len(rows) - 1, 64).astype(int))
@@ -279,6 +295,8 @@ def _begin(folder: Run, fitting: Fitting, asked: dict[str, Any], tensorboard: bo
     if not isinstance(kept, dict):
         raise ValueError(f"{folder.file('run.json')} was not written by a fit: restore it, or name a new folder")
     usual = {name: asdict(kind()) for name, kind in (("data", Data), ("training", Training))}
+    if kept.get("calibration"):
+        usual["calibration"] = {"tail": 0.0}
     there, here = _flat(usual) | _flat(kept), _flat(asked)  # an older version knew fewer settings
     differ = [name for name in sorted(there | here) if there.get(name) != here.get(name)]
     if differ:

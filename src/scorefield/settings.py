@@ -16,11 +16,14 @@ class Data:
         structure: "vector" (a table), "grid" (signals, fields, images, volumes), or "auto": by the shape.
         channels: Where the channels of a grid are: "first" or "last" after the samples, "none", or "auto".
         held_out: The part of the data that training does not see, to measure it on; 0 for none.
+        dequantize: Whether whole numbers, and others on a fine lattice, are learned as the cells they stand for, x - 1/2 to
+            x + 1/2, at new places each time: densities of them need it. Without it they are points.
     """
 
     structure: Literal["auto", "vector", "grid"] = "auto"
     channels: Literal["auto", "first", "last", "none"] = "auto"
     held_out: float = 0.1
+    dequantize: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.held_out < 1:

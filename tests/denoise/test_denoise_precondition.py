@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from laws import Answer, prediction
 from scorefield.denoise import Flow, Gaussian, Karras, Mean, Noise, Preconditioned, Score, Velocity
+from scorefield.nn import MLP
 from scorefield.rng import Samples
 
 SCALE = 0.7
@@ -154,3 +155,16 @@ def test_a_precision_that_is_none():
 def test_a_scale_that_is_none(scale):
     with pytest.raises(ValueError, match=f"Velocity needs scale > 0, the standard deviation of data, got {scale:g}"):
         Velocity(scale)
+
+
+@pytest.mark.parametrize("level", [1e-3, 0.3, 1.0, 50.0])
+def test_with_a_trend_a_network_that_answers_zero_is_the_best_linear_denoiser_given_something(level):
+    """x_0 = Aᵀc + N(0, scale²): E[x_0 | x, c] is known."""
+    rng = torch.Generator().manual_seed(0)
+    trend, c, x = (torch.randn(*shape, generator=rng).double() for shape in ((2, 3), (5, 2), (5, 3)))
+    denoiser = Preconditioned(MLP(3, 8, 1, context=2), Karras(0.4), trend=trend)
+    mean = c @ trend
+    expected = mean + (x - mean) * 0.4**2 / (0.4**2 + level**2)
+    for each in (denoiser, denoiser.exactly()):
+        found = each(x, torch.tensor(level, dtype=torch.float64), c)
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)

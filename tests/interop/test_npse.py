@@ -97,7 +97,7 @@ def test_what_cannot_be_learned_from():
         NPSE().train()
     with pytest.raises(ValueError, match=r"^there is no posterior before training: train\(\) first$"):
         NPSE().build_posterior()
-    with pytest.raises(ValueError, match=r"^pairs are \(N, P\) and \(N, Q\), got \(3, 1\) and \(4, 1\): reshape them$"):
+    with pytest.raises(ValueError, match=r"^pairs are .* or \(N, n, Q\), got \(3, 1\) and \(4, 1\): reshape"):
         NPSE().append_simulations(np.zeros(3), np.zeros(4))
     with pytest.raises(ValueError, match=r"^1 of 3 simulations are not finite \(first: row 1\): leave them out"):
         NPSE().append_simulations(np.zeros(3), [0.0, np.nan, 1.0])
@@ -107,3 +107,18 @@ def test_what_cannot_be_learned_from():
         NPSE((0.0, 1.0)).append_simulations([0.0, 0.5, 2.0], np.zeros(3))
     with pytest.raises(ValueError, match=r"^bounds need low < high, got 1.0 and 0.0$"):
         NPSE((1.0, 0.0))
+
+
+def test_observations_whose_order_says_nothing():
+    """Of the mean of four numbers, a posterior that is known: N(4 x̄ / 5, 1/5) under a standard normal prior."""
+    rng = np.random.default_rng(0)
+    theta = rng.normal(size=(3000, 1))
+    x = theta[:, None] + rng.normal(size=(3000, 4, 1))
+    inference = NPSE().append_simulations(theta, x)
+    with pytest.raises(ValueError, match=r"^pairs are .*, as those before, got \(3, 1\) and \(3, 1\)"):
+        inference.append_simulations(theta[:3], x[:3, 0])
+    inference.train(training=Training(steps=400, unconditional=0.0))
+    seen = np.array([[0.3], [1.1], [-0.2], [0.8]])
+    drawn = inference.build_posterior().sample((4000,), x=seen).double()[:, 0]
+    assert abs(float(drawn.mean()) - 0.4) < 0.06
+    assert abs(float(drawn.std()) - 0.2**0.5) < 0.03

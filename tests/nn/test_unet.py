@@ -178,7 +178,7 @@ def test_one_sample_of_one_point_passes_through_every_width(width):
 
 def test_the_constructor_is_the_configuration():
     given: dict[str, Any] = {"dims": 2, "channels": 3, "widths": [8, 16], "depth": 2, "patch": 1}
-    given |= {"attention": True, "periodic": True, "embedding": 12, "context": 0, "beside": 0}
+    given |= {"attention": True, "periodic": True, "embedding": 12, "context": 0, "beside": 0, "more": 0}
     network = awake(UNet(**given))
     described = json.loads(json.dumps(spec.describe(network)))
     assert described["arguments"] == given

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scorefield.denoise import Denoiser, Flow, Gaussian, Karras, Mean, Noise, Preconditioned, Score, Velocity
+from scorefield.denoise import Denoiser, Flow, Gaussian, Given, Karras, Mean, Noise, Preconditioned, Score, Velocity
 from scorefield.nn import MLP, UNet
 from scorefield.objective import DenoisingScoreMatching, LogNormal, LogUniform, Objective, posterior_mean
 from scorefield.rng import Steps
@@ -35,6 +35,18 @@ def test_the_loss_and_its_gradient_are_those_of_the_objective(parametrization, s
     loss = prepared()
     torch.testing.assert_close(loss, plain, rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(gradients(network, loss), gradients(network, plain), rtol=1e-8, atol=1e-10)
+
+
+def test_a_trend_is_taken_off_before_and_added_after():
+    rng = torch.Generator().manual_seed(0)
+    c, trend = torch.randn(20, 2, generator=rng).double(), torch.randn(2, 3, generator=rng).double()
+    network = awake(MLP(3, 16, 1, context=2)).double()
+    denoiser = Preconditioned(network, Karras(0.5), trend=trend)
+    objective = DenoisingScoreMatching(LogNormal(-0.5, 1.0), 0.5)
+    x0 = c @ trend + 0.5 * torch.randn(20, 3, generator=rng).double()
+    plain = objective(Given(denoiser, c), x0, Steps(3).at(5)).mean()
+    (prepared,) = ahead(objective, denoiser, x0, 1, Steps(3).at(5), context=c)
+    torch.testing.assert_close(prepared(), plain, rtol=1e-9, atol=1e-12)
 
 
 class Recorded(Steps):

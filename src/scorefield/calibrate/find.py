@@ -19,6 +19,9 @@ __all__ = ["calibrate", "hundredth"]
 
 _SOME = 4096  # data that are looked at, but for the largest distance
 _LEAST = 40.0  # standard deviations, where the start is Gaussian to the eye
+_FINEST, _COARSEST = 1e-3, 2e-2  # standard deviations, between which the smallest level is
+_PART = 0.25  # of a cell, that the smallest level blurs at most
+_TAIL = 0.06  # of training, at levels of about a cell
 
 
 def calibrate(
@@ -26,6 +29,7 @@ def calibrate(
     step: float | None = None,
     reach: Diameter | None = None,
     *,
+    cell: float | None = None,
     units: Standardize | None = None,
     sigma_min: float | None = None,
     overlap: float = 0.5,
@@ -36,15 +40,17 @@ def calibrate(
 
     The largest level follows Technique 1 of NCSNv2 (Song & Ermon, 2020): the largest distance between two data, so that
     from pure noise every datum is within reach. The smallest is a tenth of the median distance to the nearest neighbour,
-    or of the step between neighbouring values if data are integers: finer noise blurs nothing that the data show. The law
-    of training levels follows the spectrum: a direction of standard deviation s is decided at levels around s. A ladder of
-    levels follows Technique 2, and the step of annealed Langevin dynamics on it either what Technique 4 says or what is
-    exact after many levels.
+    or of the step between neighbouring values if data are integers: finer noise blurs nothing that the data show. Where data
+    are spread over fine cells it is a quarter of a cell at most, for a density then tells them apart. The law of training
+    levels follows the spectrum: a direction of standard deviation s is decided at levels around s; some training is spent
+    below it where cells are fine. A ladder of levels follows Technique 2, and the step of annealed Langevin dynamics on it
+    either what Technique 4 says or what is exact after many levels.
 
     Arguments:
         x: Standardized data, of shape `(N, *D)`: a few thousand suffice.
         step: The distance between neighbouring values, in these units, if data are integers.
         reach: The largest distance between two data, where `x` are only some of them: `diameter` of all.
+        cell: The width of the finest cells over which data are spread in training, if they are; those below 0.001 are too fine.
         units: The units in which to see `x`; their own by default.
         sigma_min: The smallest level, in place of that read off the data: `hundredth(x)` is that of NCSNv2.
         overlap: How much neighbouring levels of a ladder overlap: 0.5, or 0.5667 for ladders as published.
@@ -71,9 +77,11 @@ def calibrate(
     if reach.low == 0:
         raise ValueError(f"all {len(x)} data are equal: there is nothing to learn")
     some = points.take(spread(len(points), max(256, min(_SOME, 2**23 // points.numbers))))
-    low, why = (sigma_min, "given") if sigma_min is not None else _smallest(some, step)
+    low, why = (sigma_min, "given") if sigma_min is not None else _smallest(some, step, cell)
     centre, width = _spectrum(some)
     centre += 0.5 if len(x.shape) > 2 else -0.5
+    fine = sigma_min is None and cell is not None and _FINEST < cell < _COARSEST / _PART
+    tail = _TAIL if fine and low < math.exp(centre - 2 * width) / 2 else 0.0
     found = Calibration(
         low,
         max(reach.low, _LEAST),
@@ -84,11 +92,13 @@ def calibrate(
             f"{_said(reach)}; at least 40, where the start is Gaussian to the eye",
             "where the directions of the data, weighted by their standard deviations, are decided",
             "as wide as those directions differ, and never less than 1.2: one scale alone teaches little",
+            *(["from σ_min up, evenly in ln σ: there a density learns to tell values apart"] if tail else []),
         ),
         reach.low,
         points.numbers,
         overlap,
         moves,
+        tail=tail,
     )
     if criterion is fixed_point:
         return found
@@ -115,13 +125,16 @@ def _said(reach: Diameter) -> str:
     return what if reach.exact else f"{what} at least, and {reach.high:.3g} at most"
 
 
-def _smallest(x: Tensor, step: float | None) -> tuple[float, str]:
+def _smallest(x: Tensor, step: float | None, cell: float | None) -> tuple[float, str]:
     """The smallest level for data `(N, n)`, and why."""
     low = 0.1 * nearest(x) / math.sqrt(x.shape[1])
     why = "a tenth of the median distance to the nearest neighbour, per coordinate"
     if step is not None and 0.1 * step > low:
         low, why = 0.1 * step, "a tenth of the step between neighbouring values of the data"
-    return min(max(low, 1e-3), 2e-2), f"{why}, kept between 0.001 and 0.02 of the standard deviation"
+    low = min(max(low, _FINEST), _COARSEST)
+    if cell is not None and _FINEST < cell < low / _PART:
+        return max(_PART * cell, _FINEST), f"a quarter of the step between neighbouring values, at least {_FINEST:g}"
+    return low, f"{why}, kept between {_FINEST:g} and {_COARSEST:g} of the standard deviation"
 
 
 def _spectrum(x: Tensor) -> tuple[float, float]:

@@ -2,7 +2,8 @@
 
 from .check import Summary, summarize
 from .files import contents, read
+from .lattice import cells
 from .rows import ArrayRows, FileRows, Rows
 from .schema import Schema
 
-__all__ = ["ArrayRows", "FileRows", "Rows", "Schema", "Summary", "contents", "read", "summarize"]
+__all__ = ["ArrayRows", "FileRows", "Rows", "Schema", "Summary", "cells", "contents", "read", "summarize"]

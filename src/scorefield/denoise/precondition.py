@@ -110,10 +110,18 @@ class Preconditioned(Denoiser):
             the last being what is given beside a datum.
         parametrization: What F predicts.
         precision: "float32", or "bfloat16" for automatic mixed precision.
+        trend: What a vector of n features is on average given something, as a linear function of what is given, of shape
+            `(size, n)`: it is taken off the state and added to the answer, so that the network sees what it leaves open.
     """
 
+    trend: Tensor | None
+
     def __init__(
-        self, network: nn.Module, parametrization: Parametrization | None = None, precision: Precision = "float32"
+        self,
+        network: nn.Module,
+        parametrization: Parametrization | None = None,
+        precision: Precision = "float32",
+        trend: Tensor | None = None,
     ) -> None:
         super().__init__()
         if precision not in ("float32", "bfloat16"):
@@ -121,10 +129,19 @@ class Preconditioned(Denoiser):
         self.network = network
         self.parametrization = parametrization or Karras()
         self.precision = precision
+        self.register_buffer("trend", trend)
 
     def forward(self, x: Tensor, level: Tensor, context: Tensor | None = None) -> Tensor:
         skip, out = self.parametrization.coefficients(level)
-        return skip * x + out * self.answer(*self.question(x, level), context).to(x.dtype)
+        center = self.center(context)
+        if center is None:
+            return skip * x + out * self.answer(*self.question(x, level), context).to(x.dtype)
+        x = x - (center := center.to(x.dtype))
+        return center + skip * x + out * self.answer(*self.question(x, level), context).to(x.dtype)
+
+    def center(self, context: Tensor | None) -> Tensor | None:
+        """The mean by the trend, of shape `(B, n)`, if there is one."""
+        return None if self.trend is None or context is None else context.to(self.trend.dtype) @ self.trend
 
     def question(self, x: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
         """What the network is given for a noisy state: c_in x, of shape `(B, *D)`, and c, of shape `(B,)`."""
@@ -146,4 +163,4 @@ class Preconditioned(Denoiser):
 
     def exactly(self) -> Preconditioned:
         """The same denoiser, sharing its network, in full precision."""
-        return Preconditioned(self.network, self.parametrization, "float32").train(self.training)
+        return Preconditioned(self.network, self.parametrization, "float32", self.trend).train(self.training)

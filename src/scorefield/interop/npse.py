@@ -48,7 +48,8 @@ class NPSE:
         self.model: Model | None = None
 
     def append_simulations(self, theta: Any, x: Any) -> NPSE:
-        """Adds pairs: parameters `(N, P)` and the data that they made, `(N, Q)`.
+        """Adds pairs: parameters `(N, P)` and the data that they made, `(N, Q)`; or n observations each whose order says
+        nothing, as independent ones have none, `(N, n, Q)`: a network that knows so needs fewer simulations.
 
         Raises:
             ValueError: If there are not as many of one as of the other, a number is not finite, or a parameter lies outside of
@@ -56,11 +57,11 @@ class NPSE:
         """
         theta, x = (torch.as_tensor(np.asarray(v), dtype=torch.float64) for v in (theta, x))
         theta, x = (v[:, None] if v.ndim == 1 else v for v in (theta, x))
-        if len(theta) != len(x) or theta.ndim != 2 or x.ndim != 2:
-            raise ValueError(
-                f"pairs are (N, P) and (N, Q), got {tuple(theta.shape)} and {tuple(x.shape)}: reshape them"
-            )
-        broken = ~(torch.isfinite(theta).all(1) & torch.isfinite(x).all(1))
+        like = self._x[0].shape[1:] if self._x else x.shape[1:]
+        if len(theta) != len(x) or theta.ndim != 2 or x.ndim not in (2, 3) or x.shape[1:] != like:
+            need = f"pairs are (N, P) and (N, Q) or (N, n, Q){', as those before' if self._x else ''}"
+            raise ValueError(f"{need}, got {tuple(theta.shape)} and {tuple(x.shape)}: reshape them")
+        broken = ~(torch.isfinite(theta).all(1) & torch.isfinite(x.flatten(1)).all(1))
         if bool(broken.any()):
             what = f"{int(broken.sum())} of {len(x)} simulations are not finite (first: row {int(broken.nonzero()[0])})"
             raise ValueError(f"{what}: leave them out, or let the simulator say what it means")
@@ -142,10 +143,11 @@ class Posterior:
         self.high = torch.as_tensor(high, dtype=torch.float64)
 
     def sample(self, shape: tuple[int, ...] = (1,), x: Any = None, seed: int = 0, **how: Any) -> Tensor:
-        """Draws parameters given an observation `(Q,)`, or given several independent ones of the same parameters, `(n, Q)`.
+        """Draws parameters given an observation, `(Q,)` or the `(n, Q)` that simulations were made of, or given several
+        independent ones of the same parameters, `(m, Q)`.
 
-        For several, scores are composed: Σ ∇ log p(θ|x_i) - (n - 1) ∇ log p(θ), which is the score of the posterior without
-        noise, but of no law with it (Geffner et al., 2023): draws come from annealed Langevin dynamics.
+        For several of one each, scores are composed: Σ ∇ log p(θ|x_i) - (m - 1) ∇ log p(θ), which is the score of the
+        posterior without noise, but of no law with it (Geffner et al., 2023): draws come from annealed Langevin dynamics.
 
         Arguments:
             shape: How many, as a shape.

@@ -9,3 +9,4 @@ from .recognizer import Recognizer as Recognizer
 from .refinenet import RefineNet as RefineNet
 from .tutorial import SigmaUNet as SigmaUNet, TutorialUNet as TutorialUNet
 from .unet import UNet as UNet
+from .waves import Waves as Waves

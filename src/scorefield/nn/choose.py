@@ -9,8 +9,13 @@ import torch.nn as nn
 
 from .mlp import MLP
 from .unet import UNet
+from .waves import Waves
 
 __all__ = ["choose"]
+
+_FINE = 0.08  # standard deviations: networks hardly see steps below that
+_SHORTEST, _LONGEST = 4.0, 0.8  # of the waves that show them, in steps and in standard deviations
+_MOST = 256  # numbers that these make of a patch
 
 
 def choose(
@@ -23,6 +28,7 @@ def choose(
     periodic: bool = False,
     context: int = 0,
     beside: int = 0,
+    step: float | None = None,
 ) -> tuple[nn.Module, str]:
     """A network for data, sized by their shape and their number.
 
@@ -36,6 +42,7 @@ def choose(
         periodic: Whether the data wrap around at their edges (grids).
         context: How many numbers are given beside a datum.
         beside: How many channels are given beside a datum, on its own grid (grids).
+        step: The step between neighbouring values in standard deviations, if it is to be seen (grids).
 
     Returns:
         The network, and the reason for its size in words.
@@ -57,7 +64,7 @@ def choose(
         return _vector(shape[0], count, widths, depth, context)
     if len(shape) > 4:
         raise ValueError(f"grids have one channel axis and 1 to 3 spatial axes, got data of shape {tuple(shape)}")
-    return _grid(shape, widths, depth, patch, attention, periodic, context, beside)
+    return _grid(shape, widths, depth, patch, attention, periodic, context, beside, step)
 
 
 def _vector(
@@ -87,6 +94,7 @@ def _grid(
     periodic: bool,
     context: int,
     beside: int,
+    step: float | None,
 ) -> tuple[nn.Module, str]:
     channels, size = shape[0], shape[1:]
     longest = max(size)
@@ -95,8 +103,20 @@ def _grid(
     if widths is None:
         scales = max(1, min(4, 1 + round(math.log2(max(longest / max(patch, 1), 1) / 5.5))))
         widths = tuple(48 * min(2**i, 4) for i in range(scales))
-    given = {"context": context, "beside": beside}
+    periods = _periods(step, channels * patch ** len(size))
+    given = {"context": context, "beside": beside, "more": 2 * channels * len(periods)}
     network = UNet(len(size), channels, widths, 1 if depth is None else depth, patch, attention, periodic, **given)
     coarse = " x ".join(str(-(-n // (patch * 2 ** (len(widths) - 1)))) for n in size)
     text = f"{len(size)}-D grids: a U-Net on patches of {patch} with widths {tuple(widths)}, down to {coarse} points"
-    return network, text + (", periodic" if periodic else "")
+    text += ", periodic" if periodic else ""
+    if not periods:
+        return network, text
+    return Waves(network, periods), f"{text}; {len(periods)} waves show it steps of {step:.2g} deviations"
+
+
+def _periods(step: float | None, gathered: int) -> tuple[float, ...]:
+    """The periods of waves that show steps of that size, each twice as long as the one before."""
+    if step is None or step > _FINE:
+        return ()
+    count = max(1, 1 + round(math.log2(_LONGEST / (_SHORTEST * step))))
+    return tuple(_SHORTEST * step * 2**i for i in range(count)) if 2 * count * gathered <= _MOST else ()

@@ -92,6 +92,7 @@ class UNet(nn.Module):
         embedding: The width of the label's embedding.
         context: How many numbers are given beside a datum; they join the label. 0 for none.
         beside: How many channels are given beside a datum, on its own grid; 0 for none.
+        more: How many channels x has besides, which are seen and not answered for (`Waves`); 0 for none.
     """
 
     def __init__(
@@ -106,11 +107,12 @@ class UNet(nn.Module):
         embedding: int = 128,
         context: int = 0,
         beside: int = 0,
+        more: int = 0,
     ) -> None:
         super().__init__()
         if dims not in _CONV:
             raise ValueError(f"UNet works on 1, 2 or 3 spatial axes, got dims={dims}")
-        sizes = (channels, depth, patch, embedding, *widths, context + 1, beside + 1)
+        sizes = (channels, depth, patch, embedding, *widths, context + 1, beside + 1, more + 1)
         if context and beside:
             raise ValueError(f"a UNet is given numbers or channels, got context={context} and beside={beside}: choose")
         if not widths or min(sizes) < 1:
@@ -127,6 +129,7 @@ class UNet(nn.Module):
         self.embedding = embedding
         self.context = context
         self.beside = beside
+        self.more = more
         self.label = nn.Sequential(
             Fourier(16), nn.Linear(32, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
         )
@@ -136,7 +139,7 @@ class UNet(nn.Module):
 
         top, bottom = self.widths[0], self.widths[-1]
         gathered = channels * patch**dims
-        self.enter = _conv(dims, gathered + beside * patch**dims, top, 3, periodic)
+        self.enter = _conv(dims, gathered + (beside + more) * patch**dims, top, 3, periodic)
         if context:
             self.given = nn.Sequential(nn.Linear(context, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
         self.down = nn.ModuleList(nn.ModuleList(block(w, w) for _ in range(depth)) for w in self.widths)

@@ -26,6 +26,7 @@ from .levels import (
     LogNormal as LogNormal,
     LogUniform as LogUniform,
     Single as Single,
+    Tailed as Tailed,
 )
 from .probe import GaussianProbe as GaussianProbe, Probe as Probe, Rademacher as Rademacher, Sphere as Sphere
 from .uncertainty import LearnedUncertainty as LearnedUncertainty

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..process import Process
 
-__all__ = ["Clock", "Levels", "LogNormal", "LogUniform", "Single"]
+__all__ = ["Clock", "Levels", "LogNormal", "LogUniform", "Single", "Tailed"]
 
 
 class Levels(abc.ABC):
@@ -60,6 +60,38 @@ class LogUniform(Levels):
 
     def draw(self, u: Tensor) -> Tensor:
         return self.low * torch.exp(u * math.log(self.high / self.low))
+
+
+@dataclass(frozen=True)
+class Tailed(Levels):
+    """A law with a longer tail: the levels below a quantile of it give way to log-uniform ones, down to a smaller level.
+
+    Arguments:
+        law: The law of the other levels, which keep their proportions.
+        low: The smallest level of the tail.
+        part: The part of all levels that the tail has.
+        cut: The probability under the law of the levels that give way.
+    """
+
+    law: Levels
+    low: float
+    part: float
+    cut: float = 0.02
+
+    def __post_init__(self) -> None:
+        if not 0 < self.part < 1 or not 0 < self.cut < 1 or not 0 < self.low < self.high:
+            got = f"part={self.part:g}, cut={self.cut:g}, low={self.low:g} (the cut is at {self.high:g})"
+            raise ValueError(f"Tailed needs part and cut between 0 and 1, and a low level below the cut, got {got}")
+
+    @property
+    def high(self) -> float:
+        """The largest level of the tail."""
+        return float(self.law.draw(torch.tensor(self.cut, dtype=torch.float64)))
+
+    def draw(self, u: Tensor) -> Tensor:
+        tail = LogUniform(self.low, self.high).draw((u / self.part).clamp_max(1.0))
+        above = ((u - self.part) / (1 - self.part)).clamp_min(0.0)
+        return torch.where(u < self.part, tail, self.law.draw(self.cut + (1 - self.cut) * above))
 
 
 @dataclass(frozen=True)

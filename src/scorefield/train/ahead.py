@@ -56,6 +56,8 @@ def ahead(
         return _asked(objective, denoiser, x0, count, rng, context)
     size = len(x0) // count
     with torch.no_grad():
+        center = denoiser.center(context)
+        x0 = x0 if center is None else x0 - center
         u = torch.cat([rng.spread(size, x0.dtype, x0.device) for _ in range(count)])
         level = objective.levels.draw(u).reshape(-1, *(1,) * (x0.ndim - 1))
         x = x0 + level * rng.normal_like(x0)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..data import Rows
-from ..rng import passes
+from ..rng import Steps, passes
 from ..standardize import Standardize
 
 __all__ = ["Feed"]
@@ -27,6 +27,8 @@ class Feed:
         seed: The seed of the order.
         device: Where batches are needed.
         context: What is given beside the rows, of shape `(N, size, …)`, if anything is.
+        cells: The widths of the cells that values stand for, in standard units, 0 for continuous ones, which broadcast
+            against a datum: batches then hold a place in each cell, uniform around its value and new each time.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Feed:
         seed: int,
         device: torch.device | str = "cpu",
         context: Tensor | None = None,
+        cells: Tensor | None = None,
     ) -> None:
         if context is not None and len(context) != len(rows):
             raise ValueError(f"there must be one context for each datum, got {len(context)} for {len(rows)} data")
@@ -46,6 +49,8 @@ class Feed:
         self.batch = batch
         self.seed = seed
         self.device = torch.device(device)
+        self.cells = None if cells is None else cells.to(self.device, torch.float32)
+        self._places = Steps(seed, self.device).child("cell")
         self._pass = -1
         self._length = len(passes(len(rows), seed, 0))
         self._order = torch.empty(0, dtype=torch.long)
@@ -82,7 +87,17 @@ class Feed:
 
     def batches(self, number: int, count: int = 1) -> Tensor:
         """The batches `number` to `number + count` one after another, of shape `(count · batch, *D)`."""
-        return self.take(self.indices(number, count))
+        x = self.take(self.indices(number, count))
+        if self.cells is None:
+            return x
+        return torch.cat([self._placed(part, number + i, "batch") for i, part in enumerate(x.split(self.batch))])
+
+    def _placed(self, x: Tensor, number: int, purpose: str) -> Tensor:
+        """Data at places in their cells that belong to the number of a batch."""
+        if self.cells is None:
+            return x
+        place = self._places.child(purpose).at(number).uniform(x.shape, x.dtype, x.device)
+        return x + self.cells * (place - 0.5)
 
     def contexts(self, number: int, count: int = 1) -> Tensor | None:
         """What is given beside the data of these batches, of shape `(count · batch, size, …)`."""
@@ -101,7 +116,7 @@ class Feed:
         total = len(self.rows)
         if self._kept is None or size < 1:
             return None, False
-        if total <= size:
+        if total <= size and self.cells is None:  # in cells, a datum is at another place as one of these
             return self._kept, True
         first, after = number * self.batch, (number + count) * self.batch
         begin = first - first % total
@@ -109,4 +124,5 @@ class Feed:
             return None, False
         places = begin + (after - begin + torch.arange(min(size, total - (after - first)))) % total
         order = self._passes(begin // self._length)
-        return self._kept.index_select(0, order[places % self._length].to(self.device)), False
+        found = self._kept.index_select(0, order[places % self._length].to(self.device))
+        return self._placed(found, number, "reference"), False

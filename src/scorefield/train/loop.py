@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..context import leave_out
+from ..context import leave_out, shuffled
 from ..denoise import Denoiser
 from ..objective import Levelled
 from ..rng import Rng, Steps
@@ -64,6 +64,7 @@ class Trainer:
         training: The settings, with batch, rate, matrix_rate and one budget given.
         seed: The seed of noise and levels.
         context: What is given beside the held-out data, of shape `(M, size, …)`, if anything is.
+        sets: How many rows of a set are given, whose order is drawn anew each time.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Trainer:
         training: Training,
         seed: int = 0,
         context: Tensor | None = None,
+        sets: int = 1,
     ) -> None:
         if training.rate is None or training.matrix_rate is None:
             raise ValueError(f"a trainer needs rate and matrix_rate, got {training.rate} and {training.matrix_rate}")
@@ -82,6 +84,7 @@ class Trainer:
         self.feed = feed
         self.held_out = held_out
         self.context = context
+        self.sets = sets
         self.objective = objective
         self.training = training
         self.step = 0
@@ -184,8 +187,10 @@ class Trainer:
         return self._ahead[1][place]()
 
     def _contexts(self, group: int, rng: Rng) -> Tensor | None:
-        """What is given beside the data of a group, left out for some."""
+        """What is given beside the data of a group, its rows in any order, left out for some."""
         context = self.feed.contexts(group * self._together, self._together)
+        if context is not None and self.sets > 1:
+            context = shuffled(context, self.sets, rng.child("order"))
         if context is None or not self.training.unconditional:
             return context
         u = rng.child("context").uniform((len(context),), torch.float32, context.device)

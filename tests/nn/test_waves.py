@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from scorefield.denoise import Preconditioned
+from scorefield.nn import UNet, Waves, choose
+
+
+class Seen(torch.nn.Module):
+    """Keeps what it was given, and answers nothing."""
+
+    def forward(self, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        self.x = x
+        return torch.zeros_like(x[:, :1])
+
+
+@pytest.mark.parametrize("level", [0.01, 0.1, 1.0])
+def test_waves_are_what_noise_leaves_of_them(level):
+    """Their size is that of the mean of the wave of data with noise, E sin k(x + σz) = sin(kx) e^(-k²σ²/2)."""
+    period, x0, seen = 0.5, 0.13, Seen()
+    x = x0 + level * torch.randn(200_000, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    mean = torch.sin(2 * torch.pi * x / period).mean()
+    network, sigma = Waves(seen, (period,)), torch.tensor(level, dtype=torch.float64)
+    network(torch.full((1, 1, 1), x0).double() / (1 + sigma**2).sqrt(), (sigma.log() / 4)[None])
+    assert seen.x.shape == (1, 3, 1)
+    assert float(seen.x[0, 1, 0]) == pytest.approx(float(mean), abs=4 / 200_000**0.5)
+
+
+def test_steps_of_a_denoiser_are_seen():
+    """Through the preconditioner: the waves are those of the state in units of the data, at every level."""
+    seen = Seen()
+    x, level = torch.tensor([[[0.3]], [[0.3]]]).double(), torch.tensor([0.01, 0.02]).double()[:, None, None]
+    Preconditioned(Waves(seen, (1.0, 8.0)))(x, level)
+    k = 2 * torch.pi / 8
+    expected = torch.cos(torch.tensor(k * 0.3)) * torch.exp(-((k * level) ** 2) / 2)
+    torch.testing.assert_close(seen.x[:, 4:], expected.double(), rtol=1e-6, atol=1e-6)
+
+
+def test_it_is_chosen_for_fine_steps_alone():
+    network, reason = choose((1, 28, 28), 1000, step=0.0127)
+    assert isinstance(network, Waves) and reason.endswith("; 5 waves show it steps of 0.013 deviations")
+    assert network(torch.zeros(2, 1, 28, 28), torch.zeros(2)).shape == (2, 1, 28, 28)
+    told, _ = choose((3, 16, 16), 1000, context=4, step=0.02)
+    assert told(torch.zeros(2, 3, 16, 16), torch.zeros(2), torch.zeros(2, 4)).shape == (2, 3, 16, 16)
+    for shape, step in [((1, 28, 28), 0.1), ((1, 28, 28), None), ((3, 99, 99, 99), 0.01)]:
+        assert isinstance(choose(shape, 1000, step=step)[0], UNet)
+
+
+def test_what_it_refuses():
+    for periods in [(), (0.0,), (1.0, float("inf"))]:
+        with pytest.raises(ValueError, match="Waves needs periods above 0, got"):
+            Waves(UNet(1, 1, (8,), more=2), periods)

@@ -1,0 +1,143 @@
+"""Fits to whole and rounded numbers, which are learned as the cells that they stand for."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from scorefield import fit
+from scorefield.data import ArrayRows, summarize
+from scorefield.data.lattice import cells
+from scorefield.fitting import Fitting
+from scorefield.nn import UNet, Waves
+from scorefield.objective import LogNormal, Tailed
+from scorefield.run import Run
+from scorefield.settings import Data, Network, Training
+
+RNG = np.random.default_rng(0)
+IMAGES = (80 * np.abs(RNG.normal(size=(60, 16, 16)))).clip(0, 255).astype(np.uint8)
+TABLE = np.stack([RNG.poisson(4.0, 400), RNG.integers(0, 2, 400)], 1)
+QUICK = Training(steps=3, batch=8, precision="float32")
+SMALL = Network(widths=(8,))
+
+
+def test_what_is_learned_as_cells():
+    """Whole numbers, which samples are rounded to, and fine lattices; not wide ones, nor those finer than noise."""
+    step = torch.tensor([3.0, 0.1, 0.5, 0.0], dtype=torch.float64)
+    found = cells((True, False, False, False), step, torch.full((4,), 2.0))
+    assert found is not None and found.tolist() == [1.0, 0.1, 0.0, 0.0]
+    assert cells(False, step[2:], torch.ones(2)) is None
+    assert cells(True, torch.ones(1, 4, 4).double(), torch.tensor([[[5000.0]]])) is None
+    assert Fitting(RNG.normal(size=(50, 3))).cells is None
+    assert Fitting(TABLE.astype(float)).cells is None
+    assert Fitting(TABLE, Data(dequantize=False)).cells is None
+
+
+@pytest.mark.parametrize("x", [TABLE, IMAGES])
+def test_units_and_moments_are_those_of_what_is_trained_on(x):
+    """Sheppard: cells of width 1 add 1/12 to the variance, and nothing to means and covariances."""
+    fitting = Fitting(x, training=QUICK)
+    known, bare = summarize(fitting.schema.rows(x)), Fitting(x, Data(dequantize=False), training=QUICK)
+    torch.testing.assert_close(fitting.summary.variance, known.variance + 1 / 12)
+    torch.testing.assert_close(fitting.standardize.mean, bare.standardize.mean)
+    factor = fitting.standardize.std.double() ** 2
+    law, other = fitting.moments, bare.moments
+    if x.ndim > 2:
+        torch.testing.assert_close(law.covariance.double(), (known.variance + 1 / 12) / factor, rtol=1e-5, atol=1e-6)
+        return
+    scale = factor.sqrt()
+    covariance = torch.from_numpy(np.cov(x.T, bias=True))
+    ours = law.covariance.double() * scale * scale[:, None]
+    torch.testing.assert_close(ours.diagonal(), covariance.diagonal() + 1 / 12, rtol=1e-5, atol=1e-6)
+    before = other.covariance.double() * bare.standardize.std.double() * bare.standardize.std.double()[:, None]
+    torch.testing.assert_close(ours[0, 1], before[0, 1], rtol=1e-4, atol=1e-5)
+
+
+def test_batches_and_held_out_data_have_unit_variance():
+    fitting = Fitting(RNG.poisson(2.0, (4000, 1)), training=Training(steps=1, batch=3600))
+    x = fitting.trainer.feed.batches(0)
+    assert abs(float(x.var()) - 1) < 0.15 and len(x.unique()) > 3000
+    held_out = fitting.trainer.held_out
+    whole = fitting.standardize.inverse(held_out.double())
+    assert float((whole - whole.round()).abs().max()) <= 0.5 and len(held_out.unique()) == len(held_out)
+
+
+def test_images_get_a_small_level_a_tail_and_waves():
+    fitting = Fitting(IMAGES, training=QUICK)
+    step = 1 / float(fitting.standardize.std)
+    found = fitting.calibration
+    assert found.sigma_min == pytest.approx(step / 4)
+    assert found.reasons[0] == "a quarter of the step between neighbouring values, at least 0.001"
+    assert found.tail == 0.06 and len(found.table()) == len(found.reasons) == 5
+    levels = fitting.trainer.objective.levels
+    assert isinstance(levels, Tailed) and levels.low == found.sigma_min
+    assert isinstance(fitting.network, Waves) and fitting.network.periods[0] == pytest.approx(4 * step)
+    assert fitting.network.periods[-1] < 1.2
+    bare = Fitting(IMAGES, Data(dequantize=False), training=QUICK)
+    assert bare.calibration.sigma_min == 0.02 and bare.calibration.tail == 0 and isinstance(bare.network, UNet)
+    assert isinstance(bare.trainer.objective.levels, LogNormal)
+    given = Fitting(IMAGES, training=QUICK, calibration=bare.calibration)  # levels of one's own are taken as they are
+    assert given.calibration == bare.calibration and isinstance(given.network, UNet)
+
+
+def test_floats_of_eight_bits_are_as_fine_as_their_integers():
+    fitting = Fitting(IMAGES / np.float32(255), training=QUICK)
+    assert fitting.cells is not None and float(fitting.cells.max()) == pytest.approx(1 / 255)
+    assert fitting.calibration.sigma_min == pytest.approx(
+        Fitting(IMAGES, training=QUICK).calibration.sigma_min, rel=1e-4
+    )
+
+
+def test_bits_of_whole_numbers():
+    """The entropy of a uniform law on 8 numbers is 3 bits; of points the density is far off between them."""
+    x = np.random.default_rng(1).integers(0, 8, 4000)
+    model = fit(x, training=Training(steps=500))
+    found = model.density(tolerance=1e-3).bits_per_dim(x[:100], 1)
+    assert float(found.value.mean()) == pytest.approx(3, abs=0.15)
+    drawn = model.sample(1000)
+    assert drawn.dtype == x.dtype and set(np.unique(drawn)) <= set(range(-1, 9))
+    counts = np.bincount(drawn.clip(0, 7), minlength=8) / 1000
+    assert np.abs(counts - 1 / 8).max() < 0.03 + 4 * (7 / 64 / 1000) ** 0.5
+
+
+def test_a_run_from_before_goes_on_as_it_was(tmp_path):
+    """It knew no cells: the same levels, the same network, the same numbers."""
+    kept = tmp_path / "run"
+    bare = fit(IMAGES, kept, data=Data(dequantize=False), network=SMALL, training=QUICK)
+    run = json.loads((kept / "run.json").read_text())
+    del run["asked"]["data"]["dequantize"]
+    (kept / "run.json").write_text(json.dumps(run))
+    for name in ("fit.json", "model.safetensors"):
+        (kept / name).unlink()
+    again = fit(IMAGES, kept, network=SMALL, training=QUICK)
+    assert again.process == bare.process == Run(kept).model.process
+    assert np.array_equal(again.sample(2), bare.sample(2))
+
+
+def test_a_choice_is_kept_with_the_run(tmp_path):
+    fit(IMAGES, tmp_path / "run", network=SMALL, training=QUICK)
+    assert Run(tmp_path / "run").read("run.json")["asked"]["data"]["dequantize"] is True
+    with pytest.raises(ValueError, match=r"another run \(data.dequantize: True there, False asked\)"):
+        fit(IMAGES, tmp_path / "run", data=Data(dequantize=False), network=SMALL, training=QUICK)
+
+
+def test_a_tail_replaces_what_lies_below_its_cut():
+    law = Tailed(LogNormal(0.0, 1.0), 1e-3, 0.25, 0.1)
+    u = torch.linspace(0, 1, 100_001, dtype=torch.float64)[:-1]
+    level = law.draw(u)
+    assert law.high == pytest.approx(math.exp(-1.2815515655), rel=1e-6)
+    assert float((level < law.high).double().mean()) == pytest.approx(0.25, abs=1e-4)
+    half = math.sqrt(law.high * 1e-3)
+    assert float((level < half).double().mean()) == pytest.approx(0.125, abs=1e-4)
+    above = float((level > 1).double().mean())
+    assert above == pytest.approx(0.75 * 0.5 / 0.9, abs=1e-4)
+    with pytest.raises(ValueError, match="Tailed needs part and cut between 0 and 1, and a low level below the cut"):
+        Tailed(LogNormal(), 1.0, 0.5)
+
+
+def test_rows_of_a_lattice_are_counted_as_before():
+    assert float(summarize(ArrayRows(torch.from_numpy(IMAGES)[:, None])).step.max()) == 1

@@ -2,6 +2,7 @@
 
     python benchmarks/likelihood.py                     # mixtures in 2 and 8 dimensions and a small network, 256 points
     python benchmarks/likelihood.py --pairs 3 --count 64
+    python benchmarks/likelihood.py --cases VE/network VP/eight VP/mixture
 
 The others solve what published code solves: the probability flow of x in the time t of the process and the divergence
 beside it, as one system of the whole batch with one step for all (Dormand-Prince 5(4)), from the same denoiser by the
@@ -31,6 +32,7 @@ from scorefield.rng import Samples
 from scorefield.settings import Training
 from scorefield.toys import eight_gaussians
 
+CASES = [f"{process}/{law}" for process in ("VP", "VE") for law in ("eight", "mixture", "network")]
 TOLERANCES = [10 ** (-k / 2) for k in range(4, 21)]  # 1e-2 to 1e-10
 ZERO = torch.zeros((), dtype=torch.float64)
 Solver = Callable[[Diffusion, Tensor, float], tuple[Tensor, int]]
@@ -144,19 +146,25 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--count", type=int, default=256)
     parser.add_argument("--steps", type=int, default=3000, help="of training, for the network")
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES, help="a process and a law each")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if find_spec("torchdiffeq") is None:
         print("torchdiffeq is not installed: left out (pip install torchdiffeq)")
-    model = network(options.steps)
-    for process in (VP(), VE(0.01, 500.0)):
-        for name, law in (("8 Gaussians", eight_gaussians().law), ("mixture in 8", mixture(8))):
+    processes: dict[str, Process] = {"VP": VP(), "VE": VE(0.01, 500.0)}
+    laws = {"eight": eight_gaussians().law, "mixture": mixture(8)}
+    model = network(options.steps) if any(case.endswith("network") for case in options.cases) else None
+    for case in options.cases:
+        process, name = processes[case.split("/")[0]], case.split("/")[1]
+        if name in laws:
+            law = laws[name]
             x = law.sample(options.count, Samples(1, count=options.count))
             compare(name, process, law, law.moments(), x, law.log_prob(x, process.level(ZERO)), options.pairs)
-        learned = Diffusion(process, model.density().scaled.diffusion.denoiser, model.moments)
-        x = model.standardize(eight_gaussians().sample(options.count, Samples(1, count=options.count)))
-        tight = log_prob(learned, x, tolerance=1e-7).value
-        compare("a network", process, learned.denoiser, model.moments, x, tight, options.pairs)
+        elif model is not None:
+            learned = Diffusion(process, model.density().scaled.diffusion.denoiser, model.moments)
+            x = model.standardize(eight_gaussians().sample(options.count, Samples(1, count=options.count)))
+            tight = log_prob(learned, x, tolerance=1e-7).value
+            compare(name, process, learned.denoiser, model.moments, x, tight, options.pairs)
 
 
 if __name__ == "__main__":

@@ -19,23 +19,24 @@ __all__ = [
     "EULER",
     "HEUN",
     "RK4",
+    "Measure",
     "Solution",
     "State",
     "Tableau",
-    "Watch",
     "integrate",
     "integrate_adaptive",
 ]
 
 State = tuple[Tensor, ...]
 Slope = Callable[..., State]
-Watch = Callable[[Tensor, Tensor, State, State, State], None]
+Measure = Callable[[Tensor, Tensor, State, State, State], Tensor]
 
 _SHRINK, _GROW, _SAFETY = (
     0.2,
     10.0,
     0.9,
 )  # a step changes by these factors at most; it aims a little below the tolerance
+_AIM = 0.4  # of the tolerance, where the error is measured by the caller
 _TINY_STEP = 1e-14  # relative to the time: below, the clock stands still
 
 
@@ -168,7 +169,7 @@ class _Walk:
     y: State
     slope: State  # f(t, y)
     fixed: State
-    ratio: Tensor  # error over tolerance of the last accepted step
+    ratio: Tensor  # error over tolerance of the last accepted step, 0 before the first
     rejected: Tensor  # whether the last step was rejected
 
     def keep(self, mask: Tensor) -> _Walk:
@@ -191,28 +192,26 @@ class _Solver:
     tableau: Tableau
     rtol: float
     atol: float
-    weights: Sequence[float]
-    watch: Watch | None = None
+    measure: Measure | None = None
     caution: float = 1.0
 
     def tolerance(self, y: State, new: State) -> State:
-        largest = (torch.maximum(a.abs(), b.abs()) for a, b in zip(y, new))
-        return tuple(w * (self.atol + self.rtol * a) for w, a in zip(self.weights, largest))
+        return tuple(self.atol + self.rtol * torch.maximum(a.abs(), b.abs()) for a, b in zip(y, new))
 
     def begin(self, y: State, t: Tensor, stop: Tensor, fixed: State) -> _Walk:
         """All samples that have a way to go, with their first slopes and steps."""
         rows = (t != stop).nonzero()[:, 0]
         t, stop, y, fixed = t[rows], stop[rows], tuple(a[rows] for a in y), tuple(a[rows] for a in fixed)
-        one = torch.ones_like(t)
+        zero, never = torch.zeros_like(t), torch.zeros_like(t, dtype=torch.bool)
         if len(rows) == 0:
-            return _Walk(rows, t, stop, one, y, y, fixed, one, one.bool())
+            return _Walk(rows, t, stop, zero, y, y, fixed, zero, never)
         slope = self.f(t, y, *fixed)
         good = torch.stack([torch.isfinite(a).reshape(len(a), -1).all(1) for a in (*y, *slope)]).all(0)
         if not bool(good.all()):
             where = f"sample {int(rows[~good][0])} at t = {float(t[~good][0]):.3g}"
             raise RuntimeError(f"the ODE solver cannot begin: the state or the slope of {where} is not finite")
         dt = self.first_step(t, stop - t, y, slope, fixed)
-        return _Walk(rows, t, stop, dt, y, slope, fixed, one, ~one.bool())
+        return _Walk(rows, t, stop, dt, y, slope, fixed, zero, never)
 
     def first_step(self, t: Tensor, span: Tensor, y: State, slope: State, fixed: State) -> Tensor:
         """The signed step to begin with (Hairer et al., 1993, Section II.4), of shape `(B,)`."""
@@ -227,10 +226,16 @@ class _Solver:
         return torch.copysign(torch.where(torch.isfinite(bend), best, trial) / self.caution, span)
 
     def factor(self, ratio: Tensor, walk: _Walk, accepted: Tensor) -> Tensor:
-        """By how much steps change: a PI controller (Gustafsson, 1991), plain after a rejection."""
-        now, before = ratio.clamp_min(1e-10), walk.ratio.clamp_min(1e-4)
-        smooth = _SAFETY * now ** (-0.7 / self.tableau.order) * before ** (0.4 / self.tableau.order)
-        plain = _SAFETY * now ** (-1 / self.tableau.order)
+        """By how much steps change: a PI controller (Gustafsson, 1991), plain after a rejection.
+
+        A measure of the caller's decides by the larger of the last two errors: it may be small by chance.
+        """
+        order, now = self.tableau.order, ratio.clamp_min(1e-10)
+        if self.measure is None:
+            before = torch.where(walk.ratio == 0, 1.0, walk.ratio.clamp_min(1e-4))
+            smooth, plain = _SAFETY * now ** (-0.7 / order) * before ** (0.4 / order), _SAFETY * now ** (-1 / order)
+        else:
+            smooth, plain = ((a / _AIM) ** (-1 / order) for a in (torch.maximum(now, walk.ratio), now))
         factor = torch.where(accepted, smooth.clamp_max(_GROW), plain)
         factor = torch.where(accepted & ~walk.rejected, factor, factor.clamp_max(1.0))
         return torch.where(torch.isfinite(ratio), factor.clamp_min(_SHRINK), _SHRINK)
@@ -242,12 +247,12 @@ class _Solver:
         dt = torch.where(last, left, walk.dt)
         new, slopes = _step(self.f, walk.t, dt, walk.y, walk.fixed, self.tableau, walk.slope)
         error = _sum(dt, self.tableau.error or (), slopes)
-        ratio = _norm(error, self.tolerance(walk.y, new))
-        accepted = ratio <= 1
         ahead = slopes[-1] if self.tableau.reuses_last else self.f(walk.t + dt, new, *walk.fixed)
-        if self.watch is not None:
-            there, slope, off = (tuple(a[accepted] for a in part) for part in (new, ahead, error))
-            self.watch(walk.rows[accepted], (walk.t + dt)[accepted], there, slope, off)
+        if self.measure is None:
+            ratio = _norm(error, self.tolerance(walk.y, new))
+        else:
+            ratio = self.measure(walk.rows, walk.t + dt, new, ahead, error)
+        accepted = ratio <= 1
         y = tuple(torch.where(_against(accepted, a), a, b) for a, b in zip(new, walk.y))
         slope = tuple(torch.where(_against(accepted, a), a, b) for a, b in zip(ahead, walk.slope))
         t = torch.where(accepted, walk.t + dt, walk.t)
@@ -298,11 +303,10 @@ def integrate_adaptive(
     stop: Tensor | float,
     rtol: float = 1e-5,
     atol: float = 1e-5,
-    weights: Sequence[float] | None = None,
     tableau: Tableau = DOPRI5,
     fixed: State = (),
     max_steps: int = 10_000,
-    watch: Watch | None = None,
+    measure: Measure | None = None,
     caution: float = 1.0,
 ) -> Solution:
     """Integrates with steps whose error stays below `atol + rtol |y|`, each sample at its own pace.
@@ -318,12 +322,12 @@ def integrate_adaptive(
         stop: The time to end at, before or after `start`, for all or of shape `(B,)`.
         rtol: The relative tolerance.
         atol: The absolute tolerance, in the units of the state.
-        weights: By how much the tolerance is widened for each tensor of the state, by default 1.
         tableau: The method, one with an embedded error.
         fixed: Tensors with a row a sample that `f` needs and that do not change.
         max_steps: How many steps a sample may try.
-        watch: Is told of every step that is accepted: which samples made it, their times and states after it, the slopes
-            there, and the embedded estimates of its error.
+        measure: Another measure of the error, in tolerances, of shape `(b,)`: a step is accepted where it is 1 at most. It
+            is given which samples try a step, their times and states after it, the slopes there, and the embedded
+            estimates of its error.
         caution: By how much the first step is shortened: it sees one place alone, and may leap over what is behind it.
 
     Returns:
@@ -344,6 +348,6 @@ def integrate_adaptive(
         raise ValueError(f"tolerances must be positive, got rtol={rtol:g}, atol={atol:g}")
     if tableau.error is None:
         raise ValueError("an adaptive step needs an embedded error, as DOPRI5 and HEUN have: got a tableau without")
-    solver = _Solver(f, tableau, rtol, atol, weights or (1.0,) * len(y), watch, caution)
+    solver = _Solver(f, tableau, rtol, atol, measure, caution)
     begin, end = (torch.as_tensor(t, dtype=torch.float64, device=y[0].device).expand(len(y[0])) for t in (start, stop))
     return solver.solve(solver.begin(y, begin, end, fixed), y, max_steps)

@@ -57,15 +57,17 @@ def test_float32_samples_of_float64_data_are_float64():
 
 def test_integers_are_rounded_half_to_even_and_clipped():
     values = torch.tensor([[-7.0, 0.5, 1.5, 2.5, 99.0, 300.0]]).T
-    assert Schema.of(np.array([3, 50], np.int64)).pack(values).tolist() == [-7, 0, 2, 2, 99, 300]
-    assert Schema.of(np.array([3, 50], np.int8)).pack(values).tolist() == [-7, 0, 2, 2, 99, 127]
+    assert Schema.of(np.array([-3, 50], np.int64)).pack(values).tolist() == [-7, 0, 2, 2, 99, 300]
+    assert Schema.of(np.array([-3, 50], np.int8)).pack(values).tolist() == [-7, 0, 2, 2, 99, 127]
+    assert Schema.of(np.array([3, 50], np.int64)).pack(values).tolist() == [3, 3, 3, 3, 50, 50]
     assert Schema.of(np.array([1, 50], np.uint8)).pack(values).tolist() == [1, 1, 2, 2, 50, 50]
     assert Schema.of(np.array([True, False])).pack(values).tolist() == [False, False, True, True, True, True]
-    assert Schema.of(np.array([0, 1])).pack(torch.tensor([[1e30]], dtype=torch.float64))[0] > 9e18
+    assert Schema.of(np.array([-1, 1])).pack(torch.tensor([[1e30]], dtype=torch.float64))[0] > 9e18
 
 
-def test_unsigned_columns_are_clipped_each_to_its_range():
-    schema = Schema.of(np.array([[1, 10], [5, 20]], np.uint16))
+@pytest.mark.parametrize("dtype", ["uint16", "int64"])
+def test_columns_of_counts_are_clipped_each_to_its_range(dtype):
+    schema = Schema.of(np.array([[1, 10], [5, 20]], dtype))
     assert (schema.low, schema.high) == ((1, 10), (5, 20))
     assert schema.pack(torch.tensor([[0.0, 99.0], [99.0, 0.0]])).tolist() == [[1, 20], [5, 10]]
 

@@ -107,22 +107,43 @@ def test_the_errors_that_are_reported_cover_the_truth(law: Mixture, process: Pro
     assert float(result.evaluations.double().mean()) < 130
 
 
+class Round(Denoiser):
+    """The denoiser of a mixture of round Gaussians, whose derivatives cost a twentieth of those of others."""
+
+    def __init__(self, means: Tensor, widths: Tensor, weights: Tensor) -> None:
+        super().__init__()
+        self.means, self.widths, self.weights = means, widths, weights
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        n, variance = x.shape[1], self.widths**2 + level.reshape(-1, 1) ** 2
+        apart = x.square().sum(1, keepdim=True) - 2 * x @ self.means.T + self.means.square().sum(1)
+        share = (self.weights.log() - n / 2 * variance.log() - apart / variance / 2).softmax(1)
+        kept = share * self.widths**2 / variance
+        return (share - kept) @ self.means + kept.sum(1, keepdim=True) * x
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("process", [VE(), VP(), SubVP(), EDM()], ids=lambda p: type(p).__name__)
 def test_the_errors_cover_the_truth_in_64_dimensions(process: Process) -> None:
-    law = mixture(64)
+    """At 95 % of 1,000 points."""
+    means = 0.4 * Samples(64, count=3).normal((3, 64), torch.float64)
+    widths, weights = torch.tensor([[0.4, 0.6, 0.8], [0.2, 0.5, 0.3]], dtype=torch.float64)
+    law, denoiser = Mixture(means, widths, weights), Round(means, widths, weights)
     x = draw(law, 1000)
-    result = log_prob(Diffusion(process, law, law.moments()), x)
+    level = torch.linspace(0.01, 10, 1000, dtype=torch.float64)[:, None]
+    torch.testing.assert_close(denoiser(x, level), law(x, level))
+    result = log_prob(Diffusion(process, denoiser, law.moments()), x)
     assert covered(result, law.log_prob(x, process.level(ZERO))) > 0.95
 
 
 def test_no_point_is_much_worse_than_others() -> None:
-    """The worst of 512 has 30 times the median error: sums of errors of either sign, which pass through 0, have 5."""
-    for law in (mixture(2), mixture(8)):
+    """The worst of 512 has 12 times the median error, and one in a hundred 7 times; of a Gaussian they have 5 and 4."""
+    process = VE(0.01, 500.0)
+    for law in (mixture(2), mixture(8), eight_gaussians().law):
         x = draw(law, 512)
-        process = VE(0.01, 500.0)
         error = (log_prob(Diffusion(process, law, law.moments()), x).value - law.log_prob(x, 0.01)).abs()
-        assert float(error.max()) < 30 * float(error.median())
+        assert float(error.max()) < 12 * float(error.median())
+        assert float(error.quantile(0.99)) < 7 * float(error.median())
 
 
 @pytest.mark.parametrize("target", [1e-2, 1e-4, pytest.param(1e-6, marks=pytest.mark.slow)])

@@ -113,13 +113,16 @@ def select(frame: DataFrame, columns: Sequence[Name]) -> DataFrame:
 
 
 def integers(dtypes: Sequence[str], rows: Rows) -> dict[str, Any]:
-    """Which columns hold integers, and to which range each is clipped: those of unsigned ones to what was seen."""
+    """Which columns hold integers, and to which range each is clipped: what was seen of those nowhere negative."""
     kinds = [_numpy(d).kind for d in dtypes]
     whole = tuple(k in "iub" for k in kinds)
-    if not any(k in "ub" for k in kinds):
+    if not any(whole):
         return {"integer": whole}
-    low, high = seen(rows, each=True)
-    bounds = [[None if k not in "ub" else v for k, v in zip(kinds, b)] for b in (low, high) if isinstance(b, tuple)]
+    low, high = (b if isinstance(b, tuple) else (b,) for b in seen(rows, each=True))
+    counts = [k in "iub" and first >= 0 for k, first in zip(kinds, low)]
+    if not any(counts):
+        return {"integer": whole}
+    bounds = [[v if count else None for v, count in zip(b, counts)] for b in (low, high)]
     for i, k in enumerate(kinds):
         if k == "b":
             bounds[0][i], bounds[1][i] = 0.0, 1.0

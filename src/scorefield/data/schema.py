@@ -129,7 +129,7 @@ class Schema:
     def pack(self, x: Tensor) -> Any:
         """Samples `(M, *inner_shape)` as the user gave the data: kind, axes, names and types.
 
-        Integers are rounded half to even; unsigned ones and bools are also clipped to the range of the data,
+        Integers are rounded half to even; bools and those that are nowhere negative are also clipped to the range of the data,
         uint8 grids to 0..255.
 
         Raises:
@@ -200,7 +200,8 @@ def _integers(rows: Rows, dtype: str, structure: Structure) -> dict[str, Any]:
         return {"integer": True, "low": 0.0, "high": 1.0}
     if dtype == "uint8" and structure == "grid":
         return {"integer": True, "low": 0.0, "high": 255.0}
-    if dtype.startswith("uint"):
-        low, high = seen(rows, each=structure == "vector")
-        return {"integer": True, "low": low, "high": high}
-    return {"integer": dtype.startswith("int")}
+    if not dtype.startswith(("int", "uint")):
+        return {"integer": False}
+    low, high = seen(rows, each=structure == "vector")
+    counts = min(low if isinstance(low, tuple) else (low,)) >= 0
+    return {"integer": True, "low": low, "high": high} if counts else {"integer": True}

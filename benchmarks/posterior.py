@@ -1,10 +1,11 @@
 """How wrong methods for posteriors are, where the posterior is known: their errors beside each other.
 
-    python benchmarks/posterior.py [--count 10000] [--particles 4000]
+    python benchmarks/posterior.py [--count 10000] [--particles 4000] [--only DAPS]
 
 A mixture of three Gaussians in the plane, of which one noisy projection leaves two modes: an exact denoiser, so that what is
 wrong is the method's. Weights are those of the modes in the exact posterior, by responsibilities; the chance of `count` draws
-is about 0.005. Particles have 64 steps, the others as many evaluations of the prior as the table says.
+is about 0.005. Particles have 64 steps, the others as many as the table says. Then RePaint on three correlated Gaussian
+numbers, of which one is known: its errors by how often a block of how many steps is gone.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ import torch
 from torch import Tensor
 
 from scorefield import sample as s
-from scorefield.denoise import Mixture
+from scorefield.denoise import Gaussian, Mixture
 from scorefield.diffusion import Diffusion
 from scorefield.grid import LogLevel
-from scorefield.measurement import Linear, Measurement
+from scorefield.measurement import Linear, Mask, Measurement
 from scorefield.posterior import DPS, TMPD, Annealed, Conditioned, Method, MomentMatching, PiGDM, Posterior, condition
 from scorefield.process import EDM
 from scorefield.rng import Samples
@@ -44,6 +45,8 @@ WAYS: list[tuple[str, Method, s.Sampler, int]] = [
     ("DPS, ancestral", DPS(), s.Ancestral(), 300),
     ("DPS(zeta=1), ancestral", DPS(1.0), s.Ancestral(), 300),
     ("DAPS", MomentMatching(), s.DAPS(), 64),
+    ("DAPS", MomentMatching(), s.DAPS(), 256),
+    ("DAPS as published", MomentMatching(), s.DAPS(flow=s.ExponentialAdams(2)), 64),
     ("annealed Langevin with likelihood", Annealed(), s.AnnealedLangevin(s.Langevin(0.05), 10), 64),
 ]
 
@@ -60,20 +63,11 @@ def row(name: str, weights: Tensor, mean: Tensor, std: Tensor, more: str = "") -
     return f"| {name} | {' | '.join(cells)} | {more} |"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=10_000)
-    parser.add_argument("--particles", type=int, default=4000)
-    options = parser.parse_args()
-    law, seen = problem()
-    exact = condition(law, seen)
-    moments = exact.law.moments()
-    print("| | weights of the modes | mean | standard deviation | |\n| --- | --- | --- | --- | --- |")
-    spread = moments.covariance.diagonal().sqrt()
-    print(row("exact", exact.law.weights, moments.mean, spread, f"log p(y) = {float(exact.log_evidence):.3f}"))
+def particles(law: Mixture, seen: Measurement, exact: Conditioned, count: int) -> str:
+    """The row of twisted SMC."""
     start = time.perf_counter()
     leader = Diffusion(PROCESS, Posterior(law, seen), law.moments())
-    found = s.twisted(leader, (2,), particles=options.particles, islands=4, steps=64)
+    found = s.twisted(leader, (2,), particles=count, islands=4, steps=64)
     weighted, known = found.weighted, found.log_evidence
     mean = weighted.mean().value
     std = weighted.mean(lambda x: (x - mean) ** 2).value.sqrt()
@@ -81,14 +75,49 @@ def main() -> None:
         f"log p(y) = {float(known.value):.3f} ± {float(known.standard_error):.3f}; {time.perf_counter() - start:.0f} s"
     )
     weights = weighted.mean(lambda x: shares(exact, x)).value
-    print(row(f"twisted SMC, {options.particles:,} x 4", weights, mean, std, said), flush=True)
-    for name, method, sampler, steps in WAYS:
+    return row(f"twisted SMC, {count:,} x 4", weights, mean, std, said)
+
+
+def inpainting(count: int) -> None:
+    """RePaint: the largest error of a mean in exact deviations, and the deviations over the exact ones, of what is not seen."""
+    covariance = torch.tensor([[1.0, 0.8, 0.3], [0.8, 1.0, 0.6], [0.3, 0.6, 1.0]]).double()
+    law, seen = Gaussian(torch.tensor([0.5, 0.0, -0.5]).double(), covariance), Measurement(Mask([1, 0, 0]), [2.0], 0.05)
+    exact = condition(law, seen).law
+    std, diffusion = exact.covariance.diagonal().sqrt(), Diffusion(EDM(0.01, 50.0), Posterior(law, seen), law)
+    print("| repeats | jump 1 | jump 4 | jump 10 |\n| --- | --- | --- | --- |")
+    for repeats in (1, 5, 20, 80):
+        cells = []
+        for jump in (1, 4, 10):
+            x = s.sample(diffusion, (count, 3), s.RePaint(repeats, jump), 48, Samples(0, 0, count), grid=LogLevel())
+            apart = float(((x.mean(0) - exact.mean) / std)[1:].abs().max())
+            cells.append(f"{apart:.3f}, {float((x.std(0) / std)[1:].mean()):.3f}")
+        print(f"| {repeats} | {' | '.join(cells)} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--particles", type=int, default=4000)
+    parser.add_argument("--only", default="", help="the rows whose names hold this")
+    options = parser.parse_args()
+    law, seen = problem()
+    exact = condition(law, seen)
+    moments = exact.law.moments()
+    print("| | weights of the modes | mean | standard deviation | |\n| --- | --- | --- | --- | --- |")
+    spread = moments.covariance.diagonal().sqrt()
+    print(row("exact", exact.law.weights, moments.mean, spread, f"log p(y) = {float(exact.log_evidence):.3f}"))
+    only = options.only.lower()
+    if only in "twisted smc":
+        print(particles(law, seen, exact, options.particles), flush=True)
+    for name, method, sampler, steps in (one for one in WAYS if only in one[0].lower()):
         start = time.perf_counter()
         diffusion = Diffusion(PROCESS, Posterior(law, seen, method, moments=law.moments()), law.moments())
         rng = Samples(0, 0, options.count)
         x = s.sample(diffusion, (options.count, 2), sampler, steps, rng, grid=LogLevel())
         said = f"{steps} steps, {time.perf_counter() - start:.0f} s"
         print(row(name, shares(exact, x).mean(0), x.mean(0), x.std(0), said), flush=True)
+    if only in "repaint":
+        inpainting(4000)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Which stiffness fields agree with noisy displacements? A non-linear inverse problem with a learned prior.
 
-    python examples/shear_modulus.py [--minutes 2] [--count 32] [-o shear_modulus.png]
+    python examples/shear_modulus.py [--minutes 2] [--layers 4000] [--count 32] [-o shear_modulus.png]
 
 A soft layer with stiff inclusions is sheared: a traction of 1 pulls its top, its base is fixed, its sides are free. The shear
 modulus G (1 to 4, in units of the soft part) is wanted, on 16 x 16 cells; the displacement u, which solves ∇·(G ∇u) = 0, is
@@ -58,10 +58,11 @@ def displacement(modulus: Tensor) -> Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=2.0, help="of training")
+    parser.add_argument("--layers", type=int, default=4000, help="realizations to learn from")
     parser.add_argument("--count", type=int, default=32, help="draws from the posterior")
     parser.add_argument("-o", "--output", type=Path, default=Path("shear_modulus.png"))
     options = parser.parse_args()
-    model = scorefield.fit(layers(4000, 0), training=Training(minutes=options.minutes))
+    model = scorefield.fit(layers(options.layers, 0), training=Training(minutes=options.minutes))
     truth = layers(1, 99)[0]
     ideal = displacement(torch.from_numpy(truth)[None])[0].numpy()
     seen = ideal + NOISE * np.random.default_rng(0).normal(size=ideal.shape).astype(np.float32)

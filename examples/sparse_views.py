@@ -89,7 +89,7 @@ def draw(rows: list[tuple[str, list[Tensor]]], path: Path) -> None:
     figure = Figure(figsize=(1.5 * len(titles), 1.7 * len(rows)), dpi=140, facecolor="white", layout="constrained")
     for line, (name, images) in zip(figure.subplots(len(rows), len(titles), squeeze=False), rows):
         for axes, image, title in zip(line, images, titles):
-            axes.imshow(image, cmap="gray", vmin=-2.5, vmax=2.5, interpolation="nearest")
+            axes.imshow(image.numpy(), cmap="gray", vmin=-2.5, vmax=2.5, interpolation="nearest")
             axes.set_xticks([])
             axes.set_yticks([])
             axes.set_title(title, fontsize=9, color="#1f1e1b")

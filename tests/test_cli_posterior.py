@@ -49,6 +49,21 @@ def test_arrays_are_files_and_methods_are_calls(run, monkeypatch, capsys):
     assert np.abs(np.load("daps.npy")[:, [0, 2]].sum(1).mean() - 6) < 0.2
 
 
+def test_operators_act_one_after_another(run, monkeypatch, capsys):
+    """Sums of neighbours, of which one is not known: "first | then", and a mask that is read off what was measured."""
+    monkeypatch.chdir(run)
+    np.save("sums.npy", [[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]])
+    np.save("first.npy", [[1.0, 0.0]])
+    words = ["posterior", "run", "--noise", "0.1", "-n", "40"]
+    for y, then in (([10.5, np.nan], "mask"), ([10.5], "linear('first.npy')")):
+        np.save("y2.npy", y)
+        assert main([*words, "y2.npy", "--operator", f"linear('sums.npy') | {then}", "-o", "both.npy"]) == 0
+        assert np.abs(np.load("both.npy")[:, :2].sum(1).mean() - 10.5) < 0.1
+    np.save("y2.npy", [10.5, np.nan, 0.0])
+    assert main([*words, "y2.npy", "--operator", "linear('sums.npy') | mask", "-o", "both.npy"]) == 1
+    assert "Mask has the shape (3,), and a datum has the shape (2,)" in capsys.readouterr().err
+
+
 def test_particles_give_the_evidence(run, monkeypatch, capsys):
     monkeypatch.chdir(run)
     words = (
@@ -85,6 +100,8 @@ def test_operators_are_written_as_calls():
         ("--operator mask --noise 0.1 -n 5", "draws need a number and a place"),
         ("--operator mask --noise 0.1 -n 5 -o a.npy --particles 9 --check", "--particles has a way of its own"),
         ("--operator smear --noise 0.1 -n 5 -o a.npy", "there is no operator 'smear' among Blur, Compose"),
+        ("--operator blur|smear --noise 0.1 -n 5 -o a.npy", "there is no operator 'smear' among Blur, Compose"),
+        ("--operator blur| --noise 0.1 -n 5 -o a.npy", "is no operator"),
         ("--operator blur( --noise 0.1 -n 5 -o a.npy", "is no operator"),
         ("--operator linear('none.npy') --noise 0.1 -n 5 -o a.npy", "there is no file none.npy"),
         ("--operator linear('none.csv') --noise 0.1 -n 5 -o a.npy", "arrays are read from .npy files"),

@@ -28,7 +28,7 @@ from scorefield.posterior import (
     condition,
     given,
 )
-from scorefield.posterior.solve import conjugate_gradients, direct, positive
+from scorefield.posterior.solve import conjugate_gradients, direct, krylov_root, positive, root
 from scorefield.process import EDM, VP
 from scorefield.rng import Samples
 from scorefield.sample import DormandPrince, ExponentialAdams, Heun, sample
@@ -265,6 +265,18 @@ def test_solvers_get_along_with_matrices_that_are_not_positive():
     found = conjugate_gradients(lambda v: (w @ v[..., None])[..., 0], r, 10, 1e-9)
     assert bool(torch.isfinite(found).all())
     assert float((r - found - (w @ found[..., None])[..., 0]).norm()) <= float(r.norm()) + 1e-12
+
+
+def test_roots_by_products():
+    """As many products as there are numbers find √W z, fewer nearly; and not more than there are numbers are made."""
+    w = torch.randn(2, 12, 12, generator=torch.Generator().manual_seed(0), dtype=D)
+    w, z = w @ w.mT / 12 + 0.1 * torch.eye(12), torch.randn(2, 12, generator=torch.Generator().manual_seed(1), dtype=D)
+    exact = (root(w) @ z[..., None])[..., 0]
+    torch.testing.assert_close(root(w) @ root(w), w)
+    apply = lambda v: (w @ v[..., None])[..., 0]  # noqa: E731
+    for count, error in ((12, 1e-9), (50, 1e-9), (6, 0.05)):
+        assert float(((krylov_root(apply, z, count) - exact).norm(dim=1) / exact.norm(dim=1)).max()) < error
+    assert float(krylov_root(lambda v: 0 * v, z, 3).abs().max()) < 1e-9  # nothing to draw
 
 
 def test_what_is_refused():

@@ -18,7 +18,7 @@ from scorefield.measurement import Blur, Function, Linear, Mask, Measurement, Po
 from scorefield.posterior import Measured, Posterior, condition
 from scorefield.process import EDM
 from scorefield.rng import Samples
-from scorefield.sample import DAPS, RePaint, Sampler, sample
+from scorefield.sample import DAPS, ExponentialAdams, RePaint, Sampler, sample
 from scorefield.standardize import Standardize
 
 D = torch.float64
@@ -33,17 +33,6 @@ def drawn(sampler: Sampler, seen: Measurement, prior: Gaussian | Mixture, count:
     moments = prior if isinstance(prior, Gaussian) else prior.moments()
     diffusion = Diffusion(EDM(0.01, 50.0), Posterior(prior, seen, moments=moments), moments)
     return sample(diffusion, (count, moments.mean.numel()), sampler, steps, Samples(0, 0, count), grid=LogLevel())
-
-
-def test_what_is_known_is_kept_and_repeats_bring_the_rest_nearer():
-    seen = Measurement(Mask([1, 0, 0]), [2.0], 0.05)
-    exact, _ = condition(law(), seen)
-    apart = []
-    for repeats in (1, 10):
-        x = drawn(RePaint(repeats), seen, law())
-        assert float((x[:, 0] - 2).abs().mean()) < 0.06
-        apart.append(float((x.mean(0) - exact.mean)[1:].abs().max()))
-    assert apart[1] < 0.1 < 0.15 < apart[0]
 
 
 def test_a_noisy_value_is_not_taken_for_an_exact_one():
@@ -66,19 +55,83 @@ def test_masks_are_seen_in_the_units_of_states():
     assert std[0, 1, 0, 1] == pytest.approx(0.1) and std[0, 0, 1, 0] == pytest.approx(0.5)
 
 
+def test_what_is_known_is_kept_and_the_rest_approaches_the_posterior_as_repeats_grow():
+    """The mean of what is not seen, in exact deviations: about 0.8 off, then 0.2, then 0.05, with 0.03 of chance."""
+    seen = Measurement(Mask([1, 0, 0]), [2.0], 0.05)
+    exact, _ = condition(law(), seen)
+    std, apart, count = exact.covariance.diagonal().sqrt(), [], 1200
+    for repeats, jump in ((1, 1), (5, 1), (25, 1), (25, 3)):
+        x = drawn(RePaint(repeats, jump), seen, law(), count, 36)
+        assert float((x[:, 0] - 2).abs().mean()) < 0.06
+        apart.append(float(((x.mean(0) - exact.mean) / std)[1:].abs().max()))
+    assert apart[1] < 0.5 * apart[0] and max(apart[2:]) < apart[1]
+    assert apart[2] < 0.05 + 4 / math.sqrt(count)
+    assert float((x.std(0) / std - 1)[1:].abs().max()) < 0.08 + 4 / math.sqrt(
+        2 * count
+    )  # ancestral steps are too narrow
+
+
+def test_a_jump_is_as_many_steps_as_it_says():
+    """Levels at which the prior is asked, as Lugmayr et al. order them: blocks end with the last step."""
+    asked = []
+
+    class Listening(Gaussian):
+        def forward(self, x: Tensor, level: Tensor) -> Tensor:
+            asked.append(round(float(level), 6))
+            return super().forward(x, level)
+
+    prior = Listening(torch.zeros(2, dtype=D), torch.eye(2, dtype=D))
+    diffusion = Diffusion(EDM(0.01, 50.0), Posterior(prior, Measurement(Mask([1, 0]), [1.0], 0.1)), prior)
+    for repeats, jump, order in ((2, 1, [0, 0, 1, 1, 2, 2]), (2, 2, [0, 0, 1, 2, 1, 2]), (3, 9, [0, 1, 2] * 3)):
+        asked.clear()
+        sample(diffusion, (1, 2), RePaint(repeats, jump), 3, Samples(0, 0, 1), denoise=False, grid=LogLevel())
+        levels = sorted(set(asked), reverse=True)
+        assert [levels.index(level) for level in asked] == order
+
+
 def test_replacement_is_for_masks():
     with pytest.raises(ValueError, match="needs a Mask with independent noise, got Linear with Normal"):
         drawn(RePaint(), Measurement(Linear(torch.eye(3)), [0.0, 0.0, 0.0], 0.1), law(), 2, 2)
     with pytest.raises(ValueError, match="at least once, got repeats=0"):
         RePaint(0)
+    with pytest.raises(ValueError, match="over at least one step, got jump=0"):
+        RePaint(5, 0)
 
 
-def test_decoupled_annealing_solves_linear_problems_nearly():
-    """Its law is near the posterior and not it: docs/posterior.md says so. The mean within a third of a deviation."""
+@pytest.mark.parametrize("steps", [8, 24])
+def test_decoupled_annealing_is_exact_for_gaussian_data(steps):
+    """At any number of steps. In coordinates where the posterior is standard normal: mean and covariance within chance."""
     seen = Measurement(Linear([[1.0, 0.0, 0.5], [0.0, 1.0, -1.0]]), [2.0, 0.7], 0.1)
     exact, _ = condition(law(), seen)
-    x = drawn(DAPS(), seen, law())
-    assert float(((x.mean(0) - exact.mean) / exact.covariance.diagonal().sqrt()).abs().max()) < 0.33
+    x, root = drawn(DAPS(), seen, law(), 4000, steps), torch.linalg.cholesky(exact.covariance)
+    w = torch.linalg.solve_triangular(root, (x - exact.mean).T, upper=False).T
+    assert float(w.mean(0).abs().max()) < 4 / math.sqrt(4000)
+    assert float((w.T.cov() - torch.eye(3)).abs().max()) < 4 * math.sqrt(2 / 4000)
+
+
+def test_decoupled_annealing_is_exact_for_gaussian_fields():
+    """In more dimensions than a matrix of derivatives is made for: draws and solutions by products alone."""
+    side, n, count = 9, 81, 300
+    place = torch.cartesian_prod(torch.arange(side), torch.arange(side)).double()
+    covariance = torch.exp(-(torch.cdist(place, place) ** 2) / 8) + 0.01 * torch.eye(n, dtype=D)
+    prior = Gaussian(torch.zeros(n, dtype=D), covariance)
+    seen = Measurement(Mask(torch.arange(n) < 36), prior.sample(1, Samples(0, 0, 1))[0, :36], 0.1)
+    exact, _ = condition(prior, seen)
+    diffusion = Diffusion(EDM(0.01, 50.0), Posterior(prior, seen), prior)
+    x = sample(diffusion, (count, n), DAPS(iterations=30), 24, Samples(0, 0, count), grid=LogLevel())
+    values, turn = torch.linalg.eigh(exact.covariance)
+    w = (x - exact.mean) @ turn / values.sqrt()
+    assert float(w.mean(0).square().sum() * count) < stats.chi2(n).ppf(0.9999)
+    assert abs(float(w.var(0).mean()) - 1) < 4 * math.sqrt(2 / count / n)
+
+
+def test_decoupled_annealing_as_published_is_near():
+    """Its mean within a third of a deviation; too wide, as docs/posterior.md says."""
+    seen = Measurement(Linear([[1.0, 0.0, 0.5], [0.0, 1.0, -1.0]]), [2.0, 0.7], 0.1)
+    exact, _ = condition(law(), seen)
+    x, std = drawn(DAPS(flow=ExponentialAdams(2)), seen, law()), exact.covariance.diagonal().sqrt()
+    assert float(((x.mean(0) - exact.mean) / std).abs().max()) < 0.33
+    assert 1.2 < float((x.std(0) / std).mean()) < 2
     seen_of = x @ torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, -1.0]], dtype=D).T
     assert 0.7 < float(((seen_of - torch.tensor([2.0, 0.7], dtype=D)) / 0.1).square().mean()) < 1.3
 
@@ -103,7 +156,9 @@ def test_decoupled_annealing_finds_both_roots(noise):
 
 
 @pytest.mark.parametrize(
-    "sampler", [RePaint(2), DAPS(moves=3), DAPS(newton=2, moves=2, iterations=3)], ids=["RePaint", "DAPS", "short"]
+    "sampler",
+    [RePaint(2), RePaint(2, 2), DAPS(moves=3), DAPS(newton=2, moves=2, iterations=3, flow=ExponentialAdams(2))],
+    ids=["RePaint", "jumps", "DAPS", "published"],
 )
 @pytest.mark.parametrize("linear", [True, False])
 def test_no_sample_sees_another(sampler, linear):

@@ -25,11 +25,13 @@ _OWN_WAYS = ("daps", "repaint")  # samplers that find their own way to a posteri
 
   scorefield posterior run y.npy --operator mask --noise 0.1 -n 100 -o draws.npy
   scorefield posterior run y.npy --operator "blur(width=2)" --noise 5 -n 16 -o draws.npy --check
+  scorefield posterior run y.npy --operator "blur(width=2) | downsample(factor=2)" --noise 5 -n 16 -o draws.npy
   scorefield posterior run y.npy --operator "linear('matrix.npy')" --noise covariance.npy -n 1000 -o draws.csv
   scorefield posterior run y.npy --operator "radon(angles=12)" --noise "poisson(gain=2)" -n 16 -o draws.npy
   scorefield posterior run y.npy --operator "linear('matrix.npy')" --noise 0.1 -n 1000 -o draws.npy --particles 4000
 
 Operators are those of scorefield.measurement (mask, blur, downsample, grey, radon, fourier, linear),
+one after another with | between them;
 methods those of scorefield.posterior (momentmatching, pigdm, tmpd, dps, annealed), and daps and repaint.
 Arrays are given as files: 'matrix.npy'. A wrong name lists them all.""",
 )
@@ -59,7 +61,7 @@ def posterior(
     Arguments:
         run: The folder of a run, or a model.safetensors.
         y: What was measured, a .npy in the units of the data. For --operator mask a whole datum, NaN where nothing is known.
-        operator: A, as name or name(key=value, …), along the axes of a datum.
+        operator: A, as name or name(key=value, …), along the axes of a datum; "first | then" for one after another.
         noise: The standard deviation of the noise, a number or a .npy; or a .npy of its covariance; or "poisson(gain=1)".
         count: How many draws.
         output: A file .npy .npz .csv .parquet, or a folder/ for images as .png.
@@ -115,23 +117,39 @@ def _numbers(path: str | Path) -> Any:
 def _measurement(y: Path, operator: str, noise: str, model: Model) -> Measurement:
     import numpy as np
 
-    from ..measurement import Mask, Measurement, Noise, Operator
+    from ..measurement import Measurement, Noise
     from .samplers import made
 
-    seen = _numbers(y).astype(np.float64)
-    if operator.strip().lower() in ("mask", "mask()"):
-        if tuple(seen.shape) != tuple(model.schema.shape):
-            need = f"a datum of shape {tuple(model.schema.shape)} with NaN where nothing is known"
-            raise ValueError(f"mask needs {need}, got {tuple(seen.shape)}; or write mask('keep.npy')")
-        keep = ~np.isnan(seen)
-        seen, acting = seen[keep], Mask(keep)
-    else:
-        acting = made(operator, Operator, _numbers)
+    acting, seen = _acting(operator, _numbers(y).astype(np.float64), tuple(model.schema.shape))
     try:
         size: Any = float(noise)
     except ValueError:
         size = _numbers(noise) if noise.lower().endswith(".npy") else made(noise, Noise, _numbers)
     return Measurement(acting, seen, size)
+
+
+def _acting(text: str, y: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """The operator that is written as a call, or as several with | between them, and the numbers that it shows.
+
+    A mask without a file shows what is no NaN in y.
+    """
+    import numpy as np
+
+    from ..measurement import Compose, Mask, Operator
+    from .samplers import made, parts
+
+    *before, last = parts(text, "operator")
+    acting = [made(part, Operator, _numbers) for part in before]
+    if last.lower() not in ("mask", "mask()"):
+        acting.append(made(last, Operator, _numbers))
+    else:
+        if not before and y.shape != shape:
+            need = f"a datum of shape {shape} with NaN where nothing is known"
+            raise ValueError(f"mask needs {need}, got {y.shape}; or write mask('keep.npy')")
+        keep = ~np.isnan(y)
+        y = y[keep]
+        acting.append(Mask(keep))
+    return (acting[0] if len(acting) == 1 else Compose(tuple(acting))), y
 
 
 def _method(text: str | None) -> Any:

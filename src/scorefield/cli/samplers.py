@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 if TYPE_CHECKING:
     from ..compare import Way
 
-__all__ = ["made", "way"]
+__all__ = ["made", "parts", "way"]
 
 _ALSO = ("steps", "grid")  # what every way has beside the arguments of its sampler
 _NUMBERS: dict[Any, tuple[Any, str]] = {int: (int, "a whole number"), float: (int | float, "a number")}
@@ -69,6 +69,24 @@ def made(text: str, base: type, read: Callable[[str], Any] | None = None) -> Any
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 node.value = read(node.value)
     return _made(_call(tree), base)
+
+
+def parts(text: str, word: str) -> list[str]:
+    """What is written with | between its parts.
+
+    Arguments:
+        text: The parts.
+        word: What one is, for messages.
+
+    Example:
+        >>> parts("blur(width=2) | downsample", "operator")
+        ['blur(width=2)', 'downsample']
+    """
+    node, found = _parsed(text, word), []
+    while isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        found.append(ast.unparse(node.right))
+        node = node.left
+    return [ast.unparse(node), *found[::-1]]
 
 
 def _parsed(text: str, word: str = "sampler") -> ast.expr:

@@ -119,7 +119,7 @@ def integers(dtypes: Sequence[str], rows: Rows) -> dict[str, Any]:
     if not any(whole):
         return {"integer": whole}
     low, high = (b if isinstance(b, tuple) else (b,) for b in seen(rows, each=True))
-    counts = [k in "iub" and first >= 0 for k, first in zip(kinds, low)]
+    counts = [k in "iub" and first is not None and first >= 0 for k, first in zip(kinds, low)]
     if not any(counts):
         return {"integer": whole}
     bounds = [[v if count else None for v, count in zip(b, counts)] for b in (low, high)]

@@ -203,5 +203,5 @@ def _integers(rows: Rows, dtype: str, structure: Structure) -> dict[str, Any]:
     if not dtype.startswith(("int", "uint")):
         return {"integer": False}
     low, high = seen(rows, each=structure == "vector")
-    counts = min(low if isinstance(low, tuple) else (low,)) >= 0
+    counts = all(first is not None and first >= 0 for first in (low if isinstance(low, tuple) else (low,)))
     return {"integer": True, "low": low, "high": high} if counts else {"integer": True}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -170,11 +171,13 @@ class Line:
         volume = self.measured.measurement.noise.log_volume(self.mean)
         return -(square + log_det + self.residual.shape[1] * _LOG_TAU) / 2 - volume
 
-    def steepness(self, rounds: int = 8) -> Tensor:
-        """The largest eigenvalue of Gᵀ G, of each sample, `(B, 1, …, 1)`, by power iteration; a little too small."""
-        w = self.pull(torch.ones_like(self.residual))
+    def steepness(self, root: Callable[[Tensor], Tensor], rounds: int = 8) -> Tensor:
+        """The largest eigenvalue of R Gᵀ G R for a symmetric R, of each sample, `(B, 1, …, 1)`, by power iteration; a little
+        too small.
+        """
+        w = root(self.pull(torch.ones_like(self.residual)))
         for _ in range(rounds):
-            w = self.pull(self.push(_unit(w)))
+            w = root(self.pull(self.push(root(_unit(w)))))
         return expand(w.flatten(1).norm(dim=1), w)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..denoise import Gaussian as GaussianLaw
 from ..tensors import expand
 from .measured import Line, Measured
-from .solve import Apply, columns, conjugate_gradients, direct
+from .solve import Apply, columns, direct, solved
 
 __all__ = ["DPS", "TMPD", "Annealed", "Gaussian", "Method", "MomentMatching", "PiGDM", "State"]
 
@@ -86,13 +86,6 @@ def _check(method: Method, iterations: int, tolerance: float) -> None:
         raise ValueError(f"{type(method).__name__} needs iterations >= 1 and 0 <= tolerance < 1, got {got}")
 
 
-def _solved(apply: Apply, r: Tensor, iterations: int, tolerance: float) -> Tensor:
-    """(I + W)⁻¹ r, `(B, m)`: exact for at most as many numbers as there are iterations, as conjugate gradients would be."""
-    if r.shape[1] <= iterations:
-        return direct(columns(apply, r), r)[0]
-    return conjugate_gradients(apply, r, iterations, tolerance)
-
-
 @dataclass(frozen=True)
 class Gaussian(Method):
     """A model log p(y | x) = log N(y; A(D), G V Gᵀ + Σ), whose covariance is held fixed in the gradient.
@@ -117,7 +110,7 @@ class Gaussian(Method):
 
     def shift(self, state: State) -> Tensor:
         line = state.line
-        v = _solved(self.products(state, line), line.residual, self.iterations, self.tolerance)
+        v = solved(self.products(state, line), line.residual, self.iterations, self.tolerance)
         return state.spread(line.pull(v))
 
     def weighed(self, state: State) -> Shifted:
@@ -212,5 +205,5 @@ class Annealed(Method):
     def shift(self, state: State) -> Tensor:
         line = state.measured.line(state.x, state.learn)
         variance = state.level**2
-        v = _solved(lambda v: line.push(variance * line.pull(v)), line.residual, self.iterations, self.tolerance)
+        v = solved(lambda v: line.push(variance * line.pull(v)), line.residual, self.iterations, self.tolerance)
         return variance * line.pull(v)

@@ -109,7 +109,7 @@ class Posterior(Denoiser):
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         learn = torch.is_grad_enabled() and x.requires_grad
         with torch.inference_mode(False), torch.enable_grad():
-            state = self._state(x, level, learn)
+            state = self.state(x, level, learn)
             mean = state.mean + self.method.shift(state)
         return mean if learn else mean.detach()
 
@@ -123,7 +123,7 @@ class Posterior(Denoiser):
             what = f"{type(self.method).__name__} knows the slope of the likelihood and not its value"
             raise ValueError(f"{what}: take MomentMatching, TMPD or PiGDM")
         with torch.inference_mode(False), torch.enable_grad():
-            state = self._state(x, level, False)
+            state = self.state(x, level)
             shift, log_prob = self.method.weighed(state)
             whole = (
                 positive(columns(lambda v: state.spread(v.reshape(x.shape)).flatten(1), x.flatten(1)))
@@ -133,7 +133,8 @@ class Posterior(Denoiser):
         mean = state.mean.detach()
         return Look(mean, mean + shift.detach(), log_prob.detach(), whole)
 
-    def _state(self, x: Tensor, level: Tensor, learn: bool) -> State:
+    def state(self, x: Tensor, level: Tensor, learn: bool = False) -> State:
+        """Noisy states of shape `(B, *D)` as methods see them; `learn` if gradients are to flow on through them."""
         x = x if learn else x.detach().clone().requires_grad_()
         learned = self.moments is not None and any(True for _ in self.prior.parameters())
         moments = self.moments if learned else None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["Apply", "columns", "conjugate_gradients", "direct", "positive"]
+__all__ = ["Apply", "columns", "conjugate_gradients", "direct", "krylov_root", "positive", "root", "solved"]
 
 Apply = Callable[[Tensor], Tensor]
 """v ↦ W v, `(B, m)` to `(B, m)`, each sample by itself."""
@@ -34,6 +34,19 @@ def direct(w: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
     return torch.linalg.solve(total, r[..., None])[..., 0], torch.linalg.slogdet(total)[1]
 
 
+def root(w: Tensor) -> Tensor:
+    """Symmetric roots of symmetric matrices `(B, m, m)`, of what is positive in them."""
+    values, vectors = torch.linalg.eigh(w)
+    return (vectors * values.clamp_min(0).sqrt()[:, None]) @ vectors.mT
+
+
+def solved(apply: Apply, r: Tensor, iterations: int, tolerance: float) -> Tensor:
+    """(I + W)⁻¹ r, `(B, m)`: exact for at most as many numbers as there are iterations, as conjugate gradients would be."""
+    if r.shape[1] <= iterations:
+        return direct(columns(apply, r), r)[0]
+    return conjugate_gradients(apply, r, iterations, tolerance)
+
+
 def conjugate_gradients(apply: Apply, r: Tensor, iterations: int, tolerance: float) -> Tensor:
     """(I + W)⁻¹ r, of shape `(B, m)`, by conjugate gradients.
 
@@ -58,3 +71,26 @@ def conjugate_gradients(apply: Apply, r: Tensor, iterations: int, tolerance: flo
         ahead = torch.where(active, rest + after / torch.where(active, square, 1.0) * ahead, ahead)
         square, active = after, active & (after > goal)
     return best
+
+
+def krylov_root(apply: Apply, z: Tensor, count: int) -> Tensor:
+    """√W z, of shape `(B, m)`, by `count` products: in the space of z, W z, W² z, … (Lanczos).
+
+    Made of standard normal numbers it is a draw from N(0, W), as nearly as that space holds it.
+    """
+    length = z.norm(dim=1, keepdim=True).clamp_min(1e-30)
+    basis, diagonal, beside = [z / length], [], []
+    for _ in range(min(count, z.shape[1])):
+        turned = apply(basis[-1])
+        diagonal.append((turned * basis[-1]).sum(1))
+        for _ in range(2):  # once more, for what rounding left
+            known = torch.stack(basis, 2)
+            turned = turned - (known @ (known.mT @ turned[..., None]))[..., 0]
+        norm = turned.norm(dim=1, keepdim=True)
+        beside.append(norm[:, 0])
+        basis.append(turned / norm.clamp_min(1e-30))
+    whole = torch.diag_embed(torch.stack(diagonal, 1))
+    if len(diagonal) > 1:
+        off = torch.diag_embed(torch.stack(beside[:-1], 1), 1)
+        whole = whole + off + off.mT
+    return length * (torch.stack(basis[:-1], 2) @ root(whole)[:, :, :1])[..., 0]

@@ -4,69 +4,83 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..diffusion import Diffusion
 from ..measurement.noise import Gaussian as GaussianNoise
-from ..posterior import Measured
-from ..posterior.solve import conjugate_gradients
+from ..posterior import Measured, Posterior, State
+from ..posterior.solve import Apply, columns, krylov_root, root, solved
 from ..rng import Rng
 from ..tensors import sum_events
+from .ancestral import Ancestral
 from .base import Kernel, Sampler
-from .exponential import ExponentialAdams
-from .inpaint import parts
 from .transition import Law, MetropolisLangevin, Point, Transition
 
 __all__ = ["DAPS"]
 
 _LENGTHS = (1.0, 0.5, 0.25, 0.0)  # parts of a step of Gauss-Newton that are tried
+_WHOLE = 64  # up to how many numbers of a datum its covariance is a matrix, at a product for each
+_TOLERANCE = 1e-3
+_KRYLOV = 8  # products with the derivative that draw from it in more dimensions
 
 
 @dataclass(frozen=True)
 class DAPS(Kernel):
     """Decoupled annealing posterior sampling (DAPS; Zhang et al., 2025), for any A, linear or not.
 
-    A step from t to s solves the flow of the prior from x_t to a datum x̂, draws x_0 from N(x_0; x̂, r²) p(y | x_0) with
-    r² = level² / (1 + level²) at t (the paper has r = level, wider than data are), and noises it to x_s = α_s x_0 + σ_s z. For
-    a linear A with Gaussian noise that draw is exact, by perturbing and solving. For others it begins at the same by
-    Gauss-Newton iterations, and goes on by `moves` of a chain. So neighbouring steps need not be close, which helps where A is
-    far from linear. N(x̂, r²) stands for p(x_0 | x_t) without being it: exact for no data, and for Gaussian ones too wide. No
-    derivative of the network; `substeps` + 1 evaluations a step.
+    A step from t to s draws x_0 from N(x_0; D, V) p(y | x_0), where D and V are the mean and the covariance of x_0 given x_t,
+    and noises it to x_s = α_s x_0 + σ_s z. So neighbouring steps need not be close, which helps where A is far from linear.
+    V is level² ∂D/∂x, as for `MomentMatching`. For a linear A with Gaussian noise the draw is made by perturbing and solving:
+    exact for Gaussian data at any number of steps. For others Gauss-Newton iterations begin it, and `moves` of a chain go
+    on; there V is known as a matrix up to 64 numbers a datum, and beyond is that of standard normal data. Where x_0 given x_t
+    is not Gaussian it weighs modes wrongly, which no number of steps mends. One evaluation with its derivative, and a
+    product with it for each of up to 64 numbers; beyond, up to 8 + `iterations`, or none if A is not linear.
 
-    Of a diffusion without a measurement it draws by noising again what the flow gives.
+    With a `flow` it is as published: x̂, the end of the prior's flow from x_t, is put for D, and r² = level² / (1 + level²) for
+    V (the paper has r = level, wider than data are). No derivative of the network, and `substeps` + 1 evaluations; exact for
+    no data, and about twice too wide for Gaussian ones: x̂ has their whole variance, and r² comes on top of it.
+
+    Of a diffusion without a measurement it draws as `Ancestral` does.
 
     Arguments:
-        flow: The way from x_t to x̂.
-        substeps: How many steps it takes.
         newton: How many iterations of Gauss-Newton, at most.
-        transition: The move of the chain, in units of the narrowest direction of the law of x_0.
+        transition: The move of the chain, in units of the standard deviations of x_0.
         moves: How many, where the draw is not exact.
-        iterations: How many conjugate gradients at most solve for a datum.
+        iterations: How many iterations at most solve for a datum.
+        flow: The way from x_t to x̂, if it is to be as published.
+        substeps: How many steps that takes.
     """
 
-    flow: Sampler = ExponentialAdams(2)  # noqa: RUF009  # a frozen value
-    substeps: int = 4
     newton: int = 4
-    transition: Transition = MetropolisLangevin(0.3)  # noqa: RUF009
+    transition: Transition = MetropolisLangevin(0.3)  # noqa: RUF009  # a frozen value
     moves: int = 20
-    iterations: int = 50
+    iterations: int = 20
+    flow: Sampler | None = None
+    substeps: int = 4
 
     def __post_init__(self) -> None:
-        for name, least in (("substeps", 1), ("newton", 1), ("moves", 0), ("iterations", 1)):
+        for name, least in (("newton", 1), ("moves", 0), ("iterations", 1), ("substeps", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"DAPS needs {name} >= {least}, got {name}={getattr(self, name)}")
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
-        prior, measured = parts(diffusion)
-        datum = self._datum(prior, x, t, rng)
-        if measured is not None:
-            level = prior.process.level(t)
-            datum = self._agreeing(measured, datum, level / torch.sqrt(1 + level**2), rng)
-        return prior.process.mix(datum, rng.normal_like(x), s)
+        posterior = diffusion.denoiser
+        if not isinstance(posterior, Posterior):
+            return Ancestral().step(diffusion, x, t, s, rng)
+        with torch.inference_mode(False), torch.enable_grad():
+            if self.flow is None:
+                alpha, sigma = diffusion.process(t)
+                guess = _Guess.of(posterior.state(x / alpha, sigma / alpha), _exact(posterior.measured))
+            else:
+                prior = Diffusion(diffusion.process, posterior.prior, posterior.moments or diffusion.moments)
+                guess = _Guess.round(self._end(self.flow, prior, x, t, rng), prior.process.level(t))
+        datum = self._agreeing(posterior.measured, guess, rng)
+        return diffusion.process.mix(datum, rng.normal_like(x), s)
 
-    def _datum(self, prior: Diffusion, x: Tensor, t: Tensor, rng: Rng) -> Tensor:
+    def _end(self, flow: Sampler, prior: Diffusion, x: Tensor, t: Tensor, rng: Rng) -> Tensor:
         """The end of the prior's flow from states at the time `t`."""
         first, last = prior.process.level(t), prior.process.level(torch.zeros_like(t))
         if bool(last >= first):
@@ -75,60 +89,99 @@ class DAPS(Kernel):
         levels = torch.tan(torch.atan(last) + turn * (torch.atan(first) - torch.atan(last)))
         times = prior.process.time(levels)
         times[0], times[-1] = t, 0
-        move = self.flow.start(prior, times, rng)
-        for a, b in pairwise(times):
-            x = move(x, a, b)
-        return prior.split(x, times[-1])[0]
-
-    def _agreeing(self, measured: Measured, centre: Tensor, width: Tensor, rng: Rng) -> Tensor:
-        """Draws from N(x_0; centre, width²) p(y | x_0)."""
-        exact = measured.linear and isinstance(measured.measurement.noise, GaussianNoise)
-        drawn = centre + width * rng.normal_like(centre)
         with torch.no_grad():
-            shift = rng.normal_like(measured.ideal(centre))
-        x = drawn
-        for _ in range(1 if exact else self.newton):
-            x = self._nearer(measured, x, drawn, shift, width, exact)
-        if exact:
-            return x
-        return self._chain(measured, x, centre, width, rng)
+            move = flow.start(prior, times, rng)
+            for a, b in pairwise(times):
+                x = move(x, a, b)
+            return prior.split(x, times[-1])[0]
 
-    def _nearer(
-        self, measured: Measured, x: Tensor, drawn: Tensor, shift: Tensor, width: Tensor, exact: bool
-    ) -> Tensor:
-        """A step of Gauss-Newton towards the least ‖x - drawn‖²/width² + ‖y + shift - A(x)‖²: its end, for a linear A."""
+    def _agreeing(self, measured: Measured, guess: _Guess, rng: Rng) -> Tensor:
+        """Draws from N(x_0; D, V) p(y | x_0)."""
+        exact = _exact(measured)
+        z = rng.normal_like(guess.mean)
+        drawn = guess.mean + guess.root(z)
+        with torch.no_grad():
+            shift = rng.normal_like(measured.ideal(drawn))
+        here = _Try(drawn, torch.zeros_like(drawn))
+        for _ in range(1 if exact else self.newton):
+            here = self._nearer(measured, guess, here, drawn, shift, exact)
+        return here.x if exact else self._chain(measured, guess, z + guess.root(here.dual), rng)
+
+    def _nearer(self, measured: Measured, guess: _Guess, here: _Try, drawn: Tensor, shift: Tensor, exact: bool) -> _Try:
+        """A step of Gauss-Newton to the least (x - drawn)ᵀ V⁻¹ (x - drawn) + ‖y + shift - A(x)‖²: its end, for a linear A."""
         with torch.enable_grad():
-            line = measured.line(x.detach().requires_grad_())
-        r = line.residual + shift + line.push(x - drawn)
-        v = conjugate_gradients(lambda v: line.push(width**2 * line.pull(v)), r, self.iterations, 1e-6)
-        end = drawn + width**2 * line.pull(v)
+            line = measured.line(here.x.detach().requires_grad_())
+        r = line.residual + shift + line.push(here.x - drawn)
+        v = solved(lambda v: line.push(guess.spread(line.pull(v))), r, self.iterations, _TOLERANCE)
+        dual = line.pull(v)
+        end = _Try(drawn + guess.spread(dual), dual)
         if exact:
             return end
-        tried = torch.stack([x + part * (end - x) for part in _LENGTHS])
-        return _lowest(tried, torch.stack([_cost(measured, one, drawn, shift, width) for one in tried]))
+        tried = [_Try(*(a + part * (b - a) for a, b in zip(here, end))) for part in _LENGTHS]
+        cost = torch.stack([_cost(measured, one, drawn, shift) for one in tried])
+        best = cost.argmin(0), torch.arange(len(drawn), device=drawn.device)
+        return _Try(*(torch.stack(parts)[best] for parts in zip(*tried)))
 
-    def _chain(self, measured: Measured, x: Tensor, centre: Tensor, width: Tensor, rng: Rng) -> Tensor:
+    def _chain(self, measured: Measured, guess: _Guess, w: Tensor, rng: Rng) -> Tensor:
+        """Moves of a chain of x = D + √V w from some w, in units of the narrowest direction of the law of w."""
         with torch.enable_grad():
-            line = measured.line(x.detach().requires_grad_())
-        scale = (width**-2 + line.steepness()).rsqrt()  # of each sample: chains move in their own units
+            line = measured.line((guess.mean + guess.root(w)).detach().requires_grad_())
+        scale = (1 + line.steepness(guess.root)).rsqrt()  # of each sample: chains move in their own units
 
-        def height(w: Tensor) -> Tensor:
-            here = x + scale * w
-            return measured.log_prob(here) - sum_events(((here - centre) / width) ** 2) / 2
+        def height(v: Tensor) -> Tensor:
+            there = w + scale * v
+            return measured.log_prob(guess.mean + guess.root(there)) - sum_events(there**2) / 2
 
-        law, here = Law(log_prob=height), Point(torch.zeros_like(x))
+        law, here = Law(log_prob=height), Point(torch.zeros_like(w))
         for _ in range(self.moves):
-            luck = rng.uniform((len(x),), x.dtype, x.device) if self.transition.tests else None
-            here, _ = self.transition.move(law, here, 1.0, rng.normal_like(x), luck)
-        return x + scale * here.x
+            luck = rng.uniform((len(w),), w.dtype, w.device) if self.transition.tests else None
+            here, _ = self.transition.move(law, here, 1.0, rng.normal_like(w), luck)
+        return guess.mean + guess.root(w + scale * here.x)
 
 
-def _cost(measured: Measured, x: Tensor, drawn: Tensor, shift: Tensor, width: Tensor) -> Tensor:
-    """‖x - drawn‖²/width² + ‖y + shift - A(x)‖², of shape `(B,)`; infinite where it is no number."""
-    r = measured.line(x).residual + shift
-    return (sum_events(((x - drawn) / width) ** 2) + r.square().sum(1)).nan_to_num(torch.inf)
+class _Try(NamedTuple):
+    """A datum x = drawn + V u, and u: each of shape `(B, *D)`."""
+
+    x: Tensor
+    dual: Tensor
 
 
-def _lowest(tried: Tensor, cost: Tensor) -> Tensor:
-    """Of tries `(K, B, *D)` the one of the least cost `(K, B)`, for each sample: `(B, *D)`."""
-    return tried[cost.argmin(0), torch.arange(cost.shape[1], device=cost.device)]
+@dataclass(frozen=True, eq=False)
+class _Guess:
+    """N(x_0; D, V), what is taken for the law of x_0 given x_t: maps are `(B, *D)` to `(B, *D)`."""
+
+    mean: Tensor
+    spread: Apply  # V
+    root: Apply  # √V; no linear map where V is a product alone, but good for independent standard normal numbers
+
+    @classmethod
+    def of(cls, state: State, exact: bool) -> _Guess:
+        """With the mean that a denoiser says, and the covariance, unless it is too dear."""
+        mean, shape = state.mean.detach(), state.mean.shape
+        flat = lambda v: state.spread(v.reshape(shape)).detach().flatten(1)  # noqa: E731
+        if mean[0].numel() <= _WHOLE:
+            half = root(columns(flat, mean.flatten(1)))
+            turn = lambda w: (half @ w.flatten(1)[..., None]).reshape(shape)  # noqa: E731
+            return cls(mean, lambda v: turn(turn(v)), turn)
+        if not exact:
+            return cls.round(mean, state.level)
+        draw = lambda z: krylov_root(flat, z.flatten(1), _KRYLOV).reshape(shape)  # noqa: E731
+        return cls(mean, lambda v: flat(v).reshape(shape), draw)
+
+    @classmethod
+    def round(cls, mean: Tensor, level: Tensor) -> _Guess:
+        """With the variance of standard normal data."""
+        variance = level**2 / (1 + level**2)
+        turn = lambda w: variance.sqrt() * w  # noqa: E731
+        return cls(mean, lambda v: variance * v, turn)
+
+
+def _exact(measured: Measured) -> bool:
+    """Whether perturbing and solving draws exactly."""
+    return measured.linear and isinstance(measured.measurement.noise, GaussianNoise)
+
+
+def _cost(measured: Measured, one: _Try, drawn: Tensor, shift: Tensor) -> Tensor:
+    """(x - drawn)ᵀ V⁻¹ (x - drawn) + ‖y + shift - A(x)‖², of shape `(B,)`; infinite where it is no number."""
+    r = measured.line(one.x).residual + shift
+    return (sum_events(one.dual * (one.x - drawn)) + r.square().sum(1)).nan_to_num(torch.inf)

@@ -3,20 +3,72 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from torch import Tensor
 
 from ..denoise import Denoiser
 from ..diffusion import Diffusion
 from ..posterior import Measured, Posterior
+from ..posterior.measured import Seen
 from ..rng import Rng
 from .ancestral import Ancestral
-from .base import Kernel
+from .base import Move, Sampler
 
-__all__ = ["RePaint", "parts"]
+__all__ = ["RePaint"]
 
 
-def parts(diffusion: Diffusion) -> tuple[Diffusion, Measured | None]:
+@dataclass(frozen=True)
+class RePaint(Sampler):
+    """Replacement for masks (Song et al., 2021, Appendix I), with the resampling of RePaint (Lugmayr et al., 2022).
+
+    Each step goes by the prior alone, from t to s, and then puts what the mask shows in its place, with as much fresh noise as
+    the level of s has more than the measurement; below the level of its own noise a value is left to the prior. Steps are
+    made in blocks of `jump`, counted from the last: noise leads back from the end of a block to its beginning (where a value
+    is noisier than both, along the bridge that ends in it), and the block is gone again, `repeats` times in all, so that what
+    is not seen can agree with what is. Gone once, as in plain replacement, it does not. The noise of what is known tells
+    nothing of its fellows, so that even then the law is that of the posterior only at levels that are small beside the data,
+    which take the more repeats the smaller they are: the error of the mean falls about as one over `repeats`, and is smallest
+    with a jump of 1. `repeats` evaluations a step, whatever the jump; no derivatives of the network.
+
+    Of a diffusion without a measurement nothing is known, and it draws as `Ancestral` does, `repeats` times as slowly.
+
+    Arguments:
+        repeats: How often a block is gone.
+        jump: How many steps a block has.
+    """
+
+    repeats: int = 5
+    jump: int = 1
+
+    def __post_init__(self) -> None:
+        if self.repeats < 1:
+            raise ValueError(f"RePaint makes a step at least once, got repeats={self.repeats}")
+        if self.jump < 1:
+            raise ValueError(f"RePaint jumps back over at least one step, got jump={self.jump}")
+
+    def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
+        prior, measured = _parts(diffusion)
+        left, block = len(times) - 1, list[Tensor]()
+
+        def move(x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+            nonlocal left
+            left -= 1
+            block.append(t)
+            way = _Way(prior, None if measured is None else measured.seen(x), rng)
+            x = way.down(x, t, s)
+            if left % self.jump == 0:
+                for _ in range(self.repeats - 1):
+                    x = way.up(x, s, block[0])
+                    for a, b in pairwise([*block, s]):
+                        x = way.down(x, a, b)
+                block.clear()
+            return x
+
+        return move
+
+
+def _parts(diffusion: Diffusion) -> tuple[Diffusion, Measured | None]:
     """A diffusion of the prior alone, and the measurement, if the denoiser is a posterior."""
     denoiser: Denoiser = diffusion.denoiser
     if not isinstance(denoiser, Posterior):
@@ -24,39 +76,24 @@ def parts(diffusion: Diffusion) -> tuple[Diffusion, Measured | None]:
     return Diffusion(diffusion.process, denoiser.prior, denoiser.moments or diffusion.moments), denoiser.measured
 
 
-@dataclass(frozen=True)
-class RePaint(Kernel):
-    """Replacement for masks (Song et al., 2021, Appendix I), with the resampling of RePaint (Lugmayr et al., 2022).
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """Steps of the prior with what is seen in its place, and steps back."""
 
-    Each step goes by the prior alone, from t to s, and then puts what the mask shows in its place, with as much fresh noise as
-    the level of s has more than the measurement; below the level of its own noise a value is left to the prior. Between
-    `repeats`, noise leads back from s to t (where a value is noisier than both, along the bridge that ends in it), so that what
-    is not seen can agree with what is: once, as in plain replacement, it does not; many times, it does better. The law is that
-    of no posterior at any number of steps: the noise of what is known tells nothing of its fellows. Good for masks where
-    derivatives of the network are too dear. `repeats` evaluations a step.
+    prior: Diffusion
+    seen: Seen | None
+    rng: Rng
 
-    Of a diffusion without a measurement nothing is known, and it draws as `Ancestral` does, `repeats` times as slowly.
+    def down(self, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        x = Ancestral().step(self.prior, x, t, s, self.rng)
+        if self.seen is None:
+            return x
+        alpha, level = self.prior.process.alpha(s), self.prior.process.level(s)
+        return alpha * self.seen.placed(x / alpha, level, self.rng.normal_like(x))
 
-    Arguments:
-        repeats: How often a step is made.
-    """
-
-    repeats: int = 5
-
-    def __post_init__(self) -> None:
-        if self.repeats < 1:
-            raise ValueError(f"RePaint makes a step at least once, got repeats={self.repeats}")
-
-    def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
-        prior, measured = parts(diffusion)
-        (alpha, before), (alpha_after, after) = ((prior.process.alpha(r), prior.process.level(r)) for r in (t, s))
-        seen = None if measured is None else measured.seen(x)
-        for i in range(self.repeats):
-            u = Ancestral().step(prior, x, t, s, rng) / alpha_after
-            if seen is not None:
-                u = seen.placed(u, after, rng.normal_like(u))
-            if i < self.repeats - 1:
-                z = rng.normal_like(u)
-                free = u + (before**2 - after**2).sqrt() * z
-                x = alpha * (free if seen is None else seen.noised(u, free, after, before, z))
-        return alpha_after * u
+    def up(self, x: Tensor, s: Tensor, t: Tensor) -> Tensor:
+        process = self.prior.process
+        u, low, high = x / process.alpha(s), process.level(s), process.level(t)
+        z = self.rng.normal_like(u)
+        free = u + (high**2 - low**2).sqrt() * z
+        return process.alpha(t) * (free if self.seen is None else self.seen.noised(u, free, low, high, z))

@@ -81,13 +81,13 @@ def test_version(capsys):
 
 
 def test_flags_reach_the_settings(place, tmp_path):
-    flags = "--steps 2 --batch 8 --rate 1e-3 --widths 8 12 --periodic --structure grid --channels last"
+    flags = "--steps 2 --batch 8 --rate 1e-3 --widths 8 12 --periodic --structure grid --channels last --no-dequantize"
     flags += " --held-out 0.25 --averages 0.1 --patience 3 --precision float32 --evaluations 1"
     words = [*flags.split(), "--seed", 7, "--device", "cpu"]
     assert cli("fit", place / "images.npy", "-o", tmp_path / "run", *words) == 0
     asked = Run(tmp_path / "run").read("run.json")["asked"]
     assert asked["seed"] == 7
-    assert asked["data"] == {"structure": "grid", "channels": "last", "held_out": 0.25}
+    assert asked["data"] == {"structure": "grid", "channels": "last", "held_out": 0.25, "dequantize": False}
     assert asked["network"]["widths"] == [8, 12] and asked["network"]["periodic"] is True
     training = {"steps": 2, "batch": 8, "rate": 1e-3, "averages": [0.1], "patience": 3, "minutes": None}
     assert training.items() <= asked["training"].items()
@@ -205,7 +205,7 @@ def test_calibrate_tells_reasons_and_writes_nothing(place, capsys):
     before = sorted(p.name for p in place.iterdir())
     assert cli("calibrate", place / "images.npy") == 0
     told = capsys.readouterr()
-    for what in ("smallest level", "largest level", "network", "the nearest", "distance between two"):
+    for what in ("smallest level", "largest level", "network", "a quarter of the step", "distance between two"):
         assert what in told.out
     assert sorted(p.name for p in place.iterdir()) == before
 

@@ -21,7 +21,7 @@ from .data import Rows, Schema, Summary, cells, summarize
 from .denoise import Denoiser, Gaussian, Given, Karras, Preconditioned
 from .metrics import loss_gap
 from .model import Model
-from .nn import choose
+from .nn import Waves, choose
 from .objective import DenoisingScoreMatching, Levels, LogNormal, Tailed
 from .rng import Samples, permutation
 from .sample import ExponentialAdams, Sampler
@@ -388,7 +388,8 @@ def _fits(network: nn.Module, shape: tuple[int, ...], context: Context | None = 
 
 def _size(network: nn.Module) -> str:
     count = sum(p.numel() for p in network.parameters())
-    return f"{type(network).__name__}, {count:,} parameters"
+    seen = network.network if isinstance(network, Waves) else network
+    return f"{type(seen).__name__}, {count:,} parameters"
 
 
 def _resolve(

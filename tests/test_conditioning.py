@@ -10,6 +10,8 @@ import scorefield
 from scorefield import Data, Run, Training, fit
 from scorefield.cli import main
 from scorefield.evaluate import evaluate_run
+from scorefield.fitting import Fitting
+from scorefield.rng import Steps
 from scorefield.sample import DormandPrince
 
 RNG = np.random.default_rng(0)
@@ -40,6 +42,23 @@ def test_a_linear_law_is_known_before_anything_is_learned():
     se = 0.1 / 4000**0.5
     assert np.abs(drawn.mean(0) - (5 + 3 * c[0, 0])).max() < 4 * se + 0.1 * 3 * 4 / 2000**0.5
     assert np.abs(drawn.std(0) - 0.1).max() < 0.1 * (4 / 8000**0.5 + 4 / 4000**0.5 + 0.01)
+
+
+def test_given_something_levels_reach_lower_and_sets_are_shuffled():
+    rng = np.random.default_rng(0)
+    theta = rng.normal(size=(300, 1))
+    sets = theta[:, None] + rng.normal(size=(300, 4, 1))
+    fitting = Fitting(theta, training=Training(steps=1), context=sets)
+    alone, given = Fitting(theta).calibration, fitting.calibration
+    assert given.sigma_min == min(alone.sigma_min, 0.002) and given.sigma_max == alone.sigma_max
+    assert given.level_mean < alone.level_mean - 0.5 and given.level_std == 1.5 * alone.level_std
+    assert "may leave less open" in given.reasons[2]
+    seen = fitting.trainer._contexts(0, Steps(0).at(0))
+    plain = fitting.trainer.feed.contexts(0, fitting.trainer._together)
+    there = seen[:, -1] == 0  # the others were left out
+    assert 0.8 < float(there.double().mean()) < 1
+    torch.testing.assert_close(seen[there, :4].sort(1).values, plain[there, :4].sort(1).values)
+    assert not torch.equal(seen[there], plain[there])
 
 
 def test_without_it_the_law_of_all_data(model):

@@ -1,6 +1,6 @@
 """Simulation-based inference on tasks of sbibm (Lueckmann et al., 2021): C2ST between posterior draws and reference ones.
 
-    python benchmarks/sbi.py [--tasks two_moons slcp …] [--simulations 10000 100000] [--observations 10] [-o runs/sbi]
+    python benchmarks/sbi.py [--tasks two_moons slcp …] [--methods npse nle] [--simulations 10000 100000] [-o runs/sbi]
 
 The simulators are written anew from their published definitions. Reference draws are exact. Observations are drawn from the
 prior predictive law with fixed seeds: they are not the ten of sbibm's files. What is printed: minutes of training, and C2ST
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from scorefield.interop import NPSE
+from scorefield.interop import NLE, NPSE
 from scorefield.metrics import c2st
 from scorefield.settings import Network, Training
 
@@ -36,6 +36,14 @@ class Task:
     posterior: Callable[[np.random.Generator, Array, int], Array]
     bounds: tuple[float, float] | None
     rows: int = 1  # of an observation, whose order says nothing
+    size: int = 2  # of the parameters
+
+    @property
+    def law(self) -> torch.distributions.Distribution:
+        """The prior: uniform within the bounds, or normal with the variance 0.1."""
+        if self.bounds is None:
+            return torch.distributions.Normal(torch.zeros(self.size), torch.full((self.size,), 0.1**0.5))
+        return torch.distributions.Uniform(*(torch.full((self.size,), bound) for bound in self.bounds))
 
     def shaped(self, x: Array) -> Array:
         """Observations as they are learned from."""
@@ -129,8 +137,9 @@ TASKS = {
         lambda rng, theta: theta + np.sqrt(0.1) * rng.normal(size=theta.shape),
         lambda rng, x, count: x / 2 + np.sqrt(0.05) * rng.normal(size=(count, len(x))),
         None,
+        size=10,
     ),
-    "slcp": Task(box(-3, 3, 5), slcp, slcp_posterior, (-3.0, 3.0), rows=4),
+    "slcp": Task(box(-3, 3, 5), slcp, slcp_posterior, (-3.0, 3.0), rows=4, size=5),
 }
 
 
@@ -138,6 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--simulations", nargs="+", type=int, default=[10_000, 100_000])
+    parser.add_argument("--methods", nargs="+", choices=("npse", "nle"), default=["npse", "nle"])
     parser.add_argument("--observations", type=int, default=10)
     parser.add_argument("--draws", type=int, default=10_000)
     parser.add_argument("--steps", type=int)
@@ -147,25 +157,34 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     for count in options.simulations:
         for name in options.tasks:
-            task, rng = TASKS[name], np.random.default_rng(0)
-            theta = task.prior(rng, count)
-            inference = NPSE(task.bounds).append_simulations(theta, task.shaped(task.simulate(rng, theta)))
-            network = Network(widths=(options.width,)) if options.width else None
-            start = time.perf_counter()
-            inference.train(training=Training(steps=options.steps, unconditional=0.0), network=network)
-            minutes = (time.perf_counter() - start) / 60
-            posterior, found = inference.build_posterior(), []
-            for i in range(options.observations):
-                rng = np.random.default_rng(1000 + i)
-                x = task.simulate(rng, task.prior(rng, 1))[0]
-                reference = task.posterior(rng, x, options.draws)
-                drawn = posterior.sample((options.draws,), x=task.shaped(x[None])[0], seed=i)
-                found.append(c2st(drawn, torch.from_numpy(reference).float(), maximum=options.draws))
-                print(f"  {name}, observation {i}: {found[-1]:.3f}", flush=True)
-            print(
-                f"{name}, {count:,} simulations: {minutes:.1f} min, C2ST {np.mean(found):.3f} (sd {np.std(found):.3f})"
-            )
-            (options.output / f"{name}_{count}.json").write_text(json.dumps({"c2st": found, "minutes": minutes}))
+            for method in options.methods:
+                minutes, found = measure(TASKS[name], name, method, count, options)
+                words = f"{minutes:.1f} min, C2ST {np.mean(found):.3f} (sd {np.std(found):.3f})"
+                print(f"{name}, {method}, {count:,} simulations: {words}", flush=True)
+                plain = {"c2st": found, "minutes": minutes}
+                (options.output / f"{name}_{method}_{count}.json").write_text(json.dumps(plain))
+
+
+def measure(task: Task, name: str, method: str, count: int, options: argparse.Namespace) -> tuple[float, list[float]]:
+    """Minutes of training, and C2ST for each observation."""
+    rng = np.random.default_rng(0)
+    theta = task.prior(rng, count)
+    inference = NLE(task.law) if method == "nle" else NPSE(task.bounds)
+    inference.append_simulations(theta, task.shaped(task.simulate(rng, theta)))
+    network = Network(widths=(options.width,)) if options.width else None
+    start = time.perf_counter()
+    inference.train(training=Training(steps=options.steps, unconditional=0.0), network=network)
+    minutes = (time.perf_counter() - start) / 60
+    posterior, found = inference.build_posterior(), []
+    for i in range(options.observations):
+        rng, start = np.random.default_rng(1000 + i), time.perf_counter()
+        x = task.simulate(rng, task.prior(rng, 1))[0]
+        reference = task.posterior(rng, x, options.draws)
+        drawn = posterior.sample((options.draws,), x=task.shaped(x[None])[0], seed=i)
+        seconds = time.perf_counter() - start
+        found.append(c2st(drawn, torch.from_numpy(reference).float(), maximum=options.draws))
+        print(f"  {name}, {method}, observation {i}: {found[-1]:.3f} ({seconds:.0f} s to draw)", flush=True)
+    return minutes, found
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ class Model(nn.Module):
         """A batch, in the units of the data."""
         shape = (count, *self.schema.inner_shape)
         sampler, steps, grid = self._way(sampler, steps, grid)
-        denoiser = part_of(self._answerable(), start, count)
+        denoiser = part_of(self._answerable(), start + torch.arange(count))
         if denoiser is not self.denoiser and isinstance(sampler, Adaptive):
             what = f"{type(sampler).__name__} lets samples drop out one by one, and takes one context at a time"
             raise ValueError(f"{what}: give one, or take a sampler with fixed steps")
@@ -184,7 +184,7 @@ class Model(nn.Module):
         rng = Samples(seed, 0, count, "sample")
         shape = (count, *self.schema.inner_shape)
         sampler, steps, grid = self._way(sampler, steps, grid)
-        diffusion = Diffusion(self.process, part_of(self._answerable(), 0, count), self.moments)
+        diffusion = Diffusion(self.process, part_of(self._answerable(), torch.arange(count)), self.moments)
         path = trajectory(diffusion, shape, sampler, steps, rng, device=self.device, grid=grid)
         times = grid.times(self.process, steps)
         for i, (level, x) in enumerate(path):

@@ -63,14 +63,15 @@ def test_networks_that_ask_for_too_little_or_too_much():
 
 def test_sample_i_has_the_context_of_row_i():
     rows = torch.arange(6.0).reshape(3, 2)
-    part = part_of(Given(denoiser(), rows), start=4, count=4)
+    part = part_of(Given(denoiser(), rows), torch.arange(4, 8))
     assert torch.equal(part.context, rows[[1, 2, 0, 1]])
-    both = part_of(Guided(Given(denoiser(), rows), Given(denoiser(), rows[:1]), 2.0, 0.1, 5.0), 1, 2)
-    assert torch.equal(both.strong.context, rows[1:]) and torch.equal(both.weak.context, rows[:1])
+    both = part_of(Guided(Given(denoiser(), rows), Given(denoiser(), rows[:1]), 2.0, 0.1, 5.0), torch.tensor([2, 0]))
+    assert torch.equal(both.strong.context, rows[[2, 0]]) and torch.equal(both.weak.context, rows[:1])
     assert (both.weight, both.low, both.high) == (2.0, 0.1, 5.0)
     law = Gaussian(torch.zeros(3), torch.ones(3))
     alike = Guided(Given(denoiser(), rows[:1]), law, 2.0)
-    assert part_of(law, 3, 5) is law and part_of(alike, 3, 5) is alike
+    some = torch.arange(3, 5)
+    assert part_of(law, some) is law and part_of(alike, some) is alike
 
 
 def test_guidance_is_what_its_formula_says():

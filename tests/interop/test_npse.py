@@ -9,7 +9,7 @@ import torch
 from scorefield.denoise import Composed, Denoiser, Gaussian
 from scorefield.diffusion import Diffusion
 from scorefield.interop import NPSE
-from scorefield.interop.npse import unbounded
+from scorefield.interop.simulations import unbounded
 from scorefield.process import EDM
 from scorefield.rng import Samples
 from scorefield.sample import AnnealedLangevin, GaussianLangevin, sample

@@ -116,13 +116,13 @@ class Composed(Denoiser):
         return means[:, :-1].sum(1) - (count - 2) * means[:, -1]
 
 
-def part_of(denoiser: Denoiser, start: int, count: int) -> Denoiser:
-    """The denoiser of the samples `start` to `start + count`: given M contexts, sample i has that of row i mod M."""
+def part_of(denoiser: Denoiser, samples: Tensor) -> Denoiser:
+    """The denoiser of some samples, by their numbers, of shape `(B,)`: given M contexts, sample i has that of row i mod M."""
     if isinstance(denoiser, Given) and len(denoiser.context) > 1:
-        rows = (start + torch.arange(count, device=denoiser.context.device)) % len(denoiser.context)
+        rows = samples.to(denoiser.context.device) % len(denoiser.context)
         return Given(denoiser.denoiser, denoiser.context[rows])
     if isinstance(denoiser, Guided):
-        strong, weak = (part_of(each, start, count) for each in (denoiser.strong, denoiser.weak))
+        strong, weak = (part_of(each, samples) for each in (denoiser.strong, denoiser.weak))
         if strong is not denoiser.strong or weak is not denoiser.weak:
             return Guided(strong, weak, denoiser.weight, denoiser.low, denoiser.high)
     return denoiser

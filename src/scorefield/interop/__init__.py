@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .checkpoints import import_ncsnv2 as import_ncsnv2
     from .diffusers import import_diffusers as import_diffusers
+    from .nle import NLE as NLE
     from .npse import NPSE as NPSE
     from .score_sde import import_score_sde as import_score_sde
     from .sklearn import ScoreDensity as ScoreDensity
 
 _HOMES = {
+    "NLE": "nle",
     "NPSE": "npse",
     "ScoreDensity": "sklearn",
     "import_diffusers": "diffusers",
@@ -19,7 +21,7 @@ _HOMES = {
     "import_score_sde": "score_sde",
 }
 
-__all__ = ["NPSE", "ScoreDensity", "import_diffusers", "import_ncsnv2", "import_score_sde"]
+__all__ = ["NLE", "NPSE", "ScoreDensity", "import_diffusers", "import_ncsnv2", "import_score_sde"]
 
 
 def __getattr__(name: str) -> Any:

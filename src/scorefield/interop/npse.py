@@ -15,13 +15,14 @@ from ..fitting import Fitting, threads
 from ..model import Model
 from ..sample import AnnealedLangevin, GaussianLangevin
 from ..settings import Data, Network, Training
+from .simulations import Simulations, bounded, unbounded
 
 __all__ = ["NPSE", "Posterior"]
 
 _BUDGETS = (1000, 5000, 25_000)  # steps
 
 
-class NPSE:
+class NPSE(Simulations):
     """Neural posterior score estimation (Geffner et al., 2023; Sharrock et al., 2024), called as `sbi` calls its methods.
 
     Parameters with two finite bounds are learned on the whole line, z = logit((θ - low)/(high - low)), so that no draw leaves
@@ -42,36 +43,8 @@ class NPSE:
     """
 
     def __init__(self, prior: Any = None) -> None:
-        self.low, self.high = _bounds(prior)
-        self._theta: list[Tensor] = []
-        self._x: list[Tensor] = []
+        super().__init__(prior)
         self.model: Model | None = None
-
-    def append_simulations(self, theta: Any, x: Any) -> NPSE:
-        """Adds pairs: parameters `(N, P)` and the data that they made, `(N, Q)`; or n observations each whose order says
-        nothing, as independent ones have none, `(N, n, Q)`: a network that knows so needs fewer simulations.
-
-        Raises:
-            ValueError: If there are not as many of one as of the other, a number is not finite, or a parameter lies outside of
-                the bounds.
-        """
-        theta, x = (torch.as_tensor(np.asarray(v), dtype=torch.float64) for v in (theta, x))
-        theta, x = (v[:, None] if v.ndim == 1 else v for v in (theta, x))
-        like = self._x[0].shape[1:] if self._x else x.shape[1:]
-        if len(theta) != len(x) or theta.ndim != 2 or x.ndim not in (2, 3) or x.shape[1:] != like:
-            need = f"pairs are (N, P) and (N, Q) or (N, n, Q){', as those before' if self._x else ''}"
-            raise ValueError(f"{need}, got {tuple(theta.shape)} and {tuple(x.shape)}: reshape them")
-        broken = ~(torch.isfinite(theta).all(1) & torch.isfinite(x.flatten(1)).all(1))
-        if bool(broken.any()):
-            what = f"{int(broken.sum())} of {len(x)} simulations are not finite (first: row {int(broken.nonzero()[0])})"
-            raise ValueError(f"{what}: leave them out, or let the simulator say what it means")
-        outside = ((theta <= self.low) | (theta >= self.high)).any(1)
-        if bool(outside.any()):
-            what = f"{int(outside.sum())} of {len(x)} parameters lie outside of the bounds of the prior, or on them"
-            raise ValueError(f"{what} (first: row {int(outside.nonzero()[0])}): check prior=…")
-        self._theta.append(theta)
-        self._x.append(x)
-        return self
 
     def train(
         self,
@@ -96,10 +69,8 @@ class NPSE:
         Raises:
             ValueError: If there are no simulations yet.
         """
-        if not self._theta:
-            raise ValueError("there are no simulations to learn from: append_simulations(theta, x) first")
-        theta, x = torch.cat(self._theta), torch.cat(self._x)
-        z, _ = self._unbounded(theta)
+        theta, x = self.pairs()
+        z, _ = unbounded(theta, self.low, self.high)
         how, found = training or Training(unconditional=0.0), []
         open_end = how.minutes is how.steps is how.epochs is None
         for steps in _BUDGETS if open_end else (how.steps,):
@@ -121,9 +92,6 @@ class NPSE:
         if model is None:
             raise ValueError("there is no posterior before training: train() first")
         return Posterior(model, self.low, self.high)
-
-    def _unbounded(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        return unbounded(theta, self.low, self.high)
 
 
 class Posterior:
@@ -164,7 +132,7 @@ class Posterior:
             told = self._together(rows)
             how = {"sampler": AnnealedLangevin(GaussianLangevin(0.2), 8), "steps": 60, **how}
         z = torch.as_tensor(np.asarray(told.sample(count, seed, **how)), dtype=torch.float64).reshape(count, -1)
-        return self._bounded(z).float().reshape(*shape, -1)
+        return bounded(z, self.low, self.high).float().reshape(*shape, -1)
 
     def log_prob(self, theta: Any, x: Any = None, **how: Any) -> Tensor:
         """Log-densities of parameters `(N, P)` given an observation `(Q,)`: `(N,)`; -inf outside of the bounds.
@@ -198,34 +166,3 @@ class Posterior:
         denoiser = Composed(model.denoiser.denoiser, rows.to(model.device), context.nothing().to(model.device))
         parts = (model.schema, model.standardize, model.process, denoiser, model.moments)
         return Model(*parts, model.sampler, model.steps, model.grid)
-
-    def _bounded(self, z: Tensor) -> Tensor:
-        low, high = (bound.expand(z.shape[-1]) for bound in (self.low, self.high))
-        both = torch.isfinite(low) & torch.isfinite(high)
-        width = torch.where(both, high - low, 1.0)
-        return torch.where(both, torch.where(both, low, 0.0) + width * torch.sigmoid(z), z)
-
-
-def unbounded(theta: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """Parameters on the whole line, `(N, P)`, and the logarithm of the volume dz/dθ, `(N,)`."""
-    low, high = (bound.expand(theta.shape[-1]) for bound in (low, high))
-    both = torch.isfinite(low) & torch.isfinite(high)
-    width = torch.where(both, high - low, 1.0)
-    part = torch.where(both, (theta - torch.where(both, low, 0.0)) / width, 0.5)
-    volume = torch.where(both, -torch.log(width * part * (1 - part)), 0.0)
-    return torch.where(both, torch.logit(part), theta), volume.sum(-1)
-
-
-def _bounds(prior: Any) -> tuple[Tensor, Tensor]:
-    if prior is None:
-        low: Any = -math.inf
-        high: Any = math.inf
-    elif hasattr(prior, "support"):
-        support = getattr(prior.support, "base_constraint", prior.support)
-        low, high = getattr(support, "lower_bound", -math.inf), getattr(support, "upper_bound", math.inf)
-    else:
-        low, high = prior
-    low, high = (torch.as_tensor(bound, dtype=torch.float64) for bound in (low, high))
-    if not bool((low < high).all()):
-        raise ValueError(f"bounds need low < high, got {low.tolist()} and {high.tolist()}")
-    return low, high

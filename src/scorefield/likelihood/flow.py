@@ -8,11 +8,12 @@ denoiser, for errors of 1e-6 nats and less (median), whose worst of 512 is 5 to 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from ..denoise import part_of
 from ..diffusion import Diffusion
 from ..flow import Frame
 from ..ode import State, integrate_adaptive
@@ -61,10 +62,10 @@ class _Flow:
         doubt, size = x.new_zeros(len(x)), x[0].numel()
         allowed = _SHARE * tolerance * size**0.5
 
-        def slope(phi: Tensor, y: State, z: Tensor | None = None) -> State:
+        def slope(phi: Tensor, y: State, rows: Tensor, z: Tensor | None = None) -> State:
             with torch.enable_grad():
                 w = y[0].detach().requires_grad_()
-                v = frame.slope(denoiser, w, phi)
+                v = frame.slope(part_of(denoiser, rows), w, phi)
                 widths = frame.widths(frame.scale * torch.tan(phi))
                 return v.detach(), trace(v, w, z, widths, 1 / widths).detach()
 
@@ -82,7 +83,7 @@ class _Flow:
             frame.clock(self.last),
             _ABSOLUTE,
             tolerance,
-            fixed=() if z is None else (z,),
+            fixed=(torch.arange(len(x), device=x.device), *(() if z is None else (z,))),
             measure=measure,
             caution=_CAUTION,
         )
@@ -159,7 +160,8 @@ def _solve(flow: _Flow, x: Tensor, plan: Tensor, rng: Samples | None, extrapolat
     for count, tolerance in plan[rows].unique(dim=0).tolist():
         some = rows[(plan[rows, 0] == count) & (plan[rows, 1] == tolerance)]
         z = None if count == 0 or rng is None else signs(int(count), x.shape[1:], rng, some)
-        parts.append(flow.solve(x[some], z, tolerance, extrapolate))
+        told = replace(flow.diffusion, denoiser=part_of(flow.diffusion.denoiser, some))
+        parts.append(replace(flow, diffusion=told).solve(x[some], z, tolerance, extrapolate))
         order.append(some)
     return LogProb.join(parts).at(torch.cat(order).argsort())
 

@@ -48,12 +48,12 @@ class Scaled:
     extrapolate: bool = False
 
     def _parts(self, x: Tensor) -> Iterator[tuple[Diffusion, Tensor, int]]:
-        """Batches in standard units. Data with contexts of their own come one by one: a batch would lose some on its way."""
-        state, denoiser = self.units(x.double().to(self.units.mean.device)), self.diffusion.denoiser
-        size = self.batch if part_of(denoiser, 0, 1) is denoiser else 1
-        for start in range(0, len(state), size):
-            told = replace(self.diffusion, denoiser=part_of(denoiser, start, size))
-            yield told, state[start : start + size], start
+        """Batches in standard units, each with the contexts of its data."""
+        state, start = self.units(x.double().to(self.units.mean.device)), 0
+        for part in state.split(self.batch):
+            denoiser = part_of(self.diffusion.denoiser, start + torch.arange(len(part)))
+            yield replace(self.diffusion, denoiser=denoiser), part, start
+            start += len(part)
 
     def __call__(self, x: Tensor, draw: int = 0) -> LogProb:
         """The log-densities at `x`, of shape `(N, *D)`; another draw has other probes."""

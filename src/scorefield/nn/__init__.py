@@ -2,6 +2,7 @@
 
 from .choose import choose as choose
 from .embed import Fourier as Fourier
+from .gaussian import ConditionalGaussian as ConditionalGaussian
 from .mlp import MLP as MLP
 from .ncsnpp import NCSNpp as NCSNpp
 from .potential import Potential as Potential

@@ -39,6 +39,7 @@ from .sde import (
     ReverseDiffusion as ReverseDiffusion,
     StochasticHeun as StochasticHeun,
 )
+from .sequential import Population as Population, sequential_monte_carlo as sequential_monte_carlo
 from .transition import (
     GaussianLangevin as GaussianLangevin,
     Hamiltonian as Hamiltonian,

@@ -1,0 +1,290 @@
+"""Simulation-based inference by the likelihood: the law of data given parameters is learned, and posteriors follow by Bayes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+from ..context import Context
+from ..fitting import Fitting, threads
+from ..model import Model
+from ..nn import ConditionalGaussian
+from ..rng import Samples, permutation
+from ..sample import Population, sequential_monte_carlo
+from ..settings import Data, Network, Training
+from ..standardize import Standardize
+from ..train import train_gaussian
+from .simulations import Simulations
+
+__all__ = ["NLE", "Likelihood", "LikelihoodPosterior"]
+
+_HELD_OUT = 0.1  # of the simulations
+_FEWEST = 1000  # points of a population
+_STEPS = 20_000  # of training the Gaussian law, at most
+_JUDGED = 2000  # held-out observations by which a likelihood is chosen, at most
+_TOLERANCE = 0.1  # of a likelihood among many that decide about moves
+_AT_ONCE = 50_000  # observations whose likelihoods are computed at once
+
+
+class Likelihood(nn.Module):
+    """p(x | θ) of one observation: z = W(θ) (x - m(θ)), and a diffusion model of z given θ.
+
+    m and W are those of a Gaussian law that was learned first: z has mean 0 and covariance 1 whatever θ is, as far as it is
+    right, so that a simulator may be as noisy for some parameters as it is exact for others. Without a model z is standard
+    normal. Saved and loaded by `scorefield.checkpoint`.
+
+    Arguments:
+        units: The units of observations.
+        context: How parameters become numbers.
+        gaussian: The Gaussian law.
+        model: The model of z given θ; None where the Gaussian law says it all.
+    """
+
+    def __init__(
+        self, units: Standardize, context: Context, gaussian: ConditionalGaussian, model: Model | None = None
+    ) -> None:
+        super().__init__()
+        self.units = units
+        self.context = context
+        self.gaussian = gaussian
+        self.model = model
+
+    @torch.no_grad()
+    def log_prob(self, theta: Any, x: Any, tolerance: float | None = None) -> Tensor:
+        """The log-densities of independent observations together, Σ log p(x_i | θ).
+
+        Arguments:
+            theta: Parameters, `(N, P)`.
+            x: m observations of the same parameters, `(m, Q)`, or one, `(Q,)`.
+            tolerance: That of `Model.log_prob`.
+
+        Returns:
+            One number for each row of `theta`, `(N,)`, in float64.
+        """
+        if self.model is None:
+            return self.gaussian_log_prob(theta, x)
+        told = self.model.told
+        return self._over(theta, x, lambda z, given: told(given).log_prob(z, tolerance=tolerance).value)
+
+    @torch.no_grad()
+    def gaussian_log_prob(self, theta: Any, x: Any) -> Tensor:
+        """The same by the Gaussian law alone, `(N,)`: no equation is solved."""
+        return self._over(theta, x, lambda z, given: _normal(z))
+
+    def _over(self, theta: Any, x: Any, inside: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        theta = torch.as_tensor(np.asarray(theta), dtype=torch.float64)
+        seen = self.units(torch.as_tensor(np.asarray(x), dtype=torch.float64).reshape(-1, *self.units.shape))
+        values = []
+        for some in theta.split(max(1, _AT_ONCE // len(seen))):
+            given = self.context(some.numpy()).repeat_interleave(len(seen), 0)
+            z, volume = self.gaussian(seen.repeat(len(some), 1).float(), given[:, :-1])
+            value = inside(z.double(), given) + volume.double() + self.units.log_det
+            values.append(value.reshape(len(some), -1).sum(1))
+        return torch.cat(values)
+
+    @torch.no_grad()
+    def sample(self, theta: Any, seed: int = 0) -> Tensor:
+        """Draws one observation for each row of parameters, `(N, P)` to `(N, Q)`: the simulator as it was learned."""
+        given = self.context(np.asarray(theta, dtype=float))
+        if self.model is None:
+            z = Samples(seed, 0, len(given), "observation").normal((len(given), self.gaussian.features))
+        else:
+            z = torch.as_tensor(np.asarray(self.model.told(given).sample(len(given), seed)))
+        return self.units.inverse(self.gaussian.inverse(z.float(), given[:, :-1]).double())
+
+
+def _normal(z: Tensor) -> Tensor:
+    """The log-density of the standard normal law, `(B, n)` to `(B,)`."""
+    return -z.square().sum(1) / 2 - z.shape[1] * math.log(2 * math.pi) / 2
+
+
+@dataclass(frozen=True)
+class _Prior:
+    """What parameters are drawn from: a law of torch.distributions or one like it, or uniform between bounds."""
+
+    law: Any
+    low: Tensor
+    high: Tensor
+
+    def draw(self, count: int, seed: int) -> Tensor:
+        if not hasattr(self.law, "sample"):
+            size = max(self.low.numel(), self.high.numel())
+            u = Samples(seed, 0, count, "prior").uniform((count, size), torch.float64)
+            return self.low + (self.high - self.low) * u
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            theta = torch.as_tensor(self.law.sample((count,)), dtype=torch.float64)
+        return theta.reshape(count, -1)
+
+    def log_prob(self, theta: Tensor) -> Tensor:
+        inside = ((theta > self.low) & (theta < self.high)).all(1)
+        value = torch.full((len(theta),), -math.inf, dtype=torch.float64)
+        if hasattr(self.law, "sample"):
+            if bool(inside.any()):
+                density = self.law.log_prob(theta[inside].to(torch.get_default_dtype()))
+                value[inside] = density.double().reshape(int(inside.sum()), -1).sum(1)
+            return value
+        volume = torch.log(self.high - self.low).expand(theta.shape[1]).sum()
+        return torch.where(inside, -volume, value)
+
+
+class NLE(Simulations):
+    """Neural likelihood estimation (Papamakarios et al., 2019) by a diffusion model, called as `sbi` calls its methods.
+
+    Where observations are several independent ones, each of them teaches, and any number of them can be given afterwards,
+    exactly: their likelihoods multiply. Posteriors are drawn by sequential Monte Carlo, first with the Gaussian law that the
+    likelihood holds, then with the likelihood itself. Made for few numbers an observation, and tens of parameters at most.
+
+    Arguments:
+        prior: What parameters are drawn from, and what posteriors have for a prior: a law as those of torch.distributions;
+            or bounds (low, high), each a number or one a parameter, between which it is uniform.
+
+    Example:
+        >>> theta = torch.rand(400, 1) * 2 - 1
+        >>> x = theta + 0.1 * torch.randn(400, 1)
+        >>> inference = NLE(prior=([-1.0], [1.0])).append_simulations(theta, x)
+        >>> likelihood = inference.train(training=Training(steps=200))
+        >>> posterior = inference.build_posterior()
+        >>> posterior.sample((50,), x=torch.tensor([[0.3], [0.4]])).shape  # two independent observations
+        torch.Size([50, 1])
+    """
+
+    def __init__(self, prior: Any) -> None:
+        super().__init__(prior)
+        proper = hasattr(prior, "sample") and hasattr(prior, "log_prob")
+        if not proper and not bool((torch.isfinite(self.low) & torch.isfinite(self.high)).all()):
+            need = "a law with sample and log_prob, or two finite bounds"
+            raise ValueError(f"posteriors by a likelihood need a prior, {need}; got {prior!r}")
+        self.likelihood: Likelihood | None = None
+
+    def train(
+        self,
+        *,
+        training: Training | None = None,
+        network: Network | None = None,
+        seed: int = 0,
+        device: str = "auto",
+    ) -> Likelihood:
+        """Fits the law of one observation given the parameters; of sets of n, `(N, n, Q)`, each member teaches.
+
+        A tenth of the simulations is held out. The diffusion model is kept if it makes them likelier than the Gaussian law
+        alone does, by more than two standard errors: of a Gaussian simulator it would know noise only.
+
+        Arguments:
+            training: How to train the diffusion model; its steps, if they are given, are also those of the Gaussian law.
+            network: What network to build for it.
+            seed: The seed of everything that is random.
+            device: "auto", "cpu", "cuda", …
+
+        Raises:
+            ValueError: If there are no simulations yet.
+        """
+        theta, x = self.pairs()
+        count, order = 1 if x.ndim == 2 else x.shape[1], permutation(len(theta), seed, -1)
+        theta, x = theta[order], x[order].reshape(-1, x.shape[-1])
+        beside, out = theta.repeat_interleave(count, 0), count * max(1, round(_HELD_OUT * len(theta)))
+        units = Standardize(x.shape[1:], x.mean(0), x.std(0))
+        context = Context.of(theta.numpy(), x.shape[1:], optional=False)
+        seen, given = units(x).float(), context(beside.numpy())
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            gaussian = ConditionalGaussian(seen.shape[1], given.shape[1] - 1)
+        how = training or Training(unconditional=0.0)
+        steps = how.steps or int(min(_STEPS, 100 * len(seen) ** 0.5))
+        train_gaussian(gaussian, seen[out:], given[out:, :-1], (seen[:out], given[:out, :-1]), steps, seed=seed)
+        with torch.no_grad():
+            z = gaussian.eval().requires_grad_(False)(seen, given[:, :-1])[0].double()
+        data = z[out:].float().numpy(), Data(structure="vector")
+        fitting = Fitting(*data, network, how, None, seed, device, beside[out:].numpy())
+        with threads(fitting):
+            for _ in fitting.trainer.run():
+                pass
+            model = fitting.finish()[0]
+        judged = min(out, _JUDGED)
+        gain = model.told(given[:judged]).log_prob(z[:judged]).value - _normal(z[:judged])
+        better = float(gain.mean()) > 2 * float(gain.std()) / judged**0.5
+        self.likelihood = Likelihood(units, context, gaussian, model if better else None)
+        return self.likelihood
+
+    def build_posterior(self, likelihood: Likelihood | None = None) -> LikelihoodPosterior:
+        """The posterior, by the likelihood that was trained, or another that was."""
+        likelihood = likelihood or self.likelihood
+        if likelihood is None:
+            raise ValueError("there is no posterior before training: train() first")
+        return LikelihoodPosterior(likelihood, _Prior(self.prior, self.low, self.high))
+
+
+class LikelihoodPosterior:
+    """The law of parameters given any number of independent observations.
+
+    Arguments:
+        likelihood: The law of one observation given parameters.
+        prior: That of the parameters.
+    """
+
+    def __init__(self, likelihood: Likelihood, prior: Any) -> None:
+        self.likelihood = likelihood
+        self.prior = prior
+
+    def sample(self, shape: tuple[int, ...] = (1,), x: Any = None, seed: int = 0) -> Tensor:
+        """Draws parameters given observations, `(Q,)` or `(m, Q)`, by sequential Monte Carlo from the prior.
+
+        Arguments:
+            shape: How many, as a shape. They are one population: draws are not independent of each other.
+            x: What was observed.
+            seed: The seed.
+
+        Returns:
+            Parameters, of shape `(*shape, P)`, in float32.
+        """
+        count = math.prod(shape)
+        found = self._population(x, max(count, _FEWEST), seed)[0]
+        return found.points[:count].float().reshape(*shape, -1)
+
+    def evidence(self, x: Any, seed: int = 0, count: int = _FEWEST) -> float:
+        """log p(x), by a population of `count`: over seeds one sees how sure it is."""
+        return self._population(x, count, seed)[1]
+
+    def log_prob(self, theta: Any, x: Any = None, seed: int = 0) -> Tensor:
+        """Log-densities of parameters `(N, P)` given observations: `(N,)`; -inf where the prior has none.
+
+        Known up to `evidence`, which is estimated with the seed.
+        """
+        theta = torch.as_tensor(np.asarray(theta), dtype=torch.float64)
+        theta = theta[:, None] if theta.ndim == 1 else theta
+        return self._height(theta, lambda t: self.likelihood.log_prob(t, self._observed(x))) - self.evidence(x, seed)
+
+    def _observed(self, x: Any) -> Tensor:
+        if x is None:
+            raise ValueError("a posterior is one given data: pass x=…, what was observed")
+        return torch.as_tensor(np.asarray(x), dtype=torch.float64)
+
+    def _height(self, theta: Tensor, likelihood: Callable[[Tensor], Tensor]) -> Tensor:
+        value = self.prior.log_prob(theta)
+        inside = torch.isfinite(value)
+        if bool(inside.any()):
+            value[inside] = value[inside] + likelihood(theta[inside])
+        return value
+
+    def _population(self, x: Any, count: int, seed: int) -> tuple[Population, float]:
+        """A population, and log p(x)."""
+        seen, rng = self._observed(x), Samples(seed, 0, count, "posterior")
+
+        def near(theta: Tensor) -> Tensor:
+            return self._height(theta, lambda t: self.likelihood.gaussian_log_prob(t, seen))
+
+        def whole(theta: Tensor) -> Tensor:
+            return self._height(theta, lambda t: self.likelihood.log_prob(t, seen, _TOLERANCE))
+
+        first = sequential_monte_carlo(self.prior.log_prob, near, self.prior.draw(count, seed), rng.child("near"))
+        if self.likelihood.model is None:
+            return first, first.log_ratio
+        last = sequential_monte_carlo(near, whole, first.points, rng.child("whole"))
+        return last, first.log_ratio + last.log_ratio

@@ -80,6 +80,8 @@ def test_images_get_a_small_level_a_tail_and_waves():
     bare = Fitting(IMAGES, Data(dequantize=False), training=QUICK)
     assert bare.calibration.sigma_min == 0.02 and bare.calibration.tail == 0 and isinstance(bare.network, UNet)
     assert isinstance(bare.trainer.objective.levels, LogNormal)
+    more = fitting.calibration.process().time(torch.tensor(0.02))  # the part of a sampler's clock below 0.02
+    assert bare._sampling()[1] == 24 and fitting._sampling()[1] == np.ceil(24 / (1 - float(more))) > 24
     given = Fitting(IMAGES, training=QUICK, calibration=bare.calibration)  # levels of one's own are taken as they are
     assert given.calibration == bare.calibration and isinstance(given.network, UNet)
 

@@ -35,6 +35,7 @@ _SAMPLE = 4096  # how many data calibration looks at, at most
 _EFFORT = 2e11  # multiplications that the largest distance between data is worth; beyond, it is known within bounds
 _NUMBERS = 2**23  # and how many numbers these are
 _FEW = 2048  # data of which a representative part is held out
+_EASY = 0.02  # standard deviations, down to which 24 steps of a sampler suffice for grids
 _KEPT = 4096  # how many held-out data are kept to measure losses on, at most
 
 
@@ -234,8 +235,11 @@ class Fitting:
     def _sampling(self) -> tuple[Sampler, int]:
         """The sampler and its steps: the probability flow for vectors; for grids the reverse SDE, which forgets on its way the
         errors of a network that learns from few looks at large data (docs/samplers.md has what was measured)."""
-        grid = self.trainer.held_out.ndim > 2
-        return (ExponentialAdams(order=2, eta=1.0), 24) if grid else (ExponentialAdams(order=3), 32)
+        if self.trainer.held_out.ndim == 2:
+            return ExponentialAdams(order=3), 32
+        fine = _EASY if self.calibration.tail else 0.0  # levels below are there for densities: their steps come on top
+        below = float(self.calibration.process().time(torch.tensor(fine).clamp_min(self.calibration.sigma_min)))
+        return ExponentialAdams(order=2, eta=1.0), math.ceil(24 / (1 - below))
 
     def finish(self) -> tuple[Model, dict[str, Any]]:
         """Ends training: the model with the best weights, and what was measured on held-out data, as plain data."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..context import Context
 from ..fitting import Fitting, threads
+from ..likelihood import Scaled
 from ..model import Model
 from ..nn import ConditionalGaussian
 from ..rng import Samples, permutation
@@ -31,6 +32,8 @@ _STEPS = 20_000  # of training the Gaussian law, at most
 _JUDGED = 2000  # held-out observations by which a likelihood is chosen, at most
 _TOLERANCE = 0.1  # of a likelihood among many that decide about moves
 _AT_ONCE = 50_000  # observations whose likelihoods are computed at once
+_BATCH = 1000  # and of which equations are solved together
+_LEFT, _MOVED, _MOVES = 0.3, 2.0, 30  # for a population between the two likelihoods, where moves are dear
 
 
 class Likelihood(nn.Module):
@@ -63,20 +66,24 @@ class Likelihood(nn.Module):
         Arguments:
             theta: Parameters, `(N, P)`.
             x: m observations of the same parameters, `(m, Q)`, or one, `(Q,)`.
-            tolerance: That of `Model.log_prob`.
+            tolerance: That of `Model.log_prob`. The network computes in float32.
 
         Returns:
             One number for each row of `theta`, `(N,)`, in float64.
         """
         if self.model is None:
             return self.gaussian_log_prob(theta, x)
-        told = self.model.told
-        return self._over(theta, x, lambda z, given: told(given).log_prob(z, tolerance=tolerance).value)
+        return self._over(theta, x, lambda z, given: self._inside(z, given, tolerance))
 
     @torch.no_grad()
     def gaussian_log_prob(self, theta: Any, x: Any) -> Tensor:
         """The same by the Gaussian law alone, `(N,)`: no equation is solved."""
         return self._over(theta, x, lambda z, given: _normal(z))
+
+    def _inside(self, z: Tensor, given: Tensor, tolerance: float | None = None) -> Tensor:
+        """The log-densities of z by the model, `(B,)`."""
+        told = self.model.told(given)  # type: ignore[union-attr]  # there is one
+        return Scaled(told.diffusion, told.standardize, _BATCH, tolerance=tolerance)(z).value
 
     def _over(self, theta: Any, x: Any, inside: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         theta = torch.as_tensor(np.asarray(theta), dtype=torch.float64)
@@ -208,9 +215,10 @@ class NLE(Simulations):
                 pass
             model = fitting.finish()[0]
         judged = min(out, _JUDGED)
-        gain = model.told(given[:judged]).log_prob(z[:judged]).value - _normal(z[:judged])
+        whole = Likelihood(units, context, gaussian, model)
+        gain = whole._inside(z[:judged], given[:judged]) - _normal(z[:judged])
         better = float(gain.mean()) > 2 * float(gain.std()) / judged**0.5
-        self.likelihood = Likelihood(units, context, gaussian, model if better else None)
+        self.likelihood = whole if better else Likelihood(units, context, gaussian)
         return self.likelihood
 
     def build_posterior(self, likelihood: Likelihood | None = None) -> LikelihoodPosterior:
@@ -286,5 +294,5 @@ class LikelihoodPosterior:
         first = sequential_monte_carlo(self.prior.log_prob, near, self.prior.draw(count, seed), rng.child("near"))
         if self.likelihood.model is None:
             return first, first.log_ratio
-        last = sequential_monte_carlo(near, whole, first.points, rng.child("whole"))
+        last = sequential_monte_carlo(near, whole, first.points, rng.child("whole"), _LEFT, _MOVED, _MOVES)
         return last, first.log_ratio + last.log_ratio

@@ -17,7 +17,6 @@ __all__ = ["Population", "sequential_monte_carlo"]
 _HALVINGS = 50  # of the interval that the next β is in
 _SHRUNK = math.log(10.0)  # a move is as long as the distance of two points calls for, or up to ten times shorter
 _LEAPS = 5  # each so many moves, one from one mode to another
-_MOVES = 200  # at each β, at most
 _LOST = 1e-9  # a part of the population that is not worth a move
 
 
@@ -42,7 +41,7 @@ LogProb = Callable[[Tensor], Tensor]
 
 @torch.no_grad()
 def sequential_monte_carlo(
-    first: LogProb, last: LogProb, x: Tensor, rng: Rng, effective: float = 0.5, accepted: float = 4.0
+    first: LogProb, last: LogProb, x: Tensor, rng: Rng, effective: float = 0.5, accepted: float = 4.0, limit: int = 200
 ) -> Population:
     """Draws from an unnormalized density, along the path (1 - β) log f_0 + β log f_1 (Del Moral, Doucet & Jasra, 2006).
 
@@ -58,7 +57,8 @@ def sequential_monte_carlo(
         rng: The source of randomness, of N samples.
         effective: The part of the population that each β leaves effective.
         accepted: How often a point is moved, on average, at a β that leaves no more effective than that, and less often where
-            the weights say less; at most 200 moves are tried for it.
+            the weights say less.
+        limit: How many moves are tried for it at each β, at most.
 
     Returns:
         The population at the last law.
@@ -91,7 +91,7 @@ def sequential_monte_carlo(
         chosen = chosen[there.child("order").uniform((len(x),), torch.float64, x.device).argsort()]
         lost = 1 - weighted.effective_sample_size / len(x)
         moves = accepted * min(1.0, lost / (1 - effective)) if lost > _LOST else 0.0
-        x, heights, part = _moved(first, last, betas[-1], x[chosen], heights[:, chosen], there, moves)
+        x, heights, part = _moved(first, last, betas[-1], x[chosen], heights[:, chosen], there, moves, limit)
         acceptance.append(part)
     return Population(x, log_ratio, tuple(betas[1:]), tuple(acceptance))
 
@@ -119,7 +119,7 @@ def _rise(gain: Tensor, left: float, enough: float) -> float:
 
 
 def _moved(
-    first: LogProb, last: LogProb, beta: float, x: Tensor, heights: Tensor, rng: Rng, accepted: float
+    first: LogProb, last: LogProb, beta: float, x: Tensor, heights: Tensor, rng: Rng, accepted: float, limit: int
 ) -> tuple[Tensor, Tensor, float]:
     """The population after moves that leave the law at β as it is, its heights, and the part that was accepted.
 
@@ -128,7 +128,7 @@ def _moved(
     """
     half, size, done, tried = len(x) // 2, x[0].numel(), 0.0, 0
     x, heights = x.clone(), heights.clone()
-    while done < accepted and tried < _MOVES:
+    while done < accepted and tried < limit:
         u = rng.child(f"move {tried}").uniform((len(x), 5), torch.float64, x.device)
         for own, other in ((slice(0, half), slice(half, None)), (slice(half, None), slice(0, half))):
             others, mine = x[other], u[own]

@@ -48,6 +48,17 @@ def test_a_gaussian_simulator_is_left_to_a_gaussian_law(inference):
     assert inference.likelihood.model is None
 
 
+def test_one_pair_of_bounds_is_that_of_all_parameters():
+    """Two parameters between -1 and 1, each seen with noise of 0.2: draws stay inside, around what was seen."""
+    rng = np.random.default_rng(3)
+    theta = rng.uniform(-1, 1, size=(2000, 2))
+    inference = NLE((-1.0, 1.0)).append_simulations(theta, theta + 0.2 * rng.normal(size=(2000, 2)))
+    inference.train(training=Training(steps=300, unconditional=0.0), network=Network(widths=(32,), depth=1))
+    drawn = inference.build_posterior().sample((500,), x=[0.3, -0.2])
+    assert drawn.shape == (500, 2) and float(drawn.abs().max()) < 1
+    assert float((drawn.mean(0) - torch.tensor([0.3, -0.2])).abs().max()) < 0.1
+
+
 def test_noise_of_two_modes():
     """x = θ ± 1 + N(0, 0.3²) θ uniform: the diffusion model is needed, and kept. Exact by quadrature."""
     rng = np.random.default_rng(2)

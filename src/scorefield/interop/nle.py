@@ -122,8 +122,7 @@ class _Prior:
 
     def draw(self, count: int, seed: int) -> Tensor:
         if not hasattr(self.law, "sample"):
-            size = max(self.low.numel(), self.high.numel())
-            u = Samples(seed, 0, count, "prior").uniform((count, size), torch.float64)
+            u = Samples(seed, 0, count, "prior").uniform((count, len(self.low)), torch.float64)
             return self.low + (self.high - self.low) * u
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -138,8 +137,7 @@ class _Prior:
                 density = self.law.log_prob(theta[inside].to(torch.get_default_dtype()))
                 value[inside] = density.double().reshape(int(inside.sum()), -1).sum(1)
             return value
-        volume = torch.log(self.high - self.low).expand(theta.shape[1]).sum()
-        return torch.where(inside, -volume, value)
+        return torch.where(inside, -torch.log(self.high - self.low).sum(), value)
 
 
 class NLE(Simulations):
@@ -226,7 +224,8 @@ class NLE(Simulations):
         likelihood = likelihood or self.likelihood
         if likelihood is None:
             raise ValueError("there is no posterior before training: train() first")
-        return LikelihoodPosterior(likelihood, _Prior(self.prior, self.low, self.high))
+        low, high = (bound.expand(len(likelihood.context.columns)) for bound in (self.low, self.high))
+        return LikelihoodPosterior(likelihood, _Prior(self.prior, low, high))
 
 
 class LikelihoodPosterior:

@@ -10,6 +10,12 @@ from scorefield.denoise import Gaussian, Mixture
 torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """What draws from PyTorch's global generator, as the first weights of a network, is the same in every run."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def gaussian() -> Gaussian:
     """Correlated data in two dimensions, neither centred nor of unit variance."""

@@ -9,7 +9,7 @@ import torch
 from scorefield.denoise import Composed, Denoiser, Gaussian
 from scorefield.diffusion import Diffusion
 from scorefield.interop import NPSE
-from scorefield.interop.simulations import unbounded
+from scorefield.interop.simulations import bounded, unbounded
 from scorefield.process import EDM
 from scorefield.rng import Samples
 from scorefield.sample import AnnealedLangevin, GaussianLangevin, sample
@@ -51,13 +51,17 @@ def test_a_posterior_with_bounds(inference, x):
 
 
 def test_the_volume_of_bounds():
-    """Against automatic differentiation; parameters with one bound or none stay as they are."""
-    low, high = torch.tensor([-1.0, -np.inf, 0.0]).double(), torch.tensor([3.0, np.inf, np.inf]).double()
-    theta = torch.tensor([[0.5, 2.0, 1.0], [-0.9, -7.0, 4.0]]).double().requires_grad_()
+    """Against automatic differentiation, and back; a parameter without bounds stays as it is."""
+    low = torch.tensor([-1.0, -np.inf, 0.5, -np.inf]).double()
+    high = torch.tensor([3.0, np.inf, np.inf, 6.0]).double()
+    theta = torch.tensor([[0.5, 2.0, 1.0, -9.0], [-0.9, -7.0, 4.0, 5.9]]).double().requires_grad_()
     z, volume = unbounded(theta, low, high)
     slope = torch.autograd.grad(z.sum(), theta)[0]
     torch.testing.assert_close(slope.log().sum(1), volume)
-    assert torch.equal(z[:, 1:], theta[:, 1:])
+    torch.testing.assert_close(bounded(z, low, high), theta)
+    assert torch.equal(z[:, 1], theta[:, 1])
+    wild = bounded(torch.full((1, 4), -30.0).double(), low, high)
+    assert bool(((wild >= low) & (wild <= high)).all())
 
 
 class Exact(Denoiser):
@@ -105,6 +109,8 @@ def test_what_cannot_be_learned_from():
         ValueError, match=r"^2 of 3 parameters lie outside of the bounds of the prior, or on them \(first: row 0\)"
     ):
         NPSE((0.0, 1.0)).append_simulations([0.0, 0.5, 2.0], np.zeros(3))
+    with pytest.raises(ValueError, match=r"^columns \[1\] of the observations are the same in every simulation: leave"):
+        NPSE().append_simulations(np.arange(3.0), np.stack([np.arange(3.0), np.ones(3)], 1)).train()
     with pytest.raises(ValueError, match=r"^bounds need low < high, got 1.0 and 0.0$"):
         NPSE((1.0, 0.0))
 

@@ -56,32 +56,36 @@ class Simulations:
         """All of them: parameters, `(N, P)`, and data.
 
         Raises:
-            ValueError: If there are none yet.
+            ValueError: If there are none yet, or a column says nothing.
         """
         if not self._theta:
             raise ValueError("there are no simulations to learn from: append_simulations(theta, x) first")
-        return torch.cat(self._theta), torch.cat(self._x)
+        theta, x = torch.cat(self._theta), torch.cat(self._x)
+        for name, columns in (("parameters", theta), ("observations", x.flatten(0, -2))):
+            same = (columns == columns[0]).all(0).nonzero()[:, 0].tolist()
+            if same:
+                raise ValueError(f"columns {same} of the {name} are the same in every simulation: leave them out")
+        return theta, x
 
 
 def unbounded(theta: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """Parameters on the whole line, `(N, P)`, and the logarithm of the volume dz/dθ, `(N,)`."""
-    low, width, both = _spans(theta, low, high)
-    part = torch.where(both, (theta - low) / width, 0.5)
-    volume = torch.where(both, -torch.log(width * part * (1 - part)), 0.0)
-    return torch.where(both, torch.logit(part), theta), volume.sum(-1)
+    """Parameters on the whole line, `(N, P)`, and the logarithm of the volume dz/dθ, `(N,)`.
+
+    z = ln((θ - low) / (high - θ)), without the factor whose bound is infinite, and θ itself where both are.
+    """
+    below, above = torch.isfinite(low).expand_as(theta), torch.isfinite(high).expand_as(theta)
+    left, right = torch.where(below, theta - low, 1.0), torch.where(above, high - theta, 1.0)
+    z = torch.where(below | above, torch.log(left) - torch.log(right), theta)
+    slope = torch.where(below, 1 / left, 0.0) + torch.where(above, 1 / right, 0.0)
+    return z, torch.where(below | above, slope, 1.0).log().sum(-1)
 
 
 def bounded(z: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """The way back, `(N, P)`."""
-    low, width, both = _spans(z, low, high)
-    return torch.where(both, low + width * torch.sigmoid(z), z)
-
-
-def _spans(theta: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The lower bounds, the distances to the upper ones, and which parameters have both."""
-    low, high = (bound.expand(theta.shape[-1]) for bound in (low, high))
-    both = torch.isfinite(low) & torch.isfinite(high)
-    return torch.where(both, low, 0.0), torch.where(both, high - low, 1.0), both
+    below, above = torch.isfinite(low).expand_as(z), torch.isfinite(high).expand_as(z)
+    between = torch.where(below & above, low + (high - low) * torch.sigmoid(z), z)
+    one = torch.where(below, low + torch.exp(z), high - torch.exp(-z))
+    return torch.where(below ^ above, one, between)
 
 
 def _bounds(prior: Any) -> tuple[Tensor, Tensor]:

@@ -70,7 +70,7 @@ def test_the_score_is_the_gradient_of_the_log_density(parametrization, level):
 @pytest.mark.parametrize("level", [0.1, 2.0])
 def test_an_energy_does_not_turn_and_other_networks_do(level):
     assert turning(Preconditioned(Potential(awake(MLP(3, 16, 1)))), level) < 1e-20
-    assert turning(Preconditioned(awake(MLP(3, 16, 1))), level) > 1e-3
+    assert turning(Preconditioned(awake(MLP(3, 16, 1))), level) > 1e-5
 
 
 def test_grids_have_energies():

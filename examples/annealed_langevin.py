@@ -26,7 +26,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn as nn
 from torch import Tensor
 
 import scorefield
@@ -37,38 +36,12 @@ from scorefield.diffusion import Diffusion
 from scorefield.fitting import Fitting
 from scorefield.grid import Given, Grid, Uniform
 from scorefield.metrics import energy_distance, with_floor
-from scorefield.nn import MLP
 from scorefield.process import VE, Process
 from scorefield.rng import Samples
 from scorefield.sample import AnnealedLangevin, Langevin, Sampler, sample
 from scorefield.toys import Helix, two_modes
 
 SCHOOL = tuple(np.geomspace(10, 1e-3, 10).tolist())
-
-
-class Waves(nn.Module):
-    """A network that sees sin kx and cos kx of each feature too: without them an MLP learns a tube in place of the helix.
-
-    Arguments:
-        features: The number of features.
-        count: The largest k.
-        width: The width of the hidden layers.
-        depth: The number of layers between the entrance and the exit.
-    """
-
-    def __init__(self, features: int, count: int = 32, width: int = 128, depth: int = 3) -> None:
-        super().__init__()
-        self.features = features
-        self.count = count
-        self.width = width
-        self.depth = depth
-        self.inner = MLP(features * (1 + 2 * count), width, depth)
-        self.register_buffer("k", torch.arange(1.0, count + 1))
-
-    def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        """Predicts, `(B, features)` and labels `(B,)` to `(B, features)`."""
-        angle = (x[:, :, None] * self.k).flatten(1)
-        return self.inner(torch.cat([x, angle.sin(), angle.cos()], 1), c)[:, : self.features]
 
 
 def learn_mixture(count: int = 400, steps: int = 4000) -> tuple[Tensor, Model]:
@@ -81,7 +54,7 @@ def learn_helix(count: int = 20_000, steps: int = 8000) -> tuple[Tensor, Model]:
     """Points of the helix, and a model of them. A turn takes 0.2 standard deviations: it is learned at small levels."""
     x = Helix().sample(count, Samples(0, count=count))
     levels = replace(Fitting(x).calibration, level_mean=-2.5, level_std=1.6)
-    return x, scorefield.fit(x, network=Waves(3), calibration=levels, training=Training(steps=steps))
+    return x, scorefield.fit(x, calibration=levels, training=Training(steps=steps))
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def test_the_formula():
 def test_the_constructor_is_the_configuration():
     network = MLP(3, 8, 2)
     described = json.loads(json.dumps(spec.describe(network)))
-    assert described["arguments"] == {"features": 3, "width": 8, "depth": 2, "context": 0}
+    assert described["arguments"] == {"features": 3, "width": 8, "depth": 2, "context": 0, "more": 0}
     again = spec.build(described)
     again.load_state_dict(awake(network).state_dict())
     assert torch.equal(again(*batch(3)), network(*batch(3)))
@@ -71,7 +71,7 @@ def test_the_constructor_is_the_configuration():
 
 @pytest.mark.parametrize("name", ["features", "width", "depth"])
 def test_sizes_must_be_positive(name):
-    sizes = {"features": 3, "width": 8, "depth": 2, "context": 0} | {name: 0}
+    sizes = {"features": 3, "width": 8, "depth": 2, "context": 0, "more": 0} | {name: 0}
     got = ", ".join(f"{k}={v}" for k, v in sizes.items())
     with pytest.raises(ValueError, match=f"^MLP needs positive sizes, got {got}$"):
         MLP(**sizes)

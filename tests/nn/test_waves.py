@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from scorefield.denoise import Preconditioned
-from scorefield.nn import UNet, Waves, choose
+from scorefield.nn import MLP, UNet, Waves, choose
 
 
 class Seen(torch.nn.Module):
@@ -45,6 +45,29 @@ def test_it_is_chosen_for_fine_steps_alone():
     assert told(torch.zeros(2, 3, 16, 16), torch.zeros(2), torch.zeros(2, 4)).shape == (2, 3, 16, 16)
     for shape, step in [((1, 28, 28), 0.1), ((1, 28, 28), None), ((3, 99, 99, 99), 0.01)]:
         assert isinstance(choose(shape, 1000, step=step)[0], UNet)
+
+
+def test_it_is_chosen_for_many_vectors_of_few_features():
+    network, reason = choose((3,), 15_000)
+    assert isinstance(network, Waves) and network.network.more == 30
+    assert reason.endswith(" for 15000 data, whose fine structure 5 waves show it")
+    assert network(torch.zeros(2, 3), torch.zeros(2)).shape == (2, 3)
+    for shape, count, context in [((3,), 14_999, 0), ((17,), 10**6, 0), ((3,), 15_000, 4)]:
+        assert isinstance(choose(shape, count, context=context)[0], MLP)
+
+
+def test_vectors_see_as_grids_do():
+    """Of one point: the same waves in the same order."""
+    generator = torch.Generator().manual_seed(0)
+    x, c = torch.randn(4, 2, generator=generator), torch.randn(4, generator=generator) / 4
+    seen = Seen()
+    Waves(seen, (1.0, 8.0))(x[..., None], c)
+    grid = seen.x[..., 0]
+    Waves(seen, (1.0, 8.0))(x, c)
+    assert torch.equal(seen.x, grid) and grid.shape == (4, 10)
+    state = x * (1 + torch.exp(8 * c[:, None])).sqrt()
+    size = torch.exp(-((torch.pi / 4) ** 2) * torch.exp(8 * c[:, None]) / 2)
+    torch.testing.assert_close(grid[:, 8:], torch.cos(torch.pi / 4 * state) * size)
 
 
 def test_what_it_refuses():

@@ -16,6 +16,8 @@ __all__ = ["choose"]
 _FINE = 0.08  # standard deviations: networks hardly see steps below that
 _SHORTEST, _LONGEST = 4.0, 0.8  # of the waves that show them, in steps and in standard deviations
 _MOST = 256  # numbers that these make of a patch
+_PLENTY, _PLAIN = 15_000, 16  # so many vectors, of so few features, bear waves of these periods; few are better without
+_COILS = (4.0, 2.0, 1.0, 0.5, 0.25)
 
 
 def choose(
@@ -74,8 +76,11 @@ def _vector(
         raise ValueError(f"a network for vectors has one width, got {tuple(widths)}")
     width = widths[0] if widths else _width(features + context, count)
     layers = depth if depth is not None else 2 if count < 2_000 else 4
-    network = MLP(features, width, layers, context)
-    return network, f"vectors of {features}: an MLP with {layers} inner layers of width {width} for {count} data"
+    text = f"vectors of {features}: an MLP with {layers} inner layers of width {width} for {count} data"
+    if count < _PLENTY or features > _PLAIN or context:
+        return MLP(features, width, layers, context), text
+    network = MLP(features, width, layers, more=2 * features * len(_COILS))
+    return Waves(network, _COILS), f"{text}, whose fine structure {len(_COILS)} waves show it"
 
 
 def _width(features: int, count: int) -> int:

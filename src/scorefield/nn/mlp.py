@@ -24,20 +24,22 @@ class MLP(nn.Module):
         width: The width of the hidden layers.
         depth: The number of layers between the entrance and the exit.
         context: How many numbers are given beside the data; 0 for none.
+        more: How many numbers x has besides, which are seen and not answered for (`Waves`); 0 for none.
     """
 
-    def __init__(self, features: int, width: int = 128, depth: int = 3, context: int = 0) -> None:
+    def __init__(self, features: int, width: int = 128, depth: int = 3, context: int = 0, more: int = 0) -> None:
         super().__init__()
-        if min(features, width, depth) < 1 or context < 0:
-            got = f"features={features}, width={width}, depth={depth}, context={context}"
+        if min(features, width, depth) < 1 or min(context, more) < 0:
+            got = f"features={features}, width={width}, depth={depth}, context={context}, more={more}"
             raise ValueError(f"MLP needs positive sizes, got {got}")
         self.features = features
         self.width = width
         self.depth = depth
         self.context = context
+        self.more = more
         self.label = Fourier(16)
         self.modulate = nn.Linear(32, 2 * width)
-        self.enter = nn.Linear(features, width)
+        self.enter = nn.Linear(features + more, width)
         self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
         self.leave = nn.Linear(width, features)
         if context:
@@ -52,7 +54,7 @@ class MLP(nn.Module):
                 self.lead.bias.zero_()
 
     def forward(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:
-        """Predicts, `(B, features)`, labels `(B,)` and what is given, `(B, context)`, to `(B, features)`."""
+        """Predicts, `(B, features + more)`, labels `(B,)` and what is given, `(B, context)`, to `(B, features)`."""
         scale, shift = self.modulate(self.label(c)).chunk(2, dim=1)
         if not self.context:
             h = F.silu(torch.addcmul(shift, self.enter(x), scale))

@@ -16,8 +16,9 @@ class Waves(nn.Module):
     """A network that also sees its input through sines and cosines of it, where these outlast the noise.
 
     Data on a fine lattice, such as images of 8 bits, are told apart to a hundredth of their deviation by densities; a network
-    of smooth layers hardly sees so little. The waves are those of the state before it was scaled, x √(1 + σ²) with σ = e^4c,
-    and as large as noise of that level leaves them on average: those that it has washed out are 0, and do no harm.
+    of smooth layers hardly sees so little; nor does one for vectors see the turns of a narrow coil. The waves are those of the
+    state before it was scaled, x √(1 + σ²) with σ = e^4c, and as large as noise of that level leaves them on average: those
+    that it has washed out are 0, and do no harm.
 
     Arguments:
         network: A network F(x, c), whose x has `1 + 2 · len(periods)` times the channels that it answers.
@@ -41,12 +42,11 @@ class Waves(nn.Module):
         self.periods = tuple(periods)
 
     def forward(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:
-        """Predicts, `(B, C, *S)`, labels `(B,)` and what is given beside, to `(B, C, *S)`."""
+        """Predicts, `(B, C, *S)`, labels `(B,)` and what is given beside, to `(B, C, *S)`; vectors have no S."""
         level = torch.exp(4 * c).reshape(-1, *(1,) * (x.ndim - 1))
-        state, parts = x * torch.sqrt(1 + level**2), [x]
-        for period in self.periods:
-            k = 2 * math.pi / period
-            size = torch.exp(-((k * level) ** 2) / 2)
-            parts += [torch.sin(k * state) * size, torch.cos(k * state) * size]
+        state = x * torch.sqrt(1 + level**2)
+        k = 2 * math.pi / torch.tensor(self.periods, dtype=x.dtype, device=x.device).reshape(-1, *(1,) * (x.ndim - 1))
+        size, angle = torch.exp(-((k * level[:, None]) ** 2) / 2), k * state[:, None]
+        waves = torch.stack((torch.sin(angle) * size, torch.cos(angle) * size), 2)  # (B, periods, 2, C, *S)
         given = () if context is None else (context,)
-        return self.network(torch.cat(parts, 1), c, *given)
+        return self.network(torch.cat((x, waves.flatten(1, 3)), 1), c, *given)

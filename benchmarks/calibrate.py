@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from memory import Peak, resident
 
-from scorefield.calibrate import Diameter, calibrate, diameter
 from scorefield.data import ArrayRows, FileRows, Rows
+from scorefield.noise_levels import Diameter, choose_noise_levels, diameter
 
 
 def measured(rows: Rows, name: str, tolerance: float = 0.0) -> Diameter:
@@ -87,7 +87,7 @@ def main() -> None:
     found = measured(rows, f"{len(images):,} digits")
     measured(rows, "  to 1 %", tolerance=0.01)
     start = time.perf_counter()
-    calibrate(rows, reach=found)
+    choose_noise_levels(rows, reach=found)
     print(f"{'  all else that calibrate does':34} {'':20}   {time.perf_counter() - start:7.2f} s", flush=True)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         for times in options.times:

@@ -15,15 +15,15 @@ from functools import partial
 import torch
 
 from scorefield.data import ArrayRows
-from scorefield.denoise import Mixture, Preconditioned
-from scorefield.denoise.derivative import products
+from scorefield.denoisers import Mixture, Preconditioned
+from scorefield.derivatives import products
 from scorefield.nn import MLP, Potential
-from scorefield.objective import DenoisingScoreMatching, LogNormal, excess
+from scorefield.objectives import DenoisingScoreMatching, LogNormal, excess
 from scorefield.rng import Samples
 from scorefield.settings import Training
 from scorefield.standardize import Standardize
 from scorefield.toys import two_moons
-from scorefield.train import Feed, Trainer
+from scorefield.training import Feed, Trainer
 
 OBJECTIVE = DenoisingScoreMatching(LogNormal(-0.5, 1.2))
 LEVELS = (0.03, 0.1, 0.3, 1.0)

@@ -26,8 +26,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from scorefield.mcmc import Langevin, langevin
 from scorefield.rng import Samples
-from scorefield.sample import Langevin, annealed_langevin, langevin
+from scorefield.samplers import annealed_langevin
 
 RATIO = 0.05
 LADDERS = {"one law": [1.0], "annealed": torch.logspace(1, -1, 10).tolist()}

@@ -24,10 +24,10 @@ import torch
 from torch import Tensor
 
 from scorefield import Model, fit
-from scorefield.denoise import Denoiser, Gaussian, Mixture
+from scorefield.denoisers import Denoiser, Gaussian, Mixture
 from scorefield.diffusion import Diffusion
 from scorefield.likelihood import log_prob
-from scorefield.process import VE, VP, Process
+from scorefield.processes import VE, VP, Process
 from scorefield.rng import Samples
 from scorefield.settings import Training
 from scorefield.toys import eight_gaussians

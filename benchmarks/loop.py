@@ -16,7 +16,7 @@ import time
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from scorefield.denoise import Preconditioned
+from scorefield.denoisers import Preconditioned
 from scorefield.fitting import Fitting
 from scorefield.nn import choose
 from scorefield.rng import Samples

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from scorefield.data import read
-from scorefield.evaluate import Evaluation, evaluate, evaluate_run
+from scorefield.evaluation import Evaluation, evaluate, evaluate_run
 from scorefield.run import Run, fit
 from scorefield.settings import Data, Training
 

@@ -15,19 +15,19 @@ import time
 
 import torch
 
-from scorefield.denoise import Preconditioned
+from scorefield.denoisers import Preconditioned
 from scorefield.nn import MLP
-from scorefield.objective import (
+from scorefield.objectives import (
     DenoisingScoreMatching,
     ExactScoreMatching,
-    Levelled,
+    LevelObjective,
     LogNormal,
     SlicedScoreMatching,
 )
 from scorefield.rng import Steps
 
 LEVELS = LogNormal(-0.5, 1.2)
-OBJECTIVES: dict[str, Levelled] = {
+OBJECTIVES: dict[str, LevelObjective] = {
     "denoising": DenoisingScoreMatching(LEVELS),
     "sliced, variance reduced": SlicedScoreMatching(LEVELS),
     "sliced": SlicedScoreMatching(LEVELS, reduced=False),
@@ -35,7 +35,7 @@ OBJECTIVES: dict[str, Levelled] = {
 }
 
 
-def cost(objective: Levelled, dimension: int, batch: int = 64, rounds: int = 5) -> tuple[float, float]:
+def cost(objective: LevelObjective, dimension: int, batch: int = 64, rounds: int = 5) -> tuple[float, float]:
     """Seconds of a step, and MB that it keeps."""
     torch.manual_seed(0)
     denoiser = Preconditioned(MLP(dimension, 256, 3))

@@ -16,14 +16,24 @@ import time
 import torch
 from torch import Tensor
 
-from scorefield import sample as s
-from scorefield.denoise import Gaussian, Mixture
+from scorefield import mcmc, posterior, samplers as s
+from scorefield.denoisers import Gaussian, Mixture
 from scorefield.diffusion import Diffusion
-from scorefield.grid import LogLevel
 from scorefield.measurement import Linear, Mask, Measurement
-from scorefield.posterior import DPS, TMPD, Annealed, Conditioned, Method, MomentMatching, PiGDM, Posterior, condition
-from scorefield.process import EDM
+from scorefield.posterior import (
+    DPS,
+    TMPD,
+    AnnealedLikelihood,
+    ExactPosterior,
+    Method,
+    MomentMatching,
+    PiGDM,
+    Posterior,
+    exact_posterior,
+)
+from scorefield.processes import EDM
 from scorefield.rng import Samples
+from scorefield.schedules import LogLevel
 
 PROCESS = EDM(0.002, 80.0)
 
@@ -44,14 +54,14 @@ WAYS: list[tuple[str, Method, s.Sampler, int]] = [
     ("ΠGDM, ancestral", PiGDM(), s.Ancestral(), 300),
     ("DPS, ancestral", DPS(), s.Ancestral(), 300),
     ("DPS(zeta=1), ancestral", DPS(1.0), s.Ancestral(), 300),
-    ("DAPS", MomentMatching(), s.DAPS(), 64),
-    ("DAPS", MomentMatching(), s.DAPS(), 256),
-    ("DAPS as published", MomentMatching(), s.DAPS(flow=s.ExponentialAdams(2)), 64),
-    ("annealed Langevin with likelihood", Annealed(), s.AnnealedLangevin(s.Langevin(0.05), 10), 64),
+    ("DAPS", MomentMatching(), posterior.DAPS(), 64),
+    ("DAPS", MomentMatching(), posterior.DAPS(), 256),
+    ("DAPS as published", MomentMatching(), posterior.DAPS(flow=s.ExponentialAdams(2)), 64),
+    ("annealed Langevin with likelihood", AnnealedLikelihood(), s.AnnealedLangevin(mcmc.Langevin(0.05), 10), 64),
 ]
 
 
-def shares(exact: Conditioned, x: Tensor) -> Tensor:
+def shares(exact: ExactPosterior, x: Tensor) -> Tensor:
     """How much of each point belongs to each mode."""
     law = exact.law
     parts = [Mixture(law.means[k : k + 1], law.covariances[k : k + 1], torch.ones(1).double()) for k in range(3)]
@@ -63,11 +73,11 @@ def row(name: str, weights: Tensor, mean: Tensor, std: Tensor, more: str = "") -
     return f"| {name} | {' | '.join(cells)} | {more} |"
 
 
-def particles(law: Mixture, seen: Measurement, exact: Conditioned, count: int) -> str:
+def particles(law: Mixture, seen: Measurement, exact: ExactPosterior, count: int) -> str:
     """The row of twisted SMC."""
     start = time.perf_counter()
     leader = Diffusion(PROCESS, Posterior(law, seen), law.moments())
-    found = s.twisted(leader, (2,), particles=count, islands=4, steps=64)
+    found = posterior.twisted_smc(leader, (2,), particles=count, islands=4, steps=64)
     weighted, known = found.weighted, found.log_evidence
     mean = weighted.mean().value
     std = weighted.mean(lambda x: (x - mean) ** 2).value.sqrt()
@@ -82,13 +92,15 @@ def inpainting(count: int) -> None:
     """RePaint: the largest error of a mean in exact deviations, and the deviations over the exact ones, of what is not seen."""
     covariance = torch.tensor([[1.0, 0.8, 0.3], [0.8, 1.0, 0.6], [0.3, 0.6, 1.0]]).double()
     law, seen = Gaussian(torch.tensor([0.5, 0.0, -0.5]).double(), covariance), Measurement(Mask([1, 0, 0]), [2.0], 0.05)
-    exact = condition(law, seen).law
+    exact = exact_posterior(law, seen).law
     std, diffusion = exact.covariance.diagonal().sqrt(), Diffusion(EDM(0.01, 50.0), Posterior(law, seen), law)
     print("| repeats | jump 1 | jump 4 | jump 10 |\n| --- | --- | --- | --- |")
     for repeats in (1, 5, 20, 80):
         cells = []
         for jump in (1, 4, 10):
-            x = s.sample(diffusion, (count, 3), s.RePaint(repeats, jump), 48, Samples(0, 0, count), grid=LogLevel())
+            x = s.sample(
+                diffusion, (count, 3), posterior.RePaint(repeats, jump), 48, Samples(0, 0, count), grid=LogLevel()
+            )
             apart = float(((x.mean(0) - exact.mean) / std)[1:].abs().max())
             cells.append(f"{apart:.3f}, {float((x.std(0) / std)[1:].mean()):.3f}")
         print(f"| {repeats} | {' | '.join(cells)} |", flush=True)
@@ -101,7 +113,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="the rows whose names hold this")
     options = parser.parse_args()
     law, seen = problem()
-    exact = condition(law, seen)
+    exact = exact_posterior(law, seen)
     moments = exact.law.moments()
     print("| | weights of the modes | mean | standard deviation | |\n| --- | --- | --- | --- | --- |")
     spread = moments.covariance.diagonal().sqrt()

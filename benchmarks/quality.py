@@ -20,14 +20,14 @@ import numpy as np
 from mnist import features, frechet, train_classifier
 
 import scorefield
-from scorefield import sample as s
+from scorefield import samplers as s
 from scorefield.data import read
 from scorefield.fitting import split
-from scorefield.grid import Grid
 from scorefield.run import Run
+from scorefield.schedules import Schedule
 
 # A name, the sampler, how many evaluations a step takes, and the grid (the clock of the run's process, if none).
-WAYS: list[tuple[str, s.Sampler, int, Grid | None]] = [
+WAYS: list[tuple[str, s.Sampler, int, Schedule | None]] = [
     ("exponential Adams(3), eta 1", s.ExponentialAdams(3, eta=1.0), 1, None),
     ("exponential Adams(2), eta 1", s.ExponentialAdams(2, eta=1.0), 1, None),
     ("exponential Adams(3)", s.ExponentialAdams(3), 1, None),

@@ -17,15 +17,15 @@ import time
 import torch
 from torch import Tensor
 
-from scorefield import sample as s
-from scorefield.denoise import Denoiser, Mixture
+from scorefield import mcmc, samplers as s
+from scorefield.denoisers import Denoiser, Mixture
 from scorefield.diffusion import Diffusion
-from scorefield.grid import Angle, Grid, LogLevel
-from scorefield.process import EDM
+from scorefield.processes import EDM
 from scorefield.rng import Samples
+from scorefield.schedules import Angle, LogLevel, Schedule
 from scorefield.toys import unequal_modes
 
-WAYS: list[tuple[str, s.Sampler, float, Grid | None]] = [
+WAYS: list[tuple[str, s.Sampler, float, Schedule | None]] = [
     ("DDIM", s.DDIM(), 1, None),
     ("Heun", s.Heun(), 2, None),
     ("DPM++(2S)", s.DPM2S(), 2, None),
@@ -46,8 +46,8 @@ WAYS: list[tuple[str, s.Sampler, float, Grid | None]] = [
     ("SDE-DPM++(3M)", s.DPM(3, eta=1.0), 1, None),
     ("exponential Adams(3), eta 1", s.ExponentialAdams(3, eta=1.0), 1, None),
     ("Heun with churn 10", s.Churn(10.0, 0.05, 50.0), 2, None),
-    ("annealed Langevin, r = 0.1", s.AnnealedLangevin(s.Langevin(0.1), moves=4), 4, LogLevel()),
-    ("ancestral + Langevin", s.PredictorCorrector(s.Ancestral(), s.Langevin(0.05)), 2, None),
+    ("annealed Langevin, r = 0.1", s.AnnealedLangevin(mcmc.Langevin(0.1), moves=4), 4, LogLevel()),
+    ("ancestral + Langevin", s.PredictorCorrector(s.Ancestral(), mcmc.Langevin(0.05)), 2, None),
 ]
 ADAPTIVE: list[tuple[str, list[s.Sampler]]] = [
     ("Dormand-Prince", [s.DormandPrince(tol, tol) for tol in (1e-1, 1e-2, 1e-3, 1e-4)]),
@@ -91,7 +91,7 @@ def distance(x: Tensor, law: Mixture) -> float:
     return total
 
 
-def measure(law: Mixture, sampler: s.Sampler, steps: int, grid: Grid | None, count: int) -> tuple[float, ...]:
+def measure(law: Mixture, sampler: s.Sampler, steps: int, grid: Schedule | None, count: int) -> tuple[float, ...]:
     """Evaluations a sample, the distance, the weight of the lighter mode, seconds."""
     asked = Counting(law)
     start = time.perf_counter()

@@ -15,12 +15,12 @@ import time
 import torch.nn as nn
 from torch import Tensor
 
-from scorefield.denoise import Preconditioned
+from scorefield.denoisers import Preconditioned
 from scorefield.diffusion import Diffusion
 from scorefield.nn import choose
-from scorefield.process import EDM
+from scorefield.processes import EDM
 from scorefield.rng import Samples
-from scorefield.sample import (
+from scorefield.samplers import (
     DDIM,
     DPM,
     DPM2S,

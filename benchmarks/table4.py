@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass, replace
 
 from scorefield import presets
-from scorefield.calibrate import PUBLISHED_OVERLAP, Annealing, Ladder, after, best_ratio, fixed_point, one_level
+from scorefield.noise_levels import PUBLISHED_OVERLAP, Annealing, Ladder, after, best_ratio, fixed_point, one_level
 from scorefield.presets import Experiment
 
 

@@ -17,15 +17,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from scorefield.rng import Samples
-from scorefield.sample import (
+from scorefield.mcmc import (
     Langevin,
     MetropolisLangevin,
-    Weighted,
+    WeightedSamples,
     annealed_importance,
     geometric,
     score_importance,
 )
+from scorefield.rng import Samples
 from scorefield.toys import unequal_modes
 
 LAW, MODE = unequal_modes().law, torch.tensor([5.0, 5.0], dtype=torch.float64)
@@ -38,7 +38,7 @@ def score(x: Tensor, level: Tensor) -> Tensor:
     return ((2 * upper - 1) * MODE - x) / level**2
 
 
-def along_a_geometric_path(count: int, seed: int) -> Weighted:
+def along_a_geometric_path(count: int, seed: int) -> WeightedSamples:
     """From N(0, 8²) to seven times the mixture, whose log Z is log 7."""
 
     def wide(x: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ def along_a_geometric_path(count: int, seed: int) -> Weighted:
     return annealed_importance(path, x, betas, rng, move, scale=lambda b: ((1 - b) / 64 + b) ** -0.5)
 
 
-def along_noise_levels(count: int, seed: int) -> Weighted:
+def along_noise_levels(count: int, seed: int) -> WeightedSamples:
     """From the level 50 to 1 by a thousand steps of annealed Langevin dynamics."""
     rng = Samples(seed, count=count)
     x = 50 * rng.child("start").normal((count, 2), torch.float64)
@@ -68,12 +68,12 @@ def spread(x: Tensor) -> Tensor:
     return (x - torch.sign(x.sum(1, keepdim=True)) * MODE).square().mean(1)
 
 
-def told(found: Weighted, f) -> str:
+def told(found: WeightedSamples, f) -> str:
     mean = found.mean(f)
     return f"{float(f(found.points).mean()):.3f} unweighted, {mean.value:.3f} ± {mean.standard_error:.3f} weighted"
 
 
-def draw(panels: dict[str, Weighted], path: Path) -> None:
+def draw(panels: dict[str, WeightedSamples], path: Path) -> None:
     """Densities along the diagonal: exact, of the states as they are, and of the states with their weights."""
     from matplotlib.figure import Figure
 

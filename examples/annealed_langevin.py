@@ -30,15 +30,16 @@ from torch import Tensor
 
 import scorefield
 from scorefield import Model, Training
-from scorefield.calibrate import best_ratio, calibrate
-from scorefield.denoise import Denoiser, Mixture
+from scorefield.denoisers import Denoiser, Mixture
 from scorefield.diffusion import Diffusion
 from scorefield.fitting import Fitting
-from scorefield.grid import Given, Grid, Uniform
+from scorefield.mcmc import Langevin
 from scorefield.metrics import energy_distance, with_floor
-from scorefield.process import VE, Process
+from scorefield.noise_levels import best_ratio, choose_noise_levels
+from scorefield.processes import VE, Process
 from scorefield.rng import Samples
-from scorefield.sample import AnnealedLangevin, Langevin, Sampler, sample
+from scorefield.samplers import AnnealedLangevin, Sampler, sample
+from scorefield.schedules import ExplicitLevels, Schedule, UniformTime
 from scorefield.toys import Helix, two_modes
 
 SCHOOL = tuple(np.geomspace(10, 1e-3, 10).tolist())
@@ -64,7 +65,7 @@ class Way:
     name: str
     sampler: Sampler
     process: Process
-    grid: Grid
+    grid: Schedule
     steps: int | None = None
     denoise: bool = True
 
@@ -84,16 +85,16 @@ class Way:
 
 def ways(model: Model, x: Tensor) -> list[Way]:
     """The four of them."""
-    found = calibrate(model.standardize(x[:4096]).float())
+    found = choose_noise_levels(model.standardize(x[:4096]).float())
     ladder, annealing = found.ladder, found.annealing
     school, calibrated = VE(SCHOOL[-1], SCHOOL[0]), VE(ladder.last, ladder.first)
     long, best = Langevin.from_full(1e-6, SCHOOL[-1]), Langevin(best_ratio(100, SCHOOL[0] / SCHOOL[1]))
     moves = AnnealedLangevin(Langevin(annealing.ratio), annealing.moves)
     return [
-        Way("summer school", AnnealedLangevin(long, 100), school, Given(SCHOOL), denoise=False),
-        Way("its ladder, best step", AnnealedLangevin(best, 100), school, Given(SCHOOL), denoise=False),
-        Way("calibrated", moves, calibrated, Given(ladder.levels)),
-        Way("default", model.sampler, model.process, Uniform(), model.steps),
+        Way("summer school", AnnealedLangevin(long, 100), school, ExplicitLevels(SCHOOL), denoise=False),
+        Way("its ladder, best step", AnnealedLangevin(best, 100), school, ExplicitLevels(SCHOOL), denoise=False),
+        Way("calibrated", moves, calibrated, ExplicitLevels(ladder.levels)),
+        Way("default", model.sampler, model.process, UniformTime(), model.steps),
     ]
 
 

@@ -18,31 +18,31 @@ from pathlib import Path
 import torch
 
 from scorefield.data import ArrayRows
-from scorefield.denoise import Denoiser, Mixture, Preconditioned
+from scorefield.denoisers import Denoiser, Mixture, Preconditioned
 from scorefield.nn import MLP
-from scorefield.objective import (
+from scorefield.objectives import (
     DenoisingScoreMatching,
     ExactScoreMatching,
-    Levelled,
+    LevelObjective,
     LogUniform,
-    Simple,
+    NoiseWeighting,
     SlicedScoreMatching,
 )
 from scorefield.rng import Samples
 from scorefield.settings import Training
 from scorefield.standardize import Standardize
-from scorefield.train import Feed, Trainer
+from scorefield.training import Feed, Trainer
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 from objectives import OBJECTIVES as COSTS, cost
 
 SIZE = 5
 LEVELS = LogUniform(0.03, 10.0)
-OBJECTIVES: dict[str, Levelled] = {
-    "denoising": DenoisingScoreMatching(LEVELS, weighting=Simple()),
-    "sliced, variance reduced": SlicedScoreMatching(LEVELS, Simple()),
-    "sliced": SlicedScoreMatching(LEVELS, Simple(), reduced=False),
-    "exact": ExactScoreMatching(LEVELS, Simple()),
+OBJECTIVES: dict[str, LevelObjective] = {
+    "denoising": DenoisingScoreMatching(LEVELS, weighting=NoiseWeighting()),
+    "sliced, variance reduced": SlicedScoreMatching(LEVELS, NoiseWeighting()),
+    "sliced": SlicedScoreMatching(LEVELS, NoiseWeighting(), reduced=False),
+    "exact": ExactScoreMatching(LEVELS, NoiseWeighting()),
 }
 LOOKS = {
     "denoising": ("#2f55d4", "-"),
@@ -59,7 +59,7 @@ def mixture() -> Mixture:
     return Mixture(means, torch.tensor([0.4, 0.5, 0.6]).double(), torch.tensor([0.2, 0.3, 0.5]).double())
 
 
-def learn(objective: Levelled, data: torch.Tensor, steps: int, seed: int) -> Denoiser:
+def learn(objective: LevelObjective, data: torch.Tensor, steps: int, seed: int) -> Denoiser:
     torch.manual_seed(seed)
     denoiser = Preconditioned(MLP(SIZE, 128, 3))
     units = Standardize((SIZE,), torch.zeros(SIZE), torch.ones(SIZE))

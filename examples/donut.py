@@ -18,9 +18,9 @@ from torch import Tensor
 
 import scorefield
 from scorefield import Training
-from scorefield.denoise import Density, Mixture
+from scorefield.denoisers import AnalyticDensity, Mixture
+from scorefield.mcmc import MetropolisLangevin, langevin
 from scorefield.rng import Samples
-from scorefield.sample import MetropolisLangevin, langevin
 from scorefield.toys import Donut
 
 LEVEL = 0.3
@@ -41,7 +41,7 @@ def lattice(count: int = 18, reach: float = 3.8) -> Tensor:
 
 def scores(toy: Donut, model: scorefield.Model, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The score of the ring, that of the ring with noise, and what was learned of it; in the units of the data."""
-    known = Density(lambda x, level: toy.log_prob(x)).score(x).detach()
+    known = AnalyticDensity(lambda x, level: toy.log_prob(x)).score(x).detach()
     level = torch.tensor(LEVEL, dtype=torch.float64)
     noisy = (with_noise(toy)(x, level) - x) / LEVEL**2
     std = model.standardize.std.double().mean()

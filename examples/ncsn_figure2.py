@@ -16,14 +16,21 @@ import torch
 from torch import Tensor
 
 from scorefield.data import ArrayRows
-from scorefield.denoise import Denoiser, Preconditioned, Score
+from scorefield.denoisers import Denoiser, Preconditioned, ScorePrediction
 from scorefield.nn import MLP
-from scorefield.objective import DenoisingScoreMatching, Fisher, LogUniform, Simple, Single, SlicedScoreMatching
+from scorefield.objectives import (
+    DenoisingScoreMatching,
+    FisherWeighting,
+    LogUniform,
+    NoiseWeighting,
+    SingleLevel,
+    SlicedScoreMatching,
+)
 from scorefield.rng import Samples
 from scorefield.settings import Training
 from scorefield.standardize import Standardize
 from scorefield.toys import unequal_modes
-from scorefield.train import Feed, Trainer
+from scorefield.training import Feed, Trainer
 
 LAW, WIDTH = unequal_modes().law, 5.0  # WIDTH: the unit of the networks
 LABEL = 0.02  # of the network that knows data without noise, in its units
@@ -33,7 +40,7 @@ INK, MUTED, ACCENT = "#1f1e1b", "#77736b", "#2f55d4"
 def learn(objective, data: Tensor, steps: int, seed: int) -> Denoiser:
     """A network of three layers, by any objective."""
     torch.manual_seed(seed)
-    denoiser = Preconditioned(MLP(2, 128, 3), Score())
+    denoiser = Preconditioned(MLP(2, 128, 3), ScorePrediction())
     units = Standardize((2,), torch.zeros(2), torch.full((2,), WIDTH))
     feed = Feed(ArrayRows(data[500:].float()), units, 256, seed)
     training = Training(steps=steps, batch=256, rate=2e-3, matrix_rate=0.0, patience=1000)
@@ -65,8 +72,10 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("ncsn_figure2.png"))
     options = parser.parse_args()
     data = LAW.sample(options.count, Samples(options.seed, count=options.count))
-    sliced = learn(SlicedScoreMatching(Single(LABEL), Fisher(), noisy=False), data, options.steps, options.seed)
-    levels = DenoisingScoreMatching(LogUniform(0.02, 10.0), weighting=Simple())
+    sliced = learn(
+        SlicedScoreMatching(SingleLevel(LABEL), FisherWeighting(), noisy=False), data, options.steps, options.seed
+    )
+    levels = DenoisingScoreMatching(LogUniform(0.02, 10.0), weighting=NoiseWeighting())
     denoising = learn(levels, data, options.steps, options.seed)
     axis = torch.linspace(-8, 8, 161, dtype=torch.float64)
     x = torch.cartesian_prod(axis, axis)

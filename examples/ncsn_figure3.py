@@ -21,9 +21,10 @@ import torch
 from torch import Tensor
 
 from scorefield.diffusion import Diffusion
-from scorefield.process import EDM
+from scorefield.mcmc import Langevin, langevin
+from scorefield.processes import EDM
 from scorefield.rng import Samples
-from scorefield.sample import ExponentialAdams, Langevin, annealed_langevin, langevin, sample
+from scorefield.samplers import ExponentialAdams, annealed_langevin, sample
 from scorefield.toys import unequal_modes
 
 MODE = torch.tensor([5.0, 5.0], dtype=torch.float64)  # with weight 4/5; the other one is its mirror image, with 1/5

@@ -22,13 +22,14 @@ import torch
 from torch import Tensor
 
 from scorefield import presets
-from scorefield.calibrate import PUBLISHED_OVERLAP, Annealing, Ladder, best_ratio, diameter
 from scorefield.data import ArrayRows
-from scorefield.denoise.published import Scored
-from scorefield.grid import Grid, Karras
+from scorefield.denoisers.ncsn import NCSNDenoiser
+from scorefield.mcmc import Langevin
 from scorefield.metrics import energy_distance, memorization, with_floor
+from scorefield.noise_levels import PUBLISHED_OVERLAP, Annealing, Ladder, best_ratio, diameter
 from scorefield.presets import Experiment
-from scorefield.sample import AnnealedLangevin, ExponentialAdams, Langevin, Sampler
+from scorefield.samplers import AnnealedLangevin, ExponentialAdams, Sampler
+from scorefield.schedules import Karras, Schedule
 
 
 class Digits(NamedTuple):
@@ -57,7 +58,7 @@ def experiment(train: Tensor, steps: int, moves: int = 5) -> Experiment:
     )
 
 
-def trained(ncsnv2: Experiment, train: Tensor, seed: int = 0) -> Scored:
+def trained(ncsnv2: Experiment, train: Tensor, seed: int = 0) -> NCSNDenoiser:
     """The network after its training."""
     torch.manual_seed(seed)
     denoiser, losses = ncsnv2.denoiser(), []
@@ -77,7 +78,7 @@ class Way:
     evaluations: int
     sampler: Sampler
     steps: int | None = None
-    grid: Grid | None = None
+    grid: Schedule | None = None
 
 
 def ways(ncsnv2: Experiment, moves: list[int], spread: float) -> list[Way]:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 import scorefield
-from scorefield.evaluate import split_of
+from scorefield.evaluation import split_of
 from scorefield.inverse import misfit
 from scorefield.measurement import Blur, Mask, Measurement
 from scorefield.model import Model

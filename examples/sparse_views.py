@@ -15,13 +15,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from scorefield.denoise import Gaussian
+from scorefield.denoisers import Gaussian
 from scorefield.diffusion import Diffusion
 from scorefield.measurement import Fourier, LinearOperator, Measurement, Radon
-from scorefield.posterior import Conditioned, MomentMatching, Posterior, condition
-from scorefield.process import EDM
+from scorefield.posterior import ExactPosterior, MomentMatching, Posterior, exact_posterior
+from scorefield.processes import EDM
 from scorefield.rng import Samples
-from scorefield.sample import ExponentialAdams, sample
+from scorefield.samplers import ExponentialAdams, sample
 
 
 def field(size: int, length: float) -> Gaussian:
@@ -43,7 +43,7 @@ def some_frequencies(size: int) -> Tensor:
 
 def solve(
     law: Gaussian, operator: LinearOperator, noise: float, count: int
-) -> tuple[Tensor, Conditioned, Tensor, float]:
+) -> tuple[Tensor, ExactPosterior, Tensor, float]:
     """A field, its exact posterior given what is measured of it, draws, and the seconds that one took."""
     truth = law.sample(1, Samples(7, 0, 1))
     ideal = operator(truth)
@@ -52,7 +52,7 @@ def solve(
     start = time.perf_counter()
     shape = (count, *truth.shape[1:])
     drawn = sample(Diffusion(EDM(0.01, 50.0), posterior, law), shape, ExponentialAdams(3), 32, Samples(9, 0, count))
-    return truth[0], condition(law, seen), drawn, (time.perf_counter() - start) / count
+    return truth[0], exact_posterior(law, seen), drawn, (time.perf_counter() - start) / count
 
 
 def main() -> None:

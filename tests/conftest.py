@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scorefield.denoise import Gaussian, Mixture
+from scorefield.denoisers import Gaussian, Mixture
 
 torch.set_num_threads(1)
 

@@ -21,13 +21,14 @@ from torch import Tensor, nn
 
 import scorefield
 from scorefield import spec
-from scorefield.denoise import Denoiser, Gaussian, Mixture, Parametrization, Preconditioned
+from scorefield.denoisers import Denoiser, Gaussian, Mixture, Parametrization, Preconditioned
 from scorefield.diffusion import Diffusion
-from scorefield.grid import Grid, LogLevel
-from scorefield.objective import DenoisingScoreMatching, LogNormal, Simple, Single, Sphere
-from scorefield.process import EDM, Process
+from scorefield.mcmc import GaussianLangevin, Langevin, Transition
+from scorefield.objectives import DenoisingScoreMatching, LogNormal, NoiseWeighting, SingleLevel, Sphere
+from scorefield.processes import EDM, Process
 from scorefield.rng import Rng, Samples
-from scorefield.sample import DPM, GaussianLangevin, Heun, Langevin, Sampler, Transition, trajectory
+from scorefield.samplers import DPM, Heun, Sampler, trajectory
+from scorefield.schedules import LogLevel, Schedule
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "AnnealedLangevin": [{"transition": GaussianLangevin(0.2), "moves": 3}],
@@ -46,14 +47,20 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         *({"order": 2, "eta": 0.5}, {"order": 2, "eta": 1.0}, {"order": 3, "eta": 1.0}),
     ],
     "LogUniform": [{"low": 0.01, "high": 10.0}],
-    "DenoisingScoreMatching": [{"levels": LogNormal(), "scale": 0.5}, {"levels": LogNormal(), "weighting": Simple()}],
-    "ExactScoreMatching": [{"levels": LogNormal()}, {"levels": LogNormal(), "weighting": Simple(), "noisy": False}],
+    "DenoisingScoreMatching": [
+        {"levels": LogNormal(), "scale": 0.5},
+        {"levels": LogNormal(), "weighting": NoiseWeighting()},
+    ],
+    "ExactScoreMatching": [
+        {"levels": LogNormal()},
+        {"levels": LogNormal(), "weighting": NoiseWeighting(), "noisy": False},
+    ],
     "SlicedScoreMatching": [{"levels": LogNormal()}, {"levels": LogNormal(), "probe": Sphere(), "reduced": False}],
     "LearnedUncertainty": [{"objective": DenoisingScoreMatching(LogNormal())}],
-    "Likelihood": [{"process": EDM()}],
-    "Single": [{"level": 0.1}],
-    "Tailed": [{"law": LogNormal(), "low": 1e-3, "part": 0.1}],
-    "Clock": [{"process": EDM()}, {"process": EDM(), "count": 10}],
+    "LikelihoodWeighting": [{"process": EDM()}],
+    "SingleLevel": [{"level": 0.1}],
+    "WithLowTail": [{"law": LogNormal(), "low": 1e-3, "part": 0.1}],
+    "ProcessLevels": [{"process": EDM()}, {"process": EDM(), "count": 10}],
 }
 
 
@@ -111,7 +118,7 @@ class Noises(Rng):
 
 
 def propagate(
-    sampler: Sampler, diffusion: Diffusion, size: int, steps: int, denoise: bool, grid: Grid | None = None
+    sampler: Sampler, diffusion: Diffusion, size: int, steps: int, denoise: bool, grid: Schedule | None = None
 ) -> list[tuple]:
     """The exact mean `(n,)` and covariance `(n, n)` of the state at each step, with the level.
 
@@ -364,7 +371,7 @@ def draw_is_a_quantile(levels: Any) -> None:
     assert level.shape == u.shape and level.dtype == u.dtype
     assert bool((level > 0).all() & torch.isfinite(level).all())
     assert bool((level.diff() >= 0).all())
-    assert isinstance(levels, Single) or float(level[-1]) > 10 * float(level[0])
+    assert isinstance(levels, SingleLevel) or float(level[-1]) > 10 * float(level[0])
 
 
 def all_pairs(*kinds: list) -> list[tuple]:

@@ -17,18 +17,21 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # Rooms from the ground up: a room may use what is on lower floors, and its own files.
 FLOORS = [
-    {"settings", "tensors", "rng", "spec", "ode", "nn", "data"},
-    {"process", "denoise", "standardize", "checkpoint", "metrics", "measurement", "context"},
-    {"diffusion", "grid", "objective", "calibrate", "posterior", "toys", "conditioning"},
-    {"flow"},
-    {"train", "sample", "likelihood"},
+    {"settings", "tensors", "rng", "spec"},
+    {"derivatives"},
+    {"ode", "nn", "data", "mcmc"},
+    {"processes", "denoisers", "standardize", "checkpoint", "metrics", "measurement", "context"},
+    {"diffusion", "schedules", "objectives", "noise_levels", "toys", "conditioning"},
+    {"gaussian_frame"},
+    {"training", "samplers", "likelihood"},
+    {"posterior"},
     {"model"},
-    {"presets", "inverse", "recognize"},
+    {"presets", "inverse", "classifier_guidance"},
     {"fitting"},
     {"run"},
-    {"evaluate"},
-    {"compare", "diagnose"},
-    {"interop", "report"},
+    {"evaluation"},
+    {"comparison", "diagnostics"},
+    {"interop", "reporting"},
     {"cli"},
 ]
 OPTIONAL = {
@@ -56,7 +59,7 @@ def name(path: Path) -> str:
 
 
 def room(module: str) -> str:
-    """The room of `scorefield.sample.ode` is `sample`; that of `scorefield` is the empty word: the public face."""
+    """The room of `scorefield.samplers.ode` is `sample`; that of `scorefield` is the empty word: the public face."""
     return [*module.split("."), ""][1]
 
 
@@ -223,8 +226,8 @@ def test_floors_name_a_room_once():
 @pytest.mark.parametrize(
     ("source", "package", "found"),
     [
-        ("from ..rng import Rng", "scorefield.sample", {"scorefield.rng"}),
-        ("from .. import spec", "scorefield.sample", {"scorefield.spec"}),
+        ("from ..rng import Rng", "scorefield.samplers", {"scorefield.rng"}),
+        ("from .. import spec", "scorefield.samplers", {"scorefield.spec"}),
         ("from . import __version__, spec", "scorefield", {"scorefield", "scorefield.spec"}),
         ("import scorefield.rng as r", "scorefield", {"scorefield.rng"}),
         ("def f():\n    import pandas", "scorefield", set()),

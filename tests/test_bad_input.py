@@ -267,7 +267,7 @@ def test_samples_that_cannot_be_written(tmp_path, finished, refused):
         "ddim(eta=2)": "needs 0 <= eta <= 1, got eta=2",
         "ddim(eta=1": r"'ddim\(eta=1' is no sampler .*never closed",
         "heun(steps=0)": "at least 1 step",
-        "heun(grid=given((500, 10)))": "runs through levels .* 500 to 10: choose its levels wider",
+        "heun(grid=explicitlevels((500, 10)))": "runs through levels .* 500 to 10: choose its levels wider",
     }.items():
         refused([*words, *new, "--sampler", sampler], told)
         refused(["compare", finished / "run", "--samplers", "ddim", sampler], told, folder=finished)

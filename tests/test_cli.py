@@ -190,8 +190,8 @@ def test_samplers_by_name(place, tmp_path):
 
     model = Run(place / "plain").model
     np.testing.assert_array_equal(drawn(), drawn("--sampler", "adams"))
-    from scorefield.grid import Karras
-    from scorefield.sample import DDIM, DormandPrince, Heun
+    from scorefield.samplers import DDIM, DormandPrince, Heun
+    from scorefield.schedules import Karras
 
     np.testing.assert_array_equal(drawn("--sampler", "heun"), model.sample(5, sampler=Heun(), steps=6))
     np.testing.assert_array_equal(drawn("--sampler", "DDIM(eta=1)"), model.sample(5, sampler=DDIM(eta=1.0), steps=6))

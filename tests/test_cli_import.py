@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from scorefield.calibrate import Ladder, best_ratio
 from scorefield.cli import main
-from scorefield.grid import Given
+from scorefield.mcmc import Langevin
 from scorefield.model import load
 from scorefield.nn import RefineNet
-from scorefield.sample import AnnealedLangevin, Langevin
+from scorefield.noise_levels import Ladder, best_ratio
+from scorefield.samplers import AnnealedLangevin
+from scorefield.schedules import ExplicitLevels
 
 
 def cli(*words: object) -> int:
@@ -57,7 +58,7 @@ def test_a_run_is_sampled_as_its_authors_do(checkpoint, tmp_path):
     model = load(run)
     ladder = Ladder(10**0.5, 0.01, 12, 3 * 8 * 8)
     way = AnnealedLangevin(Langevin(float(f"{best_ratio(5, ladder.gap):.4g}")), 5)
-    assert np.array_equal(np.load(out), model.sample(1, sampler=way, grid=Given(ladder.levels)))
+    assert np.array_equal(np.load(out), model.sample(1, sampler=way, grid=ExplicitLevels(ladder.levels)))
 
 
 def test_a_size_must_be_known(checkpoint, tmp_path, capsys):

@@ -9,7 +9,7 @@ import pytest
 import scorefield
 from scorefield.cli import main
 from scorefield.cli.samplers import made
-from scorefield.measurement import Blur, Fourier, Grey, Linear, Noise, Operator, Poisson, Radon
+from scorefield.measurement import Blur, Fourier, Grey, Linear, Noise, Operator, PoissonNoise, Radon
 from scorefield.posterior import DPS, Method, MomentMatching
 
 
@@ -87,7 +87,7 @@ def test_operators_are_written_as_calls():
     assert made("blur(width=2, axes=(0, 1))", Operator).axes == (0, 1)
     assert isinstance(made("grey", Operator), Grey) and isinstance(made("FOURIER", Operator), Fourier)
     assert made("radon(12)", Operator) == Radon(12) and isinstance(made("blur", Operator), Blur)
-    assert made("poisson(gain=2)", Noise) == Poisson(2)
+    assert made("poisson(gain=2)", Noise) == PoissonNoise(2)
     assert made("moment", Method) == MomentMatching() and made("dps(0.5)", Method) == DPS(0.5)
     read = {"a.npy": np.eye(2)}.__getitem__
     assert isinstance(made("linear('a.npy')", Operator, read), Linear)

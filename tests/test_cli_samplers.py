@@ -8,20 +8,19 @@ import pytest
 
 import laws
 from scorefield.cli.samplers import way
-from scorefield.compare import Way
-from scorefield.grid import DDPM, Angle, Given, Karras, LogLevel, Uniform
-from scorefield.sample import (
+from scorefield.comparison import Way
+from scorefield.mcmc import GaussianLangevin, Langevin
+from scorefield.samplers import (
     DDIM,
     DPM,
     AnnealedLangevin,
     DormandPrince,
     ExponentialAdams,
-    GaussianLangevin,
     Heun,
-    Langevin,
     PredictorCorrector,
     Sampler,
 )
+from scorefield.schedules import DDPM, Angle, ExplicitLevels, Karras, LogLevel, UniformTime
 
 
 @pytest.mark.parametrize(
@@ -35,8 +34,8 @@ from scorefield.sample import (
         ("ddim(1.0)", Way(DDIM(eta=1.0))),
         ("dpm(order=3, grid=loglevel)", Way(DPM(order=3), None, LogLevel())),
         ("dpm(3, steps=9, grid=karras(5))", Way(DPM(order=3), 9, Karras(5))),
-        ("heun(grid=given((50, 10, 1, 0.1)))", Way(Heun(), None, Given((50, 10, 1, 0.1)))),
-        ("heun(grid=given(values=[50, 1e-1]))", Way(Heun(), None, Given((50, 0.1)))),
+        ("heun(grid=explicitlevels((50, 10, 1, 0.1)))", Way(Heun(), None, ExplicitLevels((50, 10, 1, 0.1)))),
+        ("heun(grid=explicitlevels(values=[50, 1e-1]))", Way(Heun(), None, ExplicitLevels((50, 0.1)))),
         ("heun(grid=ddpm(count=200), steps=20)", Way(Heun(), 20, DDPM(200))),
         ("dormand(rtol=1e-3)", Way(DormandPrince(rtol=1e-3))),
         (
@@ -54,21 +53,23 @@ def test_steps_are_those_of_the_call_and_then_of_the_option():
     assert way("heun", 7) == Way(Heun(), 7)
     assert way("heun(steps=3)", 7) == Way(Heun(), 3)
     assert way("heun(grid=karras)", 7) == Way(Heun(), 7, Karras())
-    assert way("heun(grid=given((3, 2, 1)))", 7) == Way(Heun(), None, Given((3, 2, 1)))  # which knows its number
+    assert way("heun(grid=explicitlevels((3, 2, 1)))", 7) == Way(
+        Heun(), None, ExplicitLevels((3, 2, 1))
+    )  # which knows its number
 
 
-SAMPLERS = laws.instances(Sampler, "scorefield.sample")
+SAMPLERS = laws.instances(Sampler, "scorefield.samplers")
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
 def test_every_sampler_is_read_as_it_is_told(sampler):
-    for grid in (None, Uniform(), Karras(5.5), Given((3.0, 0.25))):
+    for grid in (None, UniformTime(), Karras(5.5), ExplicitLevels((3.0, 0.25))):
         for steps in (None, 12):
             told = str(Way(sampler, steps, grid))
             assert way(told) == Way(sampler, steps, grid), told
 
 
-GRIDS = [Angle(0.3), DDPM(200, 1e-4, 0.02), Given((50.0, 1e-5)), Karras(1e20), LogLevel(), Uniform()]
+GRIDS = [Angle(0.3), DDPM(200, 1e-4, 0.02), ExplicitLevels((50.0, 1e-5)), Karras(1e20), LogLevel(), UniformTime()]
 
 
 @pytest.mark.parametrize("grid", GRIDS, ids=repr)
@@ -98,7 +99,7 @@ def test_constants_have_names():
         ("ddim(eta='a')", "eta is a number, got 'a'"),
         ("dpm(order=2.5)", "order is a whole number, got 2.5"),
         ("predictor(predictor=5)", "5 is not a name or a call"),
-        ("heun(grid=given(5))", r"given\(5\) has a value of the wrong kind: "),
+        ("heun(grid=explicitlevels(5))", r"explicitlevels\(5\) has a value of the wrong kind: "),
         ("ddim(eta=heum)", "heum is no value: write a number, or what the sampler takes"),
         (
             "ddim(eta=1, eta=0)",
@@ -114,8 +115,8 @@ def test_constants_have_names():
         ("heun(steps=2.5)", "steps is a whole number, got 2.5"),
         ("heun(steps=True)", "steps is a whole number, got True"),
         ("heun(steps=many)", "many is no value: write a number"),
-        ("heun(grid=given)", r"Given needs values: write given\(values=…\)"),
-        ("heun(grid=given((1, 2)))", "Given needs two positive levels or more that decrease"),
+        ("heun(grid=explicitlevels)", r"ExplicitLevels needs values: write explicitlevels\(values=…\)"),
+        ("heun(grid=explicitlevels((1, 2)))", "ExplicitLevels needs two positive levels or more that decrease"),
         ("heun(**a)", "is not a name or a call"),
         ("sample.heun", "sample.heun is not a name or a call"),
         ("__import__('os').system('ls')", "is not a name or a call"),

@@ -9,10 +9,10 @@ import torch
 import scorefield
 from scorefield import Data, Run, Training, fit
 from scorefield.cli import main
-from scorefield.evaluate import evaluate_run
+from scorefield.evaluation import evaluate_run
 from scorefield.fitting import Fitting
 from scorefield.rng import Steps
-from scorefield.sample import DormandPrince
+from scorefield.samplers import DormandPrince
 
 RNG = np.random.default_rng(0)
 C = RNG.normal(size=(3000, 1))

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 import torch
 
-from scorefield.context import Column, Context, leave_out, regression, shuffled
+from scorefield.context import Context, ContextColumn, drop_context, linear_regression, shuffle_sets
 from scorefield.rng import Samples
 
 
 def test_labels_are_classes():
     context = Context.of(np.array([3, 1, 3, 7, 1, 1]), (2,))
-    assert context.columns == (Column("label", (1, 3, 7)),) and context.size == 4 and context.names == ("label",)
+    assert context.columns == (ContextColumn("label", (1, 3, 7)),) and context.size == 4 and context.names == ("label",)
     assert context([7, 1]).tolist() == [[0, 0, 1, 0], [1, 0, 0, 0]]
     assert context(3).tolist() == [[0, 1, 0, 0]] == context({"label": 3}).tolist()
 
@@ -37,7 +37,7 @@ def test_numbers_are_standardized():
     torch.testing.assert_close(kept.std(0, correction=0), torch.ones(2).double(), atol=1e-6, rtol=0)
     assert found[2].tolist() == [0, 0, 1]
     assert torch.equal(context([3.0, 30.0]), found[1:2])
-    assert Context.of(np.arange(50), (5,)).columns == (Column("context"),)
+    assert Context.of(np.arange(50), (5,)).columns == (ContextColumn("context"),)
 
 
 def test_a_table_has_both():
@@ -62,7 +62,7 @@ def test_fields_become_channels(shape):
 
 def test_what_is_left_out_is_nothing():
     rows = Context.of(np.array([0, 1, 0, 1]), (2,))
-    found = leave_out(rows([0, 1]), torch.tensor([False, True]))
+    found = drop_context(rows([0, 1]), torch.tensor([False, True]))
     assert torch.equal(found, torch.cat([rows(0), rows.nothing()]))
 
 
@@ -105,9 +105,9 @@ def test_the_best_linear_prediction():
     rng = torch.Generator().manual_seed(0)
     c = torch.linalg.qr(torch.randn(50, 3, generator=rng))[0] * 50**0.5
     A = torch.randn(3, 2, generator=rng)
-    torch.testing.assert_close(regression(c, c @ A), A * 50 / 51, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(linear_regression(c, c @ A), A * 50 / 51, rtol=1e-5, atol=1e-5)
     alike = torch.cat((c, c[:, :1], torch.zeros(50, 1)), 1)
-    torch.testing.assert_close(alike @ regression(alike, c @ A), c @ A, rtol=0.05, atol=0.05)
+    torch.testing.assert_close(alike @ linear_regression(alike, c @ A), c @ A, rtol=0.05, atol=0.05)
 
 
 def test_sets_have_no_order():
@@ -119,7 +119,7 @@ def test_sets_have_no_order():
     expected = ((flat - flat.mean(0)) / flat.std(0)).reshape(40, 8)
     np.testing.assert_allclose(given[:, :-1], expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(context(rows[3]), given[3:4])
-    mixed = shuffled(given, 4, Samples(0, 0, 40))
+    mixed = shuffle_sets(given, 4, Samples(0, 0, 40))
     assert mixed.shape == given.shape and not torch.equal(mixed, given)
     torch.testing.assert_close(  # the same rows: sums of any function of them stay
         torch.exp(mixed[:, :-1].unflatten(1, (4, 2)) @ torch.tensor([1.0, 0.3])).sum(1),

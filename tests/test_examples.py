@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from scorefield.calibrate import fixed_point
-from scorefield.grid import Karras
-from scorefield.sample import AnnealedLangevin, ExponentialAdams
+from scorefield.noise_levels import fixed_point
+from scorefield.samplers import AnnealedLangevin, ExponentialAdams
+from scorefield.schedules import Karras
 
 
 def example(name: str):

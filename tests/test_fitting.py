@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from scorefield.calibrate import Calibration
 from scorefield.data import ArrayRows
 from scorefield.fitting import Fitting, split, threads
 from scorefield.nn import MLP
+from scorefield.noise_levels import NoiseLevels
 from scorefield.run import fit
 from scorefield.settings import Data, Network, Training
 
@@ -153,7 +153,7 @@ def test_every_choice_has_its_reason(x):
 
 def test_what_the_user_says_is_not_chosen():
     wish = Training(epochs=2, batch=10, rate=1e-3, matrix_rate=0.0, reference=5, precision="float32", clip=0.3)
-    calibration = Calibration(0.01, 50.0, -1.0, 1.5)
+    calibration = NoiseLevels(0.01, 50.0, -1.0, 1.5)
     fitting = Fitting(
         cloud(100, 3), Data(held_out=0.5), Network(widths=(24,), depth=1), wish, calibration, seed=9, device="cpu"
     )

@@ -13,8 +13,8 @@ from scorefield import fit
 from scorefield.data import ArrayRows, summarize
 from scorefield.data.lattice import cells
 from scorefield.fitting import Fitting
-from scorefield.nn import UNet, Waves
-from scorefield.objective import LogNormal, Tailed
+from scorefield.nn import FourierFeatures, UNet
+from scorefield.objectives import LogNormal, WithLowTail
 from scorefield.run import Run
 from scorefield.settings import Data, Network, Training
 
@@ -74,8 +74,8 @@ def test_images_get_a_small_level_a_tail_and_waves():
     assert found.reasons[0] == "a quarter of the step between neighbouring values, at least 0.001"
     assert found.tail == 0.06 and len(found.table()) == len(found.reasons) == 5
     levels = fitting.trainer.objective.levels
-    assert isinstance(levels, Tailed) and levels.low == found.sigma_min
-    assert isinstance(fitting.network, Waves) and fitting.network.periods[0] == pytest.approx(4 * step)
+    assert isinstance(levels, WithLowTail) and levels.low == found.sigma_min
+    assert isinstance(fitting.network, FourierFeatures) and fitting.network.periods[0] == pytest.approx(4 * step)
     assert fitting.network.periods[-1] < 1.2
     bare = Fitting(IMAGES, Data(dequantize=False), training=QUICK)
     assert bare.calibration.sigma_min == 0.02 and bare.calibration.tail == 0 and isinstance(bare.network, UNet)
@@ -128,7 +128,7 @@ def test_a_choice_is_kept_with_the_run(tmp_path):
 
 
 def test_a_tail_replaces_what_lies_below_its_cut():
-    law = Tailed(LogNormal(0.0, 1.0), 1e-3, 0.25, 0.1)
+    law = WithLowTail(LogNormal(0.0, 1.0), 1e-3, 0.25, 0.1)
     u = torch.linspace(0, 1, 100_001, dtype=torch.float64)[:-1]
     level = law.draw(u)
     assert law.high == pytest.approx(math.exp(-1.2815515655), rel=1e-6)
@@ -137,8 +137,10 @@ def test_a_tail_replaces_what_lies_below_its_cut():
     assert float((level < half).double().mean()) == pytest.approx(0.125, abs=1e-4)
     above = float((level > 1).double().mean())
     assert above == pytest.approx(0.75 * 0.5 / 0.9, abs=1e-4)
-    with pytest.raises(ValueError, match="Tailed needs part and cut between 0 and 1, and a low level below the cut"):
-        Tailed(LogNormal(), 1.0, 0.5)
+    with pytest.raises(
+        ValueError, match="WithLowTail needs part and cut between 0 and 1, and a low level below the cut"
+    ):
+        WithLowTail(LogNormal(), 1.0, 0.5)
 
 
 def test_rows_of_a_lattice_are_counted_as_before():

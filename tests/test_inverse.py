@@ -12,14 +12,14 @@ import torch
 import scorefield
 from scorefield.checkpoint import save
 from scorefield.data import Schema
-from scorefield.denoise import Gaussian, Mixture
-from scorefield.inverse import check, evidence, misfit
-from scorefield.measurement import Blur, Function, Linear, Mask, Measurement, Poisson
+from scorefield.denoisers import Gaussian, Mixture
+from scorefield.inverse import check_posterior, evidence, misfit
+from scorefield.measurement import Blur, Function, Linear, Mask, Measurement, PoissonNoise
 from scorefield.model import Model, load
-from scorefield.posterior import DPS, MomentMatching, PiGDM, condition
-from scorefield.process import EDM
+from scorefield.posterior import DAPS, DPS, MomentMatching, PiGDM, RePaint, exact_posterior
+from scorefield.processes import EDM
 from scorefield.rng import Samples
-from scorefield.sample import DAPS, DDIM, ExponentialAdams, RePaint
+from scorefield.samplers import DDIM, ExponentialAdams
 from scorefield.standardize import Standardize
 
 D = torch.float64
@@ -49,7 +49,7 @@ def fields() -> Model:
 
 def test_it_is_a_model_in_the_units_of_the_data():
     given = table(lambda x: pd.DataFrame(x, columns=["a", "b", "c"])).given(SEEN)
-    exact, _ = condition(Gaussian(MEAN, ROOT @ ROOT.T), SEEN)
+    exact, _ = exact_posterior(Gaussian(MEAN, ROOT @ ROOT.T), SEEN)
     x = given.sample(4000)
     assert list(x.columns) == ["a", "b", "c"]
     error = exact.covariance.diagonal().sqrt().numpy() / math.sqrt(4000)
@@ -100,7 +100,7 @@ def test_fields_are_measured_in_their_own_axes():
     operator = Blur(0.8)
     y = operator(truth[None])[0] + 0.5 * Samples(1, 0, 6).normal((6, 6), D)
     given = model.given(Measurement(operator, y, 0.5), method=MomentMatching(20, 1e-4))
-    exact, _ = condition(model.denoiser, given.denoiser.measured)
+    exact, _ = exact_posterior(model.denoiser, given.denoiser.measured)
     x = given.sample(200)
     mean = model.standardize.inverse(exact.mean.reshape(1, 1, 6, 6))[0, 0].numpy()
     std = exact.covariance.diagonal().sqrt().reshape(6, 6).numpy() * 10
@@ -112,7 +112,7 @@ def test_fields_are_measured_in_their_own_axes():
     ("method", "trusted"), [(None, True), (PiGDM(), False), (DPS(), False)], ids=["default", "PiGDM", "DPS"]
 )
 def test_the_check_tells_right_from_wrong(method, trusted):
-    found = check(table().given(SEEN, method=method), simulations=300, draws=32, seed=1)
+    found = check_posterior(table().given(SEEN, method=method), simulations=300, draws=32, seed=1)
     assert found.trusted == trusted
     said = " ".join(found.verdict)
     assert ("do what they should" in said) == trusted and ("Do not trust these draws" in said) != trusted
@@ -122,27 +122,27 @@ def test_the_check_tells_right_from_wrong(method, trusted):
 
 
 def test_the_check_sees_too_few_steps():
-    assert not check(table().given(SEEN), simulations=300, sampler=DDIM(1.0), steps=6).trusted
+    assert not check_posterior(table().given(SEEN), simulations=300, sampler=DDIM(1.0), steps=6).trusted
 
 
 def test_the_check_of_fields_and_of_counts():
     model = fields()
     y = Blur(0.8)(torch.full((1, 6, 6), 50.0))[0]
-    found = check(model.given(Measurement(Blur(0.8), y, 3.0), method=MomentMatching(12, 1e-3)), 40, 8)
+    found = check_posterior(model.given(Measurement(Blur(0.8), y, 3.0), method=MomentMatching(12, 1e-3)), 40, 8)
     assert found.trusted and "stationary" in found.twin
-    counts = Measurement(Linear([[1.0, 0.0, 0.0]]), [11.0], Poisson(1.0))
-    found = check(table().given(counts), 100, 20)
+    counts = Measurement(Linear([[1.0, 0.0, 0.0]]), [11.0], PoissonNoise(1.0))
+    found = check_posterior(table().given(counts), 100, 20)
     assert found.width is None and found.calibration.passed()
 
 
 def test_a_strange_measurement_is_called_strange():
     far = Measurement(SEEN.operator, [70.0, 4.0], 0.5)
-    found = check(table().given(far), simulations=20, draws=8)
+    found = check_posterior(table().given(far), simulations=20, draws=8)
     assert found.surprise < 1e-4 and "The measurement is far out for such data" in found.verdict[-1]
 
 
 def test_evidence_is_a_density_in_the_units_of_y():
-    exact, log_evidence = condition(Gaussian(MEAN, ROOT @ ROOT.T), SEEN)
+    exact, log_evidence = exact_posterior(Gaussian(MEAN, ROOT @ ROOT.T), SEEN)
     found = evidence(table().given(SEEN), particles=500, steps=16)
     assert abs(float(found.log_evidence.value - log_evidence)) < 4 * float(found.log_evidence.standard_error) < 0.3
     mean = found.weighted.mean()
@@ -152,7 +152,7 @@ def test_evidence_is_a_density_in_the_units_of_y():
 @pytest.mark.slow
 def test_coverage_of_five_hundred_linear_problems():
     """TARP of moment matching on simulated measurements of Gaussian data: inside the pointwise band of 95 %, nearly always."""
-    found = check(table().given(SEEN), simulations=500, draws=100)
+    found = check_posterior(table().given(SEEN), simulations=500, draws=100)
     low, high = found.calibration.band
     assert found.calibration.passed()
     assert ((found.calibration.coverage >= low - 1e-9) & (found.calibration.coverage <= high + 1e-9)).mean() > 0.85
@@ -160,7 +160,7 @@ def test_coverage_of_five_hundred_linear_problems():
 
 def test_what_is_refused(tmp_path):
     model = table()
-    for ask in (lambda: check(model), lambda: evidence(model), lambda: misfit(model, np.zeros((2, 3)))):
+    for ask in (lambda: check_posterior(model), lambda: evidence(model), lambda: misfit(model, np.zeros((2, 3)))):
         with pytest.raises(ValueError, match="this model was given no measurement"):
             ask()
     with pytest.raises(ValueError, match="they must agree"):
@@ -179,7 +179,7 @@ def test_a_mixture_is_weighed_as_it_is():
     units = Standardize((2,), torch.tensor([1.0, 2.0], dtype=D), torch.tensor([2.0, 3.0], dtype=D))
     model = Model(Schema.of(np.random.default_rng(0).normal(size=(9, 2))), units, EDM(0.002, 80.0), law, law.moments())
     given = model.given(Measurement(Linear([[0.3, 1.0]]), [3.6], 1.0))
-    exact, log_evidence = condition(law, given.denoiser.measured)
+    exact, log_evidence = exact_posterior(law, given.denoiser.measured)
     found = evidence(given, particles=1000, islands=2, steps=48)
     assert abs(float(found.log_evidence.value - log_evidence)) < 0.05
     left = found.weighted.mean(lambda x: (x[:, :1] < 1.0).double()).value  # at 0 in states, 1 in the units of the data

@@ -10,34 +10,49 @@ from pathlib import Path
 import pytest
 
 import laws
-from scorefield.denoise import Denoiser, Karras, Parametrization
-from scorefield.objective import Levels, Objective
-from scorefield.process import VP, Process
-from scorefield.sample import DDIM, Adaptive, Sampler
+from scorefield.denoisers import Denoiser, EDMPrediction, Parametrization
+from scorefield.objectives import LevelDistribution, Objective
+from scorefield.processes import VP, Process
+from scorefield.samplers import DDIM, AdaptiveSampler, Sampler
 
-PROCESSES = laws.instances(Process, "scorefield.process")
-PARAMETRIZATIONS = laws.instances(Parametrization, "scorefield.denoise")
-SAMPLERS = laws.instances(Sampler, "scorefield.sample")
-OBJECTIVES = laws.instances(Objective, "scorefield.objective")
-LEVELS = laws.instances(Levels, "scorefield.objective")
+PROCESSES = laws.instances(Process, "scorefield.processes")
+PARAMETRIZATIONS = laws.instances(Parametrization, "scorefield.denoisers")
+SAMPLERS = laws.instances(Sampler, "scorefield.samplers")
+OBJECTIVES = laws.instances(Objective, "scorefield.objectives")
+LEVELS = laws.instances(LevelDistribution, "scorefield.objectives")
 
 
 def test_introspection_finds_the_known_ones():
     names = {type(value).__name__ for value in (*PROCESSES, *PARAMETRIZATIONS, *SAMPLERS, *LEVELS)}
-    known = {"VE", "VP", "SubVP", "EDM", "Cosine", "Flow", "TutorialVE", "Karras", "Velocity", "DDIM", "Heun", "DPM"}
+    known = {
+        "VE",
+        "VP",
+        "SubVP",
+        "EDM",
+        "Cosine",
+        "Flow",
+        "TutorialVE",
+        "EDMPrediction",
+        "VPrediction",
+        "DDIM",
+        "Heun",
+        "DPM",
+    }
     known |= {"AnnealedLangevin", "AdaptiveSDE"}
-    assert known | {"ExponentialAdams", "UniPC", "SRA1", "Clock", "LogNormal", "LogUniform"} <= names
+    assert known | {"ExponentialAdams", "UniPC", "SRA1", "ProcessLevels", "LogNormal", "LogUniform"} <= names
 
 
 def test_a_class_that_needs_arguments_must_get_them(monkeypatch):
     monkeypatch.delitem(laws.VARIANTS, "LogUniform")
     with pytest.raises(LookupError, match=r"LogUniform needs \['low', 'high'\]"):
-        laws.instances(Levels, "scorefield.objective")
+        laws.instances(LevelDistribution, "scorefield.objectives")
 
 
-@pytest.mark.parametrize("base", [Process, Parametrization, Sampler, Levels, Objective, Denoiser], ids=laws.label)
+@pytest.mark.parametrize(
+    "base", [Process, Parametrization, Sampler, LevelDistribution, Objective, Denoiser], ids=laws.label
+)
 def test_classes_are_abstract_or_final(base):
-    for cls in laws.subclasses(base, "scorefield.process", "scorefield.denoise", "scorefield.sample"):
+    for cls in laws.subclasses(base, "scorefield.processes", "scorefield.denoisers", "scorefield.samplers"):
         heirs = [heir for heir in cls.__subclasses__() if heir.__module__.startswith("scorefield.")]
         assert not heirs, f"{cls.__name__} is concrete, yet {heirs} inherit from it"
     assert inspect.isabstract(base)
@@ -69,12 +84,12 @@ def test_processes(process, law):
 @pytest.mark.parametrize("parametrization", PARAMETRIZATIONS, ids=laws.label)
 def test_parametrizations(parametrization):
     laws.coefficients_are_smooth(parametrization)
-    for other in (*PARAMETRIZATIONS, Karras(0.3)):
+    for other in (*PARAMETRIZATIONS, EDMPrediction(0.3)):
         laws.answers_determine_the_mean(parametrization, other)
 
 
 FIXED = [
-    sampler for sampler in SAMPLERS if not isinstance(sampler, Adaptive)
+    sampler for sampler in SAMPLERS if not isinstance(sampler, AdaptiveSampler)
 ]  # others are no affine map of their noise
 
 

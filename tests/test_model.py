@@ -15,13 +15,13 @@ from torch import nn
 from laws import instances
 from scorefield.checkpoint import save
 from scorefield.data import Schema
-from scorefield.denoise import Gaussian, Preconditioned, precondition
+from scorefield.denoisers import Gaussian, Preconditioned, precondition
 from scorefield.fitting import Fitting
-from scorefield.grid import Given, Karras, LogLevel
 from scorefield.model import Model, load
-from scorefield.process import EDM, VP, Process
+from scorefield.processes import EDM, VP, Process
 from scorefield.rng import Samples
-from scorefield.sample import DDIM, Adaptive, ExponentialAdams, Heun, Sampler
+from scorefield.samplers import DDIM, AdaptiveSampler, ExponentialAdams, Heun, Sampler
+from scorefield.schedules import ExplicitLevels, Karras, LogLevel
 from scorefield.settings import Data, Network, Training
 from scorefield.standardize import Standardize
 from scorefield.toys import two_modes
@@ -96,7 +96,7 @@ def test_another_process_draws_the_same(table, tmp_path):
 def test_every_sampler_draws_from_the_same_model(sampler):
     """Gaussian data in their own units: means and spreads to 5 standard errors, but for the steps' own error."""
     law = Gaussian(torch.tensor([1.0, -30.0], dtype=D), torch.tensor([[4.0, 1.0], [1.0, 9.0]], dtype=D))
-    steps = 1 if isinstance(sampler, Adaptive) else 64
+    steps = 1 if isinstance(sampler, AdaptiveSampler) else 64
     drawn = exact(law, np.zeros((2, 2))).sample(2000, seed=1, sampler=sampler, steps=steps)
     spread = law.covariance.diagonal().sqrt().numpy()
     assert np.abs(drawn.mean(0) - law.mean.numpy()).max() < 5 * spread.max() / 2000**0.5 + 0.1
@@ -231,7 +231,7 @@ def test_files_that_hold_no_model(table, tmp_path):
         load(tmp_path / "nothing.safetensors")
     with pytest.raises(FileNotFoundError, match=r"there is no checkpoint .*model\.safetensors"):
         load(tmp_path)
-    save(Preconditioned(table.denoiser.network, precondition.Karras()), tmp_path / "part.safetensors")
+    save(Preconditioned(table.denoiser.network, precondition.EDMPrediction()), tmp_path / "part.safetensors")
     message = r"part.safetensors holds a Preconditioned, not a model: read it with scorefield\.checkpoint\.load$"
     with pytest.raises(ValueError, match=message):
         load(tmp_path / "part.safetensors")
@@ -461,12 +461,12 @@ def test_a_grid_is_another_way_through_the_same_levels(table):
     few = table.sample(200, 1, Heun(), 60)
     np.testing.assert_allclose(table.sample(200, 1, Heun(), 60, grid=LogLevel()), few, rtol=0, atol=0.3)
     levels = (40.0, 4.0, 0.4, 0.04)
-    drawn = table.sample(5, 1, Heun(), grid=Given(levels))
-    way = [level for level, _ in table.trajectory(5, 1, Heun(), grid=Given(levels))]
+    drawn = table.sample(5, 1, Heun(), grid=ExplicitLevels(levels))
+    way = [level for level, _ in table.trajectory(5, 1, Heun(), grid=ExplicitLevels(levels))]
     assert drawn.shape == (5, 2)
     np.testing.assert_allclose(way, (*levels, 0))
     with pytest.raises(ValueError, match="4 levels make 3 steps, got steps=7"):
-        table.sample(5, 1, Heun(), 7, grid=Given(levels))
+        table.sample(5, 1, Heun(), 7, grid=ExplicitLevels(levels))
 
 
 def test_a_model_keeps_its_grid(table, tmp_path):

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from laws import Answer, Noises
-from scorefield.denoise import Denoiser, Gaussian, Karras, Preconditioned
-from scorefield.objective import Clock, DenoisingScoreMatching, LogNormal, LogUniform
-from scorefield.process import EDM, VP
+from scorefield.denoisers import Denoiser, EDMPrediction, Gaussian, Preconditioned
+from scorefield.objectives import DenoisingScoreMatching, LogNormal, LogUniform, ProcessLevels
+from scorefield.processes import EDM, VP
 from scorefield.rng import Samples, Steps
 
 D = torch.float64
@@ -65,7 +65,7 @@ def test_the_exact_denoiser_reaches_the_optimum(level, scale, gaussian):
 @pytest.mark.parametrize("level", [1e-3, 0.5, 80.0])
 def test_a_network_that_answers_zero_has_the_loss_one(level, scale):
     law = Gaussian(torch.zeros(2, 3, dtype=D), torch.full((2, 3), scale**2, dtype=D))
-    denoiser = Preconditioned(Answer(torch.zeros((), dtype=D)), Karras(scale))
+    denoiser = Preconditioned(Answer(torch.zeros((), dtype=D)), EDMPrediction(scale))
     assert expected_loss(denoiser, law, torch.tensor(level, dtype=D), scale) == pytest.approx(1, rel=1e-9)
 
 
@@ -74,8 +74,10 @@ def test_the_loss_is_that_of_the_networks_answer():
     x0, z = (Samples(seed, count=5).normal((5, 3), D) for seed in (0, 1))
     level = torch.tensor([0.01, 0.1, 1.0, 10.0, 80.0], dtype=D)[:, None]
     answer = torch.full((5, 3), 0.3, dtype=D)
-    loss = DenoisingScoreMatching(LogNormal(), 0.7).at(Preconditioned(Answer(answer), Karras(0.7)), x0, level, Fixed(z))
-    skip, out = Karras(0.7).coefficients(level)
+    loss = DenoisingScoreMatching(LogNormal(), 0.7).at(
+        Preconditioned(Answer(answer), EDMPrediction(0.7)), x0, level, Fixed(z)
+    )
+    skip, out = EDMPrediction(0.7).coefficients(level)
     target = (x0 - skip * (x0 + level * z)) / out
     torch.testing.assert_close(loss, ((answer - target) ** 2).mean(1), rtol=1e-8, atol=1e-10)
 
@@ -137,17 +139,17 @@ def test_quantiles_of_a_log_uniform():
 
 def test_a_clock_has_the_levels_of_its_process():
     u = torch.linspace(0, 1, 11, dtype=D)
-    torch.testing.assert_close(Clock(VP()).draw(u), VP().level(u))
+    torch.testing.assert_close(ProcessLevels(VP()).draw(u), VP().level(u))
 
 
 @pytest.mark.parametrize("count", [2, 10, 1000])
 def test_a_clock_with_a_count_has_so_many_levels_all_alike(count):
     u = (torch.arange(10 * count) + 0.5) / (10 * count)
-    found, often = Clock(EDM(), count).draw(u.to(D)).unique(return_counts=True)
+    found, often = ProcessLevels(EDM(), count).draw(u.to(D)).unique(return_counts=True)
     expected = EDM().level(torch.linspace(0, 1, count, dtype=D))
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
     assert (often == 10).all()
-    last = Clock(EDM(), count).draw(torch.tensor(1 - 2**-24))
+    last = ProcessLevels(EDM(), count).draw(torch.tensor(1 - 2**-24))
     assert float(last) == pytest.approx(80.0, rel=1e-5)
 
 
@@ -159,7 +161,7 @@ def test_a_clock_with_a_count_has_so_many_levels_all_alike(count):
         (lambda: LogUniform(0.0, 1.0), "LogUniform needs 0 < low < high, got low=0, high=1"),
         (lambda: LogUniform(2.0, 1.0), "LogUniform needs 0 < low < high, got low=2, high=1"),
         (lambda: LogUniform(1.0, math.inf), "LogUniform needs 0 < low < high, got low=1, high=inf"),
-        (lambda: Clock(VP(), 1), "a clock needs at least 2 times, got count=1: leave it out for all times"),
+        (lambda: ProcessLevels(VP(), 1), "a clock needs at least 2 times, got count=1: leave it out for all times"),
         (
             lambda: DenoisingScoreMatching(LogNormal(), 0.0),
             "DenoisingScoreMatching needs scale > 0, the standard deviation of data, or math.inf for the weight 1/σ², got 0",

@@ -11,33 +11,33 @@ import torch
 from torch import Tensor, nn
 
 from scorefield.data import ArrayRows
-from scorefield.denoise import Denoiser, Gaussian, Karras, Preconditioned, Score, Uncertain
-from scorefield.denoise.derivative import divergence, gradient, products
+from scorefield.denoisers import Denoiser, EDMPrediction, Gaussian, Preconditioned, ScorePrediction, WithUncertainty
+from scorefield.derivatives import divergence, gradient, products
 from scorefield.nn import MLP
-from scorefield.objective import (
-    Clock,
+from scorefield.objectives import (
     DenoisingScoreMatching,
-    Even,
+    EDMWeighting,
     ExactScoreMatching,
-    Fisher,
+    FisherWeighting,
     GaussianProbe,
     LearnedUncertainty,
-    Levelled,
-    Likelihood,
+    LevelObjective,
+    LikelihoodWeighting,
     LogNormal,
     LogUniform,
+    NoiseWeighting,
+    ProcessLevels,
     Rademacher,
-    Simple,
-    Single,
+    SingleLevel,
     SlicedScoreMatching,
     Sphere,
     excess,
 )
-from scorefield.process import EDM, VE, VP
+from scorefield.processes import EDM, VE, VP
 from scorefield.rng import Samples, Steps
 from scorefield.settings import Training
 from scorefield.standardize import Standardize
-from scorefield.train import Feed, Trainer
+from scorefield.training import Feed, Trainer
 
 D = torch.float64
 
@@ -54,7 +54,7 @@ class Affine(Denoiser):
         return x @ self.matrix.T + self.bias
 
 
-def family(levels, **more) -> dict[str, Levelled]:
+def family(levels, **more) -> dict[str, LevelObjective]:
     return {
         "exact": ExactScoreMatching(levels, **more),
         "sliced": SlicedScoreMatching(levels, reduced=False, probe=Sphere(), **more),
@@ -70,11 +70,11 @@ def family(levels, **more) -> dict[str, Levelled]:
 @pytest.mark.parametrize("level", [0.2, 1.5])
 def test_all_objectives_have_the_mean_of_denoising(name, level, gaussian):
     """For a denoiser that is wrong, at the same noise: the difference of the losses is 0 within 5 standard errors."""
-    count, weighting = 15_000, Even(0.7)
+    count, weighting = 15_000, EDMWeighting(0.7)
     x0, denoiser = gaussian.sample(count, Samples(0, count=count)), Affine()
     sigma = torch.tensor(level, dtype=D)
-    other = family(Single(level), weighting=weighting)[name]
-    known = DenoisingScoreMatching(Single(level), 0.7)
+    other = family(SingleLevel(level), weighting=weighting)[name]
+    known = DenoisingScoreMatching(SingleLevel(level), 0.7)
     with torch.no_grad():
         gap = other.at(denoiser, x0, sigma, Samples(1, count=count)) - known.at(
             denoiser, x0, sigma, Samples(1, count=count)
@@ -85,11 +85,11 @@ def test_all_objectives_have_the_mean_of_denoising(name, level, gaussian):
 
 @pytest.mark.parametrize("name", ["exact", "sliced", "sliced-vr"])
 def test_without_noise_the_excess_is_the_error_of_the_score_of_the_data(name, gaussian):
-    """E‖s - ∇ log p‖² / n with the weighting of Fisher: the difference to the loss of the true score."""
+    """E‖s - ∇ log p‖² / n with the weighting of FisherWeighting: the difference to the loss of the true score."""
     count, sigma = 15_000, torch.tensor(0.5, dtype=D)
     x0, wrong = gaussian.sample(count, Samples(0, count=count)), Affine()
     precision = torch.linalg.inv(gaussian.covariance)
-    objective = family(Single(0.5), weighting=Fisher(), noisy=False)[name]
+    objective = family(SingleLevel(0.5), weighting=FisherWeighting(), noisy=False)[name]
 
     class Truth(Denoiser):
         def forward(self, x: Tensor, level: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ def test_at_a_small_level_the_implicit_ones_scatter_less(gaussian):
     with torch.no_grad():
         spread = {
             name: float(o.at(gaussian, x0, level, Samples(1, count=count)).std())
-            for name, o in {**family(Single(0.01)), "denoising": DenoisingScoreMatching(Single(0.01))}.items()
+            for name, o in {**family(SingleLevel(0.01)), "denoising": DenoisingScoreMatching(SingleLevel(0.01))}.items()
         }
     assert spread["exact"] < spread["sliced-vr"] < spread["denoising"] / 50
 
@@ -140,7 +140,7 @@ def test_gradients_flow_through_the_inner_derivative(name, noisy):
     network = MLP(3, 8, 1).double()
     for p in network.parameters():
         nn.init.normal_(p, std=0.4)
-    denoiser, objective = Preconditioned(network, Karras()), family(Single(0.4), noisy=noisy)[name]
+    denoiser, objective = Preconditioned(network, EDMPrediction()), family(SingleLevel(0.4), noisy=noisy)[name]
     x0 = Samples(0, count=6).normal((6, 3), D)
     parameters = list(network.parameters())
     loss = objective(denoiser, x0, Steps(3).at(1)).mean()
@@ -219,12 +219,12 @@ def test_all_signs_together_are_exact():
 
 def test_weightings_are_their_formulas():
     level = torch.tensor([0.02, 1.0, 30.0], dtype=D)
-    torch.testing.assert_close(Simple()(level) * level**4, level**2)
-    torch.testing.assert_close(Fisher()(level) * level**4, torch.ones(3, dtype=D))
-    torch.testing.assert_close(Even(0.5)(level), DenoisingScoreMatching(LogNormal(), 0.5).weight(level))
+    torch.testing.assert_close(NoiseWeighting()(level) * level**4, level**2)
+    torch.testing.assert_close(FisherWeighting()(level) * level**4, torch.ones(3, dtype=D))
+    torch.testing.assert_close(EDMWeighting(0.5)(level), DenoisingScoreMatching(LogNormal(), 0.5).weight(level))
     times = torch.tensor([0.05, 0.4, 0.9], dtype=D)
     for process in (VP(), VE(), EDM()):
-        found = Likelihood(process)(process.level(times))
+        found = LikelihoodWeighting(process)(process.level(times))
         alpha, sigma = process(times)
         # ½ g² ‖s_t - …‖² with s_t = (D - x) / (α level²): the factor of ‖D - x_0‖²
         torch.testing.assert_close(
@@ -234,7 +234,7 @@ def test_weightings_are_their_formulas():
 
 @pytest.mark.parametrize("process", [VE(0.05, 20.0), EDM(0.05, 20.0)], ids=["VE", "EDM"])
 def test_the_likelihood_weighting_knows_only_the_ends_of_a_process(process, gaussian):
-    """½ ∫ g² E‖s - ŝ‖² dt is the same for all processes from level to level, and for `Simple` in log σ times ln(b/a)."""
+    """½ ∫ g² E‖s - ŝ‖² dt is the same from level to level, and for `NoiseWeighting` in log σ times ln(b/a)."""
     other = Gaussian(gaussian.mean + 0.3, 1.5 * gaussian.covariance)
     u = (torch.arange(20_000, dtype=D) + 0.5) / 20_000
     x0 = gaussian.sample(1, Samples(0, count=1)).expand(20_000, 2)
@@ -243,17 +243,17 @@ def test_the_likelihood_weighting_knows_only_the_ends_of_a_process(process, gaus
         def spread(self, count, dtype=None, device=None):
             return u
 
-    def mean(objective: Levelled) -> float:
-        return float(excess(objective, other, Shifted(), x0, Fixed(0)).mean())
+    def mean(objective: LevelObjective) -> float:
+        return float(excess(objective, other, LikelihoodShift(), x0, Fixed(0)).mean())
 
-    class Shifted(Denoiser):
+    class LikelihoodShift(Denoiser):
         """Off by a function of the level alone, so that no noise enters."""
 
         def forward(self, x: Tensor, level: Tensor) -> Tensor:
             return other(x, level) + torch.sin(level) / (1 + level)
 
-    found = mean(DenoisingScoreMatching(Clock(process), weighting=Likelihood(process)))
-    known = mean(DenoisingScoreMatching(LogUniform(0.05, 20.0), weighting=Simple())) * math.log(400)
+    found = mean(DenoisingScoreMatching(ProcessLevels(process), weighting=LikelihoodWeighting(process)))
+    known = mean(DenoisingScoreMatching(LogUniform(0.05, 20.0), weighting=NoiseWeighting())) * math.log(400)
     assert found == pytest.approx(known, rel=1e-3)
 
 
@@ -296,7 +296,7 @@ def linear_gaussian(count: int = 4096) -> tuple[Tensor, Gaussian]:
     return mean + z @ root.T, Gaussian(mean, root @ root.T)
 
 
-def trained(denoiser: Denoiser, objective: Levelled, steps: int, batch: int = 4096) -> Denoiser:
+def trained(denoiser: Denoiser, objective: LevelObjective, steps: int, batch: int = 4096) -> Denoiser:
     """By the trainer that all share; the average of the last weights, for no data were held out to choose by."""
     x, _ = linear_gaussian()
     feed = Feed(ArrayRows(x), Standardize((3,), torch.zeros(3), torch.ones(3)), batch, 0)
@@ -324,22 +324,22 @@ def score_error(denoiser: Denoiser, levels: tuple[float, ...], noisy: bool = Tru
     return max(found)
 
 
-ONE: dict[str, Callable[[], Levelled]] = {
-    "denoising, one level": lambda: DenoisingScoreMatching(Single(0.5)),
-    "denoising, one level, σ²": lambda: DenoisingScoreMatching(Single(0.5), weighting=Simple()),
-    "exact": lambda: ExactScoreMatching(Single(0.5)),
-    "sliced": lambda: SlicedScoreMatching(Single(0.5), reduced=False),
-    "sliced, reduced": lambda: SlicedScoreMatching(Single(0.5)),
+ONE: dict[str, Callable[[], LevelObjective]] = {
+    "denoising, one level": lambda: DenoisingScoreMatching(SingleLevel(0.5)),
+    "denoising, one level, σ²": lambda: DenoisingScoreMatching(SingleLevel(0.5), weighting=NoiseWeighting()),
+    "exact": lambda: ExactScoreMatching(SingleLevel(0.5)),
+    "sliced": lambda: SlicedScoreMatching(SingleLevel(0.5), reduced=False),
+    "sliced, reduced": lambda: SlicedScoreMatching(SingleLevel(0.5)),
 }
-DATA: dict[str, Callable[[], Levelled]] = {
-    "exact": lambda: ExactScoreMatching(Single(0.1), Fisher(), noisy=False),
-    "sliced": lambda: SlicedScoreMatching(Single(0.1), Fisher(), reduced=False, noisy=False),
-    "sliced, reduced": lambda: SlicedScoreMatching(Single(0.1), Fisher(), noisy=False),
+DATA: dict[str, Callable[[], LevelObjective]] = {
+    "exact": lambda: ExactScoreMatching(SingleLevel(0.1), FisherWeighting(), noisy=False),
+    "sliced": lambda: SlicedScoreMatching(SingleLevel(0.1), FisherWeighting(), reduced=False, noisy=False),
+    "sliced, reduced": lambda: SlicedScoreMatching(SingleLevel(0.1), FisherWeighting(), noisy=False),
 }
-MANY: dict[str, Callable[[], Levelled]] = {
+MANY: dict[str, Callable[[], LevelObjective]] = {
     "EDM": lambda: DenoisingScoreMatching(LogNormal(-0.5, 1.2)),
-    "σ²": lambda: DenoisingScoreMatching(LogUniform(0.05, 20.0), weighting=Simple()),
-    "likelihood": lambda: DenoisingScoreMatching(Clock(VP()), weighting=Likelihood(VP())),
+    "σ²": lambda: DenoisingScoreMatching(LogUniform(0.05, 20.0), weighting=NoiseWeighting()),
+    "likelihood": lambda: DenoisingScoreMatching(ProcessLevels(VP()), weighting=LikelihoodWeighting(VP())),
     "exact": lambda: ExactScoreMatching(LogNormal(-0.5, 1.2)),
     "sliced": lambda: SlicedScoreMatching(LogNormal(-0.5, 1.2), reduced=False),
     "sliced, reduced": lambda: SlicedScoreMatching(LogNormal(-0.5, 1.2)),
@@ -355,13 +355,13 @@ def some(names: dict, quick: set[str]) -> list:
 @pytest.mark.parametrize("name", some(ONE, {"denoising, one level", "exact", "sliced, reduced"}))
 def test_every_objective_recovers_the_score_at_one_level(name):
     """To 1 %, from data whose moments are exact."""
-    denoiser = trained(Preconditioned(Linear(3), Karras()), ONE[name](), 400)
+    denoiser = trained(Preconditioned(Linear(3), EDMPrediction()), ONE[name](), 400)
     assert score_error(denoiser, (0.5,)) < 0.01
 
 
 @pytest.mark.parametrize("name", some(DATA, {"sliced, reduced"}))
 def test_the_score_of_data_without_noise(name):
-    denoiser = trained(Preconditioned(Linear(3), Score()), DATA[name](), 400)
+    denoiser = trained(Preconditioned(Linear(3), ScorePrediction()), DATA[name](), 400)
     assert score_error(denoiser, (0.1,), noisy=False) < 0.01
 
 
@@ -369,7 +369,7 @@ def test_the_score_of_data_without_noise(name):
 def test_every_objective_recovers_the_score_at_all_levels(name):
     denoiser: Denoiser = Learned(3)
     if name == "learned uncertainty":
-        denoiser = Uncertain(denoiser)
+        denoiser = WithUncertainty(denoiser)
     steps = 500 if name == "EDM" else 3000
     assert score_error(trained(denoiser, MANY[name](), steps), (0.3, 1.0, 5.0)) < 0.01
 
@@ -378,8 +378,8 @@ def test_what_is_learned_of_uncertainty_is_the_loss():
     """u(σ) is the logarithm of the loss at σ: here of the exact denoiser, with the weight 1/σ² alone."""
     _, law = linear_gaussian()
     narrow = Gaussian(law.mean.float(), law.covariance.float())
-    objective = DenoisingScoreMatching(LogUniform(0.1, 10.0), weighting=Simple())
-    denoiser = trained(Uncertain(narrow), LearnedUncertainty(objective), 500)
+    objective = DenoisingScoreMatching(LogUniform(0.1, 10.0), weighting=NoiseWeighting())
+    denoiser = trained(WithUncertainty(narrow), LearnedUncertainty(objective), 500)
     for level in (0.15, 0.5, 1.0, 3.0, 8.0):
         u = denoiser.log_loss(torch.tensor(level)).item()
         loss = float((law.values / (law.values + level**2)).mean())
@@ -392,8 +392,11 @@ def test_what_is_learned_of_uncertainty_is_the_loss():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Single(0.0), r"Single needs a level above 0, got level=0: a small one stands for no noise"),
-        (lambda: Even(math.inf), r"Even needs 0 < scale < ∞, .* got scale=inf: for 1/σ² alone take Simple\(\)"),
+        (lambda: SingleLevel(0.0), r"Single needs a level above 0, got level=0: a small one stands for no noise"),
+        (
+            lambda: EDMWeighting(math.inf),
+            r"EDMWeighting needs 0 < scale < ∞, .* got scale=inf: for 1/σ² alone take NoiseWeighting\(\)",
+        ),
         (
             lambda: SlicedScoreMatching(LogNormal(), count=0),
             "SlicedScoreMatching needs at least 1 direction a datum, got count=0",
@@ -407,5 +410,5 @@ def test_values_that_make_no_objective(make, message):
 
 def test_uncertainty_needs_its_head():
     objective = LearnedUncertainty(DenoisingScoreMatching(LogNormal()))
-    with pytest.raises(TypeError, match=r"LearnedUncertainty needs an Uncertain\(denoiser\), .* got a Affine"):
+    with pytest.raises(TypeError, match=r"LearnedUncertainty needs an WithUncertainty\(denoiser\), .* got a Affine"):
         objective(Affine(), torch.zeros(2, 2, dtype=D), Steps(0))

@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from scorefield import presets
-from scorefield.calibrate import Ladder
 from scorefield.data import ArrayRows
+from scorefield.mcmc import Langevin
+from scorefield.noise_levels import Ladder
 from scorefield.presets import Experiment
-from scorefield.sample import AnnealedLangevin, Langevin
+from scorefield.samplers import AnnealedLangevin
 
 ALL = [getattr(m, n) for m in (presets.ncsn, presets.ncsnv2) for n in m.__all__]
 
@@ -139,7 +140,7 @@ def test_an_experiment_runs(base):
 def test_training_is_adam_with_an_average_of_the_weights():
     """Step by step: the same weights as the plain loop of the paper makes with the same noise."""
     from scorefield.rng import Steps
-    from scorefield.train import Feed
+    from scorefield.training import Feed
 
     rows = ArrayRows(torch.randint(0, 256, (40, 1, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8))
     experiment = small(presets.ncsnv2.ffhq, steps=6, flip=False, average=0.8)

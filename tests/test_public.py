@@ -48,6 +48,6 @@ def test_every_public_name_is_there(name):
 
 
 def test_modules_are_attributes_and_others_are_not():
-    assert scorefield.process.VE().sigma_max == 50.0
+    assert scorefield.processes.VE().sigma_max == 50.0
     with pytest.raises(AttributeError, match="module 'scorefield' has no attribute 'nonsense'"):
         scorefield.nonsense  # noqa: B018

@@ -200,7 +200,7 @@ def test_mixed_noise_leads_from_one_source_to_the_other():
 
 
 def test_mixed_noise_has_the_law_of_each():
-    """Normal: mean 0 and variance 1 within 5 standard errors. Uniform: moments of U(0, 1), and never 1."""
+    """WhiteNoise: mean 0 and variance 1 within 5 standard errors. Uniform: moments of U(0, 1), and never 1."""
     n = 100_000
     rng = Mixed(Samples(0, count=n), Samples(1, count=n), 0.6)
     z, u, v = rng.normal((n,)).double(), rng.uniform((n,)).double(), rng.spread(n).double()

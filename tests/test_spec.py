@@ -9,10 +9,10 @@ import torch
 
 import scorefield
 from scorefield import spec
-from scorefield.denoise import Gaussian, Karras, Preconditioned
-from scorefield.objective import Clock, DenoisingScoreMatching, LogNormal
-from scorefield.process import EDM, VP
-from scorefield.sample import DDIM
+from scorefield.denoisers import EDMPrediction, Gaussian, Preconditioned
+from scorefield.objectives import DenoisingScoreMatching, LogNormal, ProcessLevels
+from scorefield.processes import EDM, VP
+from scorefield.samplers import DDIM
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ def through_json(value, **how):
         "word",
         (1, (2.5, None)),
         EDM(rho=5.0),
-        Clock(VP(beta_max=10.0), 7),
+        ProcessLevels(VP(beta_max=10.0), 7),
         DDIM(0.3),
         (EDM(), VP()),
-        DenoisingScoreMatching(Clock(EDM(0.1, 2.0)), 0.5),
+        DenoisingScoreMatching(ProcessLevels(EDM(0.1, 2.0)), 0.5),
         DenoisingScoreMatching(LogNormal(), math.inf),
         1e-300,
         2**70,
@@ -76,11 +76,11 @@ def test_lists_come_back_as_tuples():
 
 
 def test_description_is_plain():
-    assert spec.describe(Clock(VP())) == {
-        "class": "scorefield.objective.Clock",
+    assert spec.describe(ProcessLevels(VP())) == {
+        "class": "scorefield.objectives.ProcessLevels",
         "arguments": {
             "process": {
-                "class": "scorefield.process.VP",
+                "class": "scorefield.processes.VP",
                 "arguments": {"beta_min": 0.1, "beta_max": 20.0, "start": 1e-5},
             },
             "count": None,
@@ -101,10 +101,10 @@ def test_tensors_are_kept_apart():
 
 
 def test_modules_are_described_by_their_arguments():
-    again = spec.build(spec.describe(Preconditioned(Layer(3), Karras(0.5))), ("scorefield", __name__))
+    again = spec.build(spec.describe(Preconditioned(Layer(3), EDMPrediction(0.5))), ("scorefield", __name__))
     assert isinstance(again.network, Layer)
     assert again.network.width == 3
-    assert again.parametrization == Karras(0.5)
+    assert again.parametrization == EDMPrediction(0.5)
 
 
 @pytest.mark.parametrize(
@@ -171,9 +171,9 @@ def test_trust_is_given_by_name():
         "scorefield.rng.permutation",
         "scorefield.spec.importlib",
         "scorefield.rng.np",
-        "scorefield.process",
+        "scorefield.processes",
         "scorefield.checkpoint.Path",
-        "scorefield.process.Tensor",
+        "scorefield.processes.Tensor",
         "scorefield.rng._BLOCK_SIZE",
     ],
 )
@@ -183,7 +183,9 @@ def test_functions_modules_and_borrowed_classes_are_refused(path):
         spec.build(made(path))
 
 
-@pytest.mark.parametrize("path", ["scorefield.process.Missing", "scorefield.nowhere.VP", "scorefield.process.VP.alpha"])
+@pytest.mark.parametrize(
+    "path", ["scorefield.processes.Missing", "scorefield.nowhere.VP", "scorefield.processes.VP.alpha"]
+)
 def test_what_is_gone_is_said_to_be_gone(path):
     with pytest.raises(ValueError, match=r"there is no .* here: the file may come from another version"):
         spec.build(made(path))
@@ -192,24 +194,24 @@ def test_what_is_gone_is_said_to_be_gone(path):
 @pytest.mark.parametrize("arguments", [{"sigma": 3.0}, {"sigma_min": "0.1"}], ids=str)
 def test_wrong_arguments(arguments):
     with pytest.raises(ValueError, match="VE does not take these arguments"):
-        spec.build(made("scorefield.process.VE", **arguments))
+        spec.build(made("scorefield.processes.VE", **arguments))
 
 
 def test_abstract_classes_are_not_built():
     with pytest.raises(ValueError, match="does not take these arguments"):
-        spec.build(made("scorefield.process.Process"))
+        spec.build(made("scorefield.processes.Process"))
 
 
 def test_values_are_checked_as_ever():
     with pytest.raises(ValueError, match="VE needs 0 < sigma_min < sigma_max"):
-        spec.build(made("scorefield.process.VE", sigma_min=2.0, sigma_max=1.0))
+        spec.build(made("scorefield.processes.VE", sigma_min=2.0, sigma_max=1.0))
 
 
 @pytest.mark.parametrize(
     "value",
     [
         {},
-        {"class": "scorefield.process.VE"},
+        {"class": "scorefield.processes.VE"},
         {"class": 3, "arguments": {}},
         {"class": "a.b", "arguments": [1]},
         {"class": "a.b", "arguments": {}, "more": 1},

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.integrate import quad
 
-from scorefield.denoise import Mixture
+from scorefield.denoisers import Mixture
 from scorefield.rng import Samples
 from scorefield.toys import (
     Blobs,

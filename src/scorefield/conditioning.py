@@ -7,14 +7,14 @@ import math
 from torch import Tensor
 
 from .context import Context
-from .denoise import Denoiser, Given, Guided, Preconditioned
+from .denoisers import Conditioned, Denoiser, Guided, Preconditioned
 
 __all__ = ["conditioned", "waits"]
 
 
 def waits(denoiser: Denoiser, context: Context) -> bool:
     """Whether it cannot answer before it is told what is given."""
-    if context.optional or not isinstance(denoiser, Given):
+    if context.optional or not isinstance(denoiser, Conditioned):
         return False
     nothing = context.nothing()
     return denoiser.context.shape == nothing.shape and bool((denoiser.context.cpu() == nothing).all())
@@ -42,20 +42,22 @@ def conditioned(
     Raises:
         ValueError: If the denoiser takes no context, or has not learned to do without, as guidance needs.
     """
-    strong = Given(_base(denoiser), given)
+    strong = Conditioned(_base(denoiser), given)
     if guidance == 1:
         return strong
     if weak is None and not context.optional:
         need = "a model that has also learned the law without what is given, or a weaker model to lead away from"
         raise ValueError(f"guidance needs {need}: fit with unconditional=0.1, or pass weak=…")
-    other = Given(_base(denoiser), context.nothing().to(given)) if weak is None else Given(_base(weak), given)
+    other = (
+        Conditioned(_base(denoiser), context.nothing().to(given)) if weak is None else Conditioned(_base(weak), given)
+    )
     return Guided(strong, other, guidance, *interval)
 
 
 def _base(denoiser: Denoiser) -> Preconditioned:
     """The denoiser that is told something."""
-    while isinstance(denoiser, Given | Guided):
-        denoiser = denoiser.denoiser if isinstance(denoiser, Given) else denoiser.strong
+    while isinstance(denoiser, Conditioned | Guided):
+        denoiser = denoiser.denoiser if isinstance(denoiser, Conditioned) else denoiser.strong
     if not isinstance(denoiser, Preconditioned):
         raise ValueError(
             f"a {type(denoiser).__name__} cannot be told anything: it needs a network that takes a context"

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from .rng import Rng
 
-__all__ = ["Column", "Context", "leave_out", "regression", "shuffled"]
+__all__ = ["Context", "ContextColumn", "drop_context", "linear_regression", "shuffle_sets"]
 
 _CLASSES = 200  # different whole numbers that count as classes, at most
 
 
 @dataclass(frozen=True)
-class Column:
+class ContextColumn:
     """One thing that is given.
 
     Arguments:
@@ -54,7 +54,7 @@ class Context(nn.Module):
 
     def __init__(
         self,
-        columns: Sequence[Column],
+        columns: Sequence[ContextColumn],
         shape: Sequence[int],
         mean: Tensor,
         std: Tensor,
@@ -97,7 +97,7 @@ class Context(nn.Module):
         for name, values in _columns(given).items():
             known = values[~_missing(values)]
             categories = _classes(known) if _has_classes(known) else None
-            columns.append(Column(name, categories))
+            columns.append(ContextColumn(name, categories))
             if categories is None:
                 numbers = known.astype(float)
                 if len(numbers) == 0 or not np.ptp(numbers) > 0:
@@ -178,7 +178,7 @@ class Context(nn.Module):
         return row
 
 
-def leave_out(context: Tensor, gone: Tensor) -> Tensor:
+def drop_context(context: Tensor, gone: Tensor) -> Tensor:
     """The rows of a context, of shape `(B, size, …)`, with nothing in those where `gone`, of shape `(B,)`, is true."""
     gone = gone.reshape(-1, *(1,) * (context.ndim - 1))
     flags = torch.zeros_like(context)
@@ -186,7 +186,7 @@ def leave_out(context: Tensor, gone: Tensor) -> Tensor:
     return torch.where(gone, flags, context)
 
 
-def shuffled(context: Tensor, sets: int, rng: Rng) -> Tensor:
+def shuffle_sets(context: Tensor, sets: int, rng: Rng) -> Tensor:
     """Sets of rows beside each other, of shape `(B, sets · n + 1)`, each in an order drawn at random."""
     rows = context[:, :-1].unflatten(1, (sets, -1))
     order = rng.uniform((len(rows), sets), torch.float32, rows.device).argsort(1)
@@ -194,7 +194,7 @@ def shuffled(context: Tensor, sets: int, rng: Rng) -> Tensor:
     return torch.cat((mixed.flatten(1), context[:, -1:]), 1)
 
 
-def regression(context: Tensor, x: Tensor) -> Tensor:
+def linear_regression(context: Tensor, x: Tensor) -> Tensor:
     """The best linear prediction of vectors `(N, n)` of mean 0 from contexts `(N, size)`: A of shape `(size, n)`.
 
     Each number that is given counts as if one more datum had said that it tells nothing (a ridge of 1): what few data show
@@ -266,7 +266,7 @@ def _plain(value: Any) -> str | int:
     return value if isinstance(value, str) else int(value) if isinstance(value, bool | int) else str(value)
 
 
-def _one_hot(column: Column, values: np.ndarray, missing: np.ndarray) -> Tensor:
+def _one_hot(column: ContextColumn, values: np.ndarray, missing: np.ndarray) -> Tensor:
     place = {value: i for i, value in enumerate(column.categories or ())}
     hot = torch.zeros(len(values), len(place))
     for row, value in enumerate(values.tolist()):

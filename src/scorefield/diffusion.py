@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .denoise.base import Denoiser
-from .denoise.exact import Gaussian
-from .process import Process
+from .denoisers.base import Denoiser
+from .denoisers.exact import Gaussian
+from .processes import Process
 from .rng import Rng
 
 __all__ = ["Diffusion"]

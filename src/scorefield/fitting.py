@@ -15,19 +15,19 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-from .calibrate import Calibration, calibrate, diameter
-from .context import Context, regression
+from .context import Context, linear_regression
 from .data import Rows, Schema, Summary, cells, summarize
-from .denoise import Denoiser, Gaussian, Given, Karras, Preconditioned
+from .denoisers import Conditioned, Denoiser, EDMPrediction, Gaussian, Preconditioned
 from .metrics import loss_gap
 from .model import Model
-from .nn import Waves, choose
-from .objective import DenoisingScoreMatching, Levels, LogNormal, Tailed
+from .nn import FourierFeatures, choose
+from .noise_levels import NoiseLevels, choose_noise_levels, diameter
+from .objectives import DenoisingScoreMatching, LevelDistribution, LogNormal, WithLowTail
 from .rng import Samples, permutation
-from .sample import ExponentialAdams, Sampler
+from .samplers import ExponentialAdams, Sampler
 from .settings import Data, Network, Training
 from .standardize import Standardize
-from .train import Feed, Trainer, losses_by_level, parts_of
+from .training import Feed, Trainer, losses_by_level, parts_of
 
 __all__ = ["Fitting", "threads"]
 
@@ -105,7 +105,7 @@ class Fitting:
         data: Data | None = None,
         network: nn.Module | Network | None = None,
         training: Training | None = None,
-        calibration: Calibration | None = None,
+        calibration: NoiseLevels | None = None,
         seed: int = 0,
         device: str = "auto",
         context: Any = None,
@@ -135,7 +135,9 @@ class Fitting:
             raise ValueError(f"{what}: give context=…, or leave it out")
         if calibration is None:
             reach = diameter(self.split.train, self.standardize, limit=_EFFORT)
-            calibration = calibrate(self.open, _step(self.summary, self.standardize), reach, cell=self._finest)
+            calibration = choose_noise_levels(
+                self.open, _step(self.summary, self.standardize), reach, cell=self._finest
+            )
             calibration = calibration if self.trend is None else calibration.narrower()
         self.calibration = calibration
         self.network, why = self._network(network)
@@ -160,7 +162,7 @@ class Fitting:
         self.contexts = train, held_out
         if len(self.schema.inner_shape) == 1:
             chosen = self._chosen(self.split.train, _SAMPLE, stream=-2)
-            self.trend = regression(train[chosen], self.open)
+            self.trend = linear_regression(train[chosen], self.open)
             self.open = self.open - train[chosen] @ self.trend
 
     def _some(self, rows: Rows, count: int, stream: int) -> Tensor:
@@ -214,7 +216,7 @@ class Fitting:
         precision = "bfloat16" if self.training.precision == "bfloat16" else "float32"
         left = self.open.square().mean() + self._width.square().mean() / 12
         scale = 1.0 if self.trend is None else float(left.sqrt())
-        parts = (self.network, Karras(scale), precision, self.trend)
+        parts = (self.network, EDMPrediction(scale), precision, self.trend)
         denoiser = Preconditioned(*parts).to(self.device)  # type: ignore[arg-type]
         feed = Feed(
             self.split.train,
@@ -248,7 +250,7 @@ class Fitting:
         process = self.calibration.process()
         asked: Denoiser = denoiser
         if self.context is not None and isinstance(denoiser, Preconditioned):
-            asked = Given(denoiser, self.context.nothing())
+            asked = Conditioned(denoiser, self.context.nothing())
         parts = (self.schema, self.standardize, process, asked, self.moments)
         model = Model(*parts, *self._sampling(), context=self.context).to("cpu")
         levels = torch.logspace(math.log10(process.sigma_min), math.log10(process.sigma_max), 17)
@@ -346,10 +348,10 @@ def _step(summary: Summary, units: Standardize) -> float | None:
     return float(step.min()) if bool((step > 0).all()) else None
 
 
-def _levels(calibration: Calibration) -> Levels:
+def _levels(calibration: NoiseLevels) -> LevelDistribution:
     """The law of training levels."""
     law = LogNormal(calibration.level_mean, calibration.level_std)
-    return Tailed(law, calibration.sigma_min, calibration.tail) if calibration.tail else law
+    return WithLowTail(law, calibration.sigma_min, calibration.tail) if calibration.tail else law
 
 
 def _moments(summary: Summary, units: Standardize, some: Tensor, width: Tensor) -> Gaussian:
@@ -392,7 +394,7 @@ def _fits(network: nn.Module, shape: tuple[int, ...], context: Context | None = 
 
 def _size(network: nn.Module) -> str:
     count = sum(p.numel() for p in network.parameters())
-    seen = network.network if isinstance(network, Waves) else network
+    seen = network.network if isinstance(network, FourierFeatures) else network
     return f"{type(seen).__name__}, {count:,} parameters"
 
 

@@ -11,17 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .denoise import Denoiser, Gaussian
+from .denoisers import Denoiser, Gaussian
 from .diffusion import Diffusion
-from .grid import Grid, Uniform
-from .measurement.noise import Gaussian as GaussianNoise
+from .mcmc import WeightedSamples
+from .measurement.noise import GaussianNoise
 from .metrics import Calibration, calibration
 from .model import Model
-from .posterior import Measured, MomentMatching, Posterior, condition
+from .posterior import MomentMatching, Posterior, StandardizedMeasurement, TwistedSMC, exact_posterior, twisted_smc
 from .rng import Samples
-from .sample import Adaptive, Sampler, Twisted, Weighted, sample, twisted
+from .samplers import AdaptiveSampler, Sampler, sample
+from .schedules import Schedule, UniformTime
 
-__all__ = ["Check", "check", "evidence", "misfit"]
+__all__ = ["PosteriorCheck", "check_posterior", "evidence", "misfit"]
 
 _DENSE = 2048  # up to this many numbers a datum's covariance is held as a matrix
 _SEEN, _SHADOWS = 16, 12  # up to how many coordinates are ranked themselves, and how many projections beyond
@@ -42,9 +43,9 @@ def evidence(
     particles: int = 1000,
     islands: int = 4,
     steps: int | None = 128,
-    grid: Grid | None = None,
-) -> Twisted:
-    """Draws from a posterior with weights that make up for its approximations, and log p(y): `sample.twisted`.
+    grid: Schedule | None = None,
+) -> TwistedSMC:
+    """Draws from a posterior with weights that make up for its approximations, and log p(y): `posterior.twisted_smc`.
 
     Arguments:
         model: A model that was given a measurement.
@@ -66,9 +67,9 @@ def evidence(
         posterior = copy.deepcopy(posterior).double()
     diffusion = Diffusion(model.process, posterior, model.moments)
     shape, device = model.schema.inner_shape, model.device
-    found = twisted(diffusion, shape, seed, particles, islands, steps, grid, device=device)
+    found = twisted_smc(diffusion, shape, seed, particles, islands, steps, grid, device=device)
     points = model.standardize.inverse(found.weighted.points)
-    return found._replace(weighted=Weighted(points, found.weighted.log_weight))
+    return found._replace(weighted=WeightedSamples(points, found.weighted.log_weight))
 
 
 def misfit(model: Model, x: Any) -> Tensor:
@@ -84,14 +85,14 @@ def misfit(model: Model, x: Any) -> Tensor:
         One number for each datum, of shape `(N,)`.
     """
     posterior = _posterior_of(model)
-    measured = Measured(posterior.measurement, model.schema.layout)
+    measured = StandardizedMeasurement(posterior.measurement, model.schema.layout)
     with torch.enable_grad():
         residual = measured.line(model.schema.unpack(x, torch.float64).requires_grad_()).residual
     return residual.square().mean(1)
 
 
 @dataclass(frozen=True)
-class Check:
+class PosteriorCheck:
     """How a method does on simulated measurements of Gaussian data.
 
     Arguments:
@@ -141,15 +142,15 @@ class Check:
         return said
 
 
-def check(
+def check_posterior(
     model: Model,
     simulations: int = 200,
     draws: int = 32,
     seed: int = 0,
     sampler: Sampler | None = None,
     steps: int | None = None,
-    grid: Grid | None = None,
-) -> Check:
+    grid: Schedule | None = None,
+) -> PosteriorCheck:
     """Runs the method and the settings of a posterior on Gaussian data of the model's moments, where the truth is known.
 
     Data are drawn from the twin, measured as the real datum was, and drawn again given that. Whatever the operator, the truth
@@ -177,7 +178,7 @@ def check(
     noise = measured.measurement.noise
     y = noise.draw(measured.ideal(truth), Samples(seed, 0, simulations, "check noise"))
     other = Posterior(law, measured.measurement, posterior.method, posterior.layout, posterior.units, law)
-    way = (sampler or model.sampler, steps, grid or model.grid or Uniform())
+    way = (sampler or model.sampler, steps, grid or model.grid or UniformTime())
     drawn = _drawn(model, other, y, draws, seed, way)
     axes = _axes(law, seed)
     project = lambda x: (x - law.mean).flatten(-len(law.mean.shape)) @ axes  # noqa: E731
@@ -188,13 +189,13 @@ def check(
     judged = calibration(project(truth), found, centre + spread, seed=seed)
     width = shift = surprise = None
     if measured.linear and isinstance(noise, GaussianNoise) and truth[0].numel() <= _DENSE:
-        exact = condition(law, measured).law
+        exact = exact_posterior(law, measured).law
         variance = ((exact.covariance @ axes) * axes).sum(0)  # type: ignore[operator]
         width = float((found.var(1).mean(0) / variance).mean())
         aside = ((found.mean(1) - centre) ** 2 / variance).mean() - (found.var(1) / variance).mean() / draws
         shift = math.sqrt(max(float(aside), 0.0))
         surprise = _surprise(law, measured)
-    return Check(judged, width, shift, surprise, told, time.perf_counter() - begin)
+    return PosteriorCheck(judged, width, shift, surprise, told, time.perf_counter() - begin)
 
 
 def _twin(model: Model, seed: int) -> tuple[Gaussian, str]:
@@ -212,7 +213,7 @@ def _twin(model: Model, seed: int) -> tuple[Gaussian, str]:
         None
         if model.grid is not None and model.grid.steps
         else 1
-        if isinstance(model.sampler, Adaptive)
+        if isinstance(model.sampler, AdaptiveSampler)
         else model.steps
     )
     shape = (_PRIOR_DRAWS, *law.mean.shape)
@@ -236,12 +237,12 @@ def _correlations(x: Tensor) -> Tensor:
 
 
 def _drawn(
-    model: Model, posterior: Posterior, y: Tensor, draws: int, seed: int, way: tuple[Sampler, int | None, Grid]
+    model: Model, posterior: Posterior, y: Tensor, draws: int, seed: int, way: tuple[Sampler, int | None, Schedule]
 ) -> Tensor:
     """Draws given each of several measurements, of shape `(N, draws, *D)`."""
     sampler, steps, grid = way
     if steps is None and grid.steps is None:
-        steps = 1 if isinstance(sampler, Adaptive) else model.steps
+        steps = 1 if isinstance(sampler, AdaptiveSampler) else model.steps
     law, found = posterior.moments, []
     each = max(1, _AT_ONCE // (draws * model.moments.mean.numel()))
     for start in range(0, len(y), each):
@@ -262,7 +263,7 @@ def _axes(law: Gaussian, seed: int) -> Tensor:
     return (axes / axes.norm(dim=1, keepdim=True)).T
 
 
-def _surprise(law: Gaussian, measured: Measured) -> float:
+def _surprise(law: Gaussian, measured: StandardizedMeasurement) -> float:
     """How often a measurement of the law is as far out as this one."""
     noise, n = measured.measurement.noise, law.mean.numel()
     a = measured.ideal(law.mean[None])

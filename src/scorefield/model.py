@@ -16,15 +16,24 @@ from . import checkpoint
 from .conditioning import conditioned, waits
 from .context import Context
 from .data import Schema
-from .denoise import Denoiser, Gaussian, Given, Guided, Preconditioned, part_of
+from .denoisers import Conditioned, Denoiser, Gaussian, Guided, Preconditioned, part_of
 from .diffusion import Diffusion
-from .grid import Grid, Uniform
-from .likelihood import Density, LogProb, Scaled
+from .likelihood import DataDensity, Density, LogProb
 from .measurement import Measurement
 from .posterior import Method, Posterior, given as posterior
-from .process import Process
+from .processes import Process
 from .rng import Mixed, Rng, Samples
-from .sample import Adaptive, ExponentialAdams, Sampler, arc, decode, encode, sample, trajectory
+from .samplers import (
+    AdaptiveSampler,
+    ExponentialAdams,
+    Sampler,
+    decode,
+    encode,
+    sample,
+    spherical_interpolation,
+    trajectory,
+)
+from .schedules import Schedule, UniformTime
 from .standardize import Standardize
 
 __all__ = ["Model", "load"]
@@ -54,7 +63,7 @@ class Model(nn.Module):
         moments: Gaussian,
         sampler: Sampler | None = None,
         steps: int = 16,
-        grid: Grid | None = None,
+        grid: Schedule | None = None,
         context: Context | None = None,
     ) -> None:
         super().__init__()
@@ -86,7 +95,7 @@ class Model(nn.Module):
         steps: int | None = None,
         denoise: bool = True,
         batch: int | None = None,
-        grid: Grid | None = None,
+        grid: Schedule | None = None,
     ) -> Any:
         """Draws new realizations.
 
@@ -99,7 +108,7 @@ class Model(nn.Module):
             steps: How many steps it takes.
             denoise: Whether the last noise is removed.
             batch: How many are drawn at once; memory grows with it.
-            grid: The times it steps through, others than the model's own (`scorefield.grid`).
+            grid: The times it steps through, others than the model's own (`scorefield.schedules`).
 
         Returns:
             `count` realizations in the form of the data that the model learned: an array, a tensor, a table.
@@ -119,7 +128,7 @@ class Model(nn.Module):
         steps: int | None = None,
         denoise: bool = True,
         batch: int | None = None,
-        grid: Grid | None = None,
+        grid: Schedule | None = None,
     ) -> Iterator[Tensor]:
         """Draws new realizations a batch at a time, `(B, *D)` in the layout of networks and the units of the data.
 
@@ -139,13 +148,13 @@ class Model(nn.Module):
         sampler: Sampler | None,
         steps: int | None,
         denoise: bool,
-        grid: Grid | None,
+        grid: Schedule | None,
     ) -> Tensor:
         """A batch, in the units of the data."""
         shape = (count, *self.schema.inner_shape)
         sampler, steps, grid = self._way(sampler, steps, grid)
         denoiser = part_of(self._answerable(), start + torch.arange(count))
-        if denoiser is not self.denoiser and isinstance(sampler, Adaptive):
+        if denoiser is not self.denoiser and isinstance(sampler, AdaptiveSampler):
             what = f"{type(sampler).__name__} lets samples drop out one by one, and takes one context at a time"
             raise ValueError(f"{what}: give one, or take a sampler with fixed steps")
         diffusion = Diffusion(self.process, denoiser, self.moments)
@@ -159,11 +168,13 @@ class Model(nn.Module):
             raise ValueError(f"this model knows the law of data given something alone: model.given({names}).sample(…)")
         return self.denoiser
 
-    def _way(self, sampler: Sampler | None, steps: int | None, grid: Grid | None) -> tuple[Sampler, int | None, Grid]:
+    def _way(
+        self, sampler: Sampler | None, steps: int | None, grid: Schedule | None
+    ) -> tuple[Sampler, int | None, Schedule]:
         """What was asked for, or the model's own. A grid may know its steps; a sampler with its own needs but one."""
-        sampler, grid = sampler or self.sampler, grid or self.grid or Uniform()
+        sampler, grid = sampler or self.sampler, grid or self.grid or UniformTime()
         if steps is None and grid.steps is None:
-            steps = 1 if isinstance(sampler, Adaptive) else self.steps
+            steps = 1 if isinstance(sampler, AdaptiveSampler) else self.steps
         return sampler, steps, grid
 
     def trajectory(
@@ -172,7 +183,7 @@ class Model(nn.Module):
         seed: int = 0,
         sampler: Sampler | None = None,
         steps: int | None = None,
-        grid: Grid | None = None,
+        grid: Schedule | None = None,
     ) -> Iterator[tuple[float, Tensor]]:
         """The way of `count` realizations from noise to data, for pictures.
 
@@ -191,7 +202,9 @@ class Model(nn.Module):
             alpha = float(self.process.alpha(times[i])) if i < len(times) else 1.0
             yield level, self.standardize.inverse(x / alpha / (1 + level**2) ** 0.5).to("cpu", self._dtype())
 
-    def encode(self, x: Any, sampler: Sampler | None = None, steps: int | None = 1, grid: Grid | None = None) -> Tensor:
+    def encode(
+        self, x: Any, sampler: Sampler | None = None, steps: int | None = 1, grid: Schedule | None = None
+    ) -> Tensor:
         """The latents of data: what the probability flow makes of them, standard normal if the model is right.
 
         Arguments:
@@ -210,7 +223,7 @@ class Model(nn.Module):
         return torch.cat([encode(diffusion, part, sampler, steps, grid).cpu() for part in state.split(self._batch())])
 
     def decode(
-        self, latents: Tensor, sampler: Sampler | None = None, steps: int | None = 1, grid: Grid | None = None
+        self, latents: Tensor, sampler: Sampler | None = None, steps: int | None = 1, grid: Schedule | None = None
     ) -> Any:
         """The data of latents: the inverse of `encode`, with the same arguments.
 
@@ -247,7 +260,7 @@ class Model(nn.Module):
             ValueError: If `a` and `b` have other forms or counts, or `frames` is below 2.
         """
         ends = (self.encode(a, sampler), self.encode(b, sampler))
-        return [self.decode(z, sampler) for z in arc(*ends, frames)]
+        return [self.decode(z, sampler) for z in spherical_interpolation(*ends, frames)]
 
     def morph(
         self,
@@ -256,7 +269,7 @@ class Model(nn.Module):
         frames: int = 8,
         sampler: Sampler | None = None,
         steps: int | None = None,
-        grid: Grid | None = None,
+        grid: Schedule | None = None,
     ) -> list[Any]:
         """Ways between the samples of two seeds, through the noise that a sampler is led by (NCSNv2, for any sampler).
 
@@ -332,7 +345,7 @@ class Model(nn.Module):
         """More than `log_prob`, with its arguments: bits per dimension, bounds, marginals, conditionals, p-values."""
         self._check(1, batch)
         how = (batch or self._batch(), seed, probes, tolerance, target_error, extrapolate)
-        return Density(self.schema, Scaled(self._precise, self.standardize, *how))
+        return Density(self.schema, DataDensity(self._precise, self.standardize, *how))
 
     def given(
         self,
@@ -416,7 +429,7 @@ class Model(nn.Module):
         denoiser: Denoiser = self.denoiser
         if len(self.schema.inner_shape) == 1:
             denoiser = copy.deepcopy(denoiser).double()
-        elif isinstance(denoiser, Preconditioned | Given | Guided):
+        elif isinstance(denoiser, Preconditioned | Conditioned | Guided):
             denoiser = denoiser.exactly()
         return Diffusion(self.process, denoiser, self.moments)
 

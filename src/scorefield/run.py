@@ -23,12 +23,12 @@ import torch
 import torch.nn as nn
 
 from . import __version__, checkpoint
-from .calibrate import Calibration
 from .data import ArrayRows, Rows
 from .fitting import Fitting, threads
 from .model import Model, load
+from .noise_levels import NoiseLevels
 from .settings import Data, Network, Training
-from .train import Progress
+from .training import Progress
 
 __all__ = ["Run", "fit"]
 
@@ -161,7 +161,7 @@ def fit(
     data: Data | None = None,
     network: nn.Module | Network | None = None,
     training: Training | None = None,
-    calibration: Calibration | None = None,
+    calibration: NoiseLevels | None = None,
     seed: int = 0,
     device: str = "auto",
     context: Any = None,
@@ -265,8 +265,8 @@ def _as_before(folder: Run | None, asked: dict[str, Any], training: Training | N
 
 
 def _as_then(
-    folder: Run | None, data: Data | None, calibration: Calibration | None
-) -> tuple[Data | None, Calibration | None]:
+    folder: Run | None, data: Data | None, calibration: NoiseLevels | None
+) -> tuple[Data | None, NoiseLevels | None]:
     """Settings of a run that began when whole numbers were learned as points: it goes on with its own noise levels."""
     kept = folder.read("run.json") if folder is not None and folder.file("run.json").is_file() else {}
     before = kept.get("asked", {}).get("data")
@@ -275,7 +275,7 @@ def _as_then(
     rows = kept.get("calibration", [])
     if calibration is None and len(rows) == 4:
         low, high, mean, std = (value for _, value, _ in rows)
-        calibration = Calibration(low, high, mean, std, tuple(why for *_, why in rows))
+        calibration = NoiseLevels(low, high, mean, std, tuple(why for *_, why in rows))
     return replace(data or Data(), dequantize=False), calibration
 
 

@@ -29,7 +29,7 @@ def describe(value: Any, tensors: list[Tensor] | None = None) -> Any:
         TypeError: If an object does not keep its arguments.
 
     Example:
-        >>> from scorefield.process import EDM
+        >>> from scorefield.processes import EDM
         >>> describe(EDM(rho=5.0))["arguments"]
         {'sigma_min': 0.002, 'sigma_max': 80.0, 'rho': 5.0}
     """
@@ -57,9 +57,9 @@ def path_of(cls: type) -> str:
     """Where a class is found: in the outermost package that offers it, so that a file outlives moves inside.
 
     Example:
-        >>> from scorefield.denoise import Karras
-        >>> path_of(Karras)
-        'scorefield.denoise.Karras'
+        >>> from scorefield.denoisers import EDMPrediction
+        >>> path_of(EDMPrediction)
+        'scorefield.denoisers.EDMPrediction'
     """
     place = cls.__module__
     while (outer := place.rpartition(".")[0]) and vars(sys.modules[outer]).get(cls.__qualname__) is cls:

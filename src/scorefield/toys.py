@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .denoise.exact import Gaussian, Mixture
+from .denoisers.exact import Gaussian, Mixture
 from .rng import Samples
 
 __all__ = [

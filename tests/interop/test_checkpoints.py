@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 import scorefield
-from scorefield.denoise.published import Scored
+from scorefield.denoisers.ncsn import NCSNDenoiser
 from scorefield.interop.checkpoints import import_ncsnv2
 from scorefield.nn.refinenet import RefineNet
-from scorefield.process import VE
+from scorefield.processes import VE
 from scorefield.run import Run, fingerprint
-from scorefield.sample import DDIM, Heun
+from scorefield.samplers import DDIM, Heun
 
 SIGMAS = torch.logspace(0.5, -2, 12)
 Numbers = Mapping[str, Tensor]
@@ -56,7 +56,7 @@ def scores(denoiser: Any) -> Tensor:
 def expected(state: Numbers, depth: int = 4, classes: int = 0, channels: int = 3, sigmas: Tensor = SIGMAS) -> Tensor:
     network = RefineNet(channels, 2, depth, classes)
     network.load_state_dict(state)
-    return scores(Scored(network, sigmas)).detach()
+    return scores(NCSNDenoiser(network, sigmas)).detach()
 
 
 @pytest.mark.parametrize("depth", [4, 5, 6])
@@ -222,4 +222,4 @@ def test_images_that_do_not_fit(save):
 
 def test_the_public_loader_reads_it(save, tmp_path):
     import_ncsnv2(save(released(numbers(), None)), tmp_path / "run", size=8)
-    assert isinstance(scorefield.load(tmp_path / "run").denoiser, Scored)
+    assert isinstance(scorefield.load(tmp_path / "run").denoiser, NCSNDenoiser)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from scorefield.interop.diffusers import UNet2D, import_diffusers, table
 from scorefield.run import Run
-from scorefield.sample import DDIM
+from scorefield.samplers import DDIM
 
 SCHEDULER = {"_class_name": "DDPMScheduler", "num_train_timesteps": 1000, "beta_schedule": "linear"}
 

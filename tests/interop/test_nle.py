@@ -10,7 +10,7 @@ import torch
 
 from scorefield import checkpoint
 from scorefield.interop import NLE
-from scorefield.interop.nle import Likelihood
+from scorefield.interop.nle import LearnedLikelihood
 from scorefield.settings import Network, Training
 
 SEEN = np.array([[0.3], [1.1], [-0.2], [0.8]])
@@ -88,7 +88,7 @@ def test_the_simulator_as_it_was_learned(inference):
 def test_a_likelihood_on_disk(inference, tmp_path):
     checkpoint.save(inference.likelihood, tmp_path / "likelihood.safetensors")
     again = checkpoint.load(tmp_path / "likelihood.safetensors")
-    assert isinstance(again, Likelihood)
+    assert isinstance(again, LearnedLikelihood)
     at = np.array([[0.1], [0.9]])
     assert torch.equal(again.log_prob(at, SEEN), inference.likelihood.log_prob(at, SEEN))
     alone = torch.stack([again.log_prob(at, row) for row in SEEN]).sum(0)  # independent observations add up

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from scorefield.denoise import Composed, Denoiser, Gaussian
+from scorefield.denoisers import ComposedDenoiser, Denoiser, Gaussian
 from scorefield.diffusion import Diffusion
 from scorefield.interop import NPSE
 from scorefield.interop.simulations import bounded, unbounded
-from scorefield.process import EDM
+from scorefield.mcmc import GaussianLangevin
+from scorefield.processes import EDM
 from scorefield.rng import Samples
-from scorefield.sample import AnnealedLangevin, GaussianLangevin, sample
+from scorefield.samplers import AnnealedLangevin, sample
 from scorefield.settings import Training
 
 RNG = np.random.default_rng(0)
@@ -77,7 +78,7 @@ def test_several_observations_together():
     """The posterior of four is N(Σx/5, 1/5)."""
     seen = torch.tensor([[0.3, 0.0], [1.1, 0.0], [-0.2, 0.0], [0.8, 0.0]]).double()
     law = Gaussian(torch.zeros(1).double(), torch.ones(1).double())
-    diffusion = Diffusion(EDM(0.005, 20.0), Composed(Exact(), seen, torch.tensor([[0.0, 1.0]]).double()), law)
+    diffusion = Diffusion(EDM(0.005, 20.0), ComposedDenoiser(Exact(), seen, torch.tensor([[0.0, 1.0]]).double()), law)
     way = AnnealedLangevin(GaussianLangevin(0.2), 8)
     x = sample(diffusion, (4000, 1), way, 60, Samples(0, count=4000))
     assert abs(float(x.mean()) - 0.4) < 5 * (0.2 / 4000) ** 0.5

@@ -16,9 +16,9 @@ from scorefield.interop.score_sde import import_score_sde
 from scorefield.interop.score_sde_architecture import architecture, renumbered
 from scorefield.interop.score_sde_recipes import RECIPES, Recipe, find
 from scorefield.nn.ncsnpp import NCSNpp
-from scorefield.process import EDM, VE, VP, Flow, SubVP
+from scorefield.processes import EDM, VE, VP, Flow, SubVP
 from scorefield.run import Run
-from scorefield.sample import DDIM, Heun
+from scorefield.samplers import DDIM, Heun
 
 SMALL: dict[str, Any] = {"size": 32, "width": 8, "multipliers": (1, 2), "depth": 1, "attention": (16,)}
 NCSNPP = {**SMALL, "embedding": "level", "centered": False}

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from scorefield.denoise import Mixture
+from scorefield.denoisers import Mixture
 from scorefield.diffusion import Diffusion
 from scorefield.likelihood import bound, log_prob
-from scorefield.process import EDM, VE, VP, Process, SubVP
+from scorefield.processes import EDM, VE, VP, Process, SubVP
 from scorefield.rng import Samples
 from scorefield.toys import eight_gaussians, two_moons
 

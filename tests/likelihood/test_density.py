@@ -9,10 +9,10 @@ from torch import Tensor
 
 from scorefield import fit
 from scorefield.data import Schema
-from scorefield.denoise import Gaussian, Mixture
+from scorefield.denoisers import Gaussian, Mixture
 from scorefield.likelihood import self_check
 from scorefield.model import Model
-from scorefield.process import EDM, VE
+from scorefield.processes import EDM, VE
 from scorefield.rng import Samples
 from scorefield.settings import Training
 from scorefield.standardize import Standardize

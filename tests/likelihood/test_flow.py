@@ -6,10 +6,10 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-from scorefield.denoise import Denoiser, Gaussian, Mixture, Preconditioned
+from scorefield.denoisers import Denoiser, Gaussian, Mixture, Preconditioned
 from scorefield.diffusion import Diffusion
 from scorefield.likelihood import LogProb, log_prob
-from scorefield.process import EDM, VE, VP, Flow, Process, SubVP
+from scorefield.processes import EDM, VE, VP, Flow, Process, SubVP
 from scorefield.rng import Samples
 from scorefield.toys import Field, eight_gaussians
 

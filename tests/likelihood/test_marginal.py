@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from scorefield.denoise import Gaussian, Mixture
+from scorefield.denoisers import Gaussian, Mixture
 from scorefield.diffusion import Diffusion
 from scorefield.likelihood import LogProb, log_prob, marginal
-from scorefield.process import VE
+from scorefield.processes import VE
 from scorefield.rng import Samples
 
 D = torch.float64

@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from scorefield import spec
-from scorefield.measurement import Blur, Correlated, Function, Linear, Mask, Measurement, Normal, Poisson
+from scorefield.measurement import Blur, CorrelatedNoise, Function, Linear, Mask, Measurement, PoissonNoise, WhiteNoise
 from scorefield.rng import Samples
 
 D = torch.float64
@@ -17,19 +17,19 @@ EYE = Linear(torch.eye(3))
 
 def test_noise_is_what_its_numbers_say():
     y = [1.0, 2.0, 3.0]
-    assert Measurement(EYE, y, 0.5).noise == Normal(0.5) or Measurement(EYE, y, 0.5).noise.std == 0.5
-    assert isinstance(Measurement(EYE, y, np.array([0.1, 0.2, 0.3])).noise, Normal)
-    assert isinstance(Measurement(EYE, y, np.eye(3)).noise, Correlated)
+    assert Measurement(EYE, y, 0.5).noise == WhiteNoise(0.5) or Measurement(EYE, y, 0.5).noise.std == 0.5
+    assert isinstance(Measurement(EYE, y, np.array([0.1, 0.2, 0.3])).noise, WhiteNoise)
+    assert isinstance(Measurement(EYE, y, np.eye(3)).noise, CorrelatedNoise)
     square = Measurement(Blur(), np.ones((3, 3)), np.ones((3, 3)))
-    assert isinstance(square.noise, Normal)  # of the shape of y: no covariance
+    assert isinstance(square.noise, WhiteNoise)  # of the shape of y: no covariance
 
 
 @pytest.mark.parametrize(
     "noise, law",
     [
-        (Normal(0.5), lambda a: stats.norm(a, 0.5)),
-        (Normal(torch.tensor([0.5, 1.0, 2.0])), lambda a: stats.norm(a, [0.5, 1.0, 2.0])),
-        (Poisson(2.0), lambda a: stats.poisson(2 * a)),
+        (WhiteNoise(0.5), lambda a: stats.norm(a, 0.5)),
+        (WhiteNoise(torch.tensor([0.5, 1.0, 2.0])), lambda a: stats.norm(a, [0.5, 1.0, 2.0])),
+        (PoissonNoise(2.0), lambda a: stats.poisson(2 * a)),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -37,7 +37,7 @@ def test_laws_are_those_of_scipy(noise, law):
     a = torch.tensor([[1.0, 2.0, 30.0], [0.2, 0.5, 7.0]], dtype=D)
     y = torch.tensor([[0.0, 3.0, 55.0], [1.0, 1.0, 12.0]], dtype=D)
     known = law(a.numpy())
-    height = known.logpmf if isinstance(noise, Poisson) else known.logpdf
+    height = known.logpmf if isinstance(noise, PoissonNoise) else known.logpdf
     np.testing.assert_allclose(noise.log_prob(y, a), height(y.numpy()).sum(1), rtol=1e-12)
     drawn = noise.draw(a[0].expand(4000, 3), Samples(0, 0, 4000)).numpy()
     error = np.sqrt(known.var()[0] / 4000)
@@ -49,7 +49,7 @@ def test_laws_are_those_of_scipy(noise, law):
 
 def test_correlated_noise_is_white_once_whitened():
     root = torch.tensor([[1.0, 0.0], [0.5, 0.2]], dtype=D)
-    noise, a = Correlated(root @ root.T), torch.zeros(5000, 2, dtype=D)
+    noise, a = CorrelatedNoise(root @ root.T), torch.zeros(5000, 2, dtype=D)
     drawn = noise.draw(a, Samples(0, 0, 5000))
     torch.testing.assert_close(drawn.T.cov(), root @ root.T, rtol=0.08, atol=0.02)
     torch.testing.assert_close(noise.whiten(drawn, a).T.cov(), torch.eye(2, dtype=D), rtol=0.05, atol=0.05)
@@ -75,9 +75,9 @@ def test_what_is_plain_is_described():
         (lambda: Measurement(EYE, [1.0, 2.0, 3.0], 0.0), "must be positive and finite, got 0"),
         (lambda: Measurement(EYE, [1.0, 2.0, 3.0], [0.1, 0.2]), "one for each of the 3 measured ones"),
         (lambda: Measurement(EYE, [1.0, 2.0, 3.0], -np.eye(3)), "a covariance of noise must be symmetric"),
-        (lambda: Measurement(EYE, [1.0, 2.0], Correlated(np.eye(3))), r"needs the shape \(2, 2\)"),
-        (lambda: Measurement(EYE, [1.5, 2.0, 3.0], Poisson()), "whole numbers from 0 on"),
-        (lambda: Poisson(0.0), "gain > 0"),
+        (lambda: Measurement(EYE, [1.0, 2.0], CorrelatedNoise(np.eye(3))), r"needs the shape \(2, 2\)"),
+        (lambda: Measurement(EYE, [1.5, 2.0, 3.0], PoissonNoise()), "whole numbers from 0 on"),
+        (lambda: PoissonNoise(0.0), "gain > 0"),
         (lambda: Measurement(EYE, [1.0, 2.0], 0.1).check((3,)), r"Linear makes \(3,\) of a datum of shape \(3,\)"),
     ],
 )

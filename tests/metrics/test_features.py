@@ -77,7 +77,7 @@ def test_errors_say_what_is_needed(tmp_path):
     with pytest.raises(ValueError, match=r"two rows or more of as many features, got \(1, 2\) and \(5, 2\)"):
         frechet_distance(np.zeros((1, 2)), np.zeros((5, 2)))
     with pytest.raises(ValueError, match=r"one row a datum, \(5, F\), got \(5, 2, 2\): flatten"):
-        features.seen(np.zeros((5, 2, 2)), lambda x: x)
+        features.features_of(np.zeros((5, 2, 2)), lambda x: x)
 
 
 def test_fid_says_what_it_lacks(tmp_path, monkeypatch):

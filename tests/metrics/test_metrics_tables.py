@@ -7,7 +7,7 @@ from scipy import stats
 
 from scorefield.metrics import association_test, column_test, joint_test, table_pool, table_tests
 from scorefield.metrics.association import chi_square, cramer, spearman
-from scorefield.metrics.columns import piled
+from scorefield.metrics.columns import stacked_columns
 
 
 @pytest.fixture
@@ -30,21 +30,21 @@ def test_columns_have_types(rng):
     pandas = pytest.importorskip("pandas")
     first, second = draw(50, rng), draw(40, rng)
     for tables in ((first, second), (pandas.DataFrame(first), pandas.DataFrame(second))):
-        columns = piled(tables)
+        columns = stacked_columns(tables)
         assert [c.levels for c in columns] == [None, None, None, ("x", "y", "z"), ("False", "True")]
         assert columns[0].values[50:].tolist() == list(second["length"])
     coded = pandas.DataFrame({"c": pandas.Categorical([1, 2] * 10)})
-    assert piled([coded, coded])[0].levels == ("1", "2")
+    assert stacked_columns([coded, coded])[0].levels == ("1", "2")
     array = np.column_stack([first["length"], first["count"]])
-    assert [c.levels is None for c in piled([array, array], categorical=[False, True])] == [True, False]
-    assert [c.name for c in piled([array, array], names=["a", "b"])] == ["a", "b"]
+    assert [c.levels is None for c in stacked_columns([array, array], categorical=[False, True])] == [True, False]
+    assert [c.name for c in stacked_columns([array, array], names=["a", "b"])] == ["a", "b"]
     missing = {"k": np.array(["x", None] * 10, dtype=object)}
-    assert piled([missing, missing])[0].levels == ("None", "x")
+    assert stacked_columns([missing, missing])[0].levels == ("None", "x")
 
 
 def test_rare_categories_are_taken_together():
     words = np.array(["often"] * 40 + [f"once {i}" for i in range(8)])
-    column = piled([{"w": words}, {"w": words}])[0]
+    column = stacked_columns([{"w": words}, {"w": words}])[0]
     assert column.levels == ("often", "rare ones") and column.values.tolist() == ([0] * 40 + [1] * 8) * 2
 
 
@@ -139,16 +139,16 @@ def test_errors_say_what_is_needed(rng):
     with pytest.raises(TypeError, match=r"a table must be a DataFrame, a mapping or an array .* got list"):
         table_tests([1.0], [2.0])
     with pytest.raises(ValueError, match=r"the same columns, got \['a'\] and \['b'\]"):
-        piled([{"a": [1.0]}, {"b": [1.0]}])
+        stacked_columns([{"a": [1.0]}, {"b": [1.0]}])
     with pytest.raises(ValueError, match="column 'a' holds 1 NaN or infinite values: fill them in or drop"):
-        piled([{"a": [1.0, np.nan]}, {"a": [1.0]}])
+        stacked_columns([{"a": [1.0, np.nan]}, {"a": [1.0]}])
     with pytest.raises(ValueError, match="column 'b' must be as long as the others"):
-        piled([{"a": [1.0, 2.0], "b": [1.0]}, {"a": [1.0], "b": [1.0]}])
+        stacked_columns([{"a": [1.0, 2.0], "b": [1.0]}, {"a": [1.0], "b": [1.0]}])
     with pytest.raises(ValueError, match="one thing a column, got 1 for 2 columns"):
-        piled([np.zeros((3, 2)), np.zeros((3, 2))], categorical=[True])
+        stacked_columns([np.zeros((3, 2)), np.zeros((3, 2))], categorical=[True])
     with pytest.raises(ValueError, match="names must be as many as columns, got 1 for 2"):
-        piled([np.zeros((3, 2)), np.zeros((3, 2))], names=["a"])
+        stacked_columns([np.zeros((3, 2)), np.zeros((3, 2))], names=["a"])
     with pytest.raises(ValueError, match=r"two axes, \(N, F\), got shape \(3, 2, 2\)"):
-        piled([np.zeros((3, 2, 2))] * 2)
+        stacked_columns([np.zeros((3, 2, 2))] * 2)
     with pytest.raises(ValueError, match="two samples and two held-out data or more, got 1 and 5"):
         table_tests(np.zeros((1, 2)), np.zeros((5, 2)))

@@ -5,12 +5,12 @@ import pytest
 import torch
 from scipy import stats
 
-from scorefield.denoise import Empirical, Gaussian
+from scorefield.denoisers import Empirical, Gaussian
 from scorefield.diffusion import Diffusion
 from scorefield.metrics import Neighbours, memorization, nearest, neighbours
-from scorefield.process import VP
+from scorefield.processes import VP
 from scorefield.rng import Samples as Source
-from scorefield.sample import Heun, sample
+from scorefield.samplers import Heun, sample
 from scorefield.toys import Field, eight_gaussians
 
 

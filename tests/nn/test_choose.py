@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from scorefield import spec
-from scorefield.nn import MLP, UNet, Waves, choose
+from scorefield.nn import MLP, FourierFeatures, UNet, choose
 
 
 def size(network: torch.nn.Module) -> int:
@@ -25,9 +25,9 @@ def test_all_data_have_a_network(shape, count):
     network, reason = choose(shape, count)
     x, c = torch.zeros(2, *shape), torch.zeros(2)
     assert network(x, c).shape == x.shape
-    inner = network.network if isinstance(network, Waves) else network
+    inner = network.network if isinstance(network, FourierFeatures) else network
     assert isinstance(inner, MLP if len(shape) == 1 else UNet)
-    assert isinstance(network, Waves) == (count >= 15_000 and len(shape) == 1 and shape[0] <= 16)
+    assert isinstance(network, FourierFeatures) == (count >= 15_000 and len(shape) == 1 and shape[0] <= 16)
     assert ("vectors" if len(shape) == 1 else f"{len(shape) - 1}-D grids") in reason
     assert spec.describe(spec.build(json.loads(json.dumps(spec.describe(network))))) == spec.describe(network)
 

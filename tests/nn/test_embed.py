@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import torch
 
-from scorefield.nn import Fourier
+from scorefield.nn import FourierEmbedding
 
 
 def test_cosines_and_sines_at_geometric_frequencies():
-    embed = Fourier(5, low=0.5, high=8.0)
+    embed = FourierEmbedding(5, low=0.5, high=8.0)
     c = torch.tensor([-1.5, 0.0, 2.0])
     frequencies = torch.tensor([0.5, 1.0, 2.0, 4.0, 8.0])
     angles = c[:, None] * frequencies
@@ -14,5 +14,5 @@ def test_cosines_and_sines_at_geometric_frequencies():
 
 
 def test_nothing_is_learned_and_all_is_kept():
-    assert not list(Fourier().parameters())
-    assert set(Fourier().state_dict()) == {"frequencies", "phases"}
+    assert not list(FourierEmbedding().parameters())
+    assert set(FourierEmbedding().state_dict()) == {"frequencies", "phases"}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from scorefield.nn import ConditionalGaussian
-from scorefield.train import train_gaussian
+from scorefield.training import train_gaussian
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import scorefield
 from scorefield import spec
-from scorefield.denoise import Preconditioned, Score
+from scorefield.denoisers import Preconditioned, ScorePrediction
 from scorefield.nn.instance_norm import ConditionalInstanceNormPlus, InstanceNormPlus
 from scorefield.nn.refinenet import RefineNet
 from scorefield.settings import Training
@@ -155,7 +155,7 @@ def test_it_sees_the_state_itself():
     network, scale = awake(RefineNet(2, 4)).double(), 0.7
     level = torch.tensor([1e-3, 0.7, 80.0], dtype=torch.float64).reshape(3, 1, 1, 1)
     x = torch.randn(3, 2, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * (1 + level)
-    denoised = Preconditioned(network, Score(scale))(x, level)
+    denoised = Preconditioned(network, ScorePrediction(scale))(x, level)
     torch.testing.assert_close(denoised, x + level * network.at(x / scale), rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(network.at(x[1:2]), network.at(x)[1:2], rtol=1e-9, atol=1e-9)  # alone as in company
 

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from scorefield import spec
-from scorefield.denoise import Preconditioned
+from scorefield.denoisers import Preconditioned
 from scorefield.nn.tutorial import SigmaUNet, TutorialUNet
-from scorefield.objective import DenoisingScoreMatching, LogNormal
-from scorefield.process import TutorialVE
+from scorefield.objectives import DenoisingScoreMatching, LogNormal
+from scorefield.processes import TutorialVE
 from scorefield.rng import Samples
 
 # What the notebook's code gives for `numbers` below: mean, mean square, and the second image at three places.

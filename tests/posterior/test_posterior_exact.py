@@ -12,26 +12,26 @@ from torch import Tensor, nn
 
 import laws
 from scorefield.data.layout import Layout
-from scorefield.denoise import Denoiser, Gaussian, Mixture
+from scorefield.denoisers import Denoiser, Gaussian, Mixture
 from scorefield.diffusion import Diffusion
-from scorefield.grid import LogLevel
-from scorefield.measurement import Blur, Function, Linear, Mask, Measurement, Poisson, Simulator
+from scorefield.measurement import Blur, Function, Linear, Mask, Measurement, PoissonNoise, Simulator
 from scorefield.posterior import (
     DPS,
     TMPD,
-    Annealed,
-    Measured,
+    AnnealedLikelihood,
     Method,
     MomentMatching,
     PiGDM,
     Posterior,
-    condition,
+    StandardizedMeasurement,
+    exact_posterior,
     given,
 )
 from scorefield.posterior.solve import conjugate_gradients, direct, krylov_root, positive, root
-from scorefield.process import EDM, VP
+from scorefield.processes import EDM, VP
 from scorefield.rng import Samples
-from scorefield.sample import DormandPrince, ExponentialAdams, Heun, sample
+from scorefield.samplers import DormandPrince, ExponentialAdams, Heun, sample
+from scorefield.schedules import LogLevel
 from scorefield.standardize import Standardize
 
 D = torch.float64
@@ -57,7 +57,7 @@ NOISES = [0.3, torch.tensor([0.1, 2.0]), torch.tensor([[0.5, 0.3], [0.3, 0.4]], 
 @pytest.mark.parametrize("noise", NOISES, ids=["one", "each", "covariance"])
 def test_moment_matching_is_exact_for_gaussian_data(noise):
     prior, seen = law(), measurement(noise=noise)
-    exact, _ = condition(prior, seen)
+    exact, _ = exact_posterior(prior, seen)
     for level in LEVELS:
         x, sigma = prior.sample(6, Samples(0, 0, 6), level), torch.tensor(level, dtype=D)
         torch.testing.assert_close(Posterior(prior, seen)(x, sigma), exact(x, sigma), rtol=1e-9, atol=1e-9)
@@ -65,7 +65,7 @@ def test_moment_matching_is_exact_for_gaussian_data(noise):
 
 def test_conjugate_gradients_find_the_same():
     prior, seen = law(), measurement(m=30)  # more numbers than iterations, of which n + 1 are enough
-    exact, _ = condition(prior, seen)
+    exact, _ = exact_posterior(prior, seen)
     posterior = Posterior(prior, seen, MomentMatching(iterations=20, tolerance=1e-12))
     for level in LEVELS:
         x, sigma = prior.sample(6, Samples(0, 0, 6), level), torch.tensor(level, dtype=D)
@@ -82,8 +82,8 @@ def test_the_units_and_axes_are_those_of_the_user():
     # the same, worked out outside, in the units and axes of the user
     turn = layout.outward(torch.eye(12, dtype=D).reshape(12, 2, 2, 3) * units.std).flatten(1).T
     mean = layout.outward(units.inverse(inner.mean[None]))[0]
-    outer, log_outer = condition(Gaussian(mean, turn @ inner.covariance @ turn.T), seen)
-    found, log_inner = condition(inner, Measured(seen, layout, units))
+    outer, log_outer = exact_posterior(Gaussian(mean, turn @ inner.covariance @ turn.T), seen)
+    found, log_inner = exact_posterior(inner, StandardizedMeasurement(seen, layout, units))
     torch.testing.assert_close(layout.outward(units.inverse(found.mean[None]))[0], outer.mean)
     torch.testing.assert_close(turn @ found.covariance @ turn.T, outer.covariance)
     torch.testing.assert_close(log_inner, log_outer)
@@ -96,7 +96,7 @@ def test_the_units_and_axes_are_those_of_the_user():
 def test_sampling_is_exact_end_to_end():
     """The flow is affine, so that unit vectors tell the mean and the covariance that it makes, to 1e-8."""
     prior, seen = law(3), measurement(2, 3, 0.5)
-    exact, _ = condition(prior, seen)
+    exact, _ = exact_posterior(prior, seen)
     posterior, moments = given(prior, seen, None, Layout((3,)), Standardize((3,)), prior)
     diffusion = Diffusion(EDM(1e-5, 80.0), posterior, moments)
     found = laws.propagate(DormandPrince(1e-11, 1e-11), diffusion, 3, 1, denoise=True)[-1]
@@ -107,7 +107,7 @@ def test_sampling_is_exact_end_to_end():
 @pytest.mark.parametrize("sampler", [Heun(), ExponentialAdams(2, eta=1.0)], ids=laws.label)
 def test_every_sampler_makes_of_it_what_it_makes_of_the_exact_posterior(sampler):
     prior, seen = law(3), measurement(2, 3, 0.5)
-    exact, _ = condition(prior, seen)
+    exact, _ = exact_posterior(prior, seen)
     states = [
         laws.propagate(sampler, Diffusion(VP(), denoiser, exact), 3, 24, denoise=True, grid=LogLevel())[-1]
         for denoiser in (Posterior(prior, seen), exact)
@@ -138,7 +138,7 @@ def mixture() -> Mixture:
 def test_the_posterior_of_a_mixture_is_that_of_bayes():
     """Against the product of prior and likelihood, on a lattice."""
     prior, seen = mixture(), Measurement(Linear([[1.0, 0.3]]), [0.6], 0.5)
-    exact, evidence = condition(prior, seen)
+    exact, evidence = exact_posterior(prior, seen)
     side = torch.linspace(-6, 8, 561, dtype=D)
     x = torch.cartesian_prod(side, side)
     height = prior.log_prob(x) + torch.from_numpy(
@@ -169,7 +169,7 @@ def test_where_others_are_exact(method):
     """ΠGDM for standard normal data, TMPD where nothing is correlated."""
     white = Gaussian(torch.zeros(3, dtype=D), torch.ones(3, dtype=D))
     seen = Measurement(Mask([1, 0, 1]), [0.4, -1.0], torch.tensor([0.2, 0.5]))
-    exact, _ = condition(Gaussian(white.mean, torch.eye(3, dtype=D)), seen)
+    exact, _ = exact_posterior(Gaussian(white.mean, torch.eye(3, dtype=D)), seen)
     for level in LEVELS:
         x, sigma = seeded(5, 3) * math.hypot(1, level), torch.tensor(level, dtype=D)
         torch.testing.assert_close(Posterior(white, seen, method)(x, sigma), exact(x, sigma), rtol=1e-9, atol=1e-9)
@@ -177,9 +177,9 @@ def test_where_others_are_exact(method):
 
 def test_annealed_likelihood_is_right_where_the_level_is_small():
     prior, seen = law(), measurement()
-    exact, _ = condition(prior, seen)
+    exact, _ = exact_posterior(prior, seen)
     x, sigma = prior.sample(5, Samples(0, 0, 5), 1e-3), torch.tensor(1e-3, dtype=D)
-    score, known = ((d(x, sigma) - x) / sigma**2 for d in (Posterior(prior, seen, Annealed()), exact))
+    score, known = ((d(x, sigma) - x) / sigma**2 for d in (Posterior(prior, seen, AnnealedLikelihood()), exact))
     torch.testing.assert_close(score, known, rtol=0.01, atol=0.01)
 
 
@@ -207,9 +207,9 @@ OPERATORS = [
 @pytest.mark.parametrize("method", METHODS, ids=laws.label)
 def test_no_sample_sees_another(method, operator):
     x = seeded(5, 1, 4, 5) * torch.logspace(-1, 1, 5).double().reshape(-1, 1, 1, 1)
-    for noise in (0.3, Poisson(3.0)):
+    for noise in (0.3, PoissonNoise(3.0)):
         y = operator(torch.ones(1, 4, 5, dtype=D))[0]
-        seen = Measurement(operator, y.round().abs() if isinstance(noise, Poisson) else y, noise)
+        seen = Measurement(operator, y.round().abs() if isinstance(noise, PoissonNoise) else y, noise)
         posterior = Posterior(Bent(), seen, method, Layout((4, 5), "grid"))
         for level in (torch.tensor(0.5, dtype=D), torch.linspace(0.1, 3, 5, dtype=D).reshape(-1, 1, 1, 1)):
             whole = posterior(x, level)
@@ -236,7 +236,7 @@ def test_several_measurements_go_side_by_side():
 
 def test_gradients_flow_through_it():
     prior, seen = law(), measurement()
-    exact, _ = condition(prior, seen)
+    exact, _ = exact_posterior(prior, seen)
     level, x = torch.tensor(0.7, dtype=D), prior.sample(1, Samples(0, 0, 1), 0.7)
     found, known = (
         torch.autograd.functional.jacobian(lambda x, d=d: d(x, level), x) for d in (Posterior(prior, seen), exact)
@@ -283,14 +283,14 @@ def test_what_is_refused():
     prior, seen = law(), measurement()
     with pytest.raises(ValueError, match="iterations >= 1 and 0 <= tolerance < 1, got iterations=0"):
         MomentMatching(iterations=0)
-    with pytest.raises(ValueError, match="Annealed needs iterations >= 1"):
-        Annealed(tolerance=1.0)
+    with pytest.raises(ValueError, match="AnnealedLikelihood needs iterations >= 1"):
+        AnnealedLikelihood(tolerance=1.0)
     with pytest.raises(ValueError, match="zeta > 0"):
         DPS(0.0)
     with pytest.raises(ValueError, match="closed form needs a linear operator with Gaussian noise, got Function"):
-        condition(prior, Measurement(Function(torch.sin), seeded(4), 0.1))
+        exact_posterior(prior, Measurement(Function(torch.sin), seeded(4), 0.1))
     with pytest.raises(ValueError, match="Linear with Poisson noise"):
-        condition(prior, Measurement(Linear(torch.eye(4)), [1.0, 2.0, 3.0, 4.0], Poisson()))
+        exact_posterior(prior, Measurement(Linear(torch.eye(4)), [1.0, 2.0, 3.0, 4.0], PoissonNoise()))
     with pytest.raises(ValueError, match="DPS knows the slope of the likelihood and not its value"):
         Posterior(prior, seen, DPS()).look(seeded(1, 4), torch.tensor(1.0, dtype=D))
     with pytest.raises(ValueError, match="they must agree"):
@@ -303,7 +303,7 @@ def test_what_is_refused():
 def test_noise_may_be_counts():
     """Counts of a Gaussian rate, against the posterior on a lattice."""
     prior = Gaussian(torch.full((1,), 20.0, dtype=D), torch.full((1, 1), 16.0, dtype=D))
-    seen = Measurement(Linear([[1.0]]), [52.0], Poisson(2.0))
+    seen = Measurement(Linear([[1.0]]), [52.0], PoissonNoise(2.0))
     side = np.linspace(1, 45, 4401)
     height = stats.norm(20, 4).logpdf(side) + stats.poisson(2 * side).logpmf(52)
     weight = np.exp(height - height.max())

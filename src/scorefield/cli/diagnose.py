@@ -15,7 +15,7 @@ from .terminal import table
 from .verbs import Config, app, flat
 
 if TYPE_CHECKING:
-    from ..diagnose import Check, Diagnosis
+    from ..diagnostics import Diagnosis, ScoreCheck
 
 __all__ = ["diagnose"]
 
@@ -58,7 +58,7 @@ def diagnose(
         config: A TOML file of these options, at its top or in a table [diagnose]; the command line comes first.
     """
     from ..checkpoint import write_atomically
-    from ..diagnose import diagnose_run
+    from ..diagnostics import diagnose_run
     from ..run import Run
 
     folder = Run(run)
@@ -78,7 +78,7 @@ def diagnose(
 
 def _draw(found: Diagnosis) -> bytes:
     """A panel for each check: its number at each level, or what was said."""
-    from ..report.base import LIGHT, canvas, family
+    from ..reporting.base import LIGHT, canvas, family
 
     columns, width, cell, head = 3, 980, 236, 52
     rows = math.ceil(len(found.checks) / columns)
@@ -104,8 +104,8 @@ def _draw(found: Diagnosis) -> bytes:
     return content.getvalue()
 
 
-def _panel(axes: Any, found: Diagnosis, check: Check) -> None:
-    from ..report.base import LIGHT, dress, family, log_scale, number
+def _panel(axes: Any, found: Diagnosis, check: ScoreCheck) -> None:
+    from ..reporting.base import LIGHT, dress, family, log_scale, number
 
     tests = check.name == "Stein tests"
     values = [min(99.0, -math.log10(max(v, 1e-99))) for v in check.by_level] if tests else list(check.by_level)

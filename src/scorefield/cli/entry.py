@@ -10,13 +10,7 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
-from . import (  # whose commands join the others
-    diagnose as diagnose,
-    foreign as foreign,
-    logprob as logprob,
-    measures as measures,
-    posterior as posterior,
-)
+from . import diagnose as diagnose, foreign as foreign, logprob as logprob, measures as measures, posterior as posterior
 from .options import names_of
 from .terminal import say
 from .verbs import app

@@ -43,7 +43,7 @@ def evaluate(
         seed: The seed of the samples.
         config: A TOML file of these options, at its top or in a table [evaluate]; the command line comes first.
     """
-    from ..evaluate import evaluate_run
+    from ..evaluation import evaluate_run
     from ..run import Run
 
     folder = Run(run)
@@ -104,7 +104,7 @@ def report(
         seed: The seed of the samples.
         config: A TOML file of these options, at its top or in a table [report]; the command line comes first.
     """
-    from ..report.run import report
+    from ..reporting.run import report
     from ..run import Run
 
     print(report(Run(run), reading.given(data), count, seed))
@@ -118,8 +118,8 @@ def report(
   scorefield compare run --samplers heun "ddim(eta=1)" "dpm(order=3)" --steps 16
   scorefield compare run --samplers dpm "dpm(grid=karras(rho=5))" -n 500
 
-Samplers are those of scorefield.sample (ddim, heun, dpm, unipc, churn, …),
-grids those of scorefield.grid (karras, loglevel, …). A wrong name lists them all.""",
+Samplers are those of scorefield.samplers (ddim, heun, dpm, unipc, churn, …),
+grids those of scorefield.schedules (karras, loglevel, …). A wrong name lists them all.""",
 )
 def compare(
     run: Path,
@@ -148,8 +148,8 @@ def compare(
         device: auto, cpu, cuda, …
         config: A TOML file of these options, at its top or in a table [compare]; the command line comes first.
     """
-    from ..compare import compare
-    from ..report.compare import write_comparison
+    from ..comparison import compare
+    from ..reporting.compare import write_comparison
     from ..run import Run
     from .samplers import way
 

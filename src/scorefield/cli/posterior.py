@@ -154,7 +154,7 @@ def _acting(text: str, y: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
 
 def _method(text: str | None) -> Any:
     from ..posterior import Method
-    from ..sample import Sampler
+    from ..samplers import Sampler
     from .samplers import made
 
     if text is None:
@@ -163,11 +163,11 @@ def _method(text: str | None) -> Any:
 
 
 def _check(model: Model, simulations: int, seed: int, chosen: Any, steps: int | None) -> None:
-    from ..inverse import check
+    from ..inverse import check_posterior
 
     sampler, grid = (None, None) if chosen is None else (chosen.sampler, chosen.grid)
     steps = steps if chosen is None else chosen.steps
-    found = check(model, simulations, seed=seed, sampler=sampler, steps=steps, grid=grid)
+    found = check_posterior(model, simulations, seed=seed, sampler=sampler, steps=steps, grid=grid)
     ranks = found.calibration
     rows: list[tuple[Any, ...]] = [
         ("ranks of the truth among draws, p", ranks.p_value, "above 0.005"),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ast
 import difflib
+import importlib
 import inspect
 import math
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 if TYPE_CHECKING:
-    from ..compare import Way
+    from ..comparison import Way
 
 __all__ = ["made", "parts", "way"]
 
@@ -23,8 +23,8 @@ _CONSTANTS = {"inf": math.inf, "true": True, "false": False, "none": None}
 def way(text: str, steps: int | None = None) -> Way:
     """The way from noise to data that is written as a sampler's name, or as a call of it. Nothing is evaluated.
 
-    Names are those of `scorefield.sample`, in capitals or not, whole or a part that no other has. Arguments are literals and
-    other such calls. Every sampler takes two more: `steps`, and `grid`, a call of a name of `scorefield.grid`.
+    Names are those of `scorefield.samplers`, in capitals or not, whole or a part that no other has. Arguments are literals and
+    other such calls. Every sampler takes two more: `steps`, and `grid`, a call of a name of `scorefield.schedules`.
 
     Arguments:
         text: The call.
@@ -37,18 +37,18 @@ def way(text: str, steps: int | None = None) -> Way:
         >>> way("ddim(eta=1, steps=20)")
         Way(sampler=DDIM(eta=1), steps=20, grid=None)
     """
-    from .. import grid, sample
-    from ..compare import Way
+    from .. import samplers, schedules
+    from ..comparison import Way
 
     call = _call(_parsed(text))
     also = {k.arg: k.value for k in call.keywords if k.arg in _ALSO}
     rest = ast.Call(call.func, call.args, [k for k in call.keywords if k.arg not in _ALSO])
-    sampler = _made(rest, sample.Sampler, _ALSO)
+    sampler = _made(rest, samplers.Sampler, _ALSO)
     if "steps" in also:
         steps = _value("steps", also["steps"], int)
     if "grid" not in also:
         return Way(sampler, steps)
-    where = _made(_call(also["grid"]), grid.Grid)
+    where = _made(_call(also["grid"]), schedules.Schedule)
     return Way(sampler, steps if "steps" in also or where.steps is None else None, where)
 
 
@@ -101,8 +101,10 @@ def _kinds(base: type) -> dict[str, type]:
     """The classes of a kind that its module, or the package around it, offers: by their names in small letters."""
     from ..spec import path_of
 
-    module = sys.modules[path_of(base).rpartition(".")[0]]
-    offered = {name: kind for name, kind in vars(module).items() if inspect.isclass(kind) and issubclass(kind, base)}
+    home = importlib.import_module(path_of(base).rpartition(".")[0])
+    modules = [home, importlib.import_module("scorefield.posterior"), importlib.import_module("scorefield.mcmc")]
+    members = {name: kind for module in modules for name, kind in vars(module).items() if inspect.isclass(kind)}
+    offered = {name: kind for name, kind in members.items() if issubclass(kind, base)}
     return dict(sorted((name.lower(), kind) for name, kind in offered.items() if not inspect.isabstract(kind)))
 
 

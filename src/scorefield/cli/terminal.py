@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from ..train import Progress
+    from ..training import Progress
 
 __all__ = ["Watch", "counted", "duration", "number", "say", "table"]
 

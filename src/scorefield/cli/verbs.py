@@ -181,8 +181,8 @@ def _stoppable(output: Path) -> Iterator[None]:
   scorefield sample run -n 64 -o pictures/ --sampler "ddim(eta=1, steps=200)"
   scorefield sample run -n 64 -o threes/ --given label=3
 
-Samplers are those of scorefield.sample (ddim, heun, dpm, unipc, churn, …),
-grids those of scorefield.grid (karras, loglevel, …). A wrong name lists them all.""",
+Samplers are those of scorefield.samplers (ddim, heun, dpm, unipc, churn, …),
+grids those of scorefield.schedules (karras, loglevel, …). A wrong name lists them all.""",
 )
 def sample(
     run: Path,
@@ -282,20 +282,20 @@ def calibrate(
     """
     from dataclasses import replace
 
-    from ..calibrate import hundredth
     from ..fitting import Fitting
+    from ..noise_levels import ncsnv2_smallest_level
 
     fitting = Fitting(reading.read(data), how, seed=seed, device="cpu")
     title = f"{fitting.summary.count:,} data of shape {fitting.schema.shape}; levels in standard deviations"
     found, std = replace(fitting.calibration, overlap=overlap, moves=moves), fitting.standardize.std
     if published:
         rows = fitting.split.train
-        found = found.published(hundredth(fitting.standardize(rows.take(range(min(4096, len(rows)))))))
+        found = found.published(ncsnv2_smallest_level(fitting.standardize(rows.take(range(min(4096, len(rows)))))))
     columns = ("what", "value", "why", "what changing it costs")
     table(title, columns, found.rows(float(std) if std.numel() == 1 else None))
     table("What fit would choose", ("what", "value", "why"), fitting.choices)
     if output is not None:
-        from ..report.calibration import write_calibration
+        from ..reporting.calibration import write_calibration
 
         print(write_calibration(output, found, fitting.split.train, fitting.standardize))
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .cache import Store, blocks
-from .numbers import check_dtype
+from .dtypes import check_dtype
 from .optional import need
 
 __all__ = [

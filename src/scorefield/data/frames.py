@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from .numbers import Bound, restore, seen
+from .dtypes import Bound, restore, value_range
 from .rows import Rows
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def integers(dtypes: Sequence[str], rows: Rows) -> dict[str, Any]:
     whole = tuple(k in "iub" for k in kinds)
     if not any(whole):
         return {"integer": whole}
-    low, high = (b if isinstance(b, tuple) else (b,) for b in seen(rows, each=True))
+    low, high = (b if isinstance(b, tuple) else (b,) for b in value_range(rows, each=True))
     counts = [k in "iub" and first is not None and first >= 0 for k, first in zip(kinds, low)]
     if not any(counts):
         return {"integer": whole}

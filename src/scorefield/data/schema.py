@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from . import frames, labelled
-from .given import Kind, columns_of, kind_of, numbers_of
+from .containers import Kind, columns_of, kind_of, numbers_of
+from .dtypes import Bound, restore, value_range
 from .layout import Layout, Structure
-from .numbers import Bound, restore, seen
 from .rows import ArrayRows, FileRows, Rows
 from .structure import Channels, choose
 
@@ -202,6 +202,6 @@ def _integers(rows: Rows, dtype: str, structure: Structure) -> dict[str, Any]:
         return {"integer": True, "low": 0.0, "high": 255.0}
     if not dtype.startswith(("int", "uint")):
         return {"integer": False}
-    low, high = seen(rows, each=structure == "vector")
+    low, high = value_range(rows, each=structure == "vector")
     counts = all(first is not None and first >= 0 for first in (low if isinstance(low, tuple) else (low,)))
     return {"integer": True, "low": low, "high": high} if counts else {"integer": True}

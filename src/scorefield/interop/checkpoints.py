@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from .. import presets
-from ..calibrate import best_ratio
 from ..data import Schema
-from ..denoise.published import Scored
+from ..denoisers.ncsn import NCSNDenoiser
 from ..model import Model
 from ..nn.refinenet import RefineNet
-from ..process import VE
-from ..sample import ExponentialAdams
+from ..noise_levels import best_ratio
+from ..processes import VE
+from ..samplers import ExponentialAdams
 from .images import SPREAD, Choice, form, keep, moments, units
 from .released import fill, is_state, read_released, without_prefix
 
@@ -95,7 +95,7 @@ def import_ncsnv2(
     scale = SPREAD * (2 if centred else 1) if x is None else float(law.covariance.mean().sqrt())
     process = VE(float(sigmas[-1].double()), float(sigmas[0].double()))
     way = ExponentialAdams(order=2, scale=scale, eta=1.0)
-    model = Model(schema, standardize, process, Scored(network, sigmas, centred), law, way, _STEPS).eval()
+    model = Model(schema, standardize, process, NCSNDenoiser(network, sigmas, centred), law, way, _STEPS).eval()
     if run is not None:
         count = sum(p.numel() for p in network.parameters())
         choices = [

@@ -14,11 +14,11 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-from ..denoise import Mean, Noise, Parametrization, Velocity
-from ..denoise.labelled import ByIndex, Labelled
+from ..denoisers import DataPrediction, NoisePrediction, Parametrization, VPrediction
+from ..denoisers.pretrained import IndexConditioning, PretrainedDenoiser
 from ..model import Model
-from ..process import EDM
-from ..sample import ExponentialAdams
+from ..processes import EDM
+from ..samplers import ExponentialAdams
 from .images import SPREAD, form, keep, moments, units
 from .released import fill, read_released
 
@@ -27,7 +27,11 @@ __all__ = ["UNet2D", "import_diffusers", "table"]
 _STEPS = 50
 _HIGHEST = 200.0  # above, the state is noise to the eye: tables end there, or go on for nothing
 _WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
-_PREDICTS: dict[str, Parametrization] = {"epsilon": Noise(), "v_prediction": Velocity(), "sample": Mean()}
+_PREDICTS: dict[str, Parametrization] = {
+    "epsilon": NoisePrediction(),
+    "v_prediction": VPrediction(),
+    "sample": DataPrediction(),
+}
 
 
 class UNet2D(nn.Module):
@@ -159,7 +163,7 @@ def import_diffusers(
     standardize = units(schema, centred=True)
     law, told = moments(schema, standardize, x)
     scale = 2 * SPREAD if x is None else float(law.covariance.mean().sqrt())
-    denoiser = Labelled(network, ByIndex(levels, preserving=True), _PREDICTS[predicts])
+    denoiser = PretrainedDenoiser(network, IndexConditioning(levels, preserving=True), _PREDICTS[predicts])
     process = EDM(levels[0], min(levels[-1], _HIGHEST))
     way = ExponentialAdams(order=2, scale=scale, eta=1.0)
     model = Model(schema, standardize, process, denoiser, law, way, _STEPS).eval()

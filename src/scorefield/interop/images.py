@@ -12,7 +12,7 @@ import torch
 
 from .. import __version__
 from ..data import Schema, summarize
-from ..denoise import Gaussian
+from ..denoisers import Gaussian
 from ..model import Model
 from ..run import Run, fingerprint
 from ..settings import Data

@@ -14,17 +14,17 @@ from torch import Tensor
 
 from ..context import Context
 from ..fitting import Fitting, threads
-from ..likelihood import Scaled
+from ..likelihood import DataDensity
+from ..mcmc import Population, sequential_monte_carlo
 from ..model import Model
 from ..nn import ConditionalGaussian
 from ..rng import Samples, permutation
-from ..sample import Population, sequential_monte_carlo
 from ..settings import Data, Network, Training
 from ..standardize import Standardize
-from ..train import train_gaussian
+from ..training import train_gaussian
 from .simulations import Simulations
 
-__all__ = ["NLE", "Likelihood", "LikelihoodPosterior"]
+__all__ = ["NLE", "LearnedLikelihood", "NLEPosterior"]
 
 _HELD_OUT = 0.1  # of the simulations
 _FEWEST = 1000  # points of a population
@@ -36,7 +36,7 @@ _BATCH = 1000  # and of which equations are solved together
 _LEFT, _MOVED, _MOVES = 0.3, 2.0, 30  # for a population between the two likelihoods, where moves are dear
 
 
-class Likelihood(nn.Module):
+class LearnedLikelihood(nn.Module):
     """p(x | θ) of one observation: z = W(θ) (x - m(θ)), and a diffusion model of z given θ.
 
     m and W are those of a Gaussian law that was learned first: z has mean 0 and covariance 1 whatever θ is, as far as it is
@@ -83,7 +83,7 @@ class Likelihood(nn.Module):
     def _inside(self, z: Tensor, given: Tensor, tolerance: float | None = None) -> Tensor:
         """The log-densities of z by the model, `(B,)`."""
         told = self.model.told(given)  # type: ignore[union-attr]  # there is one
-        return Scaled(told.diffusion, told.standardize, _BATCH, tolerance=tolerance)(z).value
+        return DataDensity(told.diffusion, told.standardize, _BATCH, tolerance=tolerance)(z).value
 
     def _over(self, theta: Any, x: Any, inside: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         theta = torch.as_tensor(np.asarray(theta), dtype=torch.float64)
@@ -167,7 +167,7 @@ class NLE(Simulations):
         if not proper and not bool((torch.isfinite(self.low) & torch.isfinite(self.high)).all()):
             need = "a law with sample and log_prob, or two finite bounds"
             raise ValueError(f"posteriors by a likelihood need a prior, {need}; got {prior!r}")
-        self.likelihood: Likelihood | None = None
+        self.likelihood: LearnedLikelihood | None = None
 
     def train(
         self,
@@ -176,7 +176,7 @@ class NLE(Simulations):
         network: Network | None = None,
         seed: int = 0,
         device: str = "auto",
-    ) -> Likelihood:
+    ) -> LearnedLikelihood:
         """Fits the law of one observation given the parameters; of sets of n, `(N, n, Q)`, each member teaches.
 
         A tenth of the simulations is held out. The diffusion model is kept if it makes them likelier than the Gaussian law
@@ -213,22 +213,22 @@ class NLE(Simulations):
                 pass
             model = fitting.finish()[0]
         judged = min(out, _JUDGED)
-        whole = Likelihood(units, context, gaussian, model)
+        whole = LearnedLikelihood(units, context, gaussian, model)
         gain = whole._inside(z[:judged], given[:judged]) - _normal(z[:judged])
         better = float(gain.mean()) > 2 * float(gain.std()) / judged**0.5
-        self.likelihood = whole if better else Likelihood(units, context, gaussian)
+        self.likelihood = whole if better else LearnedLikelihood(units, context, gaussian)
         return self.likelihood
 
-    def build_posterior(self, likelihood: Likelihood | None = None) -> LikelihoodPosterior:
+    def build_posterior(self, likelihood: LearnedLikelihood | None = None) -> NLEPosterior:
         """The posterior, by the likelihood that was trained, or another that was."""
         likelihood = likelihood or self.likelihood
         if likelihood is None:
             raise ValueError("there is no posterior before training: train() first")
         low, high = (bound.expand(len(likelihood.context.columns)) for bound in (self.low, self.high))
-        return LikelihoodPosterior(likelihood, _Prior(self.prior, low, high))
+        return NLEPosterior(likelihood, _Prior(self.prior, low, high))
 
 
-class LikelihoodPosterior:
+class NLEPosterior:
     """The law of parameters given any number of independent observations.
 
     Arguments:
@@ -236,7 +236,7 @@ class LikelihoodPosterior:
         prior: That of the parameters.
     """
 
-    def __init__(self, likelihood: Likelihood, prior: Any) -> None:
+    def __init__(self, likelihood: LearnedLikelihood, prior: Any) -> None:
         self.likelihood = likelihood
         self.prior = prior
 

@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..denoise import Composed, Given
+from ..denoisers import ComposedDenoiser, Conditioned
 from ..fitting import Fitting, threads
+from ..mcmc import GaussianLangevin
 from ..model import Model
-from ..sample import AnnealedLangevin, GaussianLangevin
+from ..samplers import AnnealedLangevin
 from ..settings import Data, Network, Training
 from .simulations import Simulations, bounded, unbounded
 
-__all__ = ["NPSE", "Posterior"]
+__all__ = ["NPSE", "NPSEPosterior"]
 
 _BUDGETS = (1000, 5000, 25_000)  # steps
 
@@ -86,15 +87,15 @@ class NPSE(Simulations):
         self.model = min(found, key=lambda pair: pair[0])[1]
         return self.model
 
-    def build_posterior(self, model: Model | None = None) -> Posterior:
+    def build_posterior(self, model: Model | None = None) -> NPSEPosterior:
         """The posterior, by the model that was trained, or another that was."""
         model = model or self.model
         if model is None:
             raise ValueError("there is no posterior before training: train() first")
-        return Posterior(model, self.low, self.high)
+        return NPSEPosterior(model, self.low, self.high)
 
 
-class Posterior:
+class NPSEPosterior:
     """The law of parameters given data.
 
     Arguments:
@@ -160,9 +161,9 @@ class Posterior:
 
     def _together(self, rows: Tensor) -> Model:
         model, context = self.model, self.model.context
-        if context is None or not context.optional or not isinstance(model.denoiser, Given):
+        if context is None or not context.optional or not isinstance(model.denoiser, Conditioned):
             need = "a model that has also learned the prior of the parameters"
             raise ValueError(f"several observations need {need}: train with unconditional=0.1")
-        denoiser = Composed(model.denoiser.denoiser, rows.to(model.device), context.nothing().to(model.device))
+        denoiser = ComposedDenoiser(model.denoiser.denoiser, rows.to(model.device), context.nothing().to(model.device))
         parts = (model.schema, model.standardize, model.process, denoiser, model.moments)
         return Model(*parts, model.sampler, model.steps, model.grid)

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from ..denoise.labelled import Labelled
-from ..grid import Karras
+from ..denoisers.pretrained import PretrainedDenoiser
 from ..model import Model
 from ..nn.ncsnpp import NCSNpp
-from ..process import VE, Process
-from ..sample import ExponentialAdams
+from ..processes import VE, Process
+from ..samplers import ExponentialAdams
+from ..schedules import Karras
 from .images import Choice, form, keep, moments, units
 from .released import fill, is_state, read_released, without_prefix
 from .score_sde_architecture import architecture, renumbered
@@ -83,7 +83,7 @@ def import_score_sde(
     standardize = units(schema, built.centered)
     law, told = moments(schema, standardize, x)
     way = ExponentialAdams(order=2, scale=float(law.covariance.mean().sqrt()), eta=1.0)
-    denoiser = Labelled(built, recipe.labels, recipe.parametrization)
+    denoiser = PretrainedDenoiser(built, recipe.labels, recipe.parametrization)
     model = Model(schema, standardize, recipe.process, denoiser, law, way, _STEPS, Karras())
     model.eval().requires_grad_(False)
     if run is not None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from ..denoise import Noise, Parametrization, Score
-from ..denoise.labelled import ByIndex, ByLevel, ByTime, Labels
-from ..process import VE, VP, Process, SubVP
+from ..denoisers import NoisePrediction, Parametrization, ScorePrediction
+from ..denoisers.pretrained import IndexConditioning, LevelConditioning, NoiseConditioning, TimeConditioning
+from ..processes import VE, VP, Process, SubVP
 
 __all__ = ["RECIPES", "Recipe", "find"]
 
@@ -39,7 +39,7 @@ class Recipe:
     @property
     def parametrization(self) -> Parametrization:
         """What the network predicts, before it divides by the level."""
-        return Score() if isinstance(self.process, VE) else Noise()
+        return ScorePrediction() if isinstance(self.process, VE) else NoisePrediction()
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -50,21 +50,21 @@ class Recipe:
         return {"centered": False, **range_, **self.network}
 
     @property
-    def labels(self) -> Labels:
+    def labels(self) -> NoiseConditioning:
         """How the network is told the noise."""
         process, levels = self.process, self.network.get("levels", 1000)
         if isinstance(process, VE):
             if self.continuous:
-                return ByLevel(process.sigma_min, process.sigma_max)
+                return LevelConditioning(process.sigma_min, process.sigma_max)
             times = torch.linspace(1, 0, levels, dtype=torch.float64)
-            return ByIndex(process.sigma(times).tolist())
+            return IndexConditioning(process.sigma(times).tolist())
         if not isinstance(process, VP | SubVP):
             raise TypeError(f"there are no labels for {type(process).__name__}")
         if self.continuous:
-            return ByTime(process.beta_min, process.beta_max, isinstance(process, SubVP))
+            return TimeConditioning(process.beta_min, process.beta_max, isinstance(process, SubVP))
         beta = torch.linspace(process.beta_min / levels, process.beta_max / levels, levels, dtype=torch.float64)
         level = torch.expm1(-torch.log1p(-beta).cumsum(0)).sqrt()  # √((1 - ᾱ) / ᾱ)
-        return ByIndex(level.tolist(), preserving=True)
+        return IndexConditioning(level.tolist(), preserving=True)
 
 
 _LEVEL = {"embedding": "level"}

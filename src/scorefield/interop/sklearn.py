@@ -11,7 +11,7 @@ import torch
 
 from ..run import fit
 from ..settings import Data, Network, Training
-from ..train import Progress
+from ..training import Progress
 
 if TYPE_CHECKING:
     from ..model import Model

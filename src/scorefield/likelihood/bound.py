@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion import Diffusion
-from ..flow import Frame
+from ..gaussian_frame import GaussianFrame
 from ..rng import Samples
 from ..tensors import expand, sum_events
 
@@ -41,7 +41,7 @@ class Bound:
     evaluations: Tensor
 
 
-def _integrand(diffusion: Diffusion, frame: Frame, x: Tensor, first: Tensor, v: Tensor, z: Tensor) -> Tensor:
+def _integrand(diffusion: Diffusion, frame: GaussianFrame, x: Tensor, first: Tensor, v: Tensor, z: Tensor) -> Tensor:
     """|r|² + 2 r·(s_N + z/√(v - v_0)) for variances of shape `(B,)`, of shape `(B,)`."""
     wide, gap = expand(v, x), expand((v - first**2).sqrt(), x)
     u, level = x + gap * z, wide.sqrt()
@@ -50,7 +50,7 @@ def _integrand(diffusion: Diffusion, frame: Frame, x: Tensor, first: Tensor, v: 
     return sum_events(r * (r + 2 * (known - u) / wide + 2 * z / gap))
 
 
-def _prior(diffusion: Diffusion, frame: Frame, u: Tensor, alpha: Tensor, last: Tensor) -> Tensor:
+def _prior(diffusion: Diffusion, frame: GaussianFrame, u: Tensor, alpha: Tensor, last: Tensor) -> Tensor:
     """log π - log N at the end; 0 where the prior carries the moments."""
     if diffusion.moments is not None:
         return u.new_zeros(len(u))
@@ -73,8 +73,8 @@ def bound(diffusion: Diffusion, x: Tensor, rng: Samples, draws: int = 64) -> Bou
         ValueError: If `draws` is no even number from 4 on, or `x` has another shape than the moments.
 
     Example:
-        >>> from scorefield.denoise import Gaussian
-        >>> from scorefield.process import VE
+        >>> from scorefield.denoisers import Gaussian
+        >>> from scorefield.processes import VE
         >>> law = Gaussian(torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64))
         >>> x = torch.tensor([[0.0, 0.0], [1.0, 2.0]], dtype=torch.float64)
         >>> bound(Diffusion(VE(0.001, 50.0), law, law), x, Samples(0, count=2)).value
@@ -88,7 +88,7 @@ def bound(diffusion: Diffusion, x: Tensor, rng: Samples, draws: int = 64) -> Bou
     x = x.detach().double()
     ends = torch.arange(2, dtype=torch.float64, device=x.device)
     alpha, (first, last) = diffusion.process.alpha(ends[1]), diffusion.process.level(ends)
-    frame, strata = Frame.of(diffusion.moments, x, first), draws // 2
+    frame, strata = GaussianFrame.of(diffusion.moments, x, first), draws // 2
     square = frame.scale**2
     low, high = (float(-torch.log1p(square / level**2)) for level in (first, last))  # log(v/(v + scale²))
     place = rng.child("levels").uniform((len(x), 2, strata), torch.float64, x.device)

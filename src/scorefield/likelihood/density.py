@@ -12,10 +12,10 @@ from torch import Tensor
 from ..data import Schema
 from .base import LogProb
 from .bound import Bound
+from .data_units import DataDensity
 from .discrete import BitsPerDim, spacing
 from .marginal import positions, values_of
-from .units import Scaled
-from .unusual import typicality
+from .typicality import typicality
 
 __all__ = ["Density"]
 
@@ -30,7 +30,7 @@ class Density:
     """
 
     schema: Schema
-    scaled: Scaled
+    scaled: DataDensity
 
     def _inner(self, x: Any) -> Tensor:
         return self.schema.unpack(x, torch.float64)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..data import Schema
-from ..denoise import Gaussian
+from ..denoisers import Gaussian
 from ..rng import Samples
 from .base import LogProb
 

@@ -2,6 +2,11 @@
 
 from .base import LinearOperator as LinearOperator, Operator as Operator
 from .grids import Blur as Blur, Downsample as Downsample, Fourier as Fourier, Grey as Grey, Radon as Radon
-from .noise import Correlated as Correlated, Noise as Noise, Normal as Normal, Poisson as Poisson
+from .noise import (
+    CorrelatedNoise as CorrelatedNoise,
+    Noise as Noise,
+    PoissonNoise as PoissonNoise,
+    WhiteNoise as WhiteNoise,
+)
 from .observed import Measurement as Measurement
 from .plain import Compose as Compose, Function as Function, Linear as Linear, Mask as Mask, Simulator as Simulator

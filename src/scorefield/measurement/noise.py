@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..rng import Rng
 
-__all__ = ["Correlated", "Noise", "Normal", "Poisson"]
+__all__ = ["CorrelatedNoise", "Noise", "PoissonNoise", "WhiteNoise"]
 
 _LOG_TAU = math.log(2 * math.pi)
 _FLOOR = 0.1  # counts: what an expected count is taken for where a state makes it less, or negative
@@ -45,7 +45,7 @@ class Noise(abc.ABC):
         """Whether `y`, of shape `E`, may have this noise; ValueError if not."""
 
 
-class Gaussian(Noise):
+class GaussianNoise(Noise):
     """Noise that adds: to add one, write `whiten`, `log_volume`, `draw` and `check`."""
 
     def mean(self, a: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ class Gaussian(Noise):
 
 
 @dataclass(frozen=True, eq=False)
-class Normal(Gaussian):
+class WhiteNoise(GaussianNoise):
     """Independent Gaussian noise.
 
     Arguments:
@@ -94,7 +94,7 @@ class Normal(Gaussian):
 
 
 @dataclass(frozen=True, eq=False)
-class Correlated(Gaussian):
+class CorrelatedNoise(GaussianNoise):
     """Gaussian noise of a covariance.
 
     Arguments:
@@ -130,8 +130,8 @@ class Correlated(Gaussian):
 
 
 @dataclass(frozen=True)
-class Poisson(Noise):
-    """Counts: y ~ Poisson(gain · A(x)).
+class PoissonNoise(Noise):
+    """Counts: y ~ PoissonNoise(gain · A(x)).
 
     Where methods need a Gaussian, it is the one of the same mean and variance, gain · A, but of at least a tenth of a count.
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .base import Operator
-from .noise import Correlated, Noise, Normal
+from .noise import CorrelatedNoise, Noise, WhiteNoise
 
 __all__ = ["Measurement"]
 
@@ -24,7 +24,7 @@ class Measurement:
         operator: A, which acts on data as their user has them: `Mask`, `Blur`, `Linear`, `Function`, …
         y: What was measured of one datum, of the shape `E` that A gives; an array, a tensor or nested lists.
         noise: The standard deviation of independent Gaussian noise, one number or one for each component; or its covariance,
-            of shape `(m, m)` for m measured numbers; or the noise itself: `Poisson(gain)`.
+            of shape `(m, m)` for m measured numbers; or the noise itself: `PoissonNoise(gain)`.
 
     Raises:
         TypeError: If `operator` is no operator.
@@ -34,7 +34,7 @@ class Measurement:
         >>> from scorefield.measurement import Mask
         >>> seen = Measurement(Mask(torch.tensor([True, False])), [1.5], noise=0.1)
         >>> seen.y, seen.noise
-        (tensor([1.5000], dtype=torch.float64), Normal(std=0.1))
+        (tensor([1.5000], dtype=torch.float64), WhiteNoise(std=0.1))
     """
 
     operator: Operator
@@ -55,7 +55,7 @@ class Measurement:
         if not isinstance(noise, Noise):
             size = torch.as_tensor(noise if isinstance(noise, Tensor) else np.asarray(noise, np.float64))
             square = size.ndim == 2 and size.shape == (seen.numel(),) * 2 and size.shape != seen.shape
-            noise = Correlated(size) if square else Normal(size)
+            noise = CorrelatedNoise(size) if square else WhiteNoise(size)
         noise.check(seen)
         for name, value in (("operator", operator), ("y", seen), ("noise", noise)):
             object.__setattr__(self, name, value)

@@ -2,17 +2,16 @@
 
 from .base import Distance
 from .battery import battery, rejected
-from .chains import autocorrelation, effective_sample_size
 from .classifier import c2st, classifier_test
 from .coverage import Calibration, calibration
 from .curves import correlation, histogram, spectrum, variogram
 from .distances import energy_distance, sliced_wasserstein, wasserstein, with_floor
 from .features import Principal, frechet_distance, frechet_with_floor, inception
 from .fields import Curve, compare_curves, field_tests
-from .gap import Gap, loss_gap
+from .gap import GeneralizationGap, loss_gap
 from .kernels import energy_test, kernel_distance, kernel_test, mmd, mmd_test
 from .manifold import Manifold, manifold_distances, precision_recall
-from .moments import Family, family, marginal_test, moment_test, sliced_test
+from .moments import TestFamily, family, marginal_test, moment_test, sliced_test
 from .neighbours import Neighbours, memorization, nearest
 from .phases import chord_lengths, lineal_path, middle_of, minkowski
 from .pool import Pool, assessed
@@ -22,14 +21,13 @@ __all__ = [
     "Calibration",
     "Curve",
     "Distance",
-    "Family",
-    "Gap",
+    "TestFamily",
+    "GeneralizationGap",
     "Manifold",
     "Neighbours",
     "Pool",
     "Principal",
     "association_test",
-    "autocorrelation",
     "battery",
     "c2st",
     "calibration",
@@ -38,7 +36,6 @@ __all__ = [
     "column_test",
     "compare_curves",
     "correlation",
-    "effective_sample_size",
     "energy_distance",
     "energy_test",
     "family",

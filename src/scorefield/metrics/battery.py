@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from .base import Distance, Samples, subsample
 from .classifier import FOLDS, classifier_test
 from .distances import wasserstein, with_floor
-from .features import Features, frechet_with_floor, seen
+from .features import Features, features_of, frechet_with_floor
 from .kernels import energy_test, kernel_test, mmd_test
 from .manifold import manifold_distances
 from .moments import directions, marginal_test, moment_test, sliced_test
@@ -131,7 +131,7 @@ def _features(
     """The rows of the pile as the user's features, in their own units, or as principal components."""
     if features is not None:
         given = [x for x in (samples, held_out, train) if x is not None]
-        parts = [seen(subsample(x, maximum, seed + i), features) for i, x in enumerate(given)]
+        parts = [features_of(subsample(x, maximum, seed + i), features) for i, x in enumerate(given)]
         return Pool.of(*parts, maximum=maximum, standardize=False, seed=seed)
     if pool.flat.shape[1] <= FEATURES:
         return pool

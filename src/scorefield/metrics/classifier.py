@@ -15,14 +15,14 @@ from .base import Distance, Samples, paired, stream
 from .moments import directions
 from .pool import Pool, assessed, p_value
 
-__all__ = ["Classifier", "c2st", "classifier_test"]
+__all__ = ["TwoSampleClassifier", "c2st", "classifier_test"]
 
 FEATURES = 256  # random ones of the least-squares classifier
 LEADING = 32  # principal directions that it sees
 FOLDS = 5
 
 
-class Classifier(Protocol):
+class TwoSampleClassifier(Protocol):
     """What is asked of a classifier: scikit-learn's are all of this kind."""
 
     def fit(self, x: np.ndarray, y: np.ndarray) -> Any: ...
@@ -34,7 +34,7 @@ def c2st(
     x: Samples,
     y: Samples,
     *,
-    classifier: Classifier | None = None,
+    classifier: TwoSampleClassifier | None = None,
     folds: int = 5,
     maximum: int = 10000,
     seed: int = 0,
@@ -77,7 +77,7 @@ def c2st(
     return float(cross_val_score(clone(classifier), rows, label, cv=parts, scoring="accuracy").mean())
 
 
-def classifier_test(pool: Pool, classifier: Classifier | None = None, permutations: int = 499) -> Distance:
+def classifier_test(pool: Pool, classifier: TwoSampleClassifier | None = None, permutations: int = 499) -> Distance:
     """The classifier two-sample test: balanced accuracy out of fold, and a p-value that is exact.
 
     By default the classifier is a regularized least-squares fit to ±1 on 32 principal directions and 256 random Fourier
@@ -197,7 +197,7 @@ class _Fold(NamedTuple):
     gram: Tensor
 
 
-def _halves(pool: Pool, classifier: Classifier) -> Distance:
+def _halves(pool: Pool, classifier: TwoSampleClassifier) -> Distance:
     """One half fits, the other tests."""
     from scipy.stats import binom, mannwhitneyu
     from sklearn.base import clone

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Column", "Table", "piled"]
+__all__ = ["Table", "TableColumn", "stacked_columns"]
 
 RARE = 5  # expected members of a category, below which it joins the other rare ones
 
@@ -19,7 +19,7 @@ Table = Any
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column of the pile: samples, held-out data and perhaps more real data, one after another.
 
     Arguments:
@@ -43,9 +43,9 @@ class Column:
         return torch.bucketize(self.values, borders), len(borders) + 1
 
 
-def piled(
+def stacked_columns(
     tables: Sequence[Table], categorical: Sequence[bool] | None = None, names: Sequence[str] | None = None
-) -> list[Column]:
+) -> list[TableColumn]:
     """The columns of tables, one table after another in each.
 
     Columns of a DataFrame or a mapping are categories where they hold no numbers, or booleans, or a pandas `category`.
@@ -61,7 +61,7 @@ def piled(
 
     Example:
         >>> drawn, real = {"a": np.zeros(20), "b": ["x", "y"] * 10}, {"a": np.ones(20), "b": ["y", "x"] * 10}
-        >>> [column.levels for column in piled([drawn, real])]
+        >>> [column.levels for column in stacked_columns([drawn, real])]
         [None, ('x', 'y')]
     """
     parts = [_named(table, names) for table in tables]
@@ -104,17 +104,17 @@ def _is_category(table: Table, title: str) -> bool:
     return hasattr(table, "columns") and str(table[title].dtype) == "category"
 
 
-def _numbers(title: str, columns: Sequence[np.ndarray]) -> Column:
+def _numbers(title: str, columns: Sequence[np.ndarray]) -> TableColumn:
     values = np.concatenate([np.asarray(column, np.float64) for column in columns])
     missing = ~np.isfinite(values)
     if missing.any():
         raise ValueError(
             f"column {title!r} holds {missing.sum()} NaN or infinite values: fill them in or drop the rows"
         )
-    return Column(title, torch.from_numpy(values))
+    return TableColumn(title, torch.from_numpy(values))
 
 
-def _categories(title: str, columns: Sequence[np.ndarray], sizes: Sequence[int]) -> Column:
+def _categories(title: str, columns: Sequence[np.ndarray], sizes: Sequence[int]) -> TableColumn:
     """Rare ones, of which a side expects fewer than five, are one category; what is missing is one too."""
     words = np.concatenate([np.asarray(column, dtype=object).astype(str) for column in columns])
     levels, codes = np.unique(words, return_inverse=True)
@@ -125,4 +125,4 @@ def _categories(title: str, columns: Sequence[np.ndarray], sizes: Sequence[int])
         order = np.cumsum(~rare) - 1
         codes = np.where(rare[codes], (~rare).sum(), order[codes])
         levels = np.append(levels[~rare], "rare ones")
-    return Column(title, torch.from_numpy(codes.astype(np.int64)), tuple(str(level) for level in levels))
+    return TableColumn(title, torch.from_numpy(codes.astype(np.int64)), tuple(str(level) for level in levels))

@@ -14,7 +14,7 @@ from .base import Distance, Samples, as_rows, subsample
 from .distances import with_floor
 from .moments import directions
 
-__all__ = ["Features", "Principal", "frechet_distance", "frechet_with_floor", "inception", "seen"]
+__all__ = ["Features", "Principal", "features_of", "frechet_distance", "frechet_with_floor", "inception"]
 
 Features = Callable[[Tensor], Tensor]
 """Data `(B, *D)` to features `(B, F)`."""
@@ -81,7 +81,7 @@ class Principal:
         return (x.flatten(1).float() - self.mean) @ self.axes
 
 
-def seen(x: Samples, features: Features | None, chunk: int = 512) -> Tensor:
+def features_of(x: Samples, features: Features | None, chunk: int = 512) -> Tensor:
     """The features `(N, F)` of data `(N, *D)`, some rows at a time; the data themselves without `features`.
 
     Raises:
@@ -131,8 +131,8 @@ def frechet_with_floor(
         said, reference = "the data themselves", held_out if train is None else train
         if as_rows(reference[:1]).numel() > 64:
             features, said = Principal.of(reference[:20000], 64), "64 principal components"
-    here, there = (seen(subsample(x, maximum, seed + i), features) for i, x in enumerate((samples, held_out)))
-    more = None if train is None else seen(subsample(train, 2 * maximum, seed + 2), features)
+    here, there = (features_of(subsample(x, maximum, seed + i), features) for i, x in enumerate((samples, held_out)))
+    more = None if train is None else features_of(subsample(train, 2 * maximum, seed + 2), features)
     return with_floor(
         frechet_distance,
         here,

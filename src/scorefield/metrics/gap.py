@@ -12,11 +12,11 @@ from .base import Samples, as_rows
 from .moments import Means
 from .pool import Pool, assessed
 
-__all__ = ["Gap", "loss_gap"]
+__all__ = ["GeneralizationGap", "loss_gap"]
 
 
 @dataclass(frozen=True)
-class Gap:
+class GeneralizationGap:
     """Losses of training and of held-out data at some noise levels.
 
     Arguments:
@@ -62,7 +62,7 @@ class _Largest:
 
 def loss_gap(
     levels: Samples, train: Samples, held_out: Samples, *, permutations: int = 999, maximum: int = 20000, seed: int = 0
-) -> Gap:
+) -> GeneralizationGap:
     """Tests whether held-out data have a larger loss than training data at any noise level.
 
     Without memorization training and held-out data are alike, and so are their losses; the test exchanges data, a datum
@@ -96,4 +96,4 @@ def loss_gap(
     found = assessed(pool, _Largest(means), "gap", permutations=permutations, resamples=0)
     here, there = (pool.flat[side].mean(0, dtype=torch.float64).cpu().numpy() for side in (pool.held, pool.drawn))
     z = means.z(pool.pair, *pool.observed())[0].double().cpu().numpy()
-    return Gap(at, here, there, z, float(found.p_value or 1.0))
+    return GeneralizationGap(at, here, there, z, float(found.p_value or 1.0))

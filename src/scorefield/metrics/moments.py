@@ -14,14 +14,14 @@ from .association import kolmogorov, normal
 from .base import Distance, stream
 from .pool import Pool, assessed
 
-__all__ = ["Family", "Means", "Ranks", "directions", "family", "marginal_test", "moment_test", "sliced_test"]
+__all__ = ["Means", "Ranks", "TestFamily", "directions", "family", "marginal_test", "moment_test", "sliced_test"]
 
 COORDINATES = 1000  # of which means and variances are tested
 LARGE = 2**26  # numbers of a table of features, at most
 
 
 @dataclass(frozen=True)
-class Family:
+class TestFamily:
     """Many statistics of samples and of held-out data, tested together.
 
     Arguments:
@@ -77,7 +77,7 @@ class Means:
 
 def family(
     pool: Pool, features: Tensor, labels: Sequence[str], name: str, permutations: int = 499, note: str = ""
-) -> Family:
+) -> TestFamily:
     """Tests whether the mean of any feature differs between samples and held-out data.
 
     Arguments:
@@ -103,7 +103,7 @@ def family(
     said = f"largest of {len(z)}: {labels[worst]}, z = {z[worst]:.1f} (Bonferroni p = {p[worst]:.2g})"
     said = f"{said}; {note}" if note else said
     here, there = (features[side].mean(0, dtype=torch.float64).cpu().numpy() for side in (pool.drawn, pool.held))
-    return Family(replace(distance, note=said), tuple(labels), here, there, z, p)
+    return TestFamily(replace(distance, note=said), tuple(labels), here, there, z, p)
 
 
 def directions(rows: Tensor, count: int) -> Tensor:
@@ -125,7 +125,7 @@ def directions(rows: Tensor, count: int) -> Tensor:
     return basis @ turn.float()
 
 
-def moment_test(pool: Pool, permutations: int = 499, principal: int = 16) -> Family:
+def moment_test(pool: Pool, permutations: int = 499, principal: int = 16) -> TestFamily:
     """Means, variances and covariances: along principal directions, and of every feature where there are more than two.
 
     The z of a mean compares means, that of a variance compares mean squares about the common mean, that of a covariance
@@ -211,7 +211,7 @@ def sliced_test(pool: Pool, permutations: int = 499, projections: int = 64) -> D
     return assessed(pool, Ranks(values, False), "sliced Wasserstein, order 1", permutations=permutations, note=note)
 
 
-def marginal_test(pool: Pool, permutations: int = 499, projections: int = 32) -> Family:
+def marginal_test(pool: Pool, permutations: int = 499, projections: int = 32) -> TestFamily:
     """Kolmogorov-Smirnov distances of marginal laws: of every feature where there are few, of projections where many.
 
     Up to `projections` features are looked at by themselves, and where there are more than one also their leading principal
@@ -243,7 +243,7 @@ def marginal_test(pool: Pool, permutations: int = 499, projections: int = 32) ->
     note = f"largest of {len(found)}: {labels[worst]} (Bonferroni p = {p[worst]:.2g}); "
     note += f"{pool.n:,} samples and {pool.m:,} held-out data"
     middles = [values[side].median(0).values.cpu().numpy() for side in (pool.drawn, pool.held)]
-    return Family(replace(distance, note=note), tuple(labels), middles[0], middles[1], found, p)
+    return TestFamily(replace(distance, note=note), tuple(labels), middles[0], middles[1], found, p)
 
 
 def _random(pool: Pool, count: int) -> Tensor:

@@ -28,7 +28,7 @@ class Neighbours:
         copied: fraction of the samples more than three times nearer to one training datum than to any other.
         copied_held_out: the same of held-out data: what chance alone gives (a third in one dimension, a ninth in two).
         p_value: of the Mann-Whitney test that samples are no nearer than held-out data.
-        copied_p_value: of Fisher's exact test that samples are no more often copied than held-out data.
+        copied_p_value: of FisherWeighting's exact test that samples are no more often copied than held-out data.
         authentic: fraction of the samples that are farther from their nearest training datum than that one is from the
             nearest other training datum (Alaa et al., 2022).
         authentic_held_out: the same of held-out data: what chance alone gives, about a half.

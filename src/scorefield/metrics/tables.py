@@ -14,8 +14,8 @@ from torch import Tensor
 
 from .association import chi_square, cramer, kolmogorov, normal, spearman
 from .base import stream, subsample
-from .columns import Column, Table, piled
-from .moments import Family, Means, Ranks
+from .columns import Table, TableColumn, stacked_columns
+from .moments import Means, Ranks, TestFamily
 from .pool import Pool, assessed
 
 __all__ = ["association_test", "column_test", "joint_test", "table_pool", "table_tests"]
@@ -36,7 +36,7 @@ def table_tests(
     maximum: int = 20000,
     permutations: int = 499,
     seed: int = 0,
-) -> tuple[Family, ...]:
+) -> tuple[TestFamily, ...]:
     """Columns, associations and joint laws of pairs, each family with a permutation test.
 
     Arguments:
@@ -83,10 +83,10 @@ def table_pool(
     names: Sequence[str] | None = None,
     maximum: int = 20000,
     seed: int = 0,
-) -> tuple[Pool, list[Column]]:
+) -> tuple[Pool, list[TableColumn]]:
     """Rows chosen as `Pool.of` chooses them, by number, and their typed columns."""
     tables = [samples, held_out] if train is None else [samples, held_out, train]
-    columns = piled(tables, categorical, names)
+    columns = stacked_columns(tables, categorical, names)
     sizes = [_length(table) for table in tables]
     n, m = (min(size, maximum) for size in sizes[:2])
     if min(n, m) < 2:
@@ -117,7 +117,7 @@ class _Judges(abc.ABC):
         sides: Sequence[tuple[float, ...]],
         permutations: int,
         note: str = "",
-    ) -> Family:
+    ) -> TestFamily:
         distance = assessed(pool, self, name, permutations=permutations)
         differences, p = (x[0] for x in self.judged(pool.pair, *pool.observed()))
         p = np.minimum(1, p * len(p))
@@ -125,13 +125,13 @@ class _Judges(abc.ABC):
         said = f"of {len(p)}, {labels[worst]} differs the most (Bonferroni p = {p[worst]:.2g}); "
         said += f"{pool.n:,} samples and {pool.m:,} held-out data{note}; the value is −log₁₀ of the least p-value"
         here, there = np.array(sides).T
-        return Family(replace(distance, note=said), tuple(labels), here, there, differences, p)
+        return TestFamily(replace(distance, note=said), tuple(labels), here, there, differences, p)
 
 
 class _Columns(_Judges):
     """Numbers by Kolmogorov-Smirnov, categories by χ²."""
 
-    def __init__(self, columns: Sequence[Column]) -> None:
+    def __init__(self, columns: Sequence[TableColumn]) -> None:
         self.columns = columns
         numbers = [column.values for column in columns if column.levels is None]
         self.ranks = Ranks(torch.stack(numbers, 1), largest=True) if numbers else None
@@ -164,7 +164,7 @@ class _Joint(_Judges):
         return np.stack([d for d, _ in both], 1), np.stack([p for _, p in both], 1)
 
 
-def column_test(pool: Pool, columns: Sequence[Column], permutations: int = 499) -> Family:
+def column_test(pool: Pool, columns: Sequence[TableColumn], permutations: int = 499) -> TestFamily:
     """Every column by itself: numbers by the Kolmogorov-Smirnov distance, categories by χ², of two samples each.
 
     The statistic of the family is −log₁₀ of the least of their p-values, by the limit laws; its own p-value is that of
@@ -182,7 +182,7 @@ def column_test(pool: Pool, columns: Sequence[Column], permutations: int = 499) 
     return _Columns(columns).family(pool, "columns", [column.name for column in columns], sides, permutations)
 
 
-def association_test(pool: Pool, columns: Sequence[Column], permutations: int = 499) -> Family:
+def association_test(pool: Pool, columns: Sequence[TableColumn], permutations: int = 499) -> TestFamily:
     """How columns go together, pair by pair: rank correlations of numbers, and the like for categories.
 
     What is compared are mean products of centred ranks in the pile (Spearman's, for two columns of numbers); a category
@@ -211,10 +211,10 @@ def association_test(pool: Pool, columns: Sequence[Column], permutations: int = 
     note = f"largest of {len(pairs)}: {labels[worst]}, z = {differences[worst]:.1f} (Bonferroni p = {p[worst]:.2g}); "
     note += f"{pool.n:,} samples and {pool.m:,} held-out data"
     here, there = np.array(sides).T
-    return Family(replace(distance, note=note), tuple(labels), here, there, np.array(differences), p)
+    return TestFamily(replace(distance, note=note), tuple(labels), here, there, np.array(differences), p)
 
 
-def joint_test(pool: Pool, columns: Sequence[Column], permutations: int = 499) -> Family:
+def joint_test(pool: Pool, columns: Sequence[TableColumn], permutations: int = 499) -> TestFamily:
     """The joint laws of pairs of columns, of any kinds: χ² of two tables, numbers being cut at their sextiles.
 
     It sees dependence that no correlation shows. `differences` are total variation distances between the tables of samples
@@ -241,7 +241,7 @@ def _pairs(columns: int, most: int, seed: int) -> list[tuple[int, int]]:
     return [every[i] for i in np.sort(stream(seed, "pairs").permutation(len(every))[:most])]
 
 
-def _scores(column: Column, pool: Pool) -> Tensor:
+def _scores(column: TableColumn, pool: Pool) -> Tensor:
     """Centred ranks in the pile, `(rows, 1)`, or indicators of all categories but one, `(rows, levels − 1)`."""
     pair = pool.n + pool.m
     if column.levels is not None:
@@ -260,7 +260,7 @@ def _few(codes: Tensor, levels: int) -> tuple[Tensor, int]:
 
 
 def _strength(
-    first: Column, second: Column, codes: tuple[Tensor, int], others: tuple[Tensor, int], part: slice
+    first: TableColumn, second: TableColumn, codes: tuple[Tensor, int], others: tuple[Tensor, int], part: slice
 ) -> float:
     """Spearman's correlation, or Cramér's V, within a part of the pile."""
     if first.levels is None and second.levels is None:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import torch.nn as nn
 
+from .fourier_features import FourierFeatures
 from .mlp import MLP
 from .unet import UNet
-from .waves import Waves
 
 __all__ = ["choose"]
 
@@ -80,7 +80,7 @@ def _vector(
     if count < _PLENTY or features > _PLAIN or context:
         return MLP(features, width, layers, context), text
     network = MLP(features, width, layers, more=2 * features * len(_COILS))
-    return Waves(network, _COILS), f"{text}, whose fine structure {len(_COILS)} waves show it"
+    return FourierFeatures(network, _COILS), f"{text}, whose fine structure {len(_COILS)} waves show it"
 
 
 def _width(features: int, count: int) -> int:
@@ -116,7 +116,7 @@ def _grid(
     text += ", periodic" if periodic else ""
     if not periods:
         return network, text
-    return Waves(network, periods), f"{text}; {len(periods)} waves show it steps of {step:.2g} deviations"
+    return FourierFeatures(network, periods), f"{text}; {len(periods)} waves show it steps of {step:.2g} deviations"
 
 
 def _periods(step: float | None, gathered: int) -> tuple[float, ...]:

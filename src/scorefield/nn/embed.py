@@ -8,10 +8,10 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-__all__ = ["Fourier"]
+__all__ = ["FourierEmbedding"]
 
 
-class Fourier(nn.Module):
+class FourierEmbedding(nn.Module):
     """Cosines and sines of a number at frequencies in geometric progression: `(B,)` to `(B, 2 · count)`.
 
     Arguments:

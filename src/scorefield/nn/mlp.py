@@ -7,7 +7,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from .embed import Fourier
+from .embed import FourierEmbedding
 
 __all__ = ["MLP"]
 
@@ -37,7 +37,7 @@ class MLP(nn.Module):
         self.depth = depth
         self.context = context
         self.more = more
-        self.label = Fourier(16)
+        self.label = FourierEmbedding(16)
         self.modulate = nn.Linear(32, 2 * width)
         self.enter = nn.Linear(features + more, width)
         self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))

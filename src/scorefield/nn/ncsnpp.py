@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .fir import Resample
-from .ncsnpp_parts import Attention, Block, Combine, Resize, Waves, conv, dense, norm, positions
+from .ncsnpp_parts import Attention, Block, Combine, LevelEmbedding, Resize, conv, dense, norm, positions
 
 __all__ = ["NCSNpp"]
 
@@ -151,7 +151,7 @@ class NCSNpp(nn.Module):
         """All parts in the order of their use, which names them in checkpoints."""
         embedded = self.width if self.embedding == "time" else 2 * self.width
         if self.embedding != "time":
-            yield Waves(self.width, self.waves)
+            yield LevelEmbedding(self.width, self.waves)
         yield dense(embedded, 4 * self.width)
         yield dense(4 * self.width, 4 * self.width)
         yield conv(self.channels, self.width)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .fir import Resample
 
-__all__ = ["Attention", "Block", "Combine", "Resize", "Waves", "conv", "dense", "norm", "positions", "scaled"]
+__all__ = ["Attention", "Block", "Combine", "LevelEmbedding", "Resize", "conv", "dense", "norm", "positions", "scaled"]
 
 
 def scaled(weight: Tensor, scale: float = 1.0) -> None:
@@ -55,7 +55,7 @@ def positions(c: Tensor, width: int) -> Tensor:
     return torch.cat((angles.sin(), angles.cos()), dim=1)
 
 
-class Waves(nn.Module):
+class LevelEmbedding(nn.Module):
     """Sines and cosines of a label at random frequencies, drawn once: `(B,)` to `(B, 2 · width)` (Tancik et al., 2020)."""
 
     W: Tensor

@@ -13,7 +13,8 @@ class Potential(nn.Module):
     """F(x, c) = ∇_x ⟨x, N(x, c)⟩: any network N, made one whose Jacobian is symmetric.
 
     The inner product begins at zero where N does, without being stuck there; it has the scores of Gaussian data where N is
-    linear, and N's own size elsewhere. With it a denoiser has a log-density (`denoise.Energy`). A step of training takes
+    linear, and N's own size elsewhere. With it a denoiser has a log-density (`denoisers.EnergyDenoiser`). A step of
+    training takes
     about twice the time of N's.
 
     Arguments:

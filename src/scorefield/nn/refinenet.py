@@ -157,7 +157,7 @@ class RefineNet(nn.Module):
 
     With a depth of 4, 5 and 6 it is the authors' NCSNv2, NCSNv2Deeper and NCSNv2Deepest, with `classes` their NCSN: `at`
     computes what theirs do before they divide by the noise level, and `state_dict` has their names and shapes (theirs
-    hold the levels, too: `scorefield.denoise.Scored`). It ends as the zero function where it begins to learn.
+    hold the levels, too: `scorefield.denoisers.NCSNDenoiser`). It ends as the zero function where it begins to learn.
 
     NCSNv2 is told of the noise by nothing but the size of the state. As F(x, c) the network therefore undoes the scaling
     of `Preconditioned`: it sees the state itself, in units of the parametrization's scale.

@@ -10,7 +10,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from .embed import Fourier
+from .embed import FourierEmbedding
 
 __all__ = ["UNet"]
 
@@ -131,7 +131,7 @@ class UNet(nn.Module):
         self.beside = beside
         self.more = more
         self.label = nn.Sequential(
-            Fourier(16), nn.Linear(32, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
+            FourierEmbedding(16), nn.Linear(32, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
         )
 
         def block(ins: int, outs: int) -> _Block:

@@ -1,14 +1,17 @@
 """Posteriors: a prior and a measurement, and how what lies between is modelled."""
 
-from .exact import Conditioned as Conditioned, condition as condition
-from .measured import Line as Line, Measured as Measured
+from .daps import DAPS as DAPS
+from .exact import ExactPosterior as ExactPosterior, exact_posterior as exact_posterior
+from .measured import LinearizedMeasurement as LinearizedMeasurement, StandardizedMeasurement as StandardizedMeasurement
 from .methods import (
     DPS as DPS,
     TMPD as TMPD,
-    Annealed as Annealed,
+    AnnealedLikelihood as AnnealedLikelihood,
     Method as Method,
     MomentMatching as MomentMatching,
+    NoisyState as NoisyState,
     PiGDM as PiGDM,
-    State as State,
 )
-from .posterior import Look as Look, Posterior as Posterior, given as given
+from .posterior import Posterior as Posterior, PosteriorMoments as PosteriorMoments, given as given
+from .repaint import RePaint as RePaint
+from .twisted_smc import TwistedSMC as TwistedSMC, twisted_smc as twisted_smc

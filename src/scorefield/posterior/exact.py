@@ -8,17 +8,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..denoise import Gaussian, Mixture
+from ..denoisers import Gaussian, Mixture
 from ..measurement import Measurement
-from ..measurement.noise import Gaussian as GaussianNoise
-from .measured import Measured
+from ..measurement.noise import GaussianNoise
+from .measured import StandardizedMeasurement
 
-__all__ = ["Conditioned", "condition"]
+__all__ = ["ExactPosterior", "exact_posterior"]
 
 _LOG_TAU = math.log(2 * math.pi)
 
 
-class Conditioned(NamedTuple):
+class ExactPosterior(NamedTuple):
     """A posterior in closed form."""
 
     law: Gaussian | Mixture
@@ -28,7 +28,7 @@ class Conditioned(NamedTuple):
     """log p(y) in nats, of shape `()`."""
 
 
-def condition(law: Gaussian | Mixture, measurement: Measurement | Measured) -> Conditioned:
+def exact_posterior(law: Gaussian | Mixture, measurement: Measurement | StandardizedMeasurement) -> ExactPosterior:
     """The law of data given a measurement, where it is known exactly.
 
     Arguments:
@@ -46,7 +46,7 @@ def condition(law: Gaussian | Mixture, measurement: Measurement | Measured) -> C
         >>> law.mean, law.covariance, round(float(log_evidence), 4)
         (tensor([1.], dtype=torch.float64), tensor([[0.5000]], dtype=torch.float64), -2.2655)
     """
-    measured = measurement if isinstance(measurement, Measured) else Measured(measurement)
+    measured = measurement if isinstance(measurement, StandardizedMeasurement) else StandardizedMeasurement(measurement)
     noise = measured.measurement.noise
     if not measured.linear or not isinstance(noise, GaussianNoise):
         got = f"{type(measured.measurement.operator).__name__} with {type(noise).__name__} noise"
@@ -70,6 +70,6 @@ def condition(law: Gaussian | Mixture, measurement: Measurement | Measured) -> C
     square = (r * torch.linalg.solve(total, r[..., None])[..., 0]).sum(1)
     log_p = -(square + torch.linalg.slogdet(total)[1] + len(g) * _LOG_TAU) / 2 - noise.log_volume(a)
     if isinstance(law, Gaussian):
-        return Conditioned(Gaussian(moved[0].reshape(shape), posterior[0]), log_p[0])
+        return ExactPosterior(Gaussian(moved[0].reshape(shape), posterior[0]), log_p[0])
     joint = log_p + weights.log()
-    return Conditioned(Mixture(moved, posterior, joint.softmax(0)), joint.logsumexp(0))
+    return ExactPosterior(Mixture(moved, posterior, joint.softmax(0)), joint.logsumexp(0))

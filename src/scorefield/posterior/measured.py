@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 from ..data.layout import Layout
-from ..measurement import Mask, Measurement, Normal
+from ..measurement import Mask, Measurement, WhiteNoise
 from ..standardize import Standardize
 from ..tensors import expand
 
-__all__ = ["Line", "Measured", "Seen"]
+__all__ = ["LinearizedMeasurement", "MaskedObservation", "StandardizedMeasurement"]
 
 _LOG_TAU = math.log(2 * math.pi)
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class StandardizedMeasurement:
     """A measurement of states u of shape `(B, *D)`, whose data are x = outward(std u + mean).
 
     Arguments:
@@ -41,7 +41,7 @@ class Measured:
         """Whether the operator is linear: that of u is then affine."""
         return self.measurement.operator.linear
 
-    def about(self, y: Tensor) -> Measured:
+    def about(self, y: Tensor) -> StandardizedMeasurement:
         """The same measurement of other data: y of shape `(B, *E)`, one for each state."""
         return replace(self, y=y.reshape(len(y), -1))
 
@@ -74,20 +74,20 @@ class Measured:
         a = self.ideal(u)
         return self.measurement.noise.log_prob(self.numbers(a).expand(a.shape), a)
 
-    def line(self, u: Tensor, learn: bool = False) -> Line:
+    def line(self, u: Tensor, learn: bool = False) -> LinearizedMeasurement:
         """The measurement near states u, which require gradients; `learn` if gradients are to flow on through it."""
         a = self.ideal(u)
         mean = self.measurement.noise.mean(a)
-        return Line(self, u, mean, self.measurement.noise.whiten(self.numbers(a) - mean, mean), learn)
+        return LinearizedMeasurement(self, u, mean, self.measurement.noise.whiten(self.numbers(a) - mean, mean), learn)
 
-    def seen(self, like: Tensor) -> Seen:
+    def seen(self, like: Tensor) -> MaskedObservation:
         """What a mask shows of states like `like`, of shape `(B, *D)`.
 
         Raises:
             ValueError: If the operator is no mask, or the noise is not independent and Gaussian.
         """
         operator, noise = self.measurement.operator, self.measurement.noise
-        if not isinstance(operator, Mask) or not isinstance(noise, Normal):
+        if not isinstance(operator, Mask) or not isinstance(noise, WhiteNoise):
             got = f"{type(operator).__name__} with {type(noise).__name__}"
             raise ValueError(f"putting known components in place needs a Mask with independent noise, got {got}")
         shape = self.outward(like[:1]).shape[1:]
@@ -96,10 +96,12 @@ class Measured:
         keep, values, spread = (operator.adjoint(v, shape) for v in (torch.ones_like(y[:1]), y, std))
         if self.layout is not None:
             keep, spread = self.layout.inward(keep), self.layout.inward(spread)
-        return Seen(keep > 0, self.inward(values), spread if self.units is None else spread / self.units.std.to(spread))
+        return MaskedObservation(
+            keep > 0, self.inward(values), spread if self.units is None else spread / self.units.std.to(spread)
+        )
 
 
-class Seen(NamedTuple):
+class MaskedObservation(NamedTuple):
     """What a mask shows of states u = x_0 + level z, in their units."""
 
     keep: Tensor
@@ -130,7 +132,7 @@ class Seen(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Line:
+class LinearizedMeasurement:
     """A measurement near states u: y = A(u) + G (x_0 - u) + noise, in coordinates where the noise has unit variance.
 
     Arguments:
@@ -141,7 +143,7 @@ class Line:
         learn: Whether gradients flow on.
     """
 
-    measured: Measured
+    measured: StandardizedMeasurement
     u: Tensor
     mean: Tensor
     apart: Tensor

@@ -14,16 +14,25 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..denoise import Gaussian as GaussianLaw
+from ..denoisers import Gaussian as GaussianLaw
 from ..tensors import expand
-from .measured import Line, Measured
+from .measured import LinearizedMeasurement, StandardizedMeasurement
 from .solve import Apply, columns, direct, solved
 
-__all__ = ["DPS", "TMPD", "Annealed", "Gaussian", "Method", "MomentMatching", "PiGDM", "State"]
+__all__ = [
+    "DPS",
+    "TMPD",
+    "AnnealedLikelihood",
+    "GaussianApproximation",
+    "Method",
+    "MomentMatching",
+    "NoisyState",
+    "PiGDM",
+]
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class NoisyState:
     """A noisy state, and what a denoiser says of it.
 
     Arguments:
@@ -39,13 +48,13 @@ class State:
     x: Tensor
     level: Tensor
     mean: Tensor
-    measured: Measured
+    measured: StandardizedMeasurement
     learn: bool = False
     moments: GaussianLaw | None = None
     reach: float = 3.0
 
     @property
-    def line(self) -> Line:
+    def line(self) -> LinearizedMeasurement:
         """The measurement near the mean."""
         return self.measured.line(self.mean, self.learn)
 
@@ -65,7 +74,7 @@ class State:
         return part * known + (1 - part) * self.level**2 * (law(law.mean + w, self.level) - law.mean)
 
 
-class Shifted(NamedTuple):
+class LikelihoodShift(NamedTuple):
     """How far a measurement moves the mean, `(B, *D)`, and the log-likelihood of the state, `(B,)`."""
 
     shift: Tensor
@@ -76,7 +85,7 @@ class Method(abc.ABC):
     """A model of log p(y | x) for noisy states x. To add one, write `shift`."""
 
     @abc.abstractmethod
-    def shift(self, state: State) -> Tensor:
+    def shift(self, state: NoisyState) -> Tensor:
         """level² ∇ log p(y | x), of shape `(B, *D)`: how far the measurement moves the mean."""
 
 
@@ -87,7 +96,7 @@ def _check(method: Method, iterations: int, tolerance: float) -> None:
 
 
 @dataclass(frozen=True)
-class Gaussian(Method):
+class GaussianApproximation(Method):
     """A model log p(y | x) = log N(y; A(D), G V Gᵀ + Σ), whose covariance is held fixed in the gradient.
 
     Measurements of at most `iterations` numbers are solved for exactly, longer ones by conjugate gradients, for each sample by
@@ -105,23 +114,23 @@ class Gaussian(Method):
         _check(self, self.iterations, self.tolerance)
 
     @abc.abstractmethod
-    def products(self, state: State, line: Line) -> Apply:
+    def products(self, state: NoisyState, line: LinearizedMeasurement) -> Apply:
         """v ↦ G V Gᵀ v, `(B, m)` to `(B, m)`."""
 
-    def shift(self, state: State) -> Tensor:
+    def shift(self, state: NoisyState) -> Tensor:
         line = state.line
         v = solved(self.products(state, line), line.residual, self.iterations, self.tolerance)
         return state.spread(line.pull(v))
 
-    def weighed(self, state: State) -> Shifted:
+    def weighed(self, state: NoisyState) -> LikelihoodShift:
         """The shift with the value of the log-likelihood, by one product for each number that was measured."""
         line = state.line
         v, log_det = direct(columns(self.products(state, line), line.residual), line.residual)
-        return Shifted(state.spread(line.pull(v)), line.log_normal(v, log_det))
+        return LikelihoodShift(state.spread(line.pull(v)), line.log_normal(v, log_det))
 
 
 @dataclass(frozen=True)
-class MomentMatching(Gaussian):
+class MomentMatching(GaussianApproximation):
     """V = level² ∂D/∂x, the covariance itself (MMPS; Rozet et al., 2024). The default.
 
     Exact for Gaussian data and linear A; for other data the best Gaussian there is, which between modes is no good one: it
@@ -129,30 +138,30 @@ class MomentMatching(Gaussian):
     more product with the derivative for each iteration.
     """
 
-    def products(self, state: State, line: Line) -> Apply:
+    def products(self, state: NoisyState, line: LinearizedMeasurement) -> Apply:
         return lambda v: line.push(state.spread(line.pull(v)))
 
 
 @dataclass(frozen=True)
-class PiGDM(Gaussian):
+class PiGDM(GaussianApproximation):
     """V = r² I with r² = level² / (1 + level²), as if data were standard normal (ΠGDM; Song et al., 2023).
 
     Exact for such data alone. One evaluation with its derivative, whatever is measured.
     """
 
-    def products(self, state: State, line: Line) -> Apply:
+    def products(self, state: NoisyState, line: LinearizedMeasurement) -> Apply:
         variance = state.level**2 / (1 + state.level**2)
         return lambda v: line.push(variance * line.pull(v))
 
 
 @dataclass(frozen=True)
-class TMPD(Gaussian):
+class TMPD(GaussianApproximation):
     """G V Gᵀ replaced by the diagonal of its row sums (TMPD; Boys et al., 2024).
 
     Exact for Gaussian data if G V Gᵀ is diagonal. One evaluation with its derivative, and one more product.
     """
 
-    def products(self, state: State, line: Line) -> Apply:
+    def products(self, state: NoisyState, line: LinearizedMeasurement) -> Apply:
         sums = line.push(state.spread(line.pull(torch.ones_like(line.residual)))).clamp_min(0)
         return lambda v: sums * v
 
@@ -177,7 +186,7 @@ class DPS(Method):
         if not 0 < self.zeta < math.inf:
             raise ValueError(f"DPS needs zeta > 0, got zeta={self.zeta:g}")
 
-    def shift(self, state: State) -> Tensor:
+    def shift(self, state: NoisyState) -> Tensor:
         line = state.line
         slope = line.pull(line.residual)
         length = expand(slope.flatten(1).norm(dim=1), slope).clamp_min(1e-12)
@@ -185,7 +194,7 @@ class DPS(Method):
 
 
 @dataclass(frozen=True)
-class Annealed(Method):
+class AnnealedLikelihood(Method):
     """The likelihood of the state itself, N(y; A(x), level² G Gᵀ + Σ), without the network (Jalal et al., 2021).
 
     As if x were all that is known of x_0: right where the level is small beside the data, and wrong above. It is meant for
@@ -202,7 +211,7 @@ class Annealed(Method):
     def __post_init__(self) -> None:
         _check(self, self.iterations, self.tolerance)
 
-    def shift(self, state: State) -> Tensor:
+    def shift(self, state: NoisyState) -> Tensor:
         line = state.measured.line(state.x, state.learn)
         variance = state.level**2
         v = solved(lambda v: line.push(variance * line.pull(v)), line.residual, self.iterations, self.tolerance)

@@ -10,20 +10,20 @@ import torch
 from torch import Tensor
 
 from ..data.layout import Layout
-from ..denoise import Denoiser, Gaussian as GaussianLaw, Given, Guided, Preconditioned
+from ..denoisers import Conditioned, Denoiser, Gaussian as GaussianLaw, Guided, Preconditioned
 from ..measurement import Measurement
-from ..measurement.noise import Gaussian as GaussianNoise
+from ..measurement.noise import GaussianNoise
 from ..spec import describe
 from ..standardize import Standardize
-from .exact import condition
-from .measured import Measured
-from .methods import Gaussian, Method, MomentMatching, State
+from .exact import exact_posterior
+from .measured import StandardizedMeasurement
+from .methods import GaussianApproximation, Method, MomentMatching, NoisyState
 from .solve import columns, positive
 
-__all__ = ["Look", "Posterior", "given"]
+__all__ = ["Posterior", "PosteriorMoments", "given"]
 
 
-class Look(NamedTuple):
+class PosteriorMoments(NamedTuple):
     """All that a posterior knows of states."""
 
     prior: Tensor
@@ -39,16 +39,16 @@ class Look(NamedTuple):
     """Cov[x_0 | x], of shape `(B, n, n)`, if it was asked for."""
 
     @classmethod
-    def of(cls, parts: Sequence[Look]) -> Look:
+    def of(cls, parts: Sequence[PosteriorMoments]) -> PosteriorMoments:
         """What is known of several batches, as of one."""
         prior, mean, log_prob = (torch.cat(values) for values in zip(*(part[:3] for part in parts)))
         spreads = [part.spread for part in parts if part.spread is not None]
         return cls(prior, mean, log_prob, torch.cat(spreads) if spreads else None)
 
-    def take(self, index: Tensor) -> Look:
+    def take(self, index: Tensor) -> PosteriorMoments:
         """What is known of some states of the batch."""
         prior, mean, log_prob = (part[index] for part in self[:3])
-        return Look(prior, mean, log_prob, None if self.spread is None else self.spread[index])
+        return PosteriorMoments(prior, mean, log_prob, None if self.spread is None else self.spread[index])
 
 
 class Posterior(Denoiser):
@@ -96,9 +96,9 @@ class Posterior(Denoiser):
         self._y: Tensor | None = None
 
     @property
-    def measured(self) -> Measured:
+    def measured(self) -> StandardizedMeasurement:
         """The measurement, of states."""
-        return Measured(self.measurement, self.layout, self.units, self._y)
+        return StandardizedMeasurement(self.measurement, self.layout, self.units, self._y)
 
     def about(self, y: Tensor) -> Posterior:
         """The same posterior given other numbers: y of shape `(B, *E)`, one for each state of a batch of B."""
@@ -113,13 +113,13 @@ class Posterior(Denoiser):
             mean = state.mean + self.method.shift(state)
         return mean if learn else mean.detach()
 
-    def look(self, x: Tensor, level: Tensor, spread: bool = False) -> Look:
+    def look(self, x: Tensor, level: Tensor, spread: bool = False) -> PosteriorMoments:
         """The means with and without the measurement, and log p(y | x), in one go; with Cov[x_0 | x], if `spread`.
 
         Raises:
             ValueError: If the method is no model of the likelihood's value.
         """
-        if not isinstance(self.method, Gaussian):
+        if not isinstance(self.method, GaussianApproximation):
             what = f"{type(self.method).__name__} knows the slope of the likelihood and not its value"
             raise ValueError(f"{what}: take MomentMatching, TMPD or PiGDM")
         with torch.inference_mode(False), torch.enable_grad():
@@ -131,14 +131,14 @@ class Posterior(Denoiser):
                 else None
             )
         mean = state.mean.detach()
-        return Look(mean, mean + shift.detach(), log_prob.detach(), whole)
+        return PosteriorMoments(mean, mean + shift.detach(), log_prob.detach(), whole)
 
-    def state(self, x: Tensor, level: Tensor, learn: bool = False) -> State:
+    def state(self, x: Tensor, level: Tensor, learn: bool = False) -> NoisyState:
         """Noisy states of shape `(B, *D)` as methods see them; `learn` if gradients are to flow on through them."""
         x = x if learn else x.detach().clone().requires_grad_()
         learned = self.moments is not None and any(True for _ in self.prior.parameters())
         moments = self.moments if learned else None
-        return State(x, level, self.prior(x, level), self.measured, learn, moments, self.reach)
+        return NoisyState(x, level, self.prior(x, level), self.measured, learn, moments, self.reach)
 
     def check_plain(self) -> None:
         """Whether a file can hold it: ValueError, with what to save instead, if the operator is code of the user."""
@@ -176,13 +176,13 @@ def given(
             several laws at once.
     """
     measurement.check(layout.shape)
-    if any(isinstance(part, Given) and len(part.context) > 1 for part in prior.modules()):
+    if any(isinstance(part, Conditioned) and len(part.context) > 1 for part in prior.modules()):
         raise ValueError(
             "a measurement is of one datum, and this model was given several contexts: give it one of them"
         )
-    if isinstance(prior, Preconditioned | Given | Guided):
+    if isinstance(prior, Preconditioned | Conditioned | Guided):
         prior = prior.exactly()  # derivatives in bfloat16 have no digits to spare
     posterior = Posterior(prior, measurement, method, layout, units, moments)
     if not measurement.operator.linear or not isinstance(measurement.noise, GaussianNoise) or moments.diagonal:
         return posterior, moments
-    return posterior, condition(moments, posterior.measured).law.to(moments.mean)  # type: ignore[return-value]
+    return posterior, exact_posterior(moments, posterior.measured).law.to(moments.mean)  # type: ignore[return-value]

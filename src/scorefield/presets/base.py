@@ -12,20 +12,21 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-from ..calibrate import Annealing, Ladder
 from ..data import Rows, Schema, summarize
-from ..denoise import Gaussian
-from ..denoise.published import Scored
-from ..grid import Given
+from ..denoisers import Gaussian
+from ..denoisers.ncsn import NCSNDenoiser
+from ..mcmc import Langevin
 from ..model import Model
 from ..nn.refinenet import RefineNet
-from ..objective import Clock, DenoisingScoreMatching
-from ..process import VE
+from ..noise_levels import Annealing, Ladder
+from ..objectives import DenoisingScoreMatching, ProcessLevels
+from ..processes import VE
 from ..rng import Rng, Steps
-from ..sample import AnnealedLangevin, Langevin
+from ..samplers import AnnealedLangevin
+from ..schedules import ExplicitLevels
 from ..standardize import Standardize
-from ..train import Feed, Progress
-from ..train.flat import Flat
+from ..training import Feed, Progress
+from ..training.flat import Flat
 
 __all__ = ["Experiment"]
 
@@ -96,33 +97,33 @@ class Experiment:
         """From images whose values run from 0 to `top` to states, from 0 to 1."""
         return Standardize(self.shape, torch.tensor(0.0), torch.tensor(top))
 
-    def denoiser(self) -> Scored:
+    def denoiser(self) -> NCSNDenoiser:
         """The network as a denoiser, with first weights from PyTorch's own generator."""
         channels, count = self.shape[0], self.ladder.count
         network = RefineNet(channels, self.features, self.depth, count if self.conditional else 0)
-        return Scored(network, torch.tensor(self.ladder.levels, dtype=torch.float64).float())
+        return NCSNDenoiser(network, torch.tensor(self.ladder.levels, dtype=torch.float64).float())
 
     def process(self) -> VE:
         """The noise process through the levels of the ladder."""
         return VE(self.ladder.last, self.ladder.first)
 
-    def grid(self) -> Given:
+    def grid(self) -> ExplicitLevels:
         """The levels of the ladder as a grid for samplers."""
-        return Given(self.ladder.levels)
+        return ExplicitLevels(self.ladder.levels)
 
     def objective(self) -> DenoisingScoreMatching:
         """Denoising score matching, weighted by σ², over the levels of the ladder, each as often as the others.
 
         It is the published loss times 2/n, for n numbers.
         """
-        return DenoisingScoreMatching(Clock(self.process(), self.ladder.count), math.inf)
+        return DenoisingScoreMatching(ProcessLevels(self.process(), self.ladder.count), math.inf)
 
     def sampler(self) -> AnnealedLangevin:
         """Annealed Langevin dynamics. It starts at the first level with the law that images with noise have there."""
         return AnnealedLangevin(Langevin.from_full(self.step, self.ladder.last), self.moves)
 
     def train(
-        self, denoiser: Scored, rows: Rows, seed: int = 0, top: float = 255.0, device: torch.device | str = "cpu"
+        self, denoiser: NCSNDenoiser, rows: Rows, seed: int = 0, top: float = 255.0, device: torch.device | str = "cpu"
     ) -> Iterator[Progress]:
         """Trains as was published: Adam with one rate, and an exponential average of the weights after every step.
 
@@ -175,7 +176,7 @@ class Experiment:
             x = torch.where(mirrored, x.flip(-1), x)
         return (top * x + rng.uniform(x.shape, x.dtype, x.device)) / (top + 1) if self.dequantize else x
 
-    def model(self, denoiser: Scored, x: Any) -> Model:
+    def model(self, denoiser: NCSNDenoiser, x: Any) -> Model:
         """The model of images: what was trained, with the sampler and the levels of the experiment.
 
         Samples of NCSN keep their last noise: `model.sample(count, denoise=False)`.

@@ -5,7 +5,7 @@ Of training on images larger than 32 no settings were found: those of CIFAR-10 s
 
 from __future__ import annotations
 
-from ..calibrate import Ladder
+from ..noise_levels import Ladder
 from .base import Experiment
 
 __all__ = ["bedroom", "celeba", "church", "cifar10", "mnist"]

@@ -7,7 +7,7 @@ step of the configuration, ten times the one that Table 4 prints. Each `note` sa
 
 from __future__ import annotations
 
-from ..calibrate import Ladder
+from ..noise_levels import Ladder
 from .base import Experiment
 
 __all__ = ["bedroom", "celeba", "church", "cifar10", "ffhq", "tower"]

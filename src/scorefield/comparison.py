@@ -1,0 +1,397 @@
+"""Samplers side by side: the same seeds drawn in several ways, against data that were held out."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .data import Rows
+from .denoisers import Denoiser
+from .evaluation import DISTANCES, split_of, standard
+from .mcmc import Langevin
+from .metrics import Distance, nearest, with_floor
+from .model import Model
+from .run import Run
+from .samplers import (
+    DDIM,
+    DPM,
+    AdaptiveSampler,
+    Ancestral,
+    AnnealedLangevin,
+    Churn,
+    DormandPrince,
+    EulerMaruyama,
+    Heun,
+    Sampler,
+    UniPC,
+)
+from .schedules import LogLevel, Schedule, UniformTime
+
+__all__ = ["Comparison", "SamplerResult", "Way", "compare", "compare_model", "usual"]
+
+_VECTORS, _GRIDS = 1200, 24  # how many are kept for pictures
+_ALIKE = 0.7  # of the distance between real data: samples that lie closer to each other look alike
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way from noise to data: `model.sample(count, sampler=…, steps=…, grid=…)`.
+
+    Arguments:
+        sampler: The sampler.
+        steps: How many steps it takes; the model's own number by default.
+        grid: The times it steps through; the model's own by default.
+
+    Example:
+        >>> from scorefield.schedules import Karras
+        >>> from scorefield.samplers import DDIM
+        >>> print(Way(DDIM(eta=1.0), 20, Karras()))
+        DDIM(eta=1, steps=20, grid=Karras)
+    """
+
+    sampler: Sampler
+    steps: int | None = None
+    grid: Schedule | None = None
+
+    def __str__(self) -> str:
+        """As it is written on the command line."""
+        return _written(self.sampler, steps=self.steps, grid=self.grid)
+
+    def settled(self, model: Model, steps: int | None = None) -> Way:
+        """The way with the grid of the model, and so many steps, or the model's number, where nothing else says them."""
+        grid = self.grid or model.grid
+        if (
+            self.steps is not None
+            or isinstance(self.sampler, AdaptiveSampler)
+            or (grid is not None and grid.steps is not None)
+        ):
+            return replace(self, grid=grid)
+        return Way(self.sampler, model.steps if steps is None else steps, grid)
+
+    def batches(self, model: Model, count: int, seed: int = 0, batch: int | None = None) -> Iterator[Tensor]:
+        """`model.batches` of this way."""
+        return model.batches(count, seed, sampler=self.sampler, steps=self.steps, batch=batch, grid=self.grid)
+
+
+@dataclass(frozen=True)
+class SamplerResult:
+    """What was measured of one way.
+
+    Arguments:
+        way: The way.
+        evaluations: How often the network looked at each sample, on average.
+        seconds: How long drawing all samples took.
+        distances: To held-out data, beside their floors: the same between real data and real data.
+        diversity: The median distance of a sample to the nearest other one, over the same of as many real data.
+        apart: How far the samples are from those of the same seeds of the first way: the root of the mean square, in
+            standard deviations of the data.
+    """
+
+    way: Way
+    evaluations: float
+    seconds: float
+    distances: tuple[Distance, ...]
+    diversity: float
+    apart: float
+
+    @property
+    def covered(self) -> bool:
+        """Whether the samples are as close to held-out data as other real data are, by every distance."""
+        return all(distance.covered for distance in self.distances)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Ways side by side.
+
+    Arguments:
+        count: How many samples each way drew.
+        seed: Their seed.
+        rows: What was measured, a row a way.
+        failed: The ways that did not arrive, with the reason.
+        samples: The first samples of each row, for pictures: in the units of the data and the layout of networks.
+        held_out: Held-out data, likewise.
+        columns: The names of the columns of a table.
+    """
+
+    count: int
+    seed: int
+    rows: tuple[SamplerResult, ...]
+    failed: tuple[tuple[Way, str], ...]
+    samples: tuple[np.ndarray, ...]
+    held_out: np.ndarray
+    columns: tuple[str, ...] | None = None
+
+    @property
+    def verdict(self) -> tuple[str, ...]:
+        """What it means, in sentences."""
+        good, size = [row for row in self.rows if row.covered], f"Judged by {self.count:,} samples"
+        if good:
+            fastest = min(good, key=lambda row: row.seconds)
+            several = len(self.rows) > 1
+            who = f"{len(good)} of {len(self.rows)} ways draw" if several else f"{fastest.way} draws"
+            said = [f"{size}, {who} what is as close to held-out data as other real data are."]
+            cost = f"{self.count / fastest.seconds:,.0f} samples a second, {fastest.evaluations:,.4g} evaluations each"
+            said.append(f"The fastest of them is {fastest.way}: {cost}." if several else f"It draws {cost}.")
+        else:
+            best = min(self.rows, key=lambda row: row.distances[0].value)
+            near, high = (f"{number:.3g}" for number in (best.distances[0].value, best.distances[0].high))
+            said = [f"{size}, every way can be told from real data; {best.way} comes closest."]
+            said.append(
+                f"Its {best.distances[0].name} is {near}, that of real data among themselves rarely more than {high}."
+            )
+        alike = [str(row.way) for row in self.rows if row.diversity < _ALIKE]
+        if alike:
+            said.append(f"Samples of {_listed(alike)} are closer to each other than real data are: they look alike.")
+        rough = [str(row.way) for row in self.rows if row.diversity > 1 / _ALIKE]
+        if rough:
+            said.append(
+                f"Samples of {_listed(rough)} are farther from each other than real data are: noise is in them."
+            )
+        return tuple(said)
+
+    def plain(self) -> dict[str, Any]:
+        """The same as plain data, without the samples."""
+        rows = [
+            {
+                "sampler": str(row.way),
+                "evaluations": row.evaluations,
+                "seconds": row.seconds,
+                "per_second": self.count / row.seconds,
+                "distances": [asdict(distance) for distance in row.distances],
+                "diversity": row.diversity if math.isfinite(row.diversity) else None,
+                "apart": row.apart,
+            }
+            for row in self.rows
+        ]
+        failed = [{"sampler": str(way), "reason": reason} for way, reason in self.failed]
+        return {"count": self.count, "seed": self.seed, "verdict": list(self.verdict), "rows": rows, "failed": failed}
+
+
+def compare(
+    run: Run,
+    ways: Sequence[Way] = (),
+    x: Any | None = None,
+    count: int | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    device: str = "cpu",
+    watch: Callable[[str], None] = lambda line: None,
+) -> Comparison:
+    """Draws the same seeds in several ways, compares them with held-out data, and keeps `compare.json` in the run.
+
+    Arguments:
+        run: The run.
+        ways: The samplers, with their steps and grids; `usual` ones by default.
+        x: The data that were fitted; read again from where they came from by default.
+        count: How many samples each way draws: 1,000 vectors or 256 grids by default.
+        seed: Their seed.
+        steps: How many steps are taken where a way does not say it; the model's own number by default.
+        device: Where to draw them.
+        watch: Told in words how it goes.
+
+    Raises:
+        FileNotFoundError: If the run has no model yet.
+        ValueError: If the data are not those of the run, or a way cannot be gone.
+        RuntimeError: If no way arrives.
+    """
+    model = run.model
+    train, held_out = split_of(run, model, x)
+    comparison = compare_model(model.to(device), train, held_out, ways, count, seed, steps, watch)
+    run.write("compare.json", comparison.plain())
+    return comparison
+
+
+def compare_model(
+    model: Model,
+    train: Rows,
+    held_out: Rows,
+    ways: Sequence[Way] = (),
+    count: int | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    watch: Callable[[str], None] = lambda line: None,
+) -> Comparison:
+    """Draws the same seeds in several ways and compares them with data that the model has not seen.
+
+    Arguments:
+        model: The model.
+        train: The rows it was trained on, for the floor.
+        held_out: Rows it has not seen.
+        ways: The samplers, with their steps and grids.
+        count: How many samples each way draws.
+        seed: Their seed.
+        steps: How many steps are taken where a way does not say it.
+        watch: Told in words how it goes.
+
+    Raises:
+        ValueError: If there are fewer than 4 real data, fewer than 2 samples are asked for, or a way cannot be gone.
+        RuntimeError: If no way arrives.
+    """
+    vectors = len(model.schema.inner_shape) == 1
+    count = (1000 if vectors else 256) if count is None else count
+    if count < 2 or len(held_out) < 2:
+        raise ValueError(
+            f"sets of samples and of held-out data are compared, 2 or more of each: got count={count} and {len(held_out)}"
+        )
+    ways = [way.settled(model, steps) for way in ways or usual(model, steps)]
+    for way in ways:
+        _tried(model, way, seed)
+    next(Way(DDIM(), 2, UniformTime()).batches(model, count, seed))  # first calls are slow: no way shall pay for them
+    drawn, failed = [], []
+    for way in ways:
+        try:
+            drawn.append(_Drawn.of(model, way, count, seed))
+        except RuntimeError as error:
+            failed.append((way, str(error)))
+            watch(f"{way}: {error}")
+        else:
+            watch(f"{way}: {count:,} samples in {drawn[-1].seconds:.3g} s")
+    if not drawn:
+        raise RuntimeError(f"no way arrived: {failed[0][0]}: {failed[0][1]}")
+    shown = _VECTORS if vectors else _GRIDS
+    return Comparison(
+        count,
+        seed,
+        _measured(model, drawn, standard(model, held_out, 2 * count), _others(model, train, held_out, count)),
+        tuple(failed),
+        tuple(each.packed(model, shown).numpy() for each in drawn),
+        held_out.take(range(min(shown, len(held_out)))).to(torch.float32).numpy(),
+        tuple(map(str, model.schema.columns)) if vectors and model.schema.columns else None,
+    )
+
+
+def usual(model: Model, steps: int | None = None) -> list[Way]:
+    """The model's own way, then those of the literature with about as many evaluations of the network.
+
+    Arguments:
+        model: The model.
+        steps: How many steps its own way takes; its own number by default.
+    """
+    count = model.steps if steps is None else steps
+    half = max(1, count // 2)  # of those with two evaluations a step
+    others = [
+        *(Way(sampler, count) for sampler in (DDIM(), Ancestral(), EulerMaruyama())),
+        *(Way(sampler, half) for sampler in (Heun(), Churn())),
+        *(Way(sampler, count) for sampler in (DPM(), UniPC())),
+        Way(AnnealedLangevin(Langevin(0.8), moves=2), half, LogLevel()),  # long moves, as there are few of them
+        Way(DormandPrince()),
+    ]
+    return [Way(model.sampler, count, model.grid), *(way for way in others if way.sampler != model.sampler)]
+
+
+class _Counting(Denoiser):
+    """A denoiser that counts the samples it is shown."""
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+        self.seen = 0
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        self.seen += len(x)
+        return self.denoiser(x, level)
+
+    def __getattr__(self, name: str) -> Any:
+        """What else the denoiser can: some samplers ask for the density of those that have one."""
+        if name != "log_prob":
+            return super().__getattr__(name)
+        height: Any = self.denoiser.log_prob
+
+        def counted(x: Tensor, level: Tensor) -> Tensor:
+            self.seen += len(x)
+            return height(x, level)
+
+        return counted
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Samples of a way, of shape `(N, *D)`, in the units of the data, not yet rounded to their form."""
+
+    way: Way
+    x: Tensor
+    evaluations: float
+    seconds: float
+
+    @classmethod
+    def of(cls, model: Model, way: Way, count: int, seed: int) -> _Drawn:
+        watched = copy.copy(model)
+        watched._modules = dict(model._modules)  # a copy shares this one with what it was copied from
+        watched.denoiser = _Counting(model.denoiser)
+        start = time.perf_counter()
+        x = torch.cat(list(way.batches(watched, count, seed)))
+        return cls(way, x, watched.denoiser.seen / count, time.perf_counter() - start)
+
+    def packed(self, model: Model, count: int) -> Tensor:
+        """The first samples, rounded and clipped to the form of the data."""
+        return model.schema.unpack(model.schema.pack(self.x[:count]))
+
+
+def _tried(model: Model, way: Way, seed: int) -> None:
+    """Draws one sample: what cannot be gone is known before minutes are spent."""
+    try:
+        list(way.batches(model, 1, seed))
+    except ValueError as error:
+        raise ValueError(f"{way}: {error}") from error
+    except RuntimeError:  # perhaps of this sample alone: told when all are drawn
+        pass
+
+
+def _others(model: Model, train: Rows, held_out: Rows, count: int) -> Tensor | None:
+    """Training data in standard units, for the floors; None if nothing was held out, as they are then the same."""
+    return None if train is held_out else standard(model, train, 8 * count)
+
+
+def _measured(model: Model, drawn: Sequence[_Drawn], real: Tensor, others: Tensor | None) -> tuple[SamplerResult, ...]:
+    """A row a way; the floors are those of the first, as all have the same sizes."""
+    sets = [standard(model, model.schema.rows(model.schema.pack(each.x)), len(each.x)) for each in drawn]
+    floors = [with_floor(distance, sets[0], real, others, name=name) for name, distance in DISTANCES.items()]
+    every = real if others is None else torch.cat([real, others])
+    size = min(len(sets[0]), len(every))
+    usual = _spread(every[:size])
+    first = model.standardize(drawn[0].x.to(model.device, torch.float64))
+    rows = []
+    for each, samples in zip(drawn, sets):
+        values = (f(samples[: d.counts[0]], real[: d.counts[1]]) for f, d in zip(DISTANCES.values(), floors))
+        distances = tuple(replace(floor, value=value) for floor, value in zip(floors, values))
+        diversity = _spread(samples[:size]) / usual if usual > 0 else math.nan
+        here = model.standardize(each.x.to(model.device, torch.float64))
+        apart = float((here - first).square().mean().sqrt())
+        rows.append(SamplerResult(each.way, each.evaluations, each.seconds, distances, diversity, apart))
+    return tuple(rows)
+
+
+def _spread(x: Tensor) -> float:
+    """The median distance of a row to the nearest other one."""
+    return float(nearest(x, x, 2)[0][:, 1].median())
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([*([", ".join(names[:-1])] if len(names) > 1 else []), names[-1]])
+
+
+def _written(value: Any, **also: Any) -> str:
+    """An object as the call that makes it, less what is as by default; `also` are further arguments, if they are there."""
+    if isinstance(value, tuple | list):
+        return f"({', '.join(map(_written, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, float):
+        return f"{int(value)}" if value.is_integer() and abs(value) < 1e15 else repr(value)
+    if not isinstance(value, Sampler | Schedule) and not dataclasses.is_dataclass(value):
+        return repr(value)
+    fields = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
+    given = {field.name: getattr(value, field.name) for field in fields if field.init}
+    defaults = {field.name: field.default for field in fields}
+    told = {name: kept for name, kept in given.items() if kept != defaults[name]}
+    told |= {name: kept for name, kept in also.items() if kept is not None}
+    name = type(value).__name__
+    return f"{name}({', '.join(f'{n}={_written(v)}' for n, v in told.items())})" if told else name

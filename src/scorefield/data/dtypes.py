@@ -1,0 +1,83 @@
+"""Which numbers can be modelled, and how real ones become the user's integers again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .rows import Rows, to_tensor
+
+__all__ = ["check_dtype", "restore", "value_range"]
+
+Bound = float | tuple[float | None, ...] | None
+
+
+def check_dtype(dtype: np.dtype) -> None:
+    """Raises a TypeError with the mend unless `dtype` is real, integer or bool."""
+    if dtype.kind in "fiub":
+        return
+    if dtype.names is not None:
+        got, mend = f"records with the fields {', '.join(map(repr, dtype.names))}", "pass pandas.DataFrame(x)"
+    elif dtype.kind == "c":
+        got, mend = "complex numbers", 'pass numpy.stack([x.real, x.imag], 1) with channels="first"'
+    elif dtype.kind in "mM":
+        got, mend = f"times ({dtype})", 'pass x.astype("int64") less its smallest, in a unit of your choice'
+    elif dtype.kind in "SUT":
+        got, mend = "text", "pass x.astype(float) if it holds numbers, or a code for each word"
+    elif dtype.kind == "O":
+        got, mend = "Python objects", "pass x.astype(float), or rows of one length"
+    else:
+        got, mend = f"numbers of type {dtype}", "pass x.astype(numpy.float32)"
+    raise TypeError(f"data must be real numbers, integers or bools, got {got}: {mend}")
+
+
+def value_range(rows: Rows, each: bool) -> tuple[Bound, Bound]:
+    """The smallest and the largest value, of each feature or of all, in one pass."""
+    size = max(1, (8 << 20) // (8 * max(1, math.prod(rows.shape[1:]))))
+    pairs = [torch.aminmax(chunk.cpu().flatten(1), dim=0) for chunk in rows.chunks(size, torch.float64)]
+    low, high = torch.stack([p.min for p in pairs]).amin(0), torch.stack([p.max for p in pairs]).amax(0)
+    return (tuple(low.tolist()), tuple(high.tolist())) if each else (low.min().item(), high.max().item())
+
+
+def restore(x: Tensor, dtype: np.dtype | torch.dtype, integer: bool, low: Bound, high: Bound) -> Tensor:
+    """Real numbers `(M, F)` as numbers of type `dtype`: rounded half to even and clipped if `integer`.
+
+    Raises:
+        RuntimeError: If a number is to be rounded that is not finite.
+
+    Example:
+        >>> restore(torch.tensor([[-3.0, 0.5, 1.5, 300.0]]), torch.uint8, True, 0, 255)
+        tensor([[  0,   0,   2, 255]], dtype=torch.uint8)
+    """
+    target = dtype if isinstance(dtype, torch.dtype) else to_tensor(np.zeros(0, dtype)).dtype
+    if not integer:
+        return _clip(x, low, high).to(target)
+    spoiled = int((~x.isfinite()).any(1).sum())
+    if spoiled:
+        raise RuntimeError(
+            f"{spoiled} of {len(x)} samples are not finite and cannot be rounded to {_name(target)}: "
+            "the sampler diverged, take more steps or another sampler"
+        )
+    whole = _clip(x.double().round(), low, high)
+    if target == torch.bool:
+        return whole > 0.5
+    info = torch.iinfo(target)
+    top = float(info.max) if int(float(info.max)) <= info.max else float(np.nextafter(float(info.max), 0.0))
+    return whole.clamp(float(info.min), top).to(target)
+
+
+def _clip(x: Tensor, low: Bound, high: Bound) -> Tensor:
+    return x if low is None and high is None else x.clamp(_bound(low, -math.inf, x), _bound(high, math.inf, x))
+
+
+def _bound(bound: Bound, free: float, x: Tensor) -> Tensor:
+    values = bound if isinstance(bound, Sequence) else (bound,)
+    return torch.tensor([free if b is None else b for b in values], dtype=x.dtype)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,62 @@
+"""Guidance by a classifier that knows noise."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+from ..tensors import per_sample
+from .base import Denoiser
+
+__all__ = ["ClassifierGuided", "NoisyClassifier"]
+
+
+class NoisyClassifier(nn.Module):
+    """The classes of data with noise of any level: log p(class | x_0 + σ z = x).
+
+    Arguments:
+        network: A network G(x, c) with x of shape `(B, *D)` and c, a label of the noise, `(B,)`, to logits `(B, classes)`.
+        scale: The standard deviation of the data, in the units of the state.
+        names: What the classes are called; their numbers by default.
+    """
+
+    def __init__(self, network: nn.Module, scale: float = 1.0, names: tuple[str | int, ...] = ()) -> None:
+        super().__init__()
+        self.network = network
+        self.scale = scale
+        self.names = tuple(names)
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        """log p(class | x), of shape `(B, classes)`."""
+        dtype = next(self.network.parameters()).dtype
+        label = per_sample(torch.log(level / self.scale) / 4, x)
+        logits = self.network((torch.rsqrt(level**2 + self.scale**2) * x).to(dtype), label.to(dtype))
+        return torch.log_softmax(logits.to(x.dtype), 1)
+
+
+class ClassifierGuided(Denoiser):
+    """D(x, σ) + weight σ² ∇ log p(class | x, σ): a denoiser led to a class (Dhariwal & Nichol, 2021).
+
+    With a weight of 1, and if the classifier is right, it is the denoiser of the data of that class.
+
+    Arguments:
+        denoiser: The denoiser of all data.
+        classifier: The classifier, of states in the same units.
+        label: The class, by its number.
+        weight: How far it is led.
+    """
+
+    def __init__(self, denoiser: Denoiser, classifier: NoisyClassifier, label: int, weight: float = 1.0) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+        self.classifier = classifier
+        self.label = label
+        self.weight = weight
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        with torch.enable_grad():
+            state = x if x.requires_grad else x.detach().requires_grad_()
+            likelihood = self.classifier(state, level)[:, self.label].sum()
+            lead = torch.autograd.grad(likelihood, state, create_graph=x.requires_grad)[0]
+        return self.denoiser(x, level) + self.weight * level**2 * lead

@@ -1,0 +1,190 @@
+"""Denoisers made of networks that were trained elsewhere, each asked in its own words.
+
+Such a network knows the noise by a label of its own: the level, an index into a list of levels, a time that counts to
+999; and the state at the scale of its own process. It is given what it is used to, and so it serves every process and every
+sampler.
+
+To add a convention, write `range`, `label` and, if the state is scaled, `alpha`.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+from ..tensors import per_sample
+from .base import Denoiser
+from .precondition import Parametrization
+
+__all__ = ["IndexConditioning", "LevelConditioning", "NoiseConditioning", "PretrainedDenoiser", "TimeConditioning"]
+
+
+class NoiseConditioning(abc.ABC):
+    """How a network is told the noise level, and which levels it has seen."""
+
+    @abc.abstractmethod
+    def range(self) -> tuple[float, float]:
+        """The lowest and the highest level of its training."""
+
+    @abc.abstractmethod
+    def label(self, level: Tensor) -> Tensor:
+        """What the network is told of a level in that range, of the shape of `level`."""
+
+    def alpha(self, level: Tensor) -> Tensor:
+        """The scale α of the data in the state that the network is given, of the shape of `level`; 1 by default."""
+        return torch.ones_like(level)
+
+
+def _check(labels: NoiseConditioning, low: float, high: float) -> None:
+    if not 0 < low < high < math.inf:
+        raise ValueError(f"{type(labels).__name__} needs levels 0 < low < high, got low={low:g}, high={high:g}")
+
+
+@dataclass(frozen=True)
+class LevelConditioning(NoiseConditioning):
+    """The level is its own label, as for the networks of Song et al. (2021) on the variance exploding process.
+
+    Arguments:
+        low: The lowest level.
+        high: The highest.
+    """
+
+    low: float = 0.01
+    high: float = 50.0
+
+    def __post_init__(self) -> None:
+        _check(self, self.low, self.high)
+
+    def range(self) -> tuple[float, float]:
+        return self.low, self.high
+
+    def label(self, level: Tensor) -> Tensor:
+        return level
+
+
+@dataclass(frozen=True)
+class IndexConditioning(NoiseConditioning):
+    """The label is a place in a list of levels, as for DDPM; between two levels it is interpolated in their logarithms.
+
+    Arguments:
+        levels: The levels σ/α, which rise or fall throughout; the label of the first is 0.
+        preserving: Whether the state has the scale α = 1/√(1 + level²), as for DDPM; otherwise it is 1.
+    """
+
+    levels: Sequence[float]
+    preserving: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "levels", tuple(float(level) for level in self.levels))
+        if len(self.levels) < 2:
+            raise ValueError(f"IndexConditioning needs two levels at least, got {len(self.levels)}")
+        _check(self, *self.range())
+        if tuple(sorted(set(self.levels), reverse=self._falls)) != self.levels:
+            raise ValueError(
+                "IndexConditioning needs levels that rise throughout or fall throughout: sort them, each once"
+            )
+
+    @property
+    def _falls(self) -> bool:
+        return self.levels[0] > self.levels[-1]
+
+    def range(self) -> tuple[float, float]:
+        return min(self.levels), max(self.levels)
+
+    def label(self, level: Tensor) -> Tensor:
+        table = torch.tensor(sorted(self.levels), dtype=torch.float64).log().to(level.device)
+        here = level.double().log().contiguous()
+        above = torch.searchsorted(table, here).clamp(1, len(table) - 1)
+        place = above - 1 + (here - table[above - 1]) / (table[above] - table[above - 1])
+        return (len(table) - 1 - place if self._falls else place).clamp(0, len(table) - 1)
+
+    def alpha(self, level: Tensor) -> Tensor:
+        return torch.rsqrt(1 + level**2) if self.preserving else torch.ones_like(level)
+
+
+@dataclass(frozen=True)
+class TimeConditioning(NoiseConditioning):
+    """The label is the time of the VP or the sub-VP process of Song et al. (2021), times that of its end.
+
+    Arguments:
+        beta_min: β at the beginning of the clock.
+        beta_max: β at its end.
+        sub: Whether the process is sub-VP.
+        last: The label of the time 1.
+        start: The earliest time of the training.
+    """
+
+    beta_min: float = 0.1
+    beta_max: float = 20.0
+    sub: bool = False
+    last: float = 999.0
+    start: float = 1e-5
+
+    def __post_init__(self) -> None:
+        if not (0 < self.beta_min < self.beta_max < math.inf and self.last > 0 and 0 < self.start < 1):
+            got = f"beta_min={self.beta_min:g}, beta_max={self.beta_max:g}, last={self.last:g}, start={self.start:g}"
+            raise ValueError(f"TimeConditioning needs 0 < beta_min < beta_max, last > 0 and 0 < start < 1, got {got}")
+
+    def range(self) -> tuple[float, float]:
+        return self._level(self.start), self._level(1.0)
+
+    def label(self, level: Tensor) -> Tensor:
+        b, slope = self._integral(level), self.beta_max - self.beta_min
+        return self.last * 2 * b / (self.beta_min + torch.sqrt(self.beta_min**2 + 2 * slope * b))
+
+    def alpha(self, level: Tensor) -> Tensor:
+        return torch.exp(-self._integral(level) / 2)
+
+    def _level(self, time: float) -> float:
+        b = time * self.beta_min + time**2 * (self.beta_max - self.beta_min) / 2
+        return 2 * math.sinh(b / 2) if self.sub else math.sqrt(math.expm1(b))
+
+    def _integral(self, level: Tensor) -> Tensor:
+        """∫β up to the time of a level, which is √(e^∫β - 1) for VP and 2 sinh(∫β / 2) for sub-VP."""
+        return 2 * torch.asinh(level / 2) if self.sub else torch.log1p(level**2)
+
+
+class PretrainedDenoiser(Denoiser):
+    """A denoiser made of a network that is told the noise by a label of its own.
+
+    Beyond the levels of its training the nearest answers: below, by its score, which hardly changes there; above, for a state
+    that is shrunk to the noise it knows.
+
+    Arguments:
+        network: A network F(x, c) with x of shape `(B, *D)` and c, its label, of shape `(B,)`.
+        labels: How it is told the noise level.
+        parametrization: What F predicts.
+
+    Example:
+        >>> from scorefield.denoisers import NoisePrediction
+        >>> from scorefield.nn import MLP
+        >>> denoiser = PretrainedDenoiser(MLP(3), TimeConditioning(), NoisePrediction())  # F = 0 at first: there is
+        no noise, it says
+        >>> denoiser(torch.ones(1, 3), torch.tensor(0.5))
+        tensor([[1., 1., 1.]], grad_fn=<LerpBackward1>)
+    """
+
+    def __init__(self, network: nn.Module, labels: NoiseConditioning, parametrization: Parametrization) -> None:
+        super().__init__()
+        self.network = network
+        self.labels = labels
+        self.parametrization = parametrization
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        low, high = self.labels.range()
+        known = level.clamp(low, high)
+        x = (x * (high / level).clamp_max(1)).to(x.dtype)
+        skip, out = self.parametrization.coefficients(known)
+        mean = skip * x + out * self._answer(self.labels.alpha(known) * x, self.labels.label(known))
+        return torch.lerp(x, mean.to(x.dtype), (level / low).clamp_max(1).square().to(x.dtype))
+
+    def _answer(self, x: Tensor, label: Tensor) -> Tensor:
+        """The network's answer, in its own type, to a state and a label for all or for each sample."""
+        dtype = next((p.dtype for p in self.network.parameters()), x.dtype)
+        return self.network(x.to(dtype), per_sample(label, x).to(dtype)).to(x.dtype)

@@ -1,5 +1,0 @@
-"""How good a learned score is: as a function, beside what an exact one would be; not by its samples (`evaluate`)."""
-
-from .base import Check as Check, Diagnosis as Diagnosis
-from .measure import diagnose as diagnose
-from .runs import diagnose_run as diagnose_run

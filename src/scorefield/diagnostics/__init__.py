@@ -1,0 +1,5 @@
+"""How good a learned score is: as a function, beside what an exact one would be; not by its samples (`evaluate`)."""
+
+from .base import Diagnosis as Diagnosis, ScoreCheck as ScoreCheck
+from .measure import diagnose as diagnose
+from .runs import diagnose_run as diagnose_run

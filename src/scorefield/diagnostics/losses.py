@@ -1,0 +1,102 @@
+"""Losses: against the exact score, against what simple denoisers reach, and on training data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from ..denoisers import Denoiser
+from ..metrics import loss_gap
+from .base import ALPHA, ScoreCheck
+from .states import NoisyStates
+
+__all__ = ["error", "excess_loss", "gap"]
+
+_ERROR = 0.1
+_SMALL = 0.01  # of the loss is too little to matter, however sure
+_MEANINGS = {
+    "error": "The root mean square error of the score over the size of the score, where the exact one is known.",
+    "excess": (
+        "The held-out loss of each level beside that of denoisers which need no training: a Gaussian of the data's moments, "
+        "and the training data themselves with noise. The exact score is beaten by none; if this is flagged, the network is "
+        "worse at that level than a formula: it was trained too little there, or has learned its data by heart."
+    ),
+    "gap": (
+        "The loss on held-out data over that on training data. If this is flagged, the network knows its training data: "
+        "samples will resemble them. More data, a smaller network or a shorter budget help."
+    ),
+}
+
+
+def error(states: Sequence[NoisyStates], truth: Denoiser) -> ScoreCheck:
+    """The error of the score, relative to its size."""
+    found = []
+    with torch.no_grad():
+        for state in states:
+            exact = (truth(state.x, torch.tensor(state.level, dtype=state.x.dtype)) - state.x) / state.level**2
+            found.append(float(((state.score - exact).square().mean() / exact.square().mean()).sqrt()))
+    worst = int(np.argmax(found))
+    said = f"Up to {found[worst]:.2g} of the score, at level {states[worst].level:.3g}."
+    flagged = found[worst] > _ERROR
+    return ScoreCheck(
+        "error", found[worst], _ERROR, flagged, said, _MEANINGS["error"], states[worst].level, None, tuple(found)
+    )
+
+
+def excess_loss(states: Sequence[NoisyStates], others: Mapping[str, Sequence[NoisyStates]]) -> ScoreCheck:
+    """The held-out loss over that of the best of other denoisers, less 1; a one-sided paired test at each level."""
+    from scipy.stats import t as student
+
+    ratios, tests = [], []
+    for i, state in enumerate(states):
+        losses = {name: rows[i].loss for name, rows in others.items()}
+        best = min(losses, key=lambda name, losses=losses: float(losses[name].mean()))  # type: ignore[misc]
+        ratios.append(float(state.loss.mean() / losses[best].mean()) - 1)
+        for name, loss in losses.items():
+            apart = state.loss - loss
+            z = float(apart.mean() / (apart.std() / math.sqrt(len(apart))).clamp_min(1e-300))
+            tests.append((float(student.sf(z, len(apart) - 1)), i, name))
+    p, i, name = min(test for test in tests if ratios[test[1]] > _SMALL or test is tests[0])
+    p = min(1.0, p * len(tests))
+    flagged = p < ALPHA and ratios[i] > _SMALL
+    place = i if flagged else int(np.argmax(ratios))
+    beside = f"{100 * abs(ratios[place]):.3g} % {'above' if ratios[place] > 0 else 'below'}"
+    said = f"At level {states[place].level:.3g} the loss is {beside} that of the best formula (p = {p:.2g})."
+    if flagged:
+        said = (
+            f"At level {states[i].level:.3g} {name} does better: the loss is {beside} the best of these (p = {p:.2g})."
+        )
+    return ScoreCheck(
+        "excess loss",
+        ratios[place],
+        0.0,
+        flagged,
+        said,
+        _MEANINGS["excess"],
+        states[place].level,
+        p,
+        tuple(ratios),
+    )
+
+
+def gap(states: Sequence[NoisyStates], seen: Sequence[NoisyStates], seed: int) -> ScoreCheck:
+    """Held-out against training losses, by permutations (`metrics.loss_gap`)."""
+    levels = np.array([state.level for state in states])
+    tables = [torch.stack([state.loss for state in rows], 1).float().numpy() for rows in (seen, states)]
+    found = loss_gap(levels, *tables, seed=seed)
+    ratios = found.held_out / found.train - 1
+    worst = int(np.argmax(found.z))
+    return ScoreCheck(
+        "memory",
+        float(ratios[worst]),
+        0.1,
+        found.suspicious,
+        found.verdict,
+        _MEANINGS["gap"],
+        float(levels[worst]),
+        found.p_value,
+        tuple(ratios.tolist()),
+    )

@@ -1,0 +1,100 @@
+"""The diagnosis of a denoiser."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from ..denoisers import Denoiser, Empirical, Gaussian, Preconditioned
+from .base import Diagnosis, ScoreCheck
+from .consistency import curl, heat, weights
+from .losses import error, excess_loss, gap
+from .states import EXACT, look
+from .stein import stein
+
+__all__ = ["diagnose"]
+
+_FEWEST = 30  # held-out data
+_KNOWN = 2000  # training data that stand for all of them as a denoiser, at most
+_LOW = 0.05  # the level down to which chains are weighed: below, there is nothing left to choose
+
+
+def diagnose(
+    denoiser: Denoiser,
+    held_out: Tensor,
+    levels: Sequence[float],
+    moments: Gaussian,
+    train: Tensor | None = None,
+    truth: Denoiser | None = None,
+    chains: int = 400,
+    steps: int = 400,
+    seed: int = 0,
+) -> Diagnosis:
+    """Looks at a score from all sides that its data allow.
+
+    Always: Stein tests, the loss beside that of formulas, the curl. Up to 64 coordinates also the heat equation and the
+    weights of chains, which take derivatives of the third order and many evaluations. With training data, what it knows by
+    heart; with the exact denoiser, its error.
+
+    Arguments:
+        denoiser: The denoiser.
+        held_out: Data that it has not seen, in its own units, of shape `(N, *D)`.
+        levels: The noise levels to look at, rising.
+        moments: The mean and the covariance of data, known without the held-out ones: of training data.
+        train: Training data, of shape `(M, *D)`.
+        truth: The exact denoiser.
+        chains: How many chains are weighed.
+        steps: How many levels they pass.
+        seed: The seed of the noise.
+
+    Returns:
+        All that was measured; `.flagged` are the checks that an exact score would not fail (each with a p-value errs so once in
+        1,000 times), `.verdict` says it in a sentence.
+
+    Raises:
+        ValueError: If there are fewer than 30 held-out data, or the levels do not rise.
+
+    Example:
+        >>> from scorefield.rng import Samples
+        >>> law = Gaussian(torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64))
+        >>> x = law.sample(500, Samples(seed=0, count=500))
+        >>> diagnose(law, x, [0.1, 1.0, 10.0], law).flagged
+        ()
+        >>> wrong = Gaussian(law.mean, 2 * law.covariance)
+        >>> [check.name for check in diagnose(wrong, x, [0.1, 1.0, 10.0], law).flagged]
+        ['Stein tests', 'excess loss']
+    """
+    values = [float(level) for level in levels]
+    if len(values) < 2 or not all(0 < a < b for a, b in pairwise(values)):
+        raise ValueError(f"levels must be positive and rise, two of them or more; got {values[:8]}")
+    if len(held_out) < _FEWEST:
+        need = f"at least {_FEWEST} held-out data"
+        raise ValueError(f"a diagnosis needs {need}, got {len(held_out)}: hold out a larger part")
+    denoiser, dtype = _precise(denoiser, held_out)
+    x, law = held_out.to(dtype), Gaussian(moments.mean.to(dtype), moments.covariance.to(dtype))
+    states = look(denoiser, x, values, seed)
+    others: dict[str, Denoiser] = {"a Gaussian of the data's moments": law}
+    if train is not None:
+        others["training data with noise"] = Empirical(train[:_KNOWN].to(dtype))
+    beside = {name: look(other, x, values, seed, spreads=False) for name, other in others.items()}
+    checks: list[ScoreCheck] = [] if truth is None else [error(states, copy.deepcopy(truth).to(dtype))]
+    checks += [stein(states, law.mean), excess_loss(states, beside)]
+    if train is not None:
+        seen = look(denoiser, train.to(dtype)[: len(x)], values, seed + 1, spreads=False)
+        checks.append(gap(states, seen, seed))
+    checks.append(curl(denoiser, states, seed))
+    if x[0].numel() <= EXACT:
+        checks.append(heat(denoiser, states))
+        checks.append(weights(denoiser, law, (values[-1], max(values[0], _LOW)), chains, steps, seed))
+    return Diagnosis(tuple(values), len(x), tuple(checks))
+
+
+def _precise(denoiser: Denoiser, x: Tensor) -> tuple[Denoiser, torch.dtype]:
+    """The denoiser in float64 for vectors, where derivatives need it and it costs little; never in bfloat16."""
+    if x.ndim == 2:
+        return copy.deepcopy(denoiser).double().eval(), torch.float64
+    return (denoiser.exactly() if isinstance(denoiser, Preconditioned) else denoiser).eval(), torch.float32

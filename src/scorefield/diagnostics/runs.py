@@ -1,0 +1,42 @@
+"""The diagnosis of a run, on the data that it held out."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from ..evaluation import split_of, standard
+from ..run import Run
+from .base import Diagnosis
+from .measure import diagnose
+
+__all__ = ["diagnose_run"]
+
+_LEVELS = 12
+_NUMBERS = 2**18  # of held-out data, and of training data, at most
+
+
+def diagnose_run(run: Run, x: Any | None = None, seed: int = 0) -> Diagnosis:
+    """Diagnoses the score of a run and keeps `diagnosis.json` in its folder.
+
+    Arguments:
+        run: The run.
+        x: The data that were fitted; read again from where they came from by default.
+        seed: The seed of the noise.
+
+    Raises:
+        FileNotFoundError: If the run has no model yet.
+        ValueError: If the data are not those of the run, or too few were held out.
+    """
+    model = run.model
+    train, held_out = split_of(run, model, x)
+    count = max(64, min(4000, _NUMBERS // model.moments.mean.numel()))
+    unseen = standard(model, held_out, count)
+    seen = None if train is held_out else standard(model, train, 4 * count)
+    low, high = (float(model.process.level(torch.tensor(t, dtype=torch.float64))) for t in (0.0, 1.0))
+    levels = torch.logspace(math.log10(max(low, 0.01)), math.log10(high), _LEVELS, dtype=torch.float64).tolist()
+    found = diagnose(model.denoiser, unseen, levels, model.moments, seen, seed=seed)
+    run.write("diagnosis.json", found.plain())
+    return found

@@ -1,0 +1,6 @@
+"""How good a fit is: samples against data that were held out, by what suits the data, and what to do next."""
+
+from .base import Evaluation as Evaluation
+from .measure import DISTANCES as DISTANCES, evaluate as evaluate, standard as standard
+from .runs import evaluate_run as evaluate_run, split_of as split_of
+from .verdict import LossHistory as LossHistory, still_falling as still_falling

@@ -1,0 +1,75 @@
+"""What an evaluation holds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from ..metrics import Curve, Distance, GeneralizationGap, Neighbours, TestFamily, rejected
+
+__all__ = ["Evaluation"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured.
+
+    Arguments:
+        count: How many samples were drawn.
+        seconds: How long that took.
+        chosen: What is measured on such data, in a sentence.
+        distances: What compares samples with held-out data as a whole: tests, which have a p-value, and distances; each
+            beside its floor, the same between real data and real data.
+        families: Many statistics together: columns of tables, and pairs of them.
+        curves: What is measured on fields.
+        neighbours: Distances to the nearest training datum, of samples and of held-out data.
+        gap: The losses of training and of held-out data by noise level; None if nothing was held out.
+        twin: Samples of the model drawn in two ways, with fresh noise and without, against each other: a test whether the
+            learned score is that of one law.
+        verdict: Sentences that say what it means and what to do next.
+    """
+
+    count: int
+    seconds: float
+    chosen: str
+    distances: tuple[Distance, ...]
+    families: tuple[TestFamily, ...]
+    curves: tuple[Curve, ...]
+    neighbours: Neighbours
+    gap: GeneralizationGap | None
+    twin: Distance | None
+    verdict: tuple[str, ...] = ()
+
+    @property
+    def tests(self) -> tuple[Distance, ...]:
+        """All tests of samples against held-out data: those that say where the difference is come first."""
+        families, curves = ([each.distance for each in several] for several in (self.families, self.curves))
+        return tuple(d for d in (*families, *curves, *self.distances) if d.p_value is not None)
+
+    @property
+    def rejected(self) -> tuple[Distance, ...]:
+        """The tests that tell samples from real data, at 5 % for all tests together."""
+        return rejected(self.tests)
+
+    def plain(self) -> dict[str, Any]:
+        """The same as plain data; distances to neighbours by their quantiles."""
+        quantiles = (0.05, 0.25, 0.5, 0.75, 0.95)
+        near = _plain(self.neighbours) | {"quantiles": list(quantiles), "suspicious": self.neighbours.suspicious}
+        for name in ("samples", "held_out"):
+            near[name] = np.quantile(getattr(self.neighbours, name), quantiles).tolist()
+        whole = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        return whole | {"neighbours": near, "rejected": [d.name for d in self.rejected]}
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses as dictionaries, arrays as lists, and what is no finite number as None: JSON knows no NaN."""
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

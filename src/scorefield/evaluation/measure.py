@@ -1,0 +1,182 @@
+"""What is measured of a model, by what suits its data."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..conditioning import conditioned
+from ..data import Rows
+from ..metrics import (
+    Curve,
+    Distance,
+    GeneralizationGap,
+    Pool,
+    TestFamily,
+    battery,
+    energy_distance,
+    energy_test,
+    field_tests,
+    loss_gap,
+    memorization,
+    sliced_wasserstein,
+    table_tests,
+    with_floor,
+)
+from ..model import Model
+from ..objectives import DenoisingScoreMatching, LogUniform
+from ..samplers import DPM2S, IPNDM, DormandPrince, ExponentialAdams, Heun, Sampler, UniPC
+from ..training import losses_by_level
+from .base import Evaluation
+from .verdict import LossHistory, verdict
+
+__all__ = ["DISTANCES", "evaluate", "standard"]
+
+DISTANCES = {"energy distance": energy_distance, "sliced Wasserstein": sliced_wasserstein}
+_NUMBERS = 2**27  # of training data that are compared with, at most
+_TESTED = 20  # data on either side that tests need
+_COLUMNS = 64  # of vectors whose columns are looked at one by one
+_SIDE = 4  # points along each axis that make a field
+_LOOKED = 256  # data whose losses are compared
+_TWINS = {True: 1000, False: 250}  # samples drawn in another way: of vectors, of grids
+
+
+def evaluate(
+    model: Model,
+    train: Any,
+    held_out: Any,
+    count: int | None = None,
+    seed: int = 0,
+    way: LossHistory | None = None,
+) -> Evaluation:
+    """Draws samples and compares them with data that the model has not seen, and with those it has.
+
+    What is measured depends on the data. All get the battery of `metrics.battery`; vectors the laws of their columns and of
+    pairs of them, grids what is known of fields and microstructures. All is in standard deviations of the data.
+
+    Arguments:
+        model: The model.
+        train: The data it was trained on, in the form it knows, or rows of them.
+        held_out: Data it has not seen, likewise; the same object as `train` if there are none.
+        count: How many samples to draw: 2,000 vectors or 1,000 grids by default.
+        seed: The seed of the samples.
+        way: The held-out loss while training, for the advice.
+
+    Raises:
+        ValueError: If there are fewer than two held-out data.
+    """
+    known = train if isinstance(train, Rows) else model.schema.rows(train)
+    fresh = held_out if isinstance(held_out, Rows) else model.schema.rows(held_out)
+    unseen = known is not fresh
+    if len(fresh) < 2:
+        raise ValueError(
+            f"samples are compared with at least 2 held-out data, got {len(fresh)}: hold out a larger part"
+        )
+    vectors = len(model.schema.inner_shape) == 1
+    if count is None:
+        count = 2000 if vectors else 1000
+    start = time.perf_counter()
+    packed = model.sample(count, seed)
+    seconds = time.perf_counter() - start
+    size = max(1, int(np.prod(model.schema.inner_shape)))
+    drawn = standard(model, model.schema.rows(packed), count)
+    real = standard(model, fresh, 2 * count)
+    learned = standard(model, known, max(2, _NUMBERS // size))
+    others = learned if unseen else None
+    distances = _distances(drawn, real, others)
+    families: tuple[TestFamily, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    tested = min(len(drawn), len(real)) >= _TESTED
+    if tested and vectors and 1 < model.schema.inner_shape[0] <= _COLUMNS:
+        families = _tables(model, packed, fresh, known if unseen else None, count)
+    if tested and not vectors and min(model.schema.inner_shape[1:]) >= _SIDE:
+        curves = field_tests(drawn, real, others)
+    found = Evaluation(
+        count=count,
+        seconds=seconds,
+        chosen=_chosen(model, tested, families, curves),
+        distances=distances,
+        families=families,
+        curves=curves,
+        neighbours=memorization(drawn, learned, real),
+        gap=_gap(model, learned, real) if unseen and tested else None,
+        twin=_twin(model, drawn, seed),
+    )
+    return replace(found, verdict=verdict(found, way, unseen))
+
+
+def standard(model: Model, rows: Rows, count: int) -> Tensor:
+    """The first `count` rows in standard units, of shape `(M, *D)`: a large offset would cost the digits of float32."""
+    some = rows.subset(range(min(len(rows), count)))
+    return torch.cat([model.standardize(x.to(model.device)).float().cpu() for x in some.chunks(8192, torch.float64)])
+
+
+def _distances(drawn: Tensor, real: Tensor, others: Tensor | None) -> tuple[Distance, ...]:
+    if min(len(drawn), len(real)) >= _TESTED:
+        return battery(drawn, real, others, maximum=max(20_000, len(real)))
+    return tuple(with_floor(distance, drawn, real, others, name=name) for name, distance in DISTANCES.items())
+
+
+def _tables(model: Model, packed: Any, fresh: Rows, known: Rows | None, count: int) -> tuple[TestFamily, ...]:
+    """Columns and pairs of them, in the form of the data: their types say which are categories."""
+
+    def table(rows: Rows) -> Any:
+        x = rows.take(range(min(len(rows), 2 * count)), torch.float64)
+        return model.schema.pack(x) if model.schema.kind == "dataframe" else x.numpy()
+
+    drawn = packed if model.schema.kind == "dataframe" else table(model.schema.rows(packed))
+    return table_tests(drawn, table(fresh), None if known is None else table(known))
+
+
+def _chosen(model: Model, tested: bool, families: tuple[TestFamily, ...], curves: tuple[Curve, ...]) -> str:
+    shape = model.schema.inner_shape
+    what = f"vectors of {shape[0]} numbers" if len(shape) == 1 else f"grids of {' x '.join(map(str, shape[1:]))} points"
+    if not tested:
+        return f"Fewer than {_TESTED} {what} on a side: distances alone, for tests would see nothing."
+    parts = ["moments, marginal laws, a classifier, energy, kernel and transport distances, precision and recall"]
+    parts += [", ".join(each.distance.name for each in families)] if families else []
+    parts += [", ".join(each.name for each in curves)] if curves else []
+    return f"On {what}: {'; '.join(parts)}."
+
+
+def _gap(model: Model, learned: Tensor, real: Tensor) -> GeneralizationGap | None:
+    """Losses of training and of held-out data at nine levels, with noise of their own, whatever the data were given."""
+    denoiser = model.denoiser
+    if model.context is not None:
+        if not model.context.optional:
+            return None
+        denoiser = conditioned(denoiser, model.context, model.context.nothing().to(model.device))
+    low, high = (float(x) for x in model.process.level(torch.tensor([0.0, 1.0], dtype=torch.float64)))
+    levels = torch.logspace(np.log10(low), np.log10(high), 9)
+    objective = DenoisingScoreMatching(LogUniform(low, high))
+    losses = (
+        losses_by_level(denoiser, x[:_LOOKED].to(model.device), objective, levels, seed).cpu()
+        for seed, x in enumerate((learned, real))
+    )
+    return loss_gap(levels, *losses)
+
+
+def _twin(model: Model, drawn: Tensor, seed: int) -> Distance:
+    """The model's samples against others of its own, drawn with fresh noise if those are not, and without if they are."""
+    few = _TWINS[len(model.schema.inner_shape) == 1]
+    sampler, steps, name = _other(model)
+    other = model.sample(min(few, len(drawn)), seed + 1, sampler, steps)
+    count = min(len(drawn), 2 * few)
+    found = energy_test(Pool.of(drawn[:count], standard(model, model.schema.rows(other), few)))
+    note = f"energy test of {count:,} samples against {found.counts[1]:,} drawn {name}, p = {found.p_value:.2g}"
+    return replace(found, name="two ways of sampling", note=note)
+
+
+def _other(model: Model) -> tuple[Sampler, int, str]:
+    """The probability flow for a sampler that draws noise, the reverse SDE for one that does not, and its steps."""
+    flow = isinstance(model.sampler, Heun | DPM2S | DormandPrince | UniPC | IPNDM)
+    quiet = getattr(model.sampler, "eta", 0.0 if flow else 1.0) == 0
+    steps = max(24, model.steps)
+    if quiet:
+        return ExponentialAdams(order=2, eta=1.0), 2 * steps, "by the reverse SDE"
+    return ExponentialAdams(order=2), steps, "by the probability flow"

@@ -1,0 +1,128 @@
+"""What an evaluation means, in plain words, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from .base import Evaluation
+
+__all__ = ["LossHistory", "still_falling", "verdict"]
+
+_DROP = 0.005  # of a loss over the last quarter of training: what counts as falling
+_MEASURED = 8  # measurements on the way that a trend needs
+_SURE = 0.01  # level of the test between two samplers
+
+
+@dataclass(frozen=True)
+class LossHistory:
+    """The held-out loss while training, by noise level.
+
+    Arguments:
+        level: The borders of parts of the noise levels, P + 1 of them, in standard deviations of the data.
+        step: T steps.
+        loss: The losses after them, `(T, P)`.
+    """
+
+    level: Sequence[float]
+    step: Sequence[int]
+    loss: Sequence[Sequence[float]]
+
+
+def still_falling(way: LossHistory) -> tuple[float, float, float] | None:
+    """Where the held-out loss was still falling when training ended: the levels, and by what part in its last quarter.
+
+    A part of the levels counts if its loss fell by half a percent or more and ended at its lowest; of neighbouring parts that
+    do, the levels together, and the largest drop.
+
+    Example:
+        >>> losses = [[1.0, 1.0 - 0.02 * t] for t in range(20)]
+        >>> falling(LossHistory([0.01, 0.1, 10.0], range(20), losses))  # doctest: +ELLIPSIS
+        (0.1, 10.0, 0.11...)
+    """
+    losses = np.asarray(way.loss, dtype=float)
+    if len(losses) < _MEASURED:
+        return None
+    late = losses[len(losses) * 3 // 4]
+    drop = (late - losses[-1]) / np.abs(late)
+    down = (drop > _DROP) & (losses[-3:].min(0) <= losses.min(0))
+    found, start = [], 0
+    for still, members in groupby(down):
+        stop = start + len(list(members))
+        if still:
+            found.append((float(way.level[start]), float(way.level[stop]), float(drop[start:stop].max())))
+        start = stop
+    return max(found, key=lambda part: part[2]) if found else None
+
+
+def verdict(found: Evaluation, way: LossHistory | None, unseen: bool) -> tuple[str, ...]:
+    """The sentences; `unseen` says whether samples were compared with data that the model has not seen."""
+    said = [_quality(found, unseen), _copies(found, unseen)]
+    if found.twin is not None and found.twin.p_value is not None and found.twin.p_value < _SURE:
+        said.append(
+            f"Drawn in another way the model gives other samples ({found.twin.note}): its score is not that of one law; "
+            "scorefield compare shows which way is closer to the data."
+        )
+    advice = _advice(found, way, unseen)
+    return (*said, advice) if advice else tuple(said)
+
+
+def _quality(found: Evaluation, unseen: bool) -> str:
+    real = "unseen data" if unseen else "the training data"
+    tests, told = found.tests, found.rejected
+    if not tests:
+        apart = [d for d in found.distances if not d.covered]
+        if not apart:
+            names = " and ".join(d.name for d in found.distances)
+            return f"By {names}, the samples are as close to {real} as other real data are; there are too few data for tests."
+        worst = apart[0]
+        return (
+            f"The samples can be told from real data: their {worst.name} is {worst.value:.3g}, that of real data among "
+            f"themselves rarely more than {worst.high:.3g}."
+        )
+    if not told:
+        n, m = tests[0].counts
+        return f"None of {len(tests)} tests tells the samples from {real}, {n:,} against {m:,}."
+    least = [d for d in told if d.p_value == told[0].p_value]
+    where = {each.distance.name for each in found.families} | {each.distance.name for each in found.curves}
+    telling = [d for d in least if d.name in where] or least  # these say where the difference is
+    first = max(telling, key=lambda d: (d.value - d.floor) / max(d.high - d.low, 1e-300))
+    why = f": {first.note}" if first.note else ""
+    return (
+        f"The samples can be told from real data by {len(told)} of {len(tests)} tests. "
+        f"The surest is {first.name} (p = {first.p_value:.2g}){why}."
+    )
+
+
+def _copies(found: Evaluation, unseen: bool) -> str:
+    if not unseen:
+        return "Nothing was held out: whether samples are copies of training data cannot be told; hold out a part."
+    copied, learned = found.neighbours.suspicious, found.gap is not None and found.gap.suspicious
+    if copied:
+        return "Some samples lie closer to the training data than chance explains: the model has begun to copy them."
+    same = "The samples are no closer to the training data than unseen data are: nothing was copied"
+    if learned and found.gap is not None:
+        return f"{same} yet. But {found.gap.verdict[0].lower()}{found.gap.verdict[1:]}"
+    return f"{same}."
+
+
+def _advice(found: Evaluation, way: LossHistory | None, unseen: bool) -> str:
+    if unseen and (found.neighbours.suspicious or (found.gap is not None and found.gap.suspicious)):
+        return "Use more data, a smaller network, or a shorter budget."
+    apart = bool(found.rejected) if found.tests else any(not d.covered for d in found.distances)
+    if not apart or way is None or len(way.loss) < _MEASURED:
+        return ""
+    still = still_falling(way)
+    if still is None:
+        return (
+            "The held-out loss has stopped falling at every noise level: more time alone will help little; a larger "
+            "network or more data may, and scorefield compare tells whether more steps of the sampler do."
+        )
+    low, high, drop = still
+    return (
+        f"More training: the held-out loss at levels {low:.2g} to {high:.2g} was still falling when the budget ended "
+        f"(by {100 * drop:.2g} % over its last quarter)."
+    )

@@ -1,0 +1,63 @@
+"""A network that recognizes what noisy data are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+from .embed import FourierEmbedding
+
+__all__ = ["ClassifierNetwork"]
+
+_CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+
+
+class ClassifierNetwork(nn.Module):
+    """A network G(x, c): data of shape `(B, *D)` and the label c of their noise, `(B,)`, to logits of classes, `(B, classes)`.
+
+    Layers on vectors, strided convolutions on grids and their mean over all places; the label scales and shifts what each
+    layer gives.
+
+    Arguments:
+        shape: The shape D of a datum: `(F,)`, or `(C, *S)` with one to three spatial axes.
+        classes: The number of classes.
+        width: The width of the layers; on grids that of the first, doubled with each halving of the grid, to four times it.
+        depth: The number of layers.
+    """
+
+    def __init__(self, shape: Sequence[int], classes: int, width: int = 64, depth: int = 3) -> None:
+        super().__init__()
+        if classes < 2 or min(width, depth, *shape) < 1 or not 1 <= len(shape) <= 4:
+            got = f"shape={tuple(shape)}, classes={classes}, width={width}, depth={depth}"
+            raise ValueError(f"a recognizer needs data of one to four axes, 2 classes and positive sizes, got {got}")
+        self.shape = tuple(shape)
+        self.classes = classes
+        self.width = width
+        self.depth = depth
+        dims = len(shape) - 1
+        widths = [width * (min(2**i, 4) if dims else 1) for i in range(depth)]
+        ins = [shape[0], *widths[:-1]]
+        self.label = FourierEmbedding(16)
+        self.modulate = nn.ModuleList(nn.Linear(32, 2 * w) for w in widths)
+        sizes = [(a, b, 2 if i else 1) for i, (a, b) in enumerate(zip(ins, widths))]
+        self.layers = nn.ModuleList(
+            _CONV[dims](a, b, 3, stride, padding=1) if dims else nn.Linear(a, b) for a, b, stride in sizes
+        )
+        self.norms = nn.ModuleList(nn.GroupNorm(1, w) for w in widths)
+        self.leave = nn.Linear(widths[-1], classes)
+        with torch.no_grad():
+            for layer in (*self.modulate, self.leave):
+                layer.weight.zero_()
+                layer.bias.zero_()
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        """The logits, `(B, classes)`."""
+        label, h = self.label(c), x
+        for layer, norm, modulate in zip(self.layers, self.norms, self.modulate):
+            scale, shift = modulate(label).reshape(len(x), -1, *(1,) * (x.ndim - 2)).chunk(2, dim=1)
+            h = F.silu(norm(layer(h)) * (1 + scale) + shift)
+        return self.leave(h.flatten(2).mean(2) if h.ndim > 2 else h)

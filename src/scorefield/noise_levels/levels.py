@@ -1,0 +1,209 @@
+"""What the data ask for: one object that the loss, the preconditioner and samplers share."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+
+from ..processes import EDM
+from .ladder import PUBLISHED_OVERLAP, Ladder
+from .langevin import Annealing, best_ratio, fixed_point, one_level
+
+__all__ = ["NoiseLevels"]
+
+_EVALUATIONS = 1200  # of a network, for a sample by annealed Langevin dynamics: about those of NCSNv2 on CIFAR-10
+_LABELS = (
+    "smallest level σ_min",
+    "largest level σ_max",
+    "mean of ln σ in training",
+    "spread of ln σ in training",
+    "part of training below them",
+)
+
+_NARROW = 2e-3  # standard deviations: the smallest level given something, at most
+_COST_OF_TAIL = "twice: as much less for the others; 0: bits per dimension no better than with σ_min = 0.02"
+
+
+@dataclass(frozen=True)
+class NoiseLevels:
+    """What the data ask for; levels are in units of the standardized data.
+
+    Arguments:
+        sigma_min: The smallest noise level.
+        sigma_max: The largest noise level.
+        level_mean: The mean of ln σ in training.
+        level_std: The standard deviation of ln σ in training.
+        reasons: Why: a sentence for each of the four, in this order, and one for the tail if there is one.
+        reach: The largest distance between two data, the first level of a ladder; σ_max if it is not known.
+        numbers: How many numbers a datum holds, which a ladder needs to know.
+        overlap: How much neighbouring levels of a ladder overlap.
+        moves: The moves of annealed Langevin dynamics at each level; as many as make 1,200 in all, by default.
+        ratio: Their step r in units of σ²; by default the one that ends with the least variance.
+        tail: The part of training at the smallest levels, from σ_min up, evenly in ln σ; 0 for none but those of the law.
+
+    Example:
+        >>> given = NoiseLevels(0.01, 50.0, -0.5, 1.2, numbers=3072, overlap=0.5667)
+        >>> given.ladder.count, given.annealing.moves, round(given.annealing.variance, 3)
+        (232, 5, 1.096)
+    """
+
+    sigma_min: float
+    sigma_max: float
+    level_mean: float
+    level_std: float
+    reasons: tuple[str, ...] = ("given",) * 4
+    reach: float | None = None
+    numbers: int | None = None
+    overlap: float = 0.5
+    moves: int | None = None
+    ratio: float | None = None
+    tail: float = 0.0
+
+    scale: ClassVar[float] = 1.0
+    """The standard deviation of standardized data: the scale of the loss and of the preconditioner."""
+
+    def process(self) -> EDM:
+        """The noise process between the two levels."""
+        return EDM(self.sigma_min, self.sigma_max)
+
+    @property
+    def ladder(self) -> Ladder:
+        """The levels of NCSNv2: from the largest distance between data down to the smallest level.
+
+        Raises:
+            ValueError: If it is not known how many numbers a datum holds.
+        """
+        if self.numbers is None:
+            raise ValueError("a ladder depends on how many numbers a datum holds: give NoiseLevels(…, numbers=…)")
+        return Ladder.overlapping(self.reach or self.sigma_max, self.sigma_min, self.numbers, self.overlap)
+
+    @property
+    def annealing(self) -> Annealing:
+        """The settings of annealed Langevin dynamics on the ladder."""
+        ladder = self.ladder
+        moves = self.moves or max(3, min(100, round(_EVALUATIONS / ladder.count)))
+        ratio = self.ratio or best_ratio(moves, ladder.gap)
+        return Annealing(moves, ratio, ladder.gap)
+
+    def table(self) -> list[tuple[str, float, str]]:
+        """What every fit uses: rows of a name, a value and a reason."""
+        values = (self.sigma_min, self.sigma_max, self.level_mean, self.level_std)
+        return list(zip(_LABELS, (*values, self.tail) if self.tail else values, self.reasons))
+
+    def narrower(self) -> NoiseLevels:
+        """The same for laws of vectors given something, which may be narrower than all data show, each by another factor."""
+        why = "what is given may leave less open than the distances between data tell, and now less, now more"
+        kept = self.reasons[1], self.reasons[2] + "; lower: " + why, self.reasons[3] + "; wider: " + why
+        low, first = min(self.sigma_min, _NARROW), self.reasons[0] if self.sigma_min <= _NARROW else why
+        mean, std = self.level_mean - 0.7, 1.5 * self.level_std
+        return replace(
+            self, sigma_min=low, level_mean=mean, level_std=std, reasons=(first, *kept, *self.reasons[4:]), tail=0.0
+        )
+
+    def published(self, sigma_min: float) -> NoiseLevels:
+        """The same with the choices that NCSNv2 was published with: its overlap, and its criterion for Langevin steps.
+
+        Arguments:
+            sigma_min: The smallest level: `hundredth` of the data is that of NCSNv2.
+        """
+        reasons = ("that of NCSNv2: 0.01 where data are between 0 and 1", *self.reasons[1:])
+        found = replace(self, sigma_min=sigma_min, reasons=reasons, overlap=PUBLISHED_OVERLAP, ratio=None)
+        return replace(found, ratio=best_ratio(found.annealing.moves, found.ladder.gap, one_level))
+
+    def rows(self, unit: float | None = None) -> list[tuple[str, float, str, str]]:
+        """All there is to know: rows of a name, a value, a reason, and what it would cost to change it.
+
+        Arguments:
+            unit: The standard deviation of the data in their own units, if there is one for all of their numbers.
+        """
+        costs = (*_cost_of_ends(self.process()), *_cost_of_law(self.level_mean, self.level_std), _COST_OF_TAIL)
+        rows = [(*row, cost) for row, cost in zip(self.table(), costs)]
+        return rows if self.numbers is None else rows + self._ladder_rows(unit) + self._annealing_rows()
+
+    def _ladder_rows(self, unit: float | None) -> list[tuple[str, float, str, str]]:
+        ladder = self.ladder
+        first, last = (
+            "" if unit is None else f", {v * unit:.5g} in the units of the data" for v in (ladder.first, ladder.last)
+        )
+        other = PUBLISHED_OVERLAP if abs(self.overlap - PUBLISHED_OVERLAP) > 1e-3 else 0.5
+        count = Ladder.overlapping(ladder.first, ladder.last, ladder.numbers, other).count
+        known = "the largest distance between two data" if self.reach else "σ_max: distances are not known"
+        wide = "; in few dimensions levels always overlap, and γ is at most 2" if ladder.numbers < 18 else ""
+        double = f"{math.log(2) / math.log(ladder.gap):.3g} more levels"
+        return [
+            (
+                "first level σ_1 of a ladder",
+                ladder.first,
+                f"{known}{first}: every datum is in reach",
+                f"twice: {double}",
+            ),
+            ("its last level σ_L", ladder.last, f"the smallest level σ_min{last}", f"half: {double}"),
+            (
+                "overlap C of its neighbours",
+                self.overlap,
+                "the part of a level's noise that lies where that of the next one does",
+                f"{other:g}: {count} levels" + (", as published" if other == PUBLISHED_OVERLAP else ""),
+            ),
+            (
+                "their ratio γ",
+                ladder.gap,
+                f"Φ(√(2D)(γ-1)+3γ) - Φ(√(2D)(γ-1)-3γ) = C for D = {ladder.numbers:,} numbers{wide}",
+                f"its square root: {2 * ladder.count - 1} levels",
+            ),
+            (
+                "number of levels L",
+                ladder.count,
+                "1 + ln(σ_1/σ_L) / ln γ, rounded",
+                f"evaluations of the network: {ladder.count} for each move at a level",
+            ),
+        ]
+
+    def _annealing_rows(self) -> list[tuple[str, float, str, str]]:
+        ladder, steps = self.ladder, self.annealing
+        more = fixed_point(best_ratio(2 * steps.moves, steps.gap), 2 * steps.moves, steps.gap)
+        paper = best_ratio(steps.moves, steps.gap, one_level)
+        budget = f"a budget of {_EVALUATIONS:,} evaluations" if self.moves is None else "given"
+        best = "the least variance after all levels" if self.ratio is None else "given"
+        return [
+            (
+                "Langevin moves T at each level",
+                steps.moves,
+                f"{budget}, 3 to 100: {steps.moves * ladder.count:,} in all" if self.moves is None else budget,
+                f"twice: {2 * steps.moves * ladder.count:,} evaluations, ρ* = {more:.4g}",
+            ),
+            (
+                "their step r = ε/σ_L²",
+                steps.ratio,
+                best,
+                f"{paper:.3g}, the best after one level alone: ρ* = {fixed_point(paper, steps.moves, steps.gap):.4g}",
+            ),
+            (
+                "ε, for moves x + ε s + √(2ε) z",
+                steps.step(ladder.last),
+                "r σ_L²: the convention of NCSNv2, and of NCSN's code for images",
+                f"{2 * steps.step(ladder.last):.3g} where moves are x + ε/2 s + √ε z, as in the paper of NCSN",
+            ),
+            (
+                "variance ρ* at the end, of σ_L²",
+                steps.variance,
+                f"the fixed point over levels; after one level {one_level(steps.ratio, steps.moves, steps.gap):.4g}",
+                "the last denoising takes most of the excess away",
+            ),
+        ]
+
+
+def _cost_of_ends(process: EDM) -> tuple[str, str]:
+    """What part of a sampler's steps smaller and larger ends take."""
+    low, high = process.sigma_min, process.sigma_max
+    share = float(EDM(low / 2, high).time(torch.tensor(low, dtype=torch.float64)))
+    other = 1 - float(EDM(low, 2 * high).time(torch.tensor(high, dtype=torch.float64)))
+    return f"half: {100 * share:.2g} % of a sampler's steps", f"twice: {100 * other:.2g} % of a sampler's steps"
+
+
+def _cost_of_law(mean: float, std: float) -> tuple[str, str]:
+    low, high = math.exp(mean - 2 * std), math.exp(mean + 2 * std)
+    where = f"95 % of training is between {low:.2g} and {high:.2g}; 1 more: between {math.e * low:.2g} and {math.e * high:.2g}"
+    return where, f"twice: {math.exp(mean - 4 * std):.2g} to {math.exp(mean + 4 * std):.2g}, each level half as often"

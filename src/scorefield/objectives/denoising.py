@@ -1,0 +1,82 @@
+"""Denoising score matching: the noise that was added is the target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..denoisers.base import Denoiser
+from ..rng import Rng
+from ..tensors import sum_events
+from .levels import LevelDistribution
+from .per_level import LevelObjective
+from .weighting import Weighting
+
+__all__ = ["DenoisingScoreMatching", "posterior_mean"]
+
+
+@dataclass(frozen=True)
+class DenoisingScoreMatching(LevelObjective):
+    """w(σ) ‖D(x_0 + σ z, σ) - x_0‖² / n with w = 1/σ² + 1/scale² (Vincent, 2011; Karras et al., 2022, Table 1).
+
+    With the Karras parametrization of the same scale this is the mean square error of the network's output: it is 1 for
+    a network that answers 0, at every level, if data have mean 0 and standard deviation `scale`. Losses of other codes
+    (sums, halves) are this one times a constant. The truth has the loss w(σ) E‖E[x_0|x] - x_0‖² / n, which is not 0: with
+    w = 1/σ² it is 1 - σ² E‖∇ log p_σ‖² / n (`excess` takes it off where it is known).
+
+    Arguments:
+        levels: The law of the noise levels; `SingleLevel` for one.
+        scale: The standard deviation of the data. With `math.inf` the weight is 1/σ², that of NCSN and DDPM.
+        weighting: Another weight, in the place of that by scale.
+    """
+
+    levels: LevelDistribution
+    scale: float = 1.0
+    weighting: Weighting | None = None
+
+    def __post_init__(self) -> None:
+        if not self.scale > 0:
+            need = "scale > 0, the standard deviation of data, or math.inf for the weight 1/σ²"
+            raise ValueError(f"DenoisingScoreMatching needs {need}, got {self.scale:g}")
+
+    def at(self, denoiser: Denoiser, x0: Tensor, level: Tensor, rng: Rng) -> Tensor:
+        error = denoiser(x0 + level * rng.normal_like(x0), level) - x0
+        return sum_events(self.weight(level) * error**2) / x0[0].numel()
+
+    def weight(self, level: Tensor) -> Tensor:
+        return 1 / level**2 + 1 / self.scale**2 if self.weighting is None else self.weighting(level)
+
+
+def posterior_mean(x: Tensor, level: Tensor, reference: Tensor, x0: Tensor | None = None) -> Tensor:
+    """E[x_0 | x] by self-normalized weights over data: a target with less noise than x_0 itself (Xu et al., 2023).
+
+    With all data as `reference` this is the exact mean under their empirical law. With some of them and the `x0` that x was
+    made of, it is unbiased all the same: x_0 is a draw from the law given x, the others are draws from the law of the data,
+    and choosing among them by weight leaves the law given x as it is (iterated sampling importance resampling; Andrieu et
+    al., 2010). The minimizer of a denoising loss is therefore the same with this target as with x_0.
+
+    Arguments:
+        x: Data plus noise, of shape `(B, *D)`.
+        level: The noise level, of shape `(B, 1, …, 1)`.
+        reference: Data, of shape `(R, *D)`: all there are, or some that `x` was not made of.
+        x0: The data that `x` was made of, of shape `(B, *D)`, if `reference` are not all data.
+
+    Returns:
+        The means, of shape `(B, *D)`.
+
+    Example:
+        >>> data = torch.tensor([[-1.0], [1.0]])
+        >>> posterior_mean(torch.zeros(1, 1), torch.ones(1, 1), data)
+        tensor([[0.]])
+    """
+    points, others = x.flatten(1), reference.flatten(1)
+    precision = level.reshape(-1, 1) ** -2
+    logits = points @ others.T - others.square().sum(1) / 2
+    if x0 is None:
+        return ((logits * precision).softmax(1) @ others).reshape(x.shape)
+    own = x0.flatten(1)
+    first = (points * own - own.square() / 2).sum(1, keepdim=True)
+    weights = (torch.cat((first, logits), 1) * precision).softmax(1)
+    return (weights[:, :1] * own + weights[:, 1:] @ others).reshape(x.shape)

@@ -1,0 +1,127 @@
+"""Latents: the noise that the probability flow makes of data, and the way back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from torch import Tensor
+
+from ..diffusion import Diffusion
+from ..rng import Rng
+from ..schedules import Schedule, UniformTime
+from .base import Sampler, trajectory_from
+from .ode import DormandPrince
+
+__all__ = ["decode", "encode", "spherical_interpolation"]
+
+
+@dataclass(frozen=True)
+class _Silence(Rng):
+    """A source that gives nothing: the flow has no noise."""
+
+    sampler: Sampler
+
+    def _refuse(self, *_: Any) -> NoReturn:
+        what = f"latents need a sampler without fresh noise, got {self.sampler}"
+        raise ValueError(f"{what}: take DormandPrince(), Heun(), or another with eta=0")
+
+    normal = uniform = spread = child = _refuse  # type: ignore[assignment]
+
+
+def _times(diffusion: Diffusion, steps: int | None, grid: Schedule | None, x: Tensor) -> Tensor:
+    return (grid or UniformTime()).times(diffusion.process, steps).to(x)
+
+
+def encode(
+    diffusion: Diffusion, x: Tensor, sampler: Sampler | None = None, steps: int | None = 1, grid: Schedule | None = None
+) -> Tensor:
+    """The latents of data: where the probability flow takes them, made standard normal.
+
+    Data are taken for states of the smallest level. If they are draws from the model, their latents are independent
+    standard normal numbers, up to what the prior leaves out (Song et al., 2021, Section D.3).
+
+    Arguments:
+        diffusion: A diffusion model.
+        x: Data, of shape `(B, *D)`, best in float64.
+        sampler: A sampler without fresh noise, which is led upwards; by default DormandPrince().
+        steps: How many steps it takes; one is enough for a sampler with its own.
+        grid: The times to step through.
+
+    Returns:
+        The latents, of shape `(B, *D)`. `decode` with the same arguments leads back.
+
+    Raises:
+        ValueError: If the sampler draws noise.
+
+    Example:
+        >>> import torch
+        >>> from scorefield.denoisers import Gaussian
+        >>> from scorefield.processes import VP
+        >>> law = Gaussian(torch.ones(2, dtype=torch.float64), 4 * torch.eye(2, dtype=torch.float64))
+        >>> encode(Diffusion(VP(), law, law), torch.tensor([[3.0, 1.0]], dtype=torch.float64)).round(decimals=4)
+        tensor([[1., 0.]], dtype=torch.float64)
+    """
+    sampler = sampler or DormandPrince()
+    times = _times(diffusion, steps, grid, x)
+    start = diffusion.process.alpha(times[-1]) * x
+    *_, (_, last) = trajectory_from(diffusion, start, sampler, times.flip(0), _Silence(sampler), denoise=False)
+    return diffusion.whiten(last, times[0])
+
+
+def decode(
+    diffusion: Diffusion,
+    z: Tensor,
+    sampler: Sampler | None = None,
+    steps: int | None = 1,
+    grid: Schedule | None = None,
+    denoise: bool = False,
+) -> Tensor:
+    """The data of latents: the inverse of `encode`, with the same arguments.
+
+    Arguments:
+        diffusion: A diffusion model.
+        z: Latents, of shape `(B, *D)`.
+        sampler: A sampler without fresh noise; by default DormandPrince().
+        steps: How many steps it takes.
+        grid: The times to step through.
+        denoise: Whether the noise of the smallest level is removed, which data that were encoded do not have.
+
+    Returns:
+        Data, of shape `(B, *D)`.
+
+    Raises:
+        ValueError: If the sampler draws noise.
+    """
+    sampler = sampler or DormandPrince()
+    times = _times(diffusion, steps, grid, z)
+    way = trajectory_from(diffusion, diffusion.colour(z, times[0]), sampler, times, _Silence(sampler), denoise)
+    *_, (_, last) = way
+    return last if denoise else last / diffusion.process.alpha(times[-1])
+
+
+def spherical_interpolation(a: Tensor, b: Tensor, count: int) -> Sequence[Tensor]:
+    """Latents between two: cos φ a + sin φ b, from a at φ = 0 to b at φ = π/2.
+
+    Where a and b are independent and standard normal, so is each of these: what they decode to has the law of the model,
+    and not, as on straight lines, a law that is too narrow.
+
+    Arguments:
+        a: Latents, of shape `(B, *D)`.
+        b: Latents of the same shape.
+        count: How many, both ends among them.
+
+    Returns:
+        `count` latents of that shape.
+
+    Raises:
+        ValueError: If `count` is below 2, or the shapes differ.
+    """
+    if count < 2 or a.shape != b.shape:
+        raise ValueError(
+            f"an arc has two ends of one shape, got count={count} and shapes {tuple(a.shape)} and {tuple(b.shape)}"
+        )
+    angles = [math.pi / 2 * i / (count - 1) for i in range(count)]
+    return [a, *(math.cos(angle) * a + math.sin(angle) * b for angle in angles[1:-1]), b]

@@ -1,0 +1,183 @@
+"""Where to step: the times of a way from noise to data, found by what is uniform along it."""
+
+from __future__ import annotations
+
+import abc
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from .processes import Process
+
+__all__ = ["DDPM", "Angle", "ExplicitLevels", "Karras", "LogLevel", "Schedule", "UniformTime"]
+
+
+class Schedule(abc.ABC):
+    """A choice of times between noise and data, for any process. To add one, write `levels`."""
+
+    steps: ClassVar[int | None] = None
+
+    @abc.abstractmethod
+    def levels(self, process: Process, count: int) -> Tensor:
+        """`count` noise levels in float64 that decrease, the first and the last within reach of the process."""
+
+    def times(self, process: Process, steps: int | None) -> Tensor:
+        """The times of a way of `steps` steps, of shape `(steps + 1,)`, in float64, decreasing.
+
+        Raises:
+            ValueError: If `steps` is below 1, or the process does not reach the levels.
+        """
+        return process.time(self.levels(process, _checked(steps) + 1))
+
+
+def _checked(steps: int | None) -> int:
+    if steps is None:
+        raise ValueError("the number of steps is missing: give steps=, or a grid that knows it")
+    if steps < 1:
+        raise ValueError(f"a sampler needs at least 1 step, got steps={steps}")
+    return steps
+
+
+def _ends(process: Process) -> tuple[float, float]:
+    """The largest and the smallest level of a process."""
+    low, high = process.level(torch.tensor([0.0, 1.0], dtype=torch.float64)).tolist()
+    return high, low
+
+
+def _between(first: float, last: float, count: int) -> Tensor:
+    return torch.linspace(first, last, count, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class UniformTime(Schedule):
+    """Uniform in the clock of the process: for EDM the grid of Karras et al. (2022), for VE a geometric ladder."""
+
+    def levels(self, process: Process, count: int) -> Tensor:
+        return process.level(_between(1.0, 0.0, count))
+
+    def times(self, process: Process, steps: int | None) -> Tensor:
+        return _between(1.0, 0.0, _checked(steps) + 1)
+
+
+@dataclass(frozen=True)
+class Karras(Schedule):
+    """Uniform in level^(1/rho) (Karras et al., 2022, eq. 5).
+
+    Arguments:
+        rho: The power; the larger, the more steps at small levels.
+    """
+
+    rho: float = 7.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rho < math.inf:
+            raise ValueError(f"Karras needs rho > 0, got rho={self.rho:g}")
+
+    def levels(self, process: Process, count: int) -> Tensor:
+        first, last = (level ** (1 / self.rho) for level in _ends(process))
+        return _between(first, last, count) ** self.rho
+
+
+@dataclass(frozen=True)
+class LogLevel(Schedule):
+    """Uniform in the logarithm of the level: the geometric ladder of NCSN, steps of one log-SNR."""
+
+    def levels(self, process: Process, count: int) -> Tensor:
+        first, last = map(math.log, _ends(process))
+        return torch.exp(_between(first, last, count))
+
+
+@dataclass(frozen=True)
+class Angle(Schedule):
+    """Uniform in φ = arctan(level / scale): as much turns of data into noise in each step.
+
+    Arguments:
+        scale: The standard deviation of the data, in the units of the state.
+    """
+
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale < math.inf:
+            raise ValueError(f"Angle needs scale > 0, got scale={self.scale:g}")
+
+    def levels(self, process: Process, count: int) -> Tensor:
+        first, last = (math.atan(level / self.scale) for level in _ends(process))
+        return self.scale * torch.tan(_between(first, last, count))
+
+
+@dataclass(frozen=True)
+class DDPM(Schedule):
+    """The discrete table of DDPM: levels √(1/ᾱ - 1) with ᾱ_i = Π (1 - β_j), β linear (Ho et al., 2020).
+
+    Of the entries within reach of the process, steps + 1 are taken, as evenly as whole numbers can be, both ends among
+    them.
+
+    Arguments:
+        count: The length of the table.
+        beta_min: Its first β.
+        beta_max: Its last β.
+    """
+
+    count: int = 1000
+    beta_min: float = 1e-4
+    beta_max: float = 0.02
+
+    def __post_init__(self) -> None:
+        if self.count < 2 or not 0 < self.beta_min < self.beta_max < 1:
+            got = f"count={self.count}, beta_min={self.beta_min:g}, beta_max={self.beta_max:g}"
+            raise ValueError(f"DDPM needs count >= 2 and 0 < beta_min < beta_max < 1, got {got}")
+
+    def levels(self, process: Process, count: int) -> Tensor:
+        beta = _between(self.beta_min, self.beta_max, self.count)
+        level = torch.sqrt(torch.expm1(-torch.log1p(-beta).cumsum(0))).flip(0)
+        high, low = _ends(process)
+        level = level[(level <= high * (1 + 1e-9)) & (level >= low * (1 - 1e-9))]
+        if count > len(level):
+            what = f"{len(level)} of the {self.count} levels of the table lie between {low:.3g} and {high:.3g}"
+            raise ValueError(f"{what}, not enough for {count - 1} steps: take at most {max(len(level) - 1, 0)}")
+        return level[_between(0, len(level) - 1, count).round().long()]
+
+
+@dataclass(frozen=True)
+class ExplicitLevels(Schedule):
+    """Levels that were given: those of a paper, or a ladder that was calibrated.
+
+    Arguments:
+        values: The levels, which decrease.
+
+    Example:
+        >>> from scorefield.processes import VE
+        >>> ExplicitLevels((10.0, 1.0, 0.1)).times(VE(0.01, 100.0), None)
+        tensor([0.7500, 0.5000, 0.2500], dtype=torch.float64)
+    """
+
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", tuple(map(float, self.values)))
+        falling = all(a > b for a, b in zip(self.values, self.values[1:]))
+        if len(self.values) < 2 or not falling or not self.values[-1] > 0 or not self.values[0] < math.inf:
+            raise ValueError(f"Given needs two positive levels or more that decrease, got {self.values[:8]}")
+
+    @property
+    def steps(self) -> int:  # type: ignore[override]  # a property here, a constant of the others
+        """The number of steps between the levels."""
+        return len(self.values) - 1
+
+    def levels(self, process: Process, count: int) -> Tensor:
+        high, low = _ends(process)
+        if self.values[0] > high * (1 + 1e-9) or self.values[-1] < low * (1 - 1e-9):
+            got, reach = f"{self.values[0]:g} to {self.values[-1]:g}", f"{high:g} to {low:g}"
+            raise ValueError(
+                f"{type(process).__name__} runs through levels {reach}, got {got}: choose its levels wider"
+            )
+        return torch.tensor(self.values, dtype=torch.float64)
+
+    def times(self, process: Process, steps: int | None) -> Tensor:
+        if steps not in (None, self.steps):
+            raise ValueError(f"{len(self.values)} levels make {self.steps} steps, got steps={steps}: leave steps out")
+        return process.time(self.levels(process, self.steps + 1))

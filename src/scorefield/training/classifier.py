@@ -1,0 +1,62 @@
+"""Training of a classifier that knows noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..denoisers import NoisyClassifier
+from ..objectives import LevelDistribution
+from ..rng import Steps
+from ..tensors import expand
+from .feed import Feed
+
+__all__ = ["train_classifier"]
+
+
+def train_classifier(
+    classifier: NoisyClassifier,
+    feed: Feed,
+    classes: Tensor,
+    levels: LevelDistribution,
+    steps: int,
+    rate: float = 2e-3,
+    seed: int = 0,
+) -> Iterator[Tensor]:
+    """Teaches a classifier the classes of noisy data, in place.
+
+    Arguments:
+        classifier: The classifier.
+        feed: Batches of standardized data.
+        classes: The class of each row of the feed, by number, `(N,)`.
+        levels: The law of the noise levels.
+        steps: How many steps; the rate falls to 0.
+        rate: The rate of AdamW.
+        seed: The seed of noise and levels.
+
+    Yields:
+        The cross-entropy of each step, of shape `()`.
+
+    Raises:
+        ValueError: If there is not one class for each datum.
+    """
+    if len(classes) != len(feed.rows):
+        raise ValueError(f"there must be one class for each datum, got {len(classes)} for {len(feed.rows)} data")
+    rng = Steps(seed, feed.device)
+    optimizer = torch.optim.AdamW(classifier.parameters(), rate, betas=(0.9, 0.99), weight_decay=0.01)
+    classifier.train().requires_grad_(True)
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * min(1.0, (step + 1) / 50) * (1 - step / steps)
+        x0, noise = feed.batches(step), rng.at(step)
+        level = expand(levels.draw(noise.spread(len(x0), x0.dtype, x0.device)), x0)
+        target = classes[feed.indices(step)].to(x0.device)
+        loss = F.nll_loss(classifier(x0 + level * noise.normal_like(x0), level), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        yield loss.detach()
+    classifier.eval().requires_grad_(False)

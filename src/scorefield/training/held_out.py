@@ -1,0 +1,106 @@
+"""Losses on data that were held out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..denoisers import Conditioned, Denoiser, Preconditioned
+from ..objectives import LevelDistribution, LevelObjective
+from ..rng import Samples
+from ..tensors import expand
+
+__all__ = ["PARTS", "HeldOut", "excess", "held_out_losses", "losses_by_level", "parts_of"]
+
+PARTS = 8  # of the law of levels, equally probable
+_NUMBERS = 2**18  # that the network sees at once
+
+
+class HeldOut(NamedTuple):
+    """Held-out losses under the law of the levels.
+
+    Arguments:
+        data: The mean loss of each datum that was measured, of shape `(M,)`.
+        parts: The mean loss in each of eight equally probable parts of the law of levels, from low to high, `(8,)`.
+    """
+
+    data: Tensor
+    parts: Tensor
+
+
+def parts_of(levels: LevelDistribution) -> Tensor:
+    """The borders of the parts of a law of levels, of shape `(9,)`: the outermost at its 1 % and 99 % quantiles."""
+    return levels.draw(torch.linspace(0, 1, PARTS + 1, dtype=torch.float64).clamp(0.01, 0.99))
+
+
+@torch.no_grad()
+def held_out_losses(
+    denoiser: Denoiser, x: Tensor, objective: LevelObjective, count: int, seed: int = 0, context: Tensor | None = None
+) -> HeldOut:
+    """The loss of each datum under the law of the levels, with noise fixed by `seed`: two denoisers meet the same.
+
+    Arguments:
+        denoiser: The denoiser.
+        x: Standardized data, of shape `(N, *D)`.
+        objective: The objective, whose law of levels is spread evenly.
+        count: How many noisy copies to measure: some of each datum, or one of each of the first `count`.
+        seed: The seed of the noise.
+        context: What is given beside the data, of shape `(N, size, …)`, if anything is.
+
+    Returns:
+        The losses by datum, of shape `(min(count, N),)`, and by level.
+    """
+    size = min(count, len(x))
+    copies = torch.arange(count // size * size)
+    levels = (copies * 0.6180339887498949 + 0.5 / count) % 1  # the golden ratio spreads any run of them evenly
+    losses = []
+    for part in copies.split(_batch(x)):
+        x0 = x[(part % size).to(x.device)]
+        level = expand(objective.levels.draw(levels[part].to(x0)), x0)
+        rng = Samples(seed, int(part[0]), len(part), "held-out")
+        losses.append(objective.at(_given(denoiser, context, part % size), x0, level, rng))
+    found = torch.cat(losses).double().cpu()
+    part = (levels * PARTS).long().clamp_max(PARTS - 1)
+    sums = torch.zeros(PARTS, dtype=torch.float64).index_add_(0, part, found)
+    return HeldOut(found.reshape(-1, size).mean(0), sums / torch.bincount(part, minlength=PARTS))
+
+
+def excess(losses: Tensor, best: Tensor) -> float:
+    """How far losses lie above others of the same data, in standard errors of the mean difference."""
+    difference = losses - best
+    error = difference.std() / len(difference) ** 0.5 if len(difference) > 1 else difference.abs().mean()
+    return float(difference.mean() / error.clamp_min(1e-12))
+
+
+@torch.no_grad()
+def losses_by_level(
+    denoiser: Denoiser,
+    x: Tensor,
+    objective: LevelObjective,
+    levels: Tensor,
+    seed: int = 0,
+    context: Tensor | None = None,
+) -> Tensor:
+    """The loss of each datum `(N, *D)` at each level `(L,)`, of shape `(N, L)`, with noise fixed by `seed`."""
+    columns = []
+    for i, level in enumerate(levels):
+        losses = []
+        for start in range(0, len(x), _batch(x)):
+            x0 = x[start : start + _batch(x)]
+            rng = Samples(seed, start, len(x0), f"level {i}")
+            rows = torch.arange(start, start + len(x0))
+            losses.append(objective.at(_given(denoiser, context, rows), x0, level.to(x0), rng))
+        columns.append(torch.cat(losses))
+    return torch.stack(columns, 1)
+
+
+def _given(denoiser: Denoiser, context: Tensor | None, rows: Tensor) -> Denoiser:
+    if context is None or not isinstance(denoiser, Preconditioned):
+        return denoiser
+    return Conditioned(denoiser, context[rows.to(context.device)])
+
+
+def _batch(x: Tensor) -> int:
+    return max(1, min(512, _NUMBERS // x[0].numel()))

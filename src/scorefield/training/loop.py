@@ -1,0 +1,281 @@
+"""Training: an iterator over steps. Whoever drives it logs, stops, draws, saves; it does none of these."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..context import drop_context, shuffle_sets
+from ..denoisers import Denoiser
+from ..objectives import LevelObjective
+from ..rng import Rng, Steps
+from ..settings import Training
+from .average import PowerAverage
+from .feed import Feed
+from .flat import Flat
+from .held_out import HeldOut, excess, held_out_losses
+from .optimizer import Optimizer
+from .prepared import can_prepare, prepared_losses
+
+__all__ = ["Progress", "Trainer"]
+
+_SURE = 2.0  # standard errors
+_APART = 20  # steps between measurements
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands after a step.
+
+    Arguments:
+        step: How many steps were made.
+        fraction: How much of the budget is used, from 0 to 1.
+        seconds: How long it took, earlier parts of a resumed run included.
+        loss: The loss of this step, of shape `()`; reading it waits for the device.
+        rate: The factor of the learning rates.
+        held_out: The held-out loss, when it was measured after this step.
+    """
+
+    step: int
+    fraction: float
+    seconds: float
+    loss: Tensor
+    rate: float
+    held_out: float | None = None
+
+
+class Trainer:
+    """The training of a denoiser, in place.
+
+    Every step is a function of the weights and of its number alone, so that a run that was cut off goes on from `state`
+    to the same numbers.
+
+    Arguments:
+        denoiser: The denoiser, which is trained.
+        feed: The batches.
+        held_out: Standardized data that no step sees, of shape `(M, *D)`.
+        objective: The loss.
+        training: The settings, with batch, rate, matrix_rate and one budget given.
+        seed: The seed of noise and levels.
+        context: What is given beside the held-out data, of shape `(M, size, …)`, if anything is.
+        sets: How many rows of a set are given, whose order is drawn anew each time.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        feed: Feed,
+        held_out: Tensor,
+        objective: LevelObjective,
+        training: Training,
+        seed: int = 0,
+        context: Tensor | None = None,
+        sets: int = 1,
+    ) -> None:
+        if training.rate is None or training.matrix_rate is None:
+            raise ValueError(f"a trainer needs rate and matrix_rate, got {training.rate} and {training.matrix_rate}")
+        self.denoiser = denoiser
+        self.feed = feed
+        self.held_out = held_out
+        self.context = context
+        self.sets = sets
+        self.objective = objective
+        self.training = training
+        self.step = 0
+        self.seconds = 0.0
+        self.stopped = ""
+        self.history: list[tuple[int, float]] = []
+        self.parts: list[tuple[int, list[float]]] = []  # steps, and the held-out losses by level after them
+        self.steps = self._steps()
+        self.flat = Flat(denoiser)
+        self.optimizer = Optimizer(self.flat, training.rate, training.matrix_rate)
+        self.averages = [PowerAverage(self.flat.values, width) for width in training.averages]
+        self.best = self.flat.values.clone()
+        self.best_losses = torch.full((1,), math.inf, dtype=torch.float64)
+        self._rng = Steps(seed, feed.device)
+        self._ahead: tuple[int, list[Callable[[], Tensor]]] = (-1, [])
+        together = max(1, min(32, 2**17 // (feed.batch * held_out[0].numel())))
+        self._together = together if can_prepare(objective, denoiser) else 1
+        self._copies = max(64, min(512, 2**18 // held_out[0].numel())) if held_out.ndim > 2 else 2048
+        self._worse = 0
+
+    def _steps(self) -> int | None:
+        """The budget in steps, if it is not in minutes."""
+        if self.training.minutes is not None:
+            return None
+        if self.training.epochs is not None:
+            a_step = self.feed.batch * self.training.accumulate
+            return max(1, math.ceil(self.training.epochs * len(self.feed.rows) / a_step))
+        if self.training.steps is None:
+            raise ValueError("training needs a budget: set minutes, steps or epochs")
+        return self.training.steps
+
+    def _fraction(self, seconds: float) -> float:
+        if self.steps is not None:
+            return min(1.0, self.step / self.steps)
+        return min(1.0, seconds / (60 * (self.training.minutes or 0)))
+
+    def run(self) -> Iterator[Progress]:
+        """Trains until the budget is used or the held-out loss stops falling, and yields after every step.
+
+        Raises:
+            RuntimeError: If a gradient is not finite.
+        """
+        self.denoiser.train()
+        start = time.perf_counter() - self.seconds
+        while not self.stopped and (fraction := self._fraction(self.seconds)) < 1:
+            rate = min(1.0, (self.step + 1) / (self.training.warmup + 1)) * (1 - fraction)
+            loss = self._advance(rate)
+            self.step += 1
+            for average in self.averages:
+                average.update(self.flat.values, self.step)
+            self.seconds = time.perf_counter() - start
+            fraction = self._fraction(self.seconds)
+            held_out = self._evaluate() if self._due(fraction) else None
+            yield Progress(self.step, fraction, self.seconds, loss, rate, held_out)
+        self.stopped = self.stopped or "the budget is used"
+
+    def _due(self, fraction: float) -> bool:
+        """Whether it is time to measure the held-out loss; not too often, for it costs as much as some steps."""
+        since = self.step - (self.history[-1][0] if self.history else 0)
+        return since >= _APART and int(fraction * self.training.evaluations) > len(self.history)
+
+    def _advance(self, rate: float) -> Tensor:
+        """One step of the optimizer; returns the loss."""
+        accumulate = self.training.accumulate
+        self.flat.gradients.zero_()
+        losses = []
+        for part in range(accumulate):
+            loss = self._loss(self.step * accumulate + part)
+            loss.backward()
+            losses.append(loss.detach())
+        total = losses[0] if accumulate == 1 else torch.stack(losses).mean()
+        if accumulate > 1:
+            self.flat.gradients.div_(accumulate)
+        self._clip(total)
+        self.optimizer.step(rate)
+        return total
+
+    def _clip(self, loss: Tensor) -> None:
+        """Scales the gradient down to the norm that is allowed; on the CPU, where looking is free, only if it must be."""
+        norm = torch.linalg.vector_norm(self.flat.gradients)
+        look = norm.device.type == "cpu" or self.step % 25 == 0
+        size = float(norm) if look else 0.0
+        if not math.isfinite(size):
+            what = f"the gradient is not finite at step {self.step + 1} (loss {float(loss):.4g})"
+            raise RuntimeError(f"{what}: try a smaller rate, a longer warm-up, or precision='float32'")
+        if norm.device.type != "cpu":
+            self.flat.gradients.mul_((self.training.clip / (norm + 1e-12)).clamp_max(1.0))
+        elif size > self.training.clip:
+            self.flat.gradients.mul_(self.training.clip / size)
+
+    def _loss(self, number: int) -> Tensor:
+        """The mean loss of batch `number`, which is prepared together with its neighbours."""
+        group, place = divmod(number, self._together)
+        if group != self._ahead[0]:
+            x0 = self.feed.batches(group * self._together, self._together)
+            rng = self._rng.at(group)
+            reference = self.feed.reference(group * self._together, self._together, self.training.reference or 0)
+            context = self._contexts(group, rng)
+            self._ahead = (
+                group,
+                prepared_losses(self.objective, self.denoiser, x0, self._together, rng, *reference, context),
+            )
+        return self._ahead[1][place]()
+
+    def _contexts(self, group: int, rng: Rng) -> Tensor | None:
+        """What is given beside the data of a group, its rows in any order, left out for some."""
+        context = self.feed.contexts(group * self._together, self._together)
+        if context is not None and self.sets > 1:
+            context = shuffle_sets(context, self.sets, rng.child("order"))
+        if context is None or not self.training.unconditional:
+            return context
+        u = rng.child("context").uniform((len(context),), torch.float32, context.device)
+        return drop_context(context, u < self.training.unconditional)
+
+    def _candidates(self) -> dict[str, Tensor]:
+        """The weights to choose from: the last ones and their averages, from narrow to wide."""
+        averages = {f"average of width {a.width:g}": a.values for a in self.averages}
+        return {"last step": self.flat.values, **averages}
+
+    def _losses_of(self, values: Tensor) -> HeldOut:
+        """The held-out losses with other weights, which do not stay."""
+        kept = self.flat.values.clone()
+        self.flat.read(values)
+        self.denoiser.eval()
+        losses = held_out_losses(self.denoiser, self.held_out, self.objective, self._copies, 0, self.context)
+        self.denoiser.train()
+        self.flat.read(kept)
+        return losses
+
+    def _evaluate(self) -> float:
+        """Measures the narrowest average on held-out data, and keeps it if it is the best so far."""
+        values = self.averages[0].values if self.averages else self.flat.values
+        losses, parts = self._losses_of(values)
+        if float(losses.mean()) < float(self.best_losses.mean()):
+            self.best.copy_(values)
+            self.best_losses, self._worse = losses, 0
+        else:
+            self._worse = self._worse + 1 if excess(losses, self.best_losses) > _SURE else 0
+        if self._worse >= self.training.patience:
+            self.stopped = f"the held-out loss rose: {self._worse} measurements in a row lie above the best for sure"
+        self.history.append((self.step, float(losses.mean())))
+        self.parts.append((self.step, parts.tolist()))
+        return float(losses.mean())
+
+    def finish(self) -> tuple[str, float]:
+        """Leaves the best weights in the denoiser: the last or one of their averages, by held-out loss.
+
+        Weights from the middle of the run take their place if they are better beyond doubt: then the network has begun to
+        learn its data by heart.
+
+        Returns:
+            Which weights these are, and their held-out loss.
+        """
+        candidates = self._candidates()
+        losses = {name: self._losses_of(values).data for name, values in candidates.items()}
+        chosen = min(losses, key=lambda name: float(losses[name].mean()))
+        if self.history and excess(losses[chosen], self.best_losses) > _SURE:
+            chosen = "best on the way"
+            candidates[chosen], losses[chosen] = self.best, self.best_losses
+        self.flat.read(candidates[chosen].clone())
+        self.flat.release()
+        self.denoiser.eval().requires_grad_(False)
+        return chosen, float(losses[chosen].mean())
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that a resumed run needs: tensors, and plain data."""
+        tensors = {"values": self.flat.values, "best": self.best, "best_losses": self.best_losses}
+        tensors |= {f"average.{i}": a.values for i, a in enumerate(self.averages)}
+        tensors |= {f"optimizer.{k}": v for k, v in self.optimizer.state().items()}
+        tensors |= {f"buffer.{k}": v for k, v in self.denoiser.named_buffers()}
+        about = {"step": self.step, "seconds": self.seconds, "stopped": self.stopped, "history": self.history}
+        about |= {"worse": self._worse, "parts": self.parts}
+        return tensors, about
+
+    def load(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+        """Goes on where `state` was taken.
+
+        Raises:
+            ValueError: If the state is of another network.
+        """
+        if tensors["values"].shape != self.flat.values.shape:
+            have, need = tensors["values"].numel(), self.flat.values.numel()
+            raise ValueError(f"the state is of a network with {have} parameters, this one has {need}: start a new run")
+        self.flat.read(tensors["values"])
+        self.best.copy_(tensors["best"])
+        self.best_losses, self._worse = tensors["best_losses"].double(), about["worse"]
+        for i, average in enumerate(self.averages):
+            average.values.copy_(tensors[f"average.{i}"])
+        self.optimizer.load({k.removeprefix("optimizer."): v for k, v in tensors.items() if k.startswith("optimizer.")})
+        for name, buffer in self.denoiser.named_buffers():
+            buffer.copy_(tensors[f"buffer.{name}"])
+        self.step, self.seconds, self.stopped = about["step"], about["seconds"], about["stopped"]
+        self.history = [(step, loss) for step, loss in about["history"]]
+        self.parts = [(step, losses) for step, losses in about.get("parts", ())]

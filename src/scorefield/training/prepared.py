@@ -1,0 +1,99 @@
+"""What can be computed for many steps at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..denoisers import Conditioned, Denoiser, Preconditioned
+from ..objectives import DenoisingScoreMatching, Objective, posterior_mean
+from ..rng import Rng
+
+__all__ = ["can_prepare", "prepared_losses"]
+
+
+_FROM = (0.05, 0.4)  # the level from which other data tell something of a datum: vectors, grids
+
+
+def can_prepare(objective: Objective, denoiser: Denoiser) -> bool:
+    """Whether `ahead` can do more than ask the objective."""
+    return isinstance(objective, DenoisingScoreMatching) and isinstance(denoiser, Preconditioned)
+
+
+def prepared_losses(
+    objective: Objective,
+    denoiser: Denoiser,
+    x0: Tensor,
+    count: int,
+    rng: Rng,
+    reference: Tensor | None = None,
+    complete: bool = False,
+    context: Tensor | None = None,
+) -> list[Callable[[], Tensor]]:
+    """The mean losses of some batches, ready but for the network.
+
+    All that surrounds the network in denoising score matching (levels, noise, preconditioning, targets) is computed for all
+    batches together: for small networks that is half of the work. Other objectives and denoisers are asked a batch at a time.
+
+    Arguments:
+        objective: The loss.
+        denoiser: The denoiser.
+        x0: The batches one after another, of shape `(count · B, *D)`.
+        count: The number of batches.
+        rng: The noise of these batches.
+        reference: Data that take noise from the targets (`posterior_mean`), of shape `(R, *D)`.
+        complete: Whether these are all data, not some without those of `x0`.
+        context: What is given beside the data, of shape `(count · B, size, …)`, if anything is.
+
+    Returns:
+        A function for each batch, to be called once and in order, that gives its mean loss, of shape `()`.
+    """
+    if not isinstance(objective, DenoisingScoreMatching) or not isinstance(denoiser, Preconditioned):
+        return _asked(objective, denoiser, x0, count, rng, context)
+    size = len(x0) // count
+    with torch.no_grad():
+        center = denoiser.center(context)
+        x0 = x0 if center is None else x0 - center
+        u = torch.cat([rng.spread(size, x0.dtype, x0.device) for _ in range(count)])
+        level = objective.levels.draw(u).reshape(-1, *(1,) * (x0.ndim - 1))
+        x = x0 + level * rng.normal_like(x0)
+        if reference is not None:
+            x0 = _refined(x0, x, level, reference, complete)
+        skip, out = denoiser.parametrization.coefficients(level)
+        target = (x0 - skip * x) / out
+        gain = objective.weight(level) * out**2
+        plain = bool(((gain - 1).abs() < 1e-4).all())  # the Karras parametrization of the objective's scale
+        inputs, label = denoiser.question(x, level)
+        parts = list(zip(*(values.split(size) for values in (inputs, label, target, gain.expand_as(target)))))
+        given = [None] * count if context is None else context.split(size)
+
+    def loss(i: int) -> Tensor:
+        inputs, label, target, gain = parts[i]
+        answer = denoiser.answer(inputs, label, given[i])
+        return F.mse_loss(answer, target) if plain else (gain * (answer - target) ** 2).mean()
+
+    return [partial(loss, i) for i in range(count)]
+
+
+def _asked(
+    objective: Objective, denoiser: Denoiser, x0: Tensor, count: int, rng: Rng, context: Tensor | None
+) -> list[Callable[[], Tensor]]:
+    """The losses by the objective itself, when they are wanted."""
+
+    def loss(part: Tensor, given: Tensor | None) -> Tensor:
+        asked = Conditioned(denoiser, given) if given is not None and isinstance(denoiser, Preconditioned) else denoiser
+        return objective(asked, part, rng).mean()
+
+    parts = zip(x0.chunk(count), [None] * count if context is None else context.chunk(count))
+    return [partial(loss, part, given) for part, given in parts]
+
+
+def _refined(x0: Tensor, x: Tensor, level: Tensor, reference: Tensor, complete: bool) -> Tensor:
+    """The targets: posterior means where the level is high enough for other data to matter."""
+    high = (level.flatten() > _FROM[x0.ndim > 2]).nonzero()[:, 0]
+    own = None if complete else x0[high]
+    return x0.index_copy(0, high, posterior_mean(x[high], level[high], reference, own))

@@ -1,0 +1,96 @@
+"""Charts: they stand what training and data bring, and labels do not meet."""
+
+import io
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scorefield.metrics import Neighbours
+from scorefield.reporting import (
+    DARK,
+    LIGHT,
+    level_losses,
+    neighbour_histogram,
+    scatter_matrix,
+    scatter_pair,
+    training_curve,
+)
+from scorefield.reporting.base import canvas
+from scorefield.reporting.figures import _label_ends, _running_mean, chosen_columns, histograms
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def size(picture):
+    return Image.open(io.BytesIO(picture)).size
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        [{"step": 1, "loss": 1.0}],
+        [{"step": 1, "loss": 0.0, "held_out": None}, {"step": 2, "loss": 0.0}],
+        [{"step": s, "loss": 1000.0 / s, "held_out": 900.0 / s if s % 7 == 0 else None} for s in range(1, 2000)],
+        [{"step": s, "loss": float("nan") if s == 3 else -1.0 - s} for s in range(1, 9)],
+    ],
+)
+def test_training_curves_of_any_log(log):
+    assert size(training_curve(log)) == (1360, 600) and size(training_curve(log, DARK, 350)) == (700, 500)
+
+
+@pytest.mark.parametrize("zero", [1.0, 1e4])
+def test_levels_come_in_any_order_and_with_holes(zero):
+    levels = {
+        "level": [10.0, 0.01, 0.1, 1.0],
+        "loss": [zero, 0.9, 0.5, np.nan],
+        "zero_loss": [zero, 1, 1, 1],
+        "train_loss": None,
+    }
+    assert size(level_losses(levels)) == (1360, 600)
+    assert size(level_losses(levels | {"train_loss": [0.5] * 4}, DARK)) == (1360, 600)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-9, 1e6])
+def test_neighbours_at_any_distance(scale, rng):
+    near = Neighbours(scale * rng.random(50), scale * rng.random(50), 0.0, 0.0, 0.5)
+    assert size(neighbour_histogram(near)) == (1360, 600)
+
+
+def test_tables_of_any_width(rng):
+    for features in (3, 7):
+        real, drawn = rng.normal(size=(80, features)), rng.normal(size=(60, features))
+        real[:, 0], drawn[:, 0] = rng.integers(0, 4, 80), rng.integers(0, 4, 60)
+        real[:, 1] = drawn[:, 1] = 3.0
+        assert size(scatter_matrix(real, drawn, theme=DARK))[0] >= 1700
+    assert len(histograms(real[:, :1], drawn[:, :1])) == 1
+    assert len(scatter_pair(real[:, :2], drawn[:, :2], ["a", "$b_"], LIGHT)) == 2
+
+
+def test_the_columns_shown_are_those_that_differ_most(rng):
+    real, drawn = rng.normal(size=(300, 9)) * np.arange(1, 10), rng.normal(size=(300, 9)) * np.arange(1, 10)
+    drawn[:, [2, 7]] += 3 * np.array([3, 8])
+    assert chosen_columns(real, drawn, 2) == [2, 7]
+    assert chosen_columns(real[:, :2], drawn[:, :2], 2) == [0, 1]
+
+
+def test_the_running_mean_keeps_constants_and_length(rng):
+    assert np.allclose(_running_mean(np.full(30, 2.5), 4), 2.5)
+    values = rng.normal(size=101)
+    smooth = _running_mean(values, 5)
+    assert len(smooth) == 101 and smooth[50] == pytest.approx(values[45:56].mean())
+    assert len(_running_mean(np.zeros(0), 3)) == 0
+
+
+def test_labels_at_the_ends_of_lines_do_not_meet():
+    axes = canvas(600, 300).add_axes((0.1, 0.1, 0.7, 0.8))
+    axes.set_ylim(0, 1)
+    _label_ends(axes, [(0.99, "first\nof two", "k"), (1.0, "second", "k"), (0.985, "third", "k"), (0.2, "low", "k")])
+    renderer = axes.get_figure().canvas.get_renderer()
+    boxes = sorted((text.get_window_extent(renderer) for text in axes.texts), key=lambda box: box.y0)
+    assert all(below.y1 <= above.y0 + 1 for below, above in pairwise(boxes))
+    assert boxes[-1].y1 < 600 and boxes[0].y0 == pytest.approx(0.2 * 480 + 60, abs=20)

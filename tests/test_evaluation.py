@@ -1,0 +1,306 @@
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from scorefield.data import ArrayRows, Schema
+from scorefield.denoisers import Denoiser, Empirical, Gaussian
+from scorefield.evaluation import Evaluation, LossHistory, evaluate, evaluate_run, split_of, still_falling
+from scorefield.evaluation.verdict import verdict
+from scorefield.metrics import Distance, GeneralizationGap, Neighbours
+from scorefield.model import Model
+from scorefield.processes import EDM
+from scorefield.rng import Samples
+from scorefield.run import Run, fit
+from scorefield.samplers import Heun
+from scorefield.settings import Data, Training
+from scorefield.standardize import Standardize
+
+D = torch.float64
+LAW = Gaussian(torch.tensor([1.0, -2.0, 0.5], dtype=D), torch.tensor([1.0, 4.0, 0.25], dtype=D).diag())
+
+
+def data(count: int, seed: int, offset: float = 0.0) -> np.ndarray:
+    return LAW.sample(count, Samples(seed, count=count)).numpy() + offset
+
+
+def model_of(denoiser: Denoiser, offset: float = 0.0) -> Model:
+    units = Standardize((3,), torch.full((3,), offset, dtype=D), torch.ones(3, dtype=D))
+    return Model(Schema.of(np.zeros((2, 3))), units, EDM(0.002, 80.0), denoiser, LAW, Heun(), 24)
+
+
+def shifted(by: float) -> Gaussian:
+    return Gaussian(LAW.mean + by, LAW.covariance)
+
+
+ORIGINAL = "The samples are no closer to the training data than unseen data are: nothing was copied."
+COPIED = "Some samples lie closer to the training data than chance explains: the model has begun to copy them."
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e9])
+def test_samples_of_the_law_are_as_good_as_data(offset):
+    """However far from zero the data lie."""
+    found = evaluate(model_of(LAW, offset), data(1500, 0, offset), data(500, 1, offset), count=500, seed=2)
+    assert not found.rejected and not found.neighbours.suspicious and not found.gap.suspicious
+    assert len(found.tests) == 11
+    assert found.verdict == ("None of 11 tests tells the samples from unseen data, 500 against 500.", ORIGINAL)
+    assert found.count == 500 and found.seconds > 0
+    assert found.twin.p_value > 0.01
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e9])
+def test_shifted_samples_are_found_out(offset):
+    """Not by associations, which a shift leaves as they are."""
+    found = evaluate(model_of(shifted(0.5), offset), data(1500, 0, offset), data(500, 1, offset), count=500, seed=2)
+    names = {d.name for d in found.rejected}
+    assert {"columns", "moments", "energy distance", "classifier two-sample test"} <= names
+    assert "associations" not in names
+    assert not found.neighbours.suspicious
+    assert len(found.verdict) == 2 and found.verdict[1] == ORIGINAL
+    told = (
+        f"The samples can be told from real data by {len(names)} of 11 tests. The surest is columns (p = 0.002): of 3,"
+    )
+    assert found.verdict[0].startswith(told)
+
+
+def test_copies_are_found_out():
+    """A model that knows its data by heart."""
+    train = data(300, 0)
+    found = evaluate(model_of(Empirical(torch.from_numpy(train))), train, data(100, 1), count=200, seed=2)
+    assert found.neighbours.suspicious
+    assert found.neighbours.copied > 0.9 > found.neighbours.copied_held_out
+    assert found.verdict[-2:] == (COPIED, "Use more data, a smaller network, or a shorter budget.")
+
+
+def test_rows_serve_as_well_as_arrays_and_seeds_repeat():
+    model, train, held_out = model_of(LAW), data(300, 0), data(100, 1)
+    first, again, other = (
+        evaluate(model, *parts, count=100, seed=seed)
+        for parts, seed in (
+            ((train, held_out), 3),
+            ((ArrayRows(train), ArrayRows(held_out)), 3),
+            ((train, held_out), 4),
+        )
+    )
+    assert first.distances == again.distances != other.distances
+    assert first.tests == again.tests and first.twin == again.twin
+    assert np.array_equal(first.neighbours.samples, again.neighbours.samples)
+
+
+def test_plain_data_of_it():
+    found = evaluate(model_of(LAW), data(300, 0), data(100, 1), count=100)
+    plain = json.loads(json.dumps(found.plain(), allow_nan=False))
+    assert plain["verdict"] == list(found.verdict) and plain["count"] == 100
+    assert [d["name"] for d in plain["distances"]] == [d.name for d in found.distances]
+    assert plain["rejected"] == [d.name for d in found.rejected]
+    assert plain["families"][0]["labels"] == list(found.families[0].labels)
+    near = plain["neighbours"]
+    for name, values in (("samples", found.neighbours.samples), ("held_out", found.neighbours.held_out)):
+        assert near[name] == pytest.approx(np.quantile(values, near["quantiles"]))
+    assert near["suspicious"] is False
+
+
+class Field(Denoiser):
+    """The denoiser of white noise on a grid, times a factor."""
+
+    def __init__(self, factor: float = 1.0) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
+        return self.factor * x / (1 + level**2)
+
+
+def test_fields_get_what_is_known_of_fields():
+    shape = (1, 8, 8)
+    units = Standardize(shape, torch.zeros(shape, dtype=D), torch.ones(shape, dtype=D))
+    law = Gaussian(torch.zeros(shape), torch.ones(shape))
+    noise = np.random.default_rng(0).normal(size=(400, 8, 8))
+    model = Model(Schema.of(noise, structure="grid", channels="none"), units, EDM(0.002, 80.0), Field(), law)
+    found = evaluate(model, noise[:200], noise[200:], count=100)
+    assert {"power spectrum", "variogram", "lineal path", "Minkowski functionals"} <= {c.name for c in found.curves}
+    assert not found.families and not found.rejected
+    assert "power spectrum" in found.chosen
+    json.dumps(found.plain(), allow_nan=False)
+    model.denoiser = Field(0.8)
+    assert "power spectrum" in {d.name for d in evaluate(model, noise[:200], noise[200:], count=100).rejected}
+
+
+def test_a_table_is_judged_by_its_types():
+    """A column of booleans is one of categories, whatever numbers stand for it inside."""
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"size": rng.normal(size=400), "yes": rng.random(400) < 0.3})
+    fitted = fit(frame, training=Training(steps=30))
+    found = evaluate(fitted, frame[:300], frame[300:], count=100)
+    assert found.families[0].labels == ("size", "yes")
+    assert [f.distance.name for f in found.families] == ["columns", "associations", "joint laws of pairs"]
+
+
+def test_few_data_are_not_tested():
+    found = evaluate(model_of(LAW), data(300, 0), data(10, 1), count=100)
+    assert not found.tests and found.gap is None
+    assert [d.name for d in found.distances] == ["energy distance", "sliced Wasserstein"]
+    assert found.chosen.startswith("Fewer than 20 vectors of 3 numbers on a side")
+    assert found.verdict[0].endswith(
+        "are as close to unseen data as other real data are; there are too few data for tests."
+    )
+
+
+class TwoMinds(Denoiser):
+    """A denoiser that is that of no law: what it says of the noise is too little by half."""
+
+    def forward(self, x: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
+        exact = LAW(x, level)
+        return x + 0.5 * (exact - x)
+
+
+def test_two_ways_of_sampling_show_a_score_of_no_law():
+    found = evaluate(model_of(TwoMinds()), data(300, 0), data(100, 1), count=200)
+    assert found.twin.p_value < 0.01
+    assert any(
+        s.startswith("Drawn in another way the model gives other samples (energy test of 200") for s in found.verdict
+    )
+
+
+def test_too_few_held_out_data():
+    message = "^samples are compared with at least 2 held-out data, got 1: hold out a larger part$"
+    with pytest.raises(ValueError, match=message):
+        evaluate(model_of(LAW), data(10, 0), data(1, 1))
+
+
+@pytest.mark.parametrize("count", [0, -3])
+def test_no_samples(count):
+    with pytest.raises(ValueError, match=f"at least one sample is drawn, .* got count={count}"):
+        evaluate(model_of(LAW), data(10, 0), data(5, 1), count=count)
+
+
+# -- the verdict ---------------------------------------------------------------------------------------------------
+
+
+def distance(value: float, name: str = "energy distance", p: float | None = None) -> Distance:
+    return Distance(name, value, 1.0, 0.5, 2.0, (100, 100), p, note="of 3, size differs the most")
+
+
+def neighbours(suspicious: bool) -> Neighbours:
+    near = np.full(50, 0.01 if suspicious else 1.0)
+    found = Neighbours(near, np.full(50, 1.0), 0.9 if suspicious else 0.1, 0.1, 1e-9 if suspicious else 0.5)
+    assert found.suspicious is suspicious
+    return found
+
+
+def gap(suspicious: bool) -> GeneralizationGap:
+    held_out = np.array([1.5, 1.0]) if suspicious else np.ones(2)
+    z, p = (np.array([9.0, 0.0]), 0.001) if suspicious else (np.zeros(2), 0.5)
+    return GeneralizationGap(np.array([0.1, 1.0]), np.ones(2), held_out, z, p)
+
+
+def found(p: float | None, copied: bool = False, learned: bool = False, value: float = 1.5) -> Evaluation:
+    distances = (distance(value, p=p), distance(value, "Wasserstein"))
+    return Evaluation(100, 1.0, "", distances, (), (), neighbours(copied), gap(learned), None)
+
+
+def way(*slopes: float, count: int = 20) -> LossHistory:
+    """Losses that fall in a straight line, each by another slope."""
+    level = [0.1 * 2**k for k in range(len(slopes) + 1)]
+    return LossHistory(level, list(range(count)), [[1 - slope * t for slope in slopes] for t in range(count)])
+
+
+FALLING, FLAT = way(0.0, 0.01, 0.02, 0.0), way(0.0, 0.0)
+UP = LossHistory([0.1, 1.0], range(23), [[1 - 0.02 * t] for t in range(20)] + [[3.0]] * 3)
+MORE = "More training: the held-out loss at levels 0.2 to 0.8 was still falling when the budget ended (by 11 %"
+STOPPED = "The held-out loss has stopped falling at every noise level"
+TOLD = "by 1 of 1 tests. The surest is energy distance (p = 0.002): of 3, size differs the most."
+NONE = "None of 1 tests tells the samples from unseen data, 100 against 100."
+LEARNED = "But held-out data cost more than training data at level 0.1, up to 1.50 times as much"
+
+
+@pytest.mark.parametrize(
+    ("what", "history", "said"),
+    [
+        (found(0.5), FALLING, (NONE, ORIGINAL)),
+        (found(0.002), FALLING, (TOLD, ORIGINAL, MORE)),
+        (found(0.002), FLAT, (TOLD, ORIGINAL, STOPPED)),
+        (found(0.002), UP, (TOLD, ORIGINAL, STOPPED)),
+        (found(0.002), way(0.02, count=7), (TOLD, ORIGINAL)),
+        (found(0.002), None, (TOLD, ORIGINAL)),
+        (found(0.002, copied=True), FALLING, (TOLD, COPIED, "Use more data")),
+        (found(0.5, copied=True), FALLING, (NONE, COPIED, "Use more data")),
+        (found(0.5, learned=True), FALLING, (NONE, LEARNED, "Use more data")),
+        (found(None), None, ("By energy distance and Wasserstein, the samples are as close", ORIGINAL)),
+        (found(None, value=5.0), FALLING, ("their energy distance is 5, that of real data", ORIGINAL, MORE)),
+    ],
+)
+def test_sentences(what, history, said):
+    sentences = verdict(what, history, unseen=True)
+    assert len(sentences) == len(said)
+    assert all(part in sentence for part, sentence in zip(said, sentences))
+
+
+def test_where_the_loss_still_falls():
+    """Neighbours count together; of several places the one of the largest drop."""
+    assert still_falling(FLAT) is None and still_falling(UP) is None and still_falling(way(0.02, count=7)) is None
+    low, high, drop = still_falling(way(0.001, 0.0, 0.01, 0.02))
+    assert (low, high) == (0.4, 1.6)
+    assert drop == pytest.approx((0.7 - 0.62) / 0.7)
+
+
+def test_without_held_out_data_copies_cannot_be_told():
+    """The data's distances to themselves are 0: nobody comes closer."""
+    train = ArrayRows(data(300, 0))
+    found = evaluate(model_of(Empirical(torch.from_numpy(data(300, 0)))), train, train, count=100)
+    assert found.verdict[1] == (
+        "Nothing was held out: whether samples are copies of training data cannot be told; hold out a part."
+    )
+    assert "unseen" not in found.verdict[0]
+    assert ORIGINAL not in found.verdict
+
+
+# -- of a run ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Run:
+    path = tmp_path_factory.mktemp("run") / "fit"
+    fit(data(200, 0), path, training=Training(steps=60), data=Data(held_out=0.25))
+    return Run(path)
+
+
+def test_a_run_is_evaluated_on_what_it_held_out(run):
+    train, held_out = split_of(run, run.model, data(200, 0))
+    assert (len(train), len(held_out)) == (150, 50)
+    found = evaluate_run(run, data(200, 0), count=100, seed=1)
+    assert isinstance(found, Evaluation)
+    about = run.read("fit.json")["on_the_way"]
+    assert len(about["level"]) == 9 and all(len(row) == 8 for row in about["loss"])
+    assert len(about["step"]) == len(about["loss"])
+    again = evaluate(run.model, train, held_out, 100, 1)
+    assert found.distances == again.distances
+    kept = run.read("evaluation.json")
+    assert kept["verdict"] == list(found.verdict)
+    assert math.isclose(kept["distances"][0]["value"], found.distances[0].value)
+
+
+def test_data_of_a_run_must_be_its_own(run):
+    with pytest.raises(ValueError, match=r"^the data of .*fit were given in memory: pass them again$"):
+        evaluate_run(run)
+    message = r"^these are not the data that .*fit was fitted to: pass those, or fit these$"
+    with pytest.raises(ValueError, match=message):
+        evaluate_run(run, data(200, 1))
+
+
+def test_data_are_read_again_from_where_they_came(tmp_path):
+    np.save(tmp_path / "x.npy", data(100, 0))
+    source = {"path": str(tmp_path / "x.npy")}
+    fit(data(100, 0), tmp_path / "fit", training=Training(steps=5), source=source)
+    assert evaluate_run(Run(tmp_path / "fit"), count=50).count == 50
+
+
+def test_a_run_without_a_model(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        evaluate_run(Run(tmp_path / "none"))

@@ -18,7 +18,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # Rooms from the ground up: a room may use what is on lower floors, and its own files.
 FLOORS = [
     {"renames"},
-    {"settings", "tensors", "rng", "spec", "old_names"},
+    {"settings", "tensors", "rng", "spec", "_old_names"},
     {"derivatives"},
     {"ode", "nn", "data", "mcmc"},
     {"processes", "denoisers", "standardize", "checkpoint", "metrics", "measurement", "context"},

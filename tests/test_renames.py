@@ -19,6 +19,7 @@ from scorefield.renames import ARGUMENTS, MODULES, NAMES, current
 HERE = Path(__file__).parent
 PUBLIC = json.loads((HERE / "v0_1_0" / "names.json").read_text())  # module of 0.1.0 -> its public names
 GLOSSARY = HERE.parent / "docs" / "glossary.md"
+HEADING = "## Renamed since 0.1.0"
 
 
 def warned(action):
@@ -103,7 +104,30 @@ def test_descriptions_get_the_names_of_today(monkeypatch):
     assert old["class"] == "scorefield.objective.Clock"
 
 
+def page():
+    """The glossary's section on renames, as the tables say it should be."""
+    lines = ["", ""]
+    lines += ["Old names work with a warning until version 0.3. Names are below `scorefield`.", ""]
+    for head, table in (
+        ("module", MODULES),
+        ("name", NAMES),
+        ("argument", {f"{owner}({old})": f"{owner}({new})" for (owner, old), new in ARGUMENTS.items()}),
+    ):
+        if table:
+            rows = [f"| `{old}` | `{new}` |" for old, new in sorted(table.items())]
+            lines += [f"| {head} in 0.1.0 | now |", "| --- | --- |", *rows, ""]
+    return "\n".join(lines)
+
+
+def test_the_glossary_has_the_tables():
+    assert GLOSSARY.read_text().split(HEADING)[1] == page(), "write it anew: python tests/test_renames.py"
+
+
 def test_foreign_descriptions_stay():
     foreign = {"class": "mine.process.EDM", "arguments": {"sample": [1, {"class": "os.system", "arguments": {}}]}}
     assert renames.updated(foreign) == foreign
     assert renames.updated({"class": 3, "arguments": {}}) == {"class": 3, "arguments": {}}
+
+
+if __name__ == "__main__":  # writes the glossary's section anew
+    GLOSSARY.write_text(GLOSSARY.read_text().split(HEADING)[0] + HEADING + page())

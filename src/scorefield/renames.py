@@ -1,6 +1,6 @@
 """Names of earlier versions that still work, as one table.
 
-Imports of old modules and names (`old_names`), model files that hold them, and the table in the glossary all follow from
+Imports of old modules and names (`_old_names`), model files that hold them, and the table in the glossary all follow from
 it. To rename something public, add it here. Paths are written without the package: `samplers.Heun` is
 `scorefield.samplers.Heun`.
 """

@@ -17,7 +17,7 @@ from .renames import NAMES, PACKAGE, current, outwards
 __all__ = ["REMOVED_IN", "install", "warn"]
 
 REMOVED_IN = "0.3"
-_MACHINERY = {PACKAGE, f"{PACKAGE}.old_names", "importlib", "importlib._bootstrap", "_frozen_importlib"}
+_MACHINERY = {PACKAGE, f"{PACKAGE}._old_names", "importlib", "importlib._bootstrap", "_frozen_importlib"}
 _PLACES = {path.rpartition(".")[0] for path in NAMES}
 
 

@@ -18,14 +18,15 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # Rooms from the ground up: a room may use what is on lower floors, and its own files.
 FLOORS = [
     {"renames"},
-    {"settings", "tensors", "rng", "spec", "_old_names"},
-    {"derivatives"},
+    {"settings", "tensors", "rng", "spec", "deprecation", "_old_names"},
+    {"derivatives", "calls"},
     {"ode", "nn", "data", "mcmc"},
     {"processes", "denoisers", "standardize", "checkpoint", "metrics", "measurement", "context"},
     {"diffusion", "schedules", "objectives", "noise_levels", "toys", "conditioning"},
     {"gaussian_frame"},
     {"training", "samplers", "likelihood"},
     {"posterior"},
+    {"generative"},
     {"model"},
     {"presets", "inverse", "classifier_guidance"},
     {"fitting"},

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-import laws
+import properties as laws
 from scorefield.cli.samplers import way
 from scorefield.comparison import Way
 from scorefield.mcmc import GaussianLangevin, Langevin

@@ -187,7 +187,7 @@ class Fitting:
             torch.manual_seed(self.seed)
             step = self._finest if self.calibration.tail else None
             size = 0 if self.context is None else self.context.size
-            given = {"beside" if self.context is not None and self.context.shape else "context": size}
+            given = {"context_channels" if self.context is not None and self.context.shape else "context": size}
             return choose(
                 shape, count, wish.widths, wish.depth, wish.patch, wish.attention, wish.periodic, **given, step=step
             )

@@ -206,7 +206,7 @@ def sample(
     Arguments:
         run: The folder of a run, or a model.safetensors.
         count: How many.
-        output: A file .npy .npz .csv .parquet, or a folder/ for images as .png.
+        output: A file .npy .npz .csv .tsv .parquet .h5 .nc .zarr, or a folder/ for images as .png.
         seed: The seed.
         sampler: The way from noise to data, as name or name(key=value, …): heun, "ddim(eta=1)"; by default the model's own.
         steps: How many steps it takes, if its call does not say it; by default the model's own number.
@@ -218,7 +218,7 @@ def sample(
         config: A TOML file of these options, at its top or in a table [sample]; the command line comes first.
     """
     from ..run import Run
-    from .output import check, write
+    from .output import check, lost, write
     from .samplers import way
 
     chosen = None if sampler is None else way(sampler, steps)
@@ -229,8 +229,9 @@ def sample(
         batches = model.batches(count, seed, steps=steps, batch=batch)
     else:
         batches = chosen.batches(model, count, seed, batch)
-    if model.schema.kind == "dataframe" and output.suffix.lower() in (".npy", ".npz"):
-        say(f"the names of the columns are lost in {output.suffix}: .csv and .parquet keep them")
+    missing = lost(output, model.schema)
+    if missing is not None:
+        say(missing)
     write(output, counted(map(model.schema.pack, batches), count), count, model.schema)
     print(output)
 

@@ -37,8 +37,6 @@ class Csv(Format):
             text = _Text.of(path)
             if store.holds(path.stat().st_size):
                 frame = text.checked(pandas.read_csv(path, **text.options), selection)
-                if not len(frame):
-                    raise DataError(f"{path} holds no rows, only the names of columns")
                 return chosen_columns(frame, selection.columns)
             parts = rows_at_once(len(text.columns))
             return copied_table(store, selection.columns, lambda: text.parts(pandas, parts, selection))
@@ -136,8 +134,10 @@ class _Text:
         """The table without its row numbers and empty surplus columns.
 
         Raises:
-            DataError: If one of these holds something else.
+            DataError: If one of these holds something else, or there are no rows.
         """
+        if not len(frame):
+            raise DataError(f"{self.path} holds no rows, only the names of columns")
         if self.surplus:
             extra = self._names()[-self.surplus :]
             if not frame[extra].isna().all(axis=None):

@@ -63,7 +63,8 @@ class Parquet(Format):
         writer: Any = None
         try:
             for batch in batches:
-                rows = arrow.Table.from_pandas(table_of(batch), preserve_index=False)
+                frame = table_of(batch).reset_index(drop=True)
+                rows = arrow.Table.from_pandas(frame)  # a plain index is kept as metadata, as are the types of names
                 writer = writer or parquet.ParquetWriter(path, rows.schema)
                 writer.write_table(rows)
         finally:

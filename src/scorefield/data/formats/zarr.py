@@ -29,22 +29,25 @@ class Zarr(Format):
         return path.is_dir() and (self.names(path) or any((path / mark).exists() for mark in _MARKS))
 
     def contents(self, path: Path) -> dict[str, Entry]:
-        return {name: (array.shape, array.dtype) for name, array in _arrays(path).items()}
+        return {name: (array.shape, array.dtype) for name, array in _arrays(_root(path)).items()}
 
     def read(self, path: Path, selection: Selection, store: Store) -> Any:
-        arrays = _arrays(path)
-        coordinates = {name for array in arrays.values() for name in _coordinates(array)}
+        root = _root(path)
+        arrays = _arrays(root)
+        coordinates = {name for array in arrays.values() for name in _coordinates(root, array)}
         found = {
             name: (array.shape, array.dtype)
             for name, array in arrays.items()
             if name == selection.key or name not in coordinates
         }
         key, _ = choose_array(found, selection.key, path)
-        dims = _dims(arrays[key])
-        if not dims or not key:
+        if not key or not _dims(arrays[key]):
             return read_slices(arrays[key], key, store)
-        with _opened(path, key, arrays) as opened:
-            return read_labelled(opened[key.rpartition("/")[2]], key, store)
+        folder, _, name = key.rpartition("/")
+        kept = {key, *_coordinates(root, arrays[key])}
+        others = [k.rpartition("/")[2] for k in arrays if k.rpartition("/")[0] == folder and k not in kept]
+        with _opened(path, folder, name, others) as opened:
+            return read_labelled(opened[name], key, store)
 
     def cannot_hold(self, schema: Schema) -> str | None:
         if schema.dtype in ("float128", "longdouble"):
@@ -77,15 +80,21 @@ class Zarr(Format):
             start += len(array)
 
 
-def _arrays(path: Path) -> dict[str, Any]:
+def _root(path: Path) -> Any:
+    """The array or the group at the root of a store."""
     zarr = need("zarr", "reading zarr")
     try:
-        found = zarr.open(str(path), mode="r")
+        return zarr.open(str(path), mode="r")
     except FileNotFoundError:
         raise DataError(f"{path} is not a zarr store, or damaged: copy it again") from None
-    if isinstance(found, zarr.Array):
-        return {"": found}
-    return {name: item for name, item in found.members(max_depth=None) if isinstance(item, zarr.Array)}
+
+
+def _arrays(root: Any) -> dict[str, Any]:
+    """The arrays by their path in the store; that of an array alone is empty."""
+    zarr = need("zarr", "reading zarr")
+    if isinstance(root, zarr.Array):
+        return {"": root}
+    return {name: item for name, item in root.members(max_depth=None) if isinstance(item, zarr.Array)}
 
 
 def _dims(array: Any) -> tuple[str, ...]:
@@ -94,27 +103,26 @@ def _dims(array: Any) -> tuple[str, ...]:
     return tuple(names) if all(isinstance(n, str) for n in names) and len(names) == array.ndim else ()
 
 
-def _coordinates(array: Any) -> set[str]:
-    """The paths of the arrays that are coordinates of this one."""
+def _coordinates(root: Any, array: Any) -> set[str]:
+    """The paths of the arrays that may be coordinates of this one: by its dims, and as xarray lists them."""
+    dims = _dims(array)
+    if not dims:
+        return set()
     folder = array.path.rpartition("/")[0]
-    names = {*_dims(array), *str(array.attrs.get("coordinates", "")).split()}
-    return {f"{folder}/{name}".lstrip("/") for name in names}
+    group = root[folder] if folder else root
+    listed = f"{array.attrs.get('coordinates', '')} {group.attrs.get('coordinates', '')}"
+    return {f"{folder}/{name}".lstrip("/") for name in (*dims, *listed.split())}
 
 
-def _opened(path: Path, key: str, arrays: dict[str, Any]) -> Any:
-    """The array and its coordinates as a Dataset of xarray, its values as they are stored."""
-    xarray, zarr = need("xarray", "reading labelled arrays"), need("zarr", "reading zarr")
-    folder, _, name = key.rpartition("/")
-    group = zarr.open_group(str(path), path=folder, mode="r")
-    kept = {key, *_coordinates(arrays[key])}
-    kept |= {f"{folder}/{n}".lstrip("/") for n in str(group.attrs.get("coordinates", "")).split()}
-    beside = [k for k in arrays if k.rpartition("/")[0] == folder and k not in kept]
+def _opened(path: Path, folder: str, name: str, others: list[str]) -> Any:
+    """A group without its other arrays as a Dataset of xarray, the values of `name` as they are stored."""
+    xarray = need("xarray", "reading labelled arrays")
     found = xarray.open_dataset(
         str(path),
         engine="zarr",
         group=folder or None,
         consolidated=False,
-        drop_variables=[k.rpartition("/")[2] for k in beside],
+        drop_variables=others,
         mask_and_scale={name: False},
         decode_times={name: False},
     )

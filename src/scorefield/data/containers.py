@@ -50,7 +50,8 @@ def numbers_of(x: Any, kind: Kind) -> np.ndarray | Tensor:
             raise TypeError(f"data must be a dense tensor, got the layout {x.layout}: pass x.to_dense()")
         if x.is_complex():
             check_dtype(np.dtype(np.complex64))
-        return x.detach()
+        tensor: Tensor = x.detach()
+        return tensor
     if isinstance(x, frames.Table):
         return x.values
     if kind in ("dataframe", "series"):

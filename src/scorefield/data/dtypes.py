@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .errors import DataTypeError
 from .rows import Rows, to_tensor
 
 __all__ = ["check_dtype", "restore", "value_range"]
@@ -17,7 +18,7 @@ Bound = float | tuple[float | None, ...] | None
 
 
 def check_dtype(dtype: np.dtype) -> None:
-    """Raises a TypeError with the mend unless `dtype` is real, integer or bool."""
+    """Raises a DataTypeError that says what to do unless `dtype` is real, integer or bool."""
     if dtype.kind in "fiub":
         return
     if dtype.names is not None:
@@ -32,7 +33,7 @@ def check_dtype(dtype: np.dtype) -> None:
         got, mend = "Python objects", "pass x.astype(float), or rows of one length"
     else:
         got, mend = f"numbers of type {dtype}", "pass x.astype(numpy.float32)"
-    raise TypeError(f"data must be real numbers, integers or bools, got {got}: {mend}")
+    raise DataTypeError(f"data must be real numbers, integers or bools, got {got}: {mend}")
 
 
 def value_range(rows: Rows, each: bool) -> tuple[Bound, Bound]:

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from .dtypes import Bound, restore, value_range
+from .errors import DataError, DataTypeError
 from .rows import Rows
 
 if TYPE_CHECKING:
@@ -45,10 +46,10 @@ class Table:
 def column_names(frame: DataFrame) -> tuple[Name, ...]:
     """The names of the columns as plain values; raises an error if they are not distinct or not plain."""
     if not len(frame.columns):
-        raise ValueError("the table has no columns: give it at least one of numbers")
+        raise DataError("the table has no columns: give it at least one of numbers")
     twice = frame.columns[frame.columns.duplicated()].unique().tolist()
     if twice:
-        raise ValueError(f"the table has several columns named {', '.join(map(repr, twice[:5]))}: rename them")
+        raise DataError(f"the table has several columns named {', '.join(map(repr, twice[:5]))}: rename them")
     return tuple(_plain(name) for name in frame.columns.tolist())
 
 
@@ -57,7 +58,7 @@ def _plain(name: Any) -> Name:
         return tuple(_plain(n) for n in name)
     if name is None or isinstance(name, str | int | float | bool):
         return name
-    raise TypeError(
+    raise DataTypeError(
         f"the column name {name!r} is a {type(name).__name__}: name columns by text or numbers, df.columns.astype(str)"
     )
 
@@ -81,14 +82,15 @@ def column_dtypes(frame: DataFrame) -> tuple[str, ...]:
         mends.setdefault(mend, []).append(f"{name!r} ({dtype})")
     if mends:
         parts = [f"{', '.join(c[:5])}{f' and {len(c) - 5} more' if len(c) > 5 else ''}: {m}" for m, c in mends.items()]
-        raise TypeError(f"columns that are not numbers, drop or convert them: {'; '.join(parts)}")
+        raise DataTypeError(f"columns that are not numbers, drop or convert them: {'; '.join(parts)}")
     return tuple(str(dtype) for dtype in frame.dtypes)
 
 
-def _categorical() -> type:
+def _categorical() -> type[Any]:
     from pandas import CategoricalDtype
 
-    return CategoricalDtype
+    found: type[Any] = CategoricalDtype
+    return found
 
 
 def from_frame(frame: DataFrame) -> np.ndarray:
@@ -108,7 +110,7 @@ def select(frame: DataFrame, columns: Sequence[Name]) -> DataFrame:
     missing = [c for c in columns if c not in frame.columns]
     if missing:
         shown = ", ".join(map(repr, missing[:5])) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-        raise ValueError(f"columns missing: {shown}; the table has {', '.join(map(repr, frame.columns.tolist()[:10]))}")
+        raise DataError(f"columns missing: {shown}; the table has {', '.join(map(repr, frame.columns.tolist()[:10]))}")
     return frame[list(columns)]
 
 
@@ -153,4 +155,5 @@ def _numpy(dtype: str) -> np.dtype:
 
     found: Any = pandas_dtype(dtype)
     inner = getattr(found, "numpy_dtype", getattr(found, "subtype", found))
-    return np.dtype(inner)
+    plain: np.dtype = np.dtype(inner)
+    return plain

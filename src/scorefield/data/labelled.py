@@ -1,8 +1,9 @@
-"""Arrays of xarray: the names and coordinates of a datum's axes as plain values, and back."""
+"""Arrays with named axes (xarray): the names, coordinates and attributes as plain values, and back."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,11 +11,22 @@ import numpy as np
 if TYPE_CHECKING:
     from xarray import DataArray
 
-__all__ = ["attributes", "coordinates", "explain_dataset", "to_labelled"]
+__all__ = [
+    "Attributes",
+    "Coordinate",
+    "attributes",
+    "coordinate_attributes",
+    "coordinate_variables",
+    "coordinates",
+    "explain_dataset",
+    "to_attributes",
+    "to_labelled",
+]
 
 LARGEST = 1 << 16  # values of a coordinate that is kept
 
 Coordinate = tuple[str, tuple[str, ...], str, tuple[Any, ...]]  # name, dims, dtype, values in order
+Attributes = tuple[tuple[str, str | int | float | tuple[int | float, ...]], ...]
 
 
 def coordinates(x: DataArray) -> tuple[Coordinate, ...]:
@@ -22,10 +34,12 @@ def coordinates(x: DataArray) -> tuple[Coordinate, ...]:
     kept = []
     for name, coord in x.coords.items():
         values = np.asarray(coord.values)
-        if x.dims[0] in coord.dims or values.size > LARGEST or values.dtype.kind not in "fiubmMUO":
+        if x.dims[0] in coord.dims or values.size > LARGEST or values.dtype.kind not in "fiubmMUOT":
             continue
-        if values.dtype.kind == "O" and not all(isinstance(v, str) for v in values.ravel()):
-            continue
+        if values.dtype.kind in "OT":
+            if not all(isinstance(v, str) for v in values.ravel()):
+                continue
+            values = values.astype(object)
         plain = values.astype(str) if values.dtype.kind in "mM" else values
         if values.dtype.kind == "m":
             plain = values.astype(np.int64)
@@ -33,27 +47,59 @@ def coordinates(x: DataArray) -> tuple[Coordinate, ...]:
     return tuple(kept)
 
 
-def attributes(x: DataArray) -> tuple[tuple[str, str | int | float], ...]:
-    """The attributes that are plain values, such as the units."""
-    return tuple((str(k), v) for k, v in x.attrs.items() if type(v) in (str, int, float))
+def attributes(attrs: Mapping[Any, Any]) -> Attributes:
+    """The attributes that are plain values, such as the units: text, numbers, short lists of numbers.
+
+    Example:
+        >>> attributes({"units": "K", "valid_range": np.array([0, 400]), "source": object()})
+        (('units', 'K'), ('valid_range', (0, 400)))
+    """
+    kept = []
+    for name, value in attrs.items():
+        if isinstance(value, np.generic):
+            value = value.item()
+        if isinstance(value, np.ndarray | list | tuple) and np.asarray(value).ndim == 1:
+            value = tuple(np.asarray(value).tolist())
+        plain = isinstance(value, tuple) and all(type(v) in (int, float) for v in value)
+        if plain or type(value) in (str, int, float):
+            kept.append((str(name), value))
+    return tuple(kept)
+
+
+def coordinate_attributes(x: DataArray, coords: tuple[Coordinate, ...]) -> tuple[tuple[str, Attributes], ...]:
+    """The attributes of those coordinates that have some."""
+    found = ((name, attributes(x.coords[name].attrs)) for name, *_ in coords)
+    return tuple((name, attrs) for name, attrs in found if attrs)
+
+
+def coordinate_variables(
+    coords: tuple[Coordinate, ...], attrs: tuple[tuple[str, Attributes], ...], sizes: Mapping[str, int]
+) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]]:
+    """The coordinates as xarray takes them: dims, values and attributes of each."""
+    found = {}
+    described = dict(attrs)
+    for name, dims, dtype, plain in coords:
+        array = np.array(plain, dtype=np.int64 if np.dtype(dtype).kind == "m" else None).astype(dtype)
+        found[name] = (dims, array.reshape([sizes[d] for d in dims]), to_attributes(described.get(name, ())))
+    return found
+
+
+def to_attributes(attrs: Attributes) -> dict[str, Any]:
+    """Attributes as xarray keeps them."""
+    return {name: list(value) if isinstance(value, tuple | list) else value for name, value in attrs}
 
 
 def to_labelled(
     values: np.ndarray,
     dims: tuple[str, ...],
     name: str | None,
-    coords: tuple[Coordinate, ...],
-    attrs: tuple[tuple[str, str | int | float], ...],
+    variables: Mapping[str, Any],
+    attrs: Attributes,
 ) -> DataArray:
-    """`(M, *D)` with the names and coordinates of the datum's axes."""
+    """`(M, *D)` with the names and coordinates of the axes."""
     import xarray
 
-    sizes = dict(zip(dims, values.shape))
-    labels = {}
-    for key, along, dtype, plain in coords:
-        array = np.array(plain, dtype=np.int64 if np.dtype(dtype).kind == "m" else None).astype(dtype)
-        labels[key] = (along, array.reshape([sizes[d] for d in along]))
-    return xarray.DataArray(values, dims=dims, coords=labels, name=name, attrs=dict(attrs))
+    return xarray.DataArray(values, dims=dims, coords=dict(variables), name=name, attrs=to_attributes(attrs))
 
 
 def explain_dataset(x: Any) -> str:

@@ -41,6 +41,7 @@ class Schema:
         name: The name of a DataArray.
         coords: The coordinates of a DataArray's axes: name, dims, dtype, values.
         attrs: The plain attributes of a DataArray.
+        coordinate_attrs: The plain attributes of those coordinates that have some.
 
     Example:
         >>> images = np.arange(256, dtype=np.uint8).reshape(4, 8, 8)
@@ -66,7 +67,8 @@ class Schema:
     dims: tuple[str, ...] | None = None
     name: str | None = None
     coords: tuple[labelled.Coordinate, ...] = ()
-    attrs: tuple[tuple[str, str | int | float], ...] = ()
+    attrs: labelled.Attributes = ()
+    coordinate_attrs: tuple[tuple[str, labelled.Attributes], ...] = ()
 
     @classmethod
     def of(cls, x: Any, structure: Structure | Literal["auto"] = "auto", channels: Channels = "auto") -> Schema:
@@ -152,7 +154,10 @@ class Schema:
         array = values.numpy().astype(self.dtype, copy=False)
         if self.kind == "numpy":
             return array
-        return labelled.to_labelled(array, self.dims or (), self.name, self.coords, self.attrs)
+        dims = self.dims or ()
+        sizes = dict(zip(dims, array.shape))
+        variables = labelled.coordinate_variables(self.coords, self.coordinate_attrs, sizes)
+        return labelled.to_labelled(array, dims, self.name, variables, self.attrs)
 
     def _fitting(self, x: Any) -> np.ndarray | Tensor:
         """The numbers of `x`, whose shape fits the schema."""
@@ -191,7 +196,9 @@ def _facts(schema: Schema, x: Any, rows: Rows) -> dict[str, Any]:
         return facts
     name = None if x.name is None else str(x.name)
     facts |= {"dims": tuple(map(str, x.dims)), "name": name}
-    return facts | {"coords": labelled.coordinates(x), "attrs": labelled.attributes(x)}
+    coords = labelled.coordinates(x)
+    facts |= {"coords": coords, "coordinate_attrs": labelled.coordinate_attributes(x, coords)}
+    return facts | {"attrs": labelled.attributes(x.attrs)}
 
 
 def _integers(rows: Rows, dtype: str, structure: Structure) -> dict[str, Any]:

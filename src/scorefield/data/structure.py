@@ -113,7 +113,8 @@ def _standardized(rows: Rows) -> np.ndarray:
         return np.zeros((1, x.shape[1]))
     x = x - x.mean(0)
     scale = np.sqrt((x * x).mean(0))
-    return x / np.where(scale > 0, scale, np.inf)
+    standardized: np.ndarray = x / np.where(scale > 0, scale, np.inf)
+    return standardized
 
 
 def _correlation(x: np.ndarray, lag: int | None) -> float:

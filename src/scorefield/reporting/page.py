@@ -102,7 +102,7 @@ class Content:
     @property
     def more_tests(self) -> list[Distance]:
         """The tests of the sections other than that of distances."""
-        return [section.distance for section in (*self.families, *self.curves)]
+        return [*(family.distance for family in self.families), *(curve.distance for curve in self.curves)]
 
 
 def write_page(path: str | os.PathLike[str], content: Content) -> Path:

@@ -58,7 +58,7 @@ def test_the_listed_sampler_of_the_authors_is_accepted(checkpoint, tmp_path):
     model = load(run)
     ladder = Ladder(10**0.5, 0.01, 12, 3 * 8 * 8)
     way = AnnealedLangevin(Langevin(float(f"{best_ratio(5, ladder.gap):.4g}")), 5)
-    assert np.array_equal(np.load(out), model.sample(1, sampler=way, grid=ExplicitLevels(ladder.levels)))
+    assert np.array_equal(np.load(out), model.sample(1, sampler=way, schedule=ExplicitLevels(ladder.levels)))
 
 
 def test_an_unknown_size_is_requested(checkpoint, tmp_path, capsys):

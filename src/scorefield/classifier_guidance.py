@@ -87,5 +87,5 @@ def classifier_guided(model: Model, classifier: NoisyClassifier, label: str | in
         known = ", ".join(map(str, classifier.names[:10]))
         raise ValueError(f"the classifier knows no class {label!r}: it knows {known}")
     denoiser = ClassifierGuided(model.denoiser, classifier, classifier.names.index(label), weight)
-    parts = (model.schema, model.standardize, model.process, denoiser, model.moments, model.sampler, model.steps)
-    return Model(*parts, model.grid, model.context).train(model.training)
+    parts = (model.schema, model.standardize, denoiser, model.moments, model.sampling)
+    return Model(*parts, model.context).train(model.training)

@@ -24,7 +24,7 @@ from .nn import FourierFeatures, choose
 from .noise_levels import NoiseLevels, choose_noise_levels, diameter
 from .objectives import DenoisingScoreMatching, LevelDistribution, LogNormal, WithLowTail
 from .rng import Samples, permutation
-from .samplers import ExponentialAdams, Sampler
+from .samplers import ExponentialAdams, Sampler, Sampling
 from .settings import Data, Network, Training
 from .standardize import Standardize
 from .training import Feed, Trainer, losses_by_level, parts_of
@@ -251,8 +251,8 @@ class Fitting:
         asked: Denoiser = denoiser
         if self.context is not None and isinstance(denoiser, Preconditioned):
             asked = Conditioned(denoiser, self.context.nothing())
-        parts = (self.schema, self.standardize, process, asked, self.moments)
-        model = Model(*parts, *self._sampling(), context=self.context).to("cpu")
+        sampling = Sampling(*self._sampling(), process=process)
+        model = Model(self.schema, self.standardize, asked, self.moments, sampling, self.context).to("cpu")
         levels = torch.logspace(math.log10(process.sigma_min), math.log10(process.sigma_max), 17)
         count = max(64, min(512, 2**18 // self.moments.mean.numel()))
         held_out = self.trainer.held_out.cpu()[:count]

@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 from test_page import parsed
 
-from scorefield.comparison import Comparison, SamplerResult, Way
+from scorefield.comparison import Comparison, SamplerResult
 from scorefield.metrics import Distance
 from scorefield.reporting.compare import track, write_comparison
-from scorefield.samplers import DDIM, Heun
+from scorefield.samplers import DDIM, Heun, Sampling
 from scorefield.schedules import ExplicitLevels
 
-WAYS = (Way(Heun(), 18), Way(DDIM(eta=1.0), 36, ExplicitLevels((10.0, 1.0))))
+SAMPLINGS = (Sampling(Heun(), 18), Sampling(DDIM(eta=1.0), 36, ExplicitLevels((10.0, 1.0))))
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def row(way, value=0.1, **changes):
 
 
 def comparison(held_out, samples, **changes):
-    rows = tuple(row(way, value) for way, value in zip(WAYS, (0.05, 0.3)))
+    rows = tuple(row(way, value) for way, value in zip(SAMPLINGS, (0.05, 0.3)))
     return Comparison(
         **({"count": 1000, "seed": 3, "rows": rows, "failed": (), "samples": samples, "held_out": held_out} | changes)
     )
@@ -40,13 +40,13 @@ def comparison(held_out, samples, **changes):
 
 @pytest.mark.parametrize("shape", [(1,), (2,), (5,), (1, 30), (2, 30), (1, 12, 12), (3, 8, 8), (2, 9, 7), (1, 5, 6, 7)])
 def test_a_page_is_self_contained(shape, rng, tmp_path):
-    given = comparison(rng.normal(size=(40, *shape)), tuple(rng.normal(size=(30, *shape)) for _ in WAYS))
+    given = comparison(rng.normal(size=(40, *shape)), tuple(rng.normal(size=(30, *shape)) for _ in SAMPLINGS))
     path = write_comparison(tmp_path / "deep" / "compare.html", given, "A <run>")
     page, seen = parsed(path)
     assert "<script" not in page and not re.search(r"https?:|url\(|@import", page)
     assert [f.name for f in path.parent.iterdir()] == ["compare.html"] and "A &lt;run&gt;" in page
     images = [attrs for tag, attrs in seen if tag == "img"]
-    assert [image["alt"] for image in images] == [*(["Held-out data"] if shape != (1,) else []), *map(str, WAYS)]
+    assert [image["alt"] for image in images] == [*(["Held-out data"] if shape != (1,) else []), *map(str, SAMPLINGS)]
     for image in images:
         Image.open(io.BytesIO(base64.b64decode(image["src"].split(",", 1)[1]))).verify()
     assert sum(tag == "source" for tag, _ in seen) == (
@@ -55,8 +55,8 @@ def test_a_page_is_self_contained(shape, rng, tmp_path):
 
 
 def test_each_sampler_has_a_table_row(rng, tmp_path):
-    failed = ((Way(Heun(), 2), "Heun left the <finite> numbers"),)
-    samples = tuple(rng.normal(size=(30, 2)) for _ in WAYS)
+    failed = ((Sampling(Heun(), 2), "Heun became <non-finite>"),)
+    samples = tuple(rng.normal(size=(30, 2)) for _ in SAMPLINGS)
     page, seen = parsed(
         write_comparison(tmp_path / "c.html", comparison(rng.normal(size=(9, 2)), samples, failed=failed), "t")
     )
@@ -64,10 +64,10 @@ def test_each_sampler_has_a_table_row(rng, tmp_path):
     lines = [" ".join(re.sub("<[^>]*>", " ", line.replace("<wbr>", "")).split()) for line in body.split("<tr")[1:]]
     assert [line.split(">", 1)[-1].strip() for line in lines[1:]] == [
         "Heun(steps=18) 37 0.5 2,000 0.05 0.05 yes 0.987 –",
-        "DDIM(eta=1, steps=36, grid=ExplicitLevels(values=(10, 1))) 37 0.5 2,000 0.3 0.3 no 0.987 0.25",
+        "DDIM(eta=1, steps=36, schedule=ExplicitLevels(values=(10, 1))) 37 0.5 2,000 0.3 0.3 no 0.987 0.25",
     ]
     assert "Real against real data 0 0 1" in lines[0]
-    assert "Sliced &lt;W&gt;" in page and "Heun(steps=2) failed: Heun left the &lt;finite&gt; numbers." in page
+    assert "Sliced &lt;W&gt;" in page and "Heun(steps=2) failed: Heun became &lt;non-finite&gt;." in page
     assert "Judged by 1,000 samples, 1 of 2 ways draw what is as close" in page
     assert len([1 for tag, attrs in seen if tag == "span" and attrs.get("class") == "value-mark"]) == 4
 
@@ -101,18 +101,18 @@ def test_the_columns_that_differ_most_are_shown(rng, tmp_path):
 
 @pytest.mark.parametrize("values", [(0.05, 0.08), (-0.3, 0.02), (0.5, 1e9), (0.0, 0.0)])
 def test_all_rows_share_an_axis_that_includes_the_band(values):
-    rows = [row(way, value) for way, value in zip(WAYS, values)]
+    rows = [row(way, value) for way, value in zip(SAMPLINGS, values)]
     tracks = [track(each.distances[0], rows, 0) for each in rows]
     for at, value in zip(tracks, values):
         assert 0 <= at["low"] <= at["floor"] <= at["high"] <= 100 and 0 <= at["value"] <= 100
         assert at["high"] - at["low"] >= 10  # however large the value
         assert (at["value"] <= at["high"]) == (value <= 0.1)
     assert (tracks[0]["value"] <= tracks[1]["value"]) == (values[0] <= values[1])
-    flat = SamplerResult(WAYS[0], 1.0, 1.0, (Distance("d", 0.0, 0.0, 0.0, 0.0),), 1.0, 0.0)
+    flat = SamplerResult(SAMPLINGS[0], 1.0, 1.0, (Distance("d", 0.0, 0.0, 0.0, 0.0),), 1.0, 0.0)
     assert track(flat.distances[0], [flat], 0)["value"] == 0
 
 
 def test_one_sampler_makes_a_page(rng, tmp_path):
-    alone = comparison(rng.normal(size=(9, 3)), (rng.normal(size=(9, 3)),), rows=(row(WAYS[0]),))
+    alone = comparison(rng.normal(size=(9, 3)), (rng.normal(size=(9, 3)),), rows=(row(SAMPLINGS[0]),))
     page, _ = parsed(write_comparison(tmp_path / "c.html", alone, "t"))
     assert "One sampler" in page and '--sampler "Heun(steps=18)"' in page.replace("&#34;", '"')

@@ -165,5 +165,4 @@ class NPSEPosterior:
             need = "a model that has also learned the prior of the parameters"
             raise ValueError(f"several observations need {need}: train with unconditional=0.1")
         denoiser = ComposedDenoiser(model.denoiser.denoiser, rows.to(model.device), context.nothing().to(model.device))
-        parts = (model.schema, model.standardize, model.process, denoiser, model.moments)
-        return Model(*parts, model.sampler, model.steps, model.grid)
+        return Model(model.schema, model.standardize, denoiser, model.moments, model.sampling)

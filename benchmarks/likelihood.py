@@ -161,7 +161,7 @@ def main() -> None:
             x = law.sample(options.count, Samples(1, count=options.count))
             compare(name, process, law, law.moments(), x, law.log_prob(x, process.level(ZERO)), options.pairs)
         elif model is not None:
-            learned = Diffusion(process, model.density().scaled.diffusion.denoiser, model.moments)
+            learned = Diffusion(process, model.density().inner.diffusion.denoiser, model.moments)
             x = model.standardize(eight_gaussians().sample(options.count, Samples(1, count=options.count)))
             tight = log_prob(learned, x, tolerance=1e-7).value
             compare(name, process, learned.denoiser, model.moments, x, tight, options.pairs)

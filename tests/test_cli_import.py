@@ -1,4 +1,4 @@
-"""`scorefield import`: a released checkpoint becomes a run that the other commands take."""
+"""`scorefield import`: a released checkpoint becomes a run for the other commands."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def cli(*words: object) -> int:
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    """What the runner of NCSNv2 saves, of a small network."""
+    """A small network in the file format of NCSNv2."""
     torch.manual_seed(0)
     state = RefineNet(3, 2).state_dict()
     raw = {"module.sigmas": torch.logspace(0.5, -2, 12), **{f"module.{k}": v for k, v in state.items()}}
@@ -48,31 +48,31 @@ def test_a_checkpoint_becomes_a_run(checkpoint, tmp_path, capsys):
     assert "was imported, and has no training to report" in capsys.readouterr().err
 
 
-def test_a_run_is_sampled_as_its_authors_do(checkpoint, tmp_path):
-    """What the run says of annealed Langevin dynamics is what `--sampler` takes, and is that chain on the ladder."""
+def test_the_listed_sampler_of_the_authors_is_accepted(checkpoint, tmp_path):
+    """The listed annealed Langevin sampler works with `--sampler`, and is that chain on the ladder."""
     run, out = tmp_path / "run", tmp_path / "new.npy"
     assert cli("import", "ncsnv2", checkpoint, "-o", run, "--size", 8) == 0
     choices = json.loads((run / "run.json").read_text())["choices"]
-    asked = next(value for name, value, _ in choices if name == "annealed Langevin")
-    assert cli("sample", run, "-n", 1, "-o", out, "--sampler", asked) == 0
+    listed = next(value for name, value, _ in choices if name == "annealed Langevin")
+    assert cli("sample", run, "-n", 1, "-o", out, "--sampler", listed) == 0
     model = load(run)
     ladder = Ladder(10**0.5, 0.01, 12, 3 * 8 * 8)
     way = AnnealedLangevin(Langevin(float(f"{best_ratio(5, ladder.gap):.4g}")), 5)
     assert np.array_equal(np.load(out), model.sample(1, sampler=way, schedule=ExplicitLevels(ladder.levels)))
 
 
-def test_a_size_must_be_known(checkpoint, tmp_path, capsys):
+def test_an_unknown_size_is_requested(checkpoint, tmp_path, capsys):
     assert cli("import", "ncsnv2", checkpoint, "-o", tmp_path / "run") == 1
     assert "size" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
     assert cli("import", "ncsnv2", checkpoint, "-o", tmp_path / "run", "--size", 16) == 0
 
 
-def test_what_does_not_fit_is_said_in_a_line(checkpoint, tmp_path, capsys):
+def test_errors_are_one_line(checkpoint, tmp_path, capsys):
     assert cli("import", "score-sde", checkpoint, "-o", tmp_path / "run") == 1
-    told = capsys.readouterr().err
-    assert told.startswith("error: ") and told.count("\n") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
     assert cli("import", "ncsnv2", tmp_path / "missing.pth", "-o", tmp_path / "run") == 1
     assert cli("import", "score-sde", checkpoint, "-o", tmp_path / "run", "--centred") == 1
-    assert "--centred says nothing of score-sde: leave it out" in capsys.readouterr().err
+    assert "--centred does not apply to score-sde: leave it out" in capsys.readouterr().err
     assert cli("import", "other", checkpoint, "-o", tmp_path / "run") == 2

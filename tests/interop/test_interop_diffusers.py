@@ -1,4 +1,4 @@
-"""Folders of diffusers become models; a small network of the same call stands for theirs, which need not be installed."""
+"""Folders of diffusers become models; a small stand-in replaces their network, so that diffusers is not needed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ SCHEDULER = {"_class_name": "DDPMScheduler", "num_train_timesteps": 1000, "beta_
 
 
 class UNet2DModel(nn.Module):
-    """One convolution, shifted by the timestep: what is called as diffusers' network is, and keeps what it was asked."""
+    """A convolution plus the timestep, with the interface of the diffusers network; it records its inputs."""
 
     def __init__(self, in_channels: int = 3, out_channels: int = 3, **others: Any) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-        self.asked: list[tuple[Tensor, Tensor]] = []
+        self.calls: list[tuple[Tensor, Tensor]] = []
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> UNet2DModel:
@@ -37,9 +37,9 @@ class UNet2DModel(nn.Module):
     def forward(
         self, sample: Tensor, timestep: Tensor, class_labels: Tensor | None = None, return_dict: bool = True
     ) -> Any:
-        self.asked.append((sample.clone(), timestep.clone()))
-        answer = self.conv(sample) + 1e-3 * timestep.reshape(-1, 1, 1, 1)
-        return SimpleNamespace(sample=answer) if return_dict else (answer,)
+        self.calls.append((sample.clone(), timestep.clone()))
+        output = self.conv(sample) + 1e-3 * timestep.reshape(-1, 1, 1, 1)
+        return SimpleNamespace(sample=output) if return_dict else (output,)
 
 
 @pytest.fixture(autouse=True)
@@ -51,16 +51,16 @@ def diffusers(monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Writes a folder as a pipeline lays it out, or as a network alone."""
+    """Writes a folder with the layout of a pipeline, or of a network alone."""
 
     def write(scheduler: dict[str, Any] | None = None, pipeline: bool = False, **config: Any) -> Path:
         home = tmp_path / "unet" if pipeline else tmp_path
-        beside = tmp_path / "scheduler" if pipeline else tmp_path
-        for place in (home, beside):
+        schedulers = tmp_path / "scheduler" if pipeline else tmp_path
+        for place in (home, schedulers):
             place.mkdir(exist_ok=True)
         about = {"_class_name": "UNet2DModel", "sample_size": 8, "in_channels": 3, "out_channels": 3, **config}
         (home / "config.json").write_text(json.dumps(about))
-        (beside / "scheduler_config.json").write_text(json.dumps({**SCHEDULER, **(scheduler or {})}))
+        (schedulers / "scheduler_config.json").write_text(json.dumps({**SCHEDULER, **(scheduler or {})}))
         torch.manual_seed(0)
         save_file(UNet2DModel.from_config(about).state_dict(), home / "diffusion_pytorch_model.safetensors")
         return tmp_path
@@ -70,38 +70,38 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("predicts", ["epsilon", "v_prediction", "sample"])
 @pytest.mark.parametrize("step", [0, 417, 999])
-def test_the_mean_is_that_of_the_convention(folder, predicts, step):
-    """At a timestep of the table: x_t = √ᾱ x_0 + √(1 - ᾱ) ε, and what was predicted gives x_0 by their formulas."""
+def test_the_posterior_mean_follows_the_convention(folder, predicts, step):
+    """At a timestep of the table, with x_t = √ᾱ x_0 + √(1 - ᾱ) ε, the prediction gives x_0 by the usual formulas."""
     denoiser = import_diffusers(folder({"prediction_type": predicts})).denoiser
     bar = math.prod(1 - (1e-4 + (0.02 - 1e-4) * i / 999) for i in range(step + 1))
     level = torch.tensor(math.sqrt(1 / bar - 1), dtype=torch.float64)
     noisy = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1)).double()
     found = denoiser(noisy / math.sqrt(bar), level)
-    (sample, timestep), *_ = denoiser.network.model.asked
+    (sample, timestep), *_ = denoiser.network.model.calls
     torch.testing.assert_close(sample.double(), noisy, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(timestep, torch.full((2,), float(step)), rtol=0, atol=1e-3)
-    answer = denoiser.network(noisy.float(), torch.full((2,), float(step))).double()
+    output = denoiser.network(noisy.float(), torch.full((2,), float(step))).double()
     mean = {
-        "epsilon": (noisy - math.sqrt(1 - bar) * answer) / math.sqrt(bar),
-        "v_prediction": math.sqrt(bar) * noisy - math.sqrt(1 - bar) * answer,
-        "sample": answer,
+        "epsilon": (noisy - math.sqrt(1 - bar) * output) / math.sqrt(bar),
+        "v_prediction": math.sqrt(bar) * noisy - math.sqrt(1 - bar) * output,
+        "sample": output,
     }[predicts]
     torch.testing.assert_close(found, mean, rtol=1e-4, atol=1e-4)
 
 
-def test_between_two_timesteps_it_is_asked_for_a_part(folder):
+def test_levels_between_two_timesteps_give_fractional_ones(folder):
     denoiser = import_diffusers(folder()).denoiser
     levels = table(SCHEDULER)
     denoiser(torch.zeros(1, 3, 8, 8), torch.tensor(math.sqrt(levels[3] * levels[4])))
-    assert float(denoiser.network.model.asked[-1][1]) == pytest.approx(3.5, abs=1e-3)
+    assert float(denoiser.network.model.calls[-1][1]) == pytest.approx(3.5, abs=1e-3)
     learned = import_diffusers(folder(time_embedding_type="learned")).denoiser
     learned(torch.zeros(1, 3, 8, 8), torch.tensor(levels[3]))
-    assert learned.network.model.asked[-1][1].tolist() == [3]
-    assert learned.network.model.asked[-1][1].dtype == torch.int64
+    assert learned.network.model.calls[-1][1].tolist() == [3]
+    assert learned.network.model.calls[-1][1].dtype == torch.int64
 
 
 @pytest.mark.parametrize("pipeline", [True, False])
-def test_to_a_run_and_back(folder, tmp_path, pipeline):
+def test_a_saved_run_gives_the_same_model(folder, tmp_path, pipeline):
     model = import_diffusers(folder(pipeline=pipeline), tmp_path / "run")
     again = Run(tmp_path / "run").model
     for sampler in (None, DDIM()):
@@ -109,11 +109,11 @@ def test_to_a_run_and_back(folder, tmp_path, pipeline):
         assert (drawn.shape, drawn.dtype) == ((2, 8, 8, 3), np.uint8)
         assert np.array_equal(drawn, model.sample(2, sampler=sampler, steps=3))
     kept = Run(tmp_path / "run").read("run.json")
-    assert ["predicts", "epsilon", "the scheduler's prediction_type"] in kept["choices"]
+    assert ["predicts", "epsilon", "prediction_type of the scheduler"] in kept["choices"]
     assert again.process.sigma_max == pytest.approx(157.4, abs=0.1)
 
 
-def test_learned_variances_are_left_out_and_files_of_pytorch_read(folder):
+def test_learned_variances_are_ignored_and_bin_files_are_read(folder):
     path = folder(out_channels=6, sample_size=[4, 6])
     weights = UNet2DModel(3, 6).state_dict()
     (path / "diffusion_pytorch_model.safetensors").unlink()
@@ -123,8 +123,8 @@ def test_learned_variances_are_left_out_and_files_of_pytorch_read(folder):
     assert model.sample(1, steps=2).shape == (1, 4, 6, 3)
 
 
-def test_tables():
-    """The levels of known schedules: ends by hand, all rising."""
+def test_noise_levels_of_known_schedules():
+    """The ends agree with the formulas, and all increase."""
     linear = table(SCHEDULER)
     assert linear[0] == pytest.approx(math.sqrt(1 / (1 - 1e-4) - 1))
     scaled = table({"beta_schedule": "scaled_linear", "beta_start": 8.5e-4, "beta_end": 0.012})
@@ -140,35 +140,39 @@ def test_tables():
     rescaled = table({**SCHEDULER, "rescale_betas_zero_snr": True})
     assert len(rescaled) == 999
     assert rescaled[0] == pytest.approx(linear[0])
-    with pytest.raises(ValueError, match="beta_schedule is 'laplace', known are linear, scaled_linear, sigmoid"):
+    with pytest.raises(
+        ValueError, match=r"beta_schedule 'laplace' of the scheduler is not known \(linear, scaled_linear"
+    ):
         table({"beta_schedule": "laplace"})
 
 
-def test_without_the_package(folder, monkeypatch):
+def test_a_missing_diffusers_package_is_named(folder, monkeypatch):
     path = folder()
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(ImportError, match="a UNet2DModel needs the package diffusers: pip install diffusers"):
         import_diffusers(path)
 
 
-def test_what_cannot_be_imported(folder, tmp_path):
+def test_what_cannot_be_imported_is_refused(folder, tmp_path):
     with pytest.raises(
-        FileNotFoundError, match=r"there is none of config\.json, unet/config\.json in .*is it a folder of"
+        FileNotFoundError, match=r"nowhere has none of config\.json, unet/config\.json: is it a folder of"
     ):
         import_diffusers(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="describes a UNet2DConditionModel, only a UNet2DModel can be imported"):
+    with pytest.raises(ValueError, match="describes a UNet2DConditionModel, but only a UNet2DModel can be imported"):
         import_diffusers(folder(_class_name="UNet2DConditionModel"))
-    with pytest.raises(ValueError, match="the network is told classes"):
+    with pytest.raises(ValueError, match="the network is class-conditional"):
         import_diffusers(folder(num_class_embeds=10))
-    with pytest.raises(ValueError, match="answers with 4 channels for 3"):
+    with pytest.raises(ValueError, match="returns 4 channels for 3"):
         import_diffusers(folder(out_channels=4))
-    with pytest.raises(ValueError, match="prediction_type is 'flow', known are epsilon, v_prediction, sample"):
+    with pytest.raises(
+        ValueError, match=r"prediction_type 'flow' of the scheduler is not known \(epsilon, v_prediction"
+    ):
         import_diffusers(folder({"prediction_type": "flow"}))
-    with pytest.raises(ValueError, match="does not say the size of images"):
+    with pytest.raises(ValueError, match="does not give the size of the images"):
         import_diffusers(folder(sample_size=None))
     path = folder()
     (path / "scheduler_config.json").write_text(json.dumps({"_class_name": "ScoreSdeVeScheduler", "snr": 0.15}))
-    with pytest.raises(ValueError, match="ScoreSdeVeScheduler has no table of betas"):
+    with pytest.raises(ValueError, match="ScoreSdeVeScheduler has no betas"):
         import_diffusers(path)
     path = folder()
     save_file({"conv.weight": torch.ones(1)}, path / "diffusion_pytorch_model.safetensors")

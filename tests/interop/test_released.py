@@ -1,4 +1,4 @@
-"""Files of others: what they hold is read, what they pickled is not built."""
+"""Released files: tensors, numbers, lists and dicts are read, pickled objects are refused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_lists_dicts_and_tensors_are_read(tmp_path, new):
 def test_pickled_objects_are_refused(tmp_path):
     path = tmp_path / "whole.pth"
     torch.save({"value": fractions.Fraction(1, 2)}, path)
-    with pytest.raises(ValueError, match=r"whole\.pth holds a pickled fractions\.Fraction, and nothing but tensors"):
+    with pytest.raises(ValueError, match=r"whole\.pth holds a pickled fractions\.Fraction, but only tensors"):
         read_released(path)
     torch.save(nn.Linear(1, 1), path)
     with pytest.raises(ValueError, match=r"pickled torch\.nn\.modules\.linear\.Linear.*save the state_dict\(\) alone"):
@@ -38,7 +38,9 @@ def test_pickled_objects_are_refused(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"neither", b"PK\x03\x04 and then nothing"])
 def test_broken_files(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=r"is no whole checkpoint \(.+\): it may be truncated, fetch it again"):
+    with pytest.raises(
+        ValueError, match=r"is not a complete checkpoint \(.+\): it may be truncated, download it again"
+    ):
         read_released(tmp_path / name)
 
 
@@ -46,22 +48,22 @@ def test_truncated_and_missing_files(tmp_path):
     path = tmp_path / "a.pth"
     torch.save(torch.ones(1000), path)
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(ValueError, match=r"a\.pth is no whole checkpoint"):
+    with pytest.raises(ValueError, match=r"a\.pth is not a complete checkpoint"):
         read_released(path)
-    with pytest.raises(FileNotFoundError, match=r"b\.pth is not there: check the path"):
+    with pytest.raises(FileNotFoundError, match=r"b\.pth does not exist: check the path"):
         read_released(tmp_path / "b.pth")
     with pytest.raises(FileNotFoundError, match="is a folder"):
         read_released(tmp_path)
 
 
-def test_what_is_a_state():
+def test_state_dicts_are_recognized():
     assert is_state({"a": torch.ones(1)})
     for other in ({}, [], {"a": 1}, {1: torch.ones(1)}, torch.ones(1)):
         assert not is_state(other)
     assert list(without_prefix({"module.a": torch.ones(1), "b.module.c": torch.ones(1)})) == ["a", "b.module.c"]
 
 
-def test_a_network_is_filled_by_name_and_shape():
+def test_weights_are_loaded_by_name_and_shape():
     network = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
     state = {k: torch.ones_like(v).double() for k, v in network.state_dict().items()}
     fill(network, state, "it")
@@ -72,18 +74,18 @@ def test_a_network_is_filled_by_name_and_shape():
     assert network[0].weight.data_ptr() != state["0.weight"].data_ptr()
 
 
-def test_what_does_not_fit_is_named():
+def test_names_and_shapes_that_differ_are_listed():
     network = nn.Sequential(*(nn.Linear(2, 2) for _ in range(3)))
     state = network.state_dict()
-    spoiled = {"2.bias": torch.full((2,), torch.nan)}
-    with pytest.raises(ValueError, match=r"numbers that are not finite: 1 \(2\.bias\): take an earlier one"):
-        fill(network, state | spoiled, "it")
+    broken = {"2.bias": torch.full((2,), torch.nan)}
+    with pytest.raises(ValueError, match=r"NaN or infinite weights: 1 \(2\.bias\): use an earlier one"):
+        fill(network, state | broken, "it")
     state = {f"net.{k}" if k.startswith("0") else k: v for k, v in state.items() if "1" not in k}
     state["2.bias"] = torch.ones(5)
     expected = (
         r"does not fit it: 4 missing \(0\.weight, 0\.bias, 1\.weight, and 1 more\); "
-        r"2 unknown \(net\.0\.weight, net\.0\.bias\); 1 of another shape \(2\.bias is \(5,\), not \(2,\)\): "
-        "is it another network"
+        r"2 unknown \(net\.0\.weight, net\.0\.bias\); 1 of another shape \(2\.bias has shape \(5,\), not \(2,\)\): "
+        "is it of another network"
     )
     with pytest.raises(ValueError, match=expected) as found:
         fill(network, state, "it")

@@ -1,4 +1,4 @@
-"""Checkpoints of Score SDE in all their forms become models, asked as their authors ask them."""
+"""Checkpoints of Score SDE in all their forms become models, and are called as by their authors."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ INDEXED = {**SMALL, "embedding": "time", "centered": False}
 
 
 def numbers(arguments: Mapping[str, Any], seed: int = 0) -> dict[str, Tensor]:
-    """The state of a small network, with no tensor at zero."""
+    """The state of a small network with nonzero tensors."""
     generator = torch.Generator().manual_seed(seed)
     state = NCSNpp(**arguments).state_dict()
     for name, value in state.items():
         if name != "sigmas":
             kept = (
                 value if name.endswith((".bias", "GroupNorm_0.weight", "GroupNorm_1.weight")) else 0
-            )  # 0 and 1 at first
+            )  # initially 0 and 1
             state[name] = kept + 0.15 * torch.randn(value.shape, generator=generator)
     return state | {"sigmas": state["sigmas"].double()}
 
 
 def released(arguments: Mapping[str, Any], prefix: str = "module.") -> tuple[dict[str, Any], NCSNpp, NCSNpp]:
-    """What the trainer saves, and the networks of its raw and its averaged weights, as the authors' code would load them."""
+    """What the trainer saves, and the networks with its raw and its averaged weights, as in the authors' code."""
     raw, average = NCSNpp(**arguments).eval(), NCSNpp(**arguments).eval()
     raw.load_state_dict(numbers(arguments))
     state = numbers(arguments, seed=1) | {k: v for k, v in raw.state_dict().items() if k.endswith(".0.W")}
@@ -69,7 +69,7 @@ def column(values: Tensor) -> Tensor:
 
 
 def score(network: NCSNpp, process: Any, continuous: bool, x: Tensor, t: Tensor) -> Tensor:
-    """The score as the authors' `get_score_fn` has it, at times of 0, 1/999, …, 1."""
+    """The score of the authors' `get_score_fn`, at times 0, 1/999, …, 1."""
     if isinstance(process, VE):
         sigma = process.sigma_min * (process.sigma_max / process.sigma_min) ** t
         return network(x, sigma if continuous else torch.round((1 - t) * 999)) / column(sigma)
@@ -102,7 +102,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_it_is_asked_as_its_authors_ask(save, name):
+def test_the_network_is_called_as_by_its_authors(save, name):
     """Tweedie's formula with their score, at their states: D(x_t / α, σ / α) = (x_t + σ² s) / α."""
     arguments, process, continuous = CASES[name]
     content, raw, average = released(arguments)
@@ -128,8 +128,8 @@ def answers(model: Any) -> Tensor:
     return model.denoiser(x, torch.tensor(0.5))
 
 
-def test_other_forms_of_the_same(save):
-    """Without the prefix, without averages, the state alone, and counted as an older code counts."""
+def test_other_forms_of_the_file_give_the_same_model(save):
+    """Without the prefix, without averages, the state alone, and with the numbering of older code."""
     content, _, _ = released(NCSNPP)
     raw = answers(import_score_sde(save(content), weights="raw"))
     assert torch.equal(answers(import_score_sde(save(released(NCSNPP, prefix="")[0]), weights="raw")), raw)
@@ -140,7 +140,7 @@ def test_other_forms_of_the_same(save):
         assert torch.equal(answers(import_score_sde(save(form))), raw)
 
 
-def test_a_preset_says_all(save, monkeypatch):
+def test_a_preset_determines_everything(save, monkeypatch):
     small = Recipe(VP(), True, DDPMPP)
     monkeypatch.setitem(RECIPES, "vp/small", small)
     content, _, _ = released(DDPMPP)
@@ -153,8 +153,8 @@ def test_a_preset_says_all(save, monkeypatch):
     assert not [p for p in model.parameters() if p.requires_grad]
 
 
-def test_a_model_like_any_other(save, tmp_path):
-    """8-bit images from any process and sampler; a file, and a folder of a run, hold it whole."""
+def test_an_imported_model_samples_and_saves(save, tmp_path):
+    """8-bit images from any process and sampler; a run folder gives the same model."""
     model = import_score_sde(save(released(NCSNPP)[0]), tmp_path / "run")
     images = model.sample(2, steps=3)
     assert images.shape == (2, 32, 32, 3)
@@ -169,13 +169,13 @@ def test_a_model_like_any_other(save, tmp_path):
     assert about["imported"]["kind"] == "score-sde"
     assert about["imported"]["weights"] == "averaged"
     choices = {name: (value, reason) for name, value, reason in about["choices"]}
-    assert choices["size"] == ("32 x 32", "the one for which it attends at 16 points a side")
+    assert choices["size"] == ("32 x 32", "the size for which attention is at 16 x 16")
     assert choices["process"][0] == "VE(sigma_min=0.01, sigma_max=50.0)"
 
 
 @pytest.mark.parametrize(("arguments", "low"), [(NCSNPP, 0.0), (DDPMPP, -1.0)])
 def test_units(save, arguments, low):
-    """VE networks see images from 0 to 1, the others from -1 to 1; the moments are stated, or those of images."""
+    """VE networks take images from 0 to 1, the others from -1 to 1; moments are assumed, or those of given images."""
     own = {} if arguments is NCSNPP else {"process": VP()}
     model = import_score_sde(save(released(arguments)[0]), **own)
     ends = model.standardize(torch.tensor([0.0, 255.0]).reshape(2, 1, 1, 1).expand(2, 3, 32, 32))
@@ -193,22 +193,24 @@ def test_one_channel(save):
 
 
 def kinds() -> dict[str, Recipe]:
-    """The recipes whose networks differ."""
+    """The recipes with different networks."""
     return {str(sorted(recipe.network.items(), key=str)): recipe for recipe in RECIPES.values()}
 
 
 @pytest.mark.parametrize("recipe", list(kinds().values()), ids=lambda recipe: str(dict(recipe.network)))
-def test_names_and_shapes_tell_the_architecture(recipe):
+def test_names_and_shapes_determine_the_architecture(recipe):
     with torch.device("meta"):
         network = NCSNpp(**recipe.arguments)
     state = network.state_dict()
     assert renumbered(state) == state
-    seen = architecture(state)
-    assert seen == {name: getattr(network, name) for name in seen}
-    assert {"channels", "size", "width", "multipliers", "depth", "attention", "embedding", "block", "taps"} <= set(seen)
+    found = architecture(state)
+    assert found == {name: getattr(network, name) for name in found}
+    assert {"channels", "size", "width", "multipliers", "depth", "attention", "embedding", "block", "taps"} <= set(
+        found
+    )
 
 
-def test_what_the_configurations_say():
+def test_recipes_agree_with_their_names():
     assert find("church_ncsnpp_continuous") == RECIPES["ve/church_ncsnpp_continuous"]
     assert {name: recipe.process.sigma_max for name, recipe in RECIPES.items() if "256" in name or "ffhq" in name} == {
         "ve/celebahq_256_ncsnpp_continuous": 348.0,
@@ -223,8 +225,8 @@ def test_what_the_configurations_say():
         assert (recipe.network.get("block") == "ddpm") is ("_ddpm" in name and "ddpmpp" not in name)
 
 
-def test_labels():
-    """Indices from the highest level of VE down, and DDPM's table for VP."""
+def test_noise_conditioning():
+    """Indices decrease with the level for VE; the table of DDPM for VP."""
     labels = find("ve/cifar10_ncsnpp").labels
     torch.testing.assert_close(labels.label(torch.tensor([50.0, 0.01])), torch.tensor([0.0, 999.0]).double())
     table = find("vp/cifar10_ddpmpp").labels.levels
@@ -248,109 +250,113 @@ def without(*names: str):
         (
             lambda: [1, 2],
             {},
-            "holds no network of Score SDE (list): it needs names all_modules.0…, in a state_dict or un",
+            "has no network of Score SDE (found list): it must hold names all_modules.0…, in a state_dict or un",
         ),
         (
             lambda: {"weight": torch.ones(2)},
             {},
-            "holds no network of Score SDE (weight): it needs names all_modules.0…",
+            "has no network of Score SDE (found weight): it must hold names all_modules.0…",
         ),
-        (lambda: {"model": {"all_modules.0.W": 3}}, {}, "holds no network of Score SDE (all_modules.0.W): it needs"),
+        (
+            lambda: {"model": {"all_modules.0.W": 3}},
+            {},
+            "has no network of Score SDE (found all_modules.0.W): it must hold",
+        ),
         (
             lambda: released(DDPMPP)[0],
             {},
-            "does not hold the process of its training: give preset='vp/cifar10_ddpmpp_con",
+            "does not hold the process of its training: pass its preset, such as 'vp/cifar10_ddpmpp_con",
         ),
         (
             lambda: without("sigmas"),
             {},
-            "does not hold its noise levels (sigmas): give process=VE(smallest, largest), or a",
+            "does not hold its noise levels (sigmas): pass process=VE(smallest, largest), or a",
         ),
         (
             lambda: released(INDEXED)[0],
             {"process": VE()},
-            "knows levels by their index: give continuous=False, or its preset",
+            "takes the index of a level: pass continuous=False, or its preset",
         ),
         (
             lambda: released(NCSNPP)[0],
             {"process": VE(0.01, 90.0)},
-            "has noise levels from 0.01 to 50, not from 0.01 to 90: its preset is another",
+            "has noise levels from 0.01 to 50, not from 0.01 to 90: it belongs to another preset",
         ),
         (
             lambda: released({**NCSNPP, "attention": ()})[0],
             {},
-            "tells the size of images: give size=…, or a preset",
+            "does not determine the size of the images: pass size=, or a preset",
         ),
         (
             lambda: without("all_modules.4.Conv_0.weight"),
             {},
-            "the tensors are in no order that a network of Score SDE has: name its preset",
+            "the tensors are not those of a known Score SDE network: pass its preset",
         ),
         (
             lambda: without("all_modules.4.Conv_0.bias", "all_modules.1.bias"),
             {},
-            "does not fit NCSNpp for VE: 2 missing (all_modules.1.bias, all_modules.4.Conv_0.bias): is it another network?",
+            "does not fit NCSNpp for VE: 2 missing (all_modules.1.bias, all_modules.4.Conv_0.bias): is it of another network?",
         ),
         (
             lambda: released(NCSNPP)[0],
             {"width": 12},
-            "of another shape (all_modules.0.W is (8,), not (12,), all_modules.1.weight is (32, 16), not (48, 24), ",
+            "shape (all_modules.0.W has shape (8,), not (12,), all_modules.1.weight has shape (32, 16), not (48, 24), ",
         ),
         (
             lambda: broken(lambda content: content["ema"]["shadow_params"].pop()),
             {},
-            "the file averages 155 tensors, the network has 156: take the others, by weights='raw'",
+            "the file has 155 averaged tensors, but the network has 156 parameters: use weights='raw'",
         ),
         (
             lambda: broken(lambda content: content["ema"]["shadow_params"].reverse()),
             {},
             "does not fit NCSNpp for VE, averaged: ",
         ),
-        (lambda: released(NCSNPP)[0], {"weights": "best"}, 'weights are "ema" or "raw", got \'best\''),
+        (lambda: released(NCSNPP)[0], {"weights": "best"}, 'weights must be "ema" or "raw", got \'best\''),
         (
             lambda: released(NCSNPP)[0],
             {"preset": "vp/cifar10_ddpm", "process": VP()},
-            "preset='vp/cifar10_ddpm' says what the process was: leave out process=VP(",
+            "preset='vp/cifar10_ddpm' determines the process: do not pass process=VP(",
         ),
-        (lambda: released(NCSNPP)[0], {"process": EDM()}, "Score SDE has the processes VE, VP and SubVP, got EDM"),
+        (lambda: released(NCSNPP)[0], {"process": EDM()}, "Score SDE uses the processes VE, VP and SubVP, got EDM"),
         (
             lambda: released(DDPMPP)[0],
             {"process": SubVP(), "continuous": False},
-            "Score SDE trains on the process SubVP with continuous times alone: set continuous=True",
+            "Score SDE trains SubVP only with continuous times: set continuous=True",
         ),
         (
             lambda: released(NCSNPP)[0],
             {"preset": "cifar10_ddpmpp_continuous"},
-            "there are 2 presets 'cifar10_ddpmpp_continuous': say vp/cifar10_ddpmpp_continuous or subvp/cifar10_ddpmpp_con",
+            "there are 2 presets 'cifar10_ddpmpp_continuous': use vp/cifar10_ddpmpp_continuous or subvp/cifar10_ddpmpp_con",
         ),
         (
             lambda: released(NCSNPP)[0],
             {"preset": "ve/cifar_ncsnpp"},
-            "there is no preset 've/cifar_ncsnpp': say ve/cifar10_ncsnpp, ",
+            "there is no preset 've/cifar_ncsnpp': use ve/cifar10_ncsnpp, ",
         ),
     ],
 )
-def test_what_is_wrong_is_said(save, content, how, message):
+def test_errors_say_what_is_wrong(save, content, how, message):
     with pytest.raises(ValueError) as error:
         import_score_sde(save(content()), **how)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_files_that_are_none(tmp_path):
+def test_missing_and_damaged_files(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nothing\.pth"):
         import_score_sde(tmp_path / "nothing.pth")
-    (tmp_path / "broken.pth").write_bytes(b"no file of anything")
-    with pytest.raises(ValueError, match=r"broken.pth is no whole checkpoint"):
+    (tmp_path / "broken.pth").write_bytes(b"not a checkpoint")
+    with pytest.raises(ValueError, match=r"broken.pth is not a complete checkpoint"):
         import_score_sde(tmp_path / "broken.pth")
     for name, start in (("checkpoint_12", b"\x84\xa5model"), ("weights.flax", b"any")):
         (tmp_path / name).write_bytes(start)
         with pytest.raises(
-            ValueError, match=f"{name} is a checkpoint of the JAX code, which is not read: take the file"
+            ValueError, match=f"{name} is a checkpoint of the JAX code, which cannot be read: use the file"
         ):
             import_score_sde(tmp_path / name)
 
 
 def test_nothing_is_unpickled(save):
-    with pytest.raises(ValueError, match=r"pickled|no whole checkpoint"):
+    with pytest.raises(ValueError, match=r"pickled|not a complete checkpoint"):
         import_score_sde(save({"model": Recipe(VP(), True, {})}))

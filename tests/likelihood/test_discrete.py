@@ -20,7 +20,7 @@ def linear(x: Tensor, draw: int) -> LogProb:
     return known((2 * x / 100).log().flatten(1).sum(1))
 
 
-def test_the_mean_over_a_cell_is_found_within_its_error() -> None:
+def test_the_mean_over_a_cell_is_within_its_standard_error() -> None:
     """E log(k + u) over a cell from a to b is (b ln b - a ln a)/(b - a) - 1; the probability of the cell is (b² - a²)/100."""
     x = torch.tensor([[1.0, 3.0], [8.0, 1.0]], dtype=D).repeat(500, 1)
     found = bits_per_dim(linear, x, torch.ones(2, dtype=D), Samples(0, count=1000), draws=6)
@@ -36,8 +36,8 @@ def test_the_mean_over_a_cell_is_found_within_its_error() -> None:
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.01, 10.0])
-def test_units_and_levels_do_not_matter(scale: float) -> None:
-    """A uniform law on any number of levels of any spacing takes log₂ of their number in bits."""
+def test_bits_per_dim_do_not_depend_on_units(scale: float) -> None:
+    """A uniform distribution on n values of any spacing takes log₂ n bits."""
     levels = 12
     x = scale * torch.randint(levels, (20, 3, 4, 4)).double() - 7 * scale
 
@@ -49,18 +49,18 @@ def test_units_and_levels_do_not_matter(scale: float) -> None:
     torch.testing.assert_close(found.value, torch.full((20,), math.log2(levels), dtype=D), atol=1e-9, rtol=0)
 
 
-def test_whole_and_rounded_numbers_are_recognized() -> None:
+def test_integers_and_rounded_numbers_are_recognized() -> None:
     rng = Samples(0, count=200)
     x = rng.normal((200, 3), D)
     x[:, 0], x[:, 1] = (3 * x[:, 0]).round(), (x[:, 1] * 10).round() / 10
     torch.testing.assert_close(spacing(x, (True, False, False)), torch.tensor([1.0, 0.1, 0.0], dtype=D))
     torch.testing.assert_close(spacing(2 * x, (True, False, False)), torch.tensor([1.0, 0.2, 0.0], dtype=D))
     torch.testing.assert_close(spacing(x.reshape(200, 1, 3).round(), True), torch.ones(1, 3, dtype=D))
-    with pytest.raises(ValueError, match="none of these are: take log_prob, or give step="):
+    with pytest.raises(ValueError, match="no feature here is either: use log_prob, or pass step="):
         spacing(rng.normal((200, 3), D), False)
 
 
-def test_continuous_features_stay_where_they_are() -> None:
+def test_continuous_features_are_not_dequantized() -> None:
     x = torch.tensor([[1.0, 0.3]], dtype=D)
     seen = []
 

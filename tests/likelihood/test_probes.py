@@ -12,8 +12,8 @@ def products(matrix: Tensor, z: Tensor) -> Tensor:
     return torch.einsum("bki,ij,bkj->bk", z, matrix, z)
 
 
-def local(side: int) -> Tensor:
-    """A matrix of the pixels of a square that couples those that are close."""
+def neighbour_matrix(side: int) -> Tensor:
+    """A matrix that couples neighbouring pixels of a square."""
     at = torch.cartesian_prod(torch.arange(side), torch.arange(side)).double()
     return torch.exp(-(torch.cdist(at, at) ** 2) / 2)
 
@@ -29,7 +29,7 @@ def test_probes_are_signs_and_unbiased(shape: tuple[int, ...], count: int) -> No
     assert abs(float(off.mean())) < 4.5 * float(off.std()) / number**0.5
 
 
-def test_as_many_as_coordinates_are_exact() -> None:
+def test_as_many_probes_as_coordinates_are_exact() -> None:
     matrix = Samples(1, count=16).normal((16, 16), torch.float64)
     for shape in ((16,), (1, 4, 4)):
         found = products(matrix, probes(16, shape, Samples(0, count=5), torch.arange(5))).mean(1)
@@ -40,8 +40,8 @@ def test_as_many_as_coordinates_are_exact() -> None:
             )
 
 
-def test_the_error_of_vectors_is_the_spread() -> None:
-    """For a matrix without structure: calibrated, for numbers of probes below and above the order."""
+def test_the_standard_error_is_calibrated_for_vectors() -> None:
+    """For a matrix without structure, with fewer and more probes than the order of the Hadamard matrix."""
     size, number = 50, 2000
     matrix = Samples(1, count=size).normal((size, size), torch.float64)
     for count in (4, 16, 48):
@@ -50,10 +50,10 @@ def test_the_error_of_vectors_is_the_spread() -> None:
         assert float(standard_error(values, size).square().mean().sqrt()) == pytest.approx(spread, rel=0.1)
 
 
-def test_the_error_of_fields_is_smaller_than_that_of_independent_probes() -> None:
-    """Coordinates that are close depend on each other, and cancel: the error is overstated, not understated."""
+def test_probes_have_less_variance_on_fields_than_independent_ones() -> None:
+    """Neighbouring coordinates cancel; the standard error is overstated, not understated."""
     side, number = 16, 500
-    matrix = local(side)
+    matrix = neighbour_matrix(side)
     values = products(matrix, probes(ORDER, (1, side, side), Samples(0, count=number), torch.arange(number)))
     spread = float((values.mean(1) - matrix.trace()).square().mean().sqrt())
     pairs = 2 * (matrix.square().sum() - matrix.diagonal().square().sum())
@@ -61,7 +61,7 @@ def test_the_error_of_fields_is_smaller_than_that_of_independent_probes() -> Non
     assert float(standard_error(values, side**2).square().mean().sqrt()) > spread
 
 
-def test_probes_belong_to_a_sample() -> None:
+def test_probes_depend_on_the_sample_alone() -> None:
     for shape in ((40,), (1, 6, 6)):
         whole = probes(20, shape, Samples(4, count=9), torch.arange(9))
         assert torch.equal(whole[[5, 2]], probes(20, shape, Samples(4, count=9), torch.tensor([5, 2])))
@@ -69,8 +69,8 @@ def test_probes_belong_to_a_sample() -> None:
         assert not torch.equal(whole[5], whole[2])
 
 
-def test_traces_of_a_product() -> None:
-    """tr L (∂v/∂w) R: by the diagonal, by the unit vectors and by all signs."""
+def test_traces_with_diagonal_factors() -> None:
+    """tr L (∂v/∂w) R: exact, and by the mean over all signs."""
     w = Samples(0, count=3).normal((3, 2), torch.float64).requires_grad_()
     matrix = torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.float64)
     v = (w @ matrix.T) ** 2 / 2

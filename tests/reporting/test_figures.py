@@ -1,4 +1,4 @@
-"""Charts: they stand what training and data bring, and labels do not meet."""
+"""Charts of any training log and any data; labels do not overlap."""
 
 import io
 from itertools import pairwise
@@ -10,14 +10,13 @@ from PIL import Image
 from scorefield.metrics import Neighbours
 from scorefield.reporting import (
     DARK,
-    LIGHT,
     level_losses,
     neighbour_histogram,
     scatter_matrix,
     scatter_pair,
     training_curve,
 )
-from scorefield.reporting.base import canvas
+from scorefield.reporting.base import canvas, png
 from scorefield.reporting.figures import _label_ends, _running_mean, chosen_columns, histograms
 
 
@@ -44,7 +43,7 @@ def test_training_curves_of_any_log(log):
 
 
 @pytest.mark.parametrize("zero", [1.0, 1e4])
-def test_levels_come_in_any_order_and_with_holes(zero):
+def test_levels_may_be_unordered_and_incomplete(zero):
     levels = {
         "level": [10.0, 0.01, 0.1, 1.0],
         "loss": [zero, 0.9, 0.5, np.nan],
@@ -68,10 +67,31 @@ def test_tables_of_any_width(rng):
         real[:, 1] = drawn[:, 1] = 3.0
         assert size(scatter_matrix(real, drawn, theme=DARK))[0] >= 1700
     assert len(histograms(real[:, :1], drawn[:, :1])) == 1
-    assert len(scatter_pair(real[:, :2], drawn[:, :2], ["a", "$b_"], LIGHT)) == 2
 
 
-def test_the_columns_shown_are_those_that_differ_most(rng):
+NAMES = [r"$\bm{v}$", "US$_in_vs_A$", "<script>alert(1)</script>"]
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3])
+def test_column_names_are_drawn_literally(columns, rng):
+    """Names that are not valid mathtext do not stop a chart."""
+    real, drawn = rng.normal(size=(50, columns)), rng.normal(size=(50, columns))
+    draw = {
+        1: lambda names: histograms(real, drawn, names)[0],
+        2: lambda names: scatter_pair(real, drawn, names)[0],
+        3: lambda names: scatter_matrix(real, drawn, names),
+    }[columns]
+    assert size(draw(NAMES[:columns]))[0] > 900
+
+
+def test_text_is_never_a_formula():
+    figure = canvas(200, 100)
+    text = figure.text(0.5, 0.5, "$x$")
+    png(figure)
+    assert not text.get_parse_math()
+
+
+def test_the_columns_that_differ_most_are_shown(rng):
     real, drawn = rng.normal(size=(300, 9)) * np.arange(1, 10), rng.normal(size=(300, 9)) * np.arange(1, 10)
     drawn[:, [2, 7]] += 3 * np.array([3, 8])
     assert chosen_columns(real, drawn, 2) == [2, 7]
@@ -86,7 +106,7 @@ def test_the_running_mean_keeps_constants_and_length(rng):
     assert len(_running_mean(np.zeros(0), 3)) == 0
 
 
-def test_labels_at_the_ends_of_lines_do_not_meet():
+def test_labels_at_the_ends_of_lines_do_not_overlap():
     axes = canvas(600, 300).add_axes((0.1, 0.1, 0.7, 0.8))
     axes.set_ylim(0, 1)
     _label_ends(axes, [(0.99, "first\nof two", "k"), (1.0, "second", "k"), (0.985, "third", "k"), (0.2, "low", "k")])

@@ -1,4 +1,4 @@
-"""What is seen is what is there: pixels against values."""
+"""Pixels of pictures agree with the values of the data."""
 
 import io
 
@@ -20,7 +20,7 @@ def opened(data):
     return Image.open(io.BytesIO(data))
 
 
-def test_kinds_are_read_off_the_values(rng):
+def test_the_kind_of_a_picture_follows_from_the_values(rng):
     grey = rng.integers(0, 256, (5, 1, 8, 8)).astype(np.uint8)
     assert grid_style(grey).kind == "grey"
     assert grid_style(np.repeat(grey, 3, 1)).kind == "colour"
@@ -31,14 +31,14 @@ def test_kinds_are_read_off_the_values(rng):
     assert grid_style(grey[:, 0]).kind == "field"
 
 
-def test_limits_are_by_channel_and_never_empty(rng):
+def test_limits_are_per_channel_and_never_empty(rng):
     fields = rng.normal(size=(50, 3, 8, 8)) * np.array([1.0, 100.0, 0.0]).reshape(1, 3, 1, 1) + 5
-    look = grid_style(fields)
-    width = look.high - look.low
+    style = grid_style(fields)
+    width = style.high - style.low
     assert width[1] == pytest.approx(100 * width[0], rel=0.3) and width[2] == 1
 
 
-def test_a_field_rises_in_lightness():
+def test_the_colours_of_fields_increase_in_lightness():
     lightness = FIELD @ np.array([0.2126, 0.7152, 0.0722])
     assert (np.diff(lightness) > 0).all()
 
@@ -65,26 +65,26 @@ def test_colour_pixels_are_the_values(rng):
     assert (np.asarray(image)[: 32 * scale : scale, : 32 * scale : scale, :3] == np.moveaxis(data[0], 0, -1)).all()
 
 
-def test_channels_lie_side_by_side_and_volumes_show_their_middle(rng):
+def test_channels_are_side_by_side_and_volumes_show_central_slices(rng):
     fields = rng.normal(size=(3, 6, 5, 7))
     assert [len(group) for group in tiles(fields, grid_style(fields))] == [4, 4, 4]
     volume = rng.normal(size=(2, 1, 4, 5, 6))
-    look = grid_style(volume)
-    first, second, third = tiles(volume, look)[0]
-    scaled = np.clip((volume[0, 0] - look.low[0]) / (look.high[0] - look.low[0]), 0, 1)
+    style = grid_style(volume)
+    first, second, third = tiles(volume, style)[0]
+    scaled = np.clip((volume[0, 0] - style.low[0]) / (style.high[0] - style.low[0]), 0, 1)
     assert (first == scaled[2]).all() and (second == scaled[:, 2]).all() and (third == scaled[:, :, 3]).all()
     page = mosaic([[first, second, third]], 1, 2)
     assert page.shape == (10, 2 * (6 + 6 + 5) + 2) and (page[8:, 14:26] == GAP).all()
 
 
-def test_shapes_of_any_kind_make_a_pair_of_pictures(rng):
+def test_data_of_any_shape_give_two_pictures(rng):
     for shape in ((9, 1, 5, 90), (2, 3, 64, 64), (7, 1, 6, 6, 6), (3, 2, 50), (5, 1, 300, 300)):
         data = rng.normal(size=shape)
         pair = sample_grid(data, data[:2])
         assert [opened(picture).width > 100 for picture in pair] == [True, True]
 
 
-def test_pictures_need_no_theme_and_lines_do(rng):
+def test_fields_are_the_same_in_every_theme_and_lines_are_not(rng):
     fields, signals = rng.normal(size=(3, 1, 8, 8)), rng.normal(size=(3, 1, 40))
     assert sample_grid(fields, fields, LIGHT) == sample_grid(fields, fields, DARK)
     assert sample_grid(signals, signals, LIGHT) != sample_grid(signals, signals, DARK)
@@ -92,9 +92,9 @@ def test_pictures_need_no_theme_and_lines_do(rng):
 
 def test_channels_of_a_signal_stay_in_their_bands(rng):
     signals = rng.normal(size=(20, 3, 50)) * np.array([1.0, 50.0, 0.1]).reshape(1, 3, 1)
-    look = grid_style(signals)
+    style = grid_style(signals)
     for channel in range(3):
-        line = banded(signals[0], look, channel)
+        line = banded(signals[0], style, channel)
         assert 2 - channel <= line.min() and line.max() <= 3 - channel + 0.03
         order = np.argsort(signals[0, channel])
         assert (np.diff(line[order]) >= 0).all()

@@ -1,4 +1,4 @@
-"""The page: one file, nothing from outside, every part optional."""
+"""The page: one self-contained file, every section optional."""
 
 import base64
 import io
@@ -68,7 +68,7 @@ def family(count):
 
 def curve(channels, places=()):
     count = len(places) or 10
-    test = Distance("power spectrum", 2.0, 1.0, 0.5, 2.5, (40, 60), 0.3, note="largest in the mean at 2, z = 2.0")
+    test = Distance("power spectrum", 2.0, 1.0, 0.5, 2.5, (40, 60), 0.3, note="largest in the mean at 2, z = -2.0")
     middle = np.geomspace(100.0, 0.1, count) * np.ones((channels, 1))
     bands = middle * 0.9, middle * 1.1, np.stack([middle * 0.5, middle * 2])
     return Curve("power spectrum", np.arange(1.0, count + 1), middle, middle, *bands, test, places)
@@ -83,7 +83,7 @@ def parsed(path):
 
 
 @pytest.mark.parametrize("shape", [(1,), (2,), (4,), (1, 30), (1, 12, 12), (3, 8, 8), (1, 5, 5, 5)])
-def test_a_page_needs_nothing_from_outside(shape, rng, tmp_path):
+def test_a_page_is_self_contained(shape, rng, tmp_path):
     fewer = {} if shape == (2,) else {"levels": None, "log": (), "neighbours": None}
     path = write_page(tmp_path / "deep" / "report.html", full(rng, rng.normal(size=(100, *shape)), **fewer))
     page, seen = parsed(path)
@@ -98,7 +98,7 @@ def test_a_page_needs_nothing_from_outside(shape, rng, tmp_path):
     assert all(attrs["alt"] for tag, attrs in seen if tag == "img")
 
 
-def test_text_is_escaped_and_numbers_are_for_people(rng, tmp_path):
+def test_text_is_escaped_and_numbers_are_formatted(rng, tmp_path):
     page, _ = parsed(
         write_page(
             tmp_path / "r.html",
@@ -109,12 +109,12 @@ def test_text_is_escaped_and_numbers_are_for_people(rng, tmp_path):
     assert ">60,000<" in page and ">0.123<" in page and ">yes<" in page
 
 
-def test_every_part_is_optional(tmp_path):
+def test_every_section_is_optional(tmp_path):
     page, seen = parsed(write_page(tmp_path / "r.html", Content("Only a title")))
     assert "Only a title" in page and not [tag for tag, _ in seen if tag in ("section", "img", "table")]
 
 
-def test_each_part_stands_alone(rng, tmp_path):
+def test_each_section_can_be_the_only_one(rng, tmp_path):
     whole = full(rng, rng.normal(size=(100, 2)))
     for parts in (("samples", "held_out"), ("distances",), ("neighbours",), ("levels",), ("log",), ("calibration",)):
         given = {part: getattr(whole, part) for part in parts}
@@ -126,18 +126,18 @@ def test_each_part_stands_alone(rng, tmp_path):
 def test_curves_of_fields(curves, tmp_path):
     page, seen = parsed(write_page(tmp_path / "r.html", Content("t", curves=curves)))
     assert len([tag for tag, _ in seen if tag == "img"]) == len(curves)
-    assert "Largest in the mean at 2" in page and "p = 0.3<" in page
+    assert "Largest in the mean at 2, z = −2.0." in page and "p = 0.3<" in page
 
 
-def test_of_many_columns_those_are_shown_that_differ_the_most(tmp_path):
+def test_the_statistics_that_differ_most_are_shown(tmp_path):
     page, _ = parsed(write_page(tmp_path / "r.html", Content("t", families=[family(20)])))
     assert [f"&lt;x{i}&gt;" in page for i in range(20)] == [False] * 12 + [True] * 8
-    assert "All 20 tested together: p = 0.02. Those that differ the most." in page
+    assert "All 20 tested together: p = 0.02. Shown are those that differ most." in page
     page, _ = parsed(write_page(tmp_path / "r.html", Content("t", families=[family(3)])))
-    assert "Those that differ the most" not in page
+    assert "Shown are those" not in page
 
 
-def test_tests_come_before_distances_and_say_their_p_values(tmp_path):
+def test_tests_with_p_values_come_before_distances(tmp_path):
     distances = [
         Distance("Wasserstein", 0.2, 0.1, 0.05, 0.3, (40, 60)),
         Distance("recall", 0.9, 0.95, 0.9, 1.0, (40, 60), higher=True),
@@ -151,7 +151,7 @@ def test_tests_come_before_distances_and_say_their_p_values(tmp_path):
         page.index(f"<b>{name}</b>") for name in ("energy distance", "Wasserstein", "recall", "two ways of sampling")
     ]
     assert places == sorted(places)
-    assert "p = 0.04" in page and page.count("more is better") == 1 and "On &lt;vectors&gt;." in page
+    assert "p = 0.04" in page and page.count("higher is better") == 1 and "On &lt;vectors&gt;." in page
 
 
 def test_a_page_of_digits_is_small(rng, tmp_path):
@@ -160,18 +160,27 @@ def test_a_page_of_digits_is_small(rng, tmp_path):
     assert write_page(tmp_path / "r.html", full(rng, digits, frames=frames, levels=None)).stat().st_size < 2_000_000
 
 
+def test_the_sections_agree_on_the_number_of_significant_tests(tmp_path):
+    """p = 0.02 is not significant among 21 tests; the section of distances must not count it."""
+    tests = [Distance(f"test {i}", 0.2, 0.1, 0.05, 0.3, (40, 60), p) for i, p in enumerate((0.02, 0.5))]
+    few, _ = parsed(write_page(tmp_path / "r.html", Content("t", distances=tests)))
+    assert "None of these 2 tests" not in few and "1 of these 2 tests distinguishes" in few
+    many, _ = parsed(write_page(tmp_path / "r.html", Content("t", distances=tests, curves=[curve(1)] * 19)))
+    assert "None of these 2 tests distinguishes" in many and "for all 21 tests together" in many
+
+
 def test_a_page_replaces_an_older_one(tmp_path):
     write_page(tmp_path / "r.html", Content("old"))
     assert "old" not in write_page(str(tmp_path / "r.html"), Content("new")).read_text()
 
 
-def test_copies_are_marked(rng, tmp_path):
+def test_copies_are_highlighted(rng, tmp_path):
     copies = Neighbours(np.full(40, 1e-3), np.ones(40), 0.9, 0.0, 1e-12)
     page, seen = parsed(write_page(tmp_path / "r.html", Content("t", neighbours=copies)))
     assert "suspiciously close" in page and any("warning" in attrs.get("class", "") for _, attrs in seen)
 
 
-def test_a_strip_keeps_the_order_of_its_numbers():
+def test_a_strip_keeps_the_order_of_its_values():
     for distance in (
         Distance("d", 0.2, 0.0, -0.1, 0.1),
         Distance("d", 50.0, 0.1, 0.05, 0.15),
@@ -185,13 +194,13 @@ def test_a_strip_keeps_the_order_of_its_numbers():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"samples": np.zeros((3, 2))}, "give both, or neither"),
+        ({"samples": np.zeros((3, 2))}, "pass both, or neither"),
         ({"frames": [np.zeros((3, 2))]}, "needs held_out"),
-        ({"samples": np.zeros((3, 2)), "held_out": np.zeros((3, 4))}, r"one shape, got \(3, 2\) and \(3, 4\)"),
+        ({"samples": np.zeros((3, 2)), "held_out": np.zeros((3, 4))}, r"the same shape, got \(3, 2\) and \(3, 4\)"),
         ({"samples": np.zeros((0, 2)), "held_out": np.zeros((3, 2))}, r"got \(0, 2\)"),
         ({"samples": np.zeros(3), "held_out": np.zeros(3)}, r"\(N, F\) or \(N, C, \*S\)"),
-        ({"samples": np.full((3, 2), np.nan), "held_out": np.zeros((3, 2))}, "samples holds NaN"),
-        ({"samples": np.zeros((3, 2)), "held_out": np.zeros((3, 2)), "structure": "grid"}, '"grid" does not go with'),
+        ({"samples": np.full((3, 2), np.nan), "held_out": np.zeros((3, 2))}, "samples has NaN"),
+        ({"samples": np.zeros((3, 2)), "held_out": np.zeros((3, 2)), "structure": "grid"}, '"grid" does not fit'),
     ],
 )
 def test_errors_say_what_is_needed(given, message):

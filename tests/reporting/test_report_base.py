@@ -1,4 +1,4 @@
-"""Numbers for people, and the look that figures share."""
+"""Numbers as text, and the style that figures share."""
 
 import io
 import math
@@ -27,23 +27,23 @@ from scorefield.reporting.base import DARK, LIGHT, canvas, dress, family, number
         (math.nan, "–"),
     ],
 )
-def test_numbers_are_short_and_plain(value, text):
+def test_numbers_are_short(value, text):
     assert number(value) == text
 
 
 @pytest.mark.parametrize(
     ("value", "digits", "text"), [(30.2, 2, "30"), (30.2, 1, "30"), (0.104, 1, "0.1"), (4.0, 1, "4")]
 )
-def test_fewer_digits_drop_no_whole_zeros(value, digits, text):
+def test_fewer_digits_keep_the_zeros_of_integers(value, digits, text):
     assert number(value, digits) == text
 
 
-def test_a_missing_package_is_named_with_its_mend():
+def test_a_missing_package_is_named_with_the_command_that_installs_it():
     with pytest.raises(ImportError, match='a report needs nosuchpackage: pip install "nosuchpackage"'):
         require("nosuchpackage.part")
 
 
-def test_pictures_are_twice_the_size_of_the_page_and_lie_on_nothing():
+def test_pictures_are_transparent_and_twice_the_size_of_the_page():
     figure = canvas(120, 80)
     dress(figure.add_axes((0.2, 0.2, 0.7, 0.7)), LIGHT)
     image = Image.open(io.BytesIO(png(figure)))
@@ -51,7 +51,7 @@ def test_pictures_are_twice_the_size_of_the_page_and_lie_on_nothing():
     assert image.convert("RGBA").getpixel((0, 0))[3] == 0
 
 
-def test_themes_tell_real_from_drawn_by_lightness_too():
+def test_real_and_drawn_differ_in_lightness():
     def lightness(colour):
         channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
@@ -63,7 +63,7 @@ def test_themes_tell_real_from_drawn_by_lightness_too():
         assert abs(lightness(theme.muted) - lightness(theme.paper)) > 40
 
 
-def test_the_typeface_is_one_that_this_machine_has():
+def test_the_font_family_is_installed():
     from matplotlib.font_manager import fontManager
 
     assert family() in fontManager.get_font_names()

@@ -1,4 +1,4 @@
-"""The picture of a calibration stands every form of data, and is drawn on paper where it is a file."""
+"""The picture of noise levels: data of any shape, opaque as a file."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def cloud(*shape: int) -> torch.Tensor:
 @pytest.mark.parametrize(
     "shape", [(60, 1), (60, 2), (60, 7), (40, 2, 30), (40, 1, 8, 8), (40, 3, 8, 8), (30, 1, 5, 5, 5)]
 )
-def test_any_data_are_drawn(shape):
+def test_data_of_any_shape_are_drawn(shape):
     x = cloud(*shape)
     picture = Image.open(io.BytesIO(calibration_figure(choose_noise_levels(x), x, theme=DARK)))
     assert picture.size == (2032, 1360)
-    assert len(np.unique(np.asarray(picture.convert("RGBA"))[..., 3])) > 2  # on nothing
+    assert len(np.unique(np.asarray(picture.convert("RGBA"))[..., 3])) > 2  # transparent
 
 
-def test_images_look_like_themselves(tmp_path):
-    """Bytes are grey pictures, between black and white, though they come back from other units."""
+def test_integer_images_keep_their_values(tmp_path):
+    """Bytes stay grey between black and white after standardization and back."""
     pixels = (cloud(40, 1, 8, 8) > 0).float() * 255
     units = Standardize((1, 8, 8), torch.tensor(127.3), torch.tensor(127.7))
     found = choose_noise_levels(units(pixels))
@@ -44,13 +44,13 @@ def test_images_look_like_themselves(tmp_path):
     assert (first.max(1) - first.min(1)).max() < 30 and first.min() < 4 and first.max() > 250  # of 256 colours in all
 
 
-def test_levels_of_a_paper_are_drawn_too():
+def test_levels_without_data_are_drawn():
     given = NoiseLevels(0.01, 50.0, -0.5, 1.2, reach=None, numbers=64, overlap=0.5667)
     assert calibration_figure(given, cloud(40, 1, 8, 8))[:4] == b"\x89PNG"
 
 
 def test_the_picture_is_a_png(tmp_path):
     x = cloud(20, 2)
-    message = r"^the picture of a calibration is a .png file, got .*calibration.pdf: name it .*calibration.png$"
+    message = r"^the picture of noise levels is a .png file, got .*calibration.pdf: name it .*calibration.png$"
     with pytest.raises(ValueError, match=message):
         write_calibration(tmp_path / "calibration.pdf", choose_noise_levels(x), ArrayRows(x), Standardize((2,)))

@@ -1,4 +1,4 @@
-"""`scorefield import`: models that were trained elsewhere."""
+"""`scorefield import`: models trained with other code."""
 
 from __future__ import annotations
 
@@ -40,40 +40,40 @@ def import_(
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
     config: Config = None,
 ) -> None:
-    """Make a published checkpoint a model: sampled by any sampler, on any process. No code of the file is run.
+    """Import a published checkpoint as a model, for any sampler and any process. No code in the file is run.
 
     Arguments:
-        kind: What wrote it: ncsnv2 (and ncsn), score-sde, or diffusers (a folder that holds a UNet2DModel).
+        kind: The code that wrote it: ncsnv2 (also ncsn), score-sde, or diffusers (a folder with a UNet2DModel).
         path: The checkpoint.
-        output: The folder of the run to make.
-        preset: For score-sde: the name of the configuration it was trained with, where the file leaves it open.
-        size: The side of its images, where neither the file nor the data say it.
-        ladder: For ncsnv2: the largest level, the smallest and their number, where the file does not hold them.
-        weights: The averaged weights, or those of the optimizer: ema or raw.
-        centred: For ncsnv2: it was trained on images from -1 to 1, not from 0 to 1.
-        data: Images like those it was trained on: their mean and variance become those of the model.
-        config: A TOML file of these options, at its top or in a table [import]; the command line comes first.
+        output: The run folder to create.
+        preset: For score-sde: the name of its training configuration, where the file does not determine it.
+        size: The side of its images, where neither file nor data determine it.
+        ladder: For ncsnv2: the largest noise level, the smallest and their number, where they are not in the file.
+        weights: The averaged weights (ema) or the raw ones.
+        centred: For ncsnv2: whether it was trained on images from -1 to 1, not from 0 to 1.
+        data: Images like those it was trained on, which give the model its mean and variance.
+        config: A TOML file with these options, at the top level or in a table [import]; the command line takes precedence.
     """
     from ..interop import import_diffusers, import_ncsnv2, import_score_sde
 
-    asked = {
+    options = {
         "preset": preset is not None,
         "ladder": ladder is not None,
         "centred": centred,
         "weights": weights != "ema",
     }
     known = {"ncsnv2": {"ladder", "centred", "weights"}, "score-sde": {"preset", "weights"}, "diffusers": set()}
-    for name, is_given in asked.items():
-        if is_given and name not in known[kind]:
-            raise ValueError(f"--{name} says nothing of {kind}: leave it out")
-    given: dict[str, Any] = {} if size is None else {"size": size}
+    for name, used in options.items():
+        if used and name not in known[kind]:
+            raise ValueError(f"--{name} does not apply to {kind}: leave it out")
+    arguments: dict[str, Any] = {} if size is None else {"size": size}
     if data is not None:
-        given |= {"x": reading.read(data), "source": reading.source(data)}
+        arguments |= {"x": reading.read(data), "source": reading.source(data)}
     if kind == "ncsnv2":
-        import_ncsnv2(path, output, ladder=ladder, weights=weights, centred=centred, **given)
+        import_ncsnv2(path, output, ladder=ladder, weights=weights, centred=centred, **arguments)
     elif kind == "score-sde":
-        import_score_sde(path, output, preset=preset, weights=weights, **given)
+        import_score_sde(path, output, preset=preset, weights=weights, **arguments)
     else:
-        import_diffusers(path, output, **given)
+        import_diffusers(path, output, **arguments)
     say(f"next: scorefield sample {shlex.quote(str(output))} -n 64 -o new/")
     print(output / "model.safetensors")

@@ -124,7 +124,7 @@ def _check(model: Model, x: Tensor, settings: dict[str, Any]) -> None:
     """The same settings on a law that is known."""
     from ..likelihood import self_check
 
-    found, true = self_check(model.density(**settings).scaled, x)
+    found, true = self_check(model.density(**settings).inner, x)
     off = (found.value - true).abs()
     share = float((off <= found.error).double().mean())
     sizes = f"{float(off.median()):.2g} (median), {float(off.max()):.2g} (largest)"

@@ -1,4 +1,4 @@
-"""Doors to other libraries; a door, and the library behind it, are imported when they are asked for."""
+"""Other libraries: their interfaces and their checkpoints, each imported when it is first used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .score_sde import import_score_sde as import_score_sde
     from .sklearn import ScoreDensity as ScoreDensity
 
-_HOMES = {
+_MODULES = {
     "NLE": "nle",
     "NPSE": "npse",
     "ScoreDensity": "sklearn",
@@ -27,8 +27,8 @@ __all__ = ["NLE", "NPSE", "ScoreDensity", "import_diffusers", "import_ncsnv2", "
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    if name in _HOMES:
-        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    if name in _MODULES:
+        return getattr(import_module(f".{_MODULES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

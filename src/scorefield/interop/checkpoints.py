@@ -24,8 +24,8 @@ from .released import fill, is_state, read_released, without_prefix
 __all__ = ["import_ncsnv2"]
 
 _STEPS = 64
-# Ladders of the released NCSNv2 (number of levels, largest one), the data and the side of their images. LSUN church
-# (788, 140) is not among them: 96 in the paper, 64 in the configuration that was released.
+# Ladders of the released NCSNv2 (number of levels, largest level): the data and the side of their images. LSUN church
+# (788, 140) is missing: its images are 96 pixels wide in the paper and 64 in the released configuration.
 _KNOWN = {
     (232, 50): ("CIFAR-10", 32),
     (500, 90): ("CelebA", 64),
@@ -37,8 +37,8 @@ _NAMES |= {(4, True): "NCSN", (5, True): "NCSNdeeper"}
 
 
 @dataclass(frozen=True)
-class _Found:
-    """The numbers of a file: of the network alone, the ladder if it has one, and which numbers they are."""
+class _Content:
+    """What a file holds: the state of the network, the noise levels if there are any, and which weights these are."""
 
     state: dict[str, Tensor]
     sigmas: Tensor | None
@@ -56,34 +56,36 @@ def import_ncsnv2(
     x: Any | None = None,
     source: Mapping[str, Any] | None = None,
 ) -> Model:
-    """A checkpoint of github.com/ermongroup/ncsnv2 or ncsn as a model of images.
+    """Imports a checkpoint of github.com/ermongroup/ncsnv2 or ncsn as a model of images.
 
-    The file is what their runners write: the list of the network's state, the optimizer's, the epoch, the step and the
-    averaged weights; or a state_dict alone, with `module.` before its names or without. Which network it is (NCSNv2,
-    NCSNv2Deeper, NCSNv2Deepest, NCSN), its width and its channels are read off the names and shapes.
+    The file is what their training code writes (a list of the states of network and optimizer, epoch, step and averaged
+    weights), or a state_dict alone, with or without the prefix `module.`. The architecture (NCSNv2, NCSNv2Deeper,
+    NCSNv2Deepest, NCSN), its width and its channels follow from names and shapes.
 
     Arguments:
         path: The file.
-        run: A folder to keep the model in, as a run that the other commands take.
-        size: The side of the images, or height and width, which the file does not hold; known for the released ladders of
-            CIFAR-10, CelebA, LSUN bedroom and tower, and FFHQ, and taken from `x`.
-        ladder: The largest noise level, the smallest and their number, where the file does not hold them: NCSN's, 1 to
-            0.01 by default, and averaged weights alone.
-        weights: "ema", the averaged weights if there are any, or "raw".
+        run: A folder in which to save the model as a run, for the command line.
+        size: The side of the images, or height and width, which the file does not hold. By default that of `x`, or that
+            of the released ladders of CIFAR-10, CelebA, LSUN bedroom and tower, and FFHQ.
+        ladder: The largest noise level, the smallest and their number, where the file does not hold them (NCSN, by
+            default 1 to 0.01; averaged weights alone).
+        weights: "ema" for the averaged weights if there are any, or "raw".
         centred: Whether the network was trained on images from -1 to 1 (`rescaled` in their configuration), not 0 to 1.
-        x: Images, `(N, H, W, C)` of 8 bits or numbers from 0 to 1: their mean and variance are those of the model.
+        x: Images, `(N, H, W, C)`, 8-bit or with values from 0 to 1, which give the model its mean and variance.
         source: Where `x` was read from, as arguments of `scorefield.data.read`.
 
     Returns:
-        The model, in the form of `x`, of 8-bit images `(H, W, C)` if there are none. It samples by the reverse SDE in 64
-        steps; annealed Langevin dynamics, as the authors sample, is in the run's choices as `scorefield sample` takes it.
+        The model, in the form of `x`, by default of 8-bit images `(H, W, C)`. It samples by the reverse SDE in 64 steps.
+        Annealed Langevin dynamics, which the authors use, is listed in the choices of the run in the form that
+        `scorefield sample --sampler` takes.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is broken, holds objects, or does not fit: the first wrong names and shapes are listed.
+        ValueError: If the file is damaged, holds pickled objects, or does not fit; the first wrong names and shapes are
+            listed.
     """
     if weights not in ("ema", "raw"):
-        raise ValueError(f'weights are "ema" or "raw", got {weights!r}')
+        raise ValueError(f'weights must be "ema" or "raw", got {weights!r}')
     found = _find(read_released(path), weights, path)
     network, name = _network(found.state, path)
     sigmas = _sigmas(found.sigmas, network, ladder)
@@ -101,7 +103,7 @@ def import_ncsnv2(
         count = sum(p.numel() for p in network.parameters())
         choices = [
             ("structure", schema.structure, schema.reason),
-            ("network", f"{name}, {count:,} parameters", "read off the names and shapes in the file"),
+            ("network", f"{name}, {count:,} parameters", "from the names and shapes in the file"),
             ("size", " x ".join(map(str, side)), why),
             ("noise levels", f"{len(sigmas)}, {sigmas[0]:g} to {sigmas[-1]:g}", _units(centred)),
             _published(sigmas, network),
@@ -118,86 +120,91 @@ def _units(centred: bool) -> str:
 
 
 def _published(sigmas: Tensor, network: RefineNet) -> Choice:
-    """How the authors sample, as `--sampler` takes it."""
-    line = presets.ncsn if network.classes else presets.ncsnv2
-    ladders = {(e.ladder.count, e.ladder.first): e for e in (getattr(line, name) for name in line.__all__)}
+    """The sampler of the authors, in the form that `--sampler` takes."""
+    family = presets.ncsn if network.classes else presets.ncsnv2
+    ladders = {(e.ladder.count, e.ladder.first): e for e in (getattr(family, name) for name in family.__all__)}
     known, steps = ladders.get((len(sigmas), round(float(sigmas[0])))), len(sigmas) - 1
     if known is not None:
         moves, ratio, why = known.moves, known.annealing.ratio, "as published for this ladder"
     else:
         moves, gap = 5, float(sigmas[0] / sigmas[-1]) ** (1 / steps)
-        ratio, why = best_ratio(moves, gap), "the ladder is not a published one: the step keeps the variance best"
+        ratio, why = (
+            best_ratio(moves, gap),
+            "the ladder is not a published one; this step size preserves the variance best",
+        )
     text = f"annealedlangevin(langevin({ratio:.4g}), moves={moves}, steps={steps})"
     return "annealed Langevin", text, f"for --sampler, {why}; {moves * steps + 1:,} evaluations"
 
 
-def _find(content: Any, weights: str, path: str | os.PathLike[str]) -> _Found:
-    """The weights in what a file holds."""
+def _find(content: Any, weights: str, path: str | os.PathLike[str]) -> _Content:
+    """The weights and noise levels in the content of a file."""
     parts = list(content) if isinstance(content, list | tuple) else [content]
     if not parts or not is_state(parts[0]):
         keys = ", ".join(map(str, list(content)[:4])) if isinstance(content, Mapping) else type(content).__name__
-        need = "a state_dict, or the list of their runner that begins with one"
-        need += ": those of Score SDE have an import of their own" if "model" in keys else ""
-        raise ValueError(f"{path} holds no weights of the NCSN line ({keys}): it needs {need}")
+        need = "a state_dict, or the list that the NCSN code writes"
+        need += "; for Score SDE use import_score_sde" if "model" in keys else ""
+        raise ValueError(f"{path} has no weights of NCSN or NCSNv2 (found {keys}): it must hold {need}")
     raw = without_prefix(parts[0])
     sigmas = raw.pop("sigmas", None)
     if weights == "ema" and len(parts) > 1 and is_state(parts[-1]):
         state = without_prefix(parts[-1])
         state.pop("sigmas", None)
-        return _Found(state, sigmas, ("weights", "averaged", "the file holds them, and the authors sample with them"))
+        return _Content(
+            state, sigmas, ("weights", "averaged", "they are in the file, and the authors sample with them")
+        )
     if len(parts) > 1:
-        why = "as asked for" if weights == "raw" else "the file holds no averaged ones"
-        return _Found(raw, sigmas, ("weights", "raw", why))
-    return _Found(raw, sigmas, ("weights", "the only ones", "the file holds one state_dict"))
+        why = "as requested" if weights == "raw" else "the file has no averaged weights"
+        return _Content(raw, sigmas, ("weights", "raw", why))
+    return _Content(raw, sigmas, ("weights", "the only ones", "the file is a single state_dict"))
 
 
 def _network(state: Mapping[str, Tensor], path: str | os.PathLike[str]) -> tuple[RefineNet, str]:
-    """The network whose numbers these are, and the authors' name of it."""
+    """The network with these weights, and the name that the authors give it."""
     first = state.get("begin_conv.weight")
     if first is None or first.ndim != 4:
         names = ", ".join(list(state)[:3])
-        what = f"{path} holds no network of the NCSN line: there is no begin_conv.weight among its names"
+        what = f"{path} has no network of NCSN or NCSNv2: begin_conv.weight is not among its names"
         raise ValueError(f"{what} ({names}, …)")
     features, channels = first.shape[:2]
     depth = 6 if "res31.0.conv1.weight" in state else 5 if "res5.0.conv1.weight" in state else 4
     embedded = state.get("normalizer.embed.weight")
     classes = 0 if embedded is None else len(embedded)
     name = _NAMES.get((depth, classes > 0), "RefineNet")
-    with torch.random.fork_rng():  # first weights, which are replaced, come from PyTorch's own generator
+    with torch.random.fork_rng():  # the initial weights, which are replaced, use PyTorch's global generator
         network = RefineNet(channels, features, depth, classes)
     fill(network, state, f"{name} with {features} features and {channels} channels")
     return network, name
 
 
 def _sigmas(found: Tensor | None, network: RefineNet, ladder: tuple[float, float, int] | None) -> Tensor:
-    """The levels of the ladder, in float32 as published code has them."""
+    """The noise levels, in float32 as in the published code."""
     if found is not None:
         if ladder is not None:
-            raise ValueError(f"the file holds its {len(found)} noise levels: leave ladder out")
+            raise ValueError(f"the file has its own {len(found)} noise levels: do not pass ladder")
         return found.detach().float().clone()
     if ladder is None and not network.classes:
-        raise ValueError("the file holds no noise levels (sigmas): give ladder=(largest, smallest, number)")
+        raise ValueError("the file has no noise levels (sigmas): pass ladder=(largest, smallest, number)")
     high, low, count = ladder or (1.0, 0.01, network.classes)
     if not 0 < low < high or count < 2:
-        raise ValueError(f"a ladder falls from a large level to a small one in 2 steps or more, got {ladder}")
+        raise ValueError(f"a ladder needs largest > smallest > 0 and at least 2 levels, got {ladder}")
     return torch.logspace(0, 1, count, low / high, dtype=torch.float64).mul(high).float()
 
 
 def _size(
     size: int | tuple[int, int] | None, sigmas: Tensor, network: RefineNet, x: Any | None
 ) -> tuple[tuple[int, ...], str]:
-    """The height and the width of images, and why."""
+    """Height and width of the images, and the reason."""
     if size is not None:
-        return ((size, size) if isinstance(size, int) else size), "as asked for"
+        return ((size, size) if isinstance(size, int) else size), "as requested"
     if x is not None:
-        return Schema.of(x, "grid").inner_shape[1:], "that of the data"
+        return Schema.of(x, "grid").inner_shape[1:], "from the data"
     known = _KNOWN.get((len(sigmas), round(float(sigmas[0]))))
     if known is not None and not network.classes:
-        return (known[1], known[1]), f"the ladder is that of {known[0]}"
+        return (known[1], known[1]), f"the noise levels are those of {known[0]}"
     if network.classes:
         side, data = (28, "MNIST") if network.channels == 1 else (32, "CIFAR-10 and CelebA")
-        return (side, side), f"that of {data} in the paper of NCSN"
+        return (side, side), f"as for {data} in the NCSN paper"
     ladder = f"{len(sigmas)} levels from {sigmas[0]:g}"
     raise ValueError(
-        f"a checkpoint does not hold the size of images, and a ladder of {ladder} is not known: give size=…"
+        f"the file does not hold the size of the images, and its noise levels ({ladder}) are not published ones: pass size="
     )

@@ -1,4 +1,4 @@
-"""Folders of the package diffusers that hold a `UNet2DModel`, as models."""
+"""Imports folders of diffusers that hold a `UNet2DModel`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .released import fill, read_released
 __all__ = ["UNet2D", "import_diffusers", "table"]
 
 _STEPS = 50
-_HIGHEST = 200.0  # above, the state is noise to the eye: tables end there, or go on for nothing
+_HIGHEST = 200.0  # at higher levels the data are invisible: larger levels of a table are not needed
 _WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 _PREDICTS: dict[str, Parametrization] = {
     "epsilon": NoisePrediction(),
@@ -35,47 +35,47 @@ _PREDICTS: dict[str, Parametrization] = {
 
 
 class UNet2D(nn.Module):
-    """A `UNet2DModel` of diffusers as a network F(x, c), c being its timestep, which need not be whole.
+    """A `UNet2DModel` of diffusers as a network F(x, c), where c is its timestep, which may be fractional.
 
     Arguments:
-        config: What its `config.json` holds.
+        config: The content of its `config.json`.
 
     Raises:
         ImportError: If diffusers is not installed.
-        ValueError: If the network wants classes, or answers with other channels.
+        ValueError: If the network is class-conditional, or its output has other channels than its input.
     """
 
     def __init__(self, config: str) -> None:
         super().__init__()
         self.config = config
-        given = json.loads(config)
-        self.channels = int(given.get("in_channels", 3))
-        self.whole = given.get("time_embedding_type", "positional") == "learned"
-        if given.get("class_embed_type") is not None or given.get("num_class_embeds") is not None:
-            raise ValueError("the network is told classes, which models here are not: take an unconditional one")
-        if int(given.get("out_channels", 3)) not in (self.channels, 2 * self.channels):
-            got = f"{given.get('out_channels')} channels for {self.channels}"
-            raise ValueError(f"the network answers with {got}: it is for something else than drawing images")
+        arguments = json.loads(config)
+        self.channels = int(arguments.get("in_channels", 3))
+        self.integer_steps = arguments.get("time_embedding_type", "positional") == "learned"
+        if arguments.get("class_embed_type") is not None or arguments.get("num_class_embeds") is not None:
+            raise ValueError("the network is class-conditional, which cannot be imported: use an unconditional one")
+        if int(arguments.get("out_channels", 3)) not in (self.channels, 2 * self.channels):
+            got = f"{arguments.get('out_channels')} channels for {self.channels}"
+            raise ValueError(f"the network returns {got}: it is not a diffusion model of images")
         try:
             kind = import_module("diffusers").UNet2DModel
         except ImportError as error:
             raise ImportError("a UNet2DModel needs the package diffusers: pip install diffusers") from error
-        self.model = kind.from_config(given)
+        self.model = kind.from_config(arguments)
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        """Predicts, `(B, C, H, W)` and timesteps `(B,)` to `(B, C, H, W)`; variances that were learned are left out."""
-        answer = self.model(x, c.round().long() if self.whole else c, return_dict=False)[0]
-        return answer[:, : self.channels]
+        """The prediction, `(B, C, H, W)`, at timesteps `(B,)`, without a learned variance."""
+        output: Tensor = self.model(x, c.round().long() if self.integer_steps else c, return_dict=False)[0]
+        return output[:, : self.channels]
 
 
 def table(config: Mapping[str, Any]) -> list[float]:
-    """The noise levels √(1/ᾱ - 1) of a scheduler's timesteps, which rise.
+    """The noise levels √(1/ᾱ - 1) of the timesteps of a scheduler, increasing.
 
     Arguments:
-        config: What its `scheduler_config.json` holds.
+        config: The content of its `scheduler_config.json`.
 
     Raises:
-        ValueError: If its betas are not known here.
+        ValueError: If its beta schedule is not known.
 
     Example:
         >>> levels = table({"num_train_timesteps": 1000, "beta_schedule": "linear"})
@@ -83,10 +83,10 @@ def table(config: Mapping[str, Any]) -> list[float]:
         (1000, 0.01, 157.4)
     """
     alphas = torch.cumprod(1 - _betas(config), 0)
-    if config.get("rescale_betas_zero_snr"):  # the last step is pure noise then, and has no level
+    if config.get("rescale_betas_zero_snr"):  # then the last step is pure noise, and has no level
         roots = alphas.sqrt()
         alphas = ((roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])).square()[:-1]
-    return torch.sqrt(1 / alphas - 1).tolist()
+    return [float(level) for level in torch.sqrt(1 / alphas - 1)]
 
 
 def _betas(config: Mapping[str, Any]) -> Tensor:
@@ -100,13 +100,14 @@ def _betas(config: Mapping[str, Any]) -> Tensor:
     if kind == "scaled_linear":
         return torch.linspace(math.sqrt(first), math.sqrt(last), count, dtype=torch.float64).square()
     if kind == "sigmoid":
-        return torch.linspace(-6, 6, count, dtype=torch.float64).sigmoid() * (last - first) + first
+        curve: Tensor = torch.linspace(-6, 6, count, dtype=torch.float64).sigmoid() * (last - first) + first
+        return curve
     if kind == "squaredcos_cap_v2":
         time = torch.linspace(0, 1, count + 1, dtype=torch.float64)
-        bar = torch.cos((time + 0.008) / 1.008 * math.pi / 2).square()
+        bar: Tensor = torch.cos((time + 0.008) / 1.008 * math.pi / 2).square()
         return (1 - bar[1:] / bar[:-1]).clamp_max(0.999)
     known = "linear, scaled_linear, sigmoid, squaredcos_cap_v2, or trained_betas"
-    raise ValueError(f"the scheduler's beta_schedule is {kind!r}, known are {known}: give it its trained_betas")
+    raise ValueError(f"the beta_schedule {kind!r} of the scheduler is not known ({known} are): set its trained_betas")
 
 
 _DEFAULTS = (("num_train_timesteps", 1000), ("beta_start", 1e-4), ("beta_end", 0.02))
@@ -120,45 +121,45 @@ def import_diffusers(
     x: Any | None = None,
     source: Mapping[str, Any] | None = None,
 ) -> Model:
-    """A folder of diffusers that holds a `UNet2DModel` and its scheduler, as a model of images.
+    """Imports a folder of diffusers with a `UNet2DModel` and its scheduler as a model of images.
 
-    The scheduler says what the network predicts (epsilon, v_prediction, sample) and the levels of its timesteps; between
-    two of them the network is asked at a timestep that is not whole. The package diffusers builds the network: it is
-    needed here, and wherever the model is used.
+    The scheduler says what the network predicts (epsilon, v_prediction, sample), and its betas give the noise levels of
+    the timesteps; at levels in between, the network is evaluated at fractional timesteps. The package diffusers builds
+    the network: it is needed here, and wherever the model is used.
 
     Arguments:
         path: The folder of a pipeline, or of its unet: `config.json` and `diffusion_pytorch_model.safetensors` (or
-            `.bin`), with `scheduler_config.json` beside them, in `scheduler/` or in `../scheduler/`.
-        run: A folder to keep the model in, as a run that the other commands take.
+            `.bin`), with `scheduler_config.json` next to them, in `scheduler/` or in `../scheduler/`.
+        run: A folder in which to save the model as a run, for the command line.
         size: The side of the images, or height and width, if the configuration does not say.
-        x: Images, `(N, H, W, C)` of 8 bits or numbers from 0 to 1: their mean and variance are those of the model.
+        x: Images, `(N, H, W, C)`, 8-bit or with values from 0 to 1, which give the model its mean and variance.
         source: Where `x` was read from, as arguments of `scorefield.data.read`.
 
     Returns:
-        The model, in the form of `x`, of 8-bit images `(H, W, C)` if there are none.
+        The model, in the form of `x`, by default of 8-bit images `(H, W, C)`.
 
     Raises:
         FileNotFoundError: If there are no such files.
         ImportError: If diffusers is not installed.
-        ValueError: If the network or the scheduler is not known here, or the weights do not fit.
+        ValueError: If the network or the scheduler is not supported, or the weights do not fit.
     """
     path = Path(path)
     about = _find(path, ("config.json", "unet/config.json"))
     kind = json.loads(about.read_text()).get("_class_name", "UNet2DModel")
     if kind != "UNet2DModel":
-        raise ValueError(f"{about} describes a {kind}, only a UNet2DModel can be imported")
-    beside = ("scheduler_config.json", "scheduler/scheduler_config.json", "../scheduler/scheduler_config.json")
-    scheduler = json.loads(_find(path, beside).read_text())
+        raise ValueError(f"{about} describes a {kind}, but only a UNet2DModel can be imported")
+    candidates = ("scheduler_config.json", "scheduler/scheduler_config.json", "../scheduler/scheduler_config.json")
+    scheduler = json.loads(_find(path, candidates).read_text())
     levels, predicts = _convention(scheduler)
     config = about.read_text()
     network = UNet2D(config)
     weights = _find(about.parent, _WEIGHTS)
     fill(network.model, read_released(weights), "a UNet2DModel of that config.json")
     network.eval().requires_grad_(False)
-    asked = json.loads(config).get("sample_size") if size is None else size
-    if asked is None:
-        raise ValueError(f"{about} does not say the size of images (sample_size): give size=…")
-    side = (asked, asked) if isinstance(asked, int) else (int(asked[0]), int(asked[1]))
+    requested = json.loads(config).get("sample_size") if size is None else size
+    if requested is None:
+        raise ValueError(f"{about} does not give the size of the images (sample_size): pass size=")
+    side = (requested, requested) if isinstance(requested, int) else (int(requested[0]), int(requested[1]))
     schema = form(network.channels, side, x)
     standardize = units(schema, centred=True)
     law, told = moments(schema, standardize, x)
@@ -171,9 +172,9 @@ def import_diffusers(
         count = sum(p.numel() for p in network.parameters())
         choices = [
             ("structure", schema.structure, schema.reason),
-            ("network", f"UNet2DModel, {count:,} parameters", f"{about.name} of the folder"),
-            ("predicts", predicts, "the scheduler's prediction_type"),
-            ("noise levels", f"{len(levels)}, {levels[0]:.3g} to {levels[-1]:.3g}", "the scheduler's table of betas"),
+            ("network", f"UNet2DModel, {count:,} parameters", f"from {about.name}"),
+            ("predicts", predicts, "prediction_type of the scheduler"),
+            ("noise levels", f"{len(levels)}, {levels[0]:.3g} to {levels[-1]:.3g}", "betas of the scheduler"),
             told,
         ]
         keep(model, run, {"kind": "diffusers", "network": kind, "path": str(path.absolute())}, choices, x, source)
@@ -181,19 +182,19 @@ def import_diffusers(
 
 
 def _find(folder: Path, names: tuple[str, ...]) -> Path:
-    """The first of some files that is there."""
+    """The first of several files that exists."""
     for name in names:
         if (folder / name).is_file():
             return folder / name
-    raise FileNotFoundError(f"there is none of {', '.join(names)} in {folder}: is it a folder of diffusers?")
+    raise FileNotFoundError(f"{folder} has none of {', '.join(names)}: is it a folder of diffusers?")
 
 
 def _convention(scheduler: Mapping[str, Any]) -> tuple[list[float], str]:
-    """The levels of the timesteps, and what the network predicts."""
+    """The noise levels of the timesteps, and what the network predicts."""
     kind = scheduler.get("_class_name", "DDPMScheduler")
     if "beta_start" not in scheduler and "beta_schedule" not in scheduler and "trained_betas" not in scheduler:
-        raise ValueError(f"the scheduler {kind} has no table of betas: only those of DDPM and its like can be imported")
+        raise ValueError(f"the scheduler {kind} has no betas: only DDPM and related schedulers can be imported")
     predicts = scheduler.get("prediction_type", "epsilon")
     if predicts not in _PREDICTS:
-        raise ValueError(f"the scheduler's prediction_type is {predicts!r}, known are {', '.join(_PREDICTS)}")
+        raise ValueError(f"the prediction_type {predicts!r} of the scheduler is not known ({', '.join(_PREDICTS)} are)")
     return table(scheduler), predicts

@@ -1,4 +1,4 @@
-"""What every imported network of images is put into: their form, their units, their moments, and the folder of a run."""
+"""What all imported models of images share: schema, units, moments, and the run folder."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from ..standardize import Standardize
 __all__ = ["form", "keep", "moments", "units"]
 
 Choice = tuple[str, str, str]
-SPREAD = 0.25  # the standard deviation of natural images whose values run from 0 to 1
+SPREAD = 0.25  # the standard deviation of natural images with values from 0 to 1
 
 
 def form(channels: int, size: Sequence[int], x: Any | None) -> Schema:
-    """The form of images: that of the user's, or 8-bit ones `(H, W, C)`, without the last axis if there is one channel.
+    """The schema of images: that of `x`, or of 8-bit images `(H, W, C)`, `(H, W)` if there is one channel.
 
     Raises:
-        ValueError: If the user's images have another size.
+        ValueError: If the images of `x` have another size.
     """
     inner = (channels, *size)
     if x is None:
@@ -37,36 +37,38 @@ def form(channels: int, size: Sequence[int], x: Any | None) -> Schema:
         return Schema("numpy", shape, "uint8", "grid", axis, reason, True, 0.0, 255.0)
     schema = Schema.of(x, "grid")
     if schema.inner_shape != inner:
-        raise ValueError(f"the network is for images {inner}, channels first, the data are {schema.inner_shape}")
+        raise ValueError(f"the network is for images {inner} (channels first), but the data are {schema.inner_shape}")
     return schema
 
 
 def units(schema: Schema, centred: bool) -> Standardize:
-    """From the user's images, 8-bit ones or numbers from 0 to 1, to those of the network, 0 to 1 or -1 to 1."""
+    """The change of units from 8-bit images or values from 0 to 1 to those of the network, 0 to 1 or -1 to 1."""
     top = 255.0 if schema.dtype == "uint8" else 1.0
     mean, std = (top / 2, top / 2) if centred else (0.0, top)
     return Standardize(schema.inner_shape, torch.tensor(mean), torch.tensor(std))
 
 
 def moments(schema: Schema, standardize: Standardize, x: Any | None) -> tuple[Gaussian, Choice]:
-    """The mean and the variances of images in the network's units, and where they are from.
+    """The mean and variances of images in the units of the network, and where they come from.
 
     Raises:
-        ValueError: If images that are not 8-bit leave 0 to 1.
+        ValueError: If images that are not 8-bit have values outside 0 to 1.
     """
     if x is None:
         top = 255.0 if schema.dtype == "uint8" else 1.0
         mean = standardize(torch.full(schema.inner_shape, top / 2))
         variance = torch.full(schema.inner_shape, (SPREAD * top / float(standardize.std)) ** 2)
-        said = f"mean {0.5 * top:g}, standard deviation {SPREAD * top:g}"
-        return Gaussian(mean, variance), ("moments", said, "stated, for natural images: no data were given")
+        values = f"mean {0.5 * top:g}, standard deviation {SPREAD * top:g}"
+        return Gaussian(mean, variance), ("moments", values, "assumed, for natural images: no data were given")
     summary = summarize(schema.rows(x), schema.columns)
     low, high = float(summary.minimum.min()), float(summary.maximum.max())
     if schema.dtype != "uint8" and (low < -0.01 or high > 1.01):
-        raise ValueError(f"images are 8-bit, or numbers from 0 to 1; these run from {low:g} to {high:g}: rescale them")
+        raise ValueError(
+            f"images must be 8-bit or have values from 0 to 1, these range from {low:g} to {high:g}: rescale them"
+        )
     variance = summary.variance / standardize.std.double() ** 2
     found = Gaussian(standardize(summary.mean).float(), variance.float())
-    return found, ("moments", f"of {summary.count:,} images", "read off the data that were given")
+    return found, ("moments", f"of {summary.count:,} images", "from the data that were given")
 
 
 def keep(
@@ -77,23 +79,23 @@ def keep(
     x: Any | None = None,
     source: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes an imported model as the folder of a run, which every command takes.
+    """Saves an imported model as a run folder, which every command takes.
 
     Arguments:
         model: The model.
         run: The folder.
-        origin: What was imported, as plain data; it becomes `imported` in `run.json`.
-        choices: What was chosen: name, value and reason.
+        origin: What was imported, as plain data, stored as `imported` in `run.json`.
+        choices: The settings: name, value and reason.
         x: The data, if there are any.
         source: Where they were read from, as arguments of `scorefield.data.read`.
 
     Raises:
-        ValueError: If the folder holds other things.
+        ValueError: If the folder already holds a run.
     """
     folder = Run(run)
     with folder.lock():
         if folder.file("run.json").exists():
-            raise ValueError(f"{folder.path} holds a run: name a new folder")
+            raise ValueError(f"{folder.path} already holds a run: choose a new folder")
         rows = None if x is None else model.schema.rows(x)
         asked = {
             "source": None if source is None else dict(source),

@@ -1,4 +1,4 @@
-"""Published checkpoints of Score SDE (Song et al., 2021) as models."""
+"""Imports published checkpoints of Score SDE (Song et al., 2021)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .score_sde_recipes import Recipe, find
 __all__ = ["import_score_sde"]
 
 _STEPS = 64
-_MSGPACK = (*range(0x81, 0x90), 0xDE, 0xDF)  # how a file of flax begins
+_MSGPACK = (*range(0x81, 0x90), 0xDE, 0xDF)  # the first byte of a flax file
 
 
 def import_score_sde(
@@ -38,43 +38,44 @@ def import_score_sde(
     source: Mapping[str, Any] | None = None,
     **network: Any,
 ) -> Model:
-    """A checkpoint of github.com/yang-song/score_sde_pytorch as a model of images: NCSN++, DDPM++ or DDPM, on VE, VP or sub-VP.
+    """Imports a checkpoint of github.com/yang-song/score_sde_pytorch as a model of images.
 
-    The file is what their trainer writes, a dict of the network's state, the averaged weights, the optimizer's state and the
-    step; or a state_dict alone; with `module.` before its names or without. The architecture is read off names and shapes. A
-    network with random waves (`fourier` in their configuration) was trained on VE, and needs no more; of others the file does
-    not hold the process: give their preset, or what it was.
+    The network is NCSN++, DDPM++ or DDPM, the process VE, VP or sub-VP. The file is what their trainer writes (a dict of
+    the state of the network, the averaged weights, the state of the optimizer and the step), or a state_dict alone, with
+    or without the prefix `module.`. The architecture follows from names and shapes. A network with random Fourier
+    features (`fourier` in their configuration) was trained on VE. For all others the file does not hold the process:
+    pass the preset, or the process.
 
     Arguments:
         path: The file, which ends in `.pth`.
-        run: A folder to keep the model in, as a run that the other commands take.
-        preset: The name of the configuration, which then says all: "vp/cifar10_ddpmpp_continuous".
-        process: The process of the training instead: VE, VP or SubVP.
-        continuous: Whether it took any time, or whole-numbered ones alone; with `process`.
-        weights: "ema", the averaged weights if there are any, or "raw".
-        x: Images, `(N, H, W, C)` of 8 bits or numbers from 0 to 1: their mean and variance are those of the model.
+        run: A folder in which to save the model as a run, for the command line.
+        preset: The name of the training configuration, such as "vp/cifar10_ddpmpp_continuous". It determines everything.
+        process: Without a preset: the process of the training, VE, VP or SubVP.
+        continuous: Whether training used continuous times rather than integer ones; only with `process`.
+        weights: "ema" for the averaged weights if there are any, or "raw".
+        x: Images, `(N, H, W, C)`, 8-bit or with values from 0 to 1, which give the model its mean and variance.
         source: Where `x` was read from, as arguments of `scorefield.data.read`.
-        network: Arguments of `NCSNpp` that differ from the preset's, or from what the file seems to say, such as `size`.
+        network: Arguments of `NCSNpp` that replace those of the preset or those inferred from the file, such as `size`.
 
     Returns:
-        The model, in the form of `x`, of 8-bit images `(H, W, C)` if there are none.
+        The model, in the form of `x`, by default of 8-bit images `(H, W, C)`.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is broken, holds objects, is of the JAX code, leaves open what must be known, or does not fit: the
-            first wrong names and shapes are listed.
+        ValueError: If the file is damaged, holds pickled objects, comes from the JAX code, does not determine the
+            process or the size, or does not fit; the first wrong names and shapes are listed.
     """
     if weights not in ("ema", "raw"):
-        raise ValueError(f'weights are "ema" or "raw", got {weights!r}')
+        raise ValueError(f'weights must be "ema" or "raw", got {weights!r}')
     if preset is not None and process is not None:
-        raise ValueError(f"preset={preset!r} says what the process was: leave out process={process!r}")
+        raise ValueError(f"preset={preset!r} determines the process: do not pass process={process!r}")
     content = _read(path)
     state = _state(content, path)
     recipe = find(preset) if preset is not None else _recipe(state, process, continuous, path)
-    seen = {} if preset is not None else _architecture(state, network.get("size"), path)
-    built = NCSNpp(**{**seen, **recipe.arguments, **network})
+    inferred = {} if preset is not None else _architecture(state, network.get("size"), path)
+    built = NCSNpp(**{**inferred, **recipe.arguments, **network})
     if isinstance(recipe.process, VE) and recipe.continuous and built.embedding == "time":
-        raise ValueError(f"the network in {path} knows levels by their index: give continuous=False, or its preset")
+        raise ValueError(f"the network in {path} takes the index of a level: pass continuous=False, or its preset")
     _check_levels(recipe, state, path)
     name = preset or f"{type(built).__name__} for {type(recipe.process).__name__}"
     chosen = _fill(built, content, state, weights, name)
@@ -97,81 +98,83 @@ def _read(path: str | os.PathLike[str]) -> Any:
         with open(path, "rb") as file:
             start = file.read(1)
         if Path(path).suffix == ".flax" or (start and start[0] in _MSGPACK):
-            what = f"{path} is a checkpoint of the JAX code, which is not read"
-            raise ValueError(f"{what}: take the file of score_sde_pytorch, which ends in .pth")
+            what = f"{path} is a checkpoint of the JAX code, which cannot be read"
+            raise ValueError(f"{what}: use the file of score_sde_pytorch, which ends in .pth")
     return read_released(path)
 
 
 def _state(content: Any, path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """The state of the network in what a file holds."""
+    """The state of the network in the content of a file."""
     given = content.get("model", content) if isinstance(content, Mapping) else content
     state = without_prefix(given) if is_state(given) else {}
     if not any(name.startswith("all_modules.") for name in state):
         names = ", ".join(map(str, list(given)[:3])) if isinstance(given, Mapping) else type(given).__name__
         need = "names all_modules.0…, in a state_dict or under 'model'"
-        raise ValueError(f"{path} holds no network of Score SDE ({names}): it needs {need}")
+        raise ValueError(f"{path} has no network of Score SDE (found {names}): it must hold {need}")
     return renumbered(state)
 
 
 def _recipe(
     state: Mapping[str, Tensor], process: Process | None, continuous: bool, path: str | os.PathLike[str]
 ) -> Recipe:
-    """How a network was trained, from what the file holds and the user says."""
+    """How the network was trained, from the file and the arguments."""
     sigmas = state.get("sigmas")
     if process is None:
         if "all_modules.0.W" not in state:
-            ask = "give preset='vp/cifar10_ddpmpp_continuous' or what it was, or process=VP(), SubVP() or VE()"
+            ask = "pass its preset, such as 'vp/cifar10_ddpmpp_continuous', or process=VP(), SubVP() or VE()"
             raise ValueError(f"{path} does not hold the process of its training: {ask}")
         if sigmas is None:
-            ask = "give process=VE(smallest, largest), or a preset"
+            ask = "pass process=VE(smallest, largest), or a preset"
             raise ValueError(f"{path} does not hold its noise levels (sigmas): {ask}")
         process = VE(*(float(f"{float(level):.6g}") for level in sigmas.double().aminmax()))
     return Recipe(process, continuous, {} if sigmas is None else {"levels": len(sigmas)})
 
 
 def _check_levels(recipe: Recipe, state: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
-    """The levels of the file are those of the recipe, where they matter."""
+    """Checks that the noise levels of the file are those of the recipe."""
     sigmas, process = state.get("sigmas"), recipe.process
     if sigmas is None or not isinstance(process, VE):
         return
     low, high = (float(level) for level in sigmas.double().aminmax())
     if abs(low / process.sigma_min - 1) > 1e-3 or abs(high / process.sigma_max - 1) > 1e-3:
         what = f"{path} has noise levels from {low:g} to {high:g}"
-        raise ValueError(f"{what}, not from {process.sigma_min:g} to {process.sigma_max:g}: its preset is another")
+        raise ValueError(
+            f"{what}, not from {process.sigma_min:g} to {process.sigma_max:g}: it belongs to another preset"
+        )
 
 
 def _architecture(state: Mapping[str, Tensor], size: int | None, path: str | os.PathLike[str]) -> dict[str, Any]:
-    seen = architecture(state, size)
-    if not seen["size"]:
-        raise ValueError(f"nothing in {path} tells the size of images: give size=…, or a preset")
-    return seen
+    found = architecture(state, size)
+    if not found["size"]:
+        raise ValueError(f"{path} does not determine the size of the images: pass size=, or a preset")
+    return found
 
 
 def _fill(network: NCSNpp, content: Any, state: Mapping[str, Tensor], weights: str, name: str) -> Choice:
-    """Gives a network its numbers; averaged ones are a list, in the order of its parameters."""
-    numbers = {**state, "sigmas": network.sigmas}
-    fill(network, numbers, name)
+    """Loads the weights; averaged ones are a list in the order of the parameters."""
+    tensors = {**state, "sigmas": network.sigmas}
+    fill(network, tensors, name)
     average = content.get("ema") if "model" in content else None
     if weights == "raw" or not isinstance(average, Mapping) or "shadow_params" not in average:
-        return "weights", "raw", "as asked for" if weights == "raw" else "the file holds no averaged ones"
+        return "weights", "raw", "as requested" if weights == "raw" else "the file has no averaged weights"
     names = [parameter for parameter, _ in network.named_parameters()]
     averaged = [value for value in average["shadow_params"] if isinstance(value, Tensor)]
     if len(names) != len(averaged):
-        what = f"the file averages {len(averaged)} tensors, the network has {len(names)}"
-        raise ValueError(f"{what}: take the others, by weights='raw'")
-    fill(network, numbers | dict(zip(names, averaged)), f"{name}, averaged")
-    return "weights", "averaged", "the file holds them, and the authors sample with them"
+        what = f"the file has {len(averaged)} averaged tensors, but the network has {len(names)} parameters"
+        raise ValueError(f"{what}: use weights='raw'")
+    fill(network, tensors | dict(zip(names, averaged)), f"{name}, averaged")
+    return "weights", "averaged", "they are in the file, and the authors sample with them"
 
 
 def _choices(model: Model, network: NCSNpp, preset: str | None, sized: bool) -> list[Choice]:
     count = sum(p.numel() for p in network.parameters())
-    own = f"that of {preset}"
-    why = "as asked for" if sized else own if preset else "the one for which it attends at 16 points a side"
+    own = f"from the preset {preset}"
+    why = "as requested" if sized else own if preset else "the size for which attention is at 16 x 16"
     range_ = f"from {-1 if network.centered else 0} to 1"
-    made = own if preset else "read off the names and shapes in the file"
+    made = own if preset else "from the names and shapes in the file"
     return [
         ("structure", model.schema.structure, model.schema.reason),
         ("network", f"{type(network).__name__}, {count:,} parameters", made),
         ("size", f"{network.size} x {network.size}", why),
-        ("process", repr(model.process), f"that of its training, for images {range_}"),
+        ("process", repr(model.process), f"as in training, for images {range_}"),
     ]

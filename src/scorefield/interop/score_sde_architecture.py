@@ -1,4 +1,4 @@
-"""The architecture of a network of Score SDE, read off the names and the shapes of its tensors."""
+"""The architecture of a Score SDE network, from the names and shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PREFIX = "all_modules."
 
 
 def renumbered(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors with their parts numbered one after the other: an older code also counts parts that hold no tensor."""
+    """The tensors with consecutive module numbers: older code also counts modules without tensors."""
     split = {key: key.removeprefix(_PREFIX).partition(".") for key in state if key.startswith(_PREFIX)}
     place = {number: i for i, number in enumerate(sorted({number for number, _, _ in split.values()}, key=int))}
     return {
@@ -23,7 +23,7 @@ def renumbered(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _kind(part: Mapping[str, Tensor]) -> str:
-    """What a part is, by what it holds."""
+    """The kind of a module, by the tensors in it."""
     if "Conv_1.weight" in part:
         outs, ins = part["Conv_0.weight"].shape[:2]
         return "resizing block" if "Conv_2.weight" in part and ins == outs else "block"
@@ -37,23 +37,26 @@ def _kind(part: Mapping[str, Tensor]) -> str:
 
 
 def architecture(state: Mapping[str, Tensor], size: int | None = None) -> dict[str, Any]:
-    """The arguments of `NCSNpp` that the tensors of a network tell.
+    """The arguments of `NCSNpp`, inferred from the tensors of a network.
 
-    The number of parts of each kind tells the scales and the blocks at each. What leaves no trace is taken to be as in all that
-    was published: attention at 16 points a side, which tells the side of the images; a filter where images enter or leave at
-    every scale; sums of two paths divided by √2, but for the blocks of DDPM.
+    The number of modules of each kind gives the number of scales and of blocks at each. What the tensors do not show is
+    assumed to be as in all published networks: attention at 16 x 16, which gives the size of the images; a filter where
+    images enter or leave at every scale; sums of two paths divided by √2, except in the blocks of DDPM.
 
     Arguments:
-        state: The tensors, numbered one after the other.
-        size: The side of the images, if it is known; 0 comes back if it is not.
+        state: The tensors, with consecutive module numbers.
+        size: The side of the images, if it is known.
+
+    Returns:
+        The arguments; `size` is 0 if it is not known.
 
     Raises:
-        ValueError: If these are no tensors of a network of Score SDE.
+        ValueError: If these are not the tensors of a Score SDE network.
     """
     try:
         return _architecture(state, size)
     except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
-        raise ValueError("the tensors are in no order that a network of Score SDE has: name its preset") from error
+        raise ValueError("the tensors are not those of a known Score SDE network: pass its preset") from error
 
 
 def _architecture(state: Mapping[str, Tensor], size: int | None) -> dict[str, Any]:
@@ -62,19 +65,19 @@ def _architecture(state: Mapping[str, Tensor], size: int | None) -> dict[str, An
         if key.startswith(_PREFIX):
             number, _, name = key.removeprefix(_PREFIX).partition(".")
             parts.setdefault(int(number), {})[name] = value
-    waves = "W" in parts[0]
-    width, channels = len(parts[1 + waves]["weight"]) // 4, parts[2 + waves]["weight"].shape[1]
-    kinds = {number: _kind(part) for number, part in sorted(parts.items()) if number > 2 + waves}
-    every = list(kinds.values())
-    biggan = "resizing block" in every
-    resizes = every.count("resizing block") if biggan else every.count("resize") + every.count("filtered resize")
+    fourier = "W" in parts[0]
+    width, channels = len(parts[1 + fourier]["weight"]) // 4, parts[2 + fourier]["weight"].shape[1]
+    kinds = {number: _kind(part) for number, part in sorted(parts.items()) if number > 2 + fourier}
+    found = list(kinds.values())
+    biggan = "resizing block" in found
+    resizes = found.count("resizing block") if biggan else found.count("resize") + found.count("filtered resize")
     scales = resizes // 2 + 1
     blocks = [number for number, kind in kinds.items() if kind == "block"]
     depth = (len(blocks) - scales - 2) // (2 * scales)
     first = [blocks[scale * depth] for scale in range(scales)]
     attended = [scale for scale, number in enumerate(first) if kinds[number + 1] == "attention"]
     size = size or (16 * 2 ** attended[0] if attended else 0)
-    residual = biggan and ("resize" in every or "filtered resize" in every)
+    residual = biggan and ("resize" in found or "filtered resize" in found)
     return {
         "channels": channels,
         "size": size,
@@ -82,10 +85,10 @@ def _architecture(state: Mapping[str, Tensor], size: int | None) -> dict[str, An
         "multipliers": tuple(len(parts[number]["Conv_1.weight"]) // width for number in first),
         "depth": depth,
         "attention": tuple(size // 2**scale for scale in attended),
-        "embedding": "level" if waves else "time",
+        "embedding": "level" if fourier else "time",
         "block": "biggan" if biggan else "ddpm",
-        "taps": (1, 3, 3, 1) if "filtered resize" in every or "combine" in every else (),
+        "taps": (1, 3, 3, 1) if "filtered resize" in found or "combine" in found else (),
         "rescale": biggan,
-        "progressive": "output_skip" if every.count("norm") == scales > 1 else "none",
-        "progressive_input": "input_skip" if "combine" in every else "residual" if residual else "none",
+        "progressive": "output_skip" if found.count("norm") == scales > 1 else "none",
+        "progressive_input": "input_skip" if "combine" in found else "residual" if residual else "none",
     }

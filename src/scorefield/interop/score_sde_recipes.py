@@ -1,4 +1,4 @@
-"""What the published checkpoints of Song et al. (2021) do not say of themselves: their configurations, as values."""
+"""The training configurations of the published checkpoints of Song et al. (2021), which the files do not hold."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Recipe:
 
     Arguments:
         process: The noise process.
-        continuous: Whether it saw all times, or `levels` of them.
+        continuous: Whether training used all times, or only `levels` of them.
         network: The arguments of `NCSNpp` that differ from their defaults.
     """
 
@@ -32,13 +32,13 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if not isinstance(self.process, VE | VP | SubVP):
-            raise ValueError(f"Score SDE has the processes VE, VP and SubVP, got {type(self.process).__name__}")
+            raise ValueError(f"Score SDE uses the processes VE, VP and SubVP, got {type(self.process).__name__}")
         if isinstance(self.process, SubVP) and not self.continuous:
-            raise ValueError("Score SDE trains on the process SubVP with continuous times alone: set continuous=True")
+            raise ValueError("Score SDE trains SubVP only with continuous times: set continuous=True")
 
     @property
     def parametrization(self) -> Parametrization:
-        """What the network predicts, before it divides by the level."""
+        """What the network predicts, before the division by the level."""
         return ScorePrediction() if isinstance(self.process, VE) else NoisePrediction()
 
     @property
@@ -51,7 +51,7 @@ class Recipe:
 
     @property
     def labels(self) -> NoiseConditioning:
-        """How the network is told the noise."""
+        """How the network is conditioned on the noise level."""
         process, levels = self.process, self.network.get("levels", 1000)
         if isinstance(process, VE):
             if self.continuous:
@@ -59,7 +59,7 @@ class Recipe:
             times = torch.linspace(1, 0, levels, dtype=torch.float64)
             return IndexConditioning(process.sigma(times).tolist())
         if not isinstance(process, VP | SubVP):
-            raise TypeError(f"there are no labels for {type(process).__name__}")
+            raise TypeError(f"there is no noise conditioning for {type(process).__name__}")
         if self.continuous:
             return TimeConditioning(process.beta_min, process.beta_max, isinstance(process, SubVP))
         beta = torch.linspace(process.beta_min / levels, process.beta_max / levels, levels, dtype=torch.float64)
@@ -108,16 +108,16 @@ RECIPES: dict[str, Recipe] = {
 
 
 def find(name: str) -> Recipe:
-    """The recipe of a name as the authors give it, such as "vp/cifar10_ddpmpp_continuous"; without its folder if that is clear.
+    """The recipe with the authors' name, such as "vp/cifar10_ddpmpp_continuous"; the folder may be omitted if unambiguous.
 
     Raises:
-        ValueError: If there is none, or there are several.
+        ValueError: If there is none, or more than one.
     """
     if name in RECIPES:
         return RECIPES[name]
     same = [full for full in RECIPES if full.split("/")[1] == name]
     if len(same) == 1:
         return RECIPES[same[0]]
-    near = same or difflib.get_close_matches(name, RECIPES, 3, 0.5) or list(RECIPES)
+    similar = same or difflib.get_close_matches(name, RECIPES, 3, 0.5) or list(RECIPES)
     what = f"there are {len(same)} presets {name!r}" if same else f"there is no preset {name!r}"
-    raise ValueError(f"{what}: say {', '.join(near[:-1])}{' or ' if near[1:] else ''}{near[-1]}")
+    raise ValueError(f"{what}: use {', '.join(similar[:-1])}{' or ' if similar[1:] else ''}{similar[-1]}")

@@ -1,4 +1,4 @@
-"""What a log-density comes with."""
+"""Log-densities together with their errors."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["LogProb"]
 
 @dataclass(frozen=True)
 class LogProb:
-    """Log-densities in nats and what is known of their errors, each of shape `(B,)`, in float64.
+    """Log-densities in nats with estimates of their errors, each of shape `(B,)`, in float64.
 
     Arguments:
         value: The log-densities.
-        standard_error: The standard error of each over what was random (probes, draws); 0 where nothing was.
-        solver_error: How far the numerical solution is off, an estimate that lies above the error nearly always.
-        end_error: How far the law at the largest level is off the Gaussian that stands for it, a number that it hardly
-            exceeds; what is left of that, and of the truncation, where they were removed.
-        truncation: What noise of the smallest level adds to the log-density, an estimate: it is part of `value`, unless
-            it was removed.
-        evaluations: How often the denoiser was evaluated for each (int64).
+        standard_error: The standard error over what was random (probes, draws); 0 where nothing was.
+        solver_error: The error of the numerical solution: an estimate that is nearly always above the true error.
+        end_error: The error of replacing the distribution at the largest level by the Gaussian prior: a bound that is
+            rarely exceeded. With `extrapolate`, what remains of it and of the truncation after both were removed.
+        truncation: An estimate of what noise of the smallest level changes in the log-density. It is part of `value`,
+            unless it was removed.
+        evaluations: The number of evaluations of the denoiser (int64).
     """
 
     value: Tensor
@@ -35,30 +35,30 @@ class LogProb:
 
     @property
     def error(self) -> Tensor:
-        """Two standard errors and the other two errors, of shape `(B,)`: nearly all values are closer to the truth."""
+        """Two standard errors plus solver and end error, of shape `(B,)`: nearly all values are within it of the truth."""
         return 2 * self.standard_error + self.solver_error + self.end_error
 
     def __len__(self) -> int:
         return len(self.value)
 
     def plus(self, shift: Tensor | float) -> LogProb:
-        """The same with a known number added to the values: a change of units."""
+        """A copy with a known number added to the values, such as a change of units."""
         return replace(self, value=self.value + shift)
 
     def at(self, index: Tensor | slice) -> LogProb:
-        """Those of some data."""
+        """The entries at `index`."""
         return LogProb(*(getattr(self, field.name)[index] for field in fields(self)))
 
     def put(self, index: Tensor, other: LogProb) -> LogProb:
-        """The same with those of some data replaced."""
+        """A copy with the entries at `index` replaced by those of `other`."""
         pairs = ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
         return LogProb(*(mine.index_copy(0, index, new) for mine, new in pairs))
 
     def cpu(self) -> LogProb:
-        """The same in the memory of the processor."""
+        """A copy in CPU memory."""
         return LogProb(*(getattr(self, field.name).cpu() for field in fields(self)))
 
     @classmethod
     def join(cls, parts: Sequence[LogProb]) -> LogProb:
-        """Those of several batches, one after another."""
+        """The results of several batches, concatenated."""
         return cls(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(cls)))

@@ -1,4 +1,4 @@
-"""Log-densities in the units of the data, a batch at a time."""
+"""Log-densities in the units of the data, one batch at a time."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ __all__ = ["DataDensity"]
 
 @dataclass(frozen=True)
 class DataDensity:
-    """The log-densities of a diffusion of standardized data, in the layout of networks and the units of the data.
+    """Log-densities by a diffusion of standardized data, in the units of the data and the tensor layout of networks.
 
-    Datum i is given the probes and the draws that belong to the seed and to i, whatever the batch.
+    The probes and draws of example i depend on the seed and on i alone, whatever the batch size.
 
     Arguments:
         diffusion: The diffusion of standardized data.
-        units: Their units.
-        batch: How many data are solved at once.
-        seed: The seed of whatever is random.
-        probes: As for `log_prob`, like those that follow.
-        tolerance: The error of a step.
-        target_error: The error to stay below, instead.
-        extrapolate: Whether the truncation is removed.
+        units: The standardization.
+        batch: How many examples are solved at once.
+        seed: The seed of all random numbers.
+        probes: The number of Hutchinson probes, as for `log_prob`.
+        tolerance: The tolerance of the solver, as for `log_prob`.
+        target_error: The error to stay below, instead of a tolerance, as for `log_prob`.
+        extrapolate: Whether truncation and prior error are removed, as for `log_prob`.
     """
 
     diffusion: Diffusion
@@ -48,7 +48,7 @@ class DataDensity:
     extrapolate: bool = False
 
     def _parts(self, x: Tensor) -> Iterator[tuple[Diffusion, Tensor, int]]:
-        """Batches in standard units, each with the contexts of its data."""
+        """Standardized batches, each with the denoiser for its samples and the index of the first."""
         state, start = self.units(x.double().to(self.units.mean.device)), 0
         for part in state.split(self.batch):
             denoiser = part_of(self.diffusion.denoiser, start + torch.arange(len(part)))
@@ -56,41 +56,46 @@ class DataDensity:
             start += len(part)
 
     def __call__(self, x: Tensor, draw: int = 0) -> LogProb:
-        """The log-densities at `x`, of shape `(N, *D)`; another draw has other probes."""
-        how, parts = (self.probes, self.tolerance), []
-        for diffusion, some, start in self._parts(x):
-            rng = Samples(self.seed, start, len(some), f"probe {draw}" if draw else "probe")
-            parts.append(log_prob(diffusion, some, *how, rng, self.target_error, self.extrapolate).cpu())
+        """The log-densities at `x`, of shape `(N, *D)`; each `draw` has its own probes."""
+        parts = []
+        for diffusion, part, start in self._parts(x):
+            rng = Samples(self.seed, start, len(part), f"probe {draw}" if draw else "probe")
+            settings = self.probes, self.tolerance, rng, self.target_error, self.extrapolate
+            parts.append(log_prob(diffusion, part, *settings).cpu())
         return LogProb.join(parts).plus(self.units.log_det)
 
     def bound(self, x: Tensor, draws: int) -> Bound:
         """Lower bounds on the log-densities of the SDE model at `x`."""
         parts = []
-        for diffusion, some, start in self._parts(x):
-            parts.append(bound(diffusion, some, Samples(self.seed, start, len(some), "bound"), draws))
+        for diffusion, part, start in self._parts(x):
+            parts.append(bound(diffusion, part, Samples(self.seed, start, len(part), "bound"), draws))
         value = torch.cat([part.value for part in parts]).cpu() + self.units.log_det
         others = (torch.cat([getattr(p, name) for p in parts]).cpu() for name in ("standard_error", "evaluations"))
         return Bound(value, *others)
 
     def bits_per_dim(self, x: Tensor, step: Tensor, draws: int) -> BitsPerDim:
-        """Bits per dimension of `x` in cells of the size `step`."""
+        """Bits per dimension of `x` in cells of width `step`."""
         return bits_per_dim(self, x.double(), step, Samples(self.seed, 0, len(x), "cell"), draws)
 
     def marginal(self, kept: Tensor, keep: Sequence[int], draws: int) -> LogProb:
-        """The log-densities of the features `keep`, whose values are `kept`, of shape `(N, k)`."""
-        law, std = self.diffusion.moments, self.units.std.double().cpu()
-        if law is None:
+        """The log-densities of the features `keep`, whose values are `kept`, of shape `(N, k)`.
+
+        Raises:
+            ValueError: If the diffusion has no moments of the data.
+        """
+        moments, std = self.diffusion.moments, self.units.std.double().cpu()
+        if moments is None:
             raise ValueError("a marginal needs the moments of the data, which this diffusion does not have")
-        std = std.expand(law.mean.shape)
-        mean = self.units.inverse(law.mean.double()[None])[0].cpu()
-        full = torch.diag(law.covariance.reshape(-1)) if law.diagonal else law.covariance
+        std = std.expand(moments.mean.shape)
+        mean = self.units.inverse(moments.mean.double()[None])[0].cpu()
+        full = torch.diag(moments.covariance.reshape(-1)) if moments.diagonal else moments.covariance
         covariance = full.double().cpu() * std * std[:, None]
         return marginal(
             self, kept, keep, Gaussian(mean, covariance), Samples(self.seed, 0, len(kept), "marginal"), draws=draws
         )
 
     def conditional(self, x: Tensor, given: Sequence[int], draws: int) -> LogProb:
-        """The log-densities of all other features of `x` given those of `given`: log p(x) - log p(given)."""
+        """The log-densities of all other features of `x` conditional on those of `given`: log p(x) - log p(given)."""
         whole, part = self(x), self.marginal(x.double()[:, list(given)], given, draws)
         return LogProb(
             whole.value - part.value,

@@ -1,4 +1,4 @@
-"""All that a model says of the density of data, in the form and the units of the data."""
+"""Log-densities, bounds, bits per dimension, marginals and p-values of data in the user's own form and units."""
 
 from __future__ import annotations
 
@@ -22,82 +22,92 @@ __all__ = ["Density"]
 
 @dataclass(frozen=True)
 class Density:
-    """Log-densities, bounds, bits, marginals and p-values by one setting of the solver, of data in their own form.
+    """Everything that a model says about the density of data, with one setting of the solver.
 
     Arguments:
-        schema: The form of the data.
-        scaled: The log-densities in their units.
+        schema: The form of the data: shape, type, names of columns.
+        inner: The log-densities in the units of the data and the layout of networks.
     """
 
     schema: Schema
-    scaled: DataDensity
+    inner: DataDensity
 
-    def _inner(self, x: Any) -> Tensor:
+    def _unpack(self, x: Any) -> Tensor:
         return self.schema.unpack(x, torch.float64)
 
     def log_prob(self, x: Any) -> LogProb:
-        """The log-densities of N data, with their errors, each of shape `(N,)`."""
-        return self.scaled(self._inner(x))
+        """The log-densities of N examples in nats, with their errors, each of shape `(N,)`."""
+        return self.inner(self._unpack(x))
 
     def bound(self, x: Any, draws: int = 64) -> Bound:
         """Lower bounds on the log-densities of the SDE model (ELBO), with their standard errors.
 
         Arguments:
-            x: N data.
-            draws: How many noise levels are drawn for each datum, an even number; each costs two evaluations.
-        """
-        return self.scaled.bound(self._inner(x), draws)
-
-    def bits_per_dim(self, x: Any, draws: int = 4, step: Any = None) -> BitsPerDim:
-        """Bits per dimension of whole or rounded numbers, by uniform dequantization, with their standard errors.
-
-        Arguments:
-            x: N data.
-            draws: At how many places in its cell each datum is put.
-            step: The distance between neighbouring values, 0 for continuous features: one number, or one a feature in the
-                layout of networks. By default 1 for integers, and what is found in `x` for others that are rounded.
+            x: N examples.
+            draws: The number of noise levels drawn for each example, even; each costs two evaluations.
 
         Raises:
-            ValueError: If no feature is whole or rounded.
+            ValueError: If `draws` is odd or below 4.
         """
-        inner = self._inner(x)
-        known = spacing(inner, self.schema.integer) if step is None else torch.as_tensor(step, dtype=torch.float64)
-        return self.scaled.bits_per_dim(inner, known, draws)
+        return self.inner.bound(self._unpack(x), draws)
 
-    def typicality(self, x: Any, reference: Any) -> Tensor:
-        """p-values that data are as likely, and no likelier, as others that the model was not trained on: `(N,)`.
+    def bits_per_dim(self, x: Any, draws: int = 4, step: Any = None) -> BitsPerDim:
+        """Bits per dimension of integers or rounded numbers by uniform dequantization, with their standard errors.
 
         Arguments:
-            x: N data.
-            reference: Held-out data: p is no smaller than 2/(1 + their number). The function of this name in
-                `scorefield.likelihood` says exactly what p is.
+            x: N examples.
+            draws: The number of uniform draws within the cell of each example.
+            step: The distance between neighbouring values, 0 for continuous features: one number, or one per feature in
+                the layout of networks. By default 1 for integers, and for other rounded features the spacing found
+                in `x`.
+
+        Raises:
+            ValueError: If no feature holds integers or rounded numbers, `draws` is below 1, or a step is negative.
+        """
+        data = self._unpack(x)
+        width = spacing(data, self.schema.integer) if step is None else torch.as_tensor(step, dtype=torch.float64)
+        return self.inner.bits_per_dim(data, width, draws)
+
+    def typicality(self, x: Any, reference: Any) -> Tensor:
+        """Two-sided p-values of the log-densities of data among those of held-out data, of shape `(N,)`.
+
+        Arguments:
+            x: N examples.
+            reference: Data that the model was not trained on: p is at least 2/(1 + their number). See
+                `scorefield.likelihood.typicality` for the definition.
+
+        Raises:
+            ValueError: If there are no reference data.
         """
         return typicality(self.log_prob(x).value, self.log_prob(reference).value)
 
     def marginal(self, x: Any, of: Sequence[Any], draws: int = 1000) -> LogProb:
-        """The log-densities of some features of vectors.
+        """The marginal log-densities of some features of vectors.
 
-        One or two others are integrated out by adaptive quadrature, more by importance sampling: exact up to the errors
-        that are reported. It takes hundreds of log-densities a datum.
+        One or two other features are integrated out by adaptive quadrature, more by importance sampling: exact up to
+        the reported errors. Each example takes hundreds of log-densities.
 
         Arguments:
-            x: These features alone, an array `(N, k)` in the order of `of`; or a table that has them.
+            x: The values of these features, an array `(N, k)` in the order of `of`, or a table with these columns.
             of: Their positions, or names of columns.
-            draws: For importance sampling: how many vectors are drawn for each datum.
+            draws: For importance sampling: the number of draws for each example.
 
         Raises:
-            ValueError: If the data are no vectors, or have no such features.
+            ValueError: If the data are not vectors, or have no such features.
         """
         keep = positions(self.schema, of)
-        return self.scaled.marginal(values_of(x, of, self.schema), keep, draws)
+        return self.inner.marginal(values_of(x, of, self.schema), keep, draws)
 
     def conditional(self, x: Any, given: Sequence[Any], draws: int = 1000) -> LogProb:
-        """The log-densities of all other features given some, log p(x) - log p(given), with the errors of both.
+        """The log-densities of all other features conditional on some, log p(x) - log p(given), with the errors of both.
 
         Arguments:
-            x: N data, whole.
-            given: The positions of the features that are given, or names of columns.
+            x: N examples, with all features.
+            given: The positions of the features that are conditioned on, or names of columns.
             draws: As for `marginal`.
+
+        Raises:
+            ValueError: If the data are not vectors, or have no such features.
         """
         keep = positions(self.schema, given)
-        return self.scaled.conditional(self._inner(x), keep, draws)
+        return self.inner.conditional(self._unpack(x), keep, draws)

@@ -1,4 +1,4 @@
-"""Probabilities of whole or rounded numbers, by uniform dequantization (Uria et al., 2013; Theis et al., 2016)."""
+"""Bits per dimension of integers and rounded numbers, by uniform dequantization (Uria et al., 2013; Theis et al., 2016)."""
 
 from __future__ import annotations
 
@@ -21,17 +21,14 @@ class BitsPerDim:
     """Bits per dimension, each of shape `(B,)`, in float64.
 
     Arguments:
-        value: The mean over draws of -log₂ of the density times the volume of a cell, a dimension: on average over
-        draws
-            no less than that of the probability of the cell.
-        standard_error: Its standard error over draws, the probes of each among what is random; that of the probes alone
-        if
-            there is one draw.
-        tight: From the mean of the densities over the draws: closer to the probability the more draws there are, and
-        still no
-            less on average (Burda et al., 2016).
-        draws: How many places in its cell were drawn for each.
-        log_prob: The mean over draws of the log-density times the volume of a cell, in nats, with its errors.
+        value: The mean over draws of -log₂ (density times cell volume), per dimension: on average an upper bound on
+            -log₂ of the probability of the cell.
+        standard_error: Its standard error over draws, including the probes of each; with one draw, that of the probes
+            alone.
+        tight: The same from the mean of the densities over the draws: a tighter upper bound the more draws there are
+            (Burda et al., 2016).
+        draws: The number of draws within each cell.
+        log_prob: The mean over draws of the log of density times cell volume, in nats, with its errors.
     """
 
     value: Tensor
@@ -42,14 +39,17 @@ class BitsPerDim:
 
 
 def spacing(x: Tensor, integer: bool | tuple[bool, ...]) -> Tensor:
-    """The distance between neighbouring values of each feature, 0 for continuous ones: of the shape of a datum.
+    """The distance between neighbouring values of each feature, 0 for continuous ones, of the shape of one example.
 
     Arguments:
         x: Data, of shape `(N, *D)`.
-        integer: Whether they are known to be whole numbers; for vectors one flag a feature.
+        integer: Whether they are known to be integers; for vectors one flag per feature.
+
+    Returns:
+        The spacings, of shape `D`.
 
     Raises:
-        ValueError: If no feature is whole or rounded.
+        ValueError: If no feature holds integers or rounded numbers.
     """
     found = Lattice(tuple(x.shape[1:]), x.dtype)
     found.add(x.double().cpu())
@@ -57,7 +57,7 @@ def spacing(x: Tensor, integer: bool | tuple[bool, ...]) -> Tensor:
     step = torch.where(known, 1.0, found.step)
     if not bool((step > 0).any()):
         raise ValueError(
-            "bits per dimension are of whole or rounded numbers, and none of these are: take log_prob, or give step="
+            "bits per dimension need integers or rounded numbers, and no feature here is either: use log_prob, or pass step="
         )
     return step.to(x.device)
 
@@ -68,15 +68,18 @@ def bits_per_dim(
     """Bits per dimension of data in cells around their values.
 
     A value k of spacing s stands for the cell from k - s/2 to k + s/2, and its probability is the mean of the density
-    over the cell times the volume: -log₂ of it is estimated by the mean of -log₂ at uniform places, from above
-    (Jensen). Of continuous features the density stays one, in their units.
+    over the cell times its volume. The mean of -log₂ of that at uniform points in the cell is an upper bound on -log₂
+    of the probability (Jensen). Continuous features contribute a density, in their units.
 
     Arguments:
-        density: Log-densities for data and the number of the draw.
+        density: Log-densities for data and the index of the draw.
         x: Data, of shape `(B, *D)`, in float64.
-        step: The spacing of each feature, 0 for continuous ones, which broadcasts against `x`.
-        rng: The source of the places, which names the samples.
-        draws: How many places.
+        step: The spacing of each feature, 0 for continuous ones; broadcasts against `x`.
+        rng: The random source of these samples.
+        draws: The number of uniform draws in each cell.
+
+    Returns:
+        The bits per dimension, each of shape `(B,)`.
 
     Raises:
         ValueError: If `draws` is not positive, or a spacing is negative.
@@ -85,19 +88,19 @@ def bits_per_dim(
         raise ValueError(f"bits_per_dim needs draws >= 1 and spacings >= 0, got draws={draws}, {float(step.min()):g}")
     size = x[0].numel()
     discrete = (step > 0).expand(x.shape[1:])
-    volume = float(torch.where(step > 0, step, 1.0).double().log().expand(x.shape[1:])[discrete].sum())
+    log_volume = float(torch.where(step > 0, step, 1.0).double().log().expand(x.shape[1:])[discrete].sum())
     found = []
     for i in range(draws):
-        place = rng.child(f"place {i}").uniform(tuple(x.shape), torch.float64, x.device)
-        found.append(density(x + step * (place - 0.5), i).plus(volume))
+        position = rng.child(f"place {i}").uniform(tuple(x.shape), torch.float64, x.device)
+        found.append(density(x + step * (position - 0.5), i).plus(log_volume))
     values = torch.stack([part.value for part in found])
     error = values.std(0) / math.sqrt(draws) if draws > 1 else found[0].standard_error
     solver, end, truncation = (
         torch.stack([getattr(part, name) for part in found]).mean(0)
         for name in ("solver_error", "end_error", "truncation")
     )
-    spent = torch.stack([part.evaluations for part in found]).sum(0)
-    nats = LogProb(values.mean(0), error, solver, end, truncation, spent)
+    evaluations = torch.stack([part.evaluations for part in found]).sum(0)
+    nats = LogProb(values.mean(0), error, solver, end, truncation, evaluations)
     unit = size * math.log(2)
     tight = values.logsumexp(0) - math.log(draws)
     return BitsPerDim(-nats.value / unit, error / unit, -tight / unit, draws, nats)

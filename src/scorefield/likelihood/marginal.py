@@ -1,7 +1,7 @@
-"""Log-densities of some features of vectors, the others integrated out.
+"""Marginal log-densities of some features of vectors.
 
-One or two others: by adaptive quadrature, with an estimate of its error. More: by importance sampling, with its
-standard error.
+One or two other features are integrated out by adaptive quadrature, with an estimate of its error; more by importance
+sampling, with its standard error.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ __all__ = ["marginal", "positions", "values_of"]
 
 Density = Callable[[Tensor], LogProb]
 
-_REACH = 5.0  # of the quadrature: to sinh 5 = 74 standard deviations on both sides
-_PANELS, _NODES = {1: 16, 2: 8}, {1: 8, 2: 5}  # along each axis: panels to begin with, and nodes in each
-_EMPTY = 1e-6  # a panel with so little of the integral, in tolerances, is not looked at again
-_DEPTH = 10  # how often panels are halved at most
-_MEANS = ("solver_error", "end_error", "truncation")
+_REACH = 5.0  # the quadrature reaches sinh 5 = 74 standard deviations on both sides
+_PANELS, _NODES = {1: 16, 2: 8}, {1: 8, 2: 5}  # along each axis: initial panels, and nodes in each
+_NEGLIGIBLE = 1e-6  # in tolerances: a panel with a smaller share of the integral is not refined
+_DEPTH = 10  # panels are halved at most this often
+_ERRORS = ("solver_error", "end_error", "truncation")
 
 
 @dataclass(frozen=True)
 class _Panels:
-    """Boxes in the coordinates t, with x = m + s sinh t, each for a row of the data."""
+    """Boxes in the coordinates t, with x = m + s sinh t; each belongs to one row of the data."""
 
     row: Tensor  # (P,)
     low: Tensor  # (P, d)
@@ -48,7 +48,7 @@ class _Panels:
         return cls(row, low.repeat(rows, 1), width.repeat(rows, 1))
 
     def halves(self) -> _Panels:
-        """Each cut in two along every axis: the parts of a box are beside each other."""
+        """Every box halved along each axis; the parts of a box are adjacent."""
         dim = self.low.shape[1]
         corner = torch.cartesian_prod(*[torch.tensor([0.0, 0.5], dtype=torch.float64)] * dim).reshape(-1, dim)
         low = (self.low[:, None] + corner * self.width[:, None]).reshape(-1, dim)
@@ -67,24 +67,24 @@ class _Panels:
 
 
 @dataclass(frozen=True)
-class _Part:
-    """The integral over each panel, less exp of `shift` a row, and over it the errors and the cost of the density."""
+class _PanelIntegrals:
+    """The integral over each panel, divided by exp(shift) of its row, with the errors and the cost of the density."""
 
     total: Tensor  # (P,)
-    means: Tensor  # (P, 3): the integrals of the density times its solver error, end error and truncation
-    spent: Tensor  # (P,)
+    errors: Tensor  # (P, 3): the integrals of the density times its solver error, end error and truncation
+    evaluations: Tensor  # (P,)
 
-    def at(self, mask: Tensor) -> _Part:
-        return _Part(*(getattr(self, f.name)[mask] for f in fields(self)))
+    def at(self, mask: Tensor) -> _PanelIntegrals:
+        return _PanelIntegrals(*(getattr(self, f.name)[mask] for f in fields(self)))
 
-    def grouped(self, size: int) -> _Part:
-        """The sums over so many neighbours."""
-        return _Part(*(getattr(self, f.name).unflatten(0, (-1, size)).sum(1) for f in fields(self)))
+    def grouped(self, size: int) -> _PanelIntegrals:
+        """The sums over groups of `size` adjacent panels."""
+        return _PanelIntegrals(*(getattr(self, f.name).unflatten(0, (-1, size)).sum(1) for f in fields(self)))
 
 
 @dataclass(frozen=True)
 class _Integral:
-    """What is integrated: where features stand, those that are kept, and the scales of the others."""
+    """The integrand: the density, the values that are kept, and mean and scale of the features integrated out."""
 
     density: Density
     kept: Tensor  # (B, k)
@@ -94,13 +94,13 @@ class _Integral:
     scale: Tensor
 
     def whole(self, rows: Tensor, y: Tensor) -> Tensor:
-        """Data with the others put in: `(M,)` and `(M, d)` to `(M, n)`."""
+        """Whole vectors, of shape `(M, n)`, from row indices `(M,)` and the other features `(M, d)`."""
         x = y.new_empty(len(y), len(self.keep) + len(self.other))
         x[:, self.keep], x[:, self.other] = self.kept[rows], y
         return x
 
-    def over(self, panels: _Panels, shift: Tensor | None) -> tuple[_Part, Tensor]:
-        """The integrals over panels, and the shift of each row, which is found if none is given."""
+    def over(self, panels: _Panels, shift: Tensor | None) -> tuple[_PanelIntegrals, Tensor]:
+        """The integrals over panels, and the shift of each row, which is computed if none is given."""
         t, log_weight = panels.nodes()
         count, nodes, dim = t.shape
         y = self.mean + self.scale * torch.sinh(t)
@@ -111,144 +111,146 @@ class _Integral:
             shift = torch.full((len(self.kept),), -math.inf, dtype=torch.float64)
             shift = shift.scatter_reduce(0, panels.row, logs.amax(1), "amax")
         values = torch.exp(logs - shift[panels.row][:, None])
-        errors = torch.stack([getattr(found, name).reshape(count, nodes) for name in _MEANS], -1)
-        means = (values[..., None] * errors).sum(1)
-        return _Part(values.sum(1), means, found.evaluations.reshape(count, nodes).sum(1)), shift
+        errors = torch.stack([getattr(found, name).reshape(count, nodes) for name in _ERRORS], -1)
+        weighted = (values[..., None] * errors).sum(1)
+        return _PanelIntegrals(values.sum(1), weighted, found.evaluations.reshape(count, nodes).sum(1)), shift
 
 
 def _quadrature(integral: _Integral, tolerance: float) -> LogProb:
-    """Adaptive: a panel is halved until that changes the integral of its row by less than its share of the tolerance."""
+    """Adaptive quadrature: a panel is halved until that changes the integral of its row by less than 3 % of `tolerance`."""
     rows, dim = len(integral.kept), len(integral.other)
     panels = _Panels.first(rows, dim)
     coarse, shift = integral.over(panels, None)
-    total, means, off = (torch.zeros(rows, *s, dtype=torch.float64) for s in ((), (len(_MEANS),), ()))
-    spent = torch.zeros(rows, dtype=torch.int64).index_add(0, panels.row, coarse.spent)
+    total, errors, change_sum = (torch.zeros(rows, *s, dtype=torch.float64) for s in ((), (len(_ERRORS),), ()))
+    evaluations = torch.zeros(rows, dtype=torch.int64).index_add(0, panels.row, coarse.evaluations)
     share = coarse.total / total.index_add(0, panels.row, coarse.total)[panels.row]
-    seen = share > _EMPTY * tolerance  # the rest are the far tails
-    panels, coarse = panels.at(seen), coarse.at(seen)
+    relevant = share > _NEGLIGIBLE * tolerance  # the rest are the far tails
+    panels, coarse = panels.at(relevant), coarse.at(relevant)
     for depth in range(_DEPTH):
         halves = panels.halves()
         fine, _ = integral.over(halves, shift)
-        spent = spent.index_add(0, halves.row, fine.spent)
-        both = fine.grouped(2**dim)
-        change = (both.total - coarse.total).abs()
-        all_of_it = total.index_add(0, panels.row, both.total)
-        rough = change > 0.03 * tolerance * all_of_it[panels.row]
+        evaluations = evaluations.index_add(0, halves.row, fine.evaluations)
+        refined = fine.grouped(2**dim)
+        change = (refined.total - coarse.total).abs()
+        integral_so_far = total.index_add(0, panels.row, refined.total)
+        rough = change > 0.03 * tolerance * integral_so_far[panels.row]
         done = ~rough if depth < _DEPTH - 1 else torch.ones_like(rough)
-        total = total.index_add(0, panels.row[done], both.total[done])
-        means = means.index_add(0, panels.row[done], both.means[done])
-        off = off.index_add(0, panels.row[done], change[done])
+        total = total.index_add(0, panels.row[done], refined.total[done])
+        errors = errors.index_add(0, panels.row[done], refined.errors[done])
+        change_sum = change_sum.index_add(0, panels.row[done], change[done])
         if bool(done.all()):
             break
         again = (~done).repeat_interleave(2**dim)
         panels, coarse = halves.at(again), fine.at(again)
-    solver, end, truncation = (means / total[:, None]).unbind(1)
-    return LogProb(shift + total.log(), torch.zeros_like(total), solver + off / total, end, truncation, spent)
+    solver, end, truncation = (errors / total[:, None]).unbind(1)
+    solver = solver + change_sum / total
+    return LogProb(shift + total.log(), torch.zeros_like(total), solver, end, truncation, evaluations)
 
 
-def _proposals(law: Gaussian, keep: list[int], other: list[int], kept: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Gaussians of the others by the moments: given those that are kept, and of all data; means `(B, d)`, roots `(d, d)`."""
-    full = torch.diag(law.covariance.reshape(-1)) if law.diagonal else law.covariance
+def _proposals(moments: Gaussian, keep: list[int], other: list[int], kept: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Two Gaussians of the other features, conditional on the kept ones and marginal: means `(B, d)`, roots `(d, d)`."""
+    full = torch.diag(moments.covariance.reshape(-1)) if moments.diagonal else moments.covariance
     full = full.double() + 1e-9 * full.diagonal().mean() * torch.eye(len(full), dtype=torch.float64)
-    mean, cross, inner = law.mean.double(), full[other][:, keep], full[keep][:, keep]
+    mean, cross, inner = moments.mean.double(), full[other][:, keep], full[keep][:, keep]
     slope = torch.linalg.solve(inner, cross.T).T
-    given = full[other][:, other] - slope @ cross.T
-    middle = mean[other] + (kept - mean[keep]) @ slope.T
-    wide = 1.5**2 * full[other][:, other]
+    conditional = full[other][:, other] - slope @ cross.T
+    conditional_mean = mean[other] + (kept - mean[keep]) @ slope.T
+    marginal = 1.5**2 * full[other][:, other]
     return [
-        (middle, torch.linalg.cholesky(1.5**2 * (given + given.T) / 2)),
-        (mean[other].expand_as(middle), torch.linalg.cholesky((wide + wide.T) / 2)),
+        (conditional_mean, torch.linalg.cholesky(1.5**2 * (conditional + conditional.T) / 2)),
+        (mean[other].expand_as(conditional_mean), torch.linalg.cholesky((marginal + marginal.T) / 2)),
     ]
 
 
-def _importance(integral: _Integral, law: Gaussian, draws: int, rng: Samples) -> LogProb:
-    """Weights of draws from two Gaussians, half of them each, by the density of their mixture."""
+def _importance(integral: _Integral, moments: Gaussian, draws: int, rng: Samples) -> LogProb:
+    """Importance sampling from an even mixture of two Gaussians."""
     kept, dim = integral.kept, len(integral.other)
-    pair = _proposals(law, integral.keep, integral.other, kept)
+    pair = _proposals(moments, integral.keep, integral.other, kept)
     z = rng.normal((len(kept), draws, dim), torch.float64)
     first = torch.arange(draws) < draws // 2
     narrow, wide = (mean[:, None] + z @ root.T for mean, root in pair)
     y = torch.where(first[:, None], narrow, wide)
-    laws = [torch.distributions.MultivariateNormal(mean[:, None], scale_tril=root) for mean, root in pair]
+    gaussians = [torch.distributions.MultivariateNormal(mean[:, None], scale_tril=root) for mean, root in pair]
     shares = (math.log(draws // 2 / draws), math.log((draws - draws // 2) / draws))
-    proposal = torch.logsumexp(torch.stack([q.log_prob(y) + share for q, share in zip(laws, shares)]), 0)
+    parts = [q.log_prob(y) + share for q, share in zip(gaussians, shares)]  # type: ignore[no-untyped-call]
+    proposal = torch.logsumexp(torch.stack(parts), 0)
     rows = torch.arange(len(kept)).repeat_interleave(draws)
     found = integral.density(integral.whole(rows, y.reshape(-1, dim)))
     logs = found.value.reshape(len(kept), draws) - proposal
     value = logs.logsumexp(1) - math.log(draws)
     weights = torch.exp(logs - value[:, None])
-    solver, end, truncation = ((weights * getattr(found, name).reshape(len(kept), draws)).mean(1) for name in _MEANS)
-    spent = found.evaluations.reshape(len(kept), draws).sum(1)
-    return LogProb(value, weights.std(1) / math.sqrt(draws), solver, end, truncation, spent)
+    solver, end, truncation = ((weights * getattr(found, name).reshape(len(kept), draws)).mean(1) for name in _ERRORS)
+    evaluations = found.evaluations.reshape(len(kept), draws).sum(1)
+    return LogProb(value, weights.std(1) / math.sqrt(draws), solver, end, truncation, evaluations)
 
 
 def marginal(
     density: Density,
     kept: Tensor,
     keep: Sequence[int],
-    law: Gaussian,
+    moments: Gaussian,
     rng: Samples,
     tolerance: float = 1e-3,
     draws: int = 1000,
 ) -> LogProb:
-    """The log-density in nats of some features of vectors.
+    """The marginal log-density in nats of some features of vectors.
 
-    One or two others are integrated out by adaptive quadrature over 74 standard deviations on both sides, until halving
-    a panel changes the integral by less than a share of `tolerance`; what the last halving changed is part of the
-    solver's error. Structure that is narrower than a thirtieth of a standard deviation may be overlooked. More than two
-    are integrated out by importance sampling from two Gaussians of the data's moments; the standard error is that of
-    the weights, and is too small where it is above 0.3 or so: a few weights are then most of the sum.
+    One or two other features are integrated out by adaptive quadrature over 74 standard deviations on both sides, until
+    halving a panel changes the integral by less than a share of `tolerance`; the changes of the last halvings are part
+    of the solver's error. Structure narrower than a thirtieth of a standard deviation may be missed. More than two are
+    integrated out by importance sampling from a mixture of two Gaussians with the data's moments. The standard error is
+    that of the weights; where it exceeds about 0.3 it is an underestimate, since a few weights make up most of the sum.
 
     Arguments:
         density: Log-densities of whole vectors, of shape `(M, n)`.
-        kept: The features that are kept, of shape `(B, k)`, in float64.
-        keep: Which these are, in their order.
-        law: The mean and the covariance of the data, of n features.
-        rng: The source of draws, which names the samples.
+        kept: The values of the features that are kept, of shape `(B, k)`, in float64.
+        keep: The positions of these features, in this order.
+        moments: The mean and covariance of the data, of n features.
+        rng: The random source of these samples.
         tolerance: The relative error of the quadrature.
-        draws: How many vectors are drawn for each datum, where there are more than two others.
+        draws: The number of draws for each example, where more than two features are integrated out.
 
     Returns:
-        The log-densities; `evaluations` counts those at all the vectors that a datum took.
+        The log-densities; `evaluations` is the total over all vectors at which the density was needed.
 
     Raises:
-        ValueError: If `keep` names no features, or all, or one that there is not, or `draws` is below 2.
+        ValueError: If `keep` names no features, all of them, or one that does not exist, or `draws` is below 2.
     """
     if draws < 2:
-        raise ValueError(f"importance sampling needs draws to compare, draws >= 2, got draws={draws}")
-    size = law.mean.numel()
+        raise ValueError(f"a marginal by importance sampling needs at least 2 draws, got draws={draws}")
+    size = moments.mean.numel()
     keep = list(keep)
-    if law.mean.ndim != 1 or not 0 < len(set(keep)) == len(keep) < size or not set(keep) <= set(range(size)):
+    if moments.mean.ndim != 1 or not 0 < len(set(keep)) == len(keep) < size or not set(keep) <= set(range(size)):
         raise ValueError(f"a marginal keeps some of the features 0 to {size - 1} of a vector, got {keep}")
     other = [i for i in range(size) if i not in keep]
-    variance = law.covariance if law.diagonal else law.covariance.diagonal()
-    mean, scale = law.mean.double()[other], variance.double()[other].sqrt()
+    variance = moments.covariance if moments.diagonal else moments.covariance.diagonal()
+    mean, scale = moments.mean.double()[other], variance.double()[other].sqrt()
     integral = _Integral(density, kept.double(), keep, other, mean, scale)
     if len(other) > 2:
-        return _importance(integral, law, draws, rng)
+        return _importance(integral, moments, draws, rng)
     return _quadrature(integral, tolerance)
 
 
 def positions(schema: Schema, features: Sequence[Any]) -> list[int]:
-    """Where features of vectors stand, given by position or by the name of a column.
+    """The positions of features of vectors that are named by position or by column.
 
     Raises:
-        ValueError: If the data are no vectors, or one is not among the columns.
+        ValueError: If the data are not vectors, or have no such column.
     """
     if schema.structure != "vector":
-        raise ValueError(f"marginals and conditionals are of the features of vectors, these data are {schema.reason}")
+        raise ValueError(f"marginals and conditionals need the features of vectors, but these data are {schema.reason}")
     names = list(schema.columns or range(schema.inner_shape[0]))
     missing = [feature for feature in features if feature not in names]
     if missing:
-        raise ValueError(f"there is no feature {missing[0]!r}: there are {', '.join(map(str, names))}")
+        raise ValueError(f"there is no feature {missing[0]!r}: the features are {', '.join(map(str, names))}")
     return [names.index(feature) for feature in features]
 
 
 def values_of(x: Any, features: Sequence[Any], schema: Schema) -> Tensor:
-    """The values of these features in a table that has them, or in an array of them alone: `(N, k)` in float64.
+    """The values of these features, from a table with these columns or an array of them alone: `(N, k)` in float64.
 
     Raises:
-        ValueError: If an array has another number of columns.
+        ValueError: If a table lacks a column, or an array has another number of columns.
     """
     if schema.columns is not None and hasattr(x, "columns"):
         missing = [name for name in features if name not in x.columns]

@@ -1,4 +1,4 @@
-"""A law that is like the data and known: what the settings of a log-density are tried on before they are believed."""
+"""A check of the settings of a log-density on a known distribution that resembles the data."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..rng import Samples
 from .base import LogProb
 from .data_units import DataDensity
 
-__all__ = ["self_check", "twin"]
+__all__ = ["resembling_mixture", "self_check"]
 
-_LARGEST = 4096  # coordinates: covariance matrices have their square
+_LARGEST = 4096  # coordinates: a covariance matrix holds their square
 
 
-class _Shaped(Denoiser):
-    """A mixture of vectors for data of any shape."""
+class _Reshaped(Denoiser):
+    """The denoiser of a mixture of vectors, for data of any shape."""
 
     def __init__(self, mixture: Mixture, shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -27,56 +27,73 @@ class _Shaped(Denoiser):
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         level = level if level.ndim == 0 else level.reshape(-1, 1)
-        return self.mixture(x.flatten(1), level).reshape(x.shape)
+        mean: Tensor = self.mixture(x.flatten(1), level)
+        return mean.reshape(x.shape)
 
 
-def twin(x: Tensor) -> Mixture:
-    """Two Gaussians fitted to data: to those on the two sides of their mean along the direction of the largest variance.
+def resembling_mixture(x: Tensor) -> Mixture:
+    """A mixture of two Gaussians, fitted to the two halves of data on either side of their mean.
 
-    One Gaussian would be no test: the flow of one is known, and nothing is left to compute.
+    The halves are separated along the direction of largest variance. A single Gaussian would test nothing: the solver
+    knows its flow exactly.
 
     Arguments:
-        x: Data, of shape `(N, n)`, in float64; their covariances are used if there are four times as many as coordinates.
+        x: Data, of shape `(N, n)`, in float64. Full covariances are used if each half has four times as many rows as
+            coordinates, else their diagonals.
+
+    Returns:
+        The mixture.
 
     Raises:
-        ValueError: If there are fewer than 8 data, or more than 4096 coordinates.
+        ValueError: If there are fewer than 8 rows, or more than 4096 coordinates.
     """
     count, size = x.shape
     if count < 8 or size > _LARGEST:
-        raise ValueError(f"a twin needs 8 data or more of {_LARGEST} coordinates at most, got {count} of {size}")
-    apart = x - x.mean(0)
+        raise ValueError(
+            f"the self-check needs 8 rows or more of {_LARGEST} coordinates at most, got {count} of {size}"
+        )
+    centred = x - x.mean(0)
     direction = torch.ones(size, dtype=x.dtype) / size**0.5
     for _ in range(30):
-        direction = torch.nn.functional.normalize(apart.T @ (apart @ direction), dim=0)
-    side = apart @ direction > 0
-    parts = [part for part in (x[side], x[~side]) if len(part) >= 2]
-    laws = [torch.cov(part.T).reshape(size, size) for part in parts]
-    if min(map(len, parts)) < 4 * size:
-        laws = [torch.diag(law.diagonal()) for law in laws]
+        direction = torch.nn.functional.normalize(centred.T @ (centred @ direction), dim=0)
+    side = centred @ direction > 0
+    halves = [half for half in (x[side], x[~side]) if len(half) >= 2]
+    covariances = [torch.cov(half.T).reshape(size, size) for half in halves]
+    if min(map(len, halves)) < 4 * size:
+        covariances = [torch.diag(covariance.diagonal()) for covariance in covariances]
     ridge = 1e-6 * x.var() * torch.eye(size, dtype=x.dtype)
-    weights = torch.tensor([len(part) / sum(map(len, parts)) for part in parts], dtype=x.dtype)
-    return Mixture(torch.stack([part.mean(0) for part in parts]), torch.stack(laws) + ridge, weights)
+    weights = torch.tensor([len(half) / sum(map(len, halves)) for half in halves], dtype=x.dtype)
+    return Mixture(torch.stack([half.mean(0) for half in halves]), torch.stack(covariances) + ridge, weights)
 
 
 def self_check(density: DataDensity, x: Tensor, count: int = 32) -> tuple[LogProb, Tensor]:
-    """Log-densities of draws from the twin of data by the same settings, and the exact ones `(count,)`, in units of the data.
+    """Log-densities of a known mixture by the settings of `density`, and the exact values.
+
+    The mixture resembles the data, and its denoiser takes the place of the learned one, so that the difference is the
+    numerical error of these settings.
 
     Arguments:
         density: The settings: a process, a form of the moments, a solver, probes.
         x: Data, of shape `(N, *D)`, in the units of the data.
-        count: How many draws.
+        count: How many samples of the mixture are evaluated.
+
+    Returns:
+        The computed log-densities, and the exact ones `(count,)`, both in the units of the data.
+
+    Raises:
+        ValueError: If there are fewer than 8 rows of data, or more than 4096 coordinates.
     """
     shape, diffusion = tuple(x.shape[1:]), density.diffusion
-    law = twin(density.units(x.double()).flatten(1).cpu())
-    known, moments = law.moments(), diffusion.moments
+    mixture = resembling_mixture(density.units(x.double()).flatten(1).cpu())
+    known, moments = mixture.moments(), diffusion.moments
     if moments is not None and moments.diagonal:
         known = Gaussian(known.mean.reshape(shape), known.covariance.diagonal().reshape(shape))
     device = density.units.mean.device
-    exact = replace(
-        diffusion, denoiser=_Shaped(law, shape).to(device), moments=None if moments is None else known.to(device)
+    known_diffusion = replace(
+        diffusion, denoiser=_Reshaped(mixture, shape).to(device), moments=None if moments is None else known.to(device)
     )
-    draws = law.sample(count, Samples(density.seed, 0, count, "twin"))
-    first = diffusion.process.level(torch.zeros((), dtype=torch.float64))
-    true = law.log_prob(draws, 0.0 if density.extrapolate else first) + density.units.log_det
-    found = replace(density, diffusion=exact)(density.units.inverse(draws.reshape(count, *shape).to(device)))
-    return found, true
+    draws = mixture.sample(count, Samples(density.seed, 0, count, "twin"))
+    smallest = diffusion.process.level(torch.zeros((), dtype=torch.float64))
+    exact = mixture.log_prob(draws, 0.0 if density.extrapolate else smallest) + density.units.log_det
+    found = replace(density, diffusion=known_diffusion)(density.units.inverse(draws.reshape(count, *shape).to(device)))
+    return found, exact

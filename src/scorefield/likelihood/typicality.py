@@ -1,4 +1,4 @@
-"""How unusual data are among others, by their log-densities."""
+"""How typical data are among reference data, by their log-densities: out-of-distribution p-values."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ __all__ = ["typicality"]
 
 
 def typicality(value: Tensor, reference: Tensor) -> Tensor:
-    """p-values of log-densities among those of reference data, of the shape of `value`.
+    """Two-sided p-values of log-densities among those of reference data, of the shape of `value`.
 
     With r⁻ and r⁺ the number of the N reference values that are no larger and no smaller, p = 2 min(1 + r⁻, 1 + r⁺)/(N
-    + 1), 1 at most. For data that are exchangeable with the reference data (held out, of the same law) P(p ≤ a) ≤ a for
-    every a, whatever the model (Vovk et al., 2005). It is small for data that are too unlikely, and for those that are
-    too likely: in many dimensions typical data lie away from the mode, and images without content are more likely than
-    any that a model has learned (Nalisnick et al., 2019). It says that a datum is odd, not why, and a large one proves
-    nothing: laws may differ and have the same log-densities.
+    + 1), 1 at most. For data that are exchangeable with the reference data (held out, from the same distribution),
+    P(p ≤ a) ≤ a for every a, whatever the model (Vovk et al., 2005). The p-value is small for data that are too
+    unlikely, and for data that are too likely: in many dimensions typical data lie away from the mode, and blank images
+    often have a higher likelihood than any training image (Nalisnick et al., 2019). A small p-value says that an
+    example is atypical, not why; a large one proves nothing, since different distributions can have the same
+    log-densities.
 
     Arguments:
         value: Log-densities, of shape `(B,)`.
-        reference: Log-densities of data that the model was not trained on, by the same settings, of shape `(N,)`.
+        reference: Log-densities of data that the model was not trained on, with the same settings, of shape `(N,)`.
+
+    Returns:
+        p-values between 2/(N + 1) and 1, of shape `(B,)`.
 
     Raises:
-        ValueError: If there are no reference values, or values that are not finite among them.
+        ValueError: If there are no reference values, or some of them are not finite.
 
     Example:
         >>> typicality(torch.tensor([-9.0, -1.5, 5.0]), torch.linspace(-3, 0, 99))

@@ -1,4 +1,4 @@
-"""What a model learned, on one page: figures, an animation, and a self-contained HTML file."""
+"""Reports: figures, animations and self-contained HTML pages."""
 
 from .animation import animation
 from .base import DARK, LIGHT, Theme

@@ -1,4 +1,4 @@
-"""The way from noise to data as a GIF: states of the reverse diffusion, each as one frame."""
+"""The reverse diffusion from noise to data as a GIF, one state per frame."""
 
 from __future__ import annotations
 
@@ -14,26 +14,29 @@ from .grids import GAP, GridStyle, banded, grid_style, lines, mosaic, tiles
 __all__ = ["animation"]
 
 COLOURS = 64
-PIXELS = 600_000  # of all frames together: about as many bytes where they are noise
-HOLD = 2400  # milliseconds that the last frame stays
+PIXELS = 600_000  # of all frames together; frames of noise take about as many bytes
+HOLD = 2400  # milliseconds for which the last frame is shown
 
 
 def animation(
     frames: Sequence[np.ndarray], held_out: np.ndarray, theme: Theme = LIGHT, count: int = 28
 ) -> tuple[bytes, bytes]:
-    """The frames as a GIF without end, and the last of them as a picture for those who want no motion.
+    """The frames as a GIF that loops, and the last one as a still picture for readers who prefer reduced motion.
 
-    The view follows the cloud: where states are larger than the data, as noise is, they are shown between their own
-    quantiles, so that every frame has its full contrast.
+    The limits follow the state: where it is wider than the data, as noise is, it is shown between its own quantiles, so
+    that every frame has full contrast.
 
     Arguments:
         frames: states `(K, *D)`, from noise to data.
-        held_out: real data `(M, *D)`, for the limits of the view.
-        theme: colours (of points and lines; pictures look the same in every theme).
-        count: at most this many frames, evenly chosen with both ends.
+        held_out: real data `(M, *D)`, for the limits of the axes.
+        theme: the colours of points and lines; images are the same in every theme.
+        count: the largest number of frames; more are thinned evenly, keeping the first and the last.
+
+    Returns:
+        The GIF and the PNG.
 
     Raises:
-        ValueError: for no frames.
+        ValueError: If there are no frames.
     """
     if len(frames) == 0:
         raise ValueError("an animation needs at least one frame, got none")
@@ -63,7 +66,7 @@ def animation(
 
 
 def _view(state: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Limits of each feature or channel of a state: those of the data, wider where the state is wider."""
+    """The limits of each feature or channel: those of the data, or of the state where it is wider."""
     flat = np.moveaxis(state, 1, 0).reshape(state.shape[1], -1)
     least, most = np.quantile(flat, [0.01, 0.99], axis=1)
     return np.minimum(least, low), np.maximum(most, high)
@@ -71,30 +74,30 @@ def _view(state: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndar
 
 def _pictures(states: list[np.ndarray], held_out: np.ndarray) -> Iterator[Any]:
     image = require("PIL.Image")
-    look = grid_style(held_out)
+    style = grid_style(held_out)
     shape = states[0].shape
     stride = max(1, -(-max(shape[2:]) // 96))
     cut = (slice(None), slice(None), *(slice(None, None, stride),) * (len(shape) - 2))
-    area = sum(tile[..., 0].size if tile.ndim == 3 else tile.size for tile in tiles(states[0][cut][:1], look)[0])
+    area = sum(tile[..., 0].size if tile.ndim == 3 else tile.size for tile in tiles(states[0][cut][:1], style)[0])
     shown = int(np.clip(PIXELS // (area * len(states)), 1, min(16, len(states[0]))))
     columns = shown if shown <= 4 else -(-shown // 2)
     shown -= shown % columns
     shades = np.linspace(0, 254, COLOURS - 1).round().astype(int)
     for state in states:
-        view = GridStyle(look.kind, *_view(state, look.low, look.high))
+        view = GridStyle(style.kind, *_view(state, style.low, style.high))
         page = mosaic(tiles(state[cut][:shown], view), columns)
         if page.ndim == 3:
             yield _reduced(image.fromarray(page))
             continue
         coarse = np.where(page == GAP, COLOURS - 1, np.round(page / 254 * (COLOURS - 2))).astype(np.uint8)
         frame = image.fromarray(coarse)
-        frame.putpalette(np.vstack([look.palette[shades], [[0, 0, 0]]]).round().astype(np.uint8).tobytes())
+        frame.putpalette(np.vstack([style.palette[shades], [[0, 0, 0]]]).round().astype(np.uint8).tobytes())
         frame.info["transparency"] = COLOURS - 1
         yield frame
 
 
 def _reduced(frame: Any) -> Any:
-    """Three colours in a palette of `COLOURS` entries, of which the last shows the gaps."""
+    """An RGB picture in a palette of `COLOURS` entries, the last of which is transparent for the gaps."""
     image = require("PIL.Image")
     gaps = np.asarray(frame)[..., 3] == 0
     paletted = frame.convert("RGB").quantize(COLOURS - 1, dither=image.Dither.NONE)
@@ -107,7 +110,7 @@ def _reduced(frame: Any) -> Any:
 
 
 def _drawn(figure: Any, theme: Theme) -> Any:
-    """The figure on paper, in few colours."""
+    """The figure on the page's background, in 12 colours."""
     image = require("PIL.Image")
     figure.set_facecolor(theme.paper)
     figure.canvas.draw()
@@ -116,7 +119,7 @@ def _drawn(figure: Any, theme: Theme) -> Any:
 
 
 def _clouds(states: list[np.ndarray], held_out: np.ndarray, theme: Theme) -> Iterator[Any]:
-    """The first two columns as points over those of held-out data; a single column as points beside its own rank."""
+    """The first two columns as points over held-out data; a single column against its rank."""
     low, high = np.quantile(held_out[:, :2].astype(float), [0.005, 0.995], axis=0)
     room = np.where(high > low, 0.1 * (high - low), 0.5)
     low, high = low - room, high + room
@@ -141,8 +144,8 @@ def _plane(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _signals(states: list[np.ndarray], held_out: np.ndarray, theme: Theme) -> Iterator[Any]:
-    """Four signals, one below the other."""
-    look = grid_style(held_out)
+    """Four signals, one below another."""
+    style = grid_style(held_out)
     shown = min(4, len(states[0]))
     figure = canvas(230, 46 * shown + 8)
     curves = []
@@ -150,10 +153,10 @@ def _signals(states: list[np.ndarray], held_out: np.ndarray, theme: Theme) -> It
         axes = figure.add_subplot(shown, 1, place + 1)
         blank(axes)
         axes.set_xlim(0, held_out.shape[2] - 1)
-        curves.append(lines(axes, states[0][place], look, theme, theme.accent))
+        curves.append(lines(axes, states[0][place], style, theme, theme.accent))
     figure.subplots_adjust(0.01, 0.01, 0.99, 0.99, 0, 0.1)
     for state in states:
-        view = GridStyle(look.kind, *_view(state, look.low, look.high))
+        view = GridStyle(style.kind, *_view(state, style.low, style.high))
         for place, channels in enumerate(curves):
             for channel, curve in enumerate(channels):
                 curve.set_ydata(banded(state[place], view, channel))

@@ -1,4 +1,4 @@
-"""The look that all figures share: two sets of colours, one kind of axes, one way to a picture."""
+"""What all figures share: colours, the style of axes, numbers as text, and the PNG that they become."""
 
 from __future__ import annotations
 
@@ -16,15 +16,28 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-__all__ = ["DARK", "LIGHT", "Theme", "blank", "canvas", "dress", "family", "log_scale", "number", "png", "require"]
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "Theme",
+    "blank",
+    "canvas",
+    "dress",
+    "family",
+    "fixed",
+    "log_scale",
+    "number",
+    "png",
+    "require",
+]
 
-DENSITY = 2  # pixels of the picture for each pixel of the page
+DENSITY = 2  # pixels of the picture per pixel of the page
 FAMILIES = ("Inter", "Helvetica Neue", "Segoe UI", "Source Sans 3", "Arial", "Liberation Sans", "DejaVu Sans")
 
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of a figure: real data are neutral, drawn samples carry the accent; they differ in lightness and hue."""
+    """The colours of a figure: grey for real data, the accent for samples; the two differ in lightness and hue."""
 
     ink: str
     muted: str
@@ -39,7 +52,11 @@ DARK = Theme(ink="#eceae4", muted="#98948b", line="#313033", real="#908c85", acc
 
 
 def require(module: str) -> Any:
-    """The module, or an error that says how to get it."""
+    """Imports an optional package.
+
+    Raises:
+        ImportError: If it is not installed, with the command that installs it.
+    """
     try:
         return import_module(module)
     except ImportError as error:
@@ -49,20 +66,20 @@ def require(module: str) -> Any:
 
 @cache
 def family() -> str:
-    """The first of the typefaces liked that this machine has; matplotlib always brings the last."""
+    """The first font family of the list that is installed; matplotlib always has the last."""
     known = set(require("matplotlib.font_manager").fontManager.get_font_names())
     return next((name for name in FAMILIES if name in known), "sans-serif")
 
 
 def canvas(width: float, height: float) -> Figure:
-    """An empty figure of a size in pixels of the page; one point is one such pixel."""
+    """An empty figure of a size in pixels of the page; one point is one pixel."""
     figure: Figure = require("matplotlib.figure").Figure(figsize=(width / 72, height / 72), dpi=72 * DENSITY)
     require("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
     return figure
 
 
 def dress(axes: Axes, theme: Theme, size: float = 12) -> None:
-    """Takes the frame off and leaves faint horizontal lines, a baseline and quiet numbers."""
+    """The style of all axes: no frame, faint horizontal grid lines, a baseline and muted tick labels."""
     axes.set_facecolor("none")
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
@@ -76,7 +93,7 @@ def dress(axes: Axes, theme: Theme, size: float = 12) -> None:
 
 
 def log_scale(axes: Axes, which: str) -> None:
-    """Makes the axis "x" or "y" logarithmic and keeps its numbers plain: 0.01, not a power of ten."""
+    """Makes the axis "x" or "y" logarithmic, with plain tick labels: 0.01, not a power of ten."""
     axes.set(**{f"{which}scale": "log"})
     _plain(axes.xaxis if which == "x" else axes.yaxis)
 
@@ -88,7 +105,7 @@ def _plain(axis: Axis) -> None:
 
 
 def blank(axes: Axes) -> None:
-    """Takes everything off the axes but what is drawn in them."""
+    """Removes frame, ticks and labels from axes."""
     axes.set_facecolor("none")
     axes.set_xticks([])
     axes.set_yticks([])
@@ -97,19 +114,21 @@ def blank(axes: Axes) -> None:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG on nothing, reduced to 256 colours with their transparency."""
+    """The figure as a transparent PNG of 256 colours. Text is drawn literally: `$` in a column name is not mathematics."""
     image = require("PIL.Image")
+    for text in figure.findobj(require("matplotlib.text").Text):
+        text.set_parse_math(False)
     figure.set_facecolor("none")
     figure.canvas.draw()
     pixels = image.fromarray(np.asarray(figure.canvas.buffer_rgba()))  # type: ignore[attr-defined]
     packed = io.BytesIO()
-    few = pixels.quantize(256, method=image.Quantize.FASTOCTREE, dither=image.Dither.NONE)
-    few.save(packed, "PNG", optimize=True)
+    reduced = pixels.quantize(256, method=image.Quantize.FASTOCTREE, dither=image.Dither.NONE)
+    reduced.save(packed, "PNG", optimize=True)
     return packed.getvalue()
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A number for people: three significant digits, no exponent where a page has room for the zeros.
+    """A number as text: three significant digits, thousands separators, an exponent only for the very large and small.
 
     Example:
         >>> [number(v) for v in (0, 0.012345, -1.5, 1234567, 3e-9)]
@@ -117,7 +136,7 @@ def number(value: float, digits: int = 3) -> str:
     """
     if not math.isfinite(value):
         return "∞" if value == math.inf else "−∞" if value == -math.inf else "–"
-    value = value + 0.0 if value else 0.0  # no minus before a zero
+    value = value or 0.0  # −0.0 is 0
     size = abs(value)
     if size != 0 and not 1e-4 <= size < 1e9:
         text = f"{value:.{digits - 1}e}"
@@ -131,3 +150,15 @@ def number(value: float, digits: int = 3) -> str:
         text = f"{value:.{places}f}"
         text = text.rstrip("0").rstrip(".") if places else text
     return text.replace("-", "−")
+
+
+def fixed(value: float, places: int = 2) -> str:
+    """A number with a fixed number of decimal places.
+
+    Example:
+        >>> [fixed(v) for v in (0.456, -0.456, -0.004, float("nan"))]
+        ['0.46', '−0.46', '0.00', '–']
+    """
+    if not math.isfinite(value):
+        return "–"
+    return f"{round(value, places) + 0.0:.{places}f}".replace("-", "−")

@@ -1,4 +1,4 @@
-"""The picture of a calibration: distances between data, neighbouring levels, and data at each of several levels."""
+"""A picture of noise levels: distances between examples, the overlap of neighbouring levels, and data at several levels."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["calibration_figure", "write_calibration"]
 
 WIDTH, HEIGHT = 1016.0, 680.0
-SHOWN = 8  # pictures of data, the first without noise
-PAIRED = 1000  # data whose distances are shown
+SHOWN = 8  # pictures of noisy data, the first without noise
+PAIRED = 1000  # examples whose distances are shown
 POINTS = 500
 EDGE, GAP = 28.0, 12.0
 
@@ -34,90 +34,90 @@ EDGE, GAP = 28.0, 12.0
 def write_calibration(
     path: Path, calibration: NoiseLevels, rows: Rows, units: Standardize, theme: Theme = LIGHT
 ) -> Path:
-    """Writes the picture of a calibration as a .png file, on paper.
+    """Writes a picture of noise levels as an opaque .png file.
 
     Arguments:
         path: The file.
-        calibration: The calibration, with the number of numbers of a datum.
-        rows: The data, of which some are shown.
-        units: Their units.
-        theme: Colours.
+        calibration: The noise levels, with the number of values per example.
+        rows: The data, some of which are shown.
+        units: Their standardization.
+        theme: The colours.
 
     Returns:
         The file.
 
     Raises:
-        ValueError: If the file is no .png.
+        ValueError: If the name does not end in .png.
     """
     if path.suffix.lower() != ".png":
-        raise ValueError(f"the picture of a calibration is a .png file, got {path}: name it {path.with_suffix('.png')}")
+        raise ValueError(f"the picture of noise levels is a .png file, got {path}: name it {path.with_suffix('.png')}")
     image = require("PIL.Image")
-    some = np.linspace(0, len(rows) - 1, min(len(rows), PAIRED)).round().astype(int)
-    x = units(rows.take(some, torch.float64))
+    index = np.linspace(0, len(rows) - 1, min(len(rows), PAIRED)).round().astype(int)
+    x = units(rows.take(index, torch.float64))
     picture = image.open(io.BytesIO(calibration_figure(calibration, x, units, theme))).convert("RGBA")
-    paper = image.new("RGBA", picture.size, theme.paper)
-    paper.alpha_composite(picture)
-    paper.convert("RGB").save(path, "PNG", optimize=True)
+    page = image.new("RGBA", picture.size, theme.paper)
+    page.alpha_composite(picture)
+    page.convert("RGB").save(path, "PNG", optimize=True)
     return path
 
 
 def calibration_figure(
     calibration: NoiseLevels, x: Tensor, units: Standardize | None = None, theme: Theme = LIGHT
 ) -> bytes:
-    """Draws pairwise distances, the overlap of neighbouring levels, and data at several levels above the law of training.
+    """Draws pairwise distances, the overlap of neighbouring levels, data at several levels, and the training levels.
 
     Arguments:
-        calibration: The calibration, with the number of numbers of a datum.
+        calibration: The noise levels, with the number of values per example.
         x: Standardized data, of shape `(N, *D)`.
-        units: Their units.
-        theme: Colours.
+        units: Their standardization.
+        theme: The colours.
 
     Returns:
-        A PNG on nothing.
+        A transparent PNG.
     """
     figure = canvas(WIDTH, HEIGHT)
 
     def axes(left: float, top: float, width: float, height: float) -> Axes:
         return figure.add_axes((left / WIDTH, 1 - (top + height) / HEIGHT, width / WIDTH, height / HEIGHT))
 
-    half, whole = (WIDTH - 3 * EDGE) / 2, WIDTH - 2 * EDGE
-    _say(figure, EDGE, "Distances between data", "in standard deviations; the largest is σ₁", theme)
+    half, full = (WIDTH - 3 * EDGE) / 2, WIDTH - 2 * EDGE
+    _heading(figure, EDGE, "Distances between examples", "in standard deviations; the largest is σ₁", theme)
     _distances(axes(EDGE, 52, half, 190), calibration, x, theme)
-    share = f"{100 * calibration.ladder.overlap:.0f} % of a ring of noise lies on the next one"
-    _say(figure, 2 * EDGE + half, "Neighbouring levels", share, theme)
+    share = f"{100 * calibration.ladder.overlap:.0f} % of the noise at one level overlaps with the next"
+    _heading(figure, 2 * EDGE + half, "Neighbouring levels", share, theme)
     _overlap(axes(2 * EDGE + half, 52, half, 190), calibration, theme)
-    _say(figure, EDGE, "At each level", "data with noise, shrunk to the width of the data", theme, 308)
-    level, shown = _levels(calibration), _whole(x if units is None else units.inverse(x))
-    side = (whole - GAP * (SHOWN - 1)) / SHOWN
+    _heading(figure, EDGE, "At each level", "data plus noise, rescaled to the variance of the data", theme, 308)
+    level, shown = _levels(calibration), _rounded(x if units is None else units.inverse(x))
+    side = (full - GAP * (SHOWN - 1)) / SHOWN
     for i, drawn in enumerate(_noisy(x, level, units)):
         place = axes(EDGE + i * (side + GAP), 346, side, side)
-        _datum(place, drawn, shown, theme)
+        _example(place, drawn, shown, theme)
         text = "data" if i == 0 else f"σ = {number(level[i])}"
         place.set_title(text, loc="center", fontsize=12, color=theme.ink, fontfamily=family(), pad=7)
     below = 346 + side + 36
     ladder = calibration.ladder
-    text = f"{ladder.count} from {number(ladder.last)} to {number(ladder.first)}, each {ladder.gap:.4g} times the one before"
-    _say(figure, EDGE, "Levels", text, theme, below)
-    _law(axes(EDGE, below + 6, whole, HEIGHT - below - 6 - 34), calibration, theme)
+    text = f"{ladder.count} from {number(ladder.last)} to {number(ladder.first)}, ratio {ladder.gap:.4g}"
+    _heading(figure, EDGE, "Levels", text, theme, below)
+    _training_levels(axes(EDGE, below + 6, full, HEIGHT - below - 6 - 34), calibration, theme)
     return png(figure)
 
 
-def _say(figure: Figure, x: float, title: str, more: str, theme: Theme, y: float = 30.0) -> None:
-    """A title in ink, and what it means in a quieter colour behind it."""
+def _heading(figure: Figure, x: float, title: str, note: str, theme: Theme, y: float = 30.0) -> None:
+    """A title, followed by an explanation in muted colour."""
     style: dict[str, Any] = {"va": "baseline", "fontfamily": family()}
-    height = 1 - y / HEIGHT
-    first = figure.text(x / WIDTH, height, title, fontsize=15, color=theme.ink, **style)
+    baseline = 1 - y / HEIGHT
+    first = figure.text(x / WIDTH, baseline, title, fontsize=15, color=theme.ink, **style)
     after = first.get_window_extent().x1 / figure.bbox.width + 10 / WIDTH
-    figure.text(after, height, more, fontsize=12, color=theme.muted, **style)
+    figure.text(after, baseline, note, fontsize=12, color=theme.muted, **style)
 
 
-def _whole(x: Tensor) -> Tensor:
-    """Data that were integers, without the rounding errors of their units."""
+def _rounded(x: Tensor) -> Tensor:
+    """Integer data without the rounding errors of the change of units."""
     return x.round() if bool((x - x.round()).abs().max() < 1e-3) else x
 
 
 def _distances(axes: Axes, calibration: NoiseLevels, x: Tensor, theme: Theme) -> None:
-    """The histogram of the distances of some pairs, and the largest one of all."""
+    """The histogram of pairwise distances, and the largest distance."""
     first = calibration.ladder.first
     some = x[:PAIRED].reshape(len(x[:PAIRED]), -1).double()
     distance = torch.pdist(some).numpy()
@@ -139,21 +139,21 @@ def _distances(axes: Axes, calibration: NoiseLevels, x: Tensor, theme: Theme) ->
 
 
 def _overlap(axes: Axes, calibration: NoiseLevels, theme: Theme) -> None:
-    """The laws of the radius of noise at two neighbouring levels, and the part of one that the other covers."""
+    """The distributions of the norm of noise at two neighbouring levels, and their overlap."""
     ladder = calibration.ladder
     root, spread = math.sqrt(ladder.numbers), 1 / math.sqrt(2)
     gap = ladder.gap
     low, high = max(0.0, root - 4 * spread), root * gap + 4 * spread * gap
     radius = np.linspace(low, high, 600)
 
-    def law(scale: float) -> np.ndarray:
+    def density(scale: float) -> np.ndarray:
         return np.exp(-(((radius / scale - root) / spread) ** 2) / 2) / scale
 
     inside = np.abs(radius / gap - root) <= 3 * spread
     dress(axes, theme)
-    axes.fill_between(radius, 0, law(1.0), where=inside.tolist(), color=theme.accent, alpha=0.22, linewidth=0)
-    axes.plot(radius, law(gap), color=theme.muted, linewidth=1.6)
-    axes.plot(radius, law(1.0), color=theme.accent, linewidth=2)
+    axes.fill_between(radius, 0, density(1.0), where=inside.tolist(), color=theme.accent, alpha=0.22, linewidth=0)
+    axes.plot(radius, density(gap), color=theme.muted, linewidth=1.6)
+    axes.plot(radius, density(1.0), color=theme.accent, linewidth=2)
     edges = [e for e in (gap * (root - 3 * spread), gap * (root + 3 * spread)) if low < e < high]
     for edge in edges:
         axes.plot([edge, edge], [0, 0.12], color=theme.muted, linewidth=1, dashes=(3, 2))
@@ -171,21 +171,21 @@ def _levels(calibration: NoiseLevels) -> list[float]:
 
 
 def _noisy(x: Tensor, level: list[float], units: Standardize | None) -> list[Tensor]:
-    """The first data with more and more of the same noise, shrunk to the width of the data."""
+    """The first examples plus the same noise at each level, rescaled to the variance of the data."""
     count = 1 if x.ndim > 2 else min(len(x), POINTS)
     z = Samples(0, count=count).normal((count, *x.shape[1:]), x.dtype)
     shown = [(x[:count] + s * z) / math.sqrt(1 + s**2) for s in level]
     return shown if units is None else [units.inverse(part) for part in shown]
 
 
-def _datum(axes: Axes, drawn: Tensor, x: Tensor, theme: Theme) -> None:
-    """A datum, or a cloud of vectors, on the scale of the data."""
+def _example(axes: Axes, drawn: Tensor, x: Tensor, theme: Theme) -> None:
+    """An example, or a scatter plot of vectors, on the scale of the data."""
     blank(axes)
     data, shown = x.float().numpy(), drawn.float().numpy()
     if x.ndim > 3:
-        look = grid_style(data)
-        page = mosaic([tiles(shown, look)[0][:1]], 1)
-        palette = np.vstack([look.palette, [[255, 255, 255]]]).astype(np.uint8)
+        style = grid_style(data)
+        page = mosaic([tiles(shown, style)[0][:1]], 1)
+        palette = np.vstack([style.palette, [[255, 255, 255]]]).astype(np.uint8)
         axes.imshow(page if page.ndim == 3 else palette[page], interpolation="nearest", aspect="equal")
         return
     if x.ndim == 3:
@@ -202,22 +202,22 @@ def _datum(axes: Axes, drawn: Tensor, x: Tensor, theme: Theme) -> None:
     axes.plot(
         shown[:, columns[0]], shown[:, columns[1]], "o", color=theme.accent, markersize=2, markeredgewidth=0, alpha=0.6
     )
-    room = 0.06 * (high - low)
-    axes.set(xlim=(low[0] - room[0], high[0] + room[0]), ylim=(low[1] - room[1], high[1] + room[1]))
+    margin = 0.06 * (high - low)
+    axes.set(xlim=(low[0] - margin[0], high[0] + margin[0]), ylim=(low[1] - margin[1], high[1] + margin[1]))
 
 
-def _law(axes: Axes, calibration: NoiseLevels, theme: Theme) -> None:
-    """The law of training levels, and the levels of the ladder below it."""
+def _training_levels(axes: Axes, calibration: NoiseLevels, theme: Theme) -> None:
+    """The density of training noise levels, and the levels of the ladder below it."""
     ladder = calibration.ladder
     low, high = min(ladder.last, calibration.sigma_min), max(ladder.first, calibration.sigma_max)
     level = np.geomspace(low, high, 400)
-    law = np.exp(-(((np.log(level) - calibration.level_mean) / calibration.level_std) ** 2) / 2)
+    density = np.exp(-(((np.log(level) - calibration.level_mean) / calibration.level_std) ** 2) / 2)
     dress(axes, theme)
     log_scale(axes, "x")
-    axes.fill_between(level, 0, law, color=theme.accent, alpha=0.12, linewidth=0)
-    axes.plot(level, law, color=theme.accent, linewidth=1.8)
+    axes.fill_between(level, 0, density, color=theme.accent, alpha=0.12, linewidth=0)
+    axes.plot(level, density, color=theme.accent, linewidth=1.8)
     axes.vlines(ladder.levels, -0.22, -0.04, color=theme.ink, linewidth=0.7, alpha=0.75)
     style: dict[str, Any] = {"fontsize": 12, "fontfamily": family(), "va": "bottom"}
-    axes.text(math.exp(calibration.level_mean), 1.04, "where training looks", color=theme.accent, ha="center", **style)
+    axes.text(math.exp(calibration.level_mean), 1.04, "training noise levels", color=theme.accent, ha="center", **style)
     axes.spines["bottom"].set_visible(False)
     axes.set(xlim=(low / 1.02, high * 1.02), ylim=(-0.24, 1.3), yticks=[])

@@ -1,4 +1,4 @@
-"""Samplers side by side on one page: the same seeds drawn in each way beside held-out data, and what was measured."""
+"""Samplers compared on one page: samples of the same seeds next to held-out data, and the measurements."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from .html import Picture, themed, write
 
 __all__ = ["write_comparison"]
 
-_MARKED = 5  # seeds that carry their number in scatter plots
-_BANDS = 6  # how many widths of the band of real data an axis of distances shows
+_MARKED = 5  # samples that are numbered in scatter plots
+_BANDS = 6  # the axis of a distance reaches this many widths of the band of real data beyond it
 _PANEL, _STRIP = (320, 300), 1016  # pixels of the page
-_Draw = Callable[[int, Theme], bytes]  # of a set: -1 are held-out data, others the samples of a way
+_Draw = Callable[[int, Theme], bytes]  # by index: -1 for held-out data, i for the samples of sampler i
 
 
 def write_comparison(path: str | os.PathLike[str], comparison: Comparison, title: str) -> Path:
-    """Writes a comparison as one HTML file that needs nothing else: no network, no fonts, no scripts.
+    """Writes a comparison as one self-contained HTML file: no network, no fonts, no scripts.
 
     Arguments:
-        path: of the file; its folder is made where it is missing, and a file of that name is replaced at once.
-        comparison: what to show.
+        path: the file; its folder is created if it is missing, and an existing file is replaced atomically.
+        comparison: the comparison.
         title: of the page.
 
     Returns:
@@ -41,12 +41,12 @@ def write_comparison(path: str | os.PathLike[str], comparison: Comparison, title
         path,
         "compare",
         title=title,
-        subtitle=f"The same seeds through {len(rows)} samplers" if len(rows) > 1 else "One sampler",
+        subtitle=f"{len(rows)} samplers with the same seeds" if len(rows) > 1 else "One sampler",
         verdict=comparison.verdict,
         facts=[
-            ("Samples of each", count),
+            ("Samples per sampler", count),
             ("Seed", comparison.seed),
-            ("Held-out data", rows[0].distances[0].counts[1]),
+            ("Held-out examples", rows[0].distances[0].counts[1]),
         ],
         shape="panels" if vectors else "strips-of-data",
         pictures=_pictures(comparison),
@@ -65,9 +65,9 @@ def _line(row: SamplerResult, comparison: Comparison) -> dict[str, Any]:
 
 
 def track(distance: Distance, rows: Sequence[SamplerResult], place: int) -> dict[str, Any]:
-    """Where a distance and the band of real data lie on the axis that all rows share, in percent of its width.
+    """The positions of a distance and of the band of real data on the axis of all rows, in percent of its width.
 
-    The axis ends a few widths of the band beyond it; what is farther lies on its end.
+    The axis ends a few widths of the band beyond it; larger values are drawn at its end.
     """
     values = [row.distances[place].value for row in rows]
     low = min(0.0, distance.low, *values)
@@ -79,21 +79,21 @@ def track(distance: Distance, rows: Sequence[SamplerResult], place: int) -> dict
 
 
 def _pictures(comparison: Comparison) -> list[tuple[str, str, Picture]]:
-    """The name, the cost and the picture of held-out data and of each way; a single column shows both in one."""
+    """Name, cost and picture of held-out data and of each sampler; a single column shows both in one picture."""
     real, drawn, names = comparison.held_out, comparison.samples, comparison.columns
-    told = [(str(row.sampling), f"{number(row.evaluations)} evaluations") for row in comparison.rows]
+    captions = [(str(row.sampling), f"{number(row.evaluations)} evaluations") for row in comparison.rows]
     if real.ndim == 2 and real.shape[1] == 1:
         pairs = [[histograms(real, data, names, theme, _PANEL)[0] for theme in (LIGHT, DARK)] for data in drawn]
     else:
-        told.insert(0, ("Held-out data", ""))
+        captions.insert(0, ("Held-out data", ""))
         draw = {2: _clouds, 3: _signals}.get(real.ndim, _tiles)(real, drawn, names)
         pairs = [[draw(i, theme) for theme in (LIGHT, DARK)] for i in range(-1, len(drawn))]
     width = _PANEL[0] if real.ndim == 2 else _STRIP
-    return [(name, cost, themed(light, dark, name, width)) for (name, cost), (light, dark) in zip(told, pairs)]
+    return [(name, cost, themed(light, dark, name, width)) for (name, cost), (light, dark) in zip(captions, pairs)]
 
 
 def _clouds(real: np.ndarray, drawn: Sequence[np.ndarray], names: Sequence[str] | None) -> _Draw:
-    """Two columns as points on the same axes."""
+    """Two columns as scatter plots on the same axes."""
     columns = chosen_columns(real, np.concatenate(drawn), 2)
     titles = [f"x{c + 1}" if names is None else names[c] for c in columns]
     ranges = (span(real[:, columns[0]]), span(real[:, columns[1]]))
@@ -107,32 +107,32 @@ def _clouds(real: np.ndarray, drawn: Sequence[np.ndarray], names: Sequence[str] 
 
 
 def _tiles(real: np.ndarray, drawn: Sequence[np.ndarray], names: Sequence[str] | None) -> _Draw:
-    """A row of images or fields: the same seeds lie below each other."""
-    look = grid_style(real)
-    first = tiles(real[:1], look)[0]
+    """A row of images or fields; those of the same seed are below each other."""
+    style = grid_style(real)
+    first = tiles(real[:1], style)[0]
     width, height = sum(tile.shape[1] for tile in first), max(tile.shape[0] for tile in first)
     count = min(int(np.clip(round(11 * height / width), 2, 16)), *map(len, (real, *drawn)))
     scale = max(1, round(_STRIP / (count * width)))
 
     def draw(i: int, theme: Theme) -> bytes:
         data = real if i < 0 else drawn[i]
-        return picture(mosaic(tiles(data[:count], look), count, scale), look)
+        return picture(mosaic(tiles(data[:count], style), count, scale), style)
 
     return draw
 
 
 def _signals(real: np.ndarray, drawn: Sequence[np.ndarray], names: Sequence[str] | None) -> _Draw:
-    """A row of five signals `(C, L)`; up to four channels lie one above the other."""
-    look = grid_style(real)
+    """A row of five signals `(C, L)`, with up to four channels above each other."""
+    style = grid_style(real)
 
     def draw(i: int, theme: Theme) -> bytes:
         data, colour = (real, theme.muted) if i < 0 else (drawn[i], theme.accent)
         figure = canvas(_STRIP, 60 + 30 * min(4, data.shape[1]))
-        for place, datum in enumerate(data[:5]):
+        for place, signal in enumerate(data[:5]):
             axes = figure.add_subplot(1, 5, place + 1)
             blank(axes)
             axes.set_xlim(0, data.shape[2] - 1)
-            lines(axes, datum, look, theme, colour)
+            lines(axes, signal, style, theme, colour)
         figure.subplots_adjust(0, 0, 1, 1, 0.08, 0)
         return png(figure)
 

@@ -1,4 +1,4 @@
-"""The charts of what is measured on fields: mean curves of samples and of real data, with bands."""
+"""Charts of statistics of fields: mean curves of samples and of real data, with bands."""
 
 from __future__ import annotations
 
@@ -16,18 +16,22 @@ if TYPE_CHECKING:
 
 __all__ = ["curve_chart"]
 
-CHANNELS = 3  # that are drawn
+CHANNELS = 3  # are drawn at most
 
 
 def curve_chart(curve: Curve, theme: Theme = LIGHT, width: float = 330) -> bytes:
-    """One measurement: samples as a line, held-out data as a grey one in the band that as many real data would lie in.
+    """The mean curve of samples in blue and of held-out data in grey.
 
-    The faint band is where single held-out fields lie. A line a channel, three at most.
+    The dark band contains the mean of as many real fields, the faint band single held-out fields. There is one line per
+    channel, three at most.
 
     Arguments:
-        curve: what was measured.
-        theme: colours.
+        curve: the statistic.
+        theme: the colours.
         width: in pixels of the page.
+
+    Returns:
+        A transparent PNG.
     """
     height, left, bottom = 190.0, 46.0, 30.0
     figure = canvas(width, height)
@@ -37,9 +41,9 @@ def curve_chart(curve: Curve, theme: Theme = LIGHT, width: float = 330) -> bytes
     rows = (part[:CHANNELS] for part in (*curve.spread, curve.low, curve.high, curve.real, curve.samples))
     for channel in zip(*rows):
         if curve.places:
-            _places(axes, at, channel, theme)
+            _categories(axes, at, channel, theme)
         else:
-            for piece in _rising(at):
+            for piece in _increasing(at):
                 _lines(axes, at[piece], [values[piece] for values in channel], theme)
     whole = np.concatenate([part[:CHANNELS].ravel() for part in (curve.real, curve.samples)])
     if whole.min() > 0 and whole.max() > 50 * whole.min():
@@ -54,8 +58,8 @@ def curve_chart(curve: Curve, theme: Theme = LIGHT, width: float = 330) -> bytes
     return png(figure)
 
 
-def _rising(at: np.ndarray) -> list[slice]:
-    """Pieces in which places rise: a variogram goes along one axis after another."""
+def _increasing(at: np.ndarray) -> list[slice]:
+    """The pieces in which positions increase: a variogram has one for each axis."""
     ends = [0, *(np.flatnonzero(np.diff(at) <= 0) + 1).tolist(), len(at)]
     return [slice(a, b) for a, b in pairwise(ends)]
 
@@ -68,8 +72,8 @@ def _lines(axes: Axes, at: np.ndarray, channel: Sequence[np.ndarray], theme: The
     axes.plot(at, drawn, color=theme.accent, linewidth=1.6)
 
 
-def _places(axes: Axes, at: np.ndarray, channel: Sequence[np.ndarray], theme: Theme) -> None:
-    """Numbers of different kinds, side by side: no line joins them."""
+def _categories(axes: Axes, at: np.ndarray, channel: Sequence[np.ndarray], theme: Theme) -> None:
+    """Statistics of different kinds, side by side, not joined by lines."""
     least, most, low, high, real, drawn = channel
     axes.vlines(at, least, most, color=theme.real, alpha=0.22, linewidth=7)
     axes.vlines(at, low, high, color=theme.real, alpha=0.6, linewidth=7)

@@ -1,4 +1,4 @@
-"""The charts of a report: each takes numbers and a theme and gives a PNG on nothing, to lie on any page."""
+"""The charts of a report: each takes numbers and a theme and returns a transparent PNG."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..metrics import Neighbours, sliced_wasserstein
-from .base import LIGHT, Theme, blank, canvas, dress, family, log_scale, png, require
+from .base import LIGHT, Theme, blank, canvas, dress, family, fixed, log_scale, png, require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,37 +31,40 @@ __all__ = [
 ]
 
 SHOWN = 6  # columns of a scatter matrix
-POINTS = 1200  # in a scatter plot, of each kind
+POINTS = 1200  # of samples and of real data each, in a scatter plot
 
 
 def training_curve(log: Sequence[Mapping[str, Any]], theme: Theme = LIGHT, width: float = 680) -> bytes:
-    """The loss while training: every record faint, their running mean in ink, held-out data in the accent.
+    """The training loss: single records faint, their running mean dark, and the held-out loss in the accent colour.
 
     Arguments:
         log: records with `step` and `loss`, some of them with `held_out`.
-        theme: colours.
+        theme: the colours.
         width: in pixels of the page.
+
+    Returns:
+        A transparent PNG.
     """
     steps, loss = _column(log, "loss")
     held_steps, held = _column(log, "held_out")
     figure, axes = _chart(width, theme)
-    shape = _running_mean(loss, max(1, len(loss) // 40))
+    smooth = _running_mean(loss, max(1, len(loss) // 40))
     thin = slice(None, None, max(1, len(loss) // 800))
     axes.plot(steps[thin], loss[thin], color=theme.real, linewidth=0.8, alpha=0.45)
-    axes.plot(steps[thin], shape[thin], color=theme.ink, linewidth=1.6)
-    ends = [(shape[-1], "training", theme.ink)] if len(loss) else []
+    axes.plot(steps[thin], smooth[thin], color=theme.ink, linewidth=1.6)
+    ends = [(smooth[-1], "training", theme.ink)] if len(loss) else []
     if len(held):
         axes.plot(held_steps, held, color=theme.accent, linewidth=1.8)
         axes.plot(held_steps[-1], held[-1], "o", color=theme.accent, markersize=5)
         ends.append((held[-1], "held out", theme.accent))
-    seen = np.concatenate([shape, held])
-    low, high = float(seen.min()), float(seen.max())
+    shown = np.concatenate([smooth, held])
+    low, high = float(shown.min()), float(shown.max())
     if low > 0 and high / low > 20:
         log_scale(axes, "y")
         axes.set_ylim(low / 1.3, high * 1.3)
     else:
-        room = 0.08 * (high - low or abs(high) or 1)
-        axes.set_ylim(low - room, high + room)
+        margin = 0.08 * (high - low or abs(high) or 1)
+        axes.set_ylim(low - margin, high + margin)
         axes.yaxis.set_major_locator(require("matplotlib.ticker").MaxNLocator(5))
     axes.set_xlim(0, max(steps[-1:].tolist() + held_steps[-1:].tolist() + [1]))
     axes.xaxis.set_major_locator(require("matplotlib.ticker").MaxNLocator(6 if width > 500 else 3))
@@ -71,33 +74,36 @@ def training_curve(log: Sequence[Mapping[str, Any]], theme: Theme = LIGHT, width
 
 
 def level_losses(levels: Mapping[str, Any], theme: Theme = LIGHT, width: float = 680) -> bytes:
-    """The loss at each noise level below the line of a network that predicts nothing; what lies between was learned.
+    """The loss at each noise level, and the baseline, which is the loss of a network that outputs zero.
 
     Arguments:
-        levels: arrays `level`, `loss`, `zero_loss` and perhaps `train_loss`, of one length.
-        theme: colours.
+        levels: arrays `level`, `loss`, `zero_loss` and optionally `train_loss`, of the same length.
+        theme: the colours.
         width: in pixels of the page.
+
+    Returns:
+        A transparent PNG.
     """
     order = np.argsort(np.asarray(levels["level"], dtype=float))
     table = np.stack([np.asarray(levels[key], dtype=float)[order] for key in ("level", "loss", "zero_loss")])
-    known = np.asarray(levels["train_loss"], dtype=float)[order] if levels.get("train_loss") is not None else None
-    whole = np.isfinite(table).all(0)
-    level, loss, zero = table[:, whole]
+    train = np.asarray(levels["train_loss"], dtype=float)[order] if levels.get("train_loss") is not None else None
+    finite = np.isfinite(table).all(0)
+    level, loss, zero = table[:, finite]
     figure, axes = _chart(width, theme)
     log_scale(axes, "x")
     axes.fill_between(level, loss, zero, where=zero >= loss, color=theme.accent, alpha=0.09, linewidth=0)
     axes.plot(level, zero, color=theme.muted, linewidth=1.2, dashes=(4, 3))
-    ends = [(zero[-1], "predicting\nnothing", theme.muted)]
-    seen = np.concatenate([loss, zero])
-    if known is not None and np.isfinite(known[whole]).all():
-        known = known[whole]
-        axes.plot(level, known, color=theme.ink, linewidth=1.4)
-        ends.append((known[-1], "training", theme.ink))
-        seen = np.concatenate([seen, known])
+    ends = [(zero[-1], "baseline", theme.muted)]
+    shown = np.concatenate([loss, zero])
+    if train is not None and np.isfinite(train[finite]).all():
+        train = train[finite]
+        axes.plot(level, train, color=theme.ink, linewidth=1.4)
+        ends.append((train[-1], "training", theme.ink))
+        shown = np.concatenate([shown, train])
     axes.plot(level, loss, color=theme.accent, linewidth=2)
     axes.plot(level, loss, "o", color=theme.accent, markersize=3.5)
     ends.append((loss[-1], "held out", theme.accent))
-    low, high = float(seen.min()), float(seen.max())
+    low, high = float(shown.min()), float(shown.max())
     if low > 0 and high / low > 20:
         log_scale(axes, "y")
         axes.set_ylim(low / 1.4, high * 1.4)
@@ -110,24 +116,24 @@ def level_losses(levels: Mapping[str, Any], theme: Theme = LIGHT, width: float =
 
 
 def neighbour_histogram(neighbours: Neighbours, theme: Theme = LIGHT, width: float = 680) -> bytes:
-    """Distances to the nearest training datum: held-out data as a grey shape, samples as a line; medians are marked."""
+    """Histograms of distances to the nearest training example: held-out data in grey, samples as a line; medians marked."""
     figure, axes = _chart(width, theme, left=3, right=3)
     both = np.concatenate([neighbours.samples, neighbours.held_out])
     top = float(np.quantile(both, 0.995)) or 1.0
     bins = np.linspace(0, top * 1.05, int(np.clip(len(neighbours.samples) ** 0.5 * 1.5, 12, 48)) + 1)
-    tallest = _two_histograms(axes, neighbours.held_out, neighbours.samples, bins, theme)
+    highest = _two_histograms(axes, neighbours.held_out, neighbours.samples, bins, theme)
     axes.set_xlim(0, bins[-1])
-    axes.set_ylim(0, tallest * 1.36)
+    axes.set_ylim(0, highest * 1.36)
     axes.set_yticks([])
     medians = [(float(np.median(neighbours.samples)), "drawn", theme.accent)]
     medians.append((float(np.median(neighbours.held_out)), "held out", theme.muted))
     cramped = min(middle for middle, *_ in medians) < 0.25 * bins[-1]
     for left, (middle, text, colour) in zip((not cramped, False), sorted(medians)):
         top = 1.34 if cramped and middle == min(medians)[0] else 1.18
-        axes.plot([middle, middle], [0, tallest * top], color=colour, linewidth=1.2)
+        axes.plot([middle, middle], [0, highest * top], color=colour, linewidth=1.2)
         axes.annotate(
             text,
-            (middle, tallest * (top - 0.03)),
+            (middle, highest * (top - 0.03)),
             (-6 if left else 6, 0),
             textcoords="offset points",
             ha="right" if left else "left",
@@ -136,29 +142,32 @@ def neighbour_histogram(neighbours: Neighbours, theme: Theme = LIGHT, width: flo
             fontsize=12,
             fontfamily=family(),
         )
-    _name_axes(axes, theme, "distance to the nearest training datum", "")
+    _name_axes(axes, theme, "distance to the nearest training example", "")
     return png(figure)
 
 
 def chosen_columns(held_out: np.ndarray, samples: np.ndarray, count: int = SHOWN) -> list[int]:
-    """The columns to show: all, or the `count` in which samples and held-out data differ the most, in their order."""
+    """The columns to show, in order: all, or the `count` in which samples and held-out data differ most."""
     features = held_out.shape[1]
     if features <= count:
         return list(range(features))
-    apart = [sliced_wasserstein(samples[:, f], held_out[:, f], projections=1, order=1) for f in range(features)]
-    return sorted(int(f) for f in np.argsort(apart, kind="stable")[-count:])
+    distances = [sliced_wasserstein(samples[:, f], held_out[:, f], projections=1, order=1) for f in range(features)]
+    return sorted(int(f) for f in np.argsort(distances, kind="stable")[-count:])
 
 
 def scatter_matrix(
     held_out: np.ndarray, samples: np.ndarray, names: Sequence[str] | None = None, theme: Theme = LIGHT
 ) -> bytes:
-    """Every pair of up to six columns: histograms on the diagonal, points below it, correlations above it.
+    """All pairs of up to six columns: histograms on the diagonal, points below it, correlations above it.
 
     Arguments:
         held_out: real data `(M, F)`.
         samples: drawn samples `(N, F)`.
         names: of the columns.
-        theme: colours.
+        theme: the colours.
+
+    Returns:
+        A transparent PNG.
     """
     columns = chosen_columns(held_out, samples)
     names = _names(names, held_out.shape[1])
@@ -192,7 +201,7 @@ def scatter_matrix(
 
 
 def matrix_width(columns: int) -> float:
-    """The width of a scatter matrix of so many columns, in pixels of the page."""
+    """The width of a scatter matrix with this many columns, in pixels of the page."""
     return min(1016.0, 290.0 * columns)
 
 
@@ -203,7 +212,7 @@ def histograms(
     theme: Theme = LIGHT,
     size: tuple[float, float] = (480, 220),
 ) -> tuple[bytes, ...]:
-    """Each column by itself, one picture a column: held-out data as a grey shape, samples as a line."""
+    """One histogram per column: held-out data in grey, samples as a line."""
     pictures = []
     for column, name in enumerate(_names(names, held_out.shape[1])):
         figure = canvas(*size)
@@ -220,7 +229,7 @@ def histograms(
 def scatter_pair(
     held_out: np.ndarray, samples: np.ndarray, names: Sequence[str] | None = None, theme: Theme = LIGHT
 ) -> tuple[bytes, bytes]:
-    """Two columns: held-out data in one picture, as many drawn samples in another, on the same axes."""
+    """Two columns: held-out data in one picture and as many samples in another, on the same axes."""
     count = min(len(held_out), len(samples), 2 * POINTS)
     ranges = (span(held_out[:, 0]), span(held_out[:, 1]))
     pair = [
@@ -239,7 +248,7 @@ def scatter(
     size: tuple[float, float] = (480, 440),
     marked: int = 0,
 ) -> bytes:
-    """Two columns `(N, 2)` as points between given limits, of which the first `marked` carry their numbers."""
+    """Two columns `(N, 2)` as points between given limits; the first `marked` are numbered."""
     names = _names(names, 2)
     figure = canvas(*size)
     axes = figure.add_axes((38 / size[0], 48 / size[1], 1 - 48 / size[0], 1 - 83 / size[1]))
@@ -270,7 +279,7 @@ def _chart(width: float, theme: Theme, left: float = 44, right: float = 86) -> t
 
 
 def _name_axes(axes: Axes, theme: Theme, x: str, y: str) -> None:
-    """The name of y above its numbers, that of x under the right end of its own."""
+    """Labels the axes: y above its tick labels, x below the right end of its own."""
     style: dict[str, Any] = {"color": theme.ink, "fontsize": 12, "fontfamily": family()}
     style |= {"textcoords": "offset points", "annotation_clip": False}
     axes.annotate(y, (0, 1), (-36, 12), "axes fraction", va="bottom", **style)
@@ -278,7 +287,7 @@ def _name_axes(axes: Axes, theme: Theme, x: str, y: str) -> None:
 
 
 def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
-    """Names lines where they end, moved apart where they would meet."""
+    """Labels lines at their ends, moved apart where labels would overlap."""
     height = axes.get_window_extent().height * 72 / axes.get_figure().dpi  # type: ignore[union-attr]
     wanted: list[list[Any]] = []
     for value, text, colour in ends:
@@ -312,14 +321,14 @@ def _column(log: Sequence[Mapping[str, Any]], key: str) -> tuple[np.ndarray, np.
 
 
 def _running_mean(values: np.ndarray, width: int) -> np.ndarray:
-    """Centred means over at most `width` records on either side, fewer at the ends."""
+    """Centred means over at most `width` records on each side, fewer at the ends."""
     if len(values) == 0:
         return values
     total = np.concatenate([[0.0], np.cumsum(values)])
     place = np.arange(len(values))
     reach = np.minimum(width, np.minimum(place, len(values) - 1 - place) + 2)
     low, high = np.maximum(place - reach, 0), np.minimum(place + reach + 1, len(values))
-    return (total[high] - total[low]) / (high - low)
+    return np.asarray((total[high] - total[low]) / (high - low))
 
 
 def _names(names: Sequence[str] | None, count: int) -> list[str]:
@@ -327,15 +336,15 @@ def _names(names: Sequence[str] | None, count: int) -> list[str]:
 
 
 def span(values: np.ndarray) -> tuple[float, float]:
-    """Where an axis begins and ends that shows all but the outermost values."""
+    """Axis limits that show all but the outermost values."""
     low, high = (float(q) for q in np.quantile(values, [0.002, 0.998]))
-    room = 0.08 * (high - low) or 0.5 * abs(low) or 0.5
-    return low - room, high + room
+    margin = 0.08 * (high - low) or 0.5 * abs(low) or 0.5
+    return low - margin, high + margin
 
 
 def _clipped(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    """Values with those out of sight moved to the edge, where they show."""
-    return np.clip(np.asarray(values, dtype=float), *limits)
+    """Values outside the limits moved to the edge, so that they remain visible."""
+    return np.asarray(np.clip(values, *limits), dtype=float)
 
 
 def _bins(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
@@ -346,7 +355,7 @@ def _bins(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
 
 
 def _two_histograms(axes: Axes, real: np.ndarray, drawn: np.ndarray, bins: np.ndarray, theme: Theme) -> float:
-    """Draws both as densities and returns the height of the tallest bar."""
+    """Draws both as densities and returns the height of the highest bar."""
     heights = [np.histogram(np.clip(v, bins[0], bins[-1]), bins, density=True)[0] for v in (real, drawn)]
     axes.stairs(heights[0], bins, fill=True, color=theme.real, alpha=0.45)
     axes.stairs(heights[1], bins, color=theme.accent, linewidth=1.8)
@@ -355,13 +364,13 @@ def _two_histograms(axes: Axes, real: np.ndarray, drawn: np.ndarray, bins: np.nd
 
 def _histogram(axes: Axes, real: np.ndarray, drawn: np.ndarray, limits: tuple[float, float], theme: Theme) -> None:
     bins = _bins(real, limits)
-    tallest = _two_histograms(axes, _clipped(real, limits), _clipped(drawn, limits), bins, theme)
-    axes.set_ylim(0, tallest * 1.1)
+    highest = _two_histograms(axes, _clipped(real, limits), _clipped(drawn, limits), bins, theme)
+    axes.set_ylim(0, highest * 1.1)
     axes.set_yticks([])
 
 
 def _points(axes: Axes, real: list[np.ndarray], drawn: list[np.ndarray], theme: Theme, size: int) -> None:
-    """Equally many of both, mixed, so that neither kind lies on top."""
+    """Equally many points of both, in random order, so that neither covers the other."""
     colours = require("matplotlib.colors")
     count = min(len(real[0]), len(drawn[0]), POINTS)
     order = np.random.default_rng(0).permutation(2 * count)
@@ -374,5 +383,5 @@ def _correlations(axes: Axes, real: np.ndarray, drawn: np.ndarray, theme: Theme,
     for data, colour, height in ((real, theme.muted, 0.58), (drawn, theme.accent, 0.4)):
         with np.errstate(invalid="ignore", divide="ignore"):
             value = float(np.corrcoef(np.asarray(data, dtype=float), rowvar=False)[0, 1])
-        text = f"{value:.2f}".replace("-", "−") if np.isfinite(value) else "–"
+        text = fixed(value)
         axes.text(0.5, height, text, color=colour, fontsize=size + 1, fontfamily=family(), ha="center", va="center")

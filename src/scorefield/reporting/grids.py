@@ -1,4 +1,4 @@
-"""Fields and images beside each other: tiles for two and three axes, lines for one."""
+"""Grids of samples: tiles for images, fields and volumes, lines for signals."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = ["GridStyle", "banded", "grid_style", "lines", "mosaic", "picture", "sample_grid", "signal_lines", "tiles"]
 
-# From deep blue to cream: lightness rises evenly, so that it reads without colour vision and in print.
+# From deep blue to cream: lightness increases evenly, which works without colour vision and in print.
 ANCHORS = ((0x0D, 0x12, 0x38), (0x24, 0x39, 0x98), (0x4C, 0x7D, 0xCB), (0xA5, 0xC6, 0xDD), (0xFB, 0xF3, 0xDD))
 FIELD = np.stack([np.interp(np.linspace(0, 4, 255), np.arange(5), [a[i] for a in ANCHORS]) for i in range(3)], 1)
 GREY = np.repeat(np.linspace(0, 255, 255)[:, None], 3, 1)
-GAP = 255  # the colour of a palette that shows nothing
+GAP = 255  # the transparent entry of a palette
 
 
 @dataclass(frozen=True)
 class GridStyle:
-    """How grids are shown: as pictures ("colour", "grey"), or as a "field", between the limits of each channel."""
+    """How grids are drawn: as images ("colour", "grey") or as a "field", between the limits of each channel."""
 
     kind: str
     low: np.ndarray
@@ -34,46 +34,46 @@ class GridStyle:
 
     @property
     def palette(self) -> np.ndarray:
-        """255 colours `(255, 3)` from low to high."""
+        """The 255 colours from low to high, `(255, 3)`."""
         return GREY if self.kind == "grey" else FIELD
 
 
 def grid_style(held_out: np.ndarray) -> GridStyle:
-    """Reads off the held-out data `(N, C, *S)` whether they are pictures, and the limits of each channel."""
+    """The style for data like `held_out`, `(N, C, *S)`: whether they are images, and the limits of each channel."""
     channels, flat = held_out.shape[1], np.moveaxis(held_out, 1, 0).reshape(held_out.shape[1], -1)
     least, most = float(flat.min()), float(flat.max())
     whole = 127 < most <= 255 and bool((np.round(flat[:, :10000]) == flat[:, :10000]).all())
     if held_out.ndim == 4 and channels in (1, 3) and least >= 0 and (whole or 0.9 < most <= 1):
         top = 255.0 if whole else 1.0
         return GridStyle("colour" if channels == 3 else "grey", np.zeros(channels), np.full(channels, top))
-    tail = 0.0005 if held_out.ndim == 3 else 0.005  # lines that are cut off look broken, colours do not
+    tail = 0.0005 if held_out.ndim == 3 else 0.005  # clipped lines look broken, clipped colours do not
     low, high = np.quantile(flat.astype(float), [tail, 1 - tail], axis=1)
     return GridStyle("field", low, np.where(high > low, high, low + 1))
 
 
-def tiles(data: np.ndarray, look: GridStyle) -> list[list[np.ndarray]]:
-    """The pictures that show each datum: one, or one a channel (up to four), or three slices through a volume's middle.
+def tiles(data: np.ndarray, style: GridStyle) -> list[list[np.ndarray]]:
+    """The tiles that show each example: one, one per channel (up to four), or the three central slices of a volume.
 
     Returns:
-        For each datum a list of arrays in 0..1, `(H, W)`, or `(H, W, 3)` for colours.
+        For each example a list of arrays with values from 0 to 1, `(H, W)`, or `(H, W, 3)` for colour images.
     """
     shape = (-1,) + (1,) * (data.ndim - 2)
-    scaled = np.clip((data - look.low.reshape(shape)) / (look.high - look.low).reshape(shape), 0, 1)
-    if look.kind == "colour":
-        return [[np.moveaxis(datum, 0, -1)] for datum in scaled]
+    scaled = np.clip((data - style.low.reshape(shape)) / (style.high - style.low).reshape(shape), 0, 1)
+    if style.kind == "colour":
+        return [[np.moveaxis(example, 0, -1)] for example in scaled]
     if data.ndim == 4:
-        return [list(datum[:4]) for datum in scaled]
+        return [list(example[:4]) for example in scaled]
     middle = [length // 2 for length in data.shape[2:]]
-    return [[np.take(field, middle[a], a) for field in datum[:2] for a in range(3)] for datum in scaled]
+    return [[np.take(field, middle[a], a) for field in example[:2] for a in range(3)] for example in scaled]
 
 
 def mosaic(groups: Sequence[Sequence[np.ndarray]], columns: int, scale: int = 1) -> np.ndarray:
-    """Tiles side by side as palette indices `(H, W)`, or `(H, W, 4)` for colours; gaps show nothing.
+    """Arranges tiles as palette indices `(H, W)`, or `(H, W, 4)` for colour images; gaps are transparent.
 
     Arguments:
-        groups: the tiles of each datum, which stay together.
-        columns: data in a row.
-        scale: pixels for each value.
+        groups: the tiles of each example, which stay together.
+        columns: examples per row.
+        scale: pixels per value.
     """
     height = max(tile.shape[0] for tile in groups[0]) * scale
     widths = [tile.shape[1] * scale for tile in groups[0]]
@@ -98,62 +98,63 @@ def mosaic(groups: Sequence[Sequence[np.ndarray]], columns: int, scale: int = 1)
 
 
 def sample_grid(held_out: np.ndarray, samples: np.ndarray, theme: Theme = LIGHT) -> tuple[bytes, bytes]:
-    """Held-out data and drawn samples `(N, C, *S)`, one picture each, in the same colours between the same limits."""
+    """Held-out data and samples `(N, C, *S)`, one picture each, with the same colours and limits."""
     if held_out.ndim == 3:
         limits = grid_style(held_out)
         return (
             signal_lines(held_out, limits, theme, theme.muted),
             signal_lines(samples, limits, theme, theme.accent),
         )
-    look = grid_style(held_out)
-    first = tiles(held_out[:1], look)[0]
+    style = grid_style(held_out)
+    first = tiles(held_out[:1], style)[0]
     width = sum(tile.shape[1] for tile in first)
     columns = int(np.clip((260 if len(first) == 1 else 200) // width, 1, 6))
     rows = max(1, round(columns * width / max(tile.shape[0] for tile in first)))
     count = min(columns * min(rows, 8), len(held_out), len(samples))
     columns = min(columns, count)
     scale = max(1, round(900 / (columns * width)))
-    pair = [picture(mosaic(tiles(data[:count], look), columns, scale), look) for data in (held_out, samples)]
+    pair = [picture(mosaic(tiles(data[:count], style), columns, scale), style) for data in (held_out, samples)]
     return pair[0], pair[1]
 
 
-def picture(page: np.ndarray, look: GridStyle) -> bytes:
-    """A mosaic as a PNG."""
+def picture(page: np.ndarray, style: GridStyle) -> bytes:
+    """A mosaic as a PNG file."""
     image = require("PIL.Image")
     packed = io.BytesIO()
     if page.ndim == 3:
         image.fromarray(page).save(packed, "PNG", optimize=True)
     else:
         paletted = image.fromarray(page)
-        paletted.putpalette(np.vstack([look.palette, [[0, 0, 0]]]).round().astype(np.uint8).tobytes())
+        paletted.putpalette(np.vstack([style.palette, [[0, 0, 0]]]).round().astype(np.uint8).tobytes())
         paletted.save(packed, "PNG", optimize=True, transparency=GAP)
     return packed.getvalue()
 
 
-def signal_lines(data: np.ndarray, look: GridStyle, theme: Theme, colour: str) -> bytes:
-    """Twelve signals `(N, C, L)`, each in its own small chart; up to four channels lie one above the other."""
+def signal_lines(data: np.ndarray, style: GridStyle, theme: Theme, colour: str) -> bytes:
+    """Twelve signals `(N, C, L)`, each in its own small chart, with up to four channels above each other."""
     figure = canvas(480, 420)
-    for place, datum in enumerate(data[:12]):
+    for place, signal in enumerate(data[:12]):
         axes = figure.add_subplot(4, 3, place + 1)
         blank(axes)
         axes.set_xlim(0, data.shape[2] - 1)
-        lines(axes, datum, look, theme, colour)
+        lines(axes, signal, style, theme, colour)
     figure.subplots_adjust(0, 0, 1, 1, 0.12, 0.15)
     return png(figure)
 
 
-def lines(axes: Axes, datum: np.ndarray, look: GridStyle, theme: Theme, colour: str) -> list[Line2D]:
-    """Draws the channels `(C, L)` of one signal in bands between 0 and their number, and returns the lines."""
-    shown = min(4, len(datum))
+def lines(axes: Axes, signal: np.ndarray, style: GridStyle, theme: Theme, colour: str) -> list[Line2D]:
+    """Draws the channels of one signal `(C, L)` in bands of height 1, and returns the lines."""
+    shown = min(4, len(signal))
     axes.set_ylim(-0.05, shown + 0.05)
     drawn = []
     for channel in range(shown):
         axes.axhline(channel, color=theme.line, linewidth=0.8)
-        drawn += axes.plot(banded(datum, look, channel), color=colour, linewidth=1.3)
+        drawn += axes.plot(banded(signal, style, channel), color=colour, linewidth=1.3)
     return drawn
 
 
-def banded(datum: np.ndarray, look: GridStyle, channel: int) -> np.ndarray:
-    """One channel of a signal between its limits, in its band; the first channel is on top."""
-    fraction = (datum[channel] - look.low[channel]) / (look.high[channel] - look.low[channel])
-    return np.clip(fraction, -0.03, 1.03) * 0.9 + 0.05 + min(4, len(datum)) - 1 - channel
+def banded(signal: np.ndarray, style: GridStyle, channel: int) -> np.ndarray:
+    """One channel of a signal, scaled into its band; the first channel is on top."""
+    fraction = (signal[channel] - style.low[channel]) / (style.high[channel] - style.low[channel])
+    band = min(4, len(signal)) - 1 - channel
+    return np.asarray(np.clip(fraction, -0.03, 1.03) * 0.9 + 0.05 + band)

@@ -1,4 +1,4 @@
-"""What every page is made of: pictures for day and night, for desks and phones, and one file that needs nothing else."""
+"""What every page consists of: pictures in light and dark, wide and narrow, and one self-contained file."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from ..checkpoint import write_atomically
 from .base import DARK, LIGHT, Theme, number, require
+from .words import typographic
 
 __all__ = ["NARROW", "NIGHT", "STILL", "Picture", "address", "chart", "themed", "write"]
 
@@ -24,7 +25,7 @@ STILL = "(prefers-reduced-motion: reduce)"
 
 @dataclass(frozen=True)
 class Picture:
-    """One figure in its variants: the first source whose media query holds is shown, else `address`."""
+    """A figure in several variants: the first source whose media query matches is shown, else `address`."""
 
     address: str
     text: str
@@ -33,18 +34,18 @@ class Picture:
 
 
 def address(data: bytes, kind: str = "png") -> str:
-    """A picture as an address that holds it whole."""
+    """A picture as a data URL."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def themed(light: bytes, dark: bytes, text: str, width: int) -> Picture:
-    """A picture for day and night."""
+    """A picture for light and dark mode."""
     sources = [] if light == dark else [(NIGHT, address(dark))]
     return Picture(address(light), text, width, sources)
 
 
 def chart(draw: Callable[[Theme, float], bytes], text: str) -> Picture:
-    """A chart drawn for day and night, for desks and for phones."""
+    """A chart drawn for light and dark mode, for wide and narrow screens."""
     sources = [
         (f"{NIGHT} and {NARROW}", address(draw(DARK, 350))),
         (NIGHT, address(draw(DARK, 680))),
@@ -54,12 +55,12 @@ def chart(draw: Callable[[Theme, float], bytes], text: str) -> Picture:
 
 
 def write(path: str | os.PathLike[str], template: str, **parts: Any) -> Path:
-    """Fills a template of this folder and writes it: whole or not at all.
+    """Renders a template of this folder and writes it atomically.
 
     Arguments:
-        path: of the file; its folder is made where it is missing.
-        template: its name, as in `name.html.jinja`.
-        parts: what the template shows, by the names that it knows them by.
+        path: the file; its folder is created if it is missing.
+        template: the name, as in `name.html.jinja`.
+        parts: the variables of the template.
 
     Returns:
         The path.
@@ -74,7 +75,8 @@ def write(path: str | os.PathLike[str], template: str, **parts: Any) -> Path:
         undefined=jinja.StrictUndefined,
     )
     environment.filters["number"] = _text
-    environment.filters["sentence"] = lambda text: text[:1].upper() + text[1:]
+    environment.filters["sentence"] = lambda text: typographic(text[:1].upper() + text[1:])
+    environment.filters["typographic"] = typographic
     page = environment.get_template(template).render(light=LIGHT, dark=DARK, **parts)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page.encode())
@@ -82,7 +84,7 @@ def write(path: str | os.PathLike[str], template: str, **parts: Any) -> Path:
 
 
 def _text(value: Any) -> str:
-    """Values as people read them: floats short, whole numbers with their thousands apart."""
+    """A value as text: floats with three digits, integers with thousands separators."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "–"}[value]
     if isinstance(value, int | np.integer):

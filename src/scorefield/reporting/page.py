@@ -1,4 +1,4 @@
-"""One self-contained HTML page: what was learned, how good it is, and why the settings are what they are."""
+"""The report as one self-contained HTML page: samples, tests, training, and the reasons for the settings."""
 
 from __future__ import annotations
 
@@ -30,33 +30,33 @@ from .html import NIGHT, STILL, Picture, address, chart, themed, write
 
 __all__ = ["Content", "write_page"]
 
-ROWS = 8  # of a family that are shown
+ROWS = 8  # of a family are shown
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a report tells. Only the title is needed: a part without its numbers is left out.
+    """The content of a report. Only the title is required: sections without data are left out.
 
     Arguments:
         title, subtitle: of the page.
-        verdict: sentences in plain words; the first is set large.
-        facts: labels and values, such as the number of data and of parameters.
+        verdict: sentences; the first is set in large type.
+        facts: labels and values, such as the numbers of samples and of parameters.
         samples, held_out: drawn samples and real data in the user's units, `(N, F)` or `(N, C, *S)`.
         structure: "vector" or "grid", checked against the shapes if given.
         names: of the columns or channels.
-        chosen: what is measured on such data, in a sentence.
-        distances: between samples and held-out data, with their floors and, where they are tests, p-values.
-        families: many statistics together, such as the columns of a table.
-        curves: what is measured on fields.
-        twin: samples of the model against others of its own, drawn in another way.
+        chosen: a sentence that says what is measured on such data.
+        distances: between samples and held-out data, with the range between real data and, for tests, p-values.
+        families: statistics that are tested together, such as the columns of a table.
+        curves: statistics of fields.
+        twin: samples of the model against others of its own, drawn by another sampler.
         neighbours: distances to the training data.
-        levels: arrays `level`, `loss`, `zero_loss` and perhaps `train_loss`.
-        log: records of training with `step`, `loss`, and perhaps `seconds` and `held_out`.
-        frames: states of the reverse diffusion, each of the layout of `samples`.
-        calibration: quantities, their values and the reasons for them.
+        levels: arrays `level`, `loss`, `zero_loss` and optionally `train_loss`.
+        log: records of training with `step`, `loss`, and optionally `seconds` and `held_out`.
+        frames: states of the reverse diffusion, in the layout of `samples`.
+        calibration: settings, their values and the reasons for them.
 
     Raises:
-        ValueError: for samples and held-out data of different shapes, or of a shape that is not `structure`.
+        ValueError: If samples and held-out data differ in shape, hold NaN or infinite values, or do not fit `structure`.
     """
 
     title: str
@@ -80,32 +80,37 @@ class Content:
 
     def __post_init__(self) -> None:
         if (self.samples is None) != (self.held_out is None):
-            raise ValueError("a report shows samples beside held-out data: give both, or neither")
+            raise ValueError("a report shows samples next to held-out data: pass both, or neither")
         if self.samples is None or self.held_out is None:
             if len(self.frames):
-                raise ValueError("an animation needs held_out for the limits of its view: give samples and held_out")
+                raise ValueError("an animation needs held_out for its limits: pass samples and held_out")
             return
         shapes = self.samples.shape, self.held_out.shape
         if shapes[0][1:] != shapes[1][1:] or not 2 <= self.samples.ndim <= 5 or 0 in (*shapes[0], *shapes[1]):
             raise ValueError(
-                "samples and held_out must be (N, F) or (N, C, *S) with one to three axes S and of one shape, "
+                "samples and held_out must be (N, F) or (N, C, *S) with one to three axes S, and of the same shape, "
                 f"got {shapes[0]} and {shapes[1]}"
             )
         for name, data in (("samples", self.samples), ("held_out", self.held_out)):
             if not np.isfinite(data).all():
                 raise ValueError(
-                    f"{name} holds NaN or infinite values: a report cannot show them, find out where they come from"
+                    f"{name} has NaN or infinite values, which a report cannot show: find out where they come from"
                 )
         if self.structure is not None and self.structure != ("vector" if self.samples.ndim == 2 else "grid"):
-            raise ValueError(f'structure "{self.structure}" does not go with samples of shape {self.samples.shape}')
+            raise ValueError(f'structure "{self.structure}" does not fit samples of shape {self.samples.shape}')
+
+    @property
+    def more_tests(self) -> list[Distance]:
+        """The tests of the sections other than that of distances."""
+        return [*(family.distance for family in self.families), *(curve.distance for curve in self.curves)]
 
 
 def write_page(path: str | os.PathLike[str], content: Content) -> Path:
-    """Writes the report as one HTML file that needs nothing else: no network, no fonts, no scripts.
+    """Writes the report as one self-contained HTML file: no network, no fonts, no scripts.
 
     Arguments:
-        path: of the file; its folder is made where it is missing, and a file of that name is replaced at once.
-        content: what to tell.
+        path: the file; its folder is created if it is missing, and an existing file is replaced atomically.
+        content: what the report shows.
 
     Returns:
         The path.
@@ -115,7 +120,7 @@ def write_page(path: str | os.PathLike[str], content: Content) -> Path:
 
 
 def _parts(content: Content) -> dict[str, Any]:
-    """The figures of the page, by the names that the template knows them by; None for what there are no numbers for."""
+    """The figures of the page by their names in the template; None where there are no data."""
     parts: dict[str, Any] = dict.fromkeys(
         ("pair", "singles", "matrix", "key", "levels", "training", "neighbours", "film")
     )
@@ -123,16 +128,21 @@ def _parts(content: Content) -> dict[str, Any]:
     others = [distance for distance in content.distances if distance.p_value is None]
     twin = [content.twin] if content.twin is not None else []
     parts["strips"] = [strip(distance) for distance in (*tests, *others, *twin)]
-    parts["families"] = [(family, most_apart(family)) for family in content.families]
+    parts["families"] = [(family, most_different(family)) for family in content.families]
     parts["curves"] = [(curve, _curve(curve)) for curve in content.curves]
     if content.levels is not None:
-        parts["levels"] = chart(lambda *look: level_losses(content.levels or {}, *look), "Loss at each noise level")
+        parts["levels"] = chart(
+            lambda *settings: level_losses(content.levels or {}, *settings), "Loss at each noise level"
+        )
     if any(np.isfinite(record["loss"]) for record in content.log if record.get("loss") is not None):
-        parts["training"] = chart(lambda *look: training_curve(content.log, *look), "Loss over the steps of training")
+        parts["training"] = chart(
+            lambda *settings: training_curve(content.log, *settings), "Training loss against step"
+        )
     if content.neighbours is not None:
-        close = content.neighbours
+        neighbours = content.neighbours
         parts["neighbours"] = chart(
-            lambda *look: neighbour_histogram(close, *look), "Histograms of distances to the nearest training datum"
+            lambda *settings: neighbour_histogram(neighbours, *settings),
+            "Histograms of distances to the nearest training example",
         )
     if content.samples is not None and content.held_out is not None:
         parts |= _samples(content, np.asarray(content.samples), np.asarray(content.held_out))
@@ -152,7 +162,7 @@ def _samples(content: Content, samples: np.ndarray, held_out: np.ndarray) -> dic
         parts["pair"] = _pair(lambda theme: scatter_pair(held_out, samples, names, theme), 480)
     if samples.shape[1] <= 2:
         both = zip(*(histograms(held_out, samples, names, theme) for theme in (LIGHT, DARK)))
-        parts["singles"] = [themed(light, dark, "Histogram of one column", 480) for light, dark in both]
+        parts["singles"] = [themed(light, dark, "Histogram of a column", 480) for light, dark in both]
     else:
         light, dark = (scatter_matrix(held_out, samples, names, theme) for theme in (LIGHT, DARK))
         text = "Histograms and scatter plots of the columns: held-out data in grey, drawn samples in blue"
@@ -161,42 +171,42 @@ def _samples(content: Content, samples: np.ndarray, held_out: np.ndarray) -> dic
 
 
 def _key(held_out: np.ndarray, names: list[str] | None) -> dict[str, Any]:
-    """What the reader of a grid of fields must know: its channels, slices and colours."""
-    look = grid_style(held_out)
+    """The legend of a grid of fields: its channels, slices and colours."""
+    style = grid_style(held_out)
     channels = held_out.shape[1]
     limit = {3: 4, 4: 4, 5: 2}[held_out.ndim]
     names = names if names is not None and len(names) == channels else [f"channel {c + 1}" for c in range(channels)]
-    shades = look.palette[np.linspace(0, 254, 9).astype(int)].round().astype(int)
+    shades = style.palette[np.linspace(0, 254, 9).astype(int)].round().astype(int)
     return {
-        "kind": "signal" if held_out.ndim == 3 else look.kind,
-        "channels": names[:limit] if look.kind == "field" else [],
-        "ranges": list(zip(look.low.tolist(), look.high.tolist()))[:limit],
-        "hidden": max(0, channels - limit) if look.kind == "field" else 0,
+        "kind": "signal" if held_out.ndim == 3 else style.kind,
+        "channels": names[:limit] if style.kind == "field" else [],
+        "ranges": list(zip(style.low.tolist(), style.high.tolist()))[:limit],
+        "hidden": max(0, channels - limit) if style.kind == "field" else 0,
         "slices": held_out.ndim == 5,
         "shades": ", ".join("rgb({} {} {})".format(*shade) for shade in shades),
     }
 
 
 def strip(distance: Distance) -> dict[str, Any]:
-    """Where the band of real data, its median and the value lie on a strip, in percent of its width."""
+    """The positions of the range of real data, its median and the value on a strip, in percent of its width."""
     low = min(0.0, distance.low, distance.value)
     span = (max(distance.high, distance.value) - low) * 1.06 or 1.0
-    place = {key: round(100 * (getattr(distance, key) - low) / span, 2) for key in ("low", "high", "floor", "value")}
-    return {"distance": distance, **place}
+    position = {key: round(100 * (getattr(distance, key) - low) / span, 2) for key in ("low", "high", "floor", "value")}
+    return {"distance": distance, **position}
 
 
-def most_apart(family: TestFamily) -> list[int]:
-    """Which statistics of a family to show: those with the least p-values."""
+def most_different(family: TestFamily) -> list[int]:
+    """The statistics of a family to show: those with the smallest p-values."""
     return [int(i) for i in np.argsort(family.p_values, kind="stable")[:ROWS]]
 
 
 def _curve(curve: Curve) -> Picture:
     light, dark = (curve_chart(curve, theme) for theme in (LIGHT, DARK))
-    return themed(light, dark, f"The {curve.name} of samples and of held-out data", 330)
+    return themed(light, dark, f"{curve.name} of samples and of held-out data", 330)
 
 
 def _pair(draw: Callable[[Theme], tuple[bytes, bytes]], width: int, fixed: bool = False) -> list[Picture]:
-    """Held-out data and samples; `fixed` says that no theme changes them."""
+    """Held-out data and samples; `fixed` pictures are the same in every theme."""
     light = draw(LIGHT)
     dark = light if fixed else draw(DARK)
     return [themed(a, b, text, width) for a, b, text in zip(light, dark, ("Held-out data", "Drawn samples"))]

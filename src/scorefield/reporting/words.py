@@ -1,7 +1,8 @@
-"""Figures in words: one or two sentences for each part of a report."""
+"""The numbers of a report in words: one or two sentences for each section."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,11 +11,19 @@ import numpy as np
 from ..metrics import Distance, Neighbours, rejected
 from .base import number
 
-__all__ = ["about_distances", "about_levels", "about_neighbours", "about_training", "duration", "percent"]
+__all__ = [
+    "about_distances",
+    "about_levels",
+    "about_neighbours",
+    "about_training",
+    "duration",
+    "percent",
+    "typographic",
+]
 
 
 def percent(fraction: float) -> str:
-    r"""A fraction as a percentage; one too small to show is not called zero.
+    r"""A fraction as a percentage; one that is too small to show is not rounded to zero.
 
     Example:
         >>> percent(0.0), percent(0.001), percent(0.256), percent(1.0)
@@ -25,7 +34,7 @@ def percent(fraction: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time for people.
+    """A duration in the units that suit it.
 
     Example:
         >>> duration(42), duration(600), duration(9000), duration(200000)
@@ -41,72 +50,122 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
-def about_distances(distances: Sequence[Distance]) -> str:
-    """How many of the tests tell samples from real data, and how many of the distances real data could not have had."""
+def typographic(text: str) -> str:
+    """A sentence with proper minus signs before its negative numbers.
+
+    Example:
+        >>> typographic("z = -3.2 between -1e-05 and 2-D"), typographic("half-life")
+        ('z = −3.2 between −1e−05 and 2-D', 'half-life')
+    """
+    text = re.sub(r"(?<=\d)e-(?=\d)", "e−", text)
+    return re.sub(r"(?<![\w.,)\]-])-(?=\.?\d)", "−", text)
+
+
+def about_distances(distances: Sequence[Distance], elsewhere: Sequence[Distance] = ()) -> str:
+    """How many tests distinguish samples from held-out data, and which distances exceed those between real data.
+
+    Arguments:
+        distances: those of this section; the ones with a p-value are tests.
+        elsewhere: the tests of other sections, which the error rate includes.
+
+    Returns:
+        One or more sentences.
+    """
     tests = [distance for distance in distances if distance.p_value is not None]
+    others = [distance for distance in elsewhere if distance.p_value is not None]
     measures = [distance for distance in distances if distance.p_value is None]
-    said = []
+    sentences = []
     if tests:
-        told = len(rejected(tests))
-        what = f"{told} of {len(tests)} tests tell" if told else f"None of {len(tests)} tests tells"
-        said.append(f"{what} the samples from held-out data, at 5\u00a0% for all together.")
-    return " ".join([*said, *([_about_measures(measures)] if measures else [])])
+        significant = {id(test) for test in rejected([*tests, *others])}
+        sentences.append(
+            _tests([id(test) in significant for test in tests], [id(test) in significant for test in others])
+        )
+    if measures:
+        sentences.append(_measures(measures))
+    return " ".join(sentences)
 
 
-def _about_measures(distances: Sequence[Distance]) -> str:
-    far = [distance.name for distance in distances if not distance.covered]
-    if not far:
-        return "The samples are as close to held-out data as other real data are: no difference shows at this size."
-    if len(far) == len(distances):
-        return "The samples differ from real data by more than real data differ among themselves."
-    return f"Not as between real data: the {' and the '.join(far)}; the rest is within their spread."
+def _tests(tests: Sequence[bool], others: Sequence[bool]) -> str:
+    """Two sentences from what each test of this section and of the others found."""
+    what = "the samples from held-out data"
+    if len(tests) == 1:
+        found = f"The test {'distinguishes' if tests[0] else 'does not distinguish'} {what}"
+    else:
+        found = f"{_count(sum(tests), len(tests))} {what}"
+    if len(others) == 1:
+        found += f"; the test in the next section {'does' if others[0] else 'does not'}"
+    elif others:
+        below = sum(others)
+        found += f"; {below or 'none'} of the {len(others)} tests in the sections below {'do' if below > 1 else 'does'}"
+    total = len(tests) + len(others)
+    rate = "The significance level is 5\u00a0%" + (f" for all {total} tests together." if total > 1 else ".")
+    return f"{found}. {rate}"
+
+
+def _count(found: int, total: int) -> str:
+    if found == 0:
+        return f"None of these {total} tests distinguishes"
+    return f"{found} of these {total} tests {'distinguish' if found > 1 else 'distinguishes'}"
+
+
+def _measures(distances: Sequence[Distance]) -> str:
+    outside = [distance.name for distance in distances if not distance.covered]
+    if not outside:
+        return "By every distance, the samples are as close to held-out data as other real data are."
+    if len(outside) == len(distances):
+        return "By every distance, the samples differ from held-out data more than real data differ among themselves."
+    names = outside[0] if len(outside) == 1 else f"{', '.join(outside[:-1])} and {outside[-1]}"
+    return f"Outside the range of real data: {names}. The other distances are within it."
 
 
 def about_neighbours(neighbours: Neighbours) -> str:
     """Whether samples are copies of training data."""
     known = np.isfinite(neighbours.ratio)
-    place = f"the median sample lies at {number(neighbours.ratio)} times the distance of the median held-out datum"
+    place = (
+        f"the median distance to the nearest training example is {number(neighbours.ratio)} times that of held-out data"
+    )
     copied, chance = percent(neighbours.copied), percent(neighbours.copied_held_out)
-    shares = f"{copied} of samples, and {chance} of held-out data"
+    shares = f"{copied} of samples, against {chance} of held-out data,"
     if neighbours.suspicious:
         found = f"{place}, and {shares}" if known else shares
         return (
-            f"Samples are suspiciously close to training data: {found}, are more than three times nearer to one training"
-            " datum than to any other. Look at these pairs before you rely on the samples; shorter training, more data"
+            f"Samples are suspiciously close to training data: {found} are more than three times closer to one training"
+            " example than to any other. Check these pairs before you rely on the samples; shorter training, more data"
             " or stronger regularization help."
         )
     if not known:
-        return "Most held-out data are also found in the training data, so distances cannot tell copies from chance."
+        return "Most held-out examples also occur in the training data, so distances cannot distinguish copies from chance."
     if neighbours.ratio > 1.15:
-        return f"No copies, but samples keep farther from training data than real data do: {place}."
-    return f"Samples keep the distance that new real data keep: {place}."
+        return f"No copies, but samples lie farther from the training data than new real data do: {place}."
+    return f"No copies: {place}."
 
 
 def about_levels(levels: Mapping[str, Any]) -> str:
-    """What part of the loss of predicting nothing remains."""
-    level, loss, zero = (np.asarray(levels[key], dtype=float) for key in ("level", "loss", "zero_loss"))
-    part = loss / np.where(zero > 0, zero, np.nan)
+    """The loss as a fraction of the baseline, which is the loss of a network that outputs zero."""
+    level, loss, baseline = (np.asarray(levels[key], dtype=float) for key in ("level", "loss", "zero_loss"))
+    part = loss / np.where(baseline > 0, baseline, np.nan)
     if not np.isfinite(part).any():
-        return "The loss of predicting nothing is not known here."
-    best, idle = int(np.nanargmin(part)), int(np.sum(part >= 1))
+        return "The loss of the baseline is not known here."
+    best, useless = int(np.nanargmin(part)), int(np.sum(part >= 1))
     sentence = (
-        f"At best, at level {number(level[best])}, {percent(part[best])} of the loss of predicting nothing remains"
+        f"The loss is lowest, relative to the baseline, at level {number(level[best])}: {percent(part[best])} of it"
     )
-    if idle:
-        return f"{sentence}; at {idle} of {len(level)} levels the network does no better than predicting nothing."
-    return f"{sentence}; every level is better than predicting nothing."
+    if useless:
+        return f"{sentence}. At {useless} of {len(level)} levels the network is no better than the baseline."
+    return f"{sentence}. At every level the network is better than the baseline."
 
 
 def about_training(log: Sequence[Mapping[str, Any]]) -> str:
-    """How long it took, and whether held-out loss was still falling."""
+    """How long training took, and when the held-out loss was lowest."""
     steps = max(int(record["step"]) for record in log)
     seconds = [float(record["seconds"]) for record in log if record.get("seconds") is not None]
-    sentence = f"{steps:,} steps" + (f" in {duration(max(seconds))}" if seconds else "") + "."
+    sentence = f"{steps:,} step{'' if steps == 1 else 's'}" + (f" in {duration(max(seconds))}" if seconds else "") + "."
     held = [(float(record["held_out"]), int(record["step"])) for record in log if record.get("held_out") is not None]
     if len(held) < 3:
         return sentence
     best, when = min(held)
     if held[-1][0] > best + 0.02 * abs(best) and when < 0.8 * steps:
-        sentence += f" Held-out loss was lowest at step {when:,} and has risen since: the network learns by heart."
-        return sentence
-    return f"{sentence} Held-out loss was lowest at step {when:,}."
+        return (
+            f"{sentence} The held-out loss was lowest at step {when:,} and has risen since: the network is overfitting."
+        )
+    return f"{sentence} The held-out loss was lowest at step {when:,}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -14,7 +15,7 @@ import pytest
 from scorefield import renames, spec
 from scorefield.objectives import ProcessLevels
 from scorefield.processes import EDM
-from scorefield.renames import ARGUMENTS, MODULES, NAMES, current
+from scorefield.renames import ARGUMENTS, GONE, MODULES, NAMES, current
 
 HERE = Path(__file__).parent
 PUBLIC = json.loads((HERE / "v0_1_0" / "names.json").read_text())  # module of 0.1.0 -> its public names
@@ -31,10 +32,12 @@ def warned(action):
     return result, [str(w.message) for w in caught]
 
 
-@pytest.mark.parametrize("module", PUBLIC)
+@pytest.mark.parametrize("module", [module for module in PUBLIC if module not in GONE])
 def test_public_names_of_0_1_0_are_importable(module):
     old, path = warned(lambda: import_module(f"scorefield.{module}".rstrip(".")))[0], f"{module}.".lstrip(".")
     for name in PUBLIC[module]:
+        if f"{path}{name}" in GONE:
+            continue
         found, messages = warned(lambda name=name: getattr(old, name))
         assert found is not None
         new = current(f"{path}{name}")
@@ -79,6 +82,20 @@ def test_what_never_was_is_not_found(path):
         import_module(f"scorefield.{path}")
 
 
+@pytest.mark.parametrize("path", GONE)
+def test_what_is_gone_says_what_serves_instead(path):
+    module, _, name = path.rpartition(".")
+    message = re.escape(f"scorefield.{path} is gone: use scorefield.{GONE[path]}")
+    if path in PUBLIC:
+        with pytest.raises(ModuleNotFoundError, match=message):
+            import_module(f"scorefield.{path}")
+    else:
+        with pytest.raises(AttributeError, match=message):
+            getattr(import_module(f"scorefield.{module}"), name)
+    place, _, last = GONE[path].rpartition(".")
+    assert getattr(import_module(f"scorefield.{place}"), last)
+
+
 def test_old_and_new_names_do_not_overlap():
     for table in (MODULES, NAMES):
         assert not set(table) & set(table.values())
@@ -111,11 +128,12 @@ def page():
     for head, table in (
         ("module", MODULES),
         ("name", NAMES),
-        ("argument", {f"{owner}({old})": f"{owner}({new})" for (owner, old), new in ARGUMENTS.items()}),
+        ("argument", {f"{owner}({old}=…)": f"{owner}({new}=…)" for (owner, old), new in ARGUMENTS.items()}),
+        ("gone", GONE),
     ):
         if table:
             rows = [f"| `{old}` | `{new}` |" for old, new in sorted(table.items())]
-            lines += [f"| {head} in 0.1.0 | now |", "| --- | --- |", *rows, ""]
+            lines += [f"| {head} in 0.1.0 | {'use' if table is GONE else 'now'} |", "| --- | --- |", *rows, ""]
     return "\n".join(lines)
 
 

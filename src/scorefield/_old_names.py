@@ -12,13 +12,13 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-from .renames import NAMES, PACKAGE, current, outwards
+from .renames import GONE, NAMES, PACKAGE, current, outwards
 
 __all__ = ["REMOVED_IN", "install", "warn"]
 
 REMOVED_IN = "0.3"
 _MACHINERY = {PACKAGE, f"{PACKAGE}._old_names", "importlib", "importlib._bootstrap", "_frozen_importlib"}
-_PLACES = {path.rpartition(".")[0] for path in NAMES}
+_PLACES = {path.rpartition(".")[0] for path in NAMES | GONE}
 
 
 def warn(old: str, new: str) -> None:
@@ -41,8 +41,14 @@ def _lookup(path: str) -> Any:
     return getattr(parent, name)
 
 
+def _gone(path: str) -> str:
+    return f"{PACKAGE}.{path} is gone: use {PACKAGE}.{GONE[path]}"
+
+
 def _old_attribute(module: str, name: str) -> Any:
     """A name that a module, old or not, had in an earlier version."""
+    if f"{module}.{name}" in GONE:
+        raise AttributeError(_gone(f"{module}.{name}"), name=name)
     new = current(f"{module}.{name}")
     if name.startswith("_") or new == f"{module}.{name}":
         raise AttributeError(f"module '{PACKAGE}.{module}' has no attribute {name!r}", name=name)
@@ -86,6 +92,8 @@ class _Finder(MetaPathFinder):
         package, _, module = fullname.partition(".")
         if package != PACKAGE or not module:
             return None
+        if module in GONE:
+            raise ModuleNotFoundError(_gone(module), name=fullname)
         new = current(module)
         if new != module:
             if not find_spec(f"{PACKAGE}.{new}"):

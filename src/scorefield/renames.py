@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["ARGUMENTS", "MODULES", "NAMES", "PACKAGE", "current", "outwards", "updated"]
+__all__ = ["ARGUMENTS", "GONE", "MODULES", "NAMES", "PACKAGE", "current", "outwards", "updated"]
 
 PACKAGE = "scorefield"
 
@@ -38,6 +38,7 @@ MODULES = {
     "likelihood.units": "likelihood.data_units",
     "likelihood.unusual": "likelihood.typicality",
     "metrics.chains": "mcmc.effective_size",
+    "metrics.phases": "metrics.two_phase",
     "nn.recognizer": "nn.classifier",
     "nn.waves": "nn.fourier_features",
     "objective": "objectives",
@@ -66,6 +67,7 @@ NAMES = {
     "calibrate.hundredth": "noise_levels.ncsnv2_smallest_level",
     "calibrate.points.spread": "noise_levels.points.evenly_spaced",
     "compare.Row": "comparison.SamplerResult",
+    "compare.Way": "samplers.Sampling",
     "context.Column": "context.ContextColumn",
     "context.leave_out": "context.drop_context",
     "context.regression": "context.linear_regression",
@@ -104,18 +106,23 @@ NAMES = {
     "inverse.Check": "inverse.PosteriorCheck",
     "inverse.check": "inverse.check_posterior",
     "likelihood.Scaled": "likelihood.DataDensity",
+    "likelihood.ends.beyond": "likelihood.truncation.residual_score",
+    "likelihood.twin.twin": "likelihood.self_check.resembling_mixture",
     "measurement.Correlated": "measurement.CorrelatedNoise",
     "measurement.Normal": "measurement.WhiteNoise",
     "measurement.Poisson": "measurement.PoissonNoise",
     "measurement.noise.Gaussian": "measurement.noise.GaussianNoise",
     "metrics.Family": "metrics.TestFamily",
     "metrics.Gap": "metrics.GeneralizationGap",
+    "metrics.assessed": "metrics.permutation_test",
     "metrics.autocorrelation": "mcmc.autocorrelation",
+    "metrics.base.Samples": "metrics.base.Array",
     "metrics.classifier.Classifier": "metrics.classifier.TwoSampleClassifier",
     "metrics.columns.Column": "metrics.columns.TableColumn",
     "metrics.columns.piled": "metrics.columns.stacked_columns",
     "metrics.effective_sample_size": "mcmc.effective_sample_size",
     "metrics.features.seen": "metrics.features.features_of",
+    "metrics.middle_of": "metrics.default_threshold",
     "nn.Fourier": "nn.FourierEmbedding",
     "nn.Recognizer": "nn.ClassifierNetwork",
     "nn.Waves": "nn.FourierFeatures",
@@ -162,6 +169,8 @@ NAMES = {
     "sample.Weighted": "mcmc.WeightedSamples",
     "sample.annealed_importance": "mcmc.annealed_importance",
     "sample.arc": "samplers.spherical_interpolation",
+    "sample.base.sample": "samplers.sample",
+    "sample.base.trajectory": "samplers.trajectory",
     "sample.geometric": "mcmc.geometric",
     "sample.langevin": "mcmc.langevin",
     "sample.score_importance": "mcmc.score_importance",
@@ -175,7 +184,20 @@ NAMES = {
 }
 
 # (class, old argument) -> new argument.
-ARGUMENTS: dict[tuple[str, str], str] = {}
+ARGUMENTS = {
+    ("nn.MLP", "more"): "extra",
+    ("nn.UNet", "beside"): "context_channels",
+    ("nn.UNet", "more"): "extra",
+}
+
+# Old module or name that has no successor of its own -> what serves instead.
+GONE = {
+    "data.arrays": "data.read",
+    "data.images.Folder": "data.read",
+    "data.images.SUFFIXES": "data.formats.ImageFolder",
+    "data.tables.read_csv": "data.read",
+    "data.tables.read_parquet": "data.read",
+}
 
 
 def current(path: str) -> str:
@@ -210,7 +232,10 @@ def updated(value: Any) -> Any:
         kind = found.get("class")
         if isinstance(kind, str) and kind.startswith(f"{PACKAGE}.") and isinstance(found.get("arguments"), dict):
             path = current(kind.removeprefix(f"{PACKAGE}."))
-            arguments = {ARGUMENTS.get((path, key), key): inner for key, inner in found["arguments"].items()}
+            place, _, name = path.rpartition(".")
+            owners = [f"{outer}.{name}" for outer in outwards(place)]
+            new = {old: new for (owner, old), new in ARGUMENTS.items() if owner in owners}
+            arguments = {new.get(key, key): inner for key, inner in found["arguments"].items()}
             found |= {"class": f"{PACKAGE}.{path}", "arguments": arguments}
         return found
     return [updated(inner) for inner in value] if isinstance(value, list | tuple) else value

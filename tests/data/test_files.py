@@ -1,4 +1,4 @@
-"""Every format is read, whole or through a copy, and every broken file is named with the mend."""
+"""Every format is read, whole or through a copy, and every broken file is named with what to do."""
 
 import gzip
 import io

@@ -88,7 +88,8 @@ def test_what_is_written_comes_back(tmp_path, form, kind):
     if form.cannot_hold(schema) is not None:
         with pytest.raises(ValueError, match=f"{path.name} .*: write .*npy") as error:
             write(path, batches(x), COUNT, schema)
-        assert form.label not in str(error.value).rpartition(": write ")[2] and not path.exists()
+        assert {*form.suffixes, form.label}.isdisjoint(str(error.value).rpartition(": write ")[2].split(", "))
+        assert not path.exists()
         return
     write(path, batches(x), COUNT, schema)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
@@ -118,7 +119,7 @@ def test_every_kind_of_data_has_a_format_that_keeps_it_whole():
 
 def test_what_is_lost_is_named():
     assert lost("x.npy", Schema.of(DATA["table"])) == (
-        "the names of the columns are lost in .npy: .csv .tsv .csv.gz .tsv.gz, .parquet .pq keep them"
+        "the names of the columns are lost in .npy: .csv, .parquet keep them"
     )
     assert "the names of the axes, their coordinates and the units are lost in .npz: .h5" in str(
         lost("x.npz", Schema.of(field()))

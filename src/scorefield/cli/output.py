@@ -1,4 +1,4 @@
-"""Where the command line finds what writes samples: `scorefield.data`, beside what reads them."""
+"""How the command line writes samples: as `scorefield.data` does."""
 
 from ..data import check, lost, write
 

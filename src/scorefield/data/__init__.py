@@ -1,4 +1,4 @@
-"""Data: rows in memory or on disk, their layout for networks, and the way back to what the user gave."""
+"""Data: rows in memory or on disk, their layout for networks, the form in which they were given; files in and out."""
 
 from .errors import DataError, DataTypeError
 from .files import check, contents, lost, read, write

@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 
 from .cache import Store, blocks
+from .dataarrays import Attributes, coordinate_variables, to_attributes
 from .dtypes import check_dtype
-from .labelled import Attributes, coordinate_variables, to_attributes
 from .optional import need
 from .schema import Schema
 
-__all__ = ["Axes", "lost_by_arrays", "read_labelled", "rows_in_chunk"]
+__all__ = ["Axes", "lost_by_arrays", "read_dataarray", "rows_in_chunk"]
 
 ROWS = 16 << 20  # bytes of a chunk of samples in a file
 
 
 @dataclass(frozen=True)
 class Axes:
-    """How an array of samples is labelled.
+    """How an array of samples is dataarrays.
 
     Arguments:
         name: The name of the array.
@@ -56,7 +56,7 @@ class Axes:
 
     def coordinates(self) -> Any:
         """The coordinates alone, as a Dataset of xarray."""
-        xarray = need("xarray", "writing labelled arrays")
+        xarray = need("xarray", "writing arrays with named axes")
         return xarray.Dataset(coords=self.variables)
 
     def plain_attrs(self) -> dict[str, Any]:
@@ -75,9 +75,9 @@ def lost_by_arrays(schema: Schema) -> str | None:
     return "the types of the columns" if several else None
 
 
-def read_labelled(x: Any, key: str, store: Store) -> Any:
+def read_dataarray(x: Any, key: str, store: Store) -> Any:
     """A DataArray that is not read yet: at once, or with its values in the copy."""
-    xarray = need("xarray", "reading labelled arrays")
+    xarray = need("xarray", "reading arrays with named axes")
     check_dtype(x.dtype)
     if store.holds(x.nbytes):
         return x.load()

@@ -1,4 +1,4 @@
-"""Samples on their way to a file: batches as arrays or as tables."""
+"""Batches of samples as arrays or as tables, to be written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data larger than memory: copied once to an .npy file, with a .json beside it that says from what."""
+"""Data larger than memory: copied once to an .npy file, with a .json next to it that says from what."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def lost(path: str | PathLike[str], schema: Schema, formats: Sequence[Format] = 
     what = chosen.loses(schema) if chosen is not None else None
     if what is None:
         return None
-    keepers = [f.label for f in formats if f.cannot_hold(schema) is None and f.loses(schema) is None]
+    keepers = [_short(f) for f in formats if f.cannot_hold(schema) is None and f.loses(schema) is None]
     return f"{what} are lost in {target.suffix or 'a folder'}" + (
         f": {', '.join(keepers)} keep them" if keepers else ""
     )
@@ -203,12 +203,16 @@ class _Counted:
 def _sync(path: Path) -> None:
     """Waits until a file, or those of a folder, are on the disk."""
     for file in [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]:
-        with open(file, "rb") as opened:
+        with open(file, "rb+") as opened:
             os.fsync(opened.fileno())
 
 
 def _that_hold(schema: Schema, formats: Sequence[Format]) -> str:
-    return ", ".join(f.label for f in formats if f.cannot_hold(schema) is None) or "another format"
+    return ", ".join(map(_short, (f for f in formats if f.cannot_hold(schema) is None))) or "another format"
+
+
+def _short(form: Format) -> str:
+    return form.suffixes[0] if form.suffixes else form.label
 
 
 def _format_of(path: Path, formats: Sequence[Format]) -> Format:

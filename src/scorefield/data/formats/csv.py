@@ -108,7 +108,7 @@ class _Text:
         return max(0, self.width - len(self.columns)) if self.named else 0
 
     @property
-    def labelled(self) -> bool:
+    def first_unnamed(self) -> bool:
         """Whether the first column has no name."""
         return self.named and self.columns[0] == "" and len(self.columns) > 1
 
@@ -116,7 +116,7 @@ class _Text:
     def options(self) -> dict[str, Any]:
         """How pandas reads it. Surplus fields get names, for pandas would take the first ones as an index."""
         found: dict[str, Any] = {"sep": self.separator, "header": "infer" if self.named else None}
-        if self.labelled:
+        if self.first_unnamed:
             found["index_col"] = 0
         if self.surplus:
             found |= {"header": None, "skiprows": self.skipped, "names": self._names()}
@@ -146,12 +146,12 @@ class _Text:
                     "name every column in the first line"
                 )
             frame = frame.drop(columns=extra)
-        if not self.labelled and type(frame.index).__name__ != "RangeIndex":
+        if not self.first_unnamed and type(frame.index).__name__ != "RangeIndex":
             raise DataError(f"{self.path} has rows with more fields than names: name every column in the first line")
         if not self.named:
             empty = self.columns[-1] == "" and len(self.columns) > 1 and frame.iloc[:, -1].isna().all()
             return frame.iloc[:, :-1] if empty else frame
-        if self.labelled and selection.columns is None and not _numbers_rows(frame.index):
+        if self.first_unnamed and selection.columns is None and not _numbers_rows(frame.index):
             raise DataError(
                 f"the first column of {self.path} has no name, and is not a number for each row: "
                 "name it in the first line, or choose others (columns=…)"

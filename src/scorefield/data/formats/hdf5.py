@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..axes import Axes, lost_by_arrays, read_labelled
+from ..axes import Axes, lost_by_arrays, read_dataarray
 from ..batches import arrays_of
 from ..cache import Store, read_slices
 from ..optional import need
@@ -27,16 +27,16 @@ class Hdf5(Format):
         return _datasets(path)[0]
 
     def read(self, path: Path, selection: Selection, store: Store) -> Any:
-        found, labelled = _datasets(path)
-        if labelled:
+        found, by_netcdf = _datasets(path)
+        if by_netcdf:
             with _opened(path, "", None) as root:
                 found = {k: v for k, v in found.items() if k == selection.key or k not in root.coords}
         key, (shape, _) = choose_array(found, selection.key, path)
-        if labelled and shape:
+        if by_netcdf and shape:
             group, _, name = key.rpartition("/")
             with _opened(path, group, name) as opened:
                 if name in opened.data_vars:
-                    return read_labelled(opened[name], key, store)
+                    return read_dataarray(opened[name], key, store)
         h5py = need("h5py", f"reading {path.suffix}")
         with h5py.File(path, "r") as file:
             return read_slices(file[key], key, store)
@@ -81,8 +81,8 @@ def _datasets(path: Path) -> tuple[dict[str, Entry], bool]:
 
 def _opened(path: Path, group: str, name: str | None) -> Any:
     """A group as a Dataset of xarray, with the values of `name` as they are stored."""
-    xarray = need("xarray", "reading labelled arrays")
-    need("netCDF4", "reading labelled arrays")
+    xarray = need("xarray", "reading arrays with named axes")
+    need("netCDF4", "reading arrays with named axes")
     raw: dict[str, Any] = {} if name is None else {"mask_and_scale": {name: False}, "decode_times": {name: False}}
     found = xarray.open_dataset(path, engine="netcdf4", group=group or None, **raw)
     if name is not None and name in found.variables:

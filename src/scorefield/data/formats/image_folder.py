@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -72,10 +73,16 @@ class _Images:
     """The images of a folder, each with where it is."""
 
     def __init__(self, path: Path) -> None:
-        files = (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+        found = (Path(folder, name) for folder, _, names in os.walk(path, onerror=_refuse) for name in names)
+        files = (p for p in found if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
         self.files = sorted(p for p in files if p.is_file())
         if not self.files:
             raise DataError(f"{path} holds no images: known are {' '.join(SUFFIXES)}")
 
     def __iter__(self) -> Iterator[Image]:
         return ((str(p), p) for p in self.files)
+
+
+def _refuse(error: OSError) -> None:
+    """A folder that cannot be listed is an error: its images must not be missing without a word."""
+    raise error

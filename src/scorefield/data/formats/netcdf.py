@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..axes import Axes, lost_by_arrays, read_labelled
+from ..axes import Axes, lost_by_arrays, read_dataarray
 from ..batches import arrays_of
 from ..cache import Store
 from ..optional import need
@@ -30,7 +30,7 @@ class NetCDF(Format):
     def read(self, path: Path, selection: Selection, store: Store) -> Any:
         key, _ = choose_array(self.contents(path), selection.key, path)
         with _opened(path) as found:
-            return read_labelled(found[key], key, store)
+            return read_dataarray(found[key], key, store)
 
     def cannot_hold(self, schema: Schema) -> str | None:
         return f"cannot hold {schema.dtype}" if schema.dtype in _MISSING else Axes.of(schema).clash

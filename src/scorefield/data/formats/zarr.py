@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..axes import Axes, lost_by_arrays, read_labelled, rows_in_chunk
+from ..axes import Axes, lost_by_arrays, read_dataarray, rows_in_chunk
 from ..batches import arrays_of
 from ..cache import Store, read_slices
 from ..errors import DataError
@@ -47,7 +47,7 @@ class Zarr(Format):
         kept = {key, *_coordinates(root, arrays[key])}
         others = [k.rpartition("/")[2] for k in arrays if k.rpartition("/")[0] == folder and k not in kept]
         with _opened(path, folder, name, others) as opened:
-            return read_labelled(opened[name], key, store)
+            return read_dataarray(opened[name], key, store)
 
     def cannot_hold(self, schema: Schema) -> str | None:
         if schema.dtype in ("float128", "longdouble"):
@@ -116,7 +116,7 @@ def _coordinates(root: Any, array: Any) -> set[str]:
 
 def _opened(path: Path, folder: str, name: str, others: list[str]) -> Any:
     """A group without its other arrays as a Dataset of xarray, the values of `name` as they are stored."""
-    xarray = need("xarray", "reading labelled arrays")
+    xarray = need("xarray", "reading arrays with named axes")
     found = xarray.open_dataset(
         str(path),
         engine="zarr",

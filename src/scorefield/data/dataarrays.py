@@ -20,7 +20,7 @@ __all__ = [
     "coordinates",
     "explain_dataset",
     "to_attributes",
-    "to_labelled",
+    "to_dataarray",
 ]
 
 LARGEST = 1 << 16  # values of a coordinate that is kept
@@ -89,7 +89,7 @@ def to_attributes(attrs: Attributes) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple | list) else value for name, value in attrs}
 
 
-def to_labelled(
+def to_dataarray(
     values: np.ndarray,
     dims: tuple[str, ...],
     name: str | None,

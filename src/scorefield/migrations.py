@@ -8,6 +8,11 @@ __all__ = ["migrate_sampling"]
 
 _MODEL = "scorefield.model.Model"
 _SAMPLING = "scorefield.samplers.Sampling"
+_WITH_STEPS = {
+    "scorefield.samplers.AdaptiveSDE",
+    "scorefield.samplers.DormandPrince",
+    "scorefield.schedules.ExplicitLevels",
+}  # samplers and schedules that went by steps of their own, whatever the model said
 _PARTS = {"sampler": "sampler", "steps": "steps", "grid": "schedule", "process": "process"}
 
 
@@ -29,5 +34,7 @@ def migrate_sampling(spec: Any) -> Any:
     if spec.get("class") != _MODEL or not isinstance(parts, dict):
         return spec
     sampling = {new: parts[old] for old, new in _PARTS.items() if old in parts}
+    if any(isinstance(part, dict) and part.get("class") in _WITH_STEPS for part in sampling.values()):
+        sampling.pop("steps", None)
     kept = {name: part for name, part in parts.items() if name not in _PARTS}
     return {**spec, "arguments": {**kept, "sampling": {"class": _SAMPLING, "arguments": sampling}}}

@@ -30,7 +30,7 @@ FLOORS = [
     {"model"},
     {"presets", "inverse", "classifier_guidance"},
     {"fitting"},
-    {"run"},
+    {"runs"},
     {"evaluation"},
     {"comparison", "diagnostics"},
     {"interop", "reporting"},

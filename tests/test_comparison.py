@@ -18,7 +18,7 @@ from scorefield.metrics import Distance, energy_distance
 from scorefield.model import Model
 from scorefield.processes import EDM
 from scorefield.rng import Samples
-from scorefield.run import Run, fit
+from scorefield.runs import Run, fit
 from scorefield.samplers import DDIM, AnnealedLangevin, DormandPrince, ExponentialAdams, Heun, OneStepSampler, Sampling
 from scorefield.schedules import ExplicitLevels, Karras, LogLevel, UniformTime
 from scorefield.settings import Network, Training

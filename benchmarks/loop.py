@@ -17,7 +17,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from scorefield.denoisers import Preconditioned
-from scorefield.fitting import Fitting
+from scorefield.fitting import Options, plan, prepare, trainer_of
 from scorefield.nn import choose
 from scorefield.rng import Samples
 from scorefield.settings import Training
@@ -49,9 +49,8 @@ def plain(data: torch.Tensor, batch: int, seconds: float) -> float:
 
 def ours(data: torch.Tensor, batch: int, seconds: float) -> float:
     """Steps per second of the package's loop."""
-    training = Training(minutes=seconds / 60, batch=batch, patience=1000)
-    fitting = Fitting(data, training=training)
-    for progress in fitting.trainer.run():
+    options = Options(training=Training(minutes=seconds / 60, batch=batch, patience=1000))
+    for progress in trainer_of(plan(prepare(data, options), options)).run():
         last = progress
     return last.step / last.seconds
 

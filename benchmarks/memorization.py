@@ -14,7 +14,7 @@ from pathlib import Path
 
 from scorefield.data import read
 from scorefield.evaluation import Evaluation, evaluate, evaluate_run
-from scorefield.run import Run, fit
+from scorefield.runs import Run, fit
 from scorefield.settings import Data, Training
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import scorefield
-from scorefield.fitting import Fitting
+from scorefield.fitting import Options, plan, prepare, trainer_of
 
 
 def resident() -> float:
@@ -63,8 +63,8 @@ def main() -> None:
         path = Path(folder) / "fields.npy"
         write(path, options.gigabytes)
         training = scorefield.Training(minutes=options.minutes)
-        warm = Fitting(np.random.default_rng(0).normal(size=(256, 64, 64)).astype(np.float32), training=training)
-        steps = warm.trainer.run()
+        some, warm = np.random.default_rng(0).normal(size=(256, 64, 64)).astype(np.float32), Options(training=training)
+        steps = trainer_of(plan(prepare(some, warm), warm)).run()
         for _ in range(4):
             next(steps)
         before = resident()  # libraries, a network of this kind and the memory of its steps

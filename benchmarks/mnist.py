@@ -21,7 +21,7 @@ import torch.nn.functional as F
 import scorefield
 from scorefield.data import read
 from scorefield.fitting import split
-from scorefield.run import Run
+from scorefield.runs import Run
 
 
 class Classifier(nn.Module):

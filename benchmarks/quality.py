@@ -23,7 +23,7 @@ import scorefield
 from scorefield import samplers as s
 from scorefield.data import read
 from scorefield.fitting import split
-from scorefield.run import Run
+from scorefield.runs import Run
 from scorefield.schedules import Schedule
 
 # Name, sampler, evaluations per step, and schedule (uniform in time if None).

@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +32,6 @@ import scorefield
 from scorefield import Model, Training
 from scorefield.denoisers import Denoiser, Mixture
 from scorefield.diffusion import Diffusion
-from scorefield.fitting import Fitting
 from scorefield.mcmc import Langevin
 from scorefield.metrics import energy_distance, with_floor
 from scorefield.noise_levels import best_ratio, choose_noise_levels
@@ -54,8 +53,8 @@ def learn_mixture(count: int = 400, steps: int = 4000) -> tuple[Tensor, Model]:
 def learn_helix(count: int = 20_000, steps: int = 8000) -> tuple[Tensor, Model]:
     """Points of the helix, and a model of them. A turn takes 0.2 standard deviations, so that it is learned at small levels."""
     x = Helix().sample(count, Samples(0, count=count))
-    levels = replace(Fitting(x).calibration, level_mean=-2.5, level_std=1.6)
-    return x, scorefield.fit(x, calibration=levels, training=Training(steps=steps))
+    levels = "noiselevels(level_mean=-2.5, level_std=1.6)"
+    return x, scorefield.fit(x, noise_levels=levels, steps=steps)
 
 
 @dataclass(frozen=True)

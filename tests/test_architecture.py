@@ -29,7 +29,7 @@ FLOORS = [
     {"model"},
     {"presets", "inverse", "classifier_guidance"},
     {"fitting"},
-    {"run"},
+    {"runs"},
     {"evaluation"},
     {"comparison", "diagnostics"},
     {"interop", "reporting"},

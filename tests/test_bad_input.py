@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from scorefield.cli import main
-from scorefield.run import Run
+from scorefield.runs import Run
 
 TINY = ["--steps", 6, "--batch", 8, "--evaluations", 2, "--widths", 8, "--depth", 1, "--device", "cpu"]
 
@@ -92,7 +92,7 @@ def constant():
 def test_arrays_that_cannot_be_learned_from(tmp_path, refused, x, told):
     np.save(tmp_path / "data.npy", x)
     refused(["fit", tmp_path / "data.npy", "-o", tmp_path / "run", *TINY], told)
-    refused(["calibrate", tmp_path / "data.npy"], told)
+    refused(["noise-levels", tmp_path / "data.npy"], told)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_images_of_different_sizes(tmp_path, refused):
     told = r"0\.png is 8 x 8, .*2\.png is 6 x 6: bring them to one, --resize 6"
     refused(["fit", tmp_path, "-o", tmp_path.parent / f"{tmp_path.name}-run", *TINY], told)
     (tmp_path / "1.png").write_bytes(b"no image")
-    refused(["calibrate", tmp_path], r"1\.png is damaged")
+    refused(["noise-levels", tmp_path], r"1\.png is damaged")
 
 
 def test_bad_data_leave_a_finished_run_alone(tmp_path, finished, refused):
@@ -198,7 +198,7 @@ def test_checkpoints_that_are_none(tmp_path, finished, refused):
 
 
 def test_a_run_that_cannot_go_on_says_what_to_do(tmp_path, finished, refused, monkeypatch):
-    monkeypatch.setattr("scorefield.fitting.Fitting.finish", lambda self: 1 / 0)
+    monkeypatch.setattr("scorefield.runs.session.finish", lambda plan, trainer: 1 / 0)
     words = ["fit", finished / "good.npy", "-o", tmp_path / "run", *TINY]
     with pytest.raises(ZeroDivisionError):  # an error of ours shows where it is
         cli(*words)
@@ -206,7 +206,7 @@ def test_a_run_that_cannot_go_on_says_what_to_do(tmp_path, finished, refused, mo
     state = tmp_path / "run" / "training.safetensors"
     state.write_bytes(state.read_bytes()[:100])
     refused(words, r"cannot go on from .*training\.safetensors .*remove it to train from the beginning")
-    refused(["sample", tmp_path / "run", "-n", 2, "-o", tmp_path / "a.npy"], "was cut off: run the same fit again")
+    refused(["sample", tmp_path / "run", "-n", 2, "-o", tmp_path / "a.npy"], "was interrupted: run the same fit again")
 
 
 def full_disk(*arguments, **options):
@@ -347,4 +347,4 @@ def test_the_process_says_it_in_one_line(tmp_path):
 def test_a_missing_library_is_named_with_how_to_install_it(tmp_path, refused, monkeypatch):
     (tmp_path / "data.csv").write_text("a\n1\n2\n")
     monkeypatch.setitem(sys.modules, "pandas", None)
-    refused(["calibrate", tmp_path / "data.csv"], r'reading csv needs pandas: pip install "scorefield\[data\]"')
+    refused(["noise-levels", tmp_path / "data.csv"], r'reading csv needs pandas: pip install "scorefield\[data\]"')

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from scorefield.cli import main, terminal
-from scorefield.run import Run
+from scorefield.runs import Run
 from scorefield.settings import Data, Network, Training
 
 TINY = ["--evaluations", 3, "--widths", 8, "--depth", 1, "--device", "cpu"]
@@ -58,7 +58,7 @@ print("LOADED", *sorted({"torch", "numpy", "pandas", "scipy", "matplotlib"} & se
     assert 'Did you mean "fit"' in done.stderr
 
 
-@pytest.mark.parametrize("verb", ["fit", "sample", "evaluate", "report", "compare", "calibrate", "info"])
+@pytest.mark.parametrize("verb", ["fit", "sample", "evaluate", "report", "compare", "noise-levels", "info"])
 def test_every_command_has_examples(capsys, verb):
     assert cli(verb, "--help") == 0
     shown = capsys.readouterr().out
@@ -81,7 +81,7 @@ def test_version(capsys):
 
 
 def test_flags_reach_the_settings(place, tmp_path):
-    flags = "--steps 2 --batch 8 --rate 1e-3 --widths 8 12 --periodic --structure grid --channels last --no-dequantize"
+    flags = "--steps 2 --batch 8 --learning-rate 1e-3 --widths 8 12 --periodic --structure grid --channels last --no-dequantize"
     flags += " --held-out 0.25 --averages 0.1 --patience 3 --precision float32 --evaluations 1"
     words = [*flags.split(), "--seed", 7, "--device", "cpu"]
     assert cli("fit", place / "images.npy", "-o", tmp_path / "run", *words) == 0
@@ -201,9 +201,9 @@ def test_samplers_by_name(place, tmp_path):
     np.testing.assert_array_equal(drawn("--sampler", "dormandprince"), own)
 
 
-def test_calibrate_tells_reasons_and_writes_nothing(place, capsys):
+def test_noise_levels_tells_reasons_and_writes_nothing(place, capsys):
     before = sorted(p.name for p in place.iterdir())
-    assert cli("calibrate", place / "images.npy") == 0
+    assert cli("noise-levels", place / "images.npy") == 0
     told = capsys.readouterr()
     for what in ("smallest level", "largest level", "network", "a quarter of the step", "distance between two"):
         assert what in told.out
@@ -219,7 +219,7 @@ def test_info_of_a_run_that_ended_and_of_one_cut_off(place, tmp_path, capsys):
     for name in ("run.json", "log.jsonl"):
         (tmp_path / "run" / name).write_bytes((place / "table" / name).read_bytes())
     assert cli("info", tmp_path / "run") == 0
-    assert "cut off after step 12: run the same fit again" in capsys.readouterr().out
+    assert "interrupted after step 12: run the same fit again" in capsys.readouterr().out
 
 
 def test_evaluate_and_report(place, tmp_path, capsys):
@@ -344,5 +344,5 @@ def test_an_interrupted_fit_says_how_to_go_on(place, tmp_path, word, status):
     process.send_signal(getattr(signal, word))
     _, told = process.communicate(timeout=60)
     assert process.returncode == status
-    assert told.splitlines()[-1] == "interrupted: the same command goes on from here"
+    assert told.splitlines()[-1] == "interrupted: the same command resumes it"
     assert (run / "training.safetensors").is_file() and "Traceback" not in told

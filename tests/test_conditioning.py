@@ -10,7 +10,7 @@ import scorefield
 from scorefield import Data, Run, Training, fit
 from scorefield.cli import main
 from scorefield.evaluation import evaluate_run
-from scorefield.fitting import Fitting
+from scorefield.fitting import Options, plan, prepare, trainer_of
 from scorefield.rng import Steps
 from scorefield.samplers import DormandPrince
 
@@ -48,13 +48,15 @@ def test_given_something_levels_reach_lower_and_sets_are_shuffled():
     rng = np.random.default_rng(0)
     theta = rng.normal(size=(300, 1))
     sets = theta[:, None] + rng.normal(size=(300, 4, 1))
-    fitting = Fitting(theta, training=Training(steps=1), context=sets)
-    alone, given = Fitting(theta).calibration, fitting.calibration
+    options = Options(training=Training(steps=1))
+    found = plan(prepare(theta, options, sets), options)
+    alone, given = plan(prepare(theta)).noise_levels, found.noise_levels
     assert given.sigma_min == min(alone.sigma_min, 0.002) and given.sigma_max == alone.sigma_max
     assert given.level_mean < alone.level_mean - 0.5 and given.level_std == 1.5 * alone.level_std
     assert "may leave less open" in given.reasons[2]
-    seen = fitting.trainer._contexts(0, Steps(0).at(0))
-    plain = fitting.trainer.feed.contexts(0, fitting.trainer._together)
+    trainer = trainer_of(found)
+    seen = trainer._contexts(0, Steps(0).at(0))
+    plain = trainer.feed.contexts(0, trainer._together)
     there = seen[:, -1] == 0  # the others were left out
     assert 0.8 < float(there.double().mean()) < 1
     torch.testing.assert_close(seen[there, :4].sort(1).values, plain[there, :4].sort(1).values)
@@ -135,12 +137,12 @@ def test_what_cannot_be_given(model):
     message = r"^this model was fitted without context, nothing can be given to it: fit\(x, context=…\)$"
     with pytest.raises(ValueError, match=message):
         plain.given(context=1.0)
-    with pytest.raises(ValueError, match=r"^there must be one context for each datum, got 100 for 3000 data$"):
+    with pytest.raises(ValueError, match=r"^every example needs one context, got 100 contexts for 3000 examples$"):
         fit(X, context=C[:100])
     with pytest.raises(
-        ValueError, match=r"^reference=64 takes other data for likely origins of a noisy one, which a context"
+        ValueError, match=r"^reference_batch=64 averages targets over other data, whatever their context: leave it out"
     ):
-        fit(X, context=C, training=Training(reference=64))
+        fit(X, context=C, training=Training(reference_batch=64))
     always = fit(X[:100], context=C[:100], training=Training(steps=5, unconditional=0))
     with pytest.raises(
         ValueError, match=r"^this model knows the law of data given something alone: model.given\(context=…\)"

@@ -15,7 +15,7 @@ from scorefield.metrics import Distance, GeneralizationGap, Neighbours
 from scorefield.model import Model
 from scorefield.processes import EDM
 from scorefield.rng import Samples
-from scorefield.run import Run, fit
+from scorefield.runs import Run, fit
 from scorefield.samplers import Heun, Sampling
 from scorefield.settings import Data, Training
 from scorefield.standardize import Standardize

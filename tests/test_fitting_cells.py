@@ -12,10 +12,10 @@ import torch
 from scorefield import fit
 from scorefield.data import ArrayRows, summarize
 from scorefield.data.lattice import cells
-from scorefield.fitting import Fitting
+from scorefield.fitting import Options, Plan, plan, prepare, trainer_of
 from scorefield.nn import FourierFeatures, UNet
 from scorefield.objectives import LogNormal, WithLowTail
-from scorefield.run import Run
+from scorefield.runs import Run
 from scorefield.settings import Data, Network, Training
 
 RNG = np.random.default_rng(0)
@@ -25,6 +25,15 @@ QUICK = Training(steps=3, batch=8, precision="float32")
 SMALL = Network(widths=(8,))
 
 
+def planned(x, **options) -> Plan:
+    wish = Options(**options)
+    return plan(prepare(x, wish), wish)
+
+
+def prepared(x, data=None, **options):
+    return prepare(x, Options(data=data or Data(), **options))
+
+
 def test_what_is_learned_as_cells():
     """Whole numbers, which samples are rounded to, and fine lattices; not wide ones, nor those finer than noise."""
     step = torch.tensor([3.0, 0.1, 0.5, 0.0], dtype=torch.float64)
@@ -32,65 +41,68 @@ def test_what_is_learned_as_cells():
     assert found is not None and found.tolist() == [1.0, 0.1, 0.0, 0.0]
     assert cells(False, step[2:], torch.ones(2)) is None
     assert cells(True, torch.ones(1, 4, 4).double(), torch.tensor([[[5000.0]]])) is None
-    assert Fitting(RNG.normal(size=(50, 3))).cells is None
-    assert Fitting(TABLE.astype(float)).cells is None
-    assert Fitting(TABLE, Data(dequantize=False)).cells is None
+    assert prepared(RNG.normal(size=(50, 3))).cells is None
+    assert prepared(TABLE.astype(float)).cells is None
+    assert prepared(TABLE, Data(dequantize=False)).cells is None
 
 
 @pytest.mark.parametrize("x", [TABLE, IMAGES])
 def test_units_and_moments_are_those_of_what_is_trained_on(x):
     """Sheppard: cells of width 1 add 1/12 to the variance, and nothing to means and covariances."""
-    fitting = Fitting(x, training=QUICK)
-    known, bare = summarize(fitting.schema.rows(x)), Fitting(x, Data(dequantize=False), training=QUICK)
-    torch.testing.assert_close(fitting.summary.variance, known.variance + 1 / 12)
-    torch.testing.assert_close(fitting.standardize.mean, bare.standardize.mean)
-    factor = fitting.standardize.std.double() ** 2
-    law, other = fitting.moments, bare.moments
+    found = prepared(x)
+    known, bare = summarize(found.schema.rows(x)), prepared(x, Data(dequantize=False))
+    torch.testing.assert_close(found.summary.variance, known.variance + 1 / 12)
+    torch.testing.assert_close(found.units.mean, bare.units.mean)
+    factor = found.units.std.double() ** 2
+    moments, other = found.moments, bare.moments
     if x.ndim > 2:
-        torch.testing.assert_close(law.covariance.double(), (known.variance + 1 / 12) / factor, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            moments.covariance.double(), (known.variance + 1 / 12) / factor, rtol=1e-5, atol=1e-6
+        )
         return
     scale = factor.sqrt()
     covariance = torch.from_numpy(np.cov(x.T, bias=True))
-    ours = law.covariance.double() * scale * scale[:, None]
+    ours = moments.covariance.double() * scale * scale[:, None]
     torch.testing.assert_close(ours.diagonal(), covariance.diagonal() + 1 / 12, rtol=1e-5, atol=1e-6)
-    before = other.covariance.double() * bare.standardize.std.double() * bare.standardize.std.double()[:, None]
+    before = other.covariance.double() * bare.units.std.double() * bare.units.std.double()[:, None]
     torch.testing.assert_close(ours[0, 1], before[0, 1], rtol=1e-4, atol=1e-5)
 
 
 def test_batches_and_held_out_data_have_unit_variance():
-    fitting = Fitting(RNG.poisson(2.0, (4000, 1)), training=Training(steps=1, batch=3600))
-    x = fitting.trainer.feed.batches(0)
+    found = planned(RNG.poisson(2.0, (4000, 1)), training=Training(steps=1, batch=3600))
+    trainer = trainer_of(found)
+    x = trainer.feed.batches(0)
     assert abs(float(x.var()) - 1) < 0.15 and len(x.unique()) > 3000
-    held_out = fitting.trainer.held_out
-    whole = fitting.standardize.inverse(held_out.double())
+    held_out = trainer.held_out
+    whole = found.prepared.units.inverse(held_out.double())
     assert float((whole - whole.round()).abs().max()) <= 0.5 and len(held_out.unique()) == len(held_out)
 
 
 def test_images_get_a_small_level_a_tail_and_waves():
-    fitting = Fitting(IMAGES, training=QUICK)
-    step = 1 / float(fitting.standardize.std)
-    found = fitting.calibration
+    image = planned(IMAGES, training=QUICK)
+    step = 1 / float(image.prepared.units.std)
+    found = image.noise_levels
     assert found.sigma_min == pytest.approx(step / 4)
     assert found.reasons[0] == "a quarter of the step between neighbouring values, at least 0.001"
     assert found.tail == 0.06 and len(found.table()) == len(found.reasons) == 5
-    levels = fitting.trainer.objective.levels
+    levels = image.objective.levels
     assert isinstance(levels, WithLowTail) and levels.low == found.sigma_min
-    assert isinstance(fitting.network, FourierFeatures) and fitting.network.periods[0] == pytest.approx(4 * step)
-    assert fitting.network.periods[-1] < 1.2
-    bare = Fitting(IMAGES, Data(dequantize=False), training=QUICK)
-    assert bare.calibration.sigma_min == 0.02 and bare.calibration.tail == 0 and isinstance(bare.network, UNet)
-    assert isinstance(bare.trainer.objective.levels, LogNormal)
-    more = fitting.calibration.process().time(torch.tensor(0.02))  # the part of a sampler's clock below 0.02
-    assert bare._sampling()[1] == 24 and fitting._sampling()[1] == np.ceil(24 / (1 - float(more))) > 24
-    given = Fitting(IMAGES, training=QUICK, calibration=bare.calibration)  # levels of one's own are taken as they are
-    assert given.calibration == bare.calibration and isinstance(given.network, UNet)
+    assert isinstance(image.network, FourierFeatures) and image.network.periods[0] == pytest.approx(4 * step)
+    assert image.network.periods[-1] < 1.2
+    bare = planned(IMAGES, data=Data(dequantize=False), training=QUICK)
+    assert bare.noise_levels.sigma_min == 0.02 and bare.noise_levels.tail == 0 and isinstance(bare.network, UNet)
+    assert isinstance(bare.objective.levels, LogNormal)
+    more = image.noise_levels.process().time(torch.tensor(0.02))  # the part of a sampler's clock below 0.02
+    assert bare.sampling.steps == 24 and image.sampling.steps == np.ceil(24 / (1 - float(more))) > 24
+    given = planned(IMAGES, training=QUICK, noise_levels=bare.noise_levels)  # levels of one's own are taken as they are
+    assert given.noise_levels == bare.noise_levels and isinstance(given.network, UNet)
 
 
 def test_floats_of_eight_bits_are_as_fine_as_their_integers():
-    fitting = Fitting(IMAGES / np.float32(255), training=QUICK)
-    assert fitting.cells is not None and float(fitting.cells.max()) == pytest.approx(1 / 255)
-    assert fitting.calibration.sigma_min == pytest.approx(
-        Fitting(IMAGES, training=QUICK).calibration.sigma_min, rel=1e-4
+    found = planned(IMAGES / np.float32(255), training=QUICK)
+    assert found.prepared.cells is not None and float(found.prepared.cells.max()) == pytest.approx(1 / 255)
+    assert found.noise_levels.sigma_min == pytest.approx(
+        planned(IMAGES, training=QUICK).noise_levels.sigma_min, rel=1e-4
     )
 
 
@@ -128,12 +140,12 @@ def test_a_choice_is_kept_with_the_run(tmp_path):
 
 
 def test_a_tail_replaces_what_lies_below_its_cut():
-    law = WithLowTail(LogNormal(0.0, 1.0), 1e-3, 0.25, 0.1)
+    distribution = WithLowTail(LogNormal(0.0, 1.0), 1e-3, 0.25, 0.1)
     u = torch.linspace(0, 1, 100_001, dtype=torch.float64)[:-1]
-    level = law.draw(u)
-    assert law.high == pytest.approx(math.exp(-1.2815515655), rel=1e-6)
-    assert float((level < law.high).double().mean()) == pytest.approx(0.25, abs=1e-4)
-    half = math.sqrt(law.high * 1e-3)
+    level = distribution.draw(u)
+    assert distribution.high == pytest.approx(math.exp(-1.2815515655), rel=1e-6)
+    assert float((level < distribution.high).double().mean()) == pytest.approx(0.25, abs=1e-4)
+    half = math.sqrt(distribution.high * 1e-3)
     assert float((level < half).double().mean()) == pytest.approx(0.125, abs=1e-4)
     above = float((level > 1).double().mean())
     assert above == pytest.approx(0.75 * 0.5 / 0.9, abs=1e-4)

@@ -16,7 +16,7 @@ from laws import instances
 from scorefield.checkpoint import save
 from scorefield.data import Schema
 from scorefield.denoisers import Gaussian, Preconditioned, precondition
-from scorefield.fitting import Fitting
+from scorefield.fitting import Options, plan, prepare, train
 from scorefield.model import Model, load
 from scorefield.processes import EDM, VP, Process
 from scorefield.rng import Samples
@@ -31,9 +31,8 @@ D = torch.float64
 
 def fitted(x: Any, steps: int = 10, **given: Any) -> Model:
     training = given.pop("training", None) or Training(steps=steps)
-    fitting = Fitting(x, training=training, device="cpu", **given)
-    list(fitting.trainer.run())
-    return fitting.finish()[0]
+    options = Options(training=training, device="cpu", **given)
+    return train(plan(prepare(x, options), options)).model
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +45,7 @@ def table() -> Model:
 def images() -> Model:
     """Of images of bytes, in bfloat16."""
     x = np.random.default_rng(0).integers(0, 256, size=(60, 12, 10)).astype(np.uint8)
-    training = Training(steps=15, batch=8, precision="bfloat16", matrix_rate=0.01)
+    training = Training(steps=15, batch=8, precision="bfloat16", muon_learning_rate=0.01)
     model = fitted(x, network=Network(widths=(16, 16), attention=True), training=training)
     assert isinstance(model.denoiser, Preconditioned) and model.denoiser.precision == "bfloat16"
     return model
@@ -441,7 +440,7 @@ def test_ways_between_data(table):
     np.testing.assert_allclose(way[0], a, rtol=1e-3)
     np.testing.assert_allclose(way[-1], b, rtol=1e-3)
     assert all(x.shape == a.shape for x in way)
-    with pytest.raises(ValueError, match="an arc has two ends of one shape, got count=1"):
+    with pytest.raises(ValueError, match="an interpolation has two ends of one shape, got count=1"):
         table.interpolate(a, b, frames=1)
 
 

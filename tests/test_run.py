@@ -13,9 +13,9 @@ import threading
 import numpy as np
 import pytest
 
-import scorefield.run as run_module
 from scorefield import checkpoint
-from scorefield.run import Run, fit
+from scorefield.runs import Run, fit, lock as lock_module, log as log_module, session as session_module
+from scorefield.runs.signals import deferred_signals
 from scorefield.settings import Data, Network, Training
 
 NETWORK = Network(widths=(8,), depth=1)
@@ -27,18 +27,19 @@ KILLED = """
 import os, random, signal, sys, time
 import numpy as np, torch
 torch.set_num_threads(1)
-import scorefield.run as run
+import scorefield.runs.session as session
+from scorefield.runs import fit
 from scorefield.settings import Network, Training
 
 folder = sys.argv[1]
 rng = np.random.default_rng(0)
 DATA = {"table": rng.normal(size=(80, 2)), "images": (255 * rng.random((24, 4, 4))).astype("uint8")}
 TRAINING = {"table": Training(steps=30, batch=16, evaluations=3), "images": Training(steps=8, batch=4, evaluations=3)}
-run._CHECKPOINT_SECONDS = 0.0  # after every step
+session._CHECKPOINT_SECONDS = 0.0  # after every step
 
 def go(kind, place=""):
     path = os.path.join(folder, kind + place)
-    run.fit(DATA[kind], path, network=Network(widths=(8,), depth=1), training=TRAINING[kind], seed=3, device="cpu")
+    fit(DATA[kind], path, network=Network(widths=(8,), depth=1), training=TRAINING[kind], seed=3, device="cpu")
 
 def at_call(name, number):
     real, calls = getattr(os, name), []
@@ -172,7 +173,7 @@ def test_sigterm_does_what_it_would_have_done_after_the_state_is_kept(tmp_path):
 
 
 def test_a_second_ctrl_c_acts_at_once():
-    with pytest.raises(KeyboardInterrupt), run_module._held_back() as came:
+    with pytest.raises(KeyboardInterrupt), deferred_signals() as came:
         signal.raise_signal(signal.SIGINT)
         assert came == [signal.SIGINT]
         signal.raise_signal(signal.SIGINT)
@@ -182,7 +183,7 @@ def test_a_second_ctrl_c_acts_at_once():
 def test_a_signal_that_is_ignored_stays_so():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with run_module._held_back() as came:
+        with deferred_signals() as came:
             signal.raise_signal(signal.SIGINT)
         assert came == []
     finally:
@@ -243,12 +244,12 @@ def test_other_settings_are_refused_by_name(finished, change, told):
 
 def test_what_was_measured_when_the_run_began_holds_when_it_goes_on(tmp_path, monkeypatch):
     training = Training(steps=4, batch=4, evaluations=2)
-    monkeypatch.setattr("scorefield.fitting._bfloat16_pays", lambda device: True)
+    monkeypatch.setattr("scorefield.fitting.budget._bfloat16_is_faster", lambda device: True)
     with pytest.raises(KeyboardInterrupt):
         learn(images(), tmp_path / "a", training, watch=interrupt_at(2))
-    monkeypatch.setattr("scorefield.fitting._bfloat16_pays", lambda device: False)
+    monkeypatch.setattr("scorefield.fitting.budget._bfloat16_is_faster", lambda device: False)
     chosen = []
-    learn(images(), tmp_path / "a", training, begin=lambda fitting: chosen.append(fitting.training.precision))
+    learn(images(), tmp_path / "a", training, begin=lambda plan: chosen.append(plan.training.precision))
     assert chosen == ["bfloat16"]
 
 
@@ -303,7 +304,7 @@ def test_folders_that_are_none_of_a_run_are_refused(tmp_path):
     (tmp_path / "cut" / ".run.json.123.part").write_text("a")
     (tmp_path / "cut" / ".lock").write_text("")
     learn(table(), tmp_path / "cut")
-    with pytest.raises(OSError, match=r"cannot be written .*: name a folder that can"):
+    with pytest.raises(OSError, match=r"cannot be written .*: name another folder"):
         learn(table(), tmp_path / "file" / "run")
 
 
@@ -320,7 +321,7 @@ def test_models_that_are_not_there(tmp_path):
 @pytest.mark.parametrize("text", ["{", "[1]", "3"])
 def test_a_broken_record_is_named(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
-    with pytest.raises(ValueError, match=r"run\.json is broken .*: restore it, or start a new run"):
+    with pytest.raises(ValueError, match=r"run\.json is damaged .*: restore it, or start a new run"):
         learn(table(), tmp_path)
 
 
@@ -342,7 +343,7 @@ def test_a_full_disk_while_saving_costs_nothing(tmp_path, monkeypatch, finished,
         calls.append(handle)
         return full_disk() if len(calls) == number else real(handle)
 
-    monkeypatch.setattr(run_module, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(session_module, "_CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(OSError, match=r"could not be written .No space left.*what was there is unchanged: free some"):
         learn(table(), tmp_path / "a")
@@ -353,7 +354,7 @@ def test_a_full_disk_while_saving_costs_nothing(tmp_path, monkeypatch, finished,
 
 
 def test_a_full_disk_while_logging_costs_nothing(tmp_path, monkeypatch, finished):
-    monkeypatch.setattr(run_module, "open", full_disk, raising=False)
+    monkeypatch.setattr(lock_module, "open", full_disk, raising=False)
     with pytest.raises(OSError, match=r"cannot be written .No space left"):
         learn(table(), tmp_path / "a")
     monkeypatch.undo()
@@ -362,7 +363,7 @@ def test_a_full_disk_while_logging_costs_nothing(tmp_path, monkeypatch, finished
     def opened(path, *arguments, **options):
         return full_disk() if str(path).endswith("log.csv") else log_open(path, *arguments, **options)
 
-    monkeypatch.setattr(run_module, "open", opened, raising=False)
+    monkeypatch.setattr(log_module, "open", opened, raising=False)
     with pytest.raises(OSError, match=r"log\.csv could not be written .No space left.*free some space"):
         learn(table(), tmp_path / "a")
     monkeypatch.undo()

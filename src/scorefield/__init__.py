@@ -14,15 +14,15 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .measurement import Measurement as Measurement
     from .model import Model as Model, load as load
-    from .run import Run as Run, fit as fit
+    from .runs import Run as Run, fit as fit
     from .settings import Data as Data, Network as Network, Training as Training
 
 _HOMES = {
     "Measurement": "measurement",
     "Model": "model",
     "load": "model",
-    "Run": "run",
-    "fit": "run",
+    "Run": "runs",
+    "fit": "runs",
     "Data": "settings",
     "Network": "settings",
     "Training": "settings",

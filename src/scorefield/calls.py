@@ -56,13 +56,19 @@ def parse_call_with(
     return _made(own, base, tuple(extra)), further
 
 
-def parse_call(text: str, base: type, read: Callable[[str], Any] | None = None) -> Any:
+def parse_call(
+    text: str,
+    base: type,
+    read: Callable[[str], Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> Any:
     """The object that is written as a name or a call.
 
     Arguments:
         text: The call.
         base: The class that the object is an instance of.
         read: What a string among the arguments stands for: the content of a file, say.
+        defaults: Values by the names of arguments: where the call, or one inside of it, leaves such an argument out.
 
     Raises:
         ValueError: If the call cannot be read, or a class refuses its arguments.
@@ -71,13 +77,16 @@ def parse_call(text: str, base: type, read: Callable[[str], Any] | None = None) 
         >>> from scorefield.processes import Process
         >>> parse_call("vp(beta_max=10)", Process)
         VP(beta_min=0.1, beta_max=10, start=1e-05)
+        >>> from scorefield.processes import EDM
+        >>> parse_call("edm", EDM, defaults={"sigma_max": 50.0})
+        EDM(sigma_min=0.002, sigma_max=50.0, rho=7.0)
     """
     tree = _parsed(text, base.__name__.lower())
     if read is not None:
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 node.value = read(node.value)
-    return _made(_call(tree), base)
+    return _made(_call(tree), base, defaults=defaults)
 
 
 def split_call(text: str, word: str) -> list[str]:
@@ -138,7 +147,7 @@ def _named(name: str, base: type) -> type:
     raise ValueError(f"unknown {word} {name!r}: {hint} Known: {', '.join(k.__name__ for k in kinds.values())}")
 
 
-def _made(call: ast.Call, base: type, also: tuple[str, ...] = ()) -> Any:
+def _made(call: ast.Call, base: type, also: tuple[str, ...] = (), defaults: Mapping[str, Any] | None = None) -> Any:
     """The object that a call makes; `also` are further arguments that the call may have, for messages."""
     kind = _named(call.func.id, base)  # type: ignore[attr-defined]
     parameters, hints = inspect.signature(kind).parameters, get_type_hints(kind)
@@ -150,11 +159,13 @@ def _made(call: ast.Call, base: type, also: tuple[str, ...] = ()) -> Any:
         close = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]}?" if close else "leave it out"
         raise ValueError(f"{title} takes {_listed(known)}, got {name!r}: {hint}")
-    arguments = {name: _value(name, node, hints.get(name)) for name, node in pairs}
+    arguments = {name: _value(name, node, hints.get(name), defaults) for name, node in pairs}
+    given = len(arguments)
+    arguments = {name: value for name, value in (defaults or {}).items() if name in parameters} | arguments
     missing = [n for n, p in parameters.items() if p.default is p.empty and n not in arguments]
     if missing:
         raise ValueError(f"{title} needs {_listed(missing)}: write {title.lower()}({missing[0]}=…)")
-    if len(arguments) < len(pairs):
+    if given < len(pairs):
         raise ValueError(f"{ast.unparse(call)} gives an argument twice: give it once")
     try:
         return kind(**arguments)
@@ -166,11 +177,11 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names) or "nothing"
 
 
-def _value(name: str, node: ast.expr, hint: Any) -> Any:
+def _value(name: str, node: ast.expr, hint: Any, defaults: Mapping[str, Any] | None = None) -> Any:
     """The value of an argument: the object that a call makes where the type is an abstract class, else a literal."""
     bases = [kind for kind in (hint, *get_args(hint)) if inspect.isclass(kind) and inspect.isabstract(kind)]
     if bases and not (isinstance(node, ast.Constant) and node.value is None):
-        return _made(_call(node), bases[0])
+        return _made(_call(node), bases[0], defaults=defaults)
     value = _literal(node)
     if hint in _NUMBERS and (isinstance(value, bool) or not isinstance(value, _NUMBERS[hint][0])):
         raise ValueError(f"{name} is {_NUMBERS[hint][1]}, got {value!r}")

@@ -2,10 +2,53 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
-__all__ = ["Data", "Network", "Training"]
+__all__ = ["RENAMED", "Data", "Network", "Training", "with_new_names"]
+
+RENAMED = {"rate": "learning_rate", "matrix_rate": "muon_learning_rate", "reference": "reference_batch"}
+"""New names of settings of `Training` by old ones."""
+
+T = TypeVar("T")
+
+
+def with_new_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of `Training` by name, old names among them, by their new names.
+
+    Example:
+        >>> with_new_names({"steps": 100, "rate": 1e-3})
+        {'steps': 100, 'learning_rate': 0.001}
+    """
+    return {RENAMED.get(name, name): value for name, value in settings.items()}
+
+
+def _takes_old_names(cls: type[T]) -> type[T]:
+    """Makes a class take the old names of its arguments, and answer to them, with a warning."""
+    init: Callable[..., None] = cls.__init__
+
+    @functools.wraps(init)
+    def accept(self: T, *args: Any, **kwargs: Any) -> None:
+        for old in RENAMED.keys() & kwargs.keys():
+            _warn(old)
+        init(self, *args, **with_new_names(kwargs))
+
+    def answer(self: T, name: str) -> Any:
+        if name not in RENAMED:
+            raise AttributeError(f"{cls.__name__!r} object has no attribute {name!r}")
+        _warn(name)
+        return getattr(self, RENAMED[name])
+
+    for name, method in (("__init__", accept), ("__getattr__", answer)):
+        setattr(cls, name, method)
+    return cls
+
+
+def _warn(old: str) -> None:
+    warnings.warn(f"Training: {old} is now {RENAMED[old]}: write {RENAMED[old]}=", DeprecationWarning, stacklevel=3)
 
 
 @dataclass(frozen=True)
@@ -14,10 +57,10 @@ class Data:
 
     Arguments:
         structure: "vector" (a table), "grid" (signals, fields, images, volumes), or "auto": by the shape.
-        channels: Where the channels of a grid are: "first" or "last" after the samples, "none", or "auto".
-        held_out: The part of the data that training does not see, to measure it on; 0 for none.
+        channels: Where the channels of a grid are: "first" or "last" after the sample axis, "none", or "auto".
+        held_out: The part of the data that training does not see, to measure the loss on; 0 for none.
         dequantize: Whether whole numbers, and others on a fine lattice, are learned as the cells they stand for, x - 1/2 to
-            x + 1/2, at new places each time: densities of them need it. Without it they are points.
+            x + 1/2, with new uniform noise each time: densities need it. Without it they are points.
     """
 
     structure: Literal["auto", "vector", "grid"] = "auto"
@@ -37,7 +80,7 @@ class Network:
     Arguments:
         widths: The width of a network for vectors, or one a scale, from fine to coarse, for grids.
         depth: The number of inner layers for vectors, of blocks at each scale for grids.
-        patch: The side of the patches that a network for grids gathers first.
+        patch: The side of the patches that a network for grids takes as its pixels.
         attention: Whether positions of a grid attend to each other at the coarsest scale.
         periodic: Whether grids wrap around at their edges.
     """
@@ -49,40 +92,41 @@ class Network:
     periodic: bool = False
 
 
+@_takes_old_names
 @dataclass(frozen=True)
 class Training:
-    """How a network is trained. `None` leaves a choice to the data; what was chosen, and why, is in the run's log.
+    """How a network is trained. `None` leaves a choice to the data; what was chosen, and why, is in the record of the run.
 
     Arguments:
         minutes: The budget in minutes of training. One budget at most: minutes, steps or epochs.
         steps: The budget in optimizer steps.
         epochs: The budget in passes through the data.
-        batch: How many data a step sees.
-        rate: The learning rate of AdamW.
-        matrix_rate: The learning rate of Muon, which trains the matrices and convolutions inside the network; 0 leaves
-            them to AdamW.
-        warmup: The rates rise from 0 over that many steps.
+        batch: The batch size.
+        learning_rate: The learning rate of AdamW.
+        muon_learning_rate: The learning rate of Muon, which trains the matrices and convolutions inside the network; 0
+            leaves them to AdamW.
+        warmup: Learning rates rise from 0 over that many steps.
         clip: Gradients are scaled down to this norm if they are larger.
         accumulate: A step adds the gradients of that many batches.
-        reference: How many other data take noise from the targets of a step (stable targets); 0 for none.
-        unconditional: For how many data, as a part of all, what is given beside them is left out, so that the model also
-            knows their law without it, as guidance needs; 0 for none.
+        reference_batch: Over how many other examples the targets of a step are averaged (stable targets); 0 for none.
+        unconditional: The part of the examples whose context is dropped, so that the model also learns the unconditional
+            distribution, as guidance needs; 0 for none.
         precision: "float32", "bfloat16" (automatic mixed precision), or "auto": the latter where it is fast.
         averages: The relative widths of the power-function averages of the weights that are kept.
-        evaluations: How often the held-out loss is measured on the way.
-        patience: Training stops when that many of these measurements in a row lie above the best one for sure.
+        evaluations: How often the held-out loss is measured during training.
+        patience: Training stops when that many of these measurements in a row lie significantly above the best one.
     """
 
     minutes: float | None = None
     steps: int | None = None
     epochs: float | None = None
     batch: int | None = None
-    rate: float | None = None
-    matrix_rate: float | None = None
+    learning_rate: float | None = None
+    muon_learning_rate: float | None = None
     warmup: int = 50
     clip: float = 1.0
     accumulate: int = 1
-    reference: int | None = None
+    reference_batch: int | None = None
     unconditional: float = 0.1
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     averages: tuple[float, ...] = (0.05, 0.15)
@@ -93,12 +137,22 @@ class Training:
         budgets = {n: getattr(self, n) for n in ("minutes", "steps", "epochs") if getattr(self, n) is not None}
         if len(budgets) > 1:
             raise ValueError(f"choose one budget: minutes, steps or epochs; got {budgets}")
-        positive = ("minutes", "steps", "epochs", "batch", "rate", "clip", "accumulate", "evaluations", "patience")
+        positive = (
+            "minutes",
+            "steps",
+            "epochs",
+            "batch",
+            "learning_rate",
+            "clip",
+            "accumulate",
+            "evaluations",
+            "patience",
+        )
         for name in positive:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"training needs {name} > 0, got {name}={value:g}")
-        for name in ("warmup", "matrix_rate", "reference"):
+        for name in ("warmup", "muon_learning_rate", "reference_batch"):
             if (value := getattr(self, name)) is not None and value < 0:
                 raise ValueError(f"training needs {name} >= 0, got {name}={value:g}")
         if not 0 <= self.unconditional < 1:

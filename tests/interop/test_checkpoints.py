@@ -17,7 +17,7 @@ from scorefield.denoisers.ncsn import NCSNDenoiser
 from scorefield.interop.checkpoints import import_ncsnv2
 from scorefield.nn.refinenet import RefineNet
 from scorefield.processes import VE
-from scorefield.run import Run, fingerprint
+from scorefield.runs import Run, fingerprint
 from scorefield.samplers import DDIM, Heun
 
 SIGMAS = torch.logspace(0.5, -2, 12)

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from scorefield.interop.diffusers import UNet2D, import_diffusers, table
-from scorefield.run import Run
+from scorefield.runs import Run
 from scorefield.samplers import DDIM
 
 SCHEDULER = {"_class_name": "DDPMScheduler", "num_train_timesteps": 1000, "beta_schedule": "linear"}

@@ -17,7 +17,7 @@ from scorefield.interop.score_sde_architecture import architecture, renumbered
 from scorefield.interop.score_sde_recipes import RECIPES, Recipe, find
 from scorefield.nn.ncsnpp import NCSNpp
 from scorefield.processes import EDM, VE, VP, Flow, SubVP
-from scorefield.run import Run
+from scorefield.runs import Run
 from scorefield.samplers import DDIM, Heun
 
 SMALL: dict[str, Any] = {"size": 32, "width": 8, "multipliers": (1, 2), "depth": 1, "attention": (16,)}

@@ -124,14 +124,14 @@ def test_budgets_of_the_user():
 
 
 def test_hyperparameters_reach_the_fit():
-    density = ScoreDensity(steps=3, batch=8, rate=1e-3, widths=(24,), depth=3, random_state=5).fit(rows(60, seed=0))
+    density = ScoreDensity(steps=3, batch=8, learning_rate=1e-3, widths=(24,), depth=3, random_state=5).fit(rows(60, seed=0))
     network = density.model_.denoiser.network
     assert (network.width, network.depth, density.n_iter_) == (24, 3, 3)
     same = scorefield.fit(
         rows(60, seed=0),
         data=scorefield.Data(structure="vector"),
         network=scorefield.Network(widths=(24,), depth=3),
-        training=scorefield.Training(steps=3, batch=8, rate=1e-3),
+        training=scorefield.Training(steps=3, batch=8, learning_rate=1e-3),
         seed=5,
     )
     for ours, theirs in zip(density.model_.parameters(), same.parameters(), strict=True):
@@ -140,7 +140,7 @@ def test_hyperparameters_reach_the_fit():
 
 def test_numbers_of_numpy_do_as_those_of_python(tmp_path):
     integers = {"steps": 4, "batch": 8, "widths": 12, "depth": 1, "random_state": 5}
-    numbers = {"rate": 1e-3, "held_out": 0.2}
+    numbers = {"learning_rate": 1e-3, "held_out": 0.2}
     ours = {k: np.int64(v) for k, v in integers.items()} | {k: np.float64(v) for k, v in numbers.items()}
     x = rows(40, seed=0)
     one, other = (ScoreDensity(**p).fit(x) for p in (integers | numbers, ours))

@@ -59,7 +59,9 @@ def trainer_of(
     shape = (2, 6) if kind == "unet" else (3,)
     x = torch.randn(count + 30, *shape, generator=torch.Generator().manual_seed(5))
     budget = {} if {"minutes", "epochs"} & set(settings) else {"steps": 10}
-    training = Training(**{**budget, "batch": 16, "rate": 1e-3, "matrix_rate": 0.01, "reference": 30, **settings})
+    training = Training(
+        **{**budget, "batch": 16, "learning_rate": 1e-3, "muon_learning_rate": 0.01, "reference_batch": 30, **settings}
+    )
     feed = Feed(ArrayRows(x[30:]), Standardize(shape), training.batch or 0, seed)
     denoiser = Preconditioned(network or network_of(kind), EDMPrediction(), precision)
     return Trainer(denoiser, feed, x[:30], objective, training, seed)
@@ -104,7 +106,7 @@ def test_rates_rise_and_fall():
 @pytest.fixture
 def often(monkeypatch):
     """Measures the held-out loss at any step, however short the run."""
-    monkeypatch.setattr(loop, "_APART", 1)
+    monkeypatch.setattr(loop, "_INTERVAL", 1)
 
 
 @pytest.mark.parametrize("evaluations", [1, 3, 20, 50])
@@ -120,9 +122,9 @@ def test_held_out_losses_on_the_way(evaluations, often):
 
 
 def test_short_runs_are_not_spent_on_measuring():
-    trainer = trainer_of(steps=3 * loop._APART + 1, evaluations=50)
+    trainer = trainer_of(steps=3 * loop._INTERVAL + 1, evaluations=50)
     told = [p.step for p in trainer.run() if p.held_out is not None]
-    assert told == [loop._APART, 2 * loop._APART, 3 * loop._APART]
+    assert told == [loop._INTERVAL, 2 * loop._INTERVAL, 3 * loop._INTERVAL]
 
 
 def test_gradients_are_clipped():
@@ -172,7 +174,7 @@ def test_accumulated_gradients_are_those_of_the_large_batch():
 @pytest.mark.parametrize("kind", ["mlp", "unet", "own"])
 def test_training_lowers_the_held_out_loss(kind):
     """Of data at two points, which are as far from Gaussian and from independent as data can be."""
-    trainer = trainer_of(kind, count=400, steps=120, evaluations=4, rate=5e-3, warmup=5, batch=64)
+    trainer = trainer_of(kind, count=400, steps=120, evaluations=4, learning_rate=5e-3, warmup=5, batch=64)
     for x in (trainer.feed._kept, trainer.held_out):
         x.copy_(x.flatten(1)[:, 0].sign().reshape(-1, *(1,) * (x.ndim - 1)).expand_as(x))
     before = trainer._losses_of(trainer.flat.values).data
@@ -202,7 +204,7 @@ class Breaks(nn.Module):
 def test_a_gradient_that_is_not_finite_stops_at_its_step():
     trainer = trainer_of(network=Breaks(4), evaluations=1)
     told = []
-    message = "^the gradient is not finite at step 4 .loss nan.: try a smaller rate, a longer warm-up, or precision='float32'$"
+    message = "^the gradient became non-finite .NaN or inf. at step 4 .loss nan.: try a smaller learning rate, a longer warmup, or precision='float32'$"
     with pytest.raises(RuntimeError, match=message):
         for progress in trainer.run():
             told.append(progress.step)
@@ -212,9 +214,9 @@ def test_a_gradient_that_is_not_finite_stops_at_its_step():
 
 @pytest.mark.parametrize(("rate", "matrix_rate"), [(None, 0.1), (0.1, None)])
 def test_rates_must_be_given(rate, matrix_rate):
-    message = f"^a trainer needs rate and matrix_rate, got {rate} and {matrix_rate}$"
+    message = f"^a trainer needs learning_rate and muon_learning_rate, got {rate} and {matrix_rate}$"
     with pytest.raises(ValueError, match=message):
-        trainer_of(rate=rate, matrix_rate=matrix_rate)
+        trainer_of(learning_rate=rate, muon_learning_rate=matrix_rate)
 
 
 def test_a_budget_must_be_given():
@@ -240,7 +242,16 @@ def memorizes(**settings: Any) -> Trainer:
     x, held_out = torch.randn(12, 10, generator=generator), torch.randn(200, 10, generator=generator)
     torch.manual_seed(0)
     denoiser = Preconditioned(MLP(10, 128, 2), EDMPrediction())
-    training = Training(**{"steps": 1500, "batch": 64, "rate": 4e-3, "matrix_rate": 0.0, "reference": 0, **settings})
+    training = Training(
+        **{
+            "steps": 1500,
+            "batch": 64,
+            "learning_rate": 4e-3,
+            "muon_learning_rate": 0.0,
+            "reference_batch": 0,
+            **settings,
+        }
+    )
     return Trainer(denoiser, Feed(ArrayRows(x), Standardize((10,)), 64, 0), held_out, OBJECTIVE, training)
 
 
@@ -252,7 +263,7 @@ def memorized() -> Trainer:
 
 
 def test_it_stops_when_the_held_out_loss_rises(memorized):
-    assert memorized.stopped == ("the held-out loss rose: 4 measurements in a row lie above the best for sure")
+    assert memorized.stopped == ("the held-out loss rose: 4 measurements in a row lie significantly above the best")
     assert memorized.step < 1500
     losses = [loss for _, loss in memorized.history]
     assert min(losses) < min(losses[-4:])
@@ -278,7 +289,7 @@ def test_patience_is_as_long_as_asked_for():
 
 @pytest.mark.parametrize("averages", [(), (0.1,), (0.05, 0.15, 0.25)])
 def test_the_weights_of_the_least_held_out_loss_are_taken(averages):
-    trainer = trainer_of(count=400, steps=60, averages=averages, rate=5e-3)
+    trainer = trainer_of(count=400, steps=60, averages=averages, learning_rate=5e-3)
     list(trainer.run())
     candidates = trainer._candidates()
     assert list(candidates) == ["last step", *(f"average of width {w:g}" for w in averages)]
@@ -308,7 +319,7 @@ def clone(state: tuple[dict[str, Tensor], dict[str, Any]]) -> tuple[dict[str, Te
 
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "mlp": {"steps": 40, "matrix_rate": 0.0, "evaluations": 10},
+    "mlp": {"steps": 40, "muon_learning_rate": 0.0, "evaluations": 10},
     "mlp-muon": {"steps": 40, "evaluations": 10},
     "mlp-accumulate": {"steps": 40, "accumulate": 3, "evaluations": 7},
     "own": {"steps": 20, "evaluations": 5},

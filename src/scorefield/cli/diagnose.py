@@ -59,7 +59,7 @@ def diagnose(
     """
     from ..checkpoint import write_atomically
     from ..diagnostics import diagnose_run
-    from ..run import Run
+    from ..runs import Run
 
     folder = Run(run)
     found = diagnose_run(folder, reading.given(data), seed)

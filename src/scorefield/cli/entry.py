@@ -1,4 +1,4 @@
-"""The entry: words in, an exit status out. No traceback reaches those who made a mistake, or whose disk is full."""
+"""The entry: words in, an exit status out. A mistake, or a full disk, gives one line and no traceback."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from . import (
     posterior as posterior,
     sample as sample,
 )
-from .options import names_of
+from .options import names_of, with_new_words
 from .terminal import say
 from .verbs import app
 
@@ -36,7 +36,7 @@ def main(words: Sequence[str] | None = None) -> int:
     Returns:
         0; 1 if the command failed; 2 if it was not understood; 130 and 143 if it was stopped.
     """
-    words = list(sys.argv[1:] if words is None else words)
+    words = with_new_words(sys.argv[1:] if words is None else words)
     try:
         command, bound, _ = app.parse_args(words, print_error=False, exit_on_error=False)
     except (CycloptsError, ValueError) as error:
@@ -60,11 +60,11 @@ def main(words: Sequence[str] | None = None) -> int:
 def _failed(error: Exception, words: Sequence[str], status: int) -> int:
     if os.environ.get("SCOREFIELD_DEBUG"):
         raise error
-    say(f"error: {_told(error, words)}")
+    say(f"error: {_message(error, words)}")
     return status
 
 
-def _told(error: Exception, words: Sequence[str]) -> str:
+def _message(error: Exception, words: Sequence[str]) -> str:
     """The error in one line; settings that the command has are named as its options."""
     text = str(error)
     if isinstance(error, OSError) and error.errno is not None:

@@ -71,7 +71,7 @@ def logprob(
     import torch
 
     from ..model import load
-    from ..run import Run
+    from ..runs import Run
 
     _writable(output)
     model = (load(run) if run.is_file() else Run(run).model).to(device_of(device))

@@ -44,7 +44,7 @@ def evaluate(
         config: A TOML file of these options, at its top or in a table [evaluate]; the command line comes first.
     """
     from ..evaluation import evaluate_run
-    from ..run import Run
+    from ..runs import Run
 
     folder = Run(run)
     found = evaluate_run(folder, reading.given(data), count, seed)
@@ -105,7 +105,7 @@ def report(
         config: A TOML file of these options, at its top or in a table [report]; the command line comes first.
     """
     from ..reporting.run import report
-    from ..run import Run
+    from ..runs import Run
 
     print(report(Run(run), reading.given(data), count, seed))
 
@@ -150,7 +150,7 @@ def compare(
     """
     from ..comparison import compare
     from ..reporting.compare import write_comparison
-    from ..run import Run
+    from ..runs import Run
 
     folder = Run(run)
     found = compare(folder, samplers or (), reading.given(data), count, seed, steps, device_of(device), say)

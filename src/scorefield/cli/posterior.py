@@ -79,7 +79,7 @@ def posterior(
         config: A TOML file of these options, at its top or in a table [posterior]; the command line comes first.
     """
     from ..model import load
-    from ..run import Run
+    from ..runs import Run
     from ..samplers import Sampling
 
     if (count is None) != (output is None) or (count is None and not check):

@@ -61,7 +61,7 @@ def sample(
         config: A TOML file of these options, at its top or in a table [sample]; the command line comes first.
     """
     from ..model import load
-    from ..run import Run
+    from ..runs import Run
     from ..samplers import Sampling
     from .output import check, write
 

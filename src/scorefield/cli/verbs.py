@@ -7,6 +7,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,17 +15,17 @@ from cyclopts import App, Group, Parameter
 
 from .. import __version__
 from ..settings import Data, Network, Training
-from .options import Reading, from_file
+from .options import Choices, Reading, from_file
 from .terminal import Watch, duration, number, say, table
 
 if TYPE_CHECKING:
-    from ..fitting import Fitting
+    from ..fitting import Plan
 
 __all__ = ["app"]
 
 _ORDER = {
     name: Group(name, sort_key=i)
-    for i, name in enumerate(("Training", "Reading", "Data", "Network", "Context", "Other"))
+    for i, name in enumerate(("Training", "Choices", "Reading", "Data", "Network", "Context", "Other"))
 }
 
 
@@ -40,9 +41,9 @@ Seed = Annotated[int, Parameter(group=_ORDER["Other"])]
 app = App(
     name="scorefield",
     version=__version__,
-    help="""Learn the law of your data from realizations of it, then draw new ones.
+    help="""Learn the distribution of your data from realizations of it, then draw new ones.
 
-Give it a table, signals, fields or images: a file (.npy .npz .csv .parquet .h5 .nc .zarr) or a folder of images. It reads noise levels, network and budget off the data, says why, and trains a score-based model, whose samples have the form of the data: the same columns, types, shapes and units.
+Give it a table, signals, fields or images: a file (.npy .npz .csv .parquet .h5 .nc .zarr) or a folder of images. It chooses noise levels, network and budget by the data, says why, and trains a score-based model, whose samples have the form of the data: the same columns, types, shapes and units.
 
 The main job in three commands:
 
@@ -65,6 +66,8 @@ The main job in three commands:
   scorefield fit fields.h5 --key pressure -o run --channels none --periodic
   scorefield fit photos/ -o run --resize 64 --minutes 60 --widths 64 128 256
   scorefield fit digits.npz -o run --key images --context digits.npz --context-key labels
+  scorefield fit data.npy -o run --process vp --sampler "ddim(steps=50)"
+  scorefield fit data.npy -o run --objective "slicedscorematching(count=2)" --parametrization v
   scorefield fit data.npy -o run --config run.toml""",
 )
 def fit(
@@ -73,6 +76,7 @@ def fit(
     *,
     output: Annotated[Path, Parameter(alias="-o")],
     training: Annotated[Training, flat("Training")] = Training(),  # noqa: B008
+    choices: Annotated[Choices, flat("Choices")] = Choices(),  # noqa: B008
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
     how: Annotated[Data, flat("Data")] = Data(),  # noqa: B008
     network: Annotated[Network, flat("Network")] = Network(),  # noqa: B008
@@ -84,15 +88,15 @@ def fit(
     tensorboard: Annotated[bool, Parameter(group=_ORDER["Other"])] = False,
     config: Config = None,
 ) -> None:
-    """Learn the law of data, and keep the model in a folder.
+    """Learn the distribution of data, and keep the model in a folder.
 
-    Interrupted, the same command goes on where it was, to the same numbers.
+    If it was interrupted, the same command resumes it, to the same numbers.
 
     Arguments:
         data: A file, or a folder of images.
         output: The folder of the run.
-        context: A file of what is given beside each datum (labels, numbers, a table, fields), for a model of the law of data
-            given it: scorefield sample run --given label=3.
+        context: A file with the context of each example (labels, numbers, a table, fields), for a conditional model:
+            scorefield sample run --given label=3.
         context_key: The array in that file, if it has several.
         context_columns: The columns of that file, if it is a table; it may be the file of the data.
         seed: The seed of everything that is random.
@@ -100,22 +104,23 @@ def fit(
         tensorboard: Also keep a log for TensorBoard.
         config: A TOML file of these options, at its top or in a table [fit]; the command line comes first.
     """
-    from ..run import Run, fit
+    from ..runs import Run, fit
 
     run = Run(output)
     x = reading.read(data)
-    given = None if context is None else Reading(context_key, context_columns).read(context)
+    contexts = None if context is None else Reading(context_key, context_columns).read(context)
     with _stoppable(output), Watch() as watch, warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # what there is to warn of is said below
+        warnings.simplefilter("ignore", UserWarning)  # warnings are printed below
         fit(
             x,
             output,
+            **choices.given(),
             data=how,
             network=network,
             training=training,
             seed=seed,
             device=device,
-            context=given,
+            context=contexts,
             source=reading.source(data),
             tensorboard=tensorboard,
             begin=_introduce,
@@ -134,24 +139,24 @@ def fit(
     print(run.file("model.safetensors"))
 
 
-def _introduce(fitting: Fitting) -> None:
-    """Says what was found in the data, and chosen."""
-    shape, dtype = fitting.schema.shape, fitting.schema.dtype
-    form = " x ".join(map(str, shape)) if shape else "single numbers"
-    say(f"data: {fitting.summary.count:,} of shape {form} ({dtype}); {fitting.schema.reason}")
-    for name, value, _ in fitting.choices:
-        if name == "network":
-            say(f"network: {value}")
-    training = fitting.training
+def _introduce(plan: Plan) -> None:
+    """Says what was found in the data, and what was chosen."""
+    schema, training = plan.prepared.schema, plan.training
+    form = " x ".join(map(str, schema.shape)) if schema.shape else "single numbers"
+    say(f"data: {plan.prepared.summary.count:,} of shape {form} ({schema.dtype}); {schema.reason}")
+    say(f"network: {plan.choice('network').value}")
     budget = next(f"{getattr(training, n):g} {n}" for n in ("minutes", "steps", "epochs") if getattr(training, n))
-    say(f"budget: {budget}, batches of {training.batch}, on {fitting.device}")
-    low, high = fitting.calibration.sigma_min, fitting.calibration.sigma_max
+    say(f"budget: {budget}, batches of {training.batch}, on {plan.device}")
+    low, high = plan.noise_levels.sigma_min, plan.noise_levels.sigma_max
     say(f"noise levels: {low:.3g} to {high:.3g} standard deviations; scorefield info says why")
+    for choice in plan.choices:
+        if choice.given and choice.name in asdict(Choices()):
+            say(f"{choice.name}: {choice.value}")
 
 
 @contextlib.contextmanager
 def _stoppable(output: Path) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end a fit with one line that says how to go on."""
+    """Ctrl-C and SIGTERM end a fit with one line that says how to resume it."""
     import signal
 
     def stop(signum: int, frame: Any) -> None:
@@ -162,8 +167,8 @@ def _stoppable(output: Path) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, SystemExit) as error:
         kept = (output / "training.safetensors").is_file()
-        mend = "the same command goes on from here" if kept else "nothing was trained yet"
-        say(f"interrupted: {mend}")
+        advice = "the same command resumes it" if kept else "nothing was trained yet"
+        say(f"interrupted: {advice}")
         raise SystemExit(error.code if isinstance(error, SystemExit) else 130) from None
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -180,11 +185,11 @@ def device_of(device: str) -> str:
     sort_key=5,
     help_epilogue="""Examples:
 
-  scorefield calibrate data.npy
-  scorefield calibrate data.npy -o calibration.png
-  scorefield calibrate photos/ --resize 64 --overlap 0.5667 --moves 5""",
+  scorefield noise-levels data.npy
+  scorefield noise-levels data.npy -o levels.png
+  scorefield noise-levels photos/ --resize 64 --overlap 0.5667 --moves 5""",
 )
-def calibrate(
+def noise_levels(
     data: Path,
     /,
     *,
@@ -197,35 +202,36 @@ def calibrate(
     seed: Seed = 0,
     config: Config = None,
 ) -> None:
-    """Read noise levels and other choices off data, with the reasons. Nothing is trained.
+    """Choose noise levels and all else by the data, with the reasons. Nothing is trained.
 
     Arguments:
         data: A file, or a folder of images.
-        output: A picture to draw: distances between data, the overlap of neighbouring levels, a datum at several levels.
+        output: A picture to draw: distances between data, the overlap of neighbouring levels, one example at several levels.
         overlap: How much neighbouring levels of annealed Langevin dynamics overlap; 0.5667 gives the ladders of NCSNv2.
         moves: How many moves annealed Langevin dynamics makes at each level; by default as many as suit the ladder.
         published: Whether the smallest level is that of NCSN, 0.01 for data in [0, 1].
         seed: The seed of what is held out.
-        config: A TOML file of these options, at its top or in a table [calibrate]; the command line comes first.
+        config: A TOML file of these options, at its top or in a table [noise-levels]; the command line comes first.
     """
-    from dataclasses import replace
-
-    from ..fitting import Fitting
+    from ..fitting import Options, plan, prepare
     from ..noise_levels import ncsnv2_smallest_level
 
-    fitting = Fitting(reading.read(data), how, seed=seed, device="cpu")
-    title = f"{fitting.summary.count:,} data of shape {fitting.schema.shape}; levels in standard deviations"
-    found, std = replace(fitting.calibration, overlap=overlap, moves=moves), fitting.standardize.std
+    options = Options(how, seed=seed, device="cpu")
+    prepared = prepare(reading.read(data), options)
+    planned = plan(prepared, options)
+    title = f"{prepared.summary.count:,} examples of shape {prepared.schema.shape}; levels in standard deviations"
+    found, std = replace(planned.noise_levels, overlap=overlap, moves=moves), prepared.units.std
     if published:
-        rows = fitting.split.train
-        found = found.published(ncsnv2_smallest_level(fitting.standardize(rows.take(range(min(4096, len(rows)))))))
+        rows = prepared.split.train
+        examples = prepared.units(rows.take(range(min(4096, len(rows)))))
+        found = found.published(ncsnv2_smallest_level(examples))
     columns = ("what", "value", "why", "what changing it costs")
     table(title, columns, found.rows(float(std) if std.numel() == 1 else None))
-    table("What fit would choose", ("what", "value", "why"), fitting.choices)
+    table("What fit would choose", ("what", "value", "why"), planned.choices)
     if output is not None:
         from ..reporting.calibration import write_calibration
 
-        print(write_calibration(output, found, fitting.split.train, fitting.standardize))
+        print(write_calibration(output, found, prepared.split.train, prepared.units))
 
 
 @app.command(
@@ -240,25 +246,26 @@ def info(run: Path, /) -> None:
     Arguments:
         run: The folder of a run.
     """
-    from ..run import Run
+    from ..runs import Run
 
     folder = Run(run)
-    kept = folder.read("run.json")
-    asked = {n: v for n, v in kept["asked"].items() if n not in ("source", "fingerprint") and not isinstance(v, dict)}
+    record = folder.read("run.json")
+    request = record["asked"]
+    asked = {n: v for n, v in request.items() if n not in ("source", "fingerprint") and not isinstance(v, dict)}
     for part in ("data", "network", "training"):
-        if isinstance(kept["asked"][part], dict):
-            asked |= {n: v for n, v in kept["asked"][part].items() if v is not None}
-    source = kept["asked"]["source"]
-    shape = " x ".join(map(str, kept["shape"]))
-    table(f"{run}: {shape} of {source['path'] if source else 'data in memory'}", ("asked", ""), asked.items())
-    table("Chosen", ("what", "value", "why"), [*kept["choices"], *kept["calibration"]])
-    if "imported" in kept:
-        table("Imported", ("", ""), kept["imported"].items())
+        if isinstance(request[part], dict):
+            asked |= {n: v for n, v in request[part].items() if v is not None}
+    shape = " x ".join(map(str, record["shape"]))
+    source = request["source"]["path"] if request["source"] else "data in memory"
+    table(f"{run}: {shape} of {source}", ("asked", ""), asked.items())
+    table("Chosen", ("what", "value", "why"), [*record["choices"], *record["noise_levels"]])
+    if "imported" in record:
+        table("Imported", ("", ""), record["imported"].items())
     elif folder.ended:
         about = folder.read("fit.json")
         rows = [(n, about[n]) for n in ("steps", "stopped", "held_out_loss", "weights")]
         table("How it went", ("", ""), [("time", duration(about["seconds"])), *rows])
     else:
         last = folder.log[-1:] or [{"step": 0}]
-        print(f"cut off after step {number(last[0]['step'])}: run the same fit again, it goes on")
+        print(f"interrupted after step {number(last[0]['step'])}: run the same fit again to resume it")
     sys.stdout.flush()

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..evaluation import split_of, standard
-from ..run import Run
+from ..runs import Run
 from .base import Diagnosis
 from .measure import diagnose
 

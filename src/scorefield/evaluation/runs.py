@@ -8,7 +8,7 @@ from ..checkpoint import read_tensors
 from ..data import Rows, read
 from ..fitting import split
 from ..model import Model
-from ..run import Run, fingerprint
+from ..runs import Run, fingerprint
 from .base import Evaluation
 from .measure import evaluate
 from .verdict import LossHistory

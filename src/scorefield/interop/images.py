@@ -14,7 +14,7 @@ from .. import __version__
 from ..data import Schema, summarize
 from ..denoisers import Gaussian
 from ..model import Model
-from ..run import Run, fingerprint
+from ..runs import Run, fingerprint
 from ..settings import Data
 from ..standardize import Standardize
 

@@ -13,7 +13,7 @@ import torch.nn as nn
 from torch import Tensor
 
 from ..context import Context
-from ..fitting import Fitting, threads
+from ..fitting import Options, plan, prepare, train
 from ..likelihood import DataDensity
 from ..mcmc import Population, sequential_monte_carlo
 from ..model import Model
@@ -177,16 +177,19 @@ class NLE(Simulations):
         seed: int = 0,
         device: str = "auto",
     ) -> LearnedLikelihood:
-        """Fits the law of one observation given the parameters; of sets of n, `(N, n, Q)`, each member teaches.
+        """Fits the distribution of one observation given the parameters; of sets of n, `(N, n, Q)`, each member counts.
 
-        A tenth of the simulations is held out. The diffusion model is kept if it makes them likelier than the Gaussian law
-        alone does, by more than two standard errors: of a Gaussian simulator it would know noise only.
+        A tenth of the simulations is held out. The diffusion model is kept if it gives them a higher log-density than the
+        Gaussian alone, by more than two standard errors: of a Gaussian simulator it would only learn noise.
 
         Arguments:
-            training: How to train the diffusion model; its steps, if they are given, are also those of the Gaussian law.
+            training: How to train the diffusion model; its steps, if they are given, are also those of the Gaussian.
             network: What network to build for it.
             seed: The seed of everything that is random.
             device: "auto", "cpu", "cuda", …
+
+        Returns:
+            The likelihood.
 
         Raises:
             ValueError: If there are no simulations yet.
@@ -206,12 +209,8 @@ class NLE(Simulations):
         train_gaussian(gaussian, seen[out:], given[out:, :-1], (seen[:out], given[:out, :-1]), steps, seed=seed)
         with torch.no_grad():
             z = gaussian.eval().requires_grad_(False)(seen, given[:, :-1])[0].double()
-        data = z[out:].float().numpy(), Data(structure="vector")
-        fitting = Fitting(*data, network, how, None, seed, device, beside[out:].numpy())
-        with threads(fitting):
-            for _ in fitting.trainer.run():
-                pass
-            model = fitting.finish()[0]
+        wish = Options(Data(structure="vector"), network or Network(), how, seed=seed, device=device)
+        model = train(plan(prepare(z[out:].float().numpy(), wish, beside[out:].numpy()), wish)).model
         judged = min(out, _JUDGED)
         whole = LearnedLikelihood(units, context, gaussian, model)
         gain = whole._inside(z[:judged], given[:judged]) - _normal(z[:judged])

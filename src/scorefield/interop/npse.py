@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..denoisers import ComposedDenoiser, Conditioned
-from ..fitting import Fitting, threads
+from ..fitting import Fitted, Options, plan, prepare, train
 from ..mcmc import GaussianLangevin
 from ..model import Model
 from ..samplers import AnnealedLangevin
@@ -55,36 +55,35 @@ class NPSE(Simulations):
         seed: int = 0,
         device: str = "auto",
     ) -> Model:
-        """Fits the law of parameters given data.
+        """Fits the posterior of the parameters.
 
-        How long a network may learn before it knows its simulations by heart differs a hundredfold between simulators. Without
+        How long a network may learn before it memorizes its simulations differs a hundredfold between simulators. Without
         a budget, a short one is tried, then five times as much, until the loss of held-out simulations falls no more.
 
         Arguments:
-            training: How to train; by default without leaving out any data (`unconditional=0.1` also learns the prior, which
+            training: How to train; by default no context is dropped (`unconditional=0.1` also learns the prior, which
                 several observations together need).
             network: What network to build.
             seed: The seed of everything that is random.
             device: "auto", "cpu", "cuda", …
+
+        Returns:
+            The model of unbounded parameters with the observations as its context.
 
         Raises:
             ValueError: If there are no simulations yet.
         """
         theta, x = self.pairs()
         z, _ = unbounded(theta, self.low, self.high)
-        how, found = training or Training(unconditional=0.0), []
+        how, found = training or Training(unconditional=0.0), list[Fitted]()
+        wish = Options(Data(structure="vector"), network or Network(), how, seed=seed, device=device)
+        prepared = prepare(z.numpy(), wish, x.numpy())
         open_end = how.minutes is how.steps is how.epochs is None
         for steps in _BUDGETS if open_end else (how.steps,):
-            wish = replace(how, steps=steps)
-            fitting = Fitting(z.numpy(), Data(structure="vector"), network, wish, None, seed, device, x.numpy())
-            with threads(fitting):
-                for _ in fitting.trainer.run():
-                    pass
-                model, about = fitting.finish()
-            found.append((about["held_out_loss"], model))
-            if len(found) > 1 and found[-1][0] >= found[-2][0]:
+            found.append(train(plan(prepared, replace(wish, training=replace(how, steps=steps)))))
+            if len(found) > 1 and found[-1].held_out_loss >= found[-2].held_out_loss:
                 break
-        self.model = min(found, key=lambda pair: pair[0])[1]
+        self.model = min(found, key=lambda fitted: fitted.held_out_loss).model
         return self.model
 
     def build_posterior(self, model: Model | None = None) -> NPSEPosterior:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import inspect
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from ..run import fit
+from ..runs import fit
 from ..settings import Data, Network, Training
 from ..training import Progress
 
@@ -27,12 +28,12 @@ class ScoreDensity:
     mean over the rows, as in `sklearn.mixture.GaussianMixture`, and not their sum: folds of different sizes compare.
 
     Arguments:
-        steps: The budget in optimizer steps. With no budget at all it follows the number of rows: few are soon learned by
-            heart, and more steps then make the density worse.
+        steps: The budget in optimizer steps. With no budget at all it follows the number of rows: few are soon memorized,
+            and more steps then make the density worse.
         minutes: The budget in minutes, instead; what is learned then depends on the machine.
         epochs: The budget in passes through the data, instead.
         batch: How many rows a step sees.
-        rate: The learning rate.
+        learning_rate: The learning rate.
         widths: The width of the network, a number or a tuple of one.
         depth: The number of blocks of the network.
         held_out: The part of the rows that training does not see, to choose the best weights by; 0 for none.
@@ -40,6 +41,7 @@ class ScoreDensity:
             NumPy's global generator, so that every `fit` differs.
         device: Where to train: "auto" takes a GPU if there is one. Samples and densities are computed there too, if it
             is one of CUDA and still there, and otherwise on the CPU.
+        rate: The old name of `learning_rate`.
 
     After `fit` there are `model_`, the `scorefield.Model`; `n_iter_`, the steps made; `n_features_in_`; and
     `feature_names_in_` if `X` was a table whose columns have names.
@@ -63,17 +65,19 @@ class ScoreDensity:
         minutes: float | None = None,
         epochs: float | None = None,
         batch: int | None = None,
-        rate: float | None = None,
+        learning_rate: float | None = None,
         widths: int | tuple[int, ...] | None = None,
         depth: int | None = None,
         held_out: float = 0.1,
         random_state: int | np.random.RandomState | None = None,
         device: str = "auto",
+        rate: float | str = "deprecated",
     ) -> None:
         self.steps = steps
         self.minutes = minutes
         self.epochs = epochs
         self.batch = batch
+        self.learning_rate = learning_rate
         self.rate = rate
         self.widths = widths
         self.depth = depth
@@ -206,7 +210,11 @@ class ScoreDensity:
 
     def _training(self) -> Training:
         """The settings."""
-        return Training(*map(_plain, (self.minutes, self.steps, self.epochs, self.batch, self.rate)))
+        rate = self.learning_rate
+        if self.rate != "deprecated":
+            warnings.warn("ScoreDensity: rate is now learning_rate: write learning_rate=", FutureWarning, stacklevel=3)
+            rate = self.rate
+        return Training(*map(_plain, (self.minutes, self.steps, self.epochs, self.batch, rate)))
 
     def _validated(self, X: Any) -> np.ndarray:
         """Rows of the features that were learned."""

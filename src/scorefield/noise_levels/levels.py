@@ -103,6 +103,12 @@ class NoiseLevels:
             self, sigma_min=low, level_mean=mean, level_std=std, reasons=(first, *kept, *self.reasons[4:]), tail=0.0
         )
 
+    def scaled(self, factor: float) -> NoiseLevels:
+        """The same for data that are larger by a factor."""
+        reach = None if self.reach is None else factor * self.reach
+        low, high, mean = factor * self.sigma_min, factor * self.sigma_max, self.level_mean + math.log(factor)
+        return replace(self, sigma_min=low, sigma_max=high, level_mean=mean, reach=reach)
+
     def published(self, sigma_min: float) -> NoiseLevels:
         """The same with the choices that NCSNv2 was published with: its overlap, and its criterion for Langevin steps.
 

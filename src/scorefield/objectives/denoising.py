@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -35,6 +36,8 @@ class DenoisingScoreMatching(LevelObjective):
     levels: LevelDistribution
     scale: float = 1.0
     weighting: Weighting | None = None
+
+    denoising: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.scale > 0:

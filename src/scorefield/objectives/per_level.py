@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,6 +22,22 @@ class LevelObjective(Objective):
 
     levels: LevelDistribution
     """The law of the noise levels."""
+
+    denoising: ClassVar[bool] = False
+    """Whether the denoiser is compared with data, as targets, which may be averaged over other data."""
+
+    @property
+    def measure(self) -> LevelObjective:
+        """The loss that measures any denoiser; another one where this one also trains something else."""
+        return self
+
+    def wrap(self, denoiser: Denoiser) -> Denoiser:
+        """What is trained so that a denoiser learns: the denoiser itself, or one that also holds what else is learned."""
+        return denoiser
+
+    def unwrap(self, trained: Denoiser) -> Denoiser:
+        """The denoiser in what was trained."""
+        return trained
 
     def __call__(self, denoiser: Denoiser, x0: Tensor, rng: Rng) -> Tensor:
         return self.at(denoiser, x0, self.draw(x0, rng), rng)

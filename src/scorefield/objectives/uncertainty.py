@@ -46,6 +46,19 @@ class LearnedUncertainty(LevelObjective):
         """The law of the noise levels."""
         return self.objective.levels
 
+    @property
+    def measure(self) -> LevelObjective:
+        """The loss itself, which needs no learned weights."""
+        return self.objective.measure
+
+    def wrap(self, denoiser: Denoiser) -> Denoiser:
+        """The denoiser with a head for its mean loss at each level."""
+        return WithUncertainty(self.objective.wrap(denoiser))
+
+    def unwrap(self, trained: Denoiser) -> Denoiser:
+        """The denoiser without the head."""
+        return self.objective.unwrap(trained.denoiser if isinstance(trained, WithUncertainty) else trained)
+
     def at(self, denoiser: Denoiser, x0: Tensor, level: Tensor, rng: Rng) -> Tensor:
         if not isinstance(denoiser, WithUncertainty):
             need = "an WithUncertainty(denoiser), which holds what is learned of the levels"

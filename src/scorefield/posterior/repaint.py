@@ -47,6 +47,10 @@ class RePaint(Sampler):
         if self.jump < 1:
             raise ValueError(f"RePaint jumps back over at least one step, got jump={self.jump}")
 
+    @property
+    def evaluations(self) -> int:
+        return self.repeats
+
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         prior, measured = _parts(diffusion)
         left, block = len(times) - 1, list[Tensor]()

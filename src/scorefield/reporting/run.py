@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..evaluation import evaluate_run, split_of
-from ..run import Run
+from ..runs import Run
 from .page import Content, write_page
 from .words import duration
 

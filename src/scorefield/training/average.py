@@ -40,5 +40,5 @@ class PowerAverage:
 
     @torch.no_grad()
     def update(self, values: Tensor, step: int) -> None:
-        """Takes in the weights after step `step`, which counts from 1."""
+        """Adds the weights after step `step`, which counts from 1."""
         self.values.lerp_(values, 1 - (1 - 1 / step) ** (self.power + 1))

@@ -1,4 +1,4 @@
-"""Training of a classifier that knows noise."""
+"""Training of a classifier of noisy data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def train_classifier(
     classes: Tensor,
     levels: LevelDistribution,
     steps: int,
-    rate: float = 2e-3,
+    learning_rate: float = 2e-3,
     seed: int = 0,
 ) -> Iterator[Tensor]:
     """Teaches a classifier the classes of noisy data, in place.
@@ -32,25 +32,25 @@ def train_classifier(
         classifier: The classifier.
         feed: Batches of standardized data.
         classes: The class of each row of the feed, by number, `(N,)`.
-        levels: The law of the noise levels.
-        steps: How many steps; the rate falls to 0.
-        rate: The rate of AdamW.
+        levels: The distribution of the noise levels.
+        steps: How many steps; the learning rate falls to 0.
+        learning_rate: The learning rate of AdamW.
         seed: The seed of noise and levels.
 
     Yields:
         The cross-entropy of each step, of shape `()`.
 
     Raises:
-        ValueError: If there is not one class for each datum.
+        ValueError: If there is not one class for each row.
     """
     if len(classes) != len(feed.rows):
-        raise ValueError(f"there must be one class for each datum, got {len(classes)} for {len(feed.rows)} data")
+        raise ValueError(f"every row needs one class, got {len(classes)} classes for {len(feed.rows)} rows")
     rng = Steps(seed, feed.device)
-    optimizer = torch.optim.AdamW(classifier.parameters(), rate, betas=(0.9, 0.99), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(classifier.parameters(), learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
     classifier.train().requires_grad_(True)
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = rate * min(1.0, (step + 1) / 50) * (1 - step / steps)
+            group["lr"] = learning_rate * min(1.0, (step + 1) / 50) * (1 - step / steps)
         x0, noise = feed.batches(step), rng.at(step)
         level = expand(levels.draw(noise.spread(len(x0), x0.dtype, x0.device)), x0)
         target = classes[feed.indices(step)].to(x0.device)

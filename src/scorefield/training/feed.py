@@ -17,18 +17,21 @@ _KEPT = 2**30  # bytes of standardized data that are kept ready on the device
 class Feed:
     """Standardized batches of rows, each addressed by its number: nothing to save for a resumed run.
 
-    A pass is a permutation of the data, pass after pass without a seam: no datum is left out, and a batch may be larger than
-    the data. Data of up to 1 GiB are kept standardized on the device; larger ones are read when they are needed.
+    A pass is a permutation of the data, and pass follows pass without a gap: no row is left out, and a batch may be larger
+    than the data. Data of up to 1 GiB are kept standardized on the device; larger ones are read when they are needed.
 
     Arguments:
         rows: The data.
         standardize: Their units.
-        batch: The size of a batch.
+        batch: The batch size.
         seed: The seed of the order.
         device: Where batches are needed.
-        context: What is given beside the rows, of shape `(N, size, …)`, if anything is.
+        context: The contexts of the rows, of shape `(N, size, …)`, for a conditional model.
         cells: The widths of the cells that values stand for, in standard units, 0 for continuous ones, which broadcast
-            against a datum: batches then hold a place in each cell, uniform around its value and new each time.
+            against a row: batches then hold a place in each cell, uniform around its value and new each time.
+
+    Raises:
+        ValueError: If there is not one context for each row.
     """
 
     def __init__(
@@ -42,7 +45,7 @@ class Feed:
         cells: Tensor | None = None,
     ) -> None:
         if context is not None and len(context) != len(rows):
-            raise ValueError(f"there must be one context for each datum, got {len(context)} for {len(rows)} data")
+            raise ValueError(f"every row needs one context, got {len(context)} contexts for {len(rows)} rows")
         self.rows = rows
         self.context = context
         self.standardize = standardize
@@ -71,12 +74,12 @@ class Feed:
     def indices(self, number: int, count: int = 1) -> Tensor:
         """Which rows are in the batches `number` to `number + count`, of shape `(count · batch,)`."""
         found: list[Tensor] = []
-        position, lack = number * self.batch, count * self.batch
-        while lack:
+        position, missing = number * self.batch, count * self.batch
+        while missing:
             current, start = divmod(position, self._length)
-            part = self._passes(current)[start : start + lack]
+            part = self._passes(current)[start : start + missing]
             found.append(part)
-            position, lack = position + len(part), lack - len(part)
+            position, missing = position + len(part), missing - len(part)
         return found[0] if len(found) == 1 else torch.cat(found)
 
     def _passes(self, number: int) -> Tensor:
@@ -100,13 +103,13 @@ class Feed:
         return x + self.cells * (place - 0.5)
 
     def contexts(self, number: int, count: int = 1) -> Tensor | None:
-        """What is given beside the data of these batches, of shape `(count · batch, size, …)`."""
+        """The contexts of these batches, of shape `(count · batch, size, …)`; None for an unconditional model."""
         if self.context is None:
             return None
         return self.context.index_select(0, self.indices(number, count)).to(self.device)
 
     def reference(self, number: int, count: int, size: int) -> tuple[Tensor | None, bool]:
-        """Up to `size` data that are not in the batches `number` to `number + count`: those that come next in their pass,
+        """Up to `size` rows that are not in the batches `number` to `number + count`: those that come next in their pass,
         then those that came first.
 
         Returns:
@@ -116,7 +119,7 @@ class Feed:
         total = len(self.rows)
         if self._kept is None or size < 1:
             return None, False
-        if total <= size and self.cells is None:  # in cells, a datum is at another place as one of these
+        if total <= size and self.cells is None:  # in cells, a row has another place here than in its batch
             return self._kept, True
         first, after = number * self.batch, (number + count) * self.batch
         begin = first - first % total

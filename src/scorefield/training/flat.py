@@ -12,7 +12,7 @@ __all__ = ["Flat"]
 class Flat:
     """One tensor with all trainable parameters of a module, another with their gradients; the module keeps views of them.
 
-    What is then done to all parameters (averages, clipping, a step of AdamW, a checkpoint) is one operation instead of one a
+    What is done to all parameters (averages, clipping, a step of AdamW, a checkpoint) is one operation instead of one a
     parameter: a small network trains several times faster. Parameters that `inside` accepts come last.
 
     Arguments:

@@ -1,4 +1,4 @@
-"""Training: an iterator over steps. Whoever drives it logs, stops, draws, saves; it does none of these."""
+"""Training: an iterator over steps. Its caller logs, stops, draws and saves; it does none of these."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from .prepared import can_prepare, prepared_losses
 
 __all__ = ["Progress", "Trainer"]
 
-_SURE = 2.0  # standard errors
-_APART = 20  # steps between measurements
+_SIGNIFICANT = 2.0  # standard errors
+_INTERVAL = 20  # steps between measurements, at least
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Progress:
         fraction: How much of the budget is used, from 0 to 1.
         seconds: How long it took, earlier parts of a resumed run included.
         loss: The loss of this step, of shape `()`; reading it waits for the device.
-        rate: The factor of the learning rates.
+        rate: The factor that the schedule gives all learning rates.
         held_out: The held-out loss, when it was measured after this step.
     """
 
@@ -53,18 +53,21 @@ class Progress:
 class Trainer:
     """The training of a denoiser, in place.
 
-    Every step is a function of the weights and of its number alone, so that a run that was cut off goes on from `state`
-    to the same numbers.
+    Every step is a function of the weights and of its number alone, so that an interrupted run resumes from `state` to the
+    same numbers.
 
     Arguments:
         denoiser: The denoiser, which is trained.
         feed: The batches.
         held_out: Standardized data that no step sees, of shape `(M, *D)`.
         objective: The loss.
-        training: The settings, with batch, rate, matrix_rate and one budget given.
+        training: The settings, with batch, learning rates and one budget given.
         seed: The seed of noise and levels.
-        context: What is given beside the held-out data, of shape `(M, size, …)`, if anything is.
-        sets: How many rows of a set are given, whose order is drawn anew each time.
+        context: The contexts of the held-out data, of shape `(M, size, …)`, for a conditional model.
+        sets: How many rows a context has whose order means nothing, and is drawn anew each time.
+
+    Raises:
+        ValueError: If a learning rate or the budget is missing.
     """
 
     def __init__(
@@ -78,8 +81,9 @@ class Trainer:
         context: Tensor | None = None,
         sets: int = 1,
     ) -> None:
-        if training.rate is None or training.matrix_rate is None:
-            raise ValueError(f"a trainer needs rate and matrix_rate, got {training.rate} and {training.matrix_rate}")
+        if training.learning_rate is None or training.muon_learning_rate is None:
+            got = f"{training.learning_rate} and {training.muon_learning_rate}"
+            raise ValueError(f"a trainer needs learning_rate and muon_learning_rate, got {got}")
         self.denoiser = denoiser
         self.feed = feed
         self.held_out = held_out
@@ -94,19 +98,19 @@ class Trainer:
         self.parts: list[tuple[int, list[float]]] = []  # steps, and the held-out losses by level after them
         self.steps = self._steps()
         self.flat = Flat(denoiser)
-        self.optimizer = Optimizer(self.flat, training.rate, training.matrix_rate)
+        self.optimizer = Optimizer(self.flat, training.learning_rate, training.muon_learning_rate)
         self.averages = [PowerAverage(self.flat.values, width) for width in training.averages]
         self.best = self.flat.values.clone()
         self.best_losses = torch.full((1,), math.inf, dtype=torch.float64)
         self._rng = Steps(seed, feed.device)
-        self._ahead: tuple[int, list[Callable[[], Tensor]]] = (-1, [])
+        self._group: tuple[int, list[Callable[[], Tensor]]] = (-1, [])
         together = max(1, min(32, 2**17 // (feed.batch * held_out[0].numel())))
         self._together = together if can_prepare(objective, denoiser) else 1
         self._copies = max(64, min(512, 2**18 // held_out[0].numel())) if held_out.ndim > 2 else 2048
         self._worse = 0
 
     def _steps(self) -> int | None:
-        """The budget in steps, if it is not in minutes."""
+        """The budget in steps; None if it is in minutes."""
         if self.training.minutes is not None:
             return None
         if self.training.epochs is not None:
@@ -125,7 +129,7 @@ class Trainer:
         """Trains until the budget is used or the held-out loss stops falling, and yields after every step.
 
         Raises:
-            RuntimeError: If a gradient is not finite.
+            RuntimeError: If a gradient becomes non-finite (NaN or inf).
         """
         self.denoiser.train()
         start = time.perf_counter() - self.seconds
@@ -142,9 +146,9 @@ class Trainer:
         self.stopped = self.stopped or "the budget is used"
 
     def _due(self, fraction: float) -> bool:
-        """Whether it is time to measure the held-out loss; not too often, for it costs as much as some steps."""
+        """Whether it is time to measure the held-out loss, which costs as much as some steps."""
         since = self.step - (self.history[-1][0] if self.history else 0)
-        return since >= _APART and int(fraction * self.training.evaluations) > len(self.history)
+        return since >= _INTERVAL and int(fraction * self.training.evaluations) > len(self.history)
 
     def _advance(self, rate: float) -> Tensor:
         """One step of the optimizer; returns the loss."""
@@ -163,13 +167,12 @@ class Trainer:
         return total
 
     def _clip(self, loss: Tensor) -> None:
-        """Scales the gradient down to the norm that is allowed; on the CPU, where looking is free, only if it must be."""
+        """Scales the gradient down to the allowed norm. Reading the norm waits for a GPU: there it is read now and then."""
         norm = torch.linalg.vector_norm(self.flat.gradients)
-        look = norm.device.type == "cpu" or self.step % 25 == 0
-        size = float(norm) if look else 0.0
+        size = float(norm) if norm.device.type == "cpu" or self.step % 25 == 0 else 0.0
         if not math.isfinite(size):
-            what = f"the gradient is not finite at step {self.step + 1} (loss {float(loss):.4g})"
-            raise RuntimeError(f"{what}: try a smaller rate, a longer warm-up, or precision='float32'")
+            what = f"the gradient became non-finite (NaN or inf) at step {self.step + 1} (loss {float(loss):.4g})"
+            raise RuntimeError(f"{what}: try a smaller learning rate, a longer warmup, or precision='float32'")
         if norm.device.type != "cpu":
             self.flat.gradients.mul_((self.training.clip / (norm + 1e-12)).clamp_max(1.0))
         elif size > self.training.clip:
@@ -178,19 +181,19 @@ class Trainer:
     def _loss(self, number: int) -> Tensor:
         """The mean loss of batch `number`, which is prepared together with its neighbours."""
         group, place = divmod(number, self._together)
-        if group != self._ahead[0]:
+        if group != self._group[0]:
             x0 = self.feed.batches(group * self._together, self._together)
             rng = self._rng.at(group)
-            reference = self.feed.reference(group * self._together, self._together, self.training.reference or 0)
+            reference = self.feed.reference(group * self._together, self._together, self.training.reference_batch or 0)
             context = self._contexts(group, rng)
-            self._ahead = (
+            self._group = (
                 group,
                 prepared_losses(self.objective, self.denoiser, x0, self._together, rng, *reference, context),
             )
-        return self._ahead[1][place]()
+        return self._group[1][place]()
 
     def _contexts(self, group: int, rng: Rng) -> Tensor | None:
-        """What is given beside the data of a group, its rows in any order, left out for some."""
+        """The contexts of a group of batches, the rows of sets in random order, dropped for some examples."""
         context = self.feed.contexts(group * self._together, self._together)
         if context is not None and self.sets > 1:
             context = shuffle_sets(context, self.sets, rng.child("order"))
@@ -200,12 +203,12 @@ class Trainer:
         return drop_context(context, u < self.training.unconditional)
 
     def _candidates(self) -> dict[str, Tensor]:
-        """The weights to choose from: the last ones and their averages, from narrow to wide."""
+        """The weights to choose from: the last ones and their averages, from narrow to wide ones."""
         averages = {f"average of width {a.width:g}": a.values for a in self.averages}
         return {"last step": self.flat.values, **averages}
 
     def _losses_of(self, values: Tensor) -> HeldOut:
-        """The held-out losses with other weights, which do not stay."""
+        """The held-out losses with other weights; those of training stay as they are."""
         kept = self.flat.values.clone()
         self.flat.read(values)
         self.denoiser.eval()
@@ -222,9 +225,11 @@ class Trainer:
             self.best.copy_(values)
             self.best_losses, self._worse = losses, 0
         else:
-            self._worse = self._worse + 1 if excess(losses, self.best_losses) > _SURE else 0
+            self._worse = self._worse + 1 if excess(losses, self.best_losses) > _SIGNIFICANT else 0
         if self._worse >= self.training.patience:
-            self.stopped = f"the held-out loss rose: {self._worse} measurements in a row lie above the best for sure"
+            self.stopped = (
+                f"the held-out loss rose: {self._worse} measurements in a row lie significantly above the best"
+            )
         self.history.append((self.step, float(losses.mean())))
         self.parts.append((self.step, parts.tolist()))
         return float(losses.mean())
@@ -232,8 +237,8 @@ class Trainer:
     def finish(self) -> tuple[str, float]:
         """Leaves the best weights in the denoiser: the last or one of their averages, by held-out loss.
 
-        Weights from the middle of the run take their place if they are better beyond doubt: then the network has begun to
-        learn its data by heart.
+        Weights from an earlier step take their place if they are significantly better: then the network has begun to
+        memorize its data.
 
         Returns:
             Which weights these are, and their held-out loss.
@@ -241,7 +246,7 @@ class Trainer:
         candidates = self._candidates()
         losses = {name: self._losses_of(values).data for name, values in candidates.items()}
         chosen = min(losses, key=lambda name: float(losses[name].mean()))
-        if self.history and excess(losses[chosen], self.best_losses) > _SURE:
+        if self.history and excess(losses[chosen], self.best_losses) > _SIGNIFICANT:
             chosen = "best on the way"
             candidates[chosen], losses[chosen] = self.best, self.best_losses
         self.flat.read(candidates[chosen].clone())
@@ -260,7 +265,7 @@ class Trainer:
         return tensors, about
 
     def load(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-        """Goes on where `state` was taken.
+        """Resumes where `state` was taken.
 
         Raises:
             ValueError: If the state is of another network.

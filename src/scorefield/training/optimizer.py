@@ -40,20 +40,20 @@ class Optimizer:
 
     Arguments:
         flat: The parameters.
-        rate: The rate of AdamW.
-        matrix_rate: The rate of Muon; 0 leaves the matrices to AdamW.
+        learning_rate: The learning rate of AdamW.
+        muon_learning_rate: The learning rate of Muon; 0 leaves the matrices to AdamW.
         momentum: The momentum of Muon.
     """
 
-    def __init__(self, flat: Flat, rate: float, matrix_rate: float, momentum: float = 0.95) -> None:
+    def __init__(self, flat: Flat, learning_rate: float, muon_learning_rate: float, momentum: float = 0.95) -> None:
         self.flat = flat
-        self.rate = rate
-        self.matrix_rate = matrix_rate
+        self.learning_rate = learning_rate
+        self.muon_learning_rate = muon_learning_rate
         self.momentum = momentum
-        boundary = flat.boundary if matrix_rate > 0 else len(flat.values)
+        boundary = flat.boundary if muon_learning_rate > 0 else len(flat.values)
         self._rest = torch.nn.Parameter(flat.values[:boundary])
         self._rest.grad = flat.gradients[:boundary]
-        self._adam = torch.optim.AdamW([self._rest], rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
+        self._adam = torch.optim.AdamW([self._rest], learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
         self._inner = flat.gradients[boundary:]
         self._velocity = torch.zeros_like(self._inner)
         self._groups = self._by_shape(boundary)
@@ -75,23 +75,22 @@ class Optimizer:
 
     @torch.no_grad()
     def step(self, factor: float) -> None:
-        """Steps along the gradients with rates times `factor`."""
+        """Steps along the gradients, with learning rates times `factor`."""
         for group in self._adam.param_groups:
-            group["lr"] = self.rate * factor
+            group["lr"] = self.learning_rate * factor
         self._adam.step()
         if not self._groups:
             return
         self._velocity.lerp_(self._inner, 1 - self.momentum)
         direction = torch.lerp(self._inner, self._velocity, self.momentum)
         for (shape, values, places), squares in zip(self._groups, self._squares):
-            turned = orthogonalize(torch.stack([direction[a:b].view(shape) for a, b in places]))
-            squares.lerp_(turned.square().mean(2, keepdim=True), 0.05)
-            even = turned * torch.rsqrt(squares + 1e-12)
-            turned = even * (torch.linalg.matrix_norm(turned) / (torch.linalg.matrix_norm(even) + 1e-6)).reshape(
-                -1, 1, 1
-            )
-            rate = self.matrix_rate * factor * math.sqrt(max(1.0, shape[0] / shape[1]))
-            for value, update in zip(values, turned):
+            orthogonal = orthogonalize(torch.stack([direction[a:b].view(shape) for a, b in places]))
+            squares.lerp_(orthogonal.square().mean(2, keepdim=True), 0.05)
+            normalized = orthogonal * torch.rsqrt(squares + 1e-12)
+            norms = torch.linalg.matrix_norm(orthogonal) / (torch.linalg.matrix_norm(normalized) + 1e-6)
+            updates = normalized * norms.reshape(-1, 1, 1)
+            rate = self.muon_learning_rate * factor * math.sqrt(max(1.0, shape[0] / shape[1]))
+            for value, update in zip(values, updates):
                 value.add_(update.view(value.shape), alpha=-rate)
 
     def state(self) -> dict[str, Tensor]:

@@ -1,0 +1,96 @@
+"""How to train: what the user left open follows from the data and the device."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from ..objectives import LevelObjective
+from ..settings import Training
+from .choices import Choice
+from .prepared import Prepared
+
+__all__ = ["resolve_training"]
+
+
+@dataclass
+class _Resolving:
+    """Training settings that are being completed."""
+
+    training: Training
+    choices: list[Choice]
+
+    def take(self, name: str, value: Any, reason: str) -> None:
+        """Takes a value unless the user gave one."""
+        if getattr(self.training, name) in (None, "auto"):
+            self.training = replace(self.training, **{name: value})
+            self.choices.append(Choice(name, f"{value:g}" if isinstance(value, float) else str(value), reason))
+
+
+def resolve_training(
+    training: Training, prepared: Prepared, objective: LevelObjective, device: torch.device
+) -> tuple[Training, tuple[Choice, ...]]:
+    """Completes training settings, with the reasons.
+
+    Arguments:
+        training: The settings of the user.
+        prepared: The data.
+        objective: The loss.
+        device: Where to train.
+
+    Raises:
+        ValueError: If stable targets are asked for, and the objective has no targets.
+    """
+    grid, numbers, count = not prepared.vectors, math.prod(prepared.shape), len(prepared.split.train)
+    if not objective.denoising and training.reference_batch:
+        what = f"reference_batch={training.reference_batch} averages the targets of denoising score matching"
+        raise ValueError(f"{what}, and {type(objective).__name__} has no targets: leave it out")
+    found = _Resolving(training if prepared.context is None else replace(training, reference_batch=0), [])
+    if training.minutes is training.steps is training.epochs is None:
+        if grid:
+            found.take("minutes", 10.0, "the default budget for grids; more time gives better samples")
+        else:
+            steps = int(min(30_000, max(200, min(count**1.5 / 2, 200 * count**0.5))))
+            reason = f"the default for vectors: with more steps, a network memorizes {count:,} examples"
+            found.take("steps", steps, reason)
+    batch = max(4, min(64, 100_000 // numbers)) if grid else 256
+    found.take("batch", batch, "small: many steps teach more than large ones")
+    found.take("learning_rate", 3e-3 if grid else 2e-3, "that of AdamW for biases, norms and the outermost layers")
+    muon = "that of Muon for the matrices inside" if grid else "AdamW alone is faster for small networks"
+    found.take("muon_learning_rate", 0.015 if grid else 0.0, muon)
+    stable = grid and objective.denoising
+    averaged = "targets are averaged over other examples; the training loss then lies below the held-out one"
+    without = "not for vectors" if not grid else f"{type(objective).__name__} has no targets to average"
+    found.take("reference_batch", 4096 if stable else 0, averaged if stable else without)
+    if found.training.precision == "auto":
+        volume = (
+            grid and len(prepared.shape) == 4 and device.type == "cpu"
+        )  # PyTorch 2.13: wrong gradients for a side of 2
+        fast = stable and not volume and _bfloat16_is_faster(device)
+        reason = "bfloat16 is faster here" if fast else "bfloat16 would not be faster here"
+        found.take(
+            "precision", "bfloat16" if fast else "float32", reason if stable or not grid else "derivatives need it"
+        )
+    return found.training, tuple(found.choices)
+
+
+def _bfloat16_is_faster(device: torch.device) -> bool:
+    """Whether a matrix product in bfloat16 takes less than two thirds of the time of float32, by measurement."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    if device.type != "cpu":
+        return False
+    times = []
+    for dtype in (torch.float32, torch.bfloat16):
+        a = torch.ones(512, 512, dtype=dtype)
+        best = math.inf
+        for _ in range(4):
+            start = time.perf_counter()
+            a @ a
+            best = min(best, time.perf_counter() - start)
+        times.append(best)
+    return times[1] < times[0] * 2 / 3

@@ -1,0 +1,132 @@
+"""What a fit leaves: the model, and what was measured of it on held-out data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..denoisers import Conditioned, Denoiser, Gaussian, Preconditioned
+from ..metrics import loss_gap
+from ..model import Model
+from ..training import Trainer, losses_by_level, parts_of
+from .planning import Plan
+
+__all__ = ["Fitted", "finish"]
+
+_LEVELS = 17  # at which losses are measured
+_ADVICE = "more data, a smaller network or a shorter budget help"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted model.
+
+    Arguments:
+        model: The model, with the best weights.
+        record: What was measured, as plain data: `weights` (which ones these are), `held_out_loss`, `stopped` (why),
+            `steps`, `seconds`, `by_level` (losses by noise level), `on_the_way` (and over training), `warning`.
+    """
+
+    model: Model
+    record: dict[str, Any]
+
+    @property
+    def warning(self) -> str:
+        """What nobody should overlook: that the network has memorized its data; "" if it has not."""
+        return str(self.record["warning"])
+
+    @property
+    def held_out_loss(self) -> float:
+        """The loss on held-out data."""
+        return float(self.record["held_out_loss"])
+
+
+@dataclass(frozen=True)
+class _Losses:
+    """Losses by noise level, each of shape `(N, L)`: on held-out and on training data, and of a denoiser that answers 0."""
+
+    levels: Tensor
+    held_out: Tensor
+    train: Tensor
+    zero: Tensor
+
+    def plain(self) -> dict[str, list[float]]:
+        rows = {"level": self.levels, "loss": self.held_out.mean(0), "train_loss": self.train.mean(0)}
+        return {name: values.tolist() for name, values in (rows | {"zero_loss": self.zero.mean(0)}).items()}
+
+
+def finish(plan: Plan, trainer: Trainer) -> Fitted:
+    """Ends training: the model with the best weights, and what was measured on held-out data.
+
+    Arguments:
+        plan: The plan.
+        trainer: The training that it asked for, at its end.
+    """
+    chosen, loss = trainer.finish()
+    denoiser = plan.objective.unwrap(trainer.denoiser.cpu())
+    losses = _measured(plan, trainer, denoiser)
+    record = {
+        "weights": chosen,
+        "held_out_loss": loss,
+        "stopped": trainer.stopped,
+        "steps": trainer.step,
+        "seconds": trainer.seconds,
+        "by_level": losses.plain(),
+        "on_the_way": {
+            "level": parts_of(plan.objective.levels).tolist(),
+            "step": [step for step, _ in trainer.parts],
+            "loss": [parts for _, parts in trainer.parts],
+        },
+        "warning": _memorized(plan, trainer, chosen, losses),
+    }
+    return Fitted(_model(plan, denoiser), record)
+
+
+def _model(plan: Plan, denoiser: Denoiser) -> Model:
+    """The model of the learned denoiser."""
+    prepared, context = plan.prepared, None
+    if prepared.context is not None:
+        context = prepared.context.context
+        if isinstance(denoiser, Preconditioned):
+            denoiser = Conditioned(denoiser, context.nothing())
+    parts = (prepared.schema, prepared.units, denoiser, prepared.moments, plan.sampling)
+    return Model(*parts, context=context).to("cpu").eval()
+
+
+def _measured(plan: Plan, trainer: Trainer, denoiser: Denoiser) -> _Losses:
+    """The losses by noise level of held-out data, and of as many training data."""
+    prepared, objective = plan.prepared, plan.objective.measure
+    low, high = plan.noise_levels.sigma_min, plan.noise_levels.sigma_max
+    levels = torch.logspace(math.log10(low), math.log10(high), _LEVELS)
+    count = max(64, min(512, 2**18 // prepared.moments.mean.numel()))
+    held_out = trainer.held_out.cpu()[:count]
+    rows = prepared.split.train.subset(range(min(count, len(prepared.split.train))))
+    train = prepared.standardized(rows, prepared.chosen(rows, count, stream=-4))
+    train = prepared.placed(train, "train cell").cpu()
+    of_held_out = None if trainer.context is None else trainer.context.cpu()
+    of_train = None if prepared.context is None else prepared.context.train
+    zero = Gaussian(torch.zeros_like(held_out[0]), torch.ones_like(held_out[0]))
+    draws = max(1, min(8, 1024 // max(1, len(held_out)))) if held_out.ndim == 2 else 1
+    found = (
+        torch.stack([losses_by_level(d, x, objective, levels, seed, c) for seed in range(draws)]).mean(0)
+        for d, x, c in ((denoiser, held_out, of_held_out), (denoiser, train, of_train), (zero, held_out, None))
+    )
+    return _Losses(levels, *found)
+
+
+def _memorized(plan: Plan, trainer: Trainer, chosen: str, losses: _Losses) -> str:
+    """Says so if the network has memorized its data, or was about to; "" if not."""
+    train, held_out = losses.train, losses.held_out
+    if plan.prepared.split.separate and min(len(train), len(held_out)) > 1:
+        gap = loss_gap(losses.levels, train, held_out)
+        if gap.suspicious:
+            return f"{gap.verdict.rstrip('.')} ({_ADVICE})."
+    if chosen == "best on the way":
+        step = min(trainer.history, key=lambda row: row[1])[0]
+        where = f"from step {step:,} on the network memorized its data"
+        return f"The held-out loss rose: {where}; the weights of that step are kept ({_ADVICE})."
+    return ""

@@ -1,0 +1,88 @@
+"""From a plan to a model."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator
+
+import torch
+
+from ..denoisers import Denoiser, Preconditioned
+from ..training import Feed, Progress, Trainer
+from .fitted import Fitted, finish
+from .planning import Plan
+
+__all__ = ["threads", "train", "trainer_of"]
+
+_KEPT = 4096  # held-out rows that losses are measured on, at most
+
+
+def train(plan: Plan, watch: Callable[[Progress], None] | None = None) -> Fitted:
+    """Trains as planned.
+
+    Arguments:
+        plan: The plan.
+        watch: Is called after every step.
+
+    Raises:
+        RuntimeError: If a loss or a gradient becomes non-finite (NaN or inf).
+
+    Example:
+        >>> from ..settings import Training
+        >>> from . import Options, plan, prepare
+        >>> options = Options(training=Training(steps=20))
+        >>> x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+        >>> train(plan(prepare(x, options), options)).model.sample(3).shape
+        torch.Size([3, 2])
+    """
+    with threads(plan):
+        trainer = trainer_of(plan)
+        for progress in trainer.run():
+            if watch is not None:
+                watch(progress)
+        return finish(plan, trainer)
+
+
+def trainer_of(plan: Plan) -> Trainer:
+    """The training that a plan asks for, before its first step. A network of the user's own is trained in place."""
+    prepared, device = plan.prepared, plan.device
+    batches = Feed(
+        prepared.split.train,
+        copy.deepcopy(prepared.units).to(device),
+        plan.training.batch or 1,
+        prepared.seed,
+        device,
+        None if prepared.context is None else prepared.context.train,
+        None if prepared.cells is None else prepared.cell_width,
+    )
+    places = prepared.chosen(prepared.split.held_out, _KEPT, stream=-3)
+    held_out = prepared.placed(prepared.standardized(prepared.split.held_out, places), "held-out cell").to(device)
+    context = None if prepared.context is None else prepared.context.held_out[places].to(device)
+    sets = 1 if prepared.context is None else prepared.context.context.sets
+    measured = (held_out, plan.objective, plan.training, prepared.seed, context, sets)
+    return Trainer(_denoiser(plan), batches, *measured)
+
+
+def _denoiser(plan: Plan) -> Denoiser:
+    """The denoiser to be trained, on the device."""
+    network = plan.network if plan.choice("network").given else copy.deepcopy(plan.network)
+    precision = "bfloat16" if plan.training.precision == "bfloat16" else "float32"
+    trend = None if plan.prepared.context is None else plan.prepared.context.trend
+    denoiser = Preconditioned(network, plan.parametrization, precision, trend)  # type: ignore[arg-type]
+    with torch.random.fork_rng():  # what else an objective learns has first weights, too
+        torch.manual_seed(plan.prepared.seed)
+        return plan.objective.wrap(denoiser).to(plan.device)
+
+
+@contextlib.contextmanager
+def threads(plan: Plan) -> Iterator[None]:
+    """As many threads as are useful: one for small networks on the CPU, which more slow down; for others as they were."""
+    before = torch.get_num_threads()
+    width = max((p.shape[0] for p in plan.network.parameters() if p.ndim), default=1)
+    if plan.device.type == "cpu" and plan.prepared.vectors and width * (plan.training.batch or 1) < 2**19:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

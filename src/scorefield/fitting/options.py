@@ -1,0 +1,91 @@
+"""What a user asks of a fit, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch.nn as nn
+
+from ..denoisers.precondition import Parametrization
+from ..noise_levels import NoiseLevels
+from ..objectives import LevelDistribution, LevelObjective
+from ..processes import Process
+from ..samplers import Sampler, Sampling
+from ..settings import Data, Network, Training
+from ..standardize import Standardize
+
+__all__ = ["Options"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user asks of a fit; None leaves a choice to the data.
+
+    Process, objective, parametrization, sampling and noise levels are objects, or calls as on the command line: "vp",
+    "slicedscorematching(count=2)". What a call leaves out follows from the data: the levels that a process spans or an
+    objective trains at, the scale of a parametrization.
+
+    Arguments:
+        data: How to read the data.
+        network: A network F(x, c) of your own, or what to build.
+        training: How to train, and the budget.
+        noise_levels: The noise levels.
+        process: The noise process to sample by.
+        objective: The loss; or its class, or any function, of a `LevelDistribution`.
+        parametrization: What the network predicts; or its class, of the scale of the data.
+        sampling: How samples are drawn by default: a `Sampling`, a sampler, or a call.
+        units: The units of the data: what to subtract and what to divide by; or a `Standardize`.
+        seed: The seed of everything that is random.
+        device: Where to train: "auto" takes a GPU if there is one.
+
+    Raises:
+        TypeError: If an argument has another type.
+        ValueError: If a call cannot be read.
+
+    Example:
+        >>> options = Options(process="vp", training=Training(minutes=2))
+        >>> options.training.minutes
+        2
+    """
+
+    data: Data = field(default_factory=Data)
+    network: nn.Module | Network = field(default_factory=Network)
+    training: Training = field(default_factory=Training)
+    noise_levels: NoiseLevels | str | None = None
+    process: Process | str | None = None
+    objective: LevelObjective | Callable[[LevelDistribution], LevelObjective] | str | None = None
+    parametrization: Parametrization | type[Parametrization] | str | None = None
+    sampling: Sampling | Sampler | str | None = None
+    units: Standardize | tuple[float, float] | None = None
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name, kinds, example in _KINDS:
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kinds) and not _makes(value, kinds[0]):
+                raise TypeError(
+                    f"{name} must be {_article(kinds[0])} object or a call such as {example!r}, got {value!r}"
+                )
+
+
+_KINDS: tuple[tuple[str, tuple[Any, ...], str], ...] = (
+    ("noise_levels", (NoiseLevels, str), "noiselevels(sigma_min=0.001)"),
+    ("process", (Process, str), "vp"),
+    ("objective", (LevelObjective, str), "slicedscorematching"),
+    ("parametrization", (Parametrization, str), "noise"),
+    ("sampling", (Sampling, Sampler, str), "heun(steps=20)"),
+)
+
+
+def _makes(value: Any, kind: type) -> bool:
+    """Whether a value makes objects of a kind once it is given what it depends on."""
+    if isinstance(value, type):
+        return issubclass(value, kind) and kind in (LevelObjective, Parametrization)
+    return callable(value) and kind is LevelObjective
+
+
+def _article(kind: type) -> str:
+    return f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"

@@ -1,0 +1,221 @@
+"""From prepared data to all that training and sampling need, each choice with its reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn as nn
+
+from ..calls import parse_call
+from ..denoisers import EDMPrediction
+from ..denoisers.precondition import Parametrization
+from ..noise_levels import NoiseLevels, choose_noise_levels, diameter
+from ..objectives import DenoisingScoreMatching, LevelDistribution, LevelObjective, LogNormal, WithLowTail
+from ..processes import Process
+from ..samplers import ExponentialAdams, Sampling
+from ..settings import Training
+from ..standardize import Standardize
+from .budget import resolve_training
+from .choices import GIVEN, Choice
+from .networks import network_for
+from .options import Options
+from .prepared import Prepared
+from .units import smallest_step
+
+__all__ = ["Plan", "plan", "training_levels"]
+
+_DISTANCES = 2e11  # multiplications that the largest distance between data is worth; beyond, it is known within bounds
+_EASY = 0.02  # standard deviations, down to which 24 steps of a sampler suffice for grids
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A fit before its first step. `dataclasses.replace` changes a part.
+
+    Arguments:
+        prepared: The data.
+        noise_levels: The smallest and the largest level, and where training is.
+        process: The noise process to sample by.
+        parametrization: What the network predicts.
+        objective: The loss.
+        network: The network with its first weights. One of the user's own is trained in place.
+        training: How to train, with nothing left open.
+        sampling: How samples are drawn by default.
+        device: Where to train.
+        choices: All of these in words, with the reasons.
+    """
+
+    prepared: Prepared
+    noise_levels: NoiseLevels
+    process: Process
+    parametrization: Parametrization
+    objective: LevelObjective
+    network: nn.Module
+    training: Training
+    sampling: Sampling
+    device: torch.device
+    choices: tuple[Choice, ...]
+
+    def choice(self, name: str) -> Choice:
+        """The choice of a name.
+
+        Raises:
+            KeyError: If nothing of this name was chosen.
+        """
+        for choice in self.choices:
+            if choice.name == name:
+                return choice
+        raise KeyError(f"there is no choice {name!r} among {', '.join(c.name for c in self.choices)}")
+
+
+def plan(prepared: Prepared, options: Options | None = None) -> Plan:
+    """Chooses whatever the user left open.
+
+    Arguments:
+        prepared: The data.
+        options: What the user asks for.
+
+    Raises:
+        ValueError: If an option does not fit the data or the others, or there is no such device.
+
+    Example:
+        >>> from .prepared import prepare
+        >>> found = plan(prepare(torch.randn(200, 2, generator=torch.Generator().manual_seed(0))))
+        >>> found.choice("batch").value, found.choice("sampling").value
+        ('256', 'ExponentialAdams(order=3, steps=32)')
+    """
+    options = options or Options()
+    device = torch.device(_device(options.device))
+    scale = _residual_scale(prepared)
+    levels = _noise_levels(prepared, options.noise_levels)
+    network, of_network = network_for(prepared, options.network, levels)
+    wish = None if options.sampling is None else Sampling.of(options.sampling)
+    process, of_process = _process(levels, options.process if wish is None or wish.process is None else wish.process)
+    parametrization, of_parametrization = _parametrization(scale, options.parametrization)
+    known = {"levels": training_levels(levels), "scale": scale, "process": process}
+    objective, of_objective = _objective(known, options.objective)
+    training, of_training = resolve_training(options.training, prepared, objective, device)
+    sampling, of_sampling = _sampling(prepared, levels, process, wish)
+    parts = (process, parametrization, objective, network, training, sampling, device)
+    choices = (*prepared.choices, of_network, of_process, of_parametrization, of_objective, *of_training, of_sampling)
+    return Plan(prepared, levels, *parts, choices)
+
+
+def training_levels(levels: NoiseLevels) -> LevelDistribution:
+    """The distribution of the levels that training draws."""
+    body = LogNormal(levels.level_mean, levels.level_std)
+    return WithLowTail(body, levels.sigma_min, levels.tail) if levels.tail else body
+
+
+def _residual_scale(prepared: Prepared) -> float:
+    """The root mean square of what the network sees: of standardized data, less their regression on contexts."""
+    if prepared.context is None or prepared.context.trend is None:
+        return prepared.scale
+    return float((prepared.residual.square().mean() + prepared.cell_width.square().mean() / 12).sqrt())
+
+
+def _noise_levels(prepared: Prepared, given: NoiseLevels | str | None) -> NoiseLevels:
+    """Noise levels that were given, or those of the data; a call may give some of them."""
+    if isinstance(given, NoiseLevels):
+        return given
+    scale, units = prepared.scale, prepared.units
+    units = units if scale == 1 else Standardize(units.shape, units.mean, units.std * scale)
+    reach = diameter(prepared.split.train, units, limit=_DISTANCES)
+    cell = None if prepared.finest_cell is None else prepared.finest_cell / scale
+    residual = prepared.residual if scale == 1 else prepared.residual / scale
+    found = choose_noise_levels(residual, smallest_step(prepared.summary, units), reach, cell=cell)
+    if prepared.context is not None and prepared.context.trend is not None:
+        found = found.narrower()
+    found = found if scale == 1 else found.scaled(scale)
+    return found if given is None else _with_given(found, given)
+
+
+def _with_given(found: NoiseLevels, call: str) -> NoiseLevels:
+    """The noise levels of a call; what it leaves out are those found."""
+    names = ("sigma_min", "sigma_max", "level_mean", "level_std", "tail")
+    known = {name: getattr(found, name) for name in (*names, "reach", "numbers", "overlap", "moves")}
+    made: NoiseLevels = parse_call(call, NoiseLevels, defaults=known)
+    reasons = (*found.reasons, "none")[: len(names)]
+    same = [why if getattr(made, name) == known[name] else GIVEN for name, why in zip(names, reasons)]
+    return NoiseLevels(**{**known, **{name: getattr(made, name) for name in known}, "reasons": tuple(same)})
+
+
+def _process(levels: NoiseLevels, given: Process | str | None) -> tuple[Process, Choice]:
+    """The process; one that a sampler names comes first."""
+    if given is None:
+        process: Process = levels.process()
+        return process, Choice(
+            "process", repr(process), "between the smallest and the largest level; any other will do"
+        )
+    if isinstance(given, str):
+        given = parse_call(given, Process)
+    return given, Choice("process", repr(given), GIVEN)
+
+
+def _parametrization(
+    scale: float, given: Parametrization | type[Parametrization] | str | None
+) -> tuple[Parametrization, Choice]:
+    if given is None:
+        found: Parametrization = EDMPrediction(scale)
+        return found, Choice("parametrization", repr(found), "the network's output has unit variance at every level")
+    if isinstance(given, str):
+        given = parse_call(given, Parametrization, defaults={"scale": scale})
+    elif isinstance(given, type):
+        given = given(scale)
+    return given, Choice("parametrization", repr(given), GIVEN)
+
+
+def _objective(
+    known: Mapping[str, Any], given: LevelObjective | Callable[[LevelDistribution], LevelObjective] | str | None
+) -> tuple[LevelObjective, Choice]:
+    """The loss; `known` are the arguments that it may leave out."""
+    if given is None:
+        loss = DenoisingScoreMatching(known["levels"], known["scale"])
+        return loss, Choice("objective", type(loss).__name__, "scatters less than others, and costs the least")
+    if isinstance(given, str):
+        given = parse_call(given, LevelObjective, defaults=known)
+    elif not isinstance(given, LevelObjective):
+        given = given(known["levels"])
+    if not isinstance(given, LevelObjective):
+        raise TypeError(
+            f"objective must make a LevelObjective, got {given!r}: derive it from objectives.LevelObjective"
+        )
+    return given, Choice("objective", type(given).__name__, GIVEN)
+
+
+def _sampling(
+    prepared: Prepared, levels: NoiseLevels, process: Process, given: Sampling | None
+) -> tuple[Sampling, Choice]:
+    """The probability flow for vectors. For grids the reverse SDE, which forgets the errors of a network that has learned
+    from few examples of many numbers (docs/samplers.md has what was measured)."""
+    if prepared.vectors:
+        usual, reason = Sampling(ExponentialAdams(order=3), 32, None, process), "the probability flow, for vectors"
+    else:
+        fine = _EASY * prepared.scale if levels.tail else 0.0  # levels below serve densities: their steps come on top
+        below = float(process.time(torch.tensor(fine).clamp_min(levels.sigma_min)))
+        usual = Sampling(ExponentialAdams(order=2, eta=1.0), math.ceil(24 / (1 - below)), None, process)
+        reason = "the reverse SDE, for grids: it forgets errors of the network"
+    if given is None:
+        return usual, Choice("sampling", str(usual.replace(process=None)), reason)
+    chosen = given.merged(usual)
+    return chosen, Choice("sampling", str(chosen.replace(process=None)), GIVEN)
+
+
+def _device(device: str) -> str:
+    """The name of a device that is there.
+
+    Raises:
+        ValueError: If it is not there.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        why = str(error).splitlines()[0]
+        raise ValueError(f"there is no device {device!r} here: use device='cpu' ({why})") from error
+    return device

@@ -1,0 +1,151 @@
+"""`fit`: from data to a model, and to the folder of a run."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch.nn as nn
+
+from ..denoisers.precondition import Parametrization
+from ..deprecation import renamed_arguments
+from ..fitting import Options, Plan, plan as planned, prepare, train
+from ..model import Model
+from ..noise_levels import NoiseLevels
+from ..objectives import LevelDistribution, LevelObjective
+from ..processes import Process
+from ..samplers import Sampler, Sampling
+from ..settings import Data, Network, Training
+from ..standardize import Standardize
+from ..training import Progress
+from .folder import Run
+from .log import tensorboard_writer
+from .record import asked, packages, resumed
+from .session import Session
+
+__all__ = ["fit"]
+
+
+@renamed_arguments(calibration="noise_levels")
+def fit(
+    x: Any,
+    run: str | os.PathLike[str] | None = None,
+    *,
+    context: Any = None,
+    minutes: float | None = None,
+    steps: int | None = None,
+    epochs: float | None = None,
+    process: Process | str | None = None,
+    objective: LevelObjective | Callable[[LevelDistribution], LevelObjective] | str | None = None,
+    parametrization: Parametrization | type[Parametrization] | str | None = None,
+    sampler: Sampling | Sampler | str | None = None,
+    noise_levels: NoiseLevels | str | None = None,
+    units: Standardize | tuple[float, float] | None = None,
+    data: Data | None = None,
+    network: nn.Module | Network | None = None,
+    training: Training | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    source: Mapping[str, Any] | None = None,
+    tensorboard: bool = False,
+    begin: Callable[[Plan], None] = lambda plan: None,
+    watch: Callable[[Progress], None] = lambda progress: None,
+) -> Model:
+    """Learns the distribution of data.
+
+    Whatever is left out is chosen by the data. Process, objective, parametrization, sampler and noise levels are objects,
+    or calls as on the command line: `process="vp"`, `objective="slicedscorematching(count=2)"`.
+
+    Arguments:
+        x: Realizations: an array or a tensor `(N, *D)`, a DataFrame, a DataArray, a memory map.
+        run: A folder to keep the run in. If it holds a run of the same data and settings that was interrupted, that run
+            is resumed, to the same numbers; if it ended, its model is returned.
+        context: The context of each example, for a conditional model: labels `(N,)`, numbers `(N, P)`, a DataFrame, or
+            fields on the grid of the data; NaN or None where it is missing.
+        minutes: The budget in minutes of training. One budget at most: minutes, steps or epochs.
+        steps: The budget in optimizer steps.
+        epochs: The budget in passes through the data.
+        process: The noise process to sample by.
+        objective: The loss, or its class.
+        parametrization: What the network predicts, or its class.
+        sampler: How samples are drawn by default: "heun(steps=20)".
+        noise_levels: The noise levels; a call may give some: "noiselevels(sigma_min=0.001)".
+        units: What is subtracted from the data and what they are divided by, in place of mean and standard deviation.
+        data: How to read the data.
+        network: A network F(x, c) of your own, or what to build.
+        training: How to train.
+        seed: The seed of everything that is random.
+        device: "auto", "cpu", "cuda", …
+        source: Where `x` was read from, as arguments of `scorefield.data.read`, so that `evaluate` can read it again.
+        tensorboard: Whether the run's folder also gets a log for TensorBoard.
+        begin: Is called once with all that was chosen, before the first step.
+        watch: Is called after every step.
+
+    Returns:
+        The model.
+
+    Warns:
+        UserWarning: If the network has memorized its data.
+
+    Raises:
+        TypeError: If the data are not numbers, or an argument has another type.
+        ValueError: If nothing can be learned from the data, an option does not fit them, or the folder holds another run.
+        RuntimeError: If a gradient becomes non-finite (NaN or inf), or the folder is in use.
+        OSError: If the folder cannot be written, because the disk is full, say; what was there stays.
+        ImportError: If a log for TensorBoard is asked for and it is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.random.default_rng(0).normal([10, -5], [1, 2], size=(500, 2))
+        >>> model = fit(x, steps=200)
+        >>> model.sample(3, seed=1).shape
+        (3, 2)
+    """
+    folder = None if run is None else Run(run)  # before the data are read, which may take long
+    if tensorboard:
+        tensorboard_writer(None)
+    options = Options(
+        data=data or Data(),
+        network=network or Network(),
+        training=_with_budget(training or Training(), minutes, steps, epochs),
+        noise_levels=noise_levels,
+        process=process,
+        objective=objective,
+        parametrization=parametrization,
+        sampling=sampler,
+        units=units,
+        seed=seed,
+        device=device,
+    )
+    now = options if folder is None else resumed(options, folder)
+    found = planned(prepare(x, now, context), now)
+    if folder is None:
+        begin(found)
+        fitted = train(found, watch)
+    else:
+        request = asked(options, found, x, source)
+        fitted = Session(Run(folder.path, packages(found), _own(network)), found, tensorboard).run(
+            request, begin, watch
+        )
+    if fitted.warning:
+        warnings.warn(fitted.warning, stacklevel=3)
+    return fitted.model
+
+
+def _own(network: nn.Module | Network | None) -> nn.Module | None:
+    """A network of the user's own."""
+    return network if isinstance(network, nn.Module) else None
+
+
+def _with_budget(training: Training, minutes: float | None, steps: int | None, epochs: float | None) -> Training:
+    """Settings with the budget that was given as an argument of its own."""
+    budget: dict[str, Any] = {"minutes": minutes, "steps": steps, "epochs": epochs}
+    budget = {name: value for name, value in budget.items() if value is not None}
+    for name, value in budget.items():
+        if getattr(training, name) is not None:
+            both = f"{name}={value:g} and training=Training({name}={getattr(training, name):g})"
+            raise ValueError(f"the budget is given twice, {both}: give it once")
+    return replace(training, **budget)

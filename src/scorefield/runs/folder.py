@@ -1,0 +1,154 @@
+"""A run: the folder that a fit leaves, and can be resumed from."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch.nn as nn
+
+from .. import checkpoint
+from ..model import Model, load
+from .layouts import current
+from .lock import LOCK, locked
+from .log import read_log
+
+__all__ = ["Run"]
+
+
+class Run:
+    """The folder of a run.
+
+    It holds `model.safetensors`, the training state to resume from, `run.json` (what was asked for, and what was chosen,
+    with the reasons), `fit.json` (what was measured at the end), the log as `log.csv` and `log.jsonl`, and what
+    `evaluate` and `report` add.
+
+    Arguments:
+        path: The folder.
+        trusted: The packages whose classes a model file may name.
+        network: Your own network, if the model was fitted with one that cannot be built from its arguments.
+
+    Raises:
+        ValueError: If the folder holds other things.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        trusted: tuple[str, ...] = ("scorefield",),
+        network: nn.Module | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.trusted = trusted
+        self.network = network
+        self._model: Model | None = None
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(f"{self.path} is a file: a run needs a folder of its own, name another one")
+        inside = {p.name for p in self.path.iterdir()} if self.path.is_dir() else set()
+        others = inside - {LOCK} - {p.name for p in self._parts()}
+        if others and "run.json" not in inside:
+            raise ValueError(f"{self.path} holds other things ({min(others)}, …) and no run: name a new folder")
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}): {self._state()}"
+
+    def _state(self) -> str:
+        """What the folder holds, in words."""
+        if not self.file("run.json").is_file():
+            return "empty"
+        record = self.read("run.json")
+        count, *shape = record.get("shape", [0])
+        data = f"{count:,} examples of shape {' x '.join(map(str, shape))}" if count else "data unknown"
+        if "imported" in record:
+            return f"an imported model; {data}"
+        if self.ended:
+            about = self.read("fit.json")
+            return f"{data}; {about['steps']:,} steps, held-out loss {about['held_out_loss']:.4f}"
+        step = self.log[-1]["step"] if self.log else 0
+        return f"{data}; interrupted after step {step:,}: the same fit resumes it"
+
+    def file(self, name: str) -> Path:
+        """The path of a file in the folder."""
+        return self.path / name
+
+    def _parts(self) -> list[Path]:
+        """What a killed process was about to write."""
+        return list(self.path.glob(".*.part"))
+
+    @property
+    def ended(self) -> bool:
+        """Whether training has ended: there is a model, and what was measured of it."""
+        return self.file("fit.json").is_file() and self.file("model.safetensors").is_file()
+
+    @property
+    def model(self) -> Model:
+        """The fitted model, which is read once.
+
+        Raises:
+            FileNotFoundError: If there is no folder of this name, or no model in it yet.
+            ValueError: If the file is damaged, or names classes of packages that are not trusted.
+        """
+        if self._model is None:
+            self._model = self._read_model()
+        return self._model
+
+    def _read_model(self) -> Model:
+        if not self.path.is_dir():
+            siblings = [p.name for p in self.path.parent.iterdir() if p.is_dir()] if self.path.parent.is_dir() else []
+            close = difflib.get_close_matches(self.path.name, siblings, 3)
+            hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "check the path"
+            raise FileNotFoundError(f"there is no folder {self.path}: {hint}")
+        if not self.file("model.safetensors").is_file():
+            begun = self.file("run.json").is_file()
+            state = "was interrupted: run the same fit again to resume it" if begun else "is empty"
+            raise FileNotFoundError(f"there is no model in {self.path} yet, the run {state}")
+        return load(self.path, self.trusted, self.network)
+
+    def read(self, name: str) -> dict[str, Any]:
+        """A JSON file of the folder; `run.json` as today's version writes it.
+
+        Raises:
+            FileNotFoundError: If it is not there.
+            ValueError: If it is damaged.
+        """
+        path = self.file(name)
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no {name} in {self.path}: is it the folder of a run?")
+        try:
+            content = json.loads(path.read_text())
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged ({error}): restore it, or start a new run") from error
+        if not isinstance(content, dict):
+            raise ValueError(f"{path} is damaged (it holds a {type(content).__name__}): restore it, or start a new run")
+        return current(content) if name == "run.json" else content
+
+    def write(self, name: str, content: dict[str, Any]) -> None:
+        """Writes a JSON file of the folder, whole or not at all.
+
+        Raises:
+            OSError: If the disk is full or the folder cannot be written; the old file is as it was.
+        """
+        checkpoint.write_atomically(self.file(name), json.dumps(content, indent=1).encode())
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Keeps other processes out of the folder; a killed process holds no lock. An empty new folder is removed.
+
+        Raises:
+            RuntimeError: If another process works in the folder.
+            OSError: If the folder cannot be written.
+        """
+        return locked(self.path)
+
+    def clean(self) -> None:
+        """Removes what a killed process was about to write."""
+        for part in self._parts():
+            part.unlink()
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """The rows of the log; a row that was cut off is left out."""
+        return read_log(self.path)

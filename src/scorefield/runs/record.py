@@ -1,0 +1,179 @@
+"""What is written down of a run: what was asked for, and what was chosen; and whether two runs are the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+from .. import spec
+from ..data import ArrayRows, Rows
+from ..fitting import Options, Plan
+from ..noise_levels import NoiseLevels
+from ..settings import Data, Training
+from .folder import Run
+
+__all__ = ["asked", "check_same", "chosen", "fingerprint", "packages", "resumed"]
+
+_PARTS = ("process", "objective", "parametrization", "sampling")  # of a plan, recorded where the user gave them
+
+
+def asked(options: Options, plan: Plan, x: Any, source: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What was asked for, as plain data.
+
+    Arguments:
+        options: What the user asked for.
+        plan: What became of it: "vp" and the process that it stands for are the same.
+        x: The data.
+        source: Where they were read from, as arguments of `scorefield.data.read`.
+    """
+    network, levels = options.network, None if options.noise_levels is None else asdict(plan.noise_levels)
+    content: dict[str, Any] = {
+        "source": dict(source) if source is not None else None,
+        "data": asdict(options.data),
+        "network": type(network).__qualname__ if isinstance(network, nn.Module) else asdict(network),
+        "training": asdict(options.training),
+        "noise_levels": levels,
+        "seed": options.seed,
+    }
+    content |= {name: _described(getattr(plan, name)) for name in _PARTS if getattr(options, name) is not None}
+    if options.units is not None:
+        units = plan.prepared.units
+        content["units"] = {"mean": units.mean.tolist(), "std": units.std.tolist()}
+    content["fingerprint"] = fingerprint(plan.prepared.schema.rows(x))
+    if (context := plan.prepared.context) is not None:
+        content["context"] = fingerprint(ArrayRows(torch.cat((context.train, context.held_out))))
+    plain: dict[str, Any] = json.loads(json.dumps(content))
+    return plain
+
+
+def chosen(plan: Plan) -> dict[str, Any]:
+    """What was chosen for a fit, and why, as plain data."""
+    return {
+        "choices": [list(choice) for choice in plan.choices],
+        "noise_levels": [list(row) for row in plan.noise_levels.table()],
+        "shape": [plan.prepared.summary.count, *plan.prepared.shape],
+        "training": asdict(plan.training),
+        "created": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
+
+
+def fingerprint(rows: Rows) -> str:
+    """A short word that other data would hardly have: from their shape and 64 of them."""
+    places = np.unique(np.linspace(0, len(rows) - 1, 64).astype(int))
+    content = repr(rows.shape).encode() + rows.take(places).numpy().tobytes()
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
+def check_same(folder: Run, request: Mapping[str, Any]) -> None:
+    """Checks that a folder holds the run that is asked for.
+
+    Raises:
+        ValueError: If it holds another one, which is said by the names of what differs.
+    """
+    kept = folder.read("run.json").get("asked")
+    if not isinstance(kept, dict):
+        raise ValueError(f"{folder.file('run.json')} was not written by a fit: restore it, or name a new folder")
+    usual: dict[str, Any] = {"data": asdict(Data()), "training": asdict(Training())}
+    if kept.get("noise_levels"):
+        usual["noise_levels"] = {"tail": 0.0}
+    there, now = _flat(usual) | _flat(kept), _flat(request)  # an older version knew fewer settings
+    differ = [name for name in sorted(there | now) if there.get(name) != now.get(name)]
+    if differ:
+        which = ", ".join(_difference(name, there.get(name), now.get(name)) for name in differ)
+        raise ValueError(
+            f"{folder.path} holds another run ({which}): ask for the same to resume it, or name a new folder"
+        )
+
+
+def resumed(options: Options, folder: Run) -> Options:
+    """The options with what was chosen when a run began: a choice that was measured, as the precision is, may differ today.
+
+    A run that began when whole numbers were learned as points goes on with its own noise levels.
+
+    Arguments:
+        options: What the user asks for.
+        folder: The run, which may not have begun yet.
+    """
+    if not folder.file("run.json").is_file():
+        return options
+    record = folder.read("run.json")
+    before = record["asked"] if isinstance(record.get("asked"), dict) else {}
+    if "training" in record and before.get("training") == json.loads(json.dumps(asdict(options.training))):
+        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in record["training"].items()}
+        options = replace(options, training=Training(**settings))
+    if isinstance(before.get("data"), dict) and "dequantize" not in before["data"]:
+        options = replace(options, data=replace(options.data, dequantize=False))
+        rows = record.get("noise_levels", [])
+        if options.noise_levels is None and len(rows) == 4:
+            levels = NoiseLevels(*(value for _, value, _ in rows), tuple(why for *_, why in rows))
+            options = replace(options, noise_levels=levels)
+    return options
+
+
+def packages(plan: Plan) -> tuple[str, ...]:
+    """The packages of all that a model file would name, which are trusted since the user has passed it.
+
+    Raises:
+        TypeError: If a part cannot be described in a file.
+    """
+    parts = (plan.process, plan.parametrization, plan.sampling)
+    described = [_classes(spec.describe(part, [])) for part in parts]
+    modules = [plan.network.__class__.__module__, *(name for names in described for name in names)]
+    return tuple(dict.fromkeys(("scorefield", *(module.split(".")[0] for module in modules))))
+
+
+def _classes(description: Any) -> Iterator[str]:
+    """The names of the classes in a description."""
+    if isinstance(description, dict):
+        if isinstance(description.get("class"), str):
+            yield description["class"]
+        for value in description.values():
+            yield from _classes(value)
+    elif isinstance(description, list):
+        for value in description:
+            yield from _classes(value)
+
+
+def _described(value: Any) -> Any:
+    """An object as plain data; one that cannot be described by the name of its class."""
+    tensors: list[Tensor] = []
+    try:
+        description = spec.describe(value, tensors)
+    except TypeError:
+        return f"{type(value).__module__}.{type(value).__qualname__}"
+    if tensors:
+        content = b"".join(t.cpu().contiguous().numpy().tobytes() for t in tensors)
+        description["tensors"] = hashlib.blake2b(content, digest_size=8).hexdigest()
+    return description
+
+
+def _flat(request: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked for, by dotted names; where the data lie does not matter, their fingerprint does."""
+    flat: dict[str, Any] = {}
+    for name, value in request.items():
+        if isinstance(value, dict) and "class" not in value and name != "source":
+            flat |= {f"{name}.{inner}": v for inner, v in value.items()}
+        elif name != "source":
+            flat[name] = value
+    return flat
+
+
+def _difference(name: str, there: Any, now: Any) -> str:
+    return "other data" if name == "fingerprint" else f"{name}: {_in_words(there)} there, {_in_words(now)} asked"
+
+
+def _in_words(value: Any) -> str:
+    """A description as a call."""
+    if not isinstance(value, dict) or "class" not in value:
+        return str(value)
+    arguments = ", ".join(f"{name}={_in_words(inner)}" for name, inner in value["arguments"].items())
+    return f"{value['class'].rpartition('.')[2]}({arguments})"

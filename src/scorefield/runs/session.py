@@ -1,0 +1,121 @@
+"""A fit in a folder: it begins or resumes, keeps its state and its log, and ends with a model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .. import __version__, checkpoint
+from ..fitting import Fitted, Plan, finish, threads, trainer_of
+from ..training import Progress, Trainer
+from .folder import Run
+from .log import Log
+from .record import check_same, chosen
+from .signals import deferred_signals
+
+__all__ = ["Session"]
+
+_CHECKPOINT_SECONDS = 30.0
+_CONTEXTS = 4096  # of the held-out examples that are kept, for evaluation
+_STATE = "training.safetensors"
+
+
+@dataclass(frozen=True)
+class Session:
+    """A fit in the folder of a run.
+
+    Arguments:
+        folder: The folder.
+        plan: The fit.
+        tensorboard: Whether the folder also gets a log for TensorBoard.
+    """
+
+    folder: Run
+    plan: Plan
+    tensorboard: bool = False
+
+    def run(
+        self,
+        request: Mapping[str, Any],
+        begin: Callable[[Plan], None] = lambda plan: None,
+        watch: Callable[[Progress], None] = lambda progress: None,
+    ) -> Fitted:
+        """Trains from the beginning, or from where the run was interrupted; of a run that has ended, reads the model.
+
+        Arguments:
+            request: What was asked for, as plain data.
+            begin: Is called once, before the first step.
+            watch: Is called after every step.
+
+        Raises:
+            ValueError: If the folder holds another run, or a damaged state.
+            RuntimeError: If a gradient becomes non-finite (NaN or inf), or the folder is in use.
+            OSError: If the folder cannot be written; what was there stays.
+        """
+        begin(self.plan)
+        with self.folder.lock(), threads(self.plan):
+            if self._begun(request) and self.folder.ended:
+                return Fitted(self.folder.model, {**self.folder.read("fit.json"), "warning": ""})  # was given before
+            trainer = trainer_of(self.plan)
+            self._drive(trainer, self._opened(trainer), watch)
+            fitted = finish(self.plan, trainer)
+            fitted.model.save(self.folder.file("model.safetensors"))
+            if self.plan.prepared.context is not None:
+                kept = {"held_out": self.plan.prepared.context.held_out[:_CONTEXTS]}
+                checkpoint.write_tensors(self.folder.file("context.safetensors"), kept, {})
+            self.folder.write("fit.json", fitted.record)
+        return fitted
+
+    def _begun(self, request: Mapping[str, Any]) -> bool:
+        """Whether the folder holds this run already; writes down what is asked for if it holds none."""
+        if self.folder.file("run.json").is_file():
+            check_same(self.folder, request)
+            return True
+        self.folder.write("run.json", {"version": __version__, "asked": dict(request), **chosen(self.plan)})
+        return False
+
+    def _opened(self, trainer: Trainer) -> Log:
+        """The log, once the trainer is where the run was interrupted."""
+        self.folder.clean()
+        state = self._load(trainer) if self.folder.file(_STATE).is_file() else {}
+        rows = [row for row in self.folder.log if row["step"] <= trainer.step]
+        return Log(self.folder.path, rows, state, self.tensorboard)
+
+    def _load(self, trainer: Trainer) -> dict[str, Any]:
+        """Puts a trainer where its state was saved; returns where the log stood."""
+        path = self.folder.file(_STATE)
+        try:
+            tensors, about = checkpoint.read_tensors(path)
+            trainer.load(tensors, about)
+            log: dict[str, Any] = about["log"]
+        except (KeyError, ValueError, RuntimeError) as error:
+            why = f"it lacks {error}" if isinstance(error, KeyError) else str(error).split(":")[0]
+            what = f"the run cannot go on from {path} ({why})"
+            raise ValueError(f"{what}: restore that file, or remove it to train from the beginning") from error
+        return log
+
+    def _drive(self, trainer: Trainer, log: Log, watch: Callable[[Progress], None]) -> None:
+        """Trains, and keeps the log and the state."""
+        saved = time.perf_counter()
+
+        def save() -> None:
+            tensors, about = trainer.state()
+            checkpoint.write_tensors(self.folder.file(_STATE), tensors, {**about, "log": log.state()})
+
+        with deferred_signals() as signals:
+            for progress in trainer.run():
+                log.add(progress)
+                if signals:
+                    break
+                try:
+                    watch(progress)
+                except KeyboardInterrupt:
+                    save()
+                    raise
+                if time.perf_counter() - saved > _CHECKPOINT_SECONDS:
+                    save()
+                    saved = time.perf_counter()
+            save()
+        log.close()

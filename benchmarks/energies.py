@@ -30,7 +30,7 @@ LEVELS = (0.03, 0.1, 0.3, 1.0)
 
 
 def standardized_moons() -> Mixture:
-    toy = two_moons().law
+    toy = two_moons().mixture
     moments = toy.moments()
     scale = moments.covariance.diagonal().sqrt()
     covariances = toy.covariances / scale / scale[:, None]

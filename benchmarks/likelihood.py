@@ -151,7 +151,7 @@ def main() -> None:
     if find_spec("torchdiffeq") is None:
         print("torchdiffeq is not installed and is skipped (pip install torchdiffeq)")
     processes: dict[str, Process] = {"VP": VP(), "VE": VE(0.01, 500.0)}
-    targets = {"eight": eight_gaussians().law, "mixture": mixture(8)}
+    targets = {"eight": eight_gaussians().mixture, "mixture": mixture(8)}
     model = network(options.steps) if any(case.endswith("network") for case in options.cases) else None
     for case in options.cases:
         process, name = processes[case.split("/")[0]], case.split("/")[1]

@@ -39,7 +39,7 @@ def cost(objective: LevelObjective, dimension: int, batch: int = 64, rounds: int
     """The time of a step in seconds, and the memory it saves in MB."""
     torch.manual_seed(0)
     denoiser = Preconditioned(MLP(dimension, 256, 3))
-    torch.nn.init.normal_(denoiser.network.leave.weight, std=0.01)  # so that the derivative is not zero everywhere
+    torch.nn.init.normal_(denoiser.network.output.weight, std=0.01)  # so that the derivative is not zero everywhere
     parameters = {p.untyped_storage().data_ptr() for p in denoiser.parameters()}
     x0, rng, kept, least = torch.randn(batch, dimension), Steps(0), {}, math.inf
 

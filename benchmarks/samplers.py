@@ -70,7 +70,7 @@ class Counting(Denoiser):
 
 def exact() -> Mixture:
     """The standardized mixture."""
-    target = unequal_modes().law
+    target = unequal_modes().mixture
     moments = target.moments()
     scale = moments.covariance.diagonal().sqrt()
     covariances = target.covariances / (scale[:, None] * scale)

@@ -29,7 +29,7 @@ from scorefield.mcmc import (
 from scorefield.rng import Samples
 from scorefield.toys import unequal_modes
 
-TARGET, MODE = unequal_modes().law, torch.tensor([5.0, 5.0], dtype=torch.float64)
+TARGET, MODE = unequal_modes().mixture, torch.tensor([5.0, 5.0], dtype=torch.float64)
 INK, MUTED, LINE, GREY, ACCENT, WARM = "#1f1e1b", "#77736b", "#e6e2da", "#d9d4c9", "#2f55d4", "#c2593f"
 
 

@@ -99,7 +99,7 @@ def methods(model: Model, x: Tensor) -> list[Method]:
 
 def exact(model: Model) -> Mixture:
     """The denoiser of the mixture itself, in the units of the model."""
-    target, units = two_modes().law, model.standardize
+    target, units = two_modes().mixture, model.standardize
     std = units.std.double()
     return Mixture(units(target.means), target.covariances / (std * std[:, None]), target.weights)
 

@@ -32,7 +32,7 @@ from scorefield.standardize import Standardize
 from scorefield.toys import unequal_modes
 from scorefield.training import Feed, Trainer
 
-TARGET, WIDTH = unequal_modes().law, 5.0  # WIDTH: the unit of length of the networks
+TARGET, WIDTH = unequal_modes().mixture, 5.0  # WIDTH: the unit of length of the networks
 LABEL = 0.02  # the level that the network without noise is conditioned on
 INK, MUTED, ACCENT = "#1f1e1b", "#77736b", "#2f55d4"
 

@@ -46,7 +46,7 @@ def score(x: Tensor, level: Tensor | float) -> Tensor:
 
 def states(count: int, seed: int) -> dict[str, Tensor]:
     """The final states of the particles of each panel, `(count, 2)`."""
-    target, rng = unequal_modes().law, Samples(seed, count=count)
+    target, rng = unequal_modes().mixture, Samples(seed, count=count)
     x = 16 * rng.child("start").uniform((count, 2), torch.float64) - 8
     annealed = annealed_langevin(score, x, LEVELS, rng.child("annealed"), STEP, moves=100, denoise=False)
     moments = target.moments()

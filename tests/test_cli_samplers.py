@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-import laws
+import properties as laws
 from scorefield.mcmc import GaussianLangevin, Langevin
 from scorefield.samplers import (
     DDIM,

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-import laws
-from laws import Noises
+import properties
+from properties import Noises
 from scorefield.denoisers import Gaussian
 from scorefield.diffusion import Diffusion
 from scorefield.processes import EDM, VP, Process
 from scorefield.rng import Samples
 
 D = torch.float64
-PROCESSES = laws.instances(Process, "scorefield.processes")
+PROCESSES = properties.instances(Process, "scorefield.processes")
 TIMES = [0.0, 0.3, 0.8, 1.0]
 every = pytest.mark.parametrize("process", PROCESSES, ids=lambda process: type(process).__name__)
 

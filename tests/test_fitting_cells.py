@@ -150,7 +150,7 @@ def test_a_tail_replaces_what_lies_below_its_cut():
     above = float((level > 1).double().mean())
     assert above == pytest.approx(0.75 * 0.5 / 0.9, abs=1e-4)
     with pytest.raises(
-        ValueError, match="WithLowTail needs part and cut between 0 and 1, and a low level below the cut"
+        ValueError, match="WithLowTail needs fraction and cut between 0 and 1, and a low level below the cut"
     ):
         WithLowTail(LogNormal(), 1.0, 0.5)
 

@@ -12,7 +12,7 @@ import torch
 import xarray as xr
 from torch import nn
 
-from laws import instances
+from properties import instances
 from scorefield.checkpoint import save
 from scorefield.data import Schema
 from scorefield.denoisers import Gaussian, Preconditioned, precondition

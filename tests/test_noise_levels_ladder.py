@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-import laws
+import properties as laws
 from scorefield import presets
 from scorefield.denoisers import Gaussian
 from scorefield.diffusion import Diffusion

@@ -1,4 +1,4 @@
-"""Objectives beside each other: one mean for all, one optimum for all, and what they scatter by."""
+"""All objectives have the same mean and the same minimizer; their variances differ."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ D = torch.float64
 
 
 class Affine(Denoiser):
-    """A x + b at every level, with A neither symmetric nor right."""
+    """A x + b at every level, with a matrix A that is not symmetric: a wrong denoiser."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,12 +54,12 @@ class Affine(Denoiser):
         return x @ self.matrix.T + self.bias
 
 
-def family(levels, **more) -> dict[str, LevelObjective]:
+def family(levels, **options) -> dict[str, LevelObjective]:
     return {
-        "exact": ExactScoreMatching(levels, **more),
-        "sliced": SlicedScoreMatching(levels, reduced=False, probe=Sphere(), **more),
-        "sliced-vr": SlicedScoreMatching(levels, count=2, **more),
-        "gauss-vr": SlicedScoreMatching(levels, probe=GaussianProbe(), **more),
+        "exact": ExactScoreMatching(levels, **options),
+        "sliced": SlicedScoreMatching(levels, reduced=False, probe=Sphere(), **options),
+        "sliced-vr": SlicedScoreMatching(levels, count=2, **options),
+        "gauss-vr": SlicedScoreMatching(levels, probe=GaussianProbe(), **options),
     }
 
 
@@ -69,7 +69,7 @@ def family(levels, **more) -> dict[str, LevelObjective]:
 @pytest.mark.parametrize("name", ["exact", "sliced", "sliced-vr", "gauss-vr"])
 @pytest.mark.parametrize("level", [0.2, 1.5])
 def test_all_objectives_have_the_mean_of_denoising(name, level, gaussian):
-    """For a denoiser that is wrong, at the same noise: the difference of the losses is 0 within 5 standard errors."""
+    """For a wrong denoiser and the same noise, the mean difference of the losses is 0 within 5 standard errors."""
     count, weighting = 15_000, EDMWeighting(0.7)
     x0, denoiser = gaussian.sample(count, Samples(0, count=count)), Affine()
     sigma = torch.tensor(level, dtype=D)
@@ -80,12 +80,12 @@ def test_all_objectives_have_the_mean_of_denoising(name, level, gaussian):
             denoiser, x0, sigma, Samples(1, count=count)
         )
     assert abs(float(gap.mean())) < 5 * float(gap.std()) / math.sqrt(count)
-    assert float(gap.std()) / math.sqrt(count) < 0.2  # it could have failed
+    assert float(gap.std()) / math.sqrt(count) < 0.2  # the test is sharp enough to fail
 
 
 @pytest.mark.parametrize("name", ["exact", "sliced", "sliced-vr"])
 def test_without_noise_the_excess_is_the_error_of_the_score_of_the_data(name, gaussian):
-    """E‖s - ∇ log p‖² / n with the weighting of FisherWeighting: the difference to the loss of the true score."""
+    """With FisherWeighting, the difference from the loss of the true score is E‖s - ∇ log p‖² / n."""
     count, sigma = 15_000, torch.tensor(0.5, dtype=D)
     x0, wrong = gaussian.sample(count, Samples(0, count=count)), Affine()
     precision = torch.linalg.inv(gaussian.covariance)
@@ -104,7 +104,7 @@ def test_without_noise_the_excess_is_the_error_of_the_score_of_the_data(name, ga
     assert abs(float(gap.mean())) < 5 * float(gap.std()) / math.sqrt(count)
 
 
-def test_the_excess_is_what_losses_differ_by(gaussian):
+def test_the_excess_is_the_mean_difference_of_losses(gaussian):
     count = 40_000
     x0, wrong = gaussian.sample(count, Samples(0, count=count)), Affine()
     objective = DenoisingScoreMatching(LogNormal(0.0, 0.5))
@@ -117,16 +117,16 @@ def test_the_excess_is_what_losses_differ_by(gaussian):
     assert bool((found >= 0).all()) and float(found.mean()) > 0.1
 
 
-def test_at_a_small_level_the_implicit_ones_scatter_less(gaussian):
-    """The target's noise is what denoising scatters by: the exact objective has none of it."""
+def test_implicit_objectives_have_less_variance_at_small_levels(gaussian):
+    """The variance of denoising score matching is that of the noise in its target, which the exact objective does not have."""
     level, count = torch.tensor(0.01, dtype=D), 4000
     x0 = gaussian.sample(count, Samples(0, count=count))
     with torch.no_grad():
-        spread = {
+        std = {
             name: float(o.at(gaussian, x0, level, Samples(1, count=count)).std())
             for name, o in {**family(SingleLevel(0.01)), "denoising": DenoisingScoreMatching(SingleLevel(0.01))}.items()
         }
-    assert spread["exact"] < spread["sliced-vr"] < spread["denoising"] / 50
+    assert std["exact"] < std["sliced-vr"] < std["denoising"] / 50
 
 
 # -- derivatives ---------------------------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ def test_at_a_small_level_the_implicit_ones_scatter_less(gaussian):
 @pytest.mark.parametrize("name", ["exact", "sliced", "sliced-vr", "gauss-vr"])
 @pytest.mark.parametrize("noisy", [True, False])
 def test_gradients_flow_through_the_inner_derivative(name, noisy):
-    """Against differences of the loss in every parameter's direction."""
+    """Against central differences of the loss along a random direction of all parameters."""
     torch.manual_seed(0)
     network = MLP(3, 8, 1).double()
     for p in network.parameters():
@@ -203,8 +203,8 @@ def test_probes_estimate_the_trace_with_their_known_variance(probe, variance):
     torch.testing.assert_close(v.T @ v / count, torch.eye(5, dtype=D), rtol=0, atol=0.03)
 
 
-def test_all_signs_together_are_exact():
-    """The mean over the 2^n probes of Rademacher's law has no error."""
+def test_the_mean_over_all_sign_vectors_is_exact():
+    """The 2^n vectors of the Rademacher distribution."""
     x = torch.randn(1, 3, dtype=D)
     signs = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=3)), dtype=D)[None]
 
@@ -233,21 +233,21 @@ def test_weightings_are_their_formulas():
 
 
 @pytest.mark.parametrize("process", [VE(0.05, 20.0), EDM(0.05, 20.0)], ids=["VE", "EDM"])
-def test_the_likelihood_weighting_knows_only_the_ends_of_a_process(process, gaussian):
+def test_the_likelihood_weighting_depends_only_on_the_extreme_levels_of_a_process(process, gaussian):
     """½ ∫ g² E‖s - ŝ‖² dt is the same from level to level, and for `NoiseWeighting` in log σ times ln(b/a)."""
     other = Gaussian(gaussian.mean + 0.3, 1.5 * gaussian.covariance)
     u = (torch.arange(20_000, dtype=D) + 0.5) / 20_000
     x0 = gaussian.sample(1, Samples(0, count=1)).expand(20_000, 2)
 
     class Fixed(Steps):
-        def spread(self, count, dtype=None, device=None):
+        def stratified(self, count, dtype=None, device=None):
             return u
 
     def mean(objective: LevelObjective) -> float:
-        return float(excess(objective, other, LikelihoodShift(), x0, Fixed(0)).mean())
+        return float(excess(objective, other, Shifted(), x0, Fixed(0)).mean())
 
-    class LikelihoodShift(Denoiser):
-        """Off by a function of the level alone, so that no noise enters."""
+    class Shifted(Denoiser):
+        """Wrong by a function of the level only, so that the result does not depend on the noise."""
 
         def forward(self, x: Tensor, level: Tensor) -> Tensor:
             return other(x, level) + torch.sin(level) / (1 + level)
@@ -257,7 +257,7 @@ def test_the_likelihood_weighting_knows_only_the_ends_of_a_process(process, gaus
     assert found == pytest.approx(known, rel=1e-3)
 
 
-# -- one optimum ---------------------------------------------------------------------------------------------------
+# -- one minimizer -------------------------------------------------------------------------------------------------
 
 
 class Linear(nn.Module):
@@ -288,7 +288,7 @@ class Learned(Denoiser):
 
 
 def linear_gaussian(count: int = 4096) -> tuple[Tensor, Gaussian]:
-    """Data whose moments are exactly those of their law, so that no objective errs by their number."""
+    """Data whose empirical moments are exactly those of the distribution, so that no objective has a sampling error."""
     z = Samples(0, count=count).normal((count, 3), D)
     z = (z - z.mean(0)) @ torch.linalg.inv(torch.linalg.cholesky(torch.cov(z.T, correction=0))).T
     root = torch.tensor([[1.0, 0, 0], [0.5, 0.6, 0], [-0.4, 0.3, 0.8]], dtype=D)
@@ -297,7 +297,7 @@ def linear_gaussian(count: int = 4096) -> tuple[Tensor, Gaussian]:
 
 
 def trained(denoiser: Denoiser, objective: LevelObjective, steps: int, batch: int = 4096) -> Denoiser:
-    """By the trainer that all share; the average of the last weights, for no data were held out to choose by."""
+    """By the common trainer, with the average of the last weights."""
     x, _ = linear_gaussian()
     feed = Feed(ArrayRows(x), Standardize((3,), torch.zeros(3), torch.ones(3)), batch, 0)
     training = Training(steps=steps, batch=batch, rate=0.02, matrix_rate=0.0, averages=(0.1,), evaluations=1)
@@ -310,14 +310,14 @@ def trained(denoiser: Denoiser, objective: LevelObjective, steps: int, batch: in
 
 
 def score_error(denoiser: Denoiser, levels: tuple[float, ...], noisy: bool = True) -> float:
-    """The largest root mean square error of the score, relative to its size."""
-    _, law = linear_gaussian()
+    """The largest root mean square error of the score, relative to its root mean square."""
+    _, gaussian = linear_gaussian()
     found = []
     for i, level in enumerate(levels):
         sigma = torch.tensor(level, dtype=D)
         noise = level if noisy else 0.0
-        x = law.sample(4000, Samples(7 + i, count=4000), noise)
-        truth = gradient(lambda x, noise=noise: law.log_prob(x, noise), x)[1].detach()
+        x = gaussian.sample(4000, Samples(7 + i, count=4000), noise)
+        truth = gradient(lambda x, noise=noise: gaussian.log_prob(x, noise), x)[1].detach()
         with torch.no_grad():
             score = (denoiser(x.float(), sigma.float()) - x.float()) / level**2
         found.append(float((score - truth).square().mean().sqrt() / truth.square().mean().sqrt()))
@@ -348,13 +348,13 @@ MANY: dict[str, Callable[[], LevelObjective]] = {
 
 
 def some(names: dict, quick: set[str]) -> list:
-    """All of them, those that are not quick for the slow suite."""
+    """All of them; those that are not quick are in the slow suite."""
     return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 @pytest.mark.parametrize("name", some(ONE, {"denoising, one level", "exact", "sliced, reduced"}))
 def test_every_objective_recovers_the_score_at_one_level(name):
-    """To 1 %, from data whose moments are exact."""
+    """To 1 %, from data with exact moments."""
     denoiser = trained(Preconditioned(Linear(3), EDMPrediction()), ONE[name](), 400)
     assert score_error(denoiser, (0.5,)) < 0.01
 
@@ -374,15 +374,15 @@ def test_every_objective_recovers_the_score_at_all_levels(name):
     assert score_error(trained(denoiser, MANY[name](), steps), (0.3, 1.0, 5.0)) < 0.01
 
 
-def test_what_is_learned_of_uncertainty_is_the_loss():
-    """u(σ) is the logarithm of the loss at σ: here of the exact denoiser, with the weight 1/σ² alone."""
-    _, law = linear_gaussian()
-    narrow = Gaussian(law.mean.float(), law.covariance.float())
+def test_the_learned_uncertainty_is_the_logarithm_of_the_loss():
+    """Here of the exact denoiser, with the weight 1/σ²."""
+    _, gaussian = linear_gaussian()
+    single = Gaussian(gaussian.mean.float(), gaussian.covariance.float())
     objective = DenoisingScoreMatching(LogUniform(0.1, 10.0), weighting=NoiseWeighting())
-    denoiser = trained(WithUncertainty(narrow), LearnedUncertainty(objective), 500)
+    denoiser = trained(WithUncertainty(single), LearnedUncertainty(objective), 500)
     for level in (0.15, 0.5, 1.0, 3.0, 8.0):
         u = denoiser.log_loss(torch.tensor(level)).item()
-        loss = float((law.values / (law.values + level**2)).mean())
+        loss = float((gaussian.values / (gaussian.values + level**2)).mean())
         assert u == pytest.approx(math.log(loss), abs=0.1)
 
 
@@ -392,23 +392,23 @@ def test_what_is_learned_of_uncertainty_is_the_loss():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: SingleLevel(0.0), r"Single needs a level above 0, got level=0: a small one stands for no noise"),
+        (lambda: SingleLevel(0.0), r"SingleLevel needs a positive, finite level, got 0: use a small one for no noise"),
         (
             lambda: EDMWeighting(math.inf),
-            r"EDMWeighting needs 0 < scale < ∞, .* got scale=inf: for 1/σ² alone take NoiseWeighting\(\)",
+            r"EDMWeighting needs 0 < scale < ∞, .* got scale=inf: use NoiseWeighting\(\) for 1/σ² alone",
         ),
         (
             lambda: SlicedScoreMatching(LogNormal(), count=0),
-            "SlicedScoreMatching needs at least 1 direction a datum, got count=0",
+            "SlicedScoreMatching needs at least 1 direction per sample, got count=0",
         ),
     ],
 )
-def test_values_that_make_no_objective(make, message):
+def test_bad_arguments_are_refused(make, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         make()
 
 
-def test_uncertainty_needs_its_head():
+def test_learned_uncertainty_needs_a_denoiser_with_uncertainty():
     objective = LearnedUncertainty(DenoisingScoreMatching(LogNormal()))
-    with pytest.raises(TypeError, match=r"LearnedUncertainty needs an WithUncertainty\(denoiser\), .* got a Affine"):
+    with pytest.raises(TypeError, match=r"LearnedUncertainty needs a WithUncertainty\(denoiser\), .* got Affine: wrap"):
         objective(Affine(), torch.zeros(2, 2, dtype=D), Steps(0))

@@ -48,7 +48,7 @@ def test_tableaux_are_consistent(name: str) -> None:
 
 @pytest.mark.parametrize("name", TABLEAUX)
 @pytest.mark.parametrize("forward", [True, False])
-def test_the_order_on_a_grid_is_that_of_the_tableau(name: str, forward: bool) -> None:
+def test_order_of_convergence_with_fixed_steps(name: str, forward: bool) -> None:
     """y' = y cos t and the integral of its square, against the closed form."""
 
     def truth(t: float) -> Tensor:
@@ -66,12 +66,12 @@ def test_the_order_on_a_grid_is_that_of_the_tableau(name: str, forward: bool) ->
     assert math.log2(errors[0] / errors[1]) == pytest.approx(TABLEAUX[name].order, abs=0.25)
 
 
-def test_a_grid_may_differ_between_samples() -> None:
+def test_times_may_differ_between_samples() -> None:
     stops = torch.tensor([0.5, 2.0], dtype=DOUBLE)
     times = torch.linspace(0, 1, 41, dtype=DOUBLE)[:, None] * stops
     (y,) = integrate(lambda t, y: (-expand(t, y[0]) * y[0],), (torch.ones(2, 3, dtype=DOUBLE),), times)
     torch.testing.assert_close(y[:, 0], torch.exp(-(stops**2) / 2), atol=1e-6, rtol=0)
-    with pytest.raises(ValueError, match=r"a grid of two times at least, got 1"):
+    with pytest.raises(ValueError, match=r"needs at least two times, got 1"):
         integrate(lambda t, y: y, (y,), times[:1])
 
 
@@ -100,7 +100,7 @@ def test_adaptive_costs_no_more_than_scipy_at_equal_error() -> None:
     assert int(evaluations[0]) < 1.3 * peer.nfev * max(1.0, ratio**-0.2)
 
 
-def test_adaptive_depends_on_no_companion() -> None:
+def test_adaptive_steps_are_independent_of_the_batch() -> None:
     y, stiffness = swing_start(7)
     stops = torch.linspace(0, 3, 7, dtype=DOUBLE)
     whole = integrate_adaptive(swing, y, 0.0, stops, fixed=(stiffness,))
@@ -114,7 +114,7 @@ def test_adaptive_depends_on_no_companion() -> None:
     torch.testing.assert_close(whole.state[0][0], y[0][0], atol=0, rtol=0)
 
 
-def test_samples_that_have_arrived_cost_nothing() -> None:
+def test_finished_samples_are_not_evaluated() -> None:
     rates = torch.tensor([1.0, 5.0, 300.0], dtype=DOUBLE)
     seen = []
 
@@ -129,7 +129,7 @@ def test_samples_that_have_arrived_cost_nothing() -> None:
     assert len(seen) == int(evaluations.max())
 
 
-def test_the_last_slope_is_used_again() -> None:
+def test_the_last_slope_is_reused() -> None:
     calls = []
 
     def f(t: Tensor, y: State) -> State:
@@ -141,7 +141,7 @@ def test_the_last_slope_is_used_again() -> None:
     assert int(evaluations) == len(calls) == 2 + 6 * ((len(calls) - 2) // 6)
 
 
-def test_heun_adapts_too() -> None:
+def test_adaptive_heun() -> None:
     (y,), evaluations = integrate_adaptive(
         lambda t, y: (-y[0],), (torch.ones(1, dtype=DOUBLE),), 0.0, 1.0, tableau=HEUN
     )
@@ -149,8 +149,8 @@ def test_heun_adapts_too() -> None:
     assert int(evaluations) % 2 == 0
 
 
-def test_a_measure_takes_the_place_of_the_tolerance() -> None:
-    """Of the area alone, which is larger: the steps are those of its tolerance, and not of the others."""
+def test_a_measure_replaces_the_tolerance() -> None:
+    """Of the area only, with a larger tolerance: the steps are determined by it, not by the other components."""
     y, stiffness = swing_start(2)
 
     def evaluations(tolerance: float) -> Tensor:
@@ -165,7 +165,7 @@ def test_a_measure_takes_the_place_of_the_tolerance() -> None:
     assert bool((evaluations(1e-5) < 0.6 * evaluations(1e-8)).all())
 
 
-def test_the_state_keeps_its_type_and_the_clock_is_double() -> None:
+def test_the_state_keeps_its_type_and_time_is_double() -> None:
     kinds = []
 
     def f(t: Tensor, y: State) -> State:
@@ -176,22 +176,27 @@ def test_the_state_keeps_its_type_and_the_clock_is_double() -> None:
     assert y.dtype == torch.float32 and set(kinds) == {DOUBLE}
 
 
-def test_what_integrate_adaptive_refuses() -> None:
+def test_bad_arguments_are_refused() -> None:
     y = (torch.ones(2, dtype=DOUBLE),)
     with pytest.raises(ValueError, match=r"tolerances must be positive, got rtol=0, atol=1e-05"):
         integrate_adaptive(lambda t, y: y, y, 0.0, 1.0, rtol=0)
-    with pytest.raises(ValueError, match=r"needs an embedded error, as DOPRI5 and HEUN have: got a tableau without"):
+    with pytest.raises(
+        ValueError, match=r"needs a tableau with an embedded error, such as DOPRI5 or HEUN"
+    ):
         integrate_adaptive(lambda t, y: y, y, 0.0, 1.0, tableau=RK4)
-    with pytest.raises(ValueError, match=r"as many nodes as stages, weights and error weights, got 1 nodes, 2 stages"):
+    with pytest.raises(
+        ValueError, match=r"equal numbers of nodes, stages, weights and error weights, got 1 nodes, 2 stages"
+    ):
         Tableau((0,), ((), (1,)), (1,), 1)
     with pytest.raises(ValueError, match=r"stage i of an explicit method has i weights, got \[0, 2\]"):
         Tableau((0, 1), ((), (1, 0)), (0.5, 0.5), 2)
 
 
-def test_too_few_steps_say_where_it_stands() -> None:
+def test_too_few_steps_name_the_sample() -> None:
     rates = torch.tensor([1.0, 1e4], dtype=DOUBLE)
     with pytest.raises(
-        RuntimeError, match=r"took 50 steps and 1 samples did not arrive \(sample 1 is at t = 0\.\d+ of 1\): loosen"
+        RuntimeError,
+        match=r"took 50 steps, and 1 samples have not reached the end \(sample 1 is at t = 0\.\d+ of 1\)",
     ):
         integrate_adaptive(
             lambda t, y, a: (-a * (y[0] - torch.cos(t)),),
@@ -203,25 +208,25 @@ def test_too_few_steps_say_where_it_stands() -> None:
         )
 
 
-def test_slopes_that_are_not_finite_say_where() -> None:
+def test_non_finite_slopes_name_the_sample() -> None:
     one = (torch.ones(2, dtype=DOUBLE),)
-    with pytest.raises(RuntimeError, match=r"cannot begin: the state or the slope of sample 1 at t = 0 is not finite"):
+    with pytest.raises(RuntimeError, match=r"cannot start: the state or the slope of sample 1 at t = 0 is not finite"):
         integrate_adaptive(lambda t, y: (y[0] / torch.tensor([1.0, 0.0]),), one, 0.0, 1.0)
-    with pytest.raises(RuntimeError, match=r"is stuck: sample 0 at t = (0\.\d+|1) needs steps of no length"):
+    with pytest.raises(RuntimeError, match=r"is stuck: the step size of sample 0 at t = (0\.\d+|1) went to 0"):
         integrate_adaptive(lambda t, y: (y[0] ** 2,), one, 0.0, 2.0)  # 1 / (1 - t)
 
 
-def test_a_slope_that_is_finite_at_the_start_alone() -> None:
-    """A trial step into numbers that are not finite is shortened, and never taken."""
+def test_a_slope_that_is_finite_only_at_the_start() -> None:
+    """A trial step to a non-finite slope is shortened, and never accepted."""
     one = (torch.ones(1, dtype=DOUBLE),)
     (y,), _ = integrate_adaptive(lambda t, y: (torch.where(y[0] > 1.4, math.nan, y[0] ** 2),), one, 0.0, 0.25)
     assert float(y) == pytest.approx(1 / 0.75, abs=1e-4)
-    with pytest.raises(RuntimeError, match="is stuck: sample 0"):
+    with pytest.raises(RuntimeError, match="is stuck: the step size of sample 0"):
         integrate_adaptive(lambda t, y: (torch.where(t > 0, math.nan, y[0]),), one, 0.0, 1.0)
 
 
-def test_a_measure_sees_every_step() -> None:
-    """Those that it accepts: times in order for each sample, the last at the end, and states and slopes there."""
+def test_a_measure_is_called_for_every_step() -> None:
+    """Accepted steps have increasing times for each sample, the last one at the end, and the states and slopes there."""
     rates = torch.tensor([1.0, 8.0], dtype=DOUBLE)
     seen: dict[int, list[tuple[float, ...]]] = {0: [], 1: []}
 

@@ -156,7 +156,7 @@ def test_training_is_adam_with_an_average_of_the_weights():
     for step in range(6):
         x0 = feed.batches(step)
         rng.at(step)
-        level = experiment.objective().levels.draw(rng.spread(len(x0))).reshape(-1, 1, 1, 1)
+        level = experiment.objective().levels.draw(rng.stratified(len(x0))).reshape(-1, 1, 1, 1)
         z = rng.normal_like(x0)
         score = (plain(x0 + level * z, level) - x0 - level * z) / level**2
         loss = 0.5 * ((score + z / level).square().sum((1, 2, 3)) * level[:, 0, 0, 0] ** 2).mean()

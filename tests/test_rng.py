@@ -29,8 +29,8 @@ def are_independent(x: torch.Tensor, y: torch.Tensor) -> None:
 @pytest.mark.parametrize("kind", ["normal", "uniform"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("event", EVENTS, ids=str)
-def test_a_sample_depends_on_its_seed_and_number_alone(event, dtype, kind):
-    """However many are asked for and however they are split, and in the second draw too."""
+def test_a_sample_depends_on_its_seed_and_index_only(event, dtype, kind):
+    """Not on the number of samples, nor on how they are split; in the second draw too."""
 
     def draw(start: int, count: int) -> torch.Tensor:
         rng = Samples(5, start, count)
@@ -67,7 +67,7 @@ def test_samples_are_independent_of_each_other():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_samples_have_the_law_they_claim(dtype):
+def test_distributions_of_samples(dtype):
     rng = Samples(3, count=20_000)
     is_standard_normal(rng.normal((20_000, 4), dtype))
     u = rng.uniform((20_000, 4), dtype).double()
@@ -89,18 +89,18 @@ def test_types_and_shapes():
     assert rng.normal((3, 2), torch.bfloat16).dtype == torch.bfloat16
     assert rng.normal_like(torch.zeros(3, 2, 4, dtype=torch.float64)).dtype == torch.float64
     assert rng.normal_like(torch.zeros(3, 2, 4)).shape == (3, 2, 4)
-    assert rng.spread(3).shape == (3,)
+    assert rng.stratified(3).shape == (3,)
 
 
 @pytest.mark.parametrize("shape", [(4, 2), (), (2,)])
 def test_the_count_must_agree(shape):
-    with pytest.raises(ValueError, match=r"this source holds 3 samples, got the shape .*: its first number must agree"):
+    with pytest.raises(ValueError, match=r"this source has 3 samples, got shape .*: its first dimension must be 3"):
         Samples(0, count=3).normal(shape)
 
 
 @pytest.mark.parametrize(("start", "count"), [(-1, 1), (0, 0)])
-def test_there_is_no_sample_before_the_first(start, count):
-    with pytest.raises(ValueError, match=f"samples need start >= 0 and count >= 1, got start={start}, count={count}"):
+def test_bad_ranges_are_refused(start, count):
+    with pytest.raises(ValueError, match=f"Samples needs start >= 0 and count >= 1, got start={start}, count={count}"):
         Samples(0, start, count)
 
 
@@ -112,18 +112,18 @@ def test_a_seed_is_an_integer():
 # -- Steps ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_step_depends_on_its_seed_and_number_alone():
+def test_a_step_depends_on_its_seed_and_number_only():
     rng = Steps(seed=1)
-    first = [rng.at(7).normal((4, 2)), rng.uniform((3,)), rng.spread(5)]
+    first = [rng.at(7).normal((4, 2)), rng.uniform((3,)), rng.stratified(5)]
     rng.at(8).normal((100,))
-    again = [rng.at(7).normal((4, 2)), rng.uniform((3,)), rng.spread(5)]
+    again = [rng.at(7).normal((4, 2)), rng.uniform((3,)), rng.stratified(5)]
     fresh = Steps(seed=1).at(7)
-    for one, two, three in zip(first, again, [fresh.normal((4, 2)), fresh.uniform((3,)), fresh.spread(5)]):
+    for one, two, three in zip(first, again, [fresh.normal((4, 2)), fresh.uniform((3,)), fresh.stratified(5)]):
         assert torch.equal(one, two)
         assert torch.equal(one, three)
 
 
-def test_a_step_that_was_never_asked_for_has_the_seed_too():
+def test_without_a_step_the_seed_counts():
     assert not torch.equal(Steps(seed=1).normal((4,)), Steps(seed=2).normal((4,)))
 
 
@@ -136,16 +136,16 @@ def test_steps_are_distinct_independent_and_normal():
     assert len(drawn[:, 0].unique()) == 2000
 
 
-def test_spread_is_one_even_grid_shifted():
+def test_stratified_numbers_are_a_shifted_grid():
     rng = Steps(seed=0)
     for step in range(5):
-        u = rng.at(step).spread(8, torch.float64).sort().values
+        u = rng.at(step).stratified(8, torch.float64).sort().values
         torch.testing.assert_close(u.diff(), torch.full((7,), 1 / 8, dtype=torch.float64), rtol=0, atol=1e-12)
         assert 0 <= float(u[0]) < 1 / 8
 
 
-def test_spread_is_uniform_one_by_one():
-    u = torch.stack([Steps(seed=0).at(step).spread(3, torch.float64) for step in range(4000)])
+def test_each_stratified_number_is_uniform():
+    u = torch.stack([Steps(seed=0).at(step).stratified(3, torch.float64) for step in range(4000)])
     for power in (1, 2):
         error = math.sqrt((1 / (2 * power + 1) - 1 / (power + 1) ** 2) / 4000)
         assert bool(((u**power).mean(0) - 1 / (power + 1)).abs().max() < 5 * error)
@@ -171,7 +171,7 @@ def test_permutations():
 
 
 @pytest.mark.parametrize("count", [3, 5000, 20_000])
-def test_passes_show_every_datum_once_before_any_again(count):
+def test_passes_are_permutations(count):
     order = passes(count, seed=0, number=2)
     assert len(order) >= 16_384 - count
     whole = order.reshape(-1, count)
@@ -179,15 +179,15 @@ def test_passes_show_every_datum_once_before_any_again(count):
     assert (passes(count, 0, 2) == order).all()
     assert (passes(count, 0, 3) != order).any()
     if count == 3:  # each of the six orders as often as chance allows
-        seen = np.unique(whole @ [9, 3, 1], return_counts=True)[1]
-        assert len(seen) == 6
-        assert np.abs(seen - len(whole) / 6).max() < 5 * math.sqrt(len(whole) * 5 / 36)
+        counts = np.unique(whole @ [9, 3, 1], return_counts=True)[1]
+        assert len(counts) == 6
+        assert np.abs(counts - len(whole) / 6).max() < 5 * math.sqrt(len(whole) * 5 / 36)
 
 
 # -- mixed ---------------------------------------------------------------------------------------------------------
 
 
-def test_mixed_noise_leads_from_one_source_to_the_other():
+def test_mixed_noise_interpolates_between_two_sources():
     def mixed(angle: float) -> Mixed:
         return Mixed(Samples(0, count=3), Samples(1, count=3), angle)
 
@@ -199,11 +199,11 @@ def test_mixed_noise_leads_from_one_source_to_the_other():
     torch.testing.assert_close(mixed(math.pi / 4).child("x").normal(shape), half * a + half * b)
 
 
-def test_mixed_noise_has_the_law_of_each():
-    """WhiteNoise: mean 0 and variance 1 within 5 standard errors. Uniform: moments of U(0, 1), and never 1."""
+def test_mixed_noise_has_the_distribution_of_each_source():
+    """Normal: mean 0 and variance 1 within 5 standard errors. Uniform: moments of U(0, 1), below 1."""
     n = 100_000
     rng = Mixed(Samples(0, count=n), Samples(1, count=n), 0.6)
-    z, u, v = rng.normal((n,)).double(), rng.uniform((n,)).double(), rng.spread(n).double()
+    z, u, v = rng.normal((n,)).double(), rng.uniform((n,)).double(), rng.stratified(n).double()
     assert abs(float(z.mean())) < 5 / math.sqrt(n)
     assert abs(float(z.var()) - 1) < 5 * math.sqrt(2 / n)
     for x in (u, v):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-import laws
+import properties as laws
 from scorefield.processes import EDM, VE, VP, Process
 from scorefield.schedules import DDPM, Angle, ExplicitLevels, Karras, LogLevel, Schedule, UniformTime
 

@@ -19,8 +19,8 @@ D = torch.float64
         ((3, 4), None, None),
     ],
 )
-def test_units_and_their_volume(shape, mean, std):
-    """There and back again; the volume is that of the map's own Jacobian."""
+def test_inverse_and_log_determinant(shape, mean, std):
+    """The log-determinant is that of the Jacobian by autograd."""
     units = Standardize(shape, mean, std)
     x = torch.randn((6, *shape), dtype=D, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(units.inverse(units(x)), x, rtol=1e-12, atol=1e-12)
@@ -30,14 +30,14 @@ def test_units_and_their_volume(shape, mean, std):
     assert units.log_det == pytest.approx(float(torch.linalg.slogdet(jacobian)[1]), rel=1e-12, abs=1e-12)
 
 
-def test_data_become_standard():
+def test_standardized_data():
     x = torch.tensor([[1.0, 10.0], [3.0, 30.0]], dtype=D)
     y = Standardize((2,), x.mean(0), x.std(0))(x)
     torch.testing.assert_close(y.mean(0), torch.zeros(2, dtype=D))
     torch.testing.assert_close(y.std(0), torch.ones(2, dtype=D))
 
 
-def test_densities_transform_with_the_volume():
+def test_densities_transform_with_the_log_determinant():
     units = Standardize((), torch.tensor(3.0, dtype=D), torch.tensor(0.5, dtype=D))
     x = torch.tensor([2.0, 3.7], dtype=D)
     inner = torch.distributions.Normal(torch.tensor(0.0, dtype=D), torch.tensor(1.0, dtype=D))
@@ -59,6 +59,6 @@ def test_shapes_that_do_not_broadcast(shape, name):
 
 
 @pytest.mark.parametrize("std", [0.0, -1.0, math.inf, math.nan])
-def test_spreads_must_be_positive(std):
+def test_standard_deviations_must_be_positive(std):
     with pytest.raises(ValueError, match=r"standard deviations must be positive and finite, got \[1.0, "):
         Standardize((2,), std=torch.tensor([1.0, std]))

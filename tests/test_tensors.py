@@ -7,7 +7,7 @@ from scorefield.tensors import expand, per_sample, sum_events
 
 
 @pytest.mark.parametrize("shape", [(3,), (3, 2), (3, 2, 8, 8)])
-def test_expand_gives_each_sample_its_own_number(shape):
+def test_expand_broadcasts_one_value_per_sample(shape):
     t, x = torch.tensor([1.0, 2.0, 3.0]), torch.ones(shape)
     product = expand(t, x) * x
     assert product.shape == x.shape
@@ -15,13 +15,13 @@ def test_expand_gives_each_sample_its_own_number(shape):
         assert bool((product[i] == t[i]).all())
 
 
-def test_expand_leaves_a_number_for_all_alone():
+def test_expand_keeps_scalars():
     t = torch.tensor(2.0)
     assert expand(t, torch.ones(3, 2)) is t
 
 
 @pytest.mark.parametrize("shape", [(2,), (3, 1), (1,)])
-def test_expand_refuses_what_fits_no_sample(shape):
+def test_expand_refuses_other_shapes(shape):
     with pytest.raises(ValueError, match=r"t must have shape \(\) or \(3,\) to go with x of shape \(3, 2\), got"):
         expand(torch.ones(shape), torch.ones(3, 2))
 

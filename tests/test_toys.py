@@ -59,7 +59,11 @@ def test_planar_densities_integrate_to_one_and_draws_follow_them(toy: Toy) -> No
     """Counts in 8 x 8 cells against the integral of the density over each."""
     count, cells, fine = 20_000, 8, 24
     x = toy.sample(count, Samples(11, count=count))
-    edge = 8.0 if isinstance(toy, Blobs) and toy.law.means.abs().max() < 4 and toy.law.means.abs().max() > 2.9 else 4.0
+    edge = (
+        8.0
+        if isinstance(toy, Blobs) and toy.mixture.means.abs().max() < 4 and toy.mixture.means.abs().max() > 2.9
+        else 4.0
+    )
     axis = (torch.arange(cells * fine, dtype=torch.float64) + 0.5) / (cells * fine) * 2 * edge - edge
     density = torch.exp(toy.log_prob(torch.cartesian_prod(axis, axis))).reshape(cells, fine, cells, fine)
     expected = density.sum((1, 3)) * (2 * edge / cells / fine) ** 2
@@ -110,7 +114,7 @@ def test_support() -> None:
     assert Checkerboard().log_prob(board).exp().tolist() == pytest.approx([1 / 32, 0, 1 / 32, 0, 0])
 
 
-def test_the_ring_of_the_donut() -> None:
+def test_radius_of_the_donut() -> None:
     """The mean radius is radius + width² / radius."""
     r = Donut().sample(40_000, Samples(2, count=40_000)).norm(dim=1)
     assert float(r.mean()) == pytest.approx(2.6 + 0.0165 / 2.6, abs=5 * 0.128 / 200)
@@ -119,18 +123,18 @@ def test_the_ring_of_the_donut() -> None:
 
 @pytest.mark.parametrize("field", FIELDS, ids=str)
 def test_fields_have_their_covariance(field: Field) -> None:
-    law = field.law()
+    gaussian = field.gaussian()
     x = field.sample(4000, Samples(1, count=4000))
-    torch.testing.assert_close(law.log_prob(x), field.log_prob(x), atol=1e-8, rtol=1e-8)
+    torch.testing.assert_close(gaussian.log_prob(x), field.log_prob(x), atol=1e-8, rtol=1e-8)
     covariance = field.covariance().flatten()
     assert float(covariance[0]) == pytest.approx(1, abs=1e-12)
-    torch.testing.assert_close(law.covariance[0], covariance, atol=1e-12, rtol=0)
+    torch.testing.assert_close(gaussian.covariance[0], covariance, atol=1e-12, rtol=0)
     flat = x.reshape(4000, -1)
-    seen = flat.T @ flat / 4000
-    assert float((seen - law.covariance).abs().max()) < 6 * math.sqrt(2 / 4000)
+    empirical = flat.T @ flat / 4000
+    assert float((empirical - gaussian.covariance).abs().max()) < 6 * math.sqrt(2 / 4000)
 
 
-def test_a_longer_correlation_length_reaches_farther() -> None:
+def test_correlations_grow_with_the_correlation_length() -> None:
     near, far = (Field((64,), length).covariance() for length in (2.0, 8.0))
     assert float(near[4]) < float(far[4]) and float(near[32]) < 0.05
     assert float(far[1]) > 0.95
@@ -143,7 +147,7 @@ def test_a_rough_field_has_an_exponential_covariance(shape: tuple[int, ...]) -> 
     torch.testing.assert_close(covariance, torch.exp(-distance / 12), atol=0.04, rtol=0)
 
 
-def test_what_toys_refuse() -> None:
+def test_bad_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match=r"two_moons needs 0\.02 <= noise <= 1, got noise=0:"):
         two_moons(0.0)
     with pytest.raises(
@@ -158,8 +162,11 @@ def test_what_toys_refuse() -> None:
         ValueError, match=r"a positive correlation length and smoothness, got length=0, smoothness=1\.5"
     ):
         Field((8,), 0.0)
-    with pytest.raises(ValueError, match=r"16384 cells is too large, 4096 cells are the most: take a smaller grid"):
-        Field((128, 128), 2.0).law()
+    with pytest.raises(
+        ValueError,
+        match=r"a field of 16384 cells has too large a covariance matrix, at most 4096",
+    ):
+        Field((128, 128), 2.0).gaussian()
     line = Mixture(torch.zeros(1, 1), torch.ones(1), torch.ones(1))
     with pytest.raises(ValueError, match=r"Blobs needs a mixture in the plane, got one in 1 dimensions"):
         Blobs(line)

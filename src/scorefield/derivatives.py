@@ -1,4 +1,4 @@
-"""Derivatives of functions of states: divergences, products with the Jacobian, gradients of scalars."""
+"""Derivatives of functions of states: divergences, Jacobian products and gradients of scalars."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from .tensors import sum_events
 __all__ = ["Divergence", "divergence", "gradient", "products"]
 
 Field = Callable[[Tensor], Tensor]
-"""x ↦ f(x), `(B, *D)` to `(B, *D)`, each sample by itself."""
+"""x ↦ f(x), `(B, *D)` to `(B, *D)`, sample by sample."""
 
 
 class Divergence(NamedTuple):
-    """A field and its divergence.
+    """A vector field and its divergence.
 
     Arguments:
         value: f(x), of shape `(B, *D)`.
-        divergence: ∇·f, exact, of shape `(B,)`; or vᵀ(∂f/∂x)v for each of K probes, of shape `(B, K)`.
+        divergence: The exact ∇·f, of shape `(B,)`; or vᵀ(∂f/∂x)v for each of K probes, of shape `(B, K)`.
     """
 
     value: Tensor
@@ -29,14 +29,21 @@ class Divergence(NamedTuple):
 
 
 def divergence(f: Field, x: Tensor, probes: Tensor | None = None) -> Divergence:
-    """f(x) with its divergence, by one derivative a coordinate, or one a probe.
+    """f(x) and its divergence, with one derivative per coordinate or per probe.
 
-    Gradients flow through both if they are enabled where this is called; else neither has a graph.
+    Gradients flow through both results if gradients are enabled; otherwise both are detached.
 
     Arguments:
-        f: A field.
+        f: A vector field.
         x: States, of shape `(B, *D)`.
-        probes: Random directions v with E[v vᵀ] = I, of shape `(B, K, *D)`; without them the divergence is exact.
+        probes: Hutchinson probes v with E[v vᵀ] = I, of shape `(B, K, *D)`; without them the divergence is exact.
+
+    Returns:
+        The field and its divergence.
+
+    Example:
+        >>> divergence(lambda x: x**2, torch.tensor([[1.0, 2.0]])).divergence.tolist()
+        [6.0]
     """
     learn = torch.is_grad_enabled()
     with torch.inference_mode(False), torch.enable_grad():
@@ -65,7 +72,7 @@ def _trace(value: Tensor, x: Tensor, learn: bool) -> Tensor:
 
 
 def products(f: Field, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """J v and Jᵀ v for the Jacobian J = ∂f/∂x, each of the shape `(B, *D)` of `x` and `v`."""
+    """J v and Jᵀ v for the Jacobian J = ∂f/∂x, both of the shape `(B, *D)` of `x` and `v`."""
     with torch.inference_mode(False), torch.enable_grad():
         x = x.detach().clone().requires_grad_()
         u = v.clone().requires_grad_()
@@ -74,14 +81,14 @@ def products(f: Field, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     return torch.zeros_like(v) if pushed is None else pushed.detach(), pulled.detach()
 
 
-def gradient(height: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-    """A scalar function of each sample, `(B, *D)` to `(B,)`, and its gradient, `(B, *D)`.
+def gradient(f: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    """The value `(B,)` and the gradient `(B, *D)` of a scalar function of each sample.
 
-    Gradients flow through both if they are enabled where this is called.
+    Gradients flow through both results if gradients are enabled; otherwise both are detached.
     """
     learn = torch.is_grad_enabled()
     with torch.inference_mode(False), torch.enable_grad():
         x = x if x.requires_grad else x.detach().clone().requires_grad_()
-        value = height(x)
+        value = f(x)
         slope = torch.autograd.grad(value.sum(), x, create_graph=learn)[0]
     return (value, slope) if learn else (value.detach(), slope.detach())

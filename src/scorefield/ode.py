@@ -1,7 +1,7 @@
 """Explicit Runge-Kutta integration of dy/dt = f(t, y), where y is a tuple of tensors.
 
-The first dimension of every tensor runs over samples. `integrate_adaptive` gives each sample its own time, step and
-acceptance, so that its result does not depend on its companions, and leaves it alone once it has arrived.
+The first dimension of every tensor runs over samples. `integrate_adaptive` gives each sample its own time, step size and
+acceptance: its result does not depend on the batch, and a sample that has reached the end is not evaluated any more.
 """
 
 from __future__ import annotations
@@ -31,13 +31,10 @@ State = tuple[Tensor, ...]
 Slope = Callable[..., State]
 Measure = Callable[[Tensor, Tensor, State, State, State], Tensor]
 
-_SHRINK, _GROW, _SAFETY = (
-    0.2,
-    10.0,
-    0.9,
-)  # a step changes by these factors at most; it aims a little below the tolerance
-_AIM = 0.4  # of the tolerance, where the error is measured by the caller
-_TINY_STEP = 1e-14  # relative to the time: below, the clock stands still
+_SHRINK, _GROW = 0.2, 10.0  # the step size changes by these factors at most
+_SAFETY = 0.9  # a step aims a little below the tolerance
+_AIM = 0.4  # of the tolerance, if the caller measures the error
+_TINY_STEP = 1e-14  # relative to the time: a smaller step does not change it
 
 
 @dataclass(frozen=True)
@@ -45,11 +42,14 @@ class Tableau:
     """A Butcher tableau of an explicit method.
 
     Arguments:
-        nodes: Where in the step the slopes are taken.
-        stages: The weights of earlier slopes in each stage.
+        nodes: The times of the stages, as fractions of the step.
+        stages: The weights of the earlier slopes in each stage.
         weights: The weights of the slopes in the step.
-        order: The order of the step.
-        error: The weights of the slopes in the difference to the embedded method, of the next lower order.
+        order: The order of the method.
+        error: The weights of the slopes in the difference from the embedded method, of the next lower order.
+
+    Raises:
+        ValueError: If the numbers of nodes, stages and weights differ, or the method is not explicit.
     """
 
     nodes: tuple[float, ...]
@@ -62,7 +62,9 @@ class Tableau:
         count = len(self.nodes)
         if len(self.stages) != count or len(self.weights) != count or len(self.error or self.weights) != count:
             lengths = f"{count} nodes, {len(self.stages)} stages and {len(self.weights)} weights"
-            raise ValueError(f"a tableau needs as many nodes as stages, weights and error weights, got {lengths}")
+            raise ValueError(
+                f"a tableau needs equal numbers of nodes, stages, weights and error weights, got {lengths}"
+            )
         if any(len(stage) != i for i, stage in enumerate(self.stages)):
             raise ValueError(f"stage i of an explicit method has i weights, got {[len(s) for s in self.stages]}")
 
@@ -93,14 +95,14 @@ DOPRI5 = Tableau(  # Dormand & Prince (1980)
 
 
 class Solution(NamedTuple):
-    """Where an integration arrived, and how often each sample was evaluated, of shape `(B,)`."""
+    """The final state, and the number of evaluations of each sample, of shape `(B,)`."""
 
     state: State
     evaluations: Tensor
 
 
 def _against(t: Tensor, x: Tensor) -> Tensor:
-    """One number a sample, `(B,)` or `()`, in a shape that broadcasts against `(B, *D)`."""
+    """One number per sample, `(B,)` or `()`, in a shape that broadcasts against `(B, *D)`."""
     return t if t.ndim == 0 else t.reshape(-1, *(1,) * (x.ndim - 1))
 
 
@@ -130,29 +132,29 @@ def _step(
 
 
 def integrate(f: Slope, y: State, times: Tensor, tableau: Tableau = RK4, fixed: State = ()) -> State:
-    """Integrates over a grid, one step an interval.
+    """Integrates over given times, with one step per interval.
 
     Arguments:
         f: The slope: f(t, y, *fixed) with t of shape `()` or `(B,)` gives tensors of the shapes of `y`.
         y: The state at the first time, tensors of shape `(B, *D)` with any D each.
-        times: The grid, in any direction, of shape `(N + 1,)`, or `(N + 1, B)` for one grid a sample.
+        times: The times, increasing or decreasing, of shape `(N + 1,)`, or `(N + 1, B)` for different times per sample.
         tableau: The method.
-        fixed: Tensors with a row a sample that `f` needs and that do not change.
+        fixed: Constant arguments of `f`: tensors with one row per sample.
 
     Returns:
         The state at the last time.
 
     Raises:
-        ValueError: If there is no interval.
+        ValueError: If there are fewer than two times.
 
     Example:
-        >>> grid = torch.linspace(0, 1, 9, dtype=torch.float64)
-        >>> (y,) = integrate(lambda t, y: (-y[0],), (torch.ones(1, dtype=torch.float64),), grid)
+        >>> times = torch.linspace(0, 1, 9, dtype=torch.float64)
+        >>> (y,) = integrate(lambda t, y: (-y[0],), (torch.ones(1, dtype=torch.float64),), times)
         >>> round(float(y), 5)  # 1/e = 0.36788
         0.36788
     """
     if len(times) < 2:
-        raise ValueError(f"integration needs a grid of two times at least, got {len(times)}")
+        raise ValueError(f"integration needs at least two times, got {len(times)}")
     for t, s in pairwise(times):
         y, _ = _step(f, t, s - t, y, fixed, tableau)
     return y
@@ -179,14 +181,14 @@ class _Walk:
 
 
 def _norm(state: State, scale: State) -> Tensor:
-    """The largest over tensors of the root mean square of state/scale over each sample's event: `(B,)`, in float64."""
+    """The root mean square of state/scale over each sample, and its maximum over the tensors: `(B,)`, in float64."""
     norms = [(a / s).reshape(len(a), -1).double().square().mean(1).sqrt() for a, s in zip(state, scale)]
     return torch.stack(norms).amax(0)
 
 
 @dataclass(frozen=True)
 class _Solver:
-    """What all samples share."""
+    """The settings shared by all samples."""
 
     f: Slope
     tableau: Tableau
@@ -209,12 +211,12 @@ class _Solver:
         good = torch.stack([torch.isfinite(a).reshape(len(a), -1).all(1) for a in (*y, *slope)]).all(0)
         if not bool(good.all()):
             where = f"sample {int(rows[~good][0])} at t = {float(t[~good][0]):.3g}"
-            raise RuntimeError(f"the ODE solver cannot begin: the state or the slope of {where} is not finite")
+            raise RuntimeError(f"the ODE solver cannot start: the state or the slope of {where} is not finite")
         dt = self.first_step(t, stop - t, y, slope, fixed)
         return _Walk(rows, t, stop, dt, y, slope, fixed, zero, never)
 
     def first_step(self, t: Tensor, span: Tensor, y: State, slope: State, fixed: State) -> Tensor:
-        """The signed step to begin with (Hairer et al., 1993, Section II.4), of shape `(B,)`."""
+        """The signed initial step (Hairer et al., 1993, Section II.4), of shape `(B,)`."""
         scale = self.tolerance(y, y)
         size, rate, length = _norm(y, scale), _norm(slope, scale), span.abs()
         known = (size > 1e-5) & (rate > 1e-5)
@@ -226,9 +228,9 @@ class _Solver:
         return torch.copysign(torch.where(torch.isfinite(bend), best, trial) / self.caution, span)
 
     def factor(self, ratio: Tensor, walk: _Walk, accepted: Tensor) -> Tensor:
-        """By how much steps change: a PI controller (Gustafsson, 1991), plain after a rejection.
+        """The factor by which steps change: a PI controller (Gustafsson, 1991), without memory after a rejection.
 
-        A measure of the caller's decides by the larger of the last two errors: it may be small by chance.
+        If the caller measures the error, the larger of the last two errors counts: one may be small by chance.
         """
         order, now = self.tableau.order, ratio.clamp_min(1e-10)
         if self.measure is None:
@@ -284,7 +286,7 @@ def _check_moving(walk: _Walk) -> None:
     if bool(stuck.any()):
         where = f"sample {int(walk.rows[stuck][0])} at t = {float(walk.t[stuck][0]):.3g}"
         why = "its slope is not finite or not smooth there"
-        raise RuntimeError(f"the ODE solver is stuck: {where} needs steps of no length, {why}")
+        raise RuntimeError(f"the ODE solver is stuck: the step size of {where} went to 0, because {why}")
 
 
 def _check_arrived(walk: _Walk, max_steps: int) -> None:
@@ -292,8 +294,8 @@ def _check_arrived(walk: _Walk, max_steps: int) -> None:
     if len(walk.rows):
         i = int((walk.stop - walk.t).abs().argmax())
         where = f"sample {int(walk.rows[i])} is at t = {float(walk.t[i]):.3g} of {float(walk.stop[i]):.3g}"
-        what = f"the ODE solver took {max_steps} steps and {len(walk.rows)} samples did not arrive ({where})"
-        raise RuntimeError(f"{what}: loosen rtol or atol, or raise max_steps")
+        what = f"the ODE solver took {max_steps} steps, and {len(walk.rows)} samples have not reached the end ({where})"
+        raise RuntimeError(f"{what}: increase rtol, atol or max_steps")
 
 
 def integrate_adaptive(
@@ -309,33 +311,34 @@ def integrate_adaptive(
     measure: Measure | None = None,
     caution: float = 1.0,
 ) -> Solution:
-    """Integrates with steps whose error stays below `atol + rtol |y|`, each sample at its own pace.
+    """Integrates with adaptive steps whose error stays below `atol + rtol |y|`, each sample with its own step size.
 
-    The error is the root mean square over a sample's own event, and the largest of these over the tensors of the state.
-    `f` sees the samples that have not arrived yet.
+    The error is the root mean square over a sample, and the maximum of these over the tensors of the state. `f` is evaluated
+    for the samples that have not reached the end.
 
     Arguments:
         f: The slope: f(t, y, *fixed) with t of shape `(b,)`, in float64, and the rows of b ≤ B samples gives tensors of
             the shapes of `y`. `tensors.expand` makes `t` broadcast.
         y: The state at `start`, tensors of shape `(B, *D)` with any D each.
-        start: The time to begin at, for all or of shape `(B,)`.
-        stop: The time to end at, before or after `start`, for all or of shape `(B,)`.
+        start: The initial time, one for all or of shape `(B,)`.
+        stop: The final time, before or after `start`, one for all or of shape `(B,)`.
         rtol: The relative tolerance.
         atol: The absolute tolerance, in the units of the state.
-        tableau: The method, one with an embedded error.
-        fixed: Tensors with a row a sample that `f` needs and that do not change.
-        max_steps: How many steps a sample may try.
-        measure: Another measure of the error, in tolerances, of shape `(b,)`: a step is accepted where it is 1 at most. It
-            is given which samples try a step, their times and states after it, the slopes there, and the embedded
-            estimates of its error.
-        caution: By how much the first step is shortened: it sees one place alone, and may leap over what is behind it.
+        tableau: The method, which must have an embedded error.
+        fixed: Constant arguments of `f`: tensors with one row per sample.
+        max_steps: The maximum number of steps of a sample, rejected ones included.
+        measure: Another measure of the error, of shape `(b,)` and in units of the tolerance: a step is accepted where it is at
+            most 1. Its arguments are the indices of the samples, their times and states after the step, the slopes there,
+            and the embedded estimates of the error.
+        caution: The factor by which the first step is shortened: it is chosen from a single point, and might step over
+            structure nearby.
 
     Returns:
-        The state at `stop`, and how often `f` was evaluated for each sample.
+        The state at `stop`, and the number of evaluations of `f` for each sample.
 
     Raises:
         ValueError: If a tolerance is not positive, or the tableau has no embedded error.
-        RuntimeError: If a sample needs more than `max_steps` steps, or its slope is not finite.
+        RuntimeError: If a sample needs more than `max_steps` steps, or its slope becomes non-finite.
 
     Example:
         >>> one = torch.ones(2, dtype=torch.float64)
@@ -347,7 +350,9 @@ def integrate_adaptive(
     if not (rtol > 0 and atol > 0):
         raise ValueError(f"tolerances must be positive, got rtol={rtol:g}, atol={atol:g}")
     if tableau.error is None:
-        raise ValueError("an adaptive step needs an embedded error, as DOPRI5 and HEUN have: got a tableau without")
+        raise ValueError(
+            "an adaptive step needs a tableau with an embedded error, such as DOPRI5 or HEUN, and got one without"
+        )
     solver = _Solver(f, tableau, rtol, atol, measure, caution)
     begin, end = (torch.as_tensor(t, dtype=torch.float64, device=y[0].device).expand(len(y[0])) for t in (start, stop))
     return solver.solve(solver.begin(y, begin, end, fixed), y, max_steps)

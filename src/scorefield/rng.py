@@ -1,8 +1,8 @@
-"""Where randomness comes from.
+"""Sources of random numbers.
 
-Nothing here keeps a place in a stream that a restart could lose: numbers are *addressed*. `Samples` gives sample i of a
-seed the same noise whatever the batch it is drawn in; `Steps` gives step k of a training run the same noise whatever
-happened before it.
+Random numbers are *addressed*: they depend on a seed and an index, not on what was drawn before, so that a restart loses
+nothing. `Samples` gives sample i of a seed the same noise in any batch; `Steps` gives step k of a training run the same
+noise whatever happened before it.
 """
 
 from __future__ import annotations
@@ -18,18 +18,23 @@ from torch import Tensor
 
 __all__ = ["Mixed", "Rng", "Samples", "Steps", "passes", "permutation"]
 
-_BLOCK_SIZE = 16_384  # numbers that a block of samples draws at once, about
-_BLOCK_COUNT = 256  # samples in a block, at most
+_BLOCK_SIZE = 16_384  # random numbers per block of samples, about
+_BLOCK_COUNT = 256  # samples per block, at most
 
 
 def _key(*address: int | str) -> int:
-    """128 bits from an address."""
-    address = tuple(part if isinstance(part, str) else index(part) for part in address)  # numpy's 5 is 5
+    """A 128-bit key for an address."""
+    address = tuple(part if isinstance(part, str) else index(part) for part in address)  # an integer of numpy is an int
     return int.from_bytes(hashlib.blake2b(repr(address).encode(), digest_size=16).digest(), "little")
 
 
 def permutation(count: int, seed: int, epoch: int) -> np.ndarray:
-    """The order that an epoch number stands for: a permutation of `range(count)`, of shape `(count,)`.
+    """The order of an epoch: a permutation of `range(count)`, of shape `(count,)`.
+
+    Arguments:
+        count: The number of samples.
+        seed: The seed.
+        epoch: The number of the epoch.
 
     Example:
         >>> permutation(5, seed=0, epoch=1).tolist() == permutation(5, seed=0, epoch=1).tolist()
@@ -39,16 +44,24 @@ def permutation(count: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def passes(count: int, seed: int, number: int) -> np.ndarray:
-    """The order of `count` data over some passes through them: whole permutations one after another, 16,384 numbers or more.
+    """The order of several epochs at once: permutations of `range(count)`, joined to a length of at least about 16,384.
+
+    Arguments:
+        count: The number of samples.
+        seed: The seed.
+        number: The number of this group of epochs.
+
+    Returns:
+        Indices, of shape `(k · count,)`.
 
     Example:
         >>> order = passes(5000, seed=0, number=2).reshape(-1, 5000)
         >>> order.shape, bool((np.sort(order) == np.arange(5000)).all())
         ((3, 5000), True)
     """
-    several = np.tile(np.arange(count), (max(1, _BLOCK_SIZE // count), 1))
+    orders = np.tile(np.arange(count), (max(1, _BLOCK_SIZE // count), 1))
     generator = np.random.Generator(np.random.Philox(key=_key("passes", seed, number)))
-    return generator.permuted(several, axis=1, out=several).reshape(-1)
+    return generator.permuted(orders, axis=1, out=orders).reshape(-1)
 
 
 class Rng(abc.ABC):
@@ -67,12 +80,12 @@ class Rng(abc.ABC):
         """Independent numbers, uniform on [0, 1), of shape `(B, *D)`."""
 
     @abc.abstractmethod
-    def spread(self, count: int, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Tensor:
-        """Numbers that are each uniform on [0, 1), of shape `(B,)`, and together as even as this source allows."""
+    def stratified(self, count: int, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Tensor:
+        """Numbers uniform on [0, 1), of shape `(B,)`, stratified over the interval if the source can do that."""
 
     @abc.abstractmethod
     def child(self, purpose: str) -> Rng:
-        """The same samples for another purpose, independent of this source."""
+        """An independent source for the same samples, named by its purpose."""
 
     def normal_like(self, x: Tensor) -> Tensor:
         """Standard normal numbers of the shape, type and device of `x`."""
@@ -80,28 +93,31 @@ class Rng(abc.ABC):
 
 
 class Samples(Rng):
-    """The noise of samples `start` to `start + count` of a seed.
+    """The random numbers of samples `start` to `start + count - 1` of a seed.
 
-    Sample i depends on `(seed, i)` alone: not on how many are asked for, nor on the batch or the process it is drawn
-    in. Numbers come in blocks of samples, each with a counter-based generator of its own (Salmon et al., 2011, Philox),
-    on the CPU, so that a device draws what another one draws.
+    The numbers of sample i depend on `(seed, i)` only: not on how many samples there are, nor on the batch or the worker that
+    draws them. They are drawn in blocks of samples, each with its own counter-based generator (Philox; Salmon et al., 2011),
+    and on the CPU, so that all devices use the same numbers.
 
     Arguments:
         seed: The seed, any integer.
         start: The index of the first sample.
-        count: How many samples.
-        purpose: A word that makes the stream independent of those of other purposes.
+        count: The number of samples.
+        purpose: A name: sources with different names are independent.
+
+    Raises:
+        ValueError: If `start` is negative, `count` is below 1, or a shape does not begin with `count`.
 
     Example:
-        >>> some = Samples(seed=5, start=0, count=20).normal((20, 3))
-        >>> more = Samples(seed=5, start=10, count=1000).normal((1000, 3))
-        >>> torch.equal(some[17], more[7])
+        >>> few = Samples(seed=5, start=0, count=20).normal((20, 3))
+        >>> many = Samples(seed=5, start=10, count=1000).normal((1000, 3))
+        >>> torch.equal(few[17], many[7])
         True
     """
 
     def __init__(self, seed: int, start: int = 0, count: int = 1, purpose: str = "") -> None:
         if start < 0 or count < 1:
-            raise ValueError(f"samples need start >= 0 and count >= 1, got start={start}, count={count}")
+            raise ValueError(f"Samples needs start >= 0 and count >= 1, got start={start}, count={count}")
         self.seed = seed
         self.start = start
         self.count = count
@@ -109,7 +125,6 @@ class Samples(Rng):
         self._streams: dict[int, list[np.random.Generator]] = {}
 
     def child(self, purpose: str) -> Samples:
-        """The same samples for another purpose, independent of this one."""
         return Samples(self.seed, self.start, self.count, f"{self.purpose}/{purpose}")
 
     def normal(
@@ -122,14 +137,14 @@ class Samples(Rng):
     ) -> Tensor:
         return self._draw("random", shape, dtype, device)
 
-    def spread(self, count: int, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Tensor:
+    def stratified(self, count: int, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Tensor:
         return self.uniform((count,), dtype, device)
 
     def _draw(self, kind: str, shape: Sequence[int], dtype: torch.dtype | None, device: torch.device | None) -> Tensor:
         shape = tuple(shape)
         if not shape or shape[0] != self.count:
             raise ValueError(
-                f"this source holds {self.count} samples, got the shape {shape}: its first number must agree"
+                f"this source has {self.count} samples, got shape {shape}: its first dimension must be {self.count}"
             )
         dtype = dtype or torch.get_default_dtype()
         number = np.float64 if dtype == torch.float64 else np.float32
@@ -149,11 +164,11 @@ class Samples(Rng):
 
 
 class Steps(Rng):
-    """The noise of one training step after another, each addressed by its number.
+    """The random numbers of training steps, each addressed by its number.
 
     Arguments:
         seed: The seed, any integer.
-        device: Where numbers are drawn.
+        device: The device on which the numbers are drawn.
 
     Example:
         >>> rng = Steps(seed=0)
@@ -174,8 +189,8 @@ class Steps(Rng):
         return other.at(self._step)
 
     def at(self, step: int) -> Steps:
-        """Goes to the beginning of the noise of `step`; returns itself."""
-        # 0x9E37_79B9 is odd: neighbouring steps land far apart, and none of 2³² steps on another one's seed.
+        """Moves to the start of the random numbers of `step` and returns itself."""
+        # 0x9E37_79B9 is odd: the seeds of 2³² steps differ, and those of neighbouring steps are far apart.
         self._step = step
         self.generator.manual_seed((self._base + step * 0x9E37_79B9) & 0x7FFF_FFFF_FFFF_FFFF)
         return self
@@ -192,22 +207,23 @@ class Steps(Rng):
         u = torch.rand(shape, generator=self.generator, dtype=dtype, device=self.generator.device)
         return u if device is None else u.to(device)
 
-    def spread(self, count: int, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Tensor:
-        """One random shift of an even grid (low discrepancy; Kingma et al., 2021, Appendix I.1)."""
+    def stratified(self, count: int, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Tensor:
+        """A regular grid with a random shift (low discrepancy; Kingma et al., 2021, Appendix I.1)."""
         shift = self.uniform((1,), dtype, device)
         return (shift + torch.arange(count, dtype=shift.dtype, device=shift.device) / count) % 1
 
 
 class Mixed(Rng):
-    """Between two sources: cos φ a + sin φ b, which has the law of each, from a at φ = 0 to b at φ = π/2.
+    """Interpolates between two sources: cos φ a + sin φ b, from a at φ = 0 to b at φ = π/2.
 
-    A sampler that is led by mixed noise draws from the law that it draws from otherwise, for each φ, and what it draws
-    changes with φ as smoothly as it does with its noise: the interpolation of NCSNv2 (Song & Ermon, 2020), for any sampler.
+    Mixed noise has the distribution of each source at every φ, so a sampler that uses it still draws from its own
+    distribution, and its samples vary with φ as smoothly as they vary with the noise. This is the interpolation of NCSNv2
+    (Song & Ermon, 2020), for any sampler.
 
     Arguments:
         first: A source.
-        second: Another, independent of it.
-        angle: φ.
+        second: Another source, independent of the first.
+        angle: The angle φ in radians.
 
     Example:
         >>> a, b = Samples(seed=0, count=2), Samples(seed=1, count=2)
@@ -235,7 +251,8 @@ class Mixed(Rng):
     def uniform(
         self, shape: Sequence[int], dtype: torch.dtype | None = None, device: torch.device | None = None
     ) -> Tensor:
-        return torch.special.ndtr(self.normal(shape, dtype, device)).clamp_max(1 - 2**-24)
+        u: Tensor = torch.special.ndtr(self.normal(shape, dtype, device))
+        return u.clamp_max(1 - 2**-24)
 
-    def spread(self, count: int, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Tensor:
+    def stratified(self, count: int, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Tensor:
         return self.uniform((count,), dtype, device)

@@ -1,4 +1,4 @@
-"""The units of the data: a model works on data of mean 0 and standard deviation 1, nobody else has to know."""
+"""Standardization: models work on data of mean 0 and standard deviation 1, users on data in their own units."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Standardize"]
 
 
 def _fits(inner: Sequence[int], outer: Sequence[int]) -> bool:
-    """Whether a tensor of the shape `inner` broadcasts against `outer` without making it larger."""
+    """Whether a tensor of shape `inner` broadcasts to the shape `outer`."""
     ends = zip(reversed(inner), reversed(outer))
     return len(inner) <= len(outer) and all(a in (1, b) for a, b in ends)
 
@@ -22,12 +22,12 @@ class Standardize(nn.Module):
     """The affine map (x - mean) / std.
 
     Arguments:
-        shape: The shape `D` of a datum.
-        mean: What to subtract, broadcasting against `D`; 0 by default.
-        std: What to divide by, broadcasting against `D`; 1 by default.
+        shape: The shape `D` of a sample.
+        mean: The mean to subtract, which broadcasts against `D`; 0 by default.
+        std: The standard deviation to divide by, which broadcasts against `D`; 1 by default.
 
     Raises:
-        ValueError: If a standard deviation is not positive, or a shape does not broadcast.
+        ValueError: If a standard deviation is not positive and finite, or a shape does not broadcast.
 
     Example:
         >>> units = Standardize((2,), torch.tensor([100.0, -20.0]), torch.tensor([7.0, 2.0]))
@@ -54,14 +54,14 @@ class Standardize(nn.Module):
         self.register_buffer("std", std)
 
     def forward(self, x: Tensor) -> Tensor:
-        """From the units of the data to standard ones, `(B, *D)`."""
+        """Maps data, `(B, *D)`, to standard units."""
         return (x - self.mean.to(x.dtype)) / self.std.to(x.dtype)
 
     def inverse(self, x: Tensor) -> Tensor:
-        """From standard units to those of the data, `(B, *D)`."""
+        """Maps standard units, `(B, *D)`, to the units of the data."""
         return x * self.std.to(x.dtype) + self.mean.to(x.dtype)
 
     @property
     def log_det(self) -> float:
-        """The logarithm of the volume that `forward` takes a unit volume to: add it to a log-density."""
+        """The log-determinant of `forward`, to be added to a log-density in standard units."""
         return -float(self.std.double().log().expand(self.shape).sum()) if self.shape else -math.log(float(self.std))

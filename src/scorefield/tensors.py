@@ -1,7 +1,7 @@
-"""Small helpers on tensors.
+"""Small helpers for tensors.
 
 A time `t` or a noise level always *broadcasts* against the state `x` of shape `(B, *D)`: its shape is `()` or
-`(B, 1, …, 1)`. Formulas then need no indexing, for any data shape.
+`(B, 1, …, 1)`. Formulas then need no indexing, whatever the shape of the data.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ def expand(t: Tensor, x: Tensor) -> Tensor:
     """Reshapes `t` so that it broadcasts against `x`.
 
     Arguments:
-        t: A time or a level for all, of shape `()`, or one for each sample, of shape `(B,)`.
+        t: One time or level for all samples, of shape `()`, or one per sample, of shape `(B,)`.
         x: A state, of shape `(B, *D)`.
 
     Returns:
-        The same numbers, of shape `()` or `(B, 1, …, 1)`.
+        The same values, of shape `()` or `(B, 1, …, 1)`.
 
     Raises:
         ValueError: If `t` has another shape.
@@ -39,7 +39,14 @@ def expand(t: Tensor, x: Tensor) -> Tensor:
 
 
 def per_sample(t: Tensor, x: Tensor) -> Tensor:
-    """The inverse of `expand`: one number for each sample of `x`, of shape `(B,)`.
+    """The inverse of `expand`: one value per sample.
+
+    Arguments:
+        t: Times or levels, of shape `()` or `(B, 1, …, 1)`.
+        x: A state, of shape `(B, *D)`.
+
+    Returns:
+        The same values, of shape `(B,)`.
 
     Example:
         >>> import torch
@@ -50,7 +57,7 @@ def per_sample(t: Tensor, x: Tensor) -> Tensor:
 
 
 def sum_events(x: Tensor) -> Tensor:
-    """Sums over every dimension but the first: `(B, *D)` to `(B,)`.
+    """Sums over all dimensions but the first: `(B, *D)` to `(B,)`.
 
     Example:
         >>> import torch

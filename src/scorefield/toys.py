@@ -1,7 +1,7 @@
-"""Data sets whose law is known exactly: what a learned density is measured against, in nats.
+"""Distributions with an exact density, against which learned densities are measured in nats.
 
-Each draws from an addressed source, and knows its log-density and its entropy: the mean negative log-density of a model
-lies above the entropy by the Kullback-Leibler divergence to the truth.
+Each one can be sampled from an addressed source and has a log-density and an entropy. The mean negative log-density of a
+model exceeds the entropy by the Kullback-Leibler divergence from the truth.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _LOG_TAU = math.log(2 * math.pi)
 
 
 class Toy(abc.ABC):
-    """A law that is known. Numbers are float64."""
+    """A distribution with an exact log-density and entropy, in float64."""
 
     @abc.abstractmethod
     def sample(self, count: int, rng: Samples) -> Tensor:
-        """Draws data, of shape `(count, *D)`, where `rng` names `count` samples."""
+        """Draws samples, of shape `(count, *D)`, from a source of `count` samples."""
 
     @abc.abstractmethod
     def log_prob(self, x: Tensor) -> Tensor:
@@ -55,7 +55,10 @@ class Blobs(Toy):
     """A mixture of Gaussians in the plane.
 
     Arguments:
-        law: The mixture: a denoiser that is exact at every level, with the moments that a prior needs.
+        mixture: The mixture, as a denoiser that is exact at every level.
+
+    Raises:
+        ValueError: If the mixture is not in two dimensions.
 
     Example:
         >>> toy = eight_gaussians()
@@ -63,26 +66,26 @@ class Blobs(Toy):
         (torch.Size([4, 2]), 2.832)
     """
 
-    law: Mixture
+    mixture: Mixture
 
     def __post_init__(self) -> None:
-        if self.law.means.shape[1] != 2:
-            raise ValueError(f"Blobs needs a mixture in the plane, got one in {self.law.means.shape[1]} dimensions")
+        if self.mixture.means.shape[1] != 2:
+            raise ValueError(f"Blobs needs a mixture in the plane, got one in {self.mixture.means.shape[1]} dimensions")
 
     def sample(self, count: int, rng: Samples) -> Tensor:
-        return self.law.sample(count, rng)
+        return self.mixture.sample(count, rng)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        return self.law.log_prob(x)
+        return self.mixture.log_prob(x)
 
     def entropy(self) -> float:
-        """By the trapezoidal rule, which is exact to many digits where the law is smooth and ends at the border."""
-        width = self.law.values.sqrt()
-        step, reach = 0.75 * float(width.min()), 9 * float(width.max())
-        low, high = self.law.means.amin(0) - reach, self.law.means.amax(0) + reach
+        """-E[log p(x)] in nats, by the trapezoidal rule, very accurate for smooth densities that vanish at the border."""
+        width = self.mixture.values.sqrt()
+        step, margin = 0.75 * float(width.min()), 9 * float(width.max())
+        low, high = self.mixture.means.amin(0) - margin, self.mixture.means.amax(0) + margin
         axes = [torch.arange(float(a), float(b) + step, step, dtype=torch.float64) for a, b in zip(low, high)]
         points = torch.cartesian_prod(*axes).to(low)
-        log_p = torch.cat([self.law.log_prob(part) for part in points.split(4096)])
+        log_p = torch.cat([self.mixture.log_prob(part) for part in torch.split(points, 4096)])
         return -float((torch.exp(log_p) * log_p).sum()) * step**2
 
 
@@ -93,7 +96,7 @@ def _blobs(means: Sequence[Sequence[float]], deviation: float, weights: Sequence
 
 
 def two_modes() -> Blobs:
-    """A fifth of the data at (3, 3), the others at (-3, -3), with unit variance: an example of the USC summer school.
+    """A fifth of the mass at (3, 3), the rest at (-3, -3), with unit variance: an example of the USC summer school.
 
     Example:
         >>> round(two_modes().entropy(), 3)
@@ -103,33 +106,34 @@ def two_modes() -> Blobs:
 
 
 def unequal_modes() -> Blobs:
-    """A fifth of the data at (-5, -5), the others at (5, 5), with unit variance (Song & Ermon, 2019, Figure 3)."""
+    """A fifth of the mass at (-5, -5), the rest at (5, 5), with unit variance (Song & Ermon, 2019, Figure 3)."""
     return _blobs([[-5, -5], [5, 5]], 1.0, [0.2, 0.8])
 
 
 def eight_gaussians() -> Blobs:
-    """Eight Gaussians of deviation 0.5 on a circle of radius 4, all divided by 1.414 (Grathwohl et al., 2019)."""
+    """Eight Gaussians of standard deviation 0.5 on a circle of radius 4, scaled by 1/1.414 (Grathwohl et al., 2019)."""
     angles = [i * math.pi / 4 for i in range(8)]
     return _blobs([[4 * math.cos(a) / 1.414, 4 * math.sin(a) / 1.414] for a in angles], 0.5 / 1.414, [1 / 8] * 8)
 
 
 def two_moons(noise: float = 0.1) -> Blobs:
-    """Two half circles of radius 1 that interlock, plus Gaussian noise: what scikit-learn's `make_moons` draws.
+    """Two interlocking half circles of radius 1 with Gaussian noise: the distribution of scikit-learn's `make_moons`.
 
-    The integral over the angle is a Gauss-Legendre sum with nodes closer than the noise is wide: the law is a mixture,
-    to about twelve digits.
+    The integral over the angle is a Gauss-Legendre sum whose nodes are closer than the noise is wide. The distribution is
+    therefore a mixture of Gaussians, to about twelve digits.
 
     Arguments:
         noise: The standard deviation of the noise, from 0.02 to 1.
+
+    Raises:
+        ValueError: If `noise` is outside of this range.
 
     Example:
         >>> round(two_moons(0.1).entropy(), 3)
         1.008
     """
     if not 0.02 <= noise <= 1:
-        raise ValueError(
-            f"two_moons needs 0.02 <= noise <= 1, got noise={noise:g}: divide wider or narrower data by a number"
-        )
+        raise ValueError(f"two_moons needs 0.02 <= noise <= 1, got noise={noise:g}: rescale the data for other widths")
     nodes, weights = np.polynomial.legendre.leggauss(math.ceil(6 / noise) + 16)
     angle = math.pi * (nodes + 1) / 2
     outer = np.stack([np.cos(angle), np.sin(angle)], 1)
@@ -153,8 +157,8 @@ class Checkerboard(Toy):
     def sample(self, count: int, rng: Samples) -> Tensor:
         u = rng.uniform((count, 2), torch.float64)
         column = torch.floor(4 * u[:, 0])
-        row = torch.floor(4 * u[:, 1] / 2)  # one of the two squares of each column
-        y = 4 * u[:, 1] - 2 * row  # where in the square, from 0 to 2
+        row = torch.floor(4 * u[:, 1] / 2)  # one of the two dark squares of the column
+        y = 4 * u[:, 1] - 2 * row  # the position in the square, from 0 to 2
         return torch.stack([8 * u[:, 0] - 4, y + 4 * row + 2 * (column % 2) - 4], 1)
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -168,14 +172,17 @@ class Checkerboard(Toy):
 
 @dataclass(frozen=True)
 class Helix(Toy):
-    """A helix along z in three dimensions, thickened by noise across it: an example of the USC summer school.
+    """A noisy helix around the z axis in three dimensions: an example of the USC summer school.
 
-    z is uniform on [0, length), x = radius cos z + noise, y = radius sin z + noise: z itself has no noise.
+    z is uniform on [0, length), x = radius cos z + noise, y = radius sin z + noise; z has no noise.
 
     Arguments:
-        length: The length along z; a turn takes 2π of it.
+        length: The length along z; one turn has the length 2π.
         radius: The radius.
-        noise: The standard deviation of the noise in x and in y.
+        noise: The standard deviation of the noise in x and y.
+
+    Raises:
+        ValueError: If an argument is not positive.
 
     Example:
         >>> round(Helix().entropy(), 4)
@@ -193,8 +200,8 @@ class Helix(Toy):
 
     def sample(self, count: int, rng: Samples) -> Tensor:
         z = self.length * rng.child("z").uniform((count,), torch.float64)
-        across = self.noise * rng.normal((count, 2), torch.float64)
-        return torch.cat([self._centre(z) + across, z[:, None]], 1)
+        noise = self.noise * rng.normal((count, 2), torch.float64)
+        return torch.cat([self._centre(z) + noise, z[:, None]], 1)
 
     def _centre(self, z: Tensor) -> Tensor:
         return self.radius * torch.stack([torch.cos(z), torch.sin(z)], 1)
@@ -213,8 +220,11 @@ class Donut(Toy):
     """A ring in the plane, p(x) ∝ exp(-(|x| - radius)² / 2 width²).
 
     Arguments:
-        radius: The radius, eight widths at least: the hole is empty.
-        width: The standard deviation across the ring, about.
+        radius: The radius, at least eight widths, so that the hole is empty.
+        width: The approximate standard deviation across the ring.
+
+    Raises:
+        ValueError: If `width` is not positive, or `radius` is below eight widths.
 
     Example:
         >>> round(Donut().entropy(), 3)
@@ -229,38 +239,42 @@ class Donut(Toy):
             raise ValueError(f"Donut needs radius >= 8 width > 0, got radius={self.radius:g}, width={self.width:g}")
 
     def sample(self, count: int, rng: Samples) -> Tensor:
-        u, turn = rng.uniform((count, 2), torch.float64).unbind(1)
+        u, v = rng.uniform((count, 2), torch.float64).unbind(1)
         low, high = torch.full_like(u, -8.0), torch.full_like(u, 12.0)
-        for _ in range(60):  # the distribution of |x| = radius + width v is Φ(v) - width φ(v) / radius
+        for _ in range(60):  # the distribution function of r = (|x| - radius) / width is Φ(r) - width φ(r) / radius
             middle = (low + high) / 2
-            bell = torch.exp(-(middle**2) / 2 - _LOG_TAU / 2)
-            above = torch.special.ndtr(middle) - self.width * bell / self.radius > u
+            density = torch.exp(-(middle**2) / 2 - _LOG_TAU / 2)
+            above = torch.special.ndtr(middle) - self.width * density / self.radius > u
             low, high = torch.where(above, low, middle), torch.where(above, middle, high)
-        r, angle = self.radius + self.width * low, 2 * math.pi * turn
+        r, angle = self.radius + self.width * low, 2 * math.pi * v
         return torch.stack([r * torch.cos(angle), r * torch.sin(angle)], 1)
 
-    def _log_total(self) -> float:
+    def _log_norm(self) -> float:
         return _LOG_TAU + math.log(self.radius * self.width) + _LOG_TAU / 2
 
     def log_prob(self, x: Tensor) -> Tensor:
-        return -((x.norm(dim=1) - self.radius) ** 2) / (2 * self.width**2) - self._log_total()
+        square: Tensor = (x.norm(dim=1) - self.radius) ** 2
+        return -square / (2 * self.width**2) - self._log_norm()
 
     def entropy(self) -> float:
-        return self._log_total() + 0.5
+        return self._log_norm() + 0.5
 
 
 @dataclass(frozen=True)
 class Field(Toy):
-    """A stationary Gaussian random field of unit variance on a periodic grid, of the Matérn kind.
+    """A stationary Gaussian random field of unit variance and Matérn type on a periodic grid.
 
-    Its spectrum is exact: white noise is filtered by the root of S(k) ∝ (1 + (length |k|)²)^-(smoothness + d/2), k the
-    angular wave number and d the number of axes longer than one. With smoothness ½ the covariance over a distance
-    r falls as exp(-r / length), on a grid that is fine and long enough.
+    Its spectrum is exact: white noise is filtered by the square root of S(k) ∝ (1 + (length |k|)²)^-(smoothness + d/2), with
+    the angular wave number k and the number d of axes longer than one. On a fine and long grid, a smoothness of ½ gives the
+    covariance exp(-r / length) at a distance r.
 
     Arguments:
-        shape: The shape of a datum, one to three axes longer than one; others (channels) may have the length 1.
-        length: The correlation length, in cells of the grid.
-        smoothness: How often the field can be differentiated, about.
+        shape: The shape of a sample: one to three axes longer than one, and any number of axes of length 1 (channels).
+        length: The correlation length, in grid cells.
+        smoothness: The Matérn smoothness, roughly how often the field can be differentiated.
+
+    Raises:
+        ValueError: If the shape does not have one to three axes longer than one, or another argument is not positive.
 
     Example:
         >>> field = Field((1, 16, 16), length=3.0)
@@ -287,7 +301,7 @@ class Field(Toy):
         return tuple(range(-len(self.shape), 0))
 
     def spectrum(self) -> Tensor:
-        """The variances of the discrete Fourier modes with orthonormal scaling, of shape `shape`; their mean is 1."""
+        """The variances of the orthonormal discrete Fourier modes, of shape `shape`; their mean is 1."""
         waves = (2 * math.pi * torch.fft.fftfreq(size, dtype=torch.float64) for size in self.shape)
         square = torch.stack(torch.meshgrid(*waves, indexing="ij")).square().sum(0)
         power = (1 + self.length**2 * square) ** -(self.smoothness + self._rank() / 2)
@@ -295,21 +309,27 @@ class Field(Toy):
 
     def covariance(self) -> Tensor:
         """The covariance of a cell with the cell at the origin, of shape `shape`."""
-        return torch.fft.ifftn(self.spectrum()).real
+        covariance: Tensor = torch.fft.ifftn(self.spectrum()).real
+        return covariance
 
-    def law(self) -> Gaussian:
-        """The law as a denoiser that is exact at every level, with the covariance matrix of all n cells, `(n, n)`."""
+    def gaussian(self) -> Gaussian:
+        """The field as a denoiser that is exact at every level, with the covariance matrix of its n cells, `(n, n)`.
+
+        Raises:
+            ValueError: If the field has more than 4096 cells.
+        """
         n = math.prod(self.shape)
         if n > 4096:
             raise ValueError(
-                f"the covariance matrix of {n} cells is too large, 4096 cells are the most: take a smaller grid"
+                f"a field of {n} cells has too large a covariance matrix, at most 4096 cells are possible: use a smaller grid"
             )
         shifted = self._filter(torch.eye(n, dtype=torch.float64).reshape(n, *self.shape), self.spectrum())
         matrix = shifted.reshape(n, n)
         return Gaussian(torch.zeros(self.shape, dtype=torch.float64), (matrix + matrix.T) / 2)
 
     def _filter(self, x: Tensor, response: Tensor) -> Tensor:
-        return torch.fft.ifftn(torch.fft.fftn(x, dim=self._axes()) * response, dim=self._axes()).real
+        filtered: Tensor = torch.fft.ifftn(torch.fft.fftn(x, dim=self._axes()) * response, dim=self._axes()).real
+        return filtered
 
     def sample(self, count: int, rng: Samples) -> Tensor:
         return self._filter(rng.normal((count, *self.shape), torch.float64), self.spectrum().sqrt())
@@ -317,7 +337,8 @@ class Field(Toy):
     def log_prob(self, x: Tensor) -> Tensor:
         power = self.spectrum().to(x.device)
         modes = torch.fft.fftn(x, dim=self._axes(), norm="ortho").abs().square() / power
-        return -(modes.reshape(len(x), -1).sum(1) + torch.log(power).sum() + power.numel() * _LOG_TAU) / 2
+        square: Tensor = modes.reshape(len(x), -1).sum(1)
+        return -(square + torch.log(power).sum() + power.numel() * _LOG_TAU) / 2
 
     def entropy(self) -> float:
         power = self.spectrum()

@@ -40,7 +40,7 @@ def test_each_state_is_told_its_own():
 
 @pytest.mark.parametrize(("network", "given"), [
     (UNet(2, 1, (8, 16), context=3).requires_grad_(False), torch.randn(2, 3)),
-    (UNet(2, 1, (8, 16), patch=2, beside=3).requires_grad_(False), torch.randn(2, 3, 6, 6)),
+    (UNet(2, 1, (8, 16), patch=2, context_channels=3).requires_grad_(False), torch.randn(2, 3, 6, 6)),
 ])  # fmt: skip
 def test_grids_are_told_numbers_or_channels(network, given):
     x, c = torch.randn(2, 1, 6, 6, generator=torch.Generator().manual_seed(0)), torch.zeros(2)
@@ -49,18 +49,18 @@ def test_grids_are_told_numbers_or_channels(network, given):
     found = network(x, c, given)
     assert found.shape == x.shape and float((found - network(x, c, given + 1)).abs().max()) > 1e-3
     with pytest.raises(
-        ValueError, match=r"^this network needs what is given beside the data, got nothing: pass context$"
+        ValueError, match=r"^this network needs a context and got none: pass context$"
     ):
         network(x, c)
 
 
 def test_networks_that_ask_for_too_little_or_too_much():
     with pytest.raises(
-        ValueError, match=r"^this network needs 2 numbers given beside the data, got none: pass context$"
+        ValueError, match=r"^this network needs a context of 2 values and got none: pass context$"
     ):
         denoiser()(X, LEVEL)
-    with pytest.raises(ValueError, match=r"^a UNet is given numbers or channels, got context=1 and beside=2: choose$"):
-        UNet(2, 1, context=1, beside=2)
+    with pytest.raises(ValueError, match=r"^UNet takes values or channels as context, not both: got context=1 and context_"):
+        UNet(2, 1, context=1, context_channels=2)
 
 
 def test_sample_i_has_the_context_of_row_i():

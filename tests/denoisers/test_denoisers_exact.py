@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from laws import Noises
+from properties import Noises
 from scorefield.denoisers import Denoiser, Empirical, Gaussian, Mixture
 from scorefield.rng import Samples
 

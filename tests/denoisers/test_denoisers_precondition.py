@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laws import Answer, prediction
+from properties import Answer, prediction
 from scorefield.denoisers import (
     DataPrediction,
     EDMPrediction,

@@ -121,7 +121,7 @@ def test_types_and_companions():
     """The network computes in its own type, the state keeps its own; a sample ignores its companions."""
     denoiser = PretrainedDenoiser(MLP(3, 16, 1), TimeConditioning(), NoisePrediction())
     x, level = torch.ones(4, 3).double(), torch.tensor([[0.1], [1.0], [3.0], [200.0]]).double()
-    nn.init.normal_(denoiser.network.leave.weight)
+    nn.init.normal_(denoiser.network.output.weight)
     out = denoiser(x, level)
     assert out.dtype == torch.float64
     torch.testing.assert_close(denoiser(x[1:2], level[1:2]), out[1:2], rtol=1e-6, atol=1e-6)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from laws import Noises, example_mixture
+from properties import Noises, example_mixture
 from scorefield.mcmc import (
     Chain,
     GaussianLangevin,

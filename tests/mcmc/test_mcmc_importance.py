@@ -35,7 +35,7 @@ def wide(x: Tensor) -> Tensor:
 
 
 def seven(x: Tensor) -> Tensor:
-    return unequal_modes().law.log_prob(x) + math.log(7)
+    return unequal_modes().mixture.log_prob(x) + math.log(7)
 
 
 def width(beta: float) -> float:

@@ -16,7 +16,7 @@ TEMPERATURES = torch.logspace(2, -2, 30)
 @pytest.mark.parametrize("transition", [None, Hamiltonian(0.2, 3)])
 def test_the_highest_mode_is_found(transition):
     """From the wrong mode of the mixture, whose heights differ by log 4; each best state is a maximum."""
-    law = unequal_modes().law
+    law = unequal_modes().mixture
     x = torch.full((50, 2), -5.0, dtype=D)
     more = {} if transition is None else {"transition": transition}
     found = simulated_annealing(law.log_prob, x, TEMPERATURES, Samples(0, count=50), **more)
@@ -29,7 +29,7 @@ def test_the_highest_mode_is_found(transition):
 
 def test_the_states_are_no_draws():
     """At the end they lie at the modes, far closer than the law's own deviation of 1."""
-    law = unequal_modes().law
+    law = unequal_modes().mixture
     found = simulated_annealing(law.log_prob, torch.zeros(200, 2, dtype=D), TEMPERATURES, Samples(1, count=200))
     assert float((found.chain.state.abs() - 5).std()) < 0.3
 

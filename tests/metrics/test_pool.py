@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scorefield.metrics import Distance, Pool, assessed
+from scorefield.metrics import Distance, Pool, permutation_test
 from scorefield.metrics.base import stream
 from scorefield.metrics.pool import p_value
 
@@ -55,8 +55,8 @@ def test_distances_are_those_of_double_precision(rng):
 
 def test_few_more_real_data_are_left_out(rng):
     x = rng.normal(size=(60, 2))
-    assert Pool.of(x[:20], x[20:40], x[40:]).more == 20
-    assert Pool.of(x[:30], x[30:50], x[50:]).more == 0
+    assert Pool.of(x[:20], x[20:40], x[40:]).extra == 20
+    assert Pool.of(x[:30], x[30:50], x[50:]).extra == 0
     assert Pool.of(x, x, x, maximum=10).rows.shape == (30, 2)
 
 
@@ -72,18 +72,18 @@ def test_a_result_has_floor_interval_and_test(rng):
         rows = pool.flat[block, 0]
         return ((a @ rows) / a.sum(1) - (b @ rows) / b.sum(1)).abs()
 
-    found = assessed(pool, shift, "shift", permutations=99)
+    found = permutation_test(pool, shift, "shift", permutations=99)
     assert found.p_value == 0.01 and found.low <= found.floor <= found.high < found.value
     assert found.interval[0] < found.value < found.interval[1] and found.counts == (40, 40)
     # The deviation of a difference of means, 2/40 of a variance of 0.8 each: an interval of 4 deviations.
     assert 0.5 < (found.interval[1] - found.interval[0]) / (4 * np.sqrt(0.8 / 40 * 2)) < 1.5
-    assert assessed(pool, shift, "shift", permutations=0).p_value is None
+    assert permutation_test(pool, shift, "shift", permutations=0).p_value is None
 
 
 def test_a_statistic_that_is_not_finite_is_an_error(rng):
     pool = Pool.of(rng.normal(size=(9, 1)), rng.normal(size=(9, 1)))
     with pytest.raises(RuntimeError, match="the ratio is not a finite number: look for values that are too large"):
-        assessed(pool, lambda block, a, b: a.sum(1) * torch.nan, "ratio", permutations=9)
+        permutation_test(pool, lambda block, a, b: a.sum(1) * torch.nan, "ratio", permutations=9)
 
 
 def test_errors_say_what_is_needed():

@@ -1,4 +1,4 @@
-"""That every option does something, and every datum gets a network. Not how large: that is for benchmarks to say."""
+"""Every option has an effect and all data get a network. How large it should be is for benchmarks to say."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def test_all_data_have_a_network(shape, count):
     assert spec.describe(spec.build(json.loads(json.dumps(spec.describe(network))))) == spec.describe(network)
 
 
-def test_the_reason_tells_the_sizes():
+def test_the_reason_states_the_sizes():
     network, reason = choose((5,), 400)
-    assert reason == f"vectors of 5: an MLP with {network.depth} inner layers of width {network.width} for 400 data"
+    assert reason == f"vectors of 5: an MLP with {network.depth} hidden layers of width {network.width} for 400 samples"
     network, reason = choose((1, 32, 20), 400, periodic=True)
     step = network.patch * 2 ** (len(network.widths) - 1)
     coarse = f"{math.ceil(32 / step)} x {math.ceil(20 / step)}"
@@ -54,7 +54,7 @@ def test_more_data_and_more_features_never_make_it_smaller():
 def test_options_of_networks_for_vectors(option):
     network, reason = choose((6,), 400, **option)
     assert network.width == 24 if "widths" in option else network.depth == 5
-    assert ("width 24" if "widths" in option else "5 inner layers") in reason
+    assert ("width 24" if "widths" in option else "5 hidden layers") in reason
 
 
 @pytest.mark.parametrize(
@@ -70,8 +70,8 @@ def test_options_of_networks_for_grids(option, value):
 
 
 @pytest.mark.parametrize("option", [{"patch": 2}, {"attention": True}, {"periodic": True}])
-def test_options_for_grids_alone(option):
-    message = "^patch, attention and periodic are for grids, these data are vectors: set structure='grid'$"
+def test_options_for_grids_only(option):
+    message = "^patch, attention and periodic apply to grids, and these data are vectors: set structure='grid'$"
     with pytest.raises(ValueError, match=message):
         choose((6,), 400, **option)
 
@@ -90,14 +90,14 @@ def test_grids_have_three_axes_at_most():
 
 
 @pytest.mark.parametrize("shape", [(6,), (1, 16, 16)])
-def test_sizes_of_nothing_are_refused(shape):
-    """Zero is an answer, and a wrong one: it does not stand for a choice left open."""
+def test_sizes_of_zero_are_refused(shape):
+    """Zero is a wrong value; it does not mean "choose for me"."""
     with pytest.raises(ValueError, match="needs positive sizes"):
         choose(shape, 400, depth=0)
     with pytest.raises(ValueError, match="needs positive sizes"):
         choose(shape, 400, widths=(0,))
 
 
-def test_no_patches_of_nothing():
+def test_patches_of_zero_are_refused():
     with pytest.raises(ValueError, match=r"UNet needs positive sizes, got .* patch=0"):
         choose((1, 16, 16), 400, patch=0)

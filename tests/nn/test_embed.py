@@ -13,6 +13,6 @@ def test_cosines_and_sines_at_geometric_frequencies():
     torch.testing.assert_close(embed(c), torch.cat([angles.cos(), angles.sin()], 1), rtol=1e-5, atol=1e-5)
 
 
-def test_nothing_is_learned_and_all_is_kept():
+def test_frequencies_are_buffers():
     assert not list(FourierEmbedding().parameters())
     assert set(FourierEmbedding().state_dict()) == {"frequencies", "phases"}

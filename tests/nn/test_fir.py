@@ -9,7 +9,7 @@ from scorefield.nn.fir import Resample, upfirdn
 
 
 def by_the_definition(x: np.ndarray, kernel: np.ndarray, up: int, down: int, pad: tuple[int, int]) -> np.ndarray:
-    """One image, point by point: zeros in, zeros around (or a crop), a convolution, every `down`-th point."""
+    """One image, pixel by pixel: insert zeros, pad (or crop), convolve, keep every `down`-th pixel."""
     h, w = x.shape
     wide = np.zeros((h * up, w * up))
     wide[::up, ::up] = x
@@ -39,7 +39,7 @@ def test_by_the_definition(taps, up, down, pad):
 
 
 def test_known_values():
-    """A point becomes the filter; a ramp stays a ramp away from the edges; a constant keeps its value there."""
+    """A single pixel becomes the filter; away from the edges a ramp stays a ramp and a constant keeps its value."""
     resample = Resample((1, 3, 3, 1))
     point = torch.zeros(1, 1, 3, 3)
     point[0, 0, 1, 1] = 16.0
@@ -62,7 +62,7 @@ def test_without_a_filter():
 
 @pytest.mark.parametrize("taps", [(1, 1), (1, 2, 1), (1, 3, 3, 1), (1, 2, 3, 2, 1)])
 def test_with_a_convolution(taps):
-    """Away from the edges it is one after the other: filter, then convolution; or convolution of what was doubled."""
+    """Away from the edges it equals filtering then convolving, or doubling then convolving."""
     resample = Resample(taps).double()
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 3, 12, 12, generator=generator).double()
@@ -78,12 +78,14 @@ def test_with_a_convolution(taps):
     torch.testing.assert_close(out, F.conv2d(blurred, weight, bias)[..., ::2, ::2])
 
 
-def test_kernels_are_no_part_of_a_checkpoint():
+def test_kernels_are_not_saved():
     assert not Resample((1, 3, 3, 1)).state_dict()
     assert float(Resample((1, 3, 3, 1)).kernel.sum()) == 1.0
 
 
 @pytest.mark.parametrize("taps", [(1,), (1, -1)])
-def test_filters_that_are_none(taps):
-    with pytest.raises(ValueError, match=r"^a filter for resampling needs two taps at least, with a sum; got \("):
+def test_bad_filters_are_refused(taps):
+    with pytest.raises(
+        ValueError, match=r"^a resampling filter needs at least two taps with a sum other than 0, got \("
+    ):
         Resample(taps)

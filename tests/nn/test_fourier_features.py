@@ -7,8 +7,8 @@ from scorefield.denoisers import Preconditioned
 from scorefield.nn import MLP, FourierFeatures, UNet, choose
 
 
-class MaskedObservation(torch.nn.Module):
-    """Keeps what it was given, and answers nothing."""
+class Recorder(torch.nn.Module):
+    """Records its input and predicts 0."""
 
     def forward(self, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
         self.x = x
@@ -16,61 +16,61 @@ class MaskedObservation(torch.nn.Module):
 
 
 @pytest.mark.parametrize("level", [0.01, 0.1, 1.0])
-def test_waves_are_what_noise_leaves_of_them(level):
-    """Their size is that of the mean of the wave of data with noise, E sin k(x + σz) = sin(kx) e^(-k²σ²/2)."""
-    period, x0, seen = 0.5, 0.13, MaskedObservation()
+def test_features_shrink_as_the_noise_averages_them(level):
+    """E sin k(x + σz) = sin(kx) e^(-k²σ²/2)."""
+    period, x0, recorder = 0.5, 0.13, Recorder()
     x = x0 + level * torch.randn(200_000, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     mean = torch.sin(2 * torch.pi * x / period).mean()
-    network, sigma = FourierFeatures(seen, (period,)), torch.tensor(level, dtype=torch.float64)
+    network, sigma = FourierFeatures(recorder, (period,)), torch.tensor(level, dtype=torch.float64)
     network(torch.full((1, 1, 1), x0).double() / (1 + sigma**2).sqrt(), (sigma.log() / 4)[None])
-    assert seen.x.shape == (1, 3, 1)
-    assert float(seen.x[0, 1, 0]) == pytest.approx(float(mean), abs=4 / 200_000**0.5)
+    assert recorder.x.shape == (1, 3, 1)
+    assert float(recorder.x[0, 1, 0]) == pytest.approx(float(mean), abs=4 / 200_000**0.5)
 
 
-def test_steps_of_a_denoiser_are_seen():
-    """Through the preconditioner: the waves are those of the state in units of the data, at every level."""
-    seen = MaskedObservation()
+def test_periods_are_in_units_of_the_data_behind_a_preconditioner():
+    recorder = Recorder()
     x, level = torch.tensor([[[0.3]], [[0.3]]]).double(), torch.tensor([0.01, 0.02]).double()[:, None, None]
-    Preconditioned(FourierFeatures(seen, (1.0, 8.0)))(x, level)
+    Preconditioned(FourierFeatures(recorder, (1.0, 8.0)))(x, level)
     k = 2 * torch.pi / 8
     expected = torch.cos(torch.tensor(k * 0.3)) * torch.exp(-((k * level) ** 2) / 2)
-    torch.testing.assert_close(seen.x[:, 4:], expected.double(), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(recorder.x[:, 4:], expected.double(), rtol=1e-6, atol=1e-6)
 
 
-def test_it_is_chosen_for_fine_steps_alone():
+def test_chosen_for_fine_steps_only():
     network, reason = choose((1, 28, 28), 1000, step=0.0127)
-    assert isinstance(network, FourierFeatures) and reason.endswith("; 5 waves show it steps of 0.013 deviations")
+    assert isinstance(network, FourierFeatures) and reason.endswith(
+        ", with Fourier features of 5 periods for steps of 0.013"
+    )
     assert network(torch.zeros(2, 1, 28, 28), torch.zeros(2)).shape == (2, 1, 28, 28)
-    told, _ = choose((3, 16, 16), 1000, context=4, step=0.02)
-    assert told(torch.zeros(2, 3, 16, 16), torch.zeros(2), torch.zeros(2, 4)).shape == (2, 3, 16, 16)
+    conditional, _ = choose((3, 16, 16), 1000, context=4, step=0.02)
+    assert conditional(torch.zeros(2, 3, 16, 16), torch.zeros(2), torch.zeros(2, 4)).shape == (2, 3, 16, 16)
     for shape, step in [((1, 28, 28), 0.1), ((1, 28, 28), None), ((3, 99, 99, 99), 0.01)]:
         assert isinstance(choose(shape, 1000, step=step)[0], UNet)
 
 
-def test_it_is_chosen_for_many_vectors_of_few_features():
+def test_chosen_for_many_vectors_of_few_features():
     network, reason = choose((3,), 15_000)
-    assert isinstance(network, FourierFeatures) and network.network.more == 30
-    assert reason.endswith(" for 15000 data, whose fine structure 5 waves show it")
+    assert isinstance(network, FourierFeatures) and network.network.extra == 30
+    assert reason.endswith(" for 15000 samples, with Fourier features of 5 periods")
     assert network(torch.zeros(2, 3), torch.zeros(2)).shape == (2, 3)
     for shape, count, context in [((3,), 14_999, 0), ((17,), 10**6, 0), ((3,), 15_000, 4)]:
         assert isinstance(choose(shape, count, context=context)[0], MLP)
 
 
-def test_vectors_see_as_grids_do():
-    """Of one point: the same waves in the same order."""
+def test_vectors_have_the_features_of_grids_of_one_point():
     generator = torch.Generator().manual_seed(0)
     x, c = torch.randn(4, 2, generator=generator), torch.randn(4, generator=generator) / 4
-    seen = MaskedObservation()
-    FourierFeatures(seen, (1.0, 8.0))(x[..., None], c)
-    grid = seen.x[..., 0]
-    FourierFeatures(seen, (1.0, 8.0))(x, c)
-    assert torch.equal(seen.x, grid) and grid.shape == (4, 10)
+    recorder = Recorder()
+    FourierFeatures(recorder, (1.0, 8.0))(x[..., None], c)
+    grid = recorder.x[..., 0]
+    FourierFeatures(recorder, (1.0, 8.0))(x, c)
+    assert torch.equal(recorder.x, grid) and grid.shape == (4, 10)
     state = x * (1 + torch.exp(8 * c[:, None])).sqrt()
     size = torch.exp(-((torch.pi / 4) ** 2) * torch.exp(8 * c[:, None]) / 2)
     torch.testing.assert_close(grid[:, 8:], torch.cos(torch.pi / 4 * state) * size)
 
 
-def test_what_it_refuses():
+def test_bad_periods_are_refused():
     for periods in [(), (0.0,), (1.0, float("inf"))]:
-        with pytest.raises(ValueError, match="Waves needs periods above 0, got"):
-            FourierFeatures(UNet(1, 1, (8,), more=2), periods)
+        with pytest.raises(ValueError, match=r"^FourierFeatures needs positive, finite periods, got \("):
+            FourierFeatures(UNet(1, 1, (8,), extra=2), periods)

@@ -1,4 +1,4 @@
-"""A Gaussian law given something, against PyTorch's, and as it is learned."""
+"""The conditional Gaussian, against PyTorch's distributions, and learned."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_density_is_that_of_its_mean_and_covariance(law):
     torch.testing.assert_close(law.log_prob(x, c), other.log_prob(x))
 
 
-def test_there_and_back(law):
+def test_inverse(law):
     x, c = torch.randn(5, 3).double(), torch.randn(5, 2).double()
     z, volume = law(x, c)
     torch.testing.assert_close(law.inverse(z, c), x)
@@ -36,7 +36,7 @@ def test_there_and_back(law):
     torch.testing.assert_close(torch.linalg.det(jacobian).abs().log(), volume)
 
 
-def test_it_begins_as_the_standard_normal_law():
+def test_standard_normal_at_initialization():
     law, x = ConditionalGaussian(2, 1), torch.randn(4, 2)
     expected = -x.square().sum(1) / 2 - math.log(2 * math.pi)
     torch.testing.assert_close(law.log_prob(x, torch.randn(4, 1)), expected)
@@ -44,7 +44,7 @@ def test_it_begins_as_the_standard_normal_law():
         ConditionalGaussian(2, 0)
 
 
-def test_noise_that_depends_on_what_is_given():
+def test_noise_that_depends_on_the_context():
     """x ~ N(c, e^(2c)), a hundredfold range of noise: within 2 % of the entropy's nat, and the width itself within 5 %."""
     torch.manual_seed(0)
     c = 4 * torch.rand(8000, 1) - 2

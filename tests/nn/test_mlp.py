@@ -26,7 +26,7 @@ def batch(features: int, count: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("features", [1, 2, 17, 300])
 @pytest.mark.parametrize(("width", "depth"), [(1, 1), (32, 3)])
 def test_any_number_of_features(features, width, depth):
-    """It begins as zero, then the state, the label and every parameter matter."""
+    """The output is 0 at initialization; after that, the state, the label and every parameter matter."""
     network = MLP(features, width, depth)
     x, c = batch(features)
     assert torch.equal(network(x, c), torch.zeros(5, features))
@@ -39,7 +39,7 @@ def test_any_number_of_features(features, width, depth):
 
 
 @pytest.mark.parametrize("bfloat16", [False, True])
-def test_a_sample_ignores_its_companions(bfloat16):
+def test_samples_of_a_batch_are_independent(bfloat16):
     network = awake(MLP(7, 64, 2))
     x, c = batch(7, 33)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
@@ -54,16 +54,16 @@ def test_the_formula():
     x, c = (part.double() for part in batch(3))
     silu = torch.nn.functional.silu
     scale, shift = network.modulate(network.label(c)).reshape(5, 2, 8).unbind(1)
-    h = silu(scale * network.enter(x) + shift)
+    h = silu(scale * network.input(x) + shift)
     for layer in network.layers:
         h = silu(h @ layer.weight.T + layer.bias)
-    torch.testing.assert_close(network(x, c), network.leave(h))
+    torch.testing.assert_close(network(x, c), network.output(h))
 
 
 def test_the_constructor_is_the_configuration():
     network = MLP(3, 8, 2)
     described = json.loads(json.dumps(spec.describe(network)))
-    assert described["arguments"] == {"features": 3, "width": 8, "depth": 2, "context": 0, "more": 0}
+    assert described["arguments"] == {"features": 3, "width": 8, "depth": 2, "context": 0, "extra": 0}
     again = spec.build(described)
     again.load_state_dict(awake(network).state_dict())
     assert torch.equal(again(*batch(3)), network(*batch(3)))
@@ -71,7 +71,7 @@ def test_the_constructor_is_the_configuration():
 
 @pytest.mark.parametrize("name", ["features", "width", "depth"])
 def test_sizes_must_be_positive(name):
-    sizes = {"features": 3, "width": 8, "depth": 2, "context": 0, "more": 0} | {name: 0}
+    sizes = {"features": 3, "width": 8, "depth": 2, "context": 0, "extra": 0} | {name: 0}
     got = ", ".join(f"{k}={v}" for k, v in sizes.items())
     with pytest.raises(ValueError, match=f"^MLP needs positive sizes, got {got}$"):
         MLP(**sizes)

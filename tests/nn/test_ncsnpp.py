@@ -53,13 +53,13 @@ PUBLISHED: dict[str, tuple[dict[str, Any], tuple[float, ...]]] = {
 
 
 def uniform(count: int, seed: int) -> np.ndarray:
-    """Numbers in [-1, 1) that no version of any library changes."""
+    """Numbers in [-1, 1) that do not depend on the version of any library."""
     scattered = np.sin(np.arange(1, count + 1) * 12.9898 + seed * 78.233) * 43758.5453
     return 2 * (scattered - np.floor(scattered)) - 1
 
 
 def numbers(network: nn.Module) -> nn.Module:
-    """Gives every tensor numbers of its own, of a size at which nothing dies out and nothing explodes."""
+    """Fills every tensor with its own numbers, scaled so that activations neither vanish nor explode."""
     state = {k: v for k, v in network.state_dict().items() if k != "sigmas"}
     for seed, (key, value) in enumerate(state.items()):
         drawn = torch.from_numpy(uniform(value.numel(), seed)).reshape(value.shape).float()
@@ -137,7 +137,7 @@ def test_the_numbers_of_the_published_configurations(name):
 
 
 def test_names_and_shapes_of_the_published_checkpoint():
-    """NCSN++ cont. on CIFAR-10: every kind of part once, and the order of averaged weights."""
+    """NCSN++ cont. on CIFAR-10: each kind of layer once, and the order of averaged weights."""
     state = shapes(on_paper(embedding="level"))
     expected = {
         "sigmas": (1000,),
@@ -197,7 +197,7 @@ def everything() -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("arguments", list(everything()), ids=str)
 def test_every_option_makes_a_network(arguments):
-    """The shape is kept, every parameter matters, and samples ignore each other."""
+    """The shape is kept, every parameter matters, and samples of a batch are independent."""
     network = numbers(NCSNpp(**arguments))
     x, c = question(network)
     out = network(x, c)
@@ -215,8 +215,8 @@ def test_one_channel_and_other_sizes(size):
     assert network(torch.zeros(3, 1, *size), torch.zeros(3)).shape == (3, 1, *size)
 
 
-def test_it_begins_small():
-    """The last convolution of every path, and of all, begins at (almost) nothing."""
+def test_initial_output_is_small():
+    """The last convolution of every path, and of the network, is almost 0 at initialization."""
     torch.manual_seed(0)
     network = NCSNpp(**SMALL)
     with torch.no_grad():
@@ -225,7 +225,7 @@ def test_it_begins_small():
     assert float(block.Conv_1.weight.detach().abs().max()) < 1e-5 < float(block.Conv_0.weight.detach().abs().max())
 
 
-def test_the_variance_of_first_weights():
+def test_variance_of_initial_weights():
     torch.manual_seed(0)
     for shape, fan in (((64, 32, 3, 3), 48 * 9), ((64, 128), 96)):
         weight = torch.empty(shape)
@@ -241,7 +241,7 @@ def test_positions():
     assert embedded[0].tolist() == [0.0] * 4 + [1.0] * 4
 
 
-def test_dropout_works_in_training_alone():
+def test_dropout_only_in_training():
     network = numbers(NCSNpp(**SMALL, dropout=0.5))
     x, c = question(network)
     assert torch.equal(network(x, c), network(x, c))
@@ -274,8 +274,8 @@ def test_choices(option):
         ({"multipliers": ()}, "NCSNpp needs positive sizes and a width that is a multiple of 4"),
         ({"depth": 0}, r"NCSNpp needs positive sizes .* depth=0, levels=1000$"),
         ({"sigma_min": 60.0}, "NCSNpp needs 0 < sigma_min < sigma_max, got sigma_min=60, sigma_max=50$"),
-        ({"scale_by_sigma": True}, "scale_by_sigma needs labels that mean a level: embedding='level', or 'time'"),
-        ({"width": 132}, "groups of features are normalized: 132 features do not divide into 32$"),
+        ({"scale_by_sigma": True}, "scale_by_sigma needs labels that are levels: set embedding='level', or 'time'"),
+        ({"width": 132}, "group normalization needs features that are a multiple of 32 groups, got 132$"),
     ],
 )
 def test_sizes_that_do_not_fit(arguments, message):
@@ -283,10 +283,10 @@ def test_sizes_that_do_not_fit(arguments, message):
         NCSNpp(**{**SMALL, **arguments})
 
 
-def test_sides_that_do_not_halve():
+def test_sides_that_cannot_be_halved():
     network = NCSNpp(**{**SMALL, "multipliers": (1, 1, 1)})
     message = (
-        "^3 scales need sides that are multiples of 4, got images of 28 x 30: pad or crop them, or take fewer multip"
+        "^3 scales need sides that are multiples of 4, got images of 28 x 30: pad or crop them, or use fewer multip"
     )
     with pytest.raises(ValueError, match=message):
         network(torch.zeros(1, 3, 28, 30), torch.zeros(1))

@@ -61,7 +61,7 @@ SIGMAS = torch.tensor([2.0, 0.3, 0.05], dtype=torch.float64)
 
 
 def braces(text: str) -> list[str]:
-    """`a{b,c}` as ab and ac, as a shell has it."""
+    """Expands `a{b,c}` to ab and ac, as a shell does."""
     found = re.search(r"\{([^{}]*)\}", text)
     if found is None:
         return [text]
@@ -75,7 +75,7 @@ def published(features: int, channels: int) -> dict[str, tuple[int, ...]]:
 
 
 def numbers(network: nn.Module, sigmas: bool) -> dict[str, Tensor]:
-    """Weights that are the same everywhere: waves along each tensor, in the order of the published names."""
+    """Reproducible weights: sines along each tensor, in the order of the published names."""
     state = network.state_dict()
     names = sorted([*state, "sigmas"] if sigmas else state)
     filled = {}
@@ -94,7 +94,7 @@ def batch() -> Tensor:
 
 
 def awake(network: RefineNet) -> RefineNet:
-    """The same network, which ends not in zeros."""
+    """The same network with a last layer that is not 0."""
     with torch.no_grad():
         network.end_conv.weight.normal_(generator=torch.Generator().manual_seed(1))
     return network
@@ -134,35 +134,37 @@ def test_images_of_28_points_and_others():
         assert RefineNet(1, 4, depth).at(x).shape == x.shape
     assert RefineNet(1, 4, 6).at(x[..., :16, :8]).shape == (2, 1, 16, 8)
     assert RefineNet(1, 4).at(x[..., :2, :6]).shape == (2, 1, 2, 6)
-    with pytest.raises(ValueError, match=r"depth 6 needs images whose sides divide by 8, got \(1, 28, 28\): pad or re"):
+    with pytest.raises(
+        ValueError, match=r"depth 6 needs images with sides that are multiples of 8, got shape \(1, 28, 28\)"
+    ):
         RefineNet(1, 4, 6).at(x)
-    with pytest.raises(ValueError, match=r"needs images whose sides divide by 2, got \(5,\)"):
+    with pytest.raises(ValueError, match=r"needs images with sides that are multiples of 2, got shape \(5,\)"):
         RefineNet(1, 4).at(torch.zeros(3, 5))
 
 
-def test_what_cannot_be_built():
+def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="RefineNet has a depth of 4, 5 or 6, got depth=3"):
         RefineNet(1, depth=3)
     with pytest.raises(ValueError, match="needs positive sizes, got channels=0, features=8, classes=0"):
         RefineNet(0, 8)
     network = RefineNet(1, 4, classes=3)
-    with pytest.raises(ValueError, match=r"knows its noise levels by their indices: use denoise\.Scored"):
+    with pytest.raises(ValueError, match=r"takes indices of levels: wrap it in denoisers\.NCSNDenoiser"):
         network(torch.zeros(1, 1, 8, 8), torch.zeros(1))
 
 
-def test_it_sees_the_state_itself():
-    """Preconditioned shrinks the state, and the network stretches it again: D = x + σ h(x / scale), whatever σ."""
+def test_input_is_the_unscaled_state():
+    """The network undoes the scaling of Preconditioned: D = x + σ h(x / scale) for every σ."""
     network, scale = awake(RefineNet(2, 4)).double(), 0.7
     level = torch.tensor([1e-3, 0.7, 80.0], dtype=torch.float64).reshape(3, 1, 1, 1)
     x = torch.randn(3, 2, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * (1 + level)
     denoised = Preconditioned(network, ScorePrediction(scale))(x, level)
     torch.testing.assert_close(denoised, x + level * network.at(x / scale), rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(network.at(x[1:2]), network.at(x)[1:2], rtol=1e-9, atol=1e-9)  # alone as in company
+    torch.testing.assert_close(network.at(x[1:2]), network.at(x)[1:2], rtol=1e-9, atol=1e-9)  # independent of the batch
 
 
 @pytest.mark.parametrize("points", [(5, 7), (1, 1)])
 def test_instance_norm_is_that_of_the_code(points):
-    """γ ((x - μ) / s + α (μ - m) / v) + β, of loops; not the paper's, where γ leaves the second term alone."""
+    """γ ((x - μ) / s + α (μ - m) / v) + β by loops; in the paper γ does not multiply the second term."""
     generator = torch.Generator().manual_seed(0)
     norm = InstanceNormPlus(3).double()
     with torch.no_grad():
@@ -192,8 +194,8 @@ def test_conditional_instance_norm_takes_the_factors_of_each_level():
             assert torch.equal(norm(x, index)[i], plain(x)[i])
 
 
-def test_a_single_map_has_no_others():
-    """The unbiased variance of one number is no number; the published code gives NaN there."""
+def test_a_single_map():
+    """The unbiased variance of a single number is undefined; the published code gives NaN."""
     x = torch.randn(2, 1, 4, 4)
     norm = InstanceNormPlus(1)
     expected = norm.gamma * torch.nn.functional.instance_norm(x) + norm.beta
@@ -203,12 +205,12 @@ def test_a_single_map_has_no_others():
     assert norm(x.bfloat16()).dtype == torch.bfloat16
 
 
-def test_a_small_one_is_trained_kept_and_sampled(tmp_path):
+def test_a_small_network_is_trained_saved_and_sampled(tmp_path):
     assert spec.build(spec.describe(RefineNet(2, 4, 5))).depth == 5
     bright = np.random.default_rng(0).random((40, 1, 1))
     x = (200 * bright * np.linspace(0, 1, 6)).repeat(6, 1).astype(np.uint8)
     network = RefineNet(1, 4)
-    assert not bool(network(torch.randn(2, 1, 6, 6), torch.zeros(2)).any())  # nothing at first
+    assert not bool(network(torch.randn(2, 1, 6, 6), torch.zeros(2)).any())  # at initialization
     losses = []
     training = Training(steps=16, batch=16, evaluations=1, precision="float32", warmup=2)
     model = scorefield.fit(x, network=network, training=training, watch=lambda p: losses.append(float(p.loss)))

@@ -21,7 +21,7 @@ SMALL = {"widths": (8, 16, 16, 32), "embedding": 16}
 
 
 def uniform(count: int, seed: int) -> np.ndarray:
-    """Numbers in [-1, 1) that no version of any library changes."""
+    """Numbers in [-1, 1) that do not depend on the version of any library."""
     scattered = np.sin(np.arange(1, count + 1) * 12.9898 + seed * 78.233) * 43758.5453
     return 2 * (scattered - np.floor(scattered)) - 1
 
@@ -37,8 +37,8 @@ def numbers(network: nn.Module) -> nn.Module:
     return network
 
 
-def test_the_tutorial_s_own_network():
-    """Names, shapes and outputs of the notebook's code with these numbers."""
+def test_network_of_the_tutorial():
+    """Names, shapes and outputs are those of the notebook's code with these weights."""
     network = numbers(TutorialUNet(base=25.0))
     state = {k: tuple(v.shape) for k, v in network.state_dict().items()}
     assert len(state) == 40
@@ -72,7 +72,7 @@ def test_the_tutorial_s_own_network():
 
 @pytest.mark.parametrize("make", [lambda c: TutorialUNet(c, **SMALL), lambda c: SigmaUNet(c, 8)])
 def test_images_of_any_size(make):
-    """The shape is kept; the state, the label and every parameter matter; samples ignore each other."""
+    """The shape is kept; the state, the label and every parameter matter; samples of a batch are independent."""
     for channels, size in ((1, (28, 28)), (3, (25, 32)), (2, (31, 26))):
         network = make(channels)
         generator = torch.Generator().manual_seed(0)
@@ -85,7 +85,7 @@ def test_images_of_any_size(make):
         assert all(p.grad is not None and bool((p.grad != 0).any()) for p in network.parameters())
 
 
-def test_a_score_if_the_process_is_known():
+def test_with_a_base_the_output_is_a_score():
     network, plain = TutorialUNet(**SMALL, base=25.0), TutorialUNet(**SMALL)
     plain.load_state_dict(network.state_dict())
     x, t = torch.randn(2, 1, 25, 25, generator=torch.Generator().manual_seed(0)), torch.tensor([0.1, 1.0])
@@ -96,7 +96,7 @@ def test_a_score_if_the_process_is_known():
 
 @pytest.mark.parametrize("make", [lambda: TutorialUNet(**SMALL), lambda: SigmaUNet(1, 8)])
 def test_they_learn(make):
-    """Denoising score matching on bars that are bright or dark: the loss falls well below that of no answer."""
+    """Denoising score matching on bright or dark bars: the loss falls well below that of predicting 0."""
     torch.manual_seed(0)
     denoiser, objective = Preconditioned(make()), DenoisingScoreMatching(LogNormal(0.0, 1.0))
     optimizer = torch.optim.Adam(denoiser.parameters(), 5e-3)
@@ -125,18 +125,18 @@ def test_the_constructor_is_the_configuration(network):
     [
         (
             lambda: TutorialUNet(widths=(8, 8, 8)),
-            "TutorialUNet needs positive sizes, four widths, and a base above 1 if any",
+            "TutorialUNet needs positive sizes, four widths, and a base above 1 or None",
         ),
         (lambda: TutorialUNet(embedding=1), r"TutorialUNet needs positive sizes, .* embedding=1, base=None$"),
         (lambda: TutorialUNet(base=0.5), r"TutorialUNet needs positive sizes, .* base=0.5$"),
         (lambda: SigmaUNet(0), "SigmaUNet needs positive sizes, got channels=0, width=32$"),
         (
             lambda: TutorialUNet(**SMALL)(torch.zeros(1, 1, 24, 30), torch.zeros(1)),
-            "TutorialUNet halves images three times: they need 25 points a side, got 24 x 30$",
+            "TutorialUNet needs images with sides of at least 25 pixels, got 24 x 30: pad them$",
         ),
         (
             lambda: SigmaUNet(1, 4)(torch.zeros(1, 1, 3, 8), torch.zeros(1)),
-            "SigmaUNet halves images twice: they need 4 points a side, got 3 x 8$",
+            "SigmaUNet needs images with sides of at least 4 pixels, got 3 x 8: pad them$",
         ),
     ],
 )

@@ -29,7 +29,7 @@ def awake(network: UNet) -> UNet:
 
 
 def without_norms(module: nn.Module) -> None:
-    """Norms see a whole feature map: without them only convolutions carry a change from point to point."""
+    """Norms use the whole feature map: without them only convolutions carry a change from point to point."""
     for name, child in module.named_children():
         if isinstance(child, nn.GroupNorm):
             setattr(module, name, nn.Identity())
@@ -45,9 +45,9 @@ def batch(shape: tuple[int, ...], count: int = 2) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("dims", [1, 2, 3])
 @pytest.mark.parametrize(("patch", "channels", "periodic"), [(1, 1, True), (2, 3, False), (4, 2, True)])
 def test_data_of_any_size(dims, patch, channels, periodic):
-    """The shape is kept; it begins as zero; then the state and the label matter, of one sample as of two.
+    """The shape is kept; the output is 0 at initialization; then the state and the label matter, sample by sample.
 
-    With 32 features a norm has groups of four: one of two on a grid of one point gives ±1, whatever it is given.
+    With 32 features, groups have four channels: a group of two on a grid of one point would be ±1 for any input.
     """
     network = UNet(dims, channels, (32, 64), 1, patch, periodic=periodic, embedding=16)
     for size in SHAPES[dims]:
@@ -66,20 +66,20 @@ def test_data_of_any_size(dims, patch, channels, periodic):
 
 @pytest.mark.parametrize("patch", [1, 2, 4])
 @pytest.mark.parametrize("dims", [1, 2, 3])
-def test_patches_into_channels_and_back(dims, patch):
+def test_patches_are_folded_into_channels_and_back(dims, patch):
     network = UNet(dims, 3, (4,), patch=patch, embedding=4)
     x, _ = batch((3, *(8, 4, 12)[:dims]))
-    gathered = network._gather(x)
-    assert gathered.shape == (2, 3 * patch**dims, *(n // patch for n in x.shape[2:]))
-    assert torch.equal(network._scatter(gathered), x)
+    folded = network._fold(x)
+    assert folded.shape == (2, 3 * patch**dims, *(n // patch for n in x.shape[2:]))
+    assert torch.equal(network._unfold(folded), x)
     if dims == 2:
-        assert torch.equal(gathered, F.pixel_unshuffle(x, patch))
+        assert torch.equal(folded, F.pixel_unshuffle(x, patch))
 
 
 @pytest.mark.parametrize("scales", [1, 2, 3])
 @pytest.mark.parametrize(("dims", "patch"), [(1, 1), (1, 2), (2, 2), (3, 1)])
-def test_periodic_networks_move_with_their_data(dims, patch, scales):
-    """A shift by a coarsest point is a shift of the output; without wrapping it is not."""
+def test_periodic_networks_are_equivariant_to_shifts(dims, patch, scales):
+    """By a point of the coarsest grid; without wrapping they are not."""
     step = patch * 2 ** (scales - 1)
     sizes = tuple(step * k for k in (4, 2, 3)[:dims])
     x, c = (part.double() for part in batch((2, *sizes)))
@@ -91,7 +91,7 @@ def test_periodic_networks_move_with_their_data(dims, patch, scales):
 
 
 def reach(network: UNet, length: int) -> list[int]:
-    """Which points of the output feel the last point of the input."""
+    """Which points of the output depend on the last point of the input."""
     x, c = (part.double() for part in batch((1, length), 1))
     nudged = x.clone()
     nudged[..., -1] += 1
@@ -100,7 +100,7 @@ def reach(network: UNet, length: int) -> list[int]:
 
 
 @pytest.mark.parametrize(("length", "patch", "scales"), [(64, 1, 1), (61, 2, 1), (203, 4, 1), (205, 2, 2), (101, 1, 2)])
-def test_neighbours_across_the_seam(length, patch, scales):
+def test_neighbours_across_the_boundary(length, patch, scales):
     """The last point of an axis is a neighbour of the first if it wraps around, also where sizes do not divide."""
     found = {}
     for periodic in (True, False):
@@ -109,15 +109,15 @@ def test_neighbours_across_the_seam(length, patch, scales):
         found[periodic] = reach(network, length)
     assert 0 in found[True]
     assert 0 not in found[False]
-    for felt in found.values():
-        assert length - 1 in felt
-        assert length // 2 not in felt  # the receptive field is local
+    for points in found.values():
+        assert length - 1 in points
+        assert length // 2 not in points  # the receptive field is local
 
 
 @pytest.mark.parametrize("periodic", [True, False])
 @pytest.mark.parametrize(("size", "factor"), [((5,), 2), ((1,), 4), ((3, 8), 4), ((2, 3, 5), 3)])
-def test_what_is_lacking_is_padded(size, factor, periodic):
-    """With the other end, as `numpy.pad` wraps, or with the last value."""
+def test_padding(size, factor, periodic):
+    """Periodically, as `numpy.pad` wraps, or with the last value."""
     network = UNet(len(size), 1, (4,), embedding=4, periodic=periodic)
     x, _ = batch((1, *size))
     padded = network._pad(x, factor)
@@ -134,14 +134,14 @@ def test_what_is_lacking_is_padded(size, factor, periodic):
     assert torch.equal(network._crop(padded, size), x)
 
 
-def test_attention_joins_all_positions():
-    """Beyond the reach of convolutions; it begins as the identity."""
+def test_attention_connects_all_positions():
+    """Beyond the receptive field of convolutions; it is the identity at initialization."""
     networks = {}
     for attention in (False, True):
         torch.manual_seed(0)
         network = UNet(1, 1, (32,), patch=1, attention=attention, embedding=8).double()
         without_norms(network)
-        nn.init.normal_(network.leave.weight)
+        nn.init.normal_(network.output.weight)
         networks[attention] = network
     state = networks[False].state_dict()
     networks[True].load_state_dict(state, strict=False)
@@ -161,7 +161,7 @@ def test_every_parameter_gets_a_gradient(dims, attention):
 
 
 @pytest.mark.parametrize("bfloat16", [False, True])
-def test_a_sample_ignores_its_companions(bfloat16):
+def test_samples_of_a_batch_are_independent(bfloat16):
     network = awake(UNet(2, 1, (16, 32), attention=True, embedding=32))
     x, c = batch((1, 13, 12), 9)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
@@ -172,7 +172,7 @@ def test_a_sample_ignores_its_companions(bfloat16):
 
 @pytest.mark.parametrize("width", [2, 3, 4, 8, 48])
 def test_one_sample_of_one_point_passes_through_every_width(width):
-    """A norm over a single number would refuse it, or make it nothing."""
+    """A norm over a single number would fail, or be constant."""
     network = awake(UNet(1, 1, (width,), patch=1, embedding=4))
     x, c = batch((1, 1))
     out = network(x, c)
@@ -181,7 +181,7 @@ def test_one_sample_of_one_point_passes_through_every_width(width):
 
 def test_the_constructor_is_the_configuration():
     given: dict[str, Any] = {"dims": 2, "channels": 3, "widths": [8, 16], "depth": 2, "patch": 1}
-    given |= {"attention": True, "periodic": True, "embedding": 12, "context": 0, "beside": 0, "more": 0}
+    given |= {"attention": True, "periodic": True, "embedding": 12, "context": 0, "context_channels": 0, "extra": 0}
     network = awake(UNet(**given))
     described = json.loads(json.dumps(spec.describe(network)))
     assert described["arguments"] == given
@@ -192,7 +192,7 @@ def test_the_constructor_is_the_configuration():
 
 
 @pytest.mark.parametrize("dims", [0, 4])
-def test_so_many_axes_alone(dims):
+def test_one_to_three_axes(dims):
     with pytest.raises(ValueError, match=f"^UNet works on 1, 2 or 3 spatial axes, got dims={dims}$"):
         UNet(dims, 1)
 

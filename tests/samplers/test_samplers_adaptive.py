@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import laws
+import properties as laws
 from scorefield.denoisers import Denoiser, Gaussian, Mixture
 from scorefield.diffusion import Diffusion
 from scorefield.processes import EDM, VP, Process

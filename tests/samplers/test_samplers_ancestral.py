@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-import laws
-from laws import STEPS, table_error
+import properties as laws
+from properties import STEPS, table_error
 from scorefield.diffusion import Diffusion
 from scorefield.processes import EDM, VE, Process
 from scorefield.rng import Samples

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import laws
-from laws import Noises
+import properties as laws
+from properties import Noises
 from scorefield.denoisers import Gaussian, Mixture
 from scorefield.diffusion import Diffusion
 from scorefield.mcmc import ChainState, GaussianLangevin, Langevin, MetropolisLangevin, Target, Transition

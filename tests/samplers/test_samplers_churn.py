@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-import laws
-from laws import STEPS, table_error
+import properties as laws
+from properties import STEPS, table_error
 from scorefield.diffusion import Diffusion
 from scorefield.processes import EDM, Process
 from scorefield.rng import Samples

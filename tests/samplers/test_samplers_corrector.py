@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-import laws
+import properties as laws
 from scorefield.denoisers import Denoiser, Gaussian
 from scorefield.diffusion import Diffusion
 from scorefield.mcmc import GaussianLangevin, Langevin, MetropolisLangevin, Transition

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-import laws
-from laws import STEPS
+import properties as laws
+from properties import STEPS
 from scorefield.denoisers import Gaussian
 from scorefield.diffusion import Diffusion
 from scorefield.processes import EDM, Flow, Process

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-import laws
+import properties as laws
 from scorefield.denoisers import Gaussian
 from scorefield.diffusion import Diffusion
 from scorefield.processes import EDM, VP, Process

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-import laws
-from laws import STEPS, table_error
+import properties as laws
+from properties import STEPS, table_error
 from scorefield.diffusion import Diffusion
 from scorefield.processes import EDM, VE, VP, Process
 from scorefield.rng import Samples

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-import laws
-from laws import STEPS, table_error
+import properties as laws
+from properties import STEPS, table_error
 from scorefield.diffusion import Diffusion
 from scorefield.processes import EDM, VP, Process
 from scorefield.rng import Samples

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-import laws
-from laws import STEPS, table_error
+import properties as laws
+from properties import STEPS, table_error
 from scorefield.denoisers import Denoiser, Gaussian
 from scorefield.diffusion import Diffusion
 from scorefield.processes import VE, Process, TutorialVE

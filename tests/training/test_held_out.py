@@ -105,7 +105,7 @@ def test_excess_in_standard_errors():
 def test_losses_by_level():
     """Of all data at each level, with the same noise each time."""
     network = MLP(3, 8, 1)
-    torch.nn.init.normal_(network.leave.weight)
+    torch.nn.init.normal_(network.output.weight)
     denoiser, x, levels = Preconditioned(network, EDMPrediction()), data(600, 3), torch.tensor([0.01, 0.5, 30.0])
     found = losses_by_level(denoiser, x, OBJECTIVE, levels)
     assert torch.equal(found, losses_by_level(denoiser, x, OBJECTIVE, levels))

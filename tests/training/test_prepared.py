@@ -78,8 +78,8 @@ class Recorded(Steps):
         self.z = super().normal(*arguments, **named)
         return self.z
 
-    def spread(self, *arguments, **named):
-        self.u = [*getattr(self, "u", []), super().spread(*arguments, **named)]
+    def stratified(self, *arguments, **named):
+        self.u = [*getattr(self, "u", []), super().stratified(*arguments, **named)]
         return self.u[-1]
 
 
@@ -107,7 +107,7 @@ def test_weights_that_moved_meanwhile_are_seen():
     )
     before = losses[1]()
     with torch.no_grad():
-        network.leave.bias += 1
+        network.output.bias += 1
     assert abs(float((losses[1]() - before).detach())) > 0.1
 
 

@@ -59,7 +59,7 @@ class EnergyDenoiser(Denoiser):
         skip, out = self.denoiser.parametrization.coefficients(level)
         seen, label = self.denoiser.question(x, level)
         dtype = next((p.dtype for p in network.parameters()), x.dtype)
-        height = network.height(seen.to(dtype), label.to(dtype)).to(x.dtype)  # type: ignore[operator]  # a Potential
+        height = network.potential(seen.to(dtype), label.to(dtype)).to(x.dtype)  # type: ignore[operator]  # a Potential
         factor = out / level * torch.sqrt(level**2 + self.denoiser.parametrization.scale**2) / level
         bowl = per_sample((skip - 1) / level**2, x) * sum_events(x**2) / 2
         return bowl + per_sample(factor, x) * height

@@ -32,7 +32,7 @@ def network_for(prepared: Prepared, wish: nn.Module | Network, levels: NoiseLeve
         _try(wish, prepared.shape, context)
         return wish, Choice("network", _in_words(wish), GIVEN)
     size = 0 if context is None else context.size
-    conditioned = {"beside" if context is not None and context.shape else "context": size}
+    conditioned = {"context_channels" if context is not None and context.shape else "context": size}
     step = prepared.finest_cell if levels.tail else None
     step = None if step is None else step / prepared.scale
     options = (wish.widths, wish.depth, wish.patch, wish.attention, wish.periodic)

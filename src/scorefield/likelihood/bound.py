@@ -45,7 +45,7 @@ def _integrand(diffusion: Diffusion, frame: GaussianFrame, x: Tensor, first: Ten
     """|r|² + 2 r·(s_N + z/√(v - v_0)) for variances of shape `(B,)`, of shape `(B,)`."""
     variance, added = expand(v, x), expand((v - first**2).sqrt(), x)
     u, level = x + added * z, variance.sqrt()
-    gaussian_mean = frame.law(u, level)
+    gaussian_mean = frame.gaussian(u, level)
     r = (diffusion.denoiser(u, level).to(u.dtype) - gaussian_mean) / variance
     return sum_events(r * (r + 2 * (gaussian_mean - u) / variance + 2 * z / added))
 
@@ -54,7 +54,7 @@ def _prior_correction(diffusion: Diffusion, frame: GaussianFrame, u: Tensor, alp
     """log π - log N at the largest level; 0 if the prior has the data's moments."""
     if diffusion.moments is not None:
         return u.new_zeros(len(u))
-    return diffusion.prior_log_prob(alpha * u) + u[0].numel() * torch.log(alpha) - frame.law.log_prob(u, last)
+    return diffusion.prior_log_prob(alpha * u) + u[0].numel() * torch.log(alpha) - frame.gaussian.log_prob(u, last)
 
 
 def bound(diffusion: Diffusion, x: Tensor, rng: Samples, draws: int = 64) -> Bound:
@@ -106,4 +106,4 @@ def bound(diffusion: Diffusion, x: Tensor, rng: Samples, draws: int = 64) -> Bou
                 values[:, j, k] = (prior[0] + prior[1]) / 2 - weight * (pair[0] + pair[1]) / 4
     error = (values[:, 0] - values[:, 1]).square().sum(1).sqrt() / (2 * strata)
     evaluations = torch.full((len(x),), 2 * draws, dtype=torch.int64, device=x.device)
-    return Bound(frame.law.log_prob(x, first) + values.mean((1, 2)), error, evaluations)
+    return Bound(frame.gaussian.log_prob(x, first) + values.mean((1, 2)), error, evaluations)

@@ -53,7 +53,7 @@ class _Flow:
 
     def rotated(self, z: Tensor) -> Tensor:
         """Probes along the axes of the data, in the coordinates of the frame."""
-        vectors = self.frame.law.vectors
+        vectors = self.frame.gaussian.vectors
         return z if vectors is None else z @ vectors
 
     def solve(self, x: Tensor, z: Tensor | None, tolerance: float, extrapolate: bool) -> LogProb:
@@ -118,7 +118,7 @@ class _Flow:
             return mismatch, limit
         u = self.frame.back(w, self.last)  # here the prior is not the Gaussian of the frame
         prior = self.diffusion.prior_log_prob(self.alpha * u) + u[0].numel() * torch.log(self.alpha)
-        known = self.frame.law.log_prob(u, self.last) - prior
+        known = self.frame.gaussian.log_prob(u, self.last) - prior
         return mismatch + known, limit + known.abs()
 
 

@@ -110,7 +110,7 @@ def run_chains(
     chances, kept = x.new_zeros(len(x)), x.new_empty(keep, *x.shape)
     for first in range(0, steps, ahead):
         z = rng.normal((len(x), ahead, *x.shape[1:]), x.dtype, x.device).transpose(0, 1)
-        u = rng.uniform((len(x), ahead), x.dtype, x.device).T if transition.tests else None
+        u = rng.uniform((len(x), ahead), x.dtype, x.device).T if transition.adjusted else None
         for i, here in enumerate(points):
             rows = slice(i * size, i * size + size)
             noises, lucks = z[:, rows].contiguous(), repeat(None) if u is None else u[:, rows].contiguous()
@@ -126,7 +126,7 @@ def run_chains(
                     kept[keep - 1 - back, rows] = here.x
             _check_finite(here.x, transition, scale, step + 1, steps)
             points[i] = here
-    acceptance = chances / steps if transition.tests else torch.ones_like(chances)
+    acceptance = chances / steps if transition.adjusted else torch.ones_like(chances)
     return Chain(torch.cat([here.x for here in points]), acceptance, kept)
 
 

@@ -121,7 +121,7 @@ def annealed_importance(
     values = [float(beta) for beta in betas]
     _check(x, moves, "betas", values, "rise", all(a < b for a, b in pairwise(values)))
     width = scale if callable(scale) else lambda beta: scale
-    noises = _noises(x, moves * (len(values) - 1), rng, transition.tests)
+    noises = _noises(x, moves * (len(values) - 1), rng, transition.adjusted)
     start = path(values[0])
     if start.log_prob is None:
         raise ValueError("weights need the log-density of each law, and of this path the score alone is known")

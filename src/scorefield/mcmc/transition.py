@@ -103,7 +103,7 @@ class Target:
 class Transition(abc.ABC):
     """A move that leaves a law as it is, or nearly so: as an object, a pure recipe. To add one, write `move`."""
 
-    tests: ClassVar[bool] = False
+    adjusted: ClassVar[bool] = False
     """Whether proposals are accepted or rejected, which needs a log-density and a uniform number for each sample."""
 
     @abc.abstractmethod
@@ -254,7 +254,7 @@ class MetropolisLangevin(ScaledTransition):
     A proposal where the log-density is -∞ or no number is rejected.
     """
 
-    tests: ClassVar[bool] = True
+    adjusted: ClassVar[bool] = True
 
     def move(
         self, law: Target, here: ChainState, scale: float, z: Tensor, u: Tensor | None
@@ -285,7 +285,7 @@ class Hamiltonian(ScaledTransition):
 
     leaps: int = 4
 
-    tests: ClassVar[bool] = True
+    adjusted: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

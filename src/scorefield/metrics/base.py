@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Distance", "Samples", "as_rows", "paired", "scale_of", "stream", "subsample"]
+__all__ = ["Array", "Distance", "as_rows", "paired", "scale_of", "stream", "subsample"]
 
-Samples = Tensor | np.ndarray
+Array = Tensor | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def stream(seed: int, purpose: str) -> np.random.Generator:
     return np.random.default_rng([seed & 0xFFFF_FFFF_FFFF_FFFF, *purpose.encode()])
 
 
-def as_rows(x: Samples, name: str = "x") -> Tensor:
+def as_rows(x: Array, name: str = "x") -> Tensor:
     """The samples `(N, *D)` as a floating tensor of at least two axes, checked to be finite.
 
     Arguments:
@@ -101,7 +101,7 @@ def scale_of(real: Tensor) -> Tensor:
     return torch.where(scale > 1e-7 * magnitude, scale, 1.0).to(real.dtype)
 
 
-def subsample(x: Samples, count: int, seed: int) -> Samples:
+def subsample(x: Array, count: int, seed: int) -> Array:
     """At most `count` rows of x, chosen by `seed` alone; x itself where it is no longer than that."""
     if len(x) <= count:
         return x
@@ -110,7 +110,7 @@ def subsample(x: Samples, count: int, seed: int) -> Samples:
     return x[chosen] if isinstance(x, np.ndarray) else x[torch.from_numpy(chosen).to(x.device)]
 
 
-def paired(x: Samples, y: Samples, standardize: bool, maximum: int, seed: int) -> tuple[Tensor, Tensor]:
+def paired(x: Array, y: Array, standardize: bool, maximum: int, seed: int) -> tuple[Tensor, Tensor]:
     """Both samples as float64 `(N, D)` and `(M, D)`, about the mean of y and, if asked, in its standard deviations."""
     x = as_rows(subsample(x, maximum, seed), "x")
     y = as_rows(subsample(y, maximum, seed + 1), "y")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .base import Distance, Samples, subsample
+from .base import Array, Distance, subsample
 from .classifier import FOLDS, classifier_test
 from .distances import wasserstein, with_floor
 from .features import Features, features_of, frechet_with_floor
@@ -19,9 +19,9 @@ FEATURES = 64  # principal components that stand for data of more numbers than t
 
 
 def battery(
-    samples: Samples,
-    held_out: Samples,
-    train: Samples | None = None,
+    samples: Array,
+    held_out: Array,
+    train: Array | None = None,
     *,
     features: Features | None = None,
     maximum: int = 20000,
@@ -121,9 +121,9 @@ def rejected(found: Iterable[Distance], level: float = 0.05) -> tuple[Distance, 
 
 def _features(
     pool: Pool,
-    samples: Samples,
-    held_out: Samples,
-    train: Samples | None,
+    samples: Array,
+    held_out: Array,
+    train: Array | None,
     features: Features | None,
     maximum: int,
     seed: int,

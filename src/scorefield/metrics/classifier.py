@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Distance, Samples, paired, stream
+from .base import Array, Distance, paired, stream
 from .moments import directions
-from .pool import Pool, assessed, p_value
+from .pool import Pool, p_value, permutation_test
 
 __all__ = ["TwoSampleClassifier", "c2st", "classifier_test"]
 
@@ -31,8 +31,8 @@ class TwoSampleClassifier(Protocol):
 
 
 def c2st(
-    x: Samples,
-    y: Samples,
+    x: Array,
+    y: Array,
     *,
     classifier: TwoSampleClassifier | None = None,
     folds: int = 5,
@@ -110,8 +110,8 @@ def classifier_test(pool: Pool, classifier: TwoSampleClassifier | None = None, p
         return _halves(pool, classifier)
     scores = _LeastSquares(pool)
     note = f"least squares on {scores.features.shape[1]} features, {FOLDS} folds, {pool.n:,} samples and "
-    accuracy = assessed(
-        pool, scores.accuracy, "classifier two-sample test", permutations=0 if pool.more else 99, splits=50, resamples=0
+    accuracy = permutation_test(
+        pool, scores.accuracy, "classifier two-sample test", permutations=0 if pool.extra else 99, splits=50, resamples=0
     )
     null = np.concatenate([scores.gap(pool.pair, a, b).cpu().numpy() for a, b in pool.permuted(permutations)])
     p = p_value(float(scores.gap(pool.pair, *pool.observed())[0]), null)

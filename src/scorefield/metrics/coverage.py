@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .base import Samples, stream
+from .base import Array, stream
 
 __all__ = ["Calibration", "calibration"]
 
@@ -62,9 +62,9 @@ class Calibration:
 
 
 def calibration(
-    prior: Samples,
-    posterior: Samples,
-    references: Samples | None = None,
+    prior: Array,
+    posterior: Array,
+    references: Array | None = None,
     *,
     randomizations: int = 999,
     seed: int = 0,
@@ -119,7 +119,7 @@ def calibration(
     return _judged(ranks, randomizations, seed)
 
 
-def _references(every: np.ndarray, given: Samples | None, seed: int) -> np.ndarray:
+def _references(every: np.ndarray, given: Array | None, seed: int) -> np.ndarray:
     truth = every[:, 0]
     if given is None:
         low, high = truth.min(0), truth.max(0)

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Distance, Samples, paired, stream, subsample
+from .base import Array, Distance, paired, stream, subsample
 
 __all__ = ["energy_distance", "sliced_wasserstein", "wasserstein", "with_floor"]
 
 BLOCK = 2**22  # distances held at once: 32 MB in float64
 
 
-def energy_distance(x: Samples, y: Samples, *, standardize: bool = True, maximum: int = 4096, seed: int = 0) -> float:
+def energy_distance(x: Array, y: Array, *, standardize: bool = True, maximum: int = 4096, seed: int = 0) -> float:
     """The squared energy distance 2 E‖X − Y‖ − E‖X − X'‖ − E‖Y − Y'‖, estimated without bias.
 
     The terms within x and within y are U-statistics (a datum is not paired with itself), so the estimate is centred on
@@ -48,8 +48,8 @@ def energy_distance(x: Samples, y: Samples, *, standardize: bool = True, maximum
 
 
 def sliced_wasserstein(
-    x: Samples,
-    y: Samples,
+    x: Array,
+    y: Array,
     *,
     projections: int = 128,
     order: float = 2,
@@ -96,7 +96,7 @@ def sliced_wasserstein(
 
 
 def wasserstein(
-    x: Samples, y: Samples, *, order: float = 2, standardize: bool = True, maximum: int = 1000, seed: int = 0
+    x: Array, y: Array, *, order: float = 2, standardize: bool = True, maximum: int = 1000, seed: int = 0
 ) -> float:
     """The Wasserstein distance (min over pairings of mean ‖x_i − y_π(i)‖^p)^(1/p), exactly, between as many rows of each.
 
@@ -132,10 +132,10 @@ def wasserstein(
 
 
 def with_floor(
-    distance: Callable[[Samples, Samples], float],
-    samples: Samples,
-    held_out: Samples,
-    train: Samples | None = None,
+    distance: Callable[[Array, Array], float],
+    samples: Array,
+    held_out: Array,
+    train: Array | None = None,
     *,
     name: str | None = None,
     splits: int = 20,
@@ -189,7 +189,7 @@ def with_floor(
 
 
 def _interval(
-    distance: Callable[[Samples, Samples], float], value: float, x: Samples, y: Samples, resamples: int, seed: int
+    distance: Callable[[Array, Array], float], value: float, x: Array, y: Array, resamples: int, seed: int
 ) -> tuple[float, float]:
     """The 95 % bootstrap interval of a distance, about its value."""
     rng = stream(seed, "bootstrap")
@@ -200,7 +200,7 @@ def _interval(
     return value + float(low), value + float(high)
 
 
-def _rows(held_out: Samples, train: Samples | None, indices: np.ndarray) -> Samples:
+def _rows(held_out: Array, train: Array | None, indices: np.ndarray) -> Array:
     """Rows of the two samples, numbered one after the other."""
     first, rest = indices[indices < len(held_out)], indices[indices >= len(held_out)] - len(held_out)
     if train is None or len(rest) == 0:

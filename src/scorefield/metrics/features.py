@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .base import Distance, Samples, as_rows, subsample
+from .base import Array, Distance, as_rows, subsample
 from .distances import with_floor
 from .moments import directions
 
@@ -20,7 +20,7 @@ Features = Callable[[Tensor], Tensor]
 """Data `(B, *D)` to features `(B, F)`."""
 
 
-def frechet_distance(x: Samples, y: Samples) -> float:
+def frechet_distance(x: Array, y: Array) -> float:
     """The squared Fréchet distance of the Gaussians with the moments of x and of y: ‖μ − ν‖² + tr(A + B − 2 (A B)^½).
 
     The trace of the root is that of the symmetric (A^½ B A^½)^½, in float64: it needs no complex numbers, and no matrix to
@@ -72,7 +72,7 @@ class Principal:
     axes: Tensor
 
     @classmethod
-    def of(cls, real: Samples, count: int = 64) -> Principal:
+    def of(cls, real: Array, count: int = 64) -> Principal:
         """The directions of `real` `(M, *D)`: data that are not compared, or all that are."""
         rows = as_rows(real, "real").flatten(1).float()
         return cls(rows.mean(0), directions(rows, count))
@@ -81,7 +81,7 @@ class Principal:
         return (x.flatten(1).float() - self.mean) @ self.axes
 
 
-def features_of(x: Samples, features: Features | None, chunk: int = 512) -> Tensor:
+def features_of(x: Array, features: Features | None, chunk: int = 512) -> Tensor:
     """The features `(N, F)` of data `(N, *D)`, some rows at a time; the data themselves without `features`.
 
     Raises:
@@ -103,9 +103,9 @@ def features_of(x: Samples, features: Features | None, chunk: int = 512) -> Tens
 
 
 def frechet_with_floor(
-    samples: Samples,
-    held_out: Samples,
-    train: Samples | None = None,
+    samples: Array,
+    held_out: Array,
+    train: Array | None = None,
     *,
     features: Features | None = None,
     name: str = "Fréchet distance",

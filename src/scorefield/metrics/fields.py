@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Distance, Samples
+from .base import Array, Distance
 from .curves import correlation, histogram, spectrum, variogram
 from .moments import Means
-from .phases import chord_lengths, lineal_path, middle_of, minkowski
-from .pool import Pool, assessed
+from .pool import Pool, permutation_test
+from .two_phase import chord_lengths, default_threshold, lineal_path, minkowski
 
 __all__ = ["Curve", "compare_curves", "field_tests"]
 
@@ -89,7 +89,7 @@ def compare_curves(
     about = flat - flat[pool.pair].mean(0)
     means = Means(torch.cat([about, about.square()], 1).float())
     first = Means(about.float())
-    distance = assessed(pool, means, name, permutations=permutations)
+    distance = permutation_test(pool, means, name, permutations=permutations)
     z = means.z(pool.pair, *pool.observed())[0]
     worst = int(z.abs().argmax())
     kind = "spread" if worst >= channels * count else "mean"
@@ -121,9 +121,9 @@ def compare_curves(
 
 
 def field_tests(
-    samples: Samples,
-    held_out: Samples,
-    train: Samples | None = None,
+    samples: Array,
+    held_out: Array,
+    train: Array | None = None,
     *,
     thresholds: Tensor | float | None = None,
     periodic: bool = False,
@@ -160,7 +160,7 @@ def field_tests(
     if not 3 <= x.ndim <= 5:
         raise ValueError(f"fields must be (N, C, *S) with one to three axes S, got shape {tuple(x.shape)}")
     pair = x[pool.pair]
-    middle = middle_of(pair) if thresholds is None else torch.as_tensor(thresholds, dtype=x.dtype).to(x.device)
+    middle = default_threshold(pair) if thresholds is None else torch.as_tensor(thresholds, dtype=x.dtype).to(x.device)
     middle = middle.expand(x.shape[1])
     shape = (1, -1, *[1] * (x.ndim - 2))
     phase = x > middle.reshape(shape)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Samples, as_rows
+from .base import Array, as_rows
 from .moments import Means
-from .pool import Pool, assessed
+from .pool import Pool, permutation_test
 
 __all__ = ["GeneralizationGap", "loss_gap"]
 
@@ -61,7 +61,7 @@ class _Largest:
 
 
 def loss_gap(
-    levels: Samples, train: Samples, held_out: Samples, *, permutations: int = 999, maximum: int = 20000, seed: int = 0
+    levels: Array, train: Array, held_out: Array, *, permutations: int = 999, maximum: int = 20000, seed: int = 0
 ) -> GeneralizationGap:
     """Tests whether held-out data have a larger loss than training data at any noise level.
 
@@ -93,7 +93,7 @@ def loss_gap(
         )
     pool = Pool.of(*rows, maximum=maximum, standardize=False, seed=seed)
     means = Means(pool.flat)
-    found = assessed(pool, _Largest(means), "gap", permutations=permutations, resamples=0)
+    found = permutation_test(pool, _Largest(means), "gap", permutations=permutations, resamples=0)
     here, there = (pool.flat[side].mean(0, dtype=torch.float64).cpu().numpy() for side in (pool.held, pool.drawn))
     z = means.z(pool.pair, *pool.observed())[0].double().cpu().numpy()
     return GeneralizationGap(at, here, there, z, float(found.p_value or 1.0))

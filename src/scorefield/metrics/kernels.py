@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Distance, Samples, as_rows, paired
-from .pool import Pool, assessed
+from .base import Array, Distance, as_rows, paired
+from .pool import Pool, permutation_test
 
 __all__ = ["energy_test", "kernel_distance", "kernel_test", "mmd", "mmd_test"]
 
@@ -52,12 +52,12 @@ def energy_test(pool: Pool, permutations: int = 499) -> Distance:
         0.002
     """
     kernel = pool.squares.sqrt().neg_()
-    return assessed(pool, _Quadratic(kernel), "energy distance", permutations=permutations, note=_rows_of(pool))
+    return permutation_test(pool, _Quadratic(kernel), "energy distance", permutations=permutations, note=_rows_of(pool))
 
 
 def mmd(
-    x: Samples,
-    y: Samples,
+    x: Array,
+    y: Array,
     *,
     scales: Sequence[float] = (1.0,),
     standardize: bool = True,
@@ -120,10 +120,10 @@ def mmd_test(pool: Pool, scales: Sequence[float] | None = None, permutations: in
     kernel = _gaussian(pool.squares.clone(), _median(pool.squares[pool.pair, pool.pair]), chosen)
     name = "MMD, one scale" if len(chosen) == 1 else "MMD, several scales"
     note = f"Gaussian kernel at {', '.join(f'{s:g}' for s in chosen)} × the median distance; {_rows_of(pool)}"
-    return assessed(pool, _Quadratic(kernel), name, permutations=permutations, note=note)
+    return permutation_test(pool, _Quadratic(kernel), name, permutations=permutations, note=note)
 
 
-def kernel_distance(x: Samples, y: Samples) -> float:
+def kernel_distance(x: Array, y: Array) -> float:
     """The squared MMD with the kernel (x·y / D + 1)³ of features `(N, D)`, unbiased: the kernel (Inception) distance.
 
     All rows are used, in the features' own units.
@@ -147,10 +147,10 @@ def kernel_distance(x: Samples, y: Samples) -> float:
 def kernel_test(pool: Pool, permutations: int = 499) -> Distance:
     """The kernel distance of the features that the pile holds, with a permutation test."""
     kernel = _cubic(pool.flat, pool.flat)
-    return assessed(pool, _Quadratic(kernel), "kernel distance", permutations=permutations, note=_rows_of(pool))
+    return permutation_test(pool, _Quadratic(kernel), "kernel distance", permutations=permutations, note=_rows_of(pool))
 
 
-def _like(x: Samples, y: Samples) -> tuple[Tensor, Tensor]:
+def _like(x: Array, y: Array) -> tuple[Tensor, Tensor]:
     a, b = as_rows(x, "x"), as_rows(y, "y")
     if a.shape[1:] != b.shape[1:]:
         raise ValueError(f"x and y must hold data of one shape, got {tuple(a.shape[1:])} and {tuple(b.shape[1:])}")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Distance, Samples, as_rows
+from .base import Array, Distance, as_rows
 from .pool import Pool
 
 __all__ = ["Manifold", "manifold_distances", "precision_recall"]
@@ -36,7 +36,7 @@ class _Parts:
     coverage: Tensor
 
 
-def precision_recall(samples: Samples, real: Samples, neighbours: int = NEIGHBOURS) -> Manifold:
+def precision_recall(samples: Array, real: Array, neighbours: int = NEIGHBOURS) -> Manifold:
     """How many samples lie among real data, and how much of the real data lies among samples.
 
     The balls around real data reach to their k-th nearest other real datum. Precision is the fraction of samples in at least
@@ -85,9 +85,9 @@ def manifold_distances(pool: Pool, neighbours: int = NEIGHBOURS, splits: int = 2
     k = min(neighbours, pool.n - 1, pool.m - 1)
     distance = pool.squares
     observed = _parts(distance[pool.pair, pool.pair], pool.observed()[0][0] > 0, k)
-    block = pool.real if pool.more else pool.pair
+    block = pool.real if pool.extra else pool.pair
     floors = []
-    for a, b in pool.splits(splits) if pool.more else pool.permuted(splits):
+    for a, b in pool.splits(splits) if pool.extra else pool.permuted(splits):
         for left, right in zip(a, b):
             kept = (left + right).nonzero()[:, 0]
             some = distance[block, block][kept][:, kept]

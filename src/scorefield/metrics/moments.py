@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .association import kolmogorov, normal
 from .base import Distance, stream
-from .pool import Pool, assessed
+from .pool import Pool, permutation_test
 
 __all__ = ["Means", "Ranks", "TestFamily", "directions", "family", "marginal_test", "moment_test", "sliced_test"]
 
@@ -96,7 +96,7 @@ def family(
         (0.002, True, True)
     """
     means = Means(features)
-    distance = assessed(pool, means, name, permutations=permutations)
+    distance = permutation_test(pool, means, name, permutations=permutations)
     z = means.z(pool.pair, *pool.observed())[0].double().cpu().numpy()
     p = np.minimum(1, normal(z) * len(z))
     worst = int(np.abs(z).argmax())
@@ -208,7 +208,7 @@ def sliced_test(pool: Pool, permutations: int = 499, projections: int = 64) -> D
     """
     values = pool.flat @ _random(pool, projections)
     note = f"order 1, {projections} projections, {pool.n:,} samples and {pool.m:,} held-out data"
-    return assessed(pool, Ranks(values, False), "sliced Wasserstein, order 1", permutations=permutations, note=note)
+    return permutation_test(pool, Ranks(values, False), "sliced Wasserstein, order 1", permutations=permutations, note=note)
 
 
 def marginal_test(pool: Pool, permutations: int = 499, projections: int = 32) -> TestFamily:
@@ -236,7 +236,7 @@ def marginal_test(pool: Pool, permutations: int = 499, projections: int = 32) ->
         labels = [f"principal direction {i + 1}" for i in range(axes.shape[1])]
         labels += [f"random projection {i + 1}" for i in range(turned.shape[1])]
     ranks = Ranks(values, True)
-    distance = assessed(pool, ranks, "marginals, Kolmogorov-Smirnov", permutations=permutations)
+    distance = permutation_test(pool, ranks, "marginals, Kolmogorov-Smirnov", permutations=permutations)
     found = ranks.columns(pool.pair, *pool.observed())[0].double().cpu().numpy()
     p = np.minimum(1, kolmogorov(found * math.sqrt(pool.n * pool.m / (pool.n + pool.m))) * len(found))
     worst = int(found.argmax())

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Samples, as_rows, scale_of, subsample
+from .base import Array, as_rows, scale_of, subsample
 
 __all__ = ["Neighbours", "memorization", "nearest"]
 
@@ -74,7 +74,7 @@ class Neighbours:
         return f"Nothing is copied: {shares} of a training datum, and {where}."
 
 
-def nearest(x: Samples, reference: Samples, k: int = 1) -> tuple[Tensor, Tensor]:
+def nearest(x: Array, reference: Array, k: int = 1) -> tuple[Tensor, Tensor]:
     """The k nearest rows of `reference` for every row of x: Euclidean, exact, in bounded memory.
 
     A fast pass ranks candidates by the dot product in float32; their distances are then recomputed from differences in
@@ -118,7 +118,7 @@ def nearest(x: Samples, reference: Samples, k: int = 1) -> tuple[Tensor, Tensor]
 
 
 def memorization(
-    samples: Samples, train: Samples, held_out: Samples, *, maximum: int = 1000, seed: int = 0
+    samples: Array, train: Array, held_out: Array, *, maximum: int = 1000, seed: int = 0
 ) -> Neighbours:
     """Whether samples are copies: their distances to the training data beside those of held-out data, equally many.
 

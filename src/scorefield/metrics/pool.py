@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Distance, Samples, as_rows, stream, subsample
+from .base import Array, Distance, as_rows, stream, subsample
 
-__all__ = ["Pool", "Statistic", "assessed", "p_value"]
+__all__ = ["Pool", "Statistic", "p_value", "permutation_test"]
 
 COLUMNS = 128  # divisions that are looked at together
 
@@ -36,7 +36,7 @@ class Pool:
     Example:
         >>> rng = np.random.default_rng(0)
         >>> pool = Pool.of(rng.normal(size=(30, 2)), rng.normal(size=(20, 2)), rng.normal(size=(500, 2)))
-        >>> pool.n, pool.m, pool.more
+        >>> pool.n, pool.m, pool.extra
         (30, 20, 30)
     """
 
@@ -48,9 +48,9 @@ class Pool:
     @classmethod
     def of(
         cls,
-        samples: Samples,
-        held_out: Samples,
-        train: Samples | None = None,
+        samples: Array,
+        held_out: Array,
+        train: Array | None = None,
         *,
         maximum: int = 2000,
         standardize: bool = True,
@@ -90,7 +90,7 @@ class Pool:
         return cls(rows.float(), n, m, seed)
 
     @property
-    def more(self) -> int:
+    def extra(self) -> int:
         """How many real data there are beside the held-out ones."""
         return len(self.rows) - self.n - self.m
 
@@ -143,7 +143,7 @@ class Pool:
 
     def splits(self, count: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Real data divided at random into disjoint parts of n and of m rows, as weights in `real`."""
-        return self._divided("splits", self.m + self.more, count)
+        return self._divided("splits", self.m + self.extra, count)
 
     def resampled(self, count: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Both sides drawn again from themselves with replacement (the bootstrap): how often each row of `pair` occurs."""
@@ -184,7 +184,7 @@ def p_value(observed: float, null: np.ndarray) -> float:
     return (1 + int((null >= observed - slack).sum())) / (1 + len(null))
 
 
-def assessed(
+def permutation_test(
     pool: Pool,
     statistic: Statistic,
     name: str,
@@ -212,7 +212,7 @@ def assessed(
     null = _values(statistic, pool.pair, pool.permuted(permutations))
     if not np.isfinite(value) or not np.isfinite(null).all():
         raise RuntimeError(f"the {name} is not a finite number: look for values that are too large for float32 squares")
-    floors = _values(statistic, pool.real, pool.splits(splits)) if pool.more and splits else null
+    floors = _values(statistic, pool.real, pool.splits(splits)) if pool.extra and splits else null
     low, middle, high = (float(q) for q in np.quantile(floors, [0.05, 0.5, 0.95]))
     interval = None
     if resamples:

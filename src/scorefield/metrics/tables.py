@@ -16,7 +16,7 @@ from .association import chi_square, cramer, kolmogorov, normal, spearman
 from .base import stream, subsample
 from .columns import Table, TableColumn, stacked_columns
 from .moments import Means, Ranks, TestFamily
-from .pool import Pool, assessed
+from .pool import Pool, permutation_test
 
 __all__ = ["association_test", "column_test", "joint_test", "table_pool", "table_tests"]
 
@@ -118,7 +118,7 @@ class _Judges(abc.ABC):
         permutations: int,
         note: str = "",
     ) -> TestFamily:
-        distance = assessed(pool, self, name, permutations=permutations)
+        distance = permutation_test(pool, self, name, permutations=permutations)
         differences, p = (x[0] for x in self.judged(pool.pair, *pool.observed()))
         p = np.minimum(1, p * len(p))
         worst = int(p.argmin())
@@ -194,7 +194,7 @@ def association_test(pool: Pool, columns: Sequence[TableColumn], permutations: i
     parts = [(scores[i][:, :, None] * scores[j][:, None]).flatten(1) for i, j in pairs]
     owner = np.repeat(np.arange(len(pairs)), [part.shape[1] for part in parts])
     means = Means(torch.cat(parts, 1))
-    distance = assessed(pool, means, "associations", permutations=permutations)
+    distance = permutation_test(pool, means, "associations", permutations=permutations)
     z = means.z(pool.pair, *pool.observed())[0].double().cpu().numpy()
     codes = [column.coded(BINS, pool.n + pool.m) for column in columns]
     sides: list[tuple[float, ...]] = []

@@ -1,4 +1,4 @@
-"""Networks F(x, c): they know no diffusion."""
+"""Networks F(x, c) of a state and a noise label. They are independent of the diffusion process."""
 
 from .choose import choose as choose
 from .classifier import ClassifierNetwork as ClassifierNetwork

@@ -1,9 +1,10 @@
-"""Which network for which data."""
+"""The default network for given data."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch.nn as nn
 
@@ -13,11 +14,11 @@ from .unet import UNet
 
 __all__ = ["choose"]
 
-_FINE = 0.08  # standard deviations: networks hardly see steps below that
-_SHORTEST, _LONGEST = 4.0, 0.8  # of the waves that show them, in steps and in standard deviations
-_MOST = 256  # numbers that these make of a patch
-_PLENTY, _PLAIN = 15_000, 16  # so many vectors, of so few features, bear waves of these periods; few are better without
-_COILS = (4.0, 2.0, 1.0, 0.5, 0.25)
+_FINE_STEP = 0.08  # standard deviations: a smooth network hardly resolves smaller steps
+_SHORTEST, _LONGEST = 4.0, 0.8  # the range of periods: the first in steps, the second in standard deviations
+_MAX_FEATURES = 256  # sines and cosines per patch
+_MIN_COUNT, _MAX_VECTOR = 15_000, 16  # vectors get Fourier features from this count on, up to this many features
+_VECTOR_PERIODS = (4.0, 2.0, 1.0, 0.5, 0.25)
 
 
 def choose(
@@ -29,25 +30,25 @@ def choose(
     attention: bool = False,
     periodic: bool = False,
     context: int = 0,
-    beside: int = 0,
+    context_channels: int = 0,
     step: float | None = None,
 ) -> tuple[nn.Module, str]:
-    """A network for data, sized by their shape and their number.
+    """Chooses a network from the shape of a sample and the size of the data set.
 
     Arguments:
-        shape: The shape of a datum: `(F,)` for vectors, `(C, *S)` with one to three spatial axes for grids.
-        count: How many data there are.
-        widths: The widths to take instead: one for vectors, one a scale for grids.
-        depth: The number of blocks (a scale) to take instead.
-        patch: The side of the patches to take instead (grids).
+        shape: The shape of a sample: `(F,)` for vectors, `(C, *S)` with one to three spatial axes for grids.
+        count: The number of samples in the data set.
+        widths: Overrides the widths: one for vectors, one per scale for grids.
+        depth: Overrides the number of blocks (per scale, for grids).
+        patch: Overrides the side of the patches (grids).
         attention: Whether positions attend to each other at the coarsest scale (grids).
         periodic: Whether the data wrap around at their edges (grids).
-        context: How many numbers are given beside a datum.
-        beside: How many channels are given beside a datum, on its own grid (grids).
-        step: The step between neighbouring values in standard deviations, if it is to be seen (grids).
+        context: The number of context values per sample.
+        context_channels: The number of context channels per sample, on the grid of the sample (grids).
+        step: The distance between neighbouring values, in standard deviations, if the network must resolve it (grids).
 
     Returns:
-        The network, and the reason for its size in words.
+        The network, and the reason for the choice in words.
 
     Raises:
         ValueError: If an option does not fit the shape.
@@ -61,44 +62,42 @@ def choose(
     if len(shape) == 1:
         if patch is not None or attention or periodic:
             raise ValueError(
-                "patch, attention and periodic are for grids, these data are vectors: set structure='grid'"
+                "patch, attention and periodic apply to grids, and these data are vectors: set structure='grid'"
             )
-        return _vector(shape[0], count, widths, depth, context)
+        return _for_vectors(shape[0], count, widths, depth, context)
     if len(shape) > 4:
         raise ValueError(f"grids have one channel axis and 1 to 3 spatial axes, got data of shape {tuple(shape)}")
-    return _grid(shape, widths, depth, patch, attention, periodic, context, beside, step)
+    options = {"attention": attention, "periodic": periodic, "context": context, "context_channels": context_channels}
+    return _for_grids(shape, widths, depth, patch, options, step)
 
 
-def _vector(
+def _for_vectors(
     features: int, count: int, widths: Sequence[int] | None, depth: int | None, context: int
 ) -> tuple[nn.Module, str]:
     if widths is not None and len(widths) != 1:
         raise ValueError(f"a network for vectors has one width, got {tuple(widths)}")
     width = widths[0] if widths else _width(features + context, count)
     layers = depth if depth is not None else 2 if count < 2_000 else 4
-    text = f"vectors of {features}: an MLP with {layers} inner layers of width {width} for {count} data"
-    if count < _PLENTY or features > _PLAIN or context:
+    text = f"vectors of {features}: an MLP with {layers} hidden layers of width {width} for {count} samples"
+    if count < _MIN_COUNT or features > _MAX_VECTOR or context:
         return MLP(features, width, layers, context), text
-    network = MLP(features, width, layers, more=2 * features * len(_COILS))
-    return FourierFeatures(network, _COILS), f"{text}, whose fine structure {len(_COILS)} waves show it"
+    network = MLP(features, width, layers, extra=2 * features * len(_VECTOR_PERIODS))
+    return FourierFeatures(network, _VECTOR_PERIODS), f"{text}, with Fourier features of {len(_VECTOR_PERIODS)} periods"
 
 
 def _width(features: int, count: int) -> int:
-    """Wider for more features, narrower for few data: these ask for a smooth law, and soon."""
+    """Wider for more features, narrower for small data sets, which call for a smooth score and short training."""
     if features <= 16:
         return 64 if count < 2_000 else 128
     return 256 if features <= 64 else 512
 
 
-def _grid(
+def _for_grids(
     shape: Sequence[int],
     widths: Sequence[int] | None,
     depth: int | None,
     patch: int | None,
-    attention: bool,
-    periodic: bool,
-    context: int,
-    beside: int,
+    options: dict[str, Any],
     step: float | None,
 ) -> tuple[nn.Module, str]:
     channels, size = shape[0], shape[1:]
@@ -109,19 +108,21 @@ def _grid(
         scales = max(1, min(4, 1 + round(math.log2(max(longest / max(patch, 1), 1) / 5.5))))
         widths = tuple(48 * min(2**i, 4) for i in range(scales))
     periods = _periods(step, channels * patch ** len(size))
-    given = {"context": context, "beside": beside, "more": 2 * channels * len(periods)}
-    network = UNet(len(size), channels, widths, 1 if depth is None else depth, patch, attention, periodic, **given)
+    depth = 1 if depth is None else depth
+    network = UNet(len(size), channels, widths, depth, patch, extra=2 * channels * len(periods), **options)
     coarse = " x ".join(str(-(-n // (patch * 2 ** (len(widths) - 1)))) for n in size)
     text = f"{len(size)}-D grids: a U-Net on patches of {patch} with widths {tuple(widths)}, down to {coarse} points"
-    text += ", periodic" if periodic else ""
+    text += ", periodic" if options["periodic"] else ""
     if not periods:
         return network, text
-    return FourierFeatures(network, periods), f"{text}; {len(periods)} waves show it steps of {step:.2g} deviations"
+    return FourierFeatures(
+        network, periods
+    ), f"{text}, with Fourier features of {len(periods)} periods for steps of {step:.2g}"
 
 
-def _periods(step: float | None, gathered: int) -> tuple[float, ...]:
-    """The periods of waves that show steps of that size, each twice as long as the one before."""
-    if step is None or step > _FINE:
+def _periods(step: float | None, channels: int) -> tuple[float, ...]:
+    """The periods that resolve steps of that size, each twice the one before; none if `channels` are too many for them."""
+    if step is None or step > _FINE_STEP:
         return ()
     count = max(1, 1 + round(math.log2(_LONGEST / (_SHORTEST * step))))
-    return tuple(_SHORTEST * step * 2**i for i in range(count)) if 2 * count * gathered <= _MOST else ()
+    return tuple(_SHORTEST * step * 2**i for i in range(count)) if 2 * count * channels <= _MAX_FEATURES else ()

@@ -1,4 +1,4 @@
-"""A network that recognizes what noisy data are."""
+"""A network that classifies noisy data."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .embed import FourierEmbedding
+from .renamed import load_under_old_names
 
 __all__ = ["ClassifierNetwork"]
 
@@ -17,23 +18,29 @@ _CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
 class ClassifierNetwork(nn.Module):
-    """A network G(x, c): data of shape `(B, *D)` and the label c of their noise, `(B,)`, to logits of classes, `(B, classes)`.
+    """A network G(x, c): noisy data `(B, *D)` and their noise label c, `(B,)`, to class logits, `(B, classes)`.
 
-    Layers on vectors, strided convolutions on grids and their mean over all places; the label scales and shifts what each
-    layer gives.
+    Linear layers for vectors; for grids strided convolutions with a global mean at the end. The noise label scales and
+    shifts the features of each layer. All logits are 0 at initialization.
 
     Arguments:
-        shape: The shape D of a datum: `(F,)`, or `(C, *S)` with one to three spatial axes.
+        shape: The shape D of a sample: `(F,)`, or `(C, *S)` with one to three spatial axes.
         classes: The number of classes.
-        width: The width of the layers; on grids that of the first, doubled with each halving of the grid, to four times it.
+        width: The width of the layers. For grids it is that of the first layer; it doubles with each halving of the grid, up
+            to a factor of four.
         depth: The number of layers.
+
+    Raises:
+        ValueError: If a size is not positive, there are fewer than two classes, or `shape` has more than four axes.
     """
 
     def __init__(self, shape: Sequence[int], classes: int, width: int = 64, depth: int = 3) -> None:
         super().__init__()
         if classes < 2 or min(width, depth, *shape) < 1 or not 1 <= len(shape) <= 4:
             got = f"shape={tuple(shape)}, classes={classes}, width={width}, depth={depth}"
-            raise ValueError(f"a recognizer needs data of one to four axes, 2 classes and positive sizes, got {got}")
+            raise ValueError(
+                f"ClassifierNetwork needs data of one to four axes, 2 classes and positive sizes, got {got}"
+            )
         self.shape = tuple(shape)
         self.classes = classes
         self.width = width
@@ -48,9 +55,10 @@ class ClassifierNetwork(nn.Module):
             _CONV[dims](a, b, 3, stride, padding=1) if dims else nn.Linear(a, b) for a, b, stride in sizes
         )
         self.norms = nn.ModuleList(nn.GroupNorm(1, w) for w in widths)
-        self.leave = nn.Linear(widths[-1], classes)
+        self.output = nn.Linear(widths[-1], classes)
+        load_under_old_names(self, {"leave": "output"})
         with torch.no_grad():
-            for layer in (*self.modulate, self.leave):
+            for layer in (*self.modulate, self.output):
                 layer.weight.zero_()
                 layer.bias.zero_()
 
@@ -60,4 +68,5 @@ class ClassifierNetwork(nn.Module):
         for layer, norm, modulate in zip(self.layers, self.norms, self.modulate):
             scale, shift = modulate(label).reshape(len(x), -1, *(1,) * (x.ndim - 2)).chunk(2, dim=1)
             h = F.silu(norm(layer(h)) * (1 + scale) + shift)
-        return self.leave(h.flatten(2).mean(2) if h.ndim > 2 else h)
+        logits: Tensor = self.output(h.flatten(2).mean(2) if h.ndim > 2 else h)
+        return logits

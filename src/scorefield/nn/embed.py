@@ -1,4 +1,4 @@
-"""Embeddings: a number as a vector."""
+"""Embeddings of numbers as vectors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class FourierEmbedding(nn.Module):
     Arguments:
         count: The number of frequencies.
         low: The lowest frequency, in radians per unit.
-        high: The highest.
+        high: The highest frequency.
     """
 
     frequencies: Tensor
@@ -33,4 +33,5 @@ class FourierEmbedding(nn.Module):
         self.register_buffer("phases", torch.tensor([math.pi / 2, 0.0]).repeat_interleave(count))
 
     def forward(self, c: Tensor) -> Tensor:
+        """The embedding, `(B,)` to `(B, 2 · count)`."""
         return torch.sin(torch.addcmul(self.phases, c[:, None], self.frequencies))

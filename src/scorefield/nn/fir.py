@@ -1,4 +1,4 @@
-"""Images half as large and twice as large, through a filter: fine detail must not turn into coarse (Zhang, 2019)."""
+"""Halving and doubling of images with an antialiasing filter (Zhang, 2019)."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ __all__ = ["Resample", "upfirdn"]
 
 
 def upfirdn(x: Tensor, kernel: Tensor, up: int = 1, down: int = 1, pad: tuple[int, int] = (0, 0)) -> Tensor:
-    """Zeros put in, zeros put around, a filter, and points left out: the resampling of StyleGAN2, by plain convolutions.
+    """Upsamples, pads, filters and downsamples: the resampling of StyleGAN2, written with plain convolutions.
 
-    Along both axes, `up - 1` zeros follow every point, `pad` zeros come before the first and after the last (negative
-    numbers crop), the result is convolved with the kernel where that fits, and every `down`-th point is kept.
+    Along both axes, `up - 1` zeros are inserted after every pixel and `pad` zeros are added before the first and after the
+    last (negative numbers crop). The result is convolved with the kernel without further padding, and every `down`-th pixel
+    is kept.
 
     Arguments:
         x: Images, of shape `(B, C, H, W)`.
         kernel: The filter, of shape `(K, K)`.
-        up: The factor of the zeros.
-        down: The factor of the points left out.
-        pad: The zeros around.
+        up: The upsampling factor.
+        down: The downsampling factor.
+        pad: The padding before and after, on both axes.
 
     Returns:
         Images of shape `(B, C, (H · up + pad - K) // down + 1, …)`, with `pad` the sum of both.
@@ -39,19 +40,22 @@ def upfirdn(x: Tensor, kernel: Tensor, up: int = 1, down: int = 1, pad: tuple[in
     channels, size = x.shape[1], len(kernel)
     kernel = kernel.to(x).expand(channels, 1, size, size)
     if up == 1:
-        around = (pad[0], pad[1], pad[0], pad[1])
-        return F.conv2d(F.pad(x, around), kernel.flip(2, 3), stride=down, groups=channels)
-    before = pad[0] - size + 1  # a transposed convolution begins as if size - 1 zeros came before
+        padding = (pad[0], pad[1], pad[0], pad[1])
+        return F.conv2d(F.pad(x, padding), kernel.flip(2, 3), stride=down, groups=channels)
+    before = pad[0] - size + 1  # a transposed convolution has size - 1 zeros of padding built in
     after = pad[1] + up - size
     full = F.conv_transpose2d(x, kernel, stride=up, groups=channels)
     return F.pad(full, (before, after, before, after))[..., ::down, ::down]
 
 
 class Resample(nn.Module):
-    """Halves or doubles images, through a filter or without: then by means of 2 x 2 points, or by repeating each.
+    """Halves or doubles images with a filter; without one, by averaging 2 x 2 pixels or repeating each pixel.
 
     Arguments:
-        taps: The filter along an axis, such as (1, 3, 3, 1); none for means and repetition.
+        taps: The filter along an axis, such as (1, 3, 3, 1); empty for averaging and repetition.
+
+    Raises:
+        ValueError: If the filter has a single tap, or its taps sum to 0.
     """
 
     kernel: Tensor
@@ -60,7 +64,7 @@ class Resample(nn.Module):
         super().__init__()
         self.taps = tuple(taps)
         if len(self.taps) == 1 or (self.taps and sum(self.taps) == 0):
-            raise ValueError(f"a filter for resampling needs two taps at least, with a sum; got {self.taps}")
+            raise ValueError(f"a resampling filter needs at least two taps with a sum other than 0, got {self.taps}")
         kernel = [[a * b / sum(self.taps) ** 2 for b in self.taps] for a in self.taps]
         self.register_buffer("kernel", torch.tensor(kernel, dtype=torch.float32), persistent=False)
 
@@ -79,12 +83,12 @@ class Resample(nn.Module):
         return upfirdn(x, 4 * self.kernel, up=2, pad=((p + 1) // 2 + 1, p // 2))
 
     def down_conv(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """The filter and a 3 x 3 convolution together: halves, with zeros put around once. Needs a filter."""
+        """Filters and convolves (3 x 3) with stride 2, zero-padded once. Needs a filter."""
         p = len(self.taps)
         return F.conv2d(upfirdn(x, self.kernel, pad=((p + 1) // 2, p // 2)), weight, bias, stride=2)
 
     def up_conv(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """A 3 x 3 convolution and the filter together: doubles, with zeros put around once. Needs a filter."""
+        """Convolves (3 x 3, transposed) with stride 2 and filters, zero-padded once. Needs a filter."""
         p = len(self.taps) - 4
         x = F.conv_transpose2d(x, weight.flip(2, 3).transpose(0, 1), stride=2)
         return upfirdn(x, 4 * self.kernel, pad=((p + 1) // 2 + 1, p // 2 + 1)) + bias[:, None, None]

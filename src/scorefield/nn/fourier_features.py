@@ -1,4 +1,4 @@
-"""A network that sees fine steps."""
+"""Fourier features: inputs that let a smooth network resolve fine structure."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ __all__ = ["FourierFeatures"]
 
 
 class FourierFeatures(nn.Module):
-    """A network that also sees its input through sines and cosines of it, where these outlast the noise.
+    """A network whose input also contains sines and cosines of the state, as far as the noise preserves them.
 
-    Data on a fine lattice, such as images of 8 bits, are told apart to a hundredth of their deviation by densities; a network
-    of smooth layers hardly sees so little; nor does one for vectors see the turns of a narrow coil. The waves are those of the
-    state before it was scaled, x √(1 + σ²) with σ = e^4c, and as large as noise of that level leaves them on average: those
-    that it has washed out are 0, and do no harm.
+    The density of data on a fine lattice, such as 8-bit images, varies within a hundredth of a standard deviation, which a
+    network of smooth layers hardly resolves; the same holds for vectors on a narrow coil. The features are functions of the
+    unscaled state, x √(1 + σ²) with σ = e^4c, and are multiplied by the factor e^(-k²σ²/2) to which noise of that level
+    shrinks them on average. Frequencies that are lost in the noise are therefore 0.
 
     Arguments:
-        network: A network F(x, c), whose x has `1 + 2 · len(periods)` times the channels that it answers.
-        periods: The periods of the waves, in standard deviations of the data.
+        network: A network F(x, c) whose input has `1 + 2 · len(periods)` times as many channels as its output.
+        periods: The periods, in standard deviations of the data.
+
+    Raises:
+        ValueError: If there is no period, or one is not positive and finite.
 
     References:
-        Kingma et al., 2021, Variational diffusion models, Appendix C (Fourier features, there at every level alike)
+        Kingma et al., 2021, Variational diffusion models, Appendix C (there with the same weight at every level).
 
     Example:
         >>> from scorefield.nn import UNet
-        >>> network = FourierFeatures(UNet(2, 1, (8,), more=4), (0.05, 0.2))
+        >>> network = FourierFeatures(UNet(2, 1, (8,), extra=4), (0.05, 0.2))
         >>> network(torch.zeros(3, 1, 8, 8), torch.zeros(3)).shape
         torch.Size([3, 1, 8, 8])
     """
@@ -37,16 +40,17 @@ class FourierFeatures(nn.Module):
     def __init__(self, network: nn.Module, periods: Sequence[float]) -> None:
         super().__init__()
         if not periods or not all(0 < period < math.inf for period in periods):
-            raise ValueError(f"Waves needs periods above 0, got {tuple(periods)}")
+            raise ValueError(f"FourierFeatures needs positive, finite periods, got {tuple(periods)}")
         self.network = network
         self.periods = tuple(periods)
 
     def forward(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:
-        """Predicts, `(B, C, *S)`, labels `(B,)` and what is given beside, to `(B, C, *S)`; vectors have no S."""
+        """Predicts: states `(B, C, *S)`, noise labels `(B,)` and an optional context to `(B, C, *S)`. Vectors have no S."""
         level = torch.exp(4 * c).reshape(-1, *(1,) * (x.ndim - 1))
         state = x * torch.sqrt(1 + level**2)
         k = 2 * math.pi / torch.tensor(self.periods, dtype=x.dtype, device=x.device).reshape(-1, *(1,) * (x.ndim - 1))
         size, angle = torch.exp(-((k * level[:, None]) ** 2) / 2), k * state[:, None]
         waves = torch.stack((torch.sin(angle) * size, torch.cos(angle) * size), 2)  # (B, periods, 2, C, *S)
-        given = () if context is None else (context,)
-        return self.network(torch.cat((x, waves.flatten(1, 3)), 1), c, *given)
+        arguments = (c,) if context is None else (c, context)
+        prediction: Tensor = self.network(torch.cat((x, waves.flatten(1, 3)), 1), *arguments)
+        return prediction

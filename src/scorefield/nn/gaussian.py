@@ -1,4 +1,4 @@
-"""A Gaussian law whose mean and covariance are functions of what is given."""
+"""A Gaussian whose mean and covariance are learned functions of a context."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from torch import Tensor
 
 __all__ = ["ConditionalGaussian"]
 
-_NARROWEST = math.log(1e-6)  # of ln(standard deviation), in standard units: a law without any spread has no density
+_MIN_LOG_STD = math.log(1e-6)  # in standard units: a distribution of zero width has no density
 
 
 class ConditionalGaussian(nn.Module):
-    """N(m(c), (W(c)ᵀ W(c))⁻¹) with W lower triangular, so that z = W (x - m) is standard normal where it is right.
+    """The conditional Gaussian N(m(c), (W(c)ᵀ W(c))⁻¹) with W lower triangular: z = W (x - m) is standard normal.
 
-    The mean is a linear function of c plus a network's; ln diag W and what stands below it are the network's. It begins as
-    the standard normal law.
+    The mean is a linear function of c plus a network's output. The network also gives the entries of W: the logarithm of its
+    diagonal, and what is below the diagonal. At initialization it is the standard normal distribution.
 
     Arguments:
         features: The number of features of x.
-        context: How many numbers are given.
+        context: The number of context values c.
         width: The width of the hidden layers.
-        depth: Their number.
+        depth: The number of hidden layers.
+
+    Raises:
+        ValueError: If a size is not positive.
     """
 
     def __init__(self, features: int, context: int, width: int = 128, depth: int = 4) -> None:
@@ -46,26 +49,27 @@ class ConditionalGaussian(nn.Module):
                 layer.bias.zero_()  # type: ignore[operator]
 
     def parts(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """m, `(B, n)`, W, `(B, n, n)`, and ln det W, `(B,)`, given numbers `(B, context)`."""
+        """m, `(B, n)`, W, `(B, n, n)`, and ln det W, `(B,)`, for contexts `(B, context)`."""
         n = self.features
         mean, log_std, below = self.network(context).split((n, n, n * (n - 1) // 2), dim=1)
-        log_std = log_std.clamp_min(_NARROWEST)
+        log_std = log_std.clamp_min(_MIN_LOG_STD)
         whiten = torch.diag_embed(torch.ones_like(log_std))
         row, column = torch.tril_indices(n, n, -1, device=context.device)
         whiten[:, row, column] = below
         return mean + self.linear(context), whiten * torch.exp(-log_std)[..., None], -log_std.sum(1)
 
     def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """z = W (x - m), `(B, n)`, and the logarithm of the volume dz/dx, `(B,)`."""
-        mean, whiten, volume = self.parts(context)
-        return (whiten @ (x - mean)[..., None])[..., 0], volume
+        """z = W (x - m), `(B, n)`, and log |det dz/dx|, `(B,)`."""
+        mean, whiten, log_det = self.parts(context)
+        return (whiten @ (x - mean)[..., None])[..., 0], log_det
 
     def inverse(self, z: Tensor, context: Tensor) -> Tensor:
         """x = m + W⁻¹ z, `(B, n)`."""
         mean, whiten, _ = self.parts(context)
-        return mean + torch.linalg.solve_triangular(whiten, z[..., None], upper=False)[..., 0]
+        x: Tensor = mean + torch.linalg.solve_triangular(whiten, z[..., None], upper=False)[..., 0]
+        return x
 
     def log_prob(self, x: Tensor, context: Tensor) -> Tensor:
         """The log-density, `(B,)`."""
-        z, volume = self(x, context)
-        return volume - z.square().sum(1) / 2 - self.features * math.log(2 * math.pi) / 2
+        z, log_det = self.forward(x, context)
+        return log_det - z.square().sum(1) / 2 - self.features * math.log(2 * math.pi) / 2

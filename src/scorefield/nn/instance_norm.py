@@ -1,4 +1,4 @@
-"""InstanceNorm++: each feature map in standard units, without forgetting how the maps' means differ."""
+"""InstanceNorm++: instance normalization that keeps how the means of the feature maps differ."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ _EPSILON = 1e-5
 
 
 def _standardized(x: Tensor, gamma: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """γ ((x - μ) / s + α (μ - m) / v) + β for `(B, C, H, W)` and factors of the shape `(C,)` or `(B, C)`.
+    """γ ((x - μ) / s + α (μ - m) / v) + β for x of shape `(B, C, H, W)` and factors of shape `(C,)` or `(B, C)`.
 
-    μ and s are the mean and the standard deviation of a map, m and v those of the means of all maps of a sample. A single
-    map has no others to be compared with, a single point none either: their terms are 0.
+    μ and s are the mean and the standard deviation of a map, m and v those of the means over all maps of a sample. With a
+    single map the second term is 0, with a single pixel the first.
     """
     dtype = x.dtype
-    x = x if dtype in (torch.float32, torch.float64) else x.float()  # sums over maps need the digits
+    x = (
+        x if dtype in (torch.float32, torch.float64) else x.float()
+    )  # sums over a map lose too many digits in half precision
     mean = x.mean((2, 3))
     h = F.instance_norm(x, eps=_EPSILON) if x[0, 0].numel() > 1 else torch.zeros_like(x)
     if x.shape[1] > 1:
@@ -31,7 +33,8 @@ def _standardized(x: Tensor, gamma: Tensor, alpha: Tensor, beta: Tensor) -> Tens
 class InstanceNormPlus(nn.Module):
     """InstanceNorm++ of NCSNv2: γ ((x - μ) / s + α (μ - m) / v) + β.
 
-    This is what the authors' code computes, and their checkpoints need. In their paper γ does not multiply the second term.
+    This is what the authors' code computes, and what their checkpoints need. In the paper γ does not multiply the second
+    term.
 
     Arguments:
         features: The number of maps.
@@ -48,12 +51,12 @@ class InstanceNormPlus(nn.Module):
         self.beta = nn.Parameter(torch.zeros(features))
 
     def forward(self, x: Tensor, index: Tensor | None = None) -> Tensor:
-        """Normalizes, `(B, features, H, W)` to the same; the index of a noise level does not matter."""
+        """Normalizes x of shape `(B, features, H, W)`; the index of the noise level is ignored."""
         return _standardized(x, self.gamma, self.alpha, self.beta)
 
 
 class ConditionalInstanceNormPlus(nn.Module):
-    """InstanceNorm++ with a γ, α and β for each noise level, as NCSN has it (Song & Ermon, 2019).
+    """InstanceNorm++ with one γ, α and β per noise level, as in NCSN (Song & Ermon, 2019).
 
     Arguments:
         features: The number of maps.
@@ -65,9 +68,9 @@ class ConditionalInstanceNormPlus(nn.Module):
         self.features = features
         self.classes = classes
         factors = (1 + 0.02 * torch.randn(classes, 2 * features), torch.zeros(classes, features))
-        self.embed = nn.Embedding.from_pretrained(torch.cat(factors, dim=1), freeze=False)
+        self.embed = nn.Embedding(classes, 3 * features, _weight=torch.cat(factors, dim=1))
 
     def forward(self, x: Tensor, index: Tensor) -> Tensor:
-        """Normalizes, `(B, features, H, W)` and indices of levels `(B,)` to `(B, features, H, W)`."""
+        """Normalizes x of shape `(B, features, H, W)` with the factors of the level indices `(B,)`."""
         gamma, alpha, beta = self.embed(index).chunk(3, dim=1)
         return _standardized(x, gamma, alpha, beta)

@@ -1,4 +1,4 @@
-"""A network for vectors."""
+"""A multilayer perceptron for vectors."""
 
 from __future__ import annotations
 
@@ -8,63 +8,75 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .embed import FourierEmbedding
+from .renamed import load_under_old_names
 
 __all__ = ["MLP"]
 
+_OLD_NAMES = {"enter": "input", "leave": "output", "given": "embed_context", "lead": "modulate_layers"}
+
 
 class MLP(nn.Module):
-    """A network F(x, c): x of shape `(B, features)` and the label c of the noise, of shape `(B,)`, to `(B, features)`.
+    """A network F(x, c): states x of shape `(B, features)` and their noise label c, `(B,)`, to `(B, features)`.
 
-    The label scales and shifts what enters, a(c) · W x + b(c); layers of one width follow. Few operations a layer: for small
-    networks on a CPU these are what takes the time. What is given beside the data goes through two layers of its own, which
-    scale and shift with it, before each layer. It begins as the zero function.
+    The noise label scales and shifts the input layer, a(c) · W x + b(c); hidden layers of equal width follow. Each layer takes
+    few operations, because their number limits the speed of small networks on a CPU. A context is embedded by two layers of
+    its own and then scales and shifts the input of every layer. The output is 0 at initialization.
 
     Arguments:
-        features: The number of features, from 1 to some hundred.
+        features: The number of features, from 1 to a few hundred.
         width: The width of the hidden layers.
-        depth: The number of layers between the entrance and the exit.
-        context: How many numbers are given beside the data; 0 for none.
-        more: How many numbers x has besides, which are seen and not answered for (`Waves`); 0 for none.
+        depth: The number of layers between the input and the output layer.
+        context: The number of context values; 0 for none.
+        extra: The number of further inputs in x that have no output, such as `FourierFeatures`; 0 for none.
+
+    Raises:
+        ValueError: If a size is not positive.
     """
 
-    def __init__(self, features: int, width: int = 128, depth: int = 3, context: int = 0, more: int = 0) -> None:
+    def __init__(self, features: int, width: int = 128, depth: int = 3, context: int = 0, extra: int = 0) -> None:
         super().__init__()
-        if min(features, width, depth) < 1 or min(context, more) < 0:
-            got = f"features={features}, width={width}, depth={depth}, context={context}, more={more}"
+        if min(features, width, depth) < 1 or min(context, extra) < 0:
+            got = f"features={features}, width={width}, depth={depth}, context={context}, extra={extra}"
             raise ValueError(f"MLP needs positive sizes, got {got}")
         self.features = features
         self.width = width
         self.depth = depth
         self.context = context
-        self.more = more
+        self.extra = extra
         self.label = FourierEmbedding(16)
         self.modulate = nn.Linear(32, 2 * width)
-        self.enter = nn.Linear(features + more, width)
+        self.input = nn.Linear(features + extra, width)
         self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
-        self.leave = nn.Linear(width, features)
+        self.output = nn.Linear(width, features)
         if context:
-            self.given = nn.Sequential(nn.Linear(context, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
-            self.lead = nn.Linear(width, (depth + 1) * 2 * width)
+            self.embed_context = nn.Sequential(nn.Linear(context, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+            self.modulate_layers = nn.Linear(width, (depth + 1) * 2 * width)
+        load_under_old_names(self, _OLD_NAMES)
         with torch.no_grad():
             self.modulate.bias[:width] += 1  # the scales, around one
-            self.leave.weight.zero_()
-            self.leave.bias.zero_()
+            self.output.weight.zero_()
+            self.output.bias.zero_()
             if context:
-                self.lead.weight.zero_()
-                self.lead.bias.zero_()
+                self.modulate_layers.weight.zero_()
+                self.modulate_layers.bias.zero_()
 
     def forward(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:
-        """Predicts, `(B, features + more)`, labels `(B,)` and what is given, `(B, context)`, to `(B, features)`."""
+        """Predicts: states `(B, features + extra)`, noise labels `(B,)` and contexts `(B, context)` to `(B, features)`.
+
+        Raises:
+            ValueError: If the network has a context and none is passed.
+        """
         scale, shift = self.modulate(self.label(c)).chunk(2, dim=1)
         if not self.context:
-            h = F.silu(torch.addcmul(shift, self.enter(x), scale))
+            h = F.silu(torch.addcmul(shift, self.input(x), scale))
             for layer in self.layers:
                 h = F.silu(layer(h))
-            return self.leave(h)
-        if context is None:
-            raise ValueError(f"this network needs {self.context} numbers given beside the data, got none: pass context")
-        leads = self.lead(self.given(context)).chunk(2 * self.depth + 2, dim=1)
-        h = F.silu(torch.addcmul(shift + leads[1], self.enter(x), scale + leads[0]))
-        for layer, gain, more in zip(self.layers, leads[2::2], leads[3::2]):
-            h = F.silu(torch.addcmul(more, layer(h), 1 + gain))
-        return self.leave(h)
+        else:
+            if context is None:
+                raise ValueError(f"this network needs a context of {self.context} values and got none: pass context")
+            factors = self.modulate_layers(self.embed_context(context)).chunk(2 * self.depth + 2, dim=1)
+            h = F.silu(torch.addcmul(shift + factors[1], self.input(x), scale + factors[0]))
+            for layer, gain, offset in zip(self.layers, factors[2::2], factors[3::2]):
+                h = F.silu(torch.addcmul(offset, layer(h), 1 + gain))
+        prediction: Tensor = self.output(h)
+        return prediction

@@ -1,8 +1,7 @@
-"""NCSN++ and DDPM++, the networks of Song et al. (2021): one network with options."""
+"""NCSN++ and DDPM++, the networks of Song et al. (2021), as one network with options."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, cast
 
@@ -12,7 +11,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .fir import Resample
-from .ncsnpp_parts import Attention, Block, Combine, LevelEmbedding, Resize, conv, dense, norm, positions
+from .ncsnpp_parts import (
+    Attention,
+    Block,
+    BlockStyle,
+    Combine,
+    LevelEmbedding,
+    Resize,
+    conv,
+    dense,
+    norm,
+    positions,
+    residual_sum,
+)
 
 __all__ = ["NCSNpp"]
 
@@ -26,39 +37,39 @@ _CHOICES = {
 
 
 class NCSNpp(nn.Module):
-    """A U-Net F(x, c) for images (Song et al., 2021, Appendix H), with its parts named as in the authors' checkpoints.
+    """A U-Net F(x, c) for images (Song et al., 2021, Appendix H), with layers named as in the authors' checkpoints.
 
-    Without options it is NCSN++ for CIFAR-10 as it is trained here: F(x, c) for any label c, on data in standard units.
-    The published ones take levels or times for labels (`embedding`), images in [0, 1] (`centered=False`), and may divide
-    what they predict by the level (`scale_by_sigma`); DDPM++ has no filter and no progressive input.
+    By default it is NCSN++ for CIFAR-10 as it is trained here: F(x, c) for any noise label c, on standardized data. The
+    published networks take levels or times as labels (`embedding`), images in [0, 1] (`centered=False`), and may divide their
+    output by the level (`scale_by_sigma`); DDPM++ has no filter and no progressive input.
 
     Arguments:
         channels: The number of channels of an image.
-        size: The side of the images it is made for; it takes all that halve as often as it has scales.
+        size: The side of the images it is designed for. It takes all images that can be halved between its scales.
         width: The number of features at the finest scale, a multiple of 4.
         multipliers: The features at each scale, from fine to coarse, in units of `width`; images are halved in between.
-        depth: The number of blocks at each scale on the way down; one more on the way up.
-        attention: The sides at which positions attend to each other, besides the coarsest scale.
-        embedding: What a label is: a number to be written in random waves ("waves"); a noise level σ > 0, of whose
-            logarithm waves are made ("level"; "fourier" in the paper); or a time from 0 to 999, or the index of a level, in
-            fixed waves ("time"; "positional" in the paper).
+        depth: The number of blocks per scale in the encoder; the decoder has one more.
+        attention: The sides at which positions attend to each other, in addition to the coarsest scale.
+        embedding: What a label is: any number, embedded at random frequencies ("waves"); a noise level σ > 0, whose logarithm
+            is embedded at random frequencies ("level"; "fourier" in the paper); or a time from 0 to 999 or an index of a
+            level, embedded at fixed frequencies ("time"; "positional" in the paper).
         waves: The standard deviation of the random frequencies.
-        block: The kind of the residual blocks, "biggan" (which resize images by themselves) or "ddpm".
-        taps: The filter for resizing, such as (1, 3, 3, 1); none for means and repetition.
+        block: The kind of the residual blocks: "biggan" (which also resize images) or "ddpm".
+        taps: The resampling filter, such as (1, 3, 3, 1); empty for averaging and repetition.
         rescale: Whether sums of two paths are divided by √2.
-        progressive: Whether the output grows from scale to scale: "none", "output_skip" (sums of images) or "residual".
-        progressive_input: Whether the image itself, made smaller, enters at each scale: "none", "input_skip" or "residual".
-        combine: How it enters by "input_skip": "sum" or "cat".
-        dropout: The part of the features that training drops.
-        last: The variance that each path's last convolution begins with, relative to the usual; 0 for 1e-10.
-        centered: Whether the images are centred; if not, they are taken to [-1, 1] from [0, 1].
-        scale_by_sigma: Whether the output is divided by the level that the label means.
+        progressive: Whether the output is built up over the scales: "none", "output_skip" (sums of images) or "residual".
+        progressive_input: Whether the downsampled image is an input of each scale: "none", "input_skip" or "residual".
+        combine: How "input_skip" combines it with the features: "sum" or "cat".
+        dropout: The fraction of the features that training drops.
+        last: The initial variance of the last convolution of each path, relative to the usual one; 0 for 1e-10.
+        centered: Whether the images are centred; if not, they are mapped from [0, 1] to [-1, 1].
+        scale_by_sigma: Whether the output is divided by the level that the label stands for.
         sigma_min: The lowest level, for `scale_by_sigma` with indices.
-        sigma_max: The highest, that of the index 0.
-        levels: How many levels there are, in geometric progression.
+        sigma_max: The highest level, which has the index 0.
+        levels: The number of levels, in geometric progression.
 
     Raises:
-        ValueError: If an option is not among its choices, or sizes do not fit each other.
+        ValueError: If the value of an option is unknown, or sizes do not fit.
 
     Example:
         >>> network = NCSNpp(channels=1, size=8, width=8, multipliers=(1, 2), depth=1, attention=(4,))
@@ -133,13 +144,15 @@ class NCSNpp(nn.Module):
             got = f"sigma_min={self.sigma_min:g}, sigma_max={self.sigma_max:g}"
             raise ValueError(f"NCSNpp needs 0 < sigma_min < sigma_max, got {got}")
         if self.scale_by_sigma and self.embedding == "waves":
-            raise ValueError("scale_by_sigma needs labels that mean a level: embedding='level', or 'time' with indices")
+            raise ValueError(
+                "scale_by_sigma needs labels that are levels: set embedding='level', or 'time' with indices"
+            )
 
     def _block(self, ins: int, outs: int, resize: Literal["up", "down"] | None = None) -> nn.Module:
         if resize and self.block == "ddpm":
             return Resize(ins, outs, resize, self.taps)
-        how = (self.block, resize, self.taps, self.rescale, self.dropout, self.last)
-        return Block(ins, outs, 4 * self.width, *how)
+        style = BlockStyle(self.block, self.taps, self.rescale, self.dropout, self.last)
+        return Block(ins, outs, 4 * self.width, style, resize)
 
     def _attend(self, features: int) -> Attention:
         return Attention(features, self.rescale, self.last)
@@ -148,7 +161,7 @@ class NCSNpp(nn.Module):
         return self.size // 2**scale in self.attention
 
     def _parts(self) -> Iterator[nn.Module]:
-        """All parts in the order of their use, which names them in checkpoints."""
+        """All layers in the order of their use, by which they are numbered in checkpoints."""
         embedded = self.width if self.embedding == "time" else 2 * self.width
         if self.embedding != "time":
             yield LevelEmbedding(self.width, self.waves)
@@ -205,13 +218,17 @@ class NCSNpp(nn.Module):
             yield conv(features, self.channels, scale=self.last)
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        """Predicts, `(B, channels, H, W)` and labels `(B,)` to `(B, channels, H, W)`."""
+        """Predicts: images `(B, channels, H, W)` and noise labels `(B,)` to `(B, channels, H, W)`.
+
+        Raises:
+            ValueError: If an image cannot be halved between all scales.
+        """
         halvings = 2 ** (len(self.multipliers) - 1)
         if any(n % halvings for n in x.shape[2:]):
             sides = " x ".join(map(str, x.shape[2:]))
             raise ValueError(
                 f"{len(self.multipliers)} scales need sides that are multiples of {halvings}, got images of {sides}: "
-                "pad or crop them, or take fewer multipliers"
+                "pad or crop them, or use fewer multipliers"
             )
         parts = iter(self.all_modules)
         label = self._label(c.to(x.dtype), parts)
@@ -232,18 +249,15 @@ class NCSNpp(nn.Module):
         return F.silu(next(parts)(h))
 
     def _level(self, c: Tensor, x: Tensor) -> Tensor:
-        """The levels that labels mean, `(B, 1, 1, 1)`."""
+        """The levels that labels stand for, `(B, 1, 1, 1)`."""
         level = self.sigmas[c.long()] if self.embedding == "time" else c
         return level.to(x.dtype).reshape(-1, 1, 1, 1)
 
     def _resized(self, h: Tensor, label: Tensor, part: nn.Module) -> Tensor:
-        return part(h, label) if self.block == "biggan" else part(h)
-
-    def _sum(self, x: Tensor, h: Tensor) -> Tensor:
-        return (x + h) / math.sqrt(2) if self.rescale else x + h
+        return cast(Tensor, part(h, label) if self.block == "biggan" else part(h))
 
     def _down(self, x: Tensor, label: Tensor, parts: Iterator[nn.Module]) -> list[Tensor]:
-        """The features at all scales, after each part that leaves some."""
+        """The features that the decoder takes from the encoder."""
         image = x
         h = next(parts)(x)
         shortcuts = [h]
@@ -259,7 +273,7 @@ class NCSNpp(nn.Module):
                 image = self.resample.down(image)
                 h = next(parts)(image, h)
             if self.progressive_input == "residual":
-                h = image = self._sum(next(parts)(image), h)
+                h = image = residual_sum(next(parts)(image), h, self.rescale)
             shortcuts.append(h)
         return shortcuts
 
@@ -270,18 +284,18 @@ class NCSNpp(nn.Module):
                 h = next(parts)(torch.cat((h, shortcuts.pop()), dim=1), label)
             h = next(parts)(h) if self._attends(scale) else h
             if self.progressive == "output_skip":
-                drawn = self._draw(h, parts)
-                image = drawn if image is None else self.resample.up(image) + drawn
+                update = self._image(h, parts)
+                image = update if image is None else self.resample.up(image) + update
             if self.progressive == "residual":
                 if image is None:
-                    image = self._draw(h, parts)
+                    image = self._image(h, parts)
                 else:
-                    h = image = self._sum(next(parts)(image), h)
+                    h = image = residual_sum(next(parts)(image), h, self.rescale)
             if scale > 0:
                 h = self._resized(h, label, next(parts))
-        return cast(Tensor, image) if self.progressive == "output_skip" else self._draw(h, parts)
+        return cast(Tensor, image) if self.progressive == "output_skip" else self._image(h, parts)
 
     @staticmethod
-    def _draw(h: Tensor, parts: Iterator[Any]) -> Tensor:
+    def _image(h: Tensor, parts: Iterator[Any]) -> Tensor:
         h = next(parts)(h)
-        return next(parts)(F.silu(h))
+        return cast(Tensor, next(parts)(F.silu(h)))

@@ -1,10 +1,11 @@
-"""What NCSN++ and DDPM++ are made of. Parts bear the names that they have in published checkpoints."""
+"""Layers of NCSN++ and DDPM++. They have the names that they have in published checkpoints."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, cast
 
 import torch
 import torch.nn as nn
@@ -13,18 +14,31 @@ from torch import Tensor
 
 from .fir import Resample
 
-__all__ = ["Attention", "Block", "Combine", "LevelEmbedding", "Resize", "conv", "dense", "norm", "positions", "scaled"]
+__all__ = [
+    "Attention",
+    "Block",
+    "BlockStyle",
+    "Combine",
+    "LevelEmbedding",
+    "Resize",
+    "conv",
+    "dense",
+    "norm",
+    "positions",
+    "residual_sum",
+    "scaled",
+]
 
 
 def scaled(weight: Tensor, scale: float = 1.0) -> None:
-    """Draws uniform weights `(outs, ins, …)` of the variance 2 · scale / (ins + outs), as DDPM begins; 0 means 1e-10."""
+    """Draws uniform weights `(outs, ins, …)` of variance 2 · scale / (ins + outs), as in DDPM; a scale of 0 means 1e-10."""
     fan = (weight.shape[0] + weight.shape[1]) * math.prod(weight.shape[2:]) / 2
     bound = math.sqrt(3 * (scale or 1e-10) / fan)
     nn.init.uniform_(weight, -bound, bound)
 
 
 def conv(ins: int, outs: int, size: int = 3, scale: float = 1.0, halves: bool = False) -> nn.Conv2d:
-    """A convolution; one that halves expects a row and a column of zeros at the ends."""
+    """A convolution; one that halves expects a row and a column of zeros appended to the image."""
     layer = nn.Conv2d(ins, outs, size, stride=2 if halves else 1, padding=0 if halves else size // 2)
     scaled(layer.weight.data, scale)
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
@@ -40,10 +54,16 @@ def dense(ins: int, outs: int) -> nn.Linear:
 
 
 def norm(features: int) -> nn.GroupNorm:
-    """Groups of 4 features, or 32 groups if that would be more."""
+    """Group normalization with groups of 4 features, but at most 32 groups.
+
+    Raises:
+        ValueError: If the number of features is not a multiple of the number of groups.
+    """
     groups = min(features // 4, 32)
     if groups < 1 or features % groups:
-        raise ValueError(f"groups of features are normalized: {features} features do not divide into {max(groups, 1)}")
+        raise ValueError(
+            f"group normalization needs features that are a multiple of {max(groups, 1)} groups, got {features}"
+        )
     return nn.GroupNorm(groups, features, eps=1e-6)
 
 
@@ -56,7 +76,7 @@ def positions(c: Tensor, width: int) -> Tensor:
 
 
 class LevelEmbedding(nn.Module):
-    """Sines and cosines of a label at random frequencies, drawn once: `(B,)` to `(B, 2 · width)` (Tancik et al., 2020)."""
+    """Sines and cosines of a label at fixed random frequencies: `(B,)` to `(B, 2 · width)` (Tancik et al., 2020)."""
 
     W: Tensor
 
@@ -69,8 +89,8 @@ class LevelEmbedding(nn.Module):
         return torch.cat((angles.sin(), angles.cos()), dim=1)
 
 
-class _Mix(nn.Module):
-    """A linear map of the features at each point."""
+class _PixelLinear(nn.Module):
+    """A linear map of the features of each pixel."""
 
     def __init__(self, ins: int, outs: int, scale: float = 0.1) -> None:
         super().__init__()
@@ -82,72 +102,78 @@ class _Mix(nn.Module):
         return F.conv2d(x, self.W.T[:, :, None, None], self.b)
 
 
-def _join(x: Tensor, h: Tensor, rescale: bool) -> Tensor:
-    """The sum of two paths, of the variance of one if `rescale`."""
+def residual_sum(x: Tensor, h: Tensor, rescale: bool) -> Tensor:
+    """The sum of two paths, divided by √2 if `rescale`."""
     return (x + h) / math.sqrt(2) if rescale else x + h
 
 
 class Attention(nn.Module):
-    """Every position attends to all others, with a single head."""
+    """Single-head self-attention over all positions."""
 
     def __init__(self, features: int, rescale: bool, scale: float) -> None:
         super().__init__()
         self.rescale = rescale
         self.GroupNorm_0 = norm(features)
-        self.NIN_0 = _Mix(features, features)
-        self.NIN_1 = _Mix(features, features)
-        self.NIN_2 = _Mix(features, features)
-        self.NIN_3 = _Mix(features, features, scale)
+        self.NIN_0 = _PixelLinear(features, features)
+        self.NIN_1 = _PixelLinear(features, features)
+        self.NIN_2 = _PixelLinear(features, features)
+        self.NIN_3 = _PixelLinear(features, features, scale)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.GroupNorm_0(x)
-        query, key, value = (mix(h).flatten(2).mT[:, None] for mix in (self.NIN_0, self.NIN_1, self.NIN_2))
+        query, key, value = (linear(h).flatten(2).mT[:, None] for linear in (self.NIN_0, self.NIN_1, self.NIN_2))
         h = F.scaled_dot_product_attention(query, key, value)[:, 0].mT.reshape(x.shape)
-        return _join(x, self.NIN_3(h), self.rescale)
+        return residual_sum(x, self.NIN_3(h), self.rescale)
+
+
+@dataclass(frozen=True)
+class BlockStyle:
+    """What all residual blocks of a network have in common.
+
+    Arguments:
+        kind: "biggan" or "ddpm", which differ in the skip connection only.
+        taps: The resampling filter.
+        rescale: Whether the sum with the skip connection is divided by √2.
+        dropout: The fraction of the features that training drops.
+        scale: The initial variance of the last convolution, relative to the usual one.
+    """
+
+    kind: Literal["biggan", "ddpm"]
+    taps: tuple[int, ...]
+    rescale: bool
+    dropout: float
+    scale: float
 
 
 class Block(nn.Module):
-    """Two convolutions, each behind a norm and a SiLU, beside a short cut; the label shifts the features in between.
+    """A residual block: norm, SiLU and convolution, twice; the noise label shifts the features in between.
 
     Arguments:
-        ins: The number of features that enter.
-        outs: The number that leave.
-        embedding: The width of the label's embedding.
-        kind: "biggan" or "ddpm", which differ in the short cut alone.
-        resize: Whether the image is doubled or halved on the way ("biggan").
-        taps: The filter for that.
-        rescale: Whether the sum with the short cut is divided by √2.
-        dropout: The part of the features that training drops.
-        scale: The variance that the last convolution begins with, relative to the usual.
+        ins: The number of input features.
+        outs: The number of output features.
+        embedding: The width of the embedding of the noise label.
+        style: What all blocks of a network have in common.
+        resize: Whether the image is doubled or halved ("biggan").
     """
 
     def __init__(
-        self,
-        ins: int,
-        outs: int,
-        embedding: int,
-        kind: Literal["biggan", "ddpm"],
-        resize: Literal["up", "down"] | None,
-        taps: Sequence[int],
-        rescale: bool,
-        dropout: float,
-        scale: float,
+        self, ins: int, outs: int, embedding: int, style: BlockStyle, resize: Literal["up", "down"] | None = None
     ) -> None:
         super().__init__()
         self.resize = resize
-        self.rescale = rescale
-        self.resample = Resample(taps)
+        self.rescale = style.rescale
+        self.resample = Resample(style.taps)
         self.GroupNorm_0 = norm(ins)
         self.Conv_0 = conv(ins, outs)
         self.Dense_0 = dense(embedding, outs)
         self.GroupNorm_1 = norm(outs)
-        self.Dropout_0 = nn.Dropout(dropout)
-        self.Conv_1 = conv(outs, outs, scale=scale)
-        if kind == "biggan" and (ins != outs or resize):
+        self.Dropout_0 = nn.Dropout(style.dropout)
+        self.Conv_1 = conv(outs, outs, scale=style.scale)
+        if style.kind == "biggan" and (ins != outs or resize):
             self.Conv_2 = conv(ins, outs, 1)
-        if kind == "ddpm" and ins != outs:
-            self.NIN_0 = _Mix(ins, outs)
-        self.kind = kind
+        if style.kind == "ddpm" and ins != outs:
+            self.NIN_0 = _PixelLinear(ins, outs)
+        self.kind = style.kind
         self.changes = ins != outs or resize is not None
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
@@ -159,11 +185,11 @@ class Block(nn.Module):
         h = self.Conv_1(self.Dropout_0(F.silu(self.GroupNorm_1(h))))
         if self.changes:
             x = self.Conv_2(x) if self.kind == "biggan" else self.NIN_0(x)
-        return _join(x, h, self.rescale)
+        return residual_sum(x, h, self.rescale)
 
 
-class _Filtered(nn.Module):
-    """A 3 x 3 convolution that doubles or halves images through a filter."""
+class _FilteredConv(nn.Module):
+    """A 3 x 3 convolution that doubles or halves images with a filter."""
 
     def __init__(self, ins: int, outs: int, resize: Literal["up", "down"], taps: Sequence[int]) -> None:
         super().__init__()
@@ -179,11 +205,11 @@ class _Filtered(nn.Module):
 
 
 class Resize(nn.Module):
-    """Doubles or halves images, with a 3 x 3 convolution.
+    """Doubles or halves images with a 3 x 3 convolution.
 
     Arguments:
-        ins: The number of features that enter.
-        outs: The number that leave.
+        ins: The number of input features.
+        outs: The number of output features.
         resize: "up" or "down".
         taps: The filter, if any.
     """
@@ -193,20 +219,22 @@ class Resize(nn.Module):
         self.resize = resize
         self.taps = tuple(taps)
         if taps:
-            self.Conv2d_0 = _Filtered(ins, outs, resize, taps)
+            self.Conv2d_0 = _FilteredConv(ins, outs, resize, taps)
         else:
             self.Conv_0 = conv(ins, outs, halves=resize == "down")
 
     def forward(self, x: Tensor) -> Tensor:
         if self.taps:
-            return self.Conv2d_0(x)
-        if self.resize == "up":
-            return self.Conv_0(F.interpolate(x, scale_factor=2, mode="nearest"))
-        return self.Conv_0(F.pad(x, (0, 1, 0, 1)))
+            h = self.Conv2d_0(x)
+        elif self.resize == "up":
+            h = self.Conv_0(F.interpolate(x, scale_factor=2, mode="nearest"))
+        else:
+            h = self.Conv_0(F.pad(x, (0, 1, 0, 1)))
+        return cast(Tensor, h)
 
 
 class Combine(nn.Module):
-    """Brings the image itself, made smaller, to the features: their sum, or side by side."""
+    """Combines features with the downsampled image: by a sum, or by concatenation."""
 
     def __init__(self, ins: int, outs: int, method: Literal["sum", "cat"]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A network that is a gradient field."""
+"""A network that is the gradient of a scalar."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ __all__ = ["Potential"]
 
 
 class Potential(nn.Module):
-    """F(x, c) = ∇_x ⟨x, N(x, c)⟩: any network N, made one whose Jacobian is symmetric.
+    """F(x, c) = ∇_x ⟨x, N(x, c)⟩: turns any network N into a gradient field, whose Jacobian is symmetric.
 
-    The inner product begins at zero where N does, without being stuck there; it has the scores of Gaussian data where N is
-    linear, and N's own size elsewhere. With it a denoiser has a log-density (`denoisers.EnergyDenoiser`). A step of
-    training takes
-    about twice the time of N's.
+    The potential ⟨x, N(x, c)⟩ is 0 at initialization if N is, and can be trained from there; a linear N gives the scores of
+    Gaussian data. A denoiser made of it has a log-density (`denoisers.EnergyDenoiser`). A training step takes about twice as
+    long as with N itself.
 
     Arguments:
-        network: A network N(x, c), twice differentiable (SiLU, GELU, tanh; with ReLU the gradient has steps).
+        network: A network N(x, c), twice differentiable (SiLU, GELU, tanh; with ReLU the gradient is discontinuous).
 
     References:
         Salimans & Ho, 2021, Should EBMs model the energy or the score?
@@ -33,14 +32,15 @@ class Potential(nn.Module):
         super().__init__()
         self.network = network
 
-    def height(self, x: Tensor, c: Tensor) -> Tensor:
-        """⟨x, N(x, c)⟩, `(B, *D)` and labels `(B,)` to `(B,)`."""
-        return (x * self.network(x, c)).flatten(1).sum(1)
+    def potential(self, x: Tensor, c: Tensor) -> Tensor:
+        """⟨x, N(x, c)⟩: states `(B, *D)` and noise labels `(B,)` to `(B,)`."""
+        product: Tensor = x * self.network(x, c)
+        return product.flatten(1).sum(1)
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        """The gradient, `(B, *D)` and labels `(B,)` to `(B, *D)`."""
+        """The gradient of the potential: states `(B, *D)` and noise labels `(B,)` to `(B, *D)`."""
         learn = torch.is_grad_enabled()
         with torch.inference_mode(False), torch.enable_grad():
             x = x if x.requires_grad else x.detach().clone().requires_grad_()
-            slope = torch.autograd.grad(self.height(x, c).sum(), x, create_graph=learn)[0]
+            slope = torch.autograd.grad(self.potential(x, c).sum(), x, create_graph=learn)[0]
         return slope if learn else slope.detach()

@@ -1,4 +1,4 @@
-"""The RefineNets of the NCSN line. Parts bear the names that they have in published checkpoints."""
+"""The RefineNets of NCSN and NCSNv2. Layers have the names that they have in published checkpoints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["RefineNet"]
 
 
 class _Stage(NamedTuple):
-    """What a stage on the way down does: its name's end, its width in units of the first, dilation, halving."""
+    """A stage of the encoder: the end of its name, its width relative to the first, its dilation, whether it halves."""
 
     name: str
     width: int
@@ -41,39 +41,40 @@ def _norm(features: int, classes: int) -> nn.Module:
 
 
 class _ConvPool(nn.Module):
-    """A convolution, then means over squares of 2 points a side, summed as the checkpoints' code does: to the last bit."""
+    """A convolution and 2 x 2 average pooling, summed in the order of the authors' code: equal to the last bit."""
 
     def __init__(self, ins: int, outs: int, size: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(ins, outs, size, padding=size // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv(x)
+        h: Tensor = self.conv(x)
         even, odd = h[:, :, ::2], h[:, :, 1::2]
         return (even[..., ::2] + odd[..., ::2] + even[..., 1::2] + odd[..., 1::2]) / 4
 
 
 class _Residual(nn.Module):
-    """Two convolutions, each behind a norm and an ELU, beside a short cut; the second one may change the width."""
+    """A residual block: norm, ELU and convolution, twice. The second convolution may change the width."""
 
-    def __init__(self, ins: int, outs: int, classes: int, dilation: int, halves: bool, opens: bool) -> None:
+    def __init__(self, ins: int, outs: int, classes: int, dilation: int, halves: bool, first: bool) -> None:
         super().__init__()
         self.normalize1 = _norm(ins, classes)
         self.conv1 = _conv(ins, ins, dilation)
         self.normalize2 = _norm(ins, classes)
         self.conv2 = _ConvPool(ins, outs, 3) if halves else _conv(ins, outs, dilation)
-        if opens:  # the first block of a stage, also where the widths agree
+        if first:  # in its stage; also where the widths agree
             self.shortcut = _ConvPool(ins, outs, 1) if halves else _conv(ins, outs, dilation)
-        self.opens = opens
+        self.first = first
 
     def forward(self, x: Tensor, index: Tensor | None) -> Tensor:
         h = self.conv1(F.elu(self.normalize1(x, index)))
         h = self.conv2(F.elu(self.normalize2(h, index)))
-        return h + (self.shortcut(x) if self.opens else x)
+        residual: Tensor = h + (self.shortcut(x) if self.first else x)
+        return residual
 
 
 class _Units(nn.Module):
-    """Residual convolution units: each two convolutions behind an ELU, and behind a norm if it knows the level."""
+    """Residual convolution units: ELU and convolution, twice, with norms if they depend on the level."""
 
     def __init__(self, features: int, blocks: int, classes: int) -> None:
         super().__init__()
@@ -96,7 +97,7 @@ class _Units(nn.Module):
 
 
 class _Fusion(nn.Module):
-    """Maps of two scales, each convolved and brought to one size, added."""
+    """The sum of feature maps of two scales, each convolved and resized to the finer one."""
 
     def __init__(self, ins: Sequence[int], features: int, classes: int) -> None:
         super().__init__()
@@ -112,15 +113,15 @@ class _Fusion(nn.Module):
 
 
 def _maxima(x: Tensor) -> Tensor:
-    """The largest value in the square of 5 points around each, `(B, C, H, W)` to the same."""
+    """Max pooling over 5 x 5 pixels with stride 1: `(B, C, H, W)` to the same shape."""
     if x.device.type != "cpu":
         return F.max_pool2d(x, 5, 1, 2)
-    last = x.contiguous(memory_format=torch.channels_last)  # 30 times as fast there
+    last = x.contiguous(memory_format=torch.channels_last)  # 30 times as fast on a CPU
     return F.max_pool2d(last, 5, 1, 2).contiguous()
 
 
 class _Pools(nn.Module):
-    """Chained residual pooling: looks farther at each of two stages, by maxima, or by means if it knows the level."""
+    """Chained residual pooling in two stages: max pooling, or average pooling with norms that depend on the level."""
 
     def __init__(self, features: int, classes: int) -> None:
         super().__init__()
@@ -136,7 +137,7 @@ class _Pools(nn.Module):
 
 
 class _Refine(nn.Module):
-    """A refining block: what one stage saw, and what coarser ones made of it."""
+    """A refinement block: combines the features of one encoder stage with the output of the coarser block."""
 
     def __init__(self, ins: Sequence[int], features: int, classes: int, blocks: int) -> None:
         super().__init__()
@@ -149,28 +150,29 @@ class _Refine(nn.Module):
     def forward(self, inputs: Sequence[Tensor], index: Tensor | None) -> Tensor:
         adapted = [units(x, index) for units, x in zip(self.adapt_convs, inputs)]
         h = self.msf(adapted, inputs[0].shape[2:], index) if len(adapted) > 1 else adapted[0]
-        return self.output_convs(self.crp(h, index), index)
+        refined: Tensor = self.output_convs(self.crp(h, index), index)
+        return refined
 
 
 class RefineNet(nn.Module):
     """A network F(x, c) for images: the RefineNet of NCSNv2 (Song & Ermon, 2020), or of NCSN (2019).
 
-    With a depth of 4, 5 and 6 it is the authors' NCSNv2, NCSNv2Deeper and NCSNv2Deepest, with `classes` their NCSN: `at`
-    computes what theirs do before they divide by the noise level, and `state_dict` has their names and shapes (theirs
-    hold the levels, too: `scorefield.denoisers.NCSNDenoiser`). It ends as the zero function where it begins to learn.
+    With a depth of 4, 5 or 6 it is the authors' NCSNv2, NCSNv2Deeper or NCSNv2Deepest; with `classes` it is their NCSN. `at`
+    computes what their networks do before they divide by the noise level, and `state_dict` has their names and shapes (they
+    also store the levels, see `scorefield.denoisers.NCSNDenoiser`). The output is 0 at initialization.
 
-    NCSNv2 is told of the noise by nothing but the size of the state. As F(x, c) the network therefore undoes the scaling
-    of `Preconditioned`: it sees the state itself, in units of the parametrization's scale.
+    NCSNv2 has no noise label: it infers the level from the magnitude of the state. As F(x, c) the network therefore undoes
+    the scaling of `Preconditioned` and takes the state itself, in units of the parametrization's scale.
 
     Arguments:
         channels: The number of channels of an image.
-        features: The number of features at full size; 2 to 4 times as many inside.
-        depth: The number of stages, which halve the image 1, 2 or 3 times: its sides must divide by 2, 4 or 8.
-        classes: How many noise levels the norms know, as in NCSN; 0 for none, as in NCSNv2. A network that knows them is
-            asked by their indices, through `at` alone.
+        features: The number of features at full resolution; 2 to 4 times as many at the coarser scales.
+        depth: The number of stages. They halve the image 1, 2 or 3 times: its sides must be multiples of 2, 4 or 8.
+        classes: The number of noise levels that have norms of their own, as in NCSN; 0 for none, as in NCSNv2. A network with
+            classes is evaluated at indices of levels, by `at` only.
 
     Raises:
-        ValueError: If there is no such network, or an image does not fit it.
+        ValueError: If the depth is unknown, a size is not positive, or an image does not fit.
 
     Example:
         >>> network = RefineNet(1, 8)
@@ -195,53 +197,65 @@ class RefineNet(nn.Module):
         stages = _STAGES[depth]
         widths = [features * stage.width for stage in stages]
         for stage, ins, outs in zip(stages, (features, *widths), widths):
-            changes = stage.name != "1"
+            first = stage.name != "1"
             pair = (
-                _Residual(ins, outs, classes, stage.dilation, stage.halves, changes),
+                _Residual(ins, outs, classes, stage.dilation, stage.halves, first),
                 _Residual(outs, outs, classes, stage.dilation, False, False),
             )
             self.add_module(f"res{stage.name}", nn.ModuleList(pair))
-        for name, i in self._upward():
-            below = [] if i == depth - 1 else [widths[i]]  # as wide as its stage is what comes from the coarser one
+        for name, i in self._decoder():
+            below = [] if i == depth - 1 else [widths[i]]  # the coarser block has the width of this stage
             self.add_module(name, _Refine([widths[i], *below], widths[max(i - 1, 0)], classes, 3 if i == 0 else 1))
         nn.init.zeros_(self.end_conv.weight)
         nn.init.zeros_(self.end_conv.bias)  # type: ignore[arg-type]
 
-    def _upward(self) -> list[tuple[str, int]]:
-        """The refining blocks' names, and the stages that they refine, from coarse to fine."""
+    def _decoder(self) -> list[tuple[str, int]]:
+        """The names of the refinement blocks and the stages that they refine, from coarse to fine."""
         names = [str(n) for n in range(1, len(_STAGES[self.depth]) + 1)]
-        if self.depth == 6:  # the authors' word for what they put in between
+        if self.depth == 6:  # the authors' name for the block in between
             names = ["1", "2", "31", "3", "4", "5"]
         return [(f"refine{name}", self.depth - 1 - i) for i, name in enumerate(names)]
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        """Predicts, `(B, channels, H, W)` and labels `(B,)` to `(B, channels, H, W)`."""
+        """Predicts: images `(B, channels, H, W)` and noise labels `(B,)` to `(B, channels, H, W)`.
+
+        Raises:
+            ValueError: If the network has classes, or an image does not fit.
+        """
         if self.classes:
-            raise ValueError("a RefineNet with classes knows its noise levels by their indices: use denoise.Scored")
+            raise ValueError("a RefineNet with classes takes indices of levels: wrap it in denoisers.NCSNDenoiser")
         return self.at(x * torch.sqrt(1 + torch.exp(8 * c)).reshape(-1, 1, 1, 1))
 
     def check(self, shape: Sequence[int]) -> None:
-        """Raises a ValueError unless the sides of images `(C, H, W)` divide as often as the network halves them."""
+        """Checks that images of shape `(C, H, W)` can be halved as often as the network does.
+
+        Raises:
+            ValueError: If a side is not a multiple of 2, 4 or 8, for a depth of 4, 5 or 6.
+        """
         unit = 2 ** sum(stage.halves for stage in _STAGES[self.depth])
         if len(shape) != 3 or any(n % unit for n in shape[1:]):
-            need = f"images whose sides divide by {unit}"
-            raise ValueError(f"a RefineNet of depth {self.depth} needs {need}, got {tuple(shape)}: pad or resize")
+            need = f"images with sides that are multiples of {unit}"
+            raise ValueError(f"a RefineNet of depth {self.depth} needs {need}, got shape {tuple(shape)}: pad or resize")
 
     def at(self, x: Tensor, index: Tensor | None = None) -> Tensor:
-        """The function of the checkpoints: states `(B, channels, H, W)`, as they are, to `(B, channels, H, W)`.
+        """The function of the published checkpoints: unscaled states `(B, channels, H, W)` to `(B, channels, H, W)`.
 
         Arguments:
-            x: States of centred images, -1 to 1 in published networks.
-            index: The index of each state's noise level, of shape `(B,)`, if there are classes.
+            x: States of centred images; images are in [-1, 1] in published networks.
+            index: The index of the noise level of each state, of shape `(B,)`, if the network has classes.
+
+        Raises:
+            ValueError: If an image does not fit.
         """
         self.check(x.shape[1:])
         parts = self._modules
         h = self.begin_conv(x)
-        seen = []
+        features = []
         for stage in _STAGES[self.depth]:
             for block in parts[f"res{stage.name}"]:  # type: ignore[union-attr]
                 h = block(h, index)
-            seen.append(h)
-        for name, i in self._upward():
-            h = parts[name]([seen[i]] if i == self.depth - 1 else [seen[i], h], index)  # type: ignore[misc]
-        return self.end_conv(F.elu(self.normalizer(h, index)))
+            features.append(h)
+        for name, i in self._decoder():
+            h = parts[name]([features[i]] if i == self.depth - 1 else [features[i], h], index)  # type: ignore[misc]
+        prediction: Tensor = self.end_conv(F.elu(self.normalizer(h, index)))
+        return prediction

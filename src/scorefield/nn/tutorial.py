@@ -1,4 +1,4 @@
-"""Two small networks for images, to be read: nothing is clever, and both train in minutes."""
+"""Two small image networks for teaching: plain code, minutes of training."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
+from .renamed import load_under_old_names
+
 __all__ = ["SigmaUNet", "TutorialUNet"]
 
 
-class _Waves(nn.Module):
-    """Sines and cosines of a time at random frequencies, which are drawn once: `(B,)` to `(B, width)`."""
+class _RandomFourierEmbedding(nn.Module):
+    """Sines and cosines of a time at fixed random frequencies: `(B,)` to `(B, width)`."""
 
     W: Tensor
 
@@ -28,14 +30,15 @@ class _Waves(nn.Module):
 
 
 class _Dense(nn.Module):
-    """A shift for each feature map, read off the time's embedding: `(B, width)` to `(B, maps, 1, 1)`."""
+    """A shift for each feature map, computed from the time embedding: `(B, width)` to `(B, maps, 1, 1)`."""
 
     def __init__(self, width: int, maps: int) -> None:
         super().__init__()
         self.dense = nn.Linear(width, maps)
 
     def forward(self, embedding: Tensor) -> Tensor:
-        return self.dense(embedding)[:, :, None, None]
+        shift: Tensor = self.dense(embedding)
+        return shift[:, :, None, None]
 
 
 def _norm(groups: int, maps: int) -> nn.GroupNorm:
@@ -43,19 +46,19 @@ def _norm(groups: int, maps: int) -> nn.GroupNorm:
 
 
 class TutorialUNet(nn.Module):
-    """The network of the tutorial on score-based models by Song (2021): a U-Net F(x, t) that knows the time.
+    """The network of the tutorial on score-based models by Song (2021): a time-dependent U-Net F(x, t).
 
-    On the way down, convolutions without padding halve the image three times; on the way up, transposed ones restore it, each
-    given the feature maps of its size from the way down. Every convolution is followed by a shift that depends on the time, a
-    norm and a SiLU. The parts have the tutorial's names: its checkpoints fit.
+    The encoder halves the image three times by convolutions without padding; the decoder restores it by transposed
+    convolutions and takes the feature maps of the same size from the encoder. Every convolution is followed by a shift that
+    depends on the time, a norm and a SiLU. The layers have the tutorial's names, so that its checkpoints can be loaded.
 
     Arguments:
         channels: The number of channels of an image; the tutorial's digits have 1.
         widths: The number of feature maps at each of the four scales.
-        embedding: The width of the time's embedding.
+        embedding: The width of the time embedding.
         scale: The standard deviation of its random frequencies.
-        base: If given, times are taken as those of the process with g(t) = base^t, and the output is divided by σ(t), so that
-            it is a score: the tutorial has 25. Without it F is what a parametrization makes of it, and t is any label.
+        base: If given, t is the time of the process with g(t) = base^t and the output is divided by σ(t), which makes it a
+            score; the tutorial uses 25. Otherwise t is any noise label, and a parametrization says what F predicts.
 
     Raises:
         ValueError: If a size is not positive, there are not four widths, or images have a side below 25.
@@ -77,14 +80,14 @@ class TutorialUNet(nn.Module):
         super().__init__()
         if len(widths) != 4 or min(channels, embedding // 2, *widths) < 1 or (base is not None and base <= 1):
             got = f"channels={channels}, widths={tuple(widths)}, embedding={embedding}, base={base}"
-            raise ValueError(f"TutorialUNet needs positive sizes, four widths, and a base above 1 if any; got {got}")
+            raise ValueError(f"TutorialUNet needs positive sizes, four widths, and a base above 1 or None; got {got}")
         self.channels = channels
         self.widths = tuple(widths)
         self.embedding = embedding
         self.scale = scale
         self.base = base
         a, b, c, d = self.widths
-        self.embed = nn.Sequential(_Waves(embedding, scale), nn.Linear(embedding // 2 * 2, embedding))
+        self.embed = nn.Sequential(_RandomFourierEmbedding(embedding, scale), nn.Linear(embedding // 2 * 2, embedding))
 
         self.conv1 = nn.Conv2d(channels, a, 3, bias=False)
         self.dense1 = _Dense(embedding, a)
@@ -111,10 +114,14 @@ class TutorialUNet(nn.Module):
         self.tconv1 = nn.ConvTranspose2d(2 * a, channels, 3)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Predicts, `(B, channels, H, W)` and times `(B,)` to `(B, channels, H, W)`."""
+        """Predicts: images `(B, channels, H, W)` and times `(B,)` to `(B, channels, H, W)`.
+
+        Raises:
+            ValueError: If a side is shorter than 25 pixels.
+        """
         if min(x.shape[2:]) < 25:
             sides = " x ".join(map(str, x.shape[2:]))
-            raise ValueError(f"TutorialUNet halves images three times: they need 25 points a side, got {sides}")
+            raise ValueError(f"TutorialUNet needs images with sides of at least 25 pixels, got {sides}: pad them")
         time = F.silu(self.embed(t))
         h1 = F.silu(self.gnorm1(self.conv1(x) + self.dense1(time)))
         h2 = F.silu(self.gnorm2(self.conv2(h1) + self.dense2(time)))
@@ -127,7 +134,8 @@ class TutorialUNet(nn.Module):
         h = self.tconv2(torch.cat((h, h2), dim=1), output_size=h1.shape[2:])
         h = F.silu(self.tgnorm2(h + self.dense7(time)))
         h = self.tconv1(torch.cat((h, h1), dim=1))
-        return h if self.base is None else h / self._sigma(t)
+        prediction: Tensor = h if self.base is None else h / self._sigma(t)
+        return prediction
 
     def _sigma(self, t: Tensor) -> Tensor:
         """σ(t) = √((base^2t - 1) / (2 ln base)), of shape `(B, 1, 1, 1)`."""
@@ -136,13 +144,13 @@ class TutorialUNet(nn.Module):
 
 
 class SigmaUNet(nn.Module):
-    """A small U-Net F(x, c) that is told the noise by one more channel of the image, the same number everywhere.
+    """A small U-Net F(x, c) that receives the noise label as one more image channel of constant value.
 
-    Images are halved twice; there are no norms, which would take out again what a constant channel says.
+    Images are halved twice. There are no normalization layers: they would remove the constant channel again.
 
     Arguments:
         channels: The number of channels of an image.
-        width: The number of feature maps at the finest scale, twice as many below.
+        width: The number of feature maps at the finest scale; twice as many at the coarser ones.
 
     Raises:
         ValueError: If a size is not positive, or images have a side below 4.
@@ -159,24 +167,30 @@ class SigmaUNet(nn.Module):
             raise ValueError(f"SigmaUNet needs positive sizes, got channels={channels}, width={width}")
         self.channels = channels
         self.width = width
-        self.enter = nn.Conv2d(channels + 1, width, 3, padding=1)
+        self.input = nn.Conv2d(channels + 1, width, 3, padding=1)
         self.down = nn.Conv2d(width, 2 * width, 3, padding=1)
         self.middle = nn.Conv2d(2 * width, 2 * width, 3, padding=1)
         self.up = nn.Conv2d(4 * width, width, 3, padding=1)
         self.refine = nn.Conv2d(2 * width, width, 3, padding=1)
-        self.leave = nn.Conv2d(width, channels, 3, padding=1)
+        self.output = nn.Conv2d(width, channels, 3, padding=1)
+        load_under_old_names(self, {"enter": "input", "leave": "output"})
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        """Predicts, `(B, channels, H, W)` and labels `(B,)` to `(B, channels, H, W)`."""
+        """Predicts: images `(B, channels, H, W)` and noise labels `(B,)` to `(B, channels, H, W)`.
+
+        Raises:
+            ValueError: If a side is shorter than 4 pixels.
+        """
         if min(x.shape[2:]) < 4:
             sides = " x ".join(map(str, x.shape[2:]))
-            raise ValueError(f"SigmaUNet halves images twice: they need 4 points a side, got {sides}")
+            raise ValueError(f"SigmaUNet needs images with sides of at least 4 pixels, got {sides}: pad them")
         noise = c.reshape(-1, 1, 1, 1).expand(-1, 1, *x.shape[2:])
-        fine = F.silu(self.enter(torch.cat((x, noise), dim=1)))
+        fine = F.silu(self.input(torch.cat((x, noise), dim=1)))
         half = F.silu(self.down(F.avg_pool2d(fine, 2)))
         h = F.silu(self.middle(F.avg_pool2d(half, 2)))
         h = F.interpolate(h, size=half.shape[2:])
         h = F.silu(self.up(torch.cat((h, half), dim=1)))
         h = F.interpolate(h, size=fine.shape[2:])
         h = F.silu(self.refine(torch.cat((h, fine), dim=1)))
-        return self.leave(h)
+        prediction: Tensor = self.output(h)
+        return prediction

@@ -1,19 +1,19 @@
-"""Training objectives. None needs a noise process: a law of noise levels is enough.
+"""Training objectives. They need a distribution of noise levels, but no diffusion process.
 
-All of them compare a denoiser D with the truth D* by the same number,
+Each of them compares a denoiser D with the exact denoiser D* by the same expectation,
 
     E[loss] = w(σ) (E‖D* - x_0‖² + E‖D - D*‖²) / n,    ‖D - D*‖² = σ⁴ ‖s - ∇ log p_σ‖²,
 
-at each level σ, for data x_0 of n numbers: the first term is what no denoiser avoids, the second the error of the score.
-Objectives of the same levels and the same weighting w therefore have the same mean for every denoiser, and their values can
-be compared; what differs is how much they scatter, what they cost, and what they need to know.
+at each level σ, for data x_0 with n components. The first term is the same for every denoiser, the second is the error of
+the score. Objectives with the same levels and the same weighting w therefore have the same mean for every denoiser, and
+their values can be compared. They differ in variance, in cost and in what they need:
 
-    DenoisingScoreMatching    needs x_0 and its noise; scatters by the noise, more the smaller the level is
-    ExactScoreMatching        needs the divergence of the network: n derivatives a step
-    SlicedScoreMatching       the same along random probes: one derivative a step, scatters by the probes
-    LearnedUncertainty        any of them, divided by its size at each level, which is learned
+    DenoisingScoreMatching    needs x_0 and the noise; its variance grows as the level falls
+    ExactScoreMatching        needs the divergence of the network: n derivatives per step
+    SlicedScoreMatching       estimates that divergence with Hutchinson probes: one derivative per probe
+    LearnedUncertainty        divides any of them by its mean at each level, which is learned
 
-The last two also work on data without noise (`noisy=False`), where the others say nothing.
+Exact and sliced score matching also work without noise (`noisy=False`).
 """
 
 from .base import Objective as Objective

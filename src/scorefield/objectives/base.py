@@ -1,4 +1,4 @@
-"""What training minimizes."""
+"""The interface of training objectives."""
 
 from __future__ import annotations
 
@@ -13,8 +13,17 @@ __all__ = ["Objective"]
 
 
 class Objective(abc.ABC):
-    """A loss that the true denoiser minimizes."""
+    """A loss that the exact denoiser minimizes."""
 
     @abc.abstractmethod
     def __call__(self, denoiser: Denoiser, x0: Tensor, rng: Rng) -> Tensor:
-        """The loss of each datum: `x0` of shape `(B, *D)` to `(B,)`."""
+        """The loss of each sample.
+
+        Arguments:
+            denoiser: The denoiser.
+            x0: Data, of shape `(B, *D)`.
+            rng: The source of the noise levels and the noise.
+
+        Returns:
+            The losses, of shape `(B,)`.
+        """

@@ -1,4 +1,4 @@
-"""Denoising score matching: the noise that was added is the target."""
+"""Denoising score matching: the target is the clean data."""
 
 from __future__ import annotations
 
@@ -22,15 +22,18 @@ __all__ = ["DenoisingScoreMatching", "posterior_mean"]
 class DenoisingScoreMatching(LevelObjective):
     """w(σ) ‖D(x_0 + σ z, σ) - x_0‖² / n with w = 1/σ² + 1/scale² (Vincent, 2011; Karras et al., 2022, Table 1).
 
-    With the Karras parametrization of the same scale this is the mean square error of the network's output: it is 1 for
-    a network that answers 0, at every level, if data have mean 0 and standard deviation `scale`. Losses of other codes
-    (sums, halves) are this one times a constant. The truth has the loss w(σ) E‖E[x_0|x] - x_0‖² / n, which is not 0: with
-    w = 1/σ² it is 1 - σ² E‖∇ log p_σ‖² / n (`excess` takes it off where it is known).
+    With the EDM parametrization of the same scale this is the mean squared error of the network's output: it is 1 at every
+    level for a network whose output is 0, if the data have mean 0 and standard deviation `scale`. Losses of other codes (sums,
+    halves) differ by a constant factor. The exact denoiser has the loss w(σ) E‖E[x_0|x] - x_0‖² / n, which is not 0: with
+    w = 1/σ² it is 1 - σ² E‖∇ log p_σ‖² / n (`excess` subtracts it if it is known).
 
     Arguments:
-        levels: The law of the noise levels; `SingleLevel` for one.
-        scale: The standard deviation of the data. With `math.inf` the weight is 1/σ², that of NCSN and DDPM.
-        weighting: Another weight, in the place of that by scale.
+        levels: The distribution of the noise levels; `SingleLevel` for one level.
+        scale: The standard deviation of the data. `math.inf` gives the weight 1/σ² of NCSN and DDPM.
+        weighting: Another weighting, which replaces the one by `scale`.
+
+    Raises:
+        ValueError: If `scale` is not positive.
     """
 
     levels: LevelDistribution
@@ -41,7 +44,7 @@ class DenoisingScoreMatching(LevelObjective):
 
     def __post_init__(self) -> None:
         if not self.scale > 0:
-            need = "scale > 0, the standard deviation of data, or math.inf for the weight 1/σ²"
+            need = "scale > 0, the standard deviation of the data, or math.inf for the weight 1/σ²"
             raise ValueError(f"DenoisingScoreMatching needs {need}, got {self.scale:g}")
 
     def at(self, denoiser: Denoiser, x0: Tensor, level: Tensor, rng: Rng) -> Tensor:
@@ -53,18 +56,18 @@ class DenoisingScoreMatching(LevelObjective):
 
 
 def posterior_mean(x: Tensor, level: Tensor, reference: Tensor, x0: Tensor | None = None) -> Tensor:
-    """E[x_0 | x] by self-normalized weights over data: a target with less noise than x_0 itself (Xu et al., 2023).
+    """E[x_0 | x] by self-normalized importance weights over the data: a target of lower variance than x_0 (Xu et al., 2023).
 
-    With all data as `reference` this is the exact mean under their empirical law. With some of them and the `x0` that x was
-    made of, it is unbiased all the same: x_0 is a draw from the law given x, the others are draws from the law of the data,
-    and choosing among them by weight leaves the law given x as it is (iterated sampling importance resampling; Andrieu et
-    al., 2010). The minimizer of a denoising loss is therefore the same with this target as with x_0.
+    With the whole data set as `reference` this is the exact mean under the empirical distribution. With a part of it and the
+    `x0` behind x it is still unbiased: x_0 is a draw from the conditional distribution given x, the others are draws from the
+    data distribution, and choosing one of them by weight leaves the conditional distribution unchanged (iterated sampling
+    importance resampling; Andrieu et al., 2010). A denoising loss therefore has the same minimizer with this target.
 
     Arguments:
         x: Data plus noise, of shape `(B, *D)`.
         level: The noise level, of shape `(B, 1, …, 1)`.
-        reference: Data, of shape `(R, *D)`: all there are, or some that `x` was not made of.
-        x0: The data that `x` was made of, of shape `(B, *D)`, if `reference` are not all data.
+        reference: Data, of shape `(R, *D)`: the whole data set, or samples other than `x0`.
+        x0: The clean data of `x`, of shape `(B, *D)`, if `reference` is not the whole data set.
 
     Returns:
         The means, of shape `(B, *D)`.

@@ -1,4 +1,4 @@
-"""Score matching without a target: an integration by parts puts the divergence of the network in its place."""
+"""Implicit score matching: integration by parts replaces the target by the divergence of the network."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ __all__ = ["ExactScoreMatching", "SlicedScoreMatching"]
 class ExactScoreMatching(LevelObjective):
     """w(σ) (‖r‖² + 2σ² ∇·r + n σ²) / n with r = D(x, σ) - x, at x = x_0 + σ z (Hyvärinen, 2005).
 
-    As r = σ² s, this is w σ⁴ (‖s‖² + 2 ∇·s) / n, Hyvärinen's loss twice, plus w σ². In the mean it is what denoising score
-    matching of the same levels and weighting is, for every denoiser: Stein's unbiased estimate of E‖D - x_0‖². It scatters
-    less where the level is small, for it knows nothing of the noise, and costs n derivatives a step.
+    As r = σ² s, this is w σ⁴ (‖s‖² + 2 ∇·s) / n, twice Hyvärinen's loss, plus w σ². It has the mean of denoising score
+    matching with the same levels and weighting, for every denoiser: Stein's unbiased estimate of E‖D - x_0‖². Its variance is
+    lower at small levels, because it does not contain the noise; it costs n derivatives per step.
 
-    Without noise (`noisy=False`) x = x_0 and D(x, σ) = x + σ² s(x) with s the score of the data themselves; the level is a
-    label, and the network should meet one alone (`SingleLevel`). As a denoiser that is the truth to order σ⁴: give a small
-    level, and samplers of one level (`langevin`), for nothing was learned of others. Fewer data than such a score needs let
-    the loss fall without bound: the divergence at the data goes to -∞. Noise is what prevents it.
+    Without noise (`noisy=False`) x = x_0 and D(x, σ) = x + σ² s(x), where s is the score of the data themselves. The level is
+    then only a label, and there should be one (`SingleLevel`). The exact denoiser differs from this by order σ⁴: use a small
+    level, and samplers that need a single one (`langevin`). With too few data the loss is unbounded below, because the
+    divergence at the data goes to -∞; noise prevents this.
 
     Arguments:
-        levels: The law of the noise levels.
-        weighting: The weight of each.
+        levels: The distribution of the noise levels.
+        weighting: The weight of each level.
         noisy: Whether noise of the level is added to the data.
     """
 
@@ -44,8 +44,8 @@ class ExactScoreMatching(LevelObjective):
 
     def at(self, denoiser: Denoiser, x0: Tensor, level: Tensor, rng: Rng) -> Tensor:
         x = x0 + level * rng.normal_like(x0) if self.noisy else x0
-        residual, spread = divergence(lambda x: denoiser(x, level) - x, x)
-        return _estimate(self.weight(level), level, sum_events(residual**2), spread, x0)
+        residual, trace = divergence(lambda x: denoiser(x, level) - x, x)
+        return _estimate(self.weight(level), level, sum_events(residual**2), trace, x0)
 
     def weight(self, level: Tensor) -> Tensor:
         return self.weighting(level)
@@ -53,18 +53,21 @@ class ExactScoreMatching(LevelObjective):
 
 @dataclass(frozen=True)
 class SlicedScoreMatching(LevelObjective):
-    """Exact score matching seen along random directions v, one derivative each (Song et al., 2019).
+    """Score matching along random directions v, with one derivative per direction (Song et al., 2019).
 
-    The divergence is vᵀ ∂r/∂x v. With variance reduction (`reduced`) ‖r‖² stays as it is; without, it is (v·r)², and the
-    score, too, is known along v alone. The mean is that of `ExactScoreMatching`, in which all else is explained.
+    The divergence is estimated by vᵀ ∂r/∂x v. With variance reduction (`reduced`) the term ‖r‖² is kept; without, it is
+    estimated by (v·r)². The mean is that of `ExactScoreMatching`, which explains the rest.
 
     Arguments:
-        levels: The law of the noise levels.
-        weighting: The weight of each.
-        probe: The law of the directions.
-        count: How many directions a datum.
-        reduced: Whether the variance is reduced: "SSM-VR".
+        levels: The distribution of the noise levels.
+        weighting: The weight of each level.
+        probe: The distribution of the directions.
+        count: The number of directions per sample.
+        reduced: Whether the variance is reduced ("SSM-VR").
         noisy: Whether noise of the level is added to the data.
+
+    Raises:
+        ValueError: If `count` is below 1.
     """
 
     levels: LevelDistribution
@@ -76,24 +79,24 @@ class SlicedScoreMatching(LevelObjective):
 
     def __post_init__(self) -> None:
         if self.count < 1:
-            raise ValueError(f"SlicedScoreMatching needs at least 1 direction a datum, got count={self.count}")
+            raise ValueError(f"SlicedScoreMatching needs at least 1 direction per sample, got count={self.count}")
 
     def at(self, denoiser: Denoiser, x0: Tensor, level: Tensor, rng: Rng) -> Tensor:
         x = x0 + level * rng.normal_like(x0) if self.noisy else x0
         probes = torch.stack([self.probe.draw(x, rng) for _ in range(self.count)], 1)
-        residual, spread = divergence(lambda x: denoiser(x, level) - x, x, probes)
+        residual, traces = divergence(lambda x: denoiser(x, level) - x, x, probes)
         if self.reduced:
             square = sum_events(residual**2)
         else:
             square = torch.stack([sum_events(v * residual) ** 2 for v in probes.unbind(1)], 1).mean(1)
-        return _estimate(self.weight(level), level, square, spread.mean(1), x0)
+        return _estimate(self.weight(level), level, square, traces.mean(1), x0)
 
     def weight(self, level: Tensor) -> Tensor:
         return self.weighting(level)
 
 
-def _estimate(weight: Tensor, level: Tensor, square: Tensor, spread: Tensor, x0: Tensor) -> Tensor:
+def _estimate(weight: Tensor, level: Tensor, square: Tensor, trace: Tensor, x0: Tensor) -> Tensor:
     """w (‖r‖² + 2σ² ∇·r + n σ²) / n, of shape `(B,)`."""
-    n, one = x0[0].numel(), expand(square, x0)
-    found = weight * (one + level**2 * (2 * expand(spread, x0) + n)) / n
-    return found.reshape(-1)
+    n = x0[0].numel()
+    loss = weight * (expand(square, x0) + level**2 * (2 * expand(trace, x0) + n)) / n
+    return loss.reshape(-1)

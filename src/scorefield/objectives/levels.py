@@ -1,4 +1,4 @@
-"""Laws of noise levels."""
+"""Distributions of noise levels for training."""
 
 from __future__ import annotations
 
@@ -15,20 +15,23 @@ __all__ = ["LevelDistribution", "LogNormal", "LogUniform", "ProcessLevels", "Sin
 
 
 class LevelDistribution(abc.ABC):
-    """A law of noise levels."""
+    """A distribution of noise levels. To add one, write its quantile function `draw`."""
 
     @abc.abstractmethod
     def draw(self, u: Tensor) -> Tensor:
-        """Maps `u`, uniform on [0, 1), to noise levels of the same shape: the quantile function."""
+        """The quantile function: maps `u`, uniform on [0, 1), to noise levels of the same shape."""
 
 
 @dataclass(frozen=True)
 class LogNormal(LevelDistribution):
-    """ln σ ~ N(mean, std²): the law of EDM (Karras et al., 2022).
+    """ln σ ~ N(mean, std²), as in EDM (Karras et al., 2022).
 
     Arguments:
         mean: The mean of ln σ, with σ in the units of the state.
         std: The standard deviation of ln σ.
+
+    Raises:
+        ValueError: If `mean` is not finite, or `std` is not positive and finite.
     """
 
     mean: float = -0.5
@@ -49,6 +52,9 @@ class LogUniform(LevelDistribution):
     Arguments:
         low: The smallest level, in the units of the state.
         high: The largest level.
+
+    Raises:
+        ValueError: Unless 0 < low < high < ∞.
     """
 
     low: float
@@ -64,36 +70,39 @@ class LogUniform(LevelDistribution):
 
 @dataclass(frozen=True)
 class WithLowTail(LevelDistribution):
-    """A law with a longer tail: the levels below a quantile of it give way to log-uniform ones, down to a smaller level.
+    """A distribution whose lower tail is replaced by a longer, log-uniform one.
 
     Arguments:
-        law: The law of the other levels, which keep their proportions.
+        distribution: The distribution of the levels above the tail.
         low: The smallest level of the tail.
-        part: The part of all levels that the tail has.
-        cut: The probability under the law of the levels that give way.
+        fraction: The probability of the tail.
+        cut: The quantile of `distribution` at which the tail begins.
+
+    Raises:
+        ValueError: If `fraction` or `cut` is not between 0 and 1, or `low` is not below the quantile.
     """
 
-    law: LevelDistribution
+    distribution: LevelDistribution
     low: float
-    part: float
+    fraction: float
     cut: float = 0.02
 
     def __post_init__(self) -> None:
-        if not 0 < self.part < 1 or not 0 < self.cut < 1 or not 0 < self.low < self.high:
-            got = f"part={self.part:g}, cut={self.cut:g}, low={self.low:g} (the cut is at {self.high:g})"
+        if not 0 < self.fraction < 1 or not 0 < self.cut < 1 or not 0 < self.low < self.high:
+            got = f"fraction={self.fraction:g}, cut={self.cut:g}, low={self.low:g} (the cut is at {self.high:g})"
             raise ValueError(
-                f"WithLowTail needs part and cut between 0 and 1, and a low level below the cut, got {got}"
+                f"WithLowTail needs fraction and cut between 0 and 1, and a low level below the cut, got {got}"
             )
 
     @property
     def high(self) -> float:
         """The largest level of the tail."""
-        return float(self.law.draw(torch.tensor(self.cut, dtype=torch.float64)))
+        return float(self.distribution.draw(torch.tensor(self.cut, dtype=torch.float64)))
 
     def draw(self, u: Tensor) -> Tensor:
-        tail = LogUniform(self.low, self.high).draw((u / self.part).clamp_max(1.0))
-        above = ((u - self.part) / (1 - self.part)).clamp_min(0.0)
-        return torch.where(u < self.part, tail, self.law.draw(self.cut + (1 - self.cut) * above))
+        tail = LogUniform(self.low, self.high).draw((u / self.fraction).clamp_max(1.0))
+        above = ((u - self.fraction) / (1 - self.fraction)).clamp_min(0.0)
+        return torch.where(u < self.fraction, tail, self.distribution.draw(self.cut + (1 - self.cut) * above))
 
 
 @dataclass(frozen=True)
@@ -102,7 +111,10 @@ class ProcessLevels(LevelDistribution):
 
     Arguments:
         process: The process.
-        count: With it, that many times alone, the first 0 and the last 1: NCSN and DDPM.
+        count: If given, only this many equally spaced times from 0 to 1 are used, as in NCSN and DDPM.
+
+    Raises:
+        ValueError: If `count` is below 2.
     """
 
     process: Process
@@ -110,7 +122,9 @@ class ProcessLevels(LevelDistribution):
 
     def __post_init__(self) -> None:
         if self.count is not None and self.count < 2:
-            raise ValueError(f"a clock needs at least 2 times, got count={self.count}: leave it out for all times")
+            raise ValueError(
+                f"ProcessLevels needs at least 2 times, got count={self.count}: leave it out for all times"
+            )
 
     def draw(self, u: Tensor) -> Tensor:
         return self.process.level(u if self.count is None else torch.floor(u * self.count) / (self.count - 1))
@@ -118,17 +132,22 @@ class ProcessLevels(LevelDistribution):
 
 @dataclass(frozen=True)
 class SingleLevel(LevelDistribution):
-    """One level alone: the denoising score matching of Vincent (2011), and the level that an implicit objective names.
+    """A single level, as in Vincent (2011), or as the label of an implicit objective without noise.
 
     Arguments:
         level: The level, in the units of the state.
+
+    Raises:
+        ValueError: If the level is not positive and finite.
     """
 
     level: float
 
     def __post_init__(self) -> None:
         if not 0 < self.level < math.inf:
-            raise ValueError(f"Single needs a level above 0, got level={self.level:g}: a small one stands for no noise")
+            raise ValueError(
+                f"SingleLevel needs a positive, finite level, got {self.level:g}: use a small one for no noise"
+            )
 
     def draw(self, u: Tensor) -> Tensor:
         return torch.full_like(u, self.level)

@@ -1,4 +1,4 @@
-"""Objectives at levels of noise, and what is left above their optimum."""
+"""Objectives that are means over noise levels, and their excess over the minimum."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["LevelObjective", "excess"]
 
 
 class LevelObjective(Objective):
-    """An objective that is a mean over a law of noise levels: what the trainer takes. To add one, write `at` and `weight`."""
+    """An objective that is a mean over a distribution of noise levels. To add one, write `at` and `weight`."""
 
     levels: LevelDistribution
-    """The law of the noise levels."""
+    """The distribution of the noise levels."""
 
     denoising: ClassVar[bool] = False
     """Whether the denoiser is compared with data, as targets, which may be averaged over other data."""
@@ -43,34 +43,45 @@ class LevelObjective(Objective):
         return self.at(denoiser, x0, self.draw(x0, rng), rng)
 
     def draw(self, x0: Tensor, rng: Rng) -> Tensor:
-        """A level for each datum, of shape `(B, 1, …, 1)`."""
-        return expand(self.levels.draw(rng.spread(len(x0), x0.dtype, x0.device)), x0)
+        """Draws one level per sample, of shape `(B, 1, …, 1)`."""
+        return expand(self.levels.draw(rng.stratified(len(x0), x0.dtype, x0.device)), x0)
 
     @abc.abstractmethod
     def at(self, denoiser: Denoiser, x0: Tensor, level: Tensor, rng: Rng) -> Tensor:
-        """The loss of each datum at a given level, which broadcasts against `x0`: `(B,)`."""
+        """The loss of each sample at a given level.
+
+        Arguments:
+            denoiser: The denoiser.
+            x0: Data, of shape `(B, *D)`.
+            level: Noise levels, which broadcast against `x0`.
+            rng: The source of the noise.
+
+        Returns:
+            The losses, of shape `(B,)`.
+        """
 
     @abc.abstractmethod
     def weight(self, level: Tensor) -> Tensor:
-        """w(σ), the factor of ‖D - x_0‖² / n, of the shape of `level`."""
+        """The weight w(σ) of ‖D - x_0‖² / n, of the shape of `level`."""
 
 
 @torch.no_grad()
 def excess(objective: LevelObjective, denoiser: Denoiser, truth: Denoiser, x0: Tensor, rng: Rng) -> Tensor:
-    """The loss less its optimum, w(σ) ‖D(x) - D*(x)‖² / n at x = x_0 + σ z: 0 for the truth, and never below.
+    """The excess of the loss over its minimum, w(σ) ‖D(x) - D*(x)‖² / n at x = x_0 + σ z.
 
-    It has the mean of the difference of two losses, and none of what both share: on exact targets (`denoisers.Gaussian`,
-    `denoisers.Mixture`, …) a small error of the score is seen where the losses themselves scatter a hundred times as much.
+    It has the mean of the difference of the two losses without the variance that they share: where the exact denoiser D* is
+    known (`denoisers.Gaussian`, `denoisers.Mixture`, …), it shows errors of the score that are a hundred times smaller than
+    the fluctuations of the losses.
 
     Arguments:
         objective: An objective.
         denoiser: The denoiser.
-        truth: The exact one.
+        truth: The exact denoiser.
         x0: Data, of shape `(B, *D)`.
-        rng: The levels and the noise.
+        rng: The source of the levels and the noise.
 
     Returns:
-        The excess of each datum, of shape `(B,)`.
+        The excess of each sample, of shape `(B,)`, at least 0.
 
     Example:
         >>> from scorefield.denoisers import Gaussian

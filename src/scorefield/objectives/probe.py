@@ -1,4 +1,4 @@
-"""Laws of the random directions along which a divergence is probed."""
+"""Hutchinson probes: random vectors that estimate a trace."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ __all__ = ["GaussianProbe", "Probe", "Rademacher", "Sphere"]
 
 
 class Probe(abc.ABC):
-    """A law of vectors v with E[v vᵀ] = I: then E[vᵀ A v] = tr A, for any matrix A."""
+    """A distribution of vectors v with E[v vᵀ] = I, so that E[vᵀ A v] = tr A for any matrix A."""
 
     @abc.abstractmethod
     def draw(self, x: Tensor, rng: Rng) -> Tensor:
-        """A vector for each sample, of the shape `(B, *D)` of `x`."""
+        """Draws one vector per sample, of the shape `(B, *D)` of `x`."""
 
 
 @dataclass(frozen=True)
 class Rademacher(Probe):
-    """Random signs. vᵀAv scatters by 2 (‖S‖² - Σ S_ii²), S the symmetric part of A: independent numbers cannot do better."""
+    """Random signs. With the symmetric part S of A, vᵀAv has the variance 2 (‖S‖² - Σ S_ii²).
+
+    This is the lowest variance that independent components can have.
+    """
 
     def draw(self, x: Tensor, rng: Rng) -> Tensor:
         return torch.where(rng.uniform(x.shape, x.dtype, x.device) < 0.5, -1.0, 1.0).to(x)
@@ -33,7 +36,7 @@ class Rademacher(Probe):
 
 @dataclass(frozen=True)
 class GaussianProbe(Probe):
-    """Standard normal numbers: vᵀAv scatters by 2 ‖S‖². What the code of Song et al. (2019) draws with variance reduction."""
+    """Standard normal vectors: vᵀAv has the variance 2 ‖S‖². Used by Song et al. (2019) with variance reduction."""
 
     def draw(self, x: Tensor, rng: Rng) -> Tensor:
         return rng.normal_like(x)
@@ -41,7 +44,7 @@ class GaussianProbe(Probe):
 
 @dataclass(frozen=True)
 class Sphere(Probe):
-    """Uniform on the sphere of radius √n: what the code of Song et al. (2019) draws without, on the unit sphere."""
+    """Uniform on the sphere of radius √n. Used by Song et al. (2019) without variance reduction, on the unit sphere."""
 
     def draw(self, x: Tensor, rng: Rng) -> Tensor:
         z = rng.normal_like(x)

@@ -1,4 +1,4 @@
-"""Weights that are learned: each level counts by how well it is known."""
+"""Learned weights: each level is weighted by the inverse of its loss."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["LearnedUncertainty"]
 
 @dataclass(frozen=True)
 class LearnedUncertainty(LevelObjective):
-    """loss · e^-u(σ) + u(σ), with u learned beside the denoiser (Kendall et al., 2018; Karras et al., 2024, EDM2).
+    """loss · e^-u(σ) + u(σ), with u learned along with the denoiser (Kendall et al., 2018; Karras et al., 2024, EDM2).
 
-    At its optimum u is the logarithm of the mean loss of each level, so that gradients of all levels are alike in size, and
-    the value is 1 + E[u]: a relative measure, to be compared with others of this kind alone. The mean loss must be positive,
-    as those of this package are. The denoiser is an `WithUncertainty` one; the trainer needs to know nothing of it.
+    At the minimum, u is the logarithm of the mean loss at each level, so that the gradients of all levels have similar
+    magnitudes, and the value is 1 + E[u], which can only be compared with other values of this objective. The mean loss must
+    be positive, as those of this package are. The denoiser must be a `WithUncertainty`.
 
     Arguments:
         objective: The loss.
@@ -43,7 +43,7 @@ class LearnedUncertainty(LevelObjective):
 
     @property
     def levels(self) -> LevelDistribution:  # type: ignore[override]  # that of the loss
-        """The law of the noise levels."""
+        """The distribution of the noise levels."""
         return self.objective.levels
 
     @property
@@ -61,8 +61,8 @@ class LearnedUncertainty(LevelObjective):
 
     def at(self, denoiser: Denoiser, x0: Tensor, level: Tensor, rng: Rng) -> Tensor:
         if not isinstance(denoiser, WithUncertainty):
-            need = "an WithUncertainty(denoiser), which holds what is learned of the levels"
-            raise TypeError(f"LearnedUncertainty needs {need}; got a {type(denoiser).__name__}")
+            need = "a WithUncertainty(denoiser), which holds the learned u(σ)"
+            raise TypeError(f"LearnedUncertainty needs {need}, got {type(denoiser).__name__}: wrap the denoiser")
         u = per_sample(denoiser.log_loss(level), x0)
         return self.objective.at(denoiser, x0, level, rng) * torch.exp(-u) + u
 

@@ -1,7 +1,7 @@
-"""How much each noise level weighs.
+"""Weights of noise levels.
 
-A weighting is the factor w(σ) of ‖D(x, σ) - x_0‖² / n. In terms of scores, whose errors are those of D over σ², it is
-λ(σ) = w(σ) σ⁴ before ‖s + z/σ‖² / n.
+A weighting is the factor w(σ) of ‖D(x, σ) - x_0‖² / n. As errors of the score are those of D over σ², it corresponds to the
+factor λ(σ) = w(σ) σ⁴ of ‖s + z/σ‖² / n.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ __all__ = ["EDMWeighting", "FisherWeighting", "LikelihoodWeighting", "NoiseWeigh
 
 
 class Weighting(abc.ABC):
-    """A weight for each level."""
+    """The weight of each noise level in a loss."""
 
     @abc.abstractmethod
     def __call__(self, level: Tensor) -> Tensor:
-        """w(σ), of the shape of `level`."""
+        """w(σ) > 0, of the shape of `level`."""
 
 
 @dataclass(frozen=True)
 class NoiseWeighting(Weighting):
-    """w = 1/σ², λ = σ²: the noise counts alike at every level (NCSN, Song & Ermon, 2019; DDPM, Ho et al., 2020).
+    """w = 1/σ², λ = σ²: equal weight of the noise prediction (NCSN, Song & Ermon, 2019; DDPM, Ho et al., 2020).
 
-    The loss of the truth is 1 - σ² E‖∇ log p_σ‖² / n, and 1 at most: near 1 it may be a very good one at a small level.
+    The exact denoiser has the loss 1 - σ² E‖∇ log p_σ‖² / n ≤ 1; at small levels even a very good one has a loss near 1.
     """
 
     def __call__(self, level: Tensor) -> Tensor:
@@ -39,21 +39,24 @@ class NoiseWeighting(Weighting):
 
 @dataclass(frozen=True)
 class EDMWeighting(Weighting):
-    """w = 1/σ² + 1/scale²: the output of a network with the Karras parametrization counts alike at every level (EDM).
+    """w = 1/σ² + 1/scale²: equal weight of the network output with the EDM parametrization (Karras et al., 2022).
 
-    A network that answers 0 has the loss 1 at every level, if data have mean 0 and the standard deviation `scale`.
+    A network whose output is 0 has the loss 1 at every level, if the data have mean 0 and the standard deviation `scale`.
 
     Arguments:
         scale: The standard deviation of the data.
+
+    Raises:
+        ValueError: If `scale` is not positive and finite.
     """
 
     scale: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 < self.scale < math.inf:
-            need = "0 < scale < ∞, the standard deviation of data"
+            need = "0 < scale < ∞, the standard deviation of the data"
             raise ValueError(
-                f"{type(self).__name__} needs {need}, got scale={self.scale:g}: for 1/σ² alone take NoiseWeighting()"
+                f"{type(self).__name__} needs {need}, got scale={self.scale:g}: use NoiseWeighting() for 1/σ² alone"
             )
 
     def __call__(self, level: Tensor) -> Tensor:
@@ -62,9 +65,9 @@ class EDMWeighting(Weighting):
 
 @dataclass(frozen=True)
 class FisherWeighting(Weighting):
-    """w = 1/σ⁴, λ = 1: the error of the score itself, as Hyvärinen (2005) has it.
+    """w = 1/σ⁴, λ = 1: the squared error of the score itself (Hyvärinen, 2005).
 
-    The excess is E‖s - ∇ log p‖² / n. Small levels outweigh all others: meant for one level, or data without noise.
+    The excess is E‖s - ∇ log p‖² / n. Small levels dominate: it is meant for a single level, or for data without noise.
     """
 
     def __call__(self, level: Tensor) -> Tensor:
@@ -73,13 +76,12 @@ class FisherWeighting(Weighting):
 
 @dataclass(frozen=True)
 class LikelihoodWeighting(Weighting):
-    """λ = g²/2 of a process, for the levels `ProcessLevels(process)`: the weighting that bounds the likelihood (Song
-    et al., 2021b).
+    """λ = g²/2 of a process, for the levels `ProcessLevels(process)`: it bounds the likelihood (Song et al., 2021b).
 
-    With it, n times the excess is ½ ∫ g² E‖s - ∇ log p_t‖² dt: a bound, in nats, of the Kullback-Leibler divergence of the
-    data from what the reverse SDE of the process draws, less the divergence of their priors. The integral is one over levels,
-    ∫ E‖D - D*‖² dσ/σ³, and knows of the process only where it begins and ends: `NoiseWeighting` with levels
-    `LogUniform(a, b)` is the same less a factor of ln(b/a), and scatters less.
+    With it, n times the excess is ½ ∫ g² E‖s - ∇ log p_t‖² dt. This bounds, in nats, the Kullback-Leibler divergence of the
+    data from the samples of the reverse SDE, minus the divergence of their priors. As an integral over levels,
+    ∫ E‖D - D*‖² dσ/σ³, it depends on the process only through its lowest and highest level: `NoiseWeighting` with levels
+    `LogUniform(a, b)` is the same up to the factor ln(b/a), with less variance.
 
     Arguments:
         process: The noise process.

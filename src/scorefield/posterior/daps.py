@@ -146,7 +146,7 @@ class DAPS(OneStepSampler):
 
         law, here = Target(log_prob=height), ChainState(torch.zeros_like(w))
         for _ in range(self.moves):
-            luck = rng.uniform((len(w),), w.dtype, w.device) if self.transition.tests else None
+            luck = rng.uniform((len(w),), w.dtype, w.device) if self.transition.adjusted else None
             here, _ = self.transition.move(law, here, 1.0, rng.normal_like(w), luck)
         return guess.mean + guess.root(w + scale * here.x)
 

@@ -22,14 +22,14 @@ def correct(transition: Transition, diffusion: Diffusion, x: Tensor, s: Tensor, 
     """
     denoiser, level = diffusion.denoiser, diffusion.process.level(s)
     height = getattr(denoiser, "log_prob", None)
-    if transition.tests and height is None:
+    if transition.adjusted and height is None:
         what = f"{type(transition).__name__} tests its proposals with the log_prob(x, level) of a denoiser"
         have = f"{type(denoiser).__name__} has none, denoise.Gaussian and denoise.Mixture do"
         raise ValueError(f"{what}: {have}; or take Langevin")
     law = Target(lambda u: (denoiser(u, level) - u) / level**2, height and (lambda u: height(u, level)))
     here, scale, alpha = ChainState(x / diffusion.process.alpha(s)), float(level), diffusion.process.alpha(s)
     for _ in range(moves):
-        luck = rng.uniform((len(x),), x.dtype, x.device) if transition.tests else None
+        luck = rng.uniform((len(x),), x.dtype, x.device) if transition.adjusted else None
         here, _ = transition.move(law, here, scale, rng.normal_like(x), luck)
     return alpha * here.x
 

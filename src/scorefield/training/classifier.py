@@ -52,7 +52,7 @@ def train_classifier(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * min(1.0, (step + 1) / 50) * (1 - step / steps)
         x0, noise = feed.batches(step), rng.at(step)
-        level = expand(levels.draw(noise.spread(len(x0), x0.dtype, x0.device)), x0)
+        level = expand(levels.draw(noise.stratified(len(x0), x0.dtype, x0.device)), x0)
         target = classes[feed.indices(step)].to(x0.device)
         loss = F.nll_loss(classifier(x0 + level * noise.normal_like(x0), level), target)
         optimizer.zero_grad()

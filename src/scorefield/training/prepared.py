@@ -58,7 +58,7 @@ def prepared_losses(
     with torch.no_grad():
         center = denoiser.center(context)
         x0 = x0 if center is None else x0 - center
-        u = torch.cat([rng.spread(size, x0.dtype, x0.device) for _ in range(count)])
+        u = torch.cat([rng.stratified(size, x0.dtype, x0.device) for _ in range(count)])
         level = objective.levels.draw(u).reshape(-1, *(1,) * (x0.ndim - 1))
         x = x0 + level * rng.normal_like(x0)
         if reference is not None:

@@ -13,16 +13,16 @@ from torch import Tensor
 
 from .curves import lags_of
 
-__all__ = ["chord_lengths", "lineal_path", "middle_of", "minkowski"]
+__all__ = ["chord_lengths", "default_threshold", "lineal_path", "minkowski"]
 
 
-def middle_of(x: Tensor) -> Tensor:
+def default_threshold(x: Tensor) -> Tensor:
     """A threshold for each channel, `(C,)`: halfway between the 1 % and the 99 % quantile of all values.
 
     Of two-phase media it lies between the phases; of symmetric laws it is the median.
 
     Example:
-        >>> middle_of(torch.tensor([0.0, 0.0, 0.0, 10.0]).reshape(1, 1, 4)).tolist()
+        >>> default_threshold(torch.tensor([0.0, 0.0, 0.0, 10.0]).reshape(1, 1, 4)).tolist()
         [5.0]
     """
     values = x.transpose(0, 1).flatten(1)

@@ -1,17 +1,20 @@
-"""The laws that every process, parametrization, sampler and law of levels obeys.
+"""Properties of all processes, parametrizations, samplers and level distributions.
 
-`instances` finds the classes by introspection, so that a new one is tested by existing. A class whose constructor
-needs arguments, or is worth testing with others than its defaults, gets them in `VARIANTS`.
+`instances` finds the classes by introspection, so that a new class is tested without further work. A class whose constructor
+needs arguments, or that should be tested with other arguments than its defaults, has them in `VARIANTS`.
 """
 
 from __future__ import annotations
 
+import abc
 import importlib
 import inspect
 import itertools
 import json
 import math
 import pkgutil
+from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -30,7 +33,10 @@ from scorefield.rng import Rng, Samples
 from scorefield.samplers import DPM, Heun, Sampler, Sampling, trajectory
 from scorefield.schedules import LogLevel, Schedule
 
-VARIANTS: dict[str, list[dict[str, Any]]] = {
+Variants = list[dict[str, Any]] | Callable[[], list[Any]]
+"""Arguments of a constructor, or a function that makes instances."""
+
+VARIANTS: dict[str, Variants] = {
     "AnnealedLangevin": [{"transition": GaussianLangevin(0.2), "moves": 3}],
     "Churn": [{"churn": 10.0, "low": 0.0, "high": 100.0}],
     "DDIM": [{"eta": 0.5}, {"eta": 1.0}],
@@ -60,35 +66,55 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "LearnedUncertainty": [{"objective": DenoisingScoreMatching(LogNormal())}],
     "LikelihoodWeighting": [{"process": EDM()}],
     "SingleLevel": [{"level": 0.1}],
-    "WithLowTail": [{"law": LogNormal(), "low": 1e-3, "part": 0.1}],
+    "WithLowTail": [{"distribution": LogNormal(), "low": 1e-3, "fraction": 0.1}],
     "ProcessLevels": [{"process": EDM()}, {"process": EDM(), "count": 10}],
 }
 
 
-def subclasses(base: type, *places: str) -> list[type]:
-    """The concrete subclasses of `base` in modules of the package, all of it or some `places`, by name."""
+def modules(*places: str) -> list[ModuleType]:
+    """All modules of the package, or those of some `places`."""
+    found = []
     for place in places or ("scorefield",):
-        module = importlib.import_module(place)
-        for found in pkgutil.walk_packages(getattr(module, "__path__", []), f"{place}."):
-            importlib.import_module(found.name)
+        found.append(importlib.import_module(place))
+        inside = pkgutil.walk_packages(getattr(found[-1], "__path__", []), f"{place}.")
+        found += [importlib.import_module(module.name) for module in inside]
+    return found
+
+
+def is_public(cls: type) -> bool:
+    return cls.__module__.split(".")[0] == scorefield.__name__ and not cls.__name__.startswith("_")
+
+
+def public_bases() -> list[type]:
+    """The public abstract bases of the package: classes that inherit from `abc.ABC` themselves."""
+    found = {value for module in modules() for value in vars(module).values() if isinstance(value, type)}
+    return sorted((cls for cls in found if abc.ABC in cls.__bases__ and is_public(cls)), key=lambda cls: cls.__name__)
+
+
+def subclasses(base: type, *places: str) -> list[type]:
+    """The public concrete subclasses of `base` in the package, or in some `places` of it, sorted by name."""
+    modules(*places)
     found, todo = set(), [base]
     while todo:
         cls = todo.pop()
         todo += cls.__subclasses__()
-        if not inspect.isabstract(cls) and cls.__module__.split(".")[0] == scorefield.__name__:
+        if not inspect.isabstract(cls) and is_public(cls):
             found.add(cls)
     return sorted(found, key=lambda cls: cls.__qualname__)
 
 
 def instances(base: type, *places: str) -> list[Any]:
-    """An object of each concrete subclass with its defaults, if it has them, and those of `VARIANTS`."""
+    """Instances of each concrete subclass: with its defaults, if that is possible, and those of `VARIANTS`."""
     made = []
     for cls in subclasses(base, *places):
         needed = [p.name for p in inspect.signature(cls).parameters.values() if p.default is p.empty]
         variants = VARIANTS.get(cls.__name__, [])
         if needed and not variants:
-            raise LookupError(f"{cls.__name__} needs {needed}: say with which arguments to test it in laws.VARIANTS")
-        made += [cls(**kept) for kept in ([] if needed else [{}]) + variants]
+            raise LookupError(f"{cls.__name__} needs {needed}: add arguments to test it with to properties.VARIANTS")
+        if callable(variants):
+            made += variants()
+        else:
+            made += [cls(**kept) for kept in ([] if needed else [{}]) + variants]
     return made
 
 
@@ -96,7 +122,7 @@ def instances(base: type, *places: str) -> list[Any]:
 
 
 class Noises(Rng):
-    """Noise that is chosen: call k gives the unit vectors to samples 1 + k n to (k + 1) n, and 0 to all others."""
+    """Chosen noise: call k gives the unit vectors to samples 1 + k n to (k + 1) n, and 0 to all others."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -109,9 +135,9 @@ class Noises(Rng):
         return z.reshape(tuple(shape))
 
     def uniform(self, shape, dtype=None, device=None) -> Tensor:
-        raise NotImplementedError("a sampler that draws uniform numbers is no affine map of its noise")
+        raise NotImplementedError("a sampler that draws uniform numbers is not an affine map of its noise")
 
-    def spread(self, count, dtype=None, device=None) -> Tensor:
+    def stratified(self, count, dtype=None, device=None) -> Tensor:
         return self.uniform((count,))
 
     def child(self, purpose: str) -> Noises:
@@ -123,8 +149,8 @@ def propagate(
 ) -> list[tuple]:
     """The exact mean `(n,)` and covariance `(n, n)` of the state at each step, with the level.
 
-    With a denoiser of Gaussian data, every sampler is an affine map of its noises: sent the unit vectors, it tells
-    what it does to the moments. No number is random.
+    For Gaussian data every sampler is an affine map of its noise: its values at the unit vectors determine the moments.
+    Nothing is random.
     """
     rng = Noises()
     for _ in trajectory(diffusion, (1, size), Sampling(sampler, steps, grid), rng, denoise):
@@ -133,35 +159,35 @@ def propagate(
     return [(level, x[0], (x[1:] - x[0]).T @ (x[1:] - x[0])) for level, x in states]
 
 
-def moment_error(sampler: Sampler, process: Process, law: Gaussian, steps: int) -> tuple[list[Tensor], float]:
-    """What each state's covariance is, in units of the true one, less 1; and the largest error of a mean.
+def moment_error(sampler: Sampler, process: Process, data: Gaussian, steps: int) -> tuple[list[Tensor], float]:
+    """The relative error of the covariance of each state, as a matrix, and the largest error of a mean.
 
-    The steps are even in the logarithm of the level: explicit methods are stable there, on every process.
+    The steps are uniform in the logarithm of the level: explicit methods are stable there, for every process.
     """
     grid = LogLevel()
-    moved = propagate(sampler, Diffusion(process, law, law), law.mean.numel(), steps, denoise=False, grid=grid)
+    moved = propagate(sampler, Diffusion(process, data, data), data.mean.numel(), steps, denoise=False, grid=grid)
     errors, shift = [], 0.0
     for t, (_, mean, covariance) in zip(grid.times(process, steps), moved):
         alpha, sigma = process(t)
-        eye = torch.eye(law.mean.numel(), dtype=torch.float64)
-        root = torch.linalg.cholesky(alpha**2 * law.covariance + sigma**2 * eye)
+        eye = torch.eye(data.mean.numel(), dtype=torch.float64)
+        root = torch.linalg.cholesky(alpha**2 * data.covariance + sigma**2 * eye)
         white = torch.linalg.solve_triangular(root, covariance, upper=False)
         errors.append(torch.linalg.solve_triangular(root, white.T, upper=False) - eye)
-        apart = torch.linalg.solve_triangular(root, (mean - alpha * law.mean)[:, None], upper=False)
-        shift = max(shift, float(apart.norm()))
+        difference = torch.linalg.solve_triangular(root, (mean - alpha * data.mean)[:, None], upper=False)
+        shift = max(shift, float(difference.norm()))
     return errors, shift
 
 
-# How the printed digits of the error in the spread, std/0.5 - 1, come about: data N(1, 0.5²), the levels of Karras et
-# al. (2022) with ρ = 7 from 80 to 0.002, the exact law of x_T. n steps are n levels and then 0: n - 1 steps of our
-# clock and the last evaluation, which takes the noise off (an Euler step to level 0 is the denoised mean).
+# The printed digits are errors of the standard deviation, std/0.5 - 1, for data N(1, 0.5²), the levels of Karras et al.
+# (2022) with ρ = 7 from 80 to 0.002, and the exact distribution of x_T. n steps are n levels and then 0: n - 1 steps
+# between levels and a last evaluation that denoises (an Euler step to level 0 gives the denoised mean).
 STEPS = (8, 16, 32, 64, 128, 256)
 
 
 def table_errors(sampler: Sampler, steps: int) -> tuple[float, float]:
-    """The errors of the mean and of the spread."""
-    law = Gaussian(torch.ones(1, dtype=torch.float64), torch.full((1, 1), 0.25, dtype=torch.float64))
-    diffusion = Diffusion(EDM(0.002, 80.0, 7.0), law, law)
+    """The errors of the mean and of the standard deviation."""
+    data = Gaussian(torch.ones(1, dtype=torch.float64), torch.full((1, 1), 0.25, dtype=torch.float64))
+    diffusion = Diffusion(EDM(0.002, 80.0, 7.0), data, data)
     _, mean, covariance = propagate(sampler, diffusion, 1, steps - 1, denoise=True)[-1]
     return float(mean) - 1, math.sqrt(float(covariance)) / 0.5 - 1
 
@@ -205,7 +231,7 @@ def level_increases(process: Process) -> None:
 
 
 def data_become_noise(process: Process) -> None:
-    """At t = 0 data of unit variance are almost intact, at t = 1 almost gone."""
+    """At t = 0 there is hardly any noise, at t = 1 hardly any data of unit variance."""
     assert float(process.level(GRID[0])) < 0.05
     assert float(process.level(GRID[-1])) > 5
     assert abs(float(process.alpha(GRID[0])) - 1) < 1e-2
@@ -233,7 +259,7 @@ def noise_is_added(process: Process) -> None:
 
 
 def sde_has_the_marginals(process: Process) -> None:
-    """dm/dt = f m and dv/dt = 2 f v + g² lead from (α_0, σ_0²) to (α_t, σ_t²)."""
+    """dm/dt = f m and dv/dt = 2 f v + g² take (α_0, σ_0²) to (α_t, σ_t²)."""
 
     def slope(t: float, state: np.ndarray) -> list[float]:
         f, square = (float(c) for c in process.sde(torch.tensor(t, dtype=torch.float64)))
@@ -247,7 +273,7 @@ def sde_has_the_marginals(process: Process) -> None:
 
 
 def float32_is_enough(process: Process) -> None:
-    """No digits are lost where t is tiny, which a naive 1 - exp would lose all of."""
+    """No digits are lost at tiny t, where a naive 1 - exp would lose all of them."""
     t = torch.cat([torch.zeros(1), torch.logspace(-9, -3, 61)])
     for single, double in zip(process(t), process(t.double())):
         assert single.dtype == torch.float32
@@ -268,7 +294,7 @@ def times_broadcast(process: Process) -> None:
 
 
 class Answer(nn.Module):
-    """A network that gives a fixed answer, and remembers what it was asked."""
+    """A network with a constant output, which records its input."""
 
     def __init__(self, answer: Tensor) -> None:
         super().__init__()
@@ -280,7 +306,7 @@ class Answer(nn.Module):
 
 
 def prediction(parametrization: Parametrization, x: Tensor, level: Tensor, mean: Tensor) -> Tensor:
-    """What the network must answer for the denoiser to give `mean`."""
+    """The network output for which the denoiser gives `mean`."""
     skip, out = parametrization.coefficients(level)
     return (mean - skip * x) / out
 
@@ -313,12 +339,12 @@ def coefficients_are_smooth(parametrization: Parametrization) -> None:
 
 
 def converges_to_the_marginals(sampler: Sampler, process: Process) -> None:
-    """Mean and covariance of the state tend to those of p_t at every time, exactly computed for Gaussian data.
+    """The exact mean and covariance of the state, for Gaussian data, converge to those of p_t at every time.
 
-    What holds chains may come to rest beside them, by the chains' own bias.
+    Samplers that run chains converge to within the bias of the chains.
     """
-    law = example_gaussian()
-    (coarse, drift), (fine, shift) = (moment_error(sampler, process, law, steps) for steps in (24, 96))
+    data = example_gaussian()
+    (coarse, drift), (fine, shift) = (moment_error(sampler, process, data, steps) for steps in (24, 96))
     before, after = (max(float(e.norm()) for e in errors) for errors in (coarse, fine))
     bias = 0.07 if any(isinstance(value, Transition) for value in vars(sampler).values()) else 1e-9
     assert after < 0.4 and shift < 0.01
@@ -329,15 +355,15 @@ RECORDED = (16, 32, 64)  # steps
 
 
 def has_its_recorded_moments(sampler: Sampler, recorded: dict[str, list[list[float]]]) -> None:
-    """The errors of mean and spread, exactly computed, are those that were seen: to 4 digits, or 1e-9."""
+    """The exact errors of the mean and the standard deviation are the recorded ones, to 4 digits or 1e-9."""
     name = label(sampler)
     found = [[float(f"{error:.4g}") for error in table_errors(sampler, steps)] for steps in RECORDED]
-    assert name in recorded, f"a new sampler: look at these errors, and add them to moments.json: {name!r}: {found}"
+    assert name in recorded, f"a new sampler: check these errors, and add them to moments.json: {name!r}: {found}"
     np.testing.assert_allclose(found, recorded[name], rtol=2e-3, atol=1e-9)
 
 
-def ignores_companions(sampler: Sampler, process: Process) -> None:
-    """Sample i of a batch is what it is alone, and what it is in a batch that begins later."""
+def samples_are_independent_of_the_batch(sampler: Sampler, process: Process) -> None:
+    """Sample i is the same by itself, and in a batch with another start."""
     mixture = example_mixture()
     diffusion = Diffusion(process, mixture, mixture.moments())
 
@@ -352,18 +378,18 @@ def ignores_companions(sampler: Sampler, process: Process) -> None:
 
 
 def visits_all_times(sampler: Sampler, process: Process) -> None:
-    """The first state is the one given, there is one for each time, of the same shape and type, whatever its shape."""
+    """There is one state per time, of the same shape and type, and the first is the initial state."""
     shape = (2, 3, 1, 2)
-    law = Gaussian(torch.zeros(shape[1:]), torch.ones(shape[1:]))
+    data = Gaussian(torch.zeros(shape[1:]), torch.ones(shape[1:]))
     times = torch.tensor([1.0, 0.6, 0.3, 0.0])
     x = Samples(seed=0, count=2).normal(shape)
-    states = list(sampler.trajectory(Diffusion(process, law, law), x, times, Samples(seed=1, count=2)))
+    states = list(sampler.trajectory(Diffusion(process, data, data), x, times, Samples(seed=1, count=2)))
     assert torch.equal(states[0], x)
     assert [(y.shape, y.dtype) for y in states] == [(torch.Size(shape), torch.float32)] * 4
     assert not torch.equal(states[-1], states[-2])
 
 
-# -- of laws of levels ---------------------------------------------------------------------------------------------
+# -- of level distributions ----------------------------------------------------------------------------------------
 
 
 def draw_is_a_quantile(levels: Any) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from scorefield.metrics import chord_lengths, lineal_path, middle_of, minkowski
+from scorefield.metrics import chord_lengths, default_threshold, lineal_path, minkowski
 
 
 def coins(*shape, p=0.6, seed=0):
@@ -95,8 +95,8 @@ def test_functionals_of_bodies():
 
 def test_the_middle_lies_between_phases():
     x = torch.where(coins(4, 1, 20, 20, p=0.2), 7.0, 3.0)
-    assert middle_of(x).item() == 5.0
-    assert middle_of(torch.randn(50, 2, 30, generator=torch.Generator().manual_seed(0))).abs().max() < 0.15
+    assert default_threshold(x).item() == 5.0
+    assert default_threshold(torch.randn(50, 2, 30, generator=torch.Generator().manual_seed(0))).abs().max() < 0.15
 
 
 def test_errors_say_what_is_needed():

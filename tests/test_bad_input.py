@@ -232,7 +232,7 @@ def test_a_full_disk_while_fitting(tmp_path, finished, refused, monkeypatch):
     assert one == other
 
 
-@pytest.mark.parametrize("name", ["new.npy", "new.npz", "new.csv", "new.parquet"])
+@pytest.mark.parametrize("name", ["new.npy", "new.npz", "new.csv", "new.parquet", "new.h5", "new.nc"])
 def test_a_full_disk_while_sampling(tmp_path, finished, refused, monkeypatch, name):
     words = ["sample", finished / "run", "-n", 20, "--steps", 2, "-o", tmp_path / name]
     for old in (None, b"what was there"):
@@ -252,7 +252,7 @@ def test_samples_that_cannot_be_written(tmp_path, finished, refused):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a.txt").write_text("a")
     for name, told in {
-        "new.xlsx": "written as .npy .npz .csv .parquet or to a folder/ of images",
+        "new.xlsx": r"written as \.npy, \.npz, \.csv, \.parquet, \.h5, \.nc, \.zarr; got .*new\.xlsx",
         "pictures": "is for uint8 images, these data are float64",
         "none/new.npy": "there is no folder .*none to write new.npy into: make it first",
     }.items():

@@ -221,9 +221,29 @@ def test_a_file_whose_description_is_broken(path):
 
 def test_a_file_of_the_future(path):
     craft(path, None, format=checkpoint.FORMAT + 1, version="9.0")
-    message = r"has format 2 \(scorefield 9\.0\), this version reads format 1: update scorefield"
+    message = r"has format 3 \(scorefield 9\.0\), this version reads formats 1 to 2: update scorefield"
     with pytest.raises(ValueError, match=message):
         checkpoint.load(path)
+
+
+@pytest.mark.parametrize("unknown", [0, -1, None, "2", 1.5])
+def test_a_format_that_never_was(path, unknown):
+    craft(path, None, format=unknown)
+    with pytest.raises(ValueError, match=r"has format .*, this version reads formats 1 to 2"):
+        checkpoint.load(path)
+
+
+def test_a_file_of_format_1_has_the_names_of_0_1_0(path):
+    karras = {"class": "scorefield.denoise.Karras", "arguments": {"scale": 0.5}}
+    old = {
+        "class": "scorefield.denoise.Preconditioned",
+        "arguments": {"parametrization": karras, "precision": "bfloat16"},
+    }
+    old["arguments"]["network"] = {"class": f"{__name__}.Known", "arguments": {"width": 2}}
+    tensors = {f"state.network.{name}": value.contiguous() for name, value in Known(2).state_dict().items()}
+    craft(path, old, tensors, format=1)
+    again = checkpoint.load(path, ("scorefield", __name__))
+    assert again.parametrization == EDMPrediction(0.5)
 
 
 def test_a_training_state_is_no_model(path):

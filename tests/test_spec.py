@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import ast
+import importlib
+import inspect
 import json
 import math
+import pkgutil
+import textwrap
 from dataclasses import dataclass
 
 import pytest
@@ -12,6 +17,7 @@ from scorefield import spec
 from scorefield.denoisers import EDMPrediction, Gaussian, Preconditioned
 from scorefield.objectives import DenoisingScoreMatching, LogNormal, ProcessLevels
 from scorefield.processes import EDM, VP
+from scorefield.rng import Steps
 from scorefield.samplers import DDIM
 
 
@@ -183,6 +189,69 @@ def test_functions_modules_and_borrowed_classes_are_refused(path):
         spec.build(made(path))
 
 
+CLASSES = sorted(
+    {
+        kind
+        for info in pkgutil.walk_packages(scorefield.__path__, "scorefield.")
+        for kind in vars(importlib.import_module(info.name)).values()
+        if isinstance(kind, type) and kind.__module__ == info.name
+    },
+    key=lambda kind: f"{kind.__module__}.{kind.__qualname__}",
+)
+
+
+def is_nameable(kind):
+    """Whether `build` gets as far as the constructor; `arguments` that no constructor has stop it there."""
+    try:
+        spec.build(made(f"{kind.__module__}.{kind.__qualname__}", **{"no such argument": 1}))
+    except ValueError as error:
+        return "does not take these arguments" in str(error)
+    return True
+
+
+@pytest.mark.parametrize(
+    ("path", "arguments"),
+    [
+        ("data.reader.Reader", {"path": "/etc/passwd"}),
+        ("data.FileRows", {"path": "/"}),
+        ("training.Trainer", {}),
+        ("interop.NPSE", {}),
+        ("rng.Samples", {"seed": 0}),
+    ],
+)
+def test_what_opens_files_or_trains_cannot_be_named(path, arguments):
+    with pytest.raises(ValueError, match="is not a module or a frozen dataclass: a model file may not name it"):
+        spec.build({"class": f"scorefield.{path}", "arguments": arguments})
+
+
+def test_what_cannot_be_named_is_not_described():
+    with pytest.raises(TypeError, match="Steps cannot be described: it is neither a module nor a frozen dataclass"):
+        spec.describe(Steps(3))
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: f"{kind.__module__}.{kind.__qualname__}")
+def test_constructors_that_a_file_may_call_touch_nothing(kind):
+    """Neither files nor processes nor the state of the interpreter, as far as their source says."""
+    if not is_nameable(kind):
+        return
+    touching = {"open", "Path", "os", "subprocess", "shutil", "tempfile", "socket", "urllib", "sys", "setattr", "print"}
+    for base in kind.__mro__:
+        for method in ("__init__", "__post_init__", "__new__"):
+            if base.__module__.startswith("scorefield") and method in vars(base):
+                function = vars(base)[method]
+                if function.__code__.co_filename.startswith("<"):
+                    continue  # written by dataclass or NamedTuple
+                tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+                names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+                assert not names & touching, f"{kind}.{method} uses {names & touching}"
+
+
+def test_both_kinds_of_classes_are_there():
+    nameable = {kind.__name__ for kind in CLASSES if is_nameable(kind)}
+    assert nameable >= {"Model", "VP", "Heun", "UNet", "Karras", "Preconditioned", "Schema", "Measurement", "Blur"}
+    assert not nameable & {"Run", "Trainer", "Reader", "FileRows", "ArrayRows", "Samples"}
+
+
 @pytest.mark.parametrize(
     "path", ["scorefield.processes.Missing", "scorefield.nowhere.VP", "scorefield.processes.VP.alpha"]
 )
@@ -199,6 +268,8 @@ def test_wrong_arguments(arguments):
 
 def test_abstract_classes_are_not_built():
     with pytest.raises(ValueError, match="does not take these arguments"):
+        spec.build(made("scorefield.denoisers.Parametrization"))
+    with pytest.raises(ValueError, match="is not a module or a frozen dataclass"):
         spec.build(made("scorefield.processes.Process"))
 
 

@@ -9,7 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from . import _old_names
+
+__version__ = "0.2.0.dev0"
+
+_old_names.install()
 
 if TYPE_CHECKING:
     from .measurement import Measurement as Measurement

@@ -14,11 +14,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from . import __version__, spec
+from . import __version__, renames, spec
 
 __all__ = ["load", "read_tensors", "save", "write_atomically", "write_tensors"]
 
-FORMAT = 1
+FORMAT = 2  # 1: version 0.1.0, with the names of classes of then
 _KEY = "scorefield"
 
 
@@ -50,7 +50,10 @@ def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], a
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Reads what `write_tensors` wrote.
+    """Reads what `write_tensors` wrote, in this version or an earlier one.
+
+    Returns:
+        The tensors, and the data about them; a description (`spec`) has the names that classes have today.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -68,9 +71,11 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
         ) from error
     if not isinstance(about, dict):
         raise ValueError(f"{path} was not written by scorefield: it holds tensors, but nothing says what they are")
-    if about.get("format") != FORMAT:
+    if about.get("format") not in range(1, FORMAT + 1):
         have = f"format {about.get('format')} (scorefield {about.get('version')})"
-        raise ValueError(f"{path} has {have}, this version reads format {FORMAT}: update scorefield")
+        raise ValueError(f"{path} has {have}, this version reads formats 1 to {FORMAT}: update scorefield")
+    if about["format"] == 1 and "spec" in about:
+        about["spec"] = renames.updated(about["spec"])
     return tensors, about
 
 

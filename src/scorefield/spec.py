@@ -1,16 +1,19 @@
 """Objects as plain data: the constructor is the configuration.
 
-One contract replaces registries: every argument of `__init__` is kept under its own name.
+One contract replaces registries: every argument of `__init__` is kept under its own name. Of this package, a file may
+name values alone: modules (`torch.nn.Module`) and frozen dataclasses, whose constructors store and check. What opens files,
+trains or draws is neither.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import sys
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = ["arguments", "build", "describe", "path_of"]
 
@@ -26,7 +29,7 @@ def describe(value: Any, tensors: list[Tensor] | None = None) -> Any:
         What `build` makes an equal object of.
 
     Raises:
-        TypeError: If an object does not keep its arguments.
+        TypeError: If an object does not keep its arguments, or is not a value that `build` would make.
 
     Example:
         >>> from scorefield.processes import EDM
@@ -43,6 +46,8 @@ def describe(value: Any, tensors: list[Tensor] | None = None) -> Any:
     cls = type(value)
     if "." in cls.__qualname__:
         raise TypeError(f"{cls.__qualname__} cannot be described: move the class to the top of its module")
+    if not _is_value(cls):
+        raise TypeError(f"{cls.__qualname__} cannot be described: it is neither a module nor a frozen dataclass")
     names = arguments(cls)
     missing = ["*"] if names is None else [n for n in names if not hasattr(value, n)]
     if names is None or missing:
@@ -93,7 +98,8 @@ def build(
         external: Stands in the place of `{"external": …}`, an object that could not be described.
 
     Raises:
-        ValueError: If a class is not of a trusted package, or is no class of it any more.
+        ValueError: If a class is not of a trusted package, is not a class of it any more, or is not a value; or if its
+            arguments do not fit.
 
     Example:
         >>> build({"class": "os.system", "arguments": {}})
@@ -141,4 +147,14 @@ def _find(path: str, trusted: tuple[str, ...]) -> type:
         raise ValueError(f"there is no {path} here: the file may come from another version") from error
     if not isinstance(cls, type) or cls.__module__.split(".")[0] != package:
         raise ValueError(f"{path} is not a class of {package}")
+    if not _is_value(cls):
+        raise ValueError(f"{path} is not a module or a frozen dataclass: a model file may not name it")
     return cls
+
+
+def _is_value(cls: type) -> bool:
+    """Whether a file may name a class of this package; those of other packages are trusted whole, or not at all."""
+    if cls.__module__.split(".")[0] != __name__.split(".")[0] or issubclass(cls, nn.Module):
+        return True
+    frozen = dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    return frozen and not cls.__name__.startswith("_")

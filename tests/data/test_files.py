@@ -1,4 +1,4 @@
-"""Every format is read, whole or through a copy, and every broken file is named with the mend."""
+"""Every format is read, whole or through a copy, and every broken file is named with what to do."""
 
 import gzip
 import io
@@ -107,7 +107,7 @@ def test_a_copy_is_used_until_the_source_changes(tmp_path):
 def test_npy_small_and_large(tmp_path, monkeypatch):
     np.save(tmp_path / "x.npy", FIELDS)
     assert type(read(tmp_path / "x.npy")) is np.ndarray
-    monkeypatch.setattr("scorefield.data.arrays.SMALL", 100)
+    monkeypatch.setattr("scorefield.data.formats.npy.SMALL", 100)
     assert type(read(str(tmp_path / "x.npy"))) is np.memmap
 
 
@@ -267,9 +267,9 @@ def broken(name, content=b"nonsense, and more of it than a header takes" * 20):
         ("x.npz", broken("x.npz"), "is truncated or damaged"),
         ("x.h5", broken("x.h5"), "is truncated or damaged"),
         ("x.nc", broken("x.nc"), "is truncated or damaged"),
-        ("x.parquet", broken("x.parquet"), "is damaged or no parquet file"),
+        ("x.parquet", broken("x.parquet"), "is damaged or not a parquet file"),
         ("x.csv.gz", broken("x.csv.gz"), "is truncated or damaged"),
-        ("x.zarr", lambda f: (f / "x.zarr").mkdir(), "is no zarr store, or damaged: copy it again"),
+        ("x.zarr", lambda f: (f / "x.zarr").mkdir(), "is not a zarr store, or damaged: copy it again"),
         ("x.csv", broken("x.csv", b"a,b\n1,2\n1,2,3\n"), "is not a table (Error tokenizing data."),
         ("y.csv", broken("y.csv", b"\n"), "holds no rows"),
         ("x.npy", broken("x.npy", b""), "is empty (0 bytes): write or copy it again"),

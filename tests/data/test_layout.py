@@ -1,4 +1,4 @@
-"""The way inward and back is the identity, and impossible grids are refused."""
+"""The mapping inward and back is the identity, and impossible grids are refused."""
 
 import pytest
 import torch
@@ -36,8 +36,8 @@ def test_channels_last_are_moved_not_reshaped():
     [
         (((3,), "mesh"), 'structure must be "vector" or "grid", got \'mesh\''),
         (((3,), "vector", 0), "a vector has no channels, got channel_axis=0"),
-        (((3, 4), "grid", 2), "channel_axis=2 is not an axis of a datum of shape (3, 4)"),
-        (((), "grid"), "1 to 3 spatial axes, a datum of shape () has 0"),
+        (((3, 4), "grid", 2), "channel_axis=2 is not an axis of an example of shape (3, 4)"),
+        (((), "grid"), "1 to 3 spatial axes, an example of shape () has 0"),
         (((3,), "grid", 0), "has 0"),
         (((2, 2, 2, 2), "grid"), "has 4: reshape the data or set structure"),
     ],

@@ -1,4 +1,4 @@
-"""What comes back is like what was given; what cannot be modelled is refused with the mend."""
+"""What comes back is like what was given; what cannot be modelled is refused with what to do."""
 
 import json
 import pathlib
@@ -175,7 +175,7 @@ def field():
     return xarray.DataArray(values, dims=("time", "lat", "lon"), coords=coords, name="t2m", attrs={"units": "K"})
 
 
-def test_labelled_arrays():
+def test_arrays_with_named_axes():
     xarray.testing.assert_identical(there_and_back(field()), field().drop_vars("time"))
     schema = Schema.of(field())
     assert torch.equal(schema.unpack(field().transpose("lon", "time", "lat")), schema.unpack(field()))
@@ -190,8 +190,8 @@ def test_memory_maps_are_read_from_their_file(tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((5, 8, 8)))
     m = np.load(tmp_path / "x.npy", mmap_mode="r")
     assert isinstance(Schema.of(m).rows(m), FileRows)
-    labelled = xarray.DataArray(m, dims=("n", "y", "x"))
-    assert isinstance(Schema.of(labelled).rows(labelled), FileRows)
+    with_axes = xarray.DataArray(m, dims=("n", "y", "x"))
+    assert isinstance(Schema.of(with_axes).rows(with_axes), FileRows)
     assert isinstance(Schema.of(m).rows(m[:, ::2, ::-1].repeat(2, 1)), ArrayRows)
 
 
@@ -264,7 +264,7 @@ def test_sparse_matrices_and_tables_of_others():
 
 def test_other_data_of_another_shape():
     schema = Schema.of(np.zeros((9, 8, 8)))
-    with pytest.raises(ValueError, match=r"shape \(N, 8, 8\), got a single datum \(8, 8\): pass x\[None\]"):
+    with pytest.raises(ValueError, match=r"shape \(N, 8, 8\), got a single example \(8, 8\): pass x\[None\]"):
         schema.unpack(np.zeros((8, 8)))
-    with pytest.raises(ValueError, match=r"shape \(N, 8, 8\) here, as those that were learned, got \(9, 8, 7\)"):
+    with pytest.raises(ValueError, match=r"shape \(N, 8, 8\) here, like those that were learned from, got \(9, 8, 7\)"):
         schema.unpack(np.zeros((9, 8, 7)))

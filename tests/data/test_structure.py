@@ -48,7 +48,7 @@ IMAGES = np.apply_along_axis(np.convolve, 2, BLURRED, np.ones(9), "same").reshap
         (RNG.normal(size=(100, 1)) + 0.3 * RNG.normal(size=(100, 100)), "vector", "columns far apart by 0.9"),
         (SMOOTH[:, :63], "vector", "63 columns"),
         (SMOOTH[:9], "vector", "9 rows are too few to tell whether the 100 columns are ordered"),
-        (IMAGES, "vector", "look like flattened images: x.reshape(-1, 24, 24) would be the better shape"),
+        (IMAGES, "vector", "may be flattened images: x.reshape(-1, 24, 24) would be the better shape"),
         (np.where(RNG.random((100, 1)) < 2, np.nan, SMOOTH), "vector", "correlate by 0.00"),
     ],
 )
@@ -75,7 +75,7 @@ def test_what_the_user_says_wins():
         ((9, 5), {"structure": "image"}, 'structure must be "auto", "vector" or "grid", got \'image\''),
         ((9, 5), {"channels": "middle"}, 'channels must be "auto", "first", "last" or "none", got \'middle\''),
         ((9, 5, 5), {"structure": "vector", "channels": "first"}, "a vector has no channels, got channels='first'"),
-        ((9, 5), {"channels": "first"}, "a grid needs 1 to 3 spatial axes, a datum of shape (5,) has 0"),
+        ((9, 5), {"channels": "first"}, "a grid needs 1 to 3 spatial axes, an example of shape (5,) has 0"),
         ((9,), {"structure": "grid"}, "has 0"),
         ((9, 2, 2, 2, 2, 2), {}, 'has 4: reshape the data or set structure="vector"'),
     ],

@@ -52,7 +52,7 @@ def test_lattice_of_images():
     assert (summarize(ArrayRows(x, Layout((8, 8), "grid")), memory=20_000).step == 0).all()
 
 
-def spoiled(values, rows, columns):
+def nonfinite(values, rows, columns):
     x = np.random.default_rng(0).normal(size=(40, 3))
     x[rows, columns] = values
     return ArrayRows(x)
@@ -61,28 +61,32 @@ def spoiled(values, rows, columns):
 @pytest.mark.parametrize(
     ("rows", "names", "message"),
     [
-        (spoiled(np.nan, [7], [1]), None, "1 of 40 rows hold NaN in column 1 (row 7): drop them: x[numpy.isfinite(x)"),
         (
-            spoiled([np.nan, np.inf], [2, 30], [0, 2]),
+            nonfinite(np.nan, [7], [1]),
+            None,
+            "1 of 40 rows hold NaN in column 1 (row 7): drop them: x[numpy.isfinite(x)",
+        ),
+        (
+            nonfinite([np.nan, np.inf], [2, 30], [0, 2]),
             ["a", "b", "c"],
             "2 of 40 rows hold NaN or infinite values in columns 'a', 'c' (rows 2, 30): drop them: df.replace(",
         ),
-        (spoiled(np.nan, range(9), [0] * 9), None, "9 of 40 rows hold NaN in column 0 (rows 0, 1, 2, 3, 4, …)"),
+        (nonfinite(np.nan, range(9), [0] * 9), None, "9 of 40 rows hold NaN in column 0 (rows 0, 1, 2, 3, 4, …)"),
         (
-            spoiled(np.nan, range(40), [0] * 40),
+            nonfinite(np.nan, range(40), [0] * 40),
             None,
-            "fill them (numpy.nan_to_num(x)) or leave these places out, for every",
+            "fill them (numpy.nan_to_num(x)) or leave these values out: every",
         ),
     ],
 )
 @pytest.mark.parametrize("memory", [100, 1 << 20])
-def test_spoiled_rows_are_named(rows, names, message, memory):
+def test_nonfinite_rows_are_named(rows, names, message, memory):
     with pytest.raises(ValueError) as error:
         summarize(rows, names, memory)
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
-def test_spoiled_pixels_are_counted():
+def test_nonfinite_pixels_are_counted():
     x = np.random.default_rng(0).normal(size=(10, 4, 4))
     x[3, 1, 1:3] = -np.inf
     with pytest.raises(ValueError, match=r"1 of 10 rows hold NaN or infinite values, in 2 of 16 values \(row 3\)"):
@@ -114,5 +118,5 @@ def test_all_the_same():
 
 @pytest.mark.parametrize(("count", "text"), [(0, "0 rows"), (1, "1 row")])
 def test_too_few(count, text):
-    with pytest.raises(ValueError, match=f"cannot be learned from {text}: give 2 at the least"):
+    with pytest.raises(ValueError, match=f"cannot be learned from {text}: give 2 or more"):
         summarize(ArrayRows(np.ones((count, 2))))

@@ -103,7 +103,7 @@ def logprob(
         places = f"{draws} place{'s' * (draws > 1)} in each cell"
         say(f"bits per dimension, by uniform dequantization at {places}: {_mean(bits.value)}")
     if output is not None:
-        _write(output, columns, model)
+        _write(output, columns)
         print(output)
 
 
@@ -145,9 +145,10 @@ def _writable(output: Path | None) -> None:
         raise ValueError(f"{output} is a folder: name a file")
 
 
-def _write(output: Path, columns: dict[str, Tensor], model: Model) -> None:
+def _write(output: Path, columns: dict[str, Tensor]) -> None:
+    from ..data import Schema
     from ..data.optional import need
     from .output import write
 
     frame = need("pandas", "writing tables").DataFrame({name: values.numpy() for name, values in columns.items()})
-    write(output, [frame], len(frame), model.schema)
+    write(output, [frame], len(frame), Schema.of(frame))

@@ -65,7 +65,7 @@ def posterior(
         operator: A, as name or name(key=value, …), along the axes of a datum; "first | then" for one after another.
         noise: The standard deviation of the noise, a number or a .npy; or a .npy of its covariance; or "poisson(gain=1)".
         count: How many draws.
-        output: A file .npy .npz .csv .parquet, or a folder/ for images as .png.
+        output: A file .npy .npz .csv .tsv .parquet .h5 .nc .zarr, or a folder/ for images as .png.
         method: How the likelihood of noisy states is modelled; moment matching by default.
         sampler: The way from noise to data, as for scorefield sample; by default the model's own.
         steps: How many steps it takes; by default the model's own number, and 128 for particles.

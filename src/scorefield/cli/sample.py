@@ -49,7 +49,7 @@ def sample(
     Arguments:
         run: The folder of a run, or a model.safetensors.
         count: How many.
-        output: A file .npy .npz .csv .parquet, or a folder/ for images as .png.
+        output: A file .npy .npz .csv .tsv .parquet .h5 .nc .zarr, or a folder/ for images as .png.
         seed: The seed.
         sampler: The way from noise to data, as name or name(key=value, …): heun, "ddim(eta=1)"; by default the model's own.
         steps: How many steps it takes, if its call does not say it; by default the model's own number.
@@ -63,14 +63,15 @@ def sample(
     from ..model import load
     from ..runs import Run
     from ..samplers import Sampling
-    from .output import check, write
+    from .output import check, lost, write
 
     sampling = Sampling.of(sampler, steps)
     model = load(run) if run.is_file() else Run(run).model
     check(output, model.schema)
     model = told(model.to(device_of(device)), given, guidance)
     batches = model.batches(count, seed, sampling, batch=batch)
-    if model.schema.kind == "dataframe" and output.suffix.lower() in (".npy", ".npz"):
-        say(f"the names of the columns are lost in {output.suffix}: .csv and .parquet keep them")
+    missing = lost(output, model.schema)
+    if missing is not None:
+        say(missing)
     write(output, counted(map(model.schema.pack, batches), count), count, model.schema)
     print(output)

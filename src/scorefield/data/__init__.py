@@ -1,9 +1,29 @@
-"""Data: rows in memory or on disk, their layout for networks, and the way back to what the user gave."""
+"""Data: rows in memory or on disk, their layout for networks, the form in which they were given; files in and out."""
 
-from .files import contents, read
+from .errors import DataError, DataTypeError
+from .files import check, contents, lost, read, write
+from .formats import FORMATS, Format, Selection
 from .lattice import cells
 from .rows import ArrayRows, FileRows, Rows
 from .schema import Schema
 from .summary import Summary, summarize
 
-__all__ = ["ArrayRows", "FileRows", "Rows", "Schema", "Summary", "cells", "contents", "read", "summarize"]
+__all__ = [
+    "FORMATS",
+    "ArrayRows",
+    "DataError",
+    "DataTypeError",
+    "FileRows",
+    "Format",
+    "Rows",
+    "Schema",
+    "Selection",
+    "Summary",
+    "cells",
+    "check",
+    "contents",
+    "lost",
+    "read",
+    "summarize",
+    "write",
+]

@@ -1,4 +1,4 @@
-"""Data larger than memory: copied once to an .npy file, with a .json beside it that says from what."""
+"""Data larger than memory: copied once to an .npy file, with a .json next to it that says from what."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Store", "blocks"]
+from .dtypes import check_dtype
+from .errors import DataError
+
+__all__ = ["Store", "blocks", "read_slices"]
 
 BLOCK = 64 << 20  # bytes that are held at a time while copying
 
@@ -60,10 +63,10 @@ class Store:
             The memory map and the facts.
 
         Raises:
-            ValueError: If no folder was named.
+            DataError: If no folder was named.
         """
         if self.folder is None:
-            raise ValueError(
+            raise DataError(
                 f"{self.source} holds more than {self.limit / 2**30:.3g} GiB: name a folder for a copy "
                 "that is read by parts (cache=…), or raise limit=…"
             )
@@ -85,6 +88,16 @@ class Store:
             text.write_text(json.dumps(known, indent=1))
             os.replace(text, record)
         return np.load(data, mmap_mode="r", allow_pickle=False), known["facts"]
+
+
+def read_slices(array: Any, key: str, store: Store) -> np.ndarray:
+    """An array that is read by slices, as those of h5py and zarr: at once, or through the copy."""
+    check_dtype(array.dtype)
+    if store.holds(array.nbytes):
+        return np.asarray(array[...])
+    multiple = array.chunks[0] if array.chunks else 1
+    row = array.nbytes // array.shape[0]
+    return store.copy({"key": key}, lambda: (np.asarray(array[s]) for s in blocks(array.shape[0], row, multiple)))[0]
 
 
 def _state(source: Path) -> dict[str, int]:
@@ -111,7 +124,7 @@ def _write(path: Path, chunks: Iterable[np.ndarray]) -> None:
             file.write(np.ascontiguousarray(chunk, first.dtype).data)
             count += len(chunk)
         if first is None:
-            raise ValueError("there are no data: the file holds no rows")
+            raise DataError("there are no data: the file holds no rows")
         file.seek(0)
         _header(file, first, count)
         # numpy leaves room in the header for a first axis that grows

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import frames, labelled
+from . import dataarrays, frames
+from .columns import Name
 from .dtypes import check_dtype
 
 __all__ = ["Kind", "columns_of", "kind_of", "numbers_of"]
@@ -31,7 +32,7 @@ def kind_of(x: Any) -> Kind:
     if xarray is not None and isinstance(x, xarray.DataArray):
         return "dataarray"
     if xarray is not None and isinstance(x, xarray.Dataset):
-        raise TypeError(labelled.explain_dataset(x))
+        raise TypeError(dataarrays.explain_dataset(x))
     if isinstance(x, str | bytes) or hasattr(x, "__fspath__"):
         raise TypeError(f"data must be numbers, got the path {x!r}: read it first, scorefield.data.read(path)")
     if hasattr(x, "toarray"):
@@ -50,7 +51,8 @@ def numbers_of(x: Any, kind: Kind) -> np.ndarray | Tensor:
             raise TypeError(f"data must be a dense tensor, got the layout {x.layout}: pass x.to_dense()")
         if x.is_complex():
             check_dtype(np.dtype(np.complex64))
-        return x.detach()
+        tensor: Tensor = x.detach()
+        return tensor
     if isinstance(x, frames.Table):
         return x.values
     if kind in ("dataframe", "series"):
@@ -70,7 +72,7 @@ def numbers_of(x: Any, kind: Kind) -> np.ndarray | Tensor:
     return array
 
 
-def columns_of(x: Any) -> tuple[tuple[frames.Name, ...], tuple[str, ...]]:
+def columns_of(x: Any) -> tuple[tuple[Name, ...], tuple[str, ...]]:
     """The names and the types of a table's columns, checked."""
     if isinstance(x, frames.Table):
         return x.columns, x.dtypes

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .errors import DataTypeError
 from .rows import Rows, to_tensor
 
 __all__ = ["check_dtype", "restore", "value_range"]
@@ -17,22 +18,22 @@ Bound = float | tuple[float | None, ...] | None
 
 
 def check_dtype(dtype: np.dtype) -> None:
-    """Raises a TypeError with the mend unless `dtype` is real, integer or bool."""
+    """Raises a DataTypeError that says what to do unless `dtype` is real, integer or bool."""
     if dtype.kind in "fiub":
         return
     if dtype.names is not None:
-        got, mend = f"records with the fields {', '.join(map(repr, dtype.names))}", "pass pandas.DataFrame(x)"
+        got, advice = f"records with the fields {', '.join(map(repr, dtype.names))}", "pass pandas.DataFrame(x)"
     elif dtype.kind == "c":
-        got, mend = "complex numbers", 'pass numpy.stack([x.real, x.imag], 1) with channels="first"'
+        got, advice = "complex numbers", 'pass numpy.stack([x.real, x.imag], 1) with channels="first"'
     elif dtype.kind in "mM":
-        got, mend = f"times ({dtype})", 'pass x.astype("int64") less its smallest, in a unit of your choice'
+        got, advice = f"times ({dtype})", 'pass x.astype("int64") less its smallest, in a unit of your choice'
     elif dtype.kind in "SUT":
-        got, mend = "text", "pass x.astype(float) if it holds numbers, or a code for each word"
+        got, advice = "text", "pass x.astype(float) if it holds numbers, or a code for each word"
     elif dtype.kind == "O":
-        got, mend = "Python objects", "pass x.astype(float), or rows of one length"
+        got, advice = "Python objects", "pass x.astype(float), or rows of one length"
     else:
-        got, mend = f"numbers of type {dtype}", "pass x.astype(numpy.float32)"
-    raise TypeError(f"data must be real numbers, integers or bools, got {got}: {mend}")
+        got, advice = f"numbers of type {dtype}", "pass x.astype(numpy.float32)"
+    raise DataTypeError(f"data must be real numbers, integers or bools, got {got}: {advice}")
 
 
 def value_range(rows: Rows, each: bool) -> tuple[Bound, Bound]:
@@ -56,10 +57,10 @@ def restore(x: Tensor, dtype: np.dtype | torch.dtype, integer: bool, low: Bound,
     target = dtype if isinstance(dtype, torch.dtype) else to_tensor(np.zeros(0, dtype)).dtype
     if not integer:
         return _clip(x, low, high).to(target)
-    spoiled = int((~x.isfinite()).any(1).sum())
-    if spoiled:
+    nonfinite = int((~x.isfinite()).any(1).sum())
+    if nonfinite:
         raise RuntimeError(
-            f"{spoiled} of {len(x)} samples are not finite and cannot be rounded to {_name(target)}: "
+            f"{nonfinite} of {len(x)} samples are not finite and cannot be rounded to {_name(target)}: "
             "the sampler diverged, take more steps or another sampler"
         )
     whole = _clip(x.double().round(), low, high)

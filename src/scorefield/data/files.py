@@ -1,27 +1,28 @@
-"""Files as arrays: one function for all formats."""
+"""Files as data, and samples as files: one function each way for all formats."""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import errno
 import math
-import zipfile
-from collections.abc import Sequence
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from .arrays import in_hdf5, in_netcdf, in_npz, in_zarr, read_hdf5, read_netcdf, read_npy, read_npz, read_zarr
 from .cache import Store
-from .images import SUFFIXES, Folder, read_images
-from .tables import read_csv, read_parquet
+from .errors import DataError, DataTypeError, one_line
+from .formats import FORMATS, Format, Selection
+from .schema import Schema
 
-__all__ = ["contents", "read"]
+__all__ = ["check", "contents", "lost", "read", "write"]
 
-CSV = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
-PARQUET = (".parquet", ".pq")
-HDF5 = (".h5", ".hdf5", ".hdf", ".he5")
-NETCDF = (".nc", ".nc4", ".cdf", ".netcdf")
-KNOWN = (".npy", ".npz", *CSV, *PARQUET, *HDF5, *NETCDF, ".zarr")
+_OF_CONTENT = (errno.EINVAL, errno.EOVERFLOW, errno.ESPIPE)  # errors of the system that a damaged file provokes
 
 
 def read(
@@ -31,69 +32,50 @@ def read(
     resize: int | None = None,
     cache: str | PathLike[str] | None = None,
     limit: int = 2 << 30,
+    formats: Sequence[Format] = FORMATS,
 ) -> Any:
-    """Data from a file, or from a folder of images, in the form `Schema.of` takes.
+    """Data from a file, or from a folder of images, in the form that `Schema.of` takes.
 
-    An .npy file above 64 MiB is mapped, not read. Other data above `limit` are copied once, by parts, to an .npy file
+    A .npy file above 64 MiB is mapped, not read. Other data above `limit` are copied once, by parts, to a .npy file
     in `cache`, which is mapped; the copy is made anew when the source changes.
 
     Arguments:
-        path: An .npy, .npz, .csv, .parquet, .h5, .nc or .zarr, or a folder of images.
+        path: A file in one of `formats`: .npy, .npz, .csv, .parquet, .h5, .nc, .zarr, a folder of images.
         key: The array in the file, or the column of images; by default the largest array, see `contents`.
         columns: The columns of a table; by default all.
-        resize: The side in pixels to which images are brought.
+        resize: The side in pixels to which images are resized.
         cache: The folder for copies of data larger than `limit`.
         limit: The bytes up to which data are held in memory.
+        formats: Which formats there are; put your own first, `(mine, *FORMATS)`.
 
     Returns:
-        An array; a DataFrame or a `Table` of csv and parquet; a DataArray of netcdf.
+        An array; a DataFrame or a `Table` of csv and parquet; a DataArray where the file names its axes.
 
     Raises:
         FileNotFoundError: If there is no such file; it names similar ones.
-        ValueError: If the file is empty, damaged, of an unknown kind, or lacks the key or columns asked for.
+        PermissionError: If the file may not be read.
+        ValueError: If the file is empty, damaged, of an unknown format, or lacks the key or columns asked for.
         TypeError: If it does not hold numbers.
         ImportError: If a library is missing; it says how to install it.
     """
     source = Path(path).expanduser()
-    _exists(source)
-    store = Store(source, None if cache is None else Path(cache).expanduser(), limit)
-    try:
-        return _read(source, key, columns, resize, store)
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
-        if (getattr(error, "errno", None) or 0) > 0:  # the system's own, such as a full disk
-            raise
-        raise ValueError(f"{source} is truncated or damaged ({str(error).strip()}): copy it again") from error
+    selection = Selection(key, None if columns is None else tuple(columns), resize)
+    with _reading(source):
+        chosen = _format_of(source, formats)
+        unused = [name for name, value in asdict(selection).items() if value is not None and name not in chosen.options]
+        if unused:
+            takers = [f.label for f in formats if unused[0] in f.options]
+            raise DataError(f"{unused[0]}= is for {', '.join(takers)}, got {source}: leave it out")
+        store = Store(source, None if cache is None else Path(cache).expanduser(), limit)
+        return chosen.read(source, selection, store)
 
 
-def _read(path: Path, key: str | None, columns: Sequence[str] | None, resize: int | None, store: Store) -> Any:
-    name = path.name.lower()
-    if _is_zarr(path):
-        return read_zarr(path, key, store)
-    if path.is_dir():
-        folder = Folder(path)
-        return read_images(folder, len(folder.files), resize, store, {})
-    if name.endswith(".npy"):
-        return read_npy(path)
-    if name.endswith(".npz"):
-        return read_npz(path, key, store)
-    if name.endswith(CSV):
-        return read_csv(path, columns, store)
-    if name.endswith(PARQUET):
-        return read_parquet(path, key, columns, resize, store)
-    if name.endswith(HDF5):
-        return read_hdf5(path, key, store)
-    if name.endswith(NETCDF):
-        return read_netcdf(path, key, store)
-    if name.endswith(SUFFIXES):
-        raise ValueError(f"{path} is one image, hence one sample: pass the folder of all images, {path.parent}")
-    raise ValueError(
-        f"{path} is of an unknown kind, {path.suffix or 'without suffix'}: known are {' '.join(KNOWN)} "
-        "and folders of images"
-    )
-
-
-def contents(path: str | PathLike[str]) -> dict[str, str]:
+def contents(path: str | PathLike[str], formats: Sequence[Format] = FORMATS) -> dict[str, str]:
     """What a file of named arrays holds, the largest first: the one that `read` takes.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is empty, damaged or of an unknown format.
 
     Example:
         >>> import numpy, tempfile
@@ -103,31 +85,178 @@ def contents(path: str | PathLike[str]) -> dict[str, str]:
         {'images': 'float64 (9, 8, 8)', 'labels': 'int64 (9,)'}
     """
     source = Path(path).expanduser()
-    _exists(source)
-    name = source.name.lower()
-    found = {}
-    if _is_zarr(source):
-        found = in_zarr(source)
-    elif name.endswith(".npz"):
-        found = in_npz(source)
-    elif name.endswith(HDF5):
-        found = in_hdf5(source)
-    elif name.endswith(NETCDF):
-        found = in_netcdf(source)
-    entries = sorted(found.items(), key=lambda e: -math.prod(e[1][0]))
+    with _reading(source):
+        entries = sorted(_format_of(source, formats).contents(source).items(), key=lambda e: -math.prod(e[1][0]))
     return {key: f"{dtype} {shape}" for key, (shape, dtype) in entries}
 
 
-def _is_zarr(path: Path) -> bool:
-    marks = ("zarr.json", ".zgroup", ".zarray")
-    return path.is_dir() and (path.suffix.lower() == ".zarr" or any((path / m).exists() for m in marks))
+def check(path: str | PathLike[str], schema: Schema, formats: Sequence[Format] = FORMATS) -> Format:
+    """The format in which samples are written to `path`; asked before they are drawn.
+
+    Arguments:
+        path: Where samples are to be written.
+        schema: What describes them.
+        formats: Which formats there are.
+
+    Raises:
+        ValueError: If no format has such names, or the format cannot hold such samples; it lists those that can.
+        FileNotFoundError: If there is no folder to write into.
+    """
+    target = Path(path).expanduser()
+    chosen = next((f for f in formats if f.names(target)), None)
+    if chosen is None:
+        raise DataError(f"samples like these are written as {_that_hold(schema, formats)}; got {target}")
+    reason = chosen.cannot_hold(schema)
+    if reason is not None:
+        raise DataError(f"{target} {reason}: write {_that_hold(schema, formats)}")
+    if not target.absolute().parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {target.parent} to write {target.name} into: make it first")
+    if chosen.folder and target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise DataError(f"{target} exists and is not empty: name a new folder")
+    if not chosen.folder and target.exists() and not target.is_file():
+        raise DataError(f"{target} is a {_kind(target)}: name a file")
+    return chosen
 
 
-def _exists(path: Path) -> None:
+def lost(path: str | PathLike[str], schema: Schema, formats: Sequence[Format] = FORMATS) -> str | None:
+    """What is lost when samples are written to `path`, and which formats keep it; None if nothing is."""
+    target = Path(path)
+    chosen = next((f for f in formats if f.names(target)), None)
+    what = chosen.loses(schema) if chosen is not None else None
+    if what is None:
+        return None
+    keepers = [_short(f) for f in formats if f.cannot_hold(schema) is None and f.loses(schema) is None]
+    return f"{what} are lost in {target.suffix or 'a folder'}" + (
+        f": {', '.join(keepers)} keep them" if keepers else ""
+    )
+
+
+def write(
+    path: str | PathLike[str],
+    batches: Iterable[Any],
+    count: int,
+    schema: Schema,
+    formats: Sequence[Format] = FORMATS,
+) -> None:
+    """Writes samples, a batch at a time: memory stays bounded, and the file is whole or not there.
+
+    Arguments:
+        path: The file; its name says in which format.
+        batches: Samples as `Schema.pack` gives them.
+        count: The number of samples in all batches together.
+        schema: What describes them.
+        formats: Which formats there are; put your own first, `(mine, *FORMATS)`.
+
+    Raises:
+        OSError: If the disk is full; what was at `path` is unchanged.
+        ValueError: If the format cannot hold such samples, or the batches do not hold `count` of them.
+
+    Example:
+        >>> import numpy as np, tempfile
+        >>> x = np.arange(6.0).reshape(3, 2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write(f"{folder}/new.npz", [x[:2], x[2:]], 3, Schema.of(x))
+        ...     read(f"{folder}/new.npz").tolist()
+        [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]
+    """
+    target = Path(path).expanduser()
+    chosen = check(target, schema, formats)
+    part = target.absolute().with_name(f".{os.getpid()}.part.{target.name}")
+    source = _Counted(batches)
+    try:
+        chosen.write(part, source, count, schema)
+        if source.count != count:
+            raise DataError(f"{count} samples were announced and {source.count} came: {target} is not written")
+        _sync(part)
+        if chosen.folder and target.is_dir():
+            target.rmdir()
+        os.replace(part, target)
+    except Exception as error:
+        if error is source.error or isinstance(error, DataError | ImportError):
+            raise
+        reason = (error.strerror if isinstance(error, OSError) else None) or one_line(error)
+        what = f"{target} could not be written ({reason}); what was there is unchanged"
+        if isinstance(error, OSError):
+            raise OSError(error.errno, f"{what}: free some space or choose another place") from error
+        raise DataError(f"{what}: write {_that_hold(schema, [f for f in formats if f is not chosen])}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
+
+
+class _Counted:
+    """Batches, with the number of samples so far, and the error that ended them."""
+
+    def __init__(self, batches: Iterable[Any]) -> None:
+        self.batches, self.count = batches, 0
+        self.error: Exception | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            for batch in self.batches:
+                self.count += len(batch)
+                yield batch
+        except Exception as error:
+            self.error = error
+            raise
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file, or those of a folder, are on the disk."""
+    for file in [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]:
+        with open(file, "rb+") as opened:
+            os.fsync(opened.fileno())
+
+
+def _that_hold(schema: Schema, formats: Sequence[Format]) -> str:
+    return ", ".join(map(_short, (f for f in formats if f.cannot_hold(schema) is None))) or "another format"
+
+
+def _short(form: Format) -> str:
+    return form.suffixes[0] if form.suffixes else form.label
+
+
+def _format_of(path: Path, formats: Sequence[Format]) -> Format:
+    """The first format that recognizes the file, which exists and is not empty."""
     if not path.exists():
         siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         close = difflib.get_close_matches(path.name, siblings, 3)
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "check the path"
         raise FileNotFoundError(f"there is no {path}: {hint}")
+    if not path.is_dir() and not path.is_file():
+        raise DataError(f"{path} is a {_kind(path)}, which can be read only once: write the data to a file first")
     if path.is_file() and path.stat().st_size == 0:
-        raise ValueError(f"{path} is empty (0 bytes): write or copy it again")
+        raise DataError(f"{path} is empty (0 bytes): write or copy it again")
+    found = next((f for f in formats if f.recognizes(path)), None)
+    if found is None:
+        known = [f.label for f in formats]
+        listed = f"{' '.join(known[:-1])} and {known[-1]}" if len(known) > 1 else " ".join(known)
+        raise DataError(f"{path} is of an unknown kind, {path.suffix or 'without suffix'}: known are {listed}")
+    return found
+
+
+def _kind(path: Path) -> str:
+    mode = path.stat().st_mode
+    names = {stat.S_IFDIR: "folder", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket"}
+    return names.get(stat.S_IFMT(mode), "device")
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Whatever a library raises while it reads becomes one line with the name of the file."""
+    try:
+        yield
+    except (DataError, DataTypeError, ImportError, FileNotFoundError) as error:
+        if isinstance(error, FileNotFoundError) and error.errno is not None:  # from within a library
+            raise DataError(f"a part of {path} is missing ({one_line(error)}): copy it again") from error
+        raise
+    except PermissionError as error:
+        place = error.filename or path
+        raise PermissionError(f"no permission for {place}: change its permissions, or choose another") from error
+    except MemoryError as error:
+        raise DataError(
+            f"{path} does not fit into memory: lower limit=…, and name a folder for a copy that is read by parts (cache=…)"
+        ) from error
+    except Exception as error:
+        if isinstance(error, OSError) and (error.errno or 0) > 0 and error.errno not in _OF_CONTENT:
+            raise  # the system's own, such as a full disk
+        raise DataError(f"{path} is truncated or damaged ({one_line(error)}): copy it again") from error

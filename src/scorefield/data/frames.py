@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from .dtypes import Bound, restore, value_range
+from .columns import Column, Name, numpy_dtype
+from .dtypes import value_range
+from .errors import DataError, DataTypeError
 from .rows import Rows
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 __all__ = ["Table", "column_dtypes", "column_names", "from_frame", "integers", "select", "to_frame"]
-
-Name = str | int | float | bool | tuple[Any, ...] | None
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Table:
 def column_names(frame: DataFrame) -> tuple[Name, ...]:
     """The names of the columns as plain values; raises an error if they are not distinct or not plain."""
     if not len(frame.columns):
-        raise ValueError("the table has no columns: give it at least one of numbers")
+        raise DataError("the table has no columns: give it at least one of numbers")
     twice = frame.columns[frame.columns.duplicated()].unique().tolist()
     if twice:
-        raise ValueError(f"the table has several columns named {', '.join(map(repr, twice[:5]))}: rename them")
+        raise DataError(f"the table has several columns named {', '.join(map(repr, twice[:5]))}: rename them")
     return tuple(_plain(name) for name in frame.columns.tolist())
 
 
@@ -57,44 +57,47 @@ def _plain(name: Any) -> Name:
         return tuple(_plain(n) for n in name)
     if name is None or isinstance(name, str | int | float | bool):
         return name
-    raise TypeError(
+    raise DataTypeError(
         f"the column name {name!r} is a {type(name).__name__}: name columns by text or numbers, df.columns.astype(str)"
     )
 
 
 def column_dtypes(frame: DataFrame) -> tuple[str, ...]:
-    """The types of the columns; raises an error that names those which do not hold numbers, with the mend."""
+    """The types of the columns; an error names those that do not hold numbers, and what to do."""
     from pandas.api import types
 
-    mends: dict[str, list[str]] = {}
+    advice_for: dict[str, list[str]] = {}
     for name, dtype in zip(frame.columns.tolist(), frame.dtypes.tolist()):
         if isinstance(dtype, _categorical()) or types.is_object_dtype(dtype) or types.is_string_dtype(dtype):
-            mend = "pandas.get_dummies(df, columns=[…]) for categories, pandas.to_numeric(df[…]) for numbers in text"
+            advice = "pandas.get_dummies(df, columns=[…]) for categories, pandas.to_numeric(df[…]) for numbers in text"
         elif types.is_complex_dtype(dtype):
-            mend = "two columns, .real and .imag"
+            advice = "two columns, .real and .imag"
         elif types.is_datetime64_any_dtype(dtype) or types.is_timedelta64_dtype(dtype):
-            mend = "(df[…] - df[…].min()) / pandas.Timedelta('1D')"
+            advice = "(df[…] - df[…].min()) / pandas.Timedelta('1D')"
         elif types.is_bool_dtype(dtype) or types.is_integer_dtype(dtype) or types.is_float_dtype(dtype):
             continue
         else:
-            mend = "df[…].astype(float)"
-        mends.setdefault(mend, []).append(f"{name!r} ({dtype})")
-    if mends:
-        parts = [f"{', '.join(c[:5])}{f' and {len(c) - 5} more' if len(c) > 5 else ''}: {m}" for m, c in mends.items()]
-        raise TypeError(f"columns that are not numbers, drop or convert them: {'; '.join(parts)}")
+            advice = "df[…].astype(float)"
+        advice_for.setdefault(advice, []).append(f"{name!r} ({dtype})")
+    if advice_for:
+        parts = [
+            f"{', '.join(c[:5])}{f' and {len(c) - 5} more' if len(c) > 5 else ''}: {m}" for m, c in advice_for.items()
+        ]
+        raise DataTypeError(f"columns that are not numbers, drop or convert them: {'; '.join(parts)}")
     return tuple(str(dtype) for dtype in frame.dtypes)
 
 
-def _categorical() -> type:
+def _categorical() -> type[Any]:
     from pandas import CategoricalDtype
 
-    return CategoricalDtype
+    found: type[Any] = CategoricalDtype
+    return found
 
 
 def from_frame(frame: DataFrame) -> np.ndarray:
     """The numbers of a table of numbers, `(N, F)`: float32 if that holds all of its types, missing ones as NaN."""
     small = all(
-        _numpy(str(d)) in (np.float32, np.float16, np.int16, np.int8, np.uint16, np.uint8, np.bool_)
+        numpy_dtype(str(d)) in (np.float32, np.float16, np.int16, np.int8, np.uint16, np.uint8, np.bool_)
         for d in frame.dtypes
     )
     values = np.empty(frame.shape, np.float32 if small else np.float64)
@@ -108,13 +111,13 @@ def select(frame: DataFrame, columns: Sequence[Name]) -> DataFrame:
     missing = [c for c in columns if c not in frame.columns]
     if missing:
         shown = ", ".join(map(repr, missing[:5])) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-        raise ValueError(f"columns missing: {shown}; the table has {', '.join(map(repr, frame.columns.tolist()[:10]))}")
+        raise DataError(f"columns missing: {shown}; the table has {', '.join(map(repr, frame.columns.tolist()[:10]))}")
     return frame[list(columns)]
 
 
 def integers(dtypes: Sequence[str], rows: Rows) -> dict[str, Any]:
-    """Which columns hold integers, and to which range each is clipped: what was seen of those nowhere negative."""
-    kinds = [_numpy(d).kind for d in dtypes]
+    """Which columns hold integers, and to which range each is clipped: that of the data where they are nowhere negative."""
+    kinds = [numpy_dtype(d).kind for d in dtypes]
     whole = tuple(k in "iub" for k in kinds)
     if not any(whole):
         return {"integer": whole}
@@ -129,28 +132,12 @@ def integers(dtypes: Sequence[str], rows: Rows) -> dict[str, Any]:
     return {"integer": whole, "low": tuple(bounds[0]), "high": tuple(bounds[1])}
 
 
-def to_frame(
-    x: Tensor, columns: Sequence[Name], dtypes: Sequence[str], integer: Sequence[bool], low: Bound, high: Bound
-) -> DataFrame:
-    """Numbers `(M, F)` as a table with these columns and types."""
+def to_frame(x: Tensor, columns: Sequence[Column]) -> DataFrame:
+    """Numbers `(M, F)` as a table with these columns."""
     import pandas
 
-    lows = low if isinstance(low, tuple) else (low,) * len(columns)
-    highs = high if isinstance(high, tuple) else (high,) * len(columns)
-    series: list[Any] = []
-    for i, dtype in enumerate(dtypes):
-        value = restore(x[:, i : i + 1], _numpy(dtype), integer[i], lows[i], highs[i])[:, 0]
-        series.append(pandas.Series(value.numpy()).astype(pandas.api.types.pandas_dtype(dtype)))
-    frame = pandas.concat(series, axis=1)
-    tuples: Any = [c for c in columns if isinstance(c, tuple)]
-    frame.columns = pandas.MultiIndex.from_tuples(tuples) if tuples else pandas.Index(list(columns))
+    frame = pandas.concat([column.series(x[:, i]) for i, column in enumerate(columns)], axis=1)
+    names: Any = [c.name for c in columns]
+    tuples = any(isinstance(name, tuple) for name in names)
+    frame.columns = pandas.MultiIndex.from_tuples(names) if tuples else pandas.Index(names)
     return frame
-
-
-def _numpy(dtype: str) -> np.dtype:
-    """The numpy type under a pandas type, such as `Int64` or `double[pyarrow]`."""
-    from pandas.api.types import pandas_dtype
-
-    found: Any = pandas_dtype(dtype)
-    inner = getattr(found, "numpy_dtype", getattr(found, "subtype", found))
-    return np.dtype(inner)

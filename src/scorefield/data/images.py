@@ -11,48 +11,35 @@ from typing import Any
 import numpy as np
 
 from .cache import Store
+from .errors import DataError, one_line
 from .optional import need
 
-__all__ = ["SUFFIXES", "Folder", "read_images"]
+__all__ = ["Image", "read_images"]
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".gif")
 MODES = {"1": "L", "P": "RGB", "PA": "RGBA", "LA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB", "I;16B": "I;16"}
 PIXELS = {"L": (1, np.uint8), "RGB": (3, np.uint8), "RGBA": (4, np.uint8), "I;16": (1, np.uint16), "F": (1, np.float32)}
 ROTATED = (5, 6, 7, 8)  # orientations of a photograph that swap width and height
 
-Item = tuple[str, Path | bytes]  # where it is, for messages; the file or its content
-
-
-class Folder:
-    """The images in a folder and below it, in the order of their paths."""
-
-    def __init__(self, path: Path) -> None:
-        files = (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-        self.files = sorted(files)
-        if not self.files:
-            raise ValueError(f"{path} holds no images: known are {' '.join(SUFFIXES)}")
-
-    def __iter__(self) -> Iterator[Item]:
-        return ((str(p), p) for p in self.files)
+Image = tuple[str, Path | bytes]  # where it is, for messages; the file or its content
 
 
 def read_images(
-    items: Iterable[Item], count: int, resize: int | None, store: Store, options: dict[str, Any]
+    items: Iterable[Image], count: int, resize: int | None, store: Store, options: dict[str, Any]
 ) -> np.ndarray:
     """The pixels, `(N, H, W)` of grey images and `(N, H, W, C)` of coloured ones.
 
     Arguments:
-        items: The images; they are gone through twice, first for their sizes.
+        items: The images; they are read twice, first for their sizes.
         count: How many there are.
         resize: The side to which images are brought: the shorter one by an antialiased resize, the longer by a crop.
         store: Where they go if they are too large for memory.
-        options: What tells them from other images of the same source.
+        options: What distinguishes them from other images of the same source.
 
     Raises:
-        ValueError: If an image is damaged, or they differ in size or colours.
+        DataError: If an image is damaged, or they differ in size or colours.
     """
     if resize is not None and resize < 1:
-        raise ValueError(f"resize is the side of the images in pixels, at least 1, got {resize}")
+        raise DataError(f"resize is the side of the images in pixels, at least 1, got {resize}")
     mode, (width, height) = _survey(items, resize)
     channels, dtype = PIXELS[mode]
     shape = (height, width) if channels == 1 else (height, width, channels)
@@ -70,7 +57,7 @@ def read_images(
     return store.copy({**options, "resize": resize}, chunks)[0]
 
 
-def _survey(items: Iterable[Item], resize: int | None) -> tuple[str, tuple[int, int]]:
+def _survey(items: Iterable[Image], resize: int | None) -> tuple[str, tuple[int, int]]:
     """The colour mode and the size that hold all images; only their headers are read."""
     sizes: dict[tuple[int, int], str] = {}
     modes: dict[str, str] = {}
@@ -81,16 +68,16 @@ def _survey(items: Iterable[Item], resize: int | None) -> tuple[str, tuple[int, 
             sizes.setdefault(image.size[::-1] if turned else image.size, where)
             modes.setdefault(mode, where)
         if pages > 1:
-            raise ValueError(f"{where} holds {pages} pages: save them as one array, .npy")
+            raise DataError(f"{where} holds {pages} pages: save them as one array, .npy")
     unknown = [m for m in modes if m not in PIXELS]
     if unknown:
-        raise ValueError(f"{modes[unknown[0]]} has pixels of the mode {unknown[0]}: known are {', '.join(PIXELS)}")
+        raise DataError(f"{modes[unknown[0]]} has pixels of the mode {unknown[0]}: known are {', '.join(PIXELS)}")
     if len(modes) > 1 and set(modes) != {"L", "RGB"}:
         (a, first), (b, second) = list(modes.items())[:2]
-        raise ValueError(f"images differ in their colours: {first} is {a}, {second} is {b}: convert them to one mode")
+        raise DataError(f"images differ in their colours: {first} is {a}, {second} is {b}: convert them to one mode")
     if resize is None and len(sizes) > 1:
         (one, first), (two, second) = list(sizes.items())[:2]
-        raise ValueError(
+        raise DataError(
             f"images differ in size: {first} is {one[0]} x {one[1]}, {second} is {two[0]} x {two[1]}: "
             f"bring them to one, resize={min(map(min, sizes))}"
         )
@@ -105,12 +92,21 @@ def _open(where: str, source: Path | bytes) -> Iterator[Any]:
     try:
         with image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
             yield opened
-    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for broken headers
-        why = "not an image" if isinstance(error, image.UnidentifiedImageError) else error
-        raise ValueError(f"{where} is damaged ({why}): remove or replace it") from None
+    except DataError:
+        raise
+    except image.DecompressionBombError as error:
+        raise DataError(
+            f"{where} has more pixels than Pillow opens ({one_line(error)}): make it smaller, or raise "
+            "PIL.Image.MAX_IMAGE_PIXELS"
+        ) from None
+    except Exception as error:  # decoders raise nearly everything: OSError, SyntaxError, struct.error, IndexError, …
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and (error.errno or 0) > 0):
+            raise
+        why = "not an image" if isinstance(error, image.UnidentifiedImageError) else one_line(error)
+        raise DataError(f"{where} is damaged ({why}): remove or replace it") from None
 
 
-def _pixels(item: Item, mode: str, resize: int | None) -> np.ndarray:
+def _pixels(item: Image, mode: str, resize: int | None) -> np.ndarray:
     ops = need("PIL.ImageOps", "reading images")
     with _open(*item) as image:
         upright = ops.exif_transpose(image)

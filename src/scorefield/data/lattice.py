@@ -10,10 +10,10 @@ from torch import Tensor
 
 __all__ = ["Lattice", "cells"]
 
-LOOKED_AT = 1 << 12  # values of a feature from which the spacing is guessed, before all others confirm it
-MOST = 1 << 16  # points of a lattice
-_FINE = 0.08  # deviations: noise of this width adds a two-thousandth to the variance
-_FINEST = 1e-3  # deviations: below the smallest level there is
+GUESSED_FROM = 1 << 12  # values of a feature from which the spacing is guessed, before all others confirm it
+MAX_POINTS = 1 << 16  # points of a lattice
+_FINE = 0.08  # standard deviations: noise of this width adds a two-thousandth to the variance
+_FINEST = 1e-3  # standard deviations: below the smallest level there is
 TOLERANCE = 1e-3  # of a spacing: k/255 in float32 is off by 1e-5 of one
 
 
@@ -21,8 +21,8 @@ def cells(integer: bool | Sequence[bool], step: Tensor, deviation: Tensor) -> Te
     """The widths of the cells that values stand for, 0 where these are points, in float64.
 
     A whole number k stands for k - 1/2 to k + 1/2, which is what is rounded to it. Other numbers on a lattice stay as they
-    are sampled: they stand for cells where that is hardly seen, which are no wider than 0.08 deviations. Cells below 0.001
-    deviations are as good as points.
+    are sampled: they stand for cells where these are too small to matter, no wider than 0.08 standard deviations. Cells
+    below 0.001 standard deviations count as points.
 
     Arguments:
         integer: Whether samples are rounded, for tables one flag a column, as a `Schema` says.
@@ -46,7 +46,7 @@ class Lattice:
     values, a vector one for each feature.
 
     Arguments:
-        shape: The internal shape of a datum.
+        shape: The internal shape of an example.
         dtype: The type the numbers are stored in.
     """
 
@@ -64,9 +64,9 @@ class Lattice:
         if self._origin is None:
             self._origin = self._guess(x)
         if self._vector:
-            alive = self.step.nonzero()[:, 0]
-            off = _off(x[:, alive], self._origin[alive], self.step[alive])
-            self.step[alive[off.any(0)]] = 0.0
+            found = self.step.nonzero()[:, 0]
+            off = _off(x[:, found], self._origin[found], self.step[found])
+            self.step[found[off.any(0)]] = 0.0
             return
         known = self._whole and bool((self.step == 1).all())
         if not known and bool(self.step.any()) and bool(_off(x, self._origin, self.step).any()):
@@ -75,15 +75,15 @@ class Lattice:
     def _guess(self, x: Tensor) -> Tensor:
         """Sets the spacing and returns a point of the lattice."""
         if self._vector:
-            self.step = _spacing(x[:LOOKED_AT])
+            self.step = _spacing(x[:GUESSED_FROM])
             return x[0].clone()
-        values = x.flatten()[:: -(-x.numel() // LOOKED_AT), None]
+        values = x.flatten()[:: -(-x.numel() // GUESSED_FROM), None]
         self.step.fill_(_spacing(values).item())
         return values[0].clone()
 
 
 def _spacing(x: Tensor) -> Tensor:
-    """The spacing of each column of `(n, F)`; 0 where there is none or where hardly a value comes twice."""
+    """The spacing of each column of `(n, F)`; 0 where there is none or where few values occur twice."""
     points = x.sort(0).values
     gaps = points.diff(dim=0)
     distinct = (gaps > 0).sum(0) + 1
@@ -93,8 +93,8 @@ def _spacing(x: Tensor) -> Tensor:
     span = points[-1] - points[0]
     cells = (span / smallest).round()
     step = span / cells.clamp(min=1.0)  # the mean over many gaps is free of rounding
-    sure = (distinct > 1) & (2 * distinct <= len(x)) & (cells <= MOST)
-    return torch.where(sure & ~_off(points, points[0], step).any(0), step, 0.0)
+    certain = (distinct > 1) & (2 * distinct <= len(x)) & (cells <= MAX_POINTS)
+    return torch.where(certain & ~_off(points, points[0], step).any(0), step, 0.0)
 
 
 def _off(x: Tensor, origin: Tensor, step: Tensor) -> Tensor:

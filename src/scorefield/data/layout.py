@@ -1,4 +1,4 @@
-"""How a datum lies in memory: the user's axes outside, `(F,)` or `(C, *S)` inside."""
+"""How an example lies in memory: the user's axes outside, `(F,)` or `(C, *S)` inside."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Structure = Literal["vector", "grid"]
 
 @dataclass(frozen=True)
 class Layout:
-    """The way between a datum of the user's `shape` and the one that networks see.
+    """The mapping between an example of the user's `shape` and the one that networks take.
 
     A vector is flattened to `(F,)`; a grid becomes `(C, *S)` with one to three spatial axes.
 
     Arguments:
-        shape: The shape of a datum as the user has it.
+        shape: The shape of an example as the user has it.
         structure: `vector` or `grid`.
         channel_axis: The position of the channels in `shape`; None where a grid has no such axis.
 
@@ -46,22 +46,22 @@ class Layout:
         if self.structure == "vector" and self.channel_axis is not None:
             raise ValueError(f"a vector has no channels, got channel_axis={self.channel_axis}: set it to None")
         if self.channel_axis is not None and not 0 <= self.channel_axis < len(self.shape):
-            raise ValueError(f"channel_axis={self.channel_axis} is not an axis of a datum of shape {self.shape}")
+            raise ValueError(f"channel_axis={self.channel_axis} is not an axis of an example of shape {self.shape}")
         axes = len(self.shape) - (self.channel_axis is not None)
         if self.structure == "grid" and not 1 <= axes <= 3:
             raise ValueError(
-                f"a grid needs 1 to 3 spatial axes, a datum of shape {self.shape} has {axes}: "
+                f"a grid needs 1 to 3 spatial axes, an example of shape {self.shape} has {axes}: "
                 'reshape the data or set structure="vector"'
             )
 
     @classmethod
     def inner(cls, shape: tuple[int, ...]) -> Layout:
-        """The layout of a datum that is stored as networks see it: `()`, `(F,)` or `(C, *S)`."""
+        """The layout of an example that is stored as networks take it: `()`, `(F,)` or `(C, *S)`."""
         return cls(shape) if len(shape) < 2 else cls(shape, "grid", 0)
 
     @property
     def inner_shape(self) -> tuple[int, ...]:
-        """The shape of a datum inside: `(F,)` or `(C, *S)`."""
+        """The shape of an example inside: `(F,)` or `(C, *S)`."""
         if self.structure == "vector":
             return (math.prod(self.shape),)
         if self.channel_axis is None:

@@ -48,7 +48,7 @@ def to_tensor(array: np.ndarray) -> Tensor:
 
 
 def _select(values: Tensor, indices: Tensor) -> Tensor:
-    """Rows of a tensor; wide unsigned integers, which torch can hardly handle, pass as signed ones."""
+    """Rows of a tensor; wide unsigned integers, which torch supports poorly, pass as signed ones."""
     signed = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}.get(values.dtype)
     if signed is None:
         return values.index_select(0, indices)
@@ -60,7 +60,7 @@ class Rows(abc.ABC):
 
     Arguments:
         count: The number of rows.
-        layout: How a stored datum becomes `(F,)` or `(C, *S)`.
+        layout: How a stored example becomes `(F,)` or `(C, *S)`.
     """
 
     def __init__(self, count: int, layout: Layout) -> None:
@@ -121,7 +121,7 @@ class ArrayRows(Rows):
 
     Arguments:
         values: `(N, *layout.shape)`.
-        layout: How a datum lies in `values`; by default as networks see it: `(N,)`, `(N, F)`, `(N, C, *S)`.
+        layout: How an example is stored in `values`; by default as networks take it: `(N,)`, `(N, F)`, `(N, C, *S)`.
 
     Example:
         >>> ArrayRows(np.zeros((10, 3, 8, 8), np.uint8))
@@ -152,7 +152,7 @@ class FileRows(Rows):
         dtype: The type of its numbers.
         offset: The byte at which row 0 starts.
         stride: The bytes from one row to the next; by default rows lie side by side.
-        layout: How a datum lies in a row; by default as networks see it.
+        layout: How an example is stored in a row; by default as networks take it.
 
     Raises:
         ValueError: If the file is shorter than `shape` needs.
@@ -167,11 +167,11 @@ class FileRows(Rows):
         stride: int | None = None,
         layout: Layout | None = None,
     ) -> None:
-        datum = tuple(int(n) for n in shape[1:])
-        super().__init__(int(shape[0]), layout or Layout.inner(datum))
+        example = tuple(int(n) for n in shape[1:])
+        super().__init__(int(shape[0]), layout or Layout.inner(example))
         self._type = np.dtype(dtype)
-        self._datum = datum
-        length = math.prod(datum) * self._type.itemsize
+        self._example = example
+        length = math.prod(example) * self._type.itemsize
         self._reader = Reader(path, self.count, length, offset, length if stride is None else stride)
         self._dtype = to_tensor(np.zeros(0, self._type)).dtype
 
@@ -202,7 +202,7 @@ class FileRows(Rows):
 
     def stored(self, indices: np.ndarray) -> Tensor:
         unique, inverse = np.unique(indices, return_inverse=True)
-        buffer = np.empty((len(unique), *self._datum), self._type)
+        buffer = np.empty((len(unique), *self._example), self._type)
         self._reader.read(unique, buffer)
         values = to_tensor(buffer)
         if len(unique) == len(indices) and bool((inverse[1:] > inverse[:-1]).all()):

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import frames, labelled
+from . import dataarrays, frames
+from .columns import Column, Name
 from .containers import Kind, columns_of, kind_of, numbers_of
 from .dtypes import Bound, restore, value_range
 from .layout import Layout, Structure
@@ -27,7 +28,7 @@ class Schema:
 
     Arguments:
         kind: What the user gave: `numpy`, `torch`, `dataframe`, `series` or `dataarray`.
-        shape: The shape of a datum as the user has it.
+        shape: The shape of an example as the user has it.
         dtype: The type of the numbers.
         structure: `vector` or `grid`.
         channel_axis: The position of the channels in `shape`; None where there is no such axis.
@@ -41,6 +42,7 @@ class Schema:
         name: The name of a DataArray.
         coords: The coordinates of a DataArray's axes: name, dims, dtype, values.
         attrs: The plain attributes of a DataArray.
+        coordinate_attrs: The plain attributes of those coordinates that have some.
 
     Example:
         >>> images = np.arange(256, dtype=np.uint8).reshape(4, 8, 8)
@@ -61,12 +63,13 @@ class Schema:
     integer: bool | tuple[bool, ...] = False
     low: Bound = None
     high: Bound = None
-    columns: tuple[frames.Name, ...] | None = None
+    columns: tuple[Name, ...] | None = None
     column_dtypes: tuple[str, ...] | None = None
     dims: tuple[str, ...] | None = None
     name: str | None = None
-    coords: tuple[labelled.Coordinate, ...] = ()
-    attrs: tuple[tuple[str, str | int | float], ...] = ()
+    coords: tuple[dataarrays.Coordinate, ...] = ()
+    attrs: dataarrays.Attributes = ()
+    coordinate_attrs: tuple[tuple[str, dataarrays.Attributes], ...] = ()
 
     @classmethod
     def of(cls, x: Any, structure: Structure | Literal["auto"] = "auto", channels: Channels = "auto") -> Schema:
@@ -99,13 +102,23 @@ class Schema:
 
     @property
     def layout(self) -> Layout:
-        """The way between the user's axes and those of networks."""
+        """The mapping between the user's axes and those of networks."""
         return Layout(self.shape, self.structure, self.channel_axis)
 
     @property
     def inner_shape(self) -> tuple[int, ...]:
-        """The shape of a datum for networks: `(F,)` or `(C, *S)`."""
+        """The shape of an example for networks: `(F,)` or `(C, *S)`."""
         return self.layout.inner_shape
+
+    @property
+    def table(self) -> tuple[Column, ...]:
+        """The columns of a table, each with its name, type and range; empty for data that are not a table."""
+        names, dtypes = self.columns or (), self.column_dtypes or ()
+        count = len(names)
+        integer = self.integer if isinstance(self.integer, tuple) else (self.integer,) * count
+        low = self.low if isinstance(self.low, tuple) else (self.low,) * count
+        high = self.high if isinstance(self.high, tuple) else (self.high,) * count
+        return tuple(map(Column, names, dtypes, integer, low, high))
 
     def rows(self, x: Any) -> Rows:
         """Data of this schema as rows in the internal layout, read when they are taken.
@@ -141,9 +154,7 @@ class Schema:
         outer = self.layout.outward(x.detach().cpu())
         flat = outer.reshape(len(outer), -1)
         if self.kind in ("dataframe", "series"):
-            integer = self.integer if isinstance(self.integer, tuple) else (self.integer,)
-            columns, dtypes = self.columns or (), self.column_dtypes or ()
-            frame = frames.to_frame(flat, columns, dtypes, integer, self.low, self.high)
+            frame = frames.to_frame(flat, self.table)
             return frame if self.kind == "dataframe" else frame.iloc[:, 0]
         dtype = getattr(torch, self.dtype) if self.kind == "torch" else np.dtype(self.dtype)
         values = restore(flat, dtype, self.integer is True, self.low, self.high).reshape(outer.shape)
@@ -152,7 +163,10 @@ class Schema:
         array = values.numpy().astype(self.dtype, copy=False)
         if self.kind == "numpy":
             return array
-        return labelled.to_labelled(array, self.dims or (), self.name, self.coords, self.attrs)
+        dims = self.dims or ()
+        sizes = dict(zip(dims, array.shape))
+        variables = dataarrays.coordinate_variables(self.coords, self.coordinate_attrs, sizes)
+        return dataarrays.to_dataarray(array, dims, self.name, variables, self.attrs)
 
     def _fitting(self, x: Any) -> np.ndarray | Tensor:
         """The numbers of `x`, whose shape fits the schema."""
@@ -167,8 +181,10 @@ class Schema:
             return values
         needed = f"({', '.join(['N', *map(str, self.shape)])})"
         if tuple(values.shape) == self.shape:
-            raise ValueError(f"data have the shape {needed}, got a single datum {self.shape}: pass x[None]")
-        raise ValueError(f"data have the shape {needed} here, as those that were learned, got {tuple(values.shape)}")
+            raise ValueError(f"data have the shape {needed}, got a single example {self.shape}: pass x[None]")
+        raise ValueError(
+            f"data have the shape {needed} here, like those that were learned from, got {tuple(values.shape)}"
+        )
 
 
 def _rows(values: np.ndarray | Tensor, layout: Layout) -> Rows:
@@ -191,7 +207,9 @@ def _facts(schema: Schema, x: Any, rows: Rows) -> dict[str, Any]:
         return facts
     name = None if x.name is None else str(x.name)
     facts |= {"dims": tuple(map(str, x.dims)), "name": name}
-    return facts | {"coords": labelled.coordinates(x), "attrs": labelled.attributes(x)}
+    coords = dataarrays.coordinates(x)
+    facts |= {"coords": coords, "coordinate_attrs": dataarrays.coordinate_attributes(x, coords)}
+    return facts | {"attrs": dataarrays.attributes(x.attrs)}
 
 
 def _integers(rows: Rows, dtype: str, structure: Structure) -> dict[str, Any]:

@@ -15,16 +15,16 @@ __all__ = ["Channels", "choose"]
 
 Channels = Literal["auto", "first", "last", "none"]
 
-FEW = 4  # at most this many channels where nothing but the size tells
+FEW = 4  # at most this many channels where only the size decides
 MANY = 16  # at most this many channels in front of larger axes; a signal is at least as long
 SIGNAL = 64  # at least this many ordered columns before a table can be taken for signals
 
 
 def choose(rows: Rows, structure: Structure | Literal["auto"], channels: Channels) -> tuple[Layout, str]:
-    """The layout of a datum and the reason for it.
+    """The layout of an example and the reason for it.
 
     Arguments:
-        rows: The data with each datum as a flat vector, its layout's `shape` being the user's.
+        rows: The data with each example as a flat vector, its layout's `shape` being the user's.
         structure: `auto`, or what the user says it is.
         channels: `auto`, or where the user says the channels are.
 
@@ -64,20 +64,20 @@ def _grid(shape: tuple[int, ...], axis: int | None) -> str:
 
 
 def _channel_axis(shape: tuple[int, ...]) -> tuple[int | None, str]:
-    """Where the channels of a datum with two or more axes are."""
+    """Where the channels of an example with two or more axes are."""
     first, last = shape[0], shape[-1]
     if len(shape) == 2:
         for axis, n, other in ((0, first, last), (1, last, first)):
             if n <= FEW and other >= MANY:
                 return axis, f"one axis has {n}, the other {other}"
-        return None, f"no axis is as short as channels (at most {FEW}) beside a long one (at least {MANY})"
+        return None, f"no axis is as short as channels (at most {FEW}) next to a long one (at least {MANY})"
     if len(shape) == 3:
         if last <= FEW:
             return 2, f"the last axis has {last}, few enough for channels"
         if first <= FEW:
             return 0, f"the first axis has {first}, few enough for channels"
         if first <= MANY and first < min(shape[1:]):
-            return 0, f"the first axis has {first}, few enough for channels beside {shape[1]} x {shape[2]}"
+            return 0, f"the first axis has {first}, few enough for channels next to {shape[1]} x {shape[2]}"
         return None, f"no axis is as short as channels (at most {FEW}, or {MANY} in front of longer ones)"
     axis = 0 if first <= last else len(shape) - 1
     return axis, f"the {'first' if axis == 0 else 'last'} axis is the shorter of the two ends"
@@ -100,7 +100,7 @@ def _is_signal(rows: Rows) -> tuple[bool, str]:
         square = channels * side * side == features
         if square and _correlation(columns, side) > _correlation(columns, side // 2) + 0.1:
             size = f"{side}, {side}" if channels == 1 else f"3, {side}, {side}"
-            return False, f"they look like flattened images: x.reshape(-1, {size}) would be the better shape"
+            return False, f"they may be flattened images: x.reshape(-1, {size}) would be the better shape"
     return True, facts
 
 
@@ -113,7 +113,8 @@ def _standardized(rows: Rows) -> np.ndarray:
         return np.zeros((1, x.shape[1]))
     x = x - x.mean(0)
     scale = np.sqrt((x * x).mean(0))
-    return x / np.where(scale > 0, scale, np.inf)
+    standardized: np.ndarray = x / np.where(scale > 0, scale, np.inf)
+    return standardized
 
 
 def _correlation(x: np.ndarray, lag: int | None) -> float:
@@ -124,8 +125,8 @@ def _correlation(x: np.ndarray, lag: int | None) -> float:
     else:
         a, b = np.arange(x.shape[1] - lag), np.arange(lag, x.shape[1])
     correlation = np.einsum("ij,ij->j", x[:, a], x[:, b]) / len(x)
-    alive = np.any(x != 0, axis=0)
-    correlation = correlation[alive[a] & alive[b]]
+    varying = np.any(x != 0, axis=0)
+    correlation = correlation[varying[a] & varying[b]]
     if not len(correlation):
         return 0.0
     return float(np.abs(correlation).mean() if lag is None else correlation.mean())

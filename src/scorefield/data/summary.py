@@ -1,4 +1,4 @@
-"""One look at all the data: moments and ranges, and whatever would spoil training."""
+"""One pass over all the data: moments and ranges, and whatever would prevent training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIRST = 5  # how many rows or columns an error names
 
 @dataclass(frozen=True)
 class Summary:
-    """What one pass over the data tells; tensors of the internal datum shape, in float64.
+    """What one pass over the data finds; tensors of the internal shape of an example, in float64.
 
     Arguments:
         count: The number of rows.
@@ -82,18 +82,20 @@ def summarize(rows: Rows, names: Sequence[object] | None = None, memory: int = 8
         (tensor([1., 2.], dtype=torch.float64), tensor([1.0000, 0.2500], dtype=torch.float64), tensor([ True, False]))
     """
     if len(rows) < 2:
-        raise ValueError(f"a law cannot be learned from {len(rows)} row{'s' * (len(rows) != 1)}: give 2 at the least")
+        raise ValueError(
+            f"a distribution cannot be learned from {len(rows)} row{'s' * (len(rows) != 1)}: give 2 or more"
+        )
     shape = rows.shape[1:]
-    moments, lattice, spoiled = _Moments(shape), Lattice(shape, rows.dtype), _Spoiled(shape)
+    moments, lattice, nonfinite = _Moments(shape), Lattice(shape, rows.dtype), _NonFinite(shape)
     for x in rows.chunks(max(1, memory // (8 * max(1, math.prod(shape)))), torch.float64):
         x, start = x.cpu(), moments.count
         moments.add(x)
-        if spoiled.found or not bool((moments.maximum - moments.minimum).isfinite().all()):
-            spoiled.add(x, start)
+        if nonfinite.found or not bool((moments.maximum - moments.minimum).isfinite().all()):
+            nonfinite.add(x, start)
         else:
             lattice.add(x)
-    if spoiled.found:
-        raise ValueError(spoiled.message(len(rows), names))
+    if nonfinite.found:
+        raise ValueError(nonfinite.message(len(rows), names))
     _varies(moments.minimum, moments.maximum, names)
     variance = moments.squares / moments.count
     return Summary(
@@ -101,7 +103,7 @@ def summarize(rows: Rows, names: Sequence[object] | None = None, memory: int = 8
     )
 
 
-class _Spoiled:
+class _NonFinite:
     """Which rows and features hold NaN or infinities."""
 
     def __init__(self, shape: Sequence[int]) -> None:
@@ -124,19 +126,19 @@ class _Spoiled:
         where = f" in {_columns(columns, names)}" if vector else f", in {len(columns)} of {len(self.features)} values"
         what = "NaN or infinite values" if self.infinite else "NaN"
         if self.found == count:
-            mend = "fill them (numpy.nan_to_num(x)) or leave these places out, for every row has some"
+            advice = "fill them (numpy.nan_to_num(x)) or leave these values out: every row has some"
         elif names is not None:
-            mend = "drop them: df.replace([numpy.inf, -numpy.inf], numpy.nan).dropna()"
+            advice = "drop them: df.replace([numpy.inf, -numpy.inf], numpy.nan).dropna()"
         else:
-            mend = "drop them: x[numpy.isfinite(x).reshape(len(x), -1).all(1)]"
+            advice = "drop them: x[numpy.isfinite(x).reshape(len(x), -1).all(1)]"
         rows = ", ".join(map(str, self.first)) + ", …" * (self.found > len(self.first))
-        return f"{self.found} of {count} rows hold {what}{where} (row{'s' * (self.found > 1)} {rows}): {mend}"
+        return f"{self.found} of {count} rows hold {what}{where} (row{'s' * (self.found > 1)} {rows}): {advice}"
 
 
 def _columns(columns: Sequence[int], names: Sequence[object] | None) -> str:
     shown = [repr(names[c]) if names is not None else str(c) for c in columns[:FIRST]]
-    more = f" and {len(columns) - FIRST} more" if len(columns) > FIRST else ""
-    return f"column{'s' * (len(columns) > 1)} {', '.join(shown)}{more}"
+    rest = f" and {len(columns) - FIRST} more" if len(columns) > FIRST else ""
+    return f"column{'s' * (len(columns) > 1)} {', '.join(shown)}{rest}"
 
 
 def _varies(minimum: Tensor, maximum: Tensor, names: Sequence[object] | None) -> None:
@@ -154,7 +156,7 @@ def _varies(minimum: Tensor, maximum: Tensor, names: Sequence[object] | None) ->
         )
     verb, them = ("never vary", "them") if len(constant) > 1 else ("never varies", "it")
     if vector:
-        mend = "df.drop(columns=[…])" if names is not None else "numpy.delete(x, […], axis=1)"
-        raise ValueError(f"{_columns(constant, names)} {verb} (always {values}): drop {them}, {mend}")
+        advice = "df.drop(columns=[…])" if names is not None else "numpy.delete(x, […], axis=1)"
+        raise ValueError(f"{_columns(constant, names)} {verb} (always {values}): drop {them}, {advice}")
     which = _columns(constant, None).replace("column", "channel")
     raise ValueError(f"{which} {verb} (always {values}): leave {them} out of the data")

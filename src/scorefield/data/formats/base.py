@@ -1,0 +1,139 @@
+"""What a file format is, and what the formats share."""
+
+from __future__ import annotations
+
+import abc
+import difflib
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..cache import Store
+from ..errors import DataError
+from ..schema import Schema
+
+__all__ = ["Entry", "Format", "Selection", "choose_array", "lost_by_plain_arrays"]
+
+Entry = tuple[tuple[int, ...], np.dtype[Any]]  # shape and type
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which part of a file is read, and how.
+
+    Arguments:
+        key: The array in a file of several, or the column of images; None chooses the largest array.
+        columns: The columns of a table; None takes all.
+        resize: The side in pixels to which images are resized; None keeps their size.
+    """
+
+    key: str | None = None
+    columns: tuple[str, ...] | None = None
+    resize: int | None = None
+
+
+class Format(abc.ABC):
+    """A file format: recognizes its files, reads them, and writes samples if it can.
+
+    Only `read` must be written; `cannot_hold` and `write` are written together. Errors need no care: whatever `read`
+    raises reaches the user as one line with the name of the file, a `DataError` as it stands.
+
+    Attributes:
+        name: What the format is called.
+        suffixes: The ends of its files' names, in lower case; the first is the one recommended.
+        options: The fields of a `Selection` that it uses; `read` refuses the others.
+        folder: Whether what it writes is a folder.
+
+    Example:
+        >>> class Text(Format):
+        ...     name, suffixes = "text", (".txt",)
+        ...
+        ...     def read(self, path, selection, store):
+        ...         return np.loadtxt(path, ndmin=2)
+        >>> Text().recognizes(Path("data.txt"))
+        True
+    """
+
+    name: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    options: ClassVar[tuple[str, ...]] = ()
+    folder: ClassVar[bool] = False
+
+    @property
+    def label(self) -> str:
+        """How messages list it: by its suffixes."""
+        return " ".join(self.suffixes)
+
+    def recognizes(self, path: Path) -> bool:
+        """Whether what exists at `path` is read by this format."""
+        return path.name.lower().endswith(self.suffixes) and not path.is_dir()
+
+    def names(self, path: Path) -> bool:
+        """Whether a new file at `path` is written in this format."""
+        return path.name.lower().endswith(self.suffixes)
+
+    def contents(self, path: Path) -> dict[str, Entry]:
+        """The arrays of a file by name, with shape and type; empty where arrays have no names."""
+        return {}
+
+    @abc.abstractmethod
+    def read(self, path: Path, selection: Selection, store: Store) -> Any:
+        """The data in a file, in a form that `Schema.of` takes.
+
+        Arguments:
+            path: The file, which exists and is not empty.
+            selection: Which part of it, and how.
+            store: Whether data are held in memory (`store.holds(bytes)`), and the copy of those that are not.
+        """
+
+    def cannot_hold(self, schema: Schema) -> str | None:
+        """Why samples of this schema cannot be written, as the rest of a sentence about the file; None if they can."""
+        return f"is a {self.name} file, a format that is only read"
+
+    def loses(self, schema: Schema) -> str | None:
+        """What of the schema the format has no place for, in the plural; None if everything is kept."""
+        return None
+
+    def write(self, path: Path, batches: Iterable[Any], count: int, schema: Schema) -> None:
+        """Writes samples, a batch at a time, to a path that does not exist.
+
+        Arguments:
+            path: Where to; moved to its final place once everything is written.
+            batches: Samples as `Schema.pack` gives them; each is held only until it is written.
+            count: The number of samples in all batches together.
+            schema: What describes them; `cannot_hold` gave None for it.
+        """
+        raise NotImplementedError(f"{self.name} files are only read")
+
+
+def choose_array(found: dict[str, Entry], key: str | None, path: Path) -> tuple[str, Entry]:
+    """The array named `key`, or the largest one of numbers.
+
+    Raises:
+        DataError: If there is none, or several are of the same size; it lists what there is.
+    """
+    by_size = sorted(found.items(), key=lambda e: -math.prod(e[1][0]))
+    listed = ", ".join(f"{n!r} {d} {s}" for n, (s, d) in by_size[:8]) + ", …" * (len(found) > 8)
+    if key is not None:
+        if key not in found:
+            close = difflib.get_close_matches(key, found, 1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise DataError(f"{path} has no array {key!r}: {hint}it holds {listed or 'none'}")
+        return key, found[key]
+    numbers = [e for e in by_size if e[1][1].kind in "fiub" and len(e[1][0]) > 0]
+    if not numbers:
+        raise DataError(f"{path} holds no array of numbers{': ' + listed if listed else ''}: choose another file")
+    if len(numbers) > 1 and math.prod(numbers[0][1][0]) == math.prod(numbers[1][1][0]):
+        raise DataError(f"{path} holds several arrays of the same size, {listed}: choose one (key=…)")
+    return numbers[0]
+
+
+def lost_by_plain_arrays(schema: Schema) -> str | None:
+    """What is lost where numbers are kept without names."""
+    if schema.kind in ("dataframe", "series"):
+        return "the names of the columns"
+    return "the names of the axes, their coordinates and the units" if schema.kind == "dataarray" else None

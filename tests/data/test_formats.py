@@ -1,0 +1,503 @@
+"""Every format gives back what it was given, or says what it cannot hold; a user's own is one class and one argument."""
+
+import errno
+import gc
+import os
+import random
+import shutil
+import sys
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from scorefield.data import FORMATS, DataError, Format, Schema, check, contents, lost, read, write
+from scorefield.data.batches import array_of
+from scorefield.data.formats import Csv, Hdf5, ImageFolder, NetCDF, Parquet, Zarr
+
+pandas = pytest.importorskip("pandas")
+h5py = pytest.importorskip("h5py")
+zarr = pytest.importorskip("zarr")
+xarray = pytest.importorskip("xarray")
+pytest.importorskip("PIL.Image")
+pytest.importorskip("pyarrow")
+pytest.importorskip("netCDF4")
+
+RNG = np.random.default_rng(0)
+COUNT = 7
+
+
+def field(dtype=np.float32):
+    coords = {
+        "lat": ("lat", np.linspace(0, 1, 4, dtype="f4"), {"units": "degrees_north", "axis": 1}),
+        "lon": list("abcdef"),
+        "day": ("lat", pandas.date_range("2000", periods=4)),
+        "area": (("lat", "lon"), RNG.normal(size=(4, 6)), {"units": "m2"}),
+        "height": 2.0,
+    }
+    attrs = {"units": "K", "valid_max": 400.0, "levels": [1, 2, 3]}
+    values = (9 * RNG.normal(size=(COUNT, 4, 6))).astype(dtype)
+    return xarray.DataArray(values, dims=("time", "lat", "lon"), coords=coords, name="t2m", attrs=attrs)
+
+
+def table():
+    columns = {"a": RNG.normal(size=COUNT), "b": np.arange(COUNT), "c": np.arange(COUNT) % 2 == 0}
+    return pandas.DataFrame(columns)
+
+
+DATA = {
+    "vectors": RNG.normal(size=(COUNT, 3)).astype(np.float32),
+    "numbers": RNG.normal(size=COUNT),
+    "half": RNG.normal(size=(COUNT, 3)).astype(np.float16),
+    "flags": RNG.integers(0, 2, (COUNT, 3)).astype(bool),
+    "signals": np.cumsum(RNG.normal(size=(COUNT, 80)), 1),
+    "grey": RNG.integers(0, 256, (COUNT, 8, 8)).astype(np.uint8),
+    "deep": RNG.integers(0, 60000, (COUNT, 8, 8)).astype(np.uint16),
+    "colours": RNG.integers(0, 256, (COUNT, 8, 8, 3)).astype(np.uint8),
+    "colours first": RNG.integers(0, 256, (COUNT, 3, 8, 8)).astype(np.uint8),
+    "volumes": RNG.normal(size=(COUNT, 4, 5, 6)),
+    "tensor": torch.from_numpy(RNG.normal(size=(COUNT, 3))).to(torch.bfloat16),
+    "table": table(),
+    "numbered columns": pandas.DataFrame(RNG.integers(0, 9, (COUNT, 3))),
+    "years": pandas.DataFrame(RNG.normal(size=(COUNT, 2)), columns=["2000", "2001"]),
+    "series": pandas.Series(np.arange(COUNT), name="n"),
+    "field": field(),
+    "flags with axes": field() > 0,
+    "integers with axes": field(np.int16),
+}
+
+
+def batches(x, size=3):
+    whole = x.iloc if hasattr(x, "iloc") else x
+    return (whole[i : i + size] for i in range(0, len(x), size))
+
+
+def name_of(form):
+    return f"new{form.suffixes[0]}" if form.suffixes else "new"
+
+
+PAIRS = [(form, kind) for form in FORMATS for kind in DATA]
+
+
+@pytest.mark.parametrize(("form", "kind"), PAIRS, ids=[f"{f.name}-{k}" for f, k in PAIRS])
+def test_what_is_written_comes_back(tmp_path, form, kind):
+    x, path = DATA[kind], tmp_path / name_of(form)
+    schema = Schema.of(x)
+    if form.cannot_hold(schema) is not None:
+        with pytest.raises(ValueError, match=f"{path.name} .*: write .*npy") as error:
+            write(path, batches(x), COUNT, schema)
+        assert {*form.suffixes, form.label}.isdisjoint(str(error.value).rpartition(": write ")[2].split(", "))
+        assert not path.exists()
+        return
+    write(path, batches(x), COUNT, schema)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    back = read(path)
+    found, given = array_of(back), array_of(x)
+    if kind == "colours first" and form.name == "image folder":
+        given = np.moveaxis(given, 1, -1)
+    found = found.reshape(given.shape)
+    if isinstance(form, Csv):  # text, which pandas reads within one bit
+        np.testing.assert_allclose(found.astype(given.dtype), given, rtol=1e-15)
+    else:
+        np.testing.assert_array_equal(found, given)
+    if isinstance(x, pandas.DataFrame) and isinstance(back, pandas.DataFrame):
+        pandas.testing.assert_frame_equal(back, x)
+    if isinstance(x, xarray.DataArray) and form.loses(schema) is None:
+        xarray.testing.assert_identical(back, x)
+        assert back.dtype == x.dtype
+    if isinstance(x, np.ndarray):
+        assert found.dtype == x.dtype or form.suffixes in (Csv.suffixes, Parquet.suffixes)
+
+
+def test_every_kind_of_data_has_a_format_that_keeps_it_whole():
+    for x in DATA.values():
+        schema = Schema.of(x)
+        assert [f for f in FORMATS if f.cannot_hold(schema) is None and f.loses(schema) is None]
+
+
+def test_what_is_lost_is_named():
+    assert lost("x.npy", Schema.of(DATA["table"])) == (
+        "the names of the columns are lost in .npy: .csv, .parquet keep them"
+    )
+    assert "the names of the axes, their coordinates and the units are lost in .npz: .h5" in str(
+        lost("x.npz", Schema.of(field()))
+    )
+    assert "types of the columns are lost in .nc" in str(lost("x.nc", Schema.of(DATA["table"])))
+    assert lost("x.csv", Schema.of(DATA["table"])) is None and lost("x.unknown", Schema.of(DATA["table"])) is None
+
+
+@pytest.mark.parametrize("name", ["new.nc", "new.h5", "new.zarr"])
+def test_a_field_goes_on_from_file_to_file(tmp_path, name):
+    x = read_again = field()
+    for i in range(2):
+        schema = Schema.of(read_again)
+        path = tmp_path / f"{i}{name}"
+        write(path, [schema.pack(schema.unpack(read_again))], COUNT, schema)
+        read_again = read(path)
+    xarray.testing.assert_identical(read_again, x)
+    assert next(iter(contents(path))) == "t2m"
+    large = read(path, cache=tmp_path / "cache", limit=10)
+    assert isinstance(large.data, np.memmap)
+    xarray.testing.assert_identical(large, x)
+
+
+def test_few_samples_are_not_taken_for_their_coordinates(tmp_path):
+    x = field()[:1]
+    for form in (NetCDF(), Hdf5(), Zarr()):
+        write(tmp_path / name_of(form), [x], 1, Schema.of(x))
+        xarray.testing.assert_identical(read(tmp_path / name_of(form)), x)
+
+
+def test_stores_of_xarray_keep_their_names_and_their_stored_values(tmp_path):
+    x = field().assign_coords(time=np.arange(COUNT))
+    x.encoding = {"scale_factor": 0.5, "dtype": "i2"}
+    x.encoding["_FillValue"] = -999
+    x.to_dataset().to_zarr(tmp_path / "x.zarr", zarr_format=2)
+    x.to_dataset().to_netcdf(tmp_path / "x.h5")
+    for path in (tmp_path / "x.zarr", tmp_path / "x.h5"):
+        back = read(path)
+        assert back.dtype == np.int16 and back.dims == x.dims and back.lat.attrs["units"] == "degrees_north"
+        np.testing.assert_array_equal(back, np.rint(x / 0.5))
+
+
+def test_names_that_netcdf_cannot_hold():
+    schema = Schema.of(field().rename("lat"))
+    for form in (NetCDF(), Zarr(), Hdf5()):
+        assert form.cannot_hold(schema) == "needs different names for the data and its axes, and both are called 'lat'"
+    assert NetCDF().cannot_hold(Schema.of(field().rename("a/b"))) == "has no place for the name 'a/b'"
+
+
+class Lines(Format):
+    """A user's own: a row a line, values in hexadecimal."""
+
+    name, suffixes = "lines of floats", (".hex",)
+
+    def read(self, path, selection, store):
+        return np.array([[float.fromhex(v) for v in line.split()] for line in path.read_text().splitlines()])
+
+    def cannot_hold(self, schema):
+        return None if schema.structure == "vector" else "holds vectors"
+
+    def write(self, path, batches, count, schema):
+        with open(path, "w") as file:
+            for batch in batches:
+                file.writelines(" ".join(float(v).hex() for v in row) + "\n" for row in np.asarray(batch))
+
+
+def test_a_format_of_ones_own(tmp_path):
+    formats, path = (Lines(), *FORMATS), tmp_path / "x.hex"
+    x = DATA["vectors"]
+    with pytest.raises(ValueError, match=r"written as \.npy, .*; got .*x\.hex"):
+        write(path, batches(x), COUNT, Schema.of(x))
+    write(path, batches(x), COUNT, Schema.of(x), formats=formats)
+    assert np.array_equal(read(path, formats=formats), x)
+    with pytest.raises(ValueError, match=r"unknown kind, .hex: known are .npy"):
+        read(path)
+    with pytest.raises(ValueError, match=r"x\.hex holds vectors: write \.npy"):
+        write(path, batches(DATA["grey"]), COUNT, Schema.of(DATA["grey"]), formats=formats)
+    path.write_text("0x1p0 what\n")
+    with pytest.raises(ValueError, match=r"x\.hex is truncated or damaged \(invalid hexadecimal .*\): copy it again"):
+        read(path, formats=formats)
+    with pytest.raises(ValueError, match=r"key= is for \.npz, .*\.zarr, got .*x\.hex: leave it out"):
+        read(path, key="a", formats=formats)
+
+
+def test_a_format_that_is_only_read(tmp_path):
+    class Reader(Format):
+        name, suffixes = "readings", (".rd",)
+
+        def read(self, path, selection, store):
+            return np.ones((3, 2))
+
+    (tmp_path / "x.rd").write_text("1")
+    assert read(tmp_path / "x.rd", formats=[Reader()]).shape == (3, 2)
+    with pytest.raises(ValueError, match=r"y\.rd is a readings file, a format that is only read: write \.npy"):
+        check(tmp_path / "y.rd", Schema.of(np.ones((3, 2))), formats=[Reader(), *FORMATS])
+
+
+WRITTEN = [(f, "field") for f in FORMATS if f.cannot_hold(Schema.of(field())) is None]
+WRITTEN += [(f, "grey") for f in FORMATS if isinstance(f, ImageFolder)]
+WRITTEN += [(f, "table") for f in FORMATS if f.cannot_hold(Schema.of(field())) is not None and not f.folder]
+
+
+@pytest.mark.parametrize(("form", "kind"), WRITTEN, ids=[f.name for f, _ in WRITTEN])
+def test_files_are_whole_or_not_there(tmp_path, monkeypatch, form, kind):
+    x, path = DATA[kind], tmp_path / name_of(form)
+    schema = Schema.of(x)
+
+    def stopped(error):
+        yield from list(batches(x))[:2]
+        raise error
+
+    for error in (RuntimeError("the sampler diverged"), KeyboardInterrupt(), OSError("of the sampler")):
+        with pytest.raises(type(error)) as raised:
+            write(path, stopped(error), COUNT, schema)
+        assert raised.value is error and not list(tmp_path.iterdir())
+    for wrong in (COUNT - 1, COUNT + 1):
+        with pytest.raises(ValueError, match=rf"{wrong} samples were announced|could not be written") as raised:
+            write(path, batches(x), wrong, schema)
+        assert not list(tmp_path.iterdir()) and "\n" not in str(raised.value)
+    if not form.folder:
+        path.write_bytes(b"what was there")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+        with pytest.raises(OSError, match=r"could not be written \(No space left\); what was there is unchanged: free"):
+            write(path, batches(x), COUNT, schema)
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"what was there"] * (not form.folder)
+
+
+@pytest.mark.parametrize(("form", "kind"), WRITTEN, ids=[f.name for f, _ in WRITTEN])
+def test_memory_is_that_of_a_few_batches(tmp_path, form, kind):
+    x, alive, most = DATA[kind], [], 0
+
+    def fresh():
+        nonlocal most
+        for _ in range(8):
+            batch = x.copy()
+            alive.append(weakref.ref(batch))
+            gc.collect()  # fast, for what was there before is frozen
+            most = max(most, sum(r() is not None for r in alive))
+            yield batch
+            del batch
+
+    gc.collect()
+    gc.freeze()
+    try:
+        write(tmp_path / name_of(form), fresh(), 8 * COUNT, Schema.of(x))
+    finally:
+        gc.unfreeze()
+    assert most <= 3
+
+
+def mutations(content, rnd):
+    """Valid content, cut, with bits turned over, bytes lost or gained."""
+    yield content[: rnd.randrange(1, len(content))]
+    flipped = bytearray(content)
+    for _ in range(5):
+        flipped[rnd.randrange(len(flipped))] ^= 1 << rnd.randrange(8)
+    yield bytes(flipped)
+    at = rnd.randrange(min(len(content), 200))
+    yield content[:at] + content[at + 3 :]
+    yield content[:at] + bytes(rnd.randrange(256) for _ in range(5)) + content[at:]
+
+
+@pytest.mark.parametrize(("form", "kind"), WRITTEN, ids=[f.name for f, _ in WRITTEN])
+def test_damaged_files_get_one_line(tmp_path, form, kind):
+    rnd, x, path = random.Random(0), DATA[kind], tmp_path / name_of(form)
+    write(path, [x], COUNT, Schema.of(x))
+    copy = tmp_path / f"damaged{path.suffix}"
+    refused = 0
+    for i in range(8):
+        shutil.copytree(path, copy) if path.is_dir() else shutil.copy(path, copy)
+        files = sorted(p for p in copy.rglob("*") if p.is_file()) if copy.is_dir() else [copy]
+        victim = files[i % len(files)]
+        for content in mutations(victim.read_bytes(), rnd):
+            victim.write_bytes(content)
+            try:
+                read(copy)
+            except (ValueError, TypeError) as error:
+                assert "\n" not in str(error) and copy.name in str(error) and len(str(error)) < 800
+                refused += 1
+        shutil.rmtree(copy) if copy.is_dir() else copy.unlink()
+    assert refused >= 8
+
+
+@pytest.mark.parametrize(
+    "error",
+    [AttributeError("no x"), KeyError("x"), OverflowError("large"), RecursionError("deep"), OSError(22, "Invalid"), ""],
+    ids=lambda e: type(e).__name__,
+)
+def test_whatever_a_library_raises(tmp_path, error):
+    import zlib
+
+    class Broken(Lines):
+        def read(self, path, selection, store):
+            raise error or zlib.error("Error -3\nwhile decompressing")
+
+    (tmp_path / "x.hex").write_text("a")
+    with pytest.raises(DataError, match=r"x\.hex is truncated or damaged \(.*\): copy it again") as raised:
+        read(tmp_path / "x.hex", formats=[Broken()])
+    assert "\n" not in str(raised.value)
+
+
+def test_permission_memory_and_a_full_disk(tmp_path):
+    class Broken(Lines):
+        def __init__(self, error):
+            self.error = error
+
+        def read(self, path, selection, store):
+            raise self.error
+
+    (tmp_path / "x.hex").write_text("a")
+    for error, kind, message in (
+        (PermissionError(13, "Permission denied"), PermissionError, r"no permission for .*x\.hex: change its perm"),
+        (MemoryError(), ValueError, r"x\.hex does not fit into memory: .*cache=…"),
+        (FileNotFoundError(2, "No such file", "c/0"), ValueError, r"a part of .*x\.hex is missing .*c/0"),
+        (OSError(errno.ENOSPC, "No space left"), OSError, "No space left"),
+    ):
+        with pytest.raises(kind, match=message):
+            read(tmp_path / "x.hex", formats=[Broken(error)])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+def test_what_is_not_a_file(tmp_path):
+    os.mkfifo(tmp_path / "x.csv")
+    with pytest.raises(ValueError, match=r"x\.csv is a FIFO, which can be read only once: write the data to a file"):
+        read(tmp_path / "x.csv")
+    with pytest.raises(ValueError, match=r"/dev/null is a device"):
+        read("/dev/null")
+    x = DATA["table"]
+    with pytest.raises(ValueError, match=r"x\.csv is a FIFO: name a file"):
+        write(tmp_path / "x.csv", [x], COUNT, Schema.of(x))
+    os.mkfifo(tmp_path / "x.png")
+    with pytest.raises(ValueError, match="holds no images"):
+        read(tmp_path)
+
+
+LIBRARIES = {"x.csv": "pandas", "x.parquet": "pyarrow", "x.h5": "h5py", "x.nc": "netCDF4", "x.zarr": "zarr"}
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_missing_library_names_the_extra(tmp_path, monkeypatch, name):
+    x = DATA["vectors"]
+    write(tmp_path / name, [x], COUNT, Schema.of(x))
+    monkeypatch.setitem(sys.modules, LIBRARIES[name], None)
+    for attempt in (lambda: read(tmp_path / name), lambda: write(tmp_path / f"new-{name}", [x], COUNT, Schema.of(x))):
+        with pytest.raises(ImportError, match=rf'needs {LIBRARIES[name]}.*: pip install "scorefield\[data\]"'):
+            attempt()
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_options_that_a_format_does_not_take(tmp_path):
+    np.save(tmp_path / "x.npy", DATA["vectors"])
+    with pytest.raises(ValueError, match=r"columns= is for \.csv .*, \.parquet \.pq, got .*x\.npy: leave it out"):
+        read(tmp_path / "x.npy", columns=["a"])
+    table().to_parquet(tmp_path / "x.parquet")
+    with pytest.raises(ValueError, match="holds no images to be resized"):
+        read(tmp_path / "x.parquet", resize=8)
+
+
+def csv(tmp_path, text, **options):
+    (tmp_path / "x.csv").write_bytes(text.encode() if isinstance(text, str) else text)
+    return read(tmp_path / "x.csv", **options)
+
+
+@pytest.fixture(params=["in memory", "by parts"])
+def read_csv(request, tmp_path, monkeypatch):
+    """Reads a text both ways; a table of three rows comes in two parts."""
+    if request.param == "in memory":
+        return lambda text, **options: csv(tmp_path, text, **options).to_numpy(float)
+    monkeypatch.setattr("scorefield.data.tables.BLOCK", 8 * 2 * 3)
+    options = {"cache": tmp_path / "cache", "limit": 1}
+    return lambda text, **more: np.array(csv(tmp_path, text, **options, **more).values)
+
+
+ROWS = [[1, 5], [2, 6], [3, 7]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a,b\n1,5\n2,6\n3,7\n",
+        "a,b\n1,5,\n2,6,\n3,7,\n",
+        "a,b\n1,5,,\n2,6,,\n3,7,,\n",
+        "a,b,\n1,5,\n2,6,\n3,7,\n",
+        "1,5\n2,6\n3,7\n",
+        "1,5,\n2,6,\n3,7,\n",
+        ",a,b\n0,1,5\n1,2,6\n2,3,7\n",
+        '"","a","b"\n"1",1,5\n"2",2,6\n"3",3,7\n',
+        ",a,b\n9,1,5\n4,2,6\n7,3,7\n",
+        "\n\na;b\r\n1;5\r\n2;6\r\n3;7\r\n",
+        "\n a,b\n\n1,5,\n2,6,\n3,7,\n",
+        "\ufeffa,b\n1,5\n2,6\n3,7\n",
+        "\ufeffa,b\n1,5,\n2,6,\n3,7,\n",
+        '"2000","2001"\n1,5\n2,6\n3,7\n',
+        '"a\nx",b\n1,5,\n2,6,\n3,7,\n',
+        "a,b\r1,5\r2,6\r3,7\r",
+    ],
+)
+def test_rows_and_columns_are_those_of_the_text(read_csv, text):
+    np.testing.assert_array_equal(read_csv(text), ROWS)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,5,0.1\n2,6,0.2\n3,7,0.3\n", "names 2 columns, but its rows have 3: name every column in the first"),
+        ("a\n1,5\n2,6\n3,7\n", "names 1 columns, but its rows have 2"),
+        ("a,b\n1,5,\n2,6,\n3,7,9\n", "names 2 columns, but its rows have 3"),
+        ("a,b\n1,5\n2,6\n3,7,9\n", "is not a table .*Expected 2 fields"),
+        (",a\n0.5,1\n0.7,2\n0.9,3\n", "the first column of .* has no name, and is not a number for each row: name it"),
+        (",a\n1,1\n1,2\n2,3\n", "the first column of .* has no name"),
+        (",a\nx,1\ny,2\nz,3\n", "the first column of .* has no name"),
+        ("a,b,\n1,5,\n2,6,\n3,7,9\n", "column 3 of .* has no name: name it in the first line"),
+        ("a,b\n", "holds no rows"),
+        ("a,b\n1,\xe9\n".encode("latin-1"), "is not text in UTF-8 .*: save it as UTF-8"),
+        ("a,b\n1,2\x00\n3,4,5\n", "x.csv is"),
+    ],
+)
+def test_no_column_is_lost_in_silence(read_csv, text, message):
+    with pytest.raises(ValueError, match=message) as error:
+        read_csv(text)
+    assert "\n" not in str(error.value)
+
+
+def test_columns_that_are_asked_for_need_no_others(read_csv):
+    np.testing.assert_array_equal(read_csv(",a,b\nx,1,5\ny,2,6\nz,3,7\n", columns=["a", "b"]), ROWS)
+
+
+def test_tables_in_all_their_suffixes(tmp_path):
+    for suffix in Csv.suffixes:
+        write(tmp_path / f"x{suffix}", batches(table()), COUNT, Schema.of(table()))
+        assert read(tmp_path / f"x{suffix}").columns.tolist() == ["a", "b", "c"]
+    assert (tmp_path / "x.tsv").read_text().startswith("a\tb\tc\n")
+    assert (tmp_path / "x.csv.gz").read_bytes()[:2] == b"\x1f\x8b"
+    two_levels = table().set_axis(pandas.MultiIndex.from_tuples([("a", 1), ("a", 2), ("b", 1)]), axis=1)
+    with pytest.raises(ValueError, match=r"x\.csv holds one line of names, .* several levels: write .*parquet"):
+        check(tmp_path / "x.csv", Schema.of(two_levels))
+
+
+def test_images_that_are_too_large_to_open(tmp_path, monkeypatch):
+    from PIL import Image
+
+    Image.fromarray(DATA["grey"][0]).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(ValueError, match=r"a\.png has more pixels than Pillow opens .*: make it smaller, or raise"):
+        read(tmp_path)
+
+
+def test_where_samples_can_be_written(tmp_path):
+    schema = Schema.of(DATA["grey"])
+    (tmp_path / "x.npy").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "a.txt").write_text("a")
+    (tmp_path / "full.zarr").mkdir()
+    (tmp_path / "full.zarr" / "zarr.json").write_text("{}")
+    for name, message in {
+        "x.npy": "is a folder: name a file",
+        "full": "exists and is not empty: name a new folder",
+        "full.zarr": "exists and is not empty: name a new folder",
+        "x.csv": r"holds tables, and these data are grids: write \.npy, \.npz, \.h5",
+    }.items():
+        with pytest.raises(ValueError, match=f"{name} {message}"):
+            check(tmp_path / name, schema)
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*none to write x\.npy into: make it first"):
+        check(tmp_path / "none" / "x.npy", schema)
+    (tmp_path / "empty").mkdir()
+    write(tmp_path / "empty", batches(DATA["grey"]), COUNT, schema)
+    assert np.array_equal(read(tmp_path / "empty"), DATA["grey"])
+    with pytest.raises(ValueError, match="there are no samples to write"):
+        write(tmp_path / "y.npy", [], 0, schema)
+
+
+def test_a_format_is_one_file_beside_its_export():
+    import scorefield.data.formats as formats
+
+    folder = Path(formats.__file__).parent
+    for form in FORMATS:
+        module = Path(sys.modules[type(form).__module__].__file__)
+        others = [p for p in folder.parents[1].rglob("*.py") if p not in (module, folder / "__init__.py")]
+        users = [p for p in others if f"import {type(form).__name__}" in p.read_text() and p.parent != folder]
+        assert module.parent == folder and not users

@@ -1,10 +1,10 @@
-"""The time and the memory of the largest distance between digits, exact, and its growth with the number of data.
+"""Time and memory of the exact largest distance between digits, and how they grow with the number of data.
 
     python benchmarks/calibrate.py mnist_train.npz [--times 1 2 5 10] [--folder /tmp] [--threads 2]
 
-First 10,000 digits, and brute force over all pairs (in integers, which float64 holds exactly); then all 60,000; then so many
-times as many on disk, each copy shifted by up to two pixels and with other noise on its grey values. Memory is what the process
-holds at most, above what it held with its libraries and, for digits in memory, the digits.
+First 10,000 digits, and brute force over all pairs (in integers, which float64 holds exactly); then all 60,000; then several
+times as many on disk, each copy shifted by up to two pixels and with new noise on its grey values. Memory is the peak of the
+process above what it held with its libraries and, for digits in memory, the digits.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from scorefield.noise_levels import Diameter, choose_noise_levels, diameter
 
 
 def measured(rows: Rows, name: str, tolerance: float = 0.0) -> Diameter:
-    """The largest distance, and a line that says what it took."""
+    """The largest distance; prints time and memory."""
     before, peak = resident(), Peak()
     peak.start()
     wall, cpu = time.perf_counter(), time.process_time()
@@ -47,7 +47,7 @@ def brute_force(images: np.ndarray) -> float:
 
 
 def jittered(images: np.ndarray, times: int, path: Path) -> FileRows:
-    """A file with that many times as many digits."""
+    """A file with `times` as many digits."""
     rng, side = np.random.default_rng(0), images.shape[1]
     with open(path, "wb") as file:
         shape = (times * len(images), 1, side, side)
@@ -88,7 +88,7 @@ def main() -> None:
     measured(rows, "  to 1 %", tolerance=0.01)
     start = time.perf_counter()
     choose_noise_levels(rows, reach=found)
-    print(f"{'  all else that calibrate does':34} {'':20}   {time.perf_counter() - start:7.2f} s", flush=True)
+    print(f"{'  everything else in choose_noise_levels':34} {'':20}   {time.perf_counter() - start:7.2f} s", flush=True)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         for times in options.times:
             more = jittered(images, times, Path(folder) / "digits.npy")

@@ -1,9 +1,9 @@
-"""An energy beside an unconstrained network of the same size: excess loss, curl of the score, time of a step.
+"""An energy compared with an unconstrained network of the same size: excess loss, curl of the score, time of a step.
 
     python benchmarks/energies.py [--steps 4000] [--seed 0]
 
-Two interlocking half circles with noise, 20,000 of them, in standard units; the exact denoiser is known. Curl is
-E‖(J - Jᵀ)v‖² / E‖Jv‖² of the score at data with noise.
+20,000 points of two noisy interlocking half circles, standardized; the exact denoiser is known. Curl is
+E‖(J - Jᵀ)v‖² / E‖Jv‖² of the score at noisy data.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ OBJECTIVE = DenoisingScoreMatching(LogNormal(-0.5, 1.2))
 LEVELS = (0.03, 0.1, 0.3, 1.0)
 
 
-def law_in_standard_units() -> Mixture:
-    toy = two_moons().law
+def standardized_moons() -> Mixture:
+    toy = two_moons().mixture
     moments = toy.moments()
     scale = moments.covariance.diagonal().sqrt()
     covariances = toy.covariances / scale / scale[:, None]
@@ -47,10 +47,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    law = law_in_standard_units()
-    x = law.sample(20_000, Samples(options.seed, count=20_000))
-    fresh = law.sample(8000, Samples(options.seed + 1, count=8000))
-    print("| network | excess loss | curl at " + " | ".join(map(str, LEVELS)) + " | ms a step |")
+    target = standardized_moons()
+    x = target.sample(20_000, Samples(options.seed, count=20_000))
+    fresh = target.sample(8000, Samples(options.seed + 1, count=8000))
+    print("| network | excess loss | curl at " + " | ".join(map(str, LEVELS)) + " | ms per step |")
     print("| --- | --- |" + " --- |" * (len(LEVELS) + 1))
     for name in ("unconstrained", "energy"):
         torch.manual_seed(options.seed)
@@ -64,7 +64,7 @@ def main() -> None:
         seconds = time.process_time() - start
         trainer.finish()
         precise, rng = denoiser.double(), Samples(3, count=8000)
-        above = excess(OBJECTIVE, precise, law, fresh, rng)
+        above = excess(OBJECTIVE, precise, target, fresh, rng)
         curls = []
         for level in LEVELS:
             sigma = torch.tensor(level, dtype=torch.float64)

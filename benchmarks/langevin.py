@@ -1,16 +1,16 @@
-"""10,000 points in the plane, 1,000 Langevin steps, a small network: beside plain loops, in turn, on one thread.
+"""10,000 points in the plane, 1,000 Langevin steps, a small network: compared with plain loops on one thread.
 
     python benchmarks/langevin.py [--rounds 3] [--count 10000] [--moves 1000] [--network relu]
 
-The plain loops are those of a notebook, with noise from `torch.randn_like`, all points at once:
+The plain loops are as in a notebook, with noise from `torch.randn_like`, all points at once:
 
-    kept       with gradients on, as a loop is first written: the graph of all steps grows to the end (7 GB with ReLU)
+    kept       with gradients on, as a loop is first written: the graph of all steps is kept (7 GB with ReLU)
     detached   with gradients on, and `x.detach()` after each step
     inference  under `torch.inference_mode()`
 
-Twice: one law and 1,000 steps with `langevin`; ten levels of 100 steps with `annealed_langevin` and a network that is
-divided by the level. Each run has a process of its own, as a script has: the memory that one leaves behind speeds up the
-next. Seconds on the clock, and of the processor, for machines that are shared; ratios are medians over rounds.
+Two cases: one target and 1,000 steps with `langevin`; ten levels of 100 steps with `annealed_langevin` and a network that is
+divided by the level. Each run has its own process, since memory that one run has allocated speeds up the next. Wall time
+and CPU time are printed, for shared machines; ratios are medians over rounds.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from scorefield.rng import Samples
 from scorefield.samplers import annealed_langevin
 
 RATIO = 0.05
-LADDERS = {"one law": [1.0], "annealed": torch.logspace(1, -1, 10).tolist()}
+LADDERS = {"one target": [1.0], "annealed": torch.logspace(1, -1, 10).tolist()}
 ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "softplus": nn.Softplus}
-WAYS = ("kept", "detached", "inference", "scorefield")
+VARIANTS = ("kept", "detached", "inference", "scorefield")
 
 
 class Network(nn.Module):
-    """Inner layers of 32, 64 and 64; what comes out is divided by the level."""
+    """Hidden layers of 32, 64 and 64 units; the output is divided by the level."""
 
     def __init__(self, activation: type[nn.Module]) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Network(nn.Module):
 
 
 def plain(network: Network, x: Tensor, levels: list[float], moves: int, detach: bool) -> Tensor:
-    """The loop of a notebook."""
+    """A plain loop, as in a notebook."""
     for level in levels:
         step = RATIO * level**2
         for _ in range(moves):
@@ -65,39 +65,39 @@ def ours(network: Network, x: Tensor, levels: list[float], moves: int) -> Tensor
     return annealed_langevin(network, x, levels, rng, step, moves, denoise=False).state
 
 
-def measure(way: str, ladder: str, options: argparse.Namespace) -> None:
-    """One run in this process: prints its seconds."""
+def measure(variant: str, ladder: str, options: argparse.Namespace) -> None:
+    """One run in this process; prints its time."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     network, x, levels = Network(ACTIVATIONS[options.network]), torch.randn(options.count, 2), LADDERS[ladder]
     moves = options.moves // len(levels)
     start = time.perf_counter(), time.process_time()
-    if way == "scorefield":
+    if variant == "scorefield":
         ours(network, x, levels, moves)
-    elif way == "inference":
+    elif variant == "inference":
         with torch.inference_mode():
             plain(network, x, levels, moves, detach=False)
     else:
-        plain(network, x, levels, moves, detach=way == "detached")
+        plain(network, x, levels, moves, detach=variant == "detached")
     print(time.perf_counter() - start[0], time.process_time() - start[1])
 
 
 def compare(ladder: str, rounds: int) -> None:
-    """Prints the seconds of each way, and how many times those of ours they are."""
-    seconds: dict[str, list[tuple[float, ...]]] = {way: [] for way in WAYS}
+    """Prints the time of each variant, and its ratio to ours."""
+    seconds: dict[str, list[tuple[float, ...]]] = {variant: [] for variant in VARIANTS}
     for _ in range(rounds):
-        for way in WAYS:
-            command = [sys.executable, __file__, *sys.argv[1:], "--only", way, ladder]
+        for variant in VARIANTS:
+            command = [sys.executable, __file__, *sys.argv[1:], "--only", variant, ladder]
             ended = subprocess.run(command, capture_output=True, text=True, check=True)
-            seconds[way].append(tuple(map(float, ended.stdout.split())))
-        print(f"{ladder}: " + ", ".join(f"{way} {seconds[way][-1][0]:.2f} s" for way in WAYS), flush=True)
-    for way in WAYS:
-        clock, processor = (statistics.median(times) for times in zip(*seconds[way]))
-        pairs = [(a / c, b / d) for (a, b), (c, d) in zip(seconds[way], seconds["scorefield"])]
-        ratio, other = (statistics.median(ratios) for ratios in zip(*pairs))
+            seconds[variant].append(tuple(map(float, ended.stdout.split())))
         print(
-            f"{ladder:9} {way:11} {clock:6.2f} s, {processor:6.2f} s of the processor: {ratio:5.2f} x, {other:5.2f} x"
+            f"{ladder}: " + ", ".join(f"{variant} {seconds[variant][-1][0]:.2f} s" for variant in VARIANTS), flush=True
         )
+    for variant in VARIANTS:
+        clock, processor = (statistics.median(times) for times in zip(*seconds[variant]))
+        pairs = [(a / c, b / d) for (a, b), (c, d) in zip(seconds[variant], seconds["scorefield"])]
+        ratio, other = (statistics.median(ratios) for ratios in zip(*pairs))
+        print(f"{ladder:9} {variant:11} {clock:6.2f} s, {processor:6.2f} s CPU: {ratio:5.2f} x, {other:5.2f} x")
 
 
 def main() -> None:

@@ -1,14 +1,13 @@
-"""Log-densities: time per point beside torchdiffeq and SciPy, at equal error, in one run.
+"""Log-densities: time per point compared with torchdiffeq and SciPy, at equal error, in one run.
 
     python benchmarks/likelihood.py                     # mixtures in 2 and 8 dimensions and a small network, 256 points
     python benchmarks/likelihood.py --pairs 3 --count 64
     python benchmarks/likelihood.py --cases VE/network VP/eight VP/mixture
 
-The others solve what published code solves: the probability flow of x in the time t of the process and the divergence
-beside it, as one system of the whole batch with one step for all (Dormand-Prince 5(4)), from the same denoiser by the
-same derivatives, with the same prior. The loosest of their tolerances is taken at which their error (95th percentile
-over points) is not above ours at our default. Then all are timed in turn, `--pairs` times, and medians are printed.
-torchdiffeq is left out if it is not installed.
+The others solve what published code solves: the probability flow of x in the time t of the process, together with the
+divergence, as one system for the whole batch with common steps (Dormand-Prince 5(4)), with the same denoiser, derivatives
+and prior. Their tolerance is the loosest at which their error (95th percentile over points) is not above ours at our
+default. Then all are timed alternately, `--pairs` times, and medians are printed. torchdiffeq is optional.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from scorefield.rng import Samples
 from scorefield.settings import Training
 from scorefield.toys import eight_gaussians
 
-CASES = [f"{process}/{law}" for process in ("VP", "VE") for law in ("eight", "mixture", "network")]
+CASES = [f"{process}/{target}" for process in ("VP", "VE") for target in ("eight", "mixture", "network")]
 TOLERANCES = [10 ** (-k / 2) for k in range(4, 21)]  # 1e-2 to 1e-10
 ZERO = torch.zeros((), dtype=torch.float64)
 Solver = Callable[[Diffusion, Tensor, float], tuple[Tensor, int]]
@@ -56,7 +55,7 @@ def slope(diffusion: Diffusion, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def finish(diffusion: Diffusion, x: Tensor, volume: Tensor) -> Tensor:
-    """The log-density of u = x/α at t = 0, which is x there times α."""
+    """The log-density of u = x/α at t = 0."""
     return diffusion.prior_log_prob(x) + volume + x.shape[1] * torch.log(diffusion.process.alpha(ZERO))
 
 
@@ -110,15 +109,15 @@ def equal(solver: Solver, diffusion: Diffusion, x: Tensor, true: Tensor, target:
 
 
 def network(steps: int) -> Model:
-    """A small network that has learned the eight Gaussians."""
+    """A small network trained on the eight Gaussians."""
     x = eight_gaussians().sample(20_000, Samples(0, count=20_000))
     return fit(x.numpy(), training=Training(steps=steps))
 
 
 def compare(
-    name: str, process: Process, denoiser: Denoiser, law: Gaussian, x: Tensor, true: Tensor, pairs: int
+    name: str, process: Process, denoiser: Denoiser, target: Gaussian, x: Tensor, true: Tensor, pairs: int
 ) -> None:
-    diffusion = Diffusion(process, denoiser, law)
+    diffusion = Diffusion(process, denoiser, target)
     solvers: dict[str, Solver] = {"scorefield": ours, "SciPy solve_ivp": by_scipy}
     if find_spec("torchdiffeq") is not None:
         solvers["torchdiffeq"] = by_torchdiffeq
@@ -146,20 +145,20 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--count", type=int, default=256)
     parser.add_argument("--steps", type=int, default=3000, help="of training, for the network")
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES, help="a process and a law each")
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES, help="a process and a target each")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if find_spec("torchdiffeq") is None:
-        print("torchdiffeq is not installed: left out (pip install torchdiffeq)")
+        print("torchdiffeq is not installed and is skipped (pip install torchdiffeq)")
     processes: dict[str, Process] = {"VP": VP(), "VE": VE(0.01, 500.0)}
-    laws = {"eight": eight_gaussians().law, "mixture": mixture(8)}
+    targets = {"eight": eight_gaussians().mixture, "mixture": mixture(8)}
     model = network(options.steps) if any(case.endswith("network") for case in options.cases) else None
     for case in options.cases:
         process, name = processes[case.split("/")[0]], case.split("/")[1]
-        if name in laws:
-            law = laws[name]
-            x = law.sample(options.count, Samples(1, count=options.count))
-            compare(name, process, law, law.moments(), x, law.log_prob(x, process.level(ZERO)), options.pairs)
+        if name in targets:
+            target = targets[name]
+            x = target.sample(options.count, Samples(1, count=options.count))
+            compare(name, process, target, target.moments(), x, target.log_prob(x, process.level(ZERO)), options.pairs)
         elif model is not None:
             learned = Diffusion(process, model.density().inner.diffusion.denoiser, model.moments)
             x = model.standardize(eight_gaussians().sample(options.count, Samples(1, count=options.count)))

@@ -1,8 +1,8 @@
-"""Steps per second of the training loop beside a plain DataLoader loop with the same network, in pairs, in one run.
+"""Steps per second of the training loop and of a plain DataLoader loop with the same network, in pairs, in one run.
 
     python benchmarks/loop.py [--rounds 5] [--seconds 4] [--batch 128]
 
-The plain loop is what a notebook has: a `DataLoader` that shuffles, Adam, the same denoising loss with levels and noise from
+The plain loop is as in a notebook: a `DataLoader` that shuffles, Adam, the same denoising loss with levels and noise from
 `torch.randn`, an exponential average of the weights. Both run on one thread and on the same 400 points in the plane.
 """
 
@@ -25,7 +25,7 @@ from scorefield.toys import two_modes
 
 
 def plain(data: torch.Tensor, batch: int, seconds: float) -> float:
-    """Steps per second of a notebook's loop."""
+    """Steps per second of the plain loop."""
     denoiser = Preconditioned(choose((2,), len(data))[0])
     average = copy.deepcopy(denoiser)
     optimizer = torch.optim.Adam(denoiser.parameters(), 1e-3)
@@ -62,8 +62,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    law = two_modes()
-    data = law.sample(400, Samples(0, count=400)).float()
+    target = two_modes()
+    data = target.sample(400, Samples(0, count=400)).float()
     ratios = []
     for _ in range(options.rounds):
         a, b = plain(data, options.batch, options.seconds), ours(data, options.batch, options.seconds)

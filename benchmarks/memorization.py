@@ -1,9 +1,9 @@
-"""Does evaluation see a network that has learned its data by heart, and pass one that has not?
+"""Does the evaluation detect a network that has memorized its data, and pass one that has not?
 
     python benchmarks/memorization.py mnist_train.npz [--digits 140] [--steps 2000] [--run runs/mnist]
 
-Trains the default U-Net on a few digits, nothing held out, so that nothing stops it in time; then draws from it, and compares
-samples with those few and with digits that it never saw. With --run, the same for a run of `scorefield fit` on all of them.
+Trains the default U-Net on a few digits, with nothing held out, so that early stopping cannot help; then compares samples
+with those digits and with new ones. With --run, the same for a run of `scorefield fit` on all digits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scorefield.runs import Run, fit
 from scorefield.settings import Data, Training
 
 
-def tell(name: str, found: Evaluation) -> None:
+def show(name: str, found: Evaluation) -> None:
     near = found.neighbours
     print(f"{name}: {found.count} samples, suspicious: {near.suspicious}")
     print(f"  nearest training digit at {near.ratio:.3f} times the distance of held-out ones, p = {near.p_value:.2g}")
@@ -46,9 +46,9 @@ def main() -> None:
     print(
         f"{options.digits} digits: {options.steps} steps, {epochs:.0f} looks at each, {time.perf_counter() - start:.0f} s"
     )
-    tell(f"trained on {options.digits} digits", evaluate(model, few, others, options.count))
+    show(f"trained on {options.digits} digits", evaluate(model, few, others, options.count))
     if options.run is not None:
-        tell(f"{options.run}", evaluate_run(Run(options.run), x, options.count))
+        show(f"{options.run}", evaluate_run(Run(options.run), x, options.count))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""The memory of training from a file larger than what may be resident.
+"""The memory of training from a large file.
 
     python benchmarks/memory.py [--gigabytes 4] [--minutes 1] [--folder /tmp]
 
-Writes an .npy file of that size (fields of 64 x 64 in float32, removed at the end), fits it from a memory map for a while, and
-prints how much the resident memory of the process grew over what it was before, at most, beside what the network itself takes.
+Writes an .npy file of that size (fields of 64 x 64 in float32, removed at the end), trains from a memory map for a while, and
+prints by how much the resident memory of the process grew at most, beyond what the network itself takes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from scorefield.fitting import Options, plan, prepare, trainer_of
 
 
 def resident() -> float:
-    """Resident memory in MB, pages of files included."""
+    """Resident memory in MB, including mapped file pages."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmRSS"):
             return int(line.split()[1]) / 1024
@@ -29,7 +29,7 @@ def resident() -> float:
 
 
 class Peak(threading.Thread):
-    """The most that is resident while it runs."""
+    """A thread that records peak resident memory."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -42,7 +42,7 @@ class Peak(threading.Thread):
 
 
 def write(path: Path, gigabytes: float) -> None:
-    """Smooth random fields, some at a time."""
+    """Writes smooth random fields in batches."""
     count, rng = int(gigabytes * 2**30 / (64 * 64 * 4)), np.random.default_rng(0)
     modes = np.sin(np.outer(np.arange(1, 9), np.linspace(0, 2 * np.pi, 64))).astype(np.float32)
     with open(path, "wb") as file:
@@ -67,7 +67,7 @@ def main() -> None:
         steps = trainer_of(plan(prepare(some, warm), warm)).run()
         for _ in range(4):
             next(steps)
-        before = resident()  # libraries, a network of this kind and what its steps take
+        before = resident()  # libraries, a network of this kind and the memory of its steps
         peak = Peak()
         peak.start()
         start = time.perf_counter()

@@ -1,9 +1,9 @@
-"""The time and the memory of all measures of samples against held-out data.
+"""Time and memory of all comparisons of samples with held-out data.
 
     python benchmarks/metrics.py [--rows 10000] [--features 784] [--threads 2]
 
-Draws correlated Gaussian rows three times (samples, held-out, training data), measures everything, and prints the seconds
-of each part and the most memory that the process held. Then the same for as many fields of 28 x 28, up to 2,000.
+Draws correlated Gaussian rows three times (samples, held-out and training data), computes everything, and prints the time of
+each part and the peak memory. Then the same for as many fields of 28 x 28, up to 2,000.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from scorefield.toys import Field
 def timed(name: str, run: Callable[[], object]) -> object:
     start, cpu = time.perf_counter(), time.process_time()
     result = run()
-    print(f"{name:42}{time.perf_counter() - start:8.1f} s{time.process_time() - cpu:8.1f} s of processors")
+    print(f"{name:42}{time.perf_counter() - start:8.1f} s{time.process_time() - cpu:8.1f} s CPU")
     return result
 
 
@@ -59,7 +59,7 @@ def main() -> None:
     found = battery(drawn, real, train)
     copies = memorization(drawn, train, real)
     print(f"battery and memorization: {time.perf_counter() - start:.1f} s")
-    print(f"most memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
     for one in found:
         p = "        " if one.p_value is None else f"p {one.p_value:6.3f}"
         print(f"  {one.name:30}{one.value:12.4g}  floor {one.floor:10.4g}  {p}  {one.note}")

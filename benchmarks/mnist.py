@@ -4,8 +4,8 @@
     python benchmarks/mnist.py mnist_train.npz runs/mnist [--count 10000]
 
 The classifier is trained on 45,000 of the 60,000 digits, none of which the run has held out. Samples are compared with 6,000
-digits that neither the run nor the classifier has seen. The floor is the same distance for as many digits that the classifier
-has not seen either. It also says how many samples fall in each class, and how sure the classifier is of them.
+digits that neither the run nor the classifier was trained on. The floor is the same distance for as many other digits that
+the classifier was not trained on. Also printed: the number of samples in each class, and the confidence of the classifier.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def ready(images: np.ndarray) -> torch.Tensor:
 
 
 def train_classifier(images: np.ndarray, labels: np.ndarray, epochs: int = 3) -> Classifier:
-    """Trains on small random shifts of the digits."""
+    """Trains the classifier, with small random shifts of the digits."""
     torch.manual_seed(0)
     model, batch = Classifier(), 128
     optimizer = torch.optim.AdamW(model.parameters(), 2e-3)

@@ -1,10 +1,10 @@
-"""What a step of each objective costs as the dimension grows: time, and numbers that are kept for the gradient.
+"""The cost of a step of each objective against dimension: time, and memory kept for the gradient.
 
     python benchmarks/objectives.py [--dimensions 10 30 100 300 1000] [--batch 64] [--rounds 5]
 
-One network for all: an MLP with three inner layers of the width 256. A step is a loss and its gradient with respect to the
-parameters, without the optimizer; time is that of the processor, on one thread, the least of some rounds. Memory is what
-autograd keeps for the backward pass, parameters aside, counted by its hooks.
+All use the same network, an MLP with three hidden layers of width 256. A step is a loss and its gradient with respect to the
+parameters, without the optimizer; time is CPU time on one thread, the minimum over rounds. Memory is what autograd saves for
+the backward pass, without parameters, counted by hooks.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ OBJECTIVES: dict[str, LevelObjective] = {
 
 
 def cost(objective: LevelObjective, dimension: int, batch: int = 64, rounds: int = 5) -> tuple[float, float]:
-    """Seconds of a step, and MB that it keeps."""
+    """The time of a step in seconds, and the memory it saves in MB."""
     torch.manual_seed(0)
     denoiser = Preconditioned(MLP(dimension, 256, 3))
-    torch.nn.init.normal_(denoiser.network.output.weight, std=0.01)  # a derivative that is not zero everywhere
+    torch.nn.init.normal_(denoiser.network.output.weight, std=0.01)  # so that the derivative is not zero everywhere
     parameters = {p.untyped_storage().data_ptr() for p in denoiser.parameters()}
     x0, rng, kept, least = torch.randn(batch, dimension), Steps(0), {}, math.inf
 
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print("| a step | " + " | ".join(f"D = {d:,}" for d in options.dimensions) + " |")
+    print("| per step | " + " | ".join(f"D = {d:,}" for d in options.dimensions) + " |")
     print("| --- |" + " --- |" * len(options.dimensions))
     for name, objective in OBJECTIVES.items():
         costs = [cost(objective, d, options.batch, options.rounds) for d in options.dimensions]

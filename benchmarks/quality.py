@@ -1,11 +1,11 @@
-"""Quality against the number of evaluations: a run on MNIST, drawn by the samplers of the literature.
+"""Quality against the number of evaluations: a run on MNIST, with the samplers of the literature.
 
     scorefield fit mnist_train.npz -o runs/mnist --minutes 8
     python benchmarks/quality.py mnist_train.npz runs/mnist -o quality.json [--count 1000] [--only DDIM UniPC]
 
-For every sampler and number of evaluations the same seeds are drawn; the Fréchet distance to held-out digits is that of
-benchmarks/mnist.py. Results are kept in a file as they come: stopped, the same command goes on. It ends with a table, and
-with where each sampler stops improving: the fewest evaluations within two standard errors of its best.
+Every sampler and number of evaluations uses the same seeds; the Fréchet distance to held-out digits is that of
+benchmarks/mnist.py. Results are saved as they come, and the same command resumes. It ends with a table that also shows where
+each sampler stops improving: the fewest evaluations within two standard errors of its best.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from scorefield.fitting import split
 from scorefield.runs import Run
 from scorefield.schedules import Schedule
 
-# A name, the sampler, how many evaluations a step takes, and the schedule (the clock of the run's process, if none).
-WAYS: list[tuple[str, s.Sampler, int, Schedule | None]] = [
+# Name, sampler, evaluations per step, and schedule (uniform in time if None).
+SAMPLERS: list[tuple[str, s.Sampler, int, Schedule | None]] = [
     ("exponential Adams(3), eta 1", s.ExponentialAdams(3, eta=1.0), 1, None),
     ("exponential Adams(2), eta 1", s.ExponentialAdams(2, eta=1.0), 1, None),
     ("exponential Adams(3)", s.ExponentialAdams(3), 1, None),
@@ -45,8 +45,8 @@ WAYS: list[tuple[str, s.Sampler, int, Schedule | None]] = [
 EVALUATIONS = (8, 12, 16, 24, 32, 48)
 
 
-def classified(path: str, run: Run) -> tuple[object, np.ndarray]:
-    """The classifier, and the features of the digits that the run has held out."""
+def classifier_and_features(path: str, run: Run) -> tuple[object, np.ndarray]:
+    """The classifier, and the features of the held-out digits of the run."""
     images, labels = np.load(path)["images"], np.load(path)["labels"]
     asked = run.read("run.json")["asked"]
     rows = run.model.schema.rows(read(path))
@@ -56,8 +56,8 @@ def classified(path: str, run: Run) -> tuple[object, np.ndarray]:
     return classifier, features(classifier, images[held_out])[0]
 
 
-def spread(drawn: np.ndarray, real: np.ndarray, times: int = 10) -> float:
-    """The standard error of the distance over the samples that happen to be drawn, by the bootstrap."""
+def standard_error(drawn: np.ndarray, real: np.ndarray, times: int = 10) -> float:
+    """The bootstrap standard error of the distance over samples."""
     rng = np.random.default_rng(0)
     again = [frechet(drawn[rng.integers(len(drawn), size=len(drawn))], real) for _ in range(times)]
     return float(np.std(again, ddof=1))
@@ -86,10 +86,10 @@ def main() -> None:
     kept = json.loads(options.output.read_text()) if options.output.exists() else {}
     run = Run(options.run)
     model = run.model
-    classifier, real = classified(options.data, run)
-    ways = [w for w in WAYS if options.only is None or any(part in w[0] for part in options.only)]
+    classifier, real = classifier_and_features(options.data, run)
+    chosen = [w for w in SAMPLERS if options.only is None or any(part in w[0] for part in options.only)]
     for evaluations in options.evaluations:
-        for name, sampler, cost, schedule in ways:
+        for name, sampler, cost, schedule in chosen:
             steps = round((evaluations - 1) / cost)
             key = f"{name} {evaluations} {options.count}"
             if key in kept or steps < 1:
@@ -102,7 +102,7 @@ def main() -> None:
                 "name": name,
                 "evaluations": steps * cost + 1,
                 "distance": frechet(found, real),
-                "error": spread(found, real),
+                "error": standard_error(found, real),
                 "seconds": seconds,
             }
             options.output.with_suffix(".part").write_text(json.dumps(kept, indent=1))

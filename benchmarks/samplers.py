@@ -1,11 +1,11 @@
-"""Evaluations against error: every sampler on a law that is known exactly, with the exact denoiser.
+"""Error against evaluations: every sampler on a known distribution, with the exact denoiser.
 
     python benchmarks/samplers.py [--count 20000] [--only DDIM UniPC]
 
-The law is the mixture of Figure 3 of NCSN, a fifth at (-5, -5) and four fifths at (5, 5), standardized. The error is the
-Wasserstein distance W1 between the samples and the exact law, the mean over 8 directions, in standard deviations; exact
-samples have the one at the bottom by their own chance. The last column is the weight of the lighter mode, exactly 0.2. All
-from the same seeds, on the process EDM(0.002, 80) with its own clock but for those whose grid is given.
+The target is the mixture of Figure 3 of NCSN, a fifth at (-5, -5) and four fifths at (5, 5), standardized. The error is the
+Wasserstein distance W1 between the projections of samples and target, averaged over 8 directions, in standard deviations; the
+last row is that of exact samples. The last column is the weight of the lighter mode, exactly 0.2. All use the same seeds and
+the process EDM(0.002, 80), with uniform times unless a schedule is named.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from scorefield.rng import Samples
 from scorefield.schedules import Angle, LogLevel, Schedule
 from scorefield.toys import unequal_modes
 
-WAYS: list[tuple[str, s.Sampler, float, Schedule | None]] = [
+SAMPLERS: list[tuple[str, s.Sampler, float, Schedule | None]] = [
     ("DDIM", s.DDIM(), 1, None),
     ("Heun", s.Heun(), 2, None),
     ("DPM++(2S)", s.DPM2S(), 2, None),
@@ -57,7 +57,7 @@ EVALUATIONS = (9, 17, 33, 65, 129)
 
 
 class Counting(Denoiser):
-    """Counts how often it is asked, in evaluations a sample."""
+    """A denoiser that counts its evaluations."""
 
     def __init__(self, denoiser: Denoiser) -> None:
         super().__init__()
@@ -69,42 +69,45 @@ class Counting(Denoiser):
 
 
 def exact() -> Mixture:
-    """The mixture in units of its own standard deviation, about its mean."""
-    law = unequal_modes().law
-    moments = law.moments()
+    """The standardized mixture."""
+    target = unequal_modes().mixture
+    moments = target.moments()
     scale = moments.covariance.diagonal().sqrt()
-    covariances = law.covariances / (scale[:, None] * scale)
-    return Mixture((law.means - moments.mean) / scale, covariances, law.weights)
+    covariances = target.covariances / (scale[:, None] * scale)
+    return Mixture((target.means - moments.mean) / scale, covariances, target.weights)
 
 
-def distance(x: Tensor, law: Mixture) -> float:
-    """W1 = ∫ |F_n - F| of projections, by the midpoints of a fine grid; the mean over 8 directions."""
+def distance(x: Tensor, target: Mixture) -> float:
+    """W1 = ∫ |F_n - F| of projections by the midpoint rule, averaged over 8 directions."""
     total = 0.0
     for i in range(8):
-        way = torch.tensor([math.cos(math.pi * i / 8), math.sin(math.pi * i / 8)], dtype=x.dtype)
-        along = (x @ way).sort().values
+        direction = torch.tensor([math.cos(math.pi * i / 8), math.sin(math.pi * i / 8)], dtype=x.dtype)
+        along = (x @ direction).sort().values
         points = torch.linspace(-6, 6, 6001, dtype=x.dtype)
-        mean, std = law.means @ way, torch.einsum("i,kij,j->k", way, law.covariances, way).sqrt()
-        cdf = (torch.special.ndtr((points[:, None] - mean) / std) * law.weights).sum(1)
+        mean, std = (
+            target.means @ direction,
+            torch.einsum("i,kij,j->k", direction, target.covariances, direction).sqrt(),
+        )
+        cdf = (torch.special.ndtr((points[:, None] - mean) / std) * target.weights).sum(1)
         found = torch.searchsorted(along, points) / len(along)
         total += float((found - cdf).abs().sum() * (points[1] - points[0])) / 8
     return total
 
 
-def measure(law: Mixture, sampler: s.Sampler, steps: int, grid: Schedule | None, count: int) -> tuple[float, ...]:
-    """Evaluations a sample, the distance, the weight of the lighter mode, seconds."""
-    asked = Counting(law)
+def measure(target: Mixture, sampler: s.Sampler, steps: int, grid: Schedule | None, count: int) -> tuple[float, ...]:
+    """Evaluations per sample, distance, weight of the lighter mode, seconds."""
+    counting = Counting(target)
     start = time.perf_counter()
     parts = []
     for first in range(0, count, 5000):
-        diffusion = Diffusion(EDM(0.002, 80.0), asked, law.moments())
+        diffusion = Diffusion(EDM(0.002, 80.0), counting, target.moments())
         rng = Samples(0, first, min(5000, count - first))
         parts.append(s.sample(diffusion, (rng.count, 2), s.Sampling(sampler, steps, grid), rng))
     x = torch.cat(parts)
-    lighter = int(law.weights.argmin())
-    middle = float(law.means.sum(1).mean())
-    weight = float(((x.sum(1) > middle) == (law.means[lighter].sum() > middle)).double().mean())
-    return asked.rows / count, distance(x, law), weight, time.perf_counter() - start
+    lighter = int(target.weights.argmin())
+    middle = float(target.means.sum(1).mean())
+    weight = float(((x.sum(1) > middle) == (target.means[lighter].sum() > middle)).double().mean())
+    return counting.rows / count, distance(x, target), weight, time.perf_counter() - start
 
 
 def main() -> None:
@@ -113,31 +116,31 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=None, help="names, or parts of them")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    law = exact()
+    target = exact()
 
     def wanted(name: str) -> bool:
         return options.only is None or any(part in name for part in options.only)
 
     print("| sampler | " + " | ".join(f"{n} evaluations" for n in EVALUATIONS) + " | lighter mode |")
     print("| --- |" + " --- |" * (len(EVALUATIONS) + 1))
-    for name, sampler, cost, grid in WAYS:
+    for name, sampler, cost, grid in SAMPLERS:
         if not wanted(name):
             continue
         cells, weight = [], math.nan
         for evaluations in EVALUATIONS:
             try:
-                _, error, weight, _ = measure(law, sampler, round((evaluations - 1) / cost), grid, options.count)
+                _, error, weight, _ = measure(target, sampler, round((evaluations - 1) / cost), grid, options.count)
                 cells.append(f"{error:.4f}" if error < 100 else "diverges")
             except RuntimeError:
                 cells.append("diverges")
         print(f"| {name} | " + " | ".join(cells) + f" | {weight:.3f} |", flush=True)
     for name, several in ADAPTIVE:
         if wanted(name):
-            found = [measure(law, sampler, 1, None, options.count) for sampler in several]
+            found = [measure(target, sampler, 1, None, options.count) for sampler in several]
             cells = [f"{error:.4f} ({evaluations:.0f})" for evaluations, error, _, _ in found]
-            print(f"| {name} (its own number) | " + " | ".join(cells) + f" | | {found[-1][2]:.3f} |", flush=True)
-    fresh = law.sample(options.count, Samples(1, 0, options.count))
-    print(f"| exact samples | {distance(fresh, law):.4f} |")
+            print(f"| {name} (adaptive) | " + " | ".join(cells) + f" | | {found[-1][2]:.3f} |", flush=True)
+    fresh = target.sample(options.count, Samples(1, 0, options.count))
+    print(f"| exact samples | {distance(fresh, target):.4f} |")
 
 
 if __name__ == "__main__":

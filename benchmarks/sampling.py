@@ -1,9 +1,9 @@
-"""The time of sampling that is not spent in the network: the U-Net that digits of 28 x 28 get, batches of 256.
+"""The time of sampling outside the network: the U-Net for digits of 28 x 28, in batches of 256.
 
     python benchmarks/sampling.py [--rounds 3]
 
-For each sampler, the seconds of a batch and those of them that the network takes, by a clock around its calls: within one run,
-so that a machine whose speed varies does not blur the difference.
+For each sampler, the time of a batch and the part spent in the network, measured around its calls within the same run, so that
+variations in the speed of the machine cancel.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from scorefield.samplers import (
 
 
 class Timed(nn.Module):
-    """A network with a clock around it."""
+    """A network whose calls are timed."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -62,21 +62,19 @@ def main() -> None:
     network = Timed(choose(shape[1:], 60_000)[0])
     denoiser = Preconditioned(network, precision="bfloat16").eval().requires_grad_(False)
     diffusion = Diffusion(EDM(), denoiser)
-    ways: list[Sampler] = [DDIM(), DDIM(1.0), DPM(2), DPM(3), DPM(2, eta=1.0), UniPC(3), IPNDM(3), EulerMaruyama()]
-    ways += [ExponentialAdams(3), ExponentialAdams(2, eta=1.0), AnnealedLangevin(moves=1)]
-    ways += [Heun(), DPM2S(), StochasticHeun(), SRA1(), Churn(), PredictorCorrector()]
-    for way in ways:
+    samplers: list[Sampler] = [DDIM(), DDIM(1.0), DPM(2), DPM(3), DPM(2, eta=1.0), UniPC(3), IPNDM(3), EulerMaruyama()]
+    samplers += [ExponentialAdams(3), ExponentialAdams(2, eta=1.0), AnnealedLangevin(moves=1)]
+    samplers += [Heun(), DPM2S(), StochasticHeun(), SRA1(), Churn(), PredictorCorrector()]
+    for sampler in samplers:
         whole, outside = [], []
-        sample(
-            diffusion, shape, Sampling(way, 1), Samples(0, count=256)
-        )  # what the first call of anything costs is no part of it
+        sample(diffusion, shape, Sampling(sampler, 1), Samples(0, count=256))  # warm up
         for _ in range(options.rounds):
             network.seconds, start = 0.0, time.perf_counter()
-            sample(diffusion, shape, Sampling(way, 12), Samples(0, count=256))
+            sample(diffusion, shape, Sampling(sampler, 12), Samples(0, count=256))
             whole.append(time.perf_counter() - start)
             outside.append(1 - network.seconds / whole[-1])
         rate, share = 256 / statistics.median(whole), 100 * statistics.median(outside)
-        print(f"{way!r:65} {rate:7.1f} samples/s, {share:5.2f} % outside the network", flush=True)
+        print(f"{sampler!r:65} {rate:7.1f} samples/s, {share:5.2f} % outside the network", flush=True)
 
 
 if __name__ == "__main__":

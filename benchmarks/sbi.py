@@ -2,10 +2,10 @@
 
     python benchmarks/sbi.py [--tasks two_moons slcp …] [--methods npse nle] [--simulations 10000 100000] [-o runs/sbi]
 
-The simulators are written anew from their published definitions. Reference draws are exact. Observations are drawn from the
-prior predictive law with fixed seeds: they are not the ten of sbibm's files. What is printed: minutes of training, and C2ST
-(two layers of 10 P units, five folds) for each observation and on average; 0.5 is ideal. Of SLCP it is told that an
-observation is four independent points (`(N, 4, 2)`), which is more than the methods of the paper are told.
+The simulators follow their published definitions. Reference draws are exact. Observations are drawn from the prior predictive
+distribution with fixed seeds: they are not the ten of sbibm's files. Printed are minutes of training, and C2ST (two layers of
+10 P units, five folds) for each observation and on average; 0.5 is ideal. For SLCP, an observation is given as a set of four
+independent points (`(N, 4, 2)`), which the methods of the paper do not know.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Task:
-    """A simulator with its prior, its bounds, and a way to draw from the exact posterior."""
+    """A simulator with its prior, its bounds, and an exact posterior sampler."""
 
     prior: Callable[[np.random.Generator, int], Array]
     simulate: Callable[[np.random.Generator, Array], Array]
     posterior: Callable[[np.random.Generator, Array, int], Array]
     bounds: tuple[float, float] | None
-    rows: int = 1  # of an observation, whose order says nothing
+    rows: int = 1  # exchangeable rows of an observation
     size: int = 2  # of the parameters
 
     @property
-    def law(self) -> torch.distributions.Distribution:
+    def prior_distribution(self) -> torch.distributions.Distribution:
         """The prior: uniform within the bounds, or normal with the variance 0.1."""
         if self.bounds is None:
             return torch.distributions.Normal(torch.zeros(self.size), torch.full((self.size,), 0.1**0.5))
         return torch.distributions.Uniform(*(torch.full((self.size,), bound) for bound in self.bounds))
 
     def shaped(self, x: Array) -> Array:
-        """Observations as they are learned from."""
+        """Observations in the shape used for training."""
         return x if self.rows == 1 else x.reshape(len(x), self.rows, -1)
 
 
@@ -65,7 +65,7 @@ def crescent(rng: np.random.Generator, count: int) -> Array:
 
 
 def moons_posterior(rng: np.random.Generator, x: Array, count: int) -> Array:
-    """The crescent that was added is drawn anew; the rest is a rotation, up to a sign."""
+    """Draws the added crescent again; the rest is a rotation, up to a sign."""
     found: list[Array] = []
     while sum(map(len, found)) < count:
         p = crescent(rng, 4 * count)
@@ -102,11 +102,11 @@ def slcp(rng: np.random.Generator, theta: Array) -> Array:
 
 
 def slcp_posterior(rng: np.random.Generator, x: Array, count: int) -> Array:
-    """Rejection from a normal-inverse-Wishart law.
+    """Rejection sampling from a normal-inverse-Wishart distribution.
 
     Under the density |Σ|^(-5.5/2) exp(-tr(S Σ⁻¹)/2) N(m; x̄, Σ/4), S being the scatter of the four points, Σ⁻¹ is Wishart with
     ν = 2.5, and the likelihood in θ, with |dΣ/dθ| = 16 (s₁ s₂)^2.5 (1 - ρ²), is that density times (1 - ρ²)^¼ and a constant.
-    The signs of θ₃ and θ₄, which the data do not see, are drawn.
+    The signs of θ₃ and θ₄, which the data do not determine, are drawn.
     """
     points = x.reshape(4, 2)
     centre = points.mean(0)
@@ -169,7 +169,7 @@ def measure(task: Task, name: str, method: str, count: int, options: argparse.Na
     """Minutes of training, and C2ST for each observation."""
     rng = np.random.default_rng(0)
     theta = task.prior(rng, count)
-    inference = NLE(task.law) if method == "nle" else NPSE(task.bounds)
+    inference = NLE(task.prior_distribution) if method == "nle" else NPSE(task.bounds)
     inference.append_simulations(theta, task.shaped(task.simulate(rng, theta)))
     network = Network(widths=(options.width,)) if options.width else None
     start = time.perf_counter()

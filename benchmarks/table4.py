@@ -1,10 +1,10 @@
-"""Table 4 of NCSNv2 (Song & Ermon, 2020), regenerated beside what is printed.
+"""Table 4 of NCSNv2 (Song & Ermon, 2020), recomputed next to the printed values.
 
     python benchmarks/table4.py
 
-For each row: the levels that the overlap equation gives with C = 0.5, as the paper says, and with C = 0.5667, which all printed
-ladders of NCSNv2 have; the step ε that the criterion of the paper gives, which looks at one level; and what is exact over all:
-the variance that annealed Langevin dynamics ends with (in units of σ_L²) for the step that is printed, and at best.
+For each row: the number of levels by the overlap equation with C = 0.5, as stated in the paper, and with C = 0.5667, which all
+printed ladders of NCSNv2 have; the step ε by the criterion of the paper, which considers one level; and, exactly over all
+levels, the final variance of annealed Langevin dynamics (in units of σ_L²) for the printed step and for the best one.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Row:
     """A row of the table.
 
     Arguments:
-        name: The line of networks, and the data.
-        experiment: Its numbers.
-        step: The ε to look at.
+        name: The networks and the data.
+        experiment: The settings.
+        step: ε.
     """
 
     name: str
@@ -49,13 +49,13 @@ class Row:
         return one_level(self.annealing.ratio, self.experiment.moves, self.ladder.gap)
 
     def best(self, criterion=fixed_point) -> tuple[float, float]:
-        """The ε that is best by a criterion, and its variance."""
+        """The best ε by a criterion, and its variance."""
         ratio = best_ratio(self.experiment.moves, self.ladder.gap, criterion)
         return ratio * self.ladder.last**2, criterion(ratio, self.experiment.moves, self.ladder.gap)
 
     @property
     def end(self) -> float:
-        """The variance after all levels, from a start at a point, where it does not settle."""
+        """The variance after all levels, starting from a point."""
         return after(self.ladder.count, self.annealing.ratio, self.experiment.moves, self.ladder.gap, start=0.0)
 
 
@@ -118,16 +118,16 @@ HEAD = (
 def main() -> None:
     lines = [HEAD, *map(line, rows())]
     widths = [max(len(cells[i]) for cells in lines) for i in range(len(HEAD))]
-    print("printed: σ_1, L, T, ε, with σ_L = 0.01 and steps x + ε s + √(2ε) z; all else is computed.")
+    print("printed: σ_1, L, T, ε, with σ_L = 0.01 and steps x + ε s + √(2ε) z; everything else is computed.")
     print(
         "ρ_1: variance after one level; ρ*: after all levels (where it grows: after L levels, from a point); best: its least.\n"
     )
     for cells in lines:
         print("  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths))))
-    print("\n!  is not the printed ε:")
+    print("\n!  differs from the printed ε:")
     for experiment in _all(presets.ncsnv2, "church", "ffhq"):
         print(f"   {experiment.data}: {experiment.note}.")
-    print("   NCSN: it is older than the criterion, and its levels do not overlap.")
+    print("   NCSN: older than the criterion, and its levels do not overlap.")
 
 
 if __name__ == "__main__":

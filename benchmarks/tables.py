@@ -1,11 +1,11 @@
-"""Two tables of 400 rows, learned with all defaults: a mixture in the plane and a helix in space.
+"""Two tables of 400 rows with all defaults: a mixture in the plane and a helix in space.
 
     python benchmarks/tables.py [--seeds 5]
 
-For the mixture (weights 0.2 and 0.8 at ±(3, 3), unit variance) it prints the weight, means and deviations of its modes, in the
-training data and in 20,000 samples, and how far apart they are in standard errors of the training data. For the helix (z in
-[0, 100], deviation 0.2) it prints the energy distance to fresh data of the training data and of as many samples (both biased
-alike), in the units of the data, and their ratio; and the same for many samples.
+For the mixture (weights 0.2 and 0.8 at ±(3, 3), unit variance) it prints weight, means and standard deviations of the modes, in
+the training data and in 20,000 samples, and their differences in standard errors of the training data. For the helix (z in
+[0, 100], standard deviation 0.2) it prints the energy distances to fresh data of the training data and of as many samples (with
+the same bias), in the units of the data, and their ratio; and the same for many samples.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from scorefield.rng import Samples
 from scorefield.toys import Helix, Toy, two_modes
 
 
-def fitted(law: Toy, seed: int) -> tuple[np.ndarray, scorefield.Model, float]:
+def fitted(target: Toy, seed: int) -> tuple[np.ndarray, scorefield.Model, float]:
     """The training data, the model and the seconds that the fit took."""
-    x = law.sample(400, Samples(seed, count=400)).double().numpy()
+    x = target.sample(400, Samples(seed, count=400)).double().numpy()
     start = time.perf_counter()
     return x, scorefield.fit(x, seed=seed), time.perf_counter() - start
 
 
 def modes(x: np.ndarray) -> np.ndarray:
-    """The weight of the mode at (3, 3), then means and deviations of both modes."""
+    """The weight of the mode at (3, 3), then means and standard deviations of both modes."""
     high = x.sum(1) > 0
     parts = [np.concatenate([part.mean(0), part.std(0)]) for part in (x[high], x[~high])]
     return np.concatenate([[high.mean()], *parts])
@@ -55,10 +55,10 @@ def main() -> None:
     print(f"mixture: {names}")
     for seed in range(options.seeds):
         x, model, seconds = fitted(two_modes(), seed)
-        ours, theirs = modes(model.sample(20_000, seed=seed)), modes(x)
-        apart = np.abs(ours - theirs) / errors(x)
-        print(f"  seed {seed}, {seconds:.1f} s: largest difference {apart.max():.2f} standard errors")
-        print(f"    data    {np.round(theirs, 3)}\n    samples {np.round(ours, 3)}", flush=True)
+        drawn, training = modes(model.sample(20_000, seed=seed)), modes(x)
+        differences = np.abs(drawn - training) / errors(x)
+        print(f"  seed {seed}, {seconds:.1f} s: largest difference {differences.max():.2f} standard errors")
+        print(f"    data    {np.round(training, 3)}\n    samples {np.round(drawn, 3)}", flush=True)
     print("helix: energy distance to 8,000 fresh data")
     fresh = Helix().sample(8000, Samples(10_000, count=8000)).double().numpy()
     for seed in range(options.seeds):

@@ -1,11 +1,12 @@
-"""Annealed importance sampling repairs the weights of annealed Langevin dynamics.
+"""Annealed importance sampling corrects the mode weights of annealed Langevin dynamics.
 
 python examples/annealed_importance.py [--count 20000] [--seed 0] [-o annealed_importance.png]
 
 The mixture of NCSN's Figure 3: a fifth of the mass at (-5, -5), the rest at (5, 5), unit variance. Left: chains between a wide
-Gaussian and the mixture along a geometric path, with a test at every move: half of them end at either mode, and their
-weights know better. Right: annealed Langevin dynamics along noise levels with the step of NCSN's code (r = 0.2), from the
-score alone: nearly the right share of modes, each 11 % too wide in variance; the weights of the score mend both.
+Gaussian and the mixture along a geometric path, with a Metropolis test at every move: half of the chains end in either
+mode, and the importance weights correct this. Right: annealed Langevin dynamics along noise levels with the step size of
+NCSN's code (r = 0.2), from the score alone: the modes have nearly the right weights, but a variance that is 11 % too large;
+importance weights from the score correct both.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ from scorefield.mcmc import (
 from scorefield.rng import Samples
 from scorefield.toys import unequal_modes
 
-LAW, MODE = unequal_modes().law, torch.tensor([5.0, 5.0], dtype=torch.float64)
+TARGET, MODE = unequal_modes().mixture, torch.tensor([5.0, 5.0], dtype=torch.float64)
 INK, MUTED, LINE, GREY, ACCENT, WARM = "#1f1e1b", "#77736b", "#e6e2da", "#d9d4c9", "#2f55d4", "#c2593f"
 
 
 def score(x: Tensor, level: Tensor) -> Tensor:
-    """∇ log p of the mixture with components of the deviation `level`: the data at level 1, with noise above."""
+    """∇ log p of the mixture with components of standard deviation `level`: the data at level 1, noisy data above."""
     upper = torch.sigmoid(2 * (x @ MODE)[:, None] / level**2 + math.log(0.8 / 0.2))
     return ((2 * upper - 1) * MODE - x) / level**2
 
@@ -46,7 +47,7 @@ def along_a_geometric_path(count: int, seed: int) -> WeightedSamples:
 
     rng = Samples(seed, count=count)
     x = 8 * rng.child("start").normal((count, 2), torch.float64)
-    path = geometric(wide, lambda x: LAW.log_prob(x) + math.log(7))
+    path = geometric(wide, lambda x: TARGET.log_prob(x) + math.log(7))
     betas = torch.linspace(0, 1, 1001) ** 2
     move = MetropolisLangevin(0.5)
     return annealed_importance(path, x, betas, rng, move, scale=lambda b: ((1 - b) / 64 + b) ** -0.5)
@@ -63,18 +64,18 @@ def share(x: Tensor) -> Tensor:
     return (x.sum(1) > 0).double()
 
 
-def spread(x: Tensor) -> Tensor:
-    """The variance within a mode, a coordinate."""
+def variance_within(x: Tensor) -> Tensor:
+    """The variance within a mode, per coordinate."""
     return (x - torch.sign(x.sum(1, keepdim=True)) * MODE).square().mean(1)
 
 
-def told(found: WeightedSamples, f) -> str:
+def describe(found: WeightedSamples, f) -> str:
     mean = found.mean(f)
     return f"{float(f(found.points).mean()):.3f} unweighted, {mean.value:.3f} ± {mean.standard_error:.3f} weighted"
 
 
 def draw(panels: dict[str, WeightedSamples], path: Path) -> None:
-    """Densities along the diagonal: exact, of the states as they are, and of the states with their weights."""
+    """Densities along the diagonal: exact, of the unweighted states, and of the weighted states."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 4), dpi=160, facecolor="white", layout="constrained")
@@ -84,15 +85,15 @@ def draw(panels: dict[str, WeightedSamples], path: Path) -> None:
     )
     edges = torch.linspace(-11, 11, 89, dtype=torch.float64)
     for axes, (title, found) in zip(figure.subplots(1, 2, sharey=True), panels.items()):
-        place = (found.points.sum(1) / math.sqrt(2)).contiguous()
+        position = (found.points.sum(1) / math.sqrt(2)).contiguous()
         axes.fill_between(u, truth, color=GREY, linewidth=0, label="exact")
-        for weight, colour, name in ((None, WARM, "states as they are"), (found.weights, ACCENT, "with their weights")):
-            height, _ = torch.histogram(place, edges, weight=weight, density=True)
-            axes.stairs(height, edges, color=colour, linewidth=1.5, label=name)
+        for weight, colour, name in ((None, WARM, "unweighted"), (found.weights, ACCENT, "weighted")):
+            density, _ = torch.histogram(position, edges, weight=weight, density=True)
+            axes.stairs(density, edges, color=colour, linewidth=1.5, label=name)
         axes.set_title(title, loc="left", fontsize=11.5, color=INK, pad=10)
         words = {"transform": axes.transAxes, "fontsize": 10, "va": "top", "linespacing": 1.7}
-        mean, wide = found.mean(share), found.mean(spread)
-        raw = [float(f(found.points).mean()) for f in (share, spread)]
+        mean, wide = found.mean(share), found.mean(variance_within)
+        raw = [float(f(found.points).mean()) for f in (share, variance_within)]
         axes.text(0.36, 0.93, f"upper mode {raw[0]:.2f}\nvariance within {raw[1]:.2f}", color=WARM, **words)
         axes.text(0.36, 0.70, f"upper mode {mean.value:.2f}\nvariance within {wide.value:.2f}", color=ACCENT, **words)
         axes.set(xlim=(-11, 11), yticks=[], xticks=(-(50**0.5), 50**0.5))
@@ -112,15 +113,15 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("annealed_importance.png"))
     options = parser.parse_args()
     panels = {
-        "A geometric path, moves with a test": along_a_geometric_path(options.count, options.seed),
-        "Annealed Langevin dynamics, weighed by the score alone": along_noise_levels(options.count, options.seed),
+        "A geometric path, Metropolis-adjusted": along_a_geometric_path(options.count, options.seed),
+        "Annealed Langevin dynamics, weighted by the score alone": along_noise_levels(options.count, options.seed),
     }
     for (title, found), exact in zip(panels.items(), (math.log(7), 0.0)):
         value, error = found.log_mean_weight
         print(f"{title}\n  log Z {value:.3f} ± {error:.3f}, exactly {exact:.3f}")
-        print(f"  {100 * found.effective_sample_size / options.count:.0f} % of the points carry the weight")
-        print(f"  upper mode, exactly 0.8: {told(found, share)}")
-        print(f"  variance within a mode, exactly 1: {told(found, spread)}")
+        print(f"  {100 * found.effective_sample_size / options.count:.0f} % effective sample size")
+        print(f"  upper mode, exactly 0.8: {describe(found, share)}")
+        print(f"  variance within a mode, exactly 1: {describe(found, variance_within)}")
     draw(panels, options.output)
     print(options.output)
 

@@ -1,18 +1,18 @@
-"""The two toy problems of the USC summer school, learned, then drawn by annealed Langevin dynamics and by the default sampler.
+"""Two toy problems of the USC summer school, sampled by annealed Langevin dynamics and by the default sampler.
 
 python examples/annealed_langevin.py [--count 4000] [-o annealed_langevin.png]
 
-A mixture in the plane, of which 400 points are known: a fifth of it lies around (3, 3), the rest around (-3, -3), with unit
-variance. And a helix of 16 turns in three dimensions, of which 20,000 points are known. A small network learns each as a
-denoiser that knows the noise level. Then the same weights are sampled in four ways:
+A mixture in the plane with 400 training points: a fifth of its mass is around (3, 3), the rest around (-3, -3), with unit
+variance. And a helix of 16 turns in three dimensions with 20,000 training points. A small network, conditioned on the noise
+level, learns to denoise each. Then the same network is sampled in four ways:
 
     summer school: ten levels from 10 to 0.001 (here in standard deviations of the data), 100 moves x + a s + √(2a) z at each,
-        a = 1e-6 at the smallest, which is σ²: so long a step that point-like data come to rest at 2 σ²; no last denoising
-    its ladder with the step that is best for point-like data over all levels
-    ladder and step as `calibrate` reads them off the data, with the last denoising
+        a = 1e-6 at the smallest, which is σ²: a step so long that point-like data end with variance 2 σ²; no final denoising
+    the same levels with the step that is best for point-like data over all levels
+    levels and step chosen from the data by `noise-levels`, with a final denoising
     the default for vectors, the probability flow by ExponentialAdams(3) in 32 steps
 
-The exact score of the mixture is known: what a way does wrong with that is its own fault, and the rest is the network's.
+The exact score of the mixture is known: errors with the exact score are due to the sampler, the rest to the network.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ def learn_mixture(count: int = 400, steps: int = 4000) -> tuple[Tensor, Model]:
 
 
 def learn_helix(count: int = 20_000, steps: int = 8000) -> tuple[Tensor, Model]:
-    """Points of the helix, and a model of them. A turn takes 0.2 standard deviations: it is learned at small levels."""
+    """Points of the helix, and a model of them. A turn takes 0.2 standard deviations, so that it is learned at small levels."""
     x = Helix().sample(count, Samples(0, count=count))
     levels = "noiselevels(level_mean=-2.5, level_std=1.6)"
     return x, scorefield.fit(x, noise_levels=levels, steps=steps)
 
 
 @dataclass(frozen=True)
-class Way:
-    """A way to draw samples from a denoiser of standardized data."""
+class Method:
+    """A way to sample from a denoiser of standardized data."""
 
     name: str
     sampler: Sampler
@@ -70,56 +70,56 @@ class Way:
 
     @property
     def evaluations(self) -> int:
-        """How often the denoiser is asked for each sample."""
+        """Evaluations of the denoiser per sample."""
         each = self.sampler.moves if isinstance(self.sampler, AnnealedLangevin) else 1
         return (self.steps or self.schedule.steps or 0) * each + self.denoise
 
     def draw(self, model: Model, count: int, denoiser: Denoiser | None = None) -> Tensor:
-        """Samples in the units of the data, of shape `(count, F)`, of the model's denoiser or of another."""
+        """Samples in the units of the data, `(count, F)`, by the denoiser of the model or another one."""
         shape, rng = (count, *model.schema.inner_shape), Samples(0, count=count)
         diffusion = Diffusion(self.process, denoiser or model.denoiser, model.moments)
         x = sample(diffusion, shape, Sampling(self.sampler, self.steps, self.schedule), rng, self.denoise)
         return model.standardize.inverse(x)
 
 
-def ways(model: Model, x: Tensor) -> list[Way]:
-    """The four of them."""
+def methods(model: Model, x: Tensor) -> list[Method]:
+    """The four methods."""
     found = choose_noise_levels(model.standardize(x[:4096]).float())
     ladder, annealing = found.ladder, found.annealing
     school, calibrated = VE(SCHOOL[-1], SCHOOL[0]), VE(ladder.last, ladder.first)
     long, best = Langevin.from_full(1e-6, SCHOOL[-1]), Langevin(best_ratio(100, SCHOOL[0] / SCHOOL[1]))
     moves = AnnealedLangevin(Langevin(annealing.ratio), annealing.moves)
     return [
-        Way("summer school", AnnealedLangevin(long, 100), school, ExplicitLevels(SCHOOL), denoise=False),
-        Way("its ladder, best step", AnnealedLangevin(best, 100), school, ExplicitLevels(SCHOOL), denoise=False),
-        Way("calibrated", moves, calibrated, ExplicitLevels(ladder.levels)),
-        Way("default", model.sampler, model.process, UniformTime(), model.steps),
+        Method("summer school", AnnealedLangevin(long, 100), school, ExplicitLevels(SCHOOL), denoise=False),
+        Method("same levels, best step", AnnealedLangevin(best, 100), school, ExplicitLevels(SCHOOL), denoise=False),
+        Method("levels from data", moves, calibrated, ExplicitLevels(ladder.levels)),
+        Method("default", model.sampler, model.process, UniformTime(), model.steps),
     ]
 
 
 def exact(model: Model) -> Mixture:
     """The denoiser of the mixture itself, in the units of the model."""
-    law, units = two_modes().law, model.standardize
+    target, units = two_modes().mixture, model.standardize
     std = units.std.double()
-    return Mixture(units(law.means), law.covariances / (std * std[:, None]), law.weights)
+    return Mixture(units(target.means), target.covariances / (std * std[:, None]), target.weights)
 
 
 class Modes(NamedTuple):
-    """What is measured of the mixture: the weight of the mode at (3, 3), and the standard deviation in the modes."""
+    """Statistics of the mixture: the weight of the mode at (3, 3), and the standard deviation within modes."""
 
     weight: float
     width: float
 
 
 def modes(x: Tensor) -> Modes:
-    """Measures samples of the mixture, `(N, 2)`."""
+    """The statistics of samples of the mixture, `(N, 2)`."""
     upper = x.sum(1) > 0
-    apart = torch.cat([part - part.mean(0) for part in (x[upper], x[~upper]) if len(part)])
-    return Modes(float(upper.double().mean()), float(apart.square().mean().sqrt()))
+    centred = torch.cat([part - part.mean(0) for part in (x[upper], x[~upper]) if len(part)])
+    return Modes(float(upper.double().mean()), float(centred.square().mean().sqrt()))
 
 
 def unrolled(x: Tensor) -> Tensor:
-    """The helix, `(N, 3)`, turned back by the angle z: its curve becomes the straight line x = 1, y = 0."""
+    """The helix, `(N, 3)`, rotated back by the angle z: its curve becomes the straight line x = 1, y = 0."""
     cos, sin = torch.cos(x[:, 2]), torch.sin(x[:, 2])
     return torch.stack([cos * x[:, 0] + sin * x[:, 1], cos * x[:, 1] - sin * x[:, 0], x[:, 2]], 1)
 
@@ -131,24 +131,28 @@ def across(x: Tensor) -> float:
 
 
 def show_mixture(count: int, steps: int = 4000) -> dict[str, Tensor]:
-    """Learns the mixture, draws it in all ways and prints what is measured; gives the points of each panel."""
+    """Learns the mixture, samples it by all methods, prints statistics and returns the points of each panel."""
     start = time.perf_counter()
     x, model = learn_mixture(steps=steps)
     known, fresh, more = modes(x), *(two_modes().sample(count, Samples(seed, count=count)) for seed in (1, 2))
-    print(f"mixture: {len(x)} points, learned in {time.perf_counter() - start:.0f} s; weight 0.2 and width 1 are exact")
+    print(f"mixture: {len(x)} points, trained in {time.perf_counter() - start:.0f} s; weight 0.2 and width 1 are exact")
     print(f"  the points themselves: weight {known.weight:.3f}, width {known.width:.2f}")
     panels = {"400 points": x}
-    for way in ways(model, x):
+    for method in methods(model, x):
         start = time.perf_counter()
-        drawn = way.draw(model, count)
-        seconds, found, truth = time.perf_counter() - start, modes(drawn), modes(way.draw(model, count, exact(model)))
+        drawn = method.draw(model, count)
+        seconds, found, truth = (
+            time.perf_counter() - start,
+            modes(drawn),
+            modes(method.draw(model, count, exact(model))),
+        )
         far = with_floor(energy_distance, drawn, fresh, more, maximum=2000)
         error = math.sqrt(found.weight * (1 - found.weight) / count)
-        print(f"  {way.name}: {way.evaluations:,} evaluations, {seconds:.1f} s")
+        print(f"  {method.name}: {method.evaluations:,} evaluations, {seconds:.1f} s")
         print(f"    weight {found.weight:.3f} ± {error:.3f}, width {found.width:.2f}; ", end="")
         print(f"by the exact score {truth.weight:.3f} and {truth.width:.2f}")
         print(f"    energy distance {far.value:.4f} (real: {far.floor:.4f}, 95 % below {far.high:.4f})", flush=True)
-        panels[f"{way.name}, {way.evaluations:,} evaluations"] = drawn
+        panels[f"{method.name}, {method.evaluations:,} evaluations"] = drawn
     return panels
 
 
@@ -157,22 +161,22 @@ def show_helix(count: int, points: int = 20_000, steps: int = 8000) -> dict[str,
     start = time.perf_counter()
     x, model = learn_helix(points, steps)
     fresh, more = (Helix().sample(count, Samples(seed, count=count)) for seed in (1, 2))
-    print(f"helix: {len(x):,} points, learned in {time.perf_counter() - start:.0f} s; a width of 0.2 is exact")
+    print(f"helix: {len(x):,} points, trained in {time.perf_counter() - start:.0f} s; a width of 0.2 is exact")
     panels = {f"{len(x):,} points": x}
-    for way in ways(model, x):
+    for method in methods(model, x):
         start = time.perf_counter()
-        drawn = way.draw(model, count)
+        drawn = method.draw(model, count)
         seconds = time.perf_counter() - start
         far = with_floor(energy_distance, unrolled(drawn), unrolled(fresh), unrolled(more), maximum=2000)
-        print(f"  {way.name}: {way.evaluations:,} evaluations, {seconds:.1f} s")
+        print(f"  {method.name}: {method.evaluations:,} evaluations, {seconds:.1f} s")
         print(f"    width {across(drawn):.3f}; energy distance, unrolled, {far.value:.4f} ", end="")
         print(f"(real: {far.floor:.4f}, 95 % below {far.high:.4f})", flush=True)
-        panels[f"{way.name}, {way.evaluations:,} evaluations"] = drawn
+        panels[f"{method.name}, {method.evaluations:,} evaluations"] = drawn
     return panels
 
 
 def draw(mixture: dict[str, Tensor], helix: dict[str, Tensor], path: Path) -> None:
-    """The mixture above, with its weights and widths, a part of the helix below; without the second way."""
+    """The mixture above, with weights and widths, and a part of the helix below; without the second method."""
     from matplotlib.figure import Figure
 
     ink, muted, line, grey, accent = "#1f1e1b", "#77736b", "#e6e2da", "#a39d92", "#2f55d4"

@@ -1,11 +1,11 @@
-"""The same problem by all objectives: what they learn, and what a step costs as the dimension grows.
+"""The same problem with every objective: accuracy, and the cost of a step against dimension.
 
 python examples/by_all_objectives.py [--steps 2000] [--dimensions 10 30 100 300 1000] [--seed 0] [-o by_all_objectives.png]
 
 Left: the error of the score by noise level, for one network trained by each objective on the same 20,000 draws of a mixture in
-five dimensions, in the same number of steps, with the same weight 1/σ². Middle and right: time and memory of a step
-(benchmarks/objectives.py), up to 1,000 dimensions. Denoising is the cheapest in every dimension; exact score matching
-needs a derivative a dimension; sliced score matching one, and scatters by it.
+five dimensions, with the same number of steps and the same weight 1/σ². Middle and right: time and memory of a step
+(benchmarks/objectives.py), up to 1,000 dimensions. Denoising is the cheapest in every dimension; exact score matching needs
+one derivative per dimension; sliced score matching needs one in all, at the price of variance.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ OBJECTIVES: dict[str, LevelObjective] = {
     "sliced": SlicedScoreMatching(LEVELS, NoiseWeighting(), reduced=False),
     "exact": ExactScoreMatching(LEVELS, NoiseWeighting()),
 }
-LOOKS = {
+STYLES = {
     "denoising": ("#2f55d4", "-"),
     "sliced, variance reduced": ("#c2593f", "-"),
     "sliced": ("#c2593f", "--"),
@@ -54,7 +54,7 @@ INK, MUTED, LINE = "#1f1e1b", "#77736b", "#e6e2da"
 
 
 def mixture() -> Mixture:
-    """Three Gaussians of unequal weights in five dimensions, of unit size together."""
+    """Three Gaussians of unequal weights in five dimensions, with unit variance overall."""
     means = Samples(1, count=3).normal((3, SIZE), torch.float64)
     return Mixture(means, torch.tensor([0.4, 0.5, 0.6]).double(), torch.tensor([0.2, 0.3, 0.5]).double())
 
@@ -72,33 +72,33 @@ def learn(objective: LevelObjective, data: torch.Tensor, steps: int, seed: int) 
     return denoiser
 
 
-def errors(denoiser: Denoiser, law: Mixture, levels: torch.Tensor) -> list[float]:
-    """The root mean square error of the score over its size, at each level."""
-    x0, found = law.sample(4000, Samples(5, count=4000)), []
+def errors(denoiser: Denoiser, target: Mixture, levels: torch.Tensor) -> list[float]:
+    """The root mean square error of the score relative to its own root mean square, at each level."""
+    x0, found = target.sample(4000, Samples(5, count=4000)), []
     for i, level in enumerate(levels):
         x = x0 + level * Samples(6 + i, count=4000).normal_like(x0)
-        truth = law(x, level) - x
+        truth = target(x, level) - x
         with torch.no_grad():
-            apart = denoiser(x.float(), level.float()).double() - law(x, level)
-        found.append(float(apart.square().mean().sqrt() / truth.square().mean().sqrt()))
+            error = denoiser(x.float(), level.float()).double() - target(x, level)
+        found.append(float(error.square().mean().sqrt() / truth.square().mean().sqrt()))
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=2000, help="of training, for each objective")
+    parser.add_argument("--steps", type=int, default=2000, help="training steps for each objective")
     parser.add_argument("--dimensions", type=int, nargs="+", default=[10, 30, 100, 300, 1000])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, default=Path("by_all_objectives.png"))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    law = mixture()
-    data = law.sample(20_000, Samples(options.seed, count=20_000))
+    target = mixture()
+    data = target.sample(20_000, Samples(options.seed, count=20_000))
     levels = torch.logspace(-1.5, 1, 11, dtype=torch.float64)
     learned, costs = {}, {}
     for name, objective in OBJECTIVES.items():
         start = time.perf_counter()
-        learned[name] = errors(learn(objective, data, options.steps, options.seed), law, levels)
+        learned[name] = errors(learn(objective, data, options.steps, options.seed), target, levels)
         seconds = time.perf_counter() - start
         costs[name] = [cost(COSTS[name], d, rounds=3) for d in options.dimensions]
         shown = ", ".join(f"{100 * learned[name][i]:.1f} % at {float(levels[i]):.2g}" for i in (0, 4, 8))
@@ -113,11 +113,11 @@ def draw(levels: torch.Tensor, learned: dict, dimensions: list[int], costs: dict
 
     figure = Figure(figsize=(12, 3.9), dpi=160, facecolor="white", layout="constrained")
     first, second, third = figure.subplots(1, 3)
-    for name, (colour, dash) in LOOKS.items():
-        look = {"color": colour, "linestyle": dash, "linewidth": 1.8, "label": name}
-        first.plot(levels, [100 * e for e in learned[name]], **look)
-        second.plot(dimensions, [1e3 * s for s, _ in costs[name]], marker="o", markersize=3.5, **look)
-        third.plot(dimensions, [m for _, m in costs[name]], marker="o", markersize=3.5, **look)
+    for name, (colour, dash) in STYLES.items():
+        style = {"color": colour, "linestyle": dash, "linewidth": 1.8, "label": name}
+        first.plot(levels, [100 * e for e in learned[name]], **style)
+        second.plot(dimensions, [1e3 * s for s, _ in costs[name]], marker="o", markersize=3.5, **style)
+        third.plot(dimensions, [m for _, m in costs[name]], marker="o", markersize=3.5, **style)
     titles = ("Error of the score, %", "Time of a step, ms", "Memory of a step, MB")
     for axes, title, label in zip((first, second, third), titles, ("noise level", "dimension", "dimension")):
         axes.set(xscale="log", yscale="log")

@@ -1,10 +1,10 @@
-"""The colours of a photograph from its grey values: what they may have been, as draws, their mean and their deviation.
+"""Colourization: posterior samples, mean and standard deviation of the colours of a photograph given its grey values.
 
     python examples/colourizing.py [RUN] [--steps 1200] [--count 16] [--patches 8] [-o colourizing.png]
 
-Without a run a small network learns patches of 16 x 16 points of the two photographs that come with scikit-learn, at a third of
-their size, but for an upright band of each: the patches that are coloured come from there. RUN is the folder of a finished
-`scorefield fit` of colour images of bytes, `(H, W, 3)`: some of those that it held out are coloured.
+Without a run, a small network learns patches of 16 x 16 pixels of the two photographs that come with scikit-learn, at a third
+of their size. A vertical band of each is held out, and patches from it are colourized. RUN is the folder of a finished
+`scorefield fit` of 8-bit colour images, `(H, W, 3)`: then some of its held-out images are colourized.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from scorefield.measurement import Grey, Measurement
 from scorefield.model import Model
 from scorefield.rng import Samples
 
-SIDE, NOISE = 16, 4.0  # of a patch; of what is measured, in grey levels
-BANDS = (69, 102)  # where the columns of each photograph begin that training does not see
-WIDTH = 40  # how many they are
+SIDE, NOISE = 16, 4.0  # the side of a patch; the noise of the measurement, in grey levels
+BANDS = (69, 102)  # the first held-out column of each photograph
+WIDTH = 40  # the number of held-out columns
 
 
 class Coloured(NamedTuple):
-    """A patch, its grey values as they were measured, and what the posterior says."""
+    """A patch, its measured grey values, and posterior samples."""
 
     truth: np.ndarray
     grey: np.ndarray
@@ -59,24 +59,24 @@ def photographs() -> list[np.ndarray]:
 
 
 def patches(image: np.ndarray, stride: int) -> np.ndarray:
-    """All patches at steps of `stride`, `(N, SIDE, SIDE, 3)`."""
+    """All patches with a stride, `(N, SIDE, SIDE, 3)`."""
     windows = np.lib.stride_tricks.sliding_window_view(image, (SIDE, SIDE), axis=(0, 1))[::stride, ::stride]
     return windows.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
 
 
 def small(steps: int, count: int) -> tuple[Model, np.ndarray]:
-    """A model of patches beside the bands, and patches from the middle of the bands, evenly from top to bottom."""
+    """A model of patches outside the bands, and held-out patches from the middle of the bands."""
     images = photographs()
-    beside = [part for image, at in zip(images, BANDS) for part in np.split(image, [at, at + WIDTH], 1)[::2]]
-    seen = np.concatenate([patches(part, 2) for part in beside])
-    seen = np.ascontiguousarray(np.concatenate([seen, seen[:, :, ::-1]]))
+    outside = [part for image, at in zip(images, BANDS) for part in np.split(image, [at, at + WIDTH], 1)[::2]]
+    train = np.concatenate([patches(part, 2) for part in outside])
+    train = np.ascontiguousarray(np.concatenate([train, train[:, :, ::-1]]))
     network = scorefield.Network(patch=2, widths=(48, 96))
-    model = scorefield.fit(seen, training=scorefield.Training(steps=steps), network=network)
-    return model, hidden(images, count)
+    model = scorefield.fit(train, training=scorefield.Training(steps=steps), network=network)
+    return model, held_out_patches(images, count)
 
 
-def hidden(images: list[np.ndarray], count: int) -> np.ndarray:
-    """Patches from the middle of the bands, evenly from top to bottom: `(count, SIDE, SIDE, 3)`."""
+def held_out_patches(images: list[np.ndarray], count: int) -> np.ndarray:
+    """Patches from the middle of the bands, at even distances: `(count, SIDE, SIDE, 3)`."""
     found = []
     for image, at, n in zip(images, BANDS, ((count + 1) // 2, count // 2)):
         left = at + (WIDTH - SIDE) // 2
@@ -84,8 +84,8 @@ def hidden(images: list[np.ndarray], count: int) -> np.ndarray:
     return np.stack(found)
 
 
-def learned(run: Path, count: int) -> tuple[Model, np.ndarray]:
-    """The model of a run, and images that it held out."""
+def from_run(run: Path, count: int) -> tuple[Model, np.ndarray]:
+    """The model of a run, and held-out images."""
     folder = scorefield.Run(run)
     model = folder.model
     rows = split_of(folder, model)[1]
@@ -93,7 +93,7 @@ def learned(run: Path, count: int) -> tuple[Model, np.ndarray]:
 
 
 def colour(model: Model, truth: np.ndarray, count: int, seed: int) -> Coloured:
-    """Takes the colours of an image away, draws them again, and says how good that is."""
+    """Removes the colours of an image, samples them from the posterior, and prints the errors."""
     operator = Grey()
     ideal = operator(torch.from_numpy(truth[None]).double())[0]
     y = ideal + NOISE * Samples(seed, 0, 1, "noise").normal((1, *ideal.shape), torch.float64)[0]
@@ -106,7 +106,7 @@ def colour(model: Model, truth: np.ndarray, count: int, seed: int) -> Coloured:
     agree, grey = float(misfit(given, drawn).mean()), psnr(np.mean((found.naive - found.truth) ** 2))
     print(
         f"PSNR of the mean {psnr(mean):.1f} dB, of draws {psnr(each.mean()):.1f} ({psnr(each.max()):.1f} to "
-        f"{psnr(each.min()):.1f}), of grey {grey:.1f}; squared residuals over noise {agree:.2f}; {seconds:.2f} s a draw",
+        f"{psnr(each.min()):.1f}), of grey {grey:.1f}; squared residuals over noise {agree:.2f}; {seconds:.2f} s per draw",
         flush=True,
     )
     return found
@@ -118,17 +118,17 @@ def psnr(square: float) -> float:
 
 
 def summary(found: list[Coloured]) -> str:
-    """How often the truth lies in the middle of the draws, and the errors of draws over that of their mean."""
+    """The coverage of the central 80 % interval, and the errors of draws relative to that of their mean."""
     n, better = len(found[0].draws), sum(bool((one.errors[1] > one.errors[0]).all()) for one in found)
     rank = np.stack([((one.draws < one.truth) + 0.5 * (one.draws == one.truth)).mean(0) for one in found])
     held = np.mean((rank >= 0.1) & (rank <= 0.9), axis=(1, 2, 3))
     expected = np.mean([0.1 <= k / n <= 0.9 for k in range(n + 1)])
     ratio = sum(one.errors[1].mean() for one in found) / sum(one.errors[0] for one in found)
     return (
-        f"the truth is between the tenths of the draws in {held.mean():.0%} of the values (of a patch {held.min():.0%} to "
+        f"the central 80 % of the draws contain the truth in {held.mean():.0%} of the values (by patch {held.min():.0%} to "
         f"{held.max():.0%}), calibrated {expected:.0%}\n"
-        f"squared error of draws over that of their mean: {ratio:.2f}, calibrated {2 * n / (n + 1):.2f}\n"
-        f"the mean is nearer to the truth than every draw in {better} of {len(found)}"
+        f"squared error of draws relative to that of their mean: {ratio:.2f}, calibrated {2 * n / (n + 1):.2f}\n"
+        f"the mean is closer to the truth than every draw in {better} of {len(found)}"
     )
 
 
@@ -137,7 +137,7 @@ def draw(found: list[Coloured], path: Path, count: int = 4) -> None:
     from matplotlib.figure import Figure
 
     count = min(count, len(found[0].draws))
-    titles = ["grey, measured", "truth", "mean", "deviation x 3", *("a draw" for _ in range(count))]
+    titles = ["grey, measured", "truth", "mean", "std x 3", *("a draw" for _ in range(count))]
     figure = Figure(
         figsize=(1.1 * len(found) + 0.4, 1.1 * len(titles)), dpi=110, facecolor="white", layout="constrained"
     )
@@ -158,15 +158,15 @@ def draw(found: list[Coloured], path: Path, count: int = 4) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, nargs="?")
-    parser.add_argument("--steps", type=int, default=1200, help="of training, without a run")
-    parser.add_argument("--count", type=int, default=16, help="draws for each")
+    parser.add_argument("--steps", type=int, default=1200, help="training steps, without a run")
+    parser.add_argument("--count", type=int, default=16, help="posterior samples for each patch")
     parser.add_argument("--patches", type=int, default=8)
     parser.add_argument("-o", "--output", type=Path, default=Path("colourizing.png"))
     options = parser.parse_args()
     if options.run is None:
         model, held_out = small(options.steps, options.patches)
     else:
-        model, held_out = learned(options.run, options.patches)
+        model, held_out = from_run(options.run, options.patches)
     found = [colour(model, truth, options.count, seed) for seed, truth in enumerate(held_out)]
     print(summary(found))
     draw(found, options.output)

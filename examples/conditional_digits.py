@@ -1,9 +1,9 @@
-"""Digits on demand: one model of scikit-learn's handwritten digits, asked for each class, with and without guidance.
+"""Class-conditional digits: one model of scikit-learn's handwritten digits, sampled for each class with and without guidance.
 
     python examples/conditional_digits.py [--minutes 2] [-o conditional_digits.png]
 
-A row a class; left, digits of that class as the model knows their law, right, led away from what it says without the class
-(weight 2). A nearest-neighbour classifier, fitted to the data, says how many are what was asked for.
+One row per class; left, samples from the conditional distribution; right, with classifier-free guidance (weight 2). A
+nearest-neighbour classifier, fitted to the data, measures how many samples belong to the requested class.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sklearn.neighbors import KNeighborsClassifier
 import scorefield
 from scorefield import Training
 
-TOP = 16.0  # of the grey levels of scikit-learn's digits
+TOP = 16.0  # the largest grey level
 
 
 def mosaic(images: np.ndarray, columns: int, scale: int = 5) -> np.ndarray:
@@ -31,24 +31,26 @@ def mosaic(images: np.ndarray, columns: int, scale: int = 5) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=2.0)
-    parser.add_argument("--count", type=int, default=100, help="digits of each class that are judged")
+    parser.add_argument("--count", type=int, default=100, help="samples per class that are classified")
     parser.add_argument("-o", "--output", type=Path, default=Path("conditional_digits.png"))
     options = parser.parse_args()
     images, labels = load_digits(return_X_y=True)
     images = images.reshape(-1, 8, 8).astype(np.uint8)
     model = scorefield.fit(images, context=labels, training=Training(minutes=options.minutes))
-    judge = KNeighborsClassifier(3).fit(images.reshape(-1, 64), labels)
+    classifier = KNeighborsClassifier(3).fit(images.reshape(-1, 64), labels)
     classes = np.arange(10)
     pages = []
     for weight in (1.0, 2.0):
-        # Sample i has the context of row i mod 10: every tenth one is of the same class.
+        # Sample i has the context of row i mod 10: every tenth sample is of the same class.
         drawn = np.asarray(model.given(label=classes, guidance=weight).sample(10 * options.count))
-        right = np.mean(judge.predict(drawn.reshape(-1, 64)) == np.tile(classes, options.count))
+        correct = np.mean(classifier.predict(drawn.reshape(-1, 64)) == np.tile(classes, options.count))
         spread = np.mean([drawn[c::10].reshape(options.count, -1).std(0).mean() for c in classes])
-        print(f"weight {weight:g}: {right:.1%} are the class that was asked for; deviation within a class {spread:.2f}")
+        print(
+            f"weight {weight:g}: {correct:.1%} are of the requested class; standard deviation within a class {spread:.2f}"
+        )
         pages.append(mosaic(np.concatenate([drawn[c::10][: min(10, options.count)] for c in classes]), 10))
     held = np.mean([images[labels == c].reshape(-1, 64).std(0).mean() for c in classes])
-    print(f"deviation within a class of the data {held:.2f}")
+    print(f"standard deviation within a class of the data {held:.2f}")
     gap = np.full((pages[0].shape[0], 40), 255.0)
     Image.fromarray(np.hstack([pages[0], gap, pages[1]]).astype(np.uint8)).save(options.output, optimize=True)
     print(options.output)

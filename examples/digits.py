@@ -1,4 +1,4 @@
-"""Writes scikit-learn's handwritten digits to a file: 1,797 images of 8 x 8 points, with values from 0 to 16.
+"""Writes scikit-learn's handwritten digits to a file: 1,797 images of 8 x 8 pixels with values from 0 to 16.
 
 python examples/digits.py digits.npy
 scorefield fit digits.npy -o run --minutes 2

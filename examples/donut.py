@@ -1,10 +1,10 @@
-"""The donut, from its log-density and from its samples: the same field of arrows, known and learned.
+"""A ring, from its log-density and from samples: its score, exact and learned.
 
 python examples/donut.py [--steps 4000] [--seed 0] [-o donut.png]
 
-A ring, p(x) ∝ exp(-(|x| - 2.6)² / 0.033). Left: `log p` alone is given; its score comes by autograd, and 400 chains of
-Metropolis-adjusted Langevin dynamics find the ring from a square. Middle: 10,000 samples alone are given; denoising score
-matching learns the score, shown at the level 0.3 (its error is printed). Right: new samples of the fit.
+The density is p(x) ∝ exp(-(|x| - 2.6)² / 0.033). Left: from `log p` alone; the score is computed by autograd, and 400 chains
+of Metropolis-adjusted Langevin dynamics find the ring from a square. Middle: from 10,000 samples alone; denoising score
+matching learns the score, shown at noise level 0.3 (its error is printed). Right: new samples of the model.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ INK, MUTED, GREY, ACCENT = "#1f1e1b", "#77736b", "#a39d92", "#2f55d4"
 
 
 def with_noise(toy: Donut) -> Mixture:
-    """The ring as a mixture of many Gaussians around it: a denoiser that is exact to many digits at levels above its width."""
+    """The ring as a mixture of many Gaussians: an exact denoiser, to many digits, at levels above the width of the ring."""
     angle = torch.arange(256, dtype=torch.float64) * 2 * math.pi / 256
     means = toy.radius * torch.stack([angle.cos(), angle.sin()], 1)
     return Mixture(means, torch.full((256,), toy.width, dtype=torch.float64), torch.full((256,), 1 / 256).double())
@@ -40,7 +40,7 @@ def lattice(count: int = 18, reach: float = 3.8) -> Tensor:
 
 
 def scores(toy: Donut, model: scorefield.Model, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The score of the ring, that of the ring with noise, and what was learned of it; in the units of the data."""
+    """The score of the ring, that of the noisy ring, and the learned one, in the units of the data."""
     known = AnalyticDensity(lambda x, level: toy.log_prob(x)).score(x).detach()
     level = torch.tensor(LEVEL, dtype=torch.float64)
     noisy = (with_noise(toy)(x, level) - x) / LEVEL**2
@@ -52,7 +52,7 @@ def scores(toy: Donut, model: scorefield.Model, x: Tensor) -> tuple[Tensor, Tens
 
 
 def arrows(axes, x: Tensor, score: Tensor, colour: str, width: float = 0.0042, head: float = 4.0) -> None:
-    """Directions of the score; lengths grow with the logarithm of its size."""
+    """Arrows in the direction of the score, with lengths that grow with the logarithm of its norm."""
     size = score.norm(dim=1, keepdim=True)
     shown = score / size * torch.log1p(size) / math.log1p(float(size.median()))
     axes.quiver(*x.T, *shown.T, color=colour, width=width, scale=24, pivot="mid", headwidth=head, headlength=head)
@@ -73,7 +73,7 @@ def draw(panels: list, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=4000, help="of training")
+    parser.add_argument("--steps", type=int, default=4000, help="training steps")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, default=Path("donut.png"))
     options = parser.parse_args()
@@ -91,7 +91,7 @@ def main() -> None:
     radius = {"chains": chains.state.norm(dim=1), "data": data.norm(dim=1), "samples": drawn.norm(dim=1)}
     for name, r in radius.items():
         print(f"{name:8} radius {float(r.mean()):.3f}, width {float(r.std()):.3f}")
-    print(f"error of the learned score at the level {LEVEL}, where data are: {100 * float(error):.1f} % of its size")
+    print(f"relative error of the learned score at level {LEVEL}, near the ring: {100 * float(error):.1f} %")
 
     def first(axes) -> None:
         arrows(axes, x, known, GREY)
@@ -106,8 +106,8 @@ def main() -> None:
         axes.plot(*drawn.T, "o", markersize=2.2, color=ACCENT, alpha=0.5, markeredgewidth=0)
 
     titles = (
-        "From log p: its score, and chains on it",
-        f"From samples: the score learned, level {LEVEL}",
+        "From log p: the score, and chains",
+        f"From samples: the learned score, level {LEVEL}",
         "Data (grey) and new samples",
     )
     draw(list(zip(titles, (first, second, third))), options.output)

@@ -1,10 +1,9 @@
-"""The gap between the held-out negative log-density of a learned model and the entropy of the truth, for laws that are known.
+"""The gap between the held-out negative log-likelihood of a model and the entropy of the data, for known distributions.
 
-It is the Kullback-Leibler divergence from the truth to the model, the one number of a toy that cannot be flattered: 0
-is perfect.
+It is the Kullback-Leibler divergence from the data distribution to the model: 0 is perfect.
 
-    python examples/entropy_gap.py                      # under 2 minutes of training for each of four laws
-    python examples/entropy_gap.py --minutes 0.2 --laws moons
+    python examples/entropy_gap.py                      # under 2 minutes of training for each of four distributions
+    python examples/entropy_gap.py --minutes 0.2 --toys moons
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from scorefield.rng import Samples
 from scorefield.settings import Training
 from scorefield.toys import Checkerboard, Helix, Toy, eight_gaussians, two_moons
 
-LAWS: dict[str, Toy] = {
+TOYS: dict[str, Toy] = {
     "eight Gaussians": eight_gaussians(),
     "checkerboard": Checkerboard(),
     "moons": two_moons(0.1),
@@ -30,13 +29,13 @@ LAWS: dict[str, Toy] = {
 
 def measure(name: str, toy: Toy, minutes: float, count: int, held_out: int) -> None:
     x = toy.sample(count, Samples(0, count=count)).numpy()
-    begun = time.perf_counter()
+    start = time.perf_counter()
     model = fit(x, training=Training(minutes=minutes))
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - start
     new = toy.sample(held_out, Samples(1, count=held_out))
     for extrapolate in (False, True):
         found = model.log_prob(new.numpy(), tolerance=1e-4, extrapolate=extrapolate)
-        gap = toy.log_prob(new) - found.value  # its mean is the divergence, and the entropy's own noise cancels
+        gap = toy.log_prob(new) - found.value  # its mean is the divergence; the sampling noise of the entropy cancels
         error = float(gap.std()) / math.sqrt(held_out)
         nll = -float(found.value.mean())
         what = "noise removed" if extrapolate else "with the smallest noise"
@@ -46,19 +45,19 @@ def measure(name: str, toy: Toy, minutes: float, count: int, held_out: int) -> N
     print(f"{'':16} {seconds:.0f} s of training; errors of the log-densities {typical}")
     bound = model.density().bound(new[:500].numpy())
     off = float((found.value[:500] - bound.value).mean())
-    print(f"{'':16} the bound lies {off:.4f} nats below", flush=True)
+    print(f"{'':16} the lower bound (ELBO) is {off:.4f} nats below", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--minutes", type=float, default=1.8, help="of training, each")
-    parser.add_argument("--count", type=int, default=50_000, help="data to learn from")
-    parser.add_argument("--held-out", type=int, default=2000, help="data to measure on")
-    parser.add_argument("--laws", nargs="+", default=list(LAWS), choices=list(LAWS))
+    parser.add_argument("--minutes", type=float, default=1.8, help="training time for each")
+    parser.add_argument("--count", type=int, default=50_000, help="training examples")
+    parser.add_argument("--held-out", type=int, default=2000, help="held-out examples")
+    parser.add_argument("--toys", nargs="+", default=list(TOYS), choices=list(TOYS))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for name in options.laws:
-        measure(name, LAWS[name], options.minutes, options.count, options.held_out)
+    for name in options.toys:
+        measure(name, TOYS[name], options.minutes, options.count, options.held_out)
 
 
 if __name__ == "__main__":

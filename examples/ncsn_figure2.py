@@ -1,10 +1,10 @@
-"""Figure 2 of NCSN (Song & Ermon, 2019): where data are rare, the score learned from them is wrong; noise fills the gap.
+"""Figure 2 of NCSN (Song & Ermon, 2019): where data are rare, the learned score is wrong, and noise fills the gap.
 
 python examples/ncsn_figure2.py [--count 10000] [--steps 4000] [--seed 0] [-o ncsn_figure2.png]
 
-A fifth of the data lies around (-5, -5), the others around (5, 5). A network learns the score of the data themselves by sliced
-score matching, as in the paper, and another one by denoising at all levels. Colours are the error of the score, relative
-to the size of the score at that place, for the data and for the data with noise of the level 5, which reaches everywhere.
+A fifth of the data is around (-5, -5), the rest around (5, 5). One network learns the score of the data themselves by sliced
+score matching, as in the paper, and another one learns it at all noise levels by denoising. Colours show the error of the
+score relative to its norm at that point, without noise and with noise of levels 1 and 5; the latter reaches everywhere.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from scorefield.standardize import Standardize
 from scorefield.toys import unequal_modes
 from scorefield.training import Feed, Trainer
 
-LAW, WIDTH = unequal_modes().law, 5.0  # WIDTH: the unit of the networks
-LABEL = 0.02  # of the network that knows data without noise, in its units
+TARGET, WIDTH = unequal_modes().mixture, 5.0  # WIDTH: the unit of length of the networks
+LABEL = 0.02  # the level that the network without noise is conditioned on
 INK, MUTED, ACCENT = "#1f1e1b", "#77736b", "#2f55d4"
 
 
 def learn(objective, data: Tensor, steps: int, seed: int) -> Denoiser:
-    """A network of three layers, by any objective."""
+    """Trains a network of three layers with any objective."""
     torch.manual_seed(seed)
     denoiser = Preconditioned(MLP(2, 128, 3), ScorePrediction())
     units = Standardize((2,), torch.zeros(2), torch.full((2,), WIDTH))
@@ -60,18 +60,18 @@ def learned(denoiser: Denoiser, x: Tensor, level: float) -> Tensor:
 
 def exact(x: Tensor, level: float) -> Tensor:
     if level == 0:
-        return (LAW(x, torch.tensor(1e-3, dtype=x.dtype)) - x) / 1e-6
-    return (LAW(x, torch.tensor(level, dtype=x.dtype)) - x) / level**2
+        return (TARGET(x, torch.tensor(1e-3, dtype=x.dtype)) - x) / 1e-6
+    return (TARGET(x, torch.tensor(level, dtype=x.dtype)) - x) / level**2
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=10_000, help="data")
-    parser.add_argument("--steps", type=int, default=4000, help="of training, for each network")
+    parser.add_argument("--count", type=int, default=10_000, help="training examples")
+    parser.add_argument("--steps", type=int, default=4000, help="training steps for each network")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, default=Path("ncsn_figure2.png"))
     options = parser.parse_args()
-    data = LAW.sample(options.count, Samples(options.seed, count=options.count))
+    data = TARGET.sample(options.count, Samples(options.seed, count=options.count))
     sliced = learn(
         SlicedScoreMatching(SingleLevel(LABEL), FisherWeighting(), noisy=False), data, options.steps, options.seed
     )
@@ -79,9 +79,9 @@ def main() -> None:
     denoising = learn(levels, data, options.steps, options.seed)
     axis = torch.linspace(-8, 8, 161, dtype=torch.float64)
     x = torch.cartesian_prod(axis, axis)
-    rare = LAW.log_prob(x) < LAW.log_prob(x).max() - 12
+    rare = TARGET.log_prob(x) < TARGET.log_prob(x).max() - 12
     panels = {
-        "sliced score matching, the data themselves": (learned(sliced, x, LABEL), exact(x, 0)),
+        "sliced score matching, without noise": (learned(sliced, x, LABEL), exact(x, 0)),
         "denoising, level 1": (learned(denoising, x, 1 / WIDTH), exact(x, 1.0)),
         "denoising, level 5": (learned(denoising, x, 5 / WIDTH), exact(x, 5.0)),
     }
@@ -89,13 +89,15 @@ def main() -> None:
     for name, (found, truth) in panels.items():
         errors[name] = (found - truth).norm(dim=1) / truth.norm(dim=1).clamp_min(truth.norm(dim=1).median() / 4)
         parts = [float(errors[name][where].median()) for where in (~rare, rare)]
-        print(f"{name:44} error where data are {parts[0]:.3f}, where they are rare {parts[1]:.3f} (medians)")
+        print(
+            f"{name:44} median relative error where data are common {parts[0]:.3f}, where they are rare {parts[1]:.3f}"
+        )
     draw(panels, errors, axis, data, options.output)
     print(options.output)
 
 
 def draw(panels: dict, errors: dict, axis: Tensor, data: Tensor, path: Path) -> None:
-    """The error as a shade, the learned score as arrows, the data as dots."""
+    """The error as colour, the learned score as arrows, the data as dots."""
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
     from matplotlib.figure import Figure
 

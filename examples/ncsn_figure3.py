@@ -1,14 +1,14 @@
-"""Figure 3 of NCSN (Song & Ermon, 2019): Langevin dynamics loses the weights of modes, annealed Langevin nearly finds them.
+"""Figure 3 of NCSN (Song & Ermon, 2019): Langevin dynamics misses the weights of modes, annealed Langevin nearly finds them.
 
 python examples/ncsn_figure3.py [--count 1280] [--seed 0] [-o ncsn_figure3.png]
 
-A fifth of the data lies around (-5, -5), the others around (5, 5), with unit variance. All scores are exact: what goes
-wrong is the sampling. The settings are those of the official code of the toy: particles begin uniformly on [-8, 8]²,
-steps are x + ε/2 s + √ε z with ε = 0.1; plain Langevin takes 1,000 of them, the annealed one 100 at each of ten levels from
-20 to 1, where "level σ" stands for the mixture with components of the deviation σ, without a last denoising.
+A fifth of the data is around (-5, -5), the rest around (5, 5), with unit variance. All scores are exact, so that all errors
+are those of sampling. The settings are those of the official code: particles start uniformly on [-8, 8]², steps are
+x + ε/2 s + √ε z with ε = 0.1; plain Langevin dynamics takes 1,000 steps, the annealed one 100 at each of ten levels from 20
+to 1, where "level σ" means the mixture with components of standard deviation σ, without a final denoising.
 
-The last panel is this package's default sampler on the same law, with noise as it is defined: the law of the data plus
-noise, 33 evaluations in place of 1,000.
+The last panel is the default sampler of this package on the same distribution, with Gaussian noise added to the data: 33
+evaluations instead of 1,000.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from scorefield.rng import Samples
 from scorefield.samplers import ExponentialAdams, Sampling, annealed_langevin, sample
 from scorefield.toys import unequal_modes
 
-MODE = torch.tensor([5.0, 5.0], dtype=torch.float64)  # with weight 4/5; the other one is its mirror image, with 1/5
+MODE = torch.tensor([5.0, 5.0], dtype=torch.float64)  # of weight 4/5; the other one is its mirror image, of weight 1/5
 LEVELS = torch.logspace(math.log10(20), 0, 10, dtype=torch.float64)
 STEP = Langevin.from_half(0.1, sigma=1.0)  # on every level: a_i = ε/2 σ_i²/σ_L²
 PANELS = {
@@ -39,21 +39,21 @@ PANELS = {
 
 
 def score(x: Tensor, level: Tensor | float) -> Tensor:
-    """∇ log p of the mixture with components of the deviation `level`, `(B, 2)` to `(B, 2)`."""
-    upper = torch.sigmoid(2 * (x @ MODE)[:, None] / level**2 + math.log(0.8 / 0.2))  # who of the two modes is behind x
+    """∇ log p of the mixture with components of standard deviation `level`, `(B, 2)` to `(B, 2)`."""
+    upper = torch.sigmoid(2 * (x @ MODE)[:, None] / level**2 + math.log(0.8 / 0.2))  # P(upper mode | x)
     return ((2 * upper - 1) * MODE - x) / level**2
 
 
 def states(count: int, seed: int) -> dict[str, Tensor]:
-    """Where the particles of each panel arrive, each `(count, 2)`."""
-    law, rng = unequal_modes().law, Samples(seed, count=count)
+    """The final states of the particles of each panel, `(count, 2)`."""
+    target, rng = unequal_modes().mixture, Samples(seed, count=count)
     x = 16 * rng.child("start").uniform((count, 2), torch.float64) - 8
     annealed = annealed_langevin(score, x, LEVELS, rng.child("annealed"), STEP, moves=100, denoise=False)
-    moments = law.moments()
+    moments = target.moments()
     spread = float(moments.covariance.diagonal().mean().sqrt())
-    diffusion = Diffusion(EDM(), law, moments)
+    diffusion = Diffusion(EDM(), target, moments)
     return {
-        "data": law.sample(count, rng.child("data")),
+        "data": target.sample(count, rng.child("data")),
         "langevin": langevin(lambda x: score(x, 1.0), x, 1000, rng.child("langevin"), STEP).state,
         "annealed": annealed.state,
         "scorefield": sample(diffusion, (count, 2), Sampling(ExponentialAdams(scale=spread), 32), rng.child("sample")),
@@ -61,12 +61,12 @@ def states(count: int, seed: int) -> dict[str, Tensor]:
 
 
 def weight(x: Tensor) -> float:
-    """The part of the particles around (5, 5)."""
+    """The share of the particles around (5, 5)."""
     return float((x.sum(1) > 0).double().mean())
 
 
 def draw(found: dict[str, Tensor], path: Path) -> None:
-    """One panel each, with the weights of both modes beside them."""
+    """One panel each, with the weights of both modes."""
     from matplotlib.figure import Figure
 
     ink, muted, line, grey, accent = "#1f1e1b", "#77736b", "#e6e2da", "#a39d92", "#2f55d4"

@@ -1,12 +1,12 @@
-"""NCSNv2 from end to end on scikit-learn's handwritten digits: its ladder, its network, its training, its sampler.
+"""NCSNv2 on scikit-learn's handwritten digits, from end to end: noise levels, network, training and sampler.
 
 python examples/ncsnv2_digits.py [--steps 4000] [--moves 5 20] [--seed 0] [-o ncsnv2_digits.png]
 
-The recipe of NCSNv2 for CIFAR-10 (Song & Ermon, 2020), at the size of the data: 8 x 8 points ask for another ladder (from the
-largest distance between two digits, Technique 1, with neighbours that overlap by 0.5667, Technique 2), another step (the one
-that keeps the variance over all levels; Technique 4 looks at one), a smaller network, a larger learning rate and a shorter
-average of the weights: a few minutes on one core. Then the same weights are sampled by annealed Langevin dynamics and by this
-package's default for images, and both are measured beside digits that training has not seen.
+The recipe of NCSNv2 for CIFAR-10 (Song & Ermon, 2020), adapted to images of 8 x 8 pixels: other noise levels (from the
+largest distance between two digits, Technique 1, with an overlap of 0.5667 between neighbours, Technique 2), another step
+size (the one that preserves the variance over all levels; Technique 4 considers one), a smaller network, a larger learning
+rate and a shorter average of the weights. Training takes a few minutes on one core. The same weights are then sampled by
+annealed Langevin dynamics and by the default for images, and both are compared with held-out digits.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Digits(NamedTuple):
 
 
 def digits() -> Digits:
-    """1,297 digits to learn from, 500 to compare with."""
+    """1,297 digits for training, 500 held out."""
     from sklearn.datasets import load_digits
 
     images = torch.from_numpy(load_digits().images.astype(np.float32) / 16)[:, None]
@@ -49,7 +49,7 @@ def digits() -> Digits:
 
 
 def experiment(train: Tensor, steps: int, moves: int = 5) -> Experiment:
-    """NCSNv2 for these images."""
+    """The experiment for these images."""
     ladder = Ladder.overlapping(diameter(train).low, 0.01, train[0].numel(), PUBLISHED_OVERLAP)
     small = {"features": 16, "batch": 64, "steps": steps, "rate": 1e-3, "average": 0.995, "flip": False}
     step = best_ratio(moves, ladder.gap) * ladder.last**2
@@ -59,7 +59,7 @@ def experiment(train: Tensor, steps: int, moves: int = 5) -> Experiment:
 
 
 def trained(ncsnv2: Experiment, train: Tensor, seed: int = 0) -> NCSNDenoiser:
-    """The network after its training."""
+    """The trained denoiser."""
     torch.manual_seed(seed)
     denoiser, losses = ncsnv2.denoiser(), []
     for progress in ncsnv2.train(denoiser, ArrayRows(train), seed, top=1.0):
@@ -71,8 +71,8 @@ def trained(ncsnv2: Experiment, train: Tensor, seed: int = 0) -> NCSNDenoiser:
 
 
 @dataclass(frozen=True)
-class Way:
-    """A way to draw samples, and how often it asks the network for each."""
+class Method:
+    """A way to sample, and its number of network evaluations."""
 
     name: str
     evaluations: int
@@ -81,29 +81,29 @@ class Way:
     schedule: Schedule | None = None
 
 
-def ways(ncsnv2: Experiment, moves: list[int], spread: float) -> list[Way]:
-    """Annealed Langevin dynamics with some numbers of moves at each level, and the default of this package for images."""
+def methods(ncsnv2: Experiment, moves: list[int], spread: float) -> list[Method]:
+    """Annealed Langevin dynamics with several numbers of moves per level, and the default of this package for images."""
     gap, count = ncsnv2.ladder.gap, ncsnv2.ladder.count
     found = []
     for n in moves:
         step = Annealing(n, best_ratio(n, gap), gap)
         print(
-            f"annealed Langevin: {count} levels of {n} moves, step {step.ratio:.3f} σ², ends with {step.variance:.3f} σ²"
+            f"annealed Langevin: {count} levels of {n} moves, step {step.ratio:.3f} σ², final variance {step.variance:.3f} σ²"
         )
-        name = f"annealed Langevin, {n} moves a level"
-        found.append(Way(name, 1 + n * (count - 1), AnnealedLangevin(Langevin(step.ratio), n)))
+        name = f"annealed Langevin, {n} moves per level"
+        found.append(Method(name, 1 + n * (count - 1), AnnealedLangevin(Langevin(step.ratio), n)))
     default = ExponentialAdams(2, scale=spread, eta=1.0)
-    return [*found, Way("the default for images", 25, default, 24, Karras())]
+    return [*found, Method("the default for images", 25, default, 24, Karras())]
 
 
 def measure(x: Tensor, data: Digits) -> str:
-    """How far samples are from held-out digits, how near to training ones, and how many have points off the scale."""
+    """Distances to held-out and training digits, and the share of samples with pixels outside the range."""
     far = with_floor(energy_distance, x, data.held_out, data.train)
     near = memorization(x, data.train, data.held_out)
-    off = ((x < -0.25) | (x > 1.25)).flatten(1).any(1).double().mean()
+    outside = ((x < -0.25) | (x > 1.25)).flatten(1).any(1).double().mean()
     return (
         f"energy distance {far.value:.4f} (real digits: {far.floor:.4f}, 95 % below {far.high:.4f}); nearest training digit "
-        f"{np.median(near.samples):.2f} (real digits: {np.median(near.held_out):.2f}); off the scale {float(off):.1%}"
+        f"{np.median(near.samples):.2f} (real digits: {np.median(near.held_out):.2f}); outside the range {float(outside):.1%}"
     )
 
 
@@ -115,13 +115,13 @@ def mosaic(images: Tensor, columns: int) -> np.ndarray:
 
 
 def draw(panels: dict[str, Tensor], path: Path, columns: int = 16, rows: int = 5) -> None:
-    """Panels of images, two beside each other."""
+    """Panels of images, two per row."""
     from matplotlib.figure import Figure
 
-    height = (len(panels) + 1) // 2
-    figure = Figure(figsize=(12, 2.1 * height), dpi=160, facecolor="white", layout="constrained")
+    rows_of_panels = (len(panels) + 1) // 2
+    figure = Figure(figsize=(12, 2.1 * rows_of_panels), dpi=160, facecolor="white", layout="constrained")
     figure.get_layout_engine().set(wspace=0.05)
-    places = list(figure.subplots(height, 2, squeeze=False).flat)
+    places = list(figure.subplots(rows_of_panels, 2, squeeze=False).flat)
     for axes in places:
         axes.set_axis_off()
     for axes, (name, images) in zip(places, panels.items()):
@@ -132,26 +132,28 @@ def draw(panels: dict[str, Tensor], path: Path, columns: int = 16, rows: int = 5
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=4000, help="of training")
-    parser.add_argument("--moves", type=int, nargs="+", default=[5, 20], help="of annealed Langevin at each level")
+    parser.add_argument("--steps", type=int, default=4000, help="training steps")
+    parser.add_argument(
+        "--moves", type=int, nargs="+", default=[5, 20], help="moves of annealed Langevin dynamics per level"
+    )
     parser.add_argument("--count", type=int, default=500, help="samples of each kind")
-    parser.add_argument("--seed", type=int, default=0, help="of training")
+    parser.add_argument("--seed", type=int, default=0, help="training steps")
     parser.add_argument("-o", "--output", type=Path, default=Path("ncsnv2_digits.png"))
     options = parser.parse_args()
     data = digits()
     ncsnv2 = experiment(data.train, options.steps, options.moves[0])
     print(f"ladder: {ncsnv2.ladder.count} levels from {ncsnv2.ladder.first:.3g} to {ncsnv2.ladder.last:g}")
     model = ncsnv2.model(trained(ncsnv2, data.train, options.seed), data.train[:, 0].numpy())
-    panels = {"digits that training has not seen": data.held_out}
-    for way in ways(ncsnv2, options.moves, float(data.train.std())):
+    panels = {"held-out digits": data.held_out}
+    for method in methods(ncsnv2, options.moves, float(data.train.std())):
         start = time.perf_counter()
-        x = torch.from_numpy(model.sample(options.count, sampler=way.sampler, steps=way.steps, schedule=way.schedule))[
-            :, None
-        ]
+        x = torch.from_numpy(
+            model.sample(options.count, sampler=method.sampler, steps=method.steps, schedule=method.schedule)
+        )[:, None]
         seconds = time.perf_counter() - start
-        print(f"{way.name}: {way.evaluations} evaluations, {options.count} samples in {seconds:.0f} s")
+        print(f"{method.name}: {method.evaluations} evaluations, {options.count} samples in {seconds:.0f} s")
         print(f"  {measure(x, data)}", flush=True)
-        panels[f"{way.name}: {way.evaluations} evaluations"] = x
+        panels[f"{method.name}: {method.evaluations} evaluations"] = x
     draw(panels, options.output)
     print(options.output)
 

@@ -1,4 +1,4 @@
-"""Draws real images (left) beside as many new ones from a run (right): the picture of the README.
+"""Draws real images (left) next to as many samples of a run (right): the picture in the README.
 
 make demo
 python examples/picture.py demo/digits.npy demo/run docs/digits.png
@@ -13,7 +13,7 @@ import scorefield
 
 
 def mosaic(images: np.ndarray, columns: int = 12, scale: int = 5) -> np.ndarray:
-    """Images `(N, H, W)` side by side with thin gaps, dark on light."""
+    """Images `(N, H, W)` in a grid with thin gaps, dark on light."""
     top = float(images.max())
     tiles = [np.pad(255 * (1 - image / top), 1, constant_values=255.0) for image in images.astype(float)]
     rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]

@@ -1,13 +1,14 @@
-"""Half a digit and a blurred digit: what they may have been, as draws, their mean and their standard deviation.
+"""Half a digit and a blurred digit: posterior samples, their mean and their standard deviation.
 
 python examples/posterior_digits.py [RUN] [--count 16] [--digits 3] [-o posterior_digits.png]
 
-The mean squared error of draws is twice that of the posterior mean, 3 dB, if the posterior is calibrated, whatever its shape:
-truth and draws are then alike. The mean of n draws has an error of its own, which makes the ratio 2n / (n + 1). A lucky draw
-may be nearer to the truth than the mean; where the posterior has several modes, those of the right mode are.
+If the posterior is calibrated, the mean squared error of a draw is twice that of the posterior mean (3 dB), whatever its
+shape, since truth and draws then have the same distribution. The mean of n draws has a sampling error of its own, which makes
+the ratio 2n / (n + 1). Single draws may be closer to the truth than the mean, for example those of the right mode where the
+posterior has several.
 
-RUN is the folder of a finished `scorefield fit` of images of bytes, MNIST say: the digits are taken from those that it held
-out. Without it a small network learns scikit-learn's digits of 8 x 8 points first, for a minute.
+RUN is the folder of a finished `scorefield fit` of 8-bit images, such as MNIST; its held-out digits are used. Without a run, a
+small network first learns scikit-learn's digits of 8 x 8 pixels for a minute.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from scorefield.rng import Samples
 
 
 class Solved(NamedTuple):
-    """A problem, and what the posterior says: all of the shape of an image, but for the draws."""
+    """A problem and its posterior samples; all but the draws have the shape of an image."""
 
     name: str
     truth: np.ndarray
@@ -47,7 +48,7 @@ class Solved(NamedTuple):
 
 
 def small(seconds: float = 60.0) -> tuple[Model, np.ndarray]:
-    """A model of digits of 8 x 8 points, and digits that it has not seen."""
+    """A model of digits of 8 x 8 pixels, and held-out digits."""
     from sklearn.datasets import load_digits
 
     x = (load_digits().images * 15.9).astype(np.uint8)[np.random.default_rng(0).permutation(1797)]
@@ -55,8 +56,8 @@ def small(seconds: float = 60.0) -> tuple[Model, np.ndarray]:
     return scorefield.fit(x[200:], training=training, network=scorefield.Network(widths=(32, 48))), x[:200]
 
 
-def learned(run: Path) -> tuple[Model, np.ndarray]:
-    """The model of a run, and data that it held out."""
+def from_run(run: Path) -> tuple[Model, np.ndarray]:
+    """The model of a run, and held-out data."""
     folder = scorefield.Run(run)
     model = folder.model
     rows = split_of(folder, model)[1]
@@ -71,7 +72,7 @@ def problems(shape: tuple[int, ...]) -> list[tuple[str, object, float]]:
 
 
 def solve(model: Model, truth: np.ndarray, problem: tuple[str, object, float], count: int, seed: int) -> Solved:
-    """Measures a digit, draws from the posterior, and says how good that is."""
+    """Measures a digit, samples the posterior, and prints the errors."""
     name, operator, noise = problem
     ideal = operator(torch.from_numpy(truth[None]).double())[0]
     y = ideal + noise * Samples(seed, 0, 1, "noise").normal((1, *ideal.shape), torch.float64)[0]
@@ -85,8 +86,8 @@ def solve(model: Model, truth: np.ndarray, problem: tuple[str, object, float], c
     mean, each = found.errors
     print(
         f"{name}: PSNR of the mean {psnr(mean):.1f} dB, of draws {psnr(each.mean()):.1f} ({psnr(each.max()):.1f} to "
-        f"{psnr(each.min()):.1f}); {(each < mean).sum()} of {count} draws are nearer than the mean; "
-        f"squared residuals over noise {agree:.2f}; {seconds:.2f} s a draw",
+        f"{psnr(each.min()):.1f}); {(each < mean).sum()} of {count} draws are closer than the mean; "
+        f"squared residuals over noise {agree:.2f}; {seconds:.2f} s per draw",
         flush=True,
     )
     return found
@@ -98,44 +99,42 @@ def psnr(square: float) -> float:
 
 
 def calibrated(solved: list[Solved]) -> str:
-    """The mean squared error of draws over that of their mean, and what it should be."""
+    """The mean squared error of draws relative to that of their mean, and the calibrated value."""
     pairs = np.array([(one.errors[1].mean(), one.errors[0]) for one in solved])
     n = len(solved[0].draws)
     ratio, parts = pairs[:, 0].sum() / pairs[:, 1].sum(), pairs / pairs[:, 1].sum()
     error = np.sqrt(((parts[:, 0] - ratio * parts[:, 1]) ** 2).sum())  # of problems drawn at random
-    return (
-        f"squared error of draws over that of their mean: {ratio:.2f} ± {error:.2f}, calibrated {2 * n / (n + 1):.2f}"
-    )
+    return f"squared error of draws relative to that of their mean: {ratio:.2f} ± {error:.2f}, calibrated {2 * n / (n + 1):.2f}"
 
 
 def draw(solved: list[Solved], path: Path, count: int = 5) -> None:
     """One row each."""
     from matplotlib.figure import Figure
 
-    titles = ["truth", "measured", "mean", "deviation", *("draw" for _ in range(count))]
+    titles = ["truth", "measured", "mean", "std", *("draw" for _ in range(count))]
     figure = Figure(figsize=(1.15 * len(titles), 1.3 * len(solved)), dpi=160, facecolor="white", layout="constrained")
-    for line, one in zip(figure.subplots(len(solved), len(titles), squeeze=False), solved):
+    for row, one in zip(figure.subplots(len(solved), len(titles), squeeze=False), solved):
         images = [one.truth, one.shown, one.mean, 2 * one.draws.std(0), *one.draws[:count]]
-        for axes, image, title in zip(line, images, titles):
+        for axes, image, title in zip(row, images, titles):
             axes.imshow(255 - image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             axes.set_xticks([])
             axes.set_yticks([])
             axes.spines[:].set_color("#d0cfc8")
             if one is solved[0]:
                 axes.set_title(title, fontsize=9, color="#1f1e1b")
-        line[0].set_ylabel(one.name, fontsize=9, color="#1f1e1b")
+        row[0].set_ylabel(one.name, fontsize=9, color="#1f1e1b")
     figure.savefig(path)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, nargs="?")
-    parser.add_argument("--count", type=int, default=16, help="draws for each")
+    parser.add_argument("--count", type=int, default=16, help="posterior samples for each")
     parser.add_argument("--digits", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=60.0, help="of training, without a run")
+    parser.add_argument("--seconds", type=float, default=60.0, help="training time, without a run")
     parser.add_argument("-o", "--output", type=Path, default=Path("posterior_digits.png"))
     options = parser.parse_args()
-    model, held_out = small(options.seconds) if options.run is None else learned(options.run)
+    model, held_out = small(options.seconds) if options.run is None else from_run(options.run)
     solved = []
     for i in range(options.digits):
         for problem in problems(held_out.shape[1:]):
@@ -143,7 +142,7 @@ def main() -> None:
     for name in dict.fromkeys(one.name for one in solved):
         same = [one for one in solved if one.name == name]
         better = sum(bool((one.errors[1] > one.errors[0]).all()) for one in same)
-        print(f"{name}: the mean is nearer to the truth than every draw in {better} of {len(same)}; {calibrated(same)}")
+        print(f"{name}: the mean is closer to the truth than every draw in {better} of {len(same)}; {calibrated(same)}")
     draw(solved, options.output)
     print(options.output)
 

@@ -2,10 +2,10 @@
 
     python examples/shear_modulus.py [--minutes 2] [--layers 4000] [--count 32] [-o shear_modulus.png]
 
-A soft layer with stiff inclusions is sheared: a traction of 1 pulls its top, its base is fixed, its sides are free. The shear
-modulus G (1 to 4, in units of the soft part) is wanted, on 16 x 16 cells; the displacement u, which solves ∇·(G ∇u) = 0, is
-seen in all cells with noise of 0.01. The prior is learned from 4,000 realizations of such layers; torch differentiates the
-solver.
+A soft layer with stiff inclusions is sheared: a traction of 1 pulls its top, its base is fixed, its sides are free. The
+unknown is the shear modulus G (1 to 4, in units of the soft part) on 16 x 16 cells. The displacement u, which solves
+∇·(G ∇u) = 0, is measured in all cells with noise of standard deviation 0.01. The prior is learned from 4,000 realizations of
+such layers; torch differentiates the solver.
 """
 
 from __future__ import annotations
@@ -57,38 +57,38 @@ def displacement(modulus: Tensor) -> Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=2.0, help="of training")
-    parser.add_argument("--layers", type=int, default=4000, help="realizations to learn from")
-    parser.add_argument("--count", type=int, default=32, help="draws from the posterior")
+    parser.add_argument("--minutes", type=float, default=2.0, help="minutes of training")
+    parser.add_argument("--layers", type=int, default=4000, help="training realizations")
+    parser.add_argument("--count", type=int, default=32, help="posterior samples")
     parser.add_argument("-o", "--output", type=Path, default=Path("shear_modulus.png"))
     options = parser.parse_args()
     model = scorefield.fit(layers(options.layers, 0), training=Training(minutes=options.minutes))
     truth = layers(1, 99)[0]
     ideal = displacement(torch.from_numpy(truth)[None])[0].numpy()
-    seen = ideal + NOISE * np.random.default_rng(0).normal(size=ideal.shape).astype(np.float32)
-    given = model.given(Measurement(Function(displacement), seen, NOISE))
+    measured = ideal + NOISE * np.random.default_rng(0).normal(size=ideal.shape).astype(np.float32)
+    given = model.given(Measurement(Function(displacement), measured, NOISE))
     start = time.perf_counter()
     drawn = np.asarray(given.sample(options.count))
     seconds = (time.perf_counter() - start) / options.count
     mean, std = drawn.mean(0), drawn.std(0)
     prior = np.asarray(model.sample(options.count)).std()
     print(
-        f"error of the posterior mean {np.sqrt(np.mean((mean - truth) ** 2)):.3f}, posterior deviation "
-        f"{np.sqrt(np.mean(std**2)):.3f}, prior deviation {prior:.3f}; {np.mean(np.abs(truth - mean) < 2 * std):.0%} of cells "
-        f"within two deviations; squared residuals over the noise {float(misfit(given, drawn).mean()):.2f}; "
-        f"{seconds:.1f} s a draw"
+        f"error of the posterior mean {np.sqrt(np.mean((mean - truth) ** 2)):.3f}, posterior std "
+        f"{np.sqrt(np.mean(std**2)):.3f}, prior std {prior:.3f}; {np.mean(np.abs(truth - mean) < 2 * std):.0%} of cells "
+        f"within two std; squared residuals over the noise {float(misfit(given, drawn).mean()):.2f}; "
+        f"{seconds:.1f} s per draw"
     )
-    draw([truth, seen, mean, std, *drawn[:3]], options.output)
+    draw([truth, measured, mean, std, *drawn[:3]], options.output)
     print(options.output)
 
 
 def draw(images: list[np.ndarray], path: Path) -> None:
     from matplotlib.figure import Figure
 
-    titles = ["true modulus", "displacement seen", "posterior mean", "its deviation", "a draw", "a draw", "a draw"]
+    titles = ["true modulus", "displacement", "posterior mean", "posterior std", "a draw", "a draw", "a draw"]
     figure = Figure(figsize=(1.5 * len(titles), 1.75), dpi=140, facecolor="white", layout="constrained")
     for axes, image, title in zip(figure.subplots(1, len(titles)), images, titles):
-        low, high = {"displacement seen": (0.0, 0.6), "its deviation": (0, 1.5)}.get(title, (0.8, 4.2))
+        low, high = {"displacement": (0.0, 0.6), "posterior std": (0, 1.5)}.get(title, (0.8, 4.2))
         axes.imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
         axes.set_xticks([])
         axes.set_yticks([])

@@ -1,4 +1,4 @@
-"""The examples with trained networks, at a size that takes seconds."""
+"""The examples that train networks, at a size that takes seconds."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from scorefield.schedules import Karras
 
 def example(name: str):
     """A script of `examples/` as a module."""
-    place = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "examples" / f"{name}.py")
-    module = importlib.util.module_from_spec(place)
-    sys.modules[name] = module  # where its dataclasses look for the names in annotations
-    place.loader.exec_module(module)
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "examples" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look names in annotations up here
+    spec.loader.exec_module(module)
     return module
 
 
@@ -45,14 +45,14 @@ def test_ncsnv2_on_digits(ncsnv2_digits, tmp_path, capsys):
     assert ncsnv2.ladder.overlap == pytest.approx(0.5667, abs=0.02)
     model = ncsnv2.model(ncsnv2_digits.trained(ncsnv2, data.train), data.train[:, 0].numpy())
     assert "step 2: loss" in capsys.readouterr().out
-    langevin, default = ncsnv2_digits.ways(ncsnv2, [1], spread=0.37)
+    langevin, default = ncsnv2_digits.methods(ncsnv2, [1], spread=0.37)
     assert isinstance(langevin.sampler, AnnealedLangevin) and langevin.evaluations == ncsnv2.ladder.count
     assert default.sampler == ExponentialAdams(2, scale=0.37, eta=1.0) and default.schedule == Karras()
-    for way in (langevin, default):
-        drawn = model.sample(1, sampler=way.sampler, steps=way.steps, schedule=way.schedule)
+    for method in (langevin, default):
+        drawn = model.sample(1, sampler=method.sampler, steps=method.steps, schedule=method.schedule)
         assert drawn.shape == (1, 8, 8)
-    told = ncsnv2_digits.measure(data.held_out[:50], data)
-    assert "energy distance" in told and "off the scale 0.0%" in told
+    text = ncsnv2_digits.measure(data.held_out[:50], data)
+    assert "energy distance" in text and "outside the range 0.0%" in text
     ncsnv2_digits.draw({"some": data.held_out, "few": data.train[:21]}, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 10_000
 
@@ -64,23 +64,23 @@ def test_the_step_is_the_best_over_all_levels(ncsnv2_digits):
 
 
 def test_both_toy_problems(annealed_langevin, tmp_path, capsys, monkeypatch):
-    def short(way):
-        return replace(way, sampler=replace(way.sampler, moves=2)) if way.name != "default" else way
+    def short(method):
+        return replace(method, sampler=replace(method.sampler, moves=2)) if method.name != "default" else method
 
-    found = annealed_langevin.ways
-    monkeypatch.setattr(annealed_langevin, "ways", lambda model, x: [short(way) for way in found(model, x)])
+    methods = annealed_langevin.methods
+    monkeypatch.setattr(annealed_langevin, "methods", lambda model, x: [short(each) for each in methods(model, x)])
     mixture = annealed_langevin.show_mixture(60, steps=40)
     helix = annealed_langevin.show_helix(40, points=200, steps=20)
-    told = capsys.readouterr().out
-    assert "summer school: 18 evaluations" in told and "default: 33 evaluations" in told
+    text = capsys.readouterr().out
+    assert "summer school: 18 evaluations" in text and "default: 33 evaluations" in text
     assert [x.shape for x in mixture.values()] == [(400, 2), *[(60, 2)] * 4]
     assert [x.shape for x in helix.values()] == [(200, 3), *[(40, 3)] * 4]
     annealed_langevin.draw(mixture, helix, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 10_000
 
 
-def test_what_is_measured_of_the_toy_problems(annealed_langevin):
-    """On 20,000 exact points: the weight, the width in the modes, the width across the curve, and the curve unrolled."""
+def test_the_statistics_of_the_toy_problems(annealed_langevin):
+    """On 20,000 exact points: the weight, the width of the modes, the width of the curve, and the unrolled curve."""
     from scorefield.rng import Samples
     from scorefield.toys import Helix, two_modes
 
@@ -102,6 +102,6 @@ def test_the_exact_score_in_the_units_of_a_model(annealed_langevin):
 
     x = torch.tensor([[0.5, -1.0], [-4.0, -3.0]], dtype=torch.float64)
     units, level = Units.standardize, torch.tensor(0.0, dtype=torch.float64)
-    law = annealed_langevin.exact(Units)
-    change = law.log_prob(units(x), level) - two_modes().log_prob(x)
+    exact = annealed_langevin.exact(Units)
+    change = exact.log_prob(units(x), level) - two_modes().log_prob(x)
     torch.testing.assert_close(change, torch.full_like(change, float(torch.tensor([5.0]).log())), rtol=1e-6, atol=1e-6)

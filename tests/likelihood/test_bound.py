@@ -20,7 +20,7 @@ def draw(exact: Mixture, count: int) -> Tensor:
 
 @pytest.mark.parametrize("moments", [True, False])
 @pytest.mark.parametrize("process", [VE(0.01, 200.0), VP(), SubVP(), EDM()], ids=lambda p: type(p).__name__)
-@pytest.mark.parametrize("exact", [eight_gaussians().law, two_moons(0.2).law], ids=["eight", "moons"])
+@pytest.mark.parametrize("exact", [eight_gaussians().mixture, two_moons(0.2).mixture], ids=["eight", "moons"])
 def test_the_bound_is_tight_for_an_exact_score(exact: Mixture, process: Process, moments: bool) -> None:
     """On average and at 95 % of points, within 5 standard errors; the errors have heavy tails."""
     x = draw(exact, 400)
@@ -36,7 +36,7 @@ def test_the_bound_is_tight_for_an_exact_score(exact: Mixture, process: Process,
 
 
 def test_gaussians_are_exact_with_few_draws() -> None:
-    exact = eight_gaussians().law.moments()
+    exact = eight_gaussians().mixture.moments()
     x = exact.sample(10, Samples(1, count=10))
     for process in (VE(), VP(), SubVP(), EDM()):
         found = bound(Diffusion(process, exact, exact), x, Samples(2, count=10), draws=4)
@@ -45,7 +45,7 @@ def test_gaussians_are_exact_with_few_draws() -> None:
 
 
 def test_the_bound_is_below_the_log_density_for_a_wrong_score() -> None:
-    exact = eight_gaussians().law
+    exact = eight_gaussians().mixture
     wrong = Mixture(exact.means, torch.full((len(exact.means),), 0.6).double(), exact.weights)
     x = draw(exact, 300)
 
@@ -59,7 +59,7 @@ def test_the_bound_is_below_the_log_density_for_a_wrong_score() -> None:
 
 
 def test_more_draws_reduce_the_error_and_strata_help() -> None:
-    exact = eight_gaussians().law
+    exact = eight_gaussians().mixture
     x = draw(exact, 300)
     diffusion = Diffusion(VE(0.01, 200.0), exact, exact.moments())
     true = exact.log_prob(x, 0.01)
@@ -71,7 +71,7 @@ def test_more_draws_reduce_the_error_and_strata_help() -> None:
 
 
 def test_a_bound_does_not_depend_on_the_batch() -> None:
-    exact = eight_gaussians().law
+    exact = eight_gaussians().mixture
     x = draw(exact, 7)
     diffusion = Diffusion(VP(), exact, exact.moments())
     whole = bound(diffusion, x, Samples(3, count=7), 8)
@@ -81,7 +81,7 @@ def test_a_bound_does_not_depend_on_the_batch() -> None:
 
 
 def test_wrong_arguments_are_refused() -> None:
-    exact = eight_gaussians().law
+    exact = eight_gaussians().mixture
     diffusion = Diffusion(VP(), exact, exact.moments())
     for draws in (2, 7):
         with pytest.raises(ValueError, match=rf"an even number of draws, at least 4, got draws={draws}"):

@@ -90,8 +90,8 @@ def covered(result: LogProb, true: Tensor) -> float:
     ("exact", "process", "tolerance"),
     [
         *((mixture(size), process, None) for size in (2, 8) for process in PROCESSES[:4]),
-        (eight_gaussians().law, SubVP(), 1e-4),
-        *(pytest.param(eight_gaussians().law, p, 1e-4, marks=pytest.mark.slow) for p in PROCESSES),
+        (eight_gaussians().mixture, SubVP(), 1e-4),
+        *(pytest.param(eight_gaussians().mixture, p, 1e-4, marks=pytest.mark.slow) for p in PROCESSES),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -139,7 +139,7 @@ def test_the_reported_errors_cover_the_truth_in_64_dimensions(process: Process) 
 def test_the_largest_error_is_not_far_above_the_median() -> None:
     """The largest of 512 is below 12 times the median, the 99 % quantile below 7 times; normal errors have 5 and 4."""
     process = VE(0.01, 500.0)
-    for exact in (mixture(2), mixture(8), eight_gaussians().law):
+    for exact in (mixture(2), mixture(8), eight_gaussians().mixture):
         x = draw(exact, 512)
         error = (log_prob(Diffusion(process, exact, exact.moments()), x).value - exact.log_prob(x, 0.01)).abs()
         assert float(error.max()) < 12 * float(error.median())
@@ -148,7 +148,7 @@ def test_the_largest_error_is_not_far_above_the_median() -> None:
 
 @pytest.mark.parametrize("target", [1e-2, 1e-4, pytest.param(1e-6, marks=pytest.mark.slow)])
 def test_a_target_error_is_met_at_every_point(target: float) -> None:
-    exact = eight_gaussians().law
+    exact = eight_gaussians().mixture
     x = draw(exact, 60)
     process = VE(0.01, 5000.0)
     result = log_prob(Diffusion(process, exact, exact.moments()), x, target_error=target)
@@ -233,7 +233,7 @@ def test_probes_are_unbiased_with_the_reported_standard_error() -> None:
 def test_probes_have_no_variance_for_gaussian_data() -> None:
     """A correlated field with more coordinates than the exact divergence takes by default."""
     field = Field((1, 9, 9), length=3.0)
-    exact = field.law()
+    exact = field.gaussian()
     x = field.sample(3, Samples(0, count=3))
     result = log_prob(Diffusion(VP(), exact, exact), x, rng=Samples(1, count=3))
     torch.testing.assert_close(result.value, exact.log_prob(x, VP().level(ZERO)), atol=1e-6, rtol=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .base import Distance, Array, subsample
+from .base import Array, Distance, subsample
 from .classifier import FOLDS, classifier_test
 from .distances import wasserstein, with_floor
 from .features import Features, features_of, frechet_with_floor

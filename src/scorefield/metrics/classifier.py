@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Distance, Array, paired, stream
+from .base import Array, Distance, paired, stream
 from .moments import directions
-from .pool import Pool, permutation_test, p_value
+from .pool import Pool, p_value, permutation_test
 
 __all__ = ["TwoSampleClassifier", "c2st", "classifier_test"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Distance, Array, paired, stream, subsample
+from .base import Array, Distance, paired, stream, subsample
 
 __all__ = ["energy_distance", "sliced_wasserstein", "wasserstein", "with_floor"]
 

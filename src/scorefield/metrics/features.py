@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .base import Distance, Array, as_rows, subsample
+from .base import Array, Distance, as_rows, subsample
 from .distances import with_floor
 from .moments import directions
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Distance, Array
+from .base import Array, Distance
 from .curves import correlation, histogram, spectrum, variogram
 from .moments import Means
-from .two_phase import chord_lengths, lineal_path, default_threshold, minkowski
 from .pool import Pool, permutation_test
+from .two_phase import chord_lengths, default_threshold, lineal_path, minkowski
 
 __all__ = ["Curve", "compare_curves", "field_tests"]
 

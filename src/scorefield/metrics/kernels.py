@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Distance, Array, as_rows, paired
+from .base import Array, Distance, as_rows, paired
 from .pool import Pool, permutation_test
 
 __all__ = ["energy_test", "kernel_distance", "kernel_test", "mmd", "mmd_test"]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Distance, Array, as_rows
+from .base import Array, Distance, as_rows
 from .pool import Pool
 
 __all__ = ["Manifold", "manifold_distances", "precision_recall"]

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Distance, Array, as_rows, stream, subsample
+from .base import Array, Distance, as_rows, stream, subsample
 
-__all__ = ["Pool", "Statistic", "permutation_test", "p_value"]
+__all__ = ["Pool", "Statistic", "p_value", "permutation_test"]
 
 COLUMNS = 128  # divisions that are looked at together
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .curves import lags_of
 
-__all__ = ["chord_lengths", "lineal_path", "default_threshold", "minkowski"]
+__all__ = ["chord_lengths", "default_threshold", "lineal_path", "minkowski"]
 
 
 def default_threshold(x: Tensor) -> Tensor:

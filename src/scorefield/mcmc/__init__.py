@@ -1,4 +1,4 @@
-"""Markov chains and Monte Carlo, for any score or log-density: nothing here knows of diffusion models."""
+"""Markov chain Monte Carlo for any score or log-density, independent of diffusion models."""
 
 from .chain import Chain as Chain, langevin as langevin
 from .effective_size import autocorrelation as autocorrelation, effective_sample_size as effective_sample_size

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import abc
+import copy
 import math
 import warnings
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 import torch.nn as nn
@@ -97,6 +98,23 @@ class GenerativeModel(nn.Module, abc.ABC):
     def device(self) -> torch.device:
         """The device that the model is on."""
         return self.moments.mean.device
+
+    def with_sampling(self, sampling: SamplingLike) -> Self:
+        """The same model with another default of how samples are drawn; what `sampling` leaves out stays.
+
+        Arguments:
+            sampling: A `Sampling`, a sampler or a call.
+
+        Example:
+            >>> import numpy as np, scorefield
+            >>> model = scorefield.fit(np.random.default_rng(0).normal(size=500), training=scorefield.Training(steps=200))
+            >>> model.with_sampling("heun(steps=20)").sampler
+            Heun()
+        """
+        other = copy.copy(self)
+        other._modules = dict(self._modules)  # a shallow copy shares this one
+        other.sampling = self._matched(Sampling.of(sampling)).merged(self.sampling)
+        return other
 
     @renamed_arguments(grid="schedule")
     def sample(

@@ -58,7 +58,7 @@ class Model(GenerativeModel):
     @property
     def diffusion(self) -> Diffusion:
         """The diffusion of standardized data: what samplers and likelihoods take."""
-        return Diffusion(self.process, self.denoiser, self.moments)
+        return Diffusion(self.process, self._answering(), self.moments)
 
     def _answering(self) -> Denoiser:
         """The denoiser, unless it waits for a context that it cannot do without."""
@@ -185,7 +185,7 @@ class Model(GenerativeModel):
     @property
     def _precise(self) -> Diffusion:
         """The diffusion for densities and latents: never in bfloat16, and for vectors, where it costs little, in float64."""
-        denoiser: Denoiser = self.denoiser
+        denoiser: Denoiser = self._answering()
         if len(self.schema.inner_shape) == 1:
             denoiser = copy.deepcopy(denoiser).double()
         elif isinstance(denoiser, Preconditioned | Conditioned | Guided):

@@ -24,3 +24,28 @@ from .transition import (
     Unadjusted as Unadjusted,
 )
 from .weighted import Estimate as Estimate, WeightedSamples as WeightedSamples
+
+__all__ = [
+    "AnnealingResult",
+    "Chain",
+    "ChainState",
+    "Estimate",
+    "GaussianLangevin",
+    "Hamiltonian",
+    "Langevin",
+    "MetropolisLangevin",
+    "Population",
+    "Target",
+    "Transition",
+    "Unadjusted",
+    "WeightedSamples",
+    "annealed_importance",
+    "autocorrelation",
+    "effective_sample_size",
+    "geometric",
+    "langevin",
+    "score_importance",
+    "sequential_monte_carlo",
+    "simulated_annealing",
+    "tempered",
+]

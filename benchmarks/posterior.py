@@ -99,7 +99,10 @@ def inpainting(count: int) -> None:
         cells = []
         for jump in (1, 4, 10):
             x = s.sample(
-                diffusion, (count, 3), posterior.RePaint(repeats, jump), 48, Samples(0, 0, count), grid=LogLevel()
+                diffusion,
+                (count, 3),
+                s.Sampling(posterior.RePaint(repeats, jump), 48, LogLevel()),
+                Samples(0, 0, count),
             )
             apart = float(((x.mean(0) - exact.mean) / std)[1:].abs().max())
             cells.append(f"{apart:.3f}, {float((x.std(0) / std)[1:].mean()):.3f}")
@@ -125,7 +128,7 @@ def main() -> None:
         start = time.perf_counter()
         diffusion = Diffusion(PROCESS, Posterior(law, seen, method, moments=law.moments()), law.moments())
         rng = Samples(0, 0, options.count)
-        x = s.sample(diffusion, (options.count, 2), sampler, steps, rng, grid=LogLevel())
+        x = s.sample(diffusion, (options.count, 2), s.Sampling(sampler, steps, LogLevel()), rng)
         said = f"{steps} steps, {time.perf_counter() - start:.0f} s"
         print(row(name, shares(exact, x).mean(0), x.mean(0), x.std(0), said), flush=True)
     if only in "repaint":

@@ -26,7 +26,7 @@ from scorefield.fitting import split
 from scorefield.run import Run
 from scorefield.schedules import Schedule
 
-# A name, the sampler, how many evaluations a step takes, and the grid (the clock of the run's process, if none).
+# A name, the sampler, how many evaluations a step takes, and the schedule (the clock of the run's process, if none).
 WAYS: list[tuple[str, s.Sampler, int, Schedule | None]] = [
     ("exponential Adams(3), eta 1", s.ExponentialAdams(3, eta=1.0), 1, None),
     ("exponential Adams(2), eta 1", s.ExponentialAdams(2, eta=1.0), 1, None),
@@ -89,13 +89,13 @@ def main() -> None:
     classifier, real = classified(options.data, run)
     ways = [w for w in WAYS if options.only is None or any(part in w[0] for part in options.only)]
     for evaluations in options.evaluations:
-        for name, sampler, cost, grid in ways:
+        for name, sampler, cost, schedule in ways:
             steps = round((evaluations - 1) / cost)
             key = f"{name} {evaluations} {options.count}"
             if key in kept or steps < 1:
                 continue
             start = time.perf_counter()
-            drawn = model.sample(options.count, sampler=sampler, steps=steps, grid=grid)
+            drawn = model.sample(options.count, sampler=sampler, steps=steps, schedule=schedule)
             seconds = time.perf_counter() - start
             found = features(classifier, drawn)[0]
             kept[key] = {

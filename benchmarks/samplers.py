@@ -99,7 +99,7 @@ def measure(law: Mixture, sampler: s.Sampler, steps: int, grid: Schedule | None,
     for first in range(0, count, 5000):
         diffusion = Diffusion(EDM(0.002, 80.0), asked, law.moments())
         rng = Samples(0, first, min(5000, count - first))
-        parts.append(s.sample(diffusion, (rng.count, 2), sampler, steps, rng, grid=grid))
+        parts.append(s.sample(diffusion, (rng.count, 2), s.Sampling(sampler, steps, grid), rng))
     x = torch.cat(parts)
     lighter = int(law.weights.argmin())
     middle = float(law.means.sum(1).mean())

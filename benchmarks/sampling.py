@@ -33,6 +33,7 @@ from scorefield.samplers import (
     Heun,
     PredictorCorrector,
     Sampler,
+    Sampling,
     StochasticHeun,
     UniPC,
     sample,
@@ -67,11 +68,11 @@ def main() -> None:
     for way in ways:
         whole, outside = [], []
         sample(
-            diffusion, shape, way, 1, Samples(0, count=256)
+            diffusion, shape, Sampling(way, 1), Samples(0, count=256)
         )  # what the first call of anything costs is no part of it
         for _ in range(options.rounds):
             network.seconds, start = 0.0, time.perf_counter()
-            sample(diffusion, shape, way, 12, Samples(0, count=256))
+            sample(diffusion, shape, Sampling(way, 12), Samples(0, count=256))
             whole.append(time.perf_counter() - start)
             outside.append(1 - network.seconds / whole[-1])
         rate, share = 256 / statistics.median(whole), 100 * statistics.median(outside)

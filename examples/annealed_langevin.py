@@ -38,7 +38,7 @@ from scorefield.metrics import energy_distance, with_floor
 from scorefield.noise_levels import best_ratio, choose_noise_levels
 from scorefield.processes import VE, Process
 from scorefield.rng import Samples
-from scorefield.samplers import AnnealedLangevin, Sampler, sample
+from scorefield.samplers import AnnealedLangevin, Sampler, Sampling, sample
 from scorefield.schedules import ExplicitLevels, Schedule, UniformTime
 from scorefield.toys import Helix, two_modes
 
@@ -65,7 +65,7 @@ class Way:
     name: str
     sampler: Sampler
     process: Process
-    grid: Schedule
+    schedule: Schedule
     steps: int | None = None
     denoise: bool = True
 
@@ -73,13 +73,13 @@ class Way:
     def evaluations(self) -> int:
         """How often the denoiser is asked for each sample."""
         each = self.sampler.moves if isinstance(self.sampler, AnnealedLangevin) else 1
-        return (self.steps or self.grid.steps or 0) * each + self.denoise
+        return (self.steps or self.schedule.steps or 0) * each + self.denoise
 
     def draw(self, model: Model, count: int, denoiser: Denoiser | None = None) -> Tensor:
         """Samples in the units of the data, of shape `(count, F)`, of the model's denoiser or of another."""
         shape, rng = (count, *model.schema.inner_shape), Samples(0, count=count)
         diffusion = Diffusion(self.process, denoiser or model.denoiser, model.moments)
-        x = sample(diffusion, shape, self.sampler, self.steps, rng, self.denoise, grid=self.grid)
+        x = sample(diffusion, shape, Sampling(self.sampler, self.steps, self.schedule), rng, self.denoise)
         return model.standardize.inverse(x)
 
 

@@ -24,7 +24,7 @@ from scorefield.diffusion import Diffusion
 from scorefield.mcmc import Langevin, langevin
 from scorefield.processes import EDM
 from scorefield.rng import Samples
-from scorefield.samplers import ExponentialAdams, annealed_langevin, sample
+from scorefield.samplers import ExponentialAdams, Sampling, annealed_langevin, sample
 from scorefield.toys import unequal_modes
 
 MODE = torch.tensor([5.0, 5.0], dtype=torch.float64)  # with weight 4/5; the other one is its mirror image, with 1/5
@@ -56,7 +56,7 @@ def states(count: int, seed: int) -> dict[str, Tensor]:
         "data": law.sample(count, rng.child("data")),
         "langevin": langevin(lambda x: score(x, 1.0), x, 1000, rng.child("langevin"), STEP).state,
         "annealed": annealed.state,
-        "scorefield": sample(diffusion, (count, 2), ExponentialAdams(scale=spread), 32, rng.child("sample")),
+        "scorefield": sample(diffusion, (count, 2), Sampling(ExponentialAdams(scale=spread), 32), rng.child("sample")),
     }
 
 

@@ -78,7 +78,7 @@ class Way:
     evaluations: int
     sampler: Sampler
     steps: int | None = None
-    grid: Schedule | None = None
+    schedule: Schedule | None = None
 
 
 def ways(ncsnv2: Experiment, moves: list[int], spread: float) -> list[Way]:
@@ -145,7 +145,9 @@ def main() -> None:
     panels = {"digits that training has not seen": data.held_out}
     for way in ways(ncsnv2, options.moves, float(data.train.std())):
         start = time.perf_counter()
-        x = torch.from_numpy(model.sample(options.count, sampler=way.sampler, steps=way.steps, grid=way.grid))[:, None]
+        x = torch.from_numpy(model.sample(options.count, sampler=way.sampler, steps=way.steps, schedule=way.schedule))[
+            :, None
+        ]
         seconds = time.perf_counter() - start
         print(f"{way.name}: {way.evaluations} evaluations, {options.count} samples in {seconds:.0f} s")
         print(f"  {measure(x, data)}", flush=True)

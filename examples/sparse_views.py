@@ -21,7 +21,7 @@ from scorefield.measurement import Fourier, LinearOperator, Measurement, Radon
 from scorefield.posterior import ExactPosterior, MomentMatching, Posterior, exact_posterior
 from scorefield.processes import EDM
 from scorefield.rng import Samples
-from scorefield.samplers import ExponentialAdams, sample
+from scorefield.samplers import ExponentialAdams, Sampling, sample
 
 
 def field(size: int, length: float) -> Gaussian:
@@ -51,7 +51,9 @@ def solve(
     posterior = Posterior(law, seen, MomentMatching(iterations=60, tolerance=1e-4))
     start = time.perf_counter()
     shape = (count, *truth.shape[1:])
-    drawn = sample(Diffusion(EDM(0.01, 50.0), posterior, law), shape, ExponentialAdams(3), 32, Samples(9, 0, count))
+    drawn = sample(
+        Diffusion(EDM(0.01, 50.0), posterior, law), shape, Sampling(ExponentialAdams(3), 32), Samples(9, 0, count)
+    )
     return truth[0], exact_posterior(law, seen), drawn, (time.perf_counter() - start) / count
 
 

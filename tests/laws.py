@@ -27,7 +27,7 @@ from scorefield.mcmc import GaussianLangevin, Langevin, Transition
 from scorefield.objectives import DenoisingScoreMatching, LogNormal, NoiseWeighting, SingleLevel, Sphere
 from scorefield.processes import EDM, Process
 from scorefield.rng import Rng, Samples
-from scorefield.samplers import DPM, Heun, Sampler, trajectory
+from scorefield.samplers import DPM, Heun, Sampler, Sampling, trajectory
 from scorefield.schedules import LogLevel, Schedule
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {
@@ -126,9 +126,9 @@ def propagate(
     what it does to the moments. No number is random.
     """
     rng = Noises()
-    for _ in trajectory(diffusion, (1, size), sampler, steps, rng, denoise, grid=grid):
+    for _ in trajectory(diffusion, (1, size), Sampling(sampler, steps, grid), rng, denoise):
         pass
-    states = trajectory(diffusion, (1 + rng.calls * size, size), sampler, steps, Noises(), denoise, grid=grid)
+    states = trajectory(diffusion, (1 + rng.calls * size, size), Sampling(sampler, steps, grid), Noises(), denoise)
     return [(level, x[0], (x[1:] - x[0]).T @ (x[1:] - x[0])) for level, x in states]
 
 
@@ -341,7 +341,7 @@ def ignores_companions(sampler: Sampler, process: Process) -> None:
     diffusion = Diffusion(process, mixture, mixture.moments())
 
     def draw(start: int, count: int) -> Tensor:
-        states = trajectory(diffusion, (count, 2), sampler, 6, Samples(3, start, count), dtype=torch.float64)
+        states = trajectory(diffusion, (count, 2), Sampling(sampler, 6), Samples(3, start, count), dtype=torch.float64)
         return torch.stack([x for _, x in states])
 
     whole = draw(0, 5)

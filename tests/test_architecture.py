@@ -17,14 +17,16 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # Rooms from the ground up: a room may use what is on lower floors, and its own files.
 FLOORS = [
-    {"settings", "tensors", "rng", "spec"},
-    {"derivatives"},
+    {"settings", "tensors", "rng", "spec", "deprecation"},
+    {"derivatives", "calls"},
     {"ode", "nn", "data", "mcmc"},
-    {"processes", "denoisers", "standardize", "checkpoint", "metrics", "measurement", "context"},
-    {"diffusion", "schedules", "objectives", "noise_levels", "toys", "conditioning"},
+    {"processes", "denoisers", "standardize", "checkpoint", "condition_migrations", "metrics", "measurement", "context"},
+    {"diffusion", "schedules", "objectives", "noise_levels", "toys"},
     {"gaussian_frame"},
     {"training", "samplers", "likelihood"},
     {"posterior"},
+    {"conditions"},
+    {"generative"},
     {"model"},
     {"presets", "inverse", "classifier_guidance"},
     {"fitting"},

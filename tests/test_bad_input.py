@@ -265,9 +265,9 @@ def test_samples_that_cannot_be_written(tmp_path, finished, refused):
         "d": "no sampler 'd' among .*DDIM, .*did you mean ",
         "heun(eta=1)": "Heun takes steps, grid, got 'eta'",
         "ddim(eta=2)": "needs 0 <= eta <= 1, got eta=2",
-        "ddim(eta=1": r"'ddim\(eta=1' is no sampler .*never closed",
+        "ddim(eta=1": r"cannot read the sampler 'ddim\(eta=1' .*never closed",
         "heun(steps=0)": "at least 1 step",
-        "heun(grid=explicitlevels((500, 10)))": "runs through levels .* 500 to 10: choose its levels wider",
+        "heun(schedule=explicitlevels((500, 10)))": "runs through levels .* 500 to 10: choose its levels wider",
     }.items():
         refused([*words, *new, "--sampler", sampler], told)
         refused(["compare", finished / "run", "--samplers", "ddim", sampler], told, folder=finished)

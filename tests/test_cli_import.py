@@ -58,7 +58,7 @@ def test_a_run_is_sampled_as_its_authors_do(checkpoint, tmp_path):
     model = load(run)
     ladder = Ladder(10**0.5, 0.01, 12, 3 * 8 * 8)
     way = AnnealedLangevin(Langevin(float(f"{best_ratio(5, ladder.gap):.4g}")), 5)
-    assert np.array_equal(np.load(out), model.sample(1, sampler=way, grid=ExplicitLevels(ladder.levels)))
+    assert np.array_equal(np.load(out), model.sample(1, sampler=way, schedule=ExplicitLevels(ladder.levels)))
 
 
 def test_a_size_must_be_known(checkpoint, tmp_path, capsys):

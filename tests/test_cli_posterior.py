@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 import scorefield
+from scorefield.calls import parse_call
 from scorefield.cli import main
-from scorefield.cli.samplers import made
 from scorefield.measurement import Blur, Fourier, Grey, Linear, Noise, Operator, PoissonNoise, Radon
 from scorefield.posterior import DPS, Method, MomentMatching
 
@@ -84,13 +84,13 @@ def test_the_check_says_whether_to_trust(run, monkeypatch, capsys):
 
 
 def test_operators_are_written_as_calls():
-    assert made("blur(width=2, axes=(0, 1))", Operator).axes == (0, 1)
-    assert isinstance(made("grey", Operator), Grey) and isinstance(made("FOURIER", Operator), Fourier)
-    assert made("radon(12)", Operator) == Radon(12) and isinstance(made("blur", Operator), Blur)
-    assert made("poisson(gain=2)", Noise) == PoissonNoise(2)
-    assert made("moment", Method) == MomentMatching() and made("dps(0.5)", Method) == DPS(0.5)
+    assert parse_call("blur(width=2, axes=(0, 1))", Operator).axes == (0, 1)
+    assert isinstance(parse_call("grey", Operator), Grey) and isinstance(parse_call("FOURIER", Operator), Fourier)
+    assert parse_call("radon(12)", Operator) == Radon(12) and isinstance(parse_call("blur", Operator), Blur)
+    assert parse_call("poisson(gain=2)", Noise) == PoissonNoise(2)
+    assert parse_call("moment", Method) == MomentMatching() and parse_call("dps(0.5)", Method) == DPS(0.5)
     read = {"a.npy": np.eye(2)}.__getitem__
-    assert isinstance(made("linear('a.npy')", Operator, read), Linear)
+    assert isinstance(parse_call("linear('a.npy')", Operator, read), Linear)
 
 
 @pytest.mark.parametrize(
@@ -99,15 +99,15 @@ def test_operators_are_written_as_calls():
         ("--operator mask --noise 0.1", "draws need a number and a place"),
         ("--operator mask --noise 0.1 -n 5", "draws need a number and a place"),
         ("--operator mask --noise 0.1 -n 5 -o a.npy --particles 9 --check", "--particles has a way of its own"),
-        ("--operator smear --noise 0.1 -n 5 -o a.npy", "there is no operator 'smear' among Blur, Compose"),
-        ("--operator blur|smear --noise 0.1 -n 5 -o a.npy", "there is no operator 'smear' among Blur, Compose"),
-        ("--operator blur| --noise 0.1 -n 5 -o a.npy", "is no operator"),
-        ("--operator blur( --noise 0.1 -n 5 -o a.npy", "is no operator"),
+        ("--operator smear --noise 0.1 -n 5 -o a.npy", "unknown operator 'smear': "),
+        ("--operator blur|smear --noise 0.1 -n 5 -o a.npy", "unknown operator 'smear': "),
+        ("--operator blur| --noise 0.1 -n 5 -o a.npy", "cannot read the operator"),
+        ("--operator blur( --noise 0.1 -n 5 -o a.npy", "cannot read the operator"),
         ("--operator linear('none.npy') --noise 0.1 -n 5 -o a.npy", "there is no file none.npy"),
         ("--operator linear('none.csv') --noise 0.1 -n 5 -o a.npy", "arrays are read from .npy files"),
-        ("--operator mask --noise strong -n 5 -o a.npy", "there is no noise 'strong'"),
+        ("--operator mask --noise strong -n 5 -o a.npy", "unknown noise 'strong'"),
         ("--operator mask --noise 0 -n 5 -o a.npy", "must be positive and finite"),
-        ("--operator mask --noise 0.1 -n 5 -o a.npy --method guess", "there is no method 'guess' among"),
+        ("--operator mask --noise 0.1 -n 5 -o a.npy --method guess", "unknown method 'guess'"),
     ],
 )
 def test_mistakes_are_told_in_a_line(run, monkeypatch, capsys, words, message):

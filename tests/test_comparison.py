@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from scorefield.comparison import Comparison, SamplerResult, Way, compare, compare_model, usual
+from scorefield.comparison import Comparison, SamplerResult, compare, compare_model, resolved, usual
 from scorefield.data import ArrayRows, Schema
 from scorefield.denoisers import Denoiser, Gaussian
 from scorefield.mcmc import MetropolisLangevin
@@ -19,7 +19,7 @@ from scorefield.model import Model
 from scorefield.processes import EDM
 from scorefield.rng import Samples
 from scorefield.run import Run, fit
-from scorefield.samplers import DDIM, AnnealedLangevin, DormandPrince, ExponentialAdams, Heun, OneStepSampler
+from scorefield.samplers import DDIM, AnnealedLangevin, DormandPrince, ExponentialAdams, Heun, OneStepSampler, Sampling
 from scorefield.schedules import ExplicitLevels, Karras, LogLevel, UniformTime
 from scorefield.settings import Network, Training
 from scorefield.standardize import Standardize
@@ -39,11 +39,11 @@ TRAIN, HELD_OUT = ArrayRows(data(800, 0)), ArrayRows(data(300, 1))
 def model_of(denoiser: Denoiser = LAW, example: np.ndarray | None = None) -> Model:
     units = Standardize((3,), torch.zeros(3, dtype=D), torch.ones(3, dtype=D))
     example = np.zeros((2, 3)) if example is None else example
-    return Model(Schema.of(example), units, EDM(0.002, 80.0), denoiser, LAW, Heun(), 24)
+    return Model(Schema.of(example), units, denoiser, LAW, Sampling(Heun(), 24, process=EDM(0.002, 80.0)))
 
 
-def compared(*ways: Way, denoiser: Denoiser = LAW, count: int = 200, **more) -> Comparison:
-    return compare_model(model_of(denoiser), TRAIN, HELD_OUT, ways, count, **more)
+def compared(*samplings: Sampling, denoiser: Denoiser = LAW, count: int = 200, **more) -> Comparison:
+    return compare_model(model_of(denoiser), TRAIN, HELD_OUT, samplings, count, **more)
 
 
 @dataclass(frozen=True)
@@ -67,35 +67,35 @@ class Explosive(OneStepSampler):
 
 def test_evaluations_are_counted_by_sample():
     ways = [
-        Way(DDIM(), 7),
-        Way(Heun(), 7),
-        Way(HalfAsleep(), 4),
-        Way(DDIM(), None, ExplicitLevels((50.0, 1.0, 0.1))),
-        Way(DDIM()),
+        Sampling(DDIM(), 7),
+        Sampling(Heun(), 7),
+        Sampling(HalfAsleep(), 4),
+        Sampling(DDIM(), None, ExplicitLevels((50.0, 1.0, 0.1))),
+        Sampling(DDIM()),
     ]
     found = compared(*ways)
     assert [row.evaluations for row in found.rows] == [8, 15, 3, 3, 25]  # the last takes the noise off
     assert all(row.seconds > 0 for row in found.rows)
-    assert found.rows[-1].way == Way(DDIM(), 24)
+    assert found.rows[-1].sampling == Sampling(DDIM(), 24)
 
 
 def test_densities_that_are_asked_for_are_counted_too():
-    way = Way(AnnealedLangevin(MetropolisLangevin(0.5), moves=3), 4, LogLevel())
+    way = Sampling(AnnealedLangevin(MetropolisLangevin(0.5), moves=3), 4, LogLevel())
     row = compared(way).rows[0]
-    expected = model_of().sample(200, sampler=way.sampler, steps=4, grid=way.grid)
+    expected = model_of().sample(200, sampler=way.sampler, steps=4, schedule=way.schedule)
     np.testing.assert_allclose(compared(way).samples[0], expected, rtol=1e-5)
     assert row.evaluations == 1 + 4 * (2 + 2 * 3)  # density and score: before the first move, and at each proposal
 
 
 def test_a_sampler_with_its_own_steps_is_counted_and_not_held_up():
-    found = compared(Way(DormandPrince()), Way(DormandPrince(), 8), denoiser=NARROW)
+    found = compared(Sampling(DormandPrince()), Sampling(DormandPrince(), 8), denoiser=NARROW)
     own, held_up = (row.evaluations for row in found.rows)
     assert 10 < own < held_up and own != int(own)
-    assert [str(row.way) for row in found.rows] == ["DormandPrince", "DormandPrince(steps=8)"]
+    assert [str(row.sampling) for row in found.rows] == ["DormandPrince", "DormandPrince(steps=8)"]
 
 
 def test_the_law_itself_is_as_good_as_data_and_as_diverse():
-    found = compared(Way(ExponentialAdams()), Way(DDIM(eta=1.0), 100), count=400)
+    found = compared(Sampling(ExponentialAdams()), Sampling(DDIM(eta=1.0), 100), count=400)
     for row in found.rows:
         assert row.covered and [d.name for d in row.distances] == ["energy distance", "sliced Wasserstein"]
         assert row.diversity == pytest.approx(1, abs=0.15)
@@ -104,11 +104,11 @@ def test_the_law_itself_is_as_good_as_data_and_as_diverse():
         "Judged by 400 samples, 2 of 2 ways draw what is as close to held-out data as other real data are."
     )
     fastest = min(found.rows, key=lambda row: row.seconds)
-    assert found.verdict[1].startswith(f"The fastest of them is {fastest.way}: ") and len(found.verdict) == 2
+    assert found.verdict[1].startswith(f"The fastest of them is {fastest.sampling}: ") and len(found.verdict) == 2
 
 
 def test_samples_that_look_alike_are_found_out():
-    found = compared(Way(Heun()), denoiser=NARROW)
+    found = compared(Sampling(Heun()), denoiser=NARROW)
     assert not found.rows[0].covered and found.rows[0].diversity == pytest.approx(0.1, abs=0.03)
     told = "Judged by 200 samples, every way can be told from real data; Heun(steps=24) comes closest."
     assert found.verdict[0] == told and found.verdict[1].startswith("Its energy distance is ")
@@ -118,27 +118,32 @@ def test_samples_that_look_alike_are_found_out():
 
 def test_samples_that_hold_noise_are_found_out():
     wide = Gaussian(LAW.mean, LAW.covariance * 9)
-    assert compared(Way(Heun()), denoiser=wide).verdict[-1] == (
+    assert compared(Sampling(Heun()), denoiser=wide).verdict[-1] == (
         "Samples of Heun(steps=24) are farther from each other than real data are: noise is in them."
     )
 
 
 def test_samplers_agree_as_they_converge():
     steps = (5, 10, 20, 40)
-    found = compared(Way(DormandPrince(1e-8, 1e-8)), *(Way(Heun(), n) for n in steps), Way(DDIM(eta=1.0), 40), count=50)
+    found = compared(
+        Sampling(DormandPrince(1e-8, 1e-8)),
+        *(Sampling(Heun(), n) for n in steps),
+        Sampling(DDIM(eta=1.0), 40),
+        count=50,
+    )
     apart = [row.apart for row in found.rows]
     assert apart[0] == 0 and apart[1] > apart[2] > apart[3] > apart[4] and apart[4] < 0.01 < 0.3 < apart[5]
     # of the standard deviations 1, 2 and 1/2 of the data, as they are the units here: the root of a mean square
     first, other = (model_of().sample(50, sampler=s, steps=n) for s, n in ((DDIM(), 5), (DDIM(), 9)))
-    row = compared(Way(DDIM(), 5), Way(DDIM(), 9), count=50).rows[1]
+    row = compared(Sampling(DDIM(), 5), Sampling(DDIM(), 9), count=50).rows[1]
     assert row.apart == pytest.approx(np.sqrt(np.mean((first - other) ** 2)), rel=1e-6)
 
 
 def test_samples_are_those_of_the_model_and_the_floor_is_shared():
     model = model_of()
-    found = compared(Way(Heun(), 6), Way(DDIM(), 6, LogLevel()), seed=4)
-    for drawn, way in zip(found.samples, (Way(Heun(), 6), Way(DDIM(), 6, LogLevel()))):
-        expected = model.sample(200, 4, sampler=way.sampler, steps=6, grid=way.grid)
+    found = compared(Sampling(Heun(), 6), Sampling(DDIM(), 6, LogLevel()), seed=4)
+    for drawn, way in zip(found.samples, (Sampling(Heun(), 6), Sampling(DDIM(), 6, LogLevel()))):
+        expected = model.sample(200, 4, sampler=way.sampler, steps=6, schedule=way.schedule)
         np.testing.assert_allclose(drawn, expected, rtol=1e-5)
     for row, drawn in zip(found.rows, found.samples):
         value = energy_distance(torch.from_numpy(drawn), torch.from_numpy(found.held_out))
@@ -150,93 +155,97 @@ def test_samples_are_those_of_the_model_and_the_floor_is_shared():
 def test_the_model_is_left_as_it_was():
     model = model_of()
     before, names = model.denoiser, [name for name, _ in model.named_modules()]
-    compare_model(model, TRAIN, HELD_OUT, [Way(DDIM(), 3)], 10)
+    compare_model(model, TRAIN, HELD_OUT, [Sampling(DDIM(), 3)], 10)
     assert model.denoiser is before and [name for name, _ in model.named_modules()] == names
 
 
 def test_numbers_that_are_whole_stay_whole():
     counts = np.random.default_rng(0).poisson(20, (400, 3))
     rows = ArrayRows(counts)
-    found = compare_model(model_of(LAW, counts), rows, rows, [Way(DDIM(), 4), Way(DDIM(), 5)], 20)
+    found = compare_model(model_of(LAW, counts), rows, rows, [Sampling(DDIM(), 4), Sampling(DDIM(), 5)], 20)
     assert all((drawn == np.round(drawn)).all() for drawn in found.samples)
     assert 0 < found.rows[1].apart < 1  # before rounding: a small difference shows
 
 
 def test_real_data_that_repeat_themselves_say_nothing_of_diversity():
     rows = ArrayRows(np.repeat(data(4, 0), 50, 0))
-    found = compare_model(model_of(), rows, rows, [Way(DDIM(), 3)], 20)
+    found = compare_model(model_of(), rows, rows, [Sampling(DDIM(), 3)], 20)
     assert math.isnan(found.rows[0].diversity) and found.plain()["rows"][0]["diversity"] is None
     assert len(found.verdict) == 2
 
 
 def test_a_way_that_does_not_arrive_is_told_and_the_others_are_measured():
     said = []
-    found = compared(Way(Explosive()), Way(DDIM(), 3), Way(Explosive(one=False), 3), watch=said.append)
-    assert [str(row.way) for row in found.rows] == ["DDIM(steps=3)"] and found.rows[0].apart == 0
+    found = compared(Sampling(Explosive()), Sampling(DDIM(), 3), Sampling(Explosive(one=False), 3), watch=said.append)
+    assert [str(row.sampling) for row in found.rows] == ["DDIM(steps=3)"] and found.rows[0].apart == 0
     assert [str(way) for way, _ in found.failed] == ["Explosive(steps=24)", "Explosive(one=False, steps=3)"]
     assert all("left the finite numbers" in reason for _, reason in found.failed)
     assert len(said) == 3 and said[1].startswith("DDIM(steps=3): 200 samples in ")
-    with pytest.raises(RuntimeError, match=r"no way arrived: Explosive\(steps=24\): Explosive left the finite numbers"):
-        compared(Way(Explosive()))
+    with pytest.raises(
+        RuntimeError, match=r"every sampler failed: Explosive\(steps=24\): Explosive left the finite numbers"
+    ):
+        compared(Sampling(Explosive()))
 
 
 @pytest.mark.parametrize(
     "way, told",
     [
-        (Way(DDIM(), 0), r"DDIM\(steps=0\): a sampler needs at least 1 step, got steps=0"),
+        (Sampling(DDIM(), 0), r"DDIM\(steps=0\): a sampler needs at least 1 step, got steps=0"),
         (
-            Way(DDIM(), 3, ExplicitLevels((1.0, 0.5))),
-            r"DDIM\(steps=3, grid=ExplicitLevels\(values=\(1, 0.5\)\)\): 2 levels make 1 steps",
+            Sampling(DDIM(), 3, ExplicitLevels((1.0, 0.5))),
+            r"DDIM\(steps=3, schedule=ExplicitLevels\(values=\(1, 0.5\)\)\): 2 levels make 1 steps",
         ),
         (
-            Way(DDIM(), None, ExplicitLevels((500.0, 0.5))),
-            r"DDIM\(grid=ExplicitLevels\(.*\): EDM runs through levels 80 to 0.002",
+            Sampling(DDIM(), None, ExplicitLevels((500.0, 0.5))),
+            r"DDIM\(schedule=ExplicitLevels\(.*\): EDM runs through levels 80 to 0.002",
         ),
     ],
 )
 def test_a_way_that_cannot_be_gone_is_refused_before_others_are(way, told):
     said = []
     with pytest.raises(ValueError, match=told):
-        compared(Way(DDIM(), 2), way, watch=said.append)
+        compared(Sampling(DDIM(), 2), way, watch=said.append)
     assert said == []
 
 
 def test_sets_of_one_cannot_be_compared():
     with pytest.raises(ValueError, match="2 or more of each: got count=1 and 300"):
-        compared(Way(DDIM(), 2), count=1)
+        compared(Sampling(DDIM(), 2), count=1)
     with pytest.raises(ValueError, match="2 or more of each: got count=5 and 1"):
-        compare_model(model_of(), TRAIN, HELD_OUT.subset([0]), [Way(DDIM(), 2)], 5)
+        compare_model(model_of(), TRAIN, HELD_OUT.subset([0]), [Sampling(DDIM(), 2)], 5)
 
 
 def test_ways_are_told_by_what_they_are():
-    assert str(Way(DDIM())) == "DDIM"
-    assert str(Way(DDIM(eta=0.5), 20, Karras(rho=5.0))) == "DDIM(eta=0.5, steps=20, grid=Karras(rho=5))"
-    assert str(Way(Heun(), grid=ExplicitLevels((2.5, 1.0)))) == "Heun(grid=ExplicitLevels(values=(2.5, 1)))"
-    model = model_of()
-    assert Way(DDIM()).settled(model) == Way(DDIM(), 24)
-    assert Way(DDIM()).settled(model, 7) == Way(DDIM(), 7) and Way(DDIM(), 5).settled(model, 7) == Way(DDIM(), 5)
-    assert Way(DormandPrince()).settled(model, 7) == Way(DormandPrince())
-    assert Way(DDIM(), None, ExplicitLevels((2.0, 1.0))).settled(model, 7) == Way(
-        DDIM(), None, ExplicitLevels((2.0, 1.0))
+    assert str(Sampling(DDIM())) == "DDIM"
+    assert str(Sampling(DDIM(eta=0.5), 20, Karras(rho=5.0))) == "DDIM(eta=0.5, steps=20, schedule=Karras(rho=5))"
+    assert (
+        str(Sampling(Heun(), schedule=ExplicitLevels((2.5, 1.0)))) == "Heun(schedule=ExplicitLevels(values=(2.5, 1)))"
     )
-    model.grid = Karras()
-    assert Way(DDIM(), 3).settled(model) == Way(DDIM(), 3, Karras())
-    assert Way(DDIM(), 3, UniformTime()).settled(model) == Way(DDIM(), 3, UniformTime())
+    model = model_of()
+    assert resolved(Sampling(DDIM()), model) == Sampling(DDIM(), 24)
+    assert resolved(Sampling(DDIM()), model, 7) == Sampling(DDIM(), 7)
+    assert resolved(Sampling(DDIM(), 5), model, 7) == Sampling(DDIM(), 5)
+    assert resolved(Sampling(DormandPrince()), model, 7) == Sampling(DormandPrince())
+    two = Sampling(DDIM(), None, ExplicitLevels((2.0, 1.0)))
+    assert resolved(two, model, 7) == two
+    model.sampling = model.sampling.replace(schedule=Karras())
+    assert resolved(Sampling(DDIM(), 3), model) == Sampling(DDIM(), 3, Karras())
+    assert resolved(Sampling(DDIM(), 3, UniformTime()), model) == Sampling(DDIM(), 3, UniformTime())
 
 
 def test_usual_ways_cost_about_as_much_as_the_model_s_own():
     model = model_of()
     ways = usual(model)
-    assert ways[0] == Way(Heun(), 24) and len(ways) >= 7 and len(set(map(str, ways))) == len(ways)
+    assert resolved(ways[0], model) == Sampling(Heun(), 24) and len(ways) >= 7 and len(set(map(str, ways))) == len(ways)
     found = compare_model(model, TRAIN, HELD_OUT, ways, 20)
     own = found.rows[0].evaluations
     for row in found.rows:
-        assert row.way.steps is None or 0.45 * own <= row.evaluations <= 1.1 * own, str(row.way)
-    assert usual(model, 9)[0] == Way(Heun(), 9)
+        assert row.sampling.steps is None or 0.45 * own <= row.evaluations <= 1.1 * own, str(row.sampling)
+    assert usual(model, 9)[0] == Sampling(Heun(), 9)
 
 
 def test_numbers_survive_json():
-    found = compared(Way(DDIM(), 3), Way(Explosive(), 3))
+    found = compared(Sampling(DDIM(), 3), Sampling(Explosive(), 3))
     plain = json.loads(json.dumps(found.plain(), allow_nan=False))
     assert plain["count"] == 200 and plain["seed"] == 0 and plain["verdict"] == list(found.verdict)
     row = plain["rows"][0]
@@ -248,7 +257,7 @@ def test_numbers_survive_json():
 
 def test_one_way_is_told_as_one():
     near = Distance("energy distance", 0.0, 0.0, -0.1, 0.1)
-    row = SamplerResult(Way(DDIM(), 3), 4.0, 0.5, (near,), 1.0, 0.0)
+    row = SamplerResult(Sampling(DDIM(), 3), 4.0, 0.5, (near,), 1.0, 0.0)
     one = Comparison(100, 0, (row,), (), (np.zeros((2, 2)),), np.zeros((2, 2)))
     assert one.verdict[0].startswith("Judged by 100 samples, DDIM(steps=3) draws what is as close")
     assert one.verdict[1] == "It draws 200 samples a second, 4 evaluations each."
@@ -262,8 +271,8 @@ def test_a_run_keeps_the_numbers(tmp_path):
     fit(x, tmp_path / "run", network=Network(widths=(8,), depth=1), training=training, device="cpu")
     run = Run(tmp_path / "run")
     with pytest.raises(ValueError, match="given in memory: pass them again"):
-        compare(run, [Way(DDIM(), 3)])
-    found = compare(run, [Way(DDIM(), 3), Way(Heun(), 2)], x, count=30, seed=1)
+        compare(run, [Sampling(DDIM(), 3)])
+    found = compare(run, [Sampling(DDIM(), 3), Sampling(Heun(), 2)], x, count=30, seed=1)
     assert run.read("compare.json") == json.loads(json.dumps(found.plain()))
     assert found.count == 30 and found.seed == 1 and found.held_out.shape == (12, 3)
     expected = run.model.sample(30, 1, sampler=Heun(), steps=2)

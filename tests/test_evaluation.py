@@ -16,7 +16,7 @@ from scorefield.model import Model
 from scorefield.processes import EDM
 from scorefield.rng import Samples
 from scorefield.run import Run, fit
-from scorefield.samplers import Heun
+from scorefield.samplers import Heun, Sampling
 from scorefield.settings import Data, Training
 from scorefield.standardize import Standardize
 
@@ -30,7 +30,7 @@ def data(count: int, seed: int, offset: float = 0.0) -> np.ndarray:
 
 def model_of(denoiser: Denoiser, offset: float = 0.0) -> Model:
     units = Standardize((3,), torch.full((3,), offset, dtype=D), torch.ones(3, dtype=D))
-    return Model(Schema.of(np.zeros((2, 3))), units, EDM(0.002, 80.0), denoiser, LAW, Heun(), 24)
+    return Model(Schema.of(np.zeros((2, 3))), units, denoiser, LAW, Sampling(Heun(), 24, process=EDM(0.002, 80.0)))
 
 
 def shifted(by: float) -> Gaussian:
@@ -120,7 +120,9 @@ def test_fields_get_what_is_known_of_fields():
     units = Standardize(shape, torch.zeros(shape, dtype=D), torch.ones(shape, dtype=D))
     law = Gaussian(torch.zeros(shape), torch.ones(shape))
     noise = np.random.default_rng(0).normal(size=(400, 8, 8))
-    model = Model(Schema.of(noise, structure="grid", channels="none"), units, EDM(0.002, 80.0), Field(), law)
+    model = Model(
+        Schema.of(noise, structure="grid", channels="none"), units, Field(), law, Sampling(process=EDM(0.002, 80.0))
+    )
     found = evaluate(model, noise[:200], noise[200:], count=100)
     assert {"power spectrum", "variogram", "lineal path", "Minkowski functionals"} <= {c.name for c in found.curves}
     assert not found.families and not found.rejected

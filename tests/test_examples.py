@@ -47,9 +47,9 @@ def test_ncsnv2_on_digits(ncsnv2_digits, tmp_path, capsys):
     assert "step 2: loss" in capsys.readouterr().out
     langevin, default = ncsnv2_digits.ways(ncsnv2, [1], spread=0.37)
     assert isinstance(langevin.sampler, AnnealedLangevin) and langevin.evaluations == ncsnv2.ladder.count
-    assert default.sampler == ExponentialAdams(2, scale=0.37, eta=1.0) and default.grid == Karras()
+    assert default.sampler == ExponentialAdams(2, scale=0.37, eta=1.0) and default.schedule == Karras()
     for way in (langevin, default):
-        drawn = model.sample(1, sampler=way.sampler, steps=way.steps, grid=way.grid)
+        drawn = model.sample(1, sampler=way.sampler, steps=way.steps, schedule=way.schedule)
         assert drawn.shape == (1, 8, 8)
     told = ncsnv2_digits.measure(data.held_out[:50], data)
     assert "energy distance" in told and "off the scale 0.0%" in told

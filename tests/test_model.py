@@ -20,7 +20,7 @@ from scorefield.fitting import Fitting
 from scorefield.model import Model, load
 from scorefield.processes import EDM, VP, Process
 from scorefield.rng import Samples
-from scorefield.samplers import DDIM, AdaptiveSampler, ExponentialAdams, Heun, Sampler
+from scorefield.samplers import DDIM, AdaptiveSampler, ExponentialAdams, Heun, Sampler, Sampling
 from scorefield.schedules import ExplicitLevels, Karras, LogLevel
 from scorefield.settings import Data, Network, Training
 from scorefield.standardize import Standardize
@@ -57,7 +57,7 @@ def exact(law: Gaussian, x: np.ndarray, process: Process | None = None) -> Model
     n = law.mean.numel()
     units = Standardize((n,), law.mean + 0.3, torch.linspace(1.5, 4, n, dtype=D))
     inner = Gaussian(units(law.mean[None])[0], law.covariance / (units.std[:, None] * units.std))
-    return Model(Schema.of(x), units, process or EDM(0.002, 80.0), inner, inner, ExponentialAdams())
+    return Model(Schema.of(x), units, inner, inner, Sampling(ExponentialAdams(), process=process or EDM(0.002, 80.0)))
 
 
 # -- sample i is sample i ------------------------------------------------------------------------------------------
@@ -274,7 +274,7 @@ def test_a_change_of_units_is_exact(table):
     a, b = torch.tensor([25.4, 0.1], dtype=D), torch.tensor([1.0, -2.0], dtype=D)
     units = table.standardize
     moved = Standardize((2,), units.mean * a + b, units.std * a)
-    other = Model(table.schema, moved, table.process, table.denoiser, table.moments, table.sampler, table.steps)
+    other = Model(table.schema, moved, table.denoiser, table.moments, table.sampling)
     x = torch.from_numpy(table.sample(10))
     there, here = other.log_prob((x * a + b).numpy()).value, table.log_prob(x.numpy()).value
     torch.testing.assert_close(there, here - a.log().sum(), rtol=0, atol=1e-8)
@@ -309,7 +309,9 @@ def test_densities_of_images_say_how_sure_they_are(images):
 @pytest.mark.parametrize("process", [None, VP()])
 def test_the_way_ends_at_the_samples(table, process):
     """From the widest level to none; every state as wide as data are."""
-    model = Model(table.schema, table.standardize, process or table.process, table.denoiser, table.moments)
+    model = Model(
+        table.schema, table.standardize, table.denoiser, table.moments, Sampling(process=process or table.process)
+    )
     way = list(model.trajectory(300, seed=4, steps=20))
     levels = [level for level, _ in way]
     assert levels == sorted(levels, reverse=True) and levels[-1] == 0 and len(way) == 22
@@ -333,7 +335,9 @@ def test_batches_bound_what_is_held():
             return super().forward(x, level)
 
     spy = Spy(law.mean, law.covariance)
-    model = Model(Schema.of(np.zeros((2, 200), np.float32)), Standardize((200,)), EDM(), spy, law, DDIM(), 2)
+    model = Model(
+        Schema.of(np.zeros((2, 200), np.float32)), Standardize((200,)), spy, law, Sampling(DDIM(), 2, process=EDM())
+    )
     peaks = []
     for count in (4000, 16_000):
         tracemalloc.start()
@@ -444,7 +448,7 @@ def test_ways_between_data(table):
 @pytest.mark.parametrize("sampler", [None, DDIM(1.0)])
 def test_ways_between_seeds(table, sampler):
     """The ends are the samples of the two seeds, and each frame is a sample of the same law."""
-    way = table.morph(400, (3, 4), frames=4, sampler=sampler, steps=12)
+    way = table.interpolate_seeds(400, (3, 4), frames=4, sampler=Sampling(sampler, 12))
     for x, seed in ((way[0], 3), (way[-1], 4)):
         np.testing.assert_allclose(x, table.sample(400, seed, sampler, 12), rtol=1e-6)
     spread = table.sample(400, 3, sampler, 12).std(0)
@@ -454,25 +458,27 @@ def test_ways_between_seeds(table, sampler):
     assert near < far
     for wrong in ({"count": 0}, {"count": 3, "frames": 1}):
         with pytest.raises(ValueError, match="got"):
-            table.morph(**wrong)
+            table.interpolate_seeds(**wrong)
 
 
 def test_a_grid_is_another_way_through_the_same_levels(table):
     few = table.sample(200, 1, Heun(), 60)
-    np.testing.assert_allclose(table.sample(200, 1, Heun(), 60, grid=LogLevel()), few, rtol=0, atol=0.3)
+    np.testing.assert_allclose(table.sample(200, 1, Heun(), 60, schedule=LogLevel()), few, rtol=0, atol=0.3)
     levels = (40.0, 4.0, 0.4, 0.04)
-    drawn = table.sample(5, 1, Heun(), grid=ExplicitLevels(levels))
-    way = [level for level, _ in table.trajectory(5, 1, Heun(), grid=ExplicitLevels(levels))]
+    drawn = table.sample(5, 1, Heun(), schedule=ExplicitLevels(levels))
+    way = [level for level, _ in table.trajectory(5, 1, Heun(), schedule=ExplicitLevels(levels))]
     assert drawn.shape == (5, 2)
     np.testing.assert_allclose(way, (*levels, 0))
     with pytest.raises(ValueError, match="4 levels make 3 steps, got steps=7"):
-        table.sample(5, 1, Heun(), 7, grid=ExplicitLevels(levels))
+        table.sample(5, 1, Heun(), 7, schedule=ExplicitLevels(levels))
 
 
-def test_a_model_keeps_its_grid(table, tmp_path):
-    model = Model(table.schema, table.standardize, table.process, table.denoiser, table.moments, Heun(), 9, Karras(5.0))
+def test_a_model_keeps_its_schedule(table, tmp_path):
+    model = Model(
+        table.schema, table.standardize, table.denoiser, table.moments, Sampling(Heun(), 9, Karras(5.0), table.process)
+    )
     model.save(tmp_path / "m.safetensors")
     again = load(tmp_path / "m.safetensors")
-    assert (again.sampler, again.steps, again.grid) == (Heun(), 9, Karras(5.0))
+    assert (again.sampler, again.steps, again.schedule) == (Heun(), 9, Karras(5.0))
     np.testing.assert_array_equal(again.sample(7, 1), model.sample(7, 1))
-    np.testing.assert_array_equal(again.sample(7, 1), table.sample(7, 1, Heun(), 9, grid=Karras(5.0)))
+    np.testing.assert_array_equal(again.sample(7, 1), table.sample(7, 1, Heun(), 9, schedule=Karras(5.0)))

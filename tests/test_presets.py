@@ -86,9 +86,9 @@ def test_published_ladders_come_from_the_overlap_they_have():
 @pytest.mark.parametrize("experiment", ALL, ids=lambda e: f"{e.data} {e.ladder.count}")
 def test_the_parts_of_an_experiment_agree(experiment):
     levels = torch.tensor(experiment.ladder.levels, dtype=torch.float64)
-    process, grid = experiment.process(), experiment.grid()
-    assert torch.allclose(process.level(grid.times(process, None)), levels, rtol=1e-9)
-    assert grid.steps == experiment.ladder.count - 1
+    process, schedule = experiment.process(), experiment.schedule()
+    assert torch.allclose(process.level(schedule.times(process, None)), levels, rtol=1e-9)
+    assert schedule.steps == experiment.ladder.count - 1
     count = experiment.ladder.count
     u = (torch.arange(count, dtype=torch.float64) + 0.5) / count
     assert torch.allclose(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -24,62 +23,22 @@ from .run import Run
 from .samplers import (
     DDIM,
     DPM,
-    AdaptiveSampler,
     Ancestral,
     AnnealedLangevin,
     Churn,
     DormandPrince,
     EulerMaruyama,
     Heun,
-    Sampler,
+    Sampling,
+    SamplingLike,
     UniPC,
 )
-from .schedules import LogLevel, Schedule, UniformTime
+from .schedules import LogLevel, UniformTime
 
-__all__ = ["Comparison", "SamplerResult", "Way", "compare", "compare_model", "usual"]
+__all__ = ["Comparison", "SamplerResult", "compare", "compare_model", "resolved", "usual"]
 
 _VECTORS, _GRIDS = 1200, 24  # how many are kept for pictures
 _ALIKE = 0.7  # of the distance between real data: samples that lie closer to each other look alike
-
-
-@dataclass(frozen=True)
-class Way:
-    """A way from noise to data: `model.sample(count, sampler=…, steps=…, grid=…)`.
-
-    Arguments:
-        sampler: The sampler.
-        steps: How many steps it takes; the model's own number by default.
-        grid: The times it steps through; the model's own by default.
-
-    Example:
-        >>> from scorefield.schedules import Karras
-        >>> from scorefield.samplers import DDIM
-        >>> print(Way(DDIM(eta=1.0), 20, Karras()))
-        DDIM(eta=1, steps=20, grid=Karras)
-    """
-
-    sampler: Sampler
-    steps: int | None = None
-    grid: Schedule | None = None
-
-    def __str__(self) -> str:
-        """As it is written on the command line."""
-        return _written(self.sampler, steps=self.steps, grid=self.grid)
-
-    def settled(self, model: Model, steps: int | None = None) -> Way:
-        """The way with the grid of the model, and so many steps, or the model's number, where nothing else says them."""
-        grid = self.grid or model.grid
-        if (
-            self.steps is not None
-            or isinstance(self.sampler, AdaptiveSampler)
-            or (grid is not None and grid.steps is not None)
-        ):
-            return replace(self, grid=grid)
-        return Way(self.sampler, model.steps if steps is None else steps, grid)
-
-    def batches(self, model: Model, count: int, seed: int = 0, batch: int | None = None) -> Iterator[Tensor]:
-        """`model.batches` of this way."""
-        return model.batches(count, seed, sampler=self.sampler, steps=self.steps, batch=batch, grid=self.grid)
 
 
 @dataclass(frozen=True)
@@ -96,7 +55,7 @@ class SamplerResult:
             standard deviations of the data.
     """
 
-    way: Way
+    sampling: Sampling
     evaluations: float
     seconds: float
     distances: tuple[Distance, ...]
@@ -126,7 +85,7 @@ class Comparison:
     count: int
     seed: int
     rows: tuple[SamplerResult, ...]
-    failed: tuple[tuple[Way, str], ...]
+    failed: tuple[tuple[Sampling, str], ...]
     samples: tuple[np.ndarray, ...]
     held_out: np.ndarray
     columns: tuple[str, ...] | None = None
@@ -138,21 +97,21 @@ class Comparison:
         if good:
             fastest = min(good, key=lambda row: row.seconds)
             several = len(self.rows) > 1
-            who = f"{len(good)} of {len(self.rows)} ways draw" if several else f"{fastest.way} draws"
+            who = f"{len(good)} of {len(self.rows)} ways draw" if several else f"{fastest.sampling} draws"
             said = [f"{size}, {who} what is as close to held-out data as other real data are."]
             cost = f"{self.count / fastest.seconds:,.0f} samples a second, {fastest.evaluations:,.4g} evaluations each"
-            said.append(f"The fastest of them is {fastest.way}: {cost}." if several else f"It draws {cost}.")
+            said.append(f"The fastest of them is {fastest.sampling}: {cost}." if several else f"It draws {cost}.")
         else:
             best = min(self.rows, key=lambda row: row.distances[0].value)
             near, high = (f"{number:.3g}" for number in (best.distances[0].value, best.distances[0].high))
-            said = [f"{size}, every way can be told from real data; {best.way} comes closest."]
+            said = [f"{size}, every way can be told from real data; {best.sampling} comes closest."]
             said.append(
                 f"Its {best.distances[0].name} is {near}, that of real data among themselves rarely more than {high}."
             )
-        alike = [str(row.way) for row in self.rows if row.diversity < _ALIKE]
+        alike = [str(row.sampling) for row in self.rows if row.diversity < _ALIKE]
         if alike:
             said.append(f"Samples of {_listed(alike)} are closer to each other than real data are: they look alike.")
-        rough = [str(row.way) for row in self.rows if row.diversity > 1 / _ALIKE]
+        rough = [str(row.sampling) for row in self.rows if row.diversity > 1 / _ALIKE]
         if rough:
             said.append(
                 f"Samples of {_listed(rough)} are farther from each other than real data are: noise is in them."
@@ -163,7 +122,7 @@ class Comparison:
         """The same as plain data, without the samples."""
         rows = [
             {
-                "sampler": str(row.way),
+                "sampler": str(row.sampling),
                 "evaluations": row.evaluations,
                 "seconds": row.seconds,
                 "per_second": self.count / row.seconds,
@@ -173,13 +132,13 @@ class Comparison:
             }
             for row in self.rows
         ]
-        failed = [{"sampler": str(way), "reason": reason} for way, reason in self.failed]
+        failed = [{"sampler": str(sampling), "reason": reason} for sampling, reason in self.failed]
         return {"count": self.count, "seed": self.seed, "verdict": list(self.verdict), "rows": rows, "failed": failed}
 
 
 def compare(
     run: Run,
-    ways: Sequence[Way] = (),
+    samplings: Sequence[SamplingLike] = (),
     x: Any | None = None,
     count: int | None = None,
     seed: int = 0,
@@ -191,7 +150,7 @@ def compare(
 
     Arguments:
         run: The run.
-        ways: The samplers, with their steps and grids; `usual` ones by default.
+        samplings: The samplers, with their steps and schedules, as `Model.sample` takes them; `usual` ones by default.
         x: The data that were fitted; read again from where they came from by default.
         count: How many samples each way draws: 1,000 vectors or 256 grids by default.
         seed: Their seed.
@@ -206,7 +165,7 @@ def compare(
     """
     model = run.model
     train, held_out = split_of(run, model, x)
-    comparison = compare_model(model.to(device), train, held_out, ways, count, seed, steps, watch)
+    comparison = compare_model(model.to(device), train, held_out, samplings, count, seed, steps, watch)
     run.write("compare.json", comparison.plain())
     return comparison
 
@@ -215,7 +174,7 @@ def compare_model(
     model: Model,
     train: Rows,
     held_out: Rows,
-    ways: Sequence[Way] = (),
+    samplings: Sequence[SamplingLike] = (),
     count: int | None = None,
     seed: int = 0,
     steps: int | None = None,
@@ -227,7 +186,7 @@ def compare_model(
         model: The model.
         train: The rows it was trained on, for the floor.
         held_out: Rows it has not seen.
-        ways: The samplers, with their steps and grids.
+        samplings: The samplers, with their steps and schedules, as `Model.sample` takes them.
         count: How many samples each way draws.
         seed: Their seed.
         steps: How many steps are taken where a way does not say it.
@@ -243,21 +202,23 @@ def compare_model(
         raise ValueError(
             f"sets of samples and of held-out data are compared, 2 or more of each: got count={count} and {len(held_out)}"
         )
-    ways = [way.settled(model, steps) for way in ways or usual(model, steps)]
-    for way in ways:
-        _tried(model, way, seed)
-    next(Way(DDIM(), 2, UniformTime()).batches(model, count, seed))  # first calls are slow: no way shall pay for them
+    chosen = [resolved(Sampling.of(each), model, steps) for each in samplings or usual(model, steps)]
+    for sampling in chosen:
+        _tried(model, sampling, seed)
+    next(
+        model.batches(count, seed, Sampling(DDIM(), 2, UniformTime()))
+    )  # first calls are slow: nothing is charged for them
     drawn, failed = [], []
-    for way in ways:
+    for sampling in chosen:
         try:
-            drawn.append(_Drawn.of(model, way, count, seed))
+            drawn.append(_Drawn.of(model, sampling, count, seed))
         except RuntimeError as error:
-            failed.append((way, str(error)))
-            watch(f"{way}: {error}")
+            failed.append((sampling, str(error)))
+            watch(f"{sampling}: {error}")
         else:
-            watch(f"{way}: {count:,} samples in {drawn[-1].seconds:.3g} s")
+            watch(f"{sampling}: {count:,} samples in {drawn[-1].seconds:.3g} s")
     if not drawn:
-        raise RuntimeError(f"no way arrived: {failed[0][0]}: {failed[0][1]}")
+        raise RuntimeError(f"every sampler failed: {failed[0][0]}: {failed[0][1]}")
     shown = _VECTORS if vectors else _GRIDS
     return Comparison(
         count,
@@ -270,23 +231,40 @@ def compare_model(
     )
 
 
-def usual(model: Model, steps: int | None = None) -> list[Way]:
-    """The model's own way, then those of the literature with about as many evaluations of the network.
+def resolved(sampling: Sampling, model: Model, steps: int | None = None) -> Sampling:
+    """A sampling with what it leaves to the model: the sampler and its steps, and a schedule that is not the usual one.
+
+    Arguments:
+        sampling: The sampling.
+        model: The model.
+        steps: The number of steps where nothing else says it; the model's own number by default.
+    """
+    whole = sampling.merged(Sampling(steps=steps)).merged(model.sampling)
+    schedule = None if whole.schedule == UniformTime() and sampling.schedule is None else whole.schedule
+    knows = schedule is not None and schedule.steps is not None and sampling.steps is None
+    return Sampling(whole.sampler, None if knows else whole.steps, schedule, sampling.process)
+
+
+def usual(model: Model, steps: int | None = None) -> list[Sampling]:
+    """The model's own sampler, then those of the literature with about as many evaluations of the network.
 
     Arguments:
         model: The model.
-        steps: How many steps its own way takes; its own number by default.
+        steps: How many steps its own sampler takes; its own number by default.
     """
     count = model.steps if steps is None else steps
     half = max(1, count // 2)  # of those with two evaluations a step
     others = [
-        *(Way(sampler, count) for sampler in (DDIM(), Ancestral(), EulerMaruyama())),
-        *(Way(sampler, half) for sampler in (Heun(), Churn())),
-        *(Way(sampler, count) for sampler in (DPM(), UniPC())),
-        Way(AnnealedLangevin(Langevin(0.8), moves=2), half, LogLevel()),  # long moves, as there are few of them
-        Way(DormandPrince()),
+        *(Sampling(sampler, count) for sampler in (DDIM(), Ancestral(), EulerMaruyama())),
+        *(Sampling(sampler, half) for sampler in (Heun(), Churn())),
+        *(Sampling(sampler, count) for sampler in (DPM(), UniPC())),
+        Sampling(AnnealedLangevin(Langevin(0.8), moves=2), half, LogLevel()),  # long moves, as there are few of them
+        Sampling(DormandPrince()),
     ]
-    return [Way(model.sampler, count, model.grid), *(way for way in others if way.sampler != model.sampler)]
+    return [
+        Sampling(model.sampler, count),
+        *(other for other in others if other.sampler != model.sampler),
+    ]
 
 
 class _Count(Condition):
@@ -324,30 +302,30 @@ class _Counted(Denoiser):
 class _Drawn:
     """Samples of a way, of shape `(N, *D)`, in the units of the data, not yet rounded to their form."""
 
-    way: Way
+    sampling: Sampling
     x: Tensor
     evaluations: float
     seconds: float
 
     @classmethod
-    def of(cls, model: Model, way: Way, count: int, seed: int) -> _Drawn:
+    def of(cls, model: Model, sampling: Sampling, count: int, seed: int) -> _Drawn:
         counter = _Count()
         watched = model.replace(conditions=(*model.conditions, counter))
         start = time.perf_counter()
-        x = torch.cat(list(way.batches(watched, count, seed)))
-        return cls(way, x, counter.evaluations / count, time.perf_counter() - start)
+        x = torch.cat(list(watched.batches(count, seed, sampling)))
+        return cls(sampling, x, counter.evaluations / count, time.perf_counter() - start)
 
     def packed(self, model: Model, count: int) -> Tensor:
         """The first samples, rounded and clipped to the form of the data."""
         return model.schema.unpack(model.schema.pack(self.x[:count]))
 
 
-def _tried(model: Model, way: Way, seed: int) -> None:
+def _tried(model: Model, sampling: Sampling, seed: int) -> None:
     """Draws one sample: what cannot be gone is known before minutes are spent."""
     try:
-        list(way.batches(model, 1, seed))
+        list(model.batches(1, seed, sampling))
     except ValueError as error:
-        raise ValueError(f"{way}: {error}") from error
+        raise ValueError(f"{sampling}: {error}") from error
     except RuntimeError:  # perhaps of this sample alone: told when all are drawn
         pass
 
@@ -372,7 +350,7 @@ def _measured(model: Model, drawn: Sequence[_Drawn], real: Tensor, others: Tenso
         diversity = _spread(samples[:size]) / usual if usual > 0 else math.nan
         here = model.standardize(each.x.to(model.device, torch.float64))
         apart = float((here - first).square().mean().sqrt())
-        rows.append(SamplerResult(each.way, each.evaluations, each.seconds, distances, diversity, apart))
+        rows.append(SamplerResult(each.sampling, each.evaluations, each.seconds, distances, diversity, apart))
     return tuple(rows)
 
 
@@ -383,20 +361,3 @@ def _spread(x: Tensor) -> float:
 
 def _listed(names: Sequence[str]) -> str:
     return " and ".join([*([", ".join(names[:-1])] if len(names) > 1 else []), names[-1]])
-
-
-def _written(value: Any, **also: Any) -> str:
-    """An object as the call that makes it, less what is as by default; `also` are further arguments, if they are there."""
-    if isinstance(value, tuple | list):
-        return f"({', '.join(map(_written, value))}{',' if len(value) == 1 else ''})"
-    if isinstance(value, float):
-        return f"{int(value)}" if value.is_integer() and abs(value) < 1e15 else repr(value)
-    if not isinstance(value, Sampler | Schedule) and not dataclasses.is_dataclass(value):
-        return repr(value)
-    fields = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
-    given = {field.name: getattr(value, field.name) for field in fields if field.init}
-    defaults = {field.name: field.default for field in fields}
-    told = {name: kept for name, kept in given.items() if kept != defaults[name]}
-    told |= {name: kept for name, kept in also.items() if kept is not None}
-    name = type(value).__name__
-    return f"{name}({', '.join(f'{n}={_written(v)}' for n, v in told.items())})" if told else name

@@ -22,7 +22,7 @@ from .posterior import PosteriorMethod, posterior_of
 from .posterior.methods import MomentMatching
 from .standardize import Standardize
 
-__all__ = ["ClassifierGuidance", "Condition", "ContextCondition", "Observation", "Stage", "apply_conditions"]
+__all__ = ["ClassifierGuidance", "Condition", "ContextCondition", "Observation", "Stage", "apply_conditions", "same_values"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,13 @@ class Condition(nn.Module, abc.ABC):
 
         Raises:
             ValueError: If that is not possible; the message says what is missing.
+        """
+
+    def check_density(self) -> None:  # noqa: B027  # most have one
+        """Whether a log-density, and latents, belong to what is sampled.
+
+        Raises:
+            ValueError: If not, with what to take instead.
         """
 
     def check_saved(self) -> None:  # noqa: B027  # most can
@@ -128,6 +135,11 @@ class ContextCondition(Condition):
         self.interval = (low, high)
         self.weak = weak
 
+    @classmethod
+    def among(cls, conditions: Sequence[Condition]) -> ContextCondition | None:
+        """The context among conditions, if there is one."""
+        return next((each for each in conditions if isinstance(each, cls)), None)
+
     def apply(self, stage: Stage) -> Stage:
         if self.missing:
             given = [name for name in stage.names if name not in self.missing]
@@ -136,16 +148,20 @@ class ContextCondition(Condition):
         strong = stage.denoiser.conditioned_on(self.rows)
         if self.guidance == 1:
             return replace(stage, denoiser=strong)
-        return replace(stage, denoiser=Guided(strong, self._weaker(stage.denoiser), self.guidance, *self.interval))
+        self.check_guidance(stage.denoiser)
+        other = self.weak or stage.denoiser
+        weak = other.conditioned_on(self.rows if self.weak is not None and other.takes_context else None)
+        return replace(stage, denoiser=Guided(strong, weak, self.guidance, *self.interval))
 
-    def _weaker(self, learned: DenoiserModule) -> Denoiser:
-        if self.weak is not None:
-            return self.weak.conditioned_on(self.rows if self.weak.takes_context else None)
-        try:
-            return learned.conditioned_on(None)
-        except ValueError:
+    def check_guidance(self, denoiser: DenoiserModule) -> None:
+        """Whether a denoiser can be guided like this.
+
+        Raises:
+            ValueError: If it has not learned to do without context, and there is no weak one.
+        """
+        if self.guidance != 1 and self.weak is None and not denoiser.unconditional:
             need = "a model that has also learned data without context, or a weaker model to guide away from"
-            raise ValueError(f"guidance needs {need}: fit with unconditional=0.1, or pass weak=…") from None
+            raise ValueError(f"guidance needs {need}: fit with unconditional=0.1, or pass weak=…")
 
     def check_saved(self) -> None:
         if self.weak is not None:
@@ -177,6 +193,10 @@ class ClassifierGuidance(Condition):
         self.label = label
         self.weight = weight
 
+    def replaces(self, other: Condition) -> bool:
+        """Whether the other is guidance by the same classifier."""
+        return isinstance(other, ClassifierGuidance) and other.classifier is self.classifier
+
     def apply(self, stage: Stage) -> Stage:
         names = self.classifier.names
         index = names.index(self.label) if names else int(self.label)
@@ -207,6 +227,11 @@ class Observation(Condition):
         denoiser, moments = posterior_of(stage.answering(), self.measurement, *parts)
         return replace(stage, denoiser=denoiser, moments=moments)
 
+    def check_density(self) -> None:
+        if self.method.sampler is not None:
+            what = f"{type(self.method).__name__} draws samples only: no log-density or latents belong to it"
+            raise ValueError(f"{what}: observe the measurement with method=MomentMatching()")
+
     def check_saved(self) -> None:
         try:
             spec.describe(self.measurement, [])
@@ -214,6 +239,14 @@ class Observation(Condition):
             name = type(self.measurement.operator).__name__
             instead = "save the model without the measurement, and y; load(path).observe(measurement) is this one again"
             raise ValueError(f"a file holds no code, and {name} is code of yours: {instead}") from error
+
+
+def same_values(one: object, other: object) -> bool:
+    """Whether two objects, such as units or encodings of contexts, are made of the same values."""
+    tensors = list[Tensor](), list[Tensor]()
+    if spec.describe(one, tensors[0]) != spec.describe(other, tensors[1]):
+        return False
+    return all(a.shape == b.shape and bool((a.cpu() == b.cpu()).all()) for a, b in zip(*tensors))
 
 
 def _check_plain(module: nn.Module, what: str, instead: str) -> None:

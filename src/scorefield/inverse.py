@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import time
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .denoisers import Denoiser, Gaussian
+from .denoisers import Gaussian
+from .deprecation import renamed_arguments
 from .diffusion import Diffusion
 from .mcmc import WeightedSamples
 from .measurement.noise import GaussianNoise
@@ -19,8 +21,7 @@ from .metrics import Calibration, calibration
 from .model import Model
 from .posterior import MomentMatching, Posterior, StandardizedMeasurement, TwistedSMC, exact_posterior, twisted_smc
 from .rng import Samples
-from .samplers import AdaptiveSampler, Sampler, sample
-from .schedules import Schedule, UniformTime
+from .samplers import Sampling, SamplingLike, sample
 
 __all__ = ["PosteriorCheck", "check_posterior", "evidence", "misfit"]
 
@@ -32,9 +33,10 @@ _FAR = 1e4  # a level at which a state says nothing
 
 
 def _posterior_of(model: Model) -> Posterior:
-    if not isinstance(model.denoiser, Posterior):
-        raise ValueError("this model was given no measurement: model.given(Measurement(operator, y, noise)) first")
-    return model.denoiser
+    posterior = Posterior.of(model.diffusion.denoiser)
+    if posterior is None:
+        raise ValueError("this model has observed no measurement: model.observe(Measurement(operator, y, noise)) first")
+    return posterior
 
 
 def evidence(
@@ -42,8 +44,8 @@ def evidence(
     seed: int = 0,
     particles: int = 1000,
     islands: int = 4,
-    steps: int | None = 128,
-    grid: Schedule | None = None,
+    steps: int | None = None,
+    sampling: Sampling | None = None,
 ) -> TwistedSMC:
     """Draws from a posterior with weights that make up for its approximations, and log p(y): `posterior.twisted_smc`.
 
@@ -52,8 +54,8 @@ def evidence(
         seed: The seed.
         particles: How many particles an island has; the more dimensions and the sharper the measurement, the more it takes.
         islands: How many independent islands, whose spread is the standard error.
-        steps: The number of steps.
-        grid: Where to step, by default uniform in the logarithm of the level.
+        steps: The number of steps where `sampling` does not say it.
+        sampling: The steps, the schedule and the process; by default 128 steps, uniform in the logarithm of the level.
 
     Returns:
         Points in the layout of networks and the units of the data (`model.schema.pack` gives them their form), with weights;
@@ -62,12 +64,14 @@ def evidence(
     Raises:
         ValueError: If the model was given no measurement.
     """
-    posterior: Denoiser = _posterior_of(model)
+    posterior = _posterior_of(model)
+    if len(posterior.measurements) > 1:
+        raise ValueError(f"particles take one measurement, got {len(posterior.measurements)}: join them into one")
     if len(model.schema.inner_shape) == 1:
         posterior = copy.deepcopy(posterior).double()
-    diffusion = Diffusion(model.process, posterior, model.moments)
+    diffusion = dataclasses.replace(model.diffusion, denoiser=posterior)
     shape, device = model.schema.inner_shape, model.device
-    found = twisted_smc(diffusion, shape, seed, particles, islands, steps, grid, device=device)
+    found = twisted_smc(diffusion, shape, seed, particles, islands, steps, sampling, device=device)
     points = model.standardize.inverse(found.weighted.points)
     return found._replace(weighted=WeightedSamples(points, found.weighted.log_weight))
 
@@ -84,11 +88,12 @@ def misfit(model: Model, x: Any) -> Tensor:
     Returns:
         One number for each datum, of shape `(N,)`.
     """
-    posterior = _posterior_of(model)
-    measured = StandardizedMeasurement(posterior.measurement, model.schema.layout)
+    residuals, data = [], model.schema.unpack(x, torch.float64)
     with torch.enable_grad():
-        residual = measured.line(model.schema.unpack(x, torch.float64).requires_grad_()).residual
-    return residual.square().mean(1)
+        for each in _posterior_of(model).measurements:
+            measured = StandardizedMeasurement(each.measurement, model.schema.layout)
+            residuals.append(measured.linearize(data.clone().requires_grad_()).residual)
+    return torch.cat(residuals, 1).square().mean(1)
 
 
 @dataclass(frozen=True)
@@ -142,14 +147,14 @@ class PosteriorCheck:
         return said
 
 
+@renamed_arguments(sampler="sampling")
 def check_posterior(
     model: Model,
     simulations: int = 200,
     draws: int = 32,
     seed: int = 0,
-    sampler: Sampler | None = None,
+    sampling: SamplingLike = None,
     steps: int | None = None,
-    grid: Schedule | None = None,
 ) -> PosteriorCheck:
     """Runs the method and the settings of a posterior on Gaussian data of the model's moments, where the truth is known.
 
@@ -163,9 +168,8 @@ def check_posterior(
         simulations: How many data are drawn from the twin.
         draws: How many times each is drawn again.
         seed: The seed.
-        sampler: The sampler, by default the model's own.
-        steps: The number of steps, by default the model's own.
-        grid: Where to step, by default the model's own.
+        sampling: How the draws are made; by default, and where it does not say it, as the model draws.
+        steps: The number of steps where `sampling` does not say it.
 
     Raises:
         ValueError: If the model was given no measurement, or there are fewer than 8 simulations.
@@ -178,8 +182,7 @@ def check_posterior(
     noise = measured.measurement.noise
     y = noise.draw(measured.ideal(truth), Samples(seed, 0, simulations, "check noise"))
     other = Posterior(law, measured.measurement, posterior.method, posterior.layout, posterior.units, law)
-    way = (sampler or model.sampler, steps, grid or model.grid or UniformTime())
-    drawn = _drawn(model, other, y, draws, seed, way)
+    drawn = _drawn(model, other, y, draws, seed, Sampling.of(sampling, steps).merged(model.sampling))
     axes = _axes(law, seed)
     project = lambda x: (x - law.mean).flatten(-len(law.mean.shape)) @ axes  # noqa: E731
     guide = Posterior(law, measured.measurement, MomentMatching(64, 1e-8), posterior.layout, posterior.units).about(y)
@@ -189,7 +192,7 @@ def check_posterior(
     judged = calibration(project(truth), found, centre + spread, seed=seed)
     width = shift = surprise = None
     if measured.linear and isinstance(noise, GaussianNoise) and truth[0].numel() <= _DENSE:
-        exact = exact_posterior(law, measured).law
+        exact = exact_posterior(law, measured).distribution
         variance = ((exact.covariance @ axes) * axes).sum(0)  # type: ignore[operator]
         width = float((found.var(1).mean(0) / variance).mean())
         aside = ((found.mean(1) - centre) ** 2 / variance).mean() - (found.var(1) / variance).mean() / draws
@@ -208,16 +211,9 @@ def _twin(model: Model, seed: int) -> tuple[Gaussian, str]:
     if law.mean.ndim < 2 or size > _DENSE:
         return law, f"Gaussian, with the mean and the variances of the data, {size} independent numbers"
     prior = _posterior_of(model).prior
-    diffusion, rng = Diffusion(model.process, prior, moments), Samples(seed, 0, _PRIOR_DRAWS, "twin")
-    steps = (
-        None
-        if model.grid is not None and model.grid.steps
-        else 1
-        if isinstance(model.sampler, AdaptiveSampler)
-        else model.steps
-    )
+    diffusion, rng = Diffusion(model.process, prior, moments).samples(torch.arange(_PRIOR_DRAWS)), Samples(seed, 0, _PRIOR_DRAWS, "twin")
     shape = (_PRIOR_DRAWS, *law.mean.shape)
-    x = sample(diffusion, shape, model.sampler, steps, rng, device=model.device, grid=model.grid).cpu()
+    x = sample(diffusion, shape, model.sampling, rng, device=model.device).cpu()
     std = law.covariance.sqrt()
     covariance = std.flatten()[:, None] * _correlations((x - law.mean) / std.clamp_min(1e-6)) * std.flatten()
     return Gaussian(
@@ -236,20 +232,16 @@ def _correlations(x: Tensor) -> Tensor:
     return torch.block_diag(*(channel[tuple(apart.unbind(-1))] for channel in lags))
 
 
-def _drawn(
-    model: Model, posterior: Posterior, y: Tensor, draws: int, seed: int, way: tuple[Sampler, int | None, Schedule]
-) -> Tensor:
+def _drawn(model: Model, posterior: Posterior, y: Tensor, draws: int, seed: int, sampling: Sampling) -> Tensor:
     """Draws given each of several measurements, of shape `(N, draws, *D)`."""
-    sampler, steps, grid = way
-    if steps is None and grid.steps is None:
-        steps = 1 if isinstance(sampler, AdaptiveSampler) else model.steps
     law, found = posterior.moments, []
     each = max(1, _AT_ONCE // (draws * model.moments.mean.numel()))
     for start in range(0, len(y), each):
         some = y[start : start + each]
         rng = Samples(seed, start * draws, len(some) * draws, "check draws")
         diffusion = Diffusion(model.process, posterior.about(some.repeat_interleave(draws, 0)), law)
-        x = sample(diffusion, (rng.count, *model.schema.inner_shape), sampler, steps, rng, grid=grid)
+        shape = (rng.count, *model.schema.inner_shape)
+        x = sample(diffusion, shape, sampling, rng)
         found.append(x.unflatten(0, (len(some), draws)))
     return torch.cat(found)
 

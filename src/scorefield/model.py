@@ -3,303 +3,114 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
-import torch
 import torch.nn as nn
 from torch import Tensor
 
 from . import checkpoint
-from .conditioning import conditioned, waits
+from .conditions import (
+    ClassifierGuidance,
+    Condition,
+    ContextCondition,
+    Observation,
+    Stage,
+    apply_conditions,
+    same_values,
+)
 from .context import Context
 from .data import Schema
-from .denoisers import Conditioned, Denoiser, Gaussian, Guided, Preconditioned, part_of
+from .denoisers import DenoiserModule, Gaussian, NoisyClassifier
 from .diffusion import Diffusion
+from .generative import GenerativeModel
 from .likelihood import DataDensity, Density, LogProb
 from .measurement import Measurement
-from .posterior import Method, Posterior, given as posterior
-from .processes import Process
-from .rng import Mixed, Rng, Samples
-from .samplers import (
-    AdaptiveSampler,
-    ExponentialAdams,
-    Sampler,
-    decode,
-    encode,
-    sample,
-    spherical_interpolation,
-    trajectory,
-)
-from .schedules import Schedule, UniformTime
+from .posterior import PosteriorMethod
+from .samplers import Sampling
 from .standardize import Standardize
 
 __all__ = ["Model", "load"]
 
 
-class Model(nn.Module):
+class Model(GenerativeModel):
     """A generative model of data, in the units and the form of the data.
+
+    It is a value: conditioning it, guiding it or observing something gives another model, which shares its weights.
 
     Arguments:
         schema: The form of the data.
         standardize: Their units.
-        process: The noise process to sample by; any will do.
-        denoiser: The denoiser of standardized data.
+        denoiser: What was learned: the denoiser of standardized data, or the conditional denoiser.
         moments: The mean and the covariance of standardized data.
-        sampler: The sampler that `sample` uses by default.
-        steps: The number of steps that it takes by default.
-        grid: The times that it steps through by default; uniform in the clock of the process, if none is given.
-        context: How what is given beside data becomes numbers, if the model has learned the law of data given it.
+        sampling: How samples are drawn by default: the noise process (any will do), and the sampler, its steps and the
+            schedule; 16 steps of `ExponentialAdams` in the clock of the process where it does not say them.
+        context: The encoding of contexts, if the denoiser is a conditional one.
+        conditions: What the model is conditioned on (`scorefield.conditions`), in any order.
+
+    Raises:
+        ValueError: If `sampling` has no process, or a conditional denoiser has no encoding of contexts.
     """
 
     def __init__(
         self,
         schema: Schema,
         standardize: Standardize,
-        process: Process,
-        denoiser: Denoiser,
+        denoiser: DenoiserModule,
         moments: Gaussian,
-        sampler: Sampler | None = None,
-        steps: int = 16,
-        grid: Schedule | None = None,
+        sampling: Sampling,
         context: Context | None = None,
+        conditions: Sequence[Condition] = (),
     ) -> None:
-        super().__init__()
-        self.schema = schema
-        self.standardize = standardize
-        self.process = process
+        super().__init__(schema, standardize, moments, sampling)
+        if denoiser.takes_context and context is None:
+            raise ValueError("a conditional denoiser needs an encoding of contexts: Model(…, context=Context.of(…))")
         self.denoiser = denoiser
-        self.moments = moments
-        self.sampler = sampler or ExponentialAdams()
-        self.steps = steps
-        self.grid = grid
         self.context = context
+        self._conditions = nn.ModuleList(conditions)
 
     @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return self.moments.mean.device
+    def conditions(self) -> tuple[Condition, ...]:
+        """What the model is conditioned on."""
+        return tuple(self._conditions)  # type: ignore[arg-type]  # a list of modules
 
     @property
     def diffusion(self) -> Diffusion:
-        """The diffusion of standardized data: what samplers and likelihoods take."""
-        return Diffusion(self.process, self.denoiser, self.moments)
-
-    def sample(
-        self,
-        count: int,
-        seed: int = 0,
-        sampler: Sampler | None = None,
-        steps: int | None = None,
-        denoise: bool = True,
-        batch: int | None = None,
-        grid: Schedule | None = None,
-    ) -> Any:
-        """Draws new realizations.
-
-        Sample i depends on the seed and on i alone, whatever the count and the batch.
-
-        Arguments:
-            count: How many.
-            seed: The seed.
-            sampler: The way from noise to data, another than the model's own.
-            steps: How many steps it takes.
-            denoise: Whether the last noise is removed.
-            batch: How many are drawn at once; memory grows with it.
-            grid: The times it steps through, others than the model's own (`scorefield.schedules`).
-
-        Returns:
-            `count` realizations in the form of the data that the model learned: an array, a tensor, a table.
+        """The diffusion of standardized data, conditioned: what samplers and likelihoods take.
 
         Raises:
-            ValueError: If `count` or `steps` is not positive.
-            RuntimeError: If the sampler leaves the finite numbers.
+            ValueError: If a context is still missing, or conditions do not go together.
         """
-        drawn = list(self.batches(count, seed, sampler, steps, denoise, batch, grid))
-        return self.schema.pack(torch.cat(drawn))
+        names = () if self.context is None else self.context.names
+        stage = Stage(self.denoiser, self.moments, self.schema.layout, self.standardize, names)
+        return Diffusion(self.process, *apply_conditions(stage, self.conditions))
 
-    def batches(
-        self,
-        count: int,
-        seed: int = 0,
-        sampler: Sampler | None = None,
-        steps: int | None = None,
-        denoise: bool = True,
-        batch: int | None = None,
-        grid: Schedule | None = None,
-    ) -> Iterator[Tensor]:
-        """Draws new realizations a batch at a time, `(B, *D)` in the layout of networks and the units of the data.
+    @property
+    def _precise(self) -> Diffusion:
+        """The diffusion for densities and latents: never in bfloat16, and for vectors, where it costs little, in float64."""
+        for condition in self.conditions:
+            condition.check_density()
+        diffusion = self.diffusion
+        denoiser = diffusion.denoiser.full_precision()
+        if len(self.schema.inner_shape) == 1:
+            denoiser = copy.deepcopy(denoiser).double()
+        return dataclasses.replace(diffusion, denoiser=denoiser)
 
-        Memory stays bounded however many are asked for; `model.schema.pack` gives a batch the form of the data.
-        """
-        self._check(count, batch)
-        size = batch or self._batch()
-        for start in range(0, count, size):
-            rng = Samples(seed, start, min(size, count - start), "sample")
-            yield self._draw(start, rng.count, rng, sampler, steps, denoise, grid)
-
-    def _draw(
-        self,
-        start: int,
-        count: int,
-        rng: Rng,
-        sampler: Sampler | None,
-        steps: int | None,
-        denoise: bool,
-        grid: Schedule | None,
-    ) -> Tensor:
-        """A batch, in the units of the data."""
-        shape = (count, *self.schema.inner_shape)
-        sampler, steps, grid = self._way(sampler, steps, grid)
-        denoiser = part_of(self._answerable(), start + torch.arange(count))
-        if denoiser is not self.denoiser and isinstance(sampler, AdaptiveSampler):
-            what = f"{type(sampler).__name__} lets samples drop out one by one, and takes one context at a time"
-            raise ValueError(f"{what}: give one, or take a sampler with fixed steps")
-        diffusion = Diffusion(self.process, denoiser, self.moments)
-        x = sample(diffusion, shape, sampler, steps, rng, denoise, device=self.device, grid=grid)
-        return self.standardize.inverse(x).to("cpu", self._dtype())
-
-    def _answerable(self) -> Denoiser:
-        """The denoiser, unless it waits for a context that it cannot do without."""
-        if self.context is not None and waits(self.denoiser, self.context):
-            names = ", ".join(f"{name}=…" for name in self.context.names)
-            raise ValueError(f"this model knows the law of data given something alone: model.given({names}).sample(…)")
-        return self.denoiser
-
-    def _way(
-        self, sampler: Sampler | None, steps: int | None, grid: Schedule | None
-    ) -> tuple[Sampler, int | None, Schedule]:
-        """What was asked for, or the model's own. A grid may know its steps; a sampler with its own needs but one."""
-        sampler, grid = sampler or self.sampler, grid or self.grid or UniformTime()
-        if steps is None and grid.steps is None:
-            steps = 1 if isinstance(sampler, AdaptiveSampler) else self.steps
-        return sampler, steps, grid
-
-    def trajectory(
-        self,
-        count: int,
-        seed: int = 0,
-        sampler: Sampler | None = None,
-        steps: int | None = None,
-        grid: Schedule | None = None,
-    ) -> Iterator[tuple[float, Tensor]]:
-        """The way of `count` realizations from noise to data, for pictures.
-
-        Returns:
-            Pairs of a noise level and the state, of shape `(count, *D)` in the layout of networks and the units of the
-            data, shrunk to the spread of the data at every level.
-        """
-        self._check(count, None)
-        rng = Samples(seed, 0, count, "sample")
-        shape = (count, *self.schema.inner_shape)
-        sampler, steps, grid = self._way(sampler, steps, grid)
-        diffusion = Diffusion(self.process, part_of(self._answerable(), torch.arange(count)), self.moments)
-        path = trajectory(diffusion, shape, sampler, steps, rng, device=self.device, grid=grid)
-        times = grid.times(self.process, steps)
-        for i, (level, x) in enumerate(path):
-            alpha = float(self.process.alpha(times[i])) if i < len(times) else 1.0
-            yield level, self.standardize.inverse(x / alpha / (1 + level**2) ** 0.5).to("cpu", self._dtype())
-
-    def encode(
-        self, x: Any, sampler: Sampler | None = None, steps: int | None = 1, grid: Schedule | None = None
-    ) -> Tensor:
-        """The latents of data: what the probability flow makes of them, standard normal if the model is right.
+    def replace(self, **changes: Any) -> Model:
+        """A copy with other parts, which shares the rest.
 
         Arguments:
-            x: N data in the form that the model learned.
-            sampler: A sampler without fresh noise, by default DormandPrince(), which finds its own steps.
-            steps: How many steps it takes.
-            grid: The times it steps through.
-
-        Returns:
-            Latents, of shape `(N, *D)` in the layout of networks, in float64.
+            changes: Arguments of the constructor, by their names.
 
         Raises:
-            ValueError: If `x` has another form, or the sampler draws noise.
+            TypeError: If there is no such argument.
         """
-        state, diffusion = self.standardize(self.schema.unpack(x, torch.float64).to(self.device)), self._precise
-        return torch.cat([encode(diffusion, part, sampler, steps, grid).cpu() for part in state.split(self._batch())])
-
-    def decode(
-        self, latents: Tensor, sampler: Sampler | None = None, steps: int | None = 1, grid: Schedule | None = None
-    ) -> Any:
-        """The data of latents: the inverse of `encode`, with the same arguments.
-
-        Arguments:
-            latents: Standard normal numbers, of shape `(N, *D)` in the layout of networks.
-            sampler: A sampler without fresh noise, by default DormandPrince().
-            steps: How many steps it takes.
-            grid: The times it steps through.
-
-        Returns:
-            N data in the form that the model learned.
-
-        Raises:
-            ValueError: If the sampler draws noise.
-        """
-        diffusion, z = self._precise, latents.to(self.device, torch.float64)
-        parts = [decode(diffusion, part, sampler, steps, grid) for part in z.split(self._batch())]
-        return self.schema.pack(self.standardize.inverse(torch.cat(parts)).to("cpu", self._dtype()))
-
-    def interpolate(self, a: Any, b: Any, frames: int = 8, sampler: Sampler | None = None) -> list[Any]:
-        """Ways between data, through their latents: each frame is as likely as data are.
-
-        Arguments:
-            a: N data in the form that the model learned.
-            b: As many others.
-            frames: The number of frames, the two ends among them.
-            sampler: A sampler without fresh noise, by default DormandPrince().
-
-        Returns:
-            `frames` sets of N data in the form that the model learned; the first is `a` and the last `b`, up to the
-            error of the solver.
-
-        Raises:
-            ValueError: If `a` and `b` have other forms or counts, or `frames` is below 2.
-        """
-        ends = (self.encode(a, sampler), self.encode(b, sampler))
-        return [self.decode(z, sampler) for z in spherical_interpolation(*ends, frames)]
-
-    def morph(
-        self,
-        count: int,
-        seeds: tuple[int, int] = (0, 1),
-        frames: int = 8,
-        sampler: Sampler | None = None,
-        steps: int | None = None,
-        grid: Schedule | None = None,
-    ) -> list[Any]:
-        """Ways between the samples of two seeds, through the noise that a sampler is led by (NCSNv2, for any sampler).
-
-        Arguments:
-            count: How many samples of each seed.
-            seeds: The two seeds.
-            frames: The number of frames, the two ends among them.
-            sampler: The way from noise to data, another than the model's own.
-            steps: How many steps it takes.
-            grid: The times it steps through.
-
-        Returns:
-            `frames` sets of `count` samples, each of the law that the sampler draws from; the first are those of the
-            first seed, the last those of the second.
-
-        Raises:
-            ValueError: If `count` is not positive, or `frames` is below 2.
-        """
-        self._check(count, None)
-        if frames < 2:
-            raise ValueError(f"a way between two seeds has two ends: frames must be 2 or more, got {frames}")
-        found = []
-        for i in range(frames):
-            parts = []
-            for start in range(0, count, self._batch()):
-                first, second = (Samples(s, start, min(self._batch(), count - start), "sample") for s in seeds)
-                rng = Mixed(first, second, math.pi / 2 * i / (frames - 1))
-                parts.append(self._draw(start, first.count, rng, sampler, steps, True, grid))
-            found.append(self.schema.pack(torch.cat(parts)))
-        return found
+        names = ("schema", "standardize", "denoiser", "moments", "sampling", "context", "conditions")
+        parts = {name: getattr(self, name) for name in names} | changes
+        return Model(**parts).train(self.training)
 
     def log_prob(
         self,
@@ -313,23 +124,24 @@ class Model(nn.Module):
     ) -> LogProb:
         """The log-density of data, in nats and in the units of the data, with its errors.
 
-        The law is that of the data with noise of the smallest level (`process`). What that adds is estimated in each
-        case (`truncation`).
+        It is that of data plus noise of the smallest level (`process`). The effect of that noise is estimated
+        (`truncation`).
 
         Arguments:
             x: Data in the form that the model learned.
-            probes: How many random probes estimate the divergence; by default it is exact up to 64 dimensions.
+            probes: How many Hutchinson probes estimate the divergence; by default it is exact up to 64 dimensions.
             tolerance: The error of a step of the solver, by default 1e-5 (`scorefield.likelihood.log_prob`).
             seed: The seed of the probes.
-            batch: How many data are integrated at once.
+            batch: How many rows are integrated at once.
             target_error: Instead of a tolerance: the error in nats below which every log-density should come.
             extrapolate: Whether the truncation is removed, and the error of the Gaussian at the largest level.
 
         Returns:
-            The values, what is known of their errors, and the numbers of evaluations, each of shape `(N,)`.
+            The values, their errors, and the numbers of evaluations, each of shape `(N,)`.
 
         Raises:
-            ValueError: If `x` has another form.
+            ValueError: If `x` has another form, a context is missing, or a measurement is sampled by a method without a
+                log-density (`DAPS`, `RePaint`).
         """
         return self.density(seed, probes, tolerance, batch, target_error, extrapolate).log_prob(x)
 
@@ -342,113 +154,189 @@ class Model(nn.Module):
         target_error: float | None = None,
         extrapolate: bool = False,
     ) -> Density:
-        """More than `log_prob`, with its arguments: bits per dimension, bounds, marginals, conditionals, p-values."""
+        """Bits per dimension, bounds, marginals, conditionals and p-values, with the arguments of `log_prob`.
+
+        Raises:
+            ValueError: As `log_prob`.
+        """
         self._check(1, batch)
         how = (batch or self._batch(), seed, probes, tolerance, target_error, extrapolate)
         return Density(self.schema, DataDensity(self._precise, self.standardize, *how))
 
-    def given(
+    def condition(
         self,
         context: Any = None,
-        guidance: float = 1.0,
-        interval: tuple[float, float] = (0.0, math.inf),
+        *,
+        guidance: float | None = None,
+        interval: tuple[float, float] | None = None,
         weak: Model | None = None,
         **named: Any,
     ) -> Model:
-        """The model of the law of data given something: sampled, asked for densities and saved like any other.
+        """The model conditioned on a context, as it was fitted with.
+
+        Conditioning again replaces what is given anew, and keeps the rest: other columns, and guidance.
 
         Arguments:
-            context: What is given, as `fit` was given it: one for all samples, or M of them, of which sample i (in densities,
-                datum i) has that of row i mod M. Or a `scorefield.measurement.Measurement`, with method=…, one of
-                `scorefield.posterior`, or a sampler that finds its own way to posteriors (`DAPS`, `RePaint`).
-            guidance: Sharpens what is given by leading away from what the model says without it; 1 leaves the law as it is,
-                other weights make it that of nothing exact.
-            interval: The noise levels at which it guides, in standard deviations of the data.
-            weak: A weaker model of the same data to lead away from instead, given the same.
-            named: Instead of `context`: columns by their names, as in `model.given(label=3)`.
+            context: The context in the form that `fit` took it: one for all samples, or M of them, of which sample i (in
+                densities, row i) has that of row i mod M.
+            guidance: The weight of guidance towards the context; 1 is none. With others the samples follow no exact
+                distribution: larger weights make them more typical of the context.
+            interval: The noise levels with guidance, in standard deviations of the data; all by default.
+            weak: A weaker model of the same data to guide away from (autoguidance), with the same context; by default the
+                model itself without context (classifier-free guidance).
+            named: Instead of `context`: columns by their names, as in `model.condition(label=3)`. Columns may be given one
+                after another; until all are, the model says which are missing.
+
+        Returns:
+            A model with the same methods as any other.
 
         Raises:
-            ValueError: If the model was fitted without context, or does not know what is given.
+            ValueError: If the model was fitted without context, does not know the class or the column, or guidance is not
+                possible.
 
         Example:
             >>> import numpy as np, scorefield
             >>> label = np.arange(400) % 2
             >>> x = np.random.default_rng(0).normal(10.0 * label)
             >>> model = scorefield.fit(x, context=label, training=scorefield.Training(steps=300))
-            >>> bool(model.given(label=0).sample(100).mean() < 5 < model.given(label=1).sample(100).mean())
+            >>> bool(model.condition(label=0).sample(100).mean() < 5 < model.condition(label=1).sample(100).mean())
             True
         """
-        if isinstance(context, Measurement):
-            return self._measured(context, **named)
         if self.context is None:
-            raise ValueError("this model was fitted without context, nothing can be given to it: fit(x, context=…)")
-        return self.told(self.context(named if context is None else context), guidance, interval, weak)
+            raise ValueError("this model was fitted without context and cannot be conditioned on one: fit(x, context=…)")
+        if context is not None and named:
+            raise ValueError(f"give the context at once or by columns, not both: got a value and {', '.join(named)}")
+        before = ContextCondition.among(self.conditions)
+        if context is None and not named:
+            if before is None:
+                names = ", ".join(f"{name}=…" for name in self.context.names)
+                raise ValueError(f"there is no context yet: model.condition({names})")
+            rows, missing = before.rows, before.missing
+        else:
+            rows, missing = self.context.partial(named if context is None else context)
+            if before is not None:
+                rows, missing = self.context.completed(rows, missing, before.rows, before.missing)
+        return self._with_context(rows, missing, guidance, interval, None if weak is None else self._weak(weak))
 
-    def _measured(self, measurement: Measurement, method: Method | Sampler | None = None) -> Model:
-        """The posterior: a method may also be a sampler that finds its own way to one, DAPS or RePaint."""
-        sampler = method if isinstance(method, Sampler) else self.sampler
-        model = None if isinstance(method, Sampler) else method
-        parts = (model, self.schema.layout, self.standardize, self.moments)
-        denoiser, moments = posterior(self._answerable(), measurement, *parts)
-        other = (self.schema, self.standardize, self.process, denoiser, moments, sampler, self.steps, self.grid)
-        return Model(*other).train(self.training)
+    def conditioned_on(self, rows: Tensor) -> Model:
+        """The model conditioned on encoded contexts, `(M, *model.context.row_shape)`, as `model.context` makes them.
 
-    def told(
+        Raises:
+            ValueError: If the model was fitted without context.
+        """
+        if self.context is None:
+            raise ValueError("this model was fitted without context and cannot be conditioned on one: fit(x, context=…)")
+        return self._with_context(rows)
+
+    def _with_context(
         self,
         rows: Tensor,
-        guidance: float = 1.0,
-        interval: tuple[float, float] = (0.0, math.inf),
-        weak: Model | None = None,
+        missing: Sequence[str] = (),
+        guidance: float | None = None,
+        interval: tuple[float, float] | None = None,
+        weak: DenoiserModule | None = None,
     ) -> Model:
-        """`given`, with what is given as `model.context` makes it: numbers for the network, `(M, size, …)`."""
-        if self.context is None:
-            raise ValueError("this model was fitted without context, nothing can be given to it: fit(x, context=…)")
-        other = None if weak is None else weak.denoiser
-        denoiser = conditioned(self.denoiser, self.context, rows.to(self.device), guidance, interval, other)
-        parts = (
-            self.schema,
-            self.standardize,
-            self.process,
-            denoiser,
-            self.moments,
-            self.sampler,
-            self.steps,
-            self.grid,
-        )
-        return Model(*parts, self.context).train(self.training)
+        before = ContextCondition.among(self.conditions)
+        if before is not None:
+            guidance = before.guidance if guidance is None else guidance
+            interval = before.interval if interval is None else interval
+            weak = before.weak if weak is None else weak
+        guidance, interval = 1.0 if guidance is None else guidance, interval or (0.0, math.inf)
+        condition = ContextCondition(rows.to(self.device), missing, guidance, interval, weak)
+        condition.check_guidance(self.denoiser)
+        return self.replace(conditions=(condition, *(each for each in self.conditions if each is not before)))
+
+    def _weak(self, weak: Model) -> DenoiserModule:
+        """The denoiser of a weaker model, which must be of the same data and as it was fitted."""
+        if weak.conditions:
+            raise ValueError("weak=… takes a model without conditions: it gets the same context as this one")
+        if not same_values(weak.standardize, self.standardize):
+            raise ValueError("weak=… takes a model of the same data in the same units: fit both to the same data")
+        if weak.denoiser.takes_context and not same_values(weak.context, self.context):
+            raise ValueError("weak=… takes a model with the same context, or without one: fit both with the same context")
+        return weak.denoiser
+
+    def guide(self, classifier: NoisyClassifier, label: str | int, weight: float = 1.0) -> Model:
+        """The model guided to a class by a classifier of noisy data.
+
+        Arguments:
+            classifier: The classifier, fitted for this model (`classifier_guidance.fit_classifier`). Guiding again by the
+                same classifier replaces the class.
+            label: The class.
+            weight: How strongly; 1 gives the distribution of that class, if classifier and model are right.
+
+        Raises:
+            ValueError: If the classifier does not know the class.
+        """
+        guidance = ClassifierGuidance(classifier, label, weight)
+        kept = (each for each in self.conditions if not guidance.replaces(each))
+        return self.replace(conditions=(*kept, guidance))
+
+    def observe(self, measurement: Measurement, method: PosteriorMethod | None = None) -> Model:
+        """The model of the posterior given a measurement; independent measurements are observed one after another.
+
+        Arguments:
+            measurement: The measurement of one data point.
+            method: How the posterior is sampled, one of `scorefield.posterior`; by default by moment matching. `DAPS` and
+                `RePaint` bring their own sampler.
+
+        Raises:
+            TypeError: If it is not a measurement, or not a method.
+            ValueError: If the operator does not take such data, or its output does not have the shape of what was measured.
+        """
+        if not isinstance(measurement, Measurement):
+            got = type(measurement).__name__
+            raise TypeError(f"only a Measurement can be observed, got {got}: Measurement(operator, y, noise)")
+        if method is not None and not isinstance(method, PosteriorMethod):
+            raise TypeError(f"method must be one of scorefield.posterior, such as MomentMatching(), got {method!r}")
+        measurement.check(self.schema.layout.shape)
+        observation = Observation(measurement, method)
+        sampling = Sampling(observation.method.sampler).merged(self.sampling)
+        return self.replace(conditions=(*self.conditions, observation), sampling=sampling)
+
+    def given(
+        self,
+        context: Any = None,
+        *,
+        method: PosteriorMethod | None = None,
+        guidance: float | None = None,
+        interval: tuple[float, float] | None = None,
+        weak: Model | None = None,
+        **named: Any,
+    ) -> Model:
+        """`condition`, or `observe` for a `Measurement`.
+
+        Arguments:
+            context: A context, or a `scorefield.measurement.Measurement`.
+            method: For a measurement: how its posterior is sampled.
+            guidance: For a context: the weight of guidance.
+            interval: For a context: the noise levels with guidance.
+            weak: For a context: the model to guide away from.
+            named: Instead of `context`: columns of the context by their names.
+
+        Raises:
+            ValueError: If an argument belongs to the other kind, and as `condition` and `observe` do.
+        """
+        if isinstance(context, Measurement):
+            others = {"guidance": guidance, "interval": interval, "weak": weak, **named}
+            extra = [name for name, value in others.items() if value is not None]
+            if extra:
+                what = f"{', '.join(extra)} belong to a context, not to a measurement"
+                raise ValueError(f"{what}: model.condition({', '.join(f'{name}=…' for name in extra)}).observe(…)")
+            return self.observe(context, method)
+        if method is not None:
+            raise ValueError("method belongs to a measurement, not to a context: model.observe(measurement, method=…)")
+        return self.condition(context, guidance=guidance, interval=interval, weak=weak, **named)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the model: one `.safetensors` file, whole or not at all."""
-        if isinstance(self.denoiser, Posterior):
-            self.denoiser.check_plain()
+        """Writes the model: one `.safetensors` file, whole or not at all.
+
+        Raises:
+            ValueError: If a condition holds code of yours, which files do not.
+        """
+        for condition in self.conditions:
+            condition.check_saved()
         checkpoint.save(self, path)
-
-    @property
-    def _precise(self) -> Diffusion:
-        """The diffusion for densities and latents: never in bfloat16, and for vectors, where it costs little, in float64."""
-        denoiser: Denoiser = self.denoiser
-        if len(self.schema.inner_shape) == 1:
-            denoiser = copy.deepcopy(denoiser).double()
-        elif isinstance(denoiser, Preconditioned | Conditioned | Guided):
-            denoiser = denoiser.exactly()
-        return Diffusion(self.process, denoiser, self.moments)
-
-    def _batch(self) -> int:
-        """As many as keep the caches of a CPU, or a GPU, busy."""
-        numbers = 200_000 if self.device.type == "cpu" else 4_000_000
-        return max(8, min(numbers // self.moments.mean.numel(), numbers // 200))
-
-    def _dtype(self) -> torch.dtype:
-        """The type that holds the digits of the data: 32-bit integers have more than float32."""
-        wide = ("float64", "int64", "uint64", "int32", "uint32")
-        return torch.float64 if self.schema.dtype in wide else torch.float32
-
-    @staticmethod
-    def _check(count: int, batch: int | None) -> None:
-        if count < 1 or (batch is not None and batch < 1):
-            raise ValueError(
-                f"at least one sample is drawn, in batches of at least one; got count={count}, batch={batch}"
-            )
 
 
 def load(
@@ -463,7 +351,7 @@ def load(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is truncated, foreign, or no model.
+        ValueError: If it is truncated, foreign, or not a model.
     """
     if os.path.isdir(path):
         path = os.path.join(path, "model.safetensors")

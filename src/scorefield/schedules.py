@@ -35,7 +35,7 @@ class Schedule(abc.ABC):
 
 def _checked(steps: int | None) -> int:
     if steps is None:
-        raise ValueError("the number of steps is missing: give steps=, or a grid that knows it")
+        raise ValueError("the number of steps is missing: give steps=, or a schedule that knows it")
     if steps < 1:
         raise ValueError(f"a sampler needs at least 1 step, got steps={steps}")
     return steps
@@ -161,7 +161,7 @@ class ExplicitLevels(Schedule):
         object.__setattr__(self, "values", tuple(map(float, self.values)))
         falling = all(a > b for a, b in zip(self.values, self.values[1:]))
         if len(self.values) < 2 or not falling or not self.values[-1] > 0 or not self.values[0] < math.inf:
-            raise ValueError(f"Given needs two positive levels or more that decrease, got {self.values[:8]}")
+            raise ValueError(f"ExplicitLevels needs two positive levels or more that decrease, got {self.values[:8]}")
 
     @property
     def steps(self) -> int:  # type: ignore[override]  # a property here, a constant of the others

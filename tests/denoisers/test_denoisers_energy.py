@@ -31,7 +31,7 @@ from scorefield.nn import MLP, Potential, UNet
 from scorefield.objectives import DenoisingScoreMatching, LogNormal, excess
 from scorefield.processes import VP
 from scorefield.rng import Samples
-from scorefield.samplers import AnnealedLangevin, sample
+from scorefield.samplers import AnnealedLangevin, Sampling, sample
 from scorefield.schedules import LogLevel
 from scorefield.settings import Training
 from scorefield.standardize import Standardize
@@ -136,11 +136,9 @@ def test_chains_with_a_test_take_an_energy():
     drawn = sample(
         Diffusion(VP(), energy, law),
         (count, 2),
-        AnnealedLangevin(MetropolisLangevin(0.5), moves=6),
-        40,
+        Sampling(AnnealedLangevin(MetropolisLangevin(0.5), moves=6), 40, LogLevel()),
         Samples(2, count=count),
         denoise=False,
-        grid=LogLevel(),
     )
     for found, noise in ((chain.state, level), (drawn, 0.0)):
         covariance = law.covariance + noise**2 * torch.eye(2, dtype=D)

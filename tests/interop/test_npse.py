@@ -13,7 +13,7 @@ from scorefield.interop.simulations import bounded, unbounded
 from scorefield.mcmc import GaussianLangevin
 from scorefield.processes import EDM
 from scorefield.rng import Samples
-from scorefield.samplers import AnnealedLangevin, sample
+from scorefield.samplers import AnnealedLangevin, Sampling, sample
 from scorefield.settings import Training
 
 RNG = np.random.default_rng(0)
@@ -80,7 +80,7 @@ def test_several_observations_together():
     law = Gaussian(torch.zeros(1).double(), torch.ones(1).double())
     diffusion = Diffusion(EDM(0.005, 20.0), ComposedDenoiser(Exact(), seen, torch.tensor([[0.0, 1.0]]).double()), law)
     way = AnnealedLangevin(GaussianLangevin(0.2), 8)
-    x = sample(diffusion, (4000, 1), way, 60, Samples(0, count=4000))
+    x = sample(diffusion, (4000, 1), Sampling(way, 60), Samples(0, count=4000))
     assert abs(float(x.mean()) - 0.4) < 5 * (0.2 / 4000) ** 0.5
     assert abs(float(x.var()) / 0.2 - 1) < 0.08
 

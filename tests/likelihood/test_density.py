@@ -14,6 +14,7 @@ from scorefield.likelihood import self_check
 from scorefield.model import Model
 from scorefield.processes import EDM, VE
 from scorefield.rng import Samples
+from scorefield.samplers import Sampling
 from scorefield.settings import Training
 from scorefield.standardize import Standardize
 from scorefield.toys import Field
@@ -23,7 +24,9 @@ D = torch.float64
 
 def modelled(x: Any, law: Mixture, mean: Tensor, std: Tensor) -> Model:
     """A model of data mean + std u, u of a known law."""
-    return Model(Schema.of(x), Standardize((len(mean),), mean, std), VE(0.01, 300.0), law, law.moments())
+    return Model(
+        Schema.of(x), Standardize((len(mean),), mean, std), law, law.moments(), Sampling(process=VE(0.01, 300.0))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +93,7 @@ def test_bits_of_whole_numbers_are_those_of_the_law():
     law = Gaussian(torch.zeros(2, dtype=D), torch.eye(2, dtype=D))
     units = Standardize((2,), torch.tensor([50.0, 7.0]).double(), torch.tensor([30.0, 200.0]).double())
     x = units.inverse(law.sample(40, Samples(0, count=40))).round().long().numpy()
-    model = Model(Schema.of(x), units, EDM(0.002, 300.0), law, law)
+    model = Model(Schema.of(x), units, law, law, Sampling(process=EDM(0.002, 300.0)))
     found = model.density().bits_per_dim(x, draws=3)
     known = law.log_prob(units(torch.from_numpy(x).double())) + units.log_det
     torch.testing.assert_close(found.value, -known / (2 * math.log(2)), rtol=0, atol=0.02)
@@ -102,7 +105,7 @@ def test_bits_of_whole_numbers_are_those_of_the_law():
 def modelled_again(model: Model, units: Standardize, x: np.ndarray):
     """The same numbers, each in cells of a tenth: units do not matter."""
     tenth = Standardize((2,), units.mean / 10, units.std / 10)
-    other = Model(Schema.of(x / 10), tenth, model.process, model.denoiser, model.moments)
+    other = Model(Schema.of(x / 10), tenth, model.denoiser, model.moments, model.sampling)
     return other.density().bits_per_dim(x / 10, draws=3, step=0.1)
 
 
@@ -118,7 +121,13 @@ def test_the_self_check_of_fields():
     field = Field((1, 4, 4), length=2.0)
     x = 5 * field.sample(30, Samples(0, count=30))
     moments = Gaussian(torch.zeros(1, 4, 4, dtype=D), torch.ones(1, 4, 4, dtype=D))
-    model = Model(Schema.of(x[:, 0].numpy()), Standardize((1, 4, 4), None, torch.tensor(5.0)), EDM(), moments, moments)
+    model = Model(
+        Schema.of(x[:, 0].numpy()),
+        Standardize((1, 4, 4), None, torch.tensor(5.0)),
+        moments,
+        moments,
+        Sampling(process=EDM()),
+    )
     found, true = self_check(model.density(probes=8, tolerance=1e-3).scaled, x, count=30)
     off = (found.value - true).abs()
     assert bool((found.standard_error > 0).all()) and float((off <= 2 * found.error).double().mean()) > 0.8

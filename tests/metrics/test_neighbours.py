@@ -10,7 +10,7 @@ from scorefield.diffusion import Diffusion
 from scorefield.metrics import Neighbours, memorization, nearest, neighbours
 from scorefield.processes import VP
 from scorefield.rng import Samples as Source
-from scorefield.samplers import Heun, sample
+from scorefield.samplers import Heun, Sampling, sample
 from scorefield.toys import Field, eight_gaussians
 
 
@@ -153,7 +153,9 @@ def test_the_verdict_is_a_sentence(found, words):
 def drawn(law, count, seed):
     """Samples of a law through the probability flow, in twenty steps of Heun."""
     prior = Gaussian(law.data.mean(0), law.data.var(0))
-    return sample(Diffusion(VP(), law, prior), (count, *law.data.shape[1:]), Heun(), 20, Source(seed, count=count))
+    return sample(
+        Diffusion(VP(), law, prior), (count, *law.data.shape[1:]), Sampling(Heun(), 20), Source(seed, count=count)
+    )
 
 
 @pytest.mark.parametrize("seed", [*range(2), *(pytest.param(s, marks=pytest.mark.slow) for s in range(2, 20))])

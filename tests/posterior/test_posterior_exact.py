@@ -30,7 +30,7 @@ from scorefield.posterior import (
 from scorefield.posterior.solve import conjugate_gradients, direct, krylov_root, positive, root
 from scorefield.processes import EDM, VP
 from scorefield.rng import Samples
-from scorefield.samplers import DormandPrince, ExponentialAdams, Heun, sample
+from scorefield.samplers import DormandPrince, ExponentialAdams, Heun, Sampling, sample
 from scorefield.schedules import LogLevel
 from scorefield.standardize import Standardize
 
@@ -307,7 +307,7 @@ def test_noise_may_be_counts():
     mean = (weight * side).sum() / weight.sum()
     std = math.sqrt((weight * (side - mean) ** 2).sum() / weight.sum())
     diffusion = Diffusion(EDM(0.01, 400.0), Posterior(prior, seen), prior)
-    x = sample(diffusion, (2000, 1), ExponentialAdams(2, 4.0), 64, Samples(0, 0, 2000), grid=LogLevel())
+    x = sample(diffusion, (2000, 1), Sampling(ExponentialAdams(2, 4.0), 64, LogLevel()), Samples(0, 0, 2000))
     assert float(x.mean()) == pytest.approx(mean, abs=0.15) and float(x.std()) == pytest.approx(std, rel=0.06)
 
 

@@ -17,7 +17,7 @@ from scorefield.measurement import Blur, Function, Linear, Mask, Measurement, Po
 from scorefield.posterior import DAPS, Posterior, RePaint, StandardizedMeasurement, exact_posterior
 from scorefield.processes import EDM
 from scorefield.rng import Samples
-from scorefield.samplers import ExponentialAdams, Sampler, sample
+from scorefield.samplers import ExponentialAdams, Sampler, Sampling, sample
 from scorefield.schedules import LogLevel
 from scorefield.standardize import Standardize
 
@@ -32,7 +32,7 @@ def law() -> Gaussian:
 def drawn(sampler: Sampler, seen: Measurement, prior: Gaussian | Mixture, count: int = 2000, steps: int = 48) -> Tensor:
     moments = prior if isinstance(prior, Gaussian) else prior.moments()
     diffusion = Diffusion(EDM(0.01, 50.0), Posterior(prior, seen, moments=moments), moments)
-    return sample(diffusion, (count, moments.mean.numel()), sampler, steps, Samples(0, 0, count), grid=LogLevel())
+    return sample(diffusion, (count, moments.mean.numel()), Sampling(sampler, steps, LogLevel()), Samples(0, 0, count))
 
 
 def test_a_noisy_value_is_not_taken_for_an_exact_one():
@@ -84,7 +84,7 @@ def test_a_jump_is_as_many_steps_as_it_says():
     diffusion = Diffusion(EDM(0.01, 50.0), Posterior(prior, Measurement(Mask([1, 0]), [1.0], 0.1)), prior)
     for repeats, jump, order in ((2, 1, [0, 0, 1, 1, 2, 2]), (2, 2, [0, 0, 1, 2, 1, 2]), (3, 9, [0, 1, 2] * 3)):
         asked.clear()
-        sample(diffusion, (1, 2), RePaint(repeats, jump), 3, Samples(0, 0, 1), denoise=False, grid=LogLevel())
+        sample(diffusion, (1, 2), Sampling(RePaint(repeats, jump), 3, LogLevel()), Samples(0, 0, 1), denoise=False)
         levels = sorted(set(asked), reverse=True)
         assert [levels.index(level) for level in asked] == order
 
@@ -118,7 +118,7 @@ def test_decoupled_annealing_is_exact_for_gaussian_fields():
     seen = Measurement(Mask(torch.arange(n) < 36), prior.sample(1, Samples(0, 0, 1))[0, :36], 0.1)
     exact, _ = exact_posterior(prior, seen)
     diffusion = Diffusion(EDM(0.01, 50.0), Posterior(prior, seen), prior)
-    x = sample(diffusion, (count, n), DAPS(iterations=30), 24, Samples(0, 0, count), grid=LogLevel())
+    x = sample(diffusion, (count, n), Sampling(DAPS(iterations=30), 24, LogLevel()), Samples(0, 0, count))
     values, turn = torch.linalg.eigh(exact.covariance)
     w = (x - exact.mean) @ turn / values.sqrt()
     assert float(w.mean(0).square().sum() * count) < stats.chi2(n).ppf(0.9999)
@@ -169,8 +169,8 @@ def test_no_sample_sees_another(sampler, linear):
     y = operator(torch.ones(1, 4, 4, dtype=D))[0] / 2
     posterior = Posterior(prior, Measurement(operator, y, 0.2), None, Layout((4, 4), "grid"))
     diffusion = Diffusion(EDM(), posterior, prior)
-    whole = sample(diffusion, (5, 1, 4, 4), sampler, 5, Samples(7, 0, 5))
-    some = sample(diffusion, (2, 1, 4, 4), sampler, 5, Samples(7, 2, 2))
+    whole = sample(diffusion, (5, 1, 4, 4), Sampling(sampler, 5), Samples(7, 0, 5))
+    some = sample(diffusion, (2, 1, 4, 4), Sampling(sampler, 5), Samples(7, 2, 2))
     torch.testing.assert_close(some, whole[2:4], rtol=1e-6, atol=1e-6)
 
 

@@ -11,7 +11,7 @@ from scorefield.measurement import Linear, Measurement
 from scorefield.posterior import DPS, TMPD, Posterior, exact_posterior, twisted_smc
 from scorefield.processes import EDM, VP
 from scorefield.rng import Samples
-from scorefield.samplers import ExponentialAdams, sample
+from scorefield.samplers import ExponentialAdams, Sampling, sample
 from scorefield.schedules import ExplicitLevels
 
 D = torch.float64
@@ -52,7 +52,7 @@ def test_what_leads_it_errs():
     law, seen = problem()
     exact, _ = exact_posterior(law, seen)
     diffusion = Diffusion(EDM(0.002, 80.0), Posterior(law, seen), law.moments())
-    x = sample(diffusion, (2000, 2), ExponentialAdams(3), 32, Samples(0, 0, 2000))
+    x = sample(diffusion, (2000, 2), Sampling(ExponentialAdams(3), 32), Samples(0, 0, 2000))
     assert float((modes(exact)(x).mean(0) - exact.weights).abs().max()) > 0.1
 
 
@@ -74,7 +74,9 @@ def test_an_island_is_itself_whatever_the_others_are():
     three = twisted_smc(diffusion, (2,), 3, particles=50, islands=3, steps=8, block=17)
     torch.testing.assert_close(two.islands, three.islands[:2])
     torch.testing.assert_close(two.weighted.points, three.weighted.points[:100], rtol=1e-6, atol=1e-6)
-    one = twisted_smc(diffusion, (2,), 3, particles=50, islands=1, grid=ExplicitLevels((10.0, 1.0, 0.1)), steps=None)
+    one = twisted_smc(
+        diffusion, (2,), 3, particles=50, islands=1, sampling=Sampling(schedule=ExplicitLevels((10.0, 1.0, 0.1)))
+    )
     assert one.log_evidence.standard_error == torch.inf
 
 

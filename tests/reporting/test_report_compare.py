@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 from test_page import parsed
 
-from scorefield.comparison import Comparison, SamplerResult, Way
+from scorefield.comparison import Comparison, SamplerResult
 from scorefield.metrics import Distance
 from scorefield.reporting.compare import track, write_comparison
-from scorefield.samplers import DDIM, Heun
+from scorefield.samplers import DDIM, Heun, Sampling
 from scorefield.schedules import ExplicitLevels
 
-WAYS = (Way(Heun(), 18), Way(DDIM(eta=1.0), 36, ExplicitLevels((10.0, 1.0))))
+WAYS = (Sampling(Heun(), 18), Sampling(DDIM(eta=1.0), 36, ExplicitLevels((10.0, 1.0))))
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_page_needs_nothing_from_outside(shape, rng, tmp_path):
 
 
 def test_a_line_a_sampler(rng, tmp_path):
-    failed = ((Way(Heun(), 2), "Heun left the <finite> numbers"),)
+    failed = ((Sampling(Heun(), 2), "Heun left the <finite> numbers"),)
     samples = tuple(rng.normal(size=(30, 2)) for _ in WAYS)
     page, seen = parsed(
         write_comparison(tmp_path / "c.html", comparison(rng.normal(size=(9, 2)), samples, failed=failed), "t")
@@ -64,7 +64,7 @@ def test_a_line_a_sampler(rng, tmp_path):
     lines = [" ".join(re.sub("<[^>]*>", " ", line.replace("<wbr>", "")).split()) for line in body.split("<tr")[1:]]
     assert [line.split(">", 1)[-1].strip() for line in lines[1:]] == [
         "Heun(steps=18) 37 0.5 2,000 0.05 0.05 yes 0.987 –",
-        "DDIM(eta=1, steps=36, grid=ExplicitLevels(values=(10, 1))) 37 0.5 2,000 0.3 0.3 no 0.987 0.25",
+        "DDIM(eta=1, steps=36, schedule=ExplicitLevels(values=(10, 1))) 37 0.5 2,000 0.3 0.3 no 0.987 0.25",
     ]
     assert "Real data among themselves 0 0 1" in lines[0]
     assert "Sliced &lt;W&gt;" in page and "Heun(steps=2) did not arrive: Heun left the &lt;finite&gt; numbers." in page

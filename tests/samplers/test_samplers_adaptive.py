@@ -11,7 +11,7 @@ from scorefield.denoisers import Denoiser, Gaussian, Mixture
 from scorefield.diffusion import Diffusion
 from scorefield.processes import EDM, VP, Process
 from scorefield.rng import Rng, Samples
-from scorefield.samplers import AdaptiveSDE, adaptive, sample
+from scorefield.samplers import AdaptiveSDE, Sampling, adaptive, sample
 
 D = torch.float64
 PROCESSES = laws.instances(Process, "scorefield.processes")
@@ -150,10 +150,10 @@ def stiff() -> Mixture:
 def test_companions_do_not_matter(process, recorder):
     """Not even where some need many times the steps of others, on several intervals."""
     diffusion = Diffusion(process, stiff(), stiff().moments())
-    whole = sample(diffusion, (6, 2), AdaptiveSDE(0.1, 0.01), 3, Samples(3, count=6))
+    whole = sample(diffusion, (6, 2), Sampling(AdaptiveSDE(0.1, 0.01), 3), Samples(3, count=6))
     assert recorder.last.attempts.max() > 3 * recorder.last.attempts.min()
     for i in range(6):
-        alone = sample(diffusion, (1, 2), AdaptiveSDE(0.1, 0.01), 3, Samples(3, start=i, count=1))
+        alone = sample(diffusion, (1, 2), Sampling(AdaptiveSDE(0.1, 0.01), 3), Samples(3, start=i, count=1))
         torch.testing.assert_close(alone, whole[i : i + 1], rtol=1e-6, atol=1e-6)
 
 
@@ -223,7 +223,7 @@ class Broken(Denoiser):
 def test_a_denoiser_that_is_not_finite_stops_the_loop():
     message = "AdaptiveSDE is stuck: sample 0 at level 1 needs steps of no length, its denoiser is not finite there"
     with pytest.raises(RuntimeError, match=message):
-        sample(Diffusion(EDM(), Broken()), (1, 1), AdaptiveSDE(), 1, Samples(0, count=1))
+        sample(Diffusion(EDM(), Broken()), (1, 1), Sampling(AdaptiveSDE(), 1), Samples(0, count=1))
 
 
 def test_it_does_not_lead_upwards():
@@ -242,7 +242,7 @@ def test_too_few_attempts():
         r"loosen rtol or atol, or raise max_attempts"
     )
     with pytest.raises(RuntimeError, match=message):
-        sample(Diffusion(EDM(), law(2)), (4, 2), AdaptiveSDE(max_attempts=5), 1, Samples(0, count=4))
+        sample(Diffusion(EDM(), law(2)), (4, 2), Sampling(AdaptiveSDE(max_attempts=5), 1), Samples(0, count=4))
 
 
 @pytest.mark.parametrize(

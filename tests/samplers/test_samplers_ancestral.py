@@ -11,7 +11,7 @@ from laws import STEPS, table_error
 from scorefield.diffusion import Diffusion
 from scorefield.processes import EDM, VE, Process
 from scorefield.rng import Samples
-from scorefield.samplers import DDIM, Ancestral, sample
+from scorefield.samplers import DDIM, Ancestral, Sampling, sample
 
 D = torch.float64
 PROCESSES = laws.instances(Process, "scorefield.processes")
@@ -92,7 +92,9 @@ def test_it_is_the_first_step_of_sde_dpm_solver(process, sampler, mixture):
 @every
 def test_ancestral_is_ddim_with_fresh_noise(process, mixture):
     diffusion = Diffusion(process, mixture, mixture.moments())
-    one, other = (sample(diffusion, (5, 2), each, 12, Samples(2, count=5)) for each in (Ancestral(), DDIM(1.0)))
+    one, other = (
+        sample(diffusion, (5, 2), Sampling(each, 12), Samples(2, count=5)) for each in (Ancestral(), DDIM(1.0))
+    )
     torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 

@@ -17,7 +17,7 @@ from scorefield.diffusion import Diffusion
 from scorefield.mcmc import ChainState, GaussianLangevin, Langevin, MetropolisLangevin, Target, Transition
 from scorefield.processes import VE, Process
 from scorefield.rng import Mixed, Samples
-from scorefield.samplers import DDIM, AnnealedLangevin, ConsistentAnnealed, annealed_langevin, sample
+from scorefield.samplers import DDIM, AnnealedLangevin, ConsistentAnnealed, Sampling, annealed_langevin, sample
 from scorefield.schedules import ExplicitLevels
 
 D = torch.float64
@@ -200,8 +200,7 @@ def test_a_test_of_proposals_leads_to_the_exact_law(mixture):
     x = sample(
         Diffusion(VE(0.02, 8.0), mixture, moments),
         (count, 2),
-        AnnealedLangevin(MetropolisLangevin(0.8), 8),
-        16,
+        Sampling(AnnealedLangevin(MetropolisLangevin(0.8), 8), 16),
         Samples(0, count=count),
         denoise=False,
     )
@@ -218,7 +217,7 @@ def test_mixed_noise_keeps_the_law(angle, gaussian):
     calls = 1 + 5 * 3
     second = Noises()
     second.calls = calls  # its unit vectors go to samples of their own
-    x = sample(diffusion, (1 + 2 * 2 * calls, 2), sampler, 5, Mixed(Noises(), second, angle))
+    x = sample(diffusion, (1 + 2 * 2 * calls, 2), Sampling(sampler, 5), Mixed(Noises(), second, angle))
     apart = x[1:] - x[0]
     assert second.calls == 2 * calls
     torch.testing.assert_close(x[0], mean, rtol=1e-12, atol=1e-12)
@@ -303,9 +302,9 @@ def test_the_smallest_ratio_is_deterministic(mixture):
 def test_a_ratio_too_small_for_the_grid(mixture):
     message = r"needs a ratio from 0.206 to 1.79 where levels fall by 1.26, got ratio=0.2: take more steps, or no ratio"
     with pytest.raises(ValueError, match=message):
-        sample(Diffusion(VE(0.1, 10.0), mixture), (3, 2), ConsistentAnnealed(0.2), 20, Samples(0, count=3))
+        sample(Diffusion(VE(0.1, 10.0), mixture), (3, 2), Sampling(ConsistentAnnealed(0.2), 20), Samples(0, count=3))
     with pytest.raises(ValueError, match=r"got ratio=1\.9"):
-        sample(Diffusion(VE(0.1, 10.0), mixture), (3, 2), ConsistentAnnealed(1.9), 20, Samples(0, count=3))
+        sample(Diffusion(VE(0.1, 10.0), mixture), (3, 2), Sampling(ConsistentAnnealed(1.9), 20), Samples(0, count=3))
     for ratio in (0.0, 2.0, math.nan):
         with pytest.raises(ValueError, match=f"ConsistentAnnealed needs 0 < ratio < 2, got ratio={ratio:g}"):
             ConsistentAnnealed(ratio)

@@ -8,7 +8,7 @@ from scorefield.denoisers import Denoiser
 from scorefield.diffusion import Diffusion
 from scorefield.processes import EDM, VP
 from scorefield.rng import Samples
-from scorefield.samplers import DDIM, Heun, sample, trajectory
+from scorefield.samplers import DDIM, Heun, Sampling, sample, trajectory
 
 D = torch.float64
 
@@ -30,7 +30,7 @@ def diffusion(mixture) -> Diffusion:
 
 
 def test_the_way_leads_down_all_levels(diffusion):
-    way = list(trajectory(diffusion, (3, 2), Heun(), 5, Samples(0, count=3)))
+    way = list(trajectory(diffusion, (3, 2), Sampling(Heun(), 5), Samples(0, count=3)))
     levels = torch.tensor([level for level, _ in way], dtype=D)
     times = torch.linspace(1, 0, 6, dtype=D)
     torch.testing.assert_close(levels[:-1], diffusion.process.level(times))
@@ -40,18 +40,18 @@ def test_the_way_leads_down_all_levels(diffusion):
 
 def test_it_begins_with_the_prior_and_ends_with_the_mean(diffusion):
     rng = Samples(0, count=3)
-    way = [x for _, x in trajectory(diffusion, (3, 2), Heun(), 5, rng)]
+    way = [x for _, x in trajectory(diffusion, (3, 2), Sampling(Heun(), 5), rng)]
     assert torch.equal(way[0], diffusion.prior((3, 2), Samples(0, count=3).child("prior")))
     assert torch.equal(way[-1], diffusion.split(way[-2], torch.tensor(0.0, dtype=D))[0])
-    noisy = [x for _, x in trajectory(diffusion, (3, 2), Heun(), 5, Samples(0, count=3), denoise=False)]
+    noisy = [x for _, x in trajectory(diffusion, (3, 2), Sampling(Heun(), 5), Samples(0, count=3), denoise=False)]
     assert len(noisy) == len(way) - 1
     assert torch.equal(noisy[-1], way[-2])
 
 
 def test_sample_is_the_end_of_the_way(diffusion):
     for denoise in (True, False):
-        *_, (_, last) = trajectory(diffusion, (3, 2), DDIM(1.0), 5, Samples(0, count=3), denoise)
-        assert torch.equal(sample(diffusion, (3, 2), DDIM(1.0), 5, Samples(0, count=3), denoise), last)
+        *_, (_, last) = trajectory(diffusion, (3, 2), Sampling(DDIM(1.0), 5), Samples(0, count=3), denoise)
+        assert torch.equal(sample(diffusion, (3, 2), Sampling(DDIM(1.0), 5), Samples(0, count=3), denoise), last)
 
 
 def test_fresh_noise_is_not_that_of_the_prior(diffusion):
@@ -63,14 +63,14 @@ def test_fresh_noise_is_not_that_of_the_prior(diffusion):
 def test_a_sampler_is_a_pure_recipe(diffusion):
     """The same rng gives the same samples, twice from one object and from another."""
     sampler = DDIM(1.0)
-    drawn = [sample(diffusion, (4, 2), s, 4, Samples(1, count=4)) for s in (sampler, sampler, DDIM(1.0))]
+    drawn = [sample(diffusion, (4, 2), Sampling(s, 4), Samples(1, count=4)) for s in (sampler, sampler, DDIM(1.0))]
     assert torch.equal(drawn[0], drawn[1])
     assert torch.equal(drawn[0], drawn[2])
 
 
 def test_types(mixture):
     diffusion = Diffusion(EDM(), mixture.float(), mixture.moments())
-    x = sample(diffusion, (3, 2), Heun(), 4, Samples(0, count=3), dtype=torch.float32)
+    x = sample(diffusion, (3, 2), Sampling(Heun(), 4), Samples(0, count=3), dtype=torch.float32)
     assert x.dtype == torch.float32
 
 
@@ -86,7 +86,7 @@ def test_gradients_are_off_inside_and_on_in_the_loop(diffusion):
         def forward(self, x: Tensor, level: Tensor) -> Tensor:
             return self.weight * x / (1 + level**2)
 
-    way = trajectory(Diffusion(VP(), WeightedSamples()), (3, 2), Heun(), 4, Samples(0, count=3))
+    way = trajectory(Diffusion(VP(), WeightedSamples()), (3, 2), Sampling(Heun(), 4), Samples(0, count=3))
     for _, x in way:
         assert not x.requires_grad
         assert torch.is_grad_enabled()
@@ -98,7 +98,7 @@ def test_gradients_are_off_inside_and_on_in_the_loop(diffusion):
 @pytest.mark.parametrize("steps", [0, -3])
 def test_a_sampler_takes_a_step(diffusion, steps):
     with pytest.raises(ValueError, match=f"a sampler needs at least 1 step, got steps={steps}"):
-        sample(diffusion, (3, 2), Heun(), steps, Samples(0, count=3))
+        sample(diffusion, (3, 2), Sampling(Heun(), steps), Samples(0, count=3))
 
 
 def test_a_state_that_is_not_finite_stops_the_loop():
@@ -107,9 +107,9 @@ def test_a_state_that_is_not_finite_stops_the_loop():
         r"^DDIM left the finite numbers at level 333 \(t = 0\.333\): take more than 3 steps, or train longer with a"
     )
     with pytest.raises(RuntimeError, match=message):
-        sample(Diffusion(EDM(0.01, 1000.0, 1.0), Wrong(700.0)), (3, 2), DDIM(), 3, Samples(0, count=3))
+        sample(Diffusion(EDM(0.01, 1000.0, 1.0), Wrong(700.0)), (3, 2), Sampling(DDIM(), 3), Samples(0, count=3))
 
 
 def test_one_step_and_one_sample(diffusion):
-    x = sample(diffusion, (1, 2), Heun(), 1, Samples(0, start=5, count=1))
+    x = sample(diffusion, (1, 2), Sampling(Heun(), 1), Samples(0, start=5, count=1))
     assert bool(torch.isfinite(x).all())

@@ -10,7 +10,7 @@ from laws import STEPS, table_error
 from scorefield.diffusion import Diffusion
 from scorefield.processes import EDM, Process
 from scorefield.rng import Samples
-from scorefield.samplers import Churn, Heun, sample
+from scorefield.samplers import Churn, Heun, Sampling, sample
 
 D = torch.float64
 PROCESSES = laws.instances(Process, "scorefield.processes")
@@ -33,9 +33,9 @@ def test_second_order_and_a_bias_that_stays():
 @every
 def test_without_churn_it_is_heun(process, mixture):
     diffusion, rng = Diffusion(process, mixture, mixture.moments()), laws.Noises()
-    expected = sample(diffusion, (5, 2), Heun(), 8, Samples(0, count=5))
+    expected = sample(diffusion, (5, 2), Sampling(Heun(), 8), Samples(0, count=5))
     for sampler in (Churn(0.0), Churn(low=1e9, high=1e9)):
-        found = sample(diffusion, (5, 2), sampler, 8, Samples(0, count=5))
+        found = sample(diffusion, (5, 2), Sampling(sampler, 8), Samples(0, count=5))
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
         for _ in sampler.trajectory(diffusion, expected, torch.tensor([0.8, 0.5], dtype=D), rng):
             pass

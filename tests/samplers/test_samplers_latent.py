@@ -10,7 +10,17 @@ from scorefield.denoisers import Gaussian
 from scorefield.diffusion import Diffusion
 from scorefield.processes import EDM, VP, Process
 from scorefield.rng import Mixed, Samples
-from scorefield.samplers import DDIM, DPM, DormandPrince, Heun, decode, encode, sample, spherical_interpolation
+from scorefield.samplers import (
+    DDIM,
+    DPM,
+    DormandPrince,
+    Heun,
+    Sampling,
+    decode,
+    encode,
+    sample,
+    spherical_interpolation,
+)
 
 D = torch.float64
 PROCESSES = laws.instances(Process, "scorefield.processes")
@@ -37,7 +47,7 @@ def test_there_and_back(process, sampler, steps, error, mixture):
     """The median over data; what lies between modes is spread far apart on the way, by any solver."""
     diffusion = Diffusion(process, mixture, mixture.moments())
     x = mixture.sample(200, Samples(0, count=200))
-    back = decode(diffusion, encode(diffusion, x, sampler, steps), sampler, steps)
+    back = decode(diffusion, encode(diffusion, x, Sampling(sampler, steps)), Sampling(sampler, steps))
     assert float((back - x).abs().amax(1).median()) < error
 
 
@@ -71,7 +81,7 @@ def test_latents_refuse_noise(mixture):
     diffusion = Diffusion(VP(), mixture)
     for way in (encode, decode):
         with pytest.raises(ValueError, match=r"latents need a sampler without fresh noise, got DDIM\(eta=0.5\): take"):
-            way(diffusion, torch.zeros(1, 2, dtype=D), DDIM(0.5), 4)
+            way(diffusion, torch.zeros(1, 2, dtype=D), Sampling(DDIM(0.5), 4))
 
 
 def test_decoding_may_denoise(mixture):
@@ -100,11 +110,11 @@ def test_mixed_noise_keeps_the_law_of_what_is_drawn(process, eta):
     diffusion = Diffusion(process, law, law)
 
     def draw(rng):
-        return sample(diffusion, (3, 2), DDIM(eta), 6, rng)
+        return sample(diffusion, (3, 2), Sampling(DDIM(eta), 6), rng)
 
     a, b = (draw(Samples(seed, count=3)) for seed in (0, 1))
     for angle in (0.0, 0.4, math.pi / 2):
         found = draw(Mixed(Samples(0, count=3), Samples(1, count=3), angle))
-        still = sample(diffusion, (1, 2), DDIM(eta), 6, laws.Noises())[:1]  # no noise at all: the mean
+        still = sample(diffusion, (1, 2), Sampling(DDIM(eta), 6), laws.Noises())[:1]  # no noise at all: the mean
         expected = still + math.cos(angle) * (a - still) + math.sin(angle) * (b - still)
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)

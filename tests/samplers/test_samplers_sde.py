@@ -13,7 +13,16 @@ from scorefield.denoisers import Denoiser, Gaussian
 from scorefield.diffusion import Diffusion
 from scorefield.processes import VE, Process, TutorialVE
 from scorefield.rng import Samples
-from scorefield.samplers import SRA1, EulerMaruyama, Milstein, ReverseDiffusion, Sampler, StochasticHeun, sample
+from scorefield.samplers import (
+    SRA1,
+    EulerMaruyama,
+    Milstein,
+    ReverseDiffusion,
+    Sampler,
+    Sampling,
+    StochasticHeun,
+    sample,
+)
 
 D = torch.float64
 PROCESSES = laws.instances(Process, "scorefield.processes")
@@ -162,7 +171,9 @@ def test_milstein_is_euler_maruyama_to_the_bit(process, mixture):
     euler = EulerMaruyama().step(diffusion, x, t, s, Samples(1, count=4))
     milstein = Milstein().step(diffusion, x, t, s, Samples(1, count=4))
     assert torch.equal(milstein, euler + value * slope * (wiener**2 - (t - s)) / 2)
-    whole = [sample(diffusion, (4, 2), each, 7, Samples(2, count=4)) for each in (EulerMaruyama(), Milstein())]
+    whole = [
+        sample(diffusion, (4, 2), Sampling(each, 7), Samples(2, count=4)) for each in (EulerMaruyama(), Milstein())
+    ]
     assert torch.equal(*whole)
 
 

@@ -10,7 +10,14 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
-from . import diagnose as diagnose, foreign as foreign, logprob as logprob, measures as measures, posterior as posterior
+from . import (
+    diagnose as diagnose,
+    foreign as foreign,
+    logprob as logprob,
+    measures as measures,
+    posterior as posterior,
+    sample as sample,
+)
 from .options import names_of
 from .terminal import say
 from .verbs import app

@@ -116,10 +116,10 @@ def report(
 
   scorefield compare run
   scorefield compare run --samplers heun "ddim(eta=1)" "dpm(order=3)" --steps 16
-  scorefield compare run --samplers dpm "dpm(grid=karras(rho=5))" -n 500
+  scorefield compare run --samplers dpm "dpm(schedule=karras(rho=5))" -n 500
 
 Samplers are those of scorefield.samplers (ddim, heun, dpm, unipc, churn, …),
-grids those of scorefield.schedules (karras, loglevel, …). A wrong name lists them all.""",
+schedules those of scorefield.schedules (karras, loglevel, …). A wrong name lists them all.""",
 )
 def compare(
     run: Path,
@@ -151,17 +151,15 @@ def compare(
     from ..comparison import compare
     from ..reporting.compare import write_comparison
     from ..run import Run
-    from .samplers import way
 
     folder = Run(run)
-    ways = [way(text) for text in samplers or ()]
-    found = compare(folder, ways, reading.given(data), count, seed, steps, device_of(device), say)
+    found = compare(folder, samplers or (), reading.given(data), count, seed, steps, device_of(device), say)
     page = write_comparison(folder.file("compare.html"), found, folder.path.resolve().name)
     names = ("evaluations", "seconds", "a second", *(d.name for d in found.rows[0].distances))
     floors = ("real data", "", "", "", *(d.floor for d in found.rows[0].distances), "", 1, "")
     rows: list[tuple[Any, ...]] = [floors]
     for row in found.rows:
-        cost = (str(row.way), row.evaluations, row.seconds, found.count / row.seconds)
+        cost = (str(row.sampling), row.evaluations, row.seconds, found.count / row.seconds)
         quality = (*(d.value for d in row.distances), "yes" if row.covered else "no", row.diversity, row.apart)
         rows.append((*cost, *quality))
     title = f"{found.count:,} samples of each sampler, the same seeds, against held-out data"

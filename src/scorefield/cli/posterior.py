@@ -13,6 +13,7 @@ from .verbs import Config, Device, app, device_of
 if TYPE_CHECKING:
     from ..measurement import Measurement
     from ..model import Model
+    from ..samplers import Sampling
 
 __all__ = ["posterior"]
 
@@ -79,27 +80,23 @@ def posterior(
     """
     from ..model import load
     from ..run import Run
-    from .samplers import way
+    from ..samplers import Sampling
 
     if (count is None) != (output is None) or (count is None and not check):
         raise ValueError("draws need a number and a place, -n 100 -o draws.npy; with --check both may be left out")
     if particles is not None and (sampler is not None or check):
         raise ValueError("--particles has a way of its own: leave --sampler and --check out")
-    chosen = None if sampler is None else way(sampler, steps)
+    sampling = Sampling.of(sampler, steps)
     model = load(run) if run.is_file() else Run(run).model
-    given = model.to(device_of(device)).given(_measurement(y, operator, noise, model), method=_method(method))
+    given = model.to(device_of(device)).observe(_measurement(y, operator, noise, model), _method(method))
     if check:
-        _check(given, simulations, seed, chosen, steps)
+        _check(given, simulations, seed, sampling)
     if count is None or output is None:
         return
     if particles is not None:
         _weighed(given, count, output, seed, particles, islands, steps)
     else:
-        if chosen is None:
-            batches = given.batches(count, seed, steps=steps, batch=batch)
-        else:
-            batches = chosen.batches(given, count, seed, batch)
-        _written(given, batches, count, output)
+        _written(given, given.batches(count, seed, sampling, batch=batch), count, output)
     print(output)
 
 
@@ -117,14 +114,14 @@ def _numbers(path: str | Path) -> Any:
 def _measurement(y: Path, operator: str, noise: str, model: Model) -> Measurement:
     import numpy as np
 
+    from ..calls import parse_call
     from ..measurement import Measurement, Noise
-    from .samplers import made
 
     acting, seen = _acting(operator, _numbers(y).astype(np.float64), tuple(model.schema.shape))
     try:
         size: Any = float(noise)
     except ValueError:
-        size = _numbers(noise) if noise.lower().endswith(".npy") else made(noise, Noise, _numbers)
+        size = _numbers(noise) if noise.lower().endswith(".npy") else parse_call(noise, Noise, _numbers)
     return Measurement(acting, seen, size)
 
 
@@ -135,13 +132,13 @@ def _acting(text: str, y: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
     """
     import numpy as np
 
+    from ..calls import parse_call, split_call
     from ..measurement import Compose, Mask, Operator
-    from .samplers import made, parts
 
-    *before, last = parts(text, "operator")
-    acting = [made(part, Operator, _numbers) for part in before]
+    *before, last = split_call(text, "operator")
+    acting = [parse_call(part, Operator, _numbers) for part in before]
     if last.lower() not in ("mask", "mask()"):
-        acting.append(made(last, Operator, _numbers))
+        acting.append(parse_call(last, Operator, _numbers))
     else:
         if not before and y.shape != shape:
             need = f"a datum of shape {shape} with NaN where nothing is known"
@@ -153,21 +150,19 @@ def _acting(text: str, y: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
 
 
 def _method(text: str | None) -> Any:
+    from ..calls import parse_call
     from ..posterior import Method
     from ..samplers import Sampler
-    from .samplers import made
 
     if text is None:
         return None
-    return made(text, Sampler if text.strip().lower().split("(")[0] in _OWN_WAYS else Method)
+    return parse_call(text, Sampler if text.strip().lower().split("(")[0] in _OWN_WAYS else Method)
 
 
-def _check(model: Model, simulations: int, seed: int, chosen: Any, steps: int | None) -> None:
+def _check(model: Model, simulations: int, seed: int, sampling: Sampling) -> None:
     from ..inverse import check_posterior
 
-    sampler, grid = (None, None) if chosen is None else (chosen.sampler, chosen.grid)
-    steps = steps if chosen is None else chosen.steps
-    found = check_posterior(model, simulations, seed=seed, sampler=sampler, steps=steps, grid=grid)
+    found = check_posterior(model, simulations, seed=seed, sampling=sampling)
     ranks = found.calibration
     rows: list[tuple[Any, ...]] = [
         ("ranks of the truth among draws, p", ranks.p_value, "above 0.005"),
@@ -192,7 +187,7 @@ def _weighed(
     from .output import check, write
 
     check(output, model.schema)
-    found = evidence(model, seed, particles, islands, steps or 128)
+    found = evidence(model, seed, particles, islands, steps)
     weighted, known = found.weighted, found.log_evidence
     rows = [
         ("log p(y), nats", float(known.value)),

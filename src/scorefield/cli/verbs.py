@@ -14,13 +14,11 @@ from cyclopts import App, Group, Parameter
 
 from .. import __version__
 from ..settings import Data, Network, Training
-from .given import told
 from .options import Reading, from_file
-from .terminal import Watch, counted, duration, number, say, table
+from .terminal import Watch, duration, number, say, table
 
 if TYPE_CHECKING:
     from ..fitting import Fitting
-    from ..model import Model
 
 __all__ = ["app"]
 
@@ -169,76 +167,6 @@ def _stoppable(output: Path) -> Iterator[None]:
         raise SystemExit(error.code if isinstance(error, SystemExit) else 130) from None
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-@app.command(
-    sort_key=1,
-    help_epilogue="""Examples:
-
-  scorefield sample run -n 1000 -o new.npy
-  scorefield sample run -n 1000000 -o new.parquet --seed 1
-  scorefield sample run -n 64 -o pictures/ --sampler heun --steps 40
-  scorefield sample run -n 64 -o pictures/ --sampler "ddim(eta=1, steps=200)"
-  scorefield sample run -n 64 -o threes/ --given label=3
-
-Samplers are those of scorefield.samplers (ddim, heun, dpm, unipc, churn, …),
-grids those of scorefield.schedules (karras, loglevel, …). A wrong name lists them all.""",
-)
-def sample(
-    run: Path,
-    /,
-    *,
-    count: Annotated[int, Parameter(alias="-n")],
-    output: Annotated[Path, Parameter(alias="-o")],
-    seed: int = 0,
-    sampler: str | None = None,
-    steps: int | None = None,
-    given: tuple[str, ...] | None = None,
-    guidance: float = 1.0,
-    batch: int | None = None,
-    device: Device = "auto",
-    config: Config = None,
-) -> None:
-    """Draw new realizations from a run, in the form of its data.
-
-    Sample i depends on the seed and on i alone: not on how many are drawn, nor on the batch.
-
-    Arguments:
-        run: The folder of a run, or a model.safetensors.
-        count: How many.
-        output: A file .npy .npz .csv .parquet, or a folder/ for images as .png.
-        seed: The seed.
-        sampler: The way from noise to data, as name or name(key=value, …): heun, "ddim(eta=1)"; by default the model's own.
-        steps: How many steps it takes, if its call does not say it; by default the model's own number.
-        given: What is given, if the model was fitted with a context: name=value for each, values in their order, or a file
-            with a row for each sample.
-        guidance: Sharpens what is given; 1 leaves the law as it is.
-        batch: How many are drawn at once; memory grows with it.
-        device: auto, cpu, cuda, …
-        config: A TOML file of these options, at its top or in a table [sample]; the command line comes first.
-    """
-    from ..run import Run
-    from .output import check, write
-    from .samplers import way
-
-    chosen = None if sampler is None else way(sampler, steps)
-    model = _load(run) if run.is_file() else Run(run).model
-    check(output, model.schema)
-    model = told(model.to(device_of(device)), given, guidance)
-    if chosen is None:
-        batches = model.batches(count, seed, steps=steps, batch=batch)
-    else:
-        batches = chosen.batches(model, count, seed, batch)
-    if model.schema.kind == "dataframe" and output.suffix.lower() in (".npy", ".npz"):
-        say(f"the names of the columns are lost in {output.suffix}: .csv and .parquet keep them")
-    write(output, counted(map(model.schema.pack, batches), count), count, model.schema)
-    print(output)
-
-
-def _load(path: Path) -> Model:
-    from ..model import load
-
-    return load(path)
 
 
 def device_of(device: str) -> str:

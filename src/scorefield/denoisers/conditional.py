@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .base import ConditionalDenoiser, Denoiser
+from .base import Denoiser, DenoiserModule
 
 __all__ = ["ComposedDenoiser", "Guided"]
 
@@ -67,14 +67,15 @@ class ComposedDenoiser(Denoiser):
         context: The n observations, as the network takes them, `(n, size)`.
 
     Raises:
-        ValueError: If the unconditional distribution was not learned.
+        ValueError: If it takes no context, or the unconditional distribution was not learned.
     """
 
     context: Tensor
 
-    def __init__(self, denoiser: ConditionalDenoiser, context: Tensor) -> None:
+    def __init__(self, denoiser: DenoiserModule, context: Tensor) -> None:
         super().__init__()
-        denoiser.free()  # raises where there is none
+        for rows in (context, None):  # raises where there is none
+            denoiser.conditioned_on(rows)
         self.denoiser = denoiser
         self.register_buffer("context", context)
 
@@ -82,5 +83,5 @@ class ComposedDenoiser(Denoiser):
         count, size = len(self.context), len(x)
         each = level.repeat_interleave(count, 0) if level.ndim and len(level) == size else level
         rows = self.context.repeat(size, *(1,) * (self.context.ndim - 1))
-        means = self.denoiser.given(rows)(x.repeat_interleave(count, 0), each).unflatten(0, (size, count))
-        return means.sum(1) - (count - 1) * self.denoiser.free()(x, level)  # type: ignore[no-any-return]
+        means = self.denoiser.conditioned_on(rows)(x.repeat_interleave(count, 0), each).unflatten(0, (size, count))
+        return means.sum(1) - (count - 1) * self.denoiser.conditioned_on(None)(x, level)  # type: ignore[no-any-return]

@@ -17,7 +17,7 @@ from ..model import Model
 from ..nn.refinenet import RefineNet
 from ..noise_levels import best_ratio
 from ..processes import VE
-from ..samplers import ExponentialAdams
+from ..samplers import ExponentialAdams, Sampling
 from .images import SPREAD, Choice, form, keep, moments, units
 from .released import fill, is_state, read_released, without_prefix
 
@@ -94,8 +94,9 @@ def import_ncsnv2(
     law, told = moments(schema, standardize, x)
     scale = SPREAD * (2 if centred else 1) if x is None else float(law.covariance.mean().sqrt())
     process = VE(float(sigmas[-1].double()), float(sigmas[0].double()))
-    way = ExponentialAdams(order=2, scale=scale, eta=1.0)
-    model = Model(schema, standardize, process, NCSNDenoiser(network, sigmas, centred), law, way, _STEPS).eval()
+    sampler = ExponentialAdams(order=2, scale=scale, eta=1.0)
+    denoiser = NCSNDenoiser(network, sigmas, centred)
+    model = Model(schema, standardize, denoiser, law, Sampling(sampler, _STEPS, process=process)).eval()
     if run is not None:
         count = sum(p.numel() for p in network.parameters())
         choices = [

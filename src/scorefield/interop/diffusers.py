@@ -18,7 +18,7 @@ from ..denoisers import DataPrediction, NoisePrediction, Parametrization, VPredi
 from ..denoisers.pretrained import IndexConditioning, PretrainedDenoiser
 from ..model import Model
 from ..processes import EDM
-from ..samplers import ExponentialAdams
+from ..samplers import ExponentialAdams, Sampling
 from .images import SPREAD, form, keep, moments, units
 from .released import fill, read_released
 
@@ -165,8 +165,8 @@ def import_diffusers(
     scale = 2 * SPREAD if x is None else float(law.covariance.mean().sqrt())
     denoiser = PretrainedDenoiser(network, IndexConditioning(levels, preserving=True), _PREDICTS[predicts])
     process = EDM(levels[0], min(levels[-1], _HIGHEST))
-    way = ExponentialAdams(order=2, scale=scale, eta=1.0)
-    model = Model(schema, standardize, process, denoiser, law, way, _STEPS).eval()
+    sampler = ExponentialAdams(order=2, scale=scale, eta=1.0)
+    model = Model(schema, standardize, denoiser, law, Sampling(sampler, _STEPS, process=process)).eval()
     if run is not None:
         count = sum(p.numel() for p in network.parameters())
         choices = [

@@ -13,7 +13,7 @@ from ..denoisers.pretrained import PretrainedDenoiser
 from ..model import Model
 from ..nn.ncsnpp import NCSNpp
 from ..processes import VE, Process
-from ..samplers import ExponentialAdams
+from ..samplers import ExponentialAdams, Sampling
 from ..schedules import Karras
 from .images import Choice, form, keep, moments, units
 from .released import fill, is_state, read_released, without_prefix
@@ -82,9 +82,9 @@ def import_score_sde(
     schema = form(built.channels, side, x)
     standardize = units(schema, built.centered)
     law, told = moments(schema, standardize, x)
-    way = ExponentialAdams(order=2, scale=float(law.covariance.mean().sqrt()), eta=1.0)
+    sampler = ExponentialAdams(order=2, scale=float(law.covariance.mean().sqrt()), eta=1.0)
     denoiser = PretrainedDenoiser(built, recipe.labels, recipe.parametrization)
-    model = Model(schema, standardize, recipe.process, denoiser, law, way, _STEPS, Karras())
+    model = Model(schema, standardize, denoiser, law, Sampling(sampler, _STEPS, Karras(), recipe.process))
     model.eval().requires_grad_(False)
     if run is not None:
         origin = {"kind": "score-sde", "network": name, "path": os.path.abspath(path), "weights": chosen[1]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -13,7 +14,8 @@ from torch import Tensor
 from ..diffusion import Diffusion
 from ..mcmc.weighted import Estimate, WeightedSamples
 from ..rng import Samples
-from ..schedules import LogLevel, Schedule
+from ..samplers.sampling import Sampling
+from ..schedules import LogLevel
 from .posterior import Posterior, PosteriorMoments
 
 __all__ = ["TwistedSMC", "twisted_smc"]
@@ -44,8 +46,8 @@ def twisted_smc(
     seed: int = 0,
     particles: int = 1000,
     islands: int = 4,
-    steps: int | None = 128,
-    grid: Schedule | None = None,
+    steps: int | None = None,
+    sampling: Sampling | None = None,
     threshold: float = 0.5,
     block: int = 4096,
     dtype: torch.dtype = torch.float64,
@@ -71,8 +73,9 @@ def twisted_smc(
         seed: The seed. Island i depends only on the seed, i and the number of particles.
         particles: K, the number of particles of an island.
         islands: How many independent islands; two or more for a standard error.
-        steps: The number of steps; None if the schedule sets it.
-        grid: The schedule, by default uniform in the logarithm of the level.
+        steps: The number of steps where `sampling` does not say it.
+        sampling: The steps, the schedule and the process; by default 128 steps, uniform in the logarithm of the level, of the
+            process of the diffusion. The sampler is that of the particles.
         threshold: Particles are resampled when their effective sample size falls below this fraction of their number.
         block: How many particles are denoised at once.
         dtype: The type of the states.
@@ -92,7 +95,10 @@ def twisted_smc(
     if particles < 2 or islands < 1 or not 0 <= threshold <= 1:
         got = f"particles={particles}, islands={islands}, threshold={threshold:g}"
         raise ValueError(f"an island needs 2 particles or more, and 0 <= threshold <= 1; got {got}")
-    times = (grid or LogLevel()).times(diffusion.process, steps).to(device)
+    if sampling is not None and sampling.sampler is not None:
+        raise ValueError(f"the particles are their own sampler: leave {sampling.sampler} out of the Sampling")
+    chosen = Sampling.of(sampling, steps).merged(Sampling(None, 128, LogLevel(), diffusion.process))
+    diffusion, times = replace(diffusion, process=chosen.process or diffusion.process), chosen.times().to(device)
     levels = diffusion.process.level(times).to(dtype)
     prior = Diffusion(diffusion.process, posterior.prior, posterior.moments or diffusion.moments)
     found = []

@@ -22,7 +22,7 @@ from ..noise_levels import Annealing, Ladder
 from ..objectives import DenoisingScoreMatching, ProcessLevels
 from ..processes import VE
 from ..rng import Rng, Steps
-from ..samplers import AnnealedLangevin
+from ..samplers import AnnealedLangevin, Sampling
 from ..schedules import ExplicitLevels
 from ..standardize import Standardize
 from ..training import Feed, Progress
@@ -107,8 +107,8 @@ class Experiment:
         """The noise process through the levels of the ladder."""
         return VE(self.ladder.last, self.ladder.first)
 
-    def grid(self) -> ExplicitLevels:
-        """The levels of the ladder as a grid for samplers."""
+    def schedule(self) -> ExplicitLevels:
+        """The levels of the ladder as a schedule for samplers."""
         return ExplicitLevels(self.ladder.levels)
 
     def objective(self) -> DenoisingScoreMatching:
@@ -194,5 +194,5 @@ class Experiment:
         units = self.units(255.0 if schema.dtype == "uint8" else 1.0)
         found = summarize(schema.rows(x))
         law = Gaussian(units(found.mean).float(), (found.variance / units.std.double() ** 2).float())
-        grid = self.grid()
-        return Model(schema, units, self.process(), denoiser, law, self.sampler(), grid.steps, grid).eval()
+        sampling = Sampling(self.sampler(), None, self.schedule(), self.process())
+        return Model(schema, units, denoiser, law, sampling).eval()

@@ -81,7 +81,7 @@ def track(distance: Distance, rows: Sequence[SamplerResult], place: int) -> dict
 def _pictures(comparison: Comparison) -> list[tuple[str, str, Picture]]:
     """The name, the cost and the picture of held-out data and of each way; a single column shows both in one."""
     real, drawn, names = comparison.held_out, comparison.samples, comparison.columns
-    told = [(str(row.way), f"{number(row.evaluations)} evaluations") for row in comparison.rows]
+    told = [(str(row.sampling), f"{number(row.evaluations)} evaluations") for row in comparison.rows]
     if real.ndim == 2 and real.shape[1] == 1:
         pairs = [[histograms(real, data, names, theme, _PANEL)[0] for theme in (LIGHT, DARK)] for data in drawn]
     else:

@@ -12,16 +12,15 @@ from .base import (
     Move as Move,
     OneStepSampler as OneStepSampler,
     Sampler as Sampler,
-    sample as sample,
-    trajectory as trajectory,
-    trajectory_from as trajectory_from,
 )
 from .churn import Churn as Churn
 from .corrector import PredictorCorrector as PredictorCorrector
+from .draw import sample as sample, trajectory as trajectory, trajectory_from as trajectory_from
 from .exponential import ExponentialAdams as ExponentialAdams
 from .latent import decode as decode, encode as encode, spherical_interpolation as spherical_interpolation
 from .multistep import DPM as DPM, IPNDM as IPNDM, UniPC as UniPC
 from .ode import DPM2S as DPM2S, DormandPrince as DormandPrince, Heun as Heun
+from .sampling import Sampling as Sampling, SamplingLike as SamplingLike
 from .sde import (
     SRA1 as SRA1,
     EulerMaruyama as EulerMaruyama,

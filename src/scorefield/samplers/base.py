@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-import torch
 from torch import Tensor
 
 from ..diffusion import Diffusion
 from ..rng import Rng
-from ..schedules import Schedule, UniformTime
 
-__all__ = ["AdaptiveSampler", "Move", "OneStepSampler", "Sampler", "sample", "trajectory", "trajectory_from"]
+__all__ = ["AdaptiveSampler", "Move", "OneStepSampler", "Sampler"]
 
 
 Move = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -57,103 +55,3 @@ class OneStepSampler(Sampler):
 
 class AdaptiveSampler(Sampler):
     """A sampler that finds its own steps, for each sample its own: the grid only says where it is looked at."""
-
-
-def trajectory_from(
-    diffusion: Diffusion, x: Tensor, sampler: Sampler, times: Tensor, rng: Rng, denoise: bool = True
-) -> Iterator[tuple[float, Tensor]]:
-    """The way of given states through given times: `trajectory` without its beginning.
-
-    Arguments:
-        diffusion: A diffusion model.
-        x: States at the first of `times`, of shape `(B, *D)`.
-        sampler: A sampler.
-        times: Times in [0, 1], of shape `(n + 1,)`.
-        rng: The source of randomness.
-        denoise: Whether the last state is rid of its noise, by one more evaluation.
-
-    Returns:
-        Pairs of the noise level and the state, of shape `(B, *D)`.
-
-    Raises:
-        RuntimeError: If a state is not finite.
-    """
-    way = sampler.trajectory(diffusion, x, times, rng)
-    for t in times:
-        with torch.no_grad():  # around each step: the gradients of the caller's loop are left alone
-            x = next(way)
-        level = float(diffusion.process.level(t))
-        if not bool(torch.isfinite(x).all()):
-            what = f"{type(sampler).__name__} left the finite numbers at level {level:.3g} (t = {float(t):.3g})"
-            raise RuntimeError(f"{what}: take more than {len(times) - 1} steps, or train longer with a smaller rate")
-        yield level, x
-    if denoise:
-        with torch.no_grad():
-            x = diffusion.split(x, times[-1])[0]
-        yield 0.0, x
-
-
-def trajectory(
-    diffusion: Diffusion,
-    shape: Sequence[int],
-    sampler: Sampler,
-    steps: int | None,
-    rng: Rng,
-    denoise: bool = True,
-    dtype: torch.dtype = torch.float64,
-    device: torch.device | str = "cpu",
-    grid: Schedule | None = None,
-) -> Iterator[tuple[float, Tensor]]:
-    """The way from noise to data, a state at a time.
-
-    Arguments:
-        diffusion: A diffusion model.
-        shape: The shape `(B, *D)` of the batch to draw.
-        sampler: A sampler.
-        steps: The number of steps; None if the grid knows it.
-        rng: The source of randomness, which names the samples.
-        denoise: Whether the last state is rid of the noise that the process starts from, by one more evaluation.
-        dtype: The type of the state. The network keeps its own.
-        device: Where the state lives.
-        grid: The times to step through, by default uniform in the clock of the process.
-
-    Returns:
-        Pairs of the noise level and the state, of shape `(B, *D)`, from the first level of the grid down to its last, or
-        to 0.
-
-    Raises:
-        ValueError: If `steps` is below 1, or not what the grid needs.
-        RuntimeError: If a state is not finite.
-    """
-    times = (grid or UniformTime()).times(diffusion.process, steps).to(device, dtype)
-    x = diffusion.prior(shape, rng.child("prior"), dtype, device, times[0])
-    yield from trajectory_from(diffusion, x, sampler, times, rng, denoise)
-
-
-def sample(
-    diffusion: Diffusion,
-    shape: Sequence[int],
-    sampler: Sampler,
-    steps: int | None,
-    rng: Rng,
-    denoise: bool = True,
-    dtype: torch.dtype = torch.float64,
-    device: torch.device | str = "cpu",
-    grid: Schedule | None = None,
-) -> Tensor:
-    """Draws data, of shape `shape`: the last state of `trajectory`, with the same arguments.
-
-    Example:
-        >>> from scorefield.denoisers import Gaussian
-        >>> from scorefield.processes import VP
-        >>> from scorefield.rng import Samples
-        >>> from scorefield.samplers import Heun
-        >>> law = Gaussian(torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64))
-        >>> x = sample(Diffusion(VP(), law, law), (1000, 2), Heun(), 24, Samples(seed=0, count=1000))
-        >>> bool((x.std(0) - 1).abs().max() < 0.1)
-        True
-    """
-    x = torch.empty(0)
-    for _, x in trajectory(diffusion, shape, sampler, steps, rng, denoise, dtype, device, grid):  # noqa: B007
-        pass
-    return x

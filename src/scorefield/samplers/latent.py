@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from torch import Tensor
 
 from ..diffusion import Diffusion
 from ..rng import Rng
-from ..schedules import Schedule, UniformTime
-from .base import Sampler, trajectory_from
+from ..schedules import UniformTime
+from .base import Sampler
+from .draw import trajectory_from
 from .ode import DormandPrince
+from .sampling import Sampling, SamplingLike
 
 __all__ = ["decode", "encode", "spherical_interpolation"]
 
@@ -31,13 +33,14 @@ class _Silence(Rng):
     normal = uniform = spread = child = _refuse  # type: ignore[assignment]
 
 
-def _times(diffusion: Diffusion, steps: int | None, grid: Schedule | None, x: Tensor) -> Tensor:
-    return (grid or UniformTime()).times(diffusion.process, steps).to(x)
+def _resolved(diffusion: Diffusion, sampling: SamplingLike) -> tuple[Diffusion, Sampler, Tensor]:
+    """The diffusion with the process that was chosen, the sampler, and the times."""
+    chosen = Sampling.of(sampling).merged(Sampling(DormandPrince(), None, UniformTime(), diffusion.process))
+    sampler, process, times = chosen.parts()
+    return replace(diffusion, process=process), sampler, times
 
 
-def encode(
-    diffusion: Diffusion, x: Tensor, sampler: Sampler | None = None, steps: int | None = 1, grid: Schedule | None = None
-) -> Tensor:
+def encode(diffusion: Diffusion, x: Tensor, sampling: SamplingLike = None) -> Tensor:
     """The latents of data: where the probability flow takes them, made standard normal.
 
     Data are taken for states of the smallest level. If they are draws from the model, their latents are independent
@@ -46,15 +49,13 @@ def encode(
     Arguments:
         diffusion: A diffusion model.
         x: Data, of shape `(B, *D)`, best in float64.
-        sampler: A sampler without fresh noise, which is led upwards; by default DormandPrince().
-        steps: How many steps it takes; one is enough for a sampler with its own.
-        grid: The times to step through.
+        sampling: A deterministic sampler, which steps upwards, with its steps; by default DormandPrince().
 
     Returns:
-        The latents, of shape `(B, *D)`. `decode` with the same arguments leads back.
+        The latents, of shape `(B, *D)`. `decode` with the same arguments inverts it.
 
     Raises:
-        ValueError: If the sampler draws noise.
+        ValueError: If the sampler draws noise, or the number of steps is missing.
 
     Example:
         >>> import torch
@@ -64,29 +65,20 @@ def encode(
         >>> encode(Diffusion(VP(), law, law), torch.tensor([[3.0, 1.0]], dtype=torch.float64)).round(decimals=4)
         tensor([[1., 0.]], dtype=torch.float64)
     """
-    sampler = sampler or DormandPrince()
-    times = _times(diffusion, steps, grid, x)
+    diffusion, sampler, times = _resolved(diffusion, sampling)
+    times = times.to(x)
     start = diffusion.process.alpha(times[-1]) * x
     *_, (_, last) = trajectory_from(diffusion, start, sampler, times.flip(0), _Silence(sampler), denoise=False)
     return diffusion.whiten(last, times[0])
 
 
-def decode(
-    diffusion: Diffusion,
-    z: Tensor,
-    sampler: Sampler | None = None,
-    steps: int | None = 1,
-    grid: Schedule | None = None,
-    denoise: bool = False,
-) -> Tensor:
+def decode(diffusion: Diffusion, z: Tensor, sampling: SamplingLike = None, denoise: bool = False) -> Tensor:
     """The data of latents: the inverse of `encode`, with the same arguments.
 
     Arguments:
         diffusion: A diffusion model.
         z: Latents, of shape `(B, *D)`.
-        sampler: A sampler without fresh noise; by default DormandPrince().
-        steps: How many steps it takes.
-        grid: The times to step through.
+        sampling: A deterministic sampler, with its steps; by default DormandPrince().
         denoise: Whether the noise of the smallest level is removed, which data that were encoded do not have.
 
     Returns:
@@ -95,8 +87,8 @@ def decode(
     Raises:
         ValueError: If the sampler draws noise.
     """
-    sampler = sampler or DormandPrince()
-    times = _times(diffusion, steps, grid, z)
+    diffusion, sampler, times = _resolved(diffusion, sampling)
+    times = times.to(z)
     way = trajectory_from(diffusion, diffusion.colour(z, times[0]), sampler, times, _Silence(sampler), denoise)
     *_, (_, last) = way
     return last if denoise else last / diffusion.process.alpha(times[-1])

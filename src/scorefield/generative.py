@@ -1,0 +1,361 @@
+"""Drawing samples: what a model does with a denoiser and a `Sampling`."""
+
+from __future__ import annotations
+
+import abc
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, cast
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+from .data import Schema
+from .denoisers import Gaussian
+from .deprecation import renamed_arguments
+from .diffusion import Diffusion
+from .processes import Process
+from .rng import Mixed, Rng, Samples
+from .samplers import (
+    DormandPrince,
+    ExponentialAdams,
+    Sampler,
+    Sampling,
+    SamplingLike,
+    decode,
+    encode,
+    sample,
+    spherical_interpolation,
+    trajectory,
+)
+from .schedules import Schedule, UniformTime
+from .standardize import Standardize
+
+__all__ = ["GenerativeModel"]
+
+
+class GenerativeModel(nn.Module, abc.ABC):
+    """What draws samples in the form and the units of the data. `Model` adds conditions, densities and files.
+
+    Arguments:
+        schema: The form of the data.
+        standardize: Their units.
+        moments: The mean and the covariance of standardized data.
+        sampling: How samples are drawn by default: the noise process (any will do), and the sampler, its steps and the
+            schedule; 16 steps of `ExponentialAdams` in the clock of the process where it does not say them.
+
+    Raises:
+        ValueError: If `sampling` has no process.
+    """
+
+    def __init__(self, schema: Schema, standardize: Standardize, moments: Gaussian, sampling: Sampling) -> None:
+        super().__init__()
+        if sampling.process is None:
+            raise ValueError("a model needs a noise process: Sampling(process=…)")
+        self.schema = schema
+        self.standardize = standardize
+        self.moments = moments
+        self.sampling = sampling.merged(Sampling(ExponentialAdams(), 16, UniformTime()))
+
+    @property
+    @abc.abstractmethod
+    def diffusion(self) -> Diffusion:
+        """The diffusion that samples are drawn from; an error that says what is missing, if it cannot be used yet."""
+
+    @property
+    @abc.abstractmethod
+    def _precise(self) -> Diffusion:
+        """The diffusion for densities and latents, never in bfloat16."""
+
+    @property
+    def process(self) -> Process:
+        """The noise process that the model samples with."""
+        return cast(Process, self.sampling.process)  # the constructor has seen to it
+
+    @property
+    def sampler(self) -> Sampler:
+        """The sampler that the model uses by default."""
+        return cast(Sampler, self.sampling.sampler)
+
+    @property
+    def steps(self) -> int:
+        """The number of steps that it takes by default; 1 if the sampler chooses its own."""
+        return self.sampling.step_count
+
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule of times that it steps through by default."""
+        return cast(Schedule, self.sampling.schedule)
+
+    @property
+    def device(self) -> torch.device:
+        """The device that the model is on."""
+        return self.moments.mean.device
+
+    @renamed_arguments(grid="schedule")
+    def sample(
+        self,
+        count: int,
+        seed: int = 0,
+        sampler: SamplingLike = None,
+        steps: int | None = None,
+        denoise: bool = True,
+        batch: int | None = None,
+        schedule: Schedule | str | None = None,
+        process: Process | str | None = None,
+    ) -> Any:
+        """Draws samples.
+
+        Sample i depends on the seed and on i alone, whatever the count and the batch.
+
+        Arguments:
+            count: The number of samples.
+            seed: The seed.
+            sampler: The sampler, or all of how samples are drawn (a `Sampling`, or a call such as
+                `"heun(steps=20, schedule=karras)"`); what is left out is the model's own.
+            steps: The number of steps.
+            denoise: Whether the noise of the smallest level is removed at the end.
+            batch: How many are drawn at once; memory grows with it.
+            schedule: The times to step through (`scorefield.schedules`), or the call of one.
+            process: The noise process (`scorefield.processes`), or the call of one.
+
+        Returns:
+            `count` samples in the form of the data that the model learned: an array, a tensor, a table.
+
+        Raises:
+            ValueError: If `count` or `steps` is not positive, or a call cannot be read.
+            RuntimeError: If a state becomes non-finite (NaN or inf).
+
+        Example:
+            >>> import numpy as np, scorefield
+            >>> model = scorefield.fit(np.random.default_rng(0).normal(size=500), training=scorefield.Training(steps=200))
+            >>> model.sample(100, sampler="heun(steps=20)", process="vp").shape
+            (100,)
+        """
+        drawn = list(self.batches(count, seed, sampler, steps, denoise, batch, schedule, process))
+        return self.schema.pack(torch.cat(drawn))
+
+    @renamed_arguments(grid="schedule")
+    def batches(
+        self,
+        count: int,
+        seed: int = 0,
+        sampler: SamplingLike = None,
+        steps: int | None = None,
+        denoise: bool = True,
+        batch: int | None = None,
+        schedule: Schedule | str | None = None,
+        process: Process | str | None = None,
+    ) -> Iterator[Tensor]:
+        """Draws samples a batch at a time, `(B, *D)` in the layout of networks and the units of the data.
+
+        The arguments are those of `sample`. Memory stays bounded however many are drawn; `model.schema.pack` gives a
+        batch the form of the data.
+        """
+        sampling = self._chosen(sampler, steps, schedule, process)
+        return self._batches(count, seed, sampling, denoise, batch)
+
+    def _batches(self, count: int, seed: int, sampling: Sampling, denoise: bool, batch: int | None) -> Iterator[Tensor]:
+        self._check(count, batch)
+        size, diffusion = batch or self._batch(), self.diffusion
+        for start in range(0, count, size):
+            rng = Samples(seed, start, min(size, count - start), "sample")
+            yield self._draw(diffusion, start, rng.count, rng, sampling, denoise)
+
+    def _chosen(
+        self,
+        sampler: SamplingLike,
+        steps: int | None = None,
+        schedule: Schedule | str | None = None,
+        process: Process | str | None = None,
+    ) -> Sampling:
+        """What was asked for, and the model's own for the rest."""
+        return Sampling.of(sampler, steps, schedule, process).merged(self.sampling)
+
+    def _draw(
+        self, diffusion: Diffusion, start: int, count: int, rng: Rng, sampling: Sampling, denoise: bool = True
+    ) -> Tensor:
+        """A batch, in the units of the data; `sampling` is complete."""
+        part = diffusion.samples(start + torch.arange(count))
+        x = sample(part, (count, *self.schema.inner_shape), sampling, rng, denoise, device=self.device)
+        return self.standardize.inverse(x).to("cpu", self._dtype())
+
+    @renamed_arguments(grid="schedule")
+    def trajectory(
+        self,
+        count: int,
+        seed: int = 0,
+        sampler: SamplingLike = None,
+        steps: int | None = None,
+        schedule: Schedule | str | None = None,
+        process: Process | str | None = None,
+    ) -> Iterator[tuple[float, Tensor]]:
+        """The trajectories of `count` samples from noise to data, for pictures. The arguments are those of `sample`.
+
+        Returns:
+            Pairs of a noise level and the state, of shape `(count, *D)` in the layout of networks and the units of the
+            data, scaled to the standard deviation of the data at every level.
+
+        Raises:
+            ValueError: If `count` or `steps` is not positive.
+        """
+        self._check(count, None)
+        rng, shape = Samples(seed, 0, count, "sample"), (count, *self.schema.inner_shape)
+        sampling = self._chosen(sampler, steps, schedule, process)
+        chosen, times = sampling.parts()[1:]
+        diffusion = replace(self.diffusion.samples(torch.arange(count)), process=chosen)
+        for i, (level, x) in enumerate(trajectory(diffusion, shape, sampling, rng, device=self.device)):
+            alpha = float(chosen.alpha(times[i])) if i < len(times) else 1.0
+            yield level, self.standardize.inverse(x / alpha / (1 + level**2) ** 0.5).to("cpu", self._dtype())
+
+    @renamed_arguments(grid="schedule")
+    def encode(
+        self,
+        x: Any,
+        sampler: SamplingLike = None,
+        steps: int | None = None,
+        schedule: Schedule | str | None = None,
+        process: Process | str | None = None,
+    ) -> Tensor:
+        """The latents of data, found by the probability flow: standard normal if the model is right.
+
+        Arguments:
+            x: N examples in the form that the model learned.
+            sampler: A deterministic sampler, a `Sampling` or a call; by default DormandPrince(), which chooses its steps.
+            steps: The number of steps.
+            schedule: The times to step through.
+            process: The noise process.
+
+        Returns:
+            Latents, of shape `(N, *D)` in the layout of networks, in float64.
+
+        Raises:
+            ValueError: If `x` has another form, or the sampler draws noise.
+        """
+        sampling = self._flow(Sampling.of(sampler, steps, schedule, process))
+        state, diffusion = self.standardize(self.schema.unpack(x, torch.float64).to(self.device)), self._precise
+        return torch.cat([encode(some, part, sampling).cpu() for some, part in self._parts(diffusion, state)])
+
+    @renamed_arguments(grid="schedule")
+    def decode(
+        self,
+        latents: Tensor,
+        sampler: SamplingLike = None,
+        steps: int | None = None,
+        schedule: Schedule | str | None = None,
+        process: Process | str | None = None,
+    ) -> Any:
+        """The data of latents: the inverse of `encode`, with the same arguments.
+
+        Arguments:
+            latents: Standard normal numbers, of shape `(N, *D)` in the layout of networks.
+            sampler: A deterministic sampler, a `Sampling` or a call; by default DormandPrince().
+            steps: The number of steps.
+            schedule: The times to step through.
+            process: The noise process.
+
+        Returns:
+            N examples in the form that the model learned.
+
+        Raises:
+            ValueError: If the sampler draws noise.
+        """
+        sampling = self._flow(Sampling.of(sampler, steps, schedule, process))
+        diffusion, z = self._precise, latents.to(self.device, torch.float64)
+        parts = [decode(some, part, sampling) for some, part in self._parts(diffusion, z)]
+        return self.schema.pack(self.standardize.inverse(torch.cat(parts)).to("cpu", self._dtype()))
+
+    def _parts(self, diffusion: Diffusion, x: Tensor) -> Iterator[tuple[Diffusion, Tensor]]:
+        """Batches of rows, each with the diffusion of these rows."""
+        start = 0
+        for part in x.split(self._batch()):
+            yield diffusion.samples(start + torch.arange(len(part))), part
+            start += len(part)
+
+    def _flow(self, sampling: Sampling) -> Sampling:
+        """What was asked for; without a sampler, the probability flow to a tolerance, from one end to the other."""
+        if sampling.sampler is None:
+            sampling = sampling.merged(Sampling(DormandPrince(), 1, UniformTime()))
+        return sampling.merged(self.sampling)
+
+    def interpolate(self, a: Any, b: Any, frames: int = 8, sampler: SamplingLike = None) -> list[Any]:
+        """Interpolations between examples, through their latents: each frame is as likely as data are.
+
+        Arguments:
+            a: N examples in the form that the model learned.
+            b: N others.
+            frames: The number of frames, including the two ends.
+            sampler: A deterministic sampler, a `Sampling` or a call; by default DormandPrince().
+
+        Returns:
+            `frames` sets of N examples in the form that the model learned; the first is `a` and the last `b`, up to the
+            error of the solver.
+
+        Raises:
+            ValueError: If `a` and `b` have other forms or counts, or `frames` is below 2.
+        """
+        ends = (self.encode(a, sampler), self.encode(b, sampler))
+        return [self.decode(z, sampler) for z in spherical_interpolation(*ends, frames)]
+
+    def interpolate_seeds(
+        self, count: int, seeds: tuple[int, int] = (0, 1), frames: int = 8, sampler: SamplingLike = None
+    ) -> list[Any]:
+        """Interpolations between the samples of two seeds, through the noise that is drawn (NCSNv2), for any sampler.
+
+        Arguments:
+            count: The number of samples of each seed.
+            seeds: The two seeds.
+            frames: The number of frames, including the two ends.
+            sampler: The sampler, a `Sampling` or a call, other than the model's own.
+
+        Returns:
+            `frames` sets of `count` samples, each from the distribution that the sampler draws from; the first are those
+            of the first seed, the last those of the second.
+
+        Raises:
+            ValueError: If `count` is not positive, or `frames` is below 2.
+        """
+        self._check(count, None)
+        if frames < 2:
+            raise ValueError(f"an interpolation has two ends: frames must be 2 or more, got {frames}")
+        sampling, diffusion, found = self._chosen(sampler), self.diffusion, []
+        for i in range(frames):
+            parts = []
+            for start in range(0, count, self._batch()):
+                first, second = (Samples(s, start, min(self._batch(), count - start), "sample") for s in seeds)
+                rng = Mixed(first, second, math.pi / 2 * i / (frames - 1))
+                parts.append(self._draw(diffusion, start, first.count, rng, sampling))
+            found.append(self.schema.pack(torch.cat(parts)))
+        return found
+
+    def morph(
+        self,
+        count: int,
+        seeds: tuple[int, int] = (0, 1),
+        frames: int = 8,
+        sampler: SamplingLike = None,
+        steps: int | None = None,
+        grid: Schedule | None = None,
+    ) -> list[Any]:
+        """The old name of `interpolate_seeds`."""
+        warnings.warn("morph is now interpolate_seeds", DeprecationWarning, stacklevel=2)
+        return self.interpolate_seeds(count, seeds, frames, Sampling.of(sampler, steps, grid))
+
+    def _batch(self) -> int:
+        """As many as keep the caches of a CPU, or a GPU, busy."""
+        numbers = 200_000 if self.device.type == "cpu" else 4_000_000
+        return max(8, min(numbers // self.moments.mean.numel(), numbers // 200))
+
+    def _dtype(self) -> torch.dtype:
+        """The type that holds the digits of the data: 32-bit integers have more than float32."""
+        wide = ("float64", "int64", "uint64", "int32", "uint32")
+        return torch.float64 if self.schema.dtype in wide else torch.float32
+
+    @staticmethod
+    def _check(count: int, batch: int | None) -> None:
+        if count < 1 or (batch is not None and batch < 1):
+            got = f"got count={count}, batch={batch}"
+            raise ValueError(f"at least one sample is drawn, in batches of at least one; {got}")

@@ -1,0 +1,162 @@
+"""How samples are drawn, as one value: the sampler, its steps, the schedule of times and the noise process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from torch import Tensor
+
+from ..calls import parse_call, parse_call_with, write_call
+from ..processes import Process
+from ..schedules import Schedule, UniformTime
+from .base import AdaptiveSampler, Sampler
+
+__all__ = ["Sampling", "SamplingLike"]
+
+_FURTHER: dict[str, type] = {"steps": int, "schedule": Schedule, "process": Process}
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How samples are drawn. What is None is left to a default: that of the model, say.
+
+    Arguments:
+        sampler: The sampler.
+        steps: The number of steps; None also where the schedule or the sampler knows it.
+        schedule: The times to step through.
+        process: The noise process.
+
+    Raises:
+        TypeError: If a part has another type.
+
+    Example:
+        >>> from scorefield.samplers import DDIM
+        >>> from scorefield.schedules import Karras
+        >>> print(Sampling(DDIM(eta=1.0), 20, Karras()))
+        DDIM(eta=1, steps=20, schedule=Karras)
+    """
+
+    sampler: Sampler | None = None
+    steps: int | None = None
+    schedule: Schedule | None = None
+    process: Process | None = None
+
+    def __post_init__(self) -> None:
+        for name, base in (("sampler", Sampler), ("schedule", Schedule), ("process", Process)):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, base):
+                got = (
+                    repr(value)
+                    if not isinstance(value, type)
+                    else f"the class {value.__name__}: write {value.__name__}()"
+                )
+                raise TypeError(f"{name} must be a {base.__name__} object, got {got}")
+        if self.steps is not None:
+            if isinstance(self.steps, bool) or not hasattr(self.steps, "__index__"):
+                raise TypeError(f"steps must be a whole number, got {self.steps!r}")
+            object.__setattr__(self, "steps", int(self.steps))
+
+    @classmethod
+    def of(
+        cls,
+        value: SamplingLike = None,
+        steps: int | None = None,
+        schedule: Schedule | str | None = None,
+        process: Process | str | None = None,
+    ) -> Sampling:
+        """A `Sampling` from any of the forms in which one is asked for.
+
+        Arguments:
+            value: A `Sampling`, a sampler, or a call as on the command line, `"heun(steps=20, schedule=karras(rho=5))"`.
+            steps: The number of steps where `value` does not say it.
+            schedule: The schedule where `value` does not say it, or its call.
+            process: The process where `value` does not say it, or its call.
+
+        Raises:
+            TypeError: If `value` is none of these.
+            ValueError: If a string cannot be read.
+
+        Example:
+            >>> Sampling.of("heun(steps=20)", process="vp")
+            Sampling(sampler=Heun(), steps=20, schedule=None, process=VP(beta_min=0.1, beta_max=20.0, start=1e-05))
+        """
+        if isinstance(value, str):
+            sampler, further = parse_call_with(value, Sampler, _FURTHER, {"grid": "schedule"})
+            value = cls(sampler, **further)
+        elif value is None or isinstance(value, Sampler):
+            value = cls(value)
+        elif not isinstance(value, cls):
+            need = 'a Sampler object, a Sampling or a call such as "heun(steps=20)"'
+            raise TypeError(f"samples are drawn by {need}, got {value!r}")
+        schedule = parse_call(schedule, Schedule) if isinstance(schedule, str) else schedule
+        process = parse_call(process, Process) if isinstance(process, str) else process
+        return value.merged(cls(None, steps, schedule, process))
+
+    def merged(self, default: Sampling) -> Sampling:
+        """This one, with the parts of another where it has none.
+
+        A number of steps is not taken over by a sampler that chooses its own steps, nor beside a schedule that knows it.
+        """
+        schedule, steps = self.schedule or default.schedule, self.steps
+        if steps is None and not isinstance(self.sampler, AdaptiveSampler):
+            if self.schedule is None:
+                steps = default.steps
+            elif self.schedule.steps is None:
+                steps = default._known_steps
+        return Sampling(self.sampler or default.sampler, steps, schedule, self.process or default.process)
+
+    @property
+    def step_count(self) -> int:
+        """The number of steps, whether it is given, known to the schedule, or 1 for a sampler that chooses its own.
+
+        Raises:
+            ValueError: If nothing says it.
+        """
+        count = self._known_steps
+        if count is None and isinstance(self.sampler, AdaptiveSampler):
+            return 1
+        if count is None:
+            raise ValueError("the number of steps is missing: give steps=, or a schedule that knows it")
+        return count
+
+    @property
+    def _known_steps(self) -> int | None:
+        return self.steps if self.schedule is None or self.steps is not None else self.schedule.steps
+
+    def parts(self) -> tuple[Sampler, Process, Tensor]:
+        """What drawing takes: the sampler, the process and the times.
+
+        Raises:
+            ValueError: If one is missing.
+        """
+        if self.sampler is None:
+            raise ValueError("no sampler is chosen: give sampler=")
+        if self.process is None:
+            raise ValueError("no noise process is chosen: give process=")
+        return self.sampler, self.process, self.times()
+
+    def times(self) -> Tensor:
+        """The times to step through, `(steps + 1,)`, in float64, decreasing; uniform where there is no schedule.
+
+        Raises:
+            ValueError: If the process or the number of steps is missing, or they do not fit the schedule.
+        """
+        if self.process is None:
+            raise ValueError("the times depend on the process: give process=")
+        return (self.schedule or UniformTime()).times(self.process, self.step_count)
+
+    def replace(self, **changes: Any) -> Sampling:
+        """A copy with other parts."""
+        return replace(self, **changes)
+
+    def __str__(self) -> str:
+        """As it is written on the command line."""
+        further = {name: getattr(self, name) for name in _FURTHER}
+        if self.sampler is not None:
+            return write_call(self.sampler, **further)
+        return ", ".join(f"{name}={write_call(value)}" for name, value in further.items() if value is not None)
+
+
+SamplingLike: TypeAlias = Sampling | Sampler | str | None
+"""What `Sampling.of` takes."""

@@ -104,7 +104,7 @@ def test_constants_have_names():
             "ddim(eta=1, eta=0)",
             r"ddim\(eta=1, eta=0\) gives an argument twice: give it once|'ddim.*keyword argument repeated",
         ),
-        ("annealedl(transition=heun)", "unknown transition 'heun': choose one of these. Known: GaussianLangevin, Hamiltonian, Langevin, "),
+        ("annealedl(transition=heun)", "unknown transition .heun.: choose one of these. Known: GaussianLangevin, "),
         ("predictor(corrector=langvin)", "unknown transition 'langvin': did you mean Langevin?"),
         ("heun(18)", "Heun takes nothing, got 1 values"),
         (

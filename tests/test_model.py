@@ -441,7 +441,7 @@ def test_ways_between_data(table):
     np.testing.assert_allclose(way[0], a, rtol=1e-3)
     np.testing.assert_allclose(way[-1], b, rtol=1e-3)
     assert all(x.shape == a.shape for x in way)
-    with pytest.raises(ValueError, match="an arc has two ends of one shape, got count=1"):
+    with pytest.raises(ValueError, match="an interpolation has two ends of one shape, got count=1"):
         table.interpolate(a, b, frames=1)
 
 

@@ -253,18 +253,12 @@ def usual(model: Model, steps: int | None = None) -> list[Sampling]:
         steps: How many steps its own sampler takes; its own number by default.
     """
     count = model.steps if steps is None else steps
-    half = max(1, count // 2)  # of those with two evaluations a step
-    others = [
-        *(Sampling(sampler, count) for sampler in (DDIM(), Ancestral(), EulerMaruyama())),
-        *(Sampling(sampler, half) for sampler in (Heun(), Churn())),
-        *(Sampling(sampler, count) for sampler in (DPM(), UniPC())),
-        Sampling(AnnealedLangevin(Langevin(0.8), moves=2), half, LogLevel()),  # long moves, as there are few of them
-        Sampling(DormandPrince()),
-    ]
-    return [
-        Sampling(model.sampler, count),
-        *(other for other in others if other.sampler != model.sampler),
-    ]
+    budget = count * (model.sampler.evaluations or 1)
+    samplers = (DDIM(), Ancestral(), EulerMaruyama(), Heun(), Churn(), DPM(), UniPC())
+    others = [Sampling(sampler, max(1, budget // (sampler.evaluations or 1))) for sampler in samplers]
+    chain = AnnealedLangevin(Langevin(0.8), moves=2)  # long moves, as there are few of them
+    others += [Sampling(chain, max(1, budget // 2), LogLevel()), Sampling(DormandPrince())]
+    return [Sampling(model.sampler, count), *(other for other in others if other.sampler != model.sampler)]
 
 
 class _Count(Condition):

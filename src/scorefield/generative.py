@@ -55,6 +55,7 @@ class GenerativeModel(nn.Module, abc.ABC):
         super().__init__()
         if sampling.process is None:
             raise ValueError("a model needs a noise process: Sampling(process=…)")
+        sampling = sampling.replace(process=sampling.process.checked())
         self.schema = schema
         self.standardize = standardize
         self.moments = moments
@@ -120,7 +121,8 @@ class GenerativeModel(nn.Module, abc.ABC):
             denoise: Whether the noise of the smallest level is removed at the end.
             batch: How many are drawn at once; memory grows with it.
             schedule: The times to step through (`scorefield.schedules`), or the call of one.
-            process: The noise process (`scorefield.processes`), or the call of one.
+            process: The noise process (`scorefield.processes`), or the call of one. With its default arguments it takes the
+                levels that the model has learned; otherwise its own, without those that the model has not learned.
 
         Returns:
             `count` samples in the form of the data that the model learned: an array, a tensor, a table.
@@ -172,8 +174,13 @@ class GenerativeModel(nn.Module, abc.ABC):
         schedule: Schedule | str | None = None,
         process: Process | str | None = None,
     ) -> Sampling:
-        """What was asked for, and the model's own for the rest."""
-        return Sampling.of(sampler, steps, schedule, process).merged(self.sampling)
+        """What was asked for, and the model's own for the rest; a process with levels that the model has learned."""
+        return self._matched(Sampling.of(sampler, steps, schedule, process)).merged(self.sampling)
+
+    def _matched(self, sampling: Sampling) -> Sampling:
+        if sampling.process is None or sampling.process == self.process:
+            return sampling
+        return sampling.replace(process=sampling.process.matched(*self.process.ends()))
 
     def _draw(
         self, diffusion: Diffusion, start: int, count: int, rng: Rng, sampling: Sampling, denoise: bool = True
@@ -279,7 +286,7 @@ class GenerativeModel(nn.Module, abc.ABC):
         """What was asked for; without a sampler, the probability flow to a tolerance, from one end to the other."""
         if sampling.sampler is None:
             sampling = sampling.merged(Sampling(DormandPrince(), 1, UniformTime()))
-        return sampling.merged(self.sampling)
+        return self._matched(sampling).merged(self.sampling)
 
     def interpolate(self, a: Any, b: Any, frames: int = 8, sampler: SamplingLike = None) -> list[Any]:
         """Interpolations between examples, through their latents: each frame is as likely as data are.

@@ -9,19 +9,24 @@ and the linear SDE  dx = f x dt + g dw  with these marginals,
 
     f = (log α)',    g² = α² (σ²/α²)'.
 
-To add a process, write a frozen dataclass with `alpha` and `sigma`.
+To add a process, write a frozen dataclass with `alpha` and `sigma`. α must be positive and the level must increase; σ may be 0
+at t = 0, where samplers then stop a little before (`Process.checked`).
 """
 
 from __future__ import annotations
 
 import abc
+import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["EDM", "VE", "VP", "Cosine", "Flow", "Process", "SubVP", "TutorialVE"]
+__all__ = ["EDM", "VE", "VP", "Cosine", "Flow", "Process", "SubVP", "TimeWindow", "TutorialVE"]
+
+_SMALLEST = 1e-4  # the level that stands for 0, over the largest one
 
 
 class Process(abc.ABC):
@@ -67,6 +72,71 @@ class Process(abc.ABC):
             low, high = torch.where(above, low, middle), torch.where(above, middle, high)
         return (low + high) / 2
 
+    def ends(self) -> tuple[float, float]:
+        """The smallest and the largest level, those of t = 0 and t = 1."""
+        low, high = self.level(torch.tensor([0.0, 1.0], dtype=torch.float64)).tolist()
+        return low, high
+
+    def checked(self) -> Process:
+        """The process as samplers use it: one that starts at level 0 starts a little above.
+
+        Returns:
+            The process itself, or the part of it from 1e-4 of its largest level on.
+
+        Raises:
+            TypeError: If `alpha` or `sigma` does not return a tensor of the shape of t.
+            ValueError: If α is not positive, or the level does not increase.
+        """
+        name, t = type(self).__name__, torch.linspace(0, 1, 129, dtype=torch.float64)
+        alpha, sigma = _scale(self.alpha(t), t, f"{name}.alpha"), _scale(self.sigma(t), t, f"{name}.sigma")
+        if not bool((alpha > 0).all()):
+            at = int((alpha <= 0).nonzero()[0])
+            raise ValueError(f"{name}.alpha is {float(alpha[at]):.3g} at t = {float(t[at]):.3g}: it must be positive")
+        level = sigma / alpha
+        if float(level[0]) < 0 or not bool((level.diff() > 0).all()):
+            at = 0 if float(level[0]) < 0 else int((level.diff() <= 0).nonzero()[0])
+            what = f"the level sigma/alpha of {name} is {float(level[at]):.3g} at t = {float(t[at]):.3g}"
+            raise ValueError(
+                f"{what} and does not increase from there: it must start at 0 or above and increase with t"
+            )
+        low, high = self.ends()
+        return self if low > 0 else self.within(_SMALLEST * high, high)
+
+    def within(self, low: float, high: float) -> Process:
+        """The part of this process whose levels lie between `low` and `high`; the process itself, if all of them do.
+
+        Raises:
+            ValueError: If it has no levels there.
+        """
+        first, last = self.ends()
+        if first >= low * (1 - 1e-9) and last <= high * (1 + 1e-9):
+            return self
+        if first >= high or last <= low:
+            have = f"{type(self).__name__} has levels {first:.3g} to {last:.3g}"
+            raise ValueError(f"{have}, and needs some between {low:.3g} and {high:.3g}: choose its levels wider")
+        levels = torch.tensor([max(low, first), min(high, last)], dtype=torch.float64)
+        start, stop = self.time(levels).tolist()
+        return TimeWindow(self, start, stop)
+
+    def spanning(self, low: float, high: float) -> Process:
+        """This process with the level `low` at t = 0 and `high` at t = 1, as far as it reaches.
+
+        Example:
+            >>> [round(level, 6) for level in VP().spanning(0.01, 50.0).ends()]
+            [0.01, 50.0]
+        """
+        return self.within(low, high)
+
+    def matched(self, low: float, high: float) -> Process:
+        """The process for a denoiser that knows the levels from `low` to `high`.
+
+        With its default arguments a process takes these levels (`spanning`); otherwise its own levels are kept, without
+        those that the denoiser does not know (`within`).
+        """
+        known: tuple[Any, ...] = dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
+        default = all(getattr(self, field.name) == field.default for field in known)
+        return self.spanning(low, high) if default else self.within(low, high)
+
     def sde(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """The coefficients (f_t, g_t²) of dx = f x dt + g dw (Song et al., 2021, Section 3.4)."""
         (alpha, sigma), (alpha_dot, sigma_dot) = self(t), self.rates(t)
@@ -79,6 +149,18 @@ class Process(abc.ABC):
         return alpha * x0 + sigma * z
 
 
+def _scale(value: object, t: Tensor, what: str) -> Tensor:
+    """A scale as a user's process returns it, if it is what it must be."""
+    if not isinstance(value, Tensor) or value.shape != t.shape:
+        got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise TypeError(f"{what}(t) must return a tensor of the shape of t, {tuple(t.shape)}, got {got}")
+    broken = ~torch.isfinite(value)
+    if bool(broken.any()):
+        where = f"{float(value[broken][0])} at t = {float(t[broken][0]):.3g}"
+        raise ValueError(f"{what} is {where}: the scales of a process must be finite from t = 0 to t = 1")
+    return value
+
+
 def _ordered(process: Process, low: str, high: str) -> None:
     a, b = getattr(process, low), getattr(process, high)
     if not 0 < a < b < math.inf:
@@ -88,6 +170,40 @@ def _ordered(process: Process, low: str, high: str) -> None:
 def _fraction(process: Process, name: str) -> None:
     if not 0 < getattr(process, name) < 0.5:
         raise ValueError(f"{type(process).__name__} needs 0 < {name} < 0.5, got {name}={getattr(process, name):g}")
+
+
+@dataclass(frozen=True)
+class TimeWindow(Process):
+    """A part of another process: its times from `start` to `stop`, with a clock that runs from 0 to 1 again.
+
+    Arguments:
+        process: The other process.
+        start: The time of it that is 0 here.
+        stop: The time of it that is 1 here.
+
+    Raises:
+        ValueError: If not 0 <= start < stop <= 1.
+    """
+
+    process: Process
+    start: float
+    stop: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.stop <= 1:
+            raise ValueError(f"TimeWindow needs 0 <= start < stop <= 1, got start={self.start:g}, stop={self.stop:g}")
+
+    def _inner(self, t: Tensor) -> Tensor:
+        return self.start + (self.stop - self.start) * t.double()
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return self.process.alpha(self._inner(t)).to(t.dtype)
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return self.process.sigma(self._inner(t)).to(t.dtype)
+
+    def spanning(self, low: float, high: float) -> Process:
+        return self.process.spanning(low, high)
 
 
 @dataclass(frozen=True)
@@ -110,6 +226,9 @@ class VE(Process):
 
     def sigma(self, t: Tensor) -> Tensor:
         return self.sigma_min * torch.exp(t * math.log(self.sigma_max / self.sigma_min))
+
+    def spanning(self, low: float, high: float) -> Process:
+        return VE(low, high)
 
 
 @dataclass(frozen=True)
@@ -138,6 +257,20 @@ class TutorialVE(Process):
         rate = 2 * math.log(self.base)
         return torch.sqrt(torch.expm1(rate * (self.start + (1 - self.start) * t)) / rate)
 
+    def spanning(self, low: float, high: float) -> Process:
+        if high < 2:  # no base leads to levels below 1 at the end of the clock
+            return TutorialVE(
+                self.base, math.log1p(2 * math.log(self.base) * low**2) / (2 * math.log(self.base))
+            ).within(low, high)
+        reach = lambda base: math.expm1(2 * math.log(base)) / (2 * math.log(base)) - high**2  # noqa: E731
+        least, most = 1 + 1e-9, max(2.0, 4 * (1 + high) ** 2)
+        for _ in range(200):  # by bisection: the level at t = 1 increases with the base
+            middle = (least + most) / 2
+            least, most = (least, middle) if reach(middle) > 0 else (middle, most)
+        rate = 2 * math.log(most)
+        start = math.log1p(rate * low**2) / rate
+        return TutorialVE(most, start) if 0 < start < 0.5 else self.within(low, high)
+
 
 @dataclass(frozen=True)
 class LinearBeta(Process):
@@ -162,6 +295,14 @@ class LinearBeta(Process):
         t = self.start + (1 - self.start) * t
         return t * self.beta_min + t**2 * (self.beta_max - self.beta_min) / 2
 
+    def _scaled(self, first: float, last: float) -> Process:
+        """The same process with β in proportion, so that ∫β runs from `first` at t = 0 to `last` at t = 1."""
+        scale = last / ((self.beta_min + self.beta_max) / 2)
+        low, rise = scale * self.beta_min, scale * (self.beta_max - self.beta_min)
+        start = 2 * first / (low + math.sqrt(low**2 + 2 * rise * first))  # low s + rise s²/2 = first
+        wide = type(self)(low, low + rise, min(start, 0.49))
+        return wide if start < 0.49 else TimeWindow(wide, (start - 0.49) / 0.51, 1.0)
+
     def alpha(self, t: Tensor) -> Tensor:
         return torch.exp(-self.integral(t) / 2)
 
@@ -173,6 +314,9 @@ class VP(LinearBeta):
     def sigma(self, t: Tensor) -> Tensor:
         return torch.sqrt(-torch.expm1(-self.integral(t)))
 
+    def spanning(self, low: float, high: float) -> Process:
+        return self._scaled(math.log1p(low**2), math.log1p(high**2))
+
 
 @dataclass(frozen=True)
 class SubVP(LinearBeta):
@@ -182,6 +326,9 @@ class SubVP(LinearBeta):
 
     def sigma(self, t: Tensor) -> Tensor:
         return -torch.expm1(-self.integral(t))
+
+    def spanning(self, low: float, high: float) -> Process:
+        return self._scaled(*(2 * math.asinh(level / 2) for level in (low, high)))
 
 
 @dataclass(frozen=True)
@@ -215,6 +362,10 @@ class Cosine(Process):
         angle, first = self._angles(t)  # cos² a - cos² b = sin(b - a) sin(a + b) keeps its digits where t is small
         return torch.sqrt(torch.sin(angle) * torch.sin(2 * first + angle)) / math.cos(first)
 
+    def spanning(self, low: float, high: float) -> Process:
+        start, stop = min(self.start, low / 100), min(self.stop, 0.1 / high)
+        return Cosine(self.offset, max(start**2, 1e-12), max(stop, 1e-9)).within(low, high)
+
 
 @dataclass(frozen=True)
 class EDM(Process):
@@ -242,6 +393,9 @@ class EDM(Process):
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
         return (low + t * (high - low)) ** self.rho
 
+    def spanning(self, low: float, high: float) -> Process:
+        return EDM(low, high, self.rho)
+
 
 @dataclass(frozen=True)
 class Flow(Process):
@@ -261,3 +415,6 @@ class Flow(Process):
 
     def sigma(self, t: Tensor) -> Tensor:
         return self.margin + t * (1 - self.margin)
+
+    def spanning(self, low: float, high: float) -> Process:
+        return Flow(min(self.margin, low, 1 / high)).within(low, high)

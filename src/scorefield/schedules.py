@@ -43,7 +43,7 @@ def _checked(steps: int | None) -> int:
 
 def _ends(process: Process) -> tuple[float, float]:
     """The largest and the smallest level of a process."""
-    low, high = process.level(torch.tensor([0.0, 1.0], dtype=torch.float64)).tolist()
+    low, high = process.ends()
     return high, low
 
 

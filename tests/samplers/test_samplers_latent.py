@@ -73,14 +73,16 @@ def test_an_arc_has_its_ends():
     assert len(frames) == 5 and torch.equal(frames[0], a) and torch.equal(frames[-1], b)
     torch.testing.assert_close(frames[2], (a + b) * math.sqrt(0.5))
     for count, other in ((1, b), (3, b[:2])):
-        with pytest.raises(ValueError, match="an arc has two ends of one shape, got count="):
+        with pytest.raises(ValueError, match="an interpolation has two ends of one shape, got count="):
             spherical_interpolation(a, other, count)
 
 
 def test_latents_refuse_noise(mixture):
     diffusion = Diffusion(VP(), mixture)
     for way in (encode, decode):
-        with pytest.raises(ValueError, match=r"latents need a sampler without fresh noise, got DDIM\(eta=0.5\): take"):
+        with pytest.raises(
+            ValueError, match=r"latents need a deterministic sampler, and DDIM\(eta=0.5\) draws noise: take"
+        ):
             way(diffusion, torch.zeros(1, 2, dtype=D), Sampling(DDIM(0.5), 4))
 
 

@@ -29,7 +29,7 @@ from ..metrics import (
 )
 from ..model import Model
 from ..objectives import DenoisingScoreMatching, LogUniform
-from ..samplers import DPM2S, IPNDM, DormandPrince, ExponentialAdams, Heun, Sampler, UniPC
+from ..samplers import ExponentialAdams, Sampling
 from ..training import losses_by_level
 from .base import Evaluation
 from .verdict import LossHistory, verdict
@@ -161,19 +161,17 @@ def _gap(model: Model, learned: Tensor, real: Tensor) -> GeneralizationGap | Non
 def _twin(model: Model, drawn: Tensor, seed: int) -> Distance:
     """The model's samples against others of its own, drawn with fresh noise if those are not, and without if they are."""
     few = _TWINS[len(model.schema.inner_shape) == 1]
-    sampler, steps, name = _other(model)
-    other = model.sample(min(few, len(drawn)), seed + 1, sampler, steps)
+    sampling, name = _other(model)
+    other = model.sample(min(few, len(drawn)), seed + 1, sampling)
     count = min(len(drawn), 2 * few)
     found = energy_test(Pool.of(drawn[:count], standard(model, model.schema.rows(other), few)))
     note = f"energy test of {count:,} samples against {found.counts[1]:,} drawn {name}, p = {found.p_value:.2g}"
     return replace(found, name="two ways of sampling", note=note)
 
 
-def _other(model: Model) -> tuple[Sampler, int, str]:
-    """The probability flow for a sampler that draws noise, the reverse SDE for one that does not, and its steps."""
-    flow = isinstance(model.sampler, Heun | DPM2S | DormandPrince | UniPC | IPNDM)
-    quiet = getattr(model.sampler, "eta", 0.0 if flow else 1.0) == 0
+def _other(model: Model) -> tuple[Sampling, str]:
+    """The probability flow for a sampler that draws noise, the reverse SDE for a deterministic one; and its name."""
     steps = max(24, model.steps)
-    if quiet:
-        return ExponentialAdams(order=2, eta=1.0), 2 * steps, "by the reverse SDE"
-    return ExponentialAdams(order=2), steps, "by the probability flow"
+    if model.sampler.deterministic:
+        return Sampling(ExponentialAdams(order=2, eta=1.0), 2 * steps), "by the reverse SDE"
+    return Sampling(ExponentialAdams(order=2), steps), "by the probability flow"

@@ -80,6 +80,14 @@ class DAPS(OneStepSampler, PosteriorMethod):
     def sampler(self) -> Sampler:
         return self
 
+    @property
+    def evaluations(self) -> int | None:
+        """1, beside the products with the derivative; with a `flow`, those of the flow and of its end."""
+        if self.flow is None:
+            return 1
+        each = self.flow.evaluations
+        return None if each is None else self.substeps * each + 1
+
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         posterior = Posterior.of(diffusion.denoiser)
         if posterior is None:

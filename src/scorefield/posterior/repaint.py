@@ -61,6 +61,10 @@ class RePaint(Sampler, PosteriorMethod):
     def sampler(self) -> Sampler:
         return self
 
+    @property
+    def evaluations(self) -> int:
+        return self.repeats
+
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         prior, measured = _prior_and_measurement(diffusion)
         left, block = len(times) - 1, list[Tensor]()

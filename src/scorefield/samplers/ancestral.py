@@ -30,6 +30,14 @@ class DDIM(OneStepSampler):
         if not 0 <= self.eta <= 1:
             raise ValueError(f"DDIM needs 0 <= eta <= 1, got eta={self.eta:g}")
 
+    @property
+    def deterministic(self) -> bool:
+        return self.eta == 0
+
+    @property
+    def evaluations(self) -> int:
+        return 1
+
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         mean, noise = diffusion.split(x, t)
         if self.eta > 0:
@@ -47,6 +55,10 @@ class Ancestral(OneStepSampler):
     step of SDE-DPM-Solver++ and the exponential Euler-Maruyama step under other names. Good as the plain sampler with noise;
     samples come out too narrow, by 5 % with 128 steps.
     """
+
+    @property
+    def evaluations(self) -> int:
+        return 1
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         (alpha, sigma), (alpha_after, sigma_after) = diffusion.process(t), diffusion.process(s)

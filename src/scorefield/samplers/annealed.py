@@ -109,6 +109,10 @@ class AnnealedLangevin(OneStepSampler):
         if self.moves < 1:
             raise ValueError(f"AnnealedLangevin needs at least 1 move at each level, got moves={self.moves}")
 
+    @property
+    def evaluations(self) -> int | None:
+        return None if self.transition.tests else self.moves
+
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         carried = x * (diffusion.process.alpha(s) / diffusion.process.alpha(t))
         return correct(self.transition, diffusion, carried, s, self.moves, rng)
@@ -136,6 +140,10 @@ class ConsistentAnnealed(OneStepSampler):
     def __post_init__(self) -> None:
         if self.ratio is not None and not 0 < self.ratio < 2:
             raise ValueError(f"ConsistentAnnealed needs 0 < ratio < 2, got ratio={self.ratio:g}")
+
+    @property
+    def evaluations(self) -> int:
+        return 1
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         mean, noise = diffusion.split(x, t)

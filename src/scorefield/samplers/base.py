@@ -1,4 +1,4 @@
-"""Samplers: the way back from noise to data."""
+"""What a sampler is: a method that takes states from noise to data."""
 
 from __future__ import annotations
 
@@ -19,18 +19,33 @@ Move = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Sampler(abc.ABC):
-    """A way from x_1 to x_0.
+    """A method that takes states from x_1 to x_0, and says what it does.
 
-    A sampler is a recipe: it holds hyperparameters, and neither a model, nor a grid, nor a state. No sample's path may
-    depend on its companions in the batch.
+    A sampler is a recipe: it holds hyperparameters, and neither a model, nor a schedule, nor a state. The trajectory of a
+    sample must not depend on the other samples of the batch.
     """
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether it draws no noise: then it can also step upwards, from data to latents. False unless a class says so."""
+        return False
+
+    @property
+    def evaluations(self) -> int | None:
+        """How often it evaluates the denoiser in a step; None where that is not fixed, or a class does not say it."""
+        return None
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether it chooses its own steps: then the schedule only says where the state is shown."""
+        return False
 
     @abc.abstractmethod
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
-        """Sets out on a way through `times`, of shape `(n + 1,)`: what it remembers on the way lives in the move it gives.
+        """Begins a trajectory through `times`, of shape `(n + 1,)`, and returns the move that makes its steps.
 
-        The move is called with neighbours of `times`, in their order. A sampler that draws no noise can be led upwards
-        too, from data to noise.
+        The move is called with neighbours of `times`, in their order, and holds what the sampler remembers. A deterministic
+        sampler can also go upwards.
         """
 
     def trajectory(self, diffusion: Diffusion, x: Tensor, times: Tensor, rng: Rng) -> Iterator[Tensor]:
@@ -54,4 +69,8 @@ class OneStepSampler(Sampler):
 
 
 class AdaptiveSampler(Sampler):
-    """A sampler that finds its own steps, for each sample its own: the grid only says where it is looked at."""
+    """A sampler that chooses its own steps, for each sample separately."""
+
+    @property
+    def adaptive(self) -> bool:
+        return True

@@ -46,6 +46,14 @@ class Churn(Sampler):
         if not 0 < self.noise < math.inf:
             raise ValueError(f"Churn needs 0 < noise < inf, got noise={self.noise:g}")
 
+    @property
+    def deterministic(self) -> bool:
+        return self.churn == 0
+
+    @property
+    def evaluations(self) -> int:
+        return 2
+
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         process, denoise = diffusion.process, diffusion.denoiser
         gamma = min(self.churn / len(times), math.sqrt(2) - 1)

@@ -60,6 +60,15 @@ class PredictorCorrector(Sampler):
         if self.moves < 1:
             raise ValueError(f"PredictorCorrector needs at least 1 move of the corrector, got moves={self.moves}")
 
+    @property
+    def evaluations(self) -> int | None:
+        predicted = self.predictor.evaluations
+        return None if predicted is None or self.corrector.tests else predicted + self.moves
+
+    @property
+    def adaptive(self) -> bool:
+        return self.predictor.adaptive
+
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         predict = self.predictor.start(diffusion, times, rng)
 

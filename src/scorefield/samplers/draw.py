@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ..diffusion import Diffusion
 from ..rng import Rng
-from ..schedules import UniformTime
 from .base import Sampler
 from .sampling import Sampling, SamplingLike
 
@@ -20,7 +19,7 @@ __all__ = ["sample", "trajectory", "trajectory_from"]
 def trajectory_from(
     diffusion: Diffusion, x: Tensor, sampler: Sampler, times: Tensor, rng: Rng, denoise: bool = True
 ) -> Iterator[tuple[float, Tensor]]:
-    """The way of given states through given times: `trajectory` without its beginning.
+    """The trajectory of given states through given times: `trajectory` without its beginning.
 
     Arguments:
         diffusion: A diffusion model.
@@ -28,27 +27,39 @@ def trajectory_from(
         sampler: A sampler.
         times: Times in [0, 1], of shape `(n + 1,)`.
         rng: The source of randomness.
-        denoise: Whether the last state is rid of its noise, by one more evaluation.
+        denoise: Whether the noise of the last level is removed at the end, by one more evaluation.
 
     Returns:
         Pairs of the noise level and the state, of shape `(B, *D)`.
 
     Raises:
-        RuntimeError: If a state is not finite.
+        TypeError: If the sampler or the denoiser returns anything but a tensor of the shape of `x`.
+        RuntimeError: If a state becomes non-finite (NaN or inf).
     """
-    way = sampler.trajectory(diffusion, x, times, rng)
+    shape, states = x.shape, sampler.trajectory(diffusion, x, times, rng)
     for t in times:
         with torch.no_grad():  # around each step: the gradients of the caller's loop are left alone
-            x = next(way)
+            x = next(states)
         level = float(diffusion.process.level(t))
-        if not bool(torch.isfinite(x).all()):
-            what = f"{type(sampler).__name__} left the finite numbers at level {level:.3g} (t = {float(t):.3g})"
-            raise RuntimeError(f"{what}: take more than {len(times) - 1} steps, or train longer with a smaller rate")
+        _check(
+            x, shape, f"{type(sampler).__name__} gave a state", f"at level {level:.3g} (t = {float(t):.3g})", len(times)
+        )
         yield level, x
     if denoise:
         with torch.no_grad():
             x = diffusion.split(x, times[-1])[0]
+        _check(x, shape, f"{type(diffusion.denoiser).__name__} gave a mean", "in the last denoising", len(times))
         yield 0.0, x
+
+
+def _check(x: object, shape: torch.Size, what: str, where: str, count: int) -> None:
+    """Raises if a state is not a finite tensor of the right shape."""
+    if not isinstance(x, Tensor) or x.shape != shape:
+        got = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(f"{what} of {got} {where}: it must be a tensor of shape {tuple(shape)}")
+    if not bool(torch.isfinite(x).all()):
+        advice = f"take more than {count - 1} steps, or train longer with a smaller learning rate"
+        raise RuntimeError(f"{what} that is non-finite (NaN or inf) {where}: {advice}")
 
 
 def trajectory(
@@ -77,11 +88,12 @@ def trajectory(
         or to 0.
 
     Raises:
-        ValueError: If no sampler is chosen, or the number of steps is missing, below 1, or not that of the schedule.
+        ValueError: If no sampler is chosen, the number of steps is missing, below 1, or not that of the schedule, or the
+            process cannot be used.
+        TypeError: If the sampler, the schedule, the process or the denoiser returns what it must not.
         RuntimeError: If a state becomes non-finite (NaN or inf).
     """
-    chosen = Sampling.of(sampling).merged(Sampling(schedule=UniformTime(), process=diffusion.process))
-    sampler, process, times = chosen.parts()
+    sampler, process, times = Sampling.of(sampling).merged(Sampling(process=diffusion.process)).parts()
     diffusion, times = replace(diffusion, process=process), times.to(device, dtype)
     x = diffusion.prior(shape, rng.child("prior"), dtype, device, times[0])
     yield from trajectory_from(diffusion, x, sampler, times, rng, denoise)

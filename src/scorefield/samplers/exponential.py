@@ -52,6 +52,14 @@ class ExponentialAdams(Sampler):
         if not 0 <= self.eta <= 1:
             raise ValueError(f"ExponentialAdams needs 0 <= eta <= 1, got eta={self.eta:g}")
 
+    @property
+    def deterministic(self) -> bool:
+        return self.eta == 0
+
+    @property
+    def evaluations(self) -> int:
+        return 1
+
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         process, scale, extra = diffusion.process, self.scale, self.eta**2
         angles: list[float] = []

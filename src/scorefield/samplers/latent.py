@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from dataclasses import replace
 
 from torch import Tensor
 
+from ..calls import write_call
 from ..diffusion import Diffusion
-from ..rng import Rng
+from ..rng import Samples
 from ..schedules import UniformTime
 from .base import Sampler
 from .draw import trajectory_from
@@ -20,23 +20,13 @@ from .sampling import Sampling, SamplingLike
 __all__ = ["decode", "encode", "spherical_interpolation"]
 
 
-@dataclass(frozen=True)
-class _Silence(Rng):
-    """A source that gives nothing: the flow has no noise."""
-
-    sampler: Sampler
-
-    def _refuse(self, *_: Any) -> NoReturn:
-        what = f"latents need a sampler without fresh noise, got {self.sampler}"
-        raise ValueError(f"{what}: take DormandPrince(), Heun(), or another with eta=0")
-
-    normal = uniform = spread = child = _refuse  # type: ignore[assignment]
-
-
 def _resolved(diffusion: Diffusion, sampling: SamplingLike) -> tuple[Diffusion, Sampler, Tensor]:
     """The diffusion with the process that was chosen, the sampler, and the times."""
     chosen = Sampling.of(sampling).merged(Sampling(DormandPrince(), None, UniformTime(), diffusion.process))
     sampler, process, times = chosen.parts()
+    if not sampler.deterministic:
+        what = f"latents need a deterministic sampler, and {write_call(sampler)} draws noise"
+        raise ValueError(f"{what}: take DormandPrince(), Heun(), or another with eta=0")
     return replace(diffusion, process=process), sampler, times
 
 
@@ -68,7 +58,7 @@ def encode(diffusion: Diffusion, x: Tensor, sampling: SamplingLike = None) -> Te
     diffusion, sampler, times = _resolved(diffusion, sampling)
     times = times.to(x)
     start = diffusion.process.alpha(times[-1]) * x
-    *_, (_, last) = trajectory_from(diffusion, start, sampler, times.flip(0), _Silence(sampler), denoise=False)
+    *_, (_, last) = trajectory_from(diffusion, start, sampler, times.flip(0), Samples(0, 0, len(x)), denoise=False)
     return diffusion.whiten(last, times[0])
 
 
@@ -89,7 +79,7 @@ def decode(diffusion: Diffusion, z: Tensor, sampling: SamplingLike = None, denoi
     """
     diffusion, sampler, times = _resolved(diffusion, sampling)
     times = times.to(z)
-    way = trajectory_from(diffusion, diffusion.colour(z, times[0]), sampler, times, _Silence(sampler), denoise)
+    way = trajectory_from(diffusion, diffusion.colour(z, times[0]), sampler, times, Samples(0, 0, len(z)), denoise)
     *_, (_, last) = way
     return last if denoise else last / diffusion.process.alpha(times[-1])
 
@@ -113,7 +103,7 @@ def spherical_interpolation(a: Tensor, b: Tensor, count: int) -> Sequence[Tensor
     """
     if count < 2 or a.shape != b.shape:
         raise ValueError(
-            f"an arc has two ends of one shape, got count={count} and shapes {tuple(a.shape)} and {tuple(b.shape)}"
+            f"an interpolation has two ends of one shape, got count={count} and shapes {tuple(a.shape)} and {tuple(b.shape)}"
         )
     angles = [math.pi / 2 * i / (count - 1) for i in range(count)]
     return [a, *(math.cos(angle) * a + math.sin(angle) * b for angle in angles[1:-1]), b]

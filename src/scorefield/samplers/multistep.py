@@ -71,6 +71,14 @@ class DPM(Sampler):
         if not 0 <= self.eta <= 1:
             raise ValueError(f"DPM needs 0 <= eta <= 1, got eta={self.eta:g}")
 
+    @property
+    def deterministic(self) -> bool:
+        return self.eta == 0
+
+    @property
+    def evaluations(self) -> int:
+        return 1
+
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         process, extra = diffusion.process, self.eta**2
         clock: list[float] = []
@@ -114,6 +122,14 @@ class UniPC(Sampler):
     def __post_init__(self) -> None:
         if self.order not in (2, 3):
             raise ValueError(f"UniPC needs an order of 2 or 3, got order={self.order}")
+
+    @property
+    def deterministic(self) -> bool:
+        return True
+
+    @property
+    def evaluations(self) -> int:
+        return 1
 
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         process = diffusion.process
@@ -164,6 +180,14 @@ class IPNDM(Sampler):
     def __post_init__(self) -> None:
         if self.order not in (1, 2, 3, 4):
             raise ValueError(f"IPNDM needs an order from 1 to 4, got order={self.order}")
+
+    @property
+    def deterministic(self) -> bool:
+        return True
+
+    @property
+    def evaluations(self) -> int:
+        return 1
 
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         process = diffusion.process

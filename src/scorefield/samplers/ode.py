@@ -20,6 +20,14 @@ __all__ = ["DPM2S", "DormandPrince", "Heun"]
 class Heun(OneStepSampler):
     """The deterministic sampler of EDM (Karras et al., 2022, Algorithm 1). Second order, two evaluations a step."""
 
+    @property
+    def deterministic(self) -> bool:
+        return True
+
+    @property
+    def evaluations(self) -> int:
+        return 2
+
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         process = diffusion.process
         mean, noise = diffusion.split(x, t)
@@ -36,6 +44,14 @@ class DPM2S(OneStepSampler):
     the way. Second order, two evaluations a step. Long steps, with which Heun leaves the data's range, do it no harm; and as it
     remembers nothing, states may be changed between its steps.
     """
+
+    @property
+    def deterministic(self) -> bool:
+        return True
+
+    @property
+    def evaluations(self) -> int:
+        return 2
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         process, denoiser = diffusion.process, diffusion.denoiser
@@ -68,6 +84,10 @@ class DormandPrince(AdaptiveSampler):
         if not (self.rtol > 0 and self.atol > 0):
             got = f"rtol={self.rtol:g}, atol={self.atol:g}"
             raise ValueError(f"DormandPrince needs positive tolerances, got {got}")
+
+    @property
+    def deterministic(self) -> bool:
+        return True
 
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         process = diffusion.process

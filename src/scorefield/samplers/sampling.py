@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from torch import Tensor
 
 from ..calls import parse_call, parse_call_with, write_call
 from ..processes import Process
 from ..schedules import Schedule, UniformTime
-from .base import AdaptiveSampler, Sampler
+from .base import Sampler
 
 __all__ = ["Sampling", "SamplingLike"]
 
@@ -99,7 +99,7 @@ class Sampling:
         A number of steps is not taken over by a sampler that chooses its own steps, nor beside a schedule that knows it.
         """
         schedule, steps = self.schedule or default.schedule, self.steps
-        if steps is None and not isinstance(self.sampler, AdaptiveSampler):
+        if steps is None and not (self.sampler is not None and self.sampler.adaptive):
             if self.schedule is None:
                 steps = default.steps
             elif self.schedule.steps is None:
@@ -114,7 +114,7 @@ class Sampling:
             ValueError: If nothing says it.
         """
         count = self._known_steps
-        if count is None and isinstance(self.sampler, AdaptiveSampler):
+        if count is None and self.sampler is not None and self.sampler.adaptive:
             return 1
         if count is None:
             raise ValueError("the number of steps is missing: give steps=, or a schedule that knows it")
@@ -125,26 +125,42 @@ class Sampling:
         return self.steps if self.schedule is None or self.steps is not None else self.schedule.steps
 
     def parts(self) -> tuple[Sampler, Process, Tensor]:
-        """What drawing takes: the sampler, the process and the times.
+        """What drawing takes: the sampler, the process, which is checked, and the times.
 
         Raises:
-            ValueError: If one is missing.
+            TypeError: If the process or the schedule returns what it must not.
+            ValueError: If one is missing, or the process cannot be used.
         """
         if self.sampler is None:
             raise ValueError("no sampler is chosen: give sampler=")
         if self.process is None:
             raise ValueError("no noise process is chosen: give process=")
-        return self.sampler, self.process, self.times()
+        whole = self.replace(process=self.process.checked())
+        return self.sampler, cast(Process, whole.process), whole.times()
 
     def times(self) -> Tensor:
         """The times to step through, `(steps + 1,)`, in float64, decreasing; uniform where there is no schedule.
 
         Raises:
-            ValueError: If the process or the number of steps is missing, or they do not fit the schedule.
+            TypeError: If the schedule does not return a tensor.
+            ValueError: If the process or the number of steps is missing, or the schedule does not give decreasing times.
         """
         if self.process is None:
             raise ValueError("the times depend on the process: give process=")
-        return (self.schedule or UniformTime()).times(self.process, self.step_count)
+        schedule = self.schedule or UniformTime()
+        times, name = schedule.times(self.process, self.step_count), type(schedule).__name__
+        if not isinstance(times, Tensor):
+            raise TypeError(f"{name}.times must return a tensor, got {type(times).__name__}")
+        if (
+            times.ndim != 1
+            or len(times) < 2
+            or not bool((times.diff() < 0).all() & (times >= 0).all() & (times <= 1).all())
+        ):
+            raise ValueError(
+                f"{name} must give levels that decrease and that {type(self.process).__name__} reaches; "
+                f"their times are {times.flatten()[:8].tolist()}"
+            )
+        return times
 
     def replace(self, **changes: Any) -> Sampling:
         """A copy with other parts."""

@@ -47,6 +47,14 @@ class EulerMaruyama(OneStepSampler):
         if not 0 <= self.eta < math.inf:
             raise ValueError(f"EulerMaruyama needs 0 <= eta < inf, got eta={self.eta:g}")
 
+    @property
+    def deterministic(self) -> bool:
+        return self.eta == 0
+
+    @property
+    def evaluations(self) -> int:
+        return 1
+
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         f, square = diffusion.process.sde(t)
         slope = f * x - (1 + self.eta**2) / 2 * square * diffusion.score(x, t)
@@ -65,6 +73,10 @@ class Milstein(OneStepSampler):
     additive noise: `SRA1`, `StochasticHeun`.
     """
 
+    @property
+    def evaluations(self) -> int:
+        return 1
+
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         return EulerMaruyama().step(diffusion, x, t, s, rng)
 
@@ -77,6 +89,10 @@ class ReverseDiffusion(OneStepSampler):
     G² = σ_t² - a² σ_s². Weak order 1, one evaluation a step. Its spread is too wide where that of `Ancestral` is too
     narrow, by almost as much.
     """
+
+    @property
+    def evaluations(self) -> int:
+        return 1
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         (alpha, sigma), (alpha_after, sigma_after) = diffusion.process(t), diffusion.process(s)
@@ -96,6 +112,10 @@ class StochasticHeun(OneStepSampler):
     Strong order 1, weak order 2, two evaluations a step (Jolicoeur-Martineau et al., 2021). Good from about 30 steps on, where
     it is among the most exact samplers with noise. h must stay below 1.
     """
+
+    @property
+    def evaluations(self) -> int:
+        return 2
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         process, denoise = diffusion.process, diffusion.denoiser
@@ -121,6 +141,10 @@ class SRA1(OneStepSampler):
     Strong order 1.5, weak order 2, two evaluations and two noises a step. Good where the path matters and not the law alone:
     along the same path of W, other steps lead to almost the same sample. h must stay below 1.
     """
+
+    @property
+    def evaluations(self) -> int:
+        return 2
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         process, denoise = diffusion.process, diffusion.denoiser

@@ -326,7 +326,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "unet": {"steps": 20, "evaluations": 4},
     "unet-bfloat16": {"steps": 20, "precision": "bfloat16", "evaluations": 4},
     "mlp-bfloat16": {"steps": 20, "precision": "bfloat16", "evaluations": 4},
-    "unet-streams": {"steps": 12, "reference": 0},
+    "unet-streams": {"steps": 12, "reference_batch": 0},
 }
 
 

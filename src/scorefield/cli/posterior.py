@@ -88,7 +88,7 @@ def posterior(
         raise ValueError("--particles has a way of its own: leave --sampler and --check out")
     sampling = Sampling.of(sampler, steps)
     model = load(run) if run.is_file() else Run(run).model
-    given = model.to(device_of(device)).given(_measurement(y, operator, noise, model), method=_method(method))
+    given = model.to(device_of(device)).observe(_measurement(y, operator, noise, model), _method(method))
     if check:
         _check(given, simulations, seed, sampling)
     if count is None or output is None:

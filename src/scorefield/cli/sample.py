@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from .given import told
+from .given import conditioned
 from .terminal import counted, say
 from .verbs import Config, Device, app, device_of
 
@@ -68,7 +68,7 @@ def sample(
     sampling = Sampling.of(sampler, steps)
     model = load(run) if run.is_file() else Run(run).model
     check(output, model.schema)
-    model = told(model.to(device_of(device)), given, guidance)
+    model = conditioned(model.to(device_of(device)), given, guidance)
     batches = model.batches(count, seed, sampling, batch=batch)
     missing = lost(output, model.schema)
     if missing is not None:

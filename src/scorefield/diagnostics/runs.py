@@ -37,6 +37,6 @@ def diagnose_run(run: Run, x: Any | None = None, seed: int = 0) -> Diagnosis:
     seen = None if train is held_out else standard(model, train, 4 * count)
     low, high = (float(model.process.level(torch.tensor(t, dtype=torch.float64))) for t in (0.0, 1.0))
     levels = torch.logspace(math.log10(max(low, 0.01)), math.log10(high), _LEVELS, dtype=torch.float64).tolist()
-    found = diagnose(model.denoiser, unseen, levels, model.moments, seen, seed=seed)
+    found = diagnose(model.diffusion.denoiser, unseen, levels, model.moments, seen, seed=seed)
     run.write("diagnosis.json", found.plain())
     return found

@@ -32,7 +32,7 @@ def evaluate_run(run: Run, x: Any | None = None, count: int | None = None, seed:
     model = run.model
     train, held_out = split_of(run, model, x)
     if model.context is not None:
-        model = model.told(read_tensors(run.file("context.safetensors"))[0]["held_out"])
+        model = model.conditioned_on(read_tensors(run.file("context.safetensors"))[0]["held_out"])
     way = run.read("fit.json").get("on_the_way") if run.ended else None
     evaluation = evaluate(model, train, held_out, count, seed, LossHistory(**way) if way else None)
     run.write("evaluation.json", evaluation.plain())

@@ -139,8 +139,8 @@ def _with_given(found: NoiseLevels, call: str) -> NoiseLevels:
     names = ("sigma_min", "sigma_max", "level_mean", "level_std", "tail")
     known = {name: getattr(found, name) for name in (*names, "reach", "numbers", "overlap", "moves")}
     made: NoiseLevels = parse_call(call, NoiseLevels, defaults=known)
-    reasons = (*found.reasons, "none")[: len(names)]
-    same = [why if getattr(made, name) == known[name] else GIVEN for name, why in zip(names, reasons)]
+    same = [why if getattr(made, name) == known[name] else GIVEN for name, why in zip(names, found.reasons)]
+    same += [GIVEN] if made.tail and not found.tail else []
     return NoiseLevels(**{**known, **{name: getattr(made, name) for name in known}, "reasons": tuple(same)})
 
 
@@ -152,7 +152,7 @@ def _process(levels: NoiseLevels, given: Process | str | None) -> tuple[Process,
             "process", repr(process), "between the smallest and the largest level; any other will do"
         )
     if isinstance(given, str):
-        given = parse_call(given, Process)
+        given = parse_call(given, Process).matched(levels.sigma_min, levels.sigma_max)
     return given, Choice("process", repr(given), GIVEN)
 
 
@@ -193,11 +193,11 @@ def _sampling(
     """The probability flow for vectors. For grids the reverse SDE, which forgets the errors of a network that has learned
     from few examples of many numbers (docs/samplers.md has what was measured)."""
     if prepared.vectors:
-        usual, reason = Sampling(ExponentialAdams(order=3), 32, None, process), "the probability flow, for vectors"
+        usual, reason = Sampling(ExponentialAdams(order=3, scale=prepared.scale), 32, None, process), "the probability flow, for vectors"
     else:
         fine = _EASY * prepared.scale if levels.tail else 0.0  # levels below serve densities: their steps come on top
         below = float(process.time(torch.tensor(fine).clamp_min(levels.sigma_min)))
-        usual = Sampling(ExponentialAdams(order=2, eta=1.0), math.ceil(24 / (1 - below)), None, process)
+        usual = Sampling(ExponentialAdams(order=2, scale=prepared.scale, eta=1.0), math.ceil(24 / (1 - below)), None, process)
         reason = "the reverse SDE, for grids: it forgets errors of the network"
     if given is None:
         return usual, Choice("sampling", str(usual.replace(process=None)), reason)

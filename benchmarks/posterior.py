@@ -63,7 +63,7 @@ METHODS: list[tuple[str, Method, s.Sampler, int]] = [
 
 def responsibilities(exact: ExactPosterior, x: Tensor) -> Tensor:
     """The responsibilities of the modes for each point."""
-    prior = exact.law
+    prior = exact.distribution
     parts = [Mixture(prior.means[k : k + 1], prior.covariances[k : k + 1], torch.ones(1).double()) for k in range(3)]
     return torch.stack([w.log() + part.log_prob(x) for w, part in zip(prior.weights, parts)], 1).softmax(1)
 
@@ -95,7 +95,7 @@ def inpainting(count: int) -> None:
         Gaussian(torch.tensor([0.5, 0.0, -0.5]).double(), covariance),
         Measurement(Mask([1, 0, 0]), [2.0], 0.05),
     )
-    exact = exact_posterior(prior, measurement).law
+    exact = exact_posterior(prior, measurement).distribution
     std, diffusion = (
         exact.covariance.diagonal().sqrt(),
         Diffusion(EDM(0.01, 50.0), Posterior(prior, measurement), prior),
@@ -123,10 +123,10 @@ def main() -> None:
     options = parser.parse_args()
     prior, measurement = problem()
     exact = exact_posterior(prior, measurement)
-    moments = exact.law.moments()
+    moments = exact.distribution.moments()
     print("| | weights of the modes | mean | standard deviation | |\n| --- | --- | --- | --- | --- |")
     spread = moments.covariance.diagonal().sqrt()
-    print(row("exact", exact.law.weights, moments.mean, spread, f"log p(y) = {float(exact.log_evidence):.3f}"))
+    print(row("exact", exact.distribution.weights, moments.mean, spread, f"log p(y) = {float(exact.log_evidence):.3f}"))
     only = options.only.lower()
     if only in "twisted smc":
         print(particles(prior, measurement, exact, options.particles), flush=True)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..denoisers import Conditioned, Denoiser, Gaussian, Preconditioned
+from ..denoisers import DenoiserModule, Gaussian
 from ..metrics import loss_gap
 from ..model import Model
 from ..training import Trainer, losses_by_level, parts_of
@@ -86,18 +86,15 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
     return Fitted(_model(plan, denoiser), record)
 
 
-def _model(plan: Plan, denoiser: Denoiser) -> Model:
+def _model(plan: Plan, denoiser: DenoiserModule) -> Model:
     """The model of the learned denoiser."""
-    prepared, context = plan.prepared, None
-    if prepared.context is not None:
-        context = prepared.context.context
-        if isinstance(denoiser, Preconditioned):
-            denoiser = Conditioned(denoiser, context.nothing())
+    prepared = plan.prepared
+    context = None if prepared.context is None else prepared.context.context
     parts = (prepared.schema, prepared.units, denoiser, prepared.moments, plan.sampling)
-    return Model(*parts, context=context).to("cpu").eval()
+    return Model(*parts, context).to("cpu").eval()
 
 
-def _measured(plan: Plan, trainer: Trainer, denoiser: Denoiser) -> _Losses:
+def _measured(plan: Plan, trainer: Trainer, denoiser: DenoiserModule) -> _Losses:
     """The losses by noise level of held-out data, and of as many training data."""
     prepared, objective = plan.prepared, plan.objective.measure
     low, high = plan.noise_levels.sigma_min, plan.noise_levels.sigma_max

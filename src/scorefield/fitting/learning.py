@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from ..denoisers import Denoiser, Preconditioned
+from ..denoisers import ConditionalPreconditioned, DenoiserModule, Preconditioned
+from ..denoisers.precondition import Precision
 from ..training import Feed, Progress, Trainer
 from .fitted import Fitted, finish
 from .planning import Plan
@@ -64,12 +65,16 @@ def trainer_of(plan: Plan) -> Trainer:
     return Trainer(_denoiser(plan), batches, *measured)
 
 
-def _denoiser(plan: Plan) -> Denoiser:
-    """The denoiser to be trained, on the device."""
+def _denoiser(plan: Plan) -> DenoiserModule:
+    """The denoiser to be trained, or the conditional one, on the device."""
     network = plan.network if plan.choice("network").given else copy.deepcopy(plan.network)
-    precision = "bfloat16" if plan.training.precision == "bfloat16" else "float32"
-    trend = None if plan.prepared.context is None else plan.prepared.context.trend
-    denoiser = Preconditioned(network, plan.parametrization, precision, trend)  # type: ignore[arg-type]
+    precision: Precision = "bfloat16" if plan.training.precision == "bfloat16" else "float32"
+    denoiser: DenoiserModule
+    if (given := plan.prepared.context) is None:
+        denoiser = Preconditioned(network, plan.parametrization, precision)
+    else:
+        learned = (given.context.row_shape, plan.training.unconditional > 0)
+        denoiser = ConditionalPreconditioned(network, *learned, plan.parametrization, precision, given.trend)
     with torch.random.fork_rng():  # what else an objective learns has first weights, too
         torch.manual_seed(plan.prepared.seed)
         return plan.objective.wrap(denoiser).to(plan.device)

@@ -48,7 +48,7 @@ def _try(network: nn.Module, shape: tuple[int, ...], context: Context | None) ->
     x = torch.zeros(2, *shape, dtype=p.dtype, device=p.device)
     before = {module: module.training for module in network.modules()}
     with torch.no_grad(), torch.random.fork_rng():
-        missing = () if context is None else (context.nothing().expand(2, *context.nothing().shape[1:]).to(x),)
+        missing = () if context is None else (context.empty().expand(2, *context.row_shape).to(x),)
         answer = network.eval()(x, x.new_zeros(2), *missing)
     for module, training in before.items():
         module.training = training

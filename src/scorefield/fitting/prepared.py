@@ -167,7 +167,7 @@ def _contexts(context: Any, schema: Schema, parts: Split, options: Options, coun
     if options.training.reference_batch:
         what = f"reference_batch={options.training.reference_batch} averages targets over other data, whatever their context"
         raise ValueError(f"{what}: leave it out for a conditional model")
-    found = Context.of(context, schema.inner_shape, options.training.unconditional > 0)
+    found = Context.of(context, schema.inner_shape)
     whole = found(context)
     if len(whole) != count:
         raise ValueError(f"every example needs one context, got {len(whole)} contexts for {count} examples")

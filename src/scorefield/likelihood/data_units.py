@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..denoisers import Gaussian, part_of
+from ..denoisers import Gaussian
 from ..diffusion import Diffusion
 from ..rng import Samples
 from ..standardize import Standardize
@@ -51,8 +51,7 @@ class DataDensity:
         """Standardized batches, each with the denoiser for its samples and the index of the first."""
         state, start = self.units(x.double().to(self.units.mean.device)), 0
         for part in state.split(self.batch):
-            denoiser = part_of(self.diffusion.denoiser, start + torch.arange(len(part)))
-            yield replace(self.diffusion, denoiser=denoiser), part, start
+            yield self.diffusion.samples(start + torch.arange(len(part))), part, start
             start += len(part)
 
     def __call__(self, x: Tensor, draw: int = 0) -> LogProb:
@@ -81,9 +80,12 @@ class DataDensity:
         """The log-densities of the features `keep`, whose values are `kept`, of shape `(N, k)`.
 
         Raises:
-            ValueError: If the diffusion has no moments of the data.
+            ValueError: If the diffusion has no moments of the data, or several contexts.
         """
         moments, std = self.diffusion.moments, self.units.std.double().cpu()
+        contexts = self.diffusion.denoiser.contexts
+        if contexts > 1:
+            raise ValueError(f"marginals and conditionals need one context, got {contexts}: pass a single one")
         if moments is None:
             raise ValueError("a marginal needs the moments of the data, which this diffusion does not have")
         std = std.expand(moments.mean.shape)
@@ -96,7 +98,7 @@ class DataDensity:
 
     def conditional(self, x: Tensor, given: Sequence[int], draws: int) -> LogProb:
         """The log-densities of all other features of `x` conditional on those of `given`: log p(x) - log p(given)."""
-        whole, part = self(x), self.marginal(x.double()[:, list(given)], given, draws)
+        part, whole = self.marginal(x.double()[:, list(given)], given, draws), self(x)
         return LogProb(
             whole.value - part.value,
             torch.hypot(whole.standard_error, part.standard_error),

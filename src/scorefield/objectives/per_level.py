@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..denoisers.base import Denoiser
+from ..denoisers.base import Denoiser, DenoiserModule
 from ..rng import Rng
 from ..tensors import expand, sum_events
 from .base import Objective
@@ -31,11 +31,15 @@ class LevelObjective(Objective):
         """The loss that measures any denoiser; another one where this one also trains something else."""
         return self
 
-    def wrap(self, denoiser: Denoiser) -> Denoiser:
-        """What is trained so that a denoiser learns: the denoiser itself, or one that also holds what else is learned."""
+    def wrap(self, denoiser: DenoiserModule) -> DenoiserModule:
+        """What is trained so that a denoiser, or a conditional one, learns: itself, or one that holds what else is learned.
+
+        Raises:
+            ValueError: If the objective does not train denoisers of this kind.
+        """
         return denoiser
 
-    def unwrap(self, trained: Denoiser) -> Denoiser:
+    def unwrap(self, trained: DenoiserModule) -> DenoiserModule:
         """The denoiser in what was trained."""
         return trained
 

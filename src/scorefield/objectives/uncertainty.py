@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..denoisers.base import Denoiser
+from ..denoisers.base import Denoiser, DenoiserModule
 from ..denoisers.uncertainty import WithUncertainty
 from ..rng import Rng
 from ..tensors import per_sample
@@ -51,11 +51,19 @@ class LearnedUncertainty(LevelObjective):
         """The loss itself, which needs no learned weights."""
         return self.objective.measure
 
-    def wrap(self, denoiser: Denoiser) -> Denoiser:
-        """The denoiser with a head for its mean loss at each level."""
-        return WithUncertainty(self.objective.wrap(denoiser))
+    def wrap(self, denoiser: DenoiserModule) -> DenoiserModule:
+        """The denoiser with a head for its mean loss at each level.
 
-    def unwrap(self, trained: Denoiser) -> Denoiser:
+        Raises:
+            ValueError: If the denoiser is a conditional one.
+        """
+        inner = self.objective.wrap(denoiser)
+        if not isinstance(inner, Denoiser):
+            inside = type(self.objective).__name__
+            raise ValueError(f"LearnedUncertainty trains unconditional models: for a conditional one, take its {inside}")
+        return WithUncertainty(inner)
+
+    def unwrap(self, trained: DenoiserModule) -> DenoiserModule:
         """The denoiser without the head."""
         return self.objective.unwrap(trained.denoiser if isinstance(trained, WithUncertainty) else trained)
 

@@ -63,7 +63,7 @@ WAYS: list[tuple[str, Method, s.Sampler, int]] = [
 
 def shares(exact: ExactPosterior, x: Tensor) -> Tensor:
     """How much of each point belongs to each mode."""
-    law = exact.law
+    law = exact.distribution
     parts = [Mixture(law.means[k : k + 1], law.covariances[k : k + 1], torch.ones(1).double()) for k in range(3)]
     return torch.stack([w.log() + part.log_prob(x) for w, part in zip(law.weights, parts)], 1).softmax(1)
 
@@ -92,7 +92,7 @@ def inpainting(count: int) -> None:
     """RePaint: the largest error of a mean in exact deviations, and the deviations over the exact ones, of what is not seen."""
     covariance = torch.tensor([[1.0, 0.8, 0.3], [0.8, 1.0, 0.6], [0.3, 0.6, 1.0]]).double()
     law, seen = Gaussian(torch.tensor([0.5, 0.0, -0.5]).double(), covariance), Measurement(Mask([1, 0, 0]), [2.0], 0.05)
-    exact = exact_posterior(law, seen).law
+    exact = exact_posterior(law, seen).distribution
     std, diffusion = exact.covariance.diagonal().sqrt(), Diffusion(EDM(0.01, 50.0), Posterior(law, seen), law)
     print("| repeats | jump 1 | jump 4 | jump 10 |\n| --- | --- | --- | --- |")
     for repeats in (1, 5, 20, 80):
@@ -117,10 +117,10 @@ def main() -> None:
     options = parser.parse_args()
     law, seen = problem()
     exact = exact_posterior(law, seen)
-    moments = exact.law.moments()
+    moments = exact.distribution.moments()
     print("| | weights of the modes | mean | standard deviation | |\n| --- | --- | --- | --- | --- |")
     spread = moments.covariance.diagonal().sqrt()
-    print(row("exact", exact.law.weights, moments.mean, spread, f"log p(y) = {float(exact.log_evidence):.3f}"))
+    print(row("exact", exact.distribution.weights, moments.mean, spread, f"log p(y) = {float(exact.log_evidence):.3f}"))
     only = options.only.lower()
     if only in "twisted smc":
         print(particles(law, seen, exact, options.particles), flush=True)

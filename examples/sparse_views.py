@@ -69,7 +69,7 @@ def main() -> None:
         ("frequencies", Fourier(some_frequencies(options.size)), 0.1),
     ):
         truth, exact, drawn, seconds = solve(law, operator, noise, options.count)
-        mean, std = exact.law.mean, exact.law.covariance.diagonal().sqrt().reshape(truth.shape)
+        mean, std = exact.distribution.mean, exact.distribution.covariance.diagonal().sqrt().reshape(truth.shape)
         apart = float((((drawn.mean(0) - mean) / std) ** 2).mean() * options.count)
         width = float((drawn.var(0) / std**2).mean())
         print(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import scorefield
 from scorefield import Training, fit
-from scorefield.classifier_guidance import classifier_guided, fit_classifier
+from scorefield.classifier_guidance import fit_classifier
 from scorefield.denoisers import ClassifierGuided, Mixture, NoisyClassifier
 from scorefield.nn import ClassifierNetwork
 
@@ -72,7 +72,7 @@ def test_it_learns_and_leads(two, tmp_path):
     losses: list[float] = []
     classifier = fit_classifier(model, x, label, steps=300, watch=lambda loss: losses.append(float(loss)))
     assert classifier.names == ("left", "right") and np.mean(losses[-50:]) < np.mean(losses[:20])
-    right = classifier_guided(model, classifier, "right")
+    right = model.guide(classifier, "right")
     drawn = right.sample(500, seed=1)
     assert np.abs(drawn.mean(0) - 1).max() < 0.2 and np.abs(drawn.std(0) - 0.5).max() < 0.12
     right.save(tmp_path / "right.safetensors")
@@ -84,10 +84,10 @@ def test_it_learns_and_leads(two, tmp_path):
 def test_what_is_no_class(two):
     x, label, model = two
     with pytest.raises(
-        ValueError, match=r"^a classifier needs classes: words, or whole numbers of which there are few$"
+        ValueError, match=r"^a classifier needs classes: strings, or few different whole numbers$"
     ):
         fit_classifier(model, x, x[:, 0])
     with pytest.raises(ValueError, match=r"^there must be one class for each datum, got 5 for 1000 data$"):
         fit_classifier(model, x, label[:5])
-    with pytest.raises(ValueError, match=r"^the classifier knows no class 'up': it knows left, right$"):
-        classifier_guided(model, fit_classifier(model, x, label, steps=1), "up")
+    with pytest.raises(ValueError, match=r"^the classifier has no class 'up': its classes are left, right$"):
+        model.guide(fit_classifier(model, x, label, steps=1), "up")

@@ -22,7 +22,7 @@ def test_words_truth_values_and_gaps():
     words = Context.of(np.array(["b", None, "a", "b"], dtype=object), (2,))
     assert words.columns[0].categories == ("a", "b")
     assert words(["b", None]).tolist() == [[0, 1, 0], [0, 0, 1]]
-    assert words.nothing().tolist() == [[0, 0, 1]]
+    assert words.empty().tolist() == [[0, 0, 1]]
     assert Context.of(np.array([True, False, True]), (2,)).columns[0].categories == (0, 1)
 
 
@@ -57,23 +57,23 @@ def test_fields_become_channels(shape):
     assert found.shape == (6, channels + 1, 4, 4) and context.size == channels + 1
     assert float(found[:, :-1].mean().abs()) < 1e-6 and float(found[:, -1].abs().max()) == 0
     assert torch.equal(context(x[2]), found[2:3])
-    assert float(context.nothing()[0, -1].min()) == 1
+    assert float(context.empty()[0, -1].min()) == 1
 
 
 def test_what_is_left_out_is_nothing():
     rows = Context.of(np.array([0, 1, 0, 1]), (2,))
     found = drop_context(rows([0, 1]), torch.tensor([False, True]))
-    assert torch.equal(found, torch.cat([rows(0), rows.nothing()]))
+    assert torch.equal(found, torch.cat([rows(0), rows.empty()]))
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (np.ones(5), r"^column 'context' of the context is constant, it says nothing: leave it out$"),
-        (np.array(["a", "a"]), r"^a context with one class alone, \['a'\], says nothing: leave it out$"),
+        (np.ones(5), r"^column 'context' of the context is constant: leave it out$"),
+        (np.array(["a", "a"]), r"^a context with only one class, \['a'\], has no information: leave it out$"),
         (np.ones((4, 3, 3)), r"^a context of shape .* does not fit: it needs fields on the grid \(4, 4\)$"),
         (np.ones((4, 4, 4)), r"^channel 0 of the context is constant: leave it out$"),
-        (np.full((4, 4, 4), np.inf), r"^fields that are given must be finite: fill the gaps"),
+        (np.full((4, 4, 4), np.inf), r"^fields of a context must be finite: fill the gaps"),
         ({"a": [1, 2], "b": [1]}, r"^a context needs columns of one length, with rows; got lengths \[1, 2\]$"),
     ],
 )
@@ -89,12 +89,12 @@ def test_what_does_not_fit_is_refused():
         context(frame)
     with pytest.raises(ValueError, match=r"^kind has no class 'lefd': did you mean left\?$"):
         context({"size": 1.0, "kind": "lefd"})
-    with pytest.raises(ValueError, match=r"^the model is given size, kind; got size$"):
+    with pytest.raises(ValueError, match=r"^the context is size, kind, and kind is not given$"):
         context({"size": 1.0})
     with pytest.raises(ValueError, match=r"^label has no class 9: known are 0, 1$"):
         Context.of(np.array([0, 1, 0]), (3,))(9)
     numbers = Context.of(np.random.default_rng(0).normal(size=(9, 2)), (3,))
-    with pytest.raises(ValueError, match=r"^a context of shape \(1, 3\) does not fit: the model is given c0, c1$"):
+    with pytest.raises(ValueError, match=r"^a context of shape \(1, 3\) does not fit: the context of this model is c0, c1$"):
         numbers([1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match=r"it needs numbers \(N, P\), as the data are vectors$"):
         Context.of(np.zeros((4, 2, 2, 2)), (3,))
@@ -126,16 +126,16 @@ def test_sets_have_no_order():
         torch.exp(given[:, :-1].unflatten(1, (4, 2)) @ torch.tensor([1.0, 0.3])).sum(1),
     )
     rows[5] = np.nan
-    assert torch.equal(context(rows)[5:6], context.nothing())
+    assert torch.equal(context(rows)[5:6], context.empty())
 
 
 def test_sets_that_do_not_fit_are_refused():
     rows = np.random.default_rng(0).normal(size=(40, 4, 2))
     context = Context.of(rows, (3,))
-    need = r"^the model is given sets of 4 rows of 2, `\(M, 4, 2\)`; got shape \(4, 3\)$"
+    need = r"^the context of this model is sets of 4 rows of 2, `\(M, 4, 2\)`; got shape \(4, 3\)$"
     with pytest.raises(ValueError, match=need):
         context(np.zeros((4, 3)))
-    with pytest.raises(ValueError, match=r"got a table$"):
+    with pytest.raises(ValueError, match=r"^the context of this model is sets of 4 rows, without names: pass an array$"):
         context({"c0": 1.0, "c1": 2.0})
     rows[5, 0] = np.nan
     with pytest.raises(ValueError, match=r"^set 5 of the context is missing in part: give all of its rows, or none$"):

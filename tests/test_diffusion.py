@@ -55,13 +55,13 @@ def test_score_is_the_gradient_of_the_density_at_that_time(process, t, mixture):
 @pytest.mark.parametrize("t", [0.02, 0.5, 0.98])
 def test_velocity_is_that_of_the_closed_form_of_gaussian_data(process, t, gaussian):
     """x_t = α_t (m + (C + level_t²)^½ (C + level_1²)^-½ (u_1 - m)) solves the probability flow."""
-    end = gaussian._into(torch.tensor([[3.0, -7.0]], dtype=D))
+    end = gaussian._to_eigenbasis(torch.tensor([[3.0, -7.0]], dtype=D))
 
     def path(t: Tensor) -> Tensor:
         root = torch.sqrt(gaussian.values + process.level(t) ** 2) / torch.sqrt(
             gaussian.values + process.level(time(1.0)) ** 2
         )
-        return process.alpha(t) * gaussian._back(end * root)
+        return process.alpha(t) * gaussian._from_eigenbasis(end * root)
 
     x, velocity = torch.func.jvp(path, (time(t),), (time(1.0),))
     torch.testing.assert_close(Diffusion(process, gaussian).velocity(x, time(t)), velocity, rtol=1e-9, atol=1e-9)

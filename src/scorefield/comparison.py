@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .conditions import Condition, Stage
 from .data import Rows
 from .denoisers import Denoiser
 from .evaluation import DISTANCES, RunData, standard
@@ -260,29 +260,35 @@ def usual(model: Model, steps: int | None = None) -> list[Sampling]:
     return [Sampling(model.sampler, count), *(other for other in others if other.sampler != model.sampler)]
 
 
-class _Counting(Denoiser):
-    """A denoiser that counts the samples it is shown."""
+class _Count(Condition):
+    """Counts evaluations of the denoiser, below measurements, which samplers of posteriors look for."""
 
-    def __init__(self, denoiser: Denoiser) -> None:
+    order = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.evaluations = 0
+
+    def apply(self, stage: Stage) -> Stage:
+        return replace(stage, denoiser=_Counted(stage.answering(), self))
+
+
+class _Counted(Denoiser):
+    """A denoiser whose evaluations are counted, however it is rebuilt."""
+
+    def __init__(self, denoiser: Denoiser, count: _Count) -> None:
         super().__init__()
         self.denoiser = denoiser
-        self.seen = 0
+        self.count = [count]  # a list, so that it is not a submodule
+        self.has_log_prob = denoiser.has_log_prob
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        self.seen += len(x)
-        return self.denoiser(x, level)
+        self.count[0].evaluations += len(x)
+        return self.denoiser(x, level)  # type: ignore[no-any-return]
 
-    def __getattr__(self, name: str) -> Any:
-        """What else the denoiser can: some samplers ask for the density of those that have one."""
-        if name != "log_prob":
-            return super().__getattr__(name)
-        height: Any = self.denoiser.log_prob
-
-        def counted(x: Tensor, level: Tensor) -> Tensor:
-            self.seen += len(x)
-            return height(x, level)
-
-        return counted
+    def log_prob(self, x: Tensor, level: Tensor | float) -> Tensor:
+        self.count[0].evaluations += len(x)
+        return self.denoiser.log_prob(x, level)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -296,12 +302,11 @@ class _Drawn:
 
     @classmethod
     def of(cls, model: Model, sampling: Sampling, count: int, seed: int) -> _Drawn:
-        watched = copy.copy(model)
-        watched._modules = dict(model._modules)  # a copy shares this one with what it was copied from
-        watched.denoiser = _Counting(model.denoiser)
+        counter = _Count()
+        watched = model.replace(conditions=(*model.conditions, counter))
         start = time.perf_counter()
         x = torch.cat(list(watched.batches(count, seed, sampling)))
-        return cls(sampling, x, watched.denoiser.seen / count, time.perf_counter() - start)
+        return cls(sampling, x, counter.evaluations / count, time.perf_counter() - start)
 
     def packed(self, model: Model, count: int) -> Tensor:
         """The first samples, rounded and clipped to the form of the data."""

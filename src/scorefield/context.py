@@ -1,4 +1,4 @@
-"""What is given beside data, such as their class or the parameters that made them, as numbers for a network."""
+"""The context of data, such as their class or the parameters of a simulation, as numbers for a network."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .rng import Rng
 
 __all__ = ["Context", "ContextColumn", "drop_context", "linear_regression", "shuffle_sets"]
 
-_CLASSES = 200  # different whole numbers that count as classes, at most
+_CLASSES = 200  # up to this many different whole numbers are classes
 
 
 @dataclass(frozen=True)
 class ContextColumn:
-    """One thing that is given.
+    """One column of a context.
 
     Arguments:
-        name: What it is called.
-        categories: Its values, if it has classes; None for a number.
+        name: Its name.
+        categories: Its classes; None for a number.
     """
 
     name: str
@@ -33,20 +33,19 @@ class ContextColumn:
 
     @property
     def size(self) -> int:
-        """How many numbers stand for it."""
+        """How many numbers encode it."""
         return 1 if self.categories is None else len(self.categories)
 
 
 class Context(nn.Module):
-    """How what is given becomes numbers: those standardized, classes one-hot, and a flag that is 1 where nothing is given.
+    """The encoding of contexts: numbers standardized, classes one-hot, and a flag that is 1 where there is no context.
 
     Arguments:
-        columns: What is given, or what one row of a set says; empty for fields.
+        columns: The columns, or those of one row of a set; empty for fields.
         shape: The shape `(C, *S)` of a field on the grid of the data; empty for columns.
-        mean: Of the numbers, `(P,)`, or of the channels.
+        mean: The means of the numbers, `(P,)`, or of the channels.
         std: Their standard deviations.
-        optional: Whether the model has learned the law of the data without it, too.
-        sets: How many rows are given beside a datum, whose order says nothing.
+        sets: The number of rows of a set, whose order does not matter.
     """
 
     mean: Tensor
@@ -58,41 +57,38 @@ class Context(nn.Module):
         shape: Sequence[int],
         mean: Tensor,
         std: Tensor,
-        optional: bool = True,
         sets: int = 1,
     ) -> None:
         super().__init__()
         self.columns = tuple(columns)
         self.shape = tuple(shape)
-        self.optional = optional
         self.sets = sets
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
 
     @classmethod
-    def of(cls, given: Any, inner_shape: Sequence[int], optional: bool = True) -> Context:
-        """Reads off data what they are.
+    def of(cls, given: Any, inner_shape: Sequence[int]) -> Context:
+        """The encoding that contexts need.
 
         Arguments:
-            given: One for each datum: labels `(N,)`, numbers `(N, P)`, a DataFrame, sets of n rows `(N, n, P)` whose order
-                says nothing (vectors), or fields on the grid of the data. Rows of NaN or None are missing.
-            inner_shape: The shape of a datum, in the layout of networks.
-            optional: Whether training leaves it out for some data.
+            given: One context for each data point: labels `(N,)`, numbers `(N, P)`, a DataFrame, sets of n rows `(N, n, P)`
+                in no order (vectors), or fields on the grid of the data. Rows of NaN or None have no context.
+            inner_shape: The shape of a data point, in the layout of networks.
 
         Raises:
             ValueError: If a column is constant, or only a part of a row is missing.
         """
         if not _is_table(given) and np.ndim(given) == 3 and len(inner_shape) == 1:
             rows = _array(given)
-            one = cls.of(rows.reshape(-1, rows.shape[2]), inner_shape, optional)
-            return cls(one.columns, (), one.mean, one.std, optional, rows.shape[1])
+            one = cls.of(rows.reshape(-1, rows.shape[2]), inner_shape)
+            return cls(one.columns, (), one.mean, one.std, rows.shape[1])
         if not _is_table(given) and np.ndim(given) > 2:
             x = _planes(given, inner_shape)
             axes = (0, *range(2, x.ndim))
             mean, std = x.mean(axes), x.std(axes)
             if not bool((std > 0).all()):
                 raise ValueError(f"channel {int((std == 0).nonzero()[0])} of the context is constant: leave it out")
-            return cls((), x.shape[1:], mean, std, optional)
+            return cls((), x.shape[1:], mean, std)
         columns, means, stds = [], [], []
         for name, values in _columns(given).items():
             known = values[~_missing(values)]
@@ -101,104 +97,163 @@ class Context(nn.Module):
             if categories is None:
                 numbers = known.astype(float)
                 if len(numbers) == 0 or not np.ptp(numbers) > 0:
-                    raise ValueError(f"column {name!r} of the context is constant, it says nothing: leave it out")
+                    raise ValueError(f"column {name!r} of the context is constant: leave it out")
                 means.append(numbers.mean())
                 stds.append(numbers.std())
-        return cls(
-            columns, (), torch.tensor(means, dtype=torch.float64), torch.tensor(stds, dtype=torch.float64), optional
-        )
+        return cls(columns, (), *(torch.tensor(values, dtype=torch.float64) for values in (means, stds)))
 
     @property
     def size(self) -> int:
-        """How many numbers, or channels, a network is given: with the flag."""
+        """How many numbers, or channels, a network takes: with the flag."""
         return 1 + (self.shape[0] if self.shape else self.sets * sum(column.size for column in self.columns))
 
     @property
+    def row_shape(self) -> tuple[int, ...]:
+        """The shape of one encoded context, `(size,)` or `(size, *S)`."""
+        return self.size, *self.shape[1:]
+
+    @property
     def names(self) -> tuple[str, ...]:
-        """What can be given."""
+        """The names of the columns."""
         return tuple(column.name for column in self.columns) or ("context",)
 
     def forward(self, given: Any) -> Tensor:
-        """What is given, for a network: `(N, size)`, or `(N, size, *S)` for fields, in float32.
+        """Contexts for a network: `(N, size)`, or `(N, size, *S)` for fields, in float32.
+
+        Arguments:
+            given: Contexts in the form that `Context.of` was made from, N of them or one.
 
         Raises:
-            ValueError: If it has other columns, an unknown class, or another shape.
+            ValueError: If a column is unknown or not given, or a class is unknown, or the shape differs.
         """
-        if self.shape:
-            x = _planes(given, self.shape, like=self.shape)
-            wide = (-1, *(1,) * (len(self.shape) - 1))
-            numbers = (x - self.mean.cpu().reshape(wide)) / self.std.cpu().reshape(wide)
-            return torch.cat((numbers, torch.zeros_like(numbers[:, :1])), 1).float()
-        if self.sets > 1:
-            return self._sets(given)
-        return self._rows(given)
+        rows, missing = self.partial(given)
+        if missing:
+            raise ValueError(f"the context is {_listed(self.names)}, and {_listed(missing)} is not given")
+        return rows
+
+    def partial(self, given: Any) -> tuple[Tensor, tuple[str, ...]]:
+        """Contexts of which named columns may be missing.
+
+        Arguments:
+            given: Contexts, as above; or a table or dict with some of the columns.
+
+        Returns:
+            The encoded contexts, 0 in missing columns, and the names of these.
+
+        Raises:
+            ValueError: If a column or a class is unknown, or the shape differs.
+        """
+        if self.shape or self.sets > 1:
+            if _is_table(given):
+                kind = f"fields of shape {self.shape}" if self.shape else f"sets of {self.sets} rows"
+                raise ValueError(f"the context of this model is {kind}, without names: pass an array")
+            return (self._fields(given) if self.shape else self._sets(given)), ()
+        table = _columns(given, self.names)
+        unknown = [str(name) for name in table if name not in self.names]
+        if unknown:
+            raise ValueError(f"the context of this model is {_listed(self.names)}; got {_listed(list(table))}")
+        return self._rows(table), tuple(name for name in self.names if name not in table)
+
+    def completed(
+        self, rows: Tensor, missing: Sequence[str], before: Tensor, missing_before: Sequence[str]
+    ) -> tuple[Tensor, tuple[str, ...]]:
+        """New contexts with the columns that they miss taken from earlier ones.
+
+        Arguments:
+            rows: The new contexts, `(M, size)`.
+            missing: The columns that they miss.
+            before: The earlier contexts, as many or one.
+            missing_before: The columns that those miss.
+
+        Returns:
+            The contexts, and the columns that both miss.
+
+        Raises:
+            ValueError: If there are other numbers of contexts, or an earlier one is empty.
+        """
+        if not missing:
+            return rows, ()
+        count = max(len(rows), len(before))
+        if len(rows) not in (1, count) or len(before) not in (1, count):
+            raise ValueError(f"{len(rows)} contexts do not complete {len(before)}: give one, or as many")
+        if bool(before[:, -1].any()):
+            raise ValueError(f"some data have no context at all, and {_listed(missing)} is not given: give all columns")
+        whole, start = rows.repeat(count // len(rows), 1), 0
+        before = before.to(rows).expand(count, -1)
+        for column in self.columns:
+            if column.name in missing:
+                whole[:, start : start + column.size] = before[:, start : start + column.size]
+            start += column.size
+        return whole, tuple(name for name in missing if name in missing_before)
+
+    def _fields(self, given: Any) -> Tensor:
+        x = _planes(given, self.shape, like=self.shape)
+        wide = (-1, *(1,) * (len(self.shape) - 1))
+        numbers = (x - self.mean.cpu().reshape(wide)) / self.std.cpu().reshape(wide)
+        return torch.cat((numbers, torch.zeros_like(numbers[:, :1])), 1).float()
 
     def _sets(self, given: Any) -> Tensor:
-        """Rows beside each other, with one flag, `(N, size)`."""
-        x = None if _is_table(given) else _array(given)
+        """The rows of each set in one row with one flag, `(N, size)`."""
+        x = _array(given)
         need = self.sets, len(self.columns)
-        if x is None or x.ndim not in (2, 3) or x.shape[-2:] != need:
-            got = "a table" if x is None else f"shape {x.shape}"
-            raise ValueError(
-                f"the model is given sets of {need[0]} rows of {need[1]}, `(M, {need[0]}, {need[1]})`; got {got}"
-            )
-        parts = self._rows(x.reshape(-1, need[1])).unflatten(0, (-1, self.sets))
-        gone = parts[..., -1]
-        if not bool((gone == gone[:, :1]).all()):
-            row = int((gone != gone[:, :1]).any(1).nonzero()[0])
+        if x.ndim not in (2, 3) or x.shape[-2:] != need:
+            what = f"sets of {need[0]} rows of {need[1]}, `(M, {need[0]}, {need[1]})`"
+            raise ValueError(f"the context of this model is {what}; got shape {x.shape}")
+        parts = self._rows(_columns(x.reshape(-1, need[1]), self.names)).unflatten(0, (-1, self.sets))
+        empty = parts[..., -1]
+        if not bool((empty == empty[:, :1]).all()):
+            row = int((empty != empty[:, :1]).any(1).nonzero()[0])
             raise ValueError(f"set {row} of the context is missing in part: give all of its rows, or none")
-        return torch.cat((parts[..., :-1].flatten(1), gone[:, :1]), 1)
+        return torch.cat((parts[..., :-1].flatten(1), empty[:, :1]), 1)
 
-    def _rows(self, given: Any) -> Tensor:
-        table = _columns(given, self.names)
-        if set(table) != set(self.names):
-            raise ValueError(f"the model is given {', '.join(self.names)}; got {', '.join(map(str, table))}")
-        gone = np.stack([_missing(table[name]) for name in self.names])
-        missing = np.asarray(gone.all(0))
-        if (gone.any(0) != missing).any():
-            row = int(np.flatnonzero(gone.any(0) != missing)[0])
+    def _rows(self, table: Mapping[str, np.ndarray]) -> Tensor:
+        """The rows of a table with some of the columns; 0 in the others."""
+        empty = np.stack([_missing(values) for values in table.values()])
+        missing = np.asarray(empty.all(0))
+        if (empty.any(0) != missing).any() or (missing.any() and len(table) < len(self.columns)):
+            row = int(np.flatnonzero(empty.any(0))[0])
             raise ValueError(f"row {row} of the context is missing in part: give all of it, or nothing")
-        parts, numbers_seen = [], 0
+        parts, numbers = [], 0
         for column in self.columns:
-            values = table[column.name]
-            if column.categories is None:
-                mean, std = float(self.mean[numbers_seen]), float(self.std[numbers_seen])
-                number = np.where(missing, mean, values).astype(float)
-                parts.append(torch.from_numpy((number - mean) / std)[:, None])
-                numbers_seen += 1
+            values = table.get(column.name)
+            if values is None:
+                parts.append(torch.zeros(len(missing), column.size))
+            elif column.categories is None:
+                mean, std = float(self.mean[numbers]), float(self.std[numbers])
+                parts.append(torch.from_numpy((_numbers(column, values, missing, mean) - mean) / std)[:, None])
             else:
                 parts.append(_one_hot(column, values, missing))
+            numbers += column.categories is None
         parts.append(torch.from_numpy(missing)[:, None])
         return torch.cat([part.float() for part in parts], 1)
 
-    def nothing(self) -> Tensor:
-        """What a network is given where nothing is: one row."""
-        row = torch.zeros(1, self.size, *self.shape[1:])
+    def empty(self) -> Tensor:
+        """The row of a network without context, `(1, *row_shape)`."""
+        row = torch.zeros(1, *self.row_shape)
         row[:, -1] = 1
         return row
 
 
-def drop_context(context: Tensor, gone: Tensor) -> Tensor:
-    """The rows of a context, of shape `(B, size, …)`, with nothing in those where `gone`, of shape `(B,)`, is true."""
-    gone = gone.reshape(-1, *(1,) * (context.ndim - 1))
-    flags = torch.zeros_like(context)
-    flags[:, -1] = 1
-    return torch.where(gone, flags, context)
+def drop_context(context: Tensor, dropped: Tensor) -> Tensor:
+    """Contexts of shape `(B, size, …)` without those where `dropped`, of shape `(B,)`, is true."""
+    dropped = dropped.reshape(-1, *(1,) * (context.ndim - 1))
+    empty = torch.zeros_like(context)
+    empty[:, -1] = 1
+    return torch.where(dropped, empty, context)
 
 
 def shuffle_sets(context: Tensor, sets: int, rng: Rng) -> Tensor:
-    """Sets of rows beside each other, of shape `(B, sets · n + 1)`, each in an order drawn at random."""
+    """Sets of rows, encoded with shape `(B, sets · n + 1)`, each in a random order."""
     rows = context[:, :-1].unflatten(1, (sets, -1))
     order = rng.uniform((len(rows), sets), torch.float32, rows.device).argsort(1)
-    mixed = rows.gather(1, order[..., None].expand_as(rows))
-    return torch.cat((mixed.flatten(1), context[:, -1:]), 1)
+    shuffled = rows.gather(1, order[..., None].expand_as(rows))
+    return torch.cat((shuffled.flatten(1), context[:, -1:]), 1)
 
 
 def linear_regression(context: Tensor, x: Tensor) -> Tensor:
     """The best linear prediction of vectors `(N, n)` of mean 0 from contexts `(N, size)`: A of shape `(size, n)`.
 
-    Each number that is given counts as if one more datum had said that it tells nothing (a ridge of 1): what few data show
-    by accident is left to the network.
+    A ridge of 1 counts as one more data point at 0 for each column, so that few data do not overfit it.
     """
     c, x = context.double(), x.double()
     gram = c.T @ c + torch.eye(c.shape[1], dtype=c.dtype)
@@ -210,7 +265,7 @@ def _is_table(given: Any) -> bool:
 
 
 def _columns(given: Any, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-    """What is given, by name; a lone column of an array is `label` or `context`."""
+    """Columns by name; the only column of an array is `label` or `context`."""
     if isinstance(given, Mapping):
         table = {str(name): np.atleast_1d(_array(values)) for name, values in given.items()}
     elif hasattr(given, "columns"):
@@ -221,7 +276,7 @@ def _columns(given: Any, names: Sequence[str] | None = None) -> dict[str, np.nda
         if x.ndim == 1 and names is not None and len(names) > 1:
             x = x[None]
         if x.ndim > 2 or (names is not None and x.ndim == 2 and x.shape[1] != len(names)):
-            need = "" if names is None else f": the model is given {', '.join(names)}"
+            need = "" if names is None else f": the context of this model is {_listed(names)}"
             raise ValueError(f"a context of shape {x.shape} does not fit{need}")
         x = x[:, 0] if x.ndim == 2 and x.shape[1] == 1 else x
         if x.ndim == 2:
@@ -232,6 +287,10 @@ def _columns(given: Any, names: Sequence[str] | None = None) -> dict[str, np.nda
     if len(lengths) != 1 or 0 in lengths:
         raise ValueError(f"a context needs columns of one length, with rows; got lengths {sorted(lengths)}")
     return table
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(str, names))
 
 
 def _array(given: Any) -> np.ndarray:
@@ -247,7 +306,7 @@ def _missing(values: np.ndarray) -> np.ndarray:
 
 
 def _has_classes(values: np.ndarray) -> bool:
-    """Words, truth values, and whole numbers of which there are few."""
+    """Whether values are strings, truth values, or few different whole numbers."""
     if values.dtype.kind in "OUSb":
         return True
     return values.dtype.kind in "iu" and len(np.unique(values)) <= min(_CLASSES, max(2, len(values) // 2))
@@ -256,7 +315,7 @@ def _has_classes(values: np.ndarray) -> bool:
 def _classes(values: np.ndarray) -> tuple[str | int, ...]:
     found = sorted({_plain(value) for value in values.tolist()}, key=lambda v: (isinstance(v, str), v))
     if len(found) < 2:
-        raise ValueError(f"a context with one class alone, {found}, says nothing: leave it out")
+        raise ValueError(f"a context with only one class, {found}, has no information: leave it out")
     return tuple(found)
 
 
@@ -264,6 +323,14 @@ def _plain(value: Any) -> str | int:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if isinstance(value, str) else int(value) if isinstance(value, bool | int) else str(value)
+
+
+def _numbers(column: ContextColumn, values: np.ndarray, missing: np.ndarray, mean: float) -> np.ndarray:
+    """The values of a column of numbers, with its mean where they are missing."""
+    try:
+        return np.where(missing, mean, values).astype(float)
+    except (TypeError, ValueError):
+        raise ValueError(f"{column.name} of the context is a number, got {values.tolist()[:3]}") from None
 
 
 def _one_hot(column: ContextColumn, values: np.ndarray, missing: np.ndarray) -> Tensor:
@@ -294,5 +361,5 @@ def _planes(given: Any, inner_shape: Sequence[int], like: Sequence[int] | None =
         need = f"fields on the grid {grid}" if grid else "numbers (N, P), as the data are vectors"
         raise ValueError(f"a context of shape {tuple(x.shape)} does not fit: it needs {need}")
     if not bool(torch.isfinite(x).all()):
-        raise ValueError("fields that are given must be finite: fill the gaps, and give where they were as a channel")
+        raise ValueError("fields of a context must be finite: fill the gaps, and mark them in a channel")
     return x

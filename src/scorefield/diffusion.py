@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,23 +18,28 @@ __all__ = ["Diffusion"]
 
 @dataclass(frozen=True)
 class Diffusion:
-    """The marginals p_t of a process that starts from the data that a denoiser knows.
+    """The marginal distributions p_t of a process that starts from the data of a denoiser.
 
-    Everything downstream (samplers, likelihood, guidance) asks for nothing but these few methods.
+    Samplers and likelihoods use nothing but these few methods.
 
     Arguments:
         process: The noise process.
         denoiser: The denoiser.
-        moments: The mean and the covariance of the data, which the prior at t = 1 carries. Without them it is centred
-            and as wide as the noise alone.
+        moments: The mean and the covariance of the data, which the prior at t = 1 has. Without them it is that of
+            the noise alone.
     """
 
     process: Process
     denoiser: Denoiser
     moments: Gaussian | None = None
 
+    def samples(self, index: Tensor) -> Diffusion:
+        """The diffusion for some samples of a batch, by their indices `(B,)`: contexts that belong to samples follow them."""
+        denoiser = self.denoiser.samples(index)
+        return self if denoiser is self.denoiser else replace(self, denoiser=denoiser)
+
     def split(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """The two halves of a state, x_t = α_t E[x_0 | x_t] + σ_t E[z | x_t].
+        """The two parts of a state, x_t = α_t E[x_0 | x_t] + σ_t E[z | x_t].
 
         Arguments:
             x: The state x_t, of shape `(B, *D)`.
@@ -57,19 +62,16 @@ class Diffusion:
         alpha_dot, sigma_dot = self.process.rates(t)
         return alpha_dot * mean + sigma_dot * noise
 
-    def _law(self, x: Tensor, t: Tensor | None = None) -> tuple[Gaussian, Tensor, Tensor]:
+    def _gaussian(self, x: Tensor, t: Tensor | None = None) -> tuple[Gaussian, Tensor, Tensor]:
         """The data's moments, and (α_t, level_t), in the type of `x`, at t = 1 by default."""
         alpha, sigma = self.process(torch.ones((), dtype=x.dtype, device=x.device) if t is None else t.to(x))
-        if self.moments is not None:
-            law = self.moments
-            if law.mean.shape != x[0].shape:
-                need = f"{tuple(law.mean.shape)}, the shape of the data's moments"
-                raise ValueError(f"a state must hold data of shape {need}, got {tuple(x[0].shape)}")
-        else:
-            law = Gaussian(torch.zeros_like(x[0]), torch.zeros_like(x[0]))
-        if law.mean.dtype != x.dtype:
-            law = Gaussian(law.mean.to(x.dtype), law.covariance.to(x.dtype))
-        return law, alpha, sigma / alpha
+        gaussian = self.moments or Gaussian(torch.zeros_like(x[0]), torch.zeros_like(x[0]))
+        if gaussian.mean.shape != x[0].shape:
+            need = f"{tuple(gaussian.mean.shape)}, the shape of the data's moments"
+            raise ValueError(f"a state must hold data of shape {need}, got {tuple(x[0].shape)}")
+        if gaussian.mean.dtype != x.dtype:
+            gaussian = Gaussian(gaussian.mean.to(x.dtype), gaussian.covariance.to(x.dtype))
+        return gaussian, alpha, sigma / alpha
 
     def prior(
         self,
@@ -79,20 +81,20 @@ class Diffusion:
         device: torch.device | str = "cpu",
         t: Tensor | None = None,
     ) -> Tensor:
-        """Draws x_t ~ N(α_t m, α_t² C + σ_t² I), of shape `shape`: the beginning of a way, t = 1 by default."""
+        """Draws x_t ~ N(α_t m, α_t² C + σ_t² I), of shape `shape`: where sampling starts, t = 1 by default."""
         return self.colour(rng.normal(tuple(shape), dtype, torch.device(device)), t)
 
     def colour(self, z: Tensor, t: Tensor | None = None) -> Tensor:
-        """Turns standard normal numbers into states of the law of `prior`, `(B, *D)` to `(B, *D)`."""
-        law, alpha, level = self._law(z, t)
-        return alpha * law.colour(z, level)
+        """Turns standard normal numbers into draws from `prior`, `(B, *D)` to `(B, *D)`."""
+        gaussian, alpha, level = self._gaussian(z, t)
+        return alpha * gaussian.colour(z, level)
 
     def whiten(self, x: Tensor, t: Tensor | None = None) -> Tensor:
-        """The inverse of `colour`: what a state of the law of `prior` was made of."""
-        law, alpha, level = self._law(x, t)
-        return law.whiten(x / alpha, level)
+        """The inverse of `colour`: turns draws from `prior` into standard normal numbers."""
+        gaussian, alpha, level = self._gaussian(x, t)
+        return gaussian.whiten(x / alpha, level)
 
     def prior_log_prob(self, x: Tensor) -> Tensor:
         """The log-density in nats of the prior at `x`, `(B, *D)` to `(B,)`."""
-        law, alpha, level = self._law(x)
-        return law.log_prob(x / alpha, level) - x[0].numel() * torch.log(alpha)
+        gaussian, alpha, level = self._gaussian(x)
+        return gaussian.log_prob(x / alpha, level) - x[0].numel() * torch.log(alpha)

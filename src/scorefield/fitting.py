@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .context import Context, linear_regression
 from .data import Rows, Schema, Summary, cells, summarize
-from .denoisers import Conditioned, Denoiser, EDMPrediction, Gaussian, Preconditioned
+from .denoisers import ConditionalPreconditioned, DenoiserModule, EDMPrediction, Gaussian, Preconditioned
 from .metrics import loss_gap
 from .model import Model
 from .nn import FourierFeatures, choose
@@ -152,7 +152,7 @@ class Fitting:
         if wish.reference:
             what = f"reference={wish.reference} takes other data for likely origins of a noisy one, which a context rules out"
             raise ValueError(f"{what}: leave it out")
-        self.context = Context.of(context, self.schema.inner_shape, wish.unconditional > 0)
+        self.context = Context.of(context, self.schema.inner_shape)
         whole = self.context(context)
         if len(whole) != self.summary.count:
             raise ValueError(
@@ -216,8 +216,13 @@ class Fitting:
         precision = "bfloat16" if self.training.precision == "bfloat16" else "float32"
         left = self.open.square().mean() + self._width.square().mean() / 12
         scale = 1.0 if self.trend is None else float(left.sqrt())
-        parts = (self.network, EDMPrediction(scale), precision, self.trend)
-        denoiser = Preconditioned(*parts).to(self.device)  # type: ignore[arg-type]
+        denoiser: DenoiserModule
+        if self.context is None:
+            denoiser = Preconditioned(self.network, EDMPrediction(scale), precision)
+        else:
+            learned = (self.context.row_shape, self.training.unconditional > 0)
+            denoiser = ConditionalPreconditioned(self.network, *learned, EDMPrediction(scale), precision, self.trend)
+        denoiser = denoiser.to(self.device)
         feed = Feed(
             self.split.train,
             self.standardize.to(self.device),
@@ -248,11 +253,8 @@ class Fitting:
         chosen, loss = self.trainer.finish()
         denoiser = self.trainer.denoiser.cpu()
         process = self.calibration.process()
-        asked: Denoiser = denoiser
-        if self.context is not None and isinstance(denoiser, Preconditioned):
-            asked = Conditioned(denoiser, self.context.nothing())
         sampling = Sampling(*self._sampling(), process=process)
-        model = Model(self.schema, self.standardize, asked, self.moments, sampling, self.context).to("cpu")
+        model = Model(self.schema, self.standardize, denoiser, self.moments, sampling, self.context).to("cpu")
         levels = torch.logspace(math.log10(process.sigma_min), math.log10(process.sigma_max), 17)
         count = max(64, min(512, 2**18 // self.moments.mean.numel()))
         held_out = self.trainer.held_out.cpu()[:count]
@@ -382,7 +384,7 @@ def _fits(network: nn.Module, shape: tuple[int, ...], context: Context | None = 
     x = torch.zeros(2, *shape, dtype=p.dtype, device=p.device)
     before = {module: module.training for module in network.modules()}
     with torch.no_grad(), torch.random.fork_rng():
-        given = () if context is None else (context.nothing().expand(2, *context.nothing().shape[1:]).to(x),)
+        given = () if context is None else (context.empty().expand(2, *context.row_shape).to(x),)
         answer = network.eval()(x, x.new_zeros(2), *given)
     for module, training in before.items():
         module.training = training

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import abc
-import copy
 import math
 import warnings
 from collections.abc import Iterator
-from typing import Any, Self, cast
+from dataclasses import replace
+from typing import Any, cast
 
 import torch
 import torch.nn as nn
 from torch import Tensor
 
 from .data import Schema
-from .denoisers import Denoiser, Gaussian
+from .denoisers import Gaussian
 from .deprecation import renamed_arguments
 from .diffusion import Diffusion
 from .processes import Process
@@ -61,13 +61,10 @@ class GenerativeModel(nn.Module, abc.ABC):
         self.moments = moments
         self.sampling = sampling.merged(Sampling(ExponentialAdams(), 16, UniformTime()))
 
+    @property
     @abc.abstractmethod
-    def _answering(self) -> Denoiser:
-        """The denoiser that samples are drawn with; an error that says what is missing, if it cannot be asked yet."""
-
-    @abc.abstractmethod
-    def _of_samples(self, indices: Tensor) -> Denoiser:
-        """The denoiser for the samples of these numbers, where each has a context of its own."""
+    def diffusion(self) -> Diffusion:
+        """The diffusion that samples are drawn from; an error that says what is missing, if it cannot be used yet."""
 
     @property
     @abc.abstractmethod
@@ -98,23 +95,6 @@ class GenerativeModel(nn.Module, abc.ABC):
     def device(self) -> torch.device:
         """The device that the model is on."""
         return self.moments.mean.device
-
-    def with_sampling(self, sampling: SamplingLike) -> Self:
-        """The same model with another default of how samples are drawn; what `sampling` leaves out stays.
-
-        Arguments:
-            sampling: A `Sampling`, a sampler or a call.
-
-        Example:
-            >>> import numpy as np, scorefield
-            >>> model = scorefield.fit(np.random.default_rng(0).normal(size=500), training=scorefield.Training(steps=200))
-            >>> model.with_sampling("heun(steps=20)").sampler
-            Heun()
-        """
-        other = copy.copy(self)
-        other._modules = dict(self._modules)  # a shallow copy shares this one
-        other.sampling = self._matched(Sampling.of(sampling)).merged(self.sampling)
-        return other
 
     @renamed_arguments(grid="schedule")
     def sample(
@@ -182,10 +162,10 @@ class GenerativeModel(nn.Module, abc.ABC):
 
     def _batches(self, count: int, seed: int, sampling: Sampling, denoise: bool, batch: int | None) -> Iterator[Tensor]:
         self._check(count, batch)
-        size = batch or self._batch()
+        size, diffusion = batch or self._batch(), self.diffusion
         for start in range(0, count, size):
             rng = Samples(seed, start, min(size, count - start), "sample")
-            yield self._draw(start, rng.count, rng, sampling, denoise)
+            yield self._draw(diffusion, start, rng.count, rng, sampling, denoise)
 
     def _chosen(
         self,
@@ -202,16 +182,12 @@ class GenerativeModel(nn.Module, abc.ABC):
             return sampling
         return sampling.replace(process=sampling.process.matched(*self.process.ends()))
 
-    def _draw(self, start: int, count: int, rng: Rng, sampling: Sampling, denoise: bool = True) -> Tensor:
+    def _draw(
+        self, diffusion: Diffusion, start: int, count: int, rng: Rng, sampling: Sampling, denoise: bool = True
+    ) -> Tensor:
         """A batch, in the units of the data; `sampling` is complete."""
-        denoiser = self._of_samples(start + torch.arange(count))
-        if denoiser is not self._answering() and sampling.sampler is not None and sampling.sampler.adaptive:
-            what = (
-                f"{type(sampling.sampler).__name__} lets samples drop out one by one, and takes one context at a time"
-            )
-            raise ValueError(f"{what}: give one, or take a sampler with fixed steps")
-        shape = (count, *self.schema.inner_shape)
-        x = sample(Diffusion(self.process, denoiser, self.moments), shape, sampling, rng, denoise, device=self.device)
+        part = diffusion.samples(start + torch.arange(count))
+        x = sample(part, (count, *self.schema.inner_shape), sampling, rng, denoise, device=self.device)
         return self.standardize.inverse(x).to("cpu", self._dtype())
 
     @renamed_arguments(grid="schedule")
@@ -237,7 +213,7 @@ class GenerativeModel(nn.Module, abc.ABC):
         rng, shape = Samples(seed, 0, count, "sample"), (count, *self.schema.inner_shape)
         sampling = self._chosen(sampler, steps, schedule, process)
         chosen, times = sampling.parts()[1:]
-        diffusion = Diffusion(chosen, self._of_samples(torch.arange(count)), self.moments)
+        diffusion = replace(self.diffusion.samples(torch.arange(count)), process=chosen)
         for i, (level, x) in enumerate(trajectory(diffusion, shape, sampling, rng, device=self.device)):
             alpha = float(chosen.alpha(times[i])) if i < len(times) else 1.0
             yield level, self.standardize.inverse(x / alpha / (1 + level**2) ** 0.5).to("cpu", self._dtype())
@@ -268,7 +244,7 @@ class GenerativeModel(nn.Module, abc.ABC):
         """
         sampling = self._flow(Sampling.of(sampler, steps, schedule, process))
         state, diffusion = self.standardize(self.schema.unpack(x, torch.float64).to(self.device)), self._precise
-        return torch.cat([encode(diffusion, part, sampling).cpu() for part in state.split(self._batch())])
+        return torch.cat([encode(some, part, sampling).cpu() for some, part in self._parts(diffusion, state)])
 
     @renamed_arguments(grid="schedule")
     def decode(
@@ -296,8 +272,15 @@ class GenerativeModel(nn.Module, abc.ABC):
         """
         sampling = self._flow(Sampling.of(sampler, steps, schedule, process))
         diffusion, z = self._precise, latents.to(self.device, torch.float64)
-        parts = [decode(diffusion, part, sampling) for part in z.split(self._batch())]
+        parts = [decode(some, part, sampling) for some, part in self._parts(diffusion, z)]
         return self.schema.pack(self.standardize.inverse(torch.cat(parts)).to("cpu", self._dtype()))
+
+    def _parts(self, diffusion: Diffusion, x: Tensor) -> Iterator[tuple[Diffusion, Tensor]]:
+        """Batches of rows, each with the diffusion of these rows."""
+        start = 0
+        for part in x.split(self._batch()):
+            yield diffusion.samples(start + torch.arange(len(part))), part
+            start += len(part)
 
     def _flow(self, sampling: Sampling) -> Sampling:
         """What was asked for; without a sampler, the probability flow to a tolerance, from one end to the other."""
@@ -345,13 +328,13 @@ class GenerativeModel(nn.Module, abc.ABC):
         self._check(count, None)
         if frames < 2:
             raise ValueError(f"an interpolation has two ends: frames must be 2 or more, got {frames}")
-        sampling, found = self._chosen(sampler), []
+        sampling, diffusion, found = self._chosen(sampler), self.diffusion, []
         for i in range(frames):
             parts = []
             for start in range(0, count, self._batch()):
                 first, second = (Samples(s, start, min(self._batch(), count - start), "sample") for s in seeds)
                 rng = Mixed(first, second, math.pi / 2 * i / (frames - 1))
-                parts.append(self._draw(start, first.count, rng, sampling))
+                parts.append(self._draw(diffusion, start, first.count, rng, sampling))
             found.append(self.schema.pack(torch.cat(parts)))
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import time
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .denoisers import Denoiser, Gaussian
+from .denoisers import Gaussian
 from .deprecation import renamed_arguments
 from .diffusion import Diffusion
 from .mcmc import WeightedSamples
@@ -32,9 +33,10 @@ _FAR = 1e4  # a level at which a state says nothing
 
 
 def _posterior_of(model: Model) -> Posterior:
-    if not isinstance(model.denoiser, Posterior):
-        raise ValueError("this model was given no measurement: model.given(Measurement(operator, y, noise)) first")
-    return model.denoiser
+    posterior = Posterior.of(model.diffusion.denoiser)
+    if posterior is None:
+        raise ValueError("this model has observed no measurement: model.observe(Measurement(operator, y, noise)) first")
+    return posterior
 
 
 def evidence(
@@ -62,10 +64,12 @@ def evidence(
     Raises:
         ValueError: If the model was given no measurement.
     """
-    posterior: Denoiser = _posterior_of(model)
+    posterior = _posterior_of(model)
+    if len(posterior.measurements) > 1:
+        raise ValueError(f"particles take one measurement, got {len(posterior.measurements)}: join them into one")
     if len(model.schema.inner_shape) == 1:
         posterior = copy.deepcopy(posterior).double()
-    diffusion = Diffusion(model.process, posterior, model.moments)
+    diffusion = dataclasses.replace(model.diffusion, denoiser=posterior)
     shape, device = model.schema.inner_shape, model.device
     found = twisted_smc(diffusion, shape, seed, particles, islands, steps, sampling, device=device)
     points = model.standardize.inverse(found.weighted.points)
@@ -84,11 +88,12 @@ def misfit(model: Model, x: Any) -> Tensor:
     Returns:
         One number for each datum, of shape `(N,)`.
     """
-    posterior = _posterior_of(model)
-    measured = StandardizedMeasurement(posterior.measurement, model.schema.layout)
+    residuals, data = [], model.schema.unpack(x, torch.float64)
     with torch.enable_grad():
-        residual = measured.line(model.schema.unpack(x, torch.float64).requires_grad_()).residual
-    return residual.square().mean(1)
+        for each in _posterior_of(model).measurements:
+            measured = StandardizedMeasurement(each.measurement, model.schema.layout)
+            residuals.append(measured.linearize(data.clone().requires_grad_()).residual)
+    return torch.cat(residuals, 1).square().mean(1)
 
 
 @dataclass(frozen=True)
@@ -187,7 +192,7 @@ def check_posterior(
     judged = calibration(project(truth), found, centre + spread, seed=seed)
     width = shift = surprise = None
     if measured.linear and isinstance(noise, GaussianNoise) and truth[0].numel() <= _DENSE:
-        exact = exact_posterior(law, measured).law
+        exact = exact_posterior(law, measured).distribution
         variance = ((exact.covariance @ axes) * axes).sum(0)  # type: ignore[operator]
         width = float((found.var(1).mean(0) / variance).mean())
         aside = ((found.mean(1) - centre) ** 2 / variance).mean() - (found.var(1) / variance).mean() / draws
@@ -206,7 +211,7 @@ def _twin(model: Model, seed: int) -> tuple[Gaussian, str]:
     if law.mean.ndim < 2 or size > _DENSE:
         return law, f"Gaussian, with the mean and the variances of the data, {size} independent numbers"
     prior = _posterior_of(model).prior
-    diffusion, rng = Diffusion(model.process, prior, moments), Samples(seed, 0, _PRIOR_DRAWS, "twin")
+    diffusion, rng = Diffusion(model.process, prior, moments).samples(torch.arange(_PRIOR_DRAWS)), Samples(seed, 0, _PRIOR_DRAWS, "twin")
     shape = (_PRIOR_DRAWS, *law.mean.shape)
     x = sample(diffusion, shape, model.sampling, rng, device=model.device).cpu()
     std = law.covariance.sqrt()

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import torch.nn as nn
 from torch import Tensor
 
 from . import checkpoint
-from .conditioning import conditioned, waits
+from .conditions import (
+    ClassifierGuidance,
+    Condition,
+    ContextCondition,
+    Observation,
+    Stage,
+    apply_conditions,
+    same_values,
+)
 from .context import Context
 from .data import Schema
-from .denoisers import Conditioned, Denoiser, Gaussian, Guided, Preconditioned, part_of
+from .denoisers import DenoiserModule, Gaussian, NoisyClassifier
 from .diffusion import Diffusion
 from .generative import GenerativeModel
 from .likelihood import DataDensity, Density, LogProb
 from .measurement import Measurement
-from .posterior import Method, Posterior, given as posterior
-from .samplers import Sampler, Sampling
+from .posterior import PosteriorMethod
+from .samplers import Sampling, SamplingLike
 from .standardize import Standardize
 
 __all__ = ["Model", "load"]
@@ -29,46 +39,95 @@ __all__ = ["Model", "load"]
 class Model(GenerativeModel):
     """A generative model of data, in the units and the form of the data.
 
+    It is a value: conditioning it, guiding it or observing something gives another model, which shares its weights.
+
     Arguments:
         schema: The form of the data.
         standardize: Their units.
-        denoiser: The denoiser of standardized data.
+        denoiser: What was learned: the denoiser of standardized data, or the conditional denoiser.
         moments: The mean and the covariance of standardized data.
         sampling: How samples are drawn by default: the noise process (any will do), and the sampler, its steps and the
             schedule; 16 steps of `ExponentialAdams` in the clock of the process where it does not say them.
-        context: How what is given beside data becomes numbers, if the model has learned the law of data given it.
+        context: The encoding of contexts, if the denoiser is a conditional one.
+        conditions: What the model is conditioned on (`scorefield.conditions`), in any order.
 
     Raises:
-        ValueError: If `sampling` has no process.
+        ValueError: If `sampling` has no process, or a conditional denoiser has no encoding of contexts.
     """
 
     def __init__(
         self,
         schema: Schema,
         standardize: Standardize,
-        denoiser: Denoiser,
+        denoiser: DenoiserModule,
         moments: Gaussian,
         sampling: Sampling,
         context: Context | None = None,
+        conditions: Sequence[Condition] = (),
     ) -> None:
         super().__init__(schema, standardize, moments, sampling)
+        if denoiser.takes_context and context is None:
+            raise ValueError("a conditional denoiser needs an encoding of contexts: Model(…, context=Context.of(…))")
         self.denoiser = denoiser
         self.context = context
+        self._conditions = nn.ModuleList(conditions)
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What the model is conditioned on."""
+        return tuple(self._conditions)  # type: ignore[arg-type]  # a list of modules
 
     @property
     def diffusion(self) -> Diffusion:
-        """The diffusion of standardized data: what samplers and likelihoods take."""
-        return Diffusion(self.process, self._answering(), self.moments)
+        """The diffusion of standardized data, conditioned: what samplers and likelihoods take.
 
-    def _answering(self) -> Denoiser:
-        """The denoiser, unless it waits for a context that it cannot do without."""
-        if self.context is not None and waits(self.denoiser, self.context):
-            names = ", ".join(f"{name}=…" for name in self.context.names)
-            raise ValueError(f"this model knows the law of data given something alone: model.given({names}).sample(…)")
-        return self.denoiser
+        Raises:
+            ValueError: If a context is still missing, or conditions do not go together.
+        """
+        names = () if self.context is None else self.context.names
+        stage = Stage(self.denoiser, self.moments, self.schema.layout, self.standardize, names)
+        return Diffusion(self.process, *apply_conditions(stage, self.conditions))
 
-    def _of_samples(self, indices: Tensor) -> Denoiser:
-        return part_of(self._answering(), indices)
+    @property
+    def _precise(self) -> Diffusion:
+        """The diffusion for densities and latents: never in bfloat16, and for vectors, where it costs little, in float64."""
+        for condition in self.conditions:
+            condition.check_density()
+        diffusion = self.diffusion
+        denoiser = diffusion.denoiser.full_precision()
+        if len(self.schema.inner_shape) == 1:
+            denoiser = copy.deepcopy(denoiser).double()
+        return dataclasses.replace(diffusion, denoiser=denoiser)
+
+    def replace(self, **changes: Any) -> Model:
+        """A copy with other parts, which shares the rest.
+
+        Arguments:
+            changes: Arguments of the constructor, by their names.
+
+        Raises:
+            TypeError: If there is no such argument.
+        """
+        names = ("schema", "standardize", "denoiser", "moments", "sampling", "context", "conditions")
+        parts = {name: getattr(self, name) for name in names} | changes
+        return Model(**parts).train(self.training)
+
+    def with_sampling(self, sampling: SamplingLike) -> Model:
+        """The model with another default of how samples are drawn; what `sampling` leaves out stays.
+
+        Arguments:
+            sampling: A `Sampling`, a sampler or a call, `"heun(steps=20)"`.
+
+        Raises:
+            ValueError: If a call cannot be read.
+
+        Example:
+            >>> import numpy as np, scorefield
+            >>> model = scorefield.fit(np.random.default_rng(0).normal(size=500), training=scorefield.Training(steps=200))
+            >>> model.with_sampling("heun(steps=20)").sampler
+            Heun()
+        """
+        return self.replace(sampling=self._chosen(sampling))
 
     def log_prob(
         self,
@@ -82,23 +141,24 @@ class Model(GenerativeModel):
     ) -> LogProb:
         """The log-density of data, in nats and in the units of the data, with its errors.
 
-        The law is that of the data with noise of the smallest level (`process`). What that adds is estimated in each
-        case (`truncation`).
+        It is that of data plus noise of the smallest level (`process`). The effect of that noise is estimated
+        (`truncation`).
 
         Arguments:
             x: Data in the form that the model learned.
-            probes: How many random probes estimate the divergence; by default it is exact up to 64 dimensions.
+            probes: How many Hutchinson probes estimate the divergence; by default it is exact up to 64 dimensions.
             tolerance: The error of a step of the solver, by default 1e-5 (`scorefield.likelihood.log_prob`).
             seed: The seed of the probes.
-            batch: How many data are integrated at once.
+            batch: How many rows are integrated at once.
             target_error: Instead of a tolerance: the error in nats below which every log-density should come.
             extrapolate: Whether the truncation is removed, and the error of the Gaussian at the largest level.
 
         Returns:
-            The values, what is known of their errors, and the numbers of evaluations, each of shape `(N,)`.
+            The values, their errors, and the numbers of evaluations, each of shape `(N,)`.
 
         Raises:
-            ValueError: If `x` has another form.
+            ValueError: If `x` has another form, a context is missing, or a measurement is sampled by a method without a
+                log-density (`DAPS`, `RePaint`).
         """
         return self.density(seed, probes, tolerance, batch, target_error, extrapolate).log_prob(x)
 
@@ -111,86 +171,195 @@ class Model(GenerativeModel):
         target_error: float | None = None,
         extrapolate: bool = False,
     ) -> Density:
-        """More than `log_prob`, with its arguments: bits per dimension, bounds, marginals, conditionals, p-values."""
+        """Bits per dimension, bounds, marginals, conditionals and p-values, with the arguments of `log_prob`.
+
+        Raises:
+            ValueError: As `log_prob`.
+        """
         self._check(1, batch)
         how = (batch or self._batch(), seed, probes, tolerance, target_error, extrapolate)
         return Density(self.schema, DataDensity(self._precise, self.standardize, *how))
 
-    def given(
+    def condition(
         self,
         context: Any = None,
-        guidance: float = 1.0,
-        interval: tuple[float, float] = (0.0, math.inf),
+        *,
+        guidance: float | None = None,
+        interval: tuple[float, float] | None = None,
         weak: Model | None = None,
         **named: Any,
     ) -> Model:
-        """The model of the law of data given something: sampled, asked for densities and saved like any other.
+        """The model conditioned on a context, as it was fitted with.
+
+        Conditioning again replaces what is given anew, and keeps the rest: other columns, and guidance.
 
         Arguments:
-            context: What is given, as `fit` was given it: one for all samples, or M of them, of which sample i (in densities,
-                datum i) has that of row i mod M. Or a `scorefield.measurement.Measurement`, with method=…, one of
-                `scorefield.posterior`, or a sampler that finds its own way to posteriors (`DAPS`, `RePaint`).
-            guidance: Sharpens what is given by leading away from what the model says without it; 1 leaves the law as it is,
-                other weights make it that of nothing exact.
-            interval: The noise levels at which it guides, in standard deviations of the data.
-            weak: A weaker model of the same data to lead away from instead, given the same.
-            named: Instead of `context`: columns by their names, as in `model.given(label=3)`.
+            context: The context in the form that `fit` took it: one for all samples, or M of them, of which sample i (in
+                densities, row i) has that of row i mod M.
+            guidance: The weight of guidance towards the context; 1 is none. With others the samples follow no exact
+                distribution: larger weights make them more typical of the context.
+            interval: The noise levels with guidance, in standard deviations of the data; all by default.
+            weak: A weaker model of the same data to guide away from (autoguidance), with the same context; by default the
+                model itself without context (classifier-free guidance).
+            named: Instead of `context`: columns by their names, as in `model.condition(label=3)`. Columns may be given one
+                after another; until all are, the model says which are missing.
+
+        Returns:
+            A model with the same methods as any other.
 
         Raises:
-            ValueError: If the model was fitted without context, or does not know what is given.
+            ValueError: If the model was fitted without context, does not know the class or the column, or guidance is not
+                possible.
 
         Example:
             >>> import numpy as np, scorefield
             >>> label = np.arange(400) % 2
             >>> x = np.random.default_rng(0).normal(10.0 * label)
             >>> model = scorefield.fit(x, context=label, training=scorefield.Training(steps=300))
-            >>> bool(model.given(label=0).sample(100).mean() < 5 < model.given(label=1).sample(100).mean())
+            >>> bool(model.condition(label=0).sample(100).mean() < 5 < model.condition(label=1).sample(100).mean())
             True
         """
-        if isinstance(context, Measurement):
-            return self._measured(context, **named)
         if self.context is None:
-            raise ValueError("this model was fitted without context, nothing can be given to it: fit(x, context=…)")
-        return self.told(self.context(named if context is None else context), guidance, interval, weak)
+            raise ValueError(
+                "this model was fitted without context and cannot be conditioned on one: fit(x, context=…)"
+            )
+        if context is not None and named:
+            raise ValueError(f"give the context at once or by columns, not both: got a value and {', '.join(named)}")
+        before = ContextCondition.among(self.conditions)
+        if context is None and not named:
+            if before is None:
+                names = ", ".join(f"{name}=…" for name in self.context.names)
+                raise ValueError(f"there is no context yet: model.condition({names})")
+            rows, missing = before.rows, before.missing
+        else:
+            rows, missing = self.context.partial(named if context is None else context)
+            if before is not None:
+                rows, missing = self.context.completed(rows, missing, before.rows, before.missing)
+        return self._with_context(rows, missing, guidance, interval, None if weak is None else self._weak(weak))
 
-    def _measured(self, measurement: Measurement, method: Method | Sampler | None = None) -> Model:
-        """The posterior: a method may also be a sampler that finds its own way to one, DAPS or RePaint."""
-        sampling = Sampling(method if isinstance(method, Sampler) else None).merged(self.sampling)
-        model = None if isinstance(method, Sampler) else method
-        parts = (model, self.schema.layout, self.standardize, self.moments)
-        denoiser, moments = posterior(self._answering(), measurement, *parts)
-        return Model(self.schema, self.standardize, denoiser, moments, sampling).train(self.training)
+    def conditioned_on(self, rows: Tensor) -> Model:
+        """The model conditioned on encoded contexts, `(M, *model.context.row_shape)`, as `model.context` makes them.
 
-    def told(
+        Raises:
+            ValueError: If the model was fitted without context.
+        """
+        if self.context is None:
+            raise ValueError(
+                "this model was fitted without context and cannot be conditioned on one: fit(x, context=…)"
+            )
+        return self._with_context(rows)
+
+    def _with_context(
         self,
         rows: Tensor,
-        guidance: float = 1.0,
-        interval: tuple[float, float] = (0.0, math.inf),
-        weak: Model | None = None,
+        missing: Sequence[str] = (),
+        guidance: float | None = None,
+        interval: tuple[float, float] | None = None,
+        weak: DenoiserModule | None = None,
     ) -> Model:
-        """`given`, with what is given as `model.context` makes it: numbers for the network, `(M, size, …)`."""
-        if self.context is None:
-            raise ValueError("this model was fitted without context, nothing can be given to it: fit(x, context=…)")
-        other = None if weak is None else weak.denoiser
-        denoiser = conditioned(self.denoiser, self.context, rows.to(self.device), guidance, interval, other)
-        parts = (self.schema, self.standardize, denoiser, self.moments, self.sampling)
-        return Model(*parts, self.context).train(self.training)
+        before = ContextCondition.among(self.conditions)
+        if before is not None:
+            guidance = before.guidance if guidance is None else guidance
+            interval = before.interval if interval is None else interval
+            weak = before.weak if weak is None else weak
+        guidance, interval = 1.0 if guidance is None else guidance, interval or (0.0, math.inf)
+        condition = ContextCondition(rows.to(self.device), missing, guidance, interval, weak)
+        condition.check_guidance(self.denoiser)
+        return self.replace(conditions=(condition, *(each for each in self.conditions if each is not before)))
+
+    def _weak(self, weak: Model) -> DenoiserModule:
+        """The denoiser of a weaker model, which must be of the same data and as it was fitted."""
+        if weak.conditions:
+            raise ValueError("weak=… takes a model without conditions: it gets the same context as this one")
+        if not same_values(weak.standardize, self.standardize):
+            raise ValueError("weak=… takes a model of the same data in the same units: fit both to the same data")
+        if weak.denoiser.takes_context and not same_values(weak.context, self.context):
+            raise ValueError(
+                "weak=… takes a model with the same context, or without one: fit both with the same context"
+            )
+        return weak.denoiser
+
+    def guide(self, classifier: NoisyClassifier, label: str | int, weight: float = 1.0) -> Model:
+        """The model guided to a class by a classifier of noisy data.
+
+        Arguments:
+            classifier: The classifier, fitted for this model (`classifier_guidance.fit_classifier`). Guiding again by the
+                same classifier replaces the class.
+            label: The class.
+            weight: How strongly; 1 gives the distribution of that class, if classifier and model are right.
+
+        Raises:
+            ValueError: If the classifier does not know the class.
+        """
+        guidance = ClassifierGuidance(classifier, label, weight)
+        kept = (each for each in self.conditions if not guidance.replaces(each))
+        return self.replace(conditions=(*kept, guidance))
+
+    def observe(self, measurement: Measurement, method: PosteriorMethod | None = None) -> Model:
+        """The model of the posterior given a measurement; independent measurements are observed one after another.
+
+        Arguments:
+            measurement: The measurement of one data point.
+            method: How the posterior is sampled, one of `scorefield.posterior`; by default by moment matching. `DAPS` and
+                `RePaint` bring their own sampler.
+
+        Raises:
+            TypeError: If it is not a measurement, or not a method.
+            ValueError: If the operator does not take such data, or its output does not have the shape of what was measured.
+        """
+        if not isinstance(measurement, Measurement):
+            got = type(measurement).__name__
+            raise TypeError(f"only a Measurement can be observed, got {got}: Measurement(operator, y, noise)")
+        if method is not None and not isinstance(method, PosteriorMethod):
+            raise TypeError(f"method must be one of scorefield.posterior, such as MomentMatching(), got {method!r}")
+        measurement.check(self.schema.layout.shape)
+        observation = Observation(measurement, method)
+        sampling = Sampling(observation.method.sampler).merged(self.sampling)
+        return self.replace(conditions=(*self.conditions, observation), sampling=sampling)
+
+    def given(
+        self,
+        context: Any = None,
+        *,
+        method: PosteriorMethod | None = None,
+        guidance: float | None = None,
+        interval: tuple[float, float] | None = None,
+        weak: Model | None = None,
+        **named: Any,
+    ) -> Model:
+        """`condition`, or `observe` for a `Measurement`.
+
+        Arguments:
+            context: A context, or a `scorefield.measurement.Measurement`.
+            method: For a measurement: how its posterior is sampled.
+            guidance: For a context: the weight of guidance.
+            interval: For a context: the noise levels with guidance.
+            weak: For a context: the model to guide away from.
+            named: Instead of `context`: columns of the context by their names.
+
+        Raises:
+            ValueError: If an argument belongs to the other kind, and as `condition` and `observe` do.
+        """
+        if isinstance(context, Measurement):
+            others = {"guidance": guidance, "interval": interval, "weak": weak, **named}
+            extra = [name for name, value in others.items() if value is not None]
+            if extra:
+                what = f"{', '.join(extra)} belong to a context, not to a measurement"
+                raise ValueError(f"{what}: model.condition({', '.join(f'{name}=…' for name in extra)}).observe(…)")
+            return self.observe(context, method)
+        if method is not None:
+            raise ValueError("method belongs to a measurement, not to a context: model.observe(measurement, method=…)")
+        return self.condition(context, guidance=guidance, interval=interval, weak=weak, **named)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the model: one `.safetensors` file, whole or not at all."""
-        if isinstance(self.denoiser, Posterior):
-            self.denoiser.check_plain()
-        checkpoint.save(self, path)
+        """Writes the model: one `.safetensors` file, whole or not at all.
 
-    @property
-    def _precise(self) -> Diffusion:
-        """The diffusion for densities and latents: never in bfloat16, and for vectors, where it costs little, in float64."""
-        denoiser: Denoiser = self._answering()
-        if len(self.schema.inner_shape) == 1:
-            denoiser = copy.deepcopy(denoiser).double()
-        elif isinstance(denoiser, Preconditioned | Conditioned | Guided):
-            denoiser = denoiser.exactly()
-        return Diffusion(self.process, denoiser, self.moments)
+        Raises:
+            ValueError: If a condition holds code of yours, which files do not.
+        """
+        for condition in self.conditions:
+            condition.check_saved()
+        checkpoint.save(self, path)
 
 
 def load(
@@ -205,7 +374,7 @@ def load(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is truncated, foreign, or no model.
+        ValueError: If it is truncated, foreign, or not a model.
     """
     if os.path.isdir(path):
         path = os.path.join(path, "model.safetensors")

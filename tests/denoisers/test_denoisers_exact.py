@@ -304,6 +304,6 @@ def test_empirical_moments():
 
 @pytest.mark.parametrize(("count", "chunk"), [(0, 10), (3, 0)])
 def test_what_is_no_data_set(count, chunk):
-    message = f"Empirical needs at least one datum and chunk >= 1, got {count} and {chunk}"
+    message = f"Empirical needs at least one data point and chunk >= 1, got {count} and {chunk}"
     with pytest.raises(ValueError, match=message):
         Empirical(torch.zeros(count, 2), chunk)

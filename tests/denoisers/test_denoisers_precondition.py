@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from laws import Answer, prediction
 from scorefield.denoisers import (
+    ConditionalPreconditioned,
     DataPrediction,
     EDMPrediction,
     FlowPrediction,
@@ -146,15 +147,15 @@ def test_bfloat16_rounds_the_answer_alone():
     exact = Preconditioned(Plain(2), EDMPrediction(), "bfloat16")
     for level in (1e-6, 1e-2, 1.0):
         level = torch.tensor(level, dtype=torch.float64)
-        rough, fine = exact(x, level), exact.exactly()(x, level)
+        rough, fine = exact(x, level), exact.full_precision()(x, level)
         error = float((rough - fine).detach().abs().max()) / float(EDMPrediction().coefficients(level).out)
         assert 0 < error < 0.1
         assert not torch.equal(rough, rough.float().double())  # float64 outside
 
 
-def test_exactly_shares_the_network_and_its_mode():
+def test_full_precision_shares_the_network_and_its_mode():
     rough = Preconditioned(Plain(2), EDMPrediction(0.3), "bfloat16").eval()
-    fine = rough.exactly()
+    fine = rough.full_precision()
     assert fine.network is rough.network
     assert (fine.precision, fine.parametrization, fine.training) == ("float32", EDMPrediction(0.3), False)
 
@@ -179,9 +180,9 @@ def test_with_a_trend_a_network_that_answers_zero_is_the_best_linear_denoiser_gi
     """x_0 = Aᵀc + N(0, scale²): E[x_0 | x, c] is known."""
     rng = torch.Generator().manual_seed(0)
     trend, c, x = (torch.randn(*shape, generator=rng).double() for shape in ((2, 3), (5, 2), (5, 3)))
-    denoiser = Preconditioned(MLP(3, 8, 1, context=2), EDMPrediction(0.4), trend=trend)
+    denoiser = ConditionalPreconditioned(MLP(3, 8, 1, context=2), (2,), True, EDMPrediction(0.4), trend=trend)
     mean = c @ trend
     expected = mean + (x - mean) * 0.4**2 / (0.4**2 + level**2)
-    for each in (denoiser, denoiser.exactly()):
-        found = each(x, torch.tensor(level, dtype=torch.float64), c)
+    for each in (denoiser, denoiser.full_precision()):
+        found = each.given(c)(x, torch.tensor(level, dtype=torch.float64))
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)

@@ -49,7 +49,7 @@ def test_masks_are_seen_in_the_units_of_states():
     keep = torch.zeros(2, 2, 2, dtype=torch.bool)
     keep[0, 1, 1] = keep[1, 0, 0] = True
     measured = StandardizedMeasurement(Measurement(Mask(keep), [10.0, 5.0], [0.4, 1.0]), layout, units)
-    where, values, std = measured.seen(torch.zeros(3, 2, 2, 2, dtype=D))
+    where, values, std = measured.masked(torch.zeros(3, 2, 2, 2, dtype=D))
     assert where.expand(1, 2, 2, 2).nonzero().tolist() == [[0, 0, 1, 0], [0, 1, 0, 1]]
     assert values[0, 1, 0, 1] == (10 - 2) / 4 and values[0, 0, 1, 0] == (5 - 1) / 2
     assert std[0, 1, 0, 1] == pytest.approx(0.1) and std[0, 0, 1, 0] == pytest.approx(0.5)

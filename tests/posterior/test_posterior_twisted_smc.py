@@ -82,9 +82,9 @@ def test_an_island_is_itself_whatever_the_others_are():
 
 def test_what_is_refused():
     law, seen = problem()
-    with pytest.raises(ValueError, match=r"led by a posterior.Posterior, got Mixture"):
+    with pytest.raises(ValueError, match=r"particles need a posterior.Posterior, got Mixture"):
         twisted_smc(Diffusion(EDM(), law), (2,))
     with pytest.raises(ValueError, match="an island needs 2 particles or more"):
         twisted_smc(Diffusion(EDM(), Posterior(law, seen)), (2,), particles=1)
-    with pytest.raises(ValueError, match="the slope of the likelihood and not its value"):
+    with pytest.raises(ValueError, match="the gradient of the likelihood and not its value"):
         twisted_smc(Diffusion(EDM(), Posterior(law, seen, DPS()), law.moments()), (2,), particles=5, steps=3)

@@ -77,7 +77,7 @@ def test_gaussian_data_of_the_known_moments_take_one_step(process, gaussian):
     diffusion = Diffusion(process, watched, gaussian)
     x = diffusion.prior((4, 2), Samples(0, count=4))
     widths = [torch.sqrt(gaussian.values + process.level(t) ** 2) for t in DOWN]
-    moved = gaussian._back(gaussian._into(x / process.alpha(DOWN[0])) / widths[0] * widths[1])
+    moved = gaussian._from_eigenbasis(gaussian._to_eigenbasis(x / process.alpha(DOWN[0])) / widths[0] * widths[1])
     found = end(DormandPrince(0.1, 0.1), diffusion, x)
     torch.testing.assert_close(found, process.alpha(DOWN[1]) * moved, rtol=1e-9, atol=1e-9)
     assert len(watched.asked) <= 2 + 3 * 6

@@ -119,9 +119,9 @@ def test_the_flow_of_gaussian_data(process, sampler, gaussian):
         error = 0.0
         for t, state in zip(times, sampler.trajectory(diffusion, x, times, laws.Noises())):
             spread = torch.sqrt(gaussian.values + process.level(t) ** 2)
-            moved = gaussian._into(x / process.alpha(times[0])) * spread
+            moved = gaussian._to_eigenbasis(x / process.alpha(times[0])) * spread
             moved = moved / torch.sqrt(gaussian.values + process.level(times[0]) ** 2)
-            apart = gaussian._into(state / process.alpha(t)) - moved
+            apart = gaussian._to_eigenbasis(state / process.alpha(t)) - moved
             error = max(error, float((apart / spread).norm(dim=1).max()))
         errors.append(error)
     assert errors[1] < 0.05

@@ -38,7 +38,7 @@ class Conditions:
                 raise ValueError(f"--guidance {self.guidance:g} sharpens a context: give one with --given")
             self._check(model)
             return model
-        return model.given(self._context(), **self._options)
+        return model.condition(self._context(), **self._options)
 
     def applied_to(self, data: RunData, needs: bool = False) -> RunData:
         """A run with its data, conditioned on the context, or on those of the held-out rows if none is given.
@@ -78,7 +78,7 @@ class Conditions:
             raise ValueError(f"this model needs a context: say which with --given {names}") from None
 
     def _context(self) -> Any:
-        """The context as `Model.given` takes it."""
+        """The context as `Model.condition` takes it."""
         words = self.given or ()
         pairs = [word.partition("=") for word in words]
         named = [bool(sign) for _, sign, _ in pairs]

@@ -88,7 +88,7 @@ def posterior(
     sampling = drawing.sampling()
     model = load(run) if run.is_file() else Run(run).model
     model = conditions.applied(model.to(device_of(device)))
-    given = model.given(_measurement(y, operator, noise, model), method=_method(method))
+    given = model.observe(_measurement(y, operator, noise, model), _method(method))
     if check:
         _check(given, simulations, seed, sampling)
     if count is None or output is None:

@@ -1,17 +1,19 @@
 """Denoisers: learned, exact, and what networks predict."""
 
-from .base import Denoiser as Denoiser
-from .classifier import ClassifierGuided as ClassifierGuided, NoisyClassifier as NoisyClassifier
-from .conditional import (
-    ComposedDenoiser as ComposedDenoiser,
-    Conditioned as Conditioned,
-    Guided as Guided,
-    part_of as part_of,
+from .base import (
+    ConditionalDenoiser as ConditionalDenoiser,
+    Denoiser as Denoiser,
+    DenoiserModule as DenoiserModule,
+    PreconditionedNetwork as PreconditionedNetwork,
 )
+from .classifier import ClassifierGuided as ClassifierGuided, NoisyClassifier as NoisyClassifier
+from .conditional import ComposedDenoiser as ComposedDenoiser, Guided as Guided
 from .energy import AnalyticDensity as AnalyticDensity, EnergyDenoiser as EnergyDenoiser
 from .exact import Empirical as Empirical, Gaussian as Gaussian, Mixture as Mixture
 from .ncsn import NCSNDenoiser as NCSNDenoiser
 from .precondition import (
+    ConditionalPreconditioned as ConditionalPreconditioned,
+    Conditioned as Conditioned,
     DataPrediction as DataPrediction,
     EDMPrediction as EDMPrediction,
     FlowPrediction as FlowPrediction,

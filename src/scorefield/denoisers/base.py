@@ -1,21 +1,89 @@
-"""The denoiser: the one quantity that is learned."""
+"""The denoiser, the one quantity that is learned, and the conditional denoiser, which gives one for each context."""
 
 from __future__ import annotations
 
 import abc
+import copy
+from collections.abc import Callable
+from typing import TypeVar
 
+import torch
 import torch.nn as nn
 from torch import Tensor
 
-__all__ = ["Denoiser"]
+__all__ = ["ConditionalDenoiser", "Denoiser", "DenoiserModule", "PreconditionedNetwork"]
+
+_Module = TypeVar("_Module", bound=nn.Module)
+_CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
 
 
-class Denoiser(nn.Module, abc.ABC):
+class DenoiserModule(nn.Module, abc.ABC):
+    """What denoisers and conditional denoisers have in common: they rebuild themselves around changed parts.
+
+    A wrapper of your own needs no code for any of this. Keep the denoisers that it wraps as submodules (lists and dicts
+    of torch count), and it follows contexts and precision.
+    """
+
+    takes_context = False
+    """Whether it needs a context before it can denoise."""
+
+    unconditional: bool = True
+    """Whether it knows the distribution of data without a context."""
+
+    @abc.abstractmethod
+    def conditioned_on(self, context: Tensor | None) -> Denoiser:
+        """The denoiser for a context, or without one.
+
+        Arguments:
+            context: Contexts as the network takes them, one row for all samples or a row for each, `(M, size, *S)`; None
+                for no context.
+
+        Returns:
+            A denoiser of shape `(B, *D)` states.
+
+        Raises:
+            ValueError: If it takes no context, or has not learned to do without one.
+        """
+
+    @property
+    def contexts(self) -> int:
+        """How many different contexts it holds: sample i of a batch has context i modulo this number."""
+        return max((part.contexts for part in _parts(self)), default=1)
+
+    @property
+    def preconditioned(self) -> PreconditionedNetwork | None:
+        """Itself, if it is a network between affine maps and nothing more; training prepares batches of these ahead."""
+        return None
+
+    def rebuild(self: _Module, change: Callable[[DenoiserModule], DenoiserModule]) -> _Module:
+        """The same module around changed parts.
+
+        Arguments:
+            change: Called with each denoiser or conditional denoiser that this one holds directly; gives its replacement.
+
+        Returns:
+            A shallow copy that shares everything else, or the module itself if nothing changed.
+        """
+        return _rebuilt(self, change)
+
+    def full_precision(self: _Module) -> _Module:
+        """The same module, sharing its weights, with no computation below 32 bits."""
+        whole = _rebuilt(self, lambda part: part.full_precision())
+        own = (*whole.parameters(), *whole.buffers())
+        if not any(_is_short(tensor) for tensor in own):
+            return whole
+        return copy.deepcopy(whole)._apply(lambda tensor: tensor.float() if _is_short(tensor) else tensor)
+
+
+class Denoiser(DenoiserModule):
     """The posterior mean  D(x, σ) = E[x_0 | x_0 + σ z = x]  at every noise level σ.
 
-    It knows no noise process: a state x_t of any process is one division away,
-    E[x_0 | x_t] = D(x_t / α_t, σ_t / α_t).
+    It does not depend on a noise process: a state x_t of any process is one division away,
+    E[x_0 | x_t] = D(x_t / α_t, σ_t / α_t). To add one, write `forward`.
     """
+
+    has_log_prob: bool = False
+    """Whether it knows its log-density: then `log_prob` gives it."""
 
     @abc.abstractmethod
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
@@ -28,3 +96,118 @@ class Denoiser(nn.Module, abc.ABC):
         Returns:
             The mean of the data given `x`, of shape `(B, *D)`.
         """
+
+    def log_prob(self, x: Tensor, level: Tensor | float) -> Tensor:
+        """The log-density in nats of the data plus noise, `(B, *D)` to `(B,)`, if `has_log_prob`.
+
+        Raises:
+            TypeError: If its log-density is not known.
+        """
+        raise TypeError(f"{type(self).__name__} has no log_prob: integrate the flow, scorefield.likelihood.log_prob")
+
+    def conditioned_on(self, context: Tensor | None) -> Denoiser:
+        if context is not None:
+            raise ValueError(f"a {type(self).__name__} takes no context: only conditional denoisers do")
+        return self
+
+    def samples(self, index: Tensor) -> Denoiser:
+        """The denoiser for some samples of a batch: contexts that belong to samples follow them.
+
+        Arguments:
+            index: Which samples, of shape `(B,)`, whole numbers.
+
+        Returns:
+            A denoiser of batches of B states, or this one if it treats all samples alike.
+        """
+        if self.contexts == 1:
+            return self
+        return _rebuilt(self, lambda part: part.samples(index) if isinstance(part, Denoiser) else part)
+
+
+class ConditionalDenoiser(DenoiserModule):
+    """A family of denoisers E[x_0 | x_0 + σ z = x, context]: it does not denoise, it gives denoisers.
+
+    To add one, write `given`; and `free`, with `unconditional = True`, if it has learned data without context.
+    """
+
+    takes_context = True
+    unconditional = False
+
+    @abc.abstractmethod
+    def given(self, context: Tensor) -> Denoiser:
+        """The denoiser for a context.
+
+        Arguments:
+            context: As the network takes it, one row for all samples or a row for each, `(M, size, *S)`.
+
+        Raises:
+            ValueError: If rows have another shape.
+        """
+
+    def free(self) -> Denoiser:
+        """The unconditional denoiser.
+
+        Raises:
+            ValueError: If it has not been learned.
+        """
+        raise ValueError("this model has only learned data given a context, not data without one")
+
+    def conditioned_on(self, context: Tensor | None) -> Denoiser:
+        return self.free() if context is None else self.given(context)
+
+
+class PreconditionedNetwork(abc.ABC):
+    """A network between affine maps, as training uses it: D = center + c_skip (x - center) + c_out F(question, context)."""
+
+    @abc.abstractmethod
+    def coefficients(self, level: Tensor) -> tuple[Tensor, Tensor]:
+        """(c_skip, c_out), each of the shape of `level`."""
+
+    @abc.abstractmethod
+    def center(self, context: Tensor | None) -> Tensor | None:
+        """What is subtracted from states, of shape `(B, n)`, if anything is."""
+
+    @abc.abstractmethod
+    def question(self, x: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+        """The input of the network for states without their center: c_in x `(B, *D)`, and the noise label `(B,)`."""
+
+    @abc.abstractmethod
+    def answer(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:
+        """The output of the network, of shape `(B, *D)`."""
+
+
+def _parts(module: nn.Module) -> list[DenoiserModule]:
+    """The denoisers that a module holds directly, those in containers among them."""
+    found: list[DenoiserModule] = []
+    for child in module.children():
+        if isinstance(child, DenoiserModule):
+            found.append(child)
+        elif isinstance(child, _CONTAINERS):
+            found += _parts(child)
+    return found
+
+
+def _rebuilt(module: _Module, change: Callable[[DenoiserModule], DenoiserModule]) -> _Module:
+    replaced: dict[str, nn.Module] = {}
+    for name, child in module.named_children():
+        if isinstance(child, DenoiserModule):
+            replaced[name] = change(child)
+        elif isinstance(child, _CONTAINERS):
+            replaced[name] = _rebuilt(child, change)
+    if all(new is module._modules[name] for name, new in replaced.items()):
+        return module
+    other = shallow_copy(module)
+    other._modules.update(replaced)
+    return other
+
+
+def shallow_copy(module: _Module) -> _Module:
+    """A copy that shares parameters, buffers and submodules, each of which can be replaced without changing the original."""
+    other = copy.copy(module)
+    for name in ("_parameters", "_buffers", "_modules"):
+        other.__dict__[name] = dict(module.__dict__[name])
+    return other
+
+
+def _is_short(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and torch.finfo(tensor.dtype).bits < 32

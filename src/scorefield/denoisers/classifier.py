@@ -1,4 +1,4 @@
-"""Guidance by a classifier that knows noise."""
+"""Classifier guidance: a denoiser guided by a classifier of noisy data."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["ClassifierGuided", "NoisyClassifier"]
 
 
 class NoisyClassifier(nn.Module):
-    """The classes of data with noise of any level: log p(class | x_0 + σ z = x).
+    """A classifier of data with noise of any level: log p(class | x_0 + σ z = x).
 
     Arguments:
-        network: A network G(x, c) with x of shape `(B, *D)` and c, a label of the noise, `(B,)`, to logits `(B, classes)`.
+        network: A network G(x, c) with x of shape `(B, *D)` and c, the noise label, `(B,)`, to logits `(B, classes)`.
         scale: The standard deviation of the data, in the units of the state.
-        names: What the classes are called; their numbers by default.
+        names: The names of the classes.
     """
 
     def __init__(self, network: nn.Module, scale: float = 1.0, names: tuple[str | int, ...] = ()) -> None:
@@ -29,22 +29,22 @@ class NoisyClassifier(nn.Module):
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         """log p(class | x), of shape `(B, classes)`."""
-        dtype = next(self.network.parameters()).dtype
-        label = per_sample(torch.log(level / self.scale) / 4, x)
-        logits = self.network((torch.rsqrt(level**2 + self.scale**2) * x).to(dtype), label.to(dtype))
+        dtype = next((p.dtype for p in self.network.parameters()), x.dtype)
+        noise = per_sample(torch.log(level / self.scale) / 4, x)
+        logits = self.network((torch.rsqrt(level**2 + self.scale**2) * x).to(dtype), noise.to(dtype))
         return torch.log_softmax(logits.to(x.dtype), 1)
 
 
 class ClassifierGuided(Denoiser):
-    """D(x, σ) + weight σ² ∇ log p(class | x, σ): a denoiser led to a class (Dhariwal & Nichol, 2021).
+    """D(x, σ) + weight σ² ∇ log p(class | x, σ): a denoiser guided to a class (Dhariwal & Nichol, 2021).
 
     With a weight of 1, and if the classifier is right, it is the denoiser of the data of that class.
 
     Arguments:
         denoiser: The denoiser of all data.
         classifier: The classifier, of states in the same units.
-        label: The class, by its number.
-        weight: How far it is led.
+        label: The index of the class.
+        weight: How strongly; 1 for the distribution of that class.
     """
 
     def __init__(self, denoiser: Denoiser, classifier: NoisyClassifier, label: int, weight: float = 1.0) -> None:
@@ -55,8 +55,9 @@ class ClassifierGuided(Denoiser):
         self.weight = weight
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        with torch.enable_grad():
-            state = x if x.requires_grad else x.detach().requires_grad_()
+        differentiable = torch.is_grad_enabled() and x.requires_grad
+        with torch.inference_mode(False), torch.enable_grad():
+            state = x if differentiable else x.detach().clone().requires_grad_()
             likelihood = self.classifier(state, level)[:, self.label].sum()
-            lead = torch.autograd.grad(likelihood, state, create_graph=x.requires_grad)[0]
-        return self.denoiser(x, level) + self.weight * level**2 * lead
+            gradient = torch.autograd.grad(likelihood, state, create_graph=differentiable)[0]
+        return self.denoiser(x, level) + self.weight * level**2 * gradient  # type: ignore[no-any-return]

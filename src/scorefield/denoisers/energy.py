@@ -1,4 +1,4 @@
-"""Denoisers that have a log-density: energies that are learned, and laws known by a formula."""
+"""Denoisers with a log-density: learned energies, and densities known by a formula."""
 
 from __future__ import annotations
 
@@ -23,15 +23,18 @@ class EnergyDenoiser(Denoiser):
 
         log p(x, σ) = [(c_skip - 1) ‖x‖² / 2 + (c_out / c_in) φ(c_in x, c)] / σ²,
 
-    which with the Karras parametrization is that of a Gaussian, -‖x‖² / 2(σ² + scale²), and (scale / σ) φ beside it: it trains
+    which with the Karras parametrization is that of a Gaussian, -‖x‖² / 2(σ² + scale²), plus (scale / σ) φ: it trains
     as well as any other network, by any objective, and needs no chains to be trained. Each level has its own unknown
-    constant: differences mean something at one level, not between two.
+    constant: only differences at one level mean something.
 
-    What the denoiser is asked is passed on, so that a model fitted with `fit(network=Potential(…))` has an energy:
-    `EnergyDenoiser(model.denoiser)`. Chains with a test (`mcmc.MetropolisLangevin`, `mcmc.Hamiltonian`) take it as it is.
+    It denoises as the denoiser that it wraps, so that a model fitted with `fit(network=Potential(…))` has an energy:
+    `EnergyDenoiser(model.denoiser)`. Chains with an acceptance test (`mcmc.MetropolisLangevin`, `mcmc.Hamiltonian`) take it.
 
     Arguments:
         denoiser: A denoiser made of a `Potential`.
+
+    Raises:
+        TypeError: If its network is not a `Potential`.
 
     Example:
         >>> from scorefield.nn import MLP
@@ -40,40 +43,42 @@ class EnergyDenoiser(Denoiser):
         tensor([-0.5000])
     """
 
+    has_log_prob = True
+
     def __init__(self, denoiser: Preconditioned) -> None:
         super().__init__()
         if not isinstance(denoiser, Preconditioned) or not isinstance(denoiser.network, Potential):
             inside = type(getattr(denoiser, "network", denoiser)).__name__
             raise TypeError(
-                f"Energy needs a Preconditioned(Potential(network)), got one of a {inside}: wrap the network"
+                f"EnergyDenoiser needs a Preconditioned(Potential(network)), got one of a {inside}: wrap the network"
             )
         self.denoiser = denoiser
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        return self.denoiser(x, level)
+        return self.denoiser(x, level)  # type: ignore[no-any-return]
 
     def log_prob(self, x: Tensor, level: Tensor | float) -> Tensor:
         """The log-density of the data plus noise in nats, up to a constant of each level, `(B, *D)` to `(B,)`."""
         level = torch.as_tensor(level, dtype=x.dtype, device=x.device)
         network = self.denoiser.network
         skip, out = self.denoiser.parametrization.coefficients(level)
-        seen, label = self.denoiser.question(x, level)
+        inputs, label = self.denoiser.question(x, level)
         dtype = next((p.dtype for p in network.parameters()), x.dtype)
-        height = network.height(seen.to(dtype), label.to(dtype)).to(x.dtype)  # type: ignore[operator]  # a Potential
+        potential = network.height(inputs.to(dtype), label.to(dtype)).to(x.dtype)  # type: ignore[operator]  # a Potential
         factor = out / level * torch.sqrt(level**2 + self.denoiser.parametrization.scale**2) / level
-        bowl = per_sample((skip - 1) / level**2, x) * sum_events(x**2) / 2
-        return bowl + per_sample(factor, x) * height
+        quadratic = per_sample((skip - 1) / level**2, x) * sum_events(x**2) / 2
+        return quadratic + per_sample(factor, x) * potential
 
 
 class AnalyticDensity(Denoiser):
-    """A law known by its log-density: D(x, σ) = x + σ² ∇ log p(x, σ), the score by autograd.
+    """A distribution known by its log-density: D(x, σ) = x + σ² ∇ log p(x, σ), the score by autograd.
 
     With the log-density of data plus noise of the level it is the exact denoiser. A `log p` of data alone, the same at every
-    level, gives its own score at every level: what `langevin` and pictures of the field need, and no way from noise to data
-    (which needs the law with noise).
+    level, gives its own score at every level: enough for `langevin` and pictures of the score field, but not for sampling from noise
+    (which needs the densities of data plus noise).
 
     Arguments:
-        height: (x, level) ↦ log p up to a constant, `(B, *D)` and a level that broadcasts to `(B,)`.
+        log_density: (x, level) ↦ log p up to a constant, `(B, *D)` and a level that broadcasts to `(B,)`.
 
     Example:
         >>> ring = AnalyticDensity(lambda x, level: -(x.norm(dim=1) - 2.6) ** 2 / 0.033)
@@ -81,9 +86,11 @@ class AnalyticDensity(Denoiser):
         tensor([[0.0000, 6.0606]])
     """
 
-    def __init__(self, height: Callable[[Tensor, Tensor], Tensor]) -> None:
+    has_log_prob = True
+
+    def __init__(self, log_density: Callable[[Tensor, Tensor], Tensor]) -> None:
         super().__init__()
-        self.height = height
+        self.log_density = log_density
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         return x + level**2 * self.score(x, level)
@@ -91,8 +98,8 @@ class AnalyticDensity(Denoiser):
     def score(self, x: Tensor, level: Tensor | float = 0.0) -> Tensor:
         """∇ log p, `(B, *D)` to `(B, *D)`."""
         level = torch.as_tensor(level, dtype=x.dtype, device=x.device)
-        return gradient(lambda x: self.height(x, level), x)[1]
+        return gradient(lambda x: self.log_density(x, level), x)[1]
 
     def log_prob(self, x: Tensor, level: Tensor | float = 0.0) -> Tensor:
         """The log-density, up to a constant, `(B, *D)` to `(B,)`."""
-        return self.height(x, torch.as_tensor(level, dtype=x.dtype, device=x.device))
+        return self.log_density(x, torch.as_tensor(level, dtype=x.dtype, device=x.device))

@@ -1,4 +1,4 @@
-"""Denoisers known in closed form: the yardstick of every test, and the law that a prior is read from."""
+"""Denoisers known in closed form: Gaussian data, mixtures of Gaussians, and finite data sets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,12 @@ class Gaussian(Denoiser):
         mean: The mean, of shape `D`.
         covariance: The covariance of the flattened data, of shape `(n, n)`; or the variances, of shape `D`, if data are
             independent.
+
+    Raises:
+        ValueError: If the covariance has another shape, is not symmetric, or has a negative eigenvalue.
     """
+
+    has_log_prob = True
 
     def __init__(self, mean: Tensor, covariance: Tensor) -> None:
         super().__init__()
@@ -58,12 +63,12 @@ class Gaussian(Denoiser):
     values: Tensor
     vectors: Tensor | None
 
-    def _into(self, x: Tensor) -> Tensor:
+    def _to_eigenbasis(self, x: Tensor) -> Tensor:
         """Centred coordinates along the eigenvectors, of shape `(B, n)`."""
         y = (x - self.mean).reshape(len(x), -1)
         return y if self.vectors is None else y @ self.vectors.to(y.dtype)
 
-    def _back(self, y: Tensor) -> Tensor:
+    def _from_eigenbasis(self, y: Tensor) -> Tensor:
         y = y if self.vectors is None else y @ self.vectors.to(y.dtype).mT
         return self.mean + y.reshape(len(y), *self.mean.shape)
 
@@ -72,26 +77,26 @@ class Gaussian(Denoiser):
         return self.values + (square if square.ndim == 0 else square.reshape(-1, 1))
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        return self._back(self._into(x) * self.values / self._variance(level, x))
+        return self._from_eigenbasis(self._to_eigenbasis(x) * self.values / self._variance(level, x))
 
     def log_prob(self, x: Tensor, level: Tensor | float = 0.0) -> Tensor:
         """The log-density in nats of the data plus noise, `(B, *D)` to `(B,)`."""
         variance = self._variance(level, x)
-        return -(self._into(x) ** 2 / variance + torch.log(variance) + _LOG_TAU).sum(1) / 2
+        return -(self._to_eigenbasis(x) ** 2 / variance + torch.log(variance) + _LOG_TAU).sum(1) / 2
 
     def sample(self, count: int, rng: Rng, level: Tensor | float = 0.0) -> Tensor:
         """Draws data plus noise of the standard deviation `level`, of shape `(count, *D)`."""
         return self.colour(rng.normal((count, *self.mean.shape), self.mean.dtype, self.mean.device), level)
 
     def colour(self, z: Tensor, level: Tensor | float = 0.0) -> Tensor:
-        """Standard normal numbers made data plus noise, m + √(C + σ²) z with the symmetric root: moved, not turned."""
+        """Turns standard normal numbers into data plus noise: m + √(C + σ²) z, with the symmetric root."""
         z = z.reshape(len(z), -1)
         z = z if self.vectors is None else z @ self.vectors.to(z.dtype)
-        return self._back(z * self._variance(level, z).sqrt())
+        return self._from_eigenbasis(z * self._variance(level, z).sqrt())
 
     def whiten(self, x: Tensor, level: Tensor | float = 0.0) -> Tensor:
-        """The inverse of `colour`: data plus noise made standard normal numbers, `(B, *D)` to `(B, *D)`."""
-        y = self._into(x)
+        """The inverse of `colour`: turns data plus noise into standard normal numbers, `(B, *D)` to `(B, *D)`."""
+        y = self._to_eigenbasis(x)
         y = y * self._variance(level, y).rsqrt()
         return (y if self.vectors is None else y @ self.vectors.to(y.dtype).mT).reshape(x.shape)
 
@@ -103,7 +108,12 @@ class Mixture(Denoiser):
         means: The means, of shape `(K, n)`.
         covariances: The covariances, of shape `(K, n, n)`; or standard deviations, of shape `(K,)`.
         weights: The weights, of shape `(K,)`, which sum to one.
+
+    Raises:
+        ValueError: If shapes do not match, a covariance is not one, or weights are not positive or do not sum to one.
     """
+
+    has_log_prob = True
 
     def __init__(self, means: Tensor, covariances: Tensor, weights: Tensor) -> None:
         super().__init__()
@@ -158,25 +168,30 @@ class Mixture(Denoiser):
     def moments(self) -> Gaussian:
         """The Gaussian of the same mean and covariance."""
         mean = self.weights @ self.means
-        apart = self.means - mean
-        between = torch.einsum("k,kn,km->nm", self.weights, apart, apart)
+        offsets = self.means - mean
+        between = torch.einsum("k,kn,km->nm", self.weights, offsets, offsets)
         return Gaussian(mean, between + torch.einsum("k,knm->nm", self.weights, self.covariances))
 
 
 class Empirical(Denoiser):
-    """The law of a finite data set: what a network that has memorized it would be.
+    """The distribution of a finite data set: what a network that has memorized it would know.
 
     D(x, σ) = Σ w_i x_i with w_i ∝ exp(-‖x - x_i‖² / 2σ²), summed in chunks of data, so that memory stays bounded.
 
     Arguments:
         data: The data, of shape `(N, *D)`.
-        chunk: How many data are compared with a batch at once.
+        chunk: How many data points are compared with a batch at once.
+
+    Raises:
+        ValueError: If there are no data, or `chunk` is below 1.
     """
+
+    has_log_prob = True
 
     def __init__(self, data: Tensor, chunk: int = 4096) -> None:
         super().__init__()
         if len(data) < 1 or chunk < 1:
-            raise ValueError(f"Empirical needs at least one datum and chunk >= 1, got {len(data)} and {chunk}")
+            raise ValueError(f"Empirical needs at least one data point and chunk >= 1, got {len(data)} and {chunk}")
         self.register_buffer("data", data)
         self.chunk = chunk
 
@@ -186,19 +201,19 @@ class Empirical(Denoiser):
         """The weighted mean `(B, n)` and log Σ exp(-‖x - x_i‖² / 2σ²) `(B,)`, in one pass (a running softmax)."""
         square = per_sample(torch.as_tensor(level, dtype=torch.float64, device=x.device) ** 2, x)[:, None]
         points = x.reshape(len(x), -1).double()
-        top = torch.full((len(x), 1), -math.inf, dtype=torch.float64, device=x.device)
-        total, mean = torch.zeros_like(top), torch.zeros_like(points)
+        largest = torch.full((len(x), 1), -math.inf, dtype=torch.float64, device=x.device)
+        total, mean = torch.zeros_like(largest), torch.zeros_like(points)
         for part in self.data.split(self.chunk):
             part = part.reshape(len(part), -1).double()
-            middle = part.mean(0)  # differences of squares keep their digits near the origin
-            left, right = points - middle, part - middle
+            center = part.mean(0)  # differences of squares keep their digits near the origin
+            left, right = points - center, part - center
             distance = left.square().sum(1, keepdim=True) - 2 * left @ right.T + right.square().sum(1)
             logits = -distance.clamp_min(0) / (2 * square)
-            new = torch.maximum(top, logits.amax(1, keepdim=True))
-            weight, keep = torch.exp(logits - new), torch.exp(top - new)
+            new = torch.maximum(largest, logits.amax(1, keepdim=True))
+            weight, keep = torch.exp(logits - new), torch.exp(largest - new)
             mean = mean * keep + weight @ part
-            total, top = total * keep + weight.sum(1, keepdim=True), new
-        return mean / total, (top + torch.log(total))[:, 0]
+            total, largest = total * keep + weight.sum(1, keepdim=True), new
+        return mean / total, (largest + torch.log(total))[:, 0]
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         return self._sweep(x, level)[0].reshape(x.shape).to(x.dtype)
@@ -215,5 +230,5 @@ class Empirical(Denoiser):
         return self.data[(u * len(self.data)).long().to(self.data.device)]
 
     def moments(self) -> Gaussian:
-        """The Gaussian of the same mean and variances, each datum's coordinates taken as independent."""
+        """The Gaussian of the same mean and variances, with independent coordinates."""
         return Gaussian(self.data.mean(0), self.data.var(0, correction=0))

@@ -1,4 +1,4 @@
-"""Denoisers made of score networks that were published, or are trained as they were."""
+"""Denoisers made of NCSN and NCSNv2 score networks, published or trained in the same way."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from .base import Denoiser
 
 __all__ = ["NCSNDenoiser"]
 
-_ON = 1e-4  # a level this close to one of the ladder, in steps of it, is that one
+_SAME = 1e-4  # a level this close to one of the ladder, in steps of it, counts as that one
 
 
 class NCSNDenoiser(Denoiser):
-    """A denoiser made of a network of the NCSN line, which sees the state as it is: D(x, σ) = x + σ² s(x, σ).
+    """A denoiser made of an NCSN network, which takes the state without scaling: D(x, σ) = x + σ² s(x, σ).
 
     The score s is what the authors' networks return for the index of a level. NCSNv2 has s = h(2x - 1) / σ and serves every
-    level. NCSN has s = h(2x - 1, i), whose norms know the levels of the ladder alone: between two of them σ s is
-    interpolated in ln σ, by two evaluations; beyond the ends the last level answers.
+    level. NCSN has s = h(2x - 1, i), whose norms know only the levels of the ladder: between two of them σ s is
+    interpolated in ln σ, by two evaluations; beyond its ends, that of the last level is used.
 
     Its `state_dict` is that of the authors, with `network.` before the names of parameters.
 
     Arguments:
         network: The network h.
         sigmas: The levels of the ladder, of shape `(L,)`, decreasing, in the units of the state.
-        centred: Whether states are of images from -1 to 1, which h sees as they are; else from 0 to 1.
+        centred: Whether states are of images from -1 to 1, which h takes as they are; else from 0 to 1.
 
     Raises:
         ValueError: If the levels do not decrease, or are not those that the network knows.
@@ -61,7 +61,7 @@ class NCSNDenoiser(Denoiser):
         return x + level * self._scaled(x, level).to(x.dtype)
 
     def score(self, x: Tensor, index: Tensor) -> Tensor:
-        """The function that was published: the score at levels of the ladder.
+        """The score at levels of the ladder, as the authors define it.
 
         Arguments:
             x: States, of shape `(B, C, H, W)`.
@@ -71,30 +71,30 @@ class NCSNDenoiser(Denoiser):
             ∇ log p at that level, of shape `(B, C, H, W)`.
         """
         if self.network.classes:
-            return self.network.at(self._seen(x), index)
-        return self.network.at(self._seen(x)) / expand(self.sigmas[index], x)
+            return self.network.at(self._input(x), index)
+        return self.network.at(self._input(x)) / expand(self.sigmas[index], x)
 
-    def _seen(self, x: Tensor) -> Tensor:
-        """The state as the network knows it."""
+    def _input(self, x: Tensor) -> Tensor:
+        """The state as the network takes it."""
         return (x if self.centred else 2 * x - 1).to(next(self.network.parameters()).dtype)
 
     def _scaled(self, x: Tensor, level: Tensor) -> Tensor:
         """σ s(x, σ)."""
-        seen = self._seen(x)
+        inputs = self._input(x)
         if not self.network.classes:
-            return self.network.at(seen)
+            return self.network.at(inputs)
         place = self._place(per_sample(level, x))
         index = place.floor().long()
-        answer = expand(self.sigmas[index], x) * self.network.at(seen, index)
+        answer = expand(self.sigmas[index], x) * self.network.at(inputs, index)
         part = expand(place - index, x).to(answer.dtype)
         if not bool((part > 0).any()):
             return answer
         index = (index + 1).clamp_max(len(self.sigmas) - 1)
-        return torch.lerp(answer, expand(self.sigmas[index], x) * self.network.at(seen, index), part)
+        return torch.lerp(answer, expand(self.sigmas[index], x) * self.network.at(inputs, index), part)
 
     def _place(self, level: Tensor) -> Tensor:
         """Where on the ladder levels are, 0 to L - 1, linear in ln σ between its steps: `(B,)` to `(B,)`."""
         steps, at = -self.sigmas.double().log(), -level.double().log()
         index = (torch.searchsorted(steps, at) - 1).clamp(0, len(steps) - 2)
         place = index + ((at - steps[index]) / (steps[index + 1] - steps[index])).clamp(0, 1)
-        return torch.where((place - place.round()).abs() < _ON, place.round(), place)
+        return torch.where((place - place.round()).abs() < _SAME, place.round(), place)

@@ -1,4 +1,4 @@
-"""Denoisers made of networks.
+"""Denoisers made of networks, unconditional and conditional.
 
 Whatever a network predicts (the mean, the noise, the score, a velocity, …) is an affine map away from the denoised
 mean, with coefficients that depend on the noise level σ alone:
@@ -12,18 +12,21 @@ from __future__ import annotations
 
 import abc
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar, get_args
 
 import torch
 import torch.nn as nn
 from torch import Tensor
 
 from ..tensors import per_sample
-from .base import Denoiser
+from .base import ConditionalDenoiser, Denoiser, PreconditionedNetwork, shallow_copy
 
 __all__ = [
     "Coefficients",
+    "ConditionalPreconditioned",
+    "Conditioned",
     "DataPrediction",
     "EDMPrediction",
     "FlowPrediction",
@@ -107,21 +110,95 @@ class EDMPrediction(Parametrization):
 
 
 Precision = Literal["float32", "bfloat16"]
+_Self = TypeVar("_Self", bound="_Network")
 
 
-class Preconditioned(Denoiser):
+class _Network(nn.Module, PreconditionedNetwork):
+    """The network of a denoiser, its parametrization and its precision."""
+
+    def __init__(
+        self, network: nn.Module, parametrization: Parametrization | None = None, precision: Precision = "float32"
+    ) -> None:
+        super().__init__()
+        if precision not in get_args(Precision):
+            raise ValueError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
+        self.network = network
+        self.parametrization = parametrization or EDMPrediction()
+        self.precision = precision
+
+    @property
+    def preconditioned(self) -> PreconditionedNetwork:
+        return self
+
+    def coefficients(self, level: Tensor) -> Coefficients:
+        return self.parametrization.coefficients(level)
+
+    def center(self, context: Tensor | None) -> Tensor | None:
+        return None
+
+    def question(self, x: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+        scale = self.parametrization.scale
+        return torch.rsqrt(level**2 + scale**2) * x, per_sample(torch.log(level / scale) / 4, x)
+
+    def answer(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:
+        full = self.precision == "float32"
+        dtype = next((p.dtype for p in self.network.parameters()), x.dtype) if full else torch.float32
+        inputs = (x.to(dtype), c.to(dtype), *(() if context is None else (context.to(dtype),)))
+        if full:
+            return self.network(*inputs)  # type: ignore[no-any-return]
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return self.network(*inputs).float()  # type: ignore[no-any-return]
+
+    def _denoise(self, x: Tensor, level: Tensor, context: Tensor | None = None) -> Tensor:
+        skip, out = self.coefficients(level)
+        center = self.center(context)
+        u = x if center is None else x - (center := center.to(x.dtype))
+        mean = skip * u + out * self.answer(*self.question(u, level), context).to(x.dtype)
+        return mean if center is None else center + mean
+
+    def full_precision(self: _Self) -> _Self:
+        whole = super().full_precision()  # type: ignore[misc]
+        if whole.precision == "float32":
+            return whole  # type: ignore[no-any-return]
+        other = shallow_copy(whole)
+        other.precision = "float32"
+        return other  # type: ignore[no-any-return]
+
+
+class Preconditioned(_Network, Denoiser):
     """A denoiser made of a network.
 
-    The network computes in its own type, or in bfloat16 where `precision` says so; what surrounds it keeps the type of
-    the state, float64 included.
+    The network computes in its own type, or in bfloat16 where `precision` says so; the arithmetic around it keeps the type
+    of the state, float64 included.
 
     Arguments:
-        network: A network F(x, c) with x of shape `(B, *D)` and c, a label of the noise, of shape `(B,)`; or one of three,
-            the last being what is given beside a datum.
-        parametrization: What F predicts.
+        network: A network F(x, c) with x of shape `(B, *D)` and c, the noise label, of shape `(B,)`.
+        parametrization: What F predicts; by default that of EDM.
         precision: "float32", or "bfloat16" for automatic mixed precision.
-        trend: What a vector of n features is on average given something, as a linear function of what is given, of shape
-            `(size, n)`: it is taken off the state and added to the answer, so that the network sees what it leaves open.
+
+    Raises:
+        ValueError: If there is no such precision.
+    """
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        return self._denoise(x, level)
+
+
+class ConditionalPreconditioned(_Network, ConditionalDenoiser):
+    """A conditional denoiser made of a network: `given(context)` is a denoiser, `free()` the unconditional one.
+
+    Arguments:
+        network: A network F(x, c, context) with x of shape `(B, *D)`, c, the noise label, of shape `(B,)`, and contexts of
+            shape `(B, *shape)`, whose last channel is 1 where there is no context and all others are 0.
+        shape: The shape of one context, `(size,)` or `(channels, *S)` for fields.
+        unconditional: Whether it has learned the distribution of data without context.
+        parametrization: What F predicts; by default that of EDM.
+        precision: "float32", or "bfloat16" for automatic mixed precision.
+        trend: For vectors of n features, their mean as a linear function of the context, of shape `(size, n)`: the network
+            learns what the trend leaves open.
+
+    Raises:
+        ValueError: If there is no such precision.
     """
 
     trend: Tensor | None
@@ -129,48 +206,65 @@ class Preconditioned(Denoiser):
     def __init__(
         self,
         network: nn.Module,
+        shape: Sequence[int],
+        unconditional: bool = True,
         parametrization: Parametrization | None = None,
         precision: Precision = "float32",
         trend: Tensor | None = None,
     ) -> None:
-        super().__init__()
-        if precision not in ("float32", "bfloat16"):
-            raise ValueError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
-        self.network = network
-        self.parametrization = parametrization or EDMPrediction()
-        self.precision = precision
+        super().__init__(network, parametrization, precision)
+        self.shape = tuple(shape)
+        self.unconditional = unconditional
         self.register_buffer("trend", trend)
 
-    def forward(self, x: Tensor, level: Tensor, context: Tensor | None = None) -> Tensor:
-        skip, out = self.parametrization.coefficients(level)
-        center = self.center(context)
-        if center is None:
-            return skip * x + out * self.answer(*self.question(x, level), context).to(x.dtype)
-        x = x - (center := center.to(x.dtype))
-        return center + skip * x + out * self.answer(*self.question(x, level), context).to(x.dtype)
+    def given(self, context: Tensor) -> Denoiser:
+        if tuple(context.shape[1:]) != self.shape or len(context) == 0:
+            need = f"(M, {', '.join(map(str, self.shape))})"
+            raise ValueError(f"the network takes contexts of shape {need}, got {tuple(context.shape)}")
+        return Conditioned(self, context)
+
+    def free(self) -> Denoiser:
+        if not self.unconditional:
+            return super().free()
+        weights = next(self.network.parameters(), None)
+        empty = torch.zeros(1, *self.shape, device=None if weights is None else weights.device)
+        empty[:, -1] = 1
+        return self.given(empty)
 
     def center(self, context: Tensor | None) -> Tensor | None:
-        """The mean by the trend, of shape `(B, n)`, if there is one."""
         return None if self.trend is None or context is None else context.to(self.trend.dtype) @ self.trend
 
-    def question(self, x: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-        """What the network is given for a noisy state: c_in x, of shape `(B, *D)`, and c, of shape `(B,)`."""
-        scale = self.parametrization.scale
-        return torch.rsqrt(level**2 + scale**2) * x, per_sample(torch.log(level / scale) / 4, x)
+    def denoise(self, x: Tensor, level: Tensor, context: Tensor) -> Tensor:
+        """D(x, level | context), with a context for each state, `(B, *D)` and `(B, *shape)` to `(B, *D)`."""
+        return self._denoise(x, level, context)
 
-    def answer(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:
-        """The network's answer, of shape `(B, *D)`, in the precision that was asked for."""
-        full = self.precision == "float32"
-        dtype = self._dtype(x) if full else torch.float32
-        given = () if context is None else (context.to(dtype),)
-        if full:
-            return self.network(x.to(dtype), c.to(dtype), *given)
-        with torch.autocast(x.device.type, torch.bfloat16):
-            return self.network(x.float(), c.float(), *given).float()
 
-    def _dtype(self, x: Tensor) -> torch.dtype:
-        return next((p.dtype for p in self.network.parameters()), x.dtype)
+class Conditioned(Denoiser):
+    """E[x_0 | x_0 + σ z = x, context]: what `ConditionalPreconditioned.given` returns.
 
-    def exactly(self) -> Preconditioned:
-        """The same denoiser, sharing its network, in full precision."""
-        return Preconditioned(self.network, self.parametrization, "float32", self.trend).train(self.training)
+    Arguments:
+        conditional: The conditional denoiser.
+        context: The context of all states, or one for each state of a batch, `(M, *shape)`.
+    """
+
+    context: Tensor
+
+    def __init__(self, conditional: ConditionalPreconditioned, context: Tensor) -> None:
+        super().__init__()
+        self.conditional = conditional
+        self.register_buffer("context", context)
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        if len(self.context) not in (1, len(x)):
+            need = "take one context, or one for each"
+            raise ValueError(f"{len(x)} states {need}, got {len(self.context)}: use samples(index) for a part of them")
+        return self.conditional.denoise(x, level, self.context.expand(len(x), *self.context.shape[1:]))
+
+    @property
+    def contexts(self) -> int:
+        return len(self.context)
+
+    def samples(self, index: Tensor) -> Denoiser:
+        if len(self.context) == 1:
+            return self
+        return Conditioned(self.conditional, self.context[index.to(self.context.device) % len(self.context)])

@@ -1,8 +1,7 @@
-"""Denoisers made of networks that were trained elsewhere, each asked in its own words.
+"""Denoisers made of pretrained networks with their own noise conditioning.
 
-Such a network knows the noise by a label of its own: the level, an index into a list of levels, a time that counts to
-999; and the state at the scale of its own process. It is given what it is used to, and so it serves every process and every
-sampler.
+Such a network takes a noise label of its own: the level, an index into a list of levels, or a time up to 999; and the
+state at the scale of its own process. Converting both makes it a denoiser for every process and every sampler.
 
 To add a convention, write `range`, `label` and, if the state is scaled, `alpha`.
 """
@@ -26,7 +25,7 @@ __all__ = ["IndexConditioning", "LevelConditioning", "NoiseConditioning", "Pretr
 
 
 class NoiseConditioning(abc.ABC):
-    """How a network is told the noise level, and which levels it has seen."""
+    """How a network takes the noise level, and on which levels it was trained."""
 
     @abc.abstractmethod
     def range(self) -> tuple[float, float]:
@@ -34,10 +33,10 @@ class NoiseConditioning(abc.ABC):
 
     @abc.abstractmethod
     def label(self, level: Tensor) -> Tensor:
-        """What the network is told of a level in that range, of the shape of `level`."""
+        """The label of a level in that range, of the shape of `level`."""
 
     def alpha(self, level: Tensor) -> Tensor:
-        """The scale α of the data in the state that the network is given, of the shape of `level`; 1 by default."""
+        """The scale α of the data in the state that the network takes, of the shape of `level`; 1 by default."""
         return torch.ones_like(level)
 
 
@@ -73,7 +72,7 @@ class IndexConditioning(NoiseConditioning):
     """The label is a place in a list of levels, as for DDPM; between two levels it is interpolated in their logarithms.
 
     Arguments:
-        levels: The levels σ/α, which rise or fall throughout; the label of the first is 0.
+        levels: The levels σ/α, strictly rising or falling; the label of the first is 0.
         preserving: Whether the state has the scale α = 1/√(1 + level²), as for DDPM; otherwise it is 1.
     """
 
@@ -99,9 +98,9 @@ class IndexConditioning(NoiseConditioning):
 
     def label(self, level: Tensor) -> Tensor:
         table = torch.tensor(sorted(self.levels), dtype=torch.float64).log().to(level.device)
-        here = level.double().log().contiguous()
-        above = torch.searchsorted(table, here).clamp(1, len(table) - 1)
-        place = above - 1 + (here - table[above - 1]) / (table[above] - table[above - 1])
+        log_level = level.double().log().contiguous()
+        above = torch.searchsorted(table, log_level).clamp(1, len(table) - 1)
+        place = above - 1 + (log_level - table[above - 1]) / (table[above] - table[above - 1])
         return (len(table) - 1 - place if self._falls else place).clamp(0, len(table) - 1)
 
     def alpha(self, level: Tensor) -> Tensor:
@@ -113,8 +112,8 @@ class TimeConditioning(NoiseConditioning):
     """The label is the time of the VP or the sub-VP process of Song et al. (2021), times that of its end.
 
     Arguments:
-        beta_min: β at the beginning of the clock.
-        beta_max: β at its end.
+        beta_min: β at time 0.
+        beta_max: β at time 1.
         sub: Whether the process is sub-VP.
         last: The label of the time 1.
         start: The earliest time of the training.
@@ -151,21 +150,20 @@ class TimeConditioning(NoiseConditioning):
 
 
 class PretrainedDenoiser(Denoiser):
-    """A denoiser made of a network that is told the noise by a label of its own.
+    """A denoiser made of a network with its own noise conditioning.
 
-    Beyond the levels of its training the nearest answers: below, by its score, which hardly changes there; above, for a state
-    that is shrunk to the noise it knows.
+    Beyond the levels of its training the nearest level is used: below with the same score, which hardly changes there; above
+    with the state scaled down to the largest level.
 
     Arguments:
         network: A network F(x, c) with x of shape `(B, *D)` and c, its label, of shape `(B,)`.
-        labels: How it is told the noise level.
+        labels: How it takes the noise level.
         parametrization: What F predicts.
 
     Example:
         >>> from scorefield.denoisers import NoisePrediction
         >>> from scorefield.nn import MLP
-        >>> denoiser = PretrainedDenoiser(MLP(3), TimeConditioning(), NoisePrediction())  # F = 0 at first: there is
-        no noise, it says
+        >>> denoiser = PretrainedDenoiser(MLP(3), TimeConditioning(), NoisePrediction())  # F = 0 at first
         >>> denoiser(torch.ones(1, 3), torch.tensor(0.5))
         tensor([[1., 1., 1.]], grad_fn=<LerpBackward1>)
     """
@@ -181,10 +179,10 @@ class PretrainedDenoiser(Denoiser):
         known = level.clamp(low, high)
         x = (x * (high / level).clamp_max(1)).to(x.dtype)
         skip, out = self.parametrization.coefficients(known)
-        mean = skip * x + out * self._answer(self.labels.alpha(known) * x, self.labels.label(known))
+        mean = skip * x + out * self._output(self.labels.alpha(known) * x, self.labels.label(known))
         return torch.lerp(x, mean.to(x.dtype), (level / low).clamp_max(1).square().to(x.dtype))
 
-    def _answer(self, x: Tensor, label: Tensor) -> Tensor:
-        """The network's answer, in its own type, to a state and a label for all or for each sample."""
+    def _output(self, x: Tensor, label: Tensor) -> Tensor:
+        """The output of the network, computed in its own type, for a label for all or for each sample."""
         dtype = next((p.dtype for p in self.network.parameters()), x.dtype)
         return self.network(x.to(dtype), per_sample(label, x).to(dtype)).to(x.dtype)

@@ -1,4 +1,4 @@
-"""A denoiser that learns beside its answer how far off it is."""
+"""A denoiser that also learns its mean loss at each level."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["WithUncertainty"]
 class WithUncertainty(Denoiser):
     """A denoiser with a head for the logarithm u(σ) of its mean loss at each level (Karras et al., 2024, EDM2).
 
-    It denoises as the one it holds, which is all that is needed once it is trained (`.denoiser`). The head begins at 0, and
-    is trained by `objectives.LearnedUncertainty`, along with the rest and by the same optimizer.
+    It denoises as the denoiser that it wraps, which is all that is needed after training (`.denoiser`). The head starts at 0,
+    and is trained by `objectives.LearnedUncertainty`, together with the rest and by the same optimizer.
 
     Arguments:
         denoiser: The denoiser.
-        frequencies: How many frequencies of ln σ the head sees.
+        frequencies: How many frequencies of ln σ the head takes.
     """
 
     def __init__(self, denoiser: Denoiser, frequencies: int = 16) -> None:
@@ -33,7 +33,7 @@ class WithUncertainty(Denoiser):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        return self.denoiser(x, level)
+        return self.denoiser(x, level)  # type: ignore[no-any-return]
 
     def log_loss(self, level: Tensor) -> Tensor:
         """u(σ), of the shape of `level`."""

@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ..denoisers import Denoiser, Empirical, Gaussian, Preconditioned
+from ..denoisers import Denoiser, Empirical, Gaussian
 from .base import Diagnosis, ScoreCheck
 from .consistency import curl, heat, weights
 from .losses import error, excess_loss, gap
@@ -56,7 +56,7 @@ def diagnose(
         1,000 times), `.verdict` says it in a sentence.
 
     Raises:
-        ValueError: If there are fewer than 30 held-out data, or the levels do not rise.
+        ValueError: If there are fewer than 30 held-out data, the levels do not rise, or the denoiser holds several contexts.
 
     Example:
         >>> from scorefield.rng import Samples
@@ -74,6 +74,8 @@ def diagnose(
     if len(held_out) < _FEWEST:
         need = f"at least {_FEWEST} held-out data"
         raise ValueError(f"a diagnosis needs {need}, got {len(held_out)}: hold out a larger part")
+    if denoiser.contexts > 1:
+        raise ValueError(f"a diagnosis is of one distribution, got {denoiser.contexts} contexts: give one")
     denoiser, dtype = _precise(denoiser, held_out)
     x, law = held_out.to(dtype), Gaussian(moments.mean.to(dtype), moments.covariance.to(dtype))
     states = look(denoiser, x, values, seed)
@@ -95,6 +97,7 @@ def diagnose(
 
 def _precise(denoiser: Denoiser, x: Tensor) -> tuple[Denoiser, torch.dtype]:
     """The denoiser in float64 for vectors, where derivatives need it and it costs little; never in bfloat16."""
+    denoiser = denoiser.full_precision()
     if x.ndim == 2:
         return copy.deepcopy(denoiser).double().eval(), torch.float64
-    return (denoiser.exactly() if isinstance(denoiser, Preconditioned) else denoiser).eval(), torch.float32
+    return denoiser.eval(), torch.float32

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..conditioning import conditioned
 from ..data import Rows
 from ..metrics import (
     Curve,
@@ -151,11 +150,9 @@ def _chosen(model: Model, tested: bool, families: tuple[TestFamily, ...], curves
 
 def _gap(model: Model, learned: Tensor, real: Tensor) -> GeneralizationGap | None:
     """Losses of training and of held-out data at nine levels, with noise of their own, whatever the data were given."""
-    denoiser = model.denoiser
-    if model.context is not None:
-        if not model.context.optional:
-            return None
-        denoiser = conditioned(denoiser, model.context, model.context.nothing().to(model.device))
+    if not model.denoiser.unconditional:
+        return None
+    denoiser = model.denoiser.conditioned_on(None)
     low, high = (float(x) for x in model.process.level(torch.tensor([0.0, 1.0], dtype=torch.float64)))
     levels = torch.logspace(np.log10(low), np.log10(high), 9)
     objective = DenoisingScoreMatching(LogUniform(low, high))

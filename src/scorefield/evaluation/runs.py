@@ -75,7 +75,7 @@ class RunData:
         """The same for a model with a context: conditioned on that of each held-out row, or on one, with the rows that have it.
 
         Arguments:
-            context: One context, as `Model.given` takes it; by default that of each held-out row.
+            context: One context, as `Model.condition` takes it; by default that of each held-out row.
             guidance: The weight of guidance.
             interval: The noise levels at which it guides.
 
@@ -88,8 +88,9 @@ class RunData:
                 raise ValueError("this model was fitted without context, and cannot be conditioned: fit(x, context=…)")
             return self
         if context is None:
-            return replace(self, model=self.model.told(contexts, **options))
-        model = self.model.given(context, **options)
+            model = self.model.conditioned_on(contexts)
+            return replace(self, model=model.condition(**options) if guidance != 1 or interval is not None else model)
+        model = self.model.condition(context, **options)
         wanted = self.model.context(context)  # type: ignore[misc]  # there is one where there are contexts
         if len(wanted) != 1:
             raise ValueError(f"held-out rows are chosen by one context, got {len(wanted)}: give one")

@@ -82,8 +82,8 @@ class LearnedLikelihood(nn.Module):
 
     def _inside(self, z: Tensor, given: Tensor, tolerance: float | None = None) -> Tensor:
         """The log-densities of z by the model, `(B,)`."""
-        told = self.model.told(given)  # type: ignore[union-attr]  # there is one
-        return DataDensity(told.diffusion, told.standardize, _BATCH, tolerance=tolerance)(z).value
+        conditioned = self.model.conditioned_on(given)  # type: ignore[union-attr]  # there is one
+        return DataDensity(conditioned.diffusion, conditioned.standardize, _BATCH, tolerance=tolerance)(z).value
 
     def _over(self, theta: Any, x: Any, inside: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         theta = torch.as_tensor(np.asarray(theta), dtype=torch.float64)
@@ -103,7 +103,7 @@ class LearnedLikelihood(nn.Module):
         if self.model is None:
             z = Samples(seed, 0, len(given), "observation").normal((len(given), self.gaussian.features))
         else:
-            z = torch.as_tensor(np.asarray(self.model.told(given).sample(len(given), seed)))
+            z = torch.as_tensor(np.asarray(self.model.conditioned_on(given).sample(len(given), seed)))
         return self.units.inverse(self.gaussian.inverse(z.float(), given[:, :-1]).double())
 
 
@@ -196,7 +196,7 @@ class NLE(Simulations):
         theta, x = theta[order], x[order].reshape(-1, x.shape[-1])
         beside, out = theta.repeat_interleave(count, 0), count * max(1, round(_HELD_OUT * len(theta)))
         units = Standardize(x.shape[1:], x.mean(0), x.std(0))
-        context = Context.of(theta.numpy(), x.shape[1:], optional=False)
+        context = Context.of(theta.numpy(), x.shape[1:])
         seen, given = units(x).float(), context(beside.numpy())
         with torch.random.fork_rng():
             torch.manual_seed(seed)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..denoisers import ComposedDenoiser, Conditioned
+from ..denoisers import ComposedDenoiser
 from ..fitting import Fitting, threads
 from ..mcmc import GaussianLangevin
 from ..model import Model
@@ -128,11 +128,10 @@ class NPSEPosterior:
             Parameters, of shape `(*shape, P)`, in float32.
         """
         rows, count = self._observed(x), math.prod(shape)
-        told = self.model.told(rows)
+        conditioned = self.model.conditioned_on(rows) if len(rows) == 1 else self._composed(rows)
         if len(rows) > 1:
-            told = self._together(rows)
             how = {"sampler": AnnealedLangevin(GaussianLangevin(0.2), 8), "steps": 60, **how}
-        z = torch.as_tensor(np.asarray(told.sample(count, seed, **how)), dtype=torch.float64).reshape(count, -1)
+        z = torch.as_tensor(np.asarray(conditioned.sample(count, seed, **how)), dtype=torch.float64).reshape(count, -1)
         return bounded(z, self.low, self.high).float().reshape(*shape, -1)
 
     def log_prob(self, theta: Any, x: Any = None, **how: Any) -> Tensor:
@@ -151,7 +150,7 @@ class NPSEPosterior:
         if bool(inside.any()):
             z, volume = unbounded(theta[inside], self.low, self.high)
             form = z[:, 0] if self.model.schema.shape == () else z
-            value[inside] = self.model.told(rows).log_prob(form.numpy(), **how).value + volume
+            value[inside] = self.model.conditioned_on(rows).log_prob(form.numpy(), **how).value + volume
         return value
 
     def _observed(self, x: Any) -> Tensor:
@@ -159,10 +158,11 @@ class NPSEPosterior:
             raise ValueError("a posterior is one given data: pass x=…, what was observed")
         return self.model.context(np.asarray(x, dtype=float))
 
-    def _together(self, rows: Tensor) -> Model:
-        model, context = self.model, self.model.context
-        if context is None or not context.optional or not isinstance(model.denoiser, Conditioned):
+    def _composed(self, rows: Tensor) -> Model:
+        """The model given several independent observations."""
+        learned = self.model.denoiser
+        if not learned.unconditional:
             need = "a model that has also learned the prior of the parameters"
             raise ValueError(f"several observations need {need}: train with unconditional=0.1")
-        denoiser = ComposedDenoiser(model.denoiser.denoiser, rows.to(model.device), context.nothing().to(model.device))
-        return Model(model.schema, model.standardize, denoiser, model.moments, model.sampling)
+        denoiser = ComposedDenoiser(learned, rows.to(self.model.device))
+        return self.model.replace(denoiser=denoiser, context=None, conditions=())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..denoisers import Gaussian, part_of
+from ..denoisers import Gaussian
 from ..diffusion import Diffusion
 from ..rng import Samples
 from ..standardize import Standardize
@@ -51,8 +51,7 @@ class DataDensity:
         """Batches in standard units, each with the contexts of its data."""
         state, start = self.units(x.double().to(self.units.mean.device)), 0
         for part in state.split(self.batch):
-            denoiser = part_of(self.diffusion.denoiser, start + torch.arange(len(part)))
-            yield replace(self.diffusion, denoiser=denoiser), part, start
+            yield self.diffusion.samples(start + torch.arange(len(part))), part, start
             start += len(part)
 
     def __call__(self, x: Tensor, draw: int = 0) -> LogProb:
@@ -79,6 +78,9 @@ class DataDensity:
     def marginal(self, kept: Tensor, keep: Sequence[int], draws: int) -> LogProb:
         """The log-densities of the features `keep`, whose values are `kept`, of shape `(N, k)`."""
         law, std = self.diffusion.moments, self.units.std.double().cpu()
+        contexts = self.diffusion.denoiser.contexts
+        if contexts > 1:
+            raise ValueError(f"marginals and conditionals are of one distribution, got {contexts} contexts: give one")
         if law is None:
             raise ValueError("a marginal needs the moments of the data, which this diffusion does not have")
         std = std.expand(law.mean.shape)
@@ -91,7 +93,7 @@ class DataDensity:
 
     def conditional(self, x: Tensor, given: Sequence[int], draws: int) -> LogProb:
         """The log-densities of all other features of `x` given those of `given`: log p(x) - log p(given)."""
-        whole, part = self(x), self.marginal(x.double()[:, list(given)], given, draws)
+        part, whole = self.marginal(x.double()[:, list(given)], given, draws), self(x)
         return LogProb(
             whole.value - part.value,
             torch.hypot(whole.standard_error, part.standard_error),

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..denoisers import part_of
 from ..diffusion import Diffusion
 from ..gaussian_frame import GaussianFrame
 from ..ode import State, integrate_adaptive
@@ -65,7 +64,7 @@ class _Flow:
         def slope(phi: Tensor, y: State, rows: Tensor, z: Tensor | None = None) -> State:
             with torch.enable_grad():
                 w = y[0].detach().requires_grad_()
-                v = frame.slope(part_of(denoiser, rows), w, phi)
+                v = frame.slope(denoiser.samples(rows), w, phi)
                 widths = frame.widths(frame.scale * torch.tan(phi))
                 return v.detach(), trace(v, w, z, widths, 1 / widths).detach()
 
@@ -160,8 +159,7 @@ def _solve(flow: _Flow, x: Tensor, plan: Tensor, rng: Samples | None, extrapolat
     for count, tolerance in plan[rows].unique(dim=0).tolist():
         some = rows[(plan[rows, 0] == count) & (plan[rows, 1] == tolerance)]
         z = None if count == 0 or rng is None else signs(int(count), x.shape[1:], rng, some)
-        told = replace(flow.diffusion, denoiser=part_of(flow.diffusion.denoiser, some))
-        parts.append(replace(flow, diffusion=told).solve(x[some], z, tolerance, extrapolate))
+        parts.append(replace(flow, diffusion=flow.diffusion.samples(some)).solve(x[some], z, tolerance, extrapolate))
         order.append(some)
     return LogProb.join(parts).at(torch.cat(order).argsort())
 

@@ -1,4 +1,4 @@
-"""Posteriors: a prior and a measurement, and how what lies between is modelled."""
+"""Posteriors of a prior and a measurement, and the models of the likelihood of noisy states."""
 
 from .daps import DAPS as DAPS
 from .exact import ExactPosterior as ExactPosterior, exact_posterior as exact_posterior
@@ -11,7 +11,8 @@ from .methods import (
     MomentMatching as MomentMatching,
     NoisyState as NoisyState,
     PiGDM as PiGDM,
+    PosteriorMethod as PosteriorMethod,
 )
-from .posterior import Posterior as Posterior, PosteriorMoments as PosteriorMoments, given as given
+from .posterior import Posterior as Posterior, PosteriorMoments as PosteriorMoments, posterior_of as posterior_of
 from .repaint import RePaint as RePaint
 from .twisted_smc import TwistedSMC as TwistedSMC, twisted_smc as twisted_smc

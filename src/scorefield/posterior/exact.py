@@ -21,20 +21,20 @@ _LOG_TAU = math.log(2 * math.pi)
 class ExactPosterior(NamedTuple):
     """A posterior in closed form."""
 
-    law: Gaussian | Mixture
+    distribution: Gaussian | Mixture
     """The posterior."""
 
     log_evidence: Tensor
     """log p(y) in nats, of shape `()`."""
 
 
-def exact_posterior(law: Gaussian | Mixture, measurement: Measurement | StandardizedMeasurement) -> ExactPosterior:
-    """The law of data given a measurement, where it is known exactly.
+def exact_posterior(prior: Gaussian | Mixture, measurement: Measurement | StandardizedMeasurement) -> ExactPosterior:
+    """The posterior of data given a measurement, where it is known exactly.
 
     Arguments:
-        law: The law of the data.
+        prior: The distribution of the data.
         measurement: A measurement by a linear operator with Gaussian noise; as a posterior holds it (`Posterior.measured`)
-            where the law has other units or axes than the user.
+            where the prior has other units or axes than the user.
 
     Raises:
         ValueError: If the operator is not linear, or the noise not Gaussian.
@@ -42,20 +42,20 @@ def exact_posterior(law: Gaussian | Mixture, measurement: Measurement | Standard
     Example:
         >>> from scorefield.measurement import Mask
         >>> prior = Gaussian(torch.zeros(1).double(), torch.ones(1, 1).double())
-        >>> law, log_evidence = condition(prior, Measurement(Mask(torch.tensor([True])), [2.0], noise=1.0))
-        >>> law.mean, law.covariance, round(float(log_evidence), 4)
+        >>> posterior, log_evidence = exact_posterior(prior, Measurement(Mask(torch.tensor([True])), [2.0], noise=1.0))
+        >>> posterior.mean, posterior.covariance, round(float(log_evidence), 4)
         (tensor([1.], dtype=torch.float64), tensor([[0.5000]], dtype=torch.float64), -2.2655)
     """
     measured = measurement if isinstance(measurement, StandardizedMeasurement) else StandardizedMeasurement(measurement)
     noise = measured.measurement.noise
     if not measured.linear or not isinstance(noise, GaussianNoise):
         got = f"{type(measured.measurement.operator).__name__} with {type(noise).__name__} noise"
-        raise ValueError(f"closed form needs a linear operator with Gaussian noise, got {got}: sample instead")
-    if isinstance(law, Gaussian):
-        shape, means, weights = law.mean.shape, law.mean.reshape(1, -1), law.mean.new_ones(1)
-        covariances = (law.covariance.flatten().diag() if law.diagonal else law.covariance)[None]
+        raise ValueError(f"closed form needs a linear operator with Gaussian noise, got {got}: draw samples instead")
+    if isinstance(prior, Gaussian):
+        shape, means, weights = prior.mean.shape, prior.mean.reshape(1, -1), prior.mean.new_ones(1)
+        covariances = (prior.covariance.flatten().diag() if prior.diagonal else prior.covariance)[None]
     else:
-        shape, means, weights, covariances = law.means.shape[1:], law.means, law.weights, law.covariances
+        shape, means, weights, covariances = prior.means.shape[1:], prior.means, prior.weights, prior.covariances
     n = means.shape[1]
     origin = means.new_zeros(1, *shape)
     a = measured.ideal(origin)
@@ -69,7 +69,7 @@ def exact_posterior(law: Gaussian | Mixture, measurement: Measurement | Standard
     moved = means + (gain @ r[..., None])[..., 0]
     square = (r * torch.linalg.solve(total, r[..., None])[..., 0]).sum(1)
     log_p = -(square + torch.linalg.slogdet(total)[1] + len(g) * _LOG_TAU) / 2 - noise.log_volume(a)
-    if isinstance(law, Gaussian):
+    if isinstance(prior, Gaussian):
         return ExactPosterior(Gaussian(moved[0].reshape(shape), posterior[0]), log_p[0])
     joint = log_p + weights.log()
     return ExactPosterior(Mixture(moved, posterior, joint.softmax(0)), joint.logsumexp(0))

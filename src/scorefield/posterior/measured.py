@@ -1,4 +1,4 @@
-"""A measurement as a posterior sees it: of standardized data in the layout of networks, with noise of unit variance."""
+"""A measurement of standardized data in the layout of networks, with noise of unit variance."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class StandardizedMeasurement:
 
     Arguments:
         measurement: The measurement, in the units and axes of the user.
-        layout: The way from the axes of networks to those of the user; without it they are the same.
+        layout: The map from the axes of networks to those of the user; without it they are the same.
         units: The units of the data; without them, those of u.
-        y: Other numbers than those of the measurement, one set for each state, of shape `(B, m)`.
+        y: Other values than those of the measurement, for each state, of shape `(B, m)`.
     """
 
     measurement: Measurement
@@ -42,7 +42,7 @@ class StandardizedMeasurement:
         return self.measurement.operator.linear
 
     def about(self, y: Tensor) -> StandardizedMeasurement:
-        """The same measurement of other data: y of shape `(B, *E)`, one for each state."""
+        """The same measurement with other values: y of shape `(B, *E)`, one for each state."""
         return replace(self, y=y.reshape(len(y), -1))
 
     def outward(self, u: Tensor) -> Tensor:
@@ -74,98 +74,99 @@ class StandardizedMeasurement:
         a = self.ideal(u)
         return self.measurement.noise.log_prob(self.numbers(a).expand(a.shape), a)
 
-    def line(self, u: Tensor, learn: bool = False) -> LinearizedMeasurement:
-        """The measurement near states u, which require gradients; `learn` if gradients are to flow on through it."""
+    def linearize(self, u: Tensor, differentiable: bool = False) -> LinearizedMeasurement:
+        """The measurement linearized at states u, which require gradients; `differentiable` if gradients flow on through it."""
         a = self.ideal(u)
         mean = self.measurement.noise.mean(a)
-        return LinearizedMeasurement(self, u, mean, self.measurement.noise.whiten(self.numbers(a) - mean, mean), learn)
+        whitened = self.measurement.noise.whiten(self.numbers(a) - mean, mean)
+        return LinearizedMeasurement(self, u, mean, whitened, differentiable)
 
-    def seen(self, like: Tensor) -> MaskedObservation:
-        """What a mask shows of states like `like`, of shape `(B, *D)`.
+    def masked(self, like: Tensor) -> MaskedObservation:
+        """The components that a mask shows of states like `like`, of shape `(B, *D)`.
 
         Raises:
-            ValueError: If the operator is no mask, or the noise is not independent and Gaussian.
+            ValueError: If the operator is not a mask, or the noise is not independent and Gaussian.
         """
         operator, noise = self.measurement.operator, self.measurement.noise
         if not isinstance(operator, Mask) or not isinstance(noise, WhiteNoise):
             got = f"{type(operator).__name__} with {type(noise).__name__}"
-            raise ValueError(f"putting known components in place needs a Mask with independent noise, got {got}")
+            raise ValueError(f"replacing known components needs a Mask with independent noise, got {got}")
         shape = self.outward(like[:1]).shape[1:]
         y = self.numbers(like)
         std = torch.as_tensor(noise.std, dtype=like.dtype, device=like.device).reshape(1, -1).expand(y[:1].shape)
-        keep, values, spread = (operator.adjoint(v, shape) for v in (torch.ones_like(y[:1]), y, std))
+        keep, values, errors = (operator.adjoint(v, shape) for v in (torch.ones_like(y[:1]), y, std))
         if self.layout is not None:
-            keep, spread = self.layout.inward(keep), self.layout.inward(spread)
+            keep, errors = self.layout.inward(keep), self.layout.inward(errors)
         return MaskedObservation(
-            keep > 0, self.inward(values), spread if self.units is None else spread / self.units.std.to(spread)
+            keep > 0, self.inward(values), errors if self.units is None else errors / self.units.std.to(errors)
         )
 
 
 class MaskedObservation(NamedTuple):
-    """What a mask shows of states u = x_0 + level z, in their units."""
+    """The components that a mask shows of states u = x_0 + level z, in their units."""
 
     keep: Tensor
-    """Where, of shape `(1, *D)`."""
+    """Which components, of shape `(1, *D)`."""
 
     values: Tensor
-    """What, of shape `(1, *D)` or `(B, *D)`; anything where nothing is seen."""
+    """Their values, of shape `(1, *D)` or `(B, *D)`; anything elsewhere."""
 
     std: Tensor
-    """How well, of shape `(1, *D)`."""
+    """The standard deviations of their noise, of shape `(1, *D)`."""
 
-    def placed(self, u: Tensor, level: Tensor, z: Tensor) -> Tensor:
-        """States of a level with what is seen in its place, but for values that are noisier."""
+    def replaced(self, u: Tensor, level: Tensor, z: Tensor) -> Tensor:
+        """States of a level with the measured components replaced, except those noisier than the level."""
         known = self.values + (level**2 - self.std**2).clamp_min(0).sqrt() * z
         return torch.where(self.keep & (self.std <= level), known, u)
 
     def noised(self, u: Tensor, free: Tensor, low: Tensor, high: Tensor, z: Tensor) -> Tensor:
-        """States u of the level `low` led back to the level `high`: `free` where nothing is seen.
+        """States u of the level `low` taken back to the level `high`: `free` where nothing is measured.
 
-        A value is the state at the level of its own noise: above, states are that value with more noise, and below they lie on
-        the Brownian bridge, in level², between u and it.
+        A measured value is the state at the level of its own noise: above it states are that value with more noise, below it
+        they lie on the Brownian bridge, in level², between u and the value.
         """
         gap = (self.std**2 - low**2).clamp_min(1e-30)
-        part = (high**2 - low**2) / gap
-        bridge = u + part * (self.values - u) + ((high**2 - low**2) * (1 - part)).clamp_min(0).sqrt() * z
+        share = (high**2 - low**2) / gap
+        bridge = u + share * (self.values - u) + ((high**2 - low**2) * (1 - share)).clamp_min(0).sqrt() * z
         above = self.values + (high**2 - self.std**2).clamp_min(0).sqrt() * z
         return torch.where(self.keep, torch.where(self.std > high, bridge, above), free)
 
 
 @dataclass(frozen=True, eq=False)
 class LinearizedMeasurement:
-    """A measurement near states u: y = A(u) + G (x_0 - u) + noise, in coordinates where the noise has unit variance.
+    """A measurement linearized at states u: y = A(u) + G (x_0 - u) + noise, in coordinates where the noise has unit variance.
 
     Arguments:
         measured: The measurement.
-        u: The states, of shape `(B, *D)`, with a graph behind them.
+        u: The states, of shape `(B, *D)`, with their graph.
         mean: E[y | u], of shape `(B, m)`.
-        apart: y - E[y | u], of unit noise, of shape `(B, m)`, with its graph.
-        learn: Whether gradients flow on.
+        whitened: y - E[y | u] in units of the noise, of shape `(B, m)`, with its graph.
+        differentiable: Whether gradients flow on.
     """
 
     measured: StandardizedMeasurement
     u: Tensor
     mean: Tensor
-    apart: Tensor
-    learn: bool = False
+    whitened: Tensor
+    differentiable: bool = False
 
     @property
     def residual(self) -> Tensor:
-        """y - E[y | u], of unit noise, of shape `(B, m)`."""
-        return self.apart if self.learn else self.apart.detach()
+        """y - E[y | u] in units of the noise, of shape `(B, m)`."""
+        return self.whitened if self.differentiable else self.whitened.detach()
 
     def pull(self, v: Tensor) -> Tensor:
         """Gᵀ v, `(B, m)` to `(B, *D)`."""
-        return -torch.autograd.grad(self.apart, self.u, v, retain_graph=True, create_graph=self.learn)[0]
+        return -torch.autograd.grad(self.whitened, self.u, v, retain_graph=True, create_graph=self.differentiable)[0]
 
     def push(self, w: Tensor) -> Tensor:
         """G w, `(B, *D)` to `(B, m)`."""
         noise = self.measured.measurement.noise
         if self.measured.linear:
             return noise.whiten(noise.mean(self.measured.tangent(w.to(self.mean))), self.mean)
-        probe = torch.zeros_like(self.apart).requires_grad_()
-        pulled = torch.autograd.grad(self.apart, self.u, probe, create_graph=True)[0]  # linear in the probe
-        return -torch.autograd.grad(pulled, probe, w, retain_graph=True, create_graph=self.learn)[0]
+        probe = torch.zeros_like(self.whitened).requires_grad_()
+        pulled = torch.autograd.grad(self.whitened, self.u, probe, create_graph=True)[0]  # linear in the probe
+        return -torch.autograd.grad(pulled, probe, w, retain_graph=True, create_graph=self.differentiable)[0]
 
     def log_normal(self, solved: Tensor, log_det: Tensor) -> Tensor:
         """log N(y; A(u), L S Lᵀ) for S⁻¹ residual and log det S: `(B,)`."""
@@ -174,7 +175,7 @@ class LinearizedMeasurement:
         return -(square + log_det + self.residual.shape[1] * _LOG_TAU) / 2 - volume
 
     def steepness(self, root: Callable[[Tensor], Tensor], rounds: int = 8) -> Tensor:
-        """The largest eigenvalue of R Gᵀ G R for a symmetric R, of each sample, `(B, 1, …, 1)`, by power iteration; a little
+        """The largest eigenvalue of R Gᵀ G R for symmetric R, for each sample, `(B, 1, …, 1)`: by power iteration, slightly
         too small.
         """
         w = root(self.pull(torch.ones_like(self.residual)))

@@ -1,7 +1,7 @@
-"""How the likelihood of a noisy state is modelled.
+"""Models of the likelihood of a noisy state.
 
 With D = E[x_0 | x] and G = ∂A/∂x_0 there, y given x has the mean A(D) and the covariance G V Gᵀ + Σ, where V = Cov[x_0 | x] =
-level² ∂D/∂x. The methods differ in what they put for V. Noise is white here: Σ = I.
+level² ∂D/∂x. The methods differ in what they take for V. Noise is white here: Σ = I.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..denoisers import Gaussian as GaussianLaw
+from ..denoisers import Gaussian
+from ..samplers.base import Sampler
 from ..tensors import expand
 from .measured import LinearizedMeasurement, StandardizedMeasurement
 from .solve import Apply, columns, direct, solved
@@ -28,50 +29,52 @@ __all__ = [
     "MomentMatching",
     "NoisyState",
     "PiGDM",
+    "PosteriorMethod",
 ]
 
 
 @dataclass(frozen=True, eq=False)
 class NoisyState:
-    """A noisy state, and what a denoiser says of it.
+    """A noisy state, and the mean and the covariance of the data given it.
 
     Arguments:
         x: The state, of shape `(B, *D)`, a leaf of the graph.
         level: The noise level, which broadcasts against it.
         mean: D(x, level), with its graph.
         measured: The measurement.
-        learn: Whether gradients flow on through what is computed of it.
-        moments: Gaussian data of the same moments, if the derivative of the denoiser is not to be believed at all levels.
-        reach: The level at which it is believed by half.
+        differentiable: Whether gradients flow on through what is computed from it.
+        moments: Gaussian data of the same moments, if the derivative of the denoiser is not reliable at all levels.
+        reach: The level at which the derivative and the moments have equal weight.
     """
 
     x: Tensor
     level: Tensor
     mean: Tensor
     measured: StandardizedMeasurement
-    learn: bool = False
-    moments: GaussianLaw | None = None
+    differentiable: bool = False
+    moments: Gaussian | None = None
     reach: float = 3.0
 
     @property
-    def line(self) -> LinearizedMeasurement:
-        """The measurement near the mean."""
-        return self.measured.line(self.mean, self.learn)
+    def linearized(self) -> LinearizedMeasurement:
+        """The measurement, linearized at the mean."""
+        return self.measured.linearize(self.mean, self.differentiable)
 
-    def spread(self, w: Tensor) -> Tensor:
+    def covariance(self, w: Tensor) -> Tensor:
         """V w = level² (∂D/∂x)ᵀ w, `(B, *D)` to `(B, *D)`.
 
-        A network knows D to some part of the data's spread, and with it V to that part times the level: at high levels it does
-        not know V at all, where that is nearly the covariance of the data. So V passes to what it is for Gaussian data of
-        the same moments, if those are given.
+        The error of a network in D is some fraction of the standard deviation of the data, and its error in V is that times
+        the level: at high levels, where V is nearly the covariance of the data, it is useless. So V goes over into that of
+        Gaussian data of the same moments, if those are given.
         """
-        turned = torch.autograd.grad(self.mean, self.x, w.to(self.mean), retain_graph=True, create_graph=self.learn)[0]
-        known = self.level**2 * turned
+        product = torch.autograd.grad(
+            self.mean, self.x, w.to(self.mean), retain_graph=True, create_graph=self.differentiable
+        )[0]
+        learned = self.level**2 * product
         if self.moments is None:
-            return known
-        part = 1 / (1 + (self.level / self.reach) ** 2)
-        law = self.moments
-        return part * known + (1 - part) * self.level**2 * (law(law.mean + w, self.level) - law.mean)
+            return learned
+        share, gaussian = 1 / (1 + (self.level / self.reach) ** 2), self.moments
+        return share * learned + (1 - share) * self.level**2 * (gaussian(gaussian.mean + w, self.level) - gaussian.mean)
 
 
 class LikelihoodShift(NamedTuple):
@@ -81,8 +84,26 @@ class LikelihoodShift(NamedTuple):
     log_prob: Tensor
 
 
-class Method(abc.ABC):
+class PosteriorMethod(abc.ABC):
+    """How a posterior is sampled: a model of the likelihood of noisy states, or a sampler made for posteriors."""
+
+    @property
+    @abc.abstractmethod
+    def likelihood(self) -> Method:
+        """The model of log p(y | x) in the denoiser of the posterior."""
+
+    @property
+    def sampler(self) -> Sampler | None:
+        """The sampler that it needs; None if any will do. A posterior with its own sampler has no log-density."""
+        return None
+
+
+class Method(PosteriorMethod):
     """A model of log p(y | x) for noisy states x. To add one, write `shift`."""
+
+    @property
+    def likelihood(self) -> Method:
+        return self
 
     @abc.abstractmethod
     def shift(self, state: NoisyState) -> Tensor:
@@ -99,12 +120,15 @@ def _check(method: Method, iterations: int, tolerance: float) -> None:
 class GaussianApproximation(Method):
     """A model log p(y | x) = log N(y; A(D), G V Gᵀ + Σ), whose covariance is held fixed in the gradient.
 
-    Measurements of at most `iterations` numbers are solved for exactly, longer ones by conjugate gradients, for each sample by
-    itself. To add a method, write `products`.
+    Linear systems of at most `iterations` unknowns are solved exactly, larger ones by conjugate gradients, separately for each
+    sample. To add a method, write `products`.
 
     Arguments:
-        iterations: How many iterations at most.
-        tolerance: The residual at which they stop, over that at their beginning.
+        iterations: The largest number of iterations.
+        tolerance: The residual at which they stop, relative to the first one.
+
+    Raises:
+        ValueError: If there are no iterations, or the tolerance is not in [0, 1).
     """
 
     iterations: int = 8
@@ -114,44 +138,44 @@ class GaussianApproximation(Method):
         _check(self, self.iterations, self.tolerance)
 
     @abc.abstractmethod
-    def products(self, state: NoisyState, line: LinearizedMeasurement) -> Apply:
+    def products(self, state: NoisyState, linearized: LinearizedMeasurement) -> Apply:
         """v ↦ G V Gᵀ v, `(B, m)` to `(B, m)`."""
 
     def shift(self, state: NoisyState) -> Tensor:
-        line = state.line
-        v = solved(self.products(state, line), line.residual, self.iterations, self.tolerance)
-        return state.spread(line.pull(v))
+        linearized = state.linearized
+        v = solved(self.products(state, linearized), linearized.residual, self.iterations, self.tolerance)
+        return state.covariance(linearized.pull(v))
 
-    def weighed(self, state: NoisyState) -> LikelihoodShift:
-        """The shift with the value of the log-likelihood, by one product for each number that was measured."""
-        line = state.line
-        v, log_det = direct(columns(self.products(state, line), line.residual), line.residual)
-        return LikelihoodShift(state.spread(line.pull(v)), line.log_normal(v, log_det))
+    def shift_and_log_prob(self, state: NoisyState) -> LikelihoodShift:
+        """The shift with the value of the log-likelihood, by one product for each measured number."""
+        linearized = state.linearized
+        v, log_det = direct(columns(self.products(state, linearized), linearized.residual), linearized.residual)
+        return LikelihoodShift(state.covariance(linearized.pull(v)), linearized.log_normal(v, log_det))
 
 
 @dataclass(frozen=True)
 class MomentMatching(GaussianApproximation):
     """V = level² ∂D/∂x, the covariance itself (MMPS; Rozet et al., 2024). The default.
 
-    Exact for Gaussian data and linear A; for other data the best Gaussian there is, which between modes is no good one: it
-    weighs modes wrongly. For other A the linearization at D (Gauss-Newton). One evaluation with its derivative, and one
+    Exact for Gaussian data and linear A. For other data it is the best Gaussian approximation, which gives modes wrong
+    weights. For other A it linearizes at D (Gauss-Newton). One evaluation with its derivative, and one
     more product with the derivative for each iteration.
     """
 
-    def products(self, state: NoisyState, line: LinearizedMeasurement) -> Apply:
-        return lambda v: line.push(state.spread(line.pull(v)))
+    def products(self, state: NoisyState, linearized: LinearizedMeasurement) -> Apply:
+        return lambda v: linearized.push(state.covariance(linearized.pull(v)))
 
 
 @dataclass(frozen=True)
 class PiGDM(GaussianApproximation):
-    """V = r² I with r² = level² / (1 + level²), as if data were standard normal (ΠGDM; Song et al., 2023).
+    """V = r² I with r² = level² / (1 + level²), as if the data were standard normal (ΠGDM; Song et al., 2023).
 
-    Exact for such data alone. One evaluation with its derivative, whatever is measured.
+    Exact only for such data. One evaluation with its derivative, whatever is measured.
     """
 
-    def products(self, state: NoisyState, line: LinearizedMeasurement) -> Apply:
+    def products(self, state: NoisyState, linearized: LinearizedMeasurement) -> Apply:
         variance = state.level**2 / (1 + state.level**2)
-        return lambda v: line.push(variance * line.pull(v))
+        return lambda v: linearized.push(variance * linearized.pull(v))
 
 
 @dataclass(frozen=True)
@@ -161,8 +185,8 @@ class TMPD(GaussianApproximation):
     Exact for Gaussian data if G V Gᵀ is diagonal. One evaluation with its derivative, and one more product.
     """
 
-    def products(self, state: NoisyState, line: LinearizedMeasurement) -> Apply:
-        sums = line.push(state.spread(line.pull(torch.ones_like(line.residual)))).clamp_min(0)
+    def products(self, state: NoisyState, linearized: LinearizedMeasurement) -> Apply:
+        sums = linearized.push(state.covariance(linearized.pull(torch.ones_like(linearized.residual)))).clamp_min(0)
         return lambda v: sums * v
 
 
@@ -170,14 +194,17 @@ class TMPD(GaussianApproximation):
 class DPS(Method):
     """A gradient of fixed length, D - ζ √m ∇‖y - A(D)‖ for m measured numbers (DPS; Chung et al., 2023).
 
-    Norms are each sample's own, and what the gradient is before it goes through ∂D/∂x is scaled to unit length, so that no
-    units matter; for masks that is the published ∇‖y - A(D)‖. There a step of size ζ' is made after each of n steps: here
+    Norms are those of each sample, and the gradient before it goes through ∂D/∂x is scaled to unit length, so that units do
+    not matter; for masks that is the published ∇‖y - A(D)‖. The paper makes a step of size ζ' after each of n steps: that is
     ζ = n ζ' / (2 √m log(level_max / level_min)), about 0.1 for ζ' = 1, n = 1,000 and colour images of 256 x 256. Never exact,
-    not for Gaussian data either: its spread is that of no posterior, and errs with ζ. For black boxes, where one plausible
-    picture is wanted. One evaluation with its derivative.
+    not even for Gaussian data: its standard deviations are not those of the posterior, and depend on ζ. For black boxes, where
+    one plausible image is wanted. One evaluation with its derivative.
 
     Arguments:
         zeta: ζ, in standard deviations of the data for each e-fold of the level.
+
+    Raises:
+        ValueError: If ζ is not positive.
     """
 
     zeta: float = 0.3
@@ -187,22 +214,25 @@ class DPS(Method):
             raise ValueError(f"DPS needs zeta > 0, got zeta={self.zeta:g}")
 
     def shift(self, state: NoisyState) -> Tensor:
-        line = state.line
-        slope = line.pull(line.residual)
-        length = expand(slope.flatten(1).norm(dim=1), slope).clamp_min(1e-12)
-        return self.zeta * math.sqrt(line.residual.shape[1]) / state.level**2 * state.spread(slope / length)
+        linearized = state.linearized
+        gradient = linearized.pull(linearized.residual)
+        length = expand(gradient.flatten(1).norm(dim=1), gradient).clamp_min(1e-12)
+        return self.zeta * math.sqrt(linearized.residual.shape[1]) / state.level**2 * state.covariance(gradient / length)
 
 
 @dataclass(frozen=True)
 class AnnealedLikelihood(Method):
     """The likelihood of the state itself, N(y; A(x), level² G Gᵀ + Σ), without the network (Jalal et al., 2021).
 
-    As if x were all that is known of x_0: right where the level is small beside the data, and wrong above. It is meant for
-    annealed Langevin dynamics, which forgets what happened at high levels. No derivative of the network.
+    It neglects what the prior says of x_0: right where the level is much smaller than the data, and wrong above. It is meant
+    for annealed Langevin dynamics, which forgets what happened at high levels. No derivative of the network.
 
     Arguments:
-        iterations: How many iterations at most, as in the others.
-        tolerance: The residual at which they stop, over that at their beginning.
+        iterations: The largest number of iterations.
+        tolerance: The residual at which they stop, relative to the first one.
+
+    Raises:
+        ValueError: If there are no iterations, or the tolerance is not in [0, 1).
     """
 
     iterations: int = 8
@@ -212,7 +242,7 @@ class AnnealedLikelihood(Method):
         _check(self, self.iterations, self.tolerance)
 
     def shift(self, state: NoisyState) -> Tensor:
-        line = state.measured.line(state.x, state.learn)
+        linearized = state.measured.linearize(state.x, state.differentiable)
         variance = state.level**2
-        v = solved(lambda v: line.push(variance * line.pull(v)), line.residual, self.iterations, self.tolerance)
-        return variance * line.pull(v)
+        v = solved(lambda v: linearized.push(variance * linearized.pull(v)), linearized.residual, self.iterations, self.tolerance)
+        return variance * linearized.pull(v)

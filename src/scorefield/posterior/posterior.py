@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,21 +9,21 @@ import torch
 from torch import Tensor
 
 from ..data.layout import Layout
-from ..denoisers import Conditioned, Denoiser, Gaussian as GaussianLaw, Guided, Preconditioned
+from ..denoisers import Denoiser, Gaussian
+from ..denoisers.base import shallow_copy
 from ..measurement import Measurement
 from ..measurement.noise import GaussianNoise
-from ..spec import describe
 from ..standardize import Standardize
 from .exact import exact_posterior
 from .measured import StandardizedMeasurement
 from .methods import GaussianApproximation, Method, MomentMatching, NoisyState
 from .solve import columns, positive
 
-__all__ = ["Posterior", "PosteriorMoments", "given"]
+__all__ = ["Posterior", "PosteriorMoments", "posterior_of"]
 
 
 class PosteriorMoments(NamedTuple):
-    """All that a posterior knows of states."""
+    """The moments of the data given noisy states, without and with the measurement."""
 
     prior: Tensor
     """E[x_0 | x], of shape `(B, *D)`."""
@@ -35,41 +34,50 @@ class PosteriorMoments(NamedTuple):
     log_prob: Tensor
     """log p(y | x), of shape `(B,)`."""
 
-    spread: Tensor | None = None
+    covariance: Tensor | None = None
     """Cov[x_0 | x], of shape `(B, n, n)`, if it was asked for."""
+
+    @property
+    def measurements(self) -> tuple[StandardizedMeasurement, ...]:
+        """Its measurement, and those of its prior, if that is a posterior."""
+        prior = Posterior.of(self.prior)
+        return (*(() if prior is None else prior.measurements), self.measured)
 
     @classmethod
     def of(cls, parts: Sequence[PosteriorMoments]) -> PosteriorMoments:
-        """What is known of several batches, as of one."""
+        """Those of several batches joined."""
         prior, mean, log_prob = (torch.cat(values) for values in zip(*(part[:3] for part in parts)))
-        spreads = [part.spread for part in parts if part.spread is not None]
-        return cls(prior, mean, log_prob, torch.cat(spreads) if spreads else None)
+        covariances = [part.covariance for part in parts if part.covariance is not None]
+        return cls(prior, mean, log_prob, torch.cat(covariances) if covariances else None)
 
     def take(self, index: Tensor) -> PosteriorMoments:
-        """What is known of some states of the batch."""
+        """Those of some states of the batch."""
         prior, mean, log_prob = (part[index] for part in self[:3])
-        return PosteriorMoments(prior, mean, log_prob, None if self.spread is None else self.spread[index])
+        return PosteriorMoments(prior, mean, log_prob, None if self.covariance is None else self.covariance[index])
 
 
 class Posterior(Denoiser):
-    """E[x_0 | x, y] = D(x, level) + level² ∇ log p(y | x): every sampler serves it as it stands.
+    """E[x_0 | x, y] = D(x, level) + level² ∇ log p(y | x), a denoiser for every sampler.
 
     Arguments:
         prior: The denoiser of the data.
-        measurement: What was seen of one datum, in the units and axes of the user.
-        method: How p(y | x) is modelled for a noisy x.
-        layout: The way from the axes of the denoiser to those of the user; without it they are the same.
+        measurement: The measurement of one data point, in the units and axes of the user.
+        method: The model of p(y | x) for noisy x; moment matching by default.
+        layout: The map from the axes of the denoiser to those of the user; without it they are the same.
         units: The units of the data; without them, those of the denoiser.
         moments: The mean and the covariance of the data, in the units of the denoiser.
-        reach: The level, in standard deviations of the data, at which the derivative of a network is believed by half, if
-            there are moments to believe instead (`State.spread`).
+        reach: The level, in standard deviations of the data, at which the derivative of a network and the moments have equal
+            weight in Cov[x_0 | x], if moments are given (`NoisyState.covariance`).
+
+    Raises:
+        ValueError: If `reach` is not positive.
 
     Example:
         >>> from scorefield.measurement import Mask
-        >>> law = GaussianLaw(torch.zeros(2).double(), torch.tensor([[1.0, 0.9], [0.9, 1.0]]).double())
-        >>> seen = Measurement(Mask(torch.tensor([True, False])), [2.0], noise=0.1)
+        >>> prior = Gaussian(torch.zeros(2).double(), torch.tensor([[1.0, 0.9], [0.9, 1.0]]).double())
+        >>> measurement = Measurement(Mask(torch.tensor([True, False])), [2.0], noise=0.1)
         >>> x = torch.zeros(1, 2, dtype=torch.float64)
-        >>> Posterior(law, seen)(x, torch.tensor(1e3)).round(decimals=2)  # x says nothing, y = 2 nearly all
+        >>> Posterior(prior, measurement)(x, torch.tensor(1e3)).round(decimals=2)  # all noise, and y = 2
         tensor([[1.9800, 1.7800]], dtype=torch.float64)
     """
 
@@ -80,12 +88,12 @@ class Posterior(Denoiser):
         method: Method | None = None,
         layout: Layout | None = None,
         units: Standardize | None = None,
-        moments: GaussianLaw | None = None,
+        moments: Gaussian | None = None,
         reach: float = 3.0,
     ) -> None:
         super().__init__()
         if not reach > 0:
-            raise ValueError(f"a posterior believes derivatives up to a level reach > 0, got reach={reach:g}")
+            raise ValueError(f"a posterior needs a level reach > 0 up to which derivatives count, got reach={reach:g}")
         self.prior = prior
         self.measurement = measurement
         self.method = method or MomentMatching()
@@ -97,92 +105,102 @@ class Posterior(Denoiser):
 
     @property
     def measured(self) -> StandardizedMeasurement:
-        """The measurement, of states."""
+        """The measurement in the units and axes of states."""
         return StandardizedMeasurement(self.measurement, self.layout, self.units, self._y)
 
+    @property
+    def measurements(self) -> tuple[StandardizedMeasurement, ...]:
+        """Its measurement, and those of its prior, if that is a posterior."""
+        prior = Posterior.of(self.prior)
+        return (*(() if prior is None else prior.measurements), self.measured)
+
+    @classmethod
+    def of(cls, denoiser: Denoiser) -> Posterior | None:
+        """The posterior that a denoiser is; None if it is another one."""
+        return denoiser if isinstance(denoiser, cls) else None
+
     def about(self, y: Tensor) -> Posterior:
-        """The same posterior given other numbers: y of shape `(B, *E)`, one for each state of a batch of B."""
-        other = copy.copy(self)
+        """The same posterior for other values y of shape `(B, *E)`, one for each state of a batch of B."""
+        other = shallow_copy(self)
         other._y = y.reshape(len(y), -1)
         return other
 
-    def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        learn = torch.is_grad_enabled() and x.requires_grad
-        with torch.inference_mode(False), torch.enable_grad():
-            state = self.state(x, level, learn)
-            mean = state.mean + self.method.shift(state)
-        return mean if learn else mean.detach()
+    @property
+    def contexts(self) -> int:
+        return max(super().contexts, 1 if self._y is None else len(self._y))
 
-    def look(self, x: Tensor, level: Tensor, spread: bool = False) -> PosteriorMoments:
-        """The means with and without the measurement, and log p(y | x), in one go; with Cov[x_0 | x], if `spread`.
+    def samples(self, index: Tensor) -> Denoiser:
+        other = super().samples(index)
+        if self._y is None or len(self._y) == 1 or not isinstance(other, Posterior):
+            return other
+        return other.about(self._y[index.to(self._y.device) % len(self._y)])
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        differentiable = torch.is_grad_enabled() and x.requires_grad
+        with torch.inference_mode(False), torch.enable_grad():
+            state = self.state(x, level, differentiable)
+            mean = state.mean + self.method.shift(state)
+        return mean if differentiable else mean.detach()
+
+    def moments_given(self, x: Tensor, level: Tensor, covariance: bool = False) -> PosteriorMoments:
+        """The means with and without the measurement, and log p(y | x); with Cov[x_0 | x], if `covariance`.
+
+        Arguments:
+            x: Noisy states, of shape `(B, *D)`.
+            level: Their noise level, which broadcasts against `x`.
+            covariance: Whether Cov[x_0 | x] is computed too, by a derivative for each coordinate.
 
         Raises:
-            ValueError: If the method is no model of the likelihood's value.
+            ValueError: If the method models the gradient of the likelihood and not its value.
         """
         if not isinstance(self.method, GaussianApproximation):
-            what = f"{type(self.method).__name__} knows the slope of the likelihood and not its value"
+            what = f"{type(self.method).__name__} models the gradient of the likelihood and not its value"
             raise ValueError(f"{what}: take MomentMatching, TMPD or PiGDM")
         with torch.inference_mode(False), torch.enable_grad():
             state = self.state(x, level)
-            shift, log_prob = self.method.weighed(state)
-            whole = (
-                positive(columns(lambda v: state.spread(v.reshape(x.shape)).flatten(1), x.flatten(1)))
-                if spread
-                else None
-            )
+            shift, log_prob = self.method.shift_and_log_prob(state)
+            whole = None
+            if covariance:
+                whole = positive(columns(lambda v: state.covariance(v.reshape(x.shape)).flatten(1), x.flatten(1)))
         mean = state.mean.detach()
         return PosteriorMoments(mean, mean + shift.detach(), log_prob.detach(), whole)
 
-    def state(self, x: Tensor, level: Tensor, learn: bool = False) -> NoisyState:
-        """Noisy states of shape `(B, *D)` as methods see them; `learn` if gradients are to flow on through them."""
-        x = x if learn else x.detach().clone().requires_grad_()
-        learned = self.moments is not None and any(True for _ in self.prior.parameters())
+    def state(self, x: Tensor, level: Tensor, differentiable: bool = False) -> NoisyState:
+        """Noisy states of shape `(B, *D)` as methods take them; `differentiable` if gradients flow on through them."""
+        x = x if differentiable else x.detach().clone().requires_grad_()
+        learned = any(True for _ in self.prior.parameters())
         moments = self.moments if learned else None
-        return NoisyState(x, level, self.prior(x, level), self.measured, learn, moments, self.reach)
-
-    def check_plain(self) -> None:
-        """Whether a file can hold it: ValueError, with what to save instead, if the operator is code of the user."""
-        try:
-            describe(self.measurement, [])
-        except TypeError as error:
-            name = type(self.measurement.operator).__name__
-            instead = "save the model that it was given to, and y; load(path).given(measurement) is this one again"
-            raise ValueError(f"a file holds no code, and {name} is code of yours: {instead}") from error
+        return NoisyState(x, level, self.prior(x, level), self.measured, differentiable, moments, self.reach)
 
 
-def given(
+def posterior_of(
     prior: Denoiser,
     measurement: Measurement,
     method: Method | None,
     layout: Layout,
     units: Standardize,
-    moments: GaussianLaw,
-) -> tuple[Posterior, GaussianLaw]:
-    """A posterior, and the moments that it begins from.
+    moments: Gaussian,
+) -> tuple[Posterior, Gaussian]:
+    """A posterior, and the moments that sampling starts from.
 
-    They are those of a Gaussian with the data's moments, given the measurement, where that is known: for a linear operator with
-    Gaussian noise, and data with a full covariance. Else they are the data's own, of which the largest level leaves little.
+    These are the posterior of Gaussian data with the moments of the data, where that is known: for a linear operator with
+    Gaussian noise, and data with a full covariance. Otherwise they are the moments of the data, of which little is left at the
+    largest level.
 
     Arguments:
         prior: The denoiser of the data.
-        measurement: What was seen.
-        method: How the likelihood of noisy states is modelled; moment matching by default.
-        layout: The way from the axes of the denoiser to those of the user.
+        measurement: The measurement of one data point.
+        method: The model of the likelihood of noisy states; moment matching by default.
+        layout: The map from the axes of the denoiser to those of the user.
         units: The units of the data.
         moments: The moments of the data, in the units of the denoiser.
 
     Raises:
-        ValueError: If the operator does not take such data, or does not give what was measured; or if the prior stands for
-            several laws at once.
+        ValueError: If the operator does not take such data, or its output does not have the shape of what was measured.
     """
     measurement.check(layout.shape)
-    if any(isinstance(part, Conditioned) and len(part.context) > 1 for part in prior.modules()):
-        raise ValueError(
-            "a measurement is of one datum, and this model was given several contexts: give it one of them"
-        )
-    if isinstance(prior, Preconditioned | Conditioned | Guided):
-        prior = prior.exactly()  # derivatives in bfloat16 have no digits to spare
-    posterior = Posterior(prior, measurement, method, layout, units, moments)
+    posterior = Posterior(prior.full_precision(), measurement, method, layout, units, moments)  # for derivatives
     if not measurement.operator.linear or not isinstance(measurement.noise, GaussianNoise) or moments.diagonal:
         return posterior, moments
-    return posterior, exact_posterior(moments, posterior.measured).law.to(moments.mean)  # type: ignore[return-value]
+    exact = exact_posterior(moments, posterior.measured).distribution
+    return posterior, exact.to(moments.mean)  # type: ignore[return-value]  # Gaussian, as the moments are

@@ -1,4 +1,4 @@
-"""(I + W)⁻¹ r for each sample of a batch by itself, W being symmetric and, but for errors of a network, not negative."""
+"""(I + W)⁻¹ r for each sample of a batch, W being symmetric and, up to errors of a network, not negative."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 __all__ = ["Apply", "columns", "conjugate_gradients", "direct", "krylov_root", "positive", "root", "solved"]
 
 Apply = Callable[[Tensor], Tensor]
-"""v ↦ W v, `(B, m)` to `(B, m)`, each sample by itself."""
+"""v ↦ W v, `(B, m)` to `(B, m)`, separately for each sample."""
 
 
 def columns(apply: Apply, like: Tensor) -> Tensor:
@@ -21,7 +21,7 @@ def columns(apply: Apply, like: Tensor) -> Tensor:
 
 
 def positive(w: Tensor) -> Tensor:
-    """Symmetric matrices `(B, m, m)` rid of what is negative in them; gradients pass as if nothing had happened."""
+    """Symmetric matrices `(B, m, m)` without their negative part; gradients pass as through the identity."""
     values, vectors = torch.linalg.eigh(w.detach())
     if not bool((values < 0).any()):
         return w
@@ -35,7 +35,7 @@ def direct(w: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def root(w: Tensor) -> Tensor:
-    """Symmetric roots of symmetric matrices `(B, m, m)`, of what is positive in them."""
+    """Symmetric roots of the positive part of symmetric matrices `(B, m, m)`."""
     values, vectors = torch.linalg.eigh(w)
     return (vectors * values.clamp_min(0).sqrt()[:, None]) @ vectors.mT
 
@@ -50,25 +50,25 @@ def solved(apply: Apply, r: Tensor, iterations: int, tolerance: float) -> Tensor
 def conjugate_gradients(apply: Apply, r: Tensor, iterations: int, tolerance: float) -> Tensor:
     """(I + W)⁻¹ r, of shape `(B, m)`, by conjugate gradients.
 
-    Each sample takes steps of its own, and stops on its own: when its residual is below `tolerance` of r, or where W turns
-    out to be no positive matrix. What it gives is the best of its iterates, so that no sample ends farther than it began.
+    Each sample takes its own steps and stops by itself: when its residual is below `tolerance` of r, or where W proves not
+    to be positive. The result is the best iterate, so that no residual ends larger than it began.
     """
-    v, rest, ahead = torch.zeros_like(r), r, r
+    v, residual, direction = torch.zeros_like(r), r, r
     square = r.square().sum(1, keepdim=True)
     goal, best, least = tolerance**2 * square, v, square
     active = square > 0
     for _ in range(iterations):
         if not bool(active.any()):
             break
-        turned = ahead + apply(ahead)
-        curvature = (ahead * turned).sum(1, keepdim=True)
+        product = direction + apply(direction)
+        curvature = (direction * product).sum(1, keepdim=True)
         active = active & (curvature > 0)
         step = torch.where(active, square / torch.where(active, curvature, 1.0), 0.0)
-        v, rest = v + step * ahead, rest - step * turned
-        after = torch.where(active, rest.square().sum(1, keepdim=True), square)
+        v, residual = v + step * direction, residual - step * product
+        after = torch.where(active, residual.square().sum(1, keepdim=True), square)
         better = after < least
         best, least = torch.where(better, v, best), torch.where(better, after, least)
-        ahead = torch.where(active, rest + after / torch.where(active, square, 1.0) * ahead, ahead)
+        direction = torch.where(active, residual + after / torch.where(active, square, 1.0) * direction, direction)
         square, active = after, active & (after > goal)
     return best
 
@@ -76,21 +76,21 @@ def conjugate_gradients(apply: Apply, r: Tensor, iterations: int, tolerance: flo
 def krylov_root(apply: Apply, z: Tensor, count: int) -> Tensor:
     """√W z, of shape `(B, m)`, by `count` products: in the space of z, W z, W² z, … (Lanczos).
 
-    Made of standard normal numbers it is a draw from N(0, W), as nearly as that space holds it.
+    For standard normal z it is a draw from N(0, W), as far as that space allows.
     """
     length = z.norm(dim=1, keepdim=True).clamp_min(1e-30)
-    basis, diagonal, beside = [z / length], [], []
+    basis, diagonal, off_diagonal = [z / length], list[Tensor](), list[Tensor]()
     for _ in range(min(count, z.shape[1])):
-        turned = apply(basis[-1])
-        diagonal.append((turned * basis[-1]).sum(1))
-        for _ in range(2):  # once more, for what rounding left
+        product = apply(basis[-1])
+        diagonal.append((product * basis[-1]).sum(1))
+        for _ in range(2):  # the second time against rounding
             known = torch.stack(basis, 2)
-            turned = turned - (known @ (known.mT @ turned[..., None]))[..., 0]
-        norm = turned.norm(dim=1, keepdim=True)
-        beside.append(norm[:, 0])
-        basis.append(turned / norm.clamp_min(1e-30))
+            product = product - (known @ (known.mT @ product[..., None]))[..., 0]
+        norm = product.norm(dim=1, keepdim=True)
+        off_diagonal.append(norm[:, 0])
+        basis.append(product / norm.clamp_min(1e-30))
     whole = torch.diag_embed(torch.stack(diagonal, 1))
     if len(diagonal) > 1:
-        off = torch.diag_embed(torch.stack(beside[:-1], 1), 1)
+        off = torch.diag_embed(torch.stack(off_diagonal[:-1], 1), 1)
         whole = whole + off + off.mT
     return length * (torch.stack(basis[:-1], 2) @ root(whole)[:, :, :1])[..., 0]

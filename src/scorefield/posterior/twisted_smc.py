@@ -1,4 +1,4 @@
-"""Twisted sequential Monte Carlo: particles that are led by a posterior's guess, and weighed until they follow the truth."""
+"""Twisted sequential Monte Carlo: particles guided by an approximate posterior, weighted so that they follow the exact one."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from .posterior import Posterior, PosteriorMoments
 
 __all__ = ["TwistedSMC", "twisted_smc"]
 
-_WHOLE = 16  # up to how many coordinates a reverse step has the covariance that it should, at a derivative for each
+_WHOLE = 16  # up to this many coordinates a reverse step has the exact covariance, at a derivative for each
 
 
 class TwistedSMC(NamedTuple):
-    """Draws from a posterior with their weights, and what was measured's own probability."""
+    """Weighted draws from a posterior, and the probability of the measurement."""
 
     weighted: WeightedSamples
     """The particles of all islands, of shape `(I K, *D)`; their mean weight is p(y)."""
 
     log_evidence: Estimate
-    """log p(y) in nats, with the standard error that the islands tell, each of shape `()`."""
+    """log p(y) in nats, with the standard error over islands, each of shape `()`."""
 
     islands: Tensor
-    """log p(y) as each island has it, of shape `(I,)`."""
+    """log p(y) of each island, of shape `(I,)`."""
 
     effective: Tensor
-    """The effective number of particles of each island before each step and at the end, of shape `(I, steps + 2)`."""
+    """The effective sample size of each island before each step and at the end, of shape `(I, steps + 2)`."""
 
 
 @torch.no_grad()
@@ -55,42 +55,43 @@ def twisted_smc(
 ) -> TwistedSMC:
     """Draws from a posterior by twisted sequential Monte Carlo (TDS; Wu et al., 2023), with its evidence.
 
-    Particles go from noise to data by the reverse steps of the prior, moved by the posterior's denoiser, and are weighed by
+    Particles follow the reverse steps of the prior, shifted by the denoiser of the posterior, with weights
 
         w = p(x_s | x_t) p̃(y | x_s) / (p̃(y | x_t) q(x_s | x_t, y)),
 
     where p̃ is the method's likelihood of a noisy state (moment matching, by default) and, at the end, the likelihood itself.
     Whatever p̃ is, the weighted particles follow the posterior of the discretized prior as K grows, and the mean weight is
     p(y) without a bias at any K. What remains is the error of the steps and of the denoiser. Up to 16 coordinates a reverse
-    step has the covariance that it should, σ_s² (1 - κ) + (1 - κ)² Cov[x_0 | x_t] with κ = (level_s / level_t)², exact for
-    Gaussian data at any number of steps; above, that of ancestral sampling, which needs several times as many. A bad p̃ is
-    paid for in particles: one that forgets a mode leaves it empty, and no effective number shows it, which is why islands
-    should agree. In many dimensions no number of particles is enough.
+    step has the exact covariance, σ_s² (1 - κ) + (1 - κ)² Cov[x_0 | x_t] with κ = (level_s / level_t)², exact for
+    Gaussian data at any number of steps; above, that of ancestral sampling, which needs several times as many. A bad p̃ costs
+    particles: one that misses a mode leaves it empty, and no effective sample size shows it, so check that islands agree. In
+    many dimensions no number of particles is enough.
 
     Arguments:
         diffusion: A diffusion whose denoiser is a `Posterior` with MomentMatching, TMPD or PiGDM.
-        shape: The shape `D` of a datum.
-        seed: The seed. Island i depends on the seed, i and the number of particles alone.
+        shape: The shape `D` of a data point.
+        seed: The seed. Island i depends only on the seed, i and the number of particles.
         particles: K, the number of particles of an island.
         islands: How many independent islands; two or more for a standard error.
         steps: The number of steps where `sampling` does not say it.
         sampling: The steps, the schedule and the process; by default 128 steps, uniform in the logarithm of the level, of the
             process of the diffusion. The sampler is that of the particles.
-        threshold: Particles are resampled when fewer than this part of them is effective.
-        block: How many particles the denoiser sees at once.
+        threshold: Particles are resampled when their effective sample size falls below this fraction of their number.
+        block: How many particles are denoised at once.
         dtype: The type of the states.
-        device: Where they live.
+        device: Their device.
 
     Returns:
-        Particles with weights, log p(y) of all islands and of each.
+        Weighted particles, and log p(y) of all islands and of each.
 
     Raises:
-        ValueError: If the denoiser is no posterior, or there are fewer than 2 particles.
-        RuntimeError: If a weight is no number.
+        ValueError: If the denoiser is not a posterior or holds several contexts, or there are fewer than 2 particles.
     """
-    posterior = diffusion.denoiser
-    if not isinstance(posterior, Posterior):
-        raise ValueError(f"particles are led by a posterior.Posterior, got {type(posterior).__name__}")
+    posterior = Posterior.of(diffusion.denoiser)
+    if posterior is None:
+        raise ValueError(f"particles need a posterior.Posterior, got {type(diffusion.denoiser).__name__}")
+    if posterior.contexts > 1:
+        raise ValueError(f"particles are all of one posterior, got {posterior.contexts} contexts: give one")
     if particles < 2 or islands < 1 or not 0 <= threshold <= 1:
         got = f"particles={particles}, islands={islands}, threshold={threshold:g}"
         raise ValueError(f"an island needs 2 particles or more, and 0 <= threshold <= 1; got {got}")
@@ -104,8 +105,8 @@ def twisted_smc(
     for i in range(islands):
         rng = Samples(seed, i * particles, particles, "particles")
         x = prior.prior((particles, *shape), rng.child("prior"), dtype, device, times[0])
-        walk = _Island(posterior, rng, threshold, block)
-        found.append(walk.run(x / diffusion.process.alpha(times[0]).to(dtype), levels))
+        island = _Island(posterior, rng, threshold, block)
+        found.append(island.run(x / diffusion.process.alpha(times[0]).to(dtype), levels))
     points, weights, effective = (list(part) for part in zip(*found))
     each = torch.stack([w.logsumexp(0) - math.log(particles) for w in weights])
     error = torch.tensor(math.inf, dtype=torch.float64)
@@ -118,67 +119,68 @@ def twisted_smc(
 
 
 class _Island:
-    """One set of particles, which know of each other."""
+    """One set of particles, resampled together."""
 
     def __init__(self, posterior: Posterior, rng: Samples, threshold: float, block: int) -> None:
         self.posterior = posterior
         self.noise = rng.child("noise")
-        self.luck = rng.child("resample")
+        self.resampling = rng.child("resample")
         self.threshold = threshold
         self.block = block
 
     def run(self, x: Tensor, levels: Tensor) -> tuple[Tensor, Tensor, list[float]]:
-        """The data that states `(K, *D)` at the first of the levels become, their log-weights, and effective numbers."""
-        here = self._look(x, levels[0])
-        weight, effective = here.log_prob.double(), []
+        """Data from states `(K, *D)` at the first of the levels, their log-weights, and effective sample sizes."""
+        current = self._moments(x, levels[0])
+        weight, effective = current.log_prob.double(), []
         for level, after in pairwise(levels):
             effective.append(_effective(weight))
             if effective[-1] < self.threshold * len(x):
                 chosen = self._chosen(weight)
-                x, here = x[chosen], here.take(chosen)
+                x, current = x[chosen], current.take(chosen)
                 weight = torch.full_like(weight, float(weight.logsumexp(0)) - math.log(len(x)))
-            x, gain = self._step(x, here, level, after)
-            there = self._look(x, after)
-            weight = weight + gain + (there.log_prob - here.log_prob).double()
-            here = there
+            x, gain = self._step(x, current, level, after)
+            new = self._moments(x, after)
+            weight = weight + gain + (new.log_prob - current.log_prob).double()
+            current = new
         effective.append(_effective(weight))
-        x = here.prior  # the last step has no noise, so that no other proposal than the prior's can be weighed
-        weight = weight + (self.posterior.measured.log_prob(x) - here.log_prob).double()
+        x = current.prior  # the last step has no noise, so that only the proposal of the prior has a weight
+        weight = weight + (self.posterior.measured.log_prob(x) - current.log_prob).double()
         effective.append(_effective(weight))
         return x, weight, effective
 
-    def _look(self, x: Tensor, level: Tensor) -> PosteriorMoments:
+    def _moments(self, x: Tensor, level: Tensor) -> PosteriorMoments:
         whole = x[0].numel() <= _WHOLE
-        parts = [self.posterior.look(part, level, whole) for part in x.split(self.block)]
+        parts = [self.posterior.moments_given(part, level, whole) for part in x.split(self.block)]
         return PosteriorMoments.of(parts)
 
-    def _step(self, x: Tensor, here: PosteriorMoments, level: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+    def _step(self, x: Tensor, current: PosteriorMoments, level: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
         """x_s, drawn from the step of the posterior, and log p(x_s | x_t) - log q(x_s | x_t, y)."""
         kept = (after / level) ** 2
         z = self.noise.normal_like(x)
-        ahead = (1 - kept) * (here.mean - here.prior)
-        root = self._root(here, kept, after)
+        shift = (1 - kept) * (current.mean - current.prior)
+        root = self._root(current, kept, after)
         if root is None:
             std = after * (1 - kept).sqrt()
-            moved, apart = std * z, ahead / std
+            noise, whitened = std * z, shift / std
         else:
-            moved = (root @ z.flatten(1)[..., None])[..., 0].reshape(x.shape)
-            apart = torch.linalg.solve_triangular(root, ahead.flatten(1)[..., None], upper=False)[..., 0]
-        moved = kept * x + (1 - kept) * here.mean + moved
-        apart = apart.flatten(1)
-        return moved, -((apart * z.flatten(1)).sum(1) + apart.square().sum(1) / 2).double()
+            noise = (root @ z.flatten(1)[..., None])[..., 0].reshape(x.shape)
+            whitened = torch.linalg.solve_triangular(root, shift.flatten(1)[..., None], upper=False)[..., 0]
+        moved = kept * x + (1 - kept) * current.mean + noise
+        whitened = whitened.flatten(1)
+        return moved, -((whitened * z.flatten(1)).sum(1) + whitened.square().sum(1) / 2).double()
 
-    def _root(self, here: PosteriorMoments, kept: Tensor, after: Tensor) -> Tensor | None:
+    def _root(self, current: PosteriorMoments, kept: Tensor, after: Tensor) -> Tensor | None:
         """The root of the covariance of a reverse step of the prior, `(K, n, n)`: σ_s² (1 - κ) + (1 - κ)² Cov[x_0 | x_t]."""
-        if here.spread is None:
+        covariance = current.covariance
+        if covariance is None:
             return None
-        eye = torch.eye(here.spread.shape[-1], dtype=here.spread.dtype, device=here.spread.device)
-        return torch.linalg.cholesky(after**2 * (1 - kept) * eye + (1 - kept) ** 2 * here.spread)
+        eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
+        return torch.linalg.cholesky(after**2 * (1 - kept) * eye + (1 - kept) ** 2 * covariance)
 
     def _chosen(self, weight: Tensor) -> Tensor:
         """Systematic resampling: each particle as often as K times its weight, rounded up or down."""
         places = torch.arange(len(weight), dtype=torch.float64)[:, None]
-        return WeightedSamples(places, weight.cpu()).resample(len(weight), self.luck)[:, 0].long().to(weight.device)
+        return WeightedSamples(places, weight.cpu()).resample(len(weight), self.resampling)[:, 0].long().to(weight.device)
 
 
 def _effective(weight: Tensor) -> float:

@@ -88,14 +88,14 @@ class AdaptiveSDE(AdaptiveSampler):
             if len(rows) == 0:
                 break
             if len(moved):
-                means[moved] = _denoise(denoiser, u[moved], now[moved])
+                means[moved] = _denoise(denoiser.samples(moved), u[moved], now[moved])
             z = rng.normal_like(u)  # for all samples, arrived or not: call k is attempt k of each
             here, step = now[rows], steps[rows]
             wanted = here * torch.exp(-2 * step)
             there = torch.maximum(wanted, path.ends(rows)).clamp_min(stop)
             _check_moving(rows, here, there)
             noise = path.look(rows, here, there, z[rows])
-            new, error = self._attempt(denoiser, u[rows], means[rows], here, there, noise)
+            new, error = self._attempt(denoiser.samples(rows), u[rows], means[rows], here, there, noise)
             accepted = error <= 1
             moved = rows[accepted]
             u[moved], now[moved] = new[accepted], there[accepted]

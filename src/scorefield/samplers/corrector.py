@@ -21,12 +21,12 @@ def correct(transition: Transition, diffusion: Diffusion, x: Tensor, s: Tensor, 
     They move in u = x/α_s, where every process is the data plus noise of its level; the level is the scale of the steps.
     """
     denoiser, level = diffusion.denoiser, diffusion.process.level(s)
-    height = getattr(denoiser, "log_prob", None)
-    if transition.tests and height is None:
+    known = denoiser.has_log_prob
+    if transition.tests and not known:
         what = f"{type(transition).__name__} tests its proposals with the log_prob(x, level) of a denoiser"
-        have = f"{type(denoiser).__name__} has none, denoise.Gaussian and denoise.Mixture do"
+        have = f"{type(denoiser).__name__} has none, denoisers.Gaussian and denoisers.Mixture do"
         raise ValueError(f"{what}: {have}; or take Langevin")
-    law = Target(lambda u: (denoiser(u, level) - u) / level**2, height and (lambda u: height(u, level)))
+    law = Target(lambda u: (denoiser(u, level) - u) / level**2, (lambda u: denoiser.log_prob(u, level)) if known else None)
     here, scale, alpha = ChainState(x / diffusion.process.alpha(s)), float(level), diffusion.process.alpha(s)
     for _ in range(moves):
         luck = rng.uniform((len(x),), x.dtype, x.device) if transition.tests else None

@@ -99,11 +99,12 @@ class DormandPrince(AdaptiveSampler):
             u, level, after = (x / process.alpha(t)).double(), process.level(t), process.level(s)
             frame = here = frame or GaussianFrame.of(diffusion.moments, u, lowest)
 
-            def slope(phi: Tensor, y: State) -> State:
-                return (here.slope(diffusion.denoiser, y[0], phi),)
+            def slope(phi: Tensor, y: State, index: Tensor) -> State:
+                return (here.slope(diffusion.denoiser.samples(index), y[0], phi),)
 
+            index = torch.arange(len(u), device=u.device)  # contexts follow the samples that have not arrived
             begin, ends = here.into(u, level), (here.clock(level), here.clock(after))
-            (w,), _ = integrate_adaptive(slope, (begin,), *ends, self.rtol, self.atol)
+            (w,), _ = integrate_adaptive(slope, (begin,), *ends, self.rtol, self.atol, fixed=(index,))
             return (process.alpha(s) * here.back(w, after)).to(x.dtype)
 
         return move

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..denoisers import Conditioned, Denoiser, Preconditioned
+from ..denoisers import Denoiser, DenoiserModule
 from ..objectives import LevelDistribution, LevelObjective
 from ..rng import Samples
 from ..tensors import expand
@@ -37,7 +37,7 @@ def parts_of(levels: LevelDistribution) -> Tensor:
 
 @torch.no_grad()
 def held_out_losses(
-    denoiser: Denoiser, x: Tensor, objective: LevelObjective, count: int, seed: int = 0, context: Tensor | None = None
+    denoiser: DenoiserModule, x: Tensor, objective: LevelObjective, count: int, seed: int = 0, context: Tensor | None = None
 ) -> HeldOut:
     """The loss of each datum under the law of the levels, with noise fixed by `seed`: two denoisers meet the same.
 
@@ -47,7 +47,7 @@ def held_out_losses(
         objective: The objective, whose law of levels is spread evenly.
         count: How many noisy copies to measure: some of each datum, or one of each of the first `count`.
         seed: The seed of the noise.
-        context: What is given beside the data, of shape `(N, size, …)`, if anything is.
+        context: The contexts of the data, of shape `(N, size, …)`, if there are any.
 
     Returns:
         The losses by datum, of shape `(min(count, N),)`, and by level.
@@ -60,7 +60,7 @@ def held_out_losses(
         x0 = x[(part % size).to(x.device)]
         level = expand(objective.levels.draw(levels[part].to(x0)), x0)
         rng = Samples(seed, int(part[0]), len(part), "held-out")
-        losses.append(objective.at(_given(denoiser, context, part % size), x0, level, rng))
+        losses.append(objective.at(_conditioned(denoiser, context, part % size), x0, level, rng))
     found = torch.cat(losses).double().cpu()
     part = (levels * PARTS).long().clamp_max(PARTS - 1)
     sums = torch.zeros(PARTS, dtype=torch.float64).index_add_(0, part, found)
@@ -76,7 +76,7 @@ def excess(losses: Tensor, best: Tensor) -> float:
 
 @torch.no_grad()
 def losses_by_level(
-    denoiser: Denoiser,
+    denoiser: DenoiserModule,
     x: Tensor,
     objective: LevelObjective,
     levels: Tensor,
@@ -91,15 +91,13 @@ def losses_by_level(
             x0 = x[start : start + _batch(x)]
             rng = Samples(seed, start, len(x0), f"level {i}")
             rows = torch.arange(start, start + len(x0))
-            losses.append(objective.at(_given(denoiser, context, rows), x0, level.to(x0), rng))
+            losses.append(objective.at(_conditioned(denoiser, context, rows), x0, level.to(x0), rng))
         columns.append(torch.cat(losses))
     return torch.stack(columns, 1)
 
 
-def _given(denoiser: Denoiser, context: Tensor | None, rows: Tensor) -> Denoiser:
-    if context is None or not isinstance(denoiser, Preconditioned):
-        return denoiser
-    return Conditioned(denoiser, context[rows.to(context.device)])
+def _conditioned(denoiser: DenoiserModule, context: Tensor | None, rows: Tensor) -> Denoiser:
+    return denoiser.conditioned_on(None if context is None else context[rows.to(context.device)])
 
 
 def _batch(x: Tensor) -> int:

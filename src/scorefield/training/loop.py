@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..context import drop_context, shuffle_sets
-from ..denoisers import Denoiser
+from ..denoisers import DenoiserModule
 from ..objectives import LevelObjective
 from ..rng import Rng, Steps
 from ..settings import Training
@@ -57,7 +57,7 @@ class Trainer:
     to the same numbers.
 
     Arguments:
-        denoiser: The denoiser, which is trained.
+        denoiser: The denoiser, or the conditional denoiser, which is trained.
         feed: The batches.
         held_out: Standardized data that no step sees, of shape `(M, *D)`.
         objective: The loss.
@@ -69,7 +69,7 @@ class Trainer:
 
     def __init__(
         self,
-        denoiser: Denoiser,
+        denoiser: DenoiserModule,
         feed: Feed,
         held_out: Tensor,
         objective: LevelObjective,

@@ -1,4 +1,4 @@
-"""What can be computed for many steps at once."""
+"""Losses of several batches, with everything around the network computed together."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..denoisers import Conditioned, Denoiser, Preconditioned
+from ..denoisers import DenoiserModule
 from ..objectives import DenoisingScoreMatching, Objective, posterior_mean
 from ..rng import Rng
 
 __all__ = ["can_prepare", "prepared_losses"]
 
 
-_FROM = (0.05, 0.4)  # the level from which other data tell something of a datum: vectors, grids
+_FROM = (0.05, 0.4)  # the level from which other data matter for a data point: vectors, grids
 
 
-def can_prepare(objective: Objective, denoiser: Denoiser) -> bool:
-    """Whether `ahead` can do more than ask the objective."""
-    return isinstance(objective, DenoisingScoreMatching) and isinstance(denoiser, Preconditioned)
+def can_prepare(objective: Objective, denoiser: DenoiserModule) -> bool:
+    """Whether losses can be prepared for several batches together."""
+    return isinstance(objective, DenoisingScoreMatching) and denoiser.preconditioned is not None
 
 
 def prepared_losses(
     objective: Objective,
-    denoiser: Denoiser,
+    denoiser: DenoiserModule,
     x0: Tensor,
     count: int,
     rng: Rng,
@@ -34,59 +34,60 @@ def prepared_losses(
     complete: bool = False,
     context: Tensor | None = None,
 ) -> list[Callable[[], Tensor]]:
-    """The mean losses of some batches, ready but for the network.
+    """The mean losses of some batches, prepared up to the network.
 
-    All that surrounds the network in denoising score matching (levels, noise, preconditioning, targets) is computed for all
-    batches together: for small networks that is half of the work. Other objectives and denoisers are asked a batch at a time.
+    Everything around the network in denoising score matching (levels, noise, preconditioning, targets) is computed for all
+    batches together: for small networks that is half of the work. With other objectives and denoisers each batch is computed by
+    itself.
 
     Arguments:
         objective: The loss.
-        denoiser: The denoiser.
+        denoiser: The denoiser, or the conditional denoiser.
         x0: The batches one after another, of shape `(count · B, *D)`.
         count: The number of batches.
         rng: The noise of these batches.
-        reference: Data that take noise from the targets (`posterior_mean`), of shape `(R, *D)`.
-        complete: Whether these are all data, not some without those of `x0`.
-        context: What is given beside the data, of shape `(count · B, size, …)`, if anything is.
+        reference: Data that reduce the noise of the targets (`posterior_mean`), of shape `(R, *D)`.
+        complete: Whether these are all data, those of `x0` among them.
+        context: The contexts of the data, of shape `(count · B, size, …)`, if there are any.
 
     Returns:
         A function for each batch, to be called once and in order, that gives its mean loss, of shape `()`.
     """
-    if not isinstance(objective, DenoisingScoreMatching) or not isinstance(denoiser, Preconditioned):
-        return _asked(objective, denoiser, x0, count, rng, context)
+    network = denoiser.preconditioned
+    if not isinstance(objective, DenoisingScoreMatching) or network is None:
+        return _by_objective(objective, denoiser, x0, count, rng, context)
     size = len(x0) // count
     with torch.no_grad():
-        center = denoiser.center(context)
+        center = network.center(context)
         x0 = x0 if center is None else x0 - center
         u = torch.cat([rng.spread(size, x0.dtype, x0.device) for _ in range(count)])
         level = objective.levels.draw(u).reshape(-1, *(1,) * (x0.ndim - 1))
         x = x0 + level * rng.normal_like(x0)
         if reference is not None:
             x0 = _refined(x0, x, level, reference, complete)
-        skip, out = denoiser.parametrization.coefficients(level)
+        skip, out = network.coefficients(level)
         target = (x0 - skip * x) / out
         gain = objective.weight(level) * out**2
         plain = bool(((gain - 1).abs() < 1e-4).all())  # the Karras parametrization of the objective's scale
-        inputs, label = denoiser.question(x, level)
+        inputs, label = network.question(x, level)
         parts = list(zip(*(values.split(size) for values in (inputs, label, target, gain.expand_as(target)))))
         given = [None] * count if context is None else context.split(size)
 
     def loss(i: int) -> Tensor:
         inputs, label, target, gain = parts[i]
-        answer = denoiser.answer(inputs, label, given[i])
+        answer = network.answer(inputs, label, given[i])
         return F.mse_loss(answer, target) if plain else (gain * (answer - target) ** 2).mean()
 
     return [partial(loss, i) for i in range(count)]
 
 
-def _asked(
-    objective: Objective, denoiser: Denoiser, x0: Tensor, count: int, rng: Rng, context: Tensor | None
+def _by_objective(
+    objective: Objective, denoiser: DenoiserModule, x0: Tensor, count: int, rng: Rng, context: Tensor | None
 ) -> list[Callable[[], Tensor]]:
-    """The losses by the objective itself, when they are wanted."""
+    """The losses by the objective itself, each computed when it is called."""
 
     def loss(part: Tensor, given: Tensor | None) -> Tensor:
-        asked = Conditioned(denoiser, given) if given is not None and isinstance(denoiser, Preconditioned) else denoiser
-        return objective(asked, part, rng).mean()
+        return objective(denoiser.conditioned_on(given), part, rng).mean()
 
     parts = zip(x0.chunk(count), [None] * count if context is None else context.chunk(count))
     return [partial(loss, part, given) for part, given in parts]

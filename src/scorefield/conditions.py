@@ -1,0 +1,260 @@
+"""What a model has been conditioned on, as values: a context, classifiers, measurements.
+
+Conditions commute: whatever the order in which they were added, they are applied in one order: context and guidance,
+classifiers, measurements. To add a kind of condition, write `apply`.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch.nn as nn
+from torch import Tensor
+
+from . import spec
+from .data.layout import Layout
+from .denoisers import ClassifierGuided, Denoiser, DenoiserModule, Gaussian, Guided, NoisyClassifier
+from .measurement import Measurement
+from .posterior import PosteriorMethod, posterior_of
+from .posterior.methods import MomentMatching
+from .standardize import Standardize
+
+__all__ = ["ClassifierGuidance", "Condition", "ContextCondition", "Observation", "Stage", "apply_conditions", "same_values"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A learned denoiser on its way to the conditional one.
+
+    Arguments:
+        denoiser: The denoiser, or the conditional denoiser while no context has been applied.
+        moments: The mean and the covariance of the data, which sampling starts from, in standard units.
+        layout: The map from the axes of networks to those of the user.
+        units: The units of the data.
+        names: The names of the columns of the context.
+    """
+
+    denoiser: DenoiserModule
+    moments: Gaussian
+    layout: Layout
+    units: Standardize
+    names: tuple[str, ...] = ()
+
+    def answering(self) -> Denoiser:
+        """The denoiser; the unconditional one if no context has been applied.
+
+        Raises:
+            ValueError: If there is none, because a context is missing.
+        """
+        try:
+            return self.denoiser.conditioned_on(None)
+        except ValueError as error:
+            raise ValueError(f"{error}: model.condition({_keywords(self.names)})") from None
+
+
+class Condition(nn.Module, abc.ABC):
+    """Something that a model is conditioned on. To add one, write `apply`."""
+
+    order: int = 0
+    """Conditions of a smaller order are applied first."""
+
+    @abc.abstractmethod
+    def apply(self, stage: Stage) -> Stage:
+        """The denoiser, and the moments, conditioned on this.
+
+        Raises:
+            ValueError: If that is not possible; the message says what is missing.
+        """
+
+    def check_density(self) -> None:  # noqa: B027  # most have one
+        """Whether a log-density, and latents, belong to what is sampled.
+
+        Raises:
+            ValueError: If not, with what to take instead.
+        """
+
+    def check_saved(self) -> None:  # noqa: B027  # most can
+        """Whether a file can hold it.
+
+        Raises:
+            ValueError: If it holds code of the user, with what to save instead.
+        """
+
+
+def apply_conditions(stage: Stage, conditions: Sequence[Condition]) -> tuple[Denoiser, Gaussian]:
+    """The conditional denoiser, and the moments that sampling starts from.
+
+    Arguments:
+        stage: The learned denoiser.
+        conditions: What it is conditioned on, in any order.
+
+    Raises:
+        ValueError: If a context is missing, or conditions do not go together.
+    """
+    for condition in sorted(conditions, key=lambda each: each.order):
+        stage = condition.apply(stage)
+    return stage.answering(), stage.moments
+
+
+class ContextCondition(Condition):
+    """A context, as the model was fitted with one, and guidance.
+
+    Arguments:
+        rows: M encoded contexts, `(M, size, *S)` (`Context.partial`); sample i has context i mod M.
+        missing: The columns that are still to be given.
+        guidance: The weight of guidance; 1 for none.
+        interval: The noise levels with guidance, in standard deviations of the data.
+        weak: The denoiser of a weaker model to guide away from (autoguidance); without it, the unconditional one
+            (classifier-free guidance).
+
+    Raises:
+        ValueError: If the weight is not a finite number, or the interval does not rise.
+    """
+
+    rows: Tensor
+
+    def __init__(
+        self,
+        rows: Tensor,
+        missing: Sequence[str] = (),
+        guidance: float = 1.0,
+        interval: tuple[float, float] = (0.0, math.inf),
+        weak: DenoiserModule | None = None,
+    ) -> None:
+        super().__init__()
+        low, high = interval
+        if not math.isfinite(guidance) or not low < high:
+            got = f"guidance={guidance:g}, interval=({low:g}, {high:g})"
+            raise ValueError(f"guidance is a finite weight at levels low < high; got {got}")
+        self.register_buffer("rows", rows)
+        self.missing = tuple(missing)
+        self.guidance = guidance
+        self.interval = (low, high)
+        self.weak = weak
+
+    @classmethod
+    def among(cls, conditions: Sequence[Condition]) -> ContextCondition | None:
+        """The context among conditions, if there is one."""
+        return next((each for each in conditions if isinstance(each, cls)), None)
+
+    def apply(self, stage: Stage) -> Stage:
+        if self.missing:
+            given = [name for name in stage.names if name not in self.missing]
+            what = f"this model is conditioned on {', '.join(given)} so far, and {', '.join(self.missing)} is missing"
+            raise ValueError(f"{what}: model.condition({_keywords(self.missing)})")
+        strong = stage.denoiser.conditioned_on(self.rows)
+        if self.guidance == 1:
+            return replace(stage, denoiser=strong)
+        self.check_guidance(stage.denoiser)
+        other = self.weak or stage.denoiser
+        weak = other.conditioned_on(self.rows if self.weak is not None and other.takes_context else None)
+        return replace(stage, denoiser=Guided(strong, weak, self.guidance, *self.interval))
+
+    def check_guidance(self, denoiser: DenoiserModule) -> None:
+        """Whether a denoiser can be guided like this.
+
+        Raises:
+            ValueError: If it has not learned to do without context, and there is no weak one.
+        """
+        if self.guidance != 1 and self.weak is None and not denoiser.unconditional:
+            need = "a model that has also learned data without context, or a weaker model to guide away from"
+            raise ValueError(f"guidance needs {need}: fit with unconditional=0.1, or pass weak=…")
+
+    def check_saved(self) -> None:
+        if self.weak is not None:
+            _check_plain(self.weak, "the weak model", "save both models, and guide the one that you loaded")
+
+
+class ClassifierGuidance(Condition):
+    """Guidance to a class by a classifier of noisy data.
+
+    Arguments:
+        classifier: The classifier, in the units of the model (`classifier_guidance.fit_classifier`).
+        label: The class, one of `classifier.names`; its index if classes have no names.
+        weight: How strongly; 1 for the distribution of that class.
+
+    Raises:
+        ValueError: If the classifier does not know the class, or the weight is not finite.
+    """
+
+    order = 1
+
+    def __init__(self, classifier: NoisyClassifier, label: str | int, weight: float = 1.0) -> None:
+        super().__init__()
+        if classifier.names and label not in classifier.names:
+            known = ", ".join(map(str, classifier.names[:10]))
+            raise ValueError(f"the classifier has no class {label!r}: its classes are {known}")
+        if not math.isfinite(weight):
+            raise ValueError(f"classifier guidance needs a finite weight, got weight={weight:g}")
+        self.classifier = classifier
+        self.label = label
+        self.weight = weight
+
+    def replaces(self, other: Condition) -> bool:
+        """Whether the other is guidance by the same classifier."""
+        return isinstance(other, ClassifierGuidance) and other.classifier is self.classifier
+
+    def apply(self, stage: Stage) -> Stage:
+        names = self.classifier.names
+        index = names.index(self.label) if names else int(self.label)
+        denoiser = ClassifierGuided(stage.answering(), self.classifier, index, self.weight)
+        return replace(stage, denoiser=denoiser)
+
+    def check_saved(self) -> None:
+        _check_plain(self.classifier, "the classifier", "save the model without it, and guide the one that you loaded")
+
+
+class Observation(Condition):
+    """A measurement y = A(x) + noise of one data point.
+
+    Arguments:
+        measurement: The measurement, in the units and axes of the user.
+        method: How its posterior is sampled, by default by moment matching; one of `scorefield.posterior`.
+    """
+
+    order = 3
+
+    def __init__(self, measurement: Measurement, method: PosteriorMethod | None = None) -> None:
+        super().__init__()
+        self.measurement = measurement
+        self.method = method or MomentMatching()
+
+    def apply(self, stage: Stage) -> Stage:
+        parts = (self.method.likelihood, stage.layout, stage.units, stage.moments)
+        denoiser, moments = posterior_of(stage.answering(), self.measurement, *parts)
+        return replace(stage, denoiser=denoiser, moments=moments)
+
+    def check_density(self) -> None:
+        if self.method.sampler is not None:
+            what = f"{type(self.method).__name__} draws samples only: no log-density or latents belong to it"
+            raise ValueError(f"{what}: observe the measurement with method=MomentMatching()")
+
+    def check_saved(self) -> None:
+        try:
+            spec.describe(self.measurement, [])
+        except TypeError as error:
+            name = type(self.measurement.operator).__name__
+            instead = "save the model without the measurement, and y; load(path).observe(measurement) is this one again"
+            raise ValueError(f"a file holds no code, and {name} is code of yours: {instead}") from error
+
+
+def same_values(one: object, other: object) -> bool:
+    """Whether two objects, such as units or encodings of contexts, are made of the same values."""
+    tensors = list[Tensor](), list[Tensor]()
+    if spec.describe(one, tensors[0]) != spec.describe(other, tensors[1]):
+        return False
+    return all(a.shape == b.shape and bool((a.cpu() == b.cpu()).all()) for a, b in zip(*tensors))
+
+
+def _check_plain(module: nn.Module, what: str, instead: str) -> None:
+    try:
+        spec.describe(module, [])
+    except TypeError as error:
+        raise ValueError(f"a file holds one network of your own, and {what} has another: {instead}") from error
+
+
+def _keywords(names: Sequence[str]) -> str:
+    return ", ".join(f"{name}=…" for name in names)

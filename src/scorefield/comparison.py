@@ -19,7 +19,7 @@ from .evaluation import DISTANCES, split_of, standard
 from .mcmc import Langevin
 from .metrics import Distance, nearest, with_floor
 from .model import Model
-from .run import Run
+from .runs import Run
 from .samplers import (
     DDIM,
     DPM,

@@ -100,7 +100,7 @@ def keep(
             "data": asdict(Data(held_out=0.0)),
             "network": type(model.denoiser).__qualname__,
             "training": "imported",
-            "calibration": None,
+            "noise_levels": None,
             "seed": 0,
             "fingerprint": None if rows is None else fingerprint(rows),
         }
@@ -109,7 +109,7 @@ def keep(
             "imported": dict(origin),
             "asked": asked,
             "choices": [list(choice) for choice in choices],
-            "calibration": [],
+            "noise_levels": [],
             "shape": [0 if rows is None else len(rows), *model.schema.inner_shape],
             "created": time.strftime("%Y-%m-%d %H:%M:%S"),
         }

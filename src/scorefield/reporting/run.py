@@ -66,6 +66,6 @@ def report(run: Run, x: Any | None = None, count: int | None = None, seed: int =
         levels=about["by_level"],
         log=run.log,
         frames=frames,
-        calibration=[(n, v, r) for n, v, r in kept["calibration"]] + [(n, v, r) for n, v, r in kept["choices"]],
+        calibration=[(n, v, r) for n, v, r in kept["noise_levels"]] + [(n, v, r) for n, v, r in kept["choices"]],
     )
     return write_page(run.file("report.html"), content)

@@ -14,7 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from . import __version__, migrations, renames, spec
+from . import __version__, renames, spec
+from .condition_migrations import migrate_conditions
+from .migrations import migrate_sampling
 
 __all__ = ["load", "read_tensors", "save", "write_atomically", "write_tensors"]
 
@@ -128,7 +130,9 @@ def load(
     tensors, about = read_tensors(path)
     if "spec" not in about:
         raise ValueError(f"{path} holds no model: is it the training state that lies beside model.safetensors?")
-    structure = migrations.migrate_sampling(about["spec"]) if about["format"] == 1 else about["spec"]
+    structure = about["spec"]
+    if about["format"] == 1:
+        structure, tensors = migrate_conditions(migrate_sampling(structure), tensors)
     count = sum(k.startswith("argument.") for k in tensors)
     arguments = [tensors[name] for i in range(count) if (name := f"argument.{i}") in tensors]
     module = spec.build(structure, trusted, arguments, network)

@@ -146,10 +146,10 @@ NAMES = {
     "posterior.Measured": "posterior.StandardizedMeasurement",
     "posterior.State": "posterior.NoisyState",
     "posterior.condition": "posterior.exact_posterior",
+    "posterior.given": "posterior.posterior_of",
     "posterior.measured.Seen": "posterior.measured.MaskedObservation",
     "posterior.methods.Gaussian": "posterior.methods.GaussianApproximation",
     "posterior.methods.Shifted": "posterior.methods.LikelihoodShift",
-    "recognize.led": "classifier_guidance.classifier_guided",
     "report.grids.Look": "reporting.grids.GridStyle",
     "report.grids.look_of": "reporting.grids.grid_style",
     "sample.Adaptive": "samplers.AdaptiveSampler",
@@ -198,12 +198,16 @@ ARGUMENTS = {
 
 # Old module or name that has no successor of its own -> what serves instead.
 GONE = {
+    "conditioning": "conditions",
     "data.arrays": "data.read",
     "data.images.Folder": "data.read",
     "data.images.SUFFIXES": "data.formats.ImageFolder",
     "data.tables.read_csv": "data.read",
     "data.tables.read_parquet": "data.read",
+    "denoise.conditional.part_of": "denoisers.Denoiser",
+    "denoise.part_of": "denoisers.Denoiser",
     "fitting.Fitting": "fitting.plan",
+    "recognize.led": "model.Model",
 }
 
 

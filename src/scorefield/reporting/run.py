@@ -73,6 +73,6 @@ def report(
         levels=about["by_level"],
         log=run.log,
         frames=shown,
-        calibration=[(n, v, r) for n, v, r in kept["calibration"]] + [(n, v, r) for n, v, r in kept["choices"]],
+        calibration=[(n, v, r) for n, v, r in kept["noise_levels"]] + [(n, v, r) for n, v, r in kept["choices"]],
     )
     return write_page(run.file("report.html"), content)

@@ -83,9 +83,7 @@ def test_it_learns_and_leads(two, tmp_path):
 
 def test_what_is_no_class(two):
     x, label, model = two
-    with pytest.raises(
-        ValueError, match=r"^a classifier needs classes: strings, or few different whole numbers$"
-    ):
+    with pytest.raises(ValueError, match=r"^a classifier needs classes: strings, or few different whole numbers$"):
         fit_classifier(model, x, x[:, 0])
     with pytest.raises(ValueError, match=r"^there must be one class for each datum, got 5 for 1000 data$"):
         fit_classifier(model, x, label[:5])

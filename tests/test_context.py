@@ -94,7 +94,9 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"^label has no class 9: known are 0, 1$"):
         Context.of(np.array([0, 1, 0]), (3,))(9)
     numbers = Context.of(np.random.default_rng(0).normal(size=(9, 2)), (3,))
-    with pytest.raises(ValueError, match=r"^a context of shape \(1, 3\) does not fit: the context of this model is c0, c1$"):
+    with pytest.raises(
+        ValueError, match=r"^a context of shape \(1, 3\) does not fit: the context of this model is c0, c1$"
+    ):
         numbers([1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match=r"it needs numbers \(N, P\), as the data are vectors$"):
         Context.of(np.zeros((4, 2, 2, 2)), (3,))
@@ -135,7 +137,9 @@ def test_sets_that_do_not_fit_are_refused():
     need = r"^the context of this model is sets of 4 rows of 2, `\(M, 4, 2\)`; got shape \(4, 3\)$"
     with pytest.raises(ValueError, match=need):
         context(np.zeros((4, 3)))
-    with pytest.raises(ValueError, match=r"^the context of this model is sets of 4 rows, without names: pass an array$"):
+    with pytest.raises(
+        ValueError, match=r"^the context of this model is sets of 4 rows, without names: pass an array$"
+    ):
         context({"c0": 1.0, "c1": 2.0})
     rows[5, 0] = np.nan
     with pytest.raises(ValueError, match=r"^set 5 of the context is missing in part: give all of its rows, or none$"):

@@ -180,9 +180,7 @@ def test_bad_arguments_are_refused() -> None:
     y = (torch.ones(2, dtype=DOUBLE),)
     with pytest.raises(ValueError, match=r"tolerances must be positive, got rtol=0, atol=1e-05"):
         integrate_adaptive(lambda t, y: y, y, 0.0, 1.0, rtol=0)
-    with pytest.raises(
-        ValueError, match=r"needs a tableau with an embedded error, such as DOPRI5 or HEUN"
-    ):
+    with pytest.raises(ValueError, match=r"needs a tableau with an embedded error, such as DOPRI5 or HEUN"):
         integrate_adaptive(lambda t, y: y, y, 0.0, 1.0, tableau=RK4)
     with pytest.raises(
         ValueError, match=r"equal numbers of nodes, stages, weights and error weights, got 1 nodes, 2 stages"

@@ -83,18 +83,16 @@ def test_grids_take_numbers_or_channels(network, given):
     perturbed(network)
     found = network(x, c, given)
     assert found.shape == x.shape and float((found - network(x, c, given + 1)).abs().max()) > 1e-3
-    with pytest.raises(
-        ValueError, match=r"^this network needs a context and got none: pass context$"
-    ):
+    with pytest.raises(ValueError, match=r"^this network needs a context and got none: pass context$"):
         network(x, c)
 
 
 def test_networks_that_take_too_little_or_too_much():
-    with pytest.raises(
-        ValueError, match=r"^this network needs a context of 2 values and got none: pass context$"
-    ):
+    with pytest.raises(ValueError, match=r"^this network needs a context of 2 values and got none: pass context$"):
         Preconditioned(MLP(3, 16, 2, context=2))(X, LEVEL)
-    with pytest.raises(ValueError, match=r"^UNet takes values or channels as context, not both: got context=1 and context_"):
+    with pytest.raises(
+        ValueError, match=r"^UNet takes values or channels as context, not both: got context=1 and context_"
+    ):
         UNet(2, 1, context=1, context_channels=2)
 
 
@@ -127,7 +125,9 @@ def wrappers(one: Denoiser, rest: Denoiser) -> dict[str, Denoiser]:
             "uncertainty": WithUncertainty(one),
             "posterior": Posterior(one, Measurement(Mask([1, 0, 0]), [0.5], 0.3)),
             "user": Scaled([rest, one]),
-            "user of guided posterior": Scaled([Posterior(Guided(one, rest, 2.0), Measurement(Mask([1, 0, 0]), [1], 1))]),
+            "user of guided posterior": Scaled(
+                [Posterior(Guided(one, rest, 2.0), Measurement(Mask([1, 0, 0]), [1], 1))]
+            ),
         }
 
 

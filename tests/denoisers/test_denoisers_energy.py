@@ -218,7 +218,9 @@ def test_the_donut_by_its_log_density_alone():
 
 
 def test_an_energy_needs_a_potential():
-    with pytest.raises(TypeError, match=r"EnergyDenoiser needs a Preconditioned\(Potential\(network\)\), got one of a MLP"):
+    with pytest.raises(
+        TypeError, match=r"EnergyDenoiser needs a Preconditioned\(Potential\(network\)\), got one of a MLP"
+    ):
         EnergyDenoiser(Preconditioned(MLP(2)))
     with pytest.raises(TypeError, match="got one of a Gaussian"):
         EnergyDenoiser(Gaussian(torch.zeros(2), torch.ones(2)))

@@ -124,7 +124,9 @@ def test_budgets_of_the_user():
 
 
 def test_hyperparameters_reach_the_fit():
-    density = ScoreDensity(steps=3, batch=8, learning_rate=1e-3, widths=(24,), depth=3, random_state=5).fit(rows(60, seed=0))
+    density = ScoreDensity(steps=3, batch=8, learning_rate=1e-3, widths=(24,), depth=3, random_state=5).fit(
+        rows(60, seed=0)
+    )
     network = density.model_.denoiser.network
     assert (network.width, network.depth, density.n_iter_) == (24, 3, 3)
     same = scorefield.fit(

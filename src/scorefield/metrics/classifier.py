@@ -111,7 +111,12 @@ def classifier_test(pool: Pool, classifier: TwoSampleClassifier | None = None, p
     scores = _LeastSquares(pool)
     note = f"least squares on {scores.features.shape[1]} features, {FOLDS} folds, {pool.n:,} samples and "
     accuracy = permutation_test(
-        pool, scores.accuracy, "classifier two-sample test", permutations=0 if pool.extra else 99, splits=50, resamples=0
+        pool,
+        scores.accuracy,
+        "classifier two-sample test",
+        permutations=0 if pool.extra else 99,
+        splits=50,
+        resamples=0,
     )
     null = np.concatenate([scores.gap(pool.pair, a, b).cpu().numpy() for a, b in pool.permuted(permutations)])
     p = p_value(float(scores.gap(pool.pair, *pool.observed())[0]), null)

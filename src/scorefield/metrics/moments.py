@@ -208,7 +208,9 @@ def sliced_test(pool: Pool, permutations: int = 499, projections: int = 64) -> D
     """
     values = pool.flat @ _random(pool, projections)
     note = f"order 1, {projections} projections, {pool.n:,} samples and {pool.m:,} held-out data"
-    return permutation_test(pool, Ranks(values, False), "sliced Wasserstein, order 1", permutations=permutations, note=note)
+    return permutation_test(
+        pool, Ranks(values, False), "sliced Wasserstein, order 1", permutations=permutations, note=note
+    )
 
 
 def marginal_test(pool: Pool, permutations: int = 499, projections: int = 32) -> TestFamily:

@@ -117,9 +117,7 @@ def nearest(x: Array, reference: Array, k: int = 1) -> tuple[Tensor, Tensor]:
     return distances, indices
 
 
-def memorization(
-    samples: Array, train: Array, held_out: Array, *, maximum: int = 1000, seed: int = 0
-) -> Neighbours:
+def memorization(samples: Array, train: Array, held_out: Array, *, maximum: int = 1000, seed: int = 0) -> Neighbours:
     """Whether samples are copies: their distances to the training data beside those of held-out data, equally many.
 
     All are divided by the standard deviations of the training data first: of each feature for `(N, F)`, of each channel

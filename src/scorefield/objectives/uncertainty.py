@@ -60,7 +60,9 @@ class LearnedUncertainty(LevelObjective):
         inner = self.objective.wrap(denoiser)
         if not isinstance(inner, Denoiser):
             inside = type(self.objective).__name__
-            raise ValueError(f"LearnedUncertainty trains unconditional models: for a conditional one, take its {inside}")
+            raise ValueError(
+                f"LearnedUncertainty trains unconditional models: for a conditional one, take its {inside}"
+            )
         return WithUncertainty(inner)
 
     def unwrap(self, trained: DenoiserModule) -> DenoiserModule:

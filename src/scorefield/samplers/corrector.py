@@ -26,7 +26,9 @@ def correct(transition: Transition, diffusion: Diffusion, x: Tensor, s: Tensor, 
         what = f"{type(transition).__name__} tests its proposals with the log_prob(x, level) of a denoiser"
         have = f"{type(denoiser).__name__} has none, denoisers.Gaussian and denoisers.Mixture do"
         raise ValueError(f"{what}: {have}; or take Langevin")
-    law = Target(lambda u: (denoiser(u, level) - u) / level**2, (lambda u: denoiser.log_prob(u, level)) if known else None)
+    law = Target(
+        lambda u: (denoiser(u, level) - u) / level**2, (lambda u: denoiser.log_prob(u, level)) if known else None
+    )
     here, scale, alpha = ChainState(x / diffusion.process.alpha(s)), float(level), diffusion.process.alpha(s)
     for _ in range(moves):
         luck = rng.uniform((len(x),), x.dtype, x.device) if transition.adjusted else None

@@ -171,6 +171,27 @@ def test_samples_of_arrays_whatever_the_batch(place, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "e.npy"), a)
 
 
+def test_samples_of_a_field_keep_axes_coordinates_and_units(tmp_path, capsys):
+    xarray = pytest.importorskip("xarray")
+    from scorefield.data import read
+
+    coords = {"lat": ("lat", np.arange(6.0), {"units": "degrees_north"}), "station": ("lat", list("abcdef"))}
+    values = np.random.default_rng(0).normal(size=(20, 6, 6)).astype(np.float32)
+    x = xarray.DataArray(values, dims=("day", "lat", "lon"), coords=coords, name="t2m", attrs={"units": "K"})
+    x.to_netcdf(tmp_path / "x.nc")
+    assert cli("fit", tmp_path / "x.nc", "-o", tmp_path / "run", "--steps", 2, "--batch", 4, *TINY) == 0
+    words = ["sample", tmp_path / "run", "-n", 5, "--steps", 2, "--batch", 2, "-o"]
+    for name in ("new.nc", "new.zarr", "new.h5"):
+        assert cli(*words, tmp_path / name) == 0
+        assert "lost" not in capsys.readouterr().err
+        xarray.testing.assert_allclose(read(tmp_path / name), Run(tmp_path / "run").model.sample(5, steps=2), atol=1e-4)
+        xarray.testing.assert_identical(read(tmp_path / name).coords.to_dataset(), x.coords.to_dataset())
+        assert read(tmp_path / name).attrs == x.attrs and read(tmp_path / name).name == x.name
+    assert cli(*words, tmp_path / "new.npy") == 0
+    warned = "the names of the axes, their coordinates and the units are lost in .npy: .h5, .nc, .zarr keep them"
+    assert warned in capsys.readouterr().err
+
+
 def test_images_go_to_a_folder(place, tmp_path):
     words = ["sample", place / "images", "-n", 11, "--steps", 2, "--batch", 4]
     assert cli(*words, "-o", tmp_path / "a.npy") == 0

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import inspect
+import pkgutil
 import subprocess
 import sys
+import warnings
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +57,45 @@ def test_modules_are_attributes_and_others_are_not():
     assert scorefield.processes.VE().sigma_max == 50.0
     with pytest.raises(AttributeError, match="module 'scorefield' has no attribute 'nonsense'"):
         scorefield.nonsense  # noqa: B018
+
+
+MODULES = [info.name for info in pkgutil.walk_packages(scorefield.__path__, "scorefield.")]
+ROOMS = {name.split(".")[1] for name in MODULES if not name.split(".")[1].startswith("_")}
+
+
+def test_modules_are_discoverable():
+    assert set(dir(scorefield)) == {*scorefield.__all__, *ROOMS}
+    assert all(inspect.ismodule(getattr(scorefield, name)) for name in ROOMS)
+
+
+def test_type_checkers_see_what_is_imported_when_asked_for():
+    tree = ast.parse(Path(scorefield.__file__).read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    names = {alias.asname for node in block.body for alias in node.names}
+    assert names == {*ROOMS, *scorefield.__all__} - {"__version__"}
+
+
+def test_no_module_hides_a_verb():
+    assert not {name for name in scorefield.__all__ if not name.startswith("_")} & ROOMS
+    for name in ("compare", "diagnose", "evaluate", "fit", "load", "read", "report"):
+        assert callable(getattr(scorefield, name))
+
+
+def test_a_verb_with_the_name_of_an_old_module_stays_a_verb():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        old, other = importlib.import_module("scorefield.evaluate"), importlib.import_module("scorefield.process")
+    assert old.evaluate_run is scorefield.evaluation.evaluate_run
+    with pytest.raises(TypeError, match="evaluate_run"):
+        old(nothing=1)
+    with pytest.raises(TypeError, match=r"scorefield\.process is a module, which cannot be called"):
+        other()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_says_what_is_public(name):
+    module = importlib.import_module(name)
+    public = module.__all__
+    assert len(set(public)) == len(public)
+    for each in public:
+        assert getattr(module, each) is not None or each in vars(module)

@@ -1,8 +1,11 @@
-"""Score-based generative modelling: from realizations of anything to its law, and to new ones.
+"""Score-based generative modelling: learns the distribution of your data from samples and draws new ones.
 
-import scorefield
-model = scorefield.fit(x)            # x: (N, *D), an array, a table, fields, images
-new = model.sample(1000, seed=0)     # in the units and the form of x
+    import scorefield
+    model = scorefield.fit(x)            # x: (N, *D), an array, a table, fields, images
+    new = model.sample(1000, seed=0)     # in the units and the form of x
+
+Verbs: `read` a file, `fit` data, `load` a model; `evaluate`, `compare`, `diagnose` and `report` a run. Everything else is in
+the modules, which are imported when they are asked for.
 """
 
 from __future__ import annotations
@@ -16,23 +19,97 @@ __version__ = "0.2.0.dev0"
 _old_names.install()
 
 if TYPE_CHECKING:
+    from . import (
+        calls as calls,
+        checkpoint as checkpoint,
+        classifier_guidance as classifier_guidance,
+        cli as cli,
+        comparison as comparison,
+        conditioning as conditioning,
+        context as context,
+        data as data,
+        denoisers as denoisers,
+        deprecation as deprecation,
+        derivatives as derivatives,
+        diagnostics as diagnostics,
+        diffusion as diffusion,
+        evaluation as evaluation,
+        fitting as fitting,
+        gaussian_frame as gaussian_frame,
+        generative as generative,
+        interop as interop,
+        inverse as inverse,
+        likelihood as likelihood,
+        mcmc as mcmc,
+        measurement as measurement,
+        metrics as metrics,
+        migrations as migrations,
+        model as model,
+        nn as nn,
+        noise_levels as noise_levels,
+        objectives as objectives,
+        ode as ode,
+        posterior as posterior,
+        presets as presets,
+        processes as processes,
+        renames as renames,
+        reporting as reporting,
+        rng as rng,
+        runs as runs,
+        samplers as samplers,
+        schedules as schedules,
+        settings as settings,
+        spec as spec,
+        standardize as standardize,
+        tensors as tensors,
+        toys as toys,
+        training as training,
+    )
+    from .comparison import compare as compare
+    from .data import read as read
+    from .diagnostics import diagnose_run as diagnose
+    from .evaluation import evaluate_run as evaluate
     from .measurement import Measurement as Measurement
     from .model import Model as Model, load as load
+    from .reporting.run import report as report
     from .runs import Run as Run, fit as fit
+    from .samplers import Sampling as Sampling
     from .settings import Data as Data, Network as Network, Training as Training
 
 _HOMES = {
-    "Measurement": "measurement",
-    "Model": "model",
-    "load": "model",
-    "Run": "runs",
-    "fit": "runs",
-    "Data": "settings",
-    "Network": "settings",
-    "Training": "settings",
+    "Data": ("settings", "Data"),
+    "Measurement": ("measurement", "Measurement"),
+    "Model": ("model", "Model"),
+    "Network": ("settings", "Network"),
+    "Run": ("runs", "Run"),
+    "Sampling": ("samplers", "Sampling"),
+    "Training": ("settings", "Training"),
+    "compare": ("comparison", "compare"),
+    "diagnose": ("diagnostics", "diagnose_run"),
+    "evaluate": ("evaluation", "evaluate_run"),
+    "fit": ("runs", "fit"),
+    "load": ("model", "load"),
+    "read": ("data", "read"),
+    "report": ("reporting.run", "report"),
 }
 
-__all__ = ["Data", "Measurement", "Model", "Network", "Run", "Training", "__version__", "fit", "load"]
+__all__ = [
+    "Data",
+    "Measurement",
+    "Model",
+    "Network",
+    "Run",
+    "Sampling",
+    "Training",
+    "__version__",
+    "compare",
+    "diagnose",
+    "evaluate",
+    "fit",
+    "load",
+    "read",
+    "report",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -40,7 +117,8 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     if name in _HOMES:
-        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+        module, own = _HOMES[name]
+        return getattr(import_module(f".{module}", __name__), own)
     try:
         return import_module(f".{name}", __name__)
     except ModuleNotFoundError as error:
@@ -50,4 +128,6 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    from pkgutil import iter_modules
+
+    return sorted({*__all__, *(module.name for module in iter_modules(__path__) if not module.name.startswith("_"))})

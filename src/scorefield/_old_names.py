@@ -74,6 +74,13 @@ class _OldModule(ModuleType):
         public = getattr(new, "__all__", [name for name in dir(new) if not name.startswith("_")])
         return sorted({path.rpartition(".")[2] for path in NAMES if path.rpartition(".")[0] == module} | set(public))
 
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """The verb of the front door that has the name of an old module, which hides it once it is imported."""
+        verb = vars(sys.modules[PACKAGE])["_HOMES"].get(self.__name__.removeprefix(f"{PACKAGE}."))
+        if verb is None:
+            raise TypeError(f"{self.__name__} is a module, which cannot be called")
+        return _lookup(".".join(verb))(*arguments, **named)
+
 
 class _OldLoader(Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:

@@ -15,6 +15,8 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from . import __version__, renames, spec
+from .condition_migrations import migrate_conditions
+from .migrations import migrate_sampling
 
 __all__ = ["load", "read_tensors", "save", "write_atomically", "write_tensors"]
 
@@ -128,9 +130,12 @@ def load(
     tensors, about = read_tensors(path)
     if "spec" not in about:
         raise ValueError(f"{path} holds no model: is it the training state that lies beside model.safetensors?")
+    structure = about["spec"]
+    if about["format"] == 1:
+        structure, tensors = migrate_conditions(migrate_sampling(structure), tensors)
     count = sum(k.startswith("argument.") for k in tensors)
     arguments = [tensors[name] for i in range(count) if (name := f"argument.{i}") in tensors]
-    module = spec.build(about["spec"], trusted, arguments, network)
+    module = spec.build(structure, trusted, arguments, network)
     if not isinstance(module, nn.Module):
         raise ValueError(f"{path} describes {type(module).__name__}, which is no module")
     state = {k.removeprefix("state."): v for k, v in tensors.items() if k.startswith("state.")}

@@ -22,6 +22,7 @@ MODULES = {
     "compare": "comparison",
     "data.check": "data.summary",
     "data.given": "data.containers",
+    "data.labelled": "data.dataarrays",
     "data.numbers": "data.dtypes",
     "denoise": "denoisers",
     "denoise.derivative": "derivatives",
@@ -46,6 +47,7 @@ MODULES = {
     "process": "processes",
     "recognize": "classifier_guidance",
     "report": "reporting",
+    "run": "runs",
     "sample": "samplers",
     "sample.chain": "mcmc.chain",
     "sample.decoupled": "posterior.daps",
@@ -72,6 +74,7 @@ NAMES = {
     "context.leave_out": "context.drop_context",
     "context.regression": "context.linear_regression",
     "context.shuffled": "context.shuffle_sets",
+    "data.labelled.to_labelled": "data.dataarrays.to_dataarray",
     "data.numbers.seen": "data.dtypes.value_range",
     "denoise.ByIndex": "denoisers.IndexConditioning",
     "denoise.ByLevel": "denoisers.LevelConditioning",
@@ -143,10 +146,10 @@ NAMES = {
     "posterior.Measured": "posterior.StandardizedMeasurement",
     "posterior.State": "posterior.NoisyState",
     "posterior.condition": "posterior.exact_posterior",
+    "posterior.given": "posterior.posterior_of",
     "posterior.measured.Seen": "posterior.measured.MaskedObservation",
     "posterior.methods.Gaussian": "posterior.methods.GaussianApproximation",
     "posterior.methods.Shifted": "posterior.methods.LikelihoodShift",
-    "recognize.led": "classifier_guidance.classifier_guided",
     "report.grids.Look": "reporting.grids.GridStyle",
     "report.grids.look_of": "reporting.grids.grid_style",
     "sample.Adaptive": "samplers.AdaptiveSampler",
@@ -188,15 +191,23 @@ ARGUMENTS = {
     ("nn.MLP", "more"): "extra",
     ("nn.UNet", "beside"): "context_channels",
     ("nn.UNet", "more"): "extra",
+    ("settings.Training", "matrix_rate"): "muon_learning_rate",
+    ("settings.Training", "rate"): "learning_rate",
+    ("settings.Training", "reference"): "reference_batch",
 }
 
 # Old module or name that has no successor of its own -> what serves instead.
 GONE = {
+    "conditioning": "conditions",
     "data.arrays": "data.read",
     "data.images.Folder": "data.read",
     "data.images.SUFFIXES": "data.formats.ImageFolder",
     "data.tables.read_csv": "data.read",
     "data.tables.read_parquet": "data.read",
+    "denoise.conditional.part_of": "denoisers.Denoiser",
+    "denoise.part_of": "denoisers.Denoiser",
+    "fitting.Fitting": "fitting.plan",
+    "recognize.led": "model.Model",
 }
 
 

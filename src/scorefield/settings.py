@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+from .renames import ARGUMENTS
+
 __all__ = ["RENAMED", "Data", "Network", "Training", "with_new_names"]
 
-RENAMED = {"rate": "learning_rate", "matrix_rate": "muon_learning_rate", "reference": "reference_batch"}
+RENAMED = {old: new for (owner, old), new in ARGUMENTS.items() if owner == "settings.Training"}
 """New names of settings of `Training` by old ones."""
 
 T = TypeVar("T")

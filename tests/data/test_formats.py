@@ -243,7 +243,9 @@ def test_files_are_whole_or_not_there(tmp_path, monkeypatch, form, kind):
         path.write_bytes(b"what was there")
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
-        with pytest.raises(OSError, match=r"could not be written \(No space left\); what was there is unchanged: free"):
+        with pytest.raises(
+            OSError, match=r"could not be written \(No space left.*\); what was there is unchanged: free"
+        ):
             write(path, batches(x), COUNT, schema)
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"what was there"] * (not form.folder)
 
@@ -490,6 +492,15 @@ def test_where_samples_can_be_written(tmp_path):
     assert np.array_equal(read(tmp_path / "empty"), DATA["grey"])
     with pytest.raises(ValueError, match="there are no samples to write"):
         write(tmp_path / "y.npy", [], 0, schema)
+
+
+def test_a_place_where_nobody_may_write(tmp_path, monkeypatch):
+    x = DATA["vectors"]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda *names: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+        with pytest.raises(PermissionError, match=r"x\.npy could not be written \(Permission denied\).* you may write"):
+            write(tmp_path / "x.npy", [x], COUNT, Schema.of(x))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_format_is_one_file_beside_its_export():

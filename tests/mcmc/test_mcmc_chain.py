@@ -1,4 +1,4 @@
-"""Chains: exact moments on Gaussian laws, the same numbers in every block and batch, and what is kept of them."""
+"""Chains: exact moments on Gaussian targets, independence of blocks and batches, and stored states."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ each = pytest.mark.parametrize("transition", EVERY, ids=lambda transition: type(
 
 
 def moments(transition: Transition, steps: int, mean: float, sigma: float, scale: float) -> tuple[float, float]:
-    """The mean and the variance of a chain on N(mean, sigma²) from the state 0, exactly: nothing is random."""
+    """The mean and the variance of a chain on N(mean, sigma²) started at 0, exactly: nothing is random."""
     count = 1 + 64 * math.ceil(steps / 64)
     chain = langevin(
         lambda x: (mean - x) / sigma**2, torch.zeros(count, 1, dtype=D), steps, Noises(), transition, scale
@@ -39,7 +39,7 @@ def moments(transition: Transition, steps: int, mean: float, sigma: float, scale
 
 @pytest.mark.parametrize("ratio", [0.05, 0.6, 1.5])
 def test_the_variance_of_unadjusted_langevin(ratio):
-    """v_k = σ²/(1 - r/2) (1 - (1 - r)^2k), and the mean forgets the beginning as (1 - r)^k."""
+    """v_k = σ²/(1 - r/2) (1 - (1 - r)^2k), and the mean approaches its limit as (1 - r)^k."""
     for steps in (1, 2, 7, 400):
         mean, variance = moments(Langevin(ratio), steps, 1.3, 0.7, 0.7)
         assert mean == pytest.approx(1.3 * (1 - (1 - ratio) ** steps), rel=1e-12)
@@ -76,8 +76,8 @@ def run(transition: Transition, start: int, count: int, steps: int = 40, **how) 
 
 
 @each
-def test_chains_ignore_their_companions(transition):
-    """Alone, in a batch that begins later, and in blocks of any size."""
+def test_chains_are_independent_of_the_batch(transition):
+    """Alone, in a batch with another start, and in blocks of any size."""
     whole = run(transition, 0, 300, keep=5)
     for start, count, block in ((17, 1, None), (250, 40, 7), (3, 5, 1), (0, 300, 64), (0, 300, 1000)):
         state, acceptance, kept = run(transition, start, count, keep=5, block=block)
@@ -88,15 +88,15 @@ def test_chains_ignore_their_companions(transition):
 
 
 @each
-def test_a_chain_begins_as_every_longer_one(transition):
-    """Nothing but the number of moves distinguishes them: what a longer chain keeps on its way is the shorter one."""
+def test_a_chain_is_the_beginning_of_longer_ones(transition):
+    """They differ only in the number of moves: a state that the longer chain stores is the end of the shorter one."""
     kept = run(transition, 0, 20, steps=70, keep=70).kept
     for steps in (1, 31, 33, 70):
         assert torch.equal(run(transition, 0, 20, steps).state, kept[steps - 1])
 
 
-def test_a_chain_goes_on_with_its_source():
-    """Another call with the same source draws other noise; a new source of the same seed would draw the same again."""
+def test_a_chain_is_continued_with_its_source():
+    """Another call with the same source draws new noise; a new source with the same seed draws the same noise again."""
     x, rng = torch.zeros(3, 2), Samples(0, count=3)
     one = langevin(torch.zeros_like, x, 1, rng, Langevin()).state
     two = langevin(torch.zeros_like, x, 1, rng, Langevin()).state
@@ -105,7 +105,7 @@ def test_a_chain_goes_on_with_its_source():
     assert not torch.isclose(one, two).any()
 
 
-def test_mixed_noise_leads_from_one_chain_to_another():
+def test_mixed_noise_interpolates_between_chains():
     mixture = example_mixture()
     x = torch.zeros(5, 2, dtype=D)
 
@@ -117,7 +117,7 @@ def test_mixed_noise_leads_from_one_chain_to_another():
         torch.testing.assert_close(at(Mixed(Samples(0, count=5), Samples(1, count=5), angle)), expected)
 
 
-# -- what comes back -----------------------------------------------------------------------------------------------
+# -- results -------------------------------------------------------------------------------------------------------
 
 
 @each
@@ -131,16 +131,16 @@ def test_shapes_and_types(transition, shape, dtype):
     assert (chain.state.shape, chain.state.dtype) == (x.shape, dtype)
     assert (chain.acceptance.shape, chain.acceptance.dtype) == ((len(x),), dtype)
     assert (chain.kept.shape, chain.kept.dtype) == ((2, *x.shape), dtype)
-    assert not bool(x.any())  # the beginning is the caller's
+    assert not bool(x.any())  # the argument is not modified
 
 
-def test_one_number_for_a_state():
+def test_states_of_one_number():
     chain = langevin(Target(score=lambda x: -x), torch.zeros(3), 9, Samples(0, count=3), keep=6)
     assert chain.state.shape == (3,) and chain.effective_sample_size().shape == ()
 
 
-def test_what_is_kept():
-    """The last states, the last one last, so many moves apart."""
+def test_stored_states():
+    """The last states, `thin` moves apart, the last one last."""
     everything = run(Langevin(), 0, 4, keep=40).kept
     for keep, thin in ((1, 1), (3, 1), (4, 10), (2, 39), (1, 1000), (0, 3)):
         chain = run(Langevin(), 0, 4, keep=keep, thin=thin)
@@ -149,13 +149,13 @@ def test_what_is_kept():
         assert torch.equal(chain.state, everything[-1])
 
 
-def test_acceptance_is_one_without_a_test():
+def test_acceptance_of_unadjusted_chains_is_one():
     assert run(Langevin(), 0, 4).acceptance.tolist() == [1.0] * 4
     accepted = run(MetropolisLangevin(), 0, 4).acceptance
     assert bool(((accepted > 0.3) & (accepted < 1)).all())
 
 
-def test_a_chain_knows_what_it_is_worth():
+def test_autocorrelation_and_effective_sample_size_of_a_chain():
     """On N(0, 1) the plain chain is the autoregression of ρ = 1 - r."""
     count, ratio = 2000, 0.4
     x = Samples(0, count=count).normal((count, 1), D) / math.sqrt(1 - ratio / 2)
@@ -166,8 +166,8 @@ def test_a_chain_knows_what_it_is_worth():
     assert float(chain.effective_sample_size()) == pytest.approx(0.4 / 1.6 * 100 * count, rel=0.1)
 
 
-def test_one_evaluation_a_move():
-    """And one of a single state, to see whether it is a score."""
+def test_one_evaluation_per_move():
+    """And one for a single state, to find out whether it is a score."""
     calls = []
 
     def score(x: Tensor) -> Tensor:
@@ -178,31 +178,31 @@ def test_one_evaluation_a_move():
     assert calls[0] == 1 and sorted(calls[1:]) == [2] * 40 + [3] * 40
 
 
-# -- what is refused -----------------------------------------------------------------------------------------------
+# -- errors --------------------------------------------------------------------------------------------------------
 
 
-def test_a_state_that_is_not_finite_stops_the_chain():
-    message = r"Langevin\(ratio=0.1\) left the finite numbers by move 64 of 500, at the scale 2: take a smaller step"
+def test_a_non_finite_state_stops_the_chain():
+    message = r"Langevin\(ratio=0.1\) became non-finite .* by move 64 of 500, at the scale 2: use a smaller step"
     with pytest.raises(RuntimeError, match=message):
         langevin(lambda x: -(x**3), torch.full((3, 1), 30.0), 500, Samples(0, count=3), scale=2.0)
 
 
-def test_chains_that_are_none():
+def test_bad_arguments_are_refused():
     x, rng = torch.zeros(3, 2), Samples(0, count=3)
     for steps in (0, -1):
         with pytest.raises(ValueError, match=f"a chain needs at least 1 move, got {steps}"):
             langevin(torch.zeros_like, x, steps, rng)
-    with pytest.raises(ValueError, match=r"keep >= 0 states, thin >= 1 moves apart; got keep=-1, thin=1"):
+    with pytest.raises(ValueError, match=r"chains need keep >= 0 and thin >= 1, got keep=-1, thin=1"):
         langevin(torch.zeros_like, x, 5, rng, keep=-1)
-    with pytest.raises(ValueError, match=r"keep >= 0 states, thin >= 1 moves apart; got keep=2, thin=0"):
+    with pytest.raises(ValueError, match=r"chains need keep >= 0 and thin >= 1, got keep=2, thin=0"):
         langevin(torch.zeros_like, x, 5, rng, keep=2, thin=0)
-    with pytest.raises(ValueError, match="keeping 3 states 4 moves apart needs more than 8 moves, got 8"):
+    with pytest.raises(ValueError, match="storing 3 states 4 moves apart needs more than 8 moves, got 8"):
         langevin(torch.zeros_like, x, 8, rng, keep=3, thin=4)
-    with pytest.raises(ValueError, match="a block holds at least 1 chain, got block=0"):
+    with pytest.raises(ValueError, match="a block needs at least 1 chain, got block=0"):
         langevin(torch.zeros_like, x, 8, rng, block=0)
-    with pytest.raises(ValueError, match="the scale of a law is positive, got scale=0"):
+    with pytest.raises(ValueError, match="the scale of a target must be positive and finite, got scale=0"):
         langevin(torch.zeros_like, x, 8, rng, scale=0.0)
-    with pytest.raises(TypeError, match=r"states are floating-point numbers, got torch.int64: x.double\(\)"):
+    with pytest.raises(TypeError, match=r"states must be floating-point numbers, got torch.int64: pass x.double\(\)"):
         langevin(torch.zeros_like, torch.zeros(3, 2, dtype=torch.int64), 8, rng)
-    with pytest.raises(ValueError, match="this source holds 3 samples"):
+    with pytest.raises(ValueError, match="this source has 3 samples"):
         langevin(torch.zeros_like, torch.zeros(4, 2), 8, rng)

@@ -1,4 +1,4 @@
-"""Annealed importance sampling: constants that are known, and the published mixture of two modes."""
+"""Annealed importance sampling: known normalizing constants, and the published mixture of two modes."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def within(found: WeightedSamples, exact: float, errors: float = 3.0) -> bool:
 
 
 def parts(found: WeightedSamples, count: int) -> list[WeightedSamples]:
-    """Equal parts: states are independent of each other, so each is a run of its own."""
+    """Equal parts: states are independent, so that each part is a run of its own."""
     pairs = zip(found.points.chunk(count), found.log_weight.chunk(count))
     return [WeightedSamples(points, weights) for points, weights in pairs]
 
 
-def test_log_z_of_the_mixture_and_the_weights_of_its_modes():
-    """100 runs of 100: log 7 within 3 standard errors in 95 or more; weights mend what the chains leave at a half."""
+def test_log_z_of_the_mixture_and_the_masses_of_its_modes():
+    """100 runs of 100: log 7 within 3 standard errors in 95 or more; weights correct the masses of the modes."""
     found = classical(0, 10_000, 150)
     assert sum(within(part, math.log(7)) for part in parts(found, 100)) >= 95
     assert within(found, math.log(7))
@@ -86,7 +86,7 @@ def test_log_z_in_100_seeds():
     "transition", [Hamiltonian(0.3, 3), MetropolisLangevin(0.2), Langevin(0.05), GaussianLangevin(0.05)], ids=repr
 )
 def test_every_transition_gives_the_ratio(transition):
-    """Z of exp(-‖x‖²/2τ²) in two dimensions is 2πτ². Unadjusted moves owe what they err to the weights."""
+    """Z of exp(-‖x‖²/2τ²) in two dimensions is 2πτ². The bias of unadjusted moves is corrected by the weights."""
     rng, tau = Samples(3, count=4000), 0.3
     x, betas = rng.child("start").normal((4000, 2), D), torch.linspace(0, 1, 101) ** 2
     path = geometric(lambda x: -x.square().sum(1) / 2, lambda x: -x.square().sum(1) / (2 * tau**2))
@@ -97,8 +97,8 @@ def test_every_transition_gives_the_ratio(transition):
     assert bool(((value - tau**2).abs() < 4 * error).all())
 
 
-def test_any_path_of_laws_will_do():
-    """A Gaussian that moves from 0 to 6 while it narrows: 2π at the beginning, 2π/4 at the end."""
+def test_any_path_can_be_used():
+    """A Gaussian that moves from 0 to 6 while its width shrinks: Z is 2π at the start and 2π/4 at the end."""
 
     def path(beta: float) -> Target:
         precision = 1 + 3 * beta
@@ -115,8 +115,8 @@ def test_any_path_of_laws_will_do():
     assert bool(((found.mean().value - 6).abs() < 4 * found.mean().standard_error).all())
 
 
-def test_the_mean_weight_is_right_without_any_good_move():
-    """Steps so small that nothing moves: plain importance sampling, whose weights are the ratio of the densities."""
+def test_the_mean_weight_is_unbiased_without_any_moves():
+    """With tiny steps it is plain importance sampling, whose weights are the ratios of the densities."""
     rng = Samples(0, count=5000)
     x = 1.5 * rng.child("start").normal((5000, 1), D)
     first, last = (lambda x, s=s: -x.square().sum(1) / (2 * s**2) for s in (1.5, 1.0))
@@ -125,21 +125,21 @@ def test_the_mean_weight_is_right_without_any_good_move():
     assert within(found, math.log(1 / 1.5))
 
 
-# -- from the score alone ------------------------------------------------------------------------------------------
+# -- from the score ------------------------------------------------------------------------------------------------
 
 
 def score(x: Tensor, level: Tensor) -> Tensor:
-    """NCSN's toy: components of the deviation `level`, which obey the heat equation from level 1 upwards."""
+    """NCSN's toy: components of the standard deviation `level`, which obey the heat equation from level 1 upwards."""
     share = torch.sigmoid(2 * (x @ MODE)[:, None] / level**2 + math.log(0.8 / 0.2))
     return ((2 * share - 1) * MODE - x) / level**2
 
 
-def spread(x: Tensor) -> Tensor:
-    """The mean square distance to the mode, a coordinate."""
+def squared_distance(x: Tensor) -> Tensor:
+    """The mean squared distance to the mode, per coordinate."""
     return (x - torch.sign(x.sum(1, keepdim=True)) * MODE).square().mean(1)
 
 
-def test_weights_from_the_score_repair_annealed_langevin():
+def test_weights_from_the_score_correct_annealed_langevin():
     """Mode weight and variance within a mode: 0.8 and 1 where the chains have 0.79 and more than 1.11."""
     count = 6000
     rng = Samples(0, count=count)
@@ -147,27 +147,29 @@ def test_weights_from_the_score_repair_annealed_langevin():
     found = score_importance(score, x, levels, rng, Langevin(0.2))
     assert within(found, 0.0)
     assert found.effective_sample_size > 0.3 * count
-    (share, off), (variance, error) = found.mean(upper), found.mean(spread)
+    (share, off), (variance, error) = found.mean(upper), found.mean(squared_distance)
     assert abs(float(share) - 0.8) < min(0.02, 3 * float(off))
     assert abs(float(variance) - 1) < 3 * float(error) < 0.08
     assert float(upper(found.points).mean()) < 0.8
-    assert float(spread(found.points).mean()) > 1.1
+    assert float(squared_distance(found.points).mean()) > 1.1
 
 
 def test_the_weights_are_those_of_the_densities():
-    """With the exact score the integrals are the differences of log q_v, up to the trapezoids: classical weights."""
-    law = Mixture(
+    """With the exact score the integrals are the differences of log q_v, up to the trapezoidal rule: the classical weights."""
+    target = Mixture(
         torch.tensor([[-1.0, 0.0], [1.0, 0.5]]).double(),
         torch.tensor([0.4, 0.6]).double(),
         torch.tensor([0.3, 0.7]).double(),
     )
     count, levels = 50, torch.logspace(1, -1, 400, dtype=D)
     x = 10 * Samples(1, count=count).normal((count, 2), D)
-    found = score_importance(lambda x, s: (law(x, s) - x) / s**2, x, levels, Samples(2, count=count), Langevin(0.05))
+    found = score_importance(lambda x, s: (target(x, s) - x) / s**2, x, levels, Samples(2, count=count), Langevin(0.05))
 
     def path(beta: float) -> Target:
         level = 10 ** (1 - 2 * beta)
-        return Target(lambda x: (law(x, torch.tensor(level).double()) - x) / level**2, lambda x: law.log_prob(x, level))
+        return Target(
+            lambda x: (target(x, torch.tensor(level).double()) - x) / level**2, lambda x: target.log_prob(x, level)
+        )
 
     other = annealed_importance(
         path,
@@ -182,11 +184,11 @@ def test_the_weights_are_those_of_the_densities():
 
 
 def test_probes_and_grids_and_several_moves():
-    law, count = Gaussian(torch.zeros(1, 3, 3, dtype=D), torch.full((1, 3, 3), 0.5, dtype=D)), 2000
-    x, levels = law.sample(count, Samples(1, count=count), 5.0), torch.logspace(math.log10(5), -1, 60)
+    target, count = Gaussian(torch.zeros(1, 3, 3, dtype=D), torch.full((1, 3, 3), 0.5, dtype=D)), 2000
+    x, levels = target.sample(count, Samples(1, count=count), 5.0), torch.logspace(math.log10(5), -1, 60)
     exact, probed = (
         score_importance(
-            lambda x, s: (law(x, s) - x) / s**2,
+            lambda x, s: (target(x, s) - x) / s**2,
             *(x, levels, Samples(0, count=count), Langevin(0.05)),
             moves=2,
             probes=probes,
@@ -194,12 +196,12 @@ def test_probes_and_grids_and_several_moves():
         for probes in (0, 4)
     )
     assert exact.points.shape == (count, 1, 3, 3)
-    torch.testing.assert_close(exact.log_weight, probed.log_weight)  # a diagonal Jacobian has no scatter under signs
+    torch.testing.assert_close(exact.log_weight, probed.log_weight)  # for a diagonal Jacobian random signs are exact
     assert within(exact, 0.0, 4.0)
 
 
-def test_a_score_that_is_no_gradient_is_seen():
-    """Turned by 0.3 rad."""
+def test_a_score_that_is_not_a_gradient_is_detected():
+    """A score rotated by 0.3 rad."""
     count, levels = 2000, torch.logspace(1, -1, 100)
     x = 10.05 * Samples(1, count=count).normal((count, 2), D)
 
@@ -213,7 +215,7 @@ def test_a_score_that_is_no_gradient_is_seen():
     assert abs(wrong) > 5 * other
 
 
-def test_a_state_depends_on_its_seed_and_index_alone():
+def test_a_state_depends_on_its_seed_and_index_only():
     def some(start: int, count: int) -> WeightedSamples:
         rng = Samples(5, start, count)
         x = 8 * rng.child("start").normal((count, 2), D)
@@ -234,31 +236,34 @@ ONE = torch.ones(3, 1, dtype=D)
     [
         (
             lambda rng: annealed_importance(geometric(wide, seven), ONE, [0.0, 0.0], rng),
-            r"betas must rise, two of them or more; got \[0.0, 0.0\]",
+            r"needs at least two betas that increase, got \[0.0, 0.0\]",
         ),
         (
             lambda rng: annealed_importance(geometric(wide, seven), ONE, [0, 1], rng, moves=0),
-            "at least 1 move, got moves=0",
+            "needs moves >= 1, got moves=0",
         ),
         (
             lambda rng: annealed_importance(geometric(wide, seven), ONE[:1], [0, 1], rng),
-            r"2 floating-point states or more",
+            r"at least 2 floating-point states",
         ),
         (
             lambda rng: annealed_importance(lambda b: Target(score=lambda x: -x), ONE, [0, 1], rng),
-            "weights need the log-density",
+            "importance weights need log-densities",
         ),
         (
             lambda rng: geometric(Target(score=lambda x: -x), seven),
             "a geometric path needs the log-density of both ends",
         ),
-        (lambda rng: score_importance(score, ONE, [1.0, 2.0], rng), "levels must be positive and fall, two of them"),
+        (
+            lambda rng: score_importance(score, ONE, [1.0, 2.0], rng),
+            "needs at least two levels that are positive and decrease",
+        ),
         (
             lambda rng: score_importance(score, ONE, [2.0, 1.0], rng, MetropolisLangevin()),
-            "MetropolisLangevin tests its proposals with a density, .* take Langevin",
+            "MetropolisLangevin needs a log-density, .* use Langevin",
         ),
     ],
 )
-def test_what_cannot_be_weighed(call, message):
+def test_bad_arguments_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call(Samples(0, count=3))

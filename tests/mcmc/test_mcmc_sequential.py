@@ -1,4 +1,4 @@
-"""Populations that are led from one law to another, against exact laws."""
+"""Sequential Monte Carlo between distributions that are known exactly."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def start(seed, size=2, scale=1.0):
 
 
 def test_between_gaussians():
-    """A needle, 3 standard deviations out: log Z over seeds, and the moments of the points."""
+    """A narrow Gaussian at 3 standard deviations: log Z over seeds, and the moments of the points."""
     found = []
     for seed in range(8):
         x, rng = start(seed)
@@ -40,8 +40,8 @@ def test_between_gaussians():
     assert all(a < b for a, b in zip(found[0].betas, found[0].betas[1:]))
 
 
-def test_modes_keep_their_weights():
-    """Two narrow modes far apart in one wide law, of weights 0.2 and 0.8."""
+def test_modes_keep_their_masses():
+    """Two narrow, distant modes with masses 0.2 and 0.8, from a wide Gaussian."""
     first = normal([0.0, 0.0], [4.0, 4.0])
     a, b = normal([-3.0, 1.0], [0.1, 0.1]), normal([4.0, 0.0], [0.1, 0.3])
     last = lambda x: torch.logaddexp(math.log(0.2) + a(x), math.log(0.8) + b(x))  # noqa: E731
@@ -56,8 +56,8 @@ def test_modes_keep_their_weights():
     assert abs(float(ratios.mean())) < 5 * float(ratios.std()) / 8**0.5 + 1e-3
 
 
-def test_a_support_is_never_left():
-    """Uniform in a square, and its corner: the ratio of the areas."""
+def test_bounded_supports():
+    """From the uniform distribution on a square to that on its corner: the ratio of the areas."""
     square = lambda x: torch.where((x.abs() < 1).all(1), 0.0, -math.inf)  # noqa: E731
     corner = lambda x: torch.where(((x > 0.5) & (x < 1)).all(1), 0.0, -math.inf)  # noqa: E731
     rng = Samples(0, count=N)
@@ -66,21 +66,21 @@ def test_a_support_is_never_left():
     assert bool(((found.points > 0.5) & (found.points < 1)).all())
     assert abs(found.log_ratio - math.log(1 / 16)) < 5 * (15 / N) ** 0.5
     assert abs(float(found.points.mean()) - 0.75) < 0.02
-    with pytest.raises(RuntimeError, match=r"^no point of the first law has a density under the last"):
+    with pytest.raises(RuntimeError, match=r"^no point has a density under the target"):
         sequential_monte_carlo(square, lambda x: torch.full((len(x),), -math.inf), x, rng)
 
 
-def test_laws_that_are_near_cost_no_moves():
+def test_equal_distributions_need_no_moves():
     x, rng = start(0)
-    law = normal([0.0, 0.0], [1.0, 1.0])
-    found = sequential_monte_carlo(law, law, x, rng)
+    target = normal([0.0, 0.0], [1.0, 1.0])
+    found = sequential_monte_carlo(target, target, x, rng)
     assert found.betas == (1.0,) and found.acceptance == (0.0,) and found.log_ratio == 0
     assert torch.equal(found.points.sort(0).values, x.sort(0).values)
 
 
-def test_what_is_no_population():
-    law = normal([0.0], [1.0])
-    with pytest.raises(ValueError, match=r"^a population needs 4 points or more, .*; got 3 points"):
-        sequential_monte_carlo(law, law, torch.zeros(3, 1), Samples(0, count=3))
+def test_bad_arguments_are_refused():
+    target = normal([0.0], [1.0])
+    with pytest.raises(ValueError, match=r"^sequential Monte Carlo needs at least 4 points, .* got 3 points"):
+        sequential_monte_carlo(target, target, torch.zeros(3, 1), Samples(0, count=3))
     with pytest.raises(ValueError, match=r"got 9 points, effective=1,"):
-        sequential_monte_carlo(law, law, torch.zeros(9, 1), Samples(0, count=9), effective=1.0)
+        sequential_monte_carlo(target, target, torch.zeros(9, 1), Samples(0, count=9), effective=1.0)

@@ -1,4 +1,4 @@
-"""Weighted samples: what is said of them, and that nobody takes them for others."""
+"""Weighted samples: estimates, resampling, and that they cannot be mistaken for plain samples."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_effective_sample_size():
     assert WeightedSamples(torch.zeros(4, 1), weights).effective_sample_size == pytest.approx(2)
 
 
-def test_systematic_resampling_takes_each_point_as_often_as_its_weight_says():
+def test_systematic_resampling_draws_each_point_in_proportion_to_its_weight():
     found = tilted(50)
     for count in (10, 1000):
         for seed in range(5):
@@ -53,9 +53,9 @@ def test_systematic_resampling_takes_each_point_as_often_as_its_weight_says():
     assert abs(float(means.mean() - found.mean().value)) < 5 * float(means.std()) / math.sqrt(2000)
 
 
-def test_what_takes_samples_does_not_take_these():
+def test_weighted_samples_are_not_accepted_as_samples():
     found = tilted(20)
-    with pytest.raises(TypeError, match=r"these samples have weights: resample\(count, rng\) makes samples without"):
+    with pytest.raises(TypeError, match=r"weighted samples are not an array: use resample\(count, rng\)"):
         np.asarray(found)
     with pytest.raises(TypeError):
         torch.stack(list(found))
@@ -74,23 +74,23 @@ def test_what_takes_samples_does_not_take_these():
             torch.zeros(3, 1),
             torch.zeros(2),
             ValueError,
-            r"weights must be one for each of two points or more, got \(2,\)",
+            r"at least two points and one weight per point, got log_weight of shape \(2,\)",
         ),
-        (torch.zeros(1, 1), torch.zeros(1), ValueError, "two points or more"),
+        (torch.zeros(1, 1), torch.zeros(1), ValueError, "at least two points"),
         (
             torch.zeros(2, 1),
             torch.tensor([0.0, math.nan]),
             RuntimeError,
-            "1 of 2 weights are no numbers: take smaller steps",
+            "1 of 2 weights are NaN or inf: use smaller steps",
         ),
         (torch.zeros(2, 1), torch.tensor([-math.inf] * 2), RuntimeError, "all weights are 0"),
     ],
 )
-def test_weights_that_are_none(points, weights, error, message):
+def test_bad_weights_are_refused(points, weights, error, message):
     with pytest.raises(error, match=message):
         WeightedSamples(points, weights)
 
 
-def test_a_draw_is_of_something():
-    with pytest.raises(ValueError, match="at least 1 point is drawn, got count=0"):
+def test_resampling_needs_a_count():
+    with pytest.raises(ValueError, match="resample needs count >= 1, got count=0"):
         tilted(5).resample(0, Samples(0, count=1))

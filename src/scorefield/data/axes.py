@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +80,9 @@ def read_dataarray(x: Any, key: str, store: Store) -> Any:
     """A DataArray that is not read yet: at once, or with its values in the copy."""
     xarray = need("xarray", "reading arrays with named axes")
     check_dtype(x.dtype)
+    fill = x.attrs.get("_FillValue")
+    if isinstance(fill, float) and math.isnan(fill):  # says nothing: missing numbers are NaN anyway
+        del x.attrs["_FillValue"]
     if store.holds(x.nbytes):
         return x.load()
     row = x.nbytes // x.shape[0]

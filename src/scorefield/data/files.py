@@ -148,7 +148,7 @@ def write(
         formats: Which formats there are; put your own first, `(mine, *FORMATS)`.
 
     Raises:
-        OSError: If the disk is full; what was at `path` is unchanged.
+        OSError: If the disk is full, or nothing may be written there; what was at `path` is unchanged.
         ValueError: If the format cannot hold such samples, or the batches do not hold `count` of them.
 
     Example:
@@ -174,13 +174,21 @@ def write(
     except Exception as error:
         if error is source.error or isinstance(error, DataError | ImportError):
             raise
-        reason = (error.strerror if isinstance(error, OSError) else None) or one_line(error)
-        what = f"{target} could not be written ({reason}); what was there is unchanged"
-        if isinstance(error, OSError):
-            raise OSError(error.errno, f"{what}: free some space or choose another place") from error
-        raise DataError(f"{what}: write {_that_hold(schema, [f for f in formats if f is not chosen])}") from error
+        raise _not_written(error, target, schema, [f for f in formats if f is not chosen]) from error
     finally:
         shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
+
+
+def _not_written(error: Exception, target: Path, schema: Schema, others: Sequence[Format]) -> Exception:
+    """What a library raised while it wrote, as an error that says what to do."""
+    code = (error.errno or 0) if isinstance(error, OSError) else 0
+    reason = os.strerror(code) if code > 0 else one_line(error)
+    what = f"{target} could not be written ({reason}); what was there is unchanged"
+    if isinstance(error, PermissionError):
+        return PermissionError(f"{what}: choose a place where you may write")
+    if isinstance(error, OSError):
+        return OSError(error.errno, f"{what}: free some space or choose another place")
+    return DataError(f"{what}: write {_that_hold(schema, others)}")
 
 
 class _Counted:

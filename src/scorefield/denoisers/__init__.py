@@ -31,3 +31,33 @@ from .pretrained import (
     TimeConditioning as TimeConditioning,
 )
 from .uncertainty import WithUncertainty as WithUncertainty
+
+__all__ = [
+    "AnalyticDensity",
+    "ClassifierGuided",
+    "ComposedDenoiser",
+    "Conditioned",
+    "DataPrediction",
+    "Denoiser",
+    "EDMPrediction",
+    "Empirical",
+    "EnergyDenoiser",
+    "FlowPrediction",
+    "Gaussian",
+    "Guided",
+    "IndexConditioning",
+    "LevelConditioning",
+    "Mixture",
+    "NCSNDenoiser",
+    "NoiseConditioning",
+    "NoisePrediction",
+    "NoisyClassifier",
+    "Parametrization",
+    "Preconditioned",
+    "PretrainedDenoiser",
+    "ScorePrediction",
+    "TimeConditioning",
+    "VPrediction",
+    "WithUncertainty",
+    "part_of",
+]

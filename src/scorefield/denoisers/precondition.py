@@ -153,8 +153,8 @@ class _Network(nn.Module, PreconditionedNetwork):
         skip, out = self.coefficients(level)
         center = self.center(context)
         u = x if center is None else x - (center := center.to(x.dtype))
-        mean = skip * u + out * self.answer(*self.question(u, level), context).to(x.dtype)
-        return mean if center is None else center + mean
+        known = skip * u if center is None else center + skip * u  # in this order: runs are resumed to the same bits
+        return known + out * self.answer(*self.question(u, level), context).to(x.dtype)
 
     def full_precision(self: _Self) -> _Self:
         whole = super().full_precision()  # type: ignore[misc]

@@ -81,7 +81,7 @@ def resolve_training(
 def _bfloat16_is_faster(device: torch.device) -> bool:
     """Whether a matrix product in bfloat16 takes less than two thirds of the time of float32, by measurement."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     if device.type != "cpu":
         return False
     times = []

@@ -32,13 +32,14 @@ def network_for(prepared: Prepared, wish: nn.Module | Network, levels: NoiseLeve
         _try(wish, prepared.shape, context)
         return wish, Choice("network", _in_words(wish), GIVEN)
     size = 0 if context is None else context.size
-    conditioned = {"context_channels" if context is not None and context.shape else "context": size}
+    fields = context is not None and bool(context.shape)
+    sizes = (0, size) if fields else (size, 0)  # as numbers, or as channels on the grid of the data
     step = prepared.finest_cell if levels.tail else None
     step = None if step is None else step / prepared.scale
     options = (wish.widths, wish.depth, wish.patch, wish.attention, wish.periodic)
     with torch.random.fork_rng():  # first weights come from PyTorch's own generator, which is left as it was
         torch.manual_seed(prepared.seed)
-        network, reason = choose(prepared.shape, len(prepared.split.train), *options, **conditioned, step=step)
+        network, reason = choose(prepared.shape, len(prepared.split.train), *options, *sizes, step=step)
     return network, Choice("network", _in_words(network), reason)
 
 

@@ -146,27 +146,29 @@ def _with_given(found: NoiseLevels, call: str) -> NoiseLevels:
 
 def _process(levels: NoiseLevels, given: Process | str | None) -> tuple[Process, Choice]:
     """The process; one that a sampler names comes first."""
+    process: Process
     if given is None:
-        process: Process = levels.process()
-        return process, Choice(
-            "process", repr(process), "between the smallest and the largest level; any other will do"
-        )
+        process, reason = levels.process(), "between the smallest and the largest level; any other will do"
+        return process, Choice("process", repr(process), reason)
     if isinstance(given, str):
-        given = parse_call(given, Process).matched(levels.sigma_min, levels.sigma_max)
-    return given, Choice("process", repr(given), GIVEN)
+        process = parse_call(given, Process).matched(levels.sigma_min, levels.sigma_max)
+    else:
+        process = given
+    return process, Choice("process", repr(process), GIVEN)
 
 
 def _parametrization(
     scale: float, given: Parametrization | type[Parametrization] | str | None
 ) -> tuple[Parametrization, Choice]:
+    found: Parametrization
     if given is None:
-        found: Parametrization = EDMPrediction(scale)
+        found = EDMPrediction(scale)
         return found, Choice("parametrization", repr(found), "the network's output has unit variance at every level")
     if isinstance(given, str):
-        given = parse_call(given, Parametrization, defaults={"scale": scale})
-    elif isinstance(given, type):
-        given = given(scale)
-    return given, Choice("parametrization", repr(given), GIVEN)
+        found = parse_call(given, Parametrization, defaults={"scale": scale})
+    else:
+        found = given(scale) if isinstance(given, type) else given
+    return found, Choice("parametrization", repr(found), GIVEN)
 
 
 def _objective(

@@ -188,7 +188,8 @@ def _chosen(rows: Rows, count: int, seed: int, stream: int) -> list[int]:
 
 
 def _standardized(units: Standardize, rows: Rows, places: list[int]) -> Tensor:
-    return units(rows.take(places, torch.float64)).float()
+    x: Tensor = units(rows.take(places, torch.float64)).float()
+    return x
 
 
 def _width(units: Standardize, cells: Tensor | None) -> Tensor:

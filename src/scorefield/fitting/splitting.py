@@ -68,4 +68,5 @@ def _representative(rows: Rows, count: int, seed: int) -> np.ndarray:
     weights = torch.full((len(rows), len(orders)), -1.0 / (len(rows) - count), dtype=torch.float64)
     weights.scatter_(0, torch.from_numpy(orders[:, :count].T.copy()), 1.0 / count)
     energy = -(weights * (torch.cdist(x, x) @ weights)).sum(0)
-    return orders[int(energy.argmin())]
+    order: np.ndarray = orders[int(energy.argmin())]
+    return order

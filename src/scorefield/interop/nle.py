@@ -273,7 +273,7 @@ class NLEPosterior:
         return torch.as_tensor(np.asarray(x), dtype=torch.float64)
 
     def _height(self, theta: Tensor, likelihood: Callable[[Tensor], Tensor]) -> Tensor:
-        value = self.prior.log_prob(theta)
+        value: Tensor = self.prior.log_prob(theta)
         inside = torch.isfinite(value)
         if bool(inside.any()):
             value[inside] = value[inside] + likelihood(theta[inside])

@@ -155,7 +155,8 @@ class NPSEPosterior:
     def _observed(self, x: Any) -> Tensor:
         if x is None or self.model.context is None:
             raise ValueError("a posterior is one given data: pass x=…, what was observed")
-        return self.model.context(np.asarray(x, dtype=float))
+        rows: Tensor = self.model.context(np.asarray(x, dtype=float))
+        return rows
 
     def _composed(self, rows: Tensor) -> Model:
         """The model given several independent observations."""

@@ -168,7 +168,8 @@ class ScoreDensity:
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        return self._model().sample(n_samples, _seed(random_state))
+        rows: np.ndarray = self._model().sample(n_samples, _seed(random_state))
+        return rows
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The hyperparameters by name; `deep` changes nothing."""
@@ -210,7 +211,7 @@ class ScoreDensity:
 
     def _training(self) -> Training:
         """The settings."""
-        rate = self.learning_rate
+        rate: Any = self.learning_rate
         if self.rate != "deprecated":
             warnings.warn("ScoreDensity: rate is now learning_rate: write learning_rate=", FutureWarning, stacklevel=3)
             rate = self.rate
@@ -221,7 +222,8 @@ class ScoreDensity:
         from sklearn.utils.validation import check_is_fitted, validate_data
 
         check_is_fitted(self)
-        return validate_data(self, X, dtype=np.float64, reset=False)
+        rows: np.ndarray = validate_data(self, X, dtype=np.float64, reset=False)
+        return rows
 
     def _model(self) -> Model:
         """A copy of the model to compute with: the fitted one stays as it is."""

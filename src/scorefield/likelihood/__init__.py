@@ -9,3 +9,18 @@ from .marginal import marginal as marginal
 from .probability_flow import log_prob as log_prob
 from .self_check import self_check as self_check
 from .typicality import typicality as typicality
+
+__all__ = [
+    "BitsPerDim",
+    "Bound",
+    "DataDensity",
+    "Density",
+    "LogProb",
+    "bits_per_dim",
+    "bound",
+    "log_prob",
+    "marginal",
+    "self_check",
+    "spacing",
+    "typicality",
+]

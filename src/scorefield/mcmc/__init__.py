@@ -1,4 +1,4 @@
-"""Markov chains and Monte Carlo, for any score or log-density: nothing here knows of diffusion models."""
+"""Markov chain Monte Carlo for any score or log-density, independent of diffusion models."""
 
 from .chain import Chain as Chain, langevin as langevin
 from .effective_size import autocorrelation as autocorrelation, effective_sample_size as effective_sample_size
@@ -24,3 +24,28 @@ from .transition import (
     Unadjusted as Unadjusted,
 )
 from .weighted import Estimate as Estimate, WeightedSamples as WeightedSamples
+
+__all__ = [
+    "AnnealingResult",
+    "Chain",
+    "ChainState",
+    "Estimate",
+    "GaussianLangevin",
+    "Hamiltonian",
+    "Langevin",
+    "MetropolisLangevin",
+    "Population",
+    "Target",
+    "Transition",
+    "Unadjusted",
+    "WeightedSamples",
+    "annealed_importance",
+    "autocorrelation",
+    "effective_sample_size",
+    "geometric",
+    "langevin",
+    "score_importance",
+    "sequential_monte_carlo",
+    "simulated_annealing",
+    "tempered",
+]

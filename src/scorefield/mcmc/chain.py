@@ -1,4 +1,4 @@
-"""Langevin dynamics: a Markov chain that draws from a law of which the score, or the log-density, is a function."""
+"""Markov chains that sample from a distribution given by its score or its log-density."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from .transition import ChainState, Langevin, Target, Transition
 
 __all__ = ["Chain", "block_size", "langevin", "run_chains"]
 
-_AHEAD = 64  # numbers a sample draws at once: moves of points in the plane are short beside a call for their noise
-_BLOCK = 2048  # samples that move together on a CPU, so that what a small network computes of them stays in the cache
+_BUFFER = 64  # random numbers per chain that are drawn at once: for points in the plane, a move is quicker than a draw
+_BLOCK = 2048  # chains that move together on a CPU, so that the activations of a small network stay in the cache
 
 
 class Chain(NamedTuple):
-    """Where chains arrived, and what was seen on the way."""
+    """The result of Markov chains: their last states, acceptance rates and stored states."""
 
     state: Tensor
     """The last states, of shape `(B, *D)`."""
 
     acceptance: Tensor
-    """The chance of a proposal to be accepted, the mean over each chain, of shape `(B,)`: 1 without a test."""
+    """The mean acceptance probability of each chain, of shape `(B,)`; 1 without a Metropolis test."""
 
     kept: Tensor
-    """The states that were kept, the last one last, of shape `(K, B, *D)`."""
+    """The stored states, the last one last, of shape `(K, B, *D)`."""
 
     def autocorrelation(self) -> Tensor:
-        """The correlation of states k apart, of shape `(K, *D)`, pooled over chains (`mcmc.autocorrelation`)."""
+        """The autocorrelation at lag k, of shape `(K, *D)`, pooled over chains (`mcmc.autocorrelation`)."""
         return autocorrelation(self.kept)
 
     def effective_sample_size(self) -> Tensor:
-        """How many independent draws the kept states are worth, of shape `D` (`mcmc.effective_sample_size`)."""
+        """The effective sample size of the stored states, of shape `D` (`mcmc.effective_sample_size`)."""
         return effective_sample_size(self.kept)
 
 
@@ -52,27 +52,28 @@ def langevin(
     thin: int = 1,
     block: int | None = None,
 ) -> Chain:
-    """Moves each of B states along a chain of its own, B draws from the law of `target` if `steps` are enough.
+    """Runs B independent chains: with enough steps, their last states are draws from the target.
 
     Arguments:
         target: A score, `(B, *D)` to `(B, *D)`, or a log-density up to a constant, `(B, *D)` to `(B,)`: any function or
-            module. Which of them it is, is read from the shape it gives; `Target` says so, and holds both if both are known.
-        x: Where the chains begin, of shape `(B, *D)`.
-        steps: How many moves.
-        rng: The source of randomness. Chain i depends on `(seed, i)` alone, whatever B and `block` are, and its first
-            moves do not depend on how many follow. To go on from where a chain arrived, go on with the same source.
+            module. The shape of its output tells which of them it is. `Target` states it, and can hold both.
+        x: The initial states, of shape `(B, *D)`.
+        steps: The number of moves.
+        rng: The source of random numbers. Chain i depends on `(seed, i)` only, not on B and `block`, and its first moves do not
+            depend on `steps`. To continue chains, continue with the same source.
         transition: The move: `Langevin`, `MetropolisLangevin`, `GaussianLangevin` or your own.
-        scale: A standard deviation of the law, which sizes the step (`transition`), in the units of `x`.
-        keep: How many states of each chain are kept: the last `keep`, `thin` moves apart.
-        thin: How many moves lie between states that are kept.
-        block: How many chains move together; by default 2,048 on a CPU, all on a GPU. It changes nothing but the time.
+        scale: A standard deviation of the target, in the units of `x`, to which the step is proportional.
+        keep: The number of states of each chain to store: the last `keep`, `thin` moves apart.
+        thin: The number of moves between stored states.
+        block: The number of chains that move together; by default 2,048 on a CPU and all on a GPU. It affects only the speed.
 
     Returns:
-        The last states, the acceptance of each chain and the states that were kept. No gradient flows through them.
+        The last states, the acceptance of each chain and the stored states, without gradients.
 
     Raises:
-        ValueError: If `target` gives another shape, or if `steps` is below 1 or too few for what is to be kept.
-        RuntimeError: If a state is not finite.
+        TypeError: If the states are not floating-point numbers.
+        ValueError: If `target` returns another shape, or an argument is out of its range.
+        RuntimeError: If a state becomes non-finite.
 
     Example:
         >>> from scorefield.rng import Samples
@@ -84,7 +85,7 @@ def langevin(
 
 
 def block_size(x: Tensor, block: int | None) -> int:
-    """How many samples move together."""
+    """The number of chains that move together."""
     return block or (_BLOCK if x.device.type == "cpu" else len(x))
 
 
@@ -99,56 +100,73 @@ def run_chains(
     thin: int = 1,
     block: int | None = None,
 ) -> Chain:
-    """Moves states along a ladder of laws and their scales, `moves` on each rung: the loop of all chains.
+    """Runs chains through a sequence of targets: the loop of all chains.
 
-    All moves that noise was drawn for are made by one block of samples before the next one begins.
+    A block of chains makes all moves for which noise has been drawn before the next block is moved.
+
+    Arguments:
+        ladder: The targets, each with its scale.
+        x: The initial states, of shape `(B, *D)`.
+        moves: The number of moves per target.
+        rng: The source of random numbers.
+        transition: The move.
+        keep: The number of states to store.
+        thin: The number of moves between stored states.
+        block: The number of chains that move together.
+
+    Raises:
+        TypeError: If the states are not floating-point numbers.
+        ValueError: If an argument is out of its range.
+        RuntimeError: If a state becomes non-finite.
     """
     steps = moves * len(ladder)
     _check(ladder, x, steps, keep, thin, block)
-    ahead, size = max(1, _AHEAD // math.prod(x.shape[1:])), block_size(x, block)
-    points = [ChainState(part) for part in x.detach().split(size)]
-    chances, kept = x.new_zeros(len(x)), x.new_empty(keep, *x.shape)
-    for first in range(0, steps, ahead):
-        z = rng.normal((len(x), ahead, *x.shape[1:]), x.dtype, x.device).transpose(0, 1)
-        u = rng.uniform((len(x), ahead), x.dtype, x.device).T if transition.adjusted else None
-        for i, here in enumerate(points):
+    buffer, size = max(1, _BUFFER // math.prod(x.shape[1:])), block_size(x, block)
+    states = [ChainState(part) for part in torch.split(x.detach(), size)]
+    accepted, kept = x.new_zeros(len(x)), x.new_empty(keep, *x.shape)
+    for first in range(0, steps, buffer):
+        z = rng.normal((len(x), buffer, *x.shape[1:]), x.dtype, x.device).transpose(0, 1)
+        u = rng.uniform((len(x), buffer), x.dtype, x.device).T if transition.adjusted else None
+        for i, state in enumerate(states):
             rows = slice(i * size, i * size + size)
-            noises, lucks = z[:, rows].contiguous(), repeat(None) if u is None else u[:, rows].contiguous()
-            for step, noise, luck in zip(range(first, steps), noises, lucks):
-                law, scale = ladder[step // moves]
+            noises, uniforms = z[:, rows].contiguous(), repeat(None) if u is None else u[:, rows].contiguous()
+            for step, noise, uniform in zip(range(first, steps), noises, uniforms):
+                target, scale = ladder[step // moves]
                 if step % moves == 0:
-                    here = ChainState(here.x)  # a new rung: what was known is of another law
-                here, chance = transition.move(law, here, scale, noise, luck)
-                if chance is not None:
-                    chances[rows] += chance
-                back, off = divmod(steps - 1 - step, thin)
-                if off == 0 and back < keep:
-                    kept[keep - 1 - back, rows] = here.x
-            _check_finite(here.x, transition, scale, step + 1, steps)
-            points[i] = here
-    acceptance = chances / steps if transition.adjusted else torch.ones_like(chances)
-    return Chain(torch.cat([here.x for here in points]), acceptance, kept)
+                    state = ChainState(state.x)  # the log-density and the score were those of another target
+                state, probability = transition.move(target, state, scale, noise, uniform)
+                if probability is not None:
+                    accepted[rows] += probability
+                back, rest = divmod(steps - 1 - step, thin)
+                if rest == 0 and back < keep:
+                    kept[keep - 1 - back, rows] = state.x
+            _check_finite(state.x, transition, scale, step + 1, steps)
+            states[i] = state
+    acceptance = accepted / steps if transition.adjusted else torch.ones_like(accepted)
+    return Chain(torch.cat([state.x for state in states]), acceptance, kept)
 
 
 def _check(
     ladder: Sequence[tuple[Target, float]], x: Tensor, steps: int, keep: int, thin: int, block: int | None
 ) -> None:
     if not x.is_floating_point():
-        raise TypeError(f"states are floating-point numbers, got {x.dtype}: x.double() makes them so")
+        raise TypeError(f"states must be floating-point numbers, got {x.dtype}: pass x.double()")
     if not all(0 < scale < math.inf for _, scale in ladder):
-        raise ValueError(f"the scale of a law is positive, got scale={ladder[0][1]:g}")
+        raise ValueError(f"the scale of a target must be positive and finite, got scale={ladder[0][1]:g}")
     if block is not None and block < 1:
-        raise ValueError(f"a block holds at least 1 chain, got block={block}")
+        raise ValueError(f"a block needs at least 1 chain, got block={block}")
     if steps < 1:
         raise ValueError(f"a chain needs at least 1 move, got {steps}")
     if keep < 0 or thin < 1:
-        raise ValueError(f"a chain keeps keep >= 0 states, thin >= 1 moves apart; got keep={keep}, thin={thin}")
+        raise ValueError(f"chains need keep >= 0 and thin >= 1, got keep={keep}, thin={thin}")
     if (keep - 1) * thin >= steps:
         need = f"more than {(keep - 1) * thin} moves"
-        raise ValueError(f"keeping {keep} states {thin} moves apart needs {need}, got {steps}")
+        raise ValueError(f"storing {keep} states {thin} moves apart needs {need}, got {steps}")
 
 
 def _check_finite(x: Tensor, transition: Transition, scale: float, step: int, steps: int) -> None:
     if not bool(torch.isfinite(x).all()):
-        what = f"{transition} left the finite numbers by move {step} of {steps}, at the scale {scale:g}"
-        raise RuntimeError(f"{what}: take a smaller step or a smaller scale, or begin nearer to where the law has mass")
+        what = (
+            f"states of {transition} became non-finite (NaN or inf) by move {step} of {steps}, at the scale {scale:g}"
+        )
+        raise RuntimeError(f"{what}: use a smaller step or scale, or start closer to where the target has mass")

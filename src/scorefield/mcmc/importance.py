@@ -1,7 +1,7 @@
-"""Annealed importance sampling: chains along a path of laws, whose weights make up for what they had no time to do.
+"""Annealed importance sampling: chains along a path of distributions, with weights that correct for their finite length.
 
-Weights are of an extended law, of whole ways: their mean is exactly the ratio of the normalizing constants at the two ends,
-however few and however bad the moves are. Bad moves make them scatter.
+The weights belong to an extended distribution, of whole trajectories. Their mean is exactly the ratio of the normalizing
+constants at the two ends, however few the moves are; poor moves only increase their variance.
 """
 
 from __future__ import annotations
@@ -21,18 +21,25 @@ from .weighted import WeightedSamples
 
 __all__ = ["Path", "annealed_importance", "geometric", "score_importance"]
 
-_AHEAD = 64  # numbers a sample draws at once, about
-_EXACT, _PROBES = (
-    64,
-    8,
-)  # up to how many coordinates the divergence is exact by default, and how many probes it has above
+_BUFFER = 64  # random numbers per chain that are drawn at once, about
+_EXACT, _PROBES = 64, 8  # by default the divergence is exact up to 64 coordinates, and has 8 probes above
 
 Path = Callable[[float], Target]
-"""β ↦ a law with a log-density, up to a constant, from one end at β = 0 to the other at β = 1."""
+"""β ↦ a target with a log-density up to a constant, from one end at β = 0 to the other at β = 1."""
 
 
 def geometric(first: Target | Callable[[Tensor], Tensor], last: Target | Callable[[Tensor], Tensor]) -> Path:
-    """The path log f_β = (1 - β) log f_0 + β log f_1 between two log-densities, `(B, *D)` to `(B,)` each.
+    """The geometric path log f_β = (1 - β) log f_0 + β log f_1 between two log-densities.
+
+    Arguments:
+        first: The log-density at β = 0, `(B, *D)` to `(B,)`, or a `Target` that has one.
+        last: The log-density at β = 1.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: If an end has only a score.
 
     Example:
         >>> path = geometric(lambda x: -x.square().sum(1) / 2, lambda x: -x.square().sum(1))
@@ -42,38 +49,38 @@ def geometric(first: Target | Callable[[Tensor], Tensor], last: Target | Callabl
     ends = [end if isinstance(end, Target) else Target(log_prob=end) for end in (first, last)]
     for end in ends:
         if end.log_prob is None:
-            raise ValueError("a geometric path needs the log-density of both ends: give it, or take score_importance")
+            raise ValueError("a geometric path needs the log-density of both ends: pass it, or use score_importance")
     (f, g), (s, t) = ([end.log_prob for end in ends], [end.score for end in ends])
 
     def at(beta: float) -> Target:
         def mixed(x: Tensor, a: Callable[[Tensor], Tensor], b: Callable[[Tensor], Tensor]) -> Tensor:
-            if beta in (0.0, 1.0):  # 0 · ∞ is no number
+            if beta in (0.0, 1.0):  # 0 · ∞ is NaN
                 return (b if beta else a)(x)
             return (1 - beta) * a(x) + beta * b(x)
 
         score = None if s is None or t is None else lambda x: mixed(x, s, t)
-        return Target(score, lambda x: mixed(x, f, g))  # type: ignore[arg-type]  # there is a density
+        return Target(score, lambda x: mixed(x, f, g))  # type: ignore[arg-type]  # both ends have a log-density
 
     return at
 
 
-def _noises(x: Tensor, moves: int, rng: Rng, tests: bool) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """The noise of each move, `(B, *D)`, and uniform numbers `(B,)` if there are tests; drawn for some moves at once."""
-    ahead = max(1, _AHEAD // math.prod(x.shape[1:]))
-    for first in range(0, moves, ahead):
-        z = rng.normal((len(x), ahead, *x.shape[1:]), x.dtype, x.device)
-        u = rng.uniform((len(x), ahead), x.dtype, x.device) if tests else None
-        for i in range(min(ahead, moves - first)):
+def _noises(x: Tensor, moves: int, rng: Rng, adjusted: bool) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """The noise of each move, `(B, *D)`, and uniform numbers `(B,)` for adjusted moves, drawn for several moves at once."""
+    buffer = max(1, _BUFFER // math.prod(x.shape[1:]))
+    for first in range(0, moves, buffer):
+        z = rng.normal((len(x), buffer, *x.shape[1:]), x.dtype, x.device)
+        u = rng.uniform((len(x), buffer), x.dtype, x.device) if adjusted else None
+        for i in range(min(buffer, moves - first)):
             yield z[:, i].contiguous(), None if u is None else u[:, i]
 
 
-def _check(x: Tensor, moves: int, name: str, values: Sequence[float], need: str, fine: bool) -> None:
+def _check(x: Tensor, moves: int, name: str, values: Sequence[float], need: str, valid: bool) -> None:
     if not x.is_floating_point() or len(x) < 2:
-        raise ValueError(f"annealed importance sampling needs 2 floating-point states or more, got {tuple(x.shape)}")
+        raise ValueError(f"annealed importance sampling needs at least 2 floating-point states, got {tuple(x.shape)}")
     if moves < 1:
-        raise ValueError(f"each law needs at least 1 move, got moves={moves}")
-    if len(values) < 2 or not fine:
-        raise ValueError(f"{name} must {need}, two of them or more; got {[round(v, 6) for v in values[:8]]}")
+        raise ValueError(f"annealed importance sampling needs moves >= 1, got moves={moves}")
+    if len(values) < 2 or not valid:
+        raise ValueError(f"annealing needs at least two {name} that {need}, got {[round(v, 6) for v in values[:8]]}")
 
 
 @torch.no_grad()
@@ -88,24 +95,24 @@ def annealed_importance(
 ) -> WeightedSamples:
     """Annealed importance sampling between any two unnormalized densities (Neal, 2001).
 
-    At each β in turn the weights take what the log-density of the states has gained over the β before, then the states move.
-    `log_mean_weight` of the result estimates log Z_1 - log Z_0, and its weighted means are those of the last law.
+    At each β the weights are multiplied by the ratio of the densities at this and the previous β, then the states move.
+    `log_mean_weight` of the result estimates log Z_1 - log Z_0, and weighted means are those of the last distribution.
 
     Arguments:
-        path: β ↦ the law; `geometric(first, last)`, or any function of your own that gives a `Target` with a log-density.
-        x: Independent draws from the first law, of shape `(N, *D)`.
-        betas: Where on the path to move, rising; the first is the law of `x`. The finer, the less the weights scatter.
-        rng: The source of randomness. State i depends on `(seed, i)` alone.
-        transition: The move. With a test (`MetropolisLangevin`, `Hamiltonian`) it leaves each law as it is; one without
-            (`Langevin`) errs, and its error goes into the weights as well.
-        moves: How many at each β.
-        scale: A standard deviation that sizes the steps: of all laws, or a function of β.
+        path: β ↦ the target: `geometric(first, last)`, or your own function that returns a `Target` with a log-density.
+        x: Independent draws from the first distribution, of shape `(N, *D)`.
+        betas: The values of β, increasing; the first is that of `x`. More of them reduce the variance of the weights.
+        rng: The source of random numbers. State i depends on `(seed, i)` only.
+        transition: The move. Adjusted ones (`MetropolisLangevin`, `Hamiltonian`) leave each target invariant; the bias of
+            unadjusted ones (`Langevin`) is corrected by the weights.
+        moves: The number of moves at each β.
+        scale: A standard deviation of all targets, or a function of β, to which the steps are proportional.
 
     Returns:
         The states at the last β, with their weights.
 
     Raises:
-        ValueError: If the betas do not rise, or a law has no log-density.
+        ValueError: If the betas do not increase, a target has no log-density, or there are fewer than two states.
         RuntimeError: If a weight is not finite.
 
     Example:
@@ -119,42 +126,45 @@ def annealed_importance(
         True
     """
     values = [float(beta) for beta in betas]
-    _check(x, moves, "betas", values, "rise", all(a < b for a, b in pairwise(values)))
+    _check(x, moves, "betas", values, "increase", all(a < b for a, b in pairwise(values)))
     width = scale if callable(scale) else lambda beta: scale
     noises = _noises(x, moves * (len(values) - 1), rng, transition.adjusted)
     start = path(values[0])
     if start.log_prob is None:
-        raise ValueError("weights need the log-density of each law, and of this path the score alone is known")
-    log_weight, height = x.new_zeros(len(x), dtype=torch.float64), start.log_prob(x)
-    here = ChainState(x.detach())
+        raise ValueError("importance weights need log-densities, and this path has only scores: use score_importance")
+    log_weight, log_prob = x.new_zeros(len(x), dtype=torch.float64), start.log_prob(x)
+    x = x.detach()
     for beta in values[1:]:
-        law = path(beta)
-        here = ChainState(here.x, law.look(here.x))
-        log_weight += here.known[0] - height  # type: ignore[index]  # it was just computed
+        target = path(beta)
+        known = target.value_and_gradient(x)
+        log_weight += known[0] - log_prob
         for _ in range(moves):
             z, u = next(noises)
             if isinstance(transition, Unadjusted):
-                here, gain = _drift(transition, law, here, width(beta), z)
-                log_weight += gain
+                x, known, correction = _unadjusted_move(transition, target, ChainState(x, known), width(beta), z)
+                log_weight += correction
             else:
-                here, _ = transition.move(law, here, width(beta), z, u)
-                here = here if here.known else ChainState(here.x, law.look(here.x))
-        height = here.known[0]  # type: ignore[index]
-    return WeightedSamples(here.x, log_weight)
+                state, _ = transition.move(target, ChainState(x, known), width(beta), z, u)
+                x, known = state.x, state.known or target.value_and_gradient(state.x)
+        log_prob = known[0]
+    return WeightedSamples(x, log_weight)
 
 
-def _drift(transition: Unadjusted, law: Target, here: ChainState, scale: float, z: Tensor) -> tuple[ChainState, Tensor]:
-    """A move without a test, and what it owes to the law: log f(y) - log f(x) + log k(x|y) - log k(y|x)."""
-    (a, b), (height, slope) = transition.factors(scale), here.known or law.look(here.x)
-    y = here.x + a * slope + b * z
-    there = law.look(y)
-    return ChainState(y, there), there[0] - height + _turn(here.x, y, there[1], a, b, z)
+def _unadjusted_move(
+    transition: Unadjusted, target: Target, state: ChainState, scale: float, z: Tensor
+) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
+    """A move to y, what is known there, and its log-weight log f(y) - log f(x) + log k(x|y) - log k(y|x)."""
+    factors, (log_prob, score) = transition.factors(scale), state.known or target.value_and_gradient(state.x)
+    y = state.x + factors[0] * score + factors[1] * z
+    known = target.value_and_gradient(y)
+    return y, known, known[0] - log_prob + _log_kernel_ratio(state.x, y, known[1], factors, z)
 
 
-def _turn(x: Tensor, y: Tensor, slope: Tensor, a: float, b: float, z: Tensor) -> Tensor:
+def _log_kernel_ratio(x: Tensor, y: Tensor, score: Tensor, factors: tuple[float, float], z: Tensor) -> Tensor:
     """log k(x|y) - log k(y|x) of the kernel k(y|x) = N(y; x + a s(x), b²), for y = x + a s(x) + b z: `(B,)`."""
-    back = (x - y - a * slope) / b
-    return (sum_events(z**2) - sum_events(back**2)) / 2
+    a, b = factors
+    reverse = (x - y - a * score) / b
+    return (sum_events(z**2) - sum_events(reverse**2)) / 2
 
 
 @torch.no_grad()
@@ -167,34 +177,34 @@ def score_importance(
     moves: int = 1,
     probes: int | None = None,
 ) -> WeightedSamples:
-    """Annealed Langevin dynamics with importance weights, from the score alone.
+    """Annealed Langevin dynamics with importance weights that need only the score.
 
-    Along the levels the densities q_v of data plus noise of the variance v = level² are normalized and obey the heat
-    equation, whose right side the score knows: ∂ log q_v / ∂v = ½ (∇·s + ‖s‖²). Between two levels a weight takes the
-    integral of it (trapezoids in log v), and at each move what the move owes to the law, with log q_v(y) - log q_v(x) as the
-    line integral of s (Simpson's rule): the bias of unadjusted moves, and the modes whose weights they had no time to set
-    right, are repaired without a density.
+    The densities q_v of data plus noise of variance v = level² are normalized and obey the heat equation, whose right-hand side
+    follows from the score: ∂ log q_v / ∂v = ½ (∇·s + ‖s‖²). Between two levels its integral is added to the log-weight
+    (trapezoidal rule in log v). Each move adds its own log-weight, with log q_v(y) - log q_v(x) as the line integral of s
+    (Simpson's rule). This corrects the bias of unadjusted moves, and wrong masses of modes, without a density.
 
-    For the exact score the mean weight is 1, up to the two rules of integration and to how well `x` follows the first law.
-    `log_mean_weight` away from 0 says that the score is no gradient, or that of one law at one level and of another at the
-    next. It is nearly blind to a score that is too large by a factor: the chains then follow the wrong law too.
+    For the exact score the mean weight is 1, up to the error of the two quadratures and of the first distribution. A
+    `log_mean_weight` different from 0 shows that the score is not a gradient, or that it belongs to different distributions at
+    different levels. It hardly detects a score that is wrong by a constant factor: the chains then follow the wrong
+    distribution as well.
 
     Arguments:
         score: (x, level) ↦ the score of the data plus noise of a level of shape `()`, `(N, *D)` to `(N, *D)`.
-        x: Draws from the law of the first level, of shape `(N, *D)`, best in float64.
-        levels: The noise levels, which fall. The finer, the less the weights scatter.
-        rng: The source of randomness. State i depends on `(seed, i)` alone.
+        x: Draws from the distribution at the first level, of shape `(N, *D)`, best in float64.
+        levels: The noise levels, decreasing. More of them reduce the variance of the weights.
+        rng: The source of random numbers. State i depends on `(seed, i)` only.
         transition: The move, `Langevin` or `GaussianLangevin`.
-        moves: How many at each level.
-        probes: How many random probes estimate the divergence, or 0 for the exact one. By default exact up to 64
-            coordinates, 8 probes above. Their noise is in the logarithms of the weights, and raises their mean by half its
-            variance.
+        moves: The number of moves at each level.
+        probes: The number of Hutchinson probes for the divergence, or 0 for the exact one. By default it is exact up to 64
+            coordinates, with 8 probes above. The variance of the probes enters the log-weights, and raises the mean weight by
+            half of it.
 
     Returns:
         The states at the last level, with their weights.
 
     Raises:
-        ValueError: If the levels do not fall, or the transition tests its proposals.
+        ValueError: If the levels do not decrease, the transition is adjusted, or there are fewer than two states.
         RuntimeError: If a weight is not finite.
 
     Example:
@@ -207,40 +217,45 @@ def score_importance(
         True
     """
     values = [float(level) for level in levels]
-    falls = all(a > b for a, b in pairwise(values)) and values[-1:] > [0]
-    _check(x, moves, "levels", values, "be positive and fall", falls)
+    decreasing = all(a > b for a, b in pairwise(values)) and values[-1:] > [0]
+    _check(x, moves, "levels", values, "are positive and decrease", decreasing)
     if not isinstance(transition, Unadjusted):
-        what = f"{type(transition).__name__} tests its proposals with a density, and here the score alone is known"
-        raise ValueError(f"{what}: take Langevin, or annealed_importance where there is a density")
+        what = f"{type(transition).__name__} needs a log-density, and here is only a score"
+        raise ValueError(f"{what}: use Langevin, or annealed_importance with a log-density")
     size = x[0].numel()
     probes = (_PROBES if size > _EXACT else 0) if probes is None else probes
     draw = rng.child("probes")
 
-    def rise(x: Tensor, level: float) -> tuple[Tensor, Tensor]:
+    def score_and_derivative(x: Tensor, level: float) -> tuple[Tensor, Tensor]:
         """s, `(N, *D)`, and v ∂ log q_v / ∂v, `(N,)`."""
         signs = None
         if probes:
             u = draw.uniform((len(x), probes, *x.shape[1:]), torch.float32, x.device)
             signs = torch.where(u < 0.5, -1.0, 1.0).to(x)
-        s, spread = divergence(lambda x: score(x, x.new_tensor(level)).to(x.dtype), x, signs)
-        spread = spread.mean(1) if probes else spread
-        return s, level**2 * (spread + sum_events(s**2)) / 2
+        s, trace = divergence(lambda x: score(x, x.new_tensor(level)).to(x.dtype), x, signs)
+        trace = trace.mean(1) if probes else trace
+        return s, level**2 * (trace + sum_events(s**2)) / 2
 
     noises = _noises(x, moves * (len(values) - 1), rng, False)
     log_weight = x.new_zeros(len(x), dtype=torch.float64)
     x = x.detach()
-    before, climb = values[0], rise(x, values[0])[1]
+    previous, derivative = values[0], score_and_derivative(x, values[0])[1]
     for level in values[1:]:
-        s, after = rise(x, level)
-        log_weight -= (climb + after) * math.log(before / level)  # ∫ dv/v = 2 log(before / level), times the mean
-        a, b = transition.factors(level)
+        s, after = score_and_derivative(x, level)
+        log_weight -= (derivative + after) * math.log(
+            previous / level
+        )  # ∫ dv/v = 2 log(previous / level), times the mean
+        a, b = factors = transition.factors(level)
         for i in range(moves):
             z, _ = next(noises)
             y = x + a * s + b * z
             last = i == moves - 1
-            there, climb = rise(y, level) if last else (score(y, y.new_tensor(level)).to(y.dtype), climb)
+            if last:
+                end, derivative = score_and_derivative(y, level)
+            else:
+                end = score(y, y.new_tensor(level)).to(y.dtype)
             middle = score((x + y) / 2, x.new_tensor(level)).to(x.dtype)
-            log_weight += sum_events((y - x) * (s + 4 * middle + there)) / 6 + _turn(x, y, there, a, b, z)
-            x, s = y, there
-        before = level
+            log_weight += sum_events((y - x) * (s + 4 * middle + end)) / 6 + _log_kernel_ratio(x, y, end, factors, z)
+            x, s = y, end
+        previous = level
     return WeightedSamples(x, log_weight)

@@ -1,4 +1,4 @@
-"""Transitions: moves of a Markov chain that leave a law, or nearly so, as it is."""
+"""Transitions: moves of a Markov chain that leave a target distribution invariant, or nearly so."""
 
 from __future__ import annotations
 
@@ -27,26 +27,29 @@ __all__ = [
 
 
 class ChainState(NamedTuple):
-    """Where chains are, and what they know of their law there."""
+    """The states of chains, with the log-density and the score there."""
 
     x: Tensor
     """States, of shape `(B, *D)`."""
 
     known: tuple[Tensor, Tensor] | None = None
-    """The log-density up to a constant, `(B,)`, and the score, `(B, *D)`, if they were computed."""
+    """The log-density up to a constant, `(B,)`, and the score, `(B, *D)`; None if they have not been computed."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a chain may know of the law that it draws from: the score, the log-density, or both.
+    """A target distribution, given by its score, its log-density, or both.
 
     Arguments:
         score: x ↦ ∇ log p(x), `(B, *D)` to `(B, *D)`.
-        log_prob: x ↦ log p(x) up to a constant, `(B, *D)` to `(B,)`; its gradient is the score, unless that is given.
+        log_prob: x ↦ log p(x) up to a constant, `(B, *D)` to `(B,)`. Its gradient is the score, unless a score is given.
+
+    Raises:
+        ValueError: If both are missing.
 
     Example:
-        >>> law = Target(log_prob=lambda x: -(x**2).sum(1) / 2)
-        >>> law.slope(torch.tensor([[1.0, 2.0]]))
+        >>> target = Target(log_prob=lambda x: -(x**2).sum(1) / 2)
+        >>> target.gradient(torch.tensor([[1.0, 2.0]]))
         tensor([[-1., -2.]])
     """
 
@@ -55,111 +58,125 @@ class Target:
 
     def __post_init__(self) -> None:
         if self.score is None and self.log_prob is None:
-            raise ValueError("a law needs a score, a log-density, or both: Target(score=…) or Target(log_prob=…)")
+            raise ValueError("a target needs a score or a log-density: Target(score=…) or Target(log_prob=…)")
 
     @classmethod
     def of(cls, target: Target | Callable[[Tensor], Tensor], x: Tensor) -> Target:
-        """The law of a function that is a score if it gives the shape of `x`, and a log-density if it gives `(B,)`."""
+        """The target of a function: its score if the output has the shape of `x`, its log-density if it has the shape `(B,)`.
+
+        Arguments:
+            target: A function of states `(B, *D)`, or a `Target`, which is returned as it is.
+            x: States, of shape `(B, *D)`.
+
+        Raises:
+            ValueError: If the function gives another shape, or the two shapes agree because `x` has the shape `(B,)`.
+            TypeError: If the function does not give a tensor.
+        """
         if isinstance(target, Target):
             return target
         if x.ndim < 2:
-            what = f"for x of shape {tuple(x.shape)} a score and a log-density give the same shape"
-            raise ValueError(f"{what}: say which, Target(score=f) or Target(log_prob=f), or give x the shape (B, 1)")
+            what = f"for x of shape {tuple(x.shape)} a score and a log-density have the same shape"
+            raise ValueError(f"{what}: pass Target(score=f) or Target(log_prob=f), or x of shape (B, 1)")
         with torch.no_grad():
-            given = target(x[:1])
-        if not isinstance(given, Tensor):
-            raise TypeError(
-                f"a score or a log-density gives a tensor, got {type(given).__name__}: compute it with torch"
-            )
-        if given.shape == x[:1].shape:
+            output = target(x[:1])
+        if not isinstance(output, Tensor):
+            raise TypeError(f"a target must return a tensor, got {type(output).__name__}: compute it with torch")
+        if output.shape == x[:1].shape:
             return cls(score=target)
-        if given.shape == (1,):
+        if output.shape == (1,):
             return cls(log_prob=target)
-        need = f"the shape of x, {tuple(x[:1].shape)}, from a score or (1,) from a log-density"
-        raise ValueError(f"one state must give {need}; got {tuple(given.shape)}")
+        need = f"{tuple(x[:1].shape)} (a score) or (1,) (a log-density)"
+        raise ValueError(f"for one state a target must return the shape {need}, got {tuple(output.shape)}")
 
-    def slope(self, x: Tensor) -> Tensor:
-        """∇ log p at `x`, of the shape and the type of `x`."""
-        return self._climb(x)[1] if self.score is None else self.score(x).to(x.dtype)
+    def gradient(self, x: Tensor) -> Tensor:
+        """∇ log p at `x`, of the shape and type of `x`."""
+        return self._by_autograd(x)[1] if self.score is None else self.score(x).to(x.dtype)
 
-    def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The log-density up to a constant, `(B,)`, and ∇ log p, `(B, *D)`, at `x`."""
+    def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The log-density up to a constant, `(B,)`, and ∇ log p, `(B, *D)`, at `x`.
+
+        Raises:
+            ValueError: If the target has no log-density, or it cannot be differentiated.
+        """
         if self.log_prob is None:
-            what = "testing a proposal needs the log-density, and of this law the score alone is known"
-            raise ValueError(f"{what}: give a log-density, or both as Target(score=…, log_prob=…), or take Langevin")
-        return self._climb(x) if self.score is None else (self.log_prob(x), self.slope(x))
+            what = "a Metropolis test needs the log-density, and this target has only a score"
+            raise ValueError(f"{what}: pass Target(score=…, log_prob=…), or use Langevin")
+        return self._by_autograd(x) if self.score is None else (self.log_prob(x), self.gradient(x))
 
-    def _climb(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _by_autograd(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The log-density, and its gradient with respect to `x` alone."""
         with torch.inference_mode(False), torch.enable_grad():
             leaf = x.detach().clone().requires_grad_()
-            value = self.log_prob(leaf)  # type: ignore[misc]  # there is one where there is no score
+            value = self.log_prob(leaf)  # type: ignore[misc]  # there is one if there is no score
             if not value.requires_grad:
-                what = "the log-density cannot be differentiated: it does not follow from x by operations of torch"
-                raise ValueError(f"{what}; compute it with torch and without detach, or give Target(score=…)")
+                what = "the log-density cannot be differentiated with respect to x"
+                raise ValueError(f"{what}: compute it with torch and without detach, or pass Target(score=…)")
             return value.detach(), torch.autograd.grad(value.sum(), leaf)[0]
 
 
 class Transition(abc.ABC):
-    """A move that leaves a law as it is, or nearly so: as an object, a pure recipe. To add one, write `move`."""
+    """A move that leaves the target distribution invariant, or nearly so. To add one, write `move`."""
 
     adjusted: ClassVar[bool] = False
-    """Whether proposals are accepted or rejected, which needs a log-density and a uniform number for each sample."""
+    """Whether moves have a Metropolis test, which needs a log-density and a uniform number per chain."""
 
     @abc.abstractmethod
     def move(
-        self, law: Target, here: ChainState, scale: float, z: Tensor, u: Tensor | None
+        self, target: Target, state: ChainState, scale: float, z: Tensor, u: Tensor | None
     ) -> tuple[ChainState, Tensor | None]:
-        """Moves each sample by itself.
+        """Moves each chain independently.
 
         Arguments:
-            law: The law to leave as it is.
-            here: States x, of shape `(B, *D)`, and what is known there.
-            scale: A standard deviation of the law, in the units of x, that sizes the step.
+            target: The target distribution.
+            state: The states of B chains, of shape `(B, *D)`.
+            scale: A standard deviation of the target, in the units of x, to which the step is proportional.
             z: Standard normal noise, of shape `(B, *D)`.
-            u: Uniform numbers, of shape `(B,)`, if the transition tests its proposals.
+            u: Uniform numbers, of shape `(B,)`, if the transition is adjusted.
 
         Returns:
-            The new states, and the chance `(B,)` that each proposal had to be accepted; None if there is no test.
+            The new states, and the acceptance probability of each proposal, `(B,)`; None without a test.
         """
 
 
 class Unadjusted(Transition):
-    """A move without a test, x + a s(x) + b z: to add one, write `factors`."""
+    """A move without a Metropolis test, x + a s(x) + b z. To add one, write `factors`."""
 
     @abc.abstractmethod
     def factors(self, scale: float) -> tuple[float, float]:
-        """The pair (a, b)."""
+        """The pair (a, b) for a scale of the target."""
 
     def move(
-        self, law: Target, here: ChainState, scale: float, z: Tensor, u: Tensor | None
+        self, target: Target, state: ChainState, scale: float, z: Tensor, u: Tensor | None
     ) -> tuple[ChainState, Tensor | None]:
         a, b = self.factors(scale)
-        return ChainState(torch.add(here.x, law.slope(here.x), alpha=a).add_(z, alpha=b)), None
+        return ChainState(torch.add(state.x, target.gradient(state.x), alpha=a).add_(z, alpha=b)), None
 
 
 @dataclass(frozen=True)
 class ScaledTransition(Transition):
-    """A transition whose step is a = ratio · scale²: one number for every unit, level and convention.
+    """A transition with the step a = ratio · scale²: one number, independent of units, level and convention.
 
-    Conventions differ by a factor of 2, and each constructor names its formula:
+    Conventions differ by a factor of 2; each constructor states its formula:
 
         from_full    x + ε s + √(2ε) z        NCSNv2, the image code of NCSN
         from_half    x + α/2 s + √α z         Algorithm 1 of NCSN, its toy code, most tutorials
-        from_snr     ε = 2 (snr ‖z‖/‖s‖)²     the corrector of Score SDE, for scores as long as √d / sigma
+        from_snr     ε = 2 (snr ‖z‖/‖s‖)²     the corrector of Score SDE, for scores of norm √d / sigma
 
-    `sigma` is the level that the number belongs to. On a ladder with α_i = ε σ_i²/σ_L² that is σ_L, the smallest, and
-    the ratio is the same on every level.
+    `sigma` is the level for which the step is given. For noise levels with α_i = ε σ_i²/σ_L² it is the smallest level σ_L, and
+    the ratio is the same at every level.
 
     Arguments:
         ratio: The step over scale², between 0 and 2.
+
+    Raises:
+        ValueError: If the ratio is not between 0 and 2.
     """
 
     ratio: float = 0.1
 
     def __post_init__(self) -> None:
         if not 0 < self.ratio < 2:
-            why = "a Gaussian of the scale is left for infinity from 2 on"
+            why = "from 2 on, chains diverge even on a Gaussian"
             raise ValueError(f"{type(self).__name__} needs 0 < ratio < 2, got ratio={self.ratio:g}: {why}")
 
     @classmethod
@@ -210,9 +227,12 @@ class ScaledTransition(Transition):
 class Langevin(Unadjusted, ScaledTransition):
     """Unadjusted Langevin, x + a s(x) + √(2a) z with a = ratio · scale². One evaluation of the score.
 
-    On N(μ, σ²) with σ = scale it forgets |1 - ratio| of the distance to μ each move, and comes to rest at the variance
-    σ²/(1 - ratio/2): 5 % too wide for 0.1. In directions σ that are wider than the scale the error is smaller, by
-    (scale/σ)². Good where only a score is known, and cheap.
+    On N(μ, σ²) with σ = scale, each move multiplies the distance to μ by |1 - ratio|, and the stationary variance is
+    σ²/(1 - ratio/2): 5 % too large for a ratio of 0.1. In directions with a larger standard deviation σ the error is smaller
+    by (scale/σ)². It is cheap, and needs only a score.
+
+    Arguments:
+        ratio: The step over scale², between 0 and 2.
     """
 
     def factors(self, scale: float) -> tuple[float, float]:
@@ -222,13 +242,16 @@ class Langevin(Unadjusted, ScaledTransition):
 
 @dataclass(frozen=True)
 class GaussianLangevin(Unadjusted):
-    """Langevin for the time `duration`, exact on N(μ, scale² I): x + (1 - e^-h) scale² s(x) + √(1 - e^-2h) scale z.
+    """Langevin dynamics over a time h, exact on N(μ, scale² I): x + (1 - e^-h) scale² s(x) + √(1 - e^-2h) scale z.
 
-    One evaluation of the score. Where data are narrow beside the level it makes no error at any h (`Langevin` makes
-    ratio/2); where they are wide it comes to rest at the variance (1 + e^-h)/2 times the true one: keep h below about ¼.
+    One evaluation of the score. If the data are narrow compared with the level there is no error at any h (with `Langevin` it
+    is ratio/2); if they are wide the stationary variance is (1 + e^-h)/2 times the true one: keep h below about ¼.
 
     Arguments:
-        duration: h, in units in which the distance to μ falls by 1/e in the time 1.
+        duration: The time h, in units in which the distance to μ falls by 1/e in the time 1.
+
+    Raises:
+        ValueError: If the duration is not positive and finite.
     """
 
     duration: float = 0.25
@@ -243,44 +266,50 @@ class GaussianLangevin(Unadjusted):
 
 @dataclass(frozen=True)
 class MetropolisLangevin(ScaledTransition):
-    """Langevin with a test, which leaves the law exactly as it is (MALA; Roberts & Tweedie, 1996).
+    """Metropolis-adjusted Langevin, which leaves the target exactly invariant (MALA; Roberts & Tweedie, 1996).
 
-    The proposal y = x + a s(x) + √(2a) z, a = ratio · scale², is accepted with the chance
+    The proposal y = x + a s(x) + √(2a) z, a = ratio · scale², is accepted with the probability
 
         min(1, exp[log p(y) - log p(x) + (‖y - x - a s(x)‖² - ‖x - y - a s(y)‖²) / 4a]),
 
-    each sample by itself; else the sample stays. One evaluation of log-density and score, remembered from move to move.
-    The step to take is one at which between half and four fifths are accepted; it shrinks with the dimension, as d^-1/3.
-    A proposal where the log-density is -∞ or no number is rejected.
+    independently for each chain; otherwise the state is kept. One evaluation of the log-density and the score per move. Choose
+    the ratio such that 50 to 80 % of the proposals are accepted; it decreases with the dimension as d^-1/3. A proposal where
+    the log-density is -∞ or NaN is rejected.
+
+    Arguments:
+        ratio: The step over scale², between 0 and 2.
     """
 
     adjusted: ClassVar[bool] = True
 
     def move(
-        self, law: Target, here: ChainState, scale: float, z: Tensor, u: Tensor | None
+        self, target: Target, state: ChainState, scale: float, z: Tensor, u: Tensor | None
     ) -> tuple[ChainState, Tensor | None]:
-        x, (height, slope) = here.x, here.known or _begin(law, here.x)
+        x, (log_prob, score) = state.x, state.known or _initial(target, state.x)
         a = self.full_step(scale)
-        y = torch.add(x, slope, alpha=a).add_(z, alpha=math.sqrt(2 * a))
-        there = law.look(y)
-        back = z + math.sqrt(a / 2) * (slope + there[1])  # (x - y - a s(y)) / √(2a), up to its sign
-        gain = there[0] - height + (sum_events(z**2) - sum_events(back**2)) / 2
-        return _accept((x, height, slope), (y, *there), gain, u)
+        y = torch.add(x, score, alpha=a).add_(z, alpha=math.sqrt(2 * a))
+        proposed = target.value_and_gradient(y)
+        reverse = z + math.sqrt(a / 2) * (score + proposed[1])  # (x - y - a s(y)) / √(2a), up to its sign
+        log_ratio = proposed[0] - log_prob + (sum_events(z**2) - sum_events(reverse**2)) / 2
+        return _accept((x, log_prob, score), (y, *proposed), log_ratio, u)
 
 
 @dataclass(frozen=True)
 class Hamiltonian(ScaledTransition):
-    """Hamiltonian dynamics with a test, which leaves the law exactly as it is (HMC; Duane et al., 1987; Neal, 2011).
+    """Hamiltonian Monte Carlo, which leaves the target exactly invariant (HMC; Duane et al., 1987; Neal, 2011).
 
-    From a fresh momentum z, `leaps` leapfrog steps of the size ε = √(2 ratio) · scale lead to a proposal, accepted with the
-    chance min(1, exp[log p(y) - log p(x) + (‖z‖² - ‖p‖²) / 2]) where it arrives with the momentum p. One leap is
-    `MetropolisLangevin` to the last digit; several carry a sample farther than a random walk of as many moves does. On a
-    Gaussian of the scale, a quarter of a turn, leaps · √(2 ratio) = π/2, is the farthest, and a half comes back on the other
-    side: the default is a little more than a quarter. `leaps` evaluations a move.
+    From a new momentum z, `leaps` leapfrog steps of size ε = √(2 ratio) · scale give a proposal y with the momentum p, which is
+    accepted with the probability min(1, exp[log p(y) - log p(x) + (‖z‖² - ‖p‖²) / 2]). With one leapfrog step it is
+    `MetropolisLangevin`, to the last digit; several move a chain farther than as many steps of a random walk. On a Gaussian
+    with this scale the trajectory is periodic: a quarter of the period, leaps · √(2 ratio) = π/2, goes farthest, and half of it
+    ends at the mirror image. The default is slightly more than a quarter. It takes `leaps` evaluations per move.
 
     Arguments:
-        ratio: The square of a leap, over twice the scale².
-        leaps: How many leaps a move.
+        ratio: Half of the squared leapfrog step size, over scale².
+        leaps: The number of leapfrog steps per move.
+
+    Raises:
+        ValueError: If the ratio is not between 0 and 2, or `leaps` is below 1.
     """
 
     leaps: int = 4
@@ -290,39 +319,39 @@ class Hamiltonian(ScaledTransition):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.leaps < 1:
-            raise ValueError(f"Hamiltonian needs at least 1 leap a move, got leaps={self.leaps}")
+            raise ValueError(f"Hamiltonian needs at least 1 leapfrog step per move, got leaps={self.leaps}")
 
     def move(
-        self, law: Target, here: ChainState, scale: float, z: Tensor, u: Tensor | None
+        self, target: Target, state: ChainState, scale: float, z: Tensor, u: Tensor | None
     ) -> tuple[ChainState, Tensor | None]:
-        x, (height, slope) = here.x, here.known or _begin(law, here.x)
-        leap = math.sqrt(self.half_step(scale))
-        y, p = x, torch.add(z, slope, alpha=leap / 2)
+        x, (log_prob, score) = state.x, state.known or _initial(target, state.x)
+        step = math.sqrt(self.half_step(scale))
+        y, p = x, torch.add(z, score, alpha=step / 2)
         for _ in range(self.leaps - 1):
-            y = torch.add(y, p, alpha=leap)
-            p = torch.add(p, law.slope(y), alpha=leap)
-        y = torch.add(y, p, alpha=leap)
-        there = law.look(y)
-        p = torch.add(p, there[1], alpha=leap / 2)
-        gain = there[0] - height + (sum_events(z**2) - sum_events(p**2)) / 2
-        return _accept((x, height, slope), (y, *there), gain, u)
+            y = torch.add(y, p, alpha=step)
+            p = torch.add(p, target.gradient(y), alpha=step)
+        y = torch.add(y, p, alpha=step)
+        proposed = target.value_and_gradient(y)
+        p = torch.add(p, proposed[1], alpha=step / 2)
+        log_ratio = proposed[0] - log_prob + (sum_events(z**2) - sum_events(p**2)) / 2
+        return _accept((x, log_prob, score), (y, *proposed), log_ratio, u)
 
 
 def _accept(
-    old: tuple[Tensor, Tensor, Tensor], new: tuple[Tensor, Tensor, Tensor], gain: Tensor, u: Tensor | None
+    old: tuple[Tensor, Tensor, Tensor], new: tuple[Tensor, Tensor, Tensor], log_ratio: Tensor, u: Tensor | None
 ) -> tuple[ChainState, Tensor]:
-    """The new states, heights and slopes where the chance exp(gain) is above `u`; else the old ones."""
-    chance = torch.exp(gain.clamp_max(0)).nan_to_num(0.0)
-    accepted = chance > u  # type: ignore[operator]  # there are numbers where proposals are tested
-    x, height, slope = (torch.where(expand(accepted, b), b, a) for a, b in zip(old, new))
-    return ChainState(x, (height, slope)), chance
+    """The new states, log-densities and scores where min(1, exp(log_ratio)) is above `u`, else the old ones."""
+    probability = torch.exp(log_ratio.clamp_max(0)).nan_to_num(0.0)
+    accepted = probability > u  # type: ignore[operator]  # adjusted transitions are given uniform numbers
+    x, log_prob, score = (torch.where(expand(accepted, b), b, a) for a, b in zip(old, new))
+    return ChainState(x, (log_prob, score)), probability
 
 
-def _begin(law: Target, x: Tensor) -> tuple[Tensor, Tensor]:
-    """What is known where a chain begins: the log-density must be finite there, or no test would mean anything."""
-    height, slope = law.look(x)
-    bad = ~torch.isfinite(height)
+def _initial(target: Target, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The log-density and the score at the first states: a Metropolis test needs a finite log-density there."""
+    log_prob, score = target.value_and_gradient(x)
+    bad = ~torch.isfinite(log_prob)
     if bool(bad.any()):
-        where = f"{int(bad.sum())} of {len(x)} states, the first of them sample {int(bad.nonzero()[0])}"
-        raise ValueError(f"the log-density is not finite at {where}: begin where the law has mass")
-    return height, slope
+        where = f"{int(bad.sum())} of {len(x)} initial states (the first is sample {int(bad.nonzero()[0])})"
+        raise ValueError(f"the log-density is not finite at {where}: start where the target has mass")
+    return log_prob, score

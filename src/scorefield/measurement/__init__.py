@@ -10,3 +10,23 @@ from .noise import (
 )
 from .observed import Measurement as Measurement
 from .plain import Compose as Compose, Function as Function, Linear as Linear, Mask as Mask, Simulator as Simulator
+
+__all__ = [
+    "Blur",
+    "Compose",
+    "CorrelatedNoise",
+    "Downsample",
+    "Fourier",
+    "Function",
+    "Grey",
+    "Linear",
+    "LinearOperator",
+    "Mask",
+    "Measurement",
+    "Noise",
+    "Operator",
+    "PoissonNoise",
+    "Radon",
+    "Simulator",
+    "WhiteNoise",
+]

@@ -52,8 +52,8 @@ def chi_square(codes: Tensor, levels: int, a: Tensor, b: Tensor) -> tuple[np.nda
 
     Arguments:
         codes: `(rows,)`.
-        levels: how many codes there are.
-        a, b: weights `(K, rows)` of the two sides.
+        levels: How many codes there are.
+        a, b: Weights `(K, rows)` of the two sides.
     """
     from scipy.stats import chi2
 

@@ -18,15 +18,15 @@ class Distance:
     """A number that compares samples with held-out data, beside the same number between real data and real data.
 
     Arguments:
-        name: what is measured.
-        value: between samples and held-out data.
-        floor: median over random splits of real data, at the same sizes: what a perfect model would get.
-        low, high: the 5 % and 95 % quantiles over those splits.
-        counts: how many samples and how many real data entered each side.
-        p_value: where it is a test: how probable a value at least as extreme is if samples and held-out data have one law.
+        name: What is measured.
+        value: Between samples and held-out data.
+        floor: Median over random splits of real data, at the same sizes: what a perfect model would get.
+        low, high: The 5 % and 95 % quantiles over those splits.
+        counts: How many samples and how many real data entered each side.
+        p_value: Where it is a test: how probable a value at least as extreme is if samples and held-out data have one law.
         interval: 95 % bootstrap interval of the value, where there is one.
-        note: how it was computed, or what stands out, in words.
-        higher: whether more is better, as for a recall.
+        note: How it was computed, or what stands out, in words.
+        higher: Whether more is better, as for a recall.
 
     Example:
         >>> Distance("energy distance", value=0.3, floor=0.0, low=-0.1, high=0.1).covered
@@ -64,12 +64,12 @@ def as_rows(x: Array, name: str = "x") -> Tensor:
     """The samples `(N, *D)` as a floating tensor of at least two axes, checked to be finite.
 
     Arguments:
-        x: tensor or array; `(N,)` counts as one feature, integers become float32.
-        name: what an error calls it.
+        x: Tensor or array; `(N,)` counts as one feature, integers become float32.
+        name: What an error calls it.
 
     Raises:
-        TypeError: for anything but a real tensor or array.
-        ValueError: for no rows, no features, NaN or infinite values.
+        TypeError: For anything but a real tensor or array.
+        ValueError: For no rows, no features, NaN or infinite values.
     """
     if not isinstance(x, Tensor | np.ndarray):
         raise TypeError(f"{name} must be a tensor or an array (N, ...), got {type(x).__name__}: try np.asarray({name})")

@@ -36,18 +36,18 @@ def battery(
     distances at a fourth of that.
 
     Arguments:
-        samples: drawn samples `(N, *D)`.
-        held_out: real data `(M, *D)` that the model did not see.
-        train: more real data, for the floors.
-        features: of data `(B, *D)`, giving `(B, F)`, for Fréchet and kernel distances, precision and recall; those are of the
+        samples: Drawn samples `(N, *D)`.
+        held_out: Real data `(M, *D)` that the model did not see.
+        train: More real data, for the floors.
+        features: Of data `(B, *D)`, giving `(B, F)`, for Fréchet and kernel distances, precision and recall; those are of the
             data, or of their 64 leading principal components, by default.
-        maximum: rows on either side, at most.
-        pairs: rows on either side where all pairs are looked at, at most.
-        permutations: how many for each test: the least p-value is 1/(permutations + 1).
-        seed: of the choice of rows and of what is drawn for the tests.
+        maximum: Rows on either side, at most.
+        pairs: Rows on either side where all pairs are looked at, at most.
+        permutations: How many for each test: the least p-value is 1/(permutations + 1).
+        seed: Of the choice of rows and of what is drawn for the tests.
 
     Raises:
-        ValueError: for fewer than ten rows on a side, different shapes, or values that are not finite.
+        ValueError: If there are fewer than ten rows on a side, the shapes differ, or a value is not finite.
 
     Example:
         >>> import numpy as np
@@ -102,8 +102,8 @@ def rejected(found: Iterable[Distance], level: float = 0.05) -> tuple[Distance, 
     on one another.
 
     Arguments:
-        found: results; those without a p-value are passed over.
-        level: of all together.
+        found: Results; those without a p-value are passed over.
+        level: Of all together.
 
     Example:
         >>> a, b = (Distance(name, 1.0, 0.0, 0.0, 0.5, p_value=p) for name, p in (("a", 0.03), ("b", 0.01)))

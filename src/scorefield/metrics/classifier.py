@@ -46,15 +46,15 @@ def c2st(
     For equal laws the deviation is about ½/√(2n) (0.008 for twice 2,000 rows): read it against `classifier_test` or a floor.
 
     Arguments:
-        x: drawn samples `(N, *D)`.
-        y: real data `(M, *D)`.
-        classifier: any of scikit-learn; it is fitted again for each fold.
-        folds: number of folds.
-        maximum: this many rows of either side at most, chosen by `seed`.
-        seed: of the rows, the folds and the default classifier.
+        x: Drawn samples `(N, *D)`.
+        y: Real data `(M, *D)`.
+        classifier: Any of scikit-learn; it is fitted again for each fold.
+        folds: Number of folds.
+        maximum: This many rows of either side at most, chosen by `seed`.
+        seed: Of the rows, the folds and the default classifier.
 
     Raises:
-        ValueError: for fewer rows than folds, different shapes, or values that are not finite.
+        ValueError: If there are fewer rows than folds, the shapes differ, or a value is not finite.
 
     References:
         Lopez-Paz and Oquab, 2017, Revisiting classifier two-sample tests; Lueckmann et al., 2021, Benchmarking
@@ -90,9 +90,9 @@ def classifier_test(pool: Pool, classifier: TwoSampleClassifier | None = None, p
     A count of correct answers over cross-validation folds, taken for binomial, would give p-values that are too small.
 
     Arguments:
-        pool: samples and real data; as many rows as there are, up to tens of thousands.
-        classifier: any of scikit-learn with `predict_proba`.
-        permutations: how many, for the default.
+        pool: Samples and real data; as many rows as there are, up to tens of thousands.
+        classifier: Any of scikit-learn with `predict_proba`.
+        permutations: How many, for the default.
 
     References:
         Lopez-Paz and Oquab, 2017, Revisiting classifier two-sample tests; Noirhomme et al., 2014, Biased binomial

@@ -23,9 +23,9 @@ class TableColumn:
     """A column of the pile: samples, held-out data and perhaps more real data, one after another.
 
     Arguments:
-        name: what it is called.
-        values: numbers `(rows,)` in float64, or the codes 0, 1, … of categories.
-        levels: the names of the categories; None for numbers.
+        name: What it is called.
+        values: Numbers `(rows,)` in float64, or the codes 0, 1, … of categories.
+        levels: The names of the categories; None for numbers.
     """
 
     name: str
@@ -51,13 +51,13 @@ def stacked_columns(
     Columns of a DataFrame or a mapping are categories where they hold no numbers, or booleans, or a pandas `category`.
 
     Arguments:
-        tables: of the same columns, samples first, then held-out data.
-        categorical: which columns of an array are categories, or what to think of columns instead of the above.
-        names: what the columns of an array are called.
+        tables: Of the same columns, samples first, then held-out data.
+        categorical: Which columns of an array are categories, or what to think of columns instead of the above.
+        names: What the columns of an array are called.
 
     Raises:
-        TypeError: for what is no table.
-        ValueError: for different columns, columns of different lengths, or missing numbers.
+        TypeError: If something is not a table.
+        ValueError: For different columns, columns of different lengths, or missing numbers.
 
     Example:
         >>> drawn, real = {"a": np.zeros(20), "b": ["x", "y"] * 10}, {"a": np.ones(20), "b": ["y", "x"] * 10}

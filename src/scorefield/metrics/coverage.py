@@ -19,15 +19,15 @@ class Calibration:
     """How prior draws rank among the posterior draws given the data that each of them made.
 
     Arguments:
-        ranks: how many of the L posterior draws lie below the prior draw, `(N, P)`: uniform on 0..L if calibrated.
-        p_values: of each parameter's ranks, `(P,)`.
-        p_value: of all parameters together.
+        ranks: How many of the L posterior draws lie below the prior draw, `(N, P)`: uniform on 0..L if calibrated.
+        p_values: Of each parameter's ranks, `(P,)`.
+        p_value: Of all parameters together.
         credibility: α, `(A,)`.
-        coverage: how often the prior draw lies in the credible region of α about a reference point, `(A,)`: α if calibrated.
-        band: where that curve lies with a probability of 95 % at each α if calibrated, `(2, A)`.
-        coverage_p_value: of the coverage.
-        shift: mean of (rank + ½) / (L + 1) − ½ of each parameter, in its standard errors: positive if the posterior is low.
-        width: how much oftener than they should prior draws rank far out, in standard errors: positive if it is too narrow.
+        coverage: How often the prior draw lies in the credible region of α about a reference point, `(A,)`: α if calibrated.
+        band: Where that curve lies with a probability of 95 % at each α if calibrated, `(2, A)`.
+        coverage_p_value: Of the coverage.
+        shift: Mean of (rank + ½) / (L + 1) − ½ of each parameter, in its standard errors: positive if the posterior is low.
+        width: How much oftener than they should prior draws rank far out, in standard errors: positive if it is too narrow.
         draws: L.
     """
 
@@ -82,13 +82,13 @@ def calibration(
 
     Arguments:
         prior: θ_i, `(N, P)` or `(N, *D)`.
-        posterior: independent draws given y_i, `(N, L, P)` or `(N, L, *D)`; thin chains first.
-        references: points for the coverage, `(N, P)`; drawn uniformly from the box of the prior draws by default.
+        posterior: Independent draws given y_i, `(N, L, P)` or `(N, L, *D)`; thin chains first.
+        references: Points for the coverage, `(N, P)`; drawn uniformly from the box of the prior draws by default.
         randomizations: K; the least p-value is 1/(K + 1).
-        seed: of the references, of ties and of randomizations.
+        seed: Of the references, of ties and of randomizations.
 
     Raises:
-        ValueError: for shapes that do not fit, fewer than eight simulations, or values that are not finite.
+        ValueError: For shapes that do not fit, fewer than eight simulations, or a value is not finite.
 
     References:
         Talts et al., 2018, Validating Bayesian inference algorithms with simulation-based calibration; Lemos et al., 2023,

@@ -23,8 +23,8 @@ def spectrum(x: Tensor, window: bool = False) -> tuple[Tensor, Tensor]:
     wave of the longest axis; waves beyond half a cycle a cell, which the corners of the grid hold, are left out, and the mean.
 
     Arguments:
-        x: fields `(N, C, *S)`.
-        window: tapers fields to zero at the border (Hann), for fields that are not periodic; the power is kept on average.
+        x: Fields `(N, C, *S)`.
+        window: Tapers fields to zero at the border (Hann), for fields that are not periodic; the power is kept on average.
 
     Returns:
         Cycles per cell `(R,)`, and power `(N, C, R)`.
@@ -59,9 +59,9 @@ def correlation(x: Tensor, periodic: bool = False, centre: Tensor | float = 0.0)
     pair of cells counts once, by a Fourier transform of the padded field; the nearest whole distance is its place.
 
     Arguments:
-        x: fields `(N, C, *S)`.
-        periodic: whether opposite borders touch.
-        centre: c, a number or one a channel `(C,)`; a mean of many fields, so that fluctuations of the mean are seen too.
+        x: Fields `(N, C, *S)`.
+        periodic: Whether opposite borders touch.
+        centre: C, a number or one a channel `(C,)`; a mean of many fields, so that fluctuations of the mean are seen too.
 
     Returns:
         Distances 0, 1, … in cells, up to half the shortest axis longer than one, and correlations `(N, C, R)`.
@@ -101,8 +101,8 @@ def variogram(x: Tensor, lags: int = 24) -> tuple[Tensor, Tensor]:
     """The semivariogram γ(h) = ½ E[(x(u + h) − x(u))²] along each axis, one after another: it shows anisotropy.
 
     Arguments:
-        x: fields `(N, C, *S)`.
-        lags: at most this many on an axis, up to half of it.
+        x: Fields `(N, C, *S)`.
+        lags: At most this many on an axis, up to half of it.
 
     Returns:
         Lags in cells, an axis after another, `(R,)`, and γ, `(N, C, R)`.
@@ -132,8 +132,8 @@ def histogram(x: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
     """The part of each field's values in each bin: its one-point law.
 
     Arguments:
-        x: fields `(N, C, *S)`.
-        edges: the inner borders of the bins, ascending, `(C, R − 1)`; a value on a border counts to the left.
+        x: Fields `(N, C, *S)`.
+        edges: The inner borders of the bins, ascending, `(C, R − 1)`; a value on a border counts to the left.
 
     Returns:
         Numbers 0 … R − 1 of the bins, and parts `(N, C, R)`.

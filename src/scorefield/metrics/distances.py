@@ -23,14 +23,14 @@ def energy_distance(x: Array, y: Array, *, standardize: bool = True, maximum: in
     root of the other, biased estimator. The order of the rows is of no account; sums are in float64, block by block.
 
     Arguments:
-        x: drawn samples `(N, *D)`.
-        y: real data `(M, *D)`.
-        standardize: divides by the standard deviations of y first: of each feature for `(M, F)`, of each channel for
+        x: Drawn samples `(N, *D)`.
+        y: Real data `(M, *D)`.
+        standardize: Divides by the standard deviations of y first: of each feature for `(M, F)`, of each channel for
             grids `(M, C, *S)`, so that no unit outweighs another.
-        maximum: a longer sample is represented by this many of its rows, chosen by `seed`.
+        maximum: A longer sample is represented by this many of its rows, chosen by `seed`.
 
     Raises:
-        ValueError: for fewer than two rows, different shapes, or values that are not finite.
+        ValueError: If there are fewer than two rows, the shapes differ, or a value is not finite.
 
     References:
         Székely and Rizzo, 2013, Energy statistics.
@@ -64,15 +64,15 @@ def sliced_wasserstein(
     The order of the rows is of no account.
 
     Arguments:
-        x: drawn samples `(N, *D)`.
-        y: real data `(M, *D)`.
-        projections: number of directions, drawn by `seed`.
-        order: p, at least 1.
-        standardize: divides by the standard deviations of y first, as in `energy_distance`.
-        maximum: a longer sample is represented by this many of its rows, chosen by `seed`.
+        x: Drawn samples `(N, *D)`.
+        y: Real data `(M, *D)`.
+        projections: Number of directions, drawn by `seed`.
+        order: P, at least 1.
+        standardize: Divides by the standard deviations of y first, as in `energy_distance`.
+        maximum: A longer sample is represented by this many of its rows, chosen by `seed`.
 
     Raises:
-        ValueError: for an order below 1, no projections, different shapes, or values that are not finite.
+        ValueError: For an order below 1, no projections, the shapes differ, or a value is not finite.
 
     References:
         Bonneel et al., 2015, Sliced and Radon Wasserstein barycenters of measures.
@@ -104,14 +104,14 @@ def wasserstein(
     In D dimensions it falls only as N^(−1/D) for equal laws: read it against a floor of the same size.
 
     Arguments:
-        x: drawn samples `(N, *D)`.
-        y: real data `(M, *D)`.
-        order: p, at least 1.
-        standardize: divides by the standard deviations of y first, as in `energy_distance`.
-        maximum: this many rows of either side at most, and as many of each as of the shorter one, chosen by `seed`.
+        x: Drawn samples `(N, *D)`.
+        y: Real data `(M, *D)`.
+        order: P, at least 1.
+        standardize: Divides by the standard deviations of y first, as in `energy_distance`.
+        maximum: This many rows of either side at most, and as many of each as of the shorter one, chosen by `seed`.
 
     Raises:
-        ValueError: for an order below 1, different shapes, or values that are not finite.
+        ValueError: For an order below 1, the shapes differ, or a value is not finite.
 
     References:
         Peyré and Cuturi, 2019, Computational optimal transport, section 2.2; Crouse, 2016, the assignment algorithm.
@@ -150,19 +150,19 @@ def with_floor(
     sizes that the value was computed at; with too few real data for that, both are computed at half of what there is.
 
     Arguments:
-        distance: of two samples, as `energy_distance`; it gets (samples, real).
-        samples: drawn samples `(N, *D)`.
-        held_out: real data `(M, *D)` that the model did not see.
-        train: more real data, for the floor only.
-        name: how the distance is called; that of the function otherwise.
-        splits: number of random splits.
-        resamples: number of bootstrap resamples for the interval of the value; none are drawn, and no interval given, at 0.
-            Their quantiles are moved so that their mean is the value: a resample repeats rows, which biases distances.
-        maximum: number of rows used on either side, chosen by `seed`.
-        note: a word on how it was computed.
+        distance: Of two samples, as `energy_distance`; it gets (samples, real).
+        samples: Drawn samples `(N, *D)`.
+        held_out: Real data `(M, *D)` that the model did not see.
+        train: More real data, for the floor only.
+        name: How the distance is called; that of the function otherwise.
+        splits: Number of random splits.
+        resamples: Number of bootstrap resamples for the interval of the value; none are drawn, and no interval given, at 0.
+            Their quantiles are moved so that their mean is the value: A resample repeats rows, which biases distances.
+        maximum: Number of rows used on either side, chosen by `seed`.
+        note: A word on how it was computed.
 
     Raises:
-        ValueError: for fewer than four real rows, or fewer than two splits.
+        ValueError: If there are fewer than four real rows, or fewer than two splits.
 
     Example:
         >>> rng = np.random.default_rng(0)

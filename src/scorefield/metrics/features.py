@@ -27,11 +27,11 @@ def frechet_distance(x: Array, y: Array) -> float:
     be invertible. It is biased upwards by the number of features over that of rows: read it against a floor.
 
     Arguments:
-        x: features of samples `(N, F)`.
-        y: features of real data `(M, F)`.
+        x: Features of samples `(N, F)`.
+        y: Features of real data `(M, F)`.
 
     Raises:
-        ValueError: for fewer than two rows, different shapes, or values that are not finite.
+        ValueError: If there are fewer than two rows, the shapes differ, or a value is not finite.
 
     References:
         Dowson and Landau, 1982; Heusel et al., 2017, GANs trained by a two time-scale update rule.
@@ -85,7 +85,7 @@ def features_of(x: Array, features: Features | None, chunk: int = 512) -> Tensor
     """The features `(N, F)` of data `(N, *D)`, some rows at a time; the data themselves without `features`.
 
     Raises:
-        ValueError: if the features are not of the shape `(B, F)`.
+        ValueError: If the features are not of the shape `(B, F)`.
     """
     rows = as_rows(x, "x")
     if features is None:
@@ -116,15 +116,15 @@ def frechet_with_floor(
     """The squared Fréchet distance of features, beside its floor and with its bootstrap interval.
 
     Arguments:
-        samples: drawn samples `(N, *D)`.
-        held_out: real data `(M, *D)` that the model did not see.
-        train: more real data, for the floor.
-        features: of `(B, *D)`, giving `(B, F)`; by default the data where they have 64 numbers or fewer, and else their 64
+        samples: Drawn samples `(N, *D)`.
+        held_out: Real data `(M, *D)` that the model did not see.
+        train: More real data, for the floor.
+        features: Of `(B, *D)`, giving `(B, F)`; by default the data where they have 64 numbers or fewer, and else their 64
             leading principal components, of training data if there are any.
-        name: what the distance is called.
-        maximum: number of rows used on either side, chosen by `seed`.
-        splits: number of random splits of real data.
-        seed: of rows, splits and resamples.
+        name: What the distance is called.
+        maximum: Number of rows used on either side, chosen by `seed`.
+        splits: Number of random splits of real data.
+        seed: Of rows, splits and resamples.
     """
     said = "features of a network"
     if features is None:
@@ -153,11 +153,11 @@ def inception(weights: str | Path) -> Features:
     Nothing is downloaded: `weights` is the file `pt_inception-2015-12-05-6726825d.pth` of torch-fidelity.
 
     Arguments:
-        weights: that file.
+        weights: That file.
 
     Raises:
-        ImportError: without torchmetrics and torch-fidelity.
-        FileNotFoundError: if there is no such file.
+        ImportError: Without torchmetrics and torch-fidelity.
+        FileNotFoundError: If there is no such file.
     """
     path = Path(weights).expanduser()
     try:

@@ -26,14 +26,14 @@ class Curve:
     """A curve that is measured on each field: its mean over samples and over held-out data, with bands.
 
     Arguments:
-        name: what is measured.
-        at: where, `(R,)`.
-        samples, real: mean curves `(C, R)` of samples and of held-out data.
-        low, high: where the whole mean curve of as many real fields lies with a probability of 95 % (of 90 % or less with
+        name: What is measured.
+        at: Where, `(R,)`.
+        samples, real: Mean curves `(C, R)` of samples and of held-out data.
+        low, high: Where the whole mean curve of as many real fields lies with a probability of 95 % (of 90 % or less with
             a hundred fields or fewer, whose spread is uncertain itself), `(C, R)`.
-        spread: the 5 % and 95 % quantiles of the curves of single held-out fields, `(2, C, R)`.
-        distance: the largest standardized difference of mean curves, and of their mean squared deviations, with a test.
-        places: what each place is, where numbers do not say it.
+        spread: The 5 % and 95 % quantiles of the curves of single held-out fields, `(2, C, R)`.
+        distance: The largest standardized difference of mean curves, and of their mean squared deviations, with a test.
+        places: What each place is, where numbers do not say it.
     """
 
     name: str
@@ -63,16 +63,16 @@ def compare_curves(
     of the whole pile: the second show samples that all have the right spectrum, and too much the same one.
 
     Arguments:
-        pool: samples and real data.
-        name: what is measured.
-        at: where, `(R,)`.
-        curves: of every row of the pile, `(rows, C, R)`.
-        places: what each place is, where numbers do not say it.
-        permutations: how many.
-        note: a word on how it was computed.
+        pool: Samples and real data.
+        name: What is measured.
+        at: Where, `(R,)`.
+        curves: Of every row of the pile, `(rows, C, R)`.
+        places: What each place is, where numbers do not say it.
+        permutations: How many.
+        note: A word on how it was computed.
 
     Raises:
-        ValueError: if there is not one curve a row, or curves are not finite.
+        ValueError: If there is not one curve a row, or curves are not finite.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -139,18 +139,18 @@ def field_tests(
     Minkowski functionals of the parts above seven quantiles (of media with two values, above the threshold).
 
     Arguments:
-        samples: drawn fields `(N, C, *S)` with one to three axes S.
-        held_out: real fields `(M, C, *S)` that the model did not see.
-        train: more real fields, for the floors.
-        thresholds: between the phases, one number or one a channel; halfway between the 1 % and 99 % quantiles by default.
-        periodic: whether opposite borders touch: for the correlations.
-        own: further measurements by name: of fields `(B, C, *S)`, giving places `(R,)` and curves `(B, C, R)`.
-        maximum: at most this many fields on either side.
-        permutations: how many.
-        seed: of the choice of fields and of what is drawn for the tests.
+        samples: Drawn fields `(N, C, *S)` with one to three axes S.
+        held_out: Real fields `(M, C, *S)` that the model did not see.
+        train: More real fields, for the floors.
+        thresholds: Between the phases, one number or one a channel; halfway between the 1 % and 99 % quantiles by default.
+        periodic: Whether opposite borders touch: for the correlations.
+        own: Further measurements by name: of fields `(B, C, *S)`, giving places `(R,)` and curves `(B, C, R)`.
+        maximum: At most this many fields on either side.
+        permutations: How many.
+        seed: Of the choice of fields and of what is drawn for the tests.
 
     Raises:
-        ValueError: for data that are no fields, different shapes, or values that are not finite.
+        ValueError: If the data are not fields, the shapes differ, or a value is not finite.
 
     References:
         Torquato, 2002, Random heterogeneous materials.

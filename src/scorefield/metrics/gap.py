@@ -21,9 +21,9 @@ class GeneralizationGap:
 
     Arguments:
         levels: `(L,)`.
-        train, held_out: mean losses `(L,)`.
-        z: standardized differences, positive where held-out data are worse, `(L,)`.
-        p_value: of the largest, by permutations of data: how probable it is if training data are like held-out ones.
+        train, held_out: Mean losses `(L,)`.
+        z: Standardized differences, positive where held-out data are worse, `(L,)`.
+        p_value: Of the largest, by permutations of data: how probable it is if training data are like held-out ones.
     """
 
     levels: np.ndarray
@@ -69,15 +69,15 @@ def loss_gap(
     keeping its losses at all levels.
 
     Arguments:
-        levels: noise levels `(L,)`.
-        train: the loss of each of some training data at each level, with noise of its own, `(N, L)`.
-        held_out: the same of held-out data `(M, L)`.
-        permutations: how many.
-        maximum: at most this many data on either side.
-        seed: of the choice of data and of the permutations.
+        levels: Noise levels `(L,)`.
+        train: The loss of each of some training data at each level, with noise of its own, `(N, L)`.
+        held_out: The same of held-out data `(M, L)`.
+        permutations: How many.
+        maximum: At most this many data on either side.
+        seed: Of the choice of data and of the permutations.
 
     Raises:
-        ValueError: if there is not one loss a level, or losses are not finite.
+        ValueError: If there is not one loss a level, or losses are not finite.
 
     Example:
         >>> rng = np.random.default_rng(0)

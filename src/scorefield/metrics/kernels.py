@@ -71,14 +71,14 @@ def mmd(
     unbiased estimate of zero does.
 
     Arguments:
-        x: drawn samples `(N, *D)`.
-        y: real data `(M, *D)`.
-        scales: of the median distance.
-        standardize: divides by the standard deviations of y first, as in `energy_distance`.
-        maximum: a longer sample is represented by this many of its rows, chosen by `seed`.
+        x: Drawn samples `(N, *D)`.
+        y: Real data `(M, *D)`.
+        scales: Of the median distance.
+        standardize: Divides by the standard deviations of y first, as in `energy_distance`.
+        maximum: A longer sample is represented by this many of its rows, chosen by `seed`.
 
     Raises:
-        ValueError: for fewer than two rows, different shapes, scales that are not positive, or values that are not finite.
+        ValueError: If there are fewer than two rows, the shapes differ, scales that are not positive, or a value is not finite.
 
     References:
         Gretton et al., 2012, A kernel two-sample test, lemma 6.
@@ -111,9 +111,9 @@ def mmd_test(pool: Pool, scales: Sequence[float] | None = None, permutations: in
     """The squared maximum mean discrepancy of `mmd`, in the units of the pile, with a permutation test.
 
     Arguments:
-        pool: samples and real data.
-        scales: of the median distance; (¼, ½, 1, 2, 4) by default, which sees coarse and fine differences.
-        permutations: how many.
+        pool: Samples and real data.
+        scales: Of the median distance; (¼, ½, 1, 2, 4) by default, which sees coarse and fine differences.
+        permutations: How many.
     """
     chosen = SCALES if scales is None else tuple(scales)
     _check(chosen)
@@ -129,11 +129,11 @@ def kernel_distance(x: Array, y: Array) -> float:
     All rows are used, in the features' own units.
 
     Arguments:
-        x: features of samples `(N, D)`.
-        y: features of real data `(M, D)`.
+        x: Features of samples `(N, D)`.
+        y: Features of real data `(M, D)`.
 
     Raises:
-        ValueError: for fewer than two rows, different shapes, or values that are not finite.
+        ValueError: If there are fewer than two rows, the shapes differ, or a value is not finite.
 
     References:
         Bińkowski et al., 2018, Demystifying MMD GANs, section 4.

@@ -44,12 +44,12 @@ def precision_recall(samples: Array, real: Array, neighbours: int = NEIGHBOURS) 
     Recall is precision with the sides exchanged. Distances are Euclidean, in the units given.
 
     Arguments:
-        samples: drawn samples, or features of them, `(N, *D)`.
-        real: real data, or features of them, `(M, *D)`.
-        neighbours: k.
+        samples: Drawn samples, or features of them, `(N, *D)`.
+        real: Real data, or features of them, `(M, *D)`.
+        neighbours: K.
 
     Raises:
-        ValueError: for k or fewer rows on a side, different shapes, or values that are not finite.
+        ValueError: If a side has k rows or fewer, the shapes differ, or a value is not finite.
 
     References:
         Kynkäänniemi et al., 2019, Improved precision and recall metric; Naeem et al., 2020, Reliable fidelity and diversity.
@@ -78,9 +78,9 @@ def manifold_distances(pool: Pool, neighbours: int = NEIGHBOURS, splits: int = 2
     are too few real data. Intervals are of the mean over rows, the balls being as they are.
 
     Arguments:
-        pool: samples and real data.
-        neighbours: k.
-        splits: how many splits of real data.
+        pool: Samples and real data.
+        neighbours: K.
+        splits: How many splits of real data.
     """
     k = min(neighbours, pool.n - 1, pool.m - 1)
     distance = pool.squares

@@ -25,11 +25,11 @@ class TestFamily:
     """Many statistics of samples and of held-out data, tested together.
 
     Arguments:
-        distance: the largest difference; its p-value holds for the whole family, by permutations.
-        labels: what each statistic is.
-        samples, real: their values on either side; medians, where whole laws are compared.
-        differences: standardized differences, or Kolmogorov-Smirnov distances.
-        p_values: of each one, times their number (Bonferroni): valid, and too large where they depend on one another.
+        distance: The largest difference; its p-value holds for the whole family, by permutations.
+        labels: What each statistic is.
+        samples, real: Their values on either side; medians, where whole laws are compared.
+        differences: Standardized differences, or Kolmogorov-Smirnov distances.
+        p_values: Of each one, times their number (Bonferroni): valid, and too large where they depend on one another.
     """
 
     distance: Distance
@@ -81,12 +81,12 @@ def family(
     """Tests whether the mean of any feature differs between samples and held-out data.
 
     Arguments:
-        pool: samples and real data.
+        pool: Samples and real data.
         features: φ, `(N, Q)`, a row for each row of the pile.
-        labels: what each feature is.
-        name: what the test is called.
-        permutations: how many.
-        note: a word on how it was computed.
+        labels: What each feature is.
+        name: What the test is called.
+        permutations: How many.
+        note: A word on how it was computed.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -133,9 +133,9 @@ def moment_test(pool: Pool, permutations: int = 499, principal: int = 16) -> Tes
     evenly spaced, are looked at by themselves.
 
     Arguments:
-        pool: samples and real data; as many rows as there are, up to tens of thousands.
-        permutations: how many.
-        principal: number of principal directions of the whole pile.
+        pool: Samples and real data; as many rows as there are, up to tens of thousands.
+        permutations: How many.
+        principal: Number of principal directions of the whole pile.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -219,9 +219,9 @@ def marginal_test(pool: Pool, permutations: int = 499, projections: int = 32) ->
     Bonferroni p-values follow from Kolmogorov's limit law; that of the largest distance from permutations, ties or not.
 
     Arguments:
-        pool: samples and real data; as many rows as there are, up to tens of thousands.
-        permutations: how many.
-        projections: how many marginals are looked at, about.
+        pool: Samples and real data; as many rows as there are, up to tens of thousands.
+        permutations: How many.
+        projections: How many marginals are looked at, about.
     """
     rows, features = pool.flat, pool.flat.shape[1]
     if features <= projections:

@@ -23,15 +23,15 @@ class Neighbours:
     """How near samples come to the training data, beside how near held-out data come; in deviations of the data.
 
     Arguments:
-        samples: distances `(N,)` of drawn samples to their nearest training datum.
-        held_out: the same `(N,)` for as many held-out data.
-        copied: fraction of the samples more than three times nearer to one training datum than to any other.
-        copied_held_out: the same of held-out data: what chance alone gives (a third in one dimension, a ninth in two).
-        p_value: of the Mann-Whitney test that samples are no nearer than held-out data.
-        copied_p_value: of FisherWeighting's exact test that samples are no more often copied than held-out data.
-        authentic: fraction of the samples that are farther from their nearest training datum than that one is from the
+        samples: Distances `(N,)` of drawn samples to their nearest training datum.
+        held_out: The same `(N,)` for as many held-out data.
+        copied: Fraction of the samples more than three times nearer to one training datum than to any other.
+        copied_held_out: The same of held-out data: what chance alone gives (a third in one dimension, a ninth in two).
+        p_value: Of the Mann-Whitney test that samples are no nearer than held-out data.
+        copied_p_value: Of FisherWeighting's exact test that samples are no more often copied than held-out data.
+        authentic: Fraction of the samples that are farther from their nearest training datum than that one is from the
             nearest other training datum (Alaa et al., 2022).
-        authentic_held_out: the same of held-out data: what chance alone gives, about a half.
+        authentic_held_out: The same of held-out data: what chance alone gives, about a half.
     """
 
     samples: np.ndarray
@@ -83,13 +83,13 @@ def nearest(x: Array, reference: Array, k: int = 1) -> tuple[Tensor, Tensor]:
     Arguments:
         x: `(N, *D)`.
         reference: `(M, *D)`, M ≥ k.
-        k: number of neighbours.
+        k: Number of neighbours.
 
     Returns:
         Distances `(N, k)`, ascending, float64, and the indices `(N, k)` into `reference`; ties in any order.
 
     Raises:
-        ValueError: for k outside 1..M, different shapes, or values that are not finite.
+        ValueError: For k outside 1..M, the shapes differ, or a value is not finite.
 
     Example:
         >>> distance, index = nearest(torch.tensor([[0.9], [4.0]]), torch.tensor([[0.0], [1.0], [5.0]]))
@@ -126,13 +126,13 @@ def memorization(
     for grids `(N, C, *S)`. The whole of `train` is searched.
 
     Arguments:
-        samples: drawn samples `(N, *D)`.
-        train: what the model was trained on `(M, *D)`, M ≥ 2.
-        held_out: real data it did not see.
-        maximum: at most this many samples and as many held-out data are looked up, chosen by `seed`.
+        samples: Drawn samples `(N, *D)`.
+        train: What the model was trained on `(M, *D)`, M ≥ 2.
+        held_out: Real data it did not see.
+        maximum: At most this many samples and as many held-out data are looked up, chosen by `seed`.
 
     Raises:
-        ValueError: for fewer than two training data, different shapes, or values that are not finite.
+        ValueError: If there are fewer than two training data, the shapes differ, or a value is not finite.
 
     References:
         Meehan et al., 2020, A non-parametric test to detect data-copying in generative models; Yoon et al., 2023, Diffusion

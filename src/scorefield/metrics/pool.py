@@ -28,10 +28,10 @@ class Pool:
     treats both alike, so that a permutation test stays exact.
 
     Arguments:
-        rows: all of them, `(n + m + more, *D)` in float32.
-        n: how many are samples.
-        m: how many are held-out data.
-        seed: of everything that is drawn for tests.
+        rows: All of them, `(n + m + more, *D)` in float32.
+        n: How many are samples.
+        m: How many are held-out data.
+        seed: Of everything that is drawn for tests.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -59,16 +59,16 @@ class Pool:
         """Piles up at most `maximum` rows of samples and as many held-out data, chosen by `seed`.
 
         Arguments:
-            samples: drawn samples `(N, *D)`.
-            held_out: real data `(M, *D)` that the model did not see.
-            train: more real data, for the floors only: they compare real data with real data at the sizes of the test
+            samples: Drawn samples `(N, *D)`.
+            held_out: Real data `(M, *D)` that the model did not see.
+            train: More real data, for the floors only: they compare real data with real data at the sizes of the test
                 where there are as many of them as of the samples.
-            maximum: at most this many rows on either side.
-            standardize: whether to take off the mean and divide by deviations; features may be wanted as they are.
-            seed: chooses the rows, and everything that is drawn for tests.
+            maximum: At most this many rows on either side.
+            standardize: Whether to take off the mean and divide by deviations; features may be wanted as they are.
+            seed: Chooses the rows, and everything that is drawn for tests.
 
         Raises:
-            ValueError: for fewer than two rows on a side, different shapes, or values that are not finite.
+            ValueError: If there are fewer than two rows on a side, the shapes differ, or a value is not finite.
         """
         n, m = min(len(samples), maximum), min(len(held_out), maximum)
         if min(n, m) < 2:
@@ -200,13 +200,13 @@ def permutation_test(
     that, from the permutations. The interval holds the quantiles of the bootstrap, moved so that their mean is the value.
 
     Arguments:
-        pool: samples and real data.
-        statistic: what is measured; larger is farther.
-        name: what it is called.
+        pool: Samples and real data.
+        statistic: What is measured; larger is farther.
+        name: What it is called.
         permutations: K; the least p-value is 1/(K + 1). At 0 there is no test, and the floor needs more real data.
-        splits: how many splits of real data.
-        resamples: how many bootstrap resamples; at 0 there is no interval.
-        note: a word on how it was computed.
+        splits: How many splits of real data.
+        resamples: How many bootstrap resamples; at 0 there is no interval.
+        note: A word on how it was computed.
     """
     value = float(statistic(pool.pair, *pool.observed())[0])
     null = _values(statistic, pool.pair, pool.permuted(permutations))

@@ -40,17 +40,17 @@ def table_tests(
     """Columns, associations and joint laws of pairs, each family with a permutation test.
 
     Arguments:
-        samples: drawn rows: a DataFrame, a mapping of names to columns, or an array `(N, F)`.
-        held_out: real rows that the model did not see.
-        train: more real rows, for the floors.
-        categorical: which columns are categories; told from their types by default, none for arrays.
-        names: what the columns of an array are called.
-        maximum: this many rows of either side at most; joint laws are those of 5,000 at most.
-        permutations: how many.
-        seed: of the choice of rows and of what is drawn for the tests.
+        samples: Drawn rows: a DataFrame, a mapping of names to columns, or an array `(N, F)`.
+        held_out: Real rows that the model did not see.
+        train: More real rows, for the floors.
+        categorical: Which columns are categories; told from their types by default, none for arrays.
+        names: What the columns of an array are called.
+        maximum: This many rows of either side at most; joint laws are those of 5,000 at most.
+        permutations: How many.
+        seed: Of the choice of rows and of what is drawn for the tests.
 
     Raises:
-        ValueError: for different columns, or missing numbers.
+        ValueError: For different columns, or missing numbers.
 
     Example:
         >>> rng = np.random.default_rng(0)

@@ -36,8 +36,8 @@ def lineal_path(phase: Tensor, longest: int | None = None) -> tuple[Tensor, Tens
     """The probability L(r) that r cells in a row, along an axis, all lie in the phase.
 
     Arguments:
-        phase: booleans `(N, C, *S)`.
-        longest: the largest r; half the shortest axis by default.
+        phase: Booleans `(N, C, *S)`.
+        longest: The largest r; half the shortest axis by default.
 
     Returns:
         r = 1, 2, … in cells, and L, `(N, C, R)`: the mean over axes.
@@ -69,8 +69,8 @@ def chord_lengths(phase: Tensor, longest: int | None = None) -> tuple[Tensor, Te
     """The law of the lengths of chords: of runs of the phase along an axis that end inside the field on both sides.
 
     Arguments:
-        phase: booleans `(N, C, *S)`.
-        longest: the largest length that is told apart; half the shortest axis by default.
+        phase: Booleans `(N, C, *S)`.
+        longest: The largest length that is told apart; half the shortest axis by default.
 
     Returns:
         Lengths 1, 2, … in cells, and the part of a field's chords that have each of them, `(N, C, R)`; of longer chords it
@@ -112,7 +112,7 @@ def minkowski(phase: Tensor) -> tuple[tuple[str, ...], Tensor]:
     number of pieces n₀ − n₁. All are divided by the number of cells of the field, whose outer border counts as border.
 
     Arguments:
-        phase: booleans `(N, C, *S)`.
+        phase: Booleans `(N, C, *S)`.
 
     Returns:
         The names, and the functionals `(N, C, d + 1)`.

@@ -11,3 +11,18 @@ from .potential import Potential as Potential
 from .refinenet import RefineNet as RefineNet
 from .tutorial import SigmaUNet as SigmaUNet, TutorialUNet as TutorialUNet
 from .unet import UNet as UNet
+
+__all__ = [
+    "ClassifierNetwork",
+    "ConditionalGaussian",
+    "FourierEmbedding",
+    "FourierFeatures",
+    "MLP",
+    "NCSNpp",
+    "Potential",
+    "RefineNet",
+    "SigmaUNet",
+    "TutorialUNet",
+    "UNet",
+    "choose",
+]

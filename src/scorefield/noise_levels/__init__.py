@@ -11,3 +11,20 @@ from .langevin import (
     one_level as one_level,
 )
 from .levels import NoiseLevels as NoiseLevels
+
+__all__ = [
+    "Annealing",
+    "Diameter",
+    "Ladder",
+    "NoiseLevels",
+    "PUBLISHED_OVERLAP",
+    "after",
+    "best_ratio",
+    "choose_noise_levels",
+    "diameter",
+    "fixed_point",
+    "gap",
+    "ncsnv2_smallest_level",
+    "one_level",
+    "overlap",
+]

@@ -195,6 +195,7 @@ def _principal(x: Tensor, count: int = 64) -> Tensor:
     basis = torch.linalg.qr(x[evenly_spaced(len(x), count)].T).Q
     for _ in range(3):
         basis = torch.linalg.qr(x.T @ (x @ basis)).Q
-    seen = x @ basis
-    turned = torch.linalg.eigh(seen.T @ seen).eigenvectors.flip(1)
-    return torch.linalg.qr(basis @ turned).Q
+    projected = x @ basis
+    rotation = torch.linalg.eigh(projected.T @ projected).eigenvectors.flip(1)
+    principal: Tensor = torch.linalg.qr(basis @ rotation).Q
+    return principal

@@ -16,3 +16,24 @@ from .methods import (
 from .posterior import Posterior as Posterior, PosteriorMoments as PosteriorMoments, posterior_of as posterior_of
 from .repaint import RePaint as RePaint
 from .twisted_smc import TwistedSMC as TwistedSMC, twisted_smc as twisted_smc
+
+__all__ = [
+    "AnnealedLikelihood",
+    "DAPS",
+    "DPS",
+    "ExactPosterior",
+    "LinearizedMeasurement",
+    "Method",
+    "MomentMatching",
+    "NoisyState",
+    "PiGDM",
+    "Posterior",
+    "PosteriorMoments",
+    "RePaint",
+    "StandardizedMeasurement",
+    "TMPD",
+    "TwistedSMC",
+    "exact_posterior",
+    "given",
+    "twisted_smc",
+]

@@ -2,3 +2,9 @@
 
 from . import ncsn as ncsn, ncsnv2 as ncsnv2
 from .base import Experiment as Experiment
+
+__all__ = [
+    "Experiment",
+    "ncsn",
+    "ncsnv2",
+]

@@ -108,13 +108,14 @@ def resumed(options: Options, folder: Run) -> Options:
     record = folder.read("run.json")
     before = record["asked"] if isinstance(record.get("asked"), dict) else {}
     if "training" in record and before.get("training") == json.loads(json.dumps(asdict(options.training))):
-        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in record["training"].items()}
+        settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record["training"].items()}
         options = replace(options, training=Training(**settings))
     if isinstance(before.get("data"), dict) and "dequantize" not in before["data"]:
         options = replace(options, data=replace(options.data, dequantize=False))
         rows = record.get("noise_levels", [])
         if options.noise_levels is None and len(rows) == 4:
-            levels = NoiseLevels(*(value for _, value, _ in rows), tuple(why for *_, why in rows))
+            low, high, mean, std = (value for _, value, _ in rows)
+            levels = NoiseLevels(low, high, mean, std, tuple(why for *_, why in rows))
             options = replace(options, noise_levels=levels)
     return options
 

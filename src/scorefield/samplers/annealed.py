@@ -72,7 +72,7 @@ def annealed_langevin(
         return chain
     law, level = ladder[-1]
     with torch.no_grad():
-        parts = [part + level**2 * law.slope(part) for part in chain.state.split(block_size(x, block))]
+        parts = [part + level**2 * law.gradient(part) for part in chain.state.split(block_size(x, block))]
     return chain._replace(state=torch.cat(parts))
 
 

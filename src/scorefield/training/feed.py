@@ -63,7 +63,8 @@ class Feed:
         self._kept = torch.cat([self._ready(x) for x in rows.chunks(8192, self._type)]) if size <= _KEPT else None
 
     def _ready(self, x: Tensor) -> Tensor:
-        return self.standardize(x.to(self.device)).float()
+        ready: Tensor = self.standardize(x.to(self.device)).float()
+        return ready
 
     def take(self, indices: Tensor) -> Tensor:
         """The standardized rows at `indices`, of shape `(B, *D)`."""

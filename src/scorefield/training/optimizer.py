@@ -29,7 +29,8 @@ def orthogonalize(matrices: Tensor, iterations: int = 5) -> Tensor:
     for _ in range(iterations):
         gram = x @ x.mT
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-    return (x.mT if tall else x).to(matrices.dtype)
+    found: Tensor = (x.mT if tall else x).to(matrices.dtype)
+    return found
 
 
 class Optimizer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -84,9 +83,4 @@ def _opened(path: Path, group: str, name: str | None) -> Any:
     xarray = need("xarray", "reading arrays with named axes")
     need("netCDF4", "reading arrays with named axes")
     raw: dict[str, Any] = {} if name is None else {"mask_and_scale": {name: False}, "decode_times": {name: False}}
-    found = xarray.open_dataset(path, engine="netcdf4", group=group or None, **raw)
-    if name is not None and name in found.variables:
-        attrs = found[name].attrs
-        if isinstance(attrs.get("_FillValue"), float) and math.isnan(attrs["_FillValue"]):
-            del attrs["_FillValue"]
-    return found
+    return xarray.open_dataset(path, engine="netcdf4", group=group or None, **raw)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -117,7 +116,7 @@ def _coordinates(root: Any, array: Any) -> set[str]:
 def _opened(path: Path, folder: str, name: str, others: list[str]) -> Any:
     """A group without its other arrays as a Dataset of xarray, the values of `name` as they are stored."""
     xarray = need("xarray", "reading arrays with named axes")
-    found = xarray.open_dataset(
+    return xarray.open_dataset(
         str(path),
         engine="zarr",
         group=folder or None,
@@ -126,7 +125,3 @@ def _opened(path: Path, folder: str, name: str, others: list[str]) -> Any:
         mask_and_scale={name: False},
         decode_times={name: False},
     )
-    fill = found[name].attrs.get("_FillValue")
-    if isinstance(fill, float) and math.isnan(fill):
-        del found[name].attrs["_FillValue"]
-    return found

@@ -1,4 +1,4 @@
-"""How far samples are from the data: measures beside their noise floor, tests that are right, and the search for copies."""
+"""Distances between samples and data with their noise floors, exact two-sample tests, and the detection of copies."""
 
 from .base import Distance
 from .battery import battery, rejected
@@ -13,9 +13,9 @@ from .kernels import energy_test, kernel_distance, kernel_test, mmd, mmd_test
 from .manifold import Manifold, manifold_distances, precision_recall
 from .moments import TestFamily, family, marginal_test, moment_test, sliced_test
 from .neighbours import Neighbours, memorization, nearest
-from .two_phase import chord_lengths, lineal_path, default_threshold, minkowski
 from .pool import Pool, permutation_test
 from .tables import association_test, column_test, joint_test, table_pool, table_tests
+from .two_phase import chord_lengths, default_threshold, lineal_path, minkowski
 
 __all__ = [
     "Calibration",

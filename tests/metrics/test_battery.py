@@ -1,4 +1,4 @@
-"""All measures together."""
+"""The battery of all distances and tests."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def rng():
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (1, 9, 9)])
-def test_every_measure_has_a_floor_an_interval_and_a_p_value_if_it_is_a_test(shape, rng):
+def test_every_distance_has_a_floor_and_an_interval_and_every_test_a_p_value(shape, rng):
     real = rng.normal(size=(300, *shape))
     found = battery(rng.normal(size=(100, *shape)), real[:100], real[100:], permutations=99)
     assert [d.name for d in found] == TESTS + OTHERS
@@ -39,25 +39,25 @@ def test_every_measure_has_a_floor_an_interval_and_a_p_value_if_it_is_a_test(sha
 
 
 def test_features_of_a_network_are_used(rng):
-    seen = []
+    sizes = []
 
     def features(x):
-        seen.append(len(x))
+        sizes.append(len(x))
         return x.flatten(1)[:, :2] ** 2
 
     x, y = torch.randn(80, 1, 4, 4), torch.randn(60, 1, 4, 4)
     found = {one.name: one for one in battery(x, y, features=features, permutations=19)}
-    assert sum(seen) >= 280 and "network" in found["Fréchet distance"].note
+    assert sum(sizes) >= 280 and "network" in found["Fréchet distance"].note
     assert found["precision"].value > 0.5
 
 
-def test_the_same_seed_gives_the_same(rng):
+def test_results_depend_on_the_seed_only(rng):
     x, y = rng.normal(size=(60, 2)), rng.normal(size=(60, 2))
     assert battery(x, y, permutations=19) == battery(x, y, permutations=19)
     assert battery(x, y, permutations=19) != battery(x, y, permutations=19, seed=1)
 
 
-def test_holm_rejects_from_the_most_certain_on():
+def test_holm_rejects_in_order_of_the_p_values():
     def result(p):
         return Distance("d", 0.0, 0.0, 0.0, 0.0, p_value=p)
 
@@ -67,6 +67,6 @@ def test_holm_rejects_from_the_most_certain_on():
     assert rejected([]) == ()
 
 
-def test_errors_say_what_is_needed():
-    with pytest.raises(ValueError, match="10 samples and as many held-out data or more, got 9 and 20"):
+def test_bad_arguments_are_refused():
+    with pytest.raises(ValueError, match="at least 10 samples and as many held-out data, got 9 and 20"):
         battery(np.zeros((9, 2)), np.zeros((20, 2)))

@@ -1,4 +1,4 @@
-"""A classifier told to tell samples from real data."""
+"""The classifier two-sample test."""
 
 import numpy as np
 import pytest
@@ -27,20 +27,20 @@ def test_accuracy_is_that_of_the_best_classifier(rng):
     assert own.value == pytest.approx(best, abs=0.03) and own.p_value < 1e-50 and "LogisticRegression" in own.note
 
 
-def test_the_default_of_the_benchmarks_sees_a_difference_and_nothing_where_there_is_none(rng):
+def test_the_default_of_the_benchmarks_detects_a_difference(rng):
     x, y = rng.normal(size=(120, 1)), rng.normal(size=(120, 1))
     assert abs(c2st(x, y, folds=3) - 0.5) < 0.12 and c2st(x + 3, y, folds=3) > 0.85
 
 
-def test_a_ring_is_told_from_a_disk(rng):
+def test_a_ring_is_distinguished_from_a_disk(rng):
     angle = rng.uniform(0, 2 * np.pi, 400)
     ring = np.column_stack([np.cos(angle), np.sin(angle)]) + 0.1 * rng.normal(size=(400, 2))
     gauss = rng.normal(size=(400, 2)) * ring.std(0)
     assert classifier_test(Pool.of(ring, gauss), permutations=99).value > 0.8
 
 
-def test_folds_are_those_of_fits_one_by_one(rng):
-    """Weights from sums over folds are weights from fits to the rows of the other folds."""
+def test_folds_equal_separate_fits(rng):
+    """Weights from sums over folds equal those of fits to the rows of the other folds."""
     pool = Pool.of(rng.normal(size=(33, 2)), rng.normal(size=(28, 2)))
     scores = classifier._LeastSquares(pool)
     a, b = next(pool.permuted(3))
@@ -64,8 +64,8 @@ def test_folds_are_those_of_fits_one_by_one(rng):
     assert torch.allclose(scores.accuracy(pool.pair, a, b), right, atol=1e-4)
 
 
-def test_errors_say_what_is_needed(rng):
-    with pytest.raises(ValueError, match="5 rows on either side, got 4 and 9"):
+def test_bad_arguments_are_refused(rng):
+    with pytest.raises(ValueError, match="at least 5 rows on each side, got 4 and 9"):
         classifier_test(Pool.of(rng.normal(size=(4, 1)), rng.normal(size=(9, 1))))
     with pytest.raises(ValueError, match="got 4 rows for 5 folds"):
         c2st(rng.normal(size=(4, 1)), rng.normal(size=(9, 1)))

@@ -19,7 +19,7 @@ def simulate(count, draws, parameters=3, bias=0.0, width=1.0, seed=0):
 
 def test_the_exact_posterior_passes_and_its_coverage_lies_in_the_band():
     found = calibration(*simulate(500, 99)[:2], randomizations=299)
-    assert found.passed() and "are calibrated" in found.verdict and found.ranks.shape == (500, 3)
+    assert found.passed() and "No miscalibration" in found.verdict and found.ranks.shape == (500, 3)
     assert found.ranks.min() == 0 and found.ranks.max() == 99 and found.draws == 99
     inside = (found.band[0] <= found.coverage) & (found.coverage <= found.band[1])
     assert inside.mean() > 0.8 and np.abs(found.coverage - found.credibility).max() < 0.1
@@ -35,15 +35,15 @@ def test_the_exact_posterior_passes_and_its_coverage_lies_in_the_band():
         ({"width": 1.35}, "underconfident"),
     ],
 )
-def test_wrong_posteriors_fail_and_are_told_apart(wrong, word):
+def test_wrong_posteriors_fail_with_the_right_diagnosis(wrong, word):
     prior, posterior, data = simulate(500, 99, **wrong)
     # Points to one side of the posterior: about its middle, a bias only makes distances a little longer.
     found = calibration(prior, posterior, data / 2 + 1, randomizations=299)
     assert found.p_value == found.coverage_p_value == 1 / 300 and not found.passed() and word in found.verdict
 
 
-def test_coverage_sees_what_single_parameters_do_not():
-    """Draws with the right marginals and no correlation, of a posterior that has one: ranks of parameters are uniform."""
+def test_coverage_detects_wrong_dependence():
+    """Draws with the right marginals but without the correlation of the posterior: ranks of parameters are uniform."""
     rng = np.random.default_rng(1)
     # θ = (u, v) with the data u + v: given these, the parameters are anticorrelated.
     prior = rng.normal(size=(600, 2))
@@ -53,12 +53,12 @@ def test_coverage_sees_what_single_parameters_do_not():
     assert found.p_value > 0.02 and found.coverage_p_value == 0.005
 
 
-def test_ranks_of_the_prior_pass_without_references_that_know_the_data():
+def test_the_prior_passes_unless_references_depend_on_the_data():
     prior, _, data = simulate(400, 99)
     ignorant = np.random.default_rng(5).normal(size=(400, 99, 3))
     assert calibration(prior, ignorant, randomizations=199).passed()
     found = calibration(prior, ignorant, data, randomizations=199)
-    assert found.coverage_p_value == 0.005 and "how they go together" in found.verdict
+    assert found.coverage_p_value == 0.005 and "check their dependence" in found.verdict
 
 
 def test_ranks_and_their_departure_are_scipys():
@@ -74,7 +74,7 @@ def test_ranks_and_their_departure_are_scipys():
         assert coverage._departure(np.arange(places)[:, None], places) == pytest.approx(0, abs=1e-12)
 
 
-def test_equal_draws_are_ranked_by_chance():
+def test_ties_are_broken_at_random():
     ranks = coverage._ranks(np.zeros((3000, 4, 1)), 0)
     counts = np.bincount(ranks[:, 0, 0], minlength=4)
     assert stats.chisquare(counts).pvalue > 1e-3
@@ -82,7 +82,7 @@ def test_equal_draws_are_ranked_by_chance():
     assert found.p_value > 0.01
 
 
-def test_tensors_and_fields_are_taken():
+def test_tensors_and_fields_are_accepted():
     prior, posterior, data = simulate(40, 9, parameters=4)
     one = calibration(prior, posterior, data, randomizations=19)
     shaped = [torch.from_numpy(x).reshape(*x.shape[:-1], 2, 2) for x in (prior, posterior, data)]
@@ -90,14 +90,14 @@ def test_tensors_and_fields_are_taken():
     assert np.array_equal(one.ranks, other.ranks) and one.coverage_p_value == other.coverage_p_value
 
 
-def test_errors_say_what_is_needed():
+def test_bad_arguments_are_refused():
     with pytest.raises(
         ValueError, match=r"prior draws \(N, P\) and posterior draws \(N, L, P\), got \(9, 2\) and \(9, 5, 3\)"
     ):
         calibration(np.zeros((9, 2)), np.zeros((9, 5, 3)))
-    with pytest.raises(ValueError, match="8 simulations or more, and hundreds to see anything, got 3"):
+    with pytest.raises(ValueError, match="at least 8 simulations, and hundreds for any power, got 3"):
         calibration(np.zeros((3, 2)), np.zeros((3, 5, 2)))
     with pytest.raises(ValueError, match="NaN or infinite draws"):
         calibration(np.full((9, 2), np.nan), np.zeros((9, 5, 2)))
-    with pytest.raises(ValueError, match=r"one a simulation, \(9, 2\), got \(8, 2\)"):
+    with pytest.raises(ValueError, match=r"one point per simulation, shape \(9, 2\), got \(8, 2\)"):
         calibration(np.zeros((9, 2)), np.zeros((9, 5, 2)), np.zeros((8, 2)))

@@ -1,4 +1,4 @@
-"""Curves of fields against sums by hand, exact spectra and exact covariances."""
+"""Curves of fields against explicit sums, exact spectra and exact covariances."""
 
 import numpy as np
 import pytest
@@ -38,9 +38,9 @@ def test_white_noise_is_flat_and_a_window_keeps_its_power():
 
 @pytest.mark.parametrize("shape", [(1, 64), (1, 16, 16), (1, 8, 8, 8)])
 def test_spectra_and_correlations_of_a_gaussian_field_are_exact(shape):
-    law, count = Field(shape, length=2.0), 1500
-    x = law.sample(count, Samples(seed=0, count=count))
-    exact = law.spectrum()
+    distribution, count = Field(shape, length=2.0), 1500
+    x = distribution.sample(count, Samples(seed=0, count=count))
+    exact = distribution.spectrum()
     at, power = spectrum(x)
     waves = torch.meshgrid(*(torch.fft.fftfreq(n, dtype=D) for n in shape[1:]), indexing="ij")
     length = torch.stack(waves).square().sum(0).sqrt()
@@ -49,7 +49,7 @@ def test_spectra_and_correlations_of_a_gaussian_field_are_exact(shape):
         assert value == pytest.approx(float(exact[0][chosen].mean()), rel=0.1)
     for periodic in (True, False):
         at, product = correlation(x, periodic)
-        covariance = law.covariance()[0].flatten()
+        covariance = distribution.covariance()[0].flatten()
         along = covariance.reshape(shape[1:])[(0,) * (len(shape) - 2)]
         assert product[:, 0, 0].mean() == pytest.approx(float(along[0]), rel=0.05)
         if len(shape) == 2:
@@ -73,10 +73,10 @@ def test_correlations_are_means_over_pairs_of_cells(size, periodic):
 
 
 def test_the_variogram_of_a_stationary_field_is_variance_minus_covariance():
-    law = Field((1, 16, 12), length=2.0)
-    x = law.sample(3000, Samples(seed=0, count=3000))
+    distribution = Field((1, 16, 12), length=2.0)
+    x = distribution.sample(3000, Samples(seed=0, count=3000))
     at, gamma = variogram(x)
-    covariance = law.covariance()[0]
+    covariance = distribution.covariance()[0]
     assert at.tolist() == [*range(1, 9), *range(1, 7)]
     expected = torch.cat([covariance[0, 0] - covariance[1:9, 0], covariance[0, 0] - covariance[0, 1:7]])
     assert torch.allclose(gamma.mean(0)[0], expected, atol=0.04)
@@ -101,6 +101,6 @@ def test_it_is_the_same_in_parts(monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(whole, [spectrum(x)[1], correlation(x)[1]]))
 
 
-def test_errors_say_what_is_needed():
+def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match=r"\(N, C, \*S\) with one to three axes S, got shape \(3, 4\)"):
         spectrum(torch.zeros(3, 4))

@@ -115,20 +115,20 @@ def test_the_floor_covers_equal_laws_and_only_those(rng):
 
 
 def test_a_floor_is_taken_at_the_sizes_of_the_value(rng):
-    seen = []
+    sizes = []
 
     def distance(x, y):
-        seen.append((len(x), len(y)))
+        sizes.append((len(x), len(y)))
         return 0.0
 
     result = with_floor(distance, rng.normal(size=70), rng.normal(size=50), rng.normal(size=100), splits=3)
-    assert set(seen) == {(70, 50)} and result.counts == (70, 50) and result.name == "distance"
-    seen.clear()
+    assert set(sizes) == {(70, 50)} and result.counts == (70, 50) and result.name == "distance"
+    sizes.clear()
     assert with_floor(distance, rng.normal(size=70), torch.zeros(50), name="d", splits=3).name == "d"
-    assert set(seen) == {(25, 25)}
-    seen.clear()
+    assert set(sizes) == {(25, 25)}
+    sizes.clear()
     with_floor(distance, rng.normal(size=70), rng.normal(size=50), rng.normal(size=100), maximum=10, splits=3)
-    assert set(seen) == {(10, 10)}
+    assert set(sizes) == {(10, 10)}
 
 
 def test_a_floor_mixes_held_out_and_training_data_without_repeats():
@@ -155,8 +155,8 @@ def test_an_interval_lies_about_the_value_and_is_as_wide_as_repetitions_vary(rng
     assert again.interval == (0, 0) and again.note == "as it is"
 
 
-def test_errors_say_what_is_needed(rng):
-    with pytest.raises(ValueError, match=r"two rows or more on either side, got 1 and 5"):
+def test_bad_arguments_are_refused(rng):
+    with pytest.raises(ValueError, match=r"at least two rows of each side, got 1 and 5"):
         energy_distance(np.zeros(1), np.zeros(5))
     with pytest.raises(ValueError, match="order >= 1"):
         sliced_wasserstein(np.zeros(3), np.zeros(3), order=0.5)

@@ -73,10 +73,10 @@ def test_wasserstein_is_scipys_in_one_dimension_and_takes_as_many_of_each(rng):
         wasserstein(x, y, order=0.5)
 
 
-def test_errors_say_what_is_needed(tmp_path):
-    with pytest.raises(ValueError, match=r"two rows or more of as many features, got \(1, 2\) and \(5, 2\)"):
+def test_bad_arguments_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"at least two rows and equal numbers of features, got \(1, 2\), \(5, 2\)"):
         frechet_distance(np.zeros((1, 2)), np.zeros((5, 2)))
-    with pytest.raises(ValueError, match=r"one row a datum, \(5, F\), got \(5, 2, 2\): flatten"):
+    with pytest.raises(ValueError, match=r"one row per sample, \(5, F\), got \(5, 2, 2\): flatten"):
         features.features_of(np.zeros((5, 2, 2)), lambda x: x)
 
 
@@ -99,7 +99,7 @@ def test_fid_says_what_it_lacks(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"weights\.pth does not exist: download"):
         inception(tmp_path / "weights.pth")
     (tmp_path / "broken.pth").touch()
-    with pytest.raises(ImportError, match="torch-fidelity beside torchmetrics"):
+    with pytest.raises(ImportError, match="torch-fidelity in addition to torchmetrics"):
         inception(tmp_path / "broken.pth")
     (tmp_path / "weights.pth").touch()
     seen = inception(tmp_path / "weights.pth")

@@ -49,13 +49,13 @@ def test_too_much_of_the_same_is_seen():
 @pytest.mark.parametrize(
     ("change", "name"),
     [
-        (lambda x: x * 1.1, "one-point law"),
+        (lambda x: x * 1.1, "one-point distribution"),
         (lambda x: x.roll(1, 2) * 0.3 + x, "power spectrum"),
         (lambda x: x + 0.3, "lineal path"),
         (lambda x: x.flip(2) * x.flip(2).sign(), "Minkowski functionals"),
     ],
 )
-def test_what_differs_is_seen(change, name):
+def test_differences_are_found(change, name):
     x = draw((1, 16, 16), 600, 3)
     found = {c.name: c.distance for c in field_tests(change(x[:300]), x[300:], permutations=99)}
     assert found[name].p_value == 0.01
@@ -76,11 +76,11 @@ def test_two_phase_media_have_one_threshold_and_own_measures():
     assert given[-1].distance.value == found[-1].distance.value
 
 
-def test_errors_say_what_is_needed():
+def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match=r"fields must be \(N, C, \*S\).* got shape \(8, 3\)"):
         field_tests(torch.zeros(4, 3), torch.zeros(4, 3))
     pool = Pool.of(torch.zeros(4, 3), torch.zeros(4, 3))
-    with pytest.raises(ValueError, match=r"curves must be \(8, C, R\), one a row of the pile, got \(4, 1, 2\)"):
+    with pytest.raises(ValueError, match=r"curves must be \(8, C, R\), one per row of the pool, got \(4, 1, 2\)"):
         compare_curves(pool, "c", np.arange(2), torch.zeros(4, 1, 2))
-    with pytest.raises(ValueError, match="curves of the c hold NaN"):
+    with pytest.raises(ValueError, match="curves of the c contain NaN"):
         compare_curves(pool, "c", np.arange(2), torch.full((8, 1, 2), torch.nan))

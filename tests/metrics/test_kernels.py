@@ -45,7 +45,7 @@ def test_kernel_distance_is_a_sum_over_pairs(rng, monkeypatch):
     assert kernel_distance(x, y) == pytest.approx(expected, rel=1e-12)
 
 
-def test_tests_measure_what_the_plain_functions_do(rng):
+def test_tests_agree_with_the_plain_functions(rng):
     x, y = rng.normal(size=(60, 4)) + 0.4, rng.normal(size=(50, 4))
     pool = Pool.of(x, y, standardize=False)
     pairs = [
@@ -58,7 +58,7 @@ def test_tests_measure_what_the_plain_functions_do(rng):
         assert found.value == pytest.approx(value, rel=1e-4, abs=1e-6)
 
 
-def test_one_product_serves_both_sides_where_all_rows_are_on_one(rng):
+def test_one_product_serves_both_sides_if_each_row_is_on_one(rng):
     pool = Pool.of(rng.normal(size=(30, 2)), rng.normal(size=(20, 2)))
     quadratic = kernels._Quadratic(pool.squares.sqrt())
     a, b = next(pool.permuted(5))
@@ -69,7 +69,7 @@ def test_one_product_serves_both_sides_where_all_rows_are_on_one(rng):
     assert np.allclose(fast, plain, atol=1e-5) and np.allclose(fast, slow, atol=1e-5)
 
 
-def test_units_are_of_no_account_and_constant_features_do_no_harm(rng):
+def test_units_and_constant_features_do_not_matter(rng):
     x, y = rng.normal(size=(60, 2)) + 0.3, rng.normal(size=(60, 2))
     one = energy_test(Pool.of(x, y), 99)
     units = np.array([1e-6, 1e6])
@@ -81,12 +81,12 @@ def test_units_are_of_no_account_and_constant_features_do_no_harm(rng):
     assert mmd(np.zeros(5), np.zeros(5)) == 0 and mmd_test(Pool.of(np.zeros(9), np.zeros(9)), (1.0,), 9).p_value == 1
 
 
-def test_errors_say_what_is_needed():
+def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match=r"must be positive, got \(0.0,\)"):
         mmd(np.zeros(5), np.zeros(5), scales=(0.0,))
-    with pytest.raises(ValueError, match="mmd needs two rows or more on either side, got 1 and 5"):
+    with pytest.raises(ValueError, match="mmd needs at least two rows of each side, got 1 and 5"):
         mmd(np.zeros(1), np.zeros(5))
-    with pytest.raises(ValueError, match="kernel_distance needs two rows"):
+    with pytest.raises(ValueError, match="kernel_distance needs at least two rows"):
         kernel_distance(np.zeros(1), np.zeros(5))
     with pytest.raises(ValueError, match=r"one shape, got \(2,\) and \(3,\)"):
         kernel_distance(np.zeros((4, 2)), np.zeros((4, 3)))

@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage against loops, and where one law is part of the other."""
+"""Precision, recall, density and coverage against loops, and for distributions with missing modes."""
 
 import numpy as np
 import pytest
@@ -23,12 +23,12 @@ def by_loops(x, y, k):
     return Manifold(inside.any(1).mean(), covered.any(1).mean(), inside.sum(1).mean() / k, inside.any(0).mean())
 
 
-def test_it_is_what_the_definitions_say(rng):
+def test_definitions(rng):
     x, y = 0.8 * rng.normal(size=(40, 3)) + 0.3, rng.normal(size=(50, 3))
     assert precision_recall(x, y, 4) == pytest.approx(by_loops(x, y, 4), abs=1e-6)
 
 
-def test_the_test_measures_the_same(rng):
+def test_distances_have_the_same_values(rng):
     x, y = rng.normal(size=(60, 3)), rng.normal(size=(50, 3))
     found = manifold_distances(Pool.of(x, y, rng.normal(size=(200, 3)), standardize=False), 4)
     assert [d.name for d in found] == list(Manifold._fields)
@@ -47,13 +47,13 @@ def test_missing_modes_lower_coverage_and_wrong_ones_precision(rng):
     assert not wrong["precision"].covered and wrong["recall"].covered and not wrong["density"].covered
 
 
-def test_floors_without_more_data_are_those_of_exchanged_names(rng):
+def test_floors_without_further_data_use_permutations(rng):
     found = manifold_distances(Pool.of(rng.normal(size=(80, 2)), rng.normal(size=(80, 2))))
     assert all(d.low <= d.high for d in found) and sum(d.covered for d in found) >= 3
 
 
-def test_errors_say_what_is_needed(rng):
-    with pytest.raises(ValueError, match="more than 5 rows on a side, got 5 and 9"):
+def test_bad_arguments_are_refused(rng):
+    with pytest.raises(ValueError, match="more than 5 rows of each side, got 5 and 9"):
         precision_recall(np.zeros((5, 2)), np.zeros((9, 2)))
     with pytest.raises(ValueError, match="got 2 and 3 features"):
         precision_recall(np.zeros((9, 2)), np.zeros((9, 3)))

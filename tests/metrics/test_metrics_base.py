@@ -1,4 +1,4 @@
-"""Rows, scales and subsamples: what every comparison rests on."""
+"""Rows, scales and subsamples, which all comparisons use."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_integers_become_floats_and_one_axis_becomes_one_feature():
         (np.array([[1.0], [np.nan], [np.inf]]), ValueError, r"2 of 3 rows \(first: \[1, 2\]\): drop"),
     ],
 )
-def test_what_is_not_data_is_refused(x, error, message):
+def test_bad_data_are_refused(x, error, message):
     with pytest.raises(error, match=message):
         as_rows(x)
 
@@ -37,7 +37,7 @@ def test_scale_is_by_feature_for_tables_and_by_channel_for_grids():
     assert torch.allclose(scale_of(grid).flatten(), torch.tensor([1.0, 7.0]), rtol=0.05)
 
 
-def test_subsample_depends_on_the_seed_alone():
+def test_subsample_depends_on_the_seed_only():
     x = torch.arange(100)
     assert torch.equal(subsample(x, 10, 0), subsample(x, 10, 0))
     assert torch.equal(subsample(x, 10, 0), torch.from_numpy(subsample(x.numpy(), 10, 0)))

@@ -102,7 +102,7 @@ def test_of_tables(repeats):
 
 
 @pytest.mark.parametrize("repeats", REPEATS)
-def test_of_copies_gaps_classifiers_and_posteriors(repeats):
+def test_of_memorization_gaps_classifiers_and_posteriors(repeats):
     from sklearn.linear_model import LogisticRegression
 
     found = defaultdict(list)

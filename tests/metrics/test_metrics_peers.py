@@ -16,7 +16,7 @@ def pair():
 
 
 class Identity(torch.nn.Module):
-    """Features that are the data: the peers want a network."""
+    """The identity as a feature network, which torchmetrics requires."""
 
     num_features = 3
 

@@ -30,7 +30,7 @@ TESTS = 8
 
 
 def modes(count, rng, weights=(0.2, 0.8), deviation=1.0):
-    """A mixture of the plane with unit deviations: Figure 3 of Song & Ermon (2019), and perhaps one mode more."""
+    """A mixture of the plane with unit standard deviations: Figure 3 of Song & Ermon (2019), optionally with another mode."""
     means = np.array([[-5.0, -5.0], [5.0, 5.0], [5.0, -5.0]])[: len(weights)]
     return means[rng.choice(len(weights), size=count, p=weights)] + deviation * rng.normal(size=(count, 2))
 
@@ -48,7 +48,7 @@ def is_found(defect, seed):
     rng = np.random.default_rng(seed)
     x, y = modes(COUNT, rng, **wrong), modes(count, rng, **right)
     pool = Pool.of(x, y, maximum=count, seed=seed)
-    # One by one, quick ones first: what is found need not be looked for.
+    # One by one, quick ones first, until the defect is found.
     if min(moment_test(pool).distance.p_value, marginal_test(pool).distance.p_value) <= level:
         return True
     if classifier_test(pool).p_value <= level:
@@ -86,10 +86,13 @@ def test_a_wrong_correlation_length_is_found(seed):
 def test_a_wrong_correlation_length_is_found_in_nineteen_of_twenty():
     found, names = 0, set()
     for seed in range(20):
-        laws = (Field((1, 32, 32), length) for length in (4.4, 4.0))
-        x, y = (law.sample(2000, Samples(2 * seed + i, count=2000)).float() for i, law in enumerate(laws))
+        fields = (Field((1, 32, 32), length) for length in (4.4, 4.0))
+        x, y = (
+            distribution.sample(2000, Samples(2 * seed + i, count=2000)).float()
+            for i, distribution in enumerate(distributions)
+        )
         curves = field_tests(x, y, seed=seed)
-        seen = {curve.name for curve in curves if curve.distance.p_value <= 0.05 / len(curves)}
-        found += bool(seen)
-        names |= seen
+        names_found = {curve.name for curve in curves if curve.distance.p_value <= 0.05 / len(curves)}
+        found += bool(names_found)
+        names |= names_found
     assert found >= 19 and {"power spectrum", "variogram", "Minkowski functionals"} <= names

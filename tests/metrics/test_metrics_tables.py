@@ -42,10 +42,10 @@ def test_columns_have_types(rng):
     assert stacked_columns([missing, missing])[0].levels == ("None", "x")
 
 
-def test_rare_categories_are_taken_together():
+def test_rare_categories_are_merged():
     words = np.array(["often"] * 40 + [f"once {i}" for i in range(8)])
     column = stacked_columns([{"w": words}, {"w": words}])[0]
-    assert column.levels == ("often", "rare ones") and column.values.tolist() == ([0] * 40 + [1] * 8) * 2
+    assert column.levels == ("often", "rare categories") and column.values.tolist() == ([0] * 40 + [1] * 8) * 2
 
 
 def test_chi_square_and_strengths_are_scipys(rng):
@@ -71,7 +71,7 @@ def test_chi_square_and_strengths_are_scipys(rng):
     )
 
 
-def test_columns_are_judged_by_scipys_tests(rng):
+def test_columns_agree_with_scipy(rng):
     x, y = draw(300, rng), draw(200, rng)
     pool, columns = table_pool(x, y)
     found = column_test(pool, columns, 19)
@@ -103,7 +103,7 @@ def test_a_column_that_differs_is_named(column, change, label, rng):
     assert f", {label} differs the most (" in found.distance.note
 
 
-def test_lost_dependence_is_seen_in_every_pair_of_types(rng):
+def test_lost_dependence_is_found_for_all_types(rng):
     y, more = draw(1000, rng), draw(1000, rng)
     for name, pair in (("weight", "length and weight"), ("flag", "length and flag")):
         x = draw(1000, rng)
@@ -115,7 +115,7 @@ def test_lost_dependence_is_seen_in_every_pair_of_types(rng):
             assert abs(found.samples[strength]) < 0.15 < 0.3 < abs(found.real[strength])
 
 
-def test_dependence_without_correlation_is_seen_by_joint_laws(rng):
+def test_dependence_without_correlation_is_found_by_joint_distributions(rng):
     a, b = rng.normal(size=(2, 800))
     real = {"a": a, "b": a**2 + 0.3 * b}
     drawn = {"a": rng.normal(size=800), "b": rng.permutation(real["b"])}
@@ -124,7 +124,7 @@ def test_dependence_without_correlation_is_seen_by_joint_laws(rng):
     assert columns.distance.p_value > 0.01 and associations.distance.p_value > 0.01
 
 
-def test_many_columns_are_looked_at_in_some_pairs(rng, monkeypatch):
+def test_of_many_columns_some_pairs_are_tested(rng, monkeypatch):
     from scorefield.metrics import tables
 
     monkeypatch.setattr(tables, "PAIRS", 5)
@@ -135,20 +135,20 @@ def test_many_columns_are_looked_at_in_some_pairs(rng, monkeypatch):
     assert len(table_tests(x[0, :, :1], x[1, :, :1], permutations=9)) == 1
 
 
-def test_errors_say_what_is_needed(rng):
+def test_bad_arguments_are_refused(rng):
     with pytest.raises(TypeError, match=r"a table must be a DataFrame, a mapping or an array .* got list"):
         table_tests([1.0], [2.0])
     with pytest.raises(ValueError, match=r"the same columns, got \['a'\] and \['b'\]"):
         stacked_columns([{"a": [1.0]}, {"b": [1.0]}])
-    with pytest.raises(ValueError, match="column 'a' holds 1 NaN or infinite values: fill them in or drop"):
+    with pytest.raises(ValueError, match="column 'a' contains 1 NaN or infinite values: fill them in or drop"):
         stacked_columns([{"a": [1.0, np.nan]}, {"a": [1.0]}])
-    with pytest.raises(ValueError, match="column 'b' must be as long as the others"):
+    with pytest.raises(ValueError, match="column 'b' must be one-dimensional and as long as"):
         stacked_columns([{"a": [1.0, 2.0], "b": [1.0]}, {"a": [1.0], "b": [1.0]}])
-    with pytest.raises(ValueError, match="one thing a column, got 1 for 2 columns"):
+    with pytest.raises(ValueError, match="one entry per column, got 1 for 2 columns"):
         stacked_columns([np.zeros((3, 2)), np.zeros((3, 2))], categorical=[True])
-    with pytest.raises(ValueError, match="names must be as many as columns, got 1 for 2"):
+    with pytest.raises(ValueError, match="names needs one entry per column, got 1 for 2"):
         stacked_columns([np.zeros((3, 2)), np.zeros((3, 2))], names=["a"])
     with pytest.raises(ValueError, match=r"two axes, \(N, F\), got shape \(3, 2, 2\)"):
         stacked_columns([np.zeros((3, 2, 2))] * 2)
-    with pytest.raises(ValueError, match="two samples and two held-out data or more, got 1 and 5"):
+    with pytest.raises(ValueError, match="at least two samples and two held-out data, got 1 and 5"):
         table_tests(np.zeros((1, 2)), np.zeros((5, 2)))

@@ -1,4 +1,4 @@
-"""Families of differences: what they are made of is scipy's, and what stands out is named."""
+"""Families of differences: they agree with scipy, and name the largest difference."""
 
 import math
 
@@ -21,10 +21,10 @@ def test_z_is_that_of_permutations(rng):
     pool = Pool.of(x, y, standardize=False)
     found = family(pool, pool.flat, ["a", "b", "c"], "means", permutations=999)
     both = np.concatenate([x, y])
-    spread = np.sqrt(both.var(0, ddof=1) * (1 / 40 + 1 / 60))
-    assert found.differences == pytest.approx((x.mean(0) - y.mean(0)) / spread, rel=1e-4)
+    std = np.sqrt(both.var(0, ddof=1) * (1 / 40 + 1 / 60))
+    assert found.differences == pytest.approx((x.mean(0) - y.mean(0)) / std, rel=1e-4)
     drawn = np.array([rng.permutation(both)[:40].mean(0) for _ in range(4000)])
-    assert (drawn - both.mean(0)).std(0) * 100 / 60 == pytest.approx(spread, rel=0.05)
+    assert (drawn - both.mean(0)).std(0) * 100 / 60 == pytest.approx(std, rel=0.05)
     assert found.samples == pytest.approx(x.mean(0), rel=1e-5) and found.real == pytest.approx(y.mean(0), rel=1e-5)
     expected = stats.permutation_test(
         (x[:, 0], y[:, 0]), lambda a, b: abs(a.mean() - b.mean()), n_resamples=4000, alternative="greater", rng=1

@@ -33,7 +33,7 @@ def test_nearest_is_exact(dimension, k):
     assert torch.allclose(distance, expected.values, rtol=1e-12, atol=0)
 
 
-def test_nearest_is_exact_far_from_the_origin_and_between_near_twins():
+def test_nearest_is_exact_far_from_the_origin_and_for_near_duplicates():
     # Clouds of width 1e-3 around far centres: in float32, ‖r‖² − 2 x·r cannot tell the members of a cloud apart.
     centres = 1e3 * data(5, 40)
     member = torch.arange(400) % 5
@@ -76,14 +76,14 @@ def test_reduced_precision_of_matrix_products_does_not_matter():
         torch.set_float32_matmul_precision(before)
 
 
-def test_errors_say_what_is_needed():
+def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="1 <= k <= 3"):
         nearest(data(2, 2), data(3, 2), 4)
     with pytest.raises(ValueError, match=r"one shape, got \(2,\) and \(3,\)"):
         nearest(data(2, 2), data(3, 3))
-    with pytest.raises(ValueError, match="two training data or more, got 1"):
+    with pytest.raises(ValueError, match="at least two training samples, got 1"):
         memorization(data(2, 2), data(1, 2), data(2, 2))
-    with pytest.raises(ValueError, match=r"held_out must hold data of the shape of train, got \(3,\) and \(2,\)"):
+    with pytest.raises(ValueError, match=r"held_out must have the shape of train, got \(3,\) and \(2,\)"):
         memorization(data(2, 2), data(5, 2), data(2, 3))
 
 
@@ -97,7 +97,7 @@ def test_fresh_samples_are_not_suspicious_and_copies_are(dimension):
     assert bad.suspicious and bad.ratio < 0.5 and bad.p_value < 1e-10 and bad.copied > bad.copied_held_out
 
 
-def test_a_third_of_held_out_data_look_copied_in_one_dimension():
+def test_a_third_of_held_out_data_count_as_copied_in_one_dimension():
     # (d₁/d₂)^D is uniform on (0, 1): the fraction by chance is 3^(−D).
     for dimension, chance in ((1, 1 / 3), (2, 1 / 9)):
         found = memorization(data(2000, dimension, 5), data(20000, dimension), data(2000, dimension, 1))
@@ -112,7 +112,7 @@ def test_a_few_copies_among_many_samples_are_found():
 
 
 @pytest.mark.parametrize("dimension", [2, 20])
-def test_authenticity_is_what_its_definition_says(dimension):
+def test_definition_of_authenticity(dimension):
     train, held_out, samples = data(200, dimension), data(100, dimension, 1), data(100, dimension, 2)
     found = memorization(samples, train, held_out)
     scale = train.std(0, correction=0)
@@ -141,28 +141,31 @@ def test_copies_are_counted_exactly():
             "Nothing is copied: 10.0% of samples and 10.0% of held-out",
         ),
         (Neighbours(np.full(99, 1e-3), np.ones(99), 0.9, 0.1, 1e-9), "copied from the training data: 90.0% of samples"),
-        (Neighbours(np.full(99, 1.3), np.ones(99), 0.1, 0.1, 0.9), "keep farther from the training data"),
-        (Neighbours(np.ones(99), np.zeros(99), 0.1, 0.1, 0.9), "cannot tell copies from chance"),
-        (Neighbours(np.zeros(99), np.zeros(99), 0.9, 0.1, 0.9), "most held-out data are in the training data too"),
+        (Neighbours(np.full(99, 1.3), np.ones(99), 0.1, 0.1, 0.9), "are farther from the training data"),
+        (Neighbours(np.ones(99), np.zeros(99), 0.1, 0.1, 0.9), "cannot distinguish copies from chance"),
+        (Neighbours(np.zeros(99), np.zeros(99), 0.9, 0.1, 0.9), "most held-out data are also in the training data"),
     ],
 )
 def test_the_verdict_is_a_sentence(found, words):
     assert words in found.verdict and found.verdict.endswith(".")
 
 
-def drawn(law, count, seed):
-    """Samples of a law through the probability flow, in twenty steps of Heun."""
-    prior = Gaussian(law.data.mean(0), law.data.var(0))
+def drawn(distribution, count, seed):
+    """Samples by the probability flow, with twenty steps of Heun."""
+    prior = Gaussian(distribution.data.mean(0), distribution.data.var(0))
     return sample(
-        Diffusion(VP(), law, prior), (count, *law.data.shape[1:]), Sampling(Heun(), 20), Source(seed, count=count)
+        Diffusion(VP(), distribution, prior),
+        (count, *distribution.data.shape[1:]),
+        Sampling(Heun(), 20),
+        Source(seed, count=count),
     )
 
 
 @pytest.mark.parametrize("seed", [*range(2), *(pytest.param(s, marks=pytest.mark.slow) for s in range(2, 20))])
 @pytest.mark.parametrize("shape", [(2,), (1, 8, 8)], ids=["vectors", "fields"])
-def test_the_exact_empirical_score_copies_and_the_true_law_does_not(shape, seed):
-    law = Field(shape, 2.0) if len(shape) > 1 else eight_gaussians()
-    train, held_out, fresh = (law.sample(400, Source(3 * seed + i, count=400)) for i in range(3))
+def test_the_empirical_score_copies_and_the_true_distribution_does_not(shape, seed):
+    distribution = Field(shape, 2.0) if len(shape) > 1 else eight_gaussians()
+    train, held_out, fresh = (distribution.sample(400, Source(3 * seed + i, count=400)) for i in range(3))
     copies = memorization(drawn(Empirical(train), 200, seed), train, held_out)
     assert copies.suspicious and copies.copied > 0.95 and "copied from" in copies.verdict
     exact = memorization(fresh, train, held_out)

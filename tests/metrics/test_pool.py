@@ -1,4 +1,4 @@
-"""The pile of samples and real data: how it is divided, and the p-values that follow."""
+"""Pools of samples and real data: their divisions and p-values."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_divisions_are_disjoint_and_of_the_sizes_of_the_test(rng):
     assert a.max() > 1
 
 
-def test_divisions_depend_on_the_seed_alone(rng):
+def test_divisions_depend_on_the_seed_only(rng):
     x, y, more = rng.normal(size=(30, 2)), rng.normal(size=(20, 2)), rng.normal(size=(40, 2))
     first, second, other = (Pool.of(x, y, more, seed=seed) for seed in (5, 5, 6))
     list(second.splits(3)), list(second.resampled(4))  # what was drawn before is of no account
@@ -36,7 +36,7 @@ def test_divisions_depend_on_the_seed_alone(rng):
     assert stream(-1, "a").random() != stream(1, "a").random() != stream(1, "b").random()
 
 
-def test_a_permutation_treats_both_sides_alike(rng):
+def test_a_permutation_treats_both_sides_equally(rng):
     # The unit and the middle are those of both sides: to exchange the sides changes no square of the distances.
     x, y = rng.normal(size=(30, 3)) * 5, rng.normal(size=(20, 3))
     one, other = Pool.of(x, y).squares, Pool.of(y, x).squares
@@ -53,7 +53,7 @@ def test_distances_are_those_of_double_precision(rng):
     assert torch.allclose(fine.squares.double(), exact, rtol=1e-5, atol=1e-5)
 
 
-def test_few_more_real_data_are_left_out(rng):
+def test_too_few_further_real_data_are_ignored(rng):
     x = rng.normal(size=(60, 2))
     assert Pool.of(x[:20], x[20:40], x[40:]).extra == 20
     assert Pool.of(x[:30], x[30:50], x[50:]).extra == 0
@@ -82,19 +82,19 @@ def test_a_result_has_floor_interval_and_test(rng):
 
 def test_a_statistic_that_is_not_finite_is_an_error(rng):
     pool = Pool.of(rng.normal(size=(9, 1)), rng.normal(size=(9, 1)))
-    with pytest.raises(RuntimeError, match="the ratio is not a finite number: look for values that are too large"):
+    with pytest.raises(RuntimeError, match="the ratio is not finite: check for values whose squares"):
         permutation_test(pool, lambda block, a, b: a.sum(1) * torch.nan, "ratio", permutations=9)
 
 
-def test_errors_say_what_is_needed():
-    with pytest.raises(ValueError, match="two samples and two held-out data or more, got 1 and 5"):
+def test_bad_arguments_are_refused():
+    with pytest.raises(ValueError, match="at least two samples and two held-out data, got 1 and 5"):
         Pool.of(np.zeros((1, 2)), np.zeros((5, 2)))
-    with pytest.raises(ValueError, match=r"samples must hold data of the shape of held_out, got \(3,\) and \(2,\)"):
+    with pytest.raises(ValueError, match=r"samples must have the shape of held_out, got \(3,\) and \(2,\)"):
         Pool.of(np.zeros((4, 3)), np.zeros((5, 2)))
-    with pytest.raises(ValueError, match="train holds NaN"):
+    with pytest.raises(ValueError, match="train contains NaN"):
         Pool.of(np.zeros((2, 1)), np.zeros((2, 1)), np.full((9, 1), np.nan))
 
 
-def test_more_may_be_better():
+def test_higher_may_be_better():
     assert Distance("recall", 0.8, 0.9, 0.7, 0.95, higher=True).covered
     assert not Distance("recall", 0.6, 0.9, 0.7, 0.95, higher=True).covered

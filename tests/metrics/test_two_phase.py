@@ -1,4 +1,4 @@
-"""Phases of two-phase media: against runs and pieces counted one by one, and exact laws."""
+"""Statistics of two-phase media against explicit counts and exact distributions."""
 
 from itertools import groupby
 
@@ -15,7 +15,7 @@ def coins(*shape, p=0.6, seed=0):
 
 
 def runs(line):
-    """Lengths of the runs of a line that lie in the phase, and whether they end inside on both sides."""
+    """The lengths of runs of the phase in a row of cells, and whether they end inside on both sides."""
     found, place = [], 0
     for inside, members in groupby(line):
         length = len(list(members))
@@ -30,7 +30,7 @@ def lines(field):
 
 
 @pytest.mark.parametrize("size", [(30,), (9, 7), (5, 6, 4)])
-def test_lineal_paths_and_chords_are_those_of_runs(size):
+def test_lineal_paths_and_chords_from_runs(size):
     phase = coins(3, 1, *size)
     reach = 4
     path, chords = lineal_path(phase, reach)[1], chord_lengths(phase, reach)[1]
@@ -48,7 +48,7 @@ def test_lineal_paths_and_chords_are_those_of_runs(size):
         assert chords[i, 0].tolist() == pytest.approx(expected, abs=1e-6)
 
 
-def test_independent_cells_have_their_exact_laws():
+def test_exact_distributions_of_independent_cells():
     phase, p = coins(400, 1, 32, 32, p=0.5), 0.5
     r = np.arange(1, 6)
     assert np.allclose(lineal_path(phase, 5)[1].mean((0, 1)), p**r, atol=0.005)
@@ -93,12 +93,12 @@ def test_functionals_of_bodies():
     assert names == ("length", "pieces") and found[0, 0].tolist() == [0.75, 0.5]
 
 
-def test_the_middle_lies_between_phases():
+def test_the_default_threshold_lies_between_phases():
     x = torch.where(coins(4, 1, 20, 20, p=0.2), 7.0, 3.0)
     assert default_threshold(x).item() == 5.0
     assert default_threshold(torch.randn(50, 2, 30, generator=torch.Generator().manual_seed(0))).abs().max() < 0.15
 
 
-def test_errors_say_what_is_needed():
-    with pytest.raises(ValueError, match=r"a phase must be booleans .* got torch.float32 \(2, 1, 4\): compare"):
+def test_bad_arguments_are_refused():
+    with pytest.raises(ValueError, match=r"a phase must be boolean .* got torch.float32 \(2, 1, 4\): compare"):
         lineal_path(torch.zeros(2, 1, 4))

@@ -1,4 +1,4 @@
-"""How far samples are from the data: measures beside their noise floor, tests that are right, and the search for copies."""
+"""Distances between samples and data with their noise floors, exact two-sample tests, and the detection of copies."""
 
 from .base import Distance
 from .battery import battery, rejected

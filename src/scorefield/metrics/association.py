@@ -1,4 +1,4 @@
-"""How strongly two columns go together, and the limit laws of two-sample statistics."""
+"""Associations of two columns, and p-values of two-sample statistics from their limit distributions."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from torch import Tensor
 
 __all__ = ["chi_square", "cramer", "kolmogorov", "normal", "spearman"]
 
-LEAST = 1e-300  # p-values below this are this: logarithms stay finite
+SMALLEST = 1e-300  # the smallest p-value, so that logarithms stay finite
 
 
 def spearman(x: Tensor, y: Tensor) -> float:
-    """The rank correlation of two columns, equal values sharing the middle of their ranks; 0 if one is constant.
+    """Spearman's rank correlation of two columns; ties have their mean rank. It is 0 if a column is constant.
+
+    Arguments:
+        x: A column, `(N,)`.
+        y: A column, `(N,)`.
 
     Example:
         >>> round(spearman(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.0, 5.0, 1e9])), 6)
@@ -30,7 +34,14 @@ def _ranked(x: Tensor) -> Tensor:
 
 
 def cramer(first: Tensor, rows: int, second: Tensor, columns: int, part: slice) -> float:
-    """Cramér's V of two columns of codes, in a part of them: 0 if independent, 1 if one is a function of the other.
+    """Cramér's V of two columns of codes: 0 if they are independent, 1 if one is a function of the other.
+
+    Arguments:
+        first: The codes of a column, `(N,)`.
+        rows: The number of its categories.
+        second: The codes of another column, `(N,)`.
+        columns: The number of its categories.
+        part: The rows to use.
 
     Example:
         >>> codes = torch.tensor([0, 1, 0, 1])
@@ -48,36 +59,39 @@ def cramer(first: Tensor, rows: int, second: Tensor, columns: int, part: slice) 
 
 
 def chi_square(codes: Tensor, levels: int, a: Tensor, b: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Total variation distances of the laws of codes on two sides, and p-values by χ², `(K,)` each.
+    """Total variation distances between the codes of two sides, and their χ² p-values, `(K,)` each.
 
     Arguments:
-        codes: `(rows,)`.
-        levels: How many codes there are.
-        a, b: Weights `(K, rows)` of the two sides.
+        codes: The codes of a column, `(rows,)`.
+        levels: The number of categories.
+        a: The weights of the rows on one side, `(K, rows)`.
+        b: Those on the other side, `(K, rows)`.
     """
     from scipy.stats import chi2
 
     members = torch.nn.functional.one_hot(codes, levels).float()
-    here, there = (a @ members).double(), (b @ members).double()
-    n, m = here.sum(1, keepdim=True), there.sum(1, keepdim=True)
-    both = here + there
-    # The same as Σ (observed − expected)² / expected over the two rows of the table.
-    square = ((here / n - there / m).square() / both.clamp_min(1)).sum(1) * (n * m)[:, 0]
+    left, right = (a @ members).double(), (b @ members).double()
+    n, m = left.sum(1, keepdim=True), right.sum(1, keepdim=True)
+    both = left + right
+    # This equals Σ (observed − expected)² / expected over the two rows of the table.
+    square = ((left / n - right / m).square() / both.clamp_min(1)).sum(1) * (n * m)[:, 0]
     freedom = ((both > 0).sum(1) - 1).cpu().numpy()
-    distance = (here / n - there / m).abs().sum(1) / 2
+    distance = (left / n - right / m).abs().sum(1) / 2
     p = chi2.sf(square.cpu().numpy(), np.maximum(freedom, 1))
-    return distance.cpu().numpy(), np.maximum(np.where(freedom > 0, p, 1.0), LEAST)
+    return distance.cpu().numpy(), np.maximum(np.where(freedom > 0, p, 1.0), SMALLEST)
 
 
 def kolmogorov(scaled: np.ndarray) -> np.ndarray:
-    """P-values of Kolmogorov-Smirnov distances times √(n m / (n + m)), by Kolmogorov's limit law."""
+    """P-values of Kolmogorov-Smirnov distances times √(n m / (n + m)), by Kolmogorov's limit distribution."""
     from scipy.stats import kstwobign
 
-    return np.maximum(kstwobign.sf(scaled), LEAST)
+    p: np.ndarray = np.maximum(kstwobign.sf(scaled), SMALLEST)
+    return p
 
 
 def normal(z: np.ndarray) -> np.ndarray:
     """Two-sided p-values of standard normal numbers."""
     from scipy.stats import norm
 
-    return np.maximum(2 * norm.sf(np.abs(z)), LEAST)
+    p: np.ndarray = np.maximum(2 * norm.sf(np.abs(z)), SMALLEST)
+    return p

@@ -1,4 +1,4 @@
-"""What every comparison of samples needs: rows of one shape, in the units of the real data, and the word for a result."""
+"""The common ground of all comparisons: rows of one shape in common units, and the type of a result."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ Array = Tensor | np.ndarray
 
 @dataclass(frozen=True)
 class Distance:
-    """A number that compares samples with held-out data, beside the same number between real data and real data.
+    """A distance between samples and held-out data, with the same distance between real data and real data.
 
     Arguments:
-        name: What is measured.
-        value: Between samples and held-out data.
-        floor: Median over random splits of real data, at the same sizes: what a perfect model would get.
-        low, high: The 5 % and 95 % quantiles over those splits.
-        counts: How many samples and how many real data entered each side.
-        p_value: Where it is a test: how probable a value at least as extreme is if samples and held-out data have one law.
-        interval: 95 % bootstrap interval of the value, where there is one.
-        note: How it was computed, or what stands out, in words.
-        higher: Whether more is better, as for a recall.
+        name: The name of the distance.
+        value: The distance between samples and held-out data.
+        floor: Its median over random splits of real data of the same sizes: what a perfect model would reach.
+        low: The 5 % quantile over these splits.
+        high: The 95 % quantile over these splits.
+        counts: The numbers of samples and of real data.
+        p_value: The p-value of a test that samples and held-out data have the same distribution, if it is a test.
+        interval: The 95 % bootstrap interval of the value, if there is one.
+        note: How it was computed, or what stands out.
+        higher: Whether higher values are better, as for a recall.
 
     Example:
         >>> Distance("energy distance", value=0.3, floor=0.0, low=-0.1, high=0.1).covered
@@ -46,12 +47,16 @@ class Distance:
 
     @property
     def covered(self) -> bool:
-        """Whether the samples are as near to held-out data as other real data are, up to the 95 % quantile."""
+        """Whether the value is within the 95 % quantile of the noise floor."""
         return self.value >= self.low if self.higher else self.value <= self.high
 
 
 def stream(seed: int, purpose: str) -> np.random.Generator:
-    """Random numbers that depend on the seed and on what they are for, and on nothing that was drawn before.
+    """A generator of random numbers for a purpose, independent of what was drawn for others.
+
+    Arguments:
+        seed: The seed.
+        purpose: A name: generators with different names are independent.
 
     Example:
         >>> bool(stream(0, "splits").random() == stream(0, "splits").random() != stream(0, "labels").random())
@@ -61,15 +66,15 @@ def stream(seed: int, purpose: str) -> np.random.Generator:
 
 
 def as_rows(x: Array, name: str = "x") -> Tensor:
-    """The samples `(N, *D)` as a floating tensor of at least two axes, checked to be finite.
+    """Samples as a floating-point tensor `(N, *D)` with at least two axes, checked to be finite.
 
     Arguments:
-        x: Tensor or array; `(N,)` counts as one feature, integers become float32.
-        name: What an error calls it.
+        x: A tensor or an array; `(N,)` is one feature, and integers become float32.
+        name: The name to use in errors.
 
     Raises:
-        TypeError: For anything but a real tensor or array.
-        ValueError: For no rows, no features, NaN or infinite values.
+        TypeError: If it is not a tensor or an array of real numbers.
+        ValueError: If there are no rows or features, or NaN or infinite values.
     """
     if not isinstance(x, Tensor | np.ndarray):
         raise TypeError(f"{name} must be a tensor or an array (N, ...), got {type(x).__name__}: try np.asarray({name})")
@@ -87,22 +92,22 @@ def as_rows(x: Array, name: str = "x") -> Tensor:
     if broken.any():
         first = broken.nonzero()[:3].flatten().tolist()
         count = f"{int(broken.sum())} of {len(x)} rows"
-        raise ValueError(f"{name} holds NaN or infinite values in {count} (first: {first}): drop these rows")
+        raise ValueError(f"{name} contains NaN or infinite values in {count} (first: {first}): drop these rows")
     return x
 
 
 def scale_of(real: Tensor) -> Tensor:
-    """Standard deviations of rows `(N, F)` by feature, of grids `(N, C, *S)` by channel; 1 where nothing varies."""
-    spread = real.double() if real.ndim == 2 else real
+    """Standard deviations of the features of rows `(N, F)`, or the channels of grids `(N, C, *S)`; 1 for constant ones."""
+    values = real.double() if real.ndim == 2 else real
     axes = [axis for axis in range(real.ndim) if axis != 1]
-    scale = spread.std(axes, correction=0, keepdim=True)
+    scale = values.std(axes, correction=0, keepdim=True)
     magnitude = real.abs().amax(axes, keepdim=True)
-    # A constant column of 0.1 has a deviation of about 1e-17, not of zero: dividing by it would make noise of rounding.
+    # The standard deviation of a constant 0.1 is about 1e-17: dividing by it would amplify rounding errors.
     return torch.where(scale > 1e-7 * magnitude, scale, 1.0).to(real.dtype)
 
 
 def subsample(x: Array, count: int, seed: int) -> Array:
-    """At most `count` rows of x, chosen by `seed` alone; x itself where it is no longer than that."""
+    """At most `count` rows of x, chosen by `seed` only; x itself if it has no more."""
     if len(x) <= count:
         return x
     chosen = np.random.default_rng(seed).permutation(len(x))[:count]
@@ -111,11 +116,16 @@ def subsample(x: Array, count: int, seed: int) -> Array:
 
 
 def paired(x: Array, y: Array, standardize: bool, maximum: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Both samples as float64 `(N, D)` and `(M, D)`, about the mean of y and, if asked, in its standard deviations."""
+    """Both samples as float64 `(N, D)` and `(M, D)`, centred at the mean of y and optionally scaled by its standard deviations.
+
+    Raises:
+        TypeError: If one is not a tensor or an array of real numbers.
+        ValueError: If the shapes differ, or a value is not finite.
+    """
     x = as_rows(subsample(x, maximum, seed), "x")
     y = as_rows(subsample(y, maximum, seed + 1), "y")
     if x.shape[1:] != y.shape[1:]:
-        raise ValueError(f"x and y must hold data of one shape, got {tuple(x.shape[1:])} and {tuple(y.shape[1:])}")
+        raise ValueError(f"x and y must have one shape, got {tuple(x.shape[1:])} and {tuple(y.shape[1:])}")
     x = x.to(y.device, torch.float64)
     y = y.double()
     middle = y.mean(0, keepdim=True)

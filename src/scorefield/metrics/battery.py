@@ -1,4 +1,4 @@
-"""All measures of vectors and grids at once, and which of the tests among them reject."""
+"""A battery of all distances and tests for vectors and grids, and a correction for multiple tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .pool import Pool
 
 __all__ = ["battery", "rejected"]
 
-FEATURES = 64  # principal components that stand for data of more numbers than this
+FEATURES = 64  # larger data are represented by this many principal components
 
 
 def battery(
@@ -29,22 +29,25 @@ def battery(
     permutations: int = 499,
     seed: int = 0,
 ) -> tuple[Distance, ...]:
-    """Every measure of how far samples are from held-out data, each beside its floor, tests first.
+    """All distances between samples and held-out data with their noise floors, tests first.
 
-    Tests of sums over rows (moments, marginals, the classifier) look at `maximum` rows on either side; those of pairs of
-    rows (energy, kernels, neighbours), which share one matrix of distances, at `pairs` of them, and exact Wasserstein
-    distances at a fourth of that.
+    Tests on sums over rows (moments, marginals, the classifier) use up to `maximum` rows of each side. Those on pairs of rows
+    (energy, kernels, neighbours), which share one distance matrix, use `pairs` rows, and exact Wasserstein distances a quarter
+    of that.
 
     Arguments:
-        samples: Drawn samples `(N, *D)`.
-        held_out: Real data `(M, *D)` that the model did not see.
-        train: More real data, for the floors.
-        features: Of data `(B, *D)`, giving `(B, F)`, for Fréchet and kernel distances, precision and recall; those are of the
-            data, or of their 64 leading principal components, by default.
-        maximum: Rows on either side, at most.
-        pairs: Rows on either side where all pairs are looked at, at most.
-        permutations: How many for each test: the least p-value is 1/(permutations + 1).
-        seed: Of the choice of rows and of what is drawn for the tests.
+        samples: Samples of the model, `(N, *D)`.
+        held_out: Real data that were not used in training, `(M, *D)`.
+        train: Further real data, for the noise floors.
+        features: A function of data `(B, *D)` to features `(B, F)`, for Fréchet and kernel distances, precision and recall; by
+            default the data, or their 64 leading principal components.
+        maximum: The maximum number of rows of each side.
+        pairs: The maximum number of rows of each side in tests on all pairs.
+        permutations: The number of permutations of each test; the smallest p-value is 1/(permutations + 1).
+        seed: The seed of the subsets and of the tests.
+
+    Returns:
+        The distances.
 
     Raises:
         ValueError: If there are fewer than ten rows on a side, the shapes differ, or a value is not finite.
@@ -59,8 +62,7 @@ def battery(
     """
     if min(len(samples), len(held_out)) < 2 * FOLDS:
         raise ValueError(
-            f"a battery of tests needs {2 * FOLDS} samples and as many held-out data or more, got {len(samples)} and "
-            f"{len(held_out)}"
+            f"battery needs at least {2 * FOLDS} samples and as many held-out data, got {len(samples)} and {len(held_out)}"
         )
     whole = Pool.of(samples, held_out, train, maximum=maximum, seed=seed)
     found = [
@@ -76,7 +78,11 @@ def battery(
         mmd_test(pool, permutations=permutations),
         sliced_test(pool, permutations),
     ]
-    others = _features(pool, samples, held_out, train, features, pairs, seed)
+    others = _principal(pool)
+    if features is not None:
+        given = [x for x in (samples, held_out, train) if x is not None]
+        parts = [features_of(subsample(x, pairs, seed + i), features) for i, x in enumerate(given)]
+        others = Pool.of(*parts, maximum=pairs, standardize=False, seed=seed)
     found.append(kernel_test(others, permutations))
     found.append(
         with_floor(
@@ -88,7 +94,7 @@ def battery(
             resamples=20,
             maximum=max(2, pairs // 4),
             seed=seed,
-            note=f"exact, of at most {max(2, pairs // 4):,} rows on either side",
+            note=f"exact, with at most {max(2, pairs // 4):,} rows of each side",
         )
     )
     found.append(frechet_with_floor(samples, held_out, train, features=features, maximum=maximum // 2, seed=seed))
@@ -96,14 +102,14 @@ def battery(
 
 
 def rejected(found: Iterable[Distance], level: float = 0.05) -> tuple[Distance, ...]:
-    """The tests that reject when all are taken together, most certain first (Holm, 1979).
+    """The tests that reject with a correction for multiple testing, smallest p-value first (Holm, 1979).
 
-    If samples and held-out data have one law, there is any with a probability of `level` at most, however the tests depend
-    on one another.
+    If samples and held-out data have the same distribution, the probability of any rejection is at most `level`, whatever the
+    dependence of the tests.
 
     Arguments:
-        found: Results; those without a p-value are passed over.
-        level: Of all together.
+        found: Distances; those without a p-value are ignored.
+        level: The joint significance level.
 
     Example:
         >>> a, b = (Distance(name, 1.0, 0.0, 0.0, 0.5, p_value=p) for name, p in (("a", 0.03), ("b", 0.01)))
@@ -119,20 +125,8 @@ def rejected(found: Iterable[Distance], level: float = 0.05) -> tuple[Distance, 
     return tuple(chosen)
 
 
-def _features(
-    pool: Pool,
-    samples: Array,
-    held_out: Array,
-    train: Array | None,
-    features: Features | None,
-    maximum: int,
-    seed: int,
-) -> Pool:
-    """The rows of the pile as the user's features, in their own units, or as principal components."""
-    if features is not None:
-        given = [x for x in (samples, held_out, train) if x is not None]
-        parts = [features_of(subsample(x, maximum, seed + i), features) for i, x in enumerate(given)]
-        return Pool.of(*parts, maximum=maximum, standardize=False, seed=seed)
+def _principal(pool: Pool) -> Pool:
+    """The pool with its leading principal components as rows, if the data have more numbers."""
     if pool.flat.shape[1] <= FEATURES:
         return pool
     return pool.with_rows(pool.flat @ directions(pool.flat[pool.pair], FEATURES))

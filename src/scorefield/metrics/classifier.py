@@ -1,4 +1,4 @@
-"""Whether a classifier tells samples from real data: the classifier two-sample test (C2ST)."""
+"""The classifier two-sample test (C2ST): whether a classifier can distinguish samples from real data."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .pool import Pool, p_value, permutation_test
 
 __all__ = ["TwoSampleClassifier", "c2st", "classifier_test"]
 
-FEATURES = 256  # random ones of the least-squares classifier
-LEADING = 32  # principal directions that it sees
+FEATURES = 256  # random Fourier features of the least-squares classifier
+LEADING = 32  # its principal directions
 FOLDS = 5
 
 
 class TwoSampleClassifier(Protocol):
-    """What is asked of a classifier: scikit-learn's are all of this kind."""
+    """The interface of a classifier, which all of scikit-learn's have."""
 
     def fit(self, x: np.ndarray, y: np.ndarray) -> Any: ...
 
@@ -39,19 +39,23 @@ def c2st(
     maximum: int = 10000,
     seed: int = 0,
 ) -> float:
-    """The accuracy with which a classifier tells x from y on data it was not fitted to: 0.5 is ideal, 1 the worst.
+    """The accuracy of a classifier that distinguishes x from y on held-out rows: 0.5 is ideal, 1 the worst.
 
-    It is the mean over cross-validation folds, of as many rows of x as of y, in the standard deviations of y. By default the
-    classifier is that of the benchmarks of simulation-based inference: two layers of 10 D rectified units, fitted by Adam.
-    For equal laws the deviation is about ½/√(2n) (0.008 for twice 2,000 rows): read it against `classifier_test` or a floor.
+    It is the mean over cross-validation folds, with equal numbers of rows, standardized by y. By default the classifier is that
+    of the benchmarks of simulation-based inference: two layers of 10 D rectified linear units, fitted by Adam. For equal
+    distributions its standard deviation is about ½/√(2n) (0.008 for 2,000 rows of each): compare it with `classifier_test` or
+    a noise floor.
 
     Arguments:
         x: Drawn samples `(N, *D)`.
         y: Real data `(M, *D)`.
-        classifier: Any of scikit-learn; it is fitted again for each fold.
-        folds: Number of folds.
-        maximum: This many rows of either side at most, chosen by `seed`.
-        seed: Of the rows, the folds and the default classifier.
+        classifier: Any classifier of scikit-learn; it is fitted anew for each fold.
+        folds: The number of folds.
+        maximum: The maximum number of rows of each side, chosen by `seed`.
+        seed: The seed of the rows, the folds and the default classifier.
+
+    Returns:
+        The accuracy.
 
     Raises:
         ValueError: If there are fewer rows than folds, the shapes differ, or a value is not finite.
@@ -66,7 +70,7 @@ def c2st(
 
     count = min(len(x), len(y), maximum)
     if count < folds:
-        raise ValueError(f"c2st needs a row a fold on either side, got {count} rows for {folds} folds: give more data")
+        raise ValueError(f"c2st needs at least one row per fold on each side, got {count} rows for {folds} folds")
     a, b = paired(x, y, True, count, seed)
     rows = torch.cat([a, b]).cpu().numpy()
     label = np.repeat([0, 1], [len(a), len(b)])
@@ -78,21 +82,27 @@ def c2st(
 
 
 def classifier_test(pool: Pool, classifier: TwoSampleClassifier | None = None, permutations: int = 499) -> Distance:
-    """The classifier two-sample test: balanced accuracy out of fold, and a p-value that is exact.
+    """The classifier two-sample test: the cross-validated balanced accuracy, with an exact p-value.
 
     By default the classifier is a regularized least-squares fit to ±1 on 32 principal directions and 256 random Fourier
-    features of them (Rahimi and Recht, 2007). It is linear in the labels: one factorization a fold serves every permutation,
-    each of which is cross-validated anew. The p-value is that of the difference between the mean scores, out of fold, of
-    samples and of held-out data, which shows more than the accuracy.
+    features of them (Rahimi and Recht, 2007). It is linear in the labels, so that one factorization per fold serves all
+    permutations, each of which is cross-validated. The p-value is that of the difference of the mean cross-validated scores of
+    samples and held-out data, which has more power than the accuracy.
 
-    With a classifier of yours, half of the rows are for fitting, the other half for testing: there, given the fit, scores
-    of samples and of held-out data have one law under the null, and the p-value is that of their rank sum (Mann-Whitney).
-    A count of correct answers over cross-validation folds, taken for binomial, would give p-values that are too small.
+    A classifier of your own is fitted to half of the rows and tested on the other half. There the scores of samples and
+    held-out data have the same distribution under the null hypothesis, and the p-value is that of their rank sum
+    (Mann-Whitney). A binomial test of the correct answers over cross-validation folds would give too small p-values.
 
     Arguments:
-        pool: Samples and real data; as many rows as there are, up to tens of thousands.
-        classifier: Any of scikit-learn with `predict_proba`.
-        permutations: How many, for the default.
+        pool: The pooled samples and real data, up to tens of thousands of rows.
+        classifier: Any classifier of scikit-learn with `predict_proba`.
+        permutations: The number of permutations, for the default classifier.
+
+    Returns:
+        The accuracy, with its floor, interval and p-value.
+
+    Raises:
+        ValueError: If a side has fewer than five rows.
 
     References:
         Lopez-Paz and Oquab, 2017, Revisiting classifier two-sample tests; Noirhomme et al., 2014, Biased binomial
@@ -105,7 +115,7 @@ def classifier_test(pool: Pool, classifier: TwoSampleClassifier | None = None, p
         (True, 0.002)
     """
     if min(pool.n, pool.m) < FOLDS:
-        raise ValueError(f"classifier_test needs {FOLDS} rows on either side, got {pool.n} and {pool.m}")
+        raise ValueError(f"classifier_test needs at least {FOLDS} rows on each side, got {pool.n} and {pool.m}")
     if classifier is not None:
         return _halves(pool, classifier)
     scores = _LeastSquares(pool)
@@ -124,11 +134,11 @@ def classifier_test(pool: Pool, classifier: TwoSampleClassifier | None = None, p
 
 
 class _LeastSquares:
-    """Scores out of fold, for any labels at once.
+    """Cross-validated scores, for many labelings at once.
 
-    Targets are 1/n for samples and −1/m for held-out data: both sides weigh the same. In fold f, with features φ about
-    their mean over the other folds, the weights are w = (Σ φ φᵀ + ridge)⁻¹ Σ φ t over the others' rows; what is summed over
-    rows is summed once, for each fold, and serves the four fits that it is in.
+    The targets are 1/n for samples and −1/m for held-out data, so that both sides have equal weight. In fold f, with features φ
+    centred over the other folds, the weights are w = (Σ φ φᵀ + ridge)⁻¹ Σ φ t over the rows of the other folds. Sums over the
+    rows of a fold are computed once, and used in the four fits that include it.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -136,7 +146,7 @@ class _LeastSquares:
         along = rows @ directions(rows[pool.pair], LEADING)
         along = along / along[pool.pair].std(0).clamp_min(1e-6 * float(along[pool.pair].std()) + 1e-30)
         rng = stream(pool.seed, "fourier")
-        # Waves of √(dimension) and of half that length in units of a deviation: coarse and finer features.
+        # Length scales of √(dimension) and half of it, in standard deviations: coarse and fine features.
         width = np.where(np.arange(FEATURES) % 2 == 0, 1.0, 0.5) * math.sqrt(along.shape[1])
         waves = torch.from_numpy(rng.standard_normal((along.shape[1], FEATURES)) / width).to(along)
         phase = torch.from_numpy(rng.uniform(0, 2 * math.pi, FEATURES)).to(along)
@@ -145,7 +155,7 @@ class _LeastSquares:
         self._folds: tuple[slice, Tensor, list[_Fold]] | None = None
 
     def gap(self, block: slice, a: Tensor, b: Tensor) -> Tensor:
-        """The difference of the mean scores of either side, over the root of their mean square."""
+        """The difference of the mean scores of both sides, over the root mean square of the scores."""
         top = square = torch.zeros(1, device=a.device)
         for fold, weight, sums, total in self._fits(block, a, b):
             top = top + ((sums - total * fold.middle) * weight).sum(1)
@@ -153,7 +163,7 @@ class _LeastSquares:
         return top / torch.sqrt(square / len(self._folded(block)[0])).clamp_min(1e-30)
 
     def accuracy(self, block: slice, a: Tensor, b: Tensor) -> Tensor:
-        """The mean of the parts of either side that fall on their side of the middle."""
+        """The balanced accuracy: the mean of the fractions of both sides that are classified correctly."""
         features, _ = self._folded(block)
         here, there = a / a.sum(1, keepdim=True), b / b.sum(1, keepdim=True)
         right = torch.full((len(a),), 0.5, device=a.device)
@@ -163,7 +173,7 @@ class _LeastSquares:
         return right
 
     def _fits(self, block: slice, a: Tensor, b: Tensor) -> Iterator[tuple[_Fold, Tensor, Tensor, Tensor]]:
-        """Of each fold: weights `(K, F)` learned from the others, Σ φ t and Σ t of its own rows."""
+        """For each fold: the weights `(K, F)` learned from the other folds, and Σ φ t and Σ t over its own rows."""
         features, folds = self._folded(block)
         target = a / a.sum(1, keepdim=True) - b / b.sum(1, keepdim=True)
         sums = torch.stack([target[:, fold.rows] @ features[fold.rows] for fold in folds])
@@ -185,7 +195,7 @@ class _LeastSquares:
                 middle = features[keep].mean(0)
                 inner, outer = features[keep] - middle, features[outside] - middle
                 gram = inner.T @ inner
-                # A ridge of 1 % of a feature's mean square and of twenty rows: few rows need it, many do not notice.
+                # A ridge of 1 % of the mean square of a feature plus twenty rows: it matters only if there are few rows.
                 ridge = float(gram.diagonal().mean()) * (0.01 + 20 / len(inner))
                 root = torch.linalg.cholesky(gram + ridge * torch.eye(len(gram), device=gram.device))
                 made.append(_Fold(outside, middle, root, outer.T @ outer))
@@ -194,7 +204,7 @@ class _LeastSquares:
 
 
 class _Fold(NamedTuple):
-    """The rows of a fold, the mean features of the others, the root of their Gram matrix, and the fold's about that mean."""
+    """The rows of a fold, the mean and the Cholesky factor of the other folds, and the Gram matrix of the fold."""
 
     rows: Tensor
     middle: Tensor
@@ -203,7 +213,7 @@ class _Fold(NamedTuple):
 
 
 def _halves(pool: Pool, classifier: TwoSampleClassifier) -> Distance:
-    """One half fits, the other tests."""
+    """A test with a classifier that is fitted to one half of the rows and tested on the other."""
     from scipy.stats import binom, mannwhitneyu
     from sklearn.base import clone
 
@@ -214,7 +224,7 @@ def _halves(pool: Pool, classifier: TwoSampleClassifier) -> Distance:
     model = clone(classifier)
     model.fit(rows[fitting], (fitting < pool.n).astype(int))
     here, there = (model.predict_proba(rows[part])[:, 1] for part in (first[pool.n // 2 :], second[pool.m // 2 :]))
-    middle = pool.n // 2 / len(fitting)  # of the probability, where the sides are not equally many
+    middle = pool.n // 2 / len(fitting)  # the threshold of the probability, if the sides have different sizes
     right = [np.mean(side > middle) + np.mean(side == middle) / 2 for side in (here, there)]
     value = float(right[0] + 1 - right[1]) / 2
     p = float(mannwhitneyu(here, there, alternative="greater").pvalue)
@@ -227,5 +237,5 @@ def _halves(pool: Pool, classifier: TwoSampleClassifier) -> Distance:
 
 def _with_interval(found: Distance, p: float, note: str) -> Distance:
     n, m = found.counts
-    spread = 1.96 * math.sqrt(found.value * (1 - found.value) / 4 * (1 / n + 1 / m))
-    return replace(found, p_value=p, note=note, interval=(found.value - spread, found.value + spread))
+    margin = 1.96 * math.sqrt(found.value * (1 - found.value) / 4 * (1 / n + 1 / m))
+    return replace(found, p_value=p, note=note, interval=(found.value - margin, found.value + margin))

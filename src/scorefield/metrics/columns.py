@@ -1,4 +1,4 @@
-"""Tables as typed columns: numbers, or categories."""
+"""Tables as typed columns, numeric or categorical."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 __all__ = ["Table", "TableColumn", "stacked_columns"]
 
-RARE = 5  # expected members of a category, below which it joins the other rare ones
+RARE = 5  # categories with fewer expected members are merged
 
 Table = Any
 """A DataFrame, a mapping of names to columns `(N,)`, or an array `(N, F)`."""
@@ -20,10 +20,10 @@ Table = Any
 
 @dataclass(frozen=True)
 class TableColumn:
-    """A column of the pile: samples, held-out data and perhaps more real data, one after another.
+    """A column of pooled tables: samples, held-out data and possibly further real data, one after another.
 
     Arguments:
-        name: What it is called.
+        name: The name of the column.
         values: Numbers `(rows,)` in float64, or the codes 0, 1, … of categories.
         levels: The names of the categories; None for numbers.
     """
@@ -33,12 +33,12 @@ class TableColumn:
     levels: tuple[str, ...] | None = None
 
     def coded(self, bins: int, size: int) -> tuple[Tensor, int]:
-        """Codes `(rows,)` and how many there are: of categories, or of bins that hold equal parts of the first `size`."""
+        """Codes `(rows,)` and their number: of categories, or of bins at the quantiles of the first `size` rows."""
         if self.levels is not None:
             return self.values.long(), len(self.levels)
         ordered = self.values[:size].sort().values
         borders = torch.unique(ordered[[round(i / bins * (size - 1)) for i in range(1, bins)]])
-        # A border that is the largest number would leave the last bin empty.
+        # A border at the largest number would leave the last bin empty.
         borders = borders[borders < ordered[-1]]
         return torch.bucketize(self.values, borders), len(borders) + 1
 
@@ -46,18 +46,22 @@ class TableColumn:
 def stacked_columns(
     tables: Sequence[Table], categorical: Sequence[bool] | None = None, names: Sequence[str] | None = None
 ) -> list[TableColumn]:
-    """The columns of tables, one table after another in each.
+    """The columns of several tables, concatenated.
 
-    Columns of a DataFrame or a mapping are categories where they hold no numbers, or booleans, or a pandas `category`.
+    Columns of a DataFrame or a mapping are categorical if they do not hold numbers, or if they are booleans or a pandas
+    `category`.
 
     Arguments:
-        tables: Of the same columns, samples first, then held-out data.
-        categorical: Which columns of an array are categories, or what to think of columns instead of the above.
-        names: What the columns of an array are called.
+        tables: Tables with the same columns: samples first, then held-out data.
+        categorical: Which columns are categorical; needed for arrays, overrides the rule above for others.
+        names: The names of the columns of an array.
+
+    Returns:
+        The typed columns.
 
     Raises:
         TypeError: If something is not a table.
-        ValueError: For different columns, columns of different lengths, or missing numbers.
+        ValueError: If tables have different columns, columns have different lengths, or numbers are missing.
 
     Example:
         >>> drawn, real = {"a": np.zeros(20), "b": ["x", "y"] * 10}, {"a": np.ones(20), "b": ["y", "x"] * 10}
@@ -70,16 +74,18 @@ def stacked_columns(
         if set(part) != set(titles):
             raise ValueError(f"tables must have the same columns, got {titles} and {list(part)}")
     if categorical is not None and len(categorical) != len(titles):
-        raise ValueError(f"categorical must say one thing a column, got {len(categorical)} for {len(titles)} columns")
+        raise ValueError(f"categorical needs one entry per column, got {len(categorical)} for {len(titles)} columns")
     sizes = [len(next(iter(part.values()))) for part in parts]
     found = []
     for i, title in enumerate(titles):
         columns = [np.asarray(part[title]) for part in parts]
         if [len(column) for column in columns] != sizes or any(column.ndim != 1 for column in columns):
-            raise ValueError(f"column {title!r} must be as long as the others, and one-dimensional")
+            raise ValueError(f"column {title!r} must be one-dimensional and as long as the other columns")
         kinds = {column.dtype.kind for column in columns}
-        plain = categorical[i] if categorical is not None else not kinds <= set("fiu") or _is_category(tables[0], title)
-        found.append(_categories(title, columns, sizes) if plain else _numbers(title, columns))
+        is_category = (
+            categorical[i] if categorical is not None else not kinds <= set("fiu") or _is_category(tables[0], title)
+        )
+        found.append(_categories(title, columns, sizes) if is_category else _numbers(title, columns))
     return found
 
 
@@ -96,7 +102,7 @@ def _named(table: Table, names: Sequence[str] | None) -> Mapping[str, Any]:
         raise ValueError(f"a table must have two axes, (N, F), got shape {values.shape}")
     titles = [f"column {i}" for i in range(values.shape[1])] if names is None else list(names)
     if len(titles) != values.shape[1]:
-        raise ValueError(f"names must be as many as columns, got {len(titles)} for {values.shape[1]}")
+        raise ValueError(f"names needs one entry per column, got {len(titles)} for {values.shape[1]}")
     return dict(zip(titles, values.T))
 
 
@@ -109,20 +115,20 @@ def _numbers(title: str, columns: Sequence[np.ndarray]) -> TableColumn:
     missing = ~np.isfinite(values)
     if missing.any():
         raise ValueError(
-            f"column {title!r} holds {missing.sum()} NaN or infinite values: fill them in or drop the rows"
+            f"column {title!r} contains {missing.sum()} NaN or infinite values: fill them in or drop the rows"
         )
     return TableColumn(title, torch.from_numpy(values))
 
 
 def _categories(title: str, columns: Sequence[np.ndarray], sizes: Sequence[int]) -> TableColumn:
-    """Rare ones, of which a side expects fewer than five, are one category; what is missing is one too."""
+    """Categories with fewer than five expected members on a side are merged; missing values are a category."""
     words = np.concatenate([np.asarray(column, dtype=object).astype(str) for column in columns])
     levels, codes = np.unique(words, return_inverse=True)
     pair = sum(sizes[:2])
-    inside = np.bincount(codes[:pair], minlength=len(levels))
-    rare = inside * min(sizes[:2]) / pair < RARE
+    members = np.bincount(codes[:pair], minlength=len(levels))
+    rare = members * min(sizes[:2]) / pair < RARE
     if rare.sum() > 1:
         order = np.cumsum(~rare) - 1
         codes = np.where(rare[codes], (~rare).sum(), order[codes])
-        levels = np.append(levels[~rare], "rare ones")
+        levels = np.append(levels[~rare], "rare categories")
     return TableColumn(title, torch.from_numpy(codes.astype(np.int64)), tuple(str(level) for level in levels))

@@ -1,4 +1,4 @@
-"""Whether posterior draws are calibrated: ranks (SBC) and expected coverage (TARP), each with an exact test."""
+"""Calibration of posterior draws: ranks (SBC) and expected coverage (TARP), with exact tests."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from .base import Array, stream
 
 __all__ = ["Calibration", "calibration"]
 
-CURVE = np.linspace(0, 1, 41)  # credibilities at which coverage is read
-CELLS = 2**24  # numbers held at once
+CURVE = np.linspace(0, 1, 41)  # credibility levels of the coverage
+CELLS = 2**24  # numbers held in memory at once
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How prior draws rank among the posterior draws given the data that each of them made.
+    """The ranks of prior draws among the posterior draws for the data that each of them generated.
 
     Arguments:
-        ranks: How many of the L posterior draws lie below the prior draw, `(N, P)`: uniform on 0..L if calibrated.
-        p_values: Of each parameter's ranks, `(P,)`.
-        p_value: Of all parameters together.
-        credibility: α, `(A,)`.
-        coverage: How often the prior draw lies in the credible region of α about a reference point, `(A,)`: α if calibrated.
-        band: Where that curve lies with a probability of 95 % at each α if calibrated, `(2, A)`.
-        coverage_p_value: Of the coverage.
-        shift: Mean of (rank + ½) / (L + 1) − ½ of each parameter, in its standard errors: positive if the posterior is low.
-        width: How much oftener than they should prior draws rank far out, in standard errors: positive if it is too narrow.
-        draws: L.
+        ranks: The number of the L posterior draws below the prior draw, `(N, P)`: uniform on 0..L if calibrated.
+        p_values: The p-value of the ranks of each parameter, `(P,)`.
+        p_value: The p-value of all parameters together.
+        credibility: The credibility levels α, `(A,)`.
+        coverage: The frequency with which the prior draw lies in the credible region of level α around a reference point,
+            `(A,)`: α if calibrated.
+        band: The pointwise 95 % band of that curve if calibrated, `(2, A)`.
+        coverage_p_value: The p-value of the coverage.
+        shift: The mean of (rank + ½) / (L + 1) − ½ of each parameter, in standard errors: positive if the posterior is too low.
+        width: The excess frequency of extreme ranks, in standard errors: positive if the posterior is too narrow.
+        draws: The number L of posterior draws per simulation.
     """
 
     ranks: np.ndarray
@@ -43,21 +44,21 @@ class Calibration:
     draws: int
 
     def passed(self, level: float = 0.01) -> bool:
-        """Whether neither test rejects, at `level` for both together."""
+        """Whether neither of the two tests rejects, at a joint level of `level`."""
         return min(self.p_value, self.coverage_p_value) > level / 2
 
     @property
     def verdict(self) -> str:
-        """What the numbers say, in a sentence."""
+        """The result in a sentence."""
         if self.passed():
-            return f"The posterior draws are calibrated, as far as {len(self.ranks):,} tests of {self.draws:,} draws can tell."
-        said = []
+            return f"No miscalibration was found in {len(self.ranks):,} simulations with {self.draws:,} posterior draws each."
+        findings = []
         for i in np.argsort(-np.maximum(np.abs(self.shift), np.abs(self.width))):
             if abs(self.shift[i]) > 4:
-                said.append(f"parameter {i} is biased {'low' if self.shift[i] > 0 else 'high'}")
+                findings.append(f"parameter {i} is biased {'low' if self.shift[i] > 0 else 'high'}")
             if abs(self.width[i]) > 4:
-                said.append(f"parameter {i} is {'overconfident' if self.width[i] > 0 else 'underconfident'}")
-        what = ", ".join(said[:4]) if said else "no single parameter stands out, so look at how they go together"
+                findings.append(f"parameter {i} is {'overconfident' if self.width[i] > 0 else 'underconfident'}")
+        what = ", ".join(findings[:4]) or "no single parameter stands out, so check their dependence"
         return f"The posterior draws are not calibrated: {what} (p = {min(self.p_value, self.coverage_p_value):.2g})."
 
 
@@ -71,24 +72,27 @@ def calibration(
 ) -> Calibration:
     """Checks posterior draws by simulation: θ_i from the prior, data y_i given θ_i, and L draws from the posterior given y_i.
 
-    If these are draws from the posterior, θ_i and the L draws are exchangeable given y_i. So the rank of θ_i among them is
+    If the draws are from the posterior, θ_i and the L draws are exchangeable given y_i. The rank of θ_i among them is then
     uniform for each parameter (SBC), and so is its rank by the distance to a reference point that does not depend on θ_i
-    (TARP), which sees all parameters together. The tests use the exchangeability itself: in each randomization another one
-    of the L + 1 takes the place of θ_i, which is right at any N and L and however the parameters depend on one another.
-    The statistic is the largest Kolmogorov distance of the ranks u and of |2u − 1| from the uniform law.
+    (TARP), which tests all parameters jointly. The tests use the exchangeability itself: in each randomization another of the
+    L + 1 draws takes the place of θ_i. This is exact for any N, L and dependence of the parameters. The statistic is the
+    largest Kolmogorov distance of the ranks u and of |2u − 1| from the uniform distribution.
 
-    A posterior that ignores the data passes SBC, and TARP with references that do not depend on the data: give references
-    that do, such as a simple estimate from y_i, to see it.
+    A posterior that ignores the data passes SBC, and also TARP if the references do not depend on the data. To detect it, pass
+    references that do, such as a simple estimate from y_i.
 
     Arguments:
-        prior: θ_i, `(N, P)` or `(N, *D)`.
-        posterior: Independent draws given y_i, `(N, L, P)` or `(N, L, *D)`; thin chains first.
-        references: Points for the coverage, `(N, P)`; drawn uniformly from the box of the prior draws by default.
-        randomizations: K; the least p-value is 1/(K + 1).
-        seed: Of the references, of ties and of randomizations.
+        prior: The prior draws θ_i, `(N, P)` or `(N, *D)`.
+        posterior: Independent posterior draws given y_i, `(N, L, P)` or `(N, L, *D)`; thin chains first.
+        references: Reference points of the coverage, `(N, P)`; by default uniform in the bounding box of the prior draws.
+        randomizations: The number K of randomizations; the smallest p-value is 1/(K + 1).
+        seed: The seed of the references, of ties and of the randomizations.
+
+    Returns:
+        The ranks, the coverage and the tests.
 
     Raises:
-        ValueError: For shapes that do not fit, fewer than eight simulations, or a value is not finite.
+        ValueError: If shapes do not fit, there are fewer than eight simulations, or a value is not finite.
 
     References:
         Talts et al., 2018, Validating Bayesian inference algorithms with simulation-based calibration; Lemos et al., 2023,
@@ -109,48 +113,50 @@ def calibration(
             f"calibration needs prior draws (N, P) and posterior draws (N, L, P), got {truth.shape} and {drawn.shape}"
         )
     if count < 8:
-        raise ValueError(f"calibration needs 8 simulations or more, and hundreds to see anything, got {count}")
+        raise ValueError(f"calibration needs at least 8 simulations, and hundreds for any power, got {count}")
     every = np.concatenate([truth.reshape(count, 1, -1), drawn.reshape(*drawn.shape[:2], -1)], 1)
     if not np.isfinite(every).all():
-        raise ValueError("calibration got NaN or infinite draws: drop these simulations, or repair the sampler")
+        raise ValueError("calibration got NaN or infinite draws: drop these simulations, or fix the sampler")
     reference = _references(every, references, seed)
     distance = _distances(every, reference)
     ranks = np.concatenate([_ranks(every, seed), _ranks(distance[:, :, None], seed)], 2)
-    return _judged(ranks, randomizations, seed)
+    return _tested(ranks, randomizations, seed)
 
 
 def _references(every: np.ndarray, given: Array | None, seed: int) -> np.ndarray:
     truth = every[:, 0]
     if given is None:
         low, high = truth.min(0), truth.max(0)
-        return low + (high - low) * stream(seed, "references").random(truth.shape)
+        box: np.ndarray = low + (high - low) * stream(seed, "references").random(truth.shape)
+        return box
     points = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given, np.float64).reshape(len(given), -1)
     if points.shape != truth.shape:
-        raise ValueError(f"references must be one a simulation, {truth.shape}, got {points.shape}")
+        raise ValueError(f"references needs one point per simulation, shape {truth.shape}, got {points.shape}")
     return points
 
 
 def _distances(every: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Distances `(N, L + 1)` to the reference points, in the deviation of each parameter among all draws."""
-    spread = every.std((0, 1))
-    spread = np.where(spread > 0, spread, 1.0)
-    return np.sqrt((((every - reference[:, None]) / spread) ** 2).sum(2))
+    """Distances `(N, L + 1)` to the reference points, with each parameter in units of its standard deviation."""
+    scale = every.std((0, 1))
+    scale = np.where(scale > 0, scale, 1.0)
+    distance: np.ndarray = np.sqrt((((every - reference[:, None]) / scale) ** 2).sum(2))
+    return distance
 
 
 def _ranks(values: np.ndarray, seed: int) -> np.ndarray:
-    """The rank 0..L of every one of the L + 1 draws among them, `(N, L + 1, P)`; chance decides between equal ones."""
+    """The rank 0..L of each of the L + 1 draws, `(N, L + 1, P)`; ties are broken at random."""
     count, draws, parameters = values.shape
     ranks = np.empty(values.shape, np.int32)
     rng = stream(seed, "ties")
     for i in range(0, count, step := max(1, CELLS // (draws * parameters))):
-        some = values[i : i + step]
-        order = np.lexsort((rng.random(some.shape), some), axis=1)
+        chunk = values[i : i + step]
+        order = np.lexsort((rng.random(chunk.shape), chunk), axis=1)
         np.put_along_axis(ranks[i : i + step], order, np.arange(draws, dtype=np.int32)[None, :, None], 1)
     return ranks
 
 
-def _judged(ranks: np.ndarray, randomizations: int, seed: int) -> Calibration:
-    """From ranks of all draws by each parameter and, last, by distance."""
+def _tested(ranks: np.ndarray, randomizations: int, seed: int) -> Calibration:
+    """The result from the ranks of all draws by each parameter and, in the last column, by distance."""
     count, places, columns = ranks.shape
     observed = ranks[:, 0]
     rng = stream(seed, "randomizations")
@@ -164,7 +170,7 @@ def _judged(ranks: np.ndarray, randomizations: int, seed: int) -> Calibration:
     p = (1 + (null >= found - 1e-12).sum(0)) / (1 + randomizations)
     together = (1 + (null[:, :-1].max(1) >= found[:-1].max() - 1e-12).sum()) / (1 + randomizations)
     u = (observed[:, :-1] + 0.5) / places
-    # Variances of u and of |2u − 1| over whole numbers differ from 1/12 by 1/(L + 1)² at most.
+    # The variances of discrete u and |2u − 1| differ from 1/12 by at most 1/(L + 1)².
     error = np.sqrt((1 - 1 / places**2) / 12 / count)
     centre = np.abs(2 * (np.arange(places) + 0.5) / places - 1)
     return Calibration(
@@ -182,9 +188,9 @@ def _judged(ranks: np.ndarray, randomizations: int, seed: int) -> Calibration:
 
 
 def _departure(ranks: np.ndarray, places: int) -> np.ndarray:
-    """The larger of the Kolmogorov distances of u and of |2u − 1| from the uniform law, by column `(P,)`.
+    """The larger of the Kolmogorov distances of u and of |2u − 1| from the uniform distribution, for each column, `(P,)`.
 
-    It takes few values where there are few simulations; a thousandth of the mean distances tells equal ones apart.
+    With few simulations it takes few values; a thousandth of the mean distance is added to break ties.
     """
     count, last = len(ranks), places - 1
     exact = np.cumsum(np.bincount(np.abs(2 * np.arange(places) - last), minlength=places)) / places
@@ -198,6 +204,7 @@ def _departure(ranks: np.ndarray, places: int) -> np.ndarray:
 
 
 def _coverage(ranks: np.ndarray, places: int) -> np.ndarray:
-    """How often the rank by distance lies below α, for each α; a rank stands for an interval of the length 1/(L + 1)."""
+    """The fraction of ranks by distance below α, for each α; a rank stands for an interval of length 1/(L + 1)."""
     members = np.concatenate([[0], np.cumsum(np.bincount(ranks, minlength=places))]) / len(ranks)
-    return np.interp(CURVE, np.arange(places + 1) / places, members)
+    coverage: np.ndarray = np.interp(CURVE, np.arange(places + 1) / places, members)
+    return coverage

@@ -1,33 +1,38 @@
-"""What is measured on a field: spectra, correlations, variograms and one-point laws, a curve for each field.
+"""Statistics of fields as curves: spectra, correlations, variograms and histograms.
 
-Fields are `(N, C, *S)` with one to three axes S; curves are `(N, C, R)` beside the R places `at` where they are read.
+Fields are `(N, C, *S)` with one to three axes S. Curves are `(N, C, R)`, one per field, at R abscissas.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 __all__ = ["correlation", "histogram", "lags_of", "spectrum", "variogram"]
 
-CHUNK = 2**22  # numbers of fields that are looked at together
+CHUNK = 2**22  # numbers that are processed together
 
 
 def spectrum(x: Tensor, window: bool = False) -> tuple[Tensor, Tensor]:
     """The isotropic power spectrum: mean squared Fourier coefficients in shells of the wave number |k|.
 
-    Coefficients are orthonormal, so that white noise of variance v has the flat spectrum v. A shell is as wide as the lowest
-    wave of the longest axis; waves beyond half a cycle a cell, which the corners of the grid hold, are left out, and the mean.
+    The transform is orthonormal, so that white noise of variance v has the flat spectrum v. The width of a shell is the lowest
+    frequency of the longest axis. The mean is left out, and so are frequencies above half a cycle per cell, in the corners of
+    the grid.
 
     Arguments:
         x: Fields `(N, C, *S)`.
-        window: Tapers fields to zero at the border (Hann), for fields that are not periodic; the power is kept on average.
+        window: Whether to taper the fields to zero at the border (Hann window), for fields that are not periodic. The mean
+            power is preserved.
 
     Returns:
-        Cycles per cell `(R,)`, and power `(N, C, R)`.
+        Frequencies in cycles per cell, `(R,)`, and the power, `(N, C, R)`.
+
+    Raises:
+        ValueError: If there are not one to three axes S.
 
     Example:
         >>> wave = torch.cos(2 * torch.pi * 4 * torch.arange(32) / 32).reshape(1, 1, 32)
@@ -45,26 +50,30 @@ def spectrum(x: Tensor, window: bool = False) -> tuple[Tensor, Tensor]:
     taper = _hann(sizes).to(x) if window else 1.0
     at, power = _by_shell(shell.to(x.device), longest // 2)
     parts = []
-    for some in _parts(x):
-        some = some - some.mean(axes, keepdim=True)
-        squared = torch.fft.fftn(some * taper, dim=axes, norm="ortho").abs().square()
+    for chunk in _chunks(x):
+        chunk = chunk - chunk.mean(axes, keepdim=True)
+        squared = torch.fft.fftn(chunk * taper, dim=axes, norm="ortho").abs().square()
         parts.append(power(squared.flatten(2)))
     return at / longest, torch.cat(parts)
 
 
 def correlation(x: Tensor, periodic: bool = False, centre: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
-    """The two-point correlation E[(x(u) − c)(x(u + r) − c)] over the distance r, in all directions.
+    """The two-point correlation E[(x(u) − c)(x(u + r) − c)] as a function of the distance r, averaged over directions.
 
-    Of a phase, given as a field of 0 and 1 and with c = 0, it is the two-point probability S₂(r) of stochastic geometry. Every
-    pair of cells counts once, by a Fourier transform of the padded field; the nearest whole distance is its place.
+    For a phase, given as a field of 0 and 1 with c = 0, it is the two-point probability S₂(r) of stochastic geometry. Every
+    pair of cells counts once, by a Fourier transform of the padded field, at its distance rounded to an integer.
 
     Arguments:
         x: Fields `(N, C, *S)`.
-        periodic: Whether opposite borders touch.
-        centre: C, a number or one a channel `(C,)`; a mean of many fields, so that fluctuations of the mean are seen too.
+        periodic: Whether the fields are periodic.
+        centre: The constant c, one for all or one per channel, `(C,)`. The mean of many fields keeps the fluctuations of the
+            mean of single ones.
 
     Returns:
-        Distances 0, 1, … in cells, up to half the shortest axis longer than one, and correlations `(N, C, R)`.
+        Distances 0, 1, … in cells, up to half the shortest axis longer than one, and correlations, `(N, C, R)`.
+
+    Raises:
+        ValueError: If there are not one to three axes S.
 
     References:
         Torquato, 2002, Random heterogeneous materials, section 2.2.
@@ -88,24 +97,27 @@ def correlation(x: Tensor, periodic: bool = False, centre: Tensor | float = 0.0)
     index = shell[kept].to(x.device)
     total = torch.zeros(reach + 1, dtype=torch.float64).index_add_(0, shell[kept], pairs[kept]).to(x)
     parts = []
-    for some in _parts(x):
+    for chunk in _chunks(x):
         products = torch.fft.irfftn(
-            torch.fft.rfftn(some - offset, s=padded, dim=axes).abs().square(), s=padded, dim=axes
+            torch.fft.rfftn(chunk - offset, s=padded, dim=axes).abs().square(), s=padded, dim=axes
         )
-        sums = torch.zeros(*some.shape[:2], reach + 1, dtype=x.dtype, device=x.device)
+        sums = torch.zeros(*chunk.shape[:2], reach + 1, dtype=x.dtype, device=x.device)
         parts.append(sums.index_add_(2, index, products[:, :, kept.to(x.device)]) / total)
     return torch.arange(reach + 1, dtype=torch.float64), torch.cat(parts)
 
 
 def variogram(x: Tensor, lags: int = 24) -> tuple[Tensor, Tensor]:
-    """The semivariogram γ(h) = ½ E[(x(u + h) − x(u))²] along each axis, one after another: it shows anisotropy.
+    """The semivariogram γ(h) = ½ E[(x(u + h) − x(u))²] along each axis, which shows anisotropy.
 
     Arguments:
         x: Fields `(N, C, *S)`.
-        lags: At most this many on an axis, up to half of it.
+        lags: The maximum number of lags per axis, up to half of its length.
 
     Returns:
-        Lags in cells, an axis after another, `(R,)`, and γ, `(N, C, R)`.
+        Lags in cells, concatenated over the axes, `(R,)`, and γ, `(N, C, R)`.
+
+    Raises:
+        ValueError: If there are not one to three axes S.
 
     References:
         Matheron, 1963, Principles of geostatistics.
@@ -129,14 +141,14 @@ def variogram(x: Tensor, lags: int = 24) -> tuple[Tensor, Tensor]:
 
 
 def histogram(x: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
-    """The part of each field's values in each bin: its one-point law.
+    """The fraction of the values of each field in each bin: its one-point distribution.
 
     Arguments:
         x: Fields `(N, C, *S)`.
-        edges: The inner borders of the bins, ascending, `(C, R − 1)`; a value on a border counts to the left.
+        edges: The inner edges of the bins, increasing, `(C, R − 1)`; a value on an edge belongs to the bin on the left.
 
     Returns:
-        Numbers 0 … R − 1 of the bins, and parts `(N, C, R)`.
+        Indices 0 … R − 1 of the bins, and fractions, `(N, C, R)`.
 
     Example:
         >>> histogram(torch.tensor([[[0.0, 1.0, 2.0, 3.0]]]), torch.tensor([[0.5, 2.5]]))[1].tolist()
@@ -153,7 +165,7 @@ def histogram(x: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def lags_of(sizes: tuple[int, ...]) -> int:
-    """How far curves reach: half the shortest axis longer than one."""
+    """The largest lag of the curves: half the shortest axis longer than one."""
     return max(1, min((size for size in sizes if size > 1), default=1) // 2)
 
 
@@ -163,12 +175,12 @@ def _sizes(x: Tensor) -> tuple[int, ...]:
     return tuple(x.shape[2:])
 
 
-def _parts(x: Tensor) -> Iterator[Tensor]:
-    yield from x.split(max(1, CHUNK // max(1, x[0].numel())))
+def _chunks(x: Tensor) -> Sequence[Tensor]:
+    return torch.split(x, max(1, CHUNK // max(1, x[0].numel())))
 
 
 def _by_shell(shell: Tensor, count: int) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Where the shells 1 … count lie that hold any wave, and the function that averages over them."""
+    """The indices of the nonempty shells among 1 … count, and a function that averages over them."""
     flat = shell.flatten()
     members = torch.bincount(flat, minlength=count + 1)[1 : count + 1]
     full = members > 0

@@ -1,4 +1,4 @@
-"""Distances between the laws of two samples, and the noise floor that tells what a value means."""
+"""Distances between the distributions of two samples, and their noise floors."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from .base import Array, Distance, paired, stream, subsample
 
 __all__ = ["energy_distance", "sliced_wasserstein", "wasserstein", "with_floor"]
 
-BLOCK = 2**22  # distances held at once: 32 MB in float64
+BLOCK = 2**22  # distances held in memory at once: 32 MB in float64
 
 
 def energy_distance(x: Array, y: Array, *, standardize: bool = True, maximum: int = 4096, seed: int = 0) -> float:
     """The squared energy distance 2 E‖X − Y‖ − E‖X − X'‖ − E‖Y − Y'‖, estimated without bias.
 
-    The terms within x and within y are U-statistics (a datum is not paired with itself), so the estimate is centred on
-    the true value, zero for equal laws, and may come out slightly negative. `scipy.stats.energy_distance` is the square
-    root of the other, biased estimator. The order of the rows is of no account; sums are in float64, block by block.
+    The terms within x and within y are U-statistics (a row is not paired with itself). The estimate is therefore unbiased, 0 on
+    average for equal distributions, and can be slightly negative. `scipy.stats.energy_distance` is the square root of the
+    biased estimator. Sums are in float64, block by block.
 
     Arguments:
-        x: Drawn samples `(N, *D)`.
-        y: Real data `(M, *D)`.
-        standardize: Divides by the standard deviations of y first: of each feature for `(M, F)`, of each channel for
-            grids `(M, C, *S)`, so that no unit outweighs another.
-        maximum: A longer sample is represented by this many of its rows, chosen by `seed`.
+        x: Samples of the model, `(N, *D)`.
+        y: Real data, `(M, *D)`.
+        standardize: Whether to divide by the standard deviations of y: of each feature for `(M, F)`, of each channel for grids
+            `(M, C, *S)`, so that the units do not matter.
+        maximum: The maximum number of rows of each side, chosen by `seed`.
+        seed: The seed.
 
     Raises:
         ValueError: If there are fewer than two rows, the shapes differ, or a value is not finite.
@@ -42,7 +43,7 @@ def energy_distance(x: Array, y: Array, *, standardize: bool = True, maximum: in
     a, b = paired(x, y, standardize, maximum, seed)
     n, m = len(a), len(b)
     if min(n, m) < 2:
-        raise ValueError(f"energy_distance needs two rows or more on either side, got {n} and {m}")
+        raise ValueError(f"energy_distance needs at least two rows of each side, got {n} and {m}")
     across = _between(a, b) / (n * m)
     return 2 * across - _within(a) / (n * (n - 1)) - _within(b) / (m * (m - 1))
 
@@ -59,20 +60,20 @@ def sliced_wasserstein(
 ) -> float:
     """The sliced Wasserstein distance (E_θ W_p(θ·X, θ·Y)^p)^(1/p) over random unit directions θ.
 
-    Each one-dimensional distance is exact: sorted values are matched, through the step-shaped quantile functions where
-    the sizes differ. Sampling noise makes it positive, of order N^(−1/2), for equal laws too: read it against a floor.
-    The order of the rows is of no account.
+    Each one-dimensional distance is exact, by the quantile functions of the two samples. For equal distributions sampling noise
+    makes it positive, of order N^(−1/2): compare it with its noise floor.
 
     Arguments:
-        x: Drawn samples `(N, *D)`.
-        y: Real data `(M, *D)`.
-        projections: Number of directions, drawn by `seed`.
-        order: P, at least 1.
-        standardize: Divides by the standard deviations of y first, as in `energy_distance`.
-        maximum: A longer sample is represented by this many of its rows, chosen by `seed`.
+        x: Samples of the model, `(N, *D)`.
+        y: Real data, `(M, *D)`.
+        projections: The number of directions, drawn by `seed`.
+        order: The order p, at least 1.
+        standardize: Whether to divide by the standard deviations of y, as in `energy_distance`.
+        maximum: The maximum number of rows of each side, chosen by `seed`.
+        seed: The seed.
 
     Raises:
-        ValueError: For an order below 1, no projections, the shapes differ, or a value is not finite.
+        ValueError: If the order is below 1, there are no projections, the shapes differ, or a value is not finite.
 
     References:
         Bonneel et al., 2015, Sliced and Radon Wasserstein barycenters of measures.
@@ -89,8 +90,8 @@ def sliced_wasserstein(
     directions = directions / directions.norm(dim=1, keepdim=True)
     mass, left, right = _coupling(len(a), len(b), a.device)
     total = 0.0
-    for some in directions.split(max(1, BLOCK // (len(a) + len(b)))):
-        u, v = (some @ a.T).sort(1).values, (some @ b.T).sort(1).values
+    for chunk in torch.split(directions, max(1, BLOCK // (len(a) + len(b)))):
+        u, v = (chunk @ a.T).sort(1).values, (chunk @ b.T).sort(1).values
         total += float(((u[:, left] - v[:, right]).abs() ** order @ mass).sum())
     return float((total / projections) ** (1 / order))
 
@@ -98,20 +99,21 @@ def sliced_wasserstein(
 def wasserstein(
     x: Array, y: Array, *, order: float = 2, standardize: bool = True, maximum: int = 1000, seed: int = 0
 ) -> float:
-    """The Wasserstein distance (min over pairings of mean ‖x_i − y_π(i)‖^p)^(1/p), exactly, between as many rows of each.
+    """The exact Wasserstein distance (min over pairings π of mean ‖x_i − y_π(i)‖^p)^(1/p) of equally many rows.
 
-    The best pairing is found among `maximum` rows at most of either side, as it takes a time that grows with their cube.
-    In D dimensions it falls only as N^(−1/D) for equal laws: read it against a floor of the same size.
+    The cost of the optimal assignment is cubic in the number of rows, so that at most `maximum` are used. For equal
+    distributions in D dimensions it decreases only as N^(−1/D): compare it with a noise floor of the same size.
 
     Arguments:
-        x: Drawn samples `(N, *D)`.
-        y: Real data `(M, *D)`.
-        order: P, at least 1.
-        standardize: Divides by the standard deviations of y first, as in `energy_distance`.
-        maximum: This many rows of either side at most, and as many of each as of the shorter one, chosen by `seed`.
+        x: Samples of the model, `(N, *D)`.
+        y: Real data, `(M, *D)`.
+        order: The order p, at least 1.
+        standardize: Whether to divide by the standard deviations of y, as in `energy_distance`.
+        maximum: The maximum number of rows, chosen by `seed`; both sides have as many as the shorter one.
+        seed: The seed.
 
     Raises:
-        ValueError: For an order below 1, the shapes differ, or a value is not finite.
+        ValueError: If the order is below 1, the shapes differ, or a value is not finite.
 
     References:
         Peyré and Cuturi, 2019, Computational optimal transport, section 2.2; Crouse, 2016, the assignment algorithm.
@@ -144,22 +146,26 @@ def with_floor(
     seed: int = 0,
     note: str = "",
 ) -> Distance:
-    """A distance from samples to held-out data beside its noise floor: the same between real data and real data.
+    """A distance between samples and held-out data with its noise floor: the distance between real data and real data.
 
-    The floor comes from random disjoint parts of the real data (held-out and training data together) of exactly the
-    sizes that the value was computed at; with too few real data for that, both are computed at half of what there is.
+    The floor is computed on random disjoint subsets of the real data (held-out and training data together) of the same sizes as
+    the value. If there are too few real data for that, both are computed with half of them.
 
     Arguments:
-        distance: Of two samples, as `energy_distance`; it gets (samples, real).
-        samples: Drawn samples `(N, *D)`.
-        held_out: Real data `(M, *D)` that the model did not see.
-        train: More real data, for the floor only.
-        name: How the distance is called; that of the function otherwise.
-        splits: Number of random splits.
-        resamples: Number of bootstrap resamples for the interval of the value; none are drawn, and no interval given, at 0.
-            Their quantiles are moved so that their mean is the value: A resample repeats rows, which biases distances.
-        maximum: Number of rows used on either side, chosen by `seed`.
-        note: A word on how it was computed.
+        distance: A distance of two samples, such as `energy_distance`, called as distance(samples, real).
+        samples: Samples of the model, `(N, *D)`.
+        held_out: Real data that were not used in training, `(M, *D)`.
+        train: Further real data, for the floor only.
+        name: The name of the distance; that of the function by default.
+        splits: The number of random splits.
+        resamples: The number of bootstrap resamples for the interval of the value; 0 for no interval. The quantiles are shifted
+            to have the value as their mean, because repeated rows bias distances.
+        maximum: The maximum number of rows of each side, chosen by `seed`.
+        seed: The seed.
+        note: A note on the computation.
+
+    Returns:
+        The distance, its floor and its interval.
 
     Raises:
         ValueError: If there are fewer than four real rows, or fewer than two splits.
@@ -171,7 +177,7 @@ def with_floor(
     """
     total = len(held_out) + (0 if train is None else len(train))
     if total < 4 or splits < 2:
-        raise ValueError(f"a noise floor needs 4 real rows and 2 splits or more, got {total} rows, {splits} splits")
+        raise ValueError(f"a noise floor needs at least 4 real rows and 2 splits, got {total} rows and {splits} splits")
     n, m = min(len(samples), maximum), min(len(held_out), maximum)
     if n + m > total:
         n = m = min(n, m, total // 2)
@@ -191,7 +197,7 @@ def with_floor(
 def _interval(
     distance: Callable[[Array, Array], float], value: float, x: Array, y: Array, resamples: int, seed: int
 ) -> tuple[float, float]:
-    """The 95 % bootstrap interval of a distance, about its value."""
+    """The 95 % bootstrap interval of a distance, centred at its value."""
     rng = stream(seed, "bootstrap")
     drawn = [
         distance(x[rng.integers(len(x), size=len(x))], y[rng.integers(len(y), size=len(y))]) for _ in range(resamples)
@@ -201,7 +207,7 @@ def _interval(
 
 
 def _rows(held_out: Array, train: Array | None, indices: np.ndarray) -> Array:
-    """Rows of the two samples, numbered one after the other."""
+    """Rows of the two samples, numbered consecutively."""
     first, rest = indices[indices < len(held_out)], indices[indices >= len(held_out)] - len(held_out)
     if train is None or len(rest) == 0:
         return held_out[first]
@@ -210,19 +216,22 @@ def _rows(held_out: Array, train: Array | None, indices: np.ndarray) -> Array:
 
 
 def _distances(x: Tensor, y: Tensor) -> Tensor:
-    """Distances `(N, M)` of rows that are float64 and centred: cancellation costs 1e-8 of a row's length at most."""
+    """Distances `(N, M)` of centred float64 rows: the error by cancellation is at most 1e-8 of the norm of a row."""
     square = x.square().sum(1, keepdim=True) + y.square().sum(1) - 2 * x @ y.T
     return square.clamp_min_(0).sqrt_()
 
 
 def _between(x: Tensor, y: Tensor) -> float:
-    return sum(float(_distances(rows, y).sum()) for rows in x.split(max(1, BLOCK // len(y))))
+    total = 0.0
+    for rows in torch.split(x, max(1, BLOCK // len(y))):
+        total += float(_distances(rows, y).sum())
+    return total
 
 
 def _within(x: Tensor) -> float:
     """The sum over ordered pairs of different rows."""
     total, start = 0.0, 0
-    for rows in x.split(max(1, BLOCK // len(x))):
+    for rows in torch.split(x, max(1, BLOCK // len(x))):
         own = _distances(rows, rows)
         total += float(own.sum() - own.diagonal().sum())
         total += 2 * float(_distances(rows, x[:start]).sum())
@@ -231,11 +240,11 @@ def _within(x: Tensor) -> float:
 
 
 def _coupling(n: int, m: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """How n sorted values are matched with m: the mass of each match, and the rank on either side."""
+    """The optimal coupling of n and m sorted values: the mass of each pair, and its ranks on both sides."""
     if n == m:
         rank = torch.arange(n, device=device)
         return torch.full((n,), 1 / n, dtype=torch.float64, device=device), rank, rank
-    # In units of 1/(nm) the steps of both quantile functions are whole numbers: no rounding decides a match.
+    # In units of 1/(nm) the steps of both quantile functions are integers, so that rounding does not matter.
     steps = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)
     mass = np.diff(steps, prepend=0) / (n * m)
     left, right = (steps - 1) // m, (steps - 1) // n

@@ -1,4 +1,4 @@
-"""Fréchet distances of features: those of the data themselves, of their principal directions, or of a network."""
+"""Fréchet distances of features: of the data themselves, of their principal components, or of a network."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from .moments import directions
 __all__ = ["Features", "Principal", "features_of", "frechet_distance", "frechet_with_floor", "inception"]
 
 Features = Callable[[Tensor], Tensor]
-"""Data `(B, *D)` to features `(B, F)`."""
+"""A function of data `(B, *D)` to features `(B, F)`."""
 
 
 def frechet_distance(x: Array, y: Array) -> float:
-    """The squared Fréchet distance of the Gaussians with the moments of x and of y: ‖μ − ν‖² + tr(A + B − 2 (A B)^½).
+    """The squared Fréchet distance of Gaussians with the moments of x and y, ‖μ − ν‖² + tr(A + B − 2 (A B)^½).
 
-    The trace of the root is that of the symmetric (A^½ B A^½)^½, in float64: it needs no complex numbers, and no matrix to
-    be invertible. It is biased upwards by the number of features over that of rows: read it against a floor.
+    The trace of the square root is computed as that of the symmetric (A^½ B A^½)^½ in float64, which needs neither complex
+    numbers nor invertible matrices. The estimate is biased upwards, by about the ratio of features to rows: compare it with
+    its noise floor.
 
     Arguments:
-        x: Features of samples `(N, F)`.
-        y: Features of real data `(M, F)`.
+        x: Features of samples, `(N, F)`.
+        y: Features of real data, `(M, F)`.
 
     Raises:
         ValueError: If there are fewer than two rows, the shapes differ, or a value is not finite.
@@ -45,14 +46,14 @@ def frechet_distance(x: Array, y: Array) -> float:
     a, b = (as_rows(z, name).flatten(1).double() for z, name in ((x, "x"), (y, "y")))
     if a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
         raise ValueError(
-            f"frechet_distance needs two rows or more of as many features, got {tuple(a.shape)} and {tuple(b.shape)}"
+            f"frechet_distance needs at least two rows and equal numbers of features, got {tuple(a.shape)}, {tuple(b.shape)}"
         )
     a = a.to(b.device)
     shift, first, second = a.mean(0) - b.mean(0), a.T.cov().reshape(a.shape[1], -1), b.T.cov().reshape(b.shape[1], -1)
     values, vectors = torch.linalg.eigh(first)
     root = vectors * values.clamp_min(0).sqrt() @ vectors.T
     middle = root @ second @ root
-    # A root of rounding, √1e-16, would count 1e-8 for each direction that neither has: they are no part of the sum.
+    # Rounding errors of 1e-16 would contribute √1e-16 = 1e-8 for each direction of zero variance: they are left out.
     spectrum = torch.linalg.eigvalsh((middle + middle.T) / 2)
     spectrum = torch.where(spectrum > 1e-15 * spectrum.abs().max(), spectrum, 0.0)
     return float(shift.square().sum() + first.trace() + second.trace() - 2 * spectrum.sqrt().sum())
@@ -60,7 +61,11 @@ def frechet_distance(x: Array, y: Array) -> float:
 
 @dataclass(frozen=True)
 class Principal:
-    """Features that are the leading principal components of some real data, in the units of the data.
+    """The leading principal components of real data as features, in the units of the data.
+
+    Arguments:
+        mean: The mean of the data, `(D,)`.
+        axes: The principal directions, `(D, F)`.
 
     Example:
         >>> x = torch.randn(200, 1, 8, 8)
@@ -73,7 +78,7 @@ class Principal:
 
     @classmethod
     def of(cls, real: Array, count: int = 64) -> Principal:
-        """The directions of `real` `(M, *D)`: data that are not compared, or all that are."""
+        """The principal components of `real`, `(M, *D)`: either data that are not compared, or all that are."""
         rows = as_rows(real, "real").flatten(1).float()
         return cls(rows.mean(0), directions(rows, count))
 
@@ -82,21 +87,29 @@ class Principal:
 
 
 def features_of(x: Array, features: Features | None, chunk: int = 512) -> Tensor:
-    """The features `(N, F)` of data `(N, *D)`, some rows at a time; the data themselves without `features`.
+    """The features of data, computed in chunks.
+
+    Arguments:
+        x: Data, `(N, *D)`.
+        features: The function; None for the flattened data.
+        chunk: The number of rows per call.
+
+    Returns:
+        The features, `(N, F)`.
 
     Raises:
-        ValueError: If the features are not of the shape `(B, F)`.
+        ValueError: If the function does not return the shape `(B, F)`.
     """
     rows = as_rows(x, "x")
     if features is None:
         return rows.flatten(1)
     parts = []
     with torch.no_grad():
-        for some in rows.split(chunk):
-            part = features(some)
-            if part.ndim != 2 or len(part) != len(some):
+        for batch in torch.split(rows, chunk):
+            part = features(batch)
+            if part.ndim != 2 or len(part) != len(batch):
                 raise ValueError(
-                    f"features must give one row a datum, ({len(some)}, F), got {tuple(part.shape)}: flatten them"
+                    f"features must return one row per sample, ({len(batch)}, F), got {tuple(part.shape)}: flatten them"
                 )
             parts.append(part)
     return torch.cat(parts)
@@ -113,72 +126,82 @@ def frechet_with_floor(
     splits: int = 10,
     seed: int = 0,
 ) -> Distance:
-    """The squared Fréchet distance of features, beside its floor and with its bootstrap interval.
+    """The squared Fréchet distance of features, with its noise floor and its bootstrap interval.
 
     Arguments:
-        samples: Drawn samples `(N, *D)`.
-        held_out: Real data `(M, *D)` that the model did not see.
-        train: More real data, for the floor.
-        features: Of `(B, *D)`, giving `(B, F)`; by default the data where they have 64 numbers or fewer, and else their 64
-            leading principal components, of training data if there are any.
-        name: What the distance is called.
-        maximum: Number of rows used on either side, chosen by `seed`.
-        splits: Number of random splits of real data.
-        seed: Of rows, splits and resamples.
+        samples: Samples of the model, `(N, *D)`.
+        held_out: Real data that were not used in training, `(M, *D)`.
+        train: Further real data, for the floor.
+        features: A function of data `(B, *D)` to features `(B, F)`. By default the data if they have at most 64 numbers, and
+            otherwise their 64 leading principal components, of the training data if there are any.
+        name: The name of the distance.
+        maximum: The maximum number of rows of each side, chosen by `seed`.
+        splits: The number of random splits of real data.
+        seed: The seed of rows, splits and resamples.
+
+    Returns:
+        The distance, its floor and its interval.
+
+    Raises:
+        ValueError: If there are too few rows, or the features do not have the shape `(B, F)`.
     """
-    said = "features of a network"
+    kind = "features of a network"
     if features is None:
-        said, reference = "the data themselves", held_out if train is None else train
+        kind, reference = "the data themselves", held_out if train is None else train
         if as_rows(reference[:1]).numel() > 64:
-            features, said = Principal.of(reference[:20000], 64), "64 principal components"
-    here, there = (features_of(subsample(x, maximum, seed + i), features) for i, x in enumerate((samples, held_out)))
+            features, kind = Principal.of(reference[:20000], 64), "64 principal components"
+    drawn, real = (features_of(subsample(x, maximum, seed + i), features) for i, x in enumerate((samples, held_out)))
     more = None if train is None else features_of(subsample(train, 2 * maximum, seed + 2), features)
     return with_floor(
         frechet_distance,
-        here,
-        there,
+        drawn,
+        real,
         more,
         name=name,
         splits=splits,
-        resamples=20 if here.shape[1] <= 256 else 0,
+        resamples=20 if drawn.shape[1] <= 256 else 0,
         maximum=maximum,
         seed=seed,
-        note=f"squared; of {said}",
+        note=f"squared; of {kind}",
     )
 
 
 def inception(weights: str | Path) -> Features:
-    """The features of FID proper: 2,048 of Inception v3, for images `(B, C, H, W)` of one or three channels in 0..255.
+    """The features of the Fréchet Inception distance: 2,048 of Inception v3, for images with one or three channels in 0..255.
 
-    Nothing is downloaded: `weights` is the file `pt_inception-2015-12-05-6726825d.pth` of torch-fidelity.
+    Nothing is downloaded.
 
     Arguments:
-        weights: That file.
+        weights: The file `pt_inception-2015-12-05-6726825d.pth` of torch-fidelity.
+
+    Returns:
+        A function of images `(B, C, H, W)` to features `(B, 2048)`.
 
     Raises:
-        ImportError: Without torchmetrics and torch-fidelity.
-        FileNotFoundError: If there is no such file.
+        ImportError: If torchmetrics or torch-fidelity is missing.
+        FileNotFoundError: If the file does not exist.
     """
     path = Path(weights).expanduser()
     try:
         network_of = import_module("torchmetrics.image.fid").NoTrainInceptionV3
     except ImportError as error:
         needed = 'FID needs torchmetrics and torch-fidelity: pip install "torchmetrics[image]"'
-        raise ImportError(f"{needed}, or give features of your own") from error
+        raise ImportError(f"{needed}, or pass features of your own") from error
     if not path.exists():
         raise FileNotFoundError(
             f"FID needs the weights of Inception, and {path} does not exist: download "
-            "pt_inception-2015-12-05-6726825d.pth from the releases of torch-fidelity, or give features of your own"
+            "pt_inception-2015-12-05-6726825d.pth from the releases of torch-fidelity, or pass features of your own"
         )
     try:
         network = network_of("inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path))
     except ModuleNotFoundError as error:
-        raise ImportError("FID needs torch-fidelity beside torchmetrics: pip install torch-fidelity") from error
+        raise ImportError("FID needs torch-fidelity in addition to torchmetrics: pip install torch-fidelity") from error
 
     def features(x: Tensor) -> Tensor:
         if x.ndim != 4 or x.shape[1] not in (1, 3):
-            raise ValueError(f"Inception sees images (B, 1 or 3, H, W), got {tuple(x.shape)}")
+            raise ValueError(f"Inception needs images (B, 1 or 3, H, W), got {tuple(x.shape)}")
         whole = x.round().clamp(0, 255).to(torch.uint8)
-        return network(whole.expand(-1, 3, -1, -1)).flatten(1)
+        output: Tensor = network(whole.expand(-1, 3, -1, -1))
+        return output.flatten(1)
 
     return features

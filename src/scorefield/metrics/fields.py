@@ -1,4 +1,4 @@
-"""Fields and microstructures: curves of samples beside those of real data, with bands and a test."""
+"""Fields and microstructures: statistics of samples and real data as curves, with bands and tests."""
 
 from __future__ import annotations
 
@@ -23,17 +23,19 @@ LEVELS = 7  # thresholds of Minkowski functionals
 
 @dataclass(frozen=True)
 class Curve:
-    """A curve that is measured on each field: its mean over samples and over held-out data, with bands.
+    """A statistic of each field as a curve: its means over samples and held-out data, with bands.
 
     Arguments:
-        name: What is measured.
-        at: Where, `(R,)`.
-        samples, real: Mean curves `(C, R)` of samples and of held-out data.
-        low, high: Where the whole mean curve of as many real fields lies with a probability of 95 % (of 90 % or less with
-            a hundred fields or fewer, whose spread is uncertain itself), `(C, R)`.
+        name: The name of the statistic.
+        at: The abscissas, `(R,)`.
+        samples: The mean curve of the samples, `(C, R)`.
+        real: The mean curve of the held-out data, `(C, R)`.
+        low: The lower end of a band that contains the whole mean curve of as many real fields with a probability of 95 % (90 %
+            or less with up to a hundred fields, whose standard deviation is itself uncertain), `(C, R)`.
+        high: The upper end of the band.
         spread: The 5 % and 95 % quantiles of the curves of single held-out fields, `(2, C, R)`.
-        distance: The largest standardized difference of mean curves, and of their mean squared deviations, with a test.
-        places: What each place is, where numbers do not say it.
+        distance: The largest standardized difference of mean curves and mean squared deviations, with a test.
+        places: Labels of the abscissas, if they are not numbers.
     """
 
     name: str
@@ -57,22 +59,25 @@ def compare_curves(
     permutations: int = 499,
     note: str = "",
 ) -> Curve:
-    """Compares a curve of any kind between samples and held-out data; whole fields change sides in its permutation test.
+    """Compares curves of any kind between samples and held-out data, with a test that permutes whole fields.
 
-    The statistic is the largest |z| among the differences of mean curves and of mean squared deviations from the mean curve
-    of the whole pile: the second show samples that all have the right spectrum, and too much the same one.
+    The statistic is the largest |z| of the differences of mean curves, and of mean squared deviations from the mean curve of
+    the pool. The latter detect samples whose curves have the right mean but too little variation.
 
     Arguments:
-        pool: Samples and real data.
-        name: What is measured.
-        at: Where, `(R,)`.
-        curves: Of every row of the pile, `(rows, C, R)`.
-        places: What each place is, where numbers do not say it.
-        permutations: How many.
-        note: A word on how it was computed.
+        pool: The pooled samples and real data.
+        name: The name of the statistic.
+        at: The abscissas, `(R,)`.
+        curves: The curves of all rows of the pool, `(rows, C, R)`.
+        places: Labels of the abscissas, if they are not numbers.
+        permutations: The number of permutations.
+        note: A note on the computation.
+
+    Returns:
+        The mean curves, their bands and the test.
 
     Raises:
-        ValueError: If there is not one curve a row, or curves are not finite.
+        ValueError: If there is not one curve per row, or a curve is not finite.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -81,28 +86,28 @@ def compare_curves(
         0.002
     """
     if curves.ndim != 3 or len(curves) != len(pool.rows):
-        raise ValueError(f"curves must be ({len(pool.rows)}, C, R), one a row of the pile, got {tuple(curves.shape)}")
+        raise ValueError(f"curves must be ({len(pool.rows)}, C, R), one per row of the pool, got {tuple(curves.shape)}")
     if not torch.isfinite(curves).all():
-        raise ValueError(f"curves of the {name} hold NaN or infinite values")
+        raise ValueError(f"curves of the {name} contain NaN or infinite values")
     channels, count = curves.shape[1:]
     flat = curves.flatten(1).double()
-    about = flat - flat[pool.pair].mean(0)
-    means = Means(torch.cat([about, about.square()], 1).float())
-    first = Means(about.float())
+    centred = flat - flat[pool.pair].mean(0)
+    means = Means(torch.cat([centred, centred.square()], 1).float())
+    first = Means(centred.float())
     distance = permutation_test(pool, means, name, permutations=permutations)
     z = means.z(pool.pair, *pool.observed())[0]
     worst = int(z.abs().argmax())
     kind = "spread" if worst >= channels * count else "mean"
     channel, place = divmod(worst % (channels * count), count)
     where = places[place] if places else f"{float(at[place]):.3g}"
-    said = f"largest in the {kind} at {where}" + (f" of channel {channel}" if channels > 1 else "")
-    said += f", z = {float(z[worst]):.1f}; {pool.n:,} samples and {pool.m:,} held-out data"
+    summary = f"largest in the {kind} at {where}" + (f" of channel {channel}" if channels > 1 else "")
+    summary += f", z = {float(z[worst]):.1f}; {pool.n:,} samples and {pool.m:,} held-out data"
     null = torch.cat([first(pool.pair, a, b) for a, b in pool.permuted(min(permutations, 199))])
-    here, there = flat[pool.drawn], flat[pool.held]
-    # As many real fields as there are samples, about the mean of as many held-out ones as there are.
+    drawn, real = flat[pool.drawn], flat[pool.held]
+    # Of the difference between means of n and of m real fields.
     error = flat[pool.real].std(0) * (1 / pool.n + 1 / pool.m) ** 0.5 * float(null.quantile(0.95))
-    middle = there.mean(0)
-    quantiles = torch.from_numpy(np.quantile(there.cpu().numpy(), [0.05, 0.95], axis=0))
+    middle = real.mean(0)
+    quantiles = torch.from_numpy(np.quantile(real.cpu().numpy(), [0.05, 0.95], axis=0))
 
     def shaped(x: Tensor) -> np.ndarray:
         return x.reshape(*x.shape[:-1], channels, count).cpu().numpy()
@@ -110,12 +115,12 @@ def compare_curves(
     return Curve(
         name,
         np.asarray(at),
-        shaped(here.mean(0)),
+        shaped(drawn.mean(0)),
         shaped(middle),
         shaped(middle - error),
         shaped(middle + error),
         shaped(quantiles),
-        replace(distance, note=f"{said}; {note}" if note else said),
+        replace(distance, note=f"{summary}; {note}" if note else summary),
         places,
     )
 
@@ -132,22 +137,26 @@ def field_tests(
     permutations: int = 499,
     seed: int = 0,
 ) -> tuple[Curve, ...]:
-    """What is known of fields and microstructures, measured on samples and on held-out data, each with a test.
+    """Compares the standard statistics of fields and microstructures between samples and held-out data.
 
-    The power spectrum, the two-point correlation, the variogram along each axis, the one-point law; of the phase above a
-    threshold the two-point probability, the lineal path and the chord lengths, and the same two of the phase below; and the
-    Minkowski functionals of the parts above seven quantiles (of media with two values, above the threshold).
+    These are the power spectrum, the two-point correlation, the variogram along each axis and the one-point distribution; for
+    the phase above a threshold the two-point probability; the lineal path and the chord lengths of both phases; and the
+    Minkowski functionals of the sets above seven quantiles (for two-valued media, above the threshold).
 
     Arguments:
-        samples: Drawn fields `(N, C, *S)` with one to three axes S.
-        held_out: Real fields `(M, C, *S)` that the model did not see.
-        train: More real fields, for the floors.
-        thresholds: Between the phases, one number or one a channel; halfway between the 1 % and 99 % quantiles by default.
-        periodic: Whether opposite borders touch: for the correlations.
-        own: Further measurements by name: of fields `(B, C, *S)`, giving places `(R,)` and curves `(B, C, R)`.
-        maximum: At most this many fields on either side.
-        permutations: How many.
-        seed: Of the choice of fields and of what is drawn for the tests.
+        samples: Fields of the model, `(N, C, *S)` with one to three axes S.
+        held_out: Real fields that were not used in training, `(M, C, *S)`.
+        train: Further real fields, for the noise floors.
+        thresholds: The threshold between the phases, one for all or one per channel; by default halfway between the 1 % and the
+            99 % quantile.
+        periodic: Whether the fields are periodic, for the correlations.
+        own: Further statistics by name: functions of fields `(B, C, *S)` that return abscissas `(R,)` and curves `(B, C, R)`.
+        maximum: The maximum number of fields of each side.
+        permutations: The number of permutations of each test.
+        seed: The seed of the subsets and of the tests.
+
+    Returns:
+        The curves, each with a test.
 
     Raises:
         ValueError: If the data are not fields, the shapes differ, or a value is not finite.
@@ -170,7 +179,7 @@ def field_tests(
         "power spectrum": spectrum(x),
         "two-point correlation": correlation(x, periodic, centre),
         "variogram": variogram(x),
-        "one-point law": histogram(x, edges),
+        "one-point distribution": histogram(x, edges),
         "two-point probability": correlation(phase.float(), periodic),
         "lineal path": lineal_path(phase),
         "lineal path, other phase": lineal_path(~phase),
@@ -194,7 +203,7 @@ def field_tests(
 
 
 def _levels(x: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
-    """Thresholds `(C, T)` of the functionals, and inner borders `(C, B − 1)` of bins, by quantiles of the values."""
+    """Thresholds of the functionals, `(C, T)`, and inner edges of the bins, `(C, B − 1)`, at quantiles of the values."""
     values = x.transpose(0, 1).flatten(1)
     values = values[:, :: 1 + values.shape[1] // 2**20].sort(1).values
     if len(torch.unique(values[:, :: 1 + values.shape[1] // 4096])) <= 2:

@@ -1,4 +1,4 @@
-"""The gap between training and held-out loss at each noise level: memorization, as the loss sees it."""
+"""The generalization gap at each noise level: overfitting, measured by the loss."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ __all__ = ["GeneralizationGap", "loss_gap"]
 
 @dataclass(frozen=True)
 class GeneralizationGap:
-    """Losses of training and of held-out data at some noise levels.
+    """The losses of training and held-out data at several noise levels.
 
     Arguments:
-        levels: `(L,)`.
-        train, held_out: Mean losses `(L,)`.
-        z: Standardized differences, positive where held-out data are worse, `(L,)`.
-        p_value: Of the largest, by permutations of data: how probable it is if training data are like held-out ones.
+        levels: The noise levels, `(L,)`.
+        train: The mean losses of the training data, `(L,)`.
+        held_out: The mean losses of the held-out data, `(L,)`.
+        z: Standardized differences, positive if the held-out loss is larger, `(L,)`.
+        p_value: The p-value of the largest difference, by permutations of samples.
     """
 
     levels: np.ndarray
@@ -34,24 +35,26 @@ class GeneralizationGap:
 
     @property
     def suspicious(self) -> bool:
-        """Whether training data are learned better than chance explains in one of 500 fits, by a tenth of the loss or more."""
-        wide = self.held_out > 1.1 * self.train
-        return self.p_value <= 0.002 and bool((wide & (self.z > 3)).any())
+        """Whether the gap is significant (p ≤ 0.002) and at least a tenth of the loss: the network overfits."""
+        large = self.held_out > 1.1 * self.train
+        return self.p_value <= 0.002 and bool((large & (self.z > 3)).any())
 
     @property
     def verdict(self) -> str:
-        """What the numbers say, in a sentence."""
+        """The result in a sentence."""
         if self.p_value >= 0.01:
-            return "Held-out data cost no more than training data do at any noise level."
-        seen = self.levels[self.z > 3] if (self.z > 3).any() else self.levels[[int(self.z.argmax())]]
-        where = f"at levels {seen.min():.3g} to {seen.max():.3g}" if len(seen) > 1 else f"at level {seen[0]:.3g}"
+            return "The held-out loss is not larger than the training loss at any noise level."
+        levels = self.levels[self.z > 3] if (self.z > 3).any() else self.levels[[int(self.z.argmax())]]
+        where = (
+            f"at levels {levels.min():.3g} to {levels.max():.3g}" if len(levels) > 1 else f"at level {levels[0]:.3g}"
+        )
         ratio = float((self.held_out / np.where(self.train > 0, self.train, np.nan))[int(self.z.argmax())])
-        tail = "the network learns its data by heart" if self.suspicious else "a gap too small to matter"
-        return f"Held-out data cost more than training data {where}, up to {ratio:.2f} times as much: {tail}."
+        tail = "the network overfits" if self.suspicious else "a gap too small to matter"
+        return f"The held-out loss exceeds the training loss {where}, by a factor of up to {ratio:.2f}: {tail}."
 
 
 class _Largest:
-    """The largest z of one sign."""
+    """The largest positive z."""
 
     def __init__(self, means: Means) -> None:
         self.means = means
@@ -65,19 +68,22 @@ def loss_gap(
 ) -> GeneralizationGap:
     """Tests whether held-out data have a larger loss than training data at any noise level.
 
-    Without memorization training and held-out data are alike, and so are their losses; the test exchanges data, a datum
-    keeping its losses at all levels.
+    Without overfitting the losses of training and held-out data have the same distribution. The test permutes samples, each
+    with its losses at all levels.
 
     Arguments:
-        levels: Noise levels `(L,)`.
-        train: The loss of each of some training data at each level, with noise of its own, `(N, L)`.
-        held_out: The same of held-out data `(M, L)`.
-        permutations: How many.
-        maximum: At most this many data on either side.
-        seed: Of the choice of data and of the permutations.
+        levels: The noise levels, `(L,)`.
+        train: The losses of training samples at each level, each with its own noise, `(N, L)`.
+        held_out: The losses of held-out samples, `(M, L)`.
+        permutations: The number of permutations.
+        maximum: The maximum number of samples of each side.
+        seed: The seed of the subsets and of the permutations.
+
+    Returns:
+        The mean losses and the test.
 
     Raises:
-        ValueError: If there is not one loss a level, or losses are not finite.
+        ValueError: If there is not one loss per level, or a loss is not finite.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -89,11 +95,13 @@ def loss_gap(
     rows = [as_rows(x, name).flatten(1) for x, name in ((held_out, "held_out"), (train, "train"))]
     if any(x.shape[1] != len(at) for x in rows):
         raise ValueError(
-            f"losses must be (N, {len(at)}), one a level, got {tuple(rows[1].shape)}, {tuple(rows[0].shape)}"
+            f"losses must be (N, {len(at)}), one per level, got {tuple(rows[1].shape)}, {tuple(rows[0].shape)}"
         )
     pool = Pool.of(*rows, maximum=maximum, standardize=False, seed=seed)
     means = Means(pool.flat)
     found = permutation_test(pool, _Largest(means), "gap", permutations=permutations, resamples=0)
-    here, there = (pool.flat[side].mean(0, dtype=torch.float64).cpu().numpy() for side in (pool.held, pool.drawn))
+    train_loss, held_out_loss = (
+        pool.flat[side].mean(0, dtype=torch.float64).cpu().numpy() for side in (pool.held, pool.drawn)
+    )
     z = means.z(pool.pair, *pool.observed())[0].double().cpu().numpy()
-    return GeneralizationGap(at, here, there, z, float(found.p_value or 1.0))
+    return GeneralizationGap(at, train_loss, held_out_loss, z, float(found.p_value or 1.0))

@@ -1,4 +1,4 @@
-"""Tests by one matrix of distances or kernels between all rows: energy, and maximum mean discrepancies."""
+"""Tests based on a matrix of all distances or kernel values: energy distance and maximum mean discrepancy."""
 
 from __future__ import annotations
 
@@ -13,35 +13,42 @@ from .pool import Pool, permutation_test
 
 __all__ = ["energy_test", "kernel_distance", "kernel_test", "mmd", "mmd_test"]
 
-SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the median distance, for the multi-scale kernel
-BLOCK = 2**22  # kernel values held at once: 32 MB in float64
+SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)  # bandwidths of the multi-scale kernel, in units of the median distance
+BLOCK = 2**22  # kernel values held in memory at once: 32 MB in float64
 
 
 class _Quadratic:
-    """Σ k within either side + within the other − 2 Σ k across, as means over pairs of different rows."""
+    """The mean of k within one side + that within the other − 2 times that across, over pairs of different rows."""
 
     def __init__(self, kernel: Tensor) -> None:
-        # A constant added to k cancels; without it the sums in float32 keep their digits.
+        # A constant in k cancels; subtracting it keeps the precision of the sums in float32.
         kernel = kernel - (kernel.sum(dtype=torch.float64) / (len(kernel) * (len(kernel) - 1))).float()
         self.kernel = kernel.fill_diagonal_(0)
 
     def __call__(self, block: slice, a: Tensor, b: Tensor) -> Tensor:
         kernel = self.kernel[block, block]
         left = a @ kernel
-        # Where every row is on one side or the other, the one product gives the other.
+        # If each row is on one of the two sides, one product gives the other.
         right = kernel.sum(0) - left if bool((a + b == 1).all()) else b @ kernel
         across = (b * left).sum(1, dtype=torch.float64) / (a.sum(1).double() * b.sum(1).double())
         return _mean(a, left) + _mean(b, right) - 2 * across
 
 
 def _mean(weight: Tensor, image: Tensor) -> Tensor:
-    """The mean over pairs of rows, none with itself; `image` is the kernel times the weights, its diagonal being zero."""
+    """The mean over pairs of different rows; `image` is the product of the kernel, with zero diagonal, and the weights."""
     pairs = weight.sum(1, dtype=torch.float64) ** 2 - weight.square().sum(1, dtype=torch.float64)
     return (weight * image).sum(1, dtype=torch.float64) / pairs
 
 
 def energy_test(pool: Pool, permutations: int = 499) -> Distance:
-    """The squared energy distance of `energy_distance`, in the units of the pile, with a permutation test.
+    """The squared energy distance, as in `energy_distance`, standardized by the pool, with a permutation test.
+
+    Arguments:
+        pool: The pooled samples and real data.
+        permutations: The number of permutations.
+
+    Returns:
+        The distance, its floor and its p-value.
 
     References:
         Székely and Rizzo, 2013, Energy statistics.
@@ -66,19 +73,19 @@ def mmd(
 ) -> float:
     """The squared maximum mean discrepancy E k(X, X') + E k(Y, Y') − 2 E k(X, Y), estimated without bias.
 
-    The kernel is Gaussian, k(x, y) = exp(−‖x − y‖² / 2h²), h being the median distance among all rows of both (the median
-    heuristic; of 4,096 at most) times each of `scales`; several are averaged. It may come out slightly negative, as an
-    unbiased estimate of zero does.
+    The kernel is Gaussian, k(x, y) = exp(−‖x − y‖² / 2h²), with a bandwidth h of the median distance of all rows (of at most
+    4,096) times each of `scales`; several are averaged. As an unbiased estimate of 0 it can be slightly negative.
 
     Arguments:
-        x: Drawn samples `(N, *D)`.
-        y: Real data `(M, *D)`.
-        scales: Of the median distance.
-        standardize: Divides by the standard deviations of y first, as in `energy_distance`.
-        maximum: A longer sample is represented by this many of its rows, chosen by `seed`.
+        x: Samples of the model, `(N, *D)`.
+        y: Real data, `(M, *D)`.
+        scales: The bandwidths in units of the median distance.
+        standardize: Whether to divide by the standard deviations of y, as in `energy_distance`.
+        maximum: The maximum number of rows of each side, chosen by `seed`.
+        seed: The seed.
 
     Raises:
-        ValueError: If there are fewer than two rows, the shapes differ, scales that are not positive, or a value is not finite.
+        ValueError: If there are fewer than two rows, the shapes differ, a scale is not positive, or a value is not finite.
 
     References:
         Gretton et al., 2012, A kernel two-sample test, lemma 6.
@@ -91,7 +98,7 @@ def mmd(
     a, b = paired(x, y, standardize, maximum, seed)
     n, m = len(a), len(b)
     if min(n, m) < 2:
-        raise ValueError(f"mmd needs two rows or more on either side, got {n} and {m}")
+        raise ValueError(f"mmd needs at least two rows of each side, got {n} and {m}")
     both = torch.cat([a, b])
     width = _median(_squares(both[:: 1 + (n + m) // 4096]))
     total = 0.0
@@ -108,12 +115,18 @@ def mmd(
 
 
 def mmd_test(pool: Pool, scales: Sequence[float] | None = None, permutations: int = 499) -> Distance:
-    """The squared maximum mean discrepancy of `mmd`, in the units of the pile, with a permutation test.
+    """The squared maximum mean discrepancy, as in `mmd`, standardized by the pool, with a permutation test.
 
     Arguments:
-        pool: Samples and real data.
-        scales: Of the median distance; (¼, ½, 1, 2, 4) by default, which sees coarse and fine differences.
-        permutations: How many.
+        pool: The pooled samples and real data.
+        scales: The bandwidths in units of the median distance; by default (¼, ½, 1, 2, 4), for coarse and fine differences.
+        permutations: The number of permutations.
+
+    Returns:
+        The distance, its floor and its p-value.
+
+    Raises:
+        ValueError: If a scale is not positive.
     """
     chosen = SCALES if scales is None else tuple(scales)
     _check(chosen)
@@ -124,13 +137,13 @@ def mmd_test(pool: Pool, scales: Sequence[float] | None = None, permutations: in
 
 
 def kernel_distance(x: Array, y: Array) -> float:
-    """The squared MMD with the kernel (x·y / D + 1)³ of features `(N, D)`, unbiased: the kernel (Inception) distance.
+    """The kernel (Inception) distance: the unbiased squared MMD with the kernel (x·y / D + 1)³.
 
-    All rows are used, in the features' own units.
+    All rows are used, without standardization.
 
     Arguments:
-        x: Features of samples `(N, D)`.
-        y: Features of real data `(M, D)`.
+        x: Features of samples, `(N, D)`.
+        y: Features of real data, `(M, D)`.
 
     Raises:
         ValueError: If there are fewer than two rows, the shapes differ, or a value is not finite.
@@ -138,27 +151,27 @@ def kernel_distance(x: Array, y: Array) -> float:
     References:
         Bińkowski et al., 2018, Demystifying MMD GANs, section 4.
     """
-    a, b = (z.flatten(1).double() for z in _like(x, y))
+    a, b = (z.flatten(1).double() for z in _same_shape(x, y))
     if min(len(a), len(b)) < 2:
-        raise ValueError(f"kernel_distance needs two rows or more on either side, got {len(a)} and {len(b)}")
+        raise ValueError(f"kernel_distance needs at least two rows of each side, got {len(a)} and {len(b)}")
     return _within(a) + _within(b) - 2 * sum(float(_cubic(part, b).sum()) for part in _parts(a, b)) / (len(a) * len(b))
 
 
 def kernel_test(pool: Pool, permutations: int = 499) -> Distance:
-    """The kernel distance of the features that the pile holds, with a permutation test."""
+    """The kernel distance of a pool of features, with a permutation test."""
     kernel = _cubic(pool.flat, pool.flat)
     return permutation_test(pool, _Quadratic(kernel), "kernel distance", permutations=permutations, note=_rows_of(pool))
 
 
-def _like(x: Array, y: Array) -> tuple[Tensor, Tensor]:
+def _same_shape(x: Array, y: Array) -> tuple[Tensor, Tensor]:
     a, b = as_rows(x, "x"), as_rows(y, "y")
     if a.shape[1:] != b.shape[1:]:
-        raise ValueError(f"x and y must hold data of one shape, got {tuple(a.shape[1:])} and {tuple(b.shape[1:])}")
+        raise ValueError(f"x and y must have one shape, got {tuple(a.shape[1:])} and {tuple(b.shape[1:])}")
     return a.to(b.device), b
 
 
 def _parts(a: Tensor, b: Tensor) -> Sequence[Tensor]:
-    return a.split(max(1, BLOCK // len(b)))
+    return torch.split(a, max(1, BLOCK // len(b)))
 
 
 def _cubic(a: Tensor, b: Tensor) -> Tensor:
@@ -184,15 +197,15 @@ def _squares(a: Tensor, b: Tensor | None = None) -> Tensor:
 
 
 def _median(squares: Tensor) -> float:
-    """The median distance between different rows; 1 where all are equal."""
-    apart = squares.clone().fill_diagonal_(0)
-    some = apart[apart > 0].cpu().numpy()
-    return float(np.partition(some, len(some) // 2)[len(some) // 2]) ** 0.5 if len(some) else 1.0
+    """The median distance between different rows; 1 if all rows are equal."""
+    between = squares.clone().fill_diagonal_(0)
+    positive = between[between > 0].cpu().numpy()
+    return float(np.partition(positive, len(positive) // 2)[len(positive) // 2]) ** 0.5 if len(positive) else 1.0
 
 
 def _check(scales: Sequence[float]) -> None:
     if not scales or min(scales) <= 0:
-        raise ValueError(f"scales of the kernel must be positive, got {tuple(scales)}")
+        raise ValueError(f"the scales of the kernel must be positive, got {tuple(scales)}")
 
 
 def _rows_of(pool: Pool) -> str:

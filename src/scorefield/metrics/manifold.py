@@ -1,4 +1,4 @@
-"""Fidelity and diversity apart: precision, recall, density and coverage, by nearest neighbours."""
+"""Fidelity and diversity by nearest neighbours: precision, recall, density and coverage."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NEIGHBOURS = 5
 
 
 class Manifold(NamedTuple):
-    """Precision, recall, density and coverage."""
+    """Precision, recall, density and coverage of samples."""
 
     precision: float
     recall: float
@@ -27,8 +27,8 @@ class Manifold(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Parts:
-    """What each row adds to each of the four means."""
+class _Terms:
+    """The contributions of the rows to the four means."""
 
     precision: Tensor
     recall: Tensor
@@ -37,16 +37,19 @@ class _Parts:
 
 
 def precision_recall(samples: Array, real: Array, neighbours: int = NEIGHBOURS) -> Manifold:
-    """How many samples lie among real data, and how much of the real data lies among samples.
+    """The fraction of samples that lie among the real data, and of real data that lie among the samples.
 
-    The balls around real data reach to their k-th nearest other real datum. Precision is the fraction of samples in at least
-    one of them, density the mean number of them a sample is in, over k; coverage the fraction of them that hold a sample.
-    Recall is precision with the sides exchanged. Distances are Euclidean, in the units given.
+    Each real row has a ball that reaches its k-th nearest real neighbour. Precision is the fraction of samples in at least one
+    ball, density the mean number of balls that contain a sample, over k, and coverage the fraction of balls that contain a
+    sample. Recall is precision with the sides exchanged. Distances are Euclidean, in the given units.
 
     Arguments:
-        samples: Drawn samples, or features of them, `(N, *D)`.
-        real: Real data, or features of them, `(M, *D)`.
-        neighbours: K.
+        samples: Samples of the model or their features, `(N, *D)`.
+        real: Real data or their features, `(M, *D)`.
+        neighbours: The number k of neighbours.
+
+    Returns:
+        The four numbers.
 
     Raises:
         ValueError: If a side has k rows or fewer, the shapes differ, or a value is not finite.
@@ -63,55 +66,58 @@ def precision_recall(samples: Array, real: Array, neighbours: int = NEIGHBOURS) 
     """
     x, y = (as_rows(z, name).flatten(1) for z, name in ((samples, "samples"), (real, "real")))
     if x.shape[1] != y.shape[1]:
-        raise ValueError(f"samples and real must hold data of one shape, got {x.shape[1]} and {y.shape[1]} features")
+        raise ValueError(f"samples and real must have one shape, got {x.shape[1]} and {y.shape[1]} features")
     if not 1 <= neighbours < min(len(x), len(y)):
-        raise ValueError(f"precision_recall needs more than {neighbours} rows on a side, got {len(x)} and {len(y)}")
+        raise ValueError(f"precision_recall needs more than {neighbours} rows of each side, got {len(x)} and {len(y)}")
     both = torch.cat([x.to(y.device), y]).double()
-    parts = _parts(torch.cdist(both, both), torch.arange(len(both)) < len(x), neighbours)
+    parts = _terms(torch.cdist(both, both), torch.arange(len(both)) < len(x), neighbours)
     return Manifold(*(float(part.mean()) for part in vars(parts).values()))
 
 
 def manifold_distances(pool: Pool, neighbours: int = NEIGHBOURS, splits: int = 20) -> tuple[Distance, ...]:
-    """Precision, recall, density and coverage of the pile beside their floors; more is better.
+    """Precision, recall, density and coverage of a pool with their noise floors; higher is better.
 
-    Floors are those of real data beside real data, or of samples and held-out data under one another's names where there
-    are too few real data. Intervals are of the mean over rows, the balls being as they are.
+    The floors compare real data with real data, or permute samples and held-out data if there are too few real data. The
+    intervals are those of means over rows, with the balls fixed.
 
     Arguments:
-        pool: Samples and real data.
-        neighbours: K.
-        splits: How many splits of real data.
+        pool: The pooled samples and real data.
+        neighbours: The number k of neighbours.
+        splits: The number of splits of real data.
+
+    Returns:
+        The four distances.
     """
     k = min(neighbours, pool.n - 1, pool.m - 1)
     distance = pool.squares
-    observed = _parts(distance[pool.pair, pool.pair], pool.observed()[0][0] > 0, k)
+    observed = _terms(distance[pool.pair, pool.pair], pool.observed()[0][0] > 0, k)
     block = pool.real if pool.extra else pool.pair
     floors = []
     for a, b in pool.splits(splits) if pool.extra else pool.permuted(splits):
         for left, right in zip(a, b):
             kept = (left + right).nonzero()[:, 0]
-            some = distance[block, block][kept][:, kept]
-            floors.append([float(part.mean()) for part in vars(_parts(some, left[kept] > 0, k)).values()])
+            chosen = distance[block, block][kept][:, kept]
+            floors.append([float(part.mean()) for part in vars(_terms(chosen, left[kept] > 0, k)).values()])
     ranges = np.quantile(floors, [0.05, 0.5, 0.95], axis=0).T
     found = []
     for (name, part), (low, floor, high) in zip(vars(observed).items(), ranges):
-        value, spread = float(part.mean()), 1.96 * float(part.std()) / len(part) ** 0.5
+        value, margin = float(part.mean()), 1.96 * float(part.std()) / len(part) ** 0.5
         note = f"{k} neighbours, {pool.n:,} samples and {pool.m:,} held-out data"
-        ends = (value - spread, value + spread)
+        ends = (value - margin, value + margin)
         found.append(
             Distance(name, value, float(floor), float(low), float(high), (pool.n, pool.m), None, ends, note, True)
         )
     return tuple(found)
 
 
-def _parts(distance: Tensor, sample: Tensor, k: int) -> _Parts:
-    """From distances (or their squares) between all rows, and which of these are samples."""
+def _terms(distance: Tensor, sample: Tensor, k: int) -> _Terms:
+    """The contributions, from distances (or their squares) between all rows and which of these are samples."""
     drawn, real = sample.nonzero()[:, 0], (~sample).nonzero()[:, 0]
     across = distance[drawn][:, real]
-    # The smallest of k + 1 is a row's distance to itself.
+    # The smallest of the k + 1 is the distance of a row to itself.
     own, other = (distance[part][:, part].kthvalue(k + 1, dim=1).values for part in (drawn, real))
     within = across <= other
-    return _Parts(
+    return _Terms(
         precision=within.any(1).float(),
         recall=(across <= own[:, None]).any(0).float(),
         density=within.float().sum(1) / k,

@@ -1,4 +1,4 @@
-"""Means, variances and covariances, and marginal laws: many differences tested together."""
+"""Joint tests of many differences: of means, variances and covariances, and of marginal distributions."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from .pool import Pool, permutation_test
 
 __all__ = ["Means", "Ranks", "TestFamily", "directions", "family", "marginal_test", "moment_test", "sliced_test"]
 
-COORDINATES = 1000  # of which means and variances are tested
-LARGE = 2**26  # numbers of a table of features, at most
+COORDINATES = 1000  # the maximum number of features whose means and variances are tested
+LARGE = 2**26  # the maximum size of a table of features
 
 
 @dataclass(frozen=True)
 class TestFamily:
-    """Many statistics of samples and of held-out data, tested together.
+    """Many statistics of samples and held-out data, tested together.
 
     Arguments:
-        distance: The largest difference; its p-value holds for the whole family, by permutations.
-        labels: What each statistic is.
-        samples, real: Their values on either side; medians, where whole laws are compared.
+        distance: The largest difference, with a p-value for the whole family by permutations.
+        labels: The names of the statistics.
+        samples: Their values for the samples; medians if distributions are compared.
+        real: Their values for the held-out data.
         differences: Standardized differences, or Kolmogorov-Smirnov distances.
-        p_values: Of each one, times their number (Bonferroni): valid, and too large where they depend on one another.
+        p_values: The p-value of each, times their number (Bonferroni): valid, and conservative if they are dependent.
     """
 
     distance: Distance
@@ -41,14 +42,14 @@ class TestFamily:
 
 
 class Means:
-    """The largest |z| among differences of mean features, each in the deviation that permutations give it.
+    """The largest |z| of the differences of mean features, each standardized by its permutation distribution.
 
-    With columns φ of the rows, z = (mean φ of samples − mean φ of held-out data) / (s √(1/n + 1/m)), s² being the variance
-    of φ in the whole pile. The law of the largest |z| under permutations is exact whatever the dependence of the columns
-    (Westfall and Young, 1993).
+    For a feature φ, z = (mean φ of samples − mean φ of held-out data) / (s √(1/n + 1/m)), with the variance s² of φ in the
+    pool. The permutation distribution of the largest |z| is exact for any dependence of the features (Westfall and Young,
+    1993).
 
     Arguments:
-        features: φ, `(N, Q)`, a row for each row of the pile.
+        features: The features φ of all rows of the pool, `(N, Q)`.
     """
 
     def __init__(self, features: Tensor) -> None:
@@ -56,7 +57,7 @@ class Means:
         self._scaled: tuple[slice, Tensor] | None = None
 
     def z(self, block: slice, a: Tensor, b: Tensor) -> Tensor:
-        """Standardized differences `(K, Q)`."""
+        """Standardized differences, `(K, Q)`."""
         n, m = a.sum(1, keepdim=True), b.sum(1, keepdim=True)
         return (a / n - b / m) @ self._units(block) / torch.sqrt(1 / n + 1 / m)
 
@@ -67,10 +68,10 @@ class Means:
         if self._scaled is None or self._scaled[0] != block:
             rows = self.features[block].double()
             rows -= rows.mean(0)
-            # The permutation law of a difference of means has the variance s² (1/n + 1/m) with s² over N − 1.
-            spread = rows.square().sum(0).div_(len(rows) - 1).sqrt_()
+            # A difference of means has the permutation variance s² (1/n + 1/m), with the divisor N − 1 in s².
+            std = rows.square().sum(0).div_(len(rows) - 1).sqrt_()
             level = self.features[block].abs().amax(0).double()
-            rows *= torch.where(spread > 1e-6 * level, 1 / spread, 0.0)
+            rows *= torch.where(std > 1e-6 * level, 1 / std, 0.0)
             self._scaled = block, rows.float()
         return self._scaled[1]
 
@@ -81,12 +82,15 @@ def family(
     """Tests whether the mean of any feature differs between samples and held-out data.
 
     Arguments:
-        pool: Samples and real data.
-        features: φ, `(N, Q)`, a row for each row of the pile.
-        labels: What each feature is.
-        name: What the test is called.
-        permutations: How many.
-        note: A word on how it was computed.
+        pool: The pooled samples and real data.
+        features: The features φ of all rows of the pool, `(N, Q)`.
+        labels: The names of the features.
+        name: The name of the test.
+        permutations: The number of permutations.
+        note: A note on the computation.
+
+    Returns:
+        The differences and the test.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -100,42 +104,46 @@ def family(
     z = means.z(pool.pair, *pool.observed())[0].double().cpu().numpy()
     p = np.minimum(1, normal(z) * len(z))
     worst = int(np.abs(z).argmax())
-    said = f"largest of {len(z)}: {labels[worst]}, z = {z[worst]:.1f} (Bonferroni p = {p[worst]:.2g})"
-    said = f"{said}; {note}" if note else said
-    here, there = (features[side].mean(0, dtype=torch.float64).cpu().numpy() for side in (pool.drawn, pool.held))
-    return TestFamily(replace(distance, note=said), tuple(labels), here, there, z, p)
+    summary = f"largest of {len(z)}: {labels[worst]}, z = {z[worst]:.1f} (Bonferroni p = {p[worst]:.2g})"
+    summary = f"{summary}; {note}" if note else summary
+    drawn, real = (features[side].mean(0, dtype=torch.float64).cpu().numpy() for side in (pool.drawn, pool.held))
+    return TestFamily(replace(distance, note=summary), tuple(labels), drawn, real, z, p)
 
 
 def directions(rows: Tensor, count: int) -> Tensor:
-    """The leading principal directions `(D, count)` of centred rows `(N, D)`, with orthonormal columns.
+    """The leading principal directions of rows `(N, D)`, as orthonormal columns, `(D, count)`.
 
-    Where there are many features, those of a random matrix's image are taken (Halko et al., 2011, with two powers): nearly
-    the leading ones.
+    With more than 256 features they are approximated by a randomized method (Halko et al., 2011, with two power iterations).
     """
     rows = rows - rows.mean(0)
     count = min(count, rows.shape[1])
     if rows.shape[1] <= 256:
-        return torch.linalg.eigh((rows.T @ rows).double()).eigenvectors.flip(1)[:, :count].float()
+        vectors: Tensor = torch.linalg.eigh((rows.T @ rows).double()).eigenvectors
+        return vectors.flip(1)[:, :count].float()
     start = stream(0, "directions").standard_normal((rows.shape[1], 2 * count + 8))
     basis = torch.linalg.qr(torch.from_numpy(start).to(rows))[0]
     for _ in range(3):
         basis = torch.linalg.qr(rows.T @ (rows @ basis))[0]
     image = rows @ basis
-    turn = torch.linalg.eigh((image.T @ image).double()).eigenvectors.flip(1)[:, :count]
-    return basis @ turn.float()
+    rotation = torch.linalg.eigh((image.T @ image).double()).eigenvectors.flip(1)[:, :count]
+    directions: Tensor = basis @ rotation.float()
+    return directions
 
 
 def moment_test(pool: Pool, permutations: int = 499, principal: int = 16) -> TestFamily:
-    """Means, variances and covariances: along principal directions, and of every feature where there are more than two.
+    """Tests means, variances and covariances: along principal directions, and of each feature if there are more than two.
 
-    The z of a mean compares means, that of a variance compares mean squares about the common mean, that of a covariance
-    mean products; each is standardized by permutations, so that heavy tails do no harm. Of more than 1,000 features 1,000,
-    evenly spaced, are looked at by themselves.
+    The z of a mean compares means, that of a variance mean squares around the common mean, that of a covariance mean products.
+    All are standardized by their permutation variance, which is valid for heavy tails. Of more than 1,000 features, 1,000
+    equally spaced ones are tested.
 
     Arguments:
-        pool: Samples and real data; as many rows as there are, up to tens of thousands.
-        permutations: How many.
-        principal: Number of principal directions of the whole pile.
+        pool: The pooled samples and real data, up to tens of thousands of rows.
+        permutations: The number of permutations.
+        principal: The number of principal directions of the pool.
+
+    Returns:
+        The differences and the test.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -153,18 +161,23 @@ def moment_test(pool: Pool, permutations: int = 499, principal: int = 16) -> Tes
     labels += [f"variance along principal direction {i + 1}" for i in range(count)]
     labels += [f"covariance of principal directions {i + 1} and {j + 1}" for i, j in zip(first, second)]
     features = rows.shape[1]
-    # Two features are nearly their two principal directions: naming them twice would only dilute the test.
+    # Two features are equivalent to their two principal directions: testing both would only dilute the test.
     if features > 2:
         kept = max(1, min(features, COORDINATES, LARGE // (2 * len(rows))))
-        some = torch.arange(kept) * features // kept
-        blocks += [rows[:, some], rows[:, some].square()]
-        labels += [f"mean of feature {int(i)}" for i in some] + [f"variance of feature {int(i)}" for i in some]
+        chosen = torch.arange(kept) * features // kept
+        blocks += [rows[:, chosen], rows[:, chosen].square()]
+        labels += [f"mean of feature {int(i)}" for i in chosen] + [f"variance of feature {int(i)}" for i in chosen]
     note = f"{pool.n:,} samples and {pool.m:,} held-out data"
     return family(pool, torch.cat(blocks, 1), labels, "moments", permutations, note)
 
 
 class Ranks:
-    """Distances of one-dimensional laws, of every column of `values` `(N, Q)`, from one sort of the whole pile."""
+    """Distances of the one-dimensional distributions of all columns, from one sort of the pool.
+
+    Arguments:
+        values: The columns, `(N, Q)`.
+        largest: Whether to take the supremum of |F − G| (Kolmogorov-Smirnov), and not its integral (Wasserstein).
+    """
 
     def __init__(self, values: Tensor, largest: bool) -> None:
         self.values = values
@@ -172,10 +185,10 @@ class Ranks:
         self._sorted: tuple[slice, Tensor, Tensor] | None = None
 
     def columns(self, block: slice, a: Tensor, b: Tensor, fine: bool = False) -> Tensor:
-        """Of each column, sup |F − G| or ∫ |F − G|: `(K, Q)`.
+        """sup |F − G| or ∫ |F − G| for each column, `(K, Q)`.
 
-        The supremum takes few values where there are few rows; `fine` adds a thousandth of the mean of |F − G| over ranks,
-        so that a test does not lose power to equal values.
+        With few rows the supremum takes few values; `fine` adds a thousandth of the mean of |F − G| over ranks, so that ties do
+        not reduce the power of a test.
         """
         if self._sorted is None or self._sorted[0] != block:
             values, order = self.values[block].T.sort(1)
@@ -188,7 +201,7 @@ class Ranks:
             if not self.largest:
                 found.append(gap @ step)
                 continue
-            # Between equal values there is no step of the distribution function.
+            # Within ties the distribution function is not defined.
             gap = gap if bool((step > 0).all()) else gap * (step > 0)
             found.append(gap.amax(1) + 1e-3 * gap.mean(1) if fine else gap.amax(1))
         return torch.stack(found, 1)
@@ -199,9 +212,17 @@ class Ranks:
 
 
 def sliced_test(pool: Pool, permutations: int = 499, projections: int = 64) -> Distance:
-    """The sliced Wasserstein distance of order 1, E_θ ∫ |F_θ − G_θ|, in the units of the pile, with a permutation test.
+    """The sliced Wasserstein distance of order 1, E_θ ∫ |F_θ − G_θ|, standardized by the pool, with a permutation test.
 
-    One sort of each projection serves all permutations: the distance is a sum over gaps between sorted values.
+    It is a sum over gaps between sorted values, so that one sort of each projection serves all permutations.
+
+    Arguments:
+        pool: The pooled samples and real data.
+        permutations: The number of permutations.
+        projections: The number of random directions.
+
+    Returns:
+        The distance, its floor and its p-value.
 
     References:
         Bonneel et al., 2015, Sliced and Radon Wasserstein barycenters of measures.
@@ -214,16 +235,19 @@ def sliced_test(pool: Pool, permutations: int = 499, projections: int = 64) -> D
 
 
 def marginal_test(pool: Pool, permutations: int = 499, projections: int = 32) -> TestFamily:
-    """Kolmogorov-Smirnov distances of marginal laws: of every feature where there are few, of projections where many.
+    """Tests marginal distributions by Kolmogorov-Smirnov distances.
 
-    Up to `projections` features are looked at by themselves, and where there are more than one also their leading principal
-    directions (8 at most); of more features, as many leading principal directions and random projections, half and half.
-    Bonferroni p-values follow from Kolmogorov's limit law; that of the largest distance from permutations, ties or not.
+    Up to `projections` features are tested directly, together with at most 8 principal directions. If there are more, half of
+    `projections` are leading principal directions and half are random projections. Bonferroni p-values use Kolmogorov's limit
+    distribution; that of the largest distance uses permutations, which is valid with ties.
 
     Arguments:
-        pool: Samples and real data; as many rows as there are, up to tens of thousands.
-        permutations: How many.
-        projections: How many marginals are looked at, about.
+        pool: The pooled samples and real data, up to tens of thousands of rows.
+        permutations: The number of permutations.
+        projections: The approximate number of marginals.
+
+    Returns:
+        The distances and the test.
     """
     rows, features = pool.flat, pool.flat.shape[1]
     if features <= projections:
@@ -233,10 +257,10 @@ def marginal_test(pool: Pool, permutations: int = 499, projections: int = 32) ->
             values = torch.cat([rows, rows @ axes], 1)
             labels += [f"principal direction {i + 1}" for i in range(axes.shape[1])]
     else:
-        axes, turned = directions(rows[pool.pair], projections // 2), _random(pool, projections - projections // 2)
-        values = rows @ torch.cat([axes, turned], 1)
+        axes, random = directions(rows[pool.pair], projections // 2), _random(pool, projections - projections // 2)
+        values = rows @ torch.cat([axes, random], 1)
         labels = [f"principal direction {i + 1}" for i in range(axes.shape[1])]
-        labels += [f"random projection {i + 1}" for i in range(turned.shape[1])]
+        labels += [f"random projection {i + 1}" for i in range(random.shape[1])]
     ranks = Ranks(values, True)
     distance = permutation_test(pool, ranks, "marginals, Kolmogorov-Smirnov", permutations=permutations)
     found = ranks.columns(pool.pair, *pool.observed())[0].double().cpu().numpy()
@@ -249,7 +273,7 @@ def marginal_test(pool: Pool, permutations: int = 499, projections: int = 32) ->
 
 
 def _random(pool: Pool, count: int) -> Tensor:
-    """Random unit directions `(D, count)`."""
+    """Random unit vectors, `(D, count)`."""
     drawn = stream(pool.seed, "projections").standard_normal((pool.flat.shape[1], count))
     drawn /= np.linalg.norm(drawn, axis=0)
     return torch.from_numpy(drawn).to(pool.flat)

@@ -1,4 +1,4 @@
-"""Nearest neighbours, exactly, and what they tell: whether samples are copies of the training data."""
+"""Exact nearest neighbours, and a test of whether samples are copies of the training data."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from .base import Array, as_rows, scale_of, subsample
 
 __all__ = ["Neighbours", "memorization", "nearest"]
 
-BLOCK = 2**23  # distances held at once: 32 MB in float32
-SPARE = 8  # candidates beyond the k wanted: they absorb the rounding of the fast pass
-SMALL = 16  # up to this many features, plain differences cost no more than the dot product
+BLOCK = 2**23  # distances held in memory at once: 32 MB in float32
+SPARE = 8  # candidates beyond the k requested, to absorb the rounding of the fast pass
+SMALL = 16  # up to this many features, differences are as fast as dot products
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """How near samples come to the training data, beside how near held-out data come; in deviations of the data.
+    """Distances of samples to the training data, compared with those of held-out data, in standard deviations.
 
     Arguments:
-        samples: Distances `(N,)` of drawn samples to their nearest training datum.
-        held_out: The same `(N,)` for as many held-out data.
-        copied: Fraction of the samples more than three times nearer to one training datum than to any other.
-        copied_held_out: The same of held-out data: what chance alone gives (a third in one dimension, a ninth in two).
-        p_value: Of the Mann-Whitney test that samples are no nearer than held-out data.
-        copied_p_value: Of FisherWeighting's exact test that samples are no more often copied than held-out data.
-        authentic: Fraction of the samples that are farther from their nearest training datum than that one is from the
-            nearest other training datum (Alaa et al., 2022).
-        authentic_held_out: The same of held-out data: what chance alone gives, about a half.
+        samples: The distances of samples to their nearest training sample, `(N,)`.
+        held_out: The distances of as many held-out samples, `(N,)`.
+        copied: The fraction of samples that are more than three times closer to one training sample than to any other.
+        copied_held_out: That fraction of the held-out data: what chance gives (a third in one dimension, a ninth in two).
+        p_value: The p-value of the Mann-Whitney test that samples are not closer than held-out data.
+        copied_p_value: The p-value of Fisher's exact test that samples are not copied more often than held-out data.
+        authentic: The fraction of samples that are farther from their nearest training sample than that one is from its
+            nearest training neighbour (Alaa et al., 2022).
+        authentic_held_out: That fraction of the held-out data: what chance gives, about a half.
     """
 
     samples: np.ndarray
@@ -51,7 +51,7 @@ class Neighbours:
 
     @property
     def suspicious(self) -> bool:
-        """Whether the samples are nearer to the training data than chance explains."""
+        """Whether the samples are significantly closer to the training data than held-out data."""
         n = len(self.samples)
         middle = (self.copied + self.copied_held_out) / 2
         chance = 4 * math.sqrt(2 * middle * (1 - middle) / n) + 1 / n
@@ -59,37 +59,37 @@ class Neighbours:
 
     @property
     def verdict(self) -> str:
-        """What the numbers say, in a sentence."""
+        """The result in a sentence."""
         shares = f"{self.copied:.1%} of samples and {self.copied_held_out:.1%} of held-out data are near copies"
         if math.isnan(self.ratio):
-            where = "most held-out data are in the training data too"
+            where = "most held-out data are also in the training data"
         else:
-            where = f"the median sample lies at {self.ratio:.2g} times the distance of the median held-out datum"
+            where = f"the median distance of samples is {self.ratio:.2g} times that of held-out data"
         if self.suspicious:
-            return f"Samples are copied from the training data: {shares} of a training datum, and {where}."
+            return f"Samples are copied from the training data: {shares} of a training sample, and {where}."
         if math.isnan(self.ratio):
-            return f"Distances cannot tell copies from chance, for {where}."
+            return f"Distances cannot distinguish copies from chance, because {where}."
         if self.ratio > 1.15:
-            return f"Nothing is copied, but samples keep farther from the training data than new real data do: {where}."
-        return f"Nothing is copied: {shares} of a training datum, and {where}."
+            return f"Nothing is copied, but samples are farther from the training data than new real data are: {where}."
+        return f"Nothing is copied: {shares} of a training sample, and {where}."
 
 
 def nearest(x: Array, reference: Array, k: int = 1) -> tuple[Tensor, Tensor]:
-    """The k nearest rows of `reference` for every row of x: Euclidean, exact, in bounded memory.
+    """The exact k nearest rows of `reference` to each row of x by Euclidean distance, in bounded memory.
 
-    A fast pass ranks candidates by the dot product in float32; their distances are then recomputed from differences in
-    float64. Rows for which the rounding of the fast pass could have hidden a nearer one go through a slower pass.
+    A fast pass ranks candidates by dot products in float32, and their distances are recomputed from differences in float64.
+    Rows for which rounding in the fast pass could have missed a neighbour are processed again more precisely.
 
     Arguments:
-        x: `(N, *D)`.
-        reference: `(M, *D)`, M ≥ k.
-        k: Number of neighbours.
+        x: Rows, `(N, *D)`.
+        reference: Rows to search, `(M, *D)`.
+        k: The number of neighbours, at most M.
 
     Returns:
-        Distances `(N, k)`, ascending, float64, and the indices `(N, k)` into `reference`; ties in any order.
+        Distances `(N, k)`, increasing, in float64, and indices `(N, k)` into `reference`; ties are in any order.
 
     Raises:
-        ValueError: For k outside 1..M, the shapes differ, or a value is not finite.
+        ValueError: If k is not in 1..M, the shapes differ, or a value is not finite.
 
     Example:
         >>> distance, index = nearest(torch.tensor([[0.9], [4.0]]), torch.tensor([[0.0], [1.0], [5.0]]))
@@ -99,10 +99,10 @@ def nearest(x: Array, reference: Array, k: int = 1) -> tuple[Tensor, Tensor]:
     x, reference = as_rows(x, "x"), as_rows(reference, "reference")
     if x.shape[1:] != reference.shape[1:]:
         raise ValueError(
-            f"x and reference must hold data of one shape, got {tuple(x.shape[1:])} and {tuple(reference.shape[1:])}"
+            f"x and reference must have one shape, got {tuple(x.shape[1:])} and {tuple(reference.shape[1:])}"
         )
     if not 1 <= k <= len(reference):
-        raise ValueError(f"nearest needs 1 <= k <= {len(reference)}, the rows of reference, got k={k}")
+        raise ValueError(f"nearest needs 1 <= k <= {len(reference)}, the number of rows of reference, got k={k}")
     x, reference = x.flatten(1).to(reference.device), reference.flatten(1)
     distances = torch.empty(len(x), k, dtype=torch.float64, device=x.device)
     indices = torch.empty(len(x), k, dtype=torch.long, device=x.device)
@@ -118,19 +118,23 @@ def nearest(x: Array, reference: Array, k: int = 1) -> tuple[Tensor, Tensor]:
 
 
 def memorization(samples: Array, train: Array, held_out: Array, *, maximum: int = 1000, seed: int = 0) -> Neighbours:
-    """Whether samples are copies: their distances to the training data beside those of held-out data, equally many.
+    """Tests whether samples are copies: compares their distances to the training data with those of held-out data.
 
-    All are divided by the standard deviations of the training data first: of each feature for `(N, F)`, of each channel
-    for grids `(N, C, *S)`. The whole of `train` is searched.
+    Data are divided by the standard deviations of the training data: of each feature for `(N, F)`, of each channel for
+    grids `(N, C, *S)`. All of `train` is searched.
 
     Arguments:
-        samples: Drawn samples `(N, *D)`.
-        train: What the model was trained on `(M, *D)`, M ≥ 2.
-        held_out: Real data it did not see.
-        maximum: At most this many samples and as many held-out data are looked up, chosen by `seed`.
+        samples: Samples of the model, `(N, *D)`.
+        train: The training data, `(M, *D)` with M ≥ 2.
+        held_out: Real data that were not used in training.
+        maximum: The maximum number of samples and of held-out data, chosen by `seed`.
+        seed: The seed.
+
+    Returns:
+        The distances and the tests.
 
     Raises:
-        ValueError: If there are fewer than two training data, the shapes differ, or a value is not finite.
+        ValueError: If there are fewer than two training samples, the shapes differ, or a value is not finite.
 
     References:
         Meehan et al., 2020, A non-parametric test to detect data-copying in generative models; Yoon et al., 2023, Diffusion
@@ -147,7 +151,7 @@ def memorization(samples: Array, train: Array, held_out: Array, *, maximum: int 
 
     known = as_rows(train, "train")
     if len(known) < 2:
-        raise ValueError(f"memorization needs two training data or more, got {len(known)}")
+        raise ValueError(f"memorization needs at least two training samples, got {len(known)}")
     scale = scale_of(known)
     count = min(len(samples), len(held_out), maximum)
     drawn = as_rows(subsample(samples, count, seed), "samples")
@@ -155,39 +159,39 @@ def memorization(samples: Array, train: Array, held_out: Array, *, maximum: int 
     for name, rows in (("samples", drawn), ("held_out", fresh)):
         if rows.shape[1:] != known.shape[1:]:
             raise ValueError(
-                f"{name} must hold data of the shape of train, got {tuple(rows.shape[1:])} and {tuple(known.shape[1:])}"
+                f"{name} must have the shape of train, got {tuple(rows.shape[1:])} and {tuple(known.shape[1:])}"
             )
     known = known / scale
-    looked = [nearest(rows.to(known.device) / scale, known, 2) for rows in (drawn, fresh)]
-    near, far = (distance.cpu().numpy() for distance, _ in looked)
+    found = [nearest(rows.to(known.device) / scale, known, 2) for rows in (drawn, fresh)]
+    near, far = (distance.cpu().numpy() for distance, _ in found)
     copies = [3 * distance[:, 0] < distance[:, 1] for distance in (near, far)]
-    found = [int(each.sum()) for each in copies]
-    # Each one's nearest training datum, and how far that one is from the others.
-    touched, place = torch.unique(torch.cat([index[:, 0] for _, index in looked]), return_inverse=True)
-    apart = nearest(known[touched], known, 2)[0][:, 1].cpu().numpy()[place.cpu().numpy()]
-    authentic = [distance[:, 0] > others for distance, others in zip((near, far), np.split(apart, 2))]
+    counts = [int(copied.sum()) for copied in copies]
+    # The nearest training sample of each row, and its distance to its own nearest training neighbour.
+    unique, place = torch.unique(torch.cat([index[:, 0] for _, index in found]), return_inverse=True)
+    between = nearest(known[unique], known, 2)[0][:, 1].cpu().numpy()[place.cpu().numpy()]
+    authentic = [distance[:, 0] > others for distance, others in zip((near, far), np.split(between, 2))]
     return Neighbours(
         samples=near[:, 0],
         held_out=far[:, 0],
         copied=float(np.mean(copies[0])),
         copied_held_out=float(np.mean(copies[1])),
         p_value=float(mannwhitneyu(near[:, 0], far[:, 0], alternative="less").pvalue),
-        copied_p_value=float(hypergeom.sf(found[0] - 1, 2 * count, sum(found), count)),
+        copied_p_value=float(hypergeom.sf(counts[0] - 1, 2 * count, sum(counts), count)),
         authentic=float(np.mean(authentic[0])),
         authentic_held_out=float(np.mean(authentic[1])),
     )
 
 
 def _by_dot_product(x: Tensor, reference: Tensor, k: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """Distances, indices, and whether each row's answer is proven; squares are ranked as ‖r‖² − 2 x·r in `dtype`."""
-    # Reduced precision of matrix products (TF32, bfloat16) would break the bound on the rounding below.
+    """Distances, indices, and whether the result of each row is certain; squares are ranked as ‖r‖² − 2 x·r in `dtype`."""
+    # With reduced precision of matrix products (TF32, bfloat16) the rounding bound below would not hold.
     dtype = dtype if torch.get_float32_matmul_precision() == "highest" else torch.float64
     middle = reference.mean(0)
-    norms = torch.cat([(rows - middle).double().square().sum(1) for rows in reference.split(4096)])
+    norms = torch.cat([(rows - middle).double().square().sum(1) for rows in torch.split(reference, 4096)])
     kept = min(k + SPARE, len(reference))
     width = min(len(reference), 16384)
     answers = []
-    for rows in x.split(max(1, BLOCK // width)):
+    for rows in torch.split(x, max(1, BLOCK // width)):
         best = torch.full((len(rows), kept), torch.inf, dtype=dtype, device=x.device)
         index = torch.zeros(len(rows), kept, dtype=torch.long, device=x.device)
         centred = (rows - middle).to(dtype)
@@ -200,7 +204,7 @@ def _by_dot_product(x: Tensor, reference: Tensor, k: int, dtype: torch.dtype) ->
             index = torch.cat([index, found.indices + start], 1).gather(1, order)
         distance, index = _recomputed(rows, reference, index, k)
         lengths = centred.double().square().sum(1)
-        # ‖r‖² − 2 x·r rounds by at most D ε of its size; a row left out was ranked no better than the last one kept.
+        # The rounding error of ‖r‖² − 2 x·r is at most D ε of its size; rows left out rank no better than the last one kept.
         slack = 4 * (x.shape[1] + 4) * torch.finfo(dtype).eps * (lengths + norms.max())
         sure = distance[:, -1].square() <= best[:, -1].double() + lengths - slack
         answers.append((distance, index, sure))
@@ -219,7 +223,7 @@ def _by_difference(x: Tensor, reference: Tensor, k: int) -> tuple[Tensor, Tensor
     """The k nearest by plain differences in float64."""
     width = min(len(reference), 16384)
     answers = []
-    for rows in x.double().split(max(1, BLOCK // (2 * width))):
+    for rows in torch.split(x.double(), max(1, BLOCK // (2 * width))):
         best = torch.full((len(rows), k), torch.inf, dtype=torch.float64, device=x.device)
         index = torch.zeros(len(rows), k, dtype=torch.long, device=x.device)
         for start in range(0, len(reference), width):

@@ -1,4 +1,4 @@
-"""Tables: typed columns one by one, and in pairs."""
+"""Tests for tables: of single columns, and of pairs of columns."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from .pool import Pool, permutation_test
 
 __all__ = ["association_test", "column_test", "joint_test", "table_pool", "table_tests"]
 
-PAIRS = 2000  # pairs of columns whose association is looked at, at most
-JOINT = 300  # pairs of columns whose joint law is looked at, at most
-BINS = 6  # of numbers, in joint laws
-LEVELS = 12  # categories of a column that are looked at in pairs; the others count as one
+PAIRS = 2000  # the maximum number of pairs whose association is tested
+JOINT = 300  # the maximum number of pairs whose joint distribution is tested
+BINS = 6  # of numeric columns in joint distributions
+LEVELS = 12  # the maximum number of categories in tests of pairs; the rest are merged
 
 
 def table_tests(
@@ -37,20 +37,24 @@ def table_tests(
     permutations: int = 499,
     seed: int = 0,
 ) -> tuple[TestFamily, ...]:
-    """Columns, associations and joint laws of pairs, each family with a permutation test.
+    """Tests columns, associations of pairs and joint distributions of pairs, each family with a permutation test.
 
     Arguments:
-        samples: Drawn rows: a DataFrame, a mapping of names to columns, or an array `(N, F)`.
-        held_out: Real rows that the model did not see.
-        train: More real rows, for the floors.
-        categorical: Which columns are categories; told from their types by default, none for arrays.
-        names: What the columns of an array are called.
-        maximum: This many rows of either side at most; joint laws are those of 5,000 at most.
-        permutations: How many.
-        seed: Of the choice of rows and of what is drawn for the tests.
+        samples: Rows of the model: a DataFrame, a mapping of names to columns, or an array `(N, F)`.
+        held_out: Real rows that were not used in training.
+        train: Further real rows, for the noise floors.
+        categorical: Which columns are categorical; by default it follows from their types, and arrays are numeric.
+        names: The names of the columns of an array.
+        maximum: The maximum number of rows of each side; for joint distributions it is at most 5,000.
+        permutations: The number of permutations of each test.
+        seed: The seed of the subsets and of the tests.
+
+    Returns:
+        The families of tests.
 
     Raises:
-        ValueError: For different columns, or missing numbers.
+        TypeError: If something is not a table.
+        ValueError: If columns differ, numbers are missing, or a side has fewer than two rows.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -84,13 +88,27 @@ def table_pool(
     maximum: int = 20000,
     seed: int = 0,
 ) -> tuple[Pool, list[TableColumn]]:
-    """Rows chosen as `Pool.of` chooses them, by number, and their typed columns."""
+    """A pool of row numbers, chosen as in `Pool.of`, and the typed columns of these rows.
+
+    Arguments:
+        samples: Rows of the model: a DataFrame, a mapping of names to columns, or an array `(N, F)`.
+        held_out: Real rows that were not used in training.
+        train: Further real rows, for the noise floors.
+        categorical: Which columns are categorical; by default it follows from their types, and arrays are numeric.
+        names: The names of the columns of an array.
+        maximum: The maximum number of rows of each side.
+        seed: The seed of the subsets.
+
+    Raises:
+        TypeError: If something is not a table.
+        ValueError: If columns differ, numbers are missing, or a side has fewer than two rows.
+    """
     tables = [samples, held_out] if train is None else [samples, held_out, train]
     columns = stacked_columns(tables, categorical, names)
     sizes = [_length(table) for table in tables]
     n, m = (min(size, maximum) for size in sizes[:2])
     if min(n, m) < 2:
-        raise ValueError(f"a comparison needs two samples and two held-out data or more, got {n} and {m}")
+        raise ValueError(f"a comparison needs at least two samples and two held-out data, got {n} and {m}")
     counts = [n, m, n if len(sizes) > 2 and sizes[2] >= n else 0]
     ends = np.cumsum([0, *sizes])
     parts = [subsample(torch.arange(start, start + size), count, seed + i)
@@ -99,15 +117,15 @@ def table_pool(
     return Pool(chosen[:, None], n, m, seed), [replace(column, values=column.values[chosen]) for column in columns]
 
 
-class _Judges(abc.ABC):
-    """Several statistics, each with a p-value by its limit law; the largest −log₁₀ of these is the statistic of all."""
+class _SmallestPValue(abc.ABC):
+    """Several statistics with p-values from their limit distributions; the largest −log₁₀ p is their joint statistic."""
 
     @abc.abstractmethod
-    def judged(self, block: slice, a: Tensor, b: Tensor, fine: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Distances and p-values, `(K, statistics)` each; `fine` tells equal ones apart, as `Ranks.columns` does."""
+    def tested(self, block: slice, a: Tensor, b: Tensor, fine: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Distances and p-values, `(K, statistics)` each; `fine` breaks ties as in `Ranks.columns`."""
 
     def __call__(self, block: slice, a: Tensor, b: Tensor) -> Tensor:
-        return -torch.from_numpy(self.judged(block, a, b, fine=True)[1]).log10().amin(1)
+        return -torch.from_numpy(self.tested(block, a, b, fine=True)[1]).log10().amin(1)
 
     def family(
         self,
@@ -116,27 +134,26 @@ class _Judges(abc.ABC):
         labels: Sequence[str],
         sides: Sequence[tuple[float, ...]],
         permutations: int,
-        note: str = "",
     ) -> TestFamily:
         distance = permutation_test(pool, self, name, permutations=permutations)
-        differences, p = (x[0] for x in self.judged(pool.pair, *pool.observed()))
+        differences, p = (x[0] for x in self.tested(pool.pair, *pool.observed()))
         p = np.minimum(1, p * len(p))
         worst = int(p.argmin())
-        said = f"of {len(p)}, {labels[worst]} differs the most (Bonferroni p = {p[worst]:.2g}); "
-        said += f"{pool.n:,} samples and {pool.m:,} held-out data{note}; the value is −log₁₀ of the least p-value"
-        here, there = np.array(sides).T
-        return TestFamily(replace(distance, note=said), tuple(labels), here, there, differences, p)
+        summary = f"of {len(p)}, {labels[worst]} differs the most (Bonferroni p = {p[worst]:.2g}); "
+        summary += f"{pool.n:,} samples and {pool.m:,} held-out data; the value is −log₁₀ of the smallest p-value"
+        drawn, real = np.array(sides).T
+        return TestFamily(replace(distance, note=summary), tuple(labels), drawn, real, differences, p)
 
 
-class _Columns(_Judges):
-    """Numbers by Kolmogorov-Smirnov, categories by χ²."""
+class _Columns(_SmallestPValue):
+    """Numeric columns by Kolmogorov-Smirnov, categorical ones by χ²."""
 
     def __init__(self, columns: Sequence[TableColumn]) -> None:
         self.columns = columns
         numbers = [column.values for column in columns if column.levels is None]
         self.ranks = Ranks(torch.stack(numbers, 1), largest=True) if numbers else None
 
-    def judged(self, block: slice, a: Tensor, b: Tensor, fine: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def tested(self, block: slice, a: Tensor, b: Tensor, fine: bool = False) -> tuple[np.ndarray, np.ndarray]:
         found = [] if self.ranks is None else list(self.ranks.columns(block, a, b, fine).T.double().cpu().numpy())
         size = float(a[0].sum() * b[0].sum() / (a[0].sum() + b[0].sum()))
         both = []
@@ -149,14 +166,14 @@ class _Columns(_Judges):
         return np.stack([d for d, _ in both], 1), np.stack([p for _, p in both], 1)
 
 
-class _Joint(_Judges):
-    """Joint tables of pairs of columns, by χ²."""
+class _Joint(_SmallestPValue):
+    """Contingency tables of pairs of columns, by χ²."""
 
     def __init__(self, codes: Sequence[tuple[Tensor, int]], pairs: Sequence[tuple[int, int]]) -> None:
         self.codes = codes
         self.pairs = pairs
 
-    def judged(self, block: slice, a: Tensor, b: Tensor, fine: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def tested(self, block: slice, a: Tensor, b: Tensor, fine: bool = False) -> tuple[np.ndarray, np.ndarray]:
         both = []
         for i, j in self.pairs:
             (first, _), (second, width) = self.codes[i], self.codes[j]
@@ -165,29 +182,45 @@ class _Joint(_Judges):
 
 
 def column_test(pool: Pool, columns: Sequence[TableColumn], permutations: int = 499) -> TestFamily:
-    """Every column by itself: numbers by the Kolmogorov-Smirnov distance, categories by χ², of two samples each.
+    """Tests each column: numeric ones by the two-sample Kolmogorov-Smirnov distance, categorical ones by χ².
 
-    The statistic of the family is −log₁₀ of the least of their p-values, by the limit laws; its own p-value is that of
-    permutations, right with ties and few rows too. `differences` are Kolmogorov-Smirnov or total variation distances,
-    `samples` and `real` means, or the part of the category that is commonest in held-out data.
+    The statistic of the family is −log₁₀ of the smallest p-value from the limit distributions. Its own p-value is by
+    permutations, which is exact with ties and few rows. `differences` are Kolmogorov-Smirnov or total variation distances;
+    `samples` and `real` are means, or the frequencies of the category that is most common in held-out data.
+
+    Arguments:
+        pool: The pooled rows.
+        columns: Their typed columns.
+        permutations: The number of permutations.
+
+    Returns:
+        The distances and the test.
     """
     sides: list[tuple[float, ...]] = []
     for column in columns:
-        here, there = column.values[pool.drawn], column.values[pool.held]
+        drawn, real = column.values[pool.drawn], column.values[pool.held]
         if column.levels is None:
-            sides.append((float(here.mean()), float(there.mean())))
+            sides.append((float(drawn.mean()), float(real.mean())))
         else:
-            common = int(torch.bincount(there).argmax())
-            sides.append((float((here == common).double().mean()), float((there == common).double().mean())))
+            common = int(torch.bincount(real).argmax())
+            sides.append((float((drawn == common).double().mean()), float((real == common).double().mean())))
     return _Columns(columns).family(pool, "columns", [column.name for column in columns], sides, permutations)
 
 
 def association_test(pool: Pool, columns: Sequence[TableColumn], permutations: int = 499) -> TestFamily:
-    """How columns go together, pair by pair: rank correlations of numbers, and the like for categories.
+    """Tests the association of pairs of columns: rank correlations, and their analogue for categories.
 
-    What is compared are mean products of centred ranks in the pile (Spearman's, for two columns of numbers); a category
-    counts as 1 where it is and 0 where not. Reported are, of each side, Spearman's correlation of two columns of numbers,
-    and Cramér's V where there are categories, numbers being cut at their sextiles; `differences` are standardized ones.
+    The test compares mean products of centred ranks in the pool (Spearman's correlation, for two numeric columns); categories
+    are represented by indicators. `samples` and `real` are Spearman's correlation of two numeric columns, and Cramér's V if one
+    is categorical, with numbers binned at their sextiles; `differences` are standardized differences.
+
+    Arguments:
+        pool: The pooled rows.
+        columns: Their typed columns.
+        permutations: The number of permutations.
+
+    Returns:
+        The associations and the test.
     """
     pairs = _pairs(len(columns), PAIRS, pool.seed)
     scores = [_scores(column, pool) for column in columns]
@@ -210,23 +243,31 @@ def association_test(pool: Pool, columns: Sequence[TableColumn], permutations: i
     worst = int(np.abs(differences).argmax())
     note = f"largest of {len(pairs)}: {labels[worst]}, z = {differences[worst]:.1f} (Bonferroni p = {p[worst]:.2g}); "
     note += f"{pool.n:,} samples and {pool.m:,} held-out data"
-    here, there = np.array(sides).T
-    return TestFamily(replace(distance, note=note), tuple(labels), here, there, np.array(differences), p)
+    drawn, real = np.array(sides).T
+    return TestFamily(replace(distance, note=note), tuple(labels), drawn, real, np.array(differences), p)
 
 
 def joint_test(pool: Pool, columns: Sequence[TableColumn], permutations: int = 499) -> TestFamily:
-    """The joint laws of pairs of columns, of any kinds: χ² of two tables, numbers being cut at their sextiles.
+    """Tests the joint distributions of pairs of columns by χ², with numbers binned at their sextiles.
 
-    It sees dependence that no correlation shows. `differences` are total variation distances between the tables of samples
-    and of held-out data, `samples` and `real` Cramér's V within each.
+    It detects dependence that correlations miss. `differences` are total variation distances between the contingency tables of
+    samples and held-out data; `samples` and `real` are Cramér's V of each.
+
+    Arguments:
+        pool: The pooled rows.
+        columns: Their typed columns.
+        permutations: The number of permutations.
+
+    Returns:
+        The distances and the test.
     """
     pairs = _pairs(len(columns), JOINT, pool.seed)
-    codes = [_few(*column.coded(BINS, pool.n + pool.m)) for column in columns]
+    codes = [_merged(*column.coded(BINS, pool.n + pool.m)) for column in columns]
     sides: list[tuple[float, ...]] = []
     for i, j in pairs:
         sides.append(tuple(cramer(*codes[i], *codes[j], part) for part in (pool.drawn, pool.held)))
     labels = [f"{columns[i].name} and {columns[j].name}" for i, j in pairs]
-    return _Joint(codes, pairs).family(pool, "joint laws of pairs", labels, sides, permutations)
+    return _Joint(codes, pairs).family(pool, "joint distributions of pairs", labels, sides, permutations)
 
 
 def _length(table: Table) -> int:
@@ -234,18 +275,18 @@ def _length(table: Table) -> int:
 
 
 def _pairs(columns: int, most: int, seed: int) -> list[tuple[int, int]]:
-    """All pairs of columns, or as many as are allowed, chosen by the seed."""
-    every = list(combinations(range(columns), 2))
-    if len(every) <= most:
-        return every
-    return [every[i] for i in np.sort(stream(seed, "pairs").permutation(len(every))[:most])]
+    """All pairs of columns, or a random subset of at most `most`."""
+    pairs = list(combinations(range(columns), 2))
+    if len(pairs) <= most:
+        return pairs
+    return [pairs[i] for i in np.sort(stream(seed, "pairs").permutation(len(pairs))[:most])]
 
 
 def _scores(column: TableColumn, pool: Pool) -> Tensor:
-    """Centred ranks in the pile, `(rows, 1)`, or indicators of all categories but one, `(rows, levels − 1)`."""
+    """Centred ranks in the pool, `(rows, 1)`, or indicators of all categories but one, `(rows, levels − 1)`."""
     pair = pool.n + pool.m
     if column.levels is not None:
-        codes, levels = _few(column.values, len(column.levels))
+        codes, levels = _merged(column.values, len(column.levels))
         scores = torch.nn.functional.one_hot(codes, levels)[:, : max(1, levels - 1)].float()
     else:
         ordered = column.values[:pair].sort().values
@@ -254,15 +295,15 @@ def _scores(column: TableColumn, pool: Pool) -> Tensor:
     return scores - scores[:pair].mean(0)
 
 
-def _few(codes: Tensor, levels: int) -> tuple[Tensor, int]:
-    """The last categories beyond the limit counted as one."""
+def _merged(codes: Tensor, levels: int) -> tuple[Tensor, int]:
+    """The codes with categories beyond the limit merged."""
     return codes.clamp_max(LEVELS - 1), min(levels, LEVELS)
 
 
 def _strength(
     first: TableColumn, second: TableColumn, codes: tuple[Tensor, int], others: tuple[Tensor, int], part: slice
 ) -> float:
-    """Spearman's correlation, or Cramér's V, within a part of the pile."""
+    """Spearman's correlation, or Cramér's V, within a part of the pool."""
     if first.levels is None and second.levels is None:
         return spearman(first.values[part], second.values[part])
     return cramer(*codes, *others, part)

@@ -1,6 +1,6 @@
-"""What is measured on a phase of a two-phase medium: lineal path, chords and Minkowski functionals, a curve for each field.
+"""Statistics of two-phase media: lineal path, chord lengths and Minkowski functionals, one curve per field.
 
-A phase is a field of booleans `(N, C, *S)`: where the medium is of the one kind. `phase_of` makes one by a threshold.
+A phase is a boolean field `(N, C, *S)`, for example a field above a threshold.
 """
 
 from __future__ import annotations
@@ -17,9 +17,15 @@ __all__ = ["chord_lengths", "default_threshold", "lineal_path", "minkowski"]
 
 
 def default_threshold(x: Tensor) -> Tensor:
-    """A threshold for each channel, `(C,)`: halfway between the 1 % and the 99 % quantile of all values.
+    """A threshold for each channel: halfway between the 1 % and the 99 % quantile of all values.
 
-    Of two-phase media it lies between the phases; of symmetric laws it is the median.
+    For two-phase media it lies between the phases, for symmetric distributions it is the median.
+
+    Arguments:
+        x: Fields, `(N, C, *S)`.
+
+    Returns:
+        The thresholds, `(C,)`.
 
     Example:
         >>> default_threshold(torch.tensor([0.0, 0.0, 0.0, 10.0]).reshape(1, 1, 4)).tolist()
@@ -33,14 +39,17 @@ def default_threshold(x: Tensor) -> Tensor:
 
 
 def lineal_path(phase: Tensor, longest: int | None = None) -> tuple[Tensor, Tensor]:
-    """The probability L(r) that r cells in a row, along an axis, all lie in the phase.
+    """The lineal-path function L(r): the probability that r consecutive cells along an axis all belong to the phase.
 
     Arguments:
-        phase: Booleans `(N, C, *S)`.
+        phase: Boolean fields, `(N, C, *S)`.
         longest: The largest r; half the shortest axis by default.
 
     Returns:
-        r = 1, 2, … in cells, and L, `(N, C, R)`: the mean over axes.
+        r = 1, 2, … in cells, and L averaged over the axes, `(N, C, R)`.
+
+    Raises:
+        ValueError: If `phase` is not boolean, or does not have one to three axes S.
 
     References:
         Lu and Torquato, 1992, Lineal-path function for random heterogeneous materials.
@@ -66,15 +75,18 @@ def lineal_path(phase: Tensor, longest: int | None = None) -> tuple[Tensor, Tens
 
 
 def chord_lengths(phase: Tensor, longest: int | None = None) -> tuple[Tensor, Tensor]:
-    """The law of the lengths of chords: of runs of the phase along an axis that end inside the field on both sides.
+    """The distribution of chord lengths: of runs of the phase along an axis that end inside the field on both sides.
 
     Arguments:
-        phase: Booleans `(N, C, *S)`.
-        longest: The largest length that is told apart; half the shortest axis by default.
+        phase: Boolean fields, `(N, C, *S)`.
+        longest: The largest length; half the shortest axis by default.
 
     Returns:
-        Lengths 1, 2, … in cells, and the part of a field's chords that have each of them, `(N, C, R)`; of longer chords it
-        is what is missing to one. A field without chords has zeros.
+        Lengths 1, 2, … in cells, and the fraction of the chords of a field with each length, `(N, C, R)`. The rest up to 1 are
+        longer chords. A field without chords has zeros.
+
+    Raises:
+        ValueError: If `phase` is not boolean, or does not have one to three axes S.
 
     References:
         Torquato and Lu, 1993, Chord-length distribution function for two-phase random media.
@@ -89,7 +101,7 @@ def chord_lengths(phase: Tensor, longest: int | None = None) -> tuple[Tensor, Te
     for axis in _axes(phase):
         size = phase.shape[axis]
         ends = phase.narrow(axis, 0, size - 1) & ~phase.narrow(axis, 1, size - 1)
-        # A run that ends inside is a chord unless it began at the border; those runs are counted by their ends.
+        # Runs are counted by their ends. A run that ends inside is a chord unless it starts at the border.
         at_border = phase.narrow(axis, 0, 1) & ~phase.all(axis, keepdim=True)
         total[:, :, 0] += ends.flatten(2).sum(2) - at_border.flatten(2).sum(2)
         inside = phase
@@ -104,18 +116,22 @@ def chord_lengths(phase: Tensor, longest: int | None = None) -> tuple[Tensor, Te
 
 
 def minkowski(phase: Tensor) -> tuple[tuple[str, ...], Tensor]:
-    """The Minkowski functionals of the phase: size, border and Euler number (and in 3-D the mean breadth), a cell.
+    """The Minkowski functionals per cell: volume, surface and Euler number (and in 3-D the mean breadth).
 
-    The phase is the union of its closed cells, so that cells which share a corner are joined. With n_k the number of faces
-    of dimension k that belong to it: in 2-D area n₂, perimeter 2 n₁ − 4 n₂ and Euler number n₀ − n₁ + n₂; in 3-D volume
-    n₃, surface 2 n₂ − 6 n₃, mean breadth (n₁ − 2 n₂ + 3 n₃) / 2 and Euler number n₀ − n₁ + n₂ − n₃; in 1-D length n₁ and
-    number of pieces n₀ − n₁. All are divided by the number of cells of the field, whose outer border counts as border.
+    The phase is the union of its closed cells, so that cells with a common corner are connected. Let n_k be the number of its
+    faces of dimension k. In 1-D the functionals are the length n₁ and the number of pieces n₀ − n₁; in 2-D the area n₂, the
+    perimeter 2 n₁ − 4 n₂ and the Euler number n₀ − n₁ + n₂; in 3-D the volume n₃, the surface 2 n₂ − 6 n₃, the mean breadth
+    (n₁ − 2 n₂ + 3 n₃) / 2 and the Euler number n₀ − n₁ + n₂ − n₃. All are divided by the number of cells. The border of
+    the field counts.
 
     Arguments:
-        phase: Booleans `(N, C, *S)`.
+        phase: Boolean fields, `(N, C, *S)`.
 
     Returns:
-        The names, and the functionals `(N, C, d + 1)`.
+        The names, and the functionals, `(N, C, d + 1)`.
+
+    Raises:
+        ValueError: If `phase` is not boolean, or does not have one to three axes S.
 
     References:
         Michielsen and De Raedt, 2001, Integral-geometry morphological image analysis.
@@ -127,7 +143,7 @@ def minkowski(phase: Tensor) -> tuple[tuple[str, ...], Tensor]:
     """
     axes = list(range(2, phase.ndim))
     rank = len(axes)
-    # Zeros all around: a face belongs to the phase if a cell beside it does.
+    # Padded with zeros: a face belongs to the phase if one of its cells does.
     padding = torch.zeros([size + 2 if axis >= 2 else size for axis, size in enumerate(phase.shape)], dtype=torch.bool)
     padded = padding.to(phase.device)
     padded[(slice(None), slice(None), *[slice(1, -1)] * rank)] = phase
@@ -148,7 +164,7 @@ def minkowski(phase: Tensor) -> tuple[tuple[str, ...], Tensor]:
 
 
 def _borders(faces: Sequence[Tensor]) -> list[Tensor]:
-    """What lies between size and Euler number."""
+    """The functionals between the volume and the Euler number."""
     rank = len(faces) - 1
     if rank == 1:
         return []
@@ -172,7 +188,7 @@ def _part(x: Tensor) -> Tensor:
 def _axes(phase: Tensor) -> list[int]:
     if not 3 <= phase.ndim <= 5 or phase.dtype != torch.bool:
         raise ValueError(
-            f"a phase must be booleans (N, C, *S) with one to three axes S, got {phase.dtype} {tuple(phase.shape)}: "
-            "compare fields with a threshold"
+            f"a phase must be boolean (N, C, *S) with one to three axes S, got {phase.dtype} {tuple(phase.shape)}: "
+            "compare the fields with a threshold"
         )
     return [axis for axis in range(2, phase.ndim) if phase.shape[axis] > 1]

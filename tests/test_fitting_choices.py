@@ -97,7 +97,11 @@ def test_every_objective_recovers_a_mixture(objective):
 
 def test_a_call_is_completed_by_the_data():
     found = planned(
-        two_modes(), process="vp", objective="learned(sliced(count=2))", parametrization="noise", sampling="ddim(steps=5)"
+        two_modes(),
+        process="vp",
+        objective="learned(sliced(count=2))",
+        parametrization="noise",
+        sampling="ddim(steps=5)",
     )
     low, high = found.noise_levels.sigma_min, found.noise_levels.sigma_max
     assert isinstance(found.process, VP)
@@ -138,7 +142,9 @@ def test_things_of_other_kinds_are_refused(name, value, message):
 
 def test_calls_that_cannot_be_read_are_refused():
     for name in ("process", "objective", "parametrization"):
-        with pytest.raises(ValueError, match=f"^unknown {name if name != 'objective' else 'levelobjective'} 'nonsense'"):
+        with pytest.raises(
+            ValueError, match=f"^unknown {name if name != 'objective' else 'levelobjective'} 'nonsense'"
+        ):
             fit(two_modes()[:50], **{name: "nonsense"})
     with pytest.raises(TypeError, match="objective must make a LevelObjective, got 3"):
         fit(two_modes()[:50], objective=lambda levels: 3)
@@ -263,8 +269,14 @@ def test_own_objects_work_are_stored_and_are_compared(tmp_path):
 
 def test_calls_and_objects_are_the_same_run(tmp_path):
     x, how = two_modes()[:300], {"training": Training(steps=5), "network": SMALL}
-    model = fit(x, tmp_path / "run", **how, process="vp", sampler="heun(steps=4)", parametrization="v", units=(0.0, 2.0))
-    given = {"process": model.process, "sampler": Sampling(Heun(), 4), "parametrization": model.denoiser.parametrization}
+    model = fit(
+        x, tmp_path / "run", **how, process="vp", sampler="heun(steps=4)", parametrization="v", units=(0.0, 2.0)
+    )
+    given = {
+        "process": model.process,
+        "sampler": Sampling(Heun(), 4),
+        "parametrization": model.denoiser.parametrization,
+    }
     again = fit(x, tmp_path / "run", **how, **given, units=Standardize((1,), torch.tensor(0.0), torch.tensor(2.0)))
     assert np.array_equal(model.sample(3), again.sample(3))
     record = json.loads((tmp_path / "run" / "run.json").read_text())
@@ -291,4 +303,3 @@ def test_contexts_go_with_every_objective():
     for value, mean in enumerate(MEANS):
         drawn = model.given(value).sample(500)
         assert abs(drawn.mean() - mean) < 0.3 and abs(drawn.std() - STD) < 0.25
-

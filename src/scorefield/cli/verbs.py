@@ -7,7 +7,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -150,7 +150,7 @@ def _introduce(plan: Plan) -> None:
     low, high = plan.noise_levels.sigma_min, plan.noise_levels.sigma_max
     say(f"noise levels: {low:.3g} to {high:.3g} standard deviations; scorefield info says why")
     for choice in plan.choices:
-        if choice.given and choice.name in asdict(Choices()):
+        if choice.given:
             say(f"{choice.name}: {choice.value}")
 
 

@@ -195,11 +195,16 @@ def _sampling(
     """The probability flow for vectors. For grids the reverse SDE, which forgets the errors of a network that has learned
     from few examples of many numbers (docs/samplers.md has what was measured)."""
     if prepared.vectors:
-        usual, reason = Sampling(ExponentialAdams(order=3, scale=prepared.scale), 32, None, process), "the probability flow, for vectors"
+        usual, reason = (
+            Sampling(ExponentialAdams(order=3, scale=prepared.scale), 32, None, process),
+            "the probability flow, for vectors",
+        )
     else:
         fine = _EASY * prepared.scale if levels.tail else 0.0  # levels below serve densities: their steps come on top
         below = float(process.time(torch.tensor(fine).clamp_min(levels.sigma_min)))
-        usual = Sampling(ExponentialAdams(order=2, scale=prepared.scale, eta=1.0), math.ceil(24 / (1 - below)), None, process)
+        usual = Sampling(
+            ExponentialAdams(order=2, scale=prepared.scale, eta=1.0), math.ceil(24 / (1 - below)), None, process
+        )
         reason = "the reverse SDE, for grids: it forgets errors of the network"
     if given is None:
         return usual, Choice("sampling", str(usual.replace(process=None)), reason)

@@ -22,6 +22,7 @@ _LEAST = 40.0  # standard deviations, where noisy data are as good as Gaussian
 _FINEST, _COARSEST = 1e-3, 2e-2  # standard deviations, between which the smallest level is
 _PART = 0.25  # of a cell, that the smallest level blurs at most
 _TAIL = 0.06  # of training, at levels of about a cell
+_REASON_OF_TAIL = "from σ_min up, uniform in ln σ: there a density learns to resolve values"
 
 
 def choose_noise_levels(
@@ -82,24 +83,9 @@ def choose_noise_levels(
     centre += 0.5 if len(x.shape) > 2 else -0.5
     fine = sigma_min is None and cell is not None and _FINEST < cell < _COARSEST / _PART
     tail = _TAIL if fine and low < math.exp(centre - 2 * width) / 2 else 0.0
-    found = NoiseLevels(
-        low,
-        max(reach.low, _LEAST),
-        centre,
-        width,
-        (
-            why,
-            f"{_in_words(reach)}; at least 40, where noisy data are as good as Gaussian",
-            "where the directions of the data, weighted by their standard deviations, are decided",
-            "as wide as those directions differ, and at least 1.2: one scale alone teaches little",
-            *(["from σ_min up, uniform in ln σ: there a density learns to resolve values"] if tail else []),
-        ),
-        reach.low,
-        points.numbers,
-        overlap,
-        moves,
-        tail=tail,
-    )
+    levels = (low, max(reach.low, _LEAST), centre, width)
+    reasons = (why, *_reasons(reach), *([_REASON_OF_TAIL] if tail else []))
+    found = NoiseLevels(*levels, reasons, reach.low, points.numbers, overlap, moves, tail=tail)
     if criterion is fixed_point:
         return found
     return replace(found, ratio=best_ratio(found.annealing.moves, found.ladder.gap, criterion))
@@ -118,6 +104,15 @@ def ncsnv2_smallest_level(x: Tensor) -> float:
     values = x.reshape(len(x), x.shape[1] if x.ndim > 1 else 1, -1)
     width = values.amax((0, 2)) - values.amin((0, 2))
     return 0.01 * float(width[width > 0].min())
+
+
+def _reasons(reach: Diameter) -> tuple[str, str, str]:
+    """Why the largest level, the mean and the standard deviation of ln σ are what they are."""
+    return (
+        f"{_in_words(reach)}; at least 40, where noisy data are as good as Gaussian",
+        "where the directions of the data, weighted by their standard deviations, are decided",
+        "as wide as those directions differ, and at least 1.2: one scale alone teaches little",
+    )
 
 
 def _in_words(reach: Diameter) -> str:

@@ -1,4 +1,4 @@
-"""The ladder of noise levels of NCSNv2: how far apart neighbouring levels may be, and how many there are (Song & Ermon, 2020)."""
+"""The ladder of noise levels of NCSNv2: the ratio of neighbouring levels, and their number (Song & Ermon, 2020)."""
 
 from __future__ import annotations
 

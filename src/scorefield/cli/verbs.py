@@ -24,7 +24,7 @@ __all__ = ["app"]
 
 _ORDER = {
     name: Group(name, sort_key=i)
-    for i, name in enumerate(("Training", "Reading", "Data", "Network", "Context", "Other"))
+    for i, name in enumerate(("Training", "Sampling", "Reading", "Data", "Network", "Context", "Other"))
 }
 
 

@@ -98,7 +98,7 @@ def test_operators_are_written_as_calls():
     [
         ("--operator mask --noise 0.1", "draws need a number and a place"),
         ("--operator mask --noise 0.1 -n 5", "draws need a number and a place"),
-        ("--operator mask --noise 0.1 -n 5 -o a.npy --particles 9 --check", "--particles has a way of its own"),
+        ("--operator mask --noise 0.1 -n 5 -o a.npy --particles 9 --check", "--particles are a sampler of their own"),
         ("--operator smear --noise 0.1 -n 5 -o a.npy", "unknown operator 'smear': "),
         ("--operator blur|smear --noise 0.1 -n 5 -o a.npy", "unknown operator 'smear': "),
         ("--operator blur| --noise 0.1 -n 5 -o a.npy", "cannot read the operator"),

@@ -15,7 +15,7 @@ from torch import Tensor
 from .conditions import Condition, Stage
 from .data import Rows
 from .denoisers import Denoiser
-from .evaluation import DISTANCES, split_of, standard
+from .evaluation import DISTANCES, RunData, standard
 from .mcmc import Langevin
 from .metrics import Distance, nearest, with_floor
 from .model import Model
@@ -137,7 +137,7 @@ class Comparison:
 
 
 def compare(
-    run: Run,
+    run: Run | RunData,
     samplings: Sequence[SamplingLike] = (),
     x: Any | None = None,
     count: int | None = None,
@@ -146,27 +146,28 @@ def compare(
     device: str = "cpu",
     watch: Callable[[str], None] = lambda line: None,
 ) -> Comparison:
-    """Draws the same seeds in several ways, compares them with held-out data, and keeps `compare.json` in the run.
+    """Draws the same seeds with several samplers, compares them with held-out data, and keeps `compare.json` in the run.
 
     Arguments:
-        run: The run.
+        run: The run. If its model has a context, samples are drawn given those of held-out rows, unless a `RunData` is
+            conditioned otherwise.
         samplings: The samplers, with their steps and schedules, as `Model.sample` takes them; `usual` ones by default.
         x: The data that were fitted; read again from where they came from by default.
-        count: How many samples each way draws: 1,000 vectors or 256 grids by default.
-        seed: Their seed.
-        steps: How many steps are taken where a way does not say it; the model's own number by default.
-        device: Where to draw them.
-        watch: Told in words how it goes.
+        count: The number of samples that each sampler draws: 1,000 vectors or 256 grids by default.
+        seed: The seed of the samples.
+        steps: The number of steps where a sampling does not say it; the model's own number by default.
+        device: The device to draw them on.
+        watch: Is called with a line of text as each sampler has finished.
 
     Raises:
         FileNotFoundError: If the run has no model yet.
-        ValueError: If the data are not those of the run, or a way cannot be gone.
-        RuntimeError: If no way arrives.
+        ValueError: If the data are not those of the run, or a sampling cannot be used.
+        RuntimeError: If every sampler fails.
     """
-    model = run.model
-    train, held_out = split_of(run, model, x)
-    comparison = compare_model(model.to(device), train, held_out, samplings, count, seed, steps, watch)
-    run.write("compare.json", comparison.plain())
+    data = (run if isinstance(run, RunData) else RunData.of(run, x).conditioned()).to(device)
+    train = data.train if data.matched else data.held_out
+    comparison = compare_model(data.model, train, data.held_out, samplings, count, seed, steps, watch)
+    data.run.write("compare.json", comparison.plain())
     return comparison
 
 
@@ -180,21 +181,21 @@ def compare_model(
     steps: int | None = None,
     watch: Callable[[str], None] = lambda line: None,
 ) -> Comparison:
-    """Draws the same seeds in several ways and compares them with data that the model has not seen.
+    """Draws the same seeds with several samplers and compares them with data that the model has not seen.
 
     Arguments:
         model: The model.
         train: The rows it was trained on, for the floor.
         held_out: Rows it has not seen.
         samplings: The samplers, with their steps and schedules, as `Model.sample` takes them.
-        count: How many samples each way draws.
-        seed: Their seed.
-        steps: How many steps are taken where a way does not say it.
-        watch: Told in words how it goes.
+        count: The number of samples that each sampler draws.
+        seed: The seed of the samples.
+        steps: The number of steps where a sampling does not say it.
+        watch: Is called with a line of text as each sampler has finished.
 
     Raises:
-        ValueError: If there are fewer than 4 real data, fewer than 2 samples are asked for, or a way cannot be gone.
-        RuntimeError: If no way arrives.
+        ValueError: If there are fewer than 4 real data, fewer than 2 samples are asked for, or a sampling cannot be used.
+        RuntimeError: If every sampler fails.
     """
     vectors = len(model.schema.inner_shape) == 1
     count = (1000 if vectors else 256) if count is None else count
@@ -205,9 +206,7 @@ def compare_model(
     chosen = [resolved(Sampling.of(each), model, steps) for each in samplings or usual(model, steps)]
     for sampling in chosen:
         _tried(model, sampling, seed)
-    next(
-        model.batches(count, seed, Sampling(DDIM(), 2, UniformTime()))
-    )  # first calls are slow: nothing is charged for them
+    next(model.batches(count, seed, Sampling(DDIM(), 2, UniformTime())))  # first calls are slow: they are not timed
     drawn, failed = [], []
     for sampling in chosen:
         try:

@@ -30,7 +30,7 @@ from .generative import GenerativeModel
 from .likelihood import DataDensity, Density, LogProb
 from .measurement import Measurement
 from .posterior import PosteriorMethod
-from .samplers import Sampling
+from .samplers import Sampling, SamplingLike
 from .standardize import Standardize
 
 __all__ = ["Model", "load"]
@@ -111,6 +111,23 @@ class Model(GenerativeModel):
         names = ("schema", "standardize", "denoiser", "moments", "sampling", "context", "conditions")
         parts = {name: getattr(self, name) for name in names} | changes
         return Model(**parts).train(self.training)
+
+    def with_sampling(self, sampling: SamplingLike) -> Model:
+        """The model with another default of how samples are drawn; what `sampling` leaves out stays.
+
+        Arguments:
+            sampling: A `Sampling`, a sampler or a call, `"heun(steps=20)"`.
+
+        Raises:
+            ValueError: If a call cannot be read.
+
+        Example:
+            >>> import numpy as np, scorefield
+            >>> model = scorefield.fit(np.random.default_rng(0).normal(size=500), training=scorefield.Training(steps=200))
+            >>> model.with_sampling("heun(steps=20)").sampler
+            Heun()
+        """
+        return self.replace(sampling=self._chosen(sampling))
 
     def log_prob(
         self,
@@ -203,7 +220,9 @@ class Model(GenerativeModel):
             True
         """
         if self.context is None:
-            raise ValueError("this model was fitted without context and cannot be conditioned on one: fit(x, context=…)")
+            raise ValueError(
+                "this model was fitted without context and cannot be conditioned on one: fit(x, context=…)"
+            )
         if context is not None and named:
             raise ValueError(f"give the context at once or by columns, not both: got a value and {', '.join(named)}")
         before = ContextCondition.among(self.conditions)
@@ -225,7 +244,9 @@ class Model(GenerativeModel):
             ValueError: If the model was fitted without context.
         """
         if self.context is None:
-            raise ValueError("this model was fitted without context and cannot be conditioned on one: fit(x, context=…)")
+            raise ValueError(
+                "this model was fitted without context and cannot be conditioned on one: fit(x, context=…)"
+            )
         return self._with_context(rows)
 
     def _with_context(
@@ -253,7 +274,9 @@ class Model(GenerativeModel):
         if not same_values(weak.standardize, self.standardize):
             raise ValueError("weak=… takes a model of the same data in the same units: fit both to the same data")
         if weak.denoiser.takes_context and not same_values(weak.context, self.context):
-            raise ValueError("weak=… takes a model with the same context, or without one: fit both with the same context")
+            raise ValueError(
+                "weak=… takes a model with the same context, or without one: fit both with the same context"
+            )
         return weak.denoiser
 
     def guide(self, classifier: NoisyClassifier, label: str | int, weight: float = 1.0) -> Model:
@@ -278,11 +301,12 @@ class Model(GenerativeModel):
         Arguments:
             measurement: The measurement of one data point.
             method: How the posterior is sampled, one of `scorefield.posterior`; by default by moment matching. `DAPS` and
-                `RePaint` bring their own sampler.
+                `RePaint` bring their own sampler, and have no log-density.
 
         Raises:
             TypeError: If it is not a measurement, or not a method.
-            ValueError: If the operator does not take such data, or its output does not have the shape of what was measured.
+            ValueError: If the operator does not take such data, its output does not have the shape of what was measured, or two
+                measurements need different samplers.
         """
         if not isinstance(measurement, Measurement):
             got = type(measurement).__name__
@@ -291,6 +315,7 @@ class Model(GenerativeModel):
             raise TypeError(f"method must be one of scorefield.posterior, such as MomentMatching(), got {method!r}")
         measurement.check(self.schema.layout.shape)
         observation = Observation(measurement, method)
+        observation.check_together(self.conditions)
         sampling = Sampling(observation.method.sampler).merged(self.sampling)
         return self.replace(conditions=(*self.conditions, observation), sampling=sampling)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from .given import Conditions
 from .options import Reading
 from .terminal import table
 from .verbs import Config, app, flat
@@ -42,6 +43,7 @@ def diagnose(
     /,
     *,
     seed: Annotated[int, Parameter()] = 0,
+    conditions: Annotated[Conditions, flat("Context")] = Conditions(),  # noqa: B008
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
     config: Config = None,
 ) -> None:
@@ -59,10 +61,12 @@ def diagnose(
     """
     from ..checkpoint import write_atomically
     from ..diagnostics import diagnose_run
+    from ..evaluation import RunData
     from ..runs import Run
 
     folder = Run(run)
-    found = diagnose_run(folder, reading.given(data), seed)
+    opened = conditions.applied_to(RunData.of(folder, reading.given(data)), needs=True)
+    found = diagnose_run(opened, seed=seed)
     rows: list[tuple[Any, ...]] = [
         (check.name, check.value, "" if check.level is None else check.level, "flagged" if check.flagged else "")
         for check in found.checks

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from .given import Conditions
 from .options import Reading
 from .terminal import say
 from .verbs import Config, Device, Seed, app, device_of, flat
@@ -46,6 +47,7 @@ def logprob(
     check: bool = False,
     batch: int | None = None,
     seed: Seed = 0,
+    conditions: Annotated[Conditions, flat("Context")] = Conditions(),  # noqa: B008
     device: Device = "auto",
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
     config: Config = None,
@@ -74,7 +76,7 @@ def logprob(
     from ..runs import Run
 
     _writable(output)
-    model = (load(run) if run.is_file() else Run(run).model).to(device_of(device))
+    model = conditions.applied((load(run) if run.is_file() else Run(run).model).to(device_of(device)))
     x = reading.read(data)
     solver: dict[str, Any] = {"probes": probes, "tolerance": tolerance, "target_error": target_error, "batch": batch}
     if check:

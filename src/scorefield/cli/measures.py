@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from .given import Conditions
 from .options import Reading
+from .samplers import NAMES, Drawing
 from .terminal import say, table
 from .verbs import Config, Device, app, device_of, flat
 
@@ -28,6 +30,8 @@ def evaluate(
     *,
     count: Annotated[int | None, Parameter(alias="-n")] = None,
     seed: int = 0,
+    drawing: Annotated[Drawing, flat("Sampling")] = Drawing(),  # noqa: B008
+    conditions: Annotated[Conditions, flat("Context")] = Conditions(),  # noqa: B008
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
     config: Config = None,
 ) -> None:
@@ -43,11 +47,12 @@ def evaluate(
         seed: The seed of the samples.
         config: A TOML file of these options, at its top or in a table [evaluate]; the command line comes first.
     """
-    from ..evaluation import evaluate_run
+    from ..evaluation import RunData, evaluate_run
     from ..runs import Run
 
-    folder = Run(run)
-    found = evaluate_run(folder, reading.given(data), count, seed)
+    folder, sampling = Run(run), drawing.sampling()
+    opened = conditions.applied_to(RunData.of(folder, reading.given(data)))
+    found = evaluate_run(opened, None, count, seed, sampling)
     say(found.chosen)
     told = {d.name for d in found.rejected}
     tests, measures = found.tests, [d for d in found.distances if d.p_value is None]
@@ -92,6 +97,8 @@ def report(
     *,
     count: Annotated[int | None, Parameter(alias="-n")] = None,
     seed: int = 0,
+    drawing: Annotated[Drawing, flat("Sampling")] = Drawing(),  # noqa: B008
+    conditions: Annotated[Conditions, flat("Context")] = Conditions(),  # noqa: B008
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
     config: Config = None,
 ) -> None:
@@ -104,10 +111,13 @@ def report(
         seed: The seed of the samples.
         config: A TOML file of these options, at its top or in a table [report]; the command line comes first.
     """
+    from ..evaluation import RunData
     from ..reporting.run import report
     from ..runs import Run
 
-    print(report(Run(run), reading.given(data), count, seed))
+    folder, sampling = Run(run), drawing.sampling()
+    opened = conditions.applied_to(RunData.of(folder, reading.given(data)))
+    print(report(opened, None, count, seed, sampling))
 
 
 @app.command(
@@ -118,8 +128,8 @@ def report(
   scorefield compare run --samplers heun "ddim(eta=1)" "dpm(order=3)" --steps 16
   scorefield compare run --samplers dpm "dpm(schedule=karras(rho=5))" -n 500
 
-Samplers are those of scorefield.samplers (ddim, heun, dpm, unipc, churn, …),
-schedules those of scorefield.schedules (karras, loglevel, …). A wrong name lists them all.""",
+"""
+    + NAMES,
 )
 def compare(
     run: Path,
@@ -128,8 +138,11 @@ def compare(
     *,
     samplers: tuple[str, ...] | None = None,
     steps: int | None = None,
+    schedule: str | None = None,
+    process: str | None = None,
     count: Annotated[int | None, Parameter(alias="-n")] = None,
     seed: int = 0,
+    conditions: Annotated[Conditions, flat("Context")] = Conditions(),  # noqa: B008
     device: Device = "auto",
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
     config: Config = None,
@@ -142,18 +155,23 @@ def compare(
         run: The folder of a run.
         data: The data that were fitted, if they are no longer where they were.
         samplers: Each as name or name(key=value, …); by default the model's own and those of the literature.
-        steps: How many steps they take, if their calls do not say it; by default the model's own number.
+        steps: The number of steps, if their calls do not say it; by default the model's own.
+        schedule: The times to step through, if their calls do not say it; by default the model's own.
+        process: The noise process, if their calls do not say it; by default the model's own.
         count: How many samples each draws; by default 1000 vectors or 256 grids.
         seed: The seed of the samples.
         device: auto, cpu, cuda, …
         config: A TOML file of these options, at its top or in a table [compare]; the command line comes first.
     """
     from ..comparison import compare
+    from ..evaluation import RunData
     from ..reporting.compare import write_comparison
     from ..runs import Run
+    from ..samplers import Sampling
 
-    folder = Run(run)
-    found = compare(folder, samplers or (), reading.given(data), count, seed, steps, device_of(device), say)
+    folder, sampling = Run(run), Sampling.of(None, None, schedule, process)
+    opened = conditions.applied_to(RunData.of(folder, reading.given(data))).with_sampling(sampling)
+    found = compare(opened, samplers or (), None, count, seed, steps, device_of(device), say)
     page = write_comparison(folder.file("compare.html"), found, folder.path.resolve().name)
     names = ("evaluations", "seconds", "a second", *(d.name for d in found.rows[0].distances))
     floors = ("real data", "", "", "", *(d.floor for d in found.rows[0].distances), "", 1, "")

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from .given import Conditions
+from .samplers import Drawing
 from .terminal import counted, say, table
-from .verbs import Config, Device, app, device_of
+from .verbs import Config, Device, app, device_of, flat
 
 if TYPE_CHECKING:
     from ..measurement import Measurement
@@ -46,14 +48,14 @@ def posterior(
     count: Annotated[int | None, Parameter(alias="-n")] = None,
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
     method: str | None = None,
-    sampler: str | None = None,
-    steps: int | None = None,
+    drawing: Annotated[Drawing, flat("Sampling")] = Drawing(),  # noqa: B008
     particles: int | None = None,
     islands: int = 4,
     check: bool = False,
     simulations: int = 200,
     seed: int = 0,
     batch: int | None = None,
+    conditions: Annotated[Conditions, flat("Context")] = Conditions(),  # noqa: B008
     device: Device = "auto",
     config: Config = None,
 ) -> None:
@@ -67,8 +69,6 @@ def posterior(
         count: How many draws.
         output: A file .npy .npz .csv .parquet, or a folder/ for images as .png.
         method: How the likelihood of noisy states is modelled; moment matching by default.
-        sampler: The way from noise to data, as for scorefield sample; by default the model's own.
-        steps: How many steps it takes; by default the model's own number, and 128 for particles.
         particles: Weigh that many particles on each island, which mends what the method gets wrong, and print log p(y).
         islands: How many independent islands, two or more for a standard error.
         check: Run the same method and settings on Gaussian data whose posteriors are known, and say whether to trust it.
@@ -80,21 +80,21 @@ def posterior(
     """
     from ..model import load
     from ..runs import Run
-    from ..samplers import Sampling
 
     if (count is None) != (output is None) or (count is None and not check):
         raise ValueError("draws need a number and a place, -n 100 -o draws.npy; with --check both may be left out")
-    if particles is not None and (sampler is not None or check):
-        raise ValueError("--particles has a way of its own: leave --sampler and --check out")
-    sampling = Sampling.of(sampler, steps)
+    if particles is not None and (drawing.sampler is not None or check):
+        raise ValueError("--particles are a sampler of their own: leave --sampler and --check out")
+    sampling = drawing.sampling()
     model = load(run) if run.is_file() else Run(run).model
-    given = model.to(device_of(device)).observe(_measurement(y, operator, noise, model), _method(method))
+    model = conditions.applied(model.to(device_of(device)))
+    given = model.observe(_measurement(y, operator, noise, model), _method(method))
     if check:
         _check(given, simulations, seed, sampling)
     if count is None or output is None:
         return
     if particles is not None:
-        _weighed(given, count, output, seed, particles, islands, steps)
+        _weighed(given, count, output, seed, particles, islands, sampling)
     else:
         _written(given, given.batches(count, seed, sampling, batch=batch), count, output)
     print(output)
@@ -180,14 +180,14 @@ def _check(model: Model, simulations: int, seed: int, sampling: Sampling) -> Non
 
 
 def _weighed(
-    model: Model, count: int, output: Path, seed: int, particles: int, islands: int, steps: int | None
+    model: Model, count: int, output: Path, seed: int, particles: int, islands: int, sampling: Sampling
 ) -> None:
     from ..inverse import evidence
     from ..rng import Samples
     from .output import check, write
 
     check(output, model.schema)
-    found = evidence(model, seed, particles, islands, steps)
+    found = evidence(model, seed, particles, islands, sampling=sampling)
     weighted, known = found.weighted, found.log_evidence
     rows = [
         ("log p(y), nats", float(known.value)),

@@ -7,9 +7,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from .given import conditioned
+from .given import Conditions
+from .samplers import NAMES, Drawing
 from .terminal import counted, say
-from .verbs import Config, Device, app, device_of
+from .verbs import Config, Device, app, device_of, flat
 
 __all__ = ["sample"]
 
@@ -22,10 +23,11 @@ __all__ = ["sample"]
   scorefield sample run -n 1000000 -o new.parquet --seed 1
   scorefield sample run -n 64 -o pictures/ --sampler heun --steps 40
   scorefield sample run -n 64 -o pictures/ --sampler "ddim(eta=1, steps=200)"
-  scorefield sample run -n 64 -o threes/ --given label=3
+  scorefield sample run -n 64 -o pictures/ --process vp --schedule karras
+  scorefield sample run -n 64 -o threes/ --given label=3 --guidance 2
 
-Samplers are those of scorefield.samplers (ddim, heun, dpm, unipc, churn, …),
-schedules those of scorefield.schedules (karras, loglevel, …). A wrong name lists them all.""",
+"""
+    + NAMES,
 )
 def sample(
     run: Path,
@@ -34,15 +36,13 @@ def sample(
     count: Annotated[int, Parameter(alias="-n")],
     output: Annotated[Path, Parameter(alias="-o")],
     seed: int = 0,
-    sampler: str | None = None,
-    steps: int | None = None,
-    given: tuple[str, ...] | None = None,
-    guidance: float = 1.0,
+    drawing: Annotated[Drawing, flat("Sampling")] = Drawing(),  # noqa: B008
+    conditions: Annotated[Conditions, flat("Context")] = Conditions(),  # noqa: B008
     batch: int | None = None,
     device: Device = "auto",
     config: Config = None,
 ) -> None:
-    """Draw new realizations from a run, in the form of its data.
+    """Draw samples from a run, in the form of its data.
 
     Sample i depends on the seed and on i alone: not on how many are drawn, nor on the batch.
 
@@ -51,24 +51,18 @@ def sample(
         count: How many.
         output: A file .npy .npz .csv .parquet, or a folder/ for images as .png.
         seed: The seed.
-        sampler: The way from noise to data, as name or name(key=value, …): heun, "ddim(eta=1)"; by default the model's own.
-        steps: How many steps it takes, if its call does not say it; by default the model's own number.
-        given: What is given, if the model was fitted with a context: name=value for each, values in their order, or a file
-            with a row for each sample.
-        guidance: Sharpens what is given; 1 leaves the law as it is.
         batch: How many are drawn at once; memory grows with it.
         device: auto, cpu, cuda, …
         config: A TOML file of these options, at its top or in a table [sample]; the command line comes first.
     """
     from ..model import load
     from ..runs import Run
-    from ..samplers import Sampling
     from .output import check, write
 
-    sampling = Sampling.of(sampler, steps)
+    sampling = drawing.sampling()
     model = load(run) if run.is_file() else Run(run).model
     check(output, model.schema)
-    model = conditioned(model.to(device_of(device)), given, guidance)
+    model = conditions.applied(model.to(device_of(device)))
     batches = model.batches(count, seed, sampling, batch=batch)
     if model.schema.kind == "dataframe" and output.suffix.lower() in (".npy", ".npz"):
         say(f"the names of the columns are lost in {output.suffix}: .csv and .parquet keep them")

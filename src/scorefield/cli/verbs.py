@@ -26,7 +26,7 @@ __all__ = ["app"]
 
 _ORDER = {
     name: Group(name, sort_key=i)
-    for i, name in enumerate(("Training", "Choices", "Reading", "Data", "Network", "Context", "Other"))
+    for i, name in enumerate(("Training", "Choices", "Sampling", "Reading", "Data", "Network", "Context", "Other"))
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..evaluation import split_of, standard
+from ..evaluation import RunData, standard
 from ..runs import Run
 from .base import Diagnosis
 from .measure import diagnose
@@ -18,25 +18,26 @@ _LEVELS = 12
 _NUMBERS = 2**18  # of held-out data, and of training data, at most
 
 
-def diagnose_run(run: Run, x: Any | None = None, seed: int = 0) -> Diagnosis:
+def diagnose_run(run: Run | RunData, x: Any | None = None, seed: int = 0) -> Diagnosis:
     """Diagnoses the score of a run and keeps `diagnosis.json` in its folder.
 
     Arguments:
-        run: The run.
+        run: The run, or a `RunData`, which may be conditioned on one context. The score of a model that has learned both is
+            that without a context.
         x: The data that were fitted; read again from where they came from by default.
         seed: The seed of the noise.
 
     Raises:
         FileNotFoundError: If the run has no model yet.
-        ValueError: If the data are not those of the run, or too few were held out.
+        ValueError: If the data are not those of the run, too few were held out, or the model needs a context.
     """
-    model = run.model
-    train, held_out = split_of(run, model, x)
+    data = RunData.of(run, x)
+    model, train, held_out = data.model, data.train, data.held_out
     count = max(64, min(4000, _NUMBERS // model.moments.mean.numel()))
     unseen = standard(model, held_out, count)
-    seen = None if train is held_out else standard(model, train, 4 * count)
+    seen = None if train is held_out or not data.matched else standard(model, train, 4 * count)
     low, high = (float(model.process.level(torch.tensor(t, dtype=torch.float64))) for t in (0.0, 1.0))
     levels = torch.logspace(math.log10(max(low, 0.01)), math.log10(high), _LEVELS, dtype=torch.float64).tolist()
     found = diagnose(model.diffusion.denoiser, unseen, levels, model.moments, seen, seed=seed)
-    run.write("diagnosis.json", found.plain())
+    data.run.write("diagnosis.json", found.plain())
     return found

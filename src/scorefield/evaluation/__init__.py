@@ -2,5 +2,5 @@
 
 from .base import Evaluation as Evaluation
 from .measure import DISTANCES as DISTANCES, evaluate as evaluate, standard as standard
-from .runs import evaluate_run as evaluate_run, split_of as split_of
+from .runs import RunData as RunData, evaluate_run as evaluate_run, split_of as split_of
 from .verdict import LossHistory as LossHistory, still_falling as still_falling

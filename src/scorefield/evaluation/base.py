@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ class Evaluation:
         twin: Samples of the model drawn in two ways, with fresh noise and without, against each other: a test whether the
             learned score is that of one law.
         verdict: Sentences that say what it means and what to do next.
+        samples: The first samples, for pictures, `(M, *D)` in the layout of networks and the units of the data.
     """
 
     count: int
@@ -42,6 +43,7 @@ class Evaluation:
     gap: GeneralizationGap | None
     twin: Distance | None
     verdict: tuple[str, ...] = ()
+    samples: np.ndarray = field(default_factory=lambda: np.zeros((0, 1), np.float32))
 
     @property
     def tests(self) -> tuple[Distance, ...]:
@@ -55,19 +57,19 @@ class Evaluation:
         return rejected(self.tests)
 
     def plain(self) -> dict[str, Any]:
-        """The same as plain data; distances to neighbours by their quantiles."""
+        """The same as plain data, without the samples; distances to neighbours by their quantiles."""
         quantiles = (0.05, 0.25, 0.5, 0.75, 0.95)
         near = _plain(self.neighbours) | {"quantiles": list(quantiles), "suspicious": self.neighbours.suspicious}
         for name in ("samples", "held_out"):
             near[name] = np.quantile(getattr(self.neighbours, name), quantiles).tolist()
-        whole = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        whole = {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name != "samples"}
         return whole | {"neighbours": near, "rejected": [d.name for d in self.rejected]}
 
 
 def _plain(value: Any) -> Any:
     """Dataclasses as dictionaries, arrays as lists, and what is no finite number as None: JSON knows no NaN."""
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, list | tuple):

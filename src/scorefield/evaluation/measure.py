@@ -42,6 +42,7 @@ _TESTED = 20  # data on either side that tests need
 _COLUMNS = 64  # of vectors whose columns are looked at one by one
 _SIDE = 4  # points along each axis that make a field
 _LOOKED = 256  # data whose losses are compared
+_SHOWN = {True: 2000, False: 64}  # samples that are kept for pictures: of vectors, of grids
 _TWINS = {True: 1000, False: 250}  # samples drawn in another way: of vectors, of grids
 
 
@@ -51,7 +52,8 @@ def evaluate(
     held_out: Any,
     count: int | None = None,
     seed: int = 0,
-    way: LossHistory | None = None,
+    history: LossHistory | None = None,
+    matched: bool = True,
 ) -> Evaluation:
     """Draws samples and compares them with data that the model has not seen, and with those it has.
 
@@ -64,7 +66,9 @@ def evaluate(
         held_out: Data it has not seen, likewise; the same object as `train` if there are none.
         count: How many samples to draw: 2,000 vectors or 1,000 grids by default.
         seed: The seed of the samples.
-        way: The held-out loss while training, for the advice.
+        history: The held-out loss while training, for the advice.
+        matched: Whether training data follow the same distribution as held-out data, and can be compared with them: not if
+            these were chosen by a context.
 
     Raises:
         ValueError: If there are fewer than two held-out data.
@@ -86,13 +90,13 @@ def evaluate(
     drawn = standard(model, model.schema.rows(packed), count)
     real = standard(model, fresh, 2 * count)
     learned = standard(model, known, max(2, _NUMBERS // size))
-    others = learned if unseen else None
+    others = learned if unseen and matched else None
     distances = _distances(drawn, real, others)
     families: tuple[TestFamily, ...] = ()
     curves: tuple[Curve, ...] = ()
     tested = min(len(drawn), len(real)) >= _TESTED
     if tested and vectors and 1 < model.schema.inner_shape[0] <= _COLUMNS:
-        families = _tables(model, packed, fresh, known if unseen else None, count)
+        families = _tables(model, packed, fresh, known if unseen and matched else None, count)
     if tested and not vectors and min(model.schema.inner_shape[1:]) >= _SIDE:
         curves = field_tests(drawn, real, others)
     found = Evaluation(
@@ -103,10 +107,11 @@ def evaluate(
         families=families,
         curves=curves,
         neighbours=memorization(drawn, learned, real),
-        gap=_gap(model, learned, real) if unseen and tested else None,
+        gap=_gap(model, learned, real) if unseen and matched and tested else None,
         twin=_twin(model, drawn, seed),
+        samples=model.schema.unpack(packed)[: _SHOWN[vectors]].numpy(),
     )
-    return replace(found, verdict=verdict(found, way, unseen))
+    return replace(found, verdict=verdict(found, history, unseen))
 
 
 def standard(model: Model, rows: Rows, count: int) -> Tensor:

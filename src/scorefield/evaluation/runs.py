@@ -1,46 +1,144 @@
-"""The evaluation of a run, on the data that it held out."""
+"""A run with its data, read once, and its evaluation on the data that it held out."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from ..checkpoint import read_tensors
 from ..data import Rows, read
 from ..fitting import split
 from ..model import Model
 from ..runs import Run, fingerprint
+from ..samplers import SamplingLike
 from .base import Evaluation
 from .measure import evaluate
 from .verdict import LossHistory
 
-__all__ = ["evaluate_run", "split_of"]
+__all__ = ["RunData", "evaluate_run", "split_of"]
 
 
-def evaluate_run(run: Run, x: Any | None = None, count: int | None = None, seed: int = 0) -> Evaluation:
-    """Evaluates the model of a run on the data that were held out when it was fitted, and keeps `evaluation.json`.
+@dataclass(frozen=True)
+class RunData:
+    """A run with its model and its data, read and checked once: what evaluation, comparison, diagnosis and report share.
 
     Arguments:
         run: The run.
+        model: Its model.
+        train: The rows that it was trained on.
+        held_out: The rows that it has not seen; the same object as `train` if nobody knows what it has seen.
+        matched: Whether held-out rows follow the same distribution as training rows: not if they were chosen by a context.
+    """
+
+    run: Run
+    model: Model
+    train: Rows
+    held_out: Rows
+    matched: bool = True
+
+    @classmethod
+    def of(cls, run: Run | RunData, x: Any | None = None) -> RunData:
+        """Opens a run; what is open already is returned as it is.
+
+        Arguments:
+            run: The run.
+            x: The data that were fitted; read again from where they came from by default.
+
+        Raises:
+            FileNotFoundError: If the run has no model yet.
+            ValueError: If the data are not those of the run.
+        """
+        if isinstance(run, RunData):
+            return run
+        model = run.model
+        return cls(run, model, *split_of(run, model, x))
+
+    def to(self, device: str) -> RunData:
+        """The same with the model on a device."""
+        return replace(self, model=self.model.to(device))
+
+    def with_sampling(self, sampling: SamplingLike) -> RunData:
+        """The same with a model that draws samples in another way."""
+        return replace(self, model=self.model.with_sampling(sampling))
+
+    @property
+    def contexts(self) -> Tensor | None:
+        """The contexts of the first held-out rows, as numbers for the network; None for a model without context."""
+        if self.model.context is None:
+            return None
+        return read_tensors(self.run.file("context.safetensors"))[0]["held_out"]
+
+    def conditioned(self, context: Any = None, guidance: float = 1.0, interval: Any = None) -> RunData:
+        """The same for a model with a context: conditioned on that of each held-out row, or on one, with the rows that have it.
+
+        Arguments:
+            context: One context, as `Model.condition` takes it; by default that of each held-out row.
+            guidance: The weight of guidance.
+            interval: The noise levels at which it guides.
+
+        Raises:
+            ValueError: If the model was fitted without context, or fewer than 2 held-out rows have this one.
+        """
+        contexts, options = self.contexts, {"guidance": guidance} | ({} if interval is None else {"interval": interval})
+        if contexts is None:
+            if context is not None or guidance != 1 or interval is not None:
+                raise ValueError("this model was fitted without context, and cannot be conditioned: fit(x, context=…)")
+            return self
+        if context is None:
+            model = self.model.conditioned_on(contexts)
+            return replace(self, model=model.condition(**options) if guidance != 1 or interval is not None else model)
+        model = self.model.condition(context, **options)
+        wanted = self.model.context(context)  # type: ignore[misc]  # there is one where there are contexts
+        if len(wanted) != 1:
+            raise ValueError(f"held-out rows are chosen by one context, got {len(wanted)}: give one")
+        same = (contexts - wanted.to(contexts)).abs().flatten(1).amax(1) < 1e-6
+        if int(same.sum()) < 2:
+            what = f"{int(same.sum())} of {len(contexts)} held-out rows have this context"
+            raise ValueError(f"{what}, and samples are compared with 2 or more: leave it out to use those of all rows")
+        rows = self.held_out.subset(torch.nonzero(same)[:, 0].tolist())
+        return replace(self, model=model, held_out=rows, matched=False)
+
+
+def evaluate_run(
+    run: Run | RunData, x: Any | None = None, count: int | None = None, seed: int = 0, sampling: SamplingLike = None
+) -> Evaluation:
+    """Evaluates the model of a run on the data that were held out when it was fitted, and keeps `evaluation.json`.
+
+    Arguments:
+        run: The run. If its model has a context, each sample is drawn given that of a held-out row, unless a `RunData` is
+            conditioned otherwise.
         x: The data that were fitted; read again from where they came from by default.
-        count: How many samples to draw.
+        count: The number of samples to draw.
         seed: The seed of the samples.
+        sampling: How they are drawn; by default as the model draws.
 
     Raises:
         FileNotFoundError: If the run has no model yet.
         ValueError: If the data are not those of the run.
     """
-    model = run.model
-    train, held_out = split_of(run, model, x)
-    if model.context is not None:
-        model = model.conditioned_on(read_tensors(run.file("context.safetensors"))[0]["held_out"])
-    way = run.read("fit.json").get("on_the_way") if run.ended else None
-    evaluation = evaluate(model, train, held_out, count, seed, LossHistory(**way) if way else None)
-    run.write("evaluation.json", evaluation.plain())
+    data = RunData.of(run, x) if isinstance(run, RunData) else RunData.of(run, x).conditioned()
+    data = data.with_sampling(sampling)
+    history = data.run.read("fit.json").get("on_the_way") if data.run.ended else None
+    known = LossHistory(**history) if history else None
+    evaluation = evaluate(data.model, data.train, data.held_out, count, seed, known, data.matched)
+    data.run.write("evaluation.json", evaluation.plain())
     return evaluation
 
 
 def split_of(run: Run, model: Model, x: Any | None = None) -> tuple[Rows, Rows]:
-    """The data that a run was trained on, and those that were held out."""
+    """The rows that a run was trained on, and those that were held out.
+
+    Arguments:
+        run: The run.
+        model: Its model.
+        x: The data that were fitted; read again from where they came from by default.
+
+    Raises:
+        ValueError: If the data are not those of the run, or were given in memory and are not passed again.
+    """
     asked = run.read("run.json")["asked"]
     if x is None:
         source = asked["source"]

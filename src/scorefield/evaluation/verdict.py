@@ -32,7 +32,7 @@ class LossHistory:
     loss: Sequence[Sequence[float]]
 
 
-def still_falling(way: LossHistory) -> tuple[float, float, float] | None:
+def still_falling(history: LossHistory) -> tuple[float, float, float] | None:
     """Where the held-out loss was still falling when training ended: the levels, and by what part in its last quarter.
 
     A part of the levels counts if its loss fell by half a percent or more and ended at its lowest; of neighbouring parts that
@@ -40,10 +40,10 @@ def still_falling(way: LossHistory) -> tuple[float, float, float] | None:
 
     Example:
         >>> losses = [[1.0, 1.0 - 0.02 * t] for t in range(20)]
-        >>> falling(LossHistory([0.01, 0.1, 10.0], range(20), losses))  # doctest: +ELLIPSIS
+        >>> still_falling(LossHistory([0.01, 0.1, 10.0], range(20), losses))  # doctest: +ELLIPSIS
         (0.1, 10.0, 0.11...)
     """
-    losses = np.asarray(way.loss, dtype=float)
+    losses = np.asarray(history.loss, dtype=float)
     if len(losses) < _MEASURED:
         return None
     late = losses[len(losses) * 3 // 4]
@@ -53,12 +53,12 @@ def still_falling(way: LossHistory) -> tuple[float, float, float] | None:
     for still, members in groupby(down):
         stop = start + len(list(members))
         if still:
-            found.append((float(way.level[start]), float(way.level[stop]), float(drop[start:stop].max())))
+            found.append((float(history.level[start]), float(history.level[stop]), float(drop[start:stop].max())))
         start = stop
     return max(found, key=lambda part: part[2]) if found else None
 
 
-def verdict(found: Evaluation, way: LossHistory | None, unseen: bool) -> tuple[str, ...]:
+def verdict(found: Evaluation, history: LossHistory | None, unseen: bool) -> tuple[str, ...]:
     """The sentences; `unseen` says whether samples were compared with data that the model has not seen."""
     said = [_quality(found, unseen), _copies(found, unseen)]
     if found.twin is not None and found.twin.p_value is not None and found.twin.p_value < _SURE:
@@ -66,7 +66,7 @@ def verdict(found: Evaluation, way: LossHistory | None, unseen: bool) -> tuple[s
             f"Drawn in another way the model gives other samples ({found.twin.note}): its score is not that of one law; "
             "scorefield compare shows which way is closer to the data."
         )
-    advice = _advice(found, way, unseen)
+    advice = _advice(found, history, unseen)
     return (*said, advice) if advice else tuple(said)
 
 
@@ -109,13 +109,13 @@ def _copies(found: Evaluation, unseen: bool) -> str:
     return f"{same}."
 
 
-def _advice(found: Evaluation, way: LossHistory | None, unseen: bool) -> str:
+def _advice(found: Evaluation, history: LossHistory | None, unseen: bool) -> str:
     if unseen and (found.neighbours.suspicious or (found.gap is not None and found.gap.suspicious)):
         return "Use more data, a smaller network, or a shorter budget."
     apart = bool(found.rejected) if found.tests else any(not d.covered for d in found.distances)
-    if not apart or way is None or len(way.loss) < _MEASURED:
+    if not apart or history is None or len(history.loss) < _MEASURED:
         return ""
-    still = still_falling(way)
+    still = still_falling(history)
     if still is None:
         return (
             "The held-out loss has stopped falling at every noise level: more time alone will help little; a larger "

@@ -7,25 +7,29 @@ from typing import Any
 
 import torch
 
-from ..evaluation import evaluate_run, split_of
+from ..comparison import resolved
+from ..evaluation import RunData, evaluate_run
 from ..runs import Run
+from ..samplers import Sampling, SamplingLike
 from .page import Content, write_page
 from .words import duration
 
 __all__ = ["report"]
 
-_SHOWN = 2000  # vectors
 _FRAMES = 36
 
 
-def report(run: Run, x: Any | None = None, count: int | None = None, seed: int = 0) -> Path:
+def report(
+    run: Run | RunData, x: Any | None = None, count: int | None = None, seed: int = 0, sampling: SamplingLike = None
+) -> Path:
     """Evaluates a run and writes `reporting.html` into its folder: one file that needs nothing else.
 
     Arguments:
-        run: The run.
+        run: The run, or a `RunData`, which may be conditioned on a context.
         x: The data that were fitted; read again from where they came from by default.
         count: How many samples to draw for the distances.
         seed: The seed of the samples.
+        sampling: How they are drawn; by default as the model draws.
 
     Returns:
         The path of the page.
@@ -34,15 +38,18 @@ def report(run: Run, x: Any | None = None, count: int | None = None, seed: int =
         FileNotFoundError: If the run has no model yet.
         ValueError: If the data are not those of the run, or the run was imported.
     """
-    model = run.model
+    data = run if isinstance(run, RunData) else None
+    run = run.run if isinstance(run, RunData) else run
     if "imported" in run.read("run.json"):
         raise ValueError(f"{run.path} was imported, and has no training to report: evaluate and compare measure it")
-    evaluation = evaluate_run(run, x, count, seed)
-    _, held_out = split_of(run, model, x)
+    data = RunData.of(run, x).conditioned() if data is None else data
+    data = data.with_sampling(sampling)
+    model, held_out, evaluation = data.model, data.held_out, evaluate_run(data, count=count, seed=seed)
     vector = len(model.schema.inner_shape) == 1
-    shown = _SHOWN if vector else 64
     kept, about = run.read("run.json"), run.read("fit.json")
-    frames = [x.numpy() for _, x in model.trajectory(400 if vector else 16, seed, steps=_FRAMES)]
+    samples = evaluation.samples
+    frames = None if model.schedule.steps else _FRAMES  # unless the schedule has steps of its own
+    shown = [x.numpy() for _, x in model.trajectory(400 if vector else 16, seed, steps=frames)]
     content = Content(
         title=run.path.resolve().name,
         subtitle=f"{kept['shape'][0]:,} realizations of shape {' x '.join(map(str, kept['shape'][1:]))}",
@@ -51,11 +58,11 @@ def report(run: Run, x: Any | None = None, count: int | None = None, seed: int =
             ("Trained", f"{about['steps']:,} steps, {duration(about['seconds'])}"),
             ("Held-out loss", f"{about['held_out_loss']:.4f} (predicting nothing: 1)"),
             ("Sampling", f"{evaluation.count / evaluation.seconds:,.0f} a second"),
-            ("Sampler", f"{type(model.sampler).__name__}, {model.steps} steps"),
+            ("Sampler", str(resolved(Sampling(), model))),
             ("Network", next(value for name, value, _ in kept["choices"] if name == "network")),
         ],
-        samples=model.schema.unpack(model.sample(shown, seed)).numpy(),
-        held_out=held_out.take(range(min(shown, len(held_out)))).to(torch.float32).numpy(),
+        samples=samples,
+        held_out=held_out.take(range(min(len(samples), len(held_out)))).to(torch.float32).numpy(),
         names=[str(c) for c in model.schema.columns] if vector and model.schema.columns else None,
         chosen=evaluation.chosen,
         distances=evaluation.distances,
@@ -65,7 +72,7 @@ def report(run: Run, x: Any | None = None, count: int | None = None, seed: int =
         neighbours=evaluation.neighbours,
         levels=about["by_level"],
         log=run.log,
-        frames=frames,
+        frames=shown,
         calibration=[(n, v, r) for n, v, r in kept["noise_levels"]] + [(n, v, r) for n, v, r in kept["choices"]],
     )
     return write_page(run.file("report.html"), content)

@@ -17,11 +17,11 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # Rooms from the ground up: a room may use what is on lower floors, and its own files.
 FLOORS = [
-    {"renames", "migrations", "condition_migrations"},
-    {"settings", "tensors", "rng", "spec", "deprecation", "_old_names"},
+    {"deprecation"},
+    {"settings", "tensors", "rng", "spec"},
     {"derivatives", "calls"},
     {"ode", "nn", "data", "mcmc"},
-    {"processes", "denoisers", "standardize", "checkpoint", "metrics", "measurement", "context"},
+    {"processes", "denoisers", "standardize", "checkpoint", "condition_migrations", "metrics", "measurement", "context"},
     {"diffusion", "schedules", "objectives", "noise_levels", "toys"},
     {"gaussian_frame"},
     {"training", "samplers", "likelihood"},

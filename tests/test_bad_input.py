@@ -292,7 +292,7 @@ def test_images_where_a_folder_is_not_empty(tmp_path, refused, monkeypatch):
     [
         (["fti", "data.npy"], 'Unknown command "fti". Did you mean "fit"'),
         (["fit", "--otput", "run"], "parameter --output requires .* Did you mean --output instead of --otput"),
-        (["fit", "-o", "run", "--rat", "1"], "Unknown option: --rat. Did you mean --rate"),
+        (["fit", "-o", "run", "--epoch", "1"], r"Unknown option: --epoch. Did you mean --epochs"),
         (["fit", "-o", "run", "--batch", "many"], 'Invalid value for --batch: unable to convert "many" into int'),
         (["fit", "-o", "run", "--structure", "tree"], "Invalid value .*tree.*vector.*grid"),
         (["fit", "-o", "run", "--batch", "-3"], "training needs batch > 0, got --batch -3"),
@@ -311,7 +311,7 @@ def test_words_that_are_not_understood(tmp_path, refused, finished, monkeypatch,
 @pytest.mark.parametrize(
     "text, told",
     [
-        ("rat = 1", r"c\.toml: fit has no option rat: did you mean rate\?"),
+        ("epoch = 1", r"c\.toml: fit has no option epoch: did you mean epochs\?"),
         ("[fit]\nheld_uot = 0.1", r"c\.toml: fit has no option held_uot: did you mean held_out\?"),
         ("[fti]\nrate = 1", r"c\.toml: there is no command fti: did you mean fit\?"),
         ("[fit.training]\nrate = 1", r"c\.toml: fit has no option training: "),

@@ -89,7 +89,7 @@ def test_flags_reach_the_settings(place, tmp_path):
     assert asked["seed"] == 7
     assert asked["data"] == {"structure": "grid", "channels": "last", "held_out": 0.25, "dequantize": False}
     assert asked["network"]["widths"] == [8, 12] and asked["network"]["periodic"] is True
-    training = {"steps": 2, "batch": 8, "rate": 1e-3, "averages": [0.1], "patience": 3, "minutes": None}
+    training = {"steps": 2, "batch": 8, "learning_rate": 1e-3, "averages": [0.1], "patience": 3, "minutes": None}
     assert training.items() <= asked["training"].items()
     assert asked["source"]["path"] == str(place / "images.npy")
 

@@ -6,12 +6,12 @@ import json
 
 import numpy as np
 import pytest
-from scorefield.run import Run, fit
 
 from scorefield.cli import main
 from scorefield.cli.verbs import app
 from scorefield.evaluation import RunData
 from scorefield.model import load
+from scorefield.runs import Run, fit
 from scorefield.settings import Data, Training
 
 LOADS = ("sample", "logprob", "posterior", "compare", "evaluate", "diagnose", "report")

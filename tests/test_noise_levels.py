@@ -110,13 +110,13 @@ def test_copies_of_data_are_no_neighbours():
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_too_few_data(count):
-    message = f"^noise levels are read off distances between data: at least 2 are needed, got {count}$"
+    message = f"^noise levels follow from distances between examples: at least 2 are needed, got {count}$"
     with pytest.raises(ValueError, match=message):
         choose_noise_levels(cloud(count, 3))
 
 
 def test_equal_data():
-    with pytest.raises(ValueError, match=r"^all 5 data are equal: there is nothing to learn$"):
+    with pytest.raises(ValueError, match=r"^all 5 examples are equal: there is nothing to learn$"):
         choose_noise_levels(cloud(1, 3).repeat(5, 1))
 
 
@@ -222,7 +222,7 @@ def test_calibrations_are_plain_data():
 def test_a_ladder_needs_the_number_of_numbers():
     given = NoiseLevels(0.01, 50.0, -1.0, 1.2)
     assert len(given.rows()) == 4
-    message = r"^a ladder depends on how many numbers a datum holds: give NoiseLevels\(…, numbers=…\)$"
+    message = r"^a ladder depends on the dimension of the data: give NoiseLevels\(…, numbers=…\)$"
     with pytest.raises(ValueError, match=message):
         _ = given.ladder
     assert NoiseLevels(0.01, 50.0, -1.0, 1.2, numbers=3072, overlap=0.5667).ladder == Ladder(50.0, 0.01, 232, 3072)

@@ -134,7 +134,7 @@ def test_equal_data_have_no_distance():
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_distance_needs_two(count):
-    with pytest.raises(ValueError, match=f"^a largest distance needs at least 2 data, got {count}$"):
+    with pytest.raises(ValueError, match=f"^a largest distance needs at least 2 examples, got {count}$"):
         diameter(torch.zeros(count, 3))
 
 
@@ -151,7 +151,7 @@ def test_data_are_finite():
     ):
         diameter(1e200 * x)
     x[4, 1], x[9] = math.nan, math.inf
-    with pytest.raises(ValueError, match=r"^2 of 20 data are not finite \(the first is 4\): drop them$"):
+    with pytest.raises(ValueError, match=r"^2 of 20 examples are not finite \(the first is 4\): drop them$"):
         diameter(x)
 
 

@@ -51,7 +51,7 @@ def test_in_few_dimensions_the_gap_is_the_widest(numbers):
 
 @pytest.mark.parametrize(("wanted", "numbers"), [(0.0, 10), (0.9973, 10), (math.nan, 10), (0.5, 0)])
 def test_overlaps_that_cannot_be(wanted, numbers):
-    need = "a ladder needs an overlap between 0 and 0.9973 and data of at least 1 number"
+    need = "a ladder needs an overlap between 0 and 0.9973 and a dimension of at least 1"
     with pytest.raises(ValueError, match=f"^{need}, got overlap={wanted:g} and numbers={numbers}$"):
         gap(wanted, numbers)
 

@@ -120,7 +120,7 @@ def small(experiment: Experiment, **changes) -> Experiment:
 @pytest.mark.parametrize("base", [presets.ncsnv2.cifar10, presets.ncsn.cifar10], ids=["v2", "v1"])
 def test_an_experiment_runs(base):
     images = (torch.rand(64, 8, 8, generator=torch.Generator().manual_seed(0)) > 0.5).to(torch.uint8) * 255
-    experiment = small(base, steps=12, rate=4e-3, average=0.5)
+    experiment = small(base, steps=12, learning_rate=4e-3, average=0.5)
     torch.manual_seed(0)
     denoiser = experiment.denoiser()
     before = [p.clone() for p in denoiser.parameters()]
@@ -201,7 +201,7 @@ def test_training_that_leaves_the_finite_numbers():
     experiment = small(presets.ncsnv2.cifar10, steps=3)
     denoiser = experiment.denoiser()
     torch.nn.init.constant_(denoiser.network.end_conv.bias, math.inf)
-    with pytest.raises(RuntimeError, match=r"^the loss is not finite at step 1: take a rate below 0.0001$"):
+    with pytest.raises(RuntimeError, match=r"^the loss became non-finite .NaN or inf. at step 1: take a learning rate below 0.0001$"):
         list(experiment.train(denoiser, ArrayRows(torch.zeros(40, 1, 8, 8, dtype=torch.uint8))))
 
 

@@ -229,15 +229,28 @@ class Observation(Condition):
         super().__init__()
         self.measurement = measurement
         self.method = method or MomentMatching()
+        self.order = 3 if self.method.sampler is None else 4  # such samplers look for the last posterior
 
     def apply(self, stage: Stage) -> Stage:
         parts = (self.method.likelihood, stage.layout, stage.units, stage.moments)
         denoiser, moments = posterior_of(stage.answering(), self.measurement, *parts)
         return replace(stage, denoiser=denoiser, moments=moments)
 
+    def check_together(self, others: Sequence[Condition]) -> None:
+        """Whether it can be observed beside other conditions.
+
+        Raises:
+            ValueError: If both need a sampler of their own, and these differ.
+        """
+        for other in others:
+            one, two = self.method.sampler, other.method.sampler if isinstance(other, Observation) else None
+            if one is not None and two is not None and one != two:
+                names = " and ".join(sorted(type(each).__name__ for each in (one, two)))
+                raise ValueError(f"{names} are samplers, and a model uses one: observe both with the same method")
+
     def check_density(self) -> None:
         if self.method.sampler is not None:
-            what = f"{type(self.method).__name__} draws samples only: no log-density or latents belong to it"
+            what = f"{type(self.method).__name__} draws samples only and has no log-density or latents"
             raise ValueError(f"{what}: observe the measurement with method=MomentMatching()")
 
     def check_saved(self) -> None:

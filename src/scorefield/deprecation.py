@@ -7,10 +7,11 @@ import warnings
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["renamed_arguments"]
+__all__ = ["renamed_arguments", "renamed_fields"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 def renamed_arguments(**renamed: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -38,5 +39,51 @@ def renamed_arguments(**renamed: str) -> Callable[[Callable[P, R]], Callable[P, 
             return function(*args, **kwargs)
 
         return wrapper
+
+    return decorate
+
+
+def renamed_fields(**renamed: str) -> Callable[[type[T]], type[T]]:
+    """A decorator: a dataclass takes the old names of its fields, and answers to them, with a warning.
+
+    An old name may come with its new one, and wins: `dataclasses.replace` passes all fields.
+
+    Arguments:
+        renamed: New names by old ones.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @renamed_fields(rate="learning_rate")
+        ... @dataclass(frozen=True)
+        ... class Settings:
+        ...     learning_rate: float = 0.1
+        >>> Settings(rate=0.2)
+        Settings(learning_rate=0.2)
+    """
+
+    def decorate(cls: type[T]) -> type[T]:
+        init: Callable[..., None] = cls.__init__
+
+        def warn(old: str) -> None:
+            what = f"{cls.__name__}: {old} is now {renamed[old]}: write {renamed[old]}"
+            warnings.warn(what, DeprecationWarning, stacklevel=3)
+
+        @functools.wraps(init)
+        def accept(self: T, *args: Any, **kwargs: Any) -> None:
+            olds = renamed.keys() & kwargs.keys()
+            for old in olds:
+                warn(old)
+            values = {renamed[old]: kwargs.pop(old) for old in olds}
+            init(self, *args, **{**kwargs, **values})
+
+        def answer(self: T, name: str) -> Any:
+            if name not in renamed:
+                raise AttributeError(f"{cls.__name__!r} object has no attribute {name!r}")
+            warn(name)
+            return getattr(self, renamed[name])
+
+        for name, method in (("__init__", accept), ("__getattr__", answer)):
+            setattr(cls, name, method)
+        return cls
 
     return decorate

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
+
+from .deprecation import renamed_fields
 
 from .renames import ARGUMENTS
 
@@ -14,8 +14,6 @@ __all__ = ["RENAMED", "Data", "Network", "Training", "with_new_names"]
 
 RENAMED = {old: new for (owner, old), new in ARGUMENTS.items() if owner == "settings.Training"}
 """New names of settings of `Training` by old ones."""
-
-T = TypeVar("T")
 
 
 def with_new_names(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,31 +24,6 @@ def with_new_names(settings: Mapping[str, Any]) -> dict[str, Any]:
         {'steps': 100, 'learning_rate': 0.001}
     """
     return {RENAMED.get(name, name): value for name, value in settings.items()}
-
-
-def _takes_old_names(cls: type[T]) -> type[T]:
-    """Makes a class take the old names of its arguments, and answer to them, with a warning."""
-    init: Callable[..., None] = cls.__init__
-
-    @functools.wraps(init)
-    def accept(self: T, *args: Any, **kwargs: Any) -> None:
-        for old in RENAMED.keys() & kwargs.keys():
-            _warn(old)
-        init(self, *args, **with_new_names(kwargs))
-
-    def answer(self: T, name: str) -> Any:
-        if name not in RENAMED:
-            raise AttributeError(f"{cls.__name__!r} object has no attribute {name!r}")
-        _warn(name)
-        return getattr(self, RENAMED[name])
-
-    for name, method in (("__init__", accept), ("__getattr__", answer)):
-        setattr(cls, name, method)
-    return cls
-
-
-def _warn(old: str) -> None:
-    warnings.warn(f"Training: {old} is now {RENAMED[old]}: write {RENAMED[old]}=", DeprecationWarning, stacklevel=3)
 
 
 @dataclass(frozen=True)
@@ -94,7 +67,7 @@ class Network:
     periodic: bool = False
 
 
-@_takes_old_names
+@renamed_fields(**RENAMED)
 @dataclass(frozen=True)
 class Training:
     """How a network is trained. `None` leaves a choice to the data; what was chosen, and why, is in the record of the run.

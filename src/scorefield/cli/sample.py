@@ -49,7 +49,7 @@ def sample(
     Arguments:
         run: The folder of a run, or a model.safetensors.
         count: How many.
-        output: A file .npy .npz .csv .tsv .parquet .h5 .nc .zarr, or a folder/ for images as .png.
+        output: A file .npy .npz .csv .parquet, or a folder/ for images as .png.
         seed: The seed.
         batch: How many are drawn at once; memory grows with it.
         device: auto, cpu, cuda, …
@@ -57,15 +57,14 @@ def sample(
     """
     from ..model import load
     from ..runs import Run
-    from .output import check, lost, write
+    from .output import check, write
 
     sampling = drawing.sampling()
     model = load(run) if run.is_file() else Run(run).model
     check(output, model.schema)
     model = conditions.applied(model.to(device_of(device)))
     batches = model.batches(count, seed, sampling, batch=batch)
-    missing = lost(output, model.schema)
-    if missing is not None:
-        say(missing)
+    if model.schema.kind == "dataframe" and output.suffix.lower() in (".npy", ".npz"):
+        say(f"the names of the columns are lost in {output.suffix}: .csv and .parquet keep them")
     write(output, counted(map(model.schema.pack, batches), count), count, model.schema)
     print(output)

@@ -7,7 +7,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +20,7 @@ from .terminal import Watch, duration, number, say, table
 
 if TYPE_CHECKING:
     from ..fitting import Plan
+    from ..runs import Run
 
 __all__ = ["app"]
 
@@ -126,15 +127,20 @@ def fit(
             begin=_introduce,
             watch=watch,
         )
+    _conclude(run, watch)
+
+
+def _conclude(run: Run, watch: Watch) -> None:
+    """Says how it went, and what to do next."""
     about = run.read("fit.json")
     if watch.last is None:
-        say(f"{output} had ended before: nothing was left to do")
+        say(f"{run.path} had ended before: nothing was left to do")
     else:
         say(f"{about['steps']:,} steps in {duration(about['seconds'])}, until {about['stopped']}")
     say(f"held-out loss {about['held_out_loss']:.4f} ({about['weights']})")
     if about.get("warning"):
         say(f"warning: {about['warning']}")
-    place = shlex.quote(str(output))
+    place = shlex.quote(str(run.path))
     say(f"next: scorefield sample {place} -n 1000 -o new.npy, or: scorefield report {place}")
     print(run.file("model.safetensors"))
 
@@ -150,7 +156,7 @@ def _introduce(plan: Plan) -> None:
     low, high = plan.noise_levels.sigma_min, plan.noise_levels.sigma_max
     say(f"noise levels: {low:.3g} to {high:.3g} standard deviations; scorefield info says why")
     for choice in plan.choices:
-        if choice.given and choice.name in asdict(Choices()):
+        if choice.given:
             say(f"{choice.name}: {choice.value}")
 
 

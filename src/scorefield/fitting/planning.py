@@ -150,11 +150,14 @@ def _process(levels: NoiseLevels, given: Process | str | None) -> tuple[Process,
     if given is None:
         process, reason = levels.process(), "between the smallest and the largest level; any other will do"
         return process, Choice("process", repr(process), reason)
-    if isinstance(given, str):
-        process = parse_call(given, Process).matched(levels.sigma_min, levels.sigma_max)
-    else:
-        process = given
+    process = given if isinstance(given, Process) else _parsed_process(given, levels)
     return process, Choice("process", repr(process), GIVEN)
+
+
+def _parsed_process(call: str, levels: NoiseLevels) -> Process:
+    """The process of a call, for the levels that are learned."""
+    process: Process = parse_call(call, Process)
+    return process.matched(levels.sigma_min, levels.sigma_max)
 
 
 def _parametrization(

@@ -1,4 +1,4 @@
-"""Hyperparameters read off the data, each with its reason."""
+"""Noise levels chosen by the data, each with its reason."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from .points import Points, evenly_spaced
 
 __all__ = ["choose_noise_levels", "ncsnv2_smallest_level"]
 
-_SOME = 4096  # data that are looked at, but for the largest distance
-_LEAST = 40.0  # standard deviations, where the start is Gaussian to the eye
+_SOME = 4096  # examples that are read, but for the largest distance
+_LEAST = 40.0  # standard deviations, where noisy data are as good as Gaussian
 _FINEST, _COARSEST = 1e-3, 2e-2  # standard deviations, between which the smallest level is
 _PART = 0.25  # of a cell, that the smallest level blurs at most
 _TAIL = 0.06  # of training, at levels of about a cell
+_REASON_OF_TAIL = "from σ_min up, uniform in ln σ: there a density learns to resolve values"
 
 
 def choose_noise_levels(
@@ -36,29 +37,29 @@ def choose_noise_levels(
     moves: int | None = None,
     criterion: Criterion = fixed_point,
 ) -> NoiseLevels:
-    """Reads the noise levels off data.
+    """Chooses the noise levels by the data.
 
-    The largest level follows Technique 1 of NCSNv2 (Song & Ermon, 2020): the largest distance between two data, so that
-    from pure noise every datum is within reach. The smallest is a tenth of the median distance to the nearest neighbour,
-    or of the step between neighbouring values if data are integers: finer noise blurs nothing that the data show. Where data
-    are spread over fine cells it is a quarter of a cell at most, for a density then tells them apart. The law of training
-    levels follows the spectrum: a direction of standard deviation s is decided at levels around s; some training is spent
-    below it where cells are fine. A ladder of levels follows Technique 2, and the step of annealed Langevin dynamics on it
-    either what Technique 4 says or what is exact after many levels.
+    The largest level follows Technique 1 of NCSNv2 (Song & Ermon, 2020): the largest distance between two examples, so that
+    pure noise reaches all of them. The smallest is a tenth of the median distance to the nearest neighbour, or of the step
+    between neighbouring values if data are integers: finer noise blurs nothing that the data resolve. Where data are spread
+    over fine cells it is a quarter of a cell at most, for a density then resolves them. The distribution of training levels
+    follows the spectrum: a direction of standard deviation s is decided at levels around s; some training is spent below it
+    where cells are fine. A ladder of levels follows Technique 2, and the step of annealed Langevin dynamics on it either
+    Technique 4 or what is exact after many levels.
 
     Arguments:
         x: Standardized data, of shape `(N, *D)`: a few thousand suffice.
         step: The distance between neighbouring values, in these units, if data are integers.
-        reach: The largest distance between two data, where `x` are only some of them: `diameter` of all.
+        reach: The largest distance between two examples, where `x` are only some of them: `diameter` of all.
         cell: The width of the finest cells over which data are spread in training, if they are; those below 0.001 are too fine.
-        units: The units in which to see `x`; their own by default.
-        sigma_min: The smallest level, in place of that read off the data: `hundredth(x)` is that of NCSNv2.
+        units: The map to standard units; by default `x` is standardized already.
+        sigma_min: The smallest level, in place of that of the data: `ncsnv2_smallest_level(x)` is that of NCSNv2.
         overlap: How much neighbouring levels of a ladder overlap: 0.5, or 0.5667 for ladders as published.
         moves: The moves of annealed Langevin dynamics at each level, by default as many as make 1,200 in all.
         criterion: What their step brings nearest to 1: `fixed_point`, or `one_level` for steps as published.
 
     Returns:
-        The calibration.
+        The noise levels.
 
     Raises:
         ValueError: If there are fewer than 2 data, or all are equal.
@@ -71,35 +72,20 @@ def choose_noise_levels(
         (11, 100)
     """
     if len(x) < 2:
-        raise ValueError(f"noise levels are read off distances between data: at least 2 are needed, got {len(x)}")
+        raise ValueError(f"noise levels follow from distances between examples: at least 2 are needed, got {len(x)}")
     points = Points(x, units)
     reach = reach or diameter(x, units)
     if reach.low == 0:
-        raise ValueError(f"all {len(x)} data are equal: there is nothing to learn")
+        raise ValueError(f"all {len(x)} examples are equal: there is nothing to learn")
     some = points.take(evenly_spaced(len(points), max(256, min(_SOME, 2**23 // points.numbers))))
     low, why = (sigma_min, "given") if sigma_min is not None else _smallest(some, step, cell)
     centre, width = _spectrum(some)
     centre += 0.5 if len(x.shape) > 2 else -0.5
     fine = sigma_min is None and cell is not None and _FINEST < cell < _COARSEST / _PART
     tail = _TAIL if fine and low < math.exp(centre - 2 * width) / 2 else 0.0
-    found = NoiseLevels(
-        low,
-        max(reach.low, _LEAST),
-        centre,
-        width,
-        (
-            why,
-            f"{_said(reach)}; at least 40, where the start is Gaussian to the eye",
-            "where the directions of the data, weighted by their standard deviations, are decided",
-            "as wide as those directions differ, and never less than 1.2: one scale alone teaches little",
-            *(["from σ_min up, evenly in ln σ: there a density learns to tell values apart"] if tail else []),
-        ),
-        reach.low,
-        points.numbers,
-        overlap,
-        moves,
-        tail=tail,
-    )
+    levels = (low, max(reach.low, _LEAST), centre, width)
+    reasons = (why, *_reasons(reach), *([_REASON_OF_TAIL] if tail else []))
+    found = NoiseLevels(*levels, reasons, reach.low, points.numbers, overlap, moves, tail=tail)
     if criterion is fixed_point:
         return found
     return replace(found, ratio=best_ratio(found.annealing.moves, found.ladder.gap, criterion))
@@ -120,8 +106,17 @@ def ncsnv2_smallest_level(x: Tensor) -> float:
     return 0.01 * float(width[width > 0].min())
 
 
-def _said(reach: Diameter) -> str:
-    what = f"the largest distance between two data is {reach.low:.3g}"
+def _reasons(reach: Diameter) -> tuple[str, str, str]:
+    """Why the largest level, the mean and the standard deviation of ln σ are what they are."""
+    return (
+        f"{_in_words(reach)}; at least 40, where noisy data are as good as Gaussian",
+        "where the directions of the data, weighted by their standard deviations, are decided",
+        "as wide as those directions differ, and at least 1.2: one scale alone teaches little",
+    )
+
+
+def _in_words(reach: Diameter) -> str:
+    what = f"the largest distance between two examples is {reach.low:.3g}"
     return what if reach.exact else f"{what} at least, and {reach.high:.3g} at most"
 
 
@@ -138,7 +133,7 @@ def _smallest(x: Tensor, step: float | None, cell: float | None) -> tuple[float,
 
 
 def _spectrum(x: Tensor) -> tuple[float, float]:
-    """The mean and the spread of ln s over principal directions, weighted by their standard deviations s."""
+    """The mean and the standard deviation of ln s over principal directions, weighted by their standard deviations s."""
     centred = (x - x.mean(0))[:2048]
     gram = centred.T @ centred if centred.shape[1] <= len(centred) else centred @ centred.T
     s = torch.linalg.eigvalsh(gram / len(centred)).clamp_min(0).sqrt()

@@ -1,4 +1,4 @@
-"""The ladder of noise levels of NCSNv2: how far apart neighbours may be, and how many there are (Song & Ermon, 2020)."""
+"""The ladder of noise levels of NCSNv2: the ratio of neighbouring levels, and their number (Song & Ermon, 2020)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def overlap(gap: float, numbers: int) -> float:
 
     Arguments:
         gap: γ, the ratio of the two levels.
-        numbers: D, how many numbers a datum holds.
+        numbers: D, the dimension of an example.
 
     Example:
         >>> round(overlap(1.037559, 3072), 4)  # the ladder of NCSNv2 for CIFAR-10
@@ -35,17 +35,17 @@ def overlap(gap: float, numbers: int) -> float:
 
 
 def gap(wanted: float, numbers: int, widest: float = _WIDEST) -> float:
-    """The ratio γ of neighbouring levels at which they overlap as much as is wanted: the root of `overlap`, by bisection.
+    """The ratio γ of neighbouring levels of a wanted overlap: the root of `overlap`, by bisection.
 
     In few dimensions there are no rings: levels far apart still overlap. Then γ is the widest that is allowed.
 
     Arguments:
         wanted: The overlap, between 0 and 0.9973, that of a level with itself.
-        numbers: D, how many numbers a datum holds.
+        numbers: D, the dimension of an example.
         widest: The largest γ.
 
     Raises:
-        ValueError: If the overlap cannot be had, or `numbers` is not positive.
+        ValueError: If no ratio has this overlap, or `numbers` is not positive.
 
     Example:
         >>> round(gap(0.5667, 3072), 5)
@@ -53,7 +53,7 @@ def gap(wanted: float, numbers: int, widest: float = _WIDEST) -> float:
     """
     if not 0 < wanted < 0.9973 or numbers < 1:
         got = f"overlap={wanted:g} and numbers={numbers}"
-        raise ValueError(f"a ladder needs an overlap between 0 and 0.9973 and data of at least 1 number, got {got}")
+        raise ValueError(f"a ladder needs an overlap between 0 and 0.9973 and a dimension of at least 1, got {got}")
     low, high = 0.0, widest - 1  # in γ - 1, which has more digits
     if overlap(widest, numbers) >= wanted:
         return widest
@@ -71,7 +71,7 @@ class Ladder:
         first: The largest level σ_1, in the units of the state.
         last: The smallest level σ_L.
         count: The number of levels L.
-        numbers: D, how many numbers a datum holds.
+        numbers: D, the dimension of an example.
 
     Example:
         >>> ladder = Ladder.overlapping(50.0, 0.01, 3072, PUBLISHED_OVERLAP)
@@ -116,5 +116,5 @@ class Ladder:
 
 
 def steps(first: float, last: float, numbers: int, wanted: float) -> float:
-    """How many steps a ladder takes, ln(σ_1/σ_L) / ln γ: L - 1 before it is rounded."""
+    """The number of steps of a ladder, ln(σ_1/σ_L) / ln γ: L - 1 before it is rounded."""
     return math.log(first / last) / math.log(gap(wanted, numbers))

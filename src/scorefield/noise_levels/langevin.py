@@ -1,9 +1,9 @@
-"""What annealed Langevin dynamics does to the variance, exactly, and the step that does the least.
+"""The variance that annealed Langevin dynamics ends with, exactly, and the step that changes it the least.
 
 At a level σ a move is x ← x + a s + √(2a) z with the score s, and r = a/σ² is the same at all levels. Authors give ε = r σ_L²
 with this convention (NCSNv2, and the code of NCSN), or ε = 2 r σ_L² where a move is x + (ε/2) s + √ε z (the paper of NCSN).
 
-For a datum that stands alone the score is that of N(x_0, σ²I). Of the variance v = ρσ² a move makes (1 - r)² v + 2rσ²; T moves
+For a single data point x_0 the score is that of N(x_0, σ²I). Of the variance v = ρσ² a move makes (1 - r)² v + 2rσ²; T moves
 at a level, γ times smaller than the one before, make of ρ
 
     q^T (γ² ρ - b) + b,    q = (1 - r)²,    b = 1 / (1 - r/2).
@@ -34,7 +34,7 @@ def after(levels: int, ratio: float, moves: int, gap: float, start: float = 1.0)
     Example:
         >>> after(1, 0.062, moves=5, gap=1.037559) == one_level(0.062, moves=5, gap=1.037559)
         True
-        >>> f"{after(2311, 0.9e-7 / 0.01**2, 3, 1.004537, start=0):.1e}"  # the step printed for FFHQ: a tenth of what was meant
+        >>> f"{after(2311, 0.9e-7 / 0.01**2, 3, 1.004537, start=0):.1e}"  # the step printed for FFHQ, a tenth of the right one
         '6.8e+03'
     """
     _check(ratio, moves, gap)
@@ -45,9 +45,9 @@ def after(levels: int, ratio: float, moves: int, gap: float, start: float = 1.0)
 
 
 def one_level(ratio: float, moves: int, gap: float) -> float:
-    """The variance after one level that started right, ρ = 1 at the level before (Song & Ermon, 2020, Technique 4).
+    """The variance after one level that started at the right one, ρ = 1 at the level before (Song & Ermon, 2020, Technique 4).
 
-    The fractions of the paper's formula are squares (1 - ε/σ_L²)², without which the formula says nothing.
+    The fractions of the paper's formula are squares (1 - ε/σ_L²)², without which the formula makes no sense.
 
     Arguments:
         ratio: r, the step in units of σ².
@@ -85,8 +85,8 @@ def fixed_point(ratio: float, moves: int, gap: float) -> float:
     if ratio == 1:
         return 2.0
     forgotten = 2 * moves * math.log(abs(1 - ratio))
-    gathered = -math.expm1(forgotten + 2 * math.log(gap))
-    return -math.expm1(forgotten) / (1 - ratio / 2) / gathered if gathered > 0 else math.inf
+    growth = -math.expm1(forgotten + 2 * math.log(gap))
+    return -math.expm1(forgotten) / (1 - ratio / 2) / growth if growth > 0 else math.inf
 
 
 def best_ratio(moves: int, gap: float, criterion: Criterion = fixed_point) -> float:

@@ -1,4 +1,4 @@
-"""What the data ask for: one object that the loss, the preconditioner and samplers share."""
+"""Noise levels: one value that the loss, the parametrization and samplers share."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _LABELS = (
     "smallest level σ_min",
     "largest level σ_max",
     "mean of ln σ in training",
-    "spread of ln σ in training",
+    "standard deviation of ln σ in training",
     "part of training below them",
 )
 
-_NARROW = 2e-3  # standard deviations: the smallest level given something, at most
-_COST_OF_TAIL = "twice: as much less for the others; 0: bits per dimension no better than with σ_min = 0.02"
+_NARROW = 2e-3  # standard deviations: the smallest level of a conditional model, at most
+_COST_OF_TAIL = "twice: that much less for the others; 0: bits per dimension as with σ_min = 0.02"
 
 
 @dataclass(frozen=True)
 class NoiseLevels:
-    """What the data ask for; levels are in units of the standardized data.
+    """Noise levels, in units of the standardized data.
 
     Arguments:
         sigma_min: The smallest noise level.
@@ -37,12 +37,13 @@ class NoiseLevels:
         level_mean: The mean of ln σ in training.
         level_std: The standard deviation of ln σ in training.
         reasons: Why: a sentence for each of the four, in this order, and one for the tail if there is one.
-        reach: The largest distance between two data, the first level of a ladder; σ_max if it is not known.
-        numbers: How many numbers a datum holds, which a ladder needs to know.
+        reach: The largest distance between two examples, the first level of a ladder; σ_max if it is not known.
+        numbers: The dimension of an example, which a ladder depends on.
         overlap: How much neighbouring levels of a ladder overlap.
         moves: The moves of annealed Langevin dynamics at each level; as many as make 1,200 in all, by default.
         ratio: Their step r in units of σ²; by default the one that ends with the least variance.
-        tail: The part of training at the smallest levels, from σ_min up, evenly in ln σ; 0 for none but those of the law.
+        tail: The part of training at the smallest levels, from σ_min up, uniform in ln σ; 0 for none beside those of the normal
+            distribution.
 
     Example:
         >>> given = NoiseLevels(0.01, 50.0, -0.5, 1.2, numbers=3072, overlap=0.5667)
@@ -74,10 +75,10 @@ class NoiseLevels:
         """The levels of NCSNv2: from the largest distance between data down to the smallest level.
 
         Raises:
-            ValueError: If it is not known how many numbers a datum holds.
+            ValueError: If the dimension is not known.
         """
         if self.numbers is None:
-            raise ValueError("a ladder depends on how many numbers a datum holds: give NoiseLevels(…, numbers=…)")
+            raise ValueError("a ladder depends on the dimension of the data: give NoiseLevels(…, numbers=…)")
         return Ladder.overlapping(self.reach or self.sigma_max, self.sigma_min, self.numbers, self.overlap)
 
     @property
@@ -89,13 +90,13 @@ class NoiseLevels:
         return Annealing(moves, ratio, ladder.gap)
 
     def table(self) -> list[tuple[str, float, str]]:
-        """What every fit uses: rows of a name, a value and a reason."""
+        """What every fit uses: rows of name, value and reason."""
         values = (self.sigma_min, self.sigma_max, self.level_mean, self.level_std)
         return list(zip(_LABELS, (*values, self.tail) if self.tail else values, self.reasons))
 
     def narrower(self) -> NoiseLevels:
-        """The same for laws of vectors given something, which may be narrower than all data show, each by another factor."""
-        why = "what is given may leave less open than the distances between data tell, and now less, now more"
+        """The same for conditional distributions of vectors, which may be narrower than all data, each by another factor."""
+        why = "a context may leave less open than distances between data show, some contexts more than others"
         kept = self.reasons[1], self.reasons[2] + "; lower: " + why, self.reasons[3] + "; wider: " + why
         low, first = min(self.sigma_min, _NARROW), self.reasons[0] if self.sigma_min <= _NARROW else why
         mean, std = self.level_mean - 0.7, 1.5 * self.level_std
@@ -110,22 +111,22 @@ class NoiseLevels:
         return replace(self, sigma_min=low, sigma_max=high, level_mean=mean, reach=reach)
 
     def published(self, sigma_min: float) -> NoiseLevels:
-        """The same with the choices that NCSNv2 was published with: its overlap, and its criterion for Langevin steps.
+        """The same with the choices of NCSNv2 as published: its overlap, and its criterion for Langevin steps.
 
         Arguments:
-            sigma_min: The smallest level: `hundredth` of the data is that of NCSNv2.
+            sigma_min: The smallest level: `ncsnv2_smallest_level` of the data is that of NCSNv2.
         """
         reasons = ("that of NCSNv2: 0.01 where data are between 0 and 1", *self.reasons[1:])
         found = replace(self, sigma_min=sigma_min, reasons=reasons, overlap=PUBLISHED_OVERLAP, ratio=None)
         return replace(found, ratio=best_ratio(found.annealing.moves, found.ladder.gap, one_level))
 
     def rows(self, unit: float | None = None) -> list[tuple[str, float, str, str]]:
-        """All there is to know: rows of a name, a value, a reason, and what it would cost to change it.
+        """All choices: rows of name, value, reason, and what it would cost to change it.
 
         Arguments:
-            unit: The standard deviation of the data in their own units, if there is one for all of their numbers.
+            unit: The standard deviation of the data in their own units, if it is one number.
         """
-        costs = (*_cost_of_ends(self.process()), *_cost_of_law(self.level_mean, self.level_std), _COST_OF_TAIL)
+        costs = (*_cost_of_ends(self.process()), *_cost_of_distribution(self.level_mean, self.level_std), _COST_OF_TAIL)
         rows = [(*row, cost) for row, cost in zip(self.table(), costs)]
         return rows if self.numbers is None else rows + self._ladder_rows(unit) + self._annealing_rows()
 
@@ -136,14 +137,14 @@ class NoiseLevels:
         )
         other = PUBLISHED_OVERLAP if abs(self.overlap - PUBLISHED_OVERLAP) > 1e-3 else 0.5
         count = Ladder.overlapping(ladder.first, ladder.last, ladder.numbers, other).count
-        known = "the largest distance between two data" if self.reach else "σ_max: distances are not known"
+        known = "the largest distance between two examples" if self.reach else "σ_max: distances are not known"
         wide = "; in few dimensions levels always overlap, and γ is at most 2" if ladder.numbers < 18 else ""
         double = f"{math.log(2) / math.log(ladder.gap):.3g} more levels"
         return [
             (
                 "first level σ_1 of a ladder",
                 ladder.first,
-                f"{known}{first}: every datum is in reach",
+                f"{known}{first}: it reaches all examples",
                 f"twice: {double}",
             ),
             ("its last level σ_L", ladder.last, f"the smallest level σ_min{last}", f"half: {double}"),
@@ -156,7 +157,7 @@ class NoiseLevels:
             (
                 "their ratio γ",
                 ladder.gap,
-                f"Φ(√(2D)(γ-1)+3γ) - Φ(√(2D)(γ-1)-3γ) = C for D = {ladder.numbers:,} numbers{wide}",
+                f"Φ(√(2D)(γ-1)+3γ) - Φ(√(2D)(γ-1)-3γ) = C in D = {ladder.numbers:,} dimensions{wide}",
                 f"its square root: {2 * ladder.count - 1} levels",
             ),
             (
@@ -169,7 +170,7 @@ class NoiseLevels:
 
     def _annealing_rows(self) -> list[tuple[str, float, str, str]]:
         ladder, steps = self.ladder, self.annealing
-        more = fixed_point(best_ratio(2 * steps.moves, steps.gap), 2 * steps.moves, steps.gap)
+        doubled = fixed_point(best_ratio(2 * steps.moves, steps.gap), 2 * steps.moves, steps.gap)
         paper = best_ratio(steps.moves, steps.gap, one_level)
         budget = f"a budget of {_EVALUATIONS:,} evaluations" if self.moves is None else "given"
         best = "the least variance after all levels" if self.ratio is None else "given"
@@ -178,7 +179,7 @@ class NoiseLevels:
                 "Langevin moves T at each level",
                 steps.moves,
                 f"{budget}, 3 to 100: {steps.moves * ladder.count:,} in all" if self.moves is None else budget,
-                f"twice: {2 * steps.moves * ladder.count:,} evaluations, ρ* = {more:.4g}",
+                f"twice: {2 * steps.moves * ladder.count:,} evaluations, ρ* = {doubled:.4g}",
             ),
             (
                 "their step r = ε/σ_L²",
@@ -202,14 +203,14 @@ class NoiseLevels:
 
 
 def _cost_of_ends(process: EDM) -> tuple[str, str]:
-    """What part of a sampler's steps smaller and larger ends take."""
+    """The share of a sampler's steps that smaller and larger ends take."""
     low, high = process.sigma_min, process.sigma_max
     share = float(EDM(low / 2, high).time(torch.tensor(low, dtype=torch.float64)))
     other = 1 - float(EDM(low, 2 * high).time(torch.tensor(high, dtype=torch.float64)))
     return f"half: {100 * share:.2g} % of a sampler's steps", f"twice: {100 * other:.2g} % of a sampler's steps"
 
 
-def _cost_of_law(mean: float, std: float) -> tuple[str, str]:
+def _cost_of_distribution(mean: float, std: float) -> tuple[str, str]:
     low, high = math.exp(mean - 2 * std), math.exp(mean + 2 * std)
     where = f"95 % of training is between {low:.2g} and {high:.2g}; 1 more: between {math.e * low:.2g} and {math.e * high:.2g}"
     return where, f"twice: {math.exp(mean - 4 * std):.2g} to {math.exp(mean + 4 * std):.2g}, each level half as often"

@@ -14,12 +14,12 @@ from ..standardize import Standardize
 __all__ = ["Points", "evenly_spaced"]
 
 _NUMBERS = 2**20  # that are in memory at once
-_SOME = 4096  # data whose mean is near enough to that of all
-_FEW = 2**24  # numbers of data among which copies are looked for
+_SOME = 4096  # examples whose mean is near enough to that of all
+_FEW = 2**24  # numbers, up to which copies are searched
 
 
 def evenly_spaced(count: int, most: int) -> Tensor:
-    """Up to `most` of the numbers below `count`, evenly."""
+    """Up to `most` of the numbers below `count`, evenly spaced."""
     return torch.linspace(0, count - 1, min(count, most), dtype=torch.float64).round().long()
 
 
@@ -28,7 +28,7 @@ class Points:
 
     Arguments:
         x: The data, of shape `(N, *D)`.
-        units: The units; those of `x` by default.
+        units: The map to standard units; by default `x` is standardized already.
     """
 
     def __init__(self, x: Rows | Tensor, units: Standardize | None = None) -> None:
@@ -50,20 +50,20 @@ class Points:
         return x.cpu().reshape(len(indices), -1)
 
     def chunks(self, indices: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """The data at `indices`, all by default, some at a time: their numbers, and themselves."""
+        """The data at `indices`, all by default, a part at a time: their indices, and themselves."""
         for part in (torch.arange(len(self)) if indices is None else indices).split(self.size):
             yield part, self.take(part)
 
     def centre(self, count: int) -> tuple[Tensor, Tensor]:
-        """About the mean, of shape `(n,)`, and `count` data that are far from there among some."""
+        """About the mean, of shape `(n,)`, and `count` examples that are far from it."""
         some = evenly_spaced(len(self), _SOME)
         middle = sum((x.sum(0) for _, x in self.chunks(some)), torch.zeros(())) / len(some)
         radii = torch.cat([torch.linalg.vector_norm(x - middle, dim=1) for _, x in self.chunks(some)])
         return middle, some[radii.topk(min(count, len(some))).indices]
 
     def survey(self, far: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
-        """How far all data are from the centre, of shape `(N,)`, and `farthest`, in one pass."""
-        # one tensor from the start: small ones that stay between large ones that go would keep memory from being reused
+        """The distances of all data from the centre, of shape `(N,)`, and `farthest`, in one pass."""
+        # one tensor from the start: many small ones would fragment the memory
         radii, search = torch.empty(len(self), dtype=torch.float64), _Farthest(self.take(far) - centre)
         for indices, x in self.chunks():
             x = x.sub_(centre)
@@ -79,7 +79,7 @@ class Points:
         return search.found
 
     def distinct(self, indices: Tensor) -> Tensor:
-        """The data at `indices` without copies, in their order, if that can be told at little cost: all but large data.
+        """The data at `indices` without copies, in their order, if finding copies costs little: all but large data.
 
         Tables of integers hold many copies, and as many equal distances.
         """
@@ -92,7 +92,7 @@ class Points:
 
 
 class _Farthest:
-    """Keeps, for each of some points `(P, n)`, the farthest that came by."""
+    """Keeps, for each of some points `(P, n)`, the farthest example so far."""
 
     def __init__(self, pivots: Tensor) -> None:
         self.pivots = pivots

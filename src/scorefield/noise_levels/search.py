@@ -11,7 +11,7 @@ from .points import Points, evenly_spaced
 
 __all__ = ["Best", "Search"]
 
-_MEASURE = 100.0  # what measuring a pair costs, in products of one column
+_MEASURE = 100.0  # the cost of measuring a pair, in products of one column
 _TOGETHER = 512  # columns that are added up at once in float32: the bound on their rounding error stays small
 _FEW, _MANY = 64, 4096  # pairs of a block that are measured at once, and one by one
 _STORED = 2**29  # bytes of projections
@@ -42,16 +42,16 @@ class Best:
 
 
 class Search:
-    """Looks at the pairs that may be farther apart than the best one.
+    """Searches the pairs that may be farther apart than the best one.
 
-    A datum becomes b = (P, ρ, h, 1) with P its projection, ρ² = r² - |P|² and h = r²/2, and a = (-P, ρ, 1, h): then a · b is
+    An example becomes b = (P, ρ, h, 1) with P its projection, ρ² = r² - |P|² and h = r²/2, and a = (-P, ρ, 1, h): then a · b is
     half of the bound |P_i - P_j|² + (ρ_i + ρ_j)². All is in units of the largest radius.
 
     Arguments:
         points: The data.
         best: The farthest pair so far.
-        centre: Any point in their midst, of shape `(n,)`.
-        radii: How far the data are from there, of shape `(N,)`.
+        centre: Any point near the mean, of shape `(n,)`.
+        radii: The distances of the data from it, of shape `(N,)`.
         tolerance: The relative error that the result may have.
     """
 
@@ -78,7 +78,7 @@ class Search:
 
     @property
     def target(self) -> float:
-        """Pairs that are no farther apart than that do not matter."""
+        """Pairs that are not farther apart than this do not matter."""
         return self.best.value * (1 + self.tolerance) / self.scale
 
     @property
@@ -116,7 +116,7 @@ class Search:
         return torch.cat(parts) / self.scale, self.radii[places]
 
     def _rest(self, r: Tensor, p: Tensor) -> Tensor:
-        """How far data are from their projections, at least."""
+        """A lower bound on the distances of data from their projections."""
         return (r.square() * (1 + 4 * (self.points.numbers + 16) * _TINY) - p.square().sum(1)).clamp_min(0).sqrt()
 
     def _lift(self, places: Tensor) -> Tensor:
@@ -136,7 +136,7 @@ class Search:
         return self._lift(torch.arange(start, stop))
 
     def run(self, limit: float) -> float:
-        """Searches from the rim inwards, ends after `limit` products, and gives a bound on all distances."""
+        """Searches from the outside inwards, stops after `limit` products, and gives a bound on all distances."""
         most = 2**24 if self.directions is None else 2**40
         rows, columns = (min(size, max(64, most // self.points.numbers)) for size in (512, 2048))
         work = 0.0
@@ -173,7 +173,7 @@ class Search:
             self.best.measure(torch.stack([self.order[pairs[:, 0] + start], self.order[pairs[:, 1] + first]], 1))
 
     def _thin(self, pairs: Tensor, start: int, first: int) -> Tensor:
-        """The farthest of many pairs, by products in float64, which are exact for integers: of equal ones, some."""
+        """The farthest of many pairs, by products in float64, which are exact for integers; of equally far ones, some."""
         rows, i = pairs[:, 0].unique(return_inverse=True)
         columns, j = pairs[:, 1].unique(return_inverse=True)
         a, b = self.points.take(self.order[rows + start]), self.points.take(self.order[columns + first])

@@ -1,4 +1,4 @@
-"""Experiments of the literature, whole: `presets.ncsnv2.cifar10`, `presets.ncsn.mnist`, …"""
+"""Published experiments as a whole: `presets.ncsnv2.cifar10`, `presets.ncsn.mnist`, …"""
 
 from . import ncsn as ncsn, ncsnv2 as ncsnv2
 from .base import Experiment as Experiment

@@ -1,4 +1,4 @@
-"""An experiment of the NCSN line: from images to a network, its levels, its objective, its training and its sampler."""
+"""An experiment with NCSN or NCSNv2: from images to a network, its levels, its objective, its training and its sampler."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from ..data import Rows, Schema, summarize
 from ..denoisers import Gaussian
 from ..denoisers.ncsn import NCSNDenoiser
+from ..deprecation import renamed_fields
 from ..mcmc import Langevin
 from ..model import Model
 from ..nn.refinenet import RefineNet
@@ -31,9 +32,10 @@ from ..training.flat import Flat
 __all__ = ["Experiment"]
 
 
+@renamed_fields(rate="learning_rate")
 @dataclass(frozen=True)
 class Experiment:
-    """All numbers of an experiment with NCSN (Song & Ermon, 2019) or NCSNv2 (2020), and what they make.
+    """The settings of an experiment with NCSN (Song & Ermon, 2019) or NCSNv2 (2020), and what they make.
 
     States are images between 0 and 1. To try it on other images, `dataclasses.replace` the shape, the ladder and the size
     of the network.
@@ -46,14 +48,15 @@ class Experiment:
         step: ε, with moves x + ε s + √(2ε) z at the smallest level: the convention of NCSNv2, and of NCSN's code for images.
         depth: The number of stages of the network.
         features: Its number of features at full size.
-        conditional: Whether its norms know the level (NCSN), and it is not divided by it.
+        conditional: Whether its norms depend on the level (NCSN), and its output is not divided by the level.
         steps: The steps of training.
-        batch: How many images a step sees.
-        rate: The learning rate of Adam, which stays as it is.
+        batch: The batch size.
+        learning_rate: The learning rate of Adam, which is constant.
         epsilon: The ε of Adam, for losses that are half a sum over pixels.
-        average: The decay of the exponential average of weights that samples are drawn with; None for the last weights.
+        average: The decay of the exponential moving average of the weights, which samples are drawn with; None for the last
+            weights.
         flip: Whether half of the images are mirrored in training.
-        dequantize: Whether 8-bit images get uniform noise as wide as their steps.
+        dequantize: Whether 8-bit images get uniform noise of the width of their steps.
         denoise: Whether samples lose their last noise.
         printed_step: The ε that Table 4 of NCSNv2 prints, where that is another.
         note: What to know about these numbers.
@@ -74,7 +77,7 @@ class Experiment:
     conditional: bool = False
     steps: int = 300_000
     batch: int = 128
-    rate: float = 1e-4
+    learning_rate: float = 1e-4
     epsilon: float = 1e-8
     average: float | None = 0.999
     flip: bool = True
@@ -86,7 +89,9 @@ class Experiment:
     def __post_init__(self) -> None:
         numbers = self.shape[0] * self.shape[1] * self.shape[2]
         if self.ladder.numbers != numbers:
-            raise ValueError(f"images of {numbers} numbers need a ladder for them, got one for {self.ladder.numbers}")
+            raise ValueError(
+                f"images of {numbers} numbers need a ladder of that dimension, got one of {self.ladder.numbers}"
+            )
 
     @property
     def annealing(self) -> Annealing:
@@ -119,18 +124,18 @@ class Experiment:
         return DenoisingScoreMatching(ProcessLevels(self.process(), self.ladder.count), math.inf)
 
     def sampler(self) -> AnnealedLangevin:
-        """Annealed Langevin dynamics. It starts at the first level with the law that images with noise have there."""
+        """Annealed Langevin dynamics. It starts at the first level with the distribution of noisy images there."""
         return AnnealedLangevin(Langevin.from_full(self.step, self.ladder.last), self.moves)
 
     def train(
         self, denoiser: NCSNDenoiser, rows: Rows, seed: int = 0, top: float = 255.0, device: torch.device | str = "cpu"
     ) -> Iterator[Progress]:
-        """Trains as was published: Adam with one rate, and an exponential average of the weights after every step.
+        """Trains as published: Adam with a constant learning rate, and an exponential moving average of the weights.
 
-        The average takes the place of the weights at the end, and where the loop is left before.
+        The average replaces the weights at the end, and where the loop is left earlier.
 
         Arguments:
-            denoiser: What `denoiser` made, which is trained in place.
+            denoiser: The denoiser from `denoiser`, which is trained in place.
             rows: Images, of shape `(N, *shape)`.
             seed: The seed of their order, of levels and noise.
             top: Their values run from 0 to that.
@@ -140,15 +145,15 @@ class Experiment:
             Where training stands, after each step.
 
         Raises:
-            RuntimeError: If the loss is not finite.
+            RuntimeError: If the loss becomes non-finite (NaN or inf).
         """
         denoiser.to(device).train()
         flat = Flat(denoiser)
         weights = nn.Parameter(flat.values)
         weights.grad = flat.gradients
-        # Adam sees gradients as a ratio to ε, and the published losses are sums of n numbers, halved
+        # Adam compares gradients with ε, and the published losses are sums of n numbers, halved
         epsilon = self.epsilon * 2 / self.ladder.numbers
-        optimizer = torch.optim.Adam([weights], self.rate, eps=epsilon)
+        optimizer = torch.optim.Adam([weights], self.learning_rate, eps=epsilon)
         average = flat.values.clone()
         feed, objective = Feed(rows, self.units(top).to(device), self.batch, seed, device), self.objective()
         rng, start = Steps(seed, device), time.perf_counter()
@@ -158,7 +163,8 @@ class Experiment:
                 x0 = self._augmented(feed.batches(step), rng.at(step).child("images"), top)
                 loss = objective(denoiser, x0, rng.at(step)).mean()
                 if not bool(torch.isfinite(loss)):
-                    raise RuntimeError(f"the loss is not finite at step {step + 1}: take a rate below {self.rate:g}")
+                    what = f"the loss became non-finite (NaN or inf) at step {step + 1}"
+                    raise RuntimeError(f"{what}: take a learning rate below {self.learning_rate:g}")
                 loss.backward()
                 optimizer.step()
                 average.lerp_(flat.values, 1 - (self.average or 0.0))
@@ -193,6 +199,6 @@ class Experiment:
             raise ValueError(f"the experiment is for images {self.shape}, channels first, got {schema.inner_shape}")
         units = self.units(255.0 if schema.dtype == "uint8" else 1.0)
         found = summarize(schema.rows(x))
-        law = Gaussian(units(found.mean).float(), (found.variance / units.std.double() ** 2).float())
+        moments = Gaussian(units(found.mean).float(), (found.variance / units.std.double() ** 2).float())
         sampling = Sampling(self.sampler(), None, self.schedule(), self.process())
-        return Model(schema, units, denoiser, law, sampling).eval()
+        return Model(schema, units, denoiser, moments, sampling).eval()

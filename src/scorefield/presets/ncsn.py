@@ -1,6 +1,6 @@
 """The experiments of NCSN (Song & Ermon, 2019), and those with its levels in Table 4 of NCSNv2.
 
-Of training on images larger than 32 no settings were found: those of CIFAR-10 stand here.
+No published settings were found for training on images larger than 32: those of CIFAR-10 are used.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _experiment(
         features=features,
         conditional=True,
         steps=steps,
-        rate=1e-3,
+        learning_rate=1e-3,
         average=None,
         flip=flip,
         dequantize=True,

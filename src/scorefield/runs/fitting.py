@@ -107,37 +107,21 @@ def fit(
     folder = None if run is None else Run(run)  # before the data are read, which may take long
     if tensorboard:
         tensorboard_writer(None)
-    options = Options(
-        data=data or Data(),
-        network=network or Network(),
-        training=_with_budget(training or Training(), minutes, steps, epochs),
-        noise_levels=noise_levels,
-        process=process,
-        objective=objective,
-        parametrization=parametrization,
-        sampling=sampler,
-        units=units,
-        seed=seed,
-        device=device,
-    )
-    now = options if folder is None else resumed(options, folder)
-    found = planned(prepare(x, now, context), now)
+    how = _with_budget(training or Training(), minutes, steps, epochs)
+    chosen = (noise_levels, process, objective, parametrization, sampler, units)
+    options = Options(data or Data(), network or Network(), how, *chosen, seed, device)
     if folder is None:
+        found = planned(prepare(x, options, context), options)
         begin(found)
         fitted = train(found, watch)
     else:
-        request = asked(options, found, x, source)
-        fitted = Session(Run(folder.path, packages(found), _own(network)), found, tensorboard).run(
-            request, begin, watch
-        )
+        then = resumed(options, folder)
+        found = planned(prepare(x, then, context), then)
+        trusting = Run(folder.path, packages(found), network if isinstance(network, nn.Module) else None)
+        fitted = Session(trusting, found, tensorboard).run(asked(options, found, x, source), begin, watch)
     if fitted.warning:
         warnings.warn(fitted.warning, stacklevel=3)
     return fitted.model
-
-
-def _own(network: nn.Module | Network | None) -> nn.Module | None:
-    """A network of the user's own."""
-    return network if isinstance(network, nn.Module) else None
 
 
 def _with_budget(training: Training, minutes: float | None, steps: int | None, epochs: float | None) -> Training:

@@ -24,7 +24,11 @@ def array_of(batch: Any) -> np.ndarray:
 
 
 def arrays_of(batches: Iterable[Any]) -> tuple[np.ndarray, Iterator[np.ndarray]]:
-    """The first batch as an array, for its shape and type, and then all batches as arrays of that type."""
+    """The first batch as an array, for its shape and type, and then all batches as arrays of that type.
+
+    Raises:
+        DataError: If there is no batch.
+    """
     arrays = map(array_of, batches)
     first = next(arrays, None)
     if first is None:

@@ -328,7 +328,7 @@ def test_a_network_that_learns_by_heart_is_told():
     fitting, levels = Fitting(x), torch.tensor([0.1, 1.0])
     seen = torch.rand(200, 2, generator=torch.Generator().manual_seed(0)) + 1
     told = fitting._by_heart("last step", levels, seen, seen.flip(0) * 2)
-    assert told.startswith("Held-out data cost more than training data at levels 0.1 to 1, up to 2.0")
+    assert told.startswith("The held-out loss exceeds the training loss at levels 0.1 to 1, by a factor of up to 2.0")
     assert fitting._by_heart("last step", levels, seen, seen.flip(0)) == ""
     assert fitting._by_heart("last step", levels, seen[:1], seen[:1] * 2) == ""
 

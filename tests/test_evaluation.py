@@ -141,7 +141,7 @@ def test_a_table_is_judged_by_its_types():
     fitted = fit(frame, training=Training(steps=30))
     found = evaluate(fitted, frame[:300], frame[300:], count=100)
     assert found.families[0].labels == ("size", "yes")
-    assert [f.distance.name for f in found.families] == ["columns", "associations", "joint laws of pairs"]
+    assert [f.distance.name for f in found.families] == ["columns", "associations", "joint distributions of pairs"]
 
 
 def test_few_data_are_not_tested():
@@ -219,7 +219,7 @@ MORE = "More training: the held-out loss at levels 0.2 to 0.8 was still falling 
 STOPPED = "The held-out loss has stopped falling at every noise level"
 TOLD = "by 1 of 1 tests. The surest is energy distance (p = 0.002): of 3, size differs the most."
 NONE = "None of 1 tests tells the samples from unseen data, 100 against 100."
-LEARNED = "But held-out data cost more than training data at level 0.1, up to 1.50 times as much"
+LEARNED = "But the held-out loss exceeds the training loss at level 0.1, by a factor of up to 1.50"
 
 
 @pytest.mark.parametrize(

@@ -87,10 +87,7 @@ def test_a_wrong_correlation_length_is_found_in_nineteen_of_twenty():
     found, names = 0, set()
     for seed in range(20):
         fields = (Field((1, 32, 32), length) for length in (4.4, 4.0))
-        x, y = (
-            distribution.sample(2000, Samples(2 * seed + i, count=2000)).float()
-            for i, distribution in enumerate(distributions)
-        )
+        x, y = (field.sample(2000, Samples(2 * seed + i, count=2000)).float() for i, field in enumerate(fields))
         curves = field_tests(x, y, seed=seed)
         names_found = {curve.name for curve in curves if curve.distance.p_value <= 0.05 / len(curves)}
         found += bool(names_found)

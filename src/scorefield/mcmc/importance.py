@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -167,6 +168,27 @@ def _log_kernel_ratio(x: Tensor, y: Tensor, score: Tensor, factors: tuple[float,
     return (sum_events(z**2) - sum_events(reverse**2)) / 2
 
 
+class _NoisyDensity(NamedTuple):
+    """The densities q_v of data plus noise, given by their score."""
+
+    score: Callable[[Tensor, Tensor], Tensor]
+    probes: int
+    rng: Rng
+
+    def score_at(self, x: Tensor, level: float) -> Tensor:
+        return self.score(x, x.new_tensor(level)).to(x.dtype)
+
+    def score_and_derivative(self, x: Tensor, level: float) -> tuple[Tensor, Tensor]:
+        """s, `(N, *D)`, and v ∂ log q_v / ∂v, `(N,)`."""
+        signs = None
+        if self.probes:
+            u = self.rng.uniform((len(x), self.probes, *x.shape[1:]), torch.float32, x.device)
+            signs = torch.where(u < 0.5, -1.0, 1.0).to(x)
+        s, trace = divergence(lambda x: self.score_at(x, level), x, signs)
+        trace = trace.mean(1) if self.probes else trace
+        return s, level**2 * (trace + sum_events(s**2)) / 2
+
+
 @torch.no_grad()
 def score_importance(
     score: Callable[[Tensor, Tensor], Tensor],
@@ -222,39 +244,25 @@ def score_importance(
     if not isinstance(transition, Unadjusted):
         what = f"{type(transition).__name__} needs a log-density, and here is only a score"
         raise ValueError(f"{what}: use Langevin, or annealed_importance with a log-density")
-    size = x[0].numel()
-    probes = (_PROBES if size > _EXACT else 0) if probes is None else probes
-    draw = rng.child("probes")
-
-    def score_and_derivative(x: Tensor, level: float) -> tuple[Tensor, Tensor]:
-        """s, `(N, *D)`, and v ∂ log q_v / ∂v, `(N,)`."""
-        signs = None
-        if probes:
-            u = draw.uniform((len(x), probes, *x.shape[1:]), torch.float32, x.device)
-            signs = torch.where(u < 0.5, -1.0, 1.0).to(x)
-        s, trace = divergence(lambda x: score(x, x.new_tensor(level)).to(x.dtype), x, signs)
-        trace = trace.mean(1) if probes else trace
-        return s, level**2 * (trace + sum_events(s**2)) / 2
-
+    probes = (_PROBES if x[0].numel() > _EXACT else 0) if probes is None else probes
+    noisy = _NoisyDensity(score, probes, rng.child("probes"))
     noises = _noises(x, moves * (len(values) - 1), rng, False)
     log_weight = x.new_zeros(len(x), dtype=torch.float64)
     x = x.detach()
-    previous, derivative = values[0], score_and_derivative(x, values[0])[1]
+    previous, derivative = values[0], noisy.score_and_derivative(x, values[0])[1]
     for level in values[1:]:
-        s, after = score_and_derivative(x, level)
-        log_weight -= (derivative + after) * math.log(
-            previous / level
-        )  # ∫ dv/v = 2 log(previous / level), times the mean
+        s, after = noisy.score_and_derivative(x, level)
+        # ∫ dv/v = 2 log(previous / level), times the mean
+        log_weight -= (derivative + after) * math.log(previous / level)
         a, b = factors = transition.factors(level)
         for i in range(moves):
             z, _ = next(noises)
             y = x + a * s + b * z
-            last = i == moves - 1
-            if last:
-                end, derivative = score_and_derivative(y, level)
+            if i == moves - 1:
+                end, derivative = noisy.score_and_derivative(y, level)
             else:
-                end = score(y, y.new_tensor(level)).to(y.dtype)
-            middle = score((x + y) / 2, x.new_tensor(level)).to(x.dtype)
+                end = noisy.score_at(y, level)
+            middle = noisy.score_at((x + y) / 2, level)
             log_weight += sum_events((y - x) * (s + 4 * middle + end)) / 6 + _log_kernel_ratio(x, y, end, factors, z)
             x, s = y, end
         previous = level

@@ -78,25 +78,12 @@ def battery(
         mmd_test(pool, permutations=permutations),
         sliced_test(pool, permutations),
     ]
-    others = _principal(pool)
-    if features is not None:
-        given = [x for x in (samples, held_out, train) if x is not None]
-        parts = [features_of(subsample(x, pairs, seed + i), features) for i, x in enumerate(given)]
-        others = Pool.of(*parts, maximum=pairs, standardize=False, seed=seed)
+    others = _principal(pool) if features is None else _featured((samples, held_out, train), features, pairs, seed)
     found.append(kernel_test(others, permutations))
-    found.append(
-        with_floor(
-            wasserstein,
-            samples,
-            held_out,
-            train,
-            name="Wasserstein, order 2",
-            resamples=20,
-            maximum=max(2, pairs // 4),
-            seed=seed,
-            note=f"exact, with at most {max(2, pairs // 4):,} rows of each side",
-        )
-    )
+    few = max(2, pairs // 4)
+    name, note = "Wasserstein, order 2", f"exact, with at most {few:,} rows of each side"
+    options = {"resamples": 20, "maximum": few, "seed": seed}
+    found.append(with_floor(wasserstein, samples, held_out, train, name=name, note=note, **options))
     found.append(frechet_with_floor(samples, held_out, train, features=features, maximum=maximum // 2, seed=seed))
     return (*found, *manifold_distances(others if features else pool))
 
@@ -123,6 +110,13 @@ def rejected(found: Iterable[Distance], level: float = 0.05) -> tuple[Distance, 
             break
         chosen.append(distance)
     return tuple(chosen)
+
+
+def _featured(data: tuple[Array | None, ...], features: Features, maximum: int, seed: int) -> Pool:
+    """A pool of the features of samples, held-out data and further data, in their own units."""
+    given = [x for x in data if x is not None]
+    parts = [features_of(subsample(x, maximum, seed + i), features) for i, x in enumerate(given)]
+    return Pool.of(*parts, maximum=maximum, standardize=False, seed=seed)
 
 
 def _principal(pool: Pool) -> Pool:

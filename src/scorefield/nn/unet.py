@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -114,17 +115,6 @@ class UNet(nn.Module):
         extra: int = 0,
     ) -> None:
         super().__init__()
-        if dims not in _CONV:
-            raise ValueError(f"UNet works on 1, 2 or 3 spatial axes, got dims={dims}")
-        sizes = (channels, depth, patch, embedding, *widths, context + 1, context_channels + 1, extra + 1)
-        if context and context_channels:
-            raise ValueError(
-                f"UNet takes values or channels as context, not both: got {context=} and {context_channels=}"
-            )
-        if not widths or min(sizes) < 1:
-            got = f"channels={channels}, widths={tuple(widths)}, depth={depth}, patch={patch}, embedding={embedding}"
-            got += f", context={context}, {context_channels=}" if context or context_channels else ""
-            raise ValueError(f"UNet needs positive sizes, got {got}")
         self.dims = dims
         self.channels = channels
         self.widths = tuple(widths)
@@ -136,31 +126,52 @@ class UNet(nn.Module):
         self.context = context
         self.context_channels = context_channels
         self.extra = extra
-        self.label = nn.Sequential(
-            FourierEmbedding(16), nn.Linear(32, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
-        )
+        self._check()
+        self._build()
+        load_under_old_names(self, {"enter": "input", "leave": "output", "given": "embed_context"})
+
+    def _check(self) -> None:
+        if self.dims not in _CONV:
+            raise ValueError(f"UNet works on 1, 2 or 3 spatial axes, got dims={self.dims}")
+        context, context_channels = self.context, self.context_channels
+        if context and context_channels:
+            raise ValueError(
+                f"UNet takes values or channels as context, not both: got {context=} and {context_channels=}"
+            )
+        sizes = (self.channels, self.depth, self.patch, self.embedding, *self.widths)
+        if not self.widths or min(*sizes, context + 1, context_channels + 1, self.extra + 1) < 1:
+            got = f"channels={self.channels}, widths={self.widths}, depth={self.depth}, patch={self.patch}"
+            got += f", embedding={self.embedding}"
+            got += f", {context=}, {context_channels=}" if context or context_channels else ""
+            raise ValueError(f"UNet needs positive sizes, got {got}")
+
+    def _build(self) -> None:
+        """Makes the layers."""
+        dims, widths, embedding, periodic = self.dims, self.widths, self.embedding, self.periodic
+        top, bottom, folded = widths[0], widths[-1], self.patch**self.dims
 
         def block(ins: int, outs: int) -> _Block:
             return _Block(dims, ins, outs, embedding, periodic)
 
-        top, bottom = self.widths[0], self.widths[-1]
-        folded = patch**dims
-        self.input = _conv(dims, (channels + context_channels + extra) * folded, top, 3, periodic)
-        if context:
-            self.embed_context = nn.Sequential(
-                nn.Linear(context, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
-            )
-        self.down = nn.ModuleList(nn.ModuleList(block(w, w) for _ in range(depth)) for w in self.widths)
-        self.coarsen = nn.ModuleList(_CONV[dims](a, b, 2, stride=2) for a, b in zip(self.widths, self.widths[1:]))
-        self.middle = block(bottom, bottom)
-        self.attend = _Attention(bottom) if attention else nn.Identity()
-        self.up = nn.ModuleList(
-            nn.ModuleList(block(2 * w if i < depth else w, w) for i in range(depth + 1)) for w in self.widths
+        self.label = nn.Sequential(
+            FourierEmbedding(16), nn.Linear(32, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
         )
-        self.refine = nn.ModuleList(_TRANSPOSED[dims](b, a, 2, stride=2) for a, b in zip(self.widths, self.widths[1:]))
+        ins = self.channels + self.context_channels + self.extra
+        self.input = _conv(dims, ins * folded, top, 3, periodic)
+        if self.context:
+            self.embed_context = nn.Sequential(
+                nn.Linear(self.context, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
+            )
+        self.down = nn.ModuleList(nn.ModuleList(block(w, w) for _ in range(self.depth)) for w in widths)
+        self.coarsen = nn.ModuleList(_CONV[dims](a, b, 2, stride=2) for a, b in pairwise(widths))
+        self.middle = block(bottom, bottom)
+        self.attend = _Attention(bottom) if self.attention else nn.Identity()
+        self.up = nn.ModuleList(
+            nn.ModuleList(block(2 * w if i < self.depth else w, w) for i in range(self.depth + 1)) for w in widths
+        )
+        self.refine = nn.ModuleList(_TRANSPOSED[dims](b, a, 2, stride=2) for a, b in pairwise(widths))
         self.norm = _norm(top)
-        self.output = _zero(_conv(dims, top, channels * folded, 3, periodic))
-        load_under_old_names(self, {"enter": "input", "leave": "output", "given": "embed_context"})
+        self.output = _zero(_conv(dims, top, self.channels * folded, 3, periodic))
 
     def forward(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:
         """Predicts: states `(B, channels, *S)` and noise labels `(B,)` to `(B, channels, *S)`.

@@ -21,7 +21,7 @@ FLOORS = [
     {"settings", "tensors", "rng", "spec"},
     {"derivatives", "calls"},
     {"ode", "nn", "data", "mcmc"},
-    {"processes", "denoisers", "standardize", "checkpoint", "condition_migrations", "metrics", "measurement", "context"},
+    {"processes", "denoisers", "standardize", "checkpoint", "metrics", "measurement", "context"},
     {"diffusion", "schedules", "objectives", "noise_levels", "toys"},
     {"gaussian_frame"},
     {"training", "samplers", "likelihood"},

@@ -9,15 +9,25 @@ import torch
 from torch import nn
 
 from scorefield.data import ArrayRows
-from scorefield.fitting import Fitting, split, threads
+from scorefield.fitting import Options, Plan, plan, prepare, split, threads, train, trainer_of
+from scorefield.fitting.fitted import _Losses, _memorized
 from scorefield.nn import MLP
 from scorefield.noise_levels import NoiseLevels
-from scorefield.run import fit
+from scorefield.runs import fit
 from scorefield.settings import Data, Network, Training
 
 
 def cloud(count: int, *shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(count, *shape))
+
+
+def planned(x, context=None, **options) -> Plan:
+    wish = Options(**options)
+    return plan(prepare(x, wish, context), wish)
+
+
+def prepared(x, **options):
+    return prepare(x, Options(**options))
 
 
 def numbers(rows) -> list[float]:
@@ -67,7 +77,7 @@ def test_constant_places_of_grids_do_not_hide_the_others():
 
 def test_units_of_vectors_are_a_columns_own():
     x = cloud(500, 3) * [1.0, 100.0, 1e-4] + [0.0, -7.0, 1e3]
-    units = Fitting(x).standardize
+    units = prepared(x).units
     np.testing.assert_allclose(units.mean, x.mean(0), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(units.std, x.std(0), rtol=1e-9)
 
@@ -77,7 +87,7 @@ def test_units_of_grids_are_a_channels_own(last):
     """Neighbours keep their proportions: a dark corner stays dark."""
     x = cloud(60, 2, 20, 24) * np.array([1.0, 50.0])[:, None, None] + np.array([3.0, -400.0])[:, None, None]
     x += np.arange(24)
-    units = Fitting(np.moveaxis(x, 1, -1) if last else x).standardize
+    units = prepared(np.moveaxis(x, 1, -1) if last else x).units
     assert units.mean.shape == units.std.shape == (2, 1, 1)
     np.testing.assert_allclose(units.mean.flatten(), x.mean((0, 2, 3)), rtol=1e-9)
     np.testing.assert_allclose(units.std.flatten(), x.std((0, 2, 3)), rtol=1e-9)
@@ -87,13 +97,13 @@ def test_units_of_grids_are_a_channels_own(last):
 def test_large_offsets_survive(offset):
     """x = offset ± 1: what is trained on, what is held out and what is drawn has unit spread about the offset."""
     x = cloud(400, 2) + offset
-    fitting = Fitting(x, training=Training(steps=3))
-    every = torch.cat([fitting.trainer.feed.take(torch.arange(360)), fitting.trainer.held_out]).double()
+    found = planned(x, training=Training(steps=3))
+    trainer = trainer_of(found)
+    every = torch.cat([trainer.feed.take(torch.arange(360)), trainer.held_out]).double()
     assert float(every.mean(0).abs().max()) < 1e-4
     np.testing.assert_allclose(every.std(0), 1, atol=5e-3)
     assert len(every.unique()) > 790  # no digits are lost
-    list(fitting.trainer.run())
-    drawn = fitting.finish()[0].sample(500)
+    drawn = train(found).model.sample(500)
     assert drawn.dtype == np.float64
     np.testing.assert_allclose(drawn.mean(0) - offset, 0, atol=0.4)
     np.testing.assert_allclose(drawn.std(0), 1, atol=0.4)
@@ -105,7 +115,7 @@ def test_large_offsets_survive(offset):
 
 def test_vectors_have_a_full_covariance():
     x = cloud(500, 3) @ np.array([[1, 0.9, 0.5], [0, 0.3, 0.1], [0, 0, 0.02]]) * [1, 1e3, 1e-3] + 5
-    moments = Fitting(x, Data(held_out=0)).moments
+    moments = prepared(x, data=Data(held_out=0)).moments
     assert not moments.diagonal
     np.testing.assert_allclose(moments.covariance, np.corrcoef(x.T), atol=1e-5)
     np.testing.assert_allclose(moments.mean, 0, atol=1e-6)
@@ -113,24 +123,24 @@ def test_vectors_have_a_full_covariance():
 
 def test_grids_and_wide_or_few_vectors_have_variances():
     for x in (cloud(50, 20, 20), cloud(100, 30), cloud(1200, 300)):
-        moments = Fitting(x, Data(structure="vector") if x.ndim == 2 else None).moments
+        moments = prepared(x, data=Data(structure="vector") if x.ndim == 2 else Data()).moments
         assert moments.diagonal
         assert float(moments.covariance.mean()) == pytest.approx(1, rel=0.1)
 
 
 def test_a_value_that_almost_no_datum_shows():
-    """A column that is constant in what calibration looks at has its variance all the same."""
+    """A column that is constant among the examples has its variance all the same."""
     x = cloud(8000, 3)
     x[:, 2] = 0
     x[17, 2] = 1
-    moments = Fitting(x).moments
+    moments = prepared(x).moments
     assert bool(torch.isfinite(moments.covariance).all())
     np.testing.assert_allclose(moments.covariance.diagonal(), 1, atol=1e-4)
 
 
 def test_columns_that_repeat_each_other():
     x = cloud(300, 1).repeat(3, axis=1) * [1.0, -2.0, 3.0]
-    assert not Fitting(x).moments.diagonal
+    assert not prepared(x).moments.diagonal
 
 
 # -- choices -------------------------------------------------------------------------------------------------------
@@ -138,43 +148,65 @@ def test_columns_that_repeat_each_other():
 
 @pytest.mark.parametrize("x", [cloud(100, 3), cloud(30, 20, 20), pd.DataFrame(cloud(50, 2), columns=["a", "b"])])
 def test_every_choice_has_its_reason(x):
-    fitting = Fitting(x)
-    names = [name for name, _, _ in fitting.choices]
-    assert names[:2] == ["structure", "network"]
+    found = planned(x)
+    names = [choice.name for choice in found.choices]
+    assert names[:6] == [
+        "structure",
+        "network",
+        "process",
+        "parametrization",
+        "objective",
+        "steps" if "steps" in names else "minutes",
+    ]
     assert len(set(names)) == len(names)
-    assert {"batch", "rate", "matrix_rate", "reference", "precision"} < set(names)
+    assert {"batch", "learning_rate", "muon_learning_rate", "reference_batch", "precision", "sampling"} < set(names)
     assert ({"minutes", "steps", "epochs"} & set(names)) in ({"minutes"}, {"steps"})
-    assert all(isinstance(value, str) and isinstance(why, str) and len(why) > 10 for _, value, why in fitting.choices)
-    size = sum(p.numel() for p in fitting.network.parameters())
-    assert fitting.choices[1][1] == f"{type(fitting.network).__name__}, {size:,} parameters"
-    left = [f.name for f in fields(Training) if getattr(fitting.training, f.name) in (None, "auto")]
-    assert set(left) < {"minutes", "steps", "epochs"} and len(left) == 2
+    assert all(isinstance(value, str) and isinstance(why, str) and len(why) > 10 for _, value, why in found.choices)
+    assert not any(choice.given for choice in found.choices)
+    size = sum(p.numel() for p in found.network.parameters())
+    assert found.choice("network").value == f"{type(found.network).__name__}, {size:,} parameters"
+    open_ = [f.name for f in fields(Training) if getattr(found.training, f.name) in (None, "auto")]
+    assert set(open_) < {"minutes", "steps", "epochs"} and len(open_) == 2
+    with pytest.raises(KeyError, match="there is no choice 'colour' among structure, "):
+        found.choice("colour")
 
 
 def test_what_the_user_says_is_not_chosen():
-    wish = Training(epochs=2, batch=10, rate=1e-3, matrix_rate=0.0, reference=5, precision="float32", clip=0.3)
-    calibration = NoiseLevels(0.01, 50.0, -1.0, 1.5)
-    fitting = Fitting(
-        cloud(100, 3), Data(held_out=0.5), Network(widths=(24,), depth=1), wish, calibration, seed=9, device="cpu"
+    wish = Training(
+        epochs=2, batch=10, learning_rate=1e-3, muon_learning_rate=0.0, reference_batch=5, precision="float32", clip=0.3
     )
-    assert fitting.training == wish
-    assert [name for name, _, _ in fitting.choices] == ["structure", "network"]
-    assert fitting.calibration is calibration
-    assert fitting.trainer.steps == 10
-    assert (fitting.network.width, fitting.network.depth) == (24, 1)
-    assert (fitting.trainer.objective.levels.mean, fitting.trainer.objective.levels.std) == (-1.0, 1.5)
+    levels = NoiseLevels(0.01, 50.0, -1.0, 1.5)
+    found = planned(
+        cloud(100, 3),
+        data=Data(held_out=0.5),
+        network=Network(widths=(24,), depth=1),
+        training=wish,
+        noise_levels=levels,
+        seed=9,
+        device="cpu",
+    )
+    assert found.training == wish
+    names = [choice.name for choice in found.choices]
+    assert names == ["structure", "network", "process", "parametrization", "objective", "sampling"]
+    assert found.noise_levels is levels
+    assert trainer_of(found).steps == 10
+    assert (found.network.width, found.network.depth) == (24, 1)
+    assert (found.objective.levels.mean, found.objective.levels.std) == (-1.0, 1.5)
+    assert found.process == levels.process()
 
 
 def test_zero_reference_and_rate_are_answers():
-    training = Fitting(cloud(30, 20, 20), training=Training(steps=1, matrix_rate=0.0, reference=0)).training
-    assert training.matrix_rate == training.reference == 0
+    training = planned(
+        cloud(30, 20, 20), training=Training(steps=1, muon_learning_rate=0.0, reference_batch=0)
+    ).training
+    assert training.muon_learning_rate == training.reference_batch == 0
 
 
-def test_integers_are_calibrated_by_their_step():
+def test_integers_have_levels_by_their_step():
     x = np.random.default_rng(0).integers(0, 8, size=(300, 2))
     step = 1 / x.std(0).max()
-    assert Fitting(x, Data(dequantize=False)).calibration == Fitting(x.astype(float)).calibration
-    assert "step between neighbouring values" in Fitting(x).calibration.reasons[0] or 0.1 * step > 2e-2
+    assert planned(x, data=Data(dequantize=False)).noise_levels == planned(x.astype(float)).noise_levels
+    assert "step between neighbouring values" in planned(x).noise_levels.reasons[0] or 0.1 * step > 2e-2
 
 
 # -- the world around ----------------------------------------------------------------------------------------------
@@ -186,11 +218,10 @@ def test_nobodys_random_numbers_are_touched(shape):
     np.random.seed(1)
     before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()
     dtype, grads = torch.get_default_dtype(), torch.is_grad_enabled()
-    fitting = Fitting(cloud(60, *shape), training=Training(steps=2, batch=4), network=Network(widths=(16,)))
-    with threads(fitting):
-        list(fitting.trainer.run())
-    model, _ = fitting.finish()
-    model.sample(2)
+    for objective in (None, "learneduncertainty(denoisingscorematching)"):
+        how = Training(steps=2, batch=4)
+        found = planned(cloud(60, *shape), training=how, network=Network(widths=(16,)), objective=objective)
+        train(found).model.sample(2)
     assert torch.equal(before, torch.get_rng_state())
     assert np.array_equal(numpy_before, np.random.get_state()[1])
     assert (dtype, grads) == (torch.get_default_dtype(), torch.is_grad_enabled())
@@ -201,10 +232,10 @@ def test_a_fit_is_its_seeds():
     states = []
     for seed in (0, 0, 1):
         torch.rand(seed + 3)
-        fitting = Fitting(cloud(60, 3), training=Training(steps=2), seed=seed)
-        first = fitting.trainer.flat.values.clone()
-        list(fitting.trainer.run())
-        states.append((first, fitting.trainer.flat.values.clone()))
+        trainer = trainer_of(planned(cloud(60, 3), training=Training(steps=2), seed=seed))
+        first = trainer.flat.values.clone()
+        list(trainer.run())
+        states.append((first, trainer.flat.values.clone()))
     for one, same, other in zip(*states):
         assert torch.equal(one, same)
         assert not torch.equal(one, other)
@@ -214,7 +245,7 @@ def test_threads_are_given_back():
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        vectors, grids = Fitting(cloud(60, 3)), Fitting(cloud(40, 20, 20), network=Network(widths=(8,)))
+        vectors, grids = planned(cloud(60, 3)), planned(cloud(40, 20, 20), network=Network(widths=(8,)))
         with threads(vectors):
             assert torch.get_num_threads() == 1
         with threads(grids):
@@ -229,7 +260,7 @@ def test_threads_are_given_back():
 @pytest.mark.parametrize("device", ["cuda:99", "nonsense"])
 def test_devices_that_are_not_there(device):
     with pytest.raises(ValueError, match=rf"^there is no device '{device}' here: use device='cpu' \(.+\)$"):
-        Fitting(cloud(60, 3), device=device)
+        planned(cloud(60, 3), device=device)
 
 
 # -- networks of the user ------------------------------------------------------------------------------------------
@@ -259,14 +290,14 @@ def test_a_network_of_ones_own_is_taken_as_it_is():
     network = Own(3)
     network.layers[2].eval()
     buffers = {k: v.clone() for k, v in network.state_dict().items()}
-    fitting = Fitting(cloud(60, 3), network=network, training=Training(steps=2))
-    assert fitting.network is network
-    assert fitting.choices[1][2] == "given: a Own"
+    found = planned(cloud(60, 3), network=network, training=Training(steps=2))
+    assert found.network is network
+    assert found.choice("network").given and found.choice("network").value.startswith("Own, ")
     assert all(torch.equal(v, buffers[k]) for k, v in network.state_dict().items())
     assert network.layers[1].training and not network.layers[2].training
-    list(fitting.trainer.run())
+    list(trainer_of(found).run())
     assert not torch.equal(network.layers[1].running_mean, buffers["layers.1.running_mean"])
-    with threads(Fitting(cloud(60, 3), network=Scales())):
+    with threads(planned(cloud(60, 3), network=Scales())):
         pass
 
 
@@ -276,7 +307,7 @@ def test_a_network_that_answers_another_shape(outs):
     need = r"x of shape \(2, 3\) and c of shape \(2,\) with the shape of x"
     message = rf"^the network must answer {need}, got shape \(2, {outs}\): its first and last layer must fit the data$"
     with pytest.raises(ValueError, match=message):
-        Fitting(cloud(60, 3), network=Own(outs))
+        planned(cloud(60, 3), network=Own(outs))
 
 
 def test_a_network_that_answers_no_tensor():
@@ -285,20 +316,19 @@ def test_a_network_that_answers_no_tensor():
             return x, c
 
     with pytest.raises(ValueError, match="with the shape of x, got a tuple: its first"):
-        Fitting(cloud(60, 3), network=Pair())
+        planned(cloud(60, 3), network=Pair())
 
 
 # -- the end -------------------------------------------------------------------------------------------------------
 
 
 def test_what_was_measured():
-    fitting = Fitting(cloud(100, 3), training=Training(steps=30, evaluations=3), network=MLP(3, 8, 1))
-    list(fitting.trainer.run())
-    model, about = fitting.finish()
+    fitted = train(planned(cloud(100, 3), training=Training(steps=30, evaluations=3), network=MLP(3, 8, 1)))
+    model, about = fitted.model, fitted.record
     assert not model.training and not any(p.requires_grad for p in model.parameters())
     assert about["steps"] == 30 and about["stopped"] == "the budget is used" and about["seconds"] > 0
     assert about["weights"] in {"last step", "average of width 0.05", "average of width 0.15", "best on the way"}
-    assert about["held_out_loss"] == pytest.approx(float(np.mean(about["held_out_loss"])))
+    assert about["held_out_loss"] == fitted.held_out_loss and about["warning"] == fitted.warning
     by_level = about["by_level"]
     assert set(by_level) == {"level", "loss", "train_loss", "zero_loss"}
     assert {len(v) for v in by_level.values()} == {len(by_level["level"])}
@@ -310,29 +340,30 @@ def test_what_was_measured():
 
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_two_data_are_enough_to_begin(count):
-    fitting = Fitting(cloud(count, 2), training=Training(steps=2))
-    list(fitting.trainer.run())
-    assert fitting.finish()[0].sample(3).shape == (3, 2)
+    assert train(planned(cloud(count, 2), training=Training(steps=2))).model.sample(3).shape == (3, 2)
 
 
-# -- learning by heart ---------------------------------------------------------------------------------------------
+# -- memorization --------------------------------------------------------------------------------------------------
 
 
-def test_a_network_that_learns_by_heart_is_told():
-    """When the weights of an earlier step are kept, and when data it has seen cost less than others."""
+def test_memorization_is_said():
+    """When the weights of an earlier step are kept, and when training data cost less than others."""
     x = np.random.default_rng(0).normal(size=(40, 8))
-    with pytest.warns(
-        UserWarning, match=r"^The held-out loss rose: from step \d+ on the network learned its data by heart"
-    ):
-        fit(x, training=Training(steps=200), data=Data(held_out=0.3))
-    fitting, levels = Fitting(x), torch.tensor([0.1, 1.0])
-    seen = torch.rand(200, 2, generator=torch.Generator().manual_seed(0)) + 1
-    told = fitting._by_heart("last step", levels, seen, seen.flip(0) * 2)
-    assert told.startswith("The held-out loss exceeds the training loss at levels 0.1 to 1, by a factor of up to 2.0")
-    assert fitting._by_heart("last step", levels, seen, seen.flip(0)) == ""
-    assert fitting._by_heart("last step", levels, seen[:1], seen[:1] * 2) == ""
+    with pytest.warns(UserWarning, match=r"^The held-out loss rose: from step \d+ on the network memorized its data"):
+        fit(x, steps=200, data=Data(held_out=0.3))
+    found, levels = planned(x), torch.tensor([0.1, 1.0])
+    losses = torch.rand(200, 2, generator=torch.Generator().manual_seed(0)) + 1
+
+    def said(held_out, train):
+        return _memorized(found, trainer_of(found), "last step", _Losses(levels, held_out, train, train))
+
+    assert said(losses.flip(0) * 2, losses).startswith(
+        "Held-out data cost more than training data at levels 0.1 to 1, up to 2.0"
+    )
+    assert said(losses.flip(0), losses) == ""
+    assert said(losses[:1] * 2, losses[:1]) == ""
 
 
-def test_nothing_is_told_of_a_fit_to_enough_data(recwarn):
-    fit(np.random.default_rng(0).normal(size=(2000, 2)), training=Training(steps=100))
+def test_nothing_is_said_of_a_fit_to_enough_data(recwarn):
+    fit(np.random.default_rng(0).normal(size=(2000, 2)), steps=100)
     assert not [w for w in recwarn if issubclass(w.category, UserWarning)]

@@ -57,14 +57,15 @@ def sample(
     """
     from ..model import load
     from ..runs import Run
-    from .output import check, write
+    from .output import check, lost, write
 
     sampling = drawing.sampling()
     model = load(run) if run.is_file() else Run(run).model
     check(output, model.schema)
     model = conditions.applied(model.to(device_of(device)))
     batches = model.batches(count, seed, sampling, batch=batch)
-    if model.schema.kind == "dataframe" and output.suffix.lower() in (".npy", ".npz"):
-        say(f"the names of the columns are lost in {output.suffix}: .csv and .parquet keep them")
+    missing = lost(output, model.schema)
+    if missing is not None:
+        say(missing)
     write(output, counted(map(model.schema.pack, batches), count), count, model.schema)
     print(output)

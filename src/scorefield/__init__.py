@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         derivatives as derivatives,
         diagnostics as diagnostics,
         diffusion as diffusion,
+        display as display,
         evaluation as evaluation,
         fitting as fitting,
         gaussian_frame as gaussian_frame,

@@ -15,6 +15,7 @@ from torch import Tensor
 from .conditions import Condition, Stage
 from .data import Rows
 from .denoisers import Denoiser
+from .display import Facts, displayed
 from .evaluation import DISTANCES, RunData, standard
 from .mcmc import Langevin
 from .metrics import Distance, nearest, with_floor
@@ -68,6 +69,7 @@ class SamplerResult:
         return all(distance.covered for distance in self.distances)
 
 
+@displayed
 @dataclass(frozen=True)
 class Comparison:
     """Ways side by side.
@@ -89,6 +91,15 @@ class Comparison:
     samples: tuple[np.ndarray, ...]
     held_out: np.ndarray
     columns: tuple[str, ...] | None = None
+
+    def _facts(self) -> Facts:
+        facts = {
+            str(row.sampling): f"{row.distances[0].name} {row.distances[0].value:.3g} (real data: {row.distances[0].high:.3g})"
+            f", {row.evaluations:.4g} evaluations, {self.count / row.seconds:,.4g} samples per second"
+            for row in self.rows
+        }
+        facts |= {str(sampling): reason for sampling, reason in self.failed}
+        return f"Comparison of {self.count:,} samples each", facts
 
     @property
     def verdict(self) -> tuple[str, ...]:

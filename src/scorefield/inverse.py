@@ -15,6 +15,7 @@ from torch import Tensor
 from .denoisers import Gaussian
 from .deprecation import renamed_arguments
 from .diffusion import Diffusion
+from .display import Facts, displayed
 from .mcmc import WeightedSamples
 from .measurement.noise import GaussianNoise
 from .metrics import Calibration, calibration
@@ -96,6 +97,7 @@ def misfit(model: Model, x: Any) -> Tensor:
     return torch.cat(residuals, 1).square().mean(1)
 
 
+@displayed
 @dataclass(frozen=True)
 class PosteriorCheck:
     """How a method does on simulated measurements of Gaussian data.
@@ -115,6 +117,9 @@ class PosteriorCheck:
     surprise: float | None
     twin: str
     seconds: float
+
+    def _facts(self) -> Facts:
+        return f"PosteriorCheck: {'trusted' if self.trusted else 'not trusted'}", {"verdict": " ".join(self.verdict)}
 
     @property
     def trusted(self) -> bool:

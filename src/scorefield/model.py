@@ -26,6 +26,7 @@ from .context import Context
 from .data import Schema
 from .denoisers import DenoiserModule, Gaussian, NoisyClassifier
 from .diffusion import Diffusion
+from .display import Facts, displayed, listed, rounded
 from .generative import GenerativeModel
 from .likelihood import DataDensity, Density, LogProb
 from .measurement import Measurement
@@ -36,6 +37,7 @@ from .standardize import Standardize
 __all__ = ["Model", "load"]
 
 
+@displayed
 class Model(GenerativeModel):
     """A generative model of data, in the units and the form of the data.
 
@@ -71,6 +73,18 @@ class Model(GenerativeModel):
         self.denoiser = denoiser
         self.context = context
         self._conditions = nn.ModuleList(conditions)
+
+    def _facts(self) -> Facts:
+        count, schema = sum(p.numel() for p in self.denoiser.parameters()), self.schema
+        network = dict(self.denoiser.named_children()).get("network", self.denoiser)
+        facts = {"data": f"{schema.kind}, {schema.dtype}, shape {schema.shape}"}
+        facts |= {"columns": listed(schema.columns)} if schema.columns else {}
+        if self.context is not None:
+            free = "may be left out" if self.denoiser.unconditional else "needed"
+            facts["context"] = f"{listed(self.context.names)} ({free})"
+        facts |= {"conditions": "; ".join(each.summary for each in self.conditions)} if self.conditions else {}
+        facts |= {"network": f"{type(network).__name__}, {count:,} parameters", "process": rounded(repr(self.process))}
+        return f"Model of {schema.structure}s", facts | {"sampling": str(self.sampling.replace(process=None))}
 
     @property
     def conditions(self) -> tuple[Condition, ...]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from .deprecation import renamed_fields
-
 from .renames import ARGUMENTS
 
 __all__ = ["RENAMED", "Data", "Network", "Training", "with_new_names"]

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from ..display import Facts, displayed
 from ..metrics import Curve, Distance, GeneralizationGap, Neighbours, TestFamily, rejected
 
 __all__ = ["Evaluation"]
 
 
+@displayed
 @dataclass(frozen=True)
 class Evaluation:
     """What was measured.
@@ -44,6 +46,11 @@ class Evaluation:
     twin: Distance | None
     verdict: tuple[str, ...] = ()
     samples: np.ndarray = field(default_factory=lambda: np.zeros((0, 1), np.float32))
+
+    def _facts(self) -> Facts:
+        tests = f"{len(self.rejected)} of {len(self.tests)} distinguish samples from held-out data"
+        facts = {"tests": tests, "copies": "suspected" if self.neighbours.suspicious else "none found"}
+        return f"Evaluation of {self.count:,} samples", facts | {"verdict": " ".join(self.verdict)}
 
     @property
     def tests(self) -> tuple[Distance, ...]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..denoisers import DenoiserModule, Gaussian
+from ..display import Facts, displayed
 from ..metrics import loss_gap
 from ..model import Model
 from ..training import Trainer, losses_by_level, parts_of
@@ -21,6 +22,7 @@ _LEVELS = 17  # at which losses are measured
 _ADVICE = "more data, a smaller network or a shorter budget help"
 
 
+@displayed
 @dataclass(frozen=True)
 class Fitted:
     """A fitted model.
@@ -33,6 +35,12 @@ class Fitted:
 
     model: Model
     record: dict[str, Any]
+
+    def _facts(self) -> Facts:
+        facts = {"model": repr(self.model).partition("\n")[0], "weights": str(self.record["weights"])}
+        facts |= {"held-out loss": f"{self.held_out_loss:.4f}", "steps": f"{self.record['steps']:,}"}
+        facts |= {"stopped": str(self.record["stopped"])}
+        return "Fitted", facts | ({"warning": self.warning} if self.warning else {})
 
     @property
     def warning(self) -> str:

@@ -8,9 +8,12 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+from ..display import Facts, displayed
+
 __all__ = ["LogProb"]
 
 
+@displayed
 @dataclass(frozen=True)
 class LogProb:
     """Log-densities in nats with estimates of their errors, each of shape `(B,)`, in float64.
@@ -37,6 +40,16 @@ class LogProb:
     def error(self) -> Tensor:
         """Two standard errors plus solver and end error, of shape `(B,)`: nearly all values are within it of the truth."""
         return 2 * self.standard_error + self.solver_error + self.end_error
+
+    def _facts(self) -> Facts:
+        if not len(self):
+            return "LogProb of no rows", {}
+        names = {"value": self.value, "error": self.error, "truncation": self.truncation, "evaluations": self.evaluations}
+        columns = {name: column.double().cpu() for name, column in names.items()}
+        return f"LogProb of {len(self):,} {'row' if len(self) == 1 else 'rows'}, in nats", {
+            name: f"mean {float(x.mean()):.4g}, from {float(x.min()):.4g} to {float(x.max()):.4g}"
+            for name, x in columns.items()
+        }
 
     def __len__(self) -> int:
         return len(self.value)

@@ -12,6 +12,7 @@ from typing import Any
 import torch.nn as nn
 
 from .. import checkpoint
+from ..display import as_html
 from ..model import Model, load
 from .layouts import current
 from .lock import LOCK, locked
@@ -55,6 +56,9 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}): {self._state()}"
+
+    def _repr_html_(self) -> str:
+        return as_html(f"Run({str(self.path)!r})", {"state": self._state()})
 
     def _state(self) -> str:
         """What the folder holds, in words."""

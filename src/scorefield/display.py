@@ -1,0 +1,79 @@
+"""How models and results show themselves, in a terminal and in a notebook: a title and a few facts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from html import escape
+from typing import Protocol, TypeVar
+
+__all__ = ["Facts", "as_html", "as_text", "displayed", "listed", "rounded"]
+
+Facts = tuple[str, Mapping[str, str]]
+"""A title, and facts by their names."""
+
+
+class _HasFacts(Protocol):
+    def _facts(self) -> Facts: ...
+
+
+T = TypeVar("T", bound=_HasFacts)
+
+
+def displayed(cls: type[T]) -> type[T]:
+    """A decorator: a class that has `_facts` shows them, as its `repr` and in a notebook."""
+
+    def text(self: _HasFacts) -> str:
+        return as_text(*self._facts())
+
+    def html(self: _HasFacts) -> str:
+        return as_html(*self._facts())
+
+    for name, method in (("__repr__", text), ("_repr_html_", html)):
+        setattr(cls, name, method)
+    return cls
+
+
+def as_text(title: str, facts: Mapping[str, str]) -> str:
+    """A title and aligned lines.
+
+    Example:
+        >>> print(as_text("Model of vectors", {"data": "float64, 2 columns", "process": "VP()"}))
+        Model of vectors
+          data     float64, 2 columns
+          process  VP()
+    """
+    width = max(map(len, facts), default=0)
+    return "\n".join([title, *(f"  {name:<{width}}  {value}" for name, value in facts.items())])
+
+
+def as_html(title: str, facts: Mapping[str, str]) -> str:
+    """The same as a small table.
+
+    Example:
+        >>> as_html("A < B", {"a": "1"})
+        '<div><b>A &lt; B</b><table><tr><td>a</td><td>1</td></tr></table></div>'
+    """
+    rows = (f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in facts.items())
+    return f"<div><b>{escape(title)}</b><table>{''.join(rows)}</table></div>"
+
+
+def listed(names: object, most: int = 6) -> str:
+    """Names, of many the first.
+
+    Example:
+        >>> listed(["a", "b", "c", "d"], 2)
+        'a, b, … (4)'
+    """
+    every = [str(name) for name in names] if isinstance(names, list | tuple) else [str(names)]
+    return ", ".join(every) if len(every) <= most else f"{', '.join(every[:most])}, … ({len(every)})"
+
+
+def rounded(text: str) -> str:
+    """A text with its decimal numbers at four digits.
+
+    Example:
+        >>> rounded("EDM(sigma_min=0.0030724467160607, sigma_max=40.0)")
+        'EDM(sigma_min=0.003072, sigma_max=40)'
+    """
+    return re.sub(r"\b\d+\.\d+(?:e[-+]?\d+)?\b", lambda number: f"{float(number.group()):.4g}", text)

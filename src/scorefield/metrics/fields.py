@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -18,6 +19,16 @@ from .two_phase import chord_lengths, default_threshold, lineal_path, minkowski
 __all__ = ["Curve", "compare_curves", "field_tests"]
 
 BINS = 16  # of one-point histograms
+_LENGTH = "grid points"
+AXES = {  # of the built-in statistics
+    "power spectrum": "cycles per grid point",
+    "two-point correlation": f"distance, {_LENGTH}",
+    "variogram": f"lag, {_LENGTH}",
+    "one-point distribution": "ranges of values, from low to high",
+    "two-point probability": f"distance, {_LENGTH}",
+    "lineal path": f"length, {_LENGTH}",
+    "chord lengths": f"length, {_LENGTH}",
+}
 LEVELS = 7  # thresholds of Minkowski functionals
 
 
@@ -36,6 +47,7 @@ class Curve:
         spread: The 5 % and 95 % quantiles of the curves of single held-out fields, `(2, C, R)`.
         distance: The largest standardized difference of mean curves and mean squared deviations, with a test.
         places: Labels of the abscissas, if they are not numbers.
+        axis: What the abscissas are, with their unit.
     """
 
     name: str
@@ -47,6 +59,7 @@ class Curve:
     spread: np.ndarray
     distance: Distance
     places: tuple[str, ...] = ()
+    axis: str = ""
 
 
 def compare_curves(
@@ -97,10 +110,10 @@ def compare_curves(
     distance = permutation_test(pool, means, name, permutations=permutations)
     z = means.z(pool.pair, *pool.observed())[0]
     worst = int(z.abs().argmax())
-    kind = "spread" if worst >= channels * count else "mean"
+    kind = "variance" if worst >= channels * count else "mean"
     channel, place = divmod(worst % (channels * count), count)
     where = places[place] if places else f"{float(at[place]):.3g}"
-    summary = f"largest in the {kind} at {where}" + (f" of channel {channel}" if channels > 1 else "")
+    summary = f"largest difference in the {kind}, at {where}" + (f" of channel {channel}" if channels > 1 else "")
     summary += f", z = {float(z[worst]):.1f}; {pool.n:,} samples and {pool.m:,} held-out data"
     null = torch.cat([first(pool.pair, a, b) for a, b in pool.permuted(min(permutations, 199))])
     drawn, real = flat[pool.drawn], flat[pool.held]
@@ -187,7 +200,14 @@ def field_tests(
         "chord lengths, other phase": chord_lengths(~phase),
     }
     found |= {name: measure(x) for name, measure in (own or {}).items()}
-    curves = [compare_curves(pool, name, *curve, permutations=permutations) for name, curve in found.items()]
+    labels = {"one-point distribution": _bin_labels(edges)}
+    curves = [
+        replace(
+            compare_curves(pool, name, *curve, places=labels.get(name, ()), permutations=permutations),
+            axis=AXES.get(name.split(",")[0], ""),
+        )
+        for name, curve in found.items()
+    ]
     parts, places = [], []
     for i, level in enumerate(levels.T):
         names, values = minkowski(x > level.reshape(shape))
@@ -200,6 +220,16 @@ def field_tests(
         compare_curves(pool, "Minkowski functionals", at, whole, places=tuple(places), permutations=permutations)
     )
     return tuple(curves)
+
+
+def _bin_labels(edges: Tensor) -> tuple[str, ...]:
+    """The ranges of values of the bins; of several channels, whose edges `(C, B − 1)` differ, the quantiles."""
+    if len(edges) == 1:
+        inner = [f"{float(edge):.3g}" for edge in edges[0]]
+        ranges = [f"{low} to {high}" for low, high in pairwise(inner)]
+        return tuple(f"values {part}" for part in (f"below {inner[0]}", *ranges, f"above {inner[-1]}"))
+    inner = [f"{100 * i / (edges.shape[1] + 1):.3g}" for i in range(edges.shape[1] + 2)]
+    return tuple(f"values between the {low} % and {high} % quantiles" for low, high in pairwise(inner))
 
 
 def _levels(x: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,15 @@ from .posterior import PosteriorMethod, posterior_of
 from .posterior.methods import MomentMatching
 from .standardize import Standardize
 
-__all__ = ["ClassifierGuidance", "Condition", "ContextCondition", "Observation", "Stage", "apply_conditions", "same_values"]
+__all__ = [
+    "ClassifierGuidance",
+    "Condition",
+    "ContextCondition",
+    "Observation",
+    "Stage",
+    "apply_conditions",
+    "same_values",
+]
 
 
 @dataclass(frozen=True)
@@ -69,14 +77,14 @@ class Condition(nn.Module, abc.ABC):
             ValueError: If that is not possible; the message says what is missing.
         """
 
-    def check_density(self) -> None:  # noqa: B027  # most have one
+    def check_density(self) -> None:  # most have one
         """Whether a log-density, and latents, belong to what is sampled.
 
         Raises:
             ValueError: If not, with what to take instead.
         """
 
-    def check_saved(self) -> None:  # noqa: B027  # most can
+    def check_saved(self) -> None:  # most can
         """Whether a file can hold it.
 
         Raises:

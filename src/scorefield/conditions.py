@@ -1,7 +1,7 @@
 """What a model has been conditioned on, as values: a context, classifiers, measurements.
 
 Conditions commute: whatever the order in which they were added, they are applied in one order: context and guidance,
-classifiers, measurements. To add a kind of condition, write `apply`.
+classifiers, measurements. To add a kind of condition, write `transform`.
 """
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ class Stage:
 
 
 class Condition(nn.Module, abc.ABC):
-    """Something that a model is conditioned on. To add one, write `apply`."""
+    """Something that a model is conditioned on. To add one, write `transform`."""
 
     order: int = 0
     """Conditions of a smaller order are applied first."""
 
     @abc.abstractmethod
-    def apply(self, stage: Stage) -> Stage:
+    def transform(self, stage: Stage) -> Stage:
         """The denoiser, and the moments, conditioned on this.
 
         Raises:
@@ -103,7 +103,7 @@ def apply_conditions(stage: Stage, conditions: Sequence[Condition]) -> tuple[Den
         ValueError: If a context is missing, or conditions do not go together.
     """
     for condition in sorted(conditions, key=lambda each: each.order):
-        stage = condition.apply(stage)
+        stage = condition.transform(stage)
     return stage.answering(), stage.moments
 
 
@@ -148,7 +148,7 @@ class ContextCondition(Condition):
         """The context among conditions, if there is one."""
         return next((each for each in conditions if isinstance(each, cls)), None)
 
-    def apply(self, stage: Stage) -> Stage:
+    def transform(self, stage: Stage) -> Stage:
         if self.missing:
             given = [name for name in stage.names if name not in self.missing]
             what = f"this model is conditioned on {', '.join(given)} so far, and {', '.join(self.missing)} is missing"
@@ -205,7 +205,7 @@ class ClassifierGuidance(Condition):
         """Whether the other is guidance by the same classifier."""
         return isinstance(other, ClassifierGuidance) and other.classifier is self.classifier
 
-    def apply(self, stage: Stage) -> Stage:
+    def transform(self, stage: Stage) -> Stage:
         names = self.classifier.names
         index = names.index(self.label) if names else int(self.label)
         denoiser = ClassifierGuided(stage.answering(), self.classifier, index, self.weight)
@@ -231,7 +231,7 @@ class Observation(Condition):
         self.method = method or MomentMatching()
         self.order = 3 if self.method.sampler is None else 4  # such samplers look for the last posterior
 
-    def apply(self, stage: Stage) -> Stage:
+    def transform(self, stage: Stage) -> Stage:
         parts = (self.method.likelihood, stage.layout, stage.units, stage.moments)
         denoiser, moments = posterior_of(stage.answering(), self.measurement, *parts)
         return replace(stage, denoiser=denoiser, moments=moments)

@@ -120,4 +120,4 @@ def test_mistakes_are_told_in_a_line(run, monkeypatch, capsys, words, message):
 def test_a_mask_has_the_shape_of_a_datum(run, monkeypatch, capsys):
     monkeypatch.chdir(run)
     assert main(["posterior", "run", "y.npy", "--operator", "mask", "--noise", "0.1", "-n", "5", "-o", "a.npy"]) == 1
-    assert "mask needs a datum of shape (3,) with NaN where nothing is known, got (1,)" in capsys.readouterr().err
+    assert "mask needs an example of shape (3,) with NaN where nothing is known, got (1,)" in capsys.readouterr().err

@@ -68,7 +68,7 @@ def test_a_line_a_sampler(rng, tmp_path):
     ]
     assert "Real data among themselves 0 0 1" in lines[0]
     assert "Sliced &lt;W&gt;" in page and "Heun(steps=2) did not arrive: Heun left the &lt;finite&gt; numbers." in page
-    assert "Judged by 1,000 samples, 1 of 2 ways draw what is as close" in page
+    assert "Judged by 1,000 samples, 1 of 2 samplers draw samples that are as close" in page
     assert len([1 for tag, attrs in seen if tag == "span" and attrs.get("class") == "here"]) == 4
 
 

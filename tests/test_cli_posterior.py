@@ -61,7 +61,7 @@ def test_operators_act_one_after_another(run, monkeypatch, capsys):
         assert np.abs(np.load("both.npy")[:, :2].sum(1).mean() - 10.5) < 0.1
     np.save("y2.npy", [10.5, np.nan, 0.0])
     assert main([*words, "y2.npy", "--operator", "linear('sums.npy') | mask", "-o", "both.npy"]) == 1
-    assert "Mask has the shape (3,), and a datum has the shape (2,)" in capsys.readouterr().err
+    assert "Mask has the shape (3,), and a data point has the shape (2,)" in capsys.readouterr().err
 
 
 def test_particles_give_the_evidence(run, monkeypatch, capsys):

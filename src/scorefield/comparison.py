@@ -269,7 +269,7 @@ class _Count(Condition):
         super().__init__()
         self.evaluations = 0
 
-    def apply(self, stage: Stage) -> Stage:
+    def transform(self, stage: Stage) -> Stage:
         return replace(stage, denoiser=_Counted(stage.answering(), self))
 
 

@@ -1,7 +1,7 @@
 """What a model has been conditioned on, as values: a context, classifiers, measurements.
 
 Conditions commute: whatever the order in which they were added, they are applied in one order: context and guidance,
-classifiers, measurements. To add a kind of condition, write `apply`.
+classifiers, measurements. To add a kind of condition, write `transform`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,15 @@ from .posterior import PosteriorMethod, posterior_of
 from .posterior.methods import MomentMatching
 from .standardize import Standardize
 
-__all__ = ["ClassifierGuidance", "Condition", "ContextCondition", "Observation", "Stage", "apply_conditions", "same_values"]
+__all__ = [
+    "ClassifierGuidance",
+    "Condition",
+    "ContextCondition",
+    "Observation",
+    "Stage",
+    "apply_conditions",
+    "same_values",
+]
 
 
 @dataclass(frozen=True)
@@ -56,27 +64,27 @@ class Stage:
 
 
 class Condition(nn.Module, abc.ABC):
-    """Something that a model is conditioned on. To add one, write `apply`."""
+    """Something that a model is conditioned on. To add one, write `transform`."""
 
     order: int = 0
     """Conditions of a smaller order are applied first."""
 
     @abc.abstractmethod
-    def apply(self, stage: Stage) -> Stage:
+    def transform(self, stage: Stage) -> Stage:
         """The denoiser, and the moments, conditioned on this.
 
         Raises:
             ValueError: If that is not possible; the message says what is missing.
         """
 
-    def check_density(self) -> None:  # noqa: B027  # most have one
+    def check_density(self) -> None:  # most have one
         """Whether a log-density, and latents, belong to what is sampled.
 
         Raises:
             ValueError: If not, with what to take instead.
         """
 
-    def check_saved(self) -> None:  # noqa: B027  # most can
+    def check_saved(self) -> None:  # most can
         """Whether a file can hold it.
 
         Raises:
@@ -95,7 +103,7 @@ def apply_conditions(stage: Stage, conditions: Sequence[Condition]) -> tuple[Den
         ValueError: If a context is missing, or conditions do not go together.
     """
     for condition in sorted(conditions, key=lambda each: each.order):
-        stage = condition.apply(stage)
+        stage = condition.transform(stage)
     return stage.answering(), stage.moments
 
 
@@ -140,7 +148,7 @@ class ContextCondition(Condition):
         """The context among conditions, if there is one."""
         return next((each for each in conditions if isinstance(each, cls)), None)
 
-    def apply(self, stage: Stage) -> Stage:
+    def transform(self, stage: Stage) -> Stage:
         if self.missing:
             given = [name for name in stage.names if name not in self.missing]
             what = f"this model is conditioned on {', '.join(given)} so far, and {', '.join(self.missing)} is missing"
@@ -197,7 +205,7 @@ class ClassifierGuidance(Condition):
         """Whether the other is guidance by the same classifier."""
         return isinstance(other, ClassifierGuidance) and other.classifier is self.classifier
 
-    def apply(self, stage: Stage) -> Stage:
+    def transform(self, stage: Stage) -> Stage:
         names = self.classifier.names
         index = names.index(self.label) if names else int(self.label)
         denoiser = ClassifierGuided(stage.answering(), self.classifier, index, self.weight)
@@ -221,15 +229,28 @@ class Observation(Condition):
         super().__init__()
         self.measurement = measurement
         self.method = method or MomentMatching()
+        self.order = 3 if self.method.sampler is None else 4  # such samplers look for the last posterior
 
-    def apply(self, stage: Stage) -> Stage:
+    def transform(self, stage: Stage) -> Stage:
         parts = (self.method.likelihood, stage.layout, stage.units, stage.moments)
         denoiser, moments = posterior_of(stage.answering(), self.measurement, *parts)
         return replace(stage, denoiser=denoiser, moments=moments)
 
+    def check_together(self, others: Sequence[Condition]) -> None:
+        """Whether it can be observed beside other conditions.
+
+        Raises:
+            ValueError: If both need a sampler of their own, and these differ.
+        """
+        for other in others:
+            one, two = self.method.sampler, other.method.sampler if isinstance(other, Observation) else None
+            if one is not None and two is not None and one != two:
+                names = " and ".join(sorted(type(each).__name__ for each in (one, two)))
+                raise ValueError(f"{names} are samplers, and a model uses one: observe both with the same method")
+
     def check_density(self) -> None:
         if self.method.sampler is not None:
-            what = f"{type(self.method).__name__} draws samples only: no log-density or latents belong to it"
+            what = f"{type(self.method).__name__} draws samples only and has no log-density or latents"
             raise ValueError(f"{what}: observe the measurement with method=MomentMatching()")
 
     def check_saved(self) -> None:

@@ -211,7 +211,10 @@ def _twin(model: Model, seed: int) -> tuple[Gaussian, str]:
     if law.mean.ndim < 2 or size > _DENSE:
         return law, f"Gaussian, with the mean and the variances of the data, {size} independent numbers"
     prior = _posterior_of(model).prior
-    diffusion, rng = Diffusion(model.process, prior, moments).samples(torch.arange(_PRIOR_DRAWS)), Samples(seed, 0, _PRIOR_DRAWS, "twin")
+    diffusion, rng = (
+        Diffusion(model.process, prior, moments).samples(torch.arange(_PRIOR_DRAWS)),
+        Samples(seed, 0, _PRIOR_DRAWS, "twin"),
+    )
     shape = (_PRIOR_DRAWS, *law.mean.shape)
     x = sample(diffusion, shape, model.sampling, rng, device=model.device).cpu()
     std = law.covariance.sqrt()

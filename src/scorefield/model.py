@@ -301,11 +301,12 @@ class Model(GenerativeModel):
         Arguments:
             measurement: The measurement of one data point.
             method: How the posterior is sampled, one of `scorefield.posterior`; by default by moment matching. `DAPS` and
-                `RePaint` bring their own sampler.
+                `RePaint` bring their own sampler, and have no log-density.
 
         Raises:
             TypeError: If it is not a measurement, or not a method.
-            ValueError: If the operator does not take such data, or its output does not have the shape of what was measured.
+            ValueError: If the operator does not take such data, its output does not have the shape of what was measured, or two
+                measurements need different samplers.
         """
         if not isinstance(measurement, Measurement):
             got = type(measurement).__name__
@@ -314,6 +315,7 @@ class Model(GenerativeModel):
             raise TypeError(f"method must be one of scorefield.posterior, such as MomentMatching(), got {method!r}")
         measurement.check(self.schema.layout.shape)
         observation = Observation(measurement, method)
+        observation.check_together(self.conditions)
         sampling = Sampling(observation.method.sampler).merged(self.sampling)
         return self.replace(conditions=(*self.conditions, observation), sampling=sampling)
 

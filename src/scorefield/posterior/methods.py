@@ -217,7 +217,9 @@ class DPS(Method):
         linearized = state.linearized
         gradient = linearized.pull(linearized.residual)
         length = expand(gradient.flatten(1).norm(dim=1), gradient).clamp_min(1e-12)
-        return self.zeta * math.sqrt(linearized.residual.shape[1]) / state.level**2 * state.covariance(gradient / length)
+        return (
+            self.zeta * math.sqrt(linearized.residual.shape[1]) / state.level**2 * state.covariance(gradient / length)
+        )
 
 
 @dataclass(frozen=True)
@@ -244,5 +246,10 @@ class AnnealedLikelihood(Method):
     def shift(self, state: NoisyState) -> Tensor:
         linearized = state.measured.linearize(state.x, state.differentiable)
         variance = state.level**2
-        v = solved(lambda v: linearized.push(variance * linearized.pull(v)), linearized.residual, self.iterations, self.tolerance)
+        v = solved(
+            lambda v: linearized.push(variance * linearized.pull(v)),
+            linearized.residual,
+            self.iterations,
+            self.tolerance,
+        )
         return variance * linearized.pull(v)

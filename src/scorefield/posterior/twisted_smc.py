@@ -180,7 +180,9 @@ class _Island:
     def _chosen(self, weight: Tensor) -> Tensor:
         """Systematic resampling: each particle as often as K times its weight, rounded up or down."""
         places = torch.arange(len(weight), dtype=torch.float64)[:, None]
-        return WeightedSamples(places, weight.cpu()).resample(len(weight), self.resampling)[:, 0].long().to(weight.device)
+        return (
+            WeightedSamples(places, weight.cpu()).resample(len(weight), self.resampling)[:, 0].long().to(weight.device)
+        )
 
 
 def _effective(weight: Tensor) -> float:

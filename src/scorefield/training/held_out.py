@@ -37,7 +37,12 @@ def parts_of(levels: LevelDistribution) -> Tensor:
 
 @torch.no_grad()
 def held_out_losses(
-    denoiser: DenoiserModule, x: Tensor, objective: LevelObjective, count: int, seed: int = 0, context: Tensor | None = None
+    denoiser: DenoiserModule,
+    x: Tensor,
+    objective: LevelObjective,
+    count: int,
+    seed: int = 0,
+    context: Tensor | None = None,
 ) -> HeldOut:
     """The loss of each datum under the law of the levels, with noise fixed by `seed`: two denoisers meet the same.
 

@@ -89,7 +89,9 @@ def model(kind: str, variance: float = GIVEN, unconditional: bool = True) -> Mod
 
 def units(shape: tuple[int, ...]) -> Standardize:
     """Not those of the denoiser: a shift of 1, and a scale of 2."""
-    return Standardize(shape, torch.ones(shape[0], *(1,) * (len(shape) - 1)), 2 * torch.ones(1, *(1,) * (len(shape) - 1)))
+    return Standardize(
+        shape, torch.ones(shape[0], *(1,) * (len(shape) - 1)), 2 * torch.ones(1, *(1,) * (len(shape) - 1))
+    )
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def test_operators_act_one_after_another(run, monkeypatch, capsys):
         assert np.abs(np.load("both.npy")[:, :2].sum(1).mean() - 10.5) < 0.1
     np.save("y2.npy", [10.5, np.nan, 0.0])
     assert main([*words, "y2.npy", "--operator", "linear('sums.npy') | mask", "-o", "both.npy"]) == 1
-    assert "Mask has the shape (3,), and a datum has the shape (2,)" in capsys.readouterr().err
+    assert "Mask has the shape (3,), and a data point has the shape (2,)" in capsys.readouterr().err
 
 
 def test_particles_give_the_evidence(run, monkeypatch, capsys):
@@ -120,4 +120,4 @@ def test_mistakes_are_told_in_a_line(run, monkeypatch, capsys, words, message):
 def test_a_mask_has_the_shape_of_a_datum(run, monkeypatch, capsys):
     monkeypatch.chdir(run)
     assert main(["posterior", "run", "y.npy", "--operator", "mask", "--noise", "0.1", "-n", "5", "-o", "a.npy"]) == 1
-    assert "mask needs a datum of shape (3,) with NaN where nothing is known, got (1,)" in capsys.readouterr().err
+    assert "mask needs an example of shape (3,) with NaN where nothing is known, got (1,)" in capsys.readouterr().err

@@ -101,7 +101,7 @@ def test_the_law_itself_is_as_good_as_data_and_as_diverse():
         assert row.diversity == pytest.approx(1, abs=0.15)
     assert found.rows[0].distances[0].counts == (400, 300)
     assert found.verdict[0] == (
-        "Judged by 400 samples, 2 of 2 ways draw what is as close to held-out data as other real data are."
+        "Judged by 400 samples, 2 of 2 samplers draw samples that are as close to held-out data as other real data are."
     )
     fastest = min(found.rows, key=lambda row: row.seconds)
     assert found.verdict[1].startswith(f"The fastest of them is {fastest.sampling}: ") and len(found.verdict) == 2
@@ -110,7 +110,7 @@ def test_the_law_itself_is_as_good_as_data_and_as_diverse():
 def test_samples_that_look_alike_are_found_out():
     found = compared(Sampling(Heun()), denoiser=NARROW)
     assert not found.rows[0].covered and found.rows[0].diversity == pytest.approx(0.1, abs=0.03)
-    told = "Judged by 200 samples, every way can be told from real data; Heun(steps=24) comes closest."
+    told = "Judged by 200 samples, the samples of every sampler differ from real data; Heun(steps=24) comes closest."
     assert found.verdict[0] == told and found.verdict[1].startswith("Its energy distance is ")
     alike = "Samples of Heun(steps=24) are closer to each other than real data are: they look alike."
     assert found.verdict[2] == alike
@@ -119,7 +119,7 @@ def test_samples_that_look_alike_are_found_out():
 def test_samples_that_hold_noise_are_found_out():
     wide = Gaussian(LAW.mean, LAW.covariance * 9)
     assert compared(Sampling(Heun()), denoiser=wide).verdict[-1] == (
-        "Samples of Heun(steps=24) are farther from each other than real data are: noise is in them."
+        "Samples of Heun(steps=24) are farther from each other than real data are: they contain noise."
     )
 
 
@@ -257,7 +257,7 @@ def test_one_way_is_told_as_one():
     near = Distance("energy distance", 0.0, 0.0, -0.1, 0.1)
     row = SamplerResult(Sampling(DDIM(), 3), 4.0, 0.5, (near,), 1.0, 0.0)
     one = Comparison(100, 0, (row,), (), (np.zeros((2, 2)),), np.zeros((2, 2)))
-    assert one.verdict[0].startswith("Judged by 100 samples, DDIM(steps=3) draws what is as close")
+    assert one.verdict[0].startswith("Judged by 100 samples, DDIM(steps=3) draws samples that are as close")
     assert one.verdict[1] == "It draws 200 samples a second, 4 evaluations each."
     far = replace(row, distances=(replace(near, value=0.2),))
     assert replace(one, rows=(far,)).verdict[1].startswith("Its energy distance is 0.2, that of real data")

@@ -12,7 +12,6 @@ from scorefield.cli import main
 from scorefield.evaluation import evaluate_run
 from scorefield.fitting import Options, plan, prepare, trainer_of
 from scorefield.rng import Steps
-from scorefield.samplers import DormandPrince
 
 RNG = np.random.default_rng(0)
 C = RNG.normal(size=(3000, 1))
@@ -132,9 +131,9 @@ def test_a_field_given_beside_a_field():
     assert np.sqrt(np.mean((x - beside[:4]) ** 2)) < 0.6 < np.sqrt(np.mean((x - beside[4:8]) ** 2))
 
 
-def test_what_cannot_be_given(model):
+def test_what_cannot_be_conditioned_on(model):
     plain = fit(X[:100], training=Training(steps=5))
-    message = r"^this model was fitted without context, nothing can be given to it: fit\(x, context=…\)$"
+    message = r"^this model was fitted without context and cannot be conditioned on one: fit\(x, context=…\)$"
     with pytest.raises(ValueError, match=message):
         plain.given(context=1.0)
     with pytest.raises(ValueError, match=r"^every example needs one context, got 100 contexts for 3000 examples$"):
@@ -144,20 +143,15 @@ def test_what_cannot_be_given(model):
     ):
         fit(X, context=C, training=Training(reference_batch=64))
     always = fit(X[:100], context=C[:100], training=Training(steps=5, unconditional=0))
-    with pytest.raises(
-        ValueError, match=r"^this model knows the law of data given something alone: model.given\(context=…\)"
-    ):
-        always.sample(3)
+    for use in (lambda: always.sample(3), lambda: always.log_prob(X[:3]), lambda: always.encode(X[:3])):
+        with pytest.raises(
+            ValueError,
+            match=r"^this model has only learned data given a context, not data without one: model.condition\(context=…\)$",
+        ):
+            use()
     assert always.given(context=0.5).sample(3).shape == (3, 2)
-    with pytest.raises(
-        ValueError, match=r"^guidance needs a model that has also learned the law without what is given"
-    ):
+    with pytest.raises(ValueError, match=r"^guidance needs a model that has also learned data without context"):
         always.given(context=0.5, guidance=2.0)
-    told = model.given(context=[[0.0], [1.0]])
-    with pytest.raises(
-        ValueError, match=r"^DormandPrince lets samples drop out one by one, and takes one context at a time"
-    ):
-        told.sample(4, sampler=DormandPrince())
     with pytest.raises(
         ValueError, match=r"^unconditional=0.5 leaves out contexts, and there are none: give context=…, or leave"
     ):
@@ -190,7 +184,7 @@ def test_from_the_command_line(tmp_path, capsys):
     for words, told in (
         (("--given", "label=7"), "label has no class 7: known are 0, 1"),
         (("--given", "label=1", "3"), "--given takes name=value for each, or values alone; got label=1 3"),
-        (("--guidance", "2"), "--guidance 2 sharpens what is given: say what with --given"),
+        (("--guidance", "2"), "--guidance 2 sharpens a context: give one with --given"),
     ):
         assert main(["sample", run, "-n", "6", "-o", str(out), *words]) == 1
         assert told in capsys.readouterr().err

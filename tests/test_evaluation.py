@@ -38,7 +38,7 @@ def shifted(by: float) -> Gaussian:
 
 
 ORIGINAL = "The samples are no closer to the training data than unseen data are: nothing was copied."
-COPIED = "Some samples lie closer to the training data than chance explains: the model has begun to copy them."
+COPIED = "Some samples lie closer to the training data than chance explains: the model has begun to memorize them."
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e9])
@@ -47,7 +47,7 @@ def test_samples_of_the_law_are_as_good_as_data(offset):
     found = evaluate(model_of(LAW, offset), data(1500, 0, offset), data(500, 1, offset), count=500, seed=2)
     assert not found.rejected and not found.neighbours.suspicious and not found.gap.suspicious
     assert len(found.tests) == 11
-    assert found.verdict == ("None of 11 tests tells the samples from unseen data, 500 against 500.", ORIGINAL)
+    assert found.verdict == ("None of 11 tests distinguishes the samples from unseen data, 500 against 500.", ORIGINAL)
     assert found.count == 500 and found.seconds > 0
     assert found.twin.p_value > 0.01
 
@@ -62,7 +62,7 @@ def test_shifted_samples_are_found_out(offset):
     assert not found.neighbours.suspicious
     assert len(found.verdict) == 2 and found.verdict[1] == ORIGINAL
     told = (
-        f"The samples can be told from real data by {len(names)} of 11 tests. The surest is columns (p = 0.002): of 3,"
+        f"{len(names)} of 11 tests distinguish the samples from real data. The clearest is columns (p = 0.002): of 3,"
     )
     assert found.verdict[0].startswith(told)
 
@@ -141,7 +141,7 @@ def test_a_table_is_judged_by_its_types():
     fitted = fit(frame, training=Training(steps=30))
     found = evaluate(fitted, frame[:300], frame[300:], count=100)
     assert found.families[0].labels == ("size", "yes")
-    assert [f.distance.name for f in found.families] == ["columns", "associations", "joint distributions of pairs"]
+    assert [f.distance.name for f in found.families] == ["columns", "associations", "joint laws of pairs"]
 
 
 def test_few_data_are_not_tested():
@@ -166,7 +166,7 @@ def test_two_ways_of_sampling_show_a_score_of_no_law():
     found = evaluate(model_of(TwoMinds()), data(300, 0), data(100, 1), count=200)
     assert found.twin.p_value < 0.01
     assert any(
-        s.startswith("Drawn in another way the model gives other samples (energy test of 200") for s in found.verdict
+        s.startswith("Another sampler gives different samples (energy test of 200") for s in found.verdict
     )
 
 
@@ -217,9 +217,9 @@ FALLING, FLAT = way(0.0, 0.01, 0.02, 0.0), way(0.0, 0.0)
 UP = LossHistory([0.1, 1.0], range(23), [[1 - 0.02 * t] for t in range(20)] + [[3.0]] * 3)
 MORE = "More training: the held-out loss at levels 0.2 to 0.8 was still falling when the budget ended (by 11 %"
 STOPPED = "The held-out loss has stopped falling at every noise level"
-TOLD = "by 1 of 1 tests. The surest is energy distance (p = 0.002): of 3, size differs the most."
-NONE = "None of 1 tests tells the samples from unseen data, 100 against 100."
-LEARNED = "But the held-out loss exceeds the training loss at level 0.1, by a factor of up to 1.50"
+TOLD = "by 1 of 1 tests. The clearest is energy distance (p = 0.002): of 3, size differs the most."
+NONE = "None of 1 tests distinguishes the samples from unseen data, 100 against 100."
+LEARNED = "But held-out data cost more than training data at level 0.1, up to 1.50 times as much"
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_without_held_out_data_copies_cannot_be_told():
     train = ArrayRows(data(300, 0))
     found = evaluate(model_of(Empirical(torch.from_numpy(data(300, 0)))), train, train, count=100)
     assert found.verdict[1] == (
-        "Nothing was held out: whether samples are copies of training data cannot be told; hold out a part."
+        "Nothing was held out: whether samples are copies of training data cannot be tested; hold out a part."
     )
     assert "unseen" not in found.verdict[0]
     assert ORIGINAL not in found.verdict

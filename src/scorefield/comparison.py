@@ -1,4 +1,4 @@
-"""Samplers side by side: the same seeds drawn in several ways, against data that were held out."""
+"""Samplers side by side: the same seeds drawn with each, compared with held-out data."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ _ALIKE = 0.7  # of the distance between real data: samples that lie closer to ea
 
 @dataclass(frozen=True)
 class SamplerResult:
-    """What was measured of one way.
+    """What was measured of one sampler.
 
     Arguments:
-        way: The way.
-        evaluations: How often the network looked at each sample, on average.
+        sampling: The sampler, with its steps.
+        evaluations: How often the network was evaluated for each sample, on average.
         seconds: How long drawing all samples took.
-        distances: To held-out data, beside their floors: the same between real data and real data.
+        distances: To held-out data, with their floors: the same distances between real data and real data.
         diversity: The median distance of a sample to the nearest other one, over the same of as many real data.
-        apart: How far the samples are from those of the same seeds of the first way: the root of the mean square, in
+        apart: How far the samples are from those of the same seeds of the first sampler: the root mean square, in
             standard deviations of the data.
     """
 
@@ -72,13 +72,13 @@ class SamplerResult:
 @displayed
 @dataclass(frozen=True)
 class Comparison:
-    """Ways side by side.
+    """Samplers side by side.
 
     Arguments:
-        count: How many samples each way drew.
-        seed: Their seed.
-        rows: What was measured, a row a way.
-        failed: The ways that did not arrive, with the reason.
+        count: The number of samples of each sampler.
+        seed: The seed of the samples.
+        rows: What was measured, a row for each sampler.
+        failed: The samplers that failed, with the reason.
         samples: The first samples of each row, for pictures: in the units of the data and the layout of networks.
         held_out: Held-out data, likewise.
         columns: The names of the columns of a table.
@@ -108,16 +108,16 @@ class Comparison:
         if good:
             fastest = min(good, key=lambda row: row.seconds)
             several = len(self.rows) > 1
-            who = f"{len(good)} of {len(self.rows)} ways draw" if several else f"{fastest.sampling} draws"
-            said = [f"{size}, {who} what is as close to held-out data as other real data are."]
+            who = f"{len(good)} of {len(self.rows)} samplers draw" if several else f"{fastest.sampling} draws"
+            said = [f"{size}, {who} samples that are as close to held-out data as other real data are."]
             cost = f"{self.count / fastest.seconds:,.0f} samples a second, {fastest.evaluations:,.4g} evaluations each"
             said.append(f"The fastest of them is {fastest.sampling}: {cost}." if several else f"It draws {cost}.")
         else:
             best = min(self.rows, key=lambda row: row.distances[0].value)
             near, high = (f"{number:.3g}" for number in (best.distances[0].value, best.distances[0].high))
-            said = [f"{size}, every way can be told from real data; {best.sampling} comes closest."]
+            said = [f"{size}, the samples of every sampler differ from real data; {best.sampling} comes closest."]
             said.append(
-                f"Its {best.distances[0].name} is {near}, that of real data among themselves rarely more than {high}."
+                f"Its {best.distances[0].name} is {near}, that between sets of real data is rarely more than {high}."
             )
         alike = [str(row.sampling) for row in self.rows if row.diversity < _ALIKE]
         if alike:
@@ -125,7 +125,7 @@ class Comparison:
         rough = [str(row.sampling) for row in self.rows if row.diversity > 1 / _ALIKE]
         if rough:
             said.append(
-                f"Samples of {_listed(rough)} are farther from each other than real data are: noise is in them."
+                f"Samples of {_listed(rough)} are farther from each other than real data are: they contain noise."
             )
         return tuple(said)
 
@@ -192,12 +192,12 @@ def compare_model(
     steps: int | None = None,
     watch: Callable[[str], None] = lambda line: None,
 ) -> Comparison:
-    """Draws the same seeds with several samplers and compares them with data that the model has not seen.
+    """Draws the same seeds with several samplers and compares them with held-out data.
 
     Arguments:
         model: The model.
         train: The rows it was trained on, for the floor.
-        held_out: Rows it has not seen.
+        held_out: Held-out rows.
         samplings: The samplers, with their steps and schedules, as `Model.sample` takes them.
         count: The number of samples that each sampler draws.
         seed: The seed of the samples.
@@ -272,7 +272,7 @@ def usual(model: Model, steps: int | None = None) -> list[Sampling]:
 
 
 class _Count(Condition):
-    """Counts evaluations of the denoiser, below measurements, which samplers of posteriors look for."""
+    """Counts evaluations of the denoiser, below measurements, which samplers of posteriors ask for."""
 
     order = 2
 
@@ -280,7 +280,7 @@ class _Count(Condition):
         super().__init__()
         self.evaluations = 0
 
-    def apply(self, stage: Stage) -> Stage:
+    def transform(self, stage: Stage) -> Stage:
         return replace(stage, denoiser=_Counted(stage.answering(), self))
 
 
@@ -304,7 +304,7 @@ class _Counted(Denoiser):
 
 @dataclass(frozen=True)
 class _Drawn:
-    """Samples of a way, of shape `(N, *D)`, in the units of the data, not yet rounded to their form."""
+    """Samples of one sampler, of shape `(N, *D)`, in the units of the data, not yet rounded to their form."""
 
     sampling: Sampling
     x: Tensor
@@ -325,12 +325,12 @@ class _Drawn:
 
 
 def _tried(model: Model, sampling: Sampling, seed: int) -> None:
-    """Draws one sample: what cannot be gone is known before minutes are spent."""
+    """Draws one sample: what cannot be used is known before minutes are spent."""
     try:
         list(model.batches(1, seed, sampling))
     except ValueError as error:
         raise ValueError(f"{sampling}: {error}") from error
-    except RuntimeError:  # perhaps of this sample alone: told when all are drawn
+    except RuntimeError:  # perhaps of this sample alone: reported when all are drawn
         pass
 
 
@@ -340,7 +340,7 @@ def _others(model: Model, train: Rows, held_out: Rows, count: int) -> Tensor | N
 
 
 def _measured(model: Model, drawn: Sequence[_Drawn], real: Tensor, others: Tensor | None) -> tuple[SamplerResult, ...]:
-    """A row a way; the floors are those of the first, as all have the same sizes."""
+    """A row for each sampler; the floors are those of the first, as all have the same sizes."""
     sets = [standard(model, model.schema.rows(model.schema.pack(each.x)), len(each.x)) for each in drawn]
     floors = [with_floor(distance, sets[0], real, others, name=name) for name, distance in DISTANCES.items()]
     every = real if others is None else torch.cat([real, others])

@@ -1,7 +1,7 @@
 """What a model has been conditioned on, as values: a context, classifiers, measurements.
 
 Conditions commute: whatever the order in which they were added, they are applied in one order: context and guidance,
-classifiers, measurements. To add a kind of condition, write `apply`.
+classifiers, measurements. To add a kind of condition, write `transform`.
 """
 
 from __future__ import annotations
@@ -64,18 +64,13 @@ class Stage:
 
 
 class Condition(nn.Module, abc.ABC):
-    """Something that a model is conditioned on. To add one, write `apply`."""
+    """Something that a model is conditioned on. To add one, write `transform`."""
 
     order: int = 0
     """Conditions of a smaller order are applied first."""
 
-    @property
-    def summary(self) -> str:
-        """What it is, in a few words."""
-        return type(self).__name__
-
     @abc.abstractmethod
-    def apply(self, stage: Stage) -> Stage:
+    def transform(self, stage: Stage) -> Stage:
         """The denoiser, and the moments, conditioned on this.
 
         Raises:
@@ -108,7 +103,7 @@ def apply_conditions(stage: Stage, conditions: Sequence[Condition]) -> tuple[Den
         ValueError: If a context is missing, or conditions do not go together.
     """
     for condition in sorted(conditions, key=lambda each: each.order):
-        stage = condition.apply(stage)
+        stage = condition.transform(stage)
     return stage.answering(), stage.moments
 
 
@@ -148,19 +143,12 @@ class ContextCondition(Condition):
         self.interval = (low, high)
         self.weak = weak
 
-    @property
-    def summary(self) -> str:
-        """How many contexts, and the guidance."""
-        guided = "" if self.guidance == 1 else f", guidance {self.guidance:g}"
-        missing = f", without {', '.join(self.missing)}" if self.missing else ""
-        return f"{len(self.rows):,} {'context' if len(self.rows) == 1 else 'contexts'}{missing}{guided}"
-
     @classmethod
     def among(cls, conditions: Sequence[Condition]) -> ContextCondition | None:
         """The context among conditions, if there is one."""
         return next((each for each in conditions if isinstance(each, cls)), None)
 
-    def apply(self, stage: Stage) -> Stage:
+    def transform(self, stage: Stage) -> Stage:
         if self.missing:
             given = [name for name in stage.names if name not in self.missing]
             what = f"this model is conditioned on {', '.join(given)} so far, and {', '.join(self.missing)} is missing"
@@ -213,16 +201,11 @@ class ClassifierGuidance(Condition):
         self.label = label
         self.weight = weight
 
-    @property
-    def summary(self) -> str:
-        """The class and the weight."""
-        return f"class {self.label} of a classifier, weight {self.weight:g}"
-
     def replaces(self, other: Condition) -> bool:
         """Whether the other is guidance by the same classifier."""
         return isinstance(other, ClassifierGuidance) and other.classifier is self.classifier
 
-    def apply(self, stage: Stage) -> Stage:
+    def transform(self, stage: Stage) -> Stage:
         names = self.classifier.names
         index = names.index(self.label) if names else int(self.label)
         denoiser = ClassifierGuided(stage.answering(), self.classifier, index, self.weight)
@@ -248,12 +231,7 @@ class Observation(Condition):
         self.method = method or MomentMatching()
         self.order = 3 if self.method.sampler is None else 4  # such samplers look for the last posterior
 
-    @property
-    def summary(self) -> str:
-        """What was measured, in a few words."""
-        return f"a measurement by {type(self.measurement.operator).__name__}, {type(self.method).__name__}"
-
-    def apply(self, stage: Stage) -> Stage:
+    def transform(self, stage: Stage) -> Stage:
         parts = (self.method.likelihood, stage.layout, stage.units, stage.moments)
         denoiser, moments = posterior_of(stage.answering(), self.measurement, *parts)
         return replace(stage, denoiser=denoiser, moments=moments)

@@ -100,7 +100,8 @@ class Context(nn.Module):
                     raise ValueError(f"column {name!r} of the context is constant: leave it out")
                 means.append(numbers.mean())
                 stds.append(numbers.std())
-        return cls(columns, (), *(torch.tensor(values, dtype=torch.float64) for values in (means, stds)))
+        mean, std = (torch.tensor(values, dtype=torch.float64) for values in (means, stds))
+        return cls(columns, (), mean, std)
 
     @property
     def size(self) -> int:

@@ -1,4 +1,4 @@
-"""Noise processes: how data turn into noise.
+"""Noise processes: how data rate into noise.
 
 A process is two functions of the time t ∈ [0, 1], the signal scale α and the noise scale σ,
 
@@ -350,9 +350,9 @@ class Cosine(Process):
             _fraction(self, name)
 
     def _angles(self, t: Tensor) -> tuple[Tensor, float]:
-        """How far the angle has turned from its beginning, and that beginning."""
-        turn = math.pi / 2 / (1 + self.offset)
-        return turn * (self.start + (1 - self.start - self.stop) * t), turn * self.offset
+        """The angle since the beginning, and that of the beginning."""
+        rate = math.pi / 2 / (1 + self.offset)
+        return rate * (self.start + (1 - self.start - self.stop) * t), rate * self.offset
 
     def alpha(self, t: Tensor) -> Tensor:
         angle, first = self._angles(t)
@@ -369,7 +369,7 @@ class Cosine(Process):
 
 @dataclass(frozen=True)
 class EDM(Process):
-    """α = 1 and σ polynomial: uniform steps in t are the ρ-grid of Karras et al. (2022).
+    """α = 1 and σ polynomial: uniform steps in t are the ρ-schedule of Karras et al. (2022).
 
     Arguments:
         sigma_min: The level at t = 0, in the units of the state.

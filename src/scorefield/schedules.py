@@ -1,4 +1,4 @@
-"""Where to step: the times of a way from noise to data, found by what is uniform along it."""
+"""Schedules: the times that a sampler steps through, found by what is uniform in them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Schedule(abc.ABC):
         """`count` noise levels in float64 that decrease, the first and the last within reach of the process."""
 
     def times(self, process: Process, steps: int | None) -> Tensor:
-        """The times of a way of `steps` steps, of shape `(steps + 1,)`, in float64, decreasing.
+        """The times for `steps` steps, of shape `(steps + 1,)`, in float64, decreasing.
 
         Raises:
             ValueError: If `steps` is below 1, or the process does not reach the levels.
@@ -53,7 +53,7 @@ def _between(first: float, last: float, count: int) -> Tensor:
 
 @dataclass(frozen=True)
 class UniformTime(Schedule):
-    """Uniform in the clock of the process: for EDM the grid of Karras et al. (2022), for VE a geometric ladder."""
+    """Uniform in the clock of the process: for EDM the schedule of Karras et al. (2022), for VE a geometric ladder."""
 
     def levels(self, process: Process, count: int) -> Tensor:
         return process.level(_between(1.0, 0.0, count))
@@ -92,7 +92,7 @@ class LogLevel(Schedule):
 
 @dataclass(frozen=True)
 class Angle(Schedule):
-    """Uniform in φ = arctan(level / scale): as much turns of data into noise in each step.
+    """Uniform in φ = arctan(level / scale): the same share of data becomes noise in each step.
 
     Arguments:
         scale: The standard deviation of the data, in the units of the state.

@@ -174,7 +174,7 @@ def test_weights_of_16_bits_become_32():
 
 def test_denoisers_say_whether_they_have_a_density():
     """`has_log_prob` is what `log_prob` does."""
-    tiny = dict(one=torch.zeros(2, 3), std=torch.ones(2), weights=torch.tensor([0.5, 0.5]))
+    tiny = {"one": torch.zeros(2, 3), "std": torch.ones(2), "weights": torch.tensor([0.5, 0.5])}
     known = [FREE, Mixture(tiny["one"], tiny["std"], tiny["weights"]), Empirical(X)]
     known += [AnalyticDensity(lambda x, level: -x.square().sum(1)), EnergyDenoiser(Preconditioned(Potential(MLP(3))))]
     unknown = [conditional().free(), Guided(FREE, FREE, 2.0), WithUncertainty(FREE), Scaled([FREE])]

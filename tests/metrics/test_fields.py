@@ -1,5 +1,7 @@
 """Curves of samples beside those of real data: what the bands hold, and what differs by name."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -43,7 +45,7 @@ def test_too_much_of_the_same_is_seen():
     rows = torch.from_numpy(np.concatenate([0.7 * rng.normal(size=(300, 4)), rng.normal(size=(300, 4))])).float()
     pool = Pool.of(rows[:300], rows[300:], standardize=False)
     found = compare_curves(pool, "levels", np.arange(4), rows[:, None], permutations=99)
-    assert found.distance.p_value == 0.01 and "spread" in found.distance.note
+    assert found.distance.p_value == 0.01 and "variance" in found.distance.note
 
 
 @pytest.mark.parametrize(
@@ -84,3 +86,17 @@ def test_bad_arguments_are_refused():
         compare_curves(pool, "c", np.arange(2), torch.zeros(4, 1, 2))
     with pytest.raises(ValueError, match="curves of the c contain NaN"):
         compare_curves(pool, "c", np.arange(2), torch.full((8, 1, 2), torch.nan))
+
+
+def test_a_difference_of_values_names_the_values_not_the_bin():
+    """Uniform fields, but in samples the values from 0.4 to 0.6 are 0.1: too many there."""
+    rng = np.random.default_rng(0)
+    real, drawn = (rng.uniform(size=(60, 2, 8, 8)) for _ in range(2))
+    drawn[(drawn > 0.4) & (drawn < 0.6)] = 0.1
+    one, two = (
+        next(c for c in field_tests(drawn[:, :n], real[:, :n], permutations=99) if c.name == "one-point distribution")
+        for n in (1, 2)
+    )
+    low, high = re.search(r"difference in the mean, at values (\S+) to ([\d.]+), z", one.distance.note).groups()
+    assert float(low) < 0.1 <= float(high) and len(one.places) == 16 and one.axis
+    assert "at values between the 6.25 % and 12.5 % quantiles of channel" in two.distance.note

@@ -71,7 +71,9 @@ def curve(channels, places=()):
     test = Distance("power spectrum", 2.0, 1.0, 0.5, 2.5, (40, 60), 0.3, note="largest in the mean at 2, z = -2.0")
     middle = np.geomspace(100.0, 0.1, count) * np.ones((channels, 1))
     bands = middle * 0.9, middle * 1.1, np.stack([middle * 0.5, middle * 2])
-    return Curve("power spectrum", np.arange(1.0, count + 1), middle, middle, *bands, test, places)
+    return Curve(
+        "power spectrum", np.arange(1.0, count + 1), middle, middle, *bands, test, places, "cycles per grid point"
+    )
 
 
 def parsed(path):

@@ -1,4 +1,4 @@
-"""`scorefield diagnose`: a learned score beside what an exact one would be."""
+"""`scorefield diagnose`: checks of a learned score."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _AXES = {
     "Stein tests": "-log₁₀ p of the worst identity; above the line: broken",
     "excess loss": "held-out loss / that of the best formula, less 1",
     "memory": "held-out loss / training loss, less 1",
-    "curl": "part of the derivative that turns",
+    "curl": "antisymmetric part of the derivative",
     "heat equation": "residual / size of the score",
 }
 
@@ -47,11 +47,11 @@ def diagnose(
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
     config: Config = None,
 ) -> None:
-    """Look at the learned score itself, level by level: what an exact score would not show.
+    """Check the learned score itself, level by level, for what an exact score would not show.
 
-    Stein tests on held-out data (with a p-value), the loss beside that of formulas and of training data, the curl; for up to
-    64 columns also whether the levels belong to one law. It prints what was found and what each check means, and leaves
-    diagnosis.png and diagnosis.json in the folder of the run.
+    Stein tests on held-out data (with a p-value), the loss compared with that of formulas and of training data, the curl;
+    for up to 64 columns also whether the levels belong to one distribution. It prints what was found and what each check
+    means, and leaves diagnosis.png and diagnosis.json in the folder of the run.
 
     Arguments:
         run: The folder of a run.
@@ -93,9 +93,9 @@ def _draw(found: Diagnosis) -> bytes:
         left, bottom = 40 + i % columns * 318, (rows - 1 - i // columns) * cell + 44
         axes = figure.add_axes((left / width, bottom / height, 264 / width, (cell - 104) / height))
         colour = LIGHT.accent if check.flagged else LIGHT.ink
-        told = f"{check.name}: flagged" if check.flagged else check.name
+        title = f"{check.name}: flagged" if check.flagged else check.name
         words: dict[str, Any] = {"transform": axes.transAxes, "family": family()}
-        axes.text(0, 1.24, told, fontsize=12.5, color=colour, **words)
+        axes.text(0, 1.24, title, fontsize=12.5, color=colour, **words)
         if check.by_level:
             axes.text(0, 1.09, _AXES.get(check.name, ""), fontsize=9.5, color=LIGHT.muted, **words)
             _panel(axes, found, check)

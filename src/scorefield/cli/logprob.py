@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["logprob"]
 
-_FITTED = 4096  # data that the law of the self-check is fitted to
+_FITTED = 4096  # data that the mixture of the self-check is fitted to
 
 
 @app.command(
@@ -52,7 +52,7 @@ def logprob(
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
     config: Config = None,
 ) -> None:
-    """Give the log-density of each datum under a model, in nats and in the units of the data, with its errors.
+    """Compute the log-density of each example under a model, in nats and in the units of the data, with its errors.
 
     Arguments:
         run: The folder of a run, or a model.safetensors.
@@ -63,8 +63,8 @@ def logprob(
         tolerance: The error of a step of the solver. [default: 1e-5]
         target_error: Instead of a tolerance: the error in nats below which every log-density should come.
         extrapolate: Remove the noise of the smallest level from the density, as far as it is known.
-        draws: For whole or rounded numbers: also bits per dimension, from so many places in each datum's cell.
-        check: First run the same settings on a law that is known, two Gaussians fitted to the data, and print the error.
+        draws: For whole or rounded numbers: also bits per dimension, from so many places in each example's cell.
+        check: First run the same settings on a known distribution, two Gaussians fitted to the data, and print the error.
         batch: How many data are solved at once; memory grows with it.
         seed: The seed of probes and draws.
         device: auto, cpu, cuda, …
@@ -123,7 +123,7 @@ def _median(found: LogProb) -> str:
 
 
 def _check(model: Model, x: Tensor, settings: dict[str, Any]) -> None:
-    """The same settings on a law that is known."""
+    """The same settings on a known distribution."""
     from ..likelihood import self_check
 
     found, true = self_check(model.density(**settings).inner, x)

@@ -35,10 +35,10 @@ def evaluate(
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
     config: Config = None,
 ) -> None:
-    """Measure how good a run is: new samples against data that training did not see, by tests that suit the data.
+    """Measure how good a run is: new samples compared with held-out data, by tests that suit the data.
 
-    Each number stands beside its floor, the same between real data and other real data; p is how often chance alone would
-    give as much. What it means, and what to do next, is said in the end.
+    Each number comes with its floor, the same between real data and other real data; p is how often chance alone would
+    give as much. What it means, and what to do next, is printed at the end.
 
     Arguments:
         run: The folder of a run.
@@ -54,10 +54,10 @@ def evaluate(
     opened = conditions.applied_to(RunData.of(folder, reading.given(data)))
     found = evaluate_run(opened, None, count, seed, sampling)
     say(found.chosen)
-    told = {d.name for d in found.rejected}
+    rejected = {d.name for d in found.rejected}
     tests, measures = found.tests, [d for d in found.distances if d.p_value is None]
     rows: list[tuple[Any, ...]]
-    rows = [(d.name, d.value, d.floor, d.low, d.high, d.p_value, "no" if d.name in told else "yes") for d in tests]
+    rows = [(d.name, d.value, d.floor, d.low, d.high, d.p_value, "no" if d.name in rejected else "yes") for d in tests]
     rows += [(d.name, d.value, d.floor, d.low, d.high, "", "yes" if d.covered else "no") for d in measures]
     title = f"{found.count:,} samples against held-out data"
     table(title, ("", "samples", "real data", "from", "to", "p", "as real data"), rows)
@@ -73,7 +73,7 @@ def evaluate(
         ("of samples", *near["samples"], near["copied"]),
         ("of held-out data", *near["held_out"], near["copied_held_out"]),
     ]
-    table("Distances to the nearest training datum, by quantiles", ("", *shares, "copied"), rows)
+    table("Distances to the nearest training example, by quantiles", ("", *shares, "copied"), rows)
     if folder.ended:
         levels = folder.read("fit.json")["by_level"]
         columns = [levels["level"], levels["loss"], levels["train_loss"], levels["zero_loss"]]

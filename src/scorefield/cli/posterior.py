@@ -1,4 +1,4 @@
-"""`scorefield posterior`: what a measurement says of a datum."""
+"""`scorefield posterior`: samples that agree with a measurement."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["posterior"]
 
-_OWN_WAYS = ("daps", "repaint")  # samplers that find their own way to a posterior
+_SAMPLERS = ("daps", "repaint")  # methods that are samplers of posteriors
 
 
 @app.command(
@@ -63,8 +63,8 @@ def posterior(
 
     Arguments:
         run: The folder of a run, or a model.safetensors.
-        y: What was measured, a .npy in the units of the data. For --operator mask a whole datum, NaN where nothing is known.
-        operator: A, as name or name(key=value, …), along the axes of a datum; "first | then" for one after another.
+        y: What was measured, a .npy in the units of the data. For --operator mask a whole example, NaN where nothing is known.
+        operator: A, as name or name(key=value, …), along the axes of an example; "first | then" for one after another.
         noise: The standard deviation of the noise, a number or a .npy; or a .npy of its covariance; or "poisson(gain=1)".
         count: How many draws.
         output: A file .npy .npz .csv .tsv .parquet .h5 .nc .zarr, or a folder/ for images as .png.
@@ -117,18 +117,18 @@ def _measurement(y: Path, operator: str, noise: str, model: Model) -> Measuremen
     from ..calls import parse_call
     from ..measurement import Measurement, Noise
 
-    acting, seen = _acting(operator, _numbers(y).astype(np.float64), tuple(model.schema.shape))
+    acting, observed = _acting(operator, _numbers(y).astype(np.float64), tuple(model.schema.shape))
     try:
         size: Any = float(noise)
     except ValueError:
         size = _numbers(noise) if noise.lower().endswith(".npy") else parse_call(noise, Noise, _numbers)
-    return Measurement(acting, seen, size)
+    return Measurement(acting, observed, size)
 
 
 def _acting(text: str, y: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
     """The operator that is written as a call, or as several with | between them, and the numbers that it shows.
 
-    A mask without a file shows what is no NaN in y.
+    A mask without a file shows what is not NaN in y.
     """
     import numpy as np
 
@@ -141,7 +141,7 @@ def _acting(text: str, y: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
         acting.append(parse_call(last, Operator, _numbers))
     else:
         if not before and y.shape != shape:
-            need = f"a datum of shape {shape} with NaN where nothing is known"
+            need = f"an example of shape {shape} with NaN where nothing is known"
             raise ValueError(f"mask needs {need}, got {y.shape}; or write mask('keep.npy')")
         keep = ~np.isnan(y)
         y = y[keep]
@@ -156,7 +156,7 @@ def _method(text: str | None) -> Any:
 
     if text is None:
         return None
-    return parse_call(text, Sampler if text.strip().lower().split("(")[0] in _OWN_WAYS else Method)
+    return parse_call(text, Sampler if text.strip().lower().split("(")[0] in _SAMPLERS else Method)
 
 
 def _check(model: Model, simulations: int, seed: int, sampling: Sampling) -> None:
@@ -193,7 +193,7 @@ def _weighed(
         ("log p(y), nats", float(known.value)),
         ("its standard error", float(known.standard_error)),
         ("effective number of particles", weighted.effective_sample_size),
-        ("the least on the way, of an island", float(found.effective.min())),
+        ("the smallest during sampling, of an island", float(found.effective.min())),
     ]
     table(f"{islands} islands of {particles:,} particles", ("", ""), rows)
     table("log p(y) of each island", ("island", "nats"), list(enumerate(found.islands.tolist(), 1)))
@@ -206,16 +206,16 @@ def _written(model: Model, batches: Any, count: int, output: Path) -> None:
     from .output import check, write
 
     check(output, model.schema)
-    seen: list[float] = []
+    observed: list[float] = []
 
     def packed() -> Any:
         for part in counted(batches, count):
             whole = model.schema.pack(part)
-            seen.extend(misfit(model, whole).tolist())
+            observed.extend(misfit(model, whole).tolist())
             yield whole
 
     write(output, packed(), count, model.schema)
-    mean = sum(seen) / len(seen)
+    mean = sum(observed) / len(observed)
     say(
         f"the draws are {mean:.3g} times as far from the measurement as its noise says, in squares: about 1 if they agree"
     )

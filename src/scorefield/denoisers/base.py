@@ -72,7 +72,9 @@ class DenoiserModule(nn.Module, abc.ABC):
         own = (*whole.parameters(), *whole.buffers())
         if not any(_is_short(tensor) for tensor in own):
             return whole
-        return copy.deepcopy(whole)._apply(lambda tensor: tensor.float() if _is_short(tensor) else tensor)
+        other = copy.deepcopy(whole)
+        other._apply(lambda tensor: tensor.float() if _is_short(tensor) else tensor)  # type: ignore[no-untyped-call]
+        return other
 
 
 class Denoiser(DenoiserModule):

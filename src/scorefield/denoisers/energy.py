@@ -74,8 +74,8 @@ class AnalyticDensity(Denoiser):
     """A distribution known by its log-density: D(x, σ) = x + σ² ∇ log p(x, σ), the score by autograd.
 
     With the log-density of data plus noise of the level it is the exact denoiser. A `log p` of data alone, the same at every
-    level, gives its own score at every level: enough for `langevin` and pictures of the score field, but not for sampling from noise
-    (which needs the densities of data plus noise).
+    level, gives its own score at every level: enough for `langevin` and pictures of the score field, but not for sampling from
+    noise (which needs the densities of data plus noise).
 
     Arguments:
         log_density: (x, level) ↦ log p up to a constant, `(B, *D)` and a level that broadcasts to `(B,)`.

@@ -1,4 +1,4 @@
-"""How good a learned score is: as a function, beside what an exact one would be; not by its samples (`evaluate`)."""
+"""How good a learned score is: as a function, compared with an exact one; not by its samples (`evaluate`)."""
 
 from .base import Diagnosis as Diagnosis, ScoreCheck as ScoreCheck
 from .measure import diagnose as diagnose

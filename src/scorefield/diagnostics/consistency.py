@@ -1,4 +1,4 @@
-"""Whether a score is one of a law at all: a gradient, the same law at every level."""
+"""Whether a score is that of a distribution: a gradient, of the same distribution at every level."""
 
 from __future__ import annotations
 
@@ -22,18 +22,21 @@ _CURL, _HEAT, _WEIGHT = 0.02, 0.1, 0.05
 _ENOUGH = 0.05  # of the points must carry the weight for its mean to be believed
 _MEANINGS = {
     "curl": (
-        "How much of the score's derivative is a turn, E‖(J - Jᵀ)v‖² / E‖Jv‖². A score is a gradient and has none (0); a "
-        "network may. A turn by a small angle θ gives 4θ². If it is large, samplers with noise and without do not agree, "
-        "and log-densities depend on the way."
+        "How much of the score's derivative is antisymmetric (a rotation), E‖(J - Jᵀ)v‖² / E‖Jv‖². "
+        "A score is a gradient and has none (0); a "
+        "network may not be one. A rotation by a small angle θ gives 4θ². If it is large, samplers with noise "
+        "and without do not agree, "
+        "and log-densities depend on the path of integration."
     ),
     "heat": (
         "How far the score at one level is from what follows of that at the next: the residual of ∂s/∂v = ½ ∇(∇·s + ‖s‖²), "
         "v = level², over the size of s/v. An exact score has none (0). If it is large, the levels do not belong to one "
-        "law: a level was learned worse than its neighbours."
+        "distribution: a level was learned worse than its neighbours."
     ),
     "weights": (
         "The logarithm of the mean weight of annealed importance sampling by the score alone, from the highest level to the "
-        "lowest. It is 0 for an exact score. If it is not, the score turns, or its levels do not belong together, and how "
+        "lowest. It is 0 for an exact score. If it is not, the score is not a gradient, or its levels "
+        "do not belong together, and how "
         "much of the data is in which mode cannot be trusted."
     ),
 }
@@ -56,12 +59,12 @@ def curl(denoiser: Denoiser, states: Sequence[NoisyStates], seed: int) -> ScoreC
         v = Samples(seed, 0, len(x), f"curl {i}").normal_like(x)
         pushed, pulled = products(lambda x, s=state.level: score_of(denoiser, x, s), x, v)  # type: ignore[misc]
         found.append(float((pushed - pulled).square().sum() / pushed.square().sum().clamp_min(1e-300)))
-    said = "Up to {value} of the score's derivative is a turn, at level {level}."
+    said = "Up to {value} of the score's derivative is antisymmetric, at level {level}."
     return _worst("curl", found, states, _CURL, said, _MEANINGS["curl"])
 
 
 def _some(x: Tensor) -> int:
-    """How many states are enough for a mean that is no test."""
+    """How many states are enough for a mean that is not tested."""
     return max(16, min(len(x), 500, 2**15 // x[0].numel()))
 
 
@@ -86,8 +89,8 @@ def _residual(denoiser: Denoiser, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]
         rate = torch.autograd.grad(pulled.sum(), u)[0]  # linear in u
         x = x.clone().requires_grad_()
         value, spread = divergence(lambda x: score_of(denoiser, x, v.detach().sqrt()), x)
-        height = spread + value.square().flatten(1).sum(1)
-        slope = torch.autograd.grad(height.sum(), x)[0] / 2
+        energy = spread + value.square().flatten(1).sum(1)
+        slope = torch.autograd.grad(energy.sum(), x)[0] / 2
     return s.detach(), (rate - slope).detach()
 
 
@@ -96,8 +99,8 @@ def weights(
 ) -> ScoreCheck:
     """The log mean weight of `mcmc.score_importance` between two levels, the highest first.
 
-    The chains begin with the moments of the data, which at a high level is the law but for what data of that width differ
-    from a Gaussian.
+    The chains begin with the moments of the data, which at a high level is the distribution but for what data of that width
+    differ from a Gaussian.
     """
     rng = Samples(seed, 0, count, "weights")
     high, low = levels
@@ -106,7 +109,7 @@ def weights(
     try:
         found = score_importance(lambda x, s: score_of(denoiser, x, s), x, ladder, rng, GaussianLangevin(0.4))
     except RuntimeError as broken:
-        said = f"The chains left the finite numbers: {broken}."
+        said = f"The chains became non-finite (NaN or inf): {broken}."
         return ScoreCheck("mean weight", math.inf, _WEIGHT, True, said, _MEANINGS["weights"])
     value, error = (float(each) for each in found.log_mean_weight)
     part = found.effective_sample_size / count

@@ -20,9 +20,10 @@ _SMALL = 0.01  # of the loss is too little to matter, however sure
 _MEANINGS = {
     "error": "The root mean square error of the score over the size of the score, where the exact one is known.",
     "excess": (
-        "The held-out loss of each level beside that of denoisers which need no training: a Gaussian of the data's moments, "
+        "The held-out loss of each level compared with that of denoisers which need no training: "
+        "a Gaussian of the data's moments, "
         "and the training data themselves with noise. The exact score is beaten by none; if this is flagged, the network is "
-        "worse at that level than a formula: it was trained too little there, or has learned its data by heart."
+        "worse at that level than a formula: it was trained too little there, or is overfitted."
     ),
     "gap": (
         "The loss on held-out data over that on training data. If this is flagged, the network knows its training data: "
@@ -63,12 +64,10 @@ def excess_loss(states: Sequence[NoisyStates], others: Mapping[str, Sequence[Noi
     p = min(1.0, p * len(tests))
     flagged = p < ALPHA and ratios[i] > _SMALL
     place = i if flagged else int(np.argmax(ratios))
-    beside = f"{100 * abs(ratios[place]):.3g} % {'above' if ratios[place] > 0 else 'below'}"
-    said = f"At level {states[place].level:.3g} the loss is {beside} that of the best formula (p = {p:.2g})."
+    difference = f"{100 * abs(ratios[place]):.3g} % {'above' if ratios[place] > 0 else 'below'}"
+    said = f"At level {states[place].level:.3g} the loss is {difference} that of the best formula (p = {p:.2g})."
     if flagged:
-        said = (
-            f"At level {states[i].level:.3g} {name} does better: the loss is {beside} the best of these (p = {p:.2g})."
-        )
+        said = f"At level {states[i].level:.3g} {name} does better: the loss is {difference} the best of these (p = {p:.2g})."
     return ScoreCheck(
         "excess loss",
         ratios[place],
@@ -82,10 +81,10 @@ def excess_loss(states: Sequence[NoisyStates], others: Mapping[str, Sequence[Noi
     )
 
 
-def gap(states: Sequence[NoisyStates], seen: Sequence[NoisyStates], seed: int) -> ScoreCheck:
+def gap(states: Sequence[NoisyStates], training: Sequence[NoisyStates], seed: int) -> ScoreCheck:
     """Held-out against training losses, by permutations (`metrics.loss_gap`)."""
     levels = np.array([state.level for state in states])
-    tables = [torch.stack([state.loss for state in rows], 1).float().numpy() for rows in (seen, states)]
+    tables = [torch.stack([state.loss for state in rows], 1).float().numpy() for rows in (training, states)]
     found = loss_gap(levels, *tables, seed=seed)
     ratios = found.held_out / found.train - 1
     worst = int(np.argmax(found.z))

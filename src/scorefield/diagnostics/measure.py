@@ -13,7 +13,7 @@ from ..denoisers import Denoiser, Empirical, Gaussian
 from .base import Diagnosis, ScoreCheck
 from .consistency import curl, heat, weights
 from .losses import error, excess_loss, gap
-from .states import EXACT, look
+from .states import EXACT, noisy_states
 from .stein import stein
 
 __all__ = ["diagnose"]
@@ -34,16 +34,16 @@ def diagnose(
     steps: int = 400,
     seed: int = 0,
 ) -> Diagnosis:
-    """Looks at a score from all sides that its data allow.
+    """Checks a score in every way that its data allow.
 
-    Always: Stein tests, the loss beside that of formulas, the curl. Up to 64 coordinates also the heat equation and the
-    weights of chains, which take derivatives of the third order and many evaluations. With training data, what it knows by
-    heart; with the exact denoiser, its error.
+    Always: Stein tests, the loss compared with that of formulas, the curl. Up to 64 coordinates also the heat equation and the
+    weights of chains, which take derivatives of the third order and many evaluations. With training data, overfitting; with
+    the exact denoiser, its error.
 
     Arguments:
         denoiser: The denoiser.
-        held_out: Data that it has not seen, in its own units, of shape `(N, *D)`.
-        levels: The noise levels to look at, rising.
+        held_out: Held-out data, in its own units, of shape `(N, *D)`.
+        levels: The noise levels to check, increasing.
         moments: The mean and the covariance of data, known without the held-out ones: of training data.
         train: Training data, of shape `(M, *D)`.
         truth: The exact denoiser.
@@ -56,16 +56,17 @@ def diagnose(
         1,000 times), `.verdict` says it in a sentence.
 
     Raises:
-        ValueError: If there are fewer than 30 held-out data, the levels do not rise, or the denoiser holds several contexts.
+        ValueError: If there are fewer than 30 held-out data, the levels do not increase, or the denoiser holds several
+            contexts.
 
     Example:
         >>> from scorefield.rng import Samples
-        >>> law = Gaussian(torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64))
-        >>> x = law.sample(500, Samples(seed=0, count=500))
-        >>> diagnose(law, x, [0.1, 1.0, 10.0], law).flagged
+        >>> data = Gaussian(torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64))
+        >>> x = data.sample(500, Samples(seed=0, count=500))
+        >>> diagnose(data, x, [0.1, 1.0, 10.0], data).flagged
         ()
-        >>> wrong = Gaussian(law.mean, 2 * law.covariance)
-        >>> [check.name for check in diagnose(wrong, x, [0.1, 1.0, 10.0], law).flagged]
+        >>> wrong = Gaussian(data.mean, 2 * data.covariance)
+        >>> [check.name for check in diagnose(wrong, x, [0.1, 1.0, 10.0], data).flagged]
         ['Stein tests', 'excess loss']
     """
     values = [float(level) for level in levels]
@@ -77,21 +78,21 @@ def diagnose(
     if denoiser.contexts > 1:
         raise ValueError(f"a diagnosis is of one distribution, got {denoiser.contexts} contexts: give one")
     denoiser, dtype = _precise(denoiser, held_out)
-    x, law = held_out.to(dtype), Gaussian(moments.mean.to(dtype), moments.covariance.to(dtype))
-    states = look(denoiser, x, values, seed)
-    others: dict[str, Denoiser] = {"a Gaussian of the data's moments": law}
+    x, data = held_out.to(dtype), Gaussian(moments.mean.to(dtype), moments.covariance.to(dtype))
+    states = noisy_states(denoiser, x, values, seed)
+    others: dict[str, Denoiser] = {"a Gaussian of the data's moments": data}
     if train is not None:
         others["training data with noise"] = Empirical(train[:_KNOWN].to(dtype))
-    beside = {name: look(other, x, values, seed, spreads=False) for name, other in others.items()}
+    compared = {name: noisy_states(other, x, values, seed, spreads=False) for name, other in others.items()}
     checks: list[ScoreCheck] = [] if truth is None else [error(states, copy.deepcopy(truth).to(dtype))]
-    checks += [stein(states, law.mean), excess_loss(states, beside)]
+    checks += [stein(states, data.mean), excess_loss(states, compared)]
     if train is not None:
-        seen = look(denoiser, train.to(dtype)[: len(x)], values, seed + 1, spreads=False)
-        checks.append(gap(states, seen, seed))
+        training = noisy_states(denoiser, train.to(dtype)[: len(x)], values, seed + 1, spreads=False)
+        checks.append(gap(states, training, seed))
     checks.append(curl(denoiser, states, seed))
     if x[0].numel() <= EXACT:
         checks.append(heat(denoiser, states))
-        checks.append(weights(denoiser, law, (values[-1], max(values[0], _LOW)), chains, steps, seed))
+        checks.append(weights(denoiser, data, (values[-1], max(values[0], _LOW)), chains, steps, seed))
     return Diagnosis(tuple(values), len(x), tuple(checks))
 
 

@@ -34,10 +34,10 @@ def diagnose_run(run: Run | RunData, x: Any | None = None, seed: int = 0) -> Dia
     data = RunData.of(run, x)
     model, train, held_out = data.model, data.train, data.held_out
     count = max(64, min(4000, _NUMBERS // model.moments.mean.numel()))
-    unseen = standard(model, held_out, count)
-    seen = None if train is held_out or not data.matched else standard(model, train, 4 * count)
+    fresh = standard(model, held_out, count)
+    training = None if train is held_out or not data.matched else standard(model, train, 4 * count)
     low, high = (float(model.process.level(torch.tensor(t, dtype=torch.float64))) for t in (0.0, 1.0))
     levels = torch.logspace(math.log10(max(low, 0.01)), math.log10(high), _LEVELS, dtype=torch.float64).tolist()
-    found = diagnose(model.diffusion.denoiser, unseen, levels, model.moments, seen, seed=seed)
+    found = diagnose(model.diffusion.denoiser, fresh, levels, model.moments, training, seed=seed)
     data.run.write("diagnosis.json", found.plain())
     return found

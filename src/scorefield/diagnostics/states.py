@@ -1,4 +1,4 @@
-"""Held-out data with noise, and what a denoiser says of them: computed once, looked at by many."""
+"""Held-out data with noise, and what a denoiser returns for them: computed once, used by all checks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..derivatives import divergence
 from ..rng import Samples
 from ..tensors import sum_events
 
-__all__ = ["EXACT", "NoisyStates", "look", "score_of"]
+__all__ = ["EXACT", "NoisyStates", "noisy_states", "score_of"]
 
 EXACT = 64  # up to this many coordinates derivatives are exact
 _PROBES = 4
@@ -61,7 +61,9 @@ def score_of(denoiser: Denoiser, x: Tensor, level: Tensor | float) -> Tensor:
 
 
 @torch.no_grad()
-def look(denoiser: Denoiser, x0: Tensor, levels: Sequence[float], seed: int, spreads: bool = True) -> list[NoisyStates]:
+def noisy_states(
+    denoiser: Denoiser, x0: Tensor, levels: Sequence[float], seed: int, spreads: bool = True
+) -> list[NoisyStates]:
     """The states of data at each level, with noise fixed by `seed`: two denoisers meet the same.
 
     Arguments:

@@ -1,4 +1,4 @@
-"""Stein tests: identities that the score of a law obeys on data of that law, and no other function does."""
+"""Stein tests: identities that only the score of a distribution obeys on its data."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ __all__ = ["Statistics", "p_values", "statistics", "stein"]
 _ALL = 6  # up to this many coordinates every pair of them is tested
 _DIRECTIONS = 8
 _MEANING = (
-    "On data the network has not seen, with noise, an exact score obeys E[s·f + ∇·f] = 0 for every function f: here for "
-    "constants (a shift), linear ones (a turn, a scale) and the score itself (a scale, sharpness). A test with a p-value; "
+    "On held-out data with noise, an exact score obeys E[s·f + ∇·f] = 0 for every function f: here for "
+    "constants (a shift), linear ones (a rotation, a scale) and the score itself (a scale, sharpness). A test with a p-value; "
     "if it is flagged, the named identity is broken: the samples' place, width or correlation is off by as much."
 )
 
 
 class Statistics(NamedTuple):
-    """Numbers whose mean is 0 for the exact score, one a datum.
+    """Numbers whose mean is 0 for the exact score, one for each example.
 
     Arguments:
         names: What each tests.
-        values: Of each datum and test, of shape `(N, T)`.
+        values: Of each example and test, of shape `(N, T)`.
     """
 
     names: list[str]
@@ -41,7 +41,7 @@ class Statistics(NamedTuple):
 def statistics(state: NoisyStates, middle: Tensor) -> Statistics:
     """The identities at one level, made free of units by the width √(1 + σ²) of data with noise.
 
-    For f = 1, f = x - m and f = s; of many coordinates the first two along some random directions. What breaks them is told
+    For f = 1, f = x - m and f = s; of many coordinates the first two along some random directions. What breaks them is reported
     as a part of what they add up: of n for f = x - m, of E‖s‖² for f = s.
     """
     n, width = state.x[0].numel(), math.sqrt(1 + state.level**2)
@@ -60,7 +60,7 @@ def statistics(state: NoisyStates, middle: Tensor) -> Statistics:
         names.append("shift")
         columns.append(along[:, j])
         for k in range(right.shape[1]):
-            names.append("scale" if n <= _ALL and j == k else "turn or correlation")
+            names.append("scale" if n <= _ALL and j == k else "rotation or correlation")
             columns.append(along[:, j] * across[:, k] + left[:, j] @ right[:, k])
     return Statistics(names, torch.stack(columns, 1))
 

@@ -1,4 +1,4 @@
-"""How good a fit is: samples against data that were held out, by what suits the data, and what to do next."""
+"""How good a fit is: samples compared with held-out data, by tests that suit the data, and what to do next."""
 
 from .base import Evaluation as Evaluation
 from .measure import DISTANCES as DISTANCES, evaluate as evaluate, standard as standard

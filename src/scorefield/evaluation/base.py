@@ -24,13 +24,13 @@ class Evaluation:
         seconds: How long that took.
         chosen: What is measured on such data, in a sentence.
         distances: What compares samples with held-out data as a whole: tests, which have a p-value, and distances; each
-            beside its floor, the same between real data and real data.
+            with its floor, the same between real data and real data.
         families: Many statistics together: columns of tables, and pairs of them.
         curves: What is measured on fields.
-        neighbours: Distances to the nearest training datum, of samples and of held-out data.
+        neighbours: Distances to the nearest training example, of samples and of held-out data.
         gap: The losses of training and of held-out data by noise level; None if nothing was held out.
-        twin: Samples of the model drawn in two ways, with fresh noise and without, against each other: a test whether the
-            learned score is that of one law.
+        twin: Samples of the model drawn with fresh noise and without, compared with each other: a test whether the learned
+            score is that of one distribution.
         verdict: Sentences that say what it means and what to do next.
         samples: The first samples, for pictures, `(M, *D)` in the layout of networks and the units of the data.
     """
@@ -60,7 +60,7 @@ class Evaluation:
 
     @property
     def rejected(self) -> tuple[Distance, ...]:
-        """The tests that tell samples from real data, at 5 % for all tests together."""
+        """The tests that distinguish samples from real data, at 5 % for all tests together."""
         return rejected(self.tests)
 
     def plain(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Evaluation:
 
 
 def _plain(value: Any) -> Any:
-    """Dataclasses as dictionaries, arrays as lists, and what is no finite number as None: JSON knows no NaN."""
+    """Dataclasses as dictionaries, arrays as lists, and non-finite numbers as None: JSON has no NaN."""
     if is_dataclass(value):
         return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, np.ndarray | np.generic):

@@ -39,11 +39,11 @@ __all__ = ["DISTANCES", "evaluate", "standard"]
 DISTANCES = {"energy distance": energy_distance, "sliced Wasserstein": sliced_wasserstein}
 _NUMBERS = 2**27  # of training data that are compared with, at most
 _TESTED = 20  # data on either side that tests need
-_COLUMNS = 64  # of vectors whose columns are looked at one by one
+_COLUMNS = 64  # of vectors whose columns are tested one by one
 _SIDE = 4  # points along each axis that make a field
-_LOOKED = 256  # data whose losses are compared
+_LOSSES = 256  # data whose losses are compared
 _SHOWN = {True: 2000, False: 64}  # samples that are kept for pictures: of vectors, of grids
-_TWINS = {True: 1000, False: 250}  # samples drawn in another way: of vectors, of grids
+_TWINS = {True: 1000, False: 250}  # samples drawn by another sampler: of vectors, of grids
 
 
 def evaluate(
@@ -55,15 +55,15 @@ def evaluate(
     history: LossHistory | None = None,
     matched: bool = True,
 ) -> Evaluation:
-    """Draws samples and compares them with data that the model has not seen, and with those it has.
+    """Draws samples and compares them with held-out data, and with training data.
 
-    What is measured depends on the data. All get the battery of `metrics.battery`; vectors the laws of their columns and of
-    pairs of them, grids what is known of fields and microstructures. All is in standard deviations of the data.
+    What is measured depends on the data. All get the battery of `metrics.battery`; vectors the distributions of their
+    columns and of pairs of them, grids what is known of fields and microstructures. All is in standard deviations of the data.
 
     Arguments:
         model: The model.
         train: The data it was trained on, in the form it knows, or rows of them.
-        held_out: Data it has not seen, likewise; the same object as `train` if there are none.
+        held_out: Held-out data, likewise; the same object as `train` if there are none.
         count: How many samples to draw: 2,000 vectors or 1,000 grids by default.
         seed: The seed of the samples.
         history: The held-out loss while training, for the advice.
@@ -141,15 +141,17 @@ def _chosen(model: Model, tested: bool, families: tuple[TestFamily, ...], curves
     shape = model.schema.inner_shape
     what = f"vectors of {shape[0]} numbers" if len(shape) == 1 else f"grids of {' x '.join(map(str, shape[1:]))} points"
     if not tested:
-        return f"Fewer than {_TESTED} {what} on a side: distances alone, for tests would see nothing."
-    parts = ["moments, marginal laws, a classifier, energy, kernel and transport distances, precision and recall"]
+        return f"Fewer than {_TESTED} {what} on a side: distances alone, for tests would have no power."
+    parts = [
+        "moments, marginal distributions, a classifier, energy, kernel and transport distances, precision and recall"
+    ]
     parts += [", ".join(each.distance.name for each in families)] if families else []
     parts += [", ".join(each.name for each in curves)] if curves else []
     return f"On {what}: {'; '.join(parts)}."
 
 
 def _gap(model: Model, learned: Tensor, real: Tensor) -> GeneralizationGap | None:
-    """Losses of training and of held-out data at nine levels, with noise of their own, whatever the data were given."""
+    """Losses of training and of held-out data at nine levels, with noise of their own, without their contexts."""
     if not model.denoiser.unconditional:
         return None
     denoiser = model.denoiser.conditioned_on(None)
@@ -157,7 +159,7 @@ def _gap(model: Model, learned: Tensor, real: Tensor) -> GeneralizationGap | Non
     levels = torch.logspace(np.log10(low), np.log10(high), 9)
     objective = DenoisingScoreMatching(LogUniform(low, high))
     losses = (
-        losses_by_level(denoiser, x[:_LOOKED].to(model.device), objective, levels, seed).cpu()
+        losses_by_level(denoiser, x[:_LOSSES].to(model.device), objective, levels, seed).cpu()
         for seed, x in enumerate((learned, real))
     )
     return loss_gap(levels, *losses)

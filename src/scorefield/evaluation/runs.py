@@ -29,7 +29,7 @@ class RunData:
         run: The run.
         model: Its model.
         train: The rows that it was trained on.
-        held_out: The rows that it has not seen; the same object as `train` if nobody knows what it has seen.
+        held_out: The held-out rows; the same object as `train` if it is not known what the model was trained on.
         matched: Whether held-out rows follow the same distribution as training rows: not if they were chosen by a context.
     """
 
@@ -61,7 +61,7 @@ class RunData:
         return replace(self, model=self.model.to(device))
 
     def with_sampling(self, sampling: SamplingLike) -> RunData:
-        """The same with a model that draws samples in another way."""
+        """The same with a model that draws samples as `sampling` says."""
         return replace(self, model=self.model.with_sampling(sampling))
 
     @property
@@ -146,7 +146,7 @@ def split_of(run: Run, model: Model, x: Any | None = None) -> tuple[Rows, Rows]:
             raise ValueError(f"the data of {run.path} were given in memory: pass them again")
         x = read(**source)
     rows = model.schema.rows(x)
-    if asked["fingerprint"] is None:  # a model that was imported: nobody knows what it has seen
+    if asked["fingerprint"] is None:  # a model that was imported: it is not known what it was trained on
         return rows, rows
     if fingerprint(rows) != asked["fingerprint"]:
         raise ValueError(f"these are not the data that {run.path} was fitted to: pass those, or fit these")

@@ -13,7 +13,7 @@ from .base import Evaluation
 __all__ = ["LossHistory", "still_falling", "verdict"]
 
 _DROP = 0.005  # of a loss over the last quarter of training: what counts as falling
-_MEASURED = 8  # measurements on the way that a trend needs
+_MEASURED = 8  # measurements during training that a trend needs
 _SURE = 0.01  # level of the test between two samplers
 
 
@@ -59,12 +59,12 @@ def still_falling(history: LossHistory) -> tuple[float, float, float] | None:
 
 
 def verdict(found: Evaluation, history: LossHistory | None, unseen: bool) -> tuple[str, ...]:
-    """The sentences; `unseen` says whether samples were compared with data that the model has not seen."""
+    """The sentences; `unseen` says whether samples were compared with held-out data."""
     said = [_quality(found, unseen), _copies(found, unseen)]
     if found.twin is not None and found.twin.p_value is not None and found.twin.p_value < _SURE:
         said.append(
-            f"Drawn in another way the model gives other samples ({found.twin.note}): its score is not that of one law; "
-            "scorefield compare shows which way is closer to the data."
+            f"Another sampler gives different samples ({found.twin.note}): the score is not that of one distribution; "
+            "scorefield compare shows which sampler is closer to the data."
         )
     advice = _advice(found, history, unseen)
     return (*said, advice) if advice else tuple(said)
@@ -72,7 +72,7 @@ def verdict(found: Evaluation, history: LossHistory | None, unseen: bool) -> tup
 
 def _quality(found: Evaluation, unseen: bool) -> str:
     real = "unseen data" if unseen else "the training data"
-    tests, told = found.tests, found.rejected
+    tests, rejected = found.tests, found.rejected
     if not tests:
         apart = [d for d in found.distances if not d.covered]
         if not apart:
@@ -80,29 +80,31 @@ def _quality(found: Evaluation, unseen: bool) -> str:
             return f"By {names}, the samples are as close to {real} as other real data are; there are too few data for tests."
         worst = apart[0]
         return (
-            f"The samples can be told from real data: their {worst.name} is {worst.value:.3g}, that of real data among "
-            f"themselves rarely more than {worst.high:.3g}."
+            f"The samples differ from real data: their {worst.name} is {worst.value:.3g}, that between sets of real data "
+            f"is rarely more than {worst.high:.3g}."
         )
-    if not told:
+    if not rejected:
         n, m = tests[0].counts
-        return f"None of {len(tests)} tests tells the samples from {real}, {n:,} against {m:,}."
-    least = [d for d in told if d.p_value == told[0].p_value]
+        return f"None of {len(tests)} tests distinguishes the samples from {real}, {n:,} against {m:,}."
+    least = [d for d in rejected if d.p_value == rejected[0].p_value]
     where = {each.distance.name for each in found.families} | {each.distance.name for each in found.curves}
     telling = [d for d in least if d.name in where] or least  # these say where the difference is
     first = max(telling, key=lambda d: (d.value - d.floor) / max(d.high - d.low, 1e-300))
     why = f": {first.note}" if first.note else ""
     return (
-        f"The samples can be told from real data by {len(told)} of {len(tests)} tests. "
-        f"The surest is {first.name} (p = {first.p_value:.2g}){why}."
+        f"{len(rejected)} of {len(tests)} tests distinguish the samples from real data. "
+        f"The clearest is {first.name} (p = {first.p_value:.2g}){why}."
     )
 
 
 def _copies(found: Evaluation, unseen: bool) -> str:
     if not unseen:
-        return "Nothing was held out: whether samples are copies of training data cannot be told; hold out a part."
+        return "Nothing was held out: whether samples are copies of training data cannot be tested; hold out a part."
     copied, learned = found.neighbours.suspicious, found.gap is not None and found.gap.suspicious
     if copied:
-        return "Some samples lie closer to the training data than chance explains: the model has begun to copy them."
+        return (
+            "Some samples lie closer to the training data than chance explains: the model has begun to memorize them."
+        )
     same = "The samples are no closer to the training data than unseen data are: nothing was copied"
     if learned and found.gap is not None:
         return f"{same} yet. But {found.gap.verdict[0].lower()}{found.gap.verdict[1:]}"
@@ -119,7 +121,7 @@ def _advice(found: Evaluation, history: LossHistory | None, unseen: bool) -> str
     if still is None:
         return (
             "The held-out loss has stopped falling at every noise level: more time alone will help little; a larger "
-            "network or more data may, and scorefield compare tells whether more steps of the sampler do."
+            "network or more data may, and scorefield compare shows whether more steps of the sampler do."
         )
     low, high, drop = still
     return (

@@ -1,4 +1,4 @@
-"""What maps a datum to what is measured of it."""
+"""Operators: maps from data to what is measured."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LinearOperator(Operator):
 
         Arguments:
             y: What might be measured, of shape `(B, *E)`.
-            shape: The shape `D` of a datum.
+            shape: The shape `D` of a data point.
 
         Returns:
             A tensor of shape `(B, *D)` with <A x, y> = <x, Aᵀ y> for all x.
@@ -46,7 +46,7 @@ class LinearOperator(Operator):
 
 
 def axes_of(x: Tensor, axes: Sequence[int], who: object) -> tuple[int, ...]:
-    """The positions in `(B, *D)` of axes of a datum, which may count from its end.
+    """The positions in `(B, *D)` of axes of a data point, which may count from its end.
 
     Raises:
         ValueError: If there is no such axis.
@@ -54,6 +54,6 @@ def axes_of(x: Tensor, axes: Sequence[int], who: object) -> tuple[int, ...]:
     rank = x.ndim - 1
     bad = [a for a in axes if not -rank <= a < rank]
     if bad:
-        have = f"a datum of shape {tuple(x.shape[1:])} has {rank} axes"
+        have = f"a data point of shape {tuple(x.shape[1:])} has {rank} axes"
         raise ValueError(f"{type(who).__name__} works along axis {bad[0]}, and {have}: give axes=(…)")
     return tuple(a % rank + 1 for a in axes)

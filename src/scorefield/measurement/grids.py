@@ -32,10 +32,10 @@ class Blur(LinearOperator):
 
     Arguments:
         width: The standard deviation of the Gaussian, in grid points.
-        kernel: What each point is spread to, with an odd number of points along each of `axes`, in place of the Gaussian.
+        kernel: The weights with which each point is distributed, with an odd number of points along each of `axes`, in place of the Gaussian.
         boundary: What is beyond the edge: the mirror image ("reflect", each edge point twice), or the other side
             ("periodic").
-        axes: The axes of a datum along which it acts: the last two, which suits `(H, W)` and `(C, H, W)`; `(-1,)` for
+        axes: The axes of a data point along which it acts: the last two, which suits `(H, W)` and `(C, H, W)`; `(-1,)` for
             signals, `(0, 1)` for `(H, W, C)`.
     """
 
@@ -73,7 +73,7 @@ class Blur(LinearOperator):
         return weight / weight.sum()
 
     def _along(self, x: Tensor, axes: tuple[int, ...], kernel: Tensor) -> Tensor:
-        """Pads by taking what is beyond the edge from inside, and convolves (the kernel turned: a sum of spreads)."""
+        """Pads by taking what is beyond the edge from inside, and convolves (with the reflected kernel)."""
         for axis, length in zip(axes, kernel.shape):
             n, reach = x.shape[axis], length // 2
             place = torch.arange(-reach, n + reach, device=x.device)
@@ -94,7 +94,7 @@ class Downsample(LinearOperator):
 
     Arguments:
         factor: The side of a block, in grid points.
-        axes: The axes of a datum along which it acts: the last two by default, as for `Blur`.
+        axes: The axes of a data point along which it acts: the last two by default, as for `Blur`.
     """
 
     factor: int = 2
@@ -119,7 +119,7 @@ class Grey(LinearOperator):
     """Colour to grey: a weighted sum over the channels.
 
     Arguments:
-        axis: The axis of the channels in a datum: the last, `(H, W, C)`; 0 for `(C, H, W)`.
+        axis: The axis of the channels in a data point: the last, `(H, W, C)`; 0 for `(C, H, W)`.
         weights: One for each channel; by default the luma of Rec. 601.
     """
 
@@ -132,7 +132,7 @@ class Grey(LinearOperator):
     def __call__(self, x: Tensor) -> Tensor:
         (axis,) = axes_of(x, (self.axis,), self)
         if x.shape[axis] != len(self.weights):
-            have = f"axis {self.axis} of a datum has {x.shape[axis]}"
+            have = f"axis {self.axis} of a data point has {x.shape[axis]}"
             raise ValueError(
                 f"Grey has weights for {len(self.weights)} channels, and {have}: give axis=… or weights=(…)"
             )
@@ -143,12 +143,12 @@ class Grey(LinearOperator):
 class Radon(LinearOperator):
     """Projections of square images at several angles: computed tomography, few angles being sparse views.
 
-    The image is turned about its middle by bilinear interpolation, with zeros around, and summed along its columns: in
+    The image is rotated about its centre by bilinear interpolation, with zeros around, and summed along its columns: in
     the units of the image times grid points.
 
     Arguments:
         angles: How many, evenly over half a turn; or the angles themselves, in degrees.
-        axes: The two axes of the image in a datum: the last two by default, as for `Blur`.
+        axes: The two axes of the image in a data point: the last two by default, as for `Blur`.
 
     Example:
         >>> Radon(5)(torch.ones(1, 8, 8)).shape  # (angle, position)
@@ -184,8 +184,8 @@ class Radon(LinearOperator):
         turn = torch.tensor(self.degrees, dtype=torch.float64).deg2rad().to(x)
         rows = torch.stack([turn.cos(), -turn.sin(), 0 * turn, turn.sin(), turn.cos(), 0 * turn], 1)
         lattice = F.affine_grid(rows.reshape(-1, 2, 3), [len(turn), 1, n, n], align_corners=False)
-        seen = [F.grid_sample(flat, points[None], align_corners=False).sum(2)[0] for points in lattice]
-        return torch.stack(seen, 1).reshape(*moved.shape[:-2], len(turn), n)
+        projections = [F.grid_sample(flat, points[None], align_corners=False).sum(2)[0] for points in lattice]
+        return torch.stack(projections, 1).reshape(*moved.shape[:-2], len(turn), n)
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +198,7 @@ class Fourier(LinearOperator):
     Arguments:
         keep: True where a frequency is measured, of the shape of the image along `axes`, with frequency 0 first as in
             `torch.fft`; all by default.
-        axes: The axes of a datum along which it acts: the last two by default, as for `Blur`.
+        axes: The axes of a data point along which it acts: the last two by default, as for `Blur`.
 
     Example:
         >>> Fourier(torch.eye(8).bool())(torch.ones(1, 3, 8, 8)).shape  # 3 channels, 8 frequencies, two parts

@@ -1,4 +1,4 @@
-"""The law of what is measured, given what an ideal instrument would show."""
+"""Noise: the distribution of a measurement given the output of an ideal instrument."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FLOOR = 0.1  # counts: what an expected count is taken for where a state makes 
 
 
 class Noise(abc.ABC):
-    """The law of y given a = A(x). Both are flattened: `(B, m)`."""
+    """The distribution of y given a = A(x). Both are flattened: `(B, m)`."""
 
     @abc.abstractmethod
     def mean(self, a: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ class Noise(abc.ABC):
 
 
 class GaussianNoise(Noise):
-    """Noise that adds: to add one, write `whiten`, `log_volume`, `draw` and `check`."""
+    """Additive Gaussian noise. To add one, write `whiten`, `log_volume`, `draw` and `check`."""
 
     def mean(self, a: Tensor) -> Tensor:
         return a
@@ -70,7 +70,7 @@ class WhiteNoise(GaussianNoise):
         std = torch.as_tensor(self.std, dtype=torch.float64)
         if not bool((std > 0).all()) or not bool(torch.isfinite(std).all()):
             what = f"a standard deviation of noise must be positive and finite, got {float(std.min()):g}"
-            raise ValueError(f"{what}: a measurement without noise gets a small one, a hundredth of the data's spread")
+            raise ValueError(f"{what}: without noise, give a hundredth of the standard deviation of the data")
         object.__setattr__(self, "std", float(std) if std.ndim == 0 else std)
 
     def _scale(self, like: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A measurement: what was seen, how, and how well."""
+"""A measurement: the operator, its output and the noise."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class Measurement:
 
     Arguments:
         operator: A, which acts on data as their user has them: `Mask`, `Blur`, `Linear`, `Function`, …
-        y: What was measured of one datum, of the shape `E` that A gives; an array, a tensor or nested lists.
+        y: What was measured of one data point, of the shape `E` that A gives; an array, a tensor or nested lists.
         noise: The standard deviation of independent Gaussian noise, one number or one for each component; or its covariance,
             of shape `(m, m)` for m measured numbers; or the noise itself: `PoissonNoise(gain)`.
 
     Raises:
-        TypeError: If `operator` is no operator.
+        TypeError: If `operator` is not an operator.
         ValueError: If y is not finite, the noise is not positive, or their shapes do not agree.
 
     Example:
         >>> from scorefield.measurement import Mask
-        >>> seen = Measurement(Mask(torch.tensor([True, False])), [1.5], noise=0.1)
-        >>> seen.y, seen.noise
+        >>> measurement = Measurement(Mask(torch.tensor([True, False])), [1.5], noise=0.1)
+        >>> measurement.y, measurement.noise
         (tensor([1.5000], dtype=torch.float64), WhiteNoise(std=0.1))
     """
 
@@ -45,24 +45,26 @@ class Measurement:
         if not isinstance(operator, Operator):
             hint = "measurement.Linear(…)" if isinstance(operator, np.ndarray | Tensor) else "measurement.Function(…)"
             raise TypeError(f"a measurement needs an operator, got {type(operator).__name__}: wrap it in {hint}")
-        seen = torch.as_tensor(y if isinstance(y, Tensor) else np.asarray(y, np.float64)).to(torch.float64)
-        bad = ~torch.isfinite(seen)
-        if seen.numel() == 0 or bool(bad.any()):
+        values = torch.as_tensor(y if isinstance(y, Tensor) else np.asarray(y, np.float64)).to(torch.float64)
+        bad = ~torch.isfinite(values)
+        if values.numel() == 0 or bool(bad.any()):
             what = (
-                f"{int(bad.sum())} of {seen.numel()} measured numbers are not finite" if seen.numel() else "y is empty"
+                f"{int(bad.sum())} of {values.numel()} measured numbers are not finite"
+                if values.numel()
+                else "y is empty"
             )
             raise ValueError(f"{what}: leave those out with Mask, and measure at least one")
         if not isinstance(noise, Noise):
             size = torch.as_tensor(noise if isinstance(noise, Tensor) else np.asarray(noise, np.float64))
-            square = size.ndim == 2 and size.shape == (seen.numel(),) * 2 and size.shape != seen.shape
+            square = size.ndim == 2 and size.shape == (values.numel(),) * 2 and size.shape != values.shape
             noise = CorrelatedNoise(size) if square else WhiteNoise(size)
-        noise.check(seen)
-        for name, value in (("operator", operator), ("y", seen), ("noise", noise)):
+        noise.check(values)
+        for name, value in (("operator", operator), ("y", values), ("noise", noise)):
             object.__setattr__(self, name, value)
 
     def check(self, shape: Sequence[int]) -> None:
-        """Whether A takes data of the shape `D` of a datum, and gives the shape of y; ValueError if not."""
+        """Whether A takes data of the shape `D` of a data point, and gives the shape of y; ValueError if not."""
         found = tuple(self.operator(torch.zeros(1, *shape, dtype=torch.float64)).shape[1:])
         if found != tuple(self.y.shape):
-            what = f"{type(self.operator).__name__} makes {found} of a datum of shape {tuple(shape)}"
+            what = f"{type(self.operator).__name__} makes {found} of a data point of shape {tuple(shape)}"
             raise ValueError(f"{what}, and y has the shape {tuple(self.y.shape)}: they must agree")

@@ -17,10 +17,10 @@ __all__ = ["Compose", "Function", "Linear", "Mask", "Simulator"]
 
 @dataclass(frozen=True, eq=False)
 class Mask(LinearOperator):
-    """The components that are seen: y = x[keep].
+    """The measured components: y = x[keep].
 
     Arguments:
-        keep: True where a component is measured, of the shape `D` of a datum, or broadcasting against it.
+        keep: True where a component is measured, of the shape `D` of a data point, or broadcasting against it.
 
     Example:
         >>> Mask(torch.tensor([True, False, True]))(torch.tensor([[1.0, 2.0, 3.0]]))
@@ -41,14 +41,14 @@ class Mask(LinearOperator):
         try:
             keep = self.keep.to(x.device).expand(x.shape[1:])
         except RuntimeError:
-            have = f"a datum has the shape {tuple(x.shape[1:])}"
+            have = f"a data point has the shape {tuple(x.shape[1:])}"
             raise ValueError(f"Mask has the shape {tuple(self.keep.shape)}, and {have}: give them the same") from None
         return x.flatten(1)[:, keep.flatten()]
 
 
 @dataclass(frozen=True, eq=False)
 class Linear(LinearOperator):
-    """y = M x for the flattened datum x.
+    """y = M x for the flattened data point x.
 
     Arguments:
         matrix: M, of shape `(m, n)`.
@@ -65,7 +65,7 @@ class Linear(LinearOperator):
 
     def __call__(self, x: Tensor) -> Tensor:
         if x[0].numel() != self.matrix.shape[1]:
-            have = f"a datum of shape {tuple(x.shape[1:])} has {x[0].numel()} numbers"
+            have = f"a data point of shape {tuple(x.shape[1:])} has {x[0].numel()} numbers"
             raise ValueError(f"the matrix of Linear has {self.matrix.shape[1]} columns, and {have}: they must agree")
         return x.flatten(1) @ self.matrix.to(x).T
 
@@ -75,7 +75,7 @@ class Function(Operator):
     """Any function that torch can differentiate.
 
     Arguments:
-        f: `(B, *D)` to `(B, *E)`, each datum by itself.
+        f: `(B, *D)` to `(B, *E)`, each data point by itself.
         linear: Whether it is linear, which saves work and is taken at its word.
     """
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -18,6 +19,16 @@ from .two_phase import chord_lengths, default_threshold, lineal_path, minkowski
 __all__ = ["Curve", "compare_curves", "field_tests"]
 
 BINS = 16  # of one-point histograms
+_LENGTH = "grid points"
+AXES = {  # of the built-in statistics
+    "power spectrum": "cycles per grid point",
+    "two-point correlation": f"distance, {_LENGTH}",
+    "variogram": f"lag, {_LENGTH}",
+    "one-point distribution": "ranges of values, from low to high",
+    "two-point probability": f"distance, {_LENGTH}",
+    "lineal path": f"length, {_LENGTH}",
+    "chord lengths": f"length, {_LENGTH}",
+}
 LEVELS = 7  # thresholds of Minkowski functionals
 
 
@@ -36,6 +47,7 @@ class Curve:
         spread: The 5 % and 95 % quantiles of the curves of single held-out fields, `(2, C, R)`.
         distance: The largest standardized difference of mean curves and mean squared deviations, with a test.
         places: Labels of the abscissas, if they are not numbers.
+        axis: What the abscissas are, with their unit.
     """
 
     name: str
@@ -47,6 +59,7 @@ class Curve:
     spread: np.ndarray
     distance: Distance
     places: tuple[str, ...] = ()
+    axis: str = ""
 
 
 def compare_curves(
@@ -96,8 +109,12 @@ def compare_curves(
     first = Means(centred.float())
     distance = permutation_test(pool, means, name, permutations=permutations)
     z = means.z(pool.pair, *pool.observed())[0]
-    summary = _largest(z, channels, places or tuple(f"{float(place):.3g}" for place in at))
-    summary += f"; {pool.n:,} samples and {pool.m:,} held-out data"
+    worst = int(z.abs().argmax())
+    kind = "variance" if worst >= channels * count else "mean"
+    channel, place = divmod(worst % (channels * count), count)
+    where = places[place] if places else f"{float(at[place]):.3g}"
+    summary = f"largest difference in the {kind}, at {where}" + (f" of channel {channel}" if channels > 1 else "")
+    summary += f", z = {float(z[worst]):.1f}; {pool.n:,} samples and {pool.m:,} held-out data"
     null = torch.cat([first(pool.pair, a, b) for a, b in pool.permuted(min(permutations, 199))])
     drawn, real = flat[pool.drawn], flat[pool.held]
     # Of the difference between means of n and of m real fields.
@@ -119,15 +136,6 @@ def compare_curves(
         replace(distance, note=f"{summary}; {note}" if note else summary),
         places,
     )
-
-
-def _largest(z: Tensor, channels: int, places: Sequence[str]) -> str:
-    """Where the largest difference is, among those of means and of variations."""
-    worst = int(z.abs().argmax())
-    kind = "spread" if worst >= channels * len(places) else "mean"
-    channel, place = divmod(worst % (channels * len(places)), len(places))
-    where = f"largest in the {kind} at {places[place]}" + (f" of channel {channel}" if channels > 1 else "")
-    return f"{where}, z = {float(z[worst]):.1f}"
 
 
 def field_tests(
@@ -176,7 +184,8 @@ def field_tests(
     pair = x[pool.pair]
     middle = default_threshold(pair) if thresholds is None else torch.as_tensor(thresholds, dtype=x.dtype).to(x.device)
     middle = middle.expand(x.shape[1])
-    phase = x > middle.reshape(1, -1, *[1] * (x.ndim - 2))
+    shape = (1, -1, *[1] * (x.ndim - 2))
+    phase = x > middle.reshape(shape)
     levels, edges = _levels(pair, middle)
     centre = pair.transpose(0, 1).flatten(1).mean(1)
     found = {
@@ -191,22 +200,36 @@ def field_tests(
         "chord lengths, other phase": chord_lengths(~phase),
     }
     found |= {name: measure(x) for name, measure in (own or {}).items()}
-    curves = [compare_curves(pool, name, *curve, permutations=permutations) for name, curve in found.items()]
-    places, functionals = _functionals(x, levels)
-    at = torch.arange(len(places), dtype=torch.float64)
-    name = "Minkowski functionals"
-    return (*curves, compare_curves(pool, name, at, functionals, places=places, permutations=permutations))
-
-
-def _functionals(x: Tensor, levels: Tensor) -> tuple[tuple[str, ...], Tensor]:
-    """The Minkowski functionals above thresholds `(C, T)`: their labels, and values `(N, C, R)`."""
+    labels = {"one-point distribution": _bin_labels(edges)}
+    curves = [
+        replace(
+            compare_curves(pool, name, *curve, places=labels.get(name, ()), permutations=permutations),
+            axis=AXES.get(name.split(",")[0], ""),
+        )
+        for name, curve in found.items()
+    ]
     parts, places = [], []
     for i, level in enumerate(levels.T):
-        names, values = minkowski(x > level.reshape(1, -1, *[1] * (x.ndim - 2)))
+        names, values = minkowski(x > level.reshape(shape))
         parts.append(values)
         where = "the threshold" if levels.shape[1] == 1 else f"the {100 * (i + 1) / (LEVELS + 1):.3g} % quantile"
         places += [f"{name} above {where}" for name in names]
-    return tuple(places), torch.cat(parts, 2)
+    whole = torch.cat(parts, 2)
+    at = torch.arange(whole.shape[2], dtype=torch.float64)
+    curves.append(
+        compare_curves(pool, "Minkowski functionals", at, whole, places=tuple(places), permutations=permutations)
+    )
+    return tuple(curves)
+
+
+def _bin_labels(edges: Tensor) -> tuple[str, ...]:
+    """The ranges of values of the bins; of several channels, whose edges `(C, B − 1)` differ, the quantiles."""
+    if len(edges) == 1:
+        inner = [f"{float(edge):.3g}" for edge in edges[0]]
+        ranges = [f"{low} to {high}" for low, high in pairwise(inner)]
+        return tuple(f"values {part}" for part in (f"below {inner[0]}", *ranges, f"above {inner[-1]}"))
+    inner = [f"{100 * i / (edges.shape[1] + 1):.3g}" for i in range(edges.shape[1] + 2)]
+    return tuple(f"values between the {low} % and {high} % quantiles" for low, high in pairwise(inner))
 
 
 def _levels(x: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:

@@ -37,12 +37,6 @@ class PosteriorMoments(NamedTuple):
     covariance: Tensor | None = None
     """Cov[x_0 | x], of shape `(B, n, n)`, if it was asked for."""
 
-    @property
-    def measurements(self) -> tuple[StandardizedMeasurement, ...]:
-        """Its measurement, and those of its prior, if that is a posterior."""
-        prior = Posterior.of(self.prior)
-        return (*(() if prior is None else prior.measurements), self.measured)
-
     @classmethod
     def of(cls, parts: Sequence[PosteriorMoments]) -> PosteriorMoments:
         """Those of several batches joined."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..metrics import Curve
-from .base import LIGHT, Theme, canvas, dress, log_scale, png, require
+from .base import LIGHT, Theme, canvas, dress, family, log_scale, png, require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ def curve_chart(curve: Curve, theme: Theme = LIGHT, width: float = 330) -> bytes
     Returns:
         A transparent PNG.
     """
-    height, left, bottom = 190.0, 46.0, 30.0
+    height, left, bottom = (208.0, 46.0, 48.0) if curve.axis else (190.0, 46.0, 30.0)
     figure = canvas(width, height)
     axes = figure.add_axes((left / width, bottom / height, (width - left - 6) / width, (height - bottom - 10) / height))
     dress(axes, theme, 11)
@@ -54,6 +54,8 @@ def curve_chart(curve: Curve, theme: Theme = LIGHT, width: float = 330) -> bytes
         axes.set_xticks([])
     elif at.min() > 0 and at.max() > 20 * at.min():
         log_scale(axes, "x")
+    if curve.axis:
+        axes.set_xlabel(curve.axis, color=theme.muted, fontsize=10.5, fontfamily=family(), loc="right")
     axes.margins(x=0.02)
     return png(figure)
 

@@ -11,6 +11,7 @@ from ..comparison import resolved
 from ..evaluation import RunData, evaluate_run
 from ..runs import Run
 from ..samplers import Sampling, SamplingLike
+from .base import number
 from .page import Content, write_page
 from .words import duration
 
@@ -22,7 +23,7 @@ _FRAMES = 36
 def report(
     run: Run | RunData, x: Any | None = None, count: int | None = None, seed: int = 0, sampling: SamplingLike = None
 ) -> Path:
-    """Evaluates a run and writes `reporting.html` into its folder: one file that needs nothing else.
+    """Evaluates a run and writes `report.html` into its folder: one file that needs nothing else.
 
     Arguments:
         run: The run, or a `RunData`, which may be conditioned on a context.
@@ -55,9 +56,9 @@ def report(
         subtitle=f"{kept['shape'][0]:,} realizations of shape {' x '.join(map(str, kept['shape'][1:]))}",
         verdict=evaluation.verdict,
         facts=[
-            ("Trained", f"{about['steps']:,} steps, {duration(about['seconds'])}"),
-            ("Held-out loss", f"{about['held_out_loss']:.4f} (predicting nothing: 1)"),
-            ("Sampling", f"{evaluation.count / evaluation.seconds:,.0f} a second"),
+            ("Trained", f"{about['steps']:,} step{'s' * (about['steps'] != 1)}, {duration(about['seconds'])}"),
+            ("Held-out loss", f"{about['held_out_loss']:.4f} (baseline: 1)"),
+            ("Sampling", f"{number(evaluation.count / evaluation.seconds, 2)} samples per second"),
             ("Sampler", str(resolved(Sampling(), model))),
             ("Network", next(value for name, value, _ in kept["choices"] if name == "network")),
         ],

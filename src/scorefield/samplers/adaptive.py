@@ -1,4 +1,4 @@
-"""The reverse SDE with steps that each sample chooses for itself, along a Brownian path that no rejection bends."""
+"""The reverse SDE with steps that each sample chooses for itself, along a Brownian path that rejections leave unbiased."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ class AdaptiveSDE(AdaptiveSampler):
     rtol |u'|), is at most 1. The next attempt is 0.9 e^(-0.9) times as long, between 0.2 and 5. Two evaluations an attempt, one
     after a rejection, of the samples that have not arrived.
 
-    Noise is never drawn anew after a rejection, which would prefer noise that is easy to follow and bend the law. What an
-    attempt has seen of the path of M stays, and a shorter one sees a part of it, by a Brownian bridge (Rackauckas & Nie,
-    2017). Good where nobody looks: no number of steps is to be chosen, and a grid of one step will do. The error in law falls
-    with the tolerance: at rtol = 0.1, 0.03 and 0.01 Gaussian samples are 1.8, 0.9 and 0.3 % too narrow, after 57, 146 and 344
-    steps; on a grid that suits the data `StochasticHeun` reaches more with as many.
+    Noise is never drawn anew after a rejection, which would prefer noise that is easy to follow and bias the samples. What an
+    attempt has drawn of the path of M stays, and a shorter one takes a part of it, by a Brownian bridge (Rackauckas & Nie,
+    2017). Good where nobody tunes: there is no number of steps to choose, and one step of the schedule is enough. The weak
+    error falls with the tolerance: at rtol = 0.1, 0.03 and 0.01 Gaussian samples are 1.8, 0.9 and 0.3 % too narrow, after
+    57, 146 and 344 steps; with a schedule that suits the data `StochasticHeun` is more accurate with as many.
 
     Arguments:
         rtol: The error of a step in units of the state.
         atol: The error of a step, in the units of the data, where the state is small.
-        max_attempts: How often a sample may try a step on its way from one time of the grid to the next.
+        max_attempts: How often a sample may try a step between two times of the schedule.
 
     Raises:
         RuntimeError: If a sample needs more than `max_attempts`, or its denoiser is not finite.
@@ -69,7 +69,7 @@ class AdaptiveSDE(AdaptiveSampler):
                 steps = torch.full((len(x),), _FIRST, dtype=torch.float64, device=x.device)
             before, after = (process.level(time.double()) ** 2 for time in (t, s))
             if not before >= after:
-                raise ValueError(f"AdaptiveSDE leads from noise to data: times must fall, got {t:g} and then {s:g}")
+                raise ValueError(f"AdaptiveSDE goes from noise to data: times must decrease, got {t:g} and then {s:g}")
             # a source of its own for each leg: attempt k of a sample finds its noise however many its companions need
             noise, legs = rng.child(f"leg {legs}"), legs + 1
             u, steps = self._descend(diffusion.denoiser, x / process.alpha(t), before, after, steps, noise)
@@ -80,7 +80,7 @@ class AdaptiveSDE(AdaptiveSampler):
     def _descend(
         self, denoiser: Denoiser, u: Tensor, start: Tensor, stop: Tensor, steps: Tensor, rng: Rng
     ) -> tuple[Tensor, Tensor]:
-        """Leads states `u` from the variance `start` to `stop`: where they arrive, and the steps to try next, `(B,)`."""
+        """Takes states `u` from the variance `start` to `stop`: where they arrive, and the steps to try next, `(B,)`."""
         u, steps, means, path = u.clone(), steps.clone(), torch.zeros_like(u), _Path(u)
         now, moved = start.expand(len(u)).clone(), torch.arange(len(u), device=u.device)
         for _ in range(self.max_attempts):
@@ -94,7 +94,7 @@ class AdaptiveSDE(AdaptiveSampler):
             wanted = here * torch.exp(-2 * step)
             there = torch.maximum(wanted, path.ends(rows)).clamp_min(stop)
             _check_moving(rows, here, there)
-            noise = path.look(rows, here, there, z[rows])
+            noise = path.increments(rows, here, there, z[rows])
             new, error = self._attempt(denoiser.samples(rows), u[rows], means[rows], here, there, noise)
             accepted = error <= 1
             moved = rows[accepted]
@@ -126,7 +126,7 @@ def _denoise(denoiser: Denoiser, u: Tensor, variance: Tensor) -> Tensor:
 
 
 class _Path:
-    """Brownian paths in the clock v = level², which runs down: one for each sample of `x`, known as far as was looked.
+    """Brownian paths in the clock v = level², which runs down: one for each sample of `x`, known as far as they were drawn.
 
     A sample's pieces lie on a stack, the nearest on top. At the bottom lies an endless one, of which nothing is known.
     """
@@ -137,10 +137,10 @@ class _Path:
         self.pieces = torch.zeros_like(x)[None]
 
     def ends(self, rows: Tensor) -> Tensor:
-        """Where the top pieces of some samples end, `(b,)`: no attempt may look beyond."""
+        """Where the top pieces of some samples end, `(b,)`: no attempt may go beyond."""
         return self.stops[self.top[rows], rows]
 
-    def look(self, rows: Tensor, here: Tensor, there: Tensor, z: Tensor) -> Tensor:
+    def increments(self, rows: Tensor, here: Tensor, there: Tensor, z: Tensor) -> Tensor:
         """What the paths do from `here` to `there`, of shape `(b, *D)`, which then are their top pieces.
 
         Of a piece that does w from `here` to its end, the share p of its length does N(p w, p (1 - p) (here - end)): the
@@ -148,17 +148,17 @@ class _Path:
         """
         top, end = self.top[rows], self.ends(rows)
         share = (here - there) / (here - end)
-        spread = torch.sqrt((here - there) * (1 - share))
-        seen = expand(share.to(z), z) * self.pieces[top, rows] + expand(spread.to(z), z) * z
+        deviation = torch.sqrt((here - there) * (1 - share))
+        drawn = expand(share.to(z), z) * self.pieces[top, rows] + expand(deviation.to(z), z) * z
         cut = there > end
         rows, top = rows[cut], top[cut]
         if len(rows) and int(top.max()) + 1 == len(self.stops):
             self.stops = torch.cat([self.stops, torch.zeros_like(self.stops[:1])])
             self.pieces = torch.cat([self.pieces, torch.zeros_like(self.pieces[:1])])
-        self.pieces[top, rows] -= seen[cut]
-        self.stops[top + 1, rows], self.pieces[top + 1, rows] = there[cut], seen[cut]
+        self.pieces[top, rows] -= drawn[cut]
+        self.stops[top + 1, rows], self.pieces[top + 1, rows] = there[cut], drawn[cut]
         self.top[rows] += 1
-        return seen
+        return drawn
 
     def leave(self, rows: Tensor) -> None:
         """Some samples went on to the end of their top pieces."""
@@ -174,7 +174,7 @@ def _check_moving(rows: Tensor, here: Tensor, there: Tensor) -> None:
 
 
 def _check_arrived(now: Tensor, stop: Tensor, attempts: int) -> None:
-    """Raises if some samples are still on their way."""
+    """Raises if some samples have not arrived."""
     left = int((now > stop).sum())
     if left:
         where = f"sample {int(now.argmax())} is at level {float(now.max()) ** 0.5:.3g} of {float(stop) ** 0.5:.3g}"

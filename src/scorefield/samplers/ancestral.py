@@ -48,7 +48,7 @@ class DDIM(OneStepSampler):
 
 @dataclass(frozen=True)
 class Ancestral(OneStepSampler):
-    """Ancestral sampling: x_s is drawn from its exact law given x_t and x_0, with E[x_0 | x_t] for x_0 (Ho et al., 2020).
+    """Ancestral sampling: x_s is drawn given x_t and x_0, with E[x_0 | x_t] for x_0 (Ho et al., 2020).
 
     x_s = (α_s/α_t) r² x_t + α_s (1 - r²) E[x_0 | x_t] + σ_s √(1 - r²) z with r = level_s/level_t: the posterior of DDPM, for
     any process and any s < t. First order, one evaluation a step, stable with any step. It is `DDIM(1)`, the first-order

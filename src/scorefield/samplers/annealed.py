@@ -1,4 +1,4 @@
-"""Annealed Langevin dynamics: chains that are led from the law of one noise level to that of the next."""
+"""Annealed Langevin dynamics: Markov chains on the distributions of decreasing noise levels."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def annealed_langevin(
 ) -> Chain:
     """Annealed Langevin dynamics (NCSN, Song & Ermon, 2019, Algorithm 1; NCSNv2, 2020, Algorithm 1), of any score.
 
-    Each level in turn makes `moves` moves with its own score and the step a = ratio · level², and hands its states to the
+    Each level makes `moves` moves with its own score and the step a = ratio · level², and hands its states to the
     next. The a_i = ε σ_i²/σ_L² of both papers is `Langevin.from_full(ε, σ_L)` in the convention of NCSNv2 and of the
     image code of NCSN, and `Langevin.from_half(ε, σ_L)` in that of Algorithm 1 of NCSN.
 
@@ -70,14 +70,14 @@ def annealed_langevin(
     chain = run_chains(ladder, x, moves, rng, transition, len(values) if keep else 0, moves, block)
     if not denoise:
         return chain
-    law, level = ladder[-1]
+    target_at, level = ladder[-1]
     with torch.no_grad():
-        parts = [part + level**2 * law.gradient(part) for part in chain.state.split(block_size(x, block))]
+        parts = [part + level**2 * target_at.gradient(part) for part in chain.state.split(block_size(x, block))]
     return chain._replace(state=torch.cat(parts))
 
 
 def _ladder(target: Callable[[Tensor, Tensor], Tensor], x: Tensor, levels: list[float]) -> list[tuple[Target, float]]:
-    """The law of each level, with the level."""
+    """The target at each level, with the level."""
 
     def at(level: float) -> Callable[[Tensor], Tensor]:
         value = torch.as_tensor(level, dtype=x.dtype, device=x.device)
@@ -89,10 +89,10 @@ def _ladder(target: Callable[[Tensor, Tensor], Tensor], x: Tensor, levels: list[
 
 @dataclass(frozen=True)
 class AnnealedLangevin(OneStepSampler):
-    """Annealed Langevin dynamics down any grid, for any process (Song & Ermon, 2019).
+    """Annealed Langevin dynamics on any schedule, for any process (Song & Ermon, 2019).
 
-    A step carries u = x/α as it is from t to s, and lets it move at the law of s. Each level but the first makes its
-    moves, and the grid `LogLevel` gives the ladder of NCSN. What it draws is wider than the data by what the steps are
+    A step carries u = x/α as it is from t to s, and lets it move at the level of s. Each level but the first makes its
+    moves, and the schedule `LogLevel` gives the ladder of NCSN. What it draws is wider than the data by what the steps are
     too long and the levels too few: for point-like data the variance over level² is, in n moves of `Langevin` at levels
     that fall by γ, at last b (1 - q)/(1 - qγ²), where b = 1/(1 - ratio/2) and q = (1 - ratio)²ⁿ. It needs many
     evaluations and exists for the sake of the papers, and of transitions with a test. `moves` evaluations a step.

@@ -20,13 +20,13 @@ class Churn(Sampler):
 
     In u = x/α: at a level between `low` and `high`, fresh noise raises it to (1 + γ) level,
 
-        û = u + level √((1 + γ)² - 1) noise z,    γ = min(churn/n, √2 - 1) for a way through n levels above 0,
+        û = u + level √((1 + γ)² - 1) noise z,    γ = min(churn/n, √2 - 1) for n levels above 0,
 
-    and Heun's step of the probability flow leads from there to the next level. Two evaluations a step, second order once
-    γ = churn/n. Good for networks whose errors pile up along the flow: fresh noise forgets them.
+    and Heun's step of the probability flow goes from there to the next level. Two evaluations a step, second order once
+    γ = churn/n. Good for networks whose errors pile up along the flow: fresh noise removes them.
 
     Arguments:
-        churn: How much noise is added along the way; 0 is `Heun`.
+        churn: How much noise is added over all steps; 0 is `Heun`.
         low: Levels below get no noise, in the units of the data.
         high: Levels above get no noise.
         noise: How wide the added noise is. Other than 1 it is a bias that no number of steps takes away: the published
@@ -64,8 +64,8 @@ class Churn(Sampler):
                 u = u + level * math.sqrt(gamma * (2 + gamma)) * self.noise * rng.normal_like(u)
                 level = (1 + gamma) * level
             slope = (u - denoise(u, level)) / level
-            ahead = u + (after - level) * slope
-            later = (ahead - denoise(ahead, after)) / after
+            predicted = u + (after - level) * slope
+            later = (predicted - denoise(predicted, after)) / after
             return process.alpha(s) * (u + (after - level) * (slope + later) / 2)
 
         return move

@@ -1,4 +1,4 @@
-"""Predictor-corrector sampling: after each step of any sampler, moves that leave the law of its time as it is."""
+"""Predictor-corrector sampling: after each step of any sampler, moves that leave the distribution at its time unchanged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["PredictorCorrector", "correct"]
 
 
 def correct(transition: Transition, diffusion: Diffusion, x: Tensor, s: Tensor, moves: int, rng: Rng) -> Tensor:
-    """Moves states, of shape `(B, *D)`, along chains that leave the law at the time `s` as it is.
+    """Moves states, of shape `(B, *D)`, along chains that leave the distribution at the time `s` unchanged.
 
     They move in u = x/α_s, where every process is the data plus noise of its level; the level is the scale of the steps.
     """
@@ -26,13 +26,13 @@ def correct(transition: Transition, diffusion: Diffusion, x: Tensor, s: Tensor, 
         what = f"{type(transition).__name__} tests its proposals with the log_prob(x, level) of a denoiser"
         have = f"{type(denoiser).__name__} has none, denoisers.Gaussian and denoisers.Mixture do"
         raise ValueError(f"{what}: {have}; or take Langevin")
-    law = Target(
+    target = Target(
         lambda u: (denoiser(u, level) - u) / level**2, (lambda u: denoiser.log_prob(u, level)) if known else None
     )
     here, scale, alpha = ChainState(x / diffusion.process.alpha(s)), float(level), diffusion.process.alpha(s)
     for _ in range(moves):
-        luck = rng.uniform((len(x),), x.dtype, x.device) if transition.adjusted else None
-        here, _ = transition.move(law, here, scale, rng.normal_like(x), luck)
+        uniform = rng.uniform((len(x),), x.dtype, x.device) if transition.adjusted else None
+        here, _ = transition.move(target, here, scale, rng.normal_like(x), uniform)
     return alpha * here.x
 
 
@@ -40,10 +40,10 @@ def correct(transition: Transition, diffusion: Diffusion, x: Tensor, s: Tensor, 
 class PredictorCorrector(Sampler):
     """Predictor-corrector sampling (Song et al., 2021, Algorithm 1), with any sampler and any process.
 
-    Each step of the predictor from t to s is followed by moves that leave the law at s as it is: they forget the errors
-    made so far, at the price of their own bias. Score SDE measures its step with the norms of score and noise, which it
-    averages over the batch; here it is a multiple of the level (`Langevin.from_snr`), and no sample sees another. Good
-    where the predictor errs more than the score does. One evaluation for each move beside those of the predictor.
+    Each step of the predictor from t to s is followed by moves that leave the distribution at s unchanged: they remove the
+    errors made so far, at the price of their own bias. Score SDE measures its step with the norms of score and noise, which it
+    averages over the batch; here it is a multiple of the level (`Langevin.from_snr`), and no sample depends on another. Good
+    where the predictor errs more than the score does. One evaluation for each move in addition to those of the predictor.
 
     A predictor that remembers extrapolates across the fresh noise, and enlarges it: with few steps that spoils `DPM` from
     order 2 and `IPNDM` of high order, while `DDIM`, `Heun` and `ExponentialAdams` go well with corrections.

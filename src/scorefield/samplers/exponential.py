@@ -27,10 +27,10 @@ class ExponentialAdams(Sampler):
         d(u / n^(1+η²)) = -(1+η²) scale^(-η²) cos^η²(φ) F dφ + noise,
 
     where F is what a network of the Karras parametrization predicts: zero for Gaussian data of standard deviation `scale`,
-    whose law one step therefore takes from noise to data without error. Polynomials through the last values of F are
+    which one step therefore takes from noise to data without error. Polynomials through the last values of F are
     integrated, one evaluation a step. η = 0 is the probability flow, of order `order` once that many values are known, on any
-    grid; from order 3 on the second evaluation also corrects the first step, which knew one value. η = 1 is the reverse SDE,
-    which forgets errors made on the way. For data of one scale, and few steps: best on grids uniform in φ.
+    schedule; from order 3 on the second evaluation also corrects the first step, which knew one value. η = 1 is the reverse
+    SDE, which forgets earlier errors. For data of one scale, and few steps: best on schedules uniform in φ.
 
     Arguments:
         order: How many values of F are extrapolated, from 1 to 4.
@@ -77,8 +77,8 @@ class ExponentialAdams(Sampler):
                 u = u - (1 + extra) * norm * (norm / scale) ** extra * late * (slope - slopes[0])
             slopes, angles = [*slopes, slope][-self.order :], [*angles, angle][-self.order :]
             weights = _weights(angles, end, extra)
-            turn = sum((w * f for w, f in zip(weights, slopes)), start=torch.zeros_like(u))
-            u = u * (new / norm) ** (1 + extra) - (1 + extra) * new * (new / scale) ** extra * turn
+            correction = sum((w * f for w, f in zip(weights, slopes)), start=torch.zeros_like(u))
+            u = u * (new / norm) ** (1 + extra) - (1 + extra) * new * (new / scale) ** extra * correction
             if extra > 0:
                 u = u + new * torch.sqrt(-torch.expm1(2 * extra * torch.log(new / norm))) * rng.normal_like(u)
             return process.alpha(s) * u

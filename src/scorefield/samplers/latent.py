@@ -1,4 +1,4 @@
-"""Latents: the noise that the probability flow makes of data, and the way back."""
+"""Latents: the noise that the probability flow makes of data, and the inverse."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def encode(diffusion: Diffusion, x: Tensor, sampling: SamplingLike = None) -> Te
         >>> import torch
         >>> from scorefield.denoisers import Gaussian
         >>> from scorefield.processes import VP
-        >>> law = Gaussian(torch.ones(2, dtype=torch.float64), 4 * torch.eye(2, dtype=torch.float64))
-        >>> encode(Diffusion(VP(), law, law), torch.tensor([[3.0, 1.0]], dtype=torch.float64)).round(decimals=4)
+        >>> data = Gaussian(torch.ones(2, dtype=torch.float64), 4 * torch.eye(2, dtype=torch.float64))
+        >>> encode(Diffusion(VP(), data, data), torch.tensor([[3.0, 1.0]], dtype=torch.float64)).round(decimals=4)
         tensor([[1., 0.]], dtype=torch.float64)
     """
     diffusion, sampler, times = _resolved(diffusion, sampling)
@@ -79,16 +79,16 @@ def decode(diffusion: Diffusion, z: Tensor, sampling: SamplingLike = None, denoi
     """
     diffusion, sampler, times = _resolved(diffusion, sampling)
     times = times.to(z)
-    way = trajectory_from(diffusion, diffusion.colour(z, times[0]), sampler, times, Samples(0, 0, len(z)), denoise)
-    *_, (_, last) = way
+    states = trajectory_from(diffusion, diffusion.colour(z, times[0]), sampler, times, Samples(0, 0, len(z)), denoise)
+    *_, (_, last) = states
     return last if denoise else last / diffusion.process.alpha(times[-1])
 
 
 def spherical_interpolation(a: Tensor, b: Tensor, count: int) -> Sequence[Tensor]:
     """Latents between two: cos φ a + sin φ b, from a at φ = 0 to b at φ = π/2.
 
-    Where a and b are independent and standard normal, so is each of these: what they decode to has the law of the model,
-    and not, as on straight lines, a law that is too narrow.
+    Where a and b are independent and standard normal, so is each of these: what they decode to has the distribution of the
+    model, which on straight lines would be too narrow.
 
     Arguments:
         a: Latents, of shape `(B, *D)`.

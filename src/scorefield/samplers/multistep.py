@@ -55,7 +55,7 @@ class DPM(Sampler):
     the c_j taken at H; order 2 takes ½ c_0 for c_1, as its D̃ does. The half at c_2 is that of the published 3M, and makes
     it second order, with a quarter of the error of 2M. One evaluation a step. η = 0 is the probability flow
     (order 1: DDIM), η = 1 the reverse SDE (order 1: ancestral sampling). The sampler of most image models: good from 15
-    steps on, and best where steps in λ are even.
+    steps on, and best where steps in λ are uniform.
 
     Arguments:
         order: How many values of D are extrapolated, from 1 to 3.
@@ -111,7 +111,7 @@ class UniPC(Sampler):
     that it finds begins the next step; before, it joins the polynomial, and the step is made again with it. Of two values
     the integral is c_0 (a_0 + ½ a_1), of more it is exact. The first steps, and the last ones, take lower orders; the state
     after the last step is the predictor's. Order `order` + 1, one evaluation a step. The most accurate from 25 steps on
-    where steps in λ are even, or nearly; not for grids that begin or end with long ones.
+    where steps in λ are uniform, or nearly; not for schedules that begin or end with long ones.
 
     Arguments:
         order: How many values of D the predictor extrapolates, 2 or 3.
@@ -135,20 +135,20 @@ class UniPC(Sampler):
         process = diffusion.process
         clock: list[float] = []
         means: list[Tensor] = []
-        turn: Tensor | None = None  # what the predictor added to the last state
+        change: Tensor | None = None  # what the predictor added to the last state
         left = len(times)
 
         def move(x: Tensor, t: Tensor, s: Tensor) -> Tensor:
-            nonlocal clock, means, turn, left
+            nonlocal clock, means, change, left
             left -= 1
             mean, now = diffusion.split(x, t)[0], _half_log_snr(process, t)
             u = x / process.alpha(t)
-            if turn is not None:
-                u = u - turn + _uniform(now - clock[-1], clock[-1], [*clock, now], [*means, mean])
+            if change is not None:
+                u = u - change + _uniform(now - clock[-1], clock[-1], [*clock, now], [*means, mean])
             clock, means = [*clock, now][-self.order :], [*means, mean][-self.order :]
             h = _half_log_snr(process, s) - now
-            turn = _uniform(h, now, clock[-left:], means[-left:])
-            return process.alpha(s) * (math.exp(-h) * u + turn)
+            change = _uniform(h, now, clock[-left:], means[-left:])
+            return process.alpha(s) * (math.exp(-h) * u + change)
 
         return move
 
@@ -163,13 +163,13 @@ def _uniform(h: float, now: float, clock: list[float], means: list[Tensor]) -> T
 
 @dataclass(frozen=True)
 class IPNDM(Sampler):
-    """The improved PNDM (Liu et al., 2022; Zhang & Chen, 2023): Adams-Bashforth with the weights of even steps.
+    """The improved PNDM (Liu et al., 2022; Zhang & Chen, 2023): Adams-Bashforth with the weights of equal steps.
 
         u_s = u_t + (level_s - level_t) Σ w_k n_k,    u = x/α,
 
     n_k being the last `order` values of E[z | x_t] and w = 3/2, -1/2; 23/12, -16/12, 5/12; 55/24, -59/24, 37/24, -9/24.
     One evaluation a step; the first steps take the lower orders. Second order, since the first step is Euler's and levels are
-    not evenly spaced, with a small error: few samplers do better in 16 steps or fewer on the grid of Karras et al. (2022).
+    not evenly spaced, with a small error: few samplers do better in 16 steps or fewer on the schedule of Karras et al. (2022).
 
     Arguments:
         order: How many values of the noise are extrapolated, from 1 to 4.
@@ -196,8 +196,8 @@ class IPNDM(Sampler):
         def move(x: Tensor, t: Tensor, s: Tensor) -> Tensor:
             nonlocal slopes
             slopes = [*slopes, diffusion.split(x, t)[1]][-self.order :]
-            turn = sum((w * n for w, n in zip(_BASHFORTH[len(slopes) - 1], slopes)), start=torch.zeros_like(x))
-            return process.alpha(s) * (x / process.alpha(t) + (process.level(s) - process.level(t)) * turn)
+            change = sum((w * n for w, n in zip(_BASHFORTH[len(slopes) - 1], slopes)), start=torch.zeros_like(x))
+            return process.alpha(s) * (x / process.alpha(t) + (process.level(s) - process.level(t)) * change)
 
         return move
 

@@ -32,17 +32,17 @@ class Heun(OneStepSampler):
         process = diffusion.process
         mean, noise = diffusion.split(x, t)
         _, later = diffusion.split(process.mix(mean, noise, s), s)
-        turn = (noise + later) / 2
-        return process.alpha(s) * (x / process.alpha(t) + (process.level(s) - process.level(t)) * turn)
+        slope = (noise + later) / 2
+        return process.alpha(s) * (x / process.alpha(t) + (process.level(s) - process.level(t)) * slope)
 
 
 @dataclass(frozen=True)
 class DPM2S(OneStepSampler):
     """DPM-Solver++(2S) (Lu et al., 2022, Algorithm 1): the midpoint rule in λ = -log level, exact where D is constant.
 
-    With u = x/α, half a step of DDIM leads to the middle level √(level_t level_s), and the D found there leads from u all
-    the way. Second order, two evaluations a step. Long steps, with which Heun leaves the data's range, do it no harm; and as it
-    remembers nothing, states may be changed between its steps.
+    With u = x/α, half a step of DDIM leads to the middle level √(level_t level_s), and the D found there takes u the whole
+    step. Second order, two evaluations a step. It is stable with long steps, with which Heun leaves the range of the data;
+    and as it remembers nothing, states may be changed between its steps.
     """
 
     @property
@@ -69,8 +69,8 @@ class DormandPrince(AdaptiveSampler):
     It is solved in float64 and in the coordinates of `gaussian_frame.GaussianFrame`, in which Gaussian data of the
     model's moments stand
     still; the error of a step is measured against the width of data plus noise. On mixtures the default tolerance takes 35
-    to 60 evaluations in one step of the grid, and leaves 1e-4 (median). Each time of the grid is stepped on, at the price of
-    beginning anew: 16 steps take 170. For references, and for latents that lead back to their data.
+    to 60 evaluations in one step of the schedule, with an error of 1e-4 (median). It stops at each time of the schedule, at
+    the price of beginning anew: 16 steps take 170. For references, and for latents that decode to their data.
 
     Arguments:
         rtol: The relative tolerance.

@@ -7,7 +7,7 @@
 
 All are explicit, and all noise is additive: what multiplies dW does not depend on the state. Where the data are narrower
 than the noise D - u ≈ -u, and steps of a factor of e in the level or more multiply errors. Where the clock of a process
-runs through levels that fast (`Cosine` and `Flow` near t = 1), take the grid `LogLevel`.
+runs through levels that fast (`Cosine` and `Flow` near t = 1), take the schedule `LogLevel`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class EulerMaruyama(OneStepSampler):
 
     Stable while (t - s) (½ (1 + η²) g²/v + f) < 2, where v = α² c + σ² and c is the smallest variance of the data along any
     axis. For η = 1 and narrow data the level may fall by about a factor of e a step. Where α_1 is almost 0 (`Cosine`, `Flow`)
-    and η > 0, uniform steps of the clock are far too long at its end, even a thousand: take the grid `LogLevel`.
+    and η > 0, uniform steps of the clock are far too long at its end, even a thousand: take the schedule `LogLevel`.
 
     Arguments:
         eta: How much of the noise is drawn afresh: 0 is the probability flow, 1 the reverse SDE, above 1 more.
@@ -86,8 +86,8 @@ class ReverseDiffusion(OneStepSampler):
     """The reverse diffusion sampler: the forward step turned round (Song et al., 2021, Appendix E).
 
     x_s = x - (a - 1) x + G² score + G z with the forward step x_t = a x_s + G z of the process: a = α_t/α_s and
-    G² = σ_t² - a² σ_s². Weak order 1, one evaluation a step. Its spread is too wide where that of `Ancestral` is too
-    narrow, by almost as much.
+    G² = σ_t² - a² σ_s². Weak order 1, one evaluation a step. Its standard deviation is too large where that of `Ancestral`
+    is too small, by almost as much.
     """
 
     @property
@@ -124,8 +124,8 @@ class StochasticHeun(OneStepSampler):
         wiener = torch.sqrt(2 * h) * rng.normal_like(x)
         u = x / process.alpha(t)
         first = 2 * h * (denoise(u, level) - u) + level * wiener
-        ahead = u + first
-        second = 2 * h * (denoise(ahead, after) - ahead) + after * wiener
+        predicted = u + first
+        second = 2 * h * (denoise(predicted, after) - predicted) + after * wiener
         return process.alpha(s) * (u + (first + second) / 2)
 
 
@@ -138,8 +138,8 @@ class SRA1(OneStepSampler):
         H = u + ¾ h f(u, level_t) + (3/2) √2 level_s I₁₀/h
         u_s = u + h (⅓ f(u, level_t) + ⅔ f(H, level_t^¼ level_s^¾)) + √2 level_s (I₁ - I₁₀/h) + √2 level_t I₁₀/h.
 
-    Strong order 1.5, weak order 2, two evaluations and two noises a step. Good where the path matters and not the law alone:
-    along the same path of W, other steps lead to almost the same sample. h must stay below 1.
+    Strong order 1.5, weak order 2, two evaluations and two noises a step. Good where the path matters and not the
+    distribution alone: along the same path of W, other steps lead to almost the same sample. h must stay below 1.
     """
 
     @property
@@ -154,7 +154,7 @@ class SRA1(OneStepSampler):
         area = (wiener + torch.sqrt(2 * h / 3) * rng.normal_like(x)) / 2  # √2 I₁₀/h
         u = x / process.alpha(t)
         first = 2 * h * (denoise(u, level) - u)
-        ahead = u + 0.75 * first + 1.5 * after * area
-        second = 2 * h * (denoise(ahead, level**0.25 * after**0.75) - ahead)
+        predicted = u + 0.75 * first + 1.5 * after * area
+        second = 2 * h * (denoise(predicted, level**0.25 * after**0.75) - predicted)
         noise = after * (wiener - area) + level * area
         return process.alpha(s) * (u + (first + 2 * second) / 3 + noise)

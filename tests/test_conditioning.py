@@ -153,7 +153,7 @@ def test_what_cannot_be_conditioned_on(model):
     with pytest.raises(ValueError, match=r"^guidance needs a model that has also learned data without context"):
         always.given(context=0.5, guidance=2.0)
     with pytest.raises(
-        ValueError, match=r"^unconditional=0.5 leaves out contexts, and there are none: give context=…, or leave"
+        ValueError, match=r"^unconditional=0.5 drops contexts, and there are none: pass context=…, or leave"
     ):
         fit(X, training=Training(unconditional=0.5))
     with pytest.raises(ValueError, match=r"^unconditional is a part of the data, from 0 to below 1, got 1$"):

@@ -327,7 +327,7 @@ def test_what_was_measured():
     model, about = fitted.model, fitted.record
     assert not model.training and not any(p.requires_grad for p in model.parameters())
     assert about["steps"] == 30 and about["stopped"] == "the budget is used" and about["seconds"] > 0
-    assert about["weights"] in {"last step", "average of width 0.05", "average of width 0.15", "best on the way"}
+    assert about["weights"] in {"last step", "average of width 0.05", "average of width 0.15", "best during training"}
     assert about["held_out_loss"] == fitted.held_out_loss and about["warning"] == fitted.warning
     by_level = about["by_level"]
     assert set(by_level) == {"level", "loss", "train_loss", "zero_loss"}

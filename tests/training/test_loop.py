@@ -273,7 +273,7 @@ def test_it_stops_when_the_held_out_loss_rises(memorized):
 def test_weights_from_the_middle_are_kept_if_they_are_better_for_sure(memorized):
     values, best = memorized.flat.values.clone(), memorized.best.clone()
     chosen, loss = memorized.finish()
-    assert chosen == "best on the way"
+    assert chosen == "best during training"
     assert loss == pytest.approx(min(loss for _, loss in memorized.history))
     network = memorized.denoiser
     assert torch.equal(torch.cat([p.flatten() for p in memorized.flat.parameters]), best)

@@ -130,7 +130,7 @@ def _memorized(plan: Plan, trainer: Trainer, chosen: str, losses: _Losses) -> st
         gap = loss_gap(losses.levels, train, held_out)
         if gap.suspicious:
             return f"{gap.verdict.rstrip('.')} ({_ADVICE})."
-    if chosen == "best on the way":
+    if chosen == "best during training":
         step = min(trainer.history, key=lambda row: row[1])[0]
         where = f"from step {step:,} on the network memorized its data"
         return f"The held-out loss rose: {where}; the weights of that step are kept ({_ADVICE})."

@@ -60,7 +60,7 @@ class Prepared:
         context: The contexts, if there are any.
         scale: The standard deviation of the standardized data: 1, unless the user gave the units.
         seed: The seed of everything that is random.
-        choices: What was chosen on the way, with the reasons.
+        choices: What was chosen, with the reasons.
     """
 
     schema: Schema

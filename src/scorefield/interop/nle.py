@@ -1,4 +1,4 @@
-"""Simulation-based inference by the likelihood: the law of data given parameters is learned, and posteriors follow by Bayes."""
+"""Simulation-based inference by the likelihood: data given parameters are learned, and posteriors follow by Bayes' rule."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ __all__ = ["NLE", "LearnedLikelihood", "NLEPosterior"]
 
 _HELD_OUT = 0.1  # of the simulations
 _FEWEST = 1000  # points of a population
-_STEPS = 20_000  # of training the Gaussian law, at most
+_STEPS = 20_000  # of training the Gaussian, at most
 _JUDGED = 2000  # held-out observations by which a likelihood is chosen, at most
 _TOLERANCE = 0.1  # of a likelihood among many that decide about moves
 _AT_ONCE = 50_000  # observations whose likelihoods are computed at once
 _BATCH = 1000  # and of which equations are solved together
-_LEFT, _MOVED, _MOVES = 0.3, 2.0, 30  # for a population between the two likelihoods, where moves are dear
+_LEFT, _MOVED, _MOVES = 0.3, 2.0, 30  # for a population between the two likelihoods, where moves are expensive
 
 
 class LearnedLikelihood(nn.Module):
     """p(x | θ) of one observation: z = W(θ) (x - m(θ)), and a diffusion model of z given θ.
 
-    m and W are those of a Gaussian law that was learned first: z has mean 0 and covariance 1 whatever θ is, as far as it is
+    m and W are those of a Gaussian that was learned first: z has mean 0 and covariance 1 whatever θ is, as far as it is
     right, so that a simulator may be as noisy for some parameters as it is exact for others. Without a model z is standard
     normal. Saved and loaded by `scorefield.checkpoint`.
 
     Arguments:
         units: The units of observations.
         context: How parameters become numbers.
-        gaussian: The Gaussian law.
-        model: The model of z given θ; None where the Gaussian law says it all.
+        gaussian: The Gaussian.
+        model: The model of z given θ; None where the Gaussian suffices.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class LearnedLikelihood(nn.Module):
 
     @torch.no_grad()
     def gaussian_log_prob(self, theta: Any, x: Any) -> Tensor:
-        """The same by the Gaussian law alone, `(N,)`: no equation is solved."""
+        """The same by the Gaussian alone, `(N,)`: no equation is solved."""
         return self._over(theta, x, lambda z, given: _normal(z))
 
     def _inside(self, z: Tensor, given: Tensor, tolerance: float | None = None) -> Tensor:
@@ -108,33 +108,33 @@ class LearnedLikelihood(nn.Module):
 
 
 def _normal(z: Tensor) -> Tensor:
-    """The log-density of the standard normal law, `(B, n)` to `(B,)`."""
+    """The log-density of the standard normal distribution, `(B, n)` to `(B,)`."""
     return -z.square().sum(1) / 2 - z.shape[1] * math.log(2 * math.pi) / 2
 
 
 @dataclass(frozen=True)
 class _Prior:
-    """What parameters are drawn from: a law of torch.distributions or one like it, or uniform between bounds."""
+    """The prior: a distribution of torch.distributions or one like it, or uniform between bounds."""
 
-    law: Any
+    distribution: Any
     low: Tensor
     high: Tensor
 
     def draw(self, count: int, seed: int) -> Tensor:
-        if not hasattr(self.law, "sample"):
+        if not hasattr(self.distribution, "sample"):
             u = Samples(seed, 0, count, "prior").uniform((count, len(self.low)), torch.float64)
             return self.low + (self.high - self.low) * u
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            theta = torch.as_tensor(self.law.sample((count,)), dtype=torch.float64)
+            theta = torch.as_tensor(self.distribution.sample((count,)), dtype=torch.float64)
         return theta.reshape(count, -1)
 
     def log_prob(self, theta: Tensor) -> Tensor:
         inside = ((theta > self.low) & (theta < self.high)).all(1)
         value = torch.full((len(theta),), -math.inf, dtype=torch.float64)
-        if hasattr(self.law, "sample"):
+        if hasattr(self.distribution, "sample"):
             if bool(inside.any()):
-                density = self.law.log_prob(theta[inside].to(torch.get_default_dtype()))
+                density = self.distribution.log_prob(theta[inside].to(torch.get_default_dtype()))
                 value[inside] = density.double().reshape(int(inside.sum()), -1).sum(1)
             return value
         return torch.where(inside, -torch.log(self.high - self.low).sum(), value)
@@ -143,12 +143,12 @@ class _Prior:
 class NLE(Simulations):
     """Neural likelihood estimation (Papamakarios et al., 2019) by a diffusion model, called as `sbi` calls its methods.
 
-    Where observations are several independent ones, each of them teaches, and any number of them can be given afterwards,
-    exactly: their likelihoods multiply. Posteriors are drawn by sequential Monte Carlo, first with the Gaussian law that the
+    Where observations are several independent ones, each of them counts, and any number of them can be given afterwards,
+    exactly: their likelihoods multiply. Posteriors are drawn by sequential Monte Carlo, first with the Gaussian that the
     likelihood holds, then with the likelihood itself. Made for few numbers an observation, and tens of parameters at most.
 
     Arguments:
-        prior: What parameters are drawn from, and what posteriors have for a prior: a law as those of torch.distributions;
+        prior: The prior of the parameters, in simulations and in posteriors: a distribution as those of torch.distributions;
             or bounds (low, high), each a number or one a parameter, between which it is uniform.
 
     Example:
@@ -165,7 +165,7 @@ class NLE(Simulations):
         super().__init__(prior)
         proper = hasattr(prior, "sample") and hasattr(prior, "log_prob")
         if not proper and not bool((torch.isfinite(self.low) & torch.isfinite(self.high)).all()):
-            need = "a law with sample and log_prob, or two finite bounds"
+            need = "a distribution with sample and log_prob, or two finite bounds"
             raise ValueError(f"posteriors by a likelihood need a prior, {need}; got {prior!r}")
         self.likelihood: LearnedLikelihood | None = None
 
@@ -197,20 +197,20 @@ class NLE(Simulations):
         theta, x = self.pairs()
         count, order = 1 if x.ndim == 2 else x.shape[1], permutation(len(theta), seed, -1)
         theta, x = theta[order], x[order].reshape(-1, x.shape[-1])
-        beside, out = theta.repeat_interleave(count, 0), count * max(1, round(_HELD_OUT * len(theta)))
+        repeated, out = theta.repeat_interleave(count, 0), count * max(1, round(_HELD_OUT * len(theta)))
         units = Standardize(x.shape[1:], x.mean(0), x.std(0))
         context = Context.of(theta.numpy(), x.shape[1:])
-        seen, given = units(x).float(), context(beside.numpy())
+        observed, given = units(x).float(), context(repeated.numpy())
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            gaussian = ConditionalGaussian(seen.shape[1], given.shape[1] - 1)
+            gaussian = ConditionalGaussian(observed.shape[1], given.shape[1] - 1)
         how = training or Training(unconditional=0.0)
         steps = how.steps or int(min(_STEPS, 100 * len(seen) ** 0.5))
-        train_gaussian(gaussian, seen[out:], given[out:, :-1], (seen[:out], given[:out, :-1]), steps, seed=seed)
+        train_gaussian(gaussian, observed[out:], given[out:, :-1], (observed[:out], given[:out, :-1]), steps, seed=seed)
         with torch.no_grad():
-            z = gaussian.eval().requires_grad_(False)(seen, given[:, :-1])[0].double()
+            z = gaussian.eval().requires_grad_(False)(observed, given[:, :-1])[0].double()
         wish = Options(Data(structure="vector"), network or Network(), how, seed=seed, device=device)
-        model = train(plan(prepare(z[out:].float().numpy(), wish, beside[out:].numpy()), wish)).model
+        model = train(plan(prepare(z[out:].float().numpy(), wish, repeated[out:].numpy()), wish)).model
         judged = min(out, _JUDGED)
         whole = LearnedLikelihood(units, context, gaussian, model)
         gain = whole._inside(z[:judged], given[:judged]) - _normal(z[:judged])
@@ -228,11 +228,11 @@ class NLE(Simulations):
 
 
 class NLEPosterior:
-    """The law of parameters given any number of independent observations.
+    """The posterior of parameters given any number of independent observations.
 
     Arguments:
-        likelihood: The law of one observation given parameters.
-        prior: That of the parameters.
+        likelihood: The likelihood of one observation.
+        prior: The prior of the parameters.
     """
 
     def __init__(self, likelihood: LearnedLikelihood, prior: Any) -> None:
@@ -265,14 +265,16 @@ class NLEPosterior:
         """
         theta = torch.as_tensor(np.asarray(theta), dtype=torch.float64)
         theta = theta[:, None] if theta.ndim == 1 else theta
-        return self._height(theta, lambda t: self.likelihood.log_prob(t, self._observed(x))) - self.evidence(x, seed)
+        return self._log_density(theta, lambda t: self.likelihood.log_prob(t, self._observed(x))) - self.evidence(
+            x, seed
+        )
 
     def _observed(self, x: Any) -> Tensor:
         if x is None:
             raise ValueError("a posterior is one given data: pass x=…, what was observed")
         return torch.as_tensor(np.asarray(x), dtype=torch.float64)
 
-    def _height(self, theta: Tensor, likelihood: Callable[[Tensor], Tensor]) -> Tensor:
+    def _log_density(self, theta: Tensor, likelihood: Callable[[Tensor], Tensor]) -> Tensor:
         value: Tensor = self.prior.log_prob(theta)
         inside = torch.isfinite(value)
         if bool(inside.any()):
@@ -284,10 +286,10 @@ class NLEPosterior:
         seen, rng = self._observed(x), Samples(seed, 0, count, "posterior")
 
         def near(theta: Tensor) -> Tensor:
-            return self._height(theta, lambda t: self.likelihood.gaussian_log_prob(t, seen))
+            return self._log_density(theta, lambda t: self.likelihood.gaussian_log_prob(t, seen))
 
         def whole(theta: Tensor) -> Tensor:
-            return self._height(theta, lambda t: self.likelihood.log_prob(t, seen, _TOLERANCE))
+            return self._log_density(theta, lambda t: self.likelihood.log_prob(t, seen, _TOLERANCE))
 
         first = sequential_monte_carlo(self.prior.log_prob, near, self.prior.draw(count, seed), rng.child("near"))
         if self.likelihood.model is None:

@@ -26,11 +26,11 @@ _BUDGETS = (1000, 5000, 25_000)  # steps
 class NPSE(Simulations):
     """Neural posterior score estimation (Geffner et al., 2023; Sharrock et al., 2024), called as `sbi` calls its methods.
 
-    Parameters with two finite bounds are learned on the whole line, z = logit((θ - low)/(high - low)), so that no draw leaves
-    the support and log-densities of θ hold the volume that this takes.
+    Parameters with two finite bounds are learned on the real line, z = logit((θ - low)/(high - low)), so that all draws lie
+    in the support, and log-densities of θ include the Jacobian.
 
     Arguments:
-        prior: What parameters are drawn from: any law with a `support`, as those of torch.distributions have, for its bounds;
+        prior: The prior of the parameters: any distribution with a `support`, as those of torch.distributions, for its bounds;
             or the bounds themselves, (low, high), each a number or one a parameter; None for parameters without bounds.
 
     Example:
@@ -95,7 +95,7 @@ class NPSE(Simulations):
 
 
 class NPSEPosterior:
-    """The law of parameters given data.
+    """The posterior of parameters.
 
     Arguments:
         model: A model of unbounded parameters with the data as its context.
@@ -115,13 +115,14 @@ class NPSEPosterior:
         independent ones of the same parameters, `(m, Q)`.
 
         For several of one each, scores are composed: Σ ∇ log p(θ|x_i) - (m - 1) ∇ log p(θ), which is the score of the
-        posterior without noise, but of no law with it (Geffner et al., 2023): draws come from annealed Langevin dynamics.
+        posterior without noise, but of no distribution with it (Geffner et al., 2023): draws come from annealed Langevin
+        dynamics.
 
         Arguments:
             shape: How many, as a shape.
             x: What was observed.
             seed: The seed.
-            how: What else `Model.sample` takes.
+            how: Further arguments of `Model.sample`.
 
         Returns:
             Parameters, of shape `(*shape, P)`, in float32.

@@ -1,4 +1,4 @@
-"""Pairs of parameters and the data that a simulator made of them."""
+"""Pairs of parameters and the data that a simulator made from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Simulations:
     """Gathers pairs, called as `sbi` calls its methods.
 
     Arguments:
-        prior: What parameters are drawn from: any law with a `support`, as those of torch.distributions have, for its bounds;
+        prior: The prior of the parameters: any distribution with a `support`, as those of torch.distributions, for its bounds;
             or the bounds themselves, (low, high), each a number or one a parameter; None for parameters without bounds.
     """
 
@@ -27,8 +27,8 @@ class Simulations:
         self._x: list[Tensor] = []
 
     def append_simulations(self, theta: Any, x: Any) -> Self:
-        """Adds pairs: parameters `(N, P)` and the data that they made, `(N, Q)`; or n observations each whose order says
-        nothing, as independent ones have none, `(N, n, Q)`: a network that knows so needs fewer simulations.
+        """Adds pairs: parameters `(N, P)` and their data, `(N, Q)`; or n exchangeable observations each, as independent ones
+        are, `(N, n, Q)`: a network that knows this needs fewer simulations.
 
         Raises:
             ValueError: If there are not as many of one as of the other, a number is not finite, or a parameter lies outside of
@@ -43,7 +43,7 @@ class Simulations:
         broken = ~(torch.isfinite(theta).all(1) & torch.isfinite(x.flatten(1)).all(1))
         if bool(broken.any()):
             what = f"{int(broken.sum())} of {len(x)} simulations are not finite (first: row {int(broken.nonzero()[0])})"
-            raise ValueError(f"{what}: leave them out, or let the simulator say what it means")
+            raise ValueError(f"{what}: leave them out, or make the simulator return finite numbers")
         outside = ((theta <= self.low) | (theta >= self.high)).any(1)
         if bool(outside.any()):
             what = f"{int(outside.sum())} of {len(x)} parameters lie outside of the bounds of the prior, or on them"
@@ -56,7 +56,7 @@ class Simulations:
         """All of them: parameters, `(N, P)`, and data.
 
         Raises:
-            ValueError: If there are none yet, or a column says nothing.
+            ValueError: If there are none yet, or a column is constant.
         """
         if not self._theta:
             raise ValueError("there are no simulations to learn from: append_simulations(theta, x) first")
@@ -81,7 +81,7 @@ def unbounded(theta: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]
 
 
 def bounded(z: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """The way back, `(N, P)`."""
+    """The inverse of `unbounded`, `(N, P)`."""
     below, above = torch.isfinite(low).expand_as(z), torch.isfinite(high).expand_as(z)
     between = torch.where(below & above, low + (high - low) * torch.sigmoid(z), z)
     one = torch.where(below, low + torch.exp(z), high - torch.exp(-z))

@@ -14,16 +14,16 @@ from ..tensors import expand
 
 __all__ = ["PARTS", "HeldOut", "excess", "held_out_losses", "losses_by_level", "parts_of"]
 
-PARTS = 8  # of the law of levels, equally probable
+PARTS = 8  # of the distribution of levels, equally probable
 _NUMBERS = 2**18  # that the network sees at once
 
 
 class HeldOut(NamedTuple):
-    """Held-out losses under the law of the levels.
+    """Held-out losses under the distribution of the levels.
 
     Arguments:
-        data: The mean loss of each datum that was measured, of shape `(M,)`.
-        parts: The mean loss in each of eight equally probable parts of the law of levels, from low to high, `(8,)`.
+        data: The mean loss of each example that was measured, of shape `(M,)`.
+        parts: The mean loss in each of eight equally probable parts of the distribution of levels, from low to high, `(8,)`.
     """
 
     data: Tensor
@@ -31,7 +31,7 @@ class HeldOut(NamedTuple):
 
 
 def parts_of(levels: LevelDistribution) -> Tensor:
-    """The borders of the parts of a law of levels, of shape `(9,)`: the outermost at its 1 % and 99 % quantiles."""
+    """The borders of the parts of a distribution of levels, of shape `(9,)`: the outermost at its 1 % and 99 % quantiles."""
     return levels.draw(torch.linspace(0, 1, PARTS + 1, dtype=torch.float64).clamp(0.01, 0.99))
 
 
@@ -44,18 +44,18 @@ def held_out_losses(
     seed: int = 0,
     context: Tensor | None = None,
 ) -> HeldOut:
-    """The loss of each datum under the law of the levels, with noise fixed by `seed`: two denoisers meet the same.
+    """The loss of each example under the distribution of the levels, with noise fixed by `seed`: the same for all denoisers.
 
     Arguments:
         denoiser: The denoiser.
         x: Standardized data, of shape `(N, *D)`.
-        objective: The objective, whose law of levels is spread evenly.
-        count: How many noisy copies to measure: some of each datum, or one of each of the first `count`.
+        objective: The objective, whose levels are stratified.
+        count: How many noisy copies to measure: some of each example, or one of each of the first `count`.
         seed: The seed of the noise.
         context: The contexts of the data, of shape `(N, size, …)`, if there are any.
 
     Returns:
-        The losses by datum, of shape `(min(count, N),)`, and by level.
+        The losses by example, of shape `(min(count, N),)`, and by level.
     """
     size = min(count, len(x))
     copies = torch.arange(count // size * size)
@@ -88,7 +88,7 @@ def losses_by_level(
     seed: int = 0,
     context: Tensor | None = None,
 ) -> Tensor:
-    """The loss of each datum `(N, *D)` at each level `(L,)`, of shape `(N, L)`, with noise fixed by `seed`."""
+    """The loss of each example `(N, *D)` at each level `(L,)`, of shape `(N, L)`, with noise fixed by `seed`."""
     columns = []
     for i, level in enumerate(levels):
         losses = []

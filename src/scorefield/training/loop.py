@@ -247,7 +247,7 @@ class Trainer:
         losses = {name: self._losses_of(values).data for name, values in candidates.items()}
         chosen = min(losses, key=lambda name: float(losses[name].mean()))
         if self.history and excess(losses[chosen], self.best_losses) > _SIGNIFICANT:
-            chosen = "best on the way"
+            chosen = "best during training"
             candidates[chosen], losses[chosen] = self.best, self.best_losses
         self.flat.read(candidates[chosen].clone())
         self.flat.release()

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import abc
 import math
+import os
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from os import PathLike
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .layout import Layout
-from .reader import Reader
 
 __all__ = ["ArrayRows", "FileRows", "Rows", "Subset", "as_indices", "to_tensor"]
 
@@ -167,13 +169,35 @@ class FileRows(Rows):
         stride: int | None = None,
         layout: Layout | None = None,
     ) -> None:
-        example = tuple(int(n) for n in shape[1:])
-        super().__init__(int(shape[0]), layout or Layout.inner(example))
-        self._type = np.dtype(dtype)
-        self._example = example
-        length = math.prod(example) * self._type.itemsize
-        self._reader = Reader(path, self.count, length, offset, length if stride is None else stride)
-        self._dtype = to_tensor(np.zeros(0, self._type)).dtype
+        self._example = tuple(int(n) for n in shape[1:])
+        super().__init__(int(shape[0]), layout or Layout.inner(self._example))
+        self._path, self._stored_dtype = os.fspath(path), np.dtype(dtype)
+        self._dtype = to_tensor(np.zeros(0, self._stored_dtype)).dtype
+        self._length = math.prod(self._example) * self._stored_dtype.itemsize
+        self._offset, self._stride = offset, self._length if stride is None else stride
+        self._open()
+
+    def _open(self) -> None:
+        self._lock = threading.Lock()
+        self._file = open(self._path, "rb", buffering=0)  # noqa: SIM115  (closed with the object)
+        size = os.fstat(self._file.fileno()).st_size
+        needed = self._offset + ((self.count - 1) * self._stride + self._length if self.count else 0)
+        if size < needed:
+            self._file.close()
+            raise ValueError(
+                f"{self._path} is truncated: {self.count} rows need {needed} bytes, it has {size}: copy it again"
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k not in ("_file", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._open()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self._file.close()
 
     @classmethod
     def of(cls, array: np.ndarray, layout: Layout | None = None) -> FileRows | None:
@@ -202,12 +226,35 @@ class FileRows(Rows):
 
     def stored(self, indices: np.ndarray) -> Tensor:
         unique, inverse = np.unique(indices, return_inverse=True)
-        buffer = np.empty((len(unique), *self._example), self._type)
-        self._reader.read(unique, buffer)
+        buffer = np.empty((len(unique), *self._example), self._stored_dtype)
+        self._read(unique, buffer)
         values = to_tensor(buffer)
         if len(unique) == len(indices) and bool((inverse[1:] > inverse[:-1]).all()):
             return values
         return _select(values, torch.from_numpy(inverse.reshape(-1)))
+
+    def _read(self, indices: np.ndarray, into: np.ndarray) -> None:
+        """Fills `into` with the rows at ascending, distinct `indices`, neighbours in one go."""
+        if not into.nbytes:
+            return
+        target = memoryview(into.reshape(-1).view(np.uint8).data)
+        gap = (np.diff(indices) != 1) | (self._stride != self._length)
+        first = np.concatenate(([0], np.flatnonzero(gap) + 1, [len(indices)]))
+        starts = self._offset + indices[first[:-1]] * self._stride
+        for place, a, b in zip(starts.tolist(), first[:-1].tolist(), first[1:].tolist()):
+            self._fill(target[a * self._length : b * self._length], place)
+
+    def _fill(self, target: memoryview, place: int) -> None:
+        while len(target):
+            if hasattr(os, "preadv"):
+                got = os.preadv(self._file.fileno(), [target], place)
+            else:
+                with self._lock:
+                    self._file.seek(place)
+                    got = self._file.readinto(target)
+            if not got:
+                raise ValueError(f"{self._path} ended at byte {place} while it was read: was it changed?")
+            target, place = target[got:], place + got
 
 
 class Subset(Rows):
@@ -215,9 +262,8 @@ class Subset(Rows):
 
     def __init__(self, rows: Rows, indices: np.ndarray) -> None:
         super().__init__(len(indices), rows.layout)
-        whole, chosen = (rows.rows, rows.indices[indices]) if isinstance(rows, Subset) else (rows, indices)
-        self.rows: Rows = whole
-        self.indices: np.ndarray = chosen
+        self.rows: Rows = rows.rows if isinstance(rows, Subset) else rows
+        self.indices: np.ndarray = rows.indices[indices] if isinstance(rows, Subset) else indices
 
     @property
     def dtype(self) -> torch.dtype:

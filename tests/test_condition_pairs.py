@@ -116,7 +116,7 @@ def test_every_pair_with_a_context_for_each_sample(first, second):
 @pytest.mark.parametrize(("first", "second"), [p for p in PAIRS if p.values[0].name < p.values[1].name])
 def test_conditions_commute(first, second):
     """Where the second replaces nothing of the first, the order does not matter."""
-    replaced = {first.kind, second.kind} == {"any"} or first.kind == second.kind and first.kind is not None
+    replaced = {first.kind, second.kind} == {"any"} or (first.kind == second.kind and first.kind is not None)
     likewise = first.kind is None and second.kind is None and first.name != "classifier" != second.name
     if refusal(first, second, "sample") or replaced or likewise or "any" in (first.kind, second.kind):
         return

@@ -6,6 +6,7 @@ and compares it with something exact, or with something known up to a standard e
 
 from __future__ import annotations
 
+import copy
 import math
 import tempfile
 from dataclasses import fields, is_dataclass
@@ -26,7 +27,7 @@ from scorefield.data.rows import FileRows, Subset
 from scorefield.derivatives import gradient
 from scorefield.mcmc import ChainState, Target, Transition, Unadjusted
 from scorefield.objectives import Objective, Probe, Weighting
-from scorefield.posterior.methods import Method
+from scorefield.posterior.methods import Method, PosteriorMethod
 from scorefield.posterior.posterior import Posterior
 from scorefield.processes import EDM, VP
 from scorefield.rng import Mixed, Rng, Samples
@@ -58,8 +59,13 @@ def trainable(network: nn.Module) -> nn.Module:
     return network.double().requires_grad_(False)
 
 
-def mlp(context: int = 0) -> denoisers.Preconditioned:
-    return denoisers.Preconditioned(trainable(networks.MLP(2, 8, 1, context)), denoisers.EDMPrediction())
+def mlp() -> denoisers.Preconditioned:
+    return denoisers.Preconditioned(trainable(networks.MLP(2, 8, 1)), denoisers.EDMPrediction())
+
+
+def conditional() -> denoisers.ConditionalPreconditioned:
+    """A conditional denoiser of two numbers and the indicator of no context."""
+    return denoisers.ConditionalPreconditioned(trainable(networks.MLP(2, 8, 1, 3)), (3,))
 
 
 def _energy() -> Any:
@@ -149,8 +155,9 @@ VARIANTS.update(
         "EnergyDenoiser": lambda: [_energy()],
         "WithUncertainty": lambda: [denoisers.WithUncertainty(example_gaussian()).double()],
         "ClassifierGuided": lambda: [_classifier_guided()],
-        "Conditioned": lambda: [denoisers.Conditioned(mlp(3), numbers(1, 3))],
-        "ComposedDenoiser": lambda: [denoisers.ComposedDenoiser(mlp(3), numbers(2, 3), torch.zeros(1, 3, dtype=D))],
+        "Conditioned": lambda: [conditional().given(numbers(1, 3))],
+        "ConditionalPreconditioned": lambda: [conditional()],
+        "ComposedDenoiser": lambda: [denoisers.ComposedDenoiser(conditional(), numbers(2, 3))],
         "Guided": lambda: [denoisers.Guided(example_gaussian(), mlp(), 1.5, 0.5, 5.0)],
         "Posterior": lambda: [_observed()],
     }
@@ -352,13 +359,19 @@ def chains_are_independent(transition: Transition) -> None:
 # -- of denoisers --------------------------------------------------------------------------------------------------
 
 
+def answering(denoiser: denoisers.DenoiserModule) -> denoisers.Denoiser:
+    """The denoiser itself, or that of a context."""
+    return denoiser.conditioned_on(numbers(1, 3)) if denoiser.takes_context else denoiser.conditioned_on(None)
+
+
 def states_for(denoiser: denoisers.Denoiser) -> tuple[Tensor, Tensor]:
     """Three states and their levels."""
     shape = (1, 8, 8) if isinstance(denoiser, denoisers.NCSNDenoiser) else (2,)
     return numbers(3, *shape), torch.tensor([0.2, 1.0, 3.0], dtype=D).reshape(3, *(1,) * len(shape))
 
 
-def denoises_each_sample_by_itself(denoiser: denoisers.Denoiser) -> None:
+def denoises_each_sample_by_itself(module: denoisers.DenoiserModule) -> None:
+    denoiser = answering(module)
     x, level = states_for(denoiser)
     whole = denoiser(x, level)
     assert whole.shape == x.shape and whole.dtype == x.dtype and bool(torch.isfinite(whole).all())
@@ -367,24 +380,54 @@ def denoises_each_sample_by_itself(denoiser: denoisers.Denoiser) -> None:
         torch.testing.assert_close(denoiser(x, level[i].reshape(()))[i], whole[i], rtol=1e-9, atol=1e-9)
 
 
-def log_density_has_the_score(denoiser: denoisers.Denoiser) -> None:
+def log_density_has_the_score(module: denoisers.DenoiserModule) -> None:
     """Tweedie's formula, D = x + σ² ∇ log p, for denoisers that have a log-density."""
-    if not hasattr(denoiser, "log_prob"):
+    denoiser = answering(module)
+    if not denoiser.has_log_prob:
         return
     x, level = states_for(denoiser)
     slope = gradient(lambda x: denoiser.log_prob(x, level), x)[1]
     torch.testing.assert_close(denoiser(x, level), x + level**2 * slope, rtol=1e-6, atol=1e-8)
 
 
-def is_saved_and_loaded(denoiser: denoisers.Denoiser) -> None:
+def rebuilds_itself_around_its_parts(module: denoisers.DenoiserModule) -> None:
+    """Unchanged parts give the module itself; copies of them give a module with the same answers."""
+    assert module.rebuild(lambda part: part) is module
+    other = answering(module.rebuild(copy.copy))
+    denoiser = answering(module)
+    x, level = states_for(denoiser)
+    assert torch.equal(other(x, level), denoiser(x, level))
+    assert torch.equal(answering(module.full_precision())(x, level), denoiser(x, level))
+
+
+def is_saved_and_loaded(denoiser: denoisers.DenoiserModule) -> None:
     """With its numbers; a denoiser that holds a function cannot be saved whole."""
     if type(denoiser).__name__ == "AnalyticDensity":
         return
-    path, (x, level) = Path(_FOLDER.name) / "denoiser.safetensors", states_for(denoiser)
+    path, (x, level) = Path(_FOLDER.name) / "denoiser.safetensors", states_for(answering(denoiser))
     checkpoint.save(denoiser, path)
     again = checkpoint.load(path)
     assert type(again) is type(denoiser)
-    torch.testing.assert_close(again(x, level), denoiser(x, level), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(answering(again)(x, level), answering(denoiser)(x, level), rtol=1e-12, atol=1e-12)
+
+
+def is_affine_in_its_network(network: denoisers.PreconditionedNetwork) -> None:
+    """D = c_skip x + c_out F(question), for a module without a center."""
+    module: Any = network
+    denoiser, context = answering(module), numbers(1, 3) if module.takes_context else None
+    x, level = states_for(denoiser)
+    skip, out = network.coefficients(level)
+    assert network.center(context) is None
+    answer = network.answer(*network.question(x, level), *([context.expand(3, 3)] if context is not None else []))
+    torch.testing.assert_close(denoiser(x, level), skip * x + out * answer, rtol=1e-10, atol=1e-10)
+
+
+def is_found_by_its_suffixes(form: Any) -> None:
+    """A format names the paths that end in its suffixes, in any case, and no others."""
+    assert all(suffix == suffix.lower() and suffix[0] == "." for suffix in form.suffixes)
+    for suffix in form.suffixes:
+        assert form.names(Path(f"data{suffix}")) and form.names(Path(f"DATA{suffix.upper()}"))
+    assert not form.names(Path("data.other"))
 
 
 def labels_are_monotone(conditioning: denoisers.NoiseConditioning) -> None:
@@ -398,9 +441,9 @@ def labels_are_monotone(conditioning: denoisers.NoiseConditioning) -> None:
     assert bool(((alpha > 0) & (alpha <= 1)).all() and (alpha.diff(dim=0) <= 0).all())
 
 
-def moves_towards_the_measurement(method: Method) -> None:
-    """The shift lowers the residual of what was measured, sample by sample."""
-    posterior = _observed(method)
+def moves_towards_the_measurement(method: PosteriorMethod) -> None:
+    """The shift of its likelihood lowers the residual of the measurement, sample by sample."""
+    posterior = _observed(method.likelihood)
     x, level = numbers(4, 2), torch.tensor(0.5, dtype=D)
     means = posterior.prior(x, level)
     shifted = posterior(x, level)

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-import properties as laws
+import properties
 from scorefield.mcmc import GaussianLangevin, Langevin
 from scorefield.samplers import (
     DDIM,
@@ -57,7 +57,7 @@ def test_steps_are_those_of_the_call_and_then_of_the_option():
     )  # which knows its number
 
 
-SAMPLERS = laws.instances(Sampler, "scorefield.samplers")
+SAMPLERS = properties.instances(Sampler, "scorefield.samplers")
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)

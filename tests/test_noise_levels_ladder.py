@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-import properties as laws
+import properties
 from scorefield import presets
 from scorefield.denoisers import Gaussian
 from scorefield.diffusion import Diffusion
@@ -82,7 +82,7 @@ def simulated(experiment: presets.Experiment) -> float:
     """The variance over σ_L² that the sampler itself ends with on data at one point: propagated exactly, nothing is drawn."""
     point = Gaussian(torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64))
     diffusion = Diffusion(experiment.process(), point)
-    moved = laws.propagate(experiment.sampler(), diffusion, 1, experiment.ladder.count - 1, denoise=False)
+    moved = properties.propagate(experiment.sampler(), diffusion, 1, experiment.ladder.count - 1, denoise=False)
     level, _, covariance = moved[-1]
     assert level == pytest.approx(experiment.ladder.last)
     return float(covariance) / level**2

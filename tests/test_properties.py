@@ -62,19 +62,23 @@ PROPERTIES: dict[str, list[Callable[[Any], None]]] = {
         components.log_prob_is_normalized,
     ],
     "Transition": [components.a_gaussian_is_invariant, components.chains_are_independent],
-    "Denoiser": [
+    "DenoiserModule": [
         components.denoises_each_sample_by_itself,
         components.log_density_has_the_score,
+        components.rebuilds_itself_around_its_parts,
         components.is_saved_and_loaded,
     ],
+    "PreconditionedNetwork": [components.is_affine_in_its_network],
+    "Format": [components.is_found_by_its_suffixes],
     "NoiseConditioning": [components.labels_are_monotone],
-    "Method": [components.moves_towards_the_measurement],
+    "PosteriorMethod": [components.moves_towards_the_measurement],
     "Rows": [components.rows_are_those_stored],
     "Toy": [components.toys_have_their_entropy],
     "Rng": [components.numbers_are_normal_and_uniform, components.children_are_independent],
 }
-BASES = {base.__name__: base for base in properties.public_bases()}
-NOT_VALUES = {"Denoiser", "Rows", "Rng"}  # modules, handles of data, and sources with a position
+ELSEWHERE = {"GenerativeModel", "Condition"}  # of models: properties of all pairs of conditions in all uses
+NOT_VALUES = {"DenoiserModule", "PreconditionedNetwork", "Format", "Rows", "Rng"}  # modules, handles and sources
+BASES = {base.__name__: base for base in properties.public_bases() if base.__name__ not in ELSEWHERE}
 INSTANCES = {name: properties.instances(base) for name, base in BASES.items()}
 
 

@@ -5,18 +5,18 @@ import math
 import pytest
 import torch
 
-import properties as laws
+import properties
 from scorefield.processes import EDM, VE, VP, Process
 from scorefield.schedules import DDPM, Angle, ExplicitLevels, Karras, LogLevel, Schedule, UniformTime
 
 D = torch.float64
-PROCESSES = laws.instances(Process, "scorefield.processes")
+PROCESSES = properties.instances(Process, "scorefield.processes")
 GRIDS = [UniformTime(), Karras(), Karras(3.0), LogLevel(), Angle(), Angle(0.5), DDPM()]
-every_process = pytest.mark.parametrize("process", PROCESSES, ids=laws.label)
+every_process = pytest.mark.parametrize("process", PROCESSES, ids=properties.label)
 
 
 @every_process
-@pytest.mark.parametrize("grid", GRIDS, ids=laws.label)
+@pytest.mark.parametrize("grid", GRIDS, ids=properties.label)
 def test_times_lead_from_noise_to_data(process, grid):
     for steps in (1, 2, 24):
         times = grid.times(process, steps)
@@ -87,7 +87,7 @@ def test_levels_that_are_none(values):
         ExplicitLevels(values)
 
 
-@pytest.mark.parametrize("grid", GRIDS, ids=laws.label)
+@pytest.mark.parametrize("grid", GRIDS, ids=properties.label)
 def test_steps(grid):
     with pytest.raises(ValueError, match="a sampler needs at least 1 step, got steps=0"):
         grid.times(VP(), 0)
@@ -109,7 +109,7 @@ def test_arguments(make, message):
         make()
 
 
-@pytest.mark.parametrize("grid", [*GRIDS, ExplicitLevels((5.0, 1.0))], ids=laws.label)
+@pytest.mark.parametrize("grid", [*GRIDS, ExplicitLevels((5.0, 1.0))], ids=properties.label)
 def test_grids_are_values(grid):
     assert isinstance(grid, Schedule)
-    laws.is_a_frozen_value(grid)
+    properties.is_a_frozen_value(grid)

@@ -161,8 +161,8 @@ def integrate(f: Slope, y: State, times: Tensor, tableau: Tableau = RK4, fixed: 
 
 
 @dataclass
-class _Walk:
-    """The samples that are still on their way."""
+class _Active:
+    """The samples that have not reached the end."""
 
     rows: Tensor  # which samples of the batch
     t: Tensor
@@ -174,10 +174,10 @@ class _Walk:
     ratio: Tensor  # error over tolerance of the last accepted step, 0 before the first
     rejected: Tensor  # whether the last step was rejected
 
-    def keep(self, mask: Tensor) -> _Walk:
+    def keep(self, mask: Tensor) -> _Active:
         y, slope, fixed = (tuple(a[mask] for a in part) for part in (self.y, self.slope, self.fixed))
         rows, t, stop, dt = self.rows[mask], self.t[mask], self.stop[mask], self.dt[mask]
-        return _Walk(rows, t, stop, dt, y, slope, fixed, self.ratio[mask], self.rejected[mask])
+        return _Active(rows, t, stop, dt, y, slope, fixed, self.ratio[mask], self.rejected[mask])
 
 
 def _norm(state: State, scale: State) -> Tensor:
@@ -200,20 +200,20 @@ class _Solver:
     def tolerance(self, y: State, new: State) -> State:
         return tuple(self.atol + self.rtol * torch.maximum(a.abs(), b.abs()) for a, b in zip(y, new))
 
-    def begin(self, y: State, t: Tensor, stop: Tensor, fixed: State) -> _Walk:
-        """All samples that have a way to go, with their first slopes and steps."""
+    def begin(self, y: State, t: Tensor, stop: Tensor, fixed: State) -> _Active:
+        """The samples whose start differs from their end, with their first slopes and steps."""
         rows = (t != stop).nonzero()[:, 0]
         t, stop, y, fixed = t[rows], stop[rows], tuple(a[rows] for a in y), tuple(a[rows] for a in fixed)
         zero, never = torch.zeros_like(t), torch.zeros_like(t, dtype=torch.bool)
         if len(rows) == 0:
-            return _Walk(rows, t, stop, zero, y, y, fixed, zero, never)
+            return _Active(rows, t, stop, zero, y, y, fixed, zero, never)
         slope = self.f(t, y, *fixed)
         good = torch.stack([torch.isfinite(a).reshape(len(a), -1).all(1) for a in (*y, *slope)]).all(0)
         if not bool(good.all()):
             where = f"sample {int(rows[~good][0])} at t = {float(t[~good][0]):.3g}"
             raise RuntimeError(f"the ODE solver cannot start: the state or the slope of {where} is not finite")
         dt = self.first_step(t, stop - t, y, slope, fixed)
-        return _Walk(rows, t, stop, dt, y, slope, fixed, zero, never)
+        return _Active(rows, t, stop, dt, y, slope, fixed, zero, never)
 
     def first_step(self, t: Tensor, span: Tensor, y: State, slope: State, fixed: State) -> Tensor:
         """The signed initial step (Hairer et al., 1993, Section II.4), of shape `(B,)`."""
@@ -222,79 +222,83 @@ class _Solver:
         known = (size > 1e-5) & (rate > 1e-5)
         trial = torch.minimum(torch.where(known, 0.01 * size / rate.clamp_min(1e-300), 1e-3 * length), length)
         dt = torch.copysign(trial, span)
-        ahead = self.f(t + dt, _add(y, _sum(dt, (1,), [slope])), *fixed)
-        bend = _norm(tuple(b - a for a, b in zip(slope, ahead)), scale) / trial
+        end_slope = self.f(t + dt, _add(y, _sum(dt, (1,), [slope])), *fixed)
+        bend = _norm(tuple(b - a for a, b in zip(slope, end_slope)), scale) / trial
         best = torch.minimum(100 * trial, (0.01 / torch.maximum(rate, bend)) ** (1 / self.tableau.order))
         return torch.copysign(torch.where(torch.isfinite(bend), best, trial) / self.caution, span)
 
-    def factor(self, ratio: Tensor, walk: _Walk, accepted: Tensor) -> Tensor:
+    def factor(self, ratio: Tensor, active: _Active, accepted: Tensor) -> Tensor:
         """The factor by which steps change: a PI controller (Gustafsson, 1991), without memory after a rejection.
 
         If the caller measures the error, the larger of the last two errors counts: one may be small by chance.
         """
         order, now = self.tableau.order, ratio.clamp_min(1e-10)
         if self.measure is None:
-            before = torch.where(walk.ratio == 0, 1.0, walk.ratio.clamp_min(1e-4))
+            before = torch.where(active.ratio == 0, 1.0, active.ratio.clamp_min(1e-4))
             smooth, plain = _SAFETY * now ** (-0.7 / order) * before ** (0.4 / order), _SAFETY * now ** (-1 / order)
         else:
-            smooth, plain = ((a / _AIM) ** (-1 / order) for a in (torch.maximum(now, walk.ratio), now))
+            smooth, plain = ((a / _AIM) ** (-1 / order) for a in (torch.maximum(now, active.ratio), now))
         factor = torch.where(accepted, smooth.clamp_max(_GROW), plain)
-        factor = torch.where(accepted & ~walk.rejected, factor, factor.clamp_max(1.0))
+        factor = torch.where(accepted & ~active.rejected, factor, factor.clamp_max(1.0))
         return torch.where(torch.isfinite(ratio), factor.clamp_min(_SHRINK), _SHRINK)
 
-    def advance(self, walk: _Walk) -> tuple[_Walk, Tensor]:
-        """One trial step of all that walk, and who has arrived."""
-        left = walk.stop - walk.t
-        last = walk.dt.abs() >= left.abs()
-        dt = torch.where(last, left, walk.dt)
-        new, slopes = _step(self.f, walk.t, dt, walk.y, walk.fixed, self.tableau, walk.slope)
+    def advance(self, active: _Active) -> tuple[_Active, Tensor]:
+        """One trial step of all active samples, and which of them have reached the end."""
+        left = active.stop - active.t
+        last = active.dt.abs() >= left.abs()
+        dt = torch.where(last, left, active.dt)
+        new, slopes = _step(self.f, active.t, dt, active.y, active.fixed, self.tableau, active.slope)
         error = _sum(dt, self.tableau.error or (), slopes)
-        ahead = slopes[-1] if self.tableau.reuses_last else self.f(walk.t + dt, new, *walk.fixed)
+        end_slope = slopes[-1] if self.tableau.reuses_last else self.f(active.t + dt, new, *active.fixed)
         if self.measure is None:
-            ratio = _norm(error, self.tolerance(walk.y, new))
+            ratio = _norm(error, self.tolerance(active.y, new))
         else:
-            ratio = self.measure(walk.rows, walk.t + dt, new, ahead, error)
+            ratio = self.measure(active.rows, active.t + dt, new, end_slope, error)
         accepted = ratio <= 1
-        y = tuple(torch.where(_against(accepted, a), a, b) for a, b in zip(new, walk.y))
-        slope = tuple(torch.where(_against(accepted, a), a, b) for a, b in zip(ahead, walk.slope))
-        t = torch.where(accepted, walk.t + dt, walk.t)
-        step, seen = dt * self.factor(ratio, walk, accepted), torch.where(accepted, ratio, walk.ratio)
-        return _Walk(walk.rows, t, walk.stop, step, y, slope, walk.fixed, seen, ~accepted), accepted & last
+        y = tuple(torch.where(_against(accepted, a), a, b) for a, b in zip(new, active.y))
+        slope = tuple(torch.where(_against(accepted, a), a, b) for a, b in zip(end_slope, active.slope))
+        t = torch.where(accepted, active.t + dt, active.t)
+        step, last_ratio = dt * self.factor(ratio, active, accepted), torch.where(accepted, ratio, active.ratio)
+        return _Active(
+            active.rows, t, active.stop, step, y, slope, active.fixed, last_ratio, ~accepted
+        ), accepted & last
 
-    def solve(self, walk: _Walk, y: State, max_steps: int) -> Solution:
-        """Walks until all have arrived; `y` is what those keep that have no way to go."""
+    def solve(self, active: _Active, y: State, max_steps: int) -> Solution:
+        """Steps until all samples have reached the end; `y` are the initial states."""
         result = tuple(a.clone() for a in y)
         count = torch.zeros(len(y[0]), dtype=torch.int64, device=y[0].device)
-        count[walk.rows] = 2  # for the first step
+        count[active.rows] = 2  # for the first step
         for _ in range(max_steps):
-            if len(walk.rows) == 0:
+            if len(active.rows) == 0:
                 break
-            count[walk.rows] += len(self.tableau.nodes) - self.tableau.reuses_last
-            walk, arrived = self.advance(walk)
-            if bool(arrived.any()):
-                for whole, part in zip(result, walk.y):
-                    whole[walk.rows[arrived]] = part[arrived]
-                walk = walk.keep(~arrived)
-            _check_moving(walk)
-        _check_arrived(walk, max_steps)
+            count[active.rows] += len(self.tableau.nodes) - self.tableau.reuses_last
+            active, finished = self.advance(active)
+            if bool(finished.any()):
+                for whole, part in zip(result, active.y):
+                    whole[active.rows[finished]] = part[finished]
+                active = active.keep(~finished)
+            _check_moving(active)
+        _check_finished(active, max_steps)
         return Solution(result, count)
 
 
-def _check_moving(walk: _Walk) -> None:
-    """Raises if a step is so short that the clock stands still."""
-    stuck = walk.dt.abs() <= _TINY_STEP * torch.maximum(walk.t.abs(), walk.stop.abs())
+def _check_moving(active: _Active) -> None:
+    """Raises if a step is too short to change the time."""
+    stuck = active.dt.abs() <= _TINY_STEP * torch.maximum(active.t.abs(), active.stop.abs())
     if bool(stuck.any()):
-        where = f"sample {int(walk.rows[stuck][0])} at t = {float(walk.t[stuck][0]):.3g}"
+        where = f"sample {int(active.rows[stuck][0])} at t = {float(active.t[stuck][0]):.3g}"
         why = "its slope is not finite or not smooth there"
         raise RuntimeError(f"the ODE solver is stuck: the step size of {where} went to 0, because {why}")
 
 
-def _check_arrived(walk: _Walk, max_steps: int) -> None:
-    """Raises if some still walk."""
-    if len(walk.rows):
-        i = int((walk.stop - walk.t).abs().argmax())
-        where = f"sample {int(walk.rows[i])} is at t = {float(walk.t[i]):.3g} of {float(walk.stop[i]):.3g}"
-        what = f"the ODE solver took {max_steps} steps, and {len(walk.rows)} samples have not reached the end ({where})"
+def _check_finished(active: _Active, max_steps: int) -> None:
+    """Raises if samples have not reached the end."""
+    if len(active.rows):
+        i = int((active.stop - active.t).abs().argmax())
+        where = f"sample {int(active.rows[i])} is at t = {float(active.t[i]):.3g} of {float(active.stop[i]):.3g}"
+        what = (
+            f"the ODE solver took {max_steps} steps, and {len(active.rows)} samples have not reached the end ({where})"
+        )
         raise RuntimeError(f"{what}: increase rtol, atol or max_steps")
 
 

@@ -96,7 +96,7 @@ def test_a_likelihood_on_disk(inference, tmp_path):
 
 
 def test_noise_from_a_hundredth_to_one():
-    """x ~ N(0, θ⁴) of two observations, θ uniform: one network for needles and for wide laws. Exact by quadrature."""
+    """x ~ N(0, θ⁴) of two observations, θ uniform: one network for needles and for wide distributions. Exact by quadrature."""
     rng = np.random.default_rng(1)
     theta = rng.uniform(0.1, 1, size=(4000, 1))
     inference = NLE((0.1, 1.0)).append_simulations(theta, theta[:, None] ** 2 * rng.normal(size=(4000, 2, 1)))

@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-import properties as laws
+import properties
 from scorefield.data.layout import Layout
 from scorefield.denoisers import Denoiser, Gaussian, Mixture
 from scorefield.diffusion import Diffusion
@@ -99,17 +99,17 @@ def test_sampling_is_exact_end_to_end():
     exact, _ = exact_posterior(prior, seen)
     posterior, moments = posterior_of(prior, seen, None, Layout((3,)), Standardize((3,)), prior)
     diffusion = Diffusion(EDM(1e-5, 80.0), posterior, moments)
-    found = laws.propagate(DormandPrince(1e-11, 1e-11), diffusion, 3, 1, denoise=True)[-1]
+    found = properties.propagate(DormandPrince(1e-11, 1e-11), diffusion, 3, 1, denoise=True)[-1]
     torch.testing.assert_close(found[1], exact.mean, rtol=0, atol=1e-8)
     torch.testing.assert_close(found[2], exact.covariance, rtol=0, atol=1e-8)
 
 
-@pytest.mark.parametrize("sampler", [Heun(), ExponentialAdams(2, eta=1.0)], ids=laws.label)
+@pytest.mark.parametrize("sampler", [Heun(), ExponentialAdams(2, eta=1.0)], ids=properties.label)
 def test_every_sampler_makes_of_it_what_it_makes_of_the_exact_posterior(sampler):
     prior, seen = law(3), measurement(2, 3, 0.5)
     exact, _ = exact_posterior(prior, seen)
     states = [
-        laws.propagate(sampler, Diffusion(VP(), denoiser, exact), 3, 24, denoise=True, grid=LogLevel())[-1]
+        properties.propagate(sampler, Diffusion(VP(), denoiser, exact), 3, 24, denoise=True, grid=LogLevel())[-1]
         for denoiser in (Posterior(prior, seen), exact)
     ]
     for one, other in zip(*states):
@@ -164,7 +164,7 @@ def test_values_and_slopes_of_likelihoods_agree():
     torch.testing.assert_close(found.mean, Posterior(prior, seen)(x, level))
 
 
-@pytest.mark.parametrize("method", [PiGDM(), TMPD()], ids=laws.label)
+@pytest.mark.parametrize("method", [PiGDM(), TMPD()], ids=properties.label)
 def test_where_others_are_exact(method):
     """ΠGDM for standard normal data, TMPD where nothing is correlated."""
     white = Gaussian(torch.zeros(3, dtype=D), torch.ones(3, dtype=D))
@@ -194,7 +194,7 @@ class Bent(Denoiser):
         return (x + 0.3 * torch.sin(2 * x) + 0.1 * x.roll(1, -1)) / (1 + level**2) * self.weight
 
 
-METHODS = [*laws.instances(Method, "scorefield.posterior"), MomentMatching(iterations=2, tolerance=0.05)]
+METHODS = [*properties.instances(Method, "scorefield.posterior"), MomentMatching(iterations=2, tolerance=0.05)]
 OPERATORS = [
     Blur(1.0),
     Mask(seeded(4, 5) > 0),
@@ -204,7 +204,7 @@ OPERATORS = [
 
 
 @pytest.mark.parametrize("operator", OPERATORS, ids=["blur", "mask", "tanh", "square"])
-@pytest.mark.parametrize("method", METHODS, ids=laws.label)
+@pytest.mark.parametrize("method", METHODS, ids=properties.label)
 def test_no_sample_sees_another(method, operator):
     x = seeded(5, 1, 4, 5) * torch.logspace(-1, 1, 5).double().reshape(-1, 1, 1, 1)
     for noise in (0.3, PoissonNoise(3.0)):
@@ -219,9 +219,9 @@ def test_no_sample_sees_another(method, operator):
                 torch.testing.assert_close(alone[0], whole[i], rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("method", METHODS, ids=laws.label)
+@pytest.mark.parametrize("method", METHODS, ids=properties.label)
 def test_methods_are_values(method):
-    laws.is_a_frozen_value(method)
+    properties.is_a_frozen_value(method)
 
 
 def test_several_measurements_go_side_by_side():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import properties as laws
+import properties
 from scorefield.denoisers import Denoiser, Gaussian, Mixture
 from scorefield.diffusion import Diffusion
 from scorefield.processes import EDM, VP, Process
@@ -14,7 +14,7 @@ from scorefield.rng import Rng, Samples
 from scorefield.samplers import AdaptiveSDE, Sampling, adaptive, sample
 
 D = torch.float64
-PROCESSES = laws.instances(Process, "scorefield.processes")
+PROCESSES = properties.instances(Process, "scorefield.processes")
 every = pytest.mark.parametrize("process", PROCESSES, ids=lambda process: type(process).__name__)
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-import properties as laws
+import properties
 from properties import STEPS, table_error
 from scorefield.diffusion import Diffusion
 from scorefield.processes import EDM, VE, Process
@@ -14,7 +14,7 @@ from scorefield.rng import Samples
 from scorefield.samplers import DDIM, Ancestral, Sampling, sample
 
 D = torch.float64
-PROCESSES = laws.instances(Process, "scorefield.processes")
+PROCESSES = properties.instances(Process, "scorefield.processes")
 every = pytest.mark.parametrize("process", PROCESSES, ids=lambda process: type(process).__name__)
 fresh = pytest.mark.parametrize("sampler", [DDIM(1.0), Ancestral()], ids=repr)
 
@@ -125,7 +125,7 @@ def test_eta_is_the_part_of_the_noise_that_is_fresh(eta, mixture):
 
 
 def test_eta_zero_draws_no_noise(mixture):
-    rng = laws.Noises()
+    rng = properties.Noises()
     t = torch.tensor(0.5, dtype=D)
     DDIM().step(Diffusion(VE(), mixture), torch.ones(1, 2, dtype=D), t, t / 2, rng)
     assert rng.calls == 0

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import properties as laws
+import properties
 from properties import Noises
 from scorefield.denoisers import Gaussian, Mixture
 from scorefield.diffusion import Diffusion
@@ -21,7 +21,7 @@ from scorefield.samplers import DDIM, AnnealedLangevin, ConsistentAnnealed, Samp
 from scorefield.schedules import ExplicitLevels
 
 D = torch.float64
-PROCESSES = laws.instances(Process, "scorefield.processes")
+PROCESSES = properties.instances(Process, "scorefield.processes")
 every = pytest.mark.parametrize("process", PROCESSES, ids=lambda process: type(process).__name__)
 
 
@@ -175,7 +175,7 @@ def test_the_sampler_is_the_function_but_for_the_first_level(gaussian):
     """Its first state is drawn from the law of the first level: moments by exact propagation."""
     process, levels, transition = VE(0.1, 10.0), [10.0, 2.0, 0.5, 0.1], Langevin(0.3)
     diffusion = Diffusion(process, gaussian, gaussian)
-    _, mean, covariance = laws.propagate(
+    _, mean, covariance = properties.propagate(
         AnnealedLangevin(transition, 4), diffusion, 2, 3, denoise=True, grid=ExplicitLevels(tuple(levels))
     )[-1]
     start = diffusion.prior((1 + 2 + 64, 2), Noises(), t=torch.ones((), dtype=D))
@@ -213,7 +213,7 @@ def test_a_test_of_proposals_leads_to_the_exact_law(mixture):
 def test_mixed_noise_keeps_the_law(angle, gaussian):
     """NCSNv2 interpolates by mixing the noises of two chains: mean and covariance are the same at every angle."""
     diffusion, sampler = Diffusion(VE(0.1, 10.0), gaussian, gaussian), AnnealedLangevin(Langevin(0.1), 3)
-    _, mean, covariance = laws.propagate(sampler, diffusion, 2, 5, denoise=True)[-1]
+    _, mean, covariance = properties.propagate(sampler, diffusion, 2, 5, denoise=True)[-1]
     calls = 1 + 5 * 3
     second = Noises()
     second.calls = calls  # its unit vectors go to samples of their own
@@ -241,7 +241,7 @@ def test_the_noise_of_a_point_stays_consistent(process, ratio):
     high, low = float(process.level(torch.ones((), dtype=D))), float(process.level(torch.zeros((), dtype=D)))
     levels = [high * (1 - 1e-9) * 0.9**i for i in range(30)]
     assert levels[-1] > low
-    moved = laws.propagate(
+    moved = properties.propagate(
         ConsistentAnnealed(ratio),
         Diffusion(process, point, point),
         1,

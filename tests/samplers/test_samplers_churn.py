@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-import properties as laws
+import properties
 from properties import STEPS, table_error
 from scorefield.diffusion import Diffusion
 from scorefield.processes import EDM, Process
@@ -13,7 +13,7 @@ from scorefield.rng import Samples
 from scorefield.samplers import Churn, Heun, Sampling, sample
 
 D = torch.float64
-PROCESSES = laws.instances(Process, "scorefield.processes")
+PROCESSES = properties.instances(Process, "scorefield.processes")
 every = pytest.mark.parametrize("process", PROCESSES, ids=lambda process: type(process).__name__)
 
 
@@ -32,7 +32,7 @@ def test_second_order_and_a_bias_that_stays():
 
 @every
 def test_without_churn_it_is_heun(process, mixture):
-    diffusion, rng = Diffusion(process, mixture, mixture.moments()), laws.Noises()
+    diffusion, rng = Diffusion(process, mixture, mixture.moments()), properties.Noises()
     expected = sample(diffusion, (5, 2), Sampling(Heun(), 8), Samples(0, count=5))
     for sampler in (Churn(0.0), Churn(low=1e9, high=1e9)):
         found = sample(diffusion, (5, 2), Sampling(sampler, 8), Samples(0, count=5))
@@ -63,7 +63,7 @@ def test_it_is_algorithm_2_of_karras(process, churn, mixture):
 
 
 def test_noise_is_added_between_its_two_levels(mixture):
-    diffusion, rng = Diffusion(EDM(), mixture, mixture.moments()), laws.Noises()
+    diffusion, rng = Diffusion(EDM(), mixture, mixture.moments()), properties.Noises()
     times = torch.linspace(1, 0, 10, dtype=D)
     inside = [0.1 <= float(level) <= 5 for level in EDM().level(times[:-1])]
     for _ in Churn(low=0.1, high=5.0).trajectory(diffusion, torch.ones(1, 2, dtype=D), times, rng):

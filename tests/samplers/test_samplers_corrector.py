@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-import properties as laws
+import properties
 from scorefield.denoisers import Denoiser, Gaussian
 from scorefield.diffusion import Diffusion
 from scorefield.mcmc import GaussianLangevin, Langevin, MetropolisLangevin, Transition
@@ -17,7 +17,7 @@ from scorefield.rng import Samples
 from scorefield.samplers import DDIM, DPM, ExponentialAdams, Heun, OneStepSampler, PredictorCorrector, Sampler
 
 D = torch.float64
-PROCESSES = laws.instances(Process, "scorefield.processes")
+PROCESSES = properties.instances(Process, "scorefield.processes")
 every = pytest.mark.parametrize("process", PROCESSES, ids=lambda process: type(process).__name__)
 
 
@@ -41,7 +41,7 @@ def white(variance: float) -> Gaussian:
 
 
 def propagated(sampler: Sampler, process: Process, law: Gaussian, steps: int) -> list[tuple[float, float]]:
-    moved = laws.propagate(sampler, Diffusion(process, law, law), 1, steps, denoise=False)
+    moved = properties.propagate(sampler, Diffusion(process, law, law), 1, steps, denoise=False)
     return [(float(mean), float(covariance)) for _, mean, covariance in moved]
 
 

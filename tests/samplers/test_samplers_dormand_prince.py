@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import properties as laws
+import properties
 from scorefield.denoisers import Denoiser, Gaussian, Mixture
 from scorefield.diffusion import Diffusion
 from scorefield.processes import EDM, VP, Process
@@ -17,7 +17,7 @@ from scorefield.toys import eight_gaussians
 
 D = torch.float64
 DOWN = torch.tensor([1.0, 0.0], dtype=D)
-PROCESSES = laws.instances(Process, "scorefield.processes")
+PROCESSES = properties.instances(Process, "scorefield.processes")
 every = pytest.mark.parametrize("process", PROCESSES, ids=lambda process: type(process).__name__)
 
 
@@ -35,13 +35,13 @@ class Watched(Denoiser):
 
 
 def end(sampler, diffusion: Diffusion, x: Tensor, times: Tensor = DOWN) -> Tensor:
-    for state in sampler.trajectory(diffusion, x, times, laws.Noises()):
+    for state in sampler.trajectory(diffusion, x, times, properties.Noises()):
         x = state
     return x
 
 
 def eight() -> tuple[Diffusion, Tensor]:
-    law = eight_gaussians().law
+    law = eight_gaussians().mixture
     diffusion = Diffusion(EDM(), law, law.moments())
     return diffusion, diffusion.prior((100, 2), Samples(0, count=100))
 
@@ -86,7 +86,7 @@ def test_gaussian_data_of_the_known_moments_take_one_step(process, gaussian):
 @every
 def test_up_and_down_again(process):
     """Data become latents, and the latents those data, to the tolerance; each from its own outlier to its own mode."""
-    law = laws.example_mixture()
+    law = properties.example_mixture()
     diffusion, sampler = Diffusion(process, law, law.moments()), DormandPrince(1e-8, 1e-8)
     x = torch.cat([law.sample(10, Samples(0, count=10)), torch.tensor([[9.0, -9.0]], dtype=D)])
     x = process.mix(x, torch.zeros_like(x), DOWN[1])
@@ -110,7 +110,7 @@ def test_the_grid_says_where_it_is_looked_at(mixture):
     x = diffusion.prior((8, 2), Samples(0, count=8))
     times = torch.tensor([1.0, 0.8, 0.35, 0.0], dtype=D)
     sampler = DormandPrince(1e-9, 1e-9)
-    states = list(sampler.trajectory(diffusion, x, times, laws.Noises()))
+    states = list(sampler.trajectory(diffusion, x, times, properties.Noises()))
     assert len(states) == 4
     for i in (1, 2, 3):
         direct = end(sampler, diffusion, x, torch.stack([times[0], times[i]]))

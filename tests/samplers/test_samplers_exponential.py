@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-import properties as laws
+import properties
 from properties import STEPS
 from scorefield.denoisers import Gaussian
 from scorefield.diffusion import Diffusion
@@ -16,13 +16,13 @@ from scorefield.samplers import DormandPrince, ExponentialAdams
 from scorefield.samplers.exponential import _weights
 
 D = torch.float64
-PROCESSES = laws.instances(Process, "scorefield.processes")
+PROCESSES = properties.instances(Process, "scorefield.processes")
 every = pytest.mark.parametrize("process", PROCESSES, ids=lambda process: type(process).__name__)
 
 
 def spread_error(sampler: ExponentialAdams, process: Process, std: float, steps: int) -> float:
     law = Gaussian(torch.zeros(1, dtype=D), torch.full((1, 1), std**2, dtype=D))
-    _, _, covariance = laws.propagate(sampler, Diffusion(process, law, law), 1, steps, denoise=True)[-1]
+    _, _, covariance = properties.propagate(sampler, Diffusion(process, law, law), 1, steps, denoise=True)[-1]
     return math.sqrt(float(covariance)) / std - 1
 
 
@@ -40,7 +40,7 @@ def test_gaussian_data_come_home_in_one_step(process, scale, order):
     )
     for steps in (1, 5):
         times = torch.linspace(1, 0, steps + 1, dtype=D)
-        *_, found = ExponentialAdams(order, scale).trajectory(diffusion, x, times, laws.Noises())
+        *_, found = ExponentialAdams(order, scale).trajectory(diffusion, x, times, properties.Noises())
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -53,7 +53,7 @@ def test_with_fresh_noise_it_keeps_the_law_of_gaussian_data(process, order, eta)
     diffusion = Diffusion(process, law, law)
     alpha, sigma = process(torch.zeros((), dtype=D))
     for steps in (1, 5):
-        _, _, covariance = laws.propagate(ExponentialAdams(order, 0.3, eta), diffusion, 1, steps, denoise=False)[-1]
+        _, _, covariance = properties.propagate(ExponentialAdams(order, 0.3, eta), diffusion, 1, steps, denoise=False)[-1]
         assert float(covariance) == pytest.approx(float(alpha**2 * 0.09 + sigma**2), rel=1e-10)
 
 
@@ -83,7 +83,7 @@ def test_the_second_evaluation_mends_the_first_step(mixture):
     process, x = EDM(), 80 * Samples(0, count=3).normal((3, 2), D)
     diffusion = Diffusion(process, mixture)
     times = torch.tensor([1.0, 0.5, 0.3], dtype=D)
-    states = list(ExponentialAdams(3).trajectory(diffusion, x, times, laws.Noises()))
+    states = list(ExponentialAdams(3).trajectory(diffusion, x, times, properties.Noises()))
     levels = process.sigma(times)
     norm, phi = torch.sqrt(levels**2 + 1), torch.atan(levels)
     mean = [diffusion.split(state, t)[0] for state, t in zip(states, times)]
@@ -98,12 +98,12 @@ def test_the_second_evaluation_mends_the_first_step(mixture):
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 def test_the_first_step_does_not_spoil_the_order(order):
     """Not even where long steps are taken through noise: first-order starts leave orders 3 and 4 at 2 there."""
-    law = laws.example_mixture()
+    law = properties.example_mixture()
     diffusion = Diffusion(Flow(), law, law.moments())
     x = diffusion.prior((48, 2), Samples(1, count=48))
 
     def end(sampler, steps):
-        *_, last = sampler.trajectory(diffusion, x, torch.linspace(1, 0, steps + 1, dtype=D), laws.Noises())
+        *_, last = sampler.trajectory(diffusion, x, torch.linspace(1, 0, steps + 1, dtype=D), properties.Noises())
         return last
 
     truth = end(DormandPrince(1e-11, 1e-11), 1)

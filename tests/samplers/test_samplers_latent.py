@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-import properties as laws
+import properties
 from scorefield.denoisers import Gaussian
 from scorefield.diffusion import Diffusion
 from scorefield.processes import EDM, VP, Process
@@ -23,14 +23,14 @@ from scorefield.samplers import (
 )
 
 D = torch.float64
-PROCESSES = laws.instances(Process, "scorefield.processes")
-every_process = pytest.mark.parametrize("process", PROCESSES, ids=laws.label)
+PROCESSES = properties.instances(Process, "scorefield.processes")
+every_process = pytest.mark.parametrize("process", PROCESSES, ids=properties.label)
 
 
 @every_process
 def test_latents_of_gaussian_data_are_what_they_were_made_of(process):
     """The flow of Gaussian data is x = m + √(C + σ²) z at every level."""
-    law = laws.example_gaussian()
+    law = properties.example_gaussian()
     z = Samples(0, count=50).normal((50, 2), D)
     level = process.level(torch.zeros((), dtype=D))
     x = law.colour(z, level)
@@ -108,7 +108,7 @@ def test_grids_of_fields_and_single_precision():
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_mixed_noise_keeps_the_law_of_what_is_drawn(process, eta):
     """For Gaussian data a sampler is affine in its noise, x = m + A z; cos φ A z + sin φ A z' has the same covariance."""
-    law = laws.example_gaussian()
+    law = properties.example_gaussian()
     diffusion = Diffusion(process, law, law)
 
     def draw(rng):
@@ -117,6 +117,6 @@ def test_mixed_noise_keeps_the_law_of_what_is_drawn(process, eta):
     a, b = (draw(Samples(seed, count=3)) for seed in (0, 1))
     for angle in (0.0, 0.4, math.pi / 2):
         found = draw(Mixed(Samples(0, count=3), Samples(1, count=3), angle))
-        still = sample(diffusion, (1, 2), Sampling(DDIM(eta), 6), laws.Noises())[:1]  # no noise at all: the mean
+        still = sample(diffusion, (1, 2), Sampling(DDIM(eta), 6), properties.Noises())[:1]  # no noise at all: the mean
         expected = still + math.cos(angle) * (a - still) + math.sin(angle) * (b - still)
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-import properties as laws
+import properties
 from properties import STEPS, table_error
 from scorefield.diffusion import Diffusion
 from scorefield.processes import EDM, VE, VP, Process
@@ -15,7 +15,7 @@ from scorefield.samplers import DDIM, DPM, IPNDM, UniPC
 from scorefield.samplers.multistep import _BASHFORTH, _integrate, _moments
 
 D = torch.float64
-PROCESSES = laws.instances(Process, "scorefield.processes")
+PROCESSES = properties.instances(Process, "scorefield.processes")
 every = pytest.mark.parametrize("process", PROCESSES, ids=lambda process: type(process).__name__)
 
 
@@ -90,9 +90,9 @@ def test_the_first_order_is_ddim(process, mixture):
 def test_all_orders_begin_alike(mixture):
     diffusion, x = Diffusion(VP(), mixture), Samples(0, count=3).normal((3, 2), D)
     times = torch.tensor([0.8, 0.5], dtype=D)
-    *_, expected = DDIM().trajectory(diffusion, x, times, laws.Noises())
+    *_, expected = DDIM().trajectory(diffusion, x, times, properties.Noises())
     for sampler in (DPM(2), DPM(3), UniPC(2), UniPC(3), IPNDM()):
-        *_, found = sampler.trajectory(diffusion, x, times, laws.Noises())
+        *_, found = sampler.trajectory(diffusion, x, times, properties.Noises())
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -101,7 +101,7 @@ def test_dpm_is_algorithm_2_of_its_paper(mixture):
     process = VP()
     diffusion, x = Diffusion(process, mixture), Samples(0, count=3).normal((3, 2), D)
     times = torch.tensor([0.9, 0.6, 0.25], dtype=D)
-    states = list(DPM().trajectory(diffusion, x, times, laws.Noises()))
+    states = list(DPM().trajectory(diffusion, x, times, properties.Noises()))
     half_log_snr = -torch.log(process.level(times))
     before, now = (diffusion.split(state, t)[0] for state, t in zip(states, times[:2]))
     h_before, h = half_log_snr.diff()
@@ -161,7 +161,7 @@ def test_unipc_is_that_of_its_paper(order, mixture):
     diffusion = Diffusion(process, mixture)
     times = torch.tensor([0.95, 0.8, 0.7, 0.5, 0.35, 0.3, 0.1], dtype=D)
     clock = (-torch.log(process.level(times))).tolist()
-    states = list(UniPC(order).trajectory(diffusion, x, times, laws.Noises()))
+    states = list(UniPC(order).trajectory(diffusion, x, times, properties.Noises()))
     u, known, means = x, [clock[0]], [diffusion.split(x, times[0])[0]]
     for i in range(6):
         h = clock[i + 1] - clock[i]
@@ -174,7 +174,7 @@ def test_unipc_is_that_of_its_paper(order, mixture):
 
 @every
 def test_the_corrector_costs_nothing(process, mixture):
-    class Counting(laws.Denoiser):
+    class Counting(properties.Denoiser):
         count = 0
 
         def forward(self, x, level):
@@ -185,7 +185,7 @@ def test_the_corrector_costs_nothing(process, mixture):
         law = Counting()
         diffusion = Diffusion(process, law, mixture.moments())
         x = diffusion.prior((2, 2), Samples(0, count=2))
-        list(sampler.trajectory(diffusion, x, torch.linspace(1, 0, 6, dtype=D), laws.Noises()))
+        list(sampler.trajectory(diffusion, x, torch.linspace(1, 0, 6, dtype=D), properties.Noises()))
         assert law.count == 5
 
 
@@ -193,7 +193,7 @@ def test_what_is_done_to_the_state_between_moves_stays(mixture):
     """The corrector adds to the state that it is given; it does not bring back its own."""
     diffusion, x = Diffusion(EDM(), mixture), 80 * Samples(0, count=3).normal((3, 2), D)
     times = torch.linspace(1, 0, 5, dtype=D)
-    plain, pushed = (UniPC().start(diffusion, times, laws.Noises()) for _ in range(2))
+    plain, pushed = (UniPC().start(diffusion, times, properties.Noises()) for _ in range(2))
     one = plain(x, times[0], times[1])
     shift = 1e-6 * torch.ones_like(x)
     apart = pushed(x, times[0], times[1]) + shift
@@ -208,7 +208,7 @@ def test_ipndm_steps_with_the_weights_of_adams_and_bashforth(mixture):
     process, x = VP(), Samples(0, count=3).normal((3, 2), D)
     diffusion = Diffusion(process, mixture)
     times = torch.linspace(0.9, 0.2, 7, dtype=D)
-    states = list(IPNDM(4).trajectory(diffusion, x, times, laws.Noises()))
+    states = list(IPNDM(4).trajectory(diffusion, x, times, properties.Noises()))
     noises = [diffusion.split(state, t)[1] for state, t in zip(states, times)]
     levels, alphas = process.level(times), process.alpha(times)
     for i, weights in ((1, (3, -1)), (2, (23, -16, 5)), (3, (55, -59, 37, -9)), (5, (55, -59, 37, -9))):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import properties as laws
+import properties
 from properties import STEPS, table_error
 from scorefield.diffusion import Diffusion
 from scorefield.processes import EDM, VP, Process
@@ -19,7 +19,7 @@ from scorefield.schedules import Angle, Karras, LogLevel
 from scorefield.toys import eight_gaussians, unequal_modes
 
 D = torch.float64
-PROCESSES = laws.instances(Process, "scorefield.processes")
+PROCESSES = properties.instances(Process, "scorefield.processes")
 every = pytest.mark.parametrize("process", PROCESSES, ids=lambda process: type(process).__name__)
 
 
@@ -51,12 +51,12 @@ ORDERS = {sampler: order for order, samplers in BY_ORDER.items() for sampler in 
 
 
 def mixture() -> Diffusion:
-    law = laws.example_mixture()
+    law = properties.example_mixture()
     return Diffusion(EDM(), law, law.moments())
 
 
 def end(sampler, x: Tensor, times: Tensor) -> Tensor:
-    for state in sampler.trajectory(mixture(), x, times, laws.Noises()):
+    for state in sampler.trajectory(mixture(), x, times, properties.Noises()):
         x = state
     return x
 
@@ -94,7 +94,7 @@ def test_order(sampler, order):
 @pytest.mark.parametrize("sampler", [s for s, order in ORDERS.items() if order > 1 or s == DDIM()], ids=repr)
 def test_data_are_led_up_and_down_again(sampler):
     """To the latent that the flow gives them, at the order of the method, and home at that order or a higher one."""
-    x = laws.example_mixture().sample(COUNT, Samples(3, count=COUNT))
+    x = properties.example_mixture().sample(COUNT, Samples(3, count=COUNT))
     latent = end(DormandPrince(1e-11, 1e-11), x, DOWN.flip(0))
     order, off, apart = ORDERS[sampler], [], []
     for steps in (80, 160):
@@ -117,7 +117,7 @@ def test_the_flow_of_gaussian_data(process, sampler, gaussian):
     for steps in (24, 96):
         times = LogLevel().times(process, steps)
         error = 0.0
-        for t, state in zip(times, sampler.trajectory(diffusion, x, times, laws.Noises())):
+        for t, state in zip(times, sampler.trajectory(diffusion, x, times, properties.Noises())):
             spread = torch.sqrt(gaussian.values + process.level(t) ** 2)
             moved = gaussian._to_eigenbasis(x / process.alpha(times[0])) * spread
             moved = moved / torch.sqrt(gaussian.values + process.level(times[0]) ** 2)
@@ -176,19 +176,19 @@ def test_paths_end_where_published_ones_do(sampler, grid, eight, two):
 
 
 def test_heun_is_algorithm_1_of_karras():
-    process, law = EDM(), laws.example_mixture()
+    process, law = EDM(), properties.example_mixture()
     diffusion, x = Diffusion(process, law), 5 * Samples(0, count=3).normal((3, 2), D)
     t, s = torch.tensor(0.7, dtype=D), torch.tensor(0.6, dtype=D)
     now, after = process.sigma(t), process.sigma(s)
     slope = (x - law(x, now)) / now
     guess = x + (after - now) * slope
     expected = x + (after - now) * (slope + (guess - law(guess, after)) / after) / 2
-    torch.testing.assert_close(Heun().step(diffusion, x, t, s, laws.Noises()), expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(Heun().step(diffusion, x, t, s, properties.Noises()), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_dpm_2s_is_algorithm_1_of_its_paper():
     """With r = ½: u = σ_m/σ_t x - α_m (e^{-h/2} - 1) D(x, t), x⁺ = σ_s/σ_t x - α_s (e^{-h} - 1) D(u, m)."""
-    process, law = VP(), laws.example_mixture()
+    process, law = VP(), properties.example_mixture()
     diffusion, x = Diffusion(process, law), Samples(0, count=3).normal((3, 2), D)
     t, s = torch.tensor(0.7, dtype=D), torch.tensor(0.4, dtype=D)
     m = process.time(torch.sqrt(process.level(t) * process.level(s)))
@@ -196,4 +196,4 @@ def test_dpm_2s_is_algorithm_1_of_its_paper():
     (alpha, sigma), (alpha_s, sigma_s) = process(m), process(s)
     u = sigma / process.sigma(t) * x - alpha * torch.expm1(-h / 2) * diffusion.split(x, t)[0]
     expected = sigma_s / process.sigma(t) * x - alpha_s * torch.expm1(-h) * diffusion.split(u, m)[0]
-    torch.testing.assert_close(DPM2S().step(diffusion, x, t, s, laws.Noises()), expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(DPM2S().step(diffusion, x, t, s, properties.Noises()), expected, rtol=1e-10, atol=1e-12)

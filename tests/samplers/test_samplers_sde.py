@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import properties as laws
+import properties
 from properties import STEPS, table_error
 from scorefield.denoisers import Denoiser, Gaussian
 from scorefield.diffusion import Diffusion
@@ -25,7 +25,7 @@ from scorefield.samplers import (
 )
 
 D = torch.float64
-PROCESSES = laws.instances(Process, "scorefield.processes")
+PROCESSES = properties.instances(Process, "scorefield.processes")
 every = pytest.mark.parametrize("process", PROCESSES, ids=lambda process: type(process).__name__)
 NARROW = Gaussian(torch.ones(1, dtype=D), torch.full((1,), 0.25, dtype=D))
 
@@ -49,7 +49,7 @@ def test_errors_in_the_spread_have_their_printed_digits(sampler, row):
 
 
 def last_variance(sampler: Sampler, process: Process, steps: int) -> float:
-    return float(laws.propagate(sampler, Diffusion(process, NARROW, NARROW), 1, steps, denoise=False)[-1][2])
+    return float(properties.propagate(sampler, Diffusion(process, NARROW, NARROW), 1, steps, denoise=False)[-1][2])
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_the_error_of_euler_and_maruyama_is_seen_at_the_ends_alone():
 FINE, COUNT = 1024, 64
 
 
-class OnePath(laws.Noises):
+class OnePath(properties.Noises):
     """What steps of any length see of one Brownian path W: over m fine steps of length 1, the increment √m z₁ and,
     if `area` is asked for, ∫ W = ½ m^(3/2) (z₁ + z₂/√3)."""
 
@@ -125,7 +125,7 @@ def test_strong_order_of_what_knows_increments(sampler, gaussian):
 def test_strong_order_of_what_knows_areas(gaussian):
     """1.5 in general, 2 where the drift is linear."""
     assert strong_order(SRA1(), gaussian) == pytest.approx(2, abs=0.15)
-    assert strong_order(SRA1(), laws.example_mixture()) > 1.4
+    assert strong_order(SRA1(), properties.example_mixture()) > 1.4
 
 
 # -- steps ---------------------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def test_euler_maruyama_is_stable_up_to_its_limit(process, eta):
     limit = 2 / ((1 + eta**2) / 2 * square / (alpha**2 * 0.25 + sigma**2) + f)
     x = torch.tensor([[1.0], [0.0], [2.0]], dtype=D)  # of these, `Noises` gives the middle one noise
     for share in (0.99, 1.01):
-        step = EulerMaruyama(eta).step(Diffusion(process, NARROW), x, t, t - share * limit, laws.Noises())
+        step = EulerMaruyama(eta).step(Diffusion(process, NARROW), x, t, t - share * limit, properties.Noises())
         apart = float((step[2] - step[0]).abs())
         assert apart == pytest.approx(2 * share - 1, rel=1e-9) and (apart < 1) == (share < 1)
 

@@ -69,6 +69,11 @@ class Condition(nn.Module, abc.ABC):
     order: int = 0
     """Conditions of a smaller order are applied first."""
 
+    @property
+    def summary(self) -> str:
+        """What it is, in a few words."""
+        return type(self).__name__
+
     @abc.abstractmethod
     def transform(self, stage: Stage) -> Stage:
         """The denoiser, and the moments, conditioned on this.
@@ -143,6 +148,13 @@ class ContextCondition(Condition):
         self.interval = (low, high)
         self.weak = weak
 
+    @property
+    def summary(self) -> str:
+        """How many contexts, and the guidance."""
+        guided = "" if self.guidance == 1 else f", guidance {self.guidance:g}"
+        missing = f", without {', '.join(self.missing)}" if self.missing else ""
+        return f"{len(self.rows):,} {'context' if len(self.rows) == 1 else 'contexts'}{missing}{guided}"
+
     @classmethod
     def among(cls, conditions: Sequence[Condition]) -> ContextCondition | None:
         """The context among conditions, if there is one."""
@@ -201,6 +213,11 @@ class ClassifierGuidance(Condition):
         self.label = label
         self.weight = weight
 
+    @property
+    def summary(self) -> str:
+        """The class and the weight."""
+        return f"class {self.label} of a classifier, weight {self.weight:g}"
+
     def replaces(self, other: Condition) -> bool:
         """Whether the other is guidance by the same classifier."""
         return isinstance(other, ClassifierGuidance) and other.classifier is self.classifier
@@ -230,6 +247,11 @@ class Observation(Condition):
         self.measurement = measurement
         self.method = method or MomentMatching()
         self.order = 3 if self.method.sampler is None else 4  # such samplers look for the last posterior
+
+    @property
+    def summary(self) -> str:
+        """What was measured, and how its posterior is sampled."""
+        return f"a measurement by {type(self.measurement.operator).__name__}, {type(self.method).__name__}"
 
     def transform(self, stage: Stage) -> Stage:
         parts = (self.method.likelihood, stage.layout, stage.units, stage.moments)

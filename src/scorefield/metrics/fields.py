@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -109,12 +109,8 @@ def compare_curves(
     first = Means(centred.float())
     distance = permutation_test(pool, means, name, permutations=permutations)
     z = means.z(pool.pair, *pool.observed())[0]
-    worst = int(z.abs().argmax())
-    kind = "variance" if worst >= channels * count else "mean"
-    channel, place = divmod(worst % (channels * count), count)
-    where = places[place] if places else f"{float(at[place]):.3g}"
-    summary = f"largest difference in the {kind}, at {where}" + (f" of channel {channel}" if channels > 1 else "")
-    summary += f", z = {float(z[worst]):.1f}; {pool.n:,} samples and {pool.m:,} held-out data"
+    summary = _largest(z, channels, places or tuple(f"{float(place):.3g}" for place in at))
+    summary += f"; {pool.n:,} samples and {pool.m:,} held-out data"
     null = torch.cat([first(pool.pair, a, b) for a, b in pool.permuted(min(permutations, 199))])
     drawn, real = flat[pool.drawn], flat[pool.held]
     # Of the difference between means of n and of m real fields.
@@ -136,6 +132,15 @@ def compare_curves(
         replace(distance, note=f"{summary}; {note}" if note else summary),
         places,
     )
+
+
+def _largest(z: Tensor, channels: int, places: Sequence[str]) -> str:
+    """Where the largest difference is, among those of means and of variances."""
+    worst = int(z.abs().argmax())
+    kind = "variance" if worst >= channels * len(places) else "mean"
+    channel, place = divmod(worst % (channels * len(places)), len(places))
+    where = f"largest difference in the {kind}, at {places[place]}" + (f" of channel {channel}" if channels > 1 else "")
+    return f"{where}, z = {float(z[worst]):.1f}"
 
 
 def field_tests(
@@ -184,8 +189,7 @@ def field_tests(
     pair = x[pool.pair]
     middle = default_threshold(pair) if thresholds is None else torch.as_tensor(thresholds, dtype=x.dtype).to(x.device)
     middle = middle.expand(x.shape[1])
-    shape = (1, -1, *[1] * (x.ndim - 2))
-    phase = x > middle.reshape(shape)
+    phase = x > middle.reshape(1, -1, *[1] * (x.ndim - 2))
     levels, edges = _levels(pair, middle)
     centre = pair.transpose(0, 1).flatten(1).mean(1)
     found = {
@@ -208,18 +212,21 @@ def field_tests(
         )
         for name, curve in found.items()
     ]
+    places, functionals = _functionals(x, levels)
+    at = torch.arange(len(places), dtype=torch.float64)
+    name = "Minkowski functionals"
+    return (*curves, compare_curves(pool, name, at, functionals, places=places, permutations=permutations))
+
+
+def _functionals(x: Tensor, levels: Tensor) -> tuple[tuple[str, ...], Tensor]:
+    """The Minkowski functionals above thresholds `(C, T)`: their labels, and values `(N, C, R)`."""
     parts, places = [], []
     for i, level in enumerate(levels.T):
-        names, values = minkowski(x > level.reshape(shape))
+        names, values = minkowski(x > level.reshape(1, -1, *[1] * (x.ndim - 2)))
         parts.append(values)
         where = "the threshold" if levels.shape[1] == 1 else f"the {100 * (i + 1) / (LEVELS + 1):.3g} % quantile"
         places += [f"{name} above {where}" for name in names]
-    whole = torch.cat(parts, 2)
-    at = torch.arange(whole.shape[2], dtype=torch.float64)
-    curves.append(
-        compare_curves(pool, "Minkowski functionals", at, whole, places=tuple(places), permutations=permutations)
-    )
-    return tuple(curves)
+    return tuple(places), torch.cat(parts, 2)
 
 
 def _bin_labels(edges: Tensor) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The results of a diagnosis."""
+"""What a diagnosis holds."""
 
 from __future__ import annotations
 
@@ -6,27 +6,25 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..display import Facts, displayed
-
 __all__ = ["ALPHA", "Diagnosis", "ScoreCheck"]
 
-ALPHA = 1e-3  # the level of checks with a p-value
+ALPHA = 1e-3  # how often a check with a p-value flags the exact score, at most
 
 
 @dataclass(frozen=True)
 class ScoreCheck:
-    """The result of one check of a learned score.
+    """One check of a learned score.
 
     Arguments:
-        name: Its name.
-        value: The measured number; the worst of all levels, if there are several.
-        bound: What the absolute value of an exact score stays below.
-        flagged: Whether an exact score would almost never give this.
-        said: The finding, in a sentence.
+        name: What it is called.
+        value: What was measured: the worst of all levels, where there are several.
+        bound: What the exact score does not go beyond; `value` may be negative, and its size is meant.
+        flagged: Whether the exact score would not show this.
+        said: What was found, in a sentence.
         meaning: What it measures, and what it means if it is flagged.
-        level: The noise level of the worst value, if there are several.
-        p_value: The p-value, over all levels together, if it is a test.
-        by_level: The values at each level, if there are several.
+        level: The noise level of the worst, if there are several.
+        p_value: How probable so much is for the exact score, if it is a test: all levels together.
+        by_level: The measured number at each level, if there are several.
     """
 
     name: str
@@ -40,53 +38,43 @@ class ScoreCheck:
     by_level: tuple[float, ...] = ()
 
 
-@displayed
 @dataclass(frozen=True)
 class Diagnosis:
-    """All checks of a score.
+    """What was found of a score.
 
     Arguments:
-        levels: The noise levels, in units of standardized data.
-        count: The number of held-out samples.
-        checks: The checks.
+        levels: The noise levels that were checked, in standard units.
+        count: How many held-out data.
+        checks: What was measured.
     """
 
     levels: tuple[float, ...]
     count: int
     checks: tuple[ScoreCheck, ...]
 
-    def _facts(self) -> Facts:
-        facts = {check.name: f"{check.value:.3g}{', flagged' if check.flagged else ''}" for check in self.checks}
-        return f"Diagnosis: {self.verdict}", facts
-
     @property
     def flagged(self) -> tuple[ScoreCheck, ...]:
-        """The checks that an exact score would almost never fail."""
+        """The checks that the exact score would not fail."""
         return tuple(check for check in self.checks if check.flagged)
 
     def __getitem__(self, name: str) -> ScoreCheck:
-        """The check of this name.
-
-        Raises:
-            KeyError: If there is none.
-        """
+        """The check of a name."""
         known = {check.name: check for check in self.checks}
         if name not in known:
-            raise KeyError(f"there is no check {name!r} here: there are {', '.join(known)}")
+            raise KeyError(f"unknown check {name!r}: there are {', '.join(known)}")
         return known[name]
 
     @property
     def verdict(self) -> str:
-        """The conclusion, in a sentence."""
+        """What it comes to, in a sentence."""
         if not self.flagged:
-            checks = f"None of {len(self.checks)} checks"
-            return f"{checks} distinguishes this score from an exact one, {self.count:,} rows."
+            return f"None of {len(self.checks)} checks distinguishes this score from an exact one, {self.count:,} rows."
         names = [check.name for check in self.flagged]
         listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
         return f"This score is not exact, by {listed}."
 
     def plain(self) -> dict[str, Any]:
-        """The same as plain data; numbers that are not finite become None."""
+        """The same as plain data; non-finite numbers are None."""
         checks = [{key: _plain(value) for key, value in asdict(check).items()} for check in self.checks]
         return {"verdict": self.verdict, "levels": list(self.levels), "count": self.count, "checks": checks}
 

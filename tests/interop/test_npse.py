@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scorefield.denoisers import ComposedDenoiser, Denoiser, Gaussian
+from scorefield.denoisers import ComposedDenoiser, ConditionalDenoiser, Denoiser, Gaussian
 from scorefield.diffusion import Diffusion
 from scorefield.interop import NPSE
 from scorefield.interop.simulations import bounded, unbounded
@@ -65,20 +65,34 @@ def test_the_volume_of_bounds():
     assert bool(((wild >= low) & (wild <= high)).all())
 
 
-class Exact(Denoiser):
-    """θ ~ N(0, 1), x given θ ~ N(θ, 1): told x and a flag that says whether it is missing."""
+class Normal(Denoiser):
+    """That of N(mean, variance), with a mean for each state."""
 
-    def forward(self, x, level, context):
-        told = context[:, -1:] == 0
-        mean, variance = torch.where(told, context[:, :1] / 2, 0.0), torch.where(told, 0.5, 1.0)
-        return mean + variance / (variance + level**2) * (x - mean)
+    def __init__(self, mean, variance):
+        super().__init__()
+        self.mean, self.variance = mean, variance
+
+    def forward(self, x, level):
+        return self.mean + self.variance / (self.variance + level**2) * (x - self.mean)
+
+
+class Exact(ConditionalDenoiser):
+    """θ ~ N(0, 1), x given θ ~ N(θ, 1)."""
+
+    unconditional = True
+
+    def given(self, context):
+        return Normal(context / 2, 0.5)
+
+    def free(self):
+        return Normal(torch.zeros(1, 1).double(), 1.0)
 
 
 def test_several_observations_together():
     """The posterior of four is N(Σx/5, 1/5)."""
-    seen = torch.tensor([[0.3, 0.0], [1.1, 0.0], [-0.2, 0.0], [0.8, 0.0]]).double()
+    seen = torch.tensor([[0.3], [1.1], [-0.2], [0.8]]).double()
     law = Gaussian(torch.zeros(1).double(), torch.ones(1).double())
-    diffusion = Diffusion(EDM(0.005, 20.0), ComposedDenoiser(Exact(), seen, torch.tensor([[0.0, 1.0]]).double()), law)
+    diffusion = Diffusion(EDM(0.005, 20.0), ComposedDenoiser(Exact(), seen), law)
     way = AnnealedLangevin(GaussianLangevin(0.2), 8)
     x = sample(diffusion, (4000, 1), Sampling(way, 60), Samples(0, count=4000))
     assert abs(float(x.mean()) - 0.4) < 5 * (0.2 / 4000) ** 0.5

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from scorefield.denoisers import (
-    Conditioned,
+    ConditionalPreconditioned,
     DataPrediction,
     Denoiser,
     EDMPrediction,

@@ -26,11 +26,11 @@ from .samplers import Sampling, SamplingLike, sample
 
 __all__ = ["PosteriorCheck", "check_posterior", "evidence", "misfit"]
 
-_DENSE = 2048  # up to this many numbers a datum's covariance is held as a matrix
-_SEEN, _SHADOWS = 16, 12  # up to how many coordinates are ranked themselves, and how many projections beyond
+_DENSE = 2048  # up to this many numbers the covariance of data is a matrix
+_COORDINATES, _PROJECTIONS = 16, 12  # up to how many coordinates are ranked, and how many projections beyond
 _PRIOR_DRAWS = 128
 _AT_ONCE = 400_000  # numbers that a batch of states holds
-_FAR = 1e4  # a level at which a state says nothing
+_FAR = 1e4  # a level at which states have no information
 
 
 def _posterior_of(model: Model) -> Posterior:
@@ -51,7 +51,7 @@ def evidence(
     """Draws from a posterior with weights that make up for its approximations, and log p(y): `posterior.twisted_smc`.
 
     Arguments:
-        model: A model that was given a measurement.
+        model: A model that observed a measurement.
         seed: The seed.
         particles: How many particles an island has; the more dimensions and the sharper the measurement, the more it takes.
         islands: How many independent islands, whose spread is the standard error.
@@ -63,7 +63,7 @@ def evidence(
         and log p(y), a density in the units of y.
 
     Raises:
-        ValueError: If the model was given no measurement.
+        ValueError: If the model observed no measurement, or several.
     """
     posterior = _posterior_of(model)
     if len(posterior.measurements) > 1:
@@ -78,16 +78,16 @@ def evidence(
 
 
 def misfit(model: Model, x: Any) -> Tensor:
-    """How far data are from what was measured: the mean of the squared residuals, each over the variance of its noise.
+    """The mean squared residual of data, over all measured numbers, in units of the variance of their noise.
 
-    Of draws from a posterior it is about 1, of those of an overconfident one more.
+    Draws from a posterior have about 1, those of an overconfident one more.
 
     Arguments:
-        model: A model that was given a measurement.
+        model: A model that observed a measurement.
         x: Data in the form that the model learned, whole numbers unrounded if possible.
 
     Returns:
-        One number for each datum, of shape `(N,)`.
+        One number for each row, of shape `(N,)`.
     """
     residuals, data = [], model.schema.unpack(x, torch.float64)
     with torch.enable_grad():
@@ -163,13 +163,13 @@ def check_posterior(
 ) -> PosteriorCheck:
     """Runs the method and the settings of a posterior on Gaussian data of the model's moments, where the truth is known.
 
-    Data are drawn from the twin, measured as the real datum was, and drawn again given that. Whatever the operator, the truth
-    must rank evenly among its draws (`metrics.calibration`); for linear ones with Gaussian noise the exact posterior is known
-    as well. The twin of vectors has their covariance; that of grids is stationary, with the variance of each point and the
+    Data are drawn from the twin, measured as the real data point was, and drawn again given that. Whatever the operator, the
+    truth must rank evenly among its draws (`metrics.calibration`); for linear ones with Gaussian noise the exact posterior is
+    known as well. The twin of vectors has their covariance; that of grids is stationary, with the variance of each point and the
     correlations that draws of the model have, or has variances alone where grids are large.
 
     Arguments:
-        model: A model that was given a measurement.
+        model: A model that observed a measurement.
         simulations: How many data are drawn from the twin.
         draws: How many times each is drawn again.
         seed: The seed.
@@ -177,7 +177,7 @@ def check_posterior(
         steps: The number of steps where `sampling` does not say it.
 
     Raises:
-        ValueError: If the model was given no measurement, or there are fewer than 8 simulations.
+        ValueError: If the model observed no measurement, or there are fewer than 8 simulations.
     """
     begin = time.perf_counter()
     posterior = _posterior_of(model)
@@ -257,9 +257,9 @@ def _drawn(model: Model, posterior: Posterior, y: Tensor, draws: int, seed: int,
 def _axes(law: Gaussian, seed: int) -> Tensor:
     """Directions along which draws are ranked, `(n, P)`: the coordinates, or those of some draws of the law."""
     size = law.mean.numel()
-    if size <= _SEEN:
+    if size <= _COORDINATES:
         return torch.eye(size, dtype=torch.float64)
-    axes = (law.sample(_SHADOWS, Samples(seed, 0, _SHADOWS, "check axes")) - law.mean).flatten(1)
+    axes = (law.sample(_PROJECTIONS, Samples(seed, 0, _PROJECTIONS, "check axes")) - law.mean).flatten(1)
     return (axes / axes.norm(dim=1, keepdim=True)).T
 
 

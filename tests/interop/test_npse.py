@@ -65,8 +65,8 @@ def test_the_volume_of_bounds():
     assert bool(((wild >= low) & (wild <= high)).all())
 
 
-class Known(Denoiser):
-    """Of N(mean, variance), with a mean for each state or one for all."""
+class Normal(Denoiser):
+    """That of N(mean, variance), with a mean for each state."""
 
     def __init__(self, mean, variance):
         super().__init__()
@@ -77,20 +77,20 @@ class Known(Denoiser):
 
 
 class Exact(ConditionalDenoiser):
-    """θ ~ N(0, 1), x given θ ~ N(θ, 1): conditioned on x."""
+    """θ ~ N(0, 1), x given θ ~ N(θ, 1)."""
 
     unconditional = True
 
     def given(self, context):
-        return Known(context[:, :1] / 2, 0.5)
+        return Normal(context / 2, 0.5)
 
     def free(self):
-        return Known(0.0, 1.0)
+        return Normal(torch.zeros(1, 1).double(), 1.0)
 
 
 def test_several_observations_together():
     """The posterior of four is N(Σx/5, 1/5)."""
-    seen = torch.tensor([[0.3, 0.0], [1.1, 0.0], [-0.2, 0.0], [0.8, 0.0]]).double()
+    seen = torch.tensor([[0.3], [1.1], [-0.2], [0.8]]).double()
     law = Gaussian(torch.zeros(1).double(), torch.ones(1).double())
     diffusion = Diffusion(EDM(0.005, 20.0), ComposedDenoiser(Exact(), seen), law)
     way = AnnealedLangevin(GaussianLangevin(0.2), 8)

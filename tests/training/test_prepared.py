@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from scorefield.denoisers import (
-    Conditioned,
+    ConditionalPreconditioned,
     DataPrediction,
     Denoiser,
     EDMPrediction,
@@ -63,10 +63,10 @@ def test_a_trend_is_taken_off_before_and_added_after():
     rng = torch.Generator().manual_seed(0)
     c, trend = torch.randn(20, 2, generator=rng).double(), torch.randn(2, 3, generator=rng).double()
     network = awake(MLP(3, 16, 1, context=2)).double()
-    denoiser = Preconditioned(network, EDMPrediction(0.5), trend=trend)
+    denoiser = ConditionalPreconditioned(network, (2,), True, EDMPrediction(0.5), trend=trend)
     objective = DenoisingScoreMatching(LogNormal(-0.5, 1.0), 0.5)
     x0 = c @ trend + 0.5 * torch.randn(20, 3, generator=rng).double()
-    plain = objective(Conditioned(denoiser, c), x0, Steps(3).at(5)).mean()
+    plain = objective(denoiser.given(c), x0, Steps(3).at(5)).mean()
     (prepared,) = prepared_losses(objective, denoiser, x0, 1, Steps(3).at(5), context=c)
     torch.testing.assert_close(prepared(), plain, rtol=1e-9, atol=1e-12)
 

@@ -150,7 +150,7 @@ def test_training_is_adam_with_an_average_of_the_weights():
         pass
     torch.manual_seed(0)
     plain = experiment.denoiser().train()
-    adam = torch.optim.Adam(plain.parameters(), experiment.rate, eps=experiment.epsilon)
+    adam = torch.optim.Adam(plain.parameters(), experiment.learning_rate, eps=experiment.epsilon)
     shadow = [p.detach().clone() for p in plain.parameters()]
     feed, rng = Feed(rows, experiment.units(), experiment.batch, 3), Steps(3)
     for step in range(6):
@@ -206,5 +206,5 @@ def test_training_that_leaves_the_finite_numbers():
 
 
 def test_a_ladder_is_for_images_of_its_size():
-    with pytest.raises(ValueError, match=r"^images of 64 numbers need a ladder for them, got one for 3072$"):
+    with pytest.raises(ValueError, match=r"^images of 64 numbers need a ladder of that dimension, got one of 3072$"):
         replace(presets.ncsnv2.cifar10, shape=(1, 8, 8))

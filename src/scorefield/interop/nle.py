@@ -205,7 +205,7 @@ class NLE(Simulations):
             torch.manual_seed(seed)
             gaussian = ConditionalGaussian(observed.shape[1], given.shape[1] - 1)
         how = training or Training(unconditional=0.0)
-        steps = how.steps or int(min(_STEPS, 100 * len(seen) ** 0.5))
+        steps = how.steps or int(min(_STEPS, 100 * len(observed) ** 0.5))
         train_gaussian(gaussian, observed[out:], given[out:, :-1], (observed[:out], given[:out, :-1]), steps, seed=seed)
         with torch.no_grad():
             z = gaussian.eval().requires_grad_(False)(observed, given[:, :-1])[0].double()

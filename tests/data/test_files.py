@@ -137,7 +137,7 @@ def test_csv_of_numbers_alone_loses_no_row(tmp_path):
 def test_tables_larger_than_the_limit(tmp_path, suffix, monkeypatch):
     path = tmp_path / f"x.{suffix}"
     FRAME.to_csv(path, index=False) if suffix == "csv" else FRAME.to_parquet(path, row_group_size=6)
-    monkeypatch.setattr("scorefield.data.tables.BLOCK", 8 * 3 * 7)
+    monkeypatch.setattr("scorefield.data.formats.tables.BLOCK", 8 * 3 * 7)
     for _ in range(2):
         x = read(path, cache=tmp_path / "cache", limit=10)
         assert isinstance(x, Table) and x.columns == ("a", "b", "c")

@@ -273,7 +273,7 @@ def broken(name, content=b"nonsense, and more of it than a header takes" * 20):
         ("x.csv", broken("x.csv", b"a,b\n1,2\n1,2,3\n"), "is not a table (Error tokenizing data."),
         ("y.csv", broken("y.csv", b"\n"), "holds no rows"),
         ("x.npy", broken("x.npy", b""), "is empty (0 bytes): write or copy it again"),
-        ("x.xyz", broken("x.xyz"), "is of an unknown kind, .xyz: known are .npy .npz .csv"),
+        ("x.xyz", broken("x.xyz"), "is of an unknown kind, .xyz: known are .npy, .npz, .csv"),
         ("x", broken("x"), "is of an unknown kind, without suffix"),
         ("x.png", broken("x.png"), "is one image, hence one sample: pass the folder of all images"),
         ("x", lambda f: (f / "x").mkdir(), "holds no images: known are .png"),

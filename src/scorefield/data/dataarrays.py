@@ -11,17 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from xarray import DataArray
 
-    from .schema import Schema
-
-__all__ = [
-    "Attributes",
-    "Coordinate",
-    "attributes",
-    "coordinate_variables",
-    "describe",
-    "explain_dataset",
-    "to_attributes",
-]
+__all__ = ["Attributes", "Coordinate", "attributes", "describe", "explain_dataset", "to_attributes"]
 
 LARGEST = 1 << 16  # values of a coordinate that is kept
 
@@ -77,16 +67,6 @@ def attributes(attrs: Mapping[Any, Any]) -> Attributes:
         if plain or type(value) in (str, int, float):
             kept.append((str(name), value))
     return tuple(kept)
-
-
-def coordinate_variables(schema: Schema) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]]:
-    """The coordinates of a schema as xarray takes them: dims, values and attributes of each."""
-    sizes = dict(zip((schema.dims or ())[1:], schema.shape))
-    attrs, found = dict(schema.coordinate_attrs), {}
-    for name, dims, dtype, plain in schema.coords:
-        array = np.array(plain, dtype=np.int64 if np.dtype(dtype).kind == "m" else None).astype(dtype)
-        found[name] = (dims, array.reshape([sizes[d] for d in dims]), to_attributes(attrs.get(name, ())))
-    return found
 
 
 def to_attributes(attrs: Attributes) -> dict[str, Any]:

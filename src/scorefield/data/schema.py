@@ -165,8 +165,18 @@ class Schema:
             return array
         import xarray
 
-        coords, attrs = dataarrays.coordinate_variables(self), dataarrays.to_attributes(self.attrs)
-        return xarray.DataArray(array, coords, self.dims, self.name, attrs)
+        attrs = dataarrays.to_attributes(self.attrs)
+        return xarray.DataArray(array, self.coordinate_variables(), self.dims, self.name, attrs)
+
+    def coordinate_variables(self) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]]:
+        """The coordinates as xarray takes them: dims, values and attributes of each."""
+        sizes, found = dict(zip((self.dims or ())[1:], self.shape)), {}
+        attrs = dict(self.coordinate_attrs)
+        for name, dims, dtype, plain in self.coords:
+            array = np.array(plain, dtype=np.int64 if np.dtype(dtype).kind == "m" else None).astype(dtype)
+            shape = [sizes[d] for d in dims]
+            found[name] = (dims, array.reshape(shape), dataarrays.to_attributes(attrs.get(name, ())))
+        return found
 
     def _fitting(self, x: Any) -> np.ndarray | Tensor:
         """The numbers of `x`, whose shape fits the schema."""
@@ -179,12 +189,10 @@ class Schema:
         shape = tuple(values.shape[1:])
         if values.ndim and shape == self.shape:
             return values
-        needed = f"({', '.join(['N', *map(str, self.shape)])})"
-        if tuple(values.shape) == self.shape:
+        needed, got = f"({', '.join(['N', *map(str, self.shape)])})", tuple(values.shape)
+        if got == self.shape:
             raise ValueError(f"data have the shape {needed}, got a single example {self.shape}: pass x[None]")
-        raise ValueError(
-            f"data have the shape {needed} here, like those that were learned from, got {tuple(values.shape)}"
-        )
+        raise ValueError(f"data have the shape {needed} here, like those that were learned from, got {got}")
 
 
 def _kind_of(x: Any) -> Kind:

@@ -139,8 +139,6 @@ def _open(where: str, source: Path | bytes) -> Iterator[Any]:
     try:
         with image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
             yield opened
-    except DataError:
-        raise
     except image.DecompressionBombError as error:
         raise DataError(
             f"{where} has more pixels than Pillow opens ({one_line(error)}): make it smaller, or raise "

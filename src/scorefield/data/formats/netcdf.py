@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..cache import Store, blocks
-from ..dataarrays import coordinate_variables, to_attributes
+from ..dataarrays import to_attributes
 from ..dtypes import check_dtype
 from ..optional import need
 from ..schema import Schema
@@ -61,7 +61,7 @@ class NetCDF(Format):
 def labels(schema: Schema) -> tuple[str, tuple[str, ...], dict[str, Any]]:
     """The names of an array of samples and of its axes, and the coordinates; columns of a table are one of these."""
     if schema.kind == "dataarray":
-        return schema.name or "samples", schema.dims or (), coordinate_variables(schema)
+        return schema.name or "samples", schema.dims or (), schema.coordinate_variables()
     if schema.kind == "dataframe":
         names = np.array([str(name) for name in schema.columns or ()])
         return "samples", ("sample", "column"), {"column": (("column",), names, {})}

@@ -21,7 +21,7 @@ def read_csv(request, tmp_path, monkeypatch):
     """Reads a text both ways; a table of three rows comes in two parts."""
     if request.param == "in memory":
         return lambda text, **options: csv(tmp_path, text, **options).to_numpy(float)
-    monkeypatch.setattr("scorefield.data.tables.BLOCK", 8 * 2 * 3)
+    monkeypatch.setattr("scorefield.data.formats.tables.BLOCK", 8 * 2 * 3)
     options = {"cache": tmp_path / "cache", "limit": 1}
     return lambda text, **more: np.array(csv(tmp_path, text, **options, **more).values)
 

@@ -137,7 +137,7 @@ def test_csv_of_numbers_alone_loses_no_row(tmp_path):
 def test_tables_larger_than_the_limit(tmp_path, suffix, monkeypatch):
     path = tmp_path / f"x.{suffix}"
     FRAME.to_csv(path, index=False) if suffix == "csv" else FRAME.to_parquet(path, row_group_size=6)
-    monkeypatch.setattr("scorefield.data.tables.BLOCK", 8 * 3 * 7)
+    monkeypatch.setattr("scorefield.data.formats.tables.BLOCK", 8 * 3 * 7)
     for _ in range(2):
         x = read(path, cache=tmp_path / "cache", limit=10)
         assert isinstance(x, Table) and x.columns == ("a", "b", "c")
@@ -273,7 +273,7 @@ def broken(name, content=b"nonsense, and more of it than a header takes" * 20):
         ("x.csv", broken("x.csv", b"a,b\n1,2\n1,2,3\n"), "is not a table (Error tokenizing data."),
         ("y.csv", broken("y.csv", b"\n"), "holds no rows"),
         ("x.npy", broken("x.npy", b""), "is empty (0 bytes): write or copy it again"),
-        ("x.xyz", broken("x.xyz"), "is of an unknown kind, .xyz: known are .npy .npz .csv"),
+        ("x.xyz", broken("x.xyz"), "is of an unknown kind, .xyz: known are .npy, .npz, .csv"),
         ("x", broken("x"), "is of an unknown kind, without suffix"),
         ("x.png", broken("x.png"), "is one image, hence one sample: pass the folder of all images"),
         ("x", lambda f: (f / "x").mkdir(), "holds no images: known are .png"),

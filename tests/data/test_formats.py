@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from scorefield.data import FORMATS, DataError, Format, Schema, check, contents, lost, read, write
-from scorefield.data.batches import array_of
 from scorefield.data.formats import Csv, Hdf5, ImageFolder, NetCDF, Parquet, Zarr
+from scorefield.data.formats.base import array_of
 
 pandas = pytest.importorskip("pandas")
 h5py = pytest.importorskip("h5py")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from .dtypes import check_dtype
 from .errors import DataError
 
-__all__ = ["Store", "blocks", "read_slices"]
+__all__ = ["Store", "blocks", "read_slices", "write_header"]
 
 BLOCK = 64 << 20  # bytes that are held at a time while copying
 
@@ -47,23 +47,20 @@ class Store:
         return size <= self.limit
 
     def copy(
-        self,
-        options: dict[str, Any],
-        chunks: Callable[[], Iterable[np.ndarray]],
-        facts: Callable[[], dict[str, Any]] = dict,
+        self, options: dict[str, Any], chunks: Iterable[np.ndarray], facts: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """The data as a memory map of the copy, which is made now unless one of the unchanged source exists.
 
         Arguments:
             options: What of the source is read, and how.
-            chunks: Reads the data, a block of rows at a time.
-            facts: What is to be remembered with them, asked after the last chunk.
+            chunks: The data, a block of rows at a time; not read if there is a copy.
+            facts: What is to be remembered with them, complete after the last chunk.
 
         Returns:
             The memory map and the facts.
 
         Raises:
-            DataError: If no folder was named.
+            DataError: If no folder was named, or there are no rows.
         """
         if self.folder is None:
             raise DataError(
@@ -79,14 +76,13 @@ class Store:
         if {k: known.get(k) for k in state} != state:
             part = self.folder / f"{name}.{os.getpid()}.part"
             try:
-                _write(part, chunks())
+                _write(part, chunks)
                 os.replace(part, data)
+                known = {**state, "facts": facts or {}}
+                part.write_text(json.dumps(known, indent=1))
+                os.replace(part, record)
             finally:
                 part.unlink(missing_ok=True)
-            known = {**state, "facts": facts()}
-            text = self.folder / f"{name}.{os.getpid()}.json.part"
-            text.write_text(json.dumps(known, indent=1))
-            os.replace(text, record)
         return np.load(data, mmap_mode="r", allow_pickle=False), known["facts"]
 
 
@@ -96,19 +92,25 @@ def read_slices(array: Any, key: str, store: Store) -> np.ndarray:
     if store.holds(array.nbytes):
         return np.asarray(array[...])
     multiple = array.chunks[0] if array.chunks else 1
-    row = array.nbytes // array.shape[0]
-    return store.copy({"key": key}, lambda: (np.asarray(array[s]) for s in blocks(array.shape[0], row, multiple)))[0]
+    parts = blocks(array.shape[0], array.nbytes // array.shape[0], multiple)
+    return store.copy({"key": key}, (np.asarray(array[part]) for part in parts))[0]
+
+
+def write_header(file: Any, like: np.ndarray, count: int) -> None:
+    """The header of an .npy file of `count` rows, each as those of `like`."""
+    facts = {
+        **np.lib.format.header_data_from_array_1_0(like),
+        "fortran_order": False,
+        "shape": (count, *like.shape[1:]),
+    }
+    np.lib.format.write_array_header_1_0(file, facts)
 
 
 def _state(source: Path) -> dict[str, int]:
     """What changes when the source does."""
-    files = [source] if source.is_file() else [p for p in source.rglob("*") if p.is_file()]
-    stats = [p.stat() for p in files]
-    return {
-        "files": len(stats),
-        "size": sum(s.st_size for s in stats),
-        "mtime": max((s.st_mtime_ns for s in stats), default=0),
-    }
+    stats = [p.stat() for p in (source, *source.rglob("*")) if p.is_file()]
+    size, latest = sum(s.st_size for s in stats), max((s.st_mtime_ns for s in stats), default=0)
+    return {"files": len(stats), "size": size, "mtime": latest}
 
 
 def _write(path: Path, chunks: Iterable[np.ndarray]) -> None:
@@ -119,20 +121,10 @@ def _write(path: Path, chunks: Iterable[np.ndarray]) -> None:
         for chunk in chunks:
             if first is None:
                 first = chunk[:0]
-                _header(file, first, 0)
-                start = file.tell()
+                write_header(file, first, 0)
             file.write(np.ascontiguousarray(chunk, first.dtype).data)
             count += len(chunk)
         if first is None:
             raise DataError("there are no data: the file holds no rows")
         file.seek(0)
-        _header(file, first, count)
-        # numpy leaves room in the header for a first axis that grows
-        if file.tell() != start:
-            raise RuntimeError(f"the header of {path} grew from {start} to {file.tell()} bytes: report this as a bug")
-
-
-def _header(file: Any, like: np.ndarray, count: int) -> None:
-    shape = (count, *like.shape[1:])
-    description = np.lib.format.dtype_to_descr(like.dtype)
-    np.lib.format.write_array_header_1_0(file, {"descr": description, "fortran_order": False, "shape": shape})
+        write_header(file, first, count)  # of the same size: numpy leaves room for a first axis that grows

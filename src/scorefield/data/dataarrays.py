@@ -11,17 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from xarray import DataArray
 
-__all__ = [
-    "Attributes",
-    "Coordinate",
-    "attributes",
-    "coordinate_attributes",
-    "coordinate_variables",
-    "coordinates",
-    "explain_dataset",
-    "to_attributes",
-    "to_dataarray",
-]
+__all__ = ["Attributes", "Coordinate", "attributes", "describe", "explain_dataset", "to_attributes"]
 
 LARGEST = 1 << 16  # values of a coordinate that is kept
 
@@ -29,7 +19,20 @@ Coordinate = tuple[str, tuple[str, ...], str, tuple[Any, ...]]  # name, dims, dt
 Attributes = tuple[tuple[str, str | int | float | tuple[int | float, ...]], ...]
 
 
-def coordinates(x: DataArray) -> tuple[Coordinate, ...]:
+def describe(x: DataArray) -> dict[str, Any]:
+    """What a schema keeps of a DataArray: names and, as plain values, coordinates and attributes."""
+    coords = _coordinates(x)
+    described = ((name, attributes(x.coords[name].attrs)) for name, *_ in coords)
+    return {
+        "dims": tuple(map(str, x.dims)),
+        "name": None if x.name is None else str(x.name),
+        "coords": coords,
+        "attrs": attributes(x.attrs),
+        "coordinate_attrs": tuple((name, attrs) for name, attrs in described if attrs),
+    }
+
+
+def _coordinates(x: DataArray) -> tuple[Coordinate, ...]:
     """The coordinates that do not run along the samples, of at most 65,536 values each."""
     kept = []
     for name, coord in x.coords.items():
@@ -66,54 +69,18 @@ def attributes(attrs: Mapping[Any, Any]) -> Attributes:
     return tuple(kept)
 
 
-def coordinate_attributes(x: DataArray, coords: tuple[Coordinate, ...]) -> tuple[tuple[str, Attributes], ...]:
-    """The attributes of those coordinates that have some."""
-    found = ((name, attributes(x.coords[name].attrs)) for name, *_ in coords)
-    return tuple((name, attrs) for name, attrs in found if attrs)
-
-
-def coordinate_variables(
-    coords: tuple[Coordinate, ...], attrs: tuple[tuple[str, Attributes], ...], sizes: Mapping[str, int]
-) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]]:
-    """The coordinates as xarray takes them: dims, values and attributes of each."""
-    found = {}
-    described = dict(attrs)
-    for name, dims, dtype, plain in coords:
-        array = np.array(plain, dtype=np.int64 if np.dtype(dtype).kind == "m" else None).astype(dtype)
-        found[name] = (dims, array.reshape([sizes[d] for d in dims]), to_attributes(described.get(name, ())))
-    return found
-
-
 def to_attributes(attrs: Attributes) -> dict[str, Any]:
     """Attributes as xarray keeps them."""
     return {name: list(value) if isinstance(value, tuple | list) else value for name, value in attrs}
 
 
-def to_dataarray(
-    values: np.ndarray,
-    dims: tuple[str, ...],
-    name: str | None,
-    variables: Mapping[str, Any],
-    attrs: Attributes,
-) -> DataArray:
-    """`(M, *D)` with the names and coordinates of the axes."""
-    import xarray
-
-    return xarray.DataArray(values, dims=dims, coords=dict(variables), name=name, attrs=to_attributes(attrs))
-
-
 def explain_dataset(x: Any) -> str:
     """Why a Dataset is not one array of data, and which arrays it offers."""
     names = [str(n) for n in x.data_vars]
+    if not names:
+        return "the Dataset holds no arrays"
     shown = ", ".join(f"{n!r} {tuple(x[n].sizes.items())}" for n in names[:5]) + ", …" * (len(names) > 5)
-    several = len(names) > 1 and len({x[n].dims for n in names}) == 1 and math.prod(x[names[0]].shape) > 0
-    stack = (
-        f", or all as channels: ds.to_dataarray('channel').transpose({x[names[0]].dims[0]!r}, 'channel', ...)"
-        if several
-        else ""
-    )
-    return (
-        f"a Dataset holds several arrays, {shown}: pass one of them, ds[{names[0]!r}]{stack}"
-        if names
-        else "the Dataset holds no arrays"
-    )
+    first, stack = x[names[0]], ""
+    if len(names) > 1 and len({x[n].dims for n in names}) == 1 and math.prod(first.shape) > 0:
+        stack = f", or all as channels: ds.to_dataarray('channel').transpose({first.dims[0]!r}, 'channel', ...)"
+    return f"a Dataset holds several arrays, {shown}: pass one of them, ds[{names[0]!r}]{stack}"

@@ -36,12 +36,11 @@ def check_dtype(dtype: np.dtype) -> None:
     raise DataTypeError(f"data must be real numbers, integers or bools, got {got}: {advice}")
 
 
-def value_range(rows: Rows, each: bool) -> tuple[Bound, Bound]:
-    """The smallest and the largest value, of each feature or of all, in one pass."""
+def value_range(rows: Rows) -> tuple[Tensor, Tensor]:
+    """The smallest and the largest value of each feature, `(F,)`, in one pass."""
     size = max(1, (8 << 20) // (8 * max(1, math.prod(rows.shape[1:]))))
     pairs = [torch.aminmax(chunk.cpu().flatten(1), dim=0) for chunk in rows.chunks(size, torch.float64)]
-    low, high = torch.stack([p.min for p in pairs]).amin(0), torch.stack([p.max for p in pairs]).amax(0)
-    return (tuple(low.tolist()), tuple(high.tolist())) if each else (low.min().item(), high.max().item())
+    return torch.stack([p.min for p in pairs]).amin(0), torch.stack([p.max for p in pairs]).amax(0)
 
 
 def restore(x: Tensor, dtype: np.dtype | torch.dtype, integer: bool, low: Bound, high: Bound) -> Tensor:
@@ -60,7 +59,7 @@ def restore(x: Tensor, dtype: np.dtype | torch.dtype, integer: bool, low: Bound,
     nonfinite = int((~x.isfinite()).any(1).sum())
     if nonfinite:
         raise RuntimeError(
-            f"{nonfinite} of {len(x)} samples are not finite and cannot be rounded to {_name(target)}: "
+            f"{nonfinite} of {len(x)} samples are not finite and cannot be rounded to {str(target).removeprefix('torch.')}: "
             "the sampler diverged, take more steps or another sampler"
         )
     whole = _clip(x.double().round(), low, high)
@@ -72,13 +71,9 @@ def restore(x: Tensor, dtype: np.dtype | torch.dtype, integer: bool, low: Bound,
 
 
 def _clip(x: Tensor, low: Bound, high: Bound) -> Tensor:
-    return x if low is None and high is None else x.clamp(_bound(low, -math.inf, x), _bound(high, math.inf, x))
-
-
-def _bound(bound: Bound, free: float, x: Tensor) -> Tensor:
-    values = bound if isinstance(bound, Sequence) else (bound,)
-    return torch.tensor([free if b is None else b for b in values], dtype=x.dtype)
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+    """Each feature clipped to its bounds, where it has some."""
+    for bound, clip, free in ((low, torch.maximum, -math.inf), (high, torch.minimum, math.inf)):
+        if bound is not None:
+            values = bound if isinstance(bound, Sequence) else (bound,)
+            x = clip(x, torch.tensor([free if b is None else b for b in values], dtype=x.dtype))
+    return x

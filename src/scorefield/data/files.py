@@ -120,15 +120,13 @@ def check(path: str | PathLike[str], schema: Schema, formats: Sequence[Format] =
 
 def lost(path: str | PathLike[str], schema: Schema, formats: Sequence[Format] = FORMATS) -> str | None:
     """What is lost when samples are written to `path`, and which formats keep it; None if nothing is."""
-    target = Path(path)
-    chosen = next((f for f in formats if f.names(target)), None)
+    chosen = next((f for f in formats if f.names(Path(path))), None)
     what = chosen.loses(schema) if chosen is not None else None
     if what is None:
         return None
     keepers = [_short(f) for f in formats if f.cannot_hold(schema) is None and f.loses(schema) is None]
-    return f"{what} are lost in {target.suffix or 'a folder'}" + (
-        f": {', '.join(keepers)} keep them" if keepers else ""
-    )
+    advice = f": {', '.join(keepers)} keep them" if keepers else ""
+    return f"{what} are lost in {Path(path).suffix or 'a folder'}{advice}"
 
 
 def write(
@@ -162,17 +160,28 @@ def write(
     target = Path(path).expanduser()
     chosen = check(target, schema, formats)
     part = target.absolute().with_name(f".{os.getpid()}.part.{target.name}")
-    source = _Counted(batches)
+    came, failure = 0, None
+
+    def counted() -> Iterator[Any]:
+        nonlocal came, failure
+        try:
+            for batch in batches:
+                came += len(batch)
+                yield batch
+        except Exception as error:
+            failure = error
+            raise
+
     try:
-        chosen.write(part, source, count, schema)
-        if source.count != count:
-            raise DataError(f"{count} samples were announced and {source.count} came: {target} is not written")
+        chosen.write(part, counted(), count, schema)
+        if came != count:
+            raise DataError(f"{count} samples were announced and {came} came: {target} is not written")
         _sync(part)
         if chosen.folder and target.is_dir():
             target.rmdir()
         os.replace(part, target)
     except Exception as error:
-        if error is source.error or isinstance(error, DataError | ImportError):
+        if error is failure or isinstance(error, DataError | ImportError):
             raise
         raise _not_written(error, target, schema, [f for f in formats if f is not chosen]) from error
     finally:
@@ -191,28 +200,12 @@ def _not_written(error: Exception, target: Path, schema: Schema, others: Sequenc
     return DataError(f"{what}: write {_that_hold(schema, others)}")
 
 
-class _Counted:
-    """Batches, with the number of samples so far, and the error that ended them."""
-
-    def __init__(self, batches: Iterable[Any]) -> None:
-        self.batches, self.count = batches, 0
-        self.error: Exception | None = None
-
-    def __iter__(self) -> Iterator[Any]:
-        try:
-            for batch in self.batches:
-                self.count += len(batch)
-                yield batch
-        except Exception as error:
-            self.error = error
-            raise
-
-
 def _sync(path: Path) -> None:
     """Waits until a file, or those of a folder, are on the disk."""
-    for file in [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]:
-        with open(file, "rb+") as opened:
-            os.fsync(opened.fileno())
+    for file in (path, *path.rglob("*")):
+        if file.is_file():
+            with open(file, "rb+") as opened:
+                os.fsync(opened.fileno())
 
 
 def _that_hold(schema: Schema, formats: Sequence[Format]) -> str:
@@ -236,9 +229,8 @@ def _format_of(path: Path, formats: Sequence[Format]) -> Format:
         raise DataError(f"{path} is empty (0 bytes): write or copy it again")
     found = next((f for f in formats if f.recognizes(path)), None)
     if found is None:
-        known = [f.label for f in formats]
-        listed = f"{' '.join(known[:-1])} and {known[-1]}" if len(known) > 1 else " ".join(known)
-        raise DataError(f"{path} is of an unknown kind, {path.suffix or 'without suffix'}: known are {listed}")
+        known = ", ".join(f.label for f in formats)
+        raise DataError(f"{path} is of an unknown kind, {path.suffix or 'without suffix'}: known are {known}")
     return found
 
 

@@ -9,23 +9,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from .columns import Column, Name, numpy_dtype
-from .dtypes import value_range
+from .dtypes import Bound, restore, value_range
 from .errors import DataError, DataTypeError
 from .rows import Rows
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
-__all__ = ["Table", "column_dtypes", "column_names", "from_frame", "integers", "select", "to_frame"]
+__all__ = ["Name", "Table", "integers", "select", "to_frame"]
+
+Name = str | int | float | bool | tuple[Any, ...] | None
+
+SMALL = (np.float32, np.float16, np.int16, np.int8, np.uint16, np.uint8, np.bool_)  # types that float32 holds
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table too large for memory: what `read` makes of a large csv or parquet file.
+    """The numbers of a table: what `read` makes of a csv or parquet file that is too large for memory.
 
     Arguments:
-        values: The numbers, `(N, F)`, a memory map.
+        values: The numbers, `(N, F)`; of a large file a memory map.
         columns: The names of the columns.
         dtypes: The types they have in the file.
     """
@@ -33,6 +36,18 @@ class Table:
     values: np.ndarray
     columns: tuple[Name, ...]
     dtypes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, x: DataFrame | Series[Any] | Table) -> Table:
+        """The numbers of a table of pandas: float32 if that holds all of its types, missing ones as NaN."""
+        if isinstance(x, Table):
+            return x
+        frame: DataFrame = x.to_frame(x.name) if x.ndim == 1 else x
+        names, dtypes = _names(frame), _dtypes(frame)
+        values = np.empty(frame.shape, np.float32 if all(_numpy_dtype(d) in SMALL for d in dtypes) else np.float64)
+        for i in range(frame.shape[1]):
+            values[:, i] = frame.iloc[:, i].to_numpy(dtype=values.dtype, na_value=np.nan)
+        return cls(values, names, dtypes)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -42,8 +57,8 @@ class Table:
         return len(self.values)
 
 
-def column_names(frame: DataFrame) -> tuple[Name, ...]:
-    """The names of the columns as plain values; raises an error if they are not distinct or not plain."""
+def _names(frame: DataFrame) -> tuple[Name, ...]:
+    """The names of the columns, checked to be distinct and plain values."""
     if not len(frame.columns):
         raise DataError("the table has no columns: give it at least one of numbers")
     twice = frame.columns[frame.columns.duplicated()].unique().tolist()
@@ -62,82 +77,92 @@ def _plain(name: Any) -> Name:
     )
 
 
-def column_dtypes(frame: DataFrame) -> tuple[str, ...]:
+def _dtypes(frame: DataFrame) -> tuple[str, ...]:
     """The types of the columns; an error names those that do not hold numbers, and what to do."""
-    from pandas.api import types
-
     advice_for: dict[str, list[str]] = {}
     for name, dtype in zip(frame.columns.tolist(), frame.dtypes.tolist()):
-        if isinstance(dtype, _categorical()) or types.is_object_dtype(dtype) or types.is_string_dtype(dtype):
-            advice = "pandas.get_dummies(df, columns=[…]) for categories, pandas.to_numeric(df[…]) for numbers in text"
-        elif types.is_complex_dtype(dtype):
-            advice = "two columns, .real and .imag"
-        elif types.is_datetime64_any_dtype(dtype) or types.is_timedelta64_dtype(dtype):
-            advice = "(df[…] - df[…].min()) / pandas.Timedelta('1D')"
-        elif types.is_bool_dtype(dtype) or types.is_integer_dtype(dtype) or types.is_float_dtype(dtype):
-            continue
-        else:
-            advice = "df[…].astype(float)"
-        advice_for.setdefault(advice, []).append(f"{name!r} ({dtype})")
+        advice = _advice(dtype)
+        if advice is not None:
+            advice_for.setdefault(advice, []).append(f"{name!r} ({dtype})")
     if advice_for:
-        parts = [
-            f"{', '.join(c[:5])}{f' and {len(c) - 5} more' if len(c) > 5 else ''}: {m}" for m, c in advice_for.items()
-        ]
+        parts = [f"{_first(names)}: {advice}" for advice, names in advice_for.items()]
         raise DataTypeError(f"columns that are not numbers, drop or convert them: {'; '.join(parts)}")
     return tuple(str(dtype) for dtype in frame.dtypes)
 
 
-def _categorical() -> type[Any]:
+def _advice(dtype: Any) -> str | None:
+    """How a column of this type is made a column of numbers; None if it is one."""
     from pandas import CategoricalDtype
+    from pandas.api import types
 
-    found: type[Any] = CategoricalDtype
-    return found
-
-
-def from_frame(frame: DataFrame) -> np.ndarray:
-    """The numbers of a table of numbers, `(N, F)`: float32 if that holds all of its types, missing ones as NaN."""
-    small = all(
-        numpy_dtype(str(d)) in (np.float32, np.float16, np.int16, np.int8, np.uint16, np.uint8, np.bool_)
-        for d in frame.dtypes
-    )
-    values = np.empty(frame.shape, np.float32 if small else np.float64)
-    for i in range(frame.shape[1]):
-        values[:, i] = frame.iloc[:, i].to_numpy(dtype=values.dtype, na_value=np.nan)
-    return values
+    if isinstance(dtype, CategoricalDtype) or types.is_object_dtype(dtype) or types.is_string_dtype(dtype):
+        return "pandas.get_dummies(df, columns=[…]) for categories, pandas.to_numeric(df[…]) for numbers in text"
+    if types.is_complex_dtype(dtype):
+        return "two columns, .real and .imag"
+    if types.is_datetime64_any_dtype(dtype) or types.is_timedelta64_dtype(dtype):
+        return "(df[…] - df[…].min()) / pandas.Timedelta('1D')"
+    if types.is_bool_dtype(dtype) or types.is_integer_dtype(dtype) or types.is_float_dtype(dtype):
+        return None
+    return "df[…].astype(float)"
 
 
-def select(frame: DataFrame, columns: Sequence[Name]) -> DataFrame:
-    """The columns a model was trained on, in their order."""
-    missing = [c for c in columns if c not in frame.columns]
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _numpy_dtype(dtype: str) -> np.dtype[Any]:
+    """The numpy type under a pandas type, such as `Int64` or `double[pyarrow]`."""
+    from pandas.api.types import pandas_dtype
+
+    found: Any = pandas_dtype(dtype)
+    plain: np.dtype[Any] = np.dtype(getattr(found, "numpy_dtype", getattr(found, "subtype", found)))
+    return plain
+
+
+def select(frame: DataFrame, columns: Sequence[Name] | None) -> DataFrame:
+    """These columns, in this order; all if None."""
+    if columns is None:
+        return frame
+    missing = [repr(c) for c in columns if c not in frame.columns]
     if missing:
-        shown = ", ".join(map(repr, missing[:5])) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-        raise DataError(f"columns missing: {shown}; the table has {', '.join(map(repr, frame.columns.tolist()[:10]))}")
+        has = ", ".join(map(repr, frame.columns.tolist()[:10]))
+        raise DataError(f"columns missing: {_first(missing)}; the table has {has}")
     return frame[list(columns)]
 
 
 def integers(dtypes: Sequence[str], rows: Rows) -> dict[str, Any]:
     """Which columns hold integers, and to which range each is clipped: that of the data where they are nowhere negative."""
-    kinds = [numpy_dtype(d).kind for d in dtypes]
+    kinds = [_numpy_dtype(d).kind for d in dtypes]
     whole = tuple(k in "iub" for k in kinds)
     if not any(whole):
         return {"integer": whole}
-    low, high = (b if isinstance(b, tuple) else (b,) for b in value_range(rows, each=True))
-    counts = [k in "iub" and first is not None and first >= 0 for k, first in zip(kinds, low)]
-    if not any(counts):
+    bounds: list[tuple[float | None, float | None]] = []
+    for kind, low, high in zip(kinds, *(bound.tolist() for bound in value_range(rows))):
+        clipped = kind in "iu" and low >= 0
+        bounds.append((0.0, 1.0) if kind == "b" else (low, high) if clipped else (None, None))
+    if all(bound == (None, None) for bound in bounds):
         return {"integer": whole}
-    bounds = [[v if count else None for v, count in zip(b, counts)] for b in (low, high)]
-    for i, k in enumerate(kinds):
-        if k == "b":
-            bounds[0][i], bounds[1][i] = 0.0, 1.0
-    return {"integer": whole, "low": tuple(bounds[0]), "high": tuple(bounds[1])}
+    lows, highs = zip(*bounds)
+    return {"integer": whole, "low": lows, "high": highs}
 
 
-def to_frame(x: Tensor, columns: Sequence[Column]) -> DataFrame:
-    """Numbers `(M, F)` as a table with these columns."""
+def to_frame(
+    x: Tensor,
+    names: Sequence[Name],
+    dtypes: Sequence[str],
+    integer: bool | tuple[bool, ...],
+    low: Bound,
+    high: Bound,
+) -> DataFrame:
+    """Numbers `(M, F)` as a table; where `integer`, `low` and `high` are tuples they hold one value a column."""
     import pandas
 
-    frame = pandas.concat([column.series(x[:, i]) for i, column in enumerate(columns)], axis=1)
-    names: Any = [c.name for c in columns]
+    def column(i: int, dtype: str) -> Series[Any]:
+        whole, least, most = (v[i] if isinstance(v, tuple) else v for v in (integer, low, high))
+        numbers = restore(x[:, i : i + 1], _numpy_dtype(dtype), bool(whole), least, most)[:, 0]
+        return pandas.Series(numbers.numpy()).astype(pandas.api.types.pandas_dtype(dtype))
+
+    frame = pandas.concat([column(i, dtype) for i, dtype in enumerate(dtypes)], axis=1)
     tuples = any(isinstance(name, tuple) for name in names)
     frame.columns = pandas.MultiIndex.from_tuples(names) if tuples else pandas.Index(names)
     return frame

@@ -42,12 +42,8 @@ def cells(integer: bool | Sequence[bool], step: Tensor, deviation: Tensor) -> Te
 class Lattice:
     """Finds where all values are whole numbers, and where they lie on few points of equal spacing.
 
-    The spacing is guessed from the first chunk and confirmed by all others. A grid has one spacing for all its
-    values, a vector one for each feature.
-
-    Arguments:
-        shape: The internal shape of an example.
-        dtype: The type the numbers are stored in.
+    The spacing is guessed from the first chunk and confirmed by all others. A grid, of internal `shape` (C, *S), has one
+    spacing for all its values, a vector one for each feature. `dtype` is that of the stored numbers.
     """
 
     def __init__(self, shape: Sequence[int], dtype: torch.dtype) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import sys
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -10,14 +11,14 @@ import torch
 from torch import Tensor
 
 from . import dataarrays, frames
-from .columns import Column, Name
-from .containers import Kind, columns_of, kind_of, numbers_of
-from .dtypes import Bound, restore, value_range
+from .dtypes import Bound, check_dtype, restore, value_range
 from .layout import Layout, Structure
 from .rows import ArrayRows, FileRows, Rows
 from .structure import Channels, choose
 
 __all__ = ["Schema"]
+
+Kind = Literal["numpy", "torch", "dataframe", "series", "dataarray"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Schema:
     integer: bool | tuple[bool, ...] = False
     low: Bound = None
     high: Bound = None
-    columns: tuple[Name, ...] | None = None
+    columns: tuple[frames.Name, ...] | None = None
     column_dtypes: tuple[str, ...] | None = None
     dims: tuple[str, ...] | None = None
     name: str | None = None
@@ -88,17 +89,25 @@ class Schema:
             >>> Schema.of([[1.0, 2.0], [3.0, 4.0]]).reason
             'vectors: 2 columns'
         """
-        kind = kind_of(x)
-        values = numbers_of(x, kind)
+        kind = _kind_of(x)
+        if kind in ("dataframe", "series"):
+            x = frames.Table.of(x)
+        values = _numbers_of(x, kind)
         if values.ndim == 0:
             raise ValueError(f"data need a first axis that counts the samples, got the single number {values.item()}")
         if not len(values) or not np.prod(values.shape[1:]):
             raise ValueError(f"there are no data: got an array of shape {tuple(values.shape)}")
         shape = tuple(int(n) for n in values.shape[1:])
+        dtype = values.dtype.name if isinstance(values, np.ndarray) else str(values.dtype).removeprefix("torch.")
         rows = _rows(values, Layout(shape))
         layout, reason = choose(rows, structure, channels)
-        schema = cls(kind, shape, _dtype_name(values), layout.structure, layout.channel_axis, reason)
-        return replace(schema, **_facts(schema, x, rows))
+        if isinstance(x, frames.Table):
+            facts = {"columns": x.columns, "column_dtypes": x.dtypes, **frames.integers(x.dtypes, rows)}
+        else:
+            facts = _integers(rows, dtype, layout.structure)
+        if kind == "dataarray":
+            facts |= dataarrays.describe(x)
+        return cls(kind, shape, dtype, layout.structure, layout.channel_axis, reason, **facts)
 
     @property
     def layout(self) -> Layout:
@@ -109,16 +118,6 @@ class Schema:
     def inner_shape(self) -> tuple[int, ...]:
         """The shape of an example for networks: `(F,)` or `(C, *S)`."""
         return self.layout.inner_shape
-
-    @property
-    def table(self) -> tuple[Column, ...]:
-        """The columns of a table, each with its name, type and range; empty for data that are not a table."""
-        names, dtypes = self.columns or (), self.column_dtypes or ()
-        count = len(names)
-        integer = self.integer if isinstance(self.integer, tuple) else (self.integer,) * count
-        low = self.low if isinstance(self.low, tuple) else (self.low,) * count
-        high = self.high if isinstance(self.high, tuple) else (self.high,) * count
-        return tuple(map(Column, names, dtypes, integer, low, high))
 
     def rows(self, x: Any) -> Rows:
         """Data of this schema as rows in the internal layout, read when they are taken.
@@ -154,7 +153,8 @@ class Schema:
         outer = self.layout.outward(x.detach().cpu())
         flat = outer.reshape(len(outer), -1)
         if self.kind in ("dataframe", "series"):
-            frame = frames.to_frame(flat, self.table)
+            columns, dtypes = self.columns or (), self.column_dtypes or ()
+            frame = frames.to_frame(flat, columns, dtypes, self.integer, self.low, self.high)
             return frame if self.kind == "dataframe" else frame.iloc[:, 0]
         dtype = getattr(torch, self.dtype) if self.kind == "torch" else np.dtype(self.dtype)
         values = restore(flat, dtype, self.integer is True, self.low, self.high).reshape(outer.shape)
@@ -163,53 +163,91 @@ class Schema:
         array = values.numpy().astype(self.dtype, copy=False)
         if self.kind == "numpy":
             return array
-        dims = self.dims or ()
-        sizes = dict(zip(dims, array.shape))
-        variables = dataarrays.coordinate_variables(self.coords, self.coordinate_attrs, sizes)
-        return dataarrays.to_dataarray(array, dims, self.name, variables, self.attrs)
+        import xarray
+
+        attrs = dataarrays.to_attributes(self.attrs)
+        return xarray.DataArray(array, self.coordinate_variables(), self.dims, self.name, attrs)
+
+    def coordinate_variables(self) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]]:
+        """The coordinates as xarray takes them: dims, values and attributes of each."""
+        sizes, found = dict(zip((self.dims or ())[1:], self.shape)), {}
+        attrs = dict(self.coordinate_attrs)
+        for name, dims, dtype, plain in self.coords:
+            array = np.array(plain, dtype=np.int64 if np.dtype(dtype).kind == "m" else None).astype(dtype)
+            shape = [sizes[d] for d in dims]
+            found[name] = (dims, array.reshape(shape), dataarrays.to_attributes(attrs.get(name, ())))
+        return found
 
     def _fitting(self, x: Any) -> np.ndarray | Tensor:
         """The numbers of `x`, whose shape fits the schema."""
-        kind = kind_of(x)
+        kind = _kind_of(x)
         if kind == "dataframe" and self.kind == "dataframe" and not isinstance(x, frames.Table):
             x = frames.select(x, self.columns or ())
         if kind == "dataarray" and self.kind == "dataarray" and set(x.dims) == set(self.dims or ()):
             x = x.transpose(*self.dims or ())
-        values = numbers_of(x, kind)
+        values = _numbers_of(x, kind)
         shape = tuple(values.shape[1:])
         if values.ndim and shape == self.shape:
             return values
-        needed = f"({', '.join(['N', *map(str, self.shape)])})"
-        if tuple(values.shape) == self.shape:
+        needed, got = f"({', '.join(['N', *map(str, self.shape)])})", tuple(values.shape)
+        if got == self.shape:
             raise ValueError(f"data have the shape {needed}, got a single example {self.shape}: pass x[None]")
-        raise ValueError(
-            f"data have the shape {needed} here, like those that were learned from, got {tuple(values.shape)}"
-        )
+        raise ValueError(f"data have the shape {needed} here, like those that were learned from, got {got}")
+
+
+def _kind_of(x: Any) -> Kind:
+    """What was given; a library that is not loaded cannot have made it."""
+    if isinstance(x, Tensor):
+        return "torch"
+    if isinstance(x, frames.Table):
+        return "dataframe"
+    pandas, xarray = sys.modules.get("pandas"), sys.modules.get("xarray")
+    if pandas is not None and isinstance(x, pandas.DataFrame):
+        return "dataframe"
+    if pandas is not None and isinstance(x, pandas.Series):
+        return "series"
+    if xarray is not None and isinstance(x, xarray.DataArray):
+        return "dataarray"
+    if xarray is not None and isinstance(x, xarray.Dataset):
+        raise TypeError(dataarrays.explain_dataset(x))
+    if isinstance(x, str | bytes) or hasattr(x, "__fspath__"):
+        raise TypeError(f"data must be numbers, got the path {x!r}: read it first, scorefield.data.read(path)")
+    if hasattr(x, "toarray"):
+        raise TypeError(f"data must be dense, got a {type(x).__name__}: pass x.toarray()")
+    if hasattr(x, "to_pandas"):
+        raise TypeError(f"data must be an array or a pandas table, got a {type(x).__name__}: pass x.to_pandas()")
+    if not isinstance(x, np.ndarray | list | tuple) and not hasattr(x, "__array__"):
+        raise TypeError(f"data must be an array, a tensor, a DataFrame or a DataArray, got a {type(x).__name__}")
+    return "numpy"
+
+
+def _numbers_of(x: Any, kind: Kind) -> np.ndarray | Tensor:
+    """The numbers of what was given."""
+    if kind == "torch":
+        if x.layout != torch.strided or x.is_quantized:
+            raise TypeError(f"data must be a dense tensor, got the layout {x.layout}: pass x.to_dense()")
+        if x.is_complex():
+            check_dtype(np.dtype(np.complex64))
+        tensor: Tensor = x.detach()
+        return tensor
+    if kind in ("dataframe", "series"):
+        values = frames.Table.of(x).values
+        return values if kind == "dataframe" else values[:, 0]
+    if kind == "dataarray":
+        x = x.data if isinstance(x.data, np.ndarray) else x.values
+    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+        raise ValueError(f"{int(x.mask.sum())} values are masked: fill them, x.filled(…), or leave their rows out")
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise ValueError(f"the rows have different lengths: make them the same ({error})") from None
+    check_dtype(array.dtype)
+    return array
 
 
 def _rows(values: np.ndarray | Tensor, layout: Layout) -> Rows:
-    if isinstance(values, np.ndarray):
-        return FileRows.of(values, layout) or ArrayRows(values, layout)
-    return ArrayRows(values, layout)
-
-
-def _dtype_name(values: np.ndarray | Tensor) -> str:
-    return str(values.dtype).removeprefix("torch.") if isinstance(values, Tensor) else values.dtype.name
-
-
-def _facts(schema: Schema, x: Any, rows: Rows) -> dict[str, Any]:
-    """What belongs to the kind of data, and the integers among them."""
-    if schema.kind in ("dataframe", "series"):
-        columns, dtypes = columns_of(x)
-        return {"columns": columns, "column_dtypes": dtypes, **frames.integers(dtypes, rows)}
-    facts = _integers(rows, schema.dtype, schema.structure)
-    if schema.kind != "dataarray":
-        return facts
-    name = None if x.name is None else str(x.name)
-    facts |= {"dims": tuple(map(str, x.dims)), "name": name}
-    coords = dataarrays.coordinates(x)
-    facts |= {"coords": coords, "coordinate_attrs": dataarrays.coordinate_attributes(x, coords)}
-    return facts | {"attrs": dataarrays.attributes(x.attrs)}
+    file = FileRows.of(values, layout) if isinstance(values, np.ndarray) else None
+    return file or ArrayRows(values, layout)
 
 
 def _integers(rows: Rows, dtype: str, structure: Structure) -> dict[str, Any]:
@@ -220,6 +258,9 @@ def _integers(rows: Rows, dtype: str, structure: Structure) -> dict[str, Any]:
         return {"integer": True, "low": 0.0, "high": 255.0}
     if not dtype.startswith(("int", "uint")):
         return {"integer": False}
-    low, high = value_range(rows, each=structure == "vector")
-    counts = all(first is not None and first >= 0 for first in (low if isinstance(low, tuple) else (low,)))
-    return {"integer": True, "low": low, "high": high} if counts else {"integer": True}
+    low, high = value_range(rows)
+    if low.min() < 0:
+        return {"integer": True}
+    if structure == "vector":
+        return {"integer": True, "low": tuple(low.tolist()), "high": tuple(high.tolist())}
+    return {"integer": True, "low": low.min().item(), "high": high.max().item()}

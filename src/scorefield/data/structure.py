@@ -21,16 +21,7 @@ SIGNAL = 64  # at least this many ordered columns before a table can be taken fo
 
 
 def choose(rows: Rows, structure: Structure | Literal["auto"], channels: Channels) -> tuple[Layout, str]:
-    """The layout of an example and the reason for it.
-
-    Arguments:
-        rows: The data with each example as a flat vector, its layout's `shape` being the user's.
-        structure: `auto`, or what the user says it is.
-        channels: `auto`, or where the user says the channels are.
-
-    Raises:
-        ValueError: If the two contradict each other or the shape.
-    """
+    """The layout of an example, as the user asks for or as it seems, and the reason; `rows` are flat vectors as yet."""
     shape = rows.layout.shape
     if structure not in ("auto", "vector", "grid"):
         raise ValueError(f'structure must be "auto", "vector" or "grid", got {structure!r}')

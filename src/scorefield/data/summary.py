@@ -86,16 +86,14 @@ def summarize(rows: Rows, names: Sequence[object] | None = None, memory: int = 8
             f"a distribution cannot be learned from {len(rows)} row{'s' * (len(rows) != 1)}: give 2 or more"
         )
     shape = rows.shape[1:]
-    moments, lattice, nonfinite = _Moments(shape), Lattice(shape, rows.dtype), _NonFinite(shape)
-    for x in rows.chunks(max(1, memory // (8 * max(1, math.prod(shape)))), torch.float64):
-        x, start = x.cpu(), moments.count
+    size = max(1, memory // (8 * max(1, math.prod(shape))))
+    moments, lattice = _Moments(shape), Lattice(shape, rows.dtype)
+    for x in rows.chunks(size, torch.float64):
+        x = x.cpu()
         moments.add(x)
-        if nonfinite.found or not bool((moments.maximum - moments.minimum).isfinite().all()):
-            nonfinite.add(x, start)
-        else:
-            lattice.add(x)
-    if nonfinite.found:
-        raise ValueError(nonfinite.message(len(rows), names))
+        if not bool((moments.minimum.isfinite() & moments.maximum.isfinite()).all()):
+            raise ValueError(_not_finite(rows, names, size))
+        lattice.add(x)
     _varies(moments.minimum, moments.maximum, names)
     variance = moments.squares / moments.count
     return Summary(
@@ -103,36 +101,29 @@ def summarize(rows: Rows, names: Sequence[object] | None = None, memory: int = 8
     )
 
 
-class _NonFinite:
-    """Which rows and features hold NaN or infinities."""
-
-    def __init__(self, shape: Sequence[int]) -> None:
-        self.shape = tuple(shape)
-        self.found, self.first = 0, list[int]()
-        self.features = torch.zeros(math.prod(shape), dtype=torch.bool)
-        self.infinite = False
-
-    def add(self, x: Tensor, start: int) -> None:
-        bad = ~x.isfinite().flatten(1)
-        rows = bad.any(1).nonzero()[:, 0]
-        self.found += len(rows)
-        self.first += (rows[: FIRST - len(self.first)] + start).tolist()
-        self.features |= bad.any(0)
-        self.infinite |= bool(x.isinf().any())
-
-    def message(self, count: int, names: Sequence[object] | None) -> str:
-        vector = len(self.shape) == 1
-        columns = self.features.nonzero()[:, 0].tolist()
-        where = f" in {_columns(columns, names)}" if vector else f", in {len(columns)} of {len(self.features)} values"
-        what = "NaN or infinite values" if self.infinite else "NaN"
-        if self.found == count:
-            advice = "fill them (numpy.nan_to_num(x)) or leave these values out: every row has some"
-        elif names is not None:
-            advice = "drop them: df.replace([numpy.inf, -numpy.inf], numpy.nan).dropna()"
-        else:
-            advice = "drop them: x[numpy.isfinite(x).reshape(len(x), -1).all(1)]"
-        rows = ", ".join(map(str, self.first)) + ", …" * (self.found > len(self.first))
-        return f"{self.found} of {count} rows hold {what}{where} (row{'s' * (self.found > 1)} {rows}): {advice}"
+def _not_finite(rows: Rows, names: Sequence[object] | None, size: int) -> str:
+    """Which rows and features hold NaN or infinities, and what to do."""
+    count, first, infinite = 0, list[int](), False
+    bad_features = torch.zeros(math.prod(rows.shape[1:]), dtype=torch.bool)
+    for i, x in enumerate(rows.chunks(size, torch.float64)):
+        bad = ~x.isfinite().flatten(1).cpu()
+        bad_rows = bad.any(1).nonzero()[:, 0]
+        count += len(bad_rows)
+        first += (bad_rows[: FIRST - len(first)] + i * size).tolist()
+        bad_features |= bad.any(0)
+        infinite |= bool(x.isinf().any())
+    features = bad_features.nonzero()[:, 0].tolist()
+    vector = len(rows.shape) == 2
+    where = f" in {_columns(features, names)}" if vector else f", in {len(features)} of {len(bad_features)} values"
+    if count == len(rows):
+        advice = "fill them (numpy.nan_to_num(x)) or leave these values out: every row has some"
+    elif names is not None:
+        advice = "drop them: df.replace([numpy.inf, -numpy.inf], numpy.nan).dropna()"
+    else:
+        advice = "drop them: x[numpy.isfinite(x).reshape(len(x), -1).all(1)]"
+    what = "NaN or infinite values" if infinite else "NaN"
+    which = f"row{'s' * (count > 1)} {', '.join(map(str, first))}" + ", …" * (count > FIRST)
+    return f"{count} of {len(rows)} rows hold {what}{where} ({which}): {advice}"
 
 
 def _columns(columns: Sequence[int], names: Sequence[object] | None) -> str:

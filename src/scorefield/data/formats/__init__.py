@@ -5,8 +5,7 @@ from .csv import Csv
 from .hdf5 import Hdf5
 from .image_folder import ImageFolder
 from .netcdf import NetCDF
-from .npy import Npy
-from .npz import Npz
+from .npy import Npy, Npz
 from .parquet import Parquet
 from .zarr import Zarr
 

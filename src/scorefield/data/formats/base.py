@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import abc
 import difflib
+import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 
 from ..cache import Store
 from ..errors import DataError
 from ..schema import Schema
 
-__all__ = ["Entry", "Format", "Selection", "choose_array", "lost_by_plain_arrays"]
+__all__ = ["Entry", "Format", "Selection", "array_of", "arrays_of", "choose_array", "fill"]
 
 Entry = tuple[tuple[int, ...], np.dtype[Any]]  # shape and type
 
@@ -39,14 +41,16 @@ class Selection:
 class Format(abc.ABC):
     """A file format: recognizes its files, reads them, and writes samples if it can.
 
-    Only `read` must be written; `cannot_hold` and `write` are written together. Errors need no care: whatever `read`
-    raises reaches the user as one line with the name of the file, a `DataError` as it stands.
+    Only `read` must be written, and `write` where samples go into such files. Errors need no care: whatever `read` raises
+    reaches the user as one line with the name of the file, a `DataError` as it stands.
 
     Attributes:
         name: What the format is called.
         suffixes: The ends of its files' names, in lower case; the first is the one recommended.
         options: The fields of a `Selection` that it uses; `read` refuses the others.
         folder: Whether what it writes is a folder.
+        keeps: What it keeps besides the numbers, of `columns` (their names), `types` (one a column) and `axes`.
+        lacks: The types of numbers that it cannot hold.
 
     Example:
         >>> class Text(Format):
@@ -62,6 +66,8 @@ class Format(abc.ABC):
     suffixes: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[tuple[str, ...]] = ()
     folder: ClassVar[bool] = False
+    keeps: ClassVar[tuple[str, ...]] = ("columns", "types", "axes")
+    lacks: ClassVar[tuple[str, ...]] = ()
 
     @property
     def label(self) -> str:
@@ -92,10 +98,18 @@ class Format(abc.ABC):
 
     def cannot_hold(self, schema: Schema) -> str | None:
         """Why samples of this schema cannot be written, as the rest of a sentence about the file; None if they can."""
-        return f"is a {self.name} file, a format that is only read"
+        if type(self).write is Format.write:
+            return f"is a {self.name} file, a format that is only read"
+        return f"cannot hold {schema.dtype}" if schema.dtype in self.lacks else None
 
     def loses(self, schema: Schema) -> str | None:
         """What of the schema the format has no place for, in the plural; None if everything is kept."""
+        if schema.column_dtypes is not None and "columns" not in self.keeps:
+            return "the names of the columns"
+        if schema.kind == "dataarray" and "axes" not in self.keeps:
+            return "the names of the axes, their coordinates and the units"
+        if len(set(schema.column_dtypes or ())) > 1 and "types" not in self.keeps:
+            return "the types of the columns"
         return None
 
     def write(self, path: Path, batches: Iterable[Any], count: int, schema: Schema) -> None:
@@ -111,11 +125,7 @@ class Format(abc.ABC):
 
 
 def choose_array(found: dict[str, Entry], key: str | None, path: Path) -> tuple[str, Entry]:
-    """The array named `key`, or the largest one of numbers.
-
-    Raises:
-        DataError: If there is none, or several are of the same size; it lists what there is.
-    """
+    """The array named `key`, or the largest one of numbers; an error lists what there is."""
     by_size = sorted(found.items(), key=lambda e: -math.prod(e[1][0]))
     listed = ", ".join(f"{n!r} {d} {s}" for n, (s, d) in by_size[:8]) + ", …" * (len(found) > 8)
     if key is not None:
@@ -132,8 +142,27 @@ def choose_array(found: dict[str, Entry], key: str | None, path: Path) -> tuple[
     return numbers[0]
 
 
-def lost_by_plain_arrays(schema: Schema) -> str | None:
-    """What is lost where numbers are kept without names."""
-    if schema.kind in ("dataframe", "series"):
-        return "the names of the columns"
-    return "the names of the axes, their coordinates and the units" if schema.kind == "dataarray" else None
+def array_of(batch: Any) -> np.ndarray:
+    """A batch of samples as an array of numbers; the columns of a table get one common type."""
+    if isinstance(batch, torch.Tensor) and batch.dtype == torch.bfloat16:  # numpy has no bfloat16
+        batch = batch.float()
+    array = np.asarray(batch)
+    return np.ascontiguousarray(array.astype(np.float64) if array.dtype == object else array)
+
+
+def arrays_of(batches: Iterable[Any]) -> tuple[np.ndarray, Iterator[np.ndarray]]:
+    """The first batch as an array, for its shape and type, and then all batches as arrays of that type."""
+    arrays = map(array_of, batches)
+    first = next(arrays, None)
+    if first is None:
+        raise DataError("there are no samples to write")
+    dtype = first.dtype
+    return first, (a.astype(dtype, copy=False) for a in itertools.chain([first], arrays))
+
+
+def fill(target: Any, arrays: Iterable[np.ndarray]) -> None:
+    """Writes arrays one after the other into `target`, which takes slices of rows."""
+    start = 0
+    for array in arrays:
+        target[start : start + len(array)] = array
+        start += len(array)

@@ -5,23 +5,24 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from ..batches import table_of
 from ..cache import Store
 from ..errors import DataError, one_line
+from ..frames import select
 from ..optional import need
 from ..schema import Schema
-from ..tables import cannot_be_table, chosen_columns, copied_table, rows_at_once
-from .base import Format, Selection
+from .base import Selection
+from .tables import TableFormat, copied_table, rows_at_once, table_of
 
 __all__ = ["Csv"]
 
 
-class Csv(Format):
+class Csv(TableFormat):
     """A table as text, with commas, semicolons or tabs between its columns.
 
     A first line of numbers is data, not names. A first column without a name is left out if it numbers the rows, as
@@ -34,12 +35,12 @@ class Csv(Format):
     def read(self, path: Path, selection: Selection, store: Store) -> Any:
         pandas = need("pandas", "reading csv")
         try:
-            text = _Text.of(path)
+            head = _Head.of(path)
             if store.holds(path.stat().st_size):
-                frame = text.checked(pandas.read_csv(path, **text.options), selection)
-                return chosen_columns(frame, selection.columns)
-            parts = rows_at_once(len(text.columns))
-            return copied_table(store, selection.columns, lambda: text.parts(pandas, parts, selection))
+                frame = head.checked(pandas.read_csv(path, **head.options), selection)
+                return select(frame, selection.columns)
+            with pandas.read_csv(path, chunksize=rows_at_once(len(head.columns)), **head.options) as parts:
+                return copied_table(store, selection.columns, (head.checked(part, selection) for part in parts))
         except pandas.errors.EmptyDataError:
             raise DataError(f"{path} holds no rows") from None
         except UnicodeDecodeError as error:
@@ -50,10 +51,7 @@ class Csv(Format):
     def cannot_hold(self, schema: Schema) -> str | None:
         if any(isinstance(name, tuple) for name in schema.columns or ()):
             return "holds one line of names, and these columns have names of several levels"
-        return cannot_be_table(schema)
-
-    def loses(self, schema: Schema) -> str | None:
-        return "the names of the axes, their coordinates and the units" if schema.kind == "dataarray" else None
+        return super().cannot_hold(schema)
 
     def write(self, path: Path, batches: Iterable[Any], count: int, schema: Schema) -> None:
         separator = "\t" if ".tsv" in path.name.lower()[-7:] else ","
@@ -67,45 +65,39 @@ class Csv(Format):
 
 
 @dataclass(frozen=True)
-class _Text:
-    """What the first lines of a file say about its columns.
-
-    Arguments:
-        path: The file.
-        separator: What stands between the columns.
-        columns: The fields of the first line.
-        named: Whether these are the names of the columns.
-        skipped: The lines up to the first row of data.
-        width: The number of fields in the first row of data.
-    """
+class _Head:
+    """What the first lines of a file say about its columns."""
 
     path: Path
     separator: str
-    columns: tuple[str, ...]
-    named: bool
-    skipped: int
-    width: int
+    columns: tuple[str, ...]  # the fields of the first line
+    named: bool  # whether these are names
+    skipped: int  # lines up to the first row of data
+    width: int  # fields of that row
 
     @classmethod
-    def of(cls, path: Path) -> _Text:
+    def of(cls, path: Path) -> _Head:
+        seen: list[str] = []
+
+        def remembered(lines: Iterable[str]) -> Iterator[str]:
+            for line in lines:
+                seen.append(line)
+                yield line
+
         opened = gzip.open if path.suffix.lower() == ".gz" else open
         with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-            lines = _Lines(file)
-            line = next((line for line in lines if line.strip("\r\n")), "")
+            blank, line = next(((i, line) for i, line in enumerate(file) if line.strip("\r\n")), (0, ""))
             separator = max(",;\t", key=line.count)
-            blank = lines.count - 1
-            lines.pushed = line
-            reader = csv.reader(lines, delimiter=separator)
+            reader = csv.reader(remembered(itertools.chain([line], file)), delimiter=separator)
             columns = next(reader, []) or [""]
-            quoted = line.lstrip().startswith('"')
             row = next((row for row in reader if len(row) > 1 or "".join(row).strip()), [])
-            named = not _is_data(columns) or (quoted and not lines.last.lstrip().startswith('"'))
-        return cls(path, separator, tuple(columns), named, blank + 1, len(row))
+        only_names_quoted = line.lstrip().startswith('"') and not seen[-1].lstrip().startswith('"')
+        return cls(path, separator, tuple(columns), only_names_quoted or not _is_data(columns), blank + 1, len(row))
 
     @property
-    def surplus(self) -> int:
-        """How many fields a row has beyond the names."""
-        return max(0, self.width - len(self.columns)) if self.named else 0
+    def extra(self) -> list[str]:
+        """Names for the fields that a row has beyond the names; pandas would take the first ones as an index."""
+        return [f"\0extra {i}" for i in range(self.width - len(self.columns))] if self.named else []
 
     @property
     def first_unnamed(self) -> bool:
@@ -114,44 +106,30 @@ class _Text:
 
     @property
     def options(self) -> dict[str, Any]:
-        """How pandas reads it. Surplus fields get names, for pandas would take the first ones as an index."""
-        found: dict[str, Any] = {"sep": self.separator, "header": "infer" if self.named else None}
-        if self.first_unnamed:
-            found["index_col"] = 0
-        if self.surplus:
-            found |= {"header": None, "skiprows": self.skipped, "names": self._names()}
-        return found
-
-    def _names(self) -> list[str]:
-        return [*self.columns, *(f"\0surplus {i}" for i in range(self.surplus))]
-
-    def parts(self, pandas: Any, rows: int, selection: Selection) -> Iterator[Any]:
-        """The table, a few rows at a time."""
-        for frame in pandas.read_csv(self.path, chunksize=rows, **self.options):
-            yield self.checked(frame, selection)
+        """How pandas reads the file."""
+        found: dict[str, Any] = {"sep": self.separator, "index_col": 0 if self.first_unnamed else None}
+        if self.extra:
+            return found | {"header": None, "skiprows": self.skipped, "names": [*self.columns, *self.extra]}
+        return found | {"header": "infer" if self.named else None}
 
     def checked(self, frame: Any, selection: Selection) -> Any:
-        """The table without its row numbers and empty surplus columns.
-
-        Raises:
-            DataError: If one of these holds something else, or there are no rows.
-        """
+        """The table without its row numbers and empty extra columns; an error if one of these holds something else."""
         if not len(frame):
             raise DataError(f"{self.path} holds no rows, only the names of columns")
-        if self.surplus:
-            extra = self._names()[-self.surplus :]
-            if not frame[extra].isna().all(axis=None):
+        if self.extra:
+            if not frame[self.extra].isna().all(axis=None):
                 raise DataError(
                     f"{self.path} names {len(self.columns)} columns, but its rows have {self.width}: "
                     "name every column in the first line"
                 )
-            frame = frame.drop(columns=extra)
+            frame = frame.drop(columns=self.extra)
         if not self.first_unnamed and type(frame.index).__name__ != "RangeIndex":
             raise DataError(f"{self.path} has rows with more fields than names: name every column in the first line")
         if not self.named:
             empty = self.columns[-1] == "" and len(self.columns) > 1 and frame.iloc[:, -1].isna().all()
             return frame.iloc[:, :-1] if empty else frame
-        if self.first_unnamed and selection.columns is None and not _numbers_rows(frame.index):
+        counted = frame.index.dtype.kind in "iu" and frame.index.is_unique
+        if self.first_unnamed and selection.columns is None and not counted:
             raise DataError(
                 f"the first column of {self.path} has no name, and is not a number for each row: "
                 "name it in the first line, or choose others (columns=…)"
@@ -162,28 +140,6 @@ class _Text:
                 raise DataError(f"column {len(self.columns)} of {self.path} has no name: name it in the first line")
             frame = frame.drop(columns=last)
         return frame
-
-
-class _Lines:
-    """The lines of a file, counted; the one in `pushed` comes again."""
-
-    def __init__(self, file: Iterable[str]) -> None:
-        self.file, self.count, self.last, self.pushed = iter(file), 0, "", ""
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        if self.pushed:
-            self.last, self.pushed = self.pushed, ""
-        else:
-            self.last = next(self.file)
-            self.count += 1
-        return self.last
-
-
-class _Quoted(csv.excel):
-    quoting = csv.QUOTE_ALL
 
 
 def _is_data(fields: list[str]) -> bool:
@@ -199,16 +155,11 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _numbers_rows(index: Any) -> bool:
-    return bool(index.dtype.kind in "iu" and index.is_unique)
-
-
 def _header(names: list[Any], separator: str) -> str:
     """The first line; none for columns that are only numbered, and quotes where names would be taken for numbers."""
     if names == list(range(len(names))):
         return ""
     text = io.StringIO()
-    taken_for_data = _is_data([str(n) for n in names])
-    dialect = _Quoted if taken_for_data else csv.excel
-    csv.writer(text, dialect, delimiter=separator, lineterminator="\n").writerow(names)
+    quoting: Literal[0, 1] = csv.QUOTE_ALL if _is_data([str(n) for n in names]) else csv.QUOTE_MINIMAL
+    csv.writer(text, delimiter=separator, lineterminator="\n", quoting=quoting).writerow(names)
     return text.getvalue()

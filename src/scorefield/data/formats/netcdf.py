@@ -1,71 +1,99 @@
-"""Arrays with named axes, coordinates and attributes in netCDF files."""
+"""Arrays with named axes, coordinates and attributes in netCDF files; HDF5 and zarr keep them in the same way."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..axes import Axes, lost_by_arrays, read_dataarray
-from ..batches import arrays_of
-from ..cache import Store
+import numpy as np
+
+from ..cache import Store, blocks
+from ..dataarrays import to_attributes
+from ..dtypes import check_dtype
 from ..optional import need
 from ..schema import Schema
-from .base import Entry, Format, Selection, choose_array
+from .base import Entry, Format, Selection, arrays_of, choose_array, fill
 
-__all__ = ["NetCDF", "write_netcdf"]
+__all__ = ["NAMED", "NetCDF", "cannot_be_named", "labels", "open_dataset", "read_dataarray"]
 
-_MISSING = ("float16", "float128", "longdouble")  # types that netCDF has not
+NAMED = ("dataarray", "dataframe")  # kinds of data whose axes or columns have names
 
 
 class NetCDF(Format):
     """A variable of a netCDF file with its dims, coordinates and attributes; its first axis counts the samples."""
 
     name, suffixes, options = "netCDF", (".nc", ".nc4", ".cdf", ".netcdf"), ("key",)
+    keeps, lacks = ("columns", "axes"), ("float16", "float128", "longdouble")
 
     def contents(self, path: Path) -> dict[str, Entry]:
-        with _opened(path) as found:
+        with open_dataset(path, "netcdf4") as found:
             return {str(n): (v.shape, v.dtype) for n, v in found.data_vars.items()}
 
     def read(self, path: Path, selection: Selection, store: Store) -> Any:
         key, _ = choose_array(self.contents(path), selection.key, path)
-        with _opened(path) as found:
+        with open_dataset(path, "netcdf4") as found:
             return read_dataarray(found[key], key, store)
 
     def cannot_hold(self, schema: Schema) -> str | None:
-        return f"cannot hold {schema.dtype}" if schema.dtype in _MISSING else Axes.of(schema).clash
-
-    def loses(self, schema: Schema) -> str | None:
-        return lost_by_arrays(schema)
+        return super().cannot_hold(schema) or cannot_be_named(schema)
 
     def write(self, path: Path, batches: Iterable[Any], count: int, schema: Schema) -> None:
-        write_netcdf(path, batches, count, Axes.of(schema))
+        netcdf, xarray = need("netCDF4", "writing netcdf"), need("xarray", "writing netcdf")
+        first, arrays = arrays_of(batches)
+        name, dims, coordinates = labels(schema)
+        attrs = to_attributes(schema.attrs)
+        if first.dtype == bool:  # as xarray keeps them
+            attrs["dtype"] = "bool"
+        xarray.Dataset(coords=coordinates).to_netcdf(path, engine="netcdf4", format="NETCDF4")
+        with netcdf.Dataset(path, "a") as file:
+            for dim, size in zip(dims, (count, *first.shape[1:])):
+                if dim not in file.dimensions:
+                    file.createDimension(dim, size)
+            stored = "i1" if first.dtype == bool else first.dtype
+            variable = file.createVariable(name, stored, dims, fill_value=attrs.pop("_FillValue", False))
+            variable.set_auto_maskandscale(False)
+            variable.setncatts(attrs)
+            fill(variable, arrays)
 
 
-def _opened(path: Path) -> Any:
-    xarray = need("xarray", "reading netcdf")
-    need("netCDF4", "reading netcdf")
-    return xarray.open_dataset(path, engine="netcdf4")
+def labels(schema: Schema) -> tuple[str, tuple[str, ...], dict[str, Any]]:
+    """The names of an array of samples and of its axes, and the coordinates; columns of a table are one of these."""
+    if schema.kind == "dataarray":
+        return schema.name or "samples", schema.dims or (), schema.coordinate_variables()
+    if schema.kind == "dataframe":
+        names = np.array([str(name) for name in schema.columns or ()])
+        return "samples", ("sample", "column"), {"column": (("column",), names, {})}
+    return "samples", ("sample", *(f"axis_{i}" for i in range(1, len(schema.shape) + 1))), {}
 
 
-def write_netcdf(path: Path, batches: Iterable[Any], count: int, axes: Axes) -> None:
-    """Writes samples as a variable of a netCDF-4 file: the coordinates first, then a batch at a time."""
-    netcdf = need("netCDF4", "writing netcdf")
-    first, arrays = arrays_of(batches)
-    attrs = axes.plain_attrs()
-    stored = "i1" if first.dtype == bool else first.dtype
-    if first.dtype == bool:  # as xarray keeps them
-        attrs["dtype"] = "bool"
-    axes.coordinates().to_netcdf(path, engine="netcdf4", format="NETCDF4")
-    with netcdf.Dataset(path, "a") as file:
-        for name, size in zip(axes.dims, (count, *first.shape[1:])):
-            if name not in file.dimensions:
-                file.createDimension(name, size)
-        fill = attrs.pop("_FillValue", False)
-        variable = file.createVariable(axes.name, stored, axes.dims, fill_value=fill)
-        variable.set_auto_maskandscale(False)
-        variable.setncatts(attrs)
-        start = 0
-        for array in arrays:
-            variable[start : start + len(array)] = array
-            start += len(array)
+def cannot_be_named(schema: Schema) -> str | None:
+    """Why a file cannot hold such names, as the rest of a sentence."""
+    name, dims, coordinates = labels(schema)
+    if name in dims or name in coordinates:
+        return f"needs different names for the data and its axes, and both are called {name!r}"
+    wrong = [n for n in (name, *dims, *coordinates) if "/" in n or not n.strip()]
+    return f"has no place for the name {wrong[0]!r}" if wrong else None
+
+
+def open_dataset(path: Path, engine: str, group: str = "", raw: str | None = None, **options: Any) -> Any:
+    """A group of a file as a Dataset of xarray, with the values of the array `raw` as they are stored."""
+    xarray = need("xarray", "reading arrays with named axes")
+    need("netCDF4" if engine == "netcdf4" else engine, "reading arrays with named axes")
+    if raw is not None:
+        options |= {"mask_and_scale": {raw: False}, "decode_times": {raw: False}}
+    return xarray.open_dataset(str(path), engine=engine, group=group or None, **options)
+
+
+def read_dataarray(x: Any, key: str, store: Store) -> Any:
+    """A DataArray that is not read yet: at once, or with its values in the copy."""
+    check_dtype(x.dtype)
+    missing = x.attrs.get("_FillValue")
+    if isinstance(missing, float) and math.isnan(missing):  # says nothing: missing numbers are NaN anyway
+        del x.attrs["_FillValue"]
+    if store.holds(x.nbytes):
+        return x.load()
+    values, _ = store.copy({"key": key}, (x[part].values for part in blocks(len(x), x.nbytes // len(x))))
+    coords = {name: coordinate.load() for name, coordinate in x.coords.items()}
+    return need("xarray", "reading arrays with named axes").DataArray(values, coords, x.dims, x.name, x.attrs)

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..batches import table_of
 from ..cache import Store
 from ..errors import DataError, one_line
-from ..images import read_images
 from ..optional import need
 from ..schema import Schema
-from ..tables import cannot_be_table, copied_table, rows_at_once
-from .base import Format, Selection
+from .base import Selection
+from .image_folder import Image, read_images
+from .tables import TableFormat, copied_table, rows_at_once, table_of
 
 __all__ = ["Parquet"]
 
 
-class Parquet(Format):
+class Parquet(TableFormat):
     """A table, or the images that one of its columns holds in encoded form.
 
     A column of images is read alone, even if there are others, unless `columns` names others.
     """
 
     name, suffixes, options = "Parquet", (".parquet", ".pq"), ("key", "columns", "resize")
+    lacks = ("float128", "longdouble")
 
     def read(self, path: Path, selection: Selection, store: Store) -> Any:
         need("pandas", "reading parquet")
@@ -40,23 +42,14 @@ class Parquet(Format):
                 listed = ", ".join(map(repr, pictures))
                 raise DataError(f"{path} has several columns of images, {listed}: choose one (key=…)")
             if pictures:
-                items = _EncodedImages(file, pictures[0], path)
-                count = file.metadata.num_rows
-                return read_images(items, count, selection.resize, store, {"key": pictures[0]})
+                items = partial(_encoded_images, file, pictures[0], path)
+                return read_images(items, file.metadata.num_rows, selection.resize, store, {"key": pictures[0]})
             if selection.resize is not None:
                 raise DataError(f"{path} holds no images to be resized: leave out resize")
             if store.holds(8 * file.metadata.num_rows * len(wanted)):
                 return file.read(wanted).to_pandas()
-            rows = rows_at_once(len(wanted))
-            return copied_table(store, wanted, lambda: (b.to_pandas() for b in file.iter_batches(rows, columns=wanted)))
-
-    def cannot_hold(self, schema: Schema) -> str | None:
-        if schema.dtype in ("float128", "longdouble"):
-            return f"cannot hold {schema.dtype}"
-        return cannot_be_table(schema)
-
-    def loses(self, schema: Schema) -> str | None:
-        return "the names of the axes, their coordinates and the units" if schema.kind == "dataarray" else None
+            parts = file.iter_batches(rows_at_once(len(wanted)), columns=wanted)
+            return copied_table(store, wanted, (part.to_pandas() for part in parts))
 
     def write(self, path: Path, batches: Iterable[Any], count: int, schema: Schema) -> None:
         arrow, parquet = need("pyarrow", "writing parquet"), need("pyarrow.parquet", "writing parquet")
@@ -89,18 +82,11 @@ def _holds_bytes(arrow: Any, kind: Any) -> bool:
     return bool(arrow.types.is_binary(kind) or arrow.types.is_large_binary(kind))
 
 
-class _EncodedImages:
-    """The encoded images of a column, with the row each is from."""
-
-    def __init__(self, file: Any, column: str, path: Path) -> None:
-        self.file, self.column, self.path = file, column, path
-
-    def __iter__(self) -> Iterator[tuple[str, bytes]]:
-        row = 0
-        for batch in self.file.iter_batches(1024, columns=[self.column]):
-            for value in batch.column(0).to_pylist():
-                data = value["bytes"] if isinstance(value, dict) else value
-                if data is None:
-                    raise DataError(f"row {row} of {self.path} has no image in {self.column!r}: drop that row")
-                yield f"row {row} of {self.path}", data
-                row += 1
+def _encoded_images(file: Any, column: str, path: Path) -> Iterator[Image]:
+    """The encoded images of a column, each with the row it is from."""
+    batches = (batch.column(0).to_pylist() for batch in file.iter_batches(1024, columns=[column]))
+    for row, value in enumerate(itertools.chain.from_iterable(batches)):
+        data = value["bytes"] if isinstance(value, dict) else value
+        if data is None:
+            raise DataError(f"row {row} of {path} has no image in {column!r}: drop that row")
+        yield f"row {row} of {path}", data

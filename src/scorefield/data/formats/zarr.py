@@ -6,94 +6,81 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..axes import Axes, lost_by_arrays, read_dataarray, rows_in_chunk
-from ..batches import arrays_of
 from ..cache import Store, read_slices
+from ..dataarrays import to_attributes
 from ..errors import DataError
 from ..optional import need
 from ..schema import Schema
-from .base import Entry, Format, Selection, choose_array
+from .base import Entry, Format, Selection, arrays_of, choose_array, fill
+from .netcdf import NAMED, cannot_be_named, labels, open_dataset, read_dataarray
 
 __all__ = ["Zarr"]
 
-_MARKS = ("zarr.json", ".zgroup", ".zarray")
+MARKS = ("zarr.json", ".zgroup", ".zarray")  # files that a store has
+CHUNK = 16 << 20  # bytes of the samples in a chunk
 
 
 class Zarr(Format):
     """An array of a zarr store, which is a folder; a DataArray if its axes have names."""
 
     name, suffixes, options, folder = "zarr", (".zarr",), ("key",), True
+    keeps, lacks = ("columns", "axes"), ("float128", "longdouble")
 
     def recognizes(self, path: Path) -> bool:
-        return path.is_dir() and (self.names(path) or any((path / mark).exists() for mark in _MARKS))
+        return path.is_dir() and (self.names(path) or any((path / mark).exists() for mark in MARKS))
 
     def contents(self, path: Path) -> dict[str, Entry]:
-        return {name: (array.shape, array.dtype) for name, array in _arrays(_root(path)).items()}
+        return {name: (array.shape, array.dtype) for name, array in _open(path)[1].items()}
 
     def read(self, path: Path, selection: Selection, store: Store) -> Any:
-        root = _root(path)
-        arrays = _arrays(root)
+        root, arrays = _open(path)
         coordinates = {name for array in arrays.values() for name in _coordinates(root, array)}
         found = {
-            name: (array.shape, array.dtype)
-            for name, array in arrays.items()
-            if name == selection.key or name not in coordinates
+            key: (array.shape, array.dtype)
+            for key, array in arrays.items()
+            if key == selection.key or key not in coordinates
         }
         key, _ = choose_array(found, selection.key, path)
         if not key or not _dims(arrays[key]):
             return read_slices(arrays[key], key, store)
-        folder, _, name = key.rpartition("/")
+        group, _, name = key.rpartition("/")
         kept = {key, *_coordinates(root, arrays[key])}
-        others = [k.rpartition("/")[2] for k in arrays if k.rpartition("/")[0] == folder and k not in kept]
-        with _opened(path, folder, name, others) as opened:
+        others = [k.rpartition("/")[2] for k in arrays if k.rpartition("/")[0] == group and k not in kept]
+        with open_dataset(path, "zarr", group, name, consolidated=False, drop_variables=others) as opened:
             return read_dataarray(opened[name], key, store)
 
     def cannot_hold(self, schema: Schema) -> str | None:
-        if schema.dtype in ("float128", "longdouble"):
-            return f"cannot hold {schema.dtype}"
-        return Axes.of(schema).clash
-
-    def loses(self, schema: Schema) -> str | None:
-        return lost_by_arrays(schema)
+        return super().cannot_hold(schema) or cannot_be_named(schema)
 
     def write(self, path: Path, batches: Iterable[Any], count: int, schema: Schema) -> None:
         zarr = need("zarr", "writing zarr")
         first, arrays = arrays_of(batches)
-        axes = Axes.of(schema)
-        if axes.variables:
-            coordinates = axes.coordinates()
-            texts = {n: c.astype(object) for n, c in coordinates.coords.items() if c.dtype.kind == "U"}
-            coordinates.assign_coords(texts).to_zarr(str(path), mode="w", consolidated=False)
-        shape = (count, *first.shape[1:])
+        name, dims, variables = labels(schema)
+        if variables:
+            dataset = need("xarray", "writing arrays with named axes").Dataset(coords=variables)
+            texts = {n: c.astype(object) for n, c in dataset.coords.items() if c.dtype.kind == "U"}
+            dataset.assign_coords(texts).to_zarr(str(path), mode="w", consolidated=False)
         samples = zarr.open_group(str(path), mode="a").create_array(
-            axes.name,
-            shape=shape,
+            name,
+            shape=(count, *first.shape[1:]),
             dtype=first.dtype,
-            chunks=(rows_in_chunk(first[:1].nbytes, count), *shape[1:]),
-            dimension_names=axes.dims if schema.kind in ("dataarray", "dataframe") else None,
-            attributes=axes.plain_attrs(),
+            chunks=(max(1, min(count, CHUNK // max(1, first[:1].nbytes))), *first.shape[1:]),
+            dimension_names=dims if schema.kind in NAMED else None,
+            attributes=to_attributes(schema.attrs),
         )
-        start = 0
-        for array in arrays:
-            samples[start : start + len(array)] = array
-            start += len(array)
+        fill(samples, arrays)
 
 
-def _root(path: Path) -> Any:
-    """The array or the group at the root of a store."""
+def _open(path: Path) -> tuple[Any, dict[str, Any]]:
+    """The root of a store, and the arrays by their path in it; that of an array alone is empty."""
     zarr = need("zarr", "reading zarr")
     try:
-        return zarr.open(str(path), mode="r")
+        root = zarr.open(str(path), mode="r")
     except FileNotFoundError:
         raise DataError(f"{path} is not a zarr store, or damaged: copy it again") from None
-
-
-def _arrays(root: Any) -> dict[str, Any]:
-    """The arrays by their path in the store; that of an array alone is empty."""
-    zarr = need("zarr", "reading zarr")
     if isinstance(root, zarr.Array):
-        return {"": root}
-    return {name: item for name, item in root.members(max_depth=None) if isinstance(item, zarr.Array)}
+        return root, {"": root}
+    return root, {name: item for name, item in root.members(max_depth=None) if isinstance(item, zarr.Array)}
 
 
 def _dims(array: Any) -> tuple[str, ...]:
@@ -111,17 +98,3 @@ def _coordinates(root: Any, array: Any) -> set[str]:
     group = root[folder] if folder else root
     listed = f"{array.attrs.get('coordinates', '')} {group.attrs.get('coordinates', '')}"
     return {f"{folder}/{name}".lstrip("/") for name in (*dims, *listed.split())}
-
-
-def _opened(path: Path, folder: str, name: str, others: list[str]) -> Any:
-    """A group without its other arrays as a Dataset of xarray, the values of `name` as they are stored."""
-    xarray = need("xarray", "reading arrays with named axes")
-    return xarray.open_dataset(
-        str(path),
-        engine="zarr",
-        group=folder or None,
-        consolidated=False,
-        drop_variables=others,
-        mask_and_scale={name: False},
-        decode_times={name: False},
-    )

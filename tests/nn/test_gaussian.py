@@ -58,5 +58,5 @@ def test_noise_that_depends_on_the_context():
         mean, whiten, _ = law.parts(at)
     assert float((whiten[:, 0] * at.exp()).log().abs().max()) < 0.08
     assert float(((mean - at) / at.exp()).abs().max()) < 0.12
-    with pytest.raises(ValueError, match=r"^there must be one context for each datum, got 2 for 3 data$"):
+    with pytest.raises(ValueError, match=r"^every row needs one context, got 2 contexts for 3 rows$"):
         train_gaussian(law, x[:3], c[:2], (x, c))

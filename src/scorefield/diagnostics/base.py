@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..display import Facts, displayed
+
 __all__ = ["ALPHA", "Diagnosis", "ScoreCheck"]
 
 ALPHA = 1e-3  # how often a check with a p-value flags the exact score, at most
@@ -38,6 +40,7 @@ class ScoreCheck:
     by_level: tuple[float, ...] = ()
 
 
+@displayed
 @dataclass(frozen=True)
 class Diagnosis:
     """What was found of a score.
@@ -51,6 +54,10 @@ class Diagnosis:
     levels: tuple[float, ...]
     count: int
     checks: tuple[ScoreCheck, ...]
+
+    def _facts(self) -> Facts:
+        facts = {check.name: f"{check.value:.3g}{', flagged' if check.flagged else ''}" for check in self.checks}
+        return f"Diagnosis: {self.verdict}", facts
 
     @property
     def flagged(self) -> tuple[ScoreCheck, ...]:

@@ -25,7 +25,7 @@ from scorefield.denoisers import Denoiser, Gaussian, Mixture, Parametrization, P
 from scorefield.diffusion import Diffusion
 from scorefield.mcmc import GaussianLangevin, Langevin, Transition
 from scorefield.objectives import DenoisingScoreMatching, LogNormal, NoiseWeighting, SingleLevel, Sphere
-from scorefield.processes import EDM, Cosine, Process
+from scorefield.processes import EDM, Flow, Process
 from scorefield.rng import Rng, Samples
 from scorefield.samplers import DPM, Heun, Sampler, Sampling, trajectory
 from scorefield.schedules import LogLevel, Schedule
@@ -41,7 +41,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"predictor": Heun(), "corrector": GaussianLangevin(0.1)},
         {"predictor": DPM(3), "corrector": Langevin(0.05), "moves": 2},
     ],
-    "TimeWindow": [{"process": Cosine(), "start": 0.01, "stop": 0.99}],
+    "TimeWindow": [{"process": Flow(), "start": 0.005, "stop": 0.99}],
     "UniPC": [{"order": 2}],
     "ExponentialAdams": [
         *({"order": 1}, {"order": 2}, {"order": 4}, {"order": 2, "scale": 0.5}),

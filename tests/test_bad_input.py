@@ -261,7 +261,7 @@ def test_samples_that_cannot_be_written(tmp_path, finished, refused):
     refused(["sample", finished / "run", "-n", 0, *new], "at least one sample is drawn")
     refused([*words, *new, "--batch", 0], "batches of at least one; got --count 5, --batch 0")
     for sampler, told in {
-        "hein": "no sampler 'hein' among .*: did you mean Heun",
+        "hein": "unknown sampler 'hein': did you mean Heun",
         "d": "no sampler 'd' among .*DDIM, .*did you mean ",
         "heun(eta=1)": "Heun takes steps, grid, got 'eta'",
         "ddim(eta=2)": "needs 0 <= eta <= 1, got eta=2",

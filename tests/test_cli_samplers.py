@@ -8,6 +8,7 @@ import pytest
 
 import laws
 from scorefield.mcmc import GaussianLangevin, Langevin
+from scorefield.processes import EDM, VP
 from scorefield.samplers import (
     DDIM,
     DPM,
@@ -131,3 +132,38 @@ def test_what_is_refused_says_why(text, told):
     with pytest.raises(ValueError, match=told) as error:
         Sampling.of(text)
     assert "\n" not in str(error.value)
+
+
+def test_the_old_word_for_a_schedule_still_works_with_a_warning():
+    with pytest.warns(DeprecationWarning, match="grid= is now schedule=: write schedule= in"):
+        assert Sampling.of("heun(grid=karras(rho=5))") == Sampling(Heun(), None, Karras(5))
+
+
+def test_what_is_left_out_comes_from_the_default():
+    own = Sampling(Heun(), 9, Karras(), EDM())
+    assert Sampling().merged(own) == own
+    assert Sampling.of("ddim", process="vp").merged(own) == Sampling(DDIM(), 9, Karras(), VP())
+    assert Sampling.of("ddim(steps=4)", 7).steps == 4 and Sampling.of("ddim", 7).steps == 7
+    assert Sampling(DormandPrince()).merged(own).steps is None and Sampling(DormandPrince()).merged(own).step_count == 1
+    ladder = Sampling(schedule=ExplicitLevels((3, 2, 1)))
+    assert ladder.merged(own).steps is None and ladder.merged(own).step_count == 2
+    assert Sampling(schedule=LogLevel()).merged(ladder.merged(Sampling(Heun(), process=EDM()))).step_count == 2
+
+
+@pytest.mark.parametrize(
+    "ask, error, said",
+    [
+        (lambda: Sampling(Heun), TypeError, r"sampler must be a Sampler object, got the class Heun: write Heun\(\)"),
+        (lambda: Sampling(Heun(), 2.5), TypeError, "steps must be a whole number, got 2.5"),
+        (lambda: Sampling(Heun(), True), TypeError, "steps must be a whole number, got True"),
+        (lambda: Sampling(schedule="karras"), TypeError, "schedule must be a Schedule object, got 'karras'"),
+        (lambda: Sampling.of(3), TypeError, "samples are drawn by a Sampler object, a Sampling or a call"),
+        (lambda: Sampling(Heun()).parts(), ValueError, "no noise process is chosen: give process="),
+        (lambda: Sampling(process=EDM()).parts(), ValueError, "no sampler is chosen: give sampler="),
+        (lambda: Sampling(Heun(), process=EDM()).parts(), ValueError, "the number of steps is missing: give steps="),
+        (lambda: Sampling.of("ddim", process="warp"), ValueError, "unknown process 'warp'"),
+    ],
+)
+def test_what_cannot_be_a_sampling_is_refused(ask, error, said):
+    with pytest.raises(error, match=said):
+        ask()

@@ -260,7 +260,7 @@ def test_one_way_is_told_as_one():
     assert one.verdict[0].startswith("Judged by 100 samples, DDIM(steps=3) draws samples that are as close")
     assert one.verdict[1] == "It draws 200 samples a second, 4 evaluations each."
     far = replace(row, distances=(replace(near, value=0.2),))
-    assert replace(one, rows=(far,)).verdict[1].startswith("Its energy distance is 0.2, that of real data")
+    assert replace(one, rows=(far,)).verdict[1].startswith("Its energy distance is 0.2, that between sets of real data")
 
 
 def test_a_run_keeps_the_numbers(tmp_path):

@@ -165,9 +165,7 @@ class TwoMinds(Denoiser):
 def test_two_ways_of_sampling_show_a_score_of_no_law():
     found = evaluate(model_of(TwoMinds()), data(300, 0), data(100, 1), count=200)
     assert found.twin.p_value < 0.01
-    assert any(
-        s.startswith("Another sampler gives different samples (energy test of 200") for s in found.verdict
-    )
+    assert any(s.startswith("Another sampler gives different samples (energy test of 200") for s in found.verdict)
 
 
 def test_too_few_held_out_data():
@@ -217,7 +215,10 @@ FALLING, FLAT = way(0.0, 0.01, 0.02, 0.0), way(0.0, 0.0)
 UP = LossHistory([0.1, 1.0], range(23), [[1 - 0.02 * t] for t in range(20)] + [[3.0]] * 3)
 MORE = "More training: the held-out loss at levels 0.2 to 0.8 was still falling when the budget ended (by 11 %"
 STOPPED = "The held-out loss has stopped falling at every noise level"
-TOLD = "by 1 of 1 tests. The clearest is energy distance (p = 0.002): of 3, size differs the most."
+TOLD = (
+    "1 of 1 tests distinguishes the samples from real data. "
+    "The clearest is energy distance (p = 0.002): of 3, size differs the most."
+)
 NONE = "None of 1 tests distinguishes the samples from unseen data, 100 against 100."
 LEARNED = "But held-out data cost more than training data at level 0.1, up to 1.50 times as much"
 
@@ -235,7 +236,11 @@ LEARNED = "But held-out data cost more than training data at level 0.1, up to 1.
         (found(0.5, copied=True), FALLING, (NONE, COPIED, "Use more data")),
         (found(0.5, learned=True), FALLING, (NONE, LEARNED, "Use more data")),
         (found(None), None, ("By energy distance and Wasserstein, the samples are as close", ORIGINAL)),
-        (found(None, value=5.0), FALLING, ("their energy distance is 5, that of real data", ORIGINAL, MORE)),
+        (
+            found(None, value=5.0),
+            FALLING,
+            ("their energy distance is 5, that between sets of real data", ORIGINAL, MORE),
+        ),
     ],
 )
 def test_sentences(what, history, said):

@@ -482,3 +482,12 @@ def test_a_model_keeps_its_schedule(table, tmp_path):
     assert (again.sampler, again.steps, again.schedule) == (Heun(), 9, Karras(5.0))
     np.testing.assert_array_equal(again.sample(7, 1), model.sample(7, 1))
     np.testing.assert_array_equal(again.sample(7, 1), table.sample(7, 1, Heun(), 9, schedule=Karras(5.0)))
+
+
+def test_the_old_keyword_for_a_schedule_warns(table):
+    with pytest.warns(DeprecationWarning, match="grid= is now schedule=: write schedule="):
+        old = table.sample(5, 1, Heun(), 9, grid=Karras(5.0))
+    np.testing.assert_array_equal(old, table.sample(5, 1, "heun(steps=9, schedule=karras(5))"))
+    np.testing.assert_array_equal(old, table.with_sampling(Sampling(Heun(), 9, Karras(5.0))).sample(5, 1))
+    with pytest.raises(TypeError, match="grid= is the old name of schedule=: give schedule= alone"):
+        table.encode(np.zeros((2, 2)), grid=Karras(), schedule=Karras())

@@ -102,7 +102,7 @@ def test_what_a_defect_is_called():
     assert diagnosis["error"].flagged and 0.2 < (diagnosis["error"].level or 0) < 0.5
     assert "scale" in diagnosis["Stein tests"].said or "sharpness" in diagnosis["Stein tests"].said
     assert "Stein tests" in diagnosis.verdict and "This score is not exact" in diagnosis.verdict
-    with pytest.raises(KeyError, match="there is no check 'nothing' here: there are error, Stein tests"):
+    with pytest.raises(KeyError, match="unknown check 'nothing': there are error, Stein tests"):
         diagnosis["nothing"]
     plain = diagnosis.plain()
     assert plain["levels"] == LEVELS and plain["checks"][0]["name"] == "error"

@@ -163,7 +163,7 @@ def test_a_model_like_any_other(save, tmp_path):
     assert np.array_equal(again.sample(2, steps=3), images)
     assert again.denoiser.network.centered is False
     for process, sampler in ((EDM(0.02, 40.0), Heun()), (VP(), DDIM()), (Flow(), Heun())):
-        again.process = process
+        again = again.replace(sampling=again.sampling.replace(process=process))
         assert again.sample(1, steps=2, sampler=sampler).shape == (1, 32, 32, 3)
     about = json.loads((tmp_path / "run" / "run.json").read_text())
     assert about["imported"]["kind"] == "score-sde"

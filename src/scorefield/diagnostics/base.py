@@ -1,0 +1,85 @@
+"""What a diagnosis holds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["ALPHA", "Diagnosis", "ScoreCheck"]
+
+ALPHA = 1e-3  # how often a check with a p-value flags the exact score, at most
+
+
+@dataclass(frozen=True)
+class ScoreCheck:
+    """One check of a learned score.
+
+    Arguments:
+        name: What it is called.
+        value: What was measured: the worst of all levels, where there are several.
+        bound: What the exact score does not go beyond; `value` may be negative, and its size is meant.
+        flagged: Whether the exact score would not show this.
+        said: What was found, in a sentence.
+        meaning: What it measures, and what it means if it is flagged.
+        level: The noise level of the worst, if there are several.
+        p_value: How probable so much is for the exact score, if it is a test: all levels together.
+        by_level: The measured number at each level, if there are several.
+    """
+
+    name: str
+    value: float
+    bound: float
+    flagged: bool
+    said: str
+    meaning: str
+    level: float | None = None
+    p_value: float | None = None
+    by_level: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found of a score.
+
+    Arguments:
+        levels: The noise levels that were checked, in standard units.
+        count: How many held-out data.
+        checks: What was measured.
+    """
+
+    levels: tuple[float, ...]
+    count: int
+    checks: tuple[ScoreCheck, ...]
+
+    @property
+    def flagged(self) -> tuple[ScoreCheck, ...]:
+        """The checks that the exact score would not fail."""
+        return tuple(check for check in self.checks if check.flagged)
+
+    def __getitem__(self, name: str) -> ScoreCheck:
+        """The check of a name."""
+        known = {check.name: check for check in self.checks}
+        if name not in known:
+            raise KeyError(f"unknown check {name!r}: there are {', '.join(known)}")
+        return known[name]
+
+    @property
+    def verdict(self) -> str:
+        """What it comes to, in a sentence."""
+        if not self.flagged:
+            return f"None of {len(self.checks)} checks distinguishes this score from an exact one, {self.count:,} rows."
+        names = [check.name for check in self.flagged]
+        listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+        return f"This score is not exact, by {listed}."
+
+    def plain(self) -> dict[str, Any]:
+        """The same as plain data; non-finite numbers are None."""
+        checks = [{key: _plain(value) for key, value in asdict(check).items()} for check in self.checks]
+        return {"verdict": self.verdict, "levels": list(self.levels), "count": self.count, "checks": checks}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

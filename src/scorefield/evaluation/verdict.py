@@ -92,7 +92,7 @@ def _quality(found: Evaluation, unseen: bool) -> str:
     first = max(telling, key=lambda d: (d.value - d.floor) / max(d.high - d.low, 1e-300))
     why = f": {first.note}" if first.note else ""
     return (
-        f"{len(rejected)} of {len(tests)} tests distinguish the samples from real data. "
+        f"{len(rejected)} of {len(tests)} tests distinguish{'es' if len(rejected) == 1 else ''} the samples from real data. "
         f"The clearest is {first.name} (p = {first.p_value:.2g}){why}."
     )
 

@@ -13,6 +13,7 @@ import itertools
 import json
 import math
 import pkgutil
+import re
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -406,4 +407,6 @@ def all_pairs(*kinds: list) -> list[tuple]:
 
 
 def label(value: Any) -> str:
-    return repr(value).replace(" ", "") if not isinstance(value, Denoiser) else type(value).__name__
+    if isinstance(value, Denoiser):
+        return type(value).__name__
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value)).replace(" ", "")  # the same in every process

@@ -57,7 +57,9 @@ def test_a_log_goes_on_from_its_state_and_from_that_of_0_1_0(tmp_path):
 def test_a_model_is_read_once(tmp_path, monkeypatch):
     fit(np.random.default_rng(0).normal(size=(40, 2)), tmp_path / "run", steps=2, network=Network(widths=(8,), depth=1))
     run = Run(tmp_path / "run")
-    assert repr(run).endswith(f"40 examples of shape 2; 2 steps, held-out loss {run.read('fit.json')['held_out_loss']:.4f}")
+    assert repr(run).endswith(
+        f"40 examples of shape 2; 2 steps, held-out loss {run.read('fit.json')['held_out_loss']:.4f}"
+    )
     model = run.model
     monkeypatch.setattr("scorefield.runs.folder.load", lambda *arguments: 1 / 0)
     assert run.model is model

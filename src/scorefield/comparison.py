@@ -94,7 +94,9 @@ class Comparison:
 
     def _facts(self) -> Facts:
         facts = {
-            str(row.sampling): f"{row.distances[0].name} {row.distances[0].value:.3g} (real data: {row.distances[0].high:.3g})"
+            str(
+                row.sampling
+            ): f"{row.distances[0].name} {row.distances[0].value:.3g} (real data: {row.distances[0].high:.3g})"
             f", {row.evaluations:.4g} evaluations, {self.count / row.seconds:,.4g} samples per second"
             for row in self.rows
         }
@@ -299,7 +301,7 @@ class _Counted(Denoiser):
 
     def log_prob(self, x: Tensor, level: Tensor | float) -> Tensor:
         self.count[0].evaluations += len(x)
-        return self.denoiser.log_prob(x, level)  # type: ignore[no-any-return]
+        return self.denoiser.log_prob(x, level)
 
 
 @dataclass(frozen=True)

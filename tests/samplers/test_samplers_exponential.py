@@ -53,7 +53,9 @@ def test_with_fresh_noise_it_keeps_the_law_of_gaussian_data(process, order, eta)
     diffusion = Diffusion(process, law, law)
     alpha, sigma = process(torch.zeros((), dtype=D))
     for steps in (1, 5):
-        _, _, covariance = properties.propagate(ExponentialAdams(order, 0.3, eta), diffusion, 1, steps, denoise=False)[-1]
+        _, _, covariance = properties.propagate(ExponentialAdams(order, 0.3, eta), diffusion, 1, steps, denoise=False)[
+            -1
+        ]
         assert float(covariance) == pytest.approx(float(alpha**2 * 0.09 + sigma**2), rel=1e-10)
 
 

@@ -205,7 +205,7 @@ def test_a_gradient_that_is_not_finite_stops_at_its_step():
     trainer = trainer_of(network=Breaks(4), evaluations=1)
     told = []
     message = r"^the gradient became non-finite .NaN or inf. at step 4 .loss nan.: "
-    message += "try a smaller learning rate, a longer warmup, or precision=\'float32\'$"
+    message += "try a smaller learning rate, a longer warmup, or precision='float32'$"
     with pytest.raises(RuntimeError, match=message):
         for progress in trainer.run():
             told.append(progress.step)

@@ -44,7 +44,12 @@ class LogProb:
     def _facts(self) -> Facts:
         if not len(self):
             return "LogProb of no rows", {}
-        names = {"value": self.value, "error": self.error, "truncation": self.truncation, "evaluations": self.evaluations}
+        names = {
+            "value": self.value,
+            "error": self.error,
+            "truncation": self.truncation,
+            "evaluations": self.evaluations,
+        }
         columns = {name: column.double().cpu() for name, column in names.items()}
         return f"LogProb of {len(self):,} {'row' if len(self) == 1 else 'rows'}, in nats", {
             name: f"mean {float(x.mean()):.4g}, from {float(x.min()):.4g} to {float(x.max()):.4g}"

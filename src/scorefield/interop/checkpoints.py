@@ -93,12 +93,12 @@ def import_ncsnv2(
     schema = form(network.channels, side, x)
     network.check(schema.inner_shape)
     standardize = units(schema, centred)
-    law, told = moments(schema, standardize, x)
-    scale = SPREAD * (2 if centred else 1) if x is None else float(law.covariance.mean().sqrt())
+    gaussian, moments_choice = moments(schema, standardize, x)
+    scale = SPREAD * (2 if centred else 1) if x is None else float(gaussian.covariance.mean().sqrt())
     process = VE(float(sigmas[-1].double()), float(sigmas[0].double()))
     sampler = ExponentialAdams(order=2, scale=scale, eta=1.0)
     denoiser = NCSNDenoiser(network, sigmas, centred)
-    model = Model(schema, standardize, denoiser, law, Sampling(sampler, _STEPS, process=process)).eval()
+    model = Model(schema, standardize, denoiser, gaussian, Sampling(sampler, _STEPS, process=process)).eval()
     if run is not None:
         count = sum(p.numel() for p in network.parameters())
         choices = [
@@ -108,7 +108,7 @@ def import_ncsnv2(
             ("noise levels", f"{len(sigmas)}, {sigmas[0]:g} to {sigmas[-1]:g}", _units(centred)),
             _published(sigmas, network),
             found.weights,
-            told,
+            moments_choice,
         ]
         origin = {"kind": "ncsnv2", "network": name, "path": os.path.abspath(path), "weights": found.weights[1]}
         keep(model, run, origin, choices, x, source)

@@ -162,12 +162,12 @@ def import_diffusers(
     side = (requested, requested) if isinstance(requested, int) else (int(requested[0]), int(requested[1]))
     schema = form(network.channels, side, x)
     standardize = units(schema, centred=True)
-    law, told = moments(schema, standardize, x)
-    scale = 2 * SPREAD if x is None else float(law.covariance.mean().sqrt())
+    gaussian, moments_choice = moments(schema, standardize, x)
+    scale = 2 * SPREAD if x is None else float(gaussian.covariance.mean().sqrt())
     denoiser = PretrainedDenoiser(network, IndexConditioning(levels, preserving=True), _PREDICTS[predicts])
     process = EDM(levels[0], min(levels[-1], _HIGHEST))
     sampler = ExponentialAdams(order=2, scale=scale, eta=1.0)
-    model = Model(schema, standardize, denoiser, law, Sampling(sampler, _STEPS, process=process)).eval()
+    model = Model(schema, standardize, denoiser, gaussian, Sampling(sampler, _STEPS, process=process)).eval()
     if run is not None:
         count = sum(p.numel() for p in network.parameters())
         choices = [
@@ -175,7 +175,7 @@ def import_diffusers(
             ("network", f"UNet2DModel, {count:,} parameters", f"from {about.name}"),
             ("predicts", predicts, "prediction_type of the scheduler"),
             ("noise levels", f"{len(levels)}, {levels[0]:.3g} to {levels[-1]:.3g}", "betas of the scheduler"),
-            told,
+            moments_choice,
         ]
         keep(model, run, {"kind": "diffusers", "network": kind, "path": str(path.absolute())}, choices, x, source)
     return model

@@ -82,14 +82,16 @@ def import_score_sde(
     side = (built.size, built.size)
     schema = form(built.channels, side, x)
     standardize = units(schema, built.centered)
-    law, told = moments(schema, standardize, x)
-    sampler = ExponentialAdams(order=2, scale=float(law.covariance.mean().sqrt()), eta=1.0)
+    gaussian, moments_choice = moments(schema, standardize, x)
+    sampler = ExponentialAdams(order=2, scale=float(gaussian.covariance.mean().sqrt()), eta=1.0)
     denoiser = PretrainedDenoiser(built, recipe.labels, recipe.parametrization)
-    model = Model(schema, standardize, denoiser, law, Sampling(sampler, _STEPS, Karras(), recipe.process))
+    model = Model(schema, standardize, denoiser, gaussian, Sampling(sampler, _STEPS, Karras(), recipe.process))
     model.eval().requires_grad_(False)
     if run is not None:
         origin = {"kind": "score-sde", "network": name, "path": os.path.abspath(path), "weights": chosen[1]}
-        keep(model, run, origin, [*_choices(model, built, preset, "size" in network), chosen, told], x, source)
+        keep(
+            model, run, origin, [*_choices(model, built, preset, "size" in network), chosen, moments_choice], x, source
+        )
     return model
 
 

@@ -24,7 +24,7 @@ from scorefield.samplers import Heun, Sampling
 from scorefield.standardize import Standardize
 
 D = torch.float64
-GIVEN, FREE, WEAK = 0.2, 1.3, 0.6  # the variances given a context, without one, and of the weak model
+GIVEN, FREE, WEAK = 0.5, 1.3, 0.6  # the variances given a context, without one, and of the weak model
 MATRIX = {
     "label": [[1.0, -0.5], [-1.0, 0.4]],
     "number": [[0.8, 0.3]],
@@ -55,7 +55,7 @@ class LinearNetwork(nn.Module):
 
 
 class TiltNetwork(nn.Module):
-    """A classifier with log p(class 0 | x, σ) = -(x_0 - 0.5)² / 2(1 + σ²) - 0.1."""
+    """A classifier with log p(class 0 | x, σ) = -(g x_0 - 0.5)² / 2(1 + σ² g) - 0.1, where g = 0.2 / (0.2 + σ²)."""
 
     def __init__(self, center: float = 0.5) -> None:
         super().__init__()
@@ -64,7 +64,8 @@ class TiltNetwork(nn.Module):
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         level = torch.exp(4 * c)
         u = x.flatten(1)[:, 0] * torch.sqrt(level**2 + 1)
-        first = -((u - self.center) ** 2) / (2 * (1 + level**2)) - 0.1
+        gain = 0.2 / (0.2 + level**2)
+        first = -((gain * u - self.center) ** 2) / (2 * (1 + level**2 * gain)) - 0.1
         return torch.stack((first, torch.log1p(-torch.exp(first))), 1)
 
 
@@ -158,8 +159,9 @@ class Formula(Denoiser):
                 k = (1 - e.weight) * gain(of) + e.weight * k
         first = torch.zeros_like(x).flatten(1).index_fill(1, torch.tensor([0]), 1.0).reshape(x.shape)
         if e.tilted:
-            mean = mean - first * square * (x - 0.5) / (1 + square)
-            k = k - first * square / (1 + square)
+            g = 0.2 / (0.2 + square)
+            mean = mean - first * square * g * (g * x - 0.5) / (1 + square * g)
+            k = k - first * square * g**2 / (1 + square * g)
         for coordinate, method in e.observed:
             at = torch.zeros_like(x).flatten(1).index_fill(1, torch.tensor([coordinate]), 1.0).reshape(x.shape)
             shift, bend = _shift(method, x, mean, k, square)

@@ -165,8 +165,8 @@ def check_posterior(
 
     Data are drawn from the twin, measured as the real data point was, and drawn again given that. Whatever the operator, the
     truth must rank evenly among its draws (`metrics.calibration`); for linear ones with Gaussian noise the exact posterior is
-    known as well. The twin of vectors has their covariance; that of grids is stationary, with the variance of each point and the
-    correlations that draws of the model have, or has variances alone where grids are large.
+    known as well. The twin of vectors has their covariance; that of grids is stationary, with the variance of each point and
+    the correlations that draws of the model have, or only variances where grids are large.
 
     Arguments:
         model: A model that observed a measurement.

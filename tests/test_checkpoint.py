@@ -194,13 +194,15 @@ def test_a_truncated_file(path, kept):
     checkpoint.save(Gaussian(torch.zeros(50), torch.ones(50)), path)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
-    with pytest.raises(ValueError, match=r"is no whole \.safetensors file .*: it may be truncated; use another copy"):
+    with pytest.raises(
+        ValueError, match=r"is not a whole \.safetensors file .*: it may be truncated; use another copy"
+    ):
         checkpoint.load(path)
 
 
 def test_a_file_of_another_kind(path):
     torch.save({"weight": torch.zeros(2)}, path)
-    with pytest.raises(ValueError, match=r"is no whole \.safetensors file"):
+    with pytest.raises(ValueError, match=r"is not a whole \.safetensors file"):
         checkpoint.load(path)
 
 
@@ -215,7 +217,7 @@ def test_a_file_of_someone_else(path, about):
 
 def test_a_file_whose_description_is_broken(path):
     path.write_bytes(to_bytes({}, {"scorefield": "{"}))
-    with pytest.raises(ValueError, match=r"is no whole \.safetensors file"):
+    with pytest.raises(ValueError, match=r"is not a whole \.safetensors file"):
         checkpoint.load(path)
 
 
@@ -248,9 +250,7 @@ def test_a_file_of_format_1_has_the_names_of_0_1_0(path):
 
 def test_a_training_state_is_no_model(path):
     checkpoint.write_tensors(path, {"step": torch.tensor(3)}, {"kind": "training"})
-    with pytest.raises(
-        ValueError, match=r"holds no model: is it the training state that lies beside model\.safetensors\?"
-    ):
+    with pytest.raises(ValueError, match=r"holds no model: is it the training state next to model\.safetensors\?"):
         checkpoint.load(path)
 
 
@@ -274,7 +274,7 @@ def test_a_file_cannot_hide_a_call_inside_what_is_trusted(path, monkeypatch):
 @pytest.mark.parametrize("spec", [{"class": "scorefield.processes.VP", "arguments": {}}, 3, None, [1]], ids=str)
 def test_a_file_that_describes_no_module(path, spec):
     craft(path, spec)
-    with pytest.raises(ValueError, match=r"describes .*, which is no module"):
+    with pytest.raises(ValueError, match=r"describes .*, which is not a module"):
         checkpoint.load(path)
 
 

@@ -202,7 +202,7 @@ def test_training_that_leaves_the_finite_numbers():
     denoiser = experiment.denoiser()
     torch.nn.init.constant_(denoiser.network.end_conv.bias, math.inf)
     with pytest.raises(
-        RuntimeError, match=r"^the loss became non-finite .* at step 1: take a learning rate below 0.0001$"
+        RuntimeError, match=r"^the loss became non-finite .NaN or inf. at step 1: take a learning rate below 0.0001$"
     ):
         list(experiment.train(denoiser, ArrayRows(torch.zeros(40, 1, 8, 8, dtype=torch.uint8))))
 

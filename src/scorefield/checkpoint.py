@@ -69,7 +69,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
             tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
         raise ValueError(
-            f"{path} is no whole .safetensors file ({error}): it may be truncated; use another copy"
+            f"{path} is not a whole .safetensors file ({error}): it may be truncated; use another copy"
         ) from error
     if not isinstance(about, dict):
         raise ValueError(f"{path} was not written by scorefield: it holds tensors, but nothing says what they are")
@@ -129,7 +129,7 @@ def load(
     """
     tensors, about = read_tensors(path)
     if "spec" not in about:
-        raise ValueError(f"{path} holds no model: is it the training state that lies beside model.safetensors?")
+        raise ValueError(f"{path} holds no model: is it the training state next to model.safetensors?")
     structure = about["spec"]
     if about["format"] == 1:
         structure, tensors = migrate_conditions(migrate_sampling(structure), tensors)
@@ -137,7 +137,7 @@ def load(
     arguments = [tensors[name] for i in range(count) if (name := f"argument.{i}") in tensors]
     module = spec.build(structure, trusted, arguments, network)
     if not isinstance(module, nn.Module):
-        raise ValueError(f"{path} describes {type(module).__name__}, which is no module")
+        raise ValueError(f"{path} describes {type(module).__name__}, which is not a module")
     state = {k.removeprefix("state."): v for k, v in tensors.items() if k.startswith("state.")}
     try:
         module.load_state_dict(state, assign=True)

@@ -301,7 +301,7 @@ class _Counted(Denoiser):
 
     def log_prob(self, x: Tensor, level: Tensor | float) -> Tensor:
         self.count[0].evaluations += len(x)
-        return self.denoiser.log_prob(x, level)  # type: ignore[no-any-return]
+        return self.denoiser.log_prob(x, level)
 
 
 @dataclass(frozen=True)

@@ -200,7 +200,7 @@ class Context(nn.Module):
         if x.ndim not in (2, 3) or x.shape[-2:] != need:
             what = f"sets of {need[0]} rows of {need[1]}, `(M, {need[0]}, {need[1]})`"
             raise ValueError(f"the context of this model is {what}; got shape {x.shape}")
-        parts = self._rows(_columns(x.reshape(-1, need[1]), self.names)).unflatten(0, (-1, self.sets))
+        parts = self._rows(_columns(x.reshape(-1, need[1]), self.names)).unflatten(0, (-1, self.sets))  # type: ignore[no-untyped-call]
         empty = parts[..., -1]
         if not bool((empty == empty[:, :1]).all()):
             row = int((empty != empty[:, :1]).any(1).nonzero()[0])
@@ -245,7 +245,7 @@ def drop_context(context: Tensor, dropped: Tensor) -> Tensor:
 
 def shuffle_sets(context: Tensor, sets: int, rng: Rng) -> Tensor:
     """Sets of rows, encoded with shape `(B, sets · n + 1)`, each in a random order."""
-    rows = context[:, :-1].unflatten(1, (sets, -1))
+    rows = context[:, :-1].unflatten(1, (sets, -1))  # type: ignore[no-untyped-call]
     order = rng.uniform((len(rows), sets), torch.float32, rows.device).argsort(1)
     shuffled = rows.gather(1, order[..., None].expand_as(rows))
     return torch.cat((shuffled.flatten(1), context[:, -1:]), 1)
@@ -258,7 +258,8 @@ def linear_regression(context: Tensor, x: Tensor) -> Tensor:
     """
     c, x = context.double(), x.double()
     gram = c.T @ c + torch.eye(c.shape[1], dtype=c.dtype)
-    return torch.linalg.solve(gram, c.T @ x).float()
+    result: Tensor = torch.linalg.solve(gram, c.T @ x).float()
+    return result
 
 
 def _is_table(given: Any) -> bool:
@@ -300,7 +301,8 @@ def _array(given: Any) -> np.ndarray:
 
 def _missing(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind == "f":
-        return np.isnan(values)
+        result: np.ndarray = np.isnan(values)
+        return result
     if values.dtype.kind == "O":
         return np.array([value is None or value != value for value in values], dtype=bool)
     return np.zeros(len(values), dtype=bool)

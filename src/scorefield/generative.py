@@ -278,7 +278,7 @@ class GenerativeModel(nn.Module, abc.ABC):
     def _parts(self, diffusion: Diffusion, x: Tensor) -> Iterator[tuple[Diffusion, Tensor]]:
         """Batches of rows, each with the diffusion of these rows."""
         start = 0
-        for part in x.split(self._batch()):
+        for part in x.split(self._batch()):  # type: ignore[no-untyped-call]
             yield diffusion.samples(start + torch.arange(len(part))), part
             start += len(part)
 

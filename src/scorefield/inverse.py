@@ -191,10 +191,10 @@ def check_posterior(
     axes = _axes(law, seed)
     project = lambda x: (x - law.mean).flatten(-len(law.mean.shape)) @ axes  # noqa: E731
     guide = Posterior(law, measured.measurement, MomentMatching(64, 1e-8), posterior.layout, posterior.units).about(y)
-    centre = project(guide(law.mean.expand(truth.shape), truth.new_tensor(_FAR)))
-    spread = project(law.sample(simulations, Samples(seed, 0, simulations, "check references")))
-    found = project(drawn)
-    judged = calibration(project(truth), found, centre + spread, seed=seed)
+    centre = project(guide(law.mean.expand(truth.shape), truth.new_tensor(_FAR)))  # type: ignore[no-untyped-call]
+    spread = project(law.sample(simulations, Samples(seed, 0, simulations, "check references")))  # type: ignore[no-untyped-call]
+    found = project(drawn)  # type: ignore[no-untyped-call]
+    judged = calibration(project(truth), found, centre + spread, seed=seed)  # type: ignore[no-untyped-call]
     width = shift = surprise = None
     if measured.linear and isinstance(noise, GaussianNoise) and truth[0].numel() <= _DENSE:
         exact = exact_posterior(law, measured).distribution
@@ -237,7 +237,8 @@ def _correlations(x: Tensor) -> Tensor:
     lags = lags / lags.flatten(1)[:, :1].reshape(-1, *(1,) * len(sides))
     places = torch.cartesian_prod(*(torch.arange(n) for n in sides)).reshape(-1, len(sides))
     apart = (places[:, None] - places[None]) % torch.tensor(sides)
-    return torch.block_diag(*(channel[tuple(apart.unbind(-1))] for channel in lags))
+    result: Tensor = torch.block_diag(*(channel[tuple(apart.unbind(-1))] for channel in lags))  # type: ignore[no-untyped-call]
+    return result
 
 
 def _drawn(model: Model, posterior: Posterior, y: Tensor, draws: int, seed: int, sampling: Sampling) -> Tensor:
@@ -250,7 +251,7 @@ def _drawn(model: Model, posterior: Posterior, y: Tensor, draws: int, seed: int,
         diffusion = Diffusion(model.process, posterior.about(some.repeat_interleave(draws, 0)), law)
         shape = (rng.count, *model.schema.inner_shape)
         x = sample(diffusion, shape, sampling, rng)
-        found.append(x.unflatten(0, (len(some), draws)))
+        found.append(x.unflatten(0, (len(some), draws)))  # type: ignore[no-untyped-call]
     return torch.cat(found)
 
 
@@ -260,7 +261,8 @@ def _axes(law: Gaussian, seed: int) -> Tensor:
     if size <= _COORDINATES:
         return torch.eye(size, dtype=torch.float64)
     axes = (law.sample(_PROJECTIONS, Samples(seed, 0, _PROJECTIONS, "check axes")) - law.mean).flatten(1)
-    return (axes / axes.norm(dim=1, keepdim=True)).T
+    result: Tensor = (axes / axes.norm(dim=1, keepdim=True)).T
+    return result
 
 
 def _surprise(law: Gaussian, measured: StandardizedMeasurement) -> float:

@@ -266,7 +266,7 @@ class TutorialVE(Process):
         least, most = 1 + 1e-9, max(2.0, 4 * (1 + high) ** 2)
         for _ in range(200):  # by bisection: the level at t = 1 increases with the base
             middle = (least + most) / 2
-            least, most = (least, middle) if reach(middle) > 0 else (middle, most)
+            least, most = (least, middle) if reach(middle) > 0 else (middle, most)  # type: ignore[no-untyped-call]
         rate = 2 * math.log(most)
         start = math.log1p(rate * low**2) / rate
         return TutorialVE(most, start) if 0 < start < 0.5 else self.within(low, high)
@@ -391,7 +391,8 @@ class EDM(Process):
 
     def sigma(self, t: Tensor) -> Tensor:
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
-        return (low + t * (high - low)) ** self.rho
+        result: Tensor = (low + t * (high - low)) ** self.rho
+        return result
 
     def spanning(self, low: float, high: float) -> Process:
         return EDM(low, high, self.rho)

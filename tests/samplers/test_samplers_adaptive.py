@@ -33,7 +33,7 @@ def test_pieces_of_a_path_are_independent_and_as_wide_as_they_are_long():
     seen, walked, lengths = [], [], []
     for z, (there, accepted) in zip(torch.eye(16, dtype=D), tries):
         assert bool((path.ends(rows) <= there).all())  # no attempt goes beyond what an earlier one left
-        seen.append(path.look(rows, now, torch.full_like(now, there), z[:, None])[:, 0])
+        seen.append(path.increments(rows, now, torch.full_like(now, there), z[:, None])[:, 0])
         if accepted:
             walked, lengths = [*walked, seen[-1]], [*lengths, now[0] - there]
             path.leave(rows)
@@ -57,8 +57,8 @@ class Recorder(adaptive._Path):
         self.attempts = torch.zeros(len(x))
         Recorder.last = self
 
-    def look(self, rows: Tensor, here: Tensor, there: Tensor, z: Tensor) -> Tensor:
-        seen = super().look(rows, here, there, z)
+    def increments(self, rows: Tensor, here: Tensor, there: Tensor, z: Tensor) -> Tensor:
+        seen = super().increments(rows, here, there, z)
         self.attempts[rows] += 1
         self.tried = {int(i): (float(a), float(b), w) for i, a, b, w in zip(rows, here, there, seen)}
         return seen
@@ -227,7 +227,7 @@ def test_a_denoiser_that_is_not_finite_stops_the_loop():
 
 
 def test_it_does_not_lead_upwards():
-    message = "AdaptiveSDE leads from noise to data: times must fall, got 0.3 and then 0.5"
+    message = "AdaptiveSDE goes from noise to data: times must decrease, got 0.3 and then 0.5"
     with pytest.raises(ValueError, match=message):
         list(
             AdaptiveSDE().trajectory(

@@ -113,9 +113,9 @@ class Watched(Rng):
         self.drawn.append(1)
         return self.rng.uniform(*args, **kwargs)
 
-    def spread(self, *args, **kwargs):
+    def stratified(self, *args, **kwargs):
         self.drawn.append(1)
-        return self.rng.spread(*args, **kwargs)
+        return self.rng.stratified(*args, **kwargs)
 
     def child(self, purpose):
         return Watched(self.rng.child(purpose), self.drawn)

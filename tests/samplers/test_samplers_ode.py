@@ -133,7 +133,7 @@ def test_the_flow_of_gaussian_data(process, sampler, gaussian):
 
 @cache
 def start_and_end(name: str) -> tuple[Diffusion, Tensor, Tensor]:
-    law = {"eight": eight_gaussians, "two": unequal_modes}[name]().law
+    law = {"eight": eight_gaussians, "two": unequal_modes}[name]().mixture
     diffusion, rng = Diffusion(EDM(), law), Samples(0, count=400)
     x = 80 * rng.normal((400, 2), D)
     *_, (_, truth) = trajectory_from(diffusion, x, DormandPrince(1e-9, 1e-9), DOWN, rng)

@@ -67,7 +67,8 @@ class EnergyDenoiser(Denoiser):
         potential = network.potential(inputs.to(dtype), label.to(dtype)).to(x.dtype)  # type: ignore[operator]  # a Potential
         factor = out / level * torch.sqrt(level**2 + self.denoiser.parametrization.scale**2) / level
         quadratic = per_sample((skip - 1) / level**2, x) * sum_events(x**2) / 2
-        return quadratic + per_sample(factor, x) * potential
+        result: Tensor = quadratic + per_sample(factor, x) * potential
+        return result
 
 
 class AnalyticDensity(Denoiser):

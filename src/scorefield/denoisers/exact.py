@@ -203,7 +203,7 @@ class Empirical(Denoiser):
         points = x.reshape(len(x), -1).double()
         largest = torch.full((len(x), 1), -math.inf, dtype=torch.float64, device=x.device)
         total, mean = torch.zeros_like(largest), torch.zeros_like(points)
-        for part in self.data.split(self.chunk):
+        for part in self.data.split(self.chunk):  # type: ignore[no-untyped-call]
             part = part.reshape(len(part), -1).double()
             center = part.mean(0)  # differences of squares keep their digits near the origin
             left, right = points - center, part - center

@@ -185,4 +185,5 @@ class PretrainedDenoiser(Denoiser):
     def _output(self, x: Tensor, label: Tensor) -> Tensor:
         """The output of the network, computed in its own type, for a label for all or for each sample."""
         dtype = next((p.dtype for p in self.network.parameters()), x.dtype)
-        return self.network(x.to(dtype), per_sample(label, x).to(dtype)).to(x.dtype)
+        result: Tensor = self.network(x.to(dtype), per_sample(label, x).to(dtype)).to(x.dtype)
+        return result

@@ -38,4 +38,5 @@ class WithUncertainty(Denoiser):
     def log_loss(self, level: Tensor) -> Tensor:
         """u(σ), of the shape of `level`."""
         c = (torch.log(level) / 4).reshape(-1).to(self.head.weight)
-        return self.head(self.label(c))[:, 0].reshape(level.shape).to(level)
+        result: Tensor = self.head(self.label(c))[:, 0].reshape(level.shape).to(level)
+        return result

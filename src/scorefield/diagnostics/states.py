@@ -57,7 +57,8 @@ class NoisyStates:
 def score_of(denoiser: Denoiser, x: Tensor, level: Tensor | float) -> Tensor:
     """∇ log p_σ at `x`."""
     level = torch.as_tensor(level, dtype=x.dtype, device=x.device)
-    return (denoiser(x, level) - x) / level**2
+    result: Tensor = (denoiser(x, level) - x) / level**2
+    return result
 
 
 @torch.no_grad()

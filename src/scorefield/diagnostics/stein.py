@@ -78,7 +78,8 @@ def p_values(values: Tensor) -> np.ndarray:
     skew = ((values - middle) ** 3).mean(0) / scale**3 / math.sqrt(count)
     z = middle / scale * math.sqrt(count)
     z = z + skew * z**2 / 3 + skew**2 * z**3 / 27 + skew / 6
-    return 2 * student.sf(z.abs().numpy(), count - 1)
+    result: np.ndarray = 2 * student.sf(z.abs().numpy(), count - 1)
+    return result
 
 
 def stein(states: Sequence[NoisyStates], middle: Tensor) -> ScoreCheck:

@@ -110,7 +110,7 @@ class Downsample(LinearOperator):
             n = x.shape[axis]
             if n % self.factor:
                 raise ValueError(f"Downsample by {self.factor} needs axes that it divides, got {n} points")
-            x = x.unflatten(axis, (n // self.factor, self.factor)).mean(axis + 1)
+            x = x.unflatten(axis, (n // self.factor, self.factor)).mean(axis + 1)  # type: ignore[no-untyped-call]
         return x
 
 
@@ -136,7 +136,8 @@ class Grey(LinearOperator):
             raise ValueError(
                 f"Grey has weights for {len(self.weights)} channels, and {have}: give axis=… or weights=(…)"
             )
-        return torch.tensordot(x, x.new_tensor(self.weights), ([axis], [0]))
+        result: Tensor = torch.tensordot(x, x.new_tensor(self.weights), ([axis], [0]))
+        return result
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,8 @@ class CorrelatedNoise(GaussianNoise):
         object.__setattr__(self, "_root", root)
 
     def whiten(self, r: Tensor, mean: Tensor) -> Tensor:
-        return torch.linalg.solve_triangular(self._root.to(r), r.T, upper=False).T
+        result: Tensor = torch.linalg.solve_triangular(self._root.to(r), r.T, upper=False).T
+        return result
 
     def log_volume(self, mean: Tensor) -> Tensor:
         return self._root.diagonal().log().sum().to(mean).expand(len(mean))

@@ -110,7 +110,8 @@ class Simulator(Operator):
     linear: bool = False
 
     def __call__(self, x: Tensor) -> Tensor:
-        return _Run.apply(x, self)
+        result: Tensor = _Run.apply(x, self)  # type: ignore[no-untyped-call]
+        return result
 
 
 def _numbers(f: Callable[..., np.ndarray], like: Tensor, *given: Tensor) -> Tensor:
@@ -129,7 +130,7 @@ class _Run(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *v: Tensor) -> tuple[Tensor, None]:
-        return _Pull.apply(ctx.saved_tensors[0], v[0], ctx.simulator), None
+        return _Pull.apply(ctx.saved_tensors[0], v[0], ctx.simulator), None  # type: ignore[no-untyped-call]
 
 
 class _Pull(torch.autograd.Function):

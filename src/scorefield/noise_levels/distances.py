@@ -85,7 +85,7 @@ def diameter(
     if not bool(torch.isfinite(radii).all()):
         raise ValueError(_not_finite(points))
     best.measure(torch.stack((far, other), 1))
-    far = torch.cat([other, radii.topk(min(_PIVOTS, len(points))).indices]).unique()
+    far = torch.cat([other, radii.topk(min(_PIVOTS, len(points))).indices]).unique()  # type: ignore[no-untyped-call]
     best.measure(torch.stack((far, points.farthest(far, centre, radii)), 1))
     if best.value == 0:
         return Diameter(0.0, 0.0, best.pair, len(points))
@@ -104,7 +104,7 @@ def _not_finite(points: Points) -> str:
 def nearest(x: Tensor) -> float:
     """The median distance of data `(N, n)` to their nearest neighbours, copies aside: 0 if there are none."""
     largest, found = 1e-30, []
-    for part in x.split(256):
+    for part in x.split(256):  # type: ignore[no-untyped-call]
         distance = torch.cdist(part, x, compute_mode="use_mm_for_euclid_dist")
         largest = max(largest, float(distance.max()))
         distance[distance < 1e-6 * largest] = math.inf  # itself, and its copies

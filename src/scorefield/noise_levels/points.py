@@ -51,7 +51,7 @@ class Points:
 
     def chunks(self, indices: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """The data at `indices`, all by default, a part at a time: their indices, and themselves."""
-        for part in (torch.arange(len(self)) if indices is None else indices).split(self.size):
+        for part in (torch.arange(len(self)) if indices is None else indices).split(self.size):  # type: ignore[no-untyped-call]
             yield part, self.take(part)
 
     def centre(self, count: int) -> tuple[Tensor, Tensor]:
@@ -74,7 +74,7 @@ class Points:
     def farthest(self, far: Tensor, centre: Tensor, radii: Tensor) -> Tensor:
         """For each of the data `far`, of shape `(P,)`, one that is about the farthest from it."""
         search = _Farthest((self.take(far) - centre).float())
-        for indices in torch.arange(len(self)).split(self.size):
+        for indices in torch.arange(len(self)).split(self.size):  # type: ignore[no-untyped-call]
             search.add(indices, self.take(indices, torch.float32).sub_(centre), radii[indices])
         return search.found
 

@@ -32,7 +32,7 @@ class Best:
 
     def measure(self, pairs: Tensor) -> None:
         """Measures pairs of data, of shape `(P, 2)`, in float64; a sum that decides is rounded once."""
-        for part in pairs.split(max(1, 2**20 // self.points.numbers)):
+        for part in pairs.split(max(1, 2**20 // self.points.numbers)):  # type: ignore[no-untyped-call]
             a, b = (self.points.take(side) for side in part.unbind(1))
             squares = (a - b).square_()
             for i in squares.sum(1).topk(min(8, len(part))).indices.tolist():
@@ -69,7 +69,7 @@ class Search:
         self.stored: Tensor | None = None
         if self.directions is not None:
             self.stored = torch.empty(len(order), self.directions.shape[1] + 3, dtype=self.dtype)
-            for part in order.argsort().split(points.size):  # as they lie on disk
+            for part in order.argsort().split(points.size):  # type: ignore[no-untyped-call]  # as they lie on disk
                 self.stored[part] = self._lift(part)
         columns = points.numbers if self.directions is None else self.directions.shape[1]
         steps = min(columns, _TOGETHER) + columns / _TOGETHER + 16
@@ -174,8 +174,8 @@ class Search:
 
     def _thin(self, pairs: Tensor, start: int, first: int) -> Tensor:
         """The farthest of many pairs, by products in float64, which are exact for integers; of equally far ones, some."""
-        rows, i = pairs[:, 0].unique(return_inverse=True)
-        columns, j = pairs[:, 1].unique(return_inverse=True)
+        rows, i = pairs[:, 0].unique(return_inverse=True)  # type: ignore[no-untyped-call]
+        columns, j = pairs[:, 1].unique(return_inverse=True)  # type: ignore[no-untyped-call]
         a, b = self.points.take(self.order[rows + start]), self.points.take(self.order[columns + first])
         a, b = a - b[0], b - b[0]
         squares = a.square().sum(1)[:, None] + b.square().sum(1) - 2 * a @ b.T

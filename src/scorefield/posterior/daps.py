@@ -194,11 +194,11 @@ class _Approximation:
         if mean[0].numel() <= _WHOLE:
             half = root(columns(flat, mean.flatten(1)))
             multiply = lambda w: (half @ w.flatten(1)[..., None]).reshape(shape)  # noqa: E731
-            return cls(mean, lambda v: multiply(multiply(v)), multiply)
+            return cls(mean, lambda v: multiply(multiply(v)), multiply)  # type: ignore[no-untyped-call]
         if not exact:
             return cls.isotropic(mean, state.level)
         draw = lambda z: krylov_root(flat, z.flatten(1), _KRYLOV).reshape(shape)  # noqa: E731
-        return cls(mean, lambda v: flat(v).reshape(shape), draw)
+        return cls(mean, lambda v: flat(v).reshape(shape), draw)  # type: ignore[no-untyped-call]
 
     @classmethod
     def isotropic(cls, mean: Tensor, level: Tensor) -> _Approximation:

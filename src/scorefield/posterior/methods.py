@@ -76,7 +76,10 @@ class NoisyState:
         if self.moments is None:
             return learned
         share, gaussian = 1 / (1 + (self.level / self.reach) ** 2), self.moments
-        return share * learned + (1 - share) * self.level**2 * (gaussian(gaussian.mean + w, self.level) - gaussian.mean)
+        result: Tensor = share * learned + (1 - share) * self.level**2 * (
+            gaussian(gaussian.mean + w, self.level) - gaussian.mean
+        )
+        return result
 
 
 class LikelihoodShift(NamedTuple):

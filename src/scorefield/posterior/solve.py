@@ -25,7 +25,8 @@ def positive(w: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(w.detach())
     if not bool((values < 0).any()):
         return w
-    return w + ((vectors * values.clamp_min(0)[:, None]) @ vectors.mT - w).detach()
+    result: Tensor = w + ((vectors * values.clamp_min(0)[:, None]) @ vectors.mT - w).detach()
+    return result
 
 
 def direct(w: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
@@ -37,7 +38,8 @@ def direct(w: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
 def root(w: Tensor) -> Tensor:
     """Symmetric roots of the positive part of symmetric matrices `(B, m, m)`."""
     values, vectors = torch.linalg.eigh(w)
-    return (vectors * values.clamp_min(0).sqrt()[:, None]) @ vectors.mT
+    result: Tensor = (vectors * values.clamp_min(0).sqrt()[:, None]) @ vectors.mT
+    return result
 
 
 def solved(apply: Apply, r: Tensor, iterations: int, tolerance: float) -> Tensor:
@@ -93,4 +95,5 @@ def krylov_root(apply: Apply, z: Tensor, count: int) -> Tensor:
     if len(diagonal) > 1:
         off = torch.diag_embed(torch.stack(off_diagonal[:-1], 1), 1)
         whole = whole + off + off.mT
-    return length * (torch.stack(basis[:-1], 2) @ root(whole)[:, :, :1])[..., 0]
+    result: Tensor = length * (torch.stack(basis[:-1], 2) @ root(whole)[:, :, :1])[..., 0]
+    return result

@@ -150,7 +150,7 @@ class _Island:
 
     def _moments(self, x: Tensor, level: Tensor) -> PosteriorMoments:
         whole = x[0].numel() <= _WHOLE
-        parts = [self.posterior.moments_given(part, level, whole) for part in x.split(self.block)]
+        parts = [self.posterior.moments_given(part, level, whole) for part in x.split(self.block)]  # type: ignore[no-untyped-call]
         return PosteriorMoments.of(parts)
 
     def _step(self, x: Tensor, current: PosteriorMoments, level: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
@@ -175,7 +175,8 @@ class _Island:
         if covariance is None:
             return None
         eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
-        return torch.linalg.cholesky(after**2 * (1 - kept) * eye + (1 - kept) ** 2 * covariance)
+        result: Tensor | None = torch.linalg.cholesky(after**2 * (1 - kept) * eye + (1 - kept) ** 2 * covariance)
+        return result
 
     def _chosen(self, weight: Tensor) -> Tensor:
         """Systematic resampling: each particle as often as K times its weight, rounded up or down."""

@@ -165,7 +165,7 @@ class Experiment:
                 if not bool(torch.isfinite(loss)):
                     what = f"the loss became non-finite (NaN or inf) at step {step + 1}"
                     raise RuntimeError(f"{what}: take a learning rate below {self.learning_rate:g}")
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 average.lerp_(flat.values, 1 - (self.average or 0.0))
                 seconds = time.perf_counter() - start

@@ -122,7 +122,8 @@ class AdaptiveSDE(AdaptiveSampler):
 
 def _denoise(denoiser: Denoiser, u: Tensor, variance: Tensor) -> Tensor:
     """Asks for each sample at a level of its own."""
-    return denoiser(u, expand(variance.sqrt().to(u), u))
+    result: Tensor = denoiser(u, expand(variance.sqrt().to(u), u))
+    return result
 
 
 class _Path:

@@ -72,7 +72,7 @@ def annealed_langevin(
         return chain
     target_at, level = ladder[-1]
     with torch.no_grad():
-        parts = [part + level**2 * target_at.gradient(part) for part in chain.state.split(block_size(x, block))]
+        parts = [part + level**2 * target_at.gradient(part) for part in chain.state.split(block_size(x, block))]  # type: ignore[no-untyped-call]
     return chain._replace(state=torch.cat(parts))
 
 
@@ -111,7 +111,7 @@ class AnnealedLangevin(OneStepSampler):
 
     @property
     def evaluations(self) -> int | None:
-        return None if self.transition.tests else self.moves
+        return None if self.transition.adjusted else self.moves
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         carried = x * (diffusion.process.alpha(s) / diffusion.process.alpha(t))

@@ -66,6 +66,7 @@ class Churn(Sampler):
             slope = (u - denoise(u, level)) / level
             predicted = u + (after - level) * slope
             later = (predicted - denoise(predicted, after)) / after
-            return process.alpha(s) * (u + (after - level) * (slope + later) / 2)
+            result: Tensor = process.alpha(s) * (u + (after - level) * (slope + later) / 2)
+            return result
 
         return move

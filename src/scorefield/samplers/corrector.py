@@ -65,7 +65,7 @@ class PredictorCorrector(Sampler):
     @property
     def evaluations(self) -> int | None:
         predicted = self.predictor.evaluations
-        return None if predicted is None or self.corrector.tests else predicted + self.moves
+        return None if predicted is None or self.corrector.adjusted else predicted + self.moves
 
     @property
     def adaptive(self) -> bool:

@@ -59,7 +59,8 @@ class DPM2S(OneStepSampler):
         middle = torch.sqrt(level * after)
         mean = denoiser(u, level)
         mean = denoiser(mean + middle / level * (u - mean), middle)
-        return process.alpha(s) * (mean + after / level * (u - mean))
+        result: Tensor = process.alpha(s) * (mean + after / level * (u - mean))
+        return result
 
 
 @dataclass(frozen=True)

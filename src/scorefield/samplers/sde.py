@@ -126,7 +126,8 @@ class StochasticHeun(OneStepSampler):
         first = 2 * h * (denoise(u, level) - u) + level * wiener
         predicted = u + first
         second = 2 * h * (denoise(predicted, after) - predicted) + after * wiener
-        return process.alpha(s) * (u + (first + second) / 2)
+        result: Tensor = process.alpha(s) * (u + (first + second) / 2)
+        return result
 
 
 @dataclass(frozen=True)
@@ -157,4 +158,5 @@ class SRA1(OneStepSampler):
         predicted = u + 0.75 * first + 1.5 * after * area
         second = 2 * h * (denoise(predicted, level**0.25 * after**0.75) - predicted)
         noise = after * (wiener - area) + level * area
-        return process.alpha(s) * (u + (first + 2 * second) / 3 + noise)
+        result: Tensor = process.alpha(s) * (u + (first + 2 * second) / 3 + noise)
+        return result

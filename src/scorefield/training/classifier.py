@@ -56,7 +56,7 @@ def train_classifier(
         target = classes[feed.indices(step)].to(x0.device)
         loss = F.nll_loss(classifier(x0 + level * noise.normal_like(x0), level), target)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         yield loss.detach()
     classifier.eval().requires_grad_(False)

@@ -94,7 +94,7 @@ class Feed:
         x = self.take(self.indices(number, count))
         if self.cells is None:
             return x
-        return torch.cat([self._placed(part, number + i, "batch") for i, part in enumerate(x.split(self.batch))])
+        return torch.cat([self._placed(part, number + i, "batch") for i, part in enumerate(x.split(self.batch))])  # type: ignore[no-untyped-call]
 
     def _placed(self, x: Tensor, number: int, purpose: str) -> Tensor:
         """Data at places in their cells that belong to the number of a batch."""

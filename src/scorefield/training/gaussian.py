@@ -57,7 +57,7 @@ def train_gaussian(
             group["lr"] = learning_rate * min(1.0, step / _WARMUP) * (1 - (step - 1) / steps)
         some = (rng.at(step).uniform((batch,), torch.float64, x.device) * len(x)).long()
         optimizer.zero_grad()
-        (-gaussian.log_prob(x[some], context[some]).mean()).backward()
+        (-gaussian.log_prob(x[some], context[some]).mean()).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         average.update(flat(weights).detach(), step)

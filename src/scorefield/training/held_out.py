@@ -61,7 +61,7 @@ def held_out_losses(
     copies = torch.arange(count // size * size)
     levels = (copies * 0.6180339887498949 + 0.5 / count) % 1  # the golden ratio spreads any run of them evenly
     losses = []
-    for part in copies.split(_batch(x)):
+    for part in copies.split(_batch(x)):  # type: ignore[no-untyped-call]
         x0 = x[(part % size).to(x.device)]
         level = expand(objective.levels.draw(levels[part].to(x0)), x0)
         rng = Samples(seed, int(part[0]), len(part), "held-out")

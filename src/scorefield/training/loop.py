@@ -157,7 +157,7 @@ class Trainer:
         losses = []
         for part in range(accumulate):
             loss = self._loss(self.step * accumulate + part)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
         total = losses[0] if accumulate == 1 else torch.stack(losses).mean()
         if accumulate > 1:

@@ -70,8 +70,8 @@ def prepared_losses(
         gain = objective.weight(level) * out**2
         plain = bool(((gain - 1).abs() < 1e-4).all())  # the Karras parametrization of the objective's scale
         inputs, label = network.question(x, level)
-        parts = list(zip(*(values.split(size) for values in (inputs, label, target, gain.expand_as(target)))))
-        given = [None] * count if context is None else context.split(size)
+        parts = list(zip(*(values.split(size) for values in (inputs, label, target, gain.expand_as(target)))))  # type: ignore[no-untyped-call]
+        given = [None] * count if context is None else context.split(size)  # type: ignore[no-untyped-call]
 
     def loss(i: int) -> Tensor:
         inputs, label, target, gain = parts[i]

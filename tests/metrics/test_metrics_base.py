@@ -46,5 +46,5 @@ def test_subsample_depends_on_the_seed_only():
 
 
 def test_pairs_must_share_a_shape():
-    with pytest.raises(ValueError, match=r"one shape, got \(2,\) and \(3,\)"):
+    with pytest.raises(ValueError, match=r"must have the shape of \w+, got \(2,\) and \(3,\)"):
         paired(np.zeros((4, 2)), np.zeros((4, 3)), True, 10, 0)

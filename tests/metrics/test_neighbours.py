@@ -79,7 +79,7 @@ def test_reduced_precision_of_matrix_products_does_not_matter():
 def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="1 <= k <= 3"):
         nearest(data(2, 2), data(3, 2), 4)
-    with pytest.raises(ValueError, match=r"one shape, got \(2,\) and \(3,\)"):
+    with pytest.raises(ValueError, match=r"must have the shape of \w+, got \(2,\) and \(3,\)"):
         nearest(data(2, 2), data(3, 3))
     with pytest.raises(ValueError, match="at least two training samples, got 1"):
         memorization(data(2, 2), data(1, 2), data(2, 2))

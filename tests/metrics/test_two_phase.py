@@ -99,6 +99,7 @@ def test_the_default_threshold_lies_between_phases():
     assert default_threshold(torch.randn(50, 2, 30, generator=torch.Generator().manual_seed(0))).abs().max() < 0.15
 
 
-def test_bad_arguments_are_refused():
+@pytest.mark.parametrize("statistic", [minkowski, lineal_path, chord_lengths])
+def test_bad_arguments_are_refused(statistic):
     with pytest.raises(ValueError, match=r"a phase must be boolean .* got torch.float32 \(2, 1, 4\): compare"):
-        lineal_path(torch.zeros(2, 1, 4))
+        statistic(torch.zeros(2, 1, 4))

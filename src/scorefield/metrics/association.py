@@ -14,34 +14,25 @@ SMALLEST = 1e-300  # the smallest p-value, so that logarithms stay finite
 def spearman(x: Tensor, y: Tensor) -> float:
     """Spearman's rank correlation of two columns; ties have their mean rank. It is 0 if a column is constant.
 
-    Arguments:
-        x: A column, `(N,)`.
-        y: A column, `(N,)`.
-
     Example:
         >>> round(spearman(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.0, 5.0, 1e9])), 6)
         1.0
     """
-    x, y = (_ranked(column) for column in (x, y))
+    x, y = (_centred_ranks(column) for column in (x, y))
     size = float(x.norm() * y.norm())
     return float(x @ y) / size if size > 0 else 0.0
 
 
-def _ranked(x: Tensor) -> Tensor:
+def _centred_ranks(x: Tensor) -> Tensor:
     ordered = x.sort().values
     ranks = (torch.searchsorted(ordered, x) + torch.searchsorted(ordered, x, right=True)).double()
     return ranks - ranks.mean()
 
 
 def cramer(first: Tensor, rows: int, second: Tensor, columns: int, part: slice) -> float:
-    """Cramér's V of two columns of codes: 0 if they are independent, 1 if one is a function of the other.
+    """Cramér's V of two columns of codes, with their numbers of categories, within a part of the rows.
 
-    Arguments:
-        first: The codes of a column, `(N,)`.
-        rows: The number of its categories.
-        second: The codes of another column, `(N,)`.
-        columns: The number of its categories.
-        part: The rows to use.
+    It is 0 if they are independent, 1 if one is a function of the other.
 
     Example:
         >>> codes = torch.tensor([0, 1, 0, 1])
@@ -59,14 +50,9 @@ def cramer(first: Tensor, rows: int, second: Tensor, columns: int, part: slice) 
 
 
 def chi_square(codes: Tensor, levels: int, a: Tensor, b: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Total variation distances between the codes of two sides, and their χ² p-values, `(K,)` each.
+    """Total variation distances between the codes `(rows,)` of two sides, and their χ² p-values, `(K,)` each.
 
-    Arguments:
-        codes: The codes of a column, `(rows,)`.
-        levels: The number of categories.
-        a: The weights of the rows on one side, `(K, rows)`.
-        b: Those on the other side, `(K, rows)`.
-    """
+    The weights `a` and `b` of the rows on both sides are `(K, rows)`."""
     from scipy.stats import chi2
 
     members = torch.nn.functional.one_hot(codes, levels).float()

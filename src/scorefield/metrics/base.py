@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Array", "Distance", "as_rows", "paired", "scale_of", "stream", "subsample"]
+__all__ = ["Array", "Distance", "as_rows", "paired", "rows_alike", "scale_of", "stream", "subsample"]
 
 Array = Tensor | np.ndarray
 
@@ -21,8 +22,7 @@ class Distance:
         name: The name of the distance.
         value: The distance between samples and held-out data.
         floor: Its median over random splits of real data of the same sizes: what a perfect model would reach.
-        low: The 5 % quantile over these splits.
-        high: The 95 % quantile over these splits.
+        low, high: The 5 % and the 95 % quantile over these splits.
         counts: The numbers of samples and of real data.
         p_value: The p-value of a test that samples and held-out data have the same distribution, if it is a test.
         interval: The 95 % bootstrap interval of the value, if there is one.
@@ -54,10 +54,6 @@ class Distance:
 def stream(seed: int, purpose: str) -> np.random.Generator:
     """A generator of random numbers for a purpose, independent of what was drawn for others.
 
-    Arguments:
-        seed: The seed.
-        purpose: A name: generators with different names are independent.
-
     Example:
         >>> bool(stream(0, "splits").random() == stream(0, "splits").random() != stream(0, "labels").random())
         True
@@ -66,11 +62,9 @@ def stream(seed: int, purpose: str) -> np.random.Generator:
 
 
 def as_rows(x: Array, name: str = "x") -> Tensor:
-    """Samples as a floating-point tensor `(N, *D)` with at least two axes, checked to be finite.
+    """Samples as a floating-point tensor `(N, *D)` with at least two axes, checked to be finite; `name` is for errors.
 
-    Arguments:
-        x: A tensor or an array; `(N,)` is one feature, and integers become float32.
-        name: The name to use in errors.
+    A row of `(N,)` is one feature, and integers become float32.
 
     Raises:
         TypeError: If it is not a tensor or an array of real numbers.
@@ -115,19 +109,21 @@ def subsample(x: Array, count: int, seed: int) -> Array:
     return x[chosen] if isinstance(x, np.ndarray) else x[torch.from_numpy(chosen).to(x.device)]
 
 
-def paired(x: Array, y: Array, standardize: bool, maximum: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Both samples as float64 `(N, D)` and `(M, D)`, centred at the mean of y and optionally scaled by its standard deviations.
+def rows_alike(data: Mapping[str, Array], reference: str) -> list[Tensor]:
+    """`as_rows` of several data by their names, which must have the shape of the reference, on its device."""
+    rows = {name: as_rows(x, name) for name, x in data.items()}
+    known = rows[reference]
+    for name, x in rows.items():
+        if x.shape[1:] != known.shape[1:]:
+            shapes = f"{tuple(x.shape[1:])} and {tuple(known.shape[1:])}"
+            raise ValueError(f"{name} must have the shape of {reference}, got {shapes}")
+    return [x.to(known.device) for x in rows.values()]
 
-    Raises:
-        TypeError: If one is not a tensor or an array of real numbers.
-        ValueError: If the shapes differ, or a value is not finite.
-    """
-    x = as_rows(subsample(x, maximum, seed), "x")
-    y = as_rows(subsample(y, maximum, seed + 1), "y")
-    if x.shape[1:] != y.shape[1:]:
-        raise ValueError(f"x and y must have one shape, got {tuple(x.shape[1:])} and {tuple(y.shape[1:])}")
-    x = x.to(y.device, torch.float64)
-    y = y.double()
+
+def paired(x: Array, y: Array, standardize: bool, maximum: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Both samples as float64 `(N, D)` and `(M, D)`, centred at the mean of y, in its standard deviations if asked."""
+    x, y = rows_alike({"x": subsample(x, maximum, seed), "y": subsample(y, maximum, seed + 1)}, "y")
+    x, y = x.double(), y.double()
     middle = y.mean(0, keepdim=True)
     scale = scale_of(y) if standardize else torch.ones((), dtype=y.dtype, device=y.device)
     return ((x - middle) / scale).flatten(1), ((y - middle) / scale).flatten(1)

@@ -36,18 +36,13 @@ def battery(
     of that.
 
     Arguments:
-        samples: Samples of the model, `(N, *D)`.
-        held_out: Real data that were not used in training, `(M, *D)`.
-        train: Further real data, for the noise floors.
+        samples, held_out, train: Samples of the model, held-out data, and further real data for the noise floors, `(N, *D)`.
         features: A function of data `(B, *D)` to features `(B, F)`, for Fréchet and kernel distances, precision and recall; by
             default the data, or their 64 leading principal components.
         maximum: The maximum number of rows of each side.
         pairs: The maximum number of rows of each side in tests on all pairs.
         permutations: The number of permutations of each test; the smallest p-value is 1/(permutations + 1).
         seed: The seed of the subsets and of the tests.
-
-    Returns:
-        The distances.
 
     Raises:
         ValueError: If there are fewer than ten rows on a side, the shapes differ, or a value is not finite.
@@ -61,9 +56,8 @@ def battery(
         ['energy distance', 'moments']
     """
     if min(len(samples), len(held_out)) < 2 * FOLDS:
-        raise ValueError(
-            f"battery needs at least {2 * FOLDS} samples and as many held-out data, got {len(samples)} and {len(held_out)}"
-        )
+        counts = f"{len(samples)} and {len(held_out)}"
+        raise ValueError(f"battery needs at least {2 * FOLDS} samples and as many held-out data, got {counts}")
     whole = Pool.of(samples, held_out, train, maximum=maximum, seed=seed)
     found = [
         moment_test(whole, permutations).distance,
@@ -78,7 +72,13 @@ def battery(
         mmd_test(pool, permutations=permutations),
         sliced_test(pool, permutations),
     ]
-    others = _principal(pool) if features is None else _featured((samples, held_out, train), features, pairs, seed)
+    others = pool
+    if features is not None:
+        data = [x for x in (samples, held_out, train) if x is not None]
+        parts = [features_of(subsample(x, pairs, seed + i), features) for i, x in enumerate(data)]
+        others = Pool.of(*parts, maximum=pairs, standardize=False, seed=seed)
+    elif pool.flat.shape[1] > FEATURES:
+        others = pool.with_rows(pool.flat @ directions(pool.flat[pool.pair], FEATURES))
     found.append(kernel_test(others, permutations))
     few = max(2, pairs // 4)
     name, note = "Wasserstein, order 2", f"exact, with at most {few:,} rows of each side"
@@ -110,17 +110,3 @@ def rejected(found: Iterable[Distance], level: float = 0.05) -> tuple[Distance, 
             break
         chosen.append(distance)
     return tuple(chosen)
-
-
-def _featured(data: tuple[Array | None, ...], features: Features, maximum: int, seed: int) -> Pool:
-    """A pool of the features of samples, held-out data and further data, in their own units."""
-    given = [x for x in data if x is not None]
-    parts = [features_of(subsample(x, maximum, seed + i), features) for i, x in enumerate(given)]
-    return Pool.of(*parts, maximum=maximum, standardize=False, seed=seed)
-
-
-def _principal(pool: Pool) -> Pool:
-    """The pool with its leading principal components as rows, if the data have more numbers."""
-    if pool.flat.shape[1] <= FEATURES:
-        return pool
-    return pool.with_rows(pool.flat @ directions(pool.flat[pool.pair], FEATURES))

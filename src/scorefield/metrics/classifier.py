@@ -47,15 +47,11 @@ def c2st(
     a noise floor.
 
     Arguments:
-        x: Drawn samples `(N, *D)`.
-        y: Real data `(M, *D)`.
+        x, y: Samples of the model `(N, *D)` and real data `(M, *D)`.
         classifier: Any classifier of scikit-learn; it is fitted anew for each fold.
         folds: The number of folds.
         maximum: The maximum number of rows of each side, chosen by `seed`.
         seed: The seed of the rows, the folds and the default classifier.
-
-    Returns:
-        The accuracy.
 
     Raises:
         ValueError: If there are fewer rows than folds, the shapes differ, or a value is not finite.
@@ -98,9 +94,6 @@ def classifier_test(pool: Pool, classifier: TwoSampleClassifier | None = None, p
         classifier: Any classifier of scikit-learn with `predict_proba`.
         permutations: The number of permutations, for the default classifier.
 
-    Returns:
-        The accuracy, with its floor, interval and p-value.
-
     Raises:
         ValueError: If a side has fewer than five rows.
 
@@ -119,7 +112,7 @@ def classifier_test(pool: Pool, classifier: TwoSampleClassifier | None = None, p
     if classifier is not None:
         return _halves(pool, classifier)
     scores = _LeastSquares(pool)
-    note = f"least squares on {scores.features.shape[1]} features, {FOLDS} folds, {pool.n:,} samples and "
+    note = f"least squares on {scores.features.shape[1]} features, {FOLDS} folds, {pool.sizes}"
     accuracy = permutation_test(
         pool,
         scores.accuracy,
@@ -130,7 +123,7 @@ def classifier_test(pool: Pool, classifier: TwoSampleClassifier | None = None, p
     )
     null = np.concatenate([scores.gap(pool.pair, a, b).cpu().numpy() for a, b in pool.permuted(permutations)])
     p = p_value(float(scores.gap(pool.pair, *pool.observed())[0]), null)
-    return _with_interval(accuracy, p, note + f"{pool.m:,} held-out data")
+    return _with_interval(accuracy, p, note)
 
 
 class _LeastSquares:

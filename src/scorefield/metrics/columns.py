@@ -56,9 +56,6 @@ def stacked_columns(
         categorical: Which columns are categorical; needed for arrays, overrides the rule above for others.
         names: The names of the columns of an array.
 
-    Returns:
-        The typed columns.
-
     Raises:
         TypeError: If something is not a table.
         ValueError: If tables have different columns, columns have different lengths, or numbers are missing.
@@ -81,10 +78,9 @@ def stacked_columns(
         columns = [np.asarray(part[title]) for part in parts]
         if [len(column) for column in columns] != sizes or any(column.ndim != 1 for column in columns):
             raise ValueError(f"column {title!r} must be one-dimensional and as long as the other columns")
-        kinds = {column.dtype.kind for column in columns}
-        is_category = (
-            categorical[i] if categorical is not None else not kinds <= set("fiu") or _is_category(tables[0], title)
-        )
+        typed = tables[0][title].dtype if hasattr(tables[0], "columns") else None
+        numeric = {column.dtype.kind for column in columns} <= set("fiu") and str(typed) != "category"
+        is_category = not numeric if categorical is None else categorical[i]
         found.append(_categories(title, columns, sizes) if is_category else _numbers(title, columns))
     return found
 
@@ -106,17 +102,12 @@ def _named(table: Table, names: Sequence[str] | None) -> Mapping[str, Any]:
     return dict(zip(titles, values.T))
 
 
-def _is_category(table: Table, title: str) -> bool:
-    return hasattr(table, "columns") and str(table[title].dtype) == "category"
-
-
 def _numbers(title: str, columns: Sequence[np.ndarray]) -> TableColumn:
     values = np.concatenate([np.asarray(column, np.float64) for column in columns])
     missing = ~np.isfinite(values)
     if missing.any():
-        raise ValueError(
-            f"column {title!r} contains {missing.sum()} NaN or infinite values: fill them in or drop the rows"
-        )
+        what = f"column {title!r} contains {missing.sum()} NaN or infinite values"
+        raise ValueError(f"{what}: fill them in or drop the rows")
     return TableColumn(title, torch.from_numpy(values))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from .base import Array, stream
 
@@ -63,12 +64,7 @@ class Calibration:
 
 
 def calibration(
-    prior: Array,
-    posterior: Array,
-    references: Array | None = None,
-    *,
-    randomizations: int = 999,
-    seed: int = 0,
+    prior: Array, posterior: Array, references: Array | None = None, *, randomizations: int = 999, seed: int = 0
 ) -> Calibration:
     """Checks posterior draws by simulation: θ_i from the prior, data y_i given θ_i, and L draws from the posterior given y_i.
 
@@ -88,9 +84,6 @@ def calibration(
         randomizations: The number K of randomizations; the smallest p-value is 1/(K + 1).
         seed: The seed of the references, of ties and of the randomizations.
 
-    Returns:
-        The ranks, the coverage and the tests.
-
     Raises:
         ValueError: If shapes do not fit, there are fewer than eight simulations, or a value is not finite.
 
@@ -106,7 +99,7 @@ def calibration(
         >>> calibration(prior, exact).passed(), calibration(prior, exact + 0.5).passed()
         (True, False)
     """
-    truth, drawn = (np.asarray(x.detach().cpu() if hasattr(x, "detach") else x, np.float64) for x in (prior, posterior))
+    truth, drawn = _numbers(prior), _numbers(posterior)
     count = len(truth)
     if drawn.ndim < 2 or drawn.shape[0] != count or drawn.shape[2:] != truth.shape[1:] or drawn.shape[1] < 1:
         raise ValueError(
@@ -117,29 +110,29 @@ def calibration(
     every = np.concatenate([truth.reshape(count, 1, -1), drawn.reshape(*drawn.shape[:2], -1)], 1)
     if not np.isfinite(every).all():
         raise ValueError("calibration got NaN or infinite draws: drop these simulations, or fix the sampler")
-    reference = _references(every, references, seed)
-    distance = _distances(every, reference)
+    distance = _distances(every, _references(every[:, 0], references, seed))
     ranks = np.concatenate([_ranks(every, seed), _ranks(distance[:, :, None], seed)], 2)
     return _tested(ranks, randomizations, seed)
 
 
-def _references(every: np.ndarray, given: Array | None, seed: int) -> np.ndarray:
-    truth = every[:, 0]
-    if given is None:
+def _references(truth: np.ndarray, points: Array | None, seed: int) -> np.ndarray:
+    if points is None:
         low, high = truth.min(0), truth.max(0)
-        box: np.ndarray = low + (high - low) * stream(seed, "references").random(truth.shape)
-        return box
-    points = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given, np.float64).reshape(len(given), -1)
+        return np.asarray(low + (high - low) * stream(seed, "references").random(truth.shape))
+    points = _numbers(points).reshape(len(points), -1)
     if points.shape != truth.shape:
         raise ValueError(f"references needs one point per simulation, shape {truth.shape}, got {points.shape}")
     return points
 
 
+def _numbers(x: Array) -> np.ndarray:
+    return np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x, np.float64)
+
+
 def _distances(every: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Distances `(N, L + 1)` to the reference points, with each parameter in units of its standard deviation."""
     scale = every.std((0, 1))
-    scale = np.where(scale > 0, scale, 1.0)
-    distance: np.ndarray = np.sqrt((((every - reference[:, None]) / scale) ** 2).sum(2))
+    distance: np.ndarray = np.sqrt((((every - reference[:, None]) / np.where(scale > 0, scale, 1.0)) ** 2).sum(2))
     return distance
 
 
@@ -206,5 +199,4 @@ def _departure(ranks: np.ndarray, places: int) -> np.ndarray:
 def _coverage(ranks: np.ndarray, places: int) -> np.ndarray:
     """The fraction of ranks by distance below α, for each α; a rank stands for an interval of length 1/(L + 1)."""
     members = np.concatenate([[0], np.cumsum(np.bincount(ranks, minlength=places))]) / len(ranks)
-    coverage: np.ndarray = np.interp(CURVE, np.arange(places + 1) / places, members)
-    return coverage
+    return np.interp(CURVE, np.arange(places + 1) / places, members)

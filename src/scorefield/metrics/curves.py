@@ -6,7 +6,7 @@ Fields are `(N, C, *S)` with one to three axes S. Curves are `(N, C, R)`, one pe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -50,7 +50,7 @@ def spectrum(x: Tensor, window: bool = False) -> tuple[Tensor, Tensor]:
     taper = _hann(sizes).to(x) if window else 1.0
     at, power = _by_shell(shell.to(x.device), longest // 2)
     parts = []
-    for chunk in _chunks(x):
+    for chunk in torch.split(x, max(1, CHUNK // max(1, x[0].numel()))):
         chunk = chunk - chunk.mean(axes, keepdim=True)
         squared = torch.fft.fftn(chunk * taper, dim=axes, norm="ortho").abs().square()
         parts.append(power(squared.flatten(2)))
@@ -97,7 +97,7 @@ def correlation(x: Tensor, periodic: bool = False, centre: Tensor | float = 0.0)
     index = shell[kept].to(x.device)
     total = torch.zeros(reach + 1, dtype=torch.float64).index_add_(0, shell[kept], pairs[kept]).to(x)
     parts = []
-    for chunk in _chunks(x):
+    for chunk in torch.split(x, max(1, CHUNK // max(1, x[0].numel()))):
         products = torch.fft.irfftn(
             torch.fft.rfftn(chunk - offset, s=padded, dim=axes).abs().square(), s=padded, dim=axes
         )
@@ -175,10 +175,6 @@ def _sizes(x: Tensor) -> tuple[int, ...]:
     return tuple(x.shape[2:])
 
 
-def _chunks(x: Tensor) -> Sequence[Tensor]:
-    return torch.split(x, max(1, CHUNK // max(1, x[0].numel())))
-
-
 def _by_shell(shell: Tensor, count: int) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """The indices of the nonempty shells among 1 … count, and a function that averages over them."""
     flat = shell.flatten()
@@ -198,7 +194,6 @@ def _hann(sizes: tuple[int, ...]) -> Tensor:
     for axis, size in enumerate(sizes):
         if size > 1:
             place = (torch.arange(size, dtype=torch.float64) + 0.5) / size
-            shape = [1] * len(sizes)
-            shape[axis] = size
-            taper = taper * torch.sin(math.pi * place).square().reshape(shape)
+            window = torch.sin(math.pi * place).square()
+            taper = taper * window.reshape(-1, *[1] * (len(sizes) - axis - 1))
     return taper / taper.square().mean().sqrt()

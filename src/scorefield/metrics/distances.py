@@ -23,12 +23,10 @@ def energy_distance(x: Array, y: Array, *, standardize: bool = True, maximum: in
     biased estimator. Sums are in float64, block by block.
 
     Arguments:
-        x: Samples of the model, `(N, *D)`.
-        y: Real data, `(M, *D)`.
+        x, y: Samples of the model `(N, *D)` and real data `(M, *D)`.
         standardize: Whether to divide by the standard deviations of y: of each feature for `(M, F)`, of each channel for grids
             `(M, C, *S)`, so that the units do not matter.
-        maximum: The maximum number of rows of each side, chosen by `seed`.
-        seed: The seed.
+        maximum, seed: The maximum number of rows of each side, and the seed that chooses them.
 
     Raises:
         ValueError: If there are fewer than two rows, the shapes differ, or a value is not finite.
@@ -64,13 +62,10 @@ def sliced_wasserstein(
     makes it positive, of order N^(−1/2): compare it with its noise floor.
 
     Arguments:
-        x: Samples of the model, `(N, *D)`.
-        y: Real data, `(M, *D)`.
+        x, y: Samples of the model `(N, *D)` and real data `(M, *D)`.
         projections: The number of directions, drawn by `seed`.
         order: The order p, at least 1.
-        standardize: Whether to divide by the standard deviations of y, as in `energy_distance`.
-        maximum: The maximum number of rows of each side, chosen by `seed`.
-        seed: The seed.
+        standardize, maximum, seed: As in `energy_distance`.
 
     Raises:
         ValueError: If the order is below 1, there are no projections, the shapes differ, or a value is not finite.
@@ -105,8 +100,7 @@ def wasserstein(
     distributions in D dimensions it decreases only as N^(−1/D): compare it with a noise floor of the same size.
 
     Arguments:
-        x: Samples of the model, `(N, *D)`.
-        y: Real data, `(M, *D)`.
+        x, y: Samples of the model `(N, *D)` and real data `(M, *D)`.
         order: The order p, at least 1.
         standardize: Whether to divide by the standard deviations of y, as in `energy_distance`.
         maximum: The maximum number of rows, chosen by `seed`; both sides have as many as the shorter one.
@@ -153,19 +147,13 @@ def with_floor(
 
     Arguments:
         distance: A distance of two samples, such as `energy_distance`, called as distance(samples, real).
-        samples: Samples of the model, `(N, *D)`.
-        held_out: Real data that were not used in training, `(M, *D)`.
-        train: Further real data, for the floor only.
+        samples, held_out, train: Samples of the model, held-out data, and further real data for the floor, `(N, *D)`.
         name: The name of the distance; that of the function by default.
         splits: The number of random splits.
         resamples: The number of bootstrap resamples for the interval of the value; 0 for no interval. The quantiles are shifted
             to have the value as their mean, because repeated rows bias distances.
-        maximum: The maximum number of rows of each side, chosen by `seed`.
-        seed: The seed.
+        maximum, seed: The maximum number of rows of each side, and the seed that chooses them.
         note: A note on the computation.
-
-    Returns:
-        The distance, its floor and its interval.
 
     Raises:
         ValueError: If there are fewer than four real rows, or fewer than two splits.
@@ -222,10 +210,7 @@ def _distances(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _between(x: Tensor, y: Tensor) -> float:
-    total = 0.0
-    for rows in torch.split(x, max(1, BLOCK // len(y))):
-        total += float(_distances(rows, y).sum())
-    return total
+    return sum(float(_distances(rows, y).sum()) for rows in torch.split(x, max(1, BLOCK // len(y))))
 
 
 def _within(x: Tensor) -> float:

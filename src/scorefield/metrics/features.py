@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,8 +29,7 @@ def frechet_distance(x: Array, y: Array) -> float:
     its noise floor.
 
     Arguments:
-        x: Features of samples, `(N, F)`.
-        y: Features of real data, `(M, F)`.
+        x, y: Features of samples `(N, F)` and of real data `(M, F)`.
 
     Raises:
         ValueError: If there are fewer than two rows, the shapes differ, or a value is not finite.
@@ -87,31 +87,17 @@ class Principal:
 
 
 def features_of(x: Array, features: Features | None, chunk: int = 512) -> Tensor:
-    """The features of data, computed in chunks.
-
-    Arguments:
-        x: Data, `(N, *D)`.
-        features: The function; None for the flattened data.
-        chunk: The number of rows per call.
-
-    Returns:
-        The features, `(N, F)`.
-
-    Raises:
-        ValueError: If the function does not return the shape `(B, F)`.
-    """
+    """The features `(N, F)` of data, computed in chunks: by default the flattened data."""
     rows = as_rows(x, "x")
     if features is None:
         return rows.flatten(1)
     parts = []
-    with torch.no_grad():
-        for batch in torch.split(rows, chunk):
-            part = features(batch)
-            if part.ndim != 2 or len(part) != len(batch):
-                raise ValueError(
-                    f"features must return one row per sample, ({len(batch)}, F), got {tuple(part.shape)}: flatten them"
-                )
-            parts.append(part)
+    for batch in torch.split(rows, chunk):
+        with torch.no_grad():
+            parts.append(features(batch))
+        if parts[-1].ndim != 2 or len(parts[-1]) != len(batch):
+            shape = tuple(parts[-1].shape)
+            raise ValueError(f"features must return one row per sample, ({len(batch)}, F), got {shape}: flatten them")
     return torch.cat(parts)
 
 
@@ -129,18 +115,13 @@ def frechet_with_floor(
     """The squared Fréchet distance of features, with its noise floor and its bootstrap interval.
 
     Arguments:
-        samples: Samples of the model, `(N, *D)`.
-        held_out: Real data that were not used in training, `(M, *D)`.
-        train: Further real data, for the floor.
+        samples, held_out, train: Samples of the model, held-out data, and further real data for the floor, `(N, *D)`.
         features: A function of data `(B, *D)` to features `(B, F)`. By default the data if they have at most 64 numbers, and
             otherwise their 64 leading principal components, of the training data if there are any.
         name: The name of the distance.
         maximum: The maximum number of rows of each side, chosen by `seed`.
         splits: The number of random splits of real data.
         seed: The seed of rows, splits and resamples.
-
-    Returns:
-        The distance, its floor and its interval.
 
     Raises:
         ValueError: If there are too few rows, or the features do not have the shape `(B, F)`.
@@ -152,18 +133,9 @@ def frechet_with_floor(
             features, kind = Principal.of(reference[:20000], 64), "64 principal components"
     drawn, real = (features_of(subsample(x, maximum, seed + i), features) for i, x in enumerate((samples, held_out)))
     more = None if train is None else features_of(subsample(train, 2 * maximum, seed + 2), features)
-    return with_floor(
-        frechet_distance,
-        drawn,
-        real,
-        more,
-        name=name,
-        splits=splits,
-        resamples=20 if drawn.shape[1] <= 256 else 0,
-        maximum=maximum,
-        seed=seed,
-        note=f"squared; of {kind}",
-    )
+    resamples, note = 20 if drawn.shape[1] <= 256 else 0, f"squared; of {kind}"
+    options: dict[str, Any] = {"name": name, "splits": splits, "maximum": maximum, "seed": seed}
+    return with_floor(frechet_distance, drawn, real, more, resamples=resamples, note=note, **options)
 
 
 def inception(weights: str | Path) -> Features:

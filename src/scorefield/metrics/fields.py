@@ -39,11 +39,9 @@ class Curve:
     Arguments:
         name: The name of the statistic.
         at: The abscissas, `(R,)`.
-        samples: The mean curve of the samples, `(C, R)`.
-        real: The mean curve of the held-out data, `(C, R)`.
-        low: The lower end of a band that contains the whole mean curve of as many real fields with a probability of 95 % (90 %
+        samples, real: The mean curves of samples and of held-out data, `(C, R)`.
+        low, high: The ends of a band that contains the whole mean curve of as many real fields with a probability of 95 % (90 %
             or less with up to a hundred fields, whose standard deviation is itself uncertain), `(C, R)`.
-        high: The upper end of the band.
         spread: The 5 % and 95 % quantiles of the curves of single held-out fields, `(2, C, R)`.
         distance: The largest standardized difference of mean curves and mean squared deviations, with a test.
         places: Labels of the abscissas, if they are not numbers.
@@ -86,9 +84,6 @@ def compare_curves(
         permutations: The number of permutations.
         note: A note on the computation.
 
-    Returns:
-        The mean curves, their bands and the test.
-
     Raises:
         ValueError: If there is not one curve per row, or a curve is not finite.
 
@@ -109,8 +104,7 @@ def compare_curves(
     first = Means(centred.float())
     distance = permutation_test(pool, means, name, permutations=permutations)
     z = means.z(pool.pair, *pool.observed())[0]
-    summary = _largest(z, channels, places or tuple(f"{float(place):.3g}" for place in at))
-    summary += f"; {pool.n:,} samples and {pool.m:,} held-out data"
+    summary = _largest(z, channels, places or tuple(f"{float(place):.3g}" for place in at)) + f"; {pool.sizes}"
     null = torch.cat([first(pool.pair, a, b) for a, b in pool.permuted(min(permutations, 199))])
     drawn, real = flat[pool.drawn], flat[pool.held]
     # Of the difference between means of n and of m real fields.
@@ -162,19 +156,14 @@ def field_tests(
     Minkowski functionals of the sets above seven quantiles (for two-valued media, above the threshold).
 
     Arguments:
-        samples: Fields of the model, `(N, C, *S)` with one to three axes S.
-        held_out: Real fields that were not used in training, `(M, C, *S)`.
-        train: Further real fields, for the noise floors.
+        samples, held_out, train: Fields of the model, held-out fields, and further real fields for the noise floors,
+            `(N, C, *S)` with one to three axes S.
         thresholds: The threshold between the phases, one for all or one per channel; by default halfway between the 1 % and the
             99 % quantile.
         periodic: Whether the fields are periodic, for the correlations.
         own: Further statistics by name: functions of fields `(B, C, *S)` that return abscissas `(R,)` and curves `(B, C, R)`.
         maximum: The maximum number of fields of each side.
-        permutations: The number of permutations of each test.
-        seed: The seed of the subsets and of the tests.
-
-    Returns:
-        The curves, each with a test.
+        permutations, seed: The number of permutations of each test, and the seed of the subsets and of the tests.
 
     Raises:
         ValueError: If the data are not fields, the shapes differ, or a value is not finite.
@@ -206,12 +195,10 @@ def field_tests(
     found |= {name: measure(x) for name, measure in (own or {}).items()}
     labels = {"one-point distribution": _bin_labels(edges)}
     curves = [
-        replace(
-            compare_curves(pool, name, *curve, places=labels.get(name, ()), permutations=permutations),
-            axis=AXES.get(name.split(",")[0], ""),
-        )
+        compare_curves(pool, name, *curve, places=labels.get(name, ()), permutations=permutations)
         for name, curve in found.items()
     ]
+    curves = [replace(curve, axis=AXES.get(curve.name.split(",")[0], "")) for curve in curves]
     places, functionals = _functionals(x, levels)
     at = torch.arange(len(places), dtype=torch.float64)
     name = "Minkowski functionals"
@@ -245,9 +232,6 @@ def _levels(x: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
     values = values[:, :: 1 + values.shape[1] // 2**20].sort(1).values
     if len(torch.unique(values[:, :: 1 + values.shape[1] // 4096])) <= 2:
         return middle[:, None], middle[:, None]
-
-    def quantiles(count: int) -> Tensor:
-        places = [round(i / count * (values.shape[1] - 1)) for i in range(1, count)]
-        return values[:, places]
-
-    return quantiles(LEVELS + 1), quantiles(BINS)
+    places = ([round(i / count * (values.shape[1] - 1)) for i in range(1, count)] for count in (LEVELS + 1, BINS))
+    levels, edges = (values[:, place] for place in places)
+    return levels, edges

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from .base import Array, as_rows
 from .moments import Means
@@ -21,8 +20,7 @@ class GeneralizationGap:
 
     Arguments:
         levels: The noise levels, `(L,)`.
-        train: The mean losses of the training data, `(L,)`.
-        held_out: The mean losses of the held-out data, `(L,)`.
+        train, held_out: The mean losses of training and of held-out data, `(L,)`.
         z: Standardized differences, positive if the held-out loss is larger, `(L,)`.
         p_value: The p-value of the largest difference, by permutations of samples.
     """
@@ -53,16 +51,6 @@ class GeneralizationGap:
         return f"The held-out loss exceeds the training loss {where}, by a factor of up to {ratio:.2f}: {tail}."
 
 
-class _Largest:
-    """The largest positive z."""
-
-    def __init__(self, means: Means) -> None:
-        self.means = means
-
-    def __call__(self, block: slice, a: Tensor, b: Tensor) -> Tensor:
-        return self.means.z(block, a, b).amax(1)
-
-
 def loss_gap(
     levels: Array, train: Array, held_out: Array, *, permutations: int = 999, maximum: int = 20000, seed: int = 0
 ) -> GeneralizationGap:
@@ -73,14 +61,10 @@ def loss_gap(
 
     Arguments:
         levels: The noise levels, `(L,)`.
-        train: The losses of training samples at each level, each with its own noise, `(N, L)`.
-        held_out: The losses of held-out samples, `(M, L)`.
+        train, held_out: The losses of training samples `(N, L)` and of held-out samples `(M, L)`, each with its own noise.
         permutations: The number of permutations.
         maximum: The maximum number of samples of each side.
         seed: The seed of the subsets and of the permutations.
-
-    Returns:
-        The mean losses and the test.
 
     Raises:
         ValueError: If there is not one loss per level, or a loss is not finite.
@@ -99,7 +83,9 @@ def loss_gap(
         )
     pool = Pool.of(*rows, maximum=maximum, standardize=False, seed=seed)
     means = Means(pool.flat)
-    found = permutation_test(pool, _Largest(means), "gap", permutations=permutations, resamples=0)
+    found = permutation_test(
+        pool, lambda *sides: means.z(*sides).amax(1), "gap", permutations=permutations, resamples=0
+    )
     train_loss, held_out_loss = (
         pool.flat[side].mean(0, dtype=torch.float64).cpu().numpy() for side in (pool.held, pool.drawn)
     )

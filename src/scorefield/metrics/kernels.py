@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Array, Distance, as_rows, paired
+from .base import Array, Distance, paired, rows_alike
 from .pool import Pool, permutation_test
 
 __all__ = ["energy_test", "kernel_distance", "kernel_test", "mmd", "mmd_test"]
@@ -44,11 +44,7 @@ def energy_test(pool: Pool, permutations: int = 499) -> Distance:
     """The squared energy distance, as in `energy_distance`, standardized by the pool, with a permutation test.
 
     Arguments:
-        pool: The pooled samples and real data.
-        permutations: The number of permutations.
-
-    Returns:
-        The distance, its floor and its p-value.
+        pool, permutations: The pooled samples and real data, and the number of permutations.
 
     References:
         Székely and Rizzo, 2013, Energy statistics.
@@ -59,7 +55,7 @@ def energy_test(pool: Pool, permutations: int = 499) -> Distance:
         0.002
     """
     kernel = pool.squares.sqrt().neg_()
-    return permutation_test(pool, _Quadratic(kernel), "energy distance", permutations=permutations, note=_rows_of(pool))
+    return permutation_test(pool, _Quadratic(kernel), "energy distance", permutations=permutations, note=pool.sizes)
 
 
 def mmd(
@@ -77,12 +73,9 @@ def mmd(
     4,096) times each of `scales`; several are averaged. As an unbiased estimate of 0 it can be slightly negative.
 
     Arguments:
-        x: Samples of the model, `(N, *D)`.
-        y: Real data, `(M, *D)`.
+        x, y: Samples of the model `(N, *D)` and real data `(M, *D)`.
         scales: The bandwidths in units of the median distance.
-        standardize: Whether to divide by the standard deviations of y, as in `energy_distance`.
-        maximum: The maximum number of rows of each side, chosen by `seed`.
-        seed: The seed.
+        standardize, maximum, seed: As in `energy_distance`.
 
     Raises:
         ValueError: If there are fewer than two rows, the shapes differ, a scale is not positive, or a value is not finite.
@@ -122,9 +115,6 @@ def mmd_test(pool: Pool, scales: Sequence[float] | None = None, permutations: in
         scales: The bandwidths in units of the median distance; by default (¼, ½, 1, 2, 4), for coarse and fine differences.
         permutations: The number of permutations.
 
-    Returns:
-        The distance, its floor and its p-value.
-
     Raises:
         ValueError: If a scale is not positive.
     """
@@ -132,7 +122,7 @@ def mmd_test(pool: Pool, scales: Sequence[float] | None = None, permutations: in
     _check(chosen)
     kernel = _gaussian(pool.squares.clone(), _median(pool.squares[pool.pair, pool.pair]), chosen)
     name = "MMD, one scale" if len(chosen) == 1 else "MMD, several scales"
-    note = f"Gaussian kernel at {', '.join(f'{s:g}' for s in chosen)} × the median distance; {_rows_of(pool)}"
+    note = f"Gaussian kernel at {', '.join(f'{s:g}' for s in chosen)} × the median distance; {pool.sizes}"
     return permutation_test(pool, _Quadratic(kernel), name, permutations=permutations, note=note)
 
 
@@ -142,8 +132,7 @@ def kernel_distance(x: Array, y: Array) -> float:
     All rows are used, without standardization.
 
     Arguments:
-        x: Features of samples, `(N, D)`.
-        y: Features of real data, `(M, D)`.
+        x, y: Features of samples `(N, D)` and of real data `(M, D)`.
 
     Raises:
         ValueError: If there are fewer than two rows, the shapes differ, or a value is not finite.
@@ -151,27 +140,17 @@ def kernel_distance(x: Array, y: Array) -> float:
     References:
         Bińkowski et al., 2018, Demystifying MMD GANs, section 4.
     """
-    a, b = (z.flatten(1).double() for z in _same_shape(x, y))
+    a, b = (z.flatten(1).double() for z in rows_alike({"x": x, "y": y}, "y"))
     if min(len(a), len(b)) < 2:
         raise ValueError(f"kernel_distance needs at least two rows of each side, got {len(a)} and {len(b)}")
-    return _within(a) + _within(b) - 2 * sum(float(_cubic(part, b).sum()) for part in _parts(a, b)) / (len(a) * len(b))
+    across = sum(float(_cubic(part, b).sum()) for part in torch.split(a, max(1, BLOCK // len(b)))) / (len(a) * len(b))
+    return _within(a) + _within(b) - 2 * across
 
 
 def kernel_test(pool: Pool, permutations: int = 499) -> Distance:
     """The kernel distance of a pool of features, with a permutation test."""
     kernel = _cubic(pool.flat, pool.flat)
-    return permutation_test(pool, _Quadratic(kernel), "kernel distance", permutations=permutations, note=_rows_of(pool))
-
-
-def _same_shape(x: Array, y: Array) -> tuple[Tensor, Tensor]:
-    a, b = as_rows(x, "x"), as_rows(y, "y")
-    if a.shape[1:] != b.shape[1:]:
-        raise ValueError(f"x and y must have one shape, got {tuple(a.shape[1:])} and {tuple(b.shape[1:])}")
-    return a.to(b.device), b
-
-
-def _parts(a: Tensor, b: Tensor) -> Sequence[Tensor]:
-    return torch.split(a, max(1, BLOCK // len(b)))
+    return permutation_test(pool, _Quadratic(kernel), "kernel distance", permutations=permutations, note=pool.sizes)
 
 
 def _cubic(a: Tensor, b: Tensor) -> Tensor:
@@ -180,7 +159,8 @@ def _cubic(a: Tensor, b: Tensor) -> Tensor:
 
 def _within(a: Tensor) -> float:
     own = float(((a.square().sum(1) / a.shape[1] + 1) ** 3).sum())
-    return (sum(float(_cubic(part, a).sum()) for part in _parts(a, a)) - own) / (len(a) * (len(a) - 1))
+    parts = torch.split(a, max(1, BLOCK // len(a)))
+    return (sum(float(_cubic(part, a).sum()) for part in parts) - own) / (len(a) * (len(a) - 1))
 
 
 def _gaussian(squares: Tensor, width: float, scales: Sequence[float]) -> Tensor:
@@ -206,7 +186,3 @@ def _median(squares: Tensor) -> float:
 def _check(scales: Sequence[float]) -> None:
     if not scales or min(scales) <= 0:
         raise ValueError(f"the scales of the kernel must be positive, got {tuple(scales)}")
-
-
-def _rows_of(pool: Pool) -> str:
-    return f"{pool.n:,} samples and {pool.m:,} held-out data"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -26,16 +25,6 @@ class Manifold(NamedTuple):
     coverage: float
 
 
-@dataclass(frozen=True)
-class _Terms:
-    """The contributions of the rows to the four means."""
-
-    precision: Tensor
-    recall: Tensor
-    density: Tensor
-    coverage: Tensor
-
-
 def precision_recall(samples: Array, real: Array, neighbours: int = NEIGHBOURS) -> Manifold:
     """The fraction of samples that lie among the real data, and of real data that lie among the samples.
 
@@ -47,9 +36,6 @@ def precision_recall(samples: Array, real: Array, neighbours: int = NEIGHBOURS) 
         samples: Samples of the model or their features, `(N, *D)`.
         real: Real data or their features, `(M, *D)`.
         neighbours: The number k of neighbours.
-
-    Returns:
-        The four numbers.
 
     Raises:
         ValueError: If a side has k rows or fewer, the shapes differ, or a value is not finite.
@@ -71,7 +57,7 @@ def precision_recall(samples: Array, real: Array, neighbours: int = NEIGHBOURS) 
         raise ValueError(f"precision_recall needs more than {neighbours} rows of each side, got {len(x)} and {len(y)}")
     both = torch.cat([x.to(y.device), y]).double()
     parts = _terms(torch.cdist(both, both), torch.arange(len(both)) < len(x), neighbours)
-    return Manifold(*(float(part.mean()) for part in vars(parts).values()))
+    return Manifold(*(float(part.mean()) for part in parts.values()))
 
 
 def manifold_distances(pool: Pool, neighbours: int = NEIGHBOURS, splits: int = 20) -> tuple[Distance, ...]:
@@ -84,9 +70,6 @@ def manifold_distances(pool: Pool, neighbours: int = NEIGHBOURS, splits: int = 2
         pool: The pooled samples and real data.
         neighbours: The number k of neighbours.
         splits: The number of splits of real data.
-
-    Returns:
-        The four distances.
     """
     k = min(neighbours, pool.n - 1, pool.m - 1)
     distance = pool.squares
@@ -97,29 +80,28 @@ def manifold_distances(pool: Pool, neighbours: int = NEIGHBOURS, splits: int = 2
         for left, right in zip(a, b):
             kept = (left + right).nonzero()[:, 0]
             chosen = distance[block, block][kept][:, kept]
-            floors.append([float(part.mean()) for part in vars(_terms(chosen, left[kept] > 0, k)).values()])
+            floors.append([float(part.mean()) for part in _terms(chosen, left[kept] > 0, k).values()])
     ranges = np.quantile(floors, [0.05, 0.5, 0.95], axis=0).T
     found = []
-    for (name, part), (low, floor, high) in zip(vars(observed).items(), ranges):
+    for (name, part), (low, floor, high) in zip(observed.items(), ranges):
         value, margin = float(part.mean()), 1.96 * float(part.std()) / len(part) ** 0.5
-        note = f"{k} neighbours, {pool.n:,} samples and {pool.m:,} held-out data"
+        note = f"{k} neighbours, {pool.sizes}"
         ends = (value - margin, value + margin)
-        found.append(
-            Distance(name, value, float(floor), float(low), float(high), (pool.n, pool.m), None, ends, note, True)
-        )
+        bounds = float(floor), float(low), float(high)
+        found.append(Distance(name, value, *bounds, (pool.n, pool.m), None, ends, note, True))
     return tuple(found)
 
 
-def _terms(distance: Tensor, sample: Tensor, k: int) -> _Terms:
-    """The contributions, from distances (or their squares) between all rows and which of these are samples."""
+def _terms(distance: Tensor, sample: Tensor, k: int) -> dict[str, Tensor]:
+    """What each row adds to the four means, from distances (or their squares) of all rows and which of them are samples."""
     drawn, real = sample.nonzero()[:, 0], (~sample).nonzero()[:, 0]
     across = distance[drawn][:, real]
     # The smallest of the k + 1 is the distance of a row to itself.
     own, other = (distance[part][:, part].kthvalue(k + 1, dim=1).values for part in (drawn, real))
     within = across <= other
-    return _Terms(
-        precision=within.any(1).float(),
-        recall=(across <= own[:, None]).any(0).float(),
-        density=within.float().sum(1) / k,
-        coverage=within.any(0).float(),
-    )
+    return {
+        "precision": within.any(1).float(),
+        "recall": (across <= own[:, None]).any(0).float(),
+        "density": within.float().sum(1) / k,
+        "coverage": within.any(0).float(),
+    }

@@ -89,9 +89,6 @@ def family(
         permutations: The number of permutations.
         note: A note on the computation.
 
-    Returns:
-        The differences and the test.
-
     Example:
         >>> rng = np.random.default_rng(0)
         >>> pool = Pool.of(rng.normal(size=(200, 2)), rng.normal(size=(200, 2)) + [0.0, 1.0])
@@ -138,12 +135,8 @@ def moment_test(pool: Pool, permutations: int = 499, principal: int = 16) -> Tes
     equally spaced ones are tested.
 
     Arguments:
-        pool: The pooled samples and real data, up to tens of thousands of rows.
-        permutations: The number of permutations.
+        pool, permutations: The pooled data, up to tens of thousands of rows, and the number of permutations.
         principal: The number of principal directions of the pool.
-
-    Returns:
-        The differences and the test.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -167,8 +160,7 @@ def moment_test(pool: Pool, permutations: int = 499, principal: int = 16) -> Tes
         chosen = torch.arange(kept) * features // kept
         blocks += [rows[:, chosen], rows[:, chosen].square()]
         labels += [f"mean of feature {int(i)}" for i in chosen] + [f"variance of feature {int(i)}" for i in chosen]
-    note = f"{pool.n:,} samples and {pool.m:,} held-out data"
-    return family(pool, torch.cat(blocks, 1), labels, "moments", permutations, note)
+    return family(pool, torch.cat(blocks, 1), labels, "moments", permutations, pool.sizes)
 
 
 class Ranks:
@@ -217,21 +209,16 @@ def sliced_test(pool: Pool, permutations: int = 499, projections: int = 64) -> D
     It is a sum over gaps between sorted values, so that one sort of each projection serves all permutations.
 
     Arguments:
-        pool: The pooled samples and real data.
-        permutations: The number of permutations.
+        pool, permutations: The pooled samples and real data, and the number of permutations.
         projections: The number of random directions.
-
-    Returns:
-        The distance, its floor and its p-value.
 
     References:
         Bonneel et al., 2015, Sliced and Radon Wasserstein barycenters of measures.
     """
     values = pool.flat @ _random(pool, projections)
-    note = f"order 1, {projections} projections, {pool.n:,} samples and {pool.m:,} held-out data"
-    return permutation_test(
-        pool, Ranks(values, False), "sliced Wasserstein, order 1", permutations=permutations, note=note
-    )
+    note = f"order 1, {projections} projections, {pool.sizes}"
+    name = "sliced Wasserstein, order 1"
+    return permutation_test(pool, Ranks(values, False), name, permutations=permutations, note=note)
 
 
 def marginal_test(pool: Pool, permutations: int = 499, projections: int = 32) -> TestFamily:
@@ -242,12 +229,8 @@ def marginal_test(pool: Pool, permutations: int = 499, projections: int = 32) ->
     distribution; that of the largest distance uses permutations, which is valid with ties.
 
     Arguments:
-        pool: The pooled samples and real data, up to tens of thousands of rows.
-        permutations: The number of permutations.
+        pool, permutations: The pooled data, up to tens of thousands of rows, and the number of permutations.
         projections: The approximate number of marginals.
-
-    Returns:
-        The distances and the test.
     """
     rows, features = pool.flat, pool.flat.shape[1]
     if features <= projections:
@@ -266,8 +249,7 @@ def marginal_test(pool: Pool, permutations: int = 499, projections: int = 32) ->
     found = ranks.columns(pool.pair, *pool.observed())[0].double().cpu().numpy()
     p = np.minimum(1, kolmogorov(found * math.sqrt(pool.n * pool.m / (pool.n + pool.m))) * len(found))
     worst = int(found.argmax())
-    note = f"largest of {len(found)}: {labels[worst]} (Bonferroni p = {p[worst]:.2g}); "
-    note += f"{pool.n:,} samples and {pool.m:,} held-out data"
+    note = f"largest of {len(found)}: {labels[worst]} (Bonferroni p = {p[worst]:.2g}); {pool.sizes}"
     middles = [values[side].median(0).values.cpu().numpy() for side in (pool.drawn, pool.held)]
     return TestFamily(replace(distance, note=note), tuple(labels), middles[0], middles[1], found, p)
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Array, as_rows, scale_of, subsample
+from .base import Array, as_rows, rows_alike, scale_of, subsample
 
 __all__ = ["Neighbours", "memorization", "nearest"]
 
@@ -23,8 +23,7 @@ class Neighbours:
     """Distances of samples to the training data, compared with those of held-out data, in standard deviations.
 
     Arguments:
-        samples: The distances of samples to their nearest training sample, `(N,)`.
-        held_out: The distances of as many held-out samples, `(N,)`.
+        samples, held_out: The distances of samples, and of as many held-out data, to their nearest training sample, `(N,)`.
         copied: The fraction of samples that are more than three times closer to one training sample than to any other.
         copied_held_out: That fraction of the held-out data: what chance gives (a third in one dimension, a ninth in two).
         p_value: The p-value of the Mann-Whitney test that samples are not closer than held-out data.
@@ -96,14 +95,10 @@ def nearest(x: Array, reference: Array, k: int = 1) -> tuple[Tensor, Tensor]:
         >>> index.flatten().tolist()
         [1, 2]
     """
-    x, reference = as_rows(x, "x"), as_rows(reference, "reference")
-    if x.shape[1:] != reference.shape[1:]:
-        raise ValueError(
-            f"x and reference must have one shape, got {tuple(x.shape[1:])} and {tuple(reference.shape[1:])}"
-        )
+    x, reference = rows_alike({"x": x, "reference": reference}, "reference")
     if not 1 <= k <= len(reference):
         raise ValueError(f"nearest needs 1 <= k <= {len(reference)}, the number of rows of reference, got k={k}")
-    x, reference = x.flatten(1).to(reference.device), reference.flatten(1)
+    x, reference = x.flatten(1), reference.flatten(1)
     distances = torch.empty(len(x), k, dtype=torch.float64, device=x.device)
     indices = torch.empty(len(x), k, dtype=torch.long, device=x.device)
     pending = torch.arange(len(x), device=x.device)
@@ -130,9 +125,6 @@ def memorization(samples: Array, train: Array, held_out: Array, *, maximum: int 
         maximum: The maximum number of samples and of held-out data, chosen by `seed`.
         seed: The seed.
 
-    Returns:
-        The distances and the tests.
-
     Raises:
         ValueError: If there are fewer than two training samples, the shapes differ, or a value is not finite.
 
@@ -152,24 +144,18 @@ def memorization(samples: Array, train: Array, held_out: Array, *, maximum: int 
     known = as_rows(train, "train")
     if len(known) < 2:
         raise ValueError(f"memorization needs at least two training samples, got {len(known)}")
-    scale = scale_of(known)
     count = min(len(samples), len(held_out), maximum)
-    drawn = as_rows(subsample(samples, count, seed), "samples")
-    fresh = as_rows(subsample(held_out, count, seed + 1), "held_out")
-    for name, rows in (("samples", drawn), ("held_out", fresh)):
-        if rows.shape[1:] != known.shape[1:]:
-            raise ValueError(
-                f"{name} must have the shape of train, got {tuple(rows.shape[1:])} and {tuple(known.shape[1:])}"
-            )
-    known = known / scale
-    found = [nearest(rows.to(known.device) / scale, known, 2) for rows in (drawn, fresh)]
+    some = {"samples": subsample(samples, count, seed), "held_out": subsample(held_out, count, seed + 1)}
+    scale = scale_of(known)
+    known, *others = (rows / scale for rows in rows_alike({"train": known} | some, "train"))
+    found = [nearest(rows, known, 2) for rows in others]
     near, far = (distance.cpu().numpy() for distance, _ in found)
     copies = [3 * distance[:, 0] < distance[:, 1] for distance in (near, far)]
     counts = [int(copied.sum()) for copied in copies]
     # The nearest training sample of each row, and its distance to its own nearest training neighbour.
     unique, place = torch.unique(torch.cat([index[:, 0] for _, index in found]), return_inverse=True)
     between = nearest(known[unique], known, 2)[0][:, 1].cpu().numpy()[place.cpu().numpy()]
-    authentic = [distance[:, 0] > others for distance, others in zip((near, far), np.split(between, 2))]
+    authentic = [distance[:, 0] > reach for distance, reach in zip((near, far), np.split(between, 2))]
     return Neighbours(
         samples=near[:, 0],
         held_out=far[:, 0],
@@ -202,7 +188,9 @@ def _by_dot_product(x: Tensor, reference: Tensor, k: int, dtype: torch.dtype) ->
             best = torch.cat([best, found.values], 1)
             best, order = best.topk(kept, largest=False)
             index = torch.cat([index, found.indices + start], 1).gather(1, order)
-        distance, index = _recomputed(rows, reference, index, k)
+        exact = torch.stack([(rows.double() - reference[column].double()).norm(dim=1) for column in index.T], 1)
+        distance, order = exact.topk(k, largest=False)
+        index = index.gather(1, order)
         lengths = centred.double().square().sum(1)
         # The rounding error of ‖r‖² − 2 x·r is at most D ε of its size; rows left out rank no better than the last one kept.
         slack = 4 * (x.shape[1] + 4) * torch.finfo(dtype).eps * (lengths + norms.max())
@@ -210,13 +198,6 @@ def _by_dot_product(x: Tensor, reference: Tensor, k: int, dtype: torch.dtype) ->
         answers.append((distance, index, sure))
     distances, indices, sures = (torch.cat(column) for column in zip(*answers))
     return distances, indices, sures
-
-
-def _recomputed(rows: Tensor, reference: Tensor, index: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k nearest among the candidates `index`, by differences in float64."""
-    exact = torch.stack([(rows.double() - reference[column].double()).norm(dim=1) for column in index.T], 1)
-    distance, order = exact.topk(k, largest=False)
-    return distance, index.gather(1, order)
 
 
 def _by_difference(x: Tensor, reference: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -228,10 +209,10 @@ def _by_difference(x: Tensor, reference: Tensor, k: int) -> tuple[Tensor, Tensor
         index = torch.zeros(len(rows), k, dtype=torch.long, device=x.device)
         for start in range(0, len(reference), width):
             part = reference[start : start + width].double()
-            found = torch.cdist(rows, part, compute_mode="donot_use_mm_for_euclid_dist").topk(
-                min(k, len(part)), largest=False
-            )
+            distance = torch.cdist(rows, part, compute_mode="donot_use_mm_for_euclid_dist")
+            found = distance.topk(min(k, len(part)), largest=False)
             best, order = torch.cat([best, found.values], 1).topk(k, largest=False)
             index = torch.cat([index, found.indices + start], 1).gather(1, order)
         answers.append((best, index))
-    return torch.cat([best for best, _ in answers]), torch.cat([index for _, index in answers])
+    distances, indices = (torch.cat(column) for column in zip(*answers))
+    return distances, indices

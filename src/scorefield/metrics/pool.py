@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Array, Distance, as_rows, scale_of, stream, subsample
+from .base import Array, Distance, rows_alike, scale_of, stream, subsample
 
 __all__ = ["Pool", "Statistic", "p_value", "permutation_test"]
 
@@ -76,15 +76,10 @@ class Pool:
         given = {"samples": (samples, n), "held_out": (held_out, m)}
         if train is not None and len(train) >= n:
             given["train"] = (train, n)
-        parts = [as_rows(subsample(x, c, seed + i), name) for i, (name, (x, c)) in enumerate(given.items())]
-        device = parts[1].device
-        for name, part in zip(given, parts):
-            if part.shape[1:] != parts[1].shape[1:]:
-                raise ValueError(
-                    f"{name} must have the shape of held_out, got {tuple(part.shape[1:])} and "
-                    f"{tuple(parts[1].shape[1:])}"
-                )
-        rows = torch.cat([part.to(device, torch.float64) for part in parts])
+        parts = rows_alike(
+            {name: subsample(x, c, seed + i) for i, (name, (x, c)) in enumerate(given.items())}, "held_out"
+        )
+        rows = torch.cat([part.double() for part in parts])
         if standardize:
             rows = (rows - rows[: n + m].mean(0)) / scale_of(rows[: n + m])
         return cls(rows.float(), n, m, seed)
@@ -93,6 +88,11 @@ class Pool:
     def extra(self) -> int:
         """The number of further real data."""
         return len(self.rows) - self.n - self.m
+
+    @property
+    def sizes(self) -> str:
+        """What is compared, for notes."""
+        return f"{self.n:,} samples and {self.m:,} held-out data"
 
     @property
     def pair(self) -> slice:
@@ -212,9 +212,6 @@ def permutation_test(
         splits: The number of splits of real data.
         resamples: The number of bootstrap resamples; 0 for no interval.
         note: A note on the computation.
-
-    Returns:
-        The value, its floor, its interval and its p-value.
 
     Raises:
         RuntimeError: If the statistic is not finite.

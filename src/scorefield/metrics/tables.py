@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,17 +41,12 @@ def table_tests(
     """Tests columns, associations of pairs and joint distributions of pairs, each family with a permutation test.
 
     Arguments:
-        samples: Rows of the model: a DataFrame, a mapping of names to columns, or an array `(N, F)`.
-        held_out: Real rows that were not used in training.
-        train: Further real rows, for the noise floors.
+        samples, held_out, train: Rows of the model, held-out rows, and further real rows for the noise floors: each a
+            DataFrame, a mapping of names to columns, or an array `(N, F)`.
         categorical: Which columns are categorical; by default it follows from their types, and arrays are numeric.
         names: The names of the columns of an array.
         maximum: The maximum number of rows of each side; for joint distributions it is at most 5,000.
-        permutations: The number of permutations of each test.
-        seed: The seed of the subsets and of the tests.
-
-    Returns:
-        The families of tests.
+        permutations, seed: The number of permutations of each test, and the seed of the subsets and of the tests.
 
     Raises:
         TypeError: If something is not a table.
@@ -64,16 +60,12 @@ def table_tests(
         >>> [family.distance.p_value < 0.01 for family in table_tests(drawn, real)]
         [False, True, True]
     """
-    pool, columns = table_pool(
-        samples, held_out, train, categorical=categorical, names=names, maximum=maximum, seed=seed
-    )
+    options: dict[str, Any] = {"categorical": categorical, "names": names, "seed": seed}
+    pool, columns = table_pool(samples, held_out, train, maximum=maximum, **options)
     found = [column_test(pool, columns, permutations)]
     if len(columns) > 1:
         found.append(association_test(pool, columns, permutations))
-        few = min(maximum, 5000)
-        pool, columns = table_pool(
-            samples, held_out, train, categorical=categorical, names=names, maximum=few, seed=seed
-        )
+        pool, columns = table_pool(samples, held_out, train, maximum=min(maximum, 5000), **options)
         found.append(joint_test(pool, columns, permutations))
     return tuple(found)
 
@@ -91,9 +83,8 @@ def table_pool(
     """A pool of row numbers, chosen as in `Pool.of`, and the typed columns of these rows.
 
     Arguments:
-        samples: Rows of the model: a DataFrame, a mapping of names to columns, or an array `(N, F)`.
-        held_out: Real rows that were not used in training.
-        train: Further real rows, for the noise floors.
+        samples, held_out, train: Rows of the model, held-out rows, and further real rows for the noise floors: each a
+            DataFrame, a mapping of names to columns, or an array `(N, F)`.
         categorical: Which columns are categorical; by default it follows from their types, and arrays are numeric.
         names: The names of the columns of an array.
         maximum: The maximum number of rows of each side.
@@ -105,14 +96,14 @@ def table_pool(
     """
     tables = [samples, held_out] if train is None else [samples, held_out, train]
     columns = stacked_columns(tables, categorical, names)
-    sizes = [_length(table) for table in tables]
+    sizes = [len(next(iter(x.values())) if isinstance(x, Mapping) else x) for x in tables]
     n, m = (min(size, maximum) for size in sizes[:2])
     if min(n, m) < 2:
         raise ValueError(f"a comparison needs at least two samples and two held-out data, got {n} and {m}")
     counts = [n, m, n if len(sizes) > 2 and sizes[2] >= n else 0]
-    ends = np.cumsum([0, *sizes])
-    parts = [subsample(torch.arange(start, start + size), count, seed + i)
-             for i, (start, size, count) in enumerate(zip(ends, sizes, counts)) if count]  # fmt: skip
+    parts = [
+        subsample(torch.arange(sum(sizes[:i]), sum(sizes[: i + 1])), c, seed + i) for i, c in enumerate(counts) if c
+    ]
     chosen = torch.cat([torch.as_tensor(part) for part in parts])
     return Pool(chosen[:, None], n, m, seed), [replace(column, values=column.values[chosen]) for column in columns]
 
@@ -121,26 +112,26 @@ class _SmallestPValue(abc.ABC):
     """Several statistics with p-values from their limit distributions; the largest −log₁₀ p is their joint statistic."""
 
     @abc.abstractmethod
+    def each(self, block: slice, a: Tensor, b: Tensor, fine: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """For each statistic its distances and p-values, `(K,)` each; `fine` breaks ties as in `Ranks.columns`."""
+
     def tested(self, block: slice, a: Tensor, b: Tensor, fine: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Distances and p-values, `(K, statistics)` each; `fine` breaks ties as in `Ranks.columns`."""
+        """Distances and p-values, `(K, statistics)` each."""
+        distances, p = zip(*self.each(block, a, b, fine))
+        return np.stack(distances, 1), np.stack(p, 1)
 
     def __call__(self, block: slice, a: Tensor, b: Tensor) -> Tensor:
         return -torch.from_numpy(self.tested(block, a, b, fine=True)[1]).log10().amin(1)
 
     def family(
-        self,
-        pool: Pool,
-        name: str,
-        labels: Sequence[str],
-        sides: Sequence[tuple[float, ...]],
-        permutations: int,
+        self, pool: Pool, name: str, labels: Sequence[str], sides: Sequence[tuple[float, ...]], permutations: int
     ) -> TestFamily:
         distance = permutation_test(pool, self, name, permutations=permutations)
         differences, p = (x[0] for x in self.tested(pool.pair, *pool.observed()))
         p = np.minimum(1, p * len(p))
         worst = int(p.argmin())
         summary = f"of {len(p)}, {labels[worst]} differs the most (Bonferroni p = {p[worst]:.2g}); "
-        summary += f"{pool.n:,} samples and {pool.m:,} held-out data; the value is −log₁₀ of the smallest p-value"
+        summary += f"{pool.sizes}; the value is −log₁₀ of the smallest p-value"
         drawn, real = np.array(sides).T
         return TestFamily(replace(distance, note=summary), tuple(labels), drawn, real, differences, p)
 
@@ -153,17 +144,15 @@ class _Columns(_SmallestPValue):
         numbers = [column.values for column in columns if column.levels is None]
         self.ranks = Ranks(torch.stack(numbers, 1), largest=True) if numbers else None
 
-    def tested(self, block: slice, a: Tensor, b: Tensor, fine: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        found = [] if self.ranks is None else list(self.ranks.columns(block, a, b, fine).T.double().cpu().numpy())
+    def each(self, block: slice, a: Tensor, b: Tensor, fine: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        found = iter([] if self.ranks is None else self.ranks.columns(block, a, b, fine).T.double().cpu().numpy())
         size = float(a[0].sum() * b[0].sum() / (a[0].sum() + b[0].sum()))
-        both = []
         for column in self.columns:
             if column.levels is None:
-                distance = found.pop(0)
-                both.append((distance, kolmogorov(distance * math.sqrt(size))))
+                distance = next(found)
+                yield distance, kolmogorov(distance * math.sqrt(size))
             else:
-                both.append(chi_square(column.values[block], len(column.levels), a, b))
-        return np.stack([d for d, _ in both], 1), np.stack([p for _, p in both], 1)
+                yield chi_square(column.values[block], len(column.levels), a, b)
 
 
 class _Joint(_SmallestPValue):
@@ -173,12 +162,10 @@ class _Joint(_SmallestPValue):
         self.codes = codes
         self.pairs = pairs
 
-    def tested(self, block: slice, a: Tensor, b: Tensor, fine: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        both = []
+    def each(self, block: slice, a: Tensor, b: Tensor, fine: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for i, j in self.pairs:
-            (first, _), (second, width) = self.codes[i], self.codes[j]
-            both.append(chi_square(first[block] * width + second[block], self.codes[i][1] * width, a, b))
-        return np.stack([d for d, _ in both], 1), np.stack([p for _, p in both], 1)
+            (first, height), (second, width) = self.codes[i], self.codes[j]
+            yield chi_square(first[block] * width + second[block], height * width, a, b)
 
 
 def column_test(pool: Pool, columns: Sequence[TableColumn], permutations: int = 499) -> TestFamily:
@@ -189,12 +176,7 @@ def column_test(pool: Pool, columns: Sequence[TableColumn], permutations: int = 
     `samples` and `real` are means, or the frequencies of the category that is most common in held-out data.
 
     Arguments:
-        pool: The pooled rows.
-        columns: Their typed columns.
-        permutations: The number of permutations.
-
-    Returns:
-        The distances and the test.
+        pool, columns, permutations: The pooled rows, their typed columns, and the number of permutations.
     """
     sides: list[tuple[float, ...]] = []
     for column in columns:
@@ -215,12 +197,7 @@ def association_test(pool: Pool, columns: Sequence[TableColumn], permutations: i
     is categorical, with numbers binned at their sextiles; `differences` are standardized differences.
 
     Arguments:
-        pool: The pooled rows.
-        columns: Their typed columns.
-        permutations: The number of permutations.
-
-    Returns:
-        The associations and the test.
+        pool, columns, permutations: The pooled rows, their typed columns, and the number of permutations.
     """
     pairs = _pairs(len(columns), PAIRS, pool.seed)
     scores = [_scores(column, pool) for column in columns]
@@ -230,21 +207,19 @@ def association_test(pool: Pool, columns: Sequence[TableColumn], permutations: i
     distance = permutation_test(pool, means, "associations", permutations=permutations)
     z = means.z(pool.pair, *pool.observed())[0].double().cpu().numpy()
     codes = [column.coded(BINS, pool.n + pool.m) for column in columns]
-    sides: list[tuple[float, ...]] = []
-    differences = []
-    for number, (i, j) in enumerate(pairs):
-        own = z[owner == number]
-        differences.append(own[np.abs(own).argmax()])
-        sides.append(
-            tuple(_strength(columns[i], columns[j], codes[i], codes[j], part) for part in (pool.drawn, pool.held))
-        )
-    p = np.minimum(1, normal(np.array(differences)) * len(z))
+
+    def strength(i: int, j: int, part: slice) -> float:
+        if columns[i].levels is None and columns[j].levels is None:
+            return spearman(columns[i].values[part], columns[j].values[part])
+        return cramer(*codes[i], *codes[j], part)
+
+    differences = np.array([max(z[owner == k], key=abs) for k in range(len(pairs))])
+    p = np.minimum(1, normal(differences) * len(z))
     labels = [f"{columns[i].name} and {columns[j].name}" for i, j in pairs]
     worst = int(np.abs(differences).argmax())
     note = f"largest of {len(pairs)}: {labels[worst]}, z = {differences[worst]:.1f} (Bonferroni p = {p[worst]:.2g}); "
-    note += f"{pool.n:,} samples and {pool.m:,} held-out data"
-    drawn, real = np.array(sides).T
-    return TestFamily(replace(distance, note=note), tuple(labels), drawn, real, np.array(differences), p)
+    drawn, real = np.array([[strength(i, j, part) for part in (pool.drawn, pool.held)] for i, j in pairs]).T
+    return TestFamily(replace(distance, note=note + pool.sizes), tuple(labels), drawn, real, differences, p)
 
 
 def joint_test(pool: Pool, columns: Sequence[TableColumn], permutations: int = 499) -> TestFamily:
@@ -254,24 +229,13 @@ def joint_test(pool: Pool, columns: Sequence[TableColumn], permutations: int = 4
     samples and held-out data; `samples` and `real` are Cramér's V of each.
 
     Arguments:
-        pool: The pooled rows.
-        columns: Their typed columns.
-        permutations: The number of permutations.
-
-    Returns:
-        The distances and the test.
+        pool, columns, permutations: The pooled rows, their typed columns, and the number of permutations.
     """
     pairs = _pairs(len(columns), JOINT, pool.seed)
     codes = [_merged(*column.coded(BINS, pool.n + pool.m)) for column in columns]
-    sides: list[tuple[float, ...]] = []
-    for i, j in pairs:
-        sides.append(tuple(cramer(*codes[i], *codes[j], part) for part in (pool.drawn, pool.held)))
+    sides = [tuple(cramer(*codes[i], *codes[j], part) for part in (pool.drawn, pool.held)) for i, j in pairs]
     labels = [f"{columns[i].name} and {columns[j].name}" for i, j in pairs]
     return _Joint(codes, pairs).family(pool, "joint distributions of pairs", labels, sides, permutations)
-
-
-def _length(table: Table) -> int:
-    return len(table) if not isinstance(table, Mapping) else len(next(iter(table.values())))
 
 
 def _pairs(columns: int, most: int, seed: int) -> list[tuple[int, int]]:
@@ -298,12 +262,3 @@ def _scores(column: TableColumn, pool: Pool) -> Tensor:
 def _merged(codes: Tensor, levels: int) -> tuple[Tensor, int]:
     """The codes with categories beyond the limit merged."""
     return codes.clamp_max(LEVELS - 1), min(levels, LEVELS)
-
-
-def _strength(
-    first: TableColumn, second: TableColumn, codes: tuple[Tensor, int], others: tuple[Tensor, int], part: slice
-) -> float:
-    """Spearman's correlation, or Cramér's V, within a part of the pool."""
-    if first.levels is None and second.levels is None:
-        return spearman(first.values[part], second.values[part])
-    return cramer(*codes, *others, part)

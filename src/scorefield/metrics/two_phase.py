@@ -5,7 +5,6 @@ A phase is a boolean field `(N, C, *S)`, for example a field above a threshold.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import combinations
 
 import torch
@@ -61,12 +60,11 @@ def lineal_path(phase: Tensor, longest: int | None = None) -> tuple[Tensor, Tens
     reach = lags_of(tuple(phase.shape[2:])) if longest is None else longest
     curves = []
     axes = _axes(phase)
-    for axis in axes:
-        reach = min(reach, phase.shape[axis])
+    reach = min([reach, *(phase.shape[axis] for axis in axes)])
     for axis in axes:
         inside, found = phase, []
         for length in range(1, reach + 1):
-            found.append(_part(inside))
+            found.append(inside.flatten(2).sum(2) / inside[0, 0].numel())
             if length < reach:
                 size = inside.shape[axis] - 1
                 inside = inside.narrow(axis, 0, size) & phase.narrow(axis, length, size)
@@ -141,12 +139,11 @@ def minkowski(phase: Tensor) -> tuple[tuple[str, ...], Tensor]:
         >>> (9 * minkowski(ring[None, None])[1]).round().tolist()
         [[[8.0, 16.0, 0.0]]]
     """
-    axes = list(range(2, phase.ndim))
+    _axes(phase)
+    axes = range(2, phase.ndim)
     rank = len(axes)
     # Padded with zeros: a face belongs to the phase if one of its cells does.
-    padding = torch.zeros([size + 2 if axis >= 2 else size for axis, size in enumerate(phase.shape)], dtype=torch.bool)
-    padded = padding.to(phase.device)
-    padded[(slice(None), slice(None), *[slice(1, -1)] * rank)] = phase
+    padded = torch.nn.functional.pad(phase, [1, 1] * rank)
     faces = []
     for dimension in range(rank + 1):
         count = torch.zeros(phase.shape[:2], device=phase.device)
@@ -158,37 +155,18 @@ def minkowski(phase: Tensor) -> tuple[tuple[str, ...], Tensor]:
             count = count + present.flatten(2).sum(2)
         faces.append(count)
     cells = phase[0, 0].numel()
-    found = [faces[rank], *_borders(faces), _alternating(faces)]
+    found = [faces[rank]]
+    if rank > 1:
+        found.append(2 * faces[rank - 1] - 2 * rank * faces[rank])
+    if rank > 2:
+        found.append((faces[1] - 2 * faces[2] + 3 * faces[3]) / 2)
+    found.append(torch.stack([(-1) ** dimension * count for dimension, count in enumerate(faces)]).sum(0))
     names = {1: ("length", "pieces"), 2: ("area", "perimeter", "Euler number")}
     return names.get(rank, ("volume", "surface", "mean breadth", "Euler number")), torch.stack(found, 2) / cells
 
 
-def _borders(faces: Sequence[Tensor]) -> list[Tensor]:
-    """The functionals between the volume and the Euler number."""
-    rank = len(faces) - 1
-    if rank == 1:
-        return []
-    border = 2 * faces[rank - 1] - 2 * rank * faces[rank]
-    if rank == 2:
-        return [border]
-    return [border, (faces[1] - 2 * faces[2] + 3 * faces[3]) / 2]
-
-
-def _alternating(faces: Sequence[Tensor]) -> Tensor:
-    total = torch.zeros_like(faces[0])
-    for dimension, count in enumerate(faces):
-        total = total + (-1) ** dimension * count
-    return total
-
-
-def _part(x: Tensor) -> Tensor:
-    return x.flatten(2).sum(2) / x[0, 0].numel()
-
-
 def _axes(phase: Tensor) -> list[int]:
     if not 3 <= phase.ndim <= 5 or phase.dtype != torch.bool:
-        raise ValueError(
-            f"a phase must be boolean (N, C, *S) with one to three axes S, got {phase.dtype} {tuple(phase.shape)}: "
-            "compare the fields with a threshold"
-        )
+        what = f"a phase must be boolean (N, C, *S) with one to three axes S, got {phase.dtype} {tuple(phase.shape)}"
+        raise ValueError(f"{what}: compare the fields with a threshold")
     return [axis for axis in range(2, phase.ndim) if phase.shape[axis] > 1]

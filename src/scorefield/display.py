@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from html import escape
-from typing import Protocol, TypeVar
+from math import isfinite
+from typing import Any, Protocol, TypeVar
 
-__all__ = ["Facts", "as_html", "as_text", "displayed", "listed", "rounded"]
+__all__ = ["Facts", "as_html", "as_text", "displayed", "joined", "listed", "plain", "rounded"]
 
 Facts = tuple[str, Mapping[str, str]]
 """A title, and facts by their names."""
@@ -23,14 +25,8 @@ T = TypeVar("T", bound=_HasFacts)
 def displayed(cls: type[T]) -> type[T]:
     """A decorator: a class that has `_facts` shows them, as its `repr` and in a notebook."""
 
-    def text(self: _HasFacts) -> str:
-        return as_text(*self._facts())
-
-    def html(self: _HasFacts) -> str:
-        return as_html(*self._facts())
-
-    for name, method in (("__repr__", text), ("_repr_html_", html)):
-        setattr(cls, name, method)
+    for name, show in (("__repr__", as_text), ("_repr_html_", as_html)):
+        setattr(cls, name, lambda self, show=show: show(*self._facts()))
     return cls
 
 
@@ -67,6 +63,31 @@ def listed(names: object, most: int = 6) -> str:
     """
     every = [str(name) for name in names] if isinstance(names, list | tuple) else [str(names)]
     return ", ".join(every) if len(every) <= most else f"{', '.join(every[:most])}, … ({len(every)})"
+
+
+def joined(names: Sequence[str]) -> str:
+    """Names in a sentence.
+
+    Example:
+        >>> joined(["a"]), joined(["a", "b", "c"])
+        ('a', 'a, b and c')
+    """
+    return " and ".join([*([", ".join(names[:-1])] if len(names) > 1 else []), names[-1]])
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses as dictionaries, arrays as lists, and non-finite numbers as None: JSON has no NaN.
+
+    Example:
+        >>> plain((1, float("nan"), "a"))
+        [1, None, 'a']
+    """
+    if is_dataclass(value):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def rounded(text: str) -> str:

@@ -7,16 +7,6 @@ from .grids import sample_grid
 from .page import Content, write_page
 
 __all__ = [
-    "DARK",
-    "LIGHT",
-    "Content",
-    "Theme",
-    "animation",
-    "level_losses",
-    "neighbour_histogram",
-    "sample_grid",
-    "scatter_matrix",
-    "scatter_pair",
-    "training_curve",
-    "write_page",
-]
+    "DARK", "LIGHT", "Content", "Theme", "animation", "level_losses", "neighbour_histogram", "sample_grid",
+    "scatter_matrix", "scatter_pair", "training_curve", "write_page",
+]  # fmt: skip

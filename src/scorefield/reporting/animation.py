@@ -32,9 +32,6 @@ def animation(
         theme: the colours of points and lines; images are the same in every theme.
         count: the largest number of frames; more are thinned evenly, keeping the first and the last.
 
-    Returns:
-        The GIF and the PNG.
-
     Raises:
         ValueError: If there are no frames.
     """

@@ -17,19 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "DARK",
-    "LIGHT",
-    "Theme",
-    "blank",
-    "canvas",
-    "dress",
-    "family",
-    "fixed",
-    "log_scale",
-    "number",
-    "png",
+    "DARK", "LIGHT", "Theme", "blank", "canvas", "dress", "family", "few_ticks", "fixed", "inset", "label",
+    "log_scale", "number", "png",
     "require",
-]
+]  # fmt: skip
 
 DENSITY = 2  # pixels of the picture per pixel of the page
 FAMILIES = ("Inter", "Helvetica Neue", "Segoe UI", "Source Sans 3", "Arial", "Liberation Sans", "DejaVu Sans")
@@ -90,6 +81,23 @@ def dress(axes: Axes, theme: Theme, size: float = 12) -> None:
     axes.tick_params(which="both", length=0, labelsize=size, labelcolor=theme.muted, labelfontfamily=family(), pad=6)
     for axis in (axes.xaxis, axes.yaxis):
         _plain(axis)
+
+
+def inset(figure: Figure, left: float, bottom: float, right: float, top: float) -> Axes:
+    """Axes with margins in pixels of the page."""
+    width, height = (72 * float(inches) for inches in figure.get_size_inches())
+    box = (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)
+    return figure.add_axes(box)
+
+
+def label(colour: str, size: float = 12, **style: Any) -> dict[str, Any]:
+    """The style of a text."""
+    return {"color": colour, "fontsize": size, "fontfamily": family(), **style}
+
+
+def few_ticks(axis: Axis, count: int) -> None:
+    """At most about `count` tick labels, at round numbers."""
+    axis.set_major_locator(require("matplotlib.ticker").MaxNLocator(count))
 
 
 def log_scale(axes: Axes, which: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from ..data import Rows
 from ..noise_levels import NoiseLevels
 from ..rng import Samples
 from ..standardize import Standardize
-from .base import LIGHT, Theme, blank, canvas, dress, family, log_scale, number, png, require
+from .base import LIGHT, Theme, blank, canvas, dress, few_ticks, label, log_scale, number, png, require
 from .grids import grid_style, mosaic, tiles
 
 if TYPE_CHECKING:
@@ -43,9 +43,6 @@ def write_calibration(
         units: Their standardization.
         theme: The colours.
 
-    Returns:
-        The file.
-
     Raises:
         ValueError: If the name does not end in .png.
     """
@@ -71,9 +68,6 @@ def calibration_figure(
         x: Standardized data, of shape `(N, *D)`.
         units: Their standardization.
         theme: The colours.
-
-    Returns:
-        A transparent PNG.
     """
     figure = canvas(WIDTH, HEIGHT)
 
@@ -87,15 +81,16 @@ def calibration_figure(
     _heading(figure, 2 * EDGE + half, "Neighbouring levels", share, theme)
     _overlap(axes(2 * EDGE + half, 52, half, 190), calibration, theme)
     _heading(figure, EDGE, "At each level", "data plus noise, rescaled to the variance of the data", theme, 308)
-    level, shown = _levels(calibration), _rounded(x if units is None else units.inverse(x))
+    ladder = calibration.ladder
+    level = [0.0, *np.geomspace(ladder.last, ladder.first, SHOWN - 1).tolist()]
+    shown = _rounded(x if units is None else units.inverse(x))
     side = (full - GAP * (SHOWN - 1)) / SHOWN
     for i, drawn in enumerate(_noisy(x, level, units)):
         place = axes(EDGE + i * (side + GAP), 346, side, side)
         _example(place, drawn, shown, theme)
         text = "data" if i == 0 else f"σ = {number(level[i])}"
-        place.set_title(text, loc="center", fontsize=12, color=theme.ink, fontfamily=family(), pad=7)
+        place.set_title(text, loc="center", pad=7, **label(theme.ink))
     below = 346 + side + 36
-    ladder = calibration.ladder
     text = f"{ladder.count} from {number(ladder.last)} to {number(ladder.first)}, ratio {ladder.gap:.4g}"
     _heading(figure, EDGE, "Levels", text, theme, below)
     _training_levels(axes(EDGE, below + 6, full, HEIGHT - below - 6 - 34), calibration, theme)
@@ -104,11 +99,10 @@ def calibration_figure(
 
 def _heading(figure: Figure, x: float, title: str, note: str, theme: Theme, y: float = 30.0) -> None:
     """A title, followed by an explanation in muted colour."""
-    style: dict[str, Any] = {"va": "baseline", "fontfamily": family()}
     baseline = 1 - y / HEIGHT
-    first = figure.text(x / WIDTH, baseline, title, fontsize=15, color=theme.ink, **style)
+    first = figure.text(x / WIDTH, baseline, title, va="baseline", **label(theme.ink, 15))
     after = first.get_window_extent().x1 / figure.bbox.width + 10 / WIDTH
-    figure.text(after, baseline, note, fontsize=12, color=theme.muted, **style)
+    figure.text(after, baseline, note, va="baseline", **label(theme.muted))
 
 
 def _rounded(x: Tensor) -> Tensor:
@@ -127,13 +121,7 @@ def _distances(axes: Axes, calibration: NoiseLevels, x: Tensor, theme: Theme) ->
     dress(axes, theme)
     axes.stairs(heights, bins, fill=True, color=theme.real, alpha=0.45)
     axes.plot([first, first], [0, 0.9 * heights.max()], color=theme.accent, linewidth=1.6)
-    style: dict[str, Any] = {
-        "color": theme.accent,
-        "fontsize": 12,
-        "fontfamily": family(),
-        "ha": "right",
-        "va": "bottom",
-    }
+    style = label(theme.accent, ha="right", va="bottom")
     axes.text(1.04 * top, 0.94 * heights.max(), f"σ₁ = {number(first)}", **style)
     axes.set(xlim=(0, 1.04 * top), ylim=(0, 1.12 * heights.max()), yticks=[])
 
@@ -154,20 +142,13 @@ def _overlap(axes: Axes, calibration: NoiseLevels, theme: Theme) -> None:
     axes.fill_between(radius, 0, density(1.0), where=inside.tolist(), color=theme.accent, alpha=0.22, linewidth=0)
     axes.plot(radius, density(gap), color=theme.muted, linewidth=1.6)
     axes.plot(radius, density(1.0), color=theme.accent, linewidth=2)
-    edges = [e for e in (gap * (root - 3 * spread), gap * (root + 3 * spread)) if low < e < high]
-    for edge in edges:
-        axes.plot([edge, edge], [0, 0.12], color=theme.muted, linewidth=1, dashes=(3, 2))
-    style: dict[str, Any] = {"fontsize": 12, "fontfamily": family(), "va": "bottom"}
-    axes.text(root, 1.03, "σ", color=theme.accent, ha="center", **style)
-    axes.text(root * gap, 1 / gap + 0.03, f"{gap:.4g} σ", color=theme.muted, ha="center", **style)
+    for edge in (gap * (root - 3 * spread), gap * (root + 3 * spread)):
+        if low < edge < high:
+            axes.plot([edge, edge], [0, 0.12], color=theme.muted, linewidth=1, dashes=(3, 2))
+    axes.text(root, 1.03, "σ", **label(theme.accent, ha="center", va="bottom"))
+    axes.text(root * gap, 1 / gap + 0.03, f"{gap:.4g} σ", **label(theme.muted, ha="center", va="bottom"))
     axes.set(xlim=(low, high), ylim=(0, 1.2), yticks=[])
-    axes.xaxis.set_major_locator(require("matplotlib.ticker").MaxNLocator(5))
-
-
-def _levels(calibration: NoiseLevels) -> list[float]:
-    """No noise, then levels from the smallest to the largest."""
-    ladder = calibration.ladder
-    return [0.0, *np.geomspace(ladder.last, ladder.first, SHOWN - 1).tolist()]
+    few_ticks(axes.xaxis, 5)
 
 
 def _noisy(x: Tensor, level: list[float], units: Standardize | None) -> list[Tensor]:
@@ -199,9 +180,8 @@ def _example(axes: Axes, drawn: Tensor, x: Tensor, theme: Theme) -> None:
         return
     columns = np.argsort(data.std(0), kind="stable")[-2:]
     low, high = data[:, columns].min(0), data[:, columns].max(0)
-    axes.plot(
-        shown[:, columns[0]], shown[:, columns[1]], "o", color=theme.accent, markersize=2, markeredgewidth=0, alpha=0.6
-    )
+    x_values, y_values = shown[:, columns].T
+    axes.plot(x_values, y_values, "o", color=theme.accent, markersize=2, markeredgewidth=0, alpha=0.6)
     margin = 0.06 * (high - low)
     axes.set(xlim=(low[0] - margin[0], high[0] + margin[0]), ylim=(low[1] - margin[1], high[1] + margin[1]))
 
@@ -217,7 +197,7 @@ def _training_levels(axes: Axes, calibration: NoiseLevels, theme: Theme) -> None
     axes.fill_between(level, 0, density, color=theme.accent, alpha=0.12, linewidth=0)
     axes.plot(level, density, color=theme.accent, linewidth=1.8)
     axes.vlines(ladder.levels, -0.22, -0.04, color=theme.ink, linewidth=0.7, alpha=0.75)
-    style: dict[str, Any] = {"fontsize": 12, "fontfamily": family(), "va": "bottom"}
-    axes.text(math.exp(calibration.level_mean), 1.04, "training noise levels", color=theme.accent, ha="center", **style)
+    style = label(theme.accent, ha="center", va="bottom")
+    axes.text(math.exp(calibration.level_mean), 1.04, "training noise levels", **style)
     axes.spines["bottom"].set_visible(False)
     axes.set(xlim=(low / 1.02, high * 1.02), ylim=(-0.24, 1.3), yticks=[])

@@ -11,10 +11,10 @@ import numpy as np
 
 from ..comparison import Comparison, SamplerResult
 from ..metrics import Distance
-from .base import DARK, LIGHT, Theme, blank, canvas, number, png
+from .base import DARK, LIGHT, Theme, number
 from .figures import POINTS, chosen_columns, histograms, scatter, span
-from .grids import grid_style, lines, mosaic, picture, tiles
-from .html import Picture, themed, write
+from .grids import grid_style, mosaic, picture, signal_lines, tiles
+from .html import Picture, positions, themed, write
 
 __all__ = ["write_comparison"]
 
@@ -31,9 +31,6 @@ def write_comparison(path: str | os.PathLike[str], comparison: Comparison, title
         path: the file; its folder is created if it is missing, and an existing file is replaced atomically.
         comparison: the comparison.
         title: of the page.
-
-    Returns:
-        The path.
     """
     count, rows = comparison.count, comparison.rows
     vectors = comparison.held_out.ndim == 2
@@ -54,14 +51,16 @@ def write_comparison(path: str | os.PathLike[str], comparison: Comparison, title
         columns=comparison.held_out.shape[1] if vectors else 0,
         names=[distance.name for distance in rows[0].distances],
         floors=[track(distance, rows, j) for j, distance in enumerate(rows[0].distances)],
-        rows=[_line(row, comparison) for row in rows],
+        rows=[
+            {
+                "row": row,
+                "per_second": count / row.seconds,
+                "tracks": [track(distance, rows, j) for j, distance in enumerate(row.distances)],
+            }
+            for row in rows
+        ],
         failed=comparison.failed,
     )
-
-
-def _line(row: SamplerResult, comparison: Comparison) -> dict[str, Any]:
-    tracks = [track(distance, comparison.rows, j) for j, distance in enumerate(row.distances)]
-    return {"row": row, "per_second": comparison.count / row.seconds, "tracks": tracks}
 
 
 def track(distance: Distance, rows: Sequence[SamplerResult], place: int) -> dict[str, Any]:
@@ -73,9 +72,7 @@ def track(distance: Distance, rows: Sequence[SamplerResult], place: int) -> dict
     low = min(0.0, distance.low, *values)
     most = distance.high + _BANDS * (distance.high - distance.low)
     top = low + 1.04 * (max(distance.high, min(most, max(values))) - low) or 1.0
-    found = {name: getattr(distance, name) for name in ("low", "high", "floor", "value")}
-    at = {name: round(100 * min(1.0, (value - low) / (top - low)), 2) for name, value in found.items()}
-    return {"distance": distance, **at}
+    return positions(distance, low, top - low)
 
 
 def _pictures(comparison: Comparison) -> list[tuple[str, str, Picture]]:
@@ -127,13 +124,7 @@ def _signals(real: np.ndarray, drawn: Sequence[np.ndarray], names: Sequence[str]
 
     def draw(i: int, theme: Theme) -> bytes:
         data, colour = (real, theme.muted) if i < 0 else (drawn[i], theme.accent)
-        figure = canvas(_STRIP, 60 + 30 * min(4, data.shape[1]))
-        for place, signal in enumerate(data[:5]):
-            axes = figure.add_subplot(1, 5, place + 1)
-            blank(axes)
-            axes.set_xlim(0, data.shape[2] - 1)
-            lines(axes, signal, style, theme, colour)
-        figure.subplots_adjust(0, 0, 1, 1, 0.08, 0)
-        return png(figure)
+        size = (_STRIP, 60 + 30 * min(4, data.shape[1]))
+        return signal_lines(data, style, theme, colour, (1, 5), size, (0.08, 0))
 
     return draw

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..metrics import Curve
-from .base import LIGHT, Theme, canvas, dress, family, log_scale, png, require
+from .base import LIGHT, Theme, canvas, dress, few_ticks, inset, label, log_scale, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,15 +27,10 @@ def curve_chart(curve: Curve, theme: Theme = LIGHT, width: float = 330) -> bytes
 
     Arguments:
         curve: the statistic.
-        theme: the colours.
-        width: in pixels of the page.
-
-    Returns:
-        A transparent PNG.
+        theme, width: the colours, and the width in pixels of the page.
     """
-    height, left, bottom = (208.0, 46.0, 48.0) if curve.axis else (190.0, 46.0, 30.0)
-    figure = canvas(width, height)
-    axes = figure.add_axes((left / width, bottom / height, (width - left - 6) / width, (height - bottom - 10) / height))
+    figure = canvas(width, 208 if curve.axis else 190)
+    axes = inset(figure, 46, 48 if curve.axis else 30, 6, 10)
     dress(axes, theme, 11)
     at = np.arange(len(curve.at)) if curve.places else np.asarray(curve.at, dtype=float)
     rows = (part[:CHANNELS] for part in (*curve.spread, curve.low, curve.high, curve.real, curve.samples))
@@ -49,13 +44,13 @@ def curve_chart(curve: Curve, theme: Theme = LIGHT, width: float = 330) -> bytes
     if whole.min() > 0 and whole.max() > 50 * whole.min():
         log_scale(axes, "y")
     else:
-        axes.yaxis.set_major_locator(require("matplotlib.ticker").MaxNLocator(4))
+        few_ticks(axes.yaxis, 4)
     if curve.places:
         axes.set_xticks([])
     elif at.min() > 0 and at.max() > 20 * at.min():
         log_scale(axes, "x")
     if curve.axis:
-        axes.set_xlabel(curve.axis, color=theme.muted, fontsize=10.5, fontfamily=family(), loc="right")
+        axes.set_xlabel(curve.axis, loc="right", **label(theme.muted, 10.5))
     axes.margins(x=0.02)
     return png(figure)
 

@@ -10,25 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..metrics import Neighbours, sliced_wasserstein
-from .base import LIGHT, Theme, blank, canvas, dress, family, fixed, log_scale, png, require
+from .base import LIGHT, Theme, blank, canvas, dress, few_ticks, fixed, inset, label, log_scale, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = [
-    "SHOWN",
-    "chosen_columns",
-    "histograms",
-    "level_losses",
-    "matrix_width",
-    "neighbour_histogram",
-    "scatter",
-    "scatter_matrix",
-    "scatter_pair",
-    "span",
-    "training_curve",
-]
+    "SHOWN", "chosen_columns", "histograms", "level_losses", "matrix_width", "neighbour_histogram", "scatter",
+    "scatter_matrix", "scatter_pair", "span", "training_curve",
+]  # fmt: skip
 
 SHOWN = 6  # columns of a scatter matrix
 POINTS = 1200  # of samples and of real data each, in a scatter plot
@@ -39,11 +30,7 @@ def training_curve(log: Sequence[Mapping[str, Any]], theme: Theme = LIGHT, width
 
     Arguments:
         log: records with `step` and `loss`, some of them with `held_out`.
-        theme: the colours.
-        width: in pixels of the page.
-
-    Returns:
-        A transparent PNG.
+        theme, width: the colours, and the width in pixels of the page.
     """
     steps, loss = _column(log, "loss")
     held_steps, held = _column(log, "held_out")
@@ -65,9 +52,9 @@ def training_curve(log: Sequence[Mapping[str, Any]], theme: Theme = LIGHT, width
     else:
         margin = 0.08 * (high - low or abs(high) or 1)
         axes.set_ylim(low - margin, high + margin)
-        axes.yaxis.set_major_locator(require("matplotlib.ticker").MaxNLocator(5))
+        few_ticks(axes.yaxis, 5)
     axes.set_xlim(0, max(steps[-1:].tolist() + held_steps[-1:].tolist() + [1]))
-    axes.xaxis.set_major_locator(require("matplotlib.ticker").MaxNLocator(6 if width > 500 else 3))
+    few_ticks(axes.xaxis, 6 if width > 500 else 3)
     _name_axes(axes, theme, "step", "loss")
     _label_ends(axes, ends)
     return png(figure)
@@ -78,11 +65,7 @@ def level_losses(levels: Mapping[str, Any], theme: Theme = LIGHT, width: float =
 
     Arguments:
         levels: arrays `level`, `loss`, `zero_loss` and optionally `train_loss`, of the same length.
-        theme: the colours.
-        width: in pixels of the page.
-
-    Returns:
-        A transparent PNG.
+        theme, width: the colours, and the width in pixels of the page.
     """
     order = np.argsort(np.asarray(levels["level"], dtype=float))
     table = np.stack([np.asarray(levels[key], dtype=float)[order] for key in ("level", "loss", "zero_loss")])
@@ -131,17 +114,8 @@ def neighbour_histogram(neighbours: Neighbours, theme: Theme = LIGHT, width: flo
     for left, (middle, text, colour) in zip((not cramped, False), sorted(medians)):
         top = 1.34 if cramped and middle == min(medians)[0] else 1.18
         axes.plot([middle, middle], [0, highest * top], color=colour, linewidth=1.2)
-        axes.annotate(
-            text,
-            (middle, highest * (top - 0.03)),
-            (-6 if left else 6, 0),
-            textcoords="offset points",
-            ha="right" if left else "left",
-            va="center",
-            color=colour,
-            fontsize=12,
-            fontfamily=family(),
-        )
+        style = label(colour, ha="right" if left else "left", va="center", textcoords="offset points")
+        axes.annotate(text, (middle, highest * (top - 0.03)), (-6 if left else 6, 0), **style)
     _name_axes(axes, theme, "distance to the nearest training example", "")
     return png(figure)
 
@@ -161,13 +135,8 @@ def scatter_matrix(
     """All pairs of up to six columns: histograms on the diagonal, points below it, correlations above it.
 
     Arguments:
-        held_out: real data `(M, F)`.
-        samples: drawn samples `(N, F)`.
-        names: of the columns.
-        theme: the colours.
-
-    Returns:
-        A transparent PNG.
+        held_out, samples: real data `(M, F)` and drawn samples `(N, F)`.
+        names, theme: of the columns; the colours.
     """
     columns = chosen_columns(held_out, samples)
     names = _names(names, held_out.shape[1])
@@ -187,15 +156,15 @@ def scatter_matrix(
             dress(axes, theme, font - 1)
             if row == column:
                 _histogram(axes, held_out[:, across], samples[:, across], ranges[across], theme)
-                axes.set_title(names[across], loc="left", fontsize=font, color=theme.ink, fontfamily=family(), pad=6)
+                axes.set_title(names[across], loc="left", pad=6, **label(theme.ink, font))
             else:
-                pairs = [[_clipped(x[:, c], ranges[c]) for c in (across, vertical)] for x in (held_out, samples)]
+                pairs = [[np.clip(x[:, c], *ranges[c]) for c in (across, vertical)] for x in (held_out, samples)]
                 _points(axes, pairs[0], pairs[1], theme, size)
                 axes.set_ylim(*ranges[vertical])
-                axes.yaxis.set_major_locator(require("matplotlib.ticker").MaxNLocator(3))
+                few_ticks(axes.yaxis, 3)
                 axes.tick_params(labelleft=column == 0)
             axes.set_xlim(*ranges[across])
-            axes.xaxis.set_major_locator(require("matplotlib.ticker").MaxNLocator(3))
+            few_ticks(axes.xaxis, 3)
             axes.tick_params(labelbottom=row == size - 1)
     return png(figure)
 
@@ -216,7 +185,7 @@ def histograms(
     pictures = []
     for column, name in enumerate(_names(names, held_out.shape[1])):
         figure = canvas(*size)
-        axes = figure.add_axes((0.01, 46 / size[1], 0.98, 1 - 51 / size[1]))
+        axes = inset(figure, 0.01 * size[0], 46, 0.01 * size[0], 5)
         dress(axes, theme)
         limits = span(held_out[:, column])
         _histogram(axes, held_out[:, column], samples[:, column], limits, theme)
@@ -232,11 +201,11 @@ def scatter_pair(
     """Two columns: held-out data in one picture and as many samples in another, on the same axes."""
     count = min(len(held_out), len(samples), 2 * POINTS)
     ranges = (span(held_out[:, 0]), span(held_out[:, 1]))
-    pair = [
+    real, drawn = (
         scatter(data[:count], ranges, names, theme, colour)
         for data, colour in ((held_out, theme.real), (samples, theme.accent))
-    ]
-    return pair[0], pair[1]
+    )
+    return real, drawn
 
 
 def scatter(
@@ -251,15 +220,14 @@ def scatter(
     """Two columns `(N, 2)` as points between given limits; the first `marked` are numbered."""
     names = _names(names, 2)
     figure = canvas(*size)
-    axes = figure.add_axes((38 / size[0], 48 / size[1], 1 - 48 / size[0], 1 - 83 / size[1]))
+    axes = inset(figure, 38, 48, 10, 35)
     dress(axes, theme)
-    x, y = (_clipped(data[:, c], ranges[c]) for c in range(2))
+    x, y = (np.clip(data[:, c], *ranges[c]) for c in range(2))
     dots = (3.2 if len(data) > 500 else 4.5) * math.sqrt(size[0] / 480)
     axes.plot(x, y, "o", color=colour, markersize=dots, alpha=0.55, markeredgewidth=0)
     for i in range(min(marked, len(data))):
         axes.plot(x[i], y[i], "o", color=theme.ink, markersize=14, markeredgecolor=theme.paper, markeredgewidth=1)
-        style: dict[str, Any] = {"color": theme.paper, "fontsize": 9, "fontfamily": family(), "zorder": 3}
-        axes.text(x[i], y[i], str(i + 1), ha="center", va="center_baseline", **style)
+        axes.text(x[i], y[i], str(i + 1), ha="center", va="center_baseline", zorder=3, **label(theme.paper, 9))
     axes.grid(axis="x", color=theme.line, linewidth=0.8)
     axes.set_xlim(*ranges[0])
     axes.set_ylim(*ranges[1])
@@ -268,20 +236,15 @@ def scatter(
 
 
 def _chart(width: float, theme: Theme, left: float = 44, right: float = 86) -> tuple[Figure, Axes]:
-    height = 300 if width > 500 else 250
-    figure = canvas(width, height)
-    bottom, top = 46, 28
-    axes = figure.add_axes(
-        (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)
-    )
+    figure = canvas(width, 300 if width > 500 else 250)
+    axes = inset(figure, left, 46, right, 28)
     dress(axes, theme)
     return figure, axes
 
 
 def _name_axes(axes: Axes, theme: Theme, x: str, y: str) -> None:
     """Labels the axes: y above its tick labels, x below the right end of its own."""
-    style: dict[str, Any] = {"color": theme.ink, "fontsize": 12, "fontfamily": family()}
-    style |= {"textcoords": "offset points", "annotation_clip": False}
+    style = label(theme.ink, textcoords="offset points", annotation_clip=False)
     axes.annotate(y, (0, 1), (-36, 12), "axes fraction", va="bottom", **style)
     axes.annotate(x, (1, 0), (0, -28), "axes fraction", va="top", ha="right", **style)
 
@@ -299,18 +262,8 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
     for above, below in pairwise([[height + 16.0, 0.0], *reversed(wanted)]):
         below[0] = min(below[0], above[0] - (below[1] + above[1]) / 2)
     for position, _, text, colour in wanted:
-        axes.annotate(
-            text,
-            (1, position / height),
-            (8, 0),
-            "axes fraction",
-            textcoords="offset points",
-            va="center",
-            color=colour,
-            fontsize=12,
-            fontfamily=family(),
-            annotation_clip=False,
-        )
+        style = label(colour, va="center", textcoords="offset points", annotation_clip=False)
+        axes.annotate(text, (1, position / height), (8, 0), "axes fraction", **style)
 
 
 def _column(log: Sequence[Mapping[str, Any]], key: str) -> tuple[np.ndarray, np.ndarray]:
@@ -342,11 +295,6 @@ def span(values: np.ndarray) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _clipped(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    """Values outside the limits moved to the edge, so that they remain visible."""
-    return np.asarray(np.clip(values, *limits), dtype=float)
-
-
 def _bins(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     whole = np.array_equal(values, np.round(values)) and limits[1] - limits[0] < 40
     if whole:
@@ -363,25 +311,22 @@ def _two_histograms(axes: Axes, real: np.ndarray, drawn: np.ndarray, bins: np.nd
 
 
 def _histogram(axes: Axes, real: np.ndarray, drawn: np.ndarray, limits: tuple[float, float], theme: Theme) -> None:
-    bins = _bins(real, limits)
-    highest = _two_histograms(axes, _clipped(real, limits), _clipped(drawn, limits), bins, theme)
+    highest = _two_histograms(axes, np.clip(real, *limits), np.clip(drawn, *limits), _bins(real, limits), theme)
     axes.set_ylim(0, highest * 1.1)
     axes.set_yticks([])
 
 
 def _points(axes: Axes, real: list[np.ndarray], drawn: list[np.ndarray], theme: Theme, size: int) -> None:
     """Equally many points of both, in random order, so that neither covers the other."""
-    colours = require("matplotlib.colors")
     count = min(len(real[0]), len(drawn[0]), POINTS)
     order = np.random.default_rng(0).permutation(2 * count)
     x, y = (np.concatenate([real[axis][:count], drawn[axis][:count]])[order] for axis in range(2))
-    shades = np.array([colours.to_rgba(theme.real, 0.6)] * count + [colours.to_rgba(theme.accent, 0.6)] * count)
-    axes.scatter(x, y, s=7 if size > 3 or count > 500 else 14, c=shades[order], linewidths=0)
+    shades = np.repeat([theme.real, theme.accent], count)
+    axes.scatter(x, y, s=7 if size > 3 or count > 500 else 14, c=shades[order].tolist(), alpha=0.6, linewidths=0)
 
 
 def _correlations(axes: Axes, real: np.ndarray, drawn: np.ndarray, theme: Theme, size: float) -> None:
     for data, colour, height in ((real, theme.muted, 0.58), (drawn, theme.accent, 0.4)):
         with np.errstate(invalid="ignore", divide="ignore"):
             value = float(np.corrcoef(np.asarray(data, dtype=float), rowvar=False)[0, 1])
-        text = fixed(value)
-        axes.text(0.5, height, text, color=colour, fontsize=size + 1, fontfamily=family(), ha="center", va="center")
+        axes.text(0.5, height, fixed(value), ha="center", va="center", **label(colour, size + 1))

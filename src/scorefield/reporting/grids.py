@@ -99,13 +99,9 @@ def mosaic(groups: Sequence[Sequence[np.ndarray]], columns: int, scale: int = 1)
 
 def sample_grid(held_out: np.ndarray, samples: np.ndarray, theme: Theme = LIGHT) -> tuple[bytes, bytes]:
     """Held-out data and samples `(N, C, *S)`, one picture each, with the same colours and limits."""
-    if held_out.ndim == 3:
-        limits = grid_style(held_out)
-        return (
-            signal_lines(held_out, limits, theme, theme.muted),
-            signal_lines(samples, limits, theme, theme.accent),
-        )
     style = grid_style(held_out)
+    if held_out.ndim == 3:
+        return (signal_lines(held_out, style, theme, theme.muted), signal_lines(samples, style, theme, theme.accent))
     first = tiles(held_out[:1], style)[0]
     width = sum(tile.shape[1] for tile in first)
     columns = int(np.clip((260 if len(first) == 1 else 200) // width, 1, 6))
@@ -130,15 +126,23 @@ def picture(page: np.ndarray, style: GridStyle) -> bytes:
     return packed.getvalue()
 
 
-def signal_lines(data: np.ndarray, style: GridStyle, theme: Theme, colour: str) -> bytes:
-    """Twelve signals `(N, C, L)`, each in its own small chart, with up to four channels above each other."""
-    figure = canvas(480, 420)
-    for place, signal in enumerate(data[:12]):
-        axes = figure.add_subplot(4, 3, place + 1)
+def signal_lines(
+    data: np.ndarray,
+    style: GridStyle,
+    theme: Theme,
+    colour: str,
+    layout: tuple[int, int] = (4, 3),
+    size: tuple[float, float] = (480, 420),
+    space: tuple[float, float] = (0.12, 0.15),
+) -> bytes:
+    """Signals `(N, C, L)`, each in its own small chart, with up to four channels above each other."""
+    figure = canvas(*size)
+    for place, signal in enumerate(data[: layout[0] * layout[1]]):
+        axes = figure.add_subplot(*layout, place + 1)
         blank(axes)
         axes.set_xlim(0, data.shape[2] - 1)
         lines(axes, signal, style, theme, colour)
-    figure.subplots_adjust(0, 0, 1, 1, 0.12, 0.15)
+    figure.subplots_adjust(0, 0, 1, 1, *space)
     return png(figure)
 
 

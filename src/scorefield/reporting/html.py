@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from ..checkpoint import write_atomically
+from ..metrics import Distance
 from .base import DARK, LIGHT, Theme, number, require
 from .words import typographic
 
-__all__ = ["NARROW", "NIGHT", "STILL", "Picture", "address", "chart", "themed", "write"]
+__all__ = ["NARROW", "NIGHT", "STILL", "Picture", "address", "chart", "positions", "themed", "write"]
 
 NARROW = "(max-width: 640px)"
 NIGHT = "(prefers-color-scheme: dark)"
@@ -54,6 +55,13 @@ def chart(draw: Callable[[Theme, float], bytes], text: str) -> Picture:
     return Picture(address(draw(LIGHT, 680)), text, 680, sources)
 
 
+def positions(distance: Distance, low: float, span: float) -> dict[str, Any]:
+    """Where a distance and the range of real data lie on an axis that begins at `low`, in percent of its length."""
+    found = {name: getattr(distance, name) for name in ("low", "high", "floor", "value")}
+    at = {name: round(100 * min(1.0, (value - low) / span), 2) for name, value in found.items()}
+    return {"distance": distance, **at}
+
+
 def write(path: str | os.PathLike[str], template: str, **parts: Any) -> Path:
     """Renders a template of this folder and writes it atomically.
 
@@ -61,9 +69,6 @@ def write(path: str | os.PathLike[str], template: str, **parts: Any) -> Path:
         path: the file; its folder is created if it is missing.
         template: the name, as in `name.html.jinja`.
         parts: the variables of the template.
-
-    Returns:
-        The path.
     """
     path, jinja = Path(path), require("jinja2")
     folder = resources.files(__package__)

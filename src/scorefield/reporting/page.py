@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from .figures import (
     training_curve,
 )
 from .grids import grid_style, sample_grid
-from .html import NIGHT, STILL, Picture, address, chart, themed, write
+from .html import NIGHT, STILL, Picture, address, chart, positions, themed, write
 
 __all__ = ["Content", "write_page"]
 
@@ -111,9 +112,6 @@ def write_page(path: str | os.PathLike[str], content: Content) -> Path:
     Arguments:
         path: the file; its folder is created if it is missing, and an existing file is replaced atomically.
         content: what the report shows.
-
-    Returns:
-        The path.
     """
     head = {name: getattr(content, name) for name in ("title", "subtitle", "verdict", "facts")}
     return write(path, "page", content=content, words=words, **head, **_parts(content))
@@ -128,22 +126,23 @@ def _parts(content: Content) -> dict[str, Any]:
     others = [distance for distance in content.distances if distance.p_value is None]
     twin = [content.twin] if content.twin is not None else []
     parts["strips"] = [strip(distance) for distance in (*tests, *others, *twin)]
-    parts["families"] = [(family, most_different(family)) for family in content.families]
-    parts["curves"] = [(curve, _curve(curve)) for curve in content.curves]
+    parts["families"] = [
+        (family, np.argsort(family.p_values, kind="stable")[:ROWS].tolist()) for family in content.families
+    ]
+    parts["curves"] = [
+        (
+            curve,
+            themed(curve_chart(curve), curve_chart(curve, DARK), f"{curve.name} of samples and of held-out data", 330),
+        )
+        for curve in content.curves
+    ]
     if content.levels is not None:
-        parts["levels"] = chart(
-            lambda *settings: level_losses(content.levels or {}, *settings), "Loss at each noise level"
-        )
+        parts["levels"] = chart(partial(level_losses, content.levels), "Loss at each noise level")
     if any(np.isfinite(record["loss"]) for record in content.log if record.get("loss") is not None):
-        parts["training"] = chart(
-            lambda *settings: training_curve(content.log, *settings), "Training loss against step"
-        )
+        parts["training"] = chart(partial(training_curve, content.log), "Training loss against step")
     if content.neighbours is not None:
-        neighbours = content.neighbours
-        parts["neighbours"] = chart(
-            lambda *settings: neighbour_histogram(neighbours, *settings),
-            "Histograms of distances to the nearest training example",
-        )
+        text = "Histograms of distances to the nearest training example"
+        parts["neighbours"] = chart(partial(neighbour_histogram, content.neighbours), text)
     if content.samples is not None and content.held_out is not None:
         parts |= _samples(content, np.asarray(content.samples), np.asarray(content.held_out))
         if len(content.frames):
@@ -154,12 +153,12 @@ def _parts(content: Content) -> dict[str, Any]:
 def _samples(content: Content, samples: np.ndarray, held_out: np.ndarray) -> dict[str, Any]:
     names = None if content.names is None else [str(name) for name in content.names]
     if samples.ndim > 2:
-        draw = lambda theme: sample_grid(held_out, samples, theme)  # noqa: E731
-        return {"pair": _pair(draw, 560, fixed=samples.ndim > 3), "key": _key(held_out, names)}
+        pair = _pair(partial(sample_grid, held_out, samples), 560, fixed=samples.ndim > 3)
+        return {"pair": pair, "key": _key(held_out, names)}
     parts: dict[str, Any] = {}
     size = min(SHOWN, samples.shape[1])
     if samples.shape[1] == 2:
-        parts["pair"] = _pair(lambda theme: scatter_pair(held_out, samples, names, theme), 480)
+        parts["pair"] = _pair(partial(scatter_pair, held_out, samples, names), 480)
     if samples.shape[1] <= 2:
         both = zip(*(histograms(held_out, samples, names, theme) for theme in (LIGHT, DARK)))
         parts["singles"] = [themed(light, dark, "Histogram of a column", 480) for light, dark in both]
@@ -191,18 +190,7 @@ def strip(distance: Distance) -> dict[str, Any]:
     """The positions of the range of real data, its median and the value on a strip, in percent of its width."""
     low = min(0.0, distance.low, distance.value)
     span = (max(distance.high, distance.value) - low) * 1.06 or 1.0
-    position = {key: round(100 * (getattr(distance, key) - low) / span, 2) for key in ("low", "high", "floor", "value")}
-    return {"distance": distance, **position}
-
-
-def most_different(family: TestFamily) -> list[int]:
-    """The statistics of a family to show: those with the smallest p-values."""
-    return [int(i) for i in np.argsort(family.p_values, kind="stable")[:ROWS]]
-
-
-def _curve(curve: Curve) -> Picture:
-    light, dark = (curve_chart(curve, theme) for theme in (LIGHT, DARK))
-    return themed(light, dark, f"{curve.name} of samples and of held-out data", 330)
+    return positions(distance, low, span)
 
 
 def _pair(draw: Callable[[Theme], tuple[bytes, bytes]], width: int, fixed: bool = False) -> list[Picture]:

@@ -32,9 +32,6 @@ def report(
         seed: The seed of the samples.
         sampling: How they are drawn; by default as the model draws.
 
-    Returns:
-        The path of the page.
-
     Raises:
         FileNotFoundError: If the run has no model yet.
         ValueError: If the data are not those of the run, or the run was imported.

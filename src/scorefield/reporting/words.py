@@ -8,18 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from ..display import joined
 from ..metrics import Distance, Neighbours, rejected
 from .base import number
 
 __all__ = [
-    "about_distances",
-    "about_levels",
-    "about_neighbours",
-    "about_training",
-    "duration",
-    "percent",
+    "about_distances", "about_levels", "about_neighbours", "about_training", "duration", "percent",
     "typographic",
-]
+]  # fmt: skip
 
 
 def percent(fraction: float) -> str:
@@ -67,9 +63,6 @@ def about_distances(distances: Sequence[Distance], elsewhere: Sequence[Distance]
     Arguments:
         distances: those of this section; the ones with a p-value are tests.
         elsewhere: the tests of other sections, which the error rate includes.
-
-    Returns:
-        One or more sentences.
     """
     tests = [distance for distance in distances if distance.p_value is not None]
     others = [distance for distance in elsewhere if distance.p_value is not None]
@@ -114,8 +107,7 @@ def _measures(distances: Sequence[Distance]) -> str:
         return "By every distance, the samples are as close to held-out data as other real data are."
     if len(outside) == len(distances):
         return "By every distance, the samples differ from held-out data more than real data differ among themselves."
-    names = outside[0] if len(outside) == 1 else f"{', '.join(outside[:-1])} and {outside[-1]}"
-    return f"Outside the range of real data: {names}. The other distances are within it."
+    return f"Outside the range of real data: {joined(outside)}. The other distances are within it."
 
 
 def about_neighbours(neighbours: Neighbours) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 from .conditions import Condition, Stage
 from .data import Rows
 from .denoisers import Denoiser
-from .display import Facts, displayed
+from .display import Facts, displayed, joined
 from .evaluation import DISTANCES, RunData, standard
 from .mcmc import Langevin
 from .metrics import Distance, nearest, with_floor
@@ -93,13 +93,11 @@ class Comparison:
     columns: tuple[str, ...] | None = None
 
     def _facts(self) -> Facts:
-        facts = {
-            str(
-                row.sampling
-            ): f"{row.distances[0].name} {row.distances[0].value:.3g} (real data: {row.distances[0].high:.3g})"
-            f", {row.evaluations:.4g} evaluations, {self.count / row.seconds:,.4g} samples per second"
-            for row in self.rows
-        }
+        facts = {}
+        for row in self.rows:
+            first, speed = row.distances[0], self.count / row.seconds
+            what = f"{first.name} {first.value:.3g} (real data: {first.high:.3g})"
+            facts[str(row.sampling)] = f"{what}, {row.evaluations:.4g} evaluations, {speed:,.4g} samples per second"
         facts |= {str(sampling): reason for sampling, reason in self.failed}
         return f"Comparison of {self.count:,} samples each", facts
 
@@ -118,17 +116,15 @@ class Comparison:
             best = min(self.rows, key=lambda row: row.distances[0].value)
             near, high = (f"{number:.3g}" for number in (best.distances[0].value, best.distances[0].high))
             said = [f"{size}, the samples of every sampler differ from real data; {best.sampling} comes closest."]
-            said.append(
-                f"Its {best.distances[0].name} is {near}, that between sets of real data is rarely more than {high}."
-            )
-        alike = [str(row.sampling) for row in self.rows if row.diversity < _ALIKE]
-        if alike:
-            said.append(f"Samples of {_listed(alike)} are closer to each other than real data are: they look alike.")
-        rough = [str(row.sampling) for row in self.rows if row.diversity > 1 / _ALIKE]
-        if rough:
-            said.append(
-                f"Samples of {_listed(rough)} are farther from each other than real data are: they contain noise."
-            )
+            name = best.distances[0].name
+            said.append(f"Its {name} is {near}, that between sets of real data is rarely more than {high}.")
+        for those, how, why in (
+            ([row for row in self.rows if row.diversity < _ALIKE], "closer to", "look alike"),
+            ([row for row in self.rows if row.diversity > 1 / _ALIKE], "farther from", "contain noise"),
+        ):
+            if those:
+                names = joined([str(row.sampling) for row in those])
+                said.append(f"Samples of {names} are {how} each other than real data are: they {why}.")
         return tuple(said)
 
     def plain(self) -> dict[str, Any]:
@@ -198,13 +194,8 @@ def compare_model(
 
     Arguments:
         model: The model.
-        train: The rows it was trained on, for the floor.
-        held_out: Held-out rows.
-        samplings: The samplers, with their steps and schedules, as `Model.sample` takes them.
-        count: The number of samples that each sampler draws.
-        seed: The seed of the samples.
-        steps: The number of steps where a sampling does not say it.
-        watch: Is called with a line of text as each sampler has finished.
+        train, held_out: The rows it was trained on, for the floor, and held-out rows.
+        samplings, count, seed, steps, watch: As in `compare`.
 
     Raises:
         ValueError: If there are fewer than 4 real data, fewer than 2 samples are asked for, or a sampling cannot be used.
@@ -213,9 +204,8 @@ def compare_model(
     vectors = len(model.schema.inner_shape) == 1
     count = (1000 if vectors else 256) if count is None else count
     if count < 2 or len(held_out) < 2:
-        raise ValueError(
-            f"sets of samples and of held-out data are compared, 2 or more of each: got count={count} and {len(held_out)}"
-        )
+        what = f"got count={count} and {len(held_out)}"
+        raise ValueError(f"sets of samples and of held-out data are compared, 2 or more of each: {what}")
     chosen = [resolved(Sampling.of(each), model, steps) for each in samplings or usual(model, steps)]
     for sampling in chosen:
         _tried(model, sampling, seed)
@@ -232,12 +222,16 @@ def compare_model(
     if not drawn:
         raise RuntimeError(f"every sampler failed: {failed[0][0]}: {failed[0][1]}")
     shown = _VECTORS if vectors else _GRIDS
+    others = (
+        None if train is held_out else standard(model, train, 8 * count)
+    )  # if nothing was held out, they are the same
+    pack, unpack = model.schema.pack, model.schema.unpack  # samples rounded and clipped to the form of the data
     return Comparison(
         count,
         seed,
-        _measured(model, drawn, standard(model, held_out, 2 * count), _others(model, train, held_out, count)),
+        _measured(model, drawn, standard(model, held_out, 2 * count), others),
         tuple(failed),
-        tuple(each.packed(model, shown).numpy() for each in drawn),
+        tuple(unpack(pack(each.x[:shown])).numpy() for each in drawn),
         held_out.take(range(min(shown, len(held_out)))).to(torch.float32).numpy(),
         tuple(map(str, model.schema.columns)) if vectors and model.schema.columns else None,
     )
@@ -321,10 +315,6 @@ class _Drawn:
         x = torch.cat(list(watched.batches(count, seed, sampling)))
         return cls(sampling, x, counter.evaluations / count, time.perf_counter() - start)
 
-    def packed(self, model: Model, count: int) -> Tensor:
-        """The first samples, rounded and clipped to the form of the data."""
-        return model.schema.unpack(model.schema.pack(self.x[:count]))
-
 
 def _tried(model: Model, sampling: Sampling, seed: int) -> None:
     """Draws one sample: what cannot be used is known before minutes are spent."""
@@ -334,11 +324,6 @@ def _tried(model: Model, sampling: Sampling, seed: int) -> None:
         raise ValueError(f"{sampling}: {error}") from error
     except RuntimeError:  # perhaps of this sample alone: reported when all are drawn
         pass
-
-
-def _others(model: Model, train: Rows, held_out: Rows, count: int) -> Tensor | None:
-    """Training data in standard units, for the floors; None if nothing was held out, as they are then the same."""
-    return None if train is held_out else standard(model, train, 8 * count)
 
 
 def _measured(model: Model, drawn: Sequence[_Drawn], real: Tensor, others: Tensor | None) -> tuple[SamplerResult, ...]:
@@ -363,7 +348,3 @@ def _measured(model: Model, drawn: Sequence[_Drawn], real: Tensor, others: Tenso
 def _spread(x: Tensor) -> float:
     """The median distance of a row to the nearest other one."""
     return float(nearest(x, x, 2)[0][:, 1].median())
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join([*([", ".join(names[:-1])] if len(names) > 1 else []), names[-1]])

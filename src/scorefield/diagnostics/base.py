@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from ..display import Facts, displayed
+import numpy as np
+
+from ..display import Facts, displayed, joined, plain
 
 __all__ = ["ALPHA", "Diagnosis", "ScoreCheck"]
 
@@ -38,6 +40,16 @@ class ScoreCheck:
     level: float | None = None
     p_value: float | None = None
     by_level: tuple[float, ...] = ()
+
+    @classmethod
+    def of_worst(
+        cls, name: str, found: Sequence[float], levels: Sequence[float], bound: float, said: str, meaning: str
+    ) -> ScoreCheck:
+        """The largest of the numbers measured at several levels; `said` continues its value."""
+        worst = int(np.argmax(found))
+        value, level = found[worst], levels[worst]
+        text = f"Up to {value:.2g} of {said}, at level {level:.3g}."
+        return cls(name, value, bound, value > bound, text, meaning, level, None, tuple(found))
 
 
 @displayed
@@ -76,17 +88,8 @@ class Diagnosis:
         """What it comes to, in a sentence."""
         if not self.flagged:
             return f"None of {len(self.checks)} checks distinguishes this score from an exact one, {self.count:,} rows."
-        names = [check.name for check in self.flagged]
-        listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-        return f"This score is not exact, by {listed}."
+        return f"This score is not exact, by {joined([check.name for check in self.flagged])}."
 
     def plain(self) -> dict[str, Any]:
         """The same as plain data; non-finite numbers are None."""
-        checks = [{key: _plain(value) for key, value in asdict(check).items()} for check in self.checks]
-        return {"verdict": self.verdict, "levels": list(self.levels), "count": self.count, "checks": checks}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return {"verdict": self.verdict, "levels": list(self.levels), "count": self.count, "checks": plain(self.checks)}

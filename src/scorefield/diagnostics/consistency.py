@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,15 +41,6 @@ _MEANINGS = {
 }
 
 
-def _worst(
-    name: str, found: list[float], states: Sequence[NoisyStates], bound: float, said: str, meaning: str
-) -> ScoreCheck:
-    worst = int(np.argmax(found))
-    level = states[worst].level
-    text = said.format(value=f"{found[worst]:.2g}", level=f"{level:.3g}")
-    return ScoreCheck(name, found[worst], bound, found[worst] > bound, text, meaning, level, None, tuple(found))
-
-
 def curl(denoiser: Denoiser, states: Sequence[NoisyStates], seed: int) -> ScoreCheck:
     """E‖(J - Jᵀ)v‖² / E‖Jv‖² of the score, by random directions v."""
     found = []
@@ -59,8 +49,8 @@ def curl(denoiser: Denoiser, states: Sequence[NoisyStates], seed: int) -> ScoreC
         v = Samples(seed, 0, len(x), f"curl {i}").normal_like(x)
         pushed, pulled = products(lambda x, s=state.level: score_of(denoiser, x, s), x, v)  # type: ignore[misc]
         found.append(float((pushed - pulled).square().sum() / pushed.square().sum().clamp_min(1e-300)))
-    said = "Up to {value} of the score's derivative is antisymmetric, at level {level}."
-    return _worst("curl", found, states, _CURL, said, _MEANINGS["curl"])
+    levels, said = [state.level for state in states], "the score's derivative is antisymmetric"
+    return ScoreCheck.of_worst("curl", found, levels, _CURL, said, _MEANINGS["curl"])
 
 
 def _some(x: Tensor) -> int:
@@ -76,8 +66,8 @@ def heat(denoiser: Denoiser, states: Sequence[NoisyStates]) -> ScoreCheck:
         v = torch.full((len(x), *(1,) * (x.ndim - 1)), state.level**2, dtype=x.dtype)
         s, residual = _residual(denoiser, x, v)
         found.append(float((residual.square().mean() / s.square().mean()).sqrt()) * state.level**2)
-    said = "Up to {value} of the score, at level {level}."
-    return _worst("heat equation", found, states, _HEAT, said, _MEANINGS["heat"])
+    levels = [state.level for state in states]
+    return ScoreCheck.of_worst("heat equation", found, levels, _HEAT, "the score", _MEANINGS["heat"])
 
 
 def _residual(denoiser: Denoiser, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

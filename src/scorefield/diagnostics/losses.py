@@ -11,7 +11,7 @@ import torch
 from ..denoisers import Denoiser
 from ..metrics import loss_gap
 from .base import ALPHA, ScoreCheck
-from .states import NoisyStates
+from .states import NoisyStates, score_of
 
 __all__ = ["error", "excess_loss", "gap"]
 
@@ -37,14 +37,10 @@ def error(states: Sequence[NoisyStates], truth: Denoiser) -> ScoreCheck:
     found = []
     with torch.no_grad():
         for state in states:
-            exact = (truth(state.x, torch.tensor(state.level, dtype=state.x.dtype)) - state.x) / state.level**2
+            exact = score_of(truth, state.x, state.level)
             found.append(float(((state.score - exact).square().mean() / exact.square().mean()).sqrt()))
-    worst = int(np.argmax(found))
-    said = f"Up to {found[worst]:.2g} of the score, at level {states[worst].level:.3g}."
-    flagged = found[worst] > _ERROR
-    return ScoreCheck(
-        "error", found[worst], _ERROR, flagged, said, _MEANINGS["error"], states[worst].level, None, tuple(found)
-    )
+    levels = [state.level for state in states]
+    return ScoreCheck.of_worst("error", found, levels, _ERROR, "the score", _MEANINGS["error"])
 
 
 def excess_loss(states: Sequence[NoisyStates], others: Mapping[str, Sequence[NoisyStates]]) -> ScoreCheck:
@@ -69,15 +65,7 @@ def excess_loss(states: Sequence[NoisyStates], others: Mapping[str, Sequence[Noi
     if flagged:
         said = f"At level {states[i].level:.3g} {name} does better: the loss is {difference} the best of these (p = {p:.2g})."
     return ScoreCheck(
-        "excess loss",
-        ratios[place],
-        0.0,
-        flagged,
-        said,
-        _MEANINGS["excess"],
-        states[place].level,
-        p,
-        tuple(ratios),
+        "excess loss", ratios[place], 0.0, flagged, said, _MEANINGS["excess"], states[place].level, p, tuple(ratios)
     )
 
 
@@ -88,14 +76,6 @@ def gap(states: Sequence[NoisyStates], training: Sequence[NoisyStates], seed: in
     found = loss_gap(levels, *tables, seed=seed)
     ratios = found.held_out / found.train - 1
     worst = int(np.argmax(found.z))
-    return ScoreCheck(
-        "memory",
-        float(ratios[worst]),
-        0.1,
-        found.suspicious,
-        found.verdict,
-        _MEANINGS["gap"],
-        float(levels[worst]),
-        found.p_value,
-        tuple(ratios.tolist()),
-    )
+    ratio, level = float(ratios[worst]), float(levels[worst])
+    said, meaning, p = found.verdict, _MEANINGS["gap"], found.p_value
+    return ScoreCheck("memory", ratio, 0.1, found.suspicious, said, meaning, level, p, tuple(ratios.tolist()))

@@ -67,13 +67,7 @@ def noisy_states(
 ) -> list[NoisyStates]:
     """The states of data at each level, with noise fixed by `seed`: two denoisers meet the same.
 
-    Arguments:
-        denoiser: The denoiser.
-        x0: Data in standard units, of shape `(N, *D)`.
-        levels: The levels.
-        seed: The seed of the noise.
-        spreads: Whether divergences are needed.
-    """
+    `spreads` says whether divergences are needed."""
     found, n = [], x0[0].numel()
     for i, level in enumerate(levels):
         rng = Samples(seed, 0, len(x0), f"level {i}")

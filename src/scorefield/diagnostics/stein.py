@@ -78,8 +78,7 @@ def p_values(values: Tensor) -> np.ndarray:
     skew = ((values - middle) ** 3).mean(0) / scale**3 / math.sqrt(count)
     z = middle / scale * math.sqrt(count)
     z = z + skew * z**2 / 3 + skew**2 * z**3 / 27 + skew / 6
-    result: np.ndarray = 2 * student.sf(z.abs().numpy(), count - 1)
-    return result
+    return np.asarray(2 * student.sf(z.abs().numpy(), count - 1))
 
 
 def stein(states: Sequence[NoisyStates], middle: Tensor) -> ScoreCheck:

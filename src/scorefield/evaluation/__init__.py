@@ -6,13 +6,6 @@ from .runs import RunData as RunData, evaluate_run as evaluate_run, split_of as 
 from .verdict import LossHistory as LossHistory, still_falling as still_falling
 
 __all__ = [
-    "DISTANCES",
-    "Evaluation",
-    "LossHistory",
-    "RunData",
-    "evaluate",
-    "evaluate_run",
-    "split_of",
-    "standard",
+    "DISTANCES", "Evaluation", "LossHistory", "RunData", "evaluate", "evaluate_run", "split_of", "standard",
     "still_falling",
-]
+]  # fmt: skip

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
-from ..display import Facts, displayed
+from ..display import Facts, displayed, plain
 from ..metrics import Curve, Distance, GeneralizationGap, Neighbours, TestFamily, rejected
 
 __all__ = ["Evaluation"]
@@ -66,19 +65,8 @@ class Evaluation:
     def plain(self) -> dict[str, Any]:
         """The same as plain data, without the samples; distances to neighbours by their quantiles."""
         quantiles = (0.05, 0.25, 0.5, 0.75, 0.95)
-        near = _plain(self.neighbours) | {"quantiles": list(quantiles), "suspicious": self.neighbours.suspicious}
+        near = plain(self.neighbours) | {"quantiles": list(quantiles), "suspicious": self.neighbours.suspicious}
         for name in ("samples", "held_out"):
             near[name] = np.quantile(getattr(self.neighbours, name), quantiles).tolist()
-        whole = {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name != "samples"}
+        whole = {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name != "samples"}
         return whole | {"neighbours": near, "rejected": [d.name for d in self.rejected]}
-
-
-def _plain(value: Any) -> Any:
-    """Dataclasses as dictionaries, arrays as lists, and non-finite numbers as None: JSON has no NaN."""
-    if is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

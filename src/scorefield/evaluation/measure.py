@@ -10,23 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .. import metrics
 from ..data import Rows
-from ..metrics import (
-    Curve,
-    Distance,
-    GeneralizationGap,
-    Pool,
-    TestFamily,
-    battery,
-    energy_distance,
-    energy_test,
-    field_tests,
-    loss_gap,
-    memorization,
-    sliced_wasserstein,
-    table_tests,
-    with_floor,
-)
+from ..metrics import Curve, Distance, GeneralizationGap, Pool, TestFamily
 from ..model import Model
 from ..objectives import DenoisingScoreMatching, LogUniform
 from ..samplers import ExponentialAdams, Sampling
@@ -36,7 +22,7 @@ from .verdict import LossHistory, verdict
 
 __all__ = ["DISTANCES", "evaluate", "standard"]
 
-DISTANCES = {"energy distance": energy_distance, "sliced Wasserstein": sliced_wasserstein}
+DISTANCES = {"energy distance": metrics.energy_distance, "sliced Wasserstein": metrics.sliced_wasserstein}
 _NUMBERS = 2**27  # of training data that are compared with, at most
 _TESTED = 20  # data on either side that tests need
 _COLUMNS = 64  # of vectors whose columns are tested one by one
@@ -73,13 +59,11 @@ def evaluate(
     Raises:
         ValueError: If there are fewer than two held-out data.
     """
-    known = train if isinstance(train, Rows) else model.schema.rows(train)
-    fresh = held_out if isinstance(held_out, Rows) else model.schema.rows(held_out)
+    known, fresh = (x if isinstance(x, Rows) else model.schema.rows(x) for x in (train, held_out))
     unseen = known is not fresh
     if len(fresh) < 2:
-        raise ValueError(
-            f"samples are compared with at least 2 held-out data, got {len(fresh)}: hold out a larger part"
-        )
+        need = f"samples are compared with at least 2 held-out data, got {len(fresh)}"
+        raise ValueError(f"{need}: hold out a larger part")
     vectors = len(model.schema.inner_shape) == 1
     if count is None:
         count = 2000 if vectors else 1000
@@ -98,7 +82,7 @@ def evaluate(
     if tested and vectors and 1 < model.schema.inner_shape[0] <= _COLUMNS:
         families = _tables(model, packed, fresh, known if unseen and matched else None, count)
     if tested and not vectors and min(model.schema.inner_shape[1:]) >= _SIDE:
-        curves = field_tests(drawn, real, others)
+        curves = metrics.field_tests(drawn, real, others)
     found = Evaluation(
         count=count,
         seconds=seconds,
@@ -106,7 +90,7 @@ def evaluate(
         distances=distances,
         families=families,
         curves=curves,
-        neighbours=memorization(drawn, learned, real),
+        neighbours=metrics.memorization(drawn, learned, real),
         gap=_gap(model, learned, real) if unseen and matched and tested else None,
         twin=_twin(model, drawn, seed),
         samples=model.schema.unpack(packed)[: _SHOWN[vectors]].numpy(),
@@ -122,8 +106,8 @@ def standard(model: Model, rows: Rows, count: int) -> Tensor:
 
 def _distances(drawn: Tensor, real: Tensor, others: Tensor | None) -> tuple[Distance, ...]:
     if min(len(drawn), len(real)) >= _TESTED:
-        return battery(drawn, real, others, maximum=max(20_000, len(real)))
-    return tuple(with_floor(distance, drawn, real, others, name=name) for name, distance in DISTANCES.items())
+        return metrics.battery(drawn, real, others, maximum=max(20_000, len(real)))
+    return tuple(metrics.with_floor(distance, drawn, real, others, name=name) for name, distance in DISTANCES.items())
 
 
 def _tables(model: Model, packed: Any, fresh: Rows, known: Rows | None, count: int) -> tuple[TestFamily, ...]:
@@ -134,7 +118,7 @@ def _tables(model: Model, packed: Any, fresh: Rows, known: Rows | None, count: i
         return model.schema.pack(x) if model.schema.kind == "dataframe" else x.numpy()
 
     drawn = packed if model.schema.kind == "dataframe" else table(model.schema.rows(packed))
-    return table_tests(drawn, table(fresh), None if known is None else table(known))
+    return metrics.table_tests(drawn, table(fresh), None if known is None else table(known))
 
 
 def _chosen(model: Model, tested: bool, families: tuple[TestFamily, ...], curves: tuple[Curve, ...]) -> str:
@@ -162,7 +146,7 @@ def _gap(model: Model, learned: Tensor, real: Tensor) -> GeneralizationGap | Non
         losses_by_level(denoiser, x[:_LOSSES].to(model.device), objective, levels, seed).cpu()
         for seed, x in enumerate((learned, real))
     )
-    return loss_gap(levels, *losses)
+    return metrics.loss_gap(levels, *losses)
 
 
 def _twin(model: Model, drawn: Tensor, seed: int) -> Distance:
@@ -171,7 +155,7 @@ def _twin(model: Model, drawn: Tensor, seed: int) -> Distance:
     sampling, name = _other(model)
     other = model.sample(min(few, len(drawn)), seed + 1, sampling)
     count = min(len(drawn), 2 * few)
-    found = energy_test(Pool.of(drawn[:count], standard(model, model.schema.rows(other), few)))
+    found = metrics.energy_test(Pool.of(drawn[:count], standard(model, model.schema.rows(other), few)))
     note = f"energy test of {count:,} samples against {found.counts[1]:,} drawn {name}, p = {found.p_value:.2g}"
     return replace(found, name="two ways of sampling", note=note)
 

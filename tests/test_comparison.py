@@ -25,24 +25,24 @@ from scorefield.settings import Network, Training
 from scorefield.standardize import Standardize
 
 D = torch.float64
-LAW = Gaussian(torch.tensor([1.0, -2.0, 0.5], dtype=D), torch.tensor([1.0, 4.0, 0.25], dtype=D).diag())
-NARROW = Gaussian(LAW.mean, LAW.covariance / 100)
+EXACT = Gaussian(torch.tensor([1.0, -2.0, 0.5], dtype=D), torch.tensor([1.0, 4.0, 0.25], dtype=D).diag())
+NARROW = Gaussian(EXACT.mean, EXACT.covariance / 100)
 
 
 def data(count: int, seed: int) -> np.ndarray:
-    return LAW.sample(count, Samples(seed, count=count)).numpy()
+    return EXACT.sample(count, Samples(seed, count=count)).numpy()
 
 
 TRAIN, HELD_OUT = ArrayRows(data(800, 0)), ArrayRows(data(300, 1))
 
 
-def model_of(denoiser: Denoiser = LAW, example: np.ndarray | None = None) -> Model:
+def model_of(denoiser: Denoiser = EXACT, example: np.ndarray | None = None) -> Model:
     units = Standardize((3,), torch.zeros(3, dtype=D), torch.ones(3, dtype=D))
     example = np.zeros((2, 3)) if example is None else example
-    return Model(Schema.of(example), units, denoiser, LAW, Sampling(Heun(), 24, process=EDM(0.002, 80.0)))
+    return Model(Schema.of(example), units, denoiser, EXACT, Sampling(Heun(), 24, process=EDM(0.002, 80.0)))
 
 
-def compared(*samplings: Sampling, denoiser: Denoiser = LAW, count: int = 200, **more) -> Comparison:
+def compared(*samplings: Sampling, denoiser: Denoiser = EXACT, count: int = 200, **more) -> Comparison:
     return compare_model(model_of(denoiser), TRAIN, HELD_OUT, samplings, count, **more)
 
 
@@ -57,7 +57,7 @@ class HalfAsleep(OneStepSampler):
 
 @dataclass(frozen=True)
 class Explosive(OneStepSampler):
-    """A sampler that leaves the finite numbers; `one` says whether one sample alone does it."""
+    """A sampler that becomes non-finite; `one` says whether one sample alone does it."""
 
     one: bool = True
 
@@ -66,24 +66,24 @@ class Explosive(OneStepSampler):
 
 
 def test_evaluations_are_counted_by_sample():
-    ways = [
+    samplings = [
         Sampling(DDIM(), 7),
         Sampling(Heun(), 7),
         Sampling(HalfAsleep(), 4),
         Sampling(DDIM(), None, ExplicitLevels((50.0, 1.0, 0.1))),
         Sampling(DDIM()),
     ]
-    found = compared(*ways)
+    found = compared(*samplings)
     assert [row.evaluations for row in found.rows] == [8, 15, 3, 3, 25]  # the last takes the noise off
     assert all(row.seconds > 0 for row in found.rows)
     assert found.rows[-1].sampling == Sampling(DDIM(), 24)
 
 
 def test_densities_that_are_asked_for_are_counted_too():
-    way = Sampling(AnnealedLangevin(MetropolisLangevin(0.5), moves=3), 4, LogLevel())
-    row = compared(way).rows[0]
-    expected = model_of().sample(200, sampler=way.sampler, steps=4, schedule=way.schedule)
-    np.testing.assert_allclose(compared(way).samples[0], expected, rtol=1e-5)
+    sampling = Sampling(AnnealedLangevin(MetropolisLangevin(0.5), moves=3), 4, LogLevel())
+    row = compared(sampling).rows[0]
+    expected = model_of().sample(200, sampler=sampling.sampler, steps=4, schedule=sampling.schedule)
+    np.testing.assert_allclose(compared(sampling).samples[0], expected, rtol=1e-5)
     assert row.evaluations == 1 + 4 * (2 + 2 * 3)  # density and score: before the first move, and at each proposal
 
 
@@ -94,7 +94,7 @@ def test_a_sampler_with_its_own_steps_is_counted_and_not_held_up():
     assert [str(row.sampling) for row in found.rows] == ["DormandPrince", "DormandPrince(steps=8)"]
 
 
-def test_the_law_itself_is_as_good_as_data_and_as_diverse():
+def test_the_exact_model_is_as_good_as_data_and_as_diverse():
     found = compared(Sampling(ExponentialAdams()), Sampling(DDIM(eta=1.0), 100), count=400)
     for row in found.rows:
         assert row.covered and [d.name for d in row.distances] == ["energy distance", "sliced Wasserstein"]
@@ -110,14 +110,16 @@ def test_the_law_itself_is_as_good_as_data_and_as_diverse():
 def test_samples_that_look_alike_are_found_out():
     found = compared(Sampling(Heun()), denoiser=NARROW)
     assert not found.rows[0].covered and found.rows[0].diversity == pytest.approx(0.1, abs=0.03)
-    told = "Judged by 200 samples, the samples of every sampler differ from real data; Heun(steps=24) comes closest."
-    assert found.verdict[0] == told and found.verdict[1].startswith("Its energy distance is ")
+    expected = (
+        "Judged by 200 samples, the samples of every sampler differ from real data; Heun(steps=24) comes closest."
+    )
+    assert found.verdict[0] == expected and found.verdict[1].startswith("Its energy distance is ")
     alike = "Samples of Heun(steps=24) are closer to each other than real data are: they look alike."
     assert found.verdict[2] == alike
 
 
 def test_samples_that_hold_noise_are_found_out():
-    wide = Gaussian(LAW.mean, LAW.covariance * 9)
+    wide = Gaussian(EXACT.mean, EXACT.covariance * 9)
     assert compared(Sampling(Heun()), denoiser=wide).verdict[-1] == (
         "Samples of Heun(steps=24) are farther from each other than real data are: they contain noise."
     )
@@ -142,8 +144,8 @@ def test_samplers_agree_as_they_converge():
 def test_samples_are_those_of_the_model_and_the_floor_is_shared():
     model = model_of()
     found = compared(Sampling(Heun(), 6), Sampling(DDIM(), 6, LogLevel()), seed=4)
-    for drawn, way in zip(found.samples, (Sampling(Heun(), 6), Sampling(DDIM(), 6, LogLevel()))):
-        expected = model.sample(200, 4, sampler=way.sampler, steps=6, schedule=way.schedule)
+    for drawn, sampling in zip(found.samples, (Sampling(Heun(), 6), Sampling(DDIM(), 6, LogLevel()))):
+        expected = model.sample(200, 4, sampler=sampling.sampler, steps=6, schedule=sampling.schedule)
         np.testing.assert_allclose(drawn, expected, rtol=1e-5)
     for row, drawn in zip(found.rows, found.samples):
         value = energy_distance(torch.from_numpy(drawn), torch.from_numpy(found.held_out))
@@ -162,7 +164,7 @@ def test_the_model_is_left_as_it_was():
 def test_numbers_that_are_whole_stay_whole():
     counts = np.random.default_rng(0).poisson(20, (400, 3))
     rows = ArrayRows(counts)
-    found = compare_model(model_of(LAW, counts), rows, rows, [Sampling(DDIM(), 4), Sampling(DDIM(), 5)], 20)
+    found = compare_model(model_of(EXACT, counts), rows, rows, [Sampling(DDIM(), 4), Sampling(DDIM(), 5)], 20)
     assert all((drawn == np.round(drawn)).all() for drawn in found.samples)
     assert 0 < found.rows[1].apart < 1  # before rounding: a small difference shows
 
@@ -174,11 +176,11 @@ def test_real_data_that_repeat_themselves_say_nothing_of_diversity():
     assert len(found.verdict) == 2
 
 
-def test_a_way_that_does_not_arrive_is_told_and_the_others_are_measured():
+def test_a_sampler_that_fails_is_reported_and_the_others_are_measured():
     said = []
     found = compared(Sampling(Explosive()), Sampling(DDIM(), 3), Sampling(Explosive(one=False), 3), watch=said.append)
     assert [str(row.sampling) for row in found.rows] == ["DDIM(steps=3)"] and found.rows[0].apart == 0
-    assert [str(way) for way, _ in found.failed] == ["Explosive(steps=24)", "Explosive(one=False, steps=3)"]
+    assert [str(sampling) for sampling, _ in found.failed] == ["Explosive(steps=24)", "Explosive(one=False, steps=3)"]
     assert all("non-finite (NaN or inf)" in reason for _, reason in found.failed)
     assert len(said) == 3 and said[1].startswith("DDIM(steps=3): 200 samples in ")
     with pytest.raises(RuntimeError, match=r"every sampler failed: Explosive\(steps=24\): Explosive gave a state"):
@@ -186,7 +188,7 @@ def test_a_way_that_does_not_arrive_is_told_and_the_others_are_measured():
 
 
 @pytest.mark.parametrize(
-    "way, told",
+    "sampling, reason",
     [
         (Sampling(DDIM(), 0), r"DDIM\(steps=0\): a sampler needs at least 1 step, got steps=0"),
         (
@@ -199,10 +201,10 @@ def test_a_way_that_does_not_arrive_is_told_and_the_others_are_measured():
         ),
     ],
 )
-def test_a_way_that_cannot_be_gone_is_refused_before_others_are(way, told):
+def test_a_sampling_that_cannot_be_used_is_refused_before_others_draw(sampling, reason):
     said = []
-    with pytest.raises(ValueError, match=told):
-        compared(Sampling(DDIM(), 2), way, watch=said.append)
+    with pytest.raises(ValueError, match=reason):
+        compared(Sampling(DDIM(), 2), sampling, watch=said.append)
     assert said == []
 
 
@@ -213,7 +215,7 @@ def test_sets_of_one_cannot_be_compared():
         compare_model(model_of(), TRAIN, HELD_OUT.subset([0]), [Sampling(DDIM(), 2)], 5)
 
 
-def test_ways_are_told_by_what_they_are():
+def test_samplings_are_named_by_what_they_are():
     assert str(Sampling(DDIM())) == "DDIM"
     assert str(Sampling(DDIM(eta=0.5), 20, Karras(rho=5.0))) == "DDIM(eta=0.5, steps=20, schedule=Karras(rho=5))"
     assert (
@@ -233,9 +235,13 @@ def test_ways_are_told_by_what_they_are():
 
 def test_usual_ways_cost_about_as_much_as_the_model_s_own():
     model = model_of()
-    ways = usual(model)
-    assert resolved(ways[0], model) == Sampling(Heun(), 24) and len(ways) >= 7 and len(set(map(str, ways))) == len(ways)
-    found = compare_model(model, TRAIN, HELD_OUT, ways, 20)
+    samplings = usual(model)
+    assert (
+        resolved(samplings[0], model) == Sampling(Heun(), 24)
+        and len(samplings) >= 7
+        and len(set(map(str, samplings))) == len(samplings)
+    )
+    found = compare_model(model, TRAIN, HELD_OUT, samplings, 20)
     own = found.rows[0].evaluations
     for row in found.rows:
         assert row.sampling.steps is None or 0.45 * own <= row.evaluations <= 1.1 * own, str(row.sampling)
@@ -253,7 +259,7 @@ def test_numbers_survive_json():
     assert plain["failed"][0]["sampler"] == "Explosive(steps=3)"
 
 
-def test_one_way_is_told_as_one():
+def test_one_sampler_is_described_as_one():
     near = Distance("energy distance", 0.0, 0.0, -0.1, 0.1)
     row = SamplerResult(Sampling(DDIM(), 3), 4.0, 0.5, (near,), 1.0, 0.0)
     one = Comparison(100, 0, (row,), (), (np.zeros((2, 2)),), np.zeros((2, 2)))

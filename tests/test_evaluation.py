@@ -21,30 +21,30 @@ from scorefield.settings import Data, Training
 from scorefield.standardize import Standardize
 
 D = torch.float64
-LAW = Gaussian(torch.tensor([1.0, -2.0, 0.5], dtype=D), torch.tensor([1.0, 4.0, 0.25], dtype=D).diag())
+EXACT = Gaussian(torch.tensor([1.0, -2.0, 0.5], dtype=D), torch.tensor([1.0, 4.0, 0.25], dtype=D).diag())
 
 
 def data(count: int, seed: int, offset: float = 0.0) -> np.ndarray:
-    return LAW.sample(count, Samples(seed, count=count)).numpy() + offset
+    return EXACT.sample(count, Samples(seed, count=count)).numpy() + offset
 
 
 def model_of(denoiser: Denoiser, offset: float = 0.0) -> Model:
     units = Standardize((3,), torch.full((3,), offset, dtype=D), torch.ones(3, dtype=D))
-    return Model(Schema.of(np.zeros((2, 3))), units, denoiser, LAW, Sampling(Heun(), 24, process=EDM(0.002, 80.0)))
+    return Model(Schema.of(np.zeros((2, 3))), units, denoiser, EXACT, Sampling(Heun(), 24, process=EDM(0.002, 80.0)))
 
 
 def shifted(by: float) -> Gaussian:
-    return Gaussian(LAW.mean + by, LAW.covariance)
+    return Gaussian(EXACT.mean + by, EXACT.covariance)
 
 
-ORIGINAL = "The samples are no closer to the training data than unseen data are: nothing was copied."
+ORIGINAL = "The samples are not closer to the training data than unseen data are: nothing was copied."
 COPIED = "Some samples lie closer to the training data than chance explains: the model has begun to memorize them."
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e9])
-def test_samples_of_the_law_are_as_good_as_data(offset):
+def test_samples_of_the_exact_model_are_as_good_as_data(offset):
     """However far from zero the data lie."""
-    found = evaluate(model_of(LAW, offset), data(1500, 0, offset), data(500, 1, offset), count=500, seed=2)
+    found = evaluate(model_of(EXACT, offset), data(1500, 0, offset), data(500, 1, offset), count=500, seed=2)
     assert not found.rejected and not found.neighbours.suspicious and not found.gap.suspicious
     assert len(found.tests) == 11
     assert found.verdict == ("None of 11 tests distinguishes the samples from unseen data, 500 against 500.", ORIGINAL)
@@ -61,14 +61,14 @@ def test_shifted_samples_are_found_out(offset):
     assert "associations" not in names
     assert not found.neighbours.suspicious
     assert len(found.verdict) == 2 and found.verdict[1] == ORIGINAL
-    told = (
+    expected = (
         f"{len(names)} of 11 tests distinguish the samples from real data. The clearest is columns (p = 0.002): of 3,"
     )
-    assert found.verdict[0].startswith(told)
+    assert found.verdict[0].startswith(expected)
 
 
 def test_copies_are_found_out():
-    """A model that knows its data by heart."""
+    """A model that memorized its data."""
     train = data(300, 0)
     found = evaluate(model_of(Empirical(torch.from_numpy(train))), train, data(100, 1), count=200, seed=2)
     assert found.neighbours.suspicious
@@ -77,7 +77,7 @@ def test_copies_are_found_out():
 
 
 def test_rows_serve_as_well_as_arrays_and_seeds_repeat():
-    model, train, held_out = model_of(LAW), data(300, 0), data(100, 1)
+    model, train, held_out = model_of(EXACT), data(300, 0), data(100, 1)
     first, again, other = (
         evaluate(model, *parts, count=100, seed=seed)
         for parts, seed in (
@@ -92,7 +92,7 @@ def test_rows_serve_as_well_as_arrays_and_seeds_repeat():
 
 
 def test_plain_data_of_it():
-    found = evaluate(model_of(LAW), data(300, 0), data(100, 1), count=100)
+    found = evaluate(model_of(EXACT), data(300, 0), data(100, 1), count=100)
     plain = json.loads(json.dumps(found.plain(), allow_nan=False))
     assert plain["verdict"] == list(found.verdict) and plain["count"] == 100
     assert [d["name"] for d in plain["distances"]] == [d.name for d in found.distances]
@@ -118,10 +118,10 @@ class Field(Denoiser):
 def test_fields_get_what_is_known_of_fields():
     shape = (1, 8, 8)
     units = Standardize(shape, torch.zeros(shape, dtype=D), torch.ones(shape, dtype=D))
-    law = Gaussian(torch.zeros(shape), torch.ones(shape))
+    exact = Gaussian(torch.zeros(shape), torch.ones(shape))
     noise = np.random.default_rng(0).normal(size=(400, 8, 8))
     model = Model(
-        Schema.of(noise, structure="grid", channels="none"), units, Field(), law, Sampling(process=EDM(0.002, 80.0))
+        Schema.of(noise, structure="grid", channels="none"), units, Field(), exact, Sampling(process=EDM(0.002, 80.0))
     )
     found = evaluate(model, noise[:200], noise[200:], count=100)
     assert {"power spectrum", "variogram", "lineal path", "Minkowski functionals"} <= {c.name for c in found.curves}
@@ -141,11 +141,11 @@ def test_a_table_is_judged_by_its_types():
     fitted = fit(frame, training=Training(steps=30))
     found = evaluate(fitted, frame[:300], frame[300:], count=100)
     assert found.families[0].labels == ("size", "yes")
-    assert [f.distance.name for f in found.families] == ["columns", "associations", "joint laws of pairs"]
+    assert [f.distance.name for f in found.families] == ["columns", "associations", "joint distributions of pairs"]
 
 
 def test_few_data_are_not_tested():
-    found = evaluate(model_of(LAW), data(300, 0), data(10, 1), count=100)
+    found = evaluate(model_of(EXACT), data(300, 0), data(10, 1), count=100)
     assert not found.tests and found.gap is None
     assert [d.name for d in found.distances] == ["energy distance", "sliced Wasserstein"]
     assert found.chosen.startswith("Fewer than 20 vectors of 3 numbers on a side")
@@ -155,14 +155,14 @@ def test_few_data_are_not_tested():
 
 
 class TwoMinds(Denoiser):
-    """A denoiser that is that of no law: what it says of the noise is too little by half."""
+    """A denoiser of no distribution: it removes half of the noise that it should."""
 
     def forward(self, x: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
-        exact = LAW(x, level)
+        exact = EXACT(x, level)
         return x + 0.5 * (exact - x)
 
 
-def test_two_ways_of_sampling_show_a_score_of_no_law():
+def test_two_ways_of_sampling_show_a_score_of_no_distribution():
     found = evaluate(model_of(TwoMinds()), data(300, 0), data(100, 1), count=200)
     assert found.twin.p_value < 0.01
     assert any(s.startswith("Another sampler gives different samples (energy test of 200") for s in found.verdict)
@@ -171,13 +171,13 @@ def test_two_ways_of_sampling_show_a_score_of_no_law():
 def test_too_few_held_out_data():
     message = "^samples are compared with at least 2 held-out data, got 1: hold out a larger part$"
     with pytest.raises(ValueError, match=message):
-        evaluate(model_of(LAW), data(10, 0), data(1, 1))
+        evaluate(model_of(EXACT), data(10, 0), data(1, 1))
 
 
 @pytest.mark.parametrize("count", [0, -3])
 def test_no_samples(count):
     with pytest.raises(ValueError, match=f"at least one sample is drawn, .* got count={count}"):
-        evaluate(model_of(LAW), data(10, 0), data(5, 1), count=count)
+        evaluate(model_of(EXACT), data(10, 0), data(5, 1), count=count)
 
 
 # -- the verdict ---------------------------------------------------------------------------------------------------
@@ -205,17 +205,17 @@ def found(p: float | None, copied: bool = False, learned: bool = False, value: f
     return Evaluation(100, 1.0, "", distances, (), (), neighbours(copied), gap(learned), None)
 
 
-def way(*slopes: float, count: int = 20) -> LossHistory:
+def falling(*slopes: float, count: int = 20) -> LossHistory:
     """Losses that fall in a straight line, each by another slope."""
     level = [0.1 * 2**k for k in range(len(slopes) + 1)]
     return LossHistory(level, list(range(count)), [[1 - slope * t for slope in slopes] for t in range(count)])
 
 
-FALLING, FLAT = way(0.0, 0.01, 0.02, 0.0), way(0.0, 0.0)
+FALLING, FLAT = falling(0.0, 0.01, 0.02, 0.0), falling(0.0, 0.0)
 UP = LossHistory([0.1, 1.0], range(23), [[1 - 0.02 * t] for t in range(20)] + [[3.0]] * 3)
 MORE = "More training: the held-out loss at levels 0.2 to 0.8 was still falling when the budget ended (by 11 %"
 STOPPED = "The held-out loss has stopped falling at every noise level"
-TOLD = (
+DIFFERENT = (
     "1 of 1 tests distinguishes the samples from real data. "
     "The clearest is energy distance (p = 0.002): of 3, size differs the most."
 )
@@ -227,12 +227,12 @@ LEARNED = "But held-out data cost more than training data at level 0.1, up to 1.
     ("what", "history", "said"),
     [
         (found(0.5), FALLING, (NONE, ORIGINAL)),
-        (found(0.002), FALLING, (TOLD, ORIGINAL, MORE)),
-        (found(0.002), FLAT, (TOLD, ORIGINAL, STOPPED)),
-        (found(0.002), UP, (TOLD, ORIGINAL, STOPPED)),
-        (found(0.002), way(0.02, count=7), (TOLD, ORIGINAL)),
-        (found(0.002), None, (TOLD, ORIGINAL)),
-        (found(0.002, copied=True), FALLING, (TOLD, COPIED, "Use more data")),
+        (found(0.002), FALLING, (DIFFERENT, ORIGINAL, MORE)),
+        (found(0.002), FLAT, (DIFFERENT, ORIGINAL, STOPPED)),
+        (found(0.002), UP, (DIFFERENT, ORIGINAL, STOPPED)),
+        (found(0.002), falling(0.02, count=7), (DIFFERENT, ORIGINAL)),
+        (found(0.002), None, (DIFFERENT, ORIGINAL)),
+        (found(0.002, copied=True), FALLING, (DIFFERENT, COPIED, "Use more data")),
         (found(0.5, copied=True), FALLING, (NONE, COPIED, "Use more data")),
         (found(0.5, learned=True), FALLING, (NONE, LEARNED, "Use more data")),
         (found(None), None, ("By energy distance and Wasserstein, the samples are as close", ORIGINAL)),
@@ -251,13 +251,13 @@ def test_sentences(what, history, said):
 
 def test_where_the_loss_still_falls():
     """Neighbours count together; of several places the one of the largest drop."""
-    assert still_falling(FLAT) is None and still_falling(UP) is None and still_falling(way(0.02, count=7)) is None
-    low, high, drop = still_falling(way(0.001, 0.0, 0.01, 0.02))
+    assert still_falling(FLAT) is None and still_falling(UP) is None and still_falling(falling(0.02, count=7)) is None
+    low, high, drop = still_falling(falling(0.001, 0.0, 0.01, 0.02))
     assert (low, high) == (0.4, 1.6)
     assert drop == pytest.approx((0.7 - 0.62) / 0.7)
 
 
-def test_without_held_out_data_copies_cannot_be_told():
+def test_without_held_out_data_copies_cannot_be_tested():
     """The data's distances to themselves are 0: nobody comes closer."""
     train = ArrayRows(data(300, 0))
     found = evaluate(model_of(Empirical(torch.from_numpy(data(300, 0)))), train, train, count=100)

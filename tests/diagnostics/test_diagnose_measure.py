@@ -18,45 +18,47 @@ D = torch.float64
 LEVELS = torch.logspace(-1.5, 1.5, 10).tolist()
 
 
-def law() -> Mixture:
+def two_modes() -> Mixture:
     """The mixture of two unequal modes, in standard units."""
     means = torch.tensor([[-1.1, -1.1], [0.55, 0.55]], dtype=D)
     return Mixture(means, torch.tensor([0.3, 0.3], dtype=D), torch.tensor([1 / 3, 2 / 3], dtype=D))
 
 
-class Turned(Denoiser):
-    """The score of a law, turned by an angle."""
+class Rotated(Denoiser):
+    """The exact score, rotated by an angle."""
 
     def __init__(self, angle: float) -> None:
         super().__init__()
-        self.law = law()
+        self.exact = two_modes()
         c, s = math.cos(angle), math.sin(angle)
         self.register_buffer("matrix", torch.tensor([[c, s], [-s, c]], dtype=D))
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        return x + (self.law(x, level) - x) @ self.matrix
+        return x + (self.exact(x, level) - x) @ self.matrix
 
 
 class DataDensity(Denoiser):
-    """The score of a law times a factor, at every level or around one."""
+    """The exact score times a factor, at every level or around one."""
 
     def __init__(self, factor: float, around: float | None = None) -> None:
         super().__init__()
-        self.law = law()
+        self.exact = two_modes()
         self.factor = factor
         self.around = around
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         near = 1.0 if self.around is None else torch.exp(-((torch.log(level / self.around) / 0.3) ** 2) / 2)
-        return x + (self.law(x, level) - x) * (1 + (self.factor - 1) * near)
+        return x + (self.exact(x, level) - x) * (1 + (self.factor - 1) * near)
 
 
 def data(seed: int, count: int) -> Tensor:
-    return law().sample(count, Samples(seed, count=count))
+    return two_modes().sample(count, Samples(seed, count=count))
 
 
 def found(denoiser: Denoiser, seed: int, steps: int = 20, **more) -> Diagnosis:
-    return diagnose(denoiser, data(seed, 1000), LEVELS, law().moments(), seed=seed, chains=100, steps=steps, **more)
+    return diagnose(
+        denoiser, data(seed, 1000), LEVELS, two_modes().moments(), seed=seed, chains=100, steps=steps, **more
+    )
 
 
 def names(diagnosis: Diagnosis) -> set[str]:
@@ -68,7 +70,7 @@ SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 20
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_exact_score_passes(seed):
-    passed = found(law(), seed, 200, train=data(1000 + seed, 1000), truth=law())
+    passed = found(two_modes(), seed, 200, train=data(1000 + seed, 1000), truth=two_modes())
     assert names(passed) == set()
     assert {check.name for check in passed.checks} == {
         *("error", "Stein tests", "excess loss", "memory", "curl", "heat equation", "mean weight")
@@ -81,23 +83,23 @@ def test_the_exact_score_passes(seed):
 @pytest.mark.parametrize(
     ("defect", "flags"),
     [
-        (lambda train: Turned(0.15), {"curl", "Stein tests", "excess loss"}),
+        (lambda train: Rotated(0.15), {"curl", "Stein tests", "excess loss"}),
         (lambda train: DataDensity(1.15), {"Stein tests", "excess loss"}),
         (lambda train: DataDensity(0.85), {"Stein tests", "excess loss"}),
         (lambda train: DataDensity(1.5, around=0.3), {"Stein tests", "heat equation"}),
         (lambda train: Empirical(train), {"Stein tests", "memory"}),
     ],
-    ids=["turned", "too large", "too small", "one level", "overfitted"],
+    ids=["rotated", "too large", "too small", "one level", "overfitted"],
 )
 def test_planted_defects_are_flagged(defect, flags, seed):
-    """Each by the checks that are meant for it; an exact law is not given."""
+    """Each by the checks that are meant for it; the exact score is not given."""
     train = data(1000 + seed, 1000)
     assert names(found(defect(train), seed, train=train)) >= flags
 
 
 def test_what_a_defect_is_called():
     """The checks say where: at which level, and which identity."""
-    diagnosis = found(DataDensity(1.5, around=0.3), 0, truth=law())
+    diagnosis = found(DataDensity(1.5, around=0.3), 0, truth=two_modes())
     assert 0.2 < (diagnosis["heat equation"].level or 0) < 0.5
     assert diagnosis["error"].flagged and 0.2 < (diagnosis["error"].level or 0) < 0.5
     assert "scale" in diagnosis["Stein tests"].said or "sharpness" in diagnosis["Stein tests"].said
@@ -110,7 +112,7 @@ def test_what_a_defect_is_called():
 
 def test_p_values_of_stein_are_right_under_the_null():
     """Over 150 sets of 300 data, each test's p-value is below 5 % and 1 % about so often; all together no more often."""
-    exact, count = law(), 300
+    exact, count = two_modes(), 300
     each, together = [], []
     for seed in range(150):
         states = noisy_states(exact, data(seed, count), [0.1, 1.0, 10.0], seed)
@@ -139,7 +141,7 @@ def test_a_skewed_mean_needs_its_correction():
 
 
 def test_many_coordinates_and_grids():
-    """Random directions and probes in the place of all pairs; no third derivatives, and the exact law passes still."""
+    """Random directions and probes in the place of all pairs; no third derivatives, and the exact score passes still."""
     shape = (1, 10, 10)
     exact = Gaussian(torch.zeros(shape), torch.linspace(0.5, 1.5, 100).reshape(shape))
     x = exact.sample(400, Samples(0, count=400))
@@ -160,4 +162,4 @@ def test_many_coordinates_and_grids():
 )
 def test_what_cannot_be_diagnosed(count, levels, message):
     with pytest.raises(ValueError, match=message):
-        diagnose(law(), data(0, count), levels, law().moments())
+        diagnose(two_modes(), data(0, count), levels, two_modes().moments())

@@ -7,14 +7,14 @@ from scipy import stats
 
 from scorefield.metrics import calibration, coverage
 
-LAW = 0.5**0.5  # deviation of the posterior of θ ~ N(0, 1) given y = θ + N(0, 1), about y / 2
+WIDTH = 0.5**0.5  # deviation of the posterior of θ ~ N(0, 1) given y = θ + N(0, 1), about y / 2
 
 
 def simulate(count, draws, parameters=3, bias=0.0, width=1.0, seed=0):
     rng = np.random.default_rng(seed)
     prior = rng.normal(size=(count, parameters))
     data = prior + rng.normal(size=(count, parameters))
-    return prior, data[:, None] / 2 + bias + width * LAW * rng.normal(size=(count, draws, parameters)), data
+    return prior, data[:, None] / 2 + bias + width * WIDTH * rng.normal(size=(count, draws, parameters)), data
 
 
 def test_the_exact_posterior_passes_and_its_coverage_lies_in_the_band():
@@ -48,7 +48,7 @@ def test_coverage_detects_wrong_dependence():
     # θ = (u, v) with the data u + v: given these, the parameters are anticorrelated.
     prior = rng.normal(size=(600, 2))
     total = prior.sum(1, keepdims=True)
-    given = (total / 2)[:, None] + LAW * rng.normal(size=(600, 99, 2))
+    given = (total / 2)[:, None] + WIDTH * rng.normal(size=(600, 99, 2))
     found = calibration(prior, given, total / 2 * np.ones((1, 2)), randomizations=199)
     assert found.p_value > 0.02 and found.coverage_p_value == 0.005
 

@@ -37,7 +37,7 @@ def test_energy_of_shifted_gaussians_has_its_closed_form(rng):
     assert abs(np.mean(values) - exact) < 4 * np.std(values) / math.sqrt(repeats)
 
 
-def test_energy_is_centred_on_zero_for_equal_laws(rng):
+def test_energy_is_centred_on_zero_for_equal_distributions(rng):
     values = [energy_distance(rng.normal(size=(60, 3)), rng.normal(size=(80, 3))) for _ in range(100)]
     assert min(values) < 0
     assert abs(np.mean(values)) < 4 * np.std(values) / math.sqrt(len(values))
@@ -104,7 +104,7 @@ def test_a_long_sample_is_represented_by_some_of_its_rows(rng):
     assert energy_distance(x, y, maximum=100) != energy_distance(x, y, maximum=100, seed=1)
 
 
-def test_the_floor_covers_equal_laws_and_only_those(rng):
+def test_the_floor_covers_equal_distributions_and_only_those(rng):
     def draw(n):
         return rng.normal(size=(n, 3))
 

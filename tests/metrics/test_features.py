@@ -47,8 +47,8 @@ def test_features_may_be_the_data_their_components_or_a_network(rng):
 
 def test_principal_components_are_orthogonal_and_ordered(rng):
     x = rng.normal(size=(200, 3, 4)) * np.arange(1, 5)
-    seen = Principal.of(x, 5)(torch.from_numpy(x))
-    covariance = torch.cov(seen.T)
+    components = Principal.of(x, 5)(torch.from_numpy(x))
+    covariance = torch.cov(components.T)
     assert torch.allclose(covariance, covariance.diag().diag(), atol=1e-3) and (covariance.diag().diff() <= 0).all()
 
 
@@ -102,7 +102,7 @@ def test_fid_says_what_it_lacks(tmp_path, monkeypatch):
     with pytest.raises(ImportError, match="torch-fidelity in addition to torchmetrics"):
         inception(tmp_path / "broken.pth")
     (tmp_path / "weights.pth").touch()
-    seen = inception(tmp_path / "weights.pth")
-    assert seen(torch.full((2, 1, 8, 8), 99.6)).tolist() == [[100.0] * 3] * 2
+    network = inception(tmp_path / "weights.pth")
+    assert network(torch.full((2, 1, 8, 8), 99.6)).tolist() == [[100.0] * 3] * 2
     with pytest.raises(ValueError, match=r"\(B, 1 or 3, H, W\), got \(2, 4, 8, 8\)"):
-        seen(torch.zeros(2, 4, 8, 8))
+        network(torch.zeros(2, 4, 8, 8))

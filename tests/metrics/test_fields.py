@@ -1,4 +1,4 @@
-"""Curves of samples beside those of real data: what the bands hold, and what differs by name."""
+"""Curves of samples next to those of real data: what the bands hold, and what differs by name."""
 
 import re
 
@@ -29,7 +29,7 @@ def test_every_dimension_has_its_curves(shape):
     assert any("above the" in place for place in found[-1].places)
 
 
-def test_bands_hold_the_curves_of_equal_laws():
+def test_bands_hold_the_curves_of_equal_distributions():
     inside = 0
     for seed in range(40):
         x = draw((1, 24), 600, seed)

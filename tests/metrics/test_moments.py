@@ -36,8 +36,8 @@ def test_z_is_that_of_permutations(rng):
 @pytest.mark.parametrize("features", [5, 300])
 def test_directions_are_the_leading_ones(features, rng):
     scale = 0.8 ** np.arange(features)
-    turn = np.linalg.qr(rng.normal(size=(features, features)))[0]
-    rows = torch.from_numpy((rng.normal(size=(500, features)) * scale) @ turn).float()
+    rotation = np.linalg.qr(rng.normal(size=(features, features)))[0]
+    rows = torch.from_numpy((rng.normal(size=(500, features)) * scale) @ rotation).float()
     axes = directions(rows, 4)
     exact = np.linalg.svd(rows.numpy() - rows.numpy().mean(0), full_matrices=False)[2][:4]
     assert np.allclose(np.abs(axes.T.numpy() @ exact.T), np.eye(4), atol=0.02)

@@ -40,8 +40,8 @@ def test_a_permutation_treats_both_sides_equally(rng):
     # The unit and the middle are those of both sides: to exchange the sides changes no square of the distances.
     x, y = rng.normal(size=(30, 3)) * 5, rng.normal(size=(20, 3))
     one, other = Pool.of(x, y).squares, Pool.of(y, x).squares
-    turn = np.r_[20 + np.arange(30), np.arange(20)]
-    assert torch.allclose(one, other[turn][:, turn], atol=1e-4)
+    rolled = np.r_[20 + np.arange(30), np.arange(20)]
+    assert torch.allclose(one, other[rolled][:, rolled], atol=1e-4)
 
 
 def test_distances_are_those_of_double_precision(rng):

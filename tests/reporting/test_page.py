@@ -23,10 +23,10 @@ class Checker(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.open, self.seen = [], []
+        self.open, self.tags = [], []
 
     def handle_starttag(self, tag, attrs):
-        self.seen.append((tag, dict(attrs)))
+        self.tags.append((tag, dict(attrs)))
         if tag not in VOID:
             self.open.append(tag)
 
@@ -81,23 +81,23 @@ def parsed(path):
     checker = Checker()
     checker.feed(page)
     assert not checker.open
-    return page, checker.seen
+    return page, checker.tags
 
 
 @pytest.mark.parametrize("shape", [(1,), (2,), (4,), (1, 30), (1, 12, 12), (3, 8, 8), (1, 5, 5, 5)])
 def test_a_page_is_self_contained(shape, rng, tmp_path):
     fewer = {} if shape == (2,) else {"levels": None, "log": (), "neighbours": None}
     path = write_page(tmp_path / "deep" / "report.html", full(rng, rng.normal(size=(100, *shape)), **fewer))
-    page, seen = parsed(path)
+    page, tags = parsed(path)
     assert "<script" not in page and not re.search(r"https?:|url\(|@import", page)
     assert [f.name for f in path.parent.iterdir()] == ["report.html"]
-    addresses = [value for _, attrs in seen for key, value in attrs.items() if key in ("src", "srcset")]
+    addresses = [value for _, attrs in tags for key, value in attrs.items() if key in ("src", "srcset")]
     assert len(addresses) > 3
     for address in addresses:
         head, data = address.split(",", 1)
         assert head in ("data:image/png;base64", "data:image/gif;base64")
         Image.open(io.BytesIO(base64.b64decode(data))).verify()
-    assert all(attrs["alt"] for tag, attrs in seen if tag == "img")
+    assert all(attrs["alt"] for tag, attrs in tags if tag == "img")
 
 
 def test_text_is_escaped_and_numbers_are_formatted(rng, tmp_path):
@@ -112,22 +112,22 @@ def test_text_is_escaped_and_numbers_are_formatted(rng, tmp_path):
 
 
 def test_every_section_is_optional(tmp_path):
-    page, seen = parsed(write_page(tmp_path / "r.html", Content("Only a title")))
-    assert "Only a title" in page and not [tag for tag, _ in seen if tag in ("section", "img", "table")]
+    page, tags = parsed(write_page(tmp_path / "r.html", Content("Only a title")))
+    assert "Only a title" in page and not [tag for tag, _ in tags if tag in ("section", "img", "table")]
 
 
 def test_each_section_can_be_the_only_one(rng, tmp_path):
     whole = full(rng, rng.normal(size=(100, 2)))
     for parts in (("samples", "held_out"), ("distances",), ("neighbours",), ("levels",), ("log",), ("calibration",)):
         given = {part: getattr(whole, part) for part in parts}
-        _, seen = parsed(write_page(tmp_path / "r.html", Content("t", **given)))
-        assert len([tag for tag, _ in seen if tag == "section"]) == 1
+        _, tags = parsed(write_page(tmp_path / "r.html", Content("t", **given)))
+        assert len([tag for tag, _ in tags if tag == "section"]) == 1
 
 
 @pytest.mark.parametrize("curves", [[curve(1)], [curve(4), curve(1, ("area above 1", "length above 1"))]])
 def test_curves_of_fields(curves, tmp_path):
-    page, seen = parsed(write_page(tmp_path / "r.html", Content("t", curves=curves)))
-    assert len([tag for tag, _ in seen if tag == "img"]) == len(curves)
+    page, tags = parsed(write_page(tmp_path / "r.html", Content("t", curves=curves)))
+    assert len([tag for tag, _ in tags if tag == "img"]) == len(curves)
     assert "Largest in the mean at 2, z = −2.0." in page and "p = 0.3<" in page
 
 
@@ -178,8 +178,8 @@ def test_a_page_replaces_an_older_one(tmp_path):
 
 def test_copies_are_highlighted(rng, tmp_path):
     copies = Neighbours(np.full(40, 1e-3), np.ones(40), 0.9, 0.0, 1e-12)
-    page, seen = parsed(write_page(tmp_path / "r.html", Content("t", neighbours=copies)))
-    assert "suspiciously close" in page and any("warning" in attrs.get("class", "") for _, attrs in seen)
+    page, tags = parsed(write_page(tmp_path / "r.html", Content("t", neighbours=copies)))
+    assert "suspiciously close" in page and any("warning" in attrs.get("class", "") for _, attrs in tags)
 
 
 def test_a_strip_keeps_the_order_of_its_values():

@@ -25,14 +25,14 @@ def rng():
     return np.random.default_rng(0)
 
 
-def row(way, value=0.1, **changes):
+def row(sampling, value=0.1, **changes):
     distances = tuple(Distance(name, value, 0.0, -0.1, 0.1, (40, 60)) for name in ("energy distance", "sliced <W>"))
     given = {"evaluations": 37.0, "seconds": 0.5, "distances": distances, "diversity": 0.987, "apart": 0.25}
-    return SamplerResult(way, **(given | changes))
+    return SamplerResult(sampling, **(given | changes))
 
 
 def comparison(held_out, samples, **changes):
-    rows = tuple(row(way, value) for way, value in zip(SAMPLINGS, (0.05, 0.3)))
+    rows = tuple(row(sampling, value) for sampling, value in zip(SAMPLINGS, (0.05, 0.3)))
     return Comparison(
         **({"count": 1000, "seed": 3, "rows": rows, "failed": (), "samples": samples, "held_out": held_out} | changes)
     )
@@ -42,14 +42,14 @@ def comparison(held_out, samples, **changes):
 def test_a_page_is_self_contained(shape, rng, tmp_path):
     given = comparison(rng.normal(size=(40, *shape)), tuple(rng.normal(size=(30, *shape)) for _ in SAMPLINGS))
     path = write_comparison(tmp_path / "deep" / "compare.html", given, "A <run>")
-    page, seen = parsed(path)
+    page, tags = parsed(path)
     assert "<script" not in page and not re.search(r"https?:|url\(|@import", page)
     assert [f.name for f in path.parent.iterdir()] == ["compare.html"] and "A &lt;run&gt;" in page
-    images = [attrs for tag, attrs in seen if tag == "img"]
+    images = [attrs for tag, attrs in tags if tag == "img"]
     assert [image["alt"] for image in images] == [*(["Held-out data"] if shape != (1,) else []), *map(str, SAMPLINGS)]
     for image in images:
         Image.open(io.BytesIO(base64.b64decode(image["src"].split(",", 1)[1]))).verify()
-    assert sum(tag == "source" for tag, _ in seen) == (
+    assert sum(tag == "source" for tag, _ in tags) == (
         0 if len(shape) > 2 else len(images)
     )  # lines and points have a dark variant
 
@@ -57,7 +57,7 @@ def test_a_page_is_self_contained(shape, rng, tmp_path):
 def test_each_sampler_has_a_table_row(rng, tmp_path):
     failed = ((Sampling(Heun(), 2), "Heun became <non-finite>"),)
     samples = tuple(rng.normal(size=(30, 2)) for _ in SAMPLINGS)
-    page, seen = parsed(
+    page, tags = parsed(
         write_comparison(tmp_path / "c.html", comparison(rng.normal(size=(9, 2)), samples, failed=failed), "t")
     )
     body = page.split("<tbody>")[1].split("</tbody>")[0]
@@ -69,15 +69,15 @@ def test_each_sampler_has_a_table_row(rng, tmp_path):
     assert "Real against real data 0 0 1" in lines[0]
     assert "Sliced &lt;W&gt;" in page and "Heun(steps=2) failed: Heun became &lt;non-finite&gt;." in page
     assert "Judged by 1,000 samples, 1 of 2 samplers draw samples that are as close" in page
-    assert len([1 for tag, attrs in seen if tag == "span" and attrs.get("class") == "value-mark"]) == 4
+    assert len([1 for tag, attrs in tags if tag == "span" and attrs.get("class") == "value-mark"]) == 4
 
 
 def test_pictures_show_the_same_seeds_with_the_same_limits(rng, tmp_path):
     digits = rng.integers(0, 256, (30, 1, 8, 8)).astype(float)
-    _, seen = parsed(write_comparison(tmp_path / "c.html", comparison(digits, (digits[::-1], digits)), "t"))
+    _, tags = parsed(write_comparison(tmp_path / "c.html", comparison(digits, (digits[::-1], digits)), "t"))
     pictures = [
         np.asarray(Image.open(io.BytesIO(base64.b64decode(attrs["src"].split(",", 1)[1]))).convert("LA"), dtype=int)
-        for tag, attrs in seen
+        for tag, attrs in tags
         if tag == "img"
     ]
     assert (pictures[0] == pictures[2]).all() and (pictures[0] != pictures[1]).any()
@@ -101,7 +101,7 @@ def test_the_columns_that_differ_most_are_shown(rng, tmp_path):
 
 @pytest.mark.parametrize("values", [(0.05, 0.08), (-0.3, 0.02), (0.5, 1e9), (0.0, 0.0)])
 def test_all_rows_share_an_axis_that_includes_the_band(values):
-    rows = [row(way, value) for way, value in zip(SAMPLINGS, values)]
+    rows = [row(sampling, value) for sampling, value in zip(SAMPLINGS, values)]
     tracks = [track(each.distances[0], rows, 0) for each in rows]
     for at, value in zip(tracks, values):
         assert 0 <= at["low"] <= at["floor"] <= at["high"] <= 100 and 0 <= at["value"] <= 100

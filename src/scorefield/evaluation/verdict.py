@@ -105,7 +105,7 @@ def _copies(found: Evaluation, unseen: bool) -> str:
         return (
             "Some samples lie closer to the training data than chance explains: the model has begun to memorize them."
         )
-    same = "The samples are no closer to the training data than unseen data are: nothing was copied"
+    same = "The samples are not closer to the training data than unseen data are: nothing was copied"
     if learned and found.gap is not None:
         return f"{same} yet. But {found.gap.verdict[0].lower()}{found.gap.verdict[1:]}"
     return f"{same}."

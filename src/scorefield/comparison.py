@@ -75,12 +75,11 @@ class Comparison:
     """Samplers side by side.
 
     Arguments:
-        count: The number of samples of each sampler.
-        seed: The seed of the samples.
+        count, seed: The number of samples of each sampler, and their seed.
         rows: What was measured, a row for each sampler.
         failed: The samplers that failed, with the reason.
-        samples: The first samples of each row, for pictures: in the units of the data and the layout of networks.
-        held_out: Held-out data, likewise.
+        samples, held_out: The first samples of each row, and held-out data, for pictures: in the units of the data and the
+            layout of networks.
         columns: The names of the columns of a table.
     """
 
@@ -162,8 +161,7 @@ def compare(
             conditioned otherwise.
         samplings: The samplers, with their steps and schedules, as `Model.sample` takes them; `usual` ones by default.
         x: The data that were fitted; read again from where they came from by default.
-        count: The number of samples that each sampler draws: 1,000 vectors or 256 grids by default.
-        seed: The seed of the samples.
+        count, seed: The number of samples that each sampler draws, 1,000 vectors or 256 grids by default; their seed.
         steps: The number of steps where a sampling does not say it; the model's own number by default.
         device: The device to draw them on.
         watch: Is called with a line of text as each sampler has finished.

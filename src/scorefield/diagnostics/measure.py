@@ -42,13 +42,11 @@ def diagnose(
 
     Arguments:
         denoiser: The denoiser.
-        held_out: Held-out data, in its own units, of shape `(N, *D)`.
+        held_out, train: Held-out data `(N, *D)` in its own units, and training data `(M, *D)`.
         levels: The noise levels to check, increasing.
         moments: The mean and the covariance of data, known without the held-out ones: of training data.
-        train: Training data, of shape `(M, *D)`.
         truth: The exact denoiser.
-        chains: How many chains are weighed.
-        steps: How many levels they pass.
+        chains, steps: How many chains are weighed, and how many levels they pass.
         seed: The seed of the noise.
 
     Returns:

@@ -27,12 +27,7 @@ _MEANING = (
 
 
 class Statistics(NamedTuple):
-    """Numbers whose mean is 0 for the exact score, one for each example.
-
-    Arguments:
-        names: What each tests.
-        values: Of each example and test, of shape `(N, T)`.
-    """
+    """Names of tests, and numbers `(N, T)` whose means are 0 for the exact score, one for each example and test."""
 
     names: list[str]
     values: Tensor

@@ -48,10 +48,9 @@ def evaluate(
 
     Arguments:
         model: The model.
-        train: The data it was trained on, in the form it knows, or rows of them.
-        held_out: Held-out data, likewise; the same object as `train` if there are none.
-        count: How many samples to draw: 2,000 vectors or 1,000 grids by default.
-        seed: The seed of the samples.
+        train, held_out: The data it was trained on and held-out data, in the form it knows, or rows of them; the same object
+            if nothing was held out.
+        count, seed: How many samples to draw, 2,000 vectors or 1,000 grids by default; their seed.
         history: The held-out loss while training, for the advice.
         matched: Whether training data follow the same distribution as held-out data, and can be compared with them: not if
             these were chosen by a context.

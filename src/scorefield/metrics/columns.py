@@ -49,12 +49,7 @@ def stacked_columns(
     """The columns of several tables, concatenated.
 
     Columns of a DataFrame or a mapping are categorical if they do not hold numbers, or if they are booleans or a pandas
-    `category`.
-
-    Arguments:
-        tables: Tables with the same columns: samples first, then held-out data.
-        categorical: Which columns are categorical; needed for arrays, overrides the rule above for others.
-        names: The names of the columns of an array.
+    `category`; `categorical` overrides that, and is needed for arrays, whose columns have the names `names`.
 
     Raises:
         TypeError: If something is not a table.
@@ -67,7 +62,7 @@ def stacked_columns(
     """
     parts = [_named(table, names) for table in tables]
     titles = list(parts[0])
-    for part in parts[1:]:
+    for part in parts:
         if set(part) != set(titles):
             raise ValueError(f"tables must have the same columns, got {titles} and {list(part)}")
     if categorical is not None and len(categorical) != len(titles):

@@ -44,12 +44,9 @@ class TestFamily:
 class Means:
     """The largest |z| of the differences of mean features, each standardized by its permutation distribution.
 
-    For a feature φ, z = (mean φ of samples − mean φ of held-out data) / (s √(1/n + 1/m)), with the variance s² of φ in the
-    pool. The permutation distribution of the largest |z| is exact for any dependence of the features (Westfall and Young,
-    1993).
-
-    Arguments:
-        features: The features φ of all rows of the pool, `(N, Q)`.
+    For each column φ of the features `(N, Q)`, z = (mean φ of samples − mean φ of held-out data) / (s √(1/n + 1/m)), with the
+    variance s² of φ in the pool. The permutation distribution of the largest |z| is exact for any dependence of the features
+    (Westfall and Young, 1993).
     """
 
     def __init__(self, features: Tensor) -> None:
@@ -164,11 +161,9 @@ def moment_test(pool: Pool, permutations: int = 499, principal: int = 16) -> Tes
 
 
 class Ranks:
-    """Distances of the one-dimensional distributions of all columns, from one sort of the pool.
+    """Distances of the one-dimensional distributions of all columns `(N, Q)`, from one sort of the pool.
 
-    Arguments:
-        values: The columns, `(N, Q)`.
-        largest: Whether to take the supremum of |F − G| (Kolmogorov-Smirnov), and not its integral (Wasserstein).
+    They are the supremum of |F − G| (Kolmogorov-Smirnov) if `largest`, and its integral (Wasserstein) otherwise.
     """
 
     def __init__(self, values: Tensor, largest: bool) -> None:

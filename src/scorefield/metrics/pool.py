@@ -175,10 +175,6 @@ class Pool:
 def p_value(observed: float, null: np.ndarray) -> float:
     """The exact p-value of a randomization test, (1 + #{null ≥ observed}) / (1 + K) (Phipson and Smyth, 2010).
 
-    Arguments:
-        observed: The observed statistic.
-        null: Its values under K randomizations, `(K,)`.
-
     Example:
         >>> p_value(2.0, np.array([0.0, 1.0, 2.0]))
         0.5

@@ -83,12 +83,7 @@ def table_pool(
     """A pool of row numbers, chosen as in `Pool.of`, and the typed columns of these rows.
 
     Arguments:
-        samples, held_out, train: Rows of the model, held-out rows, and further real rows for the noise floors: each a
-            DataFrame, a mapping of names to columns, or an array `(N, F)`.
-        categorical: Which columns are categorical; by default it follows from their types, and arrays are numeric.
-        names: The names of the columns of an array.
-        maximum: The maximum number of rows of each side.
-        seed: The seed of the subsets.
+        samples, held_out, train, categorical, names, maximum, seed: As in `table_tests`.
 
     Raises:
         TypeError: If something is not a table.

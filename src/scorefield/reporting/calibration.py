@@ -37,11 +37,9 @@ def write_calibration(
     """Writes a picture of noise levels as an opaque .png file.
 
     Arguments:
-        path: The file.
+        path, theme: The file and its colours.
         calibration: The noise levels, with the number of values per example.
-        rows: The data, some of which are shown.
-        units: Their standardization.
-        theme: The colours.
+        rows, units: The data, some of which are shown, and their standardization.
 
     Raises:
         ValueError: If the name does not end in .png.
@@ -63,12 +61,7 @@ def calibration_figure(
 ) -> bytes:
     """Draws pairwise distances, the overlap of neighbouring levels, data at several levels, and the training levels.
 
-    Arguments:
-        calibration: The noise levels, with the number of values per example.
-        x: Standardized data, of shape `(N, *D)`.
-        units: Their standardization.
-        theme: The colours.
-    """
+    `x` are standardized data `(N, *D)`, and `units` their standardization."""
     figure = canvas(WIDTH, HEIGHT)
 
     def axes(left: float, top: float, width: float, height: float) -> Axes:

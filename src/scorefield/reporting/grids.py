@@ -54,9 +54,7 @@ def grid_style(held_out: np.ndarray) -> GridStyle:
 def tiles(data: np.ndarray, style: GridStyle) -> list[list[np.ndarray]]:
     """The tiles that show each example: one, one per channel (up to four), or the three central slices of a volume.
 
-    Returns:
-        For each example a list of arrays with values from 0 to 1, `(H, W)`, or `(H, W, 3)` for colour images.
-    """
+    Each is `(H, W)`, or `(H, W, 3)` for colour images, with values from 0 to 1."""
     shape = (-1,) + (1,) * (data.ndim - 2)
     scaled = np.clip((data - style.low.reshape(shape)) / (style.high - style.low).reshape(shape), 0, 1)
     if style.kind == "colour":
@@ -70,11 +68,7 @@ def tiles(data: np.ndarray, style: GridStyle) -> list[list[np.ndarray]]:
 def mosaic(groups: Sequence[Sequence[np.ndarray]], columns: int, scale: int = 1) -> np.ndarray:
     """Arranges tiles as palette indices `(H, W)`, or `(H, W, 4)` for colour images; gaps are transparent.
 
-    Arguments:
-        groups: the tiles of each example, which stay together.
-        columns: examples per row.
-        scale: pixels per value.
-    """
+    The tiles of an example stay together; `scale` is the number of pixels per value."""
     height = max(tile.shape[0] for tile in groups[0]) * scale
     widths = [tile.shape[1] * scale for tile in groups[0]]
     colour = groups[0][0].ndim == 3

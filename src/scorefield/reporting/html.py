@@ -63,13 +63,7 @@ def positions(distance: Distance, low: float, span: float) -> dict[str, Any]:
 
 
 def write(path: str | os.PathLike[str], template: str, **parts: Any) -> Path:
-    """Renders a template of this folder and writes it atomically.
-
-    Arguments:
-        path: the file; its folder is created if it is missing.
-        template: the name, as in `name.html.jinja`.
-        parts: the variables of the template.
-    """
+    """Renders the template `name.html.jinja` of this folder with its variables, and writes it atomically."""
     path, jinja = Path(path), require("jinja2")
     folder = resources.files(__package__)
     environment = jinja.Environment(

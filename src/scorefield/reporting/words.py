@@ -60,19 +60,13 @@ def typographic(text: str) -> str:
 def about_distances(distances: Sequence[Distance], elsewhere: Sequence[Distance] = ()) -> str:
     """How many tests distinguish samples from held-out data, and which distances exceed those between real data.
 
-    Arguments:
-        distances: those of this section; the ones with a p-value are tests.
-        elsewhere: the tests of other sections, which the error rate includes.
-    """
-    tests = [distance for distance in distances if distance.p_value is not None]
-    others = [distance for distance in elsewhere if distance.p_value is not None]
+    The error rate includes the tests of other sections, which are `elsewhere`."""
+    tests, others = ([d for d in several if d.p_value is not None] for several in (distances, elsewhere))
     measures = [distance for distance in distances if distance.p_value is None]
     sentences = []
     if tests:
         significant = {id(test) for test in rejected([*tests, *others])}
-        sentences.append(
-            _tests([id(test) in significant for test in tests], [id(test) in significant for test in others])
-        )
+        sentences.append(_tests(*([id(test) in significant for test in several] for several in (tests, others))))
     if measures:
         sentences.append(_measures(measures))
     return " ".join(sentences)
@@ -84,7 +78,8 @@ def _tests(tests: Sequence[bool], others: Sequence[bool]) -> str:
     if len(tests) == 1:
         found = f"The test {'distinguishes' if tests[0] else 'does not distinguish'} {what}"
     else:
-        found = f"{_count(sum(tests), len(tests))} {what}"
+        verb = "distinguish" if sum(tests) > 1 else "distinguishes"
+        found = f"{sum(tests) or 'None'} of these {len(tests)} tests {verb} {what}"
     if len(others) == 1:
         found += f"; the test in the next section {'does' if others[0] else 'does not'}"
     elif others:
@@ -93,12 +88,6 @@ def _tests(tests: Sequence[bool], others: Sequence[bool]) -> str:
     total = len(tests) + len(others)
     rate = "The significance level is 5\u00a0%" + (f" for all {total} tests together." if total > 1 else ".")
     return f"{found}. {rate}"
-
-
-def _count(found: int, total: int) -> str:
-    if found == 0:
-        return f"None of these {total} tests distinguishes"
-    return f"{found} of these {total} tests {'distinguish' if found > 1 else 'distinguishes'}"
 
 
 def _measures(distances: Sequence[Distance]) -> str:
@@ -156,8 +145,6 @@ def about_training(log: Sequence[Mapping[str, Any]]) -> str:
     if len(held) < 3:
         return sentence
     best, when = min(held)
-    if held[-1][0] > best + 0.02 * abs(best) and when < 0.8 * steps:
-        return (
-            f"{sentence} The held-out loss was lowest at step {when:,} and has risen since: the network is overfitting."
-        )
-    return f"{sentence} The held-out loss was lowest at step {when:,}."
+    rising = held[-1][0] > best + 0.02 * abs(best) and when < 0.8 * steps
+    end = " and has risen since: the network is overfitting" if rising else ""
+    return f"{sentence} The held-out loss was lowest at step {when:,}{end}."

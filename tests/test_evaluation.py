@@ -220,7 +220,7 @@ DIFFERENT = (
     "The clearest is energy distance (p = 0.002): of 3, size differs the most."
 )
 NONE = "None of 1 tests distinguishes the samples from unseen data, 100 against 100."
-LEARNED = "But held-out data cost more than training data at level 0.1, up to 1.50 times as much"
+LEARNED = "But the held-out loss exceeds the training loss at level 0.1, by a factor of up to 1.50"
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,7 @@ class SamplerResult:
 
     Arguments:
         sampling: The sampler, with its steps.
-        evaluations: How often the network was evaluated for each sample, on average.
-        seconds: How long drawing all samples took.
+        evaluations, seconds: How often the network was evaluated for each sample, on average; how long all took to draw.
         distances: To held-out data, with their floors: the same distances between real data and real data.
         diversity: The median distance of a sample to the nearest other one, over the same of as many real data.
         apart: How far the samples are from those of the same seeds of the first sampler: the root mean square, in
@@ -239,8 +238,7 @@ def resolved(sampling: Sampling, model: Model, steps: int | None = None) -> Samp
     """A sampling with what it leaves to the model: the sampler and its steps, and a schedule that is not the usual one.
 
     Arguments:
-        sampling: The sampling.
-        model: The model.
+        sampling, model: The sampling and the model.
         steps: The number of steps where nothing else says it; the model's own number by default.
     """
     whole = sampling.merged(Sampling(steps=steps)).merged(model.sampling)
@@ -253,8 +251,7 @@ def usual(model: Model, steps: int | None = None) -> list[Sampling]:
     """The model's own sampler, then those of the literature with about as many evaluations of the network.
 
     Arguments:
-        model: The model.
-        steps: How many steps its own sampler takes; its own number by default.
+        model, steps: The model, and how many steps its own sampler takes; its own number by default.
     """
     count = model.steps if steps is None else steps
     budget = count * (model.sampler.evaluations or 1)

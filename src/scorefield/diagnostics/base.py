@@ -58,8 +58,7 @@ class Diagnosis:
     """What was found of a score.
 
     Arguments:
-        levels: The noise levels that were checked, in standard units.
-        count: How many held-out data.
+        levels, count: The noise levels that were checked, in standard units, and the number of held-out data.
         checks: What was measured.
     """
 

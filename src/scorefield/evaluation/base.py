@@ -19,8 +19,7 @@ class Evaluation:
     """What was measured.
 
     Arguments:
-        count: How many samples were drawn.
-        seconds: How long that took.
+        count, seconds: How many samples were drawn, and how long that took.
         chosen: What is measured on such data, in a sentence.
         distances: What compares samples with held-out data as a whole: tests, which have a p-value, and distances; each
             with its floor, the same between real data and real data.

@@ -111,8 +111,7 @@ def evaluate_run(
         run: The run. If its model has a context, each sample is drawn given that of a held-out row, unless a `RunData` is
             conditioned otherwise.
         x: The data that were fitted; read again from where they came from by default.
-        count: The number of samples to draw.
-        seed: The seed of the samples.
+        count, seed: The number of samples to draw, and their seed.
         sampling: How they are drawn; by default as the model draws.
 
     Raises:

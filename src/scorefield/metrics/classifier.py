@@ -49,8 +49,7 @@ def c2st(
     Arguments:
         x, y: Samples of the model `(N, *D)` and real data `(M, *D)`.
         classifier: Any classifier of scikit-learn; it is fitted anew for each fold.
-        folds: The number of folds.
-        maximum: The maximum number of rows of each side, chosen by `seed`.
+        folds, maximum: The number of folds, and the maximum number of rows of each side.
         seed: The seed of the rows, the folds and the default classifier.
 
     Raises:
@@ -113,14 +112,8 @@ def classifier_test(pool: Pool, classifier: TwoSampleClassifier | None = None, p
         return _halves(pool, classifier)
     scores = _LeastSquares(pool)
     note = f"least squares on {scores.features.shape[1]} features, {FOLDS} folds, {pool.sizes}"
-    accuracy = permutation_test(
-        pool,
-        scores.accuracy,
-        "classifier two-sample test",
-        permutations=0 if pool.extra else 99,
-        splits=50,
-        resamples=0,
-    )
+    name, few = "classifier two-sample test", 0 if pool.extra else 99
+    accuracy = permutation_test(pool, scores.accuracy, name, permutations=few, splits=50, resamples=0)
     null = np.concatenate([scores.gap(pool.pair, a, b).cpu().numpy() for a, b in pool.permuted(permutations)])
     p = p_value(float(scores.gap(pool.pair, *pool.observed())[0]), null)
     return _with_interval(accuracy, p, note)

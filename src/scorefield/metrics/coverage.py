@@ -21,8 +21,7 @@ class Calibration:
 
     Arguments:
         ranks: The number of the L posterior draws below the prior draw, `(N, P)`: uniform on 0..L if calibrated.
-        p_values: The p-value of the ranks of each parameter, `(P,)`.
-        p_value: The p-value of all parameters together.
+        p_values, p_value: The p-values of the ranks of each parameter, `(P,)`, and of all parameters together.
         credibility: The credibility levels α, `(A,)`.
         coverage: The frequency with which the prior draw lies in the credible region of level α around a reference point,
             `(A,)`: α if calibrated.
@@ -102,9 +101,8 @@ def calibration(
     truth, drawn = _numbers(prior), _numbers(posterior)
     count = len(truth)
     if drawn.ndim < 2 or drawn.shape[0] != count or drawn.shape[2:] != truth.shape[1:] or drawn.shape[1] < 1:
-        raise ValueError(
-            f"calibration needs prior draws (N, P) and posterior draws (N, L, P), got {truth.shape} and {drawn.shape}"
-        )
+        shapes = f"{truth.shape} and {drawn.shape}"
+        raise ValueError(f"calibration needs prior draws (N, P) and posterior draws (N, L, P), got {shapes}")
     if count < 8:
         raise ValueError(f"calibration needs at least 8 simulations, and hundreds for any power, got {count}")
     every = np.concatenate([truth.reshape(count, 1, -1), drawn.reshape(*drawn.shape[:2], -1)], 1)

@@ -98,9 +98,8 @@ def correlation(x: Tensor, periodic: bool = False, centre: Tensor | float = 0.0)
     total = torch.zeros(reach + 1, dtype=torch.float64).index_add_(0, shell[kept], pairs[kept]).to(x)
     parts = []
     for chunk in torch.split(x, max(1, CHUNK // max(1, x[0].numel()))):
-        products = torch.fft.irfftn(
-            torch.fft.rfftn(chunk - offset, s=padded, dim=axes).abs().square(), s=padded, dim=axes
-        )
+        power = torch.fft.rfftn(chunk - offset, s=padded, dim=axes).abs().square()
+        products = torch.fft.irfftn(power, s=padded, dim=axes)
         sums = torch.zeros(*chunk.shape[:2], reach + 1, dtype=x.dtype, device=x.device)
         parts.append(sums.index_add_(2, index, products[:, :, kept.to(x.device)]) / total)
     return torch.arange(reach + 1, dtype=torch.float64), torch.cat(parts)
@@ -156,9 +155,7 @@ def histogram(x: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
     """
     count = edges.shape[1] + 1
     flat = x.flatten(2)
-    below = torch.stack(
-        [(flat[:, c] > edge).sum(1) for c in range(flat.shape[1]) for edge in edges[c]], 1
-    ).reshape(len(x), flat.shape[1], count - 1)  # fmt: skip
+    below = torch.stack([(flat > edge[:, None]).sum(2) for edge in edges.T], 2)
     whole = torch.full_like(below[:, :, :1], flat.shape[2])
     above = torch.cat([whole, below, torch.zeros_like(whole)], 2)
     return torch.arange(count, dtype=torch.float64), (above[:, :, :-1] - above[:, :, 1:]).to(x) / flat.shape[2]

@@ -45,9 +45,8 @@ def frechet_distance(x: Array, y: Array) -> float:
     """
     a, b = (as_rows(z, name).flatten(1).double() for z, name in ((x, "x"), (y, "y")))
     if a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
-        raise ValueError(
-            f"frechet_distance needs at least two rows and equal numbers of features, got {tuple(a.shape)}, {tuple(b.shape)}"
-        )
+        shapes = f"{tuple(a.shape)}, {tuple(b.shape)}"
+        raise ValueError(f"frechet_distance needs at least two rows and equal numbers of features, got {shapes}")
     a = a.to(b.device)
     shift, first, second = a.mean(0) - b.mean(0), a.T.cov().reshape(a.shape[1], -1), b.T.cov().reshape(b.shape[1], -1)
     values, vectors = torch.linalg.eigh(first)
@@ -118,10 +117,7 @@ def frechet_with_floor(
         samples, held_out, train: Samples of the model, held-out data, and further real data for the floor, `(N, *D)`.
         features: A function of data `(B, *D)` to features `(B, F)`. By default the data if they have at most 64 numbers, and
             otherwise their 64 leading principal components, of the training data if there are any.
-        name: The name of the distance.
-        maximum: The maximum number of rows of each side, chosen by `seed`.
-        splits: The number of random splits of real data.
-        seed: The seed of rows, splits and resamples.
+        name, maximum, splits, seed: As in `with_floor`.
 
     Raises:
         ValueError: If there are too few rows, or the features do not have the shape `(B, F)`.

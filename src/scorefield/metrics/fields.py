@@ -37,8 +37,7 @@ class Curve:
     """A statistic of each field as a curve: its means over samples and held-out data, with bands.
 
     Arguments:
-        name: The name of the statistic.
-        at: The abscissas, `(R,)`.
+        name, at: The name of the statistic, and its abscissas, `(R,)`.
         samples, real: The mean curves of samples and of held-out data, `(C, R)`.
         low, high: The ends of a band that contains the whole mean curve of as many real fields with a probability of 95 % (90 %
             or less with up to a hundred fields, whose standard deviation is itself uncertain), `(C, R)`.
@@ -77,12 +76,10 @@ def compare_curves(
 
     Arguments:
         pool: The pooled samples and real data.
-        name: The name of the statistic.
-        at: The abscissas, `(R,)`.
+        name, at: The name of the statistic, and its abscissas, `(R,)`.
         curves: The curves of all rows of the pool, `(rows, C, R)`.
         places: Labels of the abscissas, if they are not numbers.
-        permutations: The number of permutations.
-        note: A note on the computation.
+        permutations, note: The number of permutations, and a note on the computation.
 
     Raises:
         ValueError: If there is not one curve per row, or a curve is not finite.

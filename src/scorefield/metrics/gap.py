@@ -43,9 +43,8 @@ class GeneralizationGap:
         if self.p_value >= 0.01:
             return "The held-out loss is not larger than the training loss at any noise level."
         levels = self.levels[self.z > 3] if (self.z > 3).any() else self.levels[[int(self.z.argmax())]]
-        where = (
-            f"at levels {levels.min():.3g} to {levels.max():.3g}" if len(levels) > 1 else f"at level {levels[0]:.3g}"
-        )
+        least, most = levels.min(), levels.max()
+        where = f"at levels {least:.3g} to {most:.3g}" if len(levels) > 1 else f"at level {least:.3g}"
         ratio = float((self.held_out / np.where(self.train > 0, self.train, np.nan))[int(self.z.argmax())])
         tail = "the network overfits" if self.suspicious else "a gap too small to matter"
         return f"The held-out loss exceeds the training loss {where}, by a factor of up to {ratio:.2f}: {tail}."
@@ -62,8 +61,7 @@ def loss_gap(
     Arguments:
         levels: The noise levels, `(L,)`.
         train, held_out: The losses of training samples `(N, L)` and of held-out samples `(M, L)`, each with its own noise.
-        permutations: The number of permutations.
-        maximum: The maximum number of samples of each side.
+        permutations, maximum: The number of permutations, and the maximum number of samples of each side.
         seed: The seed of the subsets and of the permutations.
 
     Raises:
@@ -78,9 +76,8 @@ def loss_gap(
     at = as_rows(levels, "levels").flatten().double().cpu().numpy()
     rows = [as_rows(x, name).flatten(1) for x, name in ((held_out, "held_out"), (train, "train"))]
     if any(x.shape[1] != len(at) for x in rows):
-        raise ValueError(
-            f"losses must be (N, {len(at)}), one per level, got {tuple(rows[1].shape)}, {tuple(rows[0].shape)}"
-        )
+        shapes = f"{tuple(rows[1].shape)}, {tuple(rows[0].shape)}"
+        raise ValueError(f"losses must be (N, {len(at)}), one per level, got {shapes}")
     pool = Pool.of(*rows, maximum=maximum, standardize=False, seed=seed)
     means = Means(pool.flat)
     found = permutation_test(

@@ -33,8 +33,7 @@ def precision_recall(samples: Array, real: Array, neighbours: int = NEIGHBOURS) 
     sample. Recall is precision with the sides exchanged. Distances are Euclidean, in the given units.
 
     Arguments:
-        samples: Samples of the model or their features, `(N, *D)`.
-        real: Real data or their features, `(M, *D)`.
+        samples, real: Samples of the model `(N, *D)` and real data `(M, *D)`, or their features.
         neighbours: The number k of neighbours.
 
     Raises:
@@ -68,8 +67,7 @@ def manifold_distances(pool: Pool, neighbours: int = NEIGHBOURS, splits: int = 2
 
     Arguments:
         pool: The pooled samples and real data.
-        neighbours: The number k of neighbours.
-        splits: The number of splits of real data.
+        neighbours, splits: The number k of neighbours, and that of splits of real data.
     """
     k = min(neighbours, pool.n - 1, pool.m - 1)
     distance = pool.squares

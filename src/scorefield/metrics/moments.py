@@ -27,8 +27,7 @@ class TestFamily:
     Arguments:
         distance: The largest difference, with a p-value for the whole family by permutations.
         labels: The names of the statistics.
-        samples: Their values for the samples; medians if distributions are compared.
-        real: Their values for the held-out data.
+        samples, real: Their values for samples and for held-out data; medians if distributions are compared.
         differences: Standardized differences, or Kolmogorov-Smirnov distances.
         p_values: The p-value of each, times their number (Bonferroni): valid, and conservative if they are dependent.
     """
@@ -81,10 +80,8 @@ def family(
     Arguments:
         pool: The pooled samples and real data.
         features: The features φ of all rows of the pool, `(N, Q)`.
-        labels: The names of the features.
-        name: The name of the test.
-        permutations: The number of permutations.
-        note: A note on the computation.
+        labels, name: The names of the features, and of the test.
+        permutations, note: The number of permutations, and a note on the computation.
 
     Example:
         >>> rng = np.random.default_rng(0)

@@ -80,8 +80,7 @@ def nearest(x: Array, reference: Array, k: int = 1) -> tuple[Tensor, Tensor]:
     Rows for which rounding in the fast pass could have missed a neighbour are processed again more precisely.
 
     Arguments:
-        x: Rows, `(N, *D)`.
-        reference: Rows to search, `(M, *D)`.
+        x, reference: Rows `(N, *D)`, and those to search, `(M, *D)`.
         k: The number of neighbours, at most M.
 
     Returns:
@@ -119,11 +118,8 @@ def memorization(samples: Array, train: Array, held_out: Array, *, maximum: int 
     grids `(N, C, *S)`. All of `train` is searched.
 
     Arguments:
-        samples: Samples of the model, `(N, *D)`.
-        train: The training data, `(M, *D)` with M ≥ 2.
-        held_out: Real data that were not used in training.
-        maximum: The maximum number of samples and of held-out data, chosen by `seed`.
-        seed: The seed.
+        samples, train, held_out: Samples of the model `(N, *D)`, training data `(M, *D)` with M ≥ 2, and held-out data.
+        maximum, seed: The maximum number of samples and of held-out data, and the seed that chooses them.
 
     Raises:
         ValueError: If there are fewer than two training samples, the shapes differ, or a value is not finite.

@@ -29,8 +29,7 @@ class Pool:
 
     Arguments:
         rows: All rows, `(n + m + extra, *D)` in float32.
-        n: The number of samples.
-        m: The number of held-out data.
+        n, m: The numbers of samples and of held-out data.
         seed: The seed of all tests.
 
     Example:
@@ -76,9 +75,8 @@ class Pool:
         given = {"samples": (samples, n), "held_out": (held_out, m)}
         if train is not None and len(train) >= n:
             given["train"] = (train, n)
-        parts = rows_alike(
-            {name: subsample(x, c, seed + i) for i, (name, (x, c)) in enumerate(given.items())}, "held_out"
-        )
+        some = {name: subsample(x, c, seed + i) for i, (name, (x, c)) in enumerate(given.items())}
+        parts = rows_alike(some, "held_out")
         rows = torch.cat([part.double() for part in parts])
         if standardize:
             rows = (rows - rows[: n + m].mean(0)) / scale_of(rows[: n + m])

@@ -28,8 +28,7 @@ def report(
     Arguments:
         run: The run, or a `RunData`, which may be conditioned on a context.
         x: The data that were fitted; read again from where they came from by default.
-        count: How many samples to draw for the distances.
-        seed: The seed of the samples.
+        count, seed: How many samples to draw for the distances, and their seed.
         sampling: How they are drawn; by default as the model draws.
 
     Raises:
@@ -71,6 +70,6 @@ def report(
         levels=about["by_level"],
         log=run.log,
         frames=shown,
-        calibration=[(n, v, r) for n, v, r in kept["noise_levels"]] + [(n, v, r) for n, v, r in kept["choices"]],
+        calibration=[(n, v, r) for n, v, r in (*kept["noise_levels"], *kept["choices"])],
     )
     return write_page(run.file("report.html"), content)

@@ -64,9 +64,8 @@ def excess_loss(states: Sequence[NoisyStates], others: Mapping[str, Sequence[Noi
     said = f"At level {states[place].level:.3g} the loss is {difference} that of the best formula (p = {p:.2g})."
     if flagged:
         said = f"At level {states[i].level:.3g} {name} does better: the loss is {difference} the best of these (p = {p:.2g})."
-    return ScoreCheck(
-        "excess loss", ratios[place], 0.0, flagged, said, _MEANINGS["excess"], states[place].level, p, tuple(ratios)
-    )
+    level, by_level = states[place].level, tuple(ratios)
+    return ScoreCheck("excess loss", ratios[place], 0.0, flagged, said, _MEANINGS["excess"], level, p, by_level)
 
 
 def gap(states: Sequence[NoisyStates], training: Sequence[NoisyStates], seed: int) -> ScoreCheck:

@@ -74,7 +74,6 @@ def evaluate(
     real = standard(model, fresh, 2 * count)
     learned = standard(model, known, max(2, _NUMBERS // size))
     others = learned if unseen and matched else None
-    distances = _distances(drawn, real, others)
     families: tuple[TestFamily, ...] = ()
     curves: tuple[Curve, ...] = ()
     tested = min(len(drawn), len(real)) >= _TESTED
@@ -86,7 +85,7 @@ def evaluate(
         count=count,
         seconds=seconds,
         chosen=_chosen(model, tested, families, curves),
-        distances=distances,
+        distances=_distances(drawn, real, others),
         families=families,
         curves=curves,
         neighbours=metrics.memorization(drawn, learned, real),

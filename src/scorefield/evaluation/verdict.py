@@ -100,13 +100,12 @@ def _quality(found: Evaluation, unseen: bool) -> str:
 def _copies(found: Evaluation, unseen: bool) -> str:
     if not unseen:
         return "Nothing was held out: whether samples are copies of training data cannot be tested; hold out a part."
-    copied, learned = found.neighbours.suspicious, found.gap is not None and found.gap.suspicious
-    if copied:
+    if found.neighbours.suspicious:
         return (
             "Some samples lie closer to the training data than chance explains: the model has begun to memorize them."
         )
     same = "The samples are not closer to the training data than unseen data are: nothing was copied"
-    if learned and found.gap is not None:
+    if found.gap is not None and found.gap.suspicious:
         return f"{same} yet. But {found.gap.verdict[0].lower()}{found.gap.verdict[1:]}"
     return f"{same}."
 

@@ -55,7 +55,7 @@ def write_comparison(path: str | os.PathLike[str], comparison: Comparison, title
             {
                 "row": row,
                 "per_second": count / row.seconds,
-                "tracks": [track(distance, rows, j) for j, distance in enumerate(row.distances)],
+                "tracks": [track(d, rows, j) for j, d in enumerate(row.distances)],
             }
             for row in rows
         ],

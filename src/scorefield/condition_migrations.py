@@ -89,10 +89,7 @@ def _migrated(spec: Any, path: str, state: _State, unconditional: bool) -> Any:
 def _conditional(preconditioned: _Spec, context: Tensor, unconditional: bool) -> _Spec:
     """A conditional denoiser, of the shape of the rows of a context."""
     more = {"shape": list(context.shape[1:]), "unconditional": unconditional}
-    return {
-        "class": f"{_DENOISERS}ConditionalPreconditioned",
-        "arguments": {**preconditioned["arguments"], **more},
-    }
+    return {"class": f"{_DENOISERS}ConditionalPreconditioned", "arguments": {**preconditioned["arguments"], **more}}
 
 
 def _conditioned(parts: _Spec, path: str, state: _State, unconditional: bool) -> _Spec:

@@ -52,12 +52,7 @@ class Context(nn.Module):
     std: Tensor
 
     def __init__(
-        self,
-        columns: Sequence[ContextColumn],
-        shape: Sequence[int],
-        mean: Tensor,
-        std: Tensor,
-        sets: int = 1,
+        self, columns: Sequence[ContextColumn], shape: Sequence[int], mean: Tensor, std: Tensor, sets: int = 1
     ) -> None:
         super().__init__()
         self.columns = tuple(columns)

@@ -137,13 +137,11 @@ class ConsistentAnnealed(OneStepSampler):
 
     ratio: float | None = None
 
+    evaluations = 1
+
     def __post_init__(self) -> None:
         if self.ratio is not None and not 0 < self.ratio < 2:
             raise ValueError(f"ConsistentAnnealed needs 0 < ratio < 2, got ratio={self.ratio:g}")
-
-    @property
-    def evaluations(self) -> int:
-        return 1
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         mean, noise = diffusion.split(x, t)

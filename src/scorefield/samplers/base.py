@@ -71,6 +71,4 @@ class OneStepSampler(Sampler):
 class AdaptiveSampler(Sampler):
     """A sampler that chooses its own steps, for each sample separately."""
 
-    @property
-    def adaptive(self) -> bool:
-        return True
+    adaptive = True

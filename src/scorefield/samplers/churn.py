@@ -38,6 +38,8 @@ class Churn(Sampler):
     high: float = 50.0
     noise: float = 1.0
 
+    evaluations = 2
+
     def __post_init__(self) -> None:
         if not 0 <= self.churn < math.inf:
             raise ValueError(f"Churn needs 0 <= churn < inf, got churn={self.churn:g}")
@@ -49,10 +51,6 @@ class Churn(Sampler):
     @property
     def deterministic(self) -> bool:
         return self.churn == 0
-
-    @property
-    def evaluations(self) -> int:
-        return 2
 
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         process, denoise = diffusion.process, diffusion.denoiser

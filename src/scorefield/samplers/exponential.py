@@ -44,6 +44,8 @@ class ExponentialAdams(Sampler):
     scale: float = 1.0
     eta: float = 0.0
 
+    evaluations = 1
+
     def __post_init__(self) -> None:
         if self.order not in (1, 2, 3, 4):
             raise ValueError(f"ExponentialAdams needs an order from 1 to 4, got order={self.order}")
@@ -55,10 +57,6 @@ class ExponentialAdams(Sampler):
     @property
     def deterministic(self) -> bool:
         return self.eta == 0
-
-    @property
-    def evaluations(self) -> int:
-        return 1
 
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         process, scale, extra = diffusion.process, self.scale, self.eta**2

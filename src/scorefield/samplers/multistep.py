@@ -65,6 +65,8 @@ class DPM(Sampler):
     order: int = 2
     eta: float = 0.0
 
+    evaluations = 1
+
     def __post_init__(self) -> None:
         if self.order not in (1, 2, 3):
             raise ValueError(f"DPM needs an order from 1 to 3, got order={self.order}")
@@ -74,10 +76,6 @@ class DPM(Sampler):
     @property
     def deterministic(self) -> bool:
         return self.eta == 0
-
-    @property
-    def evaluations(self) -> int:
-        return 1
 
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         process, extra = diffusion.process, self.eta**2
@@ -119,17 +117,12 @@ class UniPC(Sampler):
 
     order: int = 3
 
+    deterministic = True
+    evaluations = 1
+
     def __post_init__(self) -> None:
         if self.order not in (2, 3):
             raise ValueError(f"UniPC needs an order of 2 or 3, got order={self.order}")
-
-    @property
-    def deterministic(self) -> bool:
-        return True
-
-    @property
-    def evaluations(self) -> int:
-        return 1
 
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         process = diffusion.process
@@ -177,17 +170,12 @@ class IPNDM(Sampler):
 
     order: int = 4
 
+    deterministic = True
+    evaluations = 1
+
     def __post_init__(self) -> None:
         if self.order not in (1, 2, 3, 4):
             raise ValueError(f"IPNDM needs an order from 1 to 4, got order={self.order}")
-
-    @property
-    def deterministic(self) -> bool:
-        return True
-
-    @property
-    def evaluations(self) -> int:
-        return 1
 
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         process = diffusion.process

@@ -20,13 +20,8 @@ __all__ = ["DPM2S", "DormandPrince", "Heun"]
 class Heun(OneStepSampler):
     """The deterministic sampler of EDM (Karras et al., 2022, Algorithm 1). Second order, two evaluations a step."""
 
-    @property
-    def deterministic(self) -> bool:
-        return True
-
-    @property
-    def evaluations(self) -> int:
-        return 2
+    deterministic = True
+    evaluations = 2
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         process = diffusion.process
@@ -45,13 +40,8 @@ class DPM2S(OneStepSampler):
     and as it remembers nothing, states may be changed between its steps.
     """
 
-    @property
-    def deterministic(self) -> bool:
-        return True
-
-    @property
-    def evaluations(self) -> int:
-        return 2
+    deterministic = True
+    evaluations = 2
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         process, denoiser = diffusion.process, diffusion.denoiser
@@ -81,14 +71,12 @@ class DormandPrince(AdaptiveSampler):
     rtol: float = 1e-4
     atol: float = 1e-4
 
+    deterministic = True
+
     def __post_init__(self) -> None:
         if not (self.rtol > 0 and self.atol > 0):
             got = f"rtol={self.rtol:g}, atol={self.atol:g}"
             raise ValueError(f"DormandPrince needs positive tolerances, got {got}")
-
-    @property
-    def deterministic(self) -> bool:
-        return True
 
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         process = diffusion.process

@@ -43,6 +43,8 @@ class EulerMaruyama(OneStepSampler):
 
     eta: float = 1.0
 
+    evaluations = 1
+
     def __post_init__(self) -> None:
         if not 0 <= self.eta < math.inf:
             raise ValueError(f"EulerMaruyama needs 0 <= eta < inf, got eta={self.eta:g}")
@@ -50,10 +52,6 @@ class EulerMaruyama(OneStepSampler):
     @property
     def deterministic(self) -> bool:
         return self.eta == 0
-
-    @property
-    def evaluations(self) -> int:
-        return 1
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         f, square = diffusion.process.sde(t)
@@ -73,9 +71,7 @@ class Milstein(OneStepSampler):
     additive noise: `SRA1`, `StochasticHeun`.
     """
 
-    @property
-    def evaluations(self) -> int:
-        return 1
+    evaluations = 1
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         return EulerMaruyama().step(diffusion, x, t, s, rng)
@@ -90,9 +86,7 @@ class ReverseDiffusion(OneStepSampler):
     is too small, by almost as much.
     """
 
-    @property
-    def evaluations(self) -> int:
-        return 1
+    evaluations = 1
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         (alpha, sigma), (alpha_after, sigma_after) = diffusion.process(t), diffusion.process(s)
@@ -113,9 +107,7 @@ class StochasticHeun(OneStepSampler):
     it is among the most exact samplers with noise. h must stay below 1.
     """
 
-    @property
-    def evaluations(self) -> int:
-        return 2
+    evaluations = 2
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         process, denoise = diffusion.process, diffusion.denoiser
@@ -143,9 +135,7 @@ class SRA1(OneStepSampler):
     distribution alone: along the same path of W, other steps lead to almost the same sample. h must stay below 1.
     """
 
-    @property
-    def evaluations(self) -> int:
-        return 2
+    evaluations = 2
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         process, denoise = diffusion.process, diffusion.denoiser

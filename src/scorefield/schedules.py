@@ -113,8 +113,7 @@ class Angle(Schedule):
 class DDPM(Schedule):
     """The discrete table of DDPM: levels √(1/ᾱ - 1) with ᾱ_i = Π (1 - β_j), β linear (Ho et al., 2020).
 
-    Of the entries within reach of the process, steps + 1 are taken, as evenly as whole numbers can be, both ends among
-    them.
+    Of the entries within reach of the process, steps + 1 are taken, as evenly as whole numbers can be, both ends among them.
 
     Arguments:
         count: The length of the table.

@@ -208,7 +208,7 @@ def score_importance(
 
     For the exact score the mean weight is 1, up to the error of the two quadratures and of the first distribution. A
     `log_mean_weight` different from 0 shows that the score is not a gradient, or that it belongs to different distributions at
-    different levels. It hardly detects a score that is wrong by a constant factor: the chains then follow the wrong
+    different levels. It rarely detects a score that is wrong by a constant factor: the chains then follow the wrong
     distribution as well.
 
     Arguments:

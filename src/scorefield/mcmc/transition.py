@@ -64,10 +64,6 @@ class Target:
     def of(cls, target: Target | Callable[[Tensor], Tensor], x: Tensor) -> Target:
         """The target of a function: its score if the output has the shape of `x`, its log-density if it has the shape `(B,)`.
 
-        Arguments:
-            target: A function of states `(B, *D)`, or a `Target`, which is returned as it is.
-            x: States, of shape `(B, *D)`.
-
         Raises:
             ValueError: If the function gives another shape, or the two shapes agree because `x` has the shape `(B,)`.
             TypeError: If the function does not give a tensor.
@@ -114,6 +110,10 @@ class Target:
             return value.detach(), torch.autograd.grad(value.sum(), leaf)[0]
 
 
+Moved = tuple[ChainState, Tensor | None]
+"""The new states, and the acceptance probability of each proposal, `(B,)`; None without a test."""
+
+
 class Transition(abc.ABC):
     """A move that leaves the target distribution invariant, or nearly so. To add one, write `move`."""
 
@@ -121,9 +121,7 @@ class Transition(abc.ABC):
     """Whether moves have a Metropolis test, which needs a log-density and a uniform number per chain."""
 
     @abc.abstractmethod
-    def move(
-        self, target: Target, state: ChainState, scale: float, z: Tensor, u: Tensor | None
-    ) -> tuple[ChainState, Tensor | None]:
+    def move(self, target: Target, state: ChainState, scale: float, z: Tensor, u: Tensor | None) -> Moved:
         """Moves each chain independently.
 
         Arguments:
@@ -145,9 +143,7 @@ class Unadjusted(Transition):
     def factors(self, scale: float) -> tuple[float, float]:
         """The pair (a, b) for a scale of the target."""
 
-    def move(
-        self, target: Target, state: ChainState, scale: float, z: Tensor, u: Tensor | None
-    ) -> tuple[ChainState, Tensor | None]:
+    def move(self, target: Target, state: ChainState, scale: float, z: Tensor, u: Tensor | None) -> Moved:
         a, b = self.factors(scale)
         return ChainState(torch.add(state.x, target.gradient(state.x), alpha=a).add_(z, alpha=b)), None
 
@@ -282,9 +278,7 @@ class MetropolisLangevin(ScaledTransition):
 
     adjusted: ClassVar[bool] = True
 
-    def move(
-        self, target: Target, state: ChainState, scale: float, z: Tensor, u: Tensor | None
-    ) -> tuple[ChainState, Tensor | None]:
+    def move(self, target: Target, state: ChainState, scale: float, z: Tensor, u: Tensor | None) -> Moved:
         x, (log_prob, score) = state.x, state.known or _initial(target, state.x)
         a = self.full_step(scale)
         y = torch.add(x, score, alpha=a).add_(z, alpha=math.sqrt(2 * a))
@@ -321,9 +315,7 @@ class Hamiltonian(ScaledTransition):
         if self.leaps < 1:
             raise ValueError(f"Hamiltonian needs at least 1 leapfrog step per move, got leaps={self.leaps}")
 
-    def move(
-        self, target: Target, state: ChainState, scale: float, z: Tensor, u: Tensor | None
-    ) -> tuple[ChainState, Tensor | None]:
+    def move(self, target: Target, state: ChainState, scale: float, z: Tensor, u: Tensor | None) -> Moved:
         x, (log_prob, score) = state.x, state.known or _initial(target, state.x)
         step = math.sqrt(self.half_step(scale))
         y, p = x, torch.add(z, score, alpha=step / 2)

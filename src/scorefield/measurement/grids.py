@@ -33,8 +33,7 @@ class Blur(LinearOperator):
     Arguments:
         width: The standard deviation of the Gaussian, in grid points.
         kernel: The weights of the convolution, an odd number along each of `axes`, in place of the Gaussian.
-        boundary: What is beyond the edge: the mirror image ("reflect", each edge point twice), or the other side
-            ("periodic").
+        boundary: What is beyond the edge: the mirror image ("reflect", each edge point twice), or the other side ("periodic").
         axes: The axes of a data point along which it acts: the last two, which suits `(H, W)` and `(C, H, W)`; `(-1,)` for
             signals, `(0, 1)` for `(H, W, C)`.
     """

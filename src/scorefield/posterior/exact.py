@@ -19,13 +19,10 @@ _LOG_TAU = math.log(2 * math.pi)
 
 
 class ExactPosterior(NamedTuple):
-    """A posterior in closed form."""
+    """A posterior in closed form, and log p(y) in nats, of shape `()`."""
 
     distribution: Gaussian | Mixture
-    """The posterior."""
-
     log_evidence: Tensor
-    """log p(y) in nats, of shape `()`."""
 
 
 def exact_posterior(prior: Gaussian | Mixture, measurement: Measurement | StandardizedMeasurement) -> ExactPosterior:

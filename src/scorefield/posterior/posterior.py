@@ -23,19 +23,19 @@ __all__ = ["Posterior", "PosteriorMoments", "posterior_of"]
 
 
 class PosteriorMoments(NamedTuple):
-    """The moments of the data given noisy states, without and with the measurement."""
+    """The moments of the data given noisy states, without and with the measurement.
+
+    Arguments:
+        prior: E[x_0 | x], of shape `(B, *D)`.
+        mean: E[x_0 | x, y], of shape `(B, *D)`.
+        log_prob: log p(y | x), of shape `(B,)`.
+        covariance: Cov[x_0 | x], of shape `(B, n, n)`, if it was asked for.
+    """
 
     prior: Tensor
-    """E[x_0 | x], of shape `(B, *D)`."""
-
     mean: Tensor
-    """E[x_0 | x, y], of shape `(B, *D)`."""
-
     log_prob: Tensor
-    """log p(y | x), of shape `(B,)`."""
-
     covariance: Tensor | None = None
-    """Cov[x_0 | x], of shape `(B, n, n)`, if it was asked for."""
 
     @classmethod
     def of(cls, parts: Sequence[PosteriorMoments]) -> PosteriorMoments:

@@ -22,15 +22,14 @@ __all__ = ["RePaint"]
 class RePaint(Sampler, PosteriorMethod):
     """Replacement for masks (Song et al., 2021, Appendix I), with the resampling of RePaint (Lugmayr et al., 2022).
 
-    Each step from t to s is one of the prior; then the measured components are replaced, with as much fresh noise as the
-    level of s has more than the measurement; below the level of its own noise a component is left to the prior. Steps are
-    made in blocks of `jump`, counted from the last: noise leads back from the end of a block to its beginning (where a value
-    is noisier than both, along the bridge that ends in it), and the block is repeated, `repeats` times in all, so that the
-    other components come to agree with the measured ones. Without repeats, as in plain replacement, they do not. The noise of
-    a measured component is independent of the others, so that even with repeats the distribution is the posterior only at
-    levels much smaller than the data, which need the more repeats the smaller they are: the error of the mean falls about as
-    one over `repeats`, and is smallest with a jump of 1. `repeats` evaluations a step, whatever the jump; no derivatives of
-    the network.
+    Each step from t to s is one of the prior; then the measured components are replaced, with as much fresh noise as the level
+    of s has more than the measurement; below the level of its own noise a component is left to the prior. Steps are made in
+    blocks of `jump`, counted from the last: noise leads back from the end of a block to its beginning (where a value is noisier
+    than both, along the bridge that ends in it), and the block is repeated, `repeats` times in all, so that the other
+    components come to agree with the measured ones. Without repeats, as in plain replacement, they do not. The noise of a
+    measured component is independent of the others, so that even with repeats the distribution is the posterior only at levels
+    much smaller than the data, which need the more repeats the smaller they are: the error of the mean falls about as one over
+    `repeats`, and is smallest with a jump of 1. `repeats` evaluations a step, whatever the jump; no derivatives of the network.
 
     Without a measurement it samples as `Ancestral` does, `repeats` times as slowly. It draws samples only: no log-density
     belongs to it.

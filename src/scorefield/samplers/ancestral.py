@@ -49,9 +49,8 @@ class Ancestral(OneStepSampler):
     """Ancestral sampling: x_s is drawn given x_t and x_0, with E[x_0 | x_t] for x_0 (Ho et al., 2020).
 
     x_s = (α_s/α_t) r² x_t + α_s (1 - r²) E[x_0 | x_t] + σ_s √(1 - r²) z with r = level_s/level_t: the posterior of DDPM, for
-    any process and any s < t. First order, one evaluation a step, stable with any step. It is `DDIM(1)`, the first-order
-    step of SDE-DPM-Solver++ and the exponential Euler-Maruyama step under other names. Good as the plain sampler with noise;
-    samples come out too narrow, by 5 % with 128 steps.
+    any process and any s < t. First order, stable with any step. It is `DDIM(1)`, the first-order step of SDE-DPM-Solver++ and
+    the exponential Euler-Maruyama step under other names. Samples come out too narrow, by 5 % with 128 steps.
     """
 
     evaluations = 1

@@ -22,8 +22,8 @@ class Churn(Sampler):
 
         û = u + level √((1 + γ)² - 1) noise z,    γ = min(churn/n, √2 - 1) for n levels above 0,
 
-    and Heun's step of the probability flow goes from there to the next level. Two evaluations a step, second order once
-    γ = churn/n. Good for networks whose errors pile up along the flow: fresh noise removes them.
+    and Heun's step of the probability flow goes from there to the next level: second order once γ = churn/n. Good for networks
+    whose errors pile up along the flow: fresh noise removes them.
 
     Arguments:
         churn: How much noise is added over all steps; 0 is `Heun`.
@@ -64,7 +64,6 @@ class Churn(Sampler):
             slope = (u - denoise(u, level)) / level
             predicted = u + (after - level) * slope
             later = (predicted - denoise(predicted, after)) / after
-            result: Tensor = process.alpha(s) * (u + (after - level) * (slope + later) / 2)
-            return result
+            return process.alpha(s) * (u + (after - level) * (slope + later) / 2)  # type: ignore[no-any-return]
 
         return move

@@ -41,12 +41,12 @@ class PredictorCorrector(Sampler):
     """Predictor-corrector sampling (Song et al., 2021, Algorithm 1), with any sampler and any process.
 
     Each step of the predictor from t to s is followed by moves that leave the distribution at s unchanged: they remove the
-    errors made so far, at the price of their own bias. Score SDE measures its step with the norms of score and noise, which it
-    averages over the batch; here it is a multiple of the level (`Langevin.from_snr`), and no sample depends on another. Good
-    where the predictor errs more than the score does. One evaluation for each move in addition to those of the predictor.
+    errors made so far, at the price of their own bias. Score SDE measures its step with norms of score and noise averaged over
+    the batch; here it is a multiple of the level (`Langevin.from_snr`), so that samples stay independent. One evaluation for
+    each move in addition to those of the predictor.
 
-    A predictor that remembers extrapolates across the fresh noise, and enlarges it: with few steps that spoils `DPM` from
-    order 2 and `IPNDM` of high order, while `DDIM`, `Heun` and `ExponentialAdams` go well with corrections.
+    A predictor that remembers extrapolates across the fresh noise, and enlarges it: that spoils `DPM` from order 2 and `IPNDM`
+    with few steps, but not `DDIM`, `Heun` and `ExponentialAdams`.
 
     Arguments:
         predictor: The sampler that makes the steps.

@@ -76,7 +76,7 @@ def trajectory(
     Arguments:
         diffusion: A diffusion model.
         shape: The shape `(B, *D)` of the batch to draw.
-        sampling: The sampler, with its steps; and the schedule, if it is not uniform in the clock of the process, and the
+        sampling: The sampler and its steps; and the schedule, if it is not uniform in the clock of the process, and the
             process, if it is not that of the diffusion.
         rng: The source of randomness, which names the samples.
         denoise: Whether the noise of the last level is removed at the end, by one more evaluation.

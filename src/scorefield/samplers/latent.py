@@ -33,8 +33,8 @@ def _resolved(diffusion: Diffusion, sampling: SamplingLike) -> tuple[Diffusion, 
 def encode(diffusion: Diffusion, x: Tensor, sampling: SamplingLike = None) -> Tensor:
     """The latents of data: where the probability flow takes them, made standard normal.
 
-    Data are taken for states of the smallest level. If they are draws from the model, their latents are independent
-    standard normal numbers, up to what the prior leaves out (Song et al., 2021, Section D.3).
+    Data are taken for states of the smallest level. Latents of draws from the model are independent standard normal numbers, up
+    to what the prior leaves out (Song et al., 2021, Section D.3).
 
     Arguments:
         diffusion: A diffusion model.

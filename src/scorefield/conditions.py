@@ -36,7 +36,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Stage:
-    """A learned denoiser on its way to the conditional one.
+    """A learned denoiser while conditions are applied to it.
 
     Arguments:
         denoiser: The denoiser, or the conditional denoiser while no context has been applied.
@@ -226,8 +226,7 @@ class ClassifierGuidance(Condition):
     def transform(self, stage: Stage) -> Stage:
         names = self.classifier.names
         index = names.index(self.label) if names else int(self.label)
-        denoiser = ClassifierGuided(stage.answering(), self.classifier, index, self.weight)
-        return replace(stage, denoiser=denoiser)
+        return replace(stage, denoiser=ClassifierGuided(stage.answering(), self.classifier, index, self.weight))
 
     def check_saved(self) -> None:
         _check_plain(self.classifier, "the classifier", "save the model without it, and guide the one that you loaded")

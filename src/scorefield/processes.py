@@ -96,9 +96,8 @@ class Process(abc.ABC):
         if float(level[0]) < 0 or not bool((level.diff() > 0).all()):
             at = 0 if float(level[0]) < 0 else int((level.diff() <= 0).nonzero()[0])
             what = f"the level sigma/alpha of {name} is {float(level[at]):.3g} at t = {float(t[at]):.3g}"
-            raise ValueError(
-                f"{what} and does not increase from there: it must start at 0 or above and increase with t"
-            )
+            need = "it must start at 0 or above and increase with t"
+            raise ValueError(f"{what} and does not increase from there: {need}")
         low, high = self.ends()
         return self if low > 0 else self.within(_SMALLEST * high, high)
 
@@ -259,14 +258,13 @@ class TutorialVE(Process):
 
     def spanning(self, low: float, high: float) -> Process:
         if high < 2:  # no base leads to levels below 1 at the end of the clock
-            return TutorialVE(
-                self.base, math.log1p(2 * math.log(self.base) * low**2) / (2 * math.log(self.base))
-            ).within(low, high)
-        reach = lambda base: math.expm1(2 * math.log(base)) / (2 * math.log(base)) - high**2  # noqa: E731
+            rate = 2 * math.log(self.base)
+            return TutorialVE(self.base, math.log1p(rate * low**2) / rate).within(low, high)
         least, most = 1 + 1e-9, max(2.0, 4 * (1 + high) ** 2)
         for _ in range(200):  # by bisection: the level at t = 1 increases with the base
             middle = (least + most) / 2
-            least, most = (least, middle) if reach(middle) > 0 else (middle, most)  # type: ignore[no-untyped-call]
+            above = math.expm1(2 * math.log(middle)) / (2 * math.log(middle)) > high**2
+            least, most = (least, middle) if above else (middle, most)
         rate = 2 * math.log(most)
         start = math.log1p(rate * low**2) / rate
         return TutorialVE(most, start) if 0 < start < 0.5 else self.within(low, high)
@@ -391,8 +389,7 @@ class EDM(Process):
 
     def sigma(self, t: Tensor) -> Tensor:
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
-        result: Tensor = (low + t * (high - low)) ** self.rho
-        return result
+        return (low + t * (high - low)) ** self.rho  # type: ignore[no-any-return]
 
     def spanning(self, low: float, high: float) -> Process:
         return EDM(low, high, self.rho)

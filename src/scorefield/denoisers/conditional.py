@@ -14,9 +14,8 @@ class Guided(Denoiser):
     """D = weak + weight · (strong - weak) at levels from `low` to `high`, and strong elsewhere.
 
     With the unconditional denoiser as the weak one this is classifier-free guidance (Ho & Salimans, 2022), with a smaller or
-    less trained one autoguidance (Karras et al., 2024); the interval is that of Kynkäänniemi et al. (2024). A weight of 1 is
-    the strong denoiser. Larger weights make samples more typical of their context. No distribution of data has such a
-    denoiser: different samplers then draw from different distributions, and log-densities are those of the probability flow.
+    less trained one autoguidance (Karras et al., 2024); the interval is that of Kynkäänniemi et al. (2024). No distribution of
+    data has such a denoiser: different samplers draw from different distributions, and log-densities are those of the flow.
 
     Arguments:
         strong: The denoiser to be guided.

@@ -57,9 +57,8 @@ class Parametrization(abc.ABC):
 
     def __post_init__(self) -> None:
         if not 0 < self.scale < math.inf:
-            raise ValueError(
-                f"{type(self).__name__} needs scale > 0, the standard deviation of data, got {self.scale:g}"
-            )
+            name = type(self).__name__
+            raise ValueError(f"{name} needs scale > 0, the standard deviation of data, got {self.scale:g}")
 
     @abc.abstractmethod
     def coefficients(self, level: Tensor) -> Coefficients:

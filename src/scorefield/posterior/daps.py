@@ -17,7 +17,7 @@ from ..samplers.ancestral import Ancestral
 from ..samplers.base import OneStepSampler, Sampler
 from ..tensors import sum_events
 from .measured import StandardizedMeasurement
-from .methods import Method, MomentMatching, NoisyState, PosteriorMethod
+from .methods import NoisyState, PosteriorSampler
 from .posterior import Posterior
 from .solve import Apply, columns, krylov_root, root, solved
 
@@ -30,7 +30,7 @@ _KRYLOV = 8  # products with the derivative that draw from it in more dimensions
 
 
 @dataclass(frozen=True)
-class DAPS(OneStepSampler, PosteriorMethod):
+class DAPS(OneStepSampler, PosteriorSampler):
     """Decoupled annealing posterior sampling (DAPS; Zhang et al., 2025), for any A, linear or not.
 
     A step from t to s draws x_0 from N(x_0; D, V) p(y | x_0), where D and V are the mean and the covariance of x_0 given x_t,
@@ -45,7 +45,7 @@ class DAPS(OneStepSampler, PosteriorMethod):
     replaces V (the paper has r = level, wider than the data). No derivative of the network, and `substeps` + 1 evaluations;
     exact for no data, and the variance is about twice too large for Gaussian ones: x̂ has all of it, and r² comes on top.
 
-    Without a measurement it samples as `Ancestral` does. It draws samples only: no log-density belongs to it.
+    Without a measurement it samples as `Ancestral` does. It has no log-density.
 
     Arguments:
         newton: The largest number of Gauss-Newton iterations.
@@ -72,17 +72,8 @@ class DAPS(OneStepSampler, PosteriorMethod):
                 raise ValueError(f"DAPS needs {name} >= {least}, got {name}={getattr(self, name)}")
 
     @property
-    def likelihood(self) -> Method:
-        """Moment matching, for what takes the posterior without this sampler."""
-        return MomentMatching()
-
-    @property
-    def sampler(self) -> Sampler:
-        return self
-
-    @property
     def evaluations(self) -> int | None:
-        """1, beside the products with the derivative; with a `flow`, those of the flow and of its end."""
+        """1, in addition to the products with the derivative; with a `flow`, those of the flow and of its end."""
         if self.flow is None:
             return 1
         each = self.flow.evaluations
@@ -97,7 +88,7 @@ class DAPS(OneStepSampler, PosteriorMethod):
                 alpha, sigma = diffusion.process(t)
                 approximation = _Approximation.of(posterior.state(x / alpha, sigma / alpha), _exact(posterior.measured))
             else:
-                prior = Diffusion(diffusion.process, posterior.prior, posterior.moments or diffusion.moments)
+                prior = posterior.prior_diffusion(diffusion)
                 approximation = _Approximation.isotropic(self._end(self.flow, prior, x, t, rng), prior.process.level(t))
         drawn = self._draw(posterior.measured, approximation, rng)
         return diffusion.process.mix(drawn, rng.normal_like(x), s)

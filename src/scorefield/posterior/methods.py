@@ -33,6 +33,7 @@ __all__ = [
     "NoisyState",
     "PiGDM",
     "PosteriorMethod",
+    "PosteriorSampler",
 ]
 
 
@@ -97,6 +98,19 @@ class PosteriorMethod(abc.ABC):
     def sampler(self) -> Sampler | None:
         """The sampler that it needs; None if any will do. A posterior with its own sampler has no log-density."""
         return None
+
+
+class PosteriorSampler(Sampler, PosteriorMethod):
+    """A sampler made for posteriors. It draws samples only: no log-density belongs to it."""
+
+    @property
+    def likelihood(self) -> Method:
+        """Moment matching, for what takes the posterior without this sampler."""
+        return MomentMatching()
+
+    @property
+    def sampler(self) -> Sampler:
+        return self
 
 
 class Method(PosteriorMethod):

@@ -10,16 +10,16 @@ from torch import Tensor
 from ..diffusion import Diffusion
 from ..rng import Rng
 from ..samplers.ancestral import Ancestral
-from ..samplers.base import Move, Sampler
-from .measured import MaskedObservation, StandardizedMeasurement
-from .methods import Method, MomentMatching, PosteriorMethod
+from ..samplers.base import Move
+from .measured import MaskedObservation
+from .methods import PosteriorSampler
 from .posterior import Posterior
 
 __all__ = ["RePaint"]
 
 
 @dataclass(frozen=True)
-class RePaint(Sampler, PosteriorMethod):
+class RePaint(PosteriorSampler):
     """Replacement for masks (Song et al., 2021, Appendix I), with the resampling of RePaint (Lugmayr et al., 2022).
 
     Each step from t to s is one of the prior; then the measured components are replaced, with as much fresh noise as the level
@@ -52,27 +52,19 @@ class RePaint(Sampler, PosteriorMethod):
             raise ValueError(f"RePaint jumps back over at least one step, got jump={self.jump}")
 
     @property
-    def likelihood(self) -> Method:
-        """Moment matching, for what takes the posterior without this sampler."""
-        return MomentMatching()
-
-    @property
-    def sampler(self) -> Sampler:
-        return self
-
-    @property
     def evaluations(self) -> int:
         return self.repeats
 
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
-        prior, measured = _prior_and_measurement(diffusion)
+        posterior = Posterior.of(diffusion.denoiser)
+        prior = diffusion if posterior is None else posterior.prior_diffusion(diffusion)
         left, block = len(times) - 1, list[Tensor]()
 
         def move(x: Tensor, t: Tensor, s: Tensor) -> Tensor:
             nonlocal left
             left -= 1
             block.append(t)
-            steps = _Steps(prior, None if measured is None else measured.masked(x), rng)
+            steps = _Steps(prior, None if posterior is None else posterior.measured.masked(x), rng)
             x = steps.down(x, t, s)
             if left % self.jump == 0:
                 for _ in range(self.repeats - 1):
@@ -83,14 +75,6 @@ class RePaint(Sampler, PosteriorMethod):
             return x
 
         return move
-
-
-def _prior_and_measurement(diffusion: Diffusion) -> tuple[Diffusion, StandardizedMeasurement | None]:
-    """A diffusion of the prior alone, and the measurement, if the denoiser is a posterior."""
-    posterior = Posterior.of(diffusion.denoiser)
-    if posterior is None:
-        return diffusion, None
-    return Diffusion(diffusion.process, posterior.prior, posterior.moments or diffusion.moments), posterior.measured
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,9 +41,8 @@ def trajectory_from(
         with torch.no_grad():  # around each step: the gradients of the caller's loop are left alone
             x = next(states)
         level = float(diffusion.process.level(t))
-        _check(
-            x, shape, f"{type(sampler).__name__} gave a state", f"at level {level:.3g} (t = {float(t):.3g})", len(times)
-        )
+        where = f"at level {level:.3g} (t = {float(t):.3g})"
+        _check(x, shape, f"{type(sampler).__name__} gave a state", where, len(times))
         yield level, x
     if denoise:
         with torch.no_grad():

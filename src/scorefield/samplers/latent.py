@@ -102,8 +102,7 @@ def spherical_interpolation(a: Tensor, b: Tensor, count: int) -> Sequence[Tensor
         ValueError: If `count` is below 2, or the shapes differ.
     """
     if count < 2 or a.shape != b.shape:
-        raise ValueError(
-            f"an interpolation has two ends of one shape, got count={count} and shapes {tuple(a.shape)} and {tuple(b.shape)}"
-        )
+        got = f"count={count} and shapes {tuple(a.shape)} and {tuple(b.shape)}"
+        raise ValueError(f"an interpolation has two ends of one shape, got {got}")
     angles = [math.pi / 2 * i / (count - 1) for i in range(count)]
     return [a, *(math.cos(angle) * a + math.sin(angle) * b for angle in angles[1:-1]), b]

@@ -188,9 +188,5 @@ class IPNDM(Sampler):
         return move
 
 
-_BASHFORTH = (  # the newest value last
-    (1,),
-    (-1 / 2, 3 / 2),
-    (5 / 12, -16 / 12, 23 / 12),
-    (-9 / 24, 37 / 24, -59 / 24, 55 / 24),
-)
+_BASHFORTH = ((1,), (-1 / 2, 3 / 2), (5 / 12, -16 / 12, 23 / 12), (-9 / 24, 37 / 24, -59 / 24, 55 / 24))
+"""The weights of equal steps, the newest value last."""

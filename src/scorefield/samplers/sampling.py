@@ -149,15 +149,10 @@ class Sampling:
         times, name = schedule.times(self.process, self.step_count), type(schedule).__name__
         if not isinstance(times, Tensor):
             raise TypeError(f"{name}.times must return a tensor, got {type(times).__name__}")
-        if (
-            times.ndim != 1
-            or len(times) < 2
-            or not bool((times.diff() < 0).all() & (times >= 0).all() & (times <= 1).all())
-        ):
-            raise ValueError(
-                f"{name} must give levels that decrease and that {type(self.process).__name__} reaches; "
-                f"their times are {times.flatten()[:8].tolist()}"
-            )
+        falling = bool((times.diff() < 0).all() & (times >= 0).all() & (times <= 1).all()) if times.ndim == 1 else False
+        if not falling or len(times) < 2:
+            need = f"levels that decrease and that {type(self.process).__name__} reaches"
+            raise ValueError(f"{name} must give {need}; their times are {times.flatten()[:8].tolist()}")
         return times
 
     def replace(self, **changes: Any) -> Sampling:

@@ -122,7 +122,7 @@ class GenerativeModel(nn.Module, abc.ABC):
             batch: How many are drawn at once; memory grows with it.
             schedule: The times to step through (`scorefield.schedules`), or the call of one.
             process: The noise process (`scorefield.processes`), or the call of one. With its default arguments it takes the
-                levels that the model has learned; otherwise its own, without those that the model has not learned.
+                levels that the model has learned; otherwise its own, as far as the model has learned them.
 
         Returns:
             `count` samples in the form of the data that the model learned: an array, a tensor, a table.
@@ -152,10 +152,9 @@ class GenerativeModel(nn.Module, abc.ABC):
         schedule: Schedule | str | None = None,
         process: Process | str | None = None,
     ) -> Iterator[Tensor]:
-        """Draws samples a batch at a time, `(B, *D)` in the layout of networks and the units of the data.
+        """Draws samples a batch at a time, `(B, *D)` in the layout of networks and the units of the data, as `sample` does.
 
-        The arguments are those of `sample`. Memory stays bounded however many are drawn; `model.schema.pack` gives a
-        batch the form of the data.
+        Memory stays bounded however many are drawn; `model.schema.pack` gives a batch the form of the data.
         """
         self._check(count, batch)
         sampling = self._chosen(sampler, steps, schedule, process)
@@ -279,7 +278,7 @@ class GenerativeModel(nn.Module, abc.ABC):
             start += len(part)
 
     def _flow(self, sampling: Sampling) -> Sampling:
-        """What was asked for; without a sampler, the probability flow to a tolerance, from one end to the other."""
+        """What was asked for; without a sampler, the probability flow to a tolerance."""
         if sampling.sampler is None:
             sampling = sampling.merged(Sampling(DormandPrince(), 1, UniformTime()))
         return self._matched(sampling).merged(self.sampling)

@@ -105,7 +105,7 @@ class Model(GenerativeModel):
 
     @property
     def _precise(self) -> Diffusion:
-        """The diffusion for densities and latents: never in bfloat16, and for vectors, where it costs little, in float64."""
+        """The diffusion for densities and latents: never in bfloat16, and for vectors in float64."""
         for condition in self.conditions:
             condition.check_density()
         diffusion = self.diffusion
@@ -309,8 +309,7 @@ class Model(GenerativeModel):
 
         Raises:
             TypeError: If it is not a measurement, or not a method.
-            ValueError: If the operator does not take such data, its output does not have the shape of what was measured, or two
-                measurements need different samplers.
+            ValueError: If the operator does not fit the data or y, or two measurements need different samplers.
         """
         if not isinstance(measurement, Measurement):
             got = type(measurement).__name__

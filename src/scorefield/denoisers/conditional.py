@@ -20,7 +20,7 @@ class Guided(Denoiser):
     Arguments:
         strong: The denoiser to be guided.
         weak: The denoiser that it is guided away from.
-        weight: How strongly; 1 is no guidance.
+        weight: How strongly; 1 for none.
         low: The smallest level with guidance.
         high: The largest.
 
@@ -58,7 +58,7 @@ class Guided(Denoiser):
 class ComposedDenoiser(Denoiser):
     """Several independent observations c_i of one data point together: Σ D(x | c_i) - (n - 1) D(x).
 
-    At level 0 its score is that of the data given all of them; at higher levels it is the score of no distribution (Geffner
+    At level 0 its score is that of the data given all of them; at higher levels no distribution has it (Geffner
     et al., 2023). It is made for annealed Langevin dynamics, which needs no more.
 
     Arguments:

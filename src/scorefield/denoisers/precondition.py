@@ -165,10 +165,7 @@ class _Network(nn.Module, PreconditionedNetwork):
 
 
 class Preconditioned(_Network, Denoiser):
-    """A denoiser made of a network.
-
-    The network computes in its own type, or in bfloat16 where `precision` says so; the arithmetic around it keeps the type
-    of the state, float64 included.
+    """A denoiser made of a network, which computes in its own type or in bfloat16; all else keeps the type of the state.
 
     Arguments:
         network: A network F(x, c) with x of shape `(B, *D)` and c, the noise label, of shape `(B,)`.

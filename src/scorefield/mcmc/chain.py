@@ -56,12 +56,11 @@ def langevin(
     """Runs B independent chains: with enough steps, their last states are draws from the target.
 
     Arguments:
-        target: A score, `(B, *D)` to `(B, *D)`, or a log-density up to a constant, `(B, *D)` to `(B,)`: any function or
-            module. The shape of its output tells which of them it is. `Target` states it, and can hold both.
+        target: A score, `(B, *D)` to `(B, *D)`, or a log-density up to a constant, `(B, *D)` to `(B,)`; or a `Target`.
         x: The initial states, of shape `(B, *D)`.
         steps: The number of moves.
-        rng: The source of random numbers. Chain i depends on `(seed, i)` only, not on B and `block`, and its first moves do not
-            depend on `steps`. To continue chains, continue with the same source.
+        rng: The source of random numbers. Chain i depends on `(seed, i)` only, and its first moves do not depend on `steps`.
+            To continue chains, continue with the same source.
         transition: The move: `Langevin`, `MetropolisLangevin`, `GaussianLangevin` or your own.
         scale: A standard deviation of the target, in the units of `x`, to which the step is proportional.
         keep: The number of states of each chain to store: the last `keep`, `thin` moves apart.

@@ -294,9 +294,8 @@ class Hamiltonian(ScaledTransition):
 
     From a new momentum z, `leaps` leapfrog steps of size ε = √(2 ratio) · scale give a proposal y with the momentum p, which is
     accepted with the probability min(1, exp[log p(y) - log p(x) + (‖z‖² - ‖p‖²) / 2]). With one leapfrog step it is
-    `MetropolisLangevin`, to the last digit; several move a chain farther than as many steps of a random walk. On a Gaussian
-    with this scale the trajectory is periodic: a quarter of the period, leaps · √(2 ratio) = π/2, goes farthest, and half of it
-    ends at the mirror image. The default is slightly more than a quarter. It takes `leaps` evaluations per move.
+    `MetropolisLangevin`. On a Gaussian with this scale the trajectory is periodic: a quarter of the period, with
+    leaps · √(2 ratio) = π/2, goes farthest. The default is slightly more. It takes `leaps` evaluations per move.
 
     Arguments:
         ratio: Half of the squared leapfrog step size, over scale².

@@ -287,8 +287,7 @@ class GenerativeModel(nn.Module, abc.ABC):
         """Interpolations between examples, through their latents: each frame is as likely as data are.
 
         Arguments:
-            a: N examples in the form that the model learned.
-            b: N others.
+            a, b: N examples each, in the form that the model learned.
             frames: The number of frames, including the two ends.
             sampler: A deterministic sampler, a `Sampling` or a call; by default DormandPrince().
 
@@ -307,8 +306,7 @@ class GenerativeModel(nn.Module, abc.ABC):
         """Interpolations between the samples of two seeds, through the noise that is drawn (NCSNv2), for any sampler.
 
         Arguments:
-            count: The number of samples of each seed.
-            seeds: The two seeds.
+            count, seeds: The number of samples of each of two seeds.
             frames: The number of frames, including the two ends.
             sampler: The sampler, a `Sampling` or a call, other than the model's own.
 

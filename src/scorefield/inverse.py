@@ -52,11 +52,8 @@ def evidence(
 
     Arguments:
         model: A model that observed a measurement.
-        seed: The seed.
-        particles: The number of particles of an island; more dimensions and a sharper measurement take more.
-        islands: The number of independent islands, whose spread gives the standard error.
-        steps: The number of steps where `sampling` does not say it.
-        sampling: The steps, the schedule and the process; by default 128 steps, uniform in the logarithm of the level.
+        seed, particles, islands, steps, sampling: As for `posterior.twisted_smc`. More dimensions and a sharper measurement
+            take more particles.
 
     Returns:
         Points in the layout of networks and the units of the data (`model.schema.pack` gives them their form), with weights;

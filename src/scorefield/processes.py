@@ -148,6 +148,13 @@ class Process(abc.ABC):
         return alpha * x0 + sigma * z
 
 
+class UnscaledProcess(Process):
+    """A process that leaves the scale of the data as it is: α = 1."""
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return torch.ones_like(t)
+
+
 def _scale(value: object, t: Tensor, what: str) -> Tensor:
     """A scale as a user's process returns it, if it is what it must be."""
     if not isinstance(value, Tensor) or value.shape != t.shape:
@@ -206,7 +213,7 @@ class TimeWindow(Process):
 
 
 @dataclass(frozen=True)
-class VE(Process):
+class VE(UnscaledProcess):
     """Variance exploding: α = 1 and σ geometric, the levels of NCSN in continuous time (Song et al., 2021).
 
     Arguments:
@@ -220,9 +227,6 @@ class VE(Process):
     def __post_init__(self) -> None:
         _ordered(self, "sigma_min", "sigma_max")
 
-    def alpha(self, t: Tensor) -> Tensor:
-        return torch.ones_like(t)
-
     def sigma(self, t: Tensor) -> Tensor:
         return self.sigma_min * torch.exp(t * math.log(self.sigma_max / self.sigma_min))
 
@@ -231,7 +235,7 @@ class VE(Process):
 
 
 @dataclass(frozen=True)
-class TutorialVE(Process):
+class TutorialVE(UnscaledProcess):
     """Variance exploding with the diffusion coefficient g(t) = base^t: σ² = (base^(2t) - 1) / (2 ln base).
 
     The process of the tutorial on score-based models by Song (2021).
@@ -248,9 +252,6 @@ class TutorialVE(Process):
         if not 1 < self.base < math.inf:
             raise ValueError(f"TutorialVE needs base > 1, got base={self.base:g}")
         _fraction(self, "start")
-
-    def alpha(self, t: Tensor) -> Tensor:
-        return torch.ones_like(t)
 
     def sigma(self, t: Tensor) -> Tensor:
         rate = 2 * math.log(self.base)
@@ -366,7 +367,7 @@ class Cosine(Process):
 
 
 @dataclass(frozen=True)
-class EDM(Process):
+class EDM(UnscaledProcess):
     """α = 1 and σ polynomial: uniform steps in t are the ρ-schedule of Karras et al. (2022).
 
     Arguments:
@@ -383,9 +384,6 @@ class EDM(Process):
         _ordered(self, "sigma_min", "sigma_max")
         if not 0 < self.rho < math.inf:
             raise ValueError(f"EDM needs rho > 0, got rho={self.rho:g}")
-
-    def alpha(self, t: Tensor) -> Tensor:
-        return torch.ones_like(t)
 
     def sigma(self, t: Tensor) -> Tensor:
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)

@@ -107,12 +107,7 @@ def run_chains(
     Arguments:
         ladder: The targets, each with its scale.
         moves: The number of moves per target.
-        x, rng, transition, keep, thin, block: As for `langevin`.
-
-    Raises:
-        TypeError: If the states are not floating-point numbers.
-        ValueError: If an argument is out of its range.
-        RuntimeError: If a state becomes non-finite.
+        x, rng, transition, keep, thin, block: As for `langevin`, which raises the same errors.
     """
     steps = moves * len(ladder)
     _check(ladder, x, steps, keep, thin, block)

@@ -22,12 +22,9 @@ def trajectory_from(
     """The trajectory of given states through given times: `trajectory` without its beginning.
 
     Arguments:
-        diffusion: A diffusion model.
         x: States at the first of `times`, of shape `(B, *D)`.
-        sampler: A sampler.
         times: Times in [0, 1], of shape `(n + 1,)`.
-        rng: The source of randomness.
-        denoise: Whether the noise of the last level is removed at the end, by one more evaluation.
+        diffusion, sampler, rng, denoise: As for `trajectory`.
 
     Returns:
         Pairs of the noise level and the state, of shape `(B, *D)`.

@@ -66,9 +66,8 @@ def decode(diffusion: Diffusion, z: Tensor, sampling: SamplingLike = None, denoi
     """The data of latents: the inverse of `encode`, with the same arguments.
 
     Arguments:
-        diffusion: A diffusion model.
         z: Latents, of shape `(B, *D)`.
-        sampling: A deterministic sampler, with its steps; by default DormandPrince().
+        diffusion, sampling: As for `encode`.
         denoise: Whether the noise of the smallest level is removed, which data that were encoded do not have.
 
     Returns:

@@ -17,7 +17,6 @@ from .deprecation import renamed_arguments
 from .diffusion import Diffusion
 from .display import Facts, displayed
 from .mcmc import WeightedSamples
-from .measurement.noise import GaussianNoise
 from .metrics import Calibration, calibration
 from .model import Model
 from .posterior import MomentMatching, Posterior, StandardizedMeasurement, TwistedSMC, exact_posterior, twisted_smc
@@ -178,8 +177,7 @@ def check_posterior(
     twin, description = _twin(model, seed)
     truth = twin.sample(simulations, Samples(seed, 0, simulations, "check"))
     measured = posterior.measured
-    noise = measured.measurement.noise
-    y = noise.draw(measured.ideal(truth), Samples(seed, 0, simulations, "check noise"))
+    y = measured.measurement.noise.draw(measured.ideal(truth), Samples(seed, 0, simulations, "check noise"))
     units = posterior.layout, posterior.units
     simulated = Posterior(twin, measured.measurement, posterior.method, *units, twin)
     drawn = _drawn(model, simulated, y, draws, seed, Sampling.of(sampling, steps).merged(model.sampling))
@@ -194,7 +192,7 @@ def check_posterior(
     found = project(drawn)
     judged = calibration(project(truth), found, centre + spread, seed=seed)
     width = shift = surprise = None
-    if measured.linear and isinstance(noise, GaussianNoise) and truth[0].numel() <= _DENSE:
+    if measured.linear_gaussian and truth[0].numel() <= _DENSE:
         exact = exact_posterior(twin, measured).distribution
         variance = ((exact.covariance @ axes) * axes).sum(0)  # type: ignore[operator]
         width = float((found.var(1).mean(0) / variance).mean())

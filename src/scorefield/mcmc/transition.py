@@ -11,6 +11,7 @@ from typing import ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor
 
+from ..rng import Rng
 from ..tensors import expand, sum_events
 
 __all__ = [
@@ -134,6 +135,14 @@ class Transition(abc.ABC):
         Returns:
             The new states, and the acceptance probability of each proposal, `(B,)`; None without a test.
         """
+
+    def run(self, target: Target, x: Tensor, scale: float, moves: int, rng: Rng) -> Tensor:
+        """The states after several moves, each with noise of its own."""
+        state = ChainState(x)
+        for _ in range(moves):
+            u = rng.uniform((len(x),), x.dtype, x.device) if self.adjusted else None
+            state, _ = self.move(target, state, scale, rng.normal_like(x), u)
+        return state.x
 
 
 class Unadjusted(Transition):

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion import Diffusion
-from ..mcmc.transition import ChainState, MetropolisLangevin, Target, Transition
-from ..measurement.noise import GaussianNoise
+from ..mcmc.transition import MetropolisLangevin, Target, Transition
 from ..rng import Rng
 from ..samplers.ancestral import Ancestral
 from ..samplers.base import OneStepSampler, Sampler
@@ -86,7 +85,7 @@ class DAPS(OneStepSampler, PosteriorSampler):
         with torch.inference_mode(False), torch.enable_grad():
             if self.flow is None:
                 alpha, sigma = diffusion.process(t)
-                approximation = _Approximation.of(posterior.state(x / alpha, sigma / alpha), _exact(posterior.measured))
+                approximation = _Approximation.of(posterior.state(x / alpha, sigma / alpha))
             else:
                 prior = posterior.prior_diffusion(diffusion)
                 approximation = _Approximation.isotropic(self._end(self.flow, prior, x, t, rng), prior.process.level(t))
@@ -110,14 +109,14 @@ class DAPS(OneStepSampler, PosteriorSampler):
 
     def _draw(self, measured: StandardizedMeasurement, approximation: _Approximation, rng: Rng) -> Tensor:
         """Draws from N(x_0; D, V) p(y | x_0)."""
-        exact = _exact(measured)
+        exact = measured.linear_gaussian  # then perturbing and solving is exact
         z = rng.normal_like(approximation.mean)
         drawn = approximation.mean + approximation.root(z)
         with torch.no_grad():
             shift = rng.normal_like(measured.ideal(drawn))
         current = _Iterate(drawn, torch.zeros_like(drawn))
         for _ in range(1 if exact else self.newton):
-            current = self._gauss_newton(measured, approximation, current, drawn, shift, exact)
+            current = self._gauss_newton(measured, approximation, current, drawn, shift)
         if exact:
             return current.x
         return self._chain(measured, approximation, z + approximation.root(current.dual), rng)
@@ -129,7 +128,6 @@ class DAPS(OneStepSampler, PosteriorSampler):
         current: _Iterate,
         drawn: Tensor,
         shift: Tensor,
-        exact: bool,
     ) -> _Iterate:
         """A step to the least (x - drawn)ᵀ V⁻¹ (x - drawn) + ‖y + shift - A(x)‖²: its minimum, for linear A."""
         with torch.enable_grad():
@@ -138,7 +136,7 @@ class DAPS(OneStepSampler, PosteriorSampler):
         product = lambda v: linearized.push(approximation.covariance(linearized.pull(v)))  # noqa: E731
         dual = linearized.pull(solved(product, r, self.iterations, _TOLERANCE))
         end = _Iterate(drawn + approximation.covariance(dual), dual)
-        if exact:
+        if measured.linear_gaussian:
             return end
         tried = [_Iterate(*(a + part * (b - a) for a, b in zip(current, end))) for part in _LENGTHS]
         cost = torch.stack([_cost(measured, one, drawn, shift) for one in tried])
@@ -155,11 +153,8 @@ class DAPS(OneStepSampler, PosteriorSampler):
             moved = w + scale * v
             return measured.log_prob(approximation.mean + approximation.root(moved)) - sum_events(moved**2) / 2
 
-        target, state = Target(log_prob=log_density), ChainState(torch.zeros_like(w))
-        for _ in range(self.moves):
-            uniform = rng.uniform((len(w),), w.dtype, w.device) if self.transition.adjusted else None
-            state, _ = self.transition.move(target, state, 1.0, rng.normal_like(w), uniform)
-        return approximation.mean + approximation.root(w + scale * state.x)
+        v = self.transition.run(Target(log_prob=log_density), torch.zeros_like(w), 1.0, self.moves, rng)
+        return approximation.mean + approximation.root(w + scale * v)
 
 
 class _Iterate(NamedTuple):
@@ -178,7 +173,7 @@ class _Approximation:
     root: Apply  # √V; not a linear map where V is only known by products, but right for standard normal numbers
 
     @classmethod
-    def of(cls, state: NoisyState, exact: bool) -> _Approximation:
+    def of(cls, state: NoisyState) -> _Approximation:
         """With the mean of a denoiser, and its covariance, unless that is too expensive."""
         mean, shape = state.mean.detach(), state.mean.shape
         flat = lambda v: state.covariance(v.reshape(shape)).detach().flatten(1)  # noqa: E731
@@ -186,7 +181,7 @@ class _Approximation:
             half = root(columns(flat, mean.flatten(1)))
             multiply = lambda w: (half @ w.flatten(1)[..., None]).reshape(shape)  # noqa: E731
             return cls(mean, lambda v: multiply(multiply(v)), multiply)  # type: ignore[no-untyped-call]
-        if not exact:
+        if not state.measured.linear_gaussian:
             return cls.isotropic(mean, state.level)
         draw = lambda z: krylov_root(flat, z.flatten(1), _KRYLOV).reshape(shape)  # noqa: E731
         return cls(mean, lambda v: flat(v).reshape(shape), draw)  # type: ignore[no-untyped-call]
@@ -196,11 +191,6 @@ class _Approximation:
         """With the variance of standard normal data."""
         variance = level**2 / (1 + level**2)
         return cls(mean, lambda v: variance * v, lambda w: variance.sqrt() * w)
-
-
-def _exact(measured: StandardizedMeasurement) -> bool:
-    """Whether perturbing and solving draws exactly."""
-    return measured.linear and isinstance(measured.measurement.noise, GaussianNoise)
 
 
 def _cost(measured: StandardizedMeasurement, one: _Iterate, drawn: Tensor, shift: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..data.layout import Layout
 from ..measurement import Mask, Measurement, WhiteNoise
+from ..measurement.noise import GaussianNoise
 from ..standardize import Standardize
 from ..tensors import expand
 
@@ -40,6 +41,11 @@ class StandardizedMeasurement:
     def linear(self) -> bool:
         """Whether the operator is linear: that of u is then affine."""
         return self.measurement.operator.linear
+
+    @property
+    def linear_gaussian(self) -> bool:
+        """Whether the operator is linear and the noise Gaussian: posteriors of Gaussian data are then known."""
+        return self.linear and isinstance(self.measurement.noise, GaussianNoise)
 
     def outward(self, u: Tensor) -> Tensor:
         """The data of states, as the operator takes them."""

@@ -13,7 +13,6 @@ from ..denoisers import Denoiser, Gaussian
 from ..denoisers.base import shallow_copy
 from ..diffusion import Diffusion
 from ..measurement import Measurement
-from ..measurement.noise import GaussianNoise
 from ..standardize import Standardize
 from .exact import exact_posterior
 from .measured import StandardizedMeasurement
@@ -191,7 +190,7 @@ def posterior_of(
     """
     measurement.check(layout.shape)
     posterior = Posterior(prior.full_precision(), measurement, method, layout, units, moments)  # for derivatives
-    if not measurement.operator.linear or not isinstance(measurement.noise, GaussianNoise) or moments.diagonal:
+    if not posterior.measured.linear_gaussian or moments.diagonal:
         return posterior, moments
     exact = exact_posterior(moments, posterior.measured).distribution
     return posterior, exact.to(moments.mean)  # type: ignore[return-value]  # Gaussian, as the moments are

@@ -34,7 +34,7 @@ class Posterior(nn.Module):
 
 @pytest.mark.parametrize("level", [0.05, 0.7, 20.0])
 @pytest.mark.parametrize("label", [0, 1])
-def test_a_weight_of_one_is_the_law_of_the_class(level, label):
+def test_a_weight_of_one_is_the_distribution_of_the_class(level, label):
     """Exactly, with the exact classifier of a mixture: Bayes' rule, level by level."""
     x = 2 * torch.randn(50, 2, dtype=D, generator=torch.Generator().manual_seed(0))
     at = torch.tensor(level, dtype=D)

@@ -71,7 +71,7 @@ def in_full(first: Way, second: Way) -> bool:
 
 def agree(model: Model, known: Model, index: Tensor | None = None) -> None:
     """The denoisers that densities are integrated with: the same at all levels, in float64."""
-    found, formula = (each.density().scaled.diffusion.denoiser for each in (model, known))
+    found, formula = (each.density().inner.diffusion.denoiser for each in (model, known))
     if index is not None:
         found, formula = found.samples(index), formula.samples(index)
     x = torch.randn(3, *model.schema.inner_shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

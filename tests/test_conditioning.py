@@ -1,4 +1,4 @@
-"""Models of the law of data given something, from fit to samples."""
+"""Models of the distribution of data conditioned on something, from fit to samples."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def model() -> scorefield.Model:
     return fit(X, context=C, training=Training(steps=1000))
 
 
-def test_the_law_given_a_number(model):
-    """Means and deviations of a linear-Gaussian law, at three places; a tenth of a deviation is what 1,000 steps leave."""
+def test_the_distribution_given_a_number(model):
+    """Means and deviations of a linear-Gaussian distribution, at three places; 1,000 steps leave a tenth of a deviation."""
     for c in (-1.0, 0.0, 1.5):
         x = model.given(context=c).sample(2000, seed=1)
         assert np.abs(x.mean(0) - [2 * c, -c]).max() < 0.12
         assert np.abs(x.std(0) - 0.5).max() < 0.06
 
 
-def test_a_linear_law_is_known_before_anything_is_learned():
+def test_a_linear_distribution_is_known_before_anything_is_learned():
     """The trend and the deviation that is left are read off: a network that answers 0 has nothing to add."""
     rng = np.random.default_rng(0)
     c = rng.normal(size=(2000, 2))
@@ -62,7 +62,7 @@ def test_given_something_levels_reach_lower_and_sets_are_shuffled():
     assert not torch.equal(seen[there], plain[there])
 
 
-def test_without_it_the_law_of_all_data(model):
+def test_without_it_the_distribution_of_all_data(model):
     x = model.sample(4000, seed=1)
     assert np.abs(x.mean(0)).max() < 0.25
     assert np.abs(np.cov(x.T) - np.cov(X.T)).max() < 0.5
@@ -88,7 +88,7 @@ def test_many_contexts_at_once(model, tmp_path):
 
 
 def test_guidance(model):
-    """A weight of 1 is the model; another narrows the law, as p(x|c)³/p(x)² does here: from 0.5 to 0.29."""
+    """A weight of 1 is the model; another narrows the distribution, as p(x|c)³/p(x)² does here: from 0.5 to 0.29."""
     plain = model.given(context=1.0).sample(300, seed=2)
     assert np.array_equal(model.given(context=1.0, guidance=1.0).sample(300, seed=2), plain)
     led = model.given(context=1.0, guidance=3.0).sample(300, seed=2)

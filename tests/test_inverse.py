@@ -40,14 +40,14 @@ def fields() -> Model:
     """Of smooth images of 6 x 6, of which the moments know the variances alone."""
     place = torch.cartesian_prod(torch.arange(6.0), torch.arange(6.0)).double()
     covariance = torch.exp(-(torch.cdist(place, place) ** 2) / 8) + 0.01 * torch.eye(36, dtype=D)
-    law = Gaussian(torch.zeros(1, 6, 6, dtype=D), covariance)
-    moments = Gaussian(law.mean, torch.full_like(law.mean, 1.01))
+    distribution = Gaussian(torch.zeros(1, 6, 6, dtype=D), covariance)
+    moments = Gaussian(distribution.mean, torch.full_like(distribution.mean, 1.01))
     units = Standardize((1, 6, 6), torch.tensor(50.0), torch.tensor(10.0))
     x = np.zeros((5, 6, 6))
     return Model(
         Schema.of(x, structure="grid"),
         units,
-        law,
+        distribution,
         moments,
         Sampling(ExponentialAdams(2, eta=1.0), 24, process=EDM(0.01, 50.0)),
     )
@@ -179,7 +179,7 @@ def test_what_is_refused(tmp_path):
 
 def test_a_mixture_is_weighed_as_it_is():
     """Through a model: the weights of two modes in the units of the data."""
-    law = Mixture(
+    distribution = Mixture(
         torch.tensor([[-2.0, 0.0], [2.0, 1.0]], dtype=D),
         torch.tensor([0.5, 0.3], dtype=D),
         torch.tensor([0.5, 0.5], dtype=D),
@@ -188,12 +188,12 @@ def test_a_mixture_is_weighed_as_it_is():
     model = Model(
         Schema.of(np.random.default_rng(0).normal(size=(9, 2))),
         units,
-        law,
-        law.moments(),
+        distribution,
+        distribution.moments(),
         Sampling(process=EDM(0.002, 80.0)),
     )
     given = model.given(Measurement(Linear([[0.3, 1.0]]), [3.6], 1.0))
-    exact, log_evidence = exact_posterior(law, given.diffusion.denoiser.measured)
+    exact, log_evidence = exact_posterior(distribution, given.diffusion.denoiser.measured)
     found = evidence(given, particles=1000, islands=2, steps=48)
     assert abs(float(found.log_evidence.value - log_evidence)) < 0.05
     left = found.weighted.mean(lambda x: (x[:, :1] < 1.0).double()).value  # at 0 in states, 1 in the units of the data

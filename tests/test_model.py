@@ -51,11 +51,11 @@ def images() -> Model:
     return model
 
 
-def exact(law: Gaussian, x: np.ndarray, process: Process | None = None) -> Model:
-    """A model of data of a known law, in units that are not theirs."""
-    n = law.mean.numel()
-    units = Standardize((n,), law.mean + 0.3, torch.linspace(1.5, 4, n, dtype=D))
-    inner = Gaussian(units(law.mean[None])[0], law.covariance / (units.std[:, None] * units.std))
+def exact(distribution: Gaussian, x: np.ndarray, process: Process | None = None) -> Model:
+    """A model of data of a known distribution, in units that are not theirs."""
+    n = distribution.mean.numel()
+    units = Standardize((n,), distribution.mean + 0.3, torch.linspace(1.5, 4, n, dtype=D))
+    inner = Gaussian(units(distribution.mean[None])[0], distribution.covariance / (units.std[:, None] * units.std))
     return Model(Schema.of(x), units, inner, inner, Sampling(ExponentialAdams(), process=process or EDM(0.002, 80.0)))
 
 
@@ -94,19 +94,19 @@ def test_another_process_draws_the_same(table, tmp_path):
 @pytest.mark.parametrize("sampler", instances(Sampler), ids=repr)
 def test_every_sampler_draws_from_the_same_model(sampler):
     """Gaussian data in their own units: means and spreads to 5 standard errors, but for the steps' own error."""
-    law = Gaussian(torch.tensor([1.0, -30.0], dtype=D), torch.tensor([[4.0, 1.0], [1.0, 9.0]], dtype=D))
+    distribution = Gaussian(torch.tensor([1.0, -30.0], dtype=D), torch.tensor([[4.0, 1.0], [1.0, 9.0]], dtype=D))
     steps = 1 if isinstance(sampler, AdaptiveSampler) else 64
-    drawn = exact(law, np.zeros((2, 2))).sample(2000, seed=1, sampler=sampler, steps=steps)
-    spread = law.covariance.diagonal().sqrt().numpy()
-    assert np.abs(drawn.mean(0) - law.mean.numpy()).max() < 5 * spread.max() / 2000**0.5 + 0.1
+    drawn = exact(distribution, np.zeros((2, 2))).sample(2000, seed=1, sampler=sampler, steps=steps)
+    spread = distribution.covariance.diagonal().sqrt().numpy()
+    assert np.abs(drawn.mean(0) - distribution.mean.numpy()).max() < 5 * spread.max() / 2000**0.5 + 0.1
     np.testing.assert_allclose(drawn.std(0), spread, rtol=5 / 4000**0.5 + 0.12)
 
 
 @pytest.mark.parametrize("process", instances(Process), ids=repr)
 def test_every_process_serves_the_same_model(process):
-    law = Gaussian(torch.tensor([1.0, -30.0], dtype=D), torch.tensor([[4.0, 1.0], [1.0, 9.0]], dtype=D))
-    drawn = exact(law, np.zeros((2, 2)), process).sample(2000, seed=1, sampler=Heun(), steps=48)
-    np.testing.assert_allclose(np.cov(drawn.T), law.covariance, atol=5 * 9 * (2 / 2000) ** 0.5 + 0.5)
+    distribution = Gaussian(torch.tensor([1.0, -30.0], dtype=D), torch.tensor([[4.0, 1.0], [1.0, 9.0]], dtype=D))
+    drawn = exact(distribution, np.zeros((2, 2)), process).sample(2000, seed=1, sampler=Heun(), steps=48)
+    np.testing.assert_allclose(np.cov(drawn.T), distribution.covariance, atol=5 * 9 * (2 / 2000) ** 0.5 + 0.5)
 
 
 # -- the form of the data ------------------------------------------------------------------------------------------
@@ -259,11 +259,11 @@ def test_a_density_in_the_plane_has_the_mass_one(table):
 
 
 def test_densities_are_in_the_units_of_the_data():
-    """Known for a known law, with the noise of the smallest level in the units of the model."""
-    law = Gaussian(torch.tensor([1.0, -30.0], dtype=D), torch.tensor([[4.0, 1.0], [1.0, 9.0]], dtype=D))
-    x = law.sample(20, Samples(0, count=20)).numpy()
-    found = exact(law, x).log_prob(x)
-    torch.testing.assert_close(found.value, law.log_prob(torch.from_numpy(x)), rtol=0, atol=1e-3)
+    """Known for a known distribution, with the noise of the smallest level in the units of the model."""
+    distribution = Gaussian(torch.tensor([1.0, -30.0], dtype=D), torch.tensor([[4.0, 1.0], [1.0, 9.0]], dtype=D))
+    x = distribution.sample(20, Samples(0, count=20)).numpy()
+    found = exact(distribution, x).log_prob(x)
+    torch.testing.assert_close(found.value, distribution.log_prob(torch.from_numpy(x)), rtol=0, atol=1e-3)
     assert not found.standard_error.any()
     assert bool((found.evaluations > 0).all())
 
@@ -325,7 +325,7 @@ def test_the_way_ends_at_the_samples(table, process):
 
 def test_batches_bound_what_is_held():
     """However many are asked for, no more than a batch of them is there at a time."""
-    law = Gaussian(torch.zeros(200, dtype=D), torch.ones(200, dtype=D))
+    distribution = Gaussian(torch.zeros(200, dtype=D), torch.ones(200, dtype=D))
     seen = []
 
     class Spy(Gaussian):
@@ -333,9 +333,13 @@ def test_batches_bound_what_is_held():
             seen.append(len(x))
             return super().forward(x, level)
 
-    spy = Spy(law.mean, law.covariance)
+    spy = Spy(distribution.mean, distribution.covariance)
     model = Model(
-        Schema.of(np.zeros((2, 200), np.float32)), Standardize((200,)), spy, law, Sampling(DDIM(), 2, process=EDM())
+        Schema.of(np.zeros((2, 200), np.float32)),
+        Standardize((200,)),
+        spy,
+        distribution,
+        Sampling(DDIM(), 2, process=EDM()),
     )
     peaks = []
     for count in (4000, 16_000):
@@ -415,10 +419,10 @@ def test_two_modes_are_learned_from_400_points():
 
 
 def test_latents_there_and_back(table, images):
-    """Latents of a normal law are the data in its own units; to data and back is the identity, in every form."""
-    law = Gaussian(torch.tensor([1.0, -30.0], dtype=D), torch.tensor([[4.0, 1.0], [1.0, 9.0]], dtype=D))
-    x = law.sample(50, Samples(0, count=50)).numpy()
-    model = exact(law, x)
+    """Latents of a normal distribution are the data in its own units; to data and back is the identity, in every form."""
+    distribution = Gaussian(torch.tensor([1.0, -30.0], dtype=D), torch.tensor([[4.0, 1.0], [1.0, 9.0]], dtype=D))
+    x = distribution.sample(50, Samples(0, count=50)).numpy()
+    model = exact(distribution, x)
     z = model.encode(x)
     units = Gaussian(model.moments.mean, model.moments.covariance)
     torch.testing.assert_close(z, units.whiten(model.standardize(torch.from_numpy(x))), rtol=0, atol=1e-4)
@@ -446,7 +450,7 @@ def test_ways_between_data(table):
 
 @pytest.mark.parametrize("sampler", [None, DDIM(1.0)])
 def test_ways_between_seeds(table, sampler):
-    """The ends are the samples of the two seeds, and each frame is a sample of the same law."""
+    """The ends are the samples of the two seeds, and each frame is a sample of the same distribution."""
     way = table.interpolate_seeds(400, (3, 4), frames=4, sampler=Sampling(sampler, 12))
     for x, seed in ((way[0], 3), (way[-1], 4)):
         np.testing.assert_allclose(x, table.sample(400, seed, sampler, 12), rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Closed forms of single processes; what holds for all is in `laws`."""
+"""Closed forms of single processes; what holds for all is in `distributions`."""
 
 from __future__ import annotations
 

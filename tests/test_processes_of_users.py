@@ -63,12 +63,15 @@ def model_of(denoiser: Denoiser, process: Process = EDM(0.002, 80.0)) -> Model: 
     return Model(Schema.of(np.zeros((2, 2))), units, denoiser, moments, sampling)
 
 
-def check_gaussian(x: torch.Tensor, law: Gaussian, slack: float) -> None:
+def check_gaussian(x: torch.Tensor, distribution: Gaussian, slack: float) -> None:
     """Mean and covariance within 5 standard errors, and `slack` for the error of the steps, in standard deviations."""
-    std, n = law.covariance.diagonal().sqrt(), len(x)
-    assert float(((x.mean(0) - law.mean) / std).abs().max()) < 5 / math.sqrt(n) + slack
+    std, n = distribution.covariance.diagonal().sqrt(), len(x)
+    assert float(((x.mean(0) - distribution.mean) / std).abs().max()) < 5 / math.sqrt(n) + slack
     covariance = (x - x.mean(0)).T @ (x - x.mean(0)) / n
-    assert float(((covariance - law.covariance) / (std[:, None] * std)).abs().max()) < 5 * math.sqrt(2 / n) + 2 * slack
+    assert (
+        float(((covariance - distribution.covariance) / (std[:, None] * std)).abs().max())
+        < 5 * math.sqrt(2 / n) + 2 * slack
+    )
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)

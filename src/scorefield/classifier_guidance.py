@@ -36,11 +36,9 @@ def fit_classifier(
         model: The model that it is to guide.
         x: Data in the form that the model learned.
         labels: The class of each row, strings or whole numbers, `(N,)`.
-        steps: The number of training steps.
-        batch: The batch size.
-        width: The width of the network.
-        depth: The number of its layers.
-        seed: The seed of everything that is random.
+        steps, batch: The number of training steps, and the batch size.
+        width, depth: The width of the network, and the number of its layers.
+        seed: The seed.
         watch: Called with the loss after every step.
 
     Returns:

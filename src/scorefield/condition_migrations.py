@@ -7,7 +7,7 @@ wrappers. Now a model holds what was learned, and its conditions as values.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -37,7 +37,7 @@ def migrate_conditions(spec: Any, tensors: Mapping[str, Tensor]) -> tuple[Any, d
 class _State:
     """The tensors of a file, whose names change with the structure."""
 
-    tensors: dict[str, Tensor] = field(default_factory=dict)
+    tensors: dict[str, Tensor]
 
     def argument(self, spec: _Spec) -> Tensor:
         """The tensor that `{"tensor": i}` stands for."""
@@ -89,10 +89,7 @@ def _migrated(spec: Any, path: str, state: _State, unconditional: bool) -> Any:
 def _conditional(preconditioned: _Spec, context: Tensor, unconditional: bool) -> _Spec:
     """A conditional denoiser, of the shape of the rows of a context."""
     more = {"shape": list(context.shape[1:]), "unconditional": unconditional}
-    return {
-        "class": f"{_DENOISERS}ConditionalPreconditioned",
-        "arguments": {**preconditioned["arguments"], **more},
-    }
+    return {"class": f"{_DENOISERS}ConditionalPreconditioned", "arguments": {**preconditioned["arguments"], **more}}
 
 
 def _conditioned(parts: _Spec, path: str, state: _State, unconditional: bool) -> _Spec:
@@ -160,7 +157,9 @@ def _context(denoiser: Any, at: str, state: _State, conditions: list[tuple[_Spec
             return denoiser, at
         guidance |= {"guidance": parts["weight"], "interval": [parts["low"], parts["high"]]}
         rows, weak_rows = (state.argument(each["arguments"]["context"]) for each in (strong, weak))
-        if not (_is_empty(weak_rows) and _same(state, f"{at}strong.conditional.", f"{at}weak.conditional.")):
+        a, b = (state.under(f"{at}{name}.conditional.") for name in ("strong", "weak"))
+        same = a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+        if not (_is_empty(weak_rows) and same):
             if rows.shape != weak_rows.shape or not torch.equal(rows, weak_rows):
                 return denoiser, at
             guidance["weak"] = weak["arguments"]["conditional"]
@@ -172,11 +171,6 @@ def _context(denoiser: Any, at: str, state: _State, conditions: list[tuple[_Spec
         moves[f"{inside}context"] = "rows"
         conditions.append((_condition("ContextCondition", {"rows": parts["context"], **guidance}), moves))
     return parts["conditional"], f"{inside}conditional."
-
-
-def _same(state: _State, one: str, other: str) -> bool:
-    a, b = state.under(one), state.under(other)
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def _is_empty(rows: Tensor) -> bool:

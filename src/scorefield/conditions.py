@@ -29,13 +29,14 @@ __all__ = [
     "Observation",
     "Stage",
     "apply_conditions",
+    "keywords",
     "same_values",
 ]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A learned denoiser on its way to the conditional one.
+    """A learned denoiser while conditions are applied to it.
 
     Arguments:
         denoiser: The denoiser, or the conditional denoiser while no context has been applied.
@@ -60,7 +61,7 @@ class Stage:
         try:
             return self.denoiser.conditioned_on(None)
         except ValueError as error:
-            raise ValueError(f"{error}: model.condition({_keywords(self.names)})") from None
+            raise ValueError(f"{error}: model.condition({keywords(self.names)})") from None
 
 
 class Condition(nn.Module, abc.ABC):
@@ -164,7 +165,7 @@ class ContextCondition(Condition):
         if self.missing:
             given = [name for name in stage.names if name not in self.missing]
             what = f"this model is conditioned on {', '.join(given)} so far, and {', '.join(self.missing)} is missing"
-            raise ValueError(f"{what}: model.condition({_keywords(self.missing)})")
+            raise ValueError(f"{what}: model.condition({keywords(self.missing)})")
         strong = stage.denoiser.conditioned_on(self.rows)
         if self.guidance == 1:
             return replace(stage, denoiser=strong)
@@ -225,8 +226,7 @@ class ClassifierGuidance(Condition):
     def transform(self, stage: Stage) -> Stage:
         names = self.classifier.names
         index = names.index(self.label) if names else int(self.label)
-        denoiser = ClassifierGuided(stage.answering(), self.classifier, index, self.weight)
-        return replace(stage, denoiser=denoiser)
+        return replace(stage, denoiser=ClassifierGuided(stage.answering(), self.classifier, index, self.weight))
 
     def check_saved(self) -> None:
         _check_plain(self.classifier, "the classifier", "save the model without it, and guide the one that you loaded")
@@ -259,7 +259,7 @@ class Observation(Condition):
         return replace(stage, denoiser=denoiser, moments=moments)
 
     def check_together(self, others: Sequence[Condition]) -> None:
-        """Whether it can be observed beside other conditions.
+        """Whether it can be observed together with other conditions.
 
         Raises:
             ValueError: If both need a sampler of their own, and these differ.
@@ -299,5 +299,6 @@ def _check_plain(module: nn.Module, what: str, instead: str) -> None:
         raise ValueError(f"a file holds one network of your own, and {what} has another: {instead}") from error
 
 
-def _keywords(names: Sequence[str]) -> str:
+def keywords(names: Sequence[str]) -> str:
+    """Names as the arguments of a call, for messages."""
     return ", ".join(f"{name}=…" for name in names)

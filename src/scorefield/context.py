@@ -13,6 +13,7 @@ import torch.nn as nn
 from torch import Tensor
 
 from .rng import Rng
+from .tensors import expand
 
 __all__ = ["Context", "ContextColumn", "drop_context", "linear_regression", "shuffle_sets"]
 
@@ -52,12 +53,7 @@ class Context(nn.Module):
     std: Tensor
 
     def __init__(
-        self,
-        columns: Sequence[ContextColumn],
-        shape: Sequence[int],
-        mean: Tensor,
-        std: Tensor,
-        sets: int = 1,
+        self, columns: Sequence[ContextColumn], shape: Sequence[int], mean: Tensor, std: Tensor, sets: int = 1
     ) -> None:
         super().__init__()
         self.columns = tuple(columns)
@@ -135,9 +131,6 @@ class Context(nn.Module):
     def partial(self, given: Any) -> tuple[Tensor, tuple[str, ...]]:
         """Contexts of which named columns may be missing.
 
-        Arguments:
-            given: Contexts, as above; or a table or dict with some of the columns.
-
         Returns:
             The encoded contexts, 0 in missing columns, and the names of these.
 
@@ -158,13 +151,7 @@ class Context(nn.Module):
     def completed(
         self, rows: Tensor, missing: Sequence[str], before: Tensor, missing_before: Sequence[str]
     ) -> tuple[Tensor, tuple[str, ...]]:
-        """New contexts with the columns that they miss taken from earlier ones.
-
-        Arguments:
-            rows: The new contexts, `(M, size)`.
-            missing: The columns that they miss.
-            before: The earlier contexts, as many or one.
-            missing_before: The columns that those miss.
+        """New contexts, `(M, size)`, with the columns that they miss taken from earlier ones, as many or one.
 
         Returns:
             The contexts, and the columns that both miss.
@@ -230,17 +217,18 @@ class Context(nn.Module):
 
     def empty(self) -> Tensor:
         """The row of a network without context, `(1, *row_shape)`."""
-        row = torch.zeros(1, *self.row_shape)
-        row[:, -1] = 1
-        return row
+        return _empty_like(torch.zeros(1, *self.row_shape))
 
 
 def drop_context(context: Tensor, dropped: Tensor) -> Tensor:
     """Contexts of shape `(B, size, …)` without those where `dropped`, of shape `(B,)`, is true."""
-    dropped = dropped.reshape(-1, *(1,) * (context.ndim - 1))
-    empty = torch.zeros_like(context)
+    return torch.where(expand(dropped, context), _empty_like(context), context)
+
+
+def _empty_like(rows: Tensor) -> Tensor:
+    empty = torch.zeros_like(rows)
     empty[:, -1] = 1
-    return torch.where(dropped, empty, context)
+    return empty
 
 
 def shuffle_sets(context: Tensor, sets: int, rng: Rng) -> Tensor:
@@ -258,8 +246,7 @@ def linear_regression(context: Tensor, x: Tensor) -> Tensor:
     """
     c, x = context.double(), x.double()
     gram = c.T @ c + torch.eye(c.shape[1], dtype=c.dtype)
-    result: Tensor = torch.linalg.solve(gram, c.T @ x).float()
-    return result
+    return torch.linalg.solve(gram, c.T @ x).float()  # type: ignore[no-any-return]
 
 
 def _is_table(given: Any) -> bool:
@@ -273,8 +260,7 @@ def _columns(given: Any, names: Sequence[str] | None = None) -> dict[str, np.nda
     elif hasattr(given, "columns"):
         table = {str(name): np.asarray(given[name]) for name in given.columns}
     else:
-        x = _array(given)
-        x = np.atleast_1d(x)
+        x = np.atleast_1d(_array(given))
         if x.ndim == 1 and names is not None and len(names) > 1:
             x = x[None]
         if x.ndim > 2 or (names is not None and x.ndim == 2 and x.shape[1] != len(names)):
@@ -301,8 +287,7 @@ def _array(given: Any) -> np.ndarray:
 
 def _missing(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind == "f":
-        result: np.ndarray = np.isnan(values)
-        return result
+        return np.isnan(values)  # type: ignore[no-any-return]
     if values.dtype.kind == "O":
         return np.array([value is None or value != value for value in values], dtype=bool)
     return np.zeros(len(values), dtype=bool)
@@ -323,9 +308,8 @@ def _classes(values: np.ndarray) -> tuple[str | int, ...]:
 
 
 def _plain(value: Any) -> str | int:
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, str) else int(value) if isinstance(value, bool | int) else str(value)
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return int(value) if whole else str(value)
 
 
 def _numbers(column: ContextColumn, values: np.ndarray, missing: np.ndarray, mean: float) -> np.ndarray:

@@ -122,7 +122,7 @@ class GenerativeModel(nn.Module, abc.ABC):
             batch: How many are drawn at once; memory grows with it.
             schedule: The times to step through (`scorefield.schedules`), or the call of one.
             process: The noise process (`scorefield.processes`), or the call of one. With its default arguments it takes the
-                levels that the model has learned; otherwise its own, without those that the model has not learned.
+                levels that the model has learned; otherwise its own, as far as the model has learned them.
 
         Returns:
             `count` samples in the form of the data that the model learned: an array, a tensor, a table.
@@ -152,20 +152,19 @@ class GenerativeModel(nn.Module, abc.ABC):
         schedule: Schedule | str | None = None,
         process: Process | str | None = None,
     ) -> Iterator[Tensor]:
-        """Draws samples a batch at a time, `(B, *D)` in the layout of networks and the units of the data.
+        """Draws samples a batch at a time, `(B, *D)` in the layout of networks and the units of the data, as `sample` does.
 
-        The arguments are those of `sample`. Memory stays bounded however many are drawn; `model.schema.pack` gives a
-        batch the form of the data.
+        Memory stays bounded however many are drawn; `model.schema.pack` gives a batch the form of the data.
         """
-        sampling = self._chosen(sampler, steps, schedule, process)
-        return self._batches(count, seed, sampling, denoise, batch)
-
-    def _batches(self, count: int, seed: int, sampling: Sampling, denoise: bool, batch: int | None) -> Iterator[Tensor]:
         self._check(count, batch)
-        size, diffusion = batch or self._batch(), self.diffusion
-        for start in range(0, count, size):
-            rng = Samples(seed, start, min(size, count - start), "sample")
-            yield self._draw(diffusion, start, rng.count, rng, sampling, denoise)
+        sampling = self._chosen(sampler, steps, schedule, process)
+        diffusion, sources = self.diffusion, self._sources(count, seed, batch)
+        return (self._draw(diffusion, rng, rng, sampling, denoise) for rng in sources)
+
+    def _sources(self, count: int, seed: int, batch: int | None = None) -> Iterator[Samples]:
+        """The random source of each batch."""
+        size = batch or self._batch()
+        return (Samples(seed, start, min(size, count - start), "sample") for start in range(0, count, size))
 
     def _chosen(
         self,
@@ -174,20 +173,21 @@ class GenerativeModel(nn.Module, abc.ABC):
         schedule: Schedule | str | None = None,
         process: Process | str | None = None,
     ) -> Sampling:
-        """What was asked for, and the model's own for the rest; a process with levels that the model has learned."""
+        """What was asked for, and the model's own for the rest."""
         return self._matched(Sampling.of(sampler, steps, schedule, process)).merged(self.sampling)
 
     def _matched(self, sampling: Sampling) -> Sampling:
+        """With levels of the process that the model has learned."""
         if sampling.process is None or sampling.process == self.process:
             return sampling
         return sampling.replace(process=sampling.process.matched(*self.process.ends()))
 
     def _draw(
-        self, diffusion: Diffusion, start: int, count: int, rng: Rng, sampling: Sampling, denoise: bool = True
+        self, diffusion: Diffusion, samples: Samples, rng: Rng, sampling: Sampling, denoise: bool = True
     ) -> Tensor:
-        """A batch, in the units of the data; `sampling` is complete."""
-        part = diffusion.samples(start + torch.arange(count))
-        x = sample(part, (count, *self.schema.inner_shape), sampling, rng, denoise, device=self.device)
+        """A batch of some samples, in the units of the data; `sampling` is complete."""
+        part = diffusion.samples(samples.start + torch.arange(samples.count))
+        x = sample(part, (samples.count, *self.schema.inner_shape), sampling, rng, denoise, device=self.device)
         return self.standardize.inverse(x).to("cpu", self._dtype())
 
     @renamed_arguments(grid="schedule")
@@ -232,9 +232,7 @@ class GenerativeModel(nn.Module, abc.ABC):
         Arguments:
             x: N examples in the form that the model learned.
             sampler: A deterministic sampler, a `Sampling` or a call; by default DormandPrince(), which chooses its steps.
-            steps: The number of steps.
-            schedule: The times to step through.
-            process: The noise process.
+            steps, schedule, process: As for `sample`.
 
         Returns:
             Latents, of shape `(N, *D)` in the layout of networks, in float64.
@@ -259,10 +257,7 @@ class GenerativeModel(nn.Module, abc.ABC):
 
         Arguments:
             latents: Standard normal numbers, of shape `(N, *D)` in the layout of networks.
-            sampler: A deterministic sampler, a `Sampling` or a call; by default DormandPrince().
-            steps: The number of steps.
-            schedule: The times to step through.
-            process: The noise process.
+            sampler, steps, schedule, process: As for `encode`.
 
         Returns:
             N examples in the form that the model learned.
@@ -283,7 +278,7 @@ class GenerativeModel(nn.Module, abc.ABC):
             start += len(part)
 
     def _flow(self, sampling: Sampling) -> Sampling:
-        """What was asked for; without a sampler, the probability flow to a tolerance, from one end to the other."""
+        """What was asked for; without a sampler, the probability flow to a tolerance."""
         if sampling.sampler is None:
             sampling = sampling.merged(Sampling(DormandPrince(), 1, UniformTime()))
         return self._matched(sampling).merged(self.sampling)
@@ -292,14 +287,12 @@ class GenerativeModel(nn.Module, abc.ABC):
         """Interpolations between examples, through their latents: each frame is as likely as data are.
 
         Arguments:
-            a: N examples in the form that the model learned.
-            b: N others.
+            a, b: N examples each, in the form that the model learned.
             frames: The number of frames, including the two ends.
             sampler: A deterministic sampler, a `Sampling` or a call; by default DormandPrince().
 
         Returns:
-            `frames` sets of N examples in the form that the model learned; the first is `a` and the last `b`, up to the
-            error of the solver.
+            `frames` sets of N examples; the first is `a` and the last `b`, up to the error of the solver.
 
         Raises:
             ValueError: If `a` and `b` have other forms or counts, or `frames` is below 2.
@@ -313,14 +306,13 @@ class GenerativeModel(nn.Module, abc.ABC):
         """Interpolations between the samples of two seeds, through the noise that is drawn (NCSNv2), for any sampler.
 
         Arguments:
-            count: The number of samples of each seed.
-            seeds: The two seeds.
+            count, seeds: The number of samples of each of two seeds.
             frames: The number of frames, including the two ends.
             sampler: The sampler, a `Sampling` or a call, other than the model's own.
 
         Returns:
-            `frames` sets of `count` samples, each from the distribution that the sampler draws from; the first are those
-            of the first seed, the last those of the second.
+            `frames` sets of `count` samples from the distribution that the sampler draws from, from those of the first seed
+            to those of the second.
 
         Raises:
             ValueError: If `count` is not positive, or `frames` is below 2.
@@ -329,12 +321,9 @@ class GenerativeModel(nn.Module, abc.ABC):
         if frames < 2:
             raise ValueError(f"an interpolation has two ends: frames must be 2 or more, got {frames}")
         sampling, diffusion, found = self._chosen(sampler), self.diffusion, []
-        for i in range(frames):
-            parts = []
-            for start in range(0, count, self._batch()):
-                first, second = (Samples(s, start, min(self._batch(), count - start), "sample") for s in seeds)
-                rng = Mixed(first, second, math.pi / 2 * i / (frames - 1))
-                parts.append(self._draw(diffusion, start, first.count, rng, sampling))
+        for angle in (math.pi / 2 * i / (frames - 1) for i in range(frames)):
+            pairs = zip(*(self._sources(count, seed) for seed in seeds))
+            parts = [self._draw(diffusion, a, Mixed(a, b, angle), sampling) for a, b in pairs]
             found.append(self.schema.pack(torch.cat(parts)))
         return found
 

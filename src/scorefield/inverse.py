@@ -17,7 +17,6 @@ from .deprecation import renamed_arguments
 from .diffusion import Diffusion
 from .display import Facts, displayed
 from .mcmc import WeightedSamples
-from .measurement.noise import GaussianNoise
 from .metrics import Calibration, calibration
 from .model import Model
 from .posterior import MomentMatching, Posterior, StandardizedMeasurement, TwistedSMC, exact_posterior, twisted_smc
@@ -52,11 +51,8 @@ def evidence(
 
     Arguments:
         model: A model that observed a measurement.
-        seed: The seed.
-        particles: How many particles an island has; the more dimensions and the sharper the measurement, the more it takes.
-        islands: How many independent islands, whose spread is the standard error.
-        steps: The number of steps where `sampling` does not say it.
-        sampling: The steps, the schedule and the process; by default 128 steps, uniform in the logarithm of the level.
+        seed, particles, islands, steps, sampling: As for `posterior.twisted_smc`. More dimensions and a sharper measurement
+            take more particles.
 
     Returns:
         Points in the layout of networks and the units of the data (`model.schema.pack` gives them their form), with weights;
@@ -130,26 +126,23 @@ class PosteriorCheck:
     @property
     def verdict(self) -> list[str]:
         """What it means, in sentences."""
-        said = [f"Twin: {self.twin}.", self.calibration.verdict]
+        sentences = [f"Twin: {self.twin}.", self.calibration.verdict]
         if self.width is not None:
-            said.append(
-                f"Against the exact posterior: {self.width:.3f} of the variance, {self.shift:.3f} deviations aside."
-            )
+            found = f"{self.width:.3f} of the variance, {self.shift:.3f} deviations aside"
+            sentences.append(f"Against the exact posterior: {found}.")
         if self.trusted:
-            said.append("Method, sampler and steps do what they should with this operator and this noise.")
             caution = "with data of several modes, every method but evidence() weighs them wrongly"
-            said.append(
-                f"That the data are as the model says, and are like Gaussian ones here, is not tested: {caution}."
-            )
+            sentences += [
+                "Method, sampler and steps do what they should with this operator and this noise.",
+                f"That the data are as the model says, and are like Gaussian ones here, is not tested: {caution}.",
+            ]
         else:
-            said.append(
-                "Do not trust these draws: take MomentMatching with more iterations, or more steps, and check again."
-            )
+            instead = "take MomentMatching with more iterations, or more steps, and check again"
+            sentences.append(f"Do not trust these draws: {instead}.")
         if self.surprise is not None and self.surprise < 0.01:
-            said.append(
-                f"The measurement is far out for such data (p = {self.surprise:.2g}): are its units and noise right?"
-            )
-        return said
+            surprise = f"p = {self.surprise:.2g}"
+            sentences.append(f"The measurement is far out for such data ({surprise}): are its units and noise right?")
+        return sentences
 
 
 @renamed_arguments(sampler="sampling")
@@ -163,10 +156,10 @@ def check_posterior(
 ) -> PosteriorCheck:
     """Runs the method and the settings of a posterior on Gaussian data of the model's moments, where the truth is known.
 
-    Data are drawn from the twin, measured as the real data point was, and drawn again given that. Whatever the operator, the
-    truth must rank evenly among its draws (`metrics.calibration`); for linear ones with Gaussian noise the exact posterior is
-    known as well. The twin of vectors has their covariance; that of grids is stationary, with the variance of each point and
-    the correlations that draws of the model have, or only variances where grids are large.
+    Data are drawn from the twin, measured as the real data point was, and drawn again from the posterior. The truth must rank
+    evenly among the draws (`metrics.calibration`); for linear operators with Gaussian noise the exact posterior is known as
+    well. The twin of vectors has their covariance; that of grids is stationary, with the variance of each point and the
+    correlations of draws of the model, or only variances where grids are large.
 
     Arguments:
         model: A model that observed a measurement.
@@ -181,52 +174,50 @@ def check_posterior(
     """
     begin = time.perf_counter()
     posterior = _posterior_of(model)
-    law, told = _twin(model, seed)
-    truth = law.sample(simulations, Samples(seed, 0, simulations, "check"))
+    twin, description = _twin(model, seed)
+    truth = twin.sample(simulations, Samples(seed, 0, simulations, "check"))
     measured = posterior.measured
-    noise = measured.measurement.noise
-    y = noise.draw(measured.ideal(truth), Samples(seed, 0, simulations, "check noise"))
-    other = Posterior(law, measured.measurement, posterior.method, posterior.layout, posterior.units, law)
-    drawn = _drawn(model, other, y, draws, seed, Sampling.of(sampling, steps).merged(model.sampling))
-    axes = _axes(law, seed)
-    project = lambda x: (x - law.mean).flatten(-len(law.mean.shape)) @ axes  # noqa: E731
-    guide = Posterior(law, measured.measurement, MomentMatching(64, 1e-8), posterior.layout, posterior.units).about(y)
-    centre = project(guide(law.mean.expand(truth.shape), truth.new_tensor(_FAR)))  # type: ignore[no-untyped-call]
-    spread = project(law.sample(simulations, Samples(seed, 0, simulations, "check references")))  # type: ignore[no-untyped-call]
-    found = project(drawn)  # type: ignore[no-untyped-call]
-    judged = calibration(project(truth), found, centre + spread, seed=seed)  # type: ignore[no-untyped-call]
+    y = measured.measurement.noise.draw(measured.ideal(truth), Samples(seed, 0, simulations, "check noise"))
+    units = posterior.layout, posterior.units
+    simulated = Posterior(twin, measured.measurement, posterior.method, *units, twin)
+    drawn = _drawn(model, simulated, y, draws, seed, Sampling.of(sampling, steps).merged(model.sampling))
+    axes = _axes(twin, seed)
+
+    def project(x: Tensor) -> Tensor:
+        return (x - twin.mean).flatten(-len(twin.mean.shape)) @ axes
+
+    guide = Posterior(twin, measured.measurement, MomentMatching(64, 1e-8), *units).about(y)
+    centre = project(guide(twin.mean.expand(truth.shape), truth.new_tensor(_FAR)))
+    spread = project(twin.sample(simulations, Samples(seed, 0, simulations, "check references")))
+    found = project(drawn)
+    judged = calibration(project(truth), found, centre + spread, seed=seed)
     width = shift = surprise = None
-    if measured.linear and isinstance(noise, GaussianNoise) and truth[0].numel() <= _DENSE:
-        exact = exact_posterior(law, measured).distribution
+    if measured.linear_gaussian and truth[0].numel() <= _DENSE:
+        exact = exact_posterior(twin, measured).distribution
         variance = ((exact.covariance @ axes) * axes).sum(0)  # type: ignore[operator]
         width = float((found.var(1).mean(0) / variance).mean())
-        aside = ((found.mean(1) - centre) ** 2 / variance).mean() - (found.var(1) / variance).mean() / draws
-        shift = math.sqrt(max(float(aside), 0.0))
-        surprise = _surprise(law, measured)
-    return PosteriorCheck(judged, width, shift, surprise, told, time.perf_counter() - begin)
+        squared_shift = ((found.mean(1) - centre) ** 2 / variance).mean() - (found.var(1) / variance).mean() / draws
+        shift = math.sqrt(max(float(squared_shift), 0.0))
+        surprise = _surprise(twin, measured)
+    return PosteriorCheck(judged, width, shift, surprise, description, time.perf_counter() - begin)
 
 
 def _twin(model: Model, seed: int) -> tuple[Gaussian, str]:
     """Gaussian data like those of the model, and what they are, in words."""
-    moments = _posterior_of(model).moments or model.moments
-    law = Gaussian(moments.mean.double().cpu(), moments.covariance.double().cpu())
-    size = law.mean.numel()
-    if not law.diagonal:
-        return law, f"Gaussian, with the mean and the covariance of the data ({size} numbers)"
-    if law.mean.ndim < 2 or size > _DENSE:
-        return law, f"Gaussian, with the mean and the variances of the data, {size} independent numbers"
-    prior = _posterior_of(model).prior
-    diffusion, rng = (
-        Diffusion(model.process, prior, moments).samples(torch.arange(_PRIOR_DRAWS)),
-        Samples(seed, 0, _PRIOR_DRAWS, "twin"),
-    )
-    shape = (_PRIOR_DRAWS, *law.mean.shape)
+    posterior = _posterior_of(model)
+    moments = posterior.moments or model.moments
+    mean, covariance = moments.mean.double().cpu(), moments.covariance.double().cpu()
+    twin, size = Gaussian(mean, covariance), mean.numel()
+    if not twin.diagonal:
+        return twin, f"Gaussian, with the mean and the covariance of the data ({size} numbers)"
+    if mean.ndim < 2 or size > _DENSE:
+        return twin, f"Gaussian, with the mean and the variances of the data, {size} independent numbers"
+    diffusion = Diffusion(model.process, posterior.prior, moments).samples(torch.arange(_PRIOR_DRAWS))
+    rng, shape = Samples(seed, 0, _PRIOR_DRAWS, "twin"), (_PRIOR_DRAWS, *mean.shape)
     x = sample(diffusion, shape, model.sampling, rng, device=model.device).cpu()
-    std = law.covariance.sqrt()
-    covariance = std.flatten()[:, None] * _correlations((x - law.mean) / std.clamp_min(1e-6)) * std.flatten()
-    return Gaussian(
-        law.mean, covariance
-    ), f"stationary Gaussian, with the correlations of {_PRIOR_DRAWS} draws of the model"
+    std = covariance.sqrt()
+    full = std.flatten()[:, None] * _correlations((x - mean) / std.clamp_min(1e-6)) * std.flatten()
+    return Gaussian(mean, full), f"stationary Gaussian, with the correlations of {_PRIOR_DRAWS} draws of the model"
 
 
 def _correlations(x: Tensor) -> Tensor:
@@ -237,41 +228,37 @@ def _correlations(x: Tensor) -> Tensor:
     lags = lags / lags.flatten(1)[:, :1].reshape(-1, *(1,) * len(sides))
     places = torch.cartesian_prod(*(torch.arange(n) for n in sides)).reshape(-1, len(sides))
     apart = (places[:, None] - places[None]) % torch.tensor(sides)
-    result: Tensor = torch.block_diag(*(channel[tuple(apart.unbind(-1))] for channel in lags))  # type: ignore[no-untyped-call]
-    return result
+    return torch.block_diag(*(channel[tuple(apart.unbind(-1))] for channel in lags))  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _drawn(model: Model, posterior: Posterior, y: Tensor, draws: int, seed: int, sampling: Sampling) -> Tensor:
-    """Draws given each of several measurements, of shape `(N, draws, *D)`."""
-    law, found = posterior.moments, []
-    each = max(1, _AT_ONCE // (draws * model.moments.mean.numel()))
-    for start in range(0, len(y), each):
-        some = y[start : start + each]
+    """Draws conditioned on each of several measurements, of shape `(N, draws, *D)`."""
+    found, start = [], 0
+    for some in y.split(max(1, _AT_ONCE // (draws * model.moments.mean.numel()))):  # type: ignore[no-untyped-call]
         rng = Samples(seed, start * draws, len(some) * draws, "check draws")
-        diffusion = Diffusion(model.process, posterior.about(some.repeat_interleave(draws, 0)), law)
-        shape = (rng.count, *model.schema.inner_shape)
-        x = sample(diffusion, shape, sampling, rng)
+        diffusion = Diffusion(model.process, posterior.about(some.repeat_interleave(draws, 0)), posterior.moments)
+        x = sample(diffusion, (rng.count, *model.schema.inner_shape), sampling, rng)
         found.append(x.unflatten(0, (len(some), draws)))  # type: ignore[no-untyped-call]
+        start += len(some)
     return torch.cat(found)
 
 
-def _axes(law: Gaussian, seed: int) -> Tensor:
-    """Directions along which draws are ranked, `(n, P)`: the coordinates, or those of some draws of the law."""
-    size = law.mean.numel()
+def _axes(twin: Gaussian, seed: int) -> Tensor:
+    """Directions along which draws are ranked, `(n, P)`: the coordinates, or those of some draws of the twin."""
+    size = twin.mean.numel()
     if size <= _COORDINATES:
         return torch.eye(size, dtype=torch.float64)
-    axes = (law.sample(_PROJECTIONS, Samples(seed, 0, _PROJECTIONS, "check axes")) - law.mean).flatten(1)
-    result: Tensor = (axes / axes.norm(dim=1, keepdim=True)).T
-    return result
+    axes = (twin.sample(_PROJECTIONS, Samples(seed, 0, _PROJECTIONS, "check axes")) - twin.mean).flatten(1)
+    return (axes / axes.norm(dim=1, keepdim=True)).T  # type: ignore[no-any-return]
 
 
-def _surprise(law: Gaussian, measured: StandardizedMeasurement) -> float:
-    """How often a measurement of the law is as far out as this one."""
-    noise, n = measured.measurement.noise, law.mean.numel()
-    a = measured.ideal(law.mean[None])
-    turned = measured.tangent(torch.eye(n, dtype=torch.float64).reshape(n, *law.mean.shape))
-    g, r = noise.whiten(turned, a).T, noise.whiten(measured.numbers(a) - a, a)[0]
-    covariance = law.covariance.flatten().diag() if law.diagonal else law.covariance
+def _surprise(twin: Gaussian, measured: StandardizedMeasurement) -> float:
+    """How often a measurement of the twin is as far out as this one."""
+    noise, n = measured.measurement.noise, twin.mean.numel()
+    a = measured.ideal(twin.mean[None])
+    columns = measured.tangent(torch.eye(n, dtype=torch.float64).reshape(n, *twin.mean.shape))
+    g, r = noise.whiten(columns, a).T, noise.whiten(measured.numbers(a) - a, a)[0]
+    covariance = twin.covariance.flatten().diag() if twin.diagonal else twin.covariance
     total = g @ covariance @ g.T + torch.eye(len(g), dtype=torch.float64)
     square = r @ torch.linalg.solve(total, r)
     return float(torch.special.gammaincc(torch.tensor(len(r) / 2, dtype=torch.float64), square / 2))

@@ -20,6 +20,7 @@ from .conditions import (
     Observation,
     Stage,
     apply_conditions,
+    keywords,
     same_values,
 )
 from .context import Context
@@ -104,7 +105,7 @@ class Model(GenerativeModel):
 
     @property
     def _precise(self) -> Diffusion:
-        """The diffusion for densities and latents: never in bfloat16, and for vectors, where it costs little, in float64."""
+        """The diffusion for densities and latents: never in bfloat16, and for vectors in float64."""
         for condition in self.conditions:
             condition.check_density()
         diffusion = self.diffusion
@@ -155,24 +156,20 @@ class Model(GenerativeModel):
     ) -> LogProb:
         """The log-density of data, in nats and in the units of the data, with its errors.
 
-        It is that of data plus noise of the smallest level (`process`). The effect of that noise is estimated
-        (`truncation`).
+        It is that of data plus noise of the smallest level, whose effect is estimated (`truncation`).
 
         Arguments:
             x: Data in the form that the model learned.
             probes: How many Hutchinson probes estimate the divergence; by default it is exact up to 64 dimensions.
-            tolerance: The error of a step of the solver, by default 1e-5 (`scorefield.likelihood.log_prob`).
+            tolerance, target_error, extrapolate: As for `scorefield.likelihood.log_prob`.
             seed: The seed of the probes.
             batch: How many rows are integrated at once.
-            target_error: Instead of a tolerance: the error in nats below which every log-density should come.
-            extrapolate: Whether the truncation is removed, and the error of the Gaussian at the largest level.
 
         Returns:
             The values, their errors, and the numbers of evaluations, each of shape `(N,)`.
 
         Raises:
-            ValueError: If `x` has another form, a context is missing, or a measurement is sampled by a method without a
-                log-density (`DAPS`, `RePaint`).
+            ValueError: If `x` has another form, a context is missing, or a method has no log-density (`DAPS`, `RePaint`).
         """
         return self.density(seed, probes, tolerance, batch, target_error, extrapolate).log_prob(x)
 
@@ -210,16 +207,12 @@ class Model(GenerativeModel):
         Arguments:
             context: The context in the form that `fit` took it: one for all samples, or M of them, of which sample i (in
                 densities, row i) has that of row i mod M.
-            guidance: The weight of guidance towards the context; 1 is none. With others the samples follow no exact
-                distribution: larger weights make them more typical of the context.
+            guidance: The weight of guidance towards the context; 1 is none. Larger weights make samples more typical of the
+                context, and follow no exact distribution.
             interval: The noise levels with guidance, in standard deviations of the data; all by default.
             weak: A weaker model of the same data to guide away from (autoguidance), with the same context; by default the
                 model itself without context (classifier-free guidance).
-            named: Instead of `context`: columns by their names, as in `model.condition(label=3)`. Columns may be given one
-                after another; until all are, the model says which are missing.
-
-        Returns:
-            A model with the same methods as any other.
+            named: Instead of `context`: columns by their names, at once or one after another.
 
         Raises:
             ValueError: If the model was fitted without context, does not know the class or the column, or guidance is not
@@ -233,22 +226,18 @@ class Model(GenerativeModel):
             >>> bool(model.condition(label=0).sample(100).mean() < 5 < model.condition(label=1).sample(100).mean())
             True
         """
-        if self.context is None:
-            raise ValueError(
-                "this model was fitted without context and cannot be conditioned on one: fit(x, context=…)"
-            )
+        encoding = self._encoding()
         if context is not None and named:
             raise ValueError(f"give the context at once or by columns, not both: got a value and {', '.join(named)}")
         before = ContextCondition.among(self.conditions)
         if context is None and not named:
             if before is None:
-                names = ", ".join(f"{name}=…" for name in self.context.names)
-                raise ValueError(f"there is no context yet: model.condition({names})")
+                raise ValueError(f"there is no context yet: model.condition({keywords(encoding.names)})")
             rows, missing = before.rows, before.missing
         else:
-            rows, missing = self.context.partial(named if context is None else context)
+            rows, missing = encoding.partial(named if context is None else context)
             if before is not None:
-                rows, missing = self.context.completed(rows, missing, before.rows, before.missing)
+                rows, missing = encoding.completed(rows, missing, before.rows, before.missing)
         return self._with_context(rows, missing, guidance, interval, None if weak is None else self._weak(weak))
 
     def conditioned_on(self, rows: Tensor) -> Model:
@@ -257,11 +246,14 @@ class Model(GenerativeModel):
         Raises:
             ValueError: If the model was fitted without context.
         """
-        if self.context is None:
-            raise ValueError(
-                "this model was fitted without context and cannot be conditioned on one: fit(x, context=…)"
-            )
+        self._encoding()
         return self._with_context(rows)
+
+    def _encoding(self) -> Context:
+        if self.context is None:
+            what = "this model was fitted without context and cannot be conditioned on one"
+            raise ValueError(f"{what}: fit(x, context=…)")
+        return self.context
 
     def _with_context(
         self,
@@ -288,9 +280,7 @@ class Model(GenerativeModel):
         if not same_values(weak.standardize, self.standardize):
             raise ValueError("weak=… takes a model of the same data in the same units: fit both to the same data")
         if weak.denoiser.takes_context and not same_values(weak.context, self.context):
-            raise ValueError(
-                "weak=… takes a model with the same context, or without one: fit both with the same context"
-            )
+            raise ValueError("weak=… takes a model with the same context, or without one: fit both with the same one")
         return weak.denoiser
 
     def guide(self, classifier: NoisyClassifier, label: str | int, weight: float = 1.0) -> Model:
@@ -319,8 +309,7 @@ class Model(GenerativeModel):
 
         Raises:
             TypeError: If it is not a measurement, or not a method.
-            ValueError: If the operator does not take such data, its output does not have the shape of what was measured, or two
-                measurements need different samplers.
+            ValueError: If the operator does not fit the data or y, or two measurements need different samplers.
         """
         if not isinstance(measurement, Measurement):
             got = type(measurement).__name__
@@ -347,11 +336,8 @@ class Model(GenerativeModel):
 
         Arguments:
             context: A context, or a `scorefield.measurement.Measurement`.
-            method: For a measurement: how its posterior is sampled.
-            guidance: For a context: the weight of guidance.
-            interval: For a context: the noise levels with guidance.
-            weak: For a context: the model to guide away from.
-            named: Instead of `context`: columns of the context by their names.
+            method: For a measurement, as for `observe`.
+            guidance, interval, weak, named: For a context, as for `condition`.
 
         Raises:
             ValueError: If an argument belongs to the other kind, and as `condition` and `observe` do.
@@ -361,7 +347,7 @@ class Model(GenerativeModel):
             extra = [name for name, value in others.items() if value is not None]
             if extra:
                 what = f"{', '.join(extra)} belong to a context, not to a measurement"
-                raise ValueError(f"{what}: model.condition({', '.join(f'{name}=…' for name in extra)}).observe(…)")
+                raise ValueError(f"{what}: model.condition({keywords(extra)}).observe(…)")
             return self.observe(context, method)
         if method is not None:
             raise ValueError("method belongs to a measurement, not to a context: model.observe(measurement, method=…)")

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .tensors import expand
+
 __all__ = [
     "DOPRI5",
     "EULER",
@@ -61,10 +63,8 @@ class Tableau:
     def __post_init__(self) -> None:
         count = len(self.nodes)
         if len(self.stages) != count or len(self.weights) != count or len(self.error or self.weights) != count:
-            lengths = f"{count} nodes, {len(self.stages)} stages and {len(self.weights)} weights"
-            raise ValueError(
-                f"a tableau needs equal numbers of nodes, stages, weights and error weights, got {lengths}"
-            )
+            got = f"got {count} nodes, {len(self.stages)} stages and {len(self.weights)} weights"
+            raise ValueError(f"a tableau needs equal numbers of nodes, stages, weights and error weights, {got}")
         if any(len(stage) != i for i, stage in enumerate(self.stages)):
             raise ValueError(f"stage i of an explicit method has i weights, got {[len(s) for s in self.stages]}")
 
@@ -101,18 +101,13 @@ class Solution(NamedTuple):
     evaluations: Tensor
 
 
-def _against(t: Tensor, x: Tensor) -> Tensor:
-    """One number per sample, `(B,)` or `()`, in a shape that broadcasts against `(B, *D)`."""
-    return t if t.ndim == 0 else t.reshape(-1, *(1,) * (x.ndim - 1))
-
-
 def _sum(dt: Tensor, weights: Sequence[float], slopes: list[State]) -> State:
     """dt Σ w_j k_j."""
     total = [torch.zeros_like(a) for a in slopes[0]]
     for w, k in zip(weights, slopes):
         if w:
             total = [a + w * b for a, b in zip(total, k)]
-    return tuple(_against(dt.to(a.dtype), a) * a for a in total)
+    return tuple(expand(dt.to(a.dtype), a) * a for a in total)
 
 
 def _add(y: State, change: State) -> State:
@@ -255,13 +250,12 @@ class _Solver:
         else:
             ratio = self.measure(active.rows, active.t + dt, new, end_slope, error)
         accepted = ratio <= 1
-        y = tuple(torch.where(_against(accepted, a), a, b) for a, b in zip(new, active.y))
-        slope = tuple(torch.where(_against(accepted, a), a, b) for a, b in zip(end_slope, active.slope))
+        y = tuple(torch.where(expand(accepted, a), a, b) for a, b in zip(new, active.y))
+        slope = tuple(torch.where(expand(accepted, a), a, b) for a, b in zip(end_slope, active.slope))
         t = torch.where(accepted, active.t + dt, active.t)
         step, last_ratio = dt * self.factor(ratio, active, accepted), torch.where(accepted, ratio, active.ratio)
-        return _Active(
-            active.rows, t, active.stop, step, y, slope, active.fixed, last_ratio, ~accepted
-        ), accepted & last
+        moved = _Active(active.rows, t, active.stop, step, y, slope, active.fixed, last_ratio, ~accepted)
+        return moved, accepted & last
 
     def solve(self, active: _Active, y: State, max_steps: int) -> Solution:
         """Steps until all samples have reached the end; `y` are the initial states."""
@@ -277,29 +271,17 @@ class _Solver:
                 for whole, part in zip(result, active.y):
                     whole[active.rows[finished]] = part[finished]
                 active = active.keep(~finished)
-            _check_moving(active)
-        _check_finished(active, max_steps)
+            stuck = active.dt.abs() <= _TINY_STEP * torch.maximum(active.t.abs(), active.stop.abs())
+            if bool(stuck.any()):
+                where = f"sample {int(active.rows[stuck][0])} at t = {float(active.t[stuck][0]):.3g}"
+                why = "its slope is not finite or not smooth there"
+                raise RuntimeError(f"the ODE solver is stuck: the step size of {where} went to 0, because {why}")
+        if left := len(active.rows):
+            i = int((active.stop - active.t).abs().argmax())
+            where = f"sample {int(active.rows[i])} is at t = {float(active.t[i]):.3g} of {float(active.stop[i]):.3g}"
+            what = f"the ODE solver took {max_steps} steps, and {left} samples have not reached the end ({where})"
+            raise RuntimeError(f"{what}: increase rtol, atol or max_steps")
         return Solution(result, count)
-
-
-def _check_moving(active: _Active) -> None:
-    """Raises if a step is too short to change the time."""
-    stuck = active.dt.abs() <= _TINY_STEP * torch.maximum(active.t.abs(), active.stop.abs())
-    if bool(stuck.any()):
-        where = f"sample {int(active.rows[stuck][0])} at t = {float(active.t[stuck][0]):.3g}"
-        why = "its slope is not finite or not smooth there"
-        raise RuntimeError(f"the ODE solver is stuck: the step size of {where} went to 0, because {why}")
-
-
-def _check_finished(active: _Active, max_steps: int) -> None:
-    """Raises if samples have not reached the end."""
-    if len(active.rows):
-        i = int((active.stop - active.t).abs().argmax())
-        where = f"sample {int(active.rows[i])} is at t = {float(active.t[i]):.3g} of {float(active.stop[i]):.3g}"
-        what = (
-            f"the ODE solver took {max_steps} steps, and {len(active.rows)} samples have not reached the end ({where})"
-        )
-        raise RuntimeError(f"{what}: increase rtol, atol or max_steps")
 
 
 def integrate_adaptive(
@@ -317,8 +299,7 @@ def integrate_adaptive(
 ) -> Solution:
     """Integrates with adaptive steps whose error stays below `atol + rtol |y|`, each sample with its own step size.
 
-    The error is the root mean square over a sample, and the maximum of these over the tensors of the state. `f` is evaluated
-    for the samples that have not reached the end.
+    The error is the root mean square over a sample, and the maximum of these over the tensors of the state.
 
     Arguments:
         f: The slope: f(t, y, *fixed) with t of shape `(b,)`, in float64, and the rows of b ≤ B samples gives tensors of
@@ -331,11 +312,9 @@ def integrate_adaptive(
         tableau: The method, which must have an embedded error.
         fixed: Constant arguments of `f`: tensors with one row per sample.
         max_steps: The maximum number of steps of a sample, rejected ones included.
-        measure: Another measure of the error, of shape `(b,)` and in units of the tolerance: a step is accepted where it is at
-            most 1. Its arguments are the indices of the samples, their times and states after the step, the slopes there,
-            and the embedded estimates of the error.
-        caution: The factor by which the first step is shortened: it is chosen from a single point, and might step over
-            structure nearby.
+        measure: Another measure of the error, `(b,)`, in units of the tolerance, of the indices of the samples, their times and
+            states after the step, the slopes there, and the embedded estimates of the error.
+        caution: The factor by which the first step is shortened, which might step over structure nearby.
 
     Returns:
         The state at `stop`, and the number of evaluations of `f` for each sample.
@@ -355,7 +334,7 @@ def integrate_adaptive(
         raise ValueError(f"tolerances must be positive, got rtol={rtol:g}, atol={atol:g}")
     if tableau.error is None:
         raise ValueError(
-            "an adaptive step needs a tableau with an embedded error, such as DOPRI5 or HEUN, and got one without"
+            "an adaptive step needs a tableau with an embedded error, such as DOPRI5 or HEUN, got one without"
         )
     solver = _Solver(f, tableau, rtol, atol, measure, caution)
     begin, end = (torch.as_tensor(t, dtype=torch.float64, device=y[0].device).expand(len(y[0])) for t in (start, stop))

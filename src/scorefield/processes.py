@@ -96,9 +96,8 @@ class Process(abc.ABC):
         if float(level[0]) < 0 or not bool((level.diff() > 0).all()):
             at = 0 if float(level[0]) < 0 else int((level.diff() <= 0).nonzero()[0])
             what = f"the level sigma/alpha of {name} is {float(level[at]):.3g} at t = {float(t[at]):.3g}"
-            raise ValueError(
-                f"{what} and does not increase from there: it must start at 0 or above and increase with t"
-            )
+            need = "it must start at 0 or above and increase with t"
+            raise ValueError(f"{what} and does not increase from there: {need}")
         low, high = self.ends()
         return self if low > 0 else self.within(_SMALLEST * high, high)
 
@@ -147,6 +146,13 @@ class Process(abc.ABC):
         """α_t x_0 + σ_t z: perturbs data with noise, or puts the two halves of a state together."""
         alpha, sigma = self(t)
         return alpha * x0 + sigma * z
+
+
+class UnscaledProcess(Process):
+    """A process that leaves the scale of the data as it is: α = 1."""
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return torch.ones_like(t)
 
 
 def _scale(value: object, t: Tensor, what: str) -> Tensor:
@@ -207,7 +213,7 @@ class TimeWindow(Process):
 
 
 @dataclass(frozen=True)
-class VE(Process):
+class VE(UnscaledProcess):
     """Variance exploding: α = 1 and σ geometric, the levels of NCSN in continuous time (Song et al., 2021).
 
     Arguments:
@@ -221,9 +227,6 @@ class VE(Process):
     def __post_init__(self) -> None:
         _ordered(self, "sigma_min", "sigma_max")
 
-    def alpha(self, t: Tensor) -> Tensor:
-        return torch.ones_like(t)
-
     def sigma(self, t: Tensor) -> Tensor:
         return self.sigma_min * torch.exp(t * math.log(self.sigma_max / self.sigma_min))
 
@@ -232,7 +235,7 @@ class VE(Process):
 
 
 @dataclass(frozen=True)
-class TutorialVE(Process):
+class TutorialVE(UnscaledProcess):
     """Variance exploding with the diffusion coefficient g(t) = base^t: σ² = (base^(2t) - 1) / (2 ln base).
 
     The process of the tutorial on score-based models by Song (2021).
@@ -250,23 +253,19 @@ class TutorialVE(Process):
             raise ValueError(f"TutorialVE needs base > 1, got base={self.base:g}")
         _fraction(self, "start")
 
-    def alpha(self, t: Tensor) -> Tensor:
-        return torch.ones_like(t)
-
     def sigma(self, t: Tensor) -> Tensor:
         rate = 2 * math.log(self.base)
         return torch.sqrt(torch.expm1(rate * (self.start + (1 - self.start) * t)) / rate)
 
     def spanning(self, low: float, high: float) -> Process:
         if high < 2:  # no base leads to levels below 1 at the end of the clock
-            return TutorialVE(
-                self.base, math.log1p(2 * math.log(self.base) * low**2) / (2 * math.log(self.base))
-            ).within(low, high)
-        reach = lambda base: math.expm1(2 * math.log(base)) / (2 * math.log(base)) - high**2  # noqa: E731
+            rate = 2 * math.log(self.base)
+            return TutorialVE(self.base, math.log1p(rate * low**2) / rate).within(low, high)
         least, most = 1 + 1e-9, max(2.0, 4 * (1 + high) ** 2)
         for _ in range(200):  # by bisection: the level at t = 1 increases with the base
             middle = (least + most) / 2
-            least, most = (least, middle) if reach(middle) > 0 else (middle, most)  # type: ignore[no-untyped-call]
+            above = math.expm1(2 * math.log(middle)) / (2 * math.log(middle)) > high**2
+            least, most = (least, middle) if above else (middle, most)
         rate = 2 * math.log(most)
         start = math.log1p(rate * low**2) / rate
         return TutorialVE(most, start) if 0 < start < 0.5 else self.within(low, high)
@@ -368,7 +367,7 @@ class Cosine(Process):
 
 
 @dataclass(frozen=True)
-class EDM(Process):
+class EDM(UnscaledProcess):
     """α = 1 and σ polynomial: uniform steps in t are the ρ-schedule of Karras et al. (2022).
 
     Arguments:
@@ -386,13 +385,9 @@ class EDM(Process):
         if not 0 < self.rho < math.inf:
             raise ValueError(f"EDM needs rho > 0, got rho={self.rho:g}")
 
-    def alpha(self, t: Tensor) -> Tensor:
-        return torch.ones_like(t)
-
     def sigma(self, t: Tensor) -> Tensor:
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
-        result: Tensor = (low + t * (high - low)) ** self.rho
-        return result
+        return (low + t * (high - low)) ** self.rho  # type: ignore[no-any-return]
 
     def spanning(self, low: float, high: float) -> Process:
         return EDM(low, high, self.rho)

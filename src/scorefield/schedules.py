@@ -41,12 +41,6 @@ def _checked(steps: int | None) -> int:
     return steps
 
 
-def _ends(process: Process) -> tuple[float, float]:
-    """The largest and the smallest level of a process."""
-    low, high = process.ends()
-    return high, low
-
-
 def _between(first: float, last: float, count: int) -> Tensor:
     return torch.linspace(first, last, count, dtype=torch.float64)
 
@@ -77,7 +71,7 @@ class Karras(Schedule):
             raise ValueError(f"Karras needs rho > 0, got rho={self.rho:g}")
 
     def levels(self, process: Process, count: int) -> Tensor:
-        first, last = (level ** (1 / self.rho) for level in _ends(process))
+        last, first = (level ** (1 / self.rho) for level in process.ends())
         return _between(first, last, count) ** self.rho
 
 
@@ -86,7 +80,7 @@ class LogLevel(Schedule):
     """Uniform in the logarithm of the level: the geometric ladder of NCSN, steps of one log-SNR."""
 
     def levels(self, process: Process, count: int) -> Tensor:
-        first, last = map(math.log, _ends(process))
+        last, first = map(math.log, process.ends())
         return torch.exp(_between(first, last, count))
 
 
@@ -105,7 +99,7 @@ class Angle(Schedule):
             raise ValueError(f"Angle needs scale > 0, got scale={self.scale:g}")
 
     def levels(self, process: Process, count: int) -> Tensor:
-        first, last = (math.atan(level / self.scale) for level in _ends(process))
+        last, first = (math.atan(level / self.scale) for level in process.ends())
         return self.scale * torch.tan(_between(first, last, count))
 
 
@@ -113,8 +107,7 @@ class Angle(Schedule):
 class DDPM(Schedule):
     """The discrete table of DDPM: levels √(1/ᾱ - 1) with ᾱ_i = Π (1 - β_j), β linear (Ho et al., 2020).
 
-    Of the entries within reach of the process, steps + 1 are taken, as evenly as whole numbers can be, both ends among
-    them.
+    Of the entries within reach of the process, steps + 1 are taken, as evenly as whole numbers can be, both ends among them.
 
     Arguments:
         count: The length of the table.
@@ -134,7 +127,7 @@ class DDPM(Schedule):
     def levels(self, process: Process, count: int) -> Tensor:
         beta = _between(self.beta_min, self.beta_max, self.count)
         level = torch.sqrt(torch.expm1(-torch.log1p(-beta).cumsum(0))).flip(0)
-        high, low = _ends(process)
+        low, high = process.ends()
         level = level[(level <= high * (1 + 1e-9)) & (level >= low * (1 - 1e-9))]
         if count > len(level):
             what = f"{len(level)} of the {self.count} levels of the table lie between {low:.3g} and {high:.3g}"
@@ -169,12 +162,11 @@ class ExplicitLevels(Schedule):
         return len(self.values) - 1
 
     def levels(self, process: Process, count: int) -> Tensor:
-        high, low = _ends(process)
+        low, high = process.ends()
         if self.values[0] > high * (1 + 1e-9) or self.values[-1] < low * (1 - 1e-9):
             got, reach = f"{self.values[0]:g} to {self.values[-1]:g}", f"{high:g} to {low:g}"
-            raise ValueError(
-                f"{type(process).__name__} runs through levels {reach}, got {got}: choose its levels wider"
-            )
+            name = type(process).__name__
+            raise ValueError(f"{name} runs through levels {reach}, got {got}: choose its levels wider")
         return torch.tensor(self.values, dtype=torch.float64)
 
     def times(self, process: Process, steps: int | None) -> Tensor:

@@ -110,38 +110,38 @@ class Half(nn.Module):
 
 
 def example() -> tuple[Gaussian, EnergyDenoiser]:
-    law = Gaussian(torch.zeros(2, dtype=D), torch.tensor([[1.0, 0.6], [0.6, 0.8]], dtype=D))
-    return law, EnergyDenoiser(Preconditioned(Potential(Half(law.covariance)), EDMPrediction()))
+    distribution = Gaussian(torch.zeros(2, dtype=D), torch.tensor([[1.0, 0.6], [0.6, 0.8]], dtype=D))
+    return distribution, EnergyDenoiser(Preconditioned(Potential(Half(distribution.covariance)), EDMPrediction()))
 
 
 def test_gaussian_data_are_represented_exactly():
-    law, energy = example()
+    distribution, energy = example()
     x = Samples(0, count=20).normal((20, 2), D)
     for level in (0.01, 0.7, 40.0):
         sigma = torch.tensor(level, dtype=D)
-        torch.testing.assert_close(energy(x, sigma).detach(), law(x, sigma), rtol=1e-9, atol=1e-9)
-        gap = energy.log_prob(x, level) - law.log_prob(x, level)
+        torch.testing.assert_close(energy(x, sigma).detach(), distribution(x, sigma), rtol=1e-9, atol=1e-9)
+        gap = energy.log_prob(x, level) - distribution.log_prob(x, level)
         torch.testing.assert_close(gap, gap[:1].expand(20), rtol=1e-7, atol=1e-7)
 
 
 def test_chains_with_a_test_take_an_energy():
     """At one level by `langevin`, and along levels of any process: moments within 5 standard errors of 1,500 chains."""
-    law, energy = example()
+    distribution, energy = example()
     count, level = 1500, 0.5
-    x = law.sample(count, Samples(0, count=count), level)
+    x = distribution.sample(count, Samples(0, count=count), level)
     chain = langevin(
         lambda x: energy.log_prob(x, level), x, 30, Samples(1, count=count), MetropolisLangevin(0.5), level
     )
     assert 0.5 < float(chain.acceptance.mean()) < 1
     drawn = sample(
-        Diffusion(VP(), energy, law),
+        Diffusion(VP(), energy, distribution),
         (count, 2),
         Sampling(AnnealedLangevin(MetropolisLangevin(0.5), moves=6), 40, LogLevel()),
         Samples(2, count=count),
         denoise=False,
     )
     for found, noise in ((chain.state, level), (drawn, 0.0)):
-        covariance = law.covariance + noise**2 * torch.eye(2, dtype=D)
+        covariance = distribution.covariance + noise**2 * torch.eye(2, dtype=D)
         apart = torch.cov(found.T) - covariance
         assert float(apart.abs().max()) < 5 * math.sqrt(2 / count) * float(covariance.max())
 
@@ -160,19 +160,19 @@ def trained(network: nn.Module, x: Tensor, steps: int) -> Preconditioned:
 @pytest.mark.slow
 def test_an_energy_trains_as_well_as_another_network():
     """Excess loss on a mixture in standard units, in 1,500 steps: no more than 1.5 times that of the network itself."""
-    law = Mixture(
+    distribution = Mixture(
         torch.tensor([[-0.9, -0.9], [0.9, 0.9]], dtype=D),
         torch.tensor([0.3, 0.5]).double(),
         torch.tensor([0.5, 0.5]).double(),
     )
-    x = law.sample(8000, Samples(0, count=8000))
-    fresh = law.sample(4000, Samples(1, count=4000)).float()
+    x = distribution.sample(8000, Samples(0, count=8000))
+    fresh = distribution.sample(4000, Samples(1, count=4000)).float()
     objective, found = DenoisingScoreMatching(LogNormal(-0.5, 1.2)), []
     for potential in (False, True):
         torch.manual_seed(0)
         network = MLP(2, 64, 3)
         denoiser = trained(Potential(network) if potential else network, x, 1500)
-        found.append(float(excess(objective, denoiser, law.float(), fresh, Samples(2, count=4000)).mean()))
+        found.append(float(excess(objective, denoiser, distribution.float(), fresh, Samples(2, count=4000)).mean()))
     assert found[1] < 1.5 * found[0]
     assert found[1] < 0.01
 
@@ -192,7 +192,7 @@ def test_a_model_with_an_energy_is_fitted_saved_and_loaded(tmp_path):
     assert bool(torch.isfinite(value).all())
 
 
-# -- laws known by a formula ---------------------------------------------------------------------------------------
+# -- distributions known by a formula ---------------------------------------------------------------------------------------
 
 
 def test_a_density_of_noisy_data_is_the_exact_denoiser(mixture):

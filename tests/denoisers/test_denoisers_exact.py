@@ -24,36 +24,38 @@ def field() -> Gaussian:
 
 
 @pytest.fixture(params=["gaussian", "field", "mixture", "empirical"])
-def law(request, gaussian, mixture) -> tuple[Denoiser, tuple[int, ...]]:
+def distribution(request, gaussian, mixture) -> tuple[Denoiser, tuple[int, ...]]:
     made = {"gaussian": gaussian, "field": field(), "mixture": mixture, "empirical": Empirical(normal(7, 2), chunk=3)}
     return made[request.param], (2, 3) if request.param == "field" else (2,)
 
 
 @pytest.mark.parametrize("level", [0.05, 1.0, 30.0])
-def test_tweedie(law, level):
+def test_tweedie(distribution, level):
     """(D - x)/σ² is the gradient of the log-density of the noisy data."""
-    law, shape = law
+    distribution, shape = distribution
     x = (normal(6, *shape) * (1 + level)).requires_grad_()
-    (score,) = torch.autograd.grad(law.log_prob(x, level).sum(), x)
-    denoised = law(x.detach(), torch.tensor(level, dtype=D))
+    (score,) = torch.autograd.grad(distribution.log_prob(x, level).sum(), x)
+    denoised = distribution(x.detach(), torch.tensor(level, dtype=D))
     torch.testing.assert_close((denoised - x.detach()) / level**2, score, rtol=1e-10, atol=1e-10)
 
 
-def test_levels_of_each_sample(law):
-    law, shape = law
+def test_levels_of_each_sample(distribution):
+    distribution, shape = distribution
     x, level = normal(4, *shape), torch.tensor([0.1, 0.5, 2.0, 70.0], dtype=D).reshape(4, *(1,) * len(shape))
-    together, densities = law(x, level), law.log_prob(x, level)
+    together, densities = distribution(x, level), distribution.log_prob(x, level)
     for i in range(4):
         alone = level[i].reshape(())
-        torch.testing.assert_close(together[i : i + 1], law(x[i : i + 1], alone), rtol=1e-12, atol=1e-14)
-        torch.testing.assert_close(densities[i : i + 1], law.log_prob(x[i : i + 1], alone), rtol=1e-12, atol=1e-14)
+        torch.testing.assert_close(together[i : i + 1], distribution(x[i : i + 1], alone), rtol=1e-12, atol=1e-14)
+        torch.testing.assert_close(
+            densities[i : i + 1], distribution.log_prob(x[i : i + 1], alone), rtol=1e-12, atol=1e-14
+        )
 
 
-def test_single_precision_laws_serve_double_precision_states(law):
-    law, shape = law
+def test_single_precision_distributions_serve_double_precision_states(distribution):
+    distribution, shape = distribution
     x, level = normal(3, *shape), torch.tensor(0.5, dtype=D)
-    torch.testing.assert_close(law.float()(x, level), law.double()(x, level), rtol=1e-5, atol=1e-5)
-    assert law(x.float(), level.float()).shape == x.shape
+    torch.testing.assert_close(distribution.float()(x, level), distribution.double()(x, level), rtol=1e-5, atol=1e-5)
+    assert distribution(x.float(), level.float()).shape == x.shape
 
 
 def test_the_covariance_of_the_posterior(mixture):
@@ -76,11 +78,11 @@ def test_the_covariance_of_the_posterior(mixture):
 
 @pytest.mark.parametrize("level", [0.0, 0.3])
 def test_gaussian_density(gaussian, level):
-    torch_law = torch.distributions.MultivariateNormal(
+    torch_distribution = torch.distributions.MultivariateNormal(
         gaussian.mean, gaussian.covariance + level**2 * torch.eye(2, dtype=D)
     )
     x = normal(5, 2)
-    torch.testing.assert_close(gaussian.log_prob(x, level), torch_law.log_prob(x), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(gaussian.log_prob(x, level), torch_distribution.log_prob(x), rtol=1e-12, atol=1e-12)
 
 
 def test_gaussian_denoiser_is_wieners(gaussian):
@@ -97,7 +99,7 @@ def test_variances_are_a_diagonal_covariance():
     assert some.diagonal and not full.diagonal
     torch.testing.assert_close(some(x, level), full(x, level), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(some.log_prob(x, level), full.log_prob(x, level), rtol=1e-12, atol=1e-12)
-    drawn = [law.sample(4, Samples(2, count=4), 0.4) for law in (some, full)]
+    drawn = [distribution.sample(4, Samples(2, count=4), 0.4) for distribution in (some, full)]
     torch.testing.assert_close(*drawn, rtol=1e-12, atol=1e-12)
 
 
@@ -112,12 +114,14 @@ def test_a_matrix_of_one_number_is_either():
 @pytest.mark.parametrize("level", [0.0, 0.7])
 def test_gaussian_samples_have_its_moments_exactly(gaussian, level):
     """Fed with unit vectors instead of noise."""
-    for law in (gaussian, field()):
-        n = law.mean.numel()
-        x = law.sample(1 + n, Noises(), level)
+    for distribution in (gaussian, field()):
+        n = distribution.mean.numel()
+        x = distribution.sample(1 + n, Noises(), level)
         moved = (x[1:] - x[0]).reshape(n, n)
-        covariance = torch.diag(law.covariance.reshape(-1)) if law.diagonal else law.covariance
-        torch.testing.assert_close(x[0], law.mean, rtol=1e-14, atol=0)
+        covariance = (
+            torch.diag(distribution.covariance.reshape(-1)) if distribution.diagonal else distribution.covariance
+        )
+        torch.testing.assert_close(x[0], distribution.mean, rtol=1e-14, atol=0)
         torch.testing.assert_close(
             moved.T @ moved, covariance + level**2 * torch.eye(n, dtype=D), rtol=1e-12, atol=1e-12
         )
@@ -127,10 +131,10 @@ def test_gaussian_samples_have_its_moments_exactly(gaussian, level):
 
 
 def test_a_direction_without_variance_is_held_fast():
-    law = Gaussian(torch.ones(2, dtype=D), torch.tensor([[1.0, 1.0], [1.0, 1.0]], dtype=D))
-    drawn = law.sample(50, Samples(0, count=50))
+    distribution = Gaussian(torch.ones(2, dtype=D), torch.tensor([[1.0, 1.0], [1.0, 1.0]], dtype=D))
+    drawn = distribution.sample(50, Samples(0, count=50))
     torch.testing.assert_close(drawn[:, 0], drawn[:, 1])
-    denoised = law(normal(5, 2), torch.tensor(0.5, dtype=D))
+    denoised = distribution(normal(5, 2), torch.tensor(0.5, dtype=D))
     torch.testing.assert_close(denoised[:, 0], denoised[:, 1])
 
 
@@ -161,9 +165,9 @@ def test_a_mixture_of_one_is_a_gaussian(gaussian):
 
 def test_mixture_density(mixture):
     parts = torch.distributions.MultivariateNormal(mixture.means, mixture.covariances)
-    torch_law = torch.distributions.MixtureSameFamily(torch.distributions.Categorical(mixture.weights), parts)
+    torch_distribution = torch.distributions.MixtureSameFamily(torch.distributions.Categorical(mixture.weights), parts)
     x = normal(5, 2)
-    torch.testing.assert_close(mixture.log_prob(x), torch_law.log_prob(x), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(mixture.log_prob(x), torch_distribution.log_prob(x), rtol=1e-10, atol=1e-10)
 
 
 def test_standard_deviations_are_round_covariances():
@@ -175,12 +179,12 @@ def test_standard_deviations_are_round_covariances():
 
 def test_moments_of_a_mixture_are_those_of_its_samples(mixture):
     """Each within five standard errors, which the samples themselves tell; the parts as often as their weights say."""
-    n, law = 40_000, mixture.moments()
+    n, distribution = 40_000, mixture.moments()
     x = mixture.sample(n, Samples(4, count=n))
-    apart = x - law.mean
+    apart = x - distribution.mean
     products = torch.einsum("bi,bj->bij", apart, apart)
     assert bool((apart.mean(0).abs() < 5 * x.std(0) / math.sqrt(n)).all())
-    assert bool(((products.mean(0) - law.covariance).abs() < 5 * products.std(0) / math.sqrt(n)).all())
+    assert bool(((products.mean(0) - distribution.covariance).abs() < 5 * products.std(0) / math.sqrt(n)).all())
     surprise = -mixture.log_prob(x)
     again = -mixture.log_prob(mixture.sample(n, Samples(5, count=n)))
     assert abs(float(surprise.mean() - again.mean())) < 5 * float(surprise.std()) * math.sqrt(2 / n)
@@ -198,9 +202,9 @@ def test_a_mixture_apart_is_drawn_by_its_weights():
         assert abs(float(part.std()) - 1) < 5 / math.sqrt(2 * len(part))
 
 
-def test_samples_of_exact_laws_are_addressable(mixture):
-    for law in (mixture, Empirical(normal(7, 2)), field()):
-        whole, part = law.sample(50, Samples(1, 0, 50)), law.sample(3, Samples(1, 20, 3))
+def test_samples_of_exact_distributions_are_addressable(mixture):
+    for distribution in (mixture, Empirical(normal(7, 2)), field()):
+        whole, part = distribution.sample(50, Samples(1, 0, 50)), distribution.sample(3, Samples(1, 20, 3))
         assert torch.equal(whole[20:23], part)
 
 
@@ -231,21 +235,21 @@ def test_empirical_is_a_softmax_over_data(level):
     data, x = normal(20, 2, 3), normal(5, 2, 3, seed=1)
     distance = (x[:, None] - data).flatten(2).square().sum(-1)
     weights = (-distance / (2 * level**2)).softmax(1)
-    law, level = Empirical(data, chunk=6), torch.tensor(level, dtype=D)
-    torch.testing.assert_close(law(x, level), torch.einsum("bn,nij->bij", weights, data), rtol=1e-9, atol=1e-9)
+    distribution, level = Empirical(data, chunk=6), torch.tensor(level, dtype=D)
+    torch.testing.assert_close(distribution(x, level), torch.einsum("bn,nij->bij", weights, data), rtol=1e-9, atol=1e-9)
     parts = torch.distributions.Normal(data, level).log_prob(x[:, None]).flatten(2).sum(-1)
     density = parts.logsumexp(1) - math.log(20)
-    torch.testing.assert_close(law.log_prob(x, level), density, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(distribution.log_prob(x, level), density, rtol=1e-9, atol=1e-9)
 
 
 def test_empirical_is_a_mixture_of_points():
     data = normal(30, 2)
     mixture = Mixture(data, torch.full((30,), 1e-7, dtype=D), torch.full((30,), 1 / 30, dtype=D))
-    x, law = normal(6, 2, seed=1), Empirical(data)
+    x, distribution = normal(6, 2, seed=1), Empirical(data)
     for level in (0.05, 1.0):
         level = torch.tensor(level, dtype=D)
-        torch.testing.assert_close(law(x, level), mixture(x, level), rtol=1e-9, atol=1e-9)
-        torch.testing.assert_close(law.log_prob(x, level), mixture.log_prob(x, level), rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(distribution(x, level), mixture(x, level), rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(distribution.log_prob(x, level), mixture.log_prob(x, level), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e4])
@@ -297,9 +301,9 @@ def test_empirical_draws_its_data_evenly():
 
 def test_empirical_moments():
     data = normal(9, 2, 3)
-    law = Empirical(data).moments()
-    torch.testing.assert_close(law.mean, data.mean(0))
-    torch.testing.assert_close(law.covariance, ((data - data.mean(0)) ** 2).mean(0))
+    distribution = Empirical(data).moments()
+    torch.testing.assert_close(distribution.mean, data.mean(0))
+    torch.testing.assert_close(distribution.covariance, ((data - data.mean(0)) ** 2).mean(0))
 
 
 @pytest.mark.parametrize(("count", "chunk"), [(0, 10), (3, 0)])

@@ -61,18 +61,22 @@ def test_what_is_predicted_gives_the_mean(parametrization, mixture):
 
 def test_karras_predicts_a_velocity():
     """-F is the derivative of x / √(σ² + scale²) with respect to arctan(σ/scale) along the probability flow."""
-    law = Gaussian(torch.tensor([0.4, -1.0], dtype=torch.float64), torch.tensor([2.0, 0.3], dtype=torch.float64))
+    distribution = Gaussian(
+        torch.tensor([0.4, -1.0], dtype=torch.float64), torch.tensor([2.0, 0.3], dtype=torch.float64)
+    )
     level = torch.tensor(0.9, dtype=torch.float64)
     start = torch.tensor([[1.0, -2.0]], dtype=torch.float64)
 
     def path(angle: Tensor) -> Tensor:
         sigma = SCALE * torch.tan(angle)
-        x = law.mean + (law.covariance + sigma**2).sqrt() / (law.covariance + level**2).sqrt() * (start - law.mean)
+        x = distribution.mean + (distribution.covariance + sigma**2).sqrt() / (
+            distribution.covariance + level**2
+        ).sqrt() * (start - distribution.mean)
         return x / torch.sqrt(sigma**2 + SCALE**2)
 
     angle = torch.atan(level / SCALE)
     _, velocity = torch.func.jvp(path, (angle,), (torch.ones_like(angle),))
-    answer = prediction(EDMPrediction(SCALE), start, level, law(start, level))
+    answer = prediction(EDMPrediction(SCALE), start, level, distribution(start, level))
     torch.testing.assert_close(-answer, velocity, rtol=1e-12, atol=1e-12)
 
 
@@ -81,9 +85,9 @@ def test_a_network_that_answers_zero_is_the_best_linear_denoiser(level):
     """That of centred data of variance scale²: Wiener's x scale² / (σ² + scale²)."""
     level = torch.tensor(level, dtype=torch.float64)
     x = Samples(0, count=5).normal((5, 3), torch.float64)
-    law = Gaussian(torch.zeros(3).double(), torch.full((3,), SCALE**2, dtype=torch.float64))
+    distribution = Gaussian(torch.zeros(3).double(), torch.full((3,), SCALE**2, dtype=torch.float64))
     denoised = Preconditioned(Answer(torch.zeros_like(x)), EDMPrediction(SCALE))(x, level)
-    torch.testing.assert_close(denoised, law(x, level), rtol=1e-12, atol=0)
+    torch.testing.assert_close(denoised, distribution(x, level), rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("unit", [1e-3, 10.0])

@@ -25,7 +25,7 @@ def test_noise_is_what_its_numbers_say():
 
 
 @pytest.mark.parametrize(
-    "noise, law",
+    "noise, distribution",
     [
         (WhiteNoise(0.5), lambda a: stats.norm(a, 0.5)),
         (WhiteNoise(torch.tensor([0.5, 1.0, 2.0])), lambda a: stats.norm(a, [0.5, 1.0, 2.0])),
@@ -33,10 +33,10 @@ def test_noise_is_what_its_numbers_say():
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_laws_are_those_of_scipy(noise, law):
+def test_distributions_are_those_of_scipy(noise, distribution):
     a = torch.tensor([[1.0, 2.0, 30.0], [0.2, 0.5, 7.0]], dtype=D)
     y = torch.tensor([[0.0, 3.0, 55.0], [1.0, 1.0, 12.0]], dtype=D)
-    known = law(a.numpy())
+    known = distribution(a.numpy())
     height = known.logpmf if isinstance(noise, PoissonNoise) else known.logpdf
     np.testing.assert_allclose(noise.log_prob(y, a), height(y.numpy()).sum(1), rtol=1e-12)
     drawn = noise.draw(a[0].expand(4000, 3), Samples(0, 0, 4000)).numpy()

@@ -42,7 +42,7 @@ def seeded(*shape: int, seed: int = 0) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).normal(size=shape))
 
 
-def law(n: int = 4) -> Gaussian:
+def distribution(n: int = 4) -> Gaussian:
     root = seeded(n, n, seed=3)
     return Gaussian(seeded(n, seed=4), root @ root.T + 0.05 * torch.eye(n))
 
@@ -56,7 +56,7 @@ NOISES = [0.3, torch.tensor([0.1, 2.0]), torch.tensor([[0.5, 0.3], [0.3, 0.4]], 
 
 @pytest.mark.parametrize("noise", NOISES, ids=["one", "each", "covariance"])
 def test_moment_matching_is_exact_for_gaussian_data(noise):
-    prior, seen = law(), measurement(noise=noise)
+    prior, seen = distribution(), measurement(noise=noise)
     exact, _ = exact_posterior(prior, seen)
     for level in LEVELS:
         x, sigma = prior.sample(6, Samples(0, 0, 6), level), torch.tensor(level, dtype=D)
@@ -64,7 +64,7 @@ def test_moment_matching_is_exact_for_gaussian_data(noise):
 
 
 def test_conjugate_gradients_find_the_same():
-    prior, seen = law(), measurement(m=30)  # more numbers than iterations, of which n + 1 are enough
+    prior, seen = distribution(), measurement(m=30)  # more numbers than iterations, of which n + 1 are enough
     exact, _ = exact_posterior(prior, seen)
     posterior = Posterior(prior, seen, MomentMatching(iterations=20, tolerance=1e-12))
     for level in LEVELS:
@@ -76,7 +76,7 @@ def test_the_units_and_axes_are_those_of_the_user():
     """An image with channels last, standardized: the posterior of the user's Gaussian, moved into the model's units."""
     layout = Layout((2, 3, 2), "grid", 2)
     units = Standardize((2, 2, 3), seeded(2, 1, 1, seed=7), seeded(2, 1, 1, seed=8).abs() + 0.5)
-    inner = law(12)
+    inner = distribution(12)
     inner = Gaussian(inner.mean.reshape(2, 2, 3), inner.covariance)
     seen = Measurement(Mask(torch.arange(12).reshape(2, 3, 2) % 3 > 0), seeded(8, seed=9), 0.2)
     # the same, worked out outside, in the units and axes of the user
@@ -95,7 +95,7 @@ def test_the_units_and_axes_are_those_of_the_user():
 
 def test_sampling_is_exact_end_to_end():
     """The flow is affine, so that unit vectors tell the mean and the covariance that it makes, to 1e-8."""
-    prior, seen = law(3), measurement(2, 3, 0.5)
+    prior, seen = distribution(3), measurement(2, 3, 0.5)
     exact, _ = exact_posterior(prior, seen)
     posterior, moments = posterior_of(prior, seen, None, Layout((3,)), Standardize((3,)), prior)
     diffusion = Diffusion(EDM(1e-5, 80.0), posterior, moments)
@@ -106,7 +106,7 @@ def test_sampling_is_exact_end_to_end():
 
 @pytest.mark.parametrize("sampler", [Heun(), ExponentialAdams(2, eta=1.0)], ids=properties.label)
 def test_every_sampler_makes_of_it_what_it_makes_of_the_exact_posterior(sampler):
-    prior, seen = law(3), measurement(2, 3, 0.5)
+    prior, seen = distribution(3), measurement(2, 3, 0.5)
     exact, _ = exact_posterior(prior, seen)
     states = [
         properties.propagate(sampler, Diffusion(VP(), denoiser, exact), 3, 24, denoise=True, grid=LogLevel())[-1]
@@ -118,7 +118,7 @@ def test_every_sampler_makes_of_it_what_it_makes_of_the_exact_posterior(sampler)
 
 def test_a_posterior_is_a_prior_again():
     """One measurement after the other is both together."""
-    prior, one, two = law(), measurement(2), Measurement(Linear(seeded(1, 4, seed=11)), [0.3], 0.2)
+    prior, one, two = distribution(), measurement(2), Measurement(Linear(seeded(1, 4, seed=11)), [0.3], 0.2)
     joined = Measurement(
         Linear(torch.cat((one.operator.matrix, two.operator.matrix))),
         torch.cat((one.y, two.y)),
@@ -152,7 +152,7 @@ def test_the_posterior_of_a_mixture_is_that_of_bayes():
 
 def test_values_and_slopes_of_likelihoods_agree():
     """For Gaussian data the likelihood of a noisy state is known, and its gradient is the shift."""
-    prior, seen = law(), measurement()
+    prior, seen = distribution(), measurement()
     level = torch.tensor(0.8, dtype=D)
     found = Posterior(prior, seen).moments_given(x := prior.sample(3, Samples(0, 0, 3), 0.8), level)
     spread = prior.covariance @ torch.linalg.inv(prior.covariance + level**2 * torch.eye(4, dtype=D)) * level**2
@@ -176,7 +176,7 @@ def test_where_others_are_exact(method):
 
 
 def test_annealed_likelihood_is_right_where_the_level_is_small():
-    prior, seen = law(), measurement()
+    prior, seen = distribution(), measurement()
     exact, _ = exact_posterior(prior, seen)
     x, sigma = prior.sample(5, Samples(0, 0, 5), 1e-3), torch.tensor(1e-3, dtype=D)
     score, known = ((d(x, sigma) - x) / sigma**2 for d in (Posterior(prior, seen, AnnealedLikelihood()), exact))
@@ -225,7 +225,7 @@ def test_methods_are_values(method):
 
 
 def test_several_measurements_go_side_by_side():
-    prior, seen = law(), measurement()
+    prior, seen = distribution(), measurement()
     y = seeded(3, 2, seed=12)
     x, level = prior.sample(3, Samples(0, 0, 3), 0.5), torch.tensor(0.5, dtype=D)
     whole = Posterior(prior, seen).about(y)(x, level)
@@ -235,7 +235,7 @@ def test_several_measurements_go_side_by_side():
 
 
 def test_gradients_flow_through_it():
-    prior, seen = law(), measurement()
+    prior, seen = distribution(), measurement()
     exact, _ = exact_posterior(prior, seen)
     level, x = torch.tensor(0.7, dtype=D), prior.sample(1, Samples(0, 0, 1), 0.7)
     found, known = (
@@ -249,10 +249,10 @@ def test_a_simulator_is_as_good_as_a_function():
     box = Simulator(lambda x: x @ a.numpy().T, lambda x, v: v @ a.numpy(), lambda x, u: u @ a.numpy().T)
     x, level = seeded(2, 4), torch.tensor(0.5, dtype=D)
     y = seeded(3, seed=6)
-    found = [Posterior(law(), Measurement(f, y, 0.3))(x, level) for f in (box, Linear(a))]
+    found = [Posterior(distribution(), Measurement(f, y, 0.3))(x, level) for f in (box, Linear(a))]
     torch.testing.assert_close(*found)
     blind = Simulator(box.run, box.pull)
-    one, other = (Posterior(law(), Measurement(f, y, 0.3), DPS())(x, level) for f in (blind, Linear(a)))
+    one, other = (Posterior(distribution(), Measurement(f, y, 0.3), DPS())(x, level) for f in (blind, Linear(a)))
     torch.testing.assert_close(one, other)
 
 
@@ -280,7 +280,7 @@ def test_roots_by_products():
 
 
 def test_what_is_refused():
-    prior, seen = law(), measurement()
+    prior, seen = distribution(), measurement()
     with pytest.raises(ValueError, match="iterations >= 1 and 0 <= tolerance < 1, got iterations=0"):
         MomentMatching(iterations=0)
     with pytest.raises(ValueError, match="AnnealedLikelihood needs iterations >= 1"):
@@ -313,7 +313,7 @@ def test_noise_may_be_counts():
 
 def test_the_derivative_of_a_network_is_believed_at_levels_that_it_knows():
     """Above, the covariance is that of Gaussian data of the same moments; denoisers in closed form are believed always."""
-    prior, seen, moments = Bent(), measurement(), law()
+    prior, seen, moments = Bent(), measurement(), distribution()
     exact = Gaussian(moments.mean, moments.covariance)
     for level, known in ((1e-3, Posterior(prior, seen)), (1e4, None)):
         x, sigma = moments.sample(3, Samples(0, 0, 3), level), torch.tensor(level, dtype=D)
@@ -324,6 +324,8 @@ def test_the_derivative_of_a_network_is_believed_at_levels_that_it_knows():
         else:
             torch.testing.assert_close(found.covariance, moments.covariance.expand(3, 4, 4), rtol=1e-4, atol=1e-4)
     x, sigma = moments.sample(3, Samples(0, 0, 3), 5.0), torch.tensor(5.0, dtype=D)
-    torch.testing.assert_close(Posterior(exact, seen, moments=law(4))(x, sigma), Posterior(exact, seen)(x, sigma))
+    torch.testing.assert_close(
+        Posterior(exact, seen, moments=distribution(4))(x, sigma), Posterior(exact, seen)(x, sigma)
+    )
     with pytest.raises(ValueError, match="reach > 0 up to which derivatives count, got reach=0"):
         Posterior(prior, seen, reach=0.0)

@@ -24,7 +24,7 @@ from scorefield.standardize import Standardize
 D = torch.float64
 
 
-def law() -> Gaussian:
+def distribution() -> Gaussian:
     covariance = torch.tensor([[1.0, 0.8, 0.3], [0.8, 1.0, 0.6], [0.3, 0.6, 1.0]], dtype=D)
     return Gaussian(torch.tensor([0.5, 0.0, -0.5], dtype=D), covariance)
 
@@ -37,8 +37,8 @@ def drawn(sampler: Sampler, seen: Measurement, prior: Gaussian | Mixture, count:
 
 def test_a_noisy_value_is_not_taken_for_an_exact_one():
     seen = Measurement(Mask([1, 0, 1]), [2.0, -0.5], [0.5, 0.05])
-    exact, _ = exact_posterior(law(), seen)
-    x = drawn(RePaint(10), seen, law())
+    exact, _ = exact_posterior(distribution(), seen)
+    x = drawn(RePaint(10), seen, distribution())
     assert float((x[:, 0] - exact.mean[0]).mean().abs()) < 0.2  # a value in its place would be 2, 0.45 away
     assert 0.7 < float(x[:, 0].std() / exact.covariance[0, 0].sqrt()) < 1.3
 
@@ -58,10 +58,10 @@ def test_masks_are_seen_in_the_units_of_states():
 def test_what_is_known_is_kept_and_the_rest_approaches_the_posterior_as_repeats_grow():
     """The mean of what is not seen, in exact deviations: about 0.8 off, then 0.2, then 0.05, with 0.03 of chance."""
     seen = Measurement(Mask([1, 0, 0]), [2.0], 0.05)
-    exact, _ = exact_posterior(law(), seen)
+    exact, _ = exact_posterior(distribution(), seen)
     std, apart, count = exact.covariance.diagonal().sqrt(), [], 1200
     for repeats, jump in ((1, 1), (5, 1), (25, 1), (25, 3)):
-        x = drawn(RePaint(repeats, jump), seen, law(), count, 36)
+        x = drawn(RePaint(repeats, jump), seen, distribution(), count, 36)
         assert float((x[:, 0] - 2).abs().mean()) < 0.06
         apart.append(float(((x.mean(0) - exact.mean) / std)[1:].abs().max()))
     assert apart[1] < 0.5 * apart[0] and max(apart[2:]) < apart[1]
@@ -91,7 +91,7 @@ def test_a_jump_is_as_many_steps_as_it_says():
 
 def test_replacement_is_for_masks():
     with pytest.raises(ValueError, match="needs a Mask with independent noise, got Linear with WhiteNoise"):
-        drawn(RePaint(), Measurement(Linear(torch.eye(3)), [0.0, 0.0, 0.0], 0.1), law(), 2, 2)
+        drawn(RePaint(), Measurement(Linear(torch.eye(3)), [0.0, 0.0, 0.0], 0.1), distribution(), 2, 2)
     with pytest.raises(ValueError, match="at least once, got repeats=0"):
         RePaint(0)
     with pytest.raises(ValueError, match="over at least one step, got jump=0"):
@@ -102,8 +102,8 @@ def test_replacement_is_for_masks():
 def test_decoupled_annealing_is_exact_for_gaussian_data(steps):
     """At any number of steps. In coordinates where the posterior is standard normal: mean and covariance within chance."""
     seen = Measurement(Linear([[1.0, 0.0, 0.5], [0.0, 1.0, -1.0]]), [2.0, 0.7], 0.1)
-    exact, _ = exact_posterior(law(), seen)
-    x, root = drawn(DAPS(), seen, law(), 4000, steps), torch.linalg.cholesky(exact.covariance)
+    exact, _ = exact_posterior(distribution(), seen)
+    x, root = drawn(DAPS(), seen, distribution(), 4000, steps), torch.linalg.cholesky(exact.covariance)
     w = torch.linalg.solve_triangular(root, (x - exact.mean).T, upper=False).T
     assert float(w.mean(0).abs().max()) < 4 / math.sqrt(4000)
     assert float((w.T.cov() - torch.eye(3)).abs().max()) < 4 * math.sqrt(2 / 4000)
@@ -128,8 +128,8 @@ def test_decoupled_annealing_is_exact_for_gaussian_fields():
 def test_decoupled_annealing_as_published_is_near():
     """Its mean within a third of a deviation; too wide, as docs/posterior.md says."""
     seen = Measurement(Linear([[1.0, 0.0, 0.5], [0.0, 1.0, -1.0]]), [2.0, 0.7], 0.1)
-    exact, _ = exact_posterior(law(), seen)
-    x, std = drawn(DAPS(flow=ExponentialAdams(2)), seen, law()), exact.covariance.diagonal().sqrt()
+    exact, _ = exact_posterior(distribution(), seen)
+    x, std = drawn(DAPS(flow=ExponentialAdams(2)), seen, distribution()), exact.covariance.diagonal().sqrt()
     assert float(((x.mean(0) - exact.mean) / std).abs().max()) < 0.33
     assert 1.2 < float((x.std(0) / std).mean()) < 2
     seen_of = x @ torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, -1.0]], dtype=D).T

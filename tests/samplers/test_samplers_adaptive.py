@@ -77,7 +77,7 @@ def recorder(monkeypatch) -> type[Recorder]:
     return Recorder
 
 
-def law(n: int) -> Gaussian:
+def distribution(n: int) -> Gaussian:
     return Gaussian(torch.ones(n, dtype=D), torch.full((n,), 0.25, dtype=D))
 
 
@@ -94,7 +94,7 @@ def test_rejections_do_not_choose_the_noise(recorder):
 
     Noise that is drawn anew after a rejection gives 0.947.
     """
-    draw(Diffusion(EDM(), law(16)), 300, 16, 0.05)
+    draw(Diffusion(EDM(), distribution(16)), 300, 16, 0.05)
     path = recorder.last
     counts = torch.tensor([len(steps) for steps in path.steps], dtype=D)
     excess = []
@@ -115,7 +115,7 @@ def test_a_sample_follows_its_path(recorder):
     """
     errors = []
     for tolerance in (0.1, 0.01):
-        first, last = draw(Diffusion(EDM(), law(4)), 24, 4, tolerance)
+        first, last = draw(Diffusion(EDM(), distribution(4)), 24, 4, tolerance)
         apart = []
         for w, arrived, passed, steps in zip(first - 1, last - 1, recorder.last.passed, recorder.last.steps):
             c = 0.25 + torch.tensor(passed, dtype=D)
@@ -129,7 +129,7 @@ def test_a_sample_follows_its_path(recorder):
 
 @pytest.mark.parametrize(("process", "dtype"), [(EDM(), D), (VP(), torch.float32)], ids=["double", "single"])
 def test_the_spread_tends_to_that_of_the_data(process, dtype):
-    diffusion, count = Diffusion(process, law(16).to(dtype)), 800
+    diffusion, count = Diffusion(process, distribution(16).to(dtype)), 800
     for tolerance, bias in ((0.3, 0.03), (0.1, 0.022), (0.03, 0.012)):
         _, last = draw(diffusion, count, 16, tolerance, dtype)
         x = diffusion.split(last, torch.zeros((), dtype=dtype))[0] - 1
@@ -205,7 +205,7 @@ def test_noise_is_drawn_once_an_attempt_and_for_all(recorder):
 
 
 def test_no_way_is_no_work():
-    denoiser = Counter(law(2))
+    denoiser = Counter(distribution(2))
     x, t = torch.ones(3, 2, dtype=D), torch.tensor([0.5, 0.5], dtype=D)
     *_, last = AdaptiveSDE().trajectory(Diffusion(EDM(), denoiser), x, t, Samples(0, count=3))
     torch.testing.assert_close(last, x, rtol=1e-15, atol=0)
@@ -231,7 +231,7 @@ def test_it_does_not_lead_upwards():
     with pytest.raises(ValueError, match=message):
         list(
             AdaptiveSDE().trajectory(
-                Diffusion(EDM(), law(2)), torch.ones(3, 2), torch.tensor([0.3, 0.5]), Samples(0, count=3)
+                Diffusion(EDM(), distribution(2)), torch.ones(3, 2), torch.tensor([0.3, 0.5]), Samples(0, count=3)
             )
         )
 
@@ -242,7 +242,7 @@ def test_too_few_attempts():
         r"loosen rtol or atol, or raise max_attempts"
     )
     with pytest.raises(RuntimeError, match=message):
-        sample(Diffusion(EDM(), law(2)), (4, 2), Sampling(AdaptiveSDE(max_attempts=5), 1), Samples(0, count=4))
+        sample(Diffusion(EDM(), distribution(2)), (4, 2), Sampling(AdaptiveSDE(max_attempts=5), 1), Samples(0, count=4))
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def test_a_step_carries_the_state_and_lets_it_move(process, mixture):
 
 
 def test_the_sampler_is_the_function_but_for_the_first_level(gaussian):
-    """Its first state is drawn from the law of the first level: moments by exact propagation."""
+    """Its first state is drawn from the distribution of the first level: moments by exact propagation."""
     process, levels, transition = VE(0.1, 10.0), [10.0, 2.0, 0.5, 0.1], Langevin(0.3)
     diffusion = Diffusion(process, gaussian, gaussian)
     _, mean, covariance = properties.propagate(
@@ -194,7 +194,7 @@ def test_the_sampler_is_the_function_but_for_the_first_level(gaussian):
     torch.testing.assert_close(apart.T @ apart, covariance, rtol=1e-10, atol=1e-10)
 
 
-def test_a_test_of_proposals_leads_to_the_exact_law(mixture):
+def test_a_test_of_proposals_leads_to_the_exact_distribution(mixture):
     """Where every transition without one is biased: 4,000 samples, within 5 standard errors."""
     count, moments = 4000, mixture.moments()
     x = sample(
@@ -210,7 +210,7 @@ def test_a_test_of_proposals_leads_to_the_exact_law(mixture):
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.4, math.pi / 4, math.pi / 2])
-def test_mixed_noise_keeps_the_law(angle, gaussian):
+def test_mixed_noise_keeps_the_distribution(angle, gaussian):
     """NCSNv2 interpolates by mixing the noises of two chains: mean and covariance are the same at every angle."""
     diffusion, sampler = Diffusion(VE(0.1, 10.0), gaussian, gaussian), AnnealedLangevin(Langevin(0.1), 3)
     _, mean, covariance = properties.propagate(sampler, diffusion, 2, 5, denoise=True)[-1]
@@ -282,9 +282,9 @@ def test_the_formula_of_the_paper(mixture):
 def test_on_one_level_it_is_gaussian_langevin(mixture):
     process, x, t = VE(0.1, 10.0), Samples(0, count=5).normal((5, 2), D), torch.tensor(0.5, dtype=D)
     diffusion = Diffusion(process, mixture)
-    law = Target(score=lambda x: diffusion.score(x, t))
+    distribution = Target(score=lambda x: diffusion.score(x, t))
     z = Samples(1, count=5).normal((5, 2), D)
-    expected = GaussianLangevin(0.3).move(law, ChainState(x), float(process.level(t)), z, None)[0].x
+    expected = GaussianLangevin(0.3).move(distribution, ChainState(x), float(process.level(t)), z, None)[0].x
     found = ConsistentAnnealed(-math.expm1(-0.3)).step(diffusion, x, t, t, Samples(1, count=5))
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 

@@ -22,7 +22,7 @@ every = pytest.mark.parametrize("process", PROCESSES, ids=lambda process: type(p
 
 
 class Still(Transition):
-    def move(self, law, here, scale, z, u):
+    def move(self, distribution, here, scale, z, u):
         return here, None
 
 
@@ -40,8 +40,8 @@ def white(variance: float) -> Gaussian:
     return Gaussian(torch.full((1,), 0.4, dtype=D), torch.full((1,), variance, dtype=D))
 
 
-def propagated(sampler: Sampler, process: Process, law: Gaussian, steps: int) -> list[tuple[float, float]]:
-    moved = properties.propagate(sampler, Diffusion(process, law, law), 1, steps, denoise=False)
+def propagated(sampler: Sampler, process: Process, distribution: Gaussian, steps: int) -> list[tuple[float, float]]:
+    moved = properties.propagate(sampler, Diffusion(process, distribution, distribution), 1, steps, denoise=False)
     return [(float(mean), float(covariance)) for _, mean, covariance in moved]
 
 
@@ -49,8 +49,8 @@ def propagated(sampler: Sampler, process: Process, law: Gaussian, steps: int) ->
 @pytest.mark.parametrize("predictor", [DDIM(), Heun(), DPM(), ExponentialAdams(3)], ids=repr)
 def test_a_corrector_that_does_nothing_leaves_the_predictor(predictor, process):
     """Also one that remembers."""
-    law, times = white(0.3), torch.linspace(1, 0, 6, dtype=D)
-    diffusion = Diffusion(process, law, law)
+    distribution, times = white(0.3), torch.linspace(1, 0, 6, dtype=D)
+    diffusion = Diffusion(process, distribution, distribution)
     x = diffusion.prior((4, 1), Samples(0, count=4))
     alone = predictor.trajectory(diffusion, x, times, Samples(1, count=4))
     held = PredictorCorrector(predictor, Still(), 3).trajectory(diffusion, x, times, Samples(1, count=4))
@@ -62,9 +62,9 @@ def test_a_corrector_that_does_nothing_leaves_the_predictor(predictor, process):
 @pytest.mark.parametrize("corrector", [Langevin(0.7), GaussianLangevin(1.5)], ids=repr)
 def test_many_moves_forget_the_predictor(process, corrector):
     """Mean α m and variance α² S/(1 - a/2S), S = C + level², or b²/(1 - (1 - a/S)²): whatever was predicted."""
-    law, times = white(1e-12), torch.linspace(1, 0, 4, dtype=D)
+    distribution, times = white(1e-12), torch.linspace(1, 0, 4, dtype=D)
     for predictor in (DDIM(1.0), Wrong()):
-        moved = propagated(PredictorCorrector(predictor, corrector, 25), process, law, 3)
+        moved = propagated(PredictorCorrector(predictor, corrector, 25), process, distribution, 3)
         for t, (mean, variance) in zip(times[1:], moved[1:]):
             alpha, level = float(process.alpha(t)), float(process.level(t))
             rest = 1e-12 + level**2
@@ -76,7 +76,7 @@ def test_many_moves_forget_the_predictor(process, corrector):
 
 @every
 def test_one_move_is_its_formula(process, mixture):
-    """At s, in u = x/α, with the score of the law there."""
+    """At s, in u = x/α, with the score of the distribution there."""
     t, s = torch.tensor(0.6, dtype=D), torch.tensor(0.5, dtype=D)
     diffusion, x = Diffusion(process, mixture), Samples(0, count=5).normal((5, 2), D)
     found = PredictorCorrector(DDIM(), Langevin(0.3)).start(diffusion, torch.stack([t, s]), Samples(1, count=5))(
@@ -101,20 +101,20 @@ def test_the_corrector_of_score_sde(mixture):
 
 def test_corrections_repair_a_predictor():
     """One that makes states a fifth too large on every step; five Gaussian-exact moves leave a tenth of its error."""
-    process, law = VE(0.01, 50.0), white(1e-8)
+    process, distribution = VE(0.01, 50.0), white(1e-8)
     times = torch.linspace(1, 0, 9, dtype=D)
     exact = [1e-8 + float(process.level(t)) ** 2 for t in times]
-    wrong = [abs(v / e - 1) for (_, v), e in zip(propagated(Wrong(1.2), process, law, 8), exact)]
-    right = propagated(PredictorCorrector(Wrong(1.2), GaussianLangevin(0.5), 5), process, law, 8)
+    wrong = [abs(v / e - 1) for (_, v), e in zip(propagated(Wrong(1.2), process, distribution, 8), exact)]
+    right = propagated(PredictorCorrector(Wrong(1.2), GaussianLangevin(0.5), 5), process, distribution, 8)
     assert max(abs(v / e - 1) for (_, v), e in zip(right, exact)) < 0.1 * max(wrong)
 
 
 def test_predictors_that_remember_extrapolate_the_fresh_noise():
     """Ten steps: the variance of DPM is off by a factor, of samplers that forget or stay near the mean by a part."""
-    process, law, corrector = VP(), white(0.3), GaussianLangevin(0.1)
+    process, distribution, corrector = VP(), white(0.3), GaussianLangevin(0.1)
     exact = sum(float(c(torch.zeros((), dtype=D))) ** 2 * v for c, v in ((process.alpha, 0.3), (process.sigma, 1.0)))
     for predictor, low, high in ((DPM(), 2, 5), (DPM(3), 10, 50), (Heun(), 1, 1.2), (ExponentialAdams(3), 0.8, 1)):
-        variance = propagated(PredictorCorrector(predictor, corrector), process, law, 10)[-1][1]
+        variance = propagated(PredictorCorrector(predictor, corrector), process, distribution, 10)[-1][1]
         assert low < variance / exact < high, predictor
 
 
@@ -134,8 +134,8 @@ def test_a_test_needs_a_density(mixture):
 
 
 @every
-def test_with_a_test_the_law_stays(process, mixture):
-    """4,000 samples of the law at s keep its mean and its variance along x, within 5 standard errors."""
+def test_with_a_test_the_distribution_stays(process, mixture):
+    """4,000 samples of the distribution at s keep its mean and its variance along x, within 5 standard errors."""
     count, s = 4000, torch.tensor(0.4, dtype=D)
     alpha, sigma = process(s)
     x0, z = mixture.sample(count, Samples(0, count=count)), Samples(1, count=count).normal((count, 2), D)

@@ -24,14 +24,14 @@ every = pytest.mark.parametrize("process", PROCESSES, ids=lambda process: type(p
 class Watched(Denoiser):
     """Remembers how many samples it was asked of, call by call."""
 
-    def __init__(self, law: Mixture) -> None:
+    def __init__(self, distribution: Mixture) -> None:
         super().__init__()
-        self.law = law
+        self.distribution = distribution
         self.asked: list[int] = []
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         self.asked.append(len(x))
-        return self.law(x, level)
+        return self.distribution(x, level)
 
 
 def end(sampler, diffusion: Diffusion, x: Tensor, times: Tensor = DOWN) -> Tensor:
@@ -41,8 +41,8 @@ def end(sampler, diffusion: Diffusion, x: Tensor, times: Tensor = DOWN) -> Tenso
 
 
 def eight() -> tuple[Diffusion, Tensor]:
-    law = eight_gaussians().mixture
-    diffusion = Diffusion(EDM(), law, law.moments())
+    distribution = eight_gaussians().mixture
+    diffusion = Diffusion(EDM(), distribution, distribution.moments())
     return diffusion, diffusion.prior((100, 2), Samples(0, count=100))
 
 
@@ -86,9 +86,9 @@ def test_gaussian_data_of_the_known_moments_take_one_step(process, gaussian):
 @every
 def test_up_and_down_again(process):
     """Data become latents, and the latents those data, to the tolerance; each from its own outlier to its own mode."""
-    law = properties.example_mixture()
-    diffusion, sampler = Diffusion(process, law, law.moments()), DormandPrince(1e-8, 1e-8)
-    x = torch.cat([law.sample(10, Samples(0, count=10)), torch.tensor([[9.0, -9.0]], dtype=D)])
+    distribution = properties.example_mixture()
+    diffusion, sampler = Diffusion(process, distribution, distribution.moments()), DormandPrince(1e-8, 1e-8)
+    x = torch.cat([distribution.sample(10, Samples(0, count=10)), torch.tensor([[9.0, -9.0]], dtype=D)])
     x = process.mix(x, torch.zeros_like(x), DOWN[1])
     latent = end(sampler, diffusion, x, DOWN.flip(0))
     assert float((latent / process.sigma(DOWN[0])).abs().max()) > 2
@@ -118,10 +118,10 @@ def test_the_grid_says_where_it_is_looked_at(mixture):
 
 
 def test_states_of_any_shape_and_type_without_moments():
-    """Narrow numbers are led in wide ones, and come back as they were."""
-    law = Gaussian(torch.zeros(3, 2, 2), torch.full((3, 2, 2), 0.25))
+    """Narrow numbers are solved for in wide ones, and come back as they were."""
+    distribution = Gaussian(torch.zeros(3, 2, 2), torch.full((3, 2, 2), 0.25))
     x = 80 * Samples(0, count=2).normal((2, 3, 2, 2), torch.float32)
-    found = end(DormandPrince(1e-6, 1e-6), Diffusion(EDM(), law), x, DOWN.float())
+    found = end(DormandPrince(1e-6, 1e-6), Diffusion(EDM(), distribution), x, DOWN.float())
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, x * math.sqrt(0.25 + 0.002**2) / math.sqrt(0.25 + 80**2), rtol=1e-4, atol=1e-6)
 

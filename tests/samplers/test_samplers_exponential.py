@@ -21,8 +21,10 @@ every = pytest.mark.parametrize("process", PROCESSES, ids=lambda process: type(p
 
 
 def spread_error(sampler: ExponentialAdams, process: Process, std: float, steps: int) -> float:
-    law = Gaussian(torch.zeros(1, dtype=D), torch.full((1, 1), std**2, dtype=D))
-    _, _, covariance = properties.propagate(sampler, Diffusion(process, law, law), 1, steps, denoise=True)[-1]
+    distribution = Gaussian(torch.zeros(1, dtype=D), torch.full((1, 1), std**2, dtype=D))
+    _, _, covariance = properties.propagate(
+        sampler, Diffusion(process, distribution, distribution), 1, steps, denoise=True
+    )[-1]
     return math.sqrt(float(covariance)) / std - 1
 
 
@@ -31,8 +33,8 @@ def spread_error(sampler: ExponentialAdams, process: Process, std: float, steps:
 @pytest.mark.parametrize("order", [1, 3])
 def test_gaussian_data_come_home_in_one_step(process, scale, order):
     """If they are centred and of the standard deviation `scale`; with many steps as well."""
-    law = Gaussian(torch.zeros(3, dtype=D), torch.full((3,), scale**2, dtype=D))
-    diffusion = Diffusion(process, law, law)
+    distribution = Gaussian(torch.zeros(3, dtype=D), torch.full((3,), scale**2, dtype=D))
+    diffusion = Diffusion(process, distribution, distribution)
     x = diffusion.prior((4, 3), Samples(0, count=4))
     alpha, sigma = process(torch.tensor([1.0, 0.0], dtype=D))
     expected = (
@@ -47,10 +49,10 @@ def test_gaussian_data_come_home_in_one_step(process, scale, order):
 @every
 @pytest.mark.parametrize("order", [2, 3])
 @pytest.mark.parametrize("eta", [0.5, 1.0])
-def test_with_fresh_noise_it_keeps_the_law_of_gaussian_data(process, order, eta):
+def test_with_fresh_noise_it_keeps_the_distribution_of_gaussian_data(process, order, eta):
     """In one step as in many: mean and covariance by exact propagation, the prior's included."""
-    law = Gaussian(torch.zeros(1, dtype=D), torch.full((1,), 0.09, dtype=D))
-    diffusion = Diffusion(process, law, law)
+    distribution = Gaussian(torch.zeros(1, dtype=D), torch.full((1,), 0.09, dtype=D))
+    diffusion = Diffusion(process, distribution, distribution)
     alpha, sigma = process(torch.zeros((), dtype=D))
     for steps in (1, 5):
         _, _, covariance = properties.propagate(ExponentialAdams(order, 0.3, eta), diffusion, 1, steps, denoise=False)[
@@ -100,8 +102,8 @@ def test_the_second_evaluation_mends_the_first_step(mixture):
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 def test_the_first_step_does_not_spoil_the_order(order):
     """Not even where long steps are taken through noise: first-order starts leave orders 3 and 4 at 2 there."""
-    law = properties.example_mixture()
-    diffusion = Diffusion(Flow(), law, law.moments())
+    distribution = properties.example_mixture()
+    diffusion = Diffusion(Flow(), distribution, distribution.moments())
     x = diffusion.prior((48, 2), Samples(1, count=48))
 
     def end(sampler, steps):

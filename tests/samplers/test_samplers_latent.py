@@ -30,11 +30,11 @@ every_process = pytest.mark.parametrize("process", PROCESSES, ids=properties.lab
 @every_process
 def test_latents_of_gaussian_data_are_what_they_were_made_of(process):
     """The flow of Gaussian data is x = m + √(C + σ²) z at every level."""
-    law = properties.example_gaussian()
+    distribution = properties.example_gaussian()
     z = Samples(0, count=50).normal((50, 2), D)
     level = process.level(torch.zeros((), dtype=D))
-    x = law.colour(z, level)
-    diffusion = Diffusion(process, law, law)
+    x = distribution.colour(z, level)
+    diffusion = Diffusion(process, distribution, distribution)
     torch.testing.assert_close(encode(diffusion, x), z, rtol=0, atol=1e-9)
     torch.testing.assert_close(decode(diffusion, z), x, rtol=0, atol=1e-9)
 
@@ -96,9 +96,9 @@ def test_decoding_may_denoise(mixture):
 
 
 def test_grids_of_fields_and_single_precision():
-    law = Gaussian(torch.zeros(1, 3, 2), torch.full((1, 3, 2), 0.5))
+    distribution = Gaussian(torch.zeros(1, 3, 2), torch.full((1, 3, 2), 0.5))
     x = Samples(0, count=2).normal((2, 1, 3, 2))
-    diffusion = Diffusion(EDM(), law, law)
+    diffusion = Diffusion(EDM(), distribution, distribution)
     z = encode(diffusion, x, DormandPrince())
     assert z.shape == x.shape and z.dtype == torch.float32
     torch.testing.assert_close(decode(diffusion, z), x, rtol=1e-3, atol=1e-3)
@@ -106,10 +106,10 @@ def test_grids_of_fields_and_single_precision():
 
 @every_process
 @pytest.mark.parametrize("eta", [0.0, 1.0])
-def test_mixed_noise_keeps_the_law_of_what_is_drawn(process, eta):
+def test_mixed_noise_keeps_the_distribution_of_what_is_drawn(process, eta):
     """For Gaussian data a sampler is affine in its noise, x = m + A z; cos φ A z + sin φ A z' has the same covariance."""
-    law = properties.example_gaussian()
-    diffusion = Diffusion(process, law, law)
+    distribution = properties.example_gaussian()
+    diffusion = Diffusion(process, distribution, distribution)
 
     def draw(rng):
         return sample(diffusion, (3, 2), Sampling(DDIM(eta), 6), rng)

@@ -182,11 +182,11 @@ def test_the_corrector_costs_nothing(process, mixture):
             return mixture(x, level)
 
     for sampler in (UniPC(), DPM(), IPNDM()):
-        law = Counting()
-        diffusion = Diffusion(process, law, mixture.moments())
+        distribution = Counting()
+        diffusion = Diffusion(process, distribution, mixture.moments())
         x = diffusion.prior((2, 2), Samples(0, count=2))
         list(sampler.trajectory(diffusion, x, torch.linspace(1, 0, 6, dtype=D), properties.Noises()))
-        assert law.count == 5
+        assert distribution.count == 5
 
 
 def test_what_is_done_to_the_state_between_moves_stays(mixture):

@@ -51,8 +51,8 @@ ORDERS = {sampler: order for order, samplers in BY_ORDER.items() for sampler in 
 
 
 def mixture() -> Diffusion:
-    law = properties.example_mixture()
-    return Diffusion(EDM(), law, law.moments())
+    distribution = properties.example_mixture()
+    return Diffusion(EDM(), distribution, distribution.moments())
 
 
 def end(sampler, x: Tensor, times: Tensor) -> Tensor:
@@ -133,8 +133,8 @@ def test_the_flow_of_gaussian_data(process, sampler, gaussian):
 
 @cache
 def start_and_end(name: str) -> tuple[Diffusion, Tensor, Tensor]:
-    law = {"eight": eight_gaussians, "two": unequal_modes}[name]().mixture
-    diffusion, rng = Diffusion(EDM(), law), Samples(0, count=400)
+    distribution = {"eight": eight_gaussians, "two": unequal_modes}[name]().mixture
+    diffusion, rng = Diffusion(EDM(), distribution), Samples(0, count=400)
     x = 80 * rng.normal((400, 2), D)
     *_, (_, truth) = trajectory_from(diffusion, x, DormandPrince(1e-9, 1e-9), DOWN, rng)
     return diffusion, x, truth
@@ -176,20 +176,20 @@ def test_paths_end_where_published_ones_do(sampler, grid, eight, two):
 
 
 def test_heun_is_algorithm_1_of_karras():
-    process, law = EDM(), properties.example_mixture()
-    diffusion, x = Diffusion(process, law), 5 * Samples(0, count=3).normal((3, 2), D)
+    process, distribution = EDM(), properties.example_mixture()
+    diffusion, x = Diffusion(process, distribution), 5 * Samples(0, count=3).normal((3, 2), D)
     t, s = torch.tensor(0.7, dtype=D), torch.tensor(0.6, dtype=D)
     now, after = process.sigma(t), process.sigma(s)
-    slope = (x - law(x, now)) / now
+    slope = (x - distribution(x, now)) / now
     guess = x + (after - now) * slope
-    expected = x + (after - now) * (slope + (guess - law(guess, after)) / after) / 2
+    expected = x + (after - now) * (slope + (guess - distribution(guess, after)) / after) / 2
     torch.testing.assert_close(Heun().step(diffusion, x, t, s, properties.Noises()), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_dpm_2s_is_algorithm_1_of_its_paper():
     """With r = ½: u = σ_m/σ_t x - α_m (e^{-h/2} - 1) D(x, t), x⁺ = σ_s/σ_t x - α_s (e^{-h} - 1) D(u, m)."""
-    process, law = VP(), properties.example_mixture()
-    diffusion, x = Diffusion(process, law), Samples(0, count=3).normal((3, 2), D)
+    process, distribution = VP(), properties.example_mixture()
+    diffusion, x = Diffusion(process, distribution), Samples(0, count=3).normal((3, 2), D)
     t, s = torch.tensor(0.7, dtype=D), torch.tensor(0.4, dtype=D)
     m = process.time(torch.sqrt(process.level(t) * process.level(s)))
     h = torch.log(process.level(t) / process.level(s))

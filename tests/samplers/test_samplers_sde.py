@@ -98,9 +98,9 @@ class OnePath(properties.Noises):
         return next(self.drawn)
 
 
-def end(sampler: Sampler, steps: int, law: Denoiser) -> Tensor:
+def end(sampler: Sampler, steps: int, distribution: Denoiser) -> Tensor:
     """In the clock of VE, λ is uniform: all methods see one Wiener process."""
-    diffusion = Diffusion(VE(0.01, 50.0), law)
+    diffusion = Diffusion(VE(0.01, 50.0), distribution)
     x = diffusion.prior((COUNT, 2), Samples(6, count=COUNT))
     times = torch.linspace(1, 0, steps + 1, dtype=D)
     *_, x = sampler.trajectory(diffusion, x, times, OnePath(steps, isinstance(sampler, SRA1)))
@@ -108,12 +108,15 @@ def end(sampler: Sampler, steps: int, law: Denoiser) -> Tensor:
 
 
 @cache
-def reference(law: Denoiser) -> Tensor:
-    return end(SRA1(), FINE, law)
+def reference(distribution: Denoiser) -> Tensor:
+    return end(SRA1(), FINE, distribution)
 
 
-def strong_order(sampler: Sampler, law: Denoiser) -> float:
-    coarse, fine = (float((end(sampler, steps, law) - reference(law)).square().mean().sqrt()) for steps in (64, 256))
+def strong_order(sampler: Sampler, distribution: Denoiser) -> float:
+    coarse, fine = (
+        float((end(sampler, steps, distribution) - reference(distribution)).square().mean().sqrt())
+        for steps in (64, 256)
+    )
     return math.log2(coarse / fine) / 2
 
 

@@ -1,36 +1,25 @@
 """Denoisers: learned, exact, and what networks predict."""
 
-from .base import (
-    ConditionalDenoiser as ConditionalDenoiser,
-    Denoiser as Denoiser,
-    DenoiserModule as DenoiserModule,
-    PreconditionedNetwork as PreconditionedNetwork,
-)
-from .classifier import ClassifierGuided as ClassifierGuided, NoisyClassifier as NoisyClassifier
-from .conditional import ComposedDenoiser as ComposedDenoiser, Guided as Guided
-from .energy import AnalyticDensity as AnalyticDensity, EnergyDenoiser as EnergyDenoiser
-from .exact import Empirical as Empirical, Gaussian as Gaussian, Mixture as Mixture
-from .ncsn import NCSNDenoiser as NCSNDenoiser
+from .base import ConditionalDenoiser, Denoiser, DenoiserModule, PreconditionedNetwork
+from .classifier import ClassifierGuided, NoisyClassifier
+from .conditional import ComposedDenoiser, Guided
+from .energy import AnalyticDensity, EnergyDenoiser
+from .exact import Empirical, Gaussian, Mixture
+from .ncsn import NCSNDenoiser
 from .precondition import (
-    ConditionalPreconditioned as ConditionalPreconditioned,
-    Conditioned as Conditioned,
-    DataPrediction as DataPrediction,
-    EDMPrediction as EDMPrediction,
-    FlowPrediction as FlowPrediction,
-    NoisePrediction as NoisePrediction,
-    Parametrization as Parametrization,
-    Preconditioned as Preconditioned,
-    ScorePrediction as ScorePrediction,
-    VPrediction as VPrediction,
+    ConditionalPreconditioned,
+    Conditioned,
+    DataPrediction,
+    EDMPrediction,
+    FlowPrediction,
+    NoisePrediction,
+    Parametrization,
+    Preconditioned,
+    ScorePrediction,
+    VPrediction,
 )
-from .pretrained import (
-    IndexConditioning as IndexConditioning,
-    LevelConditioning as LevelConditioning,
-    NoiseConditioning as NoiseConditioning,
-    PretrainedDenoiser as PretrainedDenoiser,
-    TimeConditioning as TimeConditioning,
-)
-from .uncertainty import WithUncertainty as WithUncertainty
+from .pretrained import IndexConditioning, LevelConditioning, NoiseConditioning, PretrainedDenoiser, TimeConditioning
+from .uncertainty import WithUncertainty
 
 __all__ = [
     "AnalyticDensity",

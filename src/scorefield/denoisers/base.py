@@ -35,11 +35,7 @@ class DenoiserModule(nn.Module, abc.ABC):
         """The denoiser for a context, or without one.
 
         Arguments:
-            context: Contexts as the network takes them, one row for all samples or a row for each, `(M, size, *S)`; None
-                for no context.
-
-        Returns:
-            A denoiser of shape `(B, *D)` states.
+            context: As the network takes it, one row for all samples or a row for each, `(M, size, *S)`; None for none.
 
         Raises:
             ValueError: If it takes no context, or has not learned to do without one.

@@ -14,14 +14,13 @@ class Guided(Denoiser):
     """D = weak + weight · (strong - weak) at levels from `low` to `high`, and strong elsewhere.
 
     With the unconditional denoiser as the weak one this is classifier-free guidance (Ho & Salimans, 2022), with a smaller or
-    less trained one autoguidance (Karras et al., 2024); the interval is that of Kynkäänniemi et al. (2024). A weight of 1 is
-    the strong denoiser. Larger weights make samples more typical of their context. No distribution of data has such a
-    denoiser: different samplers then draw from different distributions, and log-densities are those of the probability flow.
+    less trained one autoguidance (Karras et al., 2024); the interval is that of Kynkäänniemi et al. (2024). No distribution of
+    data has such a denoiser: different samplers draw from different distributions, and log-densities are those of the flow.
 
     Arguments:
         strong: The denoiser to be guided.
         weak: The denoiser that it is guided away from.
-        weight: How strongly; 1 is no guidance.
+        weight: How strongly; 1 for none.
         low: The smallest level with guidance.
         high: The largest.
 
@@ -59,7 +58,7 @@ class Guided(Denoiser):
 class ComposedDenoiser(Denoiser):
     """Several independent observations c_i of one data point together: Σ D(x | c_i) - (n - 1) D(x).
 
-    At level 0 its score is that of the data given all of them; at higher levels it is the score of no distribution (Geffner
+    At level 0 its score is that of the data given all of them; at higher levels no distribution has it (Geffner
     et al., 2023). It is made for annealed Langevin dynamics, which needs no more.
 
     Arguments:

@@ -48,10 +48,8 @@ class EnergyDenoiser(Denoiser):
     def __init__(self, denoiser: Preconditioned) -> None:
         super().__init__()
         if not isinstance(denoiser, Preconditioned) or not isinstance(denoiser.network, Potential):
-            inside = type(getattr(denoiser, "network", denoiser)).__name__
-            raise TypeError(
-                f"EnergyDenoiser needs a Preconditioned(Potential(network)), got one of a {inside}: wrap the network"
-            )
+            got = f"one of a {type(getattr(denoiser, 'network', denoiser)).__name__}"
+            raise TypeError(f"EnergyDenoiser needs a Preconditioned(Potential(network)), got {got}: wrap the network")
         self.denoiser = denoiser
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
@@ -67,8 +65,7 @@ class EnergyDenoiser(Denoiser):
         potential = network.potential(inputs.to(dtype), label.to(dtype)).to(x.dtype)  # type: ignore[operator]  # a Potential
         factor = out / level * torch.sqrt(level**2 + self.denoiser.parametrization.scale**2) / level
         quadratic = per_sample((skip - 1) / level**2, x) * sum_events(x**2) / 2
-        result: Tensor = quadratic + per_sample(factor, x) * potential
-        return result
+        return quadratic + per_sample(factor, x) * potential  # type: ignore[no-any-return]
 
 
 class AnalyticDensity(Denoiser):

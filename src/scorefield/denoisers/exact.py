@@ -47,16 +47,12 @@ class Gaussian(Denoiser):
         if not self.diagonal and covariance.shape != (n, n):
             need = f"({n}, {n}), or {tuple(mean.shape)} for variances alone"
             raise ValueError(f"the covariance must have shape {need}, got {tuple(covariance.shape)}")
-        self.register_buffer("mean", mean)
-        self.register_buffer("covariance", covariance)
-        if self.diagonal:
-            if bool((covariance < 0).any()):
-                raise ValueError(f"variances must not be negative, got {float(covariance.min()):g}")
-            values, vectors = covariance.reshape(-1), None
-        else:
-            values, vectors = _factor(covariance)
-        self.register_buffer("values", values)
-        self.register_buffer("vectors", vectors)
+        if self.diagonal and bool((covariance < 0).any()):
+            raise ValueError(f"variances must not be negative, got {float(covariance.min()):g}")
+        values, vectors = (covariance.reshape(-1), None) if self.diagonal else _factor(covariance)
+        buffers = {"mean": mean, "covariance": covariance, "values": values, "vectors": vectors}
+        for name, tensor in buffers.items():
+            self.register_buffer(name, tensor)
 
     mean: Tensor
     covariance: Tensor
@@ -121,18 +117,17 @@ class Mixture(Denoiser):
         if covariances.shape == (k,):
             covariances = covariances[:, None, None] ** 2 * torch.eye(n, dtype=means.dtype, device=means.device)
         if covariances.shape != (k, n, n) or weights.shape != (k,):
-            got = f"{tuple(covariances.shape)} and {tuple(weights.shape)}"
-            raise ValueError(
-                f"a mixture of {k} needs covariances ({k}, {n}, {n}) or ({k},) and weights ({k},), got {got}"
+            need, got = (
+                f"covariances ({k}, {n}, {n}) or ({k},)",
+                f"{tuple(covariances.shape)} and {tuple(weights.shape)}",
             )
+            raise ValueError(f"a mixture of {k} needs {need} and weights ({k},), got {got}")
         if bool((weights <= 0).any()) or abs(float(weights.sum()) - 1) > 1e-5:
             raise ValueError(f"weights must be positive and sum to 1, got {weights.tolist()}")
         values, vectors = _factor(covariances)
-        self.register_buffer("means", means)
-        self.register_buffer("covariances", covariances)
-        self.register_buffer("weights", weights)
-        self.register_buffer("values", values)
-        self.register_buffer("vectors", vectors)
+        buffers = {"means": means, "covariances": covariances, "weights": weights, "values": values, "vectors": vectors}
+        for name, tensor in buffers.items():
+            self.register_buffer(name, tensor)
 
     means: Tensor
     covariances: Tensor

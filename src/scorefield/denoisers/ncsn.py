@@ -45,9 +45,8 @@ class NCSNDenoiser(Denoiser):
     def __init__(self, network: RefineNet, sigmas: Tensor, centred: bool = False) -> None:
         super().__init__()
         if sigmas.ndim != 1 or len(sigmas) < 2:
-            raise ValueError(
-                f"NCSNDenoiser needs a ladder of two noise levels or more, got the shape {tuple(sigmas.shape)}"
-            )
+            got = f"the shape {tuple(sigmas.shape)}"
+            raise ValueError(f"NCSNDenoiser needs a ladder of two noise levels or more, got {got}")
         if not sigmas.is_meta and not bool((sigmas[:-1] > sigmas[1:]).all() and sigmas[-1] > 0):
             got = f"{sigmas[:3].tolist()} … {sigmas[-1]:g}"
             raise ValueError(f"the noise levels of NCSNDenoiser decrease and are positive, got {got}")

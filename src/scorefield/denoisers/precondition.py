@@ -57,9 +57,8 @@ class Parametrization(abc.ABC):
 
     def __post_init__(self) -> None:
         if not 0 < self.scale < math.inf:
-            raise ValueError(
-                f"{type(self).__name__} needs scale > 0, the standard deviation of data, got {self.scale:g}"
-            )
+            name = type(self).__name__
+            raise ValueError(f"{name} needs scale > 0, the standard deviation of data, got {self.scale:g}")
 
     @abc.abstractmethod
     def coefficients(self, level: Tensor) -> Coefficients:
@@ -166,10 +165,7 @@ class _Network(nn.Module, PreconditionedNetwork):
 
 
 class Preconditioned(_Network, Denoiser):
-    """A denoiser made of a network.
-
-    The network computes in its own type, or in bfloat16 where `precision` says so; the arithmetic around it keeps the type
-    of the state, float64 included.
+    """A denoiser made of a network, which computes in its own type or in bfloat16; all else keeps the type of the state.
 
     Arguments:
         network: A network F(x, c) with x of shape `(B, *D)` and c, the noise label, of shape `(B,)`.

@@ -85,9 +85,8 @@ class IndexConditioning(NoiseConditioning):
             raise ValueError(f"IndexConditioning needs two levels at least, got {len(self.levels)}")
         _check(self, *self.range())
         if tuple(sorted(set(self.levels), reverse=self._falls)) != self.levels:
-            raise ValueError(
-                "IndexConditioning needs levels that rise throughout or fall throughout: sort them, each once"
-            )
+            need = "levels that rise throughout or fall throughout"
+            raise ValueError(f"IndexConditioning needs {need}: sort them, each once")
 
     @property
     def _falls(self) -> bool:
@@ -152,8 +151,8 @@ class TimeConditioning(NoiseConditioning):
 class PretrainedDenoiser(Denoiser):
     """A denoiser made of a network with its own noise conditioning.
 
-    Beyond the levels of its training the nearest level is used: below with the same score, which hardly changes there; above
-    with the state scaled down to the largest level.
+    Beyond the levels of its training the nearest level is used: below with the same score, above with the state scaled down to
+    the largest level.
 
     Arguments:
         network: A network F(x, c) with x of shape `(B, *D)` and c, its label, of shape `(B,)`.
@@ -185,5 +184,4 @@ class PretrainedDenoiser(Denoiser):
     def _output(self, x: Tensor, label: Tensor) -> Tensor:
         """The output of the network, computed in its own type, for a label for all or for each sample."""
         dtype = next((p.dtype for p in self.network.parameters()), x.dtype)
-        result: Tensor = self.network(x.to(dtype), per_sample(label, x).to(dtype)).to(x.dtype)
-        return result
+        return self.network(x.to(dtype), per_sample(label, x).to(dtype)).to(x.dtype)  # type: ignore[no-any-return]

@@ -38,5 +38,4 @@ class WithUncertainty(Denoiser):
     def log_loss(self, level: Tensor) -> Tensor:
         """u(σ), of the shape of `level`."""
         c = (torch.log(level) / 4).reshape(-1).to(self.head.weight)
-        result: Tensor = self.head(self.label(c))[:, 0].reshape(level.shape).to(level)
-        return result
+        return self.head(self.label(c))[:, 0].reshape(level.shape).to(level)  # type: ignore[no-any-return]

@@ -44,13 +44,8 @@ class LogProb:
     def _facts(self) -> Facts:
         if not len(self):
             return "LogProb of no rows", {}
-        names = {
-            "value": self.value,
-            "error": self.error,
-            "truncation": self.truncation,
-            "evaluations": self.evaluations,
-        }
-        columns = {name: column.double().cpu() for name, column in names.items()}
+        names = ("value", "error", "truncation", "evaluations")
+        columns = {name: getattr(self, name).double().cpu() for name in names}
         return f"LogProb of {len(self):,} {'row' if len(self) == 1 else 'rows'}, in nats", {
             name: f"mean {float(x.mean()):.4g}, from {float(x.min()):.4g} to {float(x.max()):.4g}"
             for name, x in columns.items()
@@ -63,20 +58,23 @@ class LogProb:
         """A copy with a known number added to the values, such as a change of units."""
         return replace(self, value=self.value + shift)
 
+    def _tensors(self) -> tuple[Tensor, ...]:
+        return tuple(getattr(self, field.name) for field in fields(self))
+
     def at(self, index: Tensor | slice) -> LogProb:
         """The entries at `index`."""
-        return LogProb(*(getattr(self, field.name)[index] for field in fields(self)))
+        return LogProb(*(mine[index] for mine in self._tensors()))
 
     def put(self, index: Tensor, other: LogProb) -> LogProb:
         """A copy with the entries at `index` replaced by those of `other`."""
-        pairs = ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
+        pairs = zip(self._tensors(), other._tensors())
         return LogProb(*(mine.index_copy(0, index, new) for mine, new in pairs))
 
     def cpu(self) -> LogProb:
         """A copy in CPU memory."""
-        return LogProb(*(getattr(self, field.name).cpu() for field in fields(self)))
+        return LogProb(*(mine.cpu() for mine in self._tensors()))
 
     @classmethod
     def join(cls, parts: Sequence[LogProb]) -> LogProb:
         """The results of several batches, concatenated."""
-        return cls(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+        return cls(*map(torch.cat, zip(*(part._tensors() for part in parts))))

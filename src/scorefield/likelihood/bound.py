@@ -1,7 +1,7 @@
 """A lower bound on the log-density of the SDE model (Song et al., 2021, maximum likelihood training, Theorem 3).
 
-The SDE model is the distribution that the reverse SDE with the learned score draws from the prior. Its density cannot
-be computed, and is not that of the probability flow. In the variance v = σ² of u = x/α, whatever the process,
+The SDE model is the distribution that the reverse SDE with the learned score draws from the prior. Its density is not that
+of the probability flow, and cannot be computed. In the variance v = σ² of u = x/α, whatever the process,
 
     log p(x) ≥ E[log π(u_T)] - ½ ∫ E[2∇·s + |s|²] dv,    u_v = x + √(v - v_0) z,
 

@@ -32,10 +32,7 @@ class DataDensity:
         units: The standardization.
         batch: How many examples are solved at once.
         seed: The seed of all random numbers.
-        probes: The number of Hutchinson probes, as for `log_prob`.
-        tolerance: The tolerance of the solver, as for `log_prob`.
-        target_error: The error to stay below, instead of a tolerance, as for `log_prob`.
-        extrapolate: Whether truncation and prior error are removed, as for `log_prob`.
+        probes, tolerance, target_error, extrapolate: As for `log_prob`.
     """
 
     diffusion: Diffusion
@@ -68,9 +65,9 @@ class DataDensity:
         parts = []
         for diffusion, part, start in self._parts(x):
             parts.append(bound(diffusion, part, Samples(self.seed, start, len(part), "bound"), draws))
-        value = torch.cat([part.value for part in parts]).cpu() + self.units.log_det
-        others = (torch.cat([getattr(p, name) for p in parts]).cpu() for name in ("standard_error", "evaluations"))
-        return Bound(value, *others)
+        names = ("value", "standard_error", "evaluations")
+        value, *others = (torch.cat([getattr(part, name) for part in parts]).cpu() for name in names)
+        return Bound(value + self.units.log_det, *others)
 
     def bits_per_dim(self, x: Tensor, step: Tensor, draws: int) -> BitsPerDim:
         """Bits per dimension of `x` in cells of width `step`."""
@@ -92,9 +89,8 @@ class DataDensity:
         mean = self.units.inverse(moments.mean.double()[None])[0].cpu()
         full = torch.diag(moments.covariance.reshape(-1)) if moments.diagonal else moments.covariance
         covariance = full.double().cpu() * std * std[:, None]
-        return marginal(
-            self, kept, keep, Gaussian(mean, covariance), Samples(self.seed, 0, len(kept), "marginal"), draws=draws
-        )
+        rng = Samples(self.seed, 0, len(kept), "marginal")
+        return marginal(self, kept, keep, Gaussian(mean, covariance), rng, draws=draws)
 
     def conditional(self, x: Tensor, given: Sequence[int], draws: int) -> LogProb:
         """The log-densities of all other features of `x` conditional on those of `given`: log p(x) - log p(given)."""

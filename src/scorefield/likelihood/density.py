@@ -58,8 +58,7 @@ class Density:
             x: N examples.
             draws: The number of uniform draws within the cell of each example.
             step: The distance between neighbouring values, 0 for continuous features: one number, or one per feature in
-                the layout of networks. By default 1 for integers, and for other rounded features the spacing found
-                in `x`.
+                the layout of networks. By default 1 for integers, and the spacing found in `x` for other features.
 
         Raises:
             ValueError: If no feature holds integers or rounded numbers, `draws` is below 1, or a step is negative.
@@ -73,8 +72,7 @@ class Density:
 
         Arguments:
             x: N examples.
-            reference: Data that the model was not trained on: p is at least 2/(1 + their number). See
-                `scorefield.likelihood.typicality` for the definition.
+            reference: Data that the model was not trained on: p is at least 2/(1 + their number).
 
         Raises:
             ValueError: If there are no reference data.
@@ -84,8 +82,8 @@ class Density:
     def marginal(self, x: Any, of: Sequence[Any], draws: int = 1000) -> LogProb:
         """The marginal log-densities of some features of vectors.
 
-        One or two other features are integrated out by adaptive quadrature, more by importance sampling: exact up to
-        the reported errors. Each example takes hundreds of log-densities.
+        One or two other features are integrated out by adaptive quadrature, more by importance sampling, up to the
+        reported errors. Each example takes hundreds of log-densities.
 
         Arguments:
             x: The values of these features, an array `(N, k)` in the order of `of`, or a table with these columns.

@@ -21,12 +21,9 @@ class BitsPerDim:
     """Bits per dimension, each of shape `(B,)`, in float64.
 
     Arguments:
-        value: The mean over draws of -log₂ (density times cell volume), per dimension: on average an upper bound on
-            -log₂ of the probability of the cell.
-        standard_error: Its standard error over draws, including the probes of each; with one draw, that of the probes
-            alone.
-        tight: The same from the mean of the densities over the draws: a tighter upper bound the more draws there are
-            (Burda et al., 2016).
+        value: The mean over draws of -log₂ (density times cell volume): on average an upper bound on -log₂ P(cell).
+        standard_error: Its standard error over draws and probes; with one draw, over the probes alone.
+        tight: The same from the mean density over the draws, a tighter bound with more of them (Burda et al., 2016).
         draws: The number of draws within each cell.
         log_prob: The mean over draws of the log of density times cell volume, in nats, with its errors.
     """
@@ -56,9 +53,8 @@ def spacing(x: Tensor, integer: bool | tuple[bool, ...]) -> Tensor:
     known = torch.as_tensor(integer).expand(x.shape[1:]) if x.ndim == 2 else torch.full(x.shape[1:], integer is True)
     step = torch.where(known, 1.0, found.step)
     if not bool((step > 0).any()):
-        raise ValueError(
-            "bits per dimension need integers or rounded numbers, and no feature here is either: use log_prob, or pass step="
-        )
+        need = "bits per dimension need integers or rounded numbers, and no feature here is either"
+        raise ValueError(f"{need}: use log_prob, or pass step=")
     return step.to(x.device)
 
 
@@ -95,10 +91,8 @@ def bits_per_dim(
         found.append(density(x + step * (position - 0.5), i).plus(log_volume))
     values = torch.stack([part.value for part in found])
     error = values.std(0) / math.sqrt(draws) if draws > 1 else found[0].standard_error
-    solver, end, truncation = (
-        torch.stack([getattr(part, name) for part in found]).mean(0)
-        for name in ("solver_error", "end_error", "truncation")
-    )
+    names = ("solver_error", "end_error", "truncation")
+    solver, end, truncation = (torch.stack([getattr(part, name) for part in found]).mean(0) for name in names)
     evaluations = torch.stack([part.evaluations for part in found]).sum(0)
     nats = LogProb(values.mean(0), error, solver, end, truncation, evaluations)
     unit = size * math.log(2)

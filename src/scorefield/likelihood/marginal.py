@@ -84,7 +84,7 @@ class _PanelIntegrals:
 
 @dataclass(frozen=True)
 class _Integral:
-    """The integrand: the density, the values that are kept, and mean and scale of the features integrated out."""
+    """The integrand, and the mean and scale of the features integrated out."""
 
     density: Density
     kept: Tensor  # (B, k)
@@ -196,10 +196,9 @@ def marginal(
     """The marginal log-density in nats of some features of vectors.
 
     One or two other features are integrated out by adaptive quadrature over 74 standard deviations on both sides, until
-    halving a panel changes the integral by less than a share of `tolerance`; the changes of the last halvings are part
-    of the solver's error. Structure narrower than a thirtieth of a standard deviation may be missed. More than two are
-    integrated out by importance sampling from a mixture of two Gaussians with the data's moments. The standard error is
-    that of the weights; where it exceeds about 0.3 it is an underestimate, since a few weights make up most of the sum.
+    halving a panel changes the integral by less than a share of `tolerance`, which is added to the solver's error; structure
+    narrower than a thirtieth of a standard deviation may be missed. More are integrated out by importance sampling from a
+    mixture of two Gaussians with the data's moments; a standard error above about 0.3 is an underestimate.
 
     Arguments:
         density: Log-densities of whole vectors, of shape `(M, n)`.

@@ -50,15 +50,11 @@ class _Flow:
         alpha, (first, last) = diffusion.process.alpha(ends[1]), diffusion.process.level(ends)
         return cls(diffusion, GaussianFrame.of(diffusion.moments, x, first), alpha, first, last)
 
-    def rotated(self, z: Tensor) -> Tensor:
-        """Probes along the axes of the data, in the coordinates of the frame."""
-        vectors = self.frame.gaussian.vectors
-        return z if vectors is None else z @ vectors
-
     def solve(self, x: Tensor, z: Tensor | None, tolerance: float, extrapolate: bool) -> LogProb:
         """The log-densities at `x`, with probes `z` of shape `(B, K, n)`, or the exact divergence without."""
         frame, denoiser = self.frame, self.diffusion.denoiser
-        z = None if z is None else self.rotated(z)
+        if z is not None and frame.gaussian.vectors is not None:
+            z = z @ frame.gaussian.vectors  # along the axes of the data
         step_errors, size = x.new_zeros(len(x)), x[0].numel()
         allowed = _SHARE * tolerance * math.sqrt(size)
 
@@ -76,30 +72,19 @@ class _Flow:
             return error / allowed
 
         initial = frame.into(x, self.first), x.new_zeros(len(x), 1 if z is None else z.shape[1])
+        ends = frame.clock(self.first), frame.clock(self.last)
+        fixed = (torch.arange(len(x), device=x.device), *(() if z is None else (z,)))
         (w, volumes), evaluations = integrate_adaptive(
-            slope,
-            initial,
-            frame.clock(self.first),
-            frame.clock(self.last),
-            _ABSOLUTE,
-            tolerance,
-            fixed=(torch.arange(len(x), device=x.device), *(() if z is None else (z,))),
-            measure=measure,
-            caution=_CAUTION,
+            slope, initial, *ends, _ABSOLUTE, tolerance, fixed=fixed, measure=measure, caution=_CAUTION
         )
         values = self._prior(w)[:, None] + volumes
         added, added_error = truncation(frame, denoiser, x, self.first, z)
         mismatch, end_error = self._mismatch(w, z)
         if extrapolate:
             values, end_error = values - added + mismatch[:, None], mismatch.abs() / 2 + added_error
-        return LogProb(
-            values.mean(1),
-            standard_error(values, size) if z is not None else torch.zeros_like(step_errors),
-            _MARGIN * step_errors,
-            end_error,
-            added.mean(1),
-            evaluations + 3,
-        )
+        spread = torch.zeros_like(step_errors) if z is None else standard_error(values, size)
+        solver_error = _MARGIN * step_errors
+        return LogProb(values.mean(1), spread, solver_error, end_error, added.mean(1), evaluations + 3)
 
     def _prior(self, w: Tensor) -> Tensor:
         """The log-density of the prior at the largest level plus the log-volume of the change of coordinates: `(B,)`."""
@@ -123,9 +108,8 @@ class _Flow:
 
 def _check(diffusion: Diffusion, x: Tensor, probes: int | None, rng: Samples | None) -> None:
     if x.ndim == 0 or len(x) == 0 or not x.is_floating_point():
-        raise ValueError(
-            f"log_prob needs a batch of floating-point data (B, *D), got shape {tuple(x.shape)} of {x.dtype}"
-        )
+        got = f"shape {tuple(x.shape)} of {x.dtype}"
+        raise ValueError(f"log_prob needs a batch of floating-point data (B, *D), got {got}")
     finite = torch.isfinite(x).reshape(len(x), -1).all(1)
     if not bool(finite.all()):
         row = int((~finite).nonzero()[0])
@@ -135,14 +119,11 @@ def _check(diffusion: Diffusion, x: Tensor, probes: int | None, rng: Samples | N
         shapes = f"{tuple(x.shape[1:])} and {tuple(moments.mean.shape)}"
         raise ValueError(f"the data and the moments of the diffusion must have the same shape, got {shapes}")
     if probes is not None and probes != 0 and probes < 2:
-        raise ValueError(
-            f"a standard error needs at least 2 probes, got probes={probes}: use more, or 0 for the exact trace"
-        )
+        need = "a standard error needs at least 2 probes"
+        raise ValueError(f"{need}, got probes={probes}: use more, or 0 for the exact trace")
     if probes and (rng is None or rng.count != len(x)):
-        got = "none" if rng is None else f"one of {rng.count}"
-        raise ValueError(
-            f"random probes need a random source of {len(x)} samples, got {got}: pass rng=Samples(seed, count={len(x)})"
-        )
+        got, need = "none" if rng is None else f"one of {rng.count}", f"a random source of {len(x)} samples"
+        raise ValueError(f"random probes need {need}, got {got}: pass rng=Samples(seed, count={len(x)})")
 
 
 def _initial_tolerance(tolerance: float | None, target: float | None, size: int) -> float:
@@ -188,30 +169,27 @@ def log_prob(
 ) -> LogProb:
     """The log-density in nats of data plus noise of the smallest level of the process, σ_0/α_0, at `x`.
 
-    That is the density of x_0 + (σ_0/α_0) z for data x_0, whatever the process: data are not scaled by α_0. Each
-    sample's flow is solved with its own steps, in float64; the network keeps its own type. The effect of that noise is
-    estimated to second order (`truncation`), and so is the error of replacing the distribution at the largest level by
-    the Gaussian prior (`end_error`); `extrapolate` removes both.
+    Data are not scaled by α_0. Each sample's flow is solved with its own steps, in float64; the network keeps its own type.
+    The effect of the noise is estimated to second order (`truncation`), and so is the error of replacing the distribution at
+    the largest level by the Gaussian prior (`end_error`); `extrapolate` removes both.
 
-    The error of a step is what its embedded errors, Δ of the volume and δ of the state, may do to the log-density: |Δ|
-    plus the effect of δ in a random direction, √(1 + s²) in a coordinate where the score is s. It controls the steps,
-    and five times the sum over steps is the solver's error. On a learned network in 2 dimensions this estimate is above
-    the true error at all of 128 points at the default tolerance, and at 95 % or more of them at ten times that; its
-    median is fifteen and five times the true error. On mixtures, which are smooth, it is above at all points, by a
-    factor of a hundred.
+    The error of a step is what its embedded errors, Δ of the volume and δ of the state, may do to the log-density: |Δ| plus
+    the effect of δ in a random direction, √(1 + s²) in a coordinate where the score is s. Five times the sum over steps is
+    the solver's error. On a learned network in 2 dimensions it is above the true error at all of 128 points at the default
+    tolerance, and at 95 % or more of them at ten times that, with a median of fifteen and five times the true error; on
+    mixtures, which are smooth, of a hundred times.
 
     Arguments:
         diffusion: A diffusion model.
         x: Data, of shape `(B, *D)`.
-        probes: The number of Hutchinson probes for the divergence, best a power of two, at one derivative each; 0 for
-            the exact divergence, at one derivative per coordinate. By default exact up to 64 coordinates, 16 probes
-            above.
+        probes: The number of Hutchinson probes for the divergence, best a power of two, at one derivative each; 0 for the
+            exact divergence, at one derivative per coordinate. By default exact up to 64 coordinates, and 16 above.
         tolerance: Five times the largest error of a step, in units of √n nats for n coordinates. By default 1e-5.
         rng: The random source of these samples. Needed if there are probes.
-        target_error: Instead of a tolerance: the `error` in nats that every sample should stay below. Samples above it
-            are solved again with a smaller tolerance or more probes, up to eight times. The end error is not reduced.
-        extrapolate: Whether the estimated truncation and prior error are removed, for the density of data without
-            noise. The result is no longer the density of a flow, and its integral may differ slightly from 1.
+        target_error: Instead of a tolerance: the `error` in nats that every sample should stay below. Samples above it are
+            solved again with a smaller tolerance or more probes, up to eight times. The end error is not reduced.
+        extrapolate: Whether the estimated truncation and prior error are removed, for the density of data without noise, whose
+            integral may then differ slightly from 1.
 
     Returns:
         The log-densities and their errors, each of shape `(B,)`.

@@ -44,7 +44,7 @@ def _hadamard(order: int) -> Tensor:
     """Sylvester's Hadamard matrix, for a power of two."""
     matrix = torch.ones(1, 1, dtype=torch.float64)
     while len(matrix) < order:
-        matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])
+        matrix = torch.kron(torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64), matrix)
     return matrix
 
 
@@ -63,10 +63,9 @@ def probes(count: int, shape: Sequence[int], rng: Samples, rows: Tensor) -> Tens
 def standard_error(values: Tensor, size: int) -> Tensor:
     """The standard error of the mean over probes, `(B, K)` to `(B,)`, for data of `size` coordinates.
 
-    The variance of the products zᵀ J z comes from all pairs of coordinates; that of their mean over one Hadamard matrix
-    comes only from pairs of the same class, a share (n - order)/n of what independent probes would have. Where
-    coordinates of the same class depend on each other less than others do, as in fields, the result overstates the
-    error two to three times.
+    The variance of the mean of zᵀ J z over one Hadamard matrix comes only from pairs of coordinates of the same class, a share
+    (n - order)/n of what independent probes would have. For fields, where coordinates of the same class depend on each other
+    less than others do, the result overstates the error two to three times.
     """
     count = values.shape[1]
     if count < 2:
@@ -90,6 +89,5 @@ def trace(v: Tensor, w: Tensor, z: Tensor | None, left: Tensor, right: Tensor) -
     if z is None:
         parts = [torch.autograd.grad(v[:, i].sum(), w, retain_graph=True)[0][:, i] for i in range(w.shape[1])]
         return (torch.stack(parts, 1) * left * right).sum(1, keepdim=True)
-    return torch.stack(
-        [sum_events(torch.autograd.grad(v, w, left * y, retain_graph=True)[0] * right * y) for y in z.unbind(1)], 1
-    )
+    pulled = ((torch.autograd.grad(v, w, left * y, retain_graph=True)[0], y) for y in z.unbind(1))
+    return torch.stack([sum_events(p * right * y) for p, y in pulled], 1)

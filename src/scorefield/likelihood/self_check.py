@@ -32,26 +32,21 @@ class _Reshaped(Denoiser):
 
 
 def resembling_mixture(x: Tensor) -> Mixture:
-    """A mixture of two Gaussians, fitted to the two halves of data on either side of their mean.
+    """A mixture of two Gaussians, fitted to the halves of data on either side of their mean along its largest variance.
 
-    The halves are separated along the direction of largest variance. A single Gaussian would test nothing: the solver
-    knows its flow exactly.
+    A single Gaussian would test nothing: the solver knows its flow exactly.
 
     Arguments:
         x: Data, of shape `(N, n)`, in float64. Full covariances are used if each half has four times as many rows as
             coordinates, else their diagonals.
-
-    Returns:
-        The mixture.
 
     Raises:
         ValueError: If there are fewer than 8 rows, or more than 4096 coordinates.
     """
     count, size = x.shape
     if count < 8 or size > _LARGEST:
-        raise ValueError(
-            f"the self-check needs 8 rows or more of {_LARGEST} coordinates at most, got {count} of {size}"
-        )
+        need = f"8 rows or more of {_LARGEST} coordinates at most"
+        raise ValueError(f"the self-check needs {need}, got {count} of {size}")
     centred = x - x.mean(0)
     direction = torch.ones(size, dtype=x.dtype) / size**0.5
     for _ in range(30):
@@ -89,9 +84,8 @@ def self_check(density: DataDensity, x: Tensor, count: int = 32) -> tuple[LogPro
     if moments is not None and moments.diagonal:
         known = Gaussian(known.mean.reshape(shape), known.covariance.diagonal().reshape(shape))
     device = density.units.mean.device
-    known_diffusion = replace(
-        diffusion, denoiser=_Reshaped(mixture, shape).to(device), moments=None if moments is None else known.to(device)
-    )
+    denoiser, moments = _Reshaped(mixture, shape).to(device), None if moments is None else known.to(device)
+    known_diffusion = replace(diffusion, denoiser=denoiser, moments=moments)
     draws = mixture.sample(count, Samples(density.seed, 0, count, "twin"))
     smallest = diffusion.process.level(torch.zeros((), dtype=torch.float64))
     exact = mixture.log_prob(draws, 0.0 if density.extrapolate else smallest) + density.units.log_det

@@ -14,10 +14,8 @@ def typicality(value: Tensor, reference: Tensor) -> Tensor:
     With r⁻ and r⁺ the number of the N reference values that are no larger and no smaller, p = 2 min(1 + r⁻, 1 + r⁺)/(N
     + 1), 1 at most. For data that are exchangeable with the reference data (held out, from the same distribution),
     P(p ≤ a) ≤ a for every a, whatever the model (Vovk et al., 2005). The p-value is small for data that are too
-    unlikely, and for data that are too likely: in many dimensions typical data lie away from the mode, and blank images
-    often have a higher likelihood than any training image (Nalisnick et al., 2019). A small p-value says that an
-    example is atypical, not why; a large one proves nothing, since different distributions can have the same
-    log-densities.
+    unlikely, and for data that are too likely: blank images often have a higher likelihood than any training image
+    (Nalisnick et al., 2019). A large p-value proves nothing: different distributions can have the same log-densities.
 
     Arguments:
         value: Log-densities, of shape `(B,)`.

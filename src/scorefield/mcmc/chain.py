@@ -21,16 +21,17 @@ _BLOCK = 2048  # chains that move together on a CPU, so that the activations of 
 
 
 class Chain(NamedTuple):
-    """The result of Markov chains: their last states, acceptance rates and stored states."""
+    """The result of Markov chains.
+
+    Arguments:
+        state: The last states, of shape `(B, *D)`.
+        acceptance: The mean acceptance probability of each chain, of shape `(B,)`; 1 without a Metropolis test.
+        kept: The stored states, the last one last, of shape `(K, B, *D)`.
+    """
 
     state: Tensor
-    """The last states, of shape `(B, *D)`."""
-
     acceptance: Tensor
-    """The mean acceptance probability of each chain, of shape `(B,)`; 1 without a Metropolis test."""
-
     kept: Tensor
-    """The stored states, the last one last, of shape `(K, B, *D)`."""
 
     def autocorrelation(self) -> Tensor:
         """The autocorrelation at lag k, of shape `(K, *D)`, pooled over chains (`mcmc.autocorrelation`)."""
@@ -55,12 +56,11 @@ def langevin(
     """Runs B independent chains: with enough steps, their last states are draws from the target.
 
     Arguments:
-        target: A score, `(B, *D)` to `(B, *D)`, or a log-density up to a constant, `(B, *D)` to `(B,)`: any function or
-            module. The shape of its output tells which of them it is. `Target` states it, and can hold both.
+        target: A score, `(B, *D)` to `(B, *D)`, or a log-density up to a constant, `(B, *D)` to `(B,)`; or a `Target`.
         x: The initial states, of shape `(B, *D)`.
         steps: The number of moves.
-        rng: The source of random numbers. Chain i depends on `(seed, i)` only, not on B and `block`, and its first moves do not
-            depend on `steps`. To continue chains, continue with the same source.
+        rng: The source of random numbers. Chain i depends on `(seed, i)` only, and its first moves do not depend on `steps`.
+            To continue chains, continue with the same source.
         transition: The move: `Langevin`, `MetropolisLangevin`, `GaussianLangevin` or your own.
         scale: A standard deviation of the target, in the units of `x`, to which the step is proportional.
         keep: The number of states of each chain to store: the last `keep`, `thin` moves apart.
@@ -106,18 +106,8 @@ def run_chains(
 
     Arguments:
         ladder: The targets, each with its scale.
-        x: The initial states, of shape `(B, *D)`.
         moves: The number of moves per target.
-        rng: The source of random numbers.
-        transition: The move.
-        keep: The number of states to store.
-        thin: The number of moves between stored states.
-        block: The number of chains that move together.
-
-    Raises:
-        TypeError: If the states are not floating-point numbers.
-        ValueError: If an argument is out of its range.
-        RuntimeError: If a state becomes non-finite.
+        x, rng, transition, keep, thin, block: As for `langevin`, which raises the same errors.
     """
     steps = moves * len(ladder)
     _check(ladder, x, steps, keep, thin, block)
@@ -140,7 +130,11 @@ def run_chains(
                 back, rest = divmod(steps - 1 - step, thin)
                 if rest == 0 and back < keep:
                     kept[keep - 1 - back, rows] = state.x
-            _check_finite(state.x, transition, scale, step + 1, steps)
+            if not bool(torch.isfinite(state.x).all()):
+                what = f"states of {transition} became non-finite (NaN or inf)"
+                where = f"by move {step + 1} of {steps}, at the scale {scale:g}"
+                need = "use a smaller step or scale, or start closer to where the target has mass"
+                raise RuntimeError(f"{what} {where}: {need}")
             states[i] = state
     acceptance = accepted / steps if transition.adjusted else torch.ones_like(accepted)
     return Chain(torch.cat([state.x for state in states]), acceptance, kept)
@@ -162,11 +156,3 @@ def _check(
     if (keep - 1) * thin >= steps:
         need = f"more than {(keep - 1) * thin} moves"
         raise ValueError(f"storing {keep} states {thin} moves apart needs {need}, got {steps}")
-
-
-def _check_finite(x: Tensor, transition: Transition, scale: float, step: int, steps: int) -> None:
-    if not bool(torch.isfinite(x).all()):
-        what = (
-            f"states of {transition} became non-finite (NaN or inf) by move {step} of {steps}, at the scale {scale:g}"
-        )
-        raise RuntimeError(f"{what}: use a smaller step or scale, or start closer to where the target has mass")

@@ -16,7 +16,7 @@ def autocorrelation(states: Tensor) -> Tensor:
     """The autocorrelation ρ_k at lag k, for each coordinate, pooled over chains.
 
     The mean and the variance are those of all chains together, so that chains which stay apart have a persistent correlation.
-    Sums of products are divided by their number, n - k for each chain, and are computed by fast Fourier transform.
+    Sums of products are divided by their number, n - k for each chain.
 
     Arguments:
         states: The states of B chains at n moves, of shape `(n, B, *D)`.

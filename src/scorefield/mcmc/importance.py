@@ -206,10 +206,9 @@ def score_importance(
     (trapezoidal rule in log v). Each move adds its own log-weight, with log q_v(y) - log q_v(x) as the line integral of s
     (Simpson's rule). This corrects the bias of unadjusted moves, and wrong masses of modes, without a density.
 
-    For the exact score the mean weight is 1, up to the error of the two quadratures and of the first distribution. A
-    `log_mean_weight` different from 0 shows that the score is not a gradient, or that it belongs to different distributions at
-    different levels. It hardly detects a score that is wrong by a constant factor: the chains then follow the wrong
-    distribution as well.
+    For the exact score the mean weight is 1, up to the error of the two quadratures and of the first distribution. Another
+    `log_mean_weight` shows that the score is not a gradient, or belongs to different distributions at different levels, but
+    not that it is wrong by a constant factor: the chains then follow the wrong distribution as well.
 
     Arguments:
         score: (x, level) ↦ the score of the data plus noise of a level of shape `()`, `(N, *D)` to `(N, *D)`.

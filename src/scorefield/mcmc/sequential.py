@@ -22,19 +22,19 @@ _NEGLIGIBLE = 1e-9  # a loss of effective sample size that needs no move
 
 
 class Population(NamedTuple):
-    """The result of sequential Monte Carlo."""
+    """The result of sequential Monte Carlo.
+
+    Arguments:
+        points: Unweighted draws from the last distribution, of shape `(N, *D)`.
+        log_ratio: The estimated log-ratio of the normalizing constants, log Z_1 - log Z_0.
+        betas: The values of β on the path; the last one is 1.
+        acceptance: The acceptance rate at each of them.
+    """
 
     points: Tensor
-    """Unweighted draws from the last distribution, of shape `(N, *D)`."""
-
     log_ratio: float
-    """The estimated log-ratio of the normalizing constants, log Z_1 - log Z_0."""
-
     betas: tuple[float, ...]
-    """The values of β on the path; the last one is 1."""
-
     acceptance: tuple[float, ...]
-    """The acceptance rate at each of them."""
 
 
 LogProb = Callable[[Tensor], Tensor]
@@ -77,9 +77,8 @@ def sequential_monte_carlo(
     """
     if len(x) < 4 or not 0 < effective < 1 or accepted < 0:
         got = f"{len(x)} points, effective={effective:g}, accepted={accepted:g}"
-        raise ValueError(
-            f"sequential Monte Carlo needs at least 4 points, 0 < effective < 1 and accepted >= 0, got {got}"
-        )
+        need = "at least 4 points, 0 < effective < 1 and accepted >= 0"
+        raise ValueError(f"sequential Monte Carlo needs {need}, got {got}")
     x, log_probs = x.detach(), torch.stack([_log_prob(first, x), _log_prob(last, x)])
     indices = torch.arange(len(x), dtype=torch.float64, device=x.device)
     betas, acceptance, log_ratio = [0.0], [], 0.0
@@ -93,18 +92,10 @@ def sequential_monte_carlo(
         chosen = chosen[source.child("order").uniform((len(x),), torch.float64, x.device).argsort()]
         lost = 1 - weighted.effective_sample_size / len(x)
         moves = accepted * min(1.0, lost / (1 - effective)) if lost > _NEGLIGIBLE else 0.0
-        path = _Path(first, last, betas[-1])
-        x, log_probs, rate = _moved(path, x[chosen], log_probs[:, chosen], source, moves, limit)
+        ends = first, last
+        x, log_probs, rate = _moved(ends, betas[-1], x[chosen], log_probs[:, chosen], source, moves, limit)
         acceptance.append(rate)
     return Population(x, log_ratio, tuple(betas[1:]), tuple(acceptance))
-
-
-class _Path(NamedTuple):
-    """The ends of the path, and the place on it."""
-
-    first: LogProb
-    last: LogProb
-    beta: float
 
 
 def _log_prob(f: LogProb, x: Tensor) -> Tensor:
@@ -130,7 +121,7 @@ def _largest_step(log_ratios: Tensor, remaining: float, enough: float) -> float:
 
 
 def _moved(
-    path: _Path, x: Tensor, log_probs: Tensor, rng: Rng, accepted: float, limit: int
+    ends: tuple[LogProb, LogProb], beta: float, x: Tensor, log_probs: Tensor, rng: Rng, accepted: float, limit: int
 ) -> tuple[Tensor, Tensor, float]:
     """The population after moves that leave the distribution at β invariant, its log-densities, and the acceptance rate.
 
@@ -148,13 +139,13 @@ def _moved(
             if tried % _JUMP_EVERY == _JUMP_EVERY - 1:
                 length = torch.ones_like(length)
             y, old, log_u = x[own] + expand(length, a) * (a - b), log_probs[:, own], uniform[:, 3:].log()
-            near = _log_prob(path.first, y)
+            near = _log_prob(ends[0], y)
             passed = (torch.isfinite(near) & (log_u[:, 0] < near - old[0])).nonzero()[:, 0]
             if len(passed) == 0:
                 continue
-            far = _log_prob(path.last, y[passed])
+            far = _log_prob(ends[1], y[passed])
             log_ratio = far - near[passed] - (old[1] - old[0])[passed]
-            taken = torch.isfinite(far) & (log_u[passed, 1] < path.beta * log_ratio)
+            taken = torch.isfinite(far) & (log_u[passed, 1] < beta * log_ratio)
             chosen = passed[taken]
             x[own][chosen] = y[chosen]
             old[0, chosen], old[1, chosen] = near[chosen], far[taken]

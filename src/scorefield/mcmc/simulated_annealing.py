@@ -19,16 +19,17 @@ __all__ = ["AnnealingResult", "simulated_annealing", "tempered"]
 
 
 class AnnealingResult(NamedTuple):
-    """The best states found by simulated annealing."""
+    """The best states found by simulated annealing.
+
+    Arguments:
+        state: The best of the states of each chain at the ends of the temperatures, of shape `(B, *D)`.
+        log_prob: Its log-density, of shape `(B,)`.
+        chain: The last states of the chains, and their states at the end of each temperature.
+    """
 
     state: Tensor
-    """The best of the states of each chain at the ends of the temperatures, of shape `(B, *D)`."""
-
     log_prob: Tensor
-    """Its log-density, of shape `(B,)`."""
-
     chain: Chain
-    """The last states of the chains, and their states at the end of each temperature."""
 
     @property
     def best(self) -> Tensor:

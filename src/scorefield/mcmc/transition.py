@@ -11,6 +11,7 @@ from typing import ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor
 
+from ..rng import Rng
 from ..tensors import expand, sum_events
 
 __all__ = [
@@ -64,10 +65,6 @@ class Target:
     def of(cls, target: Target | Callable[[Tensor], Tensor], x: Tensor) -> Target:
         """The target of a function: its score if the output has the shape of `x`, its log-density if it has the shape `(B,)`.
 
-        Arguments:
-            target: A function of states `(B, *D)`, or a `Target`, which is returned as it is.
-            x: States, of shape `(B, *D)`.
-
         Raises:
             ValueError: If the function gives another shape, or the two shapes agree because `x` has the shape `(B,)`.
             TypeError: If the function does not give a tensor.
@@ -114,6 +111,10 @@ class Target:
             return value.detach(), torch.autograd.grad(value.sum(), leaf)[0]
 
 
+Moved = tuple[ChainState, Tensor | None]
+"""The new states, and the acceptance probability of each proposal, `(B,)`; None without a test."""
+
+
 class Transition(abc.ABC):
     """A move that leaves the target distribution invariant, or nearly so. To add one, write `move`."""
 
@@ -121,9 +122,7 @@ class Transition(abc.ABC):
     """Whether moves have a Metropolis test, which needs a log-density and a uniform number per chain."""
 
     @abc.abstractmethod
-    def move(
-        self, target: Target, state: ChainState, scale: float, z: Tensor, u: Tensor | None
-    ) -> tuple[ChainState, Tensor | None]:
+    def move(self, target: Target, state: ChainState, scale: float, z: Tensor, u: Tensor | None) -> Moved:
         """Moves each chain independently.
 
         Arguments:
@@ -137,6 +136,14 @@ class Transition(abc.ABC):
             The new states, and the acceptance probability of each proposal, `(B,)`; None without a test.
         """
 
+    def run(self, target: Target, x: Tensor, scale: float, moves: int, rng: Rng) -> Tensor:
+        """The states after several moves, each with noise of its own."""
+        state = ChainState(x)
+        for _ in range(moves):
+            u = rng.uniform((len(x),), x.dtype, x.device) if self.adjusted else None
+            state, _ = self.move(target, state, scale, rng.normal_like(x), u)
+        return state.x
+
 
 class Unadjusted(Transition):
     """A move without a Metropolis test, x + a s(x) + b z. To add one, write `factors`."""
@@ -145,9 +152,7 @@ class Unadjusted(Transition):
     def factors(self, scale: float) -> tuple[float, float]:
         """The pair (a, b) for a scale of the target."""
 
-    def move(
-        self, target: Target, state: ChainState, scale: float, z: Tensor, u: Tensor | None
-    ) -> tuple[ChainState, Tensor | None]:
+    def move(self, target: Target, state: ChainState, scale: float, z: Tensor, u: Tensor | None) -> Moved:
         a, b = self.factors(scale)
         return ChainState(torch.add(state.x, target.gradient(state.x), alpha=a).add_(z, alpha=b)), None
 
@@ -282,9 +287,7 @@ class MetropolisLangevin(ScaledTransition):
 
     adjusted: ClassVar[bool] = True
 
-    def move(
-        self, target: Target, state: ChainState, scale: float, z: Tensor, u: Tensor | None
-    ) -> tuple[ChainState, Tensor | None]:
+    def move(self, target: Target, state: ChainState, scale: float, z: Tensor, u: Tensor | None) -> Moved:
         x, (log_prob, score) = state.x, state.known or _initial(target, state.x)
         a = self.full_step(scale)
         y = torch.add(x, score, alpha=a).add_(z, alpha=math.sqrt(2 * a))
@@ -300,9 +303,8 @@ class Hamiltonian(ScaledTransition):
 
     From a new momentum z, `leaps` leapfrog steps of size ε = √(2 ratio) · scale give a proposal y with the momentum p, which is
     accepted with the probability min(1, exp[log p(y) - log p(x) + (‖z‖² - ‖p‖²) / 2]). With one leapfrog step it is
-    `MetropolisLangevin`, to the last digit; several move a chain farther than as many steps of a random walk. On a Gaussian
-    with this scale the trajectory is periodic: a quarter of the period, leaps · √(2 ratio) = π/2, goes farthest, and half of it
-    ends at the mirror image. The default is slightly more than a quarter. It takes `leaps` evaluations per move.
+    `MetropolisLangevin`. On a Gaussian with this scale the trajectory is periodic: a quarter of the period, with
+    leaps · √(2 ratio) = π/2, goes farthest. The default is slightly more. It takes `leaps` evaluations per move.
 
     Arguments:
         ratio: Half of the squared leapfrog step size, over scale².
@@ -321,9 +323,7 @@ class Hamiltonian(ScaledTransition):
         if self.leaps < 1:
             raise ValueError(f"Hamiltonian needs at least 1 leapfrog step per move, got leaps={self.leaps}")
 
-    def move(
-        self, target: Target, state: ChainState, scale: float, z: Tensor, u: Tensor | None
-    ) -> tuple[ChainState, Tensor | None]:
+    def move(self, target: Target, state: ChainState, scale: float, z: Tensor, u: Tensor | None) -> Moved:
         x, (log_prob, score) = state.x, state.known or _initial(target, state.x)
         step = math.sqrt(self.half_step(scale))
         y, p = x, torch.add(z, score, alpha=step / 2)

@@ -91,8 +91,7 @@ class WeightedSamples:
         Returns:
             The mean and its standard error, both of shape `E`.
         """
-        values = self.points if f is None else f(self.points)
-        values = values.to(self.log_weight.dtype)
+        values = (self.points if f is None else f(self.points)).to(self.log_weight.dtype)
         w = self.weights.reshape(-1, *(1,) * (values.ndim - 1))
         mean = (w * values).sum(0)
         return Estimate(mean, (w * (values - mean)).square().sum(0).sqrt())

@@ -1,15 +1,10 @@
 """Measurements of data, y = A(x) + noise: operators, kinds of noise."""
 
-from .base import LinearOperator as LinearOperator, Operator as Operator
-from .grids import Blur as Blur, Downsample as Downsample, Fourier as Fourier, Grey as Grey, Radon as Radon
-from .noise import (
-    CorrelatedNoise as CorrelatedNoise,
-    Noise as Noise,
-    PoissonNoise as PoissonNoise,
-    WhiteNoise as WhiteNoise,
-)
-from .observed import Measurement as Measurement
-from .plain import Compose as Compose, Function as Function, Linear as Linear, Mask as Mask, Simulator as Simulator
+from .base import LinearOperator, Operator
+from .grids import Blur, Downsample, Fourier, Grey, Radon
+from .noise import CorrelatedNoise, Noise, PoissonNoise, WhiteNoise
+from .observed import Measurement
+from .plain import Compose, Function, Linear, Mask, Simulator
 
 __all__ = [
     "Blur",

@@ -31,15 +31,7 @@ class LinearOperator(Operator):
     linear = True
 
     def adjoint(self, y: Tensor, shape: Sequence[int]) -> Tensor:
-        """Aᵀ y, by the derivative of A.
-
-        Arguments:
-            y: What might be measured, of shape `(B, *E)`.
-            shape: The shape `D` of a data point.
-
-        Returns:
-            A tensor of shape `(B, *D)` with <A x, y> = <x, Aᵀ y> for all x.
-        """
+        """Aᵀ y for y of shape `(B, *E)`, by the derivative of A: `(B, *D)` for data points of the shape `D`."""
         with torch.inference_mode(False), torch.enable_grad():
             x = torch.zeros(len(y), *shape, dtype=y.dtype, device=y.device, requires_grad=True)
             return torch.autograd.grad(self(x), x, y)[0]

@@ -33,8 +33,7 @@ class Blur(LinearOperator):
     Arguments:
         width: The standard deviation of the Gaussian, in grid points.
         kernel: The weights of the convolution, an odd number along each of `axes`, in place of the Gaussian.
-        boundary: What is beyond the edge: the mirror image ("reflect", each edge point twice), or the other side
-            ("periodic").
+        boundary: What is beyond the edge: the mirror image ("reflect", each edge point twice), or the other side ("periodic").
         axes: The axes of a data point along which it acts: the last two, which suits `(H, W)` and `(C, H, W)`; `(-1,)` for
             signals, `(0, 1)` for `(H, W, C)`.
     """
@@ -132,12 +131,10 @@ class Grey(LinearOperator):
     def __call__(self, x: Tensor) -> Tensor:
         (axis,) = axes_of(x, (self.axis,), self)
         if x.shape[axis] != len(self.weights):
+            what = f"Grey has weights for {len(self.weights)} channels"
             have = f"axis {self.axis} of a data point has {x.shape[axis]}"
-            raise ValueError(
-                f"Grey has weights for {len(self.weights)} channels, and {have}: give axis=… or weights=(…)"
-            )
-        result: Tensor = torch.tensordot(x, x.new_tensor(self.weights), ([axis], [0]))
-        return result
+            raise ValueError(f"{what}, and {have}: give axis=… or weights=(…)")
+        return torch.tensordot(x, x.new_tensor(self.weights), ([axis], [0]))  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -178,15 +175,14 @@ class Radon(LinearOperator):
         moved = _last(x, axes)
         n = moved.shape[-1]
         if moved.shape[-2] != n:
-            raise ValueError(
-                f"Radon projects square images, got {moved.shape[-2]} x {n} points: pad them, or give axes=…"
-            )
+            got = f"{moved.shape[-2]} x {n} points"
+            raise ValueError(f"Radon projects square images, got {got}: pad them, or give axes=…")
         flat = moved.reshape(1, -1, n, n)
-        turn = torch.tensor(self.degrees, dtype=torch.float64).deg2rad().to(x)
-        rows = torch.stack([turn.cos(), -turn.sin(), 0 * turn, turn.sin(), turn.cos(), 0 * turn], 1)
-        lattice = F.affine_grid(rows.reshape(-1, 2, 3), [len(turn), 1, n, n], align_corners=False)
+        phase = torch.tensor(self.degrees, dtype=torch.float64).deg2rad().to(x)
+        rows = torch.stack([phase.cos(), -phase.sin(), 0 * phase, phase.sin(), phase.cos(), 0 * phase], 1)
+        lattice = F.affine_grid(rows.reshape(-1, 2, 3), [len(phase), 1, n, n], align_corners=False)
         projections = [F.grid_sample(flat, points[None], align_corners=False).sum(2)[0] for points in lattice]
-        return torch.stack(projections, 1).reshape(*moved.shape[:-2], len(turn), n)
+        return torch.stack(projections, 1).reshape(*moved.shape[:-2], len(phase), n)
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,8 +218,7 @@ class Fourier(LinearOperator):
         shape = moved.shape[-len(here) :]
         keep = torch.ones(shape, dtype=torch.bool) if self.keep is None else self.keep
         if keep.shape != shape:
-            raise ValueError(
-                f"Fourier keeps frequencies of shape {tuple(keep.shape)}, and the image is {tuple(shape)}: give them the same"
-            )
+            what = f"Fourier keeps frequencies of shape {tuple(keep.shape)}, and the image is {tuple(shape)}"
+            raise ValueError(f"{what}: give them the same")
         found = torch.fft.fftn(moved, dim=here, norm="ortho").flatten(-len(here))[..., keep.to(x.device).flatten()]
         return torch.view_as_real(found)

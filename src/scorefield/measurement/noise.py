@@ -70,7 +70,7 @@ class WhiteNoise(GaussianNoise):
         std = torch.as_tensor(self.std, dtype=torch.float64)
         if not bool((std > 0).all()) or not bool(torch.isfinite(std).all()):
             what = f"a standard deviation of noise must be positive and finite, got {float(std.min()):g}"
-            raise ValueError(f"{what}: without noise, give a hundredth of the standard deviation of the data")
+            raise ValueError(f"{what}: without noise, give 1 % of the standard deviation of the data")
         object.__setattr__(self, "std", float(std) if std.ndim == 0 else std)
 
     def _scale(self, like: Tensor) -> Tensor:
@@ -115,8 +115,7 @@ class CorrelatedNoise(GaussianNoise):
         object.__setattr__(self, "_root", root)
 
     def whiten(self, r: Tensor, mean: Tensor) -> Tensor:
-        result: Tensor = torch.linalg.solve_triangular(self._root.to(r), r.T, upper=False).T
-        return result
+        return torch.linalg.solve_triangular(self._root.to(r), r.T, upper=False).T  # type: ignore[no-any-return]
 
     def log_volume(self, mean: Tensor) -> Tensor:
         return self._root.diagonal().log().sum().to(mean).expand(len(mean))

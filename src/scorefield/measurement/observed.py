@@ -48,11 +48,8 @@ class Measurement:
         values = torch.as_tensor(y if isinstance(y, Tensor) else np.asarray(y, np.float64)).to(torch.float64)
         bad = ~torch.isfinite(values)
         if values.numel() == 0 or bool(bad.any()):
-            what = (
-                f"{int(bad.sum())} of {values.numel()} measured numbers are not finite"
-                if values.numel()
-                else "y is empty"
-            )
+            found = f"{int(bad.sum())} of {values.numel()} measured numbers are not finite"
+            what = found if values.numel() else "y is empty"
             raise ValueError(f"{what}: leave those out with Mask, and measure at least one")
         if not isinstance(noise, Noise):
             size = torch.as_tensor(noise if isinstance(noise, Tensor) else np.asarray(noise, np.float64))

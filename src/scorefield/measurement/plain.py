@@ -59,9 +59,8 @@ class Linear(LinearOperator):
     def __post_init__(self) -> None:
         object.__setattr__(self, "matrix", torch.as_tensor(self.matrix, dtype=torch.float64))
         if self.matrix.ndim != 2 or not bool(torch.isfinite(self.matrix).all()):
-            raise ValueError(
-                f"Linear needs a matrix of finite numbers of shape (m, n), got shape {tuple(self.matrix.shape)}"
-            )
+            got = f"shape {tuple(self.matrix.shape)}"
+            raise ValueError(f"Linear needs a matrix of finite numbers of shape (m, n), got {got}")
 
     def __call__(self, x: Tensor) -> Tensor:
         if x[0].numel() != self.matrix.shape[1]:
@@ -110,8 +109,7 @@ class Simulator(Operator):
     linear: bool = False
 
     def __call__(self, x: Tensor) -> Tensor:
-        result: Tensor = _Run.apply(x, self)  # type: ignore[no-untyped-call]
-        return result
+        return _Run.apply(x, self)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _numbers(f: Callable[..., np.ndarray], like: Tensor, *given: Tensor) -> Tensor:
@@ -149,9 +147,8 @@ class _Pull(torch.autograd.Function):
         if simulator.push is not None:
             return None, _numbers(simulator.push, u[0], x, u[0]), None
         axes = torch.eye(ctx.shape[1:].numel(), dtype=u[0].dtype).reshape(-1, *ctx.shape[1:])
-        products = [
-            (_numbers(simulator.pull, u[0], x, axis.expand(ctx.shape)) * u[0]).flatten(1).sum(1) for axis in axes
-        ]
+        pulled = (_numbers(simulator.pull, u[0], x, axis.expand(ctx.shape)) for axis in axes)
+        products = [(p * u[0]).flatten(1).sum(1) for p in pulled]
         return None, torch.stack(products, 1).reshape(ctx.shape), None
 
 

@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 
 from ..diffusion import Diffusion
-from ..mcmc.transition import ChainState, MetropolisLangevin, Target, Transition
-from ..measurement.noise import GaussianNoise
+from ..mcmc.transition import MetropolisLangevin, Target, Transition
 from ..rng import Rng
 from ..samplers.ancestral import Ancestral
 from ..samplers.base import OneStepSampler, Sampler
 from ..tensors import sum_events
 from .measured import StandardizedMeasurement
-from .methods import Method, MomentMatching, NoisyState, PosteriorMethod
+from .methods import NoisyState, PosteriorSampler
 from .posterior import Posterior
 from .solve import Apply, columns, krylov_root, root, solved
 
@@ -30,7 +29,7 @@ _KRYLOV = 8  # products with the derivative that draw from it in more dimensions
 
 
 @dataclass(frozen=True)
-class DAPS(OneStepSampler, PosteriorMethod):
+class DAPS(OneStepSampler, PosteriorSampler):
     """Decoupled annealing posterior sampling (DAPS; Zhang et al., 2025), for any A, linear or not.
 
     A step from t to s draws x_0 from N(x_0; D, V) p(y | x_0), where D and V are the mean and the covariance of x_0 given x_t,
@@ -45,7 +44,7 @@ class DAPS(OneStepSampler, PosteriorMethod):
     replaces V (the paper has r = level, wider than the data). No derivative of the network, and `substeps` + 1 evaluations;
     exact for no data, and the variance is about twice too large for Gaussian ones: x̂ has all of it, and r² comes on top.
 
-    Without a measurement it samples as `Ancestral` does. It draws samples only: no log-density belongs to it.
+    Without a measurement it samples as `Ancestral` does. It has no log-density.
 
     Arguments:
         newton: The largest number of Gauss-Newton iterations.
@@ -72,17 +71,8 @@ class DAPS(OneStepSampler, PosteriorMethod):
                 raise ValueError(f"DAPS needs {name} >= {least}, got {name}={getattr(self, name)}")
 
     @property
-    def likelihood(self) -> Method:
-        """Moment matching, for what takes the posterior without this sampler."""
-        return MomentMatching()
-
-    @property
-    def sampler(self) -> Sampler:
-        return self
-
-    @property
     def evaluations(self) -> int | None:
-        """1, beside the products with the derivative; with a `flow`, those of the flow and of its end."""
+        """1, in addition to the products with the derivative; with a `flow`, those of the flow and of its end."""
         if self.flow is None:
             return 1
         each = self.flow.evaluations
@@ -95,9 +85,9 @@ class DAPS(OneStepSampler, PosteriorMethod):
         with torch.inference_mode(False), torch.enable_grad():
             if self.flow is None:
                 alpha, sigma = diffusion.process(t)
-                approximation = _Approximation.of(posterior.state(x / alpha, sigma / alpha), _exact(posterior.measured))
+                approximation = _Approximation.of(posterior.state(x / alpha, sigma / alpha))
             else:
-                prior = Diffusion(diffusion.process, posterior.prior, posterior.moments or diffusion.moments)
+                prior = posterior.prior_diffusion(diffusion)
                 approximation = _Approximation.isotropic(self._end(self.flow, prior, x, t, rng), prior.process.level(t))
         drawn = self._draw(posterior.measured, approximation, rng)
         return diffusion.process.mix(drawn, rng.normal_like(x), s)
@@ -119,14 +109,14 @@ class DAPS(OneStepSampler, PosteriorMethod):
 
     def _draw(self, measured: StandardizedMeasurement, approximation: _Approximation, rng: Rng) -> Tensor:
         """Draws from N(x_0; D, V) p(y | x_0)."""
-        exact = _exact(measured)
+        exact = measured.linear_gaussian  # then perturbing and solving is exact
         z = rng.normal_like(approximation.mean)
         drawn = approximation.mean + approximation.root(z)
         with torch.no_grad():
             shift = rng.normal_like(measured.ideal(drawn))
         current = _Iterate(drawn, torch.zeros_like(drawn))
         for _ in range(1 if exact else self.newton):
-            current = self._gauss_newton(measured, approximation, current, drawn, shift, exact)
+            current = self._gauss_newton(measured, approximation, current, drawn, shift)
         if exact:
             return current.x
         return self._chain(measured, approximation, z + approximation.root(current.dual), rng)
@@ -138,7 +128,6 @@ class DAPS(OneStepSampler, PosteriorMethod):
         current: _Iterate,
         drawn: Tensor,
         shift: Tensor,
-        exact: bool,
     ) -> _Iterate:
         """A step to the least (x - drawn)ᵀ V⁻¹ (x - drawn) + ‖y + shift - A(x)‖²: its minimum, for linear A."""
         with torch.enable_grad():
@@ -147,7 +136,7 @@ class DAPS(OneStepSampler, PosteriorMethod):
         product = lambda v: linearized.push(approximation.covariance(linearized.pull(v)))  # noqa: E731
         dual = linearized.pull(solved(product, r, self.iterations, _TOLERANCE))
         end = _Iterate(drawn + approximation.covariance(dual), dual)
-        if exact:
+        if measured.linear_gaussian:
             return end
         tried = [_Iterate(*(a + part * (b - a) for a, b in zip(current, end))) for part in _LENGTHS]
         cost = torch.stack([_cost(measured, one, drawn, shift) for one in tried])
@@ -164,11 +153,8 @@ class DAPS(OneStepSampler, PosteriorMethod):
             moved = w + scale * v
             return measured.log_prob(approximation.mean + approximation.root(moved)) - sum_events(moved**2) / 2
 
-        target, state = Target(log_prob=log_density), ChainState(torch.zeros_like(w))
-        for _ in range(self.moves):
-            uniform = rng.uniform((len(w),), w.dtype, w.device) if self.transition.adjusted else None
-            state, _ = self.transition.move(target, state, 1.0, rng.normal_like(w), uniform)
-        return approximation.mean + approximation.root(w + scale * state.x)
+        v = self.transition.run(Target(log_prob=log_density), torch.zeros_like(w), 1.0, self.moves, rng)
+        return approximation.mean + approximation.root(w + scale * v)
 
 
 class _Iterate(NamedTuple):
@@ -187,7 +173,7 @@ class _Approximation:
     root: Apply  # √V; not a linear map where V is only known by products, but right for standard normal numbers
 
     @classmethod
-    def of(cls, state: NoisyState, exact: bool) -> _Approximation:
+    def of(cls, state: NoisyState) -> _Approximation:
         """With the mean of a denoiser, and its covariance, unless that is too expensive."""
         mean, shape = state.mean.detach(), state.mean.shape
         flat = lambda v: state.covariance(v.reshape(shape)).detach().flatten(1)  # noqa: E731
@@ -195,7 +181,7 @@ class _Approximation:
             half = root(columns(flat, mean.flatten(1)))
             multiply = lambda w: (half @ w.flatten(1)[..., None]).reshape(shape)  # noqa: E731
             return cls(mean, lambda v: multiply(multiply(v)), multiply)  # type: ignore[no-untyped-call]
-        if not exact:
+        if not state.measured.linear_gaussian:
             return cls.isotropic(mean, state.level)
         draw = lambda z: krylov_root(flat, z.flatten(1), _KRYLOV).reshape(shape)  # noqa: E731
         return cls(mean, lambda v: flat(v).reshape(shape), draw)  # type: ignore[no-untyped-call]
@@ -205,11 +191,6 @@ class _Approximation:
         """With the variance of standard normal data."""
         variance = level**2 / (1 + level**2)
         return cls(mean, lambda v: variance * v, lambda w: variance.sqrt() * w)
-
-
-def _exact(measured: StandardizedMeasurement) -> bool:
-    """Whether perturbing and solving draws exactly."""
-    return measured.linear and isinstance(measured.measurement.noise, GaussianNoise)
 
 
 def _cost(measured: StandardizedMeasurement, one: _Iterate, drawn: Tensor, shift: Tensor) -> Tensor:

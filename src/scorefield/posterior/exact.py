@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ..denoisers import Gaussian, Mixture
 from ..measurement import Measurement
-from ..measurement.noise import GaussianNoise
 from .measured import StandardizedMeasurement
 
 __all__ = ["ExactPosterior", "exact_posterior"]
@@ -19,13 +18,10 @@ _LOG_TAU = math.log(2 * math.pi)
 
 
 class ExactPosterior(NamedTuple):
-    """A posterior in closed form."""
+    """A posterior in closed form, and log p(y) in nats, of shape `()`."""
 
     distribution: Gaussian | Mixture
-    """The posterior."""
-
     log_evidence: Tensor
-    """log p(y) in nats, of shape `()`."""
 
 
 def exact_posterior(prior: Gaussian | Mixture, measurement: Measurement | StandardizedMeasurement) -> ExactPosterior:
@@ -48,7 +44,7 @@ def exact_posterior(prior: Gaussian | Mixture, measurement: Measurement | Standa
     """
     measured = measurement if isinstance(measurement, StandardizedMeasurement) else StandardizedMeasurement(measurement)
     noise = measured.measurement.noise
-    if not measured.linear or not isinstance(noise, GaussianNoise):
+    if not measured.linear_gaussian:
         got = f"{type(measured.measurement.operator).__name__} with {type(noise).__name__} noise"
         raise ValueError(f"closed form needs a linear operator with Gaussian noise, got {got}: draw samples instead")
     if isinstance(prior, Gaussian):

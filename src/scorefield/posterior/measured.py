@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..data.layout import Layout
 from ..measurement import Mask, Measurement, WhiteNoise
+from ..measurement.noise import GaussianNoise
 from ..standardize import Standardize
 from ..tensors import expand
 
@@ -41,9 +42,10 @@ class StandardizedMeasurement:
         """Whether the operator is linear: that of u is then affine."""
         return self.measurement.operator.linear
 
-    def about(self, y: Tensor) -> StandardizedMeasurement:
-        """The same measurement with other values: y of shape `(B, *E)`, one for each state."""
-        return replace(self, y=y.reshape(len(y), -1))
+    @property
+    def linear_gaussian(self) -> bool:
+        """Whether the operator is linear and the noise Gaussian: posteriors of Gaussian data are then known."""
+        return self.linear and isinstance(self.measurement.noise, GaussianNoise)
 
     def outward(self, u: Tensor) -> Tensor:
         """The data of states, as the operator takes them."""
@@ -97,22 +99,23 @@ class StandardizedMeasurement:
         keep, values, errors = (operator.adjoint(v, shape) for v in (torch.ones_like(y[:1]), y, std))
         if self.layout is not None:
             keep, errors = self.layout.inward(keep), self.layout.inward(errors)
-        return MaskedObservation(
-            keep > 0, self.inward(values), errors if self.units is None else errors / self.units.std.to(errors)
-        )
+        if self.units is not None:
+            errors = errors / self.units.std.to(errors)
+        return MaskedObservation(keep > 0, self.inward(values), errors)
 
 
 class MaskedObservation(NamedTuple):
-    """The components that a mask shows of states u = x_0 + level z, in their units."""
+    """The components that a mask shows of states u = x_0 + level z, in their units.
+
+    Arguments:
+        keep: Which components, of shape `(1, *D)`.
+        values: Their values, of shape `(1, *D)` or `(B, *D)`; anything elsewhere.
+        std: The standard deviations of their noise, of shape `(1, *D)`.
+    """
 
     keep: Tensor
-    """Which components, of shape `(1, *D)`."""
-
     values: Tensor
-    """Their values, of shape `(1, *D)` or `(B, *D)`; anything elsewhere."""
-
     std: Tensor
-    """The standard deviations of their noise, of shape `(1, *D)`."""
 
     def replaced(self, u: Tensor, level: Tensor, z: Tensor) -> Tensor:
         """States of a level with the measured components replaced, except those noisier than the level."""
@@ -180,9 +183,6 @@ class LinearizedMeasurement:
         """
         w = root(self.pull(torch.ones_like(self.residual)))
         for _ in range(rounds):
-            w = root(self.pull(self.push(root(_unit(w)))))
+            unit = w / expand(w.flatten(1).norm(dim=1), w).clamp_min(1e-30)
+            w = root(self.pull(self.push(root(unit))))
         return expand(w.flatten(1).norm(dim=1), w)
-
-
-def _unit(w: Tensor) -> Tensor:
-    return w / expand(w.flatten(1).norm(dim=1), w).clamp_min(1e-30)

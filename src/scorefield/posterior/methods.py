@@ -27,11 +27,13 @@ __all__ = [
     "TMPD",
     "AnnealedLikelihood",
     "GaussianApproximation",
+    "IterativeMethod",
     "Method",
     "MomentMatching",
     "NoisyState",
     "PiGDM",
     "PosteriorMethod",
+    "PosteriorSampler",
 ]
 
 
@@ -65,21 +67,16 @@ class NoisyState:
     def covariance(self, w: Tensor) -> Tensor:
         """V w = level² (∂D/∂x)ᵀ w, `(B, *D)` to `(B, *D)`.
 
-        The error of a network in D is some fraction of the standard deviation of the data, and its error in V is that times
-        the level: at high levels, where V is nearly the covariance of the data, it is useless. So V goes over into that of
-        Gaussian data of the same moments, if those are given.
+        The error of a network in V is some fraction of the standard deviation of the data times the level: at high levels V
+        goes over into that of Gaussian data of the same moments, if those are given.
         """
-        product = torch.autograd.grad(
-            self.mean, self.x, w.to(self.mean), retain_graph=True, create_graph=self.differentiable
-        )[0]
-        learned = self.level**2 * product
+        how = {"retain_graph": True, "create_graph": self.differentiable}
+        learned = self.level**2 * torch.autograd.grad(self.mean, self.x, w.to(self.mean), **how)[0]
         if self.moments is None:
             return learned
         share, gaussian = 1 / (1 + (self.level / self.reach) ** 2), self.moments
-        result: Tensor = share * learned + (1 - share) * self.level**2 * (
-            gaussian(gaussian.mean + w, self.level) - gaussian.mean
-        )
-        return result
+        shift = gaussian(gaussian.mean + w, self.level) - gaussian.mean
+        return share * learned + (1 - share) * self.level**2 * shift  # type: ignore[no-any-return]
 
 
 class LikelihoodShift(NamedTuple):
@@ -103,6 +100,19 @@ class PosteriorMethod(abc.ABC):
         return None
 
 
+class PosteriorSampler(Sampler, PosteriorMethod):
+    """A sampler made for posteriors. It draws samples only: no log-density belongs to it."""
+
+    @property
+    def likelihood(self) -> Method:
+        """Moment matching, for what takes the posterior without this sampler."""
+        return MomentMatching()
+
+    @property
+    def sampler(self) -> Sampler:
+        return self
+
+
 class Method(PosteriorMethod):
     """A model of log p(y | x) for noisy states x. To add one, write `shift`."""
 
@@ -115,18 +125,9 @@ class Method(PosteriorMethod):
         """level² ∇ log p(y | x), of shape `(B, *D)`: how far the measurement moves the mean."""
 
 
-def _check(method: Method, iterations: int, tolerance: float) -> None:
-    if iterations < 1 or not 0 <= tolerance < 1:
-        got = f"iterations={iterations}, tolerance={tolerance:g}"
-        raise ValueError(f"{type(method).__name__} needs iterations >= 1 and 0 <= tolerance < 1, got {got}")
-
-
 @dataclass(frozen=True)
-class GaussianApproximation(Method):
-    """A model log p(y | x) = log N(y; A(D), G V Gᵀ + Σ), whose covariance is held fixed in the gradient.
-
-    Linear systems of at most `iterations` unknowns are solved exactly, larger ones by conjugate gradients, separately for each
-    sample. To add a method, write `products`.
+class IterativeMethod(Method):
+    """A method that solves linear systems: exactly up to `iterations` unknowns, larger ones by conjugate gradients.
 
     Arguments:
         iterations: The largest number of iterations.
@@ -140,7 +141,20 @@ class GaussianApproximation(Method):
     tolerance: float = 1e-3
 
     def __post_init__(self) -> None:
-        _check(self, self.iterations, self.tolerance)
+        if self.iterations < 1 or not 0 <= self.tolerance < 1:
+            got = f"iterations={self.iterations}, tolerance={self.tolerance:g}"
+            raise ValueError(f"{type(self).__name__} needs iterations >= 1 and 0 <= tolerance < 1, got {got}")
+
+    def solve(self, product: Apply, r: Tensor) -> Tensor:
+        """(I + W)⁻¹ r for each sample, of shape `(B, m)`."""
+        return solved(product, r, self.iterations, self.tolerance)
+
+
+class GaussianApproximation(IterativeMethod):
+    """A model log p(y | x) = log N(y; A(D), G V Gᵀ + Σ), whose covariance is held fixed in the gradient.
+
+    To add a method, write `products`.
+    """
 
     @abc.abstractmethod
     def products(self, state: NoisyState, linearized: LinearizedMeasurement) -> Apply:
@@ -148,7 +162,7 @@ class GaussianApproximation(Method):
 
     def shift(self, state: NoisyState) -> Tensor:
         linearized = state.linearized
-        v = solved(self.products(state, linearized), linearized.residual, self.iterations, self.tolerance)
+        v = self.solve(self.products(state, linearized), linearized.residual)
         return state.covariance(linearized.pull(v))
 
     def shift_and_log_prob(self, state: NoisyState) -> LikelihoodShift:
@@ -222,39 +236,20 @@ class DPS(Method):
         linearized = state.linearized
         gradient = linearized.pull(linearized.residual)
         length = expand(gradient.flatten(1).norm(dim=1), gradient).clamp_min(1e-12)
-        return (
-            self.zeta * math.sqrt(linearized.residual.shape[1]) / state.level**2 * state.covariance(gradient / length)
-        )
+        factor = self.zeta * math.sqrt(linearized.residual.shape[1]) / state.level**2
+        return factor * state.covariance(gradient / length)
 
 
 @dataclass(frozen=True)
-class AnnealedLikelihood(Method):
+class AnnealedLikelihood(IterativeMethod):
     """The likelihood of the state itself, N(y; A(x), level² G Gᵀ + Σ), without the network (Jalal et al., 2021).
 
     It neglects what the prior says of x_0: right where the level is much smaller than the data, and wrong above. It is meant
     for annealed Langevin dynamics, which forgets what happened at high levels. No derivative of the network.
-
-    Arguments:
-        iterations: The largest number of iterations.
-        tolerance: The residual at which they stop, relative to the first one.
-
-    Raises:
-        ValueError: If there are no iterations, or the tolerance is not in [0, 1).
     """
-
-    iterations: int = 8
-    tolerance: float = 1e-3
-
-    def __post_init__(self) -> None:
-        _check(self, self.iterations, self.tolerance)
 
     def shift(self, state: NoisyState) -> Tensor:
         linearized = state.measured.linearize(state.x, state.differentiable)
         variance = state.level**2
-        v = solved(
-            lambda v: linearized.push(variance * linearized.pull(v)),
-            linearized.residual,
-            self.iterations,
-            self.tolerance,
-        )
+        v = self.solve(lambda v: linearized.push(variance * linearized.pull(v)), linearized.residual)
         return variance * linearized.pull(v)

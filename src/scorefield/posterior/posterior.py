@@ -11,8 +11,8 @@ from torch import Tensor
 from ..data.layout import Layout
 from ..denoisers import Denoiser, Gaussian
 from ..denoisers.base import shallow_copy
+from ..diffusion import Diffusion
 from ..measurement import Measurement
-from ..measurement.noise import GaussianNoise
 from ..standardize import Standardize
 from .exact import exact_posterior
 from .measured import StandardizedMeasurement
@@ -23,19 +23,19 @@ __all__ = ["Posterior", "PosteriorMoments", "posterior_of"]
 
 
 class PosteriorMoments(NamedTuple):
-    """The moments of the data given noisy states, without and with the measurement."""
+    """The moments of the data given noisy states, without and with the measurement.
+
+    Arguments:
+        prior: E[x_0 | x], of shape `(B, *D)`.
+        mean: E[x_0 | x, y], of shape `(B, *D)`.
+        log_prob: log p(y | x), of shape `(B,)`.
+        covariance: Cov[x_0 | x], of shape `(B, n, n)`, if it was asked for.
+    """
 
     prior: Tensor
-    """E[x_0 | x], of shape `(B, *D)`."""
-
     mean: Tensor
-    """E[x_0 | x, y], of shape `(B, *D)`."""
-
     log_prob: Tensor
-    """log p(y | x), of shape `(B,)`."""
-
     covariance: Tensor | None = None
-    """Cov[x_0 | x], of shape `(B, n, n)`, if it was asked for."""
 
     @classmethod
     def of(cls, parts: Sequence[PosteriorMoments]) -> PosteriorMoments:
@@ -113,6 +113,10 @@ class Posterior(Denoiser):
         """The posterior that a denoiser is; None if it is another one."""
         return denoiser if isinstance(denoiser, cls) else None
 
+    def prior_diffusion(self, diffusion: Diffusion) -> Diffusion:
+        """A diffusion of the prior alone, with the process of another."""
+        return Diffusion(diffusion.process, self.prior, self.moments or diffusion.moments)
+
     def about(self, y: Tensor) -> Posterior:
         """The same posterior for other values y of shape `(B, *E)`, one for each state of a batch of B."""
         other = shallow_copy(self)
@@ -177,24 +181,16 @@ def posterior_of(
 ) -> tuple[Posterior, Gaussian]:
     """A posterior, and the moments that sampling starts from.
 
-    These are the posterior of Gaussian data with the moments of the data, where that is known: for a linear operator with
-    Gaussian noise, and data with a full covariance. Otherwise they are the moments of the data, of which little is left at the
-    largest level.
-
-    Arguments:
-        prior: The denoiser of the data.
-        measurement: The measurement of one data point.
-        method: The model of the likelihood of noisy states; moment matching by default.
-        layout: The map from the axes of the denoiser to those of the user.
-        units: The units of the data.
-        moments: The moments of the data, in the units of the denoiser.
+    These are those of the posterior of Gaussian data with the same moments, where it is known: for a linear operator with
+    Gaussian noise, and a full covariance. Otherwise they are the moments of the data, of which little is left at the largest
+    level. The arguments are those of `Posterior`.
 
     Raises:
         ValueError: If the operator does not take such data, or its output does not have the shape of what was measured.
     """
     measurement.check(layout.shape)
     posterior = Posterior(prior.full_precision(), measurement, method, layout, units, moments)  # for derivatives
-    if not measurement.operator.linear or not isinstance(measurement.noise, GaussianNoise) or moments.diagonal:
+    if not posterior.measured.linear_gaussian or moments.diagonal:
         return posterior, moments
     exact = exact_posterior(moments, posterior.measured).distribution
     return posterior, exact.to(moments.mean)  # type: ignore[return-value]  # Gaussian, as the moments are

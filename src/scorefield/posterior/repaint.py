@@ -10,27 +10,26 @@ from torch import Tensor
 from ..diffusion import Diffusion
 from ..rng import Rng
 from ..samplers.ancestral import Ancestral
-from ..samplers.base import Move, Sampler
-from .measured import MaskedObservation, StandardizedMeasurement
-from .methods import Method, MomentMatching, PosteriorMethod
+from ..samplers.base import Move
+from .measured import MaskedObservation
+from .methods import PosteriorSampler
 from .posterior import Posterior
 
 __all__ = ["RePaint"]
 
 
 @dataclass(frozen=True)
-class RePaint(Sampler, PosteriorMethod):
+class RePaint(PosteriorSampler):
     """Replacement for masks (Song et al., 2021, Appendix I), with the resampling of RePaint (Lugmayr et al., 2022).
 
-    Each step from t to s is one of the prior; then the measured components are replaced, with as much fresh noise as the
-    level of s has more than the measurement; below the level of its own noise a component is left to the prior. Steps are
-    made in blocks of `jump`, counted from the last: noise leads back from the end of a block to its beginning (where a value
-    is noisier than both, along the bridge that ends in it), and the block is repeated, `repeats` times in all, so that the
-    other components come to agree with the measured ones. Without repeats, as in plain replacement, they do not. The noise of
-    a measured component is independent of the others, so that even with repeats the distribution is the posterior only at
-    levels much smaller than the data, which need the more repeats the smaller they are: the error of the mean falls about as
-    one over `repeats`, and is smallest with a jump of 1. `repeats` evaluations a step, whatever the jump; no derivatives of
-    the network.
+    Each step from t to s is one of the prior; then the measured components are replaced, with as much fresh noise as the level
+    of s has more than the measurement; below the level of its own noise a component is left to the prior. Steps are made in
+    blocks of `jump`, counted from the last: noise leads back from the end of a block to its beginning (where a value is noisier
+    than both, along the bridge that ends in it), and the block is repeated, `repeats` times in all, so that the other
+    components come to agree with the measured ones. Without repeats, as in plain replacement, they do not. The noise of a
+    measured component is independent of the others, so that even with repeats the distribution is the posterior only at levels
+    much smaller than the data, which need the more repeats the smaller they are: the error of the mean falls about as one over
+    `repeats`, and is smallest with a jump of 1. `repeats` evaluations a step, whatever the jump; no derivatives of the network.
 
     Without a measurement it samples as `Ancestral` does, `repeats` times as slowly. It draws samples only: no log-density
     belongs to it.
@@ -53,27 +52,19 @@ class RePaint(Sampler, PosteriorMethod):
             raise ValueError(f"RePaint jumps back over at least one step, got jump={self.jump}")
 
     @property
-    def likelihood(self) -> Method:
-        """Moment matching, for what takes the posterior without this sampler."""
-        return MomentMatching()
-
-    @property
-    def sampler(self) -> Sampler:
-        return self
-
-    @property
     def evaluations(self) -> int:
         return self.repeats
 
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
-        prior, measured = _prior_and_measurement(diffusion)
+        posterior = Posterior.of(diffusion.denoiser)
+        prior = diffusion if posterior is None else posterior.prior_diffusion(diffusion)
         left, block = len(times) - 1, list[Tensor]()
 
         def move(x: Tensor, t: Tensor, s: Tensor) -> Tensor:
             nonlocal left
             left -= 1
             block.append(t)
-            steps = _Steps(prior, None if measured is None else measured.masked(x), rng)
+            steps = _Steps(prior, None if posterior is None else posterior.measured.masked(x), rng)
             x = steps.down(x, t, s)
             if left % self.jump == 0:
                 for _ in range(self.repeats - 1):
@@ -84,14 +75,6 @@ class RePaint(Sampler, PosteriorMethod):
             return x
 
         return move
-
-
-def _prior_and_measurement(diffusion: Diffusion) -> tuple[Diffusion, StandardizedMeasurement | None]:
-    """A diffusion of the prior alone, and the measurement, if the denoiser is a posterior."""
-    posterior = Posterior.of(diffusion.denoiser)
-    if posterior is None:
-        return diffusion, None
-    return Diffusion(diffusion.process, posterior.prior, posterior.moments or diffusion.moments), posterior.measured
 
 
 @dataclass(frozen=True, eq=False)

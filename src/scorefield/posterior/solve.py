@@ -25,8 +25,7 @@ def positive(w: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(w.detach())
     if not bool((values < 0).any()):
         return w
-    result: Tensor = w + ((vectors * values.clamp_min(0)[:, None]) @ vectors.mT - w).detach()
-    return result
+    return w + ((vectors * values.clamp_min(0)[:, None]) @ vectors.mT - w).detach()  # type: ignore[no-any-return]
 
 
 def direct(w: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,8 +37,7 @@ def direct(w: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
 def root(w: Tensor) -> Tensor:
     """Symmetric roots of the positive part of symmetric matrices `(B, m, m)`."""
     values, vectors = torch.linalg.eigh(w)
-    result: Tensor = (vectors * values.clamp_min(0).sqrt()[:, None]) @ vectors.mT
-    return result
+    return (vectors * values.clamp_min(0).sqrt()[:, None]) @ vectors.mT  # type: ignore[no-any-return]
 
 
 def solved(apply: Apply, r: Tensor, iterations: int, tolerance: float) -> Tensor:
@@ -95,5 +93,4 @@ def krylov_root(apply: Apply, z: Tensor, count: int) -> Tensor:
     if len(diagonal) > 1:
         off = torch.diag_embed(torch.stack(off_diagonal[:-1], 1), 1)
         whole = whole + off + off.mT
-    result: Tensor = length * (torch.stack(basis[:-1], 2) @ root(whole)[:, :, :1])[..., 0]
-    return result
+    return length * (torch.stack(basis[:-1], 2) @ root(whole)[:, :, :1])[..., 0]  # type: ignore[no-any-return]

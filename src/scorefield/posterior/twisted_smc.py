@@ -24,19 +24,19 @@ _WHOLE = 16  # up to this many coordinates a reverse step has the exact covarian
 
 
 class TwistedSMC(NamedTuple):
-    """Weighted draws from a posterior, and the probability of the measurement."""
+    """Weighted draws from a posterior, and the probability of the measurement.
+
+    Arguments:
+        weighted: The particles of all islands, of shape `(I K, *D)`; their mean weight is p(y).
+        log_evidence: log p(y) in nats, with the standard error over islands, each of shape `()`.
+        islands: log p(y) of each island, of shape `(I,)`.
+        effective: The effective sample size of each island before each step and at the end, of shape `(I, steps + 2)`.
+    """
 
     weighted: WeightedSamples
-    """The particles of all islands, of shape `(I K, *D)`; their mean weight is p(y)."""
-
     log_evidence: Estimate
-    """log p(y) in nats, with the standard error over islands, each of shape `()`."""
-
     islands: Tensor
-    """log p(y) of each island, of shape `(I,)`."""
-
     effective: Tensor
-    """The effective sample size of each island before each step and at the end, of shape `(I, steps + 2)`."""
 
 
 @torch.no_grad()
@@ -61,11 +61,10 @@ def twisted_smc(
 
     where p̃ is the method's likelihood of a noisy state (moment matching, by default) and, at the end, the likelihood itself.
     Whatever p̃ is, the weighted particles follow the posterior of the discretized prior as K grows, and the mean weight is
-    p(y) without a bias at any K. What remains is the error of the steps and of the denoiser. Up to 16 coordinates a reverse
-    step has the exact covariance, σ_s² (1 - κ) + (1 - κ)² Cov[x_0 | x_t] with κ = (level_s / level_t)², exact for
-    Gaussian data at any number of steps; above, that of ancestral sampling, which needs several times as many. A bad p̃ costs
-    particles: one that misses a mode leaves it empty, and no effective sample size shows it, so check that islands agree. In
-    many dimensions no number of particles is enough.
+    p(y) without a bias at any K. Up to 16 coordinates a reverse step has the covariance σ_s² (1 - κ) + (1 - κ)² Cov[x_0 | x_t]
+    with κ = (level_s / level_t)², exact for Gaussian data at any number of steps; above, that of ancestral sampling, which
+    needs several times as many. A p̃ that misses a mode leaves it empty, and no effective sample size shows it: check that
+    islands agree. In many dimensions no number of particles is enough.
 
     Arguments:
         diffusion: A diffusion whose denoiser is a `Posterior` with MomentMatching, TMPD or PiGDM.
@@ -100,7 +99,7 @@ def twisted_smc(
     chosen = Sampling.of(sampling, steps).merged(Sampling(None, 128, LogLevel(), diffusion.process))
     diffusion, times = replace(diffusion, process=chosen.process or diffusion.process), chosen.times().to(device)
     levels = diffusion.process.level(times).to(dtype)
-    prior = Diffusion(diffusion.process, posterior.prior, posterior.moments or diffusion.moments)
+    prior = posterior.prior_diffusion(diffusion)
     found = []
     for i in range(islands):
         rng = Samples(seed, i * particles, particles, "particles")
@@ -175,17 +174,13 @@ class _Island:
         if covariance is None:
             return None
         eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
-        result: Tensor | None = torch.linalg.cholesky(after**2 * (1 - kept) * eye + (1 - kept) ** 2 * covariance)
-        return result
+        return torch.linalg.cholesky(after**2 * (1 - kept) * eye + (1 - kept) ** 2 * covariance)  # type: ignore[no-any-return]
 
     def _chosen(self, weight: Tensor) -> Tensor:
         """Systematic resampling: each particle as often as K times its weight, rounded up or down."""
-        places = torch.arange(len(weight), dtype=torch.float64)[:, None]
-        return (
-            WeightedSamples(places, weight.cpu()).resample(len(weight), self.resampling)[:, 0].long().to(weight.device)
-        )
+        places = WeightedSamples(torch.arange(len(weight), dtype=torch.float64), weight.cpu())
+        return places.resample(len(weight), self.resampling).long().to(weight.device)
 
 
 def _effective(weight: Tensor) -> float:
-    share = weight.softmax(0)
-    return float(1 / share.square().sum())
+    return float(1 / weight.softmax(0).square().sum())

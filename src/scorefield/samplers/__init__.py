@@ -1,33 +1,18 @@
 """Samplers."""
 
-from .adaptive import AdaptiveSDE as AdaptiveSDE
-from .ancestral import DDIM as DDIM, Ancestral as Ancestral
-from .annealed import (
-    AnnealedLangevin as AnnealedLangevin,
-    ConsistentAnnealed as ConsistentAnnealed,
-    annealed_langevin as annealed_langevin,
-)
-from .base import (
-    AdaptiveSampler as AdaptiveSampler,
-    Move as Move,
-    OneStepSampler as OneStepSampler,
-    Sampler as Sampler,
-)
-from .churn import Churn as Churn
-from .corrector import PredictorCorrector as PredictorCorrector
-from .draw import sample as sample, trajectory as trajectory, trajectory_from as trajectory_from
-from .exponential import ExponentialAdams as ExponentialAdams
-from .latent import decode as decode, encode as encode, spherical_interpolation as spherical_interpolation
-from .multistep import DPM as DPM, IPNDM as IPNDM, UniPC as UniPC
-from .ode import DPM2S as DPM2S, DormandPrince as DormandPrince, Heun as Heun
-from .sampling import Sampling as Sampling, SamplingLike as SamplingLike
-from .sde import (
-    SRA1 as SRA1,
-    EulerMaruyama as EulerMaruyama,
-    Milstein as Milstein,
-    ReverseDiffusion as ReverseDiffusion,
-    StochasticHeun as StochasticHeun,
-)
+from .adaptive import AdaptiveSDE
+from .ancestral import DDIM, Ancestral
+from .annealed import AnnealedLangevin, ConsistentAnnealed, annealed_langevin
+from .base import AdaptiveSampler, Move, OneStepSampler, Sampler
+from .churn import Churn
+from .corrector import PredictorCorrector
+from .draw import sample, trajectory, trajectory_from
+from .exponential import ExponentialAdams
+from .latent import decode, encode, spherical_interpolation
+from .multistep import DPM, IPNDM, UniPC
+from .ode import DPM2S, DormandPrince, Heun
+from .sampling import Sampling, SamplingLike
+from .sde import SRA1, EulerMaruyama, Milstein, ReverseDiffusion, StochasticHeun
 
 __all__ = [
     "AdaptiveSDE",

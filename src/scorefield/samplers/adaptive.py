@@ -33,11 +33,10 @@ class AdaptiveSDE(AdaptiveSampler):
     rtol |u'|), is at most 1. The next attempt is 0.9 e^(-0.9) times as long, between 0.2 and 5. Two evaluations an attempt, one
     after a rejection, of the samples that have not arrived.
 
-    Noise is never drawn anew after a rejection, which would prefer noise that is easy to follow and bias the samples. What an
-    attempt has drawn of the path of M stays, and a shorter one takes a part of it, by a Brownian bridge (Rackauckas & Nie,
-    2017). Good where nobody tunes: there is no number of steps to choose, and one step of the schedule is enough. The weak
-    error falls with the tolerance: at rtol = 0.1, 0.03 and 0.01 Gaussian samples are 1.8, 0.9 and 0.3 % too narrow, after
-    57, 146 and 344 steps; with a schedule that suits the data `StochasticHeun` is more accurate with as many.
+    Noise is never drawn anew after a rejection, which would prefer noise that is easy to follow and bias the samples: a shorter
+    attempt takes a part of it, by a Brownian bridge (Rackauckas & Nie, 2017). There is no number of steps to choose, and one
+    step of the schedule is enough. At rtol = 0.1, 0.03 and 0.01 Gaussian samples are 1.8, 0.9 and 0.3 % too narrow, after 57,
+    146 and 344 steps; with a schedule that suits the data `StochasticHeun` is more accurate with as many.
 
     Arguments:
         rtol: The error of a step in units of the state.
@@ -93,7 +92,10 @@ class AdaptiveSDE(AdaptiveSampler):
             here, step = now[rows], steps[rows]
             wanted = here * torch.exp(-2 * step)
             there = torch.maximum(wanted, path.ends(rows)).clamp_min(stop)
-            _check_moving(rows, here, there)
+            if bool((stuck := there >= here).any()):  # the level stands still
+                where = f"sample {int(rows[stuck][0])} at level {float(here[stuck][0]) ** 0.5:.3g}"
+                why = "needs steps of no length, its denoiser is not finite there"
+                raise RuntimeError(f"AdaptiveSDE is stuck: {where} {why}")
             noise = path.increments(rows, here, there, z[rows])
             new, error = self._attempt(denoiser.samples(rows), u[rows], means[rows], here, there, noise)
             accepted = error <= 1
@@ -104,7 +106,10 @@ class AdaptiveSDE(AdaptiveSampler):
             best = factor * torch.log(here / there) / 2
             cut = accepted & (there > wanted)  # a shorter step than wanted went well: no reason to shorten the next one
             steps[rows] = torch.where(cut, torch.maximum(best, step), best)
-        _check_arrived(now, stop, self.max_attempts)
+        if left := int((now > stop).sum()):
+            where = f"sample {int(now.argmax())} is at level {float(now.max()) ** 0.5:.3g} of {float(stop) ** 0.5:.3g}"
+            what = f"AdaptiveSDE made {self.max_attempts} attempts and {left} samples did not arrive ({where})"
+            raise RuntimeError(f"{what}: loosen rtol or atol, or raise max_attempts")
         return u, steps
 
     def _attempt(
@@ -122,8 +127,7 @@ class AdaptiveSDE(AdaptiveSampler):
 
 def _denoise(denoiser: Denoiser, u: Tensor, variance: Tensor) -> Tensor:
     """Asks for each sample at a level of its own."""
-    result: Tensor = denoiser(u, expand(variance.sqrt().to(u), u))
-    return result
+    return denoiser(u, expand(variance.sqrt().to(u), u))  # type: ignore[no-any-return]
 
 
 class _Path:
@@ -164,20 +168,3 @@ class _Path:
     def leave(self, rows: Tensor) -> None:
         """Some samples went on to the end of their top pieces."""
         self.top[rows] -= 1
-
-
-def _check_moving(rows: Tensor, here: Tensor, there: Tensor) -> None:
-    """Raises if a step is so short that the level stands still."""
-    stuck = there >= here
-    if bool(stuck.any()):
-        where = f"sample {int(rows[stuck][0])} at level {float(here[stuck][0]) ** 0.5:.3g}"
-        raise RuntimeError(f"AdaptiveSDE is stuck: {where} needs steps of no length, its denoiser is not finite there")
-
-
-def _check_arrived(now: Tensor, stop: Tensor, attempts: int) -> None:
-    """Raises if some samples have not arrived."""
-    left = int((now > stop).sum())
-    if left:
-        where = f"sample {int(now.argmax())} is at level {float(now.max()) ** 0.5:.3g} of {float(stop) ** 0.5:.3g}"
-        what = f"AdaptiveSDE made {attempts} attempts and {left} samples did not arrive ({where})"
-        raise RuntimeError(f"{what}: loosen rtol or atol, or raise max_attempts")

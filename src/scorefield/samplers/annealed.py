@@ -40,14 +40,14 @@ def annealed_langevin(
     Arguments:
         target: (x, level) ↦ the score of the data plus noise of a level of shape `()`, `(B, *D)` to `(B, *D)`; or the
             log-density, `(B, *D)` to `(B,)`. A network that wants a level for each sample: `level.expand(len(x))`.
-        x: Where the chains begin, of shape `(B, *D)`.
-        levels: The noise levels, which fall.
+        x: The initial states, of shape `(B, *D)`.
+        levels: The noise levels, decreasing.
         rng: The source of randomness. Chain i depends on `(seed, i)` alone.
         transition: The move.
-        moves: How many at each level.
+        moves: The number of moves at each level.
         denoise: Whether the last noise is removed: x + σ_L² s(x, σ_L) (Tweedie's formula), by one more evaluation.
         keep: Whether the states at the end of each level are kept.
-        block: How many chains move together; by default 2,048 on a CPU, all on a GPU. It changes nothing but the time.
+        block: The number of chains that move together; by default 2,048 on a CPU, all on a GPU. It affects only the speed.
 
     Returns:
         The last states, the acceptance of each chain and the states that were kept.
@@ -91,11 +91,10 @@ def _ladder(target: Callable[[Tensor, Tensor], Tensor], x: Tensor, levels: list[
 class AnnealedLangevin(OneStepSampler):
     """Annealed Langevin dynamics on any schedule, for any process (Song & Ermon, 2019).
 
-    A step carries u = x/α as it is from t to s, and lets it move at the level of s. Each level but the first makes its
-    moves, and the schedule `LogLevel` gives the ladder of NCSN. What it draws is wider than the data by what the steps are
-    too long and the levels too few: for point-like data the variance over level² is, in n moves of `Langevin` at levels
-    that fall by γ, at last b (1 - q)/(1 - qγ²), where b = 1/(1 - ratio/2) and q = (1 - ratio)²ⁿ. It needs many
-    evaluations and exists for the sake of the papers, and of transitions with a test. `moves` evaluations a step.
+    A step carries u = x/α from t to s, and lets it move at the level of s; the schedule `LogLevel` gives the ladder of NCSN.
+    Samples are wider than the data: for point-like data the variance over level² is, in n moves of `Langevin` at levels that
+    fall by γ, at last b (1 - q)/(1 - qγ²), where b = 1/(1 - ratio/2) and q = (1 - ratio)²ⁿ. It needs many evaluations, and is
+    meant for comparisons with the papers, and for transitions with a test. `moves` evaluations a step.
 
     Arguments:
         transition: The move. `MetropolisLangevin` needs a denoiser that has `log_prob(x, level)`.
@@ -128,8 +127,7 @@ class ConsistentAnnealed(OneStepSampler):
 
     keeps the noise of point-like data at exactly σ', for any r from 1 - σ'/σ (no fresh noise: DDIM) to 1 + σ'/σ. Without
     a ratio, r = 1 - σ'²/σ² on every step: ancestral sampling, `DDIM(1)`. With a fixed one a step takes r²σ²v/(v + σ²) off
-    the variance v of wide data, however many steps there are: it is meant for the ladder of a paper. At σ' = σ it is
-    `GaussianLangevin(-log(1 - r))`. One evaluation a step.
+    the variance v of wide data, however many steps there are. At σ' = σ it is `GaussianLangevin(-log(1 - r))`.
 
     Arguments:
         ratio: r, the step over level², between 0 and 2.
@@ -137,13 +135,11 @@ class ConsistentAnnealed(OneStepSampler):
 
     ratio: float | None = None
 
+    evaluations = 1
+
     def __post_init__(self) -> None:
         if self.ratio is not None and not 0 < self.ratio < 2:
             raise ValueError(f"ConsistentAnnealed needs 0 < ratio < 2, got ratio={self.ratio:g}")
-
-    @property
-    def evaluations(self) -> int:
-        return 1
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         mean, noise = diffusion.split(x, t)

@@ -21,8 +21,8 @@ Move = Callable[[Tensor, Tensor, Tensor], Tensor]
 class Sampler(abc.ABC):
     """A method that takes states from x_1 to x_0, and says what it does.
 
-    A sampler is a recipe: it holds hyperparameters, and neither a model, nor a schedule, nor a state. The trajectory of a
-    sample must not depend on the other samples of the batch.
+    It holds hyperparameters, and neither a model, nor a schedule, nor a state. The trajectory of a sample must not depend on
+    the other samples of the batch.
     """
 
     @property
@@ -44,8 +44,7 @@ class Sampler(abc.ABC):
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         """Begins a trajectory through `times`, of shape `(n + 1,)`, and returns the move that makes its steps.
 
-        The move is called with neighbours of `times`, in their order, and holds what the sampler remembers. A deterministic
-        sampler can also go upwards.
+        The move is called with neighbours of `times`, in their order, and holds what the sampler remembers.
         """
 
     def trajectory(self, diffusion: Diffusion, x: Tensor, times: Tensor, rng: Rng) -> Iterator[Tensor]:
@@ -71,6 +70,4 @@ class OneStepSampler(Sampler):
 class AdaptiveSampler(Sampler):
     """A sampler that chooses its own steps, for each sample separately."""
 
-    @property
-    def adaptive(self) -> bool:
-        return True
+    adaptive = True

@@ -22,8 +22,8 @@ class Churn(Sampler):
 
         û = u + level √((1 + γ)² - 1) noise z,    γ = min(churn/n, √2 - 1) for n levels above 0,
 
-    and Heun's step of the probability flow goes from there to the next level. Two evaluations a step, second order once
-    γ = churn/n. Good for networks whose errors pile up along the flow: fresh noise removes them.
+    and Heun's step of the probability flow goes from there to the next level: second order once γ = churn/n. Good for networks
+    whose errors pile up along the flow: fresh noise removes them.
 
     Arguments:
         churn: How much noise is added over all steps; 0 is `Heun`.
@@ -38,6 +38,8 @@ class Churn(Sampler):
     high: float = 50.0
     noise: float = 1.0
 
+    evaluations = 2
+
     def __post_init__(self) -> None:
         if not 0 <= self.churn < math.inf:
             raise ValueError(f"Churn needs 0 <= churn < inf, got churn={self.churn:g}")
@@ -49,10 +51,6 @@ class Churn(Sampler):
     @property
     def deterministic(self) -> bool:
         return self.churn == 0
-
-    @property
-    def evaluations(self) -> int:
-        return 2
 
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         process, denoise = diffusion.process, diffusion.denoiser
@@ -66,7 +64,6 @@ class Churn(Sampler):
             slope = (u - denoise(u, level)) / level
             predicted = u + (after - level) * slope
             later = (predicted - denoise(predicted, after)) / after
-            result: Tensor = process.alpha(s) * (u + (after - level) * (slope + later) / 2)
-            return result
+            return process.alpha(s) * (u + (after - level) * (slope + later) / 2)  # type: ignore[no-any-return]
 
         return move

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..diffusion import Diffusion
-from ..mcmc.transition import ChainState, Langevin, Target, Transition
+from ..mcmc.transition import Langevin, Target, Transition
 from ..rng import Rng
 from .ancestral import DDIM
 from .base import Move, Sampler
@@ -26,14 +26,10 @@ def correct(transition: Transition, diffusion: Diffusion, x: Tensor, s: Tensor, 
         what = f"{type(transition).__name__} tests its proposals with the log_prob(x, level) of a denoiser"
         have = f"{type(denoiser).__name__} has none, denoisers.Gaussian and denoisers.Mixture do"
         raise ValueError(f"{what}: {have}; or take Langevin")
-    target = Target(
-        lambda u: (denoiser(u, level) - u) / level**2, (lambda u: denoiser.log_prob(u, level)) if known else None
-    )
-    here, scale, alpha = ChainState(x / diffusion.process.alpha(s)), float(level), diffusion.process.alpha(s)
-    for _ in range(moves):
-        uniform = rng.uniform((len(x),), x.dtype, x.device) if transition.adjusted else None
-        here, _ = transition.move(target, here, scale, rng.normal_like(x), uniform)
-    return alpha * here.x
+    log_prob = (lambda u: denoiser.log_prob(u, level)) if known else None
+    target = Target(lambda u: (denoiser(u, level) - u) / level**2, log_prob)
+    alpha = diffusion.process.alpha(s)
+    return alpha * transition.run(target, x / alpha, float(level), moves, rng)
 
 
 @dataclass(frozen=True)
@@ -41,12 +37,12 @@ class PredictorCorrector(Sampler):
     """Predictor-corrector sampling (Song et al., 2021, Algorithm 1), with any sampler and any process.
 
     Each step of the predictor from t to s is followed by moves that leave the distribution at s unchanged: they remove the
-    errors made so far, at the price of their own bias. Score SDE measures its step with the norms of score and noise, which it
-    averages over the batch; here it is a multiple of the level (`Langevin.from_snr`), and no sample depends on another. Good
-    where the predictor errs more than the score does. One evaluation for each move in addition to those of the predictor.
+    errors made so far, at the price of their own bias. Score SDE measures its step with norms of score and noise averaged over
+    the batch; here it is a multiple of the level (`Langevin.from_snr`), so that samples stay independent. One evaluation for
+    each move in addition to those of the predictor.
 
-    A predictor that remembers extrapolates across the fresh noise, and enlarges it: with few steps that spoils `DPM` from
-    order 2 and `IPNDM` of high order, while `DDIM`, `Heun` and `ExponentialAdams` go well with corrections.
+    A predictor that remembers extrapolates across the fresh noise, and enlarges it: that spoils `DPM` from order 2 and `IPNDM`
+    with few steps, but not `DDIM`, `Heun` and `ExponentialAdams`.
 
     Arguments:
         predictor: The sampler that makes the steps.

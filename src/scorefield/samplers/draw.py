@@ -22,12 +22,9 @@ def trajectory_from(
     """The trajectory of given states through given times: `trajectory` without its beginning.
 
     Arguments:
-        diffusion: A diffusion model.
         x: States at the first of `times`, of shape `(B, *D)`.
-        sampler: A sampler.
         times: Times in [0, 1], of shape `(n + 1,)`.
-        rng: The source of randomness.
-        denoise: Whether the noise of the last level is removed at the end, by one more evaluation.
+        diffusion, sampler, rng, denoise: As for `trajectory`.
 
     Returns:
         Pairs of the noise level and the state, of shape `(B, *D)`.
@@ -41,9 +38,8 @@ def trajectory_from(
         with torch.no_grad():  # around each step: the gradients of the caller's loop are left alone
             x = next(states)
         level = float(diffusion.process.level(t))
-        _check(
-            x, shape, f"{type(sampler).__name__} gave a state", f"at level {level:.3g} (t = {float(t):.3g})", len(times)
-        )
+        where = f"at level {level:.3g} (t = {float(t):.3g})"
+        _check(x, shape, f"{type(sampler).__name__} gave a state", where, len(times))
         yield level, x
     if denoise:
         with torch.no_grad():
@@ -76,7 +72,7 @@ def trajectory(
     Arguments:
         diffusion: A diffusion model.
         shape: The shape `(B, *D)` of the batch to draw.
-        sampling: The sampler, with its steps; and the schedule, if it is not uniform in the clock of the process, and the
+        sampling: The sampler and its steps; and the schedule, if it is not uniform in the clock of the process, and the
             process, if it is not that of the diffusion.
         rng: The source of randomness, which names the samples.
         denoise: Whether the noise of the last level is removed at the end, by one more evaluation.

@@ -33,8 +33,8 @@ def _resolved(diffusion: Diffusion, sampling: SamplingLike) -> tuple[Diffusion, 
 def encode(diffusion: Diffusion, x: Tensor, sampling: SamplingLike = None) -> Tensor:
     """The latents of data: where the probability flow takes them, made standard normal.
 
-    Data are taken for states of the smallest level. If they are draws from the model, their latents are independent
-    standard normal numbers, up to what the prior leaves out (Song et al., 2021, Section D.3).
+    Data are taken for states of the smallest level. Latents of draws from the model are independent standard normal numbers, up
+    to what the prior leaves out (Song et al., 2021, Section D.3).
 
     Arguments:
         diffusion: A diffusion model.
@@ -66,9 +66,8 @@ def decode(diffusion: Diffusion, z: Tensor, sampling: SamplingLike = None, denoi
     """The data of latents: the inverse of `encode`, with the same arguments.
 
     Arguments:
-        diffusion: A diffusion model.
         z: Latents, of shape `(B, *D)`.
-        sampling: A deterministic sampler, with its steps; by default DormandPrince().
+        diffusion, sampling: As for `encode`.
         denoise: Whether the noise of the smallest level is removed, which data that were encoded do not have.
 
     Returns:
@@ -102,8 +101,7 @@ def spherical_interpolation(a: Tensor, b: Tensor, count: int) -> Sequence[Tensor
         ValueError: If `count` is below 2, or the shapes differ.
     """
     if count < 2 or a.shape != b.shape:
-        raise ValueError(
-            f"an interpolation has two ends of one shape, got count={count} and shapes {tuple(a.shape)} and {tuple(b.shape)}"
-        )
+        got = f"count={count} and shapes {tuple(a.shape)} and {tuple(b.shape)}"
+        raise ValueError(f"an interpolation has two ends of one shape, got {got}")
     angles = [math.pi / 2 * i / (count - 1) for i in range(count)]
     return [a, *(math.cos(angle) * a + math.sin(angle) * b for angle in angles[1:-1]), b]

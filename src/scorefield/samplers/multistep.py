@@ -52,10 +52,9 @@ class DPM(Sampler):
 
         u_s = e^{-H} u_t + c_0 a_0 + c_1 a_1 + ½ c_2 a_2 + level_s √(1 - e^{-2η²h}) z,
 
-    the c_j taken at H; order 2 takes ½ c_0 for c_1, as its D̃ does. The half at c_2 is that of the published 3M, and makes
-    it second order, with a quarter of the error of 2M. One evaluation a step. η = 0 is the probability flow
-    (order 1: DDIM), η = 1 the reverse SDE (order 1: ancestral sampling). The sampler of most image models: good from 15
-    steps on, and best where steps in λ are uniform.
+    the c_j taken at H; order 2 takes ½ c_0 for c_1, as its D̃ does. The half at c_2 is that of the published 3M, and makes it
+    second order, with a quarter of the error of 2M. η = 0 is the probability flow (order 1: DDIM), η = 1 the reverse SDE (order
+    1: ancestral sampling). Good from 15 steps on, and best where steps in λ are uniform.
 
     Arguments:
         order: How many values of D are extrapolated, from 1 to 3.
@@ -64,6 +63,8 @@ class DPM(Sampler):
 
     order: int = 2
     eta: float = 0.0
+
+    evaluations = 1
 
     def __post_init__(self) -> None:
         if self.order not in (1, 2, 3):
@@ -74,10 +75,6 @@ class DPM(Sampler):
     @property
     def deterministic(self) -> bool:
         return self.eta == 0
-
-    @property
-    def evaluations(self) -> int:
-        return 1
 
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         process, extra = diffusion.process, self.eta**2
@@ -107,11 +104,10 @@ class DPM(Sampler):
 class UniPC(Sampler):
     """UniPC with B(h) = e^h - 1: a predictor, and a corrector that costs nothing (Zhao et al., 2023).
 
-    The predictor integrates the polynomial through the last `order` values of D, as DPM does. The evaluation at the point
-    that it finds begins the next step; before, it joins the polynomial, and the step is made again with it. Of two values
-    the integral is c_0 (a_0 + ½ a_1), of more it is exact. The first steps, and the last ones, take lower orders; the state
-    after the last step is the predictor's. Order `order` + 1, one evaluation a step. The most accurate from 25 steps on
-    where steps in λ are uniform, or nearly; not for schedules that begin or end with long ones.
+    The predictor integrates the polynomial through the last `order` values of D, as DPM does. The evaluation at the point that
+    it finds begins the next step; before, it joins the polynomial, and the step is made again with it. Of two values the
+    integral is c_0 (a_0 + ½ a_1), of more it is exact. The first and the last steps take lower orders. Order `order` + 1. The
+    most accurate from 25 steps on where steps in λ are nearly uniform; not for schedules that begin or end with long ones.
 
     Arguments:
         order: How many values of D the predictor extrapolates, 2 or 3.
@@ -119,17 +115,12 @@ class UniPC(Sampler):
 
     order: int = 3
 
+    deterministic = True
+    evaluations = 1
+
     def __post_init__(self) -> None:
         if self.order not in (2, 3):
             raise ValueError(f"UniPC needs an order of 2 or 3, got order={self.order}")
-
-    @property
-    def deterministic(self) -> bool:
-        return True
-
-    @property
-    def evaluations(self) -> int:
-        return 1
 
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         process = diffusion.process
@@ -168,8 +159,8 @@ class IPNDM(Sampler):
         u_s = u_t + (level_s - level_t) Σ w_k n_k,    u = x/α,
 
     n_k being the last `order` values of E[z | x_t] and w = 3/2, -1/2; 23/12, -16/12, 5/12; 55/24, -59/24, 37/24, -9/24.
-    One evaluation a step; the first steps take the lower orders. Second order, since the first step is Euler's and levels are
-    not evenly spaced, with a small error: few samplers do better in 16 steps or fewer on the schedule of Karras et al. (2022).
+    The first steps take the lower orders. Second order, since the first step is Euler's and levels are not evenly spaced, but
+    few samplers do better in 16 steps or fewer on the schedule of Karras et al. (2022).
 
     Arguments:
         order: How many values of the noise are extrapolated, from 1 to 4.
@@ -177,17 +168,12 @@ class IPNDM(Sampler):
 
     order: int = 4
 
+    deterministic = True
+    evaluations = 1
+
     def __post_init__(self) -> None:
         if self.order not in (1, 2, 3, 4):
             raise ValueError(f"IPNDM needs an order from 1 to 4, got order={self.order}")
-
-    @property
-    def deterministic(self) -> bool:
-        return True
-
-    @property
-    def evaluations(self) -> int:
-        return 1
 
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         process = diffusion.process
@@ -202,9 +188,5 @@ class IPNDM(Sampler):
         return move
 
 
-_BASHFORTH = (  # the newest value last
-    (1,),
-    (-1 / 2, 3 / 2),
-    (5 / 12, -16 / 12, 23 / 12),
-    (-9 / 24, 37 / 24, -59 / 24, 55 / 24),
-)
+_BASHFORTH = ((1,), (-1 / 2, 3 / 2), (5 / 12, -16 / 12, 23 / 12), (-9 / 24, 37 / 24, -59 / 24, 55 / 24))
+"""The weights of equal steps, the newest value last."""

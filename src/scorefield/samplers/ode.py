@@ -20,13 +20,8 @@ __all__ = ["DPM2S", "DormandPrince", "Heun"]
 class Heun(OneStepSampler):
     """The deterministic sampler of EDM (Karras et al., 2022, Algorithm 1). Second order, two evaluations a step."""
 
-    @property
-    def deterministic(self) -> bool:
-        return True
-
-    @property
-    def evaluations(self) -> int:
-        return 2
+    deterministic = True
+    evaluations = 2
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         process = diffusion.process
@@ -41,17 +36,11 @@ class DPM2S(OneStepSampler):
     """DPM-Solver++(2S) (Lu et al., 2022, Algorithm 1): the midpoint rule in λ = -log level, exact where D is constant.
 
     With u = x/α, half a step of DDIM leads to the middle level √(level_t level_s), and the D found there takes u the whole
-    step. Second order, two evaluations a step. It is stable with long steps, with which Heun leaves the range of the data;
-    and as it remembers nothing, states may be changed between its steps.
+    step. Second order. It is stable with long steps, with which Heun leaves the range of the data, and it remembers nothing.
     """
 
-    @property
-    def deterministic(self) -> bool:
-        return True
-
-    @property
-    def evaluations(self) -> int:
-        return 2
+    deterministic = True
+    evaluations = 2
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         process, denoiser = diffusion.process, diffusion.denoiser
@@ -59,19 +48,17 @@ class DPM2S(OneStepSampler):
         middle = torch.sqrt(level * after)
         mean = denoiser(u, level)
         mean = denoiser(mean + middle / level * (u - mean), middle)
-        result: Tensor = process.alpha(s) * (mean + after / level * (u - mean))
-        return result
+        return process.alpha(s) * (mean + after / level * (u - mean))  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
 class DormandPrince(AdaptiveSampler):
     """The flow to a tolerance: Dormand & Prince's pair of orders 5 and 4 (1980), with its own steps for each sample.
 
-    It is solved in float64 and in the coordinates of `gaussian_frame.GaussianFrame`, in which Gaussian data of the
-    model's moments stand
-    still; the error of a step is measured against the width of data plus noise. On mixtures the default tolerance takes 35
-    to 60 evaluations in one step of the schedule, with an error of 1e-4 (median). It stops at each time of the schedule, at
-    the price of beginning anew: 16 steps take 170. For references, and for latents that decode to their data.
+    It is solved in float64 and in the coordinates of `gaussian_frame.GaussianFrame`, in which Gaussian data of the model's
+    moments stand still; errors are measured against the width of data plus noise. On mixtures the default tolerance takes 35 to
+    60 evaluations in one step of the schedule, with a median error of 1e-4; 16 steps, each begun anew, take 170. For
+    references, and for latents that decode to their data.
 
     Arguments:
         rtol: The relative tolerance.
@@ -81,14 +68,12 @@ class DormandPrince(AdaptiveSampler):
     rtol: float = 1e-4
     atol: float = 1e-4
 
+    deterministic = True
+
     def __post_init__(self) -> None:
         if not (self.rtol > 0 and self.atol > 0):
             got = f"rtol={self.rtol:g}, atol={self.atol:g}"
             raise ValueError(f"DormandPrince needs positive tolerances, got {got}")
-
-    @property
-    def deterministic(self) -> bool:
-        return True
 
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         process = diffusion.process

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
@@ -47,9 +47,7 @@ class Sampling:
             value = getattr(self, name)
             if value is not None and not isinstance(value, base):
                 got = (
-                    repr(value)
-                    if not isinstance(value, type)
-                    else f"the class {value.__name__}: write {value.__name__}()"
+                    f"the class {value.__name__}: write {value.__name__}()" if isinstance(value, type) else repr(value)
                 )
                 raise TypeError(f"{name} must be a {base.__name__} object, got {got}")
         if self.steps is not None:
@@ -96,7 +94,7 @@ class Sampling:
     def merged(self, default: Sampling) -> Sampling:
         """This one, with the parts of another where it has none.
 
-        A number of steps is not taken over by a sampler that chooses its own steps, nor beside a schedule that knows it.
+        A number of steps is not taken over by a sampler that chooses its own steps, nor next to a schedule that knows it.
         """
         schedule, steps = self.schedule or default.schedule, self.steps
         if steps is None and not (self.sampler is not None and self.sampler.adaptive):
@@ -135,8 +133,8 @@ class Sampling:
             raise ValueError("no sampler is chosen: give sampler=")
         if self.process is None:
             raise ValueError("no noise process is chosen: give process=")
-        whole = self.replace(process=self.process.checked())
-        return self.sampler, cast(Process, whole.process), whole.times()
+        process = self.process.checked()
+        return self.sampler, process, replace(self, process=process).times()
 
     def times(self) -> Tensor:
         """The times to step through, `(steps + 1,)`, in float64, decreasing; uniform where there is no schedule.
@@ -151,15 +149,10 @@ class Sampling:
         times, name = schedule.times(self.process, self.step_count), type(schedule).__name__
         if not isinstance(times, Tensor):
             raise TypeError(f"{name}.times must return a tensor, got {type(times).__name__}")
-        if (
-            times.ndim != 1
-            or len(times) < 2
-            or not bool((times.diff() < 0).all() & (times >= 0).all() & (times <= 1).all())
-        ):
-            raise ValueError(
-                f"{name} must give levels that decrease and that {type(self.process).__name__} reaches; "
-                f"their times are {times.flatten()[:8].tolist()}"
-            )
+        falling = bool((times.diff() < 0).all() & (times >= 0).all() & (times <= 1).all()) if times.ndim == 1 else False
+        if not falling or len(times) < 2:
+            need = f"levels that decrease and that {type(self.process).__name__} reaches"
+            raise ValueError(f"{name} must give {need}; their times are {times.flatten()[:8].tolist()}")
         return times
 
     def replace(self, **changes: Any) -> Sampling:

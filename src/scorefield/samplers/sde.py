@@ -29,19 +29,20 @@ __all__ = ["SRA1", "EulerMaruyama", "Milstein", "ReverseDiffusion", "StochasticH
 class EulerMaruyama(OneStepSampler):
     """The Euler-Maruyama step of dx = [f x - ½ (1 + η²) g² score] dt + η g dw̄ (Song et al., 2021, eq. 6).
 
-    x_s = x - (f x - ½ (1 + η²) g² score) (t - s) + η g √(t - s) z, all coefficients at t. As the noise is additive the
-    strong order is 1, not ½; the weak order is 1. One evaluation a step. Good for comparing with the literature:
-    `Ancestral` costs as much and is stable with any step.
+    x_s = x - (f x - ½ (1 + η²) g² score) (t - s) + η g √(t - s) z, all coefficients at t. As the noise is additive the strong
+    order is 1, not ½; the weak order is 1. For comparisons with the literature: `Ancestral` costs as much and is stable with
+    any step.
 
     Stable while (t - s) (½ (1 + η²) g²/v + f) < 2, where v = α² c + σ² and c is the smallest variance of the data along any
-    axis. For η = 1 and narrow data the level may fall by about a factor of e a step. Where α_1 is almost 0 (`Cosine`, `Flow`)
-    and η > 0, uniform steps of the clock are far too long at its end, even a thousand: take the schedule `LogLevel`.
+    axis. Where α_1 is almost 0 (`Cosine`, `Flow`) and η > 0, even a thousand uniform steps are too few: take `LogLevel`.
 
     Arguments:
         eta: How much of the noise is drawn afresh: 0 is the probability flow, 1 the reverse SDE, above 1 more.
     """
 
     eta: float = 1.0
+
+    evaluations = 1
 
     def __post_init__(self) -> None:
         if not 0 <= self.eta < math.inf:
@@ -50,10 +51,6 @@ class EulerMaruyama(OneStepSampler):
     @property
     def deterministic(self) -> bool:
         return self.eta == 0
-
-    @property
-    def evaluations(self) -> int:
-        return 1
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         f, square = diffusion.process.sde(t)
@@ -66,16 +63,13 @@ class EulerMaruyama(OneStepSampler):
 class Milstein(OneStepSampler):
     """Milstein's step of the reverse SDE: that of `EulerMaruyama`, bit for bit.
 
-    Milstein adds ½ g ∂g/∂x (Δw² - Δt) to the step of Euler and Maruyama. In the SDEs of score-based models g depends on
-    t alone, so that ∂g/∂x = 0 and nothing is added: Euler and Maruyama have Milstein's strong order 1 already. A term with
-    dg/dt in place of ∂g/∂x belongs to no Itô-Taylor expansion: it adds skewed noise, of strong order ½ (for g = 25^t and
-    500 steps, 6.5 times the variance of the step's own noise at t = 1), and is not offered. Methods that gain from
-    additive noise: `SRA1`, `StochasticHeun`.
+    Milstein adds ½ g ∂g/∂x (Δw² - Δt) to the step of Euler and Maruyama. In the SDEs of score-based models g depends on t
+    alone, so that nothing is added: Euler and Maruyama have Milstein's strong order 1 already. A term with dg/dt in place of
+    ∂g/∂x belongs to no Itô-Taylor expansion: it adds skewed noise, of strong order ½ (for g = 25^t and 500 steps, 6.5 times the
+    variance of the step's own noise at t = 1), and is not offered.
     """
 
-    @property
-    def evaluations(self) -> int:
-        return 1
+    evaluations = 1
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         return EulerMaruyama().step(diffusion, x, t, s, rng)
@@ -86,13 +80,10 @@ class ReverseDiffusion(OneStepSampler):
     """The reverse diffusion sampler: the forward step turned round (Song et al., 2021, Appendix E).
 
     x_s = x - (a - 1) x + G² score + G z with the forward step x_t = a x_s + G z of the process: a = α_t/α_s and
-    G² = σ_t² - a² σ_s². Weak order 1, one evaluation a step. Its standard deviation is too large where that of `Ancestral`
-    is too small, by almost as much.
+    G² = σ_t² - a² σ_s². Weak order 1. Samples are too wide by almost as much as those of `Ancestral` are too narrow.
     """
 
-    @property
-    def evaluations(self) -> int:
-        return 1
+    evaluations = 1
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         (alpha, sigma), (alpha_after, sigma_after) = diffusion.process(t), diffusion.process(s)
@@ -109,13 +100,10 @@ class StochasticHeun(OneStepSampler):
 
         K1 = h f(u, level_t) + √2 level_t ΔW,   K2 = h f(u + K1, level_s) + √2 level_s ΔW,   u_s = u + ½ (K1 + K2).
 
-    Strong order 1, weak order 2, two evaluations a step (Jolicoeur-Martineau et al., 2021). Good from about 30 steps on, where
-    it is among the most exact samplers with noise. h must stay below 1.
+    Strong order 1, weak order 2 (Jolicoeur-Martineau et al., 2021). Good from about 30 steps on. h must stay below 1.
     """
 
-    @property
-    def evaluations(self) -> int:
-        return 2
+    evaluations = 2
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         process, denoise = diffusion.process, diffusion.denoiser
@@ -126,8 +114,7 @@ class StochasticHeun(OneStepSampler):
         first = 2 * h * (denoise(u, level) - u) + level * wiener
         predicted = u + first
         second = 2 * h * (denoise(predicted, after) - predicted) + after * wiener
-        result: Tensor = process.alpha(s) * (u + (first + second) / 2)
-        return result
+        return process.alpha(s) * (u + (first + second) / 2)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -139,13 +126,11 @@ class SRA1(OneStepSampler):
         H = u + ¾ h f(u, level_t) + (3/2) √2 level_s I₁₀/h
         u_s = u + h (⅓ f(u, level_t) + ⅔ f(H, level_t^¼ level_s^¾)) + √2 level_s (I₁ - I₁₀/h) + √2 level_t I₁₀/h.
 
-    Strong order 1.5, weak order 2, two evaluations and two noises a step. Good where the path matters and not the
-    distribution alone: along the same path of W, other steps lead to almost the same sample. h must stay below 1.
+    Strong order 1.5, weak order 2, two noises a step. Good where the path matters and not the distribution alone: along the
+    same path of W, other steps lead to almost the same sample. h must stay below 1.
     """
 
-    @property
-    def evaluations(self) -> int:
-        return 2
+    evaluations = 2
 
     def step(self, diffusion: Diffusion, x: Tensor, t: Tensor, s: Tensor, rng: Rng) -> Tensor:
         process, denoise = diffusion.process, diffusion.denoiser
@@ -158,5 +143,4 @@ class SRA1(OneStepSampler):
         predicted = u + 0.75 * first + 1.5 * after * area
         second = 2 * h * (denoise(predicted, level**0.25 * after**0.75) - predicted)
         noise = after * (wiener - area) + level * area
-        result: Tensor = process.alpha(s) * (u + (first + 2 * second) / 3 + noise)
-        return result
+        return process.alpha(s) * (u + (first + 2 * second) / 3 + noise)  # type: ignore[no-any-return]

@@ -57,10 +57,7 @@ def parse_call_with(
 
 
 def parse_call(
-    text: str,
-    base: type,
-    read: Callable[[str], Any] | None = None,
-    defaults: Mapping[str, Any] | None = None,
+    text: str, base: type, read: Callable[[str], Any] | None = None, defaults: Mapping[str, Any] | None = None
 ) -> Any:
     """The object that is written as a name or a call.
 

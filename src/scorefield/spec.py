@@ -84,10 +84,7 @@ def arguments(cls: type) -> list[str] | None:
 
 
 def build(
-    value: Any,
-    trusted: tuple[str, ...] = ("scorefield",),
-    tensors: list[Tensor] | None = None,
-    external: Any = None,
+    value: Any, trusted: tuple[str, ...] = ("scorefield",), tensors: list[Tensor] | None = None, external: Any = None
 ) -> Any:
     """The inverse of `describe`; lists come back as tuples.
 

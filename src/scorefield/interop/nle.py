@@ -170,12 +170,7 @@ class NLE(Simulations):
         self.likelihood: LearnedLikelihood | None = None
 
     def train(
-        self,
-        *,
-        training: Training | None = None,
-        network: Network | None = None,
-        seed: int = 0,
-        device: str = "auto",
+        self, *, training: Training | None = None, network: Network | None = None, seed: int = 0, device: str = "auto"
     ) -> LearnedLikelihood:
         """Fits the distribution of one observation given the parameters; of sets of n, `(N, n, Q)`, each member counts.
 

@@ -48,12 +48,7 @@ class NPSE(Simulations):
         self.model: Model | None = None
 
     def train(
-        self,
-        *,
-        training: Training | None = None,
-        network: Network | None = None,
-        seed: int = 0,
-        device: str = "auto",
+        self, *, training: Training | None = None, network: Network | None = None, seed: int = 0, device: str = "auto"
     ) -> Model:
         """Fits the posterior of the parameters.
 

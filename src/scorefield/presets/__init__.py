@@ -3,8 +3,4 @@
 from . import ncsn as ncsn, ncsnv2 as ncsnv2
 from .base import Experiment as Experiment
 
-__all__ = [
-    "Experiment",
-    "ncsn",
-    "ncsnv2",
-]
+__all__ = ["Experiment", "ncsn", "ncsnv2"]

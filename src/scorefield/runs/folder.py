@@ -38,10 +38,7 @@ class Run:
     """
 
     def __init__(
-        self,
-        path: str | os.PathLike[str],
-        trusted: tuple[str, ...] = ("scorefield",),
-        network: nn.Module | None = None,
+        self, path: str | os.PathLike[str], trusted: tuple[str, ...] = ("scorefield",), network: nn.Module | None = None
     ) -> None:
         self.path = Path(path)
         self.trusted = trusted

@@ -118,10 +118,7 @@ class Samples(Rng):
     def __init__(self, seed: int, start: int = 0, count: int = 1, purpose: str = "") -> None:
         if start < 0 or count < 1:
             raise ValueError(f"Samples needs start >= 0 and count >= 1, got start={start}, count={count}")
-        self.seed = seed
-        self.start = start
-        self.count = count
-        self.purpose = purpose
+        self.seed, self.start, self.count, self.purpose = seed, start, count, purpose
         self._streams: dict[int, list[np.random.Generator]] = {}
 
     def child(self, purpose: str) -> Samples:
@@ -233,9 +230,7 @@ class Mixed(Rng):
     """
 
     def __init__(self, first: Rng, second: Rng, angle: float) -> None:
-        self.first = first
-        self.second = second
-        self.angle = angle
+        self.first, self.second, self.angle = first, second, angle
 
     def child(self, purpose: str) -> Mixed:
         return Mixed(self.first.child(purpose), self.second.child(purpose), self.angle)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch.nn as nn
+from torch import nn
 
 from ..denoisers.precondition import Parametrization
 from ..noise_levels import NoiseLevels

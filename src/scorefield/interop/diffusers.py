@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn as nn
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..denoisers import DataPrediction, NoisePrediction, Parametrization, VPrediction
 from ..denoisers.pretrained import IndexConditioning, PretrainedDenoiser

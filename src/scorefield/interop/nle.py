@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn as nn
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..context import Context
 from ..fitting import Options, plan, prepare, train
@@ -54,10 +53,7 @@ class LearnedLikelihood(nn.Module):
         self, units: Standardize, context: Context, gaussian: ConditionalGaussian, model: Model | None = None
     ) -> None:
         super().__init__()
-        self.units = units
-        self.context = context
-        self.gaussian = gaussian
-        self.model = model
+        self.units, self.context, self.gaussian, self.model = units, context, gaussian, model
 
     @torch.no_grad()
     def log_prob(self, theta: Any, x: Any, tolerance: float | None = None) -> Tensor:
@@ -231,8 +227,7 @@ class NLEPosterior:
     """
 
     def __init__(self, likelihood: LearnedLikelihood, prior: Any) -> None:
-        self.likelihood = likelihood
-        self.prior = prior
+        self.likelihood, self.prior = likelihood, prior
 
     def sample(self, shape: tuple[int, ...] = (1,), x: Any = None, seed: int = 0) -> Tensor:
         """Draws parameters given observations, `(Q,)` or `(m, Q)`, by sequential Monte Carlo from the prior.

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn as nn
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = ["fill", "is_state", "read_released", "without_prefix"]
 

@@ -73,17 +73,9 @@ class ScoreDensity:
         device: str = "auto",
         rate: float | str = "deprecated",
     ) -> None:
-        self.steps = steps
-        self.minutes = minutes
-        self.epochs = epochs
-        self.batch = batch
-        self.learning_rate = learning_rate
-        self.rate = rate
-        self.widths = widths
-        self.depth = depth
-        self.held_out = held_out
-        self.random_state = random_state
-        self.device = device
+        self.steps, self.minutes, self.epochs, self.batch = steps, minutes, epochs, batch
+        self.learning_rate, self.rate, self.widths, self.depth = learning_rate, rate, widths, depth
+        self.held_out, self.random_state, self.device = held_out, random_state, device
 
     def fit(self, X: Any, y: None = None) -> ScoreDensity:
         """Learns the density of the rows of `X`.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import torch.nn as nn
+from torch import nn
 
 from .fourier_features import FourierFeatures
 from .mlp import MLP

@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn as nn
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = ["FourierFeatures"]
 

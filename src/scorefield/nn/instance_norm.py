@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = ["ConditionalInstanceNormPlus", "InstanceNormPlus"]
 
@@ -65,8 +64,7 @@ class ConditionalInstanceNormPlus(nn.Module):
 
     def __init__(self, features: int, classes: int) -> None:
         super().__init__()
-        self.features = features
-        self.classes = classes
+        self.features, self.classes = features, classes
         factors = (1 + 0.02 * torch.randn(classes, 2 * features), torch.zeros(classes, features))
         self.embed = nn.Embedding(classes, 3 * features, _weight=torch.cat(factors, dim=1))
 

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal, cast
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .fir import Resample
 from .ncsnpp_parts import (
@@ -104,26 +103,15 @@ class NCSNpp(nn.Module):
         levels: int = 1000,
     ) -> None:
         super().__init__()
-        self.channels = channels
-        self.size = size
-        self.width = width
+        self.channels, self.size, self.width = channels, size, width
         self.multipliers = tuple(multipliers)
         self.depth = depth
         self.attention = tuple(attention)
-        self.embedding = embedding
-        self.waves = waves
-        self.block = block
+        self.embedding, self.waves, self.block = embedding, waves, block
         self.taps = tuple(taps)
-        self.rescale = rescale
-        self.progressive = progressive
-        self.progressive_input = progressive_input
-        self.combine = combine
-        self.dropout = dropout
-        self.last = last
-        self.centered = centered
-        self.scale_by_sigma = scale_by_sigma
-        self.sigma_min = sigma_min
-        self.sigma_max = sigma_max
+        self.rescale, self.progressive, self.progressive_input = rescale, progressive, progressive_input
+        self.combine, self.dropout, self.last, self.centered = combine, dropout, last, centered
+        self.scale_by_sigma, self.sigma_min, self.sigma_max = scale_by_sigma, sigma_min, sigma_max
         self.levels = levels
         self._check()
         self.all_modules = nn.ModuleList(self._parts())

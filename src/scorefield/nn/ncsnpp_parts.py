@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .fir import Resample
 

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .instance_norm import ConditionalInstanceNormPlus, InstanceNormPlus
 
@@ -187,10 +186,7 @@ class RefineNet(nn.Module):
         if channels < 1 or features < 1 or classes < 0:
             got = f"channels={channels}, features={features}, classes={classes}"
             raise ValueError(f"RefineNet needs positive sizes, got {got}")
-        self.channels = channels
-        self.features = features
-        self.depth = depth
-        self.classes = classes
+        self.channels, self.features, self.depth, self.classes = channels, features, depth, classes
         self.begin_conv = _conv(channels, features)
         self.normalizer = _norm(features, classes)
         self.end_conv = _conv(features, channels)

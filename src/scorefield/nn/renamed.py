@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import torch.nn as nn
+from torch import nn
 
 __all__ = ["load_under_old_names"]
 

@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .renamed import load_under_old_names
 
@@ -83,9 +82,7 @@ class TutorialUNet(nn.Module):
             raise ValueError(f"TutorialUNet needs positive sizes, four widths, and a base above 1 or None; got {got}")
         self.channels = channels
         self.widths = tuple(widths)
-        self.embedding = embedding
-        self.scale = scale
-        self.base = base
+        self.embedding, self.scale, self.base = embedding, scale, base
         a, b, c, d = self.widths
         self.embed = nn.Sequential(_RandomFourierEmbedding(embedding, scale), nn.Linear(embedding // 2 * 2, embedding))
 
@@ -165,8 +162,7 @@ class SigmaUNet(nn.Module):
         super().__init__()
         if min(channels, width) < 1:
             raise ValueError(f"SigmaUNet needs positive sizes, got channels={channels}, width={width}")
-        self.channels = channels
-        self.width = width
+        self.channels, self.width = channels, width
         self.input = nn.Conv2d(channels + 1, width, 3, padding=1)
         self.down = nn.Conv2d(width, 2 * width, 3, padding=1)
         self.middle = nn.Conv2d(2 * width, 2 * width, 3, padding=1)

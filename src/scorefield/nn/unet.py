@@ -7,9 +7,8 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .embed import FourierEmbedding
 from .renamed import load_under_old_names
@@ -115,16 +114,10 @@ class UNet(nn.Module):
         extra: int = 0,
     ) -> None:
         super().__init__()
-        self.dims = dims
-        self.channels = channels
+        self.dims, self.channels = dims, channels
         self.widths = tuple(widths)
-        self.depth = depth
-        self.patch = patch
-        self.attention = attention
-        self.periodic = periodic
-        self.embedding = embedding
-        self.context = context
-        self.context_channels = context_channels
+        self.depth, self.patch, self.attention, self.periodic = depth, patch, attention, periodic
+        self.embedding, self.context, self.context_channels = embedding, context, context_channels
         self.extra = extra
         self._check()
         self._build()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch.nn as nn
+from torch import nn
 
 from ..denoisers.precondition import Parametrization
 from ..deprecation import renamed_arguments

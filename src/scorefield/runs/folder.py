@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import torch.nn as nn
+from torch import nn
 
 from .. import checkpoint
 from ..display import as_html
@@ -41,8 +41,7 @@ class Run:
         self, path: str | os.PathLike[str], trusted: tuple[str, ...] = ("scorefield",), network: nn.Module | None = None
     ) -> None:
         self.path = Path(path)
-        self.trusted = trusted
-        self.network = network
+        self.trusted, self.network = trusted, network
         self._model: Model | None = None
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{self.path} is a file: a run needs a folder of its own, name another one")

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn as nn
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import spec
 from ..data import ArrayRows, Rows

@@ -84,13 +84,8 @@ class Trainer:
         if training.learning_rate is None or training.muon_learning_rate is None:
             got = f"{training.learning_rate} and {training.muon_learning_rate}"
             raise ValueError(f"a trainer needs learning_rate and muon_learning_rate, got {got}")
-        self.denoiser = denoiser
-        self.feed = feed
-        self.held_out = held_out
-        self.context = context
-        self.sets = sets
-        self.objective = objective
-        self.training = training
+        self.denoiser, self.feed, self.held_out, self.context = denoiser, feed, held_out, context
+        self.sets, self.objective, self.training = sets, objective, training
         self.step = 0
         self.seconds = 0.0
         self.stopped = ""

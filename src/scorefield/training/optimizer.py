@@ -47,9 +47,7 @@ class Optimizer:
     """
 
     def __init__(self, flat: Flat, learning_rate: float, muon_learning_rate: float, momentum: float = 0.95) -> None:
-        self.flat = flat
-        self.learning_rate = learning_rate
-        self.muon_learning_rate = muon_learning_rate
+        self.flat, self.learning_rate, self.muon_learning_rate = flat, learning_rate, muon_learning_rate
         self.momentum = momentum
         boundary = flat.boundary if muon_learning_rate > 0 else len(flat.values)
         self._rest = torch.nn.Parameter(flat.values[:boundary])

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from scorefield import checkpoint
-from scorefield.runs import Run, fit, lock as lock_module, log as log_module, session as session_module
-from scorefield.runs.signals import deferred_signals
+from scorefield.runs import Run, fit, folder as folder_module, log as log_module, session as session_module
+from scorefield.runs.session import deferred_signals
 from scorefield.settings import Data, Network, Training
 
 NETWORK = Network(widths=(8,), depth=1)
@@ -354,7 +354,7 @@ def test_a_full_disk_while_saving_costs_nothing(tmp_path, monkeypatch, finished,
 
 
 def test_a_full_disk_while_logging_costs_nothing(tmp_path, monkeypatch, finished):
-    monkeypatch.setattr(lock_module, "open", full_disk, raising=False)
+    monkeypatch.setattr(folder_module, "open", full_disk, raising=False)
     with pytest.raises(OSError, match=r"cannot be written .No space left"):
         learn(table(), tmp_path / "a")
     monkeypatch.undo()

@@ -9,23 +9,14 @@ from ..context import Context
 from ..nn import FourierFeatures, choose
 from ..noise_levels import NoiseLevels
 from ..settings import Network
-from .choices import GIVEN, Choice
+from .options import GIVEN, Choice
 from .prepared import Prepared
 
 __all__ = ["network_for"]
 
 
 def network_for(prepared: Prepared, wish: nn.Module | Network, levels: NoiseLevels) -> tuple[nn.Module, Choice]:
-    """The network with its first weights, and the reason for it.
-
-    Arguments:
-        prepared: The data.
-        wish: A network of the user's, or what to build.
-        levels: The noise levels.
-
-    Raises:
-        ValueError: If the user's network does not answer in the shape of the data, or an option does not fit them.
-    """
+    """The network with its first weights, and the reason; a ValueError if that of the user does not fit the data."""
     context = None if prepared.context is None else prepared.context.context
     if isinstance(wish, nn.Module):
         _try(wish, prepared.shape, context)
@@ -33,8 +24,8 @@ def network_for(prepared: Prepared, wish: nn.Module | Network, levels: NoiseLeve
     size = 0 if context is None else context.size
     fields = context is not None and bool(context.shape)
     sizes = (0, size) if fields else (size, 0)  # as numbers, or as channels on the grid of the data
-    step = prepared.finest_cell if levels.tail else None
-    step = None if step is None else step / prepared.scale
+    cell = prepared.finest_cell
+    step = cell / prepared.scale if levels.tail and cell is not None else None
     options = (wish.widths, wish.depth, wish.patch, wish.attention, wish.periodic)
     with torch.random.fork_rng():  # first weights come from PyTorch's own generator, which is left as it was
         torch.manual_seed(prepared.seed)

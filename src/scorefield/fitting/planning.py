@@ -20,9 +20,8 @@ from ..samplers import ExponentialAdams, Sampling
 from ..settings import Training
 from ..standardize import Standardize
 from .budget import resolve_training
-from .choices import GIVEN, Choice
 from .networks import network_for
-from .options import Options
+from .options import GIVEN, Choice, Options
 from .prepared import Prepared
 from .units import smallest_step
 
@@ -145,19 +144,13 @@ def _with_given(found: NoiseLevels, call: str) -> NoiseLevels:
 
 
 def _process(levels: NoiseLevels, given: Process | str | None) -> tuple[Process, Choice]:
-    """The process; one that a sampler names comes first."""
-    process: Process
+    """The process; that of a call is for the levels that are learned."""
     if given is None:
-        process, reason = levels.process(), "between the smallest and the largest level; any other will do"
-        return process, Choice("process", repr(process), reason)
-    process = given if isinstance(given, Process) else _parsed_process(given, levels)
-    return process, Choice("process", repr(process), GIVEN)
-
-
-def _parsed_process(call: str, levels: NoiseLevels) -> Process:
-    """The process of a call, for the levels that are learned."""
-    process: Process = parse_call(call, Process)
-    return process.matched(levels.sigma_min, levels.sigma_max)
+        reason = "between the smallest and the largest level; any other will do"
+        return levels.process(), Choice("process", repr(levels.process()), reason)
+    if isinstance(given, str):
+        given = parse_call(given, Process).matched(levels.sigma_min, levels.sigma_max)
+    return given, Choice("process", repr(given), GIVEN)
 
 
 def _parametrization(
@@ -186,41 +179,29 @@ def _objective(
     elif not isinstance(given, LevelObjective):
         given = given(known["levels"])
     if not isinstance(given, LevelObjective):
-        raise TypeError(
-            f"objective must make a LevelObjective, got {given!r}: derive it from objectives.LevelObjective"
-        )
+        advice = "derive it from objectives.LevelObjective"
+        raise TypeError(f"objective must make a LevelObjective, got {given!r}: {advice}")
     return given, Choice("objective", type(given).__name__, GIVEN)
 
 
 def _sampling(
     prepared: Prepared, levels: NoiseLevels, process: Process, given: Sampling | None
 ) -> tuple[Sampling, Choice]:
-    """The probability flow for vectors. For grids the reverse SDE, which forgets the errors of a network that has learned
-    from few examples of many numbers (docs/samplers.md has what was measured)."""
+    """The probability flow for vectors, the reverse SDE for grids (docs/samplers.md has what was measured)."""
     if prepared.vectors:
-        usual, reason = (
-            Sampling(ExponentialAdams(order=3, scale=prepared.scale), 32, None, process),
-            "the probability flow, for vectors",
-        )
+        sampler, steps, reason = ExponentialAdams(3, prepared.scale), 32, "the probability flow, for vectors"
     else:
         fine = _EASY * prepared.scale if levels.tail else 0.0  # levels below serve densities: their steps come on top
         below = float(process.time(torch.tensor(fine).clamp_min(levels.sigma_min)))
-        usual = Sampling(
-            ExponentialAdams(order=2, scale=prepared.scale, eta=1.0), math.ceil(24 / (1 - below)), None, process
-        )
+        sampler, steps = ExponentialAdams(2, prepared.scale, eta=1.0), math.ceil(24 / (1 - below))
         reason = "the reverse SDE, for grids: it forgets errors of the network"
-    if given is None:
-        return usual, Choice("sampling", str(usual.replace(process=None)), reason)
-    chosen = given.merged(usual)
-    return chosen, Choice("sampling", str(chosen.replace(process=None)), GIVEN)
+    usual = Sampling(sampler, steps, None, process)
+    chosen = usual if given is None else given.merged(usual)
+    return chosen, Choice("sampling", str(chosen.replace(process=None)), reason if given is None else GIVEN)
 
 
 def _device(device: str) -> str:
-    """The name of a device that is there.
-
-    Raises:
-        ValueError: If it is not there.
-    """
+    """The name of a device; a ValueError if it is not there."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -16,8 +16,7 @@ from ..denoisers import Gaussian
 from ..rng import Samples, permutation
 from ..settings import Training
 from ..standardize import Standardize
-from .choices import GIVEN, Choice
-from .options import Options
+from .options import GIVEN, Choice, Options
 from .splitting import Split, split
 from .units import data_moments, over_cells, units_of
 

@@ -40,17 +40,7 @@ def smallest_step(summary: Summary, units: Standardize) -> float | None:
 
 
 def data_moments(summary: Summary, units: Standardize, examples: Tensor, width: Tensor) -> Gaussian:
-    """The mean and the covariance of standardized data: the full covariance for vectors, variances for grids.
-
-    The variances are known from all data, correlations from examples.
-
-    Arguments:
-        summary: The moments of all data, in their own units.
-        units: The units.
-        examples: Standardized examples, of shape `(M, *D)`.
-        width: The widths of the cells that values are spread over, in standard units, 0 for none. Places in them are
-            independent of all else: they add to the variances alone.
-    """
+    """The mean of standardized data with their covariance: full for vectors, whose correlations are those of `examples`."""
     mean = units(summary.mean[None])[0]
     variance = summary.variance / units.std.double() ** 2
     if mean.ndim > 1 or mean.numel() > _FULL or len(examples) < _ROWS * mean.numel():
@@ -58,7 +48,7 @@ def data_moments(summary: Summary, units: Standardize, examples: Tensor, width: 
     centred = examples.double() - examples.double().mean(0)
     covariance = centred.T @ centred / len(examples)
     found = covariance.diagonal()  # 0 where a value is so rare that the examples lack it
-    scale = torch.where(found > 0, ((variance - width**2 / 12) / found).sqrt(), 0.0)
+    scale = torch.where(found > 0, ((variance - width**2 / 12) / found).sqrt(), 0.0)  # places in cells are independent
     covariance = covariance * scale * scale[:, None]
     covariance.diagonal().copy_(variance)
     return Gaussian(mean.float(), covariance.float())

@@ -17,14 +17,7 @@ _PARTS = {"sampler": "sampler", "steps": "steps", "grid": "schedule", "process":
 
 
 def migrate_sampling(spec: Any) -> Any:
-    """Gathers process, sampler, steps and grid of models, which were arguments of their own, into a `Sampling`.
-
-    Arguments:
-        spec: The structure of a file of 0.1.0, with the present names of classes.
-
-    Returns:
-        The present structure.
-    """
+    """Gathers process, sampler, steps and grid of the models in a structure of 0.1.0, with present names, in a `Sampling`."""
     if isinstance(spec, list):
         return [migrate_sampling(part) for part in spec]
     if not isinstance(spec, dict):

@@ -85,7 +85,7 @@ def plan(prepared: Prepared, options: Options | None = None) -> Plan:
         >>> from .prepared import prepare
         >>> found = plan(prepare(torch.randn(200, 2, generator=torch.Generator().manual_seed(0))))
         >>> found.choice("batch").value, found.choice("sampling").value
-        ('256', 'ExponentialAdams(order=3, steps=32)')
+        ('256', 'ExponentialAdams(steps=32)')
     """
     options = options or Options()
     device = torch.device(_device(options.device))
@@ -148,9 +148,9 @@ def _process(levels: NoiseLevels, given: Process | str | None) -> tuple[Process,
     if given is None:
         reason = "between the smallest and the largest level; any other will do"
         return levels.process(), Choice("process", repr(levels.process()), reason)
-    if isinstance(given, str):
-        given = parse_call(given, Process).matched(levels.sigma_min, levels.sigma_max)
-    return given, Choice("process", repr(given), GIVEN)
+    process: Process = parse_call(given, Process) if isinstance(given, str) else given
+    process = process.matched(levels.sigma_min, levels.sigma_max) if isinstance(given, str) else process
+    return process, Choice("process", repr(process), GIVEN)
 
 
 def _parametrization(

@@ -16,7 +16,7 @@ from ..mcmc import GaussianLangevin
 from ..model import Model
 from ..samplers import AnnealedLangevin
 from ..settings import Data, Network, Training
-from .simulations import Simulations, bounded, unbounded
+from .simulations import Simulations, bounded, rows_of, unbounded
 
 __all__ = ["NPSE", "NPSEPosterior"]
 
@@ -90,13 +90,7 @@ class NPSE(Simulations):
 
 
 class NPSEPosterior:
-    """The posterior of parameters.
-
-    Arguments:
-        model: A model of unbounded parameters with the data as its context.
-        low: The lower bounds, one number or one a parameter; -inf for none.
-        high: The upper ones.
-    """
+    """The posterior of parameters between two bounds, by a model of unbounded parameters with the data as its context."""
 
     def __init__(self, model: Model, low: Tensor | float = -math.inf, high: Tensor | float = math.inf) -> None:
         if model.context is None:
@@ -138,8 +132,7 @@ class NPSEPosterior:
         rows = self._observed(x)
         if len(rows) > 1:
             raise ValueError(f"log_prob knows one observation, got {len(rows)}: draw samples for several")
-        theta = torch.as_tensor(np.asarray(theta), dtype=torch.float64)
-        theta = theta[:, None] if theta.ndim == 1 else theta
+        theta = rows_of(theta)
         inside = ((theta > self.low) & (theta < self.high)).all(1)
         value = torch.full((len(theta),), -math.inf, dtype=torch.float64)
         if bool(inside.any()):

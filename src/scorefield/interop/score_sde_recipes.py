@@ -108,11 +108,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def find(name: str) -> Recipe:
-    """The recipe with the authors' name, such as "vp/cifar10_ddpmpp_continuous"; the folder may be omitted if unambiguous.
-
-    Raises:
-        ValueError: If there is none, or more than one.
-    """
+    """The recipe of the authors' name, such as "vp/cifar10_ddpmpp_continuous"; the folder may be left out if no other fits."""
     if name in RECIPES:
         return RECIPES[name]
     same = [full for full in RECIPES if full.split("/")[1] == name]

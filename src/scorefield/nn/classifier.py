@@ -37,9 +37,8 @@ class ClassifierNetwork(nn.Module):
         super().__init__()
         if classes < 2 or min(width, depth, *shape) < 1 or not 1 <= len(shape) <= 4:
             got = f"shape={tuple(shape)}, classes={classes}, width={width}, depth={depth}"
-            raise ValueError(
-                f"ClassifierNetwork needs data of one to four axes, 2 classes and positive sizes, got {got}"
-            )
+            need = "data of one to four axes, 2 classes and positive sizes"
+            raise ValueError(f"ClassifierNetwork needs {need}, got {got}")
         self.shape = tuple(shape)
         self.classes, self.width, self.depth = classes, width, depth
         dims = len(shape) - 1

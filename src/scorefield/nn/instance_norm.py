@@ -18,9 +18,8 @@ def _standardized(x: Tensor, gamma: Tensor, alpha: Tensor, beta: Tensor) -> Tens
     single map the second term is 0, with a single pixel the first.
     """
     dtype = x.dtype
-    x = (
-        x if dtype in (torch.float32, torch.float64) else x.float()
-    )  # sums over a map lose too many digits in half precision
+    if dtype not in (torch.float32, torch.float64):  # sums over a map lose too many digits in half precision
+        x = x.float()
     mean = x.mean((2, 3))
     h = F.instance_norm(x, eps=_EPSILON) if x[0, 0].numel() > 1 else torch.zeros_like(x)
     if x.shape[1] > 1:
@@ -30,16 +29,9 @@ def _standardized(x: Tensor, gamma: Tensor, alpha: Tensor, beta: Tensor) -> Tens
 
 
 class InstanceNormPlus(nn.Module):
-    """InstanceNorm++ of NCSNv2: γ ((x - μ) / s + α (μ - m) / v) + β.
+    """InstanceNorm++ of NCSNv2: γ ((x - μ) / s + α (μ - m) / v) + β (Song & Ermon, 2019, Appendix A.1).
 
-    This is what the authors' code computes, and what their checkpoints need. In the paper γ does not multiply the second
-    term.
-
-    Arguments:
-        features: The number of maps.
-
-    References:
-        Song & Ermon, 2019, Appendix A.1.
+    This is what the authors' code computes; in the paper γ does not multiply the second term.
     """
 
     def __init__(self, features: int) -> None:
@@ -55,12 +47,7 @@ class InstanceNormPlus(nn.Module):
 
 
 class ConditionalInstanceNormPlus(nn.Module):
-    """InstanceNorm++ with one γ, α and β per noise level, as in NCSN (Song & Ermon, 2019).
-
-    Arguments:
-        features: The number of maps.
-        classes: The number of noise levels.
-    """
+    """InstanceNorm++ of a number of maps, with one γ, α and β per noise level, as in NCSN (Song & Ermon, 2019)."""
 
     def __init__(self, features: int, classes: int) -> None:
         super().__init__()

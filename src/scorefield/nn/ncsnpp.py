@@ -132,18 +132,14 @@ class NCSNpp(nn.Module):
             got = f"sigma_min={self.sigma_min:g}, sigma_max={self.sigma_max:g}"
             raise ValueError(f"NCSNpp needs 0 < sigma_min < sigma_max, got {got}")
         if self.scale_by_sigma and self.embedding == "waves":
-            raise ValueError(
-                "scale_by_sigma needs labels that are levels: set embedding='level', or 'time' with indices"
-            )
+            advice = "set embedding='level', or 'time' with indices"
+            raise ValueError(f"scale_by_sigma needs labels that are levels: {advice}")
 
     def _block(self, ins: int, outs: int, resize: Literal["up", "down"] | None = None) -> nn.Module:
         if resize and self.block == "ddpm":
             return Resize(ins, outs, resize, self.taps)
         style = BlockStyle(self.block, self.taps, self.rescale, self.dropout, self.last)
         return Block(ins, outs, 4 * self.width, style, resize)
-
-    def _attend(self, features: int) -> Attention:
-        return Attention(features, self.rescale, self.last)
 
     def _attends(self, scale: int) -> bool:
         return self.size // 2**scale in self.attention
@@ -160,7 +156,7 @@ class NCSNpp(nn.Module):
         yield from self._parts_down(shortcuts)
         bottom = shortcuts[-1]
         yield self._block(bottom, bottom)
-        yield self._attend(bottom)
+        yield Attention(bottom, self.rescale, self.last)
         yield self._block(bottom, bottom)
         yield from self._parts_up(bottom, shortcuts)
 
@@ -170,7 +166,7 @@ class NCSNpp(nn.Module):
             for _ in range(self.depth):
                 yield self._block(features, features := multiplier * self.width)
                 if self._attends(scale):
-                    yield self._attend(features)
+                    yield Attention(features, self.rescale, self.last)
                 shortcuts.append(features)
             if scale == len(self.multipliers) - 1:
                 return
@@ -188,7 +184,7 @@ class NCSNpp(nn.Module):
             for _ in range(self.depth + 1):
                 yield self._block(features + shortcuts.pop(), features := multiplier * self.width)
             if self._attends(scale):
-                yield self._attend(features)
+                yield Attention(features, self.rescale, self.last)
             if self.progressive == "output_skip":
                 yield norm(features)
                 yield conv(features, self.channels, scale=self.last)
@@ -213,11 +209,9 @@ class NCSNpp(nn.Module):
         """
         halvings = 2 ** (len(self.multipliers) - 1)
         if any(n % halvings for n in x.shape[2:]):
-            sides = " x ".join(map(str, x.shape[2:]))
-            raise ValueError(
-                f"{len(self.multipliers)} scales need sides that are multiples of {halvings}, got images of {sides}: "
-                "pad or crop them, or use fewer multipliers"
-            )
+            sides, need = " x ".join(map(str, x.shape[2:])), f"sides that are multiples of {halvings}"
+            got = f"got images of {sides}: pad or crop them, or use fewer multipliers"
+            raise ValueError(f"{len(self.multipliers)} scales need {need}, {got}")
         parts = iter(self.all_modules)
         label = self._label(c.to(x.dtype), parts)
         x = x if self.centered else 2 * x - 1
@@ -225,7 +219,10 @@ class NCSNpp(nn.Module):
         h = next(parts)(shortcuts[-1], label)
         h = next(parts)(h)
         h = self._up(next(parts)(h, label), label, shortcuts, parts)
-        return h / self._level(c, x) if self.scale_by_sigma else h
+        if not self.scale_by_sigma:
+            return h
+        level = self.sigmas[c.long()] if self.embedding == "time" else c
+        return h / level.to(x.dtype).reshape(-1, 1, 1, 1)
 
     def _label(self, c: Tensor, parts: Iterator[nn.Module]) -> Tensor:
         """The embedding of the labels, `(B,)` to `(B, 4 · width)`."""
@@ -235,11 +232,6 @@ class NCSNpp(nn.Module):
             embedded = next(parts)(c.log() if self.embedding == "level" else c)
         h = F.silu(next(parts)(embedded))
         return F.silu(next(parts)(h))
-
-    def _level(self, c: Tensor, x: Tensor) -> Tensor:
-        """The levels that labels stand for, `(B, 1, 1, 1)`."""
-        level = self.sigmas[c.long()] if self.embedding == "time" else c
-        return level.to(x.dtype).reshape(-1, 1, 1, 1)
 
     def _resized(self, h: Tensor, label: Tensor, part: nn.Module) -> Tensor:
         return cast(Tensor, part(h, label) if self.block == "biggan" else part(h))

@@ -128,9 +128,8 @@ class UNet(nn.Module):
             raise ValueError(f"UNet works on 1, 2 or 3 spatial axes, got dims={self.dims}")
         context, context_channels = self.context, self.context_channels
         if context and context_channels:
-            raise ValueError(
-                f"UNet takes values or channels as context, not both: got {context=} and {context_channels=}"
-            )
+            got = f"{context=} and {context_channels=}"
+            raise ValueError(f"UNet takes values or channels as context, not both: got {got}")
         sizes = (self.channels, self.depth, self.patch, self.embedding, *self.widths)
         if not self.widths or min(*sizes, context + 1, context_channels + 1, self.extra + 1) < 1:
             got = f"channels={self.channels}, widths={self.widths}, depth={self.depth}, patch={self.patch}"

@@ -58,9 +58,6 @@ def choose_noise_levels(
         moves: The moves of annealed Langevin dynamics at each level, by default as many as make 1,200 in all.
         criterion: What their step brings nearest to 1: `fixed_point`, or `one_level` for steps as published.
 
-    Returns:
-        The noise levels.
-
     Raises:
         ValueError: If there are fewer than 2 data, or all are equal.
 
@@ -92,7 +89,7 @@ def choose_noise_levels(
 
 
 def ncsnv2_smallest_level(x: Tensor) -> float:
-    """The smallest level of NCSNv2, 0.01 where data are between 0 and 1: a hundredth of the range of a channel or column.
+    """The smallest level of NCSNv2, 0.01 where data are between 0 and 1: 1 % of the range of a channel or column.
 
     Arguments:
         x: Standardized data, of shape `(N, *D)`.

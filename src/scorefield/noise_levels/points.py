@@ -24,12 +24,7 @@ def evenly_spaced(count: int, most: int) -> Tensor:
 
 
 class Points:
-    """Data as vectors in float64.
-
-    Arguments:
-        x: The data, of shape `(N, *D)`.
-        units: The map to standard units; by default `x` is standardized already.
-    """
+    """Data of shape `(N, *D)` as vectors in float64, in standard units: `x` is standardized already, or by `units`."""
 
     def __init__(self, x: Rows | Tensor, units: Standardize | None = None) -> None:
         self.data = x

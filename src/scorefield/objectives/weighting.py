@@ -56,7 +56,7 @@ class EDMWeighting(Weighting):
         if not 0 < self.scale < math.inf:
             need = "0 < scale < ∞, the standard deviation of the data"
             raise ValueError(
-                f"{type(self).__name__} needs {need}, got scale={self.scale:g}: use NoiseWeighting() for 1/σ² alone"
+                f"EDMWeighting needs {need}, got scale={self.scale:g}: use NoiseWeighting() for 1/σ² alone"
             )
 
     def __call__(self, level: Tensor) -> Tensor:

@@ -13,15 +13,7 @@ __all__ = ["Optimizer", "orthogonalize"]
 
 
 def orthogonalize(matrices: Tensor, iterations: int = 5) -> Tensor:
-    """Moves all singular values of matrices near 1 (Jordan et al., 2024, Muon: a quintic Newton-Schulz iteration).
-
-    Arguments:
-        matrices: The matrices, of shape `(K, m, n)`.
-        iterations: How often the polynomial is applied.
-
-    Returns:
-        Matrices of the same singular vectors, with singular values between about 0.7 and 1.2, of shape `(K, m, n)`.
-    """
+    """Moves the singular values of matrices `(K, m, n)` near 1, to 0.7 to 1.2 (Jordan et al., 2024, Muon: Newton-Schulz)."""
     x = matrices.bfloat16()
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT if tall else x

@@ -113,21 +113,9 @@ def fit(
     contexts = None if context is None else Reading(context_key, context_columns).read(context)
     with _stoppable(output), Watch() as watch, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # warnings are printed below
-        fit(
-            x,
-            output,
-            **choices.given(),
-            data=how,
-            network=network,
-            training=training,
-            seed=seed,
-            device=device,
-            context=contexts,
-            source=reading.source(data),
-            tensorboard=tensorboard,
-            begin=_introduce,
-            watch=watch,
-        )
+        given: dict[str, Any] = {"data": how, "network": network, "training": training, "context": contexts}
+        given |= {**choices.given(), "source": reading.source(data), "tensorboard": tensorboard}
+        fit(x, output, **given, seed=seed, device=device, begin=_introduce, watch=watch)
     _conclude(run, watch)
 
 

@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..calls import parse_call
+from ..context import Context
 from ..denoisers import EDMPrediction
 from ..denoisers.precondition import Parametrization
+from ..nn import FourierFeatures, choose
 from ..noise_levels import NoiseLevels, choose_noise_levels, diameter
 from ..objectives import DenoisingScoreMatching, LevelDistribution, LevelObjective, LogNormal, WithLowTail
 from ..processes import Process
 from ..samplers import ExponentialAdams, Sampling
-from ..settings import Training
+from ..settings import Network, Training
 from ..standardize import Standardize
 from .budget import resolve_training
-from .networks import network_for
 from .options import GIVEN, Choice, Options
-from .prepared import Prepared
-from .units import smallest_step
+from .prepared import Prepared, smallest_step
 
 __all__ = ["Plan", "plan", "training_levels"]
 
@@ -91,7 +91,7 @@ def plan(prepared: Prepared, options: Options | None = None) -> Plan:
     device = torch.device(_device(options.device))
     scale = _residual_scale(prepared)
     levels = _noise_levels(prepared, options.noise_levels)
-    network, of_network = network_for(prepared, options.network, levels)
+    network, of_network = _network(prepared, options.network, levels)
     wish = None if options.sampling is None else Sampling.of(options.sampling)
     process, of_process = _process(levels, options.process if wish is None or wish.process is None else wish.process)
     parametrization, of_parametrization = _parametrization(scale, options.parametrization)
@@ -210,3 +210,43 @@ def _device(device: str) -> str:
         why = str(error).splitlines()[0]
         raise ValueError(f"there is no device {device!r} here: use device='cpu' ({why})") from error
     return device
+
+
+def _network(prepared: Prepared, wish: nn.Module | Network, levels: NoiseLevels) -> tuple[nn.Module, Choice]:
+    """The network with its first weights, and the reason; a ValueError if that of the user does not fit the data."""
+    context = None if prepared.context is None else prepared.context.context
+    if isinstance(wish, nn.Module):
+        _try(wish, prepared.shape, context)
+        return wish, Choice("network", _network_in_words(wish), GIVEN)
+    size = 0 if context is None else context.size
+    fields = context is not None and bool(context.shape)
+    sizes = (0, size) if fields else (size, 0)  # as numbers, or as channels on the grid of the data
+    cell = prepared.finest_cell
+    step = cell / prepared.scale if levels.tail and cell is not None else None
+    options = (wish.widths, wish.depth, wish.patch, wish.attention, wish.periodic)
+    with torch.random.fork_rng():  # first weights come from PyTorch's own generator, which is left as it was
+        torch.manual_seed(prepared.seed)
+        network, reason = choose(prepared.shape, len(prepared.split.train), *options, *sizes, step=step)
+    return network, Choice("network", _network_in_words(network), reason)
+
+
+def _try(network: nn.Module, shape: tuple[int, ...], context: Context | None) -> None:
+    """Calls a given network once: an answer of another shape could broadcast, and be trained in silence."""
+    p = next(network.parameters(), torch.empty(0))
+    x = torch.zeros(2, *shape, dtype=p.dtype, device=p.device)
+    before = {module: module.training for module in network.modules()}
+    with torch.no_grad(), torch.random.fork_rng():
+        missing = () if context is None else (context.empty().expand(2, *context.row_shape).to(x),)
+        answer = network.eval()(x, x.new_zeros(2), *missing)
+    for module, training in before.items():
+        module.training = training
+    if not isinstance(answer, Tensor) or answer.shape != x.shape:
+        got = f"shape {tuple(answer.shape)}" if isinstance(answer, Tensor) else f"a {type(answer).__name__}"
+        need = f"x of shape {tuple(x.shape)} and c of shape (2,) with the shape of x"
+        raise ValueError(f"the network must answer {need}, got {got}: its first and last layer must fit the data")
+
+
+def _network_in_words(network: nn.Module) -> str:
+    count = sum(p.numel() for p in network.parameters())
+    inner = network.network if isinstance(network, FourierFeatures) else network
+    return f"{type(inner).__name__}, {count:,} parameters"

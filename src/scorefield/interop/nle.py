@@ -179,9 +179,6 @@ class NLE(Simulations):
             seed: The seed of everything that is random.
             device: "auto", "cpu", "cuda", …
 
-        Returns:
-            The likelihood.
-
         Raises:
             ValueError: If there are no simulations yet.
         """

@@ -50,7 +50,7 @@ class NPSE(Simulations):
     def train(
         self, *, training: Training | None = None, network: Network | None = None, seed: int = 0, device: str = "auto"
     ) -> Model:
-        """Fits the posterior of the parameters.
+        """Fits the posterior of the parameters: a model of unbounded ones, with the observations as its context.
 
         How long a network may learn before it memorizes its simulations differs a hundredfold between simulators. Without
         a budget, a short one is tried, then five times as much, until the loss of held-out simulations falls no more.
@@ -61,9 +61,6 @@ class NPSE(Simulations):
             network: What network to build.
             seed: The seed of everything that is random.
             device: "auto", "cpu", "cuda", …
-
-        Returns:
-            The model of unbounded parameters with the observations as its context.
 
         Raises:
             ValueError: If there are no simulations yet.

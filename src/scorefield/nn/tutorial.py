@@ -9,23 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .ncsnpp_parts import LevelEmbedding
 from .renamed import load_under_old_names
 
 __all__ = ["SigmaUNet", "TutorialUNet"]
-
-
-class _RandomFourierEmbedding(nn.Module):
-    """Sines and cosines of a time at fixed random frequencies: `(B,)` to `(B, width)`."""
-
-    W: Tensor
-
-    def __init__(self, width: int, scale: float) -> None:
-        super().__init__()
-        self.register_buffer("W", torch.randn(width // 2) * scale)
-
-    def forward(self, t: Tensor) -> Tensor:
-        angles = t[:, None] * self.W * 2 * math.pi
-        return torch.cat((angles.sin(), angles.cos()), dim=1)
 
 
 class _Dense(nn.Module):
@@ -84,7 +71,7 @@ class TutorialUNet(nn.Module):
         self.widths = tuple(widths)
         self.embedding, self.scale, self.base = embedding, scale, base
         a, b, c, d = self.widths
-        self.embed = nn.Sequential(_RandomFourierEmbedding(embedding, scale), nn.Linear(embedding // 2 * 2, embedding))
+        self.embed = nn.Sequential(LevelEmbedding(embedding // 2, scale), nn.Linear(embedding // 2 * 2, embedding))
 
         self.conv1 = nn.Conv2d(channels, a, 3, bias=False)
         self.dense1 = _Dense(embedding, a)

@@ -83,11 +83,7 @@ class Log:
         self.writer = tensorboard_writer(folder / "tensorboard") if tensorboard else None
 
     def add(self, progress: Progress) -> None:
-        """Counts a step; writes a row if it is time.
-
-        Raises:
-            OSError: If the row cannot be written.
-        """
+        """Counts a step; writes a row if it is time."""
         self._loss.add(progress.loss)
         if progress.held_out is None and progress.fraction < self.fraction + _FRACTION and progress.step > 1:
             return
@@ -134,11 +130,7 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 
 
 def tensorboard_writer(path: Path | None) -> Any:
-    """A writer of TensorBoard's; None only tries whether it is installed.
-
-    Raises:
-        ImportError: If it is not installed.
-    """
+    """A writer of TensorBoard's, which must be installed; None only tries whether it is."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

@@ -125,15 +125,9 @@ class Session:
 
 @contextlib.contextmanager
 def deferred_signals() -> Iterator[list[int]]:
-    """Makes Ctrl-C and SIGTERM wait for the end of a step, whose state can be saved; a second one acts at once.
+    """Makes Ctrl-C and SIGTERM wait for the end of a step; a second one acts at once. Yields the list of those that came.
 
-    At the end those that came do what they would have done, or raise KeyboardInterrupt.
-
-    Yields:
-        The list of those that came.
-
-    Raises:
-        KeyboardInterrupt: If a signal came and its handler returned.
+    At the end these do what they would have done, or raise KeyboardInterrupt.
     """
     came: list[int] = []
     if threading.current_thread() is not threading.main_thread():  # where no handlers can be set

@@ -8,11 +8,9 @@ __all__ = ["migrate_sampling"]
 
 _MODEL = "scorefield.model.Model"
 _SAMPLING = "scorefield.samplers.Sampling"
-_WITH_STEPS = {
-    "scorefield.samplers.AdaptiveSDE",
-    "scorefield.samplers.DormandPrince",
-    "scorefield.schedules.ExplicitLevels",
-}  # samplers and schedules that went by steps of their own, whatever the model said
+# Samplers and schedules that went by steps of their own, whatever the model said.
+_WITH_STEPS = {"scorefield.samplers.AdaptiveSDE", "scorefield.samplers.DormandPrince"}
+_WITH_STEPS |= {"scorefield.schedules.ExplicitLevels"}
 _PARTS = {"sampler": "sampler", "steps": "steps", "grid": "schedule", "process": "process"}
 
 

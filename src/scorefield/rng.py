@@ -223,11 +223,9 @@ class Mixed(Rng):
     def child(self, purpose: str) -> Mixed:
         return Mixed(self.first.child(purpose), self.second.child(purpose), self.angle)
 
-    def _mix(self, a: Tensor, b: Tensor) -> Tensor:
-        return float(np.cos(self.angle)) * a + float(np.sin(self.angle)) * b
-
     def normal(self, shape: Shape, dtype: Dtype = None, device: Device = None) -> Tensor:
-        return self._mix(self.first.normal(shape, dtype, device), self.second.normal(shape, dtype, device))
+        a, b = self.first.normal(shape, dtype, device), self.second.normal(shape, dtype, device)
+        return float(np.cos(self.angle)) * a + float(np.sin(self.angle)) * b
 
     def uniform(self, shape: Shape, dtype: Dtype = None, device: Device = None) -> Tensor:
         u: Tensor = torch.special.ndtr(self.normal(shape, dtype, device))

@@ -55,12 +55,8 @@ def import_(
     """
     from ..interop import import_diffusers, import_ncsnv2, import_score_sde
 
-    given = {
-        "preset": preset is not None,
-        "ladder": ladder is not None,
-        "centred": centred,
-        "weights": weights != "ema",
-    }
+    given = {"preset": preset is not None, "ladder": ladder is not None}
+    given |= {"centred": centred, "weights": weights != "ema"}
     known = {"ncsnv2": {"ladder", "centred", "weights"}, "score-sde": {"preset", "weights"}, "diffusers": set()}
     for name, used in given.items():
         if used and name not in known[kind]:

@@ -21,17 +21,8 @@ if TYPE_CHECKING:
     from ..model import Model
     from ..samplers import Sampling
 
-__all__ = [
-    "COMMANDS",
-    "NAMES",
-    "Choices",
-    "Conditions",
-    "Drawing",
-    "Reading",
-    "from_file",
-    "names_of",
-    "with_new_words",
-]
+__all__ = ["COMMANDS", "NAMES", "Choices", "Conditions", "Drawing", "Reading"]
+__all__ += ["from_file", "names_of", "with_new_words"]
 
 COMMANDS = {"calibrate": "noise-levels"}
 """New names of commands by old ones, which work for a version."""

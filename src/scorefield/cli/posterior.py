@@ -123,10 +123,7 @@ def _measurement(y: Path, operator: str, noise: str, model: Model) -> Measuremen
 
 
 def _acting(text: str, y: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
-    """The operator that is written as a call, or as several with | between them, and the numbers that it shows.
-
-    A mask without a file shows what is not NaN in y.
-    """
+    """The operator of calls with | between them, and the numbers that it observes; a mask shows what is not NaN in y."""
     import numpy as np
 
     from ..calls import parse_call, split_call
@@ -161,10 +158,8 @@ def _check(model: Model, simulations: int, seed: int, sampling: Sampling) -> Non
 
     found = check_posterior(model, simulations, seed=seed, sampling=sampling)
     ranks = found.calibration
-    rows: list[tuple[Any, ...]] = [
-        ("ranks of the truth among draws, p", ranks.p_value, "above 0.005"),
-        ("coverage about an estimate, p", ranks.coverage_p_value, "above 0.005"),
-    ]
+    rows: list[tuple[Any, ...]] = [("ranks of the truth among draws, p", ranks.p_value, "above 0.005")]
+    rows += [("coverage about an estimate, p", ranks.coverage_p_value, "above 0.005")]
     if found.width is not None:
         rows += [
             ("variance over the exact one", found.width, "0.9 to 1.1"),

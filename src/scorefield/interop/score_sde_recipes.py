@@ -18,13 +18,7 @@ __all__ = ["RECIPES", "Recipe", "find"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network was trained.
-
-    Arguments:
-        process: The noise process.
-        continuous: Whether training used all times, or only `levels` of them.
-        network: The arguments of `NCSNpp` that differ from their defaults.
-    """
+    """How a network was trained: its process, whether at all times, and the arguments of `NCSNpp` that are not defaults."""
 
     process: Process
     continuous: bool

@@ -14,8 +14,7 @@ _EPSILON = 1e-5
 def _standardized(x: Tensor, gamma: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
     """γ ((x - μ) / s + α (μ - m) / v) + β for x of shape `(B, C, H, W)` and factors of shape `(C,)` or `(B, C)`.
 
-    μ and s are the mean and the standard deviation of a map, m and v those of the means over all maps of a sample. With a
-    single map the second term is 0, with a single pixel the first.
+    μ and s are of a map, m and v of the means over all maps. With one map the second term is 0, with one pixel the first.
     """
     dtype = x.dtype
     if dtype not in (torch.float32, torch.float64):  # sums over a map lose too many digits in half precision

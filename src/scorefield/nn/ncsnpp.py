@@ -9,20 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import ncsnpp_parts as layers
 from .fir import Resample
-from .ncsnpp_parts import (
-    Attention,
-    Block,
-    BlockStyle,
-    Combine,
-    LevelEmbedding,
-    Resize,
-    conv,
-    dense,
-    norm,
-    positions,
-    residual_sum,
-)
 
 __all__ = ["NCSNpp"]
 
@@ -137,9 +125,9 @@ class NCSNpp(nn.Module):
 
     def _block(self, ins: int, outs: int, resize: Literal["up", "down"] | None = None) -> nn.Module:
         if resize and self.block == "ddpm":
-            return Resize(ins, outs, resize, self.taps)
-        style = BlockStyle(self.block, self.taps, self.rescale, self.dropout, self.last)
-        return Block(ins, outs, 4 * self.width, style, resize)
+            return layers.Resize(ins, outs, resize, self.taps)
+        style = layers.BlockStyle(self.block, self.taps, self.rescale, self.dropout, self.last)
+        return layers.Block(ins, outs, 4 * self.width, style, resize)
 
     def _attends(self, scale: int) -> bool:
         return self.size // 2**scale in self.attention
@@ -148,15 +136,15 @@ class NCSNpp(nn.Module):
         """All layers in the order of their use, by which they are numbered in checkpoints."""
         embedded = self.width if self.embedding == "time" else 2 * self.width
         if self.embedding != "time":
-            yield LevelEmbedding(self.width, self.waves)
-        yield dense(embedded, 4 * self.width)
-        yield dense(4 * self.width, 4 * self.width)
-        yield conv(self.channels, self.width)
+            yield layers.LevelEmbedding(self.width, self.waves)
+        yield layers.dense(embedded, 4 * self.width)
+        yield layers.dense(4 * self.width, 4 * self.width)
+        yield layers.conv(self.channels, self.width)
         shortcuts = [self.width]
         yield from self._parts_down(shortcuts)
         bottom = shortcuts[-1]
         yield self._block(bottom, bottom)
-        yield Attention(bottom, self.rescale, self.last)
+        yield layers.Attention(bottom, self.rescale, self.last)
         yield self._block(bottom, bottom)
         yield from self._parts_up(bottom, shortcuts)
 
@@ -166,16 +154,16 @@ class NCSNpp(nn.Module):
             for _ in range(self.depth):
                 yield self._block(features, features := multiplier * self.width)
                 if self._attends(scale):
-                    yield Attention(features, self.rescale, self.last)
+                    yield layers.Attention(features, self.rescale, self.last)
                 shortcuts.append(features)
             if scale == len(self.multipliers) - 1:
                 return
             yield self._block(features, features, "down")
             if self.progressive_input == "input_skip":
-                yield Combine(self.channels, features, self.combine)
+                yield layers.Combine(self.channels, features, self.combine)
                 features *= 2 if self.combine == "cat" else 1
             if self.progressive_input == "residual":
-                yield Resize(image, image := features, "down", self.taps)
+                yield layers.Resize(image, image := features, "down", self.taps)
             shortcuts.append(features)
 
     def _parts_up(self, features: int, shortcuts: list[int]) -> Iterator[nn.Module]:
@@ -184,22 +172,22 @@ class NCSNpp(nn.Module):
             for _ in range(self.depth + 1):
                 yield self._block(features + shortcuts.pop(), features := multiplier * self.width)
             if self._attends(scale):
-                yield Attention(features, self.rescale, self.last)
+                yield layers.Attention(features, self.rescale, self.last)
             if self.progressive == "output_skip":
-                yield norm(features)
-                yield conv(features, self.channels, scale=self.last)
+                yield layers.norm(features)
+                yield layers.conv(features, self.channels, scale=self.last)
             if self.progressive == "residual":
                 if image:
-                    yield Resize(image, features, "up", self.taps)
+                    yield layers.Resize(image, features, "up", self.taps)
                 else:
-                    yield norm(features)
-                    yield conv(features, features)
+                    yield layers.norm(features)
+                    yield layers.conv(features, features)
                 image = features
             if scale > 0:
                 yield self._block(features, features, "up")
         if self.progressive != "output_skip":
-            yield norm(features)
-            yield conv(features, self.channels, scale=self.last)
+            yield layers.norm(features)
+            yield layers.conv(features, self.channels, scale=self.last)
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         """Predicts: images `(B, channels, H, W)` and noise labels `(B,)` to `(B, channels, H, W)`.
@@ -227,7 +215,7 @@ class NCSNpp(nn.Module):
     def _label(self, c: Tensor, parts: Iterator[nn.Module]) -> Tensor:
         """The embedding of the labels, `(B,)` to `(B, 4 · width)`."""
         if self.embedding == "time":
-            embedded = positions(c, self.width)
+            embedded = layers.positions(c, self.width)
         else:
             embedded = next(parts)(c.log() if self.embedding == "level" else c)
         h = F.silu(next(parts)(embedded))
@@ -253,7 +241,7 @@ class NCSNpp(nn.Module):
                 image = self.resample.down(image)
                 h = next(parts)(image, h)
             if self.progressive_input == "residual":
-                h = image = residual_sum(next(parts)(image), h, self.rescale)
+                h = image = layers.residual_sum(next(parts)(image), h, self.rescale)
             shortcuts.append(h)
         return shortcuts
 
@@ -270,7 +258,7 @@ class NCSNpp(nn.Module):
                 if image is None:
                     image = self._image(h, parts)
                 else:
-                    h = image = residual_sum(next(parts)(image), h, self.rescale)
+                    h = image = layers.residual_sum(next(parts)(image), h, self.rescale)
             if scale > 0:
                 h = self._resized(h, label, next(parts))
         return cast(Tensor, image) if self.progressive == "output_skip" else self._image(h, parts)

@@ -13,20 +13,8 @@ from torch import Tensor, nn
 
 from .fir import Resample
 
-__all__ = [
-    "Attention",
-    "Block",
-    "BlockStyle",
-    "Combine",
-    "LevelEmbedding",
-    "Resize",
-    "conv",
-    "dense",
-    "norm",
-    "positions",
-    "residual_sum",
-    "scaled",
-]
+__all__ = ["Attention", "Block", "BlockStyle", "Combine", "LevelEmbedding", "Resize"]
+__all__ += ["conv", "dense", "norm", "positions", "residual_sum", "scaled"]
 
 
 def scaled(weight: Tensor, scale: float = 1.0) -> None:

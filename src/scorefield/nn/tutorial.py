@@ -118,13 +118,11 @@ class TutorialUNet(nn.Module):
         h = self.tconv2(torch.cat((h, h2), dim=1), output_size=h1.shape[2:])
         h = F.silu(self.tgnorm2(h + self.dense7(time)))
         h = self.tconv1(torch.cat((h, h1), dim=1))
-        prediction: Tensor = h if self.base is None else h / self._sigma(t)
+        if self.base is not None:  # σ(t) = √((base^2t - 1) / (2 ln base))
+            rate = 2 * math.log(self.base)
+            h = h / torch.sqrt(torch.expm1(rate * t) / rate).reshape(-1, 1, 1, 1)
+        prediction: Tensor = h
         return prediction
-
-    def _sigma(self, t: Tensor) -> Tensor:
-        """σ(t) = √((base^2t - 1) / (2 ln base)), of shape `(B, 1, 1, 1)`."""
-        rate = 2 * math.log(self.base or math.e)
-        return torch.sqrt(torch.expm1(rate * t) / rate).reshape(-1, 1, 1, 1)
 
 
 class SigmaUNet(nn.Module):

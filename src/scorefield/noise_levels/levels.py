@@ -143,6 +143,7 @@ class NoiseLevels:
         other = PUBLISHED_OVERLAP if published else 0.5
         count = Ladder.overlapping(*ends, ladder.numbers, other).count
         reach = "the largest distance between two examples" if self.reach else "σ_max: distances are not known"
+        reach += f"{first}: it reaches all examples"
         shared = "the part of a level's noise that lies where that of the next one does"
         root = f"Φ(√(2D)(γ-1)+3γ) - Φ(√(2D)(γ-1)-3γ) = C in D = {ladder.numbers:,} dimensions"
         root += "; in few dimensions levels always overlap, and γ is at most 2" if ladder.numbers < 18 else ""
@@ -150,12 +151,7 @@ class NoiseLevels:
         other_cost = f"{other:g}: {count} levels" + (", as published" if published else "")
         cost = f"evaluations of the network: {ladder.count} for each move at a level"
         return [
-            (
-                "first level σ_1 of a ladder",
-                ladder.first,
-                f"{reach}{first}: it reaches all examples",
-                f"twice: {double}",
-            ),
+            ("first level σ_1 of a ladder", ladder.first, reach, f"twice: {double}"),
             ("its last level σ_L", ladder.last, f"the smallest level σ_min{last}", f"half: {double}"),
             ("overlap C of its neighbours", self.overlap, shared, other_cost),
             ("their ratio γ", ladder.gap, root, f"its square root: {2 * ladder.count - 1} levels"),

@@ -74,10 +74,7 @@ class Points:
         return search.found
 
     def distinct(self, indices: Tensor) -> Tensor:
-        """The data at `indices` without copies, in their order, if finding copies costs little: all but large data.
-
-        Tables of integers hold many copies, and as many equal distances.
-        """
+        """The data at `indices` without the copies that tables of integers hold, in order, unless finding them is expensive."""
         if len(indices) * self.numbers > _FEW or len(indices) <= _SOME:
             return indices
         _, inverse = torch.unique(self.take(indices), dim=0, return_inverse=True)

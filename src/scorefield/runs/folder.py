@@ -95,11 +95,8 @@ class Run:
             FileNotFoundError: If there is no folder of this name, or no model in it yet.
             ValueError: If the file is damaged, or names classes of packages that are not trusted.
         """
-        if self._model is None:
-            self._model = self._read_model()
-        return self._model
-
-    def _read_model(self) -> Model:
+        if self._model is not None:
+            return self._model
         if not self.path.is_dir():
             siblings = [p.name for p in self.path.parent.iterdir() if p.is_dir()] if self.path.parent.is_dir() else []
             close = difflib.get_close_matches(self.path.name, siblings, 3)
@@ -109,7 +106,8 @@ class Run:
             begun = self.file("run.json").is_file()
             state = "was interrupted: run the same fit again to resume it" if begun else "is empty"
             raise FileNotFoundError(f"there is no model in {self.path} yet, the run {state}")
-        return load(self.path, self.trusted, self.network)
+        self._model = load(self.path, self.trusted, self.network)
+        return self._model
 
     def read(self, name: str) -> dict[str, Any]:
         """A JSON file of the folder; `run.json` as today's version writes it.

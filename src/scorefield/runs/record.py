@@ -76,7 +76,8 @@ def check_same(folder: Run, request: Mapping[str, Any]) -> None:
     there, now = _flat(usual) | _flat(kept), _flat(request)  # an older version knew fewer settings
     differ = [name for name in sorted(there | now) if there.get(name) != now.get(name)]
     if differ:
-        which = ", ".join(_difference(name, there.get(name), now.get(name)) for name in differ)
+        said = {n: f"{n}: {_in_words(there.get(n))} there, {_in_words(now.get(n))} asked" for n in differ}
+        which = ", ".join("other data" if name == "fingerprint" else text for name, text in said.items())
         advice = "ask for the same to resume it, or name a new folder"
         raise ValueError(f"{folder.path} holds another run ({which}): {advice}")
 
@@ -142,10 +143,6 @@ def _flat(request: Mapping[str, Any]) -> dict[str, Any]:
         elif name != "source":
             flat[name] = value
     return flat
-
-
-def _difference(name: str, there: Any, now: Any) -> str:
-    return "other data" if name == "fingerprint" else f"{name}: {_in_words(there)} there, {_in_words(now)} asked"
 
 
 def _in_words(value: Any) -> str:

@@ -88,13 +88,9 @@ class Optimizer:
         """All that a resumed run needs."""
         adam = self._adam.state[self._rest]
         zero = torch.zeros_like(self._rest)
-        return {
-            **{f"squares.{i}": squares for i, squares in enumerate(self._squares)},
-            "velocity": self._velocity,
-            "first": adam.get("exp_avg", zero),
-            "second": adam.get("exp_avg_sq", zero),
-            "count": adam.get("step", torch.zeros(())),
-        }
+        moments = {"first": adam.get("exp_avg", zero), "second": adam.get("exp_avg_sq", zero)}
+        squares = {f"squares.{i}": values for i, values in enumerate(self._squares)}
+        return squares | moments | {"velocity": self._velocity, "count": adam.get("step", torch.zeros(()))}
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Takes what `state` gave."""

@@ -97,15 +97,18 @@ def test_numbers_keep_their_bits_and_types(path):
 def test_exact_denoisers(path, dtype):
     mean, covariance = torch.tensor([0.1, 0.2], dtype=dtype), torch.tensor([[1.0, 0.3], [0.3, 0.5]], dtype=dtype)
     weights = torch.tensor([0.25, 0.75], dtype=dtype)
-    laws = [Gaussian(mean, covariance), Gaussian(mean, covariance.diag()), Empirical(covariance, chunk=1)]
-    laws += [Mixture(covariance, torch.stack([covariance, covariance]), weights), Mixture(covariance, weights, weights)]
+    cases = [Gaussian(mean, covariance), Gaussian(mean, covariance.diag()), Empirical(covariance, chunk=1)]
+    cases += [
+        Mixture(covariance, torch.stack([covariance, covariance]), weights),
+        Mixture(covariance, weights, weights),
+    ]
     x, level = torch.tensor([[0.3, -0.4]], dtype=dtype), torch.tensor(0.5, dtype=dtype)
-    for law in laws:
-        checkpoint.save(law, path)
+    for denoiser in cases:
+        checkpoint.save(denoiser, path)
         again = checkpoint.load(path)
-        same_bits(law, again)
-        assert type(again) is type(law)
-        assert torch.allclose(again(x, level), law(x, level), rtol=1e-6, atol=0)  # alignment decides the last bit
+        same_bits(denoiser, again)
+        assert type(again) is type(denoiser)
+        assert torch.allclose(again(x, level), denoiser(x, level), rtol=1e-6, atol=0)  # alignment decides the last bit
 
 
 def test_modules_that_hold_numbers_of_their_own(path):
@@ -157,13 +160,13 @@ def test_arguments_are_written_once_where_a_part_is_external(path):
     tensors, _ = checkpoint.read_tensors(path)
     assert sorted(key for key in tensors if key.startswith("argument.")) == ["argument.0", "argument.1"]
     again = checkpoint.load(path, ("scorefield", __name__), Unknown(2))
-    assert torch.equal(again.law.covariance, torch.ones(2))
+    assert torch.equal(again.denoiser.covariance, torch.ones(2))
 
 
 class Pair(nn.Module):
-    def __init__(self, law: nn.Module, network: nn.Module) -> None:
+    def __init__(self, denoiser: nn.Module, network: nn.Module) -> None:
         super().__init__()
-        self.law, self.network = law, network
+        self.denoiser, self.network = denoiser, network
 
 
 def test_a_network_that_does_not_fit(path):

@@ -109,19 +109,19 @@ def test_how_the_file_is_read(place, tmp_path):
 def test_fit_says_what_was_found_what_was_made_and_what_is_next(place, tmp_path, capsys):
     run = tmp_path / "my run"
     assert cli("fit", place / "images.npy", "-o", run, "--steps", 2, "--batch", 4, *TINY) == 0
-    told = capsys.readouterr()
-    assert told.out.splitlines() == [str(run / "model.safetensors")]
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [str(run / "model.safetensors")]
     for found in ("data: 24 of shape 4 x 4 x 3 (uint8); ", "network: UNet, ", "budget: 2 steps", "noise levels: "):
-        assert found in told.err
-    assert "step 2 · loss" in told.err and "2 steps in" in told.err
-    assert f"next: scorefield sample '{run}' -n 1000 -o new.npy, or: scorefield report '{run}'" in told.err
+        assert found in printed.err
+    assert "step 2 · loss" in printed.err and "2 steps in" in printed.err
+    assert f"next: scorefield sample '{run}' -n 1000 -o new.npy, or: scorefield report '{run}'" in printed.err
 
 
 def test_a_finished_run_is_not_trained_again(place, capsys):
     assert cli("fit", place / "table.csv", "-o", place / "table", "--steps", 12, *SMALL) == 0
-    told = capsys.readouterr()
-    assert "had ended before: nothing was left to do" in told.err
-    assert told.out.strip() == str(place / "table" / "model.safetensors")
+    printed = capsys.readouterr()
+    assert "had ended before: nothing was left to do" in printed.err
+    assert printed.out.strip() == str(place / "table" / "model.safetensors")
 
 
 def test_options_from_a_file_which_the_line_overrides(place, tmp_path):
@@ -225,17 +225,17 @@ def test_samplers_by_name(place, tmp_path):
 def test_noise_levels_tells_reasons_and_writes_nothing(place, capsys):
     before = sorted(p.name for p in place.iterdir())
     assert cli("noise-levels", place / "images.npy") == 0
-    told = capsys.readouterr()
+    printed = capsys.readouterr()
     for what in ("smallest level", "largest level", "network", "a quarter of the step", "distance between two"):
-        assert what in told.out
+        assert what in printed.out
     assert sorted(p.name for p in place.iterdir()) == before
 
 
 def test_info_of_a_run_that_ended_and_of_one_cut_off(place, tmp_path, capsys):
     assert cli("info", place / "table") == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for what in ("table.csv", "held_out", "batch", "smallest level", "how it went", "the budget is used"):
-        assert what in told.lower()
+        assert what in printed.lower()
     (tmp_path / "run").mkdir()
     for name in ("run.json", "log.jsonl"):
         (tmp_path / "run" / name).write_bytes((place / "table" / name).read_bytes())
@@ -245,10 +245,10 @@ def test_info_of_a_run_that_ended_and_of_one_cut_off(place, tmp_path, capsys):
 
 def test_evaluate_and_report(place, tmp_path, capsys):
     assert cli("evaluate", place / "table", "-n", 60) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for what in ("60 samples", "energy distance", "real data", "of held-out data", "copied", "Loss by noise level"):
-        assert what in told
-    assert told.splitlines()[-1] == str(place / "table" / "evaluation.json")
+        assert what in printed
+    assert printed.splitlines()[-1] == str(place / "table" / "evaluation.json")
     assert Run(place / "table").read("evaluation.json")["count"] == 60
     moved = tmp_path / "moved.csv"
     moved.write_bytes((place / "table.csv").read_bytes())
@@ -262,13 +262,15 @@ def test_compare_tables(place, tmp_path, capsys):
     moved = tmp_path / "moved.csv"
     moved.write_bytes((place / "table.csv").read_bytes())
     assert cli("compare", place / "table", moved, *words) == 0
-    told = capsys.readouterr()
-    assert "Heun(steps=3): 40 samples in " in told.err
+    printed = capsys.readouterr()
+    assert "Heun(steps=3): 40 samples in " in printed.err
     for what in ("40 samples of each", "evaluations", "energy distance", "diversity", "Judged by 40 samples"):
-        assert what in told.out
-    lines = {line.split(")")[0].strip(): line.split(")")[-1].split() for line in told.out.splitlines() if ")" in line}
+        assert what in printed.out
+    lines = {
+        line.split(")")[0].strip(): line.split(")")[-1].split() for line in printed.out.splitlines() if ")" in line
+    }
     assert lines["Heun(steps=3"][0] == "7" and lines["DDIM(eta=1, steps=4"][0] == "5"
-    assert told.out.splitlines()[-1] == str(place / "table" / "compare.html")
+    assert printed.out.splitlines()[-1] == str(place / "table" / "compare.html")
     page = (place / "table" / "compare.html").read_text()
     assert "DDIM(eta=1, steps=4)" in page and ">size<" not in page and len(page) > 10_000
     rows = Run(place / "table").read("compare.json")["rows"]
@@ -278,7 +280,7 @@ def test_compare_tables(place, tmp_path, capsys):
 
 def test_compare_images_in_the_usual_ways(place, capsys):
     assert cli("compare", place / "images", "-n", 6, "--steps", 4) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     kept = Run(place / "images").read("compare.json")
     assert len(kept["rows"]) + len(kept["failed"]) >= 7 and kept["count"] == 6
     assert (
@@ -286,7 +288,7 @@ def test_compare_images_in_the_usual_ways(place, capsys):
         and kept["rows"][0]["evaluations"] == 5
     )
     for row in kept["rows"]:
-        assert row["sampler"].partition(",")[0] in told  # a long name goes on in the next line
+        assert row["sampler"].partition(",")[0] in printed  # a long name goes on in the next line
     assert (place / "images" / "compare.html").read_text().count("<img") == len(kept["rows"]) + 1
 
 
@@ -363,7 +365,7 @@ def test_an_interrupted_fit_says_how_to_go_on(place, tmp_path, word, status):
         assert time.monotonic() < end and process.poll() is None
         time.sleep(0.05)
     process.send_signal(getattr(signal, word))
-    _, told = process.communicate(timeout=60)
+    _, printed = process.communicate(timeout=60)
     assert process.returncode == status
-    assert told.splitlines()[-1] == "interrupted: the same command resumes it"
-    assert (run / "training.safetensors").is_file() and "Traceback" not in told
+    assert printed.splitlines()[-1] == "interrupted: the same command resumes it"
+    assert (run / "training.safetensors").is_file() and "Traceback" not in printed

@@ -26,8 +26,12 @@ def test_choices_reach_the_fit(data, tmp_path, capsys):
     words = ["--process", "vp", "--objective", "slicedscorematching(count=2)", "--parametrization", "v"]
     words += ["--sampler", "ddim(steps=5)", "--noise-levels", "noiselevels(sigma_min=0.005)", "--units", "1", "2"]
     assert main(["fit", data, "-o", str(tmp_path / "run"), *TINY, *words]) == 0
-    told = capsys.readouterr().err
-    assert "process: VP(" in told and "objective: SlicedScoreMatching" in told and "sampling: DDIM(steps=5)" in told
+    printed = capsys.readouterr().err
+    assert (
+        "process: VP(" in printed
+        and "objective: SlicedScoreMatching" in printed
+        and "sampling: DDIM(steps=5)" in printed
+    )
     model = Run(tmp_path / "run").model
     assert isinstance(model.process, VP) and isinstance(model.denoiser.parametrization, VPrediction)
     assert (model.sampler, model.steps) == (DDIM(), 5)
@@ -53,8 +57,8 @@ def test_choices_reach_the_fit(data, tmp_path, capsys):
 @pytest.mark.parametrize("flag", ["--process", "--objective", "--parametrization", "--sampler"])
 def test_a_wrong_name_lists_the_right_ones(data, tmp_path, capsys, flag):
     assert main(["fit", data, "-o", str(tmp_path / "run"), *TINY, flag, "nonsense"]) == 1
-    told = capsys.readouterr().err
-    assert "'nonsense'" in told and told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert "'nonsense'" in printed and printed.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 
@@ -62,9 +66,9 @@ def test_a_wrong_name_lists_the_right_ones(data, tmp_path, capsys, flag):
 def test_old_flags_work_with_a_word_on_it(data, tmp_path, capsys, sign):
     words = f"--rate{sign}1e-3 --matrix-rate{sign}0 --reference{sign}0".split()
     assert main(["fit", data, "-o", str(tmp_path / "run"), *TINY, *words]) == 0
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     for old, new in (("--rate", "--learning-rate"), ("--matrix-rate", "--muon-learning-rate")):
-        assert f"warning: {old} is now {new}: write {new}\n" in told
+        assert f"warning: {old} is now {new}: write {new}\n" in printed
     asked = Run(tmp_path / "run").read("run.json")["asked"]["training"]
     assert (asked["learning_rate"], asked["muon_learning_rate"], asked["reference_batch"]) == (1e-3, 0, 0)
     main(["fit", "--help"])
@@ -78,7 +82,7 @@ def test_old_names_in_a_file(data, tmp_path, capsys):
     assert "run.toml: rate is now learning_rate: write learning_rate" in capsys.readouterr().err
     assert Run(tmp_path / "run").read("run.json")["asked"]["training"]["learning_rate"] == 1e-3
     assert main(["calibrate", data, *config]) == 0
-    told = capsys.readouterr()
-    assert "warning: calibrate is now noise-levels: write noise-levels" in told.err
-    moves = next(line for line in told.out.splitlines() if "Langevin moves" in line)
+    printed = capsys.readouterr()
+    assert "warning: calibrate is now noise-levels: write noise-levels" in printed.err
+    moves = next(line for line in printed.out.splitlines() if "Langevin moves" in line)
     assert " 7 " in moves

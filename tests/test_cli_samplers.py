@@ -1,4 +1,4 @@
-"""How samplers are written: what is read, what is refused, and that a way is read as it is told."""
+"""How samplers are written: what is read, what is refused, and that a sampling is read as it is written."""
 
 from __future__ import annotations
 
@@ -62,18 +62,18 @@ SAMPLERS = properties.instances(Sampler, "scorefield.samplers")
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
-def test_every_sampler_is_read_as_it_is_told(sampler):
+def test_every_sampler_is_read_as_it_is_written(sampler):
     for grid in (None, UniformTime(), Karras(5.5), ExplicitLevels((3.0, 0.25))):
         for steps in (None, 12):
-            told = str(Sampling(sampler, steps, grid))
-            assert Sampling.of(told) == Sampling(sampler, steps, grid), told
+            call = str(Sampling(sampler, steps, grid))
+            assert Sampling.of(call) == Sampling(sampler, steps, grid), call
 
 
 GRIDS = [Angle(0.3), DDPM(200, 1e-4, 0.02), ExplicitLevels((50.0, 1e-5)), Karras(1e20), LogLevel(), UniformTime()]
 
 
 @pytest.mark.parametrize("grid", GRIDS, ids=repr)
-def test_every_grid_is_read_as_it_is_told(grid):
+def test_every_grid_is_read_as_it_is_written(grid):
     assert Sampling.of(str(Sampling(Heun(), 5, grid))) == Sampling(Heun(), 5, grid)
 
 
@@ -82,7 +82,7 @@ def test_constants_have_names():
 
 
 @pytest.mark.parametrize(
-    "text, told",
+    "text, message",
     [
         ("hein", "unknown sampler 'hein': did you mean Heun?"),
         ("d", "unknown sampler 'd': did you mean .*DDIM or "),
@@ -128,8 +128,8 @@ def test_constants_have_names():
         ("heun(steps=0 if 1 else 2)", "is not a value"),
     ],
 )
-def test_what_is_refused_says_why(text, told):
-    with pytest.raises(ValueError, match=told) as error:
+def test_what_is_refused_says_why(text, message):
+    with pytest.raises(ValueError, match=message) as error:
         Sampling.of(text)
     assert "\n" not in str(error.value)
 

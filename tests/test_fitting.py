@@ -358,7 +358,7 @@ def test_memorization_is_said():
         return _memorized(found, trainer_of(found), "last step", _Losses(levels, held_out, train, train))
 
     assert said(losses.flip(0) * 2, losses).startswith(
-        "Held-out data cost more than training data at levels 0.1 to 1, up to 2.0"
+        "The held-out loss exceeds the training loss at levels 0.1 to 1, by a factor of up to 2.0"
     )
     assert said(losses.flip(0), losses) == ""
     assert said(losses[:1] * 2, losses[:1]) == ""

@@ -166,8 +166,8 @@ def test_published_choices():
     same = choose_noise_levels(x, sigma_min=ncsnv2_smallest_level(x), overlap=PUBLISHED_OVERLAP, criterion=one_level)
     assert replace(found, reasons=()) == replace(same, reasons=())
     assert found.reasons[0] == "that of NCSNv2: 0.01 where data are between 0 and 1"
-    told = {name: why for name, _, why, _ in found.rows(unit=2.0)}
-    assert f"{2 * found.reach:.5g} in the units of the data" in told["first level σ_1 of a ladder"]
+    by_name = {name: why for name, _, why, _ in found.rows(unit=2.0)}
+    assert f"{2 * found.reach:.5g} in the units of the data" in by_name["first level σ_1 of a ladder"]
 
 
 def test_the_smallest_level_may_be_given():
@@ -188,12 +188,12 @@ def test_every_number_has_a_reason_and_a_cost():
         ]
         for name, value, why, cost in rows:
             assert len(name) > 5 and math.isfinite(value) and len(why) > 10 and len(cost) > 10
-    told = {name: (value, why, cost) for name, value, why, cost in rows}
+    by_name = {name: (value, why, cost) for name, value, why, cost in rows}
     ladder = choose_noise_levels(x).ladder
-    assert told["number of levels L"][0] == ladder.count
-    assert told["their ratio γ"][2] == f"its square root: {2 * ladder.count - 1} levels"
+    assert by_name["number of levels L"][0] == ladder.count
+    assert by_name["their ratio γ"][2] == f"its square root: {2 * ladder.count - 1} levels"
     other = Ladder.overlapping(ladder.first, ladder.last, 64, PUBLISHED_OVERLAP).count
-    assert told["overlap C of its neighbours"][2] == f"0.5667: {other} levels, as published"
+    assert by_name["overlap C of its neighbours"][2] == f"0.5667: {other} levels, as published"
     assert "0.5: " in {r[0]: r[3] for r in choose_noise_levels(x, overlap=0.5667).rows()}["overlap C of its neighbours"]
     few = {r[0]: r[2] for r in choose_noise_levels(cloud(300, 2)).rows()}
     assert "in few dimensions levels always overlap" in few["their ratio γ"]

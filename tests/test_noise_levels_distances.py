@@ -96,14 +96,14 @@ def test_few_pairs_are_looked_at_where_data_have_a_shape(monkeypatch):
     """Of images, a few in a thousand pairs are measured, and most are not even bounded."""
     from scorefield.noise_levels import search
 
-    seen, measured = [], []
+    products_of, measured = [], []
     products, measure = search._products, search.Best.measure
-    monkeypatch.setattr(search, "_products", lambda a, b: seen.append(len(a) * len(b)) or products(a, b))
+    monkeypatch.setattr(search, "_products", lambda a, b: products_of.append(len(a) * len(b)) or products(a, b))
     monkeypatch.setattr(search.Best, "measure", lambda self, p: measured.append(len(p)) or measure(self, p))
     x = digits(1797)
     diameter(torch.cat([x, x + 0.1 * normal(*x.shape), x.flip(-1)]))
     pairs = (3 * 1797) ** 2 / 2
-    assert sum(seen) < 0.5 * pairs and sum(measured) < 1e-3 * pairs
+    assert sum(products_of) < 0.5 * pairs and sum(measured) < 1e-3 * pairs
 
 
 @pytest.mark.parametrize("size", [0.01, 1.0])

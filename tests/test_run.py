@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from scorefield import checkpoint
-from scorefield.runs import Run, fit, lock as lock_module, log as log_module, session as session_module
-from scorefield.runs.signals import deferred_signals
+from scorefield.runs import Run, fit, folder as folder_module, log as log_module, session as session_module
+from scorefield.runs.session import deferred_signals
 from scorefield.settings import Data, Network, Training
 
 NETWORK = Network(widths=(8,), depth=1)
@@ -138,9 +138,9 @@ def test_a_run_that_its_watcher_interrupts_goes_on_to_the_same_bits(tmp_path, x,
     with pytest.raises(KeyboardInterrupt):
         learn(x, tmp_path / "a", training, watch=interrupt_at(3))
     assert not Run(tmp_path / "a").ended
-    seen = []
-    learn(x, tmp_path / "a", training, watch=lambda progress: seen.append(progress.step))
-    assert seen[0] == 4
+    made = []
+    learn(x, tmp_path / "a", training, watch=lambda progress: made.append(progress.step))
+    assert made[0] == 4
     learn(x, tmp_path / "b", training)
     assert results(tmp_path / "a") == results(tmp_path / "b")
 
@@ -227,7 +227,7 @@ def test_where_the_data_lie_does_not_matter(finished):
 
 
 @pytest.mark.parametrize(
-    "change, told",
+    "change, named",
     [
         ({"training": Training(steps=13, batch=16, evaluations=3)}, "training.steps: 12 there, 13 asked"),
         ({"seed": 5}, "seed: 0 there, 5 asked"),
@@ -235,9 +235,9 @@ def test_where_the_data_lie_does_not_matter(finished):
         ({"x": table(1)}, "other data"),
     ],
 )
-def test_other_settings_are_refused_by_name(finished, change, told):
+def test_other_settings_are_refused_by_name(finished, change, named):
     before = contents(finished)
-    with pytest.raises(ValueError, match=f"holds another run .*{told}.*name a new folder"):
+    with pytest.raises(ValueError, match=f"holds another run .*{named}.*name a new folder"):
         learn(**{"x": table(), "path": finished, **change})
     assert contents(finished) == before
 
@@ -354,7 +354,7 @@ def test_a_full_disk_while_saving_costs_nothing(tmp_path, monkeypatch, finished,
 
 
 def test_a_full_disk_while_logging_costs_nothing(tmp_path, monkeypatch, finished):
-    monkeypatch.setattr(lock_module, "open", full_disk, raising=False)
+    monkeypatch.setattr(folder_module, "open", full_disk, raising=False)
     with pytest.raises(OSError, match=r"cannot be written .No space left"):
         learn(table(), tmp_path / "a")
     monkeypatch.undo()

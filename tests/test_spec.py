@@ -95,15 +95,15 @@ def test_description_is_plain():
 
 
 def test_tensors_are_kept_apart():
-    law, tensors = Gaussian(torch.zeros(2), torch.eye(2)), []
-    plain = json.loads(json.dumps(spec.describe((law, 3), tensors)))
+    gaussian, tensors = Gaussian(torch.zeros(2), torch.eye(2)), []
+    plain = json.loads(json.dumps(spec.describe((gaussian, 3), tensors)))
     again, three = spec.build(plain, tensors=tensors)
     assert three == 3
     assert len(tensors) == 2
-    assert torch.equal(again.mean, law.mean)
-    assert torch.equal(again.covariance, law.covariance)
+    assert torch.equal(again.mean, gaussian.mean)
+    assert torch.equal(again.covariance, gaussian.covariance)
     with pytest.raises(TypeError, match="Tensor cannot be described"):
-        spec.describe(law)
+        spec.describe(gaussian)
 
 
 def test_modules_are_described_by_their_arguments():

@@ -23,7 +23,7 @@ _CONSTANTS = {"inf": math.inf, "true": True, "false": False, "none": None}
 def parse_call_with(
     text: str, base: type, extra: Mapping[str, type], renamed: Mapping[str, str] | None = None
 ) -> tuple[Any, dict[str, Any]]:
-    """An object written as a call that may have further arguments, which belong to what is around the object.
+    """An object written as a call, and further arguments of the call, which belong to what is around the object.
 
     Names are those that the package offers, in capitals or not, whole or a part that no other has. Arguments are
     literals and other such calls.
@@ -33,9 +33,6 @@ def parse_call_with(
         base: The class that the object is an instance of.
         extra: The further arguments: their names and types.
         renamed: Old names of these arguments, which still work with a warning.
-
-    Returns:
-        The object, and the further arguments that the call has.
 
     Raises:
         ValueError: If the call cannot be read, or a class refuses its arguments.
@@ -57,10 +54,7 @@ def parse_call_with(
 
 
 def parse_call(
-    text: str,
-    base: type,
-    read: Callable[[str], Any] | None = None,
-    defaults: Mapping[str, Any] | None = None,
+    text: str, base: type, read: Callable[[str], Any] | None = None, defaults: Mapping[str, Any] | None = None
 ) -> Any:
     """The object that is written as a name or a call.
 
@@ -77,8 +71,7 @@ def parse_call(
         >>> from scorefield.processes import Process
         >>> parse_call("vp(beta_max=10)", Process)
         VP(beta_min=0.1, beta_max=10, start=1e-05)
-        >>> from scorefield.processes import EDM
-        >>> parse_call("edm", EDM, defaults={"sigma_max": 50.0})
+        >>> parse_call("edm", Process, defaults={"sigma_max": 50.0})
         EDM(sigma_min=0.002, sigma_max=50.0, rho=7.0)
     """
     tree = _parsed(text, base.__name__.lower())
@@ -200,14 +193,11 @@ def _literal(node: ast.expr) -> Any:
 
 
 def write_call(value: Any, **extra: Any) -> str:
-    """An object as the call that makes it, without arguments that have their default value.
+    """An object as the call that makes it, for `parse_call_with`, without arguments that have their default value.
 
     Arguments:
         value: A number, a string, a sequence, or an object whose class is a dataclass.
         extra: Further arguments of the call; None leaves one out.
-
-    Returns:
-        The call, which `parse_call_with` reads.
 
     Example:
         >>> from scorefield.samplers import DDIM

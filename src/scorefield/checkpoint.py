@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch.nn as nn
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
-from torch import Tensor
+from torch import Tensor, nn
 
 from . import __version__, renames, spec
 from .condition_migrations import migrate_conditions
@@ -54,8 +53,7 @@ def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], a
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Reads what `write_tensors` wrote, in this version or an earlier one.
 
-    Returns:
-        The tensors, and the data about them; a description (`spec`) has the names that classes have today.
+    A description (`spec`) in these data has the names that classes have today.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -68,9 +66,8 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
             about = json.loads((file.metadata() or {}).get(_KEY, "null"))
             tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
-        raise ValueError(
-            f"{path} is not a whole .safetensors file ({error}): it may be truncated; use another copy"
-        ) from error
+        what = f"{path} is not a whole .safetensors file ({error})"
+        raise ValueError(f"{what}: it may be truncated; use another copy") from error
     if not isinstance(about, dict):
         raise ValueError(f"{path} was not written by scorefield: it holds tensors, but nothing says what they are")
     if about.get("format") not in range(1, FORMAT + 1):

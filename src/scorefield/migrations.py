@@ -8,23 +8,14 @@ __all__ = ["migrate_sampling"]
 
 _MODEL = "scorefield.model.Model"
 _SAMPLING = "scorefield.samplers.Sampling"
-_WITH_STEPS = {
-    "scorefield.samplers.AdaptiveSDE",
-    "scorefield.samplers.DormandPrince",
-    "scorefield.schedules.ExplicitLevels",
-}  # samplers and schedules that went by steps of their own, whatever the model said
+# Samplers and schedules that went by steps of their own, whatever the model said.
+_WITH_STEPS = {"scorefield.samplers.AdaptiveSDE", "scorefield.samplers.DormandPrince"}
+_WITH_STEPS |= {"scorefield.schedules.ExplicitLevels"}
 _PARTS = {"sampler": "sampler", "steps": "steps", "grid": "schedule", "process": "process"}
 
 
 def migrate_sampling(spec: Any) -> Any:
-    """Gathers process, sampler, steps and grid of models, which were arguments of their own, into a `Sampling`.
-
-    Arguments:
-        spec: The structure of a file of 0.1.0, with the present names of classes.
-
-    Returns:
-        The present structure.
-    """
+    """Gathers process, sampler, steps and grid of the models in a structure of 0.1.0, with present names, in a `Sampling`."""
     if isinstance(spec, list):
         return [migrate_sampling(part) for part in spec]
     if not isinstance(spec, dict):

@@ -18,6 +18,10 @@ from torch import Tensor
 
 __all__ = ["Mixed", "Rng", "Samples", "Steps", "passes", "permutation"]
 
+Shape = Sequence[int]
+Dtype = torch.dtype | None
+Device = torch.device | None
+
 _BLOCK_SIZE = 16_384  # random numbers per block of samples, about
 _BLOCK_COUNT = 256  # samples per block, at most
 
@@ -44,15 +48,12 @@ def permutation(count: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def passes(count: int, seed: int, number: int) -> np.ndarray:
-    """The order of several epochs at once: permutations of `range(count)`, joined to a length of at least about 16,384.
+    """Permutations of `range(count)`, joined to a length of at least about 16,384: `(k · count,)`, for several epochs.
 
     Arguments:
         count: The number of samples.
         seed: The seed.
         number: The number of this group of epochs.
-
-    Returns:
-        Indices, of shape `(k · count,)`.
 
     Example:
         >>> order = passes(5000, seed=0, number=2).reshape(-1, 5000)
@@ -68,19 +69,15 @@ class Rng(abc.ABC):
     """A source of random tensors whose first dimension runs over samples."""
 
     @abc.abstractmethod
-    def normal(
-        self, shape: Sequence[int], dtype: torch.dtype | None = None, device: torch.device | None = None
-    ) -> Tensor:
+    def normal(self, shape: Shape, dtype: Dtype = None, device: Device = None) -> Tensor:
         """Independent standard normal numbers, of shape `(B, *D)`."""
 
     @abc.abstractmethod
-    def uniform(
-        self, shape: Sequence[int], dtype: torch.dtype | None = None, device: torch.device | None = None
-    ) -> Tensor:
+    def uniform(self, shape: Shape, dtype: Dtype = None, device: Device = None) -> Tensor:
         """Independent numbers, uniform on [0, 1), of shape `(B, *D)`."""
 
     @abc.abstractmethod
-    def stratified(self, count: int, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Tensor:
+    def stratified(self, count: int, dtype: Dtype = None, device: Device = None) -> Tensor:
         """Numbers uniform on [0, 1), of shape `(B,)`, stratified over the interval if the source can do that."""
 
     @abc.abstractmethod
@@ -118,34 +115,26 @@ class Samples(Rng):
     def __init__(self, seed: int, start: int = 0, count: int = 1, purpose: str = "") -> None:
         if start < 0 or count < 1:
             raise ValueError(f"Samples needs start >= 0 and count >= 1, got start={start}, count={count}")
-        self.seed = seed
-        self.start = start
-        self.count = count
-        self.purpose = purpose
+        self.seed, self.start, self.count, self.purpose = seed, start, count, purpose
         self._streams: dict[int, list[np.random.Generator]] = {}
 
     def child(self, purpose: str) -> Samples:
         return Samples(self.seed, self.start, self.count, f"{self.purpose}/{purpose}")
 
-    def normal(
-        self, shape: Sequence[int], dtype: torch.dtype | None = None, device: torch.device | None = None
-    ) -> Tensor:
+    def normal(self, shape: Shape, dtype: Dtype = None, device: Device = None) -> Tensor:
         return self._draw("standard_normal", shape, dtype, device)
 
-    def uniform(
-        self, shape: Sequence[int], dtype: torch.dtype | None = None, device: torch.device | None = None
-    ) -> Tensor:
+    def uniform(self, shape: Shape, dtype: Dtype = None, device: Device = None) -> Tensor:
         return self._draw("random", shape, dtype, device)
 
-    def stratified(self, count: int, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Tensor:
+    def stratified(self, count: int, dtype: Dtype = None, device: Device = None) -> Tensor:
         return self.uniform((count,), dtype, device)
 
-    def _draw(self, kind: str, shape: Sequence[int], dtype: torch.dtype | None, device: torch.device | None) -> Tensor:
+    def _draw(self, kind: str, shape: Shape, dtype: Dtype, device: Device) -> Tensor:
         shape = tuple(shape)
         if not shape or shape[0] != self.count:
-            raise ValueError(
-                f"this source has {self.count} samples, got shape {shape}: its first dimension must be {self.count}"
-            )
+            got = f"got shape {shape}: its first dimension must be {self.count}"
+            raise ValueError(f"this source has {self.count} samples, {got}")
         dtype = dtype or torch.get_default_dtype()
         number = np.float64 if dtype == torch.float64 else np.float32
         event = int(np.prod(shape[1:], dtype=np.int64))
@@ -195,19 +184,15 @@ class Steps(Rng):
         self.generator.manual_seed((self._base + step * 0x9E37_79B9) & 0x7FFF_FFFF_FFFF_FFFF)
         return self
 
-    def normal(
-        self, shape: Sequence[int], dtype: torch.dtype | None = None, device: torch.device | None = None
-    ) -> Tensor:
+    def normal(self, shape: Shape, dtype: Dtype = None, device: Device = None) -> Tensor:
         z = torch.randn(shape, generator=self.generator, dtype=dtype, device=self.generator.device)
         return z if device is None else z.to(device)
 
-    def uniform(
-        self, shape: Sequence[int], dtype: torch.dtype | None = None, device: torch.device | None = None
-    ) -> Tensor:
+    def uniform(self, shape: Shape, dtype: Dtype = None, device: Device = None) -> Tensor:
         u = torch.rand(shape, generator=self.generator, dtype=dtype, device=self.generator.device)
         return u if device is None else u.to(device)
 
-    def stratified(self, count: int, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Tensor:
+    def stratified(self, count: int, dtype: Dtype = None, device: Device = None) -> Tensor:
         """A regular grid with a random shift (low discrepancy; Kingma et al., 2021, Appendix I.1)."""
         shift = self.uniform((1,), dtype, device)
         return (shift + torch.arange(count, dtype=shift.dtype, device=shift.device) / count) % 1
@@ -233,26 +218,18 @@ class Mixed(Rng):
     """
 
     def __init__(self, first: Rng, second: Rng, angle: float) -> None:
-        self.first = first
-        self.second = second
-        self.angle = angle
+        self.first, self.second, self.angle = first, second, angle
 
     def child(self, purpose: str) -> Mixed:
         return Mixed(self.first.child(purpose), self.second.child(purpose), self.angle)
 
-    def _mix(self, a: Tensor, b: Tensor) -> Tensor:
+    def normal(self, shape: Shape, dtype: Dtype = None, device: Device = None) -> Tensor:
+        a, b = self.first.normal(shape, dtype, device), self.second.normal(shape, dtype, device)
         return float(np.cos(self.angle)) * a + float(np.sin(self.angle)) * b
 
-    def normal(
-        self, shape: Sequence[int], dtype: torch.dtype | None = None, device: torch.device | None = None
-    ) -> Tensor:
-        return self._mix(self.first.normal(shape, dtype, device), self.second.normal(shape, dtype, device))
-
-    def uniform(
-        self, shape: Sequence[int], dtype: torch.dtype | None = None, device: torch.device | None = None
-    ) -> Tensor:
+    def uniform(self, shape: Shape, dtype: Dtype = None, device: Device = None) -> Tensor:
         u: Tensor = torch.special.ndtr(self.normal(shape, dtype, device))
         return u.clamp_max(1 - 2**-24)
 
-    def stratified(self, count: int, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Tensor:
+    def stratified(self, count: int, dtype: Dtype = None, device: Device = None) -> Tensor:
         return self.uniform((count,), dtype, device)

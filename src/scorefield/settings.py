@@ -111,18 +111,7 @@ class Training:
         budgets = {n: getattr(self, n) for n in ("minutes", "steps", "epochs") if getattr(self, n) is not None}
         if len(budgets) > 1:
             raise ValueError(f"choose one budget: minutes, steps or epochs; got {budgets}")
-        positive = (
-            "minutes",
-            "steps",
-            "epochs",
-            "batch",
-            "learning_rate",
-            "clip",
-            "accumulate",
-            "evaluations",
-            "patience",
-        )
-        for name in positive:
+        for name in ("batch", "learning_rate", "clip", "accumulate", "evaluations", "patience", *budgets):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"training needs {name} > 0, got {name}={value:g}")

@@ -19,14 +19,11 @@ __all__ = ["arguments", "build", "describe", "path_of"]
 
 
 def describe(value: Any, tensors: list[Tensor] | None = None) -> Any:
-    """Turns an object into nested dicts, lists, numbers and strings: `{"class": …, "arguments": {…}}`.
+    """Turns an object into plain data, `{"class": …, "arguments": {…}}`, of which `build` makes an equal one.
 
     Arguments:
         value: Plain data, or an object that keeps the arguments of its constructor under their own names.
         tensors: Receives the tensors among the arguments; without it they are refused.
-
-    Returns:
-        What `build` makes an equal object of.
 
     Raises:
         TypeError: If an object does not keep its arguments, or is not a value that `build` would make.
@@ -51,9 +48,8 @@ def describe(value: Any, tensors: list[Tensor] | None = None) -> Any:
     names = arguments(cls)
     missing = ["*"] if names is None else [n for n in names if not hasattr(value, n)]
     if names is None or missing:
-        raise TypeError(
-            f"{cls.__qualname__} cannot be described: it does not keep its arguments {missing} as attributes"
-        )
+        what = f"it does not keep its arguments {missing} as attributes"
+        raise TypeError(f"{cls.__qualname__} cannot be described: {what}")
     kept = {n: describe(getattr(value, n), tensors) for n in names}
     return {"class": path_of(cls), "arguments": kept}
 
@@ -84,10 +80,7 @@ def arguments(cls: type) -> list[str] | None:
 
 
 def build(
-    value: Any,
-    trusted: tuple[str, ...] = ("scorefield",),
-    tensors: list[Tensor] | None = None,
-    external: Any = None,
+    value: Any, trusted: tuple[str, ...] = ("scorefield",), tensors: list[Tensor] | None = None, external: Any = None
 ) -> Any:
     """The inverse of `describe`; lists come back as tuples.
 
@@ -115,9 +108,8 @@ def build(
         return _pick(tensors or [], value["tensor"])
     if set(value) == {"external"}:
         if external is None:
-            raise ValueError(
-                f"the file holds the numbers of a {value['external']}, not how to build it: pass network=…"
-            )
+            what = f"the numbers of a {value['external']}, not how to build it"
+            raise ValueError(f"the file holds {what}: pass network=…")
         return external
     if set(value) != {"class", "arguments"} or [type(value[k]) for k in ("class", "arguments")] != [str, dict]:
         raise ValueError(f"a description needs 'class', a name, and 'arguments', a dict; got {str(value)[:80]}")

@@ -18,18 +18,8 @@ from torch import Tensor
 from .denoisers.exact import Gaussian, Mixture
 from .rng import Samples
 
-__all__ = [
-    "Blobs",
-    "Checkerboard",
-    "Donut",
-    "Field",
-    "Helix",
-    "Toy",
-    "eight_gaussians",
-    "two_modes",
-    "two_moons",
-    "unequal_modes",
-]
+__all__ = ["Blobs", "Checkerboard", "Donut", "Field", "Helix", "Toy"]
+__all__ += ["eight_gaussians", "two_modes", "two_moons", "unequal_modes"]
 
 _LOG_TAU = math.log(2 * math.pi)
 
@@ -138,11 +128,8 @@ def two_moons(noise: float = 0.1) -> Blobs:
     angle = math.pi * (nodes + 1) / 2
     outer = np.stack([np.cos(angle), np.sin(angle)], 1)
     inner = np.stack([1 - np.cos(angle), 0.5 - np.sin(angle)], 1)
-    return _blobs(
-        np.concatenate([outer, inner]).tolist(),
-        noise,
-        (np.concatenate([weights, weights]) / weights.sum() / 2).tolist(),
-    )
+    both = np.concatenate([weights, weights]) / weights.sum() / 2
+    return _blobs(np.concatenate([outer, inner]).tolist(), noise, both.tolist())
 
 
 @dataclass(frozen=True)
@@ -320,11 +307,10 @@ class Field(Toy):
         """
         n = math.prod(self.shape)
         if n > 4096:
-            raise ValueError(
-                f"a field of {n} cells has too large a covariance matrix, at most 4096 cells are possible: use a smaller grid"
-            )
-        shifted = self._filter(torch.eye(n, dtype=torch.float64).reshape(n, *self.shape), self.spectrum())
-        matrix = shifted.reshape(n, n)
+            most = "at most 4096 cells are possible: use a smaller grid"
+            raise ValueError(f"a field of {n} cells has too large a covariance matrix, {most}")
+        points = torch.eye(n, dtype=torch.float64).reshape(n, *self.shape)
+        matrix = self._filter(points, self.spectrum()).reshape(n, n)
         return Gaussian(torch.zeros(self.shape, dtype=torch.float64), (matrix + matrix.T) / 2)
 
     def _filter(self, x: Tensor, response: Tensor) -> Tensor:

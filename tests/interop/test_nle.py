@@ -29,17 +29,19 @@ def inference() -> NLE:
 
 def test_any_number_of_observations(inference):
     posterior = inference.build_posterior()
-    for seen in (SEEN, SEEN[:1]):
-        m = len(seen)
-        drawn = posterior.sample((4000,), x=seen).double()[:, 0]
-        assert abs(float(drawn.mean()) - seen.sum() / (m + 1)) < 0.05
+    for observed in (SEEN, SEEN[:1]):
+        m = len(observed)
+        drawn = posterior.sample((4000,), x=observed).double()[:, 0]
+        assert abs(float(drawn.mean()) - observed.sum() / (m + 1)) < 0.05
         assert abs(float(drawn.std()) * (m + 1) ** 0.5 - 1) < 0.1  # what 400 steps leave
         total = np.eye(m) + np.ones((m, m))  # the covariance of the observations
-        exact = -0.5 * (np.log(np.linalg.det(2 * math.pi * total)) + seen[:, 0] @ np.linalg.solve(total, seen[:, 0]))
-        assert abs(posterior.evidence(seen) - exact) < 0.1
+        exact = -0.5 * (
+            np.log(np.linalg.det(2 * math.pi * total)) + observed[:, 0] @ np.linalg.solve(total, observed[:, 0])
+        )
+        assert abs(posterior.evidence(observed) - exact) < 0.1
         at = np.array([[-0.5], [0.3], [1.0]])
-        known = -0.5 * ((at[:, 0] - seen.sum() / (m + 1)) ** 2 * (m + 1) + math.log(2 * math.pi / (m + 1)))
-        assert np.abs(posterior.log_prob(at, x=seen).numpy() - known).max() < 0.4
+        known = -0.5 * ((at[:, 0] - observed.sum() / (m + 1)) ** 2 * (m + 1) + math.log(2 * math.pi / (m + 1)))
+        assert np.abs(posterior.log_prob(at, x=observed).numpy() - known).max() < 0.4
     assert posterior.sample((2, 3), x=SEEN).shape == (2, 3, 1)
     assert torch.equal(posterior.sample((5,), x=SEEN, seed=1), posterior.sample((5,), x=SEEN, seed=1))
 
@@ -49,7 +51,7 @@ def test_a_gaussian_simulator_is_left_to_a_gaussian_law(inference):
 
 
 def test_one_pair_of_bounds_is_that_of_all_parameters():
-    """Two parameters between -1 and 1, each seen with noise of 0.2: draws stay inside, around what was seen."""
+    """Two parameters between -1 and 1, each observed with noise of 0.2: draws stay inside, around what was observed."""
     rng = np.random.default_rng(3)
     theta = rng.uniform(-1, 1, size=(2000, 2))
     inference = NLE((-1.0, 1.0)).append_simulations(theta, theta + 0.2 * rng.normal(size=(2000, 2)))
@@ -70,13 +72,13 @@ def test_noise_of_two_modes():
     assert likelihood.model is not None
     drawn = likelihood.sample(np.zeros((2000, 1)))
     assert abs(float((drawn > 0).double().mean()) - 0.5) < 0.1 and float((drawn.abs() < 0.3).double().mean()) < 0.1
-    grid, seen = np.linspace(-3, 3, 4001), np.array([[0.2]])
-    one = np.exp(-(((seen - grid - 1) / 0.3) ** 2) / 2) + np.exp(-(((seen - grid + 1) / 0.3) ** 2) / 2)
+    grid, observed = np.linspace(-3, 3, 4001), np.array([[0.2]])
+    one = np.exp(-(((observed - grid - 1) / 0.3) ** 2) / 2) + np.exp(-(((observed - grid + 1) / 0.3) ** 2) / 2)
     cumulative = np.cumsum(one.prod(0)) / one.prod(0).sum()
-    posterior = inference.build_posterior().sample((1000,), x=seen)[:, 0].double().numpy()
+    posterior = inference.build_posterior().sample((1000,), x=observed)[:, 0].double().numpy()
     reached = np.searchsorted(np.sort(posterior), grid) / len(posterior)
     assert np.abs(reached - cumulative).max() < 0.1
-    assert math.isfinite(float(inference.build_posterior().log_prob([[0.9]], x=seen)))
+    assert math.isfinite(float(inference.build_posterior().log_prob([[0.9]], x=observed)))
 
 
 def test_the_simulator_as_it_was_learned(inference):
@@ -102,11 +104,11 @@ def test_noise_from_a_hundredth_to_one():
     inference = NLE((0.1, 1.0)).append_simulations(theta, theta[:, None] ** 2 * rng.normal(size=(4000, 2, 1)))
     inference.train(training=Training(steps=400, unconditional=0.0))
     grid = np.linspace(0.1, 1, 4001)
-    for seen in ([[0.02], [-0.01]], [[0.4], [-0.7]]):
-        height = -((np.array(seen) / grid**2) ** 2).sum(0) / 2 - 4 * np.log(grid)
+    for observed in ([[0.02], [-0.01]], [[0.4], [-0.7]]):
+        height = -((np.array(observed) / grid**2) ** 2).sum(0) / 2 - 4 * np.log(grid)
         density = np.exp(height - height.max())
         cumulative = np.cumsum(density) / density.sum()
-        drawn = inference.build_posterior().sample((4000,), x=seen)[:, 0].double().numpy()
+        drawn = inference.build_posterior().sample((4000,), x=observed)[:, 0].double().numpy()
         assert drawn.min() > 0.1 and drawn.max() < 1
         reached = np.searchsorted(np.sort(drawn), grid) / len(drawn)
         assert np.abs(reached - cumulative).max() < 0.06

@@ -21,7 +21,7 @@ RNG = np.random.default_rng(0)
 
 @pytest.fixture(scope="module")
 def inference() -> NPSE:
-    """θ uniform on (0, 1), x = θ + N(0, 0.2²): the posterior is a normal law, cut off at both ends."""
+    """θ uniform on (0, 1), x = θ + N(0, 0.2²): the posterior is a normal distribution, cut off at both ends."""
     theta = RNG.uniform(0, 1, size=(4000, 1))
     made = NPSE(torch.distributions.Uniform(torch.zeros(1), torch.ones(1)))
     half = made.append_simulations(theta[:2000], theta[:2000] + 0.2 * RNG.normal(size=(2000, 1)))
@@ -90,9 +90,9 @@ class Exact(ConditionalDenoiser):
 
 def test_several_observations_together():
     """The posterior of four is N(Σx/5, 1/5)."""
-    seen = torch.tensor([[0.3], [1.1], [-0.2], [0.8]]).double()
-    law = Gaussian(torch.zeros(1).double(), torch.ones(1).double())
-    diffusion = Diffusion(EDM(0.005, 20.0), ComposedDenoiser(Exact(), seen), law)
+    observed = torch.tensor([[0.3], [1.1], [-0.2], [0.8]]).double()
+    distribution = Gaussian(torch.zeros(1).double(), torch.ones(1).double())
+    diffusion = Diffusion(EDM(0.005, 20.0), ComposedDenoiser(Exact(), observed), distribution)
     way = AnnealedLangevin(GaussianLangevin(0.2), 8)
     x = sample(diffusion, (4000, 1), Sampling(way, 60), Samples(0, count=4000))
     assert abs(float(x.mean()) - 0.4) < 5 * (0.2 / 4000) ** 0.5
@@ -102,11 +102,11 @@ def test_several_observations_together():
 def test_several_observations_of_a_learned_posterior(inference):
     """Errors of the learned scores add up, more the more observations there are: the test is of the plumbing."""
     posterior = inference.build_posterior()
-    seen = np.array([[0.35], [0.5], [0.45]])
-    draws = posterior.sample((200,), x=seen)
+    observed = np.array([[0.35], [0.5], [0.45]])
+    draws = posterior.sample((200,), x=observed)
     assert abs(float(draws.mean()) - 0.43) < 0.12 and float(draws.std()) < 0.2
     with pytest.raises(ValueError, match=r"^log_prob knows one observation, got 3: draw samples for several$"):
-        posterior.log_prob([[0.5]], x=seen)
+        posterior.log_prob([[0.5]], x=observed)
 
 
 def test_what_cannot_be_learned_from():
@@ -139,7 +139,7 @@ def test_observations_whose_order_says_nothing():
     with pytest.raises(ValueError, match=r"^pairs are .*, as those before, got \(3, 1\) and \(3, 1\)"):
         inference.append_simulations(theta[:3], x[:3, 0])
     inference.train(training=Training(steps=400, unconditional=0.0))
-    seen = np.array([[0.3], [1.1], [-0.2], [0.8]])
-    drawn = inference.build_posterior().sample((4000,), x=seen).double()[:, 0]
+    observed = np.array([[0.3], [1.1], [-0.2], [0.8]])
+    drawn = inference.build_posterior().sample((4000,), x=observed).double()[:, 0]
     assert abs(float(drawn.mean()) - 0.4) < 0.06
     assert abs(float(drawn.std()) - 0.2**0.5) < 0.03

@@ -43,7 +43,7 @@ def rows(count: int, seed: int) -> np.ndarray:
 
 
 def exact(x: np.ndarray) -> np.ndarray:
-    """The log-density of the law of `rows`."""
+    """The log-density of the distribution of `rows`."""
     z = np.linalg.solve(ROOT, (x - MEAN).T)
     return -0.5 * (z**2).sum(0) - np.log(2 * np.pi) - np.log(np.abs(np.linalg.det(ROOT)))
 

@@ -20,8 +20,8 @@ def test_a_pass_sees_every_datum_once(count, batch):
     """Pass after pass without a seam, in new orders; a batch may be larger than the data."""
     feed = feed_of(count, batch)
     passes = max(2, -(-3 * batch // count)) if count < 10_000 else 2
-    seen = torch.cat([feed.batches(k) for k in range(-(-passes * count // batch))])[: passes * count, 0].long()
-    orders = seen.reshape(passes, count)
+    drawn = torch.cat([feed.batches(k) for k in range(-(-passes * count // batch))])[: passes * count, 0].long()
+    orders = drawn.reshape(passes, count)
     assert bool((orders.sort(1).values == torch.arange(count)).all())
     if count > 100:
         assert not torch.equal(orders[0], orders[1])
@@ -80,7 +80,7 @@ def test_references_tell_when_they_are_all_data():
 
 
 def test_references_are_each_datum_as_often():
-    """Over many passes every datum serves alike: the others are a fair draw."""
+    """Over many passes every row serves alike: the others are a fair draw."""
     feed, often = feed_of(40, 4), torch.zeros(40)
     rounds = 3000
     for number in range(rounds):

@@ -43,7 +43,7 @@ def test_places_are_addressed():
 
 
 def test_references_are_spread_too_and_none_is_a_point():
-    """Where they would be all data, they are the others: a datum of the batch is at another place among these."""
+    """Where they would be all data, they are the others: a row of the batch is at another place among these."""
     feed = feed_of(50, 8)
     others, complete = feed.reference(3, 1, 4096)
     assert not complete and others is not None and len(others) == 42

@@ -21,10 +21,10 @@ def data(count: int, *shape: int) -> Tensor:
 class Spy(Denoiser):
     def __init__(self) -> None:
         super().__init__()
-        self.seen: list[tuple[Tensor, Tensor]] = []
+        self.calls: list[tuple[Tensor, Tensor]] = []
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        self.seen.append((x, level))
+        self.calls.append((x, level))
         return torch.zeros_like(x)
 
 
@@ -39,10 +39,10 @@ def test_a_datum_has_a_loss(count, size):
 
 
 def test_losses_are_the_objectives_own():
-    """Each copy's loss, with the level and the noise that the denoiser met, averaged by datum."""
+    """Each copy's loss, with the level and the noise that the denoiser met, averaged by example."""
     x, spy = data(7, 3), Spy()
     losses, parts = held_out_losses(spy, x, OBJECTIVE, 21)
-    levels = torch.cat([level for _, level in spy.seen])
+    levels = torch.cat([level for _, level in spy.calls])
     weight = OBJECTIVE.weight(levels).flatten().double()
     plain = weight * x.repeat(3, 1).double().square().mean(1)
     torch.testing.assert_close(losses, plain.reshape(3, 7).mean(0), rtol=1e-5, atol=1e-6)
@@ -58,16 +58,16 @@ def test_two_denoisers_meet_the_same_noise():
     first, second = (held_out_losses(d, x, OBJECTIVE, 700) for d in (one, other))
     assert torch.equal(first.data, second.data) and torch.equal(first.parts, second.parts)
     held_out_losses(third, x, OBJECTIVE, 700, seed=1)
-    for a, b, c in zip(one.seen, other.seen, third.seen):
+    for a, b, c in zip(one.calls, other.calls, third.calls):
         assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
         assert not torch.equal(a[0], c[0])
 
 
 def test_levels_are_spread_evenly():
-    """Over all copies, and over those of each datum: the golden ratio leaves no gap more than twice the mean one."""
+    """Over all copies, and over those of each example: the golden ratio leaves no gap more than twice the mean one."""
     spy, objective = Spy(), DenoisingScoreMatching(LogUniform(math.exp(-1), 1.0))
     held_out_losses(spy, data(32, 1), objective, 2048)
-    u = 1 + torch.cat([level for _, level in spy.seen]).flatten().log()
+    u = 1 + torch.cat([level for _, level in spy.calls]).flatten().log()
     assert float(u.sort().values.diff().max()) < 2.1 / 2048 + 1e-4
     assert float((u.reshape(-1, 32).mean(0) - 0.5).abs().max()) < 0.1
 
@@ -75,10 +75,10 @@ def test_levels_are_spread_evenly():
 def test_the_estimate_is_that_of_the_law():
     """For Gaussian data the loss of the exact denoiser is (1/σ² + 1) σ²/(1 + σ²) = 1 at every level."""
     x = data(2048, 4)
-    law = Gaussian(torch.zeros(4), torch.ones(4))
-    losses = held_out_losses(law, x, OBJECTIVE, 2048).data
+    gaussian = Gaussian(torch.zeros(4), torch.ones(4))
+    losses = held_out_losses(gaussian, x, OBJECTIVE, 2048).data
     assert abs(float(losses.mean()) - 1) < 5 * float(losses.std()) / 2048**0.5
-    by_level = losses_by_level(law, x, OBJECTIVE, torch.tensor([0.01, 1.0, 50.0])).mean(0)
+    by_level = losses_by_level(gaussian, x, OBJECTIVE, torch.tensor([0.01, 1.0, 50.0])).mean(0)
     assert by_level.tolist() == pytest.approx([1.0] * 3, abs=5 * (2 / (4 * 2048)) ** 0.5)
 
 
@@ -97,7 +97,7 @@ def test_excess_in_standard_errors():
     expected = float(difference.mean() / (difference.std() / 50**0.5))
     assert excess(best + difference, best) == pytest.approx(expected)
     assert excess(best, best) == 0
-    assert excess(best[:1] + 5, best[:1]) <= 1  # one datum is never sure
+    assert excess(best[:1] + 5, best[:1]) <= 1  # one example is never sure
     assert not excess(best, torch.full((1,), math.inf).double()) > 2
     assert not excess(torch.full((50,), math.nan).double(), best) > 2
 
@@ -112,5 +112,5 @@ def test_losses_by_level():
     assert found.shape == (600, 3)
     spy = Spy()
     zero = losses_by_level(spy, x, OBJECTIVE, levels)
-    assert [len(part) for part, _ in spy.seen[:2]] == [512, 88]
+    assert [len(part) for part, _ in spy.calls[:2]] == [512, 88]
     torch.testing.assert_close(zero, OBJECTIVE.weight(levels) * x.square().mean(1, keepdim=True), rtol=1e-4, atol=0)

@@ -76,19 +76,19 @@ def trainer_of(
 )
 def test_budgets_in_steps_and_passes(settings, steps):
     trainer = trainer_of(**settings)
-    told = list(trainer.run())
-    assert [p.step for p in told] == list(range(1, steps + 1))
-    assert [p.fraction for p in told] == pytest.approx([k / steps for k in range(1, steps + 1)])
+    reports = list(trainer.run())
+    assert [p.step for p in reports] == list(range(1, steps + 1))
+    assert [p.fraction for p in reports] == pytest.approx([k / steps for k in range(1, steps + 1)])
     assert trainer.stopped == "the budget is used"
     assert list(trainer.run()) == []
 
 
 def test_a_budget_in_minutes():
     trainer = trainer_of(minutes=0.3 / 60)
-    told = list(trainer.run())
-    assert trainer.seconds >= 0.3 > told[-2].seconds
-    assert told[-1].fraction == 1 and len(told) > 3
-    assert [p.seconds for p in told] == sorted(p.seconds for p in told)
+    reports = list(trainer.run())
+    assert trainer.seconds >= 0.3 > reports[-2].seconds
+    assert reports[-1].fraction == 1 and len(reports) > 3
+    assert [p.seconds for p in reports] == sorted(p.seconds for p in reports)
     # a resumed run counts what was used before
     tensors, about = trainer.state()
     again = trainer_of(minutes=0.3 / 60)
@@ -113,18 +113,18 @@ def often(monkeypatch):
 def test_held_out_losses_on_the_way(evaluations, often):
     """As often as asked for, at even distances, the last time at the end; no oftener than there are steps."""
     trainer = trainer_of(steps=20, evaluations=evaluations)
-    told = [p for p in trainer.run() if p.held_out is not None]
-    assert len(told) == min(evaluations, 20)
-    assert told[-1].step == 20
-    assert [(p.step, p.held_out) for p in told] == trainer.history
-    gaps = [b.step - a.step for a, b in itertools.pairwise(told)]
+    reports = [p for p in trainer.run() if p.held_out is not None]
+    assert len(reports) == min(evaluations, 20)
+    assert reports[-1].step == 20
+    assert [(p.step, p.held_out) for p in reports] == trainer.history
+    gaps = [b.step - a.step for a, b in itertools.pairwise(reports)]
     assert not gaps or max(gaps) - min(gaps) <= 1
 
 
 def test_short_runs_are_not_spent_on_measuring():
     trainer = trainer_of(steps=3 * loop._INTERVAL + 1, evaluations=50)
-    told = [p.step for p in trainer.run() if p.held_out is not None]
-    assert told == [loop._INTERVAL, 2 * loop._INTERVAL, 3 * loop._INTERVAL]
+    reports = [p.step for p in trainer.run() if p.held_out is not None]
+    assert reports == [loop._INTERVAL, 2 * loop._INTERVAL, 3 * loop._INTERVAL]
 
 
 def test_gradients_are_clipped():
@@ -143,7 +143,7 @@ def test_gradients_are_clipped():
 
 @dataclass(frozen=True)
 class Still(DenoisingScoreMatching):
-    """The loss at one level with noise that the datum itself decides: the same in any batch."""
+    """The loss at one level with noise that the example itself decides: the same in any batch."""
 
     def __call__(self, denoiser: Denoiser, x0: Tensor, rng: Rng) -> Tensor:
         level = torch.full_like(x0[:, :1], 0.5)
@@ -165,8 +165,10 @@ def test_accumulated_gradients_are_those_of_the_large_batch():
         trainer = Trainer(
             Wrapped(whole.denoiser), whole.feed, whole.held_out, Still(LogNormal()), whole.training
         )  # the parameters become views of another flat tensor
-        told = list(trainer.run())
-        found.append((torch.stack([p.loss for p in told]), trainer.flat.gradients.clone(), trainer.flat.values.clone()))
+        reports = list(trainer.run())
+        found.append(
+            (torch.stack([p.loss for p in reports]), trainer.flat.gradients.clone(), trainer.flat.values.clone())
+        )
     for large, parts in zip(*found):
         torch.testing.assert_close(parts, large, rtol=1e-5, atol=2e-5)
 
@@ -203,13 +205,13 @@ class Breaks(nn.Module):
 
 def test_a_gradient_that_is_not_finite_stops_at_its_step():
     trainer = trainer_of(network=Breaks(4), evaluations=1)
-    told = []
+    reports = []
     message = r"^the gradient became non-finite .NaN or inf. at step 4 .loss nan.: "
     message += "try a smaller learning rate, a longer warmup, or precision='float32'$"
     with pytest.raises(RuntimeError, match=message):
         for progress in trainer.run():
-            told.append(progress.step)
-    assert told == [1, 2, 3]
+            reports.append(progress.step)
+    assert reports == [1, 2, 3]
     assert bool(torch.isfinite(trainer.flat.values).all())  # the weights are those of step 3
 
 

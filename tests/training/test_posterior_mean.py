@@ -20,7 +20,7 @@ def test_all_data_give_the_exact_mean(shape, level):
     x = data[:20] + level * torch.randn(20, *shape, generator=generator, dtype=D)
     exact = Empirical(data)(x, levels)
     torch.testing.assert_close(posterior_mean(x, levels, data), exact, rtol=1e-9, atol=1e-9)
-    # the same with the own datum named, and the others as reference
+    # the same with the own example named, and the others as reference
     for i in (0, 7):
         others = torch.cat([data[:i], data[i + 1 :]])
         own = posterior_mean(x[i : i + 1], levels[i : i + 1], others, data[i : i + 1])
@@ -33,19 +33,19 @@ def test_all_data_give_the_exact_mean(shape, level):
 def test_some_data_give_it_without_bias(level, size):
     """f(x) (target - E[x_0|x]) averages to 0 for test functions f: within 5 of its own standard errors, over groups.
 
-    And with less noise than x_0 has. Where the own datum is not named the same test fails: weights that normalize
+    And with less noise than x_0 has. Where the own example is not named the same test fails: weights that normalize
     themselves are biased.
     """
     generator = torch.Generator().manual_seed(1)
     rounds, batch = 1500, 16
-    law = Gaussian(torch.zeros(1, dtype=D), torch.ones(1, 1, dtype=D))
+    gaussian = Gaussian(torch.zeros(1, dtype=D), torch.ones(1, 1, dtype=D))
     x0 = torch.randn(rounds, batch, 1, generator=generator, dtype=D)
     x = x0 + level * torch.randn(rounds, batch, 1, generator=generator, dtype=D)
     others = torch.randn(rounds, size, 1, generator=generator, dtype=D)
     levels = torch.full((batch, 1), level, dtype=D)
     means = torch.stack([posterior_mean(x[i], levels, others[i], x0[i]) for i in range(rounds)])
     naive = torch.stack([posterior_mean(x[i], levels, others[i]) for i in range(rounds)])
-    exact = law(x.flatten(0, 1), torch.tensor(level, dtype=D)).reshape(x.shape)
+    exact = gaussian(x.flatten(0, 1), torch.tensor(level, dtype=D)).reshape(x.shape)
 
     def bias(found: torch.Tensor, test: torch.Tensor) -> float:
         """In standard errors, from the spread over groups that share their other data."""

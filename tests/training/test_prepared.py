@@ -114,7 +114,7 @@ def test_weights_that_moved_meanwhile_are_seen():
 @pytest.mark.parametrize("shape", [(2,), (1, 4)])
 @pytest.mark.parametrize("complete", [False, True])
 def test_targets_with_less_noise(shape, complete):
-    """Above some level the target is the posterior mean, below it is the datum."""
+    """Above some level the target is the posterior mean, below it is the example."""
     generator = torch.Generator().manual_seed(0)
     data = torch.randn(40, *shape, generator=generator)
     x0, others = data[:16], data if complete else data[16:]
@@ -143,17 +143,17 @@ def test_others_are_asked_a_batch_at_a_time():
         def __call__(self, denoiser: Denoiser, x0: torch.Tensor, rng) -> torch.Tensor:
             return x0.flatten(1).sum(1) + rng.normal((1,))
 
-    law = Gaussian(torch.zeros(2), torch.ones(2))
+    gaussian = Gaussian(torch.zeros(2), torch.ones(2))
     network = Preconditioned(MLP(2, 4, 1), EDMPrediction())
     x0 = torch.arange(8.0).reshape(4, 2)
     known = DenoisingScoreMatching(LogNormal())
     assert can_prepare(known, network)
-    assert not can_prepare(known, law)
+    assert not can_prepare(known, gaussian)
     assert not can_prepare(Named(), network)
     found = [f() for f in prepared_losses(Named(), network, x0, 2, Steps(0))]
     rng = Steps(0)
     torch.testing.assert_close(found[0], x0[:2].sum(1).mean() + rng.normal(()))
     torch.testing.assert_close(found[1], x0[2:].sum(1).mean() + rng.normal(()))
-    found = [f() for f in prepared_losses(known, law, x0, 2, Steps(0))]
+    found = [f() for f in prepared_losses(known, gaussian, x0, 2, Steps(0))]
     rng = Steps(0)
-    assert torch.equal(torch.stack(found), torch.stack([known(law, part, rng).mean() for part in x0.chunk(2)]))
+    assert torch.equal(torch.stack(found), torch.stack([known(gaussian, part, rng).mean() for part in x0.chunk(2)]))

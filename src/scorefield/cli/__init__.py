@@ -1,5 +1,5 @@
 """The command line: `fit`, `sample`, `evaluate`, `report`, `compare`, `diagnose`, `calibrate`, `info`, `import`, `logprob`."""
 
-from .entry import main as main
+from .entry import main
 
 __all__ = ["main"]

@@ -5,15 +5,11 @@ from __future__ import annotations
 import io
 import math
 import textwrap
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-
-from .given import Conditions
-from .options import Reading
+from .options import Conditions, Reading
 from .terminal import table
-from .verbs import Config, app, flat
+from .verbs import Config, Fitted, RunFolder, app, flat
 
 if TYPE_CHECKING:
     from ..diagnostics import Diagnosis, ScoreCheck
@@ -38,11 +34,11 @@ _AXES = {
   scorefield diagnose run moved/data.npy""",
 )
 def diagnose(
-    run: Path,
-    data: Path | None = None,
+    run: RunFolder,
+    data: Fitted = None,
     /,
     *,
-    seed: Annotated[int, Parameter()] = 0,
+    seed: int = 0,
     conditions: Annotated[Conditions, flat("Context")] = Conditions(),  # noqa: B008
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
     config: Config = None,
@@ -54,10 +50,7 @@ def diagnose(
     means, and leaves diagnosis.png and diagnosis.json in the folder of the run.
 
     Arguments:
-        run: The folder of a run.
-        data: The data that were fitted, if they are no longer where they were.
         seed: The seed of the noise.
-        config: A TOML file of these options, at its top or in a table [diagnose]; the command line comes first.
     """
     from ..checkpoint import write_atomically
     from ..diagnostics import diagnose_run
@@ -125,7 +118,6 @@ def _panel(axes: Any, found: Diagnosis, check: ScoreCheck) -> None:
     colour = LIGHT.accent if check.flagged else LIGHT.real
     axes.axhline(bound, color=LIGHT.muted, linewidth=1, dashes=(4, 3))
     axes.plot(found.levels, values, color=colour, linewidth=1.8, marker="o", markersize=3.5)
-    axes.set_ylim(
-        (-0.3 * max(bound, 0.1), 1.6 * high) if wide else (1.06 * low - 0.06 * high, 1.12 * high - 0.12 * low)
-    )
+    ends = (-0.3 * max(bound, 0.1), 1.6 * high) if wide else (1.06 * low - 0.06 * high, 1.12 * high - 0.12 * low)
+    axes.set_ylim(ends)
     axes.set_xlabel("noise level", fontsize=9.5, color=LIGHT.muted, family=family())

@@ -10,14 +10,7 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
-from . import (
-    diagnose as diagnose,
-    foreign as foreign,
-    logprob as logprob,
-    measures as measures,
-    posterior as posterior,
-    sample as sample,
-)
+from . import diagnose, foreign, logprob, measures, posterior, sample  # noqa: F401  # each adds its commands
 from .options import names_of, with_new_words
 from .terminal import say
 from .verbs import app
@@ -74,9 +67,7 @@ def _message(error: Exception, words: Sequence[str]) -> str:
     if not words or words[0] not in app:
         return text
     for name in names_of(app[words[0]].assemble_argument_collection()):
-        flag, pattern = (
-            f"--{name.replace('_', '-')} ",
-            rf"\w\([^)]*\)|(?<![\w.-]){name}=(?=\S)",
-        )  # calls stay as they are
+        # calls stay as they are
+        flag, pattern = f"--{name.replace('_', '-')} ", rf"\w\([^)]*\)|(?<![\w.-]){name}=(?=\S)"
         text = re.sub(pattern, lambda found, flag=flag: found[0] if "(" in found[0] else flag, text)  # type: ignore[misc]
     return text

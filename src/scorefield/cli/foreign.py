@@ -52,18 +52,13 @@ def import_(
         weights: The averaged weights (ema) or the raw ones.
         centred: For ncsnv2: whether it was trained on images from -1 to 1, not from 0 to 1.
         data: Images like those it was trained on, which give the model its mean and variance.
-        config: A TOML file with these options, at the top level or in a table [import]; the command line takes precedence.
     """
     from ..interop import import_diffusers, import_ncsnv2, import_score_sde
 
-    options = {
-        "preset": preset is not None,
-        "ladder": ladder is not None,
-        "centred": centred,
-        "weights": weights != "ema",
-    }
+    given = {"preset": preset is not None, "ladder": ladder is not None}
+    given |= {"centred": centred, "weights": weights != "ema"}
     known = {"ncsnv2": {"ladder", "centred", "weights"}, "score-sde": {"preset", "weights"}, "diffusers": set()}
-    for name, used in options.items():
+    for name, used in given.items():
         if used and name not in known[kind]:
             raise ValueError(f"--{name} does not apply to {kind}: leave it out")
     arguments: dict[str, Any] = {} if size is None else {"size": size}

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from .given import Conditions
-from .options import Reading
+from .options import Conditions, Reading
 from .terminal import say
 from .verbs import Config, Device, Seed, app, device_of, flat
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["logprob"]
 
+_ERRORS = ("standard_error", "solver_error", "end_error", "truncation")
 _FITTED = 4096  # data that the mixture of the self-check is fitted to
 
 
@@ -67,8 +67,6 @@ def logprob(
         check: First run the same settings on a known distribution, two Gaussians fitted to the data, and print the error.
         batch: How many data are solved at once; memory grows with it.
         seed: The seed of probes and draws.
-        device: auto, cpu, cuda, …
-        config: A TOML file of these options, at its top or in a table [logprob]; the command line comes first.
     """
     import torch
 
@@ -84,24 +82,14 @@ def logprob(
         _check(model, some, {**solver, "seed": seed, "extrapolate": extrapolate})
     x = x if count is None else x[:count]
     found = model.log_prob(x, seed=seed, extrapolate=extrapolate, **solver)
-    columns = {
-        "log_prob": found.value,
-        "standard_error": found.standard_error,
-        "solver_error": found.solver_error,
-        "end_error": found.end_error,
-        "truncation": found.truncation,
-        "evaluations": found.evaluations,
-    }
+    columns = {"log_prob": found.value, **{name: getattr(found, name) for name in (*_ERRORS, "evaluations")}}
     size = math.prod(model.schema.inner_shape)
     say(f"{len(found):,} data: log-density {_mean(found.value)} nats, {_mean(found.value / size)} a dimension")
     say(f"their errors: {_median(found)}")
     if draws is not None:
         bits = model.density(seed=seed, **solver).bits_per_dim(x, draws)
-        columns |= {
-            "bits_per_dim": bits.value,
-            "bits_per_dim_error": bits.standard_error,
-            "bits_per_dim_tight": bits.tight,
-        }
+        columns |= {"bits_per_dim": bits.value, "bits_per_dim_error": bits.standard_error}
+        columns |= {"bits_per_dim_tight": bits.tight}
         places = f"{draws} place{'s' * (draws > 1)} in each cell"
         say(f"bits per dimension, by uniform dequantization at {places}: {_mean(bits.value)}")
     if output is not None:
@@ -116,8 +104,7 @@ def _mean(values: Tensor) -> str:
 
 
 def _median(found: LogProb) -> str:
-    names = ("standard_error", "solver_error", "end_error", "truncation")
-    parts = [f"{name.replace('_', ' ')} {float(getattr(found, name).abs().median()):.2g}" for name in names]
+    parts = [f"{name.replace('_', ' ')} {float(getattr(found, name).abs().median()):.2g}" for name in _ERRORS]
     evaluations = f"{float(found.evaluations.double().mean()):.0f} evaluations each"
     return f"{', '.join(parts)} nats (medians), {evaluations}"
 
@@ -148,9 +135,8 @@ def _writable(output: Path | None) -> None:
 
 
 def _write(output: Path, columns: dict[str, Tensor]) -> None:
-    from ..data import Schema
+    from ..data import Schema, write
     from ..data.optional import need
-    from .output import write
 
     frame = need("pandas", "writing tables").DataFrame({name: values.numpy() for name, values in columns.items()})
     write(output, [frame], len(frame), Schema.of(frame))

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from .given import Conditions
-from .options import Reading
-from .samplers import NAMES, Drawing
+from .options import NAMES, Conditions, Drawing, Reading
 from .terminal import say, table
-from .verbs import Config, Device, app, device_of, flat
+from .verbs import Config, Device, Fitted, RunFolder, app, device_of, flat
 
 __all__ = ["compare", "evaluate", "report"]
 
@@ -24,8 +21,8 @@ __all__ = ["compare", "evaluate", "report"]
   scorefield evaluate run moved/data.npy -n 5000""",
 )
 def evaluate(
-    run: Path,
-    data: Path | None = None,
+    run: RunFolder,
+    data: Fitted = None,
     /,
     *,
     count: Annotated[int | None, Parameter(alias="-n")] = None,
@@ -41,11 +38,8 @@ def evaluate(
     give as much. What it means, and what to do next, is printed at the end.
 
     Arguments:
-        run: The folder of a run.
-        data: The data that were fitted, if they are no longer where they were.
         count: How many samples to draw; by default 2000 vectors or 1000 grids.
         seed: The seed of the samples.
-        config: A TOML file of these options, at its top or in a table [evaluate]; the command line comes first.
     """
     from ..evaluation import RunData, evaluate_run
     from ..runs import Run
@@ -91,8 +85,8 @@ def evaluate(
   scorefield report run moved/data.npy""",
 )
 def report(
-    run: Path,
-    data: Path | None = None,
+    run: RunFolder,
+    data: Fitted = None,
     /,
     *,
     count: Annotated[int | None, Parameter(alias="-n")] = None,
@@ -105,11 +99,8 @@ def report(
     """Evaluate a run and write report.html into its folder: one page that needs nothing else.
 
     Arguments:
-        run: The folder of a run.
-        data: The data that were fitted, if they are no longer where they were.
         count: How many samples to draw for the distances.
         seed: The seed of the samples.
-        config: A TOML file of these options, at its top or in a table [report]; the command line comes first.
     """
     from ..evaluation import RunData
     from ..reporting.run import report
@@ -132,8 +123,8 @@ def report(
     + NAMES,
 )
 def compare(
-    run: Path,
-    data: Path | None = None,
+    run: RunFolder,
+    data: Fitted = None,
     /,
     *,
     samplers: tuple[str, ...] | None = None,
@@ -152,16 +143,12 @@ def compare(
     For each: evaluations of the network, seconds, distances to held-out data, diversity.
 
     Arguments:
-        run: The folder of a run.
-        data: The data that were fitted, if they are no longer where they were.
         samplers: Each as name or name(key=value, …); by default the model's own and those of the literature.
         steps: The number of steps, if their calls do not say it; by default the model's own.
         schedule: The times to step through, if their calls do not say it; by default the model's own.
         process: The noise process, if their calls do not say it; by default the model's own.
         count: How many samples each draws; by default 1000 vectors or 256 grids.
         seed: The seed of the samples.
-        device: auto, cpu, cuda, …
-        config: A TOML file of these options, at its top or in a table [compare]; the command line comes first.
     """
     from ..comparison import compare
     from ..evaluation import RunData

@@ -1,4 +1,4 @@
-"""Where options come from: the command line, and a TOML file for those that the line does not give."""
+"""Groups of options that commands share, and the TOML file that gives those which the command line does not."""
 
 from __future__ import annotations
 
@@ -17,10 +17,20 @@ from .terminal import say
 if TYPE_CHECKING:
     from cyclopts import App, ArgumentCollection
 
-__all__ = ["COMMANDS", "Choices", "Reading", "from_file", "names_of", "with_new_words"]
+    from ..evaluation import RunData
+    from ..model import Model
+    from ..samplers import Sampling
+
+__all__ = ["COMMANDS", "NAMES", "Choices", "Conditions", "Drawing", "Reading"]
+__all__ += ["from_file", "names_of", "with_new_words"]
 
 COMMANDS = {"calibrate": "noise-levels"}
 """New names of commands by old ones, which work for a version."""
+
+NAMES = """Samplers are those of scorefield.samplers (ddim, heun, dpm, unipc, churn, …),
+schedules those of scorefield.schedules (karras, loglevel, …),
+processes those of scorefield.processes (vp, ve, edm, flow, …).
+A wrong name lists them all."""
 
 _BUDGETS = ("minutes", "steps", "epochs")
 
@@ -106,6 +116,96 @@ class Reading:
         return {**asdict(self), "columns": columns, **{name: str(value) for name, value in options.items()}}
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """How samples are drawn. What is left out is the model's own.
+
+    Arguments:
+        sampler: The sampler, as name or name(key=value, …): heun, "ddim(eta=1)", "heun(steps=20, schedule=karras)".
+        steps: The number of steps, if the call of the sampler does not say it.
+        schedule: The times to step through, such as karras or "karras(rho=5)".
+        process: The noise process, such as vp or flow; it takes the levels that the model has learned.
+    """
+
+    sampler: str | None = None
+    steps: int | None = None
+    schedule: str | None = None
+    process: str | None = None
+
+    def sampling(self) -> Sampling:
+        """The value that Python takes."""
+        from ..samplers import Sampling
+
+        return Sampling.of(self.sampler, self.steps, self.schedule, self.process)
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a model that was fitted with a context is conditioned on.
+
+    Arguments:
+        given: The context: name=value for each, or values in their order, or a file with a row for each sample.
+        guidance: The weight of guidance, which sharpens the context; 1 for none.
+        guidance_interval: The noise levels between which it guides, in standard deviations of the data; by default all.
+    """
+
+    given: tuple[str, ...] | None = None
+    guidance: float = 1.0
+    guidance_interval: tuple[float, float] | None = None
+
+    def applied(self, model: Model) -> Model:
+        """The model, conditioned on the context; a ValueError says what is missing, or does not belong to this model."""
+        if self.given is None:
+            if self.guidance != 1 or self.guidance_interval is not None:
+                raise ValueError(f"--guidance {self.guidance:g} sharpens a context: give one with --given")
+            self._check(model)
+            return model
+        interval: dict[str, Any] = {} if self.guidance_interval is None else {"interval": self.guidance_interval}
+        return model.condition(self._context(), guidance=self.guidance, **interval)
+
+    def applied_to(self, data: RunData, needs: bool = False) -> RunData:
+        """The same for a run with its data; without a context those of the held-out rows, unless one `needs` to be given."""
+        if needs and self.given is None:
+            self.applied(data.model)
+            return data
+        return data.conditioned(None if self.given is None else self._context(), self.guidance, self.guidance_interval)
+
+    def _check(self, model: Model) -> None:
+        """Raises if the model cannot answer without a context."""
+        if model.context is None:
+            return
+        try:
+            _ = model.diffusion
+        except ValueError:
+            names = " ".join(f"{name}=…" for name in model.context.names)
+            raise ValueError(f"this model needs a context: say which with --given {names}") from None
+
+    def _context(self) -> Any:
+        """The context as `Model.condition` takes it."""
+        words = self.given or ()
+        pairs = [word.partition("=") for word in words]
+        named = [bool(sign) for _, sign, _ in pairs]
+        if all(named):
+            return {name: _value(text) for name, _, text in pairs}
+        if any(named):
+            raise ValueError(f"--given takes name=value for each, or values alone; got {' '.join(words)}")
+        if len(words) == 1 and Path(words[0]).is_file():
+            from ..data import read
+
+            return read(words[0])
+        values = [_value(text) for text in words]
+        return values[0] if len(values) == 1 else values
+
+
+def _value(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
 def names_of(arguments: ArgumentCollection) -> dict[str, Any]:
     """The options of a command, by their names in a file."""
     flags = {argument.name: argument for argument in arguments if argument.name.startswith("--")}
@@ -117,9 +217,6 @@ def from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection
     """Takes options that the command line lacks from the file that its `--config` names.
 
     The file holds the options themselves, or a table of them for each command, or both: the table comes first.
-
-    Raises:
-        CycloptsError: If there is no such file, it is not TOML, or it has an option that the command lacks.
     """
     known = names_of(arguments)
     tokens = known["config"].tokens if "config" in known else []

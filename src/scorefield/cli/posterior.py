@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from .given import Conditions
-from .samplers import Drawing
+from .options import Conditions, Drawing
 from .terminal import counted, say, table
 from .verbs import Config, Device, app, device_of, flat
 
@@ -69,14 +68,12 @@ def posterior(
         count: How many draws.
         output: A file .npy .npz .csv .tsv .parquet .h5 .nc .zarr, or a folder/ for images as .png.
         method: How the likelihood of noisy states is modelled; moment matching by default.
-        particles: Weigh that many particles on each island, which mends what the method gets wrong, and print log p(y).
+        particles: Weigh that many particles on each island, which corrects the errors of the method, and print log p(y).
         islands: How many independent islands, two or more for a standard error.
         check: Run the same method and settings on Gaussian data whose posteriors are known, and say whether to trust it.
         simulations: How many measurements the check simulates.
         seed: The seed.
         batch: How many are drawn at once; memory grows with it.
-        device: auto, cpu, cuda, …
-        config: A TOML file of these options, at its top or in a table [posterior]; the command line comes first.
     """
     from ..model import load
     from ..runs import Run
@@ -126,10 +123,7 @@ def _measurement(y: Path, operator: str, noise: str, model: Model) -> Measuremen
 
 
 def _acting(text: str, y: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
-    """The operator that is written as a call, or as several with | between them, and the numbers that it shows.
-
-    A mask without a file shows what is not NaN in y.
-    """
+    """The operator of calls with | between them, and the numbers that it observes; a mask shows what is not NaN in y."""
     import numpy as np
 
     from ..calls import parse_call, split_call
@@ -164,10 +158,8 @@ def _check(model: Model, simulations: int, seed: int, sampling: Sampling) -> Non
 
     found = check_posterior(model, simulations, seed=seed, sampling=sampling)
     ranks = found.calibration
-    rows: list[tuple[Any, ...]] = [
-        ("ranks of the truth among draws, p", ranks.p_value, "above 0.005"),
-        ("coverage about an estimate, p", ranks.coverage_p_value, "above 0.005"),
-    ]
+    rows: list[tuple[Any, ...]] = [("ranks of the truth among draws, p", ranks.p_value, "above 0.005")]
+    rows += [("coverage about an estimate, p", ranks.coverage_p_value, "above 0.005")]
     if found.width is not None:
         rows += [
             ("variance over the exact one", found.width, "0.9 to 1.1"),
@@ -182,9 +174,9 @@ def _check(model: Model, simulations: int, seed: int, sampling: Sampling) -> Non
 def _weighed(
     model: Model, count: int, output: Path, seed: int, particles: int, islands: int, sampling: Sampling
 ) -> None:
+    from ..data import check, write
     from ..inverse import evidence
     from ..rng import Samples
-    from .output import check, write
 
     check(output, model.schema)
     found = evidence(model, seed, particles, islands, sampling=sampling)
@@ -202,8 +194,8 @@ def _weighed(
 
 
 def _written(model: Model, batches: Any, count: int, output: Path) -> None:
+    from ..data import check, write
     from ..inverse import misfit
-    from .output import check, write
 
     check(output, model.schema)
     observed: list[float] = []
@@ -216,6 +208,5 @@ def _written(model: Model, batches: Any, count: int, output: Path) -> None:
 
     write(output, packed(), count, model.schema)
     mean = sum(observed) / len(observed)
-    say(
-        f"the draws are {mean:.3g} times as far from the measurement as its noise says, in squares: about 1 if they agree"
-    )
+    far = f"the draws are {mean:.3g} times as far from the measurement as its noise says"
+    say(f"{far}, in squares: about 1 if they agree")

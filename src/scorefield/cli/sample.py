@@ -7,8 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from .given import Conditions
-from .samplers import NAMES, Drawing
+from .options import NAMES, Conditions, Drawing
 from .terminal import counted, say
 from .verbs import Config, Device, app, device_of, flat
 
@@ -52,12 +51,10 @@ def sample(
         output: A file .npy .npz .csv .parquet, or a folder/ for images as .png.
         seed: The seed.
         batch: How many are drawn at once; memory grows with it.
-        device: auto, cpu, cuda, …
-        config: A TOML file of these options, at its top or in a table [sample]; the command line comes first.
     """
+    from ..data import check, lost, write
     from ..model import load
     from ..runs import Run
-    from .output import check, lost, write
 
     sampling = drawing.sampling()
     model = load(run) if run.is_file() else Run(run).model

@@ -80,10 +80,7 @@ def _bar(unit: str) -> Iterator[Bar | None]:
 
 
 class Watch:
-    """Shows how training goes: a bar on a terminal, else a line now and then.
-
-    Losses are means since the last time, which costs no waiting for the device in between.
-    """
+    """Shows how training goes: a bar on a terminal, else a line now and then, with the mean loss since the last one."""
 
     def __init__(self) -> None:
         self.last: Progress | None = None

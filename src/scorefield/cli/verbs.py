@@ -24,10 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-_ORDER = {
-    name: Group(name, sort_key=i)
-    for i, name in enumerate(("Training", "Choices", "Sampling", "Reading", "Data", "Network", "Context", "Other"))
-}
+_GROUPS = ("Training", "Choices", "Sampling", "Reading", "Data", "Network", "Context", "Other")
+_ORDER = {name: Group(name, sort_key=i) for i, name in enumerate(_GROUPS)}
 
 
 def flat(group: str) -> Parameter:
@@ -35,8 +33,13 @@ def flat(group: str) -> Parameter:
     return Parameter(name="*", group=_ORDER[group])
 
 
-Config = Annotated[Path | None, Parameter(group=_ORDER["Other"])]
-Device = Annotated[str, Parameter(group=_ORDER["Other"])]
+_CONFIG = "A TOML file of these options, at its top or in a table [COMMAND]; the command line comes first."
+_FITTED = "The data that were fitted, if they are no longer where they were."
+
+RunFolder = Annotated[Path, Parameter(help="The folder of a run.")]
+Fitted = Annotated[Path | None, Parameter(help=_FITTED)]
+Config = Annotated[Path | None, Parameter(group=_ORDER["Other"], help=_CONFIG)]
+Device = Annotated[str, Parameter(group=_ORDER["Other"], help="auto, cpu, cuda, …")]
 Seed = Annotated[int, Parameter(group=_ORDER["Other"])]
 
 app = App(
@@ -101,9 +104,7 @@ def fit(
         context_key: The array in that file, if it has several.
         context_columns: The columns of that file, if it is a table; it may be the file of the data.
         seed: The seed of everything that is random.
-        device: auto, cpu, cuda, …
         tensorboard: Also keep a log for TensorBoard.
-        config: A TOML file of these options, at its top or in a table [fit]; the command line comes first.
     """
     from ..runs import Run, fit
 
@@ -112,21 +113,9 @@ def fit(
     contexts = None if context is None else Reading(context_key, context_columns).read(context)
     with _stoppable(output), Watch() as watch, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # warnings are printed below
-        fit(
-            x,
-            output,
-            **choices.given(),
-            data=how,
-            network=network,
-            training=training,
-            seed=seed,
-            device=device,
-            context=contexts,
-            source=reading.source(data),
-            tensorboard=tensorboard,
-            begin=_introduce,
-            watch=watch,
-        )
+        given: dict[str, Any] = {"data": how, "network": network, "training": training, "context": contexts}
+        given |= {**choices.given(), "source": reading.source(data), "tensorboard": tensorboard}
+        fit(x, output, **given, seed=seed, device=device, begin=_introduce, watch=watch)
     _conclude(run, watch)
 
 
@@ -217,7 +206,6 @@ def noise_levels(
         moves: How many moves annealed Langevin dynamics makes at each level; by default as many as suit the ladder.
         published: Whether the smallest level is that of NCSN, 0.01 for data in [0, 1].
         seed: The seed of what is held out.
-        config: A TOML file of these options, at its top or in a table [noise-levels]; the command line comes first.
     """
     from ..fitting import Options, plan, prepare
     from ..noise_levels import ncsnv2_smallest_level
@@ -246,12 +234,8 @@ def noise_levels(
 
   scorefield info run""",
 )
-def info(run: Path, /) -> None:
-    """Say what was asked of a run, what was chosen and why, and how it went.
-
-    Arguments:
-        run: The folder of a run.
-    """
+def info(run: RunFolder, /) -> None:
+    """Say what was asked of a run, what was chosen and why, and how it went."""
     from ..runs import Run
 
     folder = Run(run)

@@ -5,28 +5,12 @@ planned = plan(prepared, options)   # process, noise levels, parametrization, ob
 fitted = train(planned)             # the model, and what was measured of it
 """
 
-from .choices import Choice as Choice
-from .fitted import Fitted as Fitted, finish as finish
-from .learning import threads as threads, train as train, trainer_of as trainer_of
-from .options import Options as Options
-from .planning import Plan as Plan, plan as plan, training_levels as training_levels
-from .prepared import Prepared as Prepared, PreparedContext as PreparedContext, prepare as prepare
-from .splitting import Split as Split, split as split
+from .fitted import Fitted, finish
+from .learning import threads, train, trainer_of
+from .options import Choice, Options
+from .planning import Plan, plan, training_levels
+from .prepared import Prepared, PreparedContext, prepare
+from .splitting import Split, split
 
-__all__ = [
-    "Choice",
-    "Fitted",
-    "Options",
-    "Plan",
-    "Prepared",
-    "PreparedContext",
-    "Split",
-    "finish",
-    "plan",
-    "prepare",
-    "split",
-    "threads",
-    "train",
-    "trainer_of",
-    "training_levels",
-]
+__all__ = ["Choice", "Fitted", "Options", "Plan", "Prepared", "PreparedContext", "Split", "finish", "plan"]
+__all__ += ["prepare", "split", "threads", "train", "trainer_of", "training_levels"]

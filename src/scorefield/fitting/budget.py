@@ -11,7 +11,7 @@ import torch
 
 from ..objectives import LevelObjective
 from ..settings import Training
-from .choices import Choice
+from .options import Choice
 from .prepared import Prepared
 
 __all__ = ["resolve_training"]
@@ -34,17 +34,7 @@ class _Resolving:
 def resolve_training(
     training: Training, prepared: Prepared, objective: LevelObjective, device: torch.device
 ) -> tuple[Training, tuple[Choice, ...]]:
-    """Completes training settings, with the reasons.
-
-    Arguments:
-        training: The settings of the user.
-        prepared: The data.
-        objective: The loss.
-        device: Where to train.
-
-    Raises:
-        ValueError: If stable targets are asked for, and the objective has no targets.
-    """
+    """Completes training settings, with the reasons; a ValueError if targets are to be averaged and there are none."""
     grid, numbers, count = not prepared.vectors, math.prod(prepared.shape), len(prepared.split.train)
     if not objective.denoising and training.reference_batch:
         what = f"reference_batch={training.reference_batch} averages the targets of denoising score matching"
@@ -67,14 +57,12 @@ def resolve_training(
     without = "not for vectors" if not grid else f"{type(objective).__name__} has no targets to average"
     found.take("reference_batch", 4096 if stable else 0, averaged if stable else without)
     if found.training.precision == "auto":
-        volume = (
-            grid and len(prepared.shape) == 4 and device.type == "cpu"
-        )  # PyTorch 2.13: wrong gradients for a side of 2
+        # PyTorch 2.13 on a CPU: wrong gradients of volumes with a side of 2
+        volume = grid and len(prepared.shape) == 4 and device.type == "cpu"
         fast = stable and not volume and _bfloat16_is_faster(device)
         reason = "bfloat16 is faster here" if fast else "bfloat16 would not be faster here"
-        found.take(
-            "precision", "bfloat16" if fast else "float32", reason if stable or not grid else "derivatives need it"
-        )
+        reason = reason if stable or not grid else "derivatives need it"
+        found.take("precision", "bfloat16" if fast else "float32", reason)
     return found.training, tuple(found.choices)
 
 

@@ -91,15 +91,10 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
         },
         "warning": _memorized(plan, trainer, chosen, losses),
     }
-    return Fitted(_model(plan, denoiser), record)
-
-
-def _model(plan: Plan, denoiser: DenoiserModule) -> Model:
-    """The model of the learned denoiser."""
     prepared = plan.prepared
     context = None if prepared.context is None else prepared.context.context
     parts = (prepared.schema, prepared.units, denoiser, prepared.moments, plan.sampling)
-    return Model(*parts, context).to("cpu").eval()
+    return Fitted(Model(*parts, context).to("cpu").eval(), record)
 
 
 def _measured(plan: Plan, trainer: Trainer, denoiser: DenoiserModule) -> _Losses:

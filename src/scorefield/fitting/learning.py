@@ -47,20 +47,15 @@ def train(plan: Plan, watch: Callable[[Progress], None] | None = None) -> Fitted
 
 def trainer_of(plan: Plan) -> Trainer:
     """The training that a plan asks for, before its first step. A network of the user's own is trained in place."""
-    prepared, device = plan.prepared, plan.device
-    batches = Feed(
-        prepared.split.train,
-        copy.deepcopy(prepared.units).to(device),
-        plan.training.batch or 1,
-        prepared.seed,
-        device,
-        None if prepared.context is None else prepared.context.train,
-        None if prepared.cells is None else prepared.cell_width,
-    )
+    prepared, device, given = plan.prepared, plan.device, plan.prepared.context
+    units, batch = copy.deepcopy(prepared.units).to(device), plan.training.batch or 1
+    cells = None if prepared.cells is None else prepared.cell_width
+    contexts = None if given is None else given.train
+    batches = Feed(prepared.split.train, units, batch, prepared.seed, device, contexts, cells)
     places = prepared.chosen(prepared.split.held_out, _KEPT, stream=-3)
     held_out = prepared.placed(prepared.standardized(prepared.split.held_out, places), "held-out cell").to(device)
-    context = None if prepared.context is None else prepared.context.held_out[places].to(device)
-    sets = 1 if prepared.context is None else prepared.context.context.sets
+    context = None if given is None else given.held_out[places].to(device)
+    sets = 1 if given is None else given.context.sets
     measured = (held_out, plan.objective, plan.training, prepared.seed, context, sets)
     return Trainer(_denoiser(plan), batches, *measured)
 

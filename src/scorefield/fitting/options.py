@@ -1,12 +1,12 @@
-"""What a user asks of a fit, as one value."""
+"""What a user asks of a fit, as one value; and what was chosen, with a reason."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch.nn as nn
+from torch import nn
 
 from ..denoisers.precondition import Parametrization
 from ..noise_levels import NoiseLevels
@@ -16,7 +16,33 @@ from ..samplers import Sampler, Sampling
 from ..settings import Data, Network, Training
 from ..standardize import Standardize
 
-__all__ = ["Options"]
+__all__ = ["GIVEN", "Choice", "Options"]
+
+GIVEN = "given"
+
+
+class Choice(NamedTuple):
+    """What was chosen for a fit, and why.
+
+    Arguments:
+        name: What was chosen: "network", "batch", …
+        value: The choice, in words.
+        reason: Why; "given" where the user made the choice.
+
+    Example:
+        >>> name, value, reason = Choice("batch", "256", "small: many steps teach more than large ones")
+        >>> name, value
+        ('batch', '256')
+    """
+
+    name: str
+    value: str
+    reason: str
+
+    @property
+    def given(self) -> bool:
+        """Whether the user made the choice."""
+        return self.reason == GIVEN
 
 
 @dataclass(frozen=True)
@@ -66,9 +92,8 @@ class Options:
         for name, kinds, example in _KINDS:
             value = getattr(self, name)
             if value is not None and not isinstance(value, kinds) and not _makes(value, kinds[0]):
-                raise TypeError(
-                    f"{name} must be {_article(kinds[0])} object or a call such as {example!r}, got {value!r}"
-                )
+                need = f"a {kinds[0].__name__} object or a call such as {example!r}"
+                raise TypeError(f"{name} must be {need}, got {value!r}")
 
 
 _KINDS: tuple[tuple[str, tuple[Any, ...], str], ...] = (
@@ -85,7 +110,3 @@ def _makes(value: Any, kind: type) -> bool:
     if isinstance(value, type):
         return issubclass(value, kind) and kind in (LevelObjective, Parametrization)
     return callable(value) and kind is LevelObjective
-
-
-def _article(kind: type) -> str:
-    return f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"

@@ -8,23 +8,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn as nn
+from torch import Tensor, nn
 
 from ..calls import parse_call
+from ..context import Context
 from ..denoisers import EDMPrediction
 from ..denoisers.precondition import Parametrization
+from ..nn import FourierFeatures, choose
 from ..noise_levels import NoiseLevels, choose_noise_levels, diameter
 from ..objectives import DenoisingScoreMatching, LevelDistribution, LevelObjective, LogNormal, WithLowTail
 from ..processes import Process
 from ..samplers import ExponentialAdams, Sampling
-from ..settings import Training
+from ..settings import Network, Training
 from ..standardize import Standardize
 from .budget import resolve_training
-from .choices import GIVEN, Choice
-from .networks import network_for
-from .options import Options
-from .prepared import Prepared
-from .units import smallest_step
+from .options import GIVEN, Choice, Options
+from .prepared import Prepared, smallest_step
 
 __all__ = ["Plan", "plan", "training_levels"]
 
@@ -86,13 +85,13 @@ def plan(prepared: Prepared, options: Options | None = None) -> Plan:
         >>> from .prepared import prepare
         >>> found = plan(prepare(torch.randn(200, 2, generator=torch.Generator().manual_seed(0))))
         >>> found.choice("batch").value, found.choice("sampling").value
-        ('256', 'ExponentialAdams(order=3, steps=32)')
+        ('256', 'ExponentialAdams(steps=32)')
     """
     options = options or Options()
     device = torch.device(_device(options.device))
     scale = _residual_scale(prepared)
     levels = _noise_levels(prepared, options.noise_levels)
-    network, of_network = network_for(prepared, options.network, levels)
+    network, of_network = _network(prepared, options.network, levels)
     wish = None if options.sampling is None else Sampling.of(options.sampling)
     process, of_process = _process(levels, options.process if wish is None or wish.process is None else wish.process)
     parametrization, of_parametrization = _parametrization(scale, options.parametrization)
@@ -145,19 +144,13 @@ def _with_given(found: NoiseLevels, call: str) -> NoiseLevels:
 
 
 def _process(levels: NoiseLevels, given: Process | str | None) -> tuple[Process, Choice]:
-    """The process; one that a sampler names comes first."""
-    process: Process
+    """The process; that of a call is for the levels that are learned."""
     if given is None:
-        process, reason = levels.process(), "between the smallest and the largest level; any other will do"
-        return process, Choice("process", repr(process), reason)
-    process = given if isinstance(given, Process) else _parsed_process(given, levels)
+        reason = "between the smallest and the largest level; any other will do"
+        return levels.process(), Choice("process", repr(levels.process()), reason)
+    process: Process = parse_call(given, Process) if isinstance(given, str) else given
+    process = process.matched(levels.sigma_min, levels.sigma_max) if isinstance(given, str) else process
     return process, Choice("process", repr(process), GIVEN)
-
-
-def _parsed_process(call: str, levels: NoiseLevels) -> Process:
-    """The process of a call, for the levels that are learned."""
-    process: Process = parse_call(call, Process)
-    return process.matched(levels.sigma_min, levels.sigma_max)
 
 
 def _parametrization(
@@ -186,41 +179,29 @@ def _objective(
     elif not isinstance(given, LevelObjective):
         given = given(known["levels"])
     if not isinstance(given, LevelObjective):
-        raise TypeError(
-            f"objective must make a LevelObjective, got {given!r}: derive it from objectives.LevelObjective"
-        )
+        advice = "derive it from objectives.LevelObjective"
+        raise TypeError(f"objective must make a LevelObjective, got {given!r}: {advice}")
     return given, Choice("objective", type(given).__name__, GIVEN)
 
 
 def _sampling(
     prepared: Prepared, levels: NoiseLevels, process: Process, given: Sampling | None
 ) -> tuple[Sampling, Choice]:
-    """The probability flow for vectors. For grids the reverse SDE, which forgets the errors of a network that has learned
-    from few examples of many numbers (docs/samplers.md has what was measured)."""
+    """The probability flow for vectors, the reverse SDE for grids (docs/samplers.md has what was measured)."""
     if prepared.vectors:
-        usual, reason = (
-            Sampling(ExponentialAdams(order=3, scale=prepared.scale), 32, None, process),
-            "the probability flow, for vectors",
-        )
+        sampler, steps, reason = ExponentialAdams(3, prepared.scale), 32, "the probability flow, for vectors"
     else:
         fine = _EASY * prepared.scale if levels.tail else 0.0  # levels below serve densities: their steps come on top
         below = float(process.time(torch.tensor(fine).clamp_min(levels.sigma_min)))
-        usual = Sampling(
-            ExponentialAdams(order=2, scale=prepared.scale, eta=1.0), math.ceil(24 / (1 - below)), None, process
-        )
+        sampler, steps = ExponentialAdams(2, prepared.scale, eta=1.0), math.ceil(24 / (1 - below))
         reason = "the reverse SDE, for grids: it forgets errors of the network"
-    if given is None:
-        return usual, Choice("sampling", str(usual.replace(process=None)), reason)
-    chosen = given.merged(usual)
-    return chosen, Choice("sampling", str(chosen.replace(process=None)), GIVEN)
+    usual = Sampling(sampler, steps, None, process)
+    chosen = usual if given is None else given.merged(usual)
+    return chosen, Choice("sampling", str(chosen.replace(process=None)), reason if given is None else GIVEN)
 
 
 def _device(device: str) -> str:
-    """The name of a device that is there.
-
-    Raises:
-        ValueError: If it is not there.
-    """
+    """The name of a device; a ValueError if it is not there."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -229,3 +210,43 @@ def _device(device: str) -> str:
         why = str(error).splitlines()[0]
         raise ValueError(f"there is no device {device!r} here: use device='cpu' ({why})") from error
     return device
+
+
+def _network(prepared: Prepared, wish: nn.Module | Network, levels: NoiseLevels) -> tuple[nn.Module, Choice]:
+    """The network with its first weights, and the reason; a ValueError if that of the user does not fit the data."""
+    context = None if prepared.context is None else prepared.context.context
+    if isinstance(wish, nn.Module):
+        _try(wish, prepared.shape, context)
+        return wish, Choice("network", _network_in_words(wish), GIVEN)
+    size = 0 if context is None else context.size
+    fields = context is not None and bool(context.shape)
+    sizes = (0, size) if fields else (size, 0)  # as numbers, or as channels on the grid of the data
+    cell = prepared.finest_cell
+    step = cell / prepared.scale if levels.tail and cell is not None else None
+    options = (wish.widths, wish.depth, wish.patch, wish.attention, wish.periodic)
+    with torch.random.fork_rng():  # first weights come from PyTorch's own generator, which is left as it was
+        torch.manual_seed(prepared.seed)
+        network, reason = choose(prepared.shape, len(prepared.split.train), *options, *sizes, step=step)
+    return network, Choice("network", _network_in_words(network), reason)
+
+
+def _try(network: nn.Module, shape: tuple[int, ...], context: Context | None) -> None:
+    """Calls a given network once: an answer of another shape could broadcast, and be trained in silence."""
+    p = next(network.parameters(), torch.empty(0))
+    x = torch.zeros(2, *shape, dtype=p.dtype, device=p.device)
+    before = {module: module.training for module in network.modules()}
+    with torch.no_grad(), torch.random.fork_rng():
+        missing = () if context is None else (context.empty().expand(2, *context.row_shape).to(x),)
+        answer = network.eval()(x, x.new_zeros(2), *missing)
+    for module, training in before.items():
+        module.training = training
+    if not isinstance(answer, Tensor) or answer.shape != x.shape:
+        got = f"shape {tuple(answer.shape)}" if isinstance(answer, Tensor) else f"a {type(answer).__name__}"
+        need = f"x of shape {tuple(x.shape)} and c of shape (2,) with the shape of x"
+        raise ValueError(f"the network must answer {need}, got {got}: its first and last layer must fit the data")
+
+
+def _network_in_words(network: nn.Module) -> str:
+    count = sum(p.numel() for p in network.parameters())
+    inner = network.network if isinstance(network, FourierFeatures) else network
+    return f"{type(inner).__name__}, {count:,} parameters"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,15 @@ from ..denoisers import Gaussian
 from ..rng import Samples, permutation
 from ..settings import Training
 from ..standardize import Standardize
-from .choices import GIVEN, Choice
-from .options import Options
+from .options import GIVEN, Choice, Options
 from .splitting import Split, split
-from .units import data_moments, over_cells, units_of
 
-__all__ = ["Prepared", "PreparedContext", "prepare"]
+__all__ = ["Prepared", "PreparedContext", "prepare", "smallest_step"]
 
 _EXAMPLES = 4096  # rows that noise levels and correlations are read off, at most
 _NUMBERS = 2**23  # and how many numbers these are
+_FULL = 256  # columns, up to which the covariance is a full one
+_ROWS = 4  # rows a column that it needs
 
 
 @dataclass(frozen=True)
@@ -136,17 +136,19 @@ def prepare(x: Any, options: Options | None = None, context: Any = None) -> Prep
     rows = schema.rows(x)
     summary = summarize(rows, schema.columns)
     parts = split(rows, options.data.held_out, options.seed)
-    units, cells = units_of(summary), None
+    units, cells = _units_of(summary), None
     if options.data.dequantize:
         cells = cells_of(schema.integer, summary.step, units.std)
-        summary = over_cells(summary, cells)
-        units = units_of(summary)
+        if cells is not None:  # variances of data that are spread over them grow by width²/12 (Sheppard, 1898)
+            summary = replace(summary, variance=summary.variance + cells**2 / 12)
+        units = _units_of(summary)
     choices = [Choice("structure", schema.structure, schema.reason)]
     scale = 1.0
     if options.units is not None:
         units = _given_units(options.units, schema.inner_shape)
-        scale = _scale(summary, units)
-        choices.append(Choice("units", _in_words(units), GIVEN))
+        scale = float((units(summary.mean[None])[0] ** 2 + summary.variance / units.std.double() ** 2).mean().sqrt())
+        words = f"(x - {float(units.mean.double().mean()):.4g}) / {float(units.std.double().mean()):.4g}"
+        choices.append(Choice("units", words, GIVEN))
     places = _chosen(parts.train, _EXAMPLES, options.seed, -2)
     examples = _standardized(units, parts.train, places)
     given, residual = None, examples
@@ -157,7 +159,7 @@ def prepare(x: Any, options: Options | None = None, context: Any = None) -> Prep
     elif options.training.unconditional != Training().unconditional:
         what = f"unconditional={options.training.unconditional:g} drops contexts, and there are none"
         raise ValueError(f"{what}: pass context=…, or leave it out")
-    moments = data_moments(summary, units, examples, _width(units, cells))
+    moments = _moments(summary, units, examples, _width(units, cells))
     made = (schema, summary, parts, units, cells, moments, examples, residual, given, scale)
     return Prepared(*made, options.seed, tuple(choices))
 
@@ -207,11 +209,33 @@ def _given_units(given: Standardize | tuple[float, float], shape: tuple[int, ...
     return Standardize(shape, mean, std)
 
 
-def _scale(summary: Summary, units: Standardize) -> float:
-    """The root of the mean square of data in given units."""
-    mean, variance = units(summary.mean[None])[0], summary.variance / units.std.double() ** 2
-    return float((mean**2 + variance).mean().sqrt())
+def _units_of(summary: Summary) -> Standardize:
+    """One mean and standard deviation a column for vectors, one a channel for grids: neighbours keep their proportions."""
+    shape = tuple(summary.mean.shape)
+    if len(shape) == 1:
+        return Standardize(shape, summary.mean, summary.variance.sqrt())
+    axes = tuple(range(1, len(shape)))
+    mean = summary.mean.mean(axes, keepdim=True)
+    variance = (summary.variance + (summary.mean - mean) ** 2).mean(axes, keepdim=True)
+    return Standardize(shape, mean, variance.sqrt())
 
 
-def _in_words(units: Standardize) -> str:
-    return f"(x - {float(units.mean.double().mean()):.4g}) / {float(units.std.double().mean()):.4g}"
+def smallest_step(summary: Summary, units: Standardize) -> float | None:
+    """The smallest step between neighbouring values, in standard units, if all data lie on lattices."""
+    step = (summary.step / units.std.double()).reshape(-1)
+    return float(step.min()) if bool((step > 0).all()) else None
+
+
+def _moments(summary: Summary, units: Standardize, examples: Tensor, width: Tensor) -> Gaussian:
+    """The mean of standardized data with their covariance: full for vectors, whose correlations are those of `examples`."""
+    mean = units(summary.mean[None])[0]
+    variance = summary.variance / units.std.double() ** 2
+    if mean.ndim > 1 or mean.numel() > _FULL or len(examples) < _ROWS * mean.numel():
+        return Gaussian(mean.float(), variance.float())
+    centred = examples.double() - examples.double().mean(0)
+    covariance = centred.T @ centred / len(examples)
+    found = covariance.diagonal()  # 0 where a value is so rare that the examples lack it
+    scale = torch.where(found > 0, ((variance - width**2 / 12) / found).sqrt(), 0.0)  # places in cells are independent
+    covariance = covariance * scale * scale[:, None]
+    covariance.diagonal().copy_(variance)
+    return Gaussian(mean.float(), covariance.float())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -34,15 +33,6 @@ _KNOWN = {
 }
 _NAMES = {(4, False): "NCSNv2", (5, False): "NCSNv2Deeper", (6, False): "NCSNv2Deepest"}
 _NAMES |= {(4, True): "NCSN", (5, True): "NCSNdeeper"}
-
-
-@dataclass(frozen=True)
-class _Content:
-    """What a file holds: the state of the network, the noise levels if there are any, and which weights these are."""
-
-    state: dict[str, Tensor]
-    sigmas: Tensor | None
-    weights: Choice
 
 
 def import_ncsnv2(
@@ -86,9 +76,9 @@ def import_ncsnv2(
     """
     if weights not in ("ema", "raw"):
         raise ValueError(f'weights must be "ema" or "raw", got {weights!r}')
-    found = _find(read_released(path), weights, path)
-    network, name = _network(found.state, path)
-    sigmas = _sigmas(found.sigmas, network, ladder)
+    state, own_levels, weights_choice = _find(read_released(path), weights, path)
+    network, name = _network(state, path)
+    sigmas = _sigmas(own_levels, network, ladder)
     side, why = _size(size, sigmas, network, x)
     schema = form(network.channels, side, x)
     network.check(schema.inner_shape)
@@ -101,22 +91,19 @@ def import_ncsnv2(
     model = Model(schema, standardize, denoiser, gaussian, Sampling(sampler, _STEPS, process=process)).eval()
     if run is not None:
         count = sum(p.numel() for p in network.parameters())
+        own = f"the network's ladder, for images from {-1 if centred else 0} to 1"
         choices = [
             ("structure", schema.structure, schema.reason),
             ("network", f"{name}, {count:,} parameters", "from the names and shapes in the file"),
             ("size", " x ".join(map(str, side)), why),
-            ("noise levels", f"{len(sigmas)}, {sigmas[0]:g} to {sigmas[-1]:g}", _units(centred)),
+            ("noise levels", f"{len(sigmas)}, {sigmas[0]:g} to {sigmas[-1]:g}", own),
             _published(sigmas, network),
-            found.weights,
+            weights_choice,
             moments_choice,
         ]
-        origin = {"kind": "ncsnv2", "network": name, "path": os.path.abspath(path), "weights": found.weights[1]}
+        origin = {"kind": "ncsnv2", "network": name, "path": os.path.abspath(path), "weights": weights_choice[1]}
         keep(model, run, origin, choices, x, source)
     return model
-
-
-def _units(centred: bool) -> str:
-    return f"the network's ladder, for images from {-1 if centred else 0} to 1"
 
 
 def _published(sigmas: Tensor, network: RefineNet) -> Choice:
@@ -128,16 +115,14 @@ def _published(sigmas: Tensor, network: RefineNet) -> Choice:
         moves, ratio, why = known.moves, known.annealing.ratio, "as published for this ladder"
     else:
         moves, gap = 5, float(sigmas[0] / sigmas[-1]) ** (1 / steps)
-        ratio, why = (
-            best_ratio(moves, gap),
-            "the ladder is not a published one; this step size preserves the variance best",
-        )
+        ratio = best_ratio(moves, gap)
+        why = "the ladder is not a published one; this step size preserves the variance best"
     text = f"annealedlangevin(langevin({ratio:.4g}), moves={moves}, steps={steps})"
     return "annealed Langevin", text, f"for --sampler, {why}; {moves * steps + 1:,} evaluations"
 
 
-def _find(content: Any, weights: str, path: str | os.PathLike[str]) -> _Content:
-    """The weights and noise levels in the content of a file."""
+def _find(content: Any, weights: str, path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], Tensor | None, Choice]:
+    """The state of the network in a file, its noise levels if there are any, and which weights these are."""
     parts = list(content) if isinstance(content, list | tuple) else [content]
     if not parts or not is_state(parts[0]):
         keys = ", ".join(map(str, list(content)[:4])) if isinstance(content, Mapping) else type(content).__name__
@@ -149,13 +134,12 @@ def _find(content: Any, weights: str, path: str | os.PathLike[str]) -> _Content:
     if weights == "ema" and len(parts) > 1 and is_state(parts[-1]):
         state = without_prefix(parts[-1])
         state.pop("sigmas", None)
-        return _Content(
-            state, sigmas, ("weights", "averaged", "they are in the file, and the authors sample with them")
-        )
+        why = "they are in the file, and the authors sample with them"
+        return state, sigmas, ("weights", "averaged", why)
     if len(parts) > 1:
         why = "as requested" if weights == "raw" else "the file has no averaged weights"
-        return _Content(raw, sigmas, ("weights", "raw", why))
-    return _Content(raw, sigmas, ("weights", "the only ones", "the file is a single state_dict"))
+        return raw, sigmas, ("weights", "raw", why)
+    return raw, sigmas, ("weights", "the only ones", "the file is a single state_dict")
 
 
 def _network(state: Mapping[str, Tensor], path: str | os.PathLike[str]) -> tuple[RefineNet, str]:
@@ -205,6 +189,5 @@ def _size(
         side, data = (28, "MNIST") if network.channels == 1 else (32, "CIFAR-10 and CelebA")
         return (side, side), f"as for {data} in the NCSN paper"
     ladder = f"{len(sigmas)} levels from {sigmas[0]:g}"
-    raise ValueError(
-        f"the file does not hold the size of the images, and its noise levels ({ladder}) are not published ones: pass size="
-    )
+    what = f"the size of the images, and its noise levels ({ladder}) are not published ones"
+    raise ValueError(f"the file does not hold {what}: pass size=")

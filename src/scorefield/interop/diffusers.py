@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn as nn
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..denoisers import DataPrediction, NoisePrediction, Parametrization, VPrediction
 from ..denoisers.pretrained import IndexConditioning, PretrainedDenoiser
@@ -27,23 +26,12 @@ __all__ = ["UNet2D", "import_diffusers", "table"]
 _STEPS = 50
 _HIGHEST = 200.0  # at higher levels the data are invisible: larger levels of a table are not needed
 _WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
-_PREDICTS: dict[str, Parametrization] = {
-    "epsilon": NoisePrediction(),
-    "v_prediction": VPrediction(),
-    "sample": DataPrediction(),
-}
+_PREDICTS: dict[str, Parametrization] = {"epsilon": NoisePrediction(), "v_prediction": VPrediction()}
+_PREDICTS |= {"sample": DataPrediction()}
 
 
 class UNet2D(nn.Module):
-    """A `UNet2DModel` of diffusers as a network F(x, c), where c is its timestep, which may be fractional.
-
-    Arguments:
-        config: The content of its `config.json`.
-
-    Raises:
-        ImportError: If diffusers is not installed.
-        ValueError: If the network is class-conditional, or its output has other channels than its input.
-    """
+    """A `UNet2DModel` of diffusers, by the text of its `config.json`, as a network F(x, c), where c is its timestep."""
 
     def __init__(self, config: str) -> None:
         super().__init__()
@@ -69,13 +57,7 @@ class UNet2D(nn.Module):
 
 
 def table(config: Mapping[str, Any]) -> list[float]:
-    """The noise levels √(1/ᾱ - 1) of the timesteps of a scheduler, increasing.
-
-    Arguments:
-        config: The content of its `scheduler_config.json`.
-
-    Raises:
-        ValueError: If its beta schedule is not known.
+    """The noise levels √(1/ᾱ - 1) of the timesteps of a scheduler, increasing, by its `scheduler_config.json`.
 
     Example:
         >>> levels = table({"num_train_timesteps": 1000, "beta_schedule": "linear"})
@@ -90,10 +72,11 @@ def table(config: Mapping[str, Any]) -> list[float]:
 
 
 def _betas(config: Mapping[str, Any]) -> Tensor:
-    """The βs of a scheduler, of shape `(N,)`."""
+    """The βs of a scheduler, `(N,)`; a ValueError if its schedule is not known."""
     if config.get("trained_betas") is not None:
         return torch.tensor(config["trained_betas"], dtype=torch.float64)
-    count, first, last = (config.get(n, d) for n, d in _DEFAULTS)
+    count = config.get("num_train_timesteps", 1000)
+    first, last = config.get("beta_start", 1e-4), config.get("beta_end", 0.02)
     kind = config.get("beta_schedule", "linear")
     if kind == "linear":
         return torch.linspace(first, last, count, dtype=torch.float64)
@@ -108,9 +91,6 @@ def _betas(config: Mapping[str, Any]) -> Tensor:
         return (1 - bar[1:] / bar[:-1]).clamp_max(0.999)
     known = "linear, scaled_linear, sigmoid, squaredcos_cap_v2, or trained_betas"
     raise ValueError(f"the beta_schedule {kind!r} of the scheduler is not known ({known} are): set its trained_betas")
-
-
-_DEFAULTS = (("num_train_timesteps", 1000), ("beta_start", 1e-4), ("beta_end", 0.02))
 
 
 def import_diffusers(

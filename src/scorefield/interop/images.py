@@ -63,9 +63,8 @@ def moments(schema: Schema, standardize: Standardize, x: Any | None) -> tuple[Ga
     summary = summarize(schema.rows(x), schema.columns)
     low, high = float(summary.minimum.min()), float(summary.maximum.max())
     if schema.dtype != "uint8" and (low < -0.01 or high > 1.01):
-        raise ValueError(
-            f"images must be 8-bit or have values from 0 to 1, these range from {low:g} to {high:g}: rescale them"
-        )
+        got = f"these range from {low:g} to {high:g}: rescale them"
+        raise ValueError(f"images must be 8-bit or have values from 0 to 1, {got}")
     variance = summary.variance / standardize.std.double() ** 2
     found = Gaussian(standardize(summary.mean).float(), variance.float())
     return found, ("moments", f"of {summary.count:,} images", "from the data that were given")
@@ -79,15 +78,7 @@ def keep(
     x: Any | None = None,
     source: Mapping[str, Any] | None = None,
 ) -> None:
-    """Saves an imported model as a run folder, which every command takes.
-
-    Arguments:
-        model: The model.
-        run: The folder.
-        origin: What was imported, as plain data, stored as `imported` in `run.json`.
-        choices: The settings: name, value and reason.
-        x: The data, if there are any.
-        source: Where they were read from, as arguments of `scorefield.data.read`.
+    """Saves an imported model as a run, which every command takes; `origin` is kept as `imported` in `run.json`.
 
     Raises:
         ValueError: If the folder already holds a run.

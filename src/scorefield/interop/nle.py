@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn as nn
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..context import Context
 from ..fitting import Options, plan, prepare, train
@@ -22,7 +21,7 @@ from ..rng import Samples, permutation
 from ..settings import Data, Network, Training
 from ..standardize import Standardize
 from ..training import train_gaussian
-from .simulations import Simulations
+from .simulations import Simulations, rows_of
 
 __all__ = ["NLE", "LearnedLikelihood", "NLEPosterior"]
 
@@ -54,10 +53,7 @@ class LearnedLikelihood(nn.Module):
         self, units: Standardize, context: Context, gaussian: ConditionalGaussian, model: Model | None = None
     ) -> None:
         super().__init__()
-        self.units = units
-        self.context = context
-        self.gaussian = gaussian
-        self.model = model
+        self.units, self.context, self.gaussian, self.model = units, context, gaussian, model
 
     @torch.no_grad()
     def log_prob(self, theta: Any, x: Any, tolerance: float | None = None) -> Tensor:
@@ -87,11 +83,11 @@ class LearnedLikelihood(nn.Module):
 
     def _over(self, theta: Any, x: Any, inside: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         theta = torch.as_tensor(np.asarray(theta), dtype=torch.float64)
-        seen = self.units(torch.as_tensor(np.asarray(x), dtype=torch.float64).reshape(-1, *self.units.shape))
+        observed = self.units(torch.as_tensor(np.asarray(x), dtype=torch.float64).reshape(-1, *self.units.shape))
         values = []
-        for some in theta.split(max(1, _AT_ONCE // len(seen))):
-            given = self.context(some.numpy()).repeat_interleave(len(seen), 0)
-            z, volume = self.gaussian(seen.repeat(len(some), 1).float(), given[:, :-1])
+        for some in theta.split(max(1, _AT_ONCE // len(observed))):
+            given = self.context(some.numpy()).repeat_interleave(len(observed), 0)
+            z, volume = self.gaussian(observed.repeat(len(some), 1).float(), given[:, :-1])
             value = inside(z.double(), given) + volume.double() + self.units.log_det
             values.append(value.reshape(len(some), -1).sum(1))
         return torch.cat(values)
@@ -170,12 +166,7 @@ class NLE(Simulations):
         self.likelihood: LearnedLikelihood | None = None
 
     def train(
-        self,
-        *,
-        training: Training | None = None,
-        network: Network | None = None,
-        seed: int = 0,
-        device: str = "auto",
+        self, *, training: Training | None = None, network: Network | None = None, seed: int = 0, device: str = "auto"
     ) -> LearnedLikelihood:
         """Fits the distribution of one observation given the parameters; of sets of n, `(N, n, Q)`, each member counts.
 
@@ -187,9 +178,6 @@ class NLE(Simulations):
             network: What network to build for it.
             seed: The seed of everything that is random.
             device: "auto", "cpu", "cuda", …
-
-        Returns:
-            The likelihood.
 
         Raises:
             ValueError: If there are no simulations yet.
@@ -228,16 +216,10 @@ class NLE(Simulations):
 
 
 class NLEPosterior:
-    """The posterior of parameters given any number of independent observations.
-
-    Arguments:
-        likelihood: The likelihood of one observation.
-        prior: The prior of the parameters.
-    """
+    """The posterior of parameters given any number of independent observations, by their likelihood and the prior."""
 
     def __init__(self, likelihood: LearnedLikelihood, prior: Any) -> None:
-        self.likelihood = likelihood
-        self.prior = prior
+        self.likelihood, self.prior = likelihood, prior
 
     def sample(self, shape: tuple[int, ...] = (1,), x: Any = None, seed: int = 0) -> Tensor:
         """Draws parameters given observations, `(Q,)` or `(m, Q)`, by sequential Monte Carlo from the prior.
@@ -263,11 +245,8 @@ class NLEPosterior:
 
         Known up to `evidence`, which is estimated with the seed.
         """
-        theta = torch.as_tensor(np.asarray(theta), dtype=torch.float64)
-        theta = theta[:, None] if theta.ndim == 1 else theta
-        return self._log_density(theta, lambda t: self.likelihood.log_prob(t, self._observed(x))) - self.evidence(
-            x, seed
-        )
+        density = self._log_density(rows_of(theta), lambda t: self.likelihood.log_prob(t, self._observed(x)))
+        return density - self.evidence(x, seed)
 
     def _observed(self, x: Any) -> Tensor:
         if x is None:
@@ -283,13 +262,13 @@ class NLEPosterior:
 
     def _population(self, x: Any, count: int, seed: int) -> tuple[Population, float]:
         """A population, and log p(x)."""
-        seen, rng = self._observed(x), Samples(seed, 0, count, "posterior")
+        observed, rng = self._observed(x), Samples(seed, 0, count, "posterior")
 
         def near(theta: Tensor) -> Tensor:
-            return self._log_density(theta, lambda t: self.likelihood.gaussian_log_prob(t, seen))
+            return self._log_density(theta, lambda t: self.likelihood.gaussian_log_prob(t, observed))
 
         def whole(theta: Tensor) -> Tensor:
-            return self._log_density(theta, lambda t: self.likelihood.log_prob(t, seen, _TOLERANCE))
+            return self._log_density(theta, lambda t: self.likelihood.log_prob(t, observed, _TOLERANCE))
 
         first = sequential_monte_carlo(self.prior.log_prob, near, self.prior.draw(count, seed), rng.child("near"))
         if self.likelihood.model is None:

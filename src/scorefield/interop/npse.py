@@ -16,7 +16,7 @@ from ..mcmc import GaussianLangevin
 from ..model import Model
 from ..samplers import AnnealedLangevin
 from ..settings import Data, Network, Training
-from .simulations import Simulations, bounded, unbounded
+from .simulations import Simulations, bounded, rows_of, unbounded
 
 __all__ = ["NPSE", "NPSEPosterior"]
 
@@ -48,14 +48,9 @@ class NPSE(Simulations):
         self.model: Model | None = None
 
     def train(
-        self,
-        *,
-        training: Training | None = None,
-        network: Network | None = None,
-        seed: int = 0,
-        device: str = "auto",
+        self, *, training: Training | None = None, network: Network | None = None, seed: int = 0, device: str = "auto"
     ) -> Model:
-        """Fits the posterior of the parameters.
+        """Fits the posterior of the parameters: a model of unbounded ones, with the observations as its context.
 
         How long a network may learn before it memorizes its simulations differs a hundredfold between simulators. Without
         a budget, a short one is tried, then five times as much, until the loss of held-out simulations falls no more.
@@ -66,9 +61,6 @@ class NPSE(Simulations):
             network: What network to build.
             seed: The seed of everything that is random.
             device: "auto", "cpu", "cuda", …
-
-        Returns:
-            The model of unbounded parameters with the observations as its context.
 
         Raises:
             ValueError: If there are no simulations yet.
@@ -95,13 +87,7 @@ class NPSE(Simulations):
 
 
 class NPSEPosterior:
-    """The posterior of parameters.
-
-    Arguments:
-        model: A model of unbounded parameters with the data as its context.
-        low: The lower bounds, one number or one a parameter; -inf for none.
-        high: The upper ones.
-    """
+    """The posterior of parameters between two bounds, by a model of unbounded parameters with the data as its context."""
 
     def __init__(self, model: Model, low: Tensor | float = -math.inf, high: Tensor | float = math.inf) -> None:
         if model.context is None:
@@ -143,8 +129,7 @@ class NPSEPosterior:
         rows = self._observed(x)
         if len(rows) > 1:
             raise ValueError(f"log_prob knows one observation, got {len(rows)}: draw samples for several")
-        theta = torch.as_tensor(np.asarray(theta), dtype=torch.float64)
-        theta = theta[:, None] if theta.ndim == 1 else theta
+        theta = rows_of(theta)
         inside = ((theta > self.low) & (theta < self.high)).all(1)
         value = torch.full((len(theta),), -math.inf, dtype=torch.float64)
         if bool(inside.any()):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn as nn
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = ["fill", "is_state", "read_released", "without_prefix"]
 
@@ -36,13 +35,11 @@ def read_released(path: str | os.PathLike[str]) -> Any:
         found = re.search(r"Unsupported (?:global|class)\S*:? (?:GLOBAL )?([\w.]+)", str(error))
         if found:
             what = f"{path} holds a pickled {found[1]}, but only tensors, numbers, lists and dicts are read"
-            raise ValueError(
-                f"{what}: save the state_dict() alone with torch.save(network.state_dict(), path)"
-            ) from None
+            advice = "save the state_dict() alone with torch.save(network.state_dict(), path)"
+            raise ValueError(f"{what}: {advice}") from None
         why = " ".join(str(error).split())[:80] or type(error).__name__
-        raise ValueError(
-            f"{path} is not a complete checkpoint ({why}): it may be truncated, download it again"
-        ) from None
+        what = f"{path} is not a complete checkpoint ({why})"
+        raise ValueError(f"{what}: it may be truncated, download it again") from None
 
 
 def is_state(value: Any) -> bool:
@@ -59,37 +56,26 @@ def without_prefix(state: Mapping[str, Tensor], prefix: str = "module.") -> dict
 def fill(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     """Loads the weights of a checkpoint into a network, which may be on the meta device.
 
-    Arguments:
-        network: The network.
-        state: Tensors by name.
-        source: What the network is, in words, for error messages.
-
     Raises:
-        ValueError: If names or shapes differ, or weights are not finite; the first few of each are named.
+        ValueError: If names or shapes differ from those of the `source`, or weights are not finite; some are named.
     """
     expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in state.items()}
     wrong = [f"{n} has shape {found[n]}, not {expected[n]}" for n in expected if n in found and found[n] != expected[n]]
-    faults = [
-        _first("missing", (n for n in expected if n not in found)),
-        _first("unknown", (n for n in found if n not in expected)),
-        _first("of another shape", wrong),
-    ]
-    if any(faults):
+    missing, unknown = [n for n in expected if n not in found], [n for n in found if n not in expected]
+    if missing or unknown or wrong:
+        faults = (_first("missing", missing), _first("unknown", unknown), _first("of another shape", wrong))
         listed = "; ".join(fault for fault in faults if fault)
         raise ValueError(f"the checkpoint does not fit {source}: {listed}: is it of another network?")
     broken = [name for name, value in state.items() if not bool(torch.isfinite(value).all())]
     if broken:
         raise ValueError(f"the checkpoint has NaN or infinite weights: {_first('', broken)}: use an earlier one")
-    weights = {
-        n: v.to(expect.dtype).clone() for (n, expect), v in ((e, state[e[0]]) for e in network.state_dict().items())
-    }
+    weights = {name: state[name].to(value.dtype).clone() for name, value in network.state_dict().items()}
     network.load_state_dict(weights, assign=True)
     network.eval().requires_grad_(False)
 
 
-def _first(what: str, names: Iterable[str]) -> str:
+def _first(what: str, names: list[str]) -> str:
     """The number of names and the first few of them; empty if there are none."""
-    names = list(names)
     more = f", and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{len(names)} {what} ({', '.join(names[:3])}{more})".replace("  ", " ") if names else ""

@@ -72,7 +72,9 @@ def import_score_sde(
     content = _read(path)
     state = _state(content, path)
     recipe = find(preset) if preset is not None else _recipe(state, process, continuous, path)
-    inferred = {} if preset is not None else _architecture(state, network.get("size"), path)
+    inferred = {} if preset is not None else architecture(state, network.get("size"))
+    if preset is None and not inferred["size"]:
+        raise ValueError(f"{path} does not determine the size of the images: pass size=, or a preset")
     built = NCSNpp(**{**inferred, **recipe.arguments, **network})
     if isinstance(recipe.process, VE) and recipe.continuous and built.embedding == "time":
         raise ValueError(f"the network in {path} takes the index of a level: pass continuous=False, or its preset")
@@ -89,9 +91,8 @@ def import_score_sde(
     model.eval().requires_grad_(False)
     if run is not None:
         origin = {"kind": "score-sde", "network": name, "path": os.path.abspath(path), "weights": chosen[1]}
-        keep(
-            model, run, origin, [*_choices(model, built, preset, "size" in network), chosen, moments_choice], x, source
-        )
+        choices = [*_choices(model, built, preset, "size" in network), chosen, moments_choice]
+        keep(model, run, origin, choices, x, source)
     return model
 
 
@@ -140,16 +141,8 @@ def _check_levels(recipe: Recipe, state: Mapping[str, Tensor], path: str | os.Pa
     low, high = (float(level) for level in sigmas.double().aminmax())
     if abs(low / process.sigma_min - 1) > 1e-3 or abs(high / process.sigma_max - 1) > 1e-3:
         what = f"{path} has noise levels from {low:g} to {high:g}"
-        raise ValueError(
-            f"{what}, not from {process.sigma_min:g} to {process.sigma_max:g}: it belongs to another preset"
-        )
-
-
-def _architecture(state: Mapping[str, Tensor], size: int | None, path: str | os.PathLike[str]) -> dict[str, Any]:
-    found = architecture(state, size)
-    if not found["size"]:
-        raise ValueError(f"{path} does not determine the size of the images: pass size=, or a preset")
-    return found
+        need = f"from {process.sigma_min:g} to {process.sigma_max:g}"
+        raise ValueError(f"{what}, not {need}: it belongs to another preset")
 
 
 def _fill(network: NCSNpp, content: Any, state: Mapping[str, Tensor], weights: str, name: str) -> Choice:

@@ -45,10 +45,7 @@ def architecture(state: Mapping[str, Tensor], size: int | None = None) -> dict[s
 
     Arguments:
         state: The tensors, with consecutive module numbers.
-        size: The side of the images, if it is known.
-
-    Returns:
-        The arguments; `size` is 0 if it is not known.
+        size: The side of the images, if it is known; 0 in what is returned if it stays unknown.
 
     Raises:
         ValueError: If these are not the tensors of a Score SDE network.

@@ -18,13 +18,7 @@ __all__ = ["RECIPES", "Recipe", "find"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network was trained.
-
-    Arguments:
-        process: The noise process.
-        continuous: Whether training used all times, or only `levels` of them.
-        network: The arguments of `NCSNpp` that differ from their defaults.
-    """
+    """How a network was trained: its process, whether at all times, and the arguments of `NCSNpp` that are not defaults."""
 
     process: Process
     continuous: bool
@@ -108,11 +102,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def find(name: str) -> Recipe:
-    """The recipe with the authors' name, such as "vp/cifar10_ddpmpp_continuous"; the folder may be omitted if unambiguous.
-
-    Raises:
-        ValueError: If there is none, or more than one.
-    """
+    """The recipe of the authors' name, such as "vp/cifar10_ddpmpp_continuous"; the folder may be left out if no other fits."""
     if name in RECIPES:
         return RECIPES[name]
     same = [full for full in RECIPES if full.split("/")[1] == name]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Simulations", "bounded", "unbounded"]
+__all__ = ["Simulations", "bounded", "rows_of", "unbounded"]
 
 
 class Simulations:
@@ -34,8 +34,7 @@ class Simulations:
             ValueError: If there are not as many of one as of the other, a number is not finite, or a parameter lies outside of
                 the bounds.
         """
-        theta, x = (torch.as_tensor(np.asarray(v), dtype=torch.float64) for v in (theta, x))
-        theta, x = (v[:, None] if v.ndim == 1 else v for v in (theta, x))
+        theta, x = rows_of(theta), rows_of(x)
         like = self._x[0].shape[1:] if self._x else x.shape[1:]
         if len(theta) != len(x) or theta.ndim != 2 or x.ndim not in (2, 3) or x.shape[1:] != like:
             need = f"pairs are (N, P) and (N, Q) or (N, n, Q){', as those before' if self._x else ''}"
@@ -66,6 +65,12 @@ class Simulations:
             if same:
                 raise ValueError(f"columns {same} of the {name} are the same in every simulation: leave them out")
         return theta, x
+
+
+def rows_of(values: Any) -> Tensor:
+    """Numbers in float64, one a row if there is one axis."""
+    rows = torch.as_tensor(np.asarray(values), dtype=torch.float64)
+    return rows[:, None] if rows.ndim == 1 else rows
 
 
 def unbounded(theta: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:

@@ -73,27 +73,16 @@ class ScoreDensity:
         device: str = "auto",
         rate: float | str = "deprecated",
     ) -> None:
-        self.steps = steps
-        self.minutes = minutes
-        self.epochs = epochs
-        self.batch = batch
-        self.learning_rate = learning_rate
-        self.rate = rate
-        self.widths = widths
-        self.depth = depth
-        self.held_out = held_out
-        self.random_state = random_state
-        self.device = device
+        self.steps, self.minutes, self.epochs, self.batch = steps, minutes, epochs, batch
+        self.learning_rate, self.rate, self.widths, self.depth = learning_rate, rate, widths, depth
+        self.held_out, self.random_state, self.device = held_out, random_state, device
 
     def fit(self, X: Any, y: None = None) -> ScoreDensity:
-        """Learns the density of the rows of `X`.
+        """Learns the density of the rows of `X`, and returns the estimator itself.
 
         Arguments:
             X: Numbers of shape `(n_samples, n_features)`: an array or a table.
             y: Nothing, for pipelines.
-
-        Returns:
-            The estimator itself.
 
         Raises:
             TypeError: If `X` is sparse, or holds no numbers.
@@ -123,23 +112,22 @@ class ScoreDensity:
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """The log-density at each row, in nats and in the units of the data.
+        """The log-density at each row, `(n_samples,)`, in nats and in the units of the data.
 
-        It is computed in float64. For up to 64 features it is that of the network to some 1e-5 nats; above, 8 random
-        probes estimate it, and a row's estimate depends on its place: `model_.log_prob` gives standard errors, and takes
-        more probes.
+        For up to 64 features it is that of the network to some 1e-5 nats; above, 8 random probes estimate it, and a row's
+        estimate depends on its place: `model_.log_prob` gives standard errors, and takes more probes.
 
         Arguments:
             X: Numbers of shape `(n_samples, n_features)`.
-
-        Returns:
-            An array of shape `(n_samples,)`.
 
         Raises:
             sklearn.exceptions.NotFittedError: If `fit` has not been called.
             ValueError: If `X` has other features than those learned.
         """
-        X = self._validated(X)
+        from sklearn.utils.validation import check_is_fitted, validate_data
+
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
         return self._model().log_prob(X).value.numpy()
 
     def score(self, X: Any, y: None = None) -> float:
@@ -152,14 +140,11 @@ class ScoreDensity:
         return float(np.mean(self.score_samples(X)))
 
     def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
-        """Draws new rows. With an int as `random_state`, more rows begin with the same ones.
+        """Draws new rows, `(n_samples, n_features)`. With an int as `random_state`, more rows begin with the same ones.
 
         Arguments:
             n_samples: How many.
             random_state: The seed, as in the constructor; None, the default, gives other rows every time.
-
-        Returns:
-            An array of shape `(n_samples, n_features)`, of the floating-point type that was learned.
 
         Raises:
             sklearn.exceptions.NotFittedError: If `fit` has not been called.
@@ -200,14 +185,8 @@ class ScoreDensity:
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import InputTags, Tags, TargetTags
 
-        return Tags(
-            estimator_type="density_estimator",
-            target_tags=TargetTags(required=False),
-            transformer_tags=None,
-            classifier_tags=None,
-            regressor_tags=None,
-            input_tags=InputTags(),
-        )
+        none = {"transformer_tags": None, "classifier_tags": None, "regressor_tags": None}
+        return Tags("density_estimator", TargetTags(required=False), **none, input_tags=InputTags())
 
     def _training(self) -> Training:
         """The settings."""
@@ -216,14 +195,6 @@ class ScoreDensity:
             warnings.warn("ScoreDensity: rate is now learning_rate: write learning_rate=", FutureWarning, stacklevel=3)
             rate = self.rate
         return Training(*map(_plain, (self.minutes, self.steps, self.epochs, self.batch, rate)))
-
-    def _validated(self, X: Any) -> np.ndarray:
-        """Rows of the features that were learned."""
-        from sklearn.utils.validation import check_is_fitted, validate_data
-
-        check_is_fitted(self)
-        rows: np.ndarray = validate_data(self, X, dtype=np.float64, reset=False)
-        return rows
 
     def _model(self) -> Model:
         """A copy of the model to compute with: the fitted one stays as it is."""
@@ -252,7 +223,5 @@ def _varies(X: np.ndarray, names: np.ndarray | None) -> None:
     which = f"column{'s' * (len(constant) > 1)} "
     which += ", ".join(repr(str(names[c])) if names is not None else str(c) for c in constant[:5])
     which += f" and {len(constant) - 5} more" if len(constant) > 5 else ""
-    raise ValueError(
-        f"there is no density over columns that never vary, got {which}: drop them, or put "
-        "sklearn.feature_selection.VarianceThreshold() before in a pipeline"
-    )
+    advice = "drop them, or put sklearn.feature_selection.VarianceThreshold() before in a pipeline"
+    raise ValueError(f"there is no density over columns that never vary, got {which}: {advice}")

@@ -1,28 +1,16 @@
 """Networks F(x, c) of a state and a noise label. They are independent of the diffusion process."""
 
-from .choose import choose as choose
-from .classifier import ClassifierNetwork as ClassifierNetwork
-from .embed import FourierEmbedding as FourierEmbedding
-from .fourier_features import FourierFeatures as FourierFeatures
-from .gaussian import ConditionalGaussian as ConditionalGaussian
-from .mlp import MLP as MLP
-from .ncsnpp import NCSNpp as NCSNpp
-from .potential import Potential as Potential
-from .refinenet import RefineNet as RefineNet
-from .tutorial import SigmaUNet as SigmaUNet, TutorialUNet as TutorialUNet
-from .unet import UNet as UNet
+from .choose import choose
+from .classifier import ClassifierNetwork
+from .embed import FourierEmbedding
+from .fourier_features import FourierFeatures
+from .gaussian import ConditionalGaussian
+from .mlp import MLP
+from .ncsnpp import NCSNpp
+from .potential import Potential
+from .refinenet import RefineNet
+from .tutorial import SigmaUNet, TutorialUNet
+from .unet import UNet
 
-__all__ = [
-    "ClassifierNetwork",
-    "ConditionalGaussian",
-    "FourierEmbedding",
-    "FourierFeatures",
-    "MLP",
-    "NCSNpp",
-    "Potential",
-    "RefineNet",
-    "SigmaUNet",
-    "TutorialUNet",
-    "UNet",
-    "choose",
-]
+__all__ = ["ClassifierNetwork", "ConditionalGaussian", "FourierEmbedding", "FourierFeatures", "MLP", "NCSNpp"]
+__all__ += ["Potential", "RefineNet", "SigmaUNet", "TutorialUNet", "UNet", "choose"]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import torch.nn as nn
+from torch import nn
 
 from .fourier_features import FourierFeatures
 from .mlp import MLP
@@ -14,7 +14,7 @@ from .unet import UNet
 
 __all__ = ["choose"]
 
-_FINE_STEP = 0.08  # standard deviations: a smooth network hardly resolves smaller steps
+_FINE_STEP = 0.08  # standard deviations: a smooth network does not resolve smaller steps
 _SHORTEST, _LONGEST = 4.0, 0.8  # the range of periods: the first in steps, the second in standard deviations
 _MAX_FEATURES = 256  # sines and cosines per patch
 _MIN_COUNT, _MAX_VECTOR = 15_000, 16  # vectors get Fourier features from this count on, up to this many features
@@ -61,14 +61,13 @@ def choose(
     """
     if len(shape) == 1:
         if patch is not None or attention or periodic:
-            raise ValueError(
-                "patch, attention and periodic apply to grids, and these data are vectors: set structure='grid'"
-            )
+            what = "patch, attention and periodic apply to grids"
+            raise ValueError(f"{what}, and these data are vectors: set structure='grid'")
         return _for_vectors(shape[0], count, widths, depth, context)
     if len(shape) > 4:
         raise ValueError(f"grids have one channel axis and 1 to 3 spatial axes, got data of shape {tuple(shape)}")
     options = {"attention": attention, "periodic": periodic, "context": context, "context_channels": context_channels}
-    return _for_grids(shape, widths, depth, patch, options, step)
+    return _for_grids(shape, widths, 1 if depth is None else depth, patch, options, step)
 
 
 def _for_vectors(
@@ -93,12 +92,7 @@ def _width(features: int, count: int) -> int:
 
 
 def _for_grids(
-    shape: Sequence[int],
-    widths: Sequence[int] | None,
-    depth: int | None,
-    patch: int | None,
-    options: dict[str, Any],
-    step: float | None,
+    shape: Sequence[int], widths: Sequence[int] | None, depth: int, patch: int | None, options: Any, step: float | None
 ) -> tuple[nn.Module, str]:
     channels, size = shape[0], shape[1:]
     longest = max(size)
@@ -108,16 +102,14 @@ def _for_grids(
         scales = max(1, min(4, 1 + round(math.log2(max(longest / max(patch, 1), 1) / 5.5))))
         widths = tuple(48 * min(2**i, 4) for i in range(scales))
     periods = _periods(step, channels * patch ** len(size))
-    depth = 1 if depth is None else depth
     network = UNet(len(size), channels, widths, depth, patch, extra=2 * channels * len(periods), **options)
     coarse = " x ".join(str(-(-n // (patch * 2 ** (len(widths) - 1)))) for n in size)
     text = f"{len(size)}-D grids: a U-Net on patches of {patch} with widths {tuple(widths)}, down to {coarse} points"
     text += ", periodic" if options["periodic"] else ""
     if not periods:
         return network, text
-    return FourierFeatures(
-        network, periods
-    ), f"{text}, with Fourier features of {len(periods)} periods for steps of {step:.2g}"
+    text += f", with Fourier features of {len(periods)} periods for steps of {step:.2g}"
+    return FourierFeatures(network, periods), text
 
 
 def _periods(step: float | None, channels: int) -> tuple[float, ...]:

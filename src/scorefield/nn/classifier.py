@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .embed import FourierEmbedding
 from .renamed import load_under_old_names
@@ -38,13 +37,10 @@ class ClassifierNetwork(nn.Module):
         super().__init__()
         if classes < 2 or min(width, depth, *shape) < 1 or not 1 <= len(shape) <= 4:
             got = f"shape={tuple(shape)}, classes={classes}, width={width}, depth={depth}"
-            raise ValueError(
-                f"ClassifierNetwork needs data of one to four axes, 2 classes and positive sizes, got {got}"
-            )
+            need = "data of one to four axes, 2 classes and positive sizes"
+            raise ValueError(f"ClassifierNetwork needs {need}, got {got}")
         self.shape = tuple(shape)
-        self.classes = classes
-        self.width = width
-        self.depth = depth
+        self.classes, self.width, self.depth = classes, width, depth
         dims = len(shape) - 1
         widths = [width * (min(2**i, 4) if dims else 1) for i in range(depth)]
         ins = [shape[0], *widths[:-1]]

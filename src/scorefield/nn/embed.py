@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn as nn
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = ["FourierEmbedding"]
 
@@ -25,9 +24,7 @@ class FourierEmbedding(nn.Module):
 
     def __init__(self, count: int = 16, low: float = 0.5, high: float = 32.0) -> None:
         super().__init__()
-        self.count = count
-        self.low = low
-        self.high = high
+        self.count, self.low, self.high = count, low, high
         frequencies = torch.exp(torch.linspace(math.log(low), math.log(high), count))
         self.register_buffer("frequencies", frequencies.repeat(2))
         self.register_buffer("phases", torch.tensor([math.pi / 2, 0.0]).repeat_interleave(count))

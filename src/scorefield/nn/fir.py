@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = ["Resample", "upfirdn"]
 
@@ -15,9 +14,8 @@ __all__ = ["Resample", "upfirdn"]
 def upfirdn(x: Tensor, kernel: Tensor, up: int = 1, down: int = 1, pad: tuple[int, int] = (0, 0)) -> Tensor:
     """Upsamples, pads, filters and downsamples: the resampling of StyleGAN2, written with plain convolutions.
 
-    Along both axes, `up - 1` zeros are inserted after every pixel and `pad` zeros are added before the first and after the
-    last (negative numbers crop). The result is convolved with the kernel without further padding, and every `down`-th pixel
-    is kept.
+    Along both axes, `up - 1` zeros follow every pixel and `pad` zeros surround all (negative numbers crop). The result is
+    convolved with the kernel without further padding, and every `down`-th pixel is kept.
 
     Arguments:
         x: Images, of shape `(B, C, H, W)`.

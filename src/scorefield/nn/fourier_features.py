@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn as nn
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = ["FourierFeatures"]
 
@@ -15,8 +14,8 @@ __all__ = ["FourierFeatures"]
 class FourierFeatures(nn.Module):
     """A network whose input also contains sines and cosines of the state, as far as the noise preserves them.
 
-    The density of data on a fine lattice, such as 8-bit images, varies within a hundredth of a standard deviation, which a
-    network of smooth layers hardly resolves; the same holds for vectors on a narrow coil. The features are functions of the
+    The density of data on a fine lattice, such as 8-bit images, varies within 1 % of a standard deviation, which a
+    network of smooth layers does not resolve; the same holds for vectors on a narrow coil. The features are functions of the
     unscaled state, x √(1 + σ²) with σ = e^4c, and are multiplied by the factor e^(-k²σ²/2) to which noise of that level
     shrinks them on average. Frequencies that are lost in the noise are therefore 0.
 

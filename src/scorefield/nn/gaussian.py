@@ -6,8 +6,7 @@ import math
 from itertools import pairwise
 
 import torch
-import torch.nn as nn
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = ["ConditionalGaussian"]
 
@@ -35,10 +34,7 @@ class ConditionalGaussian(nn.Module):
         if min(features, context, width, depth) < 1:
             got = f"features={features}, context={context}, width={width}, depth={depth}"
             raise ValueError(f"ConditionalGaussian needs positive sizes, got {got}")
-        self.features = features
-        self.context = context
-        self.width = width
-        self.depth = depth
+        self.features, self.context, self.width, self.depth = features, context, width, depth
         sizes = [context, *[width] * depth]
         hidden = [part for a, b in pairwise(sizes) for part in (nn.Linear(a, b), nn.SiLU())]
         self.network = nn.Sequential(*hidden, nn.Linear(width, 2 * features + features * (features - 1) // 2))

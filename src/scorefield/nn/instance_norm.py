@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = ["ConditionalInstanceNormPlus", "InstanceNormPlus"]
 
@@ -15,13 +14,11 @@ _EPSILON = 1e-5
 def _standardized(x: Tensor, gamma: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
     """γ ((x - μ) / s + α (μ - m) / v) + β for x of shape `(B, C, H, W)` and factors of shape `(C,)` or `(B, C)`.
 
-    μ and s are the mean and the standard deviation of a map, m and v those of the means over all maps of a sample. With a
-    single map the second term is 0, with a single pixel the first.
+    μ and s are of a map, m and v of the means over all maps. With one map the second term is 0, with one pixel the first.
     """
     dtype = x.dtype
-    x = (
-        x if dtype in (torch.float32, torch.float64) else x.float()
-    )  # sums over a map lose too many digits in half precision
+    if dtype not in (torch.float32, torch.float64):  # sums over a map lose too many digits in half precision
+        x = x.float()
     mean = x.mean((2, 3))
     h = F.instance_norm(x, eps=_EPSILON) if x[0, 0].numel() > 1 else torch.zeros_like(x)
     if x.shape[1] > 1:
@@ -31,16 +28,9 @@ def _standardized(x: Tensor, gamma: Tensor, alpha: Tensor, beta: Tensor) -> Tens
 
 
 class InstanceNormPlus(nn.Module):
-    """InstanceNorm++ of NCSNv2: γ ((x - μ) / s + α (μ - m) / v) + β.
+    """InstanceNorm++ of NCSNv2: γ ((x - μ) / s + α (μ - m) / v) + β (Song & Ermon, 2019, Appendix A.1).
 
-    This is what the authors' code computes, and what their checkpoints need. In the paper γ does not multiply the second
-    term.
-
-    Arguments:
-        features: The number of maps.
-
-    References:
-        Song & Ermon, 2019, Appendix A.1.
+    This is what the authors' code computes; in the paper γ does not multiply the second term.
     """
 
     def __init__(self, features: int) -> None:
@@ -56,17 +46,11 @@ class InstanceNormPlus(nn.Module):
 
 
 class ConditionalInstanceNormPlus(nn.Module):
-    """InstanceNorm++ with one γ, α and β per noise level, as in NCSN (Song & Ermon, 2019).
-
-    Arguments:
-        features: The number of maps.
-        classes: The number of noise levels.
-    """
+    """InstanceNorm++ of a number of maps, with one γ, α and β per noise level, as in NCSN (Song & Ermon, 2019)."""
 
     def __init__(self, features: int, classes: int) -> None:
         super().__init__()
-        self.features = features
-        self.classes = classes
+        self.features, self.classes = features, classes
         factors = (1 + 0.02 * torch.randn(classes, 2 * features), torch.zeros(classes, features))
         self.embed = nn.Embedding(classes, 3 * features, _weight=torch.cat(factors, dim=1))
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .embed import FourierEmbedding
 from .renamed import load_under_old_names
@@ -38,11 +37,8 @@ class MLP(nn.Module):
         if min(features, width, depth) < 1 or min(context, extra) < 0:
             got = f"features={features}, width={width}, depth={depth}, context={context}, extra={extra}"
             raise ValueError(f"MLP needs positive sizes, got {got}")
-        self.features = features
-        self.width = width
-        self.depth = depth
-        self.context = context
-        self.extra = extra
+        self.features, self.width, self.depth = features, width, depth
+        self.context, self.extra = context, extra
         self.label = FourierEmbedding(16)
         self.modulate = nn.Linear(32, 2 * width)
         self.input = nn.Linear(features + extra, width)

@@ -6,24 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal, cast
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from . import ncsnpp_parts as layers
 from .fir import Resample
-from .ncsnpp_parts import (
-    Attention,
-    Block,
-    BlockStyle,
-    Combine,
-    LevelEmbedding,
-    Resize,
-    conv,
-    dense,
-    norm,
-    positions,
-    residual_sum,
-)
 
 __all__ = ["NCSNpp"]
 
@@ -104,26 +91,15 @@ class NCSNpp(nn.Module):
         levels: int = 1000,
     ) -> None:
         super().__init__()
-        self.channels = channels
-        self.size = size
-        self.width = width
+        self.channels, self.size, self.width = channels, size, width
         self.multipliers = tuple(multipliers)
         self.depth = depth
         self.attention = tuple(attention)
-        self.embedding = embedding
-        self.waves = waves
-        self.block = block
+        self.embedding, self.waves, self.block = embedding, waves, block
         self.taps = tuple(taps)
-        self.rescale = rescale
-        self.progressive = progressive
-        self.progressive_input = progressive_input
-        self.combine = combine
-        self.dropout = dropout
-        self.last = last
-        self.centered = centered
-        self.scale_by_sigma = scale_by_sigma
-        self.sigma_min = sigma_min
-        self.sigma_max = sigma_max
+        self.rescale, self.progressive, self.progressive_input = rescale, progressive, progressive_input
+        self.combine, self.dropout, self.last, self.centered = combine, dropout, last, centered
+        self.scale_by_sigma, self.sigma_min, self.sigma_max = scale_by_sigma, sigma_min, sigma_max
         self.levels = levels
         self._check()
         self.all_modules = nn.ModuleList(self._parts())
@@ -144,18 +120,14 @@ class NCSNpp(nn.Module):
             got = f"sigma_min={self.sigma_min:g}, sigma_max={self.sigma_max:g}"
             raise ValueError(f"NCSNpp needs 0 < sigma_min < sigma_max, got {got}")
         if self.scale_by_sigma and self.embedding == "waves":
-            raise ValueError(
-                "scale_by_sigma needs labels that are levels: set embedding='level', or 'time' with indices"
-            )
+            advice = "set embedding='level', or 'time' with indices"
+            raise ValueError(f"scale_by_sigma needs labels that are levels: {advice}")
 
     def _block(self, ins: int, outs: int, resize: Literal["up", "down"] | None = None) -> nn.Module:
         if resize and self.block == "ddpm":
-            return Resize(ins, outs, resize, self.taps)
-        style = BlockStyle(self.block, self.taps, self.rescale, self.dropout, self.last)
-        return Block(ins, outs, 4 * self.width, style, resize)
-
-    def _attend(self, features: int) -> Attention:
-        return Attention(features, self.rescale, self.last)
+            return layers.Resize(ins, outs, resize, self.taps)
+        style = layers.BlockStyle(self.block, self.taps, self.rescale, self.dropout, self.last)
+        return layers.Block(ins, outs, 4 * self.width, style, resize)
 
     def _attends(self, scale: int) -> bool:
         return self.size // 2**scale in self.attention
@@ -164,15 +136,15 @@ class NCSNpp(nn.Module):
         """All layers in the order of their use, by which they are numbered in checkpoints."""
         embedded = self.width if self.embedding == "time" else 2 * self.width
         if self.embedding != "time":
-            yield LevelEmbedding(self.width, self.waves)
-        yield dense(embedded, 4 * self.width)
-        yield dense(4 * self.width, 4 * self.width)
-        yield conv(self.channels, self.width)
+            yield layers.LevelEmbedding(self.width, self.waves)
+        yield layers.dense(embedded, 4 * self.width)
+        yield layers.dense(4 * self.width, 4 * self.width)
+        yield layers.conv(self.channels, self.width)
         shortcuts = [self.width]
         yield from self._parts_down(shortcuts)
         bottom = shortcuts[-1]
         yield self._block(bottom, bottom)
-        yield self._attend(bottom)
+        yield layers.Attention(bottom, self.rescale, self.last)
         yield self._block(bottom, bottom)
         yield from self._parts_up(bottom, shortcuts)
 
@@ -182,16 +154,16 @@ class NCSNpp(nn.Module):
             for _ in range(self.depth):
                 yield self._block(features, features := multiplier * self.width)
                 if self._attends(scale):
-                    yield self._attend(features)
+                    yield layers.Attention(features, self.rescale, self.last)
                 shortcuts.append(features)
             if scale == len(self.multipliers) - 1:
                 return
             yield self._block(features, features, "down")
             if self.progressive_input == "input_skip":
-                yield Combine(self.channels, features, self.combine)
+                yield layers.Combine(self.channels, features, self.combine)
                 features *= 2 if self.combine == "cat" else 1
             if self.progressive_input == "residual":
-                yield Resize(image, image := features, "down", self.taps)
+                yield layers.Resize(image, image := features, "down", self.taps)
             shortcuts.append(features)
 
     def _parts_up(self, features: int, shortcuts: list[int]) -> Iterator[nn.Module]:
@@ -200,22 +172,22 @@ class NCSNpp(nn.Module):
             for _ in range(self.depth + 1):
                 yield self._block(features + shortcuts.pop(), features := multiplier * self.width)
             if self._attends(scale):
-                yield self._attend(features)
+                yield layers.Attention(features, self.rescale, self.last)
             if self.progressive == "output_skip":
-                yield norm(features)
-                yield conv(features, self.channels, scale=self.last)
+                yield layers.norm(features)
+                yield layers.conv(features, self.channels, scale=self.last)
             if self.progressive == "residual":
                 if image:
-                    yield Resize(image, features, "up", self.taps)
+                    yield layers.Resize(image, features, "up", self.taps)
                 else:
-                    yield norm(features)
-                    yield conv(features, features)
+                    yield layers.norm(features)
+                    yield layers.conv(features, features)
                 image = features
             if scale > 0:
                 yield self._block(features, features, "up")
         if self.progressive != "output_skip":
-            yield norm(features)
-            yield conv(features, self.channels, scale=self.last)
+            yield layers.norm(features)
+            yield layers.conv(features, self.channels, scale=self.last)
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         """Predicts: images `(B, channels, H, W)` and noise labels `(B,)` to `(B, channels, H, W)`.
@@ -225,11 +197,9 @@ class NCSNpp(nn.Module):
         """
         halvings = 2 ** (len(self.multipliers) - 1)
         if any(n % halvings for n in x.shape[2:]):
-            sides = " x ".join(map(str, x.shape[2:]))
-            raise ValueError(
-                f"{len(self.multipliers)} scales need sides that are multiples of {halvings}, got images of {sides}: "
-                "pad or crop them, or use fewer multipliers"
-            )
+            sides, need = " x ".join(map(str, x.shape[2:])), f"sides that are multiples of {halvings}"
+            got = f"got images of {sides}: pad or crop them, or use fewer multipliers"
+            raise ValueError(f"{len(self.multipliers)} scales need {need}, {got}")
         parts = iter(self.all_modules)
         label = self._label(c.to(x.dtype), parts)
         x = x if self.centered else 2 * x - 1
@@ -237,21 +207,19 @@ class NCSNpp(nn.Module):
         h = next(parts)(shortcuts[-1], label)
         h = next(parts)(h)
         h = self._up(next(parts)(h, label), label, shortcuts, parts)
-        return h / self._level(c, x) if self.scale_by_sigma else h
+        if not self.scale_by_sigma:
+            return h
+        level = self.sigmas[c.long()] if self.embedding == "time" else c
+        return h / level.to(x.dtype).reshape(-1, 1, 1, 1)
 
     def _label(self, c: Tensor, parts: Iterator[nn.Module]) -> Tensor:
         """The embedding of the labels, `(B,)` to `(B, 4 · width)`."""
         if self.embedding == "time":
-            embedded = positions(c, self.width)
+            embedded = layers.positions(c, self.width)
         else:
             embedded = next(parts)(c.log() if self.embedding == "level" else c)
         h = F.silu(next(parts)(embedded))
         return F.silu(next(parts)(h))
-
-    def _level(self, c: Tensor, x: Tensor) -> Tensor:
-        """The levels that labels stand for, `(B, 1, 1, 1)`."""
-        level = self.sigmas[c.long()] if self.embedding == "time" else c
-        return level.to(x.dtype).reshape(-1, 1, 1, 1)
 
     def _resized(self, h: Tensor, label: Tensor, part: nn.Module) -> Tensor:
         return cast(Tensor, part(h, label) if self.block == "biggan" else part(h))
@@ -273,7 +241,7 @@ class NCSNpp(nn.Module):
                 image = self.resample.down(image)
                 h = next(parts)(image, h)
             if self.progressive_input == "residual":
-                h = image = residual_sum(next(parts)(image), h, self.rescale)
+                h = image = layers.residual_sum(next(parts)(image), h, self.rescale)
             shortcuts.append(h)
         return shortcuts
 
@@ -290,7 +258,7 @@ class NCSNpp(nn.Module):
                 if image is None:
                     image = self._image(h, parts)
                 else:
-                    h = image = residual_sum(next(parts)(image), h, self.rescale)
+                    h = image = layers.residual_sum(next(parts)(image), h, self.rescale)
             if scale > 0:
                 h = self._resized(h, label, next(parts))
         return cast(Tensor, image) if self.progressive == "output_skip" else self._image(h, parts)

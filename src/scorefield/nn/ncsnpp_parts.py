@@ -8,26 +8,13 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .fir import Resample
 
-__all__ = [
-    "Attention",
-    "Block",
-    "BlockStyle",
-    "Combine",
-    "LevelEmbedding",
-    "Resize",
-    "conv",
-    "dense",
-    "norm",
-    "positions",
-    "residual_sum",
-    "scaled",
-]
+__all__ = ["Attention", "Block", "BlockStyle", "Combine", "LevelEmbedding", "Resize"]
+__all__ += ["conv", "dense", "norm", "positions", "residual_sum", "scaled"]
 
 
 def scaled(weight: Tensor, scale: float = 1.0) -> None:
@@ -54,16 +41,11 @@ def dense(ins: int, outs: int) -> nn.Linear:
 
 
 def norm(features: int) -> nn.GroupNorm:
-    """Group normalization with groups of 4 features, but at most 32 groups.
-
-    Raises:
-        ValueError: If the number of features is not a multiple of the number of groups.
-    """
+    """Group normalization with groups of 4 features, but at most 32 groups, which must divide the features."""
     groups = min(features // 4, 32)
     if groups < 1 or features % groups:
-        raise ValueError(
-            f"group normalization needs features that are a multiple of {max(groups, 1)} groups, got {features}"
-        )
+        need = f"features that are a multiple of {max(groups, 1)} groups"
+        raise ValueError(f"group normalization needs {need}, got {features}")
     return nn.GroupNorm(groups, features, eps=1e-6)
 
 
@@ -146,15 +128,7 @@ class BlockStyle:
 
 
 class Block(nn.Module):
-    """A residual block: norm, SiLU and convolution, twice; the noise label shifts the features in between.
-
-    Arguments:
-        ins: The number of input features.
-        outs: The number of output features.
-        embedding: The width of the embedding of the noise label.
-        style: What all blocks of a network have in common.
-        resize: Whether the image is doubled or halved ("biggan").
-    """
+    """A residual block: norm, SiLU and convolution, twice; the noise label shifts the features in between."""
 
     def __init__(
         self, ins: int, outs: int, embedding: int, style: BlockStyle, resize: Literal["up", "down"] | None = None
@@ -205,14 +179,7 @@ class _FilteredConv(nn.Module):
 
 
 class Resize(nn.Module):
-    """Doubles or halves images with a 3 x 3 convolution.
-
-    Arguments:
-        ins: The number of input features.
-        outs: The number of output features.
-        resize: "up" or "down".
-        taps: The filter, if any.
-    """
+    """Doubles ("up") or halves ("down") images with a 3 x 3 convolution, and a filter if there are taps."""
 
     def __init__(self, ins: int, outs: int, resize: Literal["up", "down"], taps: Sequence[int]) -> None:
         super().__init__()

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .instance_norm import ConditionalInstanceNormPlus, InstanceNormPlus
 
@@ -49,8 +48,8 @@ class _ConvPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h: Tensor = self.conv(x)
-        even, odd = h[:, :, ::2], h[:, :, 1::2]
-        return (even[..., ::2] + odd[..., ::2] + even[..., 1::2] + odd[..., 1::2]) / 4
+        upper, lower = h[:, :, ::2], h[:, :, 1::2]
+        return (upper[..., ::2] + lower[..., ::2] + upper[..., 1::2] + lower[..., 1::2]) / 4
 
 
 class _Residual(nn.Module):
@@ -187,10 +186,7 @@ class RefineNet(nn.Module):
         if channels < 1 or features < 1 or classes < 0:
             got = f"channels={channels}, features={features}, classes={classes}"
             raise ValueError(f"RefineNet needs positive sizes, got {got}")
-        self.channels = channels
-        self.features = features
-        self.depth = depth
-        self.classes = classes
+        self.channels, self.features, self.depth, self.classes = channels, features, depth, classes
         self.begin_conv = _conv(channels, features)
         self.normalizer = _norm(features, classes)
         self.end_conv = _conv(features, channels)
@@ -198,11 +194,9 @@ class RefineNet(nn.Module):
         widths = [features * stage.width for stage in stages]
         for stage, ins, outs in zip(stages, (features, *widths), widths):
             first = stage.name != "1"
-            pair = (
-                _Residual(ins, outs, classes, stage.dilation, stage.halves, first),
-                _Residual(outs, outs, classes, stage.dilation, False, False),
-            )
-            self.add_module(f"res{stage.name}", nn.ModuleList(pair))
+            one = _Residual(ins, outs, classes, stage.dilation, stage.halves, first)
+            two = _Residual(outs, outs, classes, stage.dilation, halves=False, first=False)
+            self.add_module(f"res{stage.name}", nn.ModuleList((one, two)))
         for name, i in self._decoder():
             below = [] if i == depth - 1 else [widths[i]]  # the coarser block has the width of this stage
             self.add_module(name, _Refine([widths[i], *below], widths[max(i - 1, 0)], classes, 3 if i == 0 else 1))
@@ -211,9 +205,8 @@ class RefineNet(nn.Module):
 
     def _decoder(self) -> list[tuple[str, int]]:
         """The names of the refinement blocks and the stages that they refine, from coarse to fine."""
-        names = [str(n) for n in range(1, len(_STAGES[self.depth]) + 1)]
-        if self.depth == 6:  # the authors' name for the block in between
-            names = ["1", "2", "31", "3", "4", "5"]
+        # "31" is the authors' name for the block in between
+        names = ("1", "2", "31", "3", "4", "5") if self.depth == 6 else ("1", "2", "3", "4", "5")[: self.depth]
         return [(f"refine{name}", self.depth - 1 - i) for i, name in enumerate(names)]
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:

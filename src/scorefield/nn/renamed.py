@@ -6,25 +6,13 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import torch.nn as nn
+from torch import nn
 
 __all__ = ["load_under_old_names"]
 
 
 def load_under_old_names(module: nn.Module, names: Mapping[str, str]) -> None:
-    """Lets `module.load_state_dict` accept layers under the names that they had in version 0.1.
-
-    Arguments:
-        module: A network; the names are those of its direct children.
-        names: Old name to new name.
-
-    Example:
-        >>> import torch
-        >>> network = nn.ModuleDict({"input": nn.Linear(1, 1)})
-        >>> load_under_old_names(network, {"enter": "input"})
-        >>> network.load_state_dict({"enter.weight": torch.ones(1, 1), "enter.bias": torch.zeros(1)})
-        <All keys matched successfully>
-    """
+    """Lets `module.load_state_dict` accept the names, old to new, that its children had in version 0.1."""
     register: Any = module.register_load_state_dict_pre_hook  # which torch does not annotate
     register(partial(_rename, dict(names)))
 

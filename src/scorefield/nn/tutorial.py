@@ -6,27 +6,13 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from .ncsnpp_parts import LevelEmbedding
 from .renamed import load_under_old_names
 
 __all__ = ["SigmaUNet", "TutorialUNet"]
-
-
-class _RandomFourierEmbedding(nn.Module):
-    """Sines and cosines of a time at fixed random frequencies: `(B,)` to `(B, width)`."""
-
-    W: Tensor
-
-    def __init__(self, width: int, scale: float) -> None:
-        super().__init__()
-        self.register_buffer("W", torch.randn(width // 2) * scale)
-
-    def forward(self, t: Tensor) -> Tensor:
-        angles = t[:, None] * self.W * 2 * math.pi
-        return torch.cat((angles.sin(), angles.cos()), dim=1)
 
 
 class _Dense(nn.Module):
@@ -83,11 +69,9 @@ class TutorialUNet(nn.Module):
             raise ValueError(f"TutorialUNet needs positive sizes, four widths, and a base above 1 or None; got {got}")
         self.channels = channels
         self.widths = tuple(widths)
-        self.embedding = embedding
-        self.scale = scale
-        self.base = base
+        self.embedding, self.scale, self.base = embedding, scale, base
         a, b, c, d = self.widths
-        self.embed = nn.Sequential(_RandomFourierEmbedding(embedding, scale), nn.Linear(embedding // 2 * 2, embedding))
+        self.embed = nn.Sequential(LevelEmbedding(embedding // 2, scale), nn.Linear(embedding // 2 * 2, embedding))
 
         self.conv1 = nn.Conv2d(channels, a, 3, bias=False)
         self.dense1 = _Dense(embedding, a)
@@ -134,13 +118,11 @@ class TutorialUNet(nn.Module):
         h = self.tconv2(torch.cat((h, h2), dim=1), output_size=h1.shape[2:])
         h = F.silu(self.tgnorm2(h + self.dense7(time)))
         h = self.tconv1(torch.cat((h, h1), dim=1))
-        prediction: Tensor = h if self.base is None else h / self._sigma(t)
+        if self.base is not None:  # σ(t) = √((base^2t - 1) / (2 ln base))
+            rate = 2 * math.log(self.base)
+            h = h / torch.sqrt(torch.expm1(rate * t) / rate).reshape(-1, 1, 1, 1)
+        prediction: Tensor = h
         return prediction
-
-    def _sigma(self, t: Tensor) -> Tensor:
-        """σ(t) = √((base^2t - 1) / (2 ln base)), of shape `(B, 1, 1, 1)`."""
-        rate = 2 * math.log(self.base or math.e)
-        return torch.sqrt(torch.expm1(rate * t) / rate).reshape(-1, 1, 1, 1)
 
 
 class SigmaUNet(nn.Module):
@@ -165,8 +147,7 @@ class SigmaUNet(nn.Module):
         super().__init__()
         if min(channels, width) < 1:
             raise ValueError(f"SigmaUNet needs positive sizes, got channels={channels}, width={width}")
-        self.channels = channels
-        self.width = width
+        self.channels, self.width = channels, width
         self.input = nn.Conv2d(channels + 1, width, 3, padding=1)
         self.down = nn.Conv2d(width, 2 * width, 3, padding=1)
         self.middle = nn.Conv2d(2 * width, 2 * width, 3, padding=1)

@@ -7,9 +7,8 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .embed import FourierEmbedding
 from .renamed import load_under_old_names
@@ -115,16 +114,10 @@ class UNet(nn.Module):
         extra: int = 0,
     ) -> None:
         super().__init__()
-        self.dims = dims
-        self.channels = channels
+        self.dims, self.channels = dims, channels
         self.widths = tuple(widths)
-        self.depth = depth
-        self.patch = patch
-        self.attention = attention
-        self.periodic = periodic
-        self.embedding = embedding
-        self.context = context
-        self.context_channels = context_channels
+        self.depth, self.patch, self.attention, self.periodic = depth, patch, attention, periodic
+        self.embedding, self.context, self.context_channels = embedding, context, context_channels
         self.extra = extra
         self._check()
         self._build()
@@ -135,9 +128,8 @@ class UNet(nn.Module):
             raise ValueError(f"UNet works on 1, 2 or 3 spatial axes, got dims={self.dims}")
         context, context_channels = self.context, self.context_channels
         if context and context_channels:
-            raise ValueError(
-                f"UNet takes values or channels as context, not both: got {context=} and {context_channels=}"
-            )
+            got = f"{context=} and {context_channels=}"
+            raise ValueError(f"UNet takes values or channels as context, not both: got {got}")
         sizes = (self.channels, self.depth, self.patch, self.embedding, *self.widths)
         if not self.widths or min(*sizes, context + 1, context_channels + 1, self.extra + 1) < 1:
             got = f"channels={self.channels}, widths={self.widths}, depth={self.depth}, patch={self.patch}"

@@ -58,9 +58,6 @@ def choose_noise_levels(
         moves: The moves of annealed Langevin dynamics at each level, by default as many as make 1,200 in all.
         criterion: What their step brings nearest to 1: `fixed_point`, or `one_level` for steps as published.
 
-    Returns:
-        The noise levels.
-
     Raises:
         ValueError: If there are fewer than 2 data, or all are equal.
 
@@ -92,7 +89,7 @@ def choose_noise_levels(
 
 
 def ncsnv2_smallest_level(x: Tensor) -> float:
-    """The smallest level of NCSNv2, 0.01 where data are between 0 and 1: a hundredth of the range of a channel or column.
+    """The smallest level of NCSNv2, 0.01 where data are between 0 and 1: 1 % of the range of a channel or column.
 
     Arguments:
         x: Standardized data, of shape `(N, *D)`.
@@ -108,16 +105,11 @@ def ncsnv2_smallest_level(x: Tensor) -> float:
 
 def _reasons(reach: Diameter) -> tuple[str, str, str]:
     """Why the largest level, the mean and the standard deviation of ln σ are what they are."""
-    return (
-        f"{_in_words(reach)}; at least 40, where noisy data are as good as Gaussian",
-        "where the directions of the data, weighted by their standard deviations, are decided",
-        "as wide as those directions differ, and at least 1.2: one scale alone teaches little",
-    )
-
-
-def _in_words(reach: Diameter) -> str:
-    what = f"the largest distance between two examples is {reach.low:.3g}"
-    return what if reach.exact else f"{what} at least, and {reach.high:.3g} at most"
+    bounds = "" if reach.exact else f" at least, and {reach.high:.3g} at most"
+    distance = f"the largest distance between two examples is {reach.low:.3g}{bounds}"
+    mean = "where the directions of the data, weighted by their standard deviations, are decided"
+    std = "as wide as those directions differ, and at least 1.2: one scale alone teaches little"
+    return f"{distance}; at least 40, where noisy data are as good as Gaussian", mean, std
 
 
 def _smallest(x: Tensor, step: float | None, cell: float | None) -> tuple[float, str]:

@@ -52,7 +52,7 @@ class Diameter:
 def diameter(
     x: Rows | Tensor, units: Standardize | None = None, tolerance: float = 0.0, limit: float | None = None
 ) -> Diameter:
-    """The largest distance between two examples, without an array of all distances.
+    """The largest distance between two examples, or bounds of it, without an array of all distances.
 
     Memory does not grow with the number of pairs, and data on disk are read a part at a time. Where far pairs differ in some
     directions more than in others, as images do, this costs much less than all pairs; for isotropic noise no bound helps, and
@@ -63,9 +63,6 @@ def diameter(
         units: The units to measure in; those of `x` by default.
         tolerance: A relative error: with it, `high` is up to `low · (1 + tolerance)`, for less work.
         limit: Stops after that many multiplications; `high` is then the bound that is known.
-
-    Returns:
-        The largest distance, or bounds of it.
 
     Raises:
         ValueError: If there are fewer than 2 examples, some are not finite, or the tolerance is negative.

@@ -45,7 +45,7 @@ def after(levels: int, ratio: float, moves: int, gap: float, start: float = 1.0)
 
 
 def one_level(ratio: float, moves: int, gap: float) -> float:
-    """The variance after one level that started at the right one, ρ = 1 at the level before (Song & Ermon, 2020, Technique 4).
+    """The variance ρ > 1 after one level that began with ρ = 1 at the level before (Song & Ermon, 2020, Technique 4).
 
     The fractions of the paper's formula are squares (1 - ε/σ_L²)², without which the formula makes no sense.
 
@@ -53,9 +53,6 @@ def one_level(ratio: float, moves: int, gap: float) -> float:
         ratio: r, the step in units of σ².
         moves: T, the moves at each level.
         gap: γ, the ratio of neighbouring levels.
-
-    Returns:
-        ρ, in units of σ²: always above 1.
 
     Example:
         >>> round(one_level(6.2e-6 / 0.01**2, moves=5, gap=1.037559), 5)  # NCSNv2 on CIFAR-10
@@ -67,13 +64,12 @@ def one_level(ratio: float, moves: int, gap: float) -> float:
 def fixed_point(ratio: float, moves: int, gap: float) -> float:
     """The variance after many levels, ρ* = b (1 - q^T) / (1 - q^T γ²): what annealed Langevin dynamics ends with.
 
+    It is in units of σ², and infinite if noise gathers faster than moves forget it.
+
     Arguments:
         ratio: r, the step in units of σ².
         moves: T, the moves at each level.
         gap: γ, the ratio of neighbouring levels.
-
-    Returns:
-        ρ*, in units of σ²; infinite if noise gathers faster than moves forget it.
 
     Example:
         >>> round(fixed_point(6.2e-6 / 0.01**2, moves=5, gap=1.037559), 4)  # NCSNv2 on CIFAR-10

@@ -22,7 +22,12 @@ _LABELS = (
     "standard deviation of ln σ in training",
     "part of training below them",
 )
-
+_OF_ANNEALING = (
+    "Langevin moves T at each level",
+    "their step r = ε/σ_L²",
+    "ε, for moves x + ε s + √(2ε) z",
+    "variance ρ* at the end, of σ_L²",
+)
 _NARROW = 2e-3  # standard deviations: the smallest level of a conditional model, at most
 _COST_OF_TAIL = "twice: that much less for the others; 0: bits per dimension as with σ_min = 0.02"
 
@@ -42,7 +47,7 @@ class NoiseLevels:
         overlap: How much neighbouring levels of a ladder overlap.
         moves: The moves of annealed Langevin dynamics at each level; as many as make 1,200 in all, by default.
         ratio: Their step r in units of σ²; by default the one that ends with the least variance.
-        tail: The part of training at the smallest levels, from σ_min up, uniform in ln σ; 0 for none beside those of the normal
+        tail: The part of training at the smallest levels, from σ_min up, uniform in ln σ; 0 for only those of the normal
             distribution.
 
     Example:
@@ -132,74 +137,46 @@ class NoiseLevels:
 
     def _ladder_rows(self, unit: float | None) -> list[tuple[str, float, str, str]]:
         ladder = self.ladder
-        first, last = (
-            "" if unit is None else f", {v * unit:.5g} in the units of the data" for v in (ladder.first, ladder.last)
-        )
-        other = PUBLISHED_OVERLAP if abs(self.overlap - PUBLISHED_OVERLAP) > 1e-3 else 0.5
-        count = Ladder.overlapping(ladder.first, ladder.last, ladder.numbers, other).count
-        known = "the largest distance between two examples" if self.reach else "σ_max: distances are not known"
-        wide = "; in few dimensions levels always overlap, and γ is at most 2" if ladder.numbers < 18 else ""
+        ends = (ladder.first, ladder.last)
+        first, last = ("" if unit is None else f", {v * unit:.5g} in the units of the data" for v in ends)
+        published = abs(self.overlap - PUBLISHED_OVERLAP) > 1e-3
+        other = PUBLISHED_OVERLAP if published else 0.5
+        count = Ladder.overlapping(*ends, ladder.numbers, other).count
+        reach = "the largest distance between two examples" if self.reach else "σ_max: distances are not known"
+        reach += f"{first}: it reaches all examples"
+        shared = "the part of a level's noise that lies where that of the next one does"
+        root = f"Φ(√(2D)(γ-1)+3γ) - Φ(√(2D)(γ-1)-3γ) = C in D = {ladder.numbers:,} dimensions"
+        root += "; in few dimensions levels always overlap, and γ is at most 2" if ladder.numbers < 18 else ""
         double = f"{math.log(2) / math.log(ladder.gap):.3g} more levels"
+        other_cost = f"{other:g}: {count} levels" + (", as published" if published else "")
+        cost = f"evaluations of the network: {ladder.count} for each move at a level"
         return [
-            (
-                "first level σ_1 of a ladder",
-                ladder.first,
-                f"{known}{first}: it reaches all examples",
-                f"twice: {double}",
-            ),
+            ("first level σ_1 of a ladder", ladder.first, reach, f"twice: {double}"),
             ("its last level σ_L", ladder.last, f"the smallest level σ_min{last}", f"half: {double}"),
-            (
-                "overlap C of its neighbours",
-                self.overlap,
-                "the part of a level's noise that lies where that of the next one does",
-                f"{other:g}: {count} levels" + (", as published" if other == PUBLISHED_OVERLAP else ""),
-            ),
-            (
-                "their ratio γ",
-                ladder.gap,
-                f"Φ(√(2D)(γ-1)+3γ) - Φ(√(2D)(γ-1)-3γ) = C in D = {ladder.numbers:,} dimensions{wide}",
-                f"its square root: {2 * ladder.count - 1} levels",
-            ),
-            (
-                "number of levels L",
-                ladder.count,
-                "1 + ln(σ_1/σ_L) / ln γ, rounded",
-                f"evaluations of the network: {ladder.count} for each move at a level",
-            ),
+            ("overlap C of its neighbours", self.overlap, shared, other_cost),
+            ("their ratio γ", ladder.gap, root, f"its square root: {2 * ladder.count - 1} levels"),
+            ("number of levels L", ladder.count, "1 + ln(σ_1/σ_L) / ln γ, rounded", cost),
         ]
 
     def _annealing_rows(self) -> list[tuple[str, float, str, str]]:
         ladder, steps = self.ladder, self.annealing
-        doubled = fixed_point(best_ratio(2 * steps.moves, steps.gap), 2 * steps.moves, steps.gap)
-        paper = best_ratio(steps.moves, steps.gap, one_level)
-        budget = f"a budget of {_EVALUATIONS:,} evaluations" if self.moves is None else "given"
-        best = "the least variance after all levels" if self.ratio is None else "given"
-        return [
-            (
-                "Langevin moves T at each level",
-                steps.moves,
-                f"{budget}, 3 to 100: {steps.moves * ladder.count:,} in all" if self.moves is None else budget,
-                f"twice: {2 * steps.moves * ladder.count:,} evaluations, ρ* = {doubled:.4g}",
-            ),
-            (
-                "their step r = ε/σ_L²",
-                steps.ratio,
-                best,
-                f"{paper:.3g}, the best after one level alone: ρ* = {fixed_point(paper, steps.moves, steps.gap):.4g}",
-            ),
-            (
-                "ε, for moves x + ε s + √(2ε) z",
-                steps.step(ladder.last),
-                "r σ_L²: the convention of NCSNv2, and of NCSN's code for images",
-                f"{2 * steps.step(ladder.last):.3g} where moves are x + ε/2 s + √ε z, as in the paper of NCSN",
-            ),
-            (
-                "variance ρ* at the end, of σ_L²",
-                steps.variance,
-                f"the fixed point over levels; after one level {one_level(steps.ratio, steps.moves, steps.gap):.4g}",
-                "the last denoising takes most of the excess away",
-            ),
-        ]
+        moves, gap, step = steps.moves, steps.gap, steps.step(ladder.last)
+        doubled = fixed_point(best_ratio(2 * moves, gap), 2 * moves, gap)
+        paper = best_ratio(moves, gap, one_level)
+        budget = f"a budget of {_EVALUATIONS:,} evaluations, 3 to 100: {moves * ladder.count:,} in all"
+        costs = (
+            f"twice: {2 * moves * ladder.count:,} evaluations, ρ* = {doubled:.4g}",
+            f"{paper:.3g}, the best after one level alone: ρ* = {fixed_point(paper, moves, gap):.4g}",
+            f"{2 * step:.3g} where moves are x + ε/2 s + √ε z, as in the paper of NCSN",
+            "the last denoising takes most of the excess away",
+        )
+        reasons = (
+            budget if self.moves is None else "given",
+            "the least variance after all levels" if self.ratio is None else "given",
+            "r σ_L²: the convention of NCSNv2, and of NCSN's code for images",
+            f"the fixed point over levels; after one level {one_level(steps.ratio, moves, gap):.4g}",
+        )
+        return list(zip(_OF_ANNEALING, (moves, steps.ratio, step, steps.variance), reasons, costs))
 
 
 def _cost_of_ends(process: EDM) -> tuple[str, str]:

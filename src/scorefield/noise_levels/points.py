@@ -24,12 +24,7 @@ def evenly_spaced(count: int, most: int) -> Tensor:
 
 
 class Points:
-    """Data as vectors in float64.
-
-    Arguments:
-        x: The data, of shape `(N, *D)`.
-        units: The map to standard units; by default `x` is standardized already.
-    """
+    """Data of shape `(N, *D)` as vectors in float64, in standard units: `x` is standardized already, or by `units`."""
 
     def __init__(self, x: Rows | Tensor, units: Standardize | None = None) -> None:
         self.data = x
@@ -79,10 +74,7 @@ class Points:
         return search.found
 
     def distinct(self, indices: Tensor) -> Tensor:
-        """The data at `indices` without copies, in their order, if finding copies costs little: all but large data.
-
-        Tables of integers hold many copies, and as many equal distances.
-        """
+        """The data at `indices` without the copies that tables of integers hold, in order, unless finding them is expensive."""
         if len(indices) * self.numbers > _FEW or len(indices) <= _SOME:
             return indices
         _, inverse = torch.unique(self.take(indices), dim=0, return_inverse=True)

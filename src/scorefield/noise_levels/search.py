@@ -19,11 +19,7 @@ _TINY = torch.finfo(torch.float64).eps
 
 
 class Best:
-    """The farthest pair so far.
-
-    Arguments:
-        points: The data.
-    """
+    """The farthest pair so far."""
 
     def __init__(self, points: Points) -> None:
         self.points = points
@@ -150,11 +146,11 @@ class Search:
             a = torch.cat([-a[:, :-3], a[:, -3:-2], a[:, -1:], a[:, -2:-1]], 1)
             for first in range(start, stop, columns):
                 b = self._vectors(first, min(first + columns, stop))
-                self._look(_products(a, b), start, first)
+                self._measure_passing(_products(a, b), start, first)
                 work += a.numel() * len(b)
         return min(self.best.value * (1 + self.tolerance), self.widest)
 
-    def _look(self, half: Tensor, start: int, first: int) -> None:
+    def _measure_passing(self, half: Tensor, start: int, first: int) -> None:
         """Measures the pairs of a block whose bounds, of shape `(A, B)`, pass."""
         if float(half.max()) < self._passing:
             return

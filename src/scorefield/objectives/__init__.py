@@ -16,50 +16,16 @@ their values can be compared. They differ in variance, in cost and in what they 
 Exact and sliced score matching also work without noise (`noisy=False`).
 """
 
-from .base import Objective as Objective
-from .denoising import DenoisingScoreMatching as DenoisingScoreMatching, posterior_mean as posterior_mean
-from .implicit import ExactScoreMatching as ExactScoreMatching, SlicedScoreMatching as SlicedScoreMatching
-from .levels import (
-    LevelDistribution as LevelDistribution,
-    LogNormal as LogNormal,
-    LogUniform as LogUniform,
-    ProcessLevels as ProcessLevels,
-    SingleLevel as SingleLevel,
-    WithLowTail as WithLowTail,
-)
-from .per_level import LevelObjective as LevelObjective, excess as excess
-from .probe import GaussianProbe as GaussianProbe, Probe as Probe, Rademacher as Rademacher, Sphere as Sphere
-from .uncertainty import LearnedUncertainty as LearnedUncertainty
-from .weighting import (
-    EDMWeighting as EDMWeighting,
-    FisherWeighting as FisherWeighting,
-    LikelihoodWeighting as LikelihoodWeighting,
-    NoiseWeighting as NoiseWeighting,
-    Weighting as Weighting,
-)
+from .base import Objective
+from .denoising import DenoisingScoreMatching, posterior_mean
+from .implicit import ExactScoreMatching, SlicedScoreMatching
+from .levels import LevelDistribution, LogNormal, LogUniform, ProcessLevels, SingleLevel, WithLowTail
+from .per_level import LevelObjective, excess
+from .probe import GaussianProbe, Probe, Rademacher, Sphere
+from .uncertainty import LearnedUncertainty
+from .weighting import EDMWeighting, FisherWeighting, LikelihoodWeighting, NoiseWeighting, Weighting
 
-__all__ = [
-    "DenoisingScoreMatching",
-    "EDMWeighting",
-    "ExactScoreMatching",
-    "FisherWeighting",
-    "GaussianProbe",
-    "LearnedUncertainty",
-    "LevelDistribution",
-    "LevelObjective",
-    "LikelihoodWeighting",
-    "LogNormal",
-    "LogUniform",
-    "NoiseWeighting",
-    "Objective",
-    "Probe",
-    "ProcessLevels",
-    "Rademacher",
-    "SingleLevel",
-    "SlicedScoreMatching",
-    "Sphere",
-    "Weighting",
-    "WithLowTail",
-    "excess",
-    "posterior_mean",
-]
+__all__ = ["DenoisingScoreMatching", "EDMWeighting", "ExactScoreMatching", "FisherWeighting", "GaussianProbe"]
+__all__ += ["LearnedUncertainty", "LevelDistribution", "LevelObjective", "LikelihoodWeighting", "LogNormal"]
+__all__ += ["LogUniform", "NoiseWeighting", "Objective", "Probe", "ProcessLevels", "Rademacher", "SingleLevel"]
+__all__ += ["SlicedScoreMatching", "Sphere", "Weighting", "WithLowTail", "excess", "posterior_mean"]

@@ -17,13 +17,4 @@ class Objective(abc.ABC):
 
     @abc.abstractmethod
     def __call__(self, denoiser: Denoiser, x0: Tensor, rng: Rng) -> Tensor:
-        """The loss of each sample.
-
-        Arguments:
-            denoiser: The denoiser.
-            x0: Data, of shape `(B, *D)`.
-            rng: The source of the noise levels and the noise.
-
-        Returns:
-            The losses, of shape `(B,)`.
-        """
+        """The losses of data `(B, *D)`, of shape `(B,)`; levels and noise are from `rng`."""

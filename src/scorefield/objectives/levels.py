@@ -90,9 +90,8 @@ class WithLowTail(LevelDistribution):
     def __post_init__(self) -> None:
         if not 0 < self.fraction < 1 or not 0 < self.cut < 1 or not 0 < self.low < self.high:
             got = f"fraction={self.fraction:g}, cut={self.cut:g}, low={self.low:g} (the cut is at {self.high:g})"
-            raise ValueError(
-                f"WithLowTail needs fraction and cut between 0 and 1, and a low level below the cut, got {got}"
-            )
+            need = "fraction and cut between 0 and 1, and a low level below the cut"
+            raise ValueError(f"WithLowTail needs {need}, got {got}")
 
     @property
     def high(self) -> float:
@@ -122,9 +121,8 @@ class ProcessLevels(LevelDistribution):
 
     def __post_init__(self) -> None:
         if self.count is not None and self.count < 2:
-            raise ValueError(
-                f"ProcessLevels needs at least 2 times, got count={self.count}: leave it out for all times"
-            )
+            got = f"got count={self.count}: leave it out for all times"
+            raise ValueError(f"ProcessLevels needs at least 2 times, {got}")
 
     def draw(self, u: Tensor) -> Tensor:
         return self.process.level(u if self.count is None else torch.floor(u * self.count) / (self.count - 1))
@@ -145,9 +143,8 @@ class SingleLevel(LevelDistribution):
 
     def __post_init__(self) -> None:
         if not 0 < self.level < math.inf:
-            raise ValueError(
-                f"SingleLevel needs a positive, finite level, got {self.level:g}: use a small one for no noise"
-            )
+            got = f"got {self.level:g}: use a small one for no noise"
+            raise ValueError(f"SingleLevel needs a positive, finite level, {got}")
 
     def draw(self, u: Tensor) -> Tensor:
         return torch.full_like(u, self.level)

@@ -52,17 +52,7 @@ class LevelObjective(Objective):
 
     @abc.abstractmethod
     def at(self, denoiser: Denoiser, x0: Tensor, level: Tensor, rng: Rng) -> Tensor:
-        """The loss of each sample at a given level.
-
-        Arguments:
-            denoiser: The denoiser.
-            x0: Data, of shape `(B, *D)`.
-            level: Noise levels, which broadcast against `x0`.
-            rng: The source of the noise.
-
-        Returns:
-            The losses, of shape `(B,)`.
-        """
+        """The losses of data `(B, *D)` at noise levels that broadcast against them, of shape `(B,)`, with noise of `rng`."""
 
     @abc.abstractmethod
     def weight(self, level: Tensor) -> Tensor:
@@ -71,11 +61,10 @@ class LevelObjective(Objective):
 
 @torch.no_grad()
 def excess(objective: LevelObjective, denoiser: Denoiser, truth: Denoiser, x0: Tensor, rng: Rng) -> Tensor:
-    """The excess of the loss over its minimum, w(σ) ‖D(x) - D*(x)‖² / n at x = x_0 + σ z.
+    """The excess of the loss over its minimum, w(σ) ‖D(x) - D*(x)‖² / n at x = x_0 + σ z: `(B,)`, at least 0.
 
     It has the mean of the difference of the two losses without the variance that they share: where the exact denoiser D* is
-    known (`denoisers.Gaussian`, `denoisers.Mixture`, …), it shows errors of the score that are a hundred times smaller than
-    the fluctuations of the losses.
+    known, it shows errors of the score that are a hundred times smaller than the fluctuations of the losses.
 
     Arguments:
         objective: An objective.
@@ -83,9 +72,6 @@ def excess(objective: LevelObjective, denoiser: Denoiser, truth: Denoiser, x0: T
         truth: The exact denoiser.
         x0: Data, of shape `(B, *D)`.
         rng: The source of the levels and the noise.
-
-    Returns:
-        The excess of each sample, of shape `(B,)`, at least 0.
 
     Example:
         >>> from scorefield.denoisers import Gaussian

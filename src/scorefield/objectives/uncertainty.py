@@ -59,10 +59,8 @@ class LearnedUncertainty(LevelObjective):
         """
         inner = self.objective.wrap(denoiser)
         if not isinstance(inner, Denoiser):
-            inside = type(self.objective).__name__
-            raise ValueError(
-                f"LearnedUncertainty trains unconditional models: for a conditional one, take its {inside}"
-            )
+            advice = f"for a conditional one, take its {type(self.objective).__name__}"
+            raise ValueError(f"LearnedUncertainty trains unconditional models: {advice}")
         return WithUncertainty(inner)
 
     def unwrap(self, trained: DenoiserModule) -> DenoiserModule:

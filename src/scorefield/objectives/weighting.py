@@ -55,9 +55,8 @@ class EDMWeighting(Weighting):
     def __post_init__(self) -> None:
         if not 0 < self.scale < math.inf:
             need = "0 < scale < ∞, the standard deviation of the data"
-            raise ValueError(
-                f"{type(self).__name__} needs {need}, got scale={self.scale:g}: use NoiseWeighting() for 1/σ² alone"
-            )
+            what = f"EDMWeighting needs {need}, got scale={self.scale:g}"
+            raise ValueError(f"{what}: use NoiseWeighting() for 1/σ² alone")
 
     def __call__(self, level: Tensor) -> Tensor:
         return 1 / level**2 + 1 / self.scale**2

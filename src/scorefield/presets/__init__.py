@@ -1,10 +1,6 @@
 """Published experiments as a whole: `presets.ncsnv2.cifar10`, `presets.ncsn.mnist`, …"""
 
-from . import ncsn as ncsn, ncsnv2 as ncsnv2
-from .base import Experiment as Experiment
+from . import ncsn, ncsnv2
+from .base import Experiment
 
-__all__ = [
-    "Experiment",
-    "ncsn",
-    "ncsnv2",
-]
+__all__ = ["Experiment", "ncsn", "ncsnv2"]

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn as nn
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..data import Rows, Schema, summarize
 from ..denoisers import Gaussian
@@ -87,11 +86,10 @@ class Experiment:
     note: str = ""
 
     def __post_init__(self) -> None:
-        numbers = self.shape[0] * self.shape[1] * self.shape[2]
+        numbers = math.prod(self.shape)
         if self.ladder.numbers != numbers:
-            raise ValueError(
-                f"images of {numbers} numbers need a ladder of that dimension, got one of {self.ladder.numbers}"
-            )
+            got = f"got one of {self.ladder.numbers}"
+            raise ValueError(f"images of {numbers} numbers need a ladder of that dimension, {got}")
 
     @property
     def annealing(self) -> Annealing:

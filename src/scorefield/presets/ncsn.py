@@ -39,11 +39,7 @@ def _experiment(
 
 
 mnist = _experiment("MNIST", 28, channels=1, features=64, steps=200_000, flip=False)
-
 cifar10 = _experiment("CIFAR-10", 32)
-
 celeba = _experiment("CelebA", 64)
-
 church = _experiment("LSUN church", 96, depth=5)
-
 bedroom = _experiment("LSUN bedroom", 128, depth=5)

@@ -18,9 +18,7 @@ def _ladder(first: float, count: int, side: int) -> Ladder:
 
 
 cifar10 = Experiment("CIFAR-10", (3, 32, 32), _ladder(50.0, 232, 32), moves=5, step=6.2e-6)
-
 celeba = Experiment("CelebA", (3, 64, 64), _ladder(90.0, 500, 64), moves=5, step=3.3e-6, steps=210_000)
-
 church = Experiment(
     "LSUN church",
     (3, 96, 96),
@@ -32,13 +30,10 @@ church = Experiment(
     note="the step is not the minimum of the paper's criterion, which is 2.31e-6; over many levels it is the better one. "
     "The authors' configuration has images of side 64, the paper 96",
 )
-
 bedroom = Experiment(
     "LSUN bedroom", (3, 128, 128), _ladder(190.0, 1086, 128), moves=3, step=1.8e-6, depth=5, steps=150_000
 )
-
 tower = Experiment("LSUN tower", (3, 128, 128), _ladder(190.0, 1086, 128), moves=3, step=1.8e-6, depth=5, steps=150_000)
-
 ffhq = Experiment(
     "FFHQ",
     (3, 256, 256),

@@ -1,8 +1,8 @@
 """Runs: folders that a fit leaves, and can be resumed from."""
 
-from .fitting import fit as fit
-from .folder import Run as Run
-from .record import fingerprint as fingerprint
-from .session import Session as Session
+from .fitting import fit
+from .folder import Run
+from .record import fingerprint
+from .session import Session
 
 __all__ = ["Run", "Session", "fingerprint", "fit"]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch.nn as nn
+from torch import nn
 
 from ..denoisers.precondition import Parametrization
 from ..deprecation import renamed_arguments
@@ -54,7 +54,7 @@ def fit(
     begin: Callable[[Plan], None] = lambda plan: None,
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> Model:
-    """Learns the distribution of data.
+    """Learns the distribution of data, and returns the model.
 
     Whatever is left out is chosen by the data. Process, objective, parametrization, sampler and noise levels are objects,
     or calls as on the command line: `process="vp"`, `objective="slicedscorematching(count=2)"`.
@@ -83,9 +83,6 @@ def fit(
         tensorboard: Whether the run's folder also gets a log for TensorBoard.
         begin: Is called once with all that was chosen, before the first step.
         watch: Is called after every step.
-
-    Returns:
-        The model.
 
     Warns:
         UserWarning: If the network has memorized its data.

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch.nn as nn
+from torch import nn
 
 from .. import checkpoint
 from ..display import as_html
 from ..model import Model, load
-from .layouts import current
-from .lock import LOCK, locked
+from ..settings import with_new_names
 from .log import read_log
 
 __all__ = ["Run"]
+
+_LOCK = ".lock"
+_NEW_NAMES = {"calibration": "noise_levels"}  # of `run.json`, by those of version 0.1.0
 
 
 class Run:
@@ -38,19 +41,15 @@ class Run:
     """
 
     def __init__(
-        self,
-        path: str | os.PathLike[str],
-        trusted: tuple[str, ...] = ("scorefield",),
-        network: nn.Module | None = None,
+        self, path: str | os.PathLike[str], trusted: tuple[str, ...] = ("scorefield",), network: nn.Module | None = None
     ) -> None:
         self.path = Path(path)
-        self.trusted = trusted
-        self.network = network
+        self.trusted, self.network = trusted, network
         self._model: Model | None = None
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{self.path} is a file: a run needs a folder of its own, name another one")
         inside = {p.name for p in self.path.iterdir()} if self.path.is_dir() else set()
-        others = inside - {LOCK} - {p.name for p in self._parts()}
+        others = inside - {_LOCK} - {p.name for p in self._parts()}
         if others and "run.json" not in inside:
             raise ValueError(f"{self.path} holds other things ({min(others)}, …) and no run: name a new folder")
 
@@ -96,11 +95,8 @@ class Run:
             FileNotFoundError: If there is no folder of this name, or no model in it yet.
             ValueError: If the file is damaged, or names classes of packages that are not trusted.
         """
-        if self._model is None:
-            self._model = self._read_model()
-        return self._model
-
-    def _read_model(self) -> Model:
+        if self._model is not None:
+            return self._model
         if not self.path.is_dir():
             siblings = [p.name for p in self.path.parent.iterdir() if p.is_dir()] if self.path.parent.is_dir() else []
             close = difflib.get_close_matches(self.path.name, siblings, 3)
@@ -110,7 +106,8 @@ class Run:
             begun = self.file("run.json").is_file()
             state = "was interrupted: run the same fit again to resume it" if begun else "is empty"
             raise FileNotFoundError(f"there is no model in {self.path} yet, the run {state}")
-        return load(self.path, self.trusted, self.network)
+        self._model = load(self.path, self.trusted, self.network)
+        return self._model
 
     def read(self, name: str) -> dict[str, Any]:
         """A JSON file of the folder; `run.json` as today's version writes it.
@@ -128,7 +125,7 @@ class Run:
             raise ValueError(f"{path} is damaged ({error}): restore it, or start a new run") from error
         if not isinstance(content, dict):
             raise ValueError(f"{path} is damaged (it holds a {type(content).__name__}): restore it, or start a new run")
-        return current(content) if name == "run.json" else content
+        return _current(content) if name == "run.json" else content
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Writes a JSON file of the folder, whole or not at all.
@@ -138,14 +135,39 @@ class Run:
         """
         checkpoint.write_atomically(self.file(name), json.dumps(content, indent=1).encode())
 
-    def lock(self) -> AbstractContextManager[None]:
-        """Keeps other processes out of the folder; a killed process holds no lock. An empty new folder is removed.
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Makes the folder and keeps other processes out; a killed one holds no lock. If it stays empty, it is removed.
 
         Raises:
             RuntimeError: If another process works in the folder.
             OSError: If the folder cannot be written.
         """
-        return locked(self.path)
+        from filelock import FileLock, Timeout  # comes with PyTorch
+
+        existed, lock = self.path.is_dir(), FileLock(self.file(_LOCK), timeout=0)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with open(self.file(_LOCK), "a"):
+                pass
+        except OSError as error:
+            what = f"{self.path} cannot be written ({error.strerror})"
+            raise OSError(error.errno, f"{what}: name another folder") from error
+        try:
+            lock.acquire()
+        except Timeout as error:
+            what = f"{self.path} is in use by another process"
+            raise RuntimeError(f"{what}: wait until it ends, or name another folder") from error
+        try:
+            yield
+        finally:
+            if os.name == "nt":  # where a file that is open cannot be removed
+                lock.release()
+            if not existed and [p.name for p in self.path.iterdir()] == [_LOCK]:
+                with contextlib.suppress(OSError):
+                    self.file(_LOCK).unlink()
+                    self.path.rmdir()
+            lock.release()
 
     def clean(self) -> None:
         """Removes what a killed process was about to write."""
@@ -156,3 +178,17 @@ class Run:
     def log(self) -> list[dict[str, Any]]:
         """The rows of the log; a row that was cut off is left out."""
         return read_log(self.path)
+
+
+def _current(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of `run.json` of any version as it is written today."""
+    new = {_NEW_NAMES.get(name, name): value for name, value in record.items()}
+    if isinstance(new.get("asked"), dict):
+        asked = {_NEW_NAMES.get(name, name): value for name, value in new["asked"].items()}
+        training = asked.get("training")
+        new["asked"] = asked | ({"training": with_new_names(training)} if isinstance(training, dict) else {})
+    if isinstance(new.get("training"), dict):
+        new["training"] = with_new_names(new["training"])
+    if isinstance(new.get("choices"), list):
+        new["choices"] = [[*with_new_names({name: 0}), *rest] for name, *rest in new["choices"]]
+    return new

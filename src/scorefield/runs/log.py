@@ -6,7 +6,7 @@ import contextlib
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ _COLUMNS = ("step", "seconds", "loss", "rate", "held_out")
 
 
 class _RunningMean:
-    """The mean of losses, which are read from the device many at a time, for that waits for it."""
+    """The mean of losses, which are read from the device many at a time, as reading waits for it."""
 
     def __init__(self, total: float = 0.0, count: int = 0) -> None:
         self.total, self.count = total, count
@@ -63,7 +63,7 @@ class Log:
     def __init__(
         self,
         folder: Path,
-        rows: list[dict[str, Any]] | None = None,
+        rows: Sequence[dict[str, Any]] = (),
         state: Mapping[str, Any] | None = None,
         tensorboard: bool = False,
     ) -> None:
@@ -76,18 +76,14 @@ class Log:
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(_COLUMNS)
-        writer.writerows(row.values() for row in rows or [])
+        writer.writerows(row.values() for row in rows)
         checkpoint.write_atomically(folder / "log.csv", text.getvalue().encode())
-        lines = "".join(json.dumps(row) + "\n" for row in rows or [])
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
         checkpoint.write_atomically(folder / "log.jsonl", lines.encode())
         self.writer = tensorboard_writer(folder / "tensorboard") if tensorboard else None
 
     def add(self, progress: Progress) -> None:
-        """Counts a step; writes a row if it is time.
-
-        Raises:
-            OSError: If the row cannot be written.
-        """
+        """Counts a step; writes a row if it is time."""
         self._loss.add(progress.loss)
         if progress.held_out is None and progress.fraction < self.fraction + _FRACTION and progress.step > 1:
             return
@@ -109,10 +105,9 @@ class Log:
             with open(path, "a", newline="") as file:
                 file.write(text)
         except OSError as error:
-            what = (
-                f"{path} could not be written ({error.strerror or error}); training up to the last checkpoint is kept"
-            )
-            raise OSError(error.errno, f"{what}: free some space, then run the same again") from error
+            what = f"{path} could not be written ({error.strerror or error})"
+            kept = "training up to the last checkpoint is kept: free some space, then run the same again"
+            raise OSError(error.errno, f"{what}; {kept}") from error
 
     def state(self) -> dict[str, Any]:
         """What a resumed run needs to write the same rows."""
@@ -135,11 +130,7 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 
 
 def tensorboard_writer(path: Path | None) -> Any:
-    """A writer of TensorBoard's; None only tries whether it is installed.
-
-    Raises:
-        ImportError: If it is not installed.
-    """
+    """A writer of TensorBoard's, which must be installed; None only tries whether it is."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

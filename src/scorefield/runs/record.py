@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn as nn
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import spec
 from ..data import ArrayRows, Rows
@@ -27,14 +26,7 @@ _PARTS = ("process", "objective", "parametrization", "sampling")  # of a plan, r
 
 
 def asked(options: Options, plan: Plan, x: Any, source: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What was asked for, as plain data.
-
-    Arguments:
-        options: What the user asked for.
-        plan: What became of it: "vp" and the process that it stands for are the same.
-        x: The data.
-        source: Where they were read from, as arguments of `scorefield.data.read`.
-    """
+    """What was asked for, as plain data."""
     network, levels = options.network, None if options.noise_levels is None else asdict(plan.noise_levels)
     content: dict[str, Any] = {
         "source": dict(source) if source is not None else None,
@@ -67,18 +59,14 @@ def chosen(plan: Plan) -> dict[str, Any]:
 
 
 def fingerprint(rows: Rows) -> str:
-    """A short word that other data would hardly have: from their shape and 64 of them."""
+    """A short word that other data would almost never have: from their shape and 64 of them."""
     places = np.unique(np.linspace(0, len(rows) - 1, 64).astype(int))
     content = repr(rows.shape).encode() + rows.take(places).numpy().tobytes()
     return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
 def check_same(folder: Run, request: Mapping[str, Any]) -> None:
-    """Checks that a folder holds the run that is asked for.
-
-    Raises:
-        ValueError: If it holds another one, which is said by the names of what differs.
-    """
+    """Raises a ValueError that names what differs, unless a folder holds the run that is asked for."""
     kept = folder.read("run.json").get("asked")
     if not isinstance(kept, dict):
         raise ValueError(f"{folder.file('run.json')} was not written by a fit: restore it, or name a new folder")
@@ -88,21 +76,14 @@ def check_same(folder: Run, request: Mapping[str, Any]) -> None:
     there, now = _flat(usual) | _flat(kept), _flat(request)  # an older version knew fewer settings
     differ = [name for name in sorted(there | now) if there.get(name) != now.get(name)]
     if differ:
-        which = ", ".join(_difference(name, there.get(name), now.get(name)) for name in differ)
-        raise ValueError(
-            f"{folder.path} holds another run ({which}): ask for the same to resume it, or name a new folder"
-        )
+        said = {n: f"{n}: {_in_words(there.get(n))} there, {_in_words(now.get(n))} asked" for n in differ}
+        which = ", ".join("other data" if name == "fingerprint" else text for name, text in said.items())
+        advice = "ask for the same to resume it, or name a new folder"
+        raise ValueError(f"{folder.path} holds another run ({which}): {advice}")
 
 
 def resumed(options: Options, folder: Run) -> Options:
-    """The options with what was chosen when a run began: a choice that was measured, as the precision is, may differ today.
-
-    A run that began when whole numbers were learned as points goes on with its own noise levels.
-
-    Arguments:
-        options: What the user asks for.
-        folder: The run, which may not have begun yet.
-    """
+    """The options with what was chosen when a run began, if it has: what is measured, as the precision is, may differ today."""
     if not folder.file("run.json").is_file():
         return options
     record = folder.read("run.json")
@@ -110,7 +91,7 @@ def resumed(options: Options, folder: Run) -> Options:
     if "training" in record and before.get("training") == json.loads(json.dumps(asdict(options.training))):
         settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record["training"].items()}
         options = replace(options, training=Training(**settings))
-    if isinstance(before.get("data"), dict) and "dequantize" not in before["data"]:
+    if isinstance(before.get("data"), dict) and "dequantize" not in before["data"]:  # whole numbers were points then
         options = replace(options, data=replace(options.data, dequantize=False))
         rows = record.get("noise_levels", [])
         if options.noise_levels is None and len(rows) == 4:
@@ -121,11 +102,7 @@ def resumed(options: Options, folder: Run) -> Options:
 
 
 def packages(plan: Plan) -> tuple[str, ...]:
-    """The packages of all that a model file would name, which are trusted since the user has passed it.
-
-    Raises:
-        TypeError: If a part cannot be described in a file.
-    """
+    """The packages of all that a model file would name, which are trusted since the user has passed it."""
     parts = (plan.process, plan.parametrization, plan.sampling)
     described = [_classes(spec.describe(part, [])) for part in parts]
     modules = [plan.network.__class__.__module__, *(name for names in described for name in names)]
@@ -166,10 +143,6 @@ def _flat(request: Mapping[str, Any]) -> dict[str, Any]:
         elif name != "source":
             flat[name] = value
     return flat
-
-
-def _difference(name: str, there: Any, now: Any) -> str:
-    return "other data" if name == "fingerprint" else f"{name}: {_in_words(there)} there, {_in_words(now)} asked"
 
 
 def _in_words(value: Any) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +16,8 @@ from ..training import Progress, Trainer
 from .folder import Run
 from .log import Log
 from .record import check_same, chosen
-from .signals import deferred_signals
 
-__all__ = ["Session"]
+__all__ = ["Session", "deferred_signals"]
 
 _CHECKPOINT_SECONDS = 30.0
 _CONTEXTS = 4096  # of the held-out examples that are kept, for evaluation
@@ -119,3 +121,37 @@ class Session:
                     saved = time.perf_counter()
             save()
         log.close()
+
+
+@contextlib.contextmanager
+def deferred_signals() -> Iterator[list[int]]:
+    """Makes Ctrl-C and SIGTERM wait for the end of a step; a second one acts at once. Yields the list of those that came.
+
+    At the end these do what they would have done, or raise KeyboardInterrupt.
+    """
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # where no handlers can be set
+        yield came
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def defer(number: int, frame: Any) -> None:
+        came.append(number)
+        if len(came) > 1:
+            restore()
+            signal.raise_signal(number)
+
+    for number in before:
+        signal.signal(number, defer)
+    try:
+        yield came
+    finally:
+        restore()
+    if came:
+        signal.raise_signal(came[0])
+        raise KeyboardInterrupt  # if the handler has let it pass

@@ -46,11 +46,8 @@ class Feed:
     ) -> None:
         if context is not None and len(context) != len(rows):
             raise ValueError(f"every row needs one context, got {len(context)} contexts for {len(rows)} rows")
-        self.rows = rows
-        self.context = context
-        self.standardize = standardize
-        self.batch = batch
-        self.seed = seed
+        self.rows, self.context, self.standardize = rows, context, standardize
+        self.batch, self.seed = batch, seed
         self.device = torch.device(device)
         self.cells = None if cells is None else cells.to(self.device, torch.float32)
         self._places = Steps(seed, self.device).child("cell")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import torch
-import torch.nn as nn
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = ["Flat"]
 
@@ -26,9 +25,8 @@ class Flat:
         parameters = [p for p in module.parameters() if p.requires_grad]
         kinds = {(p.dtype, p.device) for p in parameters}
         if len(kinds) != 1:
-            raise ValueError(
-                f"a network needs trainable parameters of one type on one device, got {sorted(map(str, kinds))}"
-            )
+            need = "a network needs trainable parameters of one type on one device"
+            raise ValueError(f"{need}, got {sorted(map(str, kinds))}")
         self.outside = [p for p in parameters if not inside(p)]
         self.matrices = [p for p in parameters if inside(p)]
         self.parameters = self.outside + self.matrices

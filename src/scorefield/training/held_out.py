@@ -19,12 +19,7 @@ _NUMBERS = 2**18  # that the network sees at once
 
 
 class HeldOut(NamedTuple):
-    """Held-out losses under the distribution of the levels.
-
-    Arguments:
-        data: The mean loss of each example that was measured, of shape `(M,)`.
-        parts: The mean loss in each of eight equally probable parts of the distribution of levels, from low to high, `(8,)`.
-    """
+    """The mean loss of each held-out example, `(M,)`, and in each of eight parts of the levels, from low to high, `(8,)`."""
 
     data: Tensor
     parts: Tensor
@@ -44,7 +39,7 @@ def held_out_losses(
     seed: int = 0,
     context: Tensor | None = None,
 ) -> HeldOut:
-    """The loss of each example under the distribution of the levels, with noise fixed by `seed`: the same for all denoisers.
+    """The losses by example, `(min(count, N),)`, and by level, with noise fixed by `seed`: the same for all denoisers.
 
     Arguments:
         denoiser: The denoiser.
@@ -53,9 +48,6 @@ def held_out_losses(
         count: How many noisy copies to measure: some of each example, or one of each of the first `count`.
         seed: The seed of the noise.
         context: The contexts of the data, of shape `(N, size, …)`, if there are any.
-
-    Returns:
-        The losses by example, of shape `(min(count, N),)`, and by level.
     """
     size = min(count, len(x))
     copies = torch.arange(count // size * size)

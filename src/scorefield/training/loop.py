@@ -84,13 +84,8 @@ class Trainer:
         if training.learning_rate is None or training.muon_learning_rate is None:
             got = f"{training.learning_rate} and {training.muon_learning_rate}"
             raise ValueError(f"a trainer needs learning_rate and muon_learning_rate, got {got}")
-        self.denoiser = denoiser
-        self.feed = feed
-        self.held_out = held_out
-        self.context = context
-        self.sets = sets
-        self.objective = objective
-        self.training = training
+        self.denoiser, self.feed, self.held_out, self.context = denoiser, feed, held_out, context
+        self.sets, self.objective, self.training = sets, objective, training
         self.step = 0
         self.seconds = 0.0
         self.stopped = ""
@@ -186,10 +181,8 @@ class Trainer:
             rng = self._rng.at(group)
             reference = self.feed.reference(group * self._together, self._together, self.training.reference_batch or 0)
             context = self._contexts(group, rng)
-            self._group = (
-                group,
-                prepared_losses(self.objective, self.denoiser, x0, self._together, rng, *reference, context),
-            )
+            losses = prepared_losses(self.objective, self.denoiser, x0, self._together, rng, *reference, context)
+            self._group = group, losses
         return self._group[1][place]()
 
     def _contexts(self, group: int, rng: Rng) -> Tensor | None:
@@ -227,9 +220,8 @@ class Trainer:
         else:
             self._worse = self._worse + 1 if excess(losses, self.best_losses) > _SIGNIFICANT else 0
         if self._worse >= self.training.patience:
-            self.stopped = (
-                f"the held-out loss rose: {self._worse} measurements in a row lie significantly above the best"
-            )
+            rose = f"{self._worse} measurements in a row lie significantly above the best"
+            self.stopped = f"the held-out loss rose: {rose}"
         self.history.append((self.step, float(losses.mean())))
         self.parts.append((self.step, parts.tolist()))
         return float(losses.mean())

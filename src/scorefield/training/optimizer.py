@@ -13,15 +13,7 @@ __all__ = ["Optimizer", "orthogonalize"]
 
 
 def orthogonalize(matrices: Tensor, iterations: int = 5) -> Tensor:
-    """Moves all singular values of matrices near 1 (Jordan et al., 2024, Muon: a quintic Newton-Schulz iteration).
-
-    Arguments:
-        matrices: The matrices, of shape `(K, m, n)`.
-        iterations: How often the polynomial is applied.
-
-    Returns:
-        Matrices of the same singular vectors, with singular values between about 0.7 and 1.2, of shape `(K, m, n)`.
-    """
+    """Moves the singular values of matrices `(K, m, n)` near 1, to 0.7 to 1.2 (Jordan et al., 2024, Muon: Newton-Schulz)."""
     x = matrices.bfloat16()
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT if tall else x
@@ -47,9 +39,7 @@ class Optimizer:
     """
 
     def __init__(self, flat: Flat, learning_rate: float, muon_learning_rate: float, momentum: float = 0.95) -> None:
-        self.flat = flat
-        self.learning_rate = learning_rate
-        self.muon_learning_rate = muon_learning_rate
+        self.flat, self.learning_rate, self.muon_learning_rate = flat, learning_rate, muon_learning_rate
         self.momentum = momentum
         boundary = flat.boundary if muon_learning_rate > 0 else len(flat.values)
         self._rest = torch.nn.Parameter(flat.values[:boundary])
@@ -98,13 +88,9 @@ class Optimizer:
         """All that a resumed run needs."""
         adam = self._adam.state[self._rest]
         zero = torch.zeros_like(self._rest)
-        return {
-            **{f"squares.{i}": squares for i, squares in enumerate(self._squares)},
-            "velocity": self._velocity,
-            "first": adam.get("exp_avg", zero),
-            "second": adam.get("exp_avg_sq", zero),
-            "count": adam.get("step", torch.zeros(())),
-        }
+        moments = {"first": adam.get("exp_avg", zero), "second": adam.get("exp_avg_sq", zero)}
+        squares = {f"squares.{i}": values for i, values in enumerate(self._squares)}
+        return squares | moments | {"velocity": self._velocity, "count": adam.get("step", torch.zeros(()))}
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Takes what `state` gave."""

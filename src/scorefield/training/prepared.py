@@ -34,24 +34,11 @@ def prepared_losses(
     complete: bool = False,
     context: Tensor | None = None,
 ) -> list[Callable[[], Tensor]]:
-    """The mean losses of some batches, prepared up to the network.
+    """A function for each of `count` batches, to be called once and in order: its mean loss, `()`, prepared up to the network.
 
-    Everything around the network in denoising score matching (levels, noise, preconditioning, targets) is computed for all
-    batches together: for small networks that is half of the work. With other objectives and denoisers each batch is computed by
-    itself.
-
-    Arguments:
-        objective: The loss.
-        denoiser: The denoiser, or the conditional denoiser.
-        x0: The batches one after another, of shape `(count · B, *D)`.
-        count: The number of batches.
-        rng: The noise of these batches.
-        reference: Data that reduce the noise of the targets (`posterior_mean`), of shape `(R, *D)`.
-        complete: Whether these are all data, those of `x0` among them.
-        context: The contexts of the data, of shape `(count · B, size, …)`, if there are any.
-
-    Returns:
-        A function for each batch, to be called once and in order, that gives its mean loss, of shape `()`.
+    In denoising score matching levels, noise, preconditioning and targets are computed for all batches together: for small
+    networks that is half of the work. Others are computed one by one. `reference` are data that reduce the noise of the
+    targets (`posterior_mean`), `complete` if these are all data.
     """
     network = denoiser.preconditioned
     if not isinstance(objective, DenoisingScoreMatching) or network is None:

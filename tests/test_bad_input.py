@@ -185,7 +185,7 @@ def test_checkpoints_that_are_none(tmp_path, finished, refused):
         whole[: len(whole) // 2]: "may be truncated",
         whole[:5]: "may be truncated",
         b"": "may be truncated",
-        pickle.dumps({"a": 1}): "no whole .safetensors file",
+        pickle.dumps({"a": 1}): "not a whole .safetensors file",
         (tmp_path / "foreign").read_bytes(): "was not written by scorefield",
         (finished / "run" / "training.safetensors").read_bytes(): "holds no model: is it the training state",
     }.items():
@@ -262,7 +262,7 @@ def test_samples_that_cannot_be_written(tmp_path, finished, refused):
     refused([*words, *new, "--batch", 0], "batches of at least one; got --count 5, --batch 0")
     for sampler, told in {
         "hein": "unknown sampler 'hein': did you mean Heun",
-        "d": "no sampler 'd' among .*DDIM, .*did you mean ",
+        "d": "unknown sampler 'd': did you mean .*DDIM.* Known: ",
         "heun(eta=1)": "Heun takes steps, grid, got 'eta'",
         "ddim(eta=2)": "needs 0 <= eta <= 1, got eta=2",
         "ddim(eta=1": r"cannot read the sampler 'ddim\(eta=1' .*never closed",

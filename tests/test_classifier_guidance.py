@@ -50,12 +50,12 @@ def test_a_state_keeps_its_gradient():
 
 
 @pytest.mark.parametrize("shape", [(3,), (1, 9), (2, 6, 5), (1, 4, 4, 4)])
-def test_a_recognizer_begins_with_no_opinion(shape):
+def test_a_classifier_starts_with_equal_probabilities(shape):
     network = ClassifierNetwork(shape, 4, width=8)
     found = NoisyClassifier(network)(torch.randn(5, *shape), torch.tensor(0.3))
     torch.testing.assert_close(found, torch.full((5, 4), 0.25).log())
     with pytest.raises(
-        ValueError, match=r"^a recognizer needs data of one to four axes, 2 classes and positive sizes, got"
+        ValueError, match=r"^ClassifierNetwork needs data of one to four axes, 2 classes and positive sizes, got"
     ):
         ClassifierNetwork(shape, 1)
 
@@ -81,11 +81,11 @@ def test_it_learns_and_leads(two, tmp_path):
     )
 
 
-def test_what_is_no_class(two):
+def test_unknown_classes(two):
     x, label, model = two
     with pytest.raises(ValueError, match=r"^a classifier needs classes: strings, or few different whole numbers$"):
         fit_classifier(model, x, x[:, 0])
-    with pytest.raises(ValueError, match=r"^there must be one class for each datum, got 5 for 1000 data$"):
+    with pytest.raises(ValueError, match=r"^every row needs one class, got 5 classes for 1000 rows$"):
         fit_classifier(model, x, label[:5])
     with pytest.raises(ValueError, match=r"^the classifier has no class 'up': its classes are left, right$"):
         model.guide(fit_classifier(model, x, label, steps=1), "up")

@@ -263,7 +263,7 @@ def test_samples_that_cannot_be_written(tmp_path, finished, refused):
     for sampler, told in {
         "hein": "unknown sampler 'hein': did you mean Heun",
         "d": "unknown sampler 'd': did you mean .*DDIM.* Known: ",
-        "heun(eta=1)": "Heun takes steps, grid, got 'eta'",
+        "heun(eta=1)": "Heun takes steps, schedule, process, got 'eta'",
         "ddim(eta=2)": "needs 0 <= eta <= 1, got eta=2",
         "ddim(eta=1": r"cannot read the sampler 'ddim\(eta=1' .*never closed",
         "heun(steps=0)": "at least 1 step",

@@ -63,7 +63,7 @@ def jittered(images: np.ndarray, times: int, path: Path) -> FileRows:
                 file.write(moved.tobytes())
     rows = FileRows.of(np.load(path, mmap_mode="r"))
     if rows is None:
-        raise RuntimeError(f"{path} is no array in a file")
+        raise RuntimeError(f"{path} is not an array in a file")
     return rows
 
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-import sys
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
-
-import pytest
 
 import scorefield
 
@@ -55,8 +52,9 @@ def retired_in(text: str) -> list[str]:
 
 
 @cache
-def retired_names() -> set[str]:
-    return {word for row in tables()[1] for word in words(row[0])}
+def retired_names() -> dict[str, list[str]]:
+    """The retired names, each with the modules in which it is kept."""
+    return {word: words(row[2]) for row in tables()[1] for word in words(row[0])}
 
 
 def names(tree: ast.AST) -> set[str]:
@@ -74,20 +72,28 @@ def names(tree: ast.AST) -> set[str]:
     return found
 
 
-COUNTING = pytest.mark.xfail(reason="the folders are rewritten one after another", strict=False)
+def retired_by_file() -> dict[str, list[str]]:
+    """The retired words in what people read, by file."""
+    found = {str(p.relative_to(ROOT)): retired_in(p.read_text()) for p in PROSE if p.name not in OWN}
+    return {path: words for path, words in found.items() if words}
 
 
-@COUNTING
-@pytest.mark.parametrize("path", [p for p in PROSE if p.name not in OWN], ids=lambda p: str(p.relative_to(ROOT)))
-def test_retired_words_are_not_used(path):
-    assert not retired_in(path.read_text())
+def retired_names_by_module() -> dict[str, set[str]]:
+    """The retired names that modules give, less those that the glossary allows them."""
+    found = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        module = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+        given = {name.strip("_").lower() for name in names(ast.parse(path.read_text())) | {path.stem}}
+        found[module] = {name for name in given & retired_names().keys() if module not in retired_names()[name]}
+    return {module: names for module, names in found.items() if names}
 
 
-@COUNTING
-@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))
-def test_retired_names_are_not_given(path):
-    given = names(ast.parse(path.read_text())) | {path.stem}
-    assert not {name for name in given if name.strip("_").lower() in retired_names()}
+def test_retired_words_are_not_used():
+    assert retired_by_file() == {}
+
+
+def test_retired_names_are_not_given():
+    assert retired_names_by_module() == {}
 
 
 def test_public_class_names_have_one_meaning():
@@ -105,23 +111,10 @@ def test_the_reader_of_words():
     assert retired_in("lawful lawn, a flaw; twisted SMC") == []
     tree = ast.parse("def led(way, *, x=1):\n    for law in x: self.seen = law")
     assert names(tree) == {"led", "way", "x", "law", "seen"}
-    assert {"law", "led", "way", "seen"} <= retired_names()
+    assert {"law", "led", "way", "seen"} <= retired_names().keys()
 
 
 def test_no_file_speaks_of_where_it_was_written():
     """Names of this machine's folders do not belong into what is published."""
     found = [p for p in PROSE if re.search(r"/work/|/tmp/(wt|tasks|base)", p.read_text())]
     assert not found
-
-
-if __name__ == "__main__":  # what is left, a file a line
-    total = 0
-    for file in [p for p in PROSE if p.name not in OWN]:
-        left = retired_in(file.read_text())
-        if file.suffix == ".py" and SOURCE in file.parents:
-            left += [f"{n}=" for n in names(ast.parse(file.read_text())) if n.strip("_").lower() in retired_names()]
-        total += len(left)
-        if left:
-            print(f"{len(left):4d} {file.relative_to(ROOT)}: {' '.join(sorted({' '.join(w.split()) for w in left}))}")
-    print(total)
-    sys.exit(bool(total))

@@ -77,11 +77,11 @@ class _Head:
 
     @classmethod
     def of(cls, path: Path) -> _Head:
-        seen: list[str] = []
+        consumed: list[str] = []
 
         def remembered(lines: Iterable[str]) -> Iterator[str]:
             for line in lines:
-                seen.append(line)
+                consumed.append(line)
                 yield line
 
         opened = gzip.open if path.suffix.lower() == ".gz" else open
@@ -91,7 +91,7 @@ class _Head:
             reader = csv.reader(remembered(itertools.chain([line], file)), delimiter=separator)
             columns = next(reader, []) or [""]
             row = next((row for row in reader if len(row) > 1 or "".join(row).strip()), [])
-        only_names_quoted = line.lstrip().startswith('"') and not seen[-1].lstrip().startswith('"')
+        only_names_quoted = line.lstrip().startswith('"') and not consumed[-1].lstrip().startswith('"')
         return cls(path, separator, tuple(columns), only_names_quoted or not _is_data(columns), blank + 1, len(row))
 
     @property

@@ -106,7 +106,7 @@ def colour(model: Model, truth: np.ndarray, count: int, seed: int) -> Coloured:
     agree, grey = float(misfit(given, drawn).mean()), psnr(np.mean((found.naive - found.truth) ** 2))
     print(
         f"PSNR of the mean {psnr(mean):.1f} dB, of draws {psnr(each.mean()):.1f} ({psnr(each.max()):.1f} to "
-        f"{psnr(each.min()):.1f}), of grey {grey:.1f}; squared residuals over noise {agree:.2f}; {seconds:.2f} s per draw",
+        f"{psnr(each.min()):.1f}), of grey {grey:.1f}; misfit / noise variance {agree:.2f}; {seconds:.2f} s per draw",
         flush=True,
     )
     return found

@@ -87,7 +87,7 @@ def solve(model: Model, truth: np.ndarray, problem: tuple[str, object, float], c
     print(
         f"{name}: PSNR of the mean {psnr(mean):.1f} dB, of draws {psnr(each.mean()):.1f} ({psnr(each.max()):.1f} to "
         f"{psnr(each.min()):.1f}); {(each < mean).sum()} of {count} draws are closer than the mean; "
-        f"squared residuals over noise {agree:.2f}; {seconds:.2f} s per draw",
+        f"mean squared misfit / noise variance {agree:.2f}; {seconds:.2f} s per draw",
         flush=True,
     )
     return found

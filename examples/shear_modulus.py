@@ -4,7 +4,7 @@
 
 A soft layer with stiff inclusions is sheared: a traction of 1 pulls its top, its base is fixed, its sides are free. The
 unknown is the shear modulus G (1 to 4, in units of the soft part) on 16 x 16 cells. The displacement u, which solves
-∇·(G ∇u) = 0, is measured in all cells with noise of standard deviation 0.01. The prior is learned from 4,000 realizations of
+∇·(G ∇u) = 0, is measured in all cells with noise of standard deviation 0.01. The prior is learned from 4,000 samples of
 such layers; torch differentiates the solver.
 """
 
@@ -58,7 +58,7 @@ def displacement(modulus: Tensor) -> Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=2.0, help="minutes of training")
-    parser.add_argument("--layers", type=int, default=4000, help="training realizations")
+    parser.add_argument("--layers", type=int, default=4000, help="training samples")
     parser.add_argument("--count", type=int, default=32, help="posterior samples")
     parser.add_argument("-o", "--output", type=Path, default=Path("shear_modulus.png"))
     options = parser.parse_args()
@@ -75,7 +75,7 @@ def main() -> None:
     print(
         f"error of the posterior mean {np.sqrt(np.mean((mean - truth) ** 2)):.3f}, posterior std "
         f"{np.sqrt(np.mean(std**2)):.3f}, prior std {prior:.3f}; {np.mean(np.abs(truth - mean) < 2 * std):.0%} of cells "
-        f"within two std; squared residuals over the noise {float(misfit(given, drawn).mean()):.2f}; "
+        f"within two std; mean squared misfit / noise variance {float(misfit(given, drawn).mean()):.2f}; "
         f"{seconds:.1f} s per draw"
     )
     draw([truth, measured, mean, std, *drawn[:3]], options.output)

@@ -120,7 +120,7 @@ def test_fit_says_what_was_found_what_was_made_and_what_is_next(place, tmp_path,
 def test_a_finished_run_is_not_trained_again(place, capsys):
     assert cli("fit", place / "table.csv", "-o", place / "table", "--steps", 12, *SMALL) == 0
     printed = capsys.readouterr()
-    assert "had ended before: nothing was left to do" in printed.err
+    assert "was already complete: nothing left to do" in printed.err
     assert printed.out.strip() == str(place / "table" / "model.safetensors")
 
 

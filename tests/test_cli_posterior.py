@@ -36,7 +36,7 @@ def test_masks_are_where_nothing_is_known(run, monkeypatch, capsys):
     drawn = pd.read_csv("draws.csv")
     assert list(drawn.columns) == ["a", "b", "c"] and len(drawn) == 50
     assert abs(drawn["a"].mean() - 11) < 0.1 and said.out.strip() == "draws.csv"
-    assert "times as far from the measurement as its noise says" in said.err
+    assert "x the noise variance (1 is expected)" in said.err
 
 
 def test_arrays_are_files_and_methods_are_calls(run, monkeypatch, capsys):
@@ -96,8 +96,8 @@ def test_operators_are_written_as_calls():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--operator mask --noise 0.1", "draws need a number and a place"),
-        ("--operator mask --noise 0.1 -n 5", "draws need a number and a place"),
+        ("--operator mask --noise 0.1", "give the number of draws and an output file"),
+        ("--operator mask --noise 0.1 -n 5", "give the number of draws and an output file"),
         ("--operator mask --noise 0.1 -n 5 -o a.npy --particles 9 --check", "--particles are a sampler of their own"),
         ("--operator smear --noise 0.1 -n 5 -o a.npy", "unknown operator 'smear': "),
         ("--operator blur|smear --noise 0.1 -n 5 -o a.npy", "unknown operator 'smear': "),

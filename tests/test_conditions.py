@@ -198,7 +198,7 @@ def test_given_takes_nothing_that_it_ignores():
     """F4: guidance beside a measurement was ignored; guidance was dropped when a model was conditioned again."""
     model = fine("label")
     for name, value in (("guidance", 3.0), ("interval", (0.1, 1.0)), ("weak", model), ("label", "u")):
-        message = rf"^{name} belong to a context, not to a measurement: model.condition\({name}=…\).observe\(…\)$"
+        message = rf"^{name} belongs to a context, not to a measurement: model.condition\({name}=…\).observe\(…\)$"
         with pytest.raises(ValueError, match=message):
             model.given(SEEN, **{name: value})
     with pytest.raises(ValueError, match=r"^method belongs to a measurement, not to a context: model.observe"):

@@ -172,7 +172,7 @@ def test_what_is_refused(tmp_path):
     with pytest.raises(ValueError, match="they must agree"):
         model.given(Measurement(Linear(torch.eye(3)), [1.0], 0.1))
     with pytest.raises(
-        ValueError, match=r"^label belong to a context, not to a measurement: model.condition\(label=…\)"
+        ValueError, match=r"^label belongs to a context, not to a measurement: model.condition\(label=…\)"
     ):
         model.given(SEEN, label=3)
 

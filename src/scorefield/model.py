@@ -346,7 +346,7 @@ class Model(GenerativeModel):
             others = {"guidance": guidance, "interval": interval, "weak": weak, **named}
             extra = [name for name, value in others.items() if value is not None]
             if extra:
-                what = f"{', '.join(extra)} belong to a context, not to a measurement"
+                what = f"{', '.join(extra)} belong{'s' * (len(extra) == 1)} to a context, not to a measurement"
                 raise ValueError(f"{what}: model.condition({keywords(extra)}).observe(…)")
             return self.observe(context, method)
         if method is not None:

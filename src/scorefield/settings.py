@@ -30,9 +30,9 @@ class Data:
     """How data are read.
 
     Arguments:
-        structure: "vector" (a table), "grid" (signals, fields, images, volumes), or "auto": by the shape.
+        structure: "vector" (a table), "grid" (signals, fields, images, volumes), or "auto": from the shape.
         channels: Where the channels of a grid are: "first" or "last" after the sample axis, "none", or "auto".
-        held_out: The part of the data that training does not see, to measure the loss on; 0 for none.
+        held_out: The fraction of the data held out of training, to measure the loss on; 0 for none.
         dequantize: Whether whole numbers, and others on a fine lattice, are learned as the cells they stand for, x - 1/2 to
             x + 1/2, with new uniform noise each time: densities need it. Without it they are points.
     """
@@ -49,12 +49,12 @@ class Data:
 
 @dataclass(frozen=True)
 class Network:
-    """The network. `None` leaves a choice to the data.
+    """The network. `None`: chosen from the data.
 
     Arguments:
-        widths: The width of a network for vectors, or one a scale, from fine to coarse, for grids.
+        widths: The width of a network for vectors; for grids one width for each scale, from fine to coarse.
         depth: The number of inner layers for vectors, of blocks at each scale for grids.
-        patch: The side of the patches that a network for grids takes as its pixels.
+        patch: The side of the patches that a network for grids treats as pixels.
         attention: Whether positions of a grid attend to each other at the coarsest scale.
         periodic: Whether grids wrap around at their edges.
     """
@@ -69,7 +69,7 @@ class Network:
 @renamed_fields(**RENAMED)
 @dataclass(frozen=True)
 class Training:
-    """How a network is trained. `None` leaves a choice to the data; what was chosen, and why, is in the record of the run.
+    """How a network is trained. `None`: chosen from the data; what was chosen, and why, is in the record of the run.
 
     Arguments:
         minutes: The budget in minutes of training. One budget at most: minutes, steps or epochs.
@@ -79,16 +79,16 @@ class Training:
         learning_rate: The learning rate of AdamW.
         muon_learning_rate: The learning rate of Muon, which trains the matrices and convolutions inside the network; 0
             leaves them to AdamW.
-        warmup: Learning rates rise from 0 over that many steps.
-        clip: Gradients are scaled down to this norm if they are larger.
-        accumulate: A step adds the gradients of that many batches.
-        reference_batch: Over how many other examples the targets of a step are averaged (stable targets); 0 for none.
-        unconditional: The part of the examples whose context is dropped, so that the model also learns the unconditional
+        warmup: The number of steps over which learning rates rise from 0.
+        clip: Maximum gradient norm.
+        accumulate: The number of batches whose gradients are added up for a step.
+        reference_batch: The number of other examples over which targets are averaged (stable targets); 0 for none.
+        unconditional: The fraction of the examples whose context is dropped, so that the model also learns the unconditional
             distribution, as guidance needs; 0 for none.
         precision: "float32", "bfloat16" (automatic mixed precision), or "auto": the latter where it is fast.
-        averages: The relative widths of the power-function averages of the weights that are kept.
+        averages: The relative widths of the power-function averages of the weights.
         evaluations: How often the held-out loss is measured during training.
-        patience: Training stops when that many of these measurements in a row lie significantly above the best one.
+        patience: Training stops when this many consecutive measurements are significantly above the best one.
     """
 
     minutes: float | None = None

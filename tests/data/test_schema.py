@@ -266,5 +266,5 @@ def test_other_data_of_another_shape():
     schema = Schema.of(np.zeros((9, 8, 8)))
     with pytest.raises(ValueError, match=r"shape \(N, 8, 8\), got a single example \(8, 8\): pass x\[None\]"):
         schema.unpack(np.zeros((8, 8)))
-    with pytest.raises(ValueError, match=r"shape \(N, 8, 8\) here, like those that were learned from, got \(9, 8, 7\)"):
+    with pytest.raises(ValueError, match=r"shape \(N, 8, 8\) like the training data, got \(9, 8, 7\)"):
         schema.unpack(np.zeros((9, 8, 7)))

@@ -21,7 +21,7 @@ _AXES = {
     "Stein tests": "-log₁₀ p of the worst identity; above the line: broken",
     "excess loss": "held-out loss / that of the best formula, less 1",
     "memory": "held-out loss / training loss, less 1",
-    "curl": "antisymmetric part of the derivative",
+    "curl": "antisymmetric part of the Jacobian",
     "heat equation": "residual / size of the score",
 }
 
@@ -43,11 +43,11 @@ def diagnose(
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
     config: Config = None,
 ) -> None:
-    """Check the learned score itself, level by level, for what an exact score would not show.
+    """Check the learned score itself, level by level, for errors an exact score would not have.
 
-    Stein tests on held-out data (with a p-value), the loss compared with that of formulas and of training data, the curl;
-    for up to 64 columns also whether the levels belong to one distribution. It prints what was found and what each check
-    means, and leaves diagnosis.png and diagnosis.json in the folder of the run.
+    Stein tests on held-out data (with a p-value), the loss compared with that of closed-form denoisers and with the
+    training loss, the curl; for up to 64 columns also whether all levels belong to one distribution. Prints the results
+    and what each check means, and writes diagnosis.png and diagnosis.json to the folder of the run.
 
     Arguments:
         seed: The seed of the noise.

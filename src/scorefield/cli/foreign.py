@@ -40,7 +40,7 @@ def import_(
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
     config: Config = None,
 ) -> None:
-    """Import a published checkpoint as a model, for any sampler and any process. No code in the file is run.
+    """Import a published checkpoint as a model, for any sampler and any process. Code in the file is never run.
 
     Arguments:
         kind: The code that wrote it: ncsnv2 (also ncsn), score-sde, or diffusers (a folder with a UNet2DModel).

@@ -56,17 +56,17 @@ def logprob(
 
     Arguments:
         run: The folder of a run, or a model.safetensors.
-        data: A file of data in the form that the model learned, or a folder of images.
+        data: A file of data in the form of the training data, or a folder of images.
         output: A table to write, .csv or .parquet: log_prob, its errors, evaluations of the network.
-        count: How many data, the first ones; by default all.
-        probes: How many random probes estimate the divergence, 0 for the exact one; by default exact up to 64 dimensions.
-        tolerance: The error of a step of the solver. [default: 1e-5]
-        target_error: Instead of a tolerance: the error in nats below which every log-density should come.
-        extrapolate: Remove the noise of the smallest level from the density, as far as it is known.
-        draws: For whole or rounded numbers: also bits per dimension, from so many places in each example's cell.
+        count: Use only the first so many examples; by default all.
+        probes: The number of random probes for the divergence, 0 for the exact one; by default exact up to 64 dimensions.
+        tolerance: The error allowed in each step of the solver. [default: 1e-5]
+        target_error: Instead of a tolerance: the largest error of a log-density, in nats.
+        extrapolate: Correct the density for the noise of the smallest level, to second order.
+        draws: For whole or rounded numbers: also bits per dimension, from this many random points in each example's cell.
         check: First run the same settings on a known distribution, two Gaussians fitted to the data, and print the error.
-        batch: How many data are solved at once; memory grows with it.
-        seed: The seed of probes and draws.
+        batch: How many examples are computed at once; memory grows with it.
+        seed: The seed of the probes and the random points.
     """
     import torch
 
@@ -90,7 +90,7 @@ def logprob(
         bits = model.density(seed=seed, **solver).bits_per_dim(x, draws)
         columns |= {"bits_per_dim": bits.value, "bits_per_dim_error": bits.standard_error}
         columns |= {"bits_per_dim_tight": bits.tight}
-        places = f"{draws} place{'s' * (draws > 1)} in each cell"
+        places = f"{draws} point{'s' * (draws > 1)} in each cell"
         say(f"bits per dimension, by uniform dequantization at {places}: {_mean(bits.value)}")
     if output is not None:
         _write(output, columns)

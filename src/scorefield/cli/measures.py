@@ -34,8 +34,8 @@ def evaluate(
 ) -> None:
     """Measure how good a run is: new samples compared with held-out data, by tests that suit the data.
 
-    Each number comes with its floor, the same between real data and other real data; p is how often chance alone would
-    give as much. What it means, and what to do next, is printed at the end.
+    Each distance comes with its noise floor, the distance between real data and other real data. A p-value is the
+    probability of a difference at least as large by chance. The conclusion and the next steps are printed at the end.
 
     Arguments:
         count: How many samples to draw; by default 2000 vectors or 1000 grids.
@@ -96,7 +96,7 @@ def report(
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
     config: Config = None,
 ) -> None:
-    """Evaluate a run and write report.html into its folder: one page that needs nothing else.
+    """Evaluate a run and write report.html into its folder: one self-contained page.
 
     Arguments:
         count: How many samples to draw for the distances.
@@ -138,16 +138,16 @@ def compare(
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
     config: Config = None,
 ) -> None:
-    """Draw the same seeds through several samplers, and compare them on one page, compare.html in the folder of the run.
+    """Sample with several samplers from the same seeds, and compare them on one page, compare.html in the folder of the run.
 
     For each: evaluations of the network, seconds, distances to held-out data, diversity.
 
     Arguments:
-        samplers: Each as name or name(key=value, …); by default the model's own and those of the literature.
-        steps: The number of steps, if their calls do not say it; by default the model's own.
-        schedule: The times to step through, if their calls do not say it; by default the model's own.
-        process: The noise process, if their calls do not say it; by default the model's own.
-        count: How many samples each draws; by default 1000 vectors or 256 grids.
+        samplers: Each as name or name(key=value, …); by default the model's own and the common ones of the literature.
+        steps: The number of steps, where a sampler does not give its own; by default the model's own.
+        schedule: The times to step through, where a sampler does not give its own; by default the model's own.
+        process: The noise process, where a sampler does not give its own; by default the model's own.
+        count: How many samples to draw with each sampler; by default 1000 vectors or 256 grids.
         seed: The seed of the samples.
     """
     from ..comparison import compare

@@ -30,21 +30,21 @@ COMMANDS = {"calibrate": "noise-levels"}
 NAMES = """Samplers are those of scorefield.samplers (ddim, heun, dpm, unipc, churn, …),
 schedules those of scorefield.schedules (karras, loglevel, …),
 processes those of scorefield.processes (vp, ve, edm, flow, …).
-A wrong name lists them all."""
+An unknown name lists them all."""
 
 _BUDGETS = ("minutes", "steps", "epochs")
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What fit would choose by the data. Each is a call, name or name(key=value, …); a wrong name lists them all.
+    """What fit would choose from the data. Each is name or name(key=value, …); an unknown name lists them all.
 
     Arguments:
-        process: The noise process to sample by: edm, ve, vp, subvp, cosine, flow, … [default: edm]
+        process: The noise process to sample with: edm, ve, vp, subvp, cosine, flow, … [default: edm]
         objective: The loss: denoisingscorematching, slicedscorematching, exactscorematching, learneduncertainty.
         parametrization: What the network predicts: data, noise, score, v, flow, edm. [default: edm]
         sampler: How samples are drawn by default: heun, "ddim(eta=1, steps=50)", …
-        noise_levels: Noise levels in place of those of the data, all or some: "noiselevels(sigma_min=0.001)".
+        noise_levels: Noise levels in place of those chosen from the data, all or some: "noiselevels(sigma_min=0.001)".
         units: What is subtracted from the data, and what they are divided by. [default: mean and standard deviation]
     """
 
@@ -61,7 +61,7 @@ class Choices:
 
 
 def with_new_words(words: Sequence[str]) -> list[str]:
-    """A command line with the new names of commands and of settings, for a version; old ones are said on stderr."""
+    """A command line with the new names of commands and settings, for a version; old ones get a warning on stderr."""
     found = list(words)
     if found and found[0] in COMMANDS:
         _renamed(found[0], COMMANDS[found[0]])
@@ -87,7 +87,7 @@ class Reading:
     Arguments:
         key: The array in an .npz, .h5, .nc or .zarr, or the column of images in a .parquet; by default the largest.
         columns: The columns of a table; by default all.
-        resize: The side in pixels to which images are brought.
+        resize: The side in pixels to which images are resized.
         cache: The folder for copies of data that are larger than memory. [default: ~/.cache/scorefield]
     """
 
@@ -118,13 +118,13 @@ class Reading:
 
 @dataclass(frozen=True)
 class Drawing:
-    """How samples are drawn. What is left out is the model's own.
+    """How samples are drawn. What is left out is taken from the model.
 
     Arguments:
         sampler: The sampler, as name or name(key=value, …): heun, "ddim(eta=1)", "heun(steps=20, schedule=karras)".
-        steps: The number of steps, if the call of the sampler does not say it.
+        steps: The number of steps, if the sampler does not give its own.
         schedule: The times to step through, such as karras or "karras(rho=5)".
-        process: The noise process, such as vp or flow; it takes the levels that the model has learned.
+        process: The noise process, such as vp or flow; it uses the noise levels of the model.
     """
 
     sampler: str | None = None
@@ -144,9 +144,9 @@ class Conditions:
     """What a model that was fitted with a context is conditioned on.
 
     Arguments:
-        given: The context: name=value for each, or values in their order, or a file with a row for each sample.
-        guidance: The weight of guidance, which sharpens the context; 1 for none.
-        guidance_interval: The noise levels between which it guides, in standard deviations of the data; by default all.
+        given: The context: name=value for each column, or values in order, or a file with a row for each sample.
+        guidance: The weight of guidance, which strengthens the effect of the context; 1 for none.
+        guidance_interval: The noise levels between which guidance acts, in standard deviations of the data; by default all.
     """
 
     given: tuple[str, ...] | None = None

@@ -1,4 +1,4 @@
-"""`scorefield posterior`: samples that agree with a measurement."""
+"""`scorefield posterior`: samples of the posterior given a measurement."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SAMPLERS = ("daps", "repaint")  # methods that are samplers of posteriors
 Operators are those of scorefield.measurement (mask, blur, downsample, grey, radon, fourier, linear),
 one after another with | between them;
 methods those of scorefield.posterior (momentmatching, pigdm, tmpd, dps, annealed), and daps and repaint.
-Arrays are given as files: 'matrix.npy'. A wrong name lists them all.""",
+Arrays are given as files: 'matrix.npy'. An unknown name lists them all.""",
 )
 def posterior(
     run: Path,
@@ -58,28 +58,30 @@ def posterior(
     device: Device = "auto",
     config: Config = None,
 ) -> None:
-    """Draw data that agree with a measurement, y = A(x) + noise, in the form of the data that a run learned.
+    """Draw samples of the posterior given a measurement, y = A(x) + noise, in the form of the training data.
 
     Arguments:
         run: The folder of a run, or a model.safetensors.
-        y: What was measured, a .npy in the units of the data. For --operator mask a whole example, NaN where nothing is known.
+        y: The measured values, a .npy in the units of the data. For --operator mask a whole example, NaN where unknown.
         operator: A, as name or name(key=value, …), along the axes of an example; "first | then" for one after another.
         noise: The standard deviation of the noise, a number or a .npy; or a .npy of its covariance; or "poisson(gain=1)".
-        count: How many draws.
+        count: How many samples to draw.
         output: A file .npy .npz .csv .tsv .parquet .h5 .nc .zarr, or a folder/ for images as .png.
-        method: How the likelihood of noisy states is modelled; moment matching by default.
-        particles: Weigh that many particles on each island, which corrects the errors of the method, and print log p(y).
+        method: How the likelihood of noisy states is approximated; by default moment matching.
+        particles: Reweight this many particles per island, correcting the method's bias, and print log p(y).
         islands: How many independent islands, two or more for a standard error.
         check: Run the same method and settings on Gaussian data whose posteriors are known, and say whether to trust it.
         simulations: How many measurements the check simulates.
-        seed: The seed.
-        batch: How many are drawn at once; memory grows with it.
+        seed: The random seed.
+        batch: How many samples are drawn at once; memory grows with it.
     """
     from ..model import load
     from ..runs import Run
 
     if (count is None) != (output is None) or (count is None and not check):
-        raise ValueError("draws need a number and a place, -n 100 -o draws.npy; with --check both may be left out")
+        raise ValueError(
+            "give the number of draws and an output file: -n 100 -o draws.npy; with --check both may be left out"
+        )
     if particles is not None and (drawing.sampler is not None or check):
         raise ValueError("--particles are a sampler of their own: leave --sampler and --check out")
     sampling = drawing.sampling()
@@ -208,5 +210,4 @@ def _written(model: Model, batches: Any, count: int, output: Path) -> None:
 
     write(output, packed(), count, model.schema)
     mean = sum(observed) / len(observed)
-    far = f"the draws are {mean:.3g} times as far from the measurement as its noise says"
-    say(f"{far}, in squares: about 1 if they agree")
+    say(f"mean squared misfit: {mean:.3g} x the noise variance (1 is expected)")

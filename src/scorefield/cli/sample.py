@@ -1,4 +1,4 @@
-"""`scorefield sample`: new realizations from a run."""
+"""`scorefield sample`: new samples from a run."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ def sample(
     device: Device = "auto",
     config: Config = None,
 ) -> None:
-    """Draw samples from a run, in the form of its data.
+    """Draw samples from a run, in the form of its training data.
 
-    Sample i depends on the seed and on i alone: not on how many are drawn, nor on the batch.
+    Sample i depends only on the seed and on i, not on how many are drawn or on the batch.
 
     Arguments:
         run: The folder of a run, or a model.safetensors.
-        count: How many.
+        count: How many samples to draw.
         output: A file .npy .npz .csv .parquet, or a folder/ for images as .png.
-        seed: The seed.
-        batch: How many are drawn at once; memory grows with it.
+        seed: The random seed.
+        batch: How many samples are drawn at once; memory grows with it.
     """
     from ..data import check, lost, write
     from ..model import load

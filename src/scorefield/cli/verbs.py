@@ -33,8 +33,8 @@ def flat(group: str) -> Parameter:
     return Parameter(name="*", group=_ORDER[group])
 
 
-_CONFIG = "A TOML file of these options, at its top or in a table [COMMAND]; the command line comes first."
-_FITTED = "The data that were fitted, if they are no longer where they were."
+_CONFIG = "A TOML file with these options, at the top level or in a table [COMMAND]; the command line takes precedence."
+_FITTED = "The training data, if they have been moved."
 
 RunFolder = Annotated[Path, Parameter(help="The folder of a run.")]
 Fitted = Annotated[Path | None, Parameter(help=_FITTED)]
@@ -45,11 +45,11 @@ Seed = Annotated[int, Parameter(group=_ORDER["Other"])]
 app = App(
     name="scorefield",
     version=__version__,
-    help="""Learn the distribution of your data from realizations of it, then draw new ones.
+    help="""Learn the distribution of your data from samples, then draw new samples.
 
-Give it a table, signals, fields or images: a file (.npy .npz .csv .parquet .h5 .nc .zarr) or a folder of images. It chooses noise levels, network and budget by the data, says why, and trains a score-based model, whose samples have the form of the data: the same columns, types, shapes and units.
+Give it a table, signals, fields or images: a file (.npy .npz .csv .parquet .h5 .nc .zarr) or a folder of images. It chooses noise levels, network and budget from the data, says why, and trains a score-based model whose samples have the form of the data: the same columns, types, shapes and units.
 
-The main job in three commands:
+The main steps in three commands:
 
   scorefield fit data.npy -o run
   scorefield sample run -n 1000 -o new.npy
@@ -92,9 +92,9 @@ def fit(
     tensorboard: Annotated[bool, Parameter(group=_ORDER["Other"])] = False,
     config: Config = None,
 ) -> None:
-    """Learn the distribution of data, and keep the model in a folder.
+    """Learn the distribution of data, and save the model in a folder.
 
-    If it was interrupted, the same command resumes it, to the same numbers.
+    If the fit is interrupted, the same command resumes it and gives the same result.
 
     Arguments:
         data: A file, or a folder of images.
@@ -103,8 +103,8 @@ def fit(
             scorefield sample run --given label=3.
         context_key: The array in that file, if it has several.
         context_columns: The columns of that file, if it is a table; it may be the file of the data.
-        seed: The seed of everything that is random.
-        tensorboard: Also keep a log for TensorBoard.
+        seed: The random seed.
+        tensorboard: Also write a log for TensorBoard.
     """
     from ..runs import Run, fit
 
@@ -123,7 +123,7 @@ def _conclude(run: Run, watch: Watch) -> None:
     """Says how it went, and what to do next."""
     about = run.read("fit.json")
     if watch.last is None:
-        say(f"{run.path} had ended before: nothing was left to do")
+        say(f"{run.path} was already complete: nothing left to do")
     else:
         say(f"{about['steps']:,} steps in {duration(about['seconds'])}, until {about['stopped']}")
     say(f"held-out loss {about['held_out_loss']:.4f} ({about['weights']})")
@@ -197,15 +197,15 @@ def noise_levels(
     seed: Seed = 0,
     config: Config = None,
 ) -> None:
-    """Choose noise levels and all else by the data, with the reasons. Nothing is trained.
+    """Choose the noise levels and other settings from the data, and print the reasons. Nothing is trained.
 
     Arguments:
         data: A file, or a folder of images.
-        output: A picture to draw: distances between data, the overlap of neighbouring levels, one example at several levels.
+        output: A figure to write: distances between data, the overlap of neighbouring levels, an example at several levels.
         overlap: How much neighbouring levels of annealed Langevin dynamics overlap; 0.5667 gives the ladders of NCSNv2.
-        moves: How many moves annealed Langevin dynamics makes at each level; by default as many as suit the ladder.
+        moves: How many moves annealed Langevin dynamics makes at each level; by default chosen to suit the levels.
         published: Whether the smallest level is that of NCSN, 0.01 for data in [0, 1].
-        seed: The seed of what is held out.
+        seed: The seed of the random split into training and held-out data.
     """
     from ..fitting import Options, plan, prepare
     from ..noise_levels import ncsnv2_smallest_level
@@ -235,7 +235,7 @@ def noise_levels(
   scorefield info run""",
 )
 def info(run: RunFolder, /) -> None:
-    """Say what was asked of a run, what was chosen and why, and how it went."""
+    """Show the settings of a run, what was chosen and why, and how training went."""
     from ..runs import Run
 
     folder = Run(run)

@@ -192,7 +192,7 @@ class Schema:
         needed, got = f"({', '.join(['N', *map(str, self.shape)])})", tuple(values.shape)
         if got == self.shape:
             raise ValueError(f"data have the shape {needed}, got a single example {self.shape}: pass x[None]")
-        raise ValueError(f"data have the shape {needed} here, like those that were learned from, got {got}")
+        raise ValueError(f"data have the shape {needed} like the training data, got {got}")
 
 
 def _kind_of(x: Any) -> Kind:

@@ -23,7 +23,7 @@ class ScoreCheck:
         name: What it is called.
         value: What was measured: the worst of all levels, where there are several.
         bound: What the exact score does not go beyond; `value` may be negative, and its size is meant.
-        flagged: Whether the exact score would not show this.
+        flagged: Whether an exact score would not have this error.
         said: What was found, in a sentence.
         meaning: What it measures, and what it means if it is flagged.
         level: The noise level of the worst, if there are several.

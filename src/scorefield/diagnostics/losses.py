@@ -22,12 +22,12 @@ _MEANINGS = {
     "excess": (
         "The held-out loss of each level compared with that of denoisers which need no training: "
         "a Gaussian of the data's moments, "
-        "and the training data themselves with noise. The exact score is beaten by none; if this is flagged, the network is "
-        "worse at that level than a formula: it was trained too little there, or is overfitted."
+        "and the training data themselves with noise. None of them beats the exact score; if this is flagged, the network is "
+        "worse at that level than a formula: it was trained too little there, or it overfits."
     ),
     "gap": (
-        "The loss on held-out data over that on training data. If this is flagged, the network knows its training data: "
-        "samples will resemble them. More data, a smaller network or a shorter budget help."
+        "The loss on held-out data over that on training data. If this is flagged, the network overfits: "
+        "samples will resemble the training data. More data, a smaller network or a shorter budget help."
     ),
 }
 

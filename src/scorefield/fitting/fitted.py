@@ -44,7 +44,7 @@ class Fitted:
 
     @property
     def warning(self) -> str:
-        """What nobody should overlook: that the network has memorized its data; "" if it has not."""
+        """A warning that the network has memorized its data; "" if it has not."""
         return str(self.record["warning"])
 
     @property

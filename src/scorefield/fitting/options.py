@@ -47,7 +47,7 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True)
 class Options:
-    """What a user asks of a fit; None leaves a choice to the data.
+    """The options of a fit; None: chosen from the data.
 
     Process, objective, parametrization, sampling and noise levels are objects, or calls as on the command line: "vp",
     "slicedscorematching(count=2)". What a call leaves out follows from the data: the levels that a process spans or an

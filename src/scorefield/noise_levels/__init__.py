@@ -1,4 +1,4 @@
-"""Noise levels, their number, and the steps of annealed Langevin dynamics, chosen by the data, each with its reason."""
+"""Noise levels, their number, and the steps of annealed Langevin dynamics, chosen from the data, each with its reason."""
 
 from .choose import choose_noise_levels, ncsnv2_smallest_level
 from .distances import Diameter, diameter

@@ -1,4 +1,4 @@
-"""Noise levels chosen by the data, each with its reason."""
+"""Noise levels chosen from the data, each with its reason."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def choose_noise_levels(
     moves: int | None = None,
     criterion: Criterion = fixed_point,
 ) -> NoiseLevels:
-    """Chooses the noise levels by the data.
+    """Chooses the noise levels from the data.
 
     The largest level follows Technique 1 of NCSNv2 (Song & Ermon, 2020): the largest distance between two examples, so that
     pure noise reaches all of them. The smallest is a tenth of the median distance to the nearest neighbour, or of the step
@@ -53,7 +53,7 @@ def choose_noise_levels(
         reach: The largest distance between two examples, where `x` are only some of them: `diameter` of all.
         cell: The width of the finest cells over which data are spread in training, if they are; those below 0.001 are too fine.
         units: The map to standard units; by default `x` is standardized already.
-        sigma_min: The smallest level, in place of that of the data: `ncsnv2_smallest_level(x)` is that of NCSNv2.
+        sigma_min: The smallest level, instead of the one chosen from the data: `ncsnv2_smallest_level(x)` is that of NCSNv2.
         overlap: How much neighbouring levels of a ladder overlap: 0.5, or 0.5667 for ladders as published.
         moves: The moves of annealed Langevin dynamics at each level, by default as many as make 1,200 in all.
         criterion: What their step brings nearest to 1: `fixed_point`, or `one_level` for steps as published.

@@ -49,7 +49,7 @@ def report(
     shown = [x.numpy() for _, x in model.trajectory(400 if vector else 16, seed, steps=frames)]
     content = Content(
         title=run.path.resolve().name,
-        subtitle=f"{kept['shape'][0]:,} realizations of shape {' x '.join(map(str, kept['shape'][1:]))}",
+        subtitle=f"{kept['shape'][0]:,} samples of shape {' x '.join(map(str, kept['shape'][1:]))}",
         verdict=evaluation.verdict,
         facts=[
             ("Trained", f"{about['steps']:,} step{'s' * (about['steps'] != 1)}, {duration(about['seconds'])}"),

@@ -56,7 +56,7 @@ def fit(
 ) -> Model:
     """Learns the distribution of data, and returns the model.
 
-    Whatever is left out is chosen by the data. Process, objective, parametrization, sampler and noise levels are objects,
+    Whatever is left out is chosen from the data. Process, objective, parametrization, sampler and noise levels are objects,
     or calls as on the command line: `process="vp"`, `objective="slicedscorematching(count=2)"`.
 
     Arguments:

@@ -195,7 +195,7 @@ def test_densities_are_never_computed_in_bfloat16(way):
 
 
 def test_given_takes_nothing_that_it_ignores():
-    """F4: guidance beside a measurement was ignored; guidance was dropped when a model was conditioned again."""
+    """F4: guidance next to a measurement was ignored; guidance was dropped when a model was conditioned again."""
     model = fine("label")
     for name, value in (("guidance", 3.0), ("interval", (0.1, 1.0)), ("weak", model), ("label", "u")):
         message = rf"^{name} belongs to a context, not to a measurement: model.condition\({name}=…\).observe\(…\)$"

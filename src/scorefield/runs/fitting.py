@@ -60,7 +60,7 @@ def fit(
     or calls as on the command line: `process="vp"`, `objective="slicedscorematching(count=2)"`.
 
     Arguments:
-        x: Realizations: an array or a tensor `(N, *D)`, a DataFrame, a DataArray, a memory map.
+        x: Samples: an array or a tensor `(N, *D)`, a DataFrame, a DataArray, a memory map.
         run: A folder to keep the run in. If it holds a run of the same data and settings that was interrupted, that run
             is resumed, to the same numbers; if it ended, its model is returned.
         context: The context of each example, for a conditional model: labels `(N,)`, numbers `(N, P)`, a DataFrame, or

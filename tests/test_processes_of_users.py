@@ -223,5 +223,7 @@ def test_what_a_user_s_schedule_returns_is_checked():
 
     with pytest.raises(TypeError, match=r"Listed.times must return a tensor, got list"):
         Sampling(DDIM(), 1, Listed(), EDM()).times()
-    with pytest.raises(ValueError, match="Rising must give levels that decrease and that EDM reaches; their times are"):
+    with pytest.raises(
+        ValueError, match=r"Rising must give levels that decrease between 80 and 0\.002, those of EDM; it gives"
+    ):
         sample(Diffusion(EDM(), MIXTURE), (2, 2), Sampling(DDIM(), 3, Rising()), Samples(0, count=2))

@@ -13,14 +13,25 @@ from pathlib import Path
 import pytest
 
 from scorefield import renames, spec
+from scorefield.calls import parse_call
+from scorefield.denoisers import Parametrization
+from scorefield.measurement import Noise as NoiseModel
 from scorefield.objectives import ProcessLevels
 from scorefield.processes import EDM
 from scorefield.renames import ARGUMENTS, GONE, MODULES, NAMES, current
+from scorefield.schedules import Schedule
 
 HERE = Path(__file__).parent
 PUBLIC = json.loads((HERE / "v0_1_0" / "names.json").read_text())  # module of 0.1.0 -> its public names
 GLOSSARY = HERE.parent / "docs" / "glossary.md"
 HEADING = "## Renamed since 0.1.0"
+
+
+def named(path):
+    """What a path of today names: a name of a module, or a method."""
+    place, _, name = path.rpartition(".")
+    holder = named(place) if place.rpartition(".")[2][0].isupper() else import_module(f"scorefield.{place}")
+    return getattr(holder, name)
 
 
 def warned(action):
@@ -46,8 +57,7 @@ def test_public_names_of_0_1_0_are_importable(module):
         else:
             said = f"scorefield.{path}{name} is now scorefield.{new}; the old name goes away in version 0.3"
             assert messages == [said]
-            place, _, last = new.rpartition(".")
-            assert found is getattr(import_module(f"scorefield.{place}"), last)
+            assert found is named(new)
 
 
 def test_an_old_module_warns_where_it_is_imported():
@@ -105,8 +115,7 @@ def test_old_and_new_names_do_not_overlap():
 
 @pytest.mark.parametrize("path", sorted(set(NAMES.values())))
 def test_new_names_are_there(path):
-    place, _, name = path.rpartition(".")
-    assert warned(lambda: getattr(import_module(f"scorefield.{place}"), name))[1] == []
+    assert warned(lambda: named(path))[1] == []
 
 
 def test_descriptions_get_the_names_of_today(monkeypatch):
@@ -119,6 +128,25 @@ def test_descriptions_get_the_names_of_today(monkeypatch):
     assert new[1:] == [3, None, "scorefield.process.EDM", {"tensor": 1}]
     assert renames.updated(new) == new
     assert old["class"] == "scorefield.objective.Clock"
+
+
+@pytest.mark.parametrize(
+    "text, base, new",
+    [
+        ("given((10, 1, 0.1))", Schedule, "ExplicitLevels"),
+        ("Uniform", Schedule, None),  # a part of its new name, which is enough
+        ("karras(0.5)", Parametrization, "EDMPrediction"),
+        ("karras(5)", Schedule, None),
+        ("normal(0.1)", NoiseModel, "WhiteNoise"),
+    ],
+)
+def test_calls_know_old_names(text, base, new):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        made = parse_call(text, base)
+    assert isinstance(made, base)
+    assert [type(made).__name__ for _ in caught] == ([new] if new else [])
+    assert all(f"is now {new}: write {new.lower()}" in str(w.message) for w in caught)
 
 
 def page():

@@ -33,8 +33,10 @@ def warn(old: str, new: str) -> None:
 
 
 def _lookup(path: str) -> Any:
-    """What today's path names."""
+    """What today's path names: a module, what one holds, or a method, which takes its object as the first argument."""
     module, _, name = path.rpartition(".")
+    if name and module and module.rpartition(".")[2][:1].isupper():
+        return getattr(_lookup(module), name)
     parent = import_module(f"{PACKAGE}.{module}") if module else sys.modules[PACKAGE]
     if not hasattr(parent, name) and hasattr(parent, "__path__") and find_spec(f"{PACKAGE}.{path}"):
         return import_module(f"{PACKAGE}.{path}")

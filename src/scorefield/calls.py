@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, get_args, get_type_hints
 
+from .renames import ARGUMENTS, NAMES
 from .spec import path_of
 
 __all__ = ["parse_call", "parse_call_with", "split_call", "write_call"]
@@ -132,7 +133,14 @@ def _call(node: ast.expr) -> ast.Call:
 def _named(name: str, base: type) -> type:
     """The class of that name, or the only one whose name contains it."""
     kinds, word = _kinds(base), base.__name__.lower()
+    renamed = {
+        kinds[new.rpartition(".")[2].lower()] for new in _renamed(name) if new.rpartition(".")[2].lower() in kinds
+    }
     found = [name.lower()] if name.lower() in kinds else [n for n in kinds if name.lower() in n]
+    if len(renamed) == 1 and name.lower() not in kinds and {kinds[n] for n in found} != renamed:
+        (kind,) = renamed
+        warnings.warn(f"{name} is now {kind.__name__}: write {kind.__name__.lower()}", DeprecationWarning, stacklevel=2)
+        return kind
     if len(found) == 1:
         return kinds[found[0]]
     close = found or difflib.get_close_matches(name.lower(), kinds, 1)
@@ -140,11 +148,21 @@ def _named(name: str, base: type) -> type:
     raise ValueError(f"unknown {word} {name!r}: {hint} Known: {', '.join(k.__name__ for k in kinds.values())}")
 
 
+def _renamed(name: str) -> list[str]:
+    """Today's paths of what had that name in an earlier version."""
+    return [new for old, new in NAMES.items() if old.rpartition(".")[2].lower() == name.lower()]
+
+
 def _made(call: ast.Call, base: type, also: tuple[str, ...] = (), defaults: Mapping[str, Any] | None = None) -> Any:
     """The object that a call makes; `also` are further arguments that the call may have, for messages."""
     kind = _named(call.func.id, base)  # type: ignore[attr-defined]
     parameters, hints = inspect.signature(kind).parameters, get_type_hints(kind)
     known, title = [*parameters, *also], kind.__name__
+    olds = {old: new for (owner, old), new in ARGUMENTS.items() if owner.rpartition(".")[2] == title}
+    for keyword in (k for k in call.keywords if k.arg in olds):
+        new = olds[str(keyword.arg)]
+        warnings.warn(f"{title}: {keyword.arg} is now {new}: write {new}", DeprecationWarning, stacklevel=2)
+        keyword.arg = new
     if len(call.args) > len(parameters):
         raise ValueError(f"{title} takes {_listed(list(parameters))}, got {len(call.args)} values")
     pairs = [*zip(parameters, call.args), *((str(k.arg), k.value) for k in call.keywords)]

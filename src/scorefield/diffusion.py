@@ -47,9 +47,16 @@ class Diffusion:
 
         Returns:
             The means of the data and of the noise given x_t, each of shape `(B, *D)`.
+
+        Raises:
+            TypeError: If the denoiser returns anything but a real tensor of the shape of `x`.
         """
         alpha, sigma = self.process(t)
         mean = self.denoiser(x / alpha, sigma / alpha)
+        if not isinstance(mean, Tensor) or mean.shape != x.shape or not mean.is_floating_point():
+            tensor = f"a tensor of shape {tuple(mean.shape)} and {mean.dtype}" if isinstance(mean, Tensor) else None
+            what = f"{type(self.denoiser).__name__} returned {tensor or type(mean).__name__}"
+            raise TypeError(f"{what}: forward(x, level) must return a real tensor of the shape of x, {tuple(x.shape)}")
         return mean, (x - alpha * mean) / sigma
 
     def score(self, x: Tensor, t: Tensor) -> Tensor:

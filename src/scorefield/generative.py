@@ -174,7 +174,14 @@ class GenerativeModel(nn.Module, abc.ABC):
         process: Process | str | None = None,
     ) -> Sampling:
         """What was asked for, and the model's own for the rest."""
-        return self._matched(Sampling.of(sampler, steps, schedule, process)).merged(self.sampling)
+        return self._merged(Sampling.of(sampler, steps, schedule, process))
+
+    def _merged(self, sampling: Sampling) -> Sampling:
+        """Completed by the model's own; a process or a schedule of another kind must start where data are drowned."""
+        found = self._matched(sampling).merged(self.sampling)
+        if (found.process, found.schedule) != (self.process, self.schedule):
+            found.check_start(self.process.ends()[1])
+        return found
 
     def _matched(self, sampling: Sampling) -> Sampling:
         """With levels of the process that the model has learned."""
@@ -281,7 +288,7 @@ class GenerativeModel(nn.Module, abc.ABC):
         """What was asked for; without a sampler, the probability flow to a tolerance."""
         if sampling.sampler is None:
             sampling = sampling.merged(Sampling(DormandPrince(), 1, UniformTime()))
-        return self._matched(sampling).merged(self.sampling)
+        return self._merged(sampling)
 
     def interpolate(self, a: Any, b: Any, frames: int = 8, sampler: SamplingLike = None) -> list[Any]:
         """Interpolations between examples, through their latents: each frame is as likely as data are.

@@ -18,6 +18,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,7 +89,7 @@ class Process(abc.ABC):
             ValueError: If α is not positive, or the level does not increase.
         """
         name, t = type(self).__name__, torch.linspace(0, 1, 129, dtype=torch.float64)
-        alpha, sigma = _scale(self.alpha(t), t, f"{name}.alpha"), _scale(self.sigma(t), t, f"{name}.sigma")
+        alpha, sigma = _scale(self.alpha, t, f"{name}.alpha"), _scale(self.sigma, t, f"{name}.sigma")
         if not bool((alpha > 0).all()):
             at = int((alpha <= 0).nonzero()[0])
             raise ValueError(f"{name}.alpha is {float(alpha[at]):.3g} at t = {float(t[at]):.3g}: it must be positive")
@@ -131,7 +132,12 @@ class Process(abc.ABC):
 
         With its default arguments a process takes these levels (`spanning`); otherwise its own levels are kept, without
         those that the denoiser does not know (`within`).
+
+        Raises:
+            TypeError: If `alpha` or `sigma` does not return a tensor of the shape of t.
+            ValueError: If the process cannot be used, or has none of these levels.
         """
+        self.checked()
         known: tuple[Any, ...] = dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
         default = all(getattr(self, field.name) == field.default for field in known)
         return self.spanning(low, high) if default else self.within(low, high)
@@ -155,8 +161,13 @@ class UnscaledProcess(Process):
         return torch.ones_like(t)
 
 
-def _scale(value: object, t: Tensor, what: str) -> Tensor:
+def _scale(scale: Callable[[Tensor], object], t: Tensor, what: str) -> Tensor:
     """A scale as a user's process returns it, if it is what it must be."""
+    try:
+        value = scale(t)
+    except (TypeError, ValueError, RuntimeError) as error:
+        need = f"{what} must take a tensor of times, such as shape {tuple(t.shape)}"
+        raise TypeError(f"{need}, and failed ({error}): use torch.cos, not math.cos, and the like") from error
     if not isinstance(value, Tensor) or value.shape != t.shape:
         got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise TypeError(f"{what}(t) must return a tensor of the shape of t, {tuple(t.shape)}, got {got}")

@@ -149,6 +149,7 @@ NAMES = {
     "posterior.measured.Seen": "posterior.measured.MaskedObservation",
     "posterior.methods.Gaussian": "posterior.methods.GaussianApproximation",
     "posterior.methods.Shifted": "posterior.methods.LikelihoodShift",
+    "recognize.led": "model.Model.guide",
     "report.grids.Look": "reporting.grids.GridStyle",
     "report.grids.look_of": "reporting.grids.grid_style",
     "sample.Adaptive": "samplers.AdaptiveSampler",
@@ -211,7 +212,6 @@ GONE = {
     "denoise.conditional.part_of": "denoisers.Denoiser",
     "denoise.part_of": "denoisers.Denoiser",
     "fitting.Fitting": "fitting.plan",
-    "recognize.led": "model.Model",
 }
 
 

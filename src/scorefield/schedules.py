@@ -28,9 +28,23 @@ class Schedule(abc.ABC):
         """The times for `steps` steps, of shape `(steps + 1,)`, in float64, decreasing.
 
         Raises:
-            ValueError: If `steps` is below 1, or the process does not reach the levels.
+            TypeError: If `levels` does not return a tensor.
+            ValueError: If `steps` is below 1, or the levels are not as many as they must be, do not decrease, or are not
+                all levels of the process.
         """
-        return process.time(self.levels(process, _checked(steps) + 1))
+        count, name = _checked(steps) + 1, type(self).__name__
+        levels = self.levels(process, count)
+        if not isinstance(levels, Tensor):
+            got = type(levels).__name__
+            raise TypeError(f"{name}.levels must return a tensor of {count} levels, got {got}: return torch.tensor(…)")
+        if levels.shape != (count,):
+            raise ValueError(f"{name}.levels must return {count} levels, shape ({count},), got {tuple(levels.shape)}")
+        (low, high), shown = process.ends(), [round(level, 4) for level in levels[:8].tolist()]
+        within = (levels <= high * (1 + 1e-6)) & (levels >= low * (1 - 1e-6))  # false for NaN
+        if not bool(within.all()) or not bool((levels.diff() < 0).all()):
+            reach = f"between {high:.4g} and {low:.4g}, those of {type(process).__name__}"
+            raise ValueError(f"{name} must give levels that decrease {reach}; it gives {shown}")
+        return process.time(levels)
 
 
 def _checked(steps: int | None) -> int:

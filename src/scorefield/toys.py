@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .denoisers.exact import Gaussian, Mixture
+from .deprecation import renamed_fields
 from .rng import Samples
 
 __all__ = ["Blobs", "Checkerboard", "Donut", "Field", "Helix", "Toy"]
@@ -40,6 +41,7 @@ class Toy(abc.ABC):
         """-E[log p(x)] in nats."""
 
 
+@renamed_fields(law="mixture")
 @dataclass(frozen=True)
 class Blobs(Toy):
     """A mixture of Gaussians in the plane.

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..diffusion import Diffusion
 from ..rng import Rng
 from .base import Sampler
+from .loose import loose_arguments
 from .sampling import Sampling, SamplingLike
 
 __all__ = ["sample", "trajectory", "trajectory_from"]
@@ -33,31 +34,57 @@ def trajectory_from(
         TypeError: If the sampler or the denoiser returns anything but a tensor of the shape of `x`.
         RuntimeError: If a state becomes non-finite (NaN or inf).
     """
-    shape, states = x.shape, sampler.trajectory(diffusion, x, times, rng)
+    states, last = sampler.trajectory(diffusion, x, times, rng), times[0]
     for t in times:
+        before = x
         with torch.no_grad():  # around each step: the gradients of the caller's loop are left alone
             x = next(states)
         level = float(diffusion.process.level(t))
-        where = f"at level {level:.3g} (t = {float(t):.3g})"
-        _check(x, shape, f"{type(sampler).__name__} gave a state", where, len(times))
+        what, where = f"{type(sampler).__name__} gave a state", f"at level {level:.3g} (t = {float(t):.3g})"
+        _check(x, before, what, where)
+        if not bool(torch.isfinite(x).all()):
+            advice = _cause(diffusion, before, last, sampler, len(times))
+            raise RuntimeError(f"{what} that is non-finite (NaN or inf) {where}: {advice}")
+        last = t
         yield level, x
     if denoise:
         with torch.no_grad():
-            x = diffusion.split(x, times[-1])[0]
-        _check(x, shape, f"{type(diffusion.denoiser).__name__} gave a mean", "in the last denoising", len(times))
-        yield 0.0, x
+            mean = diffusion.split(x, times[-1])[0]
+        if not bool(torch.isfinite(mean).all()):
+            what = f"{type(diffusion.denoiser).__name__} gave a mean that is non-finite (NaN or inf)"
+            raise RuntimeError(f"{what} in the last denoising: {_cause(diffusion, x, last, sampler, len(times))}")
+        yield 0.0, mean
 
 
-def _check(x: object, shape: torch.Size, what: str, where: str, count: int) -> None:
-    """Raises if a state is not a finite tensor of the right shape."""
-    if not isinstance(x, Tensor) or x.shape != shape:
+def _check(x: object, before: Tensor, what: str, where: str) -> None:
+    """Raises if a state is not a tensor of the shape and the type of the one before."""
+    shape = tuple(before.shape)
+    if not isinstance(x, Tensor) or x.shape != before.shape:
         got = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(f"{what} of {got} {where}: it must be a tensor of shape {tuple(shape)}")
-    if not bool(torch.isfinite(x).all()):
-        advice = f"take more than {count - 1} steps, or train longer with a smaller learning rate"
-        raise RuntimeError(f"{what} that is non-finite (NaN or inf) {where}: {advice}")
+        raise TypeError(f"{what} of {got} {where}: it must be a tensor of shape {shape}")
+    if x.dtype != before.dtype:
+        raise TypeError(f"{what} of type {x.dtype} {where}: it must keep the type of the state, {before.dtype}")
 
 
+def _cause(diffusion: Diffusion, x: Tensor, t: Tensor, sampler: Sampler, count: int) -> str:
+    """Where non-finite numbers come from, which followed the finite state `x` at the time `t`, and what to do."""
+    steps = f"take more than {count - 1} steps, or train longer with a smaller learning rate"
+    alpha, sigma = diffusion.process(t)
+    if float(x.abs().max()) > 1e3 * float(alpha + sigma):
+        return f"states had grown to {float(x.abs().max()):.3g} before: {steps}"
+    with torch.no_grad():
+        mean = diffusion.split(x, t)[0]
+    if not bool(torch.isfinite(mean).all()):
+        level, name = float(sigma / alpha), type(diffusion.denoiser).__name__
+        what = f"{name} returns non-finite values at level {level:.3g}, from a finite state"
+        return f"{what}: mend it, or train longer with a smaller learning rate"
+    if float(mean.abs().max()) > 1e3:
+        return f"the denoiser gave means of up to {float(mean.abs().max()):.3g}: {steps}"
+    name = type(sampler).__name__
+    return f"the state and the denoiser's mean before were finite: mend the step of {name}, or {steps}"
+
+
+@loose_arguments("diffusion", "shape", "sampler", "steps", "rng", "denoise", "dtype", "device", "grid")
 def trajectory(
     diffusion: Diffusion,
     shape: Sequence[int],
@@ -95,6 +122,7 @@ def trajectory(
     yield from trajectory_from(diffusion, x, sampler, times, rng, denoise)
 
 
+@loose_arguments("diffusion", "shape", "sampler", "steps", "rng", "denoise", "dtype", "device", "grid")
 def sample(
     diffusion: Diffusion,
     shape: Sequence[int],

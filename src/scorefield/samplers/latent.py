@@ -6,18 +6,40 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from ..calls import write_call
 from ..diffusion import Diffusion
-from ..rng import Samples
+from ..rng import Rng
 from ..schedules import UniformTime
 from .base import Sampler
 from .draw import trajectory_from
+from .loose import loose_arguments
 from .ode import DormandPrince
 from .sampling import Sampling, SamplingLike
 
 __all__ = ["decode", "encode", "spherical_interpolation"]
+
+
+class _NoNoise(Rng):
+    """A source that refuses, for samplers that say that they draw no noise."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        self.sampler = sampler
+
+    def child(self, purpose: str) -> Rng:
+        return self
+
+    def normal(self, shape: Sequence[int], dtype: torch.dtype | None = None, device: object = None) -> Tensor:
+        name = type(self.sampler).__name__
+        what = f"{name} says that it is deterministic, and draws noise"
+        raise ValueError(f"{what}: latents need a deterministic sampler; let {name}.deterministic be False")
+
+    uniform = normal
+
+    def stratified(self, count: int, dtype: torch.dtype | None = None, device: object = None) -> Tensor:
+        return self.normal((count,), dtype, device)
 
 
 def _resolved(diffusion: Diffusion, sampling: SamplingLike) -> tuple[Diffusion, Sampler, Tensor]:
@@ -30,6 +52,7 @@ def _resolved(diffusion: Diffusion, sampling: SamplingLike) -> tuple[Diffusion, 
     return replace(diffusion, process=process), sampler, times
 
 
+@loose_arguments("diffusion", "x", "sampler", "steps", "grid")
 def encode(diffusion: Diffusion, x: Tensor, sampling: SamplingLike = None) -> Tensor:
     """The latents of data: where the probability flow takes them, made standard normal.
 
@@ -58,10 +81,11 @@ def encode(diffusion: Diffusion, x: Tensor, sampling: SamplingLike = None) -> Te
     diffusion, sampler, times = _resolved(diffusion, sampling)
     times = times.to(x)
     start = diffusion.process.alpha(times[-1]) * x
-    *_, (_, last) = trajectory_from(diffusion, start, sampler, times.flip(0), Samples(0, 0, len(x)), denoise=False)
+    *_, (_, last) = trajectory_from(diffusion, start, sampler, times.flip(0), _NoNoise(sampler), denoise=False)
     return diffusion.whiten(last, times[0])
 
 
+@loose_arguments("diffusion", "z", "sampler", "steps", "grid", "denoise")
 def decode(diffusion: Diffusion, z: Tensor, sampling: SamplingLike = None, denoise: bool = False) -> Tensor:
     """The data of latents: the inverse of `encode`, with the same arguments.
 
@@ -78,7 +102,7 @@ def decode(diffusion: Diffusion, z: Tensor, sampling: SamplingLike = None, denoi
     """
     diffusion, sampler, times = _resolved(diffusion, sampling)
     times = times.to(z)
-    states = trajectory_from(diffusion, diffusion.colour(z, times[0]), sampler, times, Samples(0, 0, len(z)), denoise)
+    states = trajectory_from(diffusion, diffusion.colour(z, times[0]), sampler, times, _NoNoise(sampler), denoise)
     *_, (_, last) = states
     return last if denoise else last / diffusion.process.alpha(times[-1])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -151,9 +152,35 @@ class Sampling:
             raise TypeError(f"{name}.times must return a tensor, got {type(times).__name__}")
         falling = bool((times.diff() < 0).all() & (times >= 0).all() & (times <= 1).all()) if times.ndim == 1 else False
         if not falling or len(times) < 2:
-            need = f"levels that decrease and that {type(self.process).__name__} reaches"
-            raise ValueError(f"{name} must give {need}; their times are {times.flatten()[:8].tolist()}")
+            need = "at least two times between 0 and 1 that decrease, one-dimensional"
+            raise ValueError(f"{name}.times must return {need}, got {times.flatten()[:8].tolist()}")
+        if self.steps is not None and len(times) != self.steps + 1:
+            raise ValueError(
+                f"{name}.times must return {self.steps + 1} times for {self.steps} steps, got {len(times)}"
+            )
         return times
+
+    def check_start(self, largest: float) -> None:
+        """Whether sampling starts at a level that drowns standardized data, whose standard deviation is 1.
+
+        Sampling starts from a normal distribution, which the data with noise of the first level must resemble.
+
+        Arguments:
+            largest: The largest level that the denoiser has learned.
+
+        Raises:
+            ValueError: If the first level is below 3 standard deviations, where the denoiser knows a larger one.
+        """
+        _, process, times = self.parts()
+        first = float(process.level(times[0]))
+        if first > min(5.0, largest / 2):
+            return
+        what = f"sampling starts at the level {first:.3g}, the data's standard deviation is 1 (standardized)"
+        mend = f"the model has learned levels up to {largest:.3g}: choose a process and a schedule that start near it"
+        if first < 3:
+            raise ValueError(f"{what}, and must start at 3 or above; {mend}")
+        share = 1 / (1 + first**2)
+        warnings.warn(f"{what}: {share:.0%} of the first state's variance is data; {mend}", UserWarning, stacklevel=4)
 
     def replace(self, **changes: Any) -> Sampling:
         """A copy with other parts."""

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
+import pkgutil
 import re
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from cyclopts import CycloptsError
 
-from . import diagnose, foreign, logprob, measures, posterior, sample  # noqa: F401  # each adds its commands
 from .options import names_of, with_new_words
 from .terminal import say
 from .verbs import app
 
 __all__ = ["main"]
+
+for _module in pkgutil.iter_modules([os.path.dirname(__file__)], f"{__package__}."):
+    import_module(_module.name)  # each adds its commands
 
 _EXPECTED = (ValueError, TypeError, RuntimeError, OSError, ImportError)
 

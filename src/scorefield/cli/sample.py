@@ -48,7 +48,7 @@ def sample(
     Arguments:
         run: The folder of a run, or a model.safetensors.
         count: How many.
-        output: A file .npy .npz .csv .parquet, or a folder/ for images as .png.
+        output: A file .npy .npz .csv .parquet .h5 .nc .zarr, or a folder/ for images as .png.
         seed: The seed.
         batch: How many are drawn at once; memory grows with it.
     """

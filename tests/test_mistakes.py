@@ -93,6 +93,23 @@ def test_fit_says_what_load_needs(tmp_path):
         scorefield.fit(X, tmp_path / "run", process=Own(), steps=2)
 
 
+def test_fit_says_that_load_needs_the_network(tmp_path):
+    class Small(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(3, 2)
+
+        def forward(self, x, c):
+            return self.layer(torch.cat([x, c[:, None]], 1))
+
+    network = Small()
+    with pytest.warns(UserWarning, match=r"network=…\)") as warned:
+        scorefield.fit(X, tmp_path / "run", network=network, steps=2)
+    assert any("will hold objects" in str(w.message) and w.filename == __file__ for w in warned)
+    trusted = ("scorefield", __name__.partition(".")[0])
+    assert len(scorefield.load(tmp_path / "run", trusted=trusted, network=network).sample(3)) == 3
+
+
 def test_reprs_are_one_short_line(model):
     conditioned = model.observe(Measurement(Mask([True, False]), [1.0], noise=0.2)).conditions[0]
     context = Context.of({"label": np.arange(9) % 3, "size": np.linspace(0, 1, 9)}, (2,))

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from .. import spec
 from ..denoisers.precondition import Parametrization
 from ..deprecation import renamed_arguments, suggests_arguments
 from ..fitting import Options, Plan, plan as planned, prepare, train
@@ -120,13 +121,23 @@ def fit(
         found = planned(prepare(x, then, context), then)
         trusted = packages(found)
         if len(trusted) > 1:
-            what = f"the model will hold objects of {', '.join(trusted[1:])}"
-            warnings.warn(f"{what}: read it with load({str(folder.path)!r}, trusted={trusted})", stacklevel=4)
+            warnings.warn(_how_to_read(found, folder, trusted), stacklevel=4)
         trusting = Run(folder.path, trusted, network if isinstance(network, nn.Module) else None)
         fitted = Session(trusting, found, tensorboard).run(asked(options, found, x, source), begin, watch)
     if fitted.warning:
         warnings.warn(fitted.warning, stacklevel=4)
     return fitted.model
+
+
+def _how_to_read(plan: Plan, folder: Run, trusted: tuple[str, ...]) -> str:
+    """What `load` needs for a model that holds objects of the user's."""
+    own = ""
+    try:
+        spec.describe(plan.network, [])
+    except TypeError:  # it does not keep its arguments
+        own = ", network=…"
+    what = f"the model will hold objects of {', '.join(trusted[1:])}"
+    return f"{what}: read it with load({str(folder.path)!r}, trusted={trusted}{own})"
 
 
 def _with_budget(training: Training, minutes: float | None, steps: int | None, epochs: float | None) -> Training:

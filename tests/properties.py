@@ -104,18 +104,26 @@ def subclasses(base: type, *places: str) -> list[type]:
     return sorted(found, key=lambda cls: cls.__qualname__)
 
 
+def needed(cls: type) -> list[str]:
+    """The arguments without defaults of a constructor."""
+    return [p.name for p in inspect.signature(cls).parameters.values() if p.default is p.empty]
+
+
+def has_variants(cls: type) -> None:
+    """A class whose constructor needs arguments has some to test it with; without them `instances` leaves it out."""
+    advice = "add arguments to test it with to properties.VARIANTS"
+    assert not needed(cls) or VARIANTS.get(cls.__name__), f"{cls.__name__} needs {needed(cls)}: {advice}"
+
+
 def instances(base: type, *places: str) -> list[Any]:
     """Instances of each concrete subclass: with its defaults, if that is possible, and those of `VARIANTS`."""
     made = []
     for cls in subclasses(base, *places):
-        needed = [p.name for p in inspect.signature(cls).parameters.values() if p.default is p.empty]
         variants = VARIANTS.get(cls.__name__, [])
-        if needed and not variants:
-            raise LookupError(f"{cls.__name__} needs {needed}: add arguments to test it with to properties.VARIANTS")
         if callable(variants):
             made += variants()
         else:
-            made += [cls(**kept) for kept in ([] if needed else [{}]) + variants]
+            made += [cls(**kept) for kept in ([] if needed(cls) else [{}]) + variants]
     return made
 
 
@@ -357,10 +365,18 @@ RECORDED = (16, 32, 64)  # steps
 
 def has_its_recorded_moments(sampler: Sampler, recorded: dict[str, list[list[float]]]) -> None:
     """The exact errors of the mean and the standard deviation are the recorded ones, to 4 digits or 1e-9."""
-    name = label(sampler)
-    found = [[float(f"{error:.4g}") for error in table_errors(sampler, steps)] for steps in RECORDED]
-    assert name in recorded, f"a new sampler: check these errors, and add them to moments.json: {name!r}: {found}"
-    np.testing.assert_allclose(found, recorded[name], rtol=2e-3, atol=1e-9)
+    np.testing.assert_allclose(moments_of(sampler), recorded[label(sampler)], rtol=2e-3, atol=1e-9)
+
+
+def moments_of(sampler: Sampler) -> list[list[float]]:
+    """The exact errors as they are recorded."""
+    return [[float(f"{error:.4g}") for error in table_errors(sampler, steps)] for steps in RECORDED]
+
+
+def are_recorded(samplers: list[Sampler], recorded: dict[str, list[list[float]]]) -> None:
+    """Every sampler has a record: the other tests hold for new ones without it."""
+    new = {label(s): moments_of(s) for s in samplers if label(s) not in recorded}
+    assert not new, f"new samplers: check these errors, and add them to moments.json: {json.dumps(new)}"
 
 
 def samples_are_independent_of_the_batch(sampler: Sampler, process: Process) -> None:

@@ -36,6 +36,7 @@ FLOORS = [
     {"comparison", "diagnostics"},
     {"interop", "reporting"},
     {"cli"},
+    {"__main__"},
 ]
 OPTIONAL = {
     "PIL",

@@ -11,7 +11,7 @@ from scorefield.data import ArrayRows, Schema
 from scorefield.denoisers import Denoiser, Empirical, Gaussian
 from scorefield.evaluation import Evaluation, LossHistory, evaluate, evaluate_run, split_of, still_falling
 from scorefield.evaluation.verdict import verdict
-from scorefield.metrics import Distance, GeneralizationGap, Neighbours
+from scorefield.metrics import Distance, GeneralizationGap, Neighbours, declared
 from scorefield.model import Model
 from scorefield.processes import EDM
 from scorefield.rng import Samples
@@ -311,3 +311,24 @@ def test_data_are_read_again_from_where_they_came(tmp_path):
 def test_a_run_without_a_model(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         evaluate_run(Run(tmp_path / "none"))
+
+
+@pytest.mark.parametrize("count", [100, 10])
+def test_metrics_that_are_declared_or_passed_are_shown_last(count):
+    """With enough data for tests, where they join the battery, and with few."""
+
+    def difference(samples, real):
+        return float((samples.mean(0) - real.mean(0)).abs().max())
+
+    before = evaluate(model_of(EXACT), data(200, 0), data(count, 1), count=100, seed=2)
+    try:
+        declared.metric("difference of means")(difference)
+        found = evaluate(model_of(EXACT), data(200, 0), data(count, 1), count=100, seed=2, own={"the same": difference})
+    finally:
+        del declared.DISTANCES["difference of means"]
+    assert found.distances[: len(before.distances)] == before.distances
+    last, same = found.distances[len(before.distances) :]
+    assert (last.name, same.name) == ("difference of means", "the same")
+    assert 0 < last.value == same.value and last.low <= last.floor <= last.high
+    with pytest.raises(ValueError, match="two metrics called 'energy distance'"):
+        declared.metric("energy distance")(difference)

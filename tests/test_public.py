@@ -64,8 +64,17 @@ ROOMS = {name.split(".")[1] for name in MODULES if not name.split(".")[1].starts
 
 
 def test_modules_are_discoverable():
-    assert set(dir(scorefield)) == {*scorefield.__all__, *ROOMS}
+    internal = {"calls", "condition_migrations", "deprecation", "display", "migrations", "renames", "spec"}
+    assert internal < ROOMS
+    assert set(dir(scorefield)) == {*scorefield.__all__, *(ROOMS - internal)}
     assert all(inspect.ismodule(getattr(scorefield, name)) for name in ROOMS)
+
+
+def test_the_package_runs_as_the_command_line():
+    ended = subprocess.run(
+        [sys.executable, "-m", "scorefield", "--version"], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.strip() == scorefield.__version__
 
 
 def test_type_checkers_see_what_is_imported_when_asked_for():

@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from .samplers import Sampling as Sampling
     from .settings import Data as Data, Network as Network, Training as Training
 
+_INTERNAL = {"calls", "condition_migrations", "deprecation", "display", "migrations", "renames", "spec"}
 _HOMES = {
     "Data": ("settings", "Data"),
     "Measurement": ("measurement", "Measurement"),
@@ -132,4 +133,5 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     from pkgutil import iter_modules
 
-    return sorted({*__all__, *(module.name for module in iter_modules(__path__) if not module.name.startswith("_"))})
+    modules = {module.name for module in iter_modules(__path__) if not module.name.startswith("_")}
+    return sorted({*__all__, *(modules - _INTERNAL)})

@@ -68,6 +68,11 @@ class Condition(nn.Module, abc.ABC):
     """Something that a model is conditioned on. To add one, write `transform`."""
 
     order: int = 0
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        return f"{name}({'' if self.summary == name else self.summary})"
+
     """Conditions of a smaller order are applied first."""
 
     @property

@@ -12,6 +12,7 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+from .display import listed
 from .rng import Rng
 from .tensors import expand
 
@@ -98,6 +99,13 @@ class Context(nn.Module):
                 stds.append(numbers.std())
         mean, std = (torch.tensor(values, dtype=torch.float64) for values in (means, stds))
         return cls(columns, (), mean, std)
+
+    def __repr__(self) -> str:
+        """The shape of fields, or the names of columns and how many classes they have."""
+        if self.shape:
+            return f"Context(fields of shape {self.shape})"
+        columns = [c.name + (f" of {len(c.categories)} classes" if c.categories else "") for c in self.columns]
+        return f"Context({listed(columns)}{f', sets of {self.sets} rows' if self.sets > 1 else ''})"
 
     @property
     def size(self) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
+import inspect
+import re
 import warnings
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["renamed_arguments", "renamed_fields"]
+__all__ = ["renamed_arguments", "renamed_fields", "suggests_arguments"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,6 +44,33 @@ def renamed_arguments(**renamed: str) -> Callable[[Callable[P, R]], Callable[P, 
         return wrapper
 
     return decorate
+
+
+def suggests_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """A decorator: for an unknown keyword argument the error names the one that was meant, or all that there are.
+
+    Example:
+        >>> @suggests_arguments
+        ... def fit(steps=None, seed=0): return steps
+        >>> fit(stesp=5)
+        Traceback (most recent call last):
+        TypeError: fit has no argument stesp: did you mean steps?
+    """
+    known = [name for name in inspect.signature(function).parameters if name != "self"]
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except TypeError as error:
+            found = re.search(r"got an unexpected keyword argument '(\w+)'", str(error))
+            if found is None or found[1] not in kwargs or found[1] in known:
+                raise
+            close = difflib.get_close_matches(found[1], known, 1)
+            hint = f"did you mean {close[0]}?" if close else f"it takes {', '.join(known)}"
+            raise TypeError(f"{function.__name__} has no argument {found[1]}: {hint}") from None
+
+    return wrapper
 
 
 def renamed_fields(**renamed: str) -> Callable[[type[T]], type[T]]:

@@ -33,6 +33,9 @@ class Diffusion:
     denoiser: Denoiser
     moments: Gaussian | None = None
 
+    def __repr__(self) -> str:
+        return f"Diffusion({self.process!r}, {type(self.denoiser).__name__})"
+
     def samples(self, index: Tensor) -> Diffusion:
         """The diffusion for some samples of a batch, by their indices `(B,)`: contexts that belong to samples follow them."""
         denoiser = self.denoiser.samples(index)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .data import Schema
 from .denoisers import Gaussian
-from .deprecation import renamed_arguments
+from .deprecation import renamed_arguments, suggests_arguments
 from .diffusion import Diffusion
 from .processes import Process
 from .rng import Mixed, Rng, Samples
@@ -97,6 +97,7 @@ class GenerativeModel(nn.Module, abc.ABC):
         return self.moments.mean.device
 
     @renamed_arguments(grid="schedule")
+    @suggests_arguments
     def sample(
         self,
         count: int,
@@ -141,6 +142,7 @@ class GenerativeModel(nn.Module, abc.ABC):
         return self.schema.pack(torch.cat(drawn))
 
     @renamed_arguments(grid="schedule")
+    @suggests_arguments
     def batches(
         self,
         count: int,
@@ -198,6 +200,7 @@ class GenerativeModel(nn.Module, abc.ABC):
         return self.standardize.inverse(x).to("cpu", self._dtype())
 
     @renamed_arguments(grid="schedule")
+    @suggests_arguments
     def trajectory(
         self,
         count: int,
@@ -226,6 +229,7 @@ class GenerativeModel(nn.Module, abc.ABC):
             yield level, self.standardize.inverse(x / alpha / (1 + level**2) ** 0.5).to("cpu", self._dtype())
 
     @renamed_arguments(grid="schedule")
+    @suggests_arguments
     def encode(
         self,
         x: Any,
@@ -252,6 +256,7 @@ class GenerativeModel(nn.Module, abc.ABC):
         return torch.cat([encode(some, part, sampling).cpu() for some, part in self._parts(diffusion, state)])
 
     @renamed_arguments(grid="schedule")
+    @suggests_arguments
     def decode(
         self,
         latents: Tensor,
@@ -359,6 +364,9 @@ class GenerativeModel(nn.Module, abc.ABC):
 
     @staticmethod
     def _check(count: int, batch: int | None) -> None:
+        for name, value in (("count", count), ("batch", batch)):
+            if value is not None and (isinstance(value, bool) or not hasattr(value, "__index__")):
+                raise TypeError(f"{name} must be a whole number, got {value!r}: write {name}=100, say")
         if count < 1 or (batch is not None and batch < 1):
             got = f"got count={count}, batch={batch}"
             raise ValueError(f"at least one sample is drawn, in batches of at least one; {got}")

@@ -13,6 +13,7 @@ import torch.nn as nn
 from torch import Tensor
 
 from . import checkpoint
+from .calls import parse_call
 from .conditions import (
     ClassifierGuidance,
     Condition,
@@ -299,13 +300,13 @@ class Model(GenerativeModel):
         kept = (each for each in self.conditions if not guidance.replaces(each))
         return self.replace(conditions=(*kept, guidance))
 
-    def observe(self, measurement: Measurement, method: PosteriorMethod | None = None) -> Model:
+    def observe(self, measurement: Measurement, method: PosteriorMethod | str | None = None) -> Model:
         """The model of the posterior given a measurement; independent measurements are observed one after another.
 
         Arguments:
             measurement: The measurement of one data point.
-            method: How the posterior is sampled, one of `scorefield.posterior`; by default by moment matching. `DAPS` and
-                `RePaint` bring their own sampler, and have no log-density.
+            method: How the posterior is sampled, one of `scorefield.posterior` or its call, "dps"; by default by moment
+                matching. `DAPS` and `RePaint` bring their own sampler, and have no log-density.
 
         Raises:
             TypeError: If it is not a measurement, or not a method.
@@ -314,6 +315,8 @@ class Model(GenerativeModel):
         if not isinstance(measurement, Measurement):
             got = type(measurement).__name__
             raise TypeError(f"only a Measurement can be observed, got {got}: Measurement(operator, y, noise)")
+        if isinstance(method, str):
+            method = parse_call(method, PosteriorMethod)
         if method is not None and not isinstance(method, PosteriorMethod):
             raise TypeError(f"method must be one of scorefield.posterior, such as MomentMatching(), got {method!r}")
         measurement.check(self.schema.layout.shape)
@@ -326,7 +329,7 @@ class Model(GenerativeModel):
         self,
         context: Any = None,
         *,
-        method: PosteriorMethod | None = None,
+        method: PosteriorMethod | str | None = None,
         guidance: float | None = None,
         interval: tuple[float, float] | None = None,
         weak: Model | None = None,

@@ -61,6 +61,12 @@ class Standardize(nn.Module):
         """Maps standard units, `(B, *D)`, to the units of the data."""
         return x * self.std.to(x.dtype) + self.mean.to(x.dtype)
 
+    def __repr__(self) -> str:
+        """The shape, and mean and standard deviation, averaged where there are several."""
+        mean, std = float(self.mean.double().mean()), float(self.std.double().mean())
+        about = "" if self.mean.numel() == self.std.numel() == 1 else " on average"
+        return f"Standardize({self.shape}, mean {mean:.4g}, std {std:.4g}{about})"
+
     @property
     def log_det(self) -> float:
         """The log-determinant of `forward`, to be added to a log-density in standard units."""

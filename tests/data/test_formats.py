@@ -5,7 +5,9 @@ import gc
 import os
 import random
 import shutil
+import subprocess
 import sys
+import textwrap
 import weakref
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+import scorefield
 from scorefield.data import FORMATS, DataError, Format, Schema, check, contents, lost, read, write
 from scorefield.data.formats import Csv, Hdf5, ImageFolder, NetCDF, Parquet, Zarr
 from scorefield.data.formats.base import array_of
@@ -432,3 +435,35 @@ def test_a_format_is_one_file_beside_its_export():
         others = [p for p in folder.parents[1].rglob("*.py") if p not in (module, folder / "__init__.py")]
         users = [p for p in others if f"import {type(form).__name__}" in p.read_text() and p.parent != folder]
         assert module.parent == folder and not users
+
+
+def test_a_new_file_is_enough_for_a_format(tmp_path):
+    """A copy of the package with one file more: the format is found, behind the others of its kind."""
+    package = tmp_path / "scorefield"
+    shutil.copytree(Path(scorefield.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    code = """
+    from .base import Format
+
+    class Text(Format):
+        name, suffixes = "text", (".txt",)
+
+        def read(self, path, selection, store):
+            raise NotImplementedError
+    """
+    (package / "data" / "formats" / "atext.py").write_text(textwrap.dedent(code))
+    command = """
+    from pathlib import Path
+
+    from scorefield.cli.verbs import app
+
+    @app.command
+    def hello() -> None:
+        \"\"\"Greet.\"\"\"
+        print("hello")
+    """
+    (package / "cli" / "hello.py").write_text(textwrap.dedent(command))
+    script = "from scorefield.data import FORMATS; print(*(type(f).__name__ for f in FORMATS))"
+    script += "; from scorefield.cli import main; main(['hello'])"
+    ended = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    names = "Npy Npz Csv Parquet Hdf5 NetCDF Zarr Text ImageFolder"
+    assert ended.stdout.splitlines() == [names, "hello"], ended.stderr

@@ -1,4 +1,4 @@
-"""The command line: `fit`, `sample`, `evaluate`, `report`, `compare`, `diagnose`, `calibrate`, `info`, `import`, `logprob`."""
+"""The command line. Every module here that defines commands adds them, and `scorefield --help` lists them all."""
 
 from .entry import main
 

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import errno
 import os
+import pkgutil
 import re
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
 
 from cyclopts import CycloptsError
 
-from . import diagnose, foreign, logprob, measures, posterior, sample  # noqa: F401  # each adds its commands
 from .options import names_of, with_new_words
 from .terminal import say
 from .verbs import app
 
 __all__ = ["main"]
+
+for _module in pkgutil.iter_modules([os.path.dirname(__file__)], f"{__package__}."):
+    import_module(_module.name)  # each adds its commands
+
+_OPTIONS: tuple[tuple[str, Any], ...] = (
+    (r"fit\(x, context=…\)", "scorefield fit DATA -o RUN --context FILE"),
+    (r"model\.condition\(([^()]*)\)", lambda found: f"--given {found[1].replace(', ', ' ')}"),
+    (r"fit with unconditional=", "fit with --unconditional "),
+    (r", or pass weak=…", ""),
+    (r": pass them again$", ": name a file of them after the run"),
+    (r": pass trusted=(\([^()]*\)) if you trust it", r": in Python, scorefield.load(…, trusted=\1) reads it"),
+)
+"""What errors say in Python, and as options of the command line."""
 
 _EXPECTED = (ValueError, TypeError, RuntimeError, OSError, ImportError)
 
@@ -64,6 +79,8 @@ def _message(error: Exception, words: Sequence[str]) -> str:
         text = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
         text += ": free some space, then run the same again" if text.endswith(os.strerror(errno.ENOSPC)) else ""
     text = " ".join(text.split()) or type(error).__name__
+    for python, option in _OPTIONS:
+        text = re.sub(python, option, text)
     if not words or words[0] not in app:
         return text
     for name in names_of(app[words[0]].assemble_argument_collection()):

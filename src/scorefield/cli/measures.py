@@ -52,9 +52,13 @@ def evaluate(
     tests, measures = found.tests, [d for d in found.distances if d.p_value is None]
     rows: list[tuple[Any, ...]]
     rows = [(d.name, d.value, d.floor, d.low, d.high, d.p_value, "no" if d.name in rejected else "yes") for d in tests]
-    rows += [(d.name, d.value, d.floor, d.low, d.high, "", "yes" if d.covered else "no") for d in measures]
+    rows += [(d.name, d.value, d.floor, d.low, d.high, "", "in range" if d.covered else "outside") for d in measures]
     title = f"{found.count:,} samples against held-out data"
     table(title, ("", "samples", "real data", "from", "to", "p", "as real data"), rows)
+    say(
+        "as real data: a test says no if it distinguishes them, at 5 % for all tests together; a distance without p is in"
+    )
+    say("range from 5 % to 95 % of real data, or outside, as it is by chance now and then: the tests decide")
     for family in found.families:
         worst = family.p_values.argsort(kind="stable")[:8]
         numbers = (family.samples, family.real, family.p_values)

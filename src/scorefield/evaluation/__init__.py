@@ -2,10 +2,10 @@
 
 from .base import Evaluation as Evaluation
 from .measure import DISTANCES as DISTANCES, evaluate as evaluate, standard as standard
-from .runs import RunData as RunData, evaluate_run as evaluate_run, split_of as split_of
+from .runs import RunData as RunData, evaluate_run as evaluate_run, run_of as run_of, split_of as split_of
 from .verdict import LossHistory as LossHistory, still_falling as still_falling
 
 __all__ = [
-    "DISTANCES", "Evaluation", "LossHistory", "RunData", "evaluate", "evaluate_run", "split_of", "standard",
+    "DISTANCES", "Evaluation", "LossHistory", "RunData", "evaluate", "evaluate_run", "run_of", "split_of", "standard",
     "still_falling",
 ]  # fmt: skip

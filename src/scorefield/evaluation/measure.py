@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from .. import metrics
 from ..data import Rows
-from ..metrics import Curve, Distance, GeneralizationGap, Pool, TestFamily
+from ..metrics import DISTANCES, Curve, Distance, GeneralizationGap, Pool, TestFamily
 from ..model import Model
 from ..objectives import DenoisingScoreMatching, LogUniform
 from ..samplers import ExponentialAdams, Sampling
@@ -22,7 +23,6 @@ from .verdict import LossHistory, verdict
 
 __all__ = ["DISTANCES", "evaluate", "standard"]
 
-DISTANCES = {"energy distance": metrics.energy_distance, "sliced Wasserstein": metrics.sliced_wasserstein}
 _NUMBERS = 2**27  # of training data that are compared with, at most
 _TESTED = 20  # data on either side that tests need
 _COLUMNS = 64  # of vectors whose columns are tested one by one
@@ -40,6 +40,7 @@ def evaluate(
     seed: int = 0,
     history: LossHistory | None = None,
     matched: bool = True,
+    own: Mapping[str, Callable[[Any, Any], float]] | None = None,
 ) -> Evaluation:
     """Draws samples and compares them with held-out data, and with training data.
 
@@ -54,6 +55,7 @@ def evaluate(
         history: The held-out loss while training, for the advice.
         matched: Whether training data follow the same distribution as held-out data, and can be compared with them: not if
             these were chosen by a context.
+        own: Further distances by their names, functions of two samples `(N, *D)` in standard units.
 
     Raises:
         ValueError: If there are fewer than two held-out data.
@@ -85,7 +87,7 @@ def evaluate(
         count=count,
         seconds=seconds,
         chosen=_chosen(model, tested, families, curves),
-        distances=_distances(drawn, real, others),
+        distances=_distances(drawn, real, others, own or {}),
         families=families,
         curves=curves,
         neighbours=metrics.memorization(drawn, learned, real),
@@ -102,10 +104,13 @@ def standard(model: Model, rows: Rows, count: int) -> Tensor:
     return torch.cat([model.standardize(x.to(model.device)).float().cpu() for x in some.chunks(8192, torch.float64)])
 
 
-def _distances(drawn: Tensor, real: Tensor, others: Tensor | None) -> tuple[Distance, ...]:
+def _distances(
+    drawn: Tensor, real: Tensor, others: Tensor | None, own: Mapping[str, Callable[[Any, Any], float]]
+) -> tuple[Distance, ...]:
     if min(len(drawn), len(real)) >= _TESTED:
-        return metrics.battery(drawn, real, others, maximum=max(20_000, len(real)))
-    return tuple(metrics.with_floor(distance, drawn, real, others, name=name) for name, distance in DISTANCES.items())
+        return metrics.battery(drawn, real, others, maximum=max(20_000, len(real)), own=own)
+    every = DISTANCES | dict(own)
+    return tuple(metrics.with_floor(distance, drawn, real, others, name=name) for name, distance in every.items())
 
 
 def _tables(model: Model, packed: Any, fresh: Rows, known: Rows | None, count: int) -> tuple[TestFamily, ...]:

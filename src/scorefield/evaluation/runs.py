@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from .base import Evaluation
 from .measure import evaluate
 from .verdict import LossHistory
 
-__all__ = ["RunData", "evaluate_run", "split_of"]
+__all__ = ["RunData", "evaluate_run", "run_of", "split_of"]
 
 
 @dataclass(frozen=True)
@@ -40,19 +41,21 @@ class RunData:
     matched: bool = True
 
     @classmethod
-    def of(cls, run: Run | RunData, x: Any | None = None) -> RunData:
+    def of(cls, run: Run | RunData | str | os.PathLike[str], x: Any | None = None) -> RunData:
         """Opens a run; what is open already is returned as it is.
 
         Arguments:
-            run: The run.
+            run: The run, or its folder.
             x: The data that were fitted; read again from where they came from by default.
 
         Raises:
+            TypeError: If it is not a run.
             FileNotFoundError: If the run has no model yet.
             ValueError: If the data are not those of the run.
         """
         if isinstance(run, RunData):
             return run
+        run = run_of(run)
         model = run.model
         return cls(run, model, *split_of(run, model, x))
 
@@ -102,8 +105,28 @@ class RunData:
         return replace(self, model=model, held_out=rows, matched=False)
 
 
+def run_of(run: Run | RunData | str | os.PathLike[str]) -> Run:
+    """The run of any of the forms in which one is asked for.
+
+    Raises:
+        TypeError: If it is none of these, but a model, say.
+    """
+    if isinstance(run, str | os.PathLike):
+        return Run(run)
+    run = run.run if isinstance(run, RunData) else run
+    if not isinstance(run, Run):
+        need = "a Run or its folder is needed, as fit(x, run='folder') keeps one"
+        instead = "for a model alone there is scorefield.evaluation.evaluate(model, train, held_out)"
+        raise TypeError(f"{need}; got a {type(run).__name__}: {instead}")
+    return run
+
+
 def evaluate_run(
-    run: Run | RunData, x: Any | None = None, count: int | None = None, seed: int = 0, sampling: SamplingLike = None
+    run: Run | RunData | str | os.PathLike[str],
+    x: Any | None = None,
+    count: int | None = None,
+    seed: int = 0,
+    sampling: SamplingLike = None,
 ) -> Evaluation:
     """Evaluates the model of a run on the data that were held out when it was fitted, and keeps `evaluation.json`.
 

@@ -19,6 +19,7 @@ from .planning import Plan
 __all__ = ["Fitted", "finish"]
 
 _LEVELS = 17  # at which losses are measured
+_FEW = 10  # examples, below which a network learns them by repetition alone
 _ADVICE = "more data, a smaller network or a shorter budget help"
 
 
@@ -44,7 +45,7 @@ class Fitted:
 
     @property
     def warning(self) -> str:
-        """A warning that the network has memorized its data; "" if it has not."""
+        """A warning: too few data, or that the network has memorized them; "" if there is none."""
         return str(self.record["warning"])
 
     @property
@@ -119,8 +120,10 @@ def _measured(plan: Plan, trainer: Trainer, denoiser: DenoiserModule) -> _Losses
 
 
 def _memorized(plan: Plan, trainer: Trainer, chosen: str, losses: _Losses) -> str:
-    """Says so if the network has memorized its data, or was about to; "" if not."""
-    train, held_out = losses.train, losses.held_out
+    """Says so if the data are too few, or the network has memorized them or was about to; "" if not."""
+    count, train, held_out = plan.prepared.summary.count, losses.train, losses.held_out
+    if count < _FEW:
+        return f"Only {count} examples: too few to learn a distribution, or to test one; give {_FEW} or more."
     if plan.prepared.split.separate and min(len(train), len(held_out)) > 1:
         gap = loss_gap(losses.levels, train, held_out)
         if gap.suspicious:

@@ -92,8 +92,15 @@ class Options:
         for name, kinds, example in _KINDS:
             value = getattr(self, name)
             if value is not None and not isinstance(value, kinds) and not _makes(value, kinds[0]):
-                need = f"a {kinds[0].__name__} object or a call such as {example!r}"
-                raise TypeError(f"{name} must be {need}, got {value!r}")
+                name, need = _ARGUMENTS.get(name, name), f"a {kinds[0].__name__} object or a call such as {example!r}"
+                made = isinstance(value, type) and issubclass(value, kinds)
+                got = f"the class {value.__name__}: write {value.__name__}(…)" if made else repr(value)
+                raise TypeError(f"{name} must be {need}, got {got}")
+        for name, kind in (("data", Data), ("network", Network), ("training", Training)):
+            value = getattr(self, name)
+            if not isinstance(value, (kind, nn.Module) if name == "network" else kind):
+                own = " or a module of yours" if name == "network" else ""
+                raise TypeError(f"{name} must be {kind.__name__}(…){own}, got {value!r}: the defaults are {kind()}")
 
 
 _KINDS: tuple[tuple[str, tuple[Any, ...], str], ...] = (
@@ -103,6 +110,8 @@ _KINDS: tuple[tuple[str, tuple[Any, ...], str], ...] = (
     ("parametrization", (Parametrization, str), "noise"),
     ("sampling", (Sampling, Sampler, str), "heun(steps=20)"),
 )
+_ARGUMENTS = {"sampling": "sampler"}
+"""The arguments of `fit` by the fields that they become."""
 
 
 def _makes(value: Any, kind: type) -> bool:

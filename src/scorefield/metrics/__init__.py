@@ -5,6 +5,7 @@ from .battery import battery, rejected
 from .classifier import c2st, classifier_test
 from .coverage import Calibration, calibration
 from .curves import correlation, histogram, spectrum, variogram
+from .declared import DISTANCES, metric
 from .distances import energy_distance, sliced_wasserstein, wasserstein, with_floor
 from .features import Principal, frechet_distance, frechet_with_floor, inception
 from .fields import Curve, compare_curves, field_tests
@@ -18,11 +19,11 @@ from .tables import association_test, column_test, joint_test, table_pool, table
 from .two_phase import chord_lengths, default_threshold, lineal_path, minkowski
 
 __all__ = [
-    "Calibration", "Curve", "Distance", "TestFamily", "GeneralizationGap", "Manifold", "Neighbours", "Pool",
+    "DISTANCES", "Calibration", "Curve", "Distance", "TestFamily", "GeneralizationGap", "Manifold", "Neighbours", "Pool",
     "Principal", "association_test", "battery", "c2st", "calibration", "chord_lengths", "classifier_test",
     "column_test", "compare_curves", "correlation", "energy_distance", "energy_test", "family", "field_tests",
     "frechet_distance", "frechet_with_floor", "histogram", "inception", "joint_test", "kernel_distance",
-    "kernel_test", "lineal_path", "loss_gap", "manifold_distances", "marginal_test", "memorization",
+    "kernel_test", "lineal_path", "loss_gap", "manifold_distances", "marginal_test", "memorization", "metric",
     "default_threshold", "minkowski", "mmd", "mmd_test", "moment_test", "nearest", "precision_recall",
     "rejected", "sliced_test", "sliced_wasserstein", "spectrum", "table_pool", "table_tests",
     "permutation_test", "variogram", "wasserstein", "with_floor",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from .base import Array, Distance, subsample
 from .classifier import FOLDS, classifier_test
+from .declared import DISTANCES, TESTED, Metric
 from .distances import wasserstein, with_floor
 from .features import Features, features_of, frechet_with_floor
 from .kernels import energy_test, kernel_test, mmd_test
@@ -28,6 +29,7 @@ def battery(
     pairs: int = 2000,
     permutations: int = 499,
     seed: int = 0,
+    own: Mapping[str, Metric] | None = None,
 ) -> tuple[Distance, ...]:
     """All distances between samples and held-out data with their noise floors, tests first.
 
@@ -43,6 +45,7 @@ def battery(
         pairs: The maximum number of rows of each side in tests on all pairs.
         permutations: The number of permutations of each test; the smallest p-value is 1/(permutations + 1).
         seed: The seed of the subsets and of the tests.
+        own: Further distances by their names, functions of two samples; those that `metric` declares are there already.
 
     Raises:
         ValueError: If there are fewer than ten rows on a side, the shapes differ, or a value is not finite.
@@ -85,7 +88,9 @@ def battery(
     options = {"resamples": 20, "maximum": few, "seed": seed}
     found.append(with_floor(wasserstein, samples, held_out, train, name=name, note=note, **options))
     found.append(frechet_with_floor(samples, held_out, train, features=features, maximum=maximum // 2, seed=seed))
-    return (*found, *manifold_distances(others if features else pool))
+    further = {name: f for name, f in DISTANCES.items() if name not in TESTED} | dict(own or {})
+    last = [with_floor(f, samples, held_out, train, name=n, maximum=pairs, seed=seed) for n, f in further.items()]
+    return (*found, *manifold_distances(others if features else pool), *last)
 
 
 def rejected(found: Iterable[Distance], level: float = 0.05) -> tuple[Distance, ...]:

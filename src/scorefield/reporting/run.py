@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..comparison import resolved
-from ..evaluation import RunData, evaluate_run
+from ..evaluation import RunData, evaluate_run, run_of
 from ..runs import Run
 from ..samplers import Sampling, SamplingLike
 from .base import number
@@ -32,11 +32,12 @@ def report(
         sampling: How they are drawn; by default as the model draws.
 
     Raises:
+        TypeError: If it is not a run.
         FileNotFoundError: If the run has no model yet.
         ValueError: If the data are not those of the run, or the run was imported.
     """
     data = run if isinstance(run, RunData) else None
-    run = run.run if isinstance(run, RunData) else run
+    run = run_of(run)
     if "imported" in run.read("run.json"):
         raise ValueError(f"{run.path} was imported, and has no training to report: evaluate and compare measure it")
     data = RunData.of(run, x).conditioned() if data is None else data

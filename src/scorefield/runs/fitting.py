@@ -10,8 +10,9 @@ from typing import Any
 
 from torch import nn
 
+from .. import spec
 from ..denoisers.precondition import Parametrization
-from ..deprecation import renamed_arguments
+from ..deprecation import renamed_arguments, suggests_arguments
 from ..fitting import Options, Plan, plan as planned, prepare, train
 from ..model import Model
 from ..noise_levels import NoiseLevels
@@ -30,6 +31,7 @@ __all__ = ["fit"]
 
 
 @renamed_arguments(calibration="noise_levels")
+@suggests_arguments
 def fit(
     x: Any,
     run: str | os.PathLike[str] | None = None,
@@ -85,7 +87,8 @@ def fit(
         watch: Is called after every step.
 
     Warns:
-        UserWarning: If the network has memorized its data.
+        UserWarning: If the model will hold objects of yours, for which `load` needs `trusted`; if there are fewer than 10
+            examples, or the network has memorized them.
 
     Raises:
         TypeError: If the data are not numbers, or an argument has another type.
@@ -104,6 +107,8 @@ def fit(
     folder = None if run is None else Run(run)  # before the data are read, which may take long
     if tensorboard:
         tensorboard_writer(None)
+    if training is not None and not isinstance(training, Training):
+        raise TypeError(f"training must be Training(…), got {training!r}: the budget has arguments of its own, steps=5")
     how = _with_budget(training or Training(), minutes, steps, epochs)
     chosen = (noise_levels, process, objective, parametrization, sampler, units)
     options = Options(data or Data(), network or Network(), how, *chosen, seed, device)
@@ -114,11 +119,25 @@ def fit(
     else:
         then = resumed(options, folder)
         found = planned(prepare(x, then, context), then)
-        trusting = Run(folder.path, packages(found), network if isinstance(network, nn.Module) else None)
+        trusted = packages(found)
+        if len(trusted) > 1:
+            warnings.warn(_how_to_read(found, folder, trusted), stacklevel=4)
+        trusting = Run(folder.path, trusted, network if isinstance(network, nn.Module) else None)
         fitted = Session(trusting, found, tensorboard).run(asked(options, found, x, source), begin, watch)
     if fitted.warning:
-        warnings.warn(fitted.warning, stacklevel=3)
+        warnings.warn(fitted.warning, stacklevel=4)
     return fitted.model
+
+
+def _how_to_read(plan: Plan, folder: Run, trusted: tuple[str, ...]) -> str:
+    """What `load` needs for a model that holds objects of the user's."""
+    own = ""
+    try:
+        spec.describe(plan.network, [])
+    except TypeError:  # it does not keep its arguments
+        own = ", network=…"
+    what = f"the model will hold objects of {', '.join(trusted[1:])}"
+    return f"{what}: read it with load({str(folder.path)!r}, trusted={trusted}{own})"
 
 
 def _with_budget(training: Training, minutes: float | None, steps: int | None, epochs: float | None) -> Training:
@@ -126,6 +145,8 @@ def _with_budget(training: Training, minutes: float | None, steps: int | None, e
     budget: dict[str, Any] = {"minutes": minutes, "steps": steps, "epochs": epochs}
     budget = {name: value for name, value in budget.items() if value is not None}
     for name, value in budget.items():
+        if isinstance(value, bool | str) or not hasattr(value, "__float__"):
+            raise TypeError(f"{name} must be a number, got {value!r}: write {name}=2, say")
         if getattr(training, name) is not None:
             both = f"{name}={value:g} and training=Training({name}={getattr(training, name):g})"
             raise ValueError(f"the budget is given twice, {both}: give it once")

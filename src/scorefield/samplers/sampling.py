@@ -87,7 +87,9 @@ class Sampling:
             value = cls(value)
         elif not isinstance(value, cls):
             need = 'a Sampler object, a Sampling or a call such as "heun(steps=20)"'
-            raise TypeError(f"samples are drawn by {need}, got {value!r}")
+            name = value.__name__ if isinstance(value, type) else ""
+            got = f"the class {name}: write {name}()" if name else repr(value)
+            raise TypeError(f"samples are drawn by {need}, got {got}")
         schedule = parse_call(schedule, Schedule) if isinstance(schedule, str) else schedule
         process = parse_call(process, Process) if isinstance(process, str) else process
         return value.merged(cls(None, steps, schedule, process))

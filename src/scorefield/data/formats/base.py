@@ -51,6 +51,7 @@ class Format(abc.ABC):
         folder: Whether what it writes is a folder.
         keeps: What it keeps besides the numbers, of `columns` (their names), `types` (one a column) and `axes`.
         lacks: The types of numbers that it cannot hold.
+        position: Its place in `FORMATS`, and so in messages; formats of the same place are in the order of their names.
 
     Example:
         >>> class Text(Format):
@@ -68,6 +69,7 @@ class Format(abc.ABC):
     folder: ClassVar[bool] = False
     keeps: ClassVar[tuple[str, ...]] = ("columns", "types", "axes")
     lacks: ClassVar[tuple[str, ...]] = ()
+    position: ClassVar[int] = 50
 
     @property
     def label(self) -> str:

@@ -31,6 +31,7 @@ class Csv(TableFormat):
     """
 
     name, suffixes, options = "CSV", (".csv", ".tsv", ".csv.gz", ".tsv.gz"), ("columns",)
+    position = 2
 
     def read(self, path: Path, selection: Selection, store: Store) -> Any:
         pandas = need("pandas", "reading csv")

@@ -19,6 +19,7 @@ class Hdf5(Format):
     """A dataset of an HDF5 file. Samples with named axes are written and read as netCDF does, which is HDF5 too."""
 
     name, suffixes, options = "HDF5", (".h5", ".hdf5", ".hdf", ".he5"), ("key",)
+    position = 4
     keeps = ("columns", "axes")
 
     def contents(self, path: Path) -> dict[str, Entry]:

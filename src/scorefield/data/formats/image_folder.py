@@ -32,6 +32,7 @@ class ImageFolder(Format):
     """The images in a folder and below it, in the order of their paths; samples are written as .png."""
 
     name, options, folder, keeps = "image folder", ("resize",), True, ()
+    position = 100
 
     @property
     def label(self) -> str:

@@ -25,6 +25,7 @@ class NetCDF(Format):
     """A variable of a netCDF file with its dims, coordinates and attributes; its first axis counts the samples."""
 
     name, suffixes, options = "netCDF", (".nc", ".nc4", ".cdf", ".netcdf"), ("key",)
+    position = 5
     keeps, lacks = ("columns", "axes"), ("float16", "float128", "longdouble")
 
     def contents(self, path: Path) -> dict[str, Entry]:

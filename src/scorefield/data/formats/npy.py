@@ -24,6 +24,7 @@ class Npy(Format):
     """One array in a .npy file, which is mapped rather than read above 64 MiB."""
 
     name, suffixes, keeps = "NumPy", (".npy",), ()
+    position = 0
 
     def read(self, path: Path, selection: Selection, store: Store) -> np.ndarray:
         with open(path, "rb") as file:
@@ -44,6 +45,7 @@ class Npz(Format):
     """Arrays by name in a .npz file, compressed or not; samples are written as the array `samples`."""
 
     name, suffixes, options, keeps = "NumPy archive", (".npz",), ("key",), ()
+    position = 1
 
     def contents(self, path: Path) -> dict[str, Entry]:
         found = {}

@@ -26,6 +26,7 @@ class Parquet(TableFormat):
     """
 
     name, suffixes, options = "Parquet", (".parquet", ".pq"), ("key", "columns", "resize")
+    position = 3
     lacks = ("float128", "longdouble")
 
     def read(self, path: Path, selection: Selection, store: Store) -> Any:

@@ -24,6 +24,7 @@ class Zarr(Format):
     """An array of a zarr store, which is a folder; a DataArray if its axes have names."""
 
     name, suffixes, options, folder = "zarr", (".zarr",), ("key",), True
+    position = 6
     keeps, lacks = ("columns", "axes"), ("float128", "longdouble")
 
     def recognizes(self, path: Path) -> bool:

@@ -136,6 +136,28 @@ def test_nothing_answers_before_it_has_its_context():
     assert model.observe(SEEN).condition(label="u").sample(3).shape == (3, 2)  # and it can still be given
 
 
+@pytest.mark.parametrize("kind", ["label", "number"])
+def test_an_empty_context_is_not_a_context(kind):
+    """A model that has not learned the unconditional distribution answered to NaN and None with confident numbers."""
+    always, free = fine(kind, unconditional=False), fine(kind)
+    some = {"label": "u", "number": 0.5}[kind]
+    one = r"^the context is missing \(NaN or None\), and this model has only learned data given a context: give one, or fit"
+    for value in (None, math.nan, [math.nan], torch.tensor([math.nan])):
+        with pytest.raises(ValueError, match=one):
+            always.condition(**{kind: value})
+    with pytest.raises(ValueError, match=r"^context 1 of 3 is missing \(NaN or None\)"):
+        always.condition(**{kind: [some, None, some]})
+    with pytest.raises(ValueError, match=one):
+        always.conditioned_on(always.context.empty())
+    for condition in (ContextCondition(always.context.empty()), ContextCondition(always.context.empty(), guidance=2.0)):
+        for use in (lambda m: m.sample(2), lambda m: m.log_prob(X), lambda m: m.encode(X), lambda m: m.diffusion):
+            with pytest.raises(ValueError, match=one):  # however it came there, as from a file
+                use(always.replace(conditions=(condition,)))
+    with pytest.raises(ValueError, match=one):  # the weak model has not learned it
+        free.condition(**{kind: math.nan}, guidance=2.0, weak=always)
+    assert np.array_equal(free.condition(**{kind: math.nan}).sample(3), free.sample(3))
+
+
 class Doubled(Denoiser):
     """A wrapper of a user."""
 

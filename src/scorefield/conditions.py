@@ -166,6 +166,7 @@ class ContextCondition(Condition):
             given = [name for name in stage.names if name not in self.missing]
             what = f"this model is conditioned on {', '.join(given)} so far, and {', '.join(self.missing)} is missing"
             raise ValueError(f"{what}: model.condition({keywords(self.missing)})")
+        self.check_rows(stage.denoiser)
         strong = stage.denoiser.conditioned_on(self.rows)
         if self.guidance == 1:
             return replace(stage, denoiser=strong)
@@ -173,6 +174,20 @@ class ContextCondition(Condition):
         other = self.weak or stage.denoiser
         weak = other.conditioned_on(self.rows if self.weak is not None and other.takes_context else None)
         return replace(stage, denoiser=Guided(strong, weak, self.guidance, *self.interval))
+
+    def check_rows(self, denoiser: DenoiserModule) -> None:
+        """Whether a denoiser, and the weak one, have learned what these contexts ask for.
+
+        Raises:
+            ValueError: If a context is empty (NaN or None), and they have not learned data without context.
+        """
+        empty = self.rows[:, -1].flatten(1).any(1) if self.rows.ndim > 2 else self.rows[:, -1] > 0
+        learned = denoiser.unconditional and (self.weak is None or self.weak.unconditional)
+        if learned or not bool(empty.any()):
+            return
+        which = f"context {int(empty.nonzero()[0])} of {len(empty)}" if len(empty) > 1 else "the context"
+        what = f"{which} is missing (NaN or None), and this model has only learned data given a context"
+        raise ValueError(f"{what}: give one, or fit with unconditional=0.1")
 
     def check_guidance(self, denoiser: DenoiserModule) -> None:
         """Whether a denoiser can be guided like this.

@@ -215,8 +215,8 @@ class Model(GenerativeModel):
             named: Instead of `context`: columns by their names, at once or one after another.
 
         Raises:
-            ValueError: If the model was fitted without context, does not know the class or the column, or guidance is not
-                possible.
+            ValueError: If the model was fitted without context, does not know the class or the column, or has not learned
+                what a missing context (NaN or None) or guidance needs.
 
         Example:
             >>> import numpy as np, scorefield
@@ -270,6 +270,7 @@ class Model(GenerativeModel):
             weak = before.weak if weak is None else weak
         guidance, interval = 1.0 if guidance is None else guidance, interval or (0.0, math.inf)
         condition = ContextCondition(rows.to(self.device), missing, guidance, interval, weak)
+        condition.check_rows(self.denoiser)
         condition.check_guidance(self.denoiser)
         return self.replace(conditions=(condition, *(each for each in self.conditions if each is not before)))
 

@@ -19,7 +19,7 @@ from scorefield.inverse import check_posterior, evidence, misfit
 from scorefield.measurement import Function, Mask, Measurement
 from scorefield.model import Model, load
 from scorefield.nn import UNet
-from scorefield.posterior import DAPS, DPS, MomentMatching, RePaint
+from scorefield.posterior import DAPS, DPS, TMPD, MomentMatching, PiGDM, RePaint
 from scorefield.processes import EDM
 from scorefield.samplers import DormandPrince, Heun, Sampling
 from scorefield.standardize import Standardize
@@ -104,6 +104,22 @@ def test_misfit_counts_all_measurements_and_particles_take_one():
         evidence(both, particles=10, steps=2)
     with pytest.raises(ValueError, match=r"^particles are all of one posterior, got 2 contexts: give one$"):
         evidence(fine("label").condition(label=["u", "v"]).observe(SEEN), particles=10, steps=2)
+
+
+@pytest.mark.parametrize("weak", [False, True])
+@pytest.mark.parametrize("method", [MomentMatching(), TMPD(), PiGDM()])
+def test_guidance_together_with_measurements_stays_finite(method, weak):
+    """The derivative of a guided denoiser is not a covariance: that of y was singular somewhere, and samples diverged."""
+    model, exactly = fine("label"), Measurement(Mask([True, False]), [Y], 0.1)
+    other = exact.model("label", 5 * GIVEN, False) if weak else None
+    guided = model.condition(label="u", guidance=4.0, weak=other)
+    free = (guided.sample(400, seed=1) - 1) / 2
+    for posterior in (guided.observe(exactly), guided.observe(exactly).observe(exactly)):
+        for sampler in (None, "dormandprince", "ddim(steps=60)"):
+            u = (posterior.sample(400, seed=1, sampler=sampler) - 1) / 2
+            assert np.abs(u[:, 0] - (Y - 1) / 2).max() < 5 * 0.1 / 2 + 0.05  # as measured
+            assert np.abs(u[:, 1].mean() - free[:, 1].mean()) < 0.1 + np.abs(free[:, 1]).std() / 4
+            assert np.abs(u[:, 1]).max() < 2 * np.abs(free[:, 1]).max()  # not measured: as without measurement
 
 
 # -- faults of 0.1.0 -----------------------------------------------------------------------------------------------------

@@ -83,7 +83,11 @@ def test_many_contexts_at_once(model, tmp_path):
     np.testing.assert_allclose(told.sample(7, seed=3, batch=3), x, atol=1e-4)
     told.save(tmp_path / "told.safetensors")
     np.testing.assert_allclose(scorefield.load(tmp_path / "told.safetensors").sample(7, seed=3), x, atol=1e-6)
-    for values in zip(told.log_prob(X[:4]).value, model.given(context=-1.0).log_prob(X[:4]).value, range(4)):
+    for values in zip(
+        model.given(context=[[-1.0], [2.0]] * 2).log_prob(X[:4]).value,
+        model.given(context=-1.0).log_prob(X[:4]).value,
+        range(4),
+    ):
         assert values[2] % 2 or abs(float(values[0] - values[1])) < 1e-5
 
 

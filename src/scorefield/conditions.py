@@ -125,7 +125,7 @@ class ContextCondition(Condition):
             (classifier-free guidance).
 
     Raises:
-        ValueError: If the weight is not a finite number, or the interval does not rise.
+        ValueError: If the weight is not a finite number, the interval does not rise from 0 or more, or contexts are not finite.
     """
 
     rows: Tensor
@@ -140,9 +140,11 @@ class ContextCondition(Condition):
     ) -> None:
         super().__init__()
         low, high = interval
-        if not math.isfinite(guidance) or not low < high:
+        if not math.isfinite(guidance) or not 0 <= low < high:
             got = f"guidance={guidance:g}, interval=({low:g}, {high:g})"
-            raise ValueError(f"guidance is a finite weight at levels low < high; got {got}")
+            raise ValueError(f"guidance is a finite weight at levels low < high, from 0; got {got}")
+        if not bool(rows.isfinite().all()):
+            raise ValueError("a context must be finite numbers (None or NaN for none): got inf")
         self.register_buffer("rows", rows)
         self.missing = tuple(missing)
         self.guidance = guidance

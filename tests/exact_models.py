@@ -139,11 +139,14 @@ class Formula(Denoiser):
     def samples(self, index: Tensor) -> Formula:
         return Formula(self.expected, index if self.rows is None else self.rows[index])
 
+    def unguided(self) -> Formula:
+        return Formula(replace(self.expected, weight=1.0), self.rows)
+
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         return self.linear(x, level)[0]
 
     def linear(self, x: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-        """D and its derivative."""
+        """D, and the derivative that it has without guidance, by which the data vary given x."""
         e, square = self.expected, level**2 + torch.zeros_like(x)
         gain = lambda variance: variance / (variance + square)  # noqa: E731
         means = e.means()
@@ -156,7 +159,6 @@ class Formula(Denoiser):
             if e.weight != 1:
                 other, of = (center, WEAK) if e.weak else (torch.zeros_like(center), FREE)
                 mean = (1 - e.weight) * (other + gain(of) * (x - other)) + e.weight * mean
-                k = (1 - e.weight) * gain(of) + e.weight * k
         first = torch.zeros_like(x).flatten(1).index_fill(1, torch.tensor([0]), 1.0).reshape(x.shape)
         if e.tilted:
             g = 0.2 / (0.2 + square)

@@ -6,9 +6,12 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from scorefield.cli import main
+from scorefield.cli.options import Conditions
 from scorefield.cli.verbs import app
+from scorefield.context import Context
 from scorefield.evaluation import RunData
 from scorefield.model import load
 from scorefield.runs import Run, fit
@@ -118,6 +121,31 @@ def test_one_context_is_compared_with_the_held_out_rows_that_have_it(place, tmp_
     assert energy["counts"] == [30, len(x)] and found["gap"] is None
     with pytest.raises(ValueError, match="held-out rows are chosen by one context, got 2"):
         RunData.of(Run(place / "needs")).conditioned([0, 1])
+
+
+@pytest.mark.parametrize("verb", ["compare", "evaluate", "report"])
+def test_a_file_of_contexts_is_refused_where_one_is_taken(verb, place, tmp_path, capsys):
+    np.save(tmp_path / "labels.npy", np.arange(30) % 2)
+    assert cli(*words(verb, place, "needs", tmp_path), "--given", tmp_path / "labels.npy") == 1
+    assert "held-out rows are chosen by one context, got 30: give one" in capsys.readouterr().err
+
+
+def test_no_context_passes_for_one(place, tmp_path, capsys):
+    """NaN, in words or in a file, for a model that has not learned to do without."""
+    np.save(tmp_path / "nan.npy", np.array([np.nan, 1.0]))
+    for value in ("label=nan", tmp_path / "nan.npy"):
+        for verb in LOADS:
+            assert cli(*words(verb, place, "needs", tmp_path), "--given", value) == 1
+            assert (
+                "is missing (NaN or None), and this model has only learned data given a context"
+                in capsys.readouterr().err
+            )
+
+
+def test_values_in_their_order_may_be_of_several_types():
+    context = Context.of({"kind": ["yes", "no", "yes"], "size": [4.0, 1.5, 2.0]}, (2,))
+    found = context(Conditions(given=("yes", "4"))._context())
+    assert torch.equal(found, context({"kind": "yes", "size": 4.0}))
 
 
 def test_the_process_and_the_schedule_reach_the_numbers(place, tmp_path):

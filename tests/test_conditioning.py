@@ -83,7 +83,11 @@ def test_many_contexts_at_once(model, tmp_path):
     np.testing.assert_allclose(told.sample(7, seed=3, batch=3), x, atol=1e-4)
     told.save(tmp_path / "told.safetensors")
     np.testing.assert_allclose(scorefield.load(tmp_path / "told.safetensors").sample(7, seed=3), x, atol=1e-6)
-    for values in zip(told.log_prob(X[:4]).value, model.given(context=-1.0).log_prob(X[:4]).value, range(4)):
+    for values in zip(
+        model.given(context=[[-1.0], [2.0]] * 2).log_prob(X[:4]).value,
+        model.given(context=-1.0).log_prob(X[:4]).value,
+        range(4),
+    ):
         assert values[2] % 2 or abs(float(values[0] - values[1])) < 1e-5
 
 
@@ -188,3 +192,12 @@ def test_from_the_command_line(tmp_path, capsys):
     ):
         assert main(["sample", run, "-n", "6", "-o", str(out), *words]) == 1
         assert told in capsys.readouterr().err
+
+
+def test_empty_contexts_need_a_model_that_learns_to_do_without():
+    """Fitted with unconditional=0, examples without a context would teach what the model then refuses to be asked."""
+    x = np.random.default_rng(0).normal(size=(50, 2))
+    size = np.where(np.arange(50) == 7, np.nan, x[:, 0])
+    message = r"^example 7 has no context, and with unconditional=0 every example needs one: leave such examples out"
+    with pytest.raises(ValueError, match=message):
+        scorefield.fit(x, context=size, training=Training(unconditional=0.0, steps=2))

@@ -130,7 +130,7 @@ class ContextCondition(Condition):
             (classifier-free guidance).
 
     Raises:
-        ValueError: If the weight is not a finite number, or the interval does not rise.
+        ValueError: If the weight is not a finite number, the interval does not rise from 0 or more, or contexts are not finite.
     """
 
     rows: Tensor
@@ -145,9 +145,11 @@ class ContextCondition(Condition):
     ) -> None:
         super().__init__()
         low, high = interval
-        if not math.isfinite(guidance) or not low < high:
+        if not math.isfinite(guidance) or not 0 <= low < high:
             got = f"guidance={guidance:g}, interval=({low:g}, {high:g})"
-            raise ValueError(f"guidance is a finite weight at levels low < high; got {got}")
+            raise ValueError(f"guidance is a finite weight at levels low < high, from 0; got {got}")
+        if not bool(rows.isfinite().all()):
+            raise ValueError("a context must be finite numbers (None or NaN for none): got inf")
         self.register_buffer("rows", rows)
         self.missing = tuple(missing)
         self.guidance = guidance
@@ -171,6 +173,7 @@ class ContextCondition(Condition):
             given = [name for name in stage.names if name not in self.missing]
             what = f"this model is conditioned on {', '.join(given)} so far, and {', '.join(self.missing)} is missing"
             raise ValueError(f"{what}: model.condition({keywords(self.missing)})")
+        self.check_rows(stage.denoiser)
         strong = stage.denoiser.conditioned_on(self.rows)
         if self.guidance == 1:
             return replace(stage, denoiser=strong)
@@ -178,6 +181,20 @@ class ContextCondition(Condition):
         other = self.weak or stage.denoiser
         weak = other.conditioned_on(self.rows if self.weak is not None and other.takes_context else None)
         return replace(stage, denoiser=Guided(strong, weak, self.guidance, *self.interval))
+
+    def check_rows(self, denoiser: DenoiserModule) -> None:
+        """Whether a denoiser, and the weak one, have learned what these contexts ask for.
+
+        Raises:
+            ValueError: If a context is empty (NaN or None), and they have not learned data without context.
+        """
+        empty = self.rows[:, -1].flatten(1).any(1) if self.rows.ndim > 2 else self.rows[:, -1] > 0
+        learned = denoiser.unconditional and (self.weak is None or self.weak.unconditional)
+        if learned or not bool(empty.any()):
+            return
+        which = f"context {int(empty.nonzero()[0])} of {len(empty)}" if len(empty) > 1 else "the context"
+        what = f"{which} is missing (NaN or None), and this model has only learned data given a context"
+        raise ValueError(f"{what}: give one, or fit with unconditional=0.1")
 
     def check_guidance(self, denoiser: DenoiserModule) -> None:
         """Whether a denoiser can be guided like this.

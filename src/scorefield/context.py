@@ -18,6 +18,7 @@ from .tensors import expand
 
 __all__ = ["Context", "ContextColumn", "drop_context", "linear_regression", "shuffle_sets"]
 
+_FAR = 1_000_000  # numbers farther away, in standard deviations, are in other units or wrong
 _CLASSES = 200  # up to this many different whole numbers are classes
 
 
@@ -143,7 +144,7 @@ class Context(nn.Module):
             The encoded contexts, 0 in missing columns, and the names of these.
 
         Raises:
-            ValueError: If a column or a class is unknown, or the shape differs.
+            ValueError: If a column or a class is unknown, a number is not finite or far from the data, or the shape differs.
         """
         if self.shape or self.sets > 1:
             if _is_table(given):
@@ -186,6 +187,8 @@ class Context(nn.Module):
         x = _planes(given, self.shape, like=self.shape)
         wide = (-1, *(1,) * (len(self.shape) - 1))
         numbers = (x - self.mean.cpu().reshape(wide)) / self.std.cpu().reshape(wide)
+        if not bool((numbers.abs() <= _FAR).all()):
+            raise ValueError(f"a field of the context is more than {_FAR:,} standard deviations off: check its units")
         return torch.cat((numbers, torch.zeros_like(numbers[:, :1])), 1).float()
 
     def _sets(self, given: Any) -> Tensor:
@@ -216,6 +219,7 @@ class Context(nn.Module):
                 parts.append(torch.zeros(len(missing), column.size))
             elif column.categories is None:
                 mean, std = float(self.mean[numbers]), float(self.std[numbers])
+                _check_near(column.name, _numbers(column, values, missing, mean), mean, std)
                 parts.append(torch.from_numpy((_numbers(column, values, missing, mean) - mean) / std)[:, None])
             else:
                 parts.append(_one_hot(column, values, missing))
@@ -268,7 +272,7 @@ def _columns(given: Any, names: Sequence[str] | None = None) -> dict[str, np.nda
     elif hasattr(given, "columns"):
         table = {str(name): np.asarray(given[name]) for name in given.columns}
     else:
-        x = np.atleast_1d(_array(given))
+        x = np.atleast_1d(_array(_typed(given)))
         if x.ndim == 1 and names is not None and len(names) > 1:
             x = x[None]
         if x.ndim > 2 or (names is not None and x.ndim == 2 and x.shape[1] != len(names)):
@@ -280,9 +284,23 @@ def _columns(given: Any, names: Sequence[str] | None = None) -> dict[str, np.nda
         else:
             table = {names[0] if names else "label" if _has_classes(x[~_missing(x)]) else "context": x}
     lengths = {len(values) for values in table.values()}
+    if names is not None and len(lengths) == 2 and 1 in lengths:  # a single value is that of all rows
+        table = {
+            name: np.repeat(values, max(lengths), 0) if len(values) == 1 else values for name, values in table.items()
+        }
+        lengths = {max(lengths)}
     if len(lengths) != 1 or 0 in lengths:
         raise ValueError(f"a context needs columns of one length, with rows; got lengths {sorted(lengths)}")
     return table
+
+
+def _typed(given: Any) -> Any:
+    """Lists of numbers and strings as objects: numpy would make them all strings."""
+    if not isinstance(given, (list, tuple)):
+        return given
+    flat = [value for row in given for value in (row if isinstance(row, (list, tuple)) else (row,))]
+    mixed = any(isinstance(value, str) for value in flat) and not all(isinstance(value, str) for value in flat)
+    return np.array(given, dtype=object) if mixed else given
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -326,6 +344,13 @@ def _numbers(column: ContextColumn, values: np.ndarray, missing: np.ndarray, mea
         return np.where(missing, mean, values).astype(float)
     except (TypeError, ValueError):
         raise ValueError(f"{column.name} of the context is a number, got {values.tolist()[:3]}") from None
+
+
+def _check_near(name: str, values: np.ndarray, mean: float, std: float) -> None:
+    far = ~(np.abs(values - mean) <= _FAR * std)
+    if far.any():
+        need = f"within {_FAR:,} standard deviations ({std:g}) of the mean of the data ({mean:g})"
+        raise ValueError(f"{name} of the context is {values[far][0]:g}: it must be finite, and {need}")
 
 
 def _one_hot(column: ContextColumn, values: np.ndarray, missing: np.ndarray) -> Tensor:

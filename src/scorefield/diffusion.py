@@ -36,6 +36,16 @@ class Diffusion:
     def __repr__(self) -> str:
         return f"Diffusion({self.process!r}, {type(self.denoiser).__name__})"
 
+    def check_rows(self, count: int) -> None:
+        """Whether contexts belong to `count` rows of data: one for all of them, or one for each.
+
+        Raises:
+            ValueError: If there is another number of contexts.
+        """
+        contexts = self.denoiser.contexts
+        if contexts not in (1, count):
+            raise ValueError(f"{contexts} contexts do not belong to {count} rows: give one, or as many")
+
     def samples(self, index: Tensor) -> Diffusion:
         """The diffusion for some samples of a batch, by their indices `(B,)`: contexts that belong to samples follow them."""
         denoiser = self.denoiser.samples(index)

@@ -176,7 +176,7 @@ class GenerativeModel(nn.Module, abc.ABC):
         process: Process | str | None = None,
     ) -> Sampling:
         """What was asked for, and the model's own for the rest."""
-        return self._merged(Sampling.of(sampler, steps, schedule, process))
+        return self._merged(_asked(sampler, steps, schedule, process))
 
     def _merged(self, sampling: Sampling) -> Sampling:
         """Completed by the model's own; a process or a schedule of another kind must start where data are drowned."""
@@ -249,9 +249,9 @@ class GenerativeModel(nn.Module, abc.ABC):
             Latents, of shape `(N, *D)` in the layout of networks, in float64.
 
         Raises:
-            ValueError: If `x` has another form, or the sampler draws noise.
+            ValueError: If `x` has another form, there are neither one nor N contexts, or the sampler draws noise.
         """
-        sampling = self._flow(Sampling.of(sampler, steps, schedule, process))
+        sampling = self._flow(_asked(sampler, steps, schedule, process))
         state, diffusion = self.standardize(self.schema.unpack(x, torch.float64).to(self.device)), self._precise
         return torch.cat([encode(some, part, sampling).cpu() for some, part in self._parts(diffusion, state)])
 
@@ -275,15 +275,16 @@ class GenerativeModel(nn.Module, abc.ABC):
             N examples in the form that the model learned.
 
         Raises:
-            ValueError: If the sampler draws noise.
+            ValueError: If the sampler draws noise, or there are neither one nor N contexts.
         """
-        sampling = self._flow(Sampling.of(sampler, steps, schedule, process))
+        sampling = self._flow(_asked(sampler, steps, schedule, process))
         diffusion, z = self._precise, latents.to(self.device, torch.float64)
         parts = [decode(some, part, sampling) for some, part in self._parts(diffusion, z)]
         return self.schema.pack(self.standardize.inverse(torch.cat(parts)).to("cpu", self._dtype()))
 
     def _parts(self, diffusion: Diffusion, x: Tensor) -> Iterator[tuple[Diffusion, Tensor]]:
         """Batches of rows, each with the diffusion of these rows."""
+        diffusion.check_rows(len(x))
         start = 0
         for part in x.split(self._batch()):  # type: ignore[no-untyped-call]
             yield diffusion.samples(start + torch.arange(len(part))), part
@@ -370,3 +371,13 @@ class GenerativeModel(nn.Module, abc.ABC):
         if count < 1 or (batch is not None and batch < 1):
             got = f"got count={count}, batch={batch}"
             raise ValueError(f"at least one sample is drawn, in batches of at least one; {got}")
+
+
+def _asked(
+    sampler: SamplingLike, steps: int | None, schedule: Schedule | str | None, process: Process | str | None
+) -> Sampling:
+    """What was asked for; an error if the number of steps was given twice."""
+    found = Sampling.of(sampler, steps, schedule, process)
+    if steps is not None and found.steps != steps:
+        raise ValueError(f"steps={steps} and {sampler} disagree: give steps once")
+    return found

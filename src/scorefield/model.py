@@ -206,8 +206,8 @@ class Model(GenerativeModel):
         Conditioning again replaces what is given anew, and keeps the rest: other columns, and guidance.
 
         Arguments:
-            context: The context in the form that `fit` took it: one for all samples, or M of them, of which sample i (in
-                densities, row i) has that of row i mod M.
+            context: The context in the form that `fit` took it: one for all samples, or M of them, of which sample i has
+                that of row i mod M. Densities and latents of N examples take one, or N.
             guidance: The weight of guidance towards the context; 1 is none. Larger weights make samples more typical of the
                 context, and follow no exact distribution.
             interval: The noise levels with guidance, in standard deviations of the data; all by default.
@@ -216,8 +216,8 @@ class Model(GenerativeModel):
             named: Instead of `context`: columns by their names, at once or one after another.
 
         Raises:
-            ValueError: If the model was fitted without context, does not know the class or the column, or guidance is not
-                possible.
+            ValueError: If the model was fitted without context, does not know the class or the column, or has not learned
+                what a missing context (NaN or None) or guidance needs.
 
         Example:
             >>> import numpy as np, scorefield
@@ -265,12 +265,17 @@ class Model(GenerativeModel):
         weak: DenoiserModule | None = None,
     ) -> Model:
         before = ContextCondition.among(self.conditions)
+        unused = [name for name, value in (("interval", interval), ("weak", weak)) if value is not None]
+        if unused and (guidance if guidance is not None else 1.0 if before is None else before.guidance) == 1:
+            what = f"{' and '.join(unused)} {'belong' if len(unused) > 1 else 'belongs'} to guidance"
+            raise ValueError(f"{what}, and its weight is 1: pass guidance=…")
         if before is not None:
             guidance = before.guidance if guidance is None else guidance
             interval = before.interval if interval is None else interval
             weak = before.weak if weak is None else weak
         guidance, interval = 1.0 if guidance is None else guidance, interval or (0.0, math.inf)
         condition = ContextCondition(rows.to(self.device), missing, guidance, interval, weak)
+        condition.check_rows(self.denoiser)
         condition.check_guidance(self.denoiser)
         return self.replace(conditions=(condition, *(each for each in self.conditions if each is not before)))
 
@@ -278,6 +283,11 @@ class Model(GenerativeModel):
         """The denoiser of a weaker model, which must be of the same data and as it was fitted."""
         if weak.conditions:
             raise ValueError("weak=… takes a model without conditions: it gets the same context as this one")
+        if weak.schema.inner_shape != self.schema.inner_shape or weak.schema.columns != self.schema.columns:
+            same = weak.schema.inner_shape == self.schema.inner_shape
+            pair = [each.schema.columns if same else each.schema.inner_shape for each in (weak, self)]
+            what = f"this one has {'columns' if same else 'shape'} {pair[0]}, not {pair[1]}"
+            raise ValueError(f"weak=… takes a model of the same data, and {what}: fit both to the same data")
         if not same_values(weak.standardize, self.standardize):
             raise ValueError("weak=… takes a model of the same data in the same units: fit both to the same data")
         if weak.denoiser.takes_context and not same_values(weak.context, self.context):
@@ -350,7 +360,8 @@ class Model(GenerativeModel):
             extra = [name for name, value in others.items() if value is not None]
             if extra:
                 what = f"{', '.join(extra)} belong{'s' * (len(extra) == 1)} to a context, not to a measurement"
-                raise ValueError(f"{what}: model.condition({keywords(extra)}).observe(…)")
+                names = () if self.context is None or named else self.context.names
+                raise ValueError(f"{what}: model.condition({keywords((*names, *extra))}).observe(…)")
             return self.observe(context, method)
         if method is not None:
             raise ValueError("method belongs to a measurement, not to a context: model.observe(measurement, method=…)")

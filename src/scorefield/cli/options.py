@@ -144,7 +144,8 @@ class Conditions:
     """What a model that was fitted with a context is conditioned on.
 
     Arguments:
-        given: The context: name=value for each column, or values in order, or a file with a row for each sample.
+        given: The context: name=value for each column, or values in order, or a file with a row for each sample or row of
+            data; compare, diagnose, evaluate and report take one context.
         guidance: The weight of guidance, which strengthens the effect of the context; 1 for none.
         guidance_interval: The noise levels between which guidance acts, in standard deviations of the data; by default all.
     """

@@ -108,6 +108,13 @@ class Denoiser(DenoiserModule):
             raise ValueError(f"a {type(self).__name__} takes no context: only conditional denoisers do")
         return self
 
+    def unguided(self) -> Denoiser:
+        """The denoiser without guidance: one whose derivative is a covariance, Cov[x_0 | x] = σ² ∂D/∂x.
+
+        That of an extrapolation from one denoiser to another is not: it may have negative eigenvalues.
+        """
+        return _rebuilt(self, lambda part: part.unguided() if isinstance(part, Denoiser) else part)
+
     def samples(self, index: Tensor) -> Denoiser:
         """The denoiser for some samples of a batch: contexts that belong to samples follow them.
 

@@ -54,6 +54,12 @@ class ClassifierGuided(Denoiser):
         self.label = label
         self.weight = weight
 
+    def unguided(self) -> Denoiser:
+        inner, weight = self.denoiser.unguided(), min(max(self.weight, 0.0), 1.0)
+        if inner is self.denoiser and weight == self.weight:
+            return self
+        return ClassifierGuided(inner, self.classifier, self.label, weight)
+
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         differentiable = torch.is_grad_enabled() and x.requires_grad
         with torch.inference_mode(False), torch.enable_grad():

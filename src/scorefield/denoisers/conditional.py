@@ -46,6 +46,9 @@ class Guided(Denoiser):
         self.low = low
         self.high = high
 
+    def unguided(self) -> Denoiser:
+        return self.strong.unguided()
+
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         strong = self.strong(x, level)
         inside = (level >= self.low) & (level <= self.high)

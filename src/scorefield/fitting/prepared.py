@@ -173,6 +173,10 @@ def _contexts(context: Any, schema: Schema, parts: Split, options: Options, coun
     whole = found(context)
     if len(whole) != count:
         raise ValueError(f"every example needs one context, got {len(whole)} contexts for {count} examples")
+    empty = whole[:, -1].flatten(1).any(1) if whole.ndim > 2 else whole[:, -1] > 0
+    if not options.training.unconditional and bool(empty.any()):
+        what = f"example {int(empty.nonzero()[0])} has no context, and with unconditional=0 every example needs one"
+        raise ValueError(f"{what}: leave such examples out, or fit with unconditional=0.1")
     train, held_out = (whole[torch.from_numpy(np.array(places))] for places in parts.places)
     return PreparedContext(found, train, held_out)
 

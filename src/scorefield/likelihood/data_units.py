@@ -46,6 +46,7 @@ class DataDensity:
 
     def _parts(self, x: Tensor) -> Iterator[tuple[Diffusion, Tensor, int]]:
         """Standardized batches, each with the denoiser for its samples and the index of the first."""
+        self.diffusion.check_rows(len(x))
         state, start = self.units(x.double().to(self.units.mean.device)), 0
         for part in state.split(self.batch):
             yield self.diffusion.samples(start + torch.arange(len(part))), part, start

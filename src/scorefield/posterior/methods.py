@@ -49,6 +49,8 @@ class NoisyState:
         differentiable: Whether gradients flow on through what is computed from it.
         moments: Gaussian data of the same moments, if the derivative of the denoiser is not reliable at all levels.
         reach: The level at which the derivative and the moments have equal weight.
+        unguided: If D is guided, the mean without guidance, with its graph: V is its derivative. Guidance extrapolates, and the
+            derivative of D may have negative eigenvalues, with which the covariance of y is singular somewhere.
     """
 
     x: Tensor
@@ -58,6 +60,7 @@ class NoisyState:
     differentiable: bool = False
     moments: Gaussian | None = None
     reach: float = 3.0
+    unguided: Tensor | None = None
 
     @property
     def linearized(self) -> LinearizedMeasurement:
@@ -71,7 +74,8 @@ class NoisyState:
         goes over into that of Gaussian data of the same moments, if those are given.
         """
         how = {"retain_graph": True, "create_graph": self.differentiable}
-        learned = self.level**2 * torch.autograd.grad(self.mean, self.x, w.to(self.mean), **how)[0]
+        mean = self.mean if self.unguided is None else self.unguided
+        learned = self.level**2 * torch.autograd.grad(mean, self.x, w.to(mean), **how)[0]
         if self.moments is None:
             return learned
         share, gaussian = 1 / (1 + (self.level / self.reach) ** 2), self.moments

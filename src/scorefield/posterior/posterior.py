@@ -168,7 +168,9 @@ class Posterior(Denoiser):
         x = x if differentiable else x.detach().clone().requires_grad_()
         learned = any(True for _ in self.prior.parameters())
         moments = self.moments if learned else None
-        return NoisyState(x, level, self.prior(x, level), self.measured, differentiable, moments, self.reach)
+        mean, plain = self.prior(x, level), self.prior.unguided()
+        unguided = None if plain is self.prior else plain(x, level)
+        return NoisyState(x, level, mean, self.measured, differentiable, moments, self.reach, unguided)
 
 
 def posterior_of(

@@ -141,7 +141,7 @@ class Tiny(Process):
         ({"sampler": "ddim(steps=4, process=vp(beta_max=1))"}, "0.856"),
         ({"schedule": ExplicitLevels((0.5, 0.1))}, "0.5"),
     ],
-    ids=str,
+    ids=["own process", "ve", "vp", "levels"],
 )
 def test_sampling_must_start_where_the_data_are_drowned(how, level):
     model, said = model_of(MIXTURE), f"sampling starts at the level {level}, .* 3 or above; .* learned levels up to 80"

@@ -71,7 +71,7 @@ def test_denoisers(answer, got):
         (lambda x, rng: x[:1], TypeError, r"Step gave a state of shape \(1, 2\)"),
         (lambda x, rng: x + 0j, TypeError, "Step gave a state of type torch.complex128 .* keep .* torch.float64"),
         (lambda x, rng: x.float(), TypeError, "Step gave a state of type torch.float32"),
-        (lambda x, rng: x / 0, RuntimeError, "the denoiser's mean before were finite: mend the step of Step"),
+        (lambda x, rng: x / 0, RuntimeError, "the denoiser's mean before were finite: correct the step of Step"),
     ],
 )
 def test_samplers(answer, error, got):
@@ -82,7 +82,7 @@ def test_samplers(answer, error, got):
 def test_a_denoiser_that_is_not_finite_is_named():
     for sampler in (DDIM(), Heun()):
         with pytest.raises(
-            RuntimeError, match="Made returns non-finite values at level 80, from a finite state: mend it"
+            RuntimeError, match="Made returns non-finite values at level 80, from a finite state: correct it"
         ):
             drawn(Made(lambda x: x * math.nan), sampler)
 

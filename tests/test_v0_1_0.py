@@ -22,6 +22,10 @@ HERE = Path(__file__).parent / "v0_1_0"
 EXPECTED = json.loads((HERE / "expected.json").read_text())
 # By kind of model: exact has no network; in whole chains a proposal near its bound may be decided otherwise elsewhere.
 TOLERANCE = {"exact": 1e-8, "vector": 1e-4, "chain": 1e-4, "grid": 1e-3, "bfloat16": 5e-2}
+OTHERWISE = {
+    "labels_given_rows": ("log_prob",),  # three contexts for two rows: 0.1.0 repeated them in silence
+    "posterior_of_guided": ("raw", "encode"),  # 0.1.0 took the guided denoiser's derivative for a covariance
+}
 REFUSED = {"labels_only"}  # 0.1.0 gave log-densities without the context that the model needs
 
 
@@ -90,7 +94,8 @@ def test_models_answer_as_then(name):
         with pytest.raises(ValueError, match="label"):
             model.sample(3)
     else:
-        answers_as_then(model, rows_of(entry), entry["expected"], TOLERANCE[entry["kind"]], entry["how"])
+        wanted = {part: value for part, value in entry["expected"].items() if part not in OTHERWISE.get(name, ())}
+        answers_as_then(model, rows_of(entry), wanted, TOLERANCE[entry["kind"]], entry["how"])
     for then in entry.get("then", {}).values():
         given = then["given"]
         other = model.given(*[np.array(value) for value in given.get("args", [])], **given["named"])

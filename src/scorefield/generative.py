@@ -378,6 +378,7 @@ def _asked(
 ) -> Sampling:
     """What was asked for; an error if the number of steps was given twice."""
     found = Sampling.of(sampler, steps, schedule, process)
-    if steps is not None and found.steps != steps:
+    chooses = found.sampler is not None and found.sampler.adaptive  # such a sampler stops at that many times
+    if steps is not None and found.steps != steps and not chooses:
         raise ValueError(f"steps={steps} and {sampler} disagree: give steps once")
     return found

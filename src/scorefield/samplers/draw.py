@@ -77,11 +77,11 @@ def _cause(diffusion: Diffusion, x: Tensor, t: Tensor, sampler: Sampler, count: 
     if not bool(torch.isfinite(mean).all()):
         level, name = float(sigma / alpha), type(diffusion.denoiser).__name__
         what = f"{name} returns non-finite values at level {level:.3g}, from a finite state"
-        return f"{what}: mend it, or train longer with a smaller learning rate"
+        return f"{what}: correct it, or train longer with a smaller learning rate"
     if float(mean.abs().max()) > 1e3:
         return f"the denoiser gave means of up to {float(mean.abs().max()):.3g}: {steps}"
     name = type(sampler).__name__
-    return f"the state and the denoiser's mean before were finite: mend the step of {name}, or {steps}"
+    return f"the state and the denoiser's mean before were finite: correct the step of {name}, or {steps}"
 
 
 @loose_arguments("diffusion", "shape", "sampler", "steps", "rng", "denoise", "dtype", "device", "grid")

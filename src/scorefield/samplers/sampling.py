@@ -178,11 +178,11 @@ class Sampling:
         if first > min(5.0, largest / 2):
             return
         what = f"sampling starts at the level {first:.3g}, the data's standard deviation is 1 (standardized)"
-        mend = f"the model has learned levels up to {largest:.3g}: choose a process and a schedule that start near it"
+        advice = f"the model has learned levels up to {largest:.3g}: choose a process and a schedule that start near it"
         if first < 3:
-            raise ValueError(f"{what}, and must start at 3 or above; {mend}")
+            raise ValueError(f"{what}, and must start at 3 or above; {advice}")
         share = 1 / (1 + first**2)
-        warnings.warn(f"{what}: {share:.0%} of the first state's variance is data; {mend}", UserWarning, stacklevel=4)
+        warnings.warn(f"{what}: {share:.0%} of the first state's variance is data; {advice}", UserWarning, stacklevel=4)
 
     def replace(self, **changes: Any) -> Sampling:
         """A copy with other parts."""

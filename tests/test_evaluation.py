@@ -10,13 +10,14 @@ import torch
 from scorefield.data import ArrayRows, Schema
 from scorefield.denoisers import Denoiser, Empirical, Gaussian
 from scorefield.evaluation import Evaluation, LossHistory, evaluate, evaluate_run, split_of, still_falling
+from scorefield.evaluation.measure import _other
 from scorefield.evaluation.verdict import verdict
 from scorefield.metrics import Distance, GeneralizationGap, Neighbours, declared
 from scorefield.model import Model
 from scorefield.processes import EDM
 from scorefield.rng import Samples
 from scorefield.runs import Run, fit
-from scorefield.samplers import Heun, Sampling
+from scorefield.samplers import DDIM, EulerMaruyama, Heun, OneStepSampler, Sampling
 from scorefield.settings import Data, Training
 from scorefield.standardize import Standardize
 
@@ -332,3 +333,23 @@ def test_metrics_that_are_declared_or_passed_are_shown_last(count):
     assert 0 < last.value == same.value and last.low <= last.floor <= last.high
     with pytest.raises(ValueError, match="two metrics called 'energy distance'"):
         declared.metric("energy distance")(difference)
+
+
+class Midpoint(OneStepSampler):
+    """A sampler of a user: the midpoint rule for the probability flow."""
+
+    deterministic = True
+
+    def step(self, diffusion, x, t, s, rng):
+        middle = (t + s) / 2
+        return x + (s - t) * diffusion.velocity(x + (middle - t) * diffusion.velocity(x, t), middle)
+
+
+def test_the_other_sampler_is_of_the_other_kind():
+    """F6: it was found from a list of classes, so that a new sampler of the flow was compared with the flow."""
+    gaussian = Gaussian(torch.zeros(2), torch.ones(2))
+    schema = Schema.of(np.zeros((3, 2)))
+    for sampler in (Midpoint(), DDIM(), Heun(), DDIM(eta=1.0), EulerMaruyama()):
+        model = Model(schema, Standardize((2,)), gaussian, gaussian, Sampling(sampler, 8, process=EDM()))
+        other = _other(model)[0].sampler
+        assert other.deterministic is not sampler.deterministic

@@ -21,9 +21,9 @@ from scorefield.nn import MLP, Potential
 from scorefield.objectives import DenoisingScoreMatching, LogNormal, excess
 from scorefield.rng import Samples
 from scorefield.settings import Training
-from scorefield.standardize import Standardize
 from scorefield.toys import two_moons
 from scorefield.training import Feed, Trainer
+from scorefield.units import Standardize
 
 OBJECTIVE = DenoisingScoreMatching(LogNormal(-0.5, 1.2))
 LEVELS = (0.03, 0.1, 0.3, 1.0)

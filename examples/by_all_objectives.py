@@ -30,8 +30,8 @@ from scorefield.objectives import (
 )
 from scorefield.rng import Samples
 from scorefield.settings import Training
-from scorefield.standardize import Standardize
 from scorefield.training import Feed, Trainer
+from scorefield.units import Standardize
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 from objectives import OBJECTIVES as COSTS, cost

@@ -28,9 +28,9 @@ from scorefield.objectives import (
 )
 from scorefield.rng import Samples
 from scorefield.settings import Training
-from scorefield.standardize import Standardize
 from scorefield.toys import unequal_modes
 from scorefield.training import Feed, Trainer
+from scorefield.units import Standardize
 
 TARGET, WIDTH = unequal_modes().mixture, 5.0  # WIDTH: the unit of length of the networks
 LABEL = 0.02  # the level that the network without noise is conditioned on

@@ -21,7 +21,7 @@ from scorefield.model import Model
 from scorefield.posterior import DAPS, DPS, TMPD, AnnealedLikelihood, MomentMatching, PiGDM, RePaint
 from scorefield.processes import EDM
 from scorefield.samplers import Heun, Sampling
-from scorefield.standardize import Standardize
+from scorefield.units import Standardize
 
 D = torch.float64
 GIVEN, FREE, WEAK = 0.5, 1.3, 0.6  # the variances given a context, without one, and of the weak model

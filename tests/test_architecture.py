@@ -21,7 +21,7 @@ FLOORS = [
     {"settings", "tensors", "rng", "spec", "_old_names"},
     {"derivatives", "calls"},
     {"ode", "nn", "data", "mcmc"},
-    {"processes", "denoisers", "standardize", "checkpoint", "metrics", "measurement", "context"},
+    {"processes", "denoisers", "units", "checkpoint", "metrics", "measurement", "context"},
     {"diffusion", "schedules", "objectives", "noise_levels", "toys"},
     {"gaussian_frame"},
     {"training", "samplers", "likelihood"},

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from scorefield import checkpoint
 from scorefield.denoisers import EDMPrediction, Empirical, Gaussian, Mixture, Preconditioned
 from scorefield.rng import Samples
-from scorefield.standardize import Standardize
+from scorefield.units import Standardize
 
 
 class Known(nn.Module):

@@ -22,7 +22,7 @@ from scorefield.runs import Run, fit
 from scorefield.samplers import DDIM, AnnealedLangevin, DormandPrince, ExponentialAdams, Heun, OneStepSampler, Sampling
 from scorefield.schedules import ExplicitLevels, Karras, LogLevel, UniformTime
 from scorefield.settings import Network, Training
-from scorefield.standardize import Standardize
+from scorefield.units import Standardize
 
 D = torch.float64
 EXACT = Gaussian(torch.tensor([1.0, -2.0, 0.5], dtype=D), torch.tensor([1.0, 4.0, 0.25], dtype=D).diag())

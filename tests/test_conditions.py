@@ -22,7 +22,7 @@ from scorefield.nn import UNet
 from scorefield.posterior import DAPS, DPS, TMPD, MomentMatching, PiGDM, RePaint
 from scorefield.processes import EDM
 from scorefield.samplers import DormandPrince, Heun, Sampling
-from scorefield.standardize import Standardize
+from scorefield.units import Standardize
 
 D = torch.float64
 SIGMA = 0.01

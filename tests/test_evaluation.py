@@ -19,7 +19,7 @@ from scorefield.rng import Samples
 from scorefield.runs import Run, fit
 from scorefield.samplers import DDIM, EulerMaruyama, Heun, OneStepSampler, Sampling
 from scorefield.settings import Data, Training
-from scorefield.standardize import Standardize
+from scorefield.units import Standardize
 
 D = torch.float64
 EXACT = Gaussian(torch.tensor([1.0, -2.0, 0.5], dtype=D), torch.tensor([1.0, 4.0, 0.25], dtype=D).diag())

@@ -94,8 +94,8 @@ def test_the_statistics_of_the_toy_problems(annealed_langevin):
 
 
 def test_the_exact_score_in_the_units_of_a_model(annealed_langevin):
-    from scorefield.standardize import Standardize
     from scorefield.toys import two_modes
+    from scorefield.units import Standardize
 
     class Units:
         standardize = Standardize((2,), torch.tensor([-1.8, -1.7]), torch.tensor([2.5, 2.0]))

@@ -28,8 +28,8 @@ from scorefield.rng import Samples
 from scorefield.runs import Run
 from scorefield.samplers import DDIM, Heun, Sampling
 from scorefield.settings import Network, Training
-from scorefield.standardize import Standardize
 from scorefield.tensors import sum_events
+from scorefield.units import Standardize
 
 SMALL = Network(widths=(32,), depth=1)
 MEANS, STD, WEIGHTS = (-2.0, 2.0), 0.5, (0.4, 0.6)

@@ -20,7 +20,7 @@ from scorefield.posterior import DAPS, DPS, MomentMatching, PiGDM, RePaint, exac
 from scorefield.processes import EDM
 from scorefield.rng import Samples
 from scorefield.samplers import DDIM, ExponentialAdams, Sampling
-from scorefield.standardize import Standardize
+from scorefield.units import Standardize
 
 D = torch.float64
 MEAN = torch.tensor([10.0, -5.0, 3.0], dtype=D)

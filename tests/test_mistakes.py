@@ -18,7 +18,7 @@ from scorefield.measurement import Mask, Measurement
 from scorefield.posterior import DPS
 from scorefield.processes import VP
 from scorefield.samplers import Heun
-from scorefield.standardize import Standardize
+from scorefield.units import Standardize
 
 
 @dataclass(frozen=True)

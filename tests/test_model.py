@@ -23,8 +23,8 @@ from scorefield.rng import Samples
 from scorefield.samplers import DDIM, AdaptiveSampler, ExponentialAdams, Heun, Sampler, Sampling
 from scorefield.schedules import ExplicitLevels, Karras, LogLevel
 from scorefield.settings import Data, Network, Training
-from scorefield.standardize import Standardize
 from scorefield.toys import two_modes
+from scorefield.units import Standardize
 
 D = torch.float64
 

@@ -22,7 +22,7 @@ from scorefield.noise_levels import (
     one_level,
 )
 from scorefield.processes import EDM
-from scorefield.standardize import Standardize
+from scorefield.units import Standardize
 
 
 def cloud(count: int, *shape: int, seed: int = 0) -> torch.Tensor:

@@ -12,7 +12,7 @@ import torch
 from scorefield.data import ArrayRows, FileRows
 from scorefield.noise_levels import Diameter, diameter
 from scorefield.noise_levels.distances import nearest
-from scorefield.standardize import Standardize
+from scorefield.units import Standardize
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:

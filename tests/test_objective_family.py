@@ -36,8 +36,8 @@ from scorefield.objectives import (
 from scorefield.processes import EDM, VE, VP
 from scorefield.rng import Samples, Steps
 from scorefield.settings import Training
-from scorefield.standardize import Standardize
 from scorefield.training import Feed, Trainer
+from scorefield.units import Standardize
 
 D = torch.float64
 

@@ -21,7 +21,7 @@ from scorefield.processes import EDM, VE, VP, Process, TimeWindow
 from scorefield.rng import Samples
 from scorefield.samplers import DDIM, AnnealedLangevin, ConsistentAnnealed, Heun, Sampler, Sampling, sample
 from scorefield.schedules import DDPM, Angle, ExplicitLevels, Karras, LogLevel, Schedule, UniformTime
-from scorefield.standardize import Standardize
+from scorefield.units import Standardize
 
 D = torch.float64
 GAUSSIAN = Gaussian(torch.tensor([0.5, -1.0], dtype=D), torch.tensor([[1.0, 0.4], [0.4, 0.5]], dtype=D))

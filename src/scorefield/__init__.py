@@ -62,10 +62,10 @@ if TYPE_CHECKING:
         schedules as schedules,
         settings as settings,
         spec as spec,
-        standardize as standardize,
         tensors as tensors,
         toys as toys,
         training as training,
+        units as units,
     )
     from .comparison import compare as compare
     from .data import read as read

@@ -20,7 +20,7 @@ from .denoisers import ClassifierGuided, Denoiser, DenoiserModule, Gaussian, Gui
 from .measurement import Measurement
 from .posterior import PosteriorMethod, posterior_of
 from .posterior.methods import MomentMatching
-from .standardize import Standardize
+from .units import Standardize
 
 __all__ = [
     "ClassifierGuidance",

@@ -32,7 +32,7 @@ from .samplers import (
     trajectory,
 )
 from .schedules import Schedule, UniformTime
-from .standardize import Standardize
+from .units import Standardize
 
 __all__ = ["GenerativeModel"]
 

@@ -34,7 +34,7 @@ from .likelihood import DataDensity, Density, LogProb
 from .measurement import Measurement
 from .posterior import PosteriorMethod
 from .samplers import Sampling, SamplingLike
-from .standardize import Standardize
+from .units import Standardize
 
 __all__ = ["Model", "load"]
 

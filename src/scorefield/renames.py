@@ -57,6 +57,7 @@ MODULES = {
     "sample.sequential": "mcmc.sequential",
     "sample.transition": "mcmc.transition",
     "sample.weighted": "mcmc.weighted",
+    "standardize": "units",
     "train": "training",
     "train.ahead": "training.prepared",
 }

@@ -34,9 +34,9 @@ from scorefield.rng import Samples
 from scorefield.samplers import AnnealedLangevin, Sampling, sample
 from scorefield.schedules import LogLevel
 from scorefield.settings import Training
-from scorefield.standardize import Standardize
 from scorefield.toys import Donut
 from scorefield.training import Feed, Trainer
+from scorefield.units import Standardize
 
 D = torch.float64
 PARAMETRIZATIONS = [

@@ -16,8 +16,8 @@ from scorefield.processes import EDM, VE
 from scorefield.rng import Samples
 from scorefield.samplers import Sampling
 from scorefield.settings import Training
-from scorefield.standardize import Standardize
 from scorefield.toys import Field
+from scorefield.units import Standardize
 
 D = torch.float64
 

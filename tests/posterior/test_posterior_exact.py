@@ -32,7 +32,7 @@ from scorefield.processes import EDM, VP
 from scorefield.rng import Samples
 from scorefield.samplers import DormandPrince, ExponentialAdams, Heun, Sampling, sample
 from scorefield.schedules import LogLevel
-from scorefield.standardize import Standardize
+from scorefield.units import Standardize
 
 D = torch.float64
 LEVELS = (1e-4, 1e-2, 0.3, 1.0, 7.0, 100.0)

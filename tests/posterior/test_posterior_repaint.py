@@ -19,7 +19,7 @@ from scorefield.processes import EDM
 from scorefield.rng import Samples
 from scorefield.samplers import ExponentialAdams, Sampler, Sampling, sample
 from scorefield.schedules import LogLevel
-from scorefield.standardize import Standardize
+from scorefield.units import Standardize
 
 D = torch.float64
 

@@ -13,7 +13,7 @@ from scorefield.data import ArrayRows
 from scorefield.noise_levels import NoiseLevels, choose_noise_levels
 from scorefield.reporting import DARK, LIGHT
 from scorefield.reporting.calibration import calibration_figure, write_calibration
-from scorefield.standardize import Standardize
+from scorefield.units import Standardize
 
 
 def cloud(*shape: int) -> torch.Tensor:

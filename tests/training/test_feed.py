@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from scorefield.data import ArrayRows, FileRows
-from scorefield.standardize import Standardize
 from scorefield.training import Feed, feed as module
+from scorefield.units import Standardize
 
 
 def feed_of(count: int, batch: int, seed: int = 0) -> Feed:

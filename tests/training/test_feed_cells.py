@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from scorefield.data import ArrayRows
-from scorefield.standardize import Standardize
 from scorefield.training import Feed
+from scorefield.units import Standardize
 
 WIDTH = torch.tensor([0.5, 0.0], dtype=torch.float64)
 

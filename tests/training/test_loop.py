@@ -15,9 +15,9 @@ from scorefield.nn import MLP, UNet
 from scorefield.objectives import DenoisingScoreMatching, LogNormal
 from scorefield.rng import Rng
 from scorefield.settings import Training
-from scorefield.standardize import Standardize
 from scorefield.training import Feed, Trainer, loop
 from scorefield.training.held_out import excess
+from scorefield.units import Standardize
 
 OBJECTIVE = DenoisingScoreMatching(LogNormal(-0.5, 1.2))
 

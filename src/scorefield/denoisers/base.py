@@ -11,6 +11,9 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+from ..rng import Rng
+from ..tensors import sum_events
+
 __all__ = ["ConditionalDenoiser", "Denoiser", "DenoiserModule", "PreconditionedNetwork"]
 
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -83,6 +86,9 @@ class Denoiser(DenoiserModule):
     has_log_prob: bool = False
     """Whether it knows its log-density: then `log_prob` gives it."""
 
+    completes: bool = False
+    """Whether it knows the conditional distribution of any variables given any others: then `given_variables` gives it."""
+
     @abc.abstractmethod
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         """Denoises.
@@ -102,6 +108,39 @@ class Denoiser(DenoiserModule):
             TypeError: If its log-density is not known.
         """
         raise TypeError(f"{type(self).__name__} has no log_prob: integrate the flow, scorefield.likelihood.log_prob")
+
+    def denoising_loss(self, x0: Tensor, level: Tensor, weight: Tensor, rng: Rng) -> Tensor:
+        """The loss of denoising data plus noise: w ‖D(x_0 + σ z, σ) - x_0‖² / n.
+
+        A denoiser that knows more about x_0 than its mean, such as the probabilities of categories, replaces it by another
+        loss with the same minimizer.
+
+        Arguments:
+            x0: Data, of shape `(B, *D)`.
+            level: Their noise levels σ, which broadcast against them.
+            weight: The weights w, of the shape of `level`.
+            rng: The source of the noise.
+
+        Returns:
+            The losses, of shape `(B,)`.
+        """
+        error = self(x0 + level * rng.normal_like(x0), level) - x0
+        return sum_events(weight * error**2) / x0[0].numel()
+
+    def given_variables(self, values: Tensor, status: Tensor) -> Denoiser:
+        """The denoiser of the conditional distribution of some variables given others, if it `completes`.
+
+        Arguments:
+            values: States that hold the given values, `(M, *D)`; sample i has row i modulo M.
+            status: FREE, GIVEN or ABSENT (`data.variables`) for each variable, `(M, V)`.
+
+        Returns:
+            A denoiser of whole states: at given variables its answer is their value.
+
+        Raises:
+            TypeError: If it has not learned conditionals.
+        """
+        raise TypeError(f"{type(self).__name__} has not learned conditionals: observe a measurement instead")
 
     def conditioned_on(self, context: Tensor | None) -> Denoiser:
         if context is not None:

@@ -14,7 +14,7 @@ from ..objectives import LevelDistribution, LevelObjective
 from ..processes import Process
 from ..samplers import Sampler, Sampling
 from ..settings import Data, Network, Training
-from ..standardize import Standardize
+from ..units import Standardize
 
 __all__ = ["GIVEN", "Choice", "Options"]
 

@@ -20,7 +20,7 @@ from ..objectives import DenoisingScoreMatching, LevelDistribution, LevelObjecti
 from ..processes import Process
 from ..samplers import ExponentialAdams, Sampling
 from ..settings import Network, Training
-from ..standardize import Standardize
+from ..units import Standardize
 from .budget import resolve_training
 from .options import GIVEN, Choice, Options
 from .prepared import Prepared, smallest_step

@@ -15,7 +15,7 @@ from ..data import Rows, Schema, Summary, cells as cells_of, summarize
 from ..denoisers import Gaussian
 from ..rng import Samples, permutation
 from ..settings import Training
-from ..standardize import Standardize
+from ..units import Standardize
 from .options import GIVEN, Choice, Options
 from .splitting import Split, split
 

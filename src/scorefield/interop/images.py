@@ -16,7 +16,7 @@ from ..denoisers import Gaussian
 from ..model import Model
 from ..runs import Run, fingerprint
 from ..settings import Data
-from ..standardize import Standardize
+from ..units import Standardize
 
 __all__ = ["form", "keep", "moments", "units"]
 

@@ -19,8 +19,8 @@ from ..model import Model
 from ..nn import ConditionalGaussian
 from ..rng import Samples, permutation
 from ..settings import Data, Network, Training
-from ..standardize import Standardize
 from ..training import train_gaussian
+from ..units import Standardize
 from .simulations import Simulations, rows_of
 
 __all__ = ["NLE", "LearnedLikelihood", "NLEPosterior"]

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..denoisers import Gaussian
 from ..diffusion import Diffusion
 from ..rng import Samples
-from ..standardize import Standardize
+from ..units import Standardize
 from .base import LogProb
 from .bound import Bound, bound
 from .discrete import BitsPerDim, bits_per_dim

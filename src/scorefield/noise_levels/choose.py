@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..data import Rows
-from ..standardize import Standardize
+from ..units import Standardize
 from .distances import Diameter, diameter, nearest
 from .langevin import Criterion, best_ratio, fixed_point
 from .levels import NoiseLevels

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..data import Rows
-from ..standardize import Standardize
+from ..units import Standardize
 from .points import Points
 from .search import Best, Search
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..data import Rows
-from ..standardize import Standardize
+from ..units import Standardize
 
 __all__ = ["Points", "evenly_spaced"]
 

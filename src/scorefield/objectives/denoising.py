@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ..denoisers.base import Denoiser
 from ..rng import Rng
-from ..tensors import sum_events
 from .levels import LevelDistribution
 from .per_level import LevelObjective
 from .weighting import Weighting
@@ -48,8 +47,7 @@ class DenoisingScoreMatching(LevelObjective):
             raise ValueError(f"DenoisingScoreMatching needs {need}, got {self.scale:g}")
 
     def at(self, denoiser: Denoiser, x0: Tensor, level: Tensor, rng: Rng) -> Tensor:
-        error = denoiser(x0 + level * rng.normal_like(x0), level) - x0
-        return sum_events(self.weight(level) * error**2) / x0[0].numel()
+        return denoiser.denoising_loss(x0, level, self.weight(level), rng)
 
     def weight(self, level: Tensor) -> Tensor:
         return 1 / level**2 + 1 / self.scale**2 if self.weighting is None else self.weighting(level)

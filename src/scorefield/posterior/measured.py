@@ -13,8 +13,8 @@ from torch import Tensor
 from ..data.layout import Layout
 from ..measurement import Mask, Measurement, WhiteNoise
 from ..measurement.noise import GaussianNoise
-from ..standardize import Standardize
 from ..tensors import expand
+from ..units import Standardize
 
 __all__ = ["LinearizedMeasurement", "MaskedObservation", "StandardizedMeasurement"]
 

@@ -13,7 +13,7 @@ from ..denoisers import Denoiser, Gaussian
 from ..denoisers.base import shallow_copy
 from ..diffusion import Diffusion
 from ..measurement import Measurement
-from ..standardize import Standardize
+from ..units import Standardize
 from .exact import exact_posterior
 from .measured import StandardizedMeasurement
 from .methods import GaussianApproximation, Method, MomentMatching, NoisyState

@@ -24,9 +24,9 @@ from ..processes import VE
 from ..rng import Rng, Steps
 from ..samplers import AnnealedLangevin, Sampling
 from ..schedules import ExplicitLevels
-from ..standardize import Standardize
 from ..training import Feed, Progress
 from ..training.flat import Flat
+from ..units import Standardize
 
 __all__ = ["Experiment"]
 

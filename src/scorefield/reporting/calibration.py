@@ -14,7 +14,7 @@ from torch import Tensor
 from ..data import Rows
 from ..noise_levels import NoiseLevels
 from ..rng import Samples
-from ..standardize import Standardize
+from ..units import Standardize
 from .base import LIGHT, Theme, blank, canvas, dress, few_ticks, label, log_scale, number, png, require
 from .grids import grid_style, mosaic, tiles
 

@@ -20,8 +20,8 @@ from ..objectives import LevelDistribution, LevelObjective
 from ..processes import Process
 from ..samplers import Sampler, Sampling
 from ..settings import Data, Network, Training
-from ..standardize import Standardize
 from ..training import Progress
+from ..units import Standardize
 from .folder import Run
 from .log import tensorboard_writer
 from .record import asked, packages, resumed

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..data import Rows
 from ..rng import Steps, passes
-from ..standardize import Standardize
+from ..units import Standardize
 
 __all__ = ["Feed"]
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from scorefield.standardize import Standardize
+from scorefield.units import Standardize
 
 D = torch.float64
 

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn as nn
 from torch import Tensor
+
+from .base import Units
 
 __all__ = ["Standardize"]
 
@@ -18,7 +19,7 @@ def _fits(inner: Sequence[int], outer: Sequence[int]) -> bool:
     return len(inner) <= len(outer) and all(a in (1, b) for a, b in ends)
 
 
-class Standardize(nn.Module):
+class Standardize(Units):
     """The affine map (x - mean) / std.
 
     Arguments:
@@ -37,12 +38,12 @@ class Standardize(nn.Module):
         True
     """
 
+    affine = True
     mean: Tensor
     std: Tensor
 
     def __init__(self, shape: Sequence[int], mean: Tensor | None = None, std: Tensor | None = None) -> None:
-        super().__init__()
-        self.shape = tuple(shape)
+        super().__init__(shape)
         mean = torch.zeros(()) if mean is None else mean
         std = torch.ones(()) if std is None else std
         for name, value in (("mean", mean), ("std", std)):
@@ -53,7 +54,7 @@ class Standardize(nn.Module):
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, place: Tensor | None = None) -> Tensor:
         """Maps data, `(B, *D)`, to standard units."""
         return (x - self.mean.to(x.dtype)) / self.std.to(x.dtype)
 
@@ -66,6 +67,10 @@ class Standardize(nn.Module):
         mean, std = float(self.mean.double().mean()), float(self.std.double().mean())
         about = "" if self.mean.numel() == self.std.numel() == 1 else " on average"
         return f"Standardize({self.shape}, mean {mean:.4g}, std {std:.4g}{about})"
+
+    def log_volume(self, x: Tensor, place: Tensor | None = None) -> Tensor:
+        """The log-determinant, of shape `(B,)`: the same everywhere."""
+        return torch.full((len(x),), self.log_det, dtype=torch.float64, device=x.device)
 
     @property
     def log_det(self) -> float:

@@ -1,0 +1,66 @@
+"""The interface of a column of a table."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pandas import Series
+
+__all__ = ["Column", "Name", "Transform"]
+
+Name = str | int | float | bool | tuple[Any, ...] | None
+Transform = Literal["auto", "affine", "log", "logit", "quantile"]
+
+
+@dataclass(frozen=True)
+class Column(abc.ABC):
+    """What a column of a table holds: a plain value, which turns the column into float64 numbers and back.
+
+    To add a kind of column, write `encode` and `decode`, and say in `kind` what it is called.
+
+    Arguments:
+        name: Its name.
+        dtype: The type that samples get, as pandas names it.
+        missing: Whether values miss.
+        reason: What it was taken for, and why, in words.
+    """
+
+    name: Name
+    dtype: str
+    missing: bool = False
+    reason: str = ""
+
+    kind: ClassVar[str]
+    """What it is called: "number", "category", "date", …"""
+
+    @property
+    def size(self) -> int:
+        """The number of levels of a category; 0 for what is ordered on a line, such as numbers and dates."""
+        return 0
+
+    @property
+    def bounds(self) -> tuple[float | None, float | None]:
+        """What values cannot lie below and above, in encoded numbers; None where that is not known."""
+        return None, None
+
+    @property
+    def transform(self) -> Transform:
+        """The map to standard units that was asked for."""
+        return "auto"
+
+    @abc.abstractmethod
+    def encode(self, values: Series[Any]) -> np.ndarray:
+        """The numbers of a column, `(N,)` in float64: codes from 0 for categories, NaN where a value is missing.
+
+        Raises:
+            ValueError: If there is a value that the column cannot hold; the message names it and its row.
+        """
+
+    @abc.abstractmethod
+    def decode(self, numbers: np.ndarray) -> Series[Any]:
+        """The column of such numbers, `(M,)`, with its name and type."""

@@ -1,0 +1,72 @@
+"""The variables of a mixed state: numbers first, then categories, each a block with one coordinate for each level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+__all__ = ["ABSENT", "FREE", "GIVEN", "Variables"]
+
+FREE, GIVEN, ABSENT = 0, 1, 2
+"""What a variable is in a conditional: to be drawn, known, or left out (integrated over)."""
+
+
+@dataclass(frozen=True)
+class Variables:
+    """How the coordinates of a state vector belong to variables.
+
+    A category of K levels is a corner of a simplex: K coordinates, of which one is 1 and the others are 0. Variables are
+    counted in the order of their coordinates, numbers first. A variable that may be missing has an indicator, a category of
+    the two levels present and missing; it is NaN in a state where it is missing.
+
+    Arguments:
+        numbers: The number of variables that are numbers, one coordinate each.
+        levels: The number of levels of each category.
+        indicators: For each variable, the variable that says whether it is missing; -1 where nothing is drawn for it.
+
+    Raises:
+        ValueError: If a category has fewer than two levels, or there is not one indicator for each variable.
+
+    Example:
+        >>> mixed = Variables(2, (3, 2))
+        >>> mixed.size, mixed.count, mixed.blocks
+        (7, 4, ((2, 5), (5, 7)))
+        >>> mixed.owners
+        (0, 1, 2, 2, 2, 3, 3)
+    """
+
+    numbers: int
+    levels: tuple[int, ...] = ()
+    indicators: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "levels", tuple(self.levels))
+        object.__setattr__(self, "indicators", tuple(self.indicators) or (-1,) * self.count)
+        if any(k < 2 for k in self.levels):
+            raise ValueError(f"a category has two levels or more, got {self.levels}")
+        if len(self.indicators) != self.count:
+            raise ValueError(f"{self.count} variables need as many indicators, got {len(self.indicators)}")
+
+    @property
+    def count(self) -> int:
+        """The number of variables."""
+        return self.numbers + len(self.levels)
+
+    @property
+    def size(self) -> int:
+        """The number of coordinates."""
+        return self.numbers + sum(self.levels)
+
+    @property
+    def blocks(self) -> tuple[tuple[int, int], ...]:
+        """Where the coordinates of each category begin and end."""
+        ends = [self.numbers]
+        for k in self.levels:
+            ends.append(ends[-1] + k)
+        return tuple(pairwise(ends))
+
+    @property
+    def owners(self) -> tuple[int, ...]:
+        """The variable of each coordinate."""
+        blocks = (self.numbers + i for i, k in enumerate(self.levels) for _ in range(k))
+        return (*range(self.numbers), *blocks)

@@ -1,0 +1,84 @@
+"""The interface of units: the invertible map between data and the states that models work on."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+from ..data.variables import Variables
+
+__all__ = ["Units"]
+
+
+class Units(nn.Module, abc.ABC):
+    """An invertible map from data, in their own units, to states, which have about mean 0 and standard deviation 1.
+
+    To add one, write `forward`, `inverse` and `log_volume`. Values that stand for cells (whole numbers, atoms) are
+    spread over them: `forward` takes a place in the cell for each value, and `inverse` maps the whole cell to the value.
+
+    Arguments:
+        shape: The shape `D` of a sample of the data, in the layout of networks.
+    """
+
+    affine: ClassVar[bool] = False
+    """Whether it is the map (x - mean) / std."""
+
+    has_cells: bool = False
+    """Whether values stand for cells, so that `forward` depends on the place."""
+
+    variables: Variables | None = None
+    """How states are made of variables, if some are categories; None if every coordinate is a number."""
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        super().__init__()
+        self.shape = tuple(shape)
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """The shape of a state; that of the data, unless columns become several coordinates or none."""
+        return self.shape
+
+    @property
+    def device(self) -> torch.device:
+        """Where the map is computed."""
+        return next((each.device for each in self.buffers()), torch.device("cpu"))
+
+    @abc.abstractmethod
+    def forward(self, x: Tensor, place: Tensor | None = None) -> Tensor:
+        """Maps data, `(B, *shape)`, to states, `(B, *state_shape)`.
+
+        Arguments:
+            x: The data; NaN for missing values of a table.
+            place: The place of each value in its cell, uniform on [0, 1), `(B, *shape)`; in the middle if left out.
+        """
+
+    @abc.abstractmethod
+    def inverse(self, x: Tensor) -> Tensor:
+        """Maps states, `(B, *state_shape)`, to data, `(B, *shape)`."""
+
+    @abc.abstractmethod
+    def log_volume(self, x: Tensor, place: Tensor | None = None) -> Tensor:
+        """log |det ∂ state / ∂ x| at data `(B, *shape)`, of shape `(B,)`: what a log-density of states lacks.
+
+        For a value that stands for a cell, the derivative is that by its place: the mean over places of the density of
+        states, times this volume, is then the probability of the value. Categories do not count, nor do missing values.
+        """
+
+    def status(self, known: Tensor, x: Tensor, complete: bool = False) -> Tensor:
+        """What each variable is in the conditional distribution of the other values given some.
+
+        Arguments:
+            known: Which values are given, `(M, *shape)`, true or false.
+            x: The data, NaN where a value is missing.
+            complete: Whether missingness is left out: indicators are absent, and so are missing values.
+
+        Returns:
+            FREE, GIVEN or ABSENT (`data.variables`) for each variable, of shape `(M, V)`; V is the number of
+            coordinates where every coordinate is a number.
+        """
+        return known.flatten(1).long()

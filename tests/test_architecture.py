@@ -28,6 +28,7 @@ FLOORS = [
     {"posterior"},
     {"conditions"},
     {"generative"},
+    {"conditioning"},
     {"model"},
     {"presets", "inverse", "classifier_guidance"},
     {"fitting"},

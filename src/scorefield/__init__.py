@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         cli as cli,
         comparison as comparison,
         condition_migrations as condition_migrations,
+        conditioning as conditioning,
         conditions as conditions,
         context as context,
         data as data,
@@ -68,7 +69,7 @@ if TYPE_CHECKING:
         units as units,
     )
     from .comparison import compare as compare
-    from .data import read as read
+    from .data import missing as missing, read as read
     from .diagnostics import diagnose_run as diagnose
     from .evaluation import evaluate_run as evaluate
     from .measurement import Measurement as Measurement
@@ -92,6 +93,7 @@ _HOMES = {
     "evaluate": ("evaluation", "evaluate_run"),
     "fit": ("runs", "fit"),
     "load": ("model", "load"),
+    "missing": ("data", "missing"),
     "read": ("data", "read"),
     "report": ("reporting.run", "report"),
 }
@@ -110,6 +112,7 @@ __all__ = [
     "evaluate",
     "fit",
     "load",
+    "missing",
     "read",
     "report",
 ]

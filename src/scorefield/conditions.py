@@ -1,7 +1,7 @@
 """What a model has been conditioned on, as values: a context, classifiers, measurements.
 
 Conditions commute: whatever the order in which they were added, they are applied in one order: context and guidance,
-classifiers, measurements. To add a kind of condition, write `transform`.
+known columns, classifiers, measurements. To add a kind of condition, write `transform`.
 """
 
 from __future__ import annotations
@@ -11,21 +11,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
 import torch.nn as nn
 from torch import Tensor
 
 from . import spec
 from .data.layout import Layout
+from .data.variables import GIVEN
 from .denoisers import ClassifierGuided, Denoiser, DenoiserModule, Gaussian, Guided, NoisyClassifier
 from .measurement import Measurement
-from .posterior import PosteriorMethod, posterior_of
+from .posterior import KnownCoordinates, PosteriorMethod, posterior_of
 from .posterior.methods import MomentMatching
-from .units import Standardize
+from .units import Units
 
 __all__ = [
     "ClassifierGuidance",
     "Condition",
     "ContextCondition",
+    "KnownValues",
     "Observation",
     "Stage",
     "apply_conditions",
@@ -49,7 +52,7 @@ class Stage:
     denoiser: DenoiserModule
     moments: Gaussian
     layout: Layout
-    units: Standardize
+    units: Units
     names: tuple[str, ...] = ()
 
     def answering(self) -> Denoiser:
@@ -211,6 +214,80 @@ class ContextCondition(Condition):
             _check_plain(self.weak, "the weak model", "save both models, and guide the one that you loaded")
 
 
+class KnownValues(Condition):
+    """Exact values of some columns of the data themselves.
+
+    A denoiser that knows conditionals gives the one of the other columns. Any other is combined with the values, and
+    particles (`posterior.ReplacementSMC`) draw from the conditional distribution.
+
+    Arguments:
+        x: M rows of data, `(M, *D)` in the layout of networks: values of the known columns, NaN where one is missing.
+        known: Which columns are known, true or false, `(M, *D)`; sample i has row i modulo M.
+        complete: Whether no other value may be missing: they are drawn as if the data had no gaps.
+        names: The names of the known columns, for messages.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+
+    order = 1
+    x: Tensor
+    known: Tensor
+
+    def __init__(self, x: Tensor, known: Tensor, complete: bool = False, names: Sequence[str] = ()) -> None:
+        super().__init__()
+        if x.shape != known.shape:
+            raise ValueError(f"rows of shape {tuple(x.shape)} need as many flags, got {tuple(known.shape)}")
+        self.register_buffer("x", x)
+        self.register_buffer("known", known.bool())
+        self.complete = complete
+        self.names = tuple(names)
+
+    @property
+    def summary(self) -> str:
+        """Which columns, and how many rows."""
+        rows = "" if len(self.x) == 1 else f" of {len(self.x):,} rows"
+        return f"{', '.join(self.names) or 'some values'} known{rows}"
+
+    @classmethod
+    def among(cls, conditions: Sequence[Condition]) -> KnownValues | None:
+        """The known values among conditions, if there are some."""
+        return next((each for each in conditions if isinstance(each, cls)), None)
+
+    def merged(self, before: KnownValues | None) -> KnownValues:
+        """These values, and those that were known before for other columns.
+
+        Raises:
+            ValueError: If both have several rows, and their numbers differ.
+        """
+        if before is None:
+            return self
+        one, two = len(before.x), len(self.x)
+        if one != two and min(one, two) > 1:
+            raise ValueError(f"values of {one} rows are known and values of {two} rows came: give as many, or one")
+        shape = (max(one, two), *self.x.shape[1:])
+        known, earlier = self.known.expand(shape), before.known.expand(shape)
+        x = torch.where(known, self.x.expand(shape), before.x.expand(shape))
+        names = dict.fromkeys((*before.names, *self.names))
+        return KnownValues(x, known | earlier, self.complete or before.complete, tuple(names))
+
+    def transform(self, stage: Stage) -> Stage:
+        denoiser, state = (
+            stage.answering(),
+            stage.units(self.x.nan_to_num() if stage.units.variables is None else self.x),
+        )
+        status = stage.units.status(self.known, self.x, self.complete)
+        if denoiser.completes:
+            return replace(stage, denoiser=denoiser.given_variables(state, status))
+        keep = (status == GIVEN).reshape(state.shape)
+        return replace(stage, denoiser=KnownCoordinates(denoiser, state, keep))
+
+    def check_density(self) -> None:
+        columns = f"[{', '.join(map(repr, self.names))}]"
+        what = "the density given some columns is a conditional of the model that is not conditioned on them"
+        raise ValueError(f"{what}: model.density().conditional(x, given={columns})")
+
+
 class ClassifierGuidance(Condition):
     """Guidance to a class by a classifier of noisy data.
 
@@ -223,7 +300,7 @@ class ClassifierGuidance(Condition):
         ValueError: If the classifier does not know the class, or the weight is not finite.
     """
 
-    order = 1
+    order = 2
 
     def __init__(self, classifier: NoisyClassifier, label: str | int, weight: float = 1.0) -> None:
         super().__init__()

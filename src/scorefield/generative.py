@@ -32,7 +32,7 @@ from .samplers import (
     trajectory,
 )
 from .schedules import Schedule, UniformTime
-from .units import Standardize
+from .units import Units
 
 __all__ = ["GenerativeModel"]
 
@@ -51,7 +51,7 @@ class GenerativeModel(nn.Module, abc.ABC):
         ValueError: If `sampling` has no process.
     """
 
-    def __init__(self, schema: Schema, standardize: Standardize, moments: Gaussian, sampling: Sampling) -> None:
+    def __init__(self, schema: Schema, standardize: Units, moments: Gaussian, sampling: Sampling) -> None:
         super().__init__()
         if sampling.process is None:
             raise ValueError("a model needs a noise process: Sampling(process=…)")
@@ -196,7 +196,7 @@ class GenerativeModel(nn.Module, abc.ABC):
     ) -> Tensor:
         """A batch of some samples, in the units of the data; `sampling` is complete."""
         part = diffusion.samples(samples.start + torch.arange(samples.count))
-        x = sample(part, (samples.count, *self.schema.inner_shape), sampling, rng, denoise, device=self.device)
+        x = sample(part, (samples.count, *self.standardize.state_shape), sampling, rng, denoise, device=self.device)
         return self.standardize.inverse(x).to("cpu", self._dtype())
 
     @renamed_arguments(grid="schedule")
@@ -220,7 +220,7 @@ class GenerativeModel(nn.Module, abc.ABC):
             ValueError: If `count` or `steps` is not positive.
         """
         self._check(count, None)
-        rng, shape = Samples(seed, 0, count, "sample"), (count, *self.schema.inner_shape)
+        rng, shape = Samples(seed, 0, count, "sample"), (count, *self.standardize.state_shape)
         sampling = self._chosen(sampler, steps, schedule, process)
         chosen, times = sampling.parts()[1:]
         diffusion = replace(self.diffusion.samples(torch.arange(count)), process=chosen)
@@ -249,10 +249,13 @@ class GenerativeModel(nn.Module, abc.ABC):
             Latents, of shape `(N, *D)` in the layout of networks, in float64.
 
         Raises:
-            ValueError: If `x` has another form, there are neither one nor N contexts, or the sampler draws noise.
+            ValueError: If `x` has another form or missing values, there are neither one nor N contexts, or the sampler draws
+                noise.
         """
         sampling = self._flow(_asked(sampler, steps, schedule, process))
         state, diffusion = self.standardize(self.schema.unpack(x, torch.float64).to(self.device)), self._precise
+        if bool(state.isnan().any()):
+            raise ValueError("rows with missing values have no latents: fill them first, model.impute(x)")
         return torch.cat([encode(some, part, sampling).cpu() for some, part in self._parts(diffusion, state)])
 
     @renamed_arguments(grid="schedule")

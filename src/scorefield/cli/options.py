@@ -141,11 +141,11 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a model that was fitted with a context is conditioned on.
+    """What a model is conditioned on: the context it was fitted with, or columns of its data.
 
     Arguments:
-        given: The context: name=value for each column, or values in order, or a file with a row for each sample or row of
-            data; compare, diagnose, evaluate and report take one context.
+        given: name=value for each column (NA where one is missing), or values of the context in order, or a file with a row
+            for each sample or row of data; compare, diagnose, evaluate and report take one context.
         guidance: The weight of guidance, which strengthens the effect of the context; 1 for none.
         guidance_interval: The noise levels between which guidance acts, in standard deviations of the data; by default all.
     """
@@ -199,6 +199,8 @@ class Conditions:
 
 
 def _value(text: str) -> Any:
+    if text in ("NA", "missing"):
+        return None
     for kind in (int, float):
         try:
             return kind(text)

@@ -4,6 +4,7 @@ from .errors import DataError, DataTypeError
 from .files import check, contents, lost, read, write
 from .formats import FORMATS, Format, Selection
 from .lattice import cells
+from .partial import known_values, missing
 from .rows import ArrayRows, FileRows, Rows
 from .schema import Schema
 from .summary import Summary, summarize
@@ -22,7 +23,9 @@ __all__ = [
     "cells",
     "check",
     "contents",
+    "known_values",
     "lost",
+    "missing",
     "read",
     "summarize",
     "write",

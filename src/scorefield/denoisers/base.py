@@ -33,6 +33,9 @@ class DenoiserModule(nn.Module, abc.ABC):
     unconditional: bool = True
     """Whether it knows the distribution of data without a context."""
 
+    completes: bool = False
+    """Whether it knows the conditional distribution of any variables given any others: then `given_variables` gives it."""
+
     @abc.abstractmethod
     def conditioned_on(self, context: Tensor | None) -> Denoiser:
         """The denoiser for a context, or without one.
@@ -85,9 +88,6 @@ class Denoiser(DenoiserModule):
 
     has_log_prob: bool = False
     """Whether it knows its log-density: then `log_prob` gives it."""
-
-    completes: bool = False
-    """Whether it knows the conditional distribution of any variables given any others: then `given_variables` gives it."""
 
     @abc.abstractmethod
     def forward(self, x: Tensor, level: Tensor) -> Tensor:

@@ -106,8 +106,7 @@ def _measured(plan: Plan, trainer: Trainer, denoiser: DenoiserModule) -> _Losses
     count = max(64, min(512, 2**18 // prepared.moments.mean.numel()))
     held_out = trainer.held_out.cpu()[:count]
     rows = prepared.split.train.subset(range(min(count, len(prepared.split.train))))
-    train = prepared.standardized(rows, prepared.chosen(rows, count, stream=-4))
-    train = prepared.placed(train, "train cell").cpu()
+    train = prepared.states(rows, prepared.chosen(rows, count, stream=-4), "train cell").cpu()
     of_held_out = None if trainer.context is None else trainer.context.cpu()
     of_train = None if prepared.context is None else prepared.context.train
     zero = Gaussian(torch.zeros_like(held_out[0]), torch.ones_like(held_out[0]))

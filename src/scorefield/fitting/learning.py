@@ -53,7 +53,7 @@ def trainer_of(plan: Plan) -> Trainer:
     contexts = None if given is None else given.train
     batches = Feed(prepared.split.train, units, batch, prepared.seed, device, contexts, cells)
     places = prepared.chosen(prepared.split.held_out, _KEPT, stream=-3)
-    held_out = prepared.placed(prepared.standardized(prepared.split.held_out, places), "held-out cell").to(device)
+    held_out = prepared.states(prepared.split.held_out, places, "held-out cell").to(device)
     context = None if given is None else given.held_out[places].to(device)
     sets = 1 if given is None else given.context.sets
     measured = (held_out, plan.objective, plan.training, prepared.seed, context, sets)

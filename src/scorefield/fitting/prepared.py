@@ -15,7 +15,7 @@ from ..data import Rows, Schema, Summary, cells as cells_of, summarize
 from ..denoisers import Gaussian
 from ..rng import Samples, permutation
 from ..settings import Training
-from ..units import Standardize
+from ..units import Standardize, Units, choose_units
 from .options import GIVEN, Choice, Options
 from .splitting import Split, split
 
@@ -66,7 +66,7 @@ class Prepared:
     schema: Schema
     summary: Summary
     split: Split
-    units: Standardize
+    units: Units
     cells: Tensor | None
     moments: Gaussian
     examples: Tensor
@@ -78,8 +78,8 @@ class Prepared:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of an example in the layout of networks."""
-        return self.schema.inner_shape
+        """The shape of a state."""
+        return self.units.state_shape
 
     @property
     def vectors(self) -> bool:
@@ -88,7 +88,7 @@ class Prepared:
 
     @property
     def cell_width(self) -> Tensor:
-        """The widths of the cells in standard units, 0 where data are points."""
+        """The widths of the cells in standard units, 0 where data are points, and where the units know the cells."""
         return _width(self.units, self.cells)
 
     @property
@@ -101,12 +101,11 @@ class Prepared:
         """Up to `count` places in `rows`, as many as fit into memory, drawn by the seed and a stream."""
         return _chosen(rows, count, self.seed, stream)
 
-    def standardized(self, rows: Rows, places: list[int]) -> Tensor:
-        """Rows at some places in standard units, `(M, *D)`, in float32."""
-        return _standardized(self.units, rows, places)
-
-    def placed(self, x: Tensor, purpose: str) -> Tensor:
-        """Standardized data at fixed places in the cells that they stand for."""
+    def states(self, rows: Rows, places: list[int], purpose: str) -> Tensor:
+        """Rows at some places in standard units, `(M, *D)` in float32, at fixed places in the cells that they stand for."""
+        if self.units.has_cells:
+            return _states(self.units, rows, places, self.seed, purpose)
+        x = _standardized(self.units, rows, places)
         if self.cells is None:
             return x
         place = Samples(self.seed, 0, len(x), purpose).uniform(tuple(x.shape), x.dtype)
@@ -132,36 +131,61 @@ def prepare(x: Any, options: Options | None = None, context: Any = None) -> Prep
         ('vectors: 2 columns', 450, 50)
     """
     options = options or Options()
-    schema = Schema.of(x, options.data.structure, options.data.channels)
+    schema = Schema.of(x, options.data)
     rows = schema.rows(x)
-    summary = summarize(rows, schema.columns)
+    summary = summarize(rows, schema.columns, schema.table)
     parts = split(rows, options.data.held_out, options.seed)
-    units, cells = _units_of(summary), None
-    if options.data.dequantize:
-        cells = cells_of(schema.integer, summary.step, units.std)
-        if cells is not None:  # variances of data that are spread over them grow by width²/12 (Sheppard, 1898)
-            summary = replace(summary, variance=summary.variance + cells**2 / 12)
-        units = _units_of(summary)
     choices = [Choice("structure", schema.structure, schema.reason)]
-    scale = 1.0
-    if options.units is not None:
-        units = _given_units(options.units, schema.inner_shape)
-        scale = float((units(summary.mean[None])[0] ** 2 + summary.variance / units.std.double() ** 2).mean().sqrt())
-        words = f"(x - {float(units.mean.double().mean()):.4g}) / {float(units.std.double().mean()):.4g}"
-        choices.append(Choice("units", words, GIVEN))
+    form = _units(options, schema, parts.train, summary)
+    units = form.units
     places = _chosen(parts.train, _EXAMPLES, options.seed, -2)
-    examples = _standardized(units, parts.train, places)
+    examples = _examples(units, parts.train, places, options.seed)
     given, residual = None, examples
     if context is not None:
         given = _contexts(context, schema, parts, options, summary.count)
-        if schema.structure == "vector":
+        if schema.structure == "vector" and units.variables is None:
             given, residual = _with_trend(given, places, examples)
     elif options.training.unconditional != Training().unconditional:
         what = f"unconditional={options.training.unconditional:g} drops contexts, and there are none"
         raise ValueError(f"{what}: pass context=…, or leave it out")
-    moments = _moments(summary, units, examples, _width(units, cells))
-    made = (schema, summary, parts, units, cells, moments, examples, residual, given, scale)
-    return Prepared(*made, options.seed, tuple(choices))
+    if form.affine is None:
+        moments = _moments_of(examples)
+    else:
+        moments = _moments(form.summary, form.affine, examples, _width(units, form.cells))
+    made = (schema, form.summary, parts, units, form.cells, moments, examples, residual, given, form.scale)
+    return Prepared(*made, options.seed, (*choices, *form.choices))
+
+
+@dataclass(frozen=True)
+class _Form:
+    """The units of data, with what follows from them: the summary of the cells that values stand for, and their widths."""
+
+    units: Units
+    summary: Summary
+    cells: Tensor | None = None
+    scale: float = 1.0
+    choices: tuple[Choice, ...] = ()
+    affine: Standardize | None = None
+
+
+def _units(options: Options, schema: Schema, rows: Rows, summary: Summary) -> _Form:
+    """The units: those that were given, or maps chosen for the data, or mean and standard deviation."""
+    if options.units is None:
+        found, reasons = choose_units(rows, schema, options.data, summary, options.seed)
+        if found is not None:
+            return _Form(found, summary, choices=tuple(Choice("units", *pair) for pair in reasons))
+    affine, cells = _units_of(summary), None
+    if options.data.dequantize:
+        cells = cells_of(schema.integer, summary.step, affine.std)
+        if cells is not None:  # variances of data that are spread over them grow by width²/12 (Sheppard, 1898)
+            summary = replace(summary, variance=summary.variance + cells**2 / 12)
+        affine = _units_of(summary)
+    if options.units is None:
+        return _Form(affine, summary, cells, affine=affine)
+    affine = _given_units(options.units, schema.inner_shape)
+    squares = affine(summary.mean[None])[0] ** 2 + summary.variance / affine.std.double() ** 2
+    words = f"(x - {float(affine.mean.double().mean()):.4g}) / {float(affine.std.double().mean()):.4g}"
+    return _Form(affine, summary, cells, float(squares.mean().sqrt()), (Choice("units", words, GIVEN),), affine)
 
 
 def _contexts(context: Any, schema: Schema, parts: Split, options: Options, count: int) -> PreparedContext:
@@ -193,14 +217,47 @@ def _chosen(rows: Rows, count: int, seed: int, stream: int) -> list[int]:
     return list(permutation(len(rows), seed, stream)[:count] if len(rows) > count else range(len(rows)))
 
 
-def _standardized(units: Standardize, rows: Rows, places: list[int]) -> Tensor:
+def _standardized(units: Units, rows: Rows, places: list[int]) -> Tensor:
     x: Tensor = units(rows.take(places, torch.float64)).float()
     return x
 
 
-def _width(units: Standardize, cells: Tensor | None) -> Tensor:
-    std = units.std.double()
-    return torch.zeros_like(std) if cells is None else cells / std
+def _states(units: Units, rows: Rows, places: list[int], seed: int, purpose: str) -> Tensor:
+    """Rows as states, at places in their cells that follow from the seed and a purpose."""
+    x = rows.take(places, torch.float64)
+    place = Samples(seed, 0, len(x), purpose).uniform(tuple(x.shape), x.dtype)
+    found: Tensor = units(x, place if units.has_cells else None)
+    return found.float()
+
+
+def _examples(units: Units, rows: Rows, places: list[int], seed: int) -> Tensor:
+    """Some rows in standard units; missing values are drawn, as if they were independent of all others."""
+    if units.affine:
+        return _standardized(units, rows, places)
+    found = _states(units, rows, places, seed, "example")
+    if not bool(found.isnan().any()):
+        return found
+    means = found.nanmean(0).nan_to_num()
+    numbers = units.variables.numbers if units.variables is not None else found.shape[1]
+    noise = Samples(seed, 0, len(found), "missing example").normal(tuple(found.shape), found.dtype)
+    noise[:, numbers:] = 0.0
+    return torch.where(found.isnan(), means + noise, found)
+
+
+def _width(units: Units, cells: Tensor | None) -> Tensor:
+    if cells is None:
+        return torch.zeros(units.state_shape, dtype=torch.float64)
+    return units.state_errors(cells, cells)
+
+
+def _moments_of(examples: Tensor) -> Gaussian:
+    """The mean and the covariance of states, by examples; the variances alone where these are many, or grids."""
+    x = examples.double()
+    if x.ndim > 2 or x.shape[1] > _FULL or len(x) < _ROWS * x.shape[1]:
+        return Gaussian(x.mean(0).float(), x.var(0, unbiased=False).clamp_min(1e-6).float())
+    centred = x - x.mean(0)
+    covariance = centred.T @ centred / len(x)
+    return Gaussian(x.mean(0).float(), (covariance + 1e-6 * torch.eye(x.shape[1], dtype=x.dtype)).float())
 
 
 def _given_units(given: Standardize | tuple[float, float], shape: tuple[int, ...]) -> Standardize:
@@ -224,9 +281,11 @@ def _units_of(summary: Summary) -> Standardize:
     return Standardize(shape, mean, variance.sqrt())
 
 
-def smallest_step(summary: Summary, units: Standardize) -> float | None:
-    """The smallest step between neighbouring values, in standard units, if all data lie on lattices."""
-    step = (summary.step / units.std.double()).reshape(-1)
+def smallest_step(summary: Summary, units: Units) -> float | None:
+    """The smallest step between neighbouring values, in standard units, if all data lie on lattices; None for other units."""
+    if not units.affine:
+        return None
+    step = units.state_errors(summary.step, summary.step).reshape(-1)
     return float(step.min()) if bool((step > 0).all()) else None
 
 

@@ -63,6 +63,8 @@ def split(rows: Rows, part: float, seed: int) -> Split:
 def _representative(rows: Rows, count: int, seed: int) -> np.ndarray:
     """An order of the rows whose first `count` have the least energy distance to the others, of 256 orders."""
     x = rows.take(range(len(rows)), torch.float64).flatten(1)
+    missing = x.isnan()
+    x = torch.where(missing, x.nanmean(0), x).nan_to_num()
     x = (x - x.mean(0)) / x.std(0).clamp_min(1e-12)
     orders = np.stack([permutation(len(rows), seed, -10 - i) for i in range(_CANDIDATES)])
     weights = torch.full((len(rows), len(orders)), -1.0 / (len(rows) - count), dtype=torch.float64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,11 +11,12 @@ from torch import Tensor
 from ..denoisers import Gaussian
 from ..diffusion import Diffusion
 from ..rng import Samples
-from ..units import Standardize
+from ..units import Units
 from .base import LogProb
 from .bound import Bound, bound
 from .discrete import BitsPerDim, bits_per_dim
 from .marginal import marginal
+from .mixed import MixedDensity
 from .probability_flow import log_prob
 
 __all__ = ["DataDensity"]
@@ -36,7 +37,7 @@ class DataDensity:
     """
 
     diffusion: Diffusion
-    units: Standardize
+    units: Units
     batch: int
     seed: int = 0
     probes: int | None = None
@@ -44,31 +45,50 @@ class DataDensity:
     target_error: float | None = None
     extrapolate: bool = False
 
-    def _parts(self, x: Tensor) -> Iterator[tuple[Diffusion, Tensor, int]]:
-        """Standardized batches, each with the denoiser for its samples and the index of the first."""
-        self.diffusion.check_rows(len(x))
-        state, start = self.units(x.double().to(self.units.mean.device)), 0
-        for part in state.split(self.batch):
+    def _parts(self, state: Tensor) -> Iterator[tuple[Diffusion, Tensor, int]]:
+        """Batches of states, each with the denoiser for its samples and the index of the first."""
+        self.diffusion.check_rows(len(state))
+        start = 0
+        for part in state.split(self.batch):  # type: ignore[no-untyped-call]
             yield self.diffusion.samples(start + torch.arange(len(part))), part, start
             start += len(part)
 
+    def _states(self, x: Tensor) -> Tensor:
+        """Data in standard units."""
+        state: Tensor = self.units(x.double().to(self.units.device))
+        return state
+
     def __call__(self, x: Tensor, draw: int = 0) -> LogProb:
         """The log-densities at `x`, of shape `(N, *D)`; each `draw` has its own probes."""
+        if self.units.variables is not None:
+            return MixedDensity(self.diffusion, self.units, self._of_states, self.seed)(x)
+        return self._of_states(self.diffusion, self._states(x), draw).plus(self.units.log_volume(x.double()).cpu())
+
+    def _of_states(self, diffusion: Diffusion, state: Tensor, draw: int = 0) -> LogProb:
+        """The log-densities of states by a diffusion."""
         parts = []
-        for diffusion, part, start in self._parts(x):
+        for some, part, start in replace(self, diffusion=diffusion)._parts(state):
             rng = Samples(self.seed, start, len(part), f"probe {draw}" if draw else "probe")
             settings = self.probes, self.tolerance, rng, self.target_error, self.extrapolate
-            parts.append(log_prob(diffusion, part, *settings).cpu())
-        return LogProb.join(parts).plus(self.units.log_det)
+            parts.append(log_prob(some, part, *settings).cpu())
+        return LogProb.join(parts)
 
     def bound(self, x: Tensor, draws: int) -> Bound:
-        """Lower bounds on the log-densities of the SDE model at `x`."""
+        """Lower bounds on the log-densities of the SDE model at `x`.
+
+        Raises:
+            ValueError: If the data have categories, missing values or atoms.
+        """
+        if self.units.variables is not None:
+            raise ValueError(
+                "bounds are of densities of numbers, and these rows have categories or atoms: use log_prob"
+            )
         parts = []
-        for diffusion, part, start in self._parts(x):
+        for diffusion, part, start in self._parts(self._states(x)):
             parts.append(bound(diffusion, part, Samples(self.seed, start, len(part), "bound"), draws))
         names = ("value", "standard_error", "evaluations")
         value, *others = (torch.cat([getattr(part, name) for part in parts]).cpu() for name in names)
-        return Bound(value + self.units.log_det, *others)
+        return Bound(value + self.units.log_volume(x.double().to(self.units.device)).cpu(), *others)
 
     def bits_per_dim(self, x: Tensor, step: Tensor, draws: int) -> BitsPerDim:
         """Bits per dimension of `x` in cells of width `step`."""
@@ -80,21 +100,36 @@ class DataDensity:
         Raises:
             ValueError: If the diffusion has no moments of the data, or several contexts.
         """
-        moments, std = self.diffusion.moments, self.units.std.double().cpu()
-        contexts = self.diffusion.denoiser.contexts
+        if self.units.variables is not None:
+            known = torch.zeros(self.units.shape, dtype=torch.bool)
+            known[list(keep)] = True
+            x = torch.full((len(kept), *self.units.shape), torch.nan, dtype=torch.float64)
+            x[:, list(keep)] = kept.double()
+            return MixedDensity(self.diffusion, self.units, self._of_states, self.seed)(x, of=known)
+        moments, contexts = self.diffusion.moments, self.diffusion.denoiser.contexts
         if contexts > 1:
             raise ValueError(f"marginals and conditionals need one context, got {contexts}: pass a single one")
         if moments is None:
             raise ValueError("a marginal needs the moments of the data, which this diffusion does not have")
-        std = std.expand(moments.mean.shape)
-        mean = self.units.inverse(moments.mean.double()[None])[0].cpu()
-        full = torch.diag(moments.covariance.reshape(-1)) if moments.diagonal else moments.covariance
-        covariance = full.double().cpu() * std * std[:, None]
+        # in standard units: each coordinate is a function of one feature
+        whole = self.units.inverse(moments.mean.double()[None].to(self.units.device)).repeat(len(kept), 1)
+        whole[:, list(keep)] = kept.double().to(whole)
+        state, rates = self._states(whole), self.units.state_errors(whole, torch.ones_like(whole))
+        moments = Gaussian(moments.mean.double().cpu(), moments.covariance.double().cpu())
         rng = Samples(self.seed, 0, len(kept), "marginal")
-        return marginal(self, kept, keep, Gaussian(mean, covariance), rng, draws=draws)
+
+        def density(states: Tensor) -> LogProb:
+            return self._of_states(self.diffusion, states.to(self.units.device))
+
+        found = marginal(density, state[:, list(keep)].cpu(), keep, moments, rng, draws=draws)
+        return found.plus(rates[:, list(keep)].log().sum(1).cpu())
 
     def conditional(self, x: Tensor, given: Sequence[int], draws: int) -> LogProb:
         """The log-densities of all other features of `x` conditional on those of `given`: log p(x) - log p(given)."""
+        if self.units.variables is not None:
+            known = torch.zeros(self.units.shape, dtype=torch.bool)
+            known[list(given)] = True
+            return MixedDensity(self.diffusion, self.units, self._of_states, self.seed)(x.double(), given=known)
         part, whole = self.marginal(x.double()[:, list(given)], given, draws), self(x)
         return LogProb(
             whole.value - part.value,

@@ -83,11 +83,11 @@ def self_check(density: DataDensity, x: Tensor, count: int = 32) -> tuple[LogPro
     known, moments = mixture.moments(), diffusion.moments
     if moments is not None and moments.diagonal:
         known = Gaussian(known.mean.reshape(shape), known.covariance.diagonal().reshape(shape))
-    device = density.units.mean.device
+    device = density.units.device
     denoiser, moments = _Reshaped(mixture, shape).to(device), None if moments is None else known.to(device)
     known_diffusion = replace(diffusion, denoiser=denoiser, moments=moments)
     draws = mixture.sample(count, Samples(density.seed, 0, count, "twin"))
     smallest = diffusion.process.level(torch.zeros((), dtype=torch.float64))
-    exact = mixture.log_prob(draws, 0.0 if density.extrapolate else smallest) + density.units.log_det
-    found = replace(density, diffusion=known_diffusion)(density.units.inverse(draws.reshape(count, *shape).to(device)))
-    return found, exact
+    exact = mixture.log_prob(draws, 0.0 if density.extrapolate else smallest)
+    x = density.units.inverse(draws.reshape(count, *shape).to(device))
+    return replace(density, diffusion=known_diffusion)(x), exact + density.units.log_volume(x).cpu()

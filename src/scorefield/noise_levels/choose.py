@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..data import Rows
-from ..units import Standardize
+from ..units import Units
 from .distances import Diameter, diameter, nearest
 from .langevin import Criterion, best_ratio, fixed_point
 from .levels import NoiseLevels
@@ -31,7 +31,7 @@ def choose_noise_levels(
     reach: Diameter | None = None,
     *,
     cell: float | None = None,
-    units: Standardize | None = None,
+    units: Units | None = None,
     sigma_min: float | None = None,
     overlap: float = 0.5,
     moves: int | None = None,

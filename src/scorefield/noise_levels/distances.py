@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..data import Rows
-from ..units import Standardize
+from ..units import Units
 from .points import Points
 from .search import Best, Search
 
@@ -50,7 +50,7 @@ class Diameter:
 
 
 def diameter(
-    x: Rows | Tensor, units: Standardize | None = None, tolerance: float = 0.0, limit: float | None = None
+    x: Rows | Tensor, units: Units | None = None, tolerance: float = 0.0, limit: float | None = None
 ) -> Diameter:
     """The largest distance between two examples, or bounds of it, without an array of all distances.
 

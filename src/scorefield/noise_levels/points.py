@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..data import Rows
-from ..units import Standardize
+from ..units import Units
 
 __all__ = ["Points", "evenly_spaced"]
 
@@ -26,7 +26,7 @@ def evenly_spaced(count: int, most: int) -> Tensor:
 class Points:
     """Data of shape `(N, *D)` as vectors in float64, in standard units: `x` is standardized already, or by `units`."""
 
-    def __init__(self, x: Rows | Tensor, units: Standardize | None = None) -> None:
+    def __init__(self, x: Rows | Tensor, units: Units | None = None) -> None:
         self.data = x
         self.units = units
         self.numbers = max(1, math.prod(x.shape[1:]))
@@ -41,7 +41,7 @@ class Points:
             x = self.data[indices.to(self.data.device)].to(dtype)
         else:
             x = self.data.take(indices, dtype)
-        x = x if self.units is None else self.units(x.to(self.units.mean.device))
+        x = x if self.units is None else self.units(x.to(self.units.device))
         return x.cpu().reshape(len(indices), -1)
 
     def chunks(self, indices: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:

@@ -2,6 +2,7 @@
 
 from .daps import DAPS
 from .exact import ExactPosterior, exact_posterior
+from .known import KnownCoordinates, ReplacementSMC
 from .measured import LinearizedMeasurement, StandardizedMeasurement
 from .methods import DPS, TMPD, AnnealedLikelihood, Method, MomentMatching, NoisyState, PiGDM, PosteriorMethod
 from .posterior import Posterior, PosteriorMoments, posterior_of
@@ -14,6 +15,7 @@ __all__ = [
     "DPS",
     "ExactPosterior",
     "LinearizedMeasurement",
+    "KnownCoordinates",
     "Method",
     "MomentMatching",
     "NoisyState",
@@ -22,6 +24,7 @@ __all__ = [
     "PosteriorMethod",
     "PosteriorMoments",
     "RePaint",
+    "ReplacementSMC",
     "StandardizedMeasurement",
     "TMPD",
     "TwistedSMC",

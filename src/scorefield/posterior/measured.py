@@ -14,7 +14,7 @@ from ..data.layout import Layout
 from ..measurement import Mask, Measurement, WhiteNoise
 from ..measurement.noise import GaussianNoise
 from ..tensors import expand
-from ..units import Standardize
+from ..units import Units
 
 __all__ = ["LinearizedMeasurement", "MaskedObservation", "StandardizedMeasurement"]
 
@@ -34,13 +34,13 @@ class StandardizedMeasurement:
 
     measurement: Measurement
     layout: Layout | None = None
-    units: Standardize | None = None
+    units: Units | None = None
     y: Tensor | None = None
 
     @property
     def linear(self) -> bool:
-        """Whether the operator is linear: that of u is then affine."""
-        return self.measurement.operator.linear
+        """Whether the operator is linear in states: linear in data whose units are affine."""
+        return self.measurement.operator.linear and (self.units is None or self.units.affine)
 
     @property
     def linear_gaussian(self) -> bool:
@@ -63,7 +63,7 @@ class StandardizedMeasurement:
 
     def tangent(self, u: Tensor) -> Tensor:
         """A(x) without what the mean of the units adds, for a linear operator: `(B, *D)` to `(B, m)`."""
-        x = u if self.units is None else u * self.units.std.to(u.dtype)
+        x = u if self.units is None else self.units.step_of_data(u)
         return self.measurement.operator(x if self.layout is None else self.layout.outward(x)).flatten(1)
 
     def numbers(self, like: Tensor) -> Tensor:
@@ -99,9 +99,10 @@ class StandardizedMeasurement:
         keep, values, errors = (operator.adjoint(v, shape) for v in (torch.ones_like(y[:1]), y, std))
         if self.layout is not None:
             keep, errors = self.layout.inward(keep), self.layout.inward(errors)
+        state = self.inward(values)
         if self.units is not None:
-            errors = errors / self.units.std.to(errors)
-        return MaskedObservation(keep > 0, self.inward(values), errors)
+            errors = self.units.state_errors(self.units.inverse(state), errors)
+        return MaskedObservation(keep > 0, state, errors)
 
 
 class MaskedObservation(NamedTuple):

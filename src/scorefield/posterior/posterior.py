@@ -13,7 +13,7 @@ from ..denoisers import Denoiser, Gaussian
 from ..denoisers.base import shallow_copy
 from ..diffusion import Diffusion
 from ..measurement import Measurement
-from ..units import Standardize
+from ..units import Units
 from .exact import exact_posterior
 from .measured import StandardizedMeasurement
 from .methods import GaussianApproximation, Method, MomentMatching, NoisyState
@@ -81,7 +81,7 @@ class Posterior(Denoiser):
         measurement: Measurement,
         method: Method | None = None,
         layout: Layout | None = None,
-        units: Standardize | None = None,
+        units: Units | None = None,
         moments: Gaussian | None = None,
         reach: float = 3.0,
     ) -> None:
@@ -178,7 +178,7 @@ def posterior_of(
     measurement: Measurement,
     method: Method | None,
     layout: Layout,
-    units: Standardize,
+    units: Units,
     moments: Gaussian,
 ) -> tuple[Posterior, Gaussian]:
     """A posterior, and the moments that sampling starts from.

@@ -1,4 +1,4 @@
-"""Batches of standardized data."""
+"""Batches of states: data in standard units."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..data import Rows
 from ..rng import Steps, passes
-from ..units import Standardize
+from ..units import Units
 
 __all__ = ["Feed"]
 
@@ -15,10 +15,11 @@ _KEPT = 2**30  # bytes of standardized data that are kept ready on the device
 
 
 class Feed:
-    """Standardized batches of rows, each addressed by its number: nothing to save for a resumed run.
+    """Batches of rows in standard units, each addressed by its number: nothing to save for a resumed run.
 
     A pass is a permutation of the data, and pass follows pass without a gap: no row is left out, and a batch may be larger
-    than the data. Data of up to 1 GiB are kept standardized on the device; larger ones are read when they are needed.
+    than the data. Data of up to 1 GiB are kept ready on the device; larger ones are read when they are needed. Units with cells
+    map each value to a place in its cell, uniform and new each time.
 
     Arguments:
         rows: The data.
@@ -37,7 +38,7 @@ class Feed:
     def __init__(
         self,
         rows: Rows,
-        standardize: Standardize,
+        standardize: Units,
         batch: int,
         seed: int,
         device: torch.device | str = "cpu",
@@ -50,21 +51,25 @@ class Feed:
         self.batch, self.seed = batch, seed
         self.device = torch.device(device)
         self.cells = None if cells is None else cells.to(self.device, torch.float32)
+        self._spread = cells is not None or standardize.has_cells
         self._places = Steps(seed, self.device).child("cell")
         self._pass = -1
         self._length = len(passes(len(rows), seed, 0))
         self._order = torch.empty(0, dtype=torch.long)
-        size = 4 * len(rows) * max(1, int(torch.tensor(rows.shape[1:]).prod()))
+        size = (8 if standardize.has_cells else 4) * len(rows) * max(1, int(torch.tensor(rows.shape[1:]).prod()))
         wide = rows.dtype.itemsize > 2 and rows.dtype != torch.float32  # digits that a large offset may need
         self._type = torch.float64 if wide else torch.float32
         self._kept = torch.cat([self._ready(x) for x in rows.chunks(8192, self._type)]) if size <= _KEPT else None
 
     def _ready(self, x: Tensor) -> Tensor:
+        """Rows as they are kept: states, unless these change with the place in a cell."""
+        if self.standardize.has_cells:
+            return x.to(self.device, torch.float64)
         ready: Tensor = self.standardize(x.to(self.device)).float()
         return ready
 
-    def take(self, indices: Tensor) -> Tensor:
-        """The standardized rows at `indices`, of shape `(B, *D)`."""
+    def _take(self, indices: Tensor) -> Tensor:
+        """The rows at `indices` as they are kept, of shape `(B, *D)`."""
         if self._kept is not None:
             return self._kept.index_select(0, indices.to(self.device))
         return self._ready(self.rows.take(indices.numpy(), self._type))
@@ -88,16 +93,18 @@ class Feed:
 
     def batches(self, number: int, count: int = 1) -> Tensor:
         """The batches `number` to `number + count` one after another, of shape `(count · batch, *D)`."""
-        x = self.take(self.indices(number, count))
-        if self.cells is None:
+        x = self._take(self.indices(number, count))
+        if not self._spread:
             return x
         return torch.cat([self._placed(part, number + i, "batch") for i, part in enumerate(x.split(self.batch))])  # type: ignore[no-untyped-call]
 
     def _placed(self, x: Tensor, number: int, purpose: str) -> Tensor:
         """Data at places in their cells that belong to the number of a batch."""
-        if self.cells is None:
+        if not self._spread:
             return x
         place = self._places.child(purpose).at(number).uniform(x.shape, x.dtype, x.device)
+        if self.cells is None:
+            return self.standardize(x, place).float()  # type: ignore[no-any-return]
         return x + self.cells * (place - 0.5)
 
     def contexts(self, number: int, count: int = 1) -> Tensor | None:
@@ -117,7 +124,7 @@ class Feed:
         total = len(self.rows)
         if self._kept is None or size < 1:
             return None, False
-        if total <= size and self.cells is None:  # in cells, a row has another place here than in its batch
+        if total <= size and not self._spread:  # in cells, a row has another place here than in its batch
             return self._kept, True
         first, after = number * self.batch, (number + count) * self.batch
         begin = first - first % total

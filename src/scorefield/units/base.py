@@ -69,6 +69,18 @@ class Units(nn.Module, abc.ABC):
         states, times this volume, is then the probability of the value. Categories do not count, nor do missing values.
         """
 
+    def state_errors(self, x: Tensor, errors: Tensor) -> Tensor:
+        """The standard deviations of states of data with small errors: |∂ state / ∂ x| times `errors`, of the shape of x."""
+        return torch.func.jvp(self.forward, (x,), (errors,))[1].abs()  # type: ignore[no-any-return]
+
+    def step_of_data(self, step: Tensor) -> Tensor:
+        """The step of data that a step of states `(B, *D)` makes, for affine units: the derivative of `inverse`.
+
+        Raises:
+            TypeError: If the units are not affine, so that it depends on the state.
+        """
+        raise TypeError(f"{type(self).__name__} is not affine: its derivative depends on the state")
+
     def status(self, known: Tensor, x: Tensor, complete: bool = False) -> Tensor:
         """What each variable is in the conditional distribution of the other values given some.
 

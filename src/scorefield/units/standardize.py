@@ -68,6 +68,12 @@ class Standardize(Units):
         about = "" if self.mean.numel() == self.std.numel() == 1 else " on average"
         return f"Standardize({self.shape}, mean {mean:.4g}, std {std:.4g}{about})"
 
+    def state_errors(self, x: Tensor, errors: Tensor) -> Tensor:
+        return errors / self.std.to(errors)
+
+    def step_of_data(self, step: Tensor) -> Tensor:
+        return step * self.std.to(step.dtype)
+
     def log_volume(self, x: Tensor, place: Tensor | None = None) -> Tensor:
         """The log-determinant, of shape `(B,)`: the same everywhere."""
         return torch.full((len(x),), self.log_det, dtype=torch.float64, device=x.device)

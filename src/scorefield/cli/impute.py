@@ -1,0 +1,67 @@
+"""`scorefield impute`: fills the gaps of a table with draws."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from .options import NAMES, Drawing, Reading
+from .terminal import say
+from .verbs import Config, Device, app, device_of, flat
+
+__all__ = ["impute"]
+
+
+@app.command(
+    sort_key=2,
+    help_epilogue="""Examples:
+
+  scorefield impute run gaps.csv -o filled.csv
+  scorefield impute run gaps.csv -o filled.csv --draws 5
+  scorefield impute run gaps.parquet -o filled.parquet --seed 1
+
+"""
+    + NAMES,
+)
+def impute(
+    run: Path,
+    data: Path,
+    /,
+    *,
+    output: Annotated[Path, Parameter(alias="-o")],
+    draws: int = 1,
+    seed: int = 0,
+    drawing: Annotated[Drawing, flat("Sampling")] = Drawing(),  # noqa: B008
+    reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
+    device: Device = "auto",
+    config: Config = None,
+) -> None:
+    """Fill the missing values of a table with draws from their distribution given all others of the row.
+
+    With several draws the files get numbers, filled_1.csv, filled_2.csv, …: how they differ shows how uncertain values are.
+
+    Arguments:
+        run: The folder of a run, or a model.safetensors.
+        data: A table like the one that was fitted, with gaps.
+        output: A file .csv .parquet .npy .npz .h5.
+        draws: How many times the gaps are filled.
+        seed: The random seed.
+    """
+    from ..data import check, write
+    from ..model import load
+    from ..runs import Run
+
+    model = load(run) if run.is_file() else Run(run).model
+    names = [output] if draws == 1 else [output.with_stem(f"{output.stem}_{k + 1}") for k in range(draws)]
+    for name in names:
+        check(name, model.schema)
+    x = reading.read(data)
+    sampling = drawing.sampling()
+    found = model.to(device_of(device)).impute(x, draws, seed, sampling)
+    tables = [found] if draws == 1 else found
+    for name, table in zip(names, tables):
+        write(name, [table], len(table), model.schema)
+        print(name)
+    say(f"{len(tables[0]):,} rows without gaps" + (f", {draws} times" if draws > 1 else ""))

@@ -1,0 +1,304 @@
+"""Conditioning a model: on a context, on values of columns, by a classifier, on measurements."""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from .calls import parse_call
+from .conditions import (
+    ClassifierGuidance,
+    Condition,
+    ContextCondition,
+    KnownValues,
+    Observation,
+    keywords,
+    same_values,
+)
+from .context import Context
+from .data import known_values
+from .denoisers import DenoiserModule, NoisyClassifier
+from .display import listed
+from .generative import GenerativeModel
+from .measurement import Measurement
+from .posterior import PosteriorMethod, ReplacementSMC
+from .samplers import Sampling, SamplingLike
+from .schedules import LogLevel
+
+__all__ = ["ConditionableModel"]
+
+
+class ConditionableModel(GenerativeModel, abc.ABC):
+    """A generative model that can be conditioned: each of these methods gives another model, which shares its weights."""
+
+    denoiser: DenoiserModule
+    context: Context | None
+
+    @property
+    @abc.abstractmethod
+    def conditions(self) -> tuple[Condition, ...]:
+        """What the model is conditioned on."""
+
+    @abc.abstractmethod
+    def replace(self, **changes: Any) -> Self:
+        """A copy with other parts, which shares the rest."""
+
+    def condition(
+        self,
+        context: Any = None,
+        *,
+        guidance: float | None = None,
+        interval: tuple[float, float] | None = None,
+        weak: ConditionableModel | None = None,
+        **named: Any,
+    ) -> Self:
+        """The model conditioned on a context, as it was fitted with, or on values of columns of the data themselves.
+
+        Conditioning again replaces what is given anew, and keeps the rest: other columns, and guidance.
+
+        Arguments:
+            context: The context in the form that `fit` took it: one for all samples, or M of them, of which sample i has
+                that of row i mod M. Densities and latents of N examples take one, or N. Or a mapping from columns of the data
+                to their values.
+            guidance: The weight of guidance towards the context; 1 is none. Larger weights make samples more typical of the
+                context, and follow no exact distribution.
+            interval: The noise levels with guidance, in standard deviations of the data; all by default.
+            weak: A weaker model of the same data to guide away from (autoguidance), with the same context; by default the
+                model itself without context (classifier-free guidance).
+            named: Instead of `context`: columns of the context, or of the data, by their names, at once or one after
+                another. A value of the data may be `scorefield.missing`.
+
+        Raises:
+            ValueError: If the model does not know the class or the column, or has not learned what a missing context (NaN or
+                None) or guidance needs.
+
+        Example:
+            >>> import numpy as np, scorefield
+            >>> label = np.arange(400) % 2
+            >>> x = np.random.default_rng(0).normal(10.0 * label)
+            >>> model = scorefield.fit(x, context=label, training=scorefield.Training(steps=300))
+            >>> bool(model.condition(label=0).sample(100).mean() < 5 < model.condition(label=1).sample(100).mean())
+            True
+            >>> pairs = np.random.default_rng(0).multivariate_normal([0, 0], [[1, 0.9], [0.9, 1]], size=1000)
+            >>> model = scorefield.fit(pairs, training=scorefield.Training(steps=1000))
+            >>> bool(abs(model.condition({0: 1.0}).sample(200)[:, 1].mean() - 0.9) < 0.2)
+            True
+        """
+        if isinstance(context, Mapping) and not named:
+            context, named = None, dict(context)
+        columns = {name: value for name, value in named.items() if self._is_column(name)}
+        if columns:
+            known = self._with_known(columns)
+            others = {name: value for name, value in named.items() if name not in columns}
+            plain = context is interval is weak is None and guidance in (None, 1)
+            if not others and plain:
+                return known
+            return known.condition(context, guidance=guidance, interval=interval, weak=weak, **others)
+        encoding = self._encoding(named)
+        if context is not None and named:
+            raise ValueError(f"give the context at once or by columns, not both: got a value and {', '.join(named)}")
+        before = ContextCondition.among(self.conditions)
+        if context is None and not named:
+            if before is None:
+                raise ValueError(f"there is no context yet: model.condition({keywords(encoding.names)})")
+            rows, missing = before.rows, before.missing
+        else:
+            rows, missing = encoding.partial(named if context is None else context)
+            if before is not None:
+                rows, missing = encoding.completed(rows, missing, before.rows, before.missing)
+        return self._with_context(rows, missing, guidance, interval, None if weak is None else self._weak(weak))
+
+    def conditioned_on(self, rows: Tensor) -> Self:
+        """The model conditioned on encoded contexts, `(M, *model.context.row_shape)`, as `model.context` makes them.
+
+        Raises:
+            ValueError: If the model was fitted without context.
+        """
+        self._encoding()
+        return self._with_context(rows)
+
+    def _encoding(self, named: Mapping[Any, Any] = MappingProxyType({})) -> Context:
+        if self.context is None:
+            what = "this model was fitted without context and cannot be conditioned on one"
+            if named and self.schema.columns is not None:
+                what = f"there is no column {next(iter(named))!r} among {listed(self.schema.columns)}, and no context"
+            raise ValueError(f"{what}: fit(x, context=…)")
+        return self.context
+
+    def _is_column(self, name: Any) -> bool:
+        """Whether a name is that of a column of the data, and not of the context."""
+        if self.schema.structure != "vector" or (self.context is not None and name in self.context.names):
+            return False
+        return name in (self.schema.columns or range(self.schema.inner_shape[0]))
+
+    def _with_known(self, values: Mapping[Any, Any], complete: bool = False) -> Self:
+        """The model conditioned on values of columns of the data, besides those that were known before."""
+        x, known = known_values(self.schema, values)
+        return self._with_rows(x, known, complete, tuple(map(str, values)))
+
+    def _with_rows(self, x: Tensor, known: Tensor, complete: bool, names: Sequence[str] = ()) -> Self:
+        before = KnownValues.among(self.conditions)
+        condition = KnownValues(x, known, complete, names).merged(before).to(self.device)
+        kept = (each for each in self.conditions if each is not before)
+        sampling = self.sampling
+        if not self.denoiser.completes:
+            sampling = Sampling(ReplacementSMC(), 64, LogLevel()).merged(sampling)
+        return self.replace(conditions=(condition, *kept), sampling=sampling)
+
+    def impute(self, x: Any, draws: int = 1, seed: int = 0, sampler: SamplingLike = None) -> Any:
+        """Fills the missing values of a table with draws from their conditional distribution, given all others of the row.
+
+        Values are drawn jointly for each row, and as if the data had no gaps: whether a value is missing is taken to depend on
+        known values alone (missing at random).
+
+        Arguments:
+            x: A table in the form that the model learned, with missing values; or an array of vectors with NaN.
+            draws: How many imputed tables: several show how uncertain the missing values are (multiple imputation).
+            seed: The seed. Draw k of row i depends on the seed, i and k alone.
+            sampler: How they are drawn; by default as the model draws conditionals.
+
+        Returns:
+            A table of the same form without missing values; a list of them if `draws` is above 1. Known values stay.
+
+        Raises:
+            ValueError: If the data are not a table or vectors, or `x` has other columns.
+
+        Example:
+            >>> import numpy as np, scorefield
+            >>> x = np.random.default_rng(0).multivariate_normal([0, 0], [[1, 0.9], [0.9, 1]], size=1000)
+            >>> model = scorefield.fit(x, training=scorefield.Training(steps=1000))
+            >>> model.impute(np.array([[1.0, np.nan], [0.3, 0.5]])).round(1)[1].tolist()
+            [0.3, 0.5]
+        """
+        if self.schema.structure != "vector":
+            what = f"values are imputed in tables and vectors, but these data are {self.schema.reason}"
+            raise ValueError(f"{what}: observe a Mask")
+        self._check(draws, None)
+        data = self.schema.unpack(x, torch.float64)
+        gaps = data.isnan()
+        rows = gaps.any(1).nonzero()[:, 0]
+        tables = [data.clone() for _ in range(draws)]
+        if len(rows):
+            part = self._with_rows(data[rows], ~gaps[rows], complete=True)
+            for k, table in enumerate(tables):
+                drawn = torch.cat(list(part.batches(len(rows), seed + 1_000_003 * k, sampler))).double()
+                table[rows] = torch.where(gaps[rows], drawn, data[rows])
+        packed = [self.schema.pack(table) for table in tables]
+        return packed if draws > 1 else packed[0]
+
+    def _with_context(
+        self,
+        rows: Tensor,
+        missing: Sequence[str] = (),
+        guidance: float | None = None,
+        interval: tuple[float, float] | None = None,
+        weak: DenoiserModule | None = None,
+    ) -> Self:
+        before = ContextCondition.among(self.conditions)
+        unused = [name for name, value in (("interval", interval), ("weak", weak)) if value is not None]
+        if unused and (guidance if guidance is not None else 1.0 if before is None else before.guidance) == 1:
+            what = f"{' and '.join(unused)} {'belong' if len(unused) > 1 else 'belongs'} to guidance"
+            raise ValueError(f"{what}, and its weight is 1: pass guidance=…")
+        if before is not None:
+            guidance = before.guidance if guidance is None else guidance
+            interval = before.interval if interval is None else interval
+            weak = before.weak if weak is None else weak
+        guidance, interval = 1.0 if guidance is None else guidance, interval or (0.0, math.inf)
+        condition = ContextCondition(rows.to(self.device), missing, guidance, interval, weak)
+        condition.check_rows(self.denoiser)
+        condition.check_guidance(self.denoiser)
+        return self.replace(conditions=(condition, *(each for each in self.conditions if each is not before)))
+
+    def _weak(self, weak: ConditionableModel) -> DenoiserModule:
+        """The denoiser of a weaker model, which must be of the same data and as it was fitted."""
+        if weak.conditions:
+            raise ValueError("weak=… takes a model without conditions: it gets the same context as this one")
+        if weak.schema.inner_shape != self.schema.inner_shape or weak.schema.columns != self.schema.columns:
+            same = weak.schema.inner_shape == self.schema.inner_shape
+            pair = [each.schema.columns if same else each.schema.inner_shape for each in (weak, self)]
+            what = f"this one has {'columns' if same else 'shape'} {pair[0]}, not {pair[1]}"
+            raise ValueError(f"weak=… takes a model of the same data, and {what}: fit both to the same data")
+        if not same_values(weak.standardize, self.standardize):
+            raise ValueError("weak=… takes a model of the same data in the same units: fit both to the same data")
+        if weak.denoiser.takes_context and not same_values(weak.context, self.context):
+            raise ValueError("weak=… takes a model with the same context, or without one: fit both with the same one")
+        return weak.denoiser
+
+    def guide(self, classifier: NoisyClassifier, label: str | int, weight: float = 1.0) -> Self:
+        """The model guided to a class by a classifier of noisy data.
+
+        Arguments:
+            classifier: The classifier, fitted for this model (`classifier_guidance.fit_classifier`). Guiding again by the
+                same classifier replaces the class.
+            label: The class.
+            weight: How strongly; 1 gives the distribution of that class, if classifier and model are right.
+
+        Raises:
+            ValueError: If the classifier does not know the class.
+        """
+        guidance = ClassifierGuidance(classifier, label, weight)
+        kept = (each for each in self.conditions if not guidance.replaces(each))
+        return self.replace(conditions=(*kept, guidance))
+
+    def observe(self, measurement: Measurement, method: PosteriorMethod | str | None = None) -> Self:
+        """The model of the posterior given a measurement; independent measurements are observed one after another.
+
+        Arguments:
+            measurement: The measurement of one data point.
+            method: How the posterior is sampled, one of `scorefield.posterior` or its call, "dps"; by default by moment
+                matching. `DAPS` and `RePaint` bring their own sampler, and have no log-density.
+
+        Raises:
+            TypeError: If it is not a measurement, or not a method.
+            ValueError: If the operator does not fit the data or y, or two measurements need different samplers.
+        """
+        if not isinstance(measurement, Measurement):
+            got = type(measurement).__name__
+            raise TypeError(f"only a Measurement can be observed, got {got}: Measurement(operator, y, noise)")
+        if isinstance(method, str):
+            method = parse_call(method, PosteriorMethod)
+        if method is not None and not isinstance(method, PosteriorMethod):
+            raise TypeError(f"method must be one of scorefield.posterior, such as MomentMatching(), got {method!r}")
+        measurement.check(self.schema.layout.shape)
+        observation = Observation(measurement, method)
+        observation.check_together(self.conditions)
+        sampling = Sampling(observation.method.sampler).merged(self.sampling)
+        return self.replace(conditions=(*self.conditions, observation), sampling=sampling)
+
+    def given(
+        self,
+        context: Any = None,
+        *,
+        method: PosteriorMethod | str | None = None,
+        guidance: float | None = None,
+        interval: tuple[float, float] | None = None,
+        weak: ConditionableModel | None = None,
+        **named: Any,
+    ) -> Self:
+        """`condition`, or `observe` for a `Measurement`.
+
+        Arguments:
+            context: A context, or a `scorefield.measurement.Measurement`.
+            method: For a measurement, as for `observe`.
+            guidance, interval, weak, named: For a context, as for `condition`.
+
+        Raises:
+            ValueError: If an argument belongs to the other kind, and as `condition` and `observe` do.
+        """
+        if isinstance(context, Measurement):
+            others = {"guidance": guidance, "interval": interval, "weak": weak, **named}
+            extra = [name for name, value in others.items() if value is not None]
+            if extra:
+                what = f"{', '.join(extra)} belong{'s' * (len(extra) == 1)} to a context, not to a measurement"
+                names = () if self.context is None or named else self.context.names
+                raise ValueError(f"{what}: model.condition({keywords((*names, *extra))}).observe(…)")
+            return self.observe(context, method)
+        if method is not None:
+            raise ValueError("method belongs to a measurement, not to a context: model.observe(measurement, method=…)")
+        return self.condition(context, guidance=guidance, interval=interval, weak=weak, **named)

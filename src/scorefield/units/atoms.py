@@ -1,0 +1,125 @@
+"""Values of positive probability among continuous ones, of many columns at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+from .column_map import ColumnMap
+from .normal import log_normal_density, normal_quantile
+
+__all__ = ["Atoms"]
+
+_LEAST = 1e-9  # of probability: a state at the end of an interval is finite
+_UNDERFLOW = 1e-300
+_RELATIVE = 4e-16  # values that differ by rounding of float64 are the same
+
+
+class Atoms(nn.Module):
+    """The atoms of some columns, with padded tables: they take their probability out of that of continuous values.
+
+    Let w be the probability of what is not an atom, z' the state that it alone would have, and A_j the probability of the
+    j atoms below it. Then its state is Φ⁻¹(A_j + w Φ(z')), and that of atom j at a place u is uniform in probability,
+    Φ⁻¹(A_j + w Φ(z'_j) + u p_j), where z'_j is the state at which continuous values pass the atom.
+
+    Arguments:
+        maps: The columns, all with atoms.
+        edges: z'_j of each column, `(k,)`.
+
+    Example:
+        >>> column = ColumnMap(atoms=torch.tensor([[0.0], [0.5]]))
+        >>> atoms = Atoms([column], [torch.tensor([0.0])])
+        >>> atoms.values_at(torch.tensor([[-2.0], [0.1], [3.0]]).double())[1].T
+        tensor([[-1,  0, -1]])
+    """
+
+    values: Tensor
+    tolerance: Tensor
+    below: Tensor
+    table: Tensor
+    edges: Tensor
+    mass: Tensor
+    count: Tensor
+    start: Tensor
+
+    def __init__(self, maps: Sequence[ColumnMap], edges: Sequence[Tensor]) -> None:
+        super().__init__()
+        size, n = max(len(m.values) for m in maps), len(maps)
+        values = torch.full((n, size), math.inf, dtype=torch.float64)
+        bounds = torch.full((n, 2 * size), math.inf, dtype=torch.float64)
+        below = torch.zeros((n, size + 1), dtype=torch.float64)
+        table = torch.zeros((n, size, 3), dtype=torch.float64)  # probability below, probability above, its own
+        mass = torch.zeros((n, 2), dtype=torch.float64)  # of atoms, of what is none
+        for c, (m, passing) in enumerate(zip(maps, edges)):
+            k, p = len(m.values), m.probabilities
+            sums = torch.cat((torch.zeros(1, dtype=p.dtype), p.cumsum(0)))
+            total = 1.0 if m.discrete else float(sums[-1])
+            mass[c] = torch.tensor([total, 1 - total])
+            low = sums[:-1] + (1 - total) * torch.special.ndtr(passing.double())
+            high = (total - sums[1:]).clamp_min(0) + (1 - total) * torch.special.ndtr(-passing.double())
+            values[c, :k], below[c, : k + 1] = m.values, sums
+            below[c, k + 1 :] = total
+            table[c, :k] = torch.stack((low, high, p), -1)
+            ends = torch.stack((normal_quantile(low, high + p), normal_quantile(low + p, high)), -1)
+            bounds[c, : 2 * k] = ends.reshape(-1).cummax(0).values
+        finite = torch.where(values.isfinite(), values.abs(), 0.0)
+        self.register_buffer("values", values, persistent=False)
+        self.register_buffer("tolerance", _RELATIVE * finite, persistent=False)
+        self.register_buffer("below", below, persistent=False)
+        self.register_buffer("table", table, persistent=False)
+        self.register_buffer("edges", bounds, persistent=False)
+        self.register_buffer("mass", mass, persistent=False)
+        self.register_buffer("count", torch.tensor([len(m.values) for m in maps])[:, None], persistent=False)
+        self.register_buffer("start", torch.arange(n), persistent=False)
+
+    def find(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Which atom each value is, -1 for none, and how many are below it, both `(B, C)`.
+
+        In columns of atoms alone every value counts as the nearest of them.
+        """
+        x = x.T.contiguous()
+        after = torch.searchsorted(self.values, x)
+        last = self.count - 1
+        lower, upper = (after - 1).clamp_min(0), after.minimum(last)
+        to_lower = (x - self.values.gather(1, lower)).abs()
+        to_upper = (self.values.gather(1, upper) - x).abs()
+        nearest = torch.where(to_lower < to_upper, lower, upper)
+        hit = torch.minimum(to_lower, to_upper) <= self.tolerance.gather(1, nearest)
+        hit |= self.mass[:, 1:] == 0
+        return torch.where(hit, nearest, -1).T, after.T
+
+    def forward(
+        self, z: Tensor, log_slope: Tensor, found: tuple[Tensor, Tensor], place: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """States with atoms, and their log-derivatives, from those of continuous values alone, all `(B, C)`."""
+        atom, after = found
+        is_atom = atom >= 0
+        below = self.below[self.start, after]
+        mass, rest = self.mass[:, 0], self.mass[:, 1]
+        low, high, own = self.table[self.start, atom.clamp_min(0)].unbind(-1)
+        p = torch.where(is_atom, low + place * own, below + rest * torch.special.ndtr(z))
+        q = torch.where(is_atom, high + (1 - place) * own, mass - below + rest * torch.special.ndtr(-z))
+        least = torch.where(is_atom, _LEAST, _UNDERFLOW)
+        state = normal_quantile(p.maximum(least), q.maximum(least))
+        log_rate = torch.where(is_atom, own.log(), rest.log() + log_normal_density(z) + log_slope)
+        return state, log_rate - log_normal_density(state)
+
+    def values_at(self, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The value of each atom that is hit, its index (-1 for none), and the atoms below, all `(B, C)`."""
+        position = torch.searchsorted(self.edges, state.T.contiguous(), right=True)
+        after = (position // 2).minimum(self.count)
+        hit = (position % 2 == 1) | (self.mass[:, 1:] == 0)
+        atom = after.minimum(self.count - 1)
+        return self.values.gather(1, atom).T, torch.where(hit, atom, -1).T, after.T
+
+    def continuous(self, state: Tensor, after: Tensor) -> Tensor:
+        """The states that continuous values alone would have, `(B, C)`; anything where an atom is."""
+        mass, rest = self.mass[:, 0], self.mass[:, 1].clamp_min(_UNDERFLOW)
+        below = self.below[self.start, after]
+        u = (torch.special.ndtr(state) - below) / rest
+        v = (torch.special.ndtr(-state) - (mass - below)) / rest
+        return normal_quantile(u.clamp(_UNDERFLOW, 1.0), v.clamp(_UNDERFLOW, 1.0))

@@ -1,0 +1,91 @@
+"""Coordinates that know the bounds of columns: affine, logarithmic and logistic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+from .column_map import ColumnMap
+
+__all__ = ["Bases"]
+
+_AT_BOUND = 8.0  # standard deviations from the center: where a value on its bound is put, or one beyond it
+
+
+class Bases(nn.Module):
+    """y = (T(x) - location) / scale for columns or channels, along the second axis of `(B, C, …)`, in float64.
+
+    T is x, log(x - a), -log(b - x), or log(x - a) - log(b - x).
+
+    Arguments:
+        maps: The columns.
+        axes: The number of axes after the second one.
+
+    Example:
+        >>> bases = Bases([ColumnMap(base="logit", lower=0.0, upper=1.0)])
+        >>> y, log_slope = bases(torch.tensor([[0.5]]).double())
+        >>> y, log_slope.exp(), bases.inverse(y)
+        (tensor([[0.]], dtype=torch.float64), tensor([[4.]], dtype=torch.float64), tensor([[0.5000]], dtype=torch.float64))
+    """
+
+    location: Tensor
+    scale: Tensor
+    curved: Tensor
+    low: Tensor
+    high: Tensor
+    least: Tensor
+    most: Tensor
+    log_width: Tensor
+
+    def __init__(self, maps: Sequence[ColumnMap], axes: int = 0) -> None:
+        super().__init__()
+        tail = (-1, *(1,) * axes)
+        location = torch.tensor([m.location for m in maps], dtype=torch.float64)
+        scale = torch.tensor([m.scale for m in maps], dtype=torch.float64)
+        curved = torch.tensor([c for c, m in enumerate(maps) if m.base != "affine"], dtype=torch.long)
+        ends = [maps[int(c)].extent for c in curved]
+        low = torch.tensor([low for low, _ in ends], dtype=torch.float64)
+        high = torch.tensor([high for _, high in ends], dtype=torch.float64)
+        first = location[curved] - _AT_BOUND * scale[curved]
+        final = location[curved] + _AT_BOUND * scale[curved]
+        both = low.isfinite() & high.isfinite()
+        width = torch.where(both, high - low, 1.0)
+        least = torch.where(both, width * torch.sigmoid(first), first.exp())
+        most = torch.where(both, width * torch.sigmoid(-final), (-final).exp())
+        named = {"location": location, "scale": scale, "low": low, "high": high, "least": least, "most": most}
+        for name, value in {**named, "log_width": width.log()}.items():
+            self.register_buffer(name, value.reshape(tail), persistent=False)
+        self.register_buffer("curved", curved, persistent=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """y and log dy/dx at x."""
+        slope = (-self.scale.log()).expand(x.shape)
+        if not len(self.curved):
+            return (x - self.location) / self.scale, slope.clone()
+        part = x.index_select(1, self.curved)
+        from_low, to_high = part - self.low, self.high - part
+        from_low = torch.where(from_low > 0, from_low, torch.where(from_low.isnan(), from_low, self.least)).log()
+        to_high = torch.where(to_high > 0, to_high, torch.where(to_high.isnan(), to_high, self.most)).log()
+        from_low = torch.where(self.low.isfinite(), from_low, 0.0)
+        to_high = torch.where(self.high.isfinite(), to_high, 0.0)
+        y = x.index_copy(1, self.curved, from_low - to_high)
+        slope = slope.index_add(1, self.curved, self.log_width - from_low - to_high)
+        return (y - self.location) / self.scale, slope
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """x at y."""
+        x = y * self.scale + self.location
+        if not len(self.curved):
+            return x
+        part = x.index_select(1, self.curved)
+        above, below = part.clamp_max(700.0).exp(), (-part).clamp_max(700.0).exp()
+        bounded = self.low.isfinite() & self.high.isfinite()
+        width = torch.where(bounded, self.high - self.low, 1.0)
+        above = torch.where(bounded, width * torch.sigmoid(part), above)
+        below = torch.where(bounded, width * torch.sigmoid(-part), below)
+        from_high = torch.where(self.low.isfinite(), (part > 0) & bounded, True)  # the nearer bound keeps more digits
+        value = torch.where(from_high, self.high - below, self.low + above)
+        return x.index_copy(1, self.curved, value)

@@ -1,0 +1,139 @@
+"""How one column becomes coordinates of a state, as a plain value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+__all__ = ["Base", "ColumnMap"]
+
+Base = Literal["affine", "log", "logit"]
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnMap:
+    """The map between a column and its coordinates: a category, a constant, or a number.
+
+    A number x first gets coordinates that know its bounds, T(x) = x, log(x - lower), -log(upper - x) or
+    log(x - lower) - log(upper - x), then y = (T(x) - location) / scale. With knots, a monotone rational-quadratic spline
+    follows, z = g(y), with analytic tails beyond the outermost knots. Atoms are values of positive probability: each
+    has an interval of standard normal probability as large as its own. On a lattice, a value that is not an atom stands
+    for the cell around it.
+
+    Arguments:
+        levels: The number of levels of a category; 0 for a number. One level has no state.
+        constant: The only value of a column that has no state.
+        missing: Whether values may be missing.
+        base: What precedes the spline: "affine"; "log" for one bound; "logit" for two.
+        lower: What values are not below.
+        upper: What values are not above.
+        location: The center of T(x).
+        scale: The scale of T(x), positive.
+        knots: y, z and dz/dy at the knots of the spline, `(3, K)` with K > 1, all increasing but the last row; None
+            without a spline.
+        tails: For the lower and the upper tail, `(2, 2)`: scale and shape of a generalized Pareto distribution of the
+            excesses of y over the outermost knot. With scale 0 the tail is normal: z goes on as a straight line.
+        atoms: The values of positive probability, increasing, and these probabilities, `(2, k)`.
+        lattice: (origin, step, denominator) of the lattice (origin + k step) / denominator; a step of 0 for none.
+        fine: Whether the lattice is so fine that its values are learned as points; samples are rounded to it all the same.
+
+    Raises:
+        ValueError: If the parts do not fit together.
+
+    Example:
+        >>> ColumnMap(base="log", lower=0.0, location=1.0, scale=2.0).is_number
+        True
+        >>> ColumnMap(levels=3, missing=True).coordinates
+        3
+    """
+
+    levels: int = 0
+    constant: float | None = None
+    missing: bool = False
+    base: Base = "affine"
+    lower: float | None = None
+    upper: float | None = None
+    location: float = 0.0
+    scale: float = 1.0
+    knots: Tensor | None = None
+    tails: Tensor | None = None
+    atoms: Tensor | None = None
+    lattice: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    fine: bool = False
+
+    def __post_init__(self) -> None:
+        if not (self.scale > 0 and math.isfinite(self.scale) and math.isfinite(self.location)):
+            raise ValueError(f"a column needs a finite location and a scale > 0, got {self.location:g}, {self.scale:g}")
+        bounds = (self.lower is not None) + (self.upper is not None)
+        needed = {"affine": (0, 1, 2), "log": (1,), "logit": (2,)}
+        if self.base not in needed:
+            raise ValueError(f"base is 'affine', 'log' or 'logit', got {self.base!r}")
+        if bounds not in needed[self.base]:
+            what = "one bound" if self.base == "log" else "two bounds"
+            raise ValueError(f"a {self.base} map needs {what}, got lower={self.lower}, upper={self.upper}")
+        if self.lower is not None and self.upper is not None and not self.lower < self.upper:
+            raise ValueError(f"bounds must be increasing, got {self.lower:g} and {self.upper:g}")
+        self._check_tensors()
+
+    def _check_tensors(self) -> None:
+        if (self.knots is None) != (self.tails is None):
+            raise ValueError("knots and tails go together: give both or none")
+        if self.knots is not None and self.tails is not None:
+            ordered = self.knots.ndim == 2 and len(self.knots) == 3 and self.knots.shape[1] > 1
+            if not ordered or not bool((self.knots[:2].diff() > 0).all()) or not bool((self.knots[2] > 0).all()):
+                raise ValueError("knots are (3, K): increasing y, increasing z, and positive slopes")
+            if self.tails.shape != (2, 2) or bool((self.tails[:, 0] < 0).any()):
+                raise ValueError("tails are (2, 2): a scale >= 0 and a shape for the lower and the upper one")
+        if self.atoms is not None:
+            fine = self.atoms.ndim == 2 and len(self.atoms) == 2 and self.atoms.shape[1] > 0
+            if not fine or not bool((self.atoms[0].diff() > 0).all()) or not bool((self.atoms[1] > 0).all()):
+                raise ValueError("atoms are (2, k): increasing values, and their probabilities > 0")
+            if float(self.atoms[1].sum()) > 1 + 1e-9:
+                raise ValueError(f"probabilities of atoms add up to {float(self.atoms[1].sum()):g}, more than 1")
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it has one coordinate, a number."""
+        return self.levels == 0 and self.constant is None
+
+    @property
+    def coordinates(self) -> int:
+        """The number of its coordinates, without those of its indicator."""
+        return 1 if self.is_number else self.levels * (self.levels > 1)
+
+    @property
+    def values(self) -> Tensor:
+        """The atoms' values, `(k,)`."""
+        return torch.zeros(0, dtype=torch.float64) if self.atoms is None else self.atoms[0].double()
+
+    @property
+    def probabilities(self) -> Tensor:
+        """The atoms' probabilities, `(k,)`."""
+        return torch.zeros(0, dtype=torch.float64) if self.atoms is None else self.atoms[1].double()
+
+    @property
+    def discrete(self) -> bool:
+        """Whether there is nothing but atoms."""
+        return self.atoms is not None and float(self.atoms[1].sum()) > 1 - 1e-9
+
+    @property
+    def step(self) -> float:
+        """The width of the cells that values stand for; 0 where they are points."""
+        return 0.0 if self.fine else self.lattice[1] / self.lattice[2]
+
+    @property
+    def has_cells(self) -> bool:
+        """Whether some values stand for cells."""
+        return self.is_number and (self.atoms is not None or self.step > 0)
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """The bounds of what precedes the spline: cells reach beyond values, and those of atoms are cut out."""
+        cut = 0 if self.atoms is None else self.atoms.shape[1]
+        low = -math.inf if self.lower is None else self.lower - self.step / 2
+        high = math.inf if self.upper is None else self.upper + self.step / 2 - cut * self.step
+        return low, high

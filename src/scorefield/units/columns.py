@@ -1,0 +1,144 @@
+"""The units of tables: one invertible map for each column."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..data.variables import ABSENT, FREE, GIVEN, Variables
+from .base import Units
+from .column_map import ColumnMap
+from .number_maps import NumberMaps
+
+__all__ = ["ColumnUnits"]
+
+
+class ColumnUnits(Units):
+    """One invertible map for each column of a table: numbers, categories and whether values are missing.
+
+    A state holds the numbers first, then for each category a block with 1 at its level and 0 elsewhere, then for each
+    column that may be missing a block of the levels present and missing, all in the order of the columns. A missing number
+    is NaN, and so are all coordinates of a missing category. Constants have no state.
+
+    Numbers are computed in float64: `inverse` returns float64, `forward` the type of the data. A value that is not an atom
+    is drawn beyond the range of the data by the tails of its map (`ColumnMap`); atoms, lattices and bounds are exact.
+
+    Arguments:
+        columns: The maps.
+        complete: Whether missing values are never drawn: there are no indicators, and what is missing is only NaN.
+
+    Raises:
+        ValueError: If there is no column, or none that varies.
+
+    Example:
+        >>> depth = ColumnMap(base="log", lower=0.0)
+        >>> rock = ColumnMap(levels=3)
+        >>> units = ColumnUnits((depth, rock))
+        >>> units(torch.tensor([[1.0, 2.0]]).double())
+        tensor([[0., 0., 0., 1.]], dtype=torch.float64)
+        >>> units.inverse(torch.tensor([[0.0, 0.3, 0.9, 0.1]]))
+        tensor([[1., 1.]], dtype=torch.float64)
+    """
+
+    number: Tensor
+    owner: Tensor
+    code: Tensor
+    gaps: Tensor
+    filling: Tensor
+    place_of: Tensor
+
+    def __init__(self, columns: Sequence[ColumnMap], complete: bool = False) -> None:
+        super().__init__((len(columns),))
+        self.columns, self.complete = tuple(columns), complete
+        numbers = [c for c, m in enumerate(self.columns) if m.is_number]
+        self.categories = [c for c, m in enumerate(self.columns) if m.levels > 1]
+        gaps = [c for c, m in enumerate(self.columns) if m.missing and not complete]
+        if not numbers and not self.categories and not gaps:
+            raise ValueError(f"none of {len(columns)} columns varies: there is nothing to learn")
+        coded = [(c, k) for c in self.categories for k in range(self.columns[c].levels)]
+        filling = [m.constant if m.constant is not None else 0.0 for m in self.columns]
+        buffers = {"number": numbers, "owner": [c for c, _ in coded], "gaps": gaps}
+        for name, value in buffers.items():
+            self.register_buffer(name, torch.tensor(value, dtype=torch.long), persistent=False)
+        self.register_buffer("code", torch.tensor([k for _, k in coded], dtype=torch.float64), persistent=False)
+        self.register_buffer("filling", torch.tensor(filling, dtype=torch.float64), persistent=False)
+        self.numbers = NumberMaps([self.columns[c] for c in numbers])
+        self.has_cells = any(m.has_cells for m in self.columns)
+        self._arrange(numbers, gaps)
+
+    def _arrange(self, numbers: list[int], gaps: list[int]) -> None:
+        """Counts variables: which belong to each column, and which say whether they are missing."""
+        own = {c: v for v, c in enumerate([*numbers, *self.categories])}
+        flag = {c: len(own) + i for i, c in enumerate(gaps)}
+        levels = (*(self.columns[c].levels for c in self.categories), *(2 for _ in gaps))
+        variables = Variables(len(numbers), levels, (*(flag.get(c, -1) for c in own), *(-1 for _ in gaps)))
+        may_miss = any(m.missing for m in self.columns)
+        self.variables = variables if self.categories or may_miss else None
+        self._size = variables.size
+        places = [(own.get(c, -1), flag.get(c, -1)) for c in range(len(self.columns))]
+        self.register_buffer("place_of", torch.tensor(places, dtype=torch.long), persistent=False)
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """One coordinate for each number and each level."""
+        return (self._size,)
+
+    def forward(self, x: Tensor, place: Tensor | None = None) -> Tensor:
+        """Maps data, `(B, C)`, to states, `(B, F)`; places in cells and atoms are uniform on [0, 1), or 1/2."""
+        wide = x.double()
+        inside = None if place is None else place.double()[:, self.number]
+        parts = [self.numbers(wide[:, self.number], inside)]
+        if self.categories:
+            level = wide[:, self.owner]
+            parts.append(torch.where(level.isnan(), math.nan, (level == self.code).double()))
+        if len(self.gaps):
+            missing = wide[:, self.gaps].isnan()
+            parts.append(torch.stack((~missing, missing), -1).flatten(1).double())
+        return torch.cat(parts, 1).to(x.dtype)
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """Maps states, `(B, F)`, to data, `(B, C)`, in float64: the largest coordinate of a block is its level."""
+        data = self.filling.expand(len(x), -1).clone()
+        state, count = x.double(), len(self.number)
+        data[:, self.number] = self.numbers.inverse(state[:, :count])
+        blocks = [] if self.variables is None else list(self.variables.blocks)
+        for c, (start, end) in zip(self.categories, blocks):
+            block = state[:, start:end]
+            data[:, c] = torch.where(block.isnan().any(1), math.nan, block.argmax(1).double())
+        for c, (start, _) in zip(self.gaps.tolist(), blocks[len(self.categories) :]):
+            data[:, c] = torch.where(state[:, start + 1] > state[:, start], math.nan, data[:, c])
+        return data
+
+    def log_volume(self, x: Tensor, place: Tensor | None = None) -> Tensor:
+        """log |det ∂ state / ∂ x| over present numbers, of shape `(B,)`; by the place where values stand for cells."""
+        inside = None if place is None else place.double()[:, self.number]
+        return self.numbers.states(x.double()[:, self.number], inside)[1].sum(1)
+
+    def status(self, known: Tensor, x: Tensor, complete: bool = False) -> Tensor:
+        """What each variable is in the conditional distribution of the other values given some, `(M, V)`.
+
+        A known value that is present is GIVEN, and so is its indicator. Of a known missing value the indicator is GIVEN and
+        the value ABSENT; without an indicator it is ABSENT only, as if it were not known. All others are FREE.
+
+        Arguments:
+            known: Which values are given, `(M, C)`, true or false.
+            x: The data, NaN where a value is missing.
+            complete: Whether missingness is left out: then all indicators are ABSENT.
+        """
+        known = known.bool()
+        value = torch.where(known, torch.where(x.isnan(), ABSENT, GIVEN), FREE)
+        flag = torch.full_like(value, ABSENT) if complete else torch.where(known, GIVEN, FREE)
+        count = self._size if self.variables is None else self.variables.count
+        found = torch.full((len(x), count), FREE, device=x.device)
+        for part, variable in ((value, self.place_of[:, 0]), (flag, self.place_of[:, 1])):
+            has = variable >= 0
+            found[:, variable[has]] = part[:, has]
+        return found
+
+    def __repr__(self) -> str:
+        """How many columns there are of each kind."""
+        numbers, categories = len(self.number), len(self.categories)
+        return f"ColumnUnits({len(self.columns)} columns: {numbers} numbers, {categories} categories, {self._size} coordinates)"

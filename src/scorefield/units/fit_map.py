@@ -1,0 +1,166 @@
+"""Maps of columns of numbers, fitted to their values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+
+import numpy as np
+import torch
+
+from .column_map import Base, ColumnMap
+from .tails import Tail, fit_tail
+
+__all__ = ["Form", "fit_base", "fit_quantile", "spread_over_cells"]
+
+MOST_KNOTS = 160
+_FEWEST_KNOTS = 5
+
+
+@dataclass(frozen=True)
+class Form:
+    """What is known of a column of numbers before its map is fitted.
+
+    Arguments:
+        lower: What values are not below.
+        upper: What values are not above.
+        lattice: (origin, step, denominator); a step of 0 for none.
+        fine: Whether the lattice is too fine for cells.
+        values: The atoms' values, increasing.
+        probabilities: Their probabilities.
+        missing: Whether values may be missing.
+    """
+
+    lower: float | None = None
+    upper: float | None = None
+    lattice: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    fine: bool = False
+    values: tuple[float, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    missing: bool = False
+
+    @property
+    def step(self) -> float:
+        """The width of the cells that values stand for; 0 where they are points."""
+        return 0.0 if self.fine else self.lattice[1] / self.lattice[2]
+
+    @property
+    def discrete(self) -> bool:
+        """Whether there is nothing but atoms."""
+        return sum(self.probabilities) > 1 - 1e-9
+
+    @property
+    def plain(self) -> ColumnMap:
+        """The map with location 0 and scale 1."""
+        atoms = torch.tensor([self.values, self.probabilities], dtype=torch.float64) if self.values else None
+        ends = {"lower": self.lower, "upper": self.upper, "lattice": self.lattice, "fine": self.fine}
+        return ColumnMap(missing=self.missing, atoms=atoms, **ends)  # type: ignore[arg-type]
+
+
+def spread_over_cells(x: np.ndarray, form: Form, rng: np.random.Generator) -> np.ndarray:
+    """The values that are not atoms, uniform in their cells, on the line from which the cells of atoms are cut out.
+
+    Example:
+        >>> form = Form(lattice=(0.0, 1.0, 1.0), values=(2.0,), probabilities=(0.5,))
+        >>> spread_over_cells(np.array([1.0, 2.0, 3.0]), form, np.random.default_rng(0)).round(1)
+        array([1.1, 1.8])
+    """
+    atoms = np.array(form.values)
+    rest = x[~np.isin(x, atoms)]
+    step = form.step
+    if step == 0:
+        return rest
+    return rest + step * (rng.random(len(rest)) - 0.5) - step * np.searchsorted(atoms, rest)
+
+
+def fit_base(line: np.ndarray, form: Form, base: Base) -> ColumnMap:
+    """The map without a spline: coordinates that know the bounds, of mean 0 and standard deviation 1.
+
+    Arguments:
+        line: The values as `spread_over_cells` gives them.
+        form: What is known of the column.
+        base: The coordinates.
+
+    Example:
+        >>> fit_base(np.exp(np.array([1.0, 3.0])), Form(lower=0.0), "log").location
+        2.0
+    """
+    low, high = form.plain.extent
+    tiny = 1e-12 * max(float(np.ptp(line)), 1e-300)
+    y = line
+    if base != "affine":
+        y = np.zeros_like(line)
+        y = y + (np.log(np.maximum(line - low, tiny)) if math.isfinite(low) else 0.0)
+        y = y - (np.log(np.maximum(high - line, tiny)) if math.isfinite(high) else 0.0)
+    scale = float(y.std())
+    return replace(form.plain, base=base, location=float(y.mean()), scale=scale if scale > 0 else 1.0)
+
+
+def fit_quantile(line: np.ndarray, form: Form, base: Base = "affine") -> tuple[ColumnMap, tuple[Tail, Tail], float]:
+    """A smooth monotone map to a standard normal coordinate, with the tails beyond its knots.
+
+    Knots are at quantiles, evenly spaced in the normal coordinate: about n^0.4 of them, at most 160, the outermost with
+    about 1.5 √n values beyond them. Slopes are geometric means of those between knots, at the ends those of the tails.
+
+    Arguments:
+        line: The values as `spread_over_cells` gives them, 20 or more.
+        form: What is known of the column.
+        base: The coordinates that the spline starts from.
+
+    Returns:
+        The map, its lower and upper tail, and the probability of each.
+
+    Example:
+        >>> column, tails, beyond = fit_quantile(np.random.default_rng(0).normal(size=1000), Form())
+        >>> column.knots.shape, [tail.heavy for tail in tails], round(beyond, 3)
+        (torch.Size([3, 16]), [False, False], 0.048)
+    """
+    start = fit_base(line, form, base)
+    low, high = start.extent
+    y = np.sort(_coordinates(line, start))
+    n = len(y)
+    center, spread = (float(np.median(y)), float(np.subtract(*np.quantile(y, (0.84, 0.16)))) / 2)
+    spread = spread if spread > 0 else 1.0
+    start = replace(start, location=start.location + start.scale * center, scale=start.scale * spread)
+    y = (y - center) / spread
+    beyond = min(max(1.5 * math.sqrt(n), 5.0), n / 10) / n
+    knots_y, knots_z = _knots(y, beyond)
+    ends = [math.inf, math.inf]
+    if base == "affine":
+        ends = [knots_y[0] - (low - start.location) / start.scale, (high - start.location) / start.scale - knots_y[-1]]
+    lower = fit_tail(knots_y[0] - y[y < knots_y[0]], -knots_z[0], ends[0])
+    upper = fit_tail(y[y > knots_y[-1]] - knots_y[-1], knots_z[-1], ends[1])
+    slopes = _slopes(knots_y, knots_z, lower.slope, upper.slope)
+    knots = torch.from_numpy(np.stack((knots_y, knots_z, slopes)))
+    tails = torch.tensor([[lower.scale, lower.shape], [upper.scale, upper.shape]], dtype=torch.float64)
+    return replace(start, knots=knots, tails=tails), (lower, upper), beyond
+
+
+def _coordinates(line: np.ndarray, start: ColumnMap) -> np.ndarray:
+    """Standardized coordinates of a base map."""
+    from .bases import Bases
+
+    y: np.ndarray = Bases([start])(torch.from_numpy(line)[:, None])[0][:, 0].numpy()
+    return y
+
+
+def _knots(y: np.ndarray, beyond: float) -> tuple[np.ndarray, np.ndarray]:
+    """Increasing quantiles of sorted values, and the normal coordinates of their probabilities."""
+    count = min(MOST_KNOTS, max(_FEWEST_KNOTS, math.ceil(len(y) ** 0.4)))
+    normal = NormalDist()
+    z = np.linspace(normal.inv_cdf(beyond), normal.inv_cdf(1 - beyond), count)
+    p = np.array([normal.cdf(each) for each in z])
+    at = np.quantile(y, p, method="median_unbiased")
+    keep = np.concatenate(([True], np.diff(at) > 1e-9 * max(1.0, float(np.ptp(at)))))
+    if keep.sum() < 2:
+        return np.array([at[0] - 1e-6, at[0] + 1e-6]), z[[0, -1]]
+    return at[keep], z[keep]
+
+
+def _slopes(y: np.ndarray, z: np.ndarray, first: float, last: float) -> np.ndarray:
+    """dz/dy at the knots: geometric means of the slopes to both sides, weighted by the other side's width."""
+    width, mean = np.diff(y), np.diff(z) / np.diff(y)
+    weight = width[1:] / (width[1:] + width[:-1])
+    inner = np.exp(weight * np.log(mean[:-1]) + (1 - weight) * np.log(mean[1:]))
+    return np.concatenate(([first], inner, [last]))

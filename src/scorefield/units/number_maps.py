@@ -1,0 +1,140 @@
+"""The maps of several columns of numbers at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+from .atoms import Atoms
+from .bases import Bases
+from .column_map import ColumnMap
+from .splines import Splines
+
+__all__ = ["NumberMaps"]
+
+
+class _Continuous(NamedTuple):
+    """Where values are on the line that precedes the bases, and what is known of their atoms; all `(B, C)`."""
+
+    line: Tensor
+    found: tuple[Tensor, Tensor]
+
+
+class NumberMaps(nn.Module):
+    """Columns of numbers, `(B, C)`, to one coordinate each, in float64.
+
+    Cells of a lattice are filled by the place, and the cells of atoms are cut out of the line; then come bases, splines
+    and the intervals of atoms, each for those columns that have them.
+
+    Arguments:
+        maps: The columns, all numbers.
+
+    Example:
+        >>> numbers = NumberMaps([ColumnMap(location=10.0, scale=2.0), ColumnMap(base="log", lower=0.0)])
+        >>> numbers(torch.tensor([[12.0, 1.0]]).double())
+        tensor([[1., 0.]], dtype=torch.float64)
+    """
+
+    step: Tensor
+    origin: Tensor
+    spacing: Tensor
+    denominator: Tensor
+    low: Tensor
+    high: Tensor
+    splined: Tensor
+    atomic: Tensor
+
+    def __init__(self, maps: Sequence[ColumnMap]) -> None:
+        super().__init__()
+        table = torch.tensor(
+            [
+                (*m.lattice, m.step, *(math.inf * s if b is None else b for s, b in ((-1, m.lower), (1, m.upper))))
+                for m in maps
+            ],
+            dtype=torch.float64,
+        ).reshape(len(maps), 6)
+        names = ("origin", "spacing", "denominator", "step", "low", "high")
+        for name, value in zip(names, table.unbind(1)):
+            self.register_buffer(name, value.contiguous(), persistent=False)
+        self.bases = Bases(maps)
+        splined = [c for c, m in enumerate(maps) if m.knots is not None]
+        atomic = [c for c, m in enumerate(maps) if m.atoms is not None]
+        self.register_buffer("splined", torch.tensor(splined, dtype=torch.long), persistent=False)
+        self.register_buffer("atomic", torch.tensor(atomic, dtype=torch.long), persistent=False)
+        self.splines = Splines([maps[c] for c in splined]) if splined else None
+        self.on_lattice = any(m.step > 0 for m in maps)
+        self.rounded = any(m.lattice[1] > 0 for m in maps)
+        self.atoms = Atoms([maps[c] for c in atomic], self._passing(maps, atomic)) if atomic else None
+
+    def _passing(self, maps: Sequence[ColumnMap], atomic: Sequence[int]) -> list[Tensor]:
+        """For each column with atoms, the states at which its continuous values pass them."""
+        size = max(len(maps[c].values) for c in atomic)
+        line = torch.zeros((size, len(maps)), dtype=torch.float64)
+        for c in atomic:
+            values, step = maps[c].values, maps[c].step
+            line[: len(values), c] = values - step / 2 - step * torch.arange(len(values))
+        states = self.smooth(line)[0]
+        found = []
+        for c in atomic:
+            k, (low, high) = len(maps[c].values), maps[c].extent
+            z, at = states[:k, c], line[:k, c]
+            found.append(torch.where(at <= low, -math.inf, torch.where(at >= high, math.inf, z)))
+        return found
+
+    def smooth(self, line: Tensor) -> tuple[Tensor, Tensor]:
+        """Bases and splines: states and their log-derivatives, as if there were no atoms."""
+        z, log_slope = self.bases(line)
+        if self.splines is not None:
+            inner, log_inner = self.splines(z[:, self.splined])
+            z[:, self.splined] = inner
+            log_slope[:, self.splined] += log_inner
+        return z, log_slope
+
+    def states(self, x: Tensor, place: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """States and the logs of their derivatives, by x, or by the place where x stands for a cell; `(B, C)`."""
+        line = x
+        if self.on_lattice:
+            line = x if place is None else x + (place - 0.5) * self.step
+        found = None
+        if self.atoms is not None:
+            found = self.atoms.find(x[:, self.atomic])
+            if self.on_lattice:
+                line = line.index_add(1, self.atomic, -found[1] * self.step[self.atomic])
+        z, log_slope = self.smooth(line)
+        if self.on_lattice:
+            log_slope = log_slope + torch.where(self.step > 0, self.step, 1.0).log()
+        if self.atoms is not None and found is not None:
+            inside = torch.full_like(x[:, self.atomic], 0.5) if place is None else place[:, self.atomic]
+            parts = z[:, self.atomic], log_slope[:, self.atomic]
+            z[:, self.atomic], log_slope[:, self.atomic] = self.atoms(*parts, found, inside)
+        return torch.where(x.isnan(), math.nan, z), torch.where(x.isnan(), 0.0, log_slope)
+
+    def forward(self, x: Tensor, place: Tensor | None = None) -> Tensor:
+        """States, `(B, C)`; NaN where x is."""
+        return self.states(x, place)[0]
+
+    def inverse(self, state: Tensor) -> Tensor:
+        """Values, `(B, C)`, on their lattices and within their bounds; NaN where the state is."""
+        z, found = state, None
+        if self.atoms is not None:
+            part = state[:, self.atomic]
+            found = self.atoms.values_at(part)
+            z = state.index_copy(1, self.atomic, self.atoms.continuous(part, found[2]))
+        if self.splines is not None:
+            z = z.index_copy(1, self.splined, self.splines.inverse(z[:, self.splined]))
+        x = self.bases.inverse(z)
+        if self.on_lattice and found is not None:
+            x = x.index_add(1, self.atomic, found[2] * self.step[self.atomic])
+        if self.rounded:
+            index = ((x * self.denominator - self.origin) / self.spacing).round()
+            x = torch.where(self.spacing > 0, (self.origin + index * self.spacing) / self.denominator, x)
+        x = x.clamp(self.low, self.high)
+        if found is not None:
+            value, atom, _ = found
+            x = x.index_copy(1, self.atomic, torch.where(atom >= 0, value, x[:, self.atomic]))
+        return torch.where(state.isnan(), math.nan, x)

@@ -30,6 +30,7 @@ class ResidualMLP(nn.Module):
         ValueError: If a size is not positive.
 
     Example:
+        >>> import torch
         >>> network = ResidualMLP(5, width=32, extra=4)
         >>> network(torch.zeros(3, 9), torch.zeros(3)).shape
         torch.Size([3, 5])

@@ -24,6 +24,7 @@ from properties import VARIANTS, example_gaussian, example_mixture, public_bases
 from scorefield import checkpoint, spec, toys
 from scorefield.data import ArrayRows
 from scorefield.data.rows import FileRows, Subset
+from scorefield.data.variables import Variables
 from scorefield.derivatives import gradient
 from scorefield.mcmc import ChainState, Target, Transition, Unadjusted
 from scorefield.objectives import Objective, Probe, Weighting
@@ -61,6 +62,20 @@ def trainable(network: nn.Module) -> nn.Module:
 
 def mlp() -> denoisers.Preconditioned:
     return denoisers.Preconditioned(trainable(networks.MLP(2, 8, 1)), denoisers.EDMPrediction())
+
+
+def mixed(variables: Variables) -> denoisers.MixedDenoiser:
+    size = variables.size
+    return denoisers.MixedDenoiser(trainable(networks.ResidualMLP(size, 8, 1, 0, 2 * variables.count)), variables)
+
+
+def conditional_mixed() -> denoisers.ConditionalMixed:
+    return denoisers.ConditionalMixed(trainable(networks.ResidualMLP(2, 8, 1, 3, 2)), Variables(0, (2,)), (3,))
+
+
+def corner() -> Tensor:
+    """A state of two numbers and a category of two levels."""
+    return torch.tensor([[0.0, 0.0, 1.0, 0.0]], dtype=D)
 
 
 def conditional() -> denoisers.ConditionalPreconditioned:
@@ -158,6 +173,11 @@ VARIANTS.update(
         "Conditioned": lambda: [conditional().given(numbers(1, 3))],
         "ConditionalPreconditioned": lambda: [conditional()],
         "ComposedDenoiser": lambda: [denoisers.ComposedDenoiser(conditional(), numbers(2, 3))],
+        "MixedDenoiser": lambda: [mixed(v) for v in (Variables(2), Variables(0, (2,)))],
+        "ConditionalMixed": lambda: [conditional_mixed()],
+        "ConditionedMixed": lambda: [conditional_mixed().given(numbers(1, 3))],
+        "GivenVariables": lambda: [mixed(Variables(2)).given_variables(numbers(1, 2), torch.tensor([[0, 1]]))],
+        "RestrictedNumbers": lambda: [mixed(Variables(2, (2,))).restricted(corner(), torch.tensor([[0, 0, 1]]))],
         "Guided": lambda: [denoisers.Guided(example_gaussian(), mlp(), 1.5, 0.5, 5.0)],
         "Posterior": lambda: [_observed()],
     }

@@ -5,6 +5,7 @@ from .classifier import ClassifierGuided, NoisyClassifier
 from .conditional import ComposedDenoiser, Guided
 from .energy import AnalyticDensity, EnergyDenoiser
 from .exact import Empirical, Gaussian, Mixture
+from .mixed import ConditionalMixed, ConditionedMixed, GivenVariables, MixedDenoiser, RestrictedNumbers
 from .ncsn import NCSNDenoiser
 from .precondition import (
     ConditionalPreconditioned,
@@ -26,8 +27,10 @@ __all__ = [
     "ClassifierGuided",
     "ComposedDenoiser",
     "ConditionalDenoiser",
+    "ConditionalMixed",
     "ConditionalPreconditioned",
     "Conditioned",
+    "ConditionedMixed",
     "DataPrediction",
     "Denoiser",
     "DenoiserModule",
@@ -36,9 +39,11 @@ __all__ = [
     "EnergyDenoiser",
     "FlowPrediction",
     "Gaussian",
+    "GivenVariables",
     "Guided",
     "IndexConditioning",
     "LevelConditioning",
+    "MixedDenoiser",
     "Mixture",
     "NCSNDenoiser",
     "NoiseConditioning",
@@ -48,6 +53,7 @@ __all__ = [
     "Preconditioned",
     "PreconditionedNetwork",
     "PretrainedDenoiser",
+    "RestrictedNumbers",
     "ScorePrediction",
     "TimeConditioning",
     "VPrediction",

@@ -142,6 +142,38 @@ class Denoiser(DenoiserModule):
         """
         raise TypeError(f"{type(self).__name__} has not learned conditionals: observe a measurement instead")
 
+    def restricted(self, values: Tensor, status: Tensor) -> Denoiser:
+        """The denoiser of the numbers that are free, given other variables, for log-densities, if it `completes`.
+
+        Arguments:
+            values: As in `given_variables`.
+            status: As in `given_variables`; the same variables are free in each row, and all of them are numbers.
+
+        Returns:
+            A denoiser of states that hold the free numbers alone, `(B, n_free)`.
+
+        Raises:
+            TypeError: If it has not learned conditionals.
+            ValueError: If a category is free, or the rows differ in what is.
+        """
+        raise TypeError(f"{type(self).__name__} has not learned conditionals: observe a measurement instead")
+
+    def category_log_probs(self, values: Tensor, status: Tensor, category: int) -> Tensor:
+        """The log-probabilities of the levels of a category given the variables that are given, if it `completes`.
+
+        Arguments:
+            values: As in `given_variables`.
+            status: As in `given_variables`; all variables that are not given are left out.
+            category: The number of the category, from 0.
+
+        Returns:
+            The logarithms of the probabilities of its K levels, `(M, K)`.
+
+        Raises:
+            TypeError: If it has not learned conditionals.
+        """
+        raise TypeError(f"{type(self).__name__} has not learned conditionals: observe a measurement instead")
+
     def conditioned_on(self, context: Tensor | None) -> Denoiser:
         if context is not None:
             raise ValueError(f"a {type(self).__name__} takes no context: only conditional denoisers do")

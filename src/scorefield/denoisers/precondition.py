@@ -109,11 +109,11 @@ class EDMPrediction(Parametrization):
 
 
 Precision = Literal["float32", "bfloat16"]
-_Self = TypeVar("_Self", bound="_Network")
+_Self = TypeVar("_Self", bound="WithNetwork")
 
 
-class _Network(nn.Module, PreconditionedNetwork):
-    """The network of a denoiser, its parametrization and its precision."""
+class WithNetwork(nn.Module):
+    """A network, its parametrization and its precision: what all denoisers made of networks hold."""
 
     def __init__(
         self, network: nn.Module, parametrization: Parametrization | None = None, precision: Precision = "float32"
@@ -124,6 +124,28 @@ class _Network(nn.Module, PreconditionedNetwork):
         self.network = network
         self.parametrization = parametrization or EDMPrediction()
         self.precision = precision
+
+    def answer(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:
+        """The output of the network, which computes in its own type or in bfloat16, of shape `(B, *D)`."""
+        full = self.precision == "float32"
+        dtype = next((p.dtype for p in self.network.parameters()), x.dtype) if full else torch.float32
+        inputs = (x.to(dtype), c.to(dtype), *(() if context is None else (context.to(dtype),)))
+        if full:
+            return self.network(*inputs)  # type: ignore[no-any-return]
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return self.network(*inputs).float()  # type: ignore[no-any-return]
+
+    def full_precision(self: _Self) -> _Self:
+        whole = super().full_precision()  # type: ignore[misc]
+        if whole.precision == "float32":
+            return whole  # type: ignore[no-any-return]
+        other = shallow_copy(whole)
+        other.precision = "float32"
+        return other  # type: ignore[no-any-return]
+
+
+class _Network(WithNetwork, PreconditionedNetwork):
+    """A network between affine maps."""
 
     @property
     def preconditioned(self) -> PreconditionedNetwork:
@@ -139,29 +161,12 @@ class _Network(nn.Module, PreconditionedNetwork):
         scale = self.parametrization.scale
         return torch.rsqrt(level**2 + scale**2) * x, per_sample(torch.log(level / scale) / 4, x)
 
-    def answer(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:
-        full = self.precision == "float32"
-        dtype = next((p.dtype for p in self.network.parameters()), x.dtype) if full else torch.float32
-        inputs = (x.to(dtype), c.to(dtype), *(() if context is None else (context.to(dtype),)))
-        if full:
-            return self.network(*inputs)  # type: ignore[no-any-return]
-        with torch.autocast(x.device.type, torch.bfloat16):
-            return self.network(*inputs).float()  # type: ignore[no-any-return]
-
     def _denoise(self, x: Tensor, level: Tensor, context: Tensor | None = None) -> Tensor:
         skip, out = self.coefficients(level)
         center = self.center(context)
         u = x if center is None else x - (center := center.to(x.dtype))
         known = skip * u if center is None else center + skip * u  # in this order: runs are resumed to the same bits
         return known + out * self.answer(*self.question(u, level), context).to(x.dtype)
-
-    def full_precision(self: _Self) -> _Self:
-        whole = super().full_precision()  # type: ignore[misc]
-        if whole.precision == "float32":
-            return whole  # type: ignore[no-any-return]
-        other = shallow_copy(whole)
-        other.precision = "float32"
-        return other  # type: ignore[no-any-return]
 
 
 class Preconditioned(_Network, Denoiser):
@@ -180,7 +185,34 @@ class Preconditioned(_Network, Denoiser):
         return self._denoise(x, level)
 
 
-class ConditionalPreconditioned(_Network, ConditionalDenoiser):
+class ConditionalNetwork(WithNetwork, ConditionalDenoiser):
+    """A network that takes contexts of a `shape`; the last channel of a context is 1 where there is none, all others are 0.
+
+    To add one, write `conditioned`.
+    """
+
+    shape: tuple[int, ...]
+
+    @abc.abstractmethod
+    def conditioned(self, context: Tensor) -> Denoiser:
+        """The denoiser for contexts `(M, *shape)`, M >= 1."""
+
+    def given(self, context: Tensor) -> Denoiser:
+        if tuple(context.shape[1:]) != self.shape or len(context) == 0:
+            need = f"(M, {', '.join(map(str, self.shape))})"
+            raise ValueError(f"the network takes contexts of shape {need}, got {tuple(context.shape)}")
+        return self.conditioned(context)
+
+    def free(self) -> Denoiser:
+        if not self.unconditional:
+            return super().free()
+        weights = next(self.network.parameters(), None)
+        empty = torch.zeros(1, *self.shape, device=None if weights is None else weights.device)
+        empty[:, -1] = 1
+        return self.given(empty)
+
+
+class ConditionalPreconditioned(_Network, ConditionalNetwork):
     """A conditional denoiser made of a network: `given(context)` is a denoiser, `free()` the unconditional one.
 
     Arguments:
@@ -213,19 +245,8 @@ class ConditionalPreconditioned(_Network, ConditionalDenoiser):
         self.unconditional = unconditional
         self.register_buffer("trend", trend)
 
-    def given(self, context: Tensor) -> Denoiser:
-        if tuple(context.shape[1:]) != self.shape or len(context) == 0:
-            need = f"(M, {', '.join(map(str, self.shape))})"
-            raise ValueError(f"the network takes contexts of shape {need}, got {tuple(context.shape)}")
+    def conditioned(self, context: Tensor) -> Denoiser:
         return Conditioned(self, context)
-
-    def free(self) -> Denoiser:
-        if not self.unconditional:
-            return super().free()
-        weights = next(self.network.parameters(), None)
-        empty = torch.zeros(1, *self.shape, device=None if weights is None else weights.device)
-        empty[:, -1] = 1
-        return self.given(empty)
 
     def center(self, context: Tensor | None) -> Tensor | None:
         return None if self.trend is None or context is None else context.to(self.trend.dtype) @ self.trend

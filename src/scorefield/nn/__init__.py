@@ -9,8 +9,9 @@ from .mlp import MLP
 from .ncsnpp import NCSNpp
 from .potential import Potential
 from .refinenet import RefineNet
+from .residual_mlp import ResidualMLP
 from .tutorial import SigmaUNet, TutorialUNet
 from .unet import UNet
 
 __all__ = ["ClassifierNetwork", "ConditionalGaussian", "FourierEmbedding", "FourierFeatures", "MLP", "NCSNpp"]
-__all__ += ["Potential", "RefineNet", "SigmaUNet", "TutorialUNet", "UNet", "choose"]
+__all__ += ["Potential", "RefineNet", "ResidualMLP", "SigmaUNet", "TutorialUNet", "UNet", "choose"]

@@ -1,0 +1,121 @@
+"""What a network of mixed states is asked in training: which variables are free, given or absent in each row."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+from ..data.variables import ABSENT, FREE, GIVEN, Variables
+from ..rng import Rng
+from .blocks import Blocks
+
+__all__ = ["Questions"]
+
+_CHAIN, _COMPLETE = 0.25, 0.625  # of the conditional rows: factors of the chain rule, then those without missingness
+
+
+class Questions(nn.Module):
+    """Random questions about rows of data, as status of their variables.
+
+    In joint rows all variables are free. Conditional rows are of three kinds. In a factor of the chain rule, what comes
+    earlier in the order is given, one category, or all numbers at the end, is free, and the rest is absent. In the others,
+    variables are given, free or absent at random: in complete ones indicators are absent, so that values are those that
+    would have been there; in the rest the distribution has missing values as the data have.
+
+    A missing value is an independent draw (standard normal, or a random level) wherever its indicator is free, as the
+    distribution of states with indicators has it; elsewhere, and where there is no indicator, it is absent.
+
+    Arguments:
+        variables: How states are made of variables.
+    """
+
+    first: Tensor
+    order: Tensor
+    is_indicator: Tensor
+    owners: Tensor
+    indicators: Tensor
+
+    def __init__(self, variables: Variables) -> None:
+        super().__init__()
+        self.variables = variables
+        self.blocks = Blocks(variables.levels)
+        of_blocks = [start for start, _ in variables.blocks]
+        places = {category: place for place, category in enumerate(chain(variables))}
+        last = len(variables.levels)
+        indicators = {i for i in variables.indicators if i >= 0}
+        known = {
+            "first": torch.tensor([*range(variables.numbers), *of_blocks], dtype=torch.long),
+            "order": torch.tensor([last] * variables.numbers + [places[k] for k in range(last)], dtype=torch.long),
+            "is_indicator": torch.tensor([v in indicators for v in range(variables.count)]),
+            "owners": torch.tensor(variables.owners, dtype=torch.long),
+            "indicators": torch.tensor(variables.indicators, dtype=torch.long),
+        }
+        for name, tensor in known.items():
+            self.register_buffer(name, tensor, persistent=False)
+        self._with_indicators = bool(indicators)
+
+    def draw(self, x0: Tensor, share: float, rng: Rng) -> tuple[Tensor, Tensor]:
+        """Draws what is asked about rows.
+
+        Arguments:
+            x0: States `(B, size)`, NaN where values are missing.
+            share: The fraction of conditional rows.
+            rng: The source.
+
+        Returns:
+            The status of each variable, `(B, V)`, and states without NaN, `(B, size)`.
+        """
+        missing = x0.index_select(1, self.first).isnan()
+        status = torch.zeros(missing.shape, dtype=torch.long, device=x0.device)
+        if share > 0:
+            u = rng.uniform((len(x0), self.variables.count + 3), x0.dtype, x0.device)
+            status = self._conditional(u[:, :3].split(1, 1), u[:, 3:], share)  # type: ignore[no-untyped-call]
+        if not bool(missing.any()):
+            return status, x0
+        if self._with_indicators:
+            owner = self.indicators.clamp_min(0)
+            drawn = (self.indicators >= 0) & (status.index_select(1, owner) == FREE)
+        else:
+            drawn = torch.zeros_like(missing)
+        return status.masked_fill(missing & ~drawn, ABSENT), self._filled(x0, rng.child("missing"))
+
+    def _conditional(self, of_row: tuple[Tensor, ...], u: Tensor, share: float) -> Tensor:
+        """The status of variables as if all were there, from uniform numbers: three a row, `(B, 1)`, and one each, `(B, V)`."""
+        which, a, b = of_row[0] / share, of_row[1], of_row[2]
+        absent = (2 * b - 1).clamp_min(0.0) * (1 - a)  # of half of the rows, none is absent
+        status = (u < a + absent).long() + ((u >= a) & (u < a + absent)).long()
+        if self._with_indicators:
+            status = self._consistent(status, which < _COMPLETE)
+        place = torch.floor(2 * b * max(len(self.variables.levels), 1)).long().clamp_max(len(self.variables.levels))
+        factor = (self.order < place).long() + 2 * (self.order > place).long()
+        status = torch.where(which < _CHAIN, factor, status)
+        return torch.where(which < 1, status, FREE)
+
+    def _consistent(self, status: Tensor, complete: Tensor) -> Tensor:
+        """With indicators absent in complete rows; elsewhere known where their variable is, and free at least where it is."""
+        other = status.clone()
+        has = (self.indicators >= 0).nonzero()[:, 0]
+        own, indicator = status.index_select(1, has), self.indicators.index_select(0, has)
+        known = status.index_select(1, indicator)
+        known = torch.where((own == FREE) & (known == ABSENT), FREE, torch.where(own == GIVEN, GIVEN, known))
+        other.index_copy_(1, indicator, known)
+        return torch.where(complete, status.masked_fill(self.is_indicator, ABSENT), other)
+
+    def _filled(self, x0: Tensor, rng: Rng) -> Tensor:
+        """States whose missing values are independent draws."""
+        n = self.variables.numbers
+        normal = rng.normal((len(x0), n), x0.dtype, x0.device)
+        u = rng.uniform((len(x0), len(self.variables.levels)), x0.dtype, x0.device)
+        return torch.where(x0.isnan(), torch.cat((normal, self.blocks.corners(u)), 1), x0)
+
+
+def chain(variables: Variables) -> tuple[int, ...]:
+    """The order of the categories in the chain rule: indicators first, because what is missing must not show earlier.
+
+    Example:
+        >>> chain(Variables(1, (3, 2), (2, -1, -1)))
+        (1, 0)
+    """
+    indicators = {i - variables.numbers for i in variables.indicators if i >= 0}
+    return (*sorted(indicators), *(k for k in range(len(variables.levels)) if k not in indicators))

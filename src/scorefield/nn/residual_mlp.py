@@ -1,0 +1,91 @@
+"""A residual multilayer perceptron, for states of tables."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .embed import FourierEmbedding
+
+__all__ = ["ResidualMLP"]
+
+_LABEL = 128  # the width of the embedding of the noise label
+
+
+class ResidualMLP(nn.Module):
+    """A network F(x, c): states x of shape `(B, features + extra)` and their noise label c, `(B,)`, to `(B, features)`.
+
+    Blocks of two layers are added to a stream of constant width, as in the feed-forward half of a transformer: each
+    normalizes the stream, and the noise label and the context shift its inner layer. The output is 0 at initialization.
+
+    Arguments:
+        features: The number of outputs.
+        width: The width of the stream.
+        depth: The number of blocks.
+        context: The number of context values; 0 for none.
+        extra: The number of further inputs in x that have no output; 0 for none.
+        expansion: The width of the inner layer of a block, in widths of the stream.
+
+    Raises:
+        ValueError: If a size is not positive.
+
+    Example:
+        >>> import torch
+        >>> network = ResidualMLP(5, width=32, extra=4)
+        >>> network(torch.zeros(3, 9), torch.zeros(3)).shape
+        torch.Size([3, 5])
+    """
+
+    def __init__(
+        self, features: int, width: int = 256, depth: int = 3, context: int = 0, extra: int = 0, expansion: int = 2
+    ) -> None:
+        super().__init__()
+        if min(features, width, depth, expansion) < 1 or min(context, extra) < 0:
+            got = f"features={features}, width={width}, depth={depth}, context={context}, extra={extra}"
+            raise ValueError(f"ResidualMLP needs positive sizes, got {got}, expansion={expansion}")
+        self.features, self.width, self.depth = features, width, depth
+        self.context, self.extra, self.expansion = context, extra, expansion
+        self.label = FourierEmbedding(16)
+        self.embed = nn.Sequential(nn.Linear(32, _LABEL), nn.SiLU(), nn.Linear(_LABEL, _LABEL))
+        if context:
+            self.embed_context = nn.Sequential(nn.Linear(context, _LABEL), nn.SiLU(), nn.Linear(_LABEL, _LABEL))
+        self.input = nn.Linear(features + extra, width)
+        self.blocks = nn.ModuleList(_Block(width, expansion * width) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+        self.output = nn.Linear(width, features)
+        nn.init.zeros_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:
+        """Predicts: states `(B, features + extra)`, noise labels `(B,)` and contexts `(B, context)` to `(B, features)`.
+
+        Raises:
+            ValueError: If the network has a context and none is passed.
+        """
+        known = self.embed(self.label(c))
+        if self.context:
+            if context is None:
+                raise ValueError(f"this network needs a context of {self.context} values and got none: pass context")
+            known = known + self.embed_context(context)
+        known, h = F.silu(known), self.input(x)
+        for block in self.blocks:
+            h = block(h, known)
+        prediction: Tensor = self.output(self.norm(h))
+        return prediction
+
+
+class _Block(nn.Module):
+    """h + W_2 silu(W_1 norm(h) + W_3 e): the zero function at first."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.first = nn.Linear(width, inner)
+        self.second = nn.Linear(inner, width)
+        self.shift = nn.Linear(_LABEL, inner, bias=False)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, h: Tensor, known: Tensor) -> Tensor:
+        changed: Tensor = h + self.second(F.silu(self.first(self.norm(h)) + self.shift(known)))
+        return changed

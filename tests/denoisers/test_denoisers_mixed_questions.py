@@ -1,0 +1,124 @@
+"""Questions of training: what is free, given or absent, and what stands for missing values."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from scorefield.data.variables import ABSENT, FREE, GIVEN, Variables
+from scorefield.denoisers.blocks import Blocks
+from scorefield.denoisers.questions import Questions, chain
+from scorefield.rng import Samples
+
+PLAIN = Variables(2, (3, 2))
+MISSING = Variables(2, (3, 2, 2, 2), (5, -1, 4, -1, -1, -1))
+"""The first number and the first category may be missing, and have indicators."""
+COUNT = 4000
+
+
+def states(variables: Variables, missing: float = 0.3) -> torch.Tensor:
+    """Random states; where values are missing, their indicators say so."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(COUNT, variables.size, generator=generator)
+    u = torch.rand(COUNT, len(variables.levels), generator=generator)
+    x[:, variables.numbers :] = Blocks(variables.levels).corners(u)
+    for variable, indicator in enumerate(variables.indicators):
+        if indicator >= 0:
+            gone = torch.rand(COUNT, generator=generator) < missing
+            place = variables.owners.index(indicator)
+            x[:, place], x[:, place + 1] = (~gone).float(), gone.float()
+            x[:, [o == variable for o in variables.owners]] = x[
+                :, [o == variable for o in variables.owners]
+            ].masked_fill(gone[:, None], torch.nan)
+    return x
+
+
+def asked(variables: Variables, share: float, x: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    return Questions(variables).draw(states(variables) if x is None else x, share, Samples(0, count=COUNT))
+
+
+def test_joint_rows_ask_for_everything():
+    x = states(PLAIN)
+    status, same = asked(PLAIN, 0.0, x)
+    assert bool((status == FREE).all()) and torch.equal(same, x)
+
+
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_a_share_of_the_rows_is_conditional(share):
+    """Every variable is free, given and absent in many of them, and in some rows everything but one is."""
+    status, _ = asked(PLAIN, share)
+    conditional = (status != FREE).any(1)
+    assert abs(float(conditional.float().mean()) - 0.95 * share) < 0.05
+    part = status[conditional]
+    for kind in (FREE, GIVEN, ABSENT):
+        assert bool(((part == kind).float().mean(0) > 0.05).all()) and bool(((part == kind).sum(1) == 3).any())
+    for factor in ([ABSENT, ABSENT, FREE, ABSENT], [ABSENT, ABSENT, GIVEN, FREE], [FREE, FREE, GIVEN, GIVEN]):
+        assert float((part == torch.tensor(factor)).all(1).float().mean()) > 0.04  # of the chain rule
+    pairs = {(a, b) for a, b in part[:, :2].tolist()}
+    assert len(pairs) == 9
+
+
+def test_missing_values_without_indicators_are_absent():
+    """In every row, and nothing else is then in joint ones; their places hold numbers."""
+    x = states(PLAIN)
+    x[::3, 0], x[::5, 2:5] = torch.nan, torch.nan
+    for share in (0.0, 0.5):
+        status, filled = asked(PLAIN, share, x)
+        assert bool((status[::3, 0] == ABSENT).all() and (status[::5, 2] == ABSENT).all())
+        assert torch.equal(torch.where(x.isnan(), x, filled).nan_to_num(9.0), x.nan_to_num(9.0))
+        assert bool(torch.isfinite(filled).all())
+        if share == 0:
+            assert bool((status[1::3, 0] == FREE).all() and (status[:, [1, 3]] == FREE).all())
+
+
+def test_missing_values_with_indicators():
+    """They are independent draws where the indicator is free, and absent elsewhere; what is given has its indicator given."""
+    x = states(MISSING)
+    status, filled = asked(MISSING, 0.0, x)
+    assert bool((status == FREE).all())
+    gone = x[:, 0].isnan()
+    assert abs(float(filled[gone, 0].mean())) < 4 / int(gone.sum()) ** 0.5
+    assert abs(float(filled[gone, 0].std()) - 1) < 4 / (2 * int(gone.sum())) ** 0.5
+    gone = x[:, 2].isnan()
+    drawn = filled[gone, 2:5]
+    assert torch.equal(drawn.sum(1), torch.ones(len(drawn)))
+    assert bool(((drawn.mean(0) - 1 / 3).abs() < 4 * (2 / 9 / len(drawn)) ** 0.5).all())
+    status, _ = asked(MISSING, 1.0, x)
+    for variable, indicator, place in ((0, 5, 0), (2, 4, 2)):
+        gone, own, known = x[:, place].isnan(), status[:, variable], status[:, indicator]
+        assert not bool((gone & (own == GIVEN)).any())
+        assert not bool((gone & (own == FREE) & (known != FREE)).any())
+        assert bool((gone & (own == FREE)).any() and (gone & (own == ABSENT) & (known == GIVEN)).any())
+    complete = (status[:, 4:] == ABSENT).all(1)
+    assert float(complete.float().mean()) > 0.3
+    drawn = status[~complete & (status[:, 4:] != ABSENT).any(1)]
+    for variable, indicator in ((0, 5), (2, 4)):  # a value that is there says so, unless missingness is left out
+        assert not bool(((drawn[:, variable] == GIVEN) & (drawn[:, indicator] == FREE)).any())
+
+
+def test_what_is_missing_does_not_show_before_its_indicator():
+    """In factors of the chain rule indicators come first: whether a variable is absent depends on nothing that is not given."""
+    assert chain(MISSING) == (2, 3, 0, 1)
+    x = states(MISSING)
+    status, _ = asked(MISSING, 1.0, x)
+    first = (status == torch.tensor([ABSENT, ABSENT, ABSENT, ABSENT, FREE, ABSENT])).all(1)
+    gone = x[:, 2].isnan().float()
+    assert int(first.sum()) > 50
+    assert abs(float(gone[first].mean() - gone.mean())) < 4 * (0.21 / int(first.sum())) ** 0.5
+
+
+def test_blocks_are_softmaxes_side_by_side():
+    logits = 30 * torch.randn(20, 10, generator=torch.Generator().manual_seed(0))
+    logits[3] += 1e4
+    found = Blocks((2, 5, 3)).log_softmax(logits)
+    expected = torch.cat([part.log_softmax(1) for part in logits.split((2, 5, 3), 1)], 1)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    weights = torch.randn(20, 10, generator=torch.Generator().manual_seed(1))
+    logits = torch.randn(20, 10, requires_grad=True)
+    slope = torch.autograd.grad((Blocks((2, 5, 3)).log_softmax(logits) * weights).sum(), logits)[0]
+    parts = torch.cat([part.log_softmax(1) for part in logits.split((2, 5, 3), 1)], 1)
+    torch.testing.assert_close(slope, torch.autograd.grad((parts * weights).sum(), logits)[0])
+    assert Blocks(()).log_softmax(torch.zeros(3, 0)).shape == (3, 0) and Blocks(()).sums(torch.zeros(3, 0)).shape == (
+        3,
+        0,
+    )

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from scorefield import spec
+from scorefield.nn import ResidualMLP
+
+
+def awake(network: torch.nn.Module) -> torch.nn.Module:
+    """The same network with no weight at zero."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for p in network.parameters():
+            p.add_(0.1 * torch.randn(p.shape, generator=generator))
+    return network
+
+
+def batch(features: int, count: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    return torch.randn(count, features, generator=generator), torch.randn(count, generator=generator)
+
+
+@pytest.mark.parametrize(("features", "extra", "context"), [(1, 0, 0), (5, 7, 0), (5, 7, 3)])
+def test_everything_that_goes_in_matters(features, extra, context):
+    """The output is 0 at initialization; after that every input and every parameter matter."""
+    network, (x, c) = ResidualMLP(features, 16, 2, context, extra), batch(features + extra)
+    given = (torch.ones(5, context),) if context else ()
+    assert torch.equal(network(x, c, *given), torch.zeros(5, features))
+    out = awake(network)(x, c, *given)
+    assert out.shape == (5, features) and not torch.equal(out, network(x, c + 1, *given))
+    for i in range(features + extra):
+        assert not torch.equal(out, network(x + torch.eye(features + extra)[i], c, *given))
+    if context:
+        assert not torch.equal(out, network(x, c, 2 * given[0]))
+        with pytest.raises(ValueError, match=r"^this network needs a context of 3 values and got none: pass context$"):
+            network(x, c)
+    out.square().sum().backward()
+    assert all(p.grad is not None and bool((p.grad != 0).any()) for p in network.parameters())
+
+
+def test_samples_of_a_batch_are_independent():
+    network, (x, c) = awake(ResidualMLP(7, 32, 2)), batch(7, 33)
+    for part in (slice(0, 1), slice(3, 5), slice(10, 33)):
+        torch.testing.assert_close(network(x[part], c[part]), network(x, c)[part], rtol=1e-5, atol=1e-5)
+
+
+def test_blocks_are_added_to_the_stream():
+    """With the second layer of every block at 0, the network is an affine map of the normalized input layer."""
+    network, (x, c) = awake(ResidualMLP(3, 8, 2)), batch(3)
+    for block in network.blocks:
+        torch.nn.init.zeros_(block.second.weight)
+        torch.nn.init.zeros_(block.second.bias)
+    torch.testing.assert_close(network(x, c), network.output(network.norm(network.input(x))))
+
+
+def test_the_constructor_is_the_configuration():
+    network = ResidualMLP(3, 8, 2, extra=1, expansion=3)
+    described = json.loads(json.dumps(spec.describe(network)))
+    again = spec.build(described)
+    assert spec.describe(again) == described
+    again.load_state_dict(awake(network).state_dict())
+    assert torch.equal(again(*batch(4)), network(*batch(4)))
+
+
+@pytest.mark.parametrize("name", ["features", "width", "depth", "expansion"])
+def test_sizes_must_be_positive(name):
+    sizes = {"features": 3, "width": 8, "depth": 2, "context": 0, "extra": 0, "expansion": 2} | {name: 0}
+    got = ", ".join(f"{k}={v}" for k, v in sizes.items())
+    with pytest.raises(ValueError, match=f"^ResidualMLP needs positive sizes, got {got}$"):
+        ResidualMLP(**sizes)

@@ -96,8 +96,7 @@ class ConditionableModel(GenerativeModel, abc.ABC):
         if columns:
             known = self._with_known(columns)
             others = {name: value for name, value in named.items() if name not in columns}
-            plain = context is interval is weak is None and guidance in (None, 1)
-            if not others and plain:
+            if not others and context is None and interval is None and weak is None and guidance in (None, 1):
                 return known
             return known.condition(context, guidance=guidance, interval=interval, weak=weak, **others)
         encoding = self._encoding(named)

@@ -214,13 +214,13 @@ def noise_levels(
     prepared = prepare(reading.read(data), options)
     planned = plan(prepared, options)
     title = f"{prepared.summary.count:,} examples of shape {prepared.schema.shape}; levels in standard deviations"
-    found, std = replace(planned.noise_levels, overlap=overlap, moves=moves), prepared.units.std
+    found, affine = replace(planned.noise_levels, overlap=overlap, moves=moves), prepared.affine
     if published:
         rows = prepared.split.train
-        examples = prepared.units(rows.take(range(min(4096, len(rows)))))
+        examples = prepared.states(rows, list(range(min(4096, len(rows)))), "example")
         found = found.published(ncsnv2_smallest_level(examples))
     columns = ("what", "value", "why", "what changing it costs")
-    table(title, columns, found.rows(float(std) if std.numel() == 1 else None))
+    table(title, columns, found.rows(None if affine is None or affine.std.numel() > 1 else float(affine.std)))
     table("What fit would choose", ("what", "value", "why"), planned.choices)
     if output is not None:
         from ..reporting.calibration import write_calibration

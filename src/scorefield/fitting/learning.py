@@ -7,8 +7,15 @@ import copy
 from collections.abc import Callable, Iterator
 
 import torch
+from torch import nn
 
-from ..denoisers import ConditionalPreconditioned, DenoiserModule, Preconditioned
+from ..denoisers import (
+    ConditionalMixed,
+    ConditionalPreconditioned,
+    DenoiserModule,
+    MixedDenoiser,
+    Preconditioned,
+)
 from ..denoisers.precondition import Precision
 from ..training import Feed, Progress, Trainer
 from .fitted import Fitted, finish
@@ -64,15 +71,22 @@ def _denoiser(plan: Plan) -> DenoiserModule:
     """The denoiser to be trained, or the conditional one, on the device."""
     network = plan.network if plan.choice("network").given else copy.deepcopy(plan.network)
     precision: Precision = "bfloat16" if plan.training.precision == "bfloat16" else "float32"
-    denoiser: DenoiserModule
-    if (given := plan.prepared.context) is None:
-        denoiser = Preconditioned(network, plan.parametrization, precision)
-    else:
-        learned = (given.context.row_shape, plan.training.unconditional > 0)
-        denoiser = ConditionalPreconditioned(network, *learned, plan.parametrization, precision, given.trend)
+    denoiser = _around(network, plan, precision)
     with torch.random.fork_rng():  # what else an objective learns has first weights, too
         torch.manual_seed(plan.prepared.seed)
         return plan.objective.wrap(denoiser).to(plan.device)
+
+
+def _around(network: nn.Module, plan: Plan, precision: Precision) -> DenoiserModule:
+    """The denoiser made of a network: of numbers or of mixed states, with or without a context."""
+    given, variables = plan.prepared.context, plan.prepared.units.variables
+    how = (plan.parametrization, precision)
+    if given is None:
+        return Preconditioned(network, *how) if variables is None else MixedDenoiser(network, variables, *how)
+    learned = (given.context.row_shape, plan.training.unconditional > 0)
+    if variables is not None:
+        return ConditionalMixed(network, variables, *learned, *how)
+    return ConditionalPreconditioned(network, *learned, *how, given.trend)
 
 
 @contextlib.contextmanager

@@ -14,13 +14,12 @@ from ..calls import parse_call
 from ..context import Context
 from ..denoisers import EDMPrediction
 from ..denoisers.precondition import Parametrization
-from ..nn import FourierFeatures, choose
+from ..nn import FourierFeatures, choose, choose_for_tables
 from ..noise_levels import NoiseLevels, choose_noise_levels, diameter
 from ..objectives import DenoisingScoreMatching, LevelDistribution, LevelObjective, LogNormal, WithLowTail
 from ..processes import Process
 from ..samplers import ExponentialAdams, Sampling
 from ..settings import Network, Training
-from ..units import Standardize
 from .budget import resolve_training
 from .options import GIVEN, Choice, Options
 from .prepared import Prepared, smallest_step
@@ -121,9 +120,11 @@ def _noise_levels(prepared: Prepared, given: NoiseLevels | str | None) -> NoiseL
     """Noise levels that were given, or those of the data; a call may give some of them."""
     if isinstance(given, NoiseLevels):
         return given
-    scale, units = prepared.scale, prepared.units
-    units = units if scale == 1 else Standardize(units.shape, units.mean, units.std * scale)
-    reach = diameter(prepared.split.train, units, limit=_DISTANCES)
+    scale, units = prepared.scale, prepared.scaled_units
+    if units.affine:
+        reach = diameter(prepared.split.train, units, limit=_DISTANCES)
+    else:  # states depend on places in cells, and have about the range of a normal distribution
+        reach = diameter(prepared.examples, limit=_DISTANCES)
     cell = None if prepared.finest_cell is None else prepared.finest_cell / scale
     residual = prepared.residual if scale == 1 else prepared.residual / scale
     found = choose_noise_levels(residual, smallest_step(prepared.summary, units), reach, cell=cell)
@@ -216,7 +217,7 @@ def _network(prepared: Prepared, wish: nn.Module | Network, levels: NoiseLevels)
     """The network with its first weights, and the reason; a ValueError if that of the user does not fit the data."""
     context = None if prepared.context is None else prepared.context.context
     if isinstance(wish, nn.Module):
-        _try(wish, prepared.shape, context)
+        _try(wish, prepared, context)
         return wish, Choice("network", _network_in_words(wish), GIVEN)
     size = 0 if context is None else context.size
     fields = context is not None and bool(context.shape)
@@ -224,25 +225,35 @@ def _network(prepared: Prepared, wish: nn.Module | Network, levels: NoiseLevels)
     cell = prepared.finest_cell
     step = cell / prepared.scale if levels.tail and cell is not None else None
     options = (wish.widths, wish.depth, wish.patch, wish.attention, wish.periodic)
+    variables = prepared.units.variables
     with torch.random.fork_rng():  # first weights come from PyTorch's own generator, which is left as it was
         torch.manual_seed(prepared.seed)
-        network, reason = choose(prepared.shape, len(prepared.split.train), *options, *sizes, step=step)
+        if variables is not None:
+            network, reason = choose_for_tables(variables, len(prepared.split.train), wish.widths, wish.depth, size)
+        else:
+            network, reason = choose(prepared.shape, len(prepared.split.train), *options, *sizes, step=step)
     return network, Choice("network", _network_in_words(network), reason)
 
 
-def _try(network: nn.Module, shape: tuple[int, ...], context: Context | None) -> None:
+def _try(network: nn.Module, prepared: Prepared, context: Context | None) -> None:
     """Calls a given network once: an answer of another shape could broadcast, and be trained in silence."""
     p = next(network.parameters(), torch.empty(0))
-    x = torch.zeros(2, *shape, dtype=p.dtype, device=p.device)
+    variables, shape = prepared.units.variables, prepared.shape
+    inputs = shape if variables is None else (variables.size + 2 * variables.count,)  # two flags for each variable
+    x = torch.zeros(2, *inputs, dtype=p.dtype, device=p.device)
     before = {module: module.training for module in network.modules()}
     with torch.no_grad(), torch.random.fork_rng():
         missing = () if context is None else (context.empty().expand(2, *context.row_shape).to(x),)
         answer = network.eval()(x, x.new_zeros(2), *missing)
     for module, training in before.items():
         module.training = training
-    if not isinstance(answer, Tensor) or answer.shape != x.shape:
+    wanted = (2, *shape)
+    if not isinstance(answer, Tensor) or tuple(answer.shape) != wanted:
         got = f"shape {tuple(answer.shape)}" if isinstance(answer, Tensor) else f"a {type(answer).__name__}"
-        need = f"x of shape {tuple(x.shape)} and c of shape (2,) with the shape of x"
+        same = (
+            "the shape of x" if variables is None else f"shape {wanted}: the state without the flags given and absent"
+        )
+        need = f"x of shape {tuple(x.shape)} and c of shape (2,) with {same}"
         raise ValueError(f"the network must answer {need}, got {got}: its first and last layer must fit the data")
 
 

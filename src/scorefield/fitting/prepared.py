@@ -61,6 +61,7 @@ class Prepared:
         scale: The standard deviation of the standardized data: 1, unless the user gave the units.
         seed: The seed of everything that is random.
         choices: What was chosen, with the reasons.
+        affine: The units, if they are affine.
     """
 
     schema: Schema
@@ -75,11 +76,20 @@ class Prepared:
     scale: float
     seed: int
     choices: tuple[Choice, ...]
+    affine: Standardize | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of a state."""
         return self.units.state_shape
+
+    @property
+    def scaled_units(self) -> Units:
+        """The units in which the data have about standard deviation 1: those of the states, unless the user gave these."""
+        affine = self.affine
+        if affine is None or self.scale == 1:
+            return self.units
+        return Standardize(affine.shape, affine.mean, affine.std * self.scale)
 
     @property
     def vectors(self) -> bool:
@@ -153,7 +163,7 @@ def prepare(x: Any, options: Options | None = None, context: Any = None) -> Prep
     else:
         moments = _moments(form.summary, form.affine, examples, _width(units, form.cells))
     made = (schema, form.summary, parts, units, form.cells, moments, examples, residual, given, form.scale)
-    return Prepared(*made, options.seed, (*choices, *form.choices))
+    return Prepared(*made, options.seed, (*choices, *form.choices), form.affine)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..data.variables import ABSENT, FREE, GIVEN
+from ..data.variables import ABSENT, FREE, GIVEN, Variables
 from ..denoisers import Gaussian
 from ..denoisers.questions import chain
 from ..diffusion import Diffusion
@@ -88,15 +88,19 @@ class MixedDensity:
         return replace(found, evaluations=found.evaluations + evaluations)
 
     @property
+    def _variables(self) -> Variables:
+        return self.units.variables or Variables(math.prod(self.units.state_shape))
+
+    @property
     def _numbers(self) -> int:
-        return 0 if self.units.variables is None else self.units.variables.numbers
+        return self._variables.numbers
 
     def _categories(self, state: Tensor, status: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, int]:
         """The log-probability of the categories of each row, one given the ones before; what is known after them."""
-        variables = self.units.variables
+        variables = self._variables
         total, status, evaluations = state.new_zeros(len(state), dtype=torch.float64), status.clone(), 0
-        for i in () if variables is None else chain(variables):
-            variable, (begin, end) = self._numbers + i, variables.blocks[i]
+        for i in chain(variables):
+            variable, (begin, end) = variables.numbers + i, variables.blocks[i]
             rows = targets[:, variable].nonzero()[:, 0]
             if not len(rows):
                 continue
@@ -112,7 +116,7 @@ class MixedDensity:
         """The log-density of the free numbers of each row, given all else that is known: rows of one pattern together."""
         zero = torch.zeros(len(state), dtype=torch.float64)
         found = LogProb(zero, zero, zero, zero, zero, torch.zeros(len(state), dtype=torch.int64))
-        patterns, kind = numbers.unique(dim=0, return_inverse=True)
+        patterns, kind = torch.unique(numbers, dim=0, return_inverse=True)
         for i, pattern in enumerate(patterns):
             rows, free = (kind == i).nonzero()[:, 0], pattern.nonzero()[:, 0]
             if not len(free):

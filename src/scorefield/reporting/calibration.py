@@ -14,7 +14,7 @@ from torch import Tensor
 from ..data import Rows
 from ..noise_levels import NoiseLevels
 from ..rng import Samples
-from ..units import Standardize
+from ..units import Units
 from .base import LIGHT, Theme, blank, canvas, dress, few_ticks, label, log_scale, number, png, require
 from .grids import grid_style, mosaic, tiles
 
@@ -31,9 +31,7 @@ POINTS = 500
 EDGE, GAP = 28.0, 12.0
 
 
-def write_calibration(
-    path: Path, calibration: NoiseLevels, rows: Rows, units: Standardize, theme: Theme = LIGHT
-) -> Path:
+def write_calibration(path: Path, calibration: NoiseLevels, rows: Rows, units: Units, theme: Theme = LIGHT) -> Path:
     """Writes a picture of noise levels as an opaque .png file.
 
     Arguments:
@@ -56,9 +54,7 @@ def write_calibration(
     return path
 
 
-def calibration_figure(
-    calibration: NoiseLevels, x: Tensor, units: Standardize | None = None, theme: Theme = LIGHT
-) -> bytes:
+def calibration_figure(calibration: NoiseLevels, x: Tensor, units: Units | None = None, theme: Theme = LIGHT) -> bytes:
     """Draws pairwise distances, the overlap of neighbouring levels, data at several levels, and the training levels.
 
     `x` are standardized data `(N, *D)`, and `units` their standardization."""
@@ -144,7 +140,7 @@ def _overlap(axes: Axes, calibration: NoiseLevels, theme: Theme) -> None:
     few_ticks(axes.xaxis, 5)
 
 
-def _noisy(x: Tensor, level: list[float], units: Standardize | None) -> list[Tensor]:
+def _noisy(x: Tensor, level: list[float], units: Units | None) -> list[Tensor]:
     """The first examples plus the same noise at each level, rescaled to the variance of the data."""
     count = 1 if x.ndim > 2 else min(len(x), POINTS)
     z = Samples(0, count=count).normal((count, *x.shape[1:]), x.dtype)

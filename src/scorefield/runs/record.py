@@ -37,8 +37,7 @@ def asked(options: Options, plan: Plan, x: Any, source: Mapping[str, Any] | None
         "seed": options.seed,
     }
     content |= {name: _described(getattr(plan, name)) for name in _PARTS if getattr(options, name) is not None}
-    if options.units is not None:
-        units = plan.prepared.units
+    if options.units is not None and (units := plan.prepared.affine) is not None:
         content["units"] = {"mean": units.mean.tolist(), "std": units.std.tolist()}
     content["fingerprint"] = fingerprint(plan.prepared.schema.rows(x))
     if (context := plan.prepared.context) is not None:

@@ -44,7 +44,7 @@ def quantile_of_log(log_p: Tensor) -> Tensor:
         >>> quantile_of_log(torch.special.log_ndtr(z))
         tensor([-40.0000,  -3.0000], dtype=torch.float64)
     """
-    direct = torch.special.ndtri(log_p.clamp_min(_DIRECT).exp())
+    direct: Tensor = torch.special.ndtri(log_p.clamp_min(_DIRECT).exp())
     if not bool((log_p < _DIRECT).any()):
         return direct
     square = -2 * log_p.clamp_max(_DIRECT)

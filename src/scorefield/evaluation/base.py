@@ -9,6 +9,7 @@ import numpy as np
 
 from ..display import Facts, displayed, plain
 from ..metrics import Curve, Distance, GeneralizationGap, Neighbours, TestFamily, rejected
+from .tables import TableEvaluation
 
 __all__ = ["Evaluation"]
 
@@ -30,7 +31,9 @@ class Evaluation:
         twin: Samples of the model drawn with fresh noise and without, compared with each other: a test whether the learned
             score is that of one distribution.
         verdict: Sentences that say what it means and what to do next.
-        samples: The first samples, for pictures, `(M, *D)` in the layout of networks and the units of the data.
+        samples: The first samples, for pictures, `(M, *D)` in the layout of networks and the units of the data; of tables the
+            data matrix, with codes of categories and NaN for missing values.
+        table: What was measured of a table; None for other data, or too few of them.
     """
 
     count: int
@@ -44,10 +47,11 @@ class Evaluation:
     twin: Distance | None
     verdict: tuple[str, ...] = ()
     samples: np.ndarray = field(default_factory=lambda: np.zeros((0, 1), np.float32))
+    table: TableEvaluation | None = None
 
     def _facts(self) -> Facts:
         tests = f"{len(self.rejected)} of {len(self.tests)} distinguish samples from held-out data"
-        facts = {"tests": tests, "copies": "suspected" if self.neighbours.suspicious else "none found"}
+        facts = {"tests": tests, "copies": "suspected" if self.copies_suspected else "none found"}
         return f"Evaluation of {self.count:,} samples", facts | {"verdict": " ".join(self.verdict)}
 
     @property
@@ -61,11 +65,30 @@ class Evaluation:
         """The tests that distinguish samples from real data, at 5 % for all tests together."""
         return rejected(self.tests)
 
+    @property
+    def copies_suspected(self) -> bool:
+        """Whether samples seem to be copies of training data; of tables by distances of mixed rows."""
+        if self.table is not None and self.table.privacy is not None:
+            return self.table.privacy.suspicious
+        return self.neighbours.suspicious
+
     def plain(self) -> dict[str, Any]:
         """The same as plain data, without the samples; distances to neighbours by their quantiles."""
         quantiles = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+        def by_quantiles(values: np.ndarray) -> list[float]:
+            return np.quantile(values, quantiles).tolist()  # type: ignore[no-any-return]
+
         near = plain(self.neighbours) | {"quantiles": list(quantiles), "suspicious": self.neighbours.suspicious}
-        for name in ("samples", "held_out"):
-            near[name] = np.quantile(getattr(self.neighbours, name), quantiles).tolist()
-        whole = {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name != "samples"}
+        near |= {name: by_quantiles(getattr(self.neighbours, name)) for name in ("samples", "held_out")}
+        whole = {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name not in ("samples", "table")}
+        table = self.table
+        if table is not None:
+            whole["table"] = {f.name: plain(getattr(table, f.name)) for f in fields(table) if f.name != "columns"}
+            if table.privacy is not None:
+                sides = {name: by_quantiles(getattr(table.privacy, name)) for name in ("distances", "held_out")}
+                whole["table"]["privacy"] |= sides | {
+                    "quantiles": list(quantiles),
+                    "suspicious": table.privacy.suspicious,
+                }
         return whole | {"neighbours": near, "rejected": [d.name for d in self.rejected]}

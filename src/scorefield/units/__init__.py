@@ -5,6 +5,9 @@ from .channels import ChannelUnits
 from .choose import UnitsChoice, choose_units
 from .column_map import ColumnMap
 from .columns import ColumnUnits
+from .elimination import Equation
+from .finding_relations import find_relations
+from .relations import Related, Relation, Relations
 from .standardize import Standardize
 from .wishes import Wish, Wishes
 
@@ -12,10 +15,15 @@ __all__ = [
     "ChannelUnits",
     "ColumnMap",
     "ColumnUnits",
+    "Equation",
+    "Related",
+    "Relation",
+    "Relations",
     "Standardize",
     "Units",
     "UnitsChoice",
     "Wish",
     "Wishes",
     "choose_units",
+    "find_relations",
 ]

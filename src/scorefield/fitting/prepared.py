@@ -157,7 +157,7 @@ def prepare(x: Any, options: Options | None = None, context: Any = None) -> Prep
     if relations:
         rows, columns = IndependentRows(rows, relations), independent_columns(schema, relations)
         parts = independent_parts(parts, relations)
-    summary = summarize(rows, _names(schema, relations), columns)
+    summary = summarize(rows, _names(schema, relations), table=columns)
     choices = [Choice("structure", schema.structure, schema.reason)]
     choices += [Choice("relation", words, "holds in every row, and is kept") for words in relations.describe()]
     form = _units(options, _integer(schema, relations), columns, parts.train, summary)

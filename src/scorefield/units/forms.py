@@ -112,7 +112,7 @@ def find_atoms(
         return np.ones(d, dtype=bool)
     enough = counts >= max(5, _SHARE * n)
     usual = _around(values, counts, lattice) if on_lattice else np.full(d, float(np.median(counts)))
-    spikes = enough & (counts > 3 * usual + 4 * np.sqrt(usual))
+    spikes: np.ndarray = enough & (counts > 3 * usual + 4 * np.sqrt(usual))
     if spikes.sum() > MOST_SPIKES:
         spikes &= counts >= np.sort(counts[spikes])[-MOST_SPIKES]
     return spikes
@@ -123,8 +123,9 @@ def _around(values: np.ndarray, counts: np.ndarray, lattice: tuple[float, float,
     k = ((values * lattice[2] - lattice[0]) / lattice[1]).round()
     total = np.concatenate(([0], counts.cumsum()))
     low, high = np.maximum(k - _WINDOW, k[0]), np.minimum(k + _WINDOW, k[-1])
-    rows: np.ndarray = total[np.searchsorted(k, high, "right")] - total[np.searchsorted(k, low, "left")] - counts
-    return np.asarray(rows / np.maximum(high - low, 1))
+    rows = total[np.searchsorted(k, high, "right")] - total[np.searchsorted(k, low, "left")] - counts
+    mean: np.ndarray = rows / np.maximum(high - low, 1)
+    return mean
 
 
 def find_bounds(x: np.ndarray, atoms: np.ndarray) -> tuple[float | None, float | None]:

@@ -8,10 +8,60 @@ from typing import Any
 import numpy as np
 
 from ..display import Facts, displayed, plain
-from ..metrics import Curve, Distance, GeneralizationGap, Neighbours, TestFamily, rejected
-from .tables import TableEvaluation
+from ..metrics import (
+    Curve,
+    Distance,
+    GeneralizationGap,
+    MissingPatterns,
+    Neighbours,
+    Privacy,
+    TableShapes,
+    TableTrends,
+    TestFamily,
+    TypedColumn,
+    Utility,
+    rejected,
+)
 
-__all__ = ["Evaluation"]
+__all__ = ["Evaluation", "TableEvaluation"]
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # of distances that are kept
+
+
+@dataclass(frozen=True)
+class TableEvaluation:
+    """What was measured of a table.
+
+    Arguments:
+        shapes: Of each column.
+        trends: Of pairs of columns; None if there is one column, or more than 256.
+        patterns: Of missing values; None if none is missing.
+        boosted: The two-sample test with boosted trees, which is among the distances of the evaluation too.
+        utility: How well a column is predicted after learning from samples; None if there is nothing to predict.
+        privacy: How close samples are to training rows; None if nothing was held out.
+        columns: The columns themselves, which know how their values are written.
+    """
+
+    shapes: TableShapes
+    trends: TableTrends | None
+    patterns: MissingPatterns | None
+    boosted: Distance
+    utility: Utility | None
+    privacy: Privacy | None
+    columns: tuple[TypedColumn, ...] = ()
+
+    @property
+    def scores(self) -> tuple[Distance, ...]:
+        """The overall scores, higher is better: Column Shapes and Column Pair Trends."""
+        return (self.shapes.score, *(() if self.trends is None else (self.trends.score,)))
+
+    def plain(self) -> dict[str, Any]:
+        """The same as plain data, without the columns; distances to neighbours by their quantiles."""
+        whole = {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name != "columns"}
+        if self.privacy is not None:
+            sides = {name: _quantiles(getattr(self.privacy, name)) for name in ("distances", "held_out")}
+            whole["privacy"] |= sides | {"quantiles": list(QUANTILES), "suspicious": self.privacy.suspicious}
+        return whole
 
 
 @displayed
@@ -74,21 +124,13 @@ class Evaluation:
 
     def plain(self) -> dict[str, Any]:
         """The same as plain data, without the samples; distances to neighbours by their quantiles."""
-        quantiles = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-        def by_quantiles(values: np.ndarray) -> list[float]:
-            return np.quantile(values, quantiles).tolist()  # type: ignore[no-any-return]
-
-        near = plain(self.neighbours) | {"quantiles": list(quantiles), "suspicious": self.neighbours.suspicious}
-        near |= {name: by_quantiles(getattr(self.neighbours, name)) for name in ("samples", "held_out")}
+        near = plain(self.neighbours) | {"quantiles": list(QUANTILES), "suspicious": self.neighbours.suspicious}
+        near |= {name: _quantiles(getattr(self.neighbours, name)) for name in ("samples", "held_out")}
         whole = {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name not in ("samples", "table")}
-        table = self.table
-        if table is not None:
-            whole["table"] = {f.name: plain(getattr(table, f.name)) for f in fields(table) if f.name != "columns"}
-            if table.privacy is not None:
-                sides = {name: by_quantiles(getattr(table.privacy, name)) for name in ("distances", "held_out")}
-                whole["table"]["privacy"] |= sides | {
-                    "quantiles": list(quantiles),
-                    "suspicious": table.privacy.suspicious,
-                }
-        return whole | {"neighbours": near, "rejected": [d.name for d in self.rejected]}
+        table = {} if self.table is None else {"table": self.table.plain()}
+        return whole | table | {"neighbours": near, "rejected": [d.name for d in self.rejected]}
+
+
+def _quantiles(values: np.ndarray) -> list[float]:
+    found: list[float] = np.quantile(values, QUANTILES).tolist()
+    return found

@@ -18,8 +18,8 @@ from ..model import Model
 from ..objectives import DenoisingScoreMatching, LogUniform
 from ..samplers import ExponentialAdams, Sampling
 from ..training import losses_by_level
-from .base import Evaluation
-from .tables import TableEvaluation, evaluate_table, matrix_of, table_columns
+from .base import Evaluation, TableEvaluation
+from .tables import evaluate_table, matrix_of, table_columns
 from .verdict import LossHistory, verdict
 
 __all__ = ["DISTANCES", "evaluate", "standard"]

@@ -3,57 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from .. import metrics
 from ..data import Rows, Schema
-from ..metrics import (
-    Distance,
-    MissingPatterns,
-    PlainColumn,
-    Privacy,
-    TableShapes,
-    TableTrends,
-    TestFamily,
-    TypedColumn,
-    Utility,
-)
+from ..metrics import PlainColumn, TestFamily, TypedColumn
+from .base import TableEvaluation
 
-__all__ = ["TableEvaluation", "evaluate_table", "matrix_of", "table_columns"]
+__all__ = ["evaluate_table", "matrix_of", "table_columns"]
 
 _KNOWN = 2**25  # numbers of training data, at most
 _WIDE = 256  # columns whose pairs are compared
-
-
-@dataclass(frozen=True)
-class TableEvaluation:
-    """What was measured of a table.
-
-    Arguments:
-        shapes: Of each column.
-        trends: Of pairs of columns; None if there is one column, or more than 256.
-        patterns: Of missing values; None if none is missing.
-        boosted: The two-sample test with boosted trees, which is among the distances of the evaluation too.
-        utility: How well a column is predicted after learning from samples; None if there is nothing to predict.
-        privacy: How close samples are to training rows; None if nothing was held out.
-        columns: The columns themselves, which know how their values are written.
-    """
-
-    shapes: TableShapes
-    trends: TableTrends | None
-    patterns: MissingPatterns | None
-    boosted: Distance
-    utility: Utility | None
-    privacy: Privacy | None
-    columns: tuple[TypedColumn, ...] = ()
-
-    @property
-    def scores(self) -> tuple[Distance, ...]:
-        """The overall scores, higher is better: Column Shapes and Column Pair Trends."""
-        return (self.shapes.score, *(() if self.trends is None else (self.trends.score,)))
 
 
 def table_columns(schema: Schema) -> tuple[TypedColumn, ...] | None:

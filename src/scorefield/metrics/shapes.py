@@ -245,7 +245,7 @@ def range_test(samples: Array, real: Array, columns: Sequence[TypedColumn] = ())
     if not labels:
         return ()
     worst, corrected = int(np.argmin(p)), np.minimum(1, np.array(p) * len(p))
-    low, floor, high = (-np.log10(1 - (1 - q) ** (1 / len(p))) for q in (0.95, 0.5, 0.05))
+    low, floor, high = (-float(np.log10(1 - (1 - q) ** (1 / len(p)))) for q in (0.95, 0.5, 0.05))
     note = f"of {len(p)}, {labels[worst]} differs the most: of {len(x):,}, {notes[worst]}"
     note += f" (Bonferroni p = {corrected[worst]:.2g}); the value is −log₁₀ of the smallest p-value"
     name = "values outside the range of the data"

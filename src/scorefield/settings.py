@@ -35,12 +35,15 @@ class Data:
         held_out: The fraction of the data held out of training, to measure the loss on; 0 for none.
         dequantize: Whether whole numbers, and others on a fine lattice, are learned as the cells they stand for, x - 1/2 to
             x + 1/2, with new uniform noise each time: densities need it. Without it they are points.
+        constraints: What every row satisfies and every sample shall satisfy: "start <= end", "a + b == total",
+            "unique(id)", "if mode == 'sea' then parcels > 0" (see `scorefield.constraints`).
     """
 
     structure: Literal["auto", "vector", "grid"] = "auto"
     channels: Literal["auto", "first", "last", "none"] = "auto"
     held_out: float = 0.1
     dequantize: bool = True
+    constraints: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.held_out < 1:

@@ -143,7 +143,12 @@ def test_a_table_is_judged_by_its_types():
     fitted = fit(frame, training=Training(steps=30))
     found = evaluate(fitted, frame[:300], frame[300:], count=100)
     assert found.families[0].labels == ("size", "yes")
-    assert [f.distance.name for f in found.families] == ["columns", "associations", "joint distributions of pairs", RANGE]
+    assert [f.distance.name for f in found.families] == [
+        "columns",
+        "associations",
+        "joint distributions of pairs",
+        RANGE,
+    ]
 
 
 def test_few_data_are_not_tested():

@@ -68,6 +68,8 @@ class Data:
     Example:
         >>> Data(categorical=("zone",), bounds={"share": (0, 1)}, missing="complete").bounds
         {'share': (0.0, 1.0)}
+        constraints: What every row satisfies and every sample shall satisfy: "start <= end", "a + b == total",
+            "unique(id)", "if mode == 'sea' then parcels > 0" (see `scorefield.constraints`).
     """
 
     structure: Literal["auto", "vector", "grid"] = "auto"
@@ -81,6 +83,7 @@ class Data:
     log: tuple[Any, ...] | None = None
     missing: Literal["draw", "complete"] = "draw"
     keep: tuple[Any, ...] | None = None
+    constraints: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.held_out < 1:

@@ -61,6 +61,8 @@ class Data:
         missing: Whether missing values are drawn like the rest, where the data miss ("draw"), or samples are complete
             ("complete").
         keep: Columns that would be left out as identifiers, as free text, or for too many levels, but are not.
+        constraints: What every row satisfies and every sample shall satisfy: "start <= end", "a + b == total",
+            "unique(id)", "if mode == 'sea' then parcels > 0" (see `scorefield.constraints`).
 
     Raises:
         ValueError: If a value is not among those that are possible.
@@ -68,8 +70,6 @@ class Data:
     Example:
         >>> Data(categorical=("zone",), bounds={"share": (0, 1)}, missing="complete").bounds
         {'share': (0.0, 1.0)}
-        constraints: What every row satisfies and every sample shall satisfy: "start <= end", "a + b == total",
-            "unique(id)", "if mode == 'sea' then parcels > 0" (see `scorefield.constraints`).
     """
 
     structure: Literal["auto", "vector", "grid"] = "auto"

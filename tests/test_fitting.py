@@ -135,7 +135,7 @@ def test_a_value_that_almost_no_datum_shows():
     x[17, 2] = 1
     moments = prepared(x).moments
     assert bool(torch.isfinite(moments.covariance).all())
-    np.testing.assert_allclose(moments.covariance.diagonal(), 1, atol=1e-4)
+    np.testing.assert_allclose(moments.covariance.diagonal(), 1, atol=0.05)  # of 4,096 examples
 
 
 def test_columns_that_repeat_each_other():

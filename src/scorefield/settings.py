@@ -52,6 +52,8 @@ class Data:
         held_out: The fraction of the data held out of training, to measure the loss on; 0 for none.
         dequantize: Whether whole numbers, and others on a fine lattice, are learned as the cells they stand for, x - 1/2 to
             x + 1/2, with new uniform noise each time: densities need it. Without it they are points.
+        maps: "auto": each column, or channel, is mapped to standard units as suits it (atoms, bounds, tails, logarithms), and
+            exact linear relations are kept; "affine": mean and standard deviation alone.
         columns: What columns of a table hold, where it is not what it seems: by name "number", "category", "date",
             "leave out", or a `data.columns.Column`.
         categorical: Columns whose values are categories, such as codes in integers.
@@ -76,6 +78,7 @@ class Data:
     channels: Literal["auto", "first", "last", "none"] = "auto"
     held_out: float = 0.1
     dequantize: bool = True
+    maps: Literal["auto", "affine"] = "auto"
     columns: Mapping[Any, Any] | None = None
     categorical: tuple[Any, ...] | None = None
     numeric: tuple[Any, ...] | None = None
@@ -88,6 +91,8 @@ class Data:
     def __post_init__(self) -> None:
         if not 0 <= self.held_out < 1:
             raise ValueError(f"held_out is a part of the data, from 0 to below 1, got {self.held_out:g}")
+        if self.maps not in ("auto", "affine"):
+            raise ValueError(f'maps must be "auto" or "affine", got {self.maps!r}')
         if self.missing not in ("draw", "complete"):
             raise ValueError(f'missing must be "draw" or "complete", got {self.missing!r}')
         for name in ("categorical", "numeric", "log", "keep"):

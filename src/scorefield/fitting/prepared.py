@@ -152,7 +152,8 @@ def prepare(x: Any, options: Options | None = None, context: Any = None) -> Prep
     options = options or Options()
     schema = Schema.of(x, options.data.structure, options.data.channels, options.data)
     rows = schema.rows(x)
-    relations = Relations(rows.shape[1]) if options.units is not None else relations_of(rows, schema)
+    plain = options.units is not None or options.data.maps == "affine"
+    relations = Relations(rows.shape[1]) if plain else relations_of(rows, schema)
     parts, columns = split(rows, options.data.held_out, options.seed), schema.table
     if relations:
         rows, columns = IndependentRows(rows, relations), independent_columns(schema, relations)
@@ -206,14 +207,16 @@ def _integer(schema: Schema, relations: Relations) -> bool | tuple[bool, ...]:
 def _wishes(options: Options) -> Wishes:
     """What the user asks of the maps of columns."""
     data = options.data
-    return Wishes(data.log or (), data.bounds or {}, data.missing == "complete", options.seed)
+    known = {"complete": data.missing == "complete", "seed": options.seed}
+    return Wishes(data.log or (), data.bounds or {}, transform="affine" if data.maps == "affine" else "auto", **known)
 
 
 def _units(
     options: Options, integer: bool | tuple[bool, ...], columns: tuple[Column, ...], rows: Rows, summary: Summary
 ) -> _Form:
     """The units: those that were given, or maps chosen for the data, or mean and standard deviation."""
-    if options.units is None:
+    mixed = any(column.size or column.missing for column in columns)
+    if options.units is None and (mixed or (options.data.maps == "auto" and options.data.dequantize)):
         found = choose_units(rows, columns, _wishes(options), summary)
         names = [column.name for column in columns] or range(len(found.reasons))
         choices = tuple(Choice("units", str(name), reason) for name, reason in zip(names, found.reasons))

@@ -69,7 +69,7 @@ def check_same(folder: Run, request: Mapping[str, Any]) -> None:
     kept = folder.read("run.json").get("asked")
     if not isinstance(kept, dict):
         raise ValueError(f"{folder.file('run.json')} was not written by a fit: restore it, or name a new folder")
-    usual: dict[str, Any] = {"data": asdict(Data()), "training": asdict(Training())}
+    usual: dict[str, Any] = json.loads(json.dumps({"data": asdict(Data()), "training": asdict(Training())}))
     if kept.get("noise_levels"):
         usual["noise_levels"] = {"tail": 0.0}
     there, now = _flat(usual) | _flat(kept), _flat(request)  # an older version knew fewer settings
@@ -90,6 +90,8 @@ def resumed(options: Options, folder: Run) -> Options:
     if "training" in record and before.get("training") == json.loads(json.dumps(asdict(options.training))):
         settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record["training"].items()}
         options = replace(options, training=Training(**settings))
+    if isinstance(before.get("data"), dict) and "maps" not in before["data"]:  # mean and standard deviation, then
+        options = replace(options, data=replace(options.data, maps="affine"))
     if isinstance(before.get("data"), dict) and "dequantize" not in before["data"]:  # whole numbers were points then
         options = replace(options, data=replace(options.data, dequantize=False))
         rows = record.get("noise_levels", [])

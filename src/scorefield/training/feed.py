@@ -68,7 +68,7 @@ class Feed:
         ready: Tensor = self.standardize(x.to(self.device)).float()
         return ready
 
-    def _take(self, indices: Tensor) -> Tensor:
+    def take(self, indices: Tensor) -> Tensor:
         """The rows at `indices` as they are kept, of shape `(B, *D)`."""
         if self._kept is not None:
             return self._kept.index_select(0, indices.to(self.device))
@@ -93,7 +93,7 @@ class Feed:
 
     def batches(self, number: int, count: int = 1) -> Tensor:
         """The batches `number` to `number + count` one after another, of shape `(count · batch, *D)`."""
-        x = self._take(self.indices(number, count))
+        x = self.take(self.indices(number, count))
         if not self._spread:
             return x
         return torch.cat([self._placed(part, number + i, "batch") for i, part in enumerate(x.split(self.batch))])  # type: ignore[no-untyped-call]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..data.columns import Column
 from ..data.columns.base import Name, Transform
@@ -43,6 +43,7 @@ class Wishes:
         log: The columns, or channels of a grid, whose logarithm is to be learned: names or indices.
         bounds: What the values of a column or channel cannot lie below and above, by name or index; None for no bound.
         complete: Whether missing values are never drawn.
+        transform: The map of numbers for which nothing else is asked.
         seed: The seed of the rows that are read and of what is held out.
         gain: What a quantile map must gain over an affine one, in nats of held-out log-density a value.
 
@@ -55,6 +56,7 @@ class Wishes:
     log: tuple[Name, ...] = ()
     bounds: Mapping[Name, tuple[float | None, float | None]] = field(default_factory=dict)
     complete: bool = False
+    transform: Transform = "auto"
     seed: int = 0
     gain: float = 0.1
 
@@ -78,7 +80,9 @@ class Wishes:
             if low is not None and high is not None and not low < high:
                 raise ValueError(f"bounds of column {name!r} must be increasing, got {low:g} and {high:g}")
             columns[places[name]] = _with(columns[places[name]], columns[places[name]].transform, (low, high))
-        return tuple(columns)
+        return tuple(
+            replace(c, transform=self.transform) if c.transform == "auto" and not c.levels else c for c in columns
+        )
 
 
 def _with(wish: Wish, transform: Transform, bounds: tuple[float | None, float | None]) -> Wish:

@@ -110,8 +110,9 @@ def _distinct_rows(x: np.ndarray) -> int:
     """The number of distinct rows of several columns, by a random projection; -1 for a single column."""
     if x.shape[1] < 2:
         return -1
-    scale = np.nanstd(x, 0)
-    filled = np.nan_to_num(x / np.where(scale > 0, scale, 1.0), nan=0.5)
+    known = np.nan_to_num(x, nan=0.5)
+    scale = known.std(0)
+    filled = known / np.where(scale > 0, scale, 1.0)
     return len(np.unique(filled @ np.random.default_rng(0).normal(size=x.shape[1])))
 
 

@@ -86,7 +86,7 @@ def _with_bound(form: Form, values: np.ndarray, wish: Wish) -> Form:
     raise ValueError(f"{what}: give it bounds, or leave it out of log")
 
 
-def _simple(form: Form) -> Base:
+def _base_of(form: Form) -> Base:
     """The coordinates that know the bounds."""
     count = (form.lower is not None) + (form.upper is not None)
     bases: tuple[Base, ...] = ("affine", "log", "logit")
@@ -95,13 +95,13 @@ def _simple(form: Form) -> Base:
 
 def _continuous(line: np.ndarray, form: Form, wish: Wish, setting: tuple[int, float]) -> tuple[ColumnMap, str]:
     """The map of what is not an atom: the one that was asked for, or the one that held-out values choose."""
-    simple = _simple(form)
+    bounded = _base_of(form)
     if wish.transform == "auto":
-        chosen, why = _candidates(line, form, simple), ""
+        chosen, why = _candidates(line, form, bounded), ""
         if len(chosen) > 1:
             chosen = [chosen[_best(line, chosen, *setting)]]
     else:
-        asked: Base = "affine" if wish.transform in ("affine", "quantile") else simple
+        asked: Base = "affine" if wish.transform in ("affine", "quantile") else bounded
         chosen, why = [_Candidate(form, asked, wish.transform == "quantile")], "as asked"
     candidate = chosen[0]
     return candidate.fit(line), candidate.words(line, why)
@@ -168,16 +168,16 @@ class _Candidate:
         return f"{side}, spans {decades:.0f} decades"
 
 
-def _candidates(line: np.ndarray, form: Form, simple: Base) -> list[_Candidate]:
+def _candidates(line: np.ndarray, form: Form, bounded: Base) -> list[_Candidate]:
     """The maps that are compared, simple ones first."""
-    found = [_Candidate(form, simple, False)]
+    found = [_Candidate(form, bounded, False)]
     positive = replace(form, lower=0.0)
-    if simple == "affine" and form.step == 0 and line.min() > 0:
+    if bounded == "affine" and form.step == 0 and line.min() > 0:
         found.append(_Candidate(positive, "log", False))
     if len(line) >= _ENOUGH:
         found.append(_Candidate(form, "affine", True))
-        if simple != "affine":
-            found.append(_Candidate(form, simple, True))
+        if bounded != "affine":
+            found.append(_Candidate(form, bounded, True))
     return found
 
 

@@ -74,6 +74,8 @@ def choose_units(
     if len(rows.shape) > 2:
         return UnitsChoice(*choose_channels(x, asked, summary))
     columns, reasons = _columns(x.numpy(), asked, wishes)
+    if summary is not None:
+        columns = tuple(_with_moments(m, summary, c) for c, m in enumerate(columns))
     smooth = all(w.free and _smooth(m) for w, m in zip(asked, columns))
     if smooth:
         return UnitsChoice(_standardize(x, summary), reasons)
@@ -100,6 +102,15 @@ def _columns(x: np.ndarray, asked: Sequence[Wish], wishes: Wishes) -> tuple[tupl
         columns.append(replace(column, missing=missing))
         reasons.append(f"{reason}; missing in {_percent(share)}" if missing else reason)
     return tuple(columns), tuple(reasons)
+
+
+def _with_moments(column: ColumnMap, summary: Summary, place: int) -> ColumnMap:
+    """An affine map with the moments of all data, those of whole cells where values stand for cells."""
+    curved = column.base != "affine" or column.knots is not None or column.atoms is not None
+    if curved or column.missing or not column.is_number:
+        return column
+    variance = float(summary.variance[place]) + column.step**2 / 12  # Sheppard, 1898
+    return replace(column, location=float(summary.mean[place]), scale=math.sqrt(variance))
 
 
 def _percent(share: float) -> str:

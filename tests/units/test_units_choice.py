@@ -65,10 +65,17 @@ def test_smooth_arrays_keep_their_units():
     assert torch.equal(units.mean, summary.mean) and torch.equal(units.std, summary.variance.sqrt())
 
 
-def test_wide_whole_numbers_keep_their_units():
+def test_wide_whole_numbers():
+    """Those of an integer type keep their units, which round them by type; in floats they are rounded by their units."""
     x = np.random.default_rng(0).normal(1000, 300, (3000, 2)).round()
-    found = choose_units(ArrayRows(x))
+    found = choose_units(ArrayRows(x.astype(np.int64)))
     assert found.units.affine and found.reasons[0] == "affine, steps of 1"
+    units = choose_units(ArrayRows(x)).units
+    assert units.has_cells and not units.affine
+    assert (drawn(units) == drawn(units).round()).all()
+    summary = summarize(ArrayRows(x))
+    units = choose_units(ArrayRows(x), summary=summary).units
+    assert units.columns[0].scale == math.sqrt(summary.variance[0] + 1 / 12)
 
 
 def test_rain():

@@ -46,7 +46,8 @@ def choose_units(
 
     A number keeps the affine map unless there is reason for another: it was asked for; values are cut off, repeated or on
     a lattice; or held-out values are clearly more likely under another map. If every column keeps it, these are the moments
-    of `summary`, and the units are `Standardize`; whole numbers that are many and smooth then stand for cells outside of it.
+    of `summary`, and the units are `Standardize`; smooth and wide columns of an integer type then stand for cells outside
+    of it.
 
     Arguments:
         rows: The training rows, of internal shape `(N, C)`, or `(N, C, *S)` for grids.
@@ -76,7 +77,7 @@ def choose_units(
     columns, reasons = _columns(x.numpy(), asked, wishes)
     if summary is not None:
         columns = tuple(_with_moments(m, summary, c) for c, m in enumerate(columns))
-    smooth = all(w.free and _smooth(m) for w, m in zip(asked, columns))
+    smooth = all(w.free and _smooth(m, rows.dtype) for w, m in zip(asked, columns))
     if smooth:
         return UnitsChoice(_standardize(x, summary), reasons)
     return UnitsChoice(ColumnUnits(columns, wishes.complete), reasons)
@@ -127,18 +128,11 @@ def _distinct_rows(x: np.ndarray) -> int:
     return len(np.unique(filled @ np.random.default_rng(0).normal(size=x.shape[1])))
 
 
-def _smooth(column: ColumnMap) -> bool:
-    """Whether mean and standard deviation are all there is; whole numbers may stand for cells outside of the units."""
-    whole = column.lattice[1] == 0 or column.lattice == (0.0, 1.0, 1.0)
-    bounded = column.lower is not None or column.upper is not None
-    return (
-        column.is_number
-        and column.base == "affine"
-        and column.knots is None
-        and column.atoms is None
-        and whole
-        and not bounded
-    )
+def _smooth(column: ColumnMap, dtype: torch.dtype) -> bool:
+    """Whether mean and standard deviation are all there is; samples of whole numbers are rounded by their type as well."""
+    rounded = column.lattice[1] == 0 or (not dtype.is_floating_point and column.lattice == (0.0, 1.0, 1.0))
+    affine = column.is_number and column.base == "affine" and column.knots is None
+    return affine and rounded and column.atoms is None and column.lower is None and column.upper is None
 
 
 def _standardize(x: torch.Tensor, summary: Summary | None) -> Standardize:

@@ -19,7 +19,7 @@ __all__ = ["choose_map"]
 
 _COMPARED = 8000  # values, at most, by which maps are compared
 _ENOUGH = 40  # values, below which there is no quantile map
-_GAIN = 0.02  # nats a value that a map gains at least over a simpler one that knows the same bounds
+_GAIN = 0.01  # nats a value that a map gains at least over a simpler one that knows the same bounds
 
 
 def choose_map(

@@ -17,6 +17,7 @@ MOST_SPIKES = 64  # among continuous values
 _FEW = 10  # values, each of which is an atom if it occurs 5 times on average
 _FEWEST = 10  # values that are not atoms: fewer are atoms as well
 _FINEST = 1e-3  # standard deviations: below it cells are points
+_ENOUGH = 30  # values that are needed to find a bound
 _SHARE = 0.002  # of the rows, that a spike has at least
 _WINDOW = 3  # cells to both sides, with which a spike on a lattice is compared
 
@@ -148,7 +149,7 @@ def find_bounds(x: np.ndarray, atoms: np.ndarray) -> tuple[float | None, float |
     """
     low, high = float(x.min()), float(x.max())
     rest = x[~np.isin(x, atoms)]
-    if not len(rest):
+    if len(rest) < _ENOUGH:
         return None, None
     first, last = np.quantile(rest, (0.05, 0.95))
     near = 0.5 * (last - first)  # an atom far from all others, such as -999, cuts nothing off

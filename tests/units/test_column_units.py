@@ -66,6 +66,20 @@ def test_inverse_and_derivative(column):
     torch.testing.assert_close(slope[:, 0].log(), units.log_volume(middle), rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("column", SMOOTH.values(), ids=SMOOTH)
+def test_gradients(column):
+    """Measurements of data are differentiated through the inverse, by autograd."""
+    units = ColumnUnits((column,))
+    z = torch.linspace(-4, 4, 300, dtype=D)[:, None].requires_grad_()
+    x = units.inverse(z)
+    (slope,) = torch.autograd.grad(x.sum(), z)
+    volume = units.log_volume(x.detach())
+    torch.testing.assert_close(slope[:, 0].log(), -volume, rtol=0, atol=1e-5)
+    again = x.detach().requires_grad_()
+    (slope,) = torch.autograd.grad(units(again).sum(), again)
+    torch.testing.assert_close(slope[:, 0].log(), volume, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("column", [c for c in SMOOTH.values() if c.knots is not None])
 def test_densities_have_no_jumps_inside(column):
     """The derivative is continuous at inner knots."""

@@ -16,7 +16,7 @@ __all__ = ["Atoms"]
 
 _LEAST = 1e-9  # of probability: a state at the end of an interval is finite
 _UNDERFLOW = 1e-300
-_RELATIVE = 4e-16  # values that differ by rounding of float64 are the same
+_RELATIVE = 1e-7  # values that differ by rounding of float32 are the same
 
 
 class Atoms(nn.Module):
@@ -66,9 +66,8 @@ class Atoms(nn.Module):
             table[c, :k] = torch.stack((low, high, p), -1)
             ends = torch.stack((normal_quantile(low, high + p), normal_quantile(low + p, high)), -1)
             bounds[c, : 2 * k] = ends.reshape(-1).cummax(0).values
-        finite = torch.where(values.isfinite(), values.abs(), 0.0)
         self.register_buffer("values", values, persistent=False)
-        self.register_buffer("tolerance", _RELATIVE * finite, persistent=False)
+        self.register_buffer("tolerance", torch.stack([_tolerance(m, size) for m in maps]), persistent=False)
         self.register_buffer("below", below, persistent=False)
         self.register_buffer("table", table, persistent=False)
         self.register_buffer("edges", bounds, persistent=False)
@@ -123,3 +122,13 @@ class Atoms(nn.Module):
         u = (normal_cdf(state) - below) / rest
         v = (normal_cdf(-state) - (mass - below)) / rest
         return normal_quantile(u.clamp(_UNDERFLOW, 1.0), v.clamp(_UNDERFLOW, 1.0))
+
+
+def _tolerance(column: ColumnMap, size: int) -> Tensor:
+    """How far values may lie from each atom to count as the same, `(size,)`: a quarter of a step on a lattice."""
+    values, step = column.values, column.lattice[1] / column.lattice[2]
+    found = torch.full((size,), step / 4, dtype=torch.float64)
+    if not step:
+        gap = float(values.diff().min()) if len(values) > 1 else math.inf
+        found[: len(values)] = (_RELATIVE * values.abs()).clamp_max(0.01 * gap)
+    return found

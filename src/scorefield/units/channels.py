@@ -18,7 +18,7 @@ from .wishes import Wish
 
 __all__ = ["ChannelUnits", "choose_channels"]
 
-_DECADES = 3.0  # that a positive channel spans at least for its logarithm to be taken unasked
+_DECADES = 2.0  # from the 5 % to the 95 % quantile of a positive channel, for its logarithm to be taken unasked
 
 
 class ChannelUnits(Units):
@@ -86,7 +86,7 @@ class ChannelUnits(Units):
 
 
 def choose_channels(x: Tensor, asked: Sequence[Wish], summary: Summary | None = None) -> tuple[Units, tuple[str, ...]]:
-    """The map of each channel of grids `(N, C, *S)`: as asked for, or log where values above 0 span three decades.
+    """The map of each channel of grids `(N, C, *S)`: as asked for, or log where values above 0 span decades.
 
     Raises:
         ValueError: If what was asked for does not fit the values.
@@ -118,15 +118,23 @@ def _channel(x: Tensor, wish: Wish) -> tuple[ColumnMap, tuple[float, float], str
                 f"the logarithm of channel {wish.name!r} needs values above 0, it holds {low:.6g}: give it bounds"
             )
         lower = 0.0
-    elif wish.free and low > 0:
-        first, last = (float(q) for q in np.quantile(values.numpy(), (0.001, 0.999)))
-        decades = math.log10(last / first)
-        if decades >= _DECADES:
-            lower, reason = 0.0, f"log: positive, spans {decades:.0f} decades"
+    elif wish.free and low > 0 and _over_decades(values):
+        lower, reason = 0.0, f"log: positive, spans {math.log10(high / low):.0f} decades"
     if lower is None and upper is None:
         mean, std = float(values.mean()), float(values.std(correction=0))
         return ColumnMap(location=mean, scale=std if std > 0 else 1.0), (0.0, 0.0), "affine"
     return *_curved(values, lower, upper), reason
+
+
+def _over_decades(values: Tensor) -> bool:
+    """Whether positive values span decades and their logarithms are more symmetric than they are themselves."""
+    first, last = np.quantile(values.numpy(), (0.05, 0.95))
+    return bool(last >= 10**_DECADES * first) and abs(_skewness(values.log())) < 0.5 * abs(_skewness(values))
+
+
+def _skewness(values: Tensor) -> float:
+    z = (values - values.mean()) / values.std(correction=0)
+    return float((z**3).mean())
 
 
 def _curved(values: Tensor, lower: float | None, upper: float | None) -> tuple[ColumnMap, tuple[float, float]]:

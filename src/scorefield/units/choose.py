@@ -46,7 +46,8 @@ def choose_units(
 
     A number keeps the affine map unless there is reason for another: it was asked for; values are cut off, repeated or on
     a lattice; or held-out values are clearly more likely under another map. If every column keeps it, these are the moments
-    of `summary`, and the units are `Standardize`; whole numbers that are many and smooth then stand for cells outside of it.
+    of `summary`, and the units are `Standardize`; smooth and wide columns of an integer type then stand for cells outside
+    of it.
 
     Arguments:
         rows: The training rows, of internal shape `(N, C)`, or `(N, C, *S)` for grids.
@@ -74,7 +75,9 @@ def choose_units(
     if len(rows.shape) > 2:
         return UnitsChoice(*choose_channels(x, asked, summary))
     columns, reasons = _columns(x.numpy(), asked, wishes)
-    smooth = all(w.free and _smooth(m) for w, m in zip(asked, columns))
+    if summary is not None:
+        columns = tuple(_with_moments(m, summary, c) for c, m in enumerate(columns))
+    smooth = all(w.free and _smooth(m, rows.dtype) for w, m in zip(asked, columns))
     if smooth:
         return UnitsChoice(_standardize(x, summary), reasons)
     return UnitsChoice(ColumnUnits(columns, wishes.complete), reasons)
@@ -102,6 +105,15 @@ def _columns(x: np.ndarray, asked: Sequence[Wish], wishes: Wishes) -> tuple[tupl
     return tuple(columns), tuple(reasons)
 
 
+def _with_moments(column: ColumnMap, summary: Summary, place: int) -> ColumnMap:
+    """An affine map with the moments of all data, those of whole cells where values stand for cells."""
+    curved = column.base != "affine" or column.knots is not None or column.atoms is not None
+    if curved or column.missing or not column.is_number:
+        return column
+    variance = float(summary.variance[place]) + column.step**2 / 12  # Sheppard, 1898
+    return replace(column, location=float(summary.mean[place]), scale=math.sqrt(variance))
+
+
 def _percent(share: float) -> str:
     return f"{100 * share:.2g} %" if share < 0.995 else "all rows"
 
@@ -110,23 +122,17 @@ def _distinct_rows(x: np.ndarray) -> int:
     """The number of distinct rows of several columns, by a random projection; -1 for a single column."""
     if x.shape[1] < 2:
         return -1
-    scale = np.nanstd(x, 0)
-    filled = np.nan_to_num(x / np.where(scale > 0, scale, 1.0), nan=0.5)
+    known = np.nan_to_num(x, nan=0.5)
+    scale = known.std(0)
+    filled = known / np.where(scale > 0, scale, 1.0)
     return len(np.unique(filled @ np.random.default_rng(0).normal(size=x.shape[1])))
 
 
-def _smooth(column: ColumnMap) -> bool:
-    """Whether mean and standard deviation are all there is; whole numbers may stand for cells outside of the units."""
-    whole = column.lattice[1] == 0 or column.lattice == (0.0, 1.0, 1.0)
-    bounded = column.lower is not None or column.upper is not None
-    return (
-        column.is_number
-        and column.base == "affine"
-        and column.knots is None
-        and column.atoms is None
-        and whole
-        and not bounded
-    )
+def _smooth(column: ColumnMap, dtype: torch.dtype) -> bool:
+    """Whether mean and standard deviation are all there is; samples of whole numbers are rounded by their type as well."""
+    rounded = column.lattice[1] == 0 or (not dtype.is_floating_point and column.lattice == (0.0, 1.0, 1.0))
+    affine = column.is_number and column.base == "affine" and column.knots is None
+    return affine and rounded and column.atoms is None and column.lower is None and column.upper is None
 
 
 def _standardize(x: torch.Tensor, summary: Summary | None) -> Standardize:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from .candidates import Candidate
 from .column_map import Base, ColumnMap
-from .fit_map import Form, fit_base, fit_quantile, spread_over_cells
+from .fit_map import Form, spread_over_cells
 from .forms import find_form
 from .held_out_gain import held_out_log_density
 from .wishes import Wish
@@ -18,7 +19,7 @@ __all__ = ["choose_map"]
 
 _COMPARED = 8000  # values, at most, by which maps are compared
 _ENOUGH = 40  # values, below which there is no quantile map
-_GAIN = 0.02  # nats a value that a map gains at least over a simpler one that knows the same bounds
+_GAIN = 0.01  # nats a value that a map gains at least over a simpler one that knows the same bounds
 
 
 def choose_map(
@@ -51,9 +52,9 @@ def choose_map(
     _check(values, wish)
     if values.min() == values.max():
         return ColumnMap(constant=float(values[0])), f"constant: always {values[0]:.6g}"
-    form = find_form(values, wish.bounds, distinct_rows)
-    if wish.transform == "log":
-        form = _with_bound(form, values, wish)
+    form = find_form(values, _bounds(values, wish), distinct_rows)
+    if wish.transform == "log" and wish.bounds == (None, None):  # the logarithm of what is asked for, with one bound
+        form = replace(form, upper=None) if values.min() >= 0 else replace(form, lower=None)
     if form.discrete:
         return form.plain, f"atoms: {len(form.values)} values"
     line = spread_over_cells(values, form, np.random.default_rng(seed))
@@ -62,7 +63,9 @@ def choose_map(
 
 
 def _check(values: np.ndarray, wish: Wish) -> None:
-    """Whether values are within their bounds."""
+    """Whether values are finite and within their bounds."""
+    if not np.isfinite(values).all():
+        raise ValueError(f"column {wish.name!r} holds infinite values: make them missing, or leave out these rows")
     low, high = wish.bounds
     for bound, outside in (
         (low, low is not None and values.min() < low),
@@ -74,19 +77,26 @@ def _check(values: np.ndarray, wish: Wish) -> None:
             raise ValueError(f"{what}: widen the bounds, or leave out these rows")
 
 
-def _with_bound(form: Form, values: np.ndarray, wish: Wish) -> Form:
-    """The form of a column whose logarithm was asked for: with one bound, 0 if none was given."""
-    if wish.bounds != (None, None):
-        return form
-    if values.min() >= 0:
-        return replace(form, lower=0.0, upper=None)
-    if values.max() <= 0:
-        return replace(form, lower=None, upper=0.0)
-    what = f"the logarithm of column {wish.name!r} needs values of one sign, it holds {values.min():.6g} to {values.max():.6g}"
-    raise ValueError(f"{what}: give it bounds, or leave it out of log")
+def _bounds(values: np.ndarray, wish: Wish) -> tuple[float | None, float | None]:
+    """The declared bounds, or those that a transform needs: 0 for a logarithm, 0 and 1 for a logit."""
+    low, high = float(values.min()), float(values.max())
+    what, holds = f"column {wish.name!r} needs", f"it holds {low:.6g} to {high:.6g}"
+    if wish.transform == "logit" and None in wish.bounds:
+        if wish.bounds != (None, None) or low < 0 or high > 1:
+            raise ValueError(f"the logit of {what} values in [0, 1] or two bounds, {holds}: give it bounds=(…, …)")
+        return 0.0, 1.0
+    if wish.transform == "log" and None not in wish.bounds:
+        raise ValueError(
+            f"the logarithm of {what} one bound, it has two, {wish.bounds}: leave one out, or ask for 'logit'"
+        )
+    if wish.transform != "log" or wish.bounds != (None, None):
+        return wish.bounds
+    if low < 0 < high:
+        raise ValueError(f"the logarithm of {what} values of one sign, {holds}: give it bounds, or leave it out of log")
+    return (0.0, None) if low >= 0 else (None, 0.0)
 
 
-def _simple(form: Form) -> Base:
+def _base_of(form: Form) -> Base:
     """The coordinates that know the bounds."""
     count = (form.lower is not None) + (form.upper is not None)
     bases: tuple[Base, ...] = ("affine", "log", "logit")
@@ -95,89 +105,46 @@ def _simple(form: Form) -> Base:
 
 def _continuous(line: np.ndarray, form: Form, wish: Wish, setting: tuple[int, float]) -> tuple[ColumnMap, str]:
     """The map of what is not an atom: the one that was asked for, or the one that held-out values choose."""
-    simple = _simple(form)
+    bounded = _base_of(form)
     if wish.transform == "auto":
-        chosen, why = _candidates(line, form, simple), ""
-        if len(chosen) > 1:
-            chosen = [chosen[_best(line, chosen, *setting)]]
+        chosen, gain = _best(line, _candidates(line, form, bounded), *setting)
+        why = f"held-out values {gain:.2g} nats likelier" if gain else ""
     else:
-        asked: Base = "affine" if wish.transform in ("affine", "quantile") else simple
-        chosen, why = [_Candidate(form, asked, wish.transform == "quantile")], "as asked"
-    candidate = chosen[0]
-    return candidate.fit(line), candidate.words(line, why)
+        asked: Base = "affine" if wish.transform in ("affine", "quantile") else bounded
+        chosen, why = Candidate(form, asked, wish.transform == "quantile"), "as asked"
+    return chosen.fit(line), chosen.words(line, why)
 
 
-def _best(line: np.ndarray, candidates: Sequence[_Candidate], seed: int, gain: float) -> int:
-    """The first map, or a later one under which held-out values are clearly more likely, by 2 standard errors at least."""
-    order = np.random.default_rng(seed).permutation(len(line))[:_COMPARED]
-    best, found = 0, np.zeros(0)
-    for i, candidate in enumerate(candidates):
-        value = held_out_log_density(line[order], candidate.fit, seed)
-        needed = (
-            gain if candidate.spline and candidates[best].base == "affine" and not candidates[best].spline else _GAIN
-        )
-        more = value - found if i else value
-        if i and more.mean() > max(needed, 2 * float(more.std()) / math.sqrt(len(more))):
-            best = i
-        if best == i:
-            found = value
-    return best
+def _best(line: np.ndarray, candidates: Sequence[Candidate], seed: int, gain: float) -> tuple[Candidate, float]:
+    """The first map, or a later one under which held-out values are clearly more likely, by 2 standard errors at least.
 
-
-@dataclass(frozen=True)
-class _Candidate:
-    """A kind of map for what is not an atom.
-
-    Arguments:
-        form: What is known of the column; with a bound at 0 that only the logarithm needs.
-        base: The coordinates.
-        spline: Whether a quantile map follows.
+    Returns:
+        The candidate, and how much more likely a value is than under the first one, in nats.
     """
-
-    form: Form
-    base: Base
-    spline: bool
-
-    def fit(self, line: np.ndarray) -> ColumnMap:
-        return fit_quantile(line, self.form, self.base)[0] if self.spline else fit_base(line, self.form, self.base)
-
-    def words(self, line: np.ndarray, why: str) -> str:
-        """What it is and why."""
-        if not self.spline:
-            return f"{self.base}{': ' if why or self.base != 'affine' else ''}{why or self._range(line)}"
-        _, tails, beyond = fit_quantile(line, self.form, self.base)
-        heavy = [tail.heavy for tail in tails]
-        ends = [side for side, tail in zip(("below", "above"), tails) if tail.shape < 0]
-        shapes = " and ".join(f"{tail.shape:.2g}" for tail in tails if tail.heavy)
-        said = [f"generalized Pareto tails of shape {shapes} for the outer {100 * beyond:.2g} %"] if any(heavy) else []
-        said += [f"ends at its bound {' and '.join(ends)}"] if ends else []
-        said += ["normal tails"] if not said else []
-        start = "quantile" if self.base == "affine" else f"quantile of {self.base}"
-        return f"{start}: {why or 'not near normal'}, {', '.join(said)}"
-
-    def _range(self, line: np.ndarray) -> str:
-        if self.base != "log":
-            return "" if self.base == "affine" else "between two bounds"
-        low, high = self.form.plain.extent
-        distance = line - low if math.isfinite(low) else high - line
-        first, last = np.quantile(distance, (0.001, 0.999))
-        decades = math.log10(last / max(first, 1e-300))
-        side = (
-            ("positive" if self.form.lower == 0 else f"above {low:.4g}") if math.isfinite(low) else f"below {high:.4g}"
-        )
-        return f"{side}, spans {decades:.0f} decades"
+    best = candidates[0]
+    if len(candidates) == 1 or len(line) < 2 * len(candidates):
+        return best, 0.0
+    part = line[np.random.default_rng(seed).permutation(len(line))[:_COMPARED]]
+    first = found = held_out_log_density(part, best.fit, seed)
+    for candidate in candidates[1:]:
+        value = held_out_log_density(part, candidate.fit, seed)
+        needed = gain if candidate.spline and best.is_affine else _GAIN
+        more = value - found
+        if more.mean() > max(needed, 2 * float(more.std()) / math.sqrt(len(more))):
+            best, found = candidate, value
+    return best, float((found - first).mean())
 
 
-def _candidates(line: np.ndarray, form: Form, simple: Base) -> list[_Candidate]:
+def _candidates(line: np.ndarray, form: Form, bounded: Base) -> list[Candidate]:
     """The maps that are compared, simple ones first."""
-    found = [_Candidate(form, simple, False)]
+    found = [Candidate(form, bounded, False)]
     positive = replace(form, lower=0.0)
-    if simple == "affine" and form.step == 0 and line.min() > 0:
-        found.append(_Candidate(positive, "log", False))
+    if bounded == "affine" and form.step == 0 and line.min() > 0:
+        found.append(Candidate(positive, "log", False))
     if len(line) >= _ENOUGH:
-        found.append(_Candidate(form, "affine", True))
-        if simple != "affine":
-            found.append(_Candidate(form, simple, True))
+        found.append(Candidate(form, "affine", True))
+        if bounded != "affine":
+            found.append(Candidate(form, bounded, True))
     return found
 
 

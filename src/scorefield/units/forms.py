@@ -15,7 +15,9 @@ __all__ = ["find_atoms", "find_bounds", "find_form", "find_lattice"]
 MOST_ATOMS = 256  # of a column of atoms alone
 MOST_SPIKES = 64  # among continuous values
 _FEW = 10  # values, each of which is an atom if it occurs 5 times on average
+_FEWEST = 10  # values that are not atoms: fewer are atoms as well
 _FINEST = 1e-3  # standard deviations: below it cells are points
+_ENOUGH = 30  # values that are needed to find a bound
 _SHARE = 0.002  # of the rows, that a spike has at least
 _WINDOW = 3  # cells to both sides, with which a spike on a lattice is compared
 
@@ -40,18 +42,17 @@ def find_form(x: np.ndarray, bounds: tuple[float | None, float | None] = (None, 
     x = x + 0.0  # -0 becomes 0
     values, counts = np.unique(x, return_counts=True)
     lattice = find_lattice(x, values)
+    fine = lattice[1] / lattice[2] < _FINEST * float(x.std())
     atoms = find_atoms(values, counts, lattice, distinct_rows)
-    for bound in bounds:  # no density is finite on a bound
-        if bound is not None and lattice[1] == 0:
-            atoms |= values == bound
-    if (counts[~atoms]).sum() < 10 and len(values) <= MOST_ATOMS:
+    found = find_bounds(x, values[atoms])
+    lower, upper = (given if given is not None else own for given, own in zip(bounds, found))
+    if lattice[1] == 0 or fine:  # no density is finite on a bound
+        atoms |= np.isin(values, [bound for bound in (lower, upper) if bound is not None])
+    if atoms.any() and (counts[~atoms]).sum() < _FEWEST and len(values) <= MOST_ATOMS:
         atoms[:] = True
     held = tuple(values[atoms].tolist()), tuple((counts[atoms] / len(x)).tolist())
     if atoms.all():
         return Form(*bounds, lattice, False, *held)
-    fine = lattice[1] / lattice[2] < _FINEST * float(x.std())
-    found = find_bounds(x, values[atoms])
-    lower, upper = (given if given is not None else own for given, own in zip(bounds, found))
     return Form(lower, upper, lattice, fine, *held)
 
 
@@ -65,7 +66,11 @@ def find_lattice(x: np.ndarray, values: np.ndarray) -> tuple[float, float, float
         >>> find_lattice(halves, np.unique(halves))
         (0.0, 5.0, 10.0)
     """
+    few = values[:: -(-len(values) // 256)]  # most columns fail with some of their values
     for places in range(7):
+        off = few * 10.0**places
+        if (np.abs(off - off.round()) > np.minimum(0.01, 3e-7 * np.abs(off) + 1e-9)).any():
+            continue
         scaled = values * 10.0**places
         k = scaled.round()
         if np.abs(k).max() > 2**52 or len(values) < 3:
@@ -106,7 +111,7 @@ def find_atoms(
     """
     d, n, on_lattice = len(values), int(counts.sum()), lattice[1] > 0
     each = n / d
-    if d <= 2 or (d <= _FEW and each >= 5 and np.median(counts) >= 3):
+    if (d <= 2 < n) or (d <= _FEW and each >= 5 and np.median(counts) >= 3):
         return np.ones(d, dtype=bool)
     if d <= MOST_ATOMS and each >= (40 if on_lattice else 10) and d != distinct_rows:
         return np.ones(d, dtype=bool)
@@ -131,9 +136,10 @@ def _around(values: np.ndarray, counts: np.ndarray, lattice: tuple[float, float,
 def find_bounds(x: np.ndarray, atoms: np.ndarray) -> tuple[float | None, float | None]:
     """The bounds that values show by themselves, None where there are none.
 
-    An atom at the smallest or largest value is a bound: values are cut off there. 0 is a lower bound of values that are not
-    negative and crowd at it, or are skewed to it. 1 or 100 is an upper one of values above 0 that crowd at it. Values
-    crowd at a bound where the half of the outer tenth that lies nearer to it has a quarter of its values or more.
+    An atom at the smallest or largest value, near to others, is a bound: values are cut off there. 0 is a lower bound of
+    values that are not negative and crowd at it, or are skewed to it. 1 or 100 is an upper one of values above 0 that crowd
+    at it. Values crowd at a bound where the half of the outer tenth that lies nearer to it has a quarter of its values or
+    more.
 
     Example:
         >>> find_bounds(np.random.default_rng(0).exponential(size=500), np.zeros(0))
@@ -142,8 +148,13 @@ def find_bounds(x: np.ndarray, atoms: np.ndarray) -> tuple[float | None, float |
         (None, None)
     """
     low, high = float(x.min()), float(x.max())
-    lower = low if low in atoms else None
-    upper = high if high in atoms else None
+    rest = x[~np.isin(x, atoms)]
+    if len(rest) < _ENOUGH:
+        return None, None
+    first, last = np.quantile(rest, (0.05, 0.95))
+    near = 0.5 * (last - first)  # an atom far from all others, such as -999, cuts nothing off
+    lower = low if low in atoms and first - low < near else None
+    upper = high if high in atoms and high - last < near else None
     if lower is None and low >= 0 and (_crowded(x) or _skewed(x)):
         lower = 0.0
     if upper is None and lower is not None and lower >= 0:

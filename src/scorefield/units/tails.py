@@ -10,7 +10,7 @@ import numpy as np
 __all__ = ["Tail", "fit_tail"]
 
 _HEAVIEST = 0.9  # shape: above it not even a mean exists
-_PRIOR = 0.2  # standard deviation of the normal prior of the shape, around 0
+_PRIOR = 0.3  # standard deviation of the normal prior of the shape, around 0
 _FEWEST = 5  # excesses that a shape needs
 
 

@@ -1,0 +1,90 @@
+"""Kinds of maps for what is not an atom, among which a column's is chosen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .column_map import Base, ColumnMap
+from .fit_map import Form, fit_base, fit_quantile
+
+__all__ = ["Candidate"]
+
+_NORMAL_WIDTH = 4.581  # of the range from the 0.1 % to the 99.9 % quantile in interquartile ranges
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A kind of map for what is not an atom.
+
+    Arguments:
+        form: What is known of the column; with a bound at 0 that only the logarithm needs.
+        base: The coordinates.
+        spline: Whether a quantile map follows.
+
+    Example:
+        >>> x = np.exp(np.linspace(-5.0, 5.0, 400))
+        >>> Candidate(Form(lower=0.0), "log", False).words(x, "")
+        'log: positive, spans 4 decades'
+    """
+
+    form: Form
+    base: Base
+    spline: bool
+
+    @property
+    def is_affine(self) -> bool:
+        """Whether it is location and scale alone."""
+        return self.base == "affine" and not self.spline
+
+    def fit(self, line: np.ndarray) -> ColumnMap:
+        """The map, fitted to values as `spread_over_cells` gives them."""
+        return fit_quantile(line, self.form, self.base)[0] if self.spline else fit_base(line, self.form, self.base)
+
+    def words(self, line: np.ndarray, why: str) -> str:
+        """What it is and why: as asked, or by how much it is better than the simplest one."""
+        if self.is_affine:
+            return f"affine: {why}" if why else "affine"
+        if not self.spline:
+            return f"{self.base}: {why if why == 'as asked' else self._range(line)}"
+        start = "quantile" if self.base == "affine" else f"quantile of {self.base}"
+        reason = why if why == "as asked" else f"{_shape(line)}, {why}"
+        return f"{start}: {reason}; {self._tails(line)}"
+
+    def _tails(self, line: np.ndarray) -> str:
+        _, tails, beyond = fit_quantile(line, self.form, self.base)
+        names = [
+            "ends at its bound"
+            if t.shape < 0
+            else f"generalized Pareto of shape {t.shape:.2g}"
+            if t.heavy
+            else "normal"
+            for t in tails
+        ]
+        both = names[0] if names[0] == names[1] else f"{names[0]} below, {names[1]} above"
+        return f"tails of {100 * beyond:.2g} %: {both}"
+
+    def _range(self, line: np.ndarray) -> str:
+        low, high = self.form.plain.extent
+        if self.base == "logit":
+            return f"between {self.form.lower:.6g} and {self.form.upper:.6g}"
+        distance = line - low if math.isfinite(low) else high - line
+        first, last = np.quantile(distance, (0.001, 0.999))
+        decades = math.log10(last / max(first, 1e-300))
+        side = f"above {self.form.lower:.6g}" if math.isfinite(low) else f"below {self.form.upper:.6g}"
+        spans = f"spans {decades:.0f} decades" if decades >= 1.5 else "one-sided"
+        return f"{'positive' if self.form.lower == 0 else side}, {spans}"
+
+
+def _shape(line: np.ndarray) -> str:
+    """What is not normal about values, in words."""
+    quantiles = np.quantile(line, (0.001, 0.05, 0.25, 0.5, 0.75, 0.95, 0.999))
+    least, low, lower, middle, upper, high, most = quantiles
+    found = []
+    if most - least > 2 * _NORMAL_WIDTH * (upper - lower):
+        found.append("heavy tails")
+    if not 2 / 3 < (high - middle) / max(middle - low, 1e-300) < 1.5:
+        found.append("skewed")
+    return " and ".join(found) or "uneven"

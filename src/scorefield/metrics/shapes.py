@@ -252,7 +252,8 @@ def range_test(samples: Array, real: Array, columns: Sequence[TypedColumn] = ())
     value, counts = -float(np.log10(p[worst])), (len(x), len(y))
     distance = Distance(name, value, floor, low, high, counts, float(corrected[worst]), note=note)
     drawn, real_ = np.array(outside), np.array(chance)
-    return (TestFamily(distance, tuple(labels), drawn, real_, drawn - real_, corrected),)
+    values = "shares of samples outside the range of all real rows, and what new real data would have"
+    return (TestFamily(distance, tuple(labels), drawn, real_, drawn - real_, corrected, values),)
 
 
 def _there(values: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..comparison import resolved
@@ -45,9 +46,12 @@ def report(
     model, held_out, evaluation = data.model, data.held_out, evaluate_run(data, count=count, seed=seed)
     vector = len(model.schema.inner_shape) == 1
     kept, about = run.read("run.json"), run.read("fit.json")
-    samples = evaluation.samples
+    samples, table = evaluation.samples, evaluation.table
+    kind = torch.float32 if table is None else torch.float64  # dates have more digits than float32
     frames = None if model.schedule.steps else _FRAMES  # unless the schedule has steps of its own
-    shown = [x.numpy() for _, x in model.trajectory(400 if vector else 16, seed, steps=frames)]
+    mixed = table is not None and (bool(np.isnan(samples).any()) or any(column.size for column in table.columns))
+    states = () if mixed else model.trajectory(400 if vector else 16, seed, steps=frames)  # not points of a space
+    shown = [x.numpy() for _, x in states]
     content = Content(
         title=run.path.resolve().name,
         subtitle=f"{kept['shape'][0]:,} samples of shape {' x '.join(map(str, kept['shape'][1:]))}",
@@ -60,17 +64,18 @@ def report(
             ("Network", next(value for name, value, _ in kept["choices"] if name == "network")),
         ],
         samples=samples,
-        held_out=held_out.take(range(min(len(samples), len(held_out)))).to(torch.float32).numpy(),
+        held_out=held_out.take(range(min(len(samples), len(held_out))), kind).numpy(),
         names=[str(c) for c in model.schema.columns] if vector and model.schema.columns else None,
         chosen=evaluation.chosen,
         distances=evaluation.distances,
         families=evaluation.families,
         curves=evaluation.curves,
         twin=evaluation.twin,
-        neighbours=evaluation.neighbours,
+        neighbours=evaluation.neighbours if table is None or table.privacy is None else None,
         levels=about["by_level"],
         log=run.log,
         frames=shown,
         calibration=[(n, v, r) for n, v, r in (*kept["noise_levels"], *kept["choices"])],
+        table=table,
     )
     return write_page(run.file("report.html"), content)

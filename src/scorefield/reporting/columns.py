@@ -9,7 +9,7 @@ import numpy as np
 
 from ..evaluation.findings import value_text
 from ..metrics import ColumnShape, TableTrends, TypedColumn
-from .base import LIGHT, Theme, canvas, dress, few_ticks, inset, label, png, require
+from .base import LIGHT, Theme, canvas, dress, few_ticks, fixed, inset, label, png, require
 from .figures import span
 from .words import percent
 
@@ -49,7 +49,7 @@ def number_histogram(
         column, shape, held_out, samples, theme: As in `column_chart`.
     """
     figure = canvas(WIDTH, 150)
-    axes = inset(figure, 4, 28, 4, 22)
+    axes = inset(figure, 10, 28, 10, 22)
     dress(axes, theme, 11)
     sides = [x[~np.isnan(x)] for x in (held_out, samples)]
     atom = shape.atom_value if max(shape.atom.samples, shape.atom.real) > SPIKE else np.nan
@@ -69,10 +69,13 @@ def number_histogram(
     axes.set_yticks([])
     axes.set_xlim(low, high)
     few_ticks(axes.xaxis, 4)
-    if column.kind != "number":
-        places = axes.get_xticks()
-        inside = [place for place in places if low <= place <= high][:: max(1, len(places) // 3)]
-        axes.set_xticks(inside, [shortened(value_text(column, place), 12) for place in inside])
+    margin = 0.05 * (high - low)  # a label at the border would be cut off
+    ticks = [place for place in axes.get_xticks() if low + margin <= place <= high - margin]
+    if column.kind == "number":
+        axes.set_xticks(ticks)
+    else:
+        ticks = [low + part * (high - low) for part in (0.2, 0.8)]
+        axes.set_xticks(ticks, [shortened(value_text(column, place), 16) for place in ticks])
     return png(figure)
 
 
@@ -133,7 +136,7 @@ def association_matrix(trends: TableTrends, order: Sequence[int], theme: Theme =
     kept = sorted(order[: ACROSS if width > 500 else ACROSS // 2 + 2])
     drawn, real = (whole[np.ix_(kept, kept)] for whole in trends.matrix())
     shown = np.where(np.triu(np.ones_like(real), 1) > 0, drawn, real)
-    names, margin = [shortened(trends.names[i], 18) for i in kept], 132.0
+    names, margin = [shortened(trends.names[i], 14) for i in kept], 132.0
     size = width - margin - 8
     figure = canvas(width, size + 40)
     axes = inset(figure, margin, 36, 8, 4)
@@ -150,8 +153,8 @@ def association_matrix(trends: TableTrends, order: Sequence[int], theme: Theme =
     if size / len(kept) > 26:
         for (i, j), value in np.ndenumerate(shown):
             if np.isfinite(value):
-                text = f"{value:.2f}".replace("-", "−").replace("0.", ".", 1)
-                axes.text(j, i, text, ha="center", va="center", **label(theme.ink, 10))
+                colour = theme.paper if abs(value) > 0.7 else theme.ink
+                axes.text(j, i, fixed(value).replace("0.", ".", 1), ha="center", va="center", **label(colour, 10))
     return png(figure)
 
 

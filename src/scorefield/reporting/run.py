@@ -22,7 +22,12 @@ _FRAMES = 36
 
 
 def report(
-    run: Run | RunData, x: Any | None = None, count: int | None = None, seed: int = 0, sampling: SamplingLike = None
+    run: Run | RunData,
+    x: Any | None = None,
+    count: int | None = None,
+    seed: int = 0,
+    sampling: SamplingLike = None,
+    target: str | None = None,
 ) -> Path:
     """Evaluates a run and writes `report.html` into its folder: one file that needs nothing else.
 
@@ -31,6 +36,7 @@ def report(
         x: The data that were fitted; read again from where they came from by default.
         count, seed: How many samples to draw for the distances, and their seed.
         sampling: How they are drawn; by default as the model draws.
+        target: The name of the column of a table that is predicted from the others; the last category by default.
 
     Raises:
         TypeError: If it is not a run.
@@ -43,7 +49,7 @@ def report(
         raise ValueError(f"{run.path} was imported, and has no training to report: evaluate and compare measure it")
     data = RunData.of(run, x).conditioned() if data is None else data
     data = data.with_sampling(sampling)
-    model, held_out, evaluation = data.model, data.held_out, evaluate_run(data, count=count, seed=seed)
+    model, held_out, evaluation = data.model, data.held_out, evaluate_run(data, count=count, seed=seed, target=target)
     vector = len(model.schema.inner_shape) == 1
     kept, about = run.read("run.json"), run.read("fit.json")
     samples, table = evaluation.samples, evaluation.table

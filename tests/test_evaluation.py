@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +10,19 @@ import torch
 
 from scorefield.data import ArrayRows, Schema
 from scorefield.denoisers import Denoiser, Empirical, Gaussian
-from scorefield.evaluation import Evaluation, LossHistory, evaluate, evaluate_run, split_of, still_falling
+from scorefield.evaluation import (
+    Evaluation,
+    LossHistory,
+    evaluate,
+    evaluate_run,
+    evaluate_table,
+    measure,
+    split_of,
+    still_falling,
+)
 from scorefield.evaluation.measure import _other
 from scorefield.evaluation.verdict import verdict
-from scorefield.metrics import Distance, GeneralizationGap, Neighbours, declared
+from scorefield.metrics import Distance, GeneralizationGap, Neighbours, PlainColumn, declared
 from scorefield.model import Model
 from scorefield.processes import EDM
 from scorefield.rng import Samples
@@ -143,12 +153,114 @@ def test_a_table_is_judged_by_its_types():
     fitted = fit(frame, training=Training(steps=30))
     found = evaluate(fitted, frame[:300], frame[300:], count=100)
     assert found.families[0].labels == ("size", "yes")
+    assert [(c.name, c.size, c.kind) for c in found.table.columns] == [("size", 0, "number"), ("yes", 2, "boolean")]
+    assert "boosted trees" in {d.name for d in found.tests} and found.table.shapes.columns[1].kind == "boolean"
     assert [f.distance.name for f in found.families] == [
         "columns",
         "associations",
         "joint distributions of pairs",
         RANGE,
     ]
+
+
+# -- tables ------------------------------------------------------------------------------------------------------
+
+
+COLUMNS = (PlainColumn("rain"), PlainColumn("price"), PlainColumn("kind", 3), PlainColumn("late", 2, "boolean"))
+
+
+def table(count: int, seed: int) -> np.ndarray:
+    """Rain of 60 % zeros, a price in steps of 0.5 that is missing for a tenth, and two categories that go with it."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=count)
+    rain = np.where(rng.random(count) < 0.6, 0.0, rng.gamma(2.0, size=count))
+    price = np.round(2 * (5 + z)) / 2
+    price[rng.random(count) < 0.1] = np.nan
+    kind = np.clip(np.round(1 + z + 0.5 * rng.normal(size=count)), 0, 2)
+    return np.stack([rain, price, kind, (z + rng.normal(size=count) > 0).astype(float)], 1)
+
+
+def judged(samples: np.ndarray, history: LossHistory | None = None) -> Evaluation:
+    """The evaluation of samples of that table, without a model."""
+    made, families = evaluate_table(samples, table(2000, 0), table(600, 1), COLUMNS)
+    none = Neighbours(np.ones(50), np.ones(50), 0.1, 0.1, 0.5)
+    whole = Evaluation(len(samples), 1.0, "", (made.boosted,), families, (), none, None, None, table=made)
+    return replace(whole, verdict=verdict(whole, history, unseen=True))
+
+
+def test_rows_of_the_same_table_pass():
+    found = judged(table(600, 2), FALLING)
+    assert not found.rejected and not found.copies_suspected and len(found.verdict) == 2
+    assert found.verdict[0] == "None of 6 tests distinguishes the samples from unseen data, 600 against 600."
+    assert found.table.utility.target == "late" and not found.table.utility.worse
+    assert all(score.value >= score.low - 0.01 for score in found.table.scores)
+    plain = json.loads(json.dumps(found.plain(), allow_nan=False))
+    assert [c["name"] for c in plain["table"]["shapes"]["columns"]] == ["rain", "price", "kind", "late"]
+    assert len(plain["table"]["privacy"]["distances"]) == 5 and "columns" not in plain["table"]
+    assert evaluate_table(table(100, 2), None, table(100, 1), COLUMNS[:4])[0].privacy is None
+
+
+def test_advice_follows_what_was_found():
+    """Values below zero are not a matter of more training, however the held-out loss falls."""
+    samples = table(600, 2)
+    samples[:40, 0] = -0.5
+    found = judged(samples, FALLING)
+    assert RANGE in {d.name for d in found.rejected}
+    said = " ".join(found.verdict)
+    assert "Samples lie outside the range of the data in rain (40 below 0, of 600)" in said and "declare bounds" in said
+    assert "More training" not in said
+    samples = table(600, 2)
+    zero = samples[:, 0] == 0
+    samples[zero, 0] = np.random.default_rng(0).uniform(0, 0.5, zero.sum())
+    said = " ".join(judged(samples, FALLING).verdict)
+    assert "A single value has another probability in rain (0 in 0.6 of the rows, and in 0 of the samples)" in said
+    assert "keeps them apart" in said and "bounds" not in said and "More training" not in said
+
+
+def test_lattices_new_categories_and_missing_shares_are_named():
+    samples = table(600, 2)
+    samples[:, 1] += np.random.default_rng(0).uniform(-0.2, 0.2, 600)
+    off = np.mean(~np.isin(samples[:, 1], table(2600, 0)[:, 1]) & ~np.isnan(samples[:, 1]))
+    assert f"samples lie between them, in price ({100 * off:.0f} % of the samples)" in " ".join(judged(samples).verdict)
+    samples = table(600, 2)
+    samples[:30, 2] = 3
+    assert "categories that no row of the data has in kind (30 of 600 samples)" in " ".join(judged(samples).verdict)
+    samples = table(600, 2)
+    samples[:, 1] = np.nan_to_num(samples[:, 1], nan=5.0)
+    said = " ".join(judged(samples).verdict)
+    assert "Values are missing at other rates than in the data: price is missing (0 of the samples, 0.1" in said
+
+
+def test_lost_dependence_leads_to_the_usual_advice_and_to_the_pairs():
+    samples = np.stack([np.random.default_rng(i).permutation(column) for i, column in enumerate(table(600, 2).T)], 1)
+    found = judged(samples, FALLING)
+    assert {d.name for d in found.rejected} == {"associations", "joint distributions of pairs", "boosted trees"}
+    assert found.verdict[-1].startswith("More training") and found.table.utility.worse
+    assert "The clearest is associations" in found.verdict[0] or "The clearest is joint" in found.verdict[0]
+    assert any(s.startswith("Boosted trees that learned from samples predict late less well") for s in found.verdict)
+
+
+def test_copies_of_rows_are_found():
+    found = judged(table(2000, 0)[:600], FALLING)
+    assert found.copies_suspected and COPIED in found.verdict
+    assert found.verdict[-1] == "Use more data, a smaller network, or a shorter budget."
+    assert "suspected" in repr(found)
+
+
+def test_models_of_described_tables_are_evaluated_by_the_columns(monkeypatch):
+    """Whatever the units of the model are: rows with categories and gaps are compared as rows."""
+    monkeypatch.setattr(Schema, "table", COLUMNS, raising=False)
+    units = Standardize((4,), torch.zeros(4, dtype=D), torch.ones(4, dtype=D))
+    gaussian = Gaussian(torch.zeros(4, dtype=D), torch.ones(4, dtype=D))
+    model = Model(Schema.of(table(9, 0)), units, gaussian, gaussian, Sampling(Heun(), 8, process=EDM(0.002, 80.0)))
+    monkeypatch.setattr(Model, "sample", lambda model, count, seed=0, *rest: table(count, seed + 5))
+    monkeypatch.setattr(measure, "_gap", lambda *parts: None)  # the loss of this model knows no gaps
+    found = evaluate(model, table(1000, 0), table(300, 1), count=300, target="kind")
+    assert not found.rejected and found.twin.p_value > 0.01 and found.table.utility.target == "kind"
+    assert len(found.tests) == 8 + 6 and "tables of 4 columns" in found.chosen
+    assert found.samples.dtype == np.float64 and np.isnan(found.samples).any()
+    with pytest.raises(ValueError, match="there is no column 'wind' to predict: choose from rain, price, kind, late"):
+        evaluate(model, table(100, 0), table(100, 1), count=100, target="wind")
 
 
 def test_few_data_are_not_tested():

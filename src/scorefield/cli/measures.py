@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -10,7 +10,12 @@ from .options import NAMES, Conditions, Drawing, Reading
 from .terminal import say, table
 from .verbs import Config, Device, Fitted, RunFolder, app, device_of, flat
 
+if TYPE_CHECKING:
+    from ..evaluation import TableEvaluation
+
 __all__ = ["compare", "evaluate", "report"]
+
+_COLUMNS = 12  # of a table are listed
 
 
 @app.command(
@@ -27,6 +32,7 @@ def evaluate(
     *,
     count: Annotated[int | None, Parameter(alias="-n")] = None,
     seed: int = 0,
+    target: str | None = None,
     drawing: Annotated[Drawing, flat("Sampling")] = Drawing(),  # noqa: B008
     conditions: Annotated[Conditions, flat("Context")] = Conditions(),  # noqa: B008
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
@@ -40,13 +46,14 @@ def evaluate(
     Arguments:
         count: How many samples to draw; by default 2000 vectors or 1000 grids.
         seed: The seed of the samples.
+        target: The column of a table that is predicted from samples and from real rows; the last category by default.
     """
     from ..evaluation import RunData, evaluate_run
     from ..runs import Run
 
     folder, sampling = Run(run), drawing.sampling()
     opened = conditions.applied_to(RunData.of(folder, reading.given(data)))
-    found = evaluate_run(opened, None, count, seed, sampling)
+    found = evaluate_run(opened, None, count, seed, sampling, target)
     say(found.chosen)
     rejected = {d.name for d in found.rejected}
     tests, measures = found.tests, [d for d in found.distances if d.p_value is None]
@@ -65,6 +72,8 @@ def evaluate(
         rows = [(family.labels[i], *(float(column[i]) for column in numbers)) for i in worst]
         title = f"The {family.distance.name}, those first that differ the most"
         table(title, ("", "samples", "held out", "p (Bonferroni)"), rows)
+    if found.table is not None:
+        _print_table(found.table)
     near = found.plain()["neighbours"]
     shares = [f"{100 * q:g} %" for q in near["quantiles"]]
     rows = [
@@ -81,6 +90,42 @@ def evaluate(
     print(folder.file("evaluation.json"))
 
 
+def _print_table(found: TableEvaluation) -> None:
+    """The columns of a table, its scores, and how well trees learn from samples."""
+    columns = found.shapes.columns
+    rows: list[tuple[Any, ...]] = [
+        (
+            c.name,
+            c.kind,
+            c.distance.value,
+            c.distance.high,
+            c.missing.samples,
+            c.missing.real,
+            c.below + c.above,
+            c.unseen or 0,
+        )
+        for c in sorted(columns, key=lambda c: c.distance.high - c.distance.value)[:_COLUMNS]
+    ]
+    names = ("", "kind", "distance", "real data up to", "missing", "in the data", "out of range", "never in the data")
+    title = "Columns (Kolmogorov-Smirnov for numbers, total variation for categories), those first that differ the most"
+    table(title, names, rows)
+    scores = [(s.name, s.value, s.floor, s.low, s.high) for s in found.scores]
+    table("Scores in the definitions of SDMetrics, 1 is ideal", ("", "samples", "real data", "from", "to"), scores)
+    say(found.boosted.note)
+    utility, privacy = found.utility, found.privacy
+    if utility is not None:
+        say(
+            f"{utility.statistic} of boosted trees for {utility.target}: {utility.samples:.3g} after learning from samples, "
+            f"{utility.real:.3g} from as many real rows"
+        )
+    if privacy is not None:
+        say(
+            f"{100 * privacy.closer.value:.3g} % of the samples are nearer to a training row than to a held-out row, by chance "
+            f"{100 * privacy.closer.low:.3g} to {100 * privacy.closer.high:.3g} %; {100 * privacy.copies:.3g} % equal a "
+            f"training row, of held-out rows {100 * privacy.copies_held_out:.3g} %"
+        )
+
+
 @app.command(
     sort_key=3,
     help_epilogue="""Examples:
@@ -95,6 +140,7 @@ def report(
     *,
     count: Annotated[int | None, Parameter(alias="-n")] = None,
     seed: int = 0,
+    target: str | None = None,
     drawing: Annotated[Drawing, flat("Sampling")] = Drawing(),  # noqa: B008
     conditions: Annotated[Conditions, flat("Context")] = Conditions(),  # noqa: B008
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
@@ -105,6 +151,7 @@ def report(
     Arguments:
         count: How many samples to draw for the distances.
         seed: The seed of the samples.
+        target: The column of a table that is predicted from samples and from real rows; the last category by default.
     """
     from ..evaluation import RunData
     from ..reporting.run import report
@@ -112,7 +159,7 @@ def report(
 
     folder, sampling = Run(run), drawing.sampling()
     opened = conditions.applied_to(RunData.of(folder, reading.given(data)))
-    print(report(opened, None, count, seed, sampling))
+    print(report(opened, None, count, seed, sampling, target))
 
 
 @app.command(

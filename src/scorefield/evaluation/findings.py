@@ -111,7 +111,7 @@ def _unseen(shapes: _Shapes, count: int) -> str:
         if column.size:
             new.append(f"{shape.name} ({shape.unseen:,} of {count:,} samples)")
         elif shape.unseen > count / 2:
-            off.append(f"{shape.name} ({shape.unseen / count:.0%} of the samples)")
+            off.append(f"{shape.name} ({100 * shape.unseen / count:.0f} % of the samples)")
     found = []
     if new:
         found.append(f"Samples have categories that no row of the data has in {_named(new)}.")

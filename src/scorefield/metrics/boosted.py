@@ -11,7 +11,7 @@ import numpy as np
 from .base import Array, Distance, subsample
 from .typed import TypedColumn, typed_matrices
 
-__all__ = ["boosted_test", "boosted_trees", "detectability", "encoded"]
+__all__ = ["boosted_test", "boosted_trees", "detectability", "encoded", "without_empty"]
 
 FOLDS = 5
 LEVELS = 254  # of a category that the trees know as such; the rest share one
@@ -89,8 +89,8 @@ def boosted_test(
     values, variances = [], []
     parts = StratifiedKFold(folds, shuffle=True, random_state=seed & 0xFFFF_FFFF)
     for fitting, testing in parts.split(rows, label):
-        model = boosted_trees(True, categories, seed).fit(rows[fitting], label[fitting])
-        scores = model.predict_proba(rows[testing])[:, 1]
+        learned, tested = without_empty(rows[fitting], rows[testing])
+        scores = boosted_trees(True, categories, seed).fit(learned, label[fitting]).predict_proba(tested)[:, 1]
         values.append(roc_auc_score(label[testing], scores))
         variances.append(_variance(scores, int(label[testing].sum())))
     value, error = float(np.mean(values)), INFLATION * math.sqrt(sum(variances)) / folds
@@ -122,6 +122,17 @@ def encoded(rows: np.ndarray, columns: Sequence[TypedColumn]) -> tuple[np.ndarra
         rank[np.argsort(-members, kind="stable")] = np.arange(len(levels))
         rows[known, i] = np.minimum(rank[codes.ravel()], LEVELS - 1)
     return rows, categories
+
+
+def without_empty(*parts: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Parts of a table, in which columns without any value in the first part are 0: the trees cannot bin these.
+
+    Example:
+        >>> without_empty(np.array([[1.0, np.nan]]), np.array([[np.nan, 2.0]]))
+        (array([[1., 0.]]), array([[nan,  0.]]))
+    """
+    empty = np.isnan(parts[0]).all(0)
+    return tuple(np.where(empty, 0.0, part) for part in parts)
 
 
 def boosted_trees(classifier: bool, categories: list[int], seed: int) -> Any:

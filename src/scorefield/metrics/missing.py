@@ -86,6 +86,8 @@ def missing_patterns(
 class _Missing(SmallestPValue):
     """Codes of what is missing, by χ²."""
 
+    values = "shares of rows"
+
     def __init__(self, codes: Sequence[tuple[Tensor, int]]) -> None:
         self.codes = codes
 

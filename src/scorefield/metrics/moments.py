@@ -30,6 +30,7 @@ class TestFamily:
         samples, real: Their values for samples and for held-out data; medians if distributions are compared.
         differences: Standardized differences, or Kolmogorov-Smirnov distances.
         p_values: The p-value of each, times their number (Bonferroni): valid, and conservative if they are dependent.
+        values: What `samples` and `real` are, in words.
     """
 
     distance: Distance
@@ -38,6 +39,7 @@ class TestFamily:
     real: np.ndarray
     differences: np.ndarray
     p_values: np.ndarray
+    values: str = ""
 
 
 class Means:

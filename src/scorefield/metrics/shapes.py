@@ -144,7 +144,8 @@ def table_shapes(
     values = np.array([shape.score for shape in found])
     known = np.isfinite(values)
     note = "mean of KSComplement and TVComplement over the columns; 1 is ideal"
-    floors = np.nanmean(scores[known], 0) if known.any() else np.full(len(halves), np.nan)
+    usable = known & np.isfinite(scores).all(1)
+    floors = scores[usable].mean(0) if usable.any() else np.full(len(halves), np.nan)
     value = float(values[known].mean()) if known.any() else float("nan")
     score = Distance("Column Shapes", value, *_range(floors), counts=(n, m), note=note, higher=True)
     return TableShapes(tuple(found), score)
@@ -226,8 +227,6 @@ def range_test(samples: Array, real: Array, columns: Sequence[TypedColumn] = ())
         >>> [test.distance.p_value < 0.05 for test in tests]
         [False, True]
     """
-    from scipy.stats import betabinom
-
     (x, y), columns = typed_matrices([("samples", samples), ("real", real)], columns)
     labels, outside, chance, p, notes = [], [], [], [], []
     for i, column in enumerate(columns):
@@ -238,7 +237,7 @@ def range_test(samples: Array, real: Array, columns: Sequence[TypedColumn] = ())
         labels.append(str(column.name))
         outside.append((below + above) / len(drawn))
         chance.append(2 / (len(known) + 1))
-        p.append(max(SMALLEST, float(betabinom.sf(below + above - 1, len(drawn), 2, len(known) - 1))))
+        p.append(_outside(below + above, len(drawn), len(known)))
         notes.append(
             f"{below:,} samples are below and {above:,} above the range {known.min():.4g} to {known.max():.4g}"
         )
@@ -252,7 +251,19 @@ def range_test(samples: Array, real: Array, columns: Sequence[TypedColumn] = ())
     value, counts = -float(np.log10(p[worst])), (len(x), len(y))
     distance = Distance(name, value, floor, low, high, counts, float(corrected[worst]), note=note)
     drawn, real_ = np.array(outside), np.array(chance)
-    return (TestFamily(distance, tuple(labels), drawn, real_, drawn - real_, corrected),)
+    values = "shares of samples outside the range of all real rows, and what new real data would have"
+    return (TestFamily(distance, tuple(labels), drawn, real_, drawn - real_, corrected, values),)
+
+
+def _outside(count: int, drawn: int, known: int) -> float:
+    """The probability that so many or more of some new numbers lie outside the range of those known, without cancellation."""
+    from scipy.stats import betabinom
+
+    if count == 0:
+        return 1.0
+    # The terms fall faster than geometrically once they are small: the first thousands are all that counts.
+    terms = betabinom.pmf(np.arange(count, min(drawn, count + 10_000) + 1), drawn, 2, known - 1)
+    return float(np.clip(terms.sum(), SMALLEST, 1.0))
 
 
 def _there(values: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -18,6 +19,9 @@ __all__ = ["SmallestPValue"]
 
 class SmallestPValue(abc.ABC):
     """Several statistics with p-values from their limit distributions; the largest −log₁₀ p is their joint statistic."""
+
+    values: ClassVar[str] = ""
+    """What the values of samples and of real data are, in words."""
 
     @abc.abstractmethod
     def each(self, block: slice, a: Tensor, b: Tensor, fine: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -34,6 +38,7 @@ class SmallestPValue(abc.ABC):
     def family(
         self, pool: Pool, name: str, labels: Sequence[str], sides: Sequence[tuple[float, ...]], permutations: int
     ) -> TestFamily:
+        """The family, with a permutation test of its smallest p-value; `sides` are the values of samples and real data."""
         distance = permutation_test(pool, self, name, permutations=permutations)
         differences, p = (x[0] for x in self.tested(pool.pair, *pool.observed()))
         p = np.minimum(1, p * len(p))
@@ -41,4 +46,4 @@ class SmallestPValue(abc.ABC):
         summary = f"of {len(p)}, {labels[worst]} differs the most (Bonferroni p = {p[worst]:.2g}); "
         summary += f"{pool.sizes}; the value is −log₁₀ of the smallest p-value"
         drawn, real = np.array(sides).T
-        return TestFamily(replace(distance, note=summary), tuple(labels), drawn, real, differences, p)
+        return TestFamily(replace(distance, note=summary), tuple(labels), drawn, real, differences, p, self.values)

@@ -44,6 +44,7 @@ __all__ = [
 PAIRS = 2000  # the maximum number of pairs whose association is tested
 JOINT = 300  # the maximum number of pairs whose joint distribution is tested
 BINS = 6  # of numeric columns in joint distributions
+STRENGTH = "Spearman's correlations of two numbers, otherwise Cramér's V or the correlation ratio, corrected for bias"
 LEVELS = 12  # the maximum number of categories in tests of pairs; the rest are merged
 
 
@@ -168,6 +169,8 @@ def chosen_rows(sizes: Sequence[int], maximum: int, seed: int) -> tuple[int, int
 class _Columns(SmallestPValue):
     """Numeric columns by Kolmogorov-Smirnov, categorical ones by χ²; missing numbers lie below all others."""
 
+    values = "means of numbers, and shares of the category that is most common in held-out data"
+
     def __init__(self, columns: Sequence[TableColumn]) -> None:
         self.columns = columns
         numbers = [column.ordered for column in columns if column.levels is None]
@@ -186,6 +189,8 @@ class _Columns(SmallestPValue):
 
 class _Joint(SmallestPValue):
     """Contingency tables of pairs of columns, by χ²."""
+
+    values = "Cramér's V of the contingency tables, in which numbers are in six bins"
 
     def __init__(self, codes: Sequence[tuple[Tensor, int]], pairs: Sequence[tuple[int, int]]) -> None:
         self.codes = codes
@@ -242,7 +247,7 @@ def association_test(pool: Pool, columns: Sequence[TableColumn], permutations: i
     note = f"largest of {len(pairs)}: {labels[worst]}, z = {differences[worst]:.1f} (Bonferroni p = {p[worst]:.2g}); "
     sides = [[strength(columns[i], columns[j], part) for part in (pool.drawn, pool.held)] for i, j in pairs]
     drawn, real = np.array(sides).T
-    return TestFamily(replace(distance, note=note + pool.sizes), tuple(labels), drawn, real, differences, p)
+    return TestFamily(replace(distance, note=note + pool.sizes), tuple(labels), drawn, real, differences, p, STRENGTH)
 
 
 def strength(first: TableColumn, second: TableColumn, part: slice) -> float:

@@ -117,10 +117,13 @@ def table_trends(
         for a, b in zip(*several):
             first, second = (np.arange(len(rows))[block][side.numpy() > 0] for side in (a, b))
             between.append(_distances(typed, codes, first, second, pairs))
-            similar.append(np.nanmean(pair_similarities(rows[first], rows[second], columns, pairs)))
-    floors = np.nanquantile(between, [0.05, 0.5, 0.95], axis=0)
+            similar.append(_mean(pair_similarities(rows[first], rows[second], columns, pairs)))
+    # A constant column has no correlation: its pairs stay NaN.
+    known = np.isfinite(between).any(0)
+    floors = np.full((3, len(pairs)), np.nan)
+    floors[:, known] = np.nanquantile(np.array(between)[:, known], [0.05, 0.5, 0.95], axis=0)
     middle, low, high = (float(q) for q in np.quantile(similar, [0.5, 0.05, 0.95]))
-    value = float(np.nanmean(pair_similarities(rows[:n], rows[n : n + m], columns, pairs)))
+    value = _mean(pair_similarities(rows[:n], rows[n : n + m], columns, pairs))
     note = f"mean of CorrelationSimilarity and ContingencySimilarity over {len(pairs):,} pairs; 1 is ideal"
     return TableTrends(
         names=tuple(str(column.name) for column in columns),
@@ -178,6 +181,12 @@ def contingency_distance(first: np.ndarray, second: np.ndarray) -> float:
         ).sum()
         / 2
     )
+
+
+def _mean(values: np.ndarray) -> float:
+    """The mean of the finite values; NaN if there is none."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _equal_width(values: np.ndarray, column: TypedColumn) -> np.ndarray:

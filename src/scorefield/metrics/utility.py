@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .base import Array, stream, subsample
-from .boosted import boosted_trees, encoded
+from .boosted import boosted_trees, encoded, without_empty
 from .typed import TypedColumn, typed_matrices
 
 __all__ = ["Utility", "table_utility"]
@@ -104,13 +104,13 @@ def table_utility(
     rows = [whole[:count], whole[count : 2 * count], whole[2 * count :]]
     score, name = (_explained, "R²") if numeric else (_accuracy, "accuracy")
     predicted = []
+    two = not numeric and len(np.unique(np.concatenate(answers))) == 2
+    if two:
+        score, name = _auc, "AUC"
     for x, y in zip(rows[:2], answers[:2]):
-        model = boosted_trees(not numeric, categories, seed).fit(x, y)
-        if not numeric and len(np.unique(np.concatenate(answers))) == 2:
-            score, name = _auc, "AUC"
-            predicted.append(model.predict_proba(rows[2])[:, 1])
-        else:
-            predicted.append(model.predict(rows[2]))
+        learned, tested = without_empty(x, rows[2])
+        model = boosted_trees(not numeric, categories, seed).fit(learned, y)
+        predicted.append(model.predict_proba(tested)[:, 1] if two else model.predict(tested))
     constant = _constant(name, answers[1], answers[2])
     title = str(columns[place].name)
     return _compared(title, name, score, answers[2], predicted, constant, (count, len(rows[2])), seed)

@@ -15,7 +15,7 @@ import numpy as np
 from ..checkpoint import write_atomically
 from ..metrics import Distance
 from .base import DARK, LIGHT, Theme, number, require
-from .words import typographic
+from .words import percent, typographic
 
 __all__ = ["NARROW", "NIGHT", "STILL", "Picture", "address", "chart", "positions", "themed", "write"]
 
@@ -75,6 +75,7 @@ def write(path: str | os.PathLike[str], template: str, **parts: Any) -> Path:
     )
     environment.filters["number"] = _text
     environment.filters["sentence"] = lambda text: typographic(text[:1].upper() + text[1:])
+    environment.filters["share"] = percent
     environment.filters["typographic"] = typographic
     page = environment.get_template(template).render(light=LIGHT, dark=DARK, **parts)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..evaluation import TableEvaluation
 from ..metrics import Curve, Distance, Neighbours, TestFamily
 from . import words
 from .animation import animation
@@ -28,6 +29,7 @@ from .figures import (
 )
 from .grids import grid_style, sample_grid
 from .html import NIGHT, STILL, Picture, address, chart, positions, themed, write
+from .tables import table_parts
 
 __all__ = ["Content", "write_page"]
 
@@ -42,7 +44,8 @@ class Content:
         title, subtitle: of the page.
         verdict: sentences; the first is set in large type.
         facts: labels and values, such as the numbers of samples and of parameters.
-        samples, held_out: drawn samples and real data in the user's units, `(N, F)` or `(N, C, *S)`.
+        samples, held_out: drawn samples and real data in the user's units, `(N, F)` or `(N, C, *S)`; of tables data matrices,
+            with codes for categories and NaN for missing values.
         structure: "vector" or "grid", checked against the shapes if given.
         names: of the columns or channels.
         chosen: a sentence that says what is measured on such data.
@@ -55,9 +58,11 @@ class Content:
         log: records of training with `step`, `loss`, and optionally `seconds` and `held_out`.
         frames: states of the reverse diffusion, in the layout of `samples`.
         calibration: settings, their values and the reasons for them.
+        table: what was measured of a table.
 
     Raises:
-        ValueError: If samples and held-out data differ in shape, hold NaN or infinite values, or do not fit `structure`.
+        ValueError: If samples and held-out data differ in shape or do not fit `structure`, or hold infinite values, or NaN
+            where they are not a table.
     """
 
     title: str
@@ -78,6 +83,7 @@ class Content:
     log: Sequence[Mapping[str, Any]] = ()
     frames: Sequence[np.ndarray] = ()
     calibration: Sequence[tuple[str, Any, str]] = ()
+    table: TableEvaluation | None = None
 
     def __post_init__(self) -> None:
         if (self.samples is None) != (self.held_out is None):
@@ -93,12 +99,20 @@ class Content:
                 f"got {shapes[0]} and {shapes[1]}"
             )
         for name, data in (("samples", self.samples), ("held_out", self.held_out)):
-            if not np.isfinite(data).all():
+            if not (np.isfinite(data) | (np.isnan(data) & (self.table is not None))).all():
                 raise ValueError(
                     f"{name} has NaN or infinite values, which a report cannot show: find out where they come from"
                 )
         if self.structure is not None and self.structure != ("vector" if self.samples.ndim == 2 else "grid"):
             raise ValueError(f'structure "{self.structure}" does not fit samples of shape {self.samples.shape}')
+
+    @property
+    def mixed(self) -> bool:
+        """Whether rows have categories or missing values, so that they are not points of a space."""
+        if self.table is None or self.samples is None or self.held_out is None:
+            return False
+        missing = any(bool(np.isnan(data).any()) for data in (self.samples, self.held_out))
+        return missing or any(column.size for column in self.table.columns)
 
     @property
     def more_tests(self) -> list[Distance]:
@@ -143,7 +157,8 @@ def _parts(content: Content) -> dict[str, Any]:
     if content.neighbours is not None:
         text = "Histograms of distances to the nearest training example"
         parts["neighbours"] = chart(partial(neighbour_histogram, content.neighbours), text)
-    if content.samples is not None and content.held_out is not None:
+    parts |= table_parts(content.table, content.families, content.samples, content.held_out)
+    if content.samples is not None and content.held_out is not None and not content.mixed:
         parts |= _samples(content, np.asarray(content.samples), np.asarray(content.held_out))
         if len(content.frames):
             parts["film"] = _film(content.frames, np.asarray(content.held_out))

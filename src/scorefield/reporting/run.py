@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..comparison import resolved
@@ -21,7 +22,12 @@ _FRAMES = 36
 
 
 def report(
-    run: Run | RunData, x: Any | None = None, count: int | None = None, seed: int = 0, sampling: SamplingLike = None
+    run: Run | RunData,
+    x: Any | None = None,
+    count: int | None = None,
+    seed: int = 0,
+    sampling: SamplingLike = None,
+    target: str | None = None,
 ) -> Path:
     """Evaluates a run and writes `report.html` into its folder: one file that needs nothing else.
 
@@ -30,6 +36,7 @@ def report(
         x: The data that were fitted; read again from where they came from by default.
         count, seed: How many samples to draw for the distances, and their seed.
         sampling: How they are drawn; by default as the model draws.
+        target: The name of the column of a table that is predicted from the others; the last category by default.
 
     Raises:
         TypeError: If it is not a run.
@@ -42,12 +49,15 @@ def report(
         raise ValueError(f"{run.path} was imported, and has no training to report: evaluate and compare measure it")
     data = RunData.of(run, x).conditioned() if data is None else data
     data = data.with_sampling(sampling)
-    model, held_out, evaluation = data.model, data.held_out, evaluate_run(data, count=count, seed=seed)
+    model, held_out, evaluation = data.model, data.held_out, evaluate_run(data, count=count, seed=seed, target=target)
     vector = len(model.schema.inner_shape) == 1
     kept, about = run.read("run.json"), run.read("fit.json")
-    samples = evaluation.samples
+    samples, table = evaluation.samples, evaluation.table
+    kind = torch.float32 if table is None else torch.float64  # dates have more digits than float32
     frames = None if model.schedule.steps else _FRAMES  # unless the schedule has steps of its own
-    shown = [x.numpy() for _, x in model.trajectory(400 if vector else 16, seed, steps=frames)]
+    mixed = table is not None and (bool(np.isnan(samples).any()) or any(column.size for column in table.columns))
+    states = () if mixed else model.trajectory(400 if vector else 16, seed, steps=frames)  # not points of a space
+    shown = [x.numpy() for _, x in states]
     content = Content(
         title=run.path.resolve().name,
         subtitle=f"{kept['shape'][0]:,} samples of shape {' x '.join(map(str, kept['shape'][1:]))}",
@@ -60,17 +70,18 @@ def report(
             ("Network", next(value for name, value, _ in kept["choices"] if name == "network")),
         ],
         samples=samples,
-        held_out=held_out.take(range(min(len(samples), len(held_out)))).to(torch.float32).numpy(),
+        held_out=held_out.take(range(min(len(samples), len(held_out))), kind).numpy(),
         names=[str(c) for c in model.schema.columns] if vector and model.schema.columns else None,
         chosen=evaluation.chosen,
         distances=evaluation.distances,
         families=evaluation.families,
         curves=evaluation.curves,
         twin=evaluation.twin,
-        neighbours=evaluation.neighbours,
+        neighbours=evaluation.neighbours if table is None or table.privacy is None else None,
         levels=about["by_level"],
         log=run.log,
         frames=shown,
         calibration=[(n, v, r) for n, v, r in (*kept["noise_levels"], *kept["choices"])],
+        table=table,
     )
     return write_page(run.file("report.html"), content)

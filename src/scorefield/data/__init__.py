@@ -1,5 +1,6 @@
 """Data: rows in memory or on disk, their layout for networks, the form in which they were given; files in and out."""
 
+from .columns import Column, describe_columns
 from .errors import DataError, DataTypeError
 from .files import check, contents, lost, read, write
 from .formats import FORMATS, Format, Selection
@@ -11,6 +12,7 @@ from .summary import Summary, summarize
 __all__ = [
     "FORMATS",
     "ArrayRows",
+    "Column",
     "DataError",
     "DataTypeError",
     "FileRows",
@@ -22,6 +24,7 @@ __all__ = [
     "cells",
     "check",
     "contents",
+    "describe_columns",
     "lost",
     "read",
     "summarize",

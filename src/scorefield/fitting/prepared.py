@@ -132,9 +132,9 @@ def prepare(x: Any, options: Options | None = None, context: Any = None) -> Prep
         ('vectors: 2 columns', 450, 50)
     """
     options = options or Options()
-    schema = Schema.of(x, options.data.structure, options.data.channels)
+    schema = Schema.of(x, options.data.structure, options.data.channels, options.data)
     rows = schema.rows(x)
-    summary = summarize(rows, schema.columns)
+    summary = summarize(rows, schema.columns, table=schema.table)
     parts = split(rows, options.data.held_out, options.seed)
     units, cells = _units_of(summary), None
     if options.data.dequantize:

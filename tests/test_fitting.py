@@ -205,8 +205,9 @@ def test_zero_reference_and_rate_are_answers():
 def test_integers_have_levels_by_their_step():
     x = np.random.default_rng(0).integers(0, 8, size=(300, 2))
     step = 1 / x.std(0).max()
-    assert planned(x, data=Data(dequantize=False)).noise_levels == planned(x.astype(float)).noise_levels
-    assert "step between neighbouring values" in planned(x).noise_levels.reasons[0] or 0.1 * step > 2e-2
+    points, floats = Data(dequantize=False), Data(maps="affine")
+    assert planned(x, data=points).noise_levels == planned(x.astype(float), data=floats).noise_levels
+    assert "step between neighbouring values" in planned(x, data=floats).noise_levels.reasons[0] or 0.1 * step > 2e-2
 
 
 # -- the world around ----------------------------------------------------------------------------------------------

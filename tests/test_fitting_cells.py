@@ -20,7 +20,7 @@ from scorefield.settings import Data, Network, Training
 
 RNG = np.random.default_rng(0)
 IMAGES = (80 * np.abs(RNG.normal(size=(60, 16, 16)))).clip(0, 255).astype(np.uint8)
-TABLE = np.stack([RNG.poisson(400.0, 400), RNG.integers(0, 2000, 400)], 1)
+TABLE = np.stack([RNG.poisson(400.0, 400), RNG.poisson(900.0, 400)], 1)
 QUICK = Training(steps=3, batch=8, precision="float32")
 SMALL = Network(widths=(8,))
 

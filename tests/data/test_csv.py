@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from scorefield.data import Schema, check, read, write
 from scorefield.data.formats import Csv
@@ -24,6 +25,19 @@ def read_csv(request, tmp_path, monkeypatch):
     monkeypatch.setattr("scorefield.data.formats.tables.BLOCK", 8 * 2 * 3)
     options = {"cache": tmp_path / "cache", "limit": 1}
     return lambda text, **more: np.array(csv(tmp_path, text, **options, **more).values)
+
+
+@pytest.fixture(params=["in memory", "by parts"])
+def read_frame(request, tmp_path, monkeypatch):
+    """Names and values of a text, read both ways."""
+    if request.param == "in memory":
+        read_now = lambda text: csv(tmp_path, text)  # noqa: E731
+        return lambda text: (x := read_now(text)) is not None and (x.columns.tolist(), x.to_numpy(float))
+    monkeypatch.setattr("scorefield.data.formats.tables.BLOCK", 8 * 2 * 3)
+    return lambda text: (
+        (x := csv(tmp_path, text, cache=tmp_path / "cache", limit=1)) is not None
+        and (list(x.columns), np.array(x.values))
+    )
 
 
 ROWS = [[1, 5], [2, 6], [3, 7]]
@@ -57,23 +71,157 @@ def test_rows_and_columns_are_those_of_the_text(read_csv, text):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a,b\n1,5,0.1\n2,6,0.2\n3,7,0.3\n", "names 2 columns, but its rows have 3: name every column in the first"),
-        ("a\n1,5\n2,6\n3,7\n", "names 1 columns, but its rows have 2"),
-        ("a,b\n1,5,\n2,6,\n3,7,9\n", "names 2 columns, but its rows have 3"),
         ("a,b\n1,5\n2,6\n3,7,9\n", "is not a table .*Expected 2 fields"),
-        (",a\n0.5,1\n0.7,2\n0.9,3\n", "the first column of .* has no name, and is not a number for each row: name it"),
-        (",a\n1,1\n1,2\n2,3\n", "the first column of .* has no name"),
-        (",a\nx,1\ny,2\nz,3\n", "the first column of .* has no name"),
-        ("a,b,\n1,5,\n2,6,\n3,7,9\n", "column 3 of .* has no name: name it in the first line"),
         ("a,b\n", "holds no rows"),
-        ("a,b\n1,\xe9\n".encode("latin-1"), "is not text in UTF-8 .*: save it as UTF-8"),
-        ("a,b\n1,2\x00\n3,4,5\n", "x.csv is"),
+        ("a,b,a\n1,2,3\n", "has several columns named 'a': rename them"),
+        ("a,b\n1,2\x00\n3,4,5\n", "x.csv holds control characters: it is damaged, or not a table"),
+        (b"a,b\n1,\x81\n", "is not text in UTF-8 nor in cp1252: save it as UTF-8"),
+        ('a,b\n1,"2\n3,4\n', "x.csv"),
     ],
 )
-def test_no_column_is_lost_in_silence(read_csv, text, message):
+def test_what_is_not_a_table(read_csv, text, message):
     with pytest.raises(ValueError, match=message) as error:
         read_csv(text)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "values"),
+    [
+        ("a,b\n7,5,0.1\n7,6,0.2\n3,7,0.3\n", ["a", "b", "column_3"], [[7, 5, 0.1], [7, 6, 0.2], [3, 7, 0.3]]),
+        ("a\n4,5\n2,6\n3,7\n", ["a", "column_2"], [[4, 5], [2, 6], [3, 7]]),
+        ("a,b\n7,5,\n7,6,9\n3,7,\n", ["a", "b", "column_3"], [[7, 5, np.nan], [7, 6, 9], [3, 7, np.nan]]),
+        (",a\n0.5,1\n0.7,2\n0.9,3\n", ["row_names", "a"], [[0.5, 1], [0.7, 2], [0.9, 3]]),
+        (",a\n1,1\n1,2\n2,3\n", ["row_names", "a"], [[1, 1], [1, 2], [2, 3]]),
+        ("a,,b\n1,1,0\n1,2,0\n2,3,0\n", ["a", "column_2", "b"], [[1, 1, 0], [1, 2, 0], [2, 3, 0]]),
+    ],
+)
+def test_columns_without_a_name_get_one_with_a_warning(read_frame, text, names, values):
+    with pytest.warns(
+        UserWarning, match=r"the first line of .*x.csv has \d names for \d columns: those without one are"
+    ):
+        columns, numbers = read_frame(text)
+    assert columns == names
+    np.testing.assert_array_equal(numbers, values)
+
+
+def test_later_rows_fill_a_column_without_a_name(tmp_path, monkeypatch):
+    monkeypatch.setattr("scorefield.data.formats.tables.BLOCK", 8 * 3 * 2)
+    with pytest.raises(ValueError, match="column 3 of .*x.csv has no name: name it in the first line"):
+        csv(tmp_path, "a,b\n7,5,\n7,6,\n3,7,9\n", cache=tmp_path / "cache", limit=1)
+
+
+def test_names_of_rows_as_r_writes_them(tmp_path):
+    x = csv(tmp_path, "".join(["mpg,cyl\n", *(f"car {i},{i}.5,4\n" for i in range(40))]))
+    assert x.columns.tolist() == ["row_names", "mpg", "cyl"] and x.loc[3].tolist() == ["car 3", 3.5, 4]
+    schema = Schema.of(x)
+    assert schema.columns == ("mpg", "cyl") and schema.left_out[0][0] == "row_names"
+    x = csv(tmp_path, '"mpg","cyl"\n"1",4,0\n"2",8,1\n"3",5,0\n')
+    assert x["mpg"].tolist() == [4, 8, 5]
+
+
+CASES = {
+    "blanks": "Chins Situps  Jumps\n6 82 1.02\n3  31 0.59\n  3 75 -0.75\n",
+    "tabs": "Chins\tSitups\tJumps\n6\t82\t1.02\n3\t31\t0.59\n3\t75\t-0.75\n",
+    "bars": "Chins|Situps|Jumps\n6|82|1.02\n3|31|0.59\n3|75|-0.75\n",
+    "decimal commas": "Chins;Situps;Jumps\n6;82;1,02\n3;31;0,59\n3;75;-0,75\n",
+    "comments": "# measured\n% in 1980\nChins,Situps,Jumps\n6,82,1.02\n3,31,0.59\n# later\n3,75,-0.75\n",
+    "numpy.savetxt": "# Chins Situps Jumps\n6 82 1.02\n3 31 0.59\n3 75 -0.75\n",
+    "quotes": '"Chins","Situps","Jumps"\n"6","82","1.02"\n"3","31","0.59"\n"3","75","-0.75"\n',
+    "blanks after commas": "Chins, Situps, Jumps\n6, 82, 1.02\n3, 31, 0.59\n3, 75, -0.75\n",
+}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".txt", ".dat"])
+@pytest.mark.parametrize("name", CASES)
+def test_separators_and_decimal_commas(tmp_path, name, suffix):
+    (tmp_path / f"x{suffix}").write_text(CASES[name])
+    x = read(tmp_path / f"x{suffix}")
+    assert x.columns.tolist() == ["Chins", "Situps", "Jumps"]
+    np.testing.assert_array_equal(x.to_numpy(float), [[6, 82, 1.02], [3, 31, 0.59], [3, 75, -0.75]])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_encodings(tmp_path, encoding, recwarn):
+    x = csv(tmp_path, "Größe;Gewicht\n6,27;8,24\n3,91;1.003,11\n".encode(encoding))
+    assert x.to_dict("list") == {"Größe": [6.27, 3.91], "Gewicht": [8.24, 1003.11]}
+    notes = [str(w.message) for w in recwarn]
+    assert [n.endswith("x.csv is not text in UTF-8: it was read as cp1252") for n in notes] == [True] * (
+        encoding == "latin-1"
+    )
+
+
+@pytest.mark.parametrize("mark", ["", "?", " ?", "NA", "N/A", "nan", "-", "."])
+def test_marks_of_missing_values(tmp_path, mark):
+    x = csv(tmp_path, "a,b,c\n" + f"1,{mark},x\n2,0.5,y\n" * 20)
+    made = Schema.of(x).table
+    assert [c.kind for c in made] == ["number", "constant", "category"]
+    assert made[1].missing and np.isnan(made[1].encode(x["b"])).sum() == 20
+
+
+def test_text_and_its_types(tmp_path):
+    text = "zip,count,share,day,ok,name\n" + "01234,5,0.50,2024-01-05,True,x\n99000,,0.25,,False,?\n" * 10
+    x = csv(tmp_path, text)
+    assert x["zip"].tolist()[:2] == ["01234", "99000"] and str(x["count"].dtype) == "Int64"
+    assert x["name"].isna().sum() == 10 and x["ok"].dtype == bool
+    assert [c.kind for c in Schema.of(x).table] == ["category", "constant", "number", "constant", "boolean", "constant"]
+
+
+def test_rows_without_names_of_any_kind(tmp_path):
+    x = csv(tmp_path, "39, State-gov, 77516\n50, Self-emp, 83311\n38, ?, 215646\n")
+    assert x.columns.tolist() == [0, 1, 2] and x.shape == (3, 3) and x[1].tolist()[:2] == ["State-gov", "Self-emp"]
+
+
+def test_text_is_not_split_at_its_blanks(tmp_path):
+    x = csv(tmp_path, "name of town\nSt Ives\nNew York\nOld Sarum\n")
+    assert x.columns.tolist() == ["name of town"] and x.shape == (3, 1)
+
+
+def test_mixed_tables_that_are_too_large_say_so(tmp_path):
+    with pytest.raises(
+        TypeError, match=r"not numbers cannot be read by parts: 'b' .*; raise limit=… to read them into"
+    ):
+        csv(tmp_path, "a,b\n1,x\n2,y\n", cache=tmp_path / "cache", limit=1)
+
+
+def generated(seed, n=60):
+    """A table of all kinds of columns, drawn at random."""
+    r = np.random.default_rng(seed)
+    day = pandas.Timestamp("2024-01-01") + pandas.to_timedelta(r.integers(0, 999, n), "D")
+    makers = {
+        "float": lambda: r.normal(size=n),
+        "cents": lambda: r.normal(size=n).round(2),
+        "gaps": lambda: np.where(r.random(n) < 0.2, np.nan, r.normal(size=n).round(1)),
+        "count": lambda: r.poisson(3, n) - 1,
+        "count with gaps": lambda: pandas.array(np.where(r.random(n) < 0.2, None, r.integers(0, 99, n)), dtype="Int64"),
+        "halves, with a comma": lambda: r.integers(0, 40, n) / 2,
+        "word": lambda: r.choice(["a", "b, c", 'd "e"', "f;g", "ü"], n),
+        "word with gaps": lambda: np.where(r.random(n) < 0.2, None, r.choice(["yes", "no"], n).astype(object)),
+        "true": lambda: r.random(n) < 0.5,
+        "true with gaps": lambda: np.where(r.random(n) < 0.2, None, r.random(n) < 0.5),
+        "day": lambda: day.strftime("%d.%m.%Y"),
+        "time": lambda: (day + pandas.to_timedelta(r.integers(0, 1440, n), "min")).strftime("%Y-%m-%d %H:%M"),
+        "same": lambda: np.full(n, "x"),
+        "same number": lambda: np.full(n, 0.5),
+        "zip": lambda: r.choice(["01234", "00007", "99999"], n),
+        "key": lambda: [f"k{i}" for i in range(n)],
+    }
+    names = r.permutation(list(makers))[: r.integers(2, len(makers))]
+    return pandas.DataFrame({name: makers[name]() for name in names})
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".txt"])
+def test_what_is_written_is_read_as_the_same(tmp_path, seed, suffix):
+    generated(seed).to_csv(tmp_path / "x.csv", index=False)
+    x = read(tmp_path / "x.csv")
+    schema = Schema.of(x)
+    samples = schema.pack(schema.unpack(x, torch.float64))
+    pandas.testing.assert_frame_equal(samples, x[list(schema.columns)])
+    write(tmp_path / f"y{suffix}", [samples], len(samples), schema)
+    again = read(tmp_path / f"y{suffix}")
+    pandas.testing.assert_frame_equal(again, samples)
+    assert Schema.of(again).table == schema.table
 
 
 def test_columns_that_are_asked_for_need_no_others(read_csv):

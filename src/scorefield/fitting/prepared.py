@@ -13,6 +13,7 @@ from torch import Tensor
 from ..context import Context, linear_regression
 from ..data import Rows, Schema, Summary, cells as cells_of, summarize
 from ..data.columns import Column
+from ..data.columns.base import Transform
 from ..denoisers import Gaussian
 from ..rng import Samples, permutation
 from ..settings import Training
@@ -207,8 +208,8 @@ def _integer(schema: Schema, relations: Relations) -> bool | tuple[bool, ...]:
 def _wishes(options: Options) -> Wishes:
     """What the user asks of the maps of columns."""
     data = options.data
-    known = {"complete": data.missing == "complete", "seed": options.seed}
-    return Wishes(data.log or (), data.bounds or {}, transform="affine" if data.maps == "affine" else "auto", **known)
+    transform: Transform = "affine" if data.maps == "affine" else "auto"
+    return Wishes(data.log or (), data.bounds or {}, data.missing == "complete", transform, options.seed)
 
 
 def _units(

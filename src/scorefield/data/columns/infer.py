@@ -132,9 +132,7 @@ def column_of(values: Series[Any], name: Name, wishes: Wishes | None = None) -> 
         return f"holds values of the kind {type(present.iloc[0]).__name__}, of which there is no distribution here"
     asked = {"category": _category, "number": _number, "date": _date}
     made = asked[wishes.kind](values, name, wishes) if wishes.kind else _taken_for(values, present, name, wishes)
-    if isinstance(made, Column) and not isinstance(made, Constant) and present.nunique() == 1:
-        return _constant(made, values, present)
-    return made
+    return _constant(made, values) if isinstance(made, Column) else made
 
 
 def _taken_for(values: Series[Any], present: Series[Any], name: Name, wishes: Wishes) -> Column | str:
@@ -143,7 +141,8 @@ def _taken_for(values: Series[Any], present: Series[Any], name: Name, wishes: Wi
 
     dtype = values.dtype
     objects = str(dtype) == "object"
-    bools = types.is_bool_dtype(dtype) or (objects and _all(present, bool | np.bool_))
+    distinct = present.drop_duplicates() if objects or types.is_string_dtype(dtype) else present
+    bools = types.is_bool_dtype(dtype) or (objects and _all(distinct, bool | np.bool_))
     if bools and str(dtype) != "category":
         return _boolean(values, name)
     if str(dtype) == "category":
@@ -152,14 +151,14 @@ def _taken_for(values: Series[Any], present: Series[Any], name: Name, wishes: Wi
         return _number(values, name, wishes)
     if types.is_datetime64_any_dtype(dtype) or types.is_timedelta64_dtype(dtype) or dtype.kind in "mM":
         return Date.of(values, name)
-    if objects and _all(present, datetime.date | np.datetime64):
+    if objects and _all(distinct, datetime.date | np.datetime64):
         return _date(values, name, wishes)
     if not (types.is_string_dtype(dtype) or objects):
         return f"holds values of the type {dtype}: convert it, df[{name!r}].astype(str) or .astype(float)"
     numbers, bad = number_text(values)
     if bad is None and not np.isnan(numbers).all():
         return _number(values, name, wishes)
-    if _all(present, str) and (form := date_format(present)) is not None:
+    if _all(distinct, str) and (form := date_format(distinct)) is not None:
         return Date.of(values, name, form)
     return _category(values, name, wishes, words=bad, numbers=int((~np.isnan(numbers)).sum()))
 
@@ -252,15 +251,17 @@ def _ambiguous(texts: Series[Any]) -> str | None:
     return next((form for form in FORMATS if parsed_dates(texts, form).notna().all()), None)
 
 
-def _constant(made: Column, values: Series[Any], present: Series[Any]) -> Constant:
-    """A column that has one value."""
+def _constant(made: Column, values: Series[Any]) -> Column:
+    """The column, or one that never varies if it has one value."""
+    numbers = made.encode(values)
+    lost = np.isnan(numbers)
+    least, most = float(np.nanmin(numbers)), float(np.nanmax(numbers))
+    if least != most:
+        return made
     inner = replace(made, missing=True)
-    value = float(inner.encode(present.iloc[:1])[0])
-    lost = int(values.isna().sum())
-    words = f"always {inner.decode(np.array([value])).iloc[0]}" + f", or missing ({lost} of {len(values)} rows)" * (
-        lost > 0
-    )
-    return Constant(made.name, made.dtype, lost > 0, words, made if not lost else inner, value)
+    words = f"always {inner.decode(np.array([least])).iloc[0]}"
+    words += f", or missing ({int(lost.sum())} of {len(values)} rows)" * bool(lost.any())
+    return Constant(made.name, made.dtype, bool(lost.any()), words, inner if lost.any() else made, least)
 
 
 def _empty(values: Series[Any], name: Name) -> Constant:

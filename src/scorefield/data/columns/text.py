@@ -65,23 +65,25 @@ def number_text(values: Series[Any]) -> tuple[np.ndarray, int | None]:
     """
     import pandas
 
-    text = values.astype(object)
-    words = text.map(lambda v: v.strip() if isinstance(v, str) else v)
-    marked = (words.isna() | words.isin(MARKS)).to_numpy(bool)
-    padded = words.map(lambda v: isinstance(v, str) and len(v) > 1 and v.lstrip("+-")[:1] == "0" and v.isdigit())
-    numbers = pandas.to_numeric(words.where(~marked, np.nan), errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    bad = (np.isnan(numbers) & ~marked) | padded.to_numpy(bool)
-    return numbers, int(bad.argmax()) if bad.any() else None
+    codes, found = pandas.factorize(values)
+    words = [value.strip() if isinstance(value, str) else value for value in found]
+    marked = np.array([isinstance(word, str) and word in MARKS for word in words], bool)
+    padded = [isinstance(w, str) and len(w) > 1 and w.lstrip("+-")[:1] == "0" and w.isdigit() for w in words]
+    plain = pandas.Series([None if mark else word for word, mark in zip(words, marked)], dtype=object)
+    numbers: np.ndarray = pandas.to_numeric(plain, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    wrong = np.append((np.isnan(numbers) & ~marked) | np.array(padded, bool), False)[codes]
+    return np.append(numbers, np.nan)[codes], int(wrong.argmax()) if wrong.any() else None
 
 
 def parsed_dates(values: Series[Any], form: str) -> Series[Any]:
     """The dates in a column of text; NaT where one is missing or not of the format."""
     import pandas
 
-    text = values.astype(object).where(values.notna(), None)
-    zoned = form.endswith("Z")
-    found: Any = pandas.to_datetime(text, format=form[:-1] + "%z" if zoned else form, errors="coerce", utc=zoned)
-    return found.dt.tz_localize(None) if zoned else found
+    codes, texts = pandas.factorize(values)
+    zoned, words = form.endswith("Z"), [v if isinstance(v, str) else None for v in texts]
+    found: Any = pandas.to_datetime(words, format=form[:-1] + "%z" if zoned else form, errors="coerce", utc=zoned)
+    found = found.tz_localize(None) if zoned else found
+    return pandas.Series(np.append(found.to_numpy(), np.datetime64("NaT"))[codes])
 
 
 def date_format(values: Series[Any]) -> str | None:

@@ -1,12 +1,13 @@
-"""Tables as text: .csv and .tsv, also compressed. No column is lost or shifted without a word."""
+"""Tables as text: .csv, .tsv, .txt, .dat, also compressed. No column is lost or shifted without a word."""
 
 from __future__ import annotations
 
 import csv
 import gzip
 import io
-import itertools
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,37 +18,39 @@ from ..frames import select
 from ..optional import need
 from ..schema import Schema
 from .base import Selection
+from .dialect import Dialect, is_data, opened
 from .tables import TableFormat, copied_table, rows_at_once, table_of
 
 __all__ = ["Csv"]
 
+_WESTERN = "cp1252"  # which text is taken for that is not UTF-8, and names no other encoding
+_FIRST = 1000  # rows whose text is read to see how numbers are written
+
 
 class Csv(TableFormat):
-    """A table as text, with commas, semicolons or tabs between its columns.
+    """A table as text, with commas, semicolons, tabs, bars or blanks between its columns.
 
-    A first line of numbers is data, not names. A first column without a name is left out if it numbers the rows, as
-    pandas and R write it; empty columns at the end, made by trailing commas, are left out too. Other columns that have
-    no name are refused.
+    Separator, encoding, decimal commas and comments are found from the first lines. A first line of numbers is data, not
+    names. A first column without a name is left out if it numbers the rows, as pandas and R write it; empty columns at
+    the end, made by trailing commas, are left out too. Other columns that have no name get one, with a warning.
     """
 
-    name, suffixes, options = "CSV", (".csv", ".tsv", ".csv.gz", ".tsv.gz"), ("columns",)
+    name, options = "CSV", ("columns",)
+    suffixes = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".txt", ".dat", ".tab", ".txt.gz", ".dat.gz")
     position = 2
 
     def read(self, path: Path, selection: Selection, store: Store) -> Any:
         pandas = need("pandas", "reading csv")
         try:
-            head = _Head.of(path)
-            if store.holds(path.stat().st_size):
-                frame = head.checked(pandas.read_csv(path, **head.options), selection)
-                return select(frame, selection.columns)
-            with pandas.read_csv(path, chunksize=rows_at_once(len(head.columns)), **head.options) as parts:
-                return copied_table(store, selection.columns, (head.checked(part, selection) for part in parts))
+            return _read(path, selection, store, Dialect.of(path))
+        except UnicodeDecodeError:
+            if not _decodes(path, _WESTERN):
+                raise DataError(f"{path} is not text in UTF-8 nor in {_WESTERN}: save it as UTF-8") from None
+            dialect = Dialect.of(path, _WESTERN)
+            warnings.warn(f"{path} is not text in UTF-8: it was read as {_WESTERN}", stacklevel=3)
+            return _read(path, selection, store, dialect)
         except pandas.errors.EmptyDataError:
             raise DataError(f"{path} holds no rows") from None
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path} is not text in UTF-8 ({one_line(error)}): save it as UTF-8") from None
-        except pandas.errors.ParserError as error:
-            raise DataError(f"{path} is not a table ({one_line(error)}): repair that line") from None
 
     def cannot_hold(self, schema: Schema) -> str | None:
         if any(isinstance(name, tuple) for name in schema.columns or ()):
@@ -55,7 +58,7 @@ class Csv(TableFormat):
         return super().cannot_hold(schema)
 
     def write(self, path: Path, batches: Iterable[Any], count: int, schema: Schema) -> None:
-        separator = "\t" if ".tsv" in path.name.lower()[-7:] else ","
+        separator = "," if ".csv" in path.name.lower()[-7:] else "\t"
         packed = path.name.lower().endswith(".gz")
         with open(path, "wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if packed else raw as file:
             for i, batch in enumerate(batches):
@@ -65,95 +68,159 @@ class Csv(TableFormat):
                 file.write(frame.to_csv(index=False, header=False, sep=separator, lineterminator="\n").encode())
 
 
+def _read(path: Path, selection: Selection, store: Store, dialect: Dialect) -> Any:
+    """The table in a file of this dialect, in memory or through its copy."""
+    import pandas
+
+    columns = _Columns.of(path, dialect)
+    try:
+        if store.holds(path.stat().st_size):
+            with _rows(path, dialect) as file:
+                kinds = columns.kinds(path, dialect)
+                frame = pandas.read_csv(file, names=columns.names, dtype=kinds, low_memory=False, **dialect.options)
+            (frame,) = columns.parts([frame], selection)
+            return select(columns.whole(frame, path, dialect), selection.columns)
+        with _rows(path, dialect) as file:
+            size = rows_at_once(len(columns.names))
+            with pandas.read_csv(file, chunksize=size, names=columns.names, **dialect.options) as parts:
+                return copied_table(store, selection.columns, columns.parts(parts, selection))
+    except pandas.errors.ParserError as error:
+        raise DataError(f"{path} is not a table ({one_line(error)}): repair that line") from None
+
+
+@contextmanager
+def _rows(path: Path, dialect: Dialect) -> Any:
+    """A file, read up to its first row of data."""
+    with opened(path, dialect.encoding) as file:
+        for _ in range(dialect.skipped):
+            file.readline()
+        yield file
+
+
+def _decodes(path: Path, encoding: str) -> bool:
+    try:
+        with opened(path, encoding) as file:
+            return all(True for _ in file)
+    except UnicodeDecodeError:
+        return False
+
+
 @dataclass(frozen=True)
-class _Head:
-    """What the first lines of a file say about its columns."""
+class _Columns:
+    """The columns of a file of text.
+
+    Arguments:
+        path: The file.
+        names: A name for each field of a row.
+        given: How many names the first line has; None if it holds data.
+        unnamed: The places of the columns to which it gives none.
+        labels: Whether the first line has no name for the first column alone, which labels the rows, as R writes it.
+    """
 
     path: Path
-    separator: str
-    columns: tuple[str, ...]  # the fields of the first line
-    named: bool  # whether these are names
-    skipped: int  # lines up to the first row of data
-    width: int  # fields of that row
+    names: list[Any]
+    given: int | None
+    unnamed: tuple[int, ...]
+    labels: bool = False
 
     @classmethod
-    def of(cls, path: Path) -> _Head:
-        consumed: list[str] = []
+    def of(cls, path: Path, dialect: Dialect) -> _Columns:
+        width, given = dialect.width, [name.strip() for name in dialect.head]
+        if not dialect.named:
+            return cls(path, list(range(width)), None, ())
+        rows = [row for row in dialect.rows if len(row) == width]
+        filled = any(row[-1].strip() for row in rows)  # else a comma at the end of each row
+        labels = len(given) == width - 1 and filled and _label_rows([row[0] for row in rows])
+        names = ["", *given] if labels else [*given, *[""] * (width - len(given))]
+        twice = sorted({name for name in names if name and names.count(name) > 1})
+        if twice:
+            raise DataError(f"{path} has several columns named {', '.join(map(repr, twice[:5]))}: rename them")
+        unnamed = tuple(i for i, name in enumerate(names) if not name)
+        taken = [
+            name or _free_name("row_names" if i == 0 else f"column_{i + 1}", names) for i, name in enumerate(names)
+        ]
+        return cls(path, taken, len(given), unnamed, labels)
 
-        def remembered(lines: Iterable[str]) -> Iterator[str]:
-            for line in lines:
-                consumed.append(line)
-                yield line
+    def parts(self, frames: Iterable[Any], selection: Selection) -> Iterator[Any]:
+        """Tables, all with the same columns: without row numbers, and without empty columns at the end.
 
-        opened = gzip.open if path.suffix.lower() == ".gz" else open
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-            blank, line = next(((i, line) for i, line in enumerate(file) if line.strip("\r\n")), (0, ""))
-            separator = max(",;\t", key=line.count)
-            reader = csv.reader(remembered(itertools.chain([line], file)), delimiter=separator)
-            columns = next(reader, []) or [""]
-            row = next((row for row in reader if len(row) > 1 or "".join(row).strip()), [])
-        only_names_quoted = line.lstrip().startswith('"') and not consumed[-1].lstrip().startswith('"')
-        return cls(path, separator, tuple(columns), only_names_quoted or not _is_data(columns), blank + 1, len(row))
+        Raises:
+            ValueError: If there are no rows, or a later part has values in a column that was empty in the first one.
+        """
+        kept: list[int] | None = None
+        for frame in frames:
+            if type(frame.index).__name__ != "RangeIndex":
+                raise DataError(
+                    f"{self.path} has rows with more fields than names: name every column in the first line"
+                )
+            if kept is None:
+                kept = self._kept(frame.reset_index(drop=True))
+                self._warn(kept, selection)
+            empty = [i for i in range(1, len(self.names)) if i not in kept]
+            filled = [i for i in empty if frame.iloc[:, i].notna().any()]
+            if filled:
+                raise DataError(f"column {filled[0] + 1} of {self.path} has no name: name it in the first line")
+            yield frame.iloc[:, kept]
+        if kept is None:
+            raise DataError(f"{self.path} holds no rows, only the names of columns")
 
-    @property
-    def extra(self) -> list[str]:
-        """Names for the fields that a row has beyond the names; pandas would take the first ones as an index."""
-        return [f"\0extra {i}" for i in range(self.width - len(self.columns))] if self.named else []
-
-    @property
-    def first_unnamed(self) -> bool:
-        """Whether the first column has no name."""
-        return self.named and self.columns[0] == "" and len(self.columns) > 1
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """How pandas reads the file."""
-        found: dict[str, Any] = {"sep": self.separator, "index_col": 0 if self.first_unnamed else None}
-        if self.extra:
-            return found | {"header": None, "skiprows": self.skipped, "names": [*self.columns, *self.extra]}
-        return found | {"header": "infer" if self.named else None}
-
-    def checked(self, frame: Any, selection: Selection) -> Any:
-        """The table without its row numbers and empty extra columns; an error if one of these holds something else."""
+    def _kept(self, frame: Any) -> list[int]:
+        """The places of the columns that hold data."""
         if not len(frame):
             raise DataError(f"{self.path} holds no rows, only the names of columns")
-        if self.extra:
-            if not frame[self.extra].isna().all(axis=None):
-                raise DataError(
-                    f"{self.path} names {len(self.columns)} columns, but its rows have {self.width}: "
-                    "name every column in the first line"
-                )
-            frame = frame.drop(columns=self.extra)
-        if not self.first_unnamed and type(frame.index).__name__ != "RangeIndex":
-            raise DataError(f"{self.path} has rows with more fields than names: name every column in the first line")
-        if not self.named:
-            empty = self.columns[-1] == "" and len(self.columns) > 1 and frame.iloc[:, -1].isna().all()
-            return frame.iloc[:, :-1] if empty else frame
-        counted = frame.index.dtype.kind in "iu" and frame.index.is_unique
-        if self.first_unnamed and selection.columns is None and not counted:
-            raise DataError(
-                f"the first column of {self.path} has no name, and is not a number for each row: "
-                "name it in the first line, or choose others (columns=…)"
-            )
-        last = f"Unnamed: {len(self.columns) - 1}"
-        if self.columns[-1] == "" and last in frame.columns:
-            if not frame[last].isna().all():
-                raise DataError(f"column {len(self.columns)} of {self.path} has no name: name it in the first line")
-            frame = frame.drop(columns=last)
-        return frame
+        kept = list(range(len(self.names)))
+        while (
+            len(kept) > 1 and (kept[-1] in self.unnamed or self.given is None) and frame.iloc[:, kept[-1]].isna().all()
+        ):
+            kept.pop()
+        first = frame.iloc[:, 0]
+        numbered = 0 in self.unnamed and first.dtype.kind in "iu" and first.is_unique
+        return kept[1:] if numbered and len(kept) > 1 else kept
+
+    def _warn(self, kept: Sequence[int], selection: Selection) -> None:
+        """Says which columns got a name."""
+        named = [self.names[i] for i in self.unnamed if i in kept and not (i == 0 and self.labels)]
+        if named and selection.columns is None:
+            listed = ", ".join(map(str, named[:5])) + (f" and {len(named) - 5} more" if len(named) > 5 else "")
+            what = f"the first line of {self.path} has {self.given} names for {len(self.names)} columns"
+            warnings.warn(f"{what}: those without one are called {listed}", stacklevel=3)
+
+    def kinds(self, path: Path, dialect: Dialect) -> dict[Any, Any]:
+        """Columns that are read as text, since their numbers begin with zeros that would be lost, as in 01234."""
+        text = self._text(path, dialect)
+        zeros = (name for name in text if text[name].str.fullmatch(r"0\d+", na=False).any())
+        return {name: str for name in zeros if text[name].str.fullmatch(r"\d+").all()}
+
+    def whole(self, frame: Any, path: Path, dialect: Dialect) -> Any:
+        """The table, whose integers stay integers where some are missing."""
+        gaps = [
+            n for n in frame.columns if frame[n].dtype == "float64" and frame[n].isna().any() and frame[n].notna().any()
+        ]
+        gaps = [name for name in gaps if (frame[name].dropna() % 1 == 0).all() and frame[name].abs().max() < 2**53]
+        text = self._text(path, dialect) if gaps else {}
+        plain = [name for name in gaps if text[name].str.fullmatch(r"\s*[+-]?\d+\s*", na=True).all()]
+        return frame.astype(dict.fromkeys(plain, "Int64")) if plain else frame
+
+    def _text(self, path: Path, dialect: Dialect) -> Any:
+        """The first rows as text."""
+        import pandas
+
+        with _rows(path, dialect) as file:
+            return pandas.read_csv(file, names=self.names, dtype=str, nrows=_FIRST, **dialect.options)
 
 
-def _is_data(fields: list[str]) -> bool:
-    """Whether the first line is a row of numbers; missing ones may follow the first."""
-    return _is_number(fields[0]) and all(f == "" or _is_number(f) for f in fields)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
+def _label_rows(fields: list[str]) -> bool:
+    """Whether fields are labels of rows: words or counters, each another one."""
+    if len(set(fields)) < len(fields) or not fields:
         return False
-    return True
+    words = not any(f.strip().replace(".", "", 1).lstrip("+-").isdigit() for f in fields)
+    return words or [f.strip() for f in fields] in ([str(i + k) for i in range(len(fields))] for k in (0, 1))
+
+
+def _free_name(name: str, taken: list[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _header(names: list[Any], separator: str) -> str:
@@ -161,6 +228,6 @@ def _header(names: list[Any], separator: str) -> str:
     if names == list(range(len(names))):
         return ""
     text = io.StringIO()
-    quoting: Literal[0, 1] = csv.QUOTE_ALL if _is_data([str(n) for n in names]) else csv.QUOTE_MINIMAL
+    quoting: Literal[0, 1] = csv.QUOTE_ALL if is_data([str(n) for n in names]) else csv.QUOTE_MINIMAL
     csv.writer(text, delimiter=separator, lineterminator="\n", quoting=quoting).writerow(names)
     return text.getvalue()

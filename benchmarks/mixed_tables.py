@@ -1,4 +1,4 @@
-"""Tables of numbers and categories: how well samples pass for the real rows, beside simple models.
+"""Tables of numbers and categories: how well samples pass for the real rows, next to simple models.
 
     python benchmarks/mixed_tables.py adult.csv --target Salary --minutes 14
     python benchmarks/mixed_tables.py default.csv --categorical SEX EDUCATION MARRIAGE PAY_0 … --minutes 14
@@ -6,8 +6,8 @@
 
 The protocol: 90 % of the rows (seed 0) are for training; as many rows are drawn. Detectability: XGBoost with its defaults
 (categories as ordinal codes), threefold, training rows against samples; printed is 1 - (2 max(0.5, AUC) - 1), 1 for samples
-that cannot be told from rows. Shape and Trend are those of SDMetrics. Utility: XGBoost trained on samples, tested on the
-10 % left (AUC of the target), beside one trained on the rows. Copies: the share of samples that equal a training row, beside
+that pass for rows. Shape and Trend are those of SDMetrics. Utility: XGBoost trained on samples, tested on the
+10 % left (AUC of the target), next to one trained on the rows. Copies: the share of samples that equal a training row, next to
 that of the rows left. Needs xgboost; on a machine without a GPU, xgboost-cpu.
 """
 

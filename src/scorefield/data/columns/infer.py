@@ -23,7 +23,7 @@ from .text import date_format, number_text
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-__all__ = ["LeftOut", "Wishes", "column_of", "describe_columns", "infer"]
+__all__ = ["LeftOut", "ColumnWishes", "column_of", "describe_columns", "infer"]
 
 LeftOut = tuple[tuple[Name, str], ...]
 
@@ -34,7 +34,7 @@ _NAMES_OF_KEYS = re.compile(r"(.*[_\W])?(id|ids|uuid|guid|key|index|rownames?|ro
 
 
 @dataclass(frozen=True)
-class Wishes:
+class ColumnWishes:
     """What a user says of a column.
 
     Arguments:
@@ -48,7 +48,7 @@ class Wishes:
     more: tuple[tuple[str, Any], ...] = ()
 
     @classmethod
-    def of(cls, data: Data, name: Name) -> Wishes:
+    def of(cls, data: Data, name: Name) -> ColumnWishes:
         """What is said of one column."""
         kinds = {"category": data.categorical, "number": data.numeric}
         kind = next((kind for kind, names in kinds.items() if name in (names or ())), None)
@@ -89,7 +89,7 @@ def infer(frame: DataFrame, data: Data | None = None) -> tuple[tuple[Column, ...
     check_names(data, names)
     columns, left_out = [], []
     for i, name in enumerate(names):
-        found = column_of(frame.iloc[:, i], name, Wishes.of(data, name))
+        found = column_of(frame.iloc[:, i], name, ColumnWishes.of(data, name))
         if isinstance(found, Column):
             columns.append(found)
         else:
@@ -111,14 +111,14 @@ def check_names(data: Data, names: Sequence[Name]) -> None:
                 raise DataError(f"{setting} names {name!r}, which is not a column of the table: {hint}")
 
 
-def column_of(values: Series[Any], name: Name, wishes: Wishes | None = None) -> Column | str:
+def column_of(values: Series[Any], name: Name, wishes: ColumnWishes | None = None) -> Column | str:
     """What a column holds; or, in words, why it is left out.
 
     Raises:
         ValueError: If it holds what the wishes exclude, or infinite numbers.
         TypeError: If it holds complex numbers.
     """
-    wishes = wishes or Wishes()
+    wishes = wishes or ColumnWishes()
     if isinstance(wishes.kind, Column):
         return replace(wishes.kind, name=name)
     if wishes.kind == "leave out":
@@ -135,7 +135,7 @@ def column_of(values: Series[Any], name: Name, wishes: Wishes | None = None) -> 
     return _constant(made, values) if isinstance(made, Column) else made
 
 
-def _taken_for(values: Series[Any], present: Series[Any], name: Name, wishes: Wishes) -> Column | str:
+def _taken_for(values: Series[Any], present: Series[Any], name: Name, wishes: ColumnWishes) -> Column | str:
     """What a column is taken for from its type and its values."""
     from pandas.api import types
 
@@ -169,7 +169,7 @@ def _boolean(values: Series[Any], name: Name) -> Column:
 
 
 def _category(
-    values: Series[Any], name: Name, wishes: Wishes, words: int | None = None, numbers: int = 0
+    values: Series[Any], name: Name, wishes: ColumnWishes, words: int | None = None, numbers: int = 0
 ) -> Column | str:
     """A category, unless it has so many levels that it says which row it is, or more than can be modelled."""
     levels, rows = values.nunique(), int(values.notna().sum())
@@ -188,7 +188,7 @@ def _category(
     return f"category of {levels} levels, more than {MOST_LEVELS}; {how}"
 
 
-def _number(values: Series[Any], name: Name, wishes: Wishes) -> Column | str:
+def _number(values: Series[Any], name: Name, wishes: ColumnWishes) -> Column | str:
     """Numbers, unless they count the rows."""
     from pandas.api import types
 
@@ -228,7 +228,7 @@ def _counts(values: Series[Any], name: Name) -> str:
     return f"identifier: {what}; keep={[name]!r} keeps it"
 
 
-def _date(values: Series[Any], name: Name, wishes: Wishes) -> Column:
+def _date(values: Series[Any], name: Name, wishes: ColumnWishes) -> Column:
     """Dates, for which text must be of one format."""
     from pandas.api import types
 

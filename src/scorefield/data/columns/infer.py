@@ -23,7 +23,7 @@ from .text import date_format, number_text
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-__all__ = ["LeftOut", "ColumnWishes", "column_of", "describe_columns", "infer"]
+__all__ = ["ColumnWishes", "LeftOut", "column_of", "describe_columns", "infer"]
 
 LeftOut = tuple[tuple[Name, str], ...]
 

@@ -27,6 +27,7 @@ FLOORS = [
     {"training", "samplers", "likelihood"},
     {"posterior"},
     {"conditions"},
+    {"constraints"},
     {"generative"},
     {"model"},
     {"presets", "inverse", "classifier_guidance"},

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         comparison as comparison,
         condition_migrations as condition_migrations,
         conditions as conditions,
+        constraints as constraints,
         context as context,
         data as data,
         denoisers as denoisers,

@@ -27,6 +27,7 @@ FLOORS = [
     {"training", "samplers", "likelihood"},
     {"posterior"},
     {"conditions"},
+    {"constraints"},
     {"generative"},
     {"conditionable"},
     {"model"},

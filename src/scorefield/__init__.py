@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         condition_migrations as condition_migrations,
         conditionable as conditionable,
         conditions as conditions,
+        constraints as constraints,
         context as context,
         data as data,
         denoisers as denoisers,

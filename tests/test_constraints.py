@@ -1,0 +1,294 @@
+"""Declared constraints: what they say, what they refuse, and that samples keep them."""
+
+from __future__ import annotations
+
+import datetime
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from scorefield.constraints import Constraint, Rules, check_rows, draw_valid
+from scorefield.data import ArrayRows
+from scorefield.rng import Samples
+from scorefield.units import find_relations
+
+NAN = float("nan")
+
+TABLE = pd.DataFrame(
+    {
+        "a": [1, 2, 3, 4],
+        "b": [4.0, 2.0, NAN, 0.5],
+        "mode": pd.Categorical(["sea", "air", None, "sea"]),
+        "start": pd.to_datetime(["2024-01-31", "2024-02-01", "2023-12-31", None]),
+        "end": pd.to_datetime(["2024-02-29", "2024-01-01", "2024-12-31", "2024-05-01"]),
+        "body mass": pd.array([1, 2, None, 4], dtype="Int64"),
+        "ok": [True, False, True, True],
+        "day": [datetime.date(2024, 1, 1), None, datetime.date(2025, 1, 1), datetime.date(2026, 1, 1)],
+        7: ["x", "y", "x", "z"],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("a < b", [1, 0, 1, 0]),  # a missing value violates nothing
+        ("a ≤ b", [1, 1, 1, 0]),
+        ("not a <= b", [0, 0, 1, 1]),
+        ("a != b", [1, 0, 1, 1]),
+        ("0 < a < 3", [1, 1, 0, 0]),
+        ("2 * a - 1 >= b / 2 + 1", [0, 1, 1, 1]),
+        ("-a < -1", [0, 1, 1, 1]),
+        ("a > 3 or b > 3", [1, 0, 1, 1]),
+        ("a > 2 and b > 3", [0, 0, 1, 0]),
+        ("a < 2 and b > 3", [1, 0, 0, 0]),  # false, whatever the missing value is
+        ("mode == 'sea'", [1, 0, 1, 1]),
+        ('mode != "sea"', [0, 1, 1, 0]),
+        ("mode in ('air', 'rail')", [0, 1, 1, 0]),
+        ("a not in (1, 4)", [0, 1, 1, 0]),
+        ("if mode == 'sea' then b > 1", [1, 1, 1, 0]),
+        ("if mode == 'air' then a > 2", [1, 0, 1, 1]),
+        ("start <= end", [1, 0, 1, 1]),
+        ("start > '2024-01-31'", [0, 1, 0, 1]),
+        ("end - start <= 30", [1, 1, 0, 1]),
+        ("start + 29 == end", [1, 0, 0, 1]),
+        ("day >= '2025-01-01'", [0, 1, 1, 1]),
+        ("`body mass` >= 2", [0, 1, 1, 1]),
+        ("ok", [1, 0, 1, 1]),
+        ("if not ok then a == 2", [1, 1, 1, 1]),
+        ("`7` == 'x'", [1, 0, 1, 0]),
+        ("unique(`7`)", [1, 1, 0, 1]),
+        ("unique(`7`, a)", [1, 1, 1, 1]),
+        ("unique(mode)", [1, 1, 1, 0]),
+        ("1 < 2", [1, 1, 1, 1]),
+    ],
+)
+def test_what_constraints_say(text, holds):
+    assert Constraint(text).holds(TABLE).tolist() == [bool(h) for h in holds]
+
+
+def test_columns_of_a_constraint():
+    assert Constraint("if `body mass` > a then mode in ('b', 'c') or a < z").columns == ("body mass", "a", "mode", "z")
+    assert Constraint("unique(b, a)").columns == ("b", "a")
+    assert Constraint("unique(b, a)").unique
+    assert str(Constraint("a < b")) == "a < b"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sums_are_compared_to_their_rounding(dtype):
+    x = np.random.default_rng(0).normal(10, 3, (5000, 3)).astype(dtype)
+    table = {"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "total": x.sum(1)}
+    assert Constraint("a + b + c == total").holds(table).all()
+    assert Constraint("total - c - b <= a").holds(table).all()
+    assert not Constraint("total - c - b < a").holds(table).any()
+    table["total"] = table["total"] * dtype(1 + 100 * np.finfo(dtype).eps)
+    assert not Constraint("a + b + c == total").holds(table).any()
+
+
+def test_whole_numbers_are_compared_exactly():
+    big = np.array([2**52, 2**52])
+    assert Constraint("a == b").holds({"a": big, "b": big + np.array([0, 1])}).tolist() == [True, False]
+    times = np.array(["2024-01-31T00:00:00.000001"], "datetime64[us]")
+    assert not Constraint("t <= '2024-01-31'").holds({"t": times}).any()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a = b", "write == for equality"),
+        ("a <", "cannot be read: write comparisons of columns"),
+        ("body mass > 0", "names that are not a word in backticks"),
+        ("a.b > 0", "has a name with a dot"),
+        ("exit() > 0", "has a call"),
+        ("a > 0 if b else c", "has a part that is not allowed"),
+        ("a ** 2 > 0", "has a part that is not allowed"),
+        ("a[0] > 0", "has a part that is not allowed"),
+        ("(lambda: 1) == 1", "has a part that is not allowed"),
+        ("a > 1j", "has a part that is not allowed"),
+        ("a + b", r"is not true or false: compare it"),
+        ("unique(a + b)", "is not one that is known"),
+        ("unique()", "is not one that is known"),
+        ("same(a, b)", "is not one that is known"),
+        ("unique('a')", "is not one that is known"),
+    ],
+)
+def test_texts_that_are_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        Constraint(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mod == 'sea'", "names the column 'mod', which is not there: did you mean 'mode'"),
+        ("zzz > 0", "which is not there: there are a, b, mode, start, end"),
+        ("mode < 'sea'", "orders texts"),
+        ("mode == 1", "compares texts with numbers"),
+        ("mode + 1 == 1", "calculates with texts"),
+        ("start > 2024", "compares dates with numbers"),
+        ("start > 'soon'", "compares dates with soon: write 2024-01-31"),
+        ("start * 2 > start", "calculates with dates"),
+        ("a in b", "in needs values in brackets"),
+    ],
+)
+def test_comparisons_that_are_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        Constraint(text).holds(TABLE)
+
+
+def test_arrays_need_names():
+    with pytest.raises(ValueError, match=r"an array of shape \(2, 3\) with 1 names: pass a DataFrame"):
+        Constraint("a > 0").holds(np.zeros((2, 3)), ["a"])
+
+
+def test_the_check_of_the_data():
+    check_rows([Constraint("a > 0"), Constraint("unique(a)")], TABLE)
+    with pytest.raises(ValueError, match=r'"start <= end" is violated in 1 of 4 rows \(row 1\): correct the data'):
+        check_rows([Constraint("a > 0"), Constraint("start <= end")], TABLE)
+    with pytest.raises(ValueError, match=r"in 100 of 100 rows \(rows 0, 1, 2, …\)"):
+        check_rows([Constraint("a > 0")], {"a": np.zeros(100)})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a + b == total", [((1, 1, -1), 0)]),
+        ("2 * (a - b) / 4 + 1 == -total * 3 - 2", [((0.5, -0.5, 3), -3)]),
+        ("a == b == total", [((1, -1, 0), 0), ((0, 1, -1), 0)]),
+        ("a == 1 and b == total", [((1, 0, 0), 1), ((0, 1, -1), 0)]),
+        ("a * b == total", []),
+        ("a <= b", []),
+        ("a == b or a == total", []),
+        ("a == elsewhere", []),
+        ("a == 'x'", []),
+        ("if a == b then a == total", []),
+        ("unique(a)", []),
+        ("a == a", []),
+        ("1 / a == b", []),
+    ],
+)
+def test_equations(text, expected):
+    found = Constraint(text).equations(["a", "b", "total"])
+    assert [(e.coefficients, e.offset) for e in found] == expected
+
+
+def test_declared_equations_become_relations():
+    """With so few rows nothing is certain: what is declared holds."""
+    x = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 9.0]])
+    names = ["a", "b", "total"]
+    declared = Constraint("total == a + b").equations(names)
+    found = find_relations(ArrayRows(x), names, declared=declared)
+    assert found.describe() == ("total = a + b",)
+    assert not find_relations(ArrayRows(x), names)
+
+
+NAMES = ["a", "b"]
+
+
+def array(x):
+    return x.numpy()
+
+
+def normal(numbers, rng):
+    return rng.normal((len(numbers), 2), torch.float64)
+
+
+def drawn(texts, count=400, seed=0, start=0, draw=normal, rules=None, **more):
+    rules = rules or Rules([Constraint(text) for text in texts], array, NAMES)
+    return draw_valid(draw, rules, Samples(seed, start, count, "sample"), **more)
+
+
+def test_draws_have_the_conditional_distribution():
+    """Normal numbers given a < b: E[b - a] = 2/√π, the sum is not affected; the acceptance rate is 1/2."""
+    count = 20_000
+    found = drawn(["a < b"], count)
+    gap, total = found.x[:, 1] - found.x[:, 0], found.x.sum(1)
+    assert bool((gap > 0).all())
+    spread = (2 - 4 / np.pi) ** 0.5
+    assert abs(float(gap.mean()) - 2 / np.pi**0.5) < 4 * spread / count**0.5
+    assert abs(float(total.mean())) < 4 * (2 / count) ** 0.5
+    assert abs(float(total.var()) - 2) < 4 * (8 / count) ** 0.5
+    assert abs(found.acceptance - 0.5) < 4 * (0.125 / count) ** 0.5
+
+
+def test_the_first_attempt_is_the_draw_without_rules():
+    plain = normal(torch.arange(400), Samples(0, 0, 400, "sample"))
+    found = drawn(["a < b"])
+    valid = plain[:, 0] < plain[:, 1]
+    assert torch.equal(found.x[valid], plain[valid])
+    loose = drawn(["a < 100"])
+    assert torch.equal(loose.x, plain)
+    assert loose.draws == 400
+
+
+@pytest.mark.parametrize("texts", [["a < b"], ["a > 1.5"], ["a < b", "b > 1"]])
+def test_a_sample_depends_on_its_number_alone(texts):
+    whole = drawn(texts)
+    parts = [drawn(texts, stop - start, start=start) for start, stop in pairwise([0, 1, 7, 150, 400])]
+    assert torch.equal(torch.cat([part.x for part in parts]), whole.x)
+    assert sum(part.draws for part in parts) == whole.draws
+    assert not torch.equal(drawn(texts, seed=1).x, whole.x)
+
+
+def test_numbers_of_samples_reach_the_draw():
+    """A conditional model needs them: sample i has context i."""
+
+    def shifted(numbers, rng):
+        return normal(numbers, rng) + numbers[:, None]
+
+    found = drawn(["a - b < 0"], 50, start=100, draw=shifted)
+    assert float((found.x.mean(1) - torch.arange(100, 150)).abs().max()) < 4
+
+
+def rounded(numbers, rng):
+    return (3 * normal(numbers, rng)).round()
+
+
+def test_unique_draws():
+    texts = ["unique(a, b)", "a <= b"]
+    rules = Rules([Constraint(text) for text in texts], array, NAMES)
+    whole = drawn(texts, 120, draw=rounded).x
+    assert len(set(map(tuple, whole.tolist()))) == 120
+    assert bool((whole[:, 0] <= whole[:, 1]).all())
+    steps = list(pairwise([0, 1, 7, 50, 120]))
+    parts = [drawn(texts, stop - start, start=start, draw=rounded, rules=rules).x for start, stop in steps]
+    assert torch.equal(torch.cat(parts), whole)  # whatever the batches are
+
+
+def test_two_unique_constraints():
+    found = drawn(["unique(a)", "unique(b)"], 8, draw=rounded).x
+    assert len(set(found[:, 0].tolist())) == len(set(found[:, 1].tolist())) == 8
+
+
+def test_states_that_are_impossible_for_another_reason():
+    rules = Rules([], array, NAMES, outside=lambda x: x[:, 0] < 0)
+    assert bool((drawn([], rules=rules).x[:, 0] >= 0).all())
+    assert not Rules([], array)
+
+
+def test_acceptance_rates_that_are_too_low():
+    message = r'of 2,\d+ draws satisfy the constraints \(0.\d+%; 1.00% are needed\); "a > 3" is violated in \d+%: train'
+    with pytest.raises(RuntimeError, match=message):
+        drawn(["a > 3", "b < 9"])
+    assert drawn(["a > 3"], 3, least=1e-4, attempts=20_000).acceptance < 0.01
+
+
+def test_more_unique_samples_than_there_are_values():
+    def signs(numbers, rng):
+        return normal(numbers, rng).sign()
+
+    with pytest.raises(
+        RuntimeError, match=r"1 samples are without one, too few distinct values for unique\(a, b\): draw"
+    ):
+        drawn(["unique(a, b)"], 5, draw=signs)
+
+
+def test_shapes_of_the_source():
+    def wrong(numbers, rng):
+        return rng.normal((len(numbers) + (len(numbers) < 400), 2))
+
+    with pytest.raises(ValueError, match=r"this source has \d+ draws, got shape \(\d+, 2\)"):
+        drawn(["a < b"], draw=wrong)

@@ -13,6 +13,7 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+from .constraints import Constraint, Rules, draw_valid
 from .data import Schema
 from .denoisers import Gaussian
 from .deprecation import renamed_arguments, suggests_arguments
@@ -130,7 +131,7 @@ class GenerativeModel(nn.Module, abc.ABC):
 
         Raises:
             ValueError: If `count` or `steps` is not positive, or a call cannot be read.
-            RuntimeError: If a state becomes non-finite (NaN or inf).
+            RuntimeError: If a state becomes non-finite (NaN or inf), or hardly any sample satisfies the declared constraints.
 
         Example:
             >>> import numpy as np, scorefield
@@ -160,8 +161,19 @@ class GenerativeModel(nn.Module, abc.ABC):
         """
         self._check(count, batch)
         sampling = self._chosen(sampler, steps, schedule, process)
-        diffusion, sources = self.diffusion, self._sources(count, seed, batch)
-        return (self._draw(diffusion, rng, rng, sampling, denoise) for rng in sources)
+        diffusion, sources, rules = self.diffusion, self._sources(count, seed, batch), self._rules()
+
+        def draw(numbers: Tensor, rng: Rng) -> Tensor:
+            return self._draw(diffusion, numbers, rng, sampling, denoise)
+
+        if rules:
+            return (draw_valid(draw, rules, rng).x for rng in sources)
+        return (draw(_numbers(rng), rng) for rng in sources)
+
+    def _rules(self) -> Rules:
+        """What samples must satisfy: declared constraints, and bounds of columns that follow from others."""
+        found = [Constraint(text) for text in self.schema.constraints]
+        return Rules(found, self.schema.pack, self.schema.columns, self.standardize.outside)
 
     def _sources(self, count: int, seed: int, batch: int | None = None) -> Iterator[Samples]:
         """The random source of each batch."""
@@ -192,11 +204,11 @@ class GenerativeModel(nn.Module, abc.ABC):
         return sampling.replace(process=sampling.process.matched(*self.process.ends()))
 
     def _draw(
-        self, diffusion: Diffusion, samples: Samples, rng: Rng, sampling: Sampling, denoise: bool = True
+        self, diffusion: Diffusion, numbers: Tensor, rng: Rng, sampling: Sampling, denoise: bool = True
     ) -> Tensor:
-        """A batch of some samples, in the units of the data; `sampling` is complete."""
-        part = diffusion.samples(samples.start + torch.arange(samples.count))
-        x = sample(part, (samples.count, *self.standardize.state_shape), sampling, rng, denoise, device=self.device)
+        """The samples of some numbers `(B,)`, in the units of the data; `sampling` is complete."""
+        part = diffusion.samples(numbers)
+        x = sample(part, (len(numbers), *self.standardize.state_shape), sampling, rng, denoise, device=self.device)
         return self.standardize.inverse(x).to("cpu", self._dtype())
 
     @renamed_arguments(grid="schedule")
@@ -339,7 +351,7 @@ class GenerativeModel(nn.Module, abc.ABC):
         sampling, diffusion, found = self._chosen(sampler), self.diffusion, []
         for angle in (math.pi / 2 * i / (frames - 1) for i in range(frames)):
             pairs = zip(*(self._sources(count, seed) for seed in seeds))
-            parts = [self._draw(diffusion, a, Mixed(a, b, angle), sampling) for a, b in pairs]
+            parts = [self._draw(diffusion, _numbers(a), Mixed(a, b, angle), sampling) for a, b in pairs]
             found.append(self.schema.pack(torch.cat(parts)))
         return found
 
@@ -374,6 +386,11 @@ class GenerativeModel(nn.Module, abc.ABC):
         if count < 1 or (batch is not None and batch < 1):
             got = f"got count={count}, batch={batch}"
             raise ValueError(f"at least one sample is drawn, in batches of at least one; {got}")
+
+
+def _numbers(samples: Samples) -> Tensor:
+    """The numbers of the samples of a source."""
+    return samples.start + torch.arange(samples.count)
 
 
 def _asked(

@@ -26,7 +26,7 @@ __all__ = ["asked", "decoded", "encoded", "read", "refuse", "without_columns"]
 _EXAMPLES = 1 << 16  # rows of a table on disk from which its columns are inferred, before all others confirm them
 _BLOCK = 1 << 22  # numbers that are held at a time
 
-_SETTINGS = ("columns", "categorical", "numeric", "bounds", "log", "keep")
+_SETTINGS = ("columns", "categorical", "numeric", "keep", "constraints")
 
 
 def refuse(data: Data | None, kind: str) -> None:

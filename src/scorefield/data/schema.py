@@ -49,6 +49,7 @@ class Schema:
         coordinate_attrs: The plain attributes of those coordinates that have some.
         table: What the columns of a table hold, one for each column of numbers; empty for arrays and signals.
         left_out: The columns of a table that are not modelled: their names, and why.
+        constraints: What every row satisfies, as text (`scorefield.constraints`).
 
     Example:
         >>> images = np.arange(256, dtype=np.uint8).reshape(4, 8, 8)
@@ -78,6 +79,7 @@ class Schema:
     coordinate_attrs: tuple[tuple[str, dataarrays.Attributes], ...] = ()
     table: tuple[Column, ...] = ()
     left_out: tuple[tuple[Name, str], ...] = ()
+    constraints: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -125,6 +127,7 @@ class Schema:
             facts = _integers(rows, dtype, layout.structure)
         if kind == "dataarray":
             facts |= dataarrays.describe(x)
+        facts |= {} if data is None else {"constraints": tuple(data.constraints)}
         return cls(kind, shape, dtype, layout.structure, layout.channel_axis, reason, **facts)
 
     @property

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..constraints import Constraint, check_rows
 from ..context import Context, linear_regression
 from ..data import Rows, Schema, Summary, cells as cells_of, summarize
 from ..data.columns import Column
-from ..data.columns.base import Transform
 from ..denoisers import Gaussian
 from ..rng import Samples, permutation
 from ..settings import Training
 from ..units import Related, Relations, Standardize, Units, Wishes, choose_units
 from .options import GIVEN, Choice, Options
-from .related import IndependentRows, independent_columns, independent_parts, relations_of
+from .related import IndependentRows, independent_columns, independent_parts, relations_of, unclipped
 from .splitting import Split, split
 
 __all__ = ["Prepared", "PreparedContext", "prepare", "smallest_step"]
@@ -154,7 +154,10 @@ def prepare(x: Any, options: Options | None = None, context: Any = None) -> Prep
     schema = Schema.of(x, options.data.structure, options.data.channels, options.data)
     rows = schema.rows(x)
     plain = options.units is not None or options.data.maps == "affine"
+    if schema.constraints:
+        check_rows([Constraint(text) for text in schema.constraints], x, schema.columns)
     relations = Relations(rows.shape[1]) if plain else relations_of(rows, schema)
+    schema = unclipped(schema, relations)
     parts, columns = split(rows, options.data.held_out, options.seed), schema.table
     if relations:
         rows, columns = IndependentRows(rows, relations), independent_columns(schema, relations)
@@ -162,7 +165,8 @@ def prepare(x: Any, options: Options | None = None, context: Any = None) -> Prep
     summary = summarize(rows, _names(schema, relations), table=columns)
     choices = [Choice("structure", schema.structure, schema.reason)]
     choices += [Choice("relation", words, "holds in every row, and is kept") for words in relations.describe()]
-    form = _units(options, _integer(schema, relations), columns, parts.train, summary)
+    wishes = _wishes(options, columns, relations)
+    form = _units(options, wishes, _integer(schema, relations), columns, parts.train, summary)
     units = form.units
     places = _chosen(parts.train, _EXAMPLES, options.seed, -2)
     examples = _examples(units, parts.train, places, options.seed)
@@ -205,20 +209,28 @@ def _integer(schema: Schema, relations: Relations) -> bool | tuple[bool, ...]:
     return tuple(integer[place] for place in relations.kept) if isinstance(integer, tuple) else integer
 
 
-def _wishes(options: Options) -> Wishes:
-    """What the user asks of the maps of columns."""
-    data = options.data
-    transform: Transform = "affine" if data.maps == "affine" else "auto"
-    return Wishes(data.log or (), data.bounds or {}, data.missing == "complete", transform, options.seed)
+def _wishes(options: Options, columns: tuple[Column, ...], relations: Relations) -> Wishes:
+    """What the user asks of the maps of columns; those of a table know it already."""
+    data, transform = options.data, options.data.maps
+    known = ((), {}) if columns else (data.log or (), data.bounds or {})
+    places = {str(place): i for i, place in enumerate(relations.kept)}  # channels or columns of arrays, by number
+    log = tuple(places.get(str(name), name) for name in known[0])
+    bounds = {places.get(str(name), name): pair for name, pair in known[1].items()}
+    return Wishes(log, bounds, data.missing == "complete", transform, options.seed)
 
 
 def _units(
-    options: Options, integer: bool | tuple[bool, ...], columns: tuple[Column, ...], rows: Rows, summary: Summary
+    options: Options,
+    wishes: Wishes,
+    integer: bool | tuple[bool, ...],
+    columns: tuple[Column, ...],
+    rows: Rows,
+    summary: Summary,
 ) -> _Form:
     """The units: those that were given, or maps chosen for the data, or mean and standard deviation."""
     mixed = any(column.size or column.missing for column in columns)
     if options.units is None and (mixed or (options.data.maps == "auto" and options.data.dequantize)):
-        found = choose_units(rows, columns, _wishes(options), summary)
+        found = choose_units(rows, columns, wishes, summary)
         names = [column.name for column in columns] or range(len(found.reasons))
         choices = tuple(Choice("units", str(name), reason) for name, reason in zip(names, found.reasons))
         if not found.units.affine:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..constraints import Constraint
 from ..data import Rows, Schema
 from ..data.columns import Category, Column, Number
+from ..data.dtypes import Bound
 from ..data.layout import Layout
 from ..units import Equation, Relations, find_relations
 from .splitting import Split
 
-__all__ = ["IndependentRows", "independent_columns", "independent_parts", "relations_of"]
+__all__ = ["IndependentRows", "declared", "independent_columns", "independent_parts", "relations_of", "unclipped"]
 
 
 class IndependentRows(Rows):
@@ -41,13 +42,12 @@ class IndependentRows(Rows):
         return self.rows.dtype
 
 
-def relations_of(rows: Rows, schema: Schema, declared: Sequence[Equation] = ()) -> Relations:
-    """The exact linear relations of data.
+def relations_of(rows: Rows, schema: Schema) -> Relations:
+    """The exact linear relations of data, those that the user declares among them.
 
     Arguments:
         rows: The data.
         schema: Their form.
-        declared: Equations that the user declares.
 
     Raises:
         ValueError: If a declared equation does not hold.
@@ -56,7 +56,31 @@ def relations_of(rows: Rows, schema: Schema, declared: Sequence[Equation] = ()) 
     names = schema.columns if schema.structure == "vector" else None
     candidates = [not column.size and not column.missing for column in table] or None
     bounds = [column.bounds for column in table] or None
-    return find_relations(rows, names, candidates, bounds, declared)
+    found = find_relations(rows, names, candidates, bounds, declared(schema))
+    if not table:
+        return found
+    clipped = [column.limits if i in found.kept else column.bounds for i, column in enumerate(table)]
+    low, high = zip(*clipped)  # columns that sums are computed from are clipped before
+    return replace(found, low=low, high=high)
+
+
+def unclipped(schema: Schema, relations: Relations) -> Schema:
+    """The schema without clipping where columns follow from others: a total may lie above all that occurred."""
+    targets = {item.target for item in relations.items}
+    if not targets or schema.structure != "vector":
+        return schema
+    table = tuple(column.unclipped() if i in targets else column for i, column in enumerate(schema.table))
+
+    def loosened(end: Bound) -> Bound:
+        return tuple(None if i in targets else e for i, e in enumerate(end)) if isinstance(end, tuple) else end
+
+    return replace(schema, table=table, low=loosened(schema.low), high=loosened(schema.high))
+
+
+def declared(schema: Schema) -> list[Equation]:
+    """The linear equations among the constraints that the user declares."""
+    names = [None if column.size else column.name for column in schema.table]
+    return [equation for text in schema.constraints for equation in Constraint(text).equations(names)]
 
 
 def independent_parts(parts: Split, relations: Relations) -> Split:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
@@ -30,6 +30,9 @@ class Units(nn.Module, abc.ABC):
 
     has_cells: bool = False
     """Whether values stand for cells, so that `forward` depends on the place."""
+
+    outside: Callable[[Tensor], Tensor] | None = None
+    """Says which data `(B, *D)`, though drawn, are impossible, `(B,)`; None where all that is drawn is possible."""
 
     variables: Variables | None = None
     """How states are made of variables, if some are categories; None if every coordinate is a number."""

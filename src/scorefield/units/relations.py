@@ -289,6 +289,10 @@ class Related(Units):
         super().__init__((relations.size, *inner.shape[1:]))
         self.inner, self.relations = inner, relations
         self.has_cells, self.variables = inner.has_cells, inner.variables
+        ends = zip(relations.low, relations.high)
+        bounded = [low is not None or high is not None for low, high in ends]
+        if any(bounded[item.target] for item in relations.items):
+            self.outside = relations.outside
 
     @property
     def state_shape(self) -> tuple[int, ...]:

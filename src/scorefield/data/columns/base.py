@@ -75,6 +75,10 @@ class Column(abc.ABC):
         """The map to standard units that was asked for."""
         return "auto"
 
+    def unclipped(self) -> Column:
+        """The same without the clipping of samples to the range of the data, for a column that follows from others."""
+        return self
+
     @abc.abstractmethod
     def encode(self, values: Series[Any]) -> np.ndarray:
         """The numbers of a column, `(N,)` in float64: codes from 0 for categories, NaN where a value is missing.

@@ -91,6 +91,9 @@ class Number(Column):
         plain._check(x)
         return cls(name, dtype, plain.missing, _in_words(present, len(x), facts, plain), **wishes, **facts)
 
+    def unclipped(self) -> Number:
+        return replace(self, low=None, high=None, values=())
+
     @property
     def whole(self) -> bool:
         return numpy_dtype(self.dtype).kind in "iub"

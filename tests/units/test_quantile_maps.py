@@ -83,6 +83,15 @@ def test_tails_end_at_bounds():
     assert tail.scale / -tail.shape == pytest.approx(0.01)
 
 
+def test_tails_of_logarithms_are_at_most_exponential():
+    """A heavy tail of log x would give values beyond all numbers; an exponential one is a Pareto tail of x."""
+    x = np.exp(np.random.default_rng(0).standard_t(1.5, 2000))
+    column, tails, _ = fit_quantile(x, Form(lower=0.0), "log")
+    assert [tail.name for tail in tails] == ["exponential", "exponential"]
+    far = ColumnUnits((column,)).inverse(torch.tensor([[-6.0], [6.0]], dtype=D))
+    assert float(far[0]) > 0 and float(far[1]) < 1e300
+
+
 def test_normal_quantiles_far_out():
     z = torch.tensor([-1500.0, -37.0, -8.0, 0.3, 8.0], dtype=D)
     torch.testing.assert_close(quantile_of_log(torch.special.log_ndtr(z))[:4], z[:4], rtol=1e-9, atol=0)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .candidates import Candidate
+from .candidates import BALANCED, Candidate, shape_of
 from .column_map import Base, ColumnMap
 from .fit_map import Form, spread_over_cells
 from .forms import find_form
@@ -19,6 +19,7 @@ __all__ = ["choose_map"]
 
 _COMPARED = 8000  # values, at most, by which maps are compared
 _ENOUGH = 40  # values, below which there is no quantile map
+_MANY = 5000  # values, of which a quantile map costs next to nothing
 _GAIN = 0.01  # nats a value that a map gains at least over a simpler one that knows the same bounds
 
 
@@ -108,7 +109,8 @@ def _continuous(line: np.ndarray, form: Form, wish: Wish, setting: tuple[int, fl
     bounded = _base_of(form)
     if wish.transform == "auto":
         chosen, gain = _best(line, _candidates(line, form, bounded), *setting)
-        why = f"held-out values {gain:.2g} nats likelier" if gain else ""
+        why = f"held-out values {gain:.2g} nats likelier" if gain > _GAIN else "held-out values as likely, none far out"
+        why = "" if chosen.is_affine else why
     else:
         asked: Base = "affine" if wish.transform in ("affine", "quantile") else bounded
         chosen, why = Candidate(form, asked, wish.transform == "quantile"), "as asked"
@@ -118,6 +120,10 @@ def _continuous(line: np.ndarray, form: Form, wish: Wish, setting: tuple[int, fl
 def _best(line: np.ndarray, candidates: Sequence[Candidate], seed: int, gain: float) -> tuple[Candidate, float]:
     """The first map, or a later one under which held-out values are clearly more likely, by 2 standard errors at least.
 
+    A quantile map brings values far out nearer, which networks learn more easily, but stretches densities that end in
+    edges. It replaces an affine map of values that are neither skewed nor heavy-tailed for a large gain only; a map that
+    leaves states skewed or heavy-tailed, where there are many values, also if nothing is gained.
+
     Returns:
         The candidate, and how much more likely a value is than under the first one, in nats.
     """
@@ -126,13 +132,25 @@ def _best(line: np.ndarray, candidates: Sequence[Candidate], seed: int, gain: fl
         return best, 0.0
     part = line[np.random.default_rng(seed).permutation(len(line))[:_COMPARED]]
     first = found = held_out_log_density(part, best.fit, seed)
+    balanced = shape_of(best.states(line)) == BALANCED
     for candidate in candidates[1:]:
         value = held_out_log_density(part, candidate.fit, seed)
-        needed = gain if candidate.spline and best.is_affine else _GAIN
         more = value - found
-        if more.mean() > max(needed, 2 * float(more.std()) / math.sqrt(len(more))):
+        needed = max(_GAIN, _errors(more))
+        if candidate.spline and not best.spline:
+            if balanced and best.is_affine:
+                needed = max(gain, needed)
+            elif not balanced and len(line) >= _MANY:
+                needed = -_GAIN
+        if more.mean() > needed:
             best, found = candidate, value
+            balanced = shape_of(best.states(line)) == BALANCED
     return best, float((found - first).mean())
+
+
+def _errors(values: np.ndarray) -> float:
+    """Two standard errors of the mean."""
+    return 2 * float(values.std()) / math.sqrt(len(values))
 
 
 def _candidates(line: np.ndarray, form: Form, bounded: Base) -> list[Candidate]:
@@ -142,9 +160,8 @@ def _candidates(line: np.ndarray, form: Form, bounded: Base) -> list[Candidate]:
     if bounded == "affine" and form.step == 0 and line.min() > 0:
         found.append(Candidate(positive, "log", False))
     if len(line) >= _ENOUGH:
-        found.append(Candidate(form, "affine", True))
-        if bounded != "affine":
-            found.append(Candidate(form, bounded, True))
+        found += [Candidate(form, bounded, True)]
+        found += [Candidate(form, "affine", True)] if bounded != "affine" else []
     return found
 
 

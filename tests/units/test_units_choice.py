@@ -78,6 +78,24 @@ def test_wide_whole_numbers():
     assert units.columns[0].scale == math.sqrt(summary.variance[0] + 1 / 12)
 
 
+@pytest.mark.parametrize(
+    ("draw", "kind"),
+    [
+        (lambda rng: rng.gamma(0.7, 6.0, 8000), "quantile: heavy tails and skewed"),
+        (lambda rng: np.exp(2 * rng.normal(size=8000)), "log: positive"),
+        (lambda rng: rng.choice([-2, 2], 8000) + rng.normal(size=8000), "affine"),
+        (lambda rng: rng.uniform(-1, 1, 8000), "affine"),
+        (lambda rng: rng.normal(size=8000), "affine"),
+        (lambda rng: rng.exponential(size=8000) - 0.5, "quantile: skewed"),
+        (lambda rng: -np.exp(2 * rng.normal(size=8000)) + 0.5, "quantile: heavy tails and skewed"),
+    ],
+)
+def test_many_values(draw, kind):
+    """Skewed and heavy-tailed columns become normal; modes and edges stay as they are."""
+    found = choose_units(ArrayRows(draw(np.random.default_rng(0))[:, None]))
+    assert found.reasons[0].startswith(kind)
+
+
 def test_rain():
     """Steps of 0.1, exact zeros with their share, never negative, and what is drawn has standard normal states."""
     rng = np.random.default_rng(0)

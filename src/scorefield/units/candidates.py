@@ -6,11 +6,15 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from .column_map import Base, ColumnMap
 from .fit_map import Form, fit_base, fit_quantile
+from .number_maps import NumberMaps
 
-__all__ = ["Candidate"]
+__all__ = ["BALANCED", "Candidate", "shape_of"]
+
+BALANCED = "several modes or edges"
 
 _NORMAL_WIDTH = 4.581  # of the range from the 0.1 % to the 99.9 % quantile in interquartile ranges
 
@@ -43,6 +47,12 @@ class Candidate:
         """The map, fitted to values as `spread_over_cells` gives them."""
         return fit_quantile(line, self.form, self.base)[0] if self.spline else fit_base(line, self.form, self.base)
 
+    def states(self, line: np.ndarray) -> np.ndarray:
+        """The states of the values that it is fitted to, as if there were no atoms."""
+        states, _ = NumberMaps([self.fit(line)]).smooth(torch.from_numpy(line)[:, None])
+        found: np.ndarray = states[:, 0].numpy()
+        return found
+
     def words(self, line: np.ndarray, why: str) -> str:
         """What it is and why: as asked, or by how much it is better than the simplest one."""
         if self.is_affine:
@@ -50,19 +60,12 @@ class Candidate:
         if not self.spline:
             return f"{self.base}: {why if why == 'as asked' else self._range(line)}"
         start = "quantile" if self.base == "affine" else f"quantile of {self.base}"
-        reason = why if why == "as asked" else f"{_shape(line)}, {why}"
+        reason = why if why == "as asked" else f"{shape_of(line)}, {why}"
         return f"{start}: {reason}; {self._tails(line)}"
 
     def _tails(self, line: np.ndarray) -> str:
         _, tails, beyond = fit_quantile(line, self.form, self.base)
-        names = [
-            "ends at its bound"
-            if t.shape < 0
-            else f"generalized Pareto of shape {t.shape:.2g}"
-            if t.heavy
-            else "normal"
-            for t in tails
-        ]
+        names = [tail.name for tail in tails]
         both = names[0] if names[0] == names[1] else f"{names[0]} below, {names[1]} above"
         return f"tails of {100 * beyond:.2g} %: {both}"
 
@@ -78,13 +81,18 @@ class Candidate:
         return f"{'positive' if self.form.lower == 0 else side}, {spans}"
 
 
-def _shape(line: np.ndarray) -> str:
-    """What is not normal about values, in words."""
+def shape_of(line: np.ndarray) -> str:
+    """What is not normal about values, in words.
+
+    Example:
+        >>> shape_of(np.linspace(0.0, 1.0, 100)), shape_of(np.linspace(0.0, 1.0, 100) ** 9)
+        ('several modes or edges', 'heavy tails and skewed')
+    """
     quantiles = np.quantile(line, (0.001, 0.05, 0.25, 0.5, 0.75, 0.95, 0.999))
     least, low, lower, middle, upper, high, most = quantiles
     found = []
-    if most - least > 2 * _NORMAL_WIDTH * (upper - lower):
+    if most - least > 1.5 * _NORMAL_WIDTH * (upper - lower):
         found.append("heavy tails")
     if not 2 / 3 < (high - middle) / max(middle - low, 1e-300) < 1.5:
         found.append("skewed")
-    return " and ".join(found) or "uneven"
+    return " and ".join(found) or BALANCED

@@ -7,18 +7,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 
-from .candidates import Candidate
+from .candidates import BALANCED, Candidate, shape_of
 from .column_map import Base, ColumnMap
 from .fit_map import Form, spread_over_cells
 from .forms import find_form
 from .held_out_gain import held_out_log_density
+from .normal import normal_cdf
 from .wishes import Wish
 
 __all__ = ["choose_map"]
 
 _COMPARED = 8000  # values, at most, by which maps are compared
 _ENOUGH = 40  # values, below which there is no quantile map
+_NORMAL = 0.015  # Kolmogorov-Smirnov distance, below which states count as normal; 1.36 / √n is its 95 % quantile
+_MANY = 5000  # values, of which a quantile map costs next to nothing
 _GAIN = 0.01  # nats a value that a map gains at least over a simpler one that knows the same bounds
 
 
@@ -108,7 +112,8 @@ def _continuous(line: np.ndarray, form: Form, wish: Wish, setting: tuple[int, fl
     bounded = _base_of(form)
     if wish.transform == "auto":
         chosen, gain = _best(line, _candidates(line, form, bounded), *setting)
-        why = f"held-out values {gain:.2g} nats likelier" if gain else ""
+        why = f"held-out values {gain:.2g} nats likelier" if gain > _GAIN else "held-out values as likely, none far out"
+        why = "" if chosen.is_affine else why
     else:
         asked: Base = "affine" if wish.transform in ("affine", "quantile") else bounded
         chosen, why = Candidate(form, asked, wish.transform == "quantile"), "as asked"
@@ -118,6 +123,11 @@ def _continuous(line: np.ndarray, form: Form, wish: Wish, setting: tuple[int, fl
 def _best(line: np.ndarray, candidates: Sequence[Candidate], seed: int, gain: float) -> tuple[Candidate, float]:
     """The first map, or a later one under which held-out values are clearly more likely, by 2 standard errors at least.
 
+    A quantile map brings values far out nearer, which networks learn more easily, but stretches densities that end in
+    edges. It replaces an affine map of values that are neither skewed nor heavy-tailed for a large gain only. Where there
+    are many values, it replaces one that leaves them so, or a logarithm that leaves states other than normal, also if
+    nothing is gained.
+
     Returns:
         The candidate, and how much more likely a value is than under the first one, in nats.
     """
@@ -126,13 +136,35 @@ def _best(line: np.ndarray, candidates: Sequence[Candidate], seed: int, gain: fl
         return best, 0.0
     part = line[np.random.default_rng(seed).permutation(len(line))[:_COMPARED]]
     first = found = held_out_log_density(part, best.fit, seed)
+    keeps = _keeps(best, line)
     for candidate in candidates[1:]:
         value = held_out_log_density(part, candidate.fit, seed)
-        needed = gain if candidate.spline and best.is_affine else _GAIN
         more = value - found
-        if more.mean() > max(needed, 2 * float(more.std()) / math.sqrt(len(more))):
+        needed = max(_GAIN, _errors(more))
+        if candidate.spline and not best.spline:
+            if best.is_affine and keeps:
+                needed = max(gain, needed)
+            elif not keeps and len(line) >= _MANY:
+                needed = -_GAIN
+        if more.mean() > needed:
             best, found = candidate, value
+            keeps = _keeps(best, line)
     return best, float((found - first).mean())
+
+
+def _keeps(candidate: Candidate, line: np.ndarray) -> bool:
+    """Whether its states are fine as they are: of an affine map neither skewed nor heavy-tailed, of another one normal."""
+    z = np.sort(candidate.states(line))
+    if candidate.is_affine:
+        return shape_of(z) == BALANCED
+    p = normal_cdf(torch.from_numpy(z)).numpy()
+    distance = np.abs(p - (np.arange(len(z)) + 0.5) / len(z)).max()
+    return bool(distance < max(_NORMAL, 1.36 / math.sqrt(len(z))))
+
+
+def _errors(values: np.ndarray) -> float:
+    """Two standard errors of the mean."""
+    return 2 * float(values.std()) / math.sqrt(len(values))
 
 
 def _candidates(line: np.ndarray, form: Form, bounded: Base) -> list[Candidate]:
@@ -142,9 +174,8 @@ def _candidates(line: np.ndarray, form: Form, bounded: Base) -> list[Candidate]:
     if bounded == "affine" and form.step == 0 and line.min() > 0:
         found.append(Candidate(positive, "log", False))
     if len(line) >= _ENOUGH:
-        found.append(Candidate(form, "affine", True))
-        if bounded != "affine":
-            found.append(Candidate(form, bounded, True))
+        found += [Candidate(form, "affine", True)]
+        found += [Candidate(form, bounded, True)] if bounded != "affine" else []
     return found
 
 

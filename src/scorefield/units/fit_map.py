@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from .column_map import Base, ColumnMap
-from .tails import Tail, fit_tail
+from .tails import HEAVIEST, Tail, fit_tail
 
 __all__ = ["Form", "fit_base", "fit_quantile", "spread_over_cells"]
 
@@ -126,11 +126,12 @@ def fit_quantile(line: np.ndarray, form: Form, base: Base = "affine") -> tuple[C
     y = (y - center) / spread
     beyond = min(max(1.5 * math.sqrt(n), 5.0), n / 10) / n
     knots_y, knots_z = _knots(y, beyond)
-    ends = [math.inf, math.inf]
+    ends, heaviest = [math.inf, math.inf], 0.0
     if base == "affine":
+        heaviest = HEAVIEST
         ends = [knots_y[0] - (low - start.location) / start.scale, (high - start.location) / start.scale - knots_y[-1]]
-    lower = fit_tail(knots_y[0] - y[y < knots_y[0]], -knots_z[0], ends[0])
-    upper = fit_tail(y[y > knots_y[-1]] - knots_y[-1], knots_z[-1], ends[1])
+    lower = fit_tail(knots_y[0] - y[y < knots_y[0]], -knots_z[0], ends[0], heaviest)
+    upper = fit_tail(y[y > knots_y[-1]] - knots_y[-1], knots_z[-1], ends[1], heaviest)
     slopes = _slopes(knots_y, knots_z, lower.slope, upper.slope)
     knots = torch.from_numpy(np.stack((knots_y, knots_z, slopes)))
     tails = torch.tensor([[lower.scale, lower.shape], [upper.scale, upper.shape]], dtype=torch.float64)

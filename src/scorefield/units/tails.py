@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Tail", "fit_tail"]
+__all__ = ["HEAVIEST", "Tail", "fit_tail"]
 
-_HEAVIEST = 0.9  # shape: above it not even a mean exists
+HEAVIEST = 0.9  # shape: above it not even a mean exists
 _PRIOR = 0.3  # standard deviation of the normal prior of the shape, around 0
 _FEWEST = 5  # excesses that a shape needs
 
@@ -33,8 +33,15 @@ class Tail:
         """Whether it falls off more slowly than a normal tail, without end."""
         return self.scale > 0 and self.shape >= 0
 
+    @property
+    def name(self) -> str:
+        """What it is, in words."""
+        if not self.heavy:
+            return "normal" if self.scale == 0 else "ends at its bound"
+        return f"generalized Pareto of shape {self.shape:.2g}" if self.shape else "exponential"
 
-def fit_tail(excess: np.ndarray, z: float, end: float = math.inf) -> Tail:
+
+def fit_tail(excess: np.ndarray, z: float, end: float = math.inf, heaviest: float = HEAVIEST) -> Tail:
     """The tail of excesses over a knot at which the standard normal coordinate is ±z.
 
     With a bound it is a power of the distance to it. Without, it is generalized Pareto or normal, whichever makes the
@@ -45,6 +52,7 @@ def fit_tail(excess: np.ndarray, z: float, end: float = math.inf) -> Tail:
         excess: How far values lie beyond the knot, all positive.
         z: The distance of the knot from 0 in the standard normal coordinate.
         end: The distance of the bound from the knot.
+        heaviest: The largest shape. In logarithms it is 0: exponential tails are Pareto tails of the values themselves.
 
     Returns:
         The tail.
@@ -68,7 +76,7 @@ def fit_tail(excess: np.ndarray, z: float, end: float = math.inf) -> Tail:
     slope = (hazard - z) / mean
     if count < _FEWEST:
         return Tail(0.0, 0.0, slope)
-    scale, shape, likelihood = _pareto(excess)
+    scale, shape, likelihood = _pareto(excess, heaviest)
     log_tail = _log_survival(z)
     straight = z + slope * excess
     normal = float((math.log(slope) - 0.5 * straight**2 - 0.5 * math.log(2 * math.pi) - log_tail).sum())
@@ -77,16 +85,17 @@ def fit_tail(excess: np.ndarray, z: float, end: float = math.inf) -> Tail:
     return Tail(scale, shape, 1 / scale / hazard)
 
 
-def _pareto(excess: np.ndarray) -> tuple[float, float, float]:
+def _pareto(excess: np.ndarray, heaviest: float) -> tuple[float, float, float]:
     """Scale, shape and log-likelihood of a generalized Pareto distribution, by Grimshaw's profile in θ = ξ / β."""
     theta = np.logspace(-4, 4, 161) / np.median(excess)
     shape = np.log1p(theta[:, None] * excess).mean(1)
-    count = len(excess)
+    count, mean = len(excess), float(excess.mean())
     profile = -count * (np.log(shape / theta) + shape + 1)
-    allowed = shape <= _HEAVIEST
-    best = int(np.argmax(np.where(allowed, profile - 0.5 * (shape / _PRIOR) ** 2, -np.inf)))
-    if not allowed.any():
-        return float(np.median(excess) * _HEAVIEST / (2**_HEAVIEST - 1)), _HEAVIEST, float(profile.max())
+    penalized = np.where(shape <= heaviest, profile - 0.5 * (shape / _PRIOR) ** 2, -np.inf)
+    exponential = -count * (math.log(mean) + 1)
+    best = int(np.argmax(penalized))
+    if penalized[best] <= exponential:
+        return mean, 0.0, exponential
     return float(shape[best] / theta[best]), float(shape[best]), float(profile[best])
 
 

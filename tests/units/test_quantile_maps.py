@@ -1,0 +1,147 @@
+"""Quantile maps: densities against exact ones, shapes of tails, and how little they store."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from scorefield.units import ColumnUnits
+from scorefield.units.fit_map import Form, fit_quantile
+from scorefield.units.forms import find_bounds, find_form, find_lattice
+from scorefield.units.normal import normal_cdf, normal_quantile, quantile_of_log
+from scorefield.units.tails import fit_tail
+
+D = torch.float64
+
+
+def log_beta_half(x):
+    return -math.log(math.pi) - 0.5 * np.log(x * (1 - x))
+
+
+def log_student(x):
+    return math.lgamma(2) - math.lgamma(1.5) - 0.5 * math.log(3 * math.pi) - 2 * np.log1p(x**2 / 3)
+
+
+def log_two_modes(x):
+    return np.logaddexp(-0.5 * (x - 3) ** 2, -0.5 * (x + 3) ** 2) - math.log(2) - 0.5 * math.log(2 * math.pi)
+
+
+KNOWN = {
+    "Student t, 3 degrees": (lambda rng, n: rng.standard_t(3, n), log_student, Form()),
+    "exponential": (lambda rng, n: rng.exponential(size=n), lambda x: -x, Form(lower=0.0)),
+    "uniform": (lambda rng, n: rng.uniform(size=n), lambda x: 0 * x, Form(0.0, 1.0)),
+    "arcsine": (lambda rng, n: rng.beta(0.5, 0.5, n), log_beta_half, Form(0.0, 1.0)),
+    "two modes": (lambda rng, n: rng.normal(size=n) + rng.choice([-3, 3], n), log_two_modes, Form()),
+}
+
+
+@pytest.mark.parametrize("count", [400, 6000])
+@pytest.mark.parametrize(("draw", "log_density", "form"), KNOWN.values(), ids=KNOWN)
+def test_densities_are_near_the_exact_ones(count, draw, log_density, form):
+    """The Kullback-Leibler divergence is a few times (knots + 4) / 2n, what as many parameters cost."""
+    rng = np.random.default_rng(0)
+    column, _, _ = fit_quantile(draw(rng, count), form)
+    units, x = ColumnUnits((column,)), draw(rng, 20000)
+    z = units(torch.from_numpy(x)[:, None])[:, 0]
+    log_p = -0.5 * z * z - 0.5 * math.log(2 * math.pi) + units.log_volume(torch.from_numpy(x)[:, None])
+    divergence = float((torch.from_numpy(log_density(x)) - log_p).mean())
+    assert -0.005 < divergence < 4 * (column.knots.shape[1] + 4) / (2 * count)
+
+
+def test_knots_grow_slowly_and_end():
+    rng = np.random.default_rng(0)
+    knots = [fit_quantile(rng.normal(size=n), Form())[0].knots.shape[1] for n in (100, 10_000, 1_000_000)]
+    assert knots == [7, 40, 160]
+
+
+@pytest.mark.parametrize("shape", [0.0, 0.3, 0.7])
+def test_shapes_of_tails(shape):
+    """Excesses with a known shape: within 4 standard errors, (1 + ξ) / √n, and the shrinkage by the prior."""
+    u = np.random.default_rng(0).random(2000)
+    excess = 2 * (-np.log(u) if shape == 0 else (u**-shape - 1) / shape)
+    tail = fit_tail(excess, 1.6)
+    error = 4 * (1 + shape) / math.sqrt(2000)
+    assert tail.heavy and abs(tail.shape - shape) < error + 0.02
+    assert abs(math.log(tail.scale / 2)) < 4 * math.sqrt(2 * (1 + shape) / 2000) + 0.02
+
+
+def test_tails_of_normal_values_are_normal():
+    z = np.random.default_rng(0).normal(size=40_000)
+    tail = fit_tail(z[z > 1.5] - 1.5, 1.5)
+    assert not tail.heavy and tail.scale == 0
+    assert abs(tail.slope - 1) < 4 / math.sqrt((z > 1.5).sum())
+
+
+def test_tails_end_at_bounds():
+    """Near its bounds an arcsine density is that of a power 1/2 of the distance."""
+    x = np.random.default_rng(0).beta(0.5, 0.5, 20_000)
+    tail = fit_tail(0.01 - x[x < 0.01], 1.5, 0.01)
+    assert -1 / tail.shape == pytest.approx(0.5, abs=4 * 0.5 / math.sqrt((x < 0.01).sum()) + 0.01)
+    assert tail.scale / -tail.shape == pytest.approx(0.01)
+
+
+def test_tails_of_logarithms_are_at_most_exponential():
+    """A heavy tail of log x would give values beyond all numbers; an exponential one is a Pareto tail of x."""
+    x = np.exp(np.random.default_rng(0).standard_t(1.5, 2000))
+    column, tails, _ = fit_quantile(x, Form(lower=0.0), "log")
+    assert [tail.name for tail in tails] == ["exponential", "exponential"]
+    far = ColumnUnits((column,)).inverse(torch.tensor([[-6.0], [6.0]], dtype=D))
+    assert float(far[0]) > 0 and float(far[1]) < 1e300
+
+
+def test_normal_quantiles_far_out():
+    z = torch.tensor([-1500.0, -37.0, -8.0, 0.3, 8.0], dtype=D)
+    torch.testing.assert_close(quantile_of_log(torch.special.log_ndtr(z))[:4], z[:4], rtol=1e-9, atol=0)
+    torch.testing.assert_close(normal_quantile(normal_cdf(z), normal_cdf(-z))[1:], z[1:], rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("values", "lattice"),
+    [
+        (np.array([0.25, 1.0, 2.5, 7.75]), (25.0, 75.0, 100.0)),
+        (np.array([12.0, 15.0, 21.0, 36.0]), (0.0, 3.0, 1.0)),
+        (np.arange(300) % 7 / 255, (0.0, 1.0, 255.0)),
+        (np.array([1.05, 1.15, 1.35, 2.05]), (5.0, 10.0, 100.0)),
+        (np.array([1e-13, 3e-13, 2.2e-13, 5e-13]), (0.0, 0.0, 1.0)),
+        (np.array([0.1, 0.2, 0.7]).astype(np.float32).astype(float), (0.0, 1.0, 10.0)),
+        (np.random.default_rng(0).normal(size=100), (0.0, 0.0, 1.0)),
+        (1.7e9 + 86400 * np.arange(9.0), (80000.0, 86400.0, 1.0)),
+    ],
+)
+def test_lattices(values, lattice):
+    assert find_lattice(values, np.unique(values)) == lattice
+
+
+def test_atoms_are_the_values_that_stand_out():
+    rng = np.random.default_rng(0)
+    x = rng.exponential(size=2000)
+    x[:300], x[300:310] = 2.0, 5.0
+    form = find_form(x)
+    assert form.values == (2.0, 5.0) and form.probabilities == (0.15, 0.005)
+    assert find_form(rng.poisson(60, 1000).astype(float)).values == ()
+    assert find_form(rng.normal(size=(5, 1))[:, 0]).values == ()
+
+
+@pytest.mark.parametrize(
+    ("draw", "bounds"),
+    [
+        (lambda rng: rng.normal(3, 1, 1000), (None, None)),
+        (lambda rng: rng.normal(300, 10, 1000), (None, None)),
+        (lambda rng: rng.uniform(-1, 1, 1000), (None, None)),
+        (lambda rng: rng.gamma(2, 3, 1000), (0.0, None)),
+        (lambda rng: rng.uniform(0, 1, 1000), (0.0, 1.0)),
+        (lambda rng: rng.beta(0.5, 0.5, 1000) * 100, (0.0, 100.0)),
+    ],
+)
+def test_evident_bounds(draw, bounds):
+    assert find_bounds(draw(np.random.default_rng(0)), np.zeros(0)) == bounds
+
+
+def test_a_code_far_from_all_values_is_not_a_bound():
+    x = np.random.default_rng(0).normal(10, 1, 1000)
+    x[:50] = -999
+    form = find_form(x)
+    assert form.values == (-999.0,) and form.lower is None

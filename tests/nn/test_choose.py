@@ -107,7 +107,8 @@ def test_tables_have_residual_networks():
     """Every option has an effect, sizes grow with the number of rows, and the reason names them."""
     sizes = [size(choose_for_tables(20, count)[0]) for count in (2, 400, 5_000, 10**6)]
     assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
-    network, reason = choose_for_tables(20, 400, (24,), 5, context=3, extra=4)
+    network, reason = choose_for_tables(20, 400, (24,), 5, context=3, extra=4, numbers=6)
+    assert network.numbers == 6
     assert (network.width, network.depth, network.context, network.extra) == (24, 5, 3, 4)
     assert reason == "states of 20 coordinates: a residual MLP with 5 blocks of width 24 for 400 samples"
     assert network(torch.zeros(2, 24), torch.zeros(2), torch.zeros(2, 3)).shape == (2, 20)

@@ -26,7 +26,7 @@ def batch(features: int, count: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize(("features", "extra", "context"), [(1, 0, 0), (5, 7, 0), (5, 7, 3)])
 def test_everything_that_goes_in_matters(features, extra, context):
     """The output is 0 at initialization; after that every input and every parameter matter."""
-    network, (x, c) = ResidualMLP(features, 16, 2, context, extra), batch(features + extra)
+    network, (x, c) = ResidualMLP(features, 16, 2, context, extra, numbers=1), batch(features + extra)
     given = (torch.ones(5, context),) if context else ()
     assert torch.equal(network(x, c, *given), torch.zeros(5, features))
     out = awake(network)(x, c, *given)
@@ -57,7 +57,7 @@ def test_blocks_are_added_to_the_stream():
 
 
 def test_the_constructor_is_the_configuration():
-    network = ResidualMLP(3, 8, 2, extra=1, expansion=3)
+    network = ResidualMLP(3, 8, 2, extra=1, expansion=3, numbers=2, pieces=5)
     described = json.loads(json.dumps(spec.describe(network)))
     again = spec.build(described)
     assert spec.describe(again) == described
@@ -65,9 +65,22 @@ def test_the_constructor_is_the_configuration():
     assert torch.equal(again(*batch(4)), network(*batch(4)))
 
 
-@pytest.mark.parametrize("name", ["features", "width", "depth", "expansion"])
+def test_numbers_are_encoded_by_pieces():
+    """Pieces between quantiles of a normal distribution fill one after another; other inputs are not encoded."""
+    network, x = ResidualMLP(2, 8, 1, numbers=1, pieces=4), torch.linspace(-4, 4, 81)[:, None].expand(81, 2)
+    found = network._encoded(x)
+    assert found.shape == (81, 6) and torch.equal(found[:, :2], x)
+    for i, (low, high) in enumerate([(-3, -0.674490), (-0.674490, 0), (0, 0.674490), (0.674490, 3)]):
+        expected = (2 * (x[:, 0] - low) / (high - low) - 1).clamp(-1, 1)
+        torch.testing.assert_close(found[:, 2 + i], expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match=r"^of 3 inputs, 4 cannot be numbers: choose fewer$"):
+        ResidualMLP(2, 8, 1, extra=1, numbers=4)
+
+
+@pytest.mark.parametrize("name", ["features", "width", "depth", "expansion", "pieces"])
 def test_sizes_must_be_positive(name):
-    sizes = {"features": 3, "width": 8, "depth": 2, "context": 0, "extra": 0, "expansion": 2} | {name: 0}
+    sizes = {"features": 3, "width": 8, "depth": 2, "context": 0, "extra": 0, "expansion": 2, "numbers": 0, "pieces": 7}
+    sizes |= {name: 0}
     got = ", ".join(f"{k}={v}" for k, v in sizes.items())
     with pytest.raises(ValueError, match=f"^ResidualMLP needs positive sizes, got {got}$"):
         ResidualMLP(**sizes)

@@ -79,6 +79,7 @@ def choose_for_tables(
     depth: int | None = None,
     context: int = 0,
     extra: int = 0,
+    numbers: int = 0,
 ) -> tuple[nn.Module, str]:
     """Chooses a network for mixed states: numbers and categories of tables.
 
@@ -89,6 +90,7 @@ def choose_for_tables(
         depth: Overrides the number of blocks.
         context: The number of context values per sample.
         extra: The number of further inputs: the flags of given and absent variables.
+        numbers: The number of coordinates that are numbers, the first ones.
 
     Returns:
         The network, and the reason for the choice in words.
@@ -106,7 +108,7 @@ def choose_for_tables(
     usual, blocks = next((width, blocks) for most, width, blocks in _TABLES if count < most)
     width, blocks = widths[0] if widths else usual, blocks if depth is None else depth
     text = f"states of {features} coordinates: a residual MLP with {blocks} blocks of width {width} for {count} samples"
-    return ResidualMLP(features, width, blocks, context, extra), text
+    return ResidualMLP(features, width, blocks, context, extra, numbers=numbers), text
 
 
 def _for_vectors(

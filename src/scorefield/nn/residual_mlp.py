@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -9,7 +10,8 @@ from .embed import FourierEmbedding
 
 __all__ = ["ResidualMLP"]
 
-_LABEL = 128  # the width of the embedding of the noise label
+_LABEL = 64  # the width of the embedding of the noise label and the context
+_OUTERMOST = 3.0  # standard deviations, beyond which the outermost pieces of an encoding are full
 
 
 class ResidualMLP(nn.Module):
@@ -17,6 +19,9 @@ class ResidualMLP(nn.Module):
 
     Blocks of two layers are added to a stream of constant width, as in the feed-forward half of a transformer: each
     normalizes the stream, and the noise label and the context shift its inner layer. The output is 0 at initialization.
+    Numbers, which are expected to have unit variance, also enter as piecewise linear encodings: the part of each piece
+    between two quantiles of a normal distribution that lies below the number (Gorishniy et al., 2022). A smooth network
+    bends at these places without having to learn large weights.
 
     Arguments:
         features: The number of outputs.
@@ -25,9 +30,14 @@ class ResidualMLP(nn.Module):
         context: The number of context values; 0 for none.
         extra: The number of further inputs in x that have no output; 0 for none.
         expansion: The width of the inner layer of a block, in widths of the stream.
+        numbers: How many of the inputs in x, the first ones, are encoded by pieces.
+        pieces: The number of pieces.
 
     Raises:
-        ValueError: If a size is not positive.
+        ValueError: If a size is not positive, or there are fewer inputs than numbers.
+
+    References:
+        Gorishniy et al., 2022, On embeddings for numerical features in tabular deep learning.
 
     Example:
         >>> import torch
@@ -36,20 +46,36 @@ class ResidualMLP(nn.Module):
         torch.Size([3, 5])
     """
 
+    borders: Tensor
+
     def __init__(
-        self, features: int, width: int = 256, depth: int = 3, context: int = 0, extra: int = 0, expansion: int = 2
+        self,
+        features: int,
+        width: int = 256,
+        depth: int = 3,
+        context: int = 0,
+        extra: int = 0,
+        expansion: int = 2,
+        numbers: int = 0,
+        pieces: int = 7,
     ) -> None:
         super().__init__()
-        if min(features, width, depth, expansion) < 1 or min(context, extra) < 0:
-            got = f"features={features}, width={width}, depth={depth}, context={context}, extra={extra}"
-            raise ValueError(f"ResidualMLP needs positive sizes, got {got}, expansion={expansion}")
-        self.features, self.width, self.depth = features, width, depth
-        self.context, self.extra, self.expansion = context, extra, expansion
+        sizes = {"features": features, "width": width, "depth": depth, "context": context, "extra": extra}
+        sizes |= {"expansion": expansion, "numbers": numbers, "pieces": pieces}
+        if min(features, width, depth, expansion, pieces) < 1 or min(context, extra, numbers) < 0:
+            raise ValueError(f"ResidualMLP needs positive sizes, got {', '.join(f'{k}={v}' for k, v in sizes.items())}")
+        if numbers > features + extra:
+            raise ValueError(f"of {features + extra} inputs, {numbers} cannot be numbers: choose fewer")
+        self.features, self.width, self.depth, self.context = features, width, depth, context
+        self.extra, self.expansion, self.numbers, self.pieces = extra, expansion, numbers, pieces
+        inner = torch.special.ndtri(torch.arange(1, pieces, dtype=torch.float64) / pieces)
+        borders = torch.cat((-inner.new_full((1,), _OUTERMOST), inner, inner.new_full((1,), _OUTERMOST))).float()
+        self.register_buffer("borders", borders, persistent=False)
         self.label = FourierEmbedding(16)
         self.embed = nn.Sequential(nn.Linear(32, _LABEL), nn.SiLU(), nn.Linear(_LABEL, _LABEL))
         if context:
             self.embed_context = nn.Sequential(nn.Linear(context, _LABEL), nn.SiLU(), nn.Linear(_LABEL, _LABEL))
-        self.input = nn.Linear(features + extra, width)
+        self.input = nn.Linear(features + extra + numbers * pieces, width)
         self.blocks = nn.ModuleList(_Block(width, expansion * width) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.output = nn.Linear(width, features)
@@ -67,11 +93,19 @@ class ResidualMLP(nn.Module):
             if context is None:
                 raise ValueError(f"this network needs a context of {self.context} values and got none: pass context")
             known = known + self.embed_context(context)
-        known, h = F.silu(known), self.input(x)
+        known, h = F.silu(known), self.input(self._encoded(x))
         for block in self.blocks:
             h = block(h, known)
         prediction: Tensor = self.output(self.norm(h))
         return prediction
+
+    def _encoded(self, x: Tensor) -> Tensor:
+        """The inputs with the encodings of numbers, from -1 to 1 in each piece."""
+        if not self.numbers:
+            return x
+        low, high = self.borders[:-1], self.borders[1:]
+        parts = (x[:, : self.numbers, None] - (low + high) / 2) * (2 / (high - low))
+        return torch.cat((x, parts.clamp(-1, 1).flatten(1)), 1)
 
 
 class _Block(nn.Module):

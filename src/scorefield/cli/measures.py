@@ -11,7 +11,7 @@ from .terminal import say, table
 from .verbs import Config, Device, Fitted, RunFolder, app, device_of, flat
 
 if TYPE_CHECKING:
-    from ..evaluation import TableEvaluation
+    from ..evaluation import Evaluation, TableEvaluation
 
 __all__ = ["compare", "evaluate", "report"]
 
@@ -66,12 +66,7 @@ def evaluate(
         "as real data: a test says no if it distinguishes them, at 5 % for all tests together; a distance without p is in"
     )
     say("range from 5 % to 95 % of real data, or outside, as it is by chance now and then: the tests decide")
-    for family in found.families:
-        worst = family.p_values.argsort(kind="stable")[:8]
-        numbers = (family.samples, family.real, family.p_values)
-        rows = [(family.labels[i], *(float(column[i]) for column in numbers)) for i in worst]
-        title = f"The {family.distance.name}, those first that differ the most"
-        table(title, ("", "samples", "held out", "p (Bonferroni)"), rows)
+    _print_families(found)
     if found.table is not None:
         _print_table(found.table)
     near = found.plain()["neighbours"]
@@ -88,6 +83,16 @@ def evaluate(
     for sentence in found.verdict:
         print(sentence)
     print(folder.file("evaluation.json"))
+
+
+def _print_families(found: Evaluation) -> None:
+    """Columns and pairs of them, those that differ the most."""
+    for family in found.families:
+        worst = family.p_values.argsort(kind="stable")[:8]
+        numbers = (family.samples, family.real, family.p_values)
+        rows = [(family.labels[i], *(float(column[i]) for column in numbers)) for i in worst]
+        title = f"The {family.distance.name}, those first that differ the most"
+        table(title, ("", "samples", "held out", "p (Bonferroni)"), rows)
 
 
 def _print_table(found: TableEvaluation) -> None:

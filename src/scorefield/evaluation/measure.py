@@ -74,9 +74,7 @@ def evaluate(
         raise ValueError(f"{need}: hold out a larger part")
     vectors = len(model.schema.inner_shape) == 1
     count = (2000 if vectors else 1000) if count is None else count
-    start = time.perf_counter()
-    packed = model.sample(count, seed)
-    seconds = time.perf_counter() - start
+    packed, seconds = _timed(model, count, seed)
     samples = model.schema.rows(packed)
     vector = _vectors(model, known)
     drawn, real, learned = vector(samples, count), vector(fresh, 2 * count), vector(known, None)
@@ -100,6 +98,12 @@ def evaluate(
         table=table,
     )
     return replace(found, verdict=verdict(found, history, unseen))
+
+
+def _timed(model: Model, count: int, seed: int) -> tuple[Any, float]:
+    start = time.perf_counter()
+    packed = model.sample(count, seed)
+    return packed, time.perf_counter() - start
 
 
 def standard(model: Model, rows: Rows, count: int) -> Tensor:

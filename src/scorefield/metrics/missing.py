@@ -83,10 +83,8 @@ def missing_patterns(
     return MissingPatterns(names, drawn[order], held[order], distance)
 
 
-class _Missing(SmallestPValue):
+class _Missing:
     """Codes of what is missing, by χ²."""
-
-    values = "shares of rows"
 
     def __init__(self, codes: Sequence[tuple[Tensor, int]]) -> None:
         self.codes = codes
@@ -124,4 +122,8 @@ def missing_test(pool: Pool, columns: Sequence[TableColumn], permutations: int =
         labels.append("the pattern of missing columns (share of complete rows)")
         complete = ~absent.any(1)
         sides.append(tuple(float(complete[part].double().mean()) for part in (pool.drawn, pool.held)))
-    return (_Missing(codes).family(pool, "missing values", labels, sides, permutations),)
+    return (
+        SmallestPValue(_Missing(codes).each, "shares of rows").family(
+            pool, "missing values", labels, sides, permutations
+        ),
+    )

@@ -180,11 +180,8 @@ def _shape(
     known, drawn = _there(np.concatenate(whole[1:])), _there(whole[0])
     range_ = (np.nan, np.nan) if column.size or not len(known) else (float(known.min()), float(known.max()))
     repeated = None if column.size else share(_repeated)
-    unseen, chance = None, 0.0
-    if column.size or (repeated is not None and repeated.real > LATTICE):
-        values, members = np.unique(known, return_counts=True)
-        unseen = int((~np.isin(drawn, values)).sum())
-        chance = float((members == 1).sum()) / max(1, len(known)) * len(drawn)
+    counted = column.size > 0 or (repeated is not None and repeated.real > LATTICE)
+    unseen, chance = _unseen(drawn, known) if counted else (None, 0.0)
     shape = ColumnShape(
         *(str(column.name), column.kind, distance, wasserstein),
         missing=share(lambda values: float(np.isnan(values).mean())),
@@ -298,6 +295,13 @@ def _wasserstein(x: np.ndarray, y: np.ndarray) -> float:
     from scipy.stats import wasserstein_distance
 
     return float(wasserstein_distance(x, y)) if len(x) and len(y) else float("nan")
+
+
+def _unseen(drawn: np.ndarray, known: np.ndarray) -> tuple[int, float]:
+    """How many samples have a value that is not known, and how many of as many new rows would (Good, 1953)."""
+    values, members = np.unique(known, return_counts=True)
+    chance = float((members == 1).sum()) / max(1, len(known)) * len(drawn)
+    return int((~np.isin(drawn, values)).sum()), chance
 
 
 def _atom(x: np.ndarray, real: np.ndarray) -> float:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import abc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -14,18 +12,24 @@ from torch import Tensor
 from .moments import TestFamily
 from .pool import Pool, permutation_test
 
-__all__ = ["SmallestPValue"]
+__all__ = ["SmallestPValue", "Statistics"]
 
 
-class SmallestPValue(abc.ABC):
-    """Several statistics with p-values from their limit distributions; the largest −log₁₀ p is their joint statistic."""
+Statistics = Callable[[slice, Tensor, Tensor, bool], Iterator[tuple[np.ndarray, np.ndarray]]]
+"""A function of a block of rows, the weights `(K, rows)` of both sides, and whether to break ties as in `Ranks.columns`: for
+each statistic its distances and p-values, `(K,)` each."""
 
-    values: ClassVar[str] = ""
-    """What the values of samples and of real data are, in words."""
 
-    @abc.abstractmethod
-    def each(self, block: slice, a: Tensor, b: Tensor, fine: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """For each statistic its distances and p-values, `(K,)` each; `fine` breaks ties as in `Ranks.columns`."""
+class SmallestPValue:
+    """Several statistics with p-values from their limit distributions; the largest −log₁₀ p is their joint statistic.
+
+    Arguments:
+        each: The statistics.
+        values: What the values of samples and of real data are, in words.
+    """
+
+    def __init__(self, each: Statistics, values: str) -> None:
+        self.each, self.values = each, values
 
     def tested(self, block: slice, a: Tensor, b: Tensor, fine: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Distances and p-values, `(K, statistics)` each."""

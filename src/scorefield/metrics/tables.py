@@ -166,10 +166,8 @@ def chosen_rows(sizes: Sequence[int], maximum: int, seed: int) -> tuple[int, int
     return n, m, parts
 
 
-class _Columns(SmallestPValue):
+class _Columns:
     """Numeric columns by Kolmogorov-Smirnov, categorical ones by χ²; missing numbers lie below all others."""
-
-    values = "means of numbers, and shares of the category that is most common in held-out data"
 
     def __init__(self, columns: Sequence[TableColumn]) -> None:
         self.columns = columns
@@ -187,10 +185,8 @@ class _Columns(SmallestPValue):
                 yield chi_square(column.values[block], len(column.levels), a, b)
 
 
-class _Joint(SmallestPValue):
+class _Joint:
     """Contingency tables of pairs of columns, by χ²."""
-
-    values = "Cramér's V of the contingency tables, in which numbers are in six bins"
 
     def __init__(self, codes: Sequence[tuple[Tensor, int]], pairs: Sequence[tuple[int, int]]) -> None:
         self.codes = codes
@@ -220,7 +216,11 @@ def column_test(pool: Pool, columns: Sequence[TableColumn], permutations: int = 
         else:
             common = int(torch.bincount(real).argmax())
             sides.append((float((drawn == common).double().mean()), float((real == common).double().mean())))
-    return _Columns(columns).family(pool, "columns", [column.name for column in columns], sides, permutations)
+    each = _Columns(columns).each
+    values = "means of numbers, and shares of the category that is most common in held-out data"
+    return SmallestPValue(each, values).family(
+        pool, "columns", [column.name for column in columns], sides, permutations
+    )
 
 
 def association_test(pool: Pool, columns: Sequence[TableColumn], permutations: int = 499) -> TestFamily:
@@ -283,7 +283,9 @@ def joint_test(pool: Pool, columns: Sequence[TableColumn], permutations: int = 4
     codes = [_merged(*column.coded(BINS, pool.n + pool.m)) for column in columns]
     sides = [tuple(cramer(*codes[i], *codes[j], part) for part in (pool.drawn, pool.held)) for i, j in pairs]
     labels = [f"{columns[i].name} and {columns[j].name}" for i, j in pairs]
-    return _Joint(codes, pairs).family(pool, "joint distributions of pairs", labels, sides, permutations)
+    each = _Joint(codes, pairs).each
+    values = "Cramér's V of the contingency tables, in which numbers are in six bins"
+    return SmallestPValue(each, values).family(pool, "joint distributions of pairs", labels, sides, permutations)
 
 
 def chosen_pairs(columns: int, most: int, seed: int) -> list[tuple[int, int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,13 +111,10 @@ def table_trends(
     sides = np.array([[strength(typed[i], typed[j], part) for part in (pool.drawn, pool.held)] for i, j in pairs])
     codes = [_coded(column, n, m) for column in typed]
     linear = [_pearson(rows[part], columns) for part in (pool.drawn, pool.held)]
-    block, divisions = (pool.real, pool.splits) if pool.extra else (pool.pair, pool.permuted)
     between, similar = [], []
-    for several in divisions(splits):
-        for a, b in zip(*several):
-            first, second = (np.arange(len(rows))[block][side.numpy() > 0] for side in (a, b))
-            between.append(_distances(typed, codes, first, second, pairs))
-            similar.append(_mean(pair_similarities(rows[first], rows[second], columns, pairs)))
+    for first, second in _divided(pool, splits):
+        between.append(_distances(typed, codes, first, second, pairs))
+        similar.append(_mean(pair_similarities(rows[first], rows[second], columns, pairs)))
     # A constant column has no correlation: its pairs stay NaN.
     known = np.isfinite(between).any(0)
     floors = np.full((3, len(pairs)), np.nan)
@@ -181,6 +178,15 @@ def contingency_distance(first: np.ndarray, second: np.ndarray) -> float:
         ).sum()
         / 2
     )
+
+
+def _divided(pool: Pool, splits: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The row numbers of random parts of real data of the sizes of both sides; of all rows, if there are too few real ones."""
+    block, divisions = (pool.real, pool.splits) if pool.extra else (pool.pair, pool.permuted)
+    for several in divisions(splits):
+        for sides in zip(*several):
+            first, second = (block.start + np.flatnonzero(side.numpy() > 0) for side in sides)
+            yield first, second
 
 
 def _mean(values: np.ndarray) -> float:

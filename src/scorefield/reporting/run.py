@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from ..comparison import resolved
-from ..evaluation import RunData, evaluate_run, run_of
+from ..evaluation import Evaluation, RunData, evaluate_run, run_of
+from ..model import Model
 from ..runs import Run
 from ..samplers import Sampling, SamplingLike
 from .base import number
@@ -54,10 +55,6 @@ def report(
     kept, about = run.read("run.json"), run.read("fit.json")
     samples, table = evaluation.samples, evaluation.table
     kind = torch.float32 if table is None else torch.float64  # dates have more digits than float32
-    frames = None if model.schedule.steps else _FRAMES  # unless the schedule has steps of its own
-    mixed = table is not None and (bool(np.isnan(samples).any()) or any(column.size for column in table.columns))
-    states = () if mixed else model.trajectory(400 if vector else 16, seed, steps=frames)  # not points of a space
-    shown = [x.numpy() for _, x in states]
     content = Content(
         title=run.path.resolve().name,
         subtitle=f"{kept['shape'][0]:,} samples of shape {' x '.join(map(str, kept['shape'][1:]))}",
@@ -80,8 +77,17 @@ def report(
         neighbours=evaluation.neighbours if table is None or table.privacy is None else None,
         levels=about["by_level"],
         log=run.log,
-        frames=shown,
+        frames=_states(model, evaluation, seed),
         calibration=[(n, v, r) for n, v, r in (*kept["noise_levels"], *kept["choices"])],
         table=table,
     )
     return write_page(run.file("report.html"), content)
+
+
+def _states(model: Model, found: Evaluation, seed: int) -> list[np.ndarray]:
+    """States of the reverse diffusion; none of rows with categories or missing values, which are not points of a space."""
+    if found.table is not None and (np.isnan(found.samples).any() or any(c.size for c in found.table.columns)):
+        return []
+    steps = None if model.schedule.steps else _FRAMES  # unless the schedule has steps of its own
+    count = 400 if len(model.schema.inner_shape) == 1 else 16
+    return [x.numpy() for _, x in model.trajectory(count, seed, steps=steps)]

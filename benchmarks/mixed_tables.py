@@ -110,9 +110,9 @@ def judged(
     """One line of figures."""
     categorical = {str(column.name) for column in schema.table if column.size} | {target}
     real, held_out, fake = codes([train, test, drawn], categorical)
-    matrices = [schema.unpack(frame, torch.float64) for frame in (train, drawn)]
-    shape = metrics.column_shapes(*matrices, schema.table).score
-    trend = metrics.column_pair_trends(*matrices, schema.table).score
+    matrices = [schema.unpack(frame, torch.float64) for frame in (drawn, train)]
+    shape = metrics.table_shapes(*matrices, columns=schema.table).score.value
+    trend = metrics.table_trends(*matrices, columns=schema.table).score.value
     place = list(train.columns).index(target)
     print(
         f"{name:12} 1-detectability {detectability(real, fake):.3f}  Shape {shape:.3f}  Trend {trend:.3f}  "
@@ -136,7 +136,7 @@ def main() -> None:
     target = options.target or str(frame.columns[-1])
     settings = scorefield.Data(categorical=tuple(dict.fromkeys((*options.categorical, target))))
     train, test = split(frame)
-    schema = Schema.of(train, settings)
+    schema = Schema.of(train, data=settings)
     print(f"{options.file.name}: {len(train):,} rows x {train.shape[1]}, target {target}", flush=True)
     for name in options.models:
         start = time.process_time()

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..denoisers import DenoiserModule, Gaussian
+from ..denoisers import Denoiser, DenoiserModule, Gaussian, MixedDenoiser
 from ..display import Facts, displayed
 from ..metrics import loss_gap
 from ..model import Model
@@ -109,13 +109,32 @@ def _measured(plan: Plan, trainer: Trainer, denoiser: DenoiserModule) -> _Losses
     train = prepared.states(rows, prepared.chosen(rows, count, stream=-4), "train cell").cpu()
     of_held_out = None if trainer.context is None else trainer.context.cpu()
     of_train = None if prepared.context is None else prepared.context.train
-    zero = Gaussian(torch.zeros_like(held_out[0]), torch.ones_like(held_out[0]))
+    zero = _zero(plan, held_out)
     draws = max(1, min(8, 1024 // max(1, len(held_out)))) if held_out.ndim == 2 else 1
     found = (
         torch.stack([losses_by_level(d, x, objective, levels, seed, c) for seed in range(draws)]).mean(0)
         for d, x, c in ((denoiser, held_out, of_held_out), (denoiser, train, of_train), (zero, held_out, None))
     )
     return _Losses(levels, *found)
+
+
+class _Zero(nn.Module):
+    """A network whose answer is 0."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        return x.new_zeros(len(x), self.size)
+
+
+def _zero(plan: Plan, like: Tensor) -> Denoiser:
+    """The denoiser of a network whose answer is 0: the one of independent standard normal numbers."""
+    variables = plan.prepared.units.variables
+    if variables is None:
+        return Gaussian(torch.zeros_like(like[0]), torch.ones_like(like[0]))
+    return MixedDenoiser(_Zero(variables.size), variables)
 
 
 def _memorized(plan: Plan, trainer: Trainer, chosen: str, losses: _Losses) -> str:

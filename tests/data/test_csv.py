@@ -107,7 +107,7 @@ def test_columns_without_a_name_get_one_with_a_warning(read_frame, text, names, 
 
 def test_later_rows_fill_a_column_without_a_name(tmp_path, monkeypatch):
     monkeypatch.setattr("scorefield.data.formats.tables.BLOCK", 8 * 3 * 2)
-    with pytest.raises(ValueError, match="column 3 of .*x.csv has no name: name it in the first line"):
+    with pytest.raises(ValueError, match=r"column 3 of .*x\.csv has no name: name it in the first line"):
         csv(tmp_path, "a,b\n7,5,\n7,6,\n3,7,9\n", cache=tmp_path / "cache", limit=1)
 
 

@@ -6,12 +6,12 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from cyclopts import CycloptsError
 from cyclopts.config import Dict
 
-from ..settings import RENAMED, with_new_names
+from ..settings import RENAMED, Data, with_new_names
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..model import Model
     from ..samplers import Sampling
 
-__all__ = ["COMMANDS", "NAMES", "Choices", "Conditions", "Drawing", "Reading"]
+__all__ = ["COMMANDS", "NAMES", "Choices", "Conditions", "Drawing", "Form", "Reading"]
 __all__ += ["from_file", "names_of", "with_new_words"]
 
 COMMANDS = {"calibrate": "noise-levels"}
@@ -33,6 +33,7 @@ processes those of scorefield.processes (vp, ve, edm, flow, …).
 An unknown name lists them all."""
 
 _BUDGETS = ("minutes", "steps", "epochs")
+_TABLES = ("bounds", "kinds")  # options that a file may also give as a table
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,17 @@ class Reading:
     cache: Path | None = None
 
     def read(self, path: Path) -> Any:
-        """The data in the file."""
+        """The data in the file; what was not plain in it is said."""
+        import warnings
+
         from ..data import read
 
-        return read(**{**self.source(path), "path": path})
+        with warnings.catch_warnings(record=True) as notes:
+            warnings.simplefilter("always", UserWarning)
+            found = read(**{**self.source(path), "path": path})
+        for note in notes:
+            say(f"note: {note.message}")
+        return found
 
     def given(self, path: Path | None) -> Any:
         """The data in the file; None leaves them to the run."""
@@ -114,6 +122,70 @@ class Reading:
         columns = None if self.columns is None else list(self.columns)
         options = {"path": path.expanduser().absolute(), "cache": (self.cache or home).expanduser().absolute()}
         return {**asdict(self), "columns": columns, **{name: str(value) for name, value in options.items()}}
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the form of the data is, and what the columns of a table hold. What is left out is found from the data.
+
+    Arguments:
+        structure: "vector" (a table), "grid" (signals, fields, images, volumes), or "auto": from the shape.
+        channels: Where the channels of a grid are: "first" or "last" after the sample axis, "none", or "auto".
+        held_out: The fraction of the data held out of training, to measure the loss on; 0 for none.
+        dequantize: Whether whole numbers, and others on a fine lattice, are learned as the cells they stand for, x - 1/2 to
+            x + 1/2, with new uniform noise each time: densities need it. Without it they are points.
+        categorical: Columns whose values are categories, such as codes in integers: zone,band.
+        numeric: Columns whose values are numbers.
+        bounds: What numbers cannot lie below and above: share=0:1 load=0: for each column.
+        log: Columns of positive numbers that are learned on a logarithmic scale.
+        missing: Whether missing values are drawn where the data miss ("draw"), or samples are complete ("complete").
+        keep: Columns that are kept even if they seem to be identifiers or free text.
+        kinds: What columns are: day=date code=category weight=number, or note="leave out".
+    """
+
+    structure: Literal["auto", "vector", "grid"] = "auto"
+    channels: Literal["auto", "first", "last", "none"] = "auto"
+    held_out: float = 0.1
+    dequantize: bool = True
+    categorical: tuple[str, ...] | None = None
+    numeric: tuple[str, ...] | None = None
+    bounds: tuple[str, ...] | None = None
+    log: tuple[str, ...] | None = None
+    missing: Literal["draw", "complete"] = "draw"
+    keep: tuple[str, ...] | None = None
+    kinds: tuple[str, ...] | None = None
+
+    def data(self) -> Data:
+        """The value that Python takes."""
+        given: dict[str, Any] = {
+            name: _names(getattr(self, name)) for name in ("categorical", "numeric", "log", "keep")
+        }
+        given["bounds"] = None if self.bounds is None else dict(_bounds(word) for word in self.bounds)
+        given["columns"] = None if self.kinds is None else dict(_pair(word, "kinds", "day=date") for word in self.kinds)
+        return Data(self.structure, self.channels, self.held_out, self.dequantize, missing=self.missing, **given)
+
+
+def _names(words: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Names that are separated by commas or given one by one."""
+    return None if words is None else tuple(name for word in words for name in word.split(",") if name)
+
+
+def _pair(word: str, option: str, example: str) -> tuple[str, str]:
+    """The name of a column and what is said of it."""
+    name, sign, value = word.rpartition("=")
+    if not sign or not name:
+        raise ValueError(f"--{option} takes name=value, such as {example}, got {word!r}")
+    return name, value
+
+
+def _bounds(word: str) -> tuple[str, tuple[float | None, float | None]]:
+    """The name of a column and its bounds."""
+    name, ends = _pair(word, "bounds", "share=0:1")
+    try:
+        low, high = (float(end) if end.strip() else None for end in ends.split(":"))
+    except ValueError:
+        raise ValueError(f"--bounds takes name=low:high, such as share=0:1 or load=0:, got {word!r}") from None
+    return name, (low, high)
 
 
 @dataclass(frozen=True)
@@ -227,6 +299,7 @@ def from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection
         return
     path, command = Path(tokens[0].value), commands[-1]
     content = {COMMANDS.get(name, name).replace("_", "-"): value for name, value in _content(path).items()}
+    content = {name: _as_words(value) if name in _TABLES else value for name, value in content.items()}
     tables = {name: value for name, value in content.items() if isinstance(value, dict)}
     given = {name: value for name, value in content.items() if name not in tables} | tables.get(command, {})
     given = {name.replace("-", "_"): value for name, value in given.items()}
@@ -238,12 +311,21 @@ def from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection
     for name in set(tables) - set(verbs):
         raise CycloptsError(msg=_unknown(path, "there is no command", name, verbs))
     options = [name for name in known if name != "config"]
+    given = {name: _as_words(value) if name in _TABLES else value for name, value in given.items()}
     for name, value in given.items():
         if name not in options or isinstance(value, dict):
             raise CycloptsError(msg=_unknown(path, f"{command} has no option", name, options))
     if any(known[name].tokens for name in _BUDGETS if name in known):  # a budget on the line replaces that of the file
         given = {name: value for name, value in given.items() if name not in _BUDGETS}
     Dict(given, source=str(path), use_commands_as_keys=False)(app, commands, arguments)
+
+
+def _as_words(value: Any) -> Any:
+    """What a table of a file says of each column, in the words of the command line."""
+    if not isinstance(value, dict):
+        return value
+    ends = {name: v if isinstance(v, list) else [v] for name, v in value.items()}
+    return [f"{name}={':'.join(map(str, each))}" for name, each in ends.items()]
 
 
 def _content(path: Path) -> dict[str, Any]:

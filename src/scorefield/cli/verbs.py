@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import sys
 import warnings
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Group, Parameter
 
 from .. import __version__
-from ..settings import Data, Network, Training
-from .options import Choices, Reading, from_file
+from ..settings import Network, Training
+from .options import Choices, Form, Reading, from_file
 from .terminal import Watch, duration, number, say, table
 
 if TYPE_CHECKING:
+    from ..data import Schema
     from ..fitting import Plan
     from ..runs import Run
 
@@ -33,6 +35,7 @@ def flat(group: str) -> Parameter:
     return Parameter(name="*", group=_ORDER[group])
 
 
+_MOST, _NAME = 60, 30  # columns of a table that are listed, and characters of a name that they line up for
 _CONFIG = "A TOML file with these options, at the top level or in a table [COMMAND]; the command line takes precedence."
 _FITTED = "The training data, if they have been moved."
 
@@ -67,6 +70,7 @@ The main steps in three commands:
     help_epilogue="""Examples:
 
   scorefield fit table.csv -o run --minutes 2
+  scorefield fit table.csv -o run --categorical zone,band --bounds share=0:1 --keep id
   scorefield fit fields.h5 --key pressure -o run --channels none --periodic
   scorefield fit photos/ -o run --resize 64 --minutes 60 --widths 64 128 256
   scorefield fit digits.npz -o run --key images --context digits.npz --context-key labels
@@ -82,7 +86,7 @@ def fit(
     training: Annotated[Training, flat("Training")] = Training(),  # noqa: B008
     choices: Annotated[Choices, flat("Choices")] = Choices(),  # noqa: B008
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
-    how: Annotated[Data, flat("Data")] = Data(),  # noqa: B008
+    form: Annotated[Form, flat("Data")] = Form(),  # noqa: B008
     network: Annotated[Network, flat("Network")] = Network(),  # noqa: B008
     context: Annotated[Path | None, Parameter(group=_ORDER["Context"])] = None,
     context_key: Annotated[str | None, Parameter(group=_ORDER["Context"])] = None,
@@ -108,7 +112,7 @@ def fit(
     """
     from ..runs import Run, fit
 
-    run = Run(output)
+    run, how = Run(output), form.data()
     x = reading.read(data)
     contexts = None if context is None else Reading(context_key, context_columns).read(context)
     with _stoppable(output), Watch() as watch, warnings.catch_warnings():
@@ -139,6 +143,7 @@ def _introduce(plan: Plan) -> None:
     schema, training = plan.prepared.schema, plan.training
     form = " x ".join(map(str, schema.shape)) if schema.shape else "single numbers"
     say(f"data: {plan.prepared.summary.count:,} of shape {form} ({schema.dtype}); {schema.reason}")
+    _columns(schema)
     say(f"network: {plan.choice('network').value}")
     budget = next(f"{getattr(training, n):g} {n}" for n in ("minutes", "steps", "epochs") if getattr(training, n))
     say(f"budget: {budget}, batches of {training.batch}, on {plan.device}")
@@ -147,6 +152,22 @@ def _introduce(plan: Plan) -> None:
     for choice in plan.choices:
         if choice.given:
             say(f"{choice.name}: {choice.value}")
+
+
+def _columns(schema: Schema) -> None:
+    """Says what each column of a table was taken for, and which are left out."""
+    from ..data import describe_columns
+
+    rows = describe_columns(schema)
+    kept = [row for row in rows if row[1] != "left out"]
+    width = max((min(len(name), _NAME) for name, *_ in rows), default=0)
+    for name, _, reason in kept[:_MOST]:
+        say(f"  {name:{width}}  {reason}")
+    if len(kept) > _MOST:
+        say(f"  and {len(kept) - _MOST} columns more")
+    for name, _, reason in rows[len(kept) :]:
+        said = re.sub(r"keep=\[(.*)\]", lambda found: f"--keep {found[1]}", reason)
+        say(f"  {name:{width}}  left out: {said}")
 
 
 @contextlib.contextmanager
@@ -193,7 +214,7 @@ def noise_levels(
     overlap: float = 0.5,
     moves: int | None = None,
     published: bool = False,
-    how: Annotated[Data, flat("Data")] = Data(),  # noqa: B008
+    form: Annotated[Form, flat("Data")] = Form(),  # noqa: B008
     seed: Seed = 0,
     config: Config = None,
 ) -> None:
@@ -210,7 +231,7 @@ def noise_levels(
     from ..fitting import Options, plan, prepare
     from ..noise_levels import ncsnv2_smallest_level
 
-    options = Options(how, seed=seed, device="cpu")
+    options = Options(form.data(), seed=seed, device="cpu")
     prepared = prepare(reading.read(data), options)
     planned = plan(prepared, options)
     title = f"{prepared.summary.count:,} examples of shape {prepared.schema.shape}; levels in standard deviations"

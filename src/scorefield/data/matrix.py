@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,7 +22,7 @@ from .structure import Channels
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-__all__ = ["asked", "decoded", "encoded", "read", "refuse", "without_columns"]
+__all__ = ["asked", "decoded", "encoded", "in_words", "read", "refuse", "without_columns"]
 
 _EXAMPLES = 1 << 16  # rows of a table on disk from which its columns are inferred, before all others confirm them
 _BLOCK = 1 << 22  # numbers that are held at a time
@@ -134,6 +135,17 @@ def asked(
         what = f"{mixed[0].name!r} is not ({mixed[0].reason})" if mixed else f"{facts['left_out'][0][0]!r} is left out"
         raise DataError(f"the columns of a grid are numbers of one kind, and {what}: leave out structure and channels")
     return "vector", "auto"
+
+
+def in_words(facts: dict[str, Any], reason: str) -> str:
+    """Why a table is taken for vectors: for the kinds of its columns, if these are not numbers alone."""
+    table = facts.get("table", ())
+    if all(column.plain for column in table):
+        return reason
+    counts = Counter(column.kind for column in table)
+    many = {"category": "categories"}
+    shown = (f"{n} {kind if n == 1 else many.get(kind, f'{kind}s')}" for kind, n in counts.most_common())
+    return f"a table: {', '.join(shown)}"
 
 
 def without_columns(facts: dict[str, Any], rows: Rows) -> dict[str, Any]:

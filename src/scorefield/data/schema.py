@@ -122,6 +122,7 @@ class Schema:
         rows = _rows(values, Layout(shape))
         layout, reason = choose(rows, *matrix.asked(facts, structure, channels))
         if facts:
+            reason = matrix.in_words(facts, reason)
             facts = matrix.without_columns(facts, rows) if layout.structure == "grid" else facts
         else:
             facts = _integers(rows, dtype, layout.structure)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -84,9 +84,8 @@ def infer(frame: DataFrame, data: Data | None = None) -> tuple[tuple[Column, ...
         >>> [(column.name, column.reason) for column in columns]
         [('a', 'number: whole, 1 to 4'), ('b', 'category of 2 levels'), ('c', 'always 7')]
     """
-    data = data or Data()
     names = frame.columns.tolist()
-    check_names(data, names)
+    data = resolved(data or Data(), names)
     columns, left_out = [], []
     for i, name in enumerate(names):
         found = column_of(frame.iloc[:, i], name, ColumnWishes.of(data, name))
@@ -100,15 +99,31 @@ def infer(frame: DataFrame, data: Data | None = None) -> tuple[tuple[Column, ...
     return tuple(columns), tuple(left_out)
 
 
-def check_names(data: Data, names: Sequence[Name]) -> None:
-    """Raises if a setting names a column that is not there."""
-    lower = {str(name).lower(): str(name) for name in names}
+def resolved(data: Data, names: Sequence[Name]) -> Data:
+    """What a user says, by the names that the table has: "0" may stand for a column named 0.
+
+    Raises:
+        ValueError: If a setting names a column that is not there.
+    """
+    by_text = {str(name): name for name in names}
+    changes: dict[str, Any] = {}
     for setting in ("columns", "categorical", "numeric", "bounds", "log", "keep"):
-        for name in getattr(data, setting) or ():
-            if name not in names:
-                close = [lower[key] for key in difflib.get_close_matches(str(name).lower(), lower, 1)]
-                hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(map(repr, names[:10]))}"
-                raise DataError(f"{setting} names {name!r}, which is not a column of the table: {hint}")
+        given = getattr(data, setting)
+        if given is None:
+            continue
+        for name in given:
+            if name not in names and str(name) not in by_text:
+                raise DataError(f"{setting} names {name!r}, which is not a column of the table: {_hint(name, names)}")
+        right = {name: name if name in names else by_text[str(name)] for name in given}
+        named = isinstance(given, Mapping)
+        changes[setting] = {right[k]: v for k, v in given.items()} if named else tuple(right.values())
+    return replace(data, **changes) if changes else data
+
+
+def _hint(name: Name, names: Sequence[Name]) -> str:
+    lower = {str(n).lower(): str(n) for n in names}
+    close = difflib.get_close_matches(str(name).lower(), lower, 1)
+    return f"did you mean {lower[close[0]]!r}?" if close else f"it has {', '.join(map(repr, names[:10]))}"
 
 
 def column_of(values: Series[Any], name: Name, wishes: ColumnWishes | None = None) -> Column | str:

@@ -39,12 +39,13 @@ def faults(frame: pd.DataFrame, drawn: pd.DataFrame, schema: Schema) -> list[str
     found = [f"{c}: type {drawn[c].dtype}, not {real[c].dtype}" for c in kept if drawn[c].dtype != real[c].dtype]
     limit = 3 if len(kept) <= 5 else 5
     for name, column in zip(kept, schema.table):
-        x, y = real[name], drawn[name]
         if column.size:
-            new = set(y.dropna().unique()) - set(x.dropna().unique())
-            found += [f"{name}: unseen {sorted(map(str, new))[:3]}"] if new else []
-        elif column.kind == "number" and x.notna().any() and float(x.min()) >= 0:
-            low = int((pd.to_numeric(y) < 0).sum())
+            x, y = real[name], drawn[name]
+            new = set(map(str, y.dropna().unique())) - set(map(str, x.dropna().unique()))
+            found += [f"{name}: unseen {sorted(new)[:3]}"] if new else []
+        x, y = (pd.Series(column.encode(part)) for part in (real[name], drawn[name]))
+        if column.kind == "number" and x.notna().any() and float(x.min()) >= 0:
+            low = int((y < 0).sum())
             found += [f"{name}: {low} negative"] if low else []
         found += [f"{name}: {fault}" for fault in shares(x, y, limit)]
     return found
@@ -56,7 +57,7 @@ def shares(x: pd.Series, y: pd.Series, limit: float) -> list[str]:
     present = x.dropna()
     if len(present) and present.duplicated().mean() > 0.3:
         top = present.mode().iloc[0]
-        parts.append((f"share of {top}", (x == top).mean(), (y == top).mean()))
+        parts.append((f"share of {top:g}", np.mean(np.isclose(x, top)), np.mean(np.isclose(y, top))))
     out = []
     for what, a, b in parts:
         pooled = (a * len(x) + b * len(y)) / (len(x) + len(y))

@@ -59,6 +59,7 @@ def test_commands(page: str, commands: list[str], tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     np.save("data.npy", np.random.default_rng(0).normal(size=(300, 3)))
     np.save("labels.npy", np.arange(300) % 2)
+    np.savetxt("table.csv", np.random.default_rng(1).normal(size=(300, 2)), delimiter=",", header="a,b", comments="")
     for command in commands:
         words = shlex.split(command)[1:]
         quick = ["--steps", "60"] if words[0] == "fit" else []  # a small budget for the tests

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import weakref
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,8 @@ import pytest
 import torch
 
 import scorefield
-from scorefield.data import FORMATS, DataError, Format, Schema, check, contents, lost, read, write
-from scorefield.data.formats import Csv, Hdf5, ImageFolder, NetCDF, Parquet, Zarr
+from scorefield.data import FORMATS as ALL, DataError, Format, Schema, check, contents, lost, read, write
+from scorefield.data.formats import Csv, Excel, Hdf5, ImageFolder, NetCDF, Parquet, Zarr
 from scorefield.data.formats.base import array_of
 
 pandas = pytest.importorskip("pandas")
@@ -30,6 +31,7 @@ pytest.importorskip("netCDF4")
 
 RNG = np.random.default_rng(0)
 COUNT = 7
+FORMATS = tuple(f for f in ALL if f.name != "Excel" or find_spec("openpyxl"))  # which is of another extra
 
 
 def field(dtype=np.float32):
@@ -101,7 +103,7 @@ def test_what_is_written_comes_back(tmp_path, form, kind):
     if kind == "colours first" and form.name == "image folder":
         given = np.moveaxis(given, 1, -1)
     found = found.reshape(given.shape)
-    if isinstance(form, Csv):  # text, which pandas reads within one bit
+    if form.name in ("CSV", "Excel"):  # text, which is read within one bit
         np.testing.assert_allclose(found.astype(given.dtype), given, rtol=1e-15)
     else:
         np.testing.assert_array_equal(found, given)
@@ -111,7 +113,7 @@ def test_what_is_written_comes_back(tmp_path, form, kind):
         xarray.testing.assert_identical(back, x)
         assert back.dtype == x.dtype
     if isinstance(x, np.ndarray):
-        assert found.dtype == x.dtype or form.suffixes in (Csv.suffixes, Parquet.suffixes)
+        assert found.dtype == x.dtype or form.suffixes in (Csv.suffixes, Parquet.suffixes, Excel.suffixes)
 
 
 def test_every_kind_of_data_has_a_format_that_keeps_it_whole():
@@ -121,9 +123,8 @@ def test_every_kind_of_data_has_a_format_that_keeps_it_whole():
 
 
 def test_what_is_lost_is_named():
-    assert lost("x.npy", Schema.of(DATA["table"])) == (
-        "the names of the columns are lost in .npy: .csv, .parquet keep them"
-    )
+    kept = ".csv, .parquet, .xlsx" if find_spec("openpyxl") else ".csv, .parquet"
+    assert lost("x.npy", Schema.of(DATA["table"])) == f"the names of the columns are lost in .npy: {kept} keep them"
     assert "the names of the axes, their coordinates and the units are lost in .npz: .h5" in str(
         lost("x.npz", Schema.of(field()))
     )
@@ -377,7 +378,9 @@ def test_a_missing_library_names_the_extra(tmp_path, monkeypatch, name):
 
 def test_options_that_a_format_does_not_take(tmp_path):
     np.save(tmp_path / "x.npy", DATA["vectors"])
-    with pytest.raises(ValueError, match=r"columns= is for \.csv .*, \.parquet \.pq, got .*x\.npy: leave it out"):
+    with pytest.raises(
+        ValueError, match=r"columns= is for \.csv .*, \.parquet \.pq, \.xlsx, got .*x\.npy: leave it out"
+    ):
         read(tmp_path / "x.npy", columns=["a"])
     table().to_parquet(tmp_path / "x.parquet")
     with pytest.raises(ValueError, match="holds no images to be resized"):
@@ -465,5 +468,35 @@ def test_a_new_file_is_enough_for_a_format(tmp_path):
     script = "from scorefield.data import FORMATS; print(*(type(f).__name__ for f in FORMATS))"
     script += "; from scorefield.cli import main; main(['hello'])"
     ended = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
-    names = "Npy Npz Csv Parquet Hdf5 NetCDF Zarr Text ImageFolder"
+    names = "Npy Npz Csv Parquet Excel Hdf5 NetCDF Zarr Text ImageFolder"
     assert ended.stdout.splitlines() == [names, "hello"], ended.stderr
+
+
+def test_excel_without_its_library(tmp_path, monkeypatch):
+    monkeypatch.setattr("scorefield.data.formats.excel.find_spec", lambda name: None)
+    with pytest.raises(
+        ValueError, match=r'x\.xlsx needs openpyxl \(pip install "scorefield\[excel\]"\): write \.npy, .*\.csv'
+    ):
+        check(tmp_path / "x.xlsx", Schema.of(DATA["table"]))
+
+
+def test_workbooks_of_excel(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(["note"])
+    sheet = book.create_sheet("trips")
+    rows = [[], ["mode", "day", "load", None], ["rail", pandas.Timestamp("2024-01-05").to_pydatetime(), 1.5, 3]]
+    for row in [*rows, ["road", pandas.Timestamp("2024-01-07").to_pydatetime(), "?", 4], ["rail", None, 2.5, 4]]:
+        sheet.append(row)
+    book.save(tmp_path / "x.xlsx")
+    with pytest.raises(ValueError, match="holds no rows below the names"):
+        read(tmp_path / "x.xlsx")
+    with pytest.raises(ValueError, match="has no sheet 'trip': it has 'Sheet', 'trips'"):
+        read(tmp_path / "x.xlsx", key="trip")
+    with pytest.warns(UserWarning, match=r"has columns without a name: they are called column_4$"):
+        x = read(tmp_path / "x.xlsx", key="trips")
+    schema = Schema.of(x)
+    assert [c.kind for c in schema.table] == ["category", "date", "number", "number"]
+    samples = schema.pack(schema.unpack(x, torch.float64))
+    write(tmp_path / "y.xlsx", [samples[:2], samples[2:]], 3, schema)
+    pandas.testing.assert_frame_equal(read(tmp_path / "y.xlsx"), x)

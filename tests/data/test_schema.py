@@ -303,3 +303,25 @@ def test_other_data_of_another_shape():
         schema.unpack(np.zeros((8, 8)))
     with pytest.raises(ValueError, match=r"shape \(N, 8, 8\) like the training data, got \(9, 8, 7\)"):
         schema.unpack(np.zeros((9, 8, 7)))
+
+
+@pytest.mark.parametrize("library", ["pyarrow", "polars"])
+def test_tables_of_other_libraries(library):
+    module = pytest.importorskip(library)
+    pytest.importorskip("pyarrow")
+    columns = {
+        "mode": ["rail", "road", None] * 9,
+        "count": [3, None, 5] * 9,
+        "wet": [True, False, None] * 9,
+        "x": [0.5, 2, 7] * 9,
+    }
+    x = module.table(columns) if library == "pyarrow" else module.DataFrame(columns)
+    schema = Schema.of(x)
+    assert [c.kind for c in schema.table] == ["category", "number", "boolean", "number"]
+    samples = schema.pack(schema.unpack(x, torch.float64))
+    assert isinstance(samples, pandas.DataFrame) and [str(t) for t in samples.dtypes][1:] == [
+        "Int64",
+        "boolean",
+        "float64",
+    ]
+    assert samples.astype(object).where(samples.notna(), None).to_dict("list") == columns

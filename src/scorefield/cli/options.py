@@ -155,6 +155,9 @@ class Form:
     keep: tuple[str, ...] | None = None
     kinds: tuple[str, ...] | None = None
 
+    def __post_init__(self) -> None:
+        self.data()  # which says at once what cannot be meant
+
     def data(self) -> Data:
         """The value that Python takes."""
         given: dict[str, Any] = {

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..settings import Data
-from . import dataarrays, frames, matrix
+from . import dataarrays, foreign, frames, matrix
 from .columns import Column
 from .columns.base import Name
 from .dtypes import Bound, check_dtype, restore, value_range
@@ -92,7 +92,8 @@ class Schema:
         """The schema of data whose first axis counts the samples.
 
         Arguments:
-            x: An array, tensor, nested list, DataFrame, Series, DataArray, or what `read` gave.
+            x: An array, tensor, nested list, DataFrame (of pandas; also of Polars or Arrow), Series, DataArray, or what `read`
+                gave.
             structure: `vector` or `grid`; `auto` decides by the shape, and for wide tables by their correlations.
             channels: `first`, `last` or `none` after the sample axis; `auto` decides by the shape.
             data: What the user says of the columns of a table; by default each is what it seems.
@@ -105,6 +106,7 @@ class Schema:
             >>> Schema.of([[1.0, 2.0], [3.0, 4.0]]).reason
             'vectors: 2 columns'
         """
+        x = _of_pandas(x)
         kind, facts = _kind_of(x), dict[str, Any]()
         values: np.ndarray | Tensor
         if kind in ("dataframe", "series"):
@@ -205,6 +207,7 @@ class Schema:
 
     def _fitting(self, x: Any) -> np.ndarray | Tensor:
         """The numbers of `x`, whose shape fits the schema."""
+        x = _of_pandas(x)
         kind = _kind_of(x)
         if kind == "dataframe" and self.kind == "dataframe" and not isinstance(x, frames.Table):
             x = frames.select(x, self.columns or ())
@@ -222,6 +225,14 @@ class Schema:
         if got == self.shape:
             raise ValueError(f"data have the shape {needed}, got a single example {self.shape}: pass x[None]")
         raise ValueError(f"data have the shape {needed} like the training data, got {got}")
+
+
+def _of_pandas(x: Any) -> Any:
+    """A table of another library as one of pandas; anything else as it is."""
+    pandas = sys.modules.get("pandas")
+    if foreign.is_foreign(x) and not (pandas is not None and isinstance(x, pandas.DataFrame | pandas.Series)):
+        return foreign.to_pandas(x)
+    return x
 
 
 def _kind_of(x: Any) -> Kind:

@@ -6,6 +6,7 @@ from importlib import import_module
 
 from .base import Entry, Format, Selection
 from .csv import Csv
+from .excel import Excel
 from .hdf5 import Hdf5
 from .image_folder import ImageFolder
 from .netcdf import NetCDF
@@ -34,6 +35,7 @@ __all__ = [
     "FORMATS",
     "Csv",
     "Entry",
+    "Excel",
     "Format",
     "Hdf5",
     "ImageFolder",

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..cache import Store
 from ..errors import DataError, one_line
+from ..foreign import from_arrow
 from ..optional import need
 from ..schema import Schema
 from .base import Selection
@@ -48,7 +49,7 @@ class Parquet(TableFormat):
             if selection.resize is not None:
                 raise DataError(f"{path} holds no images to be resized: leave out resize")
             if store.holds(8 * file.metadata.num_rows * len(wanted)):
-                return file.read(wanted).to_pandas()
+                return from_arrow(file.read(wanted))
             parts = file.iter_batches(rows_at_once(len(wanted)), columns=wanted)
             return copied_table(store, wanted, (part.to_pandas() for part in parts))
 

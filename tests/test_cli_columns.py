@@ -45,8 +45,7 @@ def test_fit_says_what_each_column_was_taken_for(table, capsys):
     assert "(float64)" in said and "\n  share  number: " in said and ", bounds 0 to 1\n" in said
     assert "\n  code   number: whole, 0 to 3\n" in said or "\n  code   number: one of 0, 1, 2, 3\n" in said
     assert (
-        "\n  name   left out: identifier or free text: another value in each of 60 rows; --keep 'name' keeps it"
-        in said
+        "\n  name   left out: identifier or free text: another value in each of 60 rows; --keep 'name' keeps it" in said
     )
     schema = load(run).schema
     assert schema.columns == ("share", "code") and schema.table[0].bounds == (0, 1)

@@ -289,3 +289,15 @@ def test_samples_that_diverged():
     with pytest.raises(RuntimeError, match="are not finite: the sampler diverged"):
         column(["2024-01-31", "2024-02-01"]).decode(np.array([np.inf]))
     assert column(["a", "b", None]).decode(np.array([np.nan])).isna().all()
+
+
+def test_signs_are_kept_by_reflection():
+    x = np.abs(rng().normal(size=N)) + 0.01
+    made = column(x)
+    assert made.sign == 1 and made.sides == (0, None)
+    drawn = made.decode(np.array([-0.25, 0.5, np.nan]) if made.missing else np.array([-0.25, 0.5]))
+    assert drawn.tolist() == [0.25, 0.5]
+    assert column(-x).sign == -1 and column(-x).decode(np.array([0.25])).tolist() == [-0.25]
+    assert column(x - 0.5).sign == 0 and column(x[:20]).sign == 0
+    assert made.widened(np.array([1.0])).sign == 1 and made.widened(np.array([-1.0])).sign == 0
+    assert made.unreflected().sign == made.unclipped().sign == 0

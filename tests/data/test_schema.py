@@ -179,8 +179,8 @@ def test_mixed_tables_are_no_grids():
 
 
 def test_settings_of_columns_are_for_tables():
-    with pytest.raises(ValueError, match=r"bounds names columns of a table, got numpy data: pass pandas.DataFrame"):
-        Schema.of(np.zeros((3, 2)), data=Data(bounds={"a": (0, 1)}))
+    with pytest.raises(ValueError, match=r"categorical names columns of a table, got numpy data: pass pandas"):
+        Schema.of(np.zeros((3, 2)), data=Data(categorical=("a",)))
 
 
 def test_a_table_takes_its_columns_by_name():

@@ -62,7 +62,7 @@ class Rules:
 
     def violations(self, x: Tensor) -> NDArray[np.bool_]:
         """Which rules each of some states violates on its own, `(B, K)`."""
-        table = self.form(x)
+        table = self.form(x) if self.constraints else None
         found = [~c.holds(table, self.names) for c in self.constraints if not c.unique]
         if self.outside is not None:
             found.append(self.outside(x).cpu().numpy())

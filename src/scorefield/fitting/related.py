@@ -59,7 +59,7 @@ def relations_of(rows: Rows, schema: Schema) -> Relations:
     found = find_relations(rows, names, candidates, bounds, declared(schema))
     if not table:
         return found
-    clipped = [column.limits if i in found.kept else column.bounds for i, column in enumerate(table)]
+    clipped = [column.sides if i in found.kept else column.bounds for i, column in enumerate(table)]
     low, high = zip(*clipped)  # columns that sums are computed from are clipped before
     return replace(found, low=low, high=high)
 
@@ -69,7 +69,11 @@ def unclipped(schema: Schema, relations: Relations) -> Schema:
     targets = {item.target for item in relations.items}
     if not targets or schema.structure != "vector":
         return schema
-    table = tuple(column.unclipped() if i in targets else column for i, column in enumerate(schema.table))
+    sources = {i for item in relations.items for i in item.columns}
+    table = tuple(
+        column.unclipped() if i in targets else column.unreflected() if i in sources else column
+        for i, column in enumerate(schema.table)
+    )
 
     def loosened(end: Bound) -> Bound:
         return tuple(None if i in targets else e for i, e in enumerate(end)) if isinstance(end, tuple) else end

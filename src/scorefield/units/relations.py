@@ -174,6 +174,11 @@ class Relations:
         firsts = {min(group) for group in self.groups}
         return tuple(c for c in range(self.size) if c not in gone or c in firsts)
 
+    @cached_property
+    def sources(self) -> frozenset[int]:
+        """The independent columns that others are computed from."""
+        return frozenset(c for item in self.items for c in item.columns)
+
     @property
     def levels(self) -> tuple[int, ...]:
         """The number of levels of each inner column that stands for a one-hot group, 0 for other columns."""
@@ -217,9 +222,11 @@ class Relations:
 
     def _settled(self, column: int, values: Tensor) -> Tensor:
         """Values as they will be in the data, where sums are computed from them: whole, and inside of the bounds."""
-        if column not in self.whole:
+        if column not in self.sources:
             return values
         low, high = self.low[column], self.high[column]
+        if column not in self.whole:
+            return values if low is None and high is None else values.clamp(low, high)
         rounded = values.detach().round()
         if low is not None or high is not None:
             rounded = rounded.clamp(low, high)

@@ -75,6 +75,15 @@ class Column(abc.ABC):
         """The map to standard units that was asked for."""
         return "auto"
 
+    def unreflected(self) -> Column:
+        """The same without the reflection of samples at 0, for a column that others are computed from."""
+        return self
+
+    @property
+    def sides(self) -> tuple[float | None, float | None]:
+        """What samples do not lie below and above, by clipping or by reflection, in encoded numbers."""
+        return self.limits
+
     def unclipped(self) -> Column:
         """The same without the clipping of samples to the range of the data, for a column that follows from others."""
         return self

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["LARGEST", "Number"]
 
 LARGEST = 1e150  # the square of a larger number overflows
+_SIGNED = 30  # numbers, from which on their sign means something: less than a tenth of others have another
 _FEW, _EACH, _TIMES = 32, 5, 20  # values, how often each occurs at least, and all together on average
 
 
@@ -40,6 +41,7 @@ class Number(Column):
         values: All values there are, in ascending order, where these are few and each occurs often; else empty.
         low: What samples are clipped to from below: the smallest value, for integers that are nowhere negative.
         high: The same from above.
+        sign: 1 if no number is negative, -1 if none is positive: samples that are, hardly any, are reflected at 0.
 
     Raises:
         ValueError: If the bounds leave no room, or the transform needs others.
@@ -59,6 +61,7 @@ class Number(Column):
     values: tuple[float, ...] = ()
     low: float | None = None
     high: float | None = None
+    sign: int = 0
 
     kind: ClassVar[str] = "number"
 
@@ -87,12 +90,22 @@ class Number(Column):
         x = as_numbers(values, name)
         present = np.sort(x[~np.isnan(x)])
         facts = _facts_of(present, x, dtype)
+        if wishes.get("bounds", (None, None)) != (None, None):
+            facts.pop("sign", None)  # bounds say more
         plain = cls(name, dtype, len(present) < len(x), "", **wishes)
         plain._check(x)
         return cls(name, dtype, plain.missing, _in_words(present, len(x), facts, plain), **wishes, **facts)
 
+    def unreflected(self) -> Number:
+        return replace(self, sign=0)
+
+    @property
+    def sides(self) -> tuple[float | None, float | None]:
+        low, high = self.limits
+        return (0.0 if low is None and self.sign > 0 else low), (0.0 if high is None and self.sign < 0 else high)
+
     def unclipped(self) -> Number:
-        return replace(self, low=None, high=None, values=())
+        return replace(self, low=None, high=None, values=(), sign=0)
 
     @property
     def whole(self) -> bool:
@@ -120,6 +133,8 @@ class Number(Column):
         if not np.array_equal(snapped(present, self.values, self.step, self.origin, self.decimals), present):
             facts |= {"values": (), "step": 1.0 if self.whole else 0.0, "decimals": 0 if self.whole else None}
             facts["reason"] = "number: whole" if self.whole else "number"
+        if len(present) and (self.sign * present).min() < 0:
+            facts["sign"] = 0
         if self.low is not None and self.high is not None and len(present):
             ends = min(self.low, float(present.min())), max(self.high, float(present.max()))
             facts |= dict(zip(("low", "high"), ends if ends[0] >= 0 else (None, None)))
@@ -154,6 +169,7 @@ class Number(Column):
         target = numpy_dtype(self.dtype)
         whole = target.kind in "iu"
         self._finite(x, whole)
+        x = np.where(self.sign * x < 0, -x, x)
         x = snapped(x, self.values, self.step, self.origin, self.decimals)
         x = np.rint(x) if whole else x
         for bound, clip in ((self.low, np.maximum), (self.high, np.minimum), (self.bounds[0], np.maximum)):
@@ -197,6 +213,8 @@ def _facts_of(present: np.ndarray, x: np.ndarray, dtype: str) -> dict[str, Any]:
     counts = np.diff(first, append=len(present))
     if 1 < len(first) <= _FEW and counts.min() >= _EACH and len(present) >= _TIMES * len(first):
         facts["values"] = tuple(present[first].tolist())
+    if kind == "f" and len(present) >= _SIGNED and present[0] * present[-1] >= 0:
+        facts["sign"] = 1 if present[0] >= 0 else -1
     if kind in "iu" and present[0] >= 0:
         facts |= {"low": float(present[0]), "high": float(present[-1])}
     return facts

@@ -1,0 +1,34 @@
+"""What is chosen for tables with categories: the network, the budget, the levels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scorefield.fitting.options import Options
+from scorefield.fitting.planning import plan
+from scorefield.fitting.prepared import prepare
+from scorefield.settings import Training
+
+pd = pytest.importorskip("pandas")
+
+
+def table(count: int) -> object:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame({"x": rng.normal(size=count), "y": rng.normal(size=count), "c": rng.choice(list("abc"), count)})
+
+
+@pytest.mark.parametrize(("count", "batch", "rate"), [(400, 256, 2e-3), (4000, 512, 4e-3)])
+def test_sizes_follow_from_the_number_of_rows(count, batch, rate):
+    found = plan(prepare(table(count)))
+    rows = len(found.prepared.split.train)
+    assert (found.training.batch, found.training.learning_rate) == (batch, rate)
+    assert found.training.steps == int(120 * rows**0.5)
+    assert found.network.numbers == 2 and found.network.features == 5 and found.network.extra == 6
+    assert f"{rows:,} rows" in found.choice("steps").reason
+
+
+def test_what_is_asked_for_stays():
+    asked = plan(prepare(table(4000)), Options(training=Training(minutes=1.0, batch=64, learning_rate=1e-3)))
+    assert asked.training.minutes == 1.0 and asked.training.steps is None
+    assert (asked.training.batch, asked.training.learning_rate) == (64, 1e-3)

@@ -10,7 +10,7 @@ log-density minus that of a model, with the standard error over seeds; for the s
 - the model, which averages both,
 - a mixture of Gaussians of scikit-learn's with full covariances, whose number of components BIC chooses from 1 to 20;
 
-and the weight of the network, and the seconds of the fit. For tables of scikit-learn, whose truth is not known: the mean
+and the weight of the network, and the CPU seconds of the fit. For tables of scikit-learn, whose truth is not known: the mean
 negative log-density of a fifth of the rows that the fit does not see.
 """
 
@@ -127,10 +127,10 @@ def by_bic(x: np.ndarray, new: np.ndarray) -> np.ndarray:
 
 
 def compared(x: Tensor, new: Tensor, truth: Tensor, seed: int) -> list[float]:
-    """How far the network alone, the baseline, the model and the mixture by BIC are from the truth; the weight, seconds."""
-    start = time.perf_counter()
+    """How far the network alone, the baseline, the model and the mixture by BIC are from the truth; the weight, CPU seconds."""
+    start = time.process_time()
     model = scorefield.fit(x.numpy(), seed=seed)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     blend = model.denoiser
     if not isinstance(blend, Blended):
         raise SystemExit(f"fitted to {tuple(x.shape)}, the model has no baseline")
@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[*CASES, *TABLES], choices=[*CASES, *TABLES])
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # networks that memorize say so
-    print("| | network alone | baseline alone | model | mixture by BIC | weight | seconds |")
+    print("| | network alone | baseline alone | model | mixture by BIC | weight | CPU seconds |")
     for name in options.only:
         found = np.array([compared(*drawn(name, options.rows, seed), seed) for seed in range(options.seeds)])
         mean, error = found.mean(0), found.std(0, ddof=1) / options.seeds**0.5

@@ -17,10 +17,11 @@ __all__ = ["MixtureFit", "fit_mixture"]
 _COUNTS = (1, 2, 3, 4, 6, 8, 10, 12, 16, 20)  # components
 _ROWS = 10  # that a component needs, at least
 _PATIENCE = 2  # counts in a row that are no better, after which larger ones are not tried
-_ROUNDS, _ENOUGH = 120, 1e-4  # of expectation and maximization, and the gain in nats a row that ends them
-_STARTS = 2  # per fold; twice as many for the final fit
+_ROUNDS, _ENOUGH = 100, 2e-4  # of expectation and maximization, and the gain in nats a row that ends them
+_STARTS = 4  # of the final fit
+_LITTLE = 1.0  # row, which the common covariance counts as at least
 _FIRST = 4  # rounds of k-means that start them
-_FEW = 1000  # rows, up to which five folds are used, three above
+_FEW = 2500  # rows, up to which there are five folds and two starts, three folds and one start above
 
 
 class MixtureFit(NamedTuple):
@@ -69,27 +70,27 @@ def fit_mixture(x: Tensor, seed: int = 0, width: float = 1e-2) -> MixtureFit:
     if count < _ROWS:
         raise ValueError(f"a mixture needs {_ROWS} rows or more, got {count}: give more data")
     data = _Data.of(x.double(), width)
-    folds = 5 if count <= _FEW else 3
+    folds, starts = (5, 2) if count <= _FEW else (3, 1)
     fold = torch.from_numpy(permutation(count, seed, -20)) % folds
     kept = (torch.arange(folds)[:, None] != fold).double()
-    found: list[tuple[float, int, float]] = []
-    for shrinkage in (1.0, n + 2.0):
-        scores: list[float] = []
-        for k in (k for k in _COUNTS if k == 1 or _ROWS * k <= count):
-            scores.append(_held_out(data, kept, fold, k, shrinkage, seed))
-            found.append((scores[-1], k, shrinkage))
-            if len(scores) - scores.index(max(scores)) > _PATIENCE:
-                break
+
+    def held_out(k: int, shrinkage: float) -> tuple[float, int, float]:
+        """The mean log-density of each row by the mixture of the folds that it is not in."""
+        _, log_density = data.best(kept, k, shrinkage, seed, starts)
+        return float(log_density[fold, torch.arange(count)].mean()), k, shrinkage
+
+    counts = [k for k in _COUNTS if k == 1 or _ROWS * k <= count]
+    found = [held_out(counts[0], n + 2.0)]
+    for k in counts[1:]:
+        found.append(held_out(k, n + 2.0))
+        if len(found) - found.index(max(found)) > _PATIENCE:
+            break
+    place = found.index(max(found))
+    found += [held_out(k, _LITTLE) for k in counts[max(0, place - 1) : place + 2]]
     score, k, shrinkage = max(found)
-    state, _ = data.best(torch.ones(1, count, dtype=torch.float64), k, shrinkage, seed, 2 * _STARTS)
+    state, _ = data.best(torch.ones(1, count, dtype=torch.float64), k, shrinkage, seed, _STARTS)
     parts = (state.means[0].float(), state.covariances[0].float(), state.weights[0].float())
     return MixtureFit(Mixture(*parts), k, shrinkage, score, folds)
-
-
-def _held_out(data: _Data, kept: Tensor, fold: Tensor, k: int, shrinkage: float, seed: int) -> float:
-    """The mean log-density of each row by the mixture of the folds that it is not in."""
-    _, log_density = data.best(kept, k, shrinkage, seed, _STARTS)
-    return float(log_density[fold, torch.arange(len(fold))].mean())
 
 
 class _State(NamedTuple):
@@ -158,7 +159,7 @@ class _Data:
             state = self._maximized((member * rows[..., None]).mT @ self.products, shrinkage)
             joint = self.products @ state.coefficients()
             log_density = joint.logsumexp(-1)
-            member = joint.softmax(-1)
+            member = (joint - log_density[..., None]).exp()
             now = (rows * log_density).sum(1) / rows.sum(1)
             if float((now - before).max()) < _ENOUGH:
                 break

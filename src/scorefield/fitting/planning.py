@@ -114,13 +114,9 @@ def plan(prepared: Prepared, options: Options | None = None) -> Plan:
 
 
 def _baseline(prepared: Prepared, options: Options, levels: NoiseLevels) -> tuple[Denoiser | None, tuple[Choice, ...]]:
-    """A mixture of Gaussians for few rows of few columns, if the network and its task are the usual ones."""
-    rows, asked = prepared.split.train, (options.parametrization, options.objective, options.units)
-    if (
-        isinstance(options.network, nn.Module)
-        or prepared.context is not None
-        or any(each is not None for each in asked)
-    ):
+    """A mixture of Gaussians for few rows of few columns, unless a network or another task is asked for."""
+    rows, asked = prepared.split.train, (options.parametrization, options.objective, options.units, prepared.context)
+    if options.network != Network() or any(each is not None for each in asked):
         return None, ()
     few = prepared.vectors and _FEWEST <= len(rows) <= _MOST and prepared.shape[0] <= _NARROW
     if not few or not prepared.split.separate:

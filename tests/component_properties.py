@@ -164,6 +164,7 @@ VARIANTS.update(
         "Mixture": lambda: [example_mixture()],
         "Empirical": lambda: [denoisers.Empirical(numbers(7, 2), chunk=3)],
         "AnalyticDensity": lambda: [denoisers.AnalyticDensity(example_mixture().log_prob)],
+        "Blended": lambda: [denoisers.Blended(example_gaussian(), mlp(), 0.3)],
         "Preconditioned": lambda: [mlp()],
         "PretrainedDenoiser": _pretrained,
         "NCSNDenoiser": _ncsn,

@@ -1,6 +1,7 @@
 """Denoisers: learned, exact, and what networks predict."""
 
 from .base import ConditionalDenoiser, Denoiser, DenoiserModule, PreconditionedNetwork
+from .blended import Blended
 from .classifier import ClassifierGuided, NoisyClassifier
 from .conditional import ComposedDenoiser, Guided
 from .energy import AnalyticDensity, EnergyDenoiser
@@ -24,6 +25,7 @@ from .uncertainty import WithUncertainty
 
 __all__ = [
     "AnalyticDensity",
+    "Blended",
     "ClassifierGuided",
     "ComposedDenoiser",
     "ConditionalDenoiser",

@@ -14,6 +14,7 @@ from ..display import Facts, displayed
 from ..metrics import loss_gap
 from ..model import Model
 from ..training import Trainer, losses_by_level, parts_of
+from .blending import blended
 from .planning import Plan
 
 __all__ = ["Fitted", "finish"]
@@ -30,8 +31,9 @@ class Fitted:
 
     Arguments:
         model: The model, with the best weights.
-        record: What was measured, as plain data: `weights` (which ones these are), `held_out_loss`, `stopped` (why),
-            `steps`, `seconds`, `by_level` (losses by noise level), `on_the_way` (and over training), `warning`.
+        record: What was measured, as plain data: `weights` (which ones these are), `held_out_loss`, `share_of_network` (below
+            1 where it is averaged with a simple distribution), `stopped` (why), `steps`, `seconds`, `by_level` (losses by
+            noise level), `on_the_way` (and over training), `warning`.
     """
 
     model: Model
@@ -76,11 +78,16 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
         trainer: The training that it asked for, at its end.
     """
     chosen, loss = trainer.finish()
-    denoiser = plan.objective.unwrap(trainer.denoiser.cpu())
+    denoiser, share = plan.objective.unwrap(trainer.denoiser.cpu()), 1.0
+    if plan.baseline is not None:
+        rows = trainer.held_out.cpu()
+        denoiser, loss = blended(plan.baseline, denoiser.conditioned_on(None), rows, plan.objective, plan.prepared.seed)
+        share = denoiser.weight
     losses = _measured(plan, trainer, denoiser)
     record = {
         "weights": chosen,
         "held_out_loss": loss,
+        "share_of_network": share,
         "stopped": trainer.stopped,
         "steps": trainer.step,
         "seconds": trainer.seconds,

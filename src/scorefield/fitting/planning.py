@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..calls import parse_call
 from ..context import Context
-from ..denoisers import EDMPrediction
+from ..denoisers import Denoiser, EDMPrediction
 from ..denoisers.precondition import Parametrization
 from ..nn import FourierFeatures, choose, choose_for_tables
 from ..noise_levels import NoiseLevels, choose_noise_levels, diameter
@@ -21,12 +21,18 @@ from ..processes import Process
 from ..samplers import ExponentialAdams, Sampling
 from ..settings import Network, Training
 from .budget import resolve_training
+from .mixture import fit_mixture
 from .options import GIVEN, Choice, Options
 from .prepared import Prepared, smallest_step
 
 __all__ = ["Plan", "plan", "training_levels"]
 
 _DISTANCES = 2e11  # multiplications that the largest distance between data is worth; beyond, it is known within bounds
+_FEWEST, _MOST, _NARROW = (
+    40,
+    5000,
+    20,
+)  # rows, and columns, for which a mixture of Gaussians is fitted beside the network
 _EASY = 0.02  # standard deviations, down to which 24 steps of a sampler suffice for grids
 
 
@@ -45,6 +51,7 @@ class Plan:
         sampling: How samples are drawn by default.
         device: Where to train.
         choices: All of these in words, with the reasons.
+        baseline: A simple distribution of the data, to be averaged with the network; None for the network alone.
     """
 
     prepared: Prepared
@@ -57,6 +64,7 @@ class Plan:
     sampling: Sampling
     device: torch.device
     choices: tuple[Choice, ...]
+    baseline: Denoiser | None = None
 
     def choice(self, name: str) -> Choice:
         """The choice of a name.
@@ -100,7 +108,23 @@ def plan(prepared: Prepared, options: Options | None = None) -> Plan:
     sampling, of_sampling = _sampling(prepared, levels, process, wish)
     parts = (process, parametrization, objective, network, training, sampling, device)
     choices = (*prepared.choices, of_network, of_process, of_parametrization, of_objective, *of_training, of_sampling)
-    return Plan(prepared, levels, *parts, choices)
+    baseline, of_baseline = _baseline(prepared, options, levels)
+    return Plan(prepared, levels, *parts, (*choices, *of_baseline), baseline)
+
+
+def _baseline(prepared: Prepared, options: Options, levels: NoiseLevels) -> tuple[Denoiser | None, tuple[Choice, ...]]:
+    """A mixture of Gaussians for few rows of few columns, unless a network or another task is asked for."""
+    rows, asked = prepared.split.train, (options.parametrization, options.objective, options.units, prepared.context)
+    if options.network != Network() or any(each is not None for each in asked):
+        return None, ()
+    few = prepared.vectors and _FEWEST <= len(rows) <= _MOST and prepared.shape[0] <= _NARROW
+    if not few or not prepared.split.separate:
+        return None, ()
+    x = prepared.placed(prepared.standardized(rows, list(range(len(rows)))), "mixture cell")
+    found = fit_mixture(x, prepared.seed, levels.sigma_min)
+    words = f"a mixture of {found.components} Gaussians" if found.components > 1 else "a Gaussian"
+    best = f"of its kind the best in {found.folds}-fold cross-validation"
+    return found.mixture, (Choice("baseline", words, f"{best}; held-out rows decide how much the network adds to it"),)
 
 
 def training_levels(levels: NoiseLevels) -> LevelDistribution:

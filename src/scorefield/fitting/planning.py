@@ -118,9 +118,9 @@ def _baseline(prepared: Prepared, options: Options, levels: NoiseLevels) -> tupl
     if options.network != Network() or any(each is not None for each in asked):
         return None, ()
     few = prepared.vectors and _FEWEST <= len(rows) <= _MOST and prepared.shape[0] <= _NARROW
-    if not few or not prepared.split.separate:
+    if not few or not prepared.split.separate or prepared.units.variables is not None:
         return None, ()
-    x = prepared.placed(prepared.standardized(rows, list(range(len(rows)))), "mixture cell")
+    x = prepared.states(rows, list(range(len(rows))), "mixture cell")
     found = fit_mixture(x, prepared.seed, levels.sigma_min)
     words = f"a mixture of {found.components} Gaussians" if found.components > 1 else "a Gaussian"
     best = f"of its kind the best in {found.folds}-fold cross-validation"

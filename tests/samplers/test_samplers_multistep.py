@@ -231,8 +231,8 @@ def test_the_weights_integrate_polynomials_over_even_steps():
     ("make", "message"),
     [
         (lambda: DPM(4), "DPM needs an order from 1 to 3, got order=4"),
-        (lambda: DPM(2, eta=1.5), "DPM needs 0 <= eta <= 1, got eta=1.5"),
-        (lambda: DPM(2, eta=math.nan), "DPM needs 0 <= eta <= 1, got eta=nan"),
+        (lambda: DPM(2, eta=-0.5), "DPM needs 0 <= eta < inf, got eta=-0.5"),
+        (lambda: DPM(2, eta=math.nan), "DPM needs 0 <= eta < inf, got eta=nan"),
         (lambda: UniPC(1), "UniPC needs an order of 2 or 3, got order=1"),
         (lambda: IPNDM(0), "IPNDM needs an order from 1 to 4, got order=0"),
     ],

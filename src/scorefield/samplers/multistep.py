@@ -58,7 +58,7 @@ class DPM(Sampler):
 
     Arguments:
         order: How many values of D are extrapolated, from 1 to 3.
-        eta: How much noise is drawn afresh, from 0 (none) to 1.
+        eta: How much noise is drawn afresh: 0 for none, 1 for the reverse SDE; more forgets more.
     """
 
     order: int = 2
@@ -69,8 +69,8 @@ class DPM(Sampler):
     def __post_init__(self) -> None:
         if self.order not in (1, 2, 3):
             raise ValueError(f"DPM needs an order from 1 to 3, got order={self.order}")
-        if not 0 <= self.eta <= 1:
-            raise ValueError(f"DPM needs 0 <= eta <= 1, got eta={self.eta:g}")
+        if not 0 <= self.eta < math.inf:
+            raise ValueError(f"DPM needs 0 <= eta < inf, got eta={self.eta:g}")
 
     @property
     def deterministic(self) -> bool:

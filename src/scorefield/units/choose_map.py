@@ -27,7 +27,12 @@ _GAIN = 0.01  # nats a value that a map gains at least over a simpler one that k
 
 
 def choose_map(
-    values: np.ndarray, wish: Wish, distinct_rows: int = -1, seed: int = 0, gain: float = 0.1
+    values: np.ndarray,
+    wish: Wish,
+    distinct_rows: int = -1,
+    seed: int = 0,
+    gain: float = 0.1,
+    cautious: bool = False,
 ) -> tuple[ColumnMap, str]:
     """The map of a column and why, in words.
 
@@ -38,6 +43,8 @@ def choose_map(
         seed: The seed of places in cells and of what is held out.
         gain: What a quantile map must gain over an affine one, in nats a value: smooth densities of two or three modes,
             with edges or with moderate tails, gain less than 0.1, and small networks learn them better as they are.
+        cautious: Whether every other map, of skewed values too, must gain that much over the affine one, and bounds are those
+            that were declared.
 
     Returns:
         The map, and the reason.
@@ -57,12 +64,14 @@ def choose_map(
     if values.min() == values.max():
         return ColumnMap(constant=float(values[0])), f"constant: always {values[0]:.6g}"
     form = find_form(values, _bounds(values, wish), distinct_rows)
+    if cautious and wish.free and not form.values:
+        form = replace(form, lower=None, upper=None)
     if wish.transform == "log" and wish.bounds == (None, None):  # the logarithm of what is asked for, with one bound
         form = replace(form, upper=None) if values.min() >= 0 else replace(form, lower=None)
     if form.discrete:
         return form.plain, f"atoms: {len(form.values)} values"
     line = spread_over_cells(values, form, np.random.default_rng(seed))
-    column, reason = _continuous(line, form, wish, (seed, gain))
+    column, reason = _continuous(line, form, wish, (seed, gain, cautious))
     return column, _described(form, reason)
 
 
@@ -107,7 +116,7 @@ def _base_of(form: Form) -> Base:
     return bases[count]
 
 
-def _continuous(line: np.ndarray, form: Form, wish: Wish, setting: tuple[int, float]) -> tuple[ColumnMap, str]:
+def _continuous(line: np.ndarray, form: Form, wish: Wish, setting: tuple[int, float, bool]) -> tuple[ColumnMap, str]:
     """The map of what is not an atom: the one that was asked for, or the one that held-out values choose."""
     bounded = _base_of(form)
     if wish.transform == "auto":
@@ -120,13 +129,15 @@ def _continuous(line: np.ndarray, form: Form, wish: Wish, setting: tuple[int, fl
     return chosen.fit(line), chosen.words(line, why)
 
 
-def _best(line: np.ndarray, candidates: Sequence[Candidate], seed: int, gain: float) -> tuple[Candidate, float]:
+def _best(
+    line: np.ndarray, candidates: Sequence[Candidate], seed: int, gain: float, cautious: bool
+) -> tuple[Candidate, float]:
     """The first map, or a later one under which held-out values are clearly more likely, by 2 standard errors at least.
 
     A quantile map brings values far out nearer, which networks learn more easily, but stretches densities that end in
     edges. It replaces an affine map of values that are neither skewed nor heavy-tailed for a large gain only. Where there
     are many values, it replaces one that leaves them so, or a logarithm that leaves states other than normal, also if
-    nothing is gained.
+    nothing is gained. With `cautious`, every map must gain much to replace the affine one.
 
     Returns:
         The candidate, and how much more likely a value is than under the first one, in nats.
@@ -141,7 +152,9 @@ def _best(line: np.ndarray, candidates: Sequence[Candidate], seed: int, gain: fl
         value = held_out_log_density(part, candidate.fit, seed)
         more = value - found
         needed = max(_GAIN, _errors(more))
-        if candidate.spline and not best.spline:
+        if cautious and best.is_affine:
+            needed = max(gain, needed)
+        elif candidate.spline and not best.spline:
             if best.is_affine and keeps:
                 needed = max(gain, needed)
             elif not keeps and len(line) >= _MANY:

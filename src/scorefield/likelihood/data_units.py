@@ -16,7 +16,7 @@ from .base import LogProb
 from .bound import Bound, bound
 from .discrete import BitsPerDim, bits_per_dim
 from .marginal import marginal
-from .mixed import MixedDensity
+from .mixed import MixedDensity, mean_over_places, places
 from .probability_flow import log_prob
 
 __all__ = ["DataDensity"]
@@ -62,7 +62,14 @@ class DataDensity:
         """The log-densities at `x`, of shape `(N, *D)`; each `draw` has its own probes."""
         if self.units.variables is not None:
             return MixedDensity(self.diffusion, self.units, self._of_states, self.seed)(x)
-        return self._of_states(self.diffusion, self._states(x), draw).plus(self.units.log_volume(x.double()).cpu())
+        x = x.double().to(self.units.device)
+        if not self.units.has_cells:
+            return self._of_states(self.diffusion, self._states(x), draw).plus(self.units.log_volume(x).cpu())
+        found = []
+        for place in places(self.units, x, self.seed):
+            part = self._of_states(self.diffusion, self.units(x, place), draw)
+            found.append(part.plus(self.units.log_volume(x, place).cpu()))
+        return mean_over_places(found)
 
     def _of_states(self, diffusion: Diffusion, state: Tensor, draw: int = 0) -> LogProb:
         """The log-densities of states by a diffusion."""

@@ -17,7 +17,7 @@ from ..rng import Samples
 from ..units import Units
 from .base import LogProb
 
-__all__ = ["MixedDensity"]
+__all__ = ["MixedDensity", "mean_over_places", "places"]
 
 _PLACES = 8  # in the cells of a row, over which densities are averaged
 
@@ -30,8 +30,8 @@ class MixedDensity:
 
     The probability of a category given some others is one evaluation of the denoiser at a level where nothing is left of
     itself. The log-density of the numbers is that of the probability flow of their conditional distribution. Where values stand
-    for cells (whole numbers, atoms), their probability is the mean of the density over places in the cells times their volume.
-    The result is a log-density with respect to the continuous columns, and a log-probability for all others.
+    for cells (whole numbers, atoms), the density is averaged over places in the cells. The result is a log-density with respect
+    to the columns of numbers (for whole numbers, a log-probability), and a log-probability for categories and atoms.
 
     Arguments:
         diffusion: The diffusion, whose denoiser knows conditionals.
@@ -68,12 +68,10 @@ class MixedDensity:
         known = torch.zeros(x.shape[1], dtype=torch.bool) if given is None else given
         wanted = ~known if of is None else of
         known, wanted = (flags.to(x.device).expand(x.shape) for flags in (known, wanted))
-        count = _PLACES if self.units.has_cells else 1
-        found = []
-        for k in range(count):
-            place = Samples(self.seed, 0, len(x), f"place {k}").uniform(tuple(x.shape), torch.float64, x.device)
-            found.append(self._at(x, place if count > 1 else None, known, wanted, k))
-        return found[0] if count == 1 else _mean_over_places(found)
+        if not self.units.has_cells:
+            return self._at(x, None, known, wanted, 0)
+        inside = places(self.units, x, self.seed)
+        return mean_over_places([self._at(x, place, known, wanted, k) for k, place in enumerate(inside)])
 
     def _at(self, x: Tensor, place: Tensor | None, known: Tensor, wanted: Tensor, draw: int) -> LogProb:
         """The log-probabilities with values at places in their cells."""
@@ -135,7 +133,14 @@ class MixedDensity:
         return Gaussian(moments.mean[free], covariance)
 
 
-def _mean_over_places(found: list[LogProb]) -> LogProb:
+def places(units: Units, x: Tensor, seed: int) -> list[Tensor]:
+    """Places in the cells of rows `(N, *D)`, several of each, that belong to the seed and to the row."""
+    count = _PLACES if units.has_cells else 1
+    sources = (Samples(seed, 0, len(x), f"place {k}") for k in range(count))
+    return [source.uniform(tuple(x.shape), torch.float64, x.device) for source in sources]
+
+
+def mean_over_places(found: list[LogProb]) -> LogProb:
     """The log of the mean probability over places, with its standard error."""
     values = torch.stack([part.value for part in found])
     value = values.logsumexp(0) - math.log(len(found))

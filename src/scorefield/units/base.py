@@ -68,8 +68,9 @@ class Units(nn.Module, abc.ABC):
     def log_volume(self, x: Tensor, place: Tensor | None = None) -> Tensor:
         """log |det ∂ state / ∂ x| at data `(B, *shape)`, of shape `(B,)`: what a log-density of states lacks.
 
-        For a value that stands for a cell, the derivative is that by its place: the mean over places of the density of
-        states, times this volume, is then the probability of the value. Categories do not count, nor do missing values.
+        For an atom, the derivative is that by the place: the mean over places of the density of states, times this volume,
+        is then its probability. For a value on a lattice that mean is the probability of its cell over the width of the cell,
+        a density; for whole numbers both are the same. Categories do not count, nor do missing values.
         """
 
     def state_errors(self, x: Tensor, errors: Tensor) -> Tensor:

@@ -212,8 +212,11 @@ def _objective(
 def _sampling(
     prepared: Prepared, levels: NoiseLevels, process: Process, given: Sampling | None
 ) -> tuple[Sampling, Choice]:
-    """The probability flow for vectors, the reverse SDE for grids (docs/samplers.md has what was measured)."""
-    if prepared.vectors:
+    """The probability flow for vectors, the reverse SDE for others (docs/samplers.md has what was measured)."""
+    if prepared.units.variables is not None:
+        sampler, steps = ExponentialAdams(2, prepared.scale, eta=1.0), 40
+        reason = "the reverse SDE, for tables: it forgets errors of the network"
+    elif prepared.vectors:
         sampler, steps, reason = ExponentialAdams(3, prepared.scale), 32, "the probability flow, for vectors"
     else:
         fine = _EASY * prepared.scale if levels.tail else 0.0  # levels below serve densities: their steps come on top

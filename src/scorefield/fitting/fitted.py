@@ -97,7 +97,7 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
             "step": [step for step, _ in trainer.parts],
             "loss": [parts for _, parts in trainer.parts],
         },
-        "warning": _memorized(plan, trainer, chosen, losses),
+        "warning": _memorized(plan, trainer, chosen if share > 0.5 else "mostly the baseline", losses),
     }
     prepared = plan.prepared
     context = None if prepared.context is None else prepared.context.context

@@ -119,7 +119,7 @@ CELLS = {
 
 @pytest.mark.parametrize(("column", "values"), CELLS.values(), ids=CELLS)
 def test_probabilities_of_cells_add_up_to_one(column, values):
-    """Mean over places of the density of standard normal states times the volume: of an atom its probability, else a density."""
+    """Mean over places of the density of standard normal states times the volume: a probability of atoms, else a density."""
     units, places = ColumnUnits((column,)), (torch.arange(64, dtype=D) + 0.5) / 64
     x = values.double().repeat_interleave(64)[:, None]
     place = places.repeat(len(values))[:, None]

@@ -80,8 +80,8 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
     chosen, loss = trainer.finish()
     denoiser, share = plan.objective.unwrap(trainer.denoiser.cpu()), 1.0
     if plan.baseline is not None:
-        rows = trainer.held_out.cpu()
-        denoiser, loss = blended(plan.baseline, denoiser.conditioned_on(None), rows, plan.objective, plan.prepared.seed)
+        parts = (plan.baseline, denoiser.conditioned_on(None), trainer.held_out.cpu(), plan.objective)
+        denoiser, loss = blended(*parts, plan.prepared.seed, plan.prepared.moments)
         share = denoiser.weight
     losses = _measured(plan, trainer, denoiser)
     record = {
@@ -101,8 +101,8 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
     }
     prepared = plan.prepared
     context = None if prepared.context is None else prepared.context.context
-    parts = (prepared.schema, prepared.units, denoiser, prepared.moments, plan.sampling)
-    return Fitted(Model(*parts, context).to("cpu").eval(), record)
+    model = (prepared.schema, prepared.units, denoiser, prepared.moments, plan.sampling)
+    return Fitted(Model(*model, context).to("cpu").eval(), record)
 
 
 def _measured(plan: Plan, trainer: Trainer, denoiser: DenoiserModule) -> _Losses:

@@ -33,7 +33,7 @@ _FEWEST, _MOST, _NARROW = (
     40,
     5000,
     20,
-)  # rows, and columns, for which a mixture of Gaussians is fitted beside the network
+)  # rows, and columns, for which a mixture of Gaussians is fitted too
 _EASY = 0.02  # standard deviations, down to which 24 steps of a sampler suffice for grids
 
 

@@ -164,7 +164,10 @@ VARIANTS.update(
         "Mixture": lambda: [example_mixture()],
         "Empirical": lambda: [denoisers.Empirical(numbers(7, 2), chunk=3)],
         "AnalyticDensity": lambda: [denoisers.AnalyticDensity(example_mixture().log_prob)],
-        "Blended": lambda: [denoisers.Blended(example_gaussian(), mlp(), 0.3)],
+        "Blended": lambda: [
+            denoisers.Blended(example_gaussian(), mlp(), 0.3),
+            denoisers.Blended(example_mixture(), mlp(), 0.3, example_gaussian()),
+        ],
         "Preconditioned": lambda: [mlp()],
         "PretrainedDenoiser": _pretrained,
         "NCSNDenoiser": _ncsn,

@@ -80,8 +80,8 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
     chosen, loss = trainer.finish()
     denoiser, share = plan.objective.unwrap(trainer.denoiser.cpu()), 1.0
     if plan.baseline is not None:
-        rows = trainer.held_out.cpu()
-        denoiser, loss = blended(plan.baseline, denoiser.conditioned_on(None), rows, plan.objective, plan.prepared.seed)
+        parts = (plan.baseline, denoiser.conditioned_on(None), trainer.held_out.cpu(), plan.objective)
+        denoiser, loss = blended(*parts, plan.prepared.seed, plan.prepared.moments)
         share = denoiser.weight
     losses = _measured(plan, trainer, denoiser)
     record = {

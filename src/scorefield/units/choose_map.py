@@ -11,7 +11,7 @@ import torch
 
 from .candidates import BALANCED, Candidate, shape_of
 from .column_map import Base, ColumnMap
-from .fit_map import Form, spread_over_cells
+from .fit_map import ColumnForm, spread_over_cells
 from .forms import find_form
 from .held_out_gain import held_out_log_density
 from .normal import normal_cdf
@@ -109,14 +109,16 @@ def _bounds(values: np.ndarray, wish: Wish) -> tuple[float | None, float | None]
     return (0.0, None) if low >= 0 else (None, 0.0)
 
 
-def _base_of(form: Form) -> Base:
+def _base_of(form: ColumnForm) -> Base:
     """The coordinates that know the bounds."""
     count = (form.lower is not None) + (form.upper is not None)
     bases: tuple[Base, ...] = ("affine", "log", "logit")
     return bases[count]
 
 
-def _continuous(line: np.ndarray, form: Form, wish: Wish, setting: tuple[int, float, bool]) -> tuple[ColumnMap, str]:
+def _continuous(
+    line: np.ndarray, form: ColumnForm, wish: Wish, setting: tuple[int, float, bool]
+) -> tuple[ColumnMap, str]:
     """The map of what is not an atom: the one that was asked for, or the one that held-out values choose."""
     bounded = _base_of(form)
     if wish.transform == "auto":
@@ -180,7 +182,7 @@ def _errors(values: np.ndarray) -> float:
     return 2 * float(values.std()) / math.sqrt(len(values))
 
 
-def _candidates(line: np.ndarray, form: Form, bounded: Base) -> list[Candidate]:
+def _candidates(line: np.ndarray, form: ColumnForm, bounded: Base) -> list[Candidate]:
     """The maps that are compared, simple ones first."""
     found = [Candidate(form, bounded, False)]
     positive = replace(form, lower=0.0)
@@ -192,7 +194,7 @@ def _candidates(line: np.ndarray, form: Form, bounded: Base) -> list[Candidate]:
     return found
 
 
-def _described(form: Form, reason: str) -> str:
+def _described(form: ColumnForm, reason: str) -> str:
     """The reason, with atoms and lattice."""
     parts = []
     if form.values:

@@ -123,7 +123,7 @@ def _distances(
 
 def _vectors(model: Model, known: Rows) -> Callable[[Rows, int | None], Tensor]:
     """A function that gives the first rows as vectors or grids without missing values: standardized, or features of tables."""
-    described = getattr(model.schema, "table", ())
+    described = model.schema.table
     size = max(1, int(np.prod(model.schema.inner_shape)))
     if not described:
         return lambda rows, count: standard(model, rows, max(2, _NUMBERS // size) if count is None else count)

@@ -101,8 +101,8 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
     }
     prepared = plan.prepared
     context = None if prepared.context is None else prepared.context.context
-    parts = (prepared.schema, prepared.whole_units, denoiser, prepared.moments, plan.sampling)
-    return Fitted(Model(*parts, context).to("cpu").eval(), record)
+    form = (prepared.schema, prepared.whole_units)
+    return Fitted(Model(*form, denoiser, prepared.moments, plan.sampling, context).to("cpu").eval(), record)
 
 
 def _measured(plan: Plan, trainer: Trainer, denoiser: DenoiserModule) -> _Losses:

@@ -165,6 +165,7 @@ def prepare(x: Any, options: Options | None = None, context: Any = None) -> Prep
         parts = independent_parts(parts, relations)
     summary = summarize(rows, _names(schema, relations), table=columns)
     choices = [Choice("structure", schema.structure, schema.reason)]
+    choices += [Choice("left out", repr(name), reason) for name, reason in schema.left_out]
     choices += [Choice("relation", words, "holds in every row, and is kept") for words in relations.describe()]
     wishes = _wishes(options, columns, relations, len(parts.train))
     form = _units(options, wishes, _integer(schema, relations), columns, parts.train, summary)

@@ -52,7 +52,7 @@ VARIANTS: dict[str, Variants] = {
     "UniPC": [{"order": 2}],
     "ExponentialAdams": [
         *({"order": 1}, {"order": 2}, {"order": 4}, {"order": 2, "scale": 0.5}),
-        *({"order": 2, "eta": 0.5}, {"order": 2, "eta": 1.0}, {"order": 3, "eta": 1.0}),
+        *({"order": 2, "eta": 0.5}, {"order": 2, "eta": 1.0}, {"order": 3, "eta": 1.0}, {"order": 2, "eta": 1.5}),
     ],
     "LogUniform": [{"low": 0.01, "high": 10.0}],
     "DenoisingScoreMatching": [

@@ -37,7 +37,7 @@ class ExponentialAdams(Sampler):
         scale: The standard deviation of the data, in the units of the state. Directions narrower than `scale` err by less
             than wider ones: fields whose smooth parts have a deviation of 8 get them 7 % too narrow with a scale of 1 (24
             steps, η = 1), and exact to 0.1 % with 4, where parts of deviation 1 become 1.4 % too narrow.
-        eta: How much noise is drawn afresh, from 0 (none) to 1.
+        eta: How much noise is drawn afresh: 0 for none, 1 for the reverse SDE; more forgets more.
     """
 
     order: int = 3
@@ -51,8 +51,8 @@ class ExponentialAdams(Sampler):
             raise ValueError(f"ExponentialAdams needs an order from 1 to 4, got order={self.order}")
         if not 0 < self.scale < math.inf:
             raise ValueError(f"ExponentialAdams needs scale > 0, got scale={self.scale:g}")
-        if not 0 <= self.eta <= 1:
-            raise ValueError(f"ExponentialAdams needs 0 <= eta <= 1, got eta={self.eta:g}")
+        if not 0 <= self.eta < math.inf:
+            raise ValueError(f"ExponentialAdams needs 0 <= eta < inf, got eta={self.eta:g}")
 
     @property
     def deterministic(self) -> bool:

@@ -220,7 +220,7 @@ def _wishes(options: Options, columns: tuple[Column, ...], relations: Relations,
     bounds = {places.get(str(name), name): pair for name, pair in known[1].items()}
     gain = 0.1 if columns else 0.25  # nats a value: smooth arrays keep mean and standard deviation
     cautious = not columns or count < _SURE
-    return Wishes(log, bounds, data.missing == "complete", transform, options.seed, gain, cautious)
+    return Wishes(log, bounds, data.missing == "complete", transform, options.seed, gain, cautious, bool(columns))
 
 
 def _units(
@@ -299,14 +299,7 @@ def _examples(units: Units, rows: Rows, places: list[int], seed: int) -> Tensor:
     """Some rows in standard units; missing values are drawn, as if they were independent of all others."""
     if units.affine:
         return _standardized(units, rows, places)
-    found = _states(units, rows, places, seed, "example")
-    if not bool(found.isnan().any()):
-        return found
-    means = found.nanmean(0).nan_to_num()
-    numbers = units.variables.numbers if units.variables is not None else found.shape[1]
-    noise = Samples(seed, 0, len(found), "missing example").normal(tuple(found.shape), found.dtype)
-    noise[:, numbers:] = 0.0
-    return torch.where(found.isnan(), means + noise, found)
+    return units.filled(_states(units, rows, places, seed, "example"), seed)
 
 
 def _width(units: Units, cells: Tensor | None) -> Tensor:

@@ -15,7 +15,7 @@ from .fit_map import ColumnForm, spread_over_cells
 from .forms import find_form
 from .held_out_gain import held_out_log_density
 from .normal import normal_cdf
-from .wishes import Wish
+from .wishes import Wish, Wishes
 
 __all__ = ["choose_map"]
 
@@ -27,12 +27,7 @@ _GAIN = 0.01  # nats a value that a map gains at least over a simpler one that k
 
 
 def choose_map(
-    values: np.ndarray,
-    wish: Wish,
-    distinct_rows: int = -1,
-    seed: int = 0,
-    gain: float = 0.1,
-    cautious: bool = False,
+    values: np.ndarray, wish: Wish, distinct_rows: int = -1, wishes: Wishes | None = None
 ) -> tuple[ColumnMap, str]:
     """The map of a column and why, in words.
 
@@ -40,11 +35,9 @@ def choose_map(
         values: Those that are not missing, `(n,)`; codes for a category.
         wish: What was asked for.
         distinct_rows: The number of distinct rows of the table.
-        seed: The seed of places in cells and of what is held out.
-        gain: What a quantile map must gain over an affine one, in nats a value: smooth densities of two or three modes,
-            with edges or with moderate tails, gain less than 0.1, and small networks learn them better as they are.
-        cautious: Whether every other map, of skewed values too, must gain that much over the affine one, and bounds are those
-            that were declared.
+        wishes: What is asked of all columns: the seed of places in cells and of what is held out; what a map must gain.
+            Smooth densities of two or three modes, with edges or with moderate tails, gain less than 0.1 nats a value by a
+            quantile map, and small networks learn them better as they are.
 
     Returns:
         The map, and the reason.
@@ -64,14 +57,15 @@ def choose_map(
     if values.min() == values.max():
         return ColumnMap(constant=float(values[0])), f"constant: always {values[0]:.6g}"
     form = find_form(values, _bounds(values, wish), distinct_rows)
-    if cautious and wish.free and not form.values:
+    wishes = wishes or Wishes()
+    if not wishes.evident_bounds and wish.free and not form.values:
         form = replace(form, lower=None, upper=None)
     if wish.transform == "log" and wish.bounds == (None, None):  # the logarithm of what is asked for, with one bound
         form = replace(form, upper=None) if values.min() >= 0 else replace(form, lower=None)
     if form.discrete:
         return form.plain, f"atoms: {len(form.values)} values"
-    line = spread_over_cells(values, form, np.random.default_rng(seed))
-    column, reason = _continuous(line, form, wish, (seed, gain, cautious))
+    line = spread_over_cells(values, form, np.random.default_rng(wishes.seed))
+    column, reason = _continuous(line, form, wish, (wishes.seed, wishes.gain, wishes.cautious))
     return column, _described(form, reason)
 
 

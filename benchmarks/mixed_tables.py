@@ -64,7 +64,8 @@ def codes(frames: list[pd.DataFrame], categorical: set[str]) -> list[np.ndarray]
     """Tables as numbers: categories by the order of their names."""
     found = [np.empty(frame.shape) for frame in frames]
     for j, name in enumerate(frames[0].columns):
-        texts = [frame[name].astype(str) if name in categorical else frame[name] for frame in frames]
+        texts = [frame[name].astype(object).where(frame[name].notna(), "?").astype(str) for frame in frames]
+        texts = texts if name in categorical else [frame[name] for frame in frames]
         levels = sorted(set().union(*map(set, texts))) if name in categorical else []
         index = {level: i for i, level in enumerate(levels)}
         for out, text in zip(found, texts):
@@ -129,6 +130,7 @@ def main() -> None:
     parser.add_argument("--categorical", nargs="*", default=[], help="columns of numbers that are categories")
     parser.add_argument("--minutes", type=float, help="of training; by default as fit chooses")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, help="a file for the samples of scorefield")
     parser.add_argument("--models", nargs="*", default=["factorized", "copula", "scorefield"])
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -144,6 +146,8 @@ def main() -> None:
             model = scorefield.fit(train, data=settings, minutes=options.minutes, seed=options.seed)
             trained = time.process_time() - start
             drawn = model.sample(len(train), seed=options.seed)
+            if options.output:
+                drawn.to_csv(options.output, index=False)
             print(
                 f"{name:12} {trained:.0f} CPU seconds of fitting, {time.process_time() - start - trained:.0f} of sampling"
             )

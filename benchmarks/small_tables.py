@@ -91,7 +91,17 @@ def student(size: int, freedom: int) -> Case:
     return draw, lambda x: constant - half * torch.log1p(x.square().sum(1) / freedom)
 
 
+def six_decades() -> Case:
+    """The logarithms of two correlated log-normal columns that span six decades."""
+    mixing = torch.tensor([[2.2, 1.0], [0.0, 1.6]], dtype=torch.float64)
+    mixture = Mixture(
+        torch.zeros(1, 2, dtype=torch.float64), (mixing.T @ mixing)[None], torch.ones(1, dtype=torch.float64)
+    )
+    return mixture.sample, mixture.log_prob
+
+
 CASES: dict[str, Case] = {
+    "logarithms of six decades": six_decades(),
     "two modes": of_toy(two_modes()),
     "four Gaussians, 2-D": random_mixture(2, 4, 1, 2.5),
     "four Gaussians, 8-D": random_mixture(8, 4, 0, 2.5),

@@ -23,16 +23,21 @@ import scorefield.nn as networks
 from properties import VARIANTS, example_gaussian, example_mixture, public_bases, subclasses
 from scorefield import checkpoint, spec, toys
 from scorefield.data import ArrayRows
+from scorefield.data.columns import Constant, Number
+from scorefield.data.layout import Layout
 from scorefield.data.rows import FileRows, Subset
 from scorefield.data.variables import Variables
 from scorefield.derivatives import gradient
+from scorefield.fitting.related import IndependentRows
 from scorefield.mcmc import ChainState, Target, Transition, Unadjusted
 from scorefield.objectives import Objective, Probe, Weighting
+from scorefield.posterior import KnownCoordinates
 from scorefield.posterior.methods import Method, PosteriorMethod
 from scorefield.posterior.posterior import Posterior
 from scorefield.processes import EDM, VP
 from scorefield.rng import Mixed, Rng, Samples
 from scorefield.schedules import Schedule
+from scorefield.units import ChannelUnits, ColumnMap, ColumnUnits, Related, Relation, Relations, Standardize
 
 D = torch.float64
 COUNT = 20_000
@@ -71,6 +76,21 @@ def mixed(variables: Variables) -> denoisers.MixedDenoiser:
 
 def conditional_mixed() -> denoisers.ConditionalMixed:
     return denoisers.ConditionalMixed(trainable(networks.ResidualMLP(2, 8, 1, 3, 2)), Variables(0, (2,)), (3,))
+
+
+def _column_units() -> list[Any]:
+    numbers = (
+        ColumnMap(location=1.0, scale=2.0),
+        ColumnMap(base="log", lower=0.0),
+        ColumnMap(base="logit", lower=0, upper=1),
+    )
+    return [ColumnUnits(numbers), ColumnUnits((ColumnMap(levels=3), ColumnMap(missing=True), ColumnMap(constant=4.0)))]
+
+
+def _independent_rows() -> list[Any]:
+    x = stored()
+    whole = ArrayRows(torch.from_numpy(np.concatenate([x, x.sum(1, keepdims=True)], 1)), Layout((3, 3), "grid", 0))
+    return [IndependentRows(whole, Relations(3, (Relation(2, (0, 1), (1, 1)),)))]
 
 
 def corner() -> Tensor:
@@ -157,6 +177,15 @@ VARIANTS.update(
         "WhiteNoise": [{"std": 0.3}, {"std": torch.tensor([0.2, 1.0, 3.0])}],
         "CorrelatedNoise": [{"covariance": torch.tensor([[1.0, 0.3, 0.0], [0.3, 0.5, -0.1], [0.0, -0.1, 0.2]])}],
         "PoissonNoise": [{"gain": 2.0}],
+        "Category": [{"name": "a", "dtype": "object", "levels": ("x", "y", "z")}],
+        "Number": [{"name": "a", "dtype": "float64"}, {"name": "a", "dtype": "int64", "step": 1.0}],
+        "Date": [{"name": "a", "dtype": "datetime64[s]", "unit": "s", "period": 86400}],
+        "Constant": lambda: [Constant("a", "int64", inner=Number("a", "int64"), value=7.0)],
+        "Standardize": [{"shape": (3,), "mean": numbers(3), "std": numbers(3).exp()}],
+        "ColumnUnits": _column_units,
+        "ChannelUnits": lambda: [ChannelUnits((1, 2, 3), (ColumnMap(base="log", lower=0.0),), torch.zeros(1, 2))],
+        "Related": lambda: [Related(Standardize((2,)), Relations(3, (Relation(2, (0, 1), (1, 1)),)))],
+        "IndependentRows": _independent_rows,
         "ArrayRows": lambda: [ArrayRows(stored()), ArrayRows(stored().astype(np.uint8))],
         "FileRows": lambda: [_file_rows()],
         "Subset": lambda: [Subset(ArrayRows(np.concatenate([stored(), stored()])), np.arange(5))],
@@ -164,7 +193,10 @@ VARIANTS.update(
         "Mixture": lambda: [example_mixture()],
         "Empirical": lambda: [denoisers.Empirical(numbers(7, 2), chunk=3)],
         "AnalyticDensity": lambda: [denoisers.AnalyticDensity(example_mixture().log_prob)],
-        "Blended": lambda: [denoisers.Blended(example_gaussian(), mlp(), 0.3)],
+        "Blended": lambda: [
+            denoisers.Blended(example_gaussian(), mlp(), 0.3),
+            denoisers.Blended(example_mixture(), mlp(), 0.3, example_gaussian()),
+        ],
         "Preconditioned": lambda: [mlp()],
         "PretrainedDenoiser": _pretrained,
         "NCSNDenoiser": _ncsn,
@@ -179,6 +211,7 @@ VARIANTS.update(
         "ConditionedMixed": lambda: [conditional_mixed().given(numbers(1, 3))],
         "GivenVariables": lambda: [mixed(Variables(2)).given_variables(numbers(1, 2), torch.tensor([[0, 1]]))],
         "RestrictedNumbers": lambda: [mixed(Variables(2, (2,))).restricted(corner(), torch.tensor([[0, 0, 1]]))],
+        "KnownCoordinates": lambda: [KnownCoordinates(mlp(), numbers(1, 2), torch.tensor([[True, False]]))],
         "Guided": lambda: [denoisers.Guided(example_gaussian(), mlp(), 1.5, 0.5, 5.0)],
         "Posterior": lambda: [_observed()],
     }
@@ -476,6 +509,32 @@ def moves_towards_the_measurement(method: PosteriorMethod) -> None:
 
 
 # -- of data and random numbers ------------------------------------------------------------------------------------
+
+
+def columns_come_back(column: Any) -> None:
+    """Codes and numbers are turned into values and back; what they are is said."""
+    codes = np.arange(60) % max(2, column.size) if column.kind != "constant" else np.full(60, column.value)
+    values = column.decode(codes.astype(float))
+    assert len(values) == 60 and values.name == column.name
+    np.testing.assert_array_equal(column.encode(values), codes)
+    assert column.kind and isinstance(column.reason, str)
+    low, high = column.limits
+    assert (low is None or low <= codes.min()) and (high is None or high >= codes.max())
+
+
+def units_invert(units: Any) -> None:
+    """The map and its inverse; the volume is the derivative of the map, where all coordinates are numbers."""
+    u = numbers(6, *units.state_shape, seed=3).clamp(-2, 2)
+    x = units.inverse(u)
+    assert tuple(x.shape[1:]) == units.shape
+    torch.testing.assert_close(
+        units.inverse(units(x).nan_to_num(0.0) if bool(x.isnan().any()) else units(x)), x, equal_nan=True
+    )
+    volume = units.log_volume(x)
+    assert volume.shape == (6,)
+    if units.variables is None and units.shape == units.state_shape:
+        jacobian = torch.func.jacrev(lambda v: units(v[None])[0].flatten())(x[0]).reshape(u[0].numel(), -1)
+        torch.testing.assert_close(volume[0], torch.linalg.slogdet(jacobian.double())[1], rtol=1e-6, atol=1e-6)
 
 
 def rows_are_those_stored(rows: Any) -> None:

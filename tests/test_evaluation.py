@@ -249,10 +249,10 @@ def test_copies_of_rows_are_found():
 
 def test_models_of_described_tables_are_evaluated_by_the_columns(monkeypatch):
     """Whatever the units of the model are: rows with categories and gaps are compared as rows."""
-    monkeypatch.setattr(Schema, "table", COLUMNS, raising=False)
     units = Standardize((4,), torch.zeros(4, dtype=D), torch.ones(4, dtype=D))
     gaussian = Gaussian(torch.zeros(4, dtype=D), torch.ones(4, dtype=D))
-    model = Model(Schema.of(table(9, 0)), units, gaussian, gaussian, Sampling(Heun(), 8, process=EDM(0.002, 80.0)))
+    schema = replace(Schema.of(table(9, 0)), table=COLUMNS)
+    model = Model(schema, units, gaussian, gaussian, Sampling(Heun(), 8, process=EDM(0.002, 80.0)))
     monkeypatch.setattr(Model, "sample", lambda model, count, seed=0, *rest: table(count, seed + 5))
     monkeypatch.setattr(measure, "_gap", lambda *parts: None)  # the loss of this model knows no gaps
     found = evaluate(model, table(1000, 0), table(300, 1), count=300, target="kind")

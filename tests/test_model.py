@@ -18,6 +18,7 @@ from scorefield.data import Schema
 from scorefield.denoisers import Gaussian, Preconditioned, precondition
 from scorefield.fitting import Options, plan, prepare, train
 from scorefield.model import Model, load
+from scorefield.nn import MLP
 from scorefield.processes import EDM, VP, Process
 from scorefield.rng import Samples
 from scorefield.samplers import DDIM, AdaptiveSampler, ExponentialAdams, Heun, Sampler, Sampling
@@ -230,7 +231,7 @@ def test_files_that_hold_no_model(table, tmp_path):
         load(tmp_path / "nothing.safetensors")
     with pytest.raises(FileNotFoundError, match=r"there is no checkpoint .*model\.safetensors"):
         load(tmp_path)
-    save(Preconditioned(table.denoiser.network, precondition.EDMPrediction()), tmp_path / "part.safetensors")
+    save(Preconditioned(MLP(2, 8, 1), precondition.EDMPrediction()), tmp_path / "part.safetensors")
     message = r"part.safetensors holds a Preconditioned, not a model: read it with scorefield\.checkpoint\.load$"
     with pytest.raises(ValueError, match=message):
         load(tmp_path / "part.safetensors")

@@ -73,12 +73,25 @@ PROPERTIES: dict[str, list[Callable[[Any], None]]] = {
     "Format": [components.is_found_by_its_suffixes],
     "NoiseConditioning": [components.labels_are_monotone],
     "PosteriorMethod": [components.moves_towards_the_measurement],
+    "Column": [components.columns_come_back],
+    "Units": [components.units_invert],
     "Rows": [components.rows_are_those_stored],
     "Toy": [components.toys_have_their_entropy],
     "Rng": [components.numbers_are_normal_and_uniform, components.children_are_independent],
 }
-ELSEWHERE = {"GenerativeModel", "Condition"}  # of models: properties of all pairs of conditions in all uses
-NOT_VALUES = {"DenoiserModule", "PreconditionedNetwork", "Format", "Rows", "Rng"}  # modules, handles and sources
+ELSEWHERE = {
+    "GenerativeModel",
+    "ConditionableModel",
+    "Condition",
+}  # of models: properties of all pairs of conditions in all uses
+NOT_VALUES = {
+    "DenoiserModule",
+    "Units",
+    "PreconditionedNetwork",
+    "Format",
+    "Rows",
+    "Rng",
+}  # modules, handles and sources
 BASES = {base.__name__: base for base in properties.public_bases() if base.__name__ not in ELSEWHERE}
 INSTANCES = {name: properties.instances(base) for name, base in BASES.items()}
 

@@ -40,7 +40,7 @@ def test_python(page: str, code: str, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 # Bases that are not for users: what models, denoisers and tests of tables have in common, and what `Preconditioned` offers.
-INTERNAL = {"DenoiserModule", "GenerativeModel", "PreconditionedNetwork"}
+INTERNAL = {"ConditionableModel", "DenoiserModule", "GenerativeModel", "PreconditionedNetwork"}
 
 
 def test_there_is_an_example_of_every_abstract_base() -> None:

@@ -228,8 +228,8 @@ def compare_model(
         seed,
         _measured(model, drawn, standard(model, held_out, 2 * count), others),
         tuple(failed),
-        tuple(unpack(pack(each.x[:shown])).numpy() for each in drawn),
-        held_out.take(range(min(shown, len(held_out)))).to(torch.float32).numpy(),
+        tuple(_shown(unpack(pack(each.x[:shown]))) for each in drawn),
+        _shown(held_out.take(range(min(shown, len(held_out)))).to(torch.float32)),
         tuple(map(str, model.schema.columns)) if vectors and model.schema.columns else None,
     )
 
@@ -328,13 +328,13 @@ def _measured(model: Model, drawn: Sequence[_Drawn], real: Tensor, others: Tenso
     every = real if others is None else torch.cat([real, others])
     size = min(len(sets[0]), len(every))
     usual = _spread(every[:size])
-    first = model.standardize(drawn[0].x.to(model.device, torch.float64))
+    first = _standardized(model, drawn[0].x)
     rows = []
     for each, samples in zip(drawn, sets):
         values = (f(samples[: d.counts[0]], real[: d.counts[1]]) for f, d in zip(DISTANCES.values(), floors))
         distances = tuple(replace(floor, value=value) for floor, value in zip(floors, values))
         diversity = _spread(samples[:size]) / usual if usual > 0 else math.nan
-        here = model.standardize(each.x.to(model.device, torch.float64))
+        here = _standardized(model, each.x)
         apart = float((here - first).square().mean().sqrt())
         rows.append(SamplerResult(each.sampling, each.evaluations, each.seconds, distances, diversity, apart))
     return tuple(rows)
@@ -343,3 +343,14 @@ def _measured(model: Model, drawn: Sequence[_Drawn], real: Tensor, others: Tenso
 def _spread(x: Tensor) -> float:
     """The median distance of a row to the nearest other one."""
     return float(nearest(x, x, 2)[0][:, 1].median())
+
+
+def _shown(x: Tensor) -> np.ndarray:
+    """Data for pictures: of rows with missing values, the complete ones."""
+    complete = ~x.flatten(1).isnan().any(1)
+    return (x[complete] if bool(complete.any()) else x.nan_to_num()).numpy()
+
+
+def _standardized(model: Model, x: Tensor) -> Tensor:
+    """Drawn data in standard units."""
+    return model.standardize.filled(model.standardize(x.to(model.device, torch.float64)))

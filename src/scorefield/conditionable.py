@@ -24,10 +24,12 @@ from .conditions import (
 from .context import Context
 from .data import known_values
 from .denoisers import DenoiserModule, NoisyClassifier
+from .diffusion import Diffusion
 from .display import listed
 from .generative import GenerativeModel
 from .measurement import Measurement
 from .posterior import PosteriorMethod, ReplacementSMC
+from .rng import Rng
 from .samplers import Sampling, SamplingLike
 from .schedules import LogLevel
 
@@ -149,6 +151,17 @@ class ConditionableModel(GenerativeModel, abc.ABC):
         if not self.denoiser.completes:
             sampling = Sampling(ReplacementSMC(), 64, LogLevel()).merged(sampling)
         return self.replace(conditions=(condition, *kept), sampling=sampling)
+
+    def _draw(
+        self, diffusion: Diffusion, numbers: Tensor, rng: Rng, sampling: Sampling, denoise: bool = True
+    ) -> Tensor:
+        """The samples of some numbers; known values come back exactly, whatever the rounding of the units."""
+        drawn = super()._draw(diffusion, numbers, rng, sampling, denoise)
+        condition = KnownValues.among(self.conditions)
+        if condition is None:
+            return drawn
+        rows = numbers % len(condition.x)
+        return torch.where(condition.known.cpu()[rows], condition.x.cpu().to(drawn)[rows], drawn)
 
     def impute(self, x: Any, draws: int = 1, seed: int = 0, sampler: SamplingLike = None) -> Any:
         """Fills the missing values of a table with draws from their conditional distribution, given all others of the row.

@@ -131,7 +131,7 @@ class GenerativeModel(nn.Module, abc.ABC):
 
         Raises:
             ValueError: If `count` or `steps` is not positive, or a call cannot be read.
-            RuntimeError: If a state becomes non-finite (NaN or inf), or hardly any sample satisfies the declared constraints.
+            RuntimeError: If a state becomes non-finite (NaN or inf), or too few samples satisfy the declared constraints.
 
         Example:
             >>> import numpy as np, scorefield

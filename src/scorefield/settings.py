@@ -53,7 +53,8 @@ class Data:
         dequantize: Whether whole numbers, and others on a fine lattice, are learned as the cells they stand for, x - 1/2 to
             x + 1/2, with new uniform noise each time: densities need it. Without it they are points.
         maps: "auto": each column, or channel, is mapped to standard units as suits it (atoms, bounds, tails, logarithms), and
-            exact linear relations are kept; "affine": mean and standard deviation alone.
+            exact linear relations are kept; "affine": mean and standard deviation alone, and no mixture that is averaged with
+            the network of few rows, as in version 0.1.
         columns: What columns of a table hold, where it is not what it seems: by name "number", "category", "date",
             "leave out", or a `data.columns.Column`.
         categorical: Columns whose values are categories, such as codes in integers.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scorefield import spec
-from scorefield.data.columns import Boolean, Category, Constant, Date, Number, infer
+from scorefield.data.columns import Category, Constant, Date, Number, infer
 from scorefield.settings import Data
 
 pandas = pytest.importorskip("pandas")
@@ -80,13 +80,13 @@ def kinds():
             Category,
             "category of 3",
         ),
-        "bool": (gaps, Boolean, "boolean of 2 levels"),
+        "bool": (gaps, Category, "boolean of 2 levels"),
         "boolean": (
             pandas.array(np.where(r.random(N) < 0.1, None, gaps), dtype="boolean"),
-            Boolean,
+            Category,
             "boolean of 2 levels, mi",
         ),
-        "bools with gaps": (np.where(r.random(N) < 0.1, None, gaps), Boolean, "boolean of 2 levels, missing in "),
+        "bools with gaps": (np.where(r.random(N) < 0.1, None, gaps), Category, "boolean of 2 levels, missing in "),
         "yes and no": (np.where(gaps, "yes", "no"), Category, "category of 2 levels"),
         "mixed levels": (np.array([1, "a", 2.5], object)[r.integers(0, 3, N)], Category, "category of 3 levels"),
         "day": (days, Date, "date: 2024-01-0"),
@@ -129,7 +129,7 @@ def test_every_kind_is_found_and_comes_back(name):
     assert numbers.dtype == np.float64 and numbers.shape == values.shape
     if kind is not Constant:
         assert (np.isnan(numbers) == values.isna()).all() and made.missing == values.isna().any()
-    if kind in (Category, Boolean):
+    if kind in (Category,):
         assert set(numbers[~np.isnan(numbers)]) == set(range(made.size))
     exact = {"check_exact": name != "fractions"}
     expected = values.where(values.notna(), None) if values.dtype == object else values
@@ -149,7 +149,7 @@ def test_any_numbers_become_values_of_the_column(name):
     low, high = np.nanmin(numbers), np.nanmax(numbers)
     drawn = made.decode(rng().uniform(low - 0.3 * (high - low) - 1, high + 0.3 * (high - low) + 1, N))
     assert str(drawn.dtype) == str(values.dtype) and len(drawn) == N
-    if kind in (Category, Boolean, Constant):
+    if kind in (Category, Constant):
         assert set(drawn.dropna().map(str)) <= set(values.dropna().map(str))
     if kind is Number and made.step:
         k = (drawn.to_numpy(float) - made.origin) / made.step

@@ -49,3 +49,14 @@ def test_levels_belong_to_rows(weight, mixture: Mixture, gaussian: Gaussian):
 def test_weights_are_parts(weight, gaussian: Gaussian):
     with pytest.raises(ValueError, match="between 0 and 1"):
         Blended(gaussian, gaussian, weight)
+
+
+def test_far_from_the_data_the_baseline_is_left(gaussian: Gaussian, mixture: Mixture):
+    """Half of the weight is left at a squared distance of n + 8 √(2n), almost all within it, almost none beyond."""
+    direction = gaussian.colour(torch.tensor([[1.0, 0.0]], dtype=D), 0.5) - gaussian.mean
+    blend, everywhere = Blended(mixture, gaussian, 0.4, reach=gaussian), Blended(mixture, gaussian, 0.4)
+    level = torch.tensor(0.5, dtype=D)
+    for square, part in ((0.0, 1.0), (8.0, 1.0), (18.0, 0.5), (30.0, 0.0), (1e8, 0.0)):
+        x = gaussian.mean + square**0.5 * direction
+        share = (blend(x, level) - mixture(x, level)) / (everywhere(x, level) - mixture(x, level))
+        torch.testing.assert_close(share, torch.full_like(x, part), rtol=0, atol=0.01)

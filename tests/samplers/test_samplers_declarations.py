@@ -13,7 +13,7 @@ from scorefield.denoisers import Denoiser, Gaussian, Mixture
 from scorefield.diffusion import Diffusion
 from scorefield.evaluation.measure import _other
 from scorefield.measurement import Mask, Measurement
-from scorefield.posterior import DAPS, Posterior, RePaint
+from scorefield.posterior import DAPS, Posterior, RePaint, ReplacementSMC
 from scorefield.processes import EDM, VP
 from scorefield.rng import Rng, Samples
 from scorefield.samplers import (
@@ -153,8 +153,14 @@ def test_declared_evaluations_are_those_that_are_made(sampler, steps):
 
 def test_none_is_declared_where_the_number_is_not_fixed():
     unfixed = [s for s in SAMPLERS if s.evaluations is None]
-    assert {type(s).__name__ for s in unfixed} == {"AdaptiveSDE", "DormandPrince", "PredictorCorrector", "DAPS"}
-    assert all(s.adaptive for s in unfixed if not isinstance(s, DAPS))
+    assert {type(s).__name__ for s in unfixed} == {
+        "AdaptiveSDE",
+        "DormandPrince",
+        "PredictorCorrector",
+        "DAPS",
+        "ReplacementSMC",
+    }
+    assert all(s.adaptive for s in unfixed if not isinstance(s, DAPS | ReplacementSMC))
     assert not any(s.adaptive for s in SAMPLERS if s.evaluations is not None)
 
 

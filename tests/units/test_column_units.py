@@ -119,13 +119,14 @@ CELLS = {
 
 @pytest.mark.parametrize(("column", "values"), CELLS.values(), ids=CELLS)
 def test_probabilities_of_cells_add_up_to_one(column, values):
-    """Mean over places of the density of standard normal states times the volume: the probability of each value."""
+    """Mean over places of the density of standard normal states times the volume: a probability of atoms, else a density."""
     units, places = ColumnUnits((column,)), (torch.arange(64, dtype=D) + 0.5) / 64
     x = values.double().repeat_interleave(64)[:, None]
     place = places.repeat(len(values))[:, None]
     z = units(x, place)[:, 0]
     density = (-0.5 * z * z - 0.5 * math.log(2 * math.pi) + units.log_volume(x, place)).exp()
-    probability = density.reshape(-1, 64).mean(1)
+    width = torch.where(torch.isin(values.double(), column.values), 1.0, column.step or 1.0)
+    probability = density.reshape(-1, 64).mean(1) * width
     assert float(probability.sum()) == pytest.approx(1, abs=1e-4)
     for value, expected in zip(column.values, column.probabilities):
         assert float(probability[values == value]) == pytest.approx(float(expected), rel=1e-9)

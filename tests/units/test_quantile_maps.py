@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from scorefield.units import ColumnUnits
-from scorefield.units.fit_map import Form, fit_quantile
+from scorefield.units.fit_map import ColumnForm, fit_quantile
 from scorefield.units.forms import find_bounds, find_form, find_lattice
 from scorefield.units.normal import normal_cdf, normal_quantile, quantile_of_log
 from scorefield.units.tails import fit_tail
@@ -30,11 +30,11 @@ def log_two_modes(x):
 
 
 KNOWN = {
-    "Student t, 3 degrees": (lambda rng, n: rng.standard_t(3, n), log_student, Form()),
-    "exponential": (lambda rng, n: rng.exponential(size=n), lambda x: -x, Form(lower=0.0)),
-    "uniform": (lambda rng, n: rng.uniform(size=n), lambda x: 0 * x, Form(0.0, 1.0)),
-    "arcsine": (lambda rng, n: rng.beta(0.5, 0.5, n), log_beta_half, Form(0.0, 1.0)),
-    "two modes": (lambda rng, n: rng.normal(size=n) + rng.choice([-3, 3], n), log_two_modes, Form()),
+    "Student t, 3 degrees": (lambda rng, n: rng.standard_t(3, n), log_student, ColumnForm()),
+    "exponential": (lambda rng, n: rng.exponential(size=n), lambda x: -x, ColumnForm(lower=0.0)),
+    "uniform": (lambda rng, n: rng.uniform(size=n), lambda x: 0 * x, ColumnForm(0.0, 1.0)),
+    "arcsine": (lambda rng, n: rng.beta(0.5, 0.5, n), log_beta_half, ColumnForm(0.0, 1.0)),
+    "two modes": (lambda rng, n: rng.normal(size=n) + rng.choice([-3, 3], n), log_two_modes, ColumnForm()),
 }
 
 
@@ -53,7 +53,7 @@ def test_densities_are_near_the_exact_ones(count, draw, log_density, form):
 
 def test_knots_grow_slowly_and_end():
     rng = np.random.default_rng(0)
-    knots = [fit_quantile(rng.normal(size=n), Form())[0].knots.shape[1] for n in (100, 10_000, 1_000_000)]
+    knots = [fit_quantile(rng.normal(size=n), ColumnForm())[0].knots.shape[1] for n in (100, 10_000, 1_000_000)]
     assert knots == [7, 40, 160]
 
 
@@ -86,7 +86,7 @@ def test_tails_end_at_bounds():
 def test_tails_of_logarithms_are_at_most_exponential():
     """A heavy tail of log x would give values beyond all numbers; an exponential one is a Pareto tail of x."""
     x = np.exp(np.random.default_rng(0).standard_t(1.5, 2000))
-    column, tails, _ = fit_quantile(x, Form(lower=0.0), "log")
+    column, tails, _ = fit_quantile(x, ColumnForm(lower=0.0), "log")
     assert [tail.name for tail in tails] == ["exponential", "exponential"]
     far = ColumnUnits((column,)).inverse(torch.tensor([[-6.0], [6.0]], dtype=D))
     assert float(far[0]) > 0 and float(far[1]) < 1e300

@@ -134,6 +134,8 @@ class Form:
         held_out: The fraction of the data held out of training, to measure the loss on; 0 for none.
         dequantize: Whether whole numbers, and others on a fine lattice, are learned as the cells they stand for, x - 1/2 to
             x + 1/2, with new uniform noise each time: densities need it. Without it they are points.
+        maps: "auto": each column, or channel, is mapped to standard units as suits it, and exact linear relations are kept;
+            "affine": mean and standard deviation alone.
         categorical: Columns whose values are categories, such as codes in integers: zone,band.
         numeric: Columns whose values are numbers.
         bounds: What numbers cannot lie below and above: share=0:1 load=0: for each column.
@@ -141,12 +143,14 @@ class Form:
         missing: Whether missing values are drawn where the data miss ("draw"), or samples are complete ("complete").
         keep: Columns that are kept even if they seem to be identifiers or free text.
         kinds: What columns are: day=date code=category weight=number, or note="leave out".
+        constraints: What every row satisfies and every sample shall satisfy: "start <= end" "a + b == total".
     """
 
     structure: Literal["auto", "vector", "grid"] = "auto"
     channels: Literal["auto", "first", "last", "none"] = "auto"
     held_out: float = 0.1
     dequantize: bool = True
+    maps: Literal["auto", "affine"] = "auto"
     categorical: tuple[str, ...] | None = None
     numeric: tuple[str, ...] | None = None
     bounds: tuple[str, ...] | None = None
@@ -154,6 +158,7 @@ class Form:
     missing: Literal["draw", "complete"] = "draw"
     keep: tuple[str, ...] | None = None
     kinds: tuple[str, ...] | None = None
+    constraints: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         self.data()  # which says at once what cannot be meant
@@ -165,7 +170,8 @@ class Form:
         }
         given["bounds"] = None if self.bounds is None else dict(_bounds(word) for word in self.bounds)
         given["columns"] = None if self.kinds is None else dict(_pair(word, "kinds", "day=date") for word in self.kinds)
-        return Data(self.structure, self.channels, self.held_out, self.dequantize, missing=self.missing, **given)
+        given |= {"maps": self.maps, "missing": self.missing, "constraints": tuple(self.constraints or ())}
+        return Data(self.structure, self.channels, self.held_out, self.dequantize, **given)
 
 
 def _names(words: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -66,7 +66,7 @@ def posterior(
         operator: A, as name or name(key=value, …), along the axes of an example; "first | then" for one after another.
         noise: The standard deviation of the noise, a number or a .npy; or a .npy of its covariance; or "poisson(gain=1)".
         count: How many samples to draw.
-        output: A file .npy .npz .csv .parquet .h5 .nc .zarr, or a folder/ for images as .png.
+        output: A file .npy .npz .csv .parquet .xlsx .h5 .nc .zarr, or a folder/ for images as .png.
         method: How the likelihood of noisy states is approximated; by default moment matching.
         particles: Reweight this many particles per island, correcting the method's bias, and print log p(y).
         islands: How many independent islands, two or more for a standard error.

@@ -48,7 +48,7 @@ def sample(
     Arguments:
         run: The folder of a run, or a model.safetensors.
         count: How many samples to draw.
-        output: A file .npy .npz .csv .parquet .h5 .nc .zarr, or a folder/ for images as .png.
+        output: A file .npy .npz .csv .parquet .xlsx .h5 .nc .zarr, or a folder/ for images as .png.
         seed: The random seed.
         batch: How many samples are drawn at once; memory grows with it.
     """

@@ -50,7 +50,7 @@ app = App(
     version=__version__,
     help="""Learn the distribution of your data from samples, then draw new samples.
 
-Give it a table, signals, fields or images: a file (.npy .npz .csv .parquet .h5 .nc .zarr) or a folder of images. It chooses noise levels, network and budget from the data, says why, and trains a score-based model whose samples have the form of the data: the same columns, types, shapes and units.
+Give it a table, signals, fields or images: a file (.npy .npz .csv .parquet .xlsx .h5 .nc .zarr) or a folder of images. It chooses noise levels, network and budget from the data, says why, and trains a score-based model whose samples have the form of the data: the same columns, types, shapes and units.
 
 The main steps in three commands:
 

@@ -16,6 +16,7 @@ from ..data import Rows
 from ..metrics import DISTANCES, Curve, Distance, GeneralizationGap, Pool, TestFamily
 from ..model import Model
 from ..objectives import DenoisingScoreMatching, LogUniform
+from ..rng import Samples
 from ..samplers import ExponentialAdams, Sampling
 from ..training import losses_by_level
 from .base import Evaluation, TableEvaluation
@@ -107,9 +108,16 @@ def _timed(model: Model, count: int, seed: int) -> tuple[Any, float]:
 
 
 def standard(model: Model, rows: Rows, count: int) -> Tensor:
-    """The first `count` rows in standard units, of shape `(M, *D)`: a large offset would cost the digits of float32."""
-    some = rows.subset(range(min(len(rows), count)))
-    return torch.cat([model.standardize(x.to(model.device)).float().cpu() for x in some.chunks(8192, torch.float64)])
+    """The first `count` rows in standard units, of shape `(M, *D)`, as training has them: at places in their cells, with
+    draws for missing values. A large offset would cost the digits of float32.
+    """
+    some, found, units = rows.subset(range(min(len(rows), count))), list[Tensor](), model.standardize
+    for i, x in enumerate(some.chunks(8192, torch.float64)):
+        place = (
+            Samples(i, 0, len(x), "cell").uniform(tuple(x.shape), x.dtype, model.device) if units.has_cells else None
+        )
+        found.append(units.filled(units(x.to(model.device), place), i).float().cpu())
+    return torch.cat(found)
 
 
 def _distances(
@@ -123,7 +131,7 @@ def _distances(
 
 def _vectors(model: Model, known: Rows) -> Callable[[Rows, int | None], Tensor]:
     """A function that gives the first rows as vectors or grids without missing values: standardized, or features of tables."""
-    described = getattr(model.schema, "table", ())
+    described = model.schema.table
     size = max(1, int(np.prod(model.schema.inner_shape)))
     if not described:
         return lambda rows, count: standard(model, rows, max(2, _NUMBERS // size) if count is None else count)

@@ -20,7 +20,7 @@ _WIDE = 256  # columns whose pairs are compared
 
 def table_columns(schema: Schema) -> tuple[TypedColumn, ...] | None:
     """The columns of a schema of tables, numbers and booleans if it does not describe them; None if it is not of tables."""
-    described: tuple[TypedColumn, ...] = getattr(schema, "table", ())
+    described: tuple[TypedColumn, ...] = schema.table
     if described:
         return described
     if schema.kind not in ("dataframe", "series"):

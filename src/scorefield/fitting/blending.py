@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..denoisers import Blended, Denoiser
+from ..denoisers import Blended, Denoiser, Gaussian
 from ..objectives import LevelObjective
 from ..rng import Samples
 from ..training import held_out_losses
@@ -17,7 +17,12 @@ _REPEATS = 500  # of the bootstrap
 
 
 def blended(
-    baseline: Denoiser, learned: Denoiser, held_out: Tensor, objective: LevelObjective, seed: int = 0
+    baseline: Denoiser,
+    learned: Denoiser,
+    held_out: Tensor,
+    objective: LevelObjective,
+    seed: int = 0,
+    reach: Gaussian | None = None,
 ) -> tuple[Blended, float]:
     """The mean of two denoisers with the weight that held-out rows ask for, and its loss on them.
 
@@ -27,9 +32,9 @@ def blended(
         held_out: Standardized rows, of shape `(M, n)`.
         objective: The loss.
         seed: The seed of the bootstrap.
+        reach: The moments of the data, if what was learned is to count near them alone (`Blended`).
 
     Example:
-        >>> from ..denoisers import Gaussian
         >>> from ..objectives import DenoisingScoreMatching, LogNormal
         >>> x = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
         >>> right, wrong = (Gaussian(torch.zeros(2), torch.full((2,), variance)) for variance in (1.0, 0.1))
@@ -37,9 +42,9 @@ def blended(
         >>> found.weight > 0.9
         True
     """
-    parts = (Blended(baseline, learned, weight) for weight in (0.0, 0.5, 1.0))
+    parts = (Blended(baseline, learned, weight, reach) for weight in (0.0, 0.5, 1.0))
     losses = torch.stack([held_out_losses(part, held_out, objective, _COPIES).data for part in parts], 1)
-    found = Blended(baseline, learned, best_weight(losses, seed))
+    found = Blended(baseline, learned, best_weight(losses, seed), reach)
     return found, float(held_out_losses(found, held_out, objective, _COPIES).data.mean())
 
 

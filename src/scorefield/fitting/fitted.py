@@ -80,8 +80,8 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
     chosen, loss = trainer.finish()
     denoiser, share = plan.objective.unwrap(trainer.denoiser.cpu()), 1.0
     if plan.baseline is not None:
-        rows = trainer.held_out.cpu()
-        denoiser, loss = blended(plan.baseline, denoiser.conditioned_on(None), rows, plan.objective, plan.prepared.seed)
+        parts = (plan.baseline, denoiser.conditioned_on(None), trainer.held_out.cpu(), plan.objective)
+        denoiser, loss = blended(*parts, plan.prepared.seed, plan.prepared.moments)
         share = denoiser.weight
     losses = _measured(plan, trainer, denoiser)
     record = {
@@ -97,12 +97,12 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
             "step": [step for step, _ in trainer.parts],
             "loss": [parts for _, parts in trainer.parts],
         },
-        "warning": _memorized(plan, trainer, chosen, losses),
+        "warning": _memorized(plan, trainer, chosen if share > 0.5 else "mostly the baseline", losses),
     }
     prepared = plan.prepared
     context = None if prepared.context is None else prepared.context.context
-    parts = (prepared.schema, prepared.whole_units, denoiser, prepared.moments, plan.sampling)
-    return Fitted(Model(*parts, context).to("cpu").eval(), record)
+    form = (prepared.schema, prepared.whole_units)
+    return Fitted(Model(*form, denoiser, prepared.moments, plan.sampling, context).to("cpu").eval(), record)
 
 
 def _measured(plan: Plan, trainer: Trainer, denoiser: DenoiserModule) -> _Losses:

@@ -32,7 +32,7 @@ _FEWEST, _MOST, _NARROW = (
     40,
     5000,
     20,
-)  # rows, and columns, for which a mixture of Gaussians is fitted beside the network
+)  # rows, and columns, for which a mixture of Gaussians is fitted, too
 _EASY = 0.02  # standard deviations, down to which 24 steps of a sampler suffice for grids
 
 
@@ -115,7 +115,7 @@ def plan(prepared: Prepared, options: Options | None = None) -> Plan:
 def _baseline(prepared: Prepared, options: Options, levels: NoiseLevels) -> tuple[Denoiser | None, tuple[Choice, ...]]:
     """A mixture of Gaussians for few rows of few columns, unless a network or another task is asked for."""
     rows, asked = prepared.split.train, (options.parametrization, options.objective, options.units, prepared.context)
-    if options.network != Network() or any(each is not None for each in asked):
+    if options.network != Network() or options.data.maps == "affine" or any(each is not None for each in asked):
         return None, ()
     few = prepared.vectors and _FEWEST <= len(rows) <= _MOST and prepared.shape[0] <= _NARROW
     if not few or not prepared.split.separate or prepared.units.variables is not None:

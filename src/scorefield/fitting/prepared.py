@@ -28,6 +28,7 @@ _EXAMPLES = 4096  # rows that noise levels and correlations are read off, at mos
 _NUMBERS = 2**23  # and how many numbers these are
 _FULL = 256  # columns, up to which the covariance is a full one
 _ROWS = 4  # rows a column that it needs
+_SURE = 2000  # rows of a table, from which on maps are chosen for small gains
 
 
 @dataclass(frozen=True)
@@ -164,8 +165,9 @@ def prepare(x: Any, options: Options | None = None, context: Any = None) -> Prep
         parts = independent_parts(parts, relations)
     summary = summarize(rows, _names(schema, relations), table=columns)
     choices = [Choice("structure", schema.structure, schema.reason)]
+    choices += [Choice("left out", repr(name), reason) for name, reason in schema.left_out]
     choices += [Choice("relation", words, "holds in every row, and is kept") for words in relations.describe()]
-    wishes = _wishes(options, columns, relations)
+    wishes = _wishes(options, columns, relations, len(parts.train))
     form = _units(options, wishes, _integer(schema, relations), columns, parts.train, summary)
     units = form.units
     places = _chosen(parts.train, _EXAMPLES, options.seed, -2)
@@ -209,14 +211,16 @@ def _integer(schema: Schema, relations: Relations) -> bool | tuple[bool, ...]:
     return tuple(integer[place] for place in relations.kept) if isinstance(integer, tuple) else integer
 
 
-def _wishes(options: Options, columns: tuple[Column, ...], relations: Relations) -> Wishes:
+def _wishes(options: Options, columns: tuple[Column, ...], relations: Relations, count: int) -> Wishes:
     """What the user asks of the maps of columns; those of a table know it already."""
     data, transform = options.data, options.data.maps
     known = ((), {}) if columns else (data.log or (), data.bounds or {})
     places = {str(place): i for i, place in enumerate(relations.kept)}  # channels or columns of arrays, by number
     log = tuple(places.get(str(name), name) for name in known[0])
     bounds = {places.get(str(name), name): pair for name, pair in known[1].items()}
-    return Wishes(log, bounds, data.missing == "complete", transform, options.seed)
+    gain = 0.1 if columns else 0.25  # nats a value: smooth arrays keep mean and standard deviation
+    cautious = not columns or count < _SURE
+    return Wishes(log, bounds, data.missing == "complete", transform, options.seed, gain, cautious, bool(columns))
 
 
 def _units(
@@ -295,14 +299,7 @@ def _examples(units: Units, rows: Rows, places: list[int], seed: int) -> Tensor:
     """Some rows in standard units; missing values are drawn, as if they were independent of all others."""
     if units.affine:
         return _standardized(units, rows, places)
-    found = _states(units, rows, places, seed, "example")
-    if not bool(found.isnan().any()):
-        return found
-    means = found.nanmean(0).nan_to_num()
-    numbers = units.variables.numbers if units.variables is not None else found.shape[1]
-    noise = Samples(seed, 0, len(found), "missing example").normal(tuple(found.shape), found.dtype)
-    noise[:, numbers:] = 0.0
-    return torch.where(found.isnan(), means + noise, found)
+    return units.filled(_states(units, rows, places, seed, "example"), seed)
 
 
 def _width(units: Units, cells: Tensor | None) -> Tensor:

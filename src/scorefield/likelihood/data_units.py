@@ -14,9 +14,9 @@ from ..rng import Samples
 from ..units import Units
 from .base import LogProb
 from .bound import Bound, bound
-from .discrete import BitsPerDim, bits_per_dim
+from .discrete import BitsPerDim, bits_of, bits_per_dim
 from .marginal import marginal
-from .mixed import MixedDensity
+from .mixed import MixedDensity, mean_of_logs, mean_over_places, places
 from .probability_flow import log_prob
 
 __all__ = ["DataDensity"]
@@ -61,10 +61,17 @@ class DataDensity:
     def __call__(self, x: Tensor, draw: int = 0) -> LogProb:
         """The log-densities at `x`, of shape `(N, *D)`; each `draw` has its own probes."""
         if self.units.variables is not None:
-            return MixedDensity(self.diffusion, self.units, self._of_states, self.seed)(x)
-        return self._of_states(self.diffusion, self._states(x), draw).plus(self.units.log_volume(x.double()).cpu())
+            return MixedDensity(self.diffusion, self.units, self.of_states, self.seed)(x)
+        x = x.double().to(self.units.device)
+        if not self.units.has_cells:
+            return self.of_states(self.diffusion, self._states(x), draw).plus(self.units.log_volume(x).cpu())
+        found = []
+        for place in places(self.units, x, self.seed):
+            part = self.of_states(self.diffusion, self.units(x, place), draw)
+            found.append(part.plus(self.units.log_volume(x, place).cpu()))
+        return mean_over_places(found)
 
-    def _of_states(self, diffusion: Diffusion, state: Tensor, draw: int = 0) -> LogProb:
+    def of_states(self, diffusion: Diffusion, state: Tensor, draw: int = 0) -> LogProb:
         """The log-densities of states by a diffusion."""
         parts = []
         for some, part, start in replace(self, diffusion=diffusion)._parts(state):
@@ -74,24 +81,34 @@ class DataDensity:
         return LogProb.join(parts)
 
     def bound(self, x: Tensor, draws: int) -> Bound:
-        """Lower bounds on the log-densities of the SDE model at `x`.
+        """Lower bounds on the log-densities of the SDE model at `x`."""
+        x = x.double().to(self.units.device)
 
-        Raises:
-            ValueError: If the data have categories, missing values or atoms.
-        """
+        def of_states(diffusion: Diffusion, state: Tensor, draw: int = 0) -> LogProb:
+            parts, zero = [], torch.zeros(len(state), dtype=torch.float64)
+            for some, part, start in replace(self, diffusion=diffusion)._parts(state):
+                rng = Samples(self.seed, start, len(part), f"bound {draw}" if draw else "bound")
+                parts.append(bound(some, part, rng, draws))
+            names = ("value", "standard_error", "evaluations")
+            value, error, evaluations = (torch.cat([getattr(part, name) for part in parts]).cpu() for name in names)
+            return LogProb(value, error, zero, zero, zero, evaluations)
+
         if self.units.variables is not None:
-            raise ValueError(
-                "bounds are of densities of numbers, and these rows have categories or atoms: use log_prob"
-            )
-        parts = []
-        for diffusion, part, start in self._parts(self._states(x)):
-            parts.append(bound(diffusion, part, Samples(self.seed, start, len(part), "bound"), draws))
-        names = ("value", "standard_error", "evaluations")
-        value, *others = (torch.cat([getattr(part, name) for part in parts]).cpu() for name in names)
-        return Bound(value + self.units.log_volume(x.double().to(self.units.device)).cpu(), *others)
+            found = MixedDensity(self.diffusion, self.units, of_states, self.seed).mean(x)
+        elif self.units.has_cells:  # by Jensen, the mean over places is a bound, too
+            parts = []
+            for k, place in enumerate(places(self.units, x, self.seed)):
+                part = of_states(self.diffusion, self.units(x, place), k)
+                parts.append(part.plus(self.units.log_volume(x, place).cpu()))
+            found = mean_of_logs(parts)
+        else:
+            found = of_states(self.diffusion, self._states(x)).plus(self.units.log_volume(x).cpu())
+        return Bound(found.value, found.standard_error, found.evaluations)
 
     def bits_per_dim(self, x: Tensor, step: Tensor, draws: int) -> BitsPerDim:
-        """Bits per dimension of `x` in cells of width `step`."""
+        """Bits per dimension of `x` in cells of width `step`; of units that know the cells, those of the log-probabilities."""
+        if self.units.has_cells or self.units.variables is not None:
+            return bits_of(self(x), x[0].numel())
         return bits_per_dim(self, x.double(), step, Samples(self.seed, 0, len(x), "cell"), draws)
 
     def marginal(self, kept: Tensor, keep: Sequence[int], draws: int) -> LogProb:
@@ -105,7 +122,7 @@ class DataDensity:
             known[list(keep)] = True
             x = torch.full((len(kept), *self.units.shape), torch.nan, dtype=torch.float64)
             x[:, list(keep)] = kept.double()
-            return MixedDensity(self.diffusion, self.units, self._of_states, self.seed)(x, of=known)
+            return MixedDensity(self.diffusion, self.units, self.of_states, self.seed)(x, of=known)
         moments, contexts = self.diffusion.moments, self.diffusion.denoiser.contexts
         if contexts > 1:
             raise ValueError(f"marginals and conditionals need one context, got {contexts}: pass a single one")
@@ -119,7 +136,7 @@ class DataDensity:
         rng = Samples(self.seed, 0, len(kept), "marginal")
 
         def density(states: Tensor) -> LogProb:
-            return self._of_states(self.diffusion, states.to(self.units.device))
+            return self.of_states(self.diffusion, states.to(self.units.device))
 
         found = marginal(density, state[:, list(keep)].cpu(), keep, moments, rng, draws=draws)
         return found.plus(rates[:, list(keep)].log().sum(1).cpu())
@@ -129,7 +146,7 @@ class DataDensity:
         if self.units.variables is not None:
             known = torch.zeros(self.units.shape, dtype=torch.bool)
             known[list(given)] = True
-            return MixedDensity(self.diffusion, self.units, self._of_states, self.seed)(x.double(), given=known)
+            return MixedDensity(self.diffusion, self.units, self.of_states, self.seed)(x.double(), given=known)
         part, whole = self.marginal(x.double()[:, list(given)], given, draws), self(x)
         return LogProb(
             whole.value - part.value,

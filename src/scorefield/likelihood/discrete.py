@@ -13,7 +13,7 @@ from ..data.lattice import Lattice
 from ..rng import Samples
 from .base import LogProb
 
-__all__ = ["BitsPerDim", "bits_per_dim", "spacing"]
+__all__ = ["BitsPerDim", "bits_of", "bits_per_dim", "spacing"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,12 @@ def spacing(x: Tensor, integer: bool | tuple[bool, ...]) -> Tensor:
         need = "bits per dimension need integers or rounded numbers, and no feature here is either"
         raise ValueError(f"{need}: use log_prob, or pass step=")
     return step.to(x.device)
+
+
+def bits_of(nats: LogProb, size: int) -> BitsPerDim:
+    """Bits per dimension of log-probabilities of rows of `size` numbers, which are averaged over their cells already."""
+    unit = size * math.log(2)
+    return BitsPerDim(-nats.value / unit, nats.standard_error / unit, -nats.value / unit, 1, nats)
 
 
 def bits_per_dim(

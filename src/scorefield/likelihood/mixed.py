@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from ..data.variables import ABSENT, FREE, GIVEN, Variables
-from ..denoisers import Gaussian
+from ..denoisers import Denoiser, Gaussian
 from ..denoisers.questions import chain
 from ..diffusion import Diffusion
 from ..rng import Samples
 from ..units import Units
 from .base import LogProb
 
-__all__ = ["MixedDensity"]
+__all__ = ["MixedDensity", "mean_of_logs", "mean_over_places", "places"]
 
 _PLACES = 8  # in the cells of a row, over which densities are averaged
 
@@ -30,8 +30,8 @@ class MixedDensity:
 
     The probability of a category given some others is one evaluation of the denoiser at a level where nothing is left of
     itself. The log-density of the numbers is that of the probability flow of their conditional distribution. Where values stand
-    for cells (whole numbers, atoms), their probability is the mean of the density over places in the cells times their volume.
-    The result is a log-density with respect to the continuous columns, and a log-probability for all others.
+    for cells (whole numbers, atoms), the density is averaged over places in the cells. The result is a log-density with respect
+    to the columns of numbers (for whole numbers, a log-probability), and a log-probability for categories and atoms.
 
     Arguments:
         diffusion: The diffusion, whose denoiser knows conditionals.
@@ -68,12 +68,21 @@ class MixedDensity:
         known = torch.zeros(x.shape[1], dtype=torch.bool) if given is None else given
         wanted = ~known if of is None else of
         known, wanted = (flags.to(x.device).expand(x.shape) for flags in (known, wanted))
-        count = _PLACES if self.units.has_cells else 1
-        found = []
-        for k in range(count):
-            place = Samples(self.seed, 0, len(x), f"place {k}").uniform(tuple(x.shape), torch.float64, x.device)
-            found.append(self._at(x, place if count > 1 else None, known, wanted, k))
-        return found[0] if count == 1 else _mean_over_places(found)
+        parts = self._parts(x, known, wanted)
+        return parts[0] if len(parts) == 1 else mean_over_places(parts)
+
+    def mean(self, x: Tensor) -> LogProb:
+        """The mean over places of the logs, which for lower bounds is a lower bound; of rows `(N, C)`."""
+        x = x.to(self.units.device)
+        wanted = torch.ones_like(x, dtype=torch.bool)
+        return mean_of_logs(self._parts(x, ~wanted, wanted))
+
+    def _parts(self, x: Tensor, known: Tensor, wanted: Tensor) -> list[LogProb]:
+        """The log-probabilities at several places in the cells, if there are any."""
+        if not self.units.has_cells:
+            return [self._at(x, None, known, wanted, 0)]
+        inside = places(self.units, x, self.seed)
+        return [self._at(x, place, known, wanted, k) for k, place in enumerate(inside)]
 
     def _at(self, x: Tensor, place: Tensor | None, known: Tensor, wanted: Tensor, draw: int) -> LogProb:
         """The log-probabilities with values at places in their cells."""
@@ -122,20 +131,63 @@ class MixedDensity:
             if not len(free):
                 continue
             denoiser = self.diffusion.denoiser.samples(rows).restricted(state[rows], status[rows])
-            diffusion = replace(self.diffusion, denoiser=denoiser, moments=self._moments(free))
-            found = found.put(rows.cpu(), self.density(diffusion, state[rows][:, free], draw))
+            level = self.diffusion.process.level(torch.ones((), dtype=torch.float64, device=state.device))
+            with torch.no_grad():  # where noise is all there is, the answer is the mean
+                mean = denoiser(state.new_zeros(len(rows), len(free)), level.to(state))
+            diffusion = replace(self.diffusion, denoiser=_Centred(denoiser, mean), moments=self._moments(free))
+            found = found.put(rows.cpu(), self.density(diffusion, state[rows][:, free] - mean, draw))
         return found
 
     def _moments(self, free: Tensor) -> Gaussian | None:
-        """The moments of some numbers."""
+        """The moments of some numbers less their means."""
         moments = self.diffusion.moments
         if moments is None:
             return None
         covariance = moments.covariance[free] if moments.diagonal else moments.covariance[free][:, free]
-        return Gaussian(moments.mean[free], covariance)
+        return Gaussian(torch.zeros_like(moments.mean[free]), covariance)
 
 
-def _mean_over_places(found: list[LogProb]) -> LogProb:
+class _Centred(Denoiser):
+    """The denoiser of data less a mean, which may differ from row to row: the prior then has the right mean for each."""
+
+    mean: Tensor
+
+    def __init__(self, denoiser: Denoiser, mean: Tensor) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+        self.register_buffer("mean", mean)
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        centred: Tensor = self.denoiser(x + self.mean, level) - self.mean
+        return centred
+
+    @property
+    def contexts(self) -> int:
+        return len(self.mean)
+
+    def samples(self, index: Tensor) -> Denoiser:
+        return _Centred(self.denoiser.samples(index), self.mean[index.to(self.mean.device) % len(self.mean)])
+
+
+def places(units: Units, x: Tensor, seed: int) -> list[Tensor]:
+    """Places in the cells of rows `(N, *D)`, several of each, that belong to the seed and to the row."""
+    count = _PLACES if units.has_cells else 1
+    sources = (Samples(seed, 0, len(x), f"place {k}") for k in range(count))
+    return [source.uniform(tuple(x.shape), torch.float64, x.device) for source in sources]
+
+
+def mean_of_logs(found: list[LogProb]) -> LogProb:
+    """The mean of log-probabilities at several places, with its standard error."""
+    values = torch.stack([part.value for part in found])
+    spread = values.std(0) / math.sqrt(len(found)) if len(found) > 1 else torch.zeros_like(values[0])
+    names = ("standard_error", "solver_error", "end_error", "truncation")
+    errors = {name: torch.stack([getattr(part, name) for part in found]).mean(0) for name in names}
+    errors["standard_error"] = torch.hypot(spread, errors["standard_error"])
+    evaluations = torch.stack([part.evaluations for part in found]).sum(0)
+    return LogProb(value=values.mean(0), evaluations=evaluations, **errors)
+
+
+def mean_over_places(found: list[LogProb]) -> LogProb:
     """The log of the mean probability over places, with its standard error."""
     values = torch.stack([part.value for part in found])
     value = values.logsumexp(0) - math.log(len(found))

@@ -89,5 +89,6 @@ def self_check(density: DataDensity, x: Tensor, count: int = 32) -> tuple[LogPro
     draws = mixture.sample(count, Samples(density.seed, 0, count, "twin"))
     smallest = diffusion.process.level(torch.zeros((), dtype=torch.float64))
     exact = mixture.log_prob(draws, 0.0 if density.extrapolate else smallest)
-    x = density.units.inverse(draws.reshape(count, *shape).to(device))
-    return replace(density, diffusion=known_diffusion)(x), exact + density.units.log_volume(x).cpu()
+    states = draws.reshape(count, *density.units.state_shape).to(device)
+    volume = density.units.log_volume(density.units.inverse(states)).cpu()
+    return density.of_states(known_diffusion, states).plus(volume), exact + volume

@@ -97,8 +97,8 @@ class ReplacementSMC(Sampler):
             raise ValueError(f"ReplacementSMC needs particles >= 1 and 0 <= threshold <= 1, got {got}")
 
     @property
-    def evaluations(self) -> int:
-        return self.particles
+    def evaluations(self) -> int | None:
+        return None  # one without known coordinates, else one for each particle
 
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         known = KnownCoordinates.of(diffusion.denoiser)

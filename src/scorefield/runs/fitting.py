@@ -87,8 +87,8 @@ def fit(
         watch: Is called after every step.
 
     Warns:
-        UserWarning: If the model will hold objects of yours, for which `load` needs `trusted`; if there are fewer than 10
-            examples, or the network has memorized them.
+        UserWarning: If columns are left out, as identifiers or free text; if the model will hold objects of yours, for which
+            `load` needs `trusted`; if there are fewer than 10 examples, or the network has memorized them.
 
     Raises:
         TypeError: If the data are not numbers, or an argument has another type.
@@ -114,11 +114,13 @@ def fit(
     options = Options(data or Data(), network or Network(), how, *chosen, seed, device)
     if folder is None:
         found = planned(prepare(x, options, context), options)
+        _name_left_out(found)
         begin(found)
         fitted = train(found, watch)
     else:
         then = resumed(options, folder)
         found = planned(prepare(x, then, context), then)
+        _name_left_out(found)
         trusted = packages(found)
         if len(trusted) > 1:
             warnings.warn(_how_to_read(found, folder, trusted), stacklevel=4)
@@ -127,6 +129,14 @@ def fit(
     if fitted.warning:
         warnings.warn(fitted.warning, stacklevel=4)
     return fitted.model
+
+
+def _name_left_out(plan: Plan) -> None:
+    """Warns of the columns that are not modelled."""
+    left_out = plan.prepared.schema.left_out
+    if left_out:
+        which = "; ".join(f"{name!r} ({reason})" for name, reason in left_out)
+        warnings.warn(f"left out of the model: {which}", stacklevel=5)
 
 
 def _how_to_read(plan: Plan, folder: Run, trusted: tuple[str, ...]) -> str:

@@ -8,9 +8,11 @@ from typing import ClassVar
 
 import torch
 import torch.nn as nn
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..data.variables import Variables
+from ..rng import Samples
 
 __all__ = ["Units"]
 
@@ -68,8 +70,9 @@ class Units(nn.Module, abc.ABC):
     def log_volume(self, x: Tensor, place: Tensor | None = None) -> Tensor:
         """log |det ∂ state / ∂ x| at data `(B, *shape)`, of shape `(B,)`: what a log-density of states lacks.
 
-        For a value that stands for a cell, the derivative is that by its place: the mean over places of the density of
-        states, times this volume, is then the probability of the value. Categories do not count, nor do missing values.
+        For an atom, the derivative is that by the place: the mean over places of the density of states, times this volume,
+        is then its probability. For a value on a lattice that mean is the probability of its cell over the width of the cell,
+        a density; for whole numbers both are the same. Categories do not count, nor do missing values.
         """
 
     def state_errors(self, x: Tensor, errors: Tensor) -> Tensor:
@@ -83,6 +86,23 @@ class Units(nn.Module, abc.ABC):
             TypeError: If the units are not affine, so that it depends on the state.
         """
         raise TypeError(f"{type(self).__name__} is not affine: its derivative depends on the state")
+
+    def filled(self, state: Tensor, seed: int = 0) -> Tensor:
+        """States whose missing values (NaN) are independent draws, as a model of missingness learns them.
+
+        Arguments:
+            state: States, `(B, *state_shape)`.
+            seed: The seed of the draws: standard normal numbers, and random levels of categories.
+        """
+        variables, lost = self.variables, state.isnan()
+        if variables is None or not bool(lost.any()):
+            return state
+        rng = Samples(seed, 0, len(state), "missing")
+        drawn = [rng.normal((len(state), variables.numbers), state.dtype, state.device)]
+        u = rng.uniform((len(state), len(variables.levels)), state.dtype, state.device)
+        for levels, place in zip(variables.levels, u.unbind(1)):
+            drawn.append(F.one_hot((place * levels).long().clamp_max(levels - 1), levels).to(state))
+        return torch.where(lost, torch.cat(drawn, 1), state)
 
     def status(self, known: Tensor, x: Tensor, complete: bool = False) -> Tensor:
         """What each variable is in the conditional distribution of the other values given some.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from .column_map import Base, ColumnMap
-from .fit_map import Form, fit_base, fit_quantile
+from .fit_map import ColumnForm, fit_base, fit_quantile
 from .number_maps import NumberMaps
 
 __all__ = ["BALANCED", "Candidate", "shape_of"]
@@ -30,11 +30,11 @@ class Candidate:
 
     Example:
         >>> x = np.exp(np.linspace(-5.0, 5.0, 400))
-        >>> Candidate(Form(lower=0.0), "log", False).words(x, "")
+        >>> Candidate(ColumnForm(lower=0.0), "log", False).words(x, "")
         'log: positive, spans 4 decades'
     """
 
-    form: Form
+    form: ColumnForm
     base: Base
     spline: bool
 

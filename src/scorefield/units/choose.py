@@ -98,7 +98,7 @@ def _columns(x: np.ndarray, asked: Sequence[Wish], wishes: Wishes) -> tuple[tupl
     for c, wish in enumerate(asked):
         values = x[:, c]
         missing = bool(np.isnan(values).any()) or wish.missing
-        column, reason = choose_map(values[~np.isnan(values)], wish, distinct, wishes.seed, wishes.gain)
+        column, reason = choose_map(values[~np.isnan(values)], wish, distinct, wishes)
         share = float(np.isnan(values).mean())
         columns.append(replace(column, missing=missing))
         reasons.append(f"{reason}; missing in {_percent(share)}" if missing else reason)

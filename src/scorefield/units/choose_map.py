@@ -11,11 +11,11 @@ import torch
 
 from .candidates import BALANCED, Candidate, shape_of
 from .column_map import Base, ColumnMap
-from .fit_map import Form, spread_over_cells
+from .fit_map import ColumnForm, spread_over_cells
 from .forms import find_form
 from .held_out_gain import held_out_log_density
 from .normal import normal_cdf
-from .wishes import Wish
+from .wishes import Wish, Wishes
 
 __all__ = ["choose_map"]
 
@@ -27,7 +27,7 @@ _GAIN = 0.01  # nats a value that a map gains at least over a simpler one that k
 
 
 def choose_map(
-    values: np.ndarray, wish: Wish, distinct_rows: int = -1, seed: int = 0, gain: float = 0.1
+    values: np.ndarray, wish: Wish, distinct_rows: int = -1, wishes: Wishes | None = None
 ) -> tuple[ColumnMap, str]:
     """The map of a column and why, in words.
 
@@ -35,9 +35,9 @@ def choose_map(
         values: Those that are not missing, `(n,)`; codes for a category.
         wish: What was asked for.
         distinct_rows: The number of distinct rows of the table.
-        seed: The seed of places in cells and of what is held out.
-        gain: What a quantile map must gain over an affine one, in nats a value: smooth densities of two or three modes,
-            with edges or with moderate tails, gain less than 0.1, and small networks learn them better as they are.
+        wishes: What is asked of all columns: the seed of places in cells and of what is held out; what a map must gain.
+            Smooth densities of two or three modes, with edges or with moderate tails, gain less than 0.1 nats a value by a
+            quantile map, and small networks learn them better as they are.
 
     Returns:
         The map, and the reason.
@@ -57,12 +57,15 @@ def choose_map(
     if values.min() == values.max():
         return ColumnMap(constant=float(values[0])), f"constant: always {values[0]:.6g}"
     form = find_form(values, _bounds(values, wish), distinct_rows)
+    wishes = wishes or Wishes()
+    if not wishes.evident_bounds and wish.free and not form.values:
+        form = replace(form, lower=None, upper=None)
     if wish.transform == "log" and wish.bounds == (None, None):  # the logarithm of what is asked for, with one bound
         form = replace(form, upper=None) if values.min() >= 0 else replace(form, lower=None)
     if form.discrete:
         return form.plain, f"atoms: {len(form.values)} values"
-    line = spread_over_cells(values, form, np.random.default_rng(seed))
-    column, reason = _continuous(line, form, wish, (seed, gain))
+    line = spread_over_cells(values, form, np.random.default_rng(wishes.seed))
+    column, reason = _continuous(line, form, wish, (wishes.seed, wishes.gain, wishes.cautious))
     return column, _described(form, reason)
 
 
@@ -100,14 +103,16 @@ def _bounds(values: np.ndarray, wish: Wish) -> tuple[float | None, float | None]
     return (0.0, None) if low >= 0 else (None, 0.0)
 
 
-def _base_of(form: Form) -> Base:
+def _base_of(form: ColumnForm) -> Base:
     """The coordinates that know the bounds."""
     count = (form.lower is not None) + (form.upper is not None)
     bases: tuple[Base, ...] = ("affine", "log", "logit")
     return bases[count]
 
 
-def _continuous(line: np.ndarray, form: Form, wish: Wish, setting: tuple[int, float]) -> tuple[ColumnMap, str]:
+def _continuous(
+    line: np.ndarray, form: ColumnForm, wish: Wish, setting: tuple[int, float, bool]
+) -> tuple[ColumnMap, str]:
     """The map of what is not an atom: the one that was asked for, or the one that held-out values choose."""
     bounded = _base_of(form)
     if wish.transform == "auto":
@@ -120,13 +125,15 @@ def _continuous(line: np.ndarray, form: Form, wish: Wish, setting: tuple[int, fl
     return chosen.fit(line), chosen.words(line, why)
 
 
-def _best(line: np.ndarray, candidates: Sequence[Candidate], seed: int, gain: float) -> tuple[Candidate, float]:
+def _best(
+    line: np.ndarray, candidates: Sequence[Candidate], seed: int, gain: float, cautious: bool
+) -> tuple[Candidate, float]:
     """The first map, or a later one under which held-out values are clearly more likely, by 2 standard errors at least.
 
     A quantile map brings values far out nearer, which networks learn more easily, but stretches densities that end in
     edges. It replaces an affine map of values that are neither skewed nor heavy-tailed for a large gain only. Where there
     are many values, it replaces one that leaves them so, or a logarithm that leaves states other than normal, also if
-    nothing is gained.
+    nothing is gained. With `cautious`, every map must gain much to replace the affine one.
 
     Returns:
         The candidate, and how much more likely a value is than under the first one, in nats.
@@ -141,7 +148,9 @@ def _best(line: np.ndarray, candidates: Sequence[Candidate], seed: int, gain: fl
         value = held_out_log_density(part, candidate.fit, seed)
         more = value - found
         needed = max(_GAIN, _errors(more))
-        if candidate.spline and not best.spline:
+        if cautious and best.is_affine:
+            needed = max(gain, needed)
+        elif candidate.spline and not best.spline:
             if best.is_affine and keeps:
                 needed = max(gain, needed)
             elif not keeps and len(line) >= _MANY:
@@ -167,7 +176,7 @@ def _errors(values: np.ndarray) -> float:
     return 2 * float(values.std()) / math.sqrt(len(values))
 
 
-def _candidates(line: np.ndarray, form: Form, bounded: Base) -> list[Candidate]:
+def _candidates(line: np.ndarray, form: ColumnForm, bounded: Base) -> list[Candidate]:
     """The maps that are compared, simple ones first."""
     found = [Candidate(form, bounded, False)]
     positive = replace(form, lower=0.0)
@@ -179,7 +188,7 @@ def _candidates(line: np.ndarray, form: Form, bounded: Base) -> list[Candidate]:
     return found
 
 
-def _described(form: Form, reason: str) -> str:
+def _described(form: ColumnForm, reason: str) -> str:
     """The reason, with atoms and lattice."""
     parts = []
     if form.values:

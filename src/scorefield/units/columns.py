@@ -76,7 +76,8 @@ class ColumnUnits(Units):
         levels = (*(self.columns[c].levels for c in self.categories), *(2 for _ in gaps))
         variables = Variables(len(numbers), levels, (*(flag.get(c, -1) for c in own), *(-1 for _ in gaps)))
         may_miss = any(m.missing for m in self.columns)
-        self.variables = variables if self.categories or may_miss or self.has_cells else None
+        atoms = any(m.atoms is not None for m in self.columns)
+        self.variables = variables if self.categories or may_miss or atoms else None
         self._size = variables.size
         places = [(own.get(c, -1), flag.get(c, -1)) for c in range(len(self.columns))]
         self.register_buffer("place_of", torch.tensor(places, dtype=torch.long), persistent=False)
@@ -113,7 +114,7 @@ class ColumnUnits(Units):
         return data
 
     def log_volume(self, x: Tensor, place: Tensor | None = None) -> Tensor:
-        """log |det ∂ state / ∂ x| over present numbers, of shape `(B,)`; by the place where values stand for cells."""
+        """log |det ∂ state / ∂ x| over present numbers, of shape `(B,)`; by the place for atoms."""
         inside = None if place is None else place.double()[:, self.number]
         return self.numbers.states(x.double()[:, self.number], inside)[1].sum(1)
 

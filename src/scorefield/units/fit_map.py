@@ -12,14 +12,14 @@ import torch
 from .column_map import Base, ColumnMap
 from .tails import HEAVIEST, Tail, fit_tail
 
-__all__ = ["Form", "fit_base", "fit_quantile", "spread_over_cells"]
+__all__ = ["ColumnForm", "fit_base", "fit_quantile", "spread_over_cells"]
 
 MOST_KNOTS = 160
 _FEWEST_KNOTS = 5
 
 
 @dataclass(frozen=True)
-class Form:
+class ColumnForm:
     """What is known of a column of numbers before its map is fitted.
 
     Arguments:
@@ -58,11 +58,11 @@ class Form:
         return ColumnMap(missing=self.missing, atoms=atoms, **ends)  # type: ignore[arg-type]
 
 
-def spread_over_cells(x: np.ndarray, form: Form, rng: np.random.Generator) -> np.ndarray:
+def spread_over_cells(x: np.ndarray, form: ColumnForm, rng: np.random.Generator) -> np.ndarray:
     """The values that are not atoms, uniform in their cells, on the line from which the cells of atoms are cut out.
 
     Example:
-        >>> form = Form(lattice=(0.0, 1.0, 1.0), values=(2.0,), probabilities=(0.5,))
+        >>> form = ColumnForm(lattice=(0.0, 1.0, 1.0), values=(2.0,), probabilities=(0.5,))
         >>> spread_over_cells(np.array([1.0, 2.0, 3.0]), form, np.random.default_rng(0)).round(1)
         array([1.1, 1.8])
     """
@@ -74,7 +74,7 @@ def spread_over_cells(x: np.ndarray, form: Form, rng: np.random.Generator) -> np
     return rest + step * (rng.random(len(rest)) - 0.5) - step * np.searchsorted(atoms, rest)
 
 
-def fit_base(line: np.ndarray, form: Form, base: Base) -> ColumnMap:
+def fit_base(line: np.ndarray, form: ColumnForm, base: Base) -> ColumnMap:
     """The map without a spline: coordinates that know the bounds, of mean 0 and standard deviation 1.
 
     Arguments:
@@ -83,7 +83,7 @@ def fit_base(line: np.ndarray, form: Form, base: Base) -> ColumnMap:
         base: The coordinates.
 
     Example:
-        >>> fit_base(np.exp(np.array([1.0, 3.0])), Form(lower=0.0), "log").location
+        >>> fit_base(np.exp(np.array([1.0, 3.0])), ColumnForm(lower=0.0), "log").location
         2.0
     """
     low, high = form.plain.extent
@@ -97,7 +97,9 @@ def fit_base(line: np.ndarray, form: Form, base: Base) -> ColumnMap:
     return replace(form.plain, base=base, location=float(y.mean()), scale=scale if scale > 0 else 1.0)
 
 
-def fit_quantile(line: np.ndarray, form: Form, base: Base = "affine") -> tuple[ColumnMap, tuple[Tail, Tail], float]:
+def fit_quantile(
+    line: np.ndarray, form: ColumnForm, base: Base = "affine"
+) -> tuple[ColumnMap, tuple[Tail, Tail], float]:
     """A smooth monotone map to a standard normal coordinate, with the tails beyond its knots.
 
     Knots are at quantiles, evenly spaced in the normal coordinate: about n^0.4 of them, at most 160, the outermost with
@@ -112,7 +114,7 @@ def fit_quantile(line: np.ndarray, form: Form, base: Base = "affine") -> tuple[C
         The map, its lower and upper tail, and the probability of each.
 
     Example:
-        >>> column, tails, beyond = fit_quantile(np.random.default_rng(0).normal(size=1000), Form())
+        >>> column, tails, beyond = fit_quantile(np.random.default_rng(0).normal(size=1000), ColumnForm())
         >>> column.knots.shape, round(beyond, 3)
         (torch.Size([3, 16]), 0.047)
     """

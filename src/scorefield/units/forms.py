@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..data.lattice import Lattice
-from .fit_map import Form
+from .fit_map import ColumnForm
 
 __all__ = ["find_atoms", "find_bounds", "find_form", "find_lattice"]
 
@@ -22,7 +22,9 @@ _SHARE = 0.002  # of the rows, that a spike has at least
 _WINDOW = 3  # cells to both sides, with which a spike on a lattice is compared
 
 
-def find_form(x: np.ndarray, bounds: tuple[float | None, float | None] = (None, None), distinct_rows: int = -1) -> Form:
+def find_form(
+    x: np.ndarray, bounds: tuple[float | None, float | None] = (None, None), distinct_rows: int = -1
+) -> ColumnForm:
     """What is known of a column from its values.
 
     Arguments:
@@ -52,8 +54,8 @@ def find_form(x: np.ndarray, bounds: tuple[float | None, float | None] = (None, 
         atoms[:] = True
     held = tuple(values[atoms].tolist()), tuple((counts[atoms] / len(x)).tolist())
     if atoms.all():
-        return Form(*bounds, lattice, False, *held)
-    return Form(lower, upper, lattice, fine, *held)
+        return ColumnForm(*bounds, lattice, False, *held)
+    return ColumnForm(lower, upper, lattice, fine, *held)
 
 
 def find_lattice(x: np.ndarray, values: np.ndarray) -> tuple[float, float, float]:

@@ -33,10 +33,10 @@ def held_out_log_density(line: np.ndarray, fit: Callable[[np.ndarray], ColumnMap
         seed: The seed of the folds.
 
     Example:
-        >>> from scorefield.units.fit_map import Form, fit_base
+        >>> from scorefield.units.fit_map import ColumnForm, fit_base
         >>> x = np.exp(3 * np.random.default_rng(0).normal(size=400))
-        >>> gain = held_out_log_density(x, lambda part: fit_base(part, Form(lower=0.0), "log"))
-        >>> float((gain - held_out_log_density(x, lambda part: fit_base(part, Form(), "affine"))).mean()) > 1
+        >>> gain = held_out_log_density(x, lambda part: fit_base(part, ColumnForm(lower=0.0), "log"))
+        >>> float((gain - held_out_log_density(x, lambda part: fit_base(part, ColumnForm(), "affine"))).mean()) > 1
         True
     """
     values, index = np.unique(line, return_inverse=True)  # a value that is repeated stays in one fold

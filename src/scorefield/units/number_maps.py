@@ -96,7 +96,7 @@ class NumberMaps(nn.Module):
         return z, log_slope
 
     def states(self, x: Tensor, place: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """States and the logs of their derivatives, by x, or by the place where x stands for a cell; `(B, C)`."""
+        """States and the logs of their derivatives, by x, or by the place in the interval of an atom; `(B, C)`."""
         line = x
         if self.on_lattice:
             line = x if place is None else x + (place - 0.5) * self.step
@@ -106,8 +106,6 @@ class NumberMaps(nn.Module):
             if self.on_lattice:
                 line = line.index_add(1, self.atomic, -found[1] * self.step[self.atomic])
         z, log_slope = self.smooth(line)
-        if self.on_lattice:
-            log_slope = log_slope + torch.where(self.step > 0, self.step, 1.0).log()
         if self.atoms is not None and found is not None:
             inside = torch.full_like(x[:, self.atomic], 0.5) if place is None else place[:, self.atomic]
             parts = z[:, self.atomic], log_slope[:, self.atomic]

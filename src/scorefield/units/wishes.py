@@ -46,6 +46,8 @@ class Wishes:
         transform: The map of numbers for which nothing else is asked.
         seed: The seed of the rows that are read and of what is held out.
         gain: What a quantile map must gain over an affine one, in nats of held-out log-density a value.
+        cautious: Whether every other map must gain that much, that of skewed values too.
+        evident_bounds: Whether bounds that the data show, such as 0 to 1, are kept, besides those that were declared.
 
     Example:
         >>> wishes = Wishes(log=(1,), bounds={0: (0.0, 1.0)})
@@ -59,6 +61,8 @@ class Wishes:
     transform: Transform = "auto"
     seed: int = 0
     gain: float = 0.1
+    cautious: bool = False
+    evident_bounds: bool = True
 
     def columns(self, count: int, table: Sequence[Column] | None = None) -> tuple[Wish, ...]:
         """One wish for each column: that of the table, changed by what is asked here.

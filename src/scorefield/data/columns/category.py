@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from .number import missing_share
 if TYPE_CHECKING:
     from pandas import Series
 
-__all__ = ["Boolean", "Category", "Level"]
+__all__ = ["Category", "Level"]
 
 Level = str | int | float | bool
 
@@ -49,7 +49,14 @@ class Category(Column):
     declared: tuple[Level, ...] = ()
     level_dtype: str = "object"
 
-    kind: ClassVar[str] = "category"
+    @property
+    def kind(self) -> str:  # type: ignore[override]
+        """A category, or a boolean, which is one of the levels false and true."""
+        return (
+            "boolean"
+            if self.levels == (False, True) and all(v is False or v is True for v in self.levels)
+            else "category"
+        )
 
     @classmethod
     def of(cls, values: Series[Any], name: Any) -> Category:
@@ -63,7 +70,8 @@ class Category(Column):
             levels = _plain(kept.categories)
         else:
             levels = _ordered(_plain(values.dropna().unique()))
-        words = f"{cls.kind} of {len(levels)} levels" + (", ordered" if facts.get("ordered") else "")
+        what = "boolean" if levels and all(isinstance(v, bool) for v in levels) else "category"
+        words = f"{what} of {len(levels)} levels" + (", ordered" if facts.get("ordered") else "")
         return cls(name, str(dtype), lost > 0, words + missing_share(lost, len(values)), levels, **facts)
 
     @property
@@ -110,21 +118,6 @@ class Category(Column):
                 f"{int(lost.sum())} of {len(x)} samples of column {self.name!r} are missing, and none may be"
             )
         return pandas.Series(plain.take(codes, allow_fill=bool(lost.any())), name=self.name)
-
-
-@dataclass(frozen=True)
-class Boolean(Category):
-    """A column of true and false: a category of these two levels.
-
-    Example:
-        >>> import pandas
-        >>> Boolean("wet", "boolean", levels=(False, True)).encode(pandas.Series([True, None], dtype="boolean"))
-        array([ 1., nan])
-    """
-
-    levels: tuple[Level, ...] = (False, True)
-
-    kind: ClassVar[str] = "boolean"
 
 
 def _plain(values: Any) -> tuple[Level, ...]:

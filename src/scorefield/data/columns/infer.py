@@ -14,7 +14,7 @@ import numpy as np
 from ...settings import Data
 from ..errors import DataError, DataTypeError
 from .base import Column, Name, shown
-from .category import Boolean, Category
+from .category import Category
 from .constant import Constant
 from .date import Date
 from .number import Number
@@ -180,7 +180,7 @@ def _taken_for(values: Series[Any], present: Series[Any], name: Name, wishes: Co
 
 def _boolean(values: Series[Any], name: Name) -> Column:
     lost = bool(values.isna().any())
-    return replace(Boolean.of(values, name), levels=(False, True), missing=lost, dtype=str(values.dtype))
+    return replace(Category.of(values, name), levels=(False, True), missing=lost, dtype=str(values.dtype))
 
 
 def _category(

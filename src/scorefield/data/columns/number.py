@@ -41,7 +41,7 @@ class Number(Column):
         values: All values there are, in ascending order, where these are few and each occurs often; else empty.
         low: What samples are clipped to from below: the smallest value, for integers that are nowhere negative.
         high: The same from above.
-        sign: 1 if no number is negative, -1 if none is positive: samples that are, hardly any, are reflected at 0.
+        sign: 1 if no number is negative, -1 if none is positive: the few samples that are, are reflected at 0.
 
     Raises:
         ValueError: If the bounds leave no room, or the transform needs others.

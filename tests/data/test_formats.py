@@ -116,6 +116,18 @@ def test_what_is_written_comes_back(tmp_path, form, kind):
         assert found.dtype == x.dtype or form.suffixes in (Csv.suffixes, Parquet.suffixes, Excel.suffixes)
 
 
+def test_tables_of_words_and_gaps(tmp_path):
+    gaps = pandas.DataFrame({"n": pandas.array([1, None, 3] * 5, dtype="Int64"), "x": np.arange(15) / 7})
+    write(tmp_path / "x.npy", [gaps], 15, Schema.of(gaps))
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy")[:3, 0], [1, np.nan, 3])
+    words = gaps.assign(mode=["rail", "road", "sea"] * 5)
+    for name in ("x.npy", "x.npz", "x.h5", "x.nc"):
+        with pytest.raises(
+            ValueError, match=r"holds numbers alone, and column 'mode' is of the type \w+: write .*\.csv"
+        ):
+            check(tmp_path / name, Schema.of(words))
+
+
 def test_every_kind_of_data_has_a_format_that_keeps_it_whole():
     for x in DATA.values():
         schema = Schema.of(x)

@@ -14,7 +14,7 @@ from torch import Tensor
 from .errors import DataTypeError
 from .rows import Rows, to_tensor
 
-__all__ = ["check_dtype", "numpy_dtype", "restore", "value_range"]
+__all__ = ["check_dtype", "holds_numbers", "numpy_dtype", "restore", "value_range"]
 
 Bound = float | tuple[float | None, ...] | None
 
@@ -46,6 +46,19 @@ def numpy_dtype(dtype: str) -> np.dtype[Any]:
     found: Any = pandas_dtype(dtype)
     plain: np.dtype[Any] = np.dtype(getattr(found, "numpy_dtype", getattr(found, "subtype", found)))
     return plain
+
+
+def holds_numbers(dtype: str) -> bool:
+    """Whether a pandas type is one of numbers or bools.
+
+    Example:
+        >>> holds_numbers("Int64"), holds_numbers("category")
+        (True, False)
+    """
+    try:
+        return numpy_dtype(dtype).kind in "fiub"
+    except TypeError:
+        return False
 
 
 def value_range(rows: Rows) -> tuple[Tensor, Tensor]:

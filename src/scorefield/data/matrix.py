@@ -12,7 +12,7 @@ from torch import Tensor
 from ..settings import Data
 from .columns import Column, infer
 from .columns.infer import LeftOut
-from .dtypes import numpy_dtype
+from .dtypes import holds_numbers, numpy_dtype
 from .errors import DataError
 from .frames import SMALL, Table, integers, names_of, to_index
 from .layout import Structure
@@ -68,15 +68,11 @@ def _facts(columns: Sequence[Column], left_out: LeftOut) -> dict[str, Any]:
 
 def _dtype_of(columns: Sequence[Column]) -> np.dtype[Any]:
     """float32 if that holds all numbers of all columns."""
-    small = all(column.size in (0, 2) and _numpy_type(column.dtype) in SMALL for column in columns)
+    small = all(
+        column.size in (0, 2) and holds_numbers(column.dtype) and numpy_dtype(column.dtype).type in SMALL
+        for column in columns
+    )
     return np.dtype(np.float32 if small else np.float64)
-
-
-def _numpy_type(dtype: str) -> Any:
-    try:
-        return numpy_dtype(dtype).type
-    except TypeError:
-        return None
 
 
 def encoded(x: DataFrame | Series[Any] | Table, columns: Sequence[Column], dtype: np.dtype[Any]) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..dtypes import numpy_dtype
+from ..dtypes import holds_numbers
 from ..errors import DataError
 from .base import Column, shown
 from .number import missing_share
@@ -135,13 +135,5 @@ def _declared(values: Series[Any]) -> dict[str, Any]:
     """The levels that a categorical type has, and their type."""
     index = values.cat.categories
     levels = _plain(index)
-    plain = all(type(a) is type(b) or numpy_or_none(index.dtype) for a, b in zip(levels, index.tolist()))
+    plain = all(type(a) is type(b) or holds_numbers(str(index.dtype)) for a, b in zip(levels, index.tolist()))
     return {"declared": levels, "level_dtype": str(index.dtype) if plain else "object"}
-
-
-def numpy_or_none(dtype: Any) -> bool:
-    """Whether a type is one of numbers."""
-    try:
-        return numpy_dtype(str(dtype)).kind in "iufb"
-    except TypeError:
-        return False

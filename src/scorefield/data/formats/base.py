@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ..cache import Store
+from ..dtypes import holds_numbers
 from ..errors import DataError
 from ..schema import Schema
 
@@ -102,6 +103,9 @@ class Format(abc.ABC):
         """Why samples of this schema cannot be written, as the rest of a sentence about the file; None if they can."""
         if type(self).write is Format.write:
             return f"is a {self.name} file, a format that is only read"
+        words = [c for c in schema.table if not holds_numbers(c.dtype)]
+        if words and "types" not in self.keeps:
+            return f"holds numbers alone, and column {words[0].name!r} is of the type {words[0].dtype}"
         return f"cannot hold {schema.dtype}" if schema.dtype in self.lacks else None
 
     def loses(self, schema: Schema) -> str | None:
@@ -149,6 +153,8 @@ def array_of(batch: Any) -> np.ndarray:
     if isinstance(batch, torch.Tensor) and batch.dtype == torch.bfloat16:  # numpy has no bfloat16
         batch = batch.float()
     array = np.asarray(batch)
+    if array.dtype == object and hasattr(batch, "to_numpy"):  # of pandas, where some values may be missing
+        array = batch.to_numpy(dtype=np.float64, na_value=np.nan)
     return np.ascontiguousarray(array.astype(np.float64) if array.dtype == object else array)
 
 

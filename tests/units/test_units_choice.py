@@ -11,6 +11,7 @@ import torch
 from scorefield.data import ArrayRows, summarize
 from scorefield.data.columns import Column
 from scorefield.units import Wishes, choose_units
+from scorefield.units.forms import find_atoms, find_lattice
 
 D = torch.float64
 
@@ -299,3 +300,17 @@ def test_many_rows_are_sampled():
     x = np.random.default_rng(0).exponential(size=(300_000, 2))
     found = choose_units(ArrayRows(x))
     assert all(reason.startswith(("log", "quantile")) for reason in found.reasons)
+
+
+def test_rounding_alone_makes_no_spikes():
+    """Of 60 smooth columns in hundredths, and of 60 of counts, at most one has a value that passes for a spike."""
+    found = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        for x in (rng.normal(size=800).round(2), np.round(100 + 30 * rng.normal(size=800))):
+            values, counts = np.unique(x, return_counts=True)
+            found += int(find_atoms(values, counts, find_lattice(x, values)).any())
+    assert found <= 1
+    x = np.where(np.random.default_rng(0).random(800) < 0.05, 0.78, np.random.default_rng(1).normal(size=800)).round(2)
+    values, counts = np.unique(x, return_counts=True)
+    assert values[find_atoms(values, counts, find_lattice(x, values))].tolist() == [0.78]

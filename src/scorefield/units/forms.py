@@ -105,7 +105,7 @@ def find_atoms(
     All are, where there are few values and many rows for each: up to 10 with 5 rows each on average and 3 at the median,
     or up to 256 with 40 rows each on a lattice and 10 elsewhere. Otherwise those are that occur in 0.2 % of the rows and 5
     times at least, and much more often than the values around them: on a lattice three times as often as the mean of
-    those up to 3 cells away, elsewhere three times as often as the median value. There are at most 64 of these.
+    those up to 3 cells away, and more often than chance would have it, elsewhere three times as often as the median value. There are at most 64 of these.
 
     Example:
         >>> find_atoms(np.array([0.0, 0.31, 0.47, 0.8]), np.array([20, 1, 1, 1]), (0.0, 0.0, 1.0))
@@ -120,9 +120,20 @@ def find_atoms(
     enough = counts >= max(5, _SHARE * n)
     usual = _around(values, counts, lattice) if on_lattice else np.full(d, float(np.median(counts)))
     spikes: np.ndarray = enough & (counts > 3 * usual + 4 * np.sqrt(usual))
+    if on_lattice:  # of as many values as there are, chance would make one a spike in a thousandth of the tables
+        spikes &= _exponent(counts, _WINDOW * 2 * usual, 1 / (2 * _WINDOW + 1)) > math.log(1000 * d)
     if spikes.sum() > MOST_SPIKES:
         spikes &= counts >= np.sort(counts[spikes])[-MOST_SPIKES]
     return spikes
+
+
+def _exponent(count: np.ndarray, others: np.ndarray, share: float) -> np.ndarray:
+    """Minus the logarithm of Chernoff's bound on the probability of so many of `count + others`, each with a `share`."""
+    total = np.maximum(count + others, 1.0)
+    part = count / total
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rest = np.where(part < 1, (1 - part) * np.log((1 - part) / (1 - share)), 0.0)
+    return np.where(part > share, total * (part * np.log(part / share) + rest), 0.0)
 
 
 def _around(values: np.ndarray, counts: np.ndarray, lattice: tuple[float, float, float]) -> np.ndarray:

@@ -16,7 +16,9 @@ from scorefield.data import ArrayRows, missing
 from scorefield.data.variables import GIVEN
 from scorefield.denoisers import Denoiser, Gaussian, Mixture
 from scorefield.diffusion import Diffusion
+from scorefield.inverse import evidence
 from scorefield.likelihood import DataDensity
+from scorefield.measurement import Mask, Measurement
 from scorefield.posterior import KnownCoordinates, ReplacementSMC
 from scorefield.processes import VE
 from scorefield.rng import Samples
@@ -244,3 +246,44 @@ def test_rows_of_arrays_are_imputed():
         2,
     )
     assert abs(filled[::3, 1].mean() - 0.95) < 0.15 and abs(filled[1::3, 0].mean() + 0.95) < 0.15
+
+
+def test_rounded_numbers_are_measured():
+    """Rounding to the decimals of the data does not hide them from a measurement; categories and spikes are refused."""
+    rng = np.random.default_rng(0)
+    u = rng.normal(size=800)
+    frame = pd.DataFrame({"u": u.round(2), "v": (0.8 * u + 0.6 * rng.normal(size=800)).round(2)})
+    made = fit(frame, training=Training(steps=600))
+    drawn = made.observe(Measurement(Mask([True, False]), [1.0], 0.1)).sample(400)
+    assert abs(drawn["u"].mean() - 0.99) < 0.05 and abs(drawn["u"].std() - 0.1) < 0.03
+    assert abs(drawn["v"].mean() - 0.79) < 0.15
+    spiked = frame.assign(u=np.where(rng.random(800) < 0.5, 0.0, u).round(2), kind=np.where(u > 0, "p", "n"))
+    other = fit(spiked, training=Training(steps=20))
+    for keep in ([True, False, False], [False, False, True]):
+        with pytest.raises(
+            ValueError, match="holds categories, spikes or one value, and cannot be measured with noise"
+        ):
+            other.observe(Measurement(Mask(keep), [1.0], 0.1)).sample(1)
+    assert len(other.observe(Measurement(Mask([False, True, False]), [1.0], 0.1)).sample(3)) == 3
+
+
+def test_columns_that_follow_from_others_are_known_by_them():
+    """Marginals take the coordinate of their column; a known sum gives its one unknown term; posteriors count coordinates."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=400), rng.normal(3.0, 0.5, 400)
+    frame = pd.DataFrame({"t": a + b, "a": a, "b": b})
+    made = fit(frame, training=Training(steps=200))
+    of_b = made.density().marginal(frame[["b"]].head(50), of=["b"]).value.numpy()
+    exact = -((frame["b"].head(50) - 3) ** 2) / 0.5 - math.log(0.5 * math.sqrt(2 * math.pi))
+    assert np.abs(of_b - exact).mean() < 0.2
+    gaps = frame.head(4).set_axis(list("wxyz")).assign(name="n")
+    gaps.loc["w", "b"], gaps.loc["x", "t"], gaps.loc["y", ["a", "b"]] = np.nan, np.nan, np.nan
+    with pytest.raises(ValueError, match=r"t is given, and it follows from others \(t = a \+ b\)"):
+        made.impute(gaps)
+    filled = made.impute(gaps.drop(index="y"))
+    assert list(filled.columns) == ["t", "a", "b", "name"] and list(filled.index) == ["w", "x", "z"]
+    np.testing.assert_allclose(filled["t"], filled["a"] + filled["b"])
+    np.testing.assert_allclose(filled["b"], frame["b"].iloc[[0, 1, 3]])
+    seen = made.observe(Measurement(Mask([True, False, False]), [4.0], 0.1))
+    found = evidence(seen, particles=200, islands=2, steps=32).log_evidence.value
+    assert abs(float(found) + (4 - 3) ** 2 / 2 / 1.26 + math.log(2 * math.pi * 1.26) / 2) < 0.2

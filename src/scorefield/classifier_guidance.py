@@ -64,7 +64,7 @@ def fit_classifier(
     classes = column(np.asarray(labels))[:, :-1].argmax(1)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = ClassifierNetwork(model.schema.inner_shape, len(names), width, depth).to(model.device)
+        network = ClassifierNetwork(model.standardize.state_shape, len(names), width, depth).to(model.device)
     classifier = NoisyClassifier(network, 1.0, names)
     feed = Feed(rows, model.standardize, batch, seed, model.device)
     for loss in train_classifier(classifier, feed, classes, ProcessLevels(model.process), steps, seed=seed):

@@ -22,7 +22,7 @@ from .conditions import (
     same_values,
 )
 from .context import Context
-from .data import known_values
+from .data import in_place_of, known_values
 from .denoisers import DenoiserModule, NoisyClassifier
 from .diffusion import Diffusion
 from .display import listed
@@ -176,7 +176,8 @@ class ConditionableModel(GenerativeModel, abc.ABC):
             sampler: How they are drawn; by default as the model draws conditionals.
 
         Returns:
-            A table of the same form without missing values; a list of them if `draws` is above 1. Known values stay.
+            The same table without missing values; a list of them if `draws` is above 1. Known values stay, and so do columns
+            that are left out of the model.
 
         Raises:
             ValueError: If the data are not a table or vectors, or `x` has other columns.
@@ -201,7 +202,7 @@ class ConditionableModel(GenerativeModel, abc.ABC):
             for k, table in enumerate(tables):
                 drawn = torch.cat(list(part.batches(len(rows), seed + 1_000_003 * k, sampler))).double()
                 table[rows] = torch.where(gaps[rows], drawn, data[rows])
-        packed = [self.schema.pack(table) for table in tables]
+        packed = [in_place_of(x, self.schema.pack(table), gaps) for table in tables]
         return packed if draws > 1 else packed[0]
 
     def _with_context(

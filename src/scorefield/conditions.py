@@ -272,11 +272,9 @@ class KnownValues(Condition):
         return KnownValues(x, known | earlier, self.complete or before.complete, tuple(names))
 
     def transform(self, stage: Stage) -> Stage:
-        denoiser, state = (
-            stage.answering(),
-            stage.units(self.x.nan_to_num() if stage.units.variables is None else self.x),
-        )
-        status = stage.units.status(self.known, self.x, self.complete)
+        x, known = stage.units.derived(self.x, self.known)
+        denoiser, state = stage.answering(), stage.units(x.nan_to_num() if stage.units.variables is None else x)
+        status = stage.units.status(known, x, self.complete)
         if denoiser.completes:
             return replace(stage, denoiser=denoiser.given_variables(state, status))
         keep = (status == GIVEN).reshape(state.shape)
@@ -353,9 +351,24 @@ class Observation(Condition):
         return f"a measurement by {type(self.measurement.operator).__name__}, {type(self.method).__name__}"
 
     def transform(self, stage: Stage) -> Stage:
+        self._check_smooth(stage)
         parts = (self.method.likelihood, stage.layout, stage.units, stage.moments)
         denoiser, moments = posterior_of(stage.answering(), self.measurement, *parts)
         return replace(stage, denoiser=denoiser, moments=moments)
+
+    def _check_smooth(self, stage: Stage) -> None:
+        """Whether what was measured follows the state smoothly, as gradients need."""
+        rough = (~stage.units.smooth).nonzero()[:, 0].tolist()
+        if not rough or len(stage.units.shape) > 1:
+            return
+        origin = torch.zeros(1, *stage.units.state_shape, dtype=torch.float64, device=stage.units.device)
+        x = stage.units.inverse(origin).nan_to_num()
+        for column in rough:
+            moved = x.clone()
+            moved[:, column] += 1
+            if not torch.equal(self.measurement.operator(moved), self.measurement.operator(x)):
+                what = f"column {column} of the data holds categories, spikes or one value, and cannot be measured with noise"
+                raise ValueError(f"{what}: condition on its value, model.condition(…)")
 
     def check_together(self, others: Sequence[Condition]) -> None:
         """Whether it can be observed together with other conditions.

@@ -67,7 +67,7 @@ def evidence(
     if len(model.schema.inner_shape) == 1:
         posterior = copy.deepcopy(posterior).double()
     diffusion = dataclasses.replace(model.diffusion, denoiser=posterior)
-    shape, device = model.schema.inner_shape, model.device
+    shape, device = model.standardize.state_shape, model.device
     found = twisted_smc(diffusion, shape, seed, particles, islands, steps, sampling, device=device)
     points = model.standardize.inverse(found.weighted.points)
     return found._replace(weighted=WeightedSamples(points, found.weighted.log_weight))
@@ -237,7 +237,7 @@ def _drawn(model: Model, posterior: Posterior, y: Tensor, draws: int, seed: int,
     for some in y.split(max(1, _AT_ONCE // (draws * model.moments.mean.numel()))):  # type: ignore[no-untyped-call]
         rng = Samples(seed, start * draws, len(some) * draws, "check draws")
         diffusion = Diffusion(model.process, posterior.about(some.repeat_interleave(draws, 0)), posterior.moments)
-        x = sample(diffusion, (rng.count, *model.schema.inner_shape), sampling, rng)
+        x = sample(diffusion, (rng.count, *model.standardize.state_shape), sampling, rng)
         found.append(x.unflatten(0, (len(some), draws)))  # type: ignore[no-untyped-call]
         start += len(some)
     return torch.cat(found)

@@ -51,7 +51,8 @@ class Data:
         channels: Where the channels of a grid are: "first" or "last" after the sample axis, "none", or "auto".
         held_out: The fraction of the data held out of training, to measure the loss on; 0 for none.
         dequantize: Whether whole numbers, and others on a fine lattice, are learned as the cells they stand for, x - 1/2 to
-            x + 1/2, with new uniform noise each time: densities need it. Without it they are points.
+            x + 1/2, with new uniform noise each time: densities need it. Without it they are points; those of tables with
+            categories or missing values are cells in any case.
         maps: "auto": each column, or channel, is mapped to standard units as suits it (atoms, bounds, tails, logarithms), and
             exact linear relations are kept; "affine": mean and standard deviation alone, and no mixture that is averaged with
             the network of few rows, as in version 0.1.

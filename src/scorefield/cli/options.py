@@ -133,7 +133,8 @@ class Form:
         channels: Where the channels of a grid are: "first" or "last" after the sample axis, "none", or "auto".
         held_out: The fraction of the data held out of training, to measure the loss on; 0 for none.
         dequantize: Whether whole numbers, and others on a fine lattice, are learned as the cells they stand for, x - 1/2 to
-            x + 1/2, with new uniform noise each time: densities need it. Without it they are points.
+            x + 1/2, with new uniform noise each time: densities need it. Without it they are points; those of tables with
+            categories or missing values are cells in any case.
         maps: "auto": each column, or channel, is mapped to standard units as suits it, and exact linear relations are kept;
             "affine": mean and standard deviation alone.
         categorical: Columns whose values are categories, such as codes in integers: zone,band.

@@ -5,7 +5,7 @@ from .errors import DataError, DataTypeError
 from .files import check, contents, lost, read, write
 from .formats import FORMATS, Format, Selection
 from .lattice import cells
-from .partial import known_values, missing
+from .partial import in_place_of, known_values, missing
 from .rows import ArrayRows, FileRows, Rows
 from .schema import Schema
 from .summary import Summary, summarize
@@ -26,6 +26,7 @@ __all__ = [
     "check",
     "contents",
     "describe_columns",
+    "in_place_of",
     "known_values",
     "lost",
     "missing",

@@ -14,7 +14,7 @@ from .columns.base import Name
 from .errors import DataError
 from .schema import Schema
 
-__all__ = ["known_values", "missing"]
+__all__ = ["in_place_of", "known_values", "missing"]
 
 missing = float("nan")
 """Says that a value of a table is missing: `model.condition(age=missing)`."""
@@ -59,10 +59,29 @@ def known_values(schema: Schema, values: Mapping[Name, Any]) -> tuple[Tensor, Te
     return torch.from_numpy(x), torch.from_numpy(known)
 
 
+def in_place_of(x: Any, filled: Any, gaps: Tensor) -> Any:
+    """A table with filled columns in the place of those with gaps; any other kind of data is `filled` itself.
+
+    Arguments:
+        x: What has gaps.
+        filled: The same rows without gaps, in the form of samples.
+        gaps: Which values were missing, `(N, C)`.
+    """
+    if not hasattr(x, "columns") or not hasattr(filled, "columns") or not hasattr(x, "index"):
+        return filled
+    whole = x.copy()
+    for place in gaps.any(0).nonzero()[:, 0].tolist():
+        name = filled.columns[place]
+        whole[name] = filled[name].set_axis(x.index)
+    return whole
+
+
 def _listed(value: Any) -> list[Any]:
     """One value, or several, as a list."""
     if isinstance(value, str | bytes) or not hasattr(value, "__len__"):
         return [value]
+    if getattr(value, "ndim", 1) == 0:
+        return [value.item()]
     return list(value.tolist() if isinstance(value, np.ndarray | Tensor) else value)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ..data.variables import GIVEN
 from ..denoisers import Gaussian
 from ..diffusion import Diffusion
 from ..rng import Samples
@@ -131,6 +132,9 @@ class DataDensity:
         # in standard units: each coordinate is a function of one feature
         whole = self.units.inverse(moments.mean.double()[None].to(self.units.device)).repeat(len(kept), 1)
         whole[:, list(keep)] = kept.double().to(whole)
+        known = torch.zeros(1, *self.units.shape, dtype=torch.bool)
+        known[:, list(keep)] = True
+        coordinates = (self.units.status(known, whole[:1]) == GIVEN)[0].nonzero()[:, 0].tolist()
         state, rates = self._states(whole), self.units.state_errors(whole, torch.ones_like(whole))
         moments = Gaussian(moments.mean.double().cpu(), moments.covariance.double().cpu())
         rng = Samples(self.seed, 0, len(kept), "marginal")
@@ -138,8 +142,8 @@ class DataDensity:
         def density(states: Tensor) -> LogProb:
             return self.of_states(self.diffusion, states.to(self.units.device))
 
-        found = marginal(density, state[:, list(keep)].cpu(), keep, moments, rng, draws=draws)
-        return found.plus(rates[:, list(keep)].log().sum(1).cpu())
+        found = marginal(density, state[:, coordinates].cpu(), coordinates, moments, rng, draws=draws)
+        return found.plus(rates[:, coordinates].log().sum(1).cpu())
 
     def conditional(self, x: Tensor, given: Sequence[int], draws: int) -> LogProb:
         """The log-densities of all other features of `x` conditional on those of `given`: log p(x) - log p(given)."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..data.layout import Layout
+from ..data.variables import GIVEN
 from ..measurement import Mask, Measurement, WhiteNoise
 from ..measurement.noise import GaussianNoise
 from ..tensors import expand
@@ -99,10 +100,12 @@ class StandardizedMeasurement:
         keep, values, errors = (operator.adjoint(v, shape) for v in (torch.ones_like(y[:1]), y, std))
         if self.layout is not None:
             keep, errors = self.layout.inward(keep), self.layout.inward(errors)
-        state = self.inward(values)
+        state, keep = self.inward(values), keep > 0
         if self.units is not None:
-            errors = self.units.state_errors(self.units.inverse(state), errors)
-        return MaskedObservation(keep > 0, state, errors)
+            x = self.units.inverse(state)
+            keep = (self.units.status(keep, x) == GIVEN).reshape(1, *state.shape[1:])
+            errors = self.units.state_errors(x[:1], errors)
+        return MaskedObservation(keep, state, errors)
 
 
 class MaskedObservation(NamedTuple):

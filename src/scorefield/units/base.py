@@ -33,6 +33,20 @@ class Units(nn.Module, abc.ABC):
     has_cells: bool = False
     """Whether values stand for cells, so that `forward` depends on the place."""
 
+    @property
+    def smooth(self) -> Tensor:
+        """Whether each column, or channel, of the data follows its state smoothly: not categories, atoms and constants."""
+        return torch.ones(self.shape[0], dtype=torch.bool)
+
+    def derived(self, x: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Known values of rows, with those that follow from them exactly.
+
+        Arguments:
+            x: Rows of data, `(M, *shape)`.
+            known: Which values are known, true or false, `(M, *shape)`.
+        """
+        return x, known
+
     outside: Callable[[Tensor], Tensor] | None = None
     """Says which data `(B, *D)`, though drawn, are impossible, `(B,)`; None where all that is drawn is possible."""
 

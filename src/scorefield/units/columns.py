@@ -87,6 +87,11 @@ class ColumnUnits(Units):
         """One coordinate for each number and each level."""
         return (self._size,)
 
+    @property
+    def smooth(self) -> Tensor:
+        """Of each column, whether it holds numbers without atoms."""
+        return torch.tensor([m.is_number and m.atoms is None for m in self.columns])
+
     def forward(self, x: Tensor, place: Tensor | None = None) -> Tensor:
         """Maps data, `(B, C)`, to states, `(B, F)`; places in cells and atoms are uniform on [0, 1), or 1/2."""
         wide = x.double()

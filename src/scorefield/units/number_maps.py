@@ -117,7 +117,7 @@ class NumberMaps(nn.Module):
         return self.states(x, place)[0]
 
     def inverse(self, state: Tensor) -> Tensor:
-        """Values, `(B, C)`, on their lattices and within their bounds; NaN where the state is."""
+        """Values, `(B, C)`, on their lattices and within their bounds; NaN where the state is. Gradients pass by rounding."""
         z, found = state, None
         if self.atoms is not None:
             part = state[:, self.atomic]
@@ -129,8 +129,9 @@ class NumberMaps(nn.Module):
         if self.on_lattice and found is not None:
             x = x.index_add(1, self.atomic, found[2] * self.step[self.atomic])
         if self.rounded:
-            index = ((x * self.denominator - self.origin) / self.spacing).round()
-            x = torch.where(self.spacing > 0, (self.origin + index * self.spacing) / self.denominator, x)
+            free, spacing = x.detach(), torch.where(self.spacing > 0, self.spacing, 1.0)
+            index = ((free * self.denominator - self.origin) / spacing).round()
+            x = torch.where(self.spacing > 0, (self.origin + index * spacing) / self.denominator, free) + (x - free)
         x = x.clamp(self.low, self.high)
         if found is not None:
             value, atom, _ = found

@@ -244,6 +244,19 @@ class Relations:
             found |= known & (((values != 0) & (values != 1)).any(1) | (values.sum(1) != 1))
         return found
 
+    def derived(self, x: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Known values, with the one term of a known sum that is not known: `(B, C, …)` and as many flags."""
+        x, known = x.clone(), known.clone()
+        for item in self.items:
+            for column, coefficient in zip(item.columns, item.coefficients):
+                others = [c for c in item.columns if c != column]
+                rows = known[:, item.target] & ~known[:, column] & known[:, others].all(1)
+                rest = x.index_fill(1, torch.tensor([column], device=x.device), 0.0)
+                value = (x[:, item.target] * item.divisor - item.value(rest) * item.divisor) / coefficient
+                x[:, column] = torch.where(rows, value.to(x.dtype), x[:, column])
+                known[:, column] |= rows
+        return x, known
+
     def outside(self, x: Tensor) -> Tensor:
         """Which data have a dependent column beyond its bounds, `(B, C, …)` to `(B,)`: 1 - a - b may be negative."""
         found = torch.zeros(len(x), dtype=torch.bool, device=x.device)
@@ -304,6 +317,24 @@ class Related(Units):
     @property
     def state_shape(self) -> tuple[int, ...]:
         return self.inner.state_shape
+
+    @property
+    def smooth(self) -> Tensor:
+        """Of each column, whether it is smooth in the inner units, or follows from columns that are."""
+        found = torch.zeros(self.relations.size, dtype=torch.bool)
+        for place, c in enumerate(self.relations.kept):
+            found[c] = self.relations.group_of(c) is None and bool(self.inner.smooth[place])
+        for item in self.relations.items:
+            found[item.target] = bool(item.columns) and bool(found[list(item.columns)].all())
+        return found
+
+    def derived(self, x: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """With the one term of a known sum that is not known."""
+        return self.relations.derived(x, known)
+
+    def state_errors(self, x: Tensor, errors: Tensor) -> Tensor:
+        """Those of the independent columns."""
+        return self.inner.state_errors(self.relations.inward(x), self.relations.inward(errors))
 
     def forward(self, x: Tensor, place: Tensor | None = None) -> Tensor:
         """Maps data to the states of the independent columns."""

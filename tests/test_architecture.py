@@ -28,7 +28,7 @@ FLOORS = [
     {"posterior"},
     {"conditions"},
     {"generative"},
-    {"conditioning"},
+    {"conditionable"},
     {"model"},
     {"presets", "inverse", "classifier_guidance"},
     {"fitting"},

@@ -38,6 +38,7 @@ def shifted(by: float) -> Gaussian:
     return Gaussian(EXACT.mean + by, EXACT.covariance)
 
 
+RANGE = "values outside the range of the data"
 ORIGINAL = "The samples are not closer to the training data than unseen data are: nothing was copied."
 COPIED = "Some samples lie closer to the training data than chance explains: the model has begun to memorize them."
 
@@ -142,7 +143,12 @@ def test_a_table_is_judged_by_its_types():
     fitted = fit(frame, training=Training(steps=30))
     found = evaluate(fitted, frame[:300], frame[300:], count=100)
     assert found.families[0].labels == ("size", "yes")
-    assert [f.distance.name for f in found.families] == ["columns", "associations", "joint distributions of pairs"]
+    assert [f.distance.name for f in found.families] == [
+        "columns",
+        "associations",
+        "joint distributions of pairs",
+        RANGE,
+    ]
 
 
 def test_few_data_are_not_tested():

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from scorefield.presets import ncsn
-from scorefield.settings import RENAMED, Training, with_new_names
+from scorefield.settings import RENAMED, Data, Training, with_new_names
 
 VALUES = {"rate": 2e-3, "matrix_rate": 0.5, "reference": 7}
 
@@ -37,3 +37,24 @@ def test_new_names_do_not_warn_and_others_are_refused(recwarn):
 def test_experiments_have_a_learning_rate_too():
     with pytest.warns(DeprecationWarning, match="^Experiment: rate is now learning_rate"):
         assert replace(ncsn.mnist, rate=1e-2).learning_rate == 1e-2
+
+
+def test_what_a_user_says_of_columns():
+    made = Data(columns={"a": "date"}, categorical="zone", log=["x", "y"], bounds={"x": (0, None)}, missing="complete")
+    assert (made.categorical, made.log, made.bounds) == (("zone",), ("x", "y"), {"x": (0.0, None)})
+    assert replace(made, keep=("id",)).bounds == made.bounds
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"columns": {"a": "colour"}}, "column 'a' can be number, category, date, leave out; got 'colour'"),
+        ({"bounds": {"a": 3}}, r"the bounds of column 'a' are a pair of numbers or None, \(0, 1\) say, got 3"),
+        ({"bounds": {"a": (1, 0)}}, "the bounds of column 'a' are 1 and 0: the first must be the smaller"),
+        ({"missing": "never"}, 'missing must be "draw" or "complete", got \'never\''),
+        ({"held_out": 1}, "held_out is a part of the data"),
+    ],
+)
+def test_settings_of_data_are_checked(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Data(**settings)

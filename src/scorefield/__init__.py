@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         cli as cli,
         comparison as comparison,
         condition_migrations as condition_migrations,
-        conditioning as conditioning,
+        conditionable as conditionable,
         conditions as conditions,
         context as context,
         data as data,

@@ -11,7 +11,7 @@ from typing import Any
 import torch.nn as nn
 
 from . import checkpoint
-from .conditioning import ConditionableModel
+from .conditionable import ConditionableModel
 from .conditions import (
     Condition,
     Stage,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from .deprecation import renamed_fields
 from .renames import ARGUMENTS
 
-__all__ = ["RENAMED", "Data", "Network", "Training", "with_new_names"]
+__all__ = ["KINDS", "RENAMED", "Data", "Network", "Training", "with_new_names"]
 
 RENAMED = {old: new for (owner, old), new in ARGUMENTS.items() if owner == "settings.Training"}
 """New names of settings of `Training` by old ones."""
@@ -25,6 +25,23 @@ def with_new_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {RENAMED.get(name, name): value for name, value in settings.items()}
 
 
+KINDS = ("number", "category", "date", "leave out")
+"""What a user may say that a column of a table is."""
+
+
+def _bounds(name: Any, pair: Any) -> tuple[float | None, float | None]:
+    """The bounds of a column, checked."""
+    try:
+        low, high = (None if end is None else float(end) for end in pair)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"the bounds of column {name!r} are a pair of numbers or None, (0, 1) say, got {pair!r}"
+        ) from None
+    if low is not None and high is not None and not low < high:
+        raise ValueError(f"the bounds of column {name!r} are {low:g} and {high:g}: the first must be the smaller")
+    return low, high
+
+
 @dataclass(frozen=True)
 class Data:
     """How data are read.
@@ -35,16 +52,53 @@ class Data:
         held_out: The fraction of the data held out of training, to measure the loss on; 0 for none.
         dequantize: Whether whole numbers, and others on a fine lattice, are learned as the cells they stand for, x - 1/2 to
             x + 1/2, with new uniform noise each time: densities need it. Without it they are points.
+        columns: What columns of a table hold, where it is not what it seems: by name "number", "category", "date",
+            "leave out", or a `data.columns.Column`.
+        categorical: Columns whose values are categories, such as codes in integers.
+        numeric: Columns whose values are numbers.
+        bounds: What numbers cannot lie below and above, by the name of the column; None for no bound.
+        log: Columns of positive numbers that are learned on a logarithmic scale.
+        missing: Whether missing values are drawn like the rest, where the data miss ("draw"), or samples are complete
+            ("complete").
+        keep: Columns that would be left out as identifiers, as free text, or for too many levels, but are not.
+        constraints: What every row satisfies and every sample shall satisfy: "start <= end", "a + b == total",
+            "unique(id)", "if mode == 'sea' then parcels > 0" (see `scorefield.constraints`).
+
+    Raises:
+        ValueError: If a value is not among those that are possible.
+
+    Example:
+        >>> Data(categorical=("zone",), bounds={"share": (0, 1)}, missing="complete").bounds
+        {'share': (0.0, 1.0)}
     """
 
     structure: Literal["auto", "vector", "grid"] = "auto"
     channels: Literal["auto", "first", "last", "none"] = "auto"
     held_out: float = 0.1
     dequantize: bool = True
+    columns: Mapping[Any, Any] | None = None
+    categorical: tuple[Any, ...] | None = None
+    numeric: tuple[Any, ...] | None = None
+    bounds: Mapping[Any, tuple[float | None, float | None]] | None = None
+    log: tuple[Any, ...] | None = None
+    missing: Literal["draw", "complete"] = "draw"
+    keep: tuple[Any, ...] | None = None
+    constraints: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.held_out < 1:
             raise ValueError(f"held_out is a part of the data, from 0 to below 1, got {self.held_out:g}")
+        if self.missing not in ("draw", "complete"):
+            raise ValueError(f'missing must be "draw" or "complete", got {self.missing!r}')
+        for name in ("categorical", "numeric", "log", "keep"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+        for name, kind in (self.columns or {}).items():
+            if isinstance(kind, str) and kind not in KINDS:
+                raise ValueError(f"column {name!r} can be {', '.join(KINDS)}; got {kind!r}")
+        if self.bounds is not None:
+            object.__setattr__(self, "bounds", {name: _bounds(name, pair) for name, pair in self.bounds.items()})
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,15 @@
 
 import json
 import pathlib
-from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
 
-from scorefield.data import ArrayRows, FileRows, Schema, summarize
+from scorefield import spec
+from scorefield.data import ArrayRows, FileRows, Schema
 from scorefield.data.frames import Table
+from scorefield.settings import Data
 
 pandas = pytest.importorskip("pandas")
 xarray = pytest.importorskip("xarray")
@@ -21,10 +22,7 @@ def there_and_back(x, **arguments):
     """Data through the internal layout and back, with a schema that went through JSON."""
     schema = Schema.of(x, **arguments)
 
-    def tuples(value):
-        return tuple(map(tuples, value)) if isinstance(value, list) else value
-
-    again = Schema(**{k: tuples(v) for k, v in json.loads(json.dumps(asdict(schema))).items()})
+    again = spec.build(json.loads(json.dumps(spec.describe(schema))))
     assert again == schema
     inside = again.unpack(x, torch.float64)
     assert inside.shape[1:] == schema.inner_shape
@@ -136,11 +134,53 @@ def test_a_table_of_signals():
     pandas.testing.assert_frame_equal(there_and_back(x), x)
 
 
-def test_missing_numbers_are_found_by_row_and_column():
-    x = pandas.DataFrame({"a": pandas.array([1, None, 3], dtype="Int64"), "b": [1.0, 2.0, 3.0]})
-    schema = Schema.of(x)
-    with pytest.raises(ValueError, match=r"1 of 3 rows hold NaN in column 'a' \(row 1\): drop them: df"):
-        summarize(schema.rows(x), schema.columns)
+def mixed(n=40):
+    rng = np.random.default_rng(3)
+    return pandas.DataFrame(
+        {
+            "mode": rng.choice(["rail", "road"], n),
+            "id": [f"order {i}" for i in range(n)],
+            "day": pandas.Timestamp("2024-01-01") + pandas.to_timedelta(rng.integers(0, 99, n), "D"),
+            "load": np.where(rng.random(n) < 0.2, np.nan, rng.normal(size=n).round(2)),
+            "wet": rng.random(n) < 0.5,
+            "unit": 7,
+        }
+    )
+
+
+def test_tables_of_any_columns():
+    schema = Schema.of(mixed())
+    assert [c.kind for c in schema.table] == ["category", "date", "number", "boolean", "constant"]
+    assert schema.columns == ("mode", "day", "load", "wet", "unit") and schema.left_out[0][0] == "id"
+    assert schema.dtype == "float64" and schema.inner_shape == (5,) and schema.structure == "vector"
+    assert schema.integer == (True, True, False, True, False) and schema.high[0] == 1
+    numbers = schema.unpack(mixed(), torch.float64)
+    assert set(numbers[:, 0].tolist()) == {0, 1} and bool(
+        (numbers[:, 2].isnan().numpy() == mixed()["load"].isna()).all()
+    )
+    pandas.testing.assert_frame_equal(there_and_back(mixed()), mixed().drop(columns="id"))
+
+
+def test_smooth_tables_have_the_numbers_they_had():
+    x = pandas.DataFrame({"a": RNG.normal(size=9).astype("f4"), "b": RNG.integers(0, 9, 9).astype("i2")})
+    numbers = Schema.of(x).rows(x).stored(np.arange(9))
+    assert numbers.dtype == torch.float32 and np.array_equal(numbers, x.to_numpy("f4"))
+    x["c"] = RNG.integers(0, 9, 9)
+    assert Schema.of(x).rows(x).dtype == torch.float64
+
+
+def test_mixed_tables_are_no_grids():
+    with pytest.raises(
+        ValueError, match=r"columns of a grid are numbers of one kind, and 'mode' is not \(category of 2"
+    ):
+        Schema.of(mixed(), "grid")
+    with pytest.raises(ValueError, match="the columns of a grid are numbers of one kind, and 'id' is left out"):
+        Schema.of(mixed()[["id", "wet"]].assign(wet=1.0), channels="first")
+
+
+def test_settings_of_columns_are_for_tables():
+    with pytest.raises(ValueError, match=r"bounds names columns of a table, got numpy data: pass pandas.DataFrame"):
+        Schema.of(np.zeros((3, 2)), data=Data(bounds={"a": (0, 1)}))
 
 
 def test_a_table_takes_its_columns_by_name():
@@ -213,12 +253,7 @@ def test_memory_maps_are_read_from_their_file(tmp_path):
         (field().to_dataset(), "a Dataset holds several arrays, 't2m' (('time', 5), "),
         (field().to_dataset().assign(q=field()), "ds['t2m'], or all as channels: ds.to_dataarray('channel')"),
         (xarray.Dataset(), "the Dataset holds no arrays"),
-        (pandas.DataFrame({"a": [1.0], "b": ["x"]}), "columns that are not numbers, drop or convert them: 'b' ("),
-        (pandas.DataFrame({"b": pandas.Categorical([1, 2])}), "'b' (category): pandas.get_dummies(df, columns=[…])"),
-        (pandas.DataFrame({"t": pandas.to_datetime(["2000"])}), "(df[…] - df[…].min()) / pandas.Timedelta('1D')"),
-        (pandas.DataFrame({"c": [1j]}), "'c' (complex128): two columns, .real and .imag"),
-        (pandas.DataFrame({"p": pandas.period_range("2000", periods=2)}), "df[…].astype(float)"),
-        (pandas.DataFrame({f"c{i}": ["x"] for i in range(9)}), "and 4 more: "),
+        (pandas.DataFrame({"c": [1j]}), "column 'c' holds complex numbers: make it two columns, .real and .imag"),
         (
             pandas.DataFrame([[1.0]], columns=[pandas.Timestamp(0)]),
             "name columns by text or numbers, df.columns.astype",

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from scorefield.data import ArrayRows, summarize
+from scorefield.data import ArrayRows, Schema, summarize
 from scorefield.data.layout import Layout
+
+pandas = pytest.importorskip("pandas")
 
 
 @pytest.mark.parametrize("memory", [1, 1000, 1 << 20])
@@ -120,3 +122,30 @@ def test_all_the_same():
 def test_too_few(count, text):
     with pytest.raises(ValueError, match=f"cannot be learned from {text}: give 2 or more"):
         summarize(ArrayRows(np.ones((count, 2))))
+
+
+@pytest.mark.parametrize("memory", [4000, 1 << 20])
+def test_columns_of_tables_may_be_constant_and_have_gaps(memory):
+    x = np.random.default_rng(0).normal(3, 2, (200, 5)).round(1)
+    x[:, 1] = 7
+    x[np.random.default_rng(1).random(200) < 0.3, 2] = np.nan
+    x[:, 3] = np.nan
+    frame = pandas.DataFrame(x, columns=list("abcde"))
+    schema = Schema.of(frame)
+    rows = schema.rows(frame)
+    with pytest.raises(ValueError, match="hold NaN"):
+        summarize(rows, schema.columns, memory)
+    s = summarize(rows, schema.columns, memory, table=schema.table)
+    x[:, 3] = 0
+    expected = np.nanmean(x, 0), np.nanvar(x, 0), np.nanmin(x, 0), np.nanmax(x, 0)
+    for ours, exact in zip((s.mean, s.variance, s.minimum, s.maximum), expected):
+        np.testing.assert_allclose(ours, exact, rtol=1e-11, atol=1e-13)
+    assert s.count == 200
+    np.testing.assert_allclose(s.step[[0, 2, 4]], 0.1)
+
+
+def test_a_table_in_which_nothing_varies():
+    frame = pandas.DataFrame({"a": [1, 1], "b": ["x", "x"]})
+    schema = Schema.of(frame)
+    with pytest.raises(ValueError, match="all data are the same, 1, 0 in every row: there is nothing to learn"):
+        summarize(schema.rows(frame), schema.columns, table=schema.table)

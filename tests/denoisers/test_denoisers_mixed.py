@@ -26,7 +26,7 @@ X = draw(30, 1) + LEVELS * torch.randn(30, 7, dtype=D, generator=torch.Generator
 STATUS = torch.cartesian_prod(*[torch.arange(3)] * 4)  # all 81 questions
 
 
-def exact(error: float = 0.0, place: int = 0, share: float = 0.0) -> MixedDenoiser:
+def exact(error: float = 0.0, place: int = 0, share: float = 0.2) -> MixedDenoiser:
     return MixedDenoiser(Exact(error, place), VARIABLES, share=share)
 
 
@@ -211,6 +211,15 @@ def test_what_is_asked_wrongly():
         exact().given_variables(values, status[:1])
     with pytest.raises(ValueError, match=r"^share is the fraction of conditional rows, from 0 to 1, got 1.5$"):
         exact(share=1.5)
+    joint = exact(share=0.0)
+    assert exact().completes and not joint.completes
+    for call in (joint.given_variables, joint.restricted):
+        with pytest.raises(
+            TypeError, match=r"^MixedDenoiser has not learned conditionals: observe a measurement instead$"
+        ):
+            call(values, status)
+    with pytest.raises(TypeError, match=r"^MixedDenoiser has not learned conditionals"):
+        joint.category_log_probs(values, status, 0)
     plain = Gaussian(torch.zeros(3), torch.ones(3))
     for call in (plain.given_variables, plain.restricted):
         with pytest.raises(TypeError, match=r"^Gaussian has not learned conditionals: observe a measurement instead$"):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from scorefield import spec
-from scorefield.nn import MLP, FourierFeatures, UNet, choose
+from scorefield.nn import MLP, FourierFeatures, UNet, choose, choose_for_tables
 
 
 def size(network: torch.nn.Module) -> int:
@@ -101,3 +101,15 @@ def test_sizes_of_zero_are_refused(shape):
 def test_patches_of_zero_are_refused():
     with pytest.raises(ValueError, match=r"UNet needs positive sizes, got .* patch=0"):
         choose((1, 16, 16), 400, patch=0)
+
+
+def test_tables_have_residual_networks():
+    """Every option has an effect, sizes grow with the number of rows, and the reason names them."""
+    sizes = [size(choose_for_tables(20, count)[0]) for count in (2, 400, 5_000, 10**6)]
+    assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
+    network, reason = choose_for_tables(20, 400, (24,), 5, context=3, extra=4)
+    assert (network.width, network.depth, network.context, network.extra) == (24, 5, 3, 4)
+    assert reason == "states of 20 coordinates: a residual MLP with 5 blocks of width 24 for 400 samples"
+    assert network(torch.zeros(2, 24), torch.zeros(2), torch.zeros(2, 3)).shape == (2, 20)
+    with pytest.raises(ValueError, match=r"^a network for tables has one width, got \(8, 16\)$"):
+        choose_for_tables(20, 400, (8, 16))

@@ -1,5 +1,6 @@
 """Data: rows in memory or on disk, their layout for networks, the form in which they were given; files in and out."""
 
+from .columns import Column, describe_columns
 from .errors import DataError, DataTypeError
 from .files import check, contents, lost, read, write
 from .formats import FORMATS, Format, Selection
@@ -12,6 +13,7 @@ from .summary import Summary, summarize
 __all__ = [
     "FORMATS",
     "ArrayRows",
+    "Column",
     "DataError",
     "DataTypeError",
     "FileRows",
@@ -23,6 +25,7 @@ __all__ = [
     "cells",
     "check",
     "contents",
+    "describe_columns",
     "known_values",
     "lost",
     "missing",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +14,7 @@ from torch import Tensor
 from .errors import DataTypeError
 from .rows import Rows, to_tensor
 
-__all__ = ["check_dtype", "restore", "value_range"]
+__all__ = ["check_dtype", "numpy_dtype", "restore", "value_range"]
 
 Bound = float | tuple[float | None, ...] | None
 
@@ -34,6 +36,16 @@ def check_dtype(dtype: np.dtype) -> None:
     else:
         got, advice = f"numbers of type {dtype}", "pass x.astype(numpy.float32)"
     raise DataTypeError(f"data must be real numbers, integers or bools, got {got}: {advice}")
+
+
+@cache
+def numpy_dtype(dtype: str) -> np.dtype[Any]:
+    """The numpy type under a pandas type, such as `Int64` or `double[pyarrow]`."""
+    from pandas.api.types import pandas_dtype
+
+    found: Any = pandas_dtype(dtype)
+    plain: np.dtype[Any] = np.dtype(getattr(found, "numpy_dtype", getattr(found, "subtype", found)))
+    return plain
 
 
 def value_range(rows: Rows) -> tuple[Tensor, Tensor]:

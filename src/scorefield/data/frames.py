@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from .dtypes import Bound, restore, value_range
+from .columns.base import Name
+from .dtypes import Bound, numpy_dtype, restore, value_range
 from .errors import DataError, DataTypeError
 from .rows import Rows
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-__all__ = ["Name", "Table", "integers", "select", "to_frame"]
-
-Name = str | int | float | bool | tuple[Any, ...] | None
+__all__ = ["SMALL", "Table", "integers", "names_of", "select", "to_frame", "to_index"]
 
 SMALL = (np.float32, np.float16, np.int16, np.int8, np.uint16, np.uint8, np.bool_)  # types that float32 holds
 
@@ -43,8 +42,8 @@ class Table:
         if isinstance(x, Table):
             return x
         frame: DataFrame = x.to_frame(x.name) if x.ndim == 1 else x
-        names, dtypes = _names(frame), _dtypes(frame)
-        values = np.empty(frame.shape, np.float32 if all(_numpy_dtype(d) in SMALL for d in dtypes) else np.float64)
+        names, dtypes = names_of(frame), _dtypes(frame)
+        values = np.empty(frame.shape, np.float32 if all(numpy_dtype(d) in SMALL for d in dtypes) else np.float64)
         for i in range(frame.shape[1]):
             values[:, i] = frame.iloc[:, i].to_numpy(dtype=values.dtype, na_value=np.nan)
         return cls(values, names, dtypes)
@@ -57,7 +56,7 @@ class Table:
         return len(self.values)
 
 
-def _names(frame: DataFrame) -> tuple[Name, ...]:
+def names_of(frame: DataFrame) -> tuple[Name, ...]:
     """The names of the columns, checked to be distinct and plain values."""
     if not len(frame.columns):
         raise DataError("the table has no columns: give it at least one of numbers")
@@ -79,44 +78,21 @@ def _plain(name: Any) -> Name:
 
 def _dtypes(frame: DataFrame) -> tuple[str, ...]:
     """The types of the columns; an error names those that do not hold numbers, and what to do."""
-    advice_for: dict[str, list[str]] = {}
-    for name, dtype in zip(frame.columns.tolist(), frame.dtypes.tolist()):
-        advice = _advice(dtype)
-        if advice is not None:
-            advice_for.setdefault(advice, []).append(f"{name!r} ({dtype})")
-    if advice_for:
-        parts = [f"{_first(names)}: {advice}" for advice, names in advice_for.items()]
-        raise DataTypeError(f"columns that are not numbers, drop or convert them: {'; '.join(parts)}")
-    return tuple(str(dtype) for dtype in frame.dtypes)
-
-
-def _advice(dtype: Any) -> str | None:
-    """How a column of this type is made a column of numbers; None if it is one."""
-    from pandas import CategoricalDtype
     from pandas.api import types
 
-    if isinstance(dtype, CategoricalDtype) or types.is_object_dtype(dtype) or types.is_string_dtype(dtype):
-        return "pandas.get_dummies(df, columns=[…]) for categories, pandas.to_numeric(df[…]) for numbers in text"
-    if types.is_complex_dtype(dtype):
-        return "two columns, .real and .imag"
-    if types.is_datetime64_any_dtype(dtype) or types.is_timedelta64_dtype(dtype):
-        return "(df[…] - df[…].min()) / pandas.Timedelta('1D')"
-    if types.is_bool_dtype(dtype) or types.is_integer_dtype(dtype) or types.is_float_dtype(dtype):
-        return None
-    return "df[…].astype(float)"
+    others = [
+        f"{name!r} ({dtype})"
+        for name, dtype in zip(frame.columns.tolist(), frame.dtypes.tolist())
+        if not types.is_numeric_dtype(dtype) or dtype.kind == "c"
+    ]
+    if others:
+        what = f"columns that are not numbers cannot be read by parts: {_first(others)}"
+        raise DataTypeError(f"{what}; raise limit=… to read them into memory, or choose others (columns=…)")
+    return tuple(str(dtype) for dtype in frame.dtypes)
 
 
 def _first(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def _numpy_dtype(dtype: str) -> np.dtype[Any]:
-    """The numpy type under a pandas type, such as `Int64` or `double[pyarrow]`."""
-    from pandas.api.types import pandas_dtype
-
-    found: Any = pandas_dtype(dtype)
-    plain: np.dtype[Any] = np.dtype(getattr(found, "numpy_dtype", getattr(found, "subtype", found)))
-    return plain
 
 
 def select(frame: DataFrame, columns: Sequence[Name] | None) -> DataFrame:
@@ -132,7 +108,7 @@ def select(frame: DataFrame, columns: Sequence[Name] | None) -> DataFrame:
 
 def integers(dtypes: Sequence[str], rows: Rows) -> dict[str, Any]:
     """Which columns hold integers, and to which range each is clipped: that of the data where they are nowhere negative."""
-    kinds = [_numpy_dtype(d).kind for d in dtypes]
+    kinds = [numpy_dtype(d).kind for d in dtypes]
     whole = tuple(k in "iub" for k in kinds)
     if not any(whole):
         return {"integer": whole}
@@ -159,10 +135,17 @@ def to_frame(
 
     def column(i: int, dtype: str) -> Series[Any]:
         whole, least, most = (v[i] if isinstance(v, tuple) else v for v in (integer, low, high))
-        numbers = restore(x[:, i : i + 1], _numpy_dtype(dtype), bool(whole), least, most)[:, 0]
+        numbers = restore(x[:, i : i + 1], numpy_dtype(dtype), bool(whole), least, most)[:, 0]
         return pandas.Series(numbers.numpy()).astype(pandas.api.types.pandas_dtype(dtype))
 
     frame = pandas.concat([column(i, dtype) for i, dtype in enumerate(dtypes)], axis=1)
-    tuples = any(isinstance(name, tuple) for name in names)
-    frame.columns = pandas.MultiIndex.from_tuples(names) if tuples else pandas.Index(names)
+    frame.columns = to_index(names)
     return frame
+
+
+def to_index(names: Sequence[Name]) -> Any:
+    """Names of columns as pandas keeps them, those of several levels as a MultiIndex."""
+    import pandas
+
+    tuples = any(isinstance(name, tuple) for name in names)
+    return pandas.MultiIndex.from_tuples(names) if tuples else pandas.Index(names)

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .columns import Column, Name
+from .columns import Column
+from .columns.base import Name
 from .errors import DataError
 from .schema import Schema
 
@@ -70,7 +71,7 @@ def _encoded(column: Column | None, name: Name, values: list[Any]) -> np.ndarray
     if column is not None:
         import pandas
 
-        return column.encode(pandas.Series(values, name=name))  # type: ignore[arg-type]
+        return column.encode(pandas.Series(values, name=name))
     try:
         return np.array([np.nan if value is None else float(value) for value in values])
     except (TypeError, ValueError):

@@ -10,7 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import dataarrays, frames
+from ..settings import Data
+from . import dataarrays, frames, matrix
+from .columns import Column
+from .columns.base import Name
 from .dtypes import Bound, check_dtype, restore, value_range
 from .layout import Layout, Structure
 from .rows import ArrayRows, FileRows, Rows
@@ -44,6 +47,8 @@ class Schema:
         coords: The coordinates of a DataArray's axes: name, dims, dtype, values.
         attrs: The plain attributes of a DataArray.
         coordinate_attrs: The plain attributes of those coordinates that have some.
+        table: What the columns of a table hold, one for each column of numbers; empty for arrays and signals.
+        left_out: The columns of a table that are not modelled: their names, and why.
 
     Example:
         >>> images = np.arange(256, dtype=np.uint8).reshape(4, 8, 8)
@@ -64,35 +69,48 @@ class Schema:
     integer: bool | tuple[bool, ...] = False
     low: Bound = None
     high: Bound = None
-    columns: tuple[frames.Name, ...] | None = None
+    columns: tuple[Name, ...] | None = None
     column_dtypes: tuple[str, ...] | None = None
     dims: tuple[str, ...] | None = None
     name: str | None = None
     coords: tuple[dataarrays.Coordinate, ...] = ()
     attrs: dataarrays.Attributes = ()
     coordinate_attrs: tuple[tuple[str, dataarrays.Attributes], ...] = ()
+    table: tuple[Column, ...] = ()
+    left_out: tuple[tuple[Name, str], ...] = ()
 
     @classmethod
-    def of(cls, x: Any, structure: Structure | Literal["auto"] = "auto", channels: Channels = "auto") -> Schema:
+    def of(
+        cls,
+        x: Any,
+        structure: Structure | Literal["auto"] = "auto",
+        channels: Channels = "auto",
+        data: Data | None = None,
+    ) -> Schema:
         """The schema of data whose first axis counts the samples.
 
         Arguments:
             x: An array, tensor, nested list, DataFrame, Series, DataArray, or what `read` gave.
             structure: `vector` or `grid`; `auto` decides by the shape, and for wide tables by their correlations.
             channels: `first`, `last` or `none` after the sample axis; `auto` decides by the shape.
+            data: What the user says of the columns of a table; by default each is what it seems.
 
         Raises:
-            TypeError: If `x` is of a kind, or holds values, that are not numbers.
-            ValueError: If it is empty, or its shape contradicts `structure` or `channels`.
+            TypeError: If `x` is of a kind, or an array holds values, that are not numbers.
+            ValueError: If it is empty, its shape contradicts `structure` or `channels`, or a column is not what `data` says.
 
         Example:
             >>> Schema.of([[1.0, 2.0], [3.0, 4.0]]).reason
             'vectors: 2 columns'
         """
-        kind = _kind_of(x)
+        kind, facts = _kind_of(x), dict[str, Any]()
+        values: np.ndarray | Tensor
         if kind in ("dataframe", "series"):
-            x = frames.Table.of(x)
-        values = _numbers_of(x, kind)
+            numbers, facts = matrix.read(x, data or Data())
+            values = numbers if kind == "dataframe" else numbers[:, 0]
+        else:
+            matrix.refuse(data, kind)
+            values = _numbers_of(x, kind)
         if values.ndim == 0:
             raise ValueError(f"data need a first axis that counts the samples, got the single number {values.item()}")
         if not len(values) or not np.prod(values.shape[1:]):
@@ -100,9 +118,9 @@ class Schema:
         shape = tuple(int(n) for n in values.shape[1:])
         dtype = values.dtype.name if isinstance(values, np.ndarray) else str(values.dtype).removeprefix("torch.")
         rows = _rows(values, Layout(shape))
-        layout, reason = choose(rows, structure, channels)
-        if isinstance(x, frames.Table):
-            facts = {"columns": x.columns, "column_dtypes": x.dtypes, **frames.integers(x.dtypes, rows)}
+        layout, reason = choose(rows, *matrix.asked(facts, structure, channels))
+        if facts:
+            facts = matrix.without_columns(facts, rows) if layout.structure == "grid" else facts
         else:
             facts = _integers(rows, dtype, layout.structure)
         if kind == "dataarray":
@@ -154,7 +172,10 @@ class Schema:
         flat = outer.reshape(len(outer), -1)
         if self.kind in ("dataframe", "series"):
             columns, dtypes = self.columns or (), self.column_dtypes or ()
-            frame = frames.to_frame(flat, columns, dtypes, self.integer, self.low, self.high)
+            if self.table:
+                frame = matrix.decoded(flat, self.table)
+            else:
+                frame = frames.to_frame(flat, columns, dtypes, self.integer, self.low, self.high)
             return frame if self.kind == "dataframe" else frame.iloc[:, 0]
         dtype = getattr(torch, self.dtype) if self.kind == "torch" else np.dtype(self.dtype)
         values = restore(flat, dtype, self.integer is True, self.low, self.high).reshape(outer.shape)
@@ -185,7 +206,11 @@ class Schema:
             x = frames.select(x, self.columns or ())
         if kind == "dataarray" and self.kind == "dataarray" and set(x.dims) == set(self.dims or ()):
             x = x.transpose(*self.dims or ())
-        values = _numbers_of(x, kind)
+        if self.table and kind in ("dataframe", "series"):
+            found = matrix.encoded(x, self.table, np.dtype(self.dtype))
+            values: np.ndarray | Tensor = found if self.kind == "dataframe" else found[:, 0]
+        else:
+            values = _numbers_of(x, kind)
         shape = tuple(values.shape[1:])
         if values.ndim and shape == self.shape:
             return values

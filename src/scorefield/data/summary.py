@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .columns import Column
 from .lattice import Lattice
 from .rows import Rows
 
@@ -22,10 +23,12 @@ FIRST = 5  # how many rows or columns an error names
 class Summary:
     """What one pass over the data finds; tensors of the internal shape of an example, in float64.
 
+    In a table, the rows of a column are those in which its value is not missing; without any, its moments are 0.
+
     Arguments:
         count: The number of rows.
         mean: The mean over the rows.
-        variance: The variance over the rows, the sum of squares divided by `count`.
+        variance: The variance over the rows, the sum of squares divided by their number.
         minimum: The smallest value.
         maximum: The largest value.
         integer: Where all values are whole numbers (bool).
@@ -42,38 +45,53 @@ class Summary:
 
 
 class _Moments:
-    """Count, mean, sum of squares and range of what has been added so far (Chan et al., 1979, eq. 2.1)."""
+    """Counts, means, sums of squares and ranges of what has been added so far (Chan et al., 1979, eq. 2.1)."""
 
     def __init__(self, shape: Sequence[int]) -> None:
-        self.count = 0
-        self.mean, self.squares = torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.float64)
-        self.minimum = torch.full(shape, math.inf, dtype=torch.float64)
-        self.maximum = torch.full(shape, -math.inf, dtype=torch.float64)
+        self.rows = 0
+        self.count = torch.zeros(tuple(shape), dtype=torch.float64)
+        self.mean, self.squares = torch.zeros_like(self.count), torch.zeros_like(self.count)
+        self.minimum = torch.full_like(self.count, math.inf)
+        self.maximum = torch.full_like(self.count, -math.inf)
 
-    def add(self, x: Tensor) -> None:
-        n, total, mean = len(x), self.count + len(x), x.mean(0)
+    def add(self, x: Tensor, missing: bool = False) -> None:
+        """Takes a chunk into account, of which NaN are left out if they are `missing` values."""
+        lost = x.isnan() if missing else None
+        if lost is None or not bool(lost.any()):
+            n, mean, least, most = torch.full_like(self.mean, len(x)), x.mean(0), x.amin(0), x.amax(0)
+            squares = (x - mean).square_().sum(0)
+        else:
+            n, mean = (~lost).sum(0).double(), x.nansum(0)
+            mean = mean / n.clamp(min=1)
+            least, most = (x.where(~lost, fill) for fill in (math.inf, -math.inf))
+            least, most = least.amin(0), most.amax(0)
+            squares = (x - mean).square_().nansum(0)
+        total = (self.count + n).clamp(min=1)
         delta = mean - self.mean
-        self.squares += (x - mean).square_().sum(0) + delta.square() * (self.count * n / total)
+        self.squares += squares + delta.square() * (self.count * n / total)
         self.mean += delta * (n / total)
-        self.minimum = torch.minimum(self.minimum, x.amin(0))
-        self.maximum = torch.maximum(self.maximum, x.amax(0))
-        self.count = total
+        self.minimum, self.maximum = torch.minimum(self.minimum, least), torch.maximum(self.maximum, most)
+        self.count += n
+        self.rows += len(x)
 
 
-def summarize(rows: Rows, names: Sequence[object] | None = None, memory: int = 8 << 20) -> Summary:
+def summarize(
+    rows: Rows, names: Sequence[object] | None = None, memory: int = 8 << 20, table: Sequence[Column] = ()
+) -> Summary:
     """Reads all rows once, in order, and checks that a model can learn from them.
 
     Arguments:
         rows: The data.
         names: The names of the columns, for the messages.
         memory: The bytes of float64 held at a time.
+        table: What the columns of a table hold: their NaN are missing values, and they may be constant.
 
     Returns:
         The moments, ranges and lattice of the data.
 
     Raises:
         ValueError: If there are fewer than two rows, rows with NaN or infinities, columns of a vector that are
-            constant, or channels of a grid that are (a constant pixel is fine).
+            constant, or channels of a grid that are (a constant pixel is fine); or if all columns of a table are constant.
 
     Example:
         >>> from scorefield.data import ArrayRows
@@ -87,18 +105,27 @@ def summarize(rows: Rows, names: Sequence[object] | None = None, memory: int = 8
         )
     shape = rows.shape[1:]
     size = max(1, memory // (8 * max(1, math.prod(shape))))
-    moments, lattice = _Moments(shape), Lattice(shape, rows.dtype)
+    moments, lattice, filler = _Moments(shape), Lattice(shape, rows.dtype), None
     for x in rows.chunks(size, torch.float64):
         x = x.cpu()
-        moments.add(x)
-        if not bool((moments.minimum.isfinite() & moments.maximum.isfinite()).all()):
+        moments.add(x, missing=bool(table))
+        if not bool(((moments.minimum.isfinite() & moments.maximum.isfinite()) | (moments.count == 0)).all()):
             raise ValueError(_not_finite(rows, names, size))
-        lattice.add(x)
-    _varies(moments.minimum, moments.maximum, names)
-    variance = moments.squares / moments.count
-    return Summary(
-        moments.count, moments.mean, variance, moments.minimum, moments.maximum, lattice.integer, lattice.step
-    )
+        if bool(table) and filler is None:
+            filler = _first_present(x)
+        lattice.add(x if filler is None else x.where(~x.isnan(), filler))
+    found = moments.count > 0
+    minimum, maximum = (torch.where(found, end, 0.0) for end in (moments.minimum, moments.maximum))
+    if not table or bool((minimum == maximum).all()):
+        _varies(minimum, maximum, names)
+    variance = moments.squares / moments.count.clamp(min=1)
+    return Summary(moments.rows, moments.mean, variance, minimum, maximum, lattice.integer, lattice.step)
+
+
+def _first_present(x: Tensor) -> Tensor:
+    """A value of each column that is not missing; 0 where all are. It stands for missing ones where lattices are found."""
+    present = ~x.isnan()
+    return x.gather(0, present.int().argmax(0, keepdim=True))[0].nan_to_num()
 
 
 def _not_finite(rows: Rows, names: Sequence[object] | None, size: int) -> str:

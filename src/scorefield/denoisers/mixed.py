@@ -132,8 +132,6 @@ class MixedNetwork(WithNetwork):
 class _Mixed(Denoiser):
     """What denoisers of mixed states share, with or without a context."""
 
-    completes = True
-
     @abc.abstractmethod
     def _whole(self) -> tuple[MixedNetwork, Tensor | None]:
         """The network, and the context, `(M, *shape)`."""
@@ -146,7 +144,7 @@ class _Mixed(Denoiser):
         network, context = self._whole()
         return network.losses(x0, level, weight, rng, None if context is None else _for_each(context, x0))
 
-    def given_variables(self, values: Tensor, status: Tensor) -> GivenVariables:
+    def given_variables(self, values: Tensor, status: Tensor) -> Denoiser:
         """The denoiser of the conditional distribution of some variables given others.
 
         Arguments:
@@ -154,13 +152,19 @@ class _Mixed(Denoiser):
             status: FREE, GIVEN or ABSENT for each variable, `(M, V)`.
 
         Raises:
+            TypeError: If no rows in training were conditional, `share=0`.
             ValueError: If the shapes do not fit, or the value of a given variable is missing.
         """
+        if not self.completes:
+            return super().given_variables(values, status)
         network, context = self._whole()
         return GivenVariables(network, values, status, context)
 
-    def restricted(self, values: Tensor, status: Tensor) -> RestrictedNumbers:
-        return RestrictedNumbers(self.given_variables(values, status))
+    def restricted(self, values: Tensor, status: Tensor) -> Denoiser:
+        if not self.completes:
+            return super().restricted(values, status)
+        network, context = self._whole()
+        return RestrictedNumbers(GivenVariables(network, values, status, context))
 
     @torch.no_grad()
     def category_log_probs(self, values: Tensor, status: Tensor, category: int) -> Tensor:
@@ -175,15 +179,18 @@ class _Mixed(Denoiser):
             category: The number of the category, from 0.
 
         Raises:
+            TypeError: If no rows in training were conditional, `share=0`.
             IndexError: If there is no such category.
         """
-        network, _ = self._whole()
+        if not self.completes:
+            return super().category_log_probs(values, status, category)
+        network, context = self._whole()
         variables = network.variables
         if not 0 <= category < len(variables.levels):
             raise IndexError(f"there are {len(variables.levels)} categories, counted from 0, got category {category}")
         asked = torch.where(status == GIVEN, GIVEN, ABSENT)
         asked[:, variables.numbers + category] = FREE
-        given = self.given_variables(values, asked)
+        given = GivenVariables(network, values, asked, context)
         start, stop = variables.blocks[category]
         level = torch.full((), _UNINFORMED, dtype=values.dtype, device=values.device)
         _, log_probs = given.outputs(torch.zeros_like(values).expand(given.contexts, -1), level)
@@ -215,6 +222,10 @@ class MixedDenoiser(MixedNetwork, _Mixed):
         >>> denoiser(torch.zeros(1, 4), torch.tensor(1.0))
         tensor([[0.0000, 0.3333, 0.3333, 0.3333]], grad_fn=<CatBackward0>)
     """
+
+    @property
+    def completes(self) -> bool:  # type: ignore[override]
+        return self.share > 0
 
     def _whole(self) -> tuple[MixedNetwork, Tensor | None]:
         return self, None
@@ -269,6 +280,10 @@ class ConditionedMixed(_Mixed):
         super().__init__()
         self.conditional = conditional
         self.register_buffer("context", context)
+
+    @property
+    def completes(self) -> bool:  # type: ignore[override]
+        return self.conditional.share > 0
 
     def _whole(self) -> tuple[MixedNetwork, Tensor | None]:
         return self.conditional, self.context

@@ -8,9 +8,60 @@ from typing import Any
 import numpy as np
 
 from ..display import Facts, displayed, plain
-from ..metrics import Curve, Distance, GeneralizationGap, Neighbours, TestFamily, rejected
+from ..metrics import (
+    Curve,
+    Distance,
+    GeneralizationGap,
+    MissingPatterns,
+    Neighbours,
+    Privacy,
+    TableShapes,
+    TableTrends,
+    TestFamily,
+    TypedColumn,
+    Utility,
+    rejected,
+)
 
-__all__ = ["Evaluation"]
+__all__ = ["Evaluation", "TableEvaluation"]
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # of distances that are kept
+
+
+@dataclass(frozen=True)
+class TableEvaluation:
+    """What was measured of a table.
+
+    Arguments:
+        shapes: Of each column.
+        trends: Of pairs of columns; None if there is one column, or more than 256.
+        patterns: Of missing values; None if none is missing.
+        boosted: The two-sample test with boosted trees, which is among the distances of the evaluation too.
+        utility: How well a column is predicted after learning from samples; None if there is nothing to predict.
+        privacy: How close samples are to training rows; None if nothing was held out.
+        columns: The columns themselves, which know how their values are written.
+    """
+
+    shapes: TableShapes
+    trends: TableTrends | None
+    patterns: MissingPatterns | None
+    boosted: Distance
+    utility: Utility | None
+    privacy: Privacy | None
+    columns: tuple[TypedColumn, ...] = ()
+
+    @property
+    def scores(self) -> tuple[Distance, ...]:
+        """The overall scores, higher is better: Column Shapes and Column Pair Trends."""
+        return (self.shapes.score, *(() if self.trends is None else (self.trends.score,)))
+
+    def plain(self) -> dict[str, Any]:
+        """The same as plain data, without the columns; distances to neighbours by their quantiles."""
+        whole = {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name != "columns"}
+        if self.privacy is not None:
+            sides = {name: _quantiles(getattr(self.privacy, name)) for name in ("distances", "held_out")}
+            whole["privacy"] |= sides | {"quantiles": list(QUANTILES), "suspicious": self.privacy.suspicious}
+        return whole
 
 
 @displayed
@@ -30,7 +81,9 @@ class Evaluation:
         twin: Samples of the model drawn with fresh noise and without, compared with each other: a test whether the learned
             score is that of one distribution.
         verdict: Sentences that say what it means and what to do next.
-        samples: The first samples, for pictures, `(M, *D)` in the layout of networks and the units of the data.
+        samples: The first samples, for pictures, `(M, *D)` in the layout of networks and the units of the data; of tables the
+            data matrix, with codes of categories and NaN for missing values.
+        table: What was measured of a table; None for other data, or too few of them.
     """
 
     count: int
@@ -44,10 +97,11 @@ class Evaluation:
     twin: Distance | None
     verdict: tuple[str, ...] = ()
     samples: np.ndarray = field(default_factory=lambda: np.zeros((0, 1), np.float32))
+    table: TableEvaluation | None = None
 
     def _facts(self) -> Facts:
         tests = f"{len(self.rejected)} of {len(self.tests)} distinguish samples from held-out data"
-        facts = {"tests": tests, "copies": "suspected" if self.neighbours.suspicious else "none found"}
+        facts = {"tests": tests, "copies": "suspected" if self.copies_suspected else "none found"}
         return f"Evaluation of {self.count:,} samples", facts | {"verdict": " ".join(self.verdict)}
 
     @property
@@ -61,11 +115,22 @@ class Evaluation:
         """The tests that distinguish samples from real data, at 5 % for all tests together."""
         return rejected(self.tests)
 
+    @property
+    def copies_suspected(self) -> bool:
+        """Whether samples seem to be copies of training data; of tables by distances of mixed rows."""
+        if self.table is not None and self.table.privacy is not None:
+            return self.table.privacy.suspicious
+        return self.neighbours.suspicious
+
     def plain(self) -> dict[str, Any]:
         """The same as plain data, without the samples; distances to neighbours by their quantiles."""
-        quantiles = (0.05, 0.25, 0.5, 0.75, 0.95)
-        near = plain(self.neighbours) | {"quantiles": list(quantiles), "suspicious": self.neighbours.suspicious}
-        for name in ("samples", "held_out"):
-            near[name] = np.quantile(getattr(self.neighbours, name), quantiles).tolist()
-        whole = {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name != "samples"}
-        return whole | {"neighbours": near, "rejected": [d.name for d in self.rejected]}
+        near = plain(self.neighbours) | {"quantiles": list(QUANTILES), "suspicious": self.neighbours.suspicious}
+        near |= {name: _quantiles(getattr(self.neighbours, name)) for name in ("samples", "held_out")}
+        whole = {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name not in ("samples", "table")}
+        table = {} if self.table is None else {"table": self.table.plain()}
+        return whole | table | {"neighbours": near, "rejected": [d.name for d in self.rejected]}
+
+
+def _quantiles(values: np.ndarray) -> list[float]:
+    found: list[float] = np.quantile(values, QUANTILES).tolist()
+    return found

@@ -18,7 +18,8 @@ from ..model import Model
 from ..objectives import DenoisingScoreMatching, LogUniform
 from ..samplers import ExponentialAdams, Sampling
 from ..training import losses_by_level
-from .base import Evaluation
+from .base import Evaluation, TableEvaluation
+from .tables import evaluate_table, matrix_of, table_columns
 from .verdict import LossHistory, verdict
 
 __all__ = ["DISTANCES", "evaluate", "standard"]
@@ -26,6 +27,7 @@ __all__ = ["DISTANCES", "evaluate", "standard"]
 _NUMBERS = 2**27  # of training data that are compared with, at most
 _TESTED = 20  # data on either side that tests need
 _COLUMNS = 64  # of vectors whose columns are tested one by one
+_ROWS = 50_000  # of the training data of a table of mixed columns as vectors
 _SIDE = 4  # points along each axis that make a field
 _LOSSES = 256  # data whose losses are compared
 _SHOWN = {True: 2000, False: 64}  # samples that are kept for pictures: of vectors, of grids
@@ -41,11 +43,14 @@ def evaluate(
     history: LossHistory | None = None,
     matched: bool = True,
     own: Mapping[str, Callable[[Any, Any], float]] | None = None,
+    target: str | None = None,
 ) -> Evaluation:
     """Draws samples and compares them with held-out data, and with training data.
 
     What is measured depends on the data. All get the battery of `metrics.battery`; vectors the distributions of their
-    columns and of pairs of them, grids what is known of fields and microstructures. All is in standard deviations of the data.
+    columns and of pairs of them, grids what is known of fields and microstructures; tables each column by its kind, missing
+    values, a test with boosted trees, utility and privacy. Distances of vectors and grids are in standard deviations of the
+    data. Tables with categories or missing values become vectors by `metrics.table_features`.
 
     Arguments:
         model: The model.
@@ -56,9 +61,11 @@ def evaluate(
         matched: Whether training data follow the same distribution as held-out data, and can be compared with them: not if
             these were chosen by a context.
         own: Further distances by their names, functions of two samples `(N, *D)` in standard units.
+        target: The name of the column of a table that is predicted, from samples and from real rows; the last category by
+            default.
 
     Raises:
-        ValueError: If there are fewer than two held-out data.
+        ValueError: If there are fewer than two held-out data, or no column of the target's name.
     """
     known, fresh = (x if isinstance(x, Rows) else model.schema.rows(x) for x in (train, held_out))
     unseen = known is not fresh
@@ -66,34 +73,31 @@ def evaluate(
         need = f"samples are compared with at least 2 held-out data, got {len(fresh)}"
         raise ValueError(f"{need}: hold out a larger part")
     vectors = len(model.schema.inner_shape) == 1
-    if count is None:
-        count = 2000 if vectors else 1000
+    count = (2000 if vectors else 1000) if count is None else count
     start = time.perf_counter()
     packed = model.sample(count, seed)
     seconds = time.perf_counter() - start
-    size = max(1, int(np.prod(model.schema.inner_shape)))
-    drawn = standard(model, model.schema.rows(packed), count)
-    real = standard(model, fresh, 2 * count)
-    learned = standard(model, known, max(2, _NUMBERS // size))
-    others = learned if unseen and matched else None
-    families: tuple[TestFamily, ...] = ()
+    samples = model.schema.rows(packed)
+    vector = _vectors(model, known)
+    drawn, real, learned = vector(samples, count), vector(fresh, 2 * count), vector(known, None)
+    others, earlier = (learned, known) if unseen and matched else (None, None)
     curves: tuple[Curve, ...] = ()
     tested = min(len(drawn), len(real)) >= _TESTED
-    if tested and vectors and 1 < model.schema.inner_shape[0] <= _COLUMNS:
-        families = _tables(model, packed, fresh, known if unseen and matched else None, count)
+    table, families = _columns(model, samples, fresh, earlier, target) if tested else (None, ())
     if tested and not vectors and min(model.schema.inner_shape[1:]) >= _SIDE:
         curves = metrics.field_tests(drawn, real, others)
     found = Evaluation(
         count=count,
         seconds=seconds,
         chosen=_chosen(model, tested, families, curves),
-        distances=_distances(drawn, real, others, own or {}),
+        distances=_distances(drawn, real, others, own or {}) + (() if table is None else (table.boosted,)),
         families=families,
         curves=curves,
         neighbours=metrics.memorization(drawn, learned, real),
-        gap=_gap(model, learned, real) if unseen and matched and tested else None,
-        twin=_twin(model, drawn, seed),
-        samples=model.schema.unpack(packed)[: _SHOWN[vectors]].numpy(),
+        gap=_gap(model, known, fresh) if unseen and matched and tested else None,
+        twin=_twin(model, drawn, vector, seed),
+        samples=model.schema.unpack(packed, torch.float64 if table else torch.float32)[: _SHOWN[vectors]].numpy(),
+        table=table,
     )
     return replace(found, verdict=verdict(found, history, unseen))
 
@@ -113,20 +117,36 @@ def _distances(
     return tuple(metrics.with_floor(distance, drawn, real, others, name=name) for name, distance in every.items())
 
 
-def _tables(model: Model, packed: Any, fresh: Rows, known: Rows | None, count: int) -> tuple[TestFamily, ...]:
-    """Columns and pairs of them, in the form of the data: their types say which are categories."""
+def _vectors(model: Model, known: Rows) -> Callable[[Rows, int | None], Tensor]:
+    """A function that gives the first rows as vectors or grids without missing values: standardized, or features of tables."""
+    described = getattr(model.schema, "table", ())
+    size = max(1, int(np.prod(model.schema.inner_shape)))
+    if not described:
+        return lambda rows, count: standard(model, rows, max(2, _NUMBERS // size) if count is None else count)
+    reference = matrix_of(known, _ROWS)
+    return lambda rows, count: metrics.table_features(matrix_of(rows, count or _ROWS), reference, described)[0]
 
-    def table(rows: Rows) -> Any:
-        x = rows.take(range(min(len(rows), 2 * count)), torch.float64)
-        return model.schema.pack(x) if model.schema.kind == "dataframe" else x.numpy()
 
-    drawn = packed if model.schema.kind == "dataframe" else table(model.schema.rows(packed))
-    return metrics.table_tests(drawn, table(fresh), None if known is None else table(known))
+def _columns(
+    model: Model, samples: Rows, fresh: Rows, known: Rows | None, target: str | None
+) -> tuple[TableEvaluation | None, tuple[TestFamily, ...]]:
+    """Columns and pairs of them: of tables by their kinds, of other vectors as numbers."""
+    count = 2 * len(samples)
+    columns = table_columns(model.schema)
+    if columns is not None:
+        earlier = None if known is None else matrix_of(known)
+        return evaluate_table(matrix_of(samples), earlier, matrix_of(fresh, count), columns, target)
+    shape = model.schema.inner_shape
+    if len(shape) != 1 or not 1 < shape[0] <= _COLUMNS:
+        return None, ()
+    tables = (None if rows is None else matrix_of(rows, count) for rows in (samples, fresh, known))
+    return None, metrics.table_tests(*tables)
 
 
 def _chosen(model: Model, tested: bool, families: tuple[TestFamily, ...], curves: tuple[Curve, ...]) -> str:
     shape = model.schema.inner_shape
     what = f"vectors of {shape[0]} numbers" if len(shape) == 1 else f"grids of {' x '.join(map(str, shape[1:]))} points"
+    what = what if table_columns(model.schema) is None else f"tables of {shape[0]} columns"
     if not tested:
         return f"Fewer than {_TESTED} {what} on a side: distances alone, for tests would have no power."
     parts = [
@@ -134,10 +154,11 @@ def _chosen(model: Model, tested: bool, families: tuple[TestFamily, ...], curves
     ]
     parts += [", ".join(each.distance.name for each in families)] if families else []
     parts += [", ".join(each.name for each in curves)] if curves else []
+    parts += ["boosted trees, utility and privacy"] if table_columns(model.schema) is not None else []
     return f"On {what}: {'; '.join(parts)}."
 
 
-def _gap(model: Model, learned: Tensor, real: Tensor) -> GeneralizationGap | None:
+def _gap(model: Model, known: Rows, fresh: Rows) -> GeneralizationGap | None:
     """Losses of training and of held-out data at nine levels, with noise of their own, without their contexts."""
     if not model.denoiser.unconditional:
         return None
@@ -146,19 +167,19 @@ def _gap(model: Model, learned: Tensor, real: Tensor) -> GeneralizationGap | Non
     levels = torch.logspace(np.log10(low), np.log10(high), 9)
     objective = DenoisingScoreMatching(LogUniform(low, high))
     losses = (
-        losses_by_level(denoiser, x[:_LOSSES].to(model.device), objective, levels, seed).cpu()
-        for seed, x in enumerate((learned, real))
+        losses_by_level(denoiser, standard(model, x, _LOSSES).to(model.device), objective, levels, seed).cpu()
+        for seed, x in enumerate((known, fresh))
     )
     return metrics.loss_gap(levels, *losses)
 
 
-def _twin(model: Model, drawn: Tensor, seed: int) -> Distance:
+def _twin(model: Model, drawn: Tensor, vector: Callable[[Rows, int | None], Tensor], seed: int) -> Distance:
     """The model's samples against others of its own, drawn with fresh noise if those are not, and without if they are."""
     few = _TWINS[len(model.schema.inner_shape) == 1]
     sampling, name = _other(model)
     other = model.sample(min(few, len(drawn)), seed + 1, sampling)
     count = min(len(drawn), 2 * few)
-    found = metrics.energy_test(Pool.of(drawn[:count], standard(model, model.schema.rows(other), few)))
+    found = metrics.energy_test(Pool.of(drawn[:count], vector(model.schema.rows(other), few)))
     note = f"energy test of {count:,} samples against {found.counts[1]:,} drawn {name}, p = {found.p_value:.2g}"
     return replace(found, name="two ways of sampling", note=note)
 

@@ -127,6 +127,7 @@ def evaluate_run(
     count: int | None = None,
     seed: int = 0,
     sampling: SamplingLike = None,
+    target: str | None = None,
 ) -> Evaluation:
     """Evaluates the model of a run on the data that were held out when it was fitted, and keeps `evaluation.json`.
 
@@ -136,16 +137,17 @@ def evaluate_run(
         x: The data that were fitted; read again from where they came from by default.
         count, seed: The number of samples to draw, and their seed.
         sampling: How they are drawn; by default as the model draws.
+        target: The name of the column of a table that is predicted from the others; the last category by default.
 
     Raises:
         FileNotFoundError: If the run has no model yet.
-        ValueError: If the data are not those of the run.
+        ValueError: If the data are not those of the run, or there is no column of the target's name.
     """
     data = RunData.of(run, x) if isinstance(run, RunData) else RunData.of(run, x).conditioned()
     data = data.with_sampling(sampling)
     history = data.run.read("fit.json").get("on_the_way") if data.run.ended else None
     known = LossHistory(**history) if history else None
-    evaluation = evaluate(data.model, data.train, data.held_out, count, seed, known, data.matched)
+    evaluation = evaluate(data.model, data.train, data.held_out, count, seed, known, data.matched, target=target)
     data.run.write("evaluation.json", evaluation.plain())
     return evaluation
 

@@ -9,12 +9,14 @@ from itertools import groupby
 import numpy as np
 
 from .base import Evaluation
+from .findings import table_findings
 
 __all__ = ["LossHistory", "still_falling", "verdict"]
 
 _DROP = 0.005  # of a loss over the last quarter of training: what counts as falling
 _MEASURED = 8  # measurements during training that a trend needs
 _SURE = 0.01  # level of the test between two samplers
+_TIED = 1 / 400  # p-values below it are alike: those of permutations reach 1/500, others any number
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,21 @@ def still_falling(history: LossHistory) -> tuple[float, float, float] | None:
 
 
 def verdict(found: Evaluation, history: LossHistory | None, unseen: bool) -> tuple[str, ...]:
-    """The sentences; `unseen` says whether samples were compared with held-out data."""
-    said = [_quality(found, unseen), _copies(found, unseen)]
+    """The sentences; `unseen` says whether samples were compared with held-out data.
+
+    All of them follow from the tests that `found.rejected` has, at one level for all, so that none contradicts another. What
+    to do follows from what was found: more training is advised only where nothing else explains the difference.
+    """
+    said = [_quality(found, unseen), *_utility(found), _copies(found, unseen)]
     if found.twin is not None and found.twin.p_value is not None and found.twin.p_value < _SURE:
         said.append(
             f"Another sampler gives different samples ({found.twin.note}): the score is not that of one distribution; "
             "scorefield compare shows which sampler is closer to the data."
         )
-    advice = _advice(found, history, unseen)
-    return (*said, advice) if advice else tuple(said)
+    faults = table_findings(found)
+    if _overfitted(found, unseen) or not faults:
+        faults = (*faults, _advice(found, history, unseen))
+    return tuple(sentence for sentence in (*said, *faults) if sentence)
 
 
 def _quality(found: Evaluation, unseen: bool) -> str:
@@ -86,7 +94,7 @@ def _quality(found: Evaluation, unseen: bool) -> str:
     if not rejected:
         n, m = tests[0].counts
         return f"None of {len(tests)} tests distinguishes the samples from {real}, {n:,} against {m:,}."
-    least = [d for d in rejected if d.p_value == rejected[0].p_value]
+    least = [d for d in rejected if (d.p_value or 0.0) <= max(rejected[0].p_value or 0.0, _TIED)]
     where = {each.distance.name for each in found.families} | {each.distance.name for each in found.curves}
     telling = [d for d in least if d.name in where] or least  # these say where the difference is
     first = max(telling, key=lambda d: (d.value - d.floor) / max(d.high - d.low, 1e-300))
@@ -100,7 +108,7 @@ def _quality(found: Evaluation, unseen: bool) -> str:
 def _copies(found: Evaluation, unseen: bool) -> str:
     if not unseen:
         return "Nothing was held out: whether samples are copies of training data cannot be tested; hold out a part."
-    if found.neighbours.suspicious:
+    if found.copies_suspected:
         return (
             "Some samples lie closer to the training data than chance explains: the model has begun to memorize them."
         )
@@ -110,8 +118,23 @@ def _copies(found: Evaluation, unseen: bool) -> str:
     return f"{same}."
 
 
+def _utility(found: Evaluation) -> tuple[str, ...]:
+    """Where real rows teach more than samples do, as a sentence."""
+    utility = None if found.table is None else found.table.utility
+    if utility is None or not utility.worse:
+        return ()
+    return (
+        f"Boosted trees that learned from samples predict {utility.target} less well than trees that learned from as many "
+        f"real rows: {utility.statistic} {utility.samples:.3g} against {utility.real:.3g}, on held-out rows.",
+    )
+
+
+def _overfitted(found: Evaluation, unseen: bool) -> bool:
+    return unseen and (found.copies_suspected or (found.gap is not None and found.gap.suspicious))
+
+
 def _advice(found: Evaluation, history: LossHistory | None, unseen: bool) -> str:
-    if unseen and (found.neighbours.suspicious or (found.gap is not None and found.gap.suspicious)):
+    if _overfitted(found, unseen):
         return "Use more data, a smaller network, or a shorter budget."
     apart = bool(found.rejected) if found.tests else any(not d.covered for d in found.distances)
     if not apart or history is None or len(history.loss) < _MEASURED:

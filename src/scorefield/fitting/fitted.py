@@ -94,7 +94,7 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
     }
     prepared = plan.prepared
     context = None if prepared.context is None else prepared.context.context
-    parts = (prepared.schema, prepared.units, denoiser, prepared.moments, plan.sampling)
+    parts = (prepared.schema, prepared.whole_units, denoiser, prepared.moments, plan.sampling)
     return Fitted(Model(*parts, context).to("cpu").eval(), record)
 
 

@@ -229,7 +229,8 @@ def _network(prepared: Prepared, wish: nn.Module | Network, levels: NoiseLevels)
     with torch.random.fork_rng():  # first weights come from PyTorch's own generator, which is left as it was
         torch.manual_seed(prepared.seed)
         if variables is not None:
-            network, reason = choose_for_tables(variables, len(prepared.split.train), wish.widths, wish.depth, size)
+            count, flags = len(prepared.split.train), 2 * variables.count
+            network, reason = choose_for_tables(variables.size, count, wish.widths, wish.depth, size, flags)
         else:
             network, reason = choose(prepared.shape, len(prepared.split.train), *options, *sizes, step=step)
     return network, Choice("network", _network_in_words(network), reason)

@@ -12,11 +12,13 @@ from torch import Tensor
 
 from ..context import Context, linear_regression
 from ..data import Rows, Schema, Summary, cells as cells_of, summarize
+from ..data.columns import Column
 from ..denoisers import Gaussian
 from ..rng import Samples, permutation
 from ..settings import Training
-from ..units import Standardize, Units, choose_units
+from ..units import Related, Relations, Standardize, Units, Wishes, choose_units
 from .options import GIVEN, Choice, Options
+from .related import IndependentRows, independent_columns, independent_parts, relations_of
 from .splitting import Split, split
 
 __all__ = ["Prepared", "PreparedContext", "prepare", "smallest_step"]
@@ -62,6 +64,7 @@ class Prepared:
         seed: The seed of everything that is random.
         choices: What was chosen, with the reasons.
         affine: The units, if they are affine.
+        relations: The exact linear relations of the data; rows, units and states are those of the independent columns.
     """
 
     schema: Schema
@@ -77,6 +80,12 @@ class Prepared:
     seed: int
     choices: tuple[Choice, ...]
     affine: Standardize | None = None
+    relations: Relations | None = None
+
+    @property
+    def whole_units(self) -> Units:
+        """The units of whole rows, those of the independent columns with the relations."""
+        return Related(self.units, self.relations) if self.relations else self.units
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -141,12 +150,17 @@ def prepare(x: Any, options: Options | None = None, context: Any = None) -> Prep
         ('vectors: 2 columns', 450, 50)
     """
     options = options or Options()
-    schema = Schema.of(x, options.data)
+    schema = Schema.of(x, options.data.structure, options.data.channels, options.data)
     rows = schema.rows(x)
-    summary = summarize(rows, schema.columns, schema.table)
-    parts = split(rows, options.data.held_out, options.seed)
+    relations = Relations(rows.shape[1]) if options.units is not None else relations_of(rows, schema)
+    parts, columns = split(rows, options.data.held_out, options.seed), schema.table
+    if relations:
+        rows, columns = IndependentRows(rows, relations), independent_columns(schema, relations)
+        parts = independent_parts(parts, relations)
+    summary = summarize(rows, _names(schema, relations), table=columns)
     choices = [Choice("structure", schema.structure, schema.reason)]
-    form = _units(options, schema, parts.train, summary)
+    choices += [Choice("relation", words, "holds in every row, and is kept") for words in relations.describe()]
+    form = _units(options, _integer(schema, relations), columns, parts.train, summary)
     units = form.units
     places = _chosen(parts.train, _EXAMPLES, options.seed, -2)
     examples = _examples(units, parts.train, places, options.seed)
@@ -163,7 +177,7 @@ def prepare(x: Any, options: Options | None = None, context: Any = None) -> Prep
     else:
         moments = _moments(form.summary, form.affine, examples, _width(units, form.cells))
     made = (schema, form.summary, parts, units, form.cells, moments, examples, residual, given, form.scale)
-    return Prepared(*made, options.seed, (*choices, *form.choices), form.affine)
+    return Prepared(*made, options.seed, (*choices, *form.choices), form.affine, relations)
 
 
 @dataclass(frozen=True)
@@ -178,21 +192,42 @@ class _Form:
     affine: Standardize | None = None
 
 
-def _units(options: Options, schema: Schema, rows: Rows, summary: Summary) -> _Form:
+def _names(schema: Schema, relations: Relations) -> tuple[object, ...] | None:
+    """The names of the independent columns."""
+    return None if schema.columns is None else tuple(schema.columns[place] for place in relations.kept)
+
+
+def _integer(schema: Schema, relations: Relations) -> bool | tuple[bool, ...]:
+    """Whether samples are rounded, for tables one flag for each independent column."""
+    integer = schema.integer
+    return tuple(integer[place] for place in relations.kept) if isinstance(integer, tuple) else integer
+
+
+def _wishes(options: Options) -> Wishes:
+    """What the user asks of the maps of columns."""
+    data = options.data
+    return Wishes(data.log or (), data.bounds or {}, data.missing == "complete", options.seed)
+
+
+def _units(
+    options: Options, integer: bool | tuple[bool, ...], columns: tuple[Column, ...], rows: Rows, summary: Summary
+) -> _Form:
     """The units: those that were given, or maps chosen for the data, or mean and standard deviation."""
     if options.units is None:
-        found, reasons = choose_units(rows, schema, options.data, summary, options.seed)
-        if found is not None:
-            return _Form(found, summary, choices=tuple(Choice("units", *pair) for pair in reasons))
+        found = choose_units(rows, columns, _wishes(options), summary)
+        names = [column.name for column in columns] or range(len(found.reasons))
+        choices = tuple(Choice("units", str(name), reason) for name, reason in zip(names, found.reasons))
+        if not found.units.affine:
+            return _Form(found.units, summary, choices=choices)
     affine, cells = _units_of(summary), None
     if options.data.dequantize:
-        cells = cells_of(schema.integer, summary.step, affine.std)
+        cells = cells_of(integer, summary.step, affine.std)
         if cells is not None:  # variances of data that are spread over them grow by width²/12 (Sheppard, 1898)
             summary = replace(summary, variance=summary.variance + cells**2 / 12)
         affine = _units_of(summary)
     if options.units is None:
         return _Form(affine, summary, cells, affine=affine)
-    affine = _given_units(options.units, schema.inner_shape)
+    affine = _given_units(options.units, rows.shape[1:])
     squares = affine(summary.mean[None])[0] ** 2 + summary.variance / affine.std.double() ** 2
     words = f"(x - {float(affine.mean.double().mean()):.4g}) / {float(affine.std.double().mean()):.4g}"
     return _Form(affine, summary, cells, float(squares.mean().sqrt()), (Choice("units", words, GIVEN),), affine)

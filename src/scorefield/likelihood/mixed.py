@@ -141,7 +141,8 @@ def _mean_over_places(found: list[LogProb]) -> LogProb:
     value = values.logsumexp(0) - math.log(len(found))
     weights = (values - value).exp()
     spread = weights.std(0) / math.sqrt(len(found))
-    mean = lambda name: (weights * torch.stack([getattr(part, name) for part in found])).mean(0)  # noqa: E731
-    error = torch.hypot(spread, mean("standard_error"))
+    names = ("standard_error", "solver_error", "end_error", "truncation")
+    errors = {name: (weights * torch.stack([getattr(part, name) for part in found])).mean(0) for name in names}
+    errors["standard_error"] = torch.hypot(spread, errors["standard_error"])
     evaluations = torch.stack([part.evaluations for part in found]).sum(0)
-    return LogProb(value, error, mean("solver_error"), mean("end_error"), mean("truncation"), evaluations)
+    return LogProb(value=value, evaluations=evaluations, **errors)

@@ -2,6 +2,7 @@
 
 from .base import Distance
 from .battery import battery, rejected
+from .boosted import boosted_test, detectability
 from .classifier import c2st, classifier_test
 from .coverage import Calibration, calibration
 from .curves import correlation, histogram, spectrum, variogram
@@ -12,11 +13,17 @@ from .fields import Curve, compare_curves, field_tests
 from .gap import GeneralizationGap, loss_gap
 from .kernels import energy_test, kernel_distance, kernel_test, mmd, mmd_test
 from .manifold import Manifold, manifold_distances, precision_recall
+from .missing import MissingPatterns, missing_patterns, missing_test
 from .moments import TestFamily, family, marginal_test, moment_test, sliced_test
 from .neighbours import Neighbours, memorization, nearest
 from .pool import Pool, permutation_test
-from .tables import association_test, column_test, joint_test, table_pool, table_tests
+from .privacy import Privacy, mixed_nearest, table_privacy
+from .shapes import ColumnShape, Share, TableShapes, range_test, table_shapes
+from .tables import association_test, column_test, joint_test, table_pool, table_tests, typed_pool
+from .trends import TableTrends, table_trends
 from .two_phase import chord_lengths, default_threshold, lineal_path, minkowski
+from .typed import PlainColumn, TypedColumn, table_features
+from .utility import Utility, table_utility
 
 __all__ = [
     "DISTANCES", "Calibration", "Curve", "Distance", "TestFamily", "GeneralizationGap", "Manifold", "Neighbours", "Pool",
@@ -26,5 +33,8 @@ __all__ = [
     "kernel_test", "lineal_path", "loss_gap", "manifold_distances", "marginal_test", "memorization", "metric",
     "default_threshold", "minkowski", "mmd", "mmd_test", "moment_test", "nearest", "precision_recall",
     "rejected", "sliced_test", "sliced_wasserstein", "spectrum", "table_pool", "table_tests",
-    "permutation_test", "variogram", "wasserstein", "with_floor",
+    "permutation_test", "variogram", "wasserstein", "with_floor", "ColumnShape", "MissingPatterns", "PlainColumn", "Privacy",
+    "Share", "TableShapes", "TableTrends", "TypedColumn", "Utility", "boosted_test", "detectability", "missing_patterns",
+    "missing_test", "mixed_nearest", "range_test", "table_features", "table_privacy", "table_shapes", "table_trends",
+    "table_utility", "typed_pool",
 ]  # fmt: skip

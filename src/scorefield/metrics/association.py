@@ -6,7 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["chi_square", "cramer", "kolmogorov", "normal", "spearman"]
+__all__ = [
+    "chi_square", "corrected_cramer", "correlation_ratio", "cramer", "kolmogorov", "normal", "rank_correlation", "spearman",
+]  # fmt: skip
 
 SMALLEST = 1e-300  # the smallest p-value, so that logarithms stay finite
 
@@ -29,6 +31,41 @@ def _centred_ranks(x: Tensor) -> Tensor:
     return ranks - ranks.mean()
 
 
+def rank_correlation(x: Tensor, y: Tensor) -> float:
+    """Spearman's rank correlation of the rows in which neither column misses a value; 0 if there are fewer than three."""
+    known = ~(x.isnan() | y.isnan())
+    return spearman(x[known], y[known]) if int(known.sum()) > 2 else 0.0
+
+
+def correlation_ratio(codes: Tensor, levels: int, x: Tensor) -> float:
+    """The correlation ratio of a category and a number, of ranks, corrected for bias.
+
+    It is the square root of the share of the variance of the ranks of x that the category explains, and 0 if they are
+    independent: the expected share of independent columns, (k − 1)/(N − 1) for k levels, is taken out.
+
+    Arguments:
+        codes, levels: The category of each row, `(rows,)`, and how many there are.
+        x: The numbers; rows that miss one are left out.
+
+    References:
+        Kelley, 1935, An unbiased correlation ratio measure.
+
+    Example:
+        >>> correlation_ratio(torch.tensor([0, 0, 1, 1, 1, 0]), 2, torch.tensor([1.0, 1.0, 9.0, 9.0, 9.0, 1.0]))
+        1.0
+    """
+    known = ~x.isnan()
+    ranks, codes = _centred_ranks(x[known]), codes[known]
+    total = float(ranks.square().sum())
+    if total == 0:
+        return 0.0
+    members = torch.bincount(codes, minlength=levels).double()
+    sums = torch.zeros(levels, dtype=torch.float64).index_add_(0, codes, ranks.double())
+    explained = float((sums.square() / members.clamp_min(1)).sum()) / total
+    free = len(ranks) - int((members > 0).sum())
+    return max(0.0, 1 - (1 - explained) * (len(ranks) - 1) / free) ** 0.5 if free > 0 else 0.0
+
+
 def cramer(first: Tensor, rows: int, second: Tensor, columns: int, part: slice) -> float:
     """Cramér's V of two columns of codes, with their numbers of categories, within a part of the rows.
 
@@ -39,14 +76,40 @@ def cramer(first: Tensor, rows: int, second: Tensor, columns: int, part: slice) 
         >>> cramer(codes, 2, 1 - codes, 2, slice(None))
         1.0
     """
-    counts = torch.bincount(first[part] * columns + second[part], minlength=rows * columns)
+    square, shape, _ = _mean_square_contingency(first[part], rows, second[part], columns)
+    return float((square / (min(shape) - 1)) ** 0.5) if min(shape) > 1 else 0.0
+
+
+def corrected_cramer(first: Tensor, rows: int, second: Tensor, columns: int) -> float:
+    """Cramér's V of two columns of codes, corrected for the bias that V has with few rows or many categories.
+
+    References:
+        Bergsma, 2013, A bias-correction for Cramér's V and Tschuprow's T.
+
+    Example:
+        >>> independent = torch.arange(12)
+        >>> corrected_cramer(independent // 4, 3, independent % 4, 4)
+        0.0
+    """
+    square, shape, count = _mean_square_contingency(first, rows, second, columns)
+    if min(shape) < 2 or count < 2:
+        return 0.0
+    left = max(0.0, square - (shape[0] - 1) * (shape[1] - 1) / (count - 1))
+    size = min(k - (k - 1) ** 2 / (count - 1) for k in shape)
+    return min(1.0, (left / (size - 1)) ** 0.5) if size > 1 else 0.0
+
+
+def _mean_square_contingency(
+    first: Tensor, rows: int, second: Tensor, columns: int
+) -> tuple[float, tuple[int, int], int]:
+    """χ²/N of a contingency table, its numbers of rows and columns that are not empty, and N."""
+    counts = torch.bincount(first * columns + second, minlength=rows * columns)
     table = counts.reshape(rows, columns).double()
     table = table[table.sum(1) > 0][:, table.sum(0) > 0]
-    if min(table.shape) < 2:
-        return 0.0
     total = table.sum()
     expected = table.sum(1, keepdim=True) * table.sum(0) / total
-    return float(torch.sqrt(((table - expected).square() / expected).sum() / total / (min(table.shape) - 1)))
+    square = float(((table - expected).square() / expected).sum() / total) if total > 0 else 0.0
+    return square, (table.shape[0], table.shape[1]), int(total)
 
 
 def chi_square(codes: Tensor, levels: int, a: Tensor, b: Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Tables as typed columns, numeric or categorical."""
+"""Tables as typed columns, numeric or categorical, any of which may have missing values."""
 
 from __future__ import annotations
 
@@ -24,23 +24,52 @@ class TableColumn:
 
     Arguments:
         name: The name of the column.
-        values: Numbers `(rows,)` in float64, or the codes 0, 1, … of categories.
-        levels: The names of the categories; None for numbers.
+        values: Numbers `(rows,)` in float64, NaN where one is missing, or the codes 0, 1, … of categories.
+        levels: The names of the categories, of which a missing value is one; None for numbers.
+        missing: Whether each value is missing, `(rows,)`, where that is known.
     """
 
     name: str
     values: Tensor
     levels: tuple[str, ...] | None = None
+    missing: Tensor | None = None
+
+    def chosen(self, rows: Tensor) -> TableColumn:
+        """The column in some rows."""
+        missing = None if self.missing is None else self.missing[rows]
+        return TableColumn(self.name, self.values[rows], self.levels, missing)
+
+    @property
+    def absent(self) -> Tensor:
+        """Which values are missing, `(rows,)`, as far as that is known."""
+        return ~self.present if self.missing is None else self.missing
+
+    @property
+    def present(self) -> Tensor:
+        """Which numbers are there, `(rows,)`; a missing category is a level, and so it is there."""
+        return ~self.values.isnan() if self.levels is None else torch.ones_like(self.values, dtype=torch.bool)
+
+    @property
+    def ordered(self) -> Tensor:
+        """The numbers with missing ones below all others: their share is then a step of the distribution function."""
+        return torch.where(self.values.isnan(), -torch.inf, self.values)
 
     def coded(self, bins: int, size: int) -> tuple[Tensor, int]:
-        """Codes `(rows,)` and their number: of categories, or of bins at the quantiles of the first `size` rows."""
+        """Codes `(rows,)` and their number: of categories, or of bins at the quantiles of the first `size` rows.
+
+        Missing numbers have a code of their own, the last."""
         if self.levels is not None:
             return self.values.long(), len(self.levels)
-        ordered = self.values[:size].sort().values
-        borders = torch.unique(ordered[[round(i / bins * (size - 1)) for i in range(1, bins)]])
+        present = self.present
+        known = self.values[:size][present[:size]].sort().values
+        count = len(known)
+        borders = torch.unique(known[[round(i / bins * (count - 1)) for i in range(1, bins)]]) if count else known
         # A border at the largest number would leave the last bin empty.
-        borders = borders[borders < ordered[-1]]
-        return torch.bucketize(self.values, borders), len(borders) + 1
+        borders = borders[borders < known[-1]] if count else borders
+        codes, levels = torch.bucketize(self.values, borders), len(borders) + 1
+        if bool(present.all()):
+            return codes, levels
+        return torch.where(present, codes, levels), levels + 1
 
 
 def stacked_columns(
@@ -53,7 +82,7 @@ def stacked_columns(
 
     Raises:
         TypeError: If something is not a table.
-        ValueError: If tables have different columns, columns have different lengths, or numbers are missing.
+        ValueError: If tables have different columns, columns have different lengths, or numbers are infinite.
 
     Example:
         >>> drawn, real = {"a": np.zeros(20), "b": ["x", "y"] * 10}, {"a": np.ones(20), "b": ["y", "x"] * 10}
@@ -99,10 +128,8 @@ def _named(table: Table, names: Sequence[str] | None) -> Mapping[str, Any]:
 
 def _numbers(title: str, columns: Sequence[np.ndarray]) -> TableColumn:
     values = np.concatenate([np.asarray(column, np.float64) for column in columns])
-    missing = ~np.isfinite(values)
-    if missing.any():
-        what = f"column {title!r} contains {missing.sum()} NaN or infinite values"
-        raise ValueError(f"{what}: fill them in or drop the rows")
+    if np.isinf(values).any():
+        raise ValueError(f"column {title!r} contains {np.isinf(values).sum()} infinite values: drop these rows")
     return TableColumn(title, torch.from_numpy(values))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,13 +12,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .association import chi_square, cramer, kolmogorov, normal, spearman
-from .base import stream, subsample
+from .association import (
+    chi_square,
+    corrected_cramer,
+    correlation_ratio,
+    cramer,
+    kolmogorov,
+    normal,
+    rank_correlation,
+)
+from .base import Array, stream, subsample
 from .columns import Table, TableColumn, stacked_columns
+from .missing import missing_test
 from .moments import Means, Ranks, TestFamily
 from .pool import Pool, permutation_test
+from .smallest import SmallestPValue
+from .typed import TypedColumn, typed_columns, typed_matrices
 
-__all__ = ["association_test", "column_test", "joint_test", "table_pool", "table_tests"]
+__all__ = [
+    "association_test",
+    "chosen_pairs",
+    "chosen_rows",
+    "column_test",
+    "joint_test",
+    "strength",
+    "table_pool",
+    "table_tests",
+    "typed_pool",
+]
 
 PAIRS = 2000  # the maximum number of pairs whose association is tested
 JOINT = 300  # the maximum number of pairs whose joint distribution is tested
@@ -32,6 +52,7 @@ def table_tests(
     held_out: Table,
     train: Table | None = None,
     *,
+    columns: Sequence[TypedColumn] | None = None,
     categorical: Sequence[bool] | None = None,
     names: Sequence[str] | None = None,
     maximum: int = 20000,
@@ -40,9 +61,14 @@ def table_tests(
 ) -> tuple[TestFamily, ...]:
     """Tests columns, associations of pairs and joint distributions of pairs, each family with a permutation test.
 
+    Where values are missing, which ones is tested too. In the other tests a missing number lies below all others, and a
+    missing category is a level.
+
     Arguments:
         samples, held_out, train: Rows of the model, held-out rows, and further real rows for the noise floors: each a
             DataFrame, a mapping of names to columns, or an array `(N, F)`.
+        columns: Descriptions of the columns of arrays, such as those of `Schema.table`: whether each is a category, whose codes
+            the array then holds, and how its levels are called. NaN stands for missing values.
         categorical: Which columns are categorical; by default it follows from their types, and arrays are numeric.
         names: The names of the columns of an array.
         maximum: The maximum number of rows of each side; for joint distributions it is at most 5,000.
@@ -50,7 +76,7 @@ def table_tests(
 
     Raises:
         TypeError: If something is not a table.
-        ValueError: If columns differ, numbers are missing, or a side has fewer than two rows.
+        ValueError: If columns differ, numbers are infinite, or a side has fewer than two rows.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -60,14 +86,20 @@ def table_tests(
         >>> [family.distance.p_value < 0.01 for family in table_tests(drawn, real)]
         [False, True, True]
     """
-    options: dict[str, Any] = {"categorical": categorical, "names": names, "seed": seed}
-    pool, columns = table_pool(samples, held_out, train, maximum=maximum, **options)
-    found = [column_test(pool, columns, permutations)]
-    if len(columns) > 1:
-        found.append(association_test(pool, columns, permutations))
-        pool, columns = table_pool(samples, held_out, train, maximum=min(maximum, 5000), **options)
-        found.append(joint_test(pool, columns, permutations))
-    return tuple(found)
+
+    def pooled(most: int) -> tuple[Pool, list[TableColumn]]:
+        if columns is not None:
+            return typed_pool(samples, held_out, train, columns=columns, maximum=most, seed=seed)
+        options: dict[str, Any] = {"categorical": categorical, "names": names, "seed": seed}
+        return table_pool(samples, held_out, train, maximum=most, **options)
+
+    pool, typed = pooled(maximum)
+    found = [column_test(pool, typed, permutations)]
+    missing = missing_test(pool, typed, permutations)
+    if len(typed) > 1:
+        found.append(association_test(pool, typed, permutations))
+        found.append(joint_test(*pooled(min(maximum, 5000)), permutations))
+    return (*found, *missing)
 
 
 def table_pool(
@@ -87,56 +119,58 @@ def table_pool(
 
     Raises:
         TypeError: If something is not a table.
-        ValueError: If columns differ, numbers are missing, or a side has fewer than two rows.
+        ValueError: If columns differ, numbers are infinite, or a side has fewer than two rows.
     """
     tables = [samples, held_out] if train is None else [samples, held_out, train]
     columns = stacked_columns(tables, categorical, names)
     sizes = [len(next(iter(x.values())) if isinstance(x, Mapping) else x) for x in tables]
+    n, m, parts = chosen_rows(sizes, maximum, seed)
+    chosen = torch.cat([sum(sizes[:i]) + part for i, part in enumerate(parts)])
+    return Pool(chosen[:, None], n, m, seed), [column.chosen(chosen) for column in columns]
+
+
+def typed_pool(
+    samples: Array,
+    held_out: Array,
+    train: Array | None = None,
+    *,
+    columns: Sequence[TypedColumn] = (),
+    maximum: int = 20000,
+    seed: int = 0,
+) -> tuple[Pool, list[TableColumn]]:
+    """As `table_pool`, of matrices `(N, C)` with codes for categories and NaN for missing values.
+
+    Arguments:
+        samples, held_out, train, maximum, seed: As in `table_tests`.
+        columns: A description per column; without them all are numbers.
+
+    Raises:
+        TypeError: If something is not a tensor or an array of real numbers.
+        ValueError: If tables or columns differ in number, or a side has fewer than two rows.
+    """
+    given = [("samples", samples), ("held_out", held_out), ("train", train)]
+    tables, columns = typed_matrices([(name, x) for name, x in given if x is not None], columns)
+    n, m, parts = chosen_rows([len(x) for x in tables], maximum, seed)
+    some = [x[part.numpy()] for x, part in zip(tables, parts)]
+    return Pool(torch.cat(parts)[:, None], n, m, seed), typed_columns(some, columns)
+
+
+def chosen_rows(sizes: Sequence[int], maximum: int, seed: int) -> tuple[int, int, list[Tensor]]:
+    """The sizes of the two sides, and the row numbers of each side and of further real rows if there are enough."""
     n, m = (min(size, maximum) for size in sizes[:2])
     if min(n, m) < 2:
         raise ValueError(f"a comparison needs at least two samples and two held-out data, got {n} and {m}")
     counts = [n, m, n if len(sizes) > 2 and sizes[2] >= n else 0]
-    parts = [
-        subsample(torch.arange(sum(sizes[:i]), sum(sizes[: i + 1])), c, seed + i) for i, c in enumerate(counts) if c
-    ]
-    chosen = torch.cat([torch.as_tensor(part) for part in parts])
-    return Pool(chosen[:, None], n, m, seed), [replace(column, values=column.values[chosen]) for column in columns]
+    parts = [torch.as_tensor(subsample(torch.arange(sizes[i]), c, seed + i)) for i, c in enumerate(counts) if c]
+    return n, m, parts
 
 
-class _SmallestPValue(abc.ABC):
-    """Several statistics with p-values from their limit distributions; the largest −log₁₀ p is their joint statistic."""
-
-    @abc.abstractmethod
-    def each(self, block: slice, a: Tensor, b: Tensor, fine: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """For each statistic its distances and p-values, `(K,)` each; `fine` breaks ties as in `Ranks.columns`."""
-
-    def tested(self, block: slice, a: Tensor, b: Tensor, fine: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Distances and p-values, `(K, statistics)` each."""
-        distances, p = zip(*self.each(block, a, b, fine))
-        return np.stack(distances, 1), np.stack(p, 1)
-
-    def __call__(self, block: slice, a: Tensor, b: Tensor) -> Tensor:
-        return -torch.from_numpy(self.tested(block, a, b, fine=True)[1]).log10().amin(1)
-
-    def family(
-        self, pool: Pool, name: str, labels: Sequence[str], sides: Sequence[tuple[float, ...]], permutations: int
-    ) -> TestFamily:
-        distance = permutation_test(pool, self, name, permutations=permutations)
-        differences, p = (x[0] for x in self.tested(pool.pair, *pool.observed()))
-        p = np.minimum(1, p * len(p))
-        worst = int(p.argmin())
-        summary = f"of {len(p)}, {labels[worst]} differs the most (Bonferroni p = {p[worst]:.2g}); "
-        summary += f"{pool.sizes}; the value is −log₁₀ of the smallest p-value"
-        drawn, real = np.array(sides).T
-        return TestFamily(replace(distance, note=summary), tuple(labels), drawn, real, differences, p)
-
-
-class _Columns(_SmallestPValue):
-    """Numeric columns by Kolmogorov-Smirnov, categorical ones by χ²."""
+class _Columns(SmallestPValue):
+    """Numeric columns by Kolmogorov-Smirnov, categorical ones by χ²; missing numbers lie below all others."""
 
     def __init__(self, columns: Sequence[TableColumn]) -> None:
         self.columns = columns
-        numbers = [column.values for column in columns if column.levels is None]
+        numbers = [column.ordered for column in columns if column.levels is None]
         self.ranks = Ranks(torch.stack(numbers, 1), largest=True) if numbers else None
 
     def each(self, block: slice, a: Tensor, b: Tensor, fine: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -150,7 +184,7 @@ class _Columns(_SmallestPValue):
                 yield chi_square(column.values[block], len(column.levels), a, b)
 
 
-class _Joint(_SmallestPValue):
+class _Joint(SmallestPValue):
     """Contingency tables of pairs of columns, by χ²."""
 
     def __init__(self, codes: Sequence[tuple[Tensor, int]], pairs: Sequence[tuple[int, int]]) -> None:
@@ -177,7 +211,7 @@ def column_test(pool: Pool, columns: Sequence[TableColumn], permutations: int = 
     for column in columns:
         drawn, real = column.values[pool.drawn], column.values[pool.held]
         if column.levels is None:
-            sides.append((float(drawn.mean()), float(real.mean())))
+            sides.append((float(drawn.nanmean()), float(real.nanmean())))
         else:
             common = int(torch.bincount(real).argmax())
             sides.append((float((drawn == common).double().mean()), float((real == common).double().mean())))
@@ -188,52 +222,66 @@ def association_test(pool: Pool, columns: Sequence[TableColumn], permutations: i
     """Tests the association of pairs of columns: rank correlations, and their analogue for categories.
 
     The test compares mean products of centred ranks in the pool (Spearman's correlation, for two numeric columns); categories
-    are represented by indicators. `samples` and `real` are Spearman's correlation of two numeric columns, and Cramér's V if one
-    is categorical, with numbers binned at their sextiles; `differences` are standardized differences.
+    are represented by indicators, and so is whether a number is missing. `samples` and `real` are the `strength` of
+    association; `differences` are standardized differences.
 
     Arguments:
         pool, columns, permutations: The pooled rows, their typed columns, and the number of permutations.
     """
-    pairs = _pairs(len(columns), PAIRS, pool.seed)
+    pairs = chosen_pairs(len(columns), PAIRS, pool.seed)
     scores = [_scores(column, pool) for column in columns]
     parts = [(scores[i][:, :, None] * scores[j][:, None]).flatten(1) for i, j in pairs]
     owner = np.repeat(np.arange(len(pairs)), [part.shape[1] for part in parts])
     means = Means(torch.cat(parts, 1))
     distance = permutation_test(pool, means, "associations", permutations=permutations)
     z = means.z(pool.pair, *pool.observed())[0].double().cpu().numpy()
-    codes = [column.coded(BINS, pool.n + pool.m) for column in columns]
-
-    def strength(i: int, j: int, part: slice) -> float:
-        if columns[i].levels is None and columns[j].levels is None:
-            return spearman(columns[i].values[part], columns[j].values[part])
-        return cramer(*codes[i], *codes[j], part)
-
     differences = np.array([max(z[owner == k], key=abs) for k in range(len(pairs))])
     p = np.minimum(1, normal(differences) * len(z))
     labels = [f"{columns[i].name} and {columns[j].name}" for i, j in pairs]
     worst = int(np.abs(differences).argmax())
     note = f"largest of {len(pairs)}: {labels[worst]}, z = {differences[worst]:.1f} (Bonferroni p = {p[worst]:.2g}); "
-    drawn, real = np.array([[strength(i, j, part) for part in (pool.drawn, pool.held)] for i, j in pairs]).T
+    sides = [[strength(columns[i], columns[j], part) for part in (pool.drawn, pool.held)] for i, j in pairs]
+    drawn, real = np.array(sides).T
     return TestFamily(replace(distance, note=note + pool.sizes), tuple(labels), drawn, real, differences, p)
+
+
+def strength(first: TableColumn, second: TableColumn, part: slice) -> float:
+    """How strongly two columns are associated within a part of the rows, 0 if they are independent.
+
+    Of two numbers it is Spearman's rank correlation, in [−1, 1]; of two categories Cramér's V, and of a number and a category
+    the correlation ratio of ranks, both in [0, 1] and corrected for bias. Rows that miss a number are left out.
+
+    Example:
+        >>> size = TableColumn("size", torch.arange(6.0))
+        >>> kind = TableColumn("kind", torch.tensor([0, 0, 0, 1, 1, 1]), ("a", "b"))
+        >>> strength(size, size, slice(None)), strength(kind, kind, slice(None)), round(strength(size, kind, slice(None)), 2)
+        (1.0, 1.0, 0.85)
+    """
+    if first.levels is None and second.levels is None:
+        return rank_correlation(first.values[part], second.values[part])
+    if first.levels is None or second.levels is None:
+        category, number = (second, first) if first.levels is None else (first, second)
+        return correlation_ratio(category.values[part], len(category.levels or ()), number.values[part])
+    return corrected_cramer(first.values[part], len(first.levels), second.values[part], len(second.levels))
 
 
 def joint_test(pool: Pool, columns: Sequence[TableColumn], permutations: int = 499) -> TestFamily:
     """Tests the joint distributions of pairs of columns by χ², with numbers binned at their sextiles.
 
     It detects dependence that correlations miss. `differences` are total variation distances between the contingency tables of
-    samples and held-out data; `samples` and `real` are Cramér's V of each.
+    samples and held-out data; `samples` and `real` are Cramér's V of each (with numbers binned).
 
     Arguments:
         pool, columns, permutations: The pooled rows, their typed columns, and the number of permutations.
     """
-    pairs = _pairs(len(columns), JOINT, pool.seed)
+    pairs = chosen_pairs(len(columns), JOINT, pool.seed)
     codes = [_merged(*column.coded(BINS, pool.n + pool.m)) for column in columns]
     sides = [tuple(cramer(*codes[i], *codes[j], part) for part in (pool.drawn, pool.held)) for i, j in pairs]
     labels = [f"{columns[i].name} and {columns[j].name}" for i, j in pairs]
     return _Joint(codes, pairs).family(pool, "joint distributions of pairs", labels, sides, permutations)
 
 
-def _pairs(columns: int, most: int, seed: int) -> list[tuple[int, int]]:
+def chosen_pairs(columns: int, most: int, seed: int) -> list[tuple[int, int]]:
     """All pairs of columns, or a random subset of at most `most`."""
     pairs = list(combinations(range(columns), 2))
     if len(pairs) <= most:
@@ -242,16 +290,23 @@ def _pairs(columns: int, most: int, seed: int) -> list[tuple[int, int]]:
 
 
 def _scores(column: TableColumn, pool: Pool) -> Tensor:
-    """Centred ranks in the pool, `(rows, 1)`, or indicators of all categories but one, `(rows, levels − 1)`."""
+    """Centred ranks in the pool, `(rows, 1)`, or indicators of all categories but one, `(rows, levels − 1)`.
+
+    A missing number has the mean rank, and an indicator next to it."""
     pair = pool.n + pool.m
     if column.levels is not None:
         codes, levels = _merged(column.values, len(column.levels))
         scores = torch.nn.functional.one_hot(codes, levels)[:, : max(1, levels - 1)].float()
-    else:
-        ordered = column.values[:pair].sort().values
-        middle = torch.searchsorted(ordered, column.values) + torch.searchsorted(ordered, column.values, right=True)
-        scores = (middle / (2 * pair)).float()[:, None]
-    return scores - scores[:pair].mean(0)
+        return scores - scores[:pair].mean(0)
+    present = column.present
+    ordered = column.values[:pair][present[:pair]].sort().values
+    middle = torch.searchsorted(ordered, column.values) + torch.searchsorted(ordered, column.values, right=True)
+    scores = (middle / max(1, 2 * len(ordered))).float()[:, None]
+    if bool(present.all()):
+        return scores - scores[:pair].mean(0)
+    scores = torch.where(present[:, None], scores - scores[:pair][present[:pair]].mean(0), 0.0)
+    absent = (~present).float()[:, None]
+    return torch.cat([scores, absent - absent[:pair].mean(0)], 1)
 
 
 def _merged(codes: Tensor, levels: int) -> tuple[Tensor, int]:

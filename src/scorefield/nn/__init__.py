@@ -1,6 +1,6 @@
 """Networks F(x, c) of a state and a noise label. They are independent of the diffusion process."""
 
-from .choose import choose
+from .choose import choose, choose_for_tables
 from .classifier import ClassifierNetwork
 from .embed import FourierEmbedding
 from .fourier_features import FourierFeatures
@@ -15,3 +15,4 @@ from .unet import UNet
 
 __all__ = ["ClassifierNetwork", "ConditionalGaussian", "FourierEmbedding", "FourierFeatures", "MLP", "NCSNpp"]
 __all__ += ["Potential", "RefineNet", "ResidualMLP", "SigmaUNet", "TutorialUNet", "UNet", "choose"]
+__all__ += ["choose_for_tables"]

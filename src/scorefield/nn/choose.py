@@ -10,14 +10,16 @@ from torch import nn
 
 from .fourier_features import FourierFeatures
 from .mlp import MLP
+from .residual_mlp import ResidualMLP
 from .unet import UNet
 
-__all__ = ["choose"]
+__all__ = ["choose", "choose_for_tables"]
 
 _FINE_STEP = 0.08  # standard deviations: a smooth network does not resolve smaller steps
 _SHORTEST, _LONGEST = 4.0, 0.8  # the range of periods: the first in steps, the second in standard deviations
 _MAX_FEATURES = 256  # sines and cosines per patch
 _MIN_COUNT, _MAX_VECTOR = 15_000, 16  # vectors get Fourier features from this count on, up to this many features
+_TABLES = ((2_000, 128, 2), (10_000, 192, 3), (math.inf, 256, 3))  # below this count: width and blocks for tables
 _VECTOR_PERIODS = (4.0, 2.0, 1.0, 0.5, 0.25)
 
 
@@ -68,6 +70,43 @@ def choose(
         raise ValueError(f"grids have one channel axis and 1 to 3 spatial axes, got data of shape {tuple(shape)}")
     options = {"attention": attention, "periodic": periodic, "context": context, "context_channels": context_channels}
     return _for_grids(shape, widths, 1 if depth is None else depth, patch, options, step)
+
+
+def choose_for_tables(
+    features: int,
+    count: int,
+    widths: Sequence[int] | None = None,
+    depth: int | None = None,
+    context: int = 0,
+    extra: int = 0,
+) -> tuple[nn.Module, str]:
+    """Chooses a network for mixed states: numbers and categories of tables.
+
+    Arguments:
+        features: The number of coordinates of a state.
+        count: The number of samples in the data set.
+        widths: Overrides the width: one.
+        depth: Overrides the number of blocks.
+        context: The number of context values per sample.
+        extra: The number of further inputs: the flags of given and absent variables.
+
+    Returns:
+        The network, and the reason for the choice in words.
+
+    Raises:
+        ValueError: If there is not one width.
+
+    Example:
+        >>> network, reason = choose_for_tables(110, 30_000, extra=30)
+        >>> type(network).__name__, network.width, network.depth
+        ('ResidualMLP', 256, 3)
+    """
+    if widths is not None and len(widths) != 1:
+        raise ValueError(f"a network for tables has one width, got {tuple(widths)}")
+    usual, blocks = next((width, blocks) for most, width, blocks in _TABLES if count < most)
+    width, blocks = widths[0] if widths else usual, blocks if depth is None else depth
+    text = f"states of {features} coordinates: a residual MLP with {blocks} blocks of width {width} for {count} samples"
+    return ResidualMLP(features, width, blocks, context, extra), text
 
 
 def _for_vectors(

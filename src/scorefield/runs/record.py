@@ -51,7 +51,7 @@ def chosen(plan: Plan) -> dict[str, Any]:
     return {
         "choices": [list(choice) for choice in plan.choices],
         "noise_levels": [list(row) for row in plan.noise_levels.table()],
-        "shape": [plan.prepared.summary.count, *plan.prepared.shape],
+        "shape": [plan.prepared.summary.count, *plan.prepared.schema.inner_shape],
         "training": asdict(plan.training),
         "created": time.strftime("%Y-%m-%d %H:%M:%S"),
     }

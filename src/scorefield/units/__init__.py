@@ -1,8 +1,29 @@
 """The units of data: maps between data and the states that models work on."""
 
 from .base import Units
+from .channels import ChannelUnits
+from .choose import UnitsChoice, choose_units
 from .column_map import ColumnMap
 from .columns import ColumnUnits
+from .elimination import Equation
+from .finding_relations import find_relations
+from .relations import Related, Relation, Relations
 from .standardize import Standardize
+from .wishes import Wish, Wishes
 
-__all__ = ["ColumnMap", "ColumnUnits", "Standardize", "Units"]
+__all__ = [
+    "ChannelUnits",
+    "ColumnMap",
+    "ColumnUnits",
+    "Equation",
+    "Related",
+    "Relation",
+    "Relations",
+    "Standardize",
+    "Units",
+    "UnitsChoice",
+    "Wish",
+    "Wishes",
+    "choose_units",
+    "find_relations",
+]

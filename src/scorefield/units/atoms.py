@@ -10,7 +10,7 @@ import torch.nn as nn
 from torch import Tensor
 
 from .column_map import ColumnMap
-from .normal import log_normal_density, normal_quantile
+from .normal import log_normal_density, normal_cdf, normal_quantile
 
 __all__ = ["Atoms"]
 
@@ -58,9 +58,9 @@ class Atoms(nn.Module):
             k, p = len(m.values), m.probabilities
             sums = torch.cat((torch.zeros(1, dtype=p.dtype), p.cumsum(0)))
             total = 1.0 if m.discrete else float(sums[-1])
-            mass[c] = torch.tensor([total, 1 - total])
-            low = sums[:-1] + (1 - total) * torch.special.ndtr(passing.double())
-            high = (total - sums[1:]).clamp_min(0) + (1 - total) * torch.special.ndtr(-passing.double())
+            mass[c] = torch.tensor([total, 1 - total], dtype=torch.float64)
+            low = sums[:-1] + (1 - total) * normal_cdf(passing.double())
+            high = (total - sums[1:]).clamp_min(0) + (1 - total) * normal_cdf(-passing.double())
             values[c, :k], below[c, : k + 1] = m.values, sums
             below[c, k + 1 :] = total
             table[c, :k] = torch.stack((low, high, p), -1)
@@ -101,9 +101,9 @@ class Atoms(nn.Module):
         below = self.below[self.start, after]
         mass, rest = self.mass[:, 0], self.mass[:, 1]
         low, high, own = self.table[self.start, atom.clamp_min(0)].unbind(-1)
-        p = torch.where(is_atom, low + place * own, below + rest * torch.special.ndtr(z))
-        q = torch.where(is_atom, high + (1 - place) * own, mass - below + rest * torch.special.ndtr(-z))
-        least = torch.where(is_atom, _LEAST, _UNDERFLOW)
+        p = torch.where(is_atom, low + place * own, below + rest * normal_cdf(z))
+        q = torch.where(is_atom, high + (1 - place) * own, mass - below + rest * normal_cdf(-z))
+        least = torch.full_like(p, _UNDERFLOW).masked_fill(is_atom, _LEAST)
         state = normal_quantile(p.maximum(least), q.maximum(least))
         log_rate = torch.where(is_atom, own.log(), rest.log() + log_normal_density(z) + log_slope)
         return state, log_rate - log_normal_density(state)
@@ -120,6 +120,6 @@ class Atoms(nn.Module):
         """The states that continuous values alone would have, `(B, C)`; anything where an atom is."""
         mass, rest = self.mass[:, 0], self.mass[:, 1].clamp_min(_UNDERFLOW)
         below = self.below[self.start, after]
-        u = (torch.special.ndtr(state) - below) / rest
-        v = (torch.special.ndtr(-state) - (mass - below)) / rest
+        u = (normal_cdf(state) - below) / rest
+        v = (normal_cdf(-state) - (mass - below)) / rest
         return normal_quantile(u.clamp(_UNDERFLOW, 1.0), v.clamp(_UNDERFLOW, 1.0))

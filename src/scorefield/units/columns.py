@@ -76,7 +76,7 @@ class ColumnUnits(Units):
         levels = (*(self.columns[c].levels for c in self.categories), *(2 for _ in gaps))
         variables = Variables(len(numbers), levels, (*(flag.get(c, -1) for c in own), *(-1 for _ in gaps)))
         may_miss = any(m.missing for m in self.columns)
-        self.variables = variables if self.categories or may_miss else None
+        self.variables = variables if self.categories or may_miss or self.has_cells else None
         self._size = variables.size
         places = [(own.get(c, -1), flag.get(c, -1)) for c in range(len(self.columns))]
         self.register_buffer("place_of", torch.tensor(places, dtype=torch.long), persistent=False)

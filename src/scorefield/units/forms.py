@@ -37,6 +37,7 @@ def find_form(x: np.ndarray, bounds: tuple[float | None, float | None] = (None, 
         >>> form.lower, form.lattice, form.values
         (0.0, (0.0, 1.0, 10.0), (0.0,))
     """
+    x = x + 0.0  # -0 becomes 0
     values, counts = np.unique(x, return_counts=True)
     lattice = find_lattice(x, values)
     atoms = find_atoms(values, counts, lattice, distinct_rows)
@@ -94,10 +95,10 @@ def find_atoms(
 ) -> np.ndarray:
     """Which distinct values are atoms, `(d,)`.
 
-    All are, where there are few values and many rows for each: up to 10 with 5 rows each, or up to 256 with 40 rows each
-    on a lattice and 10 elsewhere. Else those are that occur in 0.2 % of the rows and 5 times at least, and much more often
-    than the values around them: on a lattice three times as often as the mean of those up to 3 cells away, elsewhere
-    three times as often as the median value. There are at most 64 of these.
+    All are, where there are few values and many rows for each: up to 10 with 5 rows each on average and 3 at the median,
+    or up to 256 with 40 rows each on a lattice and 10 elsewhere. Otherwise those are that occur in 0.2 % of the rows and 5
+    times at least, and much more often than the values around them: on a lattice three times as often as the mean of
+    those up to 3 cells away, elsewhere three times as often as the median value. There are at most 64 of these.
 
     Example:
         >>> find_atoms(np.array([0.0, 0.31, 0.47, 0.8]), np.array([20, 1, 1, 1]), (0.0, 0.0, 1.0))
@@ -105,13 +106,13 @@ def find_atoms(
     """
     d, n, on_lattice = len(values), int(counts.sum()), lattice[1] > 0
     each = n / d
-    if d <= 2 or (d <= _FEW and each >= 5 and d != distinct_rows):
+    if d <= 2 or (d <= _FEW and each >= 5 and np.median(counts) >= 3):
         return np.ones(d, dtype=bool)
     if d <= MOST_ATOMS and each >= (40 if on_lattice else 10) and d != distinct_rows:
         return np.ones(d, dtype=bool)
     enough = counts >= max(5, _SHARE * n)
     usual = _around(values, counts, lattice) if on_lattice else np.full(d, float(np.median(counts)))
-    spikes = enough & (counts > 3 * usual + 4 * np.sqrt(usual))
+    spikes: np.ndarray = enough & (counts > 3 * usual + 4 * np.sqrt(usual))
     if spikes.sum() > MOST_SPIKES:
         spikes &= counts >= np.sort(counts[spikes])[-MOST_SPIKES]
     return spikes
@@ -123,7 +124,8 @@ def _around(values: np.ndarray, counts: np.ndarray, lattice: tuple[float, float,
     total = np.concatenate(([0], counts.cumsum()))
     low, high = np.maximum(k - _WINDOW, k[0]), np.minimum(k + _WINDOW, k[-1])
     rows = total[np.searchsorted(k, high, "right")] - total[np.searchsorted(k, low, "left")] - counts
-    return rows / np.maximum(high - low, 1)  # type: ignore[no-any-return]
+    mean: np.ndarray = rows / np.maximum(high - low, 1)
+    return mean
 
 
 def find_bounds(x: np.ndarray, atoms: np.ndarray) -> tuple[float | None, float | None]:

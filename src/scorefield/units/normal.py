@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["LOG_ROOT_TWO_PI", "log_normal_density", "normal_quantile", "quantile_of_log"]
+__all__ = ["LOG_ROOT_TWO_PI", "log_normal_density", "normal_cdf", "normal_quantile", "quantile_of_log"]
 
 LOG_ROOT_TWO_PI = 0.5 * math.log(2 * math.pi)
 _DIRECT = -600.0  # log-probabilities above it are numbers that `ndtri` takes
@@ -21,6 +21,17 @@ def log_normal_density(z: Tensor) -> Tensor:
         -0.918939
     """
     return -0.5 * z * z - LOG_ROOT_TWO_PI
+
+
+def normal_cdf(z: Tensor) -> Tensor:
+    """Φ(z), with all its digits below the median, where `torch.special.ndtr` has none left.
+
+    Example:
+        >>> normal_cdf(torch.tensor([0.0, -20.0]).double())
+        tensor([5.0000e-01, 2.7536e-89], dtype=torch.float64)
+    """
+    p: Tensor = 0.5 * torch.special.erfc(-z / math.sqrt(2))
+    return p
 
 
 def normal_quantile(p: Tensor, q: Tensor) -> Tensor:
@@ -44,7 +55,7 @@ def quantile_of_log(log_p: Tensor) -> Tensor:
         >>> quantile_of_log(torch.special.log_ndtr(z))
         tensor([-40.0000,  -3.0000], dtype=torch.float64)
     """
-    direct = torch.special.ndtri(log_p.clamp_min(_DIRECT).exp())
+    direct: Tensor = torch.special.ndtri(log_p.clamp_min(_DIRECT).exp())
     if not bool((log_p < _DIRECT).any()):
         return direct
     square = -2 * log_p.clamp_max(_DIRECT)

@@ -14,6 +14,8 @@ from .normal import log_normal_density, quantile_of_log
 
 __all__ = ["Splines"]
 
+_AT_BOUND = 20.0  # nats below the outermost knot: where a value on its bound is put, or one beyond it
+
 
 class Splines(nn.Module):
     """The splines of some columns, with padded knots: z = g(y), for y of shape `(B, C)`.
@@ -41,40 +43,50 @@ class Splines(nn.Module):
     z: Tensor
     bins: Tensor
     start: Tensor
+    low: Tensor
+    high: Tensor
     tails: Tensor
 
     def __init__(self, maps: Sequence[ColumnMap]) -> None:
         super().__init__()
         size = max(m.knots.shape[1] for m in maps if m.knots is not None)
-        y = torch.full((len(maps), size), math.inf, dtype=torch.float64)
-        z, slope = y.clone(), y.clone()
-        tails = torch.zeros((len(maps), 2, 6), dtype=torch.float64)
+        tables = torch.full((3, len(maps), size), math.inf, dtype=torch.float64)
+        inner = torch.full((2, len(maps), max(size - 2, 1)), math.inf, dtype=torch.float64)
+        tails = torch.zeros((6, 2, len(maps)), dtype=torch.float64)
         for c, m in enumerate(maps):
             if m.knots is None or m.tails is None:
                 raise ValueError(f"column {c} has no knots: leave it out")
-            k = m.knots.double()
-            y[c, : k.shape[1]], z[c, : k.shape[1]], slope[c, : k.shape[1]] = k
-            for side, (end, sign) in enumerate(((0, -1), (-1, 1))):  # y, z, slope, log p, β, ξ
+            k, n = m.knots.double(), m.knots.shape[1]
+            tables[:, c, :n] = k
+            inner[:, c, : n - 2] = k[:2, 1:-1]
+            for side, (end, sign) in enumerate(((0, -1), (-1, 1))):
                 log_p = torch.special.log_ndtr(-sign * k[1, end])
-                tails[c, side] = torch.cat((k[:, end], log_p[None], m.tails[side].double()))
-        bins = torch.stack((y[:, :-1], y.diff(), z[:, :-1], z.diff(), slope[:, :-1], slope[:, 1:]), -1)
-        self.register_buffer("y", y, persistent=False)
-        self.register_buffer("z", z, persistent=False)
-        self.register_buffer("bins", bins.reshape(-1, 6), persistent=False)
+                tails[:, side, c] = torch.cat((k[:, end], log_p[None], m.tails[side].double()))
+        y, z, slope = tables
+        bins = torch.stack((y[:, :-1], y.diff(), z[:, :-1], z.diff(), slope[:, :-1], slope[:, 1:]))
+        named = {"y": inner[0], "z": inner[1], "bins": bins.flatten(1), "tails": tails.flatten(1)}
+        named |= {"low": tails[:2, 0, :, None], "high": tails[:2, 1, :, None]}
+        for name, value in named.items():
+            self.register_buffer(name, value.contiguous(), persistent=False)
         self.register_buffer("start", (size - 1) * torch.arange(len(maps))[:, None], persistent=False)
-        self.register_buffer("tails", tails, persistent=False)
 
-    def _bins(self, knots: Tensor, x: Tensor) -> tuple[Tensor, ...]:
-        """The bin of each value, `(B, C)`: left ends and widths in y and z, slopes at both ends."""
-        found = torch.searchsorted(knots, x.T.contiguous(), right=True) - 1
-        last = torch.isfinite(knots).sum(1, keepdim=True) - 2
-        index = (found.clamp_min(0).minimum(last) + self.start).T
-        return self.bins[index].unbind(-1)
+    def _bins(self, inner: Tensor, x: Tensor) -> list[Tensor]:
+        """The bin of each value, `(C, B)`: left ends and widths in y and z, slopes at both ends."""
+        index = (torch.searchsorted(inner, x) + self.start).reshape(-1)
+        return [table.index_select(0, index).reshape(x.shape) for table in self.bins]
+
+    def _beyond(self, x: Tensor, which: int) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Where values `(C, B)` lie beyond the outermost knots: places, parameters of the tails, and signs."""
+        above = x > self.high[which]
+        place = ((x < self.low[which]) | above).reshape(-1).nonzero()[:, 0]
+        side = above.reshape(-1).index_select(0, place).long()
+        tail = side * len(x) + place // x.shape[1]
+        return place, [table.index_select(0, tail) for table in self.tails], 2 * side - 1
 
     def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """z and log dz/dy at y, all of shape `(B, C)`."""
-        low, high = self.tails[:, 0, 0], self.tails[:, 1, 0]
-        inside = y.clamp(low, high)
+        y = y.T.contiguous()
+        inside = torch.minimum(torch.maximum(y, self.low[0]), self.high[0])
         left, width, base, height, first, last = self._bins(self.y, inside)
         t = (inside - left) / width
         mean, bend = height / width, t * (1 - t)
@@ -82,46 +94,50 @@ class Splines(nn.Module):
         z = base + height * (mean * t * t + first * bend) / below
         slope = (last * t * t + 2 * mean * bend + first * (1 - t) ** 2) * (mean / below) ** 2
         log_slope = slope.log()
-        for side, beyond in enumerate((y < low, y > high)):
-            if bool(beyond.any()):
-                row, column = beyond.nonzero(as_tuple=True)
-                z[row, column], log_slope[row, column] = self._tail(y[row, column], column, side)
-        return z, log_slope
-
-    def _tail(self, y: Tensor, column: Tensor, side: int) -> tuple[Tensor, Tensor]:
-        end, z_end, slope, log_p, scale, shape = self.tails[column, side].unbind(-1)
-        sign = 2 * side - 1
-        excess = sign * (y - end)
-        linear = scale == 0
-        scale, shape = torch.where(linear, 1.0, scale), torch.where(shape == 0, 1e-9, shape)
-        floor = torch.where(linear, 0.0, 1 + shape * excess / scale)
-        left = floor.clamp_min(1e-12)  # what lies on or beyond a bound counts as just inside
-        log_q = log_p - left.log() / shape
-        z = quantile_of_log(log_q)
-        log_slope = log_q - (scale * left).log() - log_normal_density(z)
-        straight = z_end + slope * (y - end)
-        return torch.where(linear, straight, -sign * z), torch.where(linear, slope.log(), log_slope)
+        place, tail, sign = self._beyond(y, 0)
+        if len(place):
+            outer, log_outer = _tail(y.reshape(-1).index_select(0, place), tail, sign)
+            z.view(-1).index_copy_(0, place, outer)
+            log_slope.view(-1).index_copy_(0, place, log_outer)
+        return z.T, log_slope.T
 
     def inverse(self, z: Tensor) -> Tensor:
         """y at z, of shape `(B, C)`."""
-        low, high = self.tails[:, 0, 1], self.tails[:, 1, 1]
-        inside = z.clamp(low, high)
+        z = z.T.contiguous()
+        inside = torch.minimum(torch.maximum(z, self.low[1]), self.high[1])
         left, width, base, height, first, last = self._bins(self.z, inside)
         rise, mean = inside - base, height / width
         bend = rise * (first + last - 2 * mean)
         a, b, c = height * (mean - first) + bend, height * first - bend, -mean * rise
         root = (b * b - 4 * a * c).clamp_min(0).sqrt()
         y = left + width * (2 * c / (-b - root))
-        for side, beyond in enumerate((z < low, z > high)):
-            if bool(beyond.any()):
-                row, column = beyond.nonzero(as_tuple=True)
-                y[row, column] = self._tail_inverse(z[row, column], column, side)
-        return y
+        place, tail, sign = self._beyond(z, 1)
+        if len(place):
+            outer = _tail_inverse(z.reshape(-1).index_select(0, place), tail, sign)
+            y.view(-1).index_copy_(0, place, outer)
+        return y.T
 
-    def _tail_inverse(self, z: Tensor, column: Tensor, side: int) -> Tensor:
-        end, z_end, slope, log_p, scale, shape = self.tails[column, side].unbind(-1)
-        sign = 2 * side - 1
-        shape = torch.where(shape == 0, 1e-9, shape)
-        log_left = torch.special.log_ndtr(-sign * z) - log_p
-        excess = torch.where(scale == 0, sign * (z - z_end) / slope, scale / shape * torch.expm1(-shape * log_left))
-        return end + sign * excess
+
+def _tail(y: Tensor, tail: Sequence[Tensor], sign: Tensor) -> tuple[Tensor, Tensor]:
+    """z and log dz/dy beyond the outermost knots."""
+    end, z_end, slope, log_p, scale, shape = tail
+    excess = sign * (y - end)
+    linear = scale == 0
+    ratio = excess / torch.where(linear, 1.0, scale)
+    inside = torch.where(linear | (shape * ratio <= -1), 0.0, shape * ratio)
+    log_left = torch.where(shape * ratio <= -1, _AT_BOUND * shape, torch.log1p(inside))
+    fall = torch.where(shape == 0, ratio, log_left / shape)
+    log_q = log_p - torch.where(linear, 0.0, fall)
+    z = quantile_of_log(log_q)
+    log_slope = log_q - scale.log() - log_left - log_normal_density(z)
+    straight = z_end + slope * (y - end)
+    return torch.where(linear, straight, -sign * z), torch.where(linear, slope.log(), log_slope)
+
+
+def _tail_inverse(z: Tensor, tail: Sequence[Tensor], sign: Tensor) -> Tensor:
+    """y beyond the outermost knots."""
+    end, z_end, slope, log_p, scale, shape = tail
+    fall = log_p - torch.special.log_ndtr(-sign * z)
+    pareto = scale * torch.where(shape == 0, fall, torch.expm1(shape * fall) / shape)
+    excess = torch.where(scale == 0, sign * (z - z_end) / slope, pareto)
+    return end + sign * excess

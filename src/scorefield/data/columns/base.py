@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -11,10 +11,17 @@ import numpy as np
 if TYPE_CHECKING:
     from pandas import Series
 
-__all__ = ["Column", "Name", "Transform"]
+__all__ = ["Column", "Name", "Transform", "shown"]
 
 Name = str | int | float | bool | tuple[Any, ...] | None
 Transform = Literal["auto", "affine", "log", "logit", "quantile"]
+
+
+def shown(values: Series[Any], row: int) -> str:
+    """A value and its row, for a message."""
+    value = values.iloc[row]
+    plain = value.item() if isinstance(value, np.generic) else value
+    return f"{plain!r} in row {row}"
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,21 @@ class Column(abc.ABC):
         return None, None
 
     @property
+    def whole(self) -> bool:
+        """Whether encoded values are whole numbers by their type."""
+        return False
+
+    @property
+    def plain(self) -> bool:
+        """Whether all values are numbers of which nothing is known, none missing: a table of such may hold signals."""
+        return False
+
+    @property
+    def limits(self) -> tuple[float | None, float | None]:
+        """What samples are clipped to, in encoded numbers; None where they are not."""
+        return self.bounds
+
+    @property
     def transform(self) -> Transform:
         """The map to standard units that was asked for."""
         return "auto"
@@ -64,3 +86,10 @@ class Column(abc.ABC):
     @abc.abstractmethod
     def decode(self, numbers: np.ndarray) -> Series[Any]:
         """The column of such numbers, `(M,)`, with its name and type."""
+
+    def widened(self, numbers: np.ndarray) -> Column:
+        """The column that also holds these numbers, `(N,)`, in float64 as it would encode them.
+
+        It is for tables on disk, whose columns are inferred from some of the rows.
+        """
+        return replace(self, missing=self.missing or bool(np.isnan(numbers).any()))

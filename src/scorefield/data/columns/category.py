@@ -1,0 +1,154 @@
+"""Columns of categories: one of a few levels in every row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ..dtypes import numpy_dtype
+from ..errors import DataError
+from .base import Column, shown
+from .number import missing_share
+
+if TYPE_CHECKING:
+    from pandas import Series
+
+__all__ = ["Boolean", "Category", "Level"]
+
+Level = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class Category(Column):
+    """A column of categories, whose codes are the places of its levels.
+
+    Arguments:
+        name: Its name.
+        dtype: The type that samples get, as pandas names it.
+        missing: Whether values miss.
+        reason: What it was taken for, and why, in words.
+        levels: The levels that occur, in their order.
+        ordered: Whether their order means something.
+        declared: All levels of a categorical type, those among them that never occur; empty for other types.
+        level_dtype: The type of the levels of a categorical type.
+
+    Example:
+        >>> import pandas
+        >>> column = Category("mode", "object", levels=("rail", "road"))
+        >>> column.encode(pandas.Series(["road", "rail", None]))
+        array([ 1.,  0., nan])
+        >>> column.decode(np.array([0.0, 1.0])).tolist()
+        ['rail', 'road']
+    """
+
+    levels: tuple[Level, ...] = ()
+    ordered: bool = False
+    declared: tuple[Level, ...] = ()
+    level_dtype: str = "object"
+
+    kind: ClassVar[str] = "category"
+
+    @classmethod
+    def of(cls, values: Series[Any], name: Any) -> Category:
+        """The column of such values, with its reason."""
+        dtype = values.dtype
+        lost = int(values.isna().sum())
+        facts: dict[str, Any] = {}
+        if str(dtype) == "category":
+            kept = values.cat.remove_unused_categories().cat
+            facts = {"ordered": bool(kept.ordered), **_declared(values)}
+            levels = _plain(kept.categories)
+        else:
+            levels = _ordered(_plain(values.dropna().unique()))
+        words = f"{cls.kind} of {len(levels)} levels" + (", ordered" if facts.get("ordered") else "")
+        return cls(name, str(dtype), lost > 0, words + missing_share(lost, len(values)), levels, **facts)
+
+    @property
+    def size(self) -> int:
+        return len(self.levels)
+
+    @property
+    def whole(self) -> bool:
+        return True
+
+    @property
+    def limits(self) -> tuple[float | None, float | None]:
+        return 0.0, float(max(0, self.size - 1))
+
+    def encode(self, values: Series[Any]) -> np.ndarray:
+        import pandas
+
+        codes, found = pandas.factorize(values)
+        places = {level: i for i, level in enumerate(self.levels)}
+        mapped = [places.get(v, places.get(str(v), -1)) for v in _plain(found)]
+        known: np.ndarray = np.array([*mapped, np.nan])[codes]  # the last is that of missing ones
+        if (known == -1).any():
+            row = int((known == -1).argmax())
+            listed = ", ".join(map(repr, self.levels[:8])) + ", …" * (self.size > 8)
+            got = f"got {shown(values, row)}"
+            raise DataError(f"column {self.name!r} has the levels {listed}, {got}: correct it, or leave that row out")
+        return known
+
+    def decode(self, numbers: np.ndarray) -> Series[Any]:
+        import pandas
+
+        x = np.asarray(numbers, np.float64)
+        lost = np.isnan(x)
+        codes = np.where(lost, -1, np.clip(np.rint(np.where(lost, 0.0, x)), 0, max(0, self.size - 1))).astype(np.int64)
+        if self.dtype == "category":
+            places = {level: i for i, level in enumerate(self.declared)}
+            whole = np.array([*(places[level] for level in self.levels), -1])[codes]
+            index = pandas.Index(list(self.declared), dtype=self.level_dtype)
+            made = pandas.Categorical.from_codes(whole, dtype=pandas.CategoricalDtype(index, self.ordered))
+            return pandas.Series(made, name=self.name)
+        plain = pandas.Series(list(self.levels), dtype=self.dtype).array
+        if lost.any() and isinstance(plain.dtype, np.dtype) and plain.dtype.kind in "iub":
+            raise RuntimeError(
+                f"{int(lost.sum())} of {len(x)} samples of column {self.name!r} are missing, and none may be"
+            )
+        return pandas.Series(plain.take(codes, allow_fill=bool(lost.any())), name=self.name)
+
+
+@dataclass(frozen=True)
+class Boolean(Category):
+    """A column of true and false: a category of these two levels.
+
+    Example:
+        >>> import pandas
+        >>> Boolean("wet", "boolean", levels=(False, True)).encode(pandas.Series([True, None], dtype="boolean"))
+        array([ 1., nan])
+    """
+
+    levels: tuple[Level, ...] = (False, True)
+
+    kind: ClassVar[str] = "boolean"
+
+
+def _plain(values: Any) -> tuple[Level, ...]:
+    """Levels as plain values; those of other kinds, such as intervals, as text."""
+    made = (v.item() if isinstance(v, np.generic) else v for v in values)
+    return tuple(v if type(v) in (str, int, float, bool) else str(v) for v in made)
+
+
+def _ordered(levels: Sequence[Level]) -> tuple[Level, ...]:
+    """Numbers by size, then text in the order of the alphabet."""
+    return tuple(sorted(levels, key=lambda v: (isinstance(v, str), v)))
+
+
+def _declared(values: Series[Any]) -> dict[str, Any]:
+    """The levels that a categorical type has, and their type."""
+    index = values.cat.categories
+    levels = _plain(index)
+    plain = all(type(a) is type(b) or numpy_or_none(index.dtype) for a, b in zip(levels, index.tolist()))
+    return {"declared": levels, "level_dtype": str(index.dtype) if plain else "object"}
+
+
+def numpy_or_none(dtype: Any) -> bool:
+    """Whether a type is one of numbers."""
+    try:
+        return numpy_dtype(str(dtype)).kind in "iufb"
+    except TypeError:
+        return False

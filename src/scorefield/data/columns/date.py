@@ -1,0 +1,194 @@
+"""Columns of dates, times and differences of times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ..errors import DataError
+from .base import Column, shown
+from .number import missing_share
+from .text import parsed_dates
+
+if TYPE_CHECKING:
+    from pandas import Series
+
+__all__ = ["Date"]
+
+_SECONDS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_PERIODS = ((604800, "weeks"), (86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
+_CERTAIN = 12  # distinct dates from which a common period is not chance
+
+
+@dataclass(frozen=True)
+class Date(Column):
+    """A column of dates or of differences of times; encoded are the periods, days say, since the first one.
+
+    Arguments:
+        name: Its name.
+        dtype: The type that samples get, as pandas names it.
+        missing: Whether values miss.
+        reason: What it was taken for, and why, in words.
+        unit: The smallest difference that the type of the data holds: "s", "ms", "us" or "ns".
+        origin: The first date, in this unit since 1970, or the smallest difference.
+        period: The spacing of the dates, in this unit.
+        text: The format of dates in text, in the words of strftime; None for other types.
+        zone: The time zone; None without one.
+        difference: Whether these are differences of times.
+        days: Whether these are dates of Python's, without a time.
+
+    Example:
+        >>> import pandas
+        >>> column = Date("day", "object", unit="s", period=86400, text="%Y-%m-%d")
+        >>> column.encode(pandas.Series(["1970-01-03", None])), column.decode(np.array([1.2])).tolist()
+        (array([ 2., nan]), ['1970-01-02'])
+    """
+
+    unit: str = "ns"
+    origin: int = 0
+    period: int = 1
+    text: str | None = None
+    zone: str | None = None
+    difference: bool = False
+    days: bool = False
+
+    kind: ClassVar[str] = "date"
+
+    @classmethod
+    def of(cls, values: Series[Any], name: Any, text: str | None = None) -> Date:
+        """The column of such values, with its reason.
+
+        Arguments:
+            values: Dates, differences of times, or text of the format `text`.
+            name: Its name.
+            text: The format, in the words of strftime.
+        """
+        facts: dict[str, Any] = {"text": text, "days": text is None and values.dtype == object}
+        if text is None and values.dtype != object:
+            numpy_type = getattr(values.dtype, "numpy_dtype", values.dtype)
+            zone = getattr(values.dtype, "tz", None)
+            facts |= {
+                "difference": getattr(numpy_type, "kind", "M") == "m",
+                "zone": None if zone is None else str(zone),
+            }
+        times = _times(values, text, facts.get("zone"))
+        unit = str(np.datetime_data(times.dtype)[0])
+        ticks = times[~np.isnat(times)].astype(np.int64)
+        if text is not None or facts["days"]:
+            unit, ticks = _coarsest(unit, ticks)
+        ticks.sort()
+        lost = len(times) - len(ticks)
+        period = _period(ticks, _SECONDS[unit])
+        facts |= {"unit": unit, "origin": int(ticks[0]), "period": period}
+        words = _in_words(ticks[[0, -1]], unit, period, facts.get("difference", False))
+        return cls(name, str(values.dtype), lost > 0, words + missing_share(lost, len(times)), **facts)
+
+    @property
+    def whole(self) -> bool:
+        return True
+
+    def encode(self, values: Series[Any]) -> np.ndarray:
+        from pandas.api import types
+
+        if self.text is not None and types.is_datetime64_any_dtype(values.dtype):
+            times = _times(values, None, None)
+        else:
+            times = _times(values, self.text, self.zone)
+        lost = np.isnat(times)
+        given = values.notna().to_numpy(bool)
+        if (lost & given).any():
+            row = int((lost & given).argmax())
+            what = f"as {self.text}" if self.text else self.dtype
+            raise DataError(f"column {self.name!r} holds dates {what}, got {shown(values, row)}: correct it")
+        ticks = times.astype(f"{'m' if self.difference else 'M'}8[{self.unit}]").astype(np.int64)
+        return np.where(lost, np.nan, (ticks - self.origin) / self.period)
+
+    def decode(self, numbers: np.ndarray) -> Series[Any]:
+        import pandas
+
+        x = np.asarray(numbers, np.float64)
+        lost = np.isnan(x)
+        if (lost.any() and not self.missing) or np.isinf(x).any():
+            raise RuntimeError(f"samples of column {self.name!r} are not finite: the sampler diverged, take more steps")
+        low, high = self._range()
+        ends = [(end - self.origin) // self.period for end in (low + self.period, high)]
+        k = np.clip(np.rint(np.where(lost, 0.0, x)), max(ends[0], -(2**62)), min(ends[1], 2**62))
+        ticks = self.origin + k.astype(np.int64) * self.period
+        times = np.where(lost, np.iinfo(np.int64).min, ticks).view(f"{'m' if self.difference else 'M'}8[{self.unit}]")
+        found: Any = pandas.Series(times, name=self.name)
+        if self.text is not None:
+            return found.dt.strftime(self.text).astype(self.dtype)
+        if self.days:
+            return found.dt.date.astype(object).where(~lost, None)
+        if self.zone is not None:
+            found = found.dt.tz_localize("UTC").dt.tz_convert(self.zone)
+        return found.astype(self.dtype)
+
+    def _range(self) -> tuple[int, int]:
+        """The first and the last time that the type holds; in text, and for dates of Python, the years 1 to 9999."""
+        if self.text is None and not self.days:
+            return -(2**63) + 2**12, 2**63 - 2**12
+        ends = (
+            np.datetime64(t).astype(f"M8[{self.unit}]").astype(np.int64) for t in ("0001-01-02", "9999-12-31T23:59:59")
+        )
+        low, high = ends
+        return int(low), int(high)
+
+
+def _times(values: Series[Any], text: str | None, zone: str | None) -> np.ndarray:
+    """A column as times or differences of numpy, without a zone (UTC), NaT where one is missing or not of the format."""
+    import pandas
+
+    if text is not None:
+        found: Any = parsed_dates(values, text)
+    elif values.dtype == object or str(values.dtype) in ("str", "string"):
+        found = pandas.to_datetime(values, errors="coerce")
+    else:
+        found = values
+    if getattr(found.dtype, "tz", None) is not None:
+        found = found.dt.tz_convert("UTC").dt.tz_localize(None)
+    if isinstance(found.dtype, np.dtype):
+        times: np.ndarray = found.to_numpy()
+        return times
+    arrow = found.dtype.kind
+    plain: np.ndarray = found.to_numpy(
+        dtype=f"{arrow}8[us]" if arrow == "M" else "m8[ns]", na_value=np.array("NaT", f"{arrow}8[us]")[()]
+    )
+    return plain
+
+
+def _coarsest(unit: str, ticks: np.ndarray) -> tuple[str, np.ndarray]:
+    """The coarsest unit that holds times exactly."""
+    for coarse in ("s", "ms", "us"):
+        factor = _SECONDS[unit] // _SECONDS[coarse]
+        if factor >= 1 and not (ticks % factor).any():
+            return coarse, ticks // factor
+    return unit, ticks
+
+
+def _period(ticks: np.ndarray, second: int) -> int:
+    """The spacing of sorted times: their common divisor if they are many, else the longest usual one that divides it."""
+    gaps = np.diff(ticks)
+    distinct = int((gaps > 0).sum()) + 1
+    if distinct < 2:
+        return second if not (ticks % second).any() else 1
+    divisor = int(np.gcd.reduce(gaps))
+    if distinct >= _CERTAIN:
+        return divisor
+    usual = [seconds * second for seconds, _ in _PERIODS[1:]] + [10**k for k in range(8, 0, -1)]
+    return next((p for p in usual if p <= divisor and divisor % p == 0), 1)
+
+
+def _in_words(ends: np.ndarray, unit: str, period: int, difference: bool) -> str:
+    """What a person may want to know of the column."""
+    seconds = period / _SECONDS[unit]
+    name = next(
+        (f"whole {n}" if seconds == s else f"steps of {seconds / s:g} {n}" for s, n in _PERIODS if seconds % s == 0), ""
+    )
+    import pandas
+
+    make = pandas.Timedelta if difference else pandas.Timestamp
+    texts = [str(make(int(t), unit=unit)).removesuffix(" 00:00:00") for t in ends]
+    return f"{'time difference' if difference else 'date'}: {texts[0]} to {texts[1]}" + (f", {name}" if name else "")

@@ -1,0 +1,296 @@
+"""What the columns of a table hold: found from their types and values, or as the user says, each with its reason."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...settings import Data
+from ..errors import DataError, DataTypeError
+from .base import Column, Name, shown
+from .category import Boolean, Category
+from .constant import Constant
+from .date import Date
+from .number import Number
+from .text import date_format, number_text
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+__all__ = ["LeftOut", "Wishes", "column_of", "describe_columns", "infer"]
+
+LeftOut = tuple[tuple[Name, str], ...]
+
+MOST_LEVELS = 256  # of a category that nobody asked for: one coordinate each
+_FEW_LEVELS = 10  # with so few, text is a category in however few rows
+_MANY_ROWS = 32  # from which integers that count the rows are not taken for measured
+_NAMES_OF_KEYS = re.compile(r"(.*[_\W])?(id|ids|uuid|guid|key|index|rownames?|row_?(id|names?|numbers?))", re.I)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a user says of a column.
+
+    Arguments:
+        kind: "number", "category", "date" or "leave out"; None leaves it to the values.
+        keep: Whether it is kept even if it seems to be an identifier or free text.
+        more: The bounds and the transform of a column of numbers.
+    """
+
+    kind: str | None = None
+    keep: bool = False
+    more: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def of(cls, data: Data, name: Name) -> Wishes:
+        """What is said of one column."""
+        kinds = {"category": data.categorical, "number": data.numeric}
+        kind = next((kind for kind, names in kinds.items() if name in (names or ())), None)
+        kind = (data.columns or {}).get(name, kind)
+        more = {"bounds": (data.bounds or {}).get(name), "transform": "log" if name in (data.log or ()) else None}
+        given = tuple((key, value) for key, value in more.items() if value is not None)
+        if given and kind not in (None, "number"):
+            raise DataError(f"bounds and log are for numbers, and column {name!r} is to be a {kind}: choose one")
+        return cls(kind, name in (data.keep or ()) or kind is not None, given)
+
+
+def infer(frame: DataFrame, data: Data | None = None) -> tuple[tuple[Column, ...], LeftOut]:
+    """What each column of a table holds, and which columns are left out.
+
+    Text of nearly as many values as rows, and integers that number the rows, say which row it is, and nothing that could
+    be learned: such columns are left out unless `data.keep` names them. So are categories of more than 256 levels.
+
+    Arguments:
+        frame: The table.
+        data: What the user says of its columns.
+
+    Returns:
+        The columns that are modelled, and the names of the others, each with the reason.
+
+    Raises:
+        ValueError: If a setting names a column that is not there, a column holds what it should not, or none is left.
+        TypeError: If a column holds complex numbers.
+
+    Example:
+        >>> import pandas
+        >>> table = pandas.DataFrame({"a": [1, 2, 4], "b": ["x", "y", "x"], "c": [7, 7, 7]})
+        >>> columns, left_out = infer(table)
+        >>> [(column.name, column.reason) for column in columns]
+        [('a', 'number: whole, 1 to 4'), ('b', 'category of 2 levels'), ('c', 'always 7')]
+    """
+    data = data or Data()
+    names = frame.columns.tolist()
+    check_names(data, names)
+    columns, left_out = [], []
+    for i, name in enumerate(names):
+        found = column_of(frame.iloc[:, i], name, Wishes.of(data, name))
+        if isinstance(found, Column):
+            columns.append(found)
+        else:
+            left_out.append((name, found))
+    if not columns:
+        named = ", ".join(f"{name!r} ({reason})" for name, reason in left_out[:5])
+        raise DataError(f"every column of the table is left out: {named}")
+    return tuple(columns), tuple(left_out)
+
+
+def check_names(data: Data, names: Sequence[Name]) -> None:
+    """Raises if a setting names a column that is not there."""
+    lower = {str(name).lower(): str(name) for name in names}
+    for setting in ("columns", "categorical", "numeric", "bounds", "log", "keep"):
+        for name in getattr(data, setting) or ():
+            if name not in names:
+                close = [lower[key] for key in difflib.get_close_matches(str(name).lower(), lower, 1)]
+                hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(map(repr, names[:10]))}"
+                raise DataError(f"{setting} names {name!r}, which is not a column of the table: {hint}")
+
+
+def column_of(values: Series[Any], name: Name, wishes: Wishes | None = None) -> Column | str:
+    """What a column holds; or, in words, why it is left out.
+
+    Raises:
+        ValueError: If it holds what the wishes exclude, or infinite numbers.
+        TypeError: If it holds complex numbers.
+    """
+    wishes = wishes or Wishes()
+    if isinstance(wishes.kind, Column):
+        return replace(wishes.kind, name=name)
+    if wishes.kind == "leave out":
+        return "left out, as asked for"
+    if values.dtype.kind == "c":
+        raise DataTypeError(f"column {name!r} holds complex numbers: make it two columns, .real and .imag")
+    present = values.dropna()
+    if not len(present):
+        return _empty(values, name)
+    if not _hashable(present):
+        return f"holds values of the kind {type(present.iloc[0]).__name__}, of which there is no distribution here"
+    asked = {"category": _category, "number": _number, "date": _date}
+    made = asked[wishes.kind](values, name, wishes) if wishes.kind else _taken_for(values, present, name, wishes)
+    if isinstance(made, Column) and not isinstance(made, Constant) and present.nunique() == 1:
+        return _constant(made, values, present)
+    return made
+
+
+def _taken_for(values: Series[Any], present: Series[Any], name: Name, wishes: Wishes) -> Column | str:
+    """What a column is taken for from its type and its values."""
+    from pandas.api import types
+
+    dtype = values.dtype
+    objects = str(dtype) == "object"
+    bools = types.is_bool_dtype(dtype) or (objects and _all(present, bool | np.bool_))
+    if bools and str(dtype) != "category":
+        return _boolean(values, name)
+    if str(dtype) == "category":
+        return _category(values, name, wishes)
+    if types.is_numeric_dtype(dtype):
+        return _number(values, name, wishes)
+    if types.is_datetime64_any_dtype(dtype) or types.is_timedelta64_dtype(dtype) or dtype.kind in "mM":
+        return Date.of(values, name)
+    if objects and _all(present, datetime.date | np.datetime64):
+        return _date(values, name, wishes)
+    if not (types.is_string_dtype(dtype) or objects):
+        return f"holds values of the type {dtype}: convert it, df[{name!r}].astype(str) or .astype(float)"
+    numbers, bad = number_text(values)
+    if bad is None and not np.isnan(numbers).all():
+        return _number(values, name, wishes)
+    if _all(present, str) and (form := date_format(present)) is not None:
+        return Date.of(values, name, form)
+    return _category(values, name, wishes, words=bad, numbers=int((~np.isnan(numbers)).sum()))
+
+
+def _boolean(values: Series[Any], name: Name) -> Column:
+    lost = bool(values.isna().any())
+    return replace(Boolean.of(values, name), levels=(False, True), missing=lost, dtype=str(values.dtype))
+
+
+def _category(
+    values: Series[Any], name: Name, wishes: Wishes, words: int | None = None, numbers: int = 0
+) -> Column | str:
+    """A category, unless it has so many levels that it says which row it is, or more than can be modelled."""
+    levels, rows = values.nunique(), int(values.notna().sum())
+    if wishes.keep or (
+        levels <= MOST_LEVELS and (levels <= max(_FEW_LEVELS, rows // 2) or str(values.dtype) == "category")
+    ):
+        return Category.of(values, name)
+    how = f"keep={[name]!r} keeps it"
+    if numbers > rows // 2 and words is not None:
+        what = f"{numbers} numbers with words among them, {shown(values, words)}"
+        return f"{what}: make these missing, or {how} as a category of {levels} levels"
+    if levels == rows:
+        return f"identifier or free text: another value in each of {rows} rows; {how}"
+    if 2 * levels > rows:
+        return f"free text: {levels} values in {rows} rows; {how}"
+    return f"category of {levels} levels, more than {MOST_LEVELS}; {how}"
+
+
+def _number(values: Series[Any], name: Name, wishes: Wishes) -> Column | str:
+    """Numbers, unless they count the rows."""
+    from pandas.api import types
+
+    dtype = values.dtype
+    if types.is_numeric_dtype(dtype) and not types.is_bool_dtype(dtype):
+        kept = str(dtype)
+    elif str(dtype) == "category" or types.is_bool_dtype(dtype):
+        kept = "float64" if str(dtype) == "category" else str(dtype)
+        values = values.astype("Float64")
+    else:
+        numbers, _ = number_text(values)
+        whole = bool((numbers[~np.isnan(numbers)] % 1 == 0).all()) and not any(
+            "." in str(v) for v in values.dropna()[:100]
+        )
+        kept = ("Int64" if np.isnan(numbers).any() else "int64") if whole else "float64"
+    if not wishes.keep and not wishes.more and (why := _counts(values, name)):
+        return why
+    return Number.of(values, name, kept, **dict(wishes.more))
+
+
+def _counts(values: Series[Any], name: Name) -> str:
+    """Why integers are an identifier; nothing if they are not."""
+    from pandas.api import types
+
+    count = len(values)
+    if count < _MANY_ROWS or not types.is_integer_dtype(values.dtype) or values.isna().any():
+        return ""
+    low, high = int(values.min()), int(values.max())
+    counts = low in (0, 1) and high - low == count - 1
+    if not counts and not _NAMES_OF_KEYS.fullmatch(str(name)):
+        return ""
+    if not values.is_unique:
+        return ""
+    what = (
+        f"numbers the rows, {low} to {high}" if counts else f"named {name!r}, another integer in each of {count} rows"
+    )
+    return f"identifier: {what}; keep={[name]!r} keeps it"
+
+
+def _date(values: Series[Any], name: Name, wishes: Wishes) -> Column:
+    """Dates, for which text must be of one format."""
+    from pandas.api import types
+
+    present = values.dropna()
+    if types.is_string_dtype(values.dtype) and _all(present, str):
+        form = date_format(present) or _ambiguous(present)
+        if form is None:
+            raise DataError(
+                f"column {name!r} holds dates of no format that is known, such as {present.iloc[0]!r}: "
+                f"convert it, pandas.to_datetime(df[{name!r}], format=…)"
+            )
+        return Date.of(values, name, form)
+    return Date.of(values, name)
+
+
+def _ambiguous(texts: Series[Any]) -> str | None:
+    """The format of dates whose days and months could be swapped, where the user says that they are dates: days first."""
+    from .text import FORMATS, parsed_dates
+
+    return next((form for form in FORMATS if parsed_dates(texts, form).notna().all()), None)
+
+
+def _constant(made: Column, values: Series[Any], present: Series[Any]) -> Constant:
+    """A column that has one value."""
+    inner = replace(made, missing=True)
+    value = float(inner.encode(present.iloc[:1])[0])
+    lost = int(values.isna().sum())
+    words = f"always {inner.decode(np.array([value])).iloc[0]}" + f", or missing ({lost} of {len(values)} rows)" * (
+        lost > 0
+    )
+    return Constant(made.name, made.dtype, lost > 0, words, made if not lost else inner, value)
+
+
+def _empty(values: Series[Any], name: Name) -> Constant:
+    """A column in which all values are missing."""
+    inner = Category.of(values, name) if str(values.dtype) == "category" else None
+    return Constant(name, str(values.dtype), False, "all values are missing", inner)
+
+
+def _all(values: Series[Any], kinds: Any) -> bool:
+    return all(isinstance(v, kinds) for v in values)
+
+
+def _hashable(present: Series[Any]) -> bool:
+    """Whether values can be distinguished from each other."""
+    if present.dtype != object:
+        return True
+    try:
+        return bool(present.nunique() > 0)
+    except TypeError:
+        return False
+
+
+def describe_columns(schema: Any) -> list[tuple[str, str, str]]:
+    """What each column of a table was taken for: its name, its kind, the reason; those left out at the end.
+
+    Example:
+        >>> import pandas
+        >>> from scorefield.data import Schema
+        >>> describe_columns(Schema.of(pandas.DataFrame({"a": [True, False], "b": [0.5, 1.25]})))
+        [('a', 'boolean', 'boolean of 2 levels'), ('b', 'number', 'number: 0.5 to 1.25')]
+    """
+    kept = [(str(column.name), column.kind, column.reason) for column in schema.table]
+    return kept + [(str(name), "left out", reason) for name, reason in schema.left_out]

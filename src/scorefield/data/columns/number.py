@@ -1,0 +1,240 @@
+"""Columns of numbers: whole or real, on a lattice or not, of few values or many."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ..dtypes import numpy_dtype
+from ..errors import DataError
+from .base import Column, Transform
+from .grid import lattice_of, snapped
+from .text import as_numbers
+
+if TYPE_CHECKING:
+    from pandas import Series
+
+__all__ = ["LARGEST", "Number"]
+
+LARGEST = 1e150  # the square of a larger number overflows
+_FEW, _EACH, _TIMES = 32, 5, 20  # values, how often each occurs at least, and all together on average
+
+
+@dataclass(frozen=True)
+class Number(Column):
+    """A column of numbers, with all that keeps samples like the data: their digits, their lattice, their few values.
+
+    Arguments:
+        name: Its name.
+        dtype: The type that samples get, as pandas names it.
+        missing: Whether values miss.
+        reason: What it was taken for, and why, in words.
+        bounds: What values cannot lie below and above, as the user knows it; None where that is not known.
+        transform: The map to standard units that the user asks for.
+        decimals: How many digits follow the decimal point at most; None where there are too many to count.
+        step: The spacing of the lattice on which all values lie; 0 where there is none.
+        origin: A value of this lattice.
+        values: All values there are, in ascending order, where these are few and each occurs often; else empty.
+        low: What samples are clipped to from below: the smallest value, for integers that are nowhere negative.
+        high: The same from above.
+
+    Raises:
+        ValueError: If the bounds leave no room, or the transform needs others.
+
+    Example:
+        >>> import pandas
+        >>> column = Number("x", "float64", decimals=1, step=0.5)
+        >>> column.decode(np.array([0.26, 7.0, np.nan])).tolist()
+        [0.5, 7.0, nan]
+    """
+
+    bounds: tuple[float | None, float | None] = (None, None)
+    transform: Transform = "auto"
+    decimals: int | None = None
+    step: float = 0.0
+    origin: float = 0.0
+    values: tuple[float, ...] = ()
+    low: float | None = None
+    high: float | None = None
+
+    kind: ClassVar[str] = "number"
+
+    def __post_init__(self) -> None:
+        low, high = self.bounds
+        if low is not None and high is not None and not low < high:
+            raise DataError(
+                f"the bounds of column {self.name!r} are {low:g} and {high:g}: the first must be the smaller"
+            )
+        if self.transform == "logit" and (low is None or high is None):
+            raise DataError(f"logit needs two bounds for column {self.name!r}, got {self.bounds}: give both")
+
+    @classmethod
+    def of(cls, values: Series[Any], name: Any, dtype: str, **wishes: Any) -> Number:
+        """The column of such values, with its reason.
+
+        Arguments:
+            values: The values, missing ones among them.
+            name: Its name.
+            dtype: The type that samples get.
+            wishes: The bounds and the transform, where the user gives them.
+
+        Raises:
+            ValueError: If a value is not a number, too large, or outside of the bounds.
+        """
+        x = as_numbers(values, name)
+        present = np.sort(x[~np.isnan(x)])
+        facts = _facts_of(present, x, dtype)
+        plain = cls(name, dtype, len(present) < len(x), "", **wishes)
+        plain._check(x)
+        return cls(name, dtype, plain.missing, _in_words(present, len(x), facts, plain), **wishes, **facts)
+
+    @property
+    def whole(self) -> bool:
+        return numpy_dtype(self.dtype).kind in "iub"
+
+    @property
+    def plain(self) -> bool:
+        return not self.missing and self.bounds == (None, None) and self.transform == "auto"
+
+    @property
+    def limits(self) -> tuple[float | None, float | None]:
+        pairs = zip((self.low, self.high), self.bounds)
+        low, high = (first if second is None else second for first, second in pairs)
+        return low, high
+
+    def encode(self, values: Series[Any]) -> np.ndarray:
+        x = as_numbers(values, self.name)
+        self._check(x)
+        return x
+
+    def widened(self, numbers: np.ndarray) -> Number:
+        self._check(numbers)
+        present = numbers[~np.isnan(numbers)]
+        facts: dict[str, Any] = {"missing": self.missing or len(present) < len(numbers)}
+        if not np.array_equal(snapped(present, self.values, self.step, self.origin, self.decimals), present):
+            facts |= {"values": (), "step": 1.0 if self.whole else 0.0, "decimals": 0 if self.whole else None}
+            facts["reason"] = "number: whole" if self.whole else "number"
+        if self.low is not None and self.high is not None and len(present):
+            ends = min(self.low, float(present.min())), max(self.high, float(present.max()))
+            facts |= dict(zip(("low", "high"), ends if ends[0] >= 0 else (None, None)))
+        return replace(self, **facts)
+
+    def _check(self, x: np.ndarray) -> None:
+        """Raises if a number is too large, or outside of the bounds."""
+        low, high = (-math.inf if self.bounds[0] is None else self.bounds[0], self.bounds[1])
+        high = math.inf if high is None else high
+        with np.errstate(invalid="ignore"):
+            large, outside = np.abs(x) > LARGEST, (x < low) | (x > high)
+        if large.any():
+            row = int(large.argmax())
+            infinite = bool(np.isinf(x).any())
+            what = "infinite values" if infinite else f"{x[row]:g}, too large to compute with"
+            advice = (
+                "df.replace([numpy.inf, -numpy.inf], numpy.nan) makes them missing" if infinite else "change its unit"
+            )
+            raise DataError(f"column {self.name!r} holds {what} (row {row}): {advice}")
+        if outside.any():
+            row = int(outside.argmax())
+            raise DataError(
+                f"column {self.name!r} has bounds {low:g} to {high:g}, got {x[row]:g} in row {row}: widen the bounds"
+            )
+        if self.transform == "log" and (x <= (0.0 if self.bounds[0] is None else low - 1.0)).any():
+            raise DataError(f"log needs positive values, column {self.name!r} has {np.nanmin(x):g}: give a lower bound")
+
+    def decode(self, numbers: np.ndarray) -> Series[Any]:
+        import pandas
+
+        x = np.asarray(numbers, np.float64)
+        target = numpy_dtype(self.dtype)
+        whole = target.kind in "iu"
+        self._finite(x, whole)
+        x = snapped(x, self.values, self.step, self.origin, self.decimals)
+        x = np.rint(x) if whole else x
+        for bound, clip in ((self.low, np.maximum), (self.high, np.minimum), (self.bounds[0], np.maximum)):
+            x = x if bound is None else clip(x, bound)
+        x = x if self.bounds[1] is None else np.minimum(x, self.bounds[1])
+        if whole:
+            return pandas.Series(_integers(x, target), name=self.name).astype(self.dtype)
+        return pandas.Series(x, name=self.name).astype(self.dtype)
+
+    def _finite(self, x: np.ndarray, whole: bool) -> None:
+        """Raises if a number cannot be written in the type of the column."""
+        lost = int((np.isinf(x) | (np.isnan(x) & (not self.missing))).sum())
+        if whole and lost:
+            raise RuntimeError(
+                f"{lost} of {len(x)} samples are not finite and cannot be rounded to {self.dtype}: "
+                "the sampler diverged, take more steps or another sampler"
+            )
+
+
+def _integers(x: np.ndarray, target: np.dtype[Any]) -> Any:
+    """Whole numbers in float64 as integers, no larger than the type holds; masked where they are missing."""
+    import pandas
+
+    info = np.iinfo(target)
+    top = float(info.max) if int(float(info.max)) <= info.max else float(np.nextafter(float(info.max), 0.0))
+    lost = np.isnan(x)
+    found = np.where(lost, 0.0, np.clip(x, float(info.min), top)).astype(target)
+    if not lost.any():
+        return found
+    return pandas.arrays.IntegerArray(found, lost)
+
+
+def _facts_of(present: np.ndarray, x: np.ndarray, dtype: str) -> dict[str, Any]:
+    """The lattice, the digits, the few values and the range of sorted finite numbers."""
+    kind, size = numpy_dtype(dtype).kind, numpy_dtype(dtype).itemsize
+    if not len(present) or abs(present[0]) > LARGEST or abs(present[-1]) > LARGEST:
+        return {}
+    decimals, step, origin = lattice_of(present, exact=kind in "iu", small=kind == "f" and size < 8)
+    facts: dict[str, Any] = {"decimals": decimals, "step": step, "origin": origin}
+    first = np.flatnonzero(np.diff(present, prepend=np.nan) != 0) if len(present) else np.zeros(0, int)
+    counts = np.diff(first, append=len(present))
+    if 1 < len(first) <= _FEW and counts.min() >= _EACH and len(present) >= _TIMES * len(first):
+        facts["values"] = tuple(present[first].tolist())
+    if kind in "iu" and present[0] >= 0:
+        facts |= {"low": float(present[0]), "high": float(present[-1])}
+    return facts
+
+
+def _in_words(present: np.ndarray, count: int, facts: dict[str, Any], column: Number) -> str:
+    """What a person may want to know of the column."""
+    if not len(present):
+        return "number"
+    parts, values, step = [], facts.get("values", ()), facts.get("step", 0.0)
+    first = np.flatnonzero(np.diff(present, prepend=np.nan) != 0)
+    counts = np.diff(first, append=len(present))
+    often = int(counts.argmax())
+    share, most = counts[often] / len(present), present[first[often]]
+    if values and len(values) <= 8:
+        parts.append(f"one of {', '.join(f'{v:g}' for v in values)}")
+    elif share >= max(0.05, 5 / len(first)):
+        rest = "else " + ("positive" if most == 0 == present[0] else f"{present[0]:g} to {present[-1]:g}")
+        parts += [f"{most:g} in {share:.0%} of rows".replace("%", " %"), rest]
+    elif step and facts["decimals"] == 0:
+        parts += ["whole", f"{present[0]:g} to {present[-1]:g}"]
+    else:
+        parts.append(f"{present[0]:g} to {present[-1]:g}")
+    if step and not (step == 1 and "whole" in parts) and len(values) not in range(1, 9):
+        parts.append(f"steps of {step:.4g}")
+    parts += (
+        [f"bounds {_bound(column.bounds[0])} to {_bound(column.bounds[1])}"]
+        if any(b is not None for b in column.bounds)
+        else []
+    )
+    parts += [f"{column.transform} scale"] if column.transform != "auto" else []
+    return "number: " + ", ".join(parts) + missing_share(count - len(present), count)
+
+
+def _bound(bound: float | None) -> str:
+    return "none" if bound is None else f"{bound:g}"
+
+
+def missing_share(lost: int, count: int) -> str:
+    """The share of missing values in words; nothing if none miss."""
+    if not lost:
+        return ""
+    share = 100 * lost / count
+    return f", missing in {f'{share:.0f}' if share >= 1 else f'{share:.2g}'} % of rows"

@@ -1,0 +1,102 @@
+"""Numbers and dates that stand in columns of text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import DataError
+from .base import shown
+
+if TYPE_CHECKING:
+    from pandas import Series
+
+__all__ = ["MARKS", "as_numbers", "date_format", "number_text", "parsed_dates"]
+
+MARKS = ("", "?", "-", "--", ".", "*", "NA", "N/A", "n/a", "na", "NaN", "nan", "null", "NULL", "None", "none")
+"""What stands for a missing value among numbers in text."""
+
+_DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d-%b-%Y")
+_NAMED = ("%d %b %Y", "%b %d %Y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y", "%Y.%m.%d")
+_TIMES = (
+    "",
+    " %H:%M",
+    " %H:%M:%S",
+    "T%H:%M",
+    "T%H:%M:%S",
+    " %H:%M:%S.%f",
+    "T%H:%M:%S.%f",
+    "T%H:%M:%SZ",
+    "T%H:%M:%S.%fZ",
+)
+FORMATS = (*(day + time for time in _TIMES for day in (*_DAYS, *_NAMED)), "%Y-%m", "%Y/%m", "%b %Y")
+"""How dates are written, in the words of strftime."""
+
+_FIRST = 200  # texts on which a format is tried before all others confirm it
+
+
+def as_numbers(values: Series[Any], name: Any) -> np.ndarray:
+    """A column as float64, NaN where a value is missing or one of `MARKS`.
+
+    Raises:
+        ValueError: If a value is not a number; the message names it and its row.
+    """
+    from pandas.api import types
+
+    if types.is_numeric_dtype(values.dtype) or types.is_bool_dtype(values.dtype):
+        numbers: np.ndarray = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        return numbers
+    found, bad = number_text(values)
+    if bad is not None:
+        raise DataError(f"column {name!r} holds numbers, got {shown(values, bad)}: correct it, or leave that row out")
+    return found
+
+
+def number_text(values: Series[Any]) -> tuple[np.ndarray, int | None]:
+    """The numbers in a column of text or objects, and the first row that is neither a number nor missing.
+
+    Text such as 007 is not a number: its zeros would be lost.
+
+    Example:
+        >>> import pandas
+        >>> number_text(pandas.Series(["1.5", "?", "x"]))
+        (array([1.5, nan, nan]), 2)
+    """
+    import pandas
+
+    text = values.astype(object)
+    words = text.map(lambda v: v.strip() if isinstance(v, str) else v)
+    marked = (words.isna() | words.isin(MARKS)).to_numpy(bool)
+    padded = words.map(lambda v: isinstance(v, str) and len(v) > 1 and v.lstrip("+-")[:1] == "0" and v.isdigit())
+    numbers = pandas.to_numeric(words.where(~marked, np.nan), errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    bad = (np.isnan(numbers) & ~marked) | padded.to_numpy(bool)
+    return numbers, int(bad.argmax()) if bad.any() else None
+
+
+def parsed_dates(values: Series[Any], form: str) -> Series[Any]:
+    """The dates in a column of text; NaT where one is missing or not of the format."""
+    import pandas
+
+    text = values.astype(object).where(values.notna(), None)
+    zoned = form.endswith("Z")
+    found: Any = pandas.to_datetime(text, format=form[:-1] + "%z" if zoned else form, errors="coerce", utc=zoned)
+    return found.dt.tz_localize(None) if zoned else found
+
+
+def date_format(values: Series[Any]) -> str | None:
+    """The one format in which all text of a column is a date; None if there is none, or if days and months could be swapped.
+
+    Example:
+        >>> import pandas
+        >>> date_format(pandas.Series(["31/12/2024", "01/02/2024"])), date_format(pandas.Series(["01/02/2024"]))
+        ('%d/%m/%Y', None)
+    """
+    texts = values.dropna()
+    if not len(texts) or not any(c.isdigit() for c in str(texts.iloc[0])):
+        return None
+    first, found = texts.iloc[:: max(1, len(texts) // _FIRST)], []
+    for form in FORMATS:
+        if all(parsed_dates(part, form).notna().all() for part in (first.iloc[:1], first, texts)):
+            found.append(form)
+    return found[0] if len(found) == 1 else None

@@ -1,0 +1,129 @@
+"""What is wrong with the samples of a table, in words that say what to do about it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..display import joined
+from ..metrics import ColumnShape, TestFamily, TypedColumn
+from .base import Evaluation
+
+__all__ = ["table_findings", "value_text"]
+
+_SHOWN = 3  # columns that a sentence names
+_LEVEL = 0.05  # of a column, with its family's correction
+_ATOM = 0.05  # share of a value that counts as a spike
+_APART = 0.02  # difference of shares that is worth a sentence
+
+
+def value_text(column: TypedColumn, value: float) -> str:
+    """A value of a column as people write it: a number of four digits, the name of a level, a date.
+
+    Example:
+        >>> from scorefield.metrics import PlainColumn
+        >>> value_text(PlainColumn("smokes", 2, "boolean"), 1.0), value_text(PlainColumn("size"), 0.123456)
+        ('True', '0.1235')
+    """
+    if not np.isfinite(value):
+        return "–"
+    if column.size and value >= column.size:
+        return f"code {value:g}"
+    shown = np.asarray(column.decode(np.array([value])), dtype=object)[0]
+    number = isinstance(shown, int | float | np.number) and not isinstance(shown, bool | np.bool_)
+    return f"{shown:.4g}" if number else str(shown)
+
+
+def table_findings(found: Evaluation) -> tuple[str, ...]:
+    """Faults of single columns that tests of this evaluation reject, each with its remedy; none if there is none.
+
+    More training does not remove values outside bounds, missing spikes or impossible values. If there is such a fault, it is
+    to be removed first, and this says how.
+    """
+    table, rejected = found.table, {d.name for d in found.rejected}
+    if table is None or not rejected:
+        return ()
+    families = {family.distance.name: family for family in found.families if family.distance.name in rejected}
+    shapes = dict(zip((shape.name for shape in table.shapes.columns), zip(table.shapes.columns, table.columns)))
+    said = (
+        _ranges(families.get("values outside the range of the data"), shapes, found.count),
+        _atoms(families.get("columns"), shapes),
+        _unseen(shapes, found.count),
+        _missing(families.get("missing values")),
+    )
+    return tuple(sentence for sentence in said if sentence)
+
+
+_Shapes = dict[str, tuple[ColumnShape, TypedColumn]]
+
+
+def _rejected(family: TestFamily | None) -> list[int]:
+    """The members of a family that are rejected, smallest p-value first."""
+    if family is None:
+        return []
+    order = np.argsort(family.p_values, kind="stable")
+    return [int(i) for i in order if family.p_values[i] < _LEVEL]
+
+
+def _named(parts: list[str]) -> str:
+    more = len(parts) - _SHOWN
+    return joined([*parts[:_SHOWN], *([f"{more} more"] if more > 0 else [])])
+
+
+def _ranges(family: TestFamily | None, shapes: _Shapes, count: int) -> str:
+    parts = []
+    for i in _rejected(family):
+        shape, column = shapes[family.labels[i]]  # type: ignore[union-attr]
+        sides = ((shape.below, "below", shape.least), (shape.above, "above", shape.largest))
+        where = " and ".join(f"{k:,} {side} {value_text(column, at)}" for k, side, at in sides if k)
+        parts.append(f"{shape.name} ({where}, of {count:,})")
+    if not parts:
+        return ""
+    return (
+        f"Samples lie outside the range of the data in {_named(parts)}: if values beyond it are impossible, declare bounds "
+        "(bounds of Data, --bounds NAME=LOW:HIGH) and fit again."
+    )
+
+
+def _atoms(family: TestFamily | None, shapes: _Shapes) -> str:
+    parts = []
+    for i in _rejected(family):
+        shape, column = shapes[family.labels[i]]  # type: ignore[union-attr]
+        atom = shape.atom
+        large = max(atom.samples, atom.real) > _ATOM and abs(atom.samples - atom.real) > _APART
+        if not column.size and large and not atom.covered:
+            value = value_text(column, shape.atom_value)
+            parts.append(
+                f"{shape.name} ({value} in {atom.real:.2g} of the rows, and in {atom.samples:.2g} of the samples)"
+            )
+    if not parts:
+        return ""
+    return (
+        f"A single value has another probability in {_named(parts)}: such values need a column that keeps them apart from "
+        "the others (columns of Data)."
+    )
+
+
+def _unseen(shapes: _Shapes, count: int) -> str:
+    new, off = [], []
+    for shape, column in shapes.values():
+        if shape.unseen is None or shape.unseen <= max(3, 3 * shape.unseen_by_chance):
+            continue
+        if column.size:
+            new.append(f"{shape.name} ({shape.unseen:,} of {count:,} samples)")
+        elif shape.unseen > count / 2:
+            off.append(f"{shape.name} ({shape.unseen / count:.0%} of the samples)")
+    found = []
+    if new:
+        found.append(f"Samples have categories that no row of the data has in {_named(new)}.")
+    if off:
+        text = "The data repeat a few values, and samples lie between them"
+        found.append(f"{text}, in {_named(off)}: give the column its steps, or make it a category (columns of Data).")
+    return " ".join(found)
+
+
+def _missing(family: TestFamily | None) -> str:
+    parts = [
+        f"{family.labels[i]} ({family.samples[i]:.2g} of the samples, {family.real[i]:.2g} of the rows)"  # type: ignore[union-attr]
+        for i in _rejected(family)
+    ]
+    return f"Values are missing at other rates than in the data: {_named(parts)}." if parts else ""

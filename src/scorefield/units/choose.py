@@ -1,0 +1,134 @@
+"""The choice of units: which map each column gets, and why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from ..data.columns import Column
+from ..data.rows import Rows
+from ..data.summary import Summary
+from ..rng import permutation
+from .base import Units
+from .channels import choose_channels
+from .choose_map import choose_map
+from .column_map import ColumnMap
+from .columns import ColumnUnits
+from .standardize import Standardize
+from .wishes import Wish, Wishes
+
+__all__ = ["UnitsChoice", "choose_units"]
+
+_ROWS = 200_000  # that maps are fitted to, at most
+
+
+@dataclass(frozen=True)
+class UnitsChoice:
+    """Units and why they are what they are.
+
+    Arguments:
+        units: The map between data and states.
+        reasons: A sentence for each column of a vector, or channel of a grid.
+    """
+
+    units: Units
+    reasons: tuple[str, ...]
+
+
+def choose_units(
+    rows: Rows, table: Sequence[Column] | None = None, wishes: Wishes | None = None, summary: Summary | None = None
+) -> UnitsChoice:
+    """The map of each column of vectors, or channel of grids, chosen from up to 200,000 training rows.
+
+    A number keeps the affine map unless there is reason for another: it was asked for; values are cut off, repeated or on
+    a lattice; or held-out values are clearly more likely under another map. If every column keeps it, these are the moments
+    of `summary`, and the units are `Standardize`; whole numbers that are many and smooth then stand for cells outside of it.
+
+    Arguments:
+        rows: The training rows, of internal shape `(N, C)`, or `(N, C, *S)` for grids.
+        table: The columns of a table; None for arrays.
+        wishes: What the user asks for.
+        summary: The moments of all data; by default those of the rows that are read.
+
+    Returns:
+        The units, with a reason for each column or channel.
+
+    Raises:
+        ValueError: If what is asked for does not fit the data: the logarithm of negative values, values outside of declared
+            bounds, or columns that do not exist; or if no column varies.
+
+    Example:
+        >>> from scorefield.data import ArrayRows
+        >>> rng = np.random.default_rng(0)
+        >>> rows = ArrayRows(np.stack((rng.normal(size=500), np.exp(3 * rng.normal(size=500))), 1))
+        >>> choose_units(rows).reasons
+        ('affine', 'log: positive, spans 7 decades')
+    """
+    wishes = wishes or Wishes()
+    x = _sample(rows, wishes.seed)
+    asked = wishes.columns(rows.shape[1], table)
+    if len(rows.shape) > 2:
+        return UnitsChoice(*choose_channels(x, asked, summary))
+    columns, reasons = _columns(x.numpy(), asked, wishes)
+    smooth = all(w.free and _smooth(m) for w, m in zip(asked, columns))
+    if smooth:
+        return UnitsChoice(_standardize(x, summary), reasons)
+    return UnitsChoice(ColumnUnits(columns, wishes.complete), reasons)
+
+
+def _sample(rows: Rows, seed: int) -> torch.Tensor:
+    """Up to 200,000 rows in float64, fewer of those with many numbers."""
+    most = max(256, min(_ROWS, 2**25 // max(1, math.prod(rows.shape[1:]))))
+    count = len(rows)
+    places = np.sort(permutation(count, seed, -3)[:most]) if count > most else range(count)
+    return rows.take(places, torch.float64).cpu()
+
+
+def _columns(x: np.ndarray, asked: Sequence[Wish], wishes: Wishes) -> tuple[tuple[ColumnMap, ...], tuple[str, ...]]:
+    """The map of each column and its reason."""
+    distinct = _distinct_rows(x)
+    columns, reasons = [], []
+    for c, wish in enumerate(asked):
+        values = x[:, c]
+        missing = bool(np.isnan(values).any()) or wish.missing
+        column, reason = choose_map(values[~np.isnan(values)], wish, distinct, wishes.seed, wishes.gain)
+        share = float(np.isnan(values).mean())
+        columns.append(replace(column, missing=missing))
+        reasons.append(f"{reason}; missing in {_percent(share)}" if missing else reason)
+    return tuple(columns), tuple(reasons)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.995 else "all rows"
+
+
+def _distinct_rows(x: np.ndarray) -> int:
+    """The number of distinct rows of several columns, by a random projection; -1 for a single column."""
+    if x.shape[1] < 2:
+        return -1
+    scale = np.nanstd(x, 0)
+    filled = np.nan_to_num(x / np.where(scale > 0, scale, 1.0), nan=0.5)
+    return len(np.unique(filled @ np.random.default_rng(0).normal(size=x.shape[1])))
+
+
+def _smooth(column: ColumnMap) -> bool:
+    """Whether mean and standard deviation are all there is; whole numbers may stand for cells outside of the units."""
+    whole = column.lattice[1] == 0 or column.lattice == (0.0, 1.0, 1.0)
+    bounded = column.lower is not None or column.upper is not None
+    return (
+        column.is_number
+        and column.base == "affine"
+        and column.knots is None
+        and column.atoms is None
+        and whole
+        and not bounded
+    )
+
+
+def _standardize(x: torch.Tensor, summary: Summary | None) -> Standardize:
+    mean, variance = (x.mean(0), x.var(0, correction=0)) if summary is None else (summary.mean, summary.variance)
+    return Standardize(tuple(mean.shape), mean, variance.sqrt())

@@ -18,7 +18,8 @@ from ..nn import FourierFeatures, choose, choose_for_tables
 from ..noise_levels import NoiseLevels, choose_noise_levels, diameter
 from ..objectives import DenoisingScoreMatching, LevelDistribution, LevelObjective, LogNormal, WithLowTail
 from ..processes import Process
-from ..samplers import ExponentialAdams, Sampling
+from ..samplers import ExponentialAdams, Sampler, Sampling, UniPC
+from ..schedules import DEFAULT_SCHEDULE
 from ..settings import Network, Training
 from .budget import resolve_training
 from .options import GIVEN, Choice, Options
@@ -27,7 +28,9 @@ from .prepared import Prepared, smallest_step
 __all__ = ["Plan", "plan", "training_levels"]
 
 _DISTANCES = 2e11  # multiplications that the largest distance between data is worth; beyond, it is known within bounds
-_EASY = 0.02  # standard deviations, down to which 24 steps of a sampler suffice for grids
+_FACTOR = (
+    1.5  # by which a step of the sampler divides the level at most: no variance is 5 % off then (docs/samplers.md)
+)
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def plan(prepared: Prepared, options: Options | None = None) -> Plan:
         >>> from .prepared import prepare
         >>> found = plan(prepare(torch.randn(200, 2, generator=torch.Generator().manual_seed(0))))
         >>> found.choice("batch").value, found.choice("sampling").value
-        ('256', 'ExponentialAdams(steps=32)')
+        ('256', 'UniPC(steps=32, schedule=LogLevel)')
     """
     options = options or Options()
     device = torch.device(_device(options.device))
@@ -97,7 +100,7 @@ def plan(prepared: Prepared, options: Options | None = None) -> Plan:
     known = {"levels": training_levels(levels), "scale": scale, "process": process}
     objective, of_objective = _objective(known, options.objective)
     training, of_training = resolve_training(options.training, prepared, objective, device)
-    sampling, of_sampling = _sampling(prepared, levels, process, wish)
+    sampling, of_sampling = _sampling(prepared, process, wish)
     parts = (process, parametrization, objective, network, training, sampling, device)
     choices = (*prepared.choices, of_network, of_process, of_parametrization, of_objective, *of_training, of_sampling)
     return Plan(prepared, levels, *parts, choices)
@@ -185,18 +188,20 @@ def _objective(
     return given, Choice("objective", type(given).__name__, GIVEN)
 
 
-def _sampling(
-    prepared: Prepared, levels: NoiseLevels, process: Process, given: Sampling | None
-) -> tuple[Sampling, Choice]:
+def _sampling(prepared: Prepared, process: Process, given: Sampling | None) -> tuple[Sampling, Choice]:
     """The probability flow for vectors, the reverse SDE for grids (docs/samplers.md has what was measured)."""
+    low, high = process.checked().ends()
+    fine = math.ceil(math.log(high / low) / math.log(_FACTOR))
     if prepared.vectors:
-        sampler, steps, reason = ExponentialAdams(3, prepared.scale), 32, "the probability flow, for vectors"
+        sampler: Sampler = UniPC(3)
+        steps, reason = (
+            max(32, fine),
+            "the probability flow, for vectors; thin directions get as many steps as wide ones",
+        )
     else:
-        fine = _EASY * prepared.scale if levels.tail else 0.0  # levels below serve densities: their steps come on top
-        below = float(process.time(torch.tensor(fine).clamp_min(levels.sigma_min)))
-        sampler, steps = ExponentialAdams(2, prepared.scale, eta=1.0), math.ceil(24 / (1 - below))
+        sampler, steps = ExponentialAdams(2, prepared.scale, eta=1.0), max(24, fine)
         reason = "the reverse SDE, for grids: it forgets errors of the network"
-    usual = Sampling(sampler, steps, None, process)
+    usual = Sampling(sampler, steps, DEFAULT_SCHEDULE, process)
     chosen = usual if given is None else given.merged(usual)
     return chosen, Choice("sampling", str(chosen.replace(process=None)), reason if given is None else GIVEN)
 

@@ -19,7 +19,7 @@ from ..denoisers.exact import Gaussian
 from ..diffusion import Diffusion
 from ..processes import Process
 from ..rng import Rng
-from ..schedules import LogLevel, Schedule
+from ..schedules import DEFAULT_SCHEDULE, Schedule
 from .base import Sampler
 from .draw import sample
 from .sampling import Sampling
@@ -91,9 +91,11 @@ def variance_ratios(sampling: Sampling, deviations: Tensor) -> Tensor:
     s = deviations.double()
     data = Gaussian(torch.zeros_like(s), s**2)
     diffusion = Diffusion(process, data, data)
-    count = _Pulses()
-    sample(diffusion, (1, len(s)), sampling, count)
-    rows = len(count.drawn)
+    rows = 1  # the first state
+    if not sampler.deterministic:
+        count = _Pulses()
+        sample(diffusion, (1, len(s)), sampling, count)
+        rows = len(count.drawn)
     responses = sample(diffusion, (rows, len(s)), sampling, _Pulses())
     return responses.square().sum(0) / s**2
 
@@ -140,7 +142,7 @@ def steps_for(
         thinnest: The smallest standard deviation of the data along any direction, in the units of the state.
         sampler: The sampler. One that chooses its own steps needs 1.
         process: The noise process, whose smallest level must be `finest_level(thinnest, error)` or not much above.
-        schedule: The schedule; by default `LogLevel()`.
+        schedule: The schedule; by default `DEFAULT_SCHEDULE`, `LogLevel()`.
         error: The relative error of a variance that is allowed.
         widest: The largest standard deviation of the data along any direction.
         most: The largest number of steps that is tried.
@@ -173,7 +175,7 @@ def steps_for(
             return found
         found = steps if within else None
         steps = max(steps + 1, round(steps * _GROWTH))
-    call = f"{type(sampler).__name__} on {type(schedule or LogLevel()).__name__}"
+    call = f"{type(sampler).__name__} on {type(schedule or DEFAULT_SCHEDULE).__name__}"
     what = f"{call} needs more than {most} steps to keep a variance within {error:.0%}"
     raise ValueError(f"{what} where data are as thin as {thinnest:.3g}: take UniPC(), or a larger error")
 
@@ -201,7 +203,7 @@ def resolving(sampling: Sampling, thinnest: float, error: float = 0.05, widest: 
 
     Returns:
         The same sampler; the process with levels down to `finest_level(thinnest, error)` if it did not reach them; the
-        schedule `LogLevel`, or the given one; the number of steps of `steps_for`, or the given one if it is larger.
+        schedule `DEFAULT_SCHEDULE`, or the given one; the number of steps of `steps_for`, or the given one if it is larger.
 
     Raises:
         ValueError: As `steps_for` does; or if sampler or process is missing, or the process cannot reach these levels.
@@ -219,7 +221,7 @@ def resolving(sampling: Sampling, thinnest: float, error: float = 0.05, widest: 
     low, high = process.ends()
     if low > need:
         process = process.spanning(need, high)
-    schedule = sampling.schedule or LogLevel()
+    schedule = sampling.schedule or DEFAULT_SCHEDULE
     if schedule.steps is not None:
         raise ValueError(f"{type(schedule).__name__} has levels of its own: leave the schedule out")
     steps = steps_for(thinnest, sampling.sampler, process, schedule, error, widest)

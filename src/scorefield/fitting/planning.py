@@ -18,8 +18,7 @@ from ..nn import FourierFeatures, choose, choose_for_tables
 from ..noise_levels import NoiseLevels, choose_noise_levels, diameter
 from ..objectives import DenoisingScoreMatching, LevelDistribution, LevelObjective, LogNormal, WithLowTail
 from ..processes import Process
-from ..samplers import ExponentialAdams, Sampler, Sampling, UniPC
-from ..schedules import DEFAULT_SCHEDULE
+from ..samplers import DPM, Sampler, Sampling, UniPC
 from ..settings import Network, Training
 from .budget import resolve_training
 from .options import GIVEN, Choice, Options
@@ -87,7 +86,7 @@ def plan(prepared: Prepared, options: Options | None = None) -> Plan:
         >>> from .prepared import prepare
         >>> found = plan(prepare(torch.randn(200, 2, generator=torch.Generator().manual_seed(0))))
         >>> found.choice("batch").value, found.choice("sampling").value
-        ('256', 'UniPC(steps=32, schedule=LogLevel)')
+        ('256', 'UniPC(steps=32)')
     """
     options = options or Options()
     device = torch.device(_device(options.device))
@@ -199,9 +198,9 @@ def _sampling(prepared: Prepared, process: Process, given: Sampling | None) -> t
             "the probability flow, for vectors; thin directions get as many steps as wide ones",
         )
     else:
-        sampler, steps = ExponentialAdams(2, prepared.scale, eta=1.0), max(24, fine)
+        sampler, steps = DPM(2, eta=1.0), max(24, fine)
         reason = "the reverse SDE, for grids: it forgets errors of the network"
-    usual = Sampling(sampler, steps, DEFAULT_SCHEDULE, process)
+    usual = Sampling(sampler, steps, None, process)
     chosen = usual if given is None else given.merged(usual)
     return chosen, Choice("sampling", str(chosen.replace(process=None)), reason if given is None else GIVEN)
 

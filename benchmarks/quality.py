@@ -24,7 +24,7 @@ from scorefield import samplers as s
 from scorefield.data import read
 from scorefield.fitting import split
 from scorefield.runs import Run
-from scorefield.schedules import Schedule
+from scorefield.schedules import Schedule, UniformTime
 
 # Name, sampler, evaluations per step, and schedule (uniform in time if None).
 SAMPLERS: list[tuple[str, s.Sampler, int, Schedule | None]] = [
@@ -95,7 +95,7 @@ def main() -> None:
             if key in kept or steps < 1:
                 continue
             start = time.perf_counter()
-            drawn = model.sample(options.count, sampler=sampler, steps=steps, schedule=schedule)
+            drawn = model.sample(options.count, sampler=sampler, steps=steps, schedule=schedule or UniformTime())
             seconds = time.perf_counter() - start
             found = features(classifier, drawn)[0]
             kept[key] = {

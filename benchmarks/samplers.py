@@ -22,7 +22,7 @@ from scorefield.denoisers import Denoiser, Mixture
 from scorefield.diffusion import Diffusion
 from scorefield.processes import EDM
 from scorefield.rng import Samples
-from scorefield.schedules import Angle, LogLevel, Schedule
+from scorefield.schedules import Angle, LogLevel, Schedule, UniformTime
 from scorefield.toys import unequal_modes
 
 SAMPLERS: list[tuple[str, s.Sampler, float, Schedule | None]] = [
@@ -102,7 +102,7 @@ def measure(target: Mixture, sampler: s.Sampler, steps: int, grid: Schedule | No
     for first in range(0, count, 5000):
         diffusion = Diffusion(EDM(0.002, 80.0), counting, target.moments())
         rng = Samples(0, first, min(5000, count - first))
-        parts.append(s.sample(diffusion, (rng.count, 2), s.Sampling(sampler, steps, grid), rng))
+        parts.append(s.sample(diffusion, (rng.count, 2), s.Sampling(sampler, steps, grid or UniformTime()), rng))
     x = torch.cat(parts)
     lighter = int(target.weights.argmin())
     middle = float(target.means.sum(1).mean())

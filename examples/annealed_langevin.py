@@ -10,7 +10,7 @@ level, learns to denoise each. Then the same network is sampled in four ways:
         a = 1e-6 at the smallest, which is σ²: a step so long that point-like data end with variance 2 σ²; no final denoising
     the same levels with the step that is best for point-like data over all levels
     levels and step chosen from the data by `noise-levels`, with a final denoising
-    the default for vectors, the probability flow by ExponentialAdams(3) in 32 steps
+    the default for vectors, the probability flow by UniPC(3) in 32 steps
 
 The exact score of the mixture is known: errors with the exact score are due to the sampler, the rest to the network.
 """
@@ -38,7 +38,7 @@ from scorefield.noise_levels import best_ratio, choose_noise_levels
 from scorefield.processes import VE, Process
 from scorefield.rng import Samples
 from scorefield.samplers import AnnealedLangevin, Sampler, Sampling, sample
-from scorefield.schedules import ExplicitLevels, Schedule, UniformTime
+from scorefield.schedules import ExplicitLevels, Schedule
 from scorefield.toys import Helix, two_modes
 
 SCHOOL = tuple(np.geomspace(10, 1e-3, 10).tolist())
@@ -93,7 +93,7 @@ def methods(model: Model, x: Tensor) -> list[Method]:
         Method("summer school", AnnealedLangevin(long, 100), school, ExplicitLevels(SCHOOL), denoise=False),
         Method("same levels, best step", AnnealedLangevin(best, 100), school, ExplicitLevels(SCHOOL), denoise=False),
         Method("levels from data", moves, calibrated, ExplicitLevels(ladder.levels)),
-        Method("default", model.sampler, model.process, UniformTime(), model.steps),
+        Method("default", model.sampler, model.process, model.schedule, model.steps),
     ]
 
 

@@ -32,7 +32,7 @@ from scorefield.objectives import DenoisingScoreMatching, LogNormal, NoiseWeight
 from scorefield.processes import EDM, Flow, Process
 from scorefield.rng import Rng, Samples
 from scorefield.samplers import DPM, Heun, Sampler, Sampling, trajectory
-from scorefield.schedules import LogLevel, Schedule
+from scorefield.schedules import LogLevel, Schedule, UniformTime
 
 Variants = list[dict[str, Any]] | Callable[[], list[Any]]
 """Arguments of a constructor, or a function that makes instances."""
@@ -159,9 +159,9 @@ def propagate(
     """The exact mean `(n,)` and covariance `(n, n)` of the state at each step, with the level.
 
     For Gaussian data every sampler is an affine map of its noise: its values at the unit vectors determine the moments.
-    Nothing is random.
+    Nothing is random. Without a grid the steps are uniform in the clock of the process.
     """
-    rng = Noises()
+    rng, grid = Noises(), grid or UniformTime()
     for _ in trajectory(diffusion, (1, size), Sampling(sampler, steps, grid), rng, denoise):
         pass
     states = trajectory(diffusion, (1 + rng.calls * size, size), Sampling(sampler, steps, grid), Noises(), denoise)

@@ -134,7 +134,7 @@ def test_samplers_agree_as_they_converge():
         count=50,
     )
     apart = [row.apart for row in found.rows]
-    assert apart[0] == 0 and apart[1] > apart[2] > apart[3] > apart[4] and apart[4] < 0.01 < 0.3 < apart[5]
+    assert apart[0] == 0 and apart[1] > apart[2] > apart[3] > apart[4] and apart[4] < 0.02 < 0.3 < apart[5]
     # of the standard deviations 1, 2 and 1/2 of the data, as they are the units here: the root of a mean square
     first, other = (model_of().sample(50, sampler=s, steps=n) for s, n in ((DDIM(), 5), (DDIM(), 9)))
     row = compared(Sampling(DDIM(), 5), Sampling(DDIM(), 9), count=50).rows[1]

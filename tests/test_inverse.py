@@ -19,7 +19,7 @@ from scorefield.model import Model, load
 from scorefield.posterior import DAPS, DPS, MomentMatching, PiGDM, RePaint, exact_posterior
 from scorefield.processes import EDM
 from scorefield.rng import Samples
-from scorefield.samplers import DDIM, ExponentialAdams, Sampling
+from scorefield.samplers import DDIM, DPM, ExponentialAdams, Sampling
 from scorefield.units import Standardize
 
 D = torch.float64
@@ -49,7 +49,7 @@ def fields() -> Model:
         units,
         distribution,
         moments,
-        Sampling(ExponentialAdams(2, eta=1.0), 24, process=EDM(0.01, 50.0)),
+        Sampling(DPM(2, eta=1.0), 32, process=EDM(0.01, 50.0)),
     )
 
 

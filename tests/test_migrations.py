@@ -7,7 +7,7 @@ import pytest
 from scorefield import migrations, spec
 from scorefield.processes import VP
 from scorefield.samplers import DDIM, AdaptiveSDE, DormandPrince, Sampling
-from scorefield.schedules import ExplicitLevels, Karras
+from scorefield.schedules import ExplicitLevels, Karras, UniformTime
 
 
 def model(**parts):
@@ -32,6 +32,8 @@ def test_how_samples_are_drawn_becomes_one_value(sampler, grid, steps):
     new = migrations.migrate_sampling(outer)
     found = new["arguments"]["model"]["arguments"]
     assert found.keys() == {"schema", "sampling"}
-    assert spec.build(found["sampling"]) == Sampling(sampler, steps, grid, VP())
+    assert spec.build(found["sampling"]) == Sampling(
+        sampler, steps, grid or UniformTime(), VP()
+    )  # the clock of the process
     assert new["arguments"]["names"] == ["a", "b"]
     assert old["arguments"]["steps"] == 8

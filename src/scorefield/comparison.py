@@ -34,7 +34,7 @@ from .samplers import (
     SamplingLike,
     UniPC,
 )
-from .schedules import LogLevel, UniformTime
+from .schedules import DEFAULT_SCHEDULE, LogLevel
 
 __all__ = ["Comparison", "SamplerResult", "compare", "compare_model", "resolved", "usual"]
 
@@ -206,7 +206,7 @@ def compare_model(
     chosen = [resolved(Sampling.of(each), model, steps) for each in samplings or usual(model, steps)]
     for sampling in chosen:
         _tried(model, sampling, seed)
-    next(model.batches(count, seed, Sampling(DDIM(), 2, UniformTime())))  # first calls are slow: they are not timed
+    next(model.batches(count, seed, Sampling(DDIM(), 2)))  # first calls are slow: they are not timed
     drawn, failed = [], []
     for sampling in chosen:
         try:
@@ -242,7 +242,7 @@ def resolved(sampling: Sampling, model: Model, steps: int | None = None) -> Samp
         steps: The number of steps where nothing else says it; the model's own number by default.
     """
     whole = sampling.merged(Sampling(steps=steps)).merged(model.sampling)
-    schedule = None if whole.schedule == UniformTime() and sampling.schedule is None else whole.schedule
+    schedule = None if whole.schedule == DEFAULT_SCHEDULE and sampling.schedule is None else whole.schedule
     knows = schedule is not None and schedule.steps is not None and sampling.steps is None
     return Sampling(whole.sampler, None if knows else whole.steps, schedule, sampling.process)
 

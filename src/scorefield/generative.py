@@ -22,17 +22,17 @@ from .processes import Process
 from .rng import Mixed, Rng, Samples
 from .samplers import (
     DormandPrince,
-    ExponentialAdams,
     Sampler,
     Sampling,
     SamplingLike,
+    UniPC,
     decode,
     encode,
     sample,
     spherical_interpolation,
     trajectory,
 )
-from .schedules import Schedule, UniformTime
+from .schedules import DEFAULT_SCHEDULE, Schedule
 from .units import Units
 
 __all__ = ["GenerativeModel"]
@@ -46,7 +46,7 @@ class GenerativeModel(nn.Module, abc.ABC):
         standardize: Their units.
         moments: The mean and the covariance of standardized data.
         sampling: How samples are drawn by default: the noise process (any will do), and the sampler, its steps and the
-            schedule; 16 steps of `ExponentialAdams` in the clock of the process where it does not say them.
+            schedule; 32 steps of `UniPC`, uniform in the logarithm of the level, where it does not say them.
 
     Raises:
         ValueError: If `sampling` has no process.
@@ -60,7 +60,7 @@ class GenerativeModel(nn.Module, abc.ABC):
         self.schema = schema
         self.standardize = standardize
         self.moments = moments
-        self.sampling = sampling.merged(Sampling(ExponentialAdams(), 16, UniformTime()))
+        self.sampling = sampling.merged(Sampling(UniPC(), 32, DEFAULT_SCHEDULE))
 
     @property
     @abc.abstractmethod
@@ -308,7 +308,7 @@ class GenerativeModel(nn.Module, abc.ABC):
     def _flow(self, sampling: Sampling) -> Sampling:
         """What was asked for; without a sampler, the probability flow to a tolerance."""
         if sampling.sampler is None:
-            sampling = sampling.merged(Sampling(DormandPrince(), 1, UniformTime()))
+            sampling = sampling.merged(Sampling(DormandPrince(), 1, DEFAULT_SCHEDULE))
         return self._merged(sampling)
 
     def interpolate(self, a: Any, b: Any, frames: int = 8, sampler: SamplingLike = None) -> list[Any]:

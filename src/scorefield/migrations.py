@@ -11,6 +11,7 @@ _SAMPLING = "scorefield.samplers.Sampling"
 # Samplers and schedules that went by steps of their own, whatever the model said.
 _WITH_STEPS = {"scorefield.samplers.AdaptiveSDE", "scorefield.samplers.DormandPrince"}
 _WITH_STEPS |= {"scorefield.schedules.ExplicitLevels"}
+_CLOCK = "scorefield.schedules.UniformTime"
 _PARTS = {"sampler": "sampler", "steps": "steps", "grid": "schedule", "process": "process"}
 
 
@@ -27,5 +28,7 @@ def migrate_sampling(spec: Any) -> Any:
     sampling = {new: parts[old] for old, new in _PARTS.items() if old in parts}
     if any(isinstance(part, dict) and part.get("class") in _WITH_STEPS for part in sampling.values()):
         sampling.pop("steps", None)
+    if sampling.get("schedule") is None:
+        sampling["schedule"] = {"class": _CLOCK, "arguments": {}}  # what no grid meant then
     kept = {name: part for name, part in parts.items() if name not in _PARTS}
     return {**spec, "arguments": {**kept, "sampling": {"class": _SAMPLING, "arguments": sampling}}}

@@ -1,4 +1,9 @@
-"""Schedules: the times that a sampler steps through, found by what is uniform in them."""
+"""Schedules: the times that a sampler steps through, found by what is uniform in them.
+
+Where none is chosen it is `DEFAULT_SCHEDULE`, uniform in the logarithm of the level on every process. A direction of standard
+deviation s is decided at levels around s, and gets as many steps as any other, however thin it is; the clock of a process may
+go through all levels below 0.1 in a single step.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ from torch import Tensor
 
 from .processes import Process
 
-__all__ = ["DDPM", "Angle", "ExplicitLevels", "Karras", "LogLevel", "Schedule", "UniformTime"]
+__all__ = ["DDPM", "DEFAULT_SCHEDULE", "Angle", "ExplicitLevels", "Karras", "LogLevel", "Schedule", "UniformTime"]
 
 
 class Schedule(abc.ABC):
@@ -61,7 +66,11 @@ def _between(first: float, last: float, count: int) -> Tensor:
 
 @dataclass(frozen=True)
 class UniformTime(Schedule):
-    """Uniform in the clock of the process: for EDM the schedule of Karras et al. (2022), for VE a geometric ladder."""
+    """Uniform in the clock of the process: for EDM the schedule of Karras et al. (2022), for VE a geometric ladder.
+
+    The last of 32 steps divides the level by 30 to 120 on VP, SubVP, Cosine, Flow and TutorialVE by default. That is
+    the usual choice for images, and takes most of the variance of directions whose standard deviation is 0.01.
+    """
 
     def levels(self, process: Process, count: int) -> Tensor:
         return process.level(_between(1.0, 0.0, count))
@@ -91,11 +100,15 @@ class Karras(Schedule):
 
 @dataclass(frozen=True)
 class LogLevel(Schedule):
-    """Uniform in the logarithm of the level: the geometric ladder of NCSN, steps of one log-SNR."""
+    """Uniform in the logarithm of the level: the geometric ladder of NCSN, equal steps in the log-SNR. The default."""
 
     def levels(self, process: Process, count: int) -> Tensor:
         last, first = map(math.log, process.ends())
         return torch.exp(_between(first, last, count))
+
+
+DEFAULT_SCHEDULE: Schedule = LogLevel()
+"""The schedule where none is chosen."""
 
 
 @dataclass(frozen=True)

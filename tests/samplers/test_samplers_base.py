@@ -9,6 +9,7 @@ from scorefield.diffusion import Diffusion
 from scorefield.processes import EDM, VP
 from scorefield.rng import Samples
 from scorefield.samplers import DDIM, Heun, Sampling, sample, trajectory
+from scorefield.schedules import UniformTime
 
 D = torch.float64
 
@@ -30,7 +31,7 @@ def diffusion(mixture) -> Diffusion:
 
 
 def test_the_way_leads_down_all_levels(diffusion):
-    way = list(trajectory(diffusion, (3, 2), Sampling(Heun(), 5), Samples(0, count=3)))
+    way = list(trajectory(diffusion, (3, 2), Sampling(Heun(), 5, UniformTime()), Samples(0, count=3)))
     levels = torch.tensor([level for level, _ in way], dtype=D)
     times = torch.linspace(1, 0, 6, dtype=D)
     torch.testing.assert_close(levels[:-1], diffusion.process.level(times))
@@ -106,7 +107,12 @@ def test_a_state_that_is_not_finite_stops_the_loop():
     start = r"^DDIM gave a state that is non-finite \(NaN or inf\) at level 333 \(t = 0\.333\): "
     message = start + "Wrong returns non-finite values at level 667, from a finite state"
     with pytest.raises(RuntimeError, match=message):
-        sample(Diffusion(EDM(0.01, 1000.0, 1.0), Wrong(700.0)), (3, 2), Sampling(DDIM(), 3), Samples(0, count=3))
+        sample(
+            Diffusion(EDM(0.01, 1000.0, 1.0), Wrong(700.0)),
+            (3, 2),
+            Sampling(DDIM(), 3, UniformTime()),
+            Samples(0, count=3),
+        )
 
 
 def test_one_step_and_one_sample(diffusion):

@@ -10,7 +10,7 @@ from scorefield.diffusion import Diffusion
 from scorefield.processes import VP
 from scorefield.rng import Samples
 from scorefield.samplers import DDIM, Heun, Sampling, decode, encode, sample, trajectory
-from scorefield.schedules import Karras
+from scorefield.schedules import Karras, UniformTime
 
 DATA = Gaussian(torch.ones(2).double(), torch.tensor([4.0, 0.25]).double())
 DIFFUSION, RNG = Diffusion(VP(), DATA, DATA), Samples(0, count=5)
@@ -23,13 +23,14 @@ CALLS = [((5, 2), DDIM(), 4, RNG), ((5, 2), "ddim", 4, RNG, True, torch.float64,
 def test_separate_arguments_by_position(arguments):
     with WARNS:
         old = sample(DIFFUSION, *arguments)
-    assert torch.equal(old, sample(DIFFUSION, (5, 2), "ddim(steps=4)", RNG))
+    assert torch.equal(old, sample(DIFFUSION, (5, 2), "ddim(steps=4, schedule=uniformtime)", RNG))
 
 
 @pytest.mark.parametrize("further", [{"grid": Karras(3)}, {"schedule": Karras(3)}, {"denoise": False, "grid": None}])
 def test_separate_arguments_by_keyword(further):
     further, schedule = dict(further), further.get("grid") or further.get("schedule")
-    new = trajectory(DIFFUSION, (5, 2), Sampling(Heun(), 4, schedule), RNG, further.get("denoise", True))
+    now = Sampling(Heun(), 4, schedule or UniformTime())  # no grid meant the clock of the process
+    new = trajectory(DIFFUSION, (5, 2), now, RNG, further.get("denoise", True))
     with WARNS:
         old = trajectory(DIFFUSION, (5, 2), sampler=Heun(), steps=4, rng=RNG, **further)
     for (one, x), (other, y) in zip(old, new, strict=True):

@@ -18,7 +18,8 @@ from ..nn import FourierFeatures, choose, choose_for_tables
 from ..noise_levels import NoiseLevels, choose_noise_levels, diameter
 from ..objectives import DenoisingScoreMatching, LevelDistribution, LevelObjective, LogNormal, WithLowTail
 from ..processes import Process
-from ..samplers import DPM, ExponentialAdams, Sampler, Sampling
+from ..samplers import DPM, Sampler, Sampling, UniPC
+from ..schedules import Schedule, UniformTime
 from ..settings import Network, Training
 from .budget import resolve_training
 from .mixture import fit_mixture
@@ -28,12 +29,10 @@ from .prepared import Prepared, smallest_step
 __all__ = ["Plan", "plan", "training_levels"]
 
 _DISTANCES = 2e11  # multiplications that the largest distance between data is worth; beyond, it is known within bounds
-_FEWEST, _MOST, _NARROW = (
-    40,
-    5000,
-    20,
-)  # rows, and columns, for which a mixture of Gaussians is fitted, too
-_EASY = 0.02  # standard deviations, down to which 24 steps of a sampler suffice for grids
+_FEWEST, _MOST, _NARROW = 40, 5000, 20  # rows, and columns, for which a mixture of Gaussians is fitted, too
+_FACTOR = (
+    1.5  # by which a step of the sampler divides the level at most: no variance is 5 % off then (docs/samplers.md)
+)
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def plan(prepared: Prepared, options: Options | None = None) -> Plan:
         >>> from .prepared import prepare
         >>> found = plan(prepare(torch.randn(200, 2, generator=torch.Generator().manual_seed(0))))
         >>> found.choice("batch").value, found.choice("sampling").value
-        ('256', 'ExponentialAdams(steps=32)')
+        ('256', 'UniPC(steps=32)')
     """
     options = options or Options()
     device = torch.device(_device(options.device))
@@ -105,7 +104,7 @@ def plan(prepared: Prepared, options: Options | None = None) -> Plan:
     known = {"levels": training_levels(levels), "scale": scale, "process": process}
     objective, of_objective = _objective(known, options.objective)
     training, of_training = resolve_training(options.training, prepared, objective, device)
-    sampling, of_sampling = _sampling(prepared, levels, process, wish)
+    sampling, of_sampling = _sampling(prepared, process, wish)
     parts = (process, parametrization, objective, network, training, sampling, device)
     choices = (*prepared.choices, of_network, of_process, of_parametrization, of_objective, *of_training, of_sampling)
     baseline, of_baseline = _baseline(prepared, options, levels)
@@ -209,22 +208,22 @@ def _objective(
     return given, Choice("objective", type(given).__name__, GIVEN)
 
 
-def _sampling(
-    prepared: Prepared, levels: NoiseLevels, process: Process, given: Sampling | None
-) -> tuple[Sampling, Choice]:
+def _sampling(prepared: Prepared, process: Process, given: Sampling | None) -> tuple[Sampling, Choice]:
     """The probability flow for vectors, the reverse SDE for others (docs/samplers.md has what was measured)."""
+    low, high = process.checked().ends()
+    fine = math.ceil(math.log(high / low) / math.log(_FACTOR))
     sampler: Sampler
+    schedule: Schedule | None = None
     if prepared.units.variables is not None:
-        sampler, steps = DPM(2, eta=1.5), 40  # in D, which is smooth in time for categories, as F is not
+        sampler, steps, schedule = DPM(2, eta=1.5), 40, UniformTime()
         reason = "more noise than in the reverse SDE, for tables: it forgets errors of the network"
     elif prepared.vectors:
-        sampler, steps, reason = ExponentialAdams(3, prepared.scale), 32, "the probability flow, for vectors"
+        sampler, steps = UniPC(3), max(32, fine)
+        reason = "the probability flow, for vectors; thin directions get as many steps as wide ones"
     else:
-        fine = _EASY * prepared.scale if levels.tail else 0.0  # levels below serve densities: their steps come on top
-        below = float(process.time(torch.tensor(fine).clamp_min(levels.sigma_min)))
-        sampler, steps = ExponentialAdams(2, prepared.scale, eta=1.0), math.ceil(24 / (1 - below))
+        sampler, steps = DPM(2, eta=1.0), max(24, fine)
         reason = "the reverse SDE, for grids: it forgets errors of the network"
-    usual = Sampling(sampler, steps, None, process)
+    usual = Sampling(sampler, steps, schedule, process)
     chosen = usual if given is None else given.merged(usual)
     return chosen, Choice("sampling", str(chosen.replace(process=None)), reason if given is None else GIVEN)
 

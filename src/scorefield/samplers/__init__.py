@@ -11,6 +11,7 @@ from .exponential import ExponentialAdams
 from .latent import decode, encode, spherical_interpolation
 from .multistep import DPM, IPNDM, UniPC
 from .ode import DPM2S, DormandPrince, Heun
+from .resolution import finest_level, resolving, steps_for, variance_ratios
 from .sampling import Sampling, SamplingLike
 from .sde import SRA1, EulerMaruyama, Milstein, ReverseDiffusion, StochasticHeun
 
@@ -43,8 +44,12 @@ __all__ = [
     "annealed_langevin",
     "decode",
     "encode",
+    "finest_level",
+    "resolving",
     "sample",
     "spherical_interpolation",
+    "steps_for",
     "trajectory",
     "trajectory_from",
+    "variance_ratios",
 ]

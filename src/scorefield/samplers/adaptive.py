@@ -40,7 +40,8 @@ class AdaptiveSDE(AdaptiveSampler):
 
     Arguments:
         rtol: The error of a step in units of the state.
-        atol: The error of a step, in the units of the data, where the state is small.
+        atol: The error of a step, in the units of the data, where the state is small. Directions of a smaller standard
+            deviation come out too wide: with a tenth of it 3.4 times the variance.
         max_attempts: How often a sample may try a step between two times of the schedule.
 
     Raises:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..calls import write_call
 from ..diffusion import Diffusion
 from ..rng import Rng
-from ..schedules import UniformTime
+from ..schedules import DEFAULT_SCHEDULE
 from .base import Sampler
 from .draw import trajectory_from
 from .loose import loose_arguments
@@ -44,7 +44,7 @@ class _NoNoise(Rng):
 
 def _resolved(diffusion: Diffusion, sampling: SamplingLike) -> tuple[Diffusion, Sampler, Tensor]:
     """The diffusion with the process that was chosen, the sampler, and the times."""
-    chosen = Sampling.of(sampling).merged(Sampling(DormandPrince(), None, UniformTime(), diffusion.process))
+    chosen = Sampling.of(sampling).merged(Sampling(DormandPrince(), None, DEFAULT_SCHEDULE, diffusion.process))
     sampler, process, times = chosen.parts()
     if not sampler.deterministic:
         what = f"latents need a deterministic sampler, and {write_call(sampler)} draws noise"

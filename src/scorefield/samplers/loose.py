@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from ..rng import Rng
+from ..schedules import UniformTime
 from .sampling import Sampling
 
 __all__ = ["loose_arguments"]
@@ -44,6 +45,7 @@ def loose_arguments(*old: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             sampler = values.pop("sampling", None) or values.pop("sampler", None)
             schedule = values.pop("grid", None) or values.pop("schedule", None)
             sampling = Sampling.of(sampler, values.pop("steps", None), schedule)
+            sampling = sampling.merged(Sampling(schedule=UniformTime()))  # what no grid meant then
             what = f"{function.__name__} takes one `sampling` in place of sampler, steps and grid"
             warnings.warn(f"{what}: write sampling={str(sampling)!r}", DeprecationWarning, stacklevel=2)
             call: Callable[..., R] = function

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..calls import parse_call, parse_call_with, write_call
 from ..processes import Process
-from ..schedules import Schedule, UniformTime
+from ..schedules import DEFAULT_SCHEDULE, Schedule
 from .base import Sampler
 
 __all__ = ["Sampling", "SamplingLike"]
@@ -140,7 +140,7 @@ class Sampling:
         return self.sampler, process, replace(self, process=process).times()
 
     def times(self) -> Tensor:
-        """The times to step through, `(steps + 1,)`, in float64, decreasing; uniform where there is no schedule.
+        """The times to step through, `(steps + 1,)`, in float64, decreasing; those of `DEFAULT_SCHEDULE` where none is given.
 
         Raises:
             TypeError: If the schedule does not return a tensor.
@@ -148,7 +148,7 @@ class Sampling:
         """
         if self.process is None:
             raise ValueError("the times depend on the process: give process=")
-        schedule = self.schedule or UniformTime()
+        schedule = self.schedule or DEFAULT_SCHEDULE
         times, name = schedule.times(self.process, self.step_count), type(schedule).__name__
         if not isinstance(times, Tensor):
             raise TypeError(f"{name}.times must return a tensor, got {type(times).__name__}")

@@ -27,11 +27,13 @@ from .denoisers import DenoiserModule, NoisyClassifier
 from .display import listed
 from .generative import GenerativeModel
 from .measurement import Measurement
-from .posterior import PosteriorMethod, ReplacementSMC
+from .posterior import MomentMatching, PosteriorMethod, ReplacementSMC, TwistedParticles
 from .samplers import Sampling, SamplingLike
 from .schedules import LogLevel
 
 __all__ = ["ConditionableModel"]
+
+_EXACT_NUMBERS = 16  # vectors of up to so many numbers are drawn by particles
 
 
 class ConditionableModel(GenerativeModel, abc.ABC):
@@ -250,8 +252,9 @@ class ConditionableModel(GenerativeModel, abc.ABC):
 
         Arguments:
             measurement: The measurement of one data point.
-            method: How the posterior is sampled, one of `scorefield.posterior` or its call, "dps"; by default by moment
-                matching. `DAPS` and `RePaint` bring their own sampler, and have no log-density.
+            method: How the posterior is sampled, one of `scorefield.posterior` or its call, "dps"; by default by
+                `TwistedParticles` for vectors of up to 16 numbers, exact in the limit of many particles, and by moment matching
+                for all else. `DAPS` and `RePaint` bring their own sampler, and have no log-density.
 
         Raises:
             TypeError: If it is not a measurement, or not a method.
@@ -265,10 +268,19 @@ class ConditionableModel(GenerativeModel, abc.ABC):
         if method is not None and not isinstance(method, PosteriorMethod):
             raise TypeError(f"method must be one of scorefield.posterior, such as MomentMatching(), got {method!r}")
         measurement.check(self.schema.layout.shape)
-        observation = Observation(measurement, method)
+        observation = Observation(measurement, self._default_method() if method is None else method)
         observation.check_together(self.conditions)
-        sampling = Sampling(observation.method.sampler).merged(self.sampling)
+        sampling = observation.method.sampling.merged(self.sampling)
         return self.replace(conditions=(*self.conditions, observation), sampling=sampling)
+
+    def _default_method(self) -> PosteriorMethod:
+        """The exact method where it is affordable, if nothing else was chosen before."""
+        shape, earlier = self.standardize.state_shape, [e for e in self.conditions if isinstance(e, Observation)]
+        plain = KnownValues.among(self.conditions) is None and self.standardize.variables is None
+        affordable = plain and len(shape) == 1 and shape[0] <= _EXACT_NUMBERS
+        if affordable and all(each.method == TwistedParticles() for each in earlier):
+            return TwistedParticles()
+        return MomentMatching()
 
     def given(
         self,

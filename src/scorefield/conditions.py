@@ -370,7 +370,7 @@ class Observation(Condition):
                 raise ValueError(f"{names} are samplers, and a model uses one: observe both with the same method")
 
     def check_density(self) -> None:
-        if self.method.sampler is not None:
+        if not self.method.has_density:
             what = f"{type(self.method).__name__} draws samples only and has no log-density or latents"
             raise ValueError(f"{what}: observe the measurement with method=MomentMatching()")
 

@@ -5,6 +5,7 @@ from .exact import ExactPosterior, exact_posterior
 from .known import KnownCoordinates, ReplacementSMC
 from .measured import LinearizedMeasurement, StandardizedMeasurement
 from .methods import DPS, TMPD, AnnealedLikelihood, Method, MomentMatching, NoisyState, PiGDM, PosteriorMethod
+from .particles import TwistedParticles
 from .posterior import Posterior, PosteriorMoments, posterior_of
 from .repaint import RePaint
 from .twisted_smc import TwistedSMC, twisted_smc
@@ -27,6 +28,7 @@ __all__ = [
     "ReplacementSMC",
     "StandardizedMeasurement",
     "TMPD",
+    "TwistedParticles",
     "TwistedSMC",
     "exact_posterior",
     "posterior_of",

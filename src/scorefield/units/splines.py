@@ -126,7 +126,7 @@ def _tail(y: Tensor, tail: Sequence[Tensor], sign: Tensor) -> tuple[Tensor, Tens
     ratio = excess / torch.where(linear, 1.0, scale)
     inside = torch.where(linear | (shape * ratio <= -1), 0.0, shape * ratio)
     log_left = torch.where(shape * ratio <= -1, _AT_BOUND * shape, torch.log1p(inside))
-    fall = torch.where(shape == 0, ratio, log_left / shape)
+    fall = torch.where(shape == 0, ratio, log_left / torch.where(shape == 0, 1.0, shape))  # 0 / 0 has no gradient
     log_q = log_p - torch.where(linear, 0.0, fall)
     z = quantile_of_log(log_q)
     log_slope = log_q - scale.log() - log_left - log_normal_density(z)
@@ -138,6 +138,7 @@ def _tail_inverse(z: Tensor, tail: Sequence[Tensor], sign: Tensor) -> Tensor:
     """y beyond the outermost knots."""
     end, z_end, slope, log_p, scale, shape = tail
     fall = log_p - torch.special.log_ndtr(-sign * z)
-    pareto = scale * torch.where(shape == 0, fall, torch.expm1(shape * fall) / shape)
+    curved = torch.expm1(shape * fall) / torch.where(shape == 0, 1.0, shape)  # 0 / 0 has no gradient
+    pareto = scale * torch.where(shape == 0, fall, curved)
     excess = torch.where(scale == 0, sign * (z - z_end) / slope, pareto)
     return end + sign * excess

@@ -27,7 +27,8 @@ from .denoisers import DenoiserModule, NoisyClassifier
 from .display import listed
 from .generative import GenerativeModel
 from .measurement import Measurement
-from .posterior import MomentMatching, PosteriorMethod, ReplacementSMC, TwistedParticles
+from .posterior import MomentMatching, PosteriorMethod, ReplacementSMC, StandardizedMeasurement, TwistedParticles
+from .posterior.levels import following, thinnest
 from .samplers import Sampling, SamplingLike
 from .schedules import LogLevel
 
@@ -258,7 +259,8 @@ class ConditionableModel(GenerativeModel, abc.ABC):
 
         Raises:
             TypeError: If it is not a measurement, or not a method.
-            ValueError: If the operator does not fit the data or y, or two measurements need different samplers.
+            ValueError: If the operator does not fit the data or y, two measurements need different samplers, or the noise is so
+                small that more than 200 steps are needed.
         """
         if not isinstance(measurement, Measurement):
             got = type(measurement).__name__
@@ -268,10 +270,20 @@ class ConditionableModel(GenerativeModel, abc.ABC):
         if method is not None and not isinstance(method, PosteriorMethod):
             raise TypeError(f"method must be one of scorefield.posterior, such as MomentMatching(), got {method!r}")
         measurement.check(self.schema.layout.shape)
-        observation = Observation(measurement, self._default_method() if method is None else method)
+        method = self._default_method() if method is None else method
+        sampling = method.sampling.merged(self.sampling)
+        if method.sampler is None:
+            thin = thinnest(StandardizedMeasurement(measurement, self.schema.layout, self.standardize), self.moments)
+            sampling = sampling if thin is None else following(sampling, thin)
+        observation = Observation(measurement, method, self._smallest(sampling))
         observation.check_together(self.conditions)
-        sampling = observation.method.sampling.merged(self.sampling)
         return self.replace(conditions=(*self.conditions, observation), sampling=sampling)
+
+    def _smallest(self, sampling: Sampling) -> float:
+        """The smallest level that was learned, if samples are drawn with smaller ones; otherwise 0."""
+        earlier = max((each.smallest for each in self.conditions if isinstance(each, Observation)), default=0.0)
+        learned = any(True for _ in self.denoiser.parameters())
+        return self.process.ends()[0] if learned and earlier == 0 and sampling.process != self.process else earlier
 
     def _default_method(self) -> PosteriorMethod:
         """The exact method where it is affordable, if nothing else was chosen before."""

@@ -20,7 +20,7 @@ from .data.layout import Layout
 from .data.variables import GIVEN
 from .denoisers import ClassifierGuided, Denoiser, DenoiserModule, Gaussian, Guided, NoisyClassifier
 from .measurement import Measurement
-from .posterior import KnownCoordinates, PosteriorMethod, posterior_of
+from .posterior import KnownCoordinates, Posterior, PosteriorMethod, SmallestLevel, posterior_of
 from .posterior.methods import MomentMatching
 from .units import Units
 
@@ -337,14 +337,16 @@ class Observation(Condition):
     Arguments:
         measurement: The measurement, in the units and axes of the user.
         method: How its posterior is sampled, by default by moment matching; one of `scorefield.posterior`.
+        smallest: The smallest level that the denoiser has learned; below it, it is extrapolated.
     """
 
     order = 3
 
-    def __init__(self, measurement: Measurement, method: PosteriorMethod | None = None) -> None:
+    def __init__(self, measurement: Measurement, method: PosteriorMethod | None = None, smallest: float = 0.0) -> None:
         super().__init__()
         self.measurement = measurement
         self.method = method or MomentMatching()
+        self.smallest = smallest
         self.order = 3 if self.method.sampler is None else 4  # such samplers look for the last posterior
 
     @property
@@ -354,7 +356,10 @@ class Observation(Condition):
 
     def transform(self, stage: Stage) -> Stage:
         parts = (self.method.likelihood, stage.layout, stage.units, stage.moments)
-        denoiser, moments = posterior_of(stage.answering(), self.measurement, *parts)
+        prior = stage.answering()
+        if self.smallest > 0 and Posterior.of(prior) is None:
+            prior = SmallestLevel(prior, self.smallest)
+        denoiser, moments = posterior_of(prior, self.measurement, *parts)
         return replace(stage, denoiser=denoiser, moments=moments)
 
     def check_together(self, others: Sequence[Condition]) -> None:

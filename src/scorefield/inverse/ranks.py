@@ -228,7 +228,7 @@ def _ranks(values: np.ndarray, seed: int) -> np.ndarray:
 
 def _regions(x: Tensor, rng: np.random.Generator) -> np.ndarray:
     """Whether each point is in each of some regions, less how many of its simulation are, and how full its own region is of
-    them, less the mean of that, `(N, L + 1, E)`. The regions are found by k-means among all points, for several numbers of them.
+    them, less the mean of that, `(N, L + 1, E)`. Regions are found by k-means among all points, for several numbers of them.
     """
     flat, found = x.flatten(0, 1), []
     for count in _REGIONS:

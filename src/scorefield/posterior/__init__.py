@@ -3,6 +3,7 @@
 from .daps import DAPS
 from .exact import ExactPosterior, exact_posterior
 from .known import KnownCoordinates, ReplacementSMC
+from .levels import SmallestLevel
 from .measured import LinearizedMeasurement, StandardizedMeasurement
 from .methods import DPS, TMPD, AnnealedLikelihood, Method, MomentMatching, NoisyState, PiGDM, PosteriorMethod
 from .particles import TwistedParticles
@@ -26,6 +27,7 @@ __all__ = [
     "PosteriorMoments",
     "RePaint",
     "ReplacementSMC",
+    "SmallestLevel",
     "StandardizedMeasurement",
     "TMPD",
     "TwistedParticles",

@@ -288,7 +288,7 @@ class ConditionableModel(GenerativeModel, abc.ABC):
     def _default_method(self) -> PosteriorMethod:
         """The exact method where it is affordable, if nothing else was chosen before."""
         shape, earlier = self.standardize.state_shape, [e for e in self.conditions if isinstance(e, Observation)]
-        plain = KnownValues.among(self.conditions) is None and self.standardize.variables is None
+        plain = self.standardize.variables is None and all(each.has_distribution for each in self.conditions)
         affordable = plain and len(shape) == 1 and shape[0] <= _EXACT_NUMBERS
         if affordable and all(each.method == TwistedParticles() for each in earlier):
             return TwistedParticles()

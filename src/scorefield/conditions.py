@@ -83,6 +83,11 @@ class Condition(nn.Module, abc.ABC):
         """What it is, in a few words."""
         return type(self).__name__
 
+    @property
+    def has_distribution(self) -> bool:
+        """Whether the denoiser that it gives is that of a distribution, which exact methods could follow."""
+        return True
+
     @abc.abstractmethod
     def transform(self, stage: Stage) -> Stage:
         """The denoiser, and the moments, conditioned on this.
@@ -165,6 +170,10 @@ class ContextCondition(Condition):
         guided = "" if self.guidance == 1 else f", guidance {self.guidance:g}"
         missing = f", without {', '.join(self.missing)}" if self.missing else ""
         return f"{len(self.rows):,} {'context' if len(self.rows) == 1 else 'contexts'}{missing}{guided}"
+
+    @property
+    def has_distribution(self) -> bool:
+        return self.guidance == 1
 
     @classmethod
     def among(cls, conditions: Sequence[Condition]) -> ContextCondition | None:
@@ -249,6 +258,10 @@ class KnownValues(Condition):
         rows = "" if len(self.x) == 1 else f" of {len(self.x):,} rows"
         return f"{', '.join(self.names) or 'some values'} known{rows}"
 
+    @property
+    def has_distribution(self) -> bool:
+        return False  # not before its particles are weighted
+
     @classmethod
     def among(cls, conditions: Sequence[Condition]) -> KnownValues | None:
         """The known values among conditions, if there are some."""
@@ -317,6 +330,10 @@ class ClassifierGuidance(Condition):
     def summary(self) -> str:
         """The class and the weight."""
         return f"class {self.label} of a classifier, weight {self.weight:g}"
+
+    @property
+    def has_distribution(self) -> bool:
+        return False
 
     def replaces(self, other: Condition) -> bool:
         """Whether the other is guidance by the same classifier."""

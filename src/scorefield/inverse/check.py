@@ -35,7 +35,7 @@ _CHEAP, _FEW, _OWN_DRAWS = (
     24,
     16,
 )  # up to so many numbers, the model itself is simulated as often as its twin; else so often
-_LEVEL = 0.005  # of the ranks of coordinates, beside the test of all quantities
+_LEVEL = 0.005  # of the ranks of coordinates; there is the test of all quantities too
 _NEAR = 0.1  # how far from 1 the width may be, and from 0 the shift
 _DEVIATIONS = 4.0  # by how many standard errors more
 

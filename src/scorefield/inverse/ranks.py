@@ -74,7 +74,7 @@ class RankTest:
 def rank_test(
     pool: Tensor, measured: Tensor, misfit: Tensor, axes: Tensor | None = None, randomizations: int = 999, seed: int = 0
 ) -> RankTest:
-    """Tests whether the truth behind each simulated measurement can be told from the draws that were made from it.
+    """Tests whether the truth behind each simulated measurement can be distinguished from the draws that were made from it.
 
     Given a measurement, the truth and L right draws are exchangeable. So is every quantity that is computed from one of these
     L + 1 points and from all of them as a set. Ranked are: coordinates; measured quantities A(x); the misfit; the directions

@@ -124,10 +124,10 @@ def guided_states(joint: JointMeasurement, u: Tensor, level: Tensor) -> GuidedSt
         mean = state.mean.detach()
         g, residual, volume = _linearized(joint, mean)
     root = _root(whole)
-    seen = g @ root
+    shown = g @ root
     eye = torch.eye(whole.shape[1], dtype=whole.dtype, device=whole.device)
-    precision_root = torch.linalg.cholesky(eye + seen.mT @ seen)
-    pulled = (seen.mT @ residual[..., None])[..., 0]
+    precision_root = torch.linalg.cholesky(eye + shown.mT @ shown)
+    pulled = (shown.mT @ residual[..., None])[..., 0]
     solved = torch.linalg.solve_triangular(precision_root, pulled[..., None], upper=False)
     back = torch.linalg.solve_triangular(precision_root.mT, solved, upper=True)
     square = residual.square().sum(1) - solved[..., 0].square().sum(1)

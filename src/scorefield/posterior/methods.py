@@ -189,7 +189,7 @@ class GaussianApproximation(IterativeMethod):
 
 @dataclass(frozen=True)
 class MomentMatching(GaussianApproximation):
-    """V = level² ∂D/∂x, the covariance itself (MMPS; Rozet et al., 2024). The default.
+    """V = level² ∂D/∂x, the covariance itself (MMPS; Rozet et al., 2024). The default of all but short vectors.
 
     Exact for Gaussian data and linear A. For other data it is the best Gaussian approximation, which gives modes wrong
     weights. For other A it linearizes at D (Gauss-Newton). One evaluation with its derivative, and one

@@ -1,6 +1,6 @@
 """Posteriors of models: their evidence, by particles, and whether a method is to be trusted with a measurement."""
 
-from .check import PosteriorCheck, check_posterior
+from .simulating import PosteriorCheck, check_posterior
 from .ranks import RankTest, rank_test
 from .weighing import evidence, misfit
 

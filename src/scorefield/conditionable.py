@@ -28,12 +28,15 @@ from .diffusion import Diffusion
 from .display import listed
 from .generative import GenerativeModel
 from .measurement import Measurement
-from .posterior import PosteriorMethod, ReplacementSMC
+from .posterior import MomentMatching, PosteriorMethod, ReplacementSMC, StandardizedMeasurement, TwistedParticles
+from .posterior.levels import following, thinnest
 from .rng import Rng
 from .samplers import Sampling, SamplingLike
 from .schedules import LogLevel
 
 __all__ = ["ConditionableModel"]
+
+_EXACT_NUMBERS = 16  # vectors of up to so many numbers are drawn by particles
 
 
 class ConditionableModel(GenerativeModel, abc.ABC):
@@ -264,12 +267,14 @@ class ConditionableModel(GenerativeModel, abc.ABC):
 
         Arguments:
             measurement: The measurement of one data point.
-            method: How the posterior is sampled, one of `scorefield.posterior` or its call, "dps"; by default by moment
-                matching. `DAPS` and `RePaint` bring their own sampler, and have no log-density.
+            method: How the posterior is sampled, one of `scorefield.posterior` or its call, "dps"; by default by
+                `TwistedParticles` for vectors of up to 16 numbers, exact in the limit of many particles, and by moment matching
+                for all else. `DAPS` and `RePaint` bring their own sampler, and have no log-density.
 
         Raises:
             TypeError: If it is not a measurement, or not a method.
-            ValueError: If the operator does not fit the data or y, or two measurements need different samplers.
+            ValueError: If the operator does not fit the data or y, two measurements need different samplers, or the noise is so
+                small that more than 200 steps are needed.
         """
         if not isinstance(measurement, Measurement):
             got = type(measurement).__name__
@@ -279,10 +284,29 @@ class ConditionableModel(GenerativeModel, abc.ABC):
         if method is not None and not isinstance(method, PosteriorMethod):
             raise TypeError(f"method must be one of scorefield.posterior, such as MomentMatching(), got {method!r}")
         measurement.check(self.schema.layout.shape)
-        observation = Observation(measurement, method)
+        method = self._default_method() if method is None else method
+        sampling = method.sampling.merged(self.sampling)
+        if method.sampler is None:
+            thin = thinnest(StandardizedMeasurement(measurement, self.schema.layout, self.standardize), self.moments)
+            sampling = sampling if thin is None else following(sampling, thin)
+        observation = Observation(measurement, method, self._smallest(sampling))
         observation.check_together(self.conditions)
-        sampling = Sampling(observation.method.sampler).merged(self.sampling)
         return self.replace(conditions=(*self.conditions, observation), sampling=sampling)
+
+    def _smallest(self, sampling: Sampling) -> float:
+        """The smallest level that was learned, if samples are drawn with smaller ones; otherwise 0."""
+        earlier = max((each.smallest for each in self.conditions if isinstance(each, Observation)), default=0.0)
+        learned = any(True for _ in self.denoiser.parameters())
+        return self.process.ends()[0] if learned and earlier == 0 and sampling.process != self.process else earlier
+
+    def _default_method(self) -> PosteriorMethod:
+        """The exact method where it is affordable, if nothing else was chosen before."""
+        shape, earlier = self.standardize.state_shape, [e for e in self.conditions if isinstance(e, Observation)]
+        plain = self.standardize.variables is None and all(each.has_distribution for each in self.conditions)
+        affordable = plain and len(shape) == 1 and shape[0] <= _EXACT_NUMBERS
+        if affordable and all(each.method == TwistedParticles() for each in earlier):
+            return TwistedParticles()
+        return MomentMatching()
 
     def given(
         self,

@@ -20,7 +20,7 @@ from .data.layout import Layout
 from .data.variables import GIVEN
 from .denoisers import ClassifierGuided, Denoiser, DenoiserModule, Gaussian, Guided, NoisyClassifier
 from .measurement import Measurement
-from .posterior import KnownCoordinates, PosteriorMethod, posterior_of
+from .posterior import KnownCoordinates, Posterior, PosteriorMethod, SmallestLevel, posterior_of
 from .posterior.methods import MomentMatching
 from .units import Units
 
@@ -82,6 +82,11 @@ class Condition(nn.Module, abc.ABC):
     def summary(self) -> str:
         """What it is, in a few words."""
         return type(self).__name__
+
+    @property
+    def has_distribution(self) -> bool:
+        """Whether the denoiser that it gives is that of a distribution, which exact methods could follow."""
+        return True
 
     @abc.abstractmethod
     def transform(self, stage: Stage) -> Stage:
@@ -166,6 +171,10 @@ class ContextCondition(Condition):
         missing = f", without {', '.join(self.missing)}" if self.missing else ""
         return f"{len(self.rows):,} {'context' if len(self.rows) == 1 else 'contexts'}{missing}{guided}"
 
+    @property
+    def has_distribution(self) -> bool:
+        return self.guidance == 1
+
     @classmethod
     def among(cls, conditions: Sequence[Condition]) -> ContextCondition | None:
         """The context among conditions, if there is one."""
@@ -249,6 +258,10 @@ class KnownValues(Condition):
         rows = "" if len(self.x) == 1 else f" of {len(self.x):,} rows"
         return f"{', '.join(self.names) or 'some values'} known{rows}"
 
+    @property
+    def has_distribution(self) -> bool:
+        return False  # not before its particles are weighted
+
     @classmethod
     def among(cls, conditions: Sequence[Condition]) -> KnownValues | None:
         """The known values among conditions, if there are some."""
@@ -316,6 +329,10 @@ class ClassifierGuidance(Condition):
         """The class and the weight."""
         return f"class {self.label} of a classifier, weight {self.weight:g}"
 
+    @property
+    def has_distribution(self) -> bool:
+        return False
+
     def replaces(self, other: Condition) -> bool:
         """Whether the other is guidance by the same classifier."""
         return isinstance(other, ClassifierGuidance) and other.classifier is self.classifier
@@ -335,14 +352,16 @@ class Observation(Condition):
     Arguments:
         measurement: The measurement, in the units and axes of the user.
         method: How its posterior is sampled, by default by moment matching; one of `scorefield.posterior`.
+        smallest: The smallest level that the denoiser has learned; below it, it is extrapolated.
     """
 
     order = 3
 
-    def __init__(self, measurement: Measurement, method: PosteriorMethod | None = None) -> None:
+    def __init__(self, measurement: Measurement, method: PosteriorMethod | None = None, smallest: float = 0.0) -> None:
         super().__init__()
         self.measurement = measurement
         self.method = method or MomentMatching()
+        self.smallest = smallest
         self.order = 3 if self.method.sampler is None else 4  # such samplers look for the last posterior
 
     @property
@@ -353,7 +372,10 @@ class Observation(Condition):
     def transform(self, stage: Stage) -> Stage:
         self._check_smooth(stage)
         parts = (self.method.likelihood, stage.layout, stage.units, stage.moments)
-        denoiser, moments = posterior_of(stage.answering(), self.measurement, *parts)
+        prior = stage.answering()
+        if self.smallest > 0 and Posterior.of(prior) is None:
+            prior = SmallestLevel(prior, self.smallest)
+        denoiser, moments = posterior_of(prior, self.measurement, *parts)
         return replace(stage, denoiser=denoiser, moments=moments)
 
     def _check_smooth(self, stage: Stage) -> None:
@@ -383,7 +405,7 @@ class Observation(Condition):
                 raise ValueError(f"{names} are samplers, and a model uses one: observe both with the same method")
 
     def check_density(self) -> None:
-        if self.method.sampler is not None:
+        if not self.method.has_density:
             what = f"{type(self.method).__name__} draws samples only and has no log-density or latents"
             raise ValueError(f"{what}: observe the measurement with method=MomentMatching()")
 

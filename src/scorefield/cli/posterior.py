@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["posterior"]
 
-_SAMPLERS = ("daps", "repaint")  # methods that are samplers of posteriors
+_SAMPLERS = ("daps", "repaint", "twistedparticles")  # methods that are samplers of posteriors
 
 
 @app.command(
@@ -34,7 +34,7 @@ _SAMPLERS = ("daps", "repaint")  # methods that are samplers of posteriors
 
 Operators are those of scorefield.measurement (mask, blur, downsample, grey, radon, fourier, linear),
 one after another with | between them;
-methods those of scorefield.posterior (momentmatching, pigdm, tmpd, dps, annealed), and daps and repaint.
+methods those of scorefield.posterior (momentmatching, pigdm, tmpd, dps, annealed), and twistedparticles, daps and repaint.
 Arrays are given as files: 'matrix.npy'. An unknown name lists them all.""",
 )
 def posterior(
@@ -67,11 +67,11 @@ def posterior(
         noise: The standard deviation of the noise, a number or a .npy; or a .npy of its covariance; or "poisson(gain=1)".
         count: How many samples to draw.
         output: A file .npy .npz .csv .parquet .xlsx .h5 .nc .zarr, or a folder/ for images as .png.
-        method: How the likelihood of noisy states is approximated; by default moment matching.
+        method: How the posterior is sampled; by default by particles for vectors of up to 16 numbers, else by moment matching.
         particles: Reweight this many particles per island, correcting the method's bias, and print log p(y).
         islands: How many independent islands, two or more for a standard error.
-        check: Run the same method and settings on Gaussian data whose posteriors are known, and say whether to trust it.
-        simulations: How many measurements the check simulates.
+        check: Simulate measurements of Gaussian data and of the model itself, draw again, and say whether to trust the method.
+        simulations: How many measurements of each the check simulates.
         seed: The random seed.
         batch: How many samples are drawn at once; memory grows with it.
     """
@@ -160,11 +160,14 @@ def _check(model: Model, simulations: int, seed: int, sampling: Sampling) -> Non
 
     found = check_posterior(model, simulations, seed=seed, sampling=sampling)
     ranks = found.calibration
-    rows: list[tuple[Any, ...]] = [("ranks of the truth among draws, p", ranks.p_value, "above 0.005")]
+    rows: list[tuple[Any, ...]] = [("ranks of coordinates among draws, p", ranks.p_value, "above 0.005")]
     rows += [("coverage about an estimate, p", ranks.coverage_p_value, "above 0.005")]
+    rows += [("ranks of measured quantities, misfit, directions, p", found.ranks.p_value, "above 0.01")]
+    if found.own is not None:
+        rows += [(f"the same for {found.own.simulations} samples of the model, p", found.own.p_value, "above 0.01")]
     if found.width is not None:
         rows += [
-            ("variance over the exact one", found.width, "0.9 to 1.1"),
+            ("variance over the exact one, worst direction", found.width, "0.9 to 1.1"),
             ("distance of the mean, in exact deviations", found.shift, "below 0.1"),
             ("how often y is as far out, p", found.surprise, "above 0.01"),
         ]

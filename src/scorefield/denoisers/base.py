@@ -89,6 +89,9 @@ class Denoiser(DenoiserModule):
     has_log_prob: bool = False
     """Whether it knows its log-density: then `log_prob` gives it."""
 
+    gaussian: bool = False
+    """Whether the data are Gaussian, so that it is affine at every level: then posteriors of linear measurements are."""
+
     @abc.abstractmethod
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         """Denoises.

@@ -39,6 +39,7 @@ class Gaussian(Denoiser):
     """
 
     has_log_prob = True
+    gaussian = True
 
     def __init__(self, mean: Tensor, covariance: Tensor) -> None:
         super().__init__()

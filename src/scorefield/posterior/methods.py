@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..samplers.base import Sampler
+from ..samplers.sampling import Sampling
 from ..tensors import expand
 from .measured import LinearizedMeasurement, StandardizedMeasurement
 from .solve import Apply, columns, direct, solved
@@ -100,8 +101,18 @@ class PosteriorMethod(abc.ABC):
 
     @property
     def sampler(self) -> Sampler | None:
-        """The sampler that it needs; None if any will do. A posterior with its own sampler has no log-density."""
+        """The sampler that it needs; None if any will do."""
         return None
+
+    @property
+    def sampling(self) -> Sampling:
+        """How it is sampled by default: its sampler, and steps and a schedule where it needs others than those of the model."""
+        return Sampling(self.sampler)
+
+    @property
+    def has_density(self) -> bool:
+        """Whether log-densities and latents of its likelihood go with it. Without one, samples alone are drawn."""
+        return self.sampler is None
 
 
 class PosteriorSampler(Sampler, PosteriorMethod):
@@ -178,7 +189,7 @@ class GaussianApproximation(IterativeMethod):
 
 @dataclass(frozen=True)
 class MomentMatching(GaussianApproximation):
-    """V = level² ∂D/∂x, the covariance itself (MMPS; Rozet et al., 2024). The default.
+    """V = level² ∂D/∂x, the covariance itself (MMPS; Rozet et al., 2024). The default of all but short vectors.
 
     Exact for Gaussian data and linear A. For other data it is the best Gaussian approximation, which gives modes wrong
     weights. For other A it linearizes at D (Gauss-Newton). One evaluation with its derivative, and one

@@ -40,6 +40,9 @@ class Sampler(abc.ABC):
         """Whether it chooses its own steps: then the schedule only says where the state is shown."""
         return False
 
+    gives_data: bool = False
+    """Whether the last move of its trajectory gives data, which have no noise left to remove."""
+
     @abc.abstractmethod
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         """Begins a trajectory through `times`, of shape `(n + 1,)`, and returns the move that makes its steps.

@@ -47,7 +47,9 @@ def trajectory_from(
             raise RuntimeError(f"{what} that is non-finite (NaN or inf) {where}: {advice}")
         last = t
         yield level, x
-    if denoise:
+    if denoise and sampler.gives_data:
+        yield 0.0, x / diffusion.process.alpha(times[-1]).to(x)
+    elif denoise:
         with torch.no_grad():
             mean = diffusion.split(x, times[-1])[0]
         if not bool(torch.isfinite(mean).all()):

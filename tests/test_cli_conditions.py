@@ -153,9 +153,9 @@ def test_the_process_and_the_schedule_reach_the_numbers(place, tmp_path):
     assert cli(*words("sample", place, "plain", tmp_path), *chosen) == 0
     expected = load(place / "plain").sample(40, sampler="heun(steps=6, process=vp, schedule=karras(5))")
     np.testing.assert_array_equal(np.load(tmp_path / "new.npy"), expected)
-    assert cli(*words("compare", place, "plain", tmp_path), "--process", "flow", "--schedule", "loglevel") == 0
+    assert cli(*words("compare", place, "plain", tmp_path), "--process", "flow", "--schedule", "uniformtime") == 0
     row = json.loads((place / "plain" / "compare.json").read_text())["rows"][0]
-    assert row["sampler"] == "DDIM(steps=4, schedule=LogLevel)"
+    assert row["sampler"] == "DDIM(steps=4, schedule=UniformTime)"
 
 
 def test_a_report_reads_and_draws_once(place, monkeypatch):

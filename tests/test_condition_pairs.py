@@ -37,7 +37,7 @@ def expected(first: Way, second: Way, count: int = 1) -> Model:
     rest = [(place, name) for place, name in found.observed if name not in SAMPLERS]
     rest += [(place, "MomentMatching") for place, _ in last[:-1]]
     denoiser = Formula(Expected(**{**vars(found), "observed": tuple(rest)}))
-    sampling = like.sampling
+    sampling = built(first, second, count).sampling  # whose levels follow measurements: tests/posterior
     for place, name in last[-1:]:
         parts = (None, like.schema.layout, like.standardize, like.moments)
         denoiser = Posterior(denoiser, exact._measured(place, like), *parts)

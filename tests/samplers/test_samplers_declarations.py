@@ -14,6 +14,7 @@ from scorefield.diffusion import Diffusion
 from scorefield.evaluation.measure import _other
 from scorefield.measurement import Mask, Measurement
 from scorefield.posterior import DAPS, Posterior, RePaint, ReplacementSMC
+from scorefield.posterior.methods import PosteriorSampler
 from scorefield.processes import EDM, VP
 from scorefield.rng import Rng, Samples
 from scorefield.samplers import (
@@ -137,18 +138,14 @@ def test_a_sampler_draws_noise_unless_it_says_that_it_is_deterministic(sampler):
 @pytest.mark.parametrize("steps", [4, 7])
 @pytest.mark.parametrize("sampler", [s for s in SAMPLERS if s.evaluations is not None], ids=repr)
 def test_declared_evaluations_are_those_that_are_made(sampler, steps):
-    counting, whole = Counting(MIXTURE), 0
-    diffusion = Diffusion(VP(), counting, MIXTURE.moments())
+    counting = Counting(MIXTURE)
+    denoiser = counting
+    if isinstance(sampler, PosteriorSampler):  # without a measurement they do what another sampler does
+        measured = Measurement(Mask(torch.tensor([True, False])), [0.5], 0.1)
+        denoiser = Posterior(counting, measured, moments=MIXTURE.moments())
+    diffusion = Diffusion(VP(), denoiser, MIXTURE.moments())
     sample(diffusion, (3, 2), Sampling(sampler, steps), Samples(0, count=3), denoise=False)
-    if not isinstance(sampler, DAPS):  # without a measurement it is ancestral sampling
-        assert counting.count == 3 * steps * sampler.evaluations
-        return
-    prior, whole = Counting(Gaussian(torch.zeros(2, dtype=D), torch.eye(2, dtype=D))), torch.tensor([True, False])
-    posterior = Posterior(prior, Measurement(Mask(whole), [0.5], 0.1), moments=prior.denoiser)
-    sample(
-        Diffusion(VP(), posterior, prior.denoiser), (3, 2), Sampling(sampler, steps), Samples(0, count=3), denoise=False
-    )
-    assert prior.count == 3 * steps * sampler.evaluations
+    assert counting.count == 3 * (steps + sampler.gives_data) * sampler.evaluations
 
 
 def test_none_is_declared_where_the_number_is_not_fixed():

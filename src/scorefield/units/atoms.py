@@ -17,7 +17,7 @@ __all__ = ["Atoms"]
 _LEAST = 1e-9  # of probability: a state at the end of an interval is finite
 _UNDERFLOW = 1e-300
 _RELATIVE = 1e-7  # values that differ by rounding of float32 are the same
-_CORE = (0.2, 0.95)  # the middle part of an atom's interval, and the part of its rows that are put there
+_SPREAD = 0.15  # of the lengths of atoms' intervals: the standard deviation of places in them
 
 
 class Atoms(nn.Module):
@@ -25,9 +25,10 @@ class Atoms(nn.Module):
 
     Let w be the probability of what is not an atom, z' the state that it alone would have, and A_j the probability of the
     j atoms below it. Then its state is Φ⁻¹(A_j + w Φ(z')), and that of atom j at a place u is Φ⁻¹(A_j + w Φ(z'_j) + g(u) p_j),
-    where z'_j is the state at which continuous values pass the atom. g is increasing and piecewise linear, from 0 to 1, and
-    maps 95 % of places to the middle fifth: an approximate distribution of states then seldom passes the ends of intervals,
-    where one value would be taken for another. Probabilities do not depend on g, which is part of the volume.
+    where z'_j is the state at which continuous values pass the atom, and g the quantile function of a normal distribution
+    with the mean 1/2 and the standard deviation 0.15, cut to [0, 1]. An approximate distribution of states then seldom passes
+    the ends of intervals, where one value would be taken for another. Probabilities do not depend on g: its derivative is part
+    of the volume.
 
     Arguments:
         maps: The columns, all with atoms.
@@ -130,12 +131,10 @@ class Atoms(nn.Module):
 
 def _spread(place: Tensor) -> tuple[Tensor, Tensor]:
     """Which part of an atom's probability lies below a place, and the log of its derivative."""
-    width, share = _CORE
-    middle = place - 0.5
-    core, rest = width / share, (1 - width) / (1 - share)
-    beyond = (middle.abs() - share / 2).clamp_min(0)
-    part = 0.5 + core * middle + (rest - core) * beyond.copysign(middle)
-    return part.clamp(0, 1), torch.where(beyond > 0, rest, place.new_tensor(core)).log()
+    low = 0.5 * math.erfc(0.5 / _SPREAD / math.sqrt(2))
+    p, q = low + (1 - 2 * low) * place, low + (1 - 2 * low) * (1 - place)
+    z = normal_quantile(p, q)
+    return (0.5 + _SPREAD * z).clamp(0, 1), math.log(_SPREAD * (1 - 2 * low)) - log_normal_density(z)
 
 
 def _tolerance(column: ColumnMap, size: int) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 
 import scorefield.posterior
 import scorefield.samplers
-from scorefield.denoisers import Denoiser, Gaussian, Mixture
+from scorefield.denoisers import Denoiser, Mixture
 from scorefield.diffusion import Diffusion
 from scorefield.evaluation.measure import _other
 from scorefield.measurement import Mask, Measurement

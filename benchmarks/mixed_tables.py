@@ -123,6 +123,16 @@ def judged(
     )
 
 
+def fitted(train: pd.DataFrame, settings: scorefield.Data, options: argparse.Namespace) -> Any:
+    """The model, from its file if that exists."""
+    if options.model and options.model.exists():
+        return scorefield.load(options.model)
+    model = scorefield.fit(train, data=settings, minutes=options.minutes, seed=options.seed)
+    if options.model:
+        model.save(options.model)
+    return model
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
@@ -131,6 +141,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="of training; by default as fit chooses")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, help="a file for the samples of scorefield")
+    parser.add_argument(
+        "--model", type=Path, help="a file for the fitted model; if it exists, it is read and not fitted again"
+    )
     parser.add_argument("--models", nargs="*", default=["factorized", "copula", "scorefield"])
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -143,7 +156,7 @@ def main() -> None:
     for name in options.models:
         start = time.process_time()
         if name == "scorefield":
-            model = scorefield.fit(train, data=settings, minutes=options.minutes, seed=options.seed)
+            model = fitted(train, settings, options)
             trained = time.process_time() - start
             drawn = model.sample(len(train), seed=options.seed)
             if options.output:

@@ -19,7 +19,6 @@ from ..noise_levels import NoiseLevels, choose_noise_levels, diameter
 from ..objectives import DenoisingScoreMatching, LevelDistribution, LevelObjective, LogNormal, WithLowTail
 from ..processes import Process
 from ..samplers import DPM, Sampler, Sampling, UniPC
-from ..schedules import Schedule, UniformTime
 from ..settings import Network, Training
 from .budget import resolve_training
 from .mixture import fit_mixture
@@ -213,9 +212,8 @@ def _sampling(prepared: Prepared, process: Process, given: Sampling | None) -> t
     low, high = process.checked().ends()
     fine = math.ceil(math.log(high / low) / math.log(_FACTOR))
     sampler: Sampler
-    schedule: Schedule | None = None
     if prepared.units.variables is not None:
-        sampler, steps, schedule = DPM(2, eta=1.5), 40, UniformTime()
+        sampler, steps = DPM(2, eta=1.5), max(40, fine)
         reason = "more noise than in the reverse SDE, for tables: it forgets errors of the network"
     elif prepared.vectors:
         sampler, steps = UniPC(3), max(32, fine)
@@ -223,7 +221,7 @@ def _sampling(prepared: Prepared, process: Process, given: Sampling | None) -> t
     else:
         sampler, steps = DPM(2, eta=1.0), max(24, fine)
         reason = "the reverse SDE, for grids: it forgets errors of the network"
-    usual = Sampling(sampler, steps, schedule, process)
+    usual = Sampling(sampler, steps, None, process)
     chosen = usual if given is None else given.merged(usual)
     return chosen, Choice("sampling", str(chosen.replace(process=None)), reason if given is None else GIVEN)
 

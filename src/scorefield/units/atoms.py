@@ -27,8 +27,9 @@ class Atoms(nn.Module):
     j atoms below it. Then its state is Φ⁻¹(A_j + w Φ(z')), and that of atom j at a place u is Φ⁻¹(A_j + w Φ(z'_j) + g(u) p_j),
     where z'_j is the state at which continuous values pass the atom, and g the quantile function of a normal distribution
     with the mean 1/2 and the standard deviation 0.15, cut to [0, 1]. An approximate distribution of states then seldom passes
-    the ends of intervals, where one value would be taken for another. Probabilities do not depend on g: its derivative is part
-    of the volume.
+    the ends of intervals, where one value would be taken for another. In columns of nothing but consecutive atoms, such as
+    counts, it would be taken for the next one, and g(u) = u. Probabilities do not depend on g: its derivative is part of the
+    volume.
 
     Arguments:
         maps: The columns, all with atoms.
@@ -49,6 +50,7 @@ class Atoms(nn.Module):
     mass: Tensor
     count: Tensor
     start: Tensor
+    central: Tensor
 
     def __init__(self, maps: Sequence[ColumnMap], edges: Sequence[Tensor]) -> None:
         super().__init__()
@@ -77,6 +79,8 @@ class Atoms(nn.Module):
         self.register_buffer("edges", bounds, persistent=False)
         self.register_buffer("mass", mass, persistent=False)
         self.register_buffer("count", torch.tensor([len(m.values) for m in maps])[:, None], persistent=False)
+        central = torch.tensor([not _consecutive(m) for m in maps])
+        self.register_buffer("central", central, persistent=False)
         self.register_buffer("start", torch.arange(n), persistent=False)
 
     def find(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,7 +108,8 @@ class Atoms(nn.Module):
         below = self.below[self.start, after]
         mass, rest = self.mass[:, 0], self.mass[:, 1]
         low, high, own = self.table[self.start, atom.clamp_min(0)].unbind(-1)
-        part, log_part = _spread(place)
+        part, log_part = _central(place)
+        part, log_part = torch.where(self.central, part, place), torch.where(self.central, log_part, 0.0)
         p = torch.where(is_atom, low + part * own, below + rest * normal_cdf(z))
         q = torch.where(is_atom, high + (1 - part) * own, mass - below + rest * normal_cdf(-z))
         least = torch.full_like(p, _UNDERFLOW).masked_fill(is_atom, _LEAST)
@@ -129,12 +134,18 @@ class Atoms(nn.Module):
         return normal_quantile(u.clamp(_UNDERFLOW, 1.0), v.clamp(_UNDERFLOW, 1.0))
 
 
-def _spread(place: Tensor) -> tuple[Tensor, Tensor]:
+def _central(place: Tensor) -> tuple[Tensor, Tensor]:
     """Which part of an atom's probability lies below a place, and the log of its derivative."""
     low = 0.5 * math.erfc(0.5 / _SPREAD / math.sqrt(2))
     p, q = low + (1 - 2 * low) * place, low + (1 - 2 * low) * (1 - place)
     z = normal_quantile(p, q)
     return (0.5 + _SPREAD * z).clamp(0, 1), math.log(_SPREAD * (1 - 2 * low)) - log_normal_density(z)
+
+
+def _consecutive(column: ColumnMap) -> bool:
+    """Whether all values are atoms, with equal steps between them."""
+    steps = column.values.diff()
+    return column.discrete and len(steps) > 1 and bool((steps - steps[0]).abs().max() < 1e-3 * steps[0])
 
 
 def _tolerance(column: ColumnMap, size: int) -> Tensor:

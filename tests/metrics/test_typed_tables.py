@@ -274,3 +274,15 @@ def test_names_of_levels_are_those_of_the_column():
 def test_mistakes(x, columns, error, message):
     with pytest.raises(error, match=message):
         table_shapes(x, np.zeros((30, 2)), columns=columns)
+
+
+@pytest.mark.parametrize(("count", "rest"), [(2000, 0), (100, 0), (100, 400)])
+def test_the_ranges_of_shares_hold_nine_in_ten(count, rest):
+    """Between samples and rows of one distribution, however few rows there are; the share that repeats depends on the count."""
+    rng, inside = np.random.default_rng(3), []
+    for seed in range(60):
+        x, y, z = (rng.poisson(3.0, (size, 1)) + rng.integers(0, 40, (size, 1)) / 100 for size in (count, 80, rest))
+        shape = table_shapes(x, y, z if rest else None, seed=seed).columns[0]
+        assert shape.repeated is not None
+        inside.append((shape.atom.covered, shape.repeated.covered))
+    assert (np.mean(inside, 0) > 0.65).all() and np.mean(inside) > 0.75  # 0.9, but for quantiles of 40 differences

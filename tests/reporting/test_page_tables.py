@@ -94,7 +94,7 @@ def test_the_column_that_differs_most_comes_first_with_its_spike_and_its_range(p
     first = cards(page)[0]
     assert len(cards(page)) == 6 and "<b>=1+1</b>" in first
     rows = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", first))
-    assert "most common value, 0, share of rows" in rows and "real data:" in rows["most common value, 0, share of rows"]
+    assert "most common value, 0, share of rows" in rows and "held out:" in rows["most common value, 0, share of rows"]
     assert "Wasserstein distance, units of the column" in rows and "Kolmogorov-Smirnov distance" in rows
     outside = next(value for name, value in rows.items() if name.startswith("samples outside the range 0 to"))
     assert re.fullmatch(r"\d+ below, \d+ above", outside) and not outside.startswith("0 below")

@@ -25,8 +25,9 @@ class Share:
     """A share of rows, of samples and of real data.
 
     Arguments:
-        samples, real: The share of samples, and of all real rows.
-        low, high: The 5 % and the 95 % quantile of the share of random parts of real data, of as many rows as samples.
+        samples, real: The share of samples, and of held-out rows.
+        low, high: The range, from 5 % to 95 %, in which the share of samples of a perfect model would be, given that of the
+            held-out rows: by the differences of random parts of these sizes.
     """
 
     samples: float
@@ -49,7 +50,7 @@ class ColumnShape:
         distance: Between the values that are there: Kolmogorov-Smirnov for numbers, total variation for categories.
         wasserstein: The Wasserstein distance of order 1 in the units of the column; None for categories.
         missing: The share of missing values.
-        atom: The share of the value that is most common, of samples or of real data, wherever it is more common.
+        atom: The share of the value that is most common among samples and real rows together.
         atom_value: That value, or the code of the category.
         repeated: The share of numbers that occur more than once; None for categories.
         least, largest: The range of real numbers; NaN for categories.
@@ -173,14 +174,15 @@ def _shape(
         wasserstein = Distance("Wasserstein distance", value, *_range(np.array(between)), counts=counts)
 
     def share(of: Callable[[np.ndarray], float]) -> Share:
-        _, low, high = _range(np.array([of(a) for a, _ in pairs]))
-        return Share(of(x), of(real), low, high)
+        _, low, high = _range(np.array([of(a) - of(b) for a, b in pairs]))
+        held_out = of(some[1])
+        return Share(of(x), held_out, max(0.0, held_out + low), min(1.0, held_out + high))
 
     atom = _atom(x, real)
     known, drawn = _there(np.concatenate(whole[1:])), _there(whole[0])
     range_ = (np.nan, np.nan) if column.size or not len(known) else (float(known.min()), float(known.max()))
     repeated = None if column.size else share(_repeated)
-    counted = column.size > 0 or (repeated is not None and repeated.real > LATTICE)
+    counted = column.size > 0 or _repeated(real) > LATTICE
     unseen, chance = _unseen(drawn, known) if counted else (None, 0.0)
     shape = ColumnShape(
         *(str(column.name), column.kind, distance, wasserstein),
@@ -305,13 +307,9 @@ def _unseen(drawn: np.ndarray, known: np.ndarray) -> tuple[int, float]:
 
 
 def _atom(x: np.ndarray, real: np.ndarray) -> float:
-    """The most common value of either side, of the side on which it has the larger share."""
-    best, most = float("nan"), 0.0
-    for side in (real, x):
-        values, members = np.unique(_there(side), return_counts=True)
-        if len(values) and members.max() / len(side) > most:
-            best, most = float(values[members.argmax()]), float(members.max() / len(side))
-    return best
+    """The most common value of both sides together: which it is does not depend on which row is on which side."""
+    values, members = np.unique(_there(np.concatenate([x, real])), return_counts=True)
+    return float(values[members.argmax()]) if len(values) else float("nan")
 
 
 def _repeated(values: np.ndarray) -> float:

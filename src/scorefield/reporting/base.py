@@ -95,9 +95,9 @@ def label(colour: str, size: float = 12, **style: Any) -> dict[str, Any]:
     return {"color": colour, "fontsize": size, "fontfamily": family(), **style}
 
 
-def few_ticks(axis: Axis, count: int) -> None:
-    """At most about `count` tick labels, at round numbers."""
-    axis.set_major_locator(require("matplotlib.ticker").MaxNLocator(count))
+def few_ticks(axis: Axis, count: int, whole: bool = False) -> None:
+    """At most about `count` tick labels, at round numbers, or at whole ones."""
+    axis.set_major_locator(require("matplotlib.ticker").MaxNLocator(count, integer=whole))
 
 
 def log_scale(axes: Axes, which: str) -> None:

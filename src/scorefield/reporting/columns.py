@@ -68,7 +68,7 @@ def number_histogram(
     axes.set_ylim(0, 1.15 * top)
     axes.set_yticks([])
     axes.set_xlim(low, high)
-    few_ticks(axes.xaxis, 4)
+    few_ticks(axes.xaxis, 4, whole=bool(all(np.array_equal(x, x.round()) for x in sides)))
     margin = 0.05 * (high - low)  # a label at the border would be cut off
     ticks = [place for place in axes.get_xticks() if low + margin <= place <= high - margin]
     if column.kind == "number":

@@ -116,7 +116,7 @@ def _distance(distance: Distance) -> tuple[str, str]:
 def _share(share: Share) -> tuple[str, str]:
     return percent(
         share.samples
-    ), f"real data: {percent(share.real)}, by chance {percent(share.low)} to {percent(share.high)}"
+    ), f"held out: {percent(share.real)}; by chance {percent(share.low)} to {percent(share.high)}"
 
 
 def _strip(distance: Distance) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def test_sizes_follow_from_the_number_of_rows(count, batch, rate):
     assert (found.training.batch, found.training.learning_rate) == (batch, rate)
     assert found.training.steps == int(120 * rows**0.5)
     assert found.network.numbers == 2 and found.network.features == 5 and found.network.extra == 6
-    assert found.choice("sampling").value == "DPM(eta=1.5, steps=40)"
+    assert found.choice("sampling").value == "DPM(eta=1, steps=64)"
     assert f"{rows:,} rows" in found.choice("steps").reason
 
 

@@ -213,8 +213,8 @@ def _sampling(prepared: Prepared, process: Process, given: Sampling | None) -> t
     fine = math.ceil(math.log(high / low) / math.log(_FACTOR))
     sampler: Sampler
     if prepared.units.variables is not None:
-        sampler, steps = DPM(2, eta=1.5), max(40, fine)
-        reason = "more noise than in the reverse SDE, for tables: it forgets errors of the network"
+        sampler, steps = DPM(2, eta=1.0), max(64, fine)
+        reason = "the reverse SDE, for categories: it forgets errors of the network, and short steps keep their shares"
     elif prepared.vectors:
         sampler, steps = UniPC(3), max(32, fine)
         reason = "the probability flow, for vectors; thin directions get as many steps as wide ones"

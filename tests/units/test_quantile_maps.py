@@ -140,6 +140,16 @@ def test_evident_bounds(draw, bounds):
     assert find_bounds(draw(np.random.default_rng(0)), np.zeros(0)) == bounds
 
 
+def test_bounds_of_few_values():
+    """Of 16 positive values 0 is a bound if normal ones would not all be positive, and seldom of normal ones that are."""
+    rng = np.random.default_rng(0)
+    found = [find_bounds(np.abs(rng.normal(2.5, 1, 16)), np.zeros(0))[0] for _ in range(300)]
+    assert found.count(None) > 290
+    found = [find_bounds(rng.lognormal(0, 2, 16), np.zeros(0))[0] for _ in range(300)]
+    assert found.count(0.0) > 150  # and never for a value below it
+    assert find_bounds(np.concatenate([[-0.1], rng.lognormal(0, 2, 15)]), np.zeros(0)) == (None, None)
+
+
 def test_a_code_far_from_all_values_is_not_a_bound():
     x = np.random.default_rng(0).normal(10, 1, 1000)
     x[:50] = -999

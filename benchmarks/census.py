@@ -85,8 +85,8 @@ def tried(path: Path, minutes: float) -> tuple[str, str]:
                 again = Path(folder) / "samples.csv"
                 write(again, [drawn], len(drawn), model.schema)
                 schema = Schema.of(scorefield.read(again))
-        names = [(c.name, c.kind) for c in model.schema.table]
-        kinds = {c.name: c.kind for c in schema.table}
+        names = [(str(c.name), c.kind) for c in model.schema.table]
+        kinds = {str(c.name): c.kind for c in schema.table}
         other = [
             f"{n}: {kinds.get(n)} when read again, not {k}" for n, k in names if kinds.get(n) not in (k, "constant")
         ]

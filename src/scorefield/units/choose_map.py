@@ -180,7 +180,7 @@ def _candidates(line: np.ndarray, form: ColumnForm, bounded: Base) -> list[Candi
     """The maps that are compared, simple ones first."""
     found = [Candidate(form, bounded, False)]
     positive = replace(form, lower=0.0)
-    if bounded == "affine" and form.step == 0 and line.min() > 0:
+    if bounded == "affine" and line.min() > form.step:  # no value of a lattice next to 0, where it has no logarithm
         found.append(Candidate(positive, "log", False))
     if len(line) >= _ENOUGH:
         found += [Candidate(form, "affine", True)]

@@ -122,7 +122,9 @@ def find_atoms(
     usual = _around(values, counts, lattice) if on_lattice else np.full(d, float(np.median(counts)))
     spikes: np.ndarray = enough & (counts > 3 * usual + 4 * np.sqrt(usual))
     if on_lattice:  # of as many values as there are, chance would make one a spike in a thousandth of the tables
-        spikes &= _exponent(counts, _WINDOW * 2 * usual, 1 / (2 * _WINDOW + 1)) > math.log(1000 * d)
+        evidence = _exponent(counts, _WINDOW * 2 * usual, 1 / (2 * _WINDOW + 1))
+        clear = spikes & (evidence > math.log(1000 * d))
+        spikes &= (evidence > math.log(20 * d)) & clear.any()  # where there is one, others are less surprising
     if spikes.sum() > MOST_SPIKES:
         spikes &= counts >= np.sort(counts[spikes])[-MOST_SPIKES]
     return spikes

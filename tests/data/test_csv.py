@@ -237,3 +237,25 @@ def test_tables_in_all_their_suffixes(tmp_path):
     two_levels = TABLE.set_axis(pandas.MultiIndex.from_tuples([("a", 1), ("a", 2), ("b", 1)]), axis=1)
     with pytest.raises(ValueError, match=r"x\.csv holds one line of names, .* several levels: write .*parquet"):
         check(tmp_path / "x.csv", Schema.of(two_levels))
+
+
+def test_years_as_names(tmp_path):
+    """A wide table: the first line looks like its rows, words and numbers, but counts."""
+    path = tmp_path / "wide.csv"
+    rows = "\n".join(f"place {i},code {i},{i / 8},{i / 4 + 1},{i / 2 + 2}" for i in range(12))
+    path.write_text(f"Country,Code,1960,1961,1962\n{rows}\n")
+    found = read(path)
+    assert list(found.columns) == ["Country", "Code", "1960", "1961", "1962"] and len(found) == 12
+    path.write_text(f"place,code,1.5,3.5,7\n{rows}\n")
+    assert list(read(path).columns) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("lines", [("Series: rates",), ("Series: rates", "", "Age: 16 and over", "")])
+def test_text_before_the_table(tmp_path, lines):
+    path = tmp_path / "series.csv"
+    rows = "\n".join(f"{1959 + i // 4},Q{i % 4},{i / 8}" for i in range(12))
+    path.write_text("\n".join((*lines, f"Year,Period,Value,\n{rows}\n")))
+    with pytest.warns(UserWarning, match="not part of the table"):
+        found = read(path)
+    assert list(found.columns) == ["Year", "Period", "Value"] and found.shape == (12, 3)
+    assert list(found["Value"]) == [i / 8 for i in range(12)]

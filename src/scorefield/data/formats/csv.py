@@ -115,6 +115,7 @@ class _Columns:
         given: How many names the first line has; None if it holds data.
         unnamed: The places of the columns to which it gives none.
         labels: Whether the first line has no name for the first column alone, which labels the rows, as R writes it.
+        preamble: How many lines of text come before the table.
     """
 
     path: Path
@@ -122,12 +123,13 @@ class _Columns:
     given: int | None
     unnamed: tuple[int, ...]
     labels: bool = False
+    preamble: int = 0
 
     @classmethod
     def of(cls, path: Path, dialect: Dialect) -> _Columns:
         width, given = dialect.width, [name.strip() for name in dialect.head]
         if not dialect.named:
-            return cls(path, list(range(width)), None, ())
+            return cls(path, list(range(width)), None, (), preamble=dialect.preamble)
         rows = [row for row in dialect.rows if len(row) == width]
         filled = any(row[-1].strip() for row in rows)  # else a comma at the end of each row
         labels = len(given) == width - 1 and filled and _label_rows([row[0] for row in rows])
@@ -139,7 +141,7 @@ class _Columns:
         taken = [
             name or _free_name("row_names" if i == 0 else f"column_{i + 1}", names) for i, name in enumerate(names)
         ]
-        return cls(path, taken, len(given), unnamed, labels)
+        return cls(path, taken, len(given), unnamed, labels, dialect.preamble)
 
     def parts(self, frames: Iterable[Any], selection: Selection) -> Iterator[Any]:
         """Tables, all with the same columns: without row numbers, and without empty columns at the end.
@@ -178,7 +180,12 @@ class _Columns:
         return kept[1:] if numbered and len(kept) > 1 else kept
 
     def _warn(self, kept: Sequence[int], selection: Selection) -> None:
-        """Says which columns got a name."""
+        """Says which lines are left out, and which columns got a name."""
+        if self.preamble and selection.columns is None:
+            lines = "line is" if self.preamble == 1 else f"{self.preamble:,} lines are"
+            warnings.warn(
+                f"the first {lines} not part of the table in {self.path}: text without separators", stacklevel=3
+            )
         named = [self.names[i] for i in self.unnamed if i in kept and not (i == 0 and self.labels)]
         if named and selection.columns is None:
             listed = ", ".join(map(str, named[:5])) + (f" and {len(named) - 5} more" if len(named) > 5 else "")

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,6 +39,7 @@ class Dialect:
         named: Whether these are names.
         skipped: The lines up to the first row of data.
         rows: The fields of the first rows of data.
+        preamble: How many lines of text come before the table.
     """
 
     encoding: str
@@ -49,6 +51,7 @@ class Dialect:
     named: bool
     skipped: int
     rows: tuple[tuple[str, ...], ...]
+    preamble: int = 0
 
     @classmethod
     def of(cls, path: Path, encoding: str | None = None) -> Dialect:
@@ -64,6 +67,8 @@ class Dialect:
             raise DataError(f"{path} holds control characters: it is damaged, or not a table")
         start = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith(_COMMENTS)), len(lines))
         separator = _separator(lines[start:])
+        preamble = _preamble(lines[start:], separator)
+        start += preamble
         fields, used = _fields(lines[start:], separator)
         first, rows = (fields[0], fields[1:]) if fields else (("",), ())
         quoted = _first_alone_quoted(lines[start : start + used], lines[start + used :])
@@ -74,7 +79,9 @@ class Dialect:
                 first, named = names, True
         later = [line for line in lines[start + used :] if line.startswith("#")]
         decimal, thousands = _numbers(rows, separator)
-        return cls(encoding, separator, decimal, thousands, "#" if later else None, first, named, skipped, rows)
+        return cls(
+            encoding, separator, decimal, thousands, "#" if later else None, first, named, skipped, rows, preamble
+        )
 
     @property
     def width(self) -> int:
@@ -146,6 +153,14 @@ def _separator(lines: Sequence[str]) -> str:
     return best
 
 
+def _preamble(lines: Sequence[str], separator: str) -> int:
+    """How many lines come before a table of three columns or more: lines of text without any separator."""
+    widths = [len(fields[0]) if (fields := _fields([line], separator)[0]) else 0 for line in lines]
+    width = Counter(w for w in widths if w).most_common(1)[0][0] if any(widths) else 0
+    start = next((i for i, w in enumerate(widths) if w > 1), 0)
+    return start if separator != " " and width > 2 and widths[start] >= width else 0
+
+
 def _some_numbers(fields: Sequence[Sequence[str]], width: int) -> bool:
     """Whether some column holds numbers alone, and nearly all lines have as many fields."""
     rows = [row for row in fields[1:] if len(row) == width]
@@ -193,6 +208,9 @@ def is_data(first: Sequence[str], rows: Sequence[Sequence[str]] = ()) -> bool:
     if all(is_number(f) or f.strip() in MISSING for f in first) and any(map(is_number, first)):
         return True
     columns = list(zip(*(row for row in rows if len(row) == len(first))))
+    numbers = [float(f) for f in first if f.strip().isdigit()]
+    if len(numbers) > 2 and len({b - a for a, b in pairwise(numbers)}) == 1 and numbers[0] != numbers[1]:
+        return False  # years, or other counters, beside text
     numeric = [
         is_number(field)
         for field, column in zip(first, columns)

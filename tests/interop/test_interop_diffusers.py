@@ -160,8 +160,9 @@ def test_what_cannot_be_imported_is_refused(folder, tmp_path):
         import_diffusers(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="describes a UNet2DConditionModel, but only a UNet2DModel can be imported"):
         import_diffusers(folder(_class_name="UNet2DConditionModel"))
-    with pytest.raises(ValueError, match="the network is class-conditional"):
-        import_diffusers(folder(num_class_embeds=10))
+    for embedded in ("timestep", "identity"):
+        with pytest.raises(ValueError, match=rf"class_embed_type {embedded}\): only classes can be imported"):
+            import_diffusers(folder(class_embed_type=embedded))
     with pytest.raises(ValueError, match="returns 4 channels for 3"):
         import_diffusers(folder(out_channels=4))
     with pytest.raises(
@@ -171,8 +172,10 @@ def test_what_cannot_be_imported_is_refused(folder, tmp_path):
     with pytest.raises(ValueError, match="does not give the size of the images"):
         import_diffusers(folder(sample_size=None))
     path = folder()
-    (path / "scheduler_config.json").write_text(json.dumps({"_class_name": "ScoreSdeVeScheduler", "snr": 0.15}))
-    with pytest.raises(ValueError, match="ScoreSdeVeScheduler has no betas"):
+    (path / "scheduler_config.json").write_text(json.dumps({"_class_name": "IPNDMScheduler"}))
+    with pytest.raises(
+        ValueError, match="IPNDMScheduler has no betas: only DDPM and its relatives, ScoreSdeVe, EDM and"
+    ):
         import_diffusers(path)
     path = folder()
     save_file({"conv.weight": torch.ones(1)}, path / "diffusion_pytorch_model.safetensors")

@@ -70,32 +70,42 @@ def import_(
         base: For tutorial: its sigma, the number whose power is the diffusion coefficient.
         data: Images like those it was trained on, which give the model its mean and variance, and check it.
     """
+    from ..interop.importing import kind_of
+
     given: dict[str, Any] = {"preset": preset, "ladder": ladder, "centred": centred, "activation": activation}
     given |= {"weights": None if weights == "ema" else weights, "groups": groups, "base": base}
+    known = kind_of(path) if kind == "auto" else kind
     for name, value in given.items():
-        if value is not None and kind != "auto" and name not in _KNOWN[kind]:
-            raise ValueError(f"--{name} does not apply to {kind}: leave it out")
+        if value is not None and name not in _KNOWN[known]:
+            raise ValueError(f"--{name} does not apply to {known}: leave it out")
     given |= {"size": size}
     if data is not None:
         given |= {"x": reading.read(data), "source": reading.source(data)}
-    _import(kind, path, output, given)
+    for note in _notes(known, path, output, given):
+        say(f"note: {note}")
+    if (found := _origin(output)) != kind:
+        say(f"note: {path} was imported as {found}, by the names in it")
     say(f"next: scorefield sample {shlex.quote(str(output))} -n 64 -o new/")
     print(output / "model.safetensors")
 
 
-def _import(kind: str, path: Path, output: Path, given: dict[str, Any]) -> None:
-    """Imports, and says what was found, what was assumed and how the check went."""
+def _notes(kind: str, path: Path, output: Path, given: dict[str, Any]) -> list[str]:
+    """Imports; what was assumed, and how the check went."""
     import warnings
 
-    from ..interop.importing import import_as, kind_of
+    from ..interop.importing import import_as
     from ..runs import Run
 
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always", UserWarning)
-        import_as(kind_of(path) if kind == "auto" else kind, path, output, given)
-    about = Run(output).read("run.json")
-    if (found := about["imported"]["kind"]) != kind:
-        say(f"note: {path} was imported as {found}, by the names in it")
-    checks = [reason for name, _, reason in about["choices"] if name == "check" and not notes]  # else a note has it
-    for text in (*checks, *(note.message for note in notes)):
-        say(f"note: {text}")
+        import_as(kind, path, output, given)
+    choices = Run(output).read("run.json")["choices"]
+    said = [str(note.message) for note in notes]
+    return said or [reason for name, _, reason in choices if name == "check"]  # a warning has the check in it
+
+
+def _origin(output: Path) -> str:
+    """The code that wrote what was imported."""
+    from ..runs import Run
+
+    return str(Run(output).read("run.json")["imported"]["kind"])

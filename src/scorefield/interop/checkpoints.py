@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -14,6 +15,7 @@ from .. import presets
 from ..data import Schema
 from ..denoisers.ncsn import NCSNDenoiser
 from ..model import Model
+from ..nn.activations import Activated
 from ..nn.refinenet import RefineNet
 from ..noise_levels import best_ratio
 from ..processes import VE
@@ -115,7 +117,9 @@ def import_ncsnv2(
         moments(model.schema, units(model.schema, bool(asked.centred)), x)[1],
     ]
     origin = {"kind": "ncsnv2", "network": name, "path": os.path.abspath(path), "weights": weights_choice[1]}
-    return finish(Imported(model, origin, choices, asked.assumed), run, x, source)
+    settle = partial(Activated.choose, network, network.activation)
+    others = Activated.others(network, network.activation)
+    return finish(Imported(model, origin, choices, asked.assumed, others, settle), run, x, source)
 
 
 @dataclass(frozen=True)

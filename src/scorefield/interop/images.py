@@ -6,8 +6,8 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from .smoke import ImportCheck, check_import
 __all__ = ["Imported", "finish", "form", "keep", "moments", "units"]
 
 Choice = tuple[str, str, str]
+_BETTER = 0.93  # how much smaller the error of an alternative must be
 _LEAST = 8  # images that the check needs
 SPREAD = 0.25  # the standard deviation of natural images with values from 0 to 1
 
@@ -83,18 +84,34 @@ class Imported:
         origin: What is kept of where it comes from.
         choices: What was chosen, and why.
         assumed: What neither the file nor a configuration nor an argument says, each with the argument that says it.
+        alternatives: What could be instead: calls that change the network, by the argument that asks for it.
+        settle: Sets the network back to what was assumed.
     """
 
     model: Model
     origin: Mapping[str, Any]
     choices: Sequence[Choice]
     assumed: Sequence[str] = ()
+    alternatives: Mapping[str, Callable[[], None]] = field(default_factory=dict)
+    settle: Callable[[], None] = lambda: None
 
     def check(self, x: Any | None) -> ImportCheck | None:
         """How well it denoises these images; None if there are too few, or it is conditional."""
         if x is None or not isinstance(self.model.denoiser, Denoiser) or self.model.schema.rows(x).count < _LEAST:
             return None
         return check_import(self.model, x)
+
+    def better(self, x: Any, check: ImportCheck) -> str:
+        """The alternative that denoises these images clearly better, as advice; empty if there is none."""
+        found = {}
+        for argument, change in self.alternatives.items():
+            change()
+            found[argument] = check_import(self.model, x)
+        self.settle()
+        best = min(found, key=lambda argument: found[argument].mean_ratio, default=None)
+        if best is None or not found[best].mean_ratio < _BETTER * check.mean_ratio:
+            return ""
+        return f"{best} fits better ({', '.join(f'{ratio:.3g}' for ratio in found[best].ratios)}): pass it"
 
 
 def finish(
@@ -109,18 +126,20 @@ def finish(
         ValueError: If the folder already holds a run.
     """
     check = found.check(x)
+    better = "" if check is None else found.better(x, check)
     assumed = ", ".join(found.assumed)
     choices = [*found.choices]
     if assumed:
         choices.append(("assumed", assumed, "neither the file nor a configuration next to it says"))
     if check is not None:
-        choices.append(("check", check.verdict, str(check)))
+        choices.append(("check", check.verdict, f"{check}; {better}" if better else str(check)))
     if run is not None:
         keep(found.model, run, found.origin, choices, x, source)
     if assumed and check is None:
         _warn(f"the import assumed what the file does not say: {assumed}; pass x=, images of the training, to check it")
-    if check is not None and check.verdict != "right":
-        _warn(f"{check}; assumed: {assumed}" if assumed else f"{check}: are these images like those of its training?")
+    if check is not None and (check.verdict != "right" or better):
+        parts = (str(check), f"assumed: {assumed}" if assumed else "", better)
+        _warn("; ".join(part for part in parts if part))
     return found.model
 
 

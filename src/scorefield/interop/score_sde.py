@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..denoisers.pretrained import PretrainedDenoiser
 from ..model import Model
+from ..nn.activations import Activated
 from ..nn.ncsnpp import NCSNpp
+from ..nn.ncsnpp_parts import set_groups
 from ..processes import VE, Process
 from ..samplers import ExponentialAdams, Sampling
 from ..schedules import Karras
@@ -103,7 +106,7 @@ def import_score_sde(
     model.eval().requires_grad_(False)
     origin = {"kind": "score-sde", "network": name, "path": os.path.abspath(path), "weights": chosen[1]}
     choices = [*_choices(model, built, plan), chosen, moments_choice]
-    return finish(Imported(model, origin, choices, plan.assumed), run, x, source)
+    return finish(Imported(model, origin, choices, plan.assumed, *_alternatives(built)), run, x, source)
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,24 @@ def _planned(
     )
     arguments = {**inferred, **recipe.arguments, **network, **known}
     return _Plan(recipe, arguments, "from the names and shapes in the file", why, assumed)
+
+
+def _alternatives(network: NCSNpp) -> tuple[Mapping[str, Callable[[], None]], Callable[[], None]]:
+    """What the weights do not show and could be otherwise, and the way back."""
+
+    def settle() -> None:
+        Activated.choose(network, network.activation)
+        set_groups(network, network.groups)
+
+    def change(groups: int) -> None:
+        settle()
+        set_groups(network, groups)
+
+    found = dict(Activated.others(network, network.activation))
+    fits = all(part.num_channels % 32 == 0 for part in network.modules() if isinstance(part, nn.GroupNorm))
+    if network.block == "ddpm" and fits:
+        found |= {f"groups={groups}": partial(change, groups) for groups in (0, 32) if groups != network.groups}
+    return found, settle
 
 
 def refuse_jax(path: str | os.PathLike[str]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -49,3 +50,9 @@ class Activated(nn.Module):
         for part in network.modules():
             if isinstance(part, Activated):
                 part.activate = function
+
+    @staticmethod
+    def others(network: nn.Module, name: str) -> Mapping[str, Callable[[], None]]:
+        """Calls that set each other function than the named one, by the argument that asks for it."""
+        names = [other for other in ACTIVATIONS if other != name]
+        return {f"activation='{other}'": partial(Activated.choose, network, other) for other in names}

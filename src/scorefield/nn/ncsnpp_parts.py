@@ -15,7 +15,7 @@ from .activations import Activated
 from .fir import Resample
 
 __all__ = ["Attention", "Block", "BlockStyle", "Combine", "LevelEmbedding", "Resize"]
-__all__ += ["conv", "dense", "norm", "positions", "residual_sum", "scaled"]
+__all__ += ["conv", "dense", "norm", "positions", "residual_sum", "scaled", "set_groups"]
 
 
 def scaled(weight: Tensor, scale: float = 1.0) -> None:
@@ -48,6 +48,13 @@ def norm(features: int, groups: int = 0) -> nn.GroupNorm:
         need = f"features that are a multiple of {max(groups, 1)} groups"
         raise ValueError(f"group normalization needs {need}, got {features}")
     return nn.GroupNorm(groups, features, eps=1e-6)
+
+
+def set_groups(network: nn.Module, groups: int) -> None:
+    """Gives all group normalizations of a network so many groups, as `norm` does."""
+    for part in network.modules():
+        if isinstance(part, nn.GroupNorm):
+            part.num_groups = norm(part.num_channels, groups).num_groups
 
 
 def positions(c: Tensor, width: int) -> Tensor:

@@ -97,11 +97,12 @@ def check_import(model: Model, x: Any, *, images: int | None = None, seed: int =
         >>> import numpy as np
         >>> from scorefield.data import Schema
         >>> from scorefield.denoisers import Gaussian
+        >>> from scorefield.processes import EDM
         >>> from scorefield.samplers import Heun, Sampling
         >>> from scorefield.units import Standardize
         >>> x = np.random.default_rng(0).normal(size=(50, 4, 4)).astype(np.float32)
         >>> exact, schema = Gaussian(torch.zeros(1, 4, 4), torch.ones(1, 4, 4)), Schema.of(x, "grid")
-        >>> model = Model(schema, Standardize((1, 4, 4)), exact, exact, Sampling(Heun(), 8, process="edm"))
+        >>> model = Model(schema, Standardize((1, 4, 4)), exact, exact, Sampling(Heun(), 8, process=EDM()))
         >>> check_import(model, x).verdict
         'right'
     """

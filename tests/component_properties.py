@@ -115,6 +115,11 @@ def _pretrained() -> list[Any]:
     ]
 
 
+def _pretrained_conditional() -> denoisers.PretrainedConditional:
+    network = trainable(networks.MLP(2, 8, 1, 3))
+    return denoisers.PretrainedConditional(network, (3,), denoisers.FlowConditioning(), denoisers.FlowPrediction())
+
+
 def _ncsn() -> list[Any]:
     levels = torch.tensor([1.0, 0.3, 0.1], dtype=D)
     return [denoisers.NCSNDenoiser(trainable(networks.RefineNet(1, 4, classes=n)), levels, True) for n in (0, 3)]
@@ -205,6 +210,7 @@ VARIANTS.update(
         "ClassifierGuided": lambda: [_classifier_guided()],
         "Conditioned": lambda: [conditional().given(numbers(1, 3))],
         "ConditionalPreconditioned": lambda: [conditional()],
+        "PretrainedConditional": lambda: [_pretrained_conditional()],
         "ComposedDenoiser": lambda: [denoisers.ComposedDenoiser(conditional(), numbers(2, 3))],
         "MixedDenoiser": lambda: [mixed(v) for v in (Variables(2), Variables(0, (2,)))],
         "ConditionalMixed": lambda: [conditional_mixed()],

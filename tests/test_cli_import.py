@@ -68,6 +68,36 @@ def test_an_unknown_size_is_requested(checkpoint, tmp_path, capsys):
     assert cli("import", "ncsnv2", checkpoint, "-o", tmp_path / "run", "--size", 16) == 0
 
 
+def test_what_was_assumed_and_the_check_are_said(checkpoint, tmp_path, capsys):
+    """Without data the assumptions; with data the numbers of the check. A random network looks wrong."""
+    assert cli("import", "ncsnv2", checkpoint, "-o", tmp_path / "a", "--size", 16) == 0
+    said = capsys.readouterr().err
+    assert (
+        "note: the import assumed what the file does not say: activation elu (activation=), images from 0 to 1" in said
+    )
+    given = ("--activation", "relu", "--centred")
+    assert cli("import", "ncsnv2", checkpoint, "-o", tmp_path / "b", "--size", 16, *given) == 0
+    assert "the import assumed" not in capsys.readouterr().err
+    assert load(tmp_path / "b").denoiser.network.activation == "relu"
+    np.save(tmp_path / "data.npy", np.random.default_rng(0).integers(0, 256, size=(40, 16, 16, 3)).astype(np.uint8))
+    assert cli("import", "ncsnv2", checkpoint, "-o", tmp_path / "c", "--data", tmp_path / "data.npy") == 0
+    said = capsys.readouterr().err
+    assert said.count("the import looks wrong: its denoising error is ") == 1
+    choices = {name: value for name, value, _ in json.loads((tmp_path / "c/run.json").read_text())["choices"]}
+    assert choices["check"] == "wrong" and choices["assumed"].startswith("activation elu")
+
+
+def test_the_format_is_found_out(checkpoint, tmp_path, capsys):
+    for kind in ("auto", "score-sde", "tutorial"):
+        assert cli("import", kind, checkpoint, "-o", tmp_path / kind, "--size", 16) == 0
+        said = capsys.readouterr().err
+        assert "checkpoint.pth was imported as ncsnv2, by the names in it" in said
+        assert json.loads((tmp_path / kind / "run.json").read_text())["imported"]["kind"] == "ncsnv2"
+    assert cli("import", "auto", checkpoint, "-o", tmp_path / "other", "--size", 16, "--groups", 4) == 1
+    assert "--groups does not apply to ncsnv2: leave it out" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
 def test_errors_are_one_line(checkpoint, tmp_path, capsys):
     assert cli("import", "score-sde", checkpoint, "-o", tmp_path / "run") == 1
     error = capsys.readouterr().err

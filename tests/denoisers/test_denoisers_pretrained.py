@@ -11,8 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from scorefield import processes, spec
-from scorefield.denoisers import Gaussian, NoisePrediction, ScorePrediction, VPrediction
-from scorefield.denoisers.pretrained import IndexConditioning, LevelConditioning, PretrainedDenoiser, TimeConditioning
+from scorefield.denoisers import FlowPrediction, Gaussian, NoisePrediction, ScorePrediction, VPrediction
+from scorefield.denoisers.pretrained import (
+    FlowConditioning,
+    IndexConditioning,
+    LevelConditioning,
+    PretrainedConditional,
+    PretrainedDenoiser,
+    TimeConditioning,
+    TutorialConditioning,
+)
 from scorefield.nn import MLP
 
 MEAN, VARIANCE = torch.tensor([0.3, -0.2, 0.5]).double(), torch.tensor([0.1, 0.5, 2.0]).double()
@@ -33,7 +41,8 @@ class Known(nn.Module):
         alpha, sigma = (part[:, None] for part in self.kernel(c))
         mean = EXACT(x / alpha, sigma / alpha)
         noise = (x - alpha * mean) / sigma
-        return {"noise": noise, "score": -noise, "velocity": alpha * noise - sigma * mean}[self.predicts]
+        made = {"noise": noise, "score": -noise, "velocity": alpha * noise - sigma * mean, "flow": noise - mean}
+        return made[self.predicts]
 
 
 def on_clock(kind: type):
@@ -57,6 +66,16 @@ def on_table(c: Tensor) -> tuple[Tensor, Tensor]:
     return alpha, torch.sqrt(1 - alpha**2)
 
 
+def on_line(c: Tensor) -> tuple[Tensor, Tensor]:
+    """Labels are the time of flow matching in 1000ths."""
+    return 1 - c / 1000, c / 1000
+
+
+def of_tutorial(c: Tensor) -> tuple[Tensor, Tensor]:
+    """Labels are the time of the process with g(t) = 60^t: σ² = ∫ g²."""
+    return torch.ones_like(c), torch.sqrt((60 ** (2 * c) - 1) / (2 * math.log(60)))
+
+
 def levels_of_ddpm() -> Tensor:
     return torch.sqrt((1 - DDPM) / DDPM)
 
@@ -66,6 +85,8 @@ CASES = {
     "time of VP": (TimeConditioning(), Known(on_clock(processes.VP), "noise"), NoisePrediction()),
     "velocity on VP": (TimeConditioning(), Known(on_clock(processes.VP), "velocity"), VPrediction()),
     "time of sub-VP": (TimeConditioning(sub=True), Known(on_clock(processes.SubVP), "noise"), NoisePrediction()),
+    "time of a flow": (FlowConditioning(), Known(on_line, "flow"), FlowPrediction()),
+    "time of the tutorial": (TutorialConditioning(60.0), Known(of_tutorial, "score"), ScorePrediction()),
     "index": (IndexConditioning(LADDER), Known(on_ladder, "score"), ScorePrediction()),
     "rising index": (IndexConditioning(LADDER[::-1]), Known(lambda c: on_ladder(59 - c), "score"), ScorePrediction()),
 }
@@ -130,7 +151,13 @@ def test_types_and_companions():
 
 @pytest.mark.parametrize(
     "labels",
-    [LevelConditioning(0.1, 3.0), TimeConditioning(0.2, 10.0, True, 500.0, 1e-4), IndexConditioning([1.0, 0.5], True)],
+    [
+        LevelConditioning(0.1, 3.0),
+        TimeConditioning(0.2, 10.0, True, 500.0, 1e-4),
+        IndexConditioning([1.0, 0.5], True),
+        FlowConditioning(100.0, 0.01, 50.0),
+        TutorialConditioning(10.0, 1e-3),
+    ],
 )
 def test_the_constructor_is_the_configuration(labels):
     denoiser = PretrainedDenoiser(MLP(3, 4, 1), labels, ScorePrediction(0.5))
@@ -146,6 +173,9 @@ def test_the_constructor_is_the_configuration(labels):
             lambda: LevelConditioning(0.5, math.inf),
             "LevelConditioning needs levels 0 < low < high, got low=0.5, high=inf",
         ),
+        (lambda: FlowConditioning(0), "FlowConditioning needs last > 0, the label of the time 1, got last=0"),
+        (lambda: FlowConditioning(low=2, high=1), "FlowConditioning needs levels 0 < low < high, got low=2, high=1"),
+        (lambda: TutorialConditioning(1.0), "TutorialConditioning needs base > 1 and 0 < start < 1, got base=1"),
         (lambda: IndexConditioning([1.0]), "IndexConditioning needs two levels at least, got 1"),
         (lambda: IndexConditioning([1.0, 0.0]), "IndexConditioning needs levels 0 < low < high, got low=0, high=1"),
         (
@@ -166,3 +196,26 @@ def test_labels_that_are_none(make, message):
     with pytest.raises(ValueError) as error:
         make()
     assert str(error.value).startswith(message)
+
+
+class Shifted(nn.Module):
+    """What a network would predict that had learned Gaussian data with the mean moved by the first number of a context."""
+
+    def forward(self, x: Tensor, c: Tensor, context: Tensor) -> Tensor:
+        alpha, sigma = (part[:, None] for part in on_line(c))
+        move = context[:, :1]
+        mean = EXACT(x / alpha - move, sigma / alpha) + move
+        return (x - alpha * mean) / sigma - mean
+
+
+def test_a_conditional_one_is_the_exact_denoiser_of_each_context():
+    conditional = PretrainedConditional(Shifted().double(), (2,), FlowConditioning(), FlowPrediction())
+    contexts = torch.tensor([[0.0, 0.0], [1.5, 0.0], [-2.0, 0.0]]).double()
+    x, level = torch.randn(3, 3, generator=torch.Generator().manual_seed(0)).double(), torch.tensor(0.7).double()
+    expected = torch.cat([EXACT(x[i : i + 1] - m, level) + m for i, m in enumerate(contexts[:, 0])])
+    denoiser = conditional.given(contexts)
+    torch.testing.assert_close(denoiser(x, level), expected, rtol=1e-6, atol=1e-6)
+    one = denoiser.samples(torch.tensor([1]))
+    torch.testing.assert_close(one(x[1:2], level), expected[1:2], rtol=1e-6, atol=1e-6)
+    with pytest.raises(ValueError):
+        conditional.free()

@@ -20,7 +20,16 @@ from .precondition import (
     ScorePrediction,
     VPrediction,
 )
-from .pretrained import IndexConditioning, LevelConditioning, NoiseConditioning, PretrainedDenoiser, TimeConditioning
+from .pretrained import (
+    FlowConditioning,
+    IndexConditioning,
+    LevelConditioning,
+    NoiseConditioning,
+    PretrainedConditional,
+    PretrainedDenoiser,
+    TimeConditioning,
+    TutorialConditioning,
+)
 from .uncertainty import WithUncertainty
 
 __all__ = [
@@ -39,6 +48,7 @@ __all__ = [
     "EDMPrediction",
     "Empirical",
     "EnergyDenoiser",
+    "FlowConditioning",
     "FlowPrediction",
     "Gaussian",
     "GivenVariables",
@@ -54,10 +64,12 @@ __all__ = [
     "Parametrization",
     "Preconditioned",
     "PreconditionedNetwork",
+    "PretrainedConditional",
     "PretrainedDenoiser",
     "RestrictedNumbers",
     "ScorePrediction",
     "TimeConditioning",
+    "TutorialConditioning",
     "VPrediction",
     "WithUncertainty",
 ]

@@ -14,7 +14,7 @@ import abc
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeVar, get_args
+from typing import Literal, NamedTuple, Protocol, TypeVar, get_args
 
 import torch
 import torch.nn as nn
@@ -256,6 +256,13 @@ class ConditionalPreconditioned(_Network, ConditionalNetwork):
         return self._denoise(x, level, context)
 
 
+class DenoisesGivenContexts(Protocol):
+    """A conditional denoiser that takes a context for each state."""
+
+    def denoise(self, x: Tensor, level: Tensor, context: Tensor) -> Tensor:
+        """D(x, level | context), `(B, *D)` and `(B, *shape)` to `(B, *D)`."""
+
+
 class Conditioned(Denoiser):
     """E[x_0 | x_0 + σ z = x, context]: what `ConditionalPreconditioned.given` returns.
 
@@ -266,7 +273,7 @@ class Conditioned(Denoiser):
 
     context: Tensor
 
-    def __init__(self, conditional: ConditionalPreconditioned, context: Tensor) -> None:
+    def __init__(self, conditional: DenoisesGivenContexts, context: Tensor) -> None:
         super().__init__()
         self.conditional = conditional
         self.register_buffer("context", context)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,9 +19,10 @@ from torch import Tensor
 
 from ..tensors import per_sample
 from .base import Denoiser
-from .precondition import Parametrization
+from .precondition import ConditionalNetwork, Conditioned, Parametrization
 
-__all__ = ["IndexConditioning", "LevelConditioning", "NoiseConditioning", "PretrainedDenoiser", "TimeConditioning"]
+__all__ = ["FlowConditioning", "IndexConditioning", "LevelConditioning", "NoiseConditioning"]
+__all__ += ["PretrainedConditional", "PretrainedDenoiser", "TimeConditioning", "TutorialConditioning"]
 
 
 class NoiseConditioning(abc.ABC):
@@ -148,6 +149,61 @@ class TimeConditioning(NoiseConditioning):
         return 2 * torch.asinh(level / 2) if self.sub else torch.log1p(level**2)
 
 
+@dataclass(frozen=True)
+class FlowConditioning(NoiseConditioning):
+    """The label is the time τ of flow matching, times that of its end; the state is (1 - τ) x_0 + τ z, at level τ / (1 - τ).
+
+    Arguments:
+        last: The label of the time 1.
+        low: The lowest level.
+        high: The highest; at the time 1 it is infinite.
+    """
+
+    last: float = 1000.0
+    low: float = 1e-3
+    high: float = 1e4
+
+    def __post_init__(self) -> None:
+        _check(self, self.low, self.high)
+        if not 0 < self.last < math.inf:
+            raise ValueError(f"FlowConditioning needs last > 0, the label of the time 1, got last={self.last:g}")
+
+    def range(self) -> tuple[float, float]:
+        return self.low, self.high
+
+    def label(self, level: Tensor) -> Tensor:
+        return self.last * level / (1 + level)
+
+    def alpha(self, level: Tensor) -> Tensor:
+        return 1 / (1 + level)
+
+
+@dataclass(frozen=True)
+class TutorialConditioning(NoiseConditioning):
+    """The label is the time t of the tutorial by Song (2021), at the level σ with σ² = (base^2t - 1) / (2 ln base).
+
+    Arguments:
+        base: The number that is raised to the power t, above 1.
+        start: The earliest time of the training.
+    """
+
+    base: float = 25.0
+    start: float = 1e-5
+
+    def __post_init__(self) -> None:
+        if not (1 < self.base < math.inf and 0 < self.start < 1):
+            got = f"base={self.base:g}, start={self.start:g}"
+            raise ValueError(f"TutorialConditioning needs base > 1 and 0 < start < 1, got {got}")
+
+    def range(self) -> tuple[float, float]:
+        rate = 2 * math.log(self.base)
+        return math.sqrt(math.expm1(rate * self.start) / rate), math.sqrt(math.expm1(rate) / rate)
+
+    def label(self, level: Tensor) -> Tensor:
+        rate = 2 * math.log(self.base)
+        return torch.log1p(rate * level**2) / rate
+
+
 class PretrainedDenoiser(Denoiser):
     """A denoiser made of a network with its own noise conditioning.
 
@@ -174,14 +230,57 @@ class PretrainedDenoiser(Denoiser):
         self.parametrization = parametrization
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        low, high = self.labels.range()
-        known = level.clamp(low, high)
-        x = (x * (high / level).clamp_max(1)).to(x.dtype)
-        skip, out = self.parametrization.coefficients(known)
-        mean = skip * x + out * self._output(self.labels.alpha(known) * x, self.labels.label(known))
-        return torch.lerp(x, mean.to(x.dtype), (level / low).clamp_max(1).square().to(x.dtype))
+        return _denoised(self._output, self.labels, self.parametrization, x, level)
 
     def _output(self, x: Tensor, label: Tensor) -> Tensor:
         """The output of the network, computed in its own type, for a label for all or for each sample."""
         dtype = next((p.dtype for p in self.network.parameters()), x.dtype)
         return self.network(x.to(dtype), per_sample(label, x).to(dtype)).to(x.dtype)  # type: ignore[no-any-return]
+
+
+class PretrainedConditional(ConditionalNetwork):
+    """A conditional denoiser made of a network with its own noise conditioning; see `PretrainedDenoiser`.
+
+    Arguments:
+        network: A network F(x, c, context) with x of shape `(B, *D)`, c, its label, of shape `(B,)`, and contexts of shape
+            `(B, *shape)`.
+        shape: The shape of one context; its last number is 1 where there is none, which the network has not learned.
+        labels: How it takes the noise level.
+        parametrization: What F predicts.
+    """
+
+    unconditional = False
+
+    def __init__(
+        self, network: nn.Module, shape: Sequence[int], labels: NoiseConditioning, parametrization: Parametrization
+    ) -> None:
+        super().__init__(network, parametrization)
+        self.shape = tuple(shape)
+        self.labels = labels
+
+    def conditioned(self, context: Tensor) -> Denoiser:
+        return Conditioned(self, context)
+
+    def denoise(self, x: Tensor, level: Tensor, context: Tensor) -> Tensor:
+        """D(x, level | context), with a context for each state, `(B, *D)` and `(B, *shape)` to `(B, *D)`."""
+
+        def output(x: Tensor, label: Tensor) -> Tensor:
+            return self.answer(x, per_sample(label, x), context).to(x.dtype)
+
+        return _denoised(output, self.labels, self.parametrization, x, level)
+
+
+def _denoised(
+    output: Callable[[Tensor, Tensor], Tensor],
+    labels: NoiseConditioning,
+    parametrization: Parametrization,
+    x: Tensor,
+    level: Tensor,
+) -> Tensor:
+    """The denoised mean by a network on the levels of its training, and by the nearest of them elsewhere."""
+    low, high = labels.range()
+    known = level.clamp(low, high)
+    x = (x * (high / level).clamp_max(1)).to(x.dtype)
+    skip, out = parametrization.coefficients(known)
+    mean = skip * x + out * output(labels.alpha(known) * x, labels.label(known))
+    return torch.lerp(x, mean.to(x.dtype), (level / low).clamp_max(1).square().to(x.dtype))

@@ -7,21 +7,29 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .checkpoints import import_ncsnv2 as import_ncsnv2
     from .diffusers import import_diffusers as import_diffusers
+    from .importing import import_checkpoint as import_checkpoint
     from .nle import NLE as NLE
     from .npse import NPSE as NPSE
     from .score_sde import import_score_sde as import_score_sde
     from .sklearn import ScoreDensity as ScoreDensity
+    from .smoke import ImportCheck as ImportCheck, check_import as check_import
+    from .tutorial import import_tutorial as import_tutorial
 
 _MODULES = {
+    "ImportCheck": "smoke",
     "NLE": "nle",
     "NPSE": "npse",
     "ScoreDensity": "sklearn",
+    "check_import": "smoke",
+    "import_checkpoint": "importing",
     "import_diffusers": "diffusers",
     "import_ncsnv2": "checkpoints",
     "import_score_sde": "score_sde",
+    "import_tutorial": "tutorial",
 }
 
-__all__ = ["NLE", "NPSE", "ScoreDensity", "import_diffusers", "import_ncsnv2", "import_score_sde"]
+__all__ = ["ImportCheck", "NLE", "NPSE", "ScoreDensity", "check_import", "import_checkpoint", "import_diffusers"]
+__all__ += ["import_ncsnv2", "import_score_sde", "import_tutorial"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,26 +1,31 @@
-"""What all imported models of images share: schema, units, moments, and the run folder."""
+"""What all imported models of images share: schema, units, moments, the check, what was assumed, and the run folder."""
 
 from __future__ import annotations
 
 import os
+import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 
 from .. import __version__
 from ..data import Schema, summarize
-from ..denoisers import Gaussian
+from ..denoisers import Denoiser, Gaussian
 from ..model import Model
 from ..runs import Run, fingerprint
 from ..settings import Data
 from ..units import Standardize
+from .smoke import ImportCheck, check_import
 
-__all__ = ["form", "keep", "moments", "units"]
+__all__ = ["Imported", "finish", "form", "keep", "moments", "units"]
 
 Choice = tuple[str, str, str]
+_BETTER = 0.93  # how much smaller the error of an alternative must be
+_LEAST = 8  # images that the check needs
 SPREAD = 0.25  # the standard deviation of natural images with values from 0 to 1
 
 
@@ -68,6 +73,82 @@ def moments(schema: Schema, standardize: Standardize, x: Any | None) -> tuple[Ga
     variance = summary.variance / standardize.std.double() ** 2
     found = Gaussian(standardize(summary.mean).float(), variance.float())
     return found, ("moments", f"of {summary.count:,} images", "from the data that were given")
+
+
+@dataclass(frozen=True)
+class Imported:
+    """An imported model, before it is checked and kept.
+
+    Arguments:
+        model: The model.
+        origin: What is kept of where it comes from.
+        choices: What was chosen, and why.
+        assumed: What neither the file nor a configuration nor an argument says, each with the argument that says it.
+        alternatives: What could be instead: calls that change the network, by the argument that asks for it.
+        settle: Sets the network back to what was assumed.
+    """
+
+    model: Model
+    origin: Mapping[str, Any]
+    choices: Sequence[Choice]
+    assumed: Sequence[str] = ()
+    alternatives: Mapping[str, Callable[[], None]] = field(default_factory=dict)
+    settle: Callable[[], None] = lambda: None
+
+    def check(self, x: Any | None) -> ImportCheck | None:
+        """How well it denoises these images; None if there are too few, or it is conditional."""
+        if x is None or not isinstance(self.model.denoiser, Denoiser) or self.model.schema.rows(x).count < _LEAST:
+            return None
+        return check_import(self.model, x)
+
+    def better(self, x: Any, check: ImportCheck) -> str:
+        """The alternative that denoises these images clearly better, as advice; empty if there is none."""
+        found = {}
+        for argument, change in self.alternatives.items():
+            change()
+            found[argument] = check_import(self.model, x)
+        self.settle()
+        best = min(found, key=lambda argument: found[argument].mean_ratio, default=None)
+        if best is None or not found[best].mean_ratio < _BETTER * check.mean_ratio:
+            return ""
+        return f"{best} fits better ({', '.join(f'{ratio:.3g}' for ratio in found[best].ratios)}): pass it"
+
+
+def finish(
+    found: Imported,
+    run: str | os.PathLike[str] | None = None,
+    x: Any | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> Model:
+    """Checks an imported model on images, warns of what was assumed unless the check confirms it, and saves the run.
+
+    Raises:
+        ValueError: If the folder already holds a run.
+    """
+    check = found.check(x)
+    better = "" if check is None else found.better(x, check)
+    assumed = ", ".join(found.assumed)
+    choices = [*found.choices]
+    if assumed:
+        choices.append(("assumed", assumed, "neither the file nor a configuration next to it says"))
+    if check is not None:
+        choices.append(("check", check.verdict, f"{check}; {better}" if better else str(check)))
+    if run is not None:
+        keep(found.model, run, found.origin, choices, x, source)
+    if assumed and check is None:
+        _warn(f"the import assumed what the file does not say: {assumed}; pass x=, images of the training, to check it")
+    if check is not None and (check.verdict != "right" or better):
+        parts = (str(check), f"assumed: {assumed}" if assumed else "", better)
+        _warn("; ".join(part for part in parts if part))
+    return found.model
+
+
+def _warn(text: str) -> None:
+    """Warns at the line of the caller's code."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and str(frame.f_globals.get("__name__")).startswith("scorefield."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, UserWarning, stacklevel=level)
 
 
 def keep(

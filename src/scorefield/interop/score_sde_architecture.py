@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["architecture", "renumbered"]
+__all__ = ["architecture", "groups_of_norms", "renumbered"]
 
 _PREFIX = "all_modules."
 
@@ -89,3 +89,26 @@ def _architecture(state: Mapping[str, Tensor], size: int | None) -> dict[str, An
         "progressive": "output_skip" if found.count("norm") == scales > 1 else "none",
         "progressive_input": "input_skip" if "combine" in found else "residual" if residual else "none",
     }
+
+
+def groups_of_norms(state: Mapping[str, Tensor], name: str | None = None) -> tuple[int, bool]:
+    """The argument `groups` of an `NCSNpp` with blocks of DDPM, and whether it is certain.
+
+    The authors' network `ddpm` has 32 groups in each norm, and NCSN++ with such blocks has groups of 4 features, but at most
+    32 of them. With 128 features or more that is the same; with fewer, the tensors do not show it.
+
+    Arguments:
+        state: The tensors.
+        name: The name of the network in a configuration, "ddpm" or "ncsnpp", if there is one.
+
+    Example:
+        >>> import torch
+        >>> groups_of_norms({"all_modules.9.weight": torch.ones(64)}), groups_of_norms({"all_modules.9.weight": torch.ones(48)})
+        ((32, False), (0, True))
+    """
+    features = [len(value) for key, value in state.items() if key.endswith(".weight") and value.ndim == 1]
+    if name is not None:
+        return (32, True) if name == "ddpm" else (0, True)
+    if any(count % 32 for count in features):
+        return 0, True
+    return 32, min(features, default=128) >= 128

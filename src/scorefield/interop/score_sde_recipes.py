@@ -13,7 +13,7 @@ from ..denoisers import NoisePrediction, Parametrization, ScorePrediction
 from ..denoisers.pretrained import IndexConditioning, LevelConditioning, NoiseConditioning, TimeConditioning
 from ..processes import VE, VP, Process, SubVP
 
-__all__ = ["RECIPES", "Recipe", "find"]
+__all__ = ["RECIPES", "Recipe", "find", "recipe_of"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ _LEVEL = {"embedding": "level"}
 _TIME = {"embedding": "time"}
 _DEEP = {"depth": 8}
 _DDPMPP = {**_TIME, "taps": (), "progressive_input": "none"}
-_DDPM = {**_DDPMPP, "block": "ddpm", "rescale": False, "depth": 2}
+_DDPM = {**_DDPMPP, "block": "ddpm", "rescale": False, "depth": 2, "groups": 32}
 _DDPM_256 = {**_DDPM, "size": 256, "multipliers": (1, 1, 2, 2, 4, 4), "dropout": 0.0}
 _SKIPS = {**_LEVEL, "progressive": "output_skip", "progressive_input": "input_skip", "dropout": 0.0, "levels": 2000}
 _256 = {**_SKIPS, "size": 256, "multipliers": (1, 1, 2, 2, 2, 2, 2), "depth": 2}
@@ -76,6 +76,7 @@ RECIPES: dict[str, Recipe] = {
     "ve/cifar10_ncsnpp_continuous": Recipe(VE(0.01, 50.0), True, _LEVEL),
     "ve/cifar10_ncsnpp_deep_continuous": Recipe(VE(0.01, 50.0), True, {**_LEVEL, **_DEEP}),
     "ve/cifar10_ddpm": Recipe(VE(0.01, 50.0), False, _DDPM),
+    "ve/celeba_ncsnpp": Recipe(VE(0.01, 90.0), False, {**_TIME, "size": 64}),
     "ve/bedroom_ncsnpp_continuous": Recipe(VE(0.01, 378.0), True, _256),
     "ve/church_ncsnpp_continuous": Recipe(VE(0.01, 380.0), True, _256),
     "ve/celebahq_256_ncsnpp_continuous": Recipe(VE(0.01, 348.0), True, _256),
@@ -111,3 +112,26 @@ def find(name: str) -> Recipe:
     similar = same or difflib.get_close_matches(name, RECIPES, 3, 0.5) or list(RECIPES)
     what = f"there are {len(same)} presets {name!r}" if same else f"there is no preset {name!r}"
     raise ValueError(f"{what}: use {', '.join(similar[:-1])}{' or ' if similar[1:] else ''}{similar[-1]}")
+
+
+def recipe_of(values: Mapping[str, Any], network: Mapping[str, Any]) -> Recipe | None:
+    """The recipe in a configuration; None if it does not say which process it is.
+
+    Arguments:
+        values: The settings, by names such as "training.sde".
+        network: The arguments of the network.
+
+    Example:
+        >>> recipe_of({"training.sde": "vpsde", "training.continuous": False}, {}).process
+        VP(beta_min=0.1, beta_max=20.0, start=1e-05)
+    """
+    kind = str(values.get("training.sde", "")).lower()
+    continuous = bool(values.get("training.continuous", True))
+    low, high = values.get("model.beta_min", 0.1), values.get("model.beta_max", 20.0)
+    if kind in ("vpsde", "vp"):
+        return Recipe(VP(low, high), continuous, network)
+    if kind in ("subvpsde", "subvp"):
+        return Recipe(SubVP(low, high), True, network)
+    if kind in ("vesde", "ve") and "model.sigma_max" in values:
+        return Recipe(VE(values.get("model.sigma_min", 0.01), values["model.sigma_max"]), continuous, network)
+    return None

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import ncsnpp_parts as layers
+from .activations import Activated
 from .fir import Resample
 
 __all__ = ["NCSNpp"]
@@ -23,7 +23,7 @@ _CHOICES = {
 }
 
 
-class NCSNpp(nn.Module):
+class NCSNpp(Activated):
     """A U-Net F(x, c) for images (Song et al., 2021, Appendix H), with layers named as in the authors' checkpoints.
 
     By default it is NCSN++ for CIFAR-10 as it is trained here: F(x, c) for any noise label c, on standardized data. The
@@ -54,6 +54,9 @@ class NCSNpp(nn.Module):
         sigma_min: The lowest level, for `scale_by_sigma` with indices.
         sigma_max: The highest level, which has the index 0.
         levels: The number of levels, in geometric progression.
+        activation: "silu" as in published networks ("swish" in their configurations), "elu", "relu" or "lrelu".
+        groups: The number of groups of each norm; 0 for groups of 4 features, but at most 32 of them. The authors' network
+            `ddpm` has 32 at any width.
 
     Raises:
         ValueError: If the value of an option is unknown, or sizes do not fit.
@@ -89,6 +92,8 @@ class NCSNpp(nn.Module):
         sigma_min: float = 0.01,
         sigma_max: float = 50.0,
         levels: int = 1000,
+        activation: str = "silu",
+        groups: int = 0,
     ) -> None:
         super().__init__()
         self.channels, self.size, self.width = channels, size, width
@@ -100,10 +105,11 @@ class NCSNpp(nn.Module):
         self.rescale, self.progressive, self.progressive_input = rescale, progressive, progressive_input
         self.combine, self.dropout, self.last, self.centered = combine, dropout, last, centered
         self.scale_by_sigma, self.sigma_min, self.sigma_max = scale_by_sigma, sigma_min, sigma_max
-        self.levels = levels
+        self.levels, self.activation, self.groups = levels, activation, groups
         self._check()
         self.all_modules = nn.ModuleList(self._parts())
         self.resample = Resample(self.taps)
+        Activated.choose(self, activation)
         fall = (sigma_min / sigma_max) ** (1 / max(levels - 1, 1))
         self.register_buffer("sigmas", torch.tensor([sigma_max * fall**i for i in range(levels)]))
 
@@ -126,7 +132,7 @@ class NCSNpp(nn.Module):
     def _block(self, ins: int, outs: int, resize: Literal["up", "down"] | None = None) -> nn.Module:
         if resize and self.block == "ddpm":
             return layers.Resize(ins, outs, resize, self.taps)
-        style = layers.BlockStyle(self.block, self.taps, self.rescale, self.dropout, self.last)
+        style = layers.BlockStyle(self.block, self.taps, self.rescale, self.dropout, self.last, self.groups)
         return layers.Block(ins, outs, 4 * self.width, style, resize)
 
     def _attends(self, scale: int) -> bool:
@@ -144,7 +150,7 @@ class NCSNpp(nn.Module):
         yield from self._parts_down(shortcuts)
         bottom = shortcuts[-1]
         yield self._block(bottom, bottom)
-        yield layers.Attention(bottom, self.rescale, self.last)
+        yield layers.Attention(bottom, self.rescale, self.last, self.groups)
         yield self._block(bottom, bottom)
         yield from self._parts_up(bottom, shortcuts)
 
@@ -154,7 +160,7 @@ class NCSNpp(nn.Module):
             for _ in range(self.depth):
                 yield self._block(features, features := multiplier * self.width)
                 if self._attends(scale):
-                    yield layers.Attention(features, self.rescale, self.last)
+                    yield layers.Attention(features, self.rescale, self.last, self.groups)
                 shortcuts.append(features)
             if scale == len(self.multipliers) - 1:
                 return
@@ -172,21 +178,21 @@ class NCSNpp(nn.Module):
             for _ in range(self.depth + 1):
                 yield self._block(features + shortcuts.pop(), features := multiplier * self.width)
             if self._attends(scale):
-                yield layers.Attention(features, self.rescale, self.last)
+                yield layers.Attention(features, self.rescale, self.last, self.groups)
             if self.progressive == "output_skip":
-                yield layers.norm(features)
+                yield layers.norm(features, self.groups)
                 yield layers.conv(features, self.channels, scale=self.last)
             if self.progressive == "residual":
                 if image:
                     yield layers.Resize(image, features, "up", self.taps)
                 else:
-                    yield layers.norm(features)
+                    yield layers.norm(features, self.groups)
                     yield layers.conv(features, features)
                 image = features
             if scale > 0:
                 yield self._block(features, features, "up")
         if self.progressive != "output_skip":
-            yield layers.norm(features)
+            yield layers.norm(features, self.groups)
             yield layers.conv(features, self.channels, scale=self.last)
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
@@ -218,8 +224,8 @@ class NCSNpp(nn.Module):
             embedded = layers.positions(c, self.width)
         else:
             embedded = next(parts)(c.log() if self.embedding == "level" else c)
-        h = F.silu(next(parts)(embedded))
-        return F.silu(next(parts)(h))
+        h = self.activate(next(parts)(embedded))
+        return self.activate(next(parts)(h))
 
     def _resized(self, h: Tensor, label: Tensor, part: nn.Module) -> Tensor:
         return cast(Tensor, part(h, label) if self.block == "biggan" else part(h))
@@ -263,7 +269,6 @@ class NCSNpp(nn.Module):
                 h = self._resized(h, label, next(parts))
         return cast(Tensor, image) if self.progressive == "output_skip" else self._image(h, parts)
 
-    @staticmethod
-    def _image(h: Tensor, parts: Iterator[Any]) -> Tensor:
+    def _image(self, h: Tensor, parts: Iterator[Any]) -> Tensor:
         h = next(parts)(h)
-        return cast(Tensor, next(parts)(F.silu(h)))
+        return cast(Tensor, next(parts)(self.activate(h)))

@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .activations import Activated
 from .fir import Resample
 
 __all__ = ["Attention", "Block", "BlockStyle", "Combine", "LevelEmbedding", "Resize"]
-__all__ += ["conv", "dense", "norm", "positions", "residual_sum", "scaled"]
+__all__ += ["conv", "dense", "norm", "positions", "residual_sum", "scaled", "set_groups"]
 
 
 def scaled(weight: Tensor, scale: float = 1.0) -> None:
@@ -40,13 +41,20 @@ def dense(ins: int, outs: int) -> nn.Linear:
     return layer
 
 
-def norm(features: int) -> nn.GroupNorm:
-    """Group normalization with groups of 4 features, but at most 32 groups, which must divide the features."""
-    groups = min(features // 4, 32)
+def norm(features: int, groups: int = 0) -> nn.GroupNorm:
+    """Group normalization with so many groups, which must divide the features; 0 for groups of 4, but at most 32 of them."""
+    groups = groups or min(features // 4, 32)
     if groups < 1 or features % groups:
         need = f"features that are a multiple of {max(groups, 1)} groups"
         raise ValueError(f"group normalization needs {need}, got {features}")
     return nn.GroupNorm(groups, features, eps=1e-6)
+
+
+def set_groups(network: nn.Module, groups: int) -> None:
+    """Gives all group normalizations of a network so many groups, as `norm` does."""
+    for part in network.modules():
+        if isinstance(part, nn.GroupNorm):
+            part.num_groups = norm(part.num_channels, groups).num_groups
 
 
 def positions(c: Tensor, width: int) -> Tensor:
@@ -92,10 +100,10 @@ def residual_sum(x: Tensor, h: Tensor, rescale: bool) -> Tensor:
 class Attention(nn.Module):
     """Single-head self-attention over all positions."""
 
-    def __init__(self, features: int, rescale: bool, scale: float) -> None:
+    def __init__(self, features: int, rescale: bool, scale: float, groups: int = 0) -> None:
         super().__init__()
         self.rescale = rescale
-        self.GroupNorm_0 = norm(features)
+        self.GroupNorm_0 = norm(features, groups)
         self.NIN_0 = _PixelLinear(features, features)
         self.NIN_1 = _PixelLinear(features, features)
         self.NIN_2 = _PixelLinear(features, features)
@@ -118,6 +126,7 @@ class BlockStyle:
         rescale: Whether the sum with the skip connection is divided by √2.
         dropout: The fraction of the features that training drops.
         scale: The initial variance of the last convolution, relative to the usual one.
+        groups: The number of groups of the norms; 0 for groups of 4 features, but at most 32 of them.
     """
 
     kind: Literal["biggan", "ddpm"]
@@ -125,10 +134,13 @@ class BlockStyle:
     rescale: bool
     dropout: float
     scale: float
+    groups: int = 0
 
 
-class Block(nn.Module):
-    """A residual block: norm, SiLU and convolution, twice; the noise label shifts the features in between."""
+class Block(Activated):
+    """A residual block: norm, activation and convolution, twice; the noise label shifts the features in between."""
+
+    activate = staticmethod(F.silu)
 
     def __init__(
         self, ins: int, outs: int, embedding: int, style: BlockStyle, resize: Literal["up", "down"] | None = None
@@ -137,10 +149,10 @@ class Block(nn.Module):
         self.resize = resize
         self.rescale = style.rescale
         self.resample = Resample(style.taps)
-        self.GroupNorm_0 = norm(ins)
+        self.GroupNorm_0 = norm(ins, style.groups)
         self.Conv_0 = conv(ins, outs)
         self.Dense_0 = dense(embedding, outs)
-        self.GroupNorm_1 = norm(outs)
+        self.GroupNorm_1 = norm(outs, style.groups)
         self.Dropout_0 = nn.Dropout(style.dropout)
         self.Conv_1 = conv(outs, outs, scale=style.scale)
         if style.kind == "biggan" and (ins != outs or resize):
@@ -151,12 +163,12 @@ class Block(nn.Module):
         self.changes = ins != outs or resize is not None
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
-        h = F.silu(self.GroupNorm_0(x))
+        h = self.activate(self.GroupNorm_0(x))
         if self.resize:
             change = self.resample.up if self.resize == "up" else self.resample.down
             h, x = change(h), change(x)
         h = self.Conv_0(h) + self.Dense_0(label)[:, :, None, None]
-        h = self.Conv_1(self.Dropout_0(F.silu(self.GroupNorm_1(h))))
+        h = self.Conv_1(self.Dropout_0(self.activate(self.GroupNorm_1(h))))
         if self.changes:
             x = self.Conv_2(x) if self.kind == "biggan" else self.NIN_0(x)
         return residual_sum(x, h, self.rescale)

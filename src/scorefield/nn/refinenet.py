@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .activations import Activated
 from .instance_norm import ConditionalInstanceNormPlus, InstanceNormPlus
 
 __all__ = ["RefineNet"]
@@ -52,8 +53,8 @@ class _ConvPool(nn.Module):
         return (upper[..., ::2] + lower[..., ::2] + upper[..., 1::2] + lower[..., 1::2]) / 4
 
 
-class _Residual(nn.Module):
-    """A residual block: norm, ELU and convolution, twice. The second convolution may change the width."""
+class _Residual(Activated):
+    """A residual block: norm, activation and convolution, twice. The second convolution may change the width."""
 
     def __init__(self, ins: int, outs: int, classes: int, dilation: int, halves: bool, first: bool) -> None:
         super().__init__()
@@ -66,14 +67,14 @@ class _Residual(nn.Module):
         self.first = first
 
     def forward(self, x: Tensor, index: Tensor | None) -> Tensor:
-        h = self.conv1(F.elu(self.normalize1(x, index)))
-        h = self.conv2(F.elu(self.normalize2(h, index)))
+        h = self.conv1(self.activate(self.normalize1(x, index)))
+        h = self.conv2(self.activate(self.normalize2(h, index)))
         residual: Tensor = h + (self.shortcut(x) if self.first else x)
         return residual
 
 
-class _Units(nn.Module):
-    """Residual convolution units: ELU and convolution, twice, with norms if they depend on the level."""
+class _Units(Activated):
+    """Residual convolution units: activation and convolution, twice, with norms if they depend on the level."""
 
     def __init__(self, features: int, blocks: int, classes: int) -> None:
         super().__init__()
@@ -90,7 +91,7 @@ class _Units(nn.Module):
             h = x
             for j in (1, 2):
                 norm, conv = parts.get(f"{i}_{j}_norm"), parts[f"{i}_{j}_conv"]
-                h = conv(F.elu(h if norm is None else norm(h, index)))  # type: ignore[misc]
+                h = conv(self.activate(h if norm is None else norm(h, index)))  # type: ignore[misc]
             x = x + h
         return x
 
@@ -119,7 +120,7 @@ def _maxima(x: Tensor) -> Tensor:
     return F.max_pool2d(last, 5, 1, 2).contiguous()
 
 
-class _Pools(nn.Module):
+class _Pools(Activated):
     """Chained residual pooling in two stages: max pooling, or average pooling with norms that depend on the level."""
 
     def __init__(self, features: int, classes: int) -> None:
@@ -128,7 +129,7 @@ class _Pools(nn.Module):
         self.norms = nn.ModuleList(_norm(features, classes) for _ in range(2)) if classes else None
 
     def forward(self, x: Tensor, index: Tensor | None) -> Tensor:
-        x = path = F.elu(x)
+        x = path = self.activate(x)
         for i, conv in enumerate(self.convs):
             path = conv(_maxima(path) if self.norms is None else F.avg_pool2d(self.norms[i](path, index), 5, 1, 2))
             x = x + path
@@ -153,7 +154,7 @@ class _Refine(nn.Module):
         return refined
 
 
-class RefineNet(nn.Module):
+class RefineNet(Activated):
     """A network F(x, c) for images: the RefineNet of NCSNv2 (Song & Ermon, 2020), or of NCSN (2019).
 
     With a depth of 4, 5 or 6 it is the authors' NCSNv2, NCSNv2Deeper or NCSNv2Deepest; with `classes` it is their NCSN. `at`
@@ -169,9 +170,10 @@ class RefineNet(nn.Module):
         depth: The number of stages. They halve the image 1, 2 or 3 times: its sides must be multiples of 2, 4 or 8.
         classes: The number of noise levels that have norms of their own, as in NCSN; 0 for none, as in NCSNv2. A network with
             classes is evaluated at indices of levels, by `at` only.
+        activation: "elu" as in published networks, or what their configuration calls "relu", "lrelu" or "swish" ("silu").
 
     Raises:
-        ValueError: If the depth is unknown, a size is not positive, or an image does not fit.
+        ValueError: If the depth or the activation is unknown, a size is not positive, or an image does not fit.
 
     Example:
         >>> network = RefineNet(1, 8)
@@ -179,7 +181,9 @@ class RefineNet(nn.Module):
         torch.Size([2, 1, 28, 28])
     """
 
-    def __init__(self, channels: int, features: int = 128, depth: int = 4, classes: int = 0) -> None:
+    def __init__(
+        self, channels: int, features: int = 128, depth: int = 4, classes: int = 0, activation: str = "elu"
+    ) -> None:
         super().__init__()
         if depth not in _STAGES:
             raise ValueError(f"RefineNet has a depth of 4, 5 or 6, got depth={depth}")
@@ -187,6 +191,7 @@ class RefineNet(nn.Module):
             got = f"channels={channels}, features={features}, classes={classes}"
             raise ValueError(f"RefineNet needs positive sizes, got {got}")
         self.channels, self.features, self.depth, self.classes = channels, features, depth, classes
+        self.activation = activation
         self.begin_conv = _conv(channels, features)
         self.normalizer = _norm(features, classes)
         self.end_conv = _conv(features, channels)
@@ -200,6 +205,7 @@ class RefineNet(nn.Module):
         for name, i in self._decoder():
             below = [] if i == depth - 1 else [widths[i]]  # the coarser block has the width of this stage
             self.add_module(name, _Refine([widths[i], *below], widths[max(i - 1, 0)], classes, 3 if i == 0 else 1))
+        Activated.choose(self, activation)
         nn.init.zeros_(self.end_conv.weight)
         nn.init.zeros_(self.end_conv.bias)  # type: ignore[arg-type]
 
@@ -250,5 +256,5 @@ class RefineNet(nn.Module):
             features.append(h)
         for name, i in self._decoder():
             h = parts[name]([features[i]] if i == self.depth - 1 else [features[i], h], index)  # type: ignore[misc]
-        prediction: Tensor = self.end_conv(F.elu(self.normalizer(h, index)))
+        prediction: Tensor = self.end_conv(self.activate(self.normalizer(h, index)))
         return prediction

@@ -1,0 +1,58 @@
+"""The activation functions of published image networks, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["ACTIVATIONS", "Activated", "activation"]
+
+
+def _leaky(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, 0.2)
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"elu": F.elu, "relu": F.relu, "lrelu": _leaky, "silu": F.silu}
+
+
+def activation(name: str) -> Callable[[Tensor], Tensor]:
+    """An activation function: "elu", "relu", "lrelu" (of slope 0.2 below 0) or "silu".
+
+    Raises:
+        ValueError: If there is none of that name.
+
+    Example:
+        >>> import torch
+        >>> activation("lrelu")(torch.tensor([-1.0, 1.0]))
+        tensor([-0.2000,  1.0000])
+    """
+    if name not in ACTIVATIONS:
+        raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {name!r}")
+    return ACTIVATIONS[name]
+
+
+class Activated(nn.Module):
+    """A layer with activation functions, which the network that it is a part of may choose."""
+
+    activate: Callable[[Tensor], Tensor]
+
+    @staticmethod
+    def choose(network: nn.Module, name: str) -> None:
+        """Sets the activation function of all such layers of a network.
+
+        Raises:
+            ValueError: If there is none of that name.
+        """
+        function = activation(name)
+        for part in network.modules():
+            if isinstance(part, Activated):
+                part.activate = function
+
+    @staticmethod
+    def others(network: nn.Module, name: str) -> Mapping[str, Callable[[], None]]:
+        """Calls that set each other function than the named one, by the argument that asks for it."""
+        names = [other for other in ACTIVATIONS if other != name]
+        return {f"activation='{other}'": partial(Activated.choose, network, other) for other in names}

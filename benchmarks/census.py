@@ -4,7 +4,7 @@
 
 FOLDERS hold files .csv and .csv.gz, such as those of the wheels of scikit-learn, statsmodels, vega_datasets,
 bokeh_sampledata, palmerpenguins and causaldata (pip download --no-deps, unzip). A table passes if samples have the same
-columns and types (numbers that are text beside marks of missing values become numbers), no category that the data lack,
+columns and types (numbers that are text next to marks of missing values become numbers), no category that the data lack,
 nothing negative where the data are nowhere negative, shares of missing values and of the most common value of each column
 within 3 standard errors of the data's (5 if there are more than five columns: one share in 370 lies beyond 3 by chance), and
 if the written samples are read with the same columns.

@@ -31,7 +31,7 @@ from scorefield.derivatives import gradient
 from scorefield.fitting.related import IndependentRows
 from scorefield.mcmc import ChainState, Target, Transition, Unadjusted
 from scorefield.objectives import Objective, Probe, Weighting
-from scorefield.posterior import KnownCoordinates
+from scorefield.posterior import KnownCoordinates, SmallestLevel
 from scorefield.posterior.methods import Method, PosteriorMethod
 from scorefield.posterior.posterior import Posterior
 from scorefield.processes import EDM, VP
@@ -218,6 +218,7 @@ VARIANTS.update(
         "GivenVariables": lambda: [mixed(Variables(2)).given_variables(numbers(1, 2), torch.tensor([[0, 1]]))],
         "RestrictedNumbers": lambda: [mixed(Variables(2, (2,))).restricted(corner(), torch.tensor([[0, 0, 1]]))],
         "KnownCoordinates": lambda: [KnownCoordinates(mlp(), numbers(1, 2), torch.tensor([[True, False]]))],
+        "SmallestLevel": lambda: [SmallestLevel(mlp(), 0.1)],
         "Guided": lambda: [denoisers.Guided(example_gaussian(), mlp(), 1.5, 0.5, 5.0)],
         "Posterior": lambda: [_observed()],
     }

@@ -210,7 +210,7 @@ def is_data(first: Sequence[str], rows: Sequence[Sequence[str]] = ()) -> bool:
     columns = list(zip(*(row for row in rows if len(row) == len(first))))
     numbers = [float(f) for f in first if f.strip().isdigit()]
     if len(numbers) > 2 and len({b - a for a, b in pairwise(numbers)}) == 1 and numbers[0] != numbers[1]:
-        return False  # years, or other counters, beside text
+        return False  # years, or other counters, next to text
     numeric = [
         is_number(field)
         for field, column in zip(first, columns)

@@ -219,10 +219,8 @@ def _errors(posterior: Posterior, x0: Tensor, x: Tensor, level: Tensor, rng: Sam
         linearized = state.linearized
         solver = _Solver.of(MomentMatching().products(state, linearized), linearized.residual)
         v, w = (solver.probe(rng.child(name)) for name in ("one", "two"))
-        second = sum(
-            sign * _even(posterior, state, linearized.pull((v + sign * w) / 2)) for sign in (1.0, -1.0)
-        )  # c[v, w]
-        assert isinstance(second, Tensor)
+        plus, minus = (_even(posterior, state, linearized.pull(each)) for each in ((v + w) / 2, (v - w) / 2))
+        second = plus - minus  # c[v, w]
         pushed = linearized.push(second)
         explained = solver.solve(pushed)
         left = second - state.covariance(linearized.pull(explained))
@@ -241,7 +239,7 @@ def _even(posterior: Posterior, state: NoisyState, direction: Tensor) -> Tensor:
     away, level = state.level**2 * direction, state.level
     with torch.no_grad():
         prior = posterior.prior
-        return prior(state.x + away, level) + prior(state.x - away, level) - 2 * state.mean
+        return prior(state.x + away, level) + prior(state.x - away, level) - 2 * state.mean  # type: ignore[no-any-return]
 
 
 def _bend(posterior: Posterior, state: NoisyState, x0: Tensor) -> Tensor:
@@ -284,4 +282,4 @@ class _Solver:
             other = rng.child("noise").normal(z.shape, z.dtype, z.device)
             return self.solve(other + krylov_root(self.apply, z, _KRYLOV))
         unit = z / z.norm(dim=1, keepdim=True) * math.sqrt(z.shape[1])
-        return torch.linalg.solve_triangular(self.root.mT, unit.to(self.root)[..., None], upper=True)[..., 0].to(z)
+        return torch.linalg.solve_triangular(self.root.mT, unit.to(self.root)[..., None], upper=True)[..., 0].to(z)  # type: ignore[no-any-return]

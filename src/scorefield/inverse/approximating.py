@@ -219,7 +219,9 @@ def _errors(posterior: Posterior, x0: Tensor, x: Tensor, level: Tensor, rng: Sam
         linearized = state.linearized
         solver = _Solver.of(MomentMatching().products(state, linearized), linearized.residual)
         v, w = (solver.probe(rng.child(name)) for name in ("one", "two"))
-        plus, minus = (_even(posterior, state, linearized.pull(each)) for each in ((v + w) / 2, (v - w) / 2))
+        plus, minus = (
+            _second_difference(posterior, state, linearized.pull(each)) for each in ((v + w) / 2, (v - w) / 2)
+        )
         second = plus - minus  # c[v, w]
         pushed = linearized.push(second)
         explained = solver.solve(pushed)
@@ -234,7 +236,7 @@ def _errors(posterior: Posterior, x0: Tensor, x: Tensor, level: Tensor, rng: Sam
     return _Errors(nats[0] / 2, nats[1], skewness, bent.detach().clamp_min(0))
 
 
-def _even(posterior: Posterior, state: NoisyState, direction: Tensor) -> Tensor:
+def _second_difference(posterior: Posterior, state: NoisyState, direction: Tensor) -> Tensor:
     """D(x + d) + D(x - d) - 2 D(x) for d = level² direction: about level⁴ ∂²D."""
     away, level = state.level**2 * direction, state.level
     with torch.no_grad():

@@ -36,7 +36,24 @@ def test_masks_are_where_nothing_is_known(run, monkeypatch, capsys):
     drawn = pd.read_csv("draws.csv")
     assert list(drawn.columns) == ["a", "b", "c"] and len(drawn) == 50
     assert abs(drawn["a"].mean() - 11) < 0.1 and said.out.strip() == "draws.csv"
-    assert "x the noise variance (1 is expected)" in said.err
+    assert "x the noise variance (1 is expected)" in said.err and "biased" not in said.err
+
+
+def test_a_biased_method_is_named(tmp_path, monkeypatch, capsys):
+    """Three modes, of which y leaves two: moment matching is biased, and the default makes up for it."""
+    rng = np.random.default_rng(0)
+    means, sides = np.array([[1.0, 3.0], [0.0, -0.6], [-1.5, 1.0]]), np.array([[0.6, 0.5], [0.5, 0.6], [0.4, 0.4]])
+    modes = rng.choice(3, 1500, p=[0.45, 0.25, 0.3])
+    monkeypatch.chdir(tmp_path)
+    x = means[modes] + sides[modes] * rng.normal(size=(1500, 2))
+    scorefield.fit(x, "run", training=scorefield.Training(steps=200))
+    np.save("y.npy", [0.6])
+    np.save("matrix.npy", [[1.0, 0.3]])
+    words = ["posterior", "run", "y.npy", "--operator", "linear('matrix.npy')", "--noise", "0.5", "-n", "16"]
+    words += ["-o", "draws.npy"]
+    for more, named in ((["--method", "momentmatching"], True), ([], False)):
+        assert main([*words, *more]) == 0
+        assert ("MomentMatching is biased here: data given a noisy state" in capsys.readouterr().err) == named
 
 
 def test_arrays_are_files_and_methods_are_calls(run, monkeypatch, capsys):

@@ -95,7 +95,7 @@ def posterior(
     if particles is not None:
         _weighed(given, count, output, seed, particles, islands, sampling)
     else:
-        _written(given, given.batches(count, seed, sampling, batch=batch), count, output)
+        _written(given, given.batches(count, seed, sampling, batch=batch), count, output, sampling)
     print(output)
 
 
@@ -198,19 +198,24 @@ def _weighed(
     write(output, [model.schema.pack(drawn)], count, model.schema)
 
 
-def _written(model: Model, batches: Any, count: int, output: Path) -> None:
+def _written(model: Model, batches: Any, count: int, output: Path, sampling: Sampling) -> None:
     from ..data import check, write
-    from ..inverse import misfit
+    from ..inverse import approximation_error, misfit
 
     check(output, model.schema)
     observed: list[float] = []
+    first: list[Any] = []
 
     def packed() -> Any:
         for part in counted(batches, count):
             whole = model.schema.pack(part)
+            first[:] = first or [whole]
             observed.extend(misfit(model, whole).tolist())
             yield whole
 
     write(output, packed(), count, model.schema)
     mean = sum(observed) / len(observed)
     say(f"mean squared misfit: {mean:.3g} x the noise variance (1 is expected)")
+    bias = approximation_error(model, first[0], sampling=sampling)
+    if bias.found:
+        say(bias.verdict)

@@ -19,6 +19,7 @@ from ..model import Model
 from ..posterior import MomentMatching, Posterior, exact_posterior
 from ..rng import Samples
 from ..samplers import Sampling, SamplingLike, sample
+from .approximating import ApproximationError, approximation_error
 from .ranks import RankTest, rank_test
 from .twin import gaussian_twin, prior_samples, surprise
 from .weighing import observed_posterior
@@ -56,6 +57,7 @@ class PosteriorCheck:
         ranks: How the truth ranks by all quantities (`rank_test`), for Gaussian data.
         own: The same for samples of the model itself; None if it was left out.
         error: The standard error of `width`, where every direction is counted.
+        approximation: How wrong the method is for the measurement itself, as far as its approximation is known.
     """
 
     calibration: Calibration
@@ -67,6 +69,7 @@ class PosteriorCheck:
     ranks: RankTest
     own: RankTest | None = None
     error: float = 0.0
+    approximation: ApproximationError | None = None
 
     def _facts(self) -> Facts:
         return f"PosteriorCheck: {'trusted' if self.trusted else 'not trusted'}", {"verdict": " ".join(self.verdict)}
@@ -102,6 +105,8 @@ class PosteriorCheck:
             ]
         else:
             sentences.append(f"Do not trust these draws: {self._advice()}.")
+        if self.approximation is not None and self.approximation.found:
+            sentences.append(f"For the y that you have: {self.approximation.verdict}")
         if self.surprise is not None and self.surprise < 0.01:
             p = f"p = {self.surprise:.2g}"
             sentences.append(f"The measurement is far out for such data ({p}): are its units and noise right?")
@@ -152,7 +157,8 @@ def check_posterior(
     known as well, and the width must be right in every direction. The twin of vectors has their covariance; that of grids is
     stationary, with the variance of each point and the correlations of draws of the model, or only variances where grids are
     large. Then of samples of the model itself, by ranks: this finds what is wrong for data that are not Gaussian, such as
-    weights of modes.
+    weights of modes. Last, for the y that was measured, how far the approximation of the method is from right
+    (`approximation_error`), which is not a test and leaves `trusted` as it is.
 
     Arguments:
         model: A model that observed a measurement.
@@ -183,8 +189,9 @@ def check_posterior(
         itself = _simulated(model, posterior, truth, min(draws, _OWN_DRAWS), noise, chosen).tested(posterior, seed)
     ranks = found.tested(simulated, seed)
     odd = surprise(twin, simulated.measured) if known.width is not None else None
+    bias = approximation_error(model, seed=seed, sampling=chosen)
     seconds = time.perf_counter() - begin
-    return PosteriorCheck(judged, known.width, known.shift, odd, description, seconds, ranks, itself, known.error)
+    return PosteriorCheck(judged, known.width, known.shift, odd, description, seconds, ranks, itself, known.error, bias)
 
 
 def _own_simulations(model: Model, posterior: Posterior, simulations: int) -> int:

@@ -114,6 +114,11 @@ class PosteriorMethod(abc.ABC):
         """Whether log-densities and latents of its likelihood go with it. Without one, samples alone are drawn."""
         return self.sampler is None
 
+    @property
+    def corrected(self) -> bool:
+        """Whether weights make up for its approximations, so that draws follow the posterior as their number grows."""
+        return False
+
 
 class PosteriorSampler(Sampler, PosteriorMethod):
     """A sampler made for posteriors. It draws samples only: no log-density belongs to it."""

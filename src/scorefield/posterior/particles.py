@@ -70,6 +70,10 @@ class TwistedParticles(PosteriorSampler):
     def has_density(self) -> bool:
         return True
 
+    @property
+    def corrected(self) -> bool:
+        return True
+
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         posterior = Posterior.of(diffusion.denoiser)
         if posterior is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from scorefield.fitting.options import Options
 from scorefield.fitting.planning import plan
@@ -33,3 +34,13 @@ def test_what_is_asked_for_stays():
     asked = plan(prepare(table(4000)), Options(training=Training(minutes=1.0, batch=64, learning_rate=1e-3)))
     assert asked.training.minutes == 1.0 and asked.training.steps is None
     assert (asked.training.batch, asked.training.learning_rate) == (64, 1e-3)
+
+
+def test_first_answers_are_frequencies():
+    """Before training, samples have the frequencies of the data: rare levels would take long to become rare."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=3000), "c": rng.choice(list("abc"), 3000, p=[0.9, 0.099, 0.001])})
+    found = plan(prepare(frame))
+    answer = found.network(torch.zeros(1, found.network.features + found.network.extra), torch.zeros(1))
+    assert float(answer[0, 0]) == 0
+    assert answer[0, 1:].softmax(0).tolist() == pytest.approx([0.9, 0.099, 0.001], rel=0.1, abs=0.001)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..calls import parse_call
 from ..context import Context
+from ..data.variables import Variables
 from ..denoisers import Denoiser, EDMPrediction
 from ..denoisers.precondition import Parametrization
 from ..nn import FourierFeatures, choose, choose_for_tables
@@ -256,10 +257,24 @@ def _network(prepared: Prepared, wish: nn.Module | Network, levels: NoiseLevels)
         if variables is not None:
             inputs = (size, 2 * variables.count, variables.numbers)  # of contexts, flags and numbers
             count = len(prepared.split.train)
-            network, reason = choose_for_tables(variables.size, count, wish.widths, wish.depth, *inputs)
+            mixed, reason = choose_for_tables(variables.size, count, wish.widths, wish.depth, *inputs)
+            mixed.start_at(_first_answers(prepared.examples, variables))
+            network: nn.Module = mixed
         else:
             network, reason = choose(prepared.shape, len(prepared.split.train), *options, *sizes, step=step)
     return network, Choice("network", _network_in_words(network), reason)
+
+
+def _first_answers(examples: Tensor, variables: Variables) -> Tensor:
+    """What a network of mixed states answers before it has learned: 0 for numbers, and log-frequencies of levels, `(size,)`.
+
+    Otherwise all levels would be as frequent at first, and rare ones too frequent for as long as it takes to learn that.
+    """
+    found = torch.zeros(variables.size)
+    for start, end in variables.blocks:
+        counts = examples[:, start:end].nan_to_num().double().sum(0) + 0.5
+        found[start:end] = (counts / counts.sum()).log()
+    return found
 
 
 def _try(network: nn.Module, prepared: Prepared, context: Context | None) -> None:

@@ -80,7 +80,7 @@ def choose_for_tables(
     context: int = 0,
     extra: int = 0,
     numbers: int = 0,
-) -> tuple[nn.Module, str]:
+) -> tuple[ResidualMLP, str]:
     """Chooses a network for mixed states: numbers and categories of tables.
 
     Arguments:

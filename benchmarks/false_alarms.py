@@ -25,7 +25,6 @@ from scorefield.evaluation import Evaluation, evaluate
 from scorefield.metrics import PlainColumn
 from scorefield.model import Model
 from scorefield.processes import EDM
-from scorefield.rng import Samples
 from scorefield.samplers import Heun, Sampling
 from scorefield.units import Standardize
 

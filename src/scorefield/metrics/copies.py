@@ -125,16 +125,18 @@ def _standing_out(counts: np.ndarray, sizes: tuple[int, int, int], seed: int) ->
     while planted <= sizes[0]:
         expected = counts[0] * (1 - planted / sizes[0]) + planted * known / sizes[1]
         # Copies of rows that are alone make pairs.
-        alone = int(planted * (1 - known.sum() / sizes[1]))
-        pairs = np.stack([np.ones(alone), np.ones(alone), np.zeros(alone)])
-        mixed = np.concatenate([np.stack([np.floor(expected + rng.random(len(known))), *counts[1:]]), pairs], 1)
+        alone = sizes[1] - known.sum()
+        pairs = min(int(alone), int(planted * alone / sizes[1]))
+        copied = np.ceil(planted * alone / sizes[1] / max(1, pairs))
+        lone = np.repeat([[copied], [1.0], [0.0]], pairs, 1)
+        mixed = np.concatenate([np.stack([np.floor(expected + rng.random(len(known))), *counts[1:]]), lone], 1)
         mixed = mixed[:, mixed.sum(0) > 0]
         whole = max(sizes[0], int(mixed[0].sum())), *sizes[1:]
-        null = _divided(mixed.sum(0), whole, rng, 199)
+        null = _divided(mixed.sum(0), whole, rng, 99)
         z = (float(_excess(mixed, whole)) - float(null.mean())) / max(float(null.std()), 1e-300)
         if z > LIMIT + 2 * CERTAIN:  # the null distribution is skewed, and the number of copies of a row varies
             return planted
-        planted *= factor if z < LIMIT / 2 else 1.15
+        planted *= factor if z < LIMIT / 2 else 1.2
     return math.inf
 
 

@@ -7,7 +7,8 @@ from scipy import stats
 
 from scorefield.denoisers import Empirical, Gaussian
 from scorefield.diffusion import Diffusion
-from scorefield.metrics import Neighbours, memorization, nearest, neighbours
+from scorefield.metrics import Neighbours, equal_rows, memorization, nearest, neighbours, row_keys
+from scorefield.metrics.copies import closer_test, fisher
 from scorefield.processes import VP
 from scorefield.rng import Samples as Source
 from scorefield.samplers import Heun, Sampling, sample
@@ -91,7 +92,7 @@ def test_bad_arguments_are_refused():
 def test_fresh_samples_are_not_suspicious_and_copies_are(dimension):
     train, held_out, fresh = data(1000, dimension), data(300, dimension, 1), data(400, dimension, 2)
     good = memorization(fresh, train, held_out)
-    assert not good.suspicious and len(good.samples) == len(good.held_out) == 300
+    assert not good.suspicious and (len(good.samples), len(good.held_out)) == (400, 300)
     assert good.ratio == pytest.approx(1, abs=0.2) and good.p_value > 1e-4
     bad = memorization(train[:300] + 1e-4 * data(300, dimension, 3), train, held_out)
     assert bad.suspicious and bad.ratio < 0.5 and bad.p_value < 1e-10 and bad.copied > bad.copied_held_out
@@ -128,19 +129,24 @@ def test_copies_are_counted_exactly():
     train, held_out = data(500, 20), data(300, 20, 1)
     mixed = torch.cat([train[:6], data(294, 20, 2)])
     found = memorization(mixed, train, held_out)
-    table = [[6, 0], [294, 300]]
     assert (found.copied, found.copied_held_out) == (6 / 300, 0)
-    assert found.copied_p_value == pytest.approx(stats.fisher_exact(table, alternative="greater").pvalue, rel=1e-9)
+    assert (found.equal.count, found.equal.samples, found.equal.real, found.equal.rows) == (6, 300, 0, 800)
+    assert fisher(6, 300, 0, 300) == pytest.approx(
+        stats.fisher_exact([[6, 0], [294, 300]], alternative="greater").pvalue, rel=1e-9
+    )
 
 
 @pytest.mark.parametrize(
     ("found", "words"),
     [
         (
-            Neighbours(np.ones(99), np.ones(99), 0.1, 0.1, 0.5),
-            "Nothing is copied: 10.0% of samples and 10.0% of held-out",
+            Neighbours(np.ones(99), np.ones(99), 0.1, 0.1, 0.5, 0.5),
+            "No copies were found: 10.0% of samples and 10.0% of held-out",
         ),
-        (Neighbours(np.full(99, 1e-3), np.ones(99), 0.9, 0.1, 1e-9), "copied from the training data: 90.0% of samples"),
+        (
+            Neighbours(np.full(99, 1e-3), np.ones(99), 0.9, 0.1, 1e-9, 1e-9),
+            "copied from the training data: 90.0% of samples",
+        ),
         (Neighbours(np.full(99, 1.3), np.ones(99), 0.1, 0.1, 0.9), "are farther from the training data"),
         (Neighbours(np.ones(99), np.zeros(99), 0.1, 0.1, 0.9), "cannot distinguish copies from chance"),
         (Neighbours(np.zeros(99), np.zeros(99), 0.9, 0.1, 0.9), "most held-out data are also in the training data"),
@@ -169,7 +175,7 @@ def test_the_empirical_score_copies_and_the_true_distribution_does_not(shape, se
     copies = memorization(drawn(Empirical(train), 200, seed), train, held_out)
     assert copies.suspicious and copies.copied > 0.95 and "copied from" in copies.verdict
     exact = memorization(fresh, train, held_out)
-    assert not exact.suspicious and "Nothing is copied" in exact.verdict
+    assert not exact.suspicious and "No copies were found" in exact.verdict
 
 
 def test_units_do_not_matter():
@@ -183,3 +189,118 @@ def test_constant_distances_have_no_ratio():
     twins = Neighbours(np.zeros(5), np.zeros(5), 0.0, 0.0, 1.0)
     assert np.isnan(twins.ratio) and not twins.suspicious
     assert not memorization(torch.zeros(5, 2), torch.zeros(9, 2), torch.zeros(5, 2)).suspicious
+
+
+# -- copies among many samples, few rows held out --------------------------------------------------------------------
+
+
+def gaussian(rng, count):
+    return rng.normal(size=(count, 20))
+
+
+def integers(rng, count):
+    return rng.poisson(2, size=(count, 20)).astype(float)
+
+
+def few_integers(rng, count):
+    """Three columns: nearly half of new rows equal an old one."""
+    return rng.poisson(2, size=(count, 3)).astype(float)
+
+
+def duplicated(rng, count):
+    """Rows of a list of 400, which is always the same for one generator's seed."""
+    return np.random.default_rng(7).normal(size=(400, 20))[rng.integers(400, size=count)]
+
+
+def judged(draw, seed, share=0.0, noise=0.0, columns=None):
+    """900 training rows, 100 held out and 2,000 samples, of which a share are copies."""
+    rng = np.random.default_rng(seed)
+    real, samples = draw(rng, 1000), draw(rng, 2000)
+    planted = round(share * 2000)
+    copies = real[rng.integers(900, size=planted)]
+    samples[:planted] = copies + noise * real.std(0) * rng.normal(size=copies.shape)
+    return memorization(samples[:, :columns], real[:900, :columns], real[900:, :columns], seed=seed)
+
+
+SEEDS = [pytest.param(range(10), id="10"), pytest.param(range(40), id="40", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("seeds", SEEDS)
+def test_two_percent_of_exact_copies_are_found(seeds):
+    assert all(judged(gaussian, seed, 0.02).suspicious for seed in seeds)
+    assert all(judged(integers, seed, 0.02).suspicious for seed in seeds[:10])
+
+
+@pytest.mark.parametrize("seeds", SEEDS)
+@pytest.mark.parametrize("draw", [gaussian, integers, few_integers, duplicated])
+def test_fresh_samples_raise_no_false_alarm(draw, seeds):
+    assert not any(judged(draw, 100 + seed).suspicious for seed in seeds)
+
+
+def test_a_single_exact_copy_of_continuous_data_is_found():
+    """It could not be chance; and what is stated is what is found."""
+    for seed in range(5):
+        found = judged(gaussian, seed, 1 / 2000)
+        assert found.suspicious and found.equal.count == 1 and found.smallest_equal == 1 / 2000
+        assert "1 of 2,000 samples equal one" in found.verdict
+
+
+@pytest.mark.parametrize(("columns", "share", "least"), [(20, 0.02, 10), (5, 0.02, 10), (2, 0.02, 0)])
+def test_near_copies_are_found_where_dimensions_are_many(columns, share, least):
+    """In two dimensions new rows are as close as noise of 1 % of the spread makes copies."""
+    found = [judged(gaussian, 200 + seed, share, 0.01, columns) for seed in range(10)]
+    assert sum(each.suspicious for each in found) >= least
+    assert (found[0].smallest_near <= share) == (least > 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("draw", "noise", "columns"),
+    [(gaussian, 0.0, 20), (gaussian, 0.01, 5), (gaussian, 0.01, 2), (integers, 0.0, 20), (few_integers, 0.0, 3)],
+)
+def test_the_stated_share_of_copies_is_found_and_a_third_mostly_not(draw, noise, columns):
+    known = judged(draw, 0, columns=columns)
+    share = known.smallest_near if noise else known.smallest_equal
+    found = [sum(judged(draw, 300 + s, at, noise, columns).suspicious for s in range(20)) for at in (share, share / 3)]
+    assert found[0] >= 15 and found[1] <= 10
+
+
+def test_what_cannot_be_found_is_said():
+    """Copies of whole numbers of a few values are what new draws are."""
+    rng = np.random.default_rng(0)
+    real, samples = (rng.poisson(2, size=(count, 1)).astype(float) for count in (1000, 2000))
+    found = memorization(samples, real[:900], real[900:])
+    assert not found.suspicious and "exact copies and near copies" in found.verdict
+    assert found.what_is_visible.endswith("could not have been found in any number.")
+
+
+def test_a_model_that_is_too_narrow_does_not_copy():
+    """It is closer to the training data, and of whole numbers equals them more often."""
+    for draw in (gaussian, few_integers):
+        rng = np.random.default_rng(1)
+        real = draw(rng, 1000)
+        samples = np.round(0.8 * draw(rng, 2000)) if draw is few_integers else 0.8 * draw(rng, 2000)
+        found = memorization(samples, real[:900], real[900:])
+        assert not found.suspicious and found.p_value < 1e-3
+
+
+def test_p_values_of_equal_rows_and_closeness_are_valid():
+    """Whole numbers whose rows are often equal: small p-values are no more frequent than their size."""
+    p = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        keys = row_keys([rng.poisson(3, size=(300, 2))])
+        equal = equal_rows(keys[:150], keys[150:250], keys[250:], seed=seed)
+        closer = closer_test(rng.integers(150, size=150), np.arange(150) >= 100, seed)
+        p.append((equal.p_value, closer))
+    for column in np.array(p).T:
+        assert stats.binomtest(int((column <= 0.2).sum()), 60, 0.2, alternative="greater").pvalue > 0.01
+        assert (column <= 0.5).sum() > 15
+
+
+def test_rows_that_were_chosen_otherwise_are_no_reference():
+    rng = np.random.default_rng(0)
+    real, samples = rng.normal(size=(1000, 5)), rng.normal(size=(300, 5))
+    found = memorization(samples, real[:900], real[900:], matched=False)
+    assert np.isnan(found.closer_p_value) and found.equal.rows == 100 and not found.suspicious
+    assert memorization(real[:300], real[:900], real[900:], matched=False).suspicious

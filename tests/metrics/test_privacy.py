@@ -54,10 +54,10 @@ def test_copies_are_found():
     good = table_privacy(fresh, train, held_out, columns=COLUMNS)
     assert not good.suspicious and good.copies == good.copies_held_out == 0 and good.closer.covered
     copied = table_privacy(train[:300], train, held_out, columns=COLUMNS)
-    assert copied.suspicious and copied.copies == 1 and copied.copied_by_chance < 1e-10
+    assert copied.suspicious and copied.copies == 1 and copied.copied_by_chance == 1e-4
     near = train[:300] + np.array([1e-3, 1e-3, 0])
     found = table_privacy(near, train, held_out, columns=COLUMNS)
-    assert found.suspicious and found.copies == 0 and found.closer.p_value == 0.002 and found.closer.value > 0.6
+    assert found.suspicious and found.copies == 0 and found.closer.p_value == 0.0002 and found.closer.value > 0.6
     assert np.median(found.distances) < np.median(found.held_out)
 
 

@@ -177,7 +177,7 @@ def test_a_page_replaces_an_older_one(tmp_path):
 
 
 def test_copies_are_highlighted(rng, tmp_path):
-    copies = Neighbours(np.full(40, 1e-3), np.ones(40), 0.9, 0.0, 1e-12)
+    copies = Neighbours(np.full(40, 1e-3), np.ones(40), 0.9, 0.0, 1e-12, 1e-12)
     page, tags = parsed(write_page(tmp_path / "r.html", Content("t", neighbours=copies)))
     assert "suspiciously close" in page and any("warning" in attrs.get("class", "") for _, attrs in tags)
 

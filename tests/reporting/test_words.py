@@ -8,7 +8,7 @@ from scorefield.reporting import words
 
 
 def near(ratio, copied=0.0, p_value=0.5):
-    return Neighbours(np.full(100, ratio), np.ones(100), copied, 0.0, p_value)
+    return Neighbours(np.full(100, ratio), np.ones(100), copied, 0.0, p_value, min(p_value, 1e-9 if copied else 1.0))
 
 
 def test(p_value):
@@ -52,15 +52,18 @@ def test_the_count_agrees_with_that_of_the_whole_page():
 @pytest.mark.parametrize(
     ("neighbours", "start"),
     [
-        (near(1.0), "No copies: the median distance"),
-        (near(1.5), "No copies, but samples lie farther"),
+        (near(1.0), "No copies were found: the median distance"),
+        (near(1.5), "No copies were found, but samples lie farther"),
         (
             near(0.1, p_value=1e-20),
             "Samples are suspiciously close to training data: the median distance to the nearest training example is 0.1",
         ),
         (near(0.9, copied=0.4), "Samples are suspiciously close"),
         (Neighbours(np.zeros(9), np.zeros(9), 0.0, 0.0, 1.0), "Most held-out examples also occur"),
-        (Neighbours(np.zeros(99), np.zeros(99), 0.9, 0.0, 1.0), "Samples are suspiciously close to training data: 90"),
+        (
+            Neighbours(np.zeros(99), np.zeros(99), 0.9, 0.0, 1.0, 1e-9),
+            "Samples are suspiciously close to training data: 90",
+        ),
     ],
 )
 def test_copies_are_reported(neighbours, start):

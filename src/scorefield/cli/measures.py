@@ -75,7 +75,7 @@ def evaluate(
         ("of samples", *near["samples"], near["copied"]),
         ("of held-out data", *near["held_out"], near["copied_held_out"]),
     ]
-    table("Distances to the nearest training example, by quantiles", ("", *shares, "copied"), rows)
+    table("Distances to the nearest training example, by quantiles", ("", *shares, "near copies"), rows)
     if folder.ended:
         levels = folder.read("fit.json")["by_level"]
         columns = [levels["level"], levels["loss"], levels["train_loss"], levels["zero_loss"]]
@@ -92,7 +92,7 @@ def _print_families(found: Evaluation) -> None:
         numbers = (family.samples, family.real, family.p_values)
         rows = [(family.labels[i], *(float(column[i]) for column in numbers)) for i in worst]
         title = f"The {family.distance.name}, those first that differ the most"
-        table(title, ("", "samples", "held out", "p (Bonferroni)"), rows)
+        table(title, ("", "samples", "real data", "p (Bonferroni)"), rows)
 
 
 def _print_table(found: TableEvaluation) -> None:

@@ -15,6 +15,7 @@ from ..metrics import (
     MissingPatterns,
     Neighbours,
     Privacy,
+    SmallestDefects,
     TableShapes,
     TableTrends,
     TestFamily,
@@ -84,6 +85,8 @@ class Evaluation:
         samples: The first samples, for pictures, `(M, *D)` in the layout of networks and the units of the data; of tables the
             data matrix, with codes of categories and NaN for missing values.
         table: What was measured of a table; None for other data, or too few of them.
+        smallest: The smallest defects that the tests could have found at these sizes; None if there are no tests.
+        rows: How many real rows there are, if the tests of moments and marginals use all of them; 0 otherwise.
     """
 
     count: int
@@ -98,6 +101,8 @@ class Evaluation:
     verdict: tuple[str, ...] = ()
     samples: np.ndarray = field(default_factory=lambda: np.zeros((0, 1), np.float32))
     table: TableEvaluation | None = None
+    smallest: SmallestDefects | None = None
+    rows: int = 0
 
     def _facts(self) -> Facts:
         tests = f"{len(self.rejected)} of {len(self.tests)} distinguish samples from held-out data"
@@ -117,14 +122,14 @@ class Evaluation:
 
     @property
     def copies_suspected(self) -> bool:
-        """Whether samples seem to be copies of training data; of tables by distances of mixed rows."""
-        if self.table is not None and self.table.privacy is not None:
-            return self.table.privacy.suspicious
-        return self.neighbours.suspicious
+        """Whether samples seem to be copies of training data; of tables also by distances of mixed rows."""
+        private = None if self.table is None else self.table.privacy
+        return self.neighbours.suspicious or (private is not None and private.suspicious)
 
     def plain(self) -> dict[str, Any]:
         """The same as plain data, without the samples; distances to neighbours by their quantiles."""
         near = plain(self.neighbours) | {"quantiles": list(QUANTILES), "suspicious": self.neighbours.suspicious}
+        near |= {"copies_p_value": plain(self.neighbours.copies_p_value)}
         near |= {name: _quantiles(getattr(self.neighbours, name)) for name in ("samples", "held_out")}
         whole = {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name not in ("samples", "table")}
         table = {} if self.table is None else {"table": self.table.plain()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,8 @@ from torch import Tensor
 
 from .. import metrics
 from ..data import Rows
-from ..metrics import DISTANCES, Curve, Distance, GeneralizationGap, Pool, TestFamily
+from ..metrics import DISTANCES, Curve, Distance, GeneralizationGap, Pool, SmallestDefects, TestFamily
+from ..metrics.moments import directions
 from ..model import Model
 from ..objectives import DenoisingScoreMatching, LogUniform
 from ..rng import Samples
@@ -32,6 +33,8 @@ _ROWS = 50_000  # of the training data of a table of mixed columns as vectors
 _SIDE = 4  # points along each axis that make a field
 _LOSSES = 256  # data whose losses are compared
 _SHOWN = {True: 2000, False: 64}  # samples that are kept for pictures: of vectors, of grids
+_ALL = 20_000  # rows of either side, of the tests against all rows
+_AXES = 12  # principal directions of grids of which the smallest defects are known
 _TWINS = {True: 1000, False: 250}  # samples drawn by another sampler: of vectors, of grids
 
 
@@ -85,6 +88,8 @@ def evaluate(
     table, families = _columns(model, samples, fresh, earlier, target) if tested else (None, ())
     if tested and not vectors and min(model.schema.inner_shape[1:]) >= _SIDE:
         curves = metrics.field_tests(drawn, real, others)
+    rows, every = _all_rows(drawn, real, others) if tested else (0, ())
+    families = (*families, *every)
     found = Evaluation(
         count=count,
         seconds=seconds,
@@ -92,12 +97,21 @@ def evaluate(
         distances=_distances(drawn, real, others, own or {}) + (() if table is None else (table.boosted,)),
         families=families,
         curves=curves,
-        neighbours=metrics.memorization(drawn, learned, real),
+        neighbours=metrics.memorization(
+            drawn,
+            learned,
+            real,
+            keys=[metrics.row_keys(_parts(x)) for x in (samples, known, fresh)],
+            matched=unseen and matched and not model.schema.table,
+        ),
         gap=_gap(model, known, fresh) if unseen and matched and tested else None,
         twin=_twin(model, drawn, vector, seed),
         samples=model.schema.unpack(packed, torch.float64 if table else torch.float32)[: _SHOWN[vectors]].numpy(),
         table=table,
+        rows=rows,
     )
+    where = "column" if vectors else "principal direction"
+    found = replace(found, smallest=_smallest(found, torch.cat([real, learned[: len(real)]]), where))
     return replace(found, verdict=verdict(found, history, unseen))
 
 
@@ -118,6 +132,38 @@ def standard(model: Model, rows: Rows, count: int) -> Tensor:
         )
         found.append(units.filled(units(x.to(model.device), place), i).float().cpu())
     return torch.cat(found)
+
+
+def _parts(rows: Rows) -> Iterator[np.ndarray]:
+    """All rows in the units of the data, by parts."""
+    return (x.numpy() for x in rows.chunks(8192, torch.float64))
+
+
+def _all_rows(drawn: Tensor, real: Tensor, others: Tensor | None) -> tuple[int, tuple[TestFamily, ...]]:
+    """Tests against all rows, where fewer were held out than samples were drawn: how many rows, and the tests.
+
+    They find that a model does not fit. Of overfitting they are not a test: a model that follows the training rows too
+    closely is rejected less often than others, so that the level holds.
+    """
+    if others is None or len(real) >= len(drawn):
+        return 0, ()
+    pool = Pool.of(drawn, torch.cat([real, others]), maximum=_ALL)
+    found = (metrics.moment_test(pool), metrics.marginal_test(pool))
+    named = (replace(each, distance=replace(each.distance, name=f"{each.distance.name}, all rows")) for each in found)
+    return pool.m, tuple(named)
+
+
+def _smallest(found: Evaluation, real: Tensor, where: str) -> SmallestDefects | None:
+    """The smallest defects that the tests find at these sizes; those of grids along their principal directions."""
+    if not found.tests:
+        return None
+    features = real.flatten(1).shape[1]
+    if where != "column":
+        flat = real.flatten(1)
+        real = flat @ directions(flat, _AXES)
+    held_out = next(d.counts[1] for d in found.distances)
+    sides = [held_out, *([found.rows] if found.rows else [])]
+    return metrics.smallest_defects(real, found.count, sides, len(found.tests), where, features)
 
 
 def _distances(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -66,7 +66,8 @@ def verdict(found: Evaluation, history: LossHistory | None, unseen: bool) -> tup
     All of them follow from the tests that `found.rejected` has, at one level for all, so that none contradicts another. What
     to do follows from what was found: more training is advised only where nothing else explains the difference.
     """
-    said = [_quality(found, unseen), *_utility(found), _copies(found, unseen)]
+    power = "" if found.smallest is None else found.smallest.sentence
+    said = [_quality(found, unseen), power, *_utility(found), _copies(found, unseen)]
     if found.twin is not None and found.twin.p_value is not None and found.twin.p_value < _SURE:
         said.append(
             f"Another sampler gives different samples ({found.twin.note}): the score is not that of one distribution; "
@@ -93,7 +94,8 @@ def _quality(found: Evaluation, unseen: bool) -> str:
         )
     if not rejected:
         n, m = tests[0].counts
-        return f"None of {len(tests)} tests distinguishes the samples from {real}, {n:,} against {m:,}."
+        more = f", nor, by moments and marginals, from all {found.rows:,} rows" if found.rows else ""
+        return f"None of {len(tests)} tests distinguishes the samples from {real}, {n:,} against {m:,}{more}."
     least = [d for d in rejected if (d.p_value or 0.0) <= max(rejected[0].p_value or 0.0, _TIED)]
     where = {each.distance.name for each in found.families} | {each.distance.name for each in found.curves}
     telling = [d for d in least if d.name in where] or least  # these say where the difference is
@@ -109,13 +111,33 @@ def _copies(found: Evaluation, unseen: bool) -> str:
     if not unseen:
         return "Nothing was held out: whether samples are copies of training data cannot be tested; hold out a part."
     if found.copies_suspected:
+        equal = found.neighbours.equal
+        counted = (
+            f" {equal.count:,} of {equal.samples:,} samples equal a training row." if equal and equal.count else ""
+        )
         return (
             "Some samples lie closer to the training data than chance explains: the model has begun to memorize them."
+            f"{counted}"
         )
-    same = "The samples are not closer to the training data than unseen data are: nothing was copied"
+    same = f"No copies of training data were found: {_visible_copies(found)}"
     if found.gap is not None and found.gap.suspicious:
-        return f"{same} yet. But {found.gap.verdict[0].lower()}{found.gap.verdict[1:]}"
-    return f"{same}."
+        return f"{same} But {found.gap.verdict[0].lower()}{found.gap.verdict[1:]}"
+    return same
+
+
+def _visible_copies(found: Evaluation) -> str:
+    """How many samples equal training rows, and which shares of copies would have been found."""
+    near, private = found.neighbours, None if found.table is None else found.table.privacy
+    if near.equal is not None and private is not None and private.equal is not None:
+        least = min(near.smallest_equal, private.equal.smallest)
+        near = replace(near, equal=replace(private.equal, smallest=least))
+    equal, visible = near.equal, near.what_is_visible
+    if equal is None:
+        return "what share of copies would have been found is not known."
+    return (
+        f"{equal.count:,} of {equal.samples:,} samples equal a training row, and {equal.real:,} of {equal.rows:,} real rows "
+        f"equal another; {visible}"
+    )
 
 
 def _utility(found: Evaluation) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from .base import Distance
 from .battery import battery, rejected
 from .boosted import boosted_test, detectability
 from .classifier import c2st, classifier_test
+from .copies import EqualRows, NearCopies, equal_rows, row_keys
 from .coverage import Calibration, calibration
 from .curves import correlation, histogram, spectrum, variogram
 from .declared import DISTANCES, metric
@@ -17,6 +18,7 @@ from .missing import MissingPatterns, missing_patterns, missing_test
 from .moments import TestFamily, family, marginal_test, moment_test, sliced_test
 from .neighbours import Neighbours, memorization, nearest
 from .pool import Pool, permutation_test
+from .power import Sizes, SmallestDefects, smallest_defects
 from .privacy import Privacy, mixed_nearest, table_privacy
 from .shapes import ColumnShape, Share, TableShapes, range_test, table_shapes
 from .tables import association_test, column_test, joint_test, table_pool, table_tests, typed_pool
@@ -36,5 +38,6 @@ __all__ = [
     "permutation_test", "variogram", "wasserstein", "with_floor", "ColumnShape", "MissingPatterns", "PlainColumn", "Privacy",
     "Share", "TableShapes", "TableTrends", "TypedColumn", "Utility", "boosted_test", "detectability", "missing_patterns",
     "missing_test", "mixed_nearest", "range_test", "table_features", "table_privacy", "table_shapes", "table_trends",
-    "table_utility", "typed_pool",
+    "table_utility", "typed_pool", "EqualRows", "NearCopies", "SmallestDefects", "Sizes", "equal_rows", "row_keys",
+    "smallest_defects",
 ]  # fmt: skip

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Array, as_rows, rows_alike, scale_of, subsample
+from ..display import joined
+from .base import Array, as_rows, rows_alike, scale_of, stream, subsample
+from .copies import COPIES_LEVEL, TESTS, THIRD, EqualRows, NearCopies, closer_test, equal_rows, row_keys
 
 __all__ = ["Neighbours", "memorization", "nearest"]
 
 BLOCK = 2**23  # distances held in memory at once: 32 MB in float32
 SPARE = 8  # candidates beyond the k requested, to absorb the rounding of the fast pass
+NOISE = 0.01  # of the spread of each column: what near copies differ by where the power is stated
 SMALL = 16  # up to this many features, differences are as fast as dot products
 
 
@@ -23,14 +27,19 @@ class Neighbours:
     """Distances of samples to the training data, compared with those of held-out data, in standard deviations.
 
     Arguments:
-        samples, held_out: The distances of samples, and of as many held-out data, to their nearest training sample, `(N,)`.
+        samples, held_out: The distances of samples, and of held-out data, to their nearest training sample, `(N,)`, `(M,)`.
         copied: The fraction of samples that are more than three times closer to one training sample than to any other.
         copied_held_out: That fraction of the held-out data: what chance gives (a third in one dimension, a ninth in two).
-        p_value: The p-value of the Mann-Whitney test that samples are not closer than held-out data.
-        copied_p_value: The p-value of Fisher's exact test that samples are not copied more often than held-out data.
+        p_value: The p-value of the Mann-Whitney test that samples are not closer than held-out data. Samples of a model that
+            is too narrow are closer too, so that it does not count as a sign of copies.
+        copied_p_value: The p-value of the tests of near copies, `NearCopies`.
         authentic: The fraction of samples that are farther from their nearest training sample than that one is from its
             nearest training neighbour (Alaa et al., 2022).
         authentic_held_out: That fraction of the held-out data: what chance gives, about a half.
+        equal: How many samples equal a training row, with a test.
+        closer_p_value: The p-value of the test that samples are not nearer to training rows than to held-out rows.
+        smallest_near: The smallest share of near copies, training rows with noise of 1 % of the spread of each column, that is
+            found in nine of ten cases; infinite if none is.
     """
 
     samples: np.ndarray
@@ -41,6 +50,9 @@ class Neighbours:
     copied_p_value: float = math.nan
     authentic: float = math.nan
     authentic_held_out: float = math.nan
+    equal: EqualRows | None = None
+    closer_p_value: float = math.nan
+    smallest_near: float = math.nan
 
     @property
     def ratio(self) -> float:
@@ -49,28 +61,53 @@ class Neighbours:
         return float(np.median(self.samples)) / below if below > 0 else math.nan
 
     @property
+    def copies_p_value(self) -> float:
+        """The p-value that nothing was copied: of equal rows, near copies and closeness together (Bonferroni)."""
+        each = [self.copied_p_value, self.closer_p_value, math.nan if self.equal is None else self.equal.p_value]
+        known = [p for p in each if not math.isnan(p)]
+        return min(1.0, TESTS * min(known)) if known else math.nan
+
+    @property
     def suspicious(self) -> bool:
-        """Whether the samples are significantly closer to the training data than held-out data."""
-        n = len(self.samples)
-        middle = (self.copied + self.copied_held_out) / 2
-        chance = 4 * math.sqrt(2 * middle * (1 - middle) / n) + 1 / n
-        return self.copied - self.copied_held_out > chance or (self.p_value < 1e-4 and self.ratio < 0.9)
+        """Whether samples are copies of training data: the p-value of all tests of copies together is at most 0.001."""
+        return self.copies_p_value <= COPIES_LEVEL
+
+    @property
+    def smallest_equal(self) -> float:
+        """The smallest share of exact copies that is found in nine of ten cases: as equal rows, or as near copies."""
+        return math.inf if self.equal is None else self.equal.smallest
+
+    @property
+    def what_is_visible(self) -> str:
+        """The shares of copies that would have been found, as a sentence; empty if they are not known."""
+        if self.equal is None:
+            return ""
+        near = f"near copies (rows with noise of {100 * NOISE:g} % of the spread)"
+        each = ((self.smallest_equal, "exact copies"), (self.smallest_near, near))
+        found = [f"{what} of {100 * share:.2g} % of the samples" for share, what in each if math.isfinite(share)]
+        missed = [what for share, what in each if not math.isfinite(share)]
+        parts = [f"{joined(found)} would have been found"] if found else []
+        parts += [f"{joined(missed)} could not have been found in any number"] if missed else []
+        return f"{', '.join(parts)}."
 
     @property
     def verdict(self) -> str:
-        """The result in a sentence."""
+        """The result in a sentence, and what could have been found."""
         shares = f"{self.copied:.1%} of samples and {self.copied_held_out:.1%} of held-out data are near copies"
         if math.isnan(self.ratio):
             where = "most held-out data are also in the training data"
         else:
             where = f"the median distance of samples is {self.ratio:.2g} times that of held-out data"
+        equal = "" if self.equal is None else f"{self.equal.count:,} of {self.equal.samples:,} samples equal one, "
+        visible = f" {self.what_is_visible}" if self.what_is_visible else ""
         if self.suspicious:
-            return f"Samples are copied from the training data: {shares} of a training sample, and {where}."
+            return f"Samples are copied from the training data: {equal}{shares} of a training sample, and {where}."
         if math.isnan(self.ratio):
-            return f"Distances cannot distinguish copies from chance, because {where}."
+            return f"Distances cannot distinguish copies from chance, because {where}.{visible}"
         if self.ratio > 1.15:
-            return f"Nothing is copied, but samples are farther from the training data than new real data are: {where}."
-        return f"Nothing is copied: {shares} of a training sample, and {where}."
+            text = "No copies were found, but samples are farther from the training data than new real data are"
+            return f"{text}: {where}.{visible}"
+        return f"No copies were found: {equal}{shares} of a training sample, and {where}.{visible}"
 
 
 def nearest(x: Array, reference: Array, k: int = 1) -> tuple[Tensor, Tensor]:
@@ -111,15 +148,30 @@ def nearest(x: Array, reference: Array, k: int = 1) -> tuple[Tensor, Tensor]:
     return distances, indices
 
 
-def memorization(samples: Array, train: Array, held_out: Array, *, maximum: int = 1000, seed: int = 0) -> Neighbours:
-    """Tests whether samples are copies: compares their distances to the training data with those of held-out data.
+def memorization(
+    samples: Array,
+    train: Array,
+    held_out: Array,
+    *,
+    maximum: int = 2000,
+    seed: int = 0,
+    keys: Sequence[Sequence[bytes]] | None = None,
+    matched: bool = True,
+) -> Neighbours:
+    """Tests whether samples are copies: exact copies, near copies, and samples that are too close to training rows.
 
     Data are divided by the standard deviations of the training data: of each feature for `(N, F)`, of each channel for
-    grids `(N, C, *S)`. All of `train` is searched.
+    grids `(N, C, *S)`. All samples are examined, and all of `train` is searched. What chance gives is known from real rows:
+    held-out ones, and training rows compared with the other training rows.
 
     Arguments:
         samples, train, held_out: Samples of the model `(N, *D)`, training data `(M, *D)` with M ≥ 2, and held-out data.
-        maximum, seed: The maximum number of samples and of held-out data, and the seed that chooses them.
+        maximum, seed: The maximum number of held-out data and of training data that say what chance gives, and the seed that
+            chooses them.
+        keys: Keys of all samples, training and held-out rows in the units of the data, by `row_keys`, if these are not: equal
+            rows have equal keys.
+        matched: Whether training rows, compared with the other training rows, are like held-out ones: not if held-out rows
+            were chosen otherwise.
 
     Raises:
         ValueError: If there are fewer than two training samples, the shapes differ, or a value is not finite.
@@ -135,33 +187,114 @@ def memorization(samples: Array, train: Array, held_out: Array, *, maximum: int 
         >>> memorization(train[:200] + 1e-3, train, held_out).suspicious
         True
     """
-    from scipy.stats import hypergeom, mannwhitneyu
+    from scipy.stats import mannwhitneyu
 
     known = as_rows(train, "train")
     if len(known) < 2:
         raise ValueError(f"memorization needs at least two training samples, got {len(known)}")
-    count = min(len(samples), len(held_out), maximum)
-    some = {"samples": subsample(samples, count, seed), "held_out": subsample(held_out, count, seed + 1)}
+    known, drawn, fresh = rows_alike({"train": known, "samples": samples, "held_out": held_out}, "train")
+    if keys is None:
+        parts = (np.split(x.cpu().float().numpy(), range(8192, len(x), 8192)) for x in (drawn, known, fresh))
+        keys = [row_keys(part) for part in parts]
     scale = scale_of(known)
-    known, *others = (rows / scale for rows in rows_alike({"train": known} | some, "train"))
-    found = [nearest(rows, known, 2) for rows in others]
+    known, drawn, fresh = ((x / scale).flatten(1) for x in (known, drawn, fresh))
+    some = _chosen(fresh, maximum, seed + 1)
+    found = [nearest(rows, known, 2) for rows in (drawn, some)]
     near, far = (distance.cpu().numpy() for distance, _ in found)
-    copies = [3 * distance[:, 0] < distance[:, 1] for distance in (near, far)]
-    counts = [int(copied.sum()) for copied in copies]
-    # The nearest training sample of each row, and its distance to its own nearest training neighbour.
-    unique, place = torch.unique(torch.cat([index[:, 0] for _, index in found]), return_inverse=True)
-    between = nearest(known[unique], known, 2)[0][:, 1].cpu().numpy()[place.cpu().numpy()]
-    authentic = [distance[:, 0] > reach for distance, reach in zip((near, far), np.split(between, 2))]
+    copies = [THIRD * distance[:, 1] > distance[:, 0] for distance in (near, far)]
+    authentic = _authentic(found, known)
+    equal = equal_rows(keys[0], keys[1], keys[2], matched, seed)
+    test, ratios = _near_copies(known, drawn, some, (near, far), (maximum, seed), matched)
     return Neighbours(
         samples=near[:, 0],
         held_out=far[:, 0],
         copied=float(np.mean(copies[0])),
         copied_held_out=float(np.mean(copies[1])),
         p_value=float(mannwhitneyu(near[:, 0], far[:, 0], alternative="less").pvalue),
-        copied_p_value=float(hypergeom.sf(counts[0] - 1, 2 * count, sum(counts), count)),
-        authentic=float(np.mean(authentic[0])),
-        authentic_held_out=float(np.mean(authentic[1])),
+        copied_p_value=test.p_value(*ratios["samples"]),
+        authentic=authentic[0],
+        authentic_held_out=authentic[1],
+        equal=replace(equal, smallest=min(equal.smallest, test.smallest(len(drawn), *ratios["exact"], seed=seed))),
+        closer_p_value=_closer(drawn, known, fresh, seed) if matched else math.nan,
+        smallest_near=test.smallest(len(drawn), *ratios["near"], seed=seed),
     )
+
+
+def _chosen(rows: Tensor, count: int, seed: int) -> Tensor:
+    return torch.as_tensor(subsample(rows, count, seed))
+
+
+def _authentic(found: Sequence[tuple[Tensor, Tensor]], known: Tensor) -> list[float]:
+    """How often rows are farther from their nearest training row than that is from its nearest training neighbour."""
+    # The nearest training sample of each row, and its distance to its own nearest training neighbour.
+    unique, place = torch.unique(torch.cat([index[:, 0] for _, index in found]), return_inverse=True)
+    between = nearest(known[unique], known, 2)[0][:, 1][place]
+    parts = torch.split(between, [len(index) for _, index in found])
+    return [float((distance[:, 0] > reach).double().mean()) for (distance, _), reach in zip(found, parts)]
+
+
+def _closer(drawn: Tensor, known: Tensor, fresh: Tensor, seed: int) -> float:
+    """The test of closeness; in random order, so that ties of distances do not depend on who a row is."""
+    real = torch.cat([known, fresh])
+    order = torch.from_numpy(stream(seed, "order").permutation(len(real))).to(real.device)
+    index = nearest(drawn, real[order])[1][:, 0]
+    return closer_test(index.cpu().numpy(), (order >= len(known)).cpu().numpy(), seed)
+
+
+def _near_copies(
+    known: Tensor,
+    drawn: Tensor,
+    fresh: Tensor,
+    distances: tuple[np.ndarray, np.ndarray],
+    chosen: tuple[int, int],
+    matched: bool,
+) -> tuple[NearCopies, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """The test of near copies, and the ratios, in all columns and in those that do not repeat, of what it tests."""
+    (near, far), (maximum, seed) = distances, chosen
+    others = _chosen(known, maximum, seed + 2) if len(known) > 2 else known[:0]
+    fine, step = _fine(torch.cat([known, fresh]))
+    within = nearest(others, known, 3)[0][:, 1:].cpu().numpy() if len(others) else np.zeros((0, 2))
+    if len(fine) == known.shape[1]:
+        parts = [near, far, within]
+    elif len(fine):
+        few = known[:, fine]
+        parts = [nearest(rows[:, fine], few, 2)[0].cpu().numpy() for rows in (drawn, fresh)]
+        parts.append(nearest(others[:, fine], few, 3)[0][:, 1:].cpu().numpy() if len(others) else np.zeros((0, 2)))
+    else:
+        parts = [np.zeros((0, 2))] * 3
+    # Differences below those between values of the data count as those: they may be how values are written.
+    single, seldom, around = (_ratios(part, step) for part in parts)
+    count = len(within) if matched else 0
+    test = NearCopies(_ratios(far), _ratios(within)[:count], seldom, around[:count])
+    share = (len(fine) / known.shape[1]) ** 0.5
+    sizes = {"exact": 0.0, "near": known.shape[1] ** 0.5 * NOISE}
+    planted = {
+        name: (_ratios(_copied(within, size)), _ratios(_copied(parts[2], size * share), step))
+        for name, size in sizes.items()
+    }
+    return test, {"samples": (_ratios(near), single)} | planted
+
+
+def _copied(within: np.ndarray, size: float) -> np.ndarray:
+    """The two smallest distances of copies of rows with noise of this size, whose own nearest are at `within`."""
+    own = np.full(len(within), size)
+    distances: np.ndarray = np.stack([own, np.hypot(own, within[:, 0])], 1)
+    return distances
+
+
+def _ratios(distances: np.ndarray, least: float = 0.0) -> np.ndarray:
+    """Distances to the nearest row over those to the second nearest; 1 if both are zero."""
+    low, high = np.maximum(distances.min(1), least), np.maximum(distances.max(1), least)
+    ratio: np.ndarray = np.where(high > 0, low / np.where(high > 0, high, 1.0), 1.0)
+    return ratio
+
+
+def _fine(real: Tensor) -> tuple[Tensor, float]:
+    """The columns in which no value of the real rows repeats, and the length of the smallest differences between values."""
+    some = _chosen(real, 4096, 0)
+    steps = some.double().sort(0).values.diff(dim=0).amin(0)
+    fine = torch.nonzero(steps > 0)[:, 0]
+    return fine, float(steps[fine].square().sum().sqrt())
 
 
 def _by_dot_product(x: Tensor, reference: Tensor, k: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .base import Array, Distance, stream, subsample
+from .copies import COPIES_LEVEL, EqualRows, equal_rows, row_keys
 from .pool import p_value
 from .typed import TypedColumn, typed_matrices
 
@@ -27,8 +28,9 @@ class Privacy:
             its noise floor and p-value (more than ½ on one side); often called the DCR share.
         distances, held_out: Distances of samples, and of held-out rows, to the nearest of those training rows, `(N,)`.
         copies, copies_held_out: The share of samples, and of held-out rows, that equal a row of all training data.
-        copied_by_chance: The p-value that samples copy no more than held-out rows do (Fisher's exact test).
+        copied_by_chance: The p-value that samples equal training rows no more often than chance makes equal rows.
         note: How many rows were used.
+        equal: How many samples equal a training row, with that test.
     """
 
     closer: Distance
@@ -38,12 +40,13 @@ class Privacy:
     copies_held_out: float
     copied_by_chance: float
     note: str
+    equal: EqualRows | None = None
 
     @property
     def suspicious(self) -> bool:
-        """Whether samples are closer to training rows than chance explains, at 1 %, or copy them far more often."""
-        often = self.copied_by_chance < 1e-3 and self.copies > 2 * self.copies_held_out + 0.01
-        return often or (self.closer.p_value is not None and self.closer.p_value < 0.01)
+        """Whether samples equal training rows, or are closer to them, more often than chance explains, at 0.1 % for both."""
+        p = min(self.copied_by_chance, 1.0 if self.closer.p_value is None else self.closer.p_value)
+        return 2 * p <= COPIES_LEVEL
 
 
 def table_privacy(
@@ -53,7 +56,7 @@ def table_privacy(
     *,
     columns: Sequence[TypedColumn] = (),
     maximum: int = 2000,
-    permutations: int = 499,
+    permutations: int = 4999,
     seed: int = 0,
 ) -> Privacy:
     """Compares the distances of samples to training rows with those to held-out rows, and counts copies.
@@ -63,7 +66,8 @@ def table_privacy(
 
     If samples depend on training rows only by their distribution, these and held-out rows are exchangeable: the p-value is that
     of random divisions of both. It is exact for any number of rows. For distances at most `maximum` rows of each kind are used,
-    so that the cost does not grow with the table; copies are counted in all rows.
+    and five times as many samples, so that the cost does not grow with the table; copies are counted in all rows. Whether they
+    are more than chance makes, `equal_rows` tests.
 
     Arguments:
         samples, train, held_out: Tables `(N, C)` with codes for categories and NaN for missing values.
@@ -85,12 +89,10 @@ def table_privacy(
         >>> [table_privacy(x, train, held_out).suspicious for x in (train[:200] + 1e-3, rng.normal(size=(200, 3)))]
         [True, False]
     """
-    from scipy.stats import hypergeom
-
     given = [("samples", samples), ("train", train), ("held_out", held_out)]
     (drawn, known, fresh), columns = typed_matrices(given, columns)
     count = min(len(known), len(fresh), maximum)
-    x = np.asarray(subsample(drawn, maximum, seed))
+    x = np.asarray(subsample(drawn, 5 * maximum, seed))
     references = [np.asarray(subsample(y, count, seed + 1 + i)) for i, y in enumerate((known, fresh))]
     share = mixed_nearest(x, np.concatenate(references), columns, known)[1]
     value = float(share[:count].sum() / share.sum())
@@ -105,16 +107,19 @@ def table_privacy(
         note=f"{len(x):,} samples against {count:,} training and {count:,} held-out rows; ½ is ideal",
     )
     near, far = (mixed_nearest(rows, references[0], columns, known)[0] for rows in (x, references[1]))
-    found = [int(copied.sum()) for copied in _copies([drawn, fresh], known)]
+    keys, known_keys, fresh_keys = (row_keys([rows]) for rows in (drawn, known, fresh))
+    equal = equal_rows(keys, known_keys, fresh_keys, seed=seed)
+    every = set(known_keys)
     sizes = len(drawn), len(fresh)
     return Privacy(
         closer=closer,
         distances=near,
         held_out=far,
-        copies=found[0] / sizes[0],
-        copies_held_out=found[1] / sizes[1],
-        copied_by_chance=float(hypergeom.sf(found[0] - 1, sum(sizes), sum(found), sizes[0])),
+        copies=equal.count / sizes[0],
+        copies_held_out=sum(key in every for key in fresh_keys) / sizes[1],
+        copied_by_chance=equal.p_value,
         note=f"copies among all {sizes[0]:,} samples and {len(known):,} training rows; distances of at most {maximum:,}",
+        equal=equal,
     )
 
 
@@ -169,14 +174,3 @@ def mixed_nearest(
         weight += (ties / ties.sum(1, keepdim=True)).sum(0)
         nearest[part] = least[:, 0].numpy() / len(columns)
     return nearest, weight.numpy()
-
-
-def _copies(tables: Sequence[np.ndarray], known: np.ndarray) -> list[np.ndarray]:
-    """Which rows of each table equal a row of another, by their bytes; −0 equals 0, and missing equals missing."""
-
-    def keys(rows: np.ndarray) -> list[bytes]:
-        rows = np.ascontiguousarray(np.where(np.isnan(rows), np.nan, rows + 0.0))
-        return [row.tobytes() for row in rows]
-
-    every = set(keys(known))
-    return [np.array([key in every for key in keys(rows)]) for rows in tables]

@@ -149,7 +149,7 @@ def _privacy(privacy: Privacy) -> dict[str, Any]:
         f"{percent(closer.low)} to {percent(closer.high)} (p = {number(closer.p_value or 1.0)}). {percent(shares[0])} of the "
         f"samples equal a training row, and {percent(shares[1])} of the held-out rows do."
     )
-    said = "Samples may be copies of training rows" if privacy.suspicious else "No sign of copies"
+    said = "Samples may be copies of training rows" if privacy.suspicious else "No copies were found"
     return {
         "picture": chart(partial(neighbour_histogram, near), text),
         "summary": f"{said}: {found}",

@@ -110,15 +110,23 @@ def about_neighbours(neighbours: Neighbours) -> str:
     if neighbours.suspicious:
         found = f"{place}, and {shares}" if known else shares
         return (
-            f"Samples are suspiciously close to training data: {found} are more than three times closer to one training"
-            " example than to any other. Check these pairs before you rely on the samples; shorter training, more data"
-            " or stronger regularization help."
+            f"Samples are suspiciously close to training data: {_equal(neighbours)}{found} are more than three times closer to"
+            " one training example than to any other. Check these pairs before you rely on the samples; shorter training,"
+            " more data or stronger regularization help."
         )
     if not known:
         return "Most held-out examples also occur in the training data, so distances cannot distinguish copies from chance."
+    visible = neighbours.what_is_visible
+    visible = f" {visible[0].upper()}{visible[1:]}" if visible else ""
     if neighbours.ratio > 1.15:
-        return f"No copies, but samples lie farther from the training data than new real data do: {place}."
-    return f"No copies: {place}."
+        text = "No copies were found, but samples lie farther from the training data than new real data do"
+        return f"{text}: {place}.{visible}"
+    return f"No copies were found: {place}.{visible}"
+
+
+def _equal(neighbours: Neighbours) -> str:
+    equal = neighbours.equal
+    return "" if equal is None or not equal.count else f"{equal.count:,} of {equal.samples:,} equal a training row; "
 
 
 def about_levels(levels: Mapping[str, Any]) -> str:

@@ -126,7 +126,7 @@ def test_sections_say_what_their_numbers_are(page, content):
     utility = content.table.utility
     assert utility.target == "<script>" and "learned from" in text and "95 % interval" in text
     assert f"of {len(content.table.columns)} columns" not in text
-    assert "No sign of copies:" in text and "are nearer to a training row" in text
+    assert "No copies were found:" in text and "are nearer to a training row" in text
 
 
 def test_of_many_columns_some_are_drawn_and_the_page_says_so(tmp_path, monkeypatch):

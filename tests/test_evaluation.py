@@ -50,7 +50,6 @@ def shifted(by: float) -> Gaussian:
 
 RANGE = "values outside the range of the data"
 ORIGINAL = "No copies of training data were found: "
-UNKNOWN = "what share of copies would have been found is not known."
 POWER = "the tests find in nine of ten cases, in a single column: a mean off by"
 COPIED = "Some samples lie closer to the training data than chance explains: the model has begun to memorize them."
 
@@ -99,7 +98,7 @@ def test_all_rows_are_used_where_few_were_held_out():
     assert found.smallest.sizes.real == (100, 1000)
     shift = evaluate(model_of(shifted(0.13)), *parts, count=2000, seed=2)
     assert "moments, all rows" in {d.name for d in shift.rejected} and "moments" not in {d.name for d in shift.rejected}
-    assert not evaluate(model_of(EXACT), *parts, count=2000, matched=False).rows
+    assert not evaluate(model_of(EXACT), *parts, count=150, matched=False).rows
 
 
 def test_copies_are_found_out():

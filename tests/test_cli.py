@@ -247,7 +247,14 @@ def test_info_of_a_run_that_ended_and_of_one_cut_off(place, tmp_path, capsys):
 def test_evaluate_and_report(place, tmp_path, capsys):
     assert cli("evaluate", place / "table", "-n", 60) == 0
     printed = capsys.readouterr().out
-    for what in ("60 samples", "energy distance", "real data", "of held-out data", "near copies", "Loss by noise level"):
+    for what in (
+        "60 samples",
+        "energy distance",
+        "real data",
+        "of held-out data",
+        "near copies",
+        "Loss by noise level",
+    ):
         assert what in printed
     assert printed.splitlines()[-1] == str(place / "table" / "evaluation.json")
     assert Run(place / "table").read("evaluation.json")["count"] == 60

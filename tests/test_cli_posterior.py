@@ -96,7 +96,7 @@ def test_the_check_says_whether_to_trust(run, monkeypatch, capsys):
     words = "posterior run seen.npy --operator mask --noise 0.1 --check --simulations 100 --seed 1"
     assert main(words.split()) == 0
     out = capsys.readouterr().out
-    assert "Twin: Gaussian, with the mean and the covariance of the data (3 numbers)." in out
+    assert "Simulated: Gaussian data with the mean and the covariance of yours (3 numbers)." in out
     assert "do what they should with this operator" in out
 
 

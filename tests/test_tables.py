@@ -261,7 +261,8 @@ def test_rounded_numbers_are_measured():
     other = fit(spiked, training=Training(steps=20))
     for keep in ([True, False, False], [False, False, True]):
         with pytest.raises(
-            ValueError, match="holds categories, spikes or one value, and cannot be measured with noise"
+            ValueError,
+            match="holds categories, atoms such as exact zeros, or one value, and cannot be measured with noise",
         ):
             other.observe(Measurement(Mask(keep), [1.0], 0.1)).sample(1)
     assert len(other.observe(Measurement(Mask([False, True, False]), [1.0], 0.1)).sample(3)) == 3

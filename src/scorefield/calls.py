@@ -15,7 +15,7 @@ from typing import Any, get_args, get_type_hints
 from .renames import ARGUMENTS, NAMES
 from .spec import path_of
 
-__all__ = ["parse_call", "parse_call_with", "split_call", "write_call"]
+__all__ = ["parse_call", "parse_call_with", "plain_value", "split_call", "write_call"]
 
 _NUMBERS: dict[Any, tuple[Any, str]] = {int: (int, "a whole number"), float: (int | float, "a number")}
 _CONSTANTS = {"inf": math.inf, "true": True, "false": False, "none": None}
@@ -81,6 +81,21 @@ def parse_call(
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 node.value = read(node.value)
     return _made(_call(tree), base, defaults=defaults)
+
+
+def plain_value(text: str) -> int | float | str:
+    """A whole number or a number, if a text is one; else the text.
+
+    Example:
+        >>> plain_value("3"), plain_value("1e-3"), plain_value("sea")
+        (3, 0.001, 'sea')
+    """
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def split_call(text: str, word: str) -> list[str]:

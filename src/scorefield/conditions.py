@@ -389,7 +389,8 @@ class Observation(Condition):
             moved = x.clone()
             moved[:, column] += 1
             if not torch.equal(self.measurement.operator(moved), self.measurement.operator(x)):
-                what = f"column {column} of the data holds categories, spikes or one value, and cannot be measured with noise"
+                holds = "holds categories, atoms such as exact zeros, or one value"
+                what = f"column {column} of the data {holds}, and cannot be measured with noise"
                 raise ValueError(f"{what}: condition on its value, model.condition(…)")
 
     def check_together(self, others: Sequence[Condition]) -> None:

@@ -41,7 +41,7 @@ class Model(ConditionableModel):
         denoiser: What was learned: the denoiser of standardized data, or the conditional denoiser.
         moments: The mean and the covariance of standardized data.
         sampling: How samples are drawn by default: the noise process (any will do), and the sampler, its steps and the
-            schedule; 16 steps of `ExponentialAdams` in the clock of the process where it does not say them.
+            schedule; 32 steps of `UniPC`, uniform in the logarithm of the level, where it does not say them.
         context: The encoding of contexts, if the denoiser is a conditional one.
         conditions: What the model is conditioned on (`scorefield.conditions`), in any order.
 

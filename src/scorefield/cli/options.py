@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from cyclopts import CycloptsError
 from cyclopts.config import Dict
 
+from ..calls import plain_value
 from ..settings import RENAMED, Data, with_new_names
 from .terminal import say
 
@@ -281,14 +282,7 @@ class Conditions:
 
 
 def _value(text: str) -> Any:
-    if text in ("NA", "missing"):
-        return None
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    return None if text in ("NA", "missing") else plain_value(text)
 
 
 def names_of(arguments: ArgumentCollection) -> dict[str, Any]:

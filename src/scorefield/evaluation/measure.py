@@ -18,7 +18,7 @@ from ..metrics.moments import directions
 from ..model import Model
 from ..objectives import DenoisingScoreMatching, LogUniform
 from ..rng import Samples
-from ..samplers import ExponentialAdams, Sampling
+from ..samplers import Sampling, flow_sampling, sde_sampling
 from ..training import losses_by_level
 from .base import Evaluation, TableEvaluation
 from .tables import evaluate_table, matrix_of, table_columns
@@ -246,5 +246,5 @@ def _other(model: Model) -> tuple[Sampling, str]:
     """The probability flow for a sampler that draws noise, the reverse SDE for a deterministic one; and its name."""
     steps = max(24, model.steps)
     if model.sampler.deterministic:
-        return Sampling(ExponentialAdams(order=2, eta=1.0), 2 * steps), "by the reverse SDE"
-    return Sampling(ExponentialAdams(order=2), steps), "by the probability flow"
+        return sde_sampling(model.process, 2 * steps), "by the reverse SDE"
+    return flow_sampling(model.process, steps), "by the probability flow"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,7 @@ from ..nn import FourierFeatures, choose, choose_for_tables
 from ..noise_levels import NoiseLevels, choose_noise_levels, diameter
 from ..objectives import DenoisingScoreMatching, LevelDistribution, LevelObjective, LogNormal, WithLowTail
 from ..processes import Process
-from ..samplers import DPM, Sampler, Sampling, UniPC
+from ..samplers import Sampling, flow_sampling, sde_sampling
 from ..settings import Network, Training
 from .budget import resolve_training
 from .mixture import fit_mixture
@@ -30,9 +29,6 @@ __all__ = ["Plan", "plan", "training_levels"]
 
 _DISTANCES = 2e11  # multiplications that the largest distance between data is worth; beyond, it is known within bounds
 _FEWEST, _MOST, _NARROW = 40, 5000, 20  # rows, and columns, for which a mixture of Gaussians is fitted, too
-_FACTOR = (
-    1.5  # by which a step of the sampler divides the level at most: no variance is 5 % off then (docs/samplers.md)
-)
 
 
 @dataclass(frozen=True)
@@ -210,19 +206,15 @@ def _objective(
 
 def _sampling(prepared: Prepared, process: Process, given: Sampling | None) -> tuple[Sampling, Choice]:
     """The probability flow for vectors, the reverse SDE for others (docs/samplers.md has what was measured)."""
-    low, high = process.checked().ends()
-    fine = math.ceil(math.log(high / low) / math.log(_FACTOR))
-    sampler: Sampler
     if prepared.units.variables is not None:
-        sampler, steps = DPM(2, eta=1.0), max(64, fine)
+        usual = sde_sampling(process, 64)
         reason = "the reverse SDE, for categories: it forgets errors of the network, and short steps keep their shares"
     elif prepared.vectors:
-        sampler, steps = UniPC(3), max(32, fine)
+        usual = flow_sampling(process)
         reason = "the probability flow, for vectors; thin directions get as many steps as wide ones"
     else:
-        sampler, steps = DPM(2, eta=1.0), max(24, fine)
+        usual = sde_sampling(process)
         reason = "the reverse SDE, for grids: it forgets errors of the network"
-    usual = Sampling(sampler, steps, None, process)
     chosen = usual if given is None else given.merged(usual)
     return chosen, Choice("sampling", str(chosen.replace(process=None)), reason if given is None else GIVEN)
 

@@ -19,15 +19,14 @@ from ..nn.activations import Activated
 from ..nn.refinenet import RefineNet
 from ..noise_levels import best_ratio
 from ..processes import VE
-from ..samplers import ExponentialAdams, Sampling
+from ..samplers import sde_sampling
 from .configuration import Configuration, stored_configuration
-from .images import SPREAD, Choice, Imported, finish, form, moments, units
+from .images import STEPS, Choice, Imported, finish, form, moments, units
 from .recognize import names_in, recognize, sent_on
 from .released import fill, is_state, read_released, without_prefix
 
 __all__ = ["import_ncsnv2"]
 
-_STEPS = 64
 _FIRST = "begin_conv.weight"
 _AVERAGED = ("weights", "averaged", "they are in the file, and the authors sample with them")
 # Ladders of the released NCSNv2 (number of levels, largest level): the data and the side of their images. LSUN church
@@ -181,10 +180,8 @@ def _model(denoiser: NCSNDenoiser, side: tuple[int, ...], x: Any | None) -> Mode
     network.check(schema.inner_shape)
     standardize = units(schema, centred)
     gaussian, _ = moments(schema, standardize, x)
-    scale = SPREAD * (2 if centred else 1) if x is None else float(gaussian.covariance.mean().sqrt())
     process = VE(float(sigmas[-1].double()), float(sigmas[0].double()))
-    sampler = ExponentialAdams(order=2, scale=scale, eta=1.0)
-    return Model(schema, standardize, denoiser, gaussian, Sampling(sampler, _STEPS, process=process)).eval()
+    return Model(schema, standardize, denoiser, gaussian, sde_sampling(process, STEPS)).eval()
 
 
 def _published(sigmas: Tensor, network: RefineNet) -> Choice:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..calls import plain_value
+
 __all__ = ["Configuration", "stored_configuration"]
 
 _NAMES = ("config.yml", "config.yaml", "config.json")
@@ -112,9 +114,4 @@ def _scalar(text: str) -> Any:
     text = text.strip("'\"")
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    return plain_value(text)

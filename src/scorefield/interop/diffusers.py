@@ -18,14 +18,13 @@ from ..denoisers import ConditionalPreconditioned, DenoiserModule, PretrainedCon
 from ..denoisers.precondition import Preconditioned
 from ..denoisers.pretrained import PretrainedDenoiser
 from ..model import Model
-from ..samplers import ExponentialAdams, Sampling
+from ..samplers import sde_sampling
 from .diffusers_schedulers import Convention, convention, table
-from .images import SPREAD, Imported, finish, form, moments, units
+from .images import STEPS, Imported, finish, form, moments, units
 from .released import fill, read_released
 
 __all__ = ["UNet2D", "import_diffusers", "table"]
 
-_STEPS = 50
 _RETURNS = ("prediction", "negative", "score")
 _WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 
@@ -155,8 +154,7 @@ def _model(network: UNet2D, how: Convention, side: tuple[int, int], x: Any | Non
     schema = form(network.channels, side, x)
     standardize = units(schema, how.centred)
     gaussian, _ = moments(schema, standardize, x)
-    scale = SPREAD * (2 if how.centred else 1) if x is None else float(gaussian.covariance.mean().sqrt())
-    sampling = Sampling(ExponentialAdams(order=2, scale=scale, eta=1.0), _STEPS, process=how.process)
+    sampling = sde_sampling(how.process, STEPS)
     empty = torch.zeros(0, dtype=torch.float64)
     column = ContextColumn("label", tuple(range(network.classes)))
     context = Context((column,), (), empty, empty) if network.classes else None

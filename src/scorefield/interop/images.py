@@ -21,12 +21,13 @@ from ..settings import Data
 from ..units import Standardize
 from .smoke import ImportCheck, check_import
 
-__all__ = ["Imported", "finish", "form", "keep", "moments", "units"]
+__all__ = ["STEPS", "Imported", "finish", "form", "keep", "moments", "units"]
 
 Choice = tuple[str, str, str]
 _BETTER = 0.93  # how much smaller the error of an alternative must be
 _LEAST = 8  # images that the check needs
-SPREAD = 0.25  # the standard deviation of natural images with values from 0 to 1
+_SPREAD = 0.25  # the standard deviation of natural images with values from 0 to 1
+STEPS = 64  # of the sampler, at least: the code that networks come from takes 50 to 1000
 
 
 def form(channels: int, size: Sequence[int], x: Any | None) -> Schema:
@@ -62,8 +63,8 @@ def moments(schema: Schema, standardize: Standardize, x: Any | None) -> tuple[Ga
     if x is None:
         top = 255.0 if schema.dtype == "uint8" else 1.0
         mean = standardize(torch.full(schema.inner_shape, top / 2))
-        variance = torch.full(schema.inner_shape, (SPREAD * top / float(standardize.std)) ** 2)
-        values = f"mean {0.5 * top:g}, standard deviation {SPREAD * top:g}"
+        variance = torch.full(schema.inner_shape, (_SPREAD * top / float(standardize.std)) ** 2)
+        values = f"mean {0.5 * top:g}, standard deviation {_SPREAD * top:g}"
         return Gaussian(mean, variance), ("moments", values, "assumed, for natural images: no data were given")
     summary = summarize(schema.rows(x), schema.columns)
     low, high = float(summary.minimum.min()), float(summary.maximum.max())

@@ -17,10 +17,9 @@ from ..nn.activations import Activated
 from ..nn.ncsnpp import NCSNpp
 from ..nn.ncsnpp_parts import set_groups
 from ..processes import VE, Process
-from ..samplers import ExponentialAdams, Sampling
-from ..schedules import Karras
+from ..samplers import sde_sampling
 from .configuration import Configuration, stored_configuration
-from .images import Choice, Imported, finish, form, moments, units
+from .images import STEPS, Choice, Imported, finish, form, moments, units
 from .recognize import recognize, sent_on
 from .released import fill, is_state, read_released, without_prefix
 from .score_sde_architecture import architecture, groups_of_norms, renumbered
@@ -28,7 +27,6 @@ from .score_sde_recipes import Recipe, find, recipe_of
 
 __all__ = ["import_score_sde", "refuse_jax"]
 
-_STEPS = 64
 _MSGPACK = (*range(0x81, 0x90), 0xDE, 0xDF)  # the first byte of a flax file
 
 
@@ -100,9 +98,8 @@ def import_score_sde(
     schema = form(built.channels, (built.size, built.size), x)
     standardize = units(schema, built.centered)
     gaussian, moments_choice = moments(schema, standardize, x)
-    sampler = ExponentialAdams(order=2, scale=float(gaussian.covariance.mean().sqrt()), eta=1.0)
     denoiser = PretrainedDenoiser(built, plan.recipe.labels, plan.recipe.parametrization)
-    model = Model(schema, standardize, denoiser, gaussian, Sampling(sampler, _STEPS, Karras(), plan.recipe.process))
+    model = Model(schema, standardize, denoiser, gaussian, sde_sampling(plan.recipe.process, STEPS))
     model.eval().requires_grad_(False)
     origin = {"kind": "score-sde", "network": name, "path": os.path.abspath(path), "weights": chosen[1]}
     choices = [*_choices(model, built, plan), chosen, moments_choice]

@@ -17,11 +17,8 @@ from ..rng import Samples
 
 __all__ = ["ImportCheck", "check_import", "linear_error"]
 
-_MULTIPLES = (
-    0.3,
-    1.0,
-    3.0,
-)  # the noise levels, in standard deviations of the images; higher ones ask for long training
+# The noise levels, in standard deviations of the images; higher ones ask for long training.
+_MULTIPLES = (0.3, 1.0, 3.0)
 _BATCH = 16
 _MANY = 64
 _LEAST, _MOST = 8, 256  # images from which the linear filter is made

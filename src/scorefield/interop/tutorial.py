@@ -15,15 +15,12 @@ from ..denoisers.pretrained import PretrainedDenoiser, TutorialConditioning
 from ..model import Model
 from ..nn.tutorial import TutorialUNet
 from ..processes import TutorialVE
-from ..samplers import ExponentialAdams, Sampling
-from ..schedules import LogLevel
-from .images import Imported, finish, form, moments, units
+from ..samplers import sde_sampling
+from .images import STEPS, Imported, finish, form, moments, units
 from .recognize import recognize, sent_on
 from .released import fill, is_state, read_released, without_prefix
 
 __all__ = ["import_tutorial"]
-
-_STEPS = 64
 
 
 def import_tutorial(
@@ -70,8 +67,7 @@ def import_tutorial(
     schema = form(network.channels, _side(size, x), x)
     standardize = units(schema, centred=False)
     gaussian, moments_choice = moments(schema, standardize, x)
-    sampler = ExponentialAdams(order=2, scale=float(gaussian.covariance.mean().sqrt()), eta=1.0)
-    sampling = Sampling(sampler, _STEPS, LogLevel(), TutorialVE(labels.base, labels.start))
+    sampling = sde_sampling(TutorialVE(labels.base, labels.start), STEPS)
     denoiser = PretrainedDenoiser(network, labels, ScorePrediction())
     model = Model(schema, standardize, denoiser, gaussian, sampling).eval()
     choices = [

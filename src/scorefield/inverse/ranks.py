@@ -15,10 +15,7 @@ __all__ = ["RankTest", "rank_test"]
 _FEW = 16  # up to this many numbers each is ranked, and directions are looked for among all of them
 _MEASURED, _PROJECTED = 8, 2  # as many measured quantities are ranked, of which so many at random where there are more
 _INFORMED, _THIN, _WIDE = 6, 2, 4  # directions of either kind
-_PRINCIPAL, _REGIONS = (
-    4,
-    (2, 3, 6),
-)  # principal directions of draws, and regions that the space of these is divided into
+_PRINCIPAL, _REGIONS = 4, (2, 3, 6)  # principal directions of draws, and regions that their space is divided into
 _DENSE = 512  # up to this many numbers the covariance of draws is a matrix
 _TINY = 1e-300
 _ROUNDS = 8  # of k-means

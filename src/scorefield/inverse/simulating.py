@@ -31,11 +31,8 @@ _COORDINATES, _PROJECTIONS = 16, 12  # up to how many coordinates are ranked, an
 _INFORMED = 6  # directions that the measurement informs most, in which the width is known
 _AT_ONCE = 400_000  # numbers that a batch of states holds
 _FAR = 1e4  # a level at which states have no information
-_CHEAP, _FEW, _OWN_DRAWS = (
-    256,
-    24,
-    16,
-)  # up to so many numbers, the model itself is simulated as often as its twin; else so often
+# Up to so many numbers the model itself is simulated as often as Gaussian data; beyond, so often, with so many draws.
+_CHEAP, _FEW, _OWN_DRAWS = 256, 24, 16
 _LEVEL = 0.005  # of the ranks of coordinates; there is the test of all quantities too
 _NEAR = 0.1  # how far from 1 the width may be, and from 0 the shift
 _DEVIATIONS = 4.0  # by how many standard errors more
@@ -51,8 +48,8 @@ class PosteriorCheck:
         width: The variance of the draws over the exact one in the direction where it is worst, of Gaussian data; None where
             that is not known.
         shift: How far the mean of the draws is from the exact one, in exact standard deviations; None where that is not known.
-        surprise: How often the twin makes a measurement as far out as this one; None where that is not known.
-        twin: What the Gaussian data were like, in words.
+        surprise: How often such data make a measurement as far out as this one; None where that is not known.
+        twin: What the Gaussian data, the twin of yours, were like, in words.
         seconds: What it took.
         ranks: How the truth ranks by all quantities (`rank_test`), for Gaussian data.
         own: The same for samples of the model itself; None if it was left out.
@@ -89,7 +86,7 @@ class PosteriorCheck:
     @property
     def verdict(self) -> list[str]:
         """What it means, in sentences."""
-        sentences = [f"Twin: {self.twin}.", self.calibration.verdict, self.ranks.verdict]
+        sentences = [f"Simulated: {self.twin}.", self.calibration.verdict, self.ranks.verdict]
         if self.width is not None:
             found = f"{self.width:.3f} of the variance in the worst direction, {self.shift:.3f} deviations aside"
             sentences.append(f"Against the exact posterior: {found}.")

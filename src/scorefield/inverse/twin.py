@@ -10,8 +10,7 @@ from ..diffusion import Diffusion
 from ..model import Model
 from ..posterior import StandardizedMeasurement
 from ..rng import Samples
-from ..samplers import ExponentialAdams, Sampling, sample
-from ..schedules import LogLevel
+from ..samplers import flow_sampling, sample
 from .weighing import observed_posterior
 
 __all__ = ["gaussian_twin", "prior_samples", "surprise"]
@@ -26,7 +25,7 @@ def prior_samples(model: Model, count: int, rng: Samples) -> Tensor:
     posterior = observed_posterior(model)
     data = posterior.moments or model.moments
     diffusion = Diffusion(model.process, posterior.prior, data)
-    sampling, found = Sampling(ExponentialAdams(), _PRIOR_STEPS, LogLevel()), []
+    sampling, found = flow_sampling(model.process, _PRIOR_STEPS), []
     size = max(8, min(200_000 // data.mean.numel(), 1000))
     for start in range(0, count, size):
         few = min(size, count - start)
@@ -43,13 +42,13 @@ def gaussian_twin(model: Model, seed: int) -> tuple[Gaussian, str]:
     mean, covariance = moments.mean.double().cpu(), moments.covariance.double().cpu()
     twin, size = Gaussian(mean, covariance), mean.numel()
     if not twin.diagonal:
-        return twin, f"Gaussian, with the mean and the covariance of the data ({size} numbers)"
+        return twin, f"Gaussian data with the mean and the covariance of yours ({size} numbers)"
     if mean.ndim < 2 or size > _DENSE:
-        return twin, f"Gaussian, with the mean and the variances of the data, {size} independent numbers"
+        return twin, f"Gaussian data with the mean and the variances of yours, {size} independent numbers"
     x = prior_samples(model, _PRIOR_DRAWS, Samples(seed, 0, _PRIOR_DRAWS, "twin"))
     std = covariance.sqrt()
     full = std.flatten()[:, None] * _correlations((x - mean) / std.clamp_min(1e-6)) * std.flatten()
-    return Gaussian(mean, full), f"stationary Gaussian, with the correlations of {_PRIOR_DRAWS} draws of the model"
+    return Gaussian(mean, full), f"stationary Gaussian data with the correlations of {_PRIOR_DRAWS} draws of the model"
 
 
 def _correlations(x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from .annealed import AnnealedLangevin, ConsistentAnnealed, annealed_langevin
 from .base import AdaptiveSampler, Move, OneStepSampler, Sampler
 from .churn import Churn
 from .corrector import PredictorCorrector
+from .defaults import flow_sampling, sde_sampling
 from .draw import sample, trajectory, trajectory_from
 from .exponential import ExponentialAdams
 from .latent import decode, encode, spherical_interpolation
@@ -44,9 +45,11 @@ __all__ = [
     "annealed_langevin",
     "decode",
     "encode",
+    "flow_sampling",
     "finest_level",
     "resolving",
     "sample",
+    "sde_sampling",
     "spherical_interpolation",
     "steps_for",
     "trajectory",

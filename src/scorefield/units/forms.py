@@ -105,7 +105,8 @@ def find_atoms(
     All are, where there are few values and many rows for each: up to 10 with 5 rows each on average and 3 at the median,
     or up to 256 with 40 rows each on a lattice and 10 elsewhere. Otherwise those are that occur in 0.2 % of the rows and 5
     times at least, and much more often than the values around them: on a lattice three times as often as the mean of
-    those up to 3 cells away, and more often than chance would have it, elsewhere three times as often as the median value.
+    those up to 3 cells away, and more often than chance would have it in one of 1000 columns (in one of 20, once there is such
+    a value), elsewhere three times as often as the median value.
     There are at most 64 of these.
 
     Example:

@@ -15,9 +15,7 @@ __all__ = ["held_out_log_density"]
 
 _FOLDS = 4
 _REACH, _BINS = 8.0, 1024
-_ELSEWHERE = (
-    0.02  # the share of a wide distribution, so that a value far from all others costs what it would cost a model
-)
+_ELSEWHERE = 0.02  # the share of a wide distribution: a value far from all others costs what it would cost a model
 _WIDE = 4.0
 
 

@@ -177,6 +177,7 @@ def test_the_other_of_two_ways_of_sampling_is_of_the_other_kind(sampler):
 
     class Stub:
         steps = 30
+        process = EDM(0.01, 40.0)
 
     Stub.sampler = sampler
     assert _other(Stub())[0].sampler.deterministic is not sampler.deterministic

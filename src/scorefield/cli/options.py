@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from cyclopts import CycloptsError
 from cyclopts.config import Dict
 
-from ..calls import plain_value
 from ..settings import RENAMED, Data, with_new_names
 from .terminal import say
 
@@ -282,6 +281,8 @@ class Conditions:
 
 
 def _value(text: str) -> Any:
+    from ..calls import plain_value
+
     return None if text in ("NA", "missing") else plain_value(text)
 
 

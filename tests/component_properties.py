@@ -37,7 +37,16 @@ from scorefield.posterior.posterior import Posterior
 from scorefield.processes import EDM, VP
 from scorefield.rng import Mixed, Rng, Samples
 from scorefield.schedules import Schedule
-from scorefield.units import ChannelUnits, ColumnMap, ColumnUnits, Related, Relation, Relations, Standardize
+from scorefield.units import (
+    ChannelUnits,
+    ColumnMap,
+    ColumnUnits,
+    PartlyEqual,
+    Related,
+    Relation,
+    Relations,
+    Standardize,
+)
 
 D = torch.float64
 COUNT = 20_000
@@ -188,6 +197,7 @@ VARIANTS.update(
         "Constant": lambda: [Constant("a", "int64", inner=Number("a", "int64"), value=7.0)],
         "Standardize": [{"shape": (3,), "mean": numbers(3), "std": numbers(3).exp()}],
         "ColumnUnits": _column_units,
+        "PartlyEqual": lambda: [PartlyEqual((ColumnMap(scale=2.0), ColumnMap()), ((0, 1),))],
         "ChannelUnits": lambda: [ChannelUnits((1, 2, 3), (ColumnMap(base="log", lower=0.0),), torch.zeros(1, 2))],
         "Related": lambda: [Related(Standardize((2,)), Relations(3, (Relation(2, (0, 1), (1, 1)),)))],
         "IndependentRows": _independent_rows,

@@ -262,7 +262,7 @@ def test_rounded_numbers_are_measured():
     for keep in ([True, False, False], [False, False, True]):
         with pytest.raises(
             ValueError,
-            match="holds categories, atoms such as exact zeros, or one value, and cannot be measured with noise",
+            match="holds categories, atoms such as exact zeros, values of another column, or one value, and cannot",
         ):
             other.observe(Measurement(Mask(keep), [1.0], 0.1)).sample(1)
     assert len(other.observe(Measurement(Mask([False, True, False]), [1.0], 0.1)).sample(3)) == 3

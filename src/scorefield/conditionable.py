@@ -164,7 +164,8 @@ class ConditionableModel(GenerativeModel, abc.ABC):
         if condition is None:
             return drawn
         rows = numbers % len(condition.x)
-        return torch.where(condition.known.cpu()[rows], condition.x.cpu().to(drawn)[rows], drawn)
+        x, known = condition.x.cpu().to(drawn)[rows], condition.known.cpu()[rows]
+        return self.standardize.with_known(drawn, x, known)
 
     def impute(self, x: Any, draws: int = 1, seed: int = 0, sampler: SamplingLike = None) -> Any:
         """Fills the missing values of a table with draws from their conditional distribution, given all others of the row.

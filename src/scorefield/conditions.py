@@ -389,7 +389,7 @@ class Observation(Condition):
             moved = x.clone()
             moved[:, column] += 1
             if not torch.equal(self.measurement.operator(moved), self.measurement.operator(x)):
-                holds = "holds categories, atoms such as exact zeros, or one value"
+                holds = "holds categories, atoms such as exact zeros, values of another column, or one value"
                 what = f"column {column} of the data {holds}, and cannot be measured with noise"
                 raise ValueError(f"{what}: condition on its value, model.condition(…)")
 

@@ -88,11 +88,11 @@ class MixedDensity:
         """The log-probabilities with values at places in their cells."""
         state = self.units(x, place)
         status = torch.where(self.units.status(known, x) == GIVEN, GIVEN, ABSENT)
-        targets = (self.units.status(wanted, x) == GIVEN) & (status != GIVEN)
+        targets, counted = self.units.targets(wanted, known, x)
         chain, status, evaluations = self._categories(state, status, targets)
         numbers = targets[:, : self._numbers]
         status[:, : self._numbers] = torch.where(numbers, FREE, status[:, : self._numbers])
-        volume = self.units.log_volume(torch.where(wanted & ~known, x, torch.nan), place)
+        volume = self.units.log_volume(x, place, counted)
         found = self._flow(state, status, numbers, draw).plus((chain + volume).cpu())
         return replace(found, evaluations=found.evaluations + evaluations)
 

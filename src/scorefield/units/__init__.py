@@ -7,6 +7,7 @@ from .column_map import ColumnMap
 from .columns import ColumnUnits
 from .elimination import Equation
 from .finding_relations import find_relations
+from .partly_equal import PartlyEqual
 from .relations import Related, Relation, Relations
 from .standardize import Standardize
 from .wishes import Wish, Wishes
@@ -16,6 +17,7 @@ __all__ = [
     "ColumnMap",
     "ColumnUnits",
     "Equation",
+    "PartlyEqual",
     "Related",
     "Relation",
     "Relations",

@@ -11,7 +11,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..data.variables import Variables
+from ..data.variables import GIVEN, Variables
 from ..rng import Samples
 
 __all__ = ["Units"]
@@ -80,13 +80,28 @@ class Units(nn.Module, abc.ABC):
     def inverse(self, x: Tensor) -> Tensor:
         """Maps states, `(B, *state_shape)`, to data, `(B, *shape)`."""
 
+    def with_known(self, drawn: Tensor, x: Tensor, known: Tensor) -> Tensor:
+        """Data that were drawn, `(B, *shape)`, with known values, and what equals them exactly.
+
+        Arguments:
+            drawn: The data, from `inverse`.
+            x: The known values, `(B, *shape)`.
+            known: Which ones are known, true or false, `(B, *shape)`.
+        """
+        return torch.where(known, x, drawn)
+
     @abc.abstractmethod
-    def log_volume(self, x: Tensor, place: Tensor | None = None) -> Tensor:
+    def log_volume(self, x: Tensor, place: Tensor | None = None, counted: Tensor | None = None) -> Tensor:
         """log |det ∂ state / ∂ x| at data `(B, *shape)`, of shape `(B,)`: what a log-density of states lacks.
 
         For an atom, the derivative is that by the place: the mean over places of the density of states, times this volume,
         is then its probability. For a value on a lattice that mean is the probability of its cell over the width of the cell,
         a density; for whole numbers both are the same. Categories do not count, nor do missing values.
+
+        Arguments:
+            x: The data.
+            place: The place of each value in its cell; in the middle if left out.
+            counted: The values of tables whose density it is, true or false, `(B, C)`; the others are known. All by default.
         """
 
     def state_errors(self, x: Tensor, errors: Tensor) -> Tensor:
@@ -131,3 +146,17 @@ class Units(nn.Module, abc.ABC):
             coordinates where every coordinate is a number.
         """
         return known.flatten(1).long()
+
+    def targets(self, wanted: Tensor, known: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What has a part in the log-density of wanted values given known ones.
+
+        Arguments:
+            wanted: Which values are wanted, true or false, `(M, *shape)`.
+            known: Which ones are known, `(M, *shape)`.
+            x: The data, NaN where a value is missing.
+
+        Returns:
+            The variables, true or false, `(M, V)`, and the values, `(M, *shape)`, as `log_volume` counts them.
+        """
+        union, given = self.status(wanted | known, x), self.status(known, x)
+        return (union == GIVEN) & (given != GIVEN), wanted & ~known

@@ -75,10 +75,10 @@ class ChannelUnits(Units):
             data = torch.where(sign * (data - end) < 0.75 * reach, end, data)
         return torch.where(data.isnan(), data, data.clamp(*self.ends))
 
-    def log_volume(self, x: Tensor, place: Tensor | None = None) -> Tensor:
+    def log_volume(self, x: Tensor, place: Tensor | None = None, counted: Tensor | None = None) -> Tensor:
         """log |det ∂ state / ∂ x| at data `(B, *shape)`, of shape `(B,)`."""
         slope: Tensor = self.bases(self._inside(x.double()))[1]
-        return slope.flatten(1).sum(1)
+        return (slope if counted is None else torch.where(counted, slope, 0.0)).flatten(1).sum(1)
 
     def __repr__(self) -> str:
         """The shape, and the kinds of maps."""

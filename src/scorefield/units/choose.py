@@ -18,6 +18,7 @@ from .channels import choose_channels
 from .choose_map import choose_map
 from .column_map import ColumnMap
 from .columns import ColumnUnits
+from .partly_equal import PartlyEqual, partial_equalities
 from .standardize import Standardize
 from .wishes import Wish, Wishes
 
@@ -77,10 +78,25 @@ def choose_units(
     columns, reasons = _columns(x.numpy(), asked, wishes)
     if summary is not None:
         columns = tuple(_with_moments(m, summary, c) for c, m in enumerate(columns))
+    if table and (found := _with_equalities(x.numpy(), columns, reasons, asked, wishes.complete)):
+        return found
     smooth = all(w.free and _smooth(m, rows.dtype) for w, m in zip(asked, columns))
     if smooth:
         return UnitsChoice(_standardize(x, summary), reasons)
     return UnitsChoice(ColumnUnits(columns, wishes.complete), reasons)
+
+
+def _with_equalities(
+    x: np.ndarray, columns: Sequence[ColumnMap], reasons: Sequence[str], asked: Sequence[Wish], complete: bool
+) -> UnitsChoice | None:
+    """Units that keep equalities of columns in a part of the rows, if there are some."""
+    shares = partial_equalities(x, columns)
+    if not shares:
+        return None
+    said = list(reasons)
+    for (first, second), share in shares.items():
+        said[second] += f"; equal to {asked[first].name} in {_percent(share)}"
+    return UnitsChoice(PartlyEqual(columns, tuple(shares), complete), tuple(said))
 
 
 def _sample(rows: Rows, seed: int) -> torch.Tensor:

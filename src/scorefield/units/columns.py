@@ -118,10 +118,11 @@ class ColumnUnits(Units):
             data[:, c] = torch.where(state[:, start + 1] > state[:, start], math.nan, data[:, c])
         return data
 
-    def log_volume(self, x: Tensor, place: Tensor | None = None) -> Tensor:
+    def log_volume(self, x: Tensor, place: Tensor | None = None, counted: Tensor | None = None) -> Tensor:
         """log |det ∂ state / ∂ x| over present numbers, of shape `(B,)`; by the place for atoms."""
         inside = None if place is None else place.double()[:, self.number]
-        return self.numbers.states(x.double()[:, self.number], inside)[1].sum(1)
+        slope = self.numbers.states(x.double()[:, self.number], inside)[1]
+        return (slope if counted is None else torch.where(counted[:, self.number], slope, 0.0)).sum(1)
 
     def status(self, known: Tensor, x: Tensor, complete: bool = False) -> Tensor:
         """What each variable is in the conditional distribution of the other values given some, `(M, V)`.

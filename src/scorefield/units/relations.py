@@ -345,9 +345,17 @@ class Related(Units):
         """Maps states to data that have the relations exactly."""
         return self.relations.outward(self.inner.inverse(x))
 
-    def log_volume(self, x: Tensor, place: Tensor | None = None) -> Tensor:
+    def with_known(self, drawn: Tensor, x: Tensor, known: Tensor) -> Tensor:
+        """Data that were drawn, with known values, and what equals them in the inner units; relations hold again."""
+        derived, flags = self.derived(x, known)
+        unknown = torch.where(flags, derived, torch.nan)
+        inward, inner = self.relations.inward, self._inward_flags(flags, unknown)
+        found = self.relations.outward(self.inner.with_known(inward(drawn), inward(unknown), inner))
+        return torch.where(known, x, found)
+
+    def log_volume(self, x: Tensor, place: Tensor | None = None, counted: Tensor | None = None) -> Tensor:
         """The log-volume of the inner units, of shape `(B,)`; -∞ where a relation does not hold."""
-        volume = self.inner.log_volume(self.relations.inward(x), self._places(place))
+        volume = self.inner.log_volume(self.relations.inward(x), self._places(place), self._places(counted))
         return volume.masked_fill(self.relations.violated(x), -torch.inf)
 
     def _places(self, place: Tensor | None) -> Tensor | None:
@@ -360,6 +368,19 @@ class Related(Units):
             ValueError: If a given column is a sum of columns that are not all given, or a group's given columns do not
                 say which one is 1.
         """
+        return self.inner.status(*self._known_inward(known, x), complete)
+
+    def targets(self, wanted: Tensor, known: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What has a part in a log-density: that of the inner columns."""
+        union, inward = self._known_inward(wanted | known, x)
+        given = self._known_inward(known, x)[0]
+        found, values = self.inner.targets(union & ~given, given, inward)
+        counted = torch.zeros_like(known)
+        counted[:, list(self.relations.kept)] = values
+        return found, counted
+
+    def _known_inward(self, known: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Which inner columns are known, and their values; an error if what is known does not say it."""
         for item in self.relations.items:
             sources = known[:, list(item.columns)].all(1)
             loose = (known[:, item.target] & ~sources).reshape(-1)
@@ -367,12 +388,17 @@ class Related(Units):
                 names = self.relations.names or None
                 what = f"{_name(item.target, names)} is given, and it follows from others ({item.describe(names)})"
                 raise ValueError(f"{what}: give {self._listed(item.columns)} in its place")
-        columns, unknown = [], torch.where(known, x, torch.nan)
+        unknown = torch.where(known, x, torch.nan)
+        inward = self.relations.inward(unknown if self.relations.groups else x)
+        return self._inward_flags(known, unknown), inward
+
+    def _inward_flags(self, known: Tensor, x: Tensor) -> Tensor:
+        """Which inner columns are known, of data with NaN where a value is not."""
+        columns = []
         for c in self.relations.kept:
             group = self.relations.group_of(c)
-            columns.append(known[:, c] if group is None else self._group_known(group, known, unknown))
-        inward = self.relations.inward(unknown if self.relations.groups else x)
-        return self.inner.status(torch.stack(columns, 1), inward, complete)
+            columns.append(known[:, c] if group is None else self._group_known(group, known, x))
+        return torch.stack(columns, 1)
 
     def _group_known(self, group: tuple[int, ...], known: Tensor, x: Tensor) -> Tensor:
         """Whether the category of a one-hot group follows from the given columns."""

@@ -74,8 +74,10 @@ class Standardize(Units):
     def step_of_data(self, step: Tensor) -> Tensor:
         return step * self.std.to(step.dtype)
 
-    def log_volume(self, x: Tensor, place: Tensor | None = None) -> Tensor:
+    def log_volume(self, x: Tensor, place: Tensor | None = None, counted: Tensor | None = None) -> Tensor:
         """The log-determinant, of shape `(B,)`: the same everywhere."""
+        if counted is not None:
+            return -torch.where(counted, self.std.double().log(), 0.0).flatten(1).sum(1)
         return torch.full((len(x),), self.log_det, dtype=torch.float64, device=x.device)
 
     @property

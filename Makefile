@@ -18,7 +18,7 @@ demo: $(READY)  ## handwritten digits: fitted, sampled, evaluated, reported
 	@echo "Look at demo/run/report.html"
 
 test: lint  ## everything that must always hold
-	$(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 test-slow: $(READY)  ## what takes longer than the suite allows
 	$(BIN)/python -m pytest -m slow --timeout 3600

@@ -24,7 +24,7 @@ def test_sizes_follow_from_the_number_of_rows(count, batch, rate):
     found = plan(prepare(table(count)))
     rows = len(found.prepared.split.train)
     assert (found.training.batch, found.training.learning_rate) == (batch, rate)
-    assert found.training.steps == int(120 * rows**0.5)
+    assert found.training.steps == {400: int(rows**1.5 / 2), 4000: 10_000}[count]
     assert found.network.numbers == 2 and found.network.features == 5 and found.network.extra == 6
     assert found.choice("sampling").value == "DPM(eta=1, steps=64)"
     assert f"{rows:,} rows" in found.choice("steps").reason

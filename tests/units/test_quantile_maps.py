@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from scorefield.units import ColumnUnits
-from scorefield.units.fit_map import ColumnForm, fit_quantile
+from scorefield.units import ColumnMap, ColumnUnits, Wish
+from scorefield.units.choose_map import choose_map
+from scorefield.units.fit_map import ColumnForm, fit_quantile, spread_over_cells
 from scorefield.units.forms import find_bounds, find_form, find_lattice
 from scorefield.units.normal import normal_cdf, normal_quantile, quantile_of_log
 from scorefield.units.tails import fit_tail
@@ -155,3 +157,52 @@ def test_a_code_far_from_all_values_is_not_a_bound():
     x[:50] = -999
     form = find_form(x)
     assert form.values == (-999.0,) and form.lower is None
+
+
+def preferred(rng, n):
+    """Sizes that are cut to reach preferred ones: many at and just above 0.3, 0.5, 1.0, few below."""
+    size = np.exp(0.6 * rng.normal(size=n) - 0.5)
+    marks = np.array([0.2, 0.3, 0.4, 0.5, 0.7, 0.9, 1.0, 1.2, 1.5, 2.0, 3.0, 9.0])
+    mark = marks[np.minimum(np.searchsorted(marks, size), 11)]
+    return np.where(rng.random(n) < 0.7, mark + 0.03 * rng.exponential(size=n), size).round(2)
+
+
+def test_heaps_on_a_lattice_have_their_own_probabilities():
+    """Frequencies of new values in cells: by cells, total variation is near that of a second sample; by quantiles, far."""
+    rng = np.random.default_rng(0)
+    x, other = preferred(rng, 4000), preferred(rng, 40_000)
+    column, reason = choose_map(x, Wish())
+    assert "quantile by cells of the lattice" in reason
+    form = replace(find_form(x), values=(), probabilities=())
+    usual = fit_quantile(spread_over_cells(x, form, rng), form)[0]
+    near, far = (cells_apart(each, other) for each in (column, usual))
+    own = apart(x, other)
+    assert near < own + 0.02 and far > own + 0.04
+    state = torch.linspace(-5, 5, 4001, dtype=D)[:, None]
+    units = ColumnUnits((column,))
+    assert bool((units.inverse(state).diff(dim=0) >= 0).all())
+    place = torch.rand((4000, 1), dtype=D, generator=torch.Generator().manual_seed(0))
+    data = torch.from_numpy(x)[:, None]
+    assert torch.equal(units.inverse(units(data, place)), data)
+
+
+def cells_apart(column: ColumnMap, x: np.ndarray) -> float:
+    """The total variation distance between the frequencies of a sample and of what a map makes of normal numbers."""
+    drawn = ColumnUnits((column,)).inverse(torch.randn((40_000, 1), generator=torch.Generator().manual_seed(1)))
+    return apart(drawn[:, 0].numpy(), x)
+
+
+def apart(x: np.ndarray, y: np.ndarray) -> float:
+    """The total variation distance between the frequencies of two samples of numbers in hundredths."""
+    x, y = x.round(2), y.round(2)
+    values = np.unique(np.concatenate((x, y)))
+    first, second = (np.unique(np.append(each, values), return_counts=True)[1] - 1 for each in (x, y))
+    return float(np.abs(first / len(x) - second / len(y)).sum() / 2)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_smooth_values_on_a_lattice_are_not_cut_into_cells(seed):
+    rng = np.random.default_rng(seed)
+    draws = (rng.normal(size=2000).round(1), rng.gamma(2.0, 30.0, 2000).round(), np.exp(rng.normal(size=2000)).round(2))
+    for x in draws:
+        assert "by cells" not in choose_map(x, Wish())[1]

@@ -17,6 +17,7 @@ from .prepared import Prepared
 __all__ = ["resolve_training"]
 
 _MANY_ROWS = 2_000
+_FEW_STEPS = 10_000  # of small tables: more cost minutes, fewer leave thin dependences unlearned
 
 
 @dataclass
@@ -78,7 +79,8 @@ def resolve_training(
 def _take_for_tables(found: _Resolving, count: int) -> None:
     """The budget, the batch and the learning rate for mixed states of `count` rows."""
     if found.unbounded:
-        steps = int(min(20_000, max(200, min(count**1.5 / 2, 120 * count**0.5))))
+        usual = max(120 * count**0.5, min(240 * count**0.5, _FEW_STEPS))
+        steps = int(min(20_000, max(200, min(count**1.5 / 2, usual))))
         found.take("steps", steps, f"the default for tables of {count:,} rows: seconds for hundreds, minutes for more")
     if count >= _MANY_ROWS:
         found.take(

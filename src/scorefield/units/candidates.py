@@ -27,6 +27,7 @@ class Candidate:
         form: What is known of the column; with a bound at 0 that only the logarithm needs.
         base: The coordinates.
         spline: Whether a quantile map follows.
+        by_cells: Whether its knots are between the cells of the lattice.
 
     Example:
         >>> x = np.exp(np.linspace(-5.0, 5.0, 400))
@@ -37,6 +38,7 @@ class Candidate:
     form: ColumnForm
     base: Base
     spline: bool
+    by_cells: bool = False
 
     @property
     def is_affine(self) -> bool:
@@ -45,7 +47,9 @@ class Candidate:
 
     def fit(self, line: np.ndarray) -> ColumnMap:
         """The map, fitted to values as `spread_over_cells` gives them."""
-        return fit_quantile(line, self.form, self.base)[0] if self.spline else fit_base(line, self.form, self.base)
+        if not self.spline:
+            return fit_base(line, self.form, self.base)
+        return fit_quantile(line, self.form, self.base, self.by_cells)[0]
 
     def states(self, line: np.ndarray) -> np.ndarray:
         """The states of the values that it is fitted to, as if there were no atoms."""
@@ -60,11 +64,12 @@ class Candidate:
         if not self.spline:
             return f"{self.base}: {why if why == 'as asked' else self._range(line)}"
         start = "quantile" if self.base == "affine" else f"quantile of {self.base}"
+        start += " by cells of the lattice" if self.by_cells else ""
         reason = why if why == "as asked" else f"{shape_of(line)}, {why}"
         return f"{start}: {reason}; {self._tails(line)}"
 
     def _tails(self, line: np.ndarray) -> str:
-        _, tails, beyond = fit_quantile(line, self.form, self.base)
+        _, tails, beyond = fit_quantile(line, self.form, self.base, self.by_cells)
         names = [tail.name for tail in tails]
         both = names[0] if names[0] == names[1] else f"{names[0]} below, {names[1]} above"
         return f"tails of {100 * beyond:.2g} %: {both}"

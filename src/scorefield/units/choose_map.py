@@ -185,6 +185,7 @@ def _candidates(line: np.ndarray, form: ColumnForm, bounded: Base) -> list[Candi
     if len(line) >= _ENOUGH:
         found += [Candidate(form, "affine", True)]
         found += [Candidate(form, bounded, True)] if bounded != "affine" else []
+        found += [Candidate(form, "affine", True, True)] if form.step > 0 else []
     return found
 
 

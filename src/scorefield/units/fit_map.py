@@ -16,6 +16,8 @@ __all__ = ["ColumnForm", "fit_base", "fit_quantile", "spread_over_cells"]
 
 MOST_KNOTS = 160
 _FEWEST_KNOTS = 5
+_OWN = 8  # values in a cell of a lattice, from which on it lies between knots of its own
+_UNSEEN = 0.5  # values that are added to each bin: none is empty
 
 
 @dataclass(frozen=True)
@@ -98,17 +100,20 @@ def fit_base(line: np.ndarray, form: ColumnForm, base: Base) -> ColumnMap:
 
 
 def fit_quantile(
-    line: np.ndarray, form: ColumnForm, base: Base = "affine"
+    line: np.ndarray, form: ColumnForm, base: Base = "affine", by_cells: bool = False
 ) -> tuple[ColumnMap, tuple[Tail, Tail], float]:
     """A smooth monotone map to a standard normal coordinate, with the tails beyond its knots.
 
     Knots are at quantiles, evenly spaced in the normal coordinate: about n^0.4 of them, at most 160, the outermost with
-    about 1.5 √n values beyond them. Slopes are geometric means of those between knots, at the ends those of the tails.
+    about 1.5 √n values beyond them. By cells, they are where cells of the lattice meet: a cell of many values has its own
+    probability, whatever that of its neighbours is, as where numbers are rounded up to preferred ones.
+    Slopes are geometric means of those between knots, at the ends those of the tails.
 
     Arguments:
         line: The values as `spread_over_cells` gives them, 20 or more.
         form: What is known of the column.
         base: The coordinates that the spline starts from.
+        by_cells: Whether knots are between cells of the lattice.
 
     Returns:
         The map, its lower and upper tail, and the probability of each.
@@ -128,6 +133,8 @@ def fit_quantile(
     y = (y - center) / spread
     beyond = min(max(1.5 * math.sqrt(n), 5.0), n / 10) / n
     knots_y, knots_z = _knots(y, beyond)
+    if by_cells and (found := _cells(line, form, beyond)) is not None:
+        knots_y, knots_z = _coordinates(found[0], start), found[1]
     ends, heaviest = [math.inf, math.inf], 0.0
     if base == "affine":
         heaviest = HEAVIEST
@@ -159,6 +166,47 @@ def _knots(y: np.ndarray, beyond: float) -> tuple[np.ndarray, np.ndarray]:
     if keep.sum() < 2:
         return np.array([at[0] - 1e-6, at[0] + 1e-6]), z[[0, -1]]
     return at[keep], z[keep]
+
+
+def _cells(line: np.ndarray, form: ColumnForm, beyond: float) -> tuple[np.ndarray, np.ndarray] | None:
+    """Where cells meet, on the line, and the normal coordinates of the probabilities below; None if there are too few.
+
+    Cells of few values are joined with their neighbours of few values.
+    """
+    place = np.floor((line - form.lattice[0] / form.lattice[2]) / form.step + 0.5)
+    first, size = int(place.min()), int(np.ptp(place)) + 1
+    if size > 100 * len(line):
+        return None
+    counts, least = np.bincount((place - first).astype(np.int64), minlength=size), _OWN
+    while True:
+        ends = _joined(counts, least)
+        if len(ends) <= MOST_KNOTS:
+            break
+        least *= 2
+    values = np.add.reduceat(counts, np.concatenate(([0], ends[:-1]))) + _UNSEEN
+    below = values.cumsum() / values.sum()
+    keep = (below > beyond) & (below < 1 - beyond)
+    if keep.sum() < _FEWEST_KNOTS:
+        return None
+    normal = NormalDist()
+    edges = form.lattice[0] / form.lattice[2] + (first + ends[keep] - 0.5) * form.step
+    return edges, np.array([normal.inv_cdf(p) for p in below[keep]])
+
+
+def _joined(counts: np.ndarray, least: int) -> np.ndarray:
+    """Where bins of cells end: a cell of `least` values is one, and so are neighbours of fewer values together."""
+    ends, held = [], 0
+    for k, count in enumerate(counts.tolist()):
+        if count >= least and k and (not ends or ends[-1] < k):
+            ends.append(k)
+            held = 0
+        held += count
+        if held >= least:
+            ends.append(k + 1)
+            held = 0
+    if not ends or ends[-1] < len(counts):
+        ends.append(len(counts))
+    return np.array(ends)
 
 
 def _slopes(y: np.ndarray, z: np.ndarray, first: float, last: float) -> np.ndarray:

@@ -23,6 +23,7 @@ from ..metrics import (
     Utility,
     rejected,
 )
+from .drift import Drift
 
 __all__ = ["Evaluation", "TableEvaluation"]
 
@@ -87,6 +88,9 @@ class Evaluation:
         table: What was measured of a table; None for other data, or too few of them.
         smallest: The smallest defects that the tests could have found at these sizes; None if there are no tests.
         rows: How many real rows there are, if the tests of moments and marginals use all of them; 0 otherwise.
+        fresh: How many held-out rows the tests use: all, or one of each group where these were held out as a whole.
+        split: How rows were held out, if not one by one at random; "" if they were.
+        drift: How far held-out rows are from training rows, if they are the last in time; None if not.
     """
 
     count: int
@@ -103,6 +107,9 @@ class Evaluation:
     table: TableEvaluation | None = None
     smallest: SmallestDefects | None = None
     rows: int = 0
+    fresh: int = 0
+    split: str = ""
+    drift: Drift | None = None
 
     def _facts(self) -> Facts:
         tests = f"{len(self.rejected)} of {len(self.tests)} distinguish samples from held-out data"

@@ -18,6 +18,7 @@ _READ = 2**21  # that are read at a time
 _FEW = 20  # different whole numbers of a column, up to which equal rows are to be expected
 _SPIKES = 5  # rows that occur far more often than others, at most: more of them are copies
 _FAR = 10  # times as often as a usual row
+_VALUES = 256  # of a row, that distinguish nearly all rows
 _EXAMPLES = 65536  # rows that say whether values are few
 _SURE = 10  # distinct rows that all occur a multiple of k times, which chance does not make
 
@@ -93,7 +94,7 @@ def repeats_of(rows: Rows) -> Repeats:
     count = len(rows)
     if count > MOST_ROWS:
         return Repeats(count, count, None, f"more than {MOST_ROWS:,} rows are not searched for equal ones")
-    hashes = row_hashes(rows)
+    hashes = _distinguishing(rows)
     ordered = np.sort(hashes)
     distinct = 1 + int((ordered[1:] != ordered[:-1]).sum())
     del ordered
@@ -112,6 +113,17 @@ def repeats_of(rows: Rows) -> Repeats:
         return Repeats(count, distinct, None, "values are rounded, and rows are equal by chance")
     codes[free] = distinct + np.arange(int(free.sum()))
     return Repeats(count, distinct, codes, reason)
+
+
+def _distinguishing(rows: Rows) -> np.ndarray:
+    """A hash for each row: of 256 of its values, and of all only where these are equal to those of another row."""
+    step = max(1, math.prod(rows.shape[1:]) // _VALUES)
+    hashes = row_hashes(rows, step)
+    if step > 1:
+        _, codes, often = np.unique(hashes, return_inverse=True, return_counts=True)
+        alike = np.flatnonzero(often[codes.reshape(-1)] > 1)
+        hashes[alike] = row_hashes(rows.subset(alike))
+    return hashes
 
 
 def _copied(rows: Rows, often: np.ndarray, free: np.ndarray) -> str:

@@ -118,7 +118,7 @@ def evaluate(
         drift=drift,
     )
     where = "column" if vectors else "principal direction"
-    smallest = _smallest(found, torch.cat([real, learned[: len(real)]]), where, tested)
+    smallest = _smallest(found, torch.cat([real, learned[: len(real) if tested else 400]]), where, tested)
     return _with_verdict(replace(found, smallest=smallest), history, unseen)
 
 

@@ -116,7 +116,7 @@ def chosen_split(x: Any, rows: Rows, data: Data, seed: int, groups: Any = None) 
                 "all rows belong to one group, so that none can be held out: name other groups, or held_out=0"
             )
         found = split(rows, part, seed, codes)
-        return replace(found, named=True, said=_by_groups(found, "groups", part)) if found.separate else found
+        return replace(found, named=True, said=_by_groups(found, codes, part)) if found.separate else found
     if data.by_time:
         found = split(rows, part, seed, order=time_order(data.time_column, x, len(rows)))
         by = f" by {data.time_column!r}" if data.time_column else ""
@@ -152,12 +152,11 @@ def _numbered(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return inverse.reshape(-1), first
 
 
-def _by_groups(found: Split, what: str, part: float) -> str:
-    assert found.groups is not None
-    held, total = (len(np.unique(codes)) for codes in (found.groups[found.places[1]], found.groups))
-    rows, whole = len(found.held_out), len(found.groups)
+def _by_groups(found: Split, codes: np.ndarray, part: float) -> str:
+    held, total = (len(np.unique(each)) for each in (codes[found.places[1]], codes))
+    rows, whole = len(found.held_out), len(codes)
     off = "" if 1 / _OFF <= rows / whole / part <= _OFF else f"; {100 * part:.0f} % was asked for: groups are large"
-    return f"{held:,} of {total:,} {what}, with {rows:,} of {whole:,} rows{off}"
+    return f"{held:,} of {total:,} groups, with {rows:,} of {whole:,} rows{off}"
 
 
 def _warning(found: Any) -> str:

@@ -85,7 +85,7 @@ class Neighbours:
             return ""
         near = f"near copies (rows with noise of {100 * NOISE:g} % of the spread)"
         each = ((self.smallest_equal, "exact copies"), (self.smallest_near, near))
-        found = [f"{what} of {100 * share:.2g} % of the samples" for share, what in each if math.isfinite(share)]
+        found = [f"{what} of {_percent(share)} % of the samples" for share, what in each if math.isfinite(share)]
         missed = [what for share, what in each if not math.isfinite(share)]
         parts = [f"{joined(found)} would have been found"] if found else []
         parts += [f"{joined(missed)} could not have been found in any number"] if missed else []
@@ -222,6 +222,10 @@ def memorization(
         closer_p_value=_closer(drawn, known, fresh, seed, groups) if matched else math.nan,
         smallest_near=test.smallest(len(drawn), *ratios["near"], seed=seed),
     )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}" if share < 0.095 else f"{100 * share:.0f}"
 
 
 def _chosen(rows: Tensor, count: int, seed: int) -> Tensor:

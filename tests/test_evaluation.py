@@ -291,14 +291,26 @@ def test_models_of_described_tables_are_evaluated_by_the_columns(monkeypatch):
         evaluate(model, table(100, 0), table(100, 1), count=100, target="wind")
 
 
-def test_few_data_are_not_tested():
+def test_few_data_are_tested_with_all_rows():
+    """Held-out rows alone are too few for tests, and it is said what could have been found."""
     found = evaluate(model_of(EXACT), data(300, 0), data(10, 1), count=100)
-    assert not found.tests and found.gap is None
+    assert [d.name for d in found.tests] == ["moments, all rows", "marginals, Kolmogorov-Smirnov, all rows"]
+    assert not found.rejected and found.gap is None
     assert [d.name for d in found.distances] == ["energy distance", "sliced Wasserstein"]
     assert found.chosen.startswith("Fewer than 20 vectors of 3 numbers on a side")
-    assert found.verdict[0].endswith(
-        "are as close to unseen data as other real data are; there are too few data for tests."
-    )
+    none, few, power, *_ = found.verdict
+    assert none == "None of 2 tests of moments and marginals distinguishes the samples from all 310 rows."
+    assert few.startswith("Only 10 rows are held out, and tests against held-out rows need 20: hold out more;")
+    assert power.startswith(f"With 100 samples against 310 rows, {POWER} 0.")
+
+
+def test_without_tests_it_is_said_what_they_would_find():
+    found = evaluate(model_of(EXACT), data(8, 0), data(8, 1), count=100)
+    assert not found.tests and found.gap is None
+    assert found.verdict[0].endswith("there are too few data for tests.")
+    assert found.verdict[1] == "Only 8 rows are held out, and tests against held-out rows need 20: hold out more."
+    assert "against 8 rows, tests of moments and marginals would find in nine of ten cases" in found.verdict[2]
+    assert found.smallest.mean > 1
 
 
 class TwoMinds(Denoiser):

@@ -170,7 +170,7 @@ def compare(
         ValueError: If the data are not those of the run, or a sampling cannot be used.
         RuntimeError: If every sampler fails.
     """
-    data = (run if isinstance(run, RunData) else RunData.of(run, x).conditioned()).to(device)
+    data = (run if isinstance(run, RunData) else RunData.of(run, x).conditioned()).to(device).independent()
     train = data.train if data.matched else data.held_out
     comparison = compare_model(data.model, train, data.held_out, samplings, count, seed, steps, watch)
     data.run.write("compare.json", comparison.plain())

@@ -67,6 +67,11 @@ class Data:
         keep: Columns that would be left out as identifiers, as free text, or for too many levels, but are not.
         constraints: What every row satisfies and every sample shall satisfy: "start <= end", "a + b == total",
             "unique(id)", "if mode == 'sea' then parcels > 0" (see `scorefield.constraints`).
+        split: Which rows are held out: "distinct", a random part in which copies of a row stay together; "rows", any rows;
+            "time", the last ones; "time=COLUMN", the last ones by a column of dates or numbers. That column is left out of
+            the model, unless `keep` names it.
+        groups: The column whose equal values say that rows belong together, as those of one patient do: a group is held out
+            as a whole. It is left out of the model, unless `keep` names it.
 
     Raises:
         ValueError: If a value is not among those that are possible.
@@ -89,6 +94,8 @@ class Data:
     missing: Literal["draw", "complete"] = "draw"
     keep: tuple[Any, ...] | None = None
     constraints: tuple[str, ...] = ()
+    split: str = "distinct"
+    groups: Any = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.held_out < 1:
@@ -97,6 +104,12 @@ class Data:
             raise ValueError(f'maps must be "auto" or "affine", got {self.maps!r}')
         if self.missing not in ("draw", "complete"):
             raise ValueError(f'missing must be "draw" or "complete", got {self.missing!r}')
+        if self.split not in ("distinct", "rows", "time") and not (
+            isinstance(self.split, str) and self.split.startswith("time=") and self.time_column
+        ):
+            raise ValueError(f'split must be "distinct", "rows", "time" or "time=COLUMN", got {self.split!r}')
+        if self.groups is not None and self.by_time:
+            raise ValueError(f"rows are held out by groups or by time, got groups={self.groups!r} and {self.split!r}")
         for name in ("categorical", "numeric", "log", "keep"):
             value = getattr(self, name)
             if value is not None:
@@ -106,6 +119,16 @@ class Data:
                 raise ValueError(f"column {name!r} can be {', '.join(KINDS)}; got {kind!r}")
         if self.bounds is not None:
             object.__setattr__(self, "bounds", {name: _bounds(name, pair) for name, pair in self.bounds.items()})
+
+    @property
+    def by_time(self) -> bool:
+        """Whether the last rows are held out."""
+        return self.split.partition("=")[0] == "time"
+
+    @property
+    def time_column(self) -> str | None:
+        """The column by which rows are ordered in time; None for their own order."""
+        return self.split.partition("=")[2] or None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -145,6 +145,10 @@ class Form:
         keep: Columns that are kept even if they seem to be identifiers or free text.
         kinds: What columns are: day=date code=category weight=number, or note="leave out".
         constraints: What every row satisfies and every sample shall satisfy: "start <= end" "a + b == total".
+        split: Which rows are held out: "distinct", a random part in which copies of a row stay together; "rows", any rows;
+            "time", the last ones; "time=COLUMN", the last ones by a column of dates or numbers.
+        groups: The column whose equal values say that rows belong together, as those of one patient do, or a file with a
+            label for each row: a group is held out as a whole.
     """
 
     structure: Literal["auto", "vector", "grid"] = "auto"
@@ -160,6 +164,8 @@ class Form:
     keep: tuple[str, ...] | None = None
     kinds: tuple[str, ...] | None = None
     constraints: tuple[str, ...] | None = None
+    split: str = "distinct"
+    groups: str | None = None
 
     def __post_init__(self) -> None:
         self.data()  # which says at once what cannot be meant
@@ -172,7 +178,17 @@ class Form:
         given["bounds"] = None if self.bounds is None else dict(_bounds(word) for word in self.bounds)
         given["columns"] = None if self.kinds is None else dict(_pair(word, "kinds", "day=date") for word in self.kinds)
         given |= {"maps": self.maps, "missing": self.missing, "constraints": tuple(self.constraints or ())}
+        given |= {"split": self.split, "groups": self.groups}
         return Data(self.structure, self.channels, self.held_out, self.dequantize, **given)
+
+    def with_labels(self, x: Any) -> tuple[Data, Any]:
+        """The value that Python takes, and the labels of groups if a file holds them, not a column of the data."""
+        from ..data import read
+
+        data, names = self.data(), [str(name) for name in getattr(x, "columns", ())]
+        if self.groups is None or self.groups in names or not Path(self.groups).is_file():
+            return data, None
+        return replace(data, groups=None), read(self.groups)
 
 
 def _names(words: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -76,6 +76,8 @@ The main steps in three commands:
   scorefield fit digits.npz -o run --key images --context digits.npz --context-key labels
   scorefield fit data.npy -o run --process vp --sampler "ddim(steps=50)"
   scorefield fit data.npy -o run --objective "slicedscorematching(count=2)" --parametrization v
+  scorefield fit visits.csv -o run --groups patient
+  scorefield fit prices.csv -o run --split time=day
   scorefield fit data.npy -o run --config run.toml""",
 )
 def fit(
@@ -112,12 +114,13 @@ def fit(
     """
     from ..runs import Run, fit
 
-    run, how = Run(output), form.data()
-    x = reading.read(data)
+    run, x = Run(output), reading.read(data)
+    how, groups = form.with_labels(x)
     contexts = None if context is None else Reading(context_key, context_columns).read(context)
     with _stoppable(output), Watch() as watch, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # warnings are printed below
         given: dict[str, Any] = {"data": how, "network": network, "training": training, "context": contexts}
+        given |= {"groups": groups}
         given |= {**choices.given(), "source": reading.source(data), "tensorboard": tensorboard}
         fit(x, output, **given, seed=seed, device=device, begin=_introduce, watch=watch)
     _conclude(run, watch)
@@ -144,6 +147,10 @@ def _introduce(plan: Plan) -> None:
     form = " x ".join(map(str, schema.shape)) if schema.shape else "single numbers"
     say(f"data: {plan.prepared.summary.count:,} of shape {form} ({schema.dtype}); {schema.reason}")
     _columns(schema)
+    parts = plan.prepared.split
+    for line in (f"held out: {parts.said}" if parts.said else "", f"warning: {parts.warning}" if parts.warning else ""):
+        if line:
+            say(line)
     say(f"network: {plan.choice('network').value}")
     budget = next(f"{getattr(training, n):g} {n}" for n in ("minutes", "steps", "epochs") if getattr(training, n))
     say(f"budget: {budget}, batches of {training.batch}, on {plan.device}")
@@ -231,8 +238,10 @@ def noise_levels(
     from ..fitting import Options, plan, prepare
     from ..noise_levels import ncsnv2_smallest_level
 
-    options = Options(form.data(), seed=seed, device="cpu")
-    prepared = prepare(reading.read(data), options)
+    x = reading.read(data)
+    how, groups = form.with_labels(x)
+    options = Options(how, seed=seed, device="cpu")
+    prepared = prepare(x, options, groups=groups)
     planned = plan(prepared, options)
     title = f"{prepared.summary.count:,} examples of shape {prepared.schema.shape}; levels in standard deviations"
     found, affine = replace(planned.noise_levels, overlap=overlap, moves=moves), prepared.affine

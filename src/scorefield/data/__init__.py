@@ -1,11 +1,14 @@
 """Data: rows in memory or on disk, their layout for networks, the form in which they were given; files in and out."""
 
 from .columns import Column, describe_columns
+from .dependence import Dependence, dependence_of
 from .errors import DataError, DataTypeError
 from .files import check, contents, lost, read, write
 from .formats import FORMATS, Format, Selection
+from .labels import group_codes, time_order
 from .lattice import cells
 from .partial import in_place_of, known_values, missing
+from .repeats import Repeats, repeats_of
 from .rows import ArrayRows, FileRows, Rows
 from .schema import Schema
 from .summary import Summary, summarize
@@ -16,8 +19,10 @@ __all__ = [
     "Column",
     "DataError",
     "DataTypeError",
+    "Dependence",
     "FileRows",
     "Format",
+    "Repeats",
     "Rows",
     "Schema",
     "Selection",
@@ -25,12 +30,16 @@ __all__ = [
     "cells",
     "check",
     "contents",
+    "dependence_of",
     "describe_columns",
+    "group_codes",
     "in_place_of",
     "known_values",
     "lost",
     "missing",
     "read",
+    "repeats_of",
     "summarize",
+    "time_order",
     "write",
 ]

@@ -27,14 +27,15 @@ __all__ = ["asked", "decoded", "encoded", "in_words", "read", "refuse", "without
 _EXAMPLES = 1 << 16  # rows of a table on disk from which its columns are inferred, before all others confirm them
 _BLOCK = 1 << 22  # numbers that are held at a time
 
-_SETTINGS = ("columns", "categorical", "numeric", "keep", "constraints")
+_SETTINGS = ("columns", "categorical", "numeric", "keep", "constraints", "groups", "time_column")
 
 
 def refuse(data: Data | None, kind: str) -> None:
     """Raises if a setting names columns of what is not a table."""
     given = [name for name in _SETTINGS if data is not None and getattr(data, name)]
     if given:
-        raise DataError(f"{given[0]} names columns of a table, got {kind} data: pass pandas.DataFrame(x, columns=[…])")
+        name = {"time_column": "split"}.get(given[0], given[0])
+        raise DataError(f"{name} names columns of a table, got {kind} data: pass pandas.DataFrame(x, columns=[…])")
 
 
 def read(x: DataFrame | Series[Any] | Table, data: Data) -> tuple[np.ndarray, dict[str, Any]]:

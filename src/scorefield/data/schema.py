@@ -19,7 +19,7 @@ from .layout import Layout, Structure
 from .rows import ArrayRows, FileRows, Rows
 from .structure import Channels, choose
 
-__all__ = ["Schema"]
+__all__ = ["Schema", "as_pandas"]
 
 Kind = Literal["numpy", "torch", "dataframe", "series", "dataarray"]
 
@@ -106,7 +106,7 @@ class Schema:
             >>> Schema.of([[1.0, 2.0], [3.0, 4.0]]).reason
             'vectors: 2 columns'
         """
-        x = _of_pandas(x)
+        x = as_pandas(x)
         kind, facts = _kind_of(x), dict[str, Any]()
         values: np.ndarray | Tensor
         if kind in ("dataframe", "series"):
@@ -207,7 +207,7 @@ class Schema:
 
     def _fitting(self, x: Any) -> np.ndarray | Tensor:
         """The numbers of `x`, whose shape fits the schema."""
-        x = _of_pandas(x)
+        x = as_pandas(x)
         kind = _kind_of(x)
         if kind == "dataframe" and self.kind == "dataframe" and not isinstance(x, frames.Table):
             x = frames.select(x, self.columns or ())
@@ -227,7 +227,7 @@ class Schema:
         raise ValueError(f"data have the shape {needed} like the training data, got {got}")
 
 
-def _of_pandas(x: Any) -> Any:
+def as_pandas(x: Any) -> Any:
     """A table of another library as one of pandas; anything else as it is."""
     pandas = sys.modules.get("pandas")
     if foreign.is_foreign(x) and not (pandas is not None and isinstance(x, pandas.DataFrame | pandas.Series)):

@@ -31,7 +31,7 @@ def diagnose_run(run: Run | RunData, x: Any | None = None, seed: int = 0) -> Dia
         FileNotFoundError: If the run has no model yet.
         ValueError: If the data are not those of the run, too few were held out, or the model needs a context.
     """
-    data = RunData.of(run, x)
+    data = RunData.of(run, x).independent()
     model, train, held_out = data.model, data.train, data.held_out
     count = max(64, min(4000, _NUMBERS // model.moments.mean.numel()))
     fresh = standard(model, held_out, count)

@@ -24,9 +24,61 @@ from ..metrics import (
     rejected,
 )
 
-__all__ = ["Evaluation", "TableEvaluation"]
+__all__ = ["Drift", "Evaluation", "TableEvaluation"]
 
+DRIFT_LEVEL = 0.01
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # of distances that are kept
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Energy distances, in standard units, where the held-out rows are the last ones in time.
+
+    Arguments:
+        apart: Between training rows and held-out rows. Its range is that of earlier stretches of as many rows, each from the
+            rows before it; its p-value is that of rows in random order.
+        samples: Between samples and held-out rows.
+        fit: Between samples and training rows, with a test that finds that a model does not fit the rows it was trained on.
+
+    Example:
+        >>> apart, fit = (Distance("energy", 0.3, 0.0, 0.0, 0.05, p_value=p) for p in (0.002, 0.4))
+        >>> Drift(apart, 0.31, fit).sentence
+        'The held-out rows are the last in time, and are 0.3 from training rows in energy distance, earlier stretches at most \
+0.05 from the rows before them: the data drift. Samples are 0.31 from held-out rows and not distinguished from training rows \
+(p = 0.4): what the tests see is drift, not a model that does not fit.'
+    """
+
+    apart: Distance
+    samples: float
+    fit: Distance
+
+    @property
+    def drifts(self) -> bool:
+        """Whether later rows differ from earlier ones more than the order of rows explains."""
+        return not self.apart.covered and (self.apart.p_value or 0.0) <= DRIFT_LEVEL
+
+    @property
+    def fits(self) -> bool:
+        """Whether samples are not distinguished from training rows."""
+        return (self.fit.p_value or 0.0) > DRIFT_LEVEL
+
+    @property
+    def sentence(self) -> str:
+        """The result in a sentence or two."""
+        apart = f"{self.apart.value:.2g} from training rows in energy distance"
+        usual = f"earlier stretches at most {self.apart.high:.2g} from the rows before them"
+        said = f"The held-out rows are the last in time, and are {apart}, {usual}"
+        near = f"Samples are {self.samples:.2g} from held-out rows and"
+        fit = f"training rows (p = {self.fit.p_value:.2g})"
+        if self.drifts and self.fits:
+            what = "what the tests see is drift, not a model that does not fit"
+            return f"{said}: the data drift. {near} not distinguished from {fit}: {what}."
+        if self.drifts:
+            return (
+                f"{said}: the data drift. {near} {self.fit.value:.2g} from {fit}: the model does not fit these either."
+            )
+        drift = "no drift was found, and rows of a series are not independent, so that p-values may be too small"
+        return f"{said}: {drift}. {near} {self.fit.value:.2g} from {fit}."
 
 
 @dataclass(frozen=True)
@@ -87,6 +139,9 @@ class Evaluation:
         table: What was measured of a table; None for other data, or too few of them.
         smallest: The smallest defects that the tests could have found at these sizes; None if there are no tests.
         rows: How many real rows there are, if the tests of moments and marginals use all of them; 0 otherwise.
+        fresh: How many held-out rows the tests use: all, or one of each group where these were held out as a whole.
+        split: How rows were held out, if not one by one at random; "" if they were.
+        drift: How far held-out rows are from training rows, if they are the last in time; None if not.
     """
 
     count: int
@@ -103,6 +158,9 @@ class Evaluation:
     table: TableEvaluation | None = None
     smallest: SmallestDefects | None = None
     rows: int = 0
+    fresh: int = 0
+    split: str = ""
+    drift: Drift | None = None
 
     def _facts(self) -> Facts:
         tests = f"{len(self.rejected)} of {len(self.tests)} distinguish samples from held-out data"

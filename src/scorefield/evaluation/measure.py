@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from .. import metrics
-from ..data import Rows
-from ..metrics import DISTANCES, Curve, Distance, GeneralizationGap, Pool, SmallestDefects, TestFamily
+from ..data import Rows, repeats_of
+from ..data.repeats import row_hashes
+from ..metrics import DISTANCES, Curve, Distance, GeneralizationGap, Neighbours, Pool, SmallestDefects, TestFamily
 from ..metrics.moments import directions
 from ..model import Model
 from ..objectives import DenoisingScoreMatching, LogUniform
@@ -21,13 +22,14 @@ from ..rng import Samples
 from ..samplers import Sampling, flow_sampling, sde_sampling
 from ..training import losses_by_level
 from .base import Evaluation, TableEvaluation
+from .drift import drift_of
+from .hold_out import HoldOut
 from .tables import evaluate_table, matrix_of, table_columns
-from .verdict import LossHistory, verdict
+from .verdict import FEWEST, LossHistory, verdict
 
 __all__ = ["DISTANCES", "evaluate", "standard"]
 
 _NUMBERS = 2**27  # of training data that are compared with, at most
-_TESTED = 20  # data on either side that tests need
 _COLUMNS = 64  # of vectors whose columns are tested one by one
 _ROWS = 50_000  # of the training data of a table of mixed columns as vectors
 _SIDE = 4  # points along each axis that make a field
@@ -48,6 +50,7 @@ def evaluate(
     matched: bool = True,
     own: Mapping[str, Callable[[Any, Any], float]] | None = None,
     target: str | None = None,
+    how: HoldOut | None = None,
 ) -> Evaluation:
     """Draws samples and compares them with held-out data, and with training data.
 
@@ -67,6 +70,8 @@ def evaluate(
         own: Further distances by their names, functions of two samples `(N, *D)` in standard units.
         target: The name of the column of a table that is predicted, from samples and from real rows; the last category by
             default.
+        how: How rows were held out, if by groups, by distinct rows or by time: tests use one row of each group then, and
+            rows that are later are compared with earlier ones, too.
 
     Raises:
         ValueError: If there are fewer than two held-out data, or no column of the target's name.
@@ -78,41 +83,76 @@ def evaluate(
         raise ValueError(f"{need}: hold out a larger part")
     vectors = len(model.schema.inner_shape) == 1
     count = (2000 if vectors else 1000) if count is None else count
-    packed, seconds = _timed(model, count, seed)
-    samples = model.schema.rows(packed)
+    how, packed = how if unseen else None, _timed(model, count, seed)
+    samples, matched = model.schema.rows(packed[0]), matched and not (how and how.later)
+    few, single = (known, fresh) if how is None else how.independent(known, fresh)
+    single = single if len(single) > 1 else fresh
     vector = _vectors(model, known)
-    drawn, real, learned = vector(samples, count), vector(fresh, 2 * count), vector(known, None)
-    others, earlier = (learned, known) if unseen and matched else (None, None)
+    drawn, real, learned = vector(samples, count), vector(single, 2 * count), vector(few, None)
+    others = learned if unseen and matched else None
+    drift = None if how is None or how.order is None else drift_of(drawn, learned, real, how.order)
+    tested = min(len(drawn), len(real)) >= FEWEST
+    table, families = (
+        _columns(model, samples, single, few if unseen and matched else None, target) if tested else (None, ())
+    )
     curves: tuple[Curve, ...] = ()
-    tested = min(len(drawn), len(real)) >= _TESTED
-    table, families = _columns(model, samples, fresh, earlier, target) if tested else (None, ())
     if tested and not vectors and min(model.schema.inner_shape[1:]) >= _SIDE:
         curves = metrics.field_tests(drawn, real, others)
-    rows, every = _all_rows(drawn, real, others) if tested else (0, ())
+    rows, every = _all_rows(drawn, real, others)
     families = (*families, *every)
     found = Evaluation(
         count=count,
-        seconds=seconds,
+        seconds=packed[1],
         chosen=_chosen(model, tested, families, curves),
         distances=_distances(drawn, real, others, own or {}) + (() if table is None else (table.boosted,)),
         families=families,
         curves=curves,
-        neighbours=metrics.memorization(
-            drawn,
-            learned,
-            real,
-            keys=[metrics.row_keys(_parts(x)) for x in (samples, known, fresh)],
-            matched=unseen and matched and not model.schema.table,
-        ),
-        gap=_gap(model, known, fresh) if unseen and matched and tested else None,
+        neighbours=_copies(model, (samples, known, fresh), vector, unseen and matched, how),
+        gap=_gap(model, known, fresh, how) if unseen and matched and (tested or how) else None,
         twin=_twin(model, drawn, vector, seed),
-        samples=model.schema.unpack(packed, torch.float64 if table else torch.float32)[: _SHOWN[vectors]].numpy(),
+        samples=model.schema.unpack(packed[0], torch.float64 if table else torch.float32)[: _SHOWN[vectors]].numpy(),
         table=table,
         rows=rows,
+        fresh=len(single),
+        split=_overlap(known, fresh) if how is None and unseen else "" if how is None else how.said,
+        drift=drift,
     )
     where = "column" if vectors else "principal direction"
-    found = replace(found, smallest=_smallest(found, torch.cat([real, learned[: len(real)]]), where))
+    smallest = _smallest(found, torch.cat([real, learned[: len(real) if tested else 400]]), where, tested)
+    return _with_verdict(replace(found, smallest=smallest), history, unseen)
+
+
+def _with_verdict(found: Evaluation, history: LossHistory | None, unseen: bool) -> Evaluation:
     return replace(found, verdict=verdict(found, history, unseen))
+
+
+def _overlap(known: Rows, fresh: Rows) -> str:
+    """What is to be said of held-out rows that are copies of training rows; "" if a tenth of them or fewer are."""
+    train, held_out = (row_hashes(rows) for rows in (known, fresh))
+    both = int(np.isin(held_out, train).sum())
+    if 10 * both <= len(held_out) or repeats_of(known).codes is None:
+        return ""
+    what = f"{len(held_out):,} rows, of which {both:,} are copies of training rows, so that overfitting cannot be seen"
+    return f"{what}: fit again, which keeps copies of a row together"
+
+
+def _copies(
+    model: Model,
+    rows: tuple[Rows, Rows, Rows],
+    vector: Callable[[Rows, int | None], Tensor],
+    matched: bool,
+    how: HoldOut | None,
+) -> Neighbours:
+    """The tests of copies of samples, training and held-out rows: of distinct rows, where some are copies of others."""
+    samples, known, fresh = rows
+    keys = [metrics.row_keys(_parts(x)) for x in rows]
+    near, far = (known, fresh) if how is None else how.without_copies(known, fresh)
+    drawn, learned, real = vector(samples, len(samples)), vector(near, None), vector(far, None)
+    groups = None
+    if how is not None and how.groups is not None and how.named:
+        groups = [codes[: len(x)] for codes, x in zip(how.groups, (learned, real))]
+    matched = matched and not model.schema.table
+    return metrics.memorization(drawn, learned, real, keys=keys, matched=matched, groups=groups)
 
 
 def _timed(model: Model, count: int, seed: int) -> tuple[Any, float]:
@@ -145,7 +185,7 @@ def _all_rows(drawn: Tensor, real: Tensor, others: Tensor | None) -> tuple[int, 
     They find that a model does not fit. Of overfitting they are not a test: a model that follows the training rows too
     closely is rejected less often than others, so that the level holds.
     """
-    if others is None or len(real) >= len(drawn):
+    if others is None or len(real) >= len(drawn) or min(len(drawn), len(real) + len(others)) < FEWEST:
         return 0, ()
     pool = Pool.of(drawn, torch.cat([real, others]), maximum=_ALL)
     found = (metrics.moment_test(pool), metrics.marginal_test(pool))
@@ -153,23 +193,26 @@ def _all_rows(drawn: Tensor, real: Tensor, others: Tensor | None) -> tuple[int, 
     return pool.m, tuple(named)
 
 
-def _smallest(found: Evaluation, real: Tensor, where: str) -> SmallestDefects | None:
-    """The smallest defects that the tests find at these sizes; those of grids along their principal directions."""
-    if not found.tests:
+def _smallest(found: Evaluation, real: Tensor, where: str, tested: bool) -> SmallestDefects | None:
+    """The smallest defects that the tests find at these sizes; those of grids along their principal directions.
+
+    Where too few rows are held out for tests, what tests of moments and marginals alone would find with them.
+    """
+    if tested and not found.tests:
         return None
     features = real.flatten(1).shape[1]
     if where != "column":
         flat = real.flatten(1)
         real = flat @ directions(flat, _AXES)
-    held_out = next(d.counts[1] for d in found.distances)
-    sides = [held_out, *([found.rows] if found.rows else [])]
-    return metrics.smallest_defects(real, found.count, sides, len(found.tests), where, features)
+    held_out = next(d.counts[1] for d in found.distances) if tested else found.fresh
+    sides = [*([held_out] if tested or not found.rows else []), *([found.rows] if found.rows else [])]
+    return metrics.smallest_defects(real, found.count, sides, len(found.tests) or 2, where, features)
 
 
 def _distances(
     drawn: Tensor, real: Tensor, others: Tensor | None, own: Mapping[str, Callable[[Any, Any], float]]
 ) -> tuple[Distance, ...]:
-    if min(len(drawn), len(real)) >= _TESTED:
+    if min(len(drawn), len(real)) >= FEWEST:
         return metrics.battery(drawn, real, others, maximum=max(20_000, len(real)), own=own)
     every = DISTANCES | dict(own)
     return tuple(metrics.with_floor(distance, drawn, real, others, name=name) for name, distance in every.items())
@@ -206,7 +249,7 @@ def _chosen(model: Model, tested: bool, families: tuple[TestFamily, ...], curves
     what = f"vectors of {shape[0]} numbers" if len(shape) == 1 else f"grids of {' x '.join(map(str, shape[1:]))} points"
     what = what if table_columns(model.schema) is None else f"tables of {shape[0]} columns"
     if not tested:
-        return f"Fewer than {_TESTED} {what} on a side: distances alone, for tests would have no power."
+        return f"Fewer than {FEWEST} {what} on a side: distances alone, for tests would have no power."
     parts = [
         "moments, marginal distributions, a classifier, energy, kernel and transport distances, precision and recall"
     ]
@@ -216,19 +259,25 @@ def _chosen(model: Model, tested: bool, families: tuple[TestFamily, ...], curves
     return f"On {what}: {'; '.join(parts)}."
 
 
-def _gap(model: Model, known: Rows, fresh: Rows) -> GeneralizationGap | None:
-    """Losses of training and of held-out data at nine levels, with noise of their own, without their contexts."""
+def _gap(model: Model, known: Rows, fresh: Rows, how: HoldOut | None) -> GeneralizationGap | None:
+    """Losses of training and of held-out data at nine levels, with noise of their own, without their contexts.
+
+    Where whole groups were held out, the losses are means over each group.
+    """
     if not model.denoiser.unconditional:
         return None
     denoiser = model.denoiser.conditioned_on(None)
     low, high = (float(x) for x in model.process.level(torch.tensor([0.0, 1.0], dtype=torch.float64)))
     levels = torch.logspace(np.log10(low), np.log10(high), 9)
     objective = DenoisingScoreMatching(LogUniform(low, high))
-    losses = (
-        losses_by_level(denoiser, standard(model, x, _LOSSES).to(model.device), objective, levels, seed).cpu()
+    groups, count = (None, _LOSSES) if how is None or how.groups is None else (how.groups, 4 * _LOSSES)
+    losses = [
+        losses_by_level(denoiser, standard(model, x, count).to(model.device), objective, levels, seed).cpu()
         for seed, x in enumerate((known, fresh))
-    )
-    return metrics.loss_gap(levels, *losses)
+    ]
+    if groups is not None:
+        losses = [metrics.means_of(each, codes[: len(each)]) for each, codes in zip(losses, groups)]
+    return None if min(map(len, losses)) < 2 else metrics.loss_gap(levels, *losses)
 
 
 def _twin(model: Model, drawn: Tensor, vector: Callable[[Rows, int | None], Tensor], seed: int) -> Distance:

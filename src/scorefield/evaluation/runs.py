@@ -6,16 +6,18 @@ import os
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..checkpoint import read_tensors
 from ..data import Rows, read
-from ..fitting import split
+from ..fitting import Split
 from ..model import Model
-from ..runs import Run, fingerprint
+from ..runs import Run, fingerprint, read_split
 from ..samplers import SamplingLike
 from .base import Evaluation
+from .hold_out import HoldOut
 from .measure import evaluate
 from .verdict import LossHistory
 
@@ -32,6 +34,7 @@ class RunData:
         train: The rows that it was trained on.
         held_out: The held-out rows; the same object as `train` if it is not known what the model was trained on.
         matched: Whether held-out rows follow the same distribution as training rows: not if they were chosen by a context.
+        how: How rows were held out, if by groups, by distinct rows or by time; None if one by one at random.
     """
 
     run: Run
@@ -39,6 +42,7 @@ class RunData:
     train: Rows
     held_out: Rows
     matched: bool = True
+    how: HoldOut | None = None
 
     @classmethod
     def of(cls, run: Run | RunData | str | os.PathLike[str], x: Any | None = None) -> RunData:
@@ -57,7 +61,15 @@ class RunData:
             return run
         run = run_of(run)
         model = run.model
-        return cls(run, model, *split_of(run, model, x))
+        parts = _split(run, model, x)
+        return cls(run, model, parts.train, parts.held_out, how=HoldOut.of(parts))
+
+    def independent(self) -> RunData:
+        """The same with independent rows: one of each group, if whole groups were held out."""
+        if self.how is None:
+            return self
+        train, held_out = self.how.independent(self.train, self.held_out)
+        return replace(self, train=train, held_out=held_out, how=None, matched=self.matched and not self.how.later)
 
     def to(self, device: str) -> RunData:
         """The same with the model on a device."""
@@ -101,8 +113,9 @@ class RunData:
         if int(same.sum()) < 2:
             what = f"{int(same.sum())} of {len(contexts)} held-out rows have this context"
             raise ValueError(f"{what}, and samples are compared with 2 or more: leave it out to use those of all rows")
-        rows = self.held_out.subset(torch.nonzero(same)[:, 0].tolist())
-        return replace(self, model=model, held_out=rows, matched=False)
+        places = torch.nonzero(same)[:, 0].numpy()
+        how = None if self.how is None else self.how.subset(places)
+        return replace(self, model=model, held_out=self.held_out.subset(places), matched=False, how=how)
 
 
 def run_of(run: Run | RunData | str | os.PathLike[str]) -> Run:
@@ -147,7 +160,9 @@ def evaluate_run(
     data = data.with_sampling(sampling)
     history = data.run.read("fit.json").get("on_the_way") if data.run.ended else None
     known = LossHistory(**history) if history else None
-    evaluation = evaluate(data.model, data.train, data.held_out, count, seed, known, data.matched, target=target)
+    evaluation = evaluate(
+        data.model, data.train, data.held_out, count, seed, known, data.matched, target=target, how=data.how
+    )
     data.run.write("evaluation.json", evaluation.plain())
     return evaluation
 
@@ -163,6 +178,12 @@ def split_of(run: Run, model: Model, x: Any | None = None) -> tuple[Rows, Rows]:
     Raises:
         ValueError: If the data are not those of the run, or were given in memory and are not passed again.
     """
+    parts = _split(run, model, x)
+    return parts.train, parts.held_out
+
+
+def _split(run: Run, model: Model, x: Any | None) -> Split:
+    """The split of a run; of an imported one all rows are on both sides."""
     asked = run.read("run.json")["asked"]
     if x is None:
         source = asked["source"]
@@ -171,8 +192,8 @@ def split_of(run: Run, model: Model, x: Any | None = None) -> tuple[Rows, Rows]:
         x = read(**source)
     rows = model.schema.rows(x)
     if asked["fingerprint"] is None:  # a model that was imported: it is not known what it was trained on
-        return rows, rows
+        whole = np.arange(len(rows))
+        return Split(rows, rows, (whole, whole))
     if fingerprint(rows) != asked["fingerprint"]:
         raise ValueError(f"these are not the data that {run.path} was fitted to: pass those, or fit these")
-    parts = split(rows, asked["data"]["held_out"], asked["seed"])
-    return parts.train, parts.held_out
+    return read_split(run, rows)

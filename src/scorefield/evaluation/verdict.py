@@ -11,9 +11,10 @@ import numpy as np
 from .base import Evaluation
 from .findings import table_findings
 
-__all__ = ["LossHistory", "still_falling", "verdict"]
+__all__ = ["FEWEST", "LossHistory", "still_falling", "verdict"]
 
 _DROP = 0.005  # of a loss over the last quarter of training: what counts as falling
+FEWEST = 20  # held-out rows that tests need
 _MEASURED = 8  # measurements during training that a trend needs
 _SURE = 0.01  # level of the test between two samplers
 _TIED = 1 / 400  # p-values below it are alike: those of permutations reach 1/500, others any number
@@ -66,8 +67,8 @@ def verdict(found: Evaluation, history: LossHistory | None, unseen: bool) -> tup
     All of them follow from the tests that `found.rejected` has, at one level for all, so that none contradicts another. What
     to do follows from what was found: more training is advised only where nothing else explains the difference.
     """
-    power = "" if found.smallest is None else found.smallest.sentence
-    said = [_quality(found, unseen), power, *_utility(found), _copies(found, unseen)]
+    drift = "" if found.drift is None else found.drift.sentence
+    said = [_quality(found, unseen), *_held_out(found), _power(found), drift, *_utility(found), _copies(found, unseen)]
     if found.twin is not None and found.twin.p_value is not None and found.twin.p_value < _SURE:
         said.append(
             f"Another sampler gives different samples ({found.twin.note}): the score is not that of one distribution; "
@@ -77,6 +78,24 @@ def verdict(found: Evaluation, history: LossHistory | None, unseen: bool) -> tup
     if _overfitted(found, unseen) or not faults:
         faults = (*faults, _advice(found, history, unseen))
     return tuple(sentence for sentence in (*said, *faults) if sentence)
+
+
+def _held_out(found: Evaluation) -> tuple[str, ...]:
+    """How rows were held out, and that too few were, where that is so."""
+    said = (f"Held out: {found.split}.",) if found.split else ()
+    if not 0 < found.fresh < FEWEST or (found.tests and not found.rows):
+        return said
+    what = "independent rows are" if found.split else "rows are"
+    more = "; those against all rows say nothing about overfitting" if found.rows else ""
+    few = f"Only {found.fresh} {what} held out, and tests against held-out rows need {FEWEST}: hold out more{more}."
+    return (*said, few)
+
+
+def _power(found: Evaluation) -> str:
+    """What could have been found."""
+    if found.smallest is None:
+        return ""
+    return found.smallest.in_words("the tests find" if found.tests else "tests of moments and marginals would find")
 
 
 def _quality(found: Evaluation, unseen: bool) -> str:
@@ -94,6 +113,8 @@ def _quality(found: Evaluation, unseen: bool) -> str:
         )
     if not rejected:
         n, m = tests[0].counts
+        if found.rows and m == found.rows:  # too few are held out for other tests
+            return f"None of {len(tests)} tests of moments and marginals distinguishes the samples from all {m:,} rows."
         more = f", nor, by moments and marginals, from all {found.rows:,} rows" if found.rows else ""
         return f"None of {len(tests)} tests distinguishes the samples from {real}, {n:,} against {m:,}{more}."
     least = [d for d in rejected if (d.p_value or 0.0) <= max(rejected[0].p_value or 0.0, _TIED)]
@@ -128,7 +149,7 @@ def _copies(found: Evaluation, unseen: bool) -> str:
 def _visible_copies(found: Evaluation) -> str:
     """How many samples equal training rows, and which shares of copies would have been found."""
     near, private = found.neighbours, None if found.table is None else found.table.privacy
-    if near.equal is not None and private is not None and private.equal is not None:
+    if near.equal is not None and private is not None and private.equal is not None and not found.split:
         least = min(near.smallest_equal, private.equal.smallest)
         near = replace(near, equal=replace(private.equal, smallest=least))
     equal, visible = near.equal, near.what_is_visible
@@ -162,6 +183,8 @@ def _advice(found: Evaluation, history: LossHistory | None, unseen: bool) -> str
     if not apart or history is None or len(history.loss) < _MEASURED:
         return ""
     still = still_falling(history)
+    if found.drift is not None and found.drift.drifts and found.drift.fits:
+        return ""
     if still is None:
         return (
             "The held-out loss has stopped falling at every noise level: more time alone will help little; a larger "

@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from ..denoisers import Denoiser, DenoiserModule, Gaussian, MixedDenoiser
 from ..display import Facts, displayed
-from ..metrics import loss_gap
+from ..metrics import loss_gap, means_of
 from ..model import Model
 from ..training import Trainer, losses_by_level, parts_of
 from .blending import blended
 from .planning import Plan
 
-__all__ = ["Fitted", "finish"]
+__all__ = ["KEPT", "Fitted", "finish"]
 
+KEPT = 4096  # held-out rows that losses are measured on, at most
 _LEVELS = 17  # at which losses are measured
 _FEW = 10  # examples, below which a network learns them by repetition alone
 _ADVICE = "more data, a smaller network or a shorter budget help"
@@ -149,10 +150,16 @@ def _memorized(plan: Plan, trainer: Trainer, chosen: str, losses: _Losses) -> st
     count, train, held_out = plan.prepared.summary.count, losses.train, losses.held_out
     if count < _FEW:
         return f"Only {count} examples: too few to learn a distribution, or to test one; give {_FEW} or more."
-    if plan.prepared.split.separate and min(len(train), len(held_out)) > 1:
+    parts = plan.prepared.split
+    if parts.groups is not None:  # rows of one group, copies of one row, say, are not independent
+        places = plan.prepared.chosen(parts.held_out, KEPT, stream=-3)[: len(held_out)]
+        held_out = means_of(held_out, parts.groups[parts.places[1]][places])
+        train = means_of(train, parts.groups[parts.places[0][: len(train)]])
+    if parts.separate and min(len(train), len(held_out)) > 1:
         gap = loss_gap(losses.levels, train, held_out)
+        drift = "" if parts.order is None else "; or the data drift: the held-out rows are the last ones"
         if gap.suspicious:
-            return f"{gap.verdict.rstrip('.')} ({_ADVICE})."
+            return f"{gap.verdict.rstrip('.')} ({_ADVICE}{drift})."
     if chosen == "best during training":
         step = min(trainer.history, key=lambda row: row[1])[0]
         where = f"from step {step:,} on the network memorized its data"

@@ -18,12 +18,10 @@ from ..denoisers import (
 )
 from ..denoisers.precondition import Precision
 from ..training import Feed, Progress, Trainer
-from .fitted import Fitted, finish
+from .fitted import KEPT, Fitted, finish
 from .planning import Plan
 
 __all__ = ["threads", "train", "trainer_of"]
-
-_KEPT = 4096  # held-out rows that losses are measured on, at most
 
 
 def train(plan: Plan, watch: Callable[[Progress], None] | None = None) -> Fitted:
@@ -59,7 +57,7 @@ def trainer_of(plan: Plan) -> Trainer:
     cells = None if prepared.cells is None else prepared.cell_width
     contexts = None if given is None else given.train
     batches = Feed(prepared.split.train, units, batch, prepared.seed, device, contexts, cells)
-    places = prepared.chosen(prepared.split.held_out, _KEPT, stream=-3)
+    places = prepared.chosen(prepared.split.held_out, KEPT, stream=-3)
     held_out = prepared.states(prepared.split.held_out, places, "held-out cell").to(device)
     context = None if given is None else given.held_out[places].to(device)
     sets = 1 if given is None else given.context.sets

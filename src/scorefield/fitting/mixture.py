@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,7 +43,7 @@ class MixtureFit(NamedTuple):
     folds: int
 
 
-def fit_mixture(x: Tensor, seed: int = 0, width: float = 1e-2) -> MixtureFit:
+def fit_mixture(x: Tensor, seed: int = 0, width: float = 1e-2, groups: np.ndarray | None = None) -> MixtureFit:
     """Fits a mixture of Gaussians with full covariances by expectation and maximization.
 
     Covariances are shrunk towards their mean over components. The number of components and the amount of shrinkage have
@@ -52,6 +53,7 @@ def fit_mixture(x: Tensor, seed: int = 0, width: float = 1e-2) -> MixtureFit:
         x: Standardized data, of shape `(N, n)`.
         seed: The seed of the folds and of the first components.
         width: The standard deviation that components have at least in every direction.
+        groups: The group of each row, `(N,)`: whole groups are left out.
 
     Raises:
         ValueError: If there are fewer than 10 rows.
@@ -71,7 +73,9 @@ def fit_mixture(x: Tensor, seed: int = 0, width: float = 1e-2) -> MixtureFit:
         raise ValueError(f"a mixture needs {_ROWS} rows or more, got {count}: give more data")
     data = _Data.of(x.double(), width)
     folds, starts = (5, 2) if count <= _FEW else (3, 1)
-    fold = torch.from_numpy(permutation(count, seed, -20)) % folds
+    unit = np.arange(count) if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
+    folds = min(folds, int(unit.max()) + 1)
+    fold = torch.from_numpy(permutation(int(unit.max()) + 1, seed, -20)[unit]) % folds
     kept = (torch.arange(folds)[:, None] != fold).double()
 
     def held_out(k: int, shrinkage: float) -> tuple[float, int, float]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -116,7 +117,12 @@ def _baseline(prepared: Prepared, options: Options, levels: NoiseLevels) -> tupl
     if not few or not prepared.split.separate or prepared.units.variables is not None:
         return None, ()
     x = prepared.states(rows, list(range(len(rows))), "mixture cell")
-    found = fit_mixture(x, prepared.seed, levels.sigma_min)
+    groups = prepared.split.groups
+    if groups is not None:
+        groups = groups[prepared.split.places[0]]
+        if len(np.unique(groups)) < 2:
+            return None, ()
+    found = fit_mixture(x, prepared.seed, levels.sigma_min, groups)
     words = f"a mixture of {found.components} Gaussians" if found.components > 1 else "a Gaussian"
     best = f"of its kind the best in {found.folds}-fold cross-validation"
     return found.mixture, (Choice("baseline", words, f"{best}; held-out rows decide how much the network adds to it"),)

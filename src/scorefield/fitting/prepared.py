@@ -20,7 +20,7 @@ from ..settings import Training
 from ..units import Related, Relations, Standardize, Units, Wishes, choose_units
 from .options import GIVEN, Choice, Options
 from .related import IndependentRows, independent_columns, independent_parts, relations_of, unclipped
-from .splitting import Split, split
+from .splitting import Split, chosen_split
 
 __all__ = ["Prepared", "PreparedContext", "prepare", "smallest_step"]
 
@@ -133,7 +133,7 @@ class Prepared:
         return x + self.cell_width.to(x) * (place - 0.5)
 
 
-def prepare(x: Any, options: Options | None = None, context: Any = None) -> Prepared:
+def prepare(x: Any, options: Options | None = None, context: Any = None, groups: Any = None) -> Prepared:
     """Makes data ready for a model.
 
     Arguments:
@@ -141,6 +141,8 @@ def prepare(x: Any, options: Options | None = None, context: Any = None) -> Prep
         options: What the user asks for; here how to read the data, the units and the seed count.
         context: The context of each row, for a conditional model: labels `(N,)`, numbers `(N, P)`, a DataFrame, or fields
             on the grid of the data.
+        groups: A label for each row; rows of one label are held out together. By default those of the column that
+            `options.data.groups` names, if it names one.
 
     Raises:
         TypeError: If the data are not numbers.
@@ -159,12 +161,13 @@ def prepare(x: Any, options: Options | None = None, context: Any = None) -> Prep
         check_rows([Constraint(text) for text in schema.constraints], x, schema.columns)
     relations = Relations(rows.shape[1]) if plain else relations_of(rows, schema)
     schema = unclipped(schema, relations)
-    parts, columns = split(rows, options.data.held_out, options.seed), schema.table
+    parts, columns = chosen_split(x, rows, options.data, options.seed, groups), schema.table
     if relations:
         rows, columns = IndependentRows(rows, relations), independent_columns(schema, relations)
         parts = independent_parts(parts, relations)
     summary = summarize(rows, _names(schema, relations), table=columns)
     choices = [Choice("structure", schema.structure, schema.reason)]
+    choices += [Choice("held out", f"{len(parts.held_out):,} rows", parts.said)] if parts.said else []
     choices += [Choice("left out", repr(name), reason) for name, reason in schema.left_out]
     choices += [Choice("relation", words, "holds in every row, and is kept") for words in relations.describe()]
     wishes = _wishes(options, columns, relations, len(parts.train))

@@ -12,6 +12,7 @@ from .distances import energy_distance, sliced_wasserstein, wasserstein, with_fl
 from .features import Principal, frechet_distance, frechet_with_floor, inception
 from .fields import Curve, compare_curves, field_tests
 from .gap import GeneralizationGap, loss_gap
+from .groups import means_of, one_per_group
 from .kernels import energy_test, kernel_distance, kernel_test, mmd, mmd_test
 from .manifold import Manifold, manifold_distances, precision_recall
 from .missing import MissingPatterns, missing_patterns, missing_test
@@ -39,5 +40,5 @@ __all__ = [
     "Share", "TableShapes", "TableTrends", "TypedColumn", "Utility", "boosted_test", "detectability", "missing_patterns",
     "missing_test", "mixed_nearest", "range_test", "table_features", "table_privacy", "table_shapes", "table_trends",
     "table_utility", "typed_pool", "EqualRows", "NearCopies", "SmallestDefects", "Sizes", "equal_rows", "row_keys",
-    "smallest_defects",
+    "smallest_defects", "means_of", "one_per_group",
 ]  # fmt: skip

@@ -227,7 +227,7 @@ def _normal_tail(z: float) -> float:
     return 0.5 * math.erfc(z / math.sqrt(2))
 
 
-def closer_test(nearest: np.ndarray, held_out: np.ndarray, seed: int = 0) -> float:
+def closer_test(nearest: np.ndarray, held_out: np.ndarray, seed: int = 0, groups: np.ndarray | None = None) -> float:
     """The p-value that samples are not nearer to training rows than to held-out rows.
 
     If samples depend on training rows by their distribution alone, these and held-out rows can be exchanged, whatever that
@@ -237,18 +237,35 @@ def closer_test(nearest: np.ndarray, held_out: np.ndarray, seed: int = 0) -> flo
         nearest: The number of the nearest real row of each sample, `(N,)`, with ties broken without regard to who it is.
         held_out: Whether each real row was held out, `(M,)`.
         seed: The seed of the random choices.
+        groups: The group of each real row, `(M,)`, if whole groups were held out: then as many groups are chosen at random,
+            and the samples at a held-out row are counted.
 
     Example:
         >>> closer_test(np.arange(100), np.arange(200) >= 100) < 1e-3
         True
     """
     often = np.bincount(nearest, minlength=len(held_out))
+    if groups is not None:
+        return _closer_groups(often, held_out, groups, seed)
     found = int(often[held_out].sum())
     weights, sizes = np.unique(often, return_counts=True)
     chosen = stream(seed, "closer").multivariate_hypergeometric(
         sizes, int(held_out.sum()), size=PERMUTATIONS, method="marginals"
     )
     return (1 + int((chosen @ weights <= found).sum())) / (1 + PERMUTATIONS)
+
+
+def _closer_groups(often: np.ndarray, held_out: np.ndarray, groups: np.ndarray, seed: int) -> float:
+    """The same by random choices of groups; how many samples there are for each held-out row, for groups differ in size."""
+    _, first, codes = np.unique(groups, return_index=True, return_inverse=True)
+    drawn, sizes = (np.bincount(codes.reshape(-1), weight) for weight in (often, np.ones(len(often))))
+    held, rng = held_out[first], stream(seed, "closer groups")
+    least = drawn[held].sum() / sizes[held].sum() + 1e-12
+    fewer = 0
+    for _ in range(PERMUTATIONS):
+        chosen = rng.permutation(held)
+        fewer += bool(drawn[chosen].sum() / sizes[chosen].sum() <= least)
+    return (1 + fewer) / (1 + PERMUTATIONS)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..display import joined
 from .base import Array, as_rows, rows_alike, scale_of, stream, subsample
 from .copies import COPIES_LEVEL, TESTS, THIRD, EqualRows, NearCopies, closer_test, equal_rows, row_keys
+from .groups import one_per_group
 
 __all__ = ["Neighbours", "memorization", "nearest"]
 
@@ -84,7 +85,7 @@ class Neighbours:
             return ""
         near = f"near copies (rows with noise of {100 * NOISE:g} % of the spread)"
         each = ((self.smallest_equal, "exact copies"), (self.smallest_near, near))
-        found = [f"{what} of {100 * share:.2g} % of the samples" for share, what in each if math.isfinite(share)]
+        found = [f"{what} of {_percent(share)} % of the samples" for share, what in each if math.isfinite(share)]
         missed = [what for share, what in each if not math.isfinite(share)]
         parts = [f"{joined(found)} would have been found"] if found else []
         parts += [f"{joined(missed)} could not have been found in any number"] if missed else []
@@ -157,6 +158,7 @@ def memorization(
     seed: int = 0,
     keys: Sequence[Sequence[bytes]] | None = None,
     matched: bool = True,
+    groups: Sequence[np.ndarray] | None = None,
 ) -> Neighbours:
     """Tests whether samples are copies: exact copies, near copies, and samples that are too close to training rows.
 
@@ -172,6 +174,8 @@ def memorization(
             rows have equal keys.
         matched: Whether training rows, compared with the other training rows, are like held-out ones: not if held-out rows
             were chosen otherwise.
+        groups: The groups of training and of held-out rows, `(M,)` each, if whole groups were held out. Then one row of each
+            held-out group says what chance gives, and the test of closeness is by random choices of groups.
 
     Raises:
         ValueError: If there are fewer than two training samples, the shapes differ, or a value is not finite.
@@ -198,13 +202,13 @@ def memorization(
         keys = [row_keys(part) for part in parts]
     scale = scale_of(known)
     known, drawn, fresh = ((x / scale).flatten(1) for x in (known, drawn, fresh))
-    some = _chosen(fresh, maximum, seed + 1)
+    some = _chosen(fresh if groups is None else fresh[one_per_group(groups[1], seed)], maximum, seed + 1)
     found = [nearest(rows, known, 2) for rows in (drawn, some)]
     near, far = (distance.cpu().numpy() for distance, _ in found)
     copies = [THIRD * distance[:, 1] > distance[:, 0] for distance in (near, far)]
     authentic = _authentic(found, known)
     equal = equal_rows(keys[0], keys[1], keys[2], matched, seed)
-    test, ratios = _near_copies(known, drawn, some, (near, far), (maximum, seed), matched)
+    test, ratios = _near_copies(known, drawn, some, (near, far), (maximum, seed), matched and groups is None)
     return Neighbours(
         samples=near[:, 0],
         held_out=far[:, 0],
@@ -215,9 +219,13 @@ def memorization(
         authentic=authentic[0],
         authentic_held_out=authentic[1],
         equal=replace(equal, smallest=min(equal.smallest, test.smallest(len(drawn), *ratios["exact"], seed=seed))),
-        closer_p_value=_closer(drawn, known, fresh, seed) if matched else math.nan,
+        closer_p_value=_closer(drawn, known, fresh, seed, groups) if matched else math.nan,
         smallest_near=test.smallest(len(drawn), *ratios["near"], seed=seed),
     )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}" if share < 0.095 else f"{100 * share:.0f}"
 
 
 def _chosen(rows: Tensor, count: int, seed: int) -> Tensor:
@@ -233,12 +241,15 @@ def _authentic(found: Sequence[tuple[Tensor, Tensor]], known: Tensor) -> list[fl
     return [float((distance[:, 0] > reach).double().mean()) for (distance, _), reach in zip(found, parts)]
 
 
-def _closer(drawn: Tensor, known: Tensor, fresh: Tensor, seed: int) -> float:
+def _closer(
+    drawn: Tensor, known: Tensor, fresh: Tensor, seed: int, groups: Sequence[np.ndarray] | None = None
+) -> float:
     """The test of closeness; in random order, so that ties of distances do not depend on who a row is."""
     real = torch.cat([known, fresh])
     order = torch.from_numpy(stream(seed, "order").permutation(len(real))).to(real.device)
     index = nearest(drawn, real[order])[1][:, 0]
-    return closer_test(index.cpu().numpy(), (order >= len(known)).cpu().numpy(), seed)
+    codes = None if groups is None else np.concatenate(groups)[order.cpu().numpy()]
+    return closer_test(index.cpu().numpy(), (order >= len(known)).cpu().numpy(), seed, codes)
 
 
 def _near_copies(

@@ -81,6 +81,14 @@ class SmallestDefects:
     @property
     def sentence(self) -> str:
         """The defects in a sentence."""
+        return self.in_words()
+
+    def in_words(self, tests: str = "the tests find") -> str:
+        """The defects in a sentence that says which tests find them.
+
+        Arguments:
+            tests: The subject and the verb.
+        """
         parts = [
             (self.mean, f"a mean off by {self.mean:.2g} standard deviations"),
             (self.wide, f"a standard deviation {self.wide:.3g} times too large"),
@@ -93,7 +101,7 @@ class SmallestDefects:
             return "At these sizes the tests could not have found a defect of a single column: hold out more data."
         sides = " and ".join(f"{size:,}" for size in self.sizes.real)
         return (
-            f"With {self.sizes.samples:,} samples against {sides} rows, the tests find in nine of ten cases, in a single "
+            f"With {self.sizes.samples:,} samples against {sides} rows, {tests} in nine of ten cases, in a single "
             f"{self.where}: {', '.join(known)}. Smaller defects can remain unnoticed."
         )
 

@@ -37,6 +37,7 @@ def fit(
     run: str | os.PathLike[str] | None = None,
     *,
     context: Any = None,
+    groups: Any = None,
     minutes: float | None = None,
     steps: int | None = None,
     epochs: float | None = None,
@@ -67,6 +68,7 @@ def fit(
             is resumed, to the same numbers; if it ended, its model is returned.
         context: The context of each example, for a conditional model: labels `(N,)`, numbers `(N, P)`, a DataFrame, or
             fields on the grid of the data; NaN or None where it is missing.
+        groups: Which rows belong together, and are held out together: a label for each row, or the name of a column.
         minutes: The budget in minutes of training. One budget at most: minutes, steps or epochs.
         steps: The budget in optimizer steps.
         epochs: The budget in passes through the data.
@@ -87,7 +89,8 @@ def fit(
         watch: Is called after every step.
 
     Warns:
-        UserWarning: If columns are left out, as identifiers or free text; if the model will hold objects of yours, for which
+        UserWarning: If columns are left out, as identifiers or free text; if neighbouring rows are alike, so that held-out
+            rows are not independent of others; if the model will hold objects of yours, for which
             `load` needs `trusted`; if there are fewer than 10 examples, or the network has memorized them.
 
     Raises:
@@ -111,28 +114,44 @@ def fit(
         raise TypeError(f"training must be Training(…), got {training!r}: the budget has arguments of its own, steps=5")
     how = _with_budget(training or Training(), minutes, steps, epochs)
     chosen = (noise_levels, process, objective, parametrization, sampler, units)
-    options = Options(data or Data(), network or Network(), how, *chosen, seed, device)
+    data, labels = _grouped(data or Data(), groups)
+    options = Options(data, network or Network(), how, *chosen, seed, device)
     if folder is None:
-        found = planned(prepare(x, options, context), options)
+        found = planned(prepare(x, options, context, labels), options)
         _name_left_out(found)
         begin(found)
         fitted = train(found, watch)
     else:
         then = resumed(options, folder)
-        found = planned(prepare(x, then, context), then)
+        found = planned(prepare(x, then, context, labels), then)
         _name_left_out(found)
         trusted = packages(found)
         if len(trusted) > 1:
             warnings.warn(_how_to_read(found, folder, trusted), stacklevel=4)
         trusting = Run(folder.path, trusted, network if isinstance(network, nn.Module) else None)
-        fitted = Session(trusting, found, tensorboard).run(asked(options, found, x, source), begin, watch)
+        fitted = Session(trusting, found, tensorboard).run(asked(options, found, x, source, labels), begin, watch)
     if fitted.warning:
         warnings.warn(fitted.warning, stacklevel=4)
     return fitted.model
 
 
+def _grouped(data: Data, groups: Any) -> tuple[Data, Any]:
+    """How data are read, with the column of groups if a name is given; the labels if they are given."""
+    if groups is None:
+        return data, None
+    if data.groups is not None:
+        raise ValueError(f"groups are given twice, groups=… and data=Data(groups={data.groups!r}): give them once")
+    if isinstance(groups, str | int):
+        return replace(data, groups=groups), None
+    if data.by_time:
+        raise ValueError(f"rows are held out by groups or by time, got groups and split={data.split!r}: choose one")
+    return data, groups
+
+
 def _name_left_out(plan: Plan) -> None:
-    """Warns of the columns that are not modelled."""
+    """Warns of the columns that are not modelled, and of rows that are not independent."""
+    if plan.prepared.split.warning:
+        warnings.warn(plan.prepared.split.warning, stacklevel=5)
     left_out = plan.prepared.schema.left_out
     if left_out:
         which = "; ".join(f"{name!r} ({reason})" for name, reason in left_out)

@@ -25,7 +25,7 @@ __all__ = ["asked", "check_same", "chosen", "fingerprint", "packages", "resumed"
 _PARTS = ("process", "objective", "parametrization", "sampling")  # of a plan, recorded where the user gave them
 
 
-def asked(options: Options, plan: Plan, x: Any, source: Mapping[str, Any] | None) -> dict[str, Any]:
+def asked(options: Options, plan: Plan, x: Any, source: Mapping[str, Any] | None, groups: Any = None) -> dict[str, Any]:
     """What was asked for, as plain data."""
     network, levels = options.network, None if options.noise_levels is None else asdict(plan.noise_levels)
     content: dict[str, Any] = {
@@ -42,6 +42,8 @@ def asked(options: Options, plan: Plan, x: Any, source: Mapping[str, Any] | None
     content["fingerprint"] = fingerprint(plan.prepared.schema.rows(x))
     if (context := plan.prepared.context) is not None:
         content["context"] = fingerprint(ArrayRows(torch.cat((context.train, context.held_out))))
+    if groups is not None and (codes := plan.prepared.split.groups) is not None:
+        content["groups"] = hashlib.blake2b(codes.tobytes(), digest_size=8).hexdigest()
     plain: dict[str, Any] = json.loads(json.dumps(content))
     return plain
 
@@ -92,6 +94,8 @@ def resumed(options: Options, folder: Run) -> Options:
         options = replace(options, training=Training(**settings))
     if isinstance(before.get("data"), dict) and "maps" not in before["data"]:  # mean and standard deviation, then
         options = replace(options, data=replace(options.data, maps="affine"))
+    if isinstance(before.get("data"), dict) and "split" not in before["data"]:  # copies were divided then
+        options = replace(options, data=replace(options.data, split="rows"))
     if isinstance(before.get("data"), dict) and "dequantize" not in before["data"]:  # whole numbers were points then
         options = replace(options, data=replace(options.data, dequantize=False))
         rows = record.get("noise_levels", [])

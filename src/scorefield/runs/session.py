@@ -16,6 +16,7 @@ from ..training import Progress, Trainer
 from .folder import Run
 from .log import Log
 from .record import check_same, chosen
+from .split import write_split
 
 __all__ = ["Session", "deferred_signals"]
 
@@ -60,6 +61,7 @@ class Session:
         with self.folder.lock(), threads(self.plan):
             if self._begun(request) and self.folder.ended:
                 return Fitted(self.folder.model, {**self.folder.read("fit.json"), "warning": ""})  # was given before
+            write_split(self.folder, self.plan.prepared.split)
             trainer = trainer_of(self.plan)
             self._drive(trainer, self._opened(trainer), watch)
             fitted = finish(self.plan, trainer)

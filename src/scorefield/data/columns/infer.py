@@ -87,8 +87,13 @@ def infer(frame: DataFrame, data: Data | None = None) -> tuple[tuple[Column, ...
     names = frame.columns.tolist()
     data = resolved(data or Data(), names)
     columns, left_out = [], []
+    apart = _for_the_split(data)
     for i, name in enumerate(names):
-        found = column_of(frame.iloc[:, i], name, ColumnWishes.of(data, name))
+        wishes = ColumnWishes.of(data, name)
+        if str(name) in apart and not wishes.keep:
+            left_out.append((name, f"{apart[str(name)]}; keep={[name]!r} keeps it"))
+            continue
+        found = column_of(frame.iloc[:, i], name, wishes)
         if isinstance(found, Column):
             columns.append(found)
         else:
@@ -97,6 +102,12 @@ def infer(frame: DataFrame, data: Data | None = None) -> tuple[tuple[Column, ...
         named = ", ".join(f"{name!r} ({reason})" for name, reason in left_out[:5])
         raise DataError(f"every column of the table is left out: {named}")
     return tuple(columns), tuple(left_out)
+
+
+def _for_the_split(data: Data) -> dict[str, str]:
+    """The columns that say which rows are held out, which are not modelled: by name, with the reason."""
+    given = ((data.groups, "says which rows belong together"), (data.time_column, "says when rows were recorded"))
+    return {str(name): reason for name, reason in given if name is not None}
 
 
 def resolved(data: Data, names: Sequence[Name]) -> Data:

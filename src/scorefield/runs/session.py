@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import __version__, checkpoint
 from ..fitting import Fitted, Plan, finish, threads, trainer_of
+from ..reading import one_line, reading
 from ..training import Progress, Trainer
 from .folder import Run
 from .log import Log
@@ -89,11 +90,12 @@ class Session:
         """Puts a trainer where its state was saved; returns where the log stood."""
         path = self.folder.file(_STATE)
         try:
-            tensors, about = checkpoint.read_tensors(path)
-            trainer.load(tensors, about)
-            log: dict[str, Any] = about["log"]
-        except (KeyError, ValueError, RuntimeError) as error:
-            why = f"it lacks {error}" if isinstance(error, KeyError) else str(error).split(":")[0]
+            with reading(path):
+                tensors, about = checkpoint.read_tensors(path)
+                trainer.load(tensors, about)
+                log = Log.known(about["log"])
+        except ValueError as error:
+            why = one_line(error.__cause__ or error).split(":")[0]
             what = f"the run cannot go on from {path} ({why})"
             raise ValueError(f"{what}: restore that file, or remove it to train from the beginning") from error
         return log

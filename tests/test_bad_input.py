@@ -312,7 +312,7 @@ def test_options_of_a_file_that_are_not_understood(tmp_path, refused, finished, 
     (tmp_path / "c.toml").write_text(text)
     words = ["fit", finished / "good.npy", "-o", tmp_path / "run", "--config"]
     refused([*words, tmp_path / "c.toml"], told, status=2)
-    refused([*words, tmp_path / "d.toml"], r"there is no .*d\.toml: did you mean", status=2)
+    refused([*words, tmp_path / "d.toml"], r"there is no configuration .*d\.toml: did you mean", status=2)
 
 
 def test_the_traceback_is_there_for_those_who_ask(tmp_path, monkeypatch):

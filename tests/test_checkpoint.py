@@ -313,7 +313,7 @@ def test_a_full_disk_leaves_the_old_file_intact(path, monkeypatch, fails):
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(OSError, match=r"could not be written .*choose another place, then run again"):
+    with pytest.raises(OSError, match=r"could not be written .*was removed meanwhile: make it again, then run"):
         checkpoint.write_atomically(tmp_path / "missing" / "file", b"")
 
 

@@ -80,7 +80,17 @@ if TYPE_CHECKING:
     from .samplers import Sampling as Sampling
     from .settings import Data as Data, Network as Network, Training as Training
 
-_INTERNAL = {"calls", "condition_migrations", "deprecation", "display", "migrations", "renames", "spec"}
+_INTERNAL = {
+    "calls",
+    "condition_migrations",
+    "deprecation",
+    "destinations",
+    "display",
+    "migrations",
+    "reading",
+    "renames",
+    "spec",
+}
 _HOMES = {
     "Data": ("settings", "Data"),
     "Measurement": ("measurement", "Measurement"),

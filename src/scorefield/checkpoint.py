@@ -43,7 +43,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         with contextlib.suppress(OSError):
             part.unlink()
         what = f"{path} could not be written ({error.strerror or error}); what was there is unchanged: "
-        raise OSError(error.errno, what + f"{advice(error, path.parent)}, then run again") from error
+        raise OSError(error.errno, what + f"{advice(error, path.parent)}") from error
 
 
 def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:

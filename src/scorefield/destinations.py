@@ -69,10 +69,10 @@ def advice(error: OSError, folder: str | os.PathLike[str]) -> str:
     if not os.path.isdir(folder):
         return f"the folder {folder} was removed meanwhile: make it again, then run again"
     if error.errno in (errno.EACCES, errno.EPERM):
-        return "change its permissions, or choose another place"
+        return "change the permissions of the folder, or choose another place where you may write"
     if error.errno == errno.EROFS:
         return "the file system is read-only, choose another place"
-    return "free some space or choose another place"
+    return "free some space or choose another place, then run again"
 
 
 def _kind(path: Path) -> str:

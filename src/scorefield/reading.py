@@ -22,6 +22,7 @@ __all__ = [
     "CompleteError",
     "FileError",
     "deliberate",
+    "foreign",
     "missing",
     "one_line",
     "out_of_memory",
@@ -232,8 +233,8 @@ def _explained(error: Exception, path: Path, advice: str, memory: str) -> Except
         said = f" ({one_line(error)})" if str(error) else ""
         return FileError(f"{path} does not fit into memory{said}: {memory}")
     if isinstance(error, RecursionError):
-        return FileError(f"{path} is nested too deeply to be read: {advice}")
-    return FileError(_foreign(path) or f"{path} is truncated or damaged ({one_line(error)}): {advice}")
+        return FileError(f"{path} is truncated or damaged (it is nested too deeply): {advice}")
+    return FileError(foreign(path) or f"{path} is truncated or damaged ({_zeros(path) or one_line(error)}): {advice}")
 
 
 def _forbidden(error: PermissionError, path: Path) -> PermissionError:
@@ -245,8 +246,12 @@ def _reason(error: Exception) -> str:
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else one_line(error)
 
 
-def _foreign(path: Path) -> str | None:
-    """What a file is whose first bytes say that it is something else, and what to do."""
+def foreign(path: Path) -> str | None:
+    """What a file is whose first bytes say that it is never data, a model or a configuration; None if they do not.
+
+    Returns:
+        A sentence with what to do: of pickles, pages of HTML, pointers of Git LFS.
+    """
     try:
         with open(path, "rb") as file:
             start = file.read(512)
@@ -257,6 +262,12 @@ def _foreign(path: Path) -> str | None:
     for magic, said in _OTHERS:
         if start.lstrip()[: len(magic)].lower() == magic.lower():
             return f"{path} {said}"
-    if start and not start.strip(b"\0"):
-        return f"{path} begins with zeros alone, as a copy that was cut off does: copy it again"
     return None
+
+
+def _zeros(path: Path) -> str:
+    """That a file begins with zeros, if it does."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        start = file.read(512)
+        return "it begins with zeros alone, as a copy that was cut off" if start and not start.strip(b"\0") else ""
+    return ""

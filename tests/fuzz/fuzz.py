@@ -4,8 +4,8 @@
     python tests/fuzz/fuzz.py --kinds csv npz --minutes 5
     python tests/fuzz/fuzz.py --kinds npz --seed 0 --case 123     # one case again, with its traceback
 
-A case is found again by its kind, seed and number. Each kind runs in a process of its own with a limit on memory; a case that takes
-longer than 20 s, or ends the process, counts as anything else. Exits with 1 if there is any.
+A case is found again by its kind, seed and number. Each kind runs in a process of its own with a limit on memory; a case
+that takes longer than 20 s, or ends the process, counts as anything else. Exits with 1 if there is any.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from kinds import KINDS, Kind, Refused
+from kinds import KINDS, Kind, RefusedError
 
 from scorefield.cli.entry import _is_defect
 
@@ -96,7 +96,7 @@ def outcome(kind: Kind, originals: list[Path], folder: Path, seed: int, case: in
         found = Outcome("accepted")
         try:
             kind.use(given)
-        except Refused as error:
+        except RefusedError as error:
             found = Outcome("one line", str(error))
         except Exception as error:
             if raising:
@@ -156,7 +156,11 @@ def fuzz(kind: Kind, seed: int = 0, cases: int = 1000, minutes: float = float("i
             ended = False
             while not ended:
                 try:
-                    found = reader.recv() if reader.poll(SECONDS + 40 * (start == 0)) else Outcome("took too long", seconds=SECONDS)
+                    found = (
+                        reader.recv()
+                        if reader.poll(SECONDS + 40 * (start == 0))
+                        else Outcome("took too long", seconds=SECONDS)
+                    )
                 except EOFError:
                     found = Outcome("the process died")
                 if isinstance(found, tuple):
@@ -189,7 +193,7 @@ def main() -> int:
             originals = kind_originals(chosen[0], Path(folder))
             print(outcome(chosen[0], originals, Path(folder) / "case", given.seed, given.case, raising=True))
         return 0
-    print("| kind | cases | accepted | one line | anything else | slowest | most memory |\n| --- | --- | --- | --- | --- | --- | --- |")
+    print(f"| kind | cases | accepted | one line | anything else | slowest | most memory |\n{'| --- ' * 7}|")
     tallies = []
     for kind in chosen:
         tallies.append(fuzz(kind, given.seed, given.cases, given.minutes / len(chosen)))

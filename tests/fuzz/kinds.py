@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -32,6 +33,7 @@ from scorefield.runs import Run
 __all__ = ["KINDS", "Kind"]
 
 TINY = {"steps": 2, "device": "cpu", "network": scorefield.Network(widths=(4,), depth=1)}
+_SECONDS = 4.0  # after which a command is interrupted
 _ROWS = 400  # up to which accepted data are also prepared as for a fit
 
 
@@ -96,7 +98,7 @@ def odd_array(rng: np.random.Generator) -> np.ndarray:
 def use_data(path: Path) -> None:
     """What fit does before it trains."""
     x = read(path, limit=1 << 30)
-    if len(x) <= _ROWS:
+    if not np.ndim(x) or len(x) <= _ROWS:
         prepare(x, Options(device="cpu"))
 
 
@@ -159,7 +161,14 @@ def odd_npy(rng: np.random.Generator, path: Path) -> None:
     content = file.getvalue()
     if rng.random() < 0.5:
         header = content[10 : content.index(b"\n")].decode()
-        for old, new in (("(", "(-5, "), (", }", ", 'x': 1}"), ("False", "None"), ("'descr'", "'dscr'"), ("<f8", "|O"), ("(", "((")):
+        for old, new in (
+            ("(", "(-5, "),
+            (", }", ", 'x': 1}"),
+            ("False", "None"),
+            ("'descr'", "'dscr'"),
+            ("<f8", "|O"),
+            ("(", "(("),
+        ):
             header = header.replace(old, new) if rng.random() < 0.3 else header
         text = header.encode() + b"\n"
         content = content[:8] + len(text).to_bytes(2, "little") + text + content[content.index(b"\n") + 1 :]
@@ -221,7 +230,9 @@ def odd_dataset(rng: np.random.Generator) -> Any:
     names, found = ["a", "b", "c", "d", "e"], xarray.Dataset()
     for name in ("x", "y")[: int(rng.integers(1, 3))]:
         x = odd_array(rng)
-        found[name] = xarray.DataArray(x, dims=[f"{name}{n}" for n in names[: x.ndim]], attrs={"_FillValue": 0.0} if rng.random() < 0.1 else {})
+        found[name] = xarray.DataArray(
+            x, dims=[f"{name}{n}" for n in names[: x.ndim]], attrs={"_FillValue": 0.0} if rng.random() < 0.1 else {}
+        )
     return found
 
 
@@ -250,7 +261,7 @@ def damage_zarr(originals: list[Path], folder: Path, rng: np.random.Generator) -
     files = sorted(p for p in path.rglob("*") if p.is_file())
     for _ in range(int(rng.integers(1, 3))):
         file = files[int(rng.integers(len(files)))]
-        if not file.exists():
+        if not file.is_file():
             continue
         content = file.read_bytes()
         kind = rng.random()
@@ -299,8 +310,12 @@ def damage_images(originals: list[Path], folder: Path, rng: np.random.Generator)
 # -- runs, models, checkpoints -----------------------------------------------------------------------------------------
 
 
+def _rows() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(24, 2))
+
+
 def make_run(folder: Path) -> list[Path]:
-    x = np.random.default_rng(0).normal(size=(24, 2))
+    x = _rows()
     np.save(folder / "x.npy", x)
     place = folder / "run"
     source = {"path": str(folder / "x.npy"), "key": None, "columns": None, "resize": None, "cache": None}
@@ -327,7 +342,9 @@ def damage_run(originals: list[Path], folder: Path, rng: np.random.Generator) ->
         path.write_bytes(damaged(content, rng, [content]))
     else:
         path.unlink()
-        (path.mkdir, lambda: os.mkfifo(path), lambda: path.symlink_to("/dev/zero"), lambda: None)[int(rng.integers(4))]()
+        (path.mkdir, lambda: os.mkfifo(path), lambda: path.symlink_to("/dev/zero"), lambda: None)[
+            int(rng.integers(4))
+        ]()
     return place
 
 
@@ -340,8 +357,7 @@ def use_run(place: Path) -> None:
     data = RunData.of(run)
     if run.ended:
         run.read("fit.json")
-    x = np.load(place.parent.parent / "originals" / "run" / "x.npy")
-    scorefield.fit(x, place, **TINY)
+    scorefield.fit(_rows(), place, **TINY)
     del data
 
 
@@ -365,8 +381,7 @@ def _damage_tensors(path: Path, rng: np.random.Generator) -> None:
 
 
 def use_state(place: Path) -> None:
-    x = np.load(place.parent.parent / "originals" / "state" / "x.npy")
-    scorefield.fit(x, place, **TINY)
+    scorefield.fit(_rows(), place, **TINY)
 
 
 def damage_model(originals: list[Path], folder: Path, rng: np.random.Generator) -> Path:
@@ -398,7 +413,9 @@ def damage_checkpoint(originals: list[Path], folder: Path, rng: np.random.Genera
     else:
         path.write_bytes(damaged(chosen.read_bytes(), rng, [p.read_bytes() for p in originals]))
     if rng.random() < 0.2:
-        (folder / "config.yml").write_text(damaged_text("model:\n  ngf: 4\n  nonlinearity: elu\ndata:\n  image_size: 8\n", rng))
+        (folder / "config.yml").write_text(
+            damaged_text("model:\n  ngf: 4\n  nonlinearity: elu\ndata:\n  image_size: 8\n", rng)
+        )
     return path
 
 
@@ -424,7 +441,13 @@ def _odd_state(content: Any, rng: np.random.Generator) -> Any:
             content[name] = odd_value(rng)
         elif isinstance(value, torch.Tensor):
             wide = value if value.ndim == 0 else value[: int(rng.integers(len(value) + 1))]
-            content[name] = [wide, value * float("nan"), value.to(torch.int8), value.to_sparse() if value.ndim else value, value[None]][kind - 3]
+            content[name] = [
+                wide,
+                value * float("nan"),
+                value.to(torch.int8),
+                value.to_sparse() if value.ndim else value,
+                value[None],
+            ][kind - 3]
     return {"model": content, "ema": odd_value(rng)} if rng.random() < 0.1 else content
 
 
@@ -463,7 +486,11 @@ def damage_config(originals: list[Path], folder: Path, rng: np.random.Generator)
             row = int(rng.integers(len(lines)))
             name = lines[row].partition("=")[0]
             with contextlib.suppress(ValueError, TypeError):
-                lines[row] = f"{name}= {json.dumps(odd_value(rng))}" if name.strip() else str(rng.choice(["[x]", "[[fit]]", "[fit.x]"]))
+                lines[row] = (
+                    f"{name}= {json.dumps(odd_value(rng))}"
+                    if name.strip()
+                    else str(rng.choice(["[x]", "[[fit]]", "[fit.x]"]))
+                )
         path.write_text("\n".join(lines))
     elif kind < 0.85:
         path.write_text(damaged_text(CONFIG, rng).encode("utf-8", "replace").decode())
@@ -472,7 +499,9 @@ def damage_config(originals: list[Path], folder: Path, rng: np.random.Generator)
     elif kind < 0.98:
         path.write_text("a = " + "[" * 3000)
     else:
-        (path.mkdir, lambda: os.mkfifo(path), lambda: path.symlink_to("/dev/zero"), lambda: None)[int(rng.integers(4))]()
+        (path.mkdir, lambda: os.mkfifo(path), lambda: path.symlink_to("/dev/zero"), lambda: None)[
+            int(rng.integers(4))
+        ]()
     return str(rng.choice(["fit", "sample"])), path
 
 
@@ -483,51 +512,153 @@ def use_config(given: tuple[str, Path]) -> None:
 
 
 VERBS = {
-    "fit": ["fit", "{data}", "-o", "{new}", "--steps", "1", "--widths", "4", "--depth", "1", "--device", "cpu"],
-    "sample": ["sample", "{run}", "-n", "3", "-o", "{new}.npy", "--steps", "2", "--device", "cpu"],
-    "logprob": ["logprob", "{run}", "{data}", "-n", "2", "--device", "cpu"],
+    "fit": ["fit", "{data}", "--output", "{new}", "--steps", "1", "--widths", "4", "--depth", "1", "--device", "cpu"],
+    "sample": ["sample", "{run}", "--count", "3", "--output", "{new}.npy", "--steps", "2", "--device", "cpu"],
+    "logprob": ["logprob", "{run}", "{data}", "--count", "2", "--device", "cpu"],
     "noise-levels": ["noise-levels", "{data}"],
     "info": ["info", "{run}"],
-    "impute": ["impute", "{run}", "{data}", "-o", "{new}.npy", "--device", "cpu"],
-    "posterior": ["posterior", "{run}", "{data}", "--operator", "mask", "--noise", "0.1", "-n", "2", "-o", "{new}.npy"],
-    "import": ["import", "auto", "{data}", "-o", "{new}"],
+    "impute": ["impute", "{run}", "{data}", "--output", "{new}.npy", "--device", "cpu"],
+    "posterior": [
+        "posterior",
+        "{run}",
+        "{y}",
+        "--operator",
+        "mask",
+        "--noise",
+        "0.1",
+        "--count",
+        "2",
+        "--output",
+        "{new}.npy",
+    ],
+    "evaluate": ["evaluate", "{run}", "--count", "20"],
+    "import": ["import", "auto", "{data}", "--output", "{new}"],
 }
-_WORDS = ("-1", "0", "1e400", "nan", "inf", "-inf", "9" * 30, "", " ", "é💥", "heun(", "ddim(eta=1e9)", "vp(a=b)", "a=b", "=", "1,2", "(1,)")
-_WORDS += ("heun(steps=-1)", "karras(rho=0)", "true", "/dev/null", "/", "..", "~", "\x01", "'x'", "[1]", "None", "mlp", "cuda:99", "meta", "0:1", "x=1:0")
-_WORDS += ("1e-320", "2", "3.7", "auto", "last", "mask('y.npy')", "blur(width=0)", "twistedparticles(9)", "poisson(gain=-1)", "dps", "linear(((1,2),(3,4)))")
+_WORDS = (
+    "-1",
+    "0",
+    "1e400",
+    "nan",
+    "inf",
+    "-inf",
+    "9" * 30,
+    "",
+    " ",
+    "é💥",
+    "heun(",
+    "ddim(eta=1e9)",
+    "vp(a=b)",
+    "a=b",
+    "=",
+    "1,2",
+    "(1,)",
+)
+_WORDS += (
+    "heun(steps=-1)",
+    "karras(rho=0)",
+    "true",
+    "/dev/null",
+    "/",
+    "..",
+    "~",
+    "\x01",
+    "'x'",
+    "[1]",
+    "None",
+    "mlp",
+    "cuda:99",
+    "meta",
+    "0:1",
+    "x=1:0",
+)
+_WORDS += (
+    "1e-320",
+    "2",
+    "3.7",
+    "auto",
+    "last",
+    "mask('y.npy')",
+    "blur(width=0)",
+    "twistedparticles(9)",
+    "poisson(gain=-1)",
+    "dps",
+    "linear(((1,2),(3,4)))",
+)
+
+
+_INTEGERS = ("-1", "0", "1", "2", "3", "7", "65", "1000000000", "9" * 30, "-999")
+_NUMBERS = (
+    "-1",
+    "0",
+    "1",
+    "2",
+    "3",
+    "7",
+    "1000000000",
+    "9" * 30,
+    "nan",
+    "inf",
+    "-inf",
+    "1e-320",
+    "0.5",
+    "1e300",
+    "-0",
+    "1e9",
+    "1.5",
+)
 
 
 def make_flags(folder: Path) -> list[Path]:
-    return [*make_run(folder), folder / "x.npy"]
+    np.save(folder / "y.npy", [0.3, np.nan])
+    return [*make_run(folder), folder / "x.npy", folder / "y.npy"]
 
 
 def damage_flags(originals: list[Path], folder: Path, rng: np.random.Generator) -> list[str]:
+    """A command with odd values in the place of its own, or for options that it lacks."""
     verb = str(rng.choice(list(VERBS)))
-    names = [*entry.names_of(entry.app[verb].assemble_argument_collection())]
-    places = {"data": str(originals[1]), "run": str(originals[0]), "new": str(folder / "new")}
+    found = entry.names_of(entry.app[verb].assemble_argument_collection())
+    names = [f"--{name.replace('_', '-')}" for name in found if name != "tensorboard"] or ["--config"]
+    places = {"data": str(originals[1]), "run": str(originals[0]), "new": str(folder / "new"), "y": str(originals[2])}
     words = [word.format(**places) for word in VERBS[verb]]
     for _ in range(int(rng.integers(1, 3))):
-        if rng.random() < 0.15:
+        flag = str(rng.choice(names))
+        hint, typed = str(getattr(found.get(flag[2:].replace("-", "_")), "hint", "")), rng.random() < 0.85
+        some = _INTEGERS if typed and "int" in hint else _NUMBERS if typed and "float" in hint else _WORDS
+        values = [str(word) for word in rng.choice(some, int(rng.choice([0, *[1] * 15, 2, 2])))]
+        if rng.random() < 0.1:
             words[int(rng.integers(len(words)))] = str(rng.choice(_WORDS))
+        elif flag in words:
+            at = words.index(flag)
+            words[at : at + 2] = [flag, *values]
         else:
-            words += [f"--{rng.choice(names).replace('_', '-')}", *map(str, rng.choice(_WORDS, int(rng.choice([0, 1, 1, 1, 2]))))]
-    return ["--tensorboard=0" if word == "--tensorboard" else word for word in words]
+            words += [flag, *values]
+    return words
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A command that gave one line."""
 
 
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
 def use_flags(words: list[str]) -> None:
+    """Runs a command; one that was asked for much, and works on it, is interrupted."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        status = entry.main(words)
+        signal.signal(signal.SIGALRM, _interrupt)
+        signal.setitimer(signal.ITIMER_REAL, _SECONDS)
+        try:
+            status = entry.main(words)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
     lines = [line for line in err.getvalue().splitlines() if line.startswith("error: ")]
-    if status == 0 and not lines:
+    if status in (0, 130) and not lines:
         return
     if status in (1, 2) and len(lines) == 1 and "Traceback" not in err.getvalue():
-        raise Refused(lines[0])
+        raise RefusedError(lines[0])
     raise RuntimeError(f"status {status}: {err.getvalue()[-300:]}")
 
 
@@ -544,7 +675,12 @@ KINDS = [
     _data("csv.gz", ".csv.gz", made(".csv.gz", text_table(","), _tables), text_damage(".csv.gz", ",", True)),
     _data("tsv", ".tsv", made(".tsv", text_table("\t"), _tables), text_damage(".tsv", "\t", False)),
     _data("npy", ".npy", made(".npy", lambda x, p: np.save(p, x), arrays), by_bytes(".npy", odd_npy)),
-    _data("npz", ".npz", made(".npz", lambda x, p: np.savez_compressed(p, a=x, b=x[:3]), arrays), by_bytes(".npz", odd_npz)),
+    _data(
+        "npz",
+        ".npz",
+        made(".npz", lambda x, p: np.savez_compressed(p, a=x, b=x[:3]), arrays),
+        by_bytes(".npz", odd_npz),
+    ),
     _data(
         "parquet",
         ".parquet",
@@ -594,4 +730,4 @@ if find_spec("openpyxl") is not None:
         )
     )
 
-__all__ += ["Refused", "damaged_plain"]
+__all__ += ["RefusedError", "damaged_plain"]

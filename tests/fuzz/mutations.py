@@ -12,14 +12,85 @@ import numpy as np
 __all__ = ["damaged", "damaged_json", "damaged_plain", "damaged_safetensors", "damaged_text", "odd_value"]
 
 _NUMBERS = (0, 1, -1, 2, 127, 255, 256, 65535, 2**31 - 1, 2**31, 2**32 - 1, 2**53, 2**63 - 1)
-_TEXTS = ("", " ", "\0", "a" * 300, "nan", "inf", "-inf", "1e999", "1e-999", "é", "💥", "\u202e", "../..", "/dev/zero", "%s", "{}")
-_TEXTS += ("0x10", "1_000", "１", "--", "<script>", "true", "null", "[[", "2001-02-30", "1e308", "-0", "$\\bm{v}$", "0" * 400 + "1")
-_TOKENS = (",", ";", "\t", "|", '"', "'", "\n", "\r", "\r\n", "#", "\ufeff", "\x00", "\x1a", "-", ".", "e", "9" * 400, " ", "=", "[", "]", "{")
+_TEXTS = (
+    "",
+    " ",
+    "\0",
+    "a" * 300,
+    "nan",
+    "inf",
+    "-inf",
+    "1e999",
+    "1e-999",
+    "é",
+    "💥",
+    "\u202e",
+    "../..",
+    "/dev/zero",
+    "%s",
+    "{}",
+)
+_TEXTS += (
+    "0x10",
+    "1_000",
+    "１",
+    "--",
+    "<script>",
+    "true",
+    "null",
+    "[[",
+    "2001-02-30",
+    "1e308",
+    "-0",
+    "$\\bm{v}$",
+    "0" * 400 + "1",
+)
+_TOKENS = (
+    ",",
+    ";",
+    "\t",
+    "|",
+    '"',
+    "'",
+    "\n",
+    "\r",
+    "\r\n",
+    "#",
+    "\ufeff",
+    "\x00",
+    "\x1a",
+    "-",
+    ".",
+    "e",
+    "9" * 400,
+    " ",
+    "=",
+    "[",
+    "]",
+    "{",
+)
 
 
 def odd_value(rng: np.random.Generator, depth: int = 0) -> Any:
     """A value that nobody would write into a file."""
-    kinds = [None, True, False, -1, 0, 3, 1e308, -1e308, float("nan"), float("inf"), 2**70, -(2**70), 10**400, [], {}, "text"]
+    kinds = [
+        None,
+        True,
+        False,
+        -1,
+        0,
+        3,
+        1e308,
+        -1e308,
+        float("nan"),
+        float("inf"),
+        2**70,
+        -(2**70),
+        10**400,
+        [],
+        {},
+        "text",
+    ]
     pick = int(rng.integers(len(kinds) + 3))
     if pick < len(kinds):
         return kinds[pick]
@@ -100,7 +171,9 @@ def damaged_text(text: str, rng: np.random.Generator) -> str:
 
 def _places(value: Any) -> list[tuple[Any, Any]]:
     """All places in plain data, as a container and what stands for the place in it."""
-    items = list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+    items = (
+        list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+    )
     return [(value, name) for name, _ in items] + [place for _, inner in items for place in _places(inner)]
 
 

@@ -338,7 +338,7 @@ def _content(path: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        text = text_of(path, advice="is it the file of --config?")
+        text = text_of(path, "configuration", "is it the file of --config?")
         with reading(path, "correct it"):
             return tomllib.loads(text)
     except (OSError, ValueError) as error:

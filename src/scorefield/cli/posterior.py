@@ -76,6 +76,8 @@ def posterior(
         batch: How many samples are drawn at once; memory grows with it.
     """
 
+    from ..data import check as check_output
+
     if (count is None) != (output is None) or (count is None and not check):
         raise ValueError(
             "give the number of draws and an output file: -n 100 -o draws.npy; with --check both may be left out"
@@ -84,6 +86,8 @@ def posterior(
         raise ValueError("--particles are a sampler of their own: leave --sampler and --check out")
     sampling = drawing.sampling()
     model = model_of(run)
+    if output is not None:
+        check_output(output, model.schema)
     model = conditions.applied(model.to(device_of(device)))
     given = model.observe(_measurement(y, operator, noise, model), _method(method))
     if check:

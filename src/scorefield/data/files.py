@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..destinations import advice, check_writable
-from ..reading import reading, regular, special
+from ..reading import foreign, reading, regular, special
 from .cache import Store
 from .errors import DataError, one_line
 from .formats import FORMATS, Format, Selection
@@ -189,7 +189,7 @@ def _not_written(error: Exception, target: Path, schema: Schema, others: Sequenc
     reason = os.strerror(code) if code > 0 else one_line(error)
     what = f"{target} could not be written ({reason}); what was there is unchanged"
     if isinstance(error, PermissionError):
-        return PermissionError(f"{what}: choose a place where you may write")
+        return PermissionError(f"{what}: {advice(error, target.absolute().parent)}")
     if isinstance(error, OSError):
         return OSError(error.errno, f"{what}: {advice(error, target.absolute().parent)}")
     return DataError(f"{what}: write {_that_hold(schema, others)}")
@@ -218,6 +218,8 @@ def _format_of(path: Path, formats: Sequence[Format]) -> Format:
             raise DataError(f"{path} is a {kind}, which can be read only once: write the data to a file first")
         if regular(path).stat().st_size == 0:
             raise DataError(f"{path} is empty (0 bytes): write or copy it again")
+        if (what := foreign(path)) is not None:
+            raise DataError(what)
     found = next((f for f in formats if f.recognizes(path)), None)
     if found is None:
         known = ", ".join(f.label for f in formats)

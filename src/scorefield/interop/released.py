@@ -36,6 +36,11 @@ def read_released(path: str | os.PathLike[str]) -> Any:
             what = f"{path} holds a pickled {found[1]}, but only tensors, numbers, lists and dicts are read"
             advice = "save the state_dict() alone with torch.save(network.state_dict(), path)"
             raise ValueError(f"{what}: {advice}") from None
+        if (why := re.search(r"WeightsUnpickler error:\s*(.+)", str(error))) is not None:
+            what = f"{path} is truncated or damaged, or holds objects that are not tensors ({why[1][:100]})"
+            raise ValueError(f"{what}: download it again") from None
+        if "Weights only load failed" in str(error):  # with advice that would let the file run code
+            raise ValueError(f"{path} is truncated or damaged (it cannot be unpickled): download it again") from None
         raise
 
 

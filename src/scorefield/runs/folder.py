@@ -65,7 +65,7 @@ class Run:
 
     def _state(self) -> str:
         """What the folder holds, in words."""
-        if not self.file("run.json").is_file():
+        if not self.file("run.json").exists():
             return "empty"
         record = self.read("run.json")
         count, *shape = record.get("shape", [0])
@@ -89,7 +89,7 @@ class Run:
     @property
     def ended(self) -> bool:
         """Whether training has ended: there is a model, and what was measured of it."""
-        return self.file("fit.json").is_file() and self.file("model.safetensors").is_file()
+        return self.file("fit.json").exists() and self.file("model.safetensors").exists()
 
     @property
     def model(self) -> Model:
@@ -104,7 +104,7 @@ class Run:
         if not self.path.is_dir():
             raise missing(self.path, "folder")
         if not self.file("model.safetensors").exists():
-            begun = self.file("run.json").is_file()
+            begun = self.file("run.json").exists()
             state = "was interrupted: run the same fit again to resume it" if begun else "is empty"
             raise FileNotFoundError(f"there is no model in {self.path} yet, the run {state}")
         self._model = load(self.path, self.trusted, self.network)
@@ -163,8 +163,8 @@ class Run:
         finally:
             if os.name == "nt":  # where a file that is open cannot be removed
                 lock.release()
-            if not existed and [p.name for p in self.path.iterdir()] == [_LOCK]:
-                with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # the folder may have been removed
+                if not existed and [p.name for p in self.path.iterdir()] == [_LOCK]:
                     self.file(_LOCK).unlink()
                     self.path.rmdir()
             lock.release()

@@ -122,9 +122,7 @@ class Log:
         except OSError as error:
             what = f"{path} could not be written ({error.strerror or error})"
             kept = "training up to the last checkpoint is kept: " * self.folder.is_dir()
-            raise OSError(
-                error.errno, f"{what}; {kept}{advice(error, self.folder)}, then run the same again"
-            ) from error
+            raise OSError(error.errno, f"{what}; {kept}{advice(error, self.folder)}") from error
 
     def state(self) -> dict[str, Any]:
         """What a resumed run needs to write the same rows."""

@@ -82,7 +82,7 @@ def check_same(folder: Run, request: Mapping[str, Any]) -> None:
 
 def resumed(options: Options, folder: Run) -> Options:
     """The options with what was chosen when a run began, if it has: what is measured, as the precision is, may differ today."""
-    if not folder.file("run.json").is_file():
+    if not folder.file("run.json").exists():
         return options
     with reading(folder.file("run.json"), "restore it, or start a new run"):
         return _resumed(options, folder.read("run.json"))

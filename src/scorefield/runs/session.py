@@ -73,7 +73,7 @@ class Session:
 
     def _begun(self, request: Mapping[str, Any]) -> bool:
         """Whether the folder holds this run already; writes down what is asked for if it holds none."""
-        if self.folder.file("run.json").is_file():
+        if self.folder.file("run.json").exists():
             check_same(self.folder, request)
             return True
         self.folder.write("run.json", {"version": __version__, "asked": dict(request), **chosen(self.plan)})
@@ -82,7 +82,7 @@ class Session:
     def _opened(self, trainer: Trainer) -> Log:
         """The log, once the trainer is where the run was interrupted."""
         self.folder.clean()
-        state = self._load(trainer) if self.folder.file(_STATE).is_file() else {}
+        state = self._load(trainer) if self.folder.file(_STATE).exists() else {}
         rows = [row for row in self.folder.log if row["step"] <= trainer.step]
         return Log(self.folder.path, rows, state, self.tensorboard)
 

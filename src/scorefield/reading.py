@@ -186,11 +186,12 @@ def reading(
         OSError: If the disk or the network fails.
 
     Example:
-        >>> with reading("data.npz"):
-        ...     raise EOFError
+        >>> import json
+        >>> with reading("a.json"):
+        ...     json.loads("")
         Traceback (most recent call last):
             ...
-        scorefield.reading.FileError: data.npz is truncated or damaged (EOFError): copy it again
+        scorefield.reading.FileError: a.json is truncated or damaged (Expecting value: line 1 column 1 (char 0)): copy it again
     """
     try:
         yield

@@ -204,7 +204,11 @@ def damaged_json(content: bytes, rng: np.random.Generator) -> bytes:
     """A JSON file whose values, or rarely its text, are damaged."""
     if rng.random() < 0.02:
         return b"[" * 100_000
-    return json.dumps(damaged_plain(json.loads(content), rng)).encode()
+    try:
+        plain = json.loads(content)
+    except (ValueError, RecursionError):  # damaged before
+        return damaged(content, rng, [content])
+    return json.dumps(damaged_plain(plain, rng)).encode()
 
 
 def damaged_safetensors(content: bytes, rng: np.random.Generator) -> bytes:

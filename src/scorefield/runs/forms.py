@@ -44,8 +44,9 @@ def _numbers(value: Any) -> bool:
 _FORMS: Mapping[str, Mapping[str, Check]] = {
     "run.json": {
         "asked": _mapping,
-        "asked.source": _maybe(_mapping),
+        "asked.source": _maybe(lambda value: _mapping(value) and _text(value.get("path"))),
         "asked.data": _mapping,
+        "asked.data.held_out": _number,
         "asked.network": lambda value: _text(value) or _mapping(value),
         "asked.training": lambda value: _text(value) or _mapping(value),
         "asked.fingerprint": _maybe(_text),
@@ -71,8 +72,6 @@ _IF_THERE: Mapping[str, Mapping[str, Check]] = {
         "imported": _mapping,
         "imported.kind": _text,
         "training": _mapping,
-        "asked.source.path": _text,
-        "asked.data.held_out": _number,
     },
     "fit.json": {"warning": _maybe(_text), "on_the_way": _maybe(_mapping), "by_level.train_loss": _maybe(_numbers)},
 }

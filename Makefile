@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow fuzz lint bench clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -22,6 +22,9 @@ test: lint  ## everything that must always hold
 
 test-slow: $(READY)  ## what takes longer than the suite allows
 	$(BIN)/python -m pytest -m slow --timeout 3600
+
+fuzz: $(READY)  ## damaged files, configurations and flags: SEED, CASES of each kind, MINUTES of all
+	$(BIN)/python tests/fuzz/fuzz.py --seed $(or $(SEED),0) --cases $(or $(CASES),1000) --minutes $(or $(MINUTES),60)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -170,10 +170,10 @@ def test_checkpoints_that_are_none(tmp_path, finished, refused):
     for name in ("run.json", "fit.json"):
         (tmp_path / "run" / name).write_bytes((finished / "run" / name).read_bytes())
     for content, told in {
-        whole[: len(whole) // 2]: "may be truncated",
-        whole[:5]: "may be truncated",
-        b"": "may be truncated",
-        pickle.dumps({"a": 1}): "not a whole .safetensors file",
+        whole[: len(whole) // 2]: "is truncated or damaged",
+        whole[:5]: "is truncated or damaged",
+        b"": "is truncated or damaged",
+        pickle.dumps({"a": 1}): "is a pickle, which is never read",
         (tmp_path / "foreign").read_bytes(): "was not written by scorefield",
         (finished / "run" / "training.safetensors").read_bytes(): "holds no model: is it the training state",
     }.items():
@@ -188,8 +188,7 @@ def test_checkpoints_that_are_none(tmp_path, finished, refused):
 def test_a_run_that_cannot_go_on_says_what_to_do(tmp_path, finished, refused, monkeypatch):
     monkeypatch.setattr("scorefield.runs.session.finish", lambda plan, trainer: 1 / 0)
     words = ["fit", finished / "good.npy", "-o", tmp_path / "run", *TINY]
-    with pytest.raises(ZeroDivisionError):  # an error of ours shows where it is
-        cli(*words)
+    assert cli(*words) == 70
     monkeypatch.undo()
     state = tmp_path / "run" / "training.safetensors"
     state.write_bytes(state.read_bytes()[:100])
@@ -313,7 +312,7 @@ def test_options_of_a_file_that_are_not_understood(tmp_path, refused, finished, 
     (tmp_path / "c.toml").write_text(text)
     words = ["fit", finished / "good.npy", "-o", tmp_path / "run", "--config"]
     refused([*words, tmp_path / "c.toml"], told, status=2)
-    refused([*words, tmp_path / "d.toml"], r"d\.toml cannot be read \(No such file", status=2)
+    refused([*words, tmp_path / "d.toml"], r"there is no configuration .*d\.toml: did you mean", status=2)
 
 
 def test_the_traceback_is_there_for_those_who_ask(tmp_path, monkeypatch):

@@ -120,7 +120,7 @@ def test_operators_are_written_as_calls():
         ("--operator blur|smear --noise 0.1 -n 5 -o a.npy", "unknown operator 'smear': "),
         ("--operator blur| --noise 0.1 -n 5 -o a.npy", "cannot read the operator"),
         ("--operator blur( --noise 0.1 -n 5 -o a.npy", "cannot read the operator"),
-        ("--operator linear('none.npy') --noise 0.1 -n 5 -o a.npy", "there is no file none.npy"),
+        ("--operator linear('none.npy') --noise 0.1 -n 5 -o a.npy", "there is no none.npy: did you mean"),
         ("--operator linear('none.csv') --noise 0.1 -n 5 -o a.npy", "arrays are read from .npy files"),
         ("--operator mask --noise strong -n 5 -o a.npy", "unknown noise 'strong'"),
         ("--operator mask --noise 0 -n 5 -o a.npy", "must be positive and finite"),

@@ -321,7 +321,7 @@ def test_models_that_are_not_there(tmp_path):
 @pytest.mark.parametrize("text", ["{", "[1]", "3"])
 def test_a_broken_record_is_named(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
-    with pytest.raises(ValueError, match=r"run\.json is damaged .*: restore it, or start a new run"):
+    with pytest.raises(ValueError, match=r"run\.json is (truncated or )?damaged .*: restore it, or start a new run"):
         learn(table(), tmp_path)
 
 
@@ -373,5 +373,7 @@ def test_a_full_disk_while_logging_costs_nothing(tmp_path, monkeypatch, finished
 
 def test_a_row_of_the_log_that_was_cut_off_is_left_out(tmp_path):
     (tmp_path / "run.json").write_text("{}")
-    (tmp_path / "log.jsonl").write_text('{"step": 1}\n{"step": 2}\n{"st')
-    assert Run(tmp_path).log == [{"step": 1}, {"step": 2}]
+    rows = [{"step": step, "seconds": 0.5, "loss": 1.5, "rate": 1.0, "held_out": None} for step in (1, 2)]
+    lines = [*map(json.dumps, rows), "3", '{"step": 3}', '{"st']
+    (tmp_path / "log.jsonl").write_text("\n".join(lines))
+    assert Run(tmp_path).log == rows

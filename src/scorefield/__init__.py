@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         denoisers as denoisers,
         deprecation as deprecation,
         derivatives as derivatives,
+        destinations as destinations,
         diagnostics as diagnostics,
         diffusion as diffusion,
         display as display,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         posterior as posterior,
         presets as presets,
         processes as processes,
+        reading as reading,
         renames as renames,
         reporting as reporting,
         rng as rng,
@@ -80,7 +82,17 @@ if TYPE_CHECKING:
     from .samplers import Sampling as Sampling
     from .settings import Data as Data, Network as Network, Training as Training
 
-_INTERNAL = {"calls", "condition_migrations", "deprecation", "display", "migrations", "renames", "spec"}
+_INTERNAL = {
+    "calls",
+    "condition_migrations",
+    "deprecation",
+    "destinations",
+    "display",
+    "migrations",
+    "reading",
+    "renames",
+    "spec",
+}
 _HOMES = {
     "Data": ("settings", "Data"),
     "Measurement": ("measurement", "Measurement"),

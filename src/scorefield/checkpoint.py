@@ -9,13 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from . import __version__, renames, spec
 from .condition_migrations import migrate_conditions
+from .destinations import advice
 from .migrations import migrate_sampling
+from .reading import reads, regular
 
 __all__ = ["load", "read_tensors", "save", "write_atomically", "write_tensors"]
 
@@ -41,7 +43,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         with contextlib.suppress(OSError):
             part.unlink()
         what = f"{path} could not be written ({error.strerror or error}); what was there is unchanged: "
-        raise OSError(error.errno, what + "free some space or choose another folder, then run again") from error
+        raise OSError(error.errno, what + f"{advice(error, path.parent)}") from error
 
 
 def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
@@ -50,6 +52,7 @@ def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], a
     write_atomically(path, to_bytes(copies, {_KEY: json.dumps({"format": FORMAT, "version": __version__, **about})}))
 
 
+@reads("use another copy")
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Reads what `write_tensors` wrote, in this version or an earlier one.
 
@@ -59,15 +62,10 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
         FileNotFoundError: If there is no such file.
         ValueError: If the file is truncated, foreign, or of a newer format.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no checkpoint {path}")
-    try:
-        with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {}).get(_KEY, "null"))
-            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-    except (SafetensorError, json.JSONDecodeError, OSError) as error:
-        what = f"{path} is not a whole .safetensors file ({error})"
-        raise ValueError(f"{what}: it may be truncated; use another copy") from error
+    path = regular(path, "checkpoint")
+    with safe_open(path, "pt") as file:
+        about = json.loads((file.metadata() or {}).get(_KEY, "null"))
+        tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
     if not isinstance(about, dict):
         raise ValueError(f"{path} was not written by scorefield: it holds tensors, but nothing says what they are")
     if about.get("format") not in range(1, FORMAT + 1):
@@ -110,6 +108,7 @@ def _describe(module: nn.Module, arguments: list[Tensor]) -> Any:
     return {"external": f"{kind.__module__}.{kind.__qualname__}"}
 
 
+@reads("use another copy")
 def load(
     path: str | os.PathLike[str], trusted: tuple[str, ...] = ("scorefield",), network: nn.Module | None = None
 ) -> nn.Module:

@@ -19,6 +19,8 @@ from .processes import Process
 
 __all__ = ["DDPM", "DEFAULT_SCHEDULE", "Angle", "ExplicitLevels", "Karras", "LogLevel", "Schedule", "UniformTime"]
 
+_MOST = 100_000_000  # steps: their times alone are 800 MB
+
 
 class Schedule(abc.ABC):
     """A choice of times between noise and data, for any process. To add one, write `levels`."""
@@ -57,6 +59,8 @@ def _checked(steps: int | None) -> int:
         raise ValueError("the number of steps is missing: give steps=, or a schedule that knows it")
     if steps < 1:
         raise ValueError(f"a sampler needs at least 1 step, got steps={steps}")
+    if steps > _MOST:
+        raise ValueError(f"a sampler takes at most {_MOST:,} steps, got steps={steps}")
     return steps
 
 

@@ -6,9 +6,35 @@ A time `t` or a noise level always *broadcasts* against the state `x` of shape `
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-__all__ = ["expand", "per_sample", "sum_events"]
+__all__ = ["device_named", "expand", "per_sample", "sum_events"]
+
+
+def device_named(device: str) -> str:
+    """The name of a device that is there.
+
+    Arguments:
+        device: "cpu", "cuda", …; "auto" takes a GPU if there is one.
+
+    Raises:
+        ValueError: If it is not there.
+
+    Example:
+        >>> device_named("cpu")
+        'cpu'
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+        if torch.device(device).type == "meta":
+            raise ValueError("it holds no numbers")
+    except (RuntimeError, AssertionError, ImportError, ValueError) as error:
+        why = " ".join(str(error).splitlines()[:1])
+        raise ValueError(f"there is no device {device!r} here: use device='cpu' ({why})") from error
+    return device
 
 
 def expand(t: Tensor, x: Tensor) -> Tensor:

@@ -347,7 +347,7 @@ def test_missing_and_damaged_files(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nothing\.pth"):
         import_score_sde(tmp_path / "nothing.pth")
     (tmp_path / "broken.pth").write_bytes(b"not a checkpoint")
-    with pytest.raises(ValueError, match=r"broken.pth is not a complete checkpoint"):
+    with pytest.raises(ValueError, match=r"broken.pth is truncated or damaged"):
         import_score_sde(tmp_path / "broken.pth")
     for name, start in (("checkpoint_12", b"\x84\xa5model"), ("weights.flax", b"any")):
         (tmp_path / name).write_bytes(start)
@@ -358,5 +358,5 @@ def test_missing_and_damaged_files(tmp_path):
 
 
 def test_nothing_is_unpickled(save):
-    with pytest.raises(ValueError, match=r"pickled|not a complete checkpoint"):
+    with pytest.raises(ValueError, match=r"pickled|truncated or damaged"):
         import_score_sde(save({"model": Recipe(VP(), True, {})}))

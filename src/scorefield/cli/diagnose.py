@@ -58,6 +58,7 @@ def diagnose(
     from ..runs import Run
 
     folder = Run(run)
+    folder.check_writable()
     opened = conditions.applied_to(RunData.of(folder, reading.given(data)), needs=True)
     found = diagnose_run(opened, seed=seed)
     rows: list[tuple[Any, ...]] = [

@@ -1,4 +1,8 @@
-"""The entry: words in, an exit status out. A mistake, or a full disk, gives one line and no traceback."""
+"""The entry: words in, an exit status out. A mistake, or a full disk, gives one line and no traceback.
+
+Errors become lines where files are opened (`scorefield.reading`), not here. What the package did not raise on purpose is a
+defect of it, and is called so: it is never taken for a mistake of the user.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,14 @@ import os
 import pkgutil
 import re
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
 from cyclopts import CycloptsError
 
+from ..reading import deliberate, one_line, out_of_memory
 from .options import names_of, with_new_words
 from .terminal import say
 from .verbs import app
@@ -32,7 +38,8 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
 )
 """What errors say in Python, and as options of the command line."""
 
-_EXPECTED = (ValueError, TypeError, RuntimeError, OSError, ImportError)
+_MISTAKE, _DEFECT = 1, 70  # exit statuses; 70 is EX_SOFTWARE of sysexits.h
+_DEBUG = "--debug"
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -42,21 +49,24 @@ def main(words: Sequence[str] | None = None) -> int:
         words: The command line; that of the process by default.
 
     Returns:
-        0; 1 if the command failed; 2 if it was not understood; 130 and 143 if it was stopped.
+        0; 1 if the command failed; 2 if it was not understood; 70 for a defect of scorefield; 130 and 143 if it was stopped.
     """
     words = with_new_words(sys.argv[1:] if words is None else words)
+    end = words.index("--") if "--" in words else len(words)
+    debug = _DEBUG in words[:end]
+    words = [word for i, word in enumerate(words) if word != _DEBUG or i > end]
     try:
         command, bound, _ = app.parse_args(words, print_error=False, exit_on_error=False)
-    except (CycloptsError, ValueError) as error:
-        return _failed(error, words, 2)
+    except Exception as error:
+        return _failed(error, words, 2, debug)
     try:
         command(*bound.args, **bound.kwargs)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except _EXPECTED as error:
-        return _failed(error, words, 1)
+    except Exception as error:
+        return _failed(error, words, _MISTAKE, debug)
     except KeyboardInterrupt:
         say("interrupted")
         return 130
@@ -65,11 +75,27 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _failed(error: Exception, words: Sequence[str], status: int) -> int:
+def _failed(error: Exception, words: Sequence[str], status: int, debug: bool) -> int:
+    """Says in one line what went wrong, and returns the exit status."""
     if os.environ.get("SCOREFIELD_DEBUG"):
         raise error
+    if debug:
+        traceback.print_exception(error)
+    if _is_defect(error):
+        what = f"this is a defect of scorefield: {type(error).__name__}: {one_line(error)}"
+        say(f"error: {what}; run the same with {_DEBUG} and report it, with what that shows, at its issue tracker")
+        return _DEFECT
     say(f"error: {_message(error, words)}")
     return status
+
+
+def _is_defect(error: Exception) -> bool:
+    """Whether an error is neither a message of the package nor one of the system, but a slip of its code."""
+    if isinstance(error, CycloptsError) or deliberate(error) or out_of_memory(error):
+        return False
+    if isinstance(error, ImportError):
+        return str(error.name).split(".")[0] == __name__.split(".")[0]
+    return not (isinstance(error, OSError) and error.errno is not None)
 
 
 def _message(error: Exception, words: Sequence[str]) -> str:
@@ -78,6 +104,8 @@ def _message(error: Exception, words: Sequence[str]) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         text = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
         text += ": free some space, then run the same again" if text.endswith(os.strerror(errno.ENOSPC)) else ""
+    if out_of_memory(error) and not deliberate(error):
+        text = f"memory does not suffice ({one_line(error)}): use smaller batches, fewer samples or a smaller network"
     text = " ".join(text.split()) or type(error).__name__
     for python, option in _OPTIONS:
         text = re.sub(python, option, text)

@@ -71,7 +71,9 @@ def import_(
         data: Images like those it was trained on, which give the model its mean and variance, and check it.
     """
     from ..interop.importing import kind_of
+    from ..runs import Run
 
+    Run(output).check_writable()
     given: dict[str, Any] = {"preset": preset, "ladder": ladder, "centred": centred, "activation": activation}
     given |= {"weights": None if weights == "ema" else weights, "groups": groups, "base": base}
     known = kind_of(path) if kind == "auto" else kind

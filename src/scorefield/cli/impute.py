@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from .options import NAMES, Drawing, Reading
 from .terminal import say
-from .verbs import Config, Device, app, device_of, flat
+from .verbs import Config, Device, app, device_of, flat, model_of
 
 __all__ = ["impute"]
 
@@ -50,10 +50,8 @@ def impute(
         seed: The random seed.
     """
     from ..data import check, write
-    from ..model import load
-    from ..runs import Run
 
-    model = load(run) if run.is_file() else Run(run).model
+    model = model_of(run)
     names = [output] if draws == 1 else [output.with_stem(f"{output.stem}_{k + 1}") for k in range(draws)]
     for name in names:
         check(name, model.schema)

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from .options import Conditions, Reading
 from .terminal import say
-from .verbs import Config, Device, Seed, app, device_of, flat
+from .verbs import Config, Device, Seed, app, device_of, flat, model_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,11 +70,8 @@ def logprob(
     """
     import torch
 
-    from ..model import load
-    from ..runs import Run
-
     _writable(output)
-    model = conditions.applied((load(run) if run.is_file() else Run(run).model).to(device_of(device)))
+    model = conditions.applied((model_of(run)).to(device_of(device)))
     x = reading.read(data)
     solver: dict[str, Any] = {"probes": probes, "tolerance": tolerance, "target_error": target_error, "batch": batch}
     if check:
@@ -124,14 +121,13 @@ def _check(model: Model, x: Tensor, settings: dict[str, Any]) -> None:
 
 def _writable(output: Path | None) -> None:
     """Raises if a table cannot be written there, before it is computed."""
+    from ..destinations import check_writable
+
     if output is None:
         return
     if output.suffix.lower() not in (".csv", ".parquet"):
         raise ValueError(f"log-densities are written as .csv or .parquet, got {output}")
-    if not output.absolute().parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {output.parent} to write {output.name} into: make it first")
-    if output.is_dir():
-        raise ValueError(f"{output} is a folder: name a file")
+    check_writable(output)
 
 
 def _write(output: Path, columns: dict[str, Tensor]) -> None:

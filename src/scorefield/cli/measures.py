@@ -52,6 +52,7 @@ def evaluate(
     from ..runs import Run
 
     folder, sampling = Run(run), drawing.sampling()
+    folder.check_writable()
     opened = conditions.applied_to(RunData.of(folder, reading.given(data)))
     found = evaluate_run(opened, None, count, seed, sampling, target)
     say(found.chosen)
@@ -163,6 +164,7 @@ def report(
     from ..runs import Run
 
     folder, sampling = Run(run), drawing.sampling()
+    folder.check_writable()
     opened = conditions.applied_to(RunData.of(folder, reading.given(data)))
     print(report(opened, None, count, seed, sampling, target))
 
@@ -213,6 +215,7 @@ def compare(
     from ..samplers import Sampling
 
     folder, sampling = Run(run), Sampling.of(None, None, schedule, process)
+    folder.check_writable()
     opened = conditions.applied_to(RunData.of(folder, reading.given(data))).with_sampling(sampling)
     found = compare(opened, samplers or (), None, count, seed, steps, device_of(device), say)
     page = write_comparison(folder.file("compare.html"), found, folder.path.resolve().name)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from cyclopts import CycloptsError
 from cyclopts.config import Dict
 
+from ..reading import reading, text_of
 from ..settings import RENAMED, Data, with_new_names
 from .terminal import say
 
@@ -353,11 +354,14 @@ def _content(path: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        return tomllib.loads(path.expanduser().read_text("utf-8"))
-    except OSError as error:
-        raise CycloptsError(msg=f"{path} cannot be read ({error.strerror}): check the path of --config") from None
-    except ValueError as error:
-        raise CycloptsError(msg=f"{path} is not TOML ({error}): correct it") from None
+        text = text_of(path, "configuration", "is it the file of --config?")
+        with reading(path, "correct it"):
+            return tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        wrong = isinstance(error.__cause__, tomllib.TOMLDecodeError)
+        raise CycloptsError(
+            msg=f"{path} is not TOML ({error.__cause__}): correct it" if wrong else str(error)
+        ) from None
 
 
 def _unknown(path: Path, what: str, name: str, known: Sequence[str]) -> str:

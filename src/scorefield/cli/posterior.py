@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from .options import Conditions, Drawing
 from .terminal import counted, say, table
-from .verbs import Config, Device, app, device_of, flat
+from .verbs import Config, Device, app, device_of, flat, model_of
 
 if TYPE_CHECKING:
     from ..measurement import Measurement
@@ -75,8 +75,8 @@ def posterior(
         seed: The random seed.
         batch: How many samples are drawn at once; memory grows with it.
     """
-    from ..model import load
-    from ..runs import Run
+
+    from ..data import check as check_output
 
     if (count is None) != (output is None) or (count is None and not check):
         raise ValueError(
@@ -85,7 +85,9 @@ def posterior(
     if particles is not None and (drawing.sampler is not None or check):
         raise ValueError("--particles are a sampler of their own: leave --sampler and --check out")
     sampling = drawing.sampling()
-    model = load(run) if run.is_file() else Run(run).model
+    model = model_of(run)
+    if output is not None:
+        check_output(output, model.schema)
     model = conditions.applied(model.to(device_of(device)))
     given = model.observe(_measurement(y, operator, noise, model), _method(method))
     if check:
@@ -103,11 +105,16 @@ def _numbers(path: str | Path) -> Any:
     """The array in a .npy."""
     import numpy as np
 
+    from ..data import read
+
     if Path(path).suffix.lower() != ".npy":
         raise ValueError(f"arrays are read from .npy files, got {path}: write it with numpy.save")
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    return np.load(path, allow_pickle=False)
+    found = read(path)
+    if found.dtype.kind not in "fiub":
+        raise ValueError(
+            f"{path} holds {found.dtype}, and numbers are needed: write it with numpy.save(x.astype(float))"
+        )
+    return np.asarray(found)
 
 
 def _measurement(y: Path, operator: str, noise: str, model: Model) -> Measurement:

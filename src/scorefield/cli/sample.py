@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from .options import NAMES, Conditions, Drawing
 from .terminal import counted, say
-from .verbs import Config, Device, app, device_of, flat
+from .verbs import Config, Device, app, device_of, flat, model_of
 
 __all__ = ["sample"]
 
@@ -53,11 +53,9 @@ def sample(
         batch: How many samples are drawn at once; memory grows with it.
     """
     from ..data import check, lost, write
-    from ..model import load
-    from ..runs import Run
 
     sampling = drawing.sampling()
-    model = load(run) if run.is_file() else Run(run).model
+    model = model_of(run)
     check(output, model.schema)
     model = conditions.applied(model.to(device_of(device)))
     batches = model.batches(count, seed, sampling, batch=batch)

@@ -22,6 +22,7 @@ from .terminal import Watch, duration, number, say, table
 if TYPE_CHECKING:
     from ..data import Schema
     from ..fitting import Plan
+    from ..model import Model
     from ..runs import Run
 
 __all__ = ["app"]
@@ -58,7 +59,7 @@ The main steps in three commands:
   scorefield sample run -n 1000 -o new.npy
   scorefield report run
 """,  # noqa: E501
-    help_epilogue="scorefield COMMAND --help explains a command, with examples.",
+    help_epilogue="scorefield COMMAND --help explains a command, with examples; --debug shows where an error comes from.",
     help_format="plaintext",
     config=from_file,
     default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
@@ -114,7 +115,9 @@ def fit(
     """
     from ..runs import Run, fit
 
-    run, x = Run(output), reading.read(data)
+    run = Run(output)
+    run.check_writable()
+    x = reading.read(data)
     how, groups = form.with_labels(x)
     contexts = None if context is None else Reading(context_key, context_columns).read(context)
     with _stoppable(output), Watch() as watch, warnings.catch_warnings():
@@ -199,9 +202,17 @@ def _stoppable(output: Path) -> Iterator[None]:
 
 def device_of(device: str) -> str:
     """The device that is asked for; "auto" takes a GPU if there is one."""
-    import torch
+    from ..tensors import device_named
 
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    return device_named(device)
+
+
+def model_of(run: Path) -> Model:
+    """The model of a run, or in a model.safetensors."""
+    from ..model import load
+    from ..runs import Run
+
+    return Run(run).model if run.is_dir() or not run.exists() else load(run)
 
 
 @app.command(
@@ -235,9 +246,12 @@ def noise_levels(
         published: Whether the smallest level is that of NCSN, 0.01 for data in [0, 1].
         seed: The seed of the random split into training and held-out data.
     """
+    from ..destinations import check_writable
     from ..fitting import Options, plan, prepare
     from ..noise_levels import ncsnv2_smallest_level
 
+    if output is not None:
+        check_writable(output)
     x = reading.read(data)
     how, groups = form.with_labels(x)
     options = Options(how, seed=seed, device="cpu")

@@ -72,7 +72,7 @@ class Store:
         name = f"{self.source.stem}-{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]}"
         data, record = self.folder / f"{name}.npy", self.folder / f"{name}.json"
         state = {**identity, **_state(self.source)}
-        known = json.loads(record.read_text()) if record.exists() and data.exists() else {}
+        known = _known(record) if record.exists() and data.exists() else {}
         if {k: known.get(k) for k in state} != state:
             part = self.folder / f"{name}.{os.getpid()}.part"
             try:
@@ -84,6 +84,15 @@ class Store:
             finally:
                 part.unlink(missing_ok=True)
         return np.load(data, mmap_mode="r", allow_pickle=False), known["facts"]
+
+
+def _known(record: Path) -> dict[str, Any]:
+    """What was written down of a copy; nothing if that is damaged, so that it is made anew."""
+    try:
+        content = json.loads(record.read_text())
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) and isinstance(content.get("facts"), dict) else {}
 
 
 def read_slices(array: Any, key: str, store: Store) -> np.ndarray:

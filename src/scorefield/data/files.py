@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-import difflib
-import errno
 import math
 import os
 import shutil
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ..destinations import advice, check_writable
+from ..reading import foreign, reading, regular, special
 from .cache import Store
-from .errors import DataError, DataTypeError, one_line
+from .errors import DataError, one_line
 from .formats import FORMATS, Format, Selection
 from .schema import Schema
 
 __all__ = ["check", "contents", "lost", "read", "write"]
 
-_OF_CONTENT = (errno.EINVAL, errno.EOVERFLOW, errno.ESPIPE)  # errors of the system that a damaged file provokes
+_MEMORY = "lower limit=…, and name a folder for a copy that is read by parts (cache=…)"
 
 
 def read(
@@ -60,7 +58,7 @@ def read(
     """
     source = Path(path).expanduser()
     selection = Selection(key, None if columns is None else tuple(columns), resize)
-    with _reading(source):
+    with reading(source, memory=_MEMORY):
         chosen = _format_of(source, formats)
         unused = [name for name, value in asdict(selection).items() if value is not None and name not in chosen.options]
         if unused:
@@ -85,7 +83,7 @@ def contents(path: str | PathLike[str], formats: Sequence[Format] = FORMATS) -> 
         {'images': 'float64 (9, 8, 8)', 'labels': 'int64 (9,)'}
     """
     source = Path(path).expanduser()
-    with _reading(source):
+    with reading(source, memory=_MEMORY):
         entries = sorted(_format_of(source, formats).contents(source).items(), key=lambda e: -math.prod(e[1][0]))
     return {key: f"{dtype} {shape}" for key, (shape, dtype) in entries}
 
@@ -109,12 +107,9 @@ def check(path: str | PathLike[str], schema: Schema, formats: Sequence[Format] =
     reason = chosen.cannot_hold(schema)
     if reason is not None:
         raise DataError(f"{target} {reason}: write {_that_hold(schema, formats)}")
-    if not target.absolute().parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {target.parent} to write {target.name} into: make it first")
     if chosen.folder and target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(f"{target} exists and is not empty: name a new folder")
-    if not chosen.folder and target.exists() and not target.is_file():
-        raise DataError(f"{target} is a {_kind(target)}: name a file")
+    check_writable(target, chosen.folder)
     return chosen
 
 
@@ -194,9 +189,9 @@ def _not_written(error: Exception, target: Path, schema: Schema, others: Sequenc
     reason = os.strerror(code) if code > 0 else one_line(error)
     what = f"{target} could not be written ({reason}); what was there is unchanged"
     if isinstance(error, PermissionError):
-        return PermissionError(f"{what}: choose a place where you may write")
+        return PermissionError(f"{what}: {advice(error, target.absolute().parent)}")
     if isinstance(error, OSError):
-        return OSError(error.errno, f"{what}: free some space or choose another place")
+        return OSError(error.errno, f"{what}: {advice(error, target.absolute().parent)}")
     return DataError(f"{what}: write {_that_hold(schema, others)}")
 
 
@@ -218,45 +213,15 @@ def _short(form: Format) -> str:
 
 def _format_of(path: Path, formats: Sequence[Format]) -> Format:
     """The first format that recognizes the file, which exists and is not empty."""
-    if not path.exists():
-        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        close = difflib.get_close_matches(path.name, siblings, 3)
-        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "check the path"
-        raise FileNotFoundError(f"there is no {path}: {hint}")
-    if not path.is_dir() and not path.is_file():
-        raise DataError(f"{path} is a {_kind(path)}, which can be read only once: write the data to a file first")
-    if path.is_file() and path.stat().st_size == 0:
-        raise DataError(f"{path} is empty (0 bytes): write or copy it again")
+    if not path.is_dir():
+        if path.exists() and (kind := special(path)):
+            raise DataError(f"{path} is a {kind}, which can be read only once: write the data to a file first")
+        if regular(path).stat().st_size == 0:
+            raise DataError(f"{path} is empty (0 bytes): write or copy it again")
+        if (what := foreign(path)) is not None:
+            raise DataError(what)
     found = next((f for f in formats if f.recognizes(path)), None)
     if found is None:
         known = ", ".join(f.label for f in formats)
         raise DataError(f"{path} is of an unknown kind, {path.suffix or 'without suffix'}: known are {known}")
     return found
-
-
-def _kind(path: Path) -> str:
-    mode = path.stat().st_mode
-    names = {stat.S_IFDIR: "folder", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket"}
-    return names.get(stat.S_IFMT(mode), "device")
-
-
-@contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Whatever a library raises while it reads becomes one line with the name of the file."""
-    try:
-        yield
-    except (DataError, DataTypeError, ImportError, FileNotFoundError) as error:
-        if isinstance(error, FileNotFoundError) and error.errno is not None:  # from within a library
-            raise DataError(f"a part of {path} is missing ({one_line(error)}): copy it again") from error
-        raise
-    except PermissionError as error:
-        place = error.filename or path
-        raise PermissionError(f"no permission for {place}: change its permissions, or choose another") from error
-    except MemoryError as error:
-        raise DataError(
-            f"{path} does not fit into memory: lower limit=…, and name a folder for a copy that is read by parts (cache=…)"
-        ) from error
-    except Exception as error:
-        if isinstance(error, OSError) and (error.errno or 0) > 0 and error.errno not in _OF_CONTENT:
-            raise  # the system's own, such as a full disk
-        raise DataError(f"{path} is truncated or damaged ({one_line(error)}): copy it again") from error

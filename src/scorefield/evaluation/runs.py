@@ -14,6 +14,7 @@ from ..checkpoint import read_tensors
 from ..data import Rows, read
 from ..fitting import Split
 from ..model import Model
+from ..reading import reading
 from ..runs import Run, fingerprint, read_split
 from ..samplers import SamplingLike
 from .base import Evaluation
@@ -156,10 +157,12 @@ def evaluate_run(
         FileNotFoundError: If the run has no model yet.
         ValueError: If the data are not those of the run, or there is no column of the target's name.
     """
+    run_of(run).check_writable()
     data = RunData.of(run, x) if isinstance(run, RunData) else RunData.of(run, x).conditioned()
     data = data.with_sampling(sampling)
     history = data.run.read("fit.json").get("on_the_way") if data.run.ended else None
-    known = LossHistory(**history) if history else None
+    with reading(data.run.file("fit.json"), "restore it, or start a new run"):
+        known = LossHistory(**history) if history else None
     evaluation = evaluate(
         data.model, data.train, data.held_out, count, seed, known, data.matched, target=target, how=data.how
     )
@@ -189,7 +192,8 @@ def _split(run: Run, model: Model, x: Any | None) -> Split:
         source = asked["source"]
         if source is None:
             raise ValueError(f"the data of {run.path} were given in memory: pass them again")
-        x = read(**source)
+        with reading(run.file("run.json"), "pass the data again"):
+            x = read(**source)
     rows = model.schema.rows(x)
     if asked["fingerprint"] is None:  # a model that was imported: it is not known what it was trained on
         whole = np.arange(len(rows))

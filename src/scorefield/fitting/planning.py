@@ -21,6 +21,7 @@ from ..objectives import DenoisingScoreMatching, LevelDistribution, LevelObjecti
 from ..processes import Process
 from ..samplers import Sampling, flow_sampling, sde_sampling
 from ..settings import Network, Training
+from ..tensors import device_named
 from .budget import resolve_training
 from .mixture import fit_mixture
 from .options import GIVEN, Choice, Options
@@ -91,7 +92,7 @@ def plan(prepared: Prepared, options: Options | None = None) -> Plan:
         ('256', 'UniPC(steps=32)')
     """
     options = options or Options()
-    device = torch.device(_device(options.device))
+    device = torch.device(device_named(options.device))
     scale = _residual_scale(prepared)
     levels = _noise_levels(prepared, options.noise_levels)
     network, of_network = _network(prepared, options.network, levels)
@@ -223,18 +224,6 @@ def _sampling(prepared: Prepared, process: Process, given: Sampling | None) -> t
         reason = "the reverse SDE, for grids: it forgets errors of the network"
     chosen = usual if given is None else given.merged(usual)
     return chosen, Choice("sampling", str(chosen.replace(process=None)), reason if given is None else GIVEN)
-
-
-def _device(device: str) -> str:
-    """The name of a device; a ValueError if it is not there."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        why = str(error).splitlines()[0]
-        raise ValueError(f"there is no device {device!r} here: use device='cpu' ({why})") from error
-    return device
 
 
 def _network(prepared: Prepared, wish: nn.Module | Network, levels: NoiseLevels) -> tuple[nn.Module, Choice]:

@@ -19,6 +19,7 @@ from ..nn.activations import Activated
 from ..nn.refinenet import RefineNet
 from ..noise_levels import best_ratio
 from ..processes import VE
+from ..reading import reads
 from ..samplers import sde_sampling
 from .configuration import Configuration, stored_configuration
 from .images import STEPS, Choice, Imported, finish, form, moments, units
@@ -41,6 +42,7 @@ _NAMES = {(4, False): "NCSNv2", (5, False): "NCSNv2Deeper", (6, False): "NCSNv2D
 _NAMES |= {(4, True): "NCSN", (5, True): "NCSNdeeper"}
 
 
+@reads("check that it is whole, and of that code")
 def import_ncsnv2(
     path: str | os.PathLike[str],
     run: str | os.PathLike[str] | None = None,

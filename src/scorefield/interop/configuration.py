@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..calls import plain_value
+from ..reading import text_of
 
 __all__ = ["Configuration", "stored_configuration"]
 
@@ -81,9 +82,9 @@ def stored_configuration(path: str | os.PathLike[str], width: int) -> Configurat
 def _read(path: Path) -> dict[str, Any]:
     """The settings of a file, with the names of their sections; nothing if it cannot be read as text."""
     try:
-        text = path.read_text()
+        text = text_of(path)
         return _flat(json.loads(text)) if path.suffix == ".json" else _lines(text)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
 
 

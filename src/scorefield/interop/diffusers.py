@@ -18,6 +18,7 @@ from ..denoisers import ConditionalPreconditioned, DenoiserModule, PretrainedCon
 from ..denoisers.precondition import Preconditioned
 from ..denoisers.pretrained import PretrainedDenoiser
 from ..model import Model
+from ..reading import reads, text_of
 from ..samplers import sde_sampling
 from .diffusers_schedulers import Convention, convention, table
 from .images import STEPS, Imported, finish, form, moments, units
@@ -79,6 +80,7 @@ class UNet2D(nn.Module):
         return -output if self.returns == "negative" else output
 
 
+@reads("check that it is whole, and of that code")
 def import_diffusers(
     path: str | os.PathLike[str],
     run: str | os.PathLike[str] | None = None,
@@ -114,12 +116,12 @@ def import_diffusers(
     """
     path = Path(path)
     about = _find(path, ("config.json", "unet/config.json"))
-    config = about.read_text()
+    config = text_of(about)
     kind = json.loads(config).get("_class_name", "UNet2DModel")
     if kind != "UNet2DModel":
         raise ValueError(f"{about} describes a {kind}, but only a UNet2DModel can be imported")
     candidates = ("scheduler_config.json", "scheduler/scheduler_config.json", "../scheduler/scheduler_config.json")
-    how = convention(json.loads(_find(path, candidates).read_text()))
+    how = convention(json.loads(text_of(_find(path, candidates))))
     offset = math.log(how.parametrization.scale) / 4 if how.labels is None else 0.0
     network = UNet2D(config, how.returns, offset)
     fill(network.model, read_released(_find(about.parent, _WEIGHTS)), "a UNet2DModel of that config.json")
@@ -143,7 +145,7 @@ def import_diffusers(
 
 def _side(about: Path, size: int | tuple[int, int] | None) -> tuple[int, int]:
     """Height and width of the images."""
-    requested = json.loads(about.read_text()).get("sample_size") if size is None else size
+    requested = json.loads(text_of(about)).get("sample_size") if size is None else size
     if requested is None:
         raise ValueError(f"{about} does not give the size of the images (sample_size): pass size=")
     return (requested, requested) if isinstance(requested, int) else (int(requested[0]), int(requested[1]))

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..reading import reads, regular
+
 __all__ = ["fill", "is_state", "read_released", "without_prefix"]
 
 
+@reads("download it again")
 def read_released(path: str | os.PathLike[str]) -> Any:
     """Reads a file of `torch.save`, or a .safetensors file: tensors, numbers, lists and dicts, but no other objects.
 
@@ -21,10 +23,7 @@ def read_released(path: str | os.PathLike[str]) -> Any:
         FileNotFoundError: If there is no such file.
         ValueError: If it is damaged, or holds other objects.
     """
-    path = Path(path)
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise FileNotFoundError(f"a checkpoint must be a file, but {path} {what}: check the path")
+    path = regular(path, "checkpoint")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -37,9 +36,12 @@ def read_released(path: str | os.PathLike[str]) -> Any:
             what = f"{path} holds a pickled {found[1]}, but only tensors, numbers, lists and dicts are read"
             advice = "save the state_dict() alone with torch.save(network.state_dict(), path)"
             raise ValueError(f"{what}: {advice}") from None
-        why = " ".join(str(error).split())[:80] or type(error).__name__
-        what = f"{path} is not a complete checkpoint ({why})"
-        raise ValueError(f"{what}: it may be truncated, download it again") from None
+        if (why := re.search(r"WeightsUnpickler error:\s*(.+)", str(error))) is not None:
+            what = f"{path} is truncated or damaged, or holds objects that are not tensors ({why[1][:100]})"
+            raise ValueError(f"{what}: download it again") from None
+        if "Weights only load failed" in str(error):  # with advice that would let the file run code
+            raise ValueError(f"{path} is truncated or damaged (it cannot be unpickled): download it again") from None
+        raise
 
 
 def is_state(value: Any) -> bool:

@@ -17,6 +17,7 @@ from ..nn.activations import Activated
 from ..nn.ncsnpp import NCSNpp
 from ..nn.ncsnpp_parts import set_groups
 from ..processes import VE, Process
+from ..reading import reads, regular
 from ..samplers import sde_sampling
 from .configuration import Configuration, stored_configuration
 from .images import STEPS, Choice, Imported, finish, form, moments, units
@@ -30,6 +31,7 @@ __all__ = ["import_score_sde", "refuse_jax"]
 _MSGPACK = (*range(0x81, 0x90), 0xDE, 0xDF)  # the first byte of a flax file
 
 
+@reads("check that it is whole, and of that code")
 def import_score_sde(
     path: str | os.PathLike[str],
     run: str | os.PathLike[str] | None = None,
@@ -173,7 +175,7 @@ def refuse_jax(path: str | os.PathLike[str]) -> None:
         ValueError: If it is.
     """
     if Path(path).is_file():
-        with open(path, "rb") as file:
+        with open(regular(path, "checkpoint"), "rb") as file:
             start = file.read(1)
         if Path(path).suffix == ".flax" or (start and start[0] in _MSGPACK):
             what = f"{path} is a checkpoint of the JAX code, which cannot be read"

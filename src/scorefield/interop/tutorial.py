@@ -15,6 +15,7 @@ from ..denoisers.pretrained import PretrainedDenoiser, TutorialConditioning
 from ..model import Model
 from ..nn.tutorial import TutorialUNet
 from ..processes import TutorialVE
+from ..reading import reads
 from ..samplers import sde_sampling
 from .images import STEPS, Imported, finish, form, moments, units
 from .recognize import recognize, sent_on
@@ -23,6 +24,7 @@ from .released import fill, is_state, read_released, without_prefix
 __all__ = ["import_tutorial"]
 
 
+@reads("check that it is whole, and of that code")
 def import_tutorial(
     path: str | os.PathLike[str],
     run: str | os.PathLike[str] | None = None,

@@ -46,6 +46,7 @@ def report(
     """
     data = run if isinstance(run, RunData) else None
     run = run_of(run)
+    run.check_writable()
     if "imported" in run.read("run.json"):
         raise ValueError(f"{run.path} was imported, and has no training to report: evaluate and compare measure it")
     data = RunData.of(run, x).conditioned() if data is None else data

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -13,14 +12,18 @@ from typing import Any
 from torch import nn
 
 from .. import checkpoint
+from ..destinations import check_folder
 from ..display import as_html
 from ..model import Model, load
+from ..reading import missing, reading, text_of
 from ..settings import with_new_names
+from .forms import checked
 from .log import read_log
 
 __all__ = ["Run"]
 
 _LOCK = ".lock"
+_RESTORE = "restore it, or start a new run"
 _NEW_NAMES = {"calibration": "noise_levels"}  # of `run.json`, by those of version 0.1.0
 
 
@@ -48,7 +51,8 @@ class Run:
         self._model: Model | None = None
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{self.path} is a file: a run needs a folder of its own, name another one")
-        inside = {p.name for p in self.path.iterdir()} if self.path.is_dir() else set()
+        with reading(self.path):
+            inside = {p.name for p in self.path.iterdir()} if self.path.is_dir() else set()
         others = inside - {_LOCK} - {p.name for p in self._parts()}
         if others and "run.json" not in inside:
             raise ValueError(f"{self.path} holds other things ({min(others)}, …) and no run: name a new folder")
@@ -61,7 +65,7 @@ class Run:
 
     def _state(self) -> str:
         """What the folder holds, in words."""
-        if not self.file("run.json").is_file():
+        if not self.file("run.json").exists():
             return "empty"
         record = self.read("run.json")
         count, *shape = record.get("shape", [0])
@@ -85,7 +89,7 @@ class Run:
     @property
     def ended(self) -> bool:
         """Whether training has ended: there is a model, and what was measured of it."""
-        return self.file("fit.json").is_file() and self.file("model.safetensors").is_file()
+        return self.file("fit.json").exists() and self.file("model.safetensors").exists()
 
     @property
     def model(self) -> Model:
@@ -98,12 +102,9 @@ class Run:
         if self._model is not None:
             return self._model
         if not self.path.is_dir():
-            siblings = [p.name for p in self.path.parent.iterdir() if p.is_dir()] if self.path.parent.is_dir() else []
-            close = difflib.get_close_matches(self.path.name, siblings, 3)
-            hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "check the path"
-            raise FileNotFoundError(f"there is no folder {self.path}: {hint}")
-        if not self.file("model.safetensors").is_file():
-            begun = self.file("run.json").is_file()
+            raise missing(self.path, "folder")
+        if not self.file("model.safetensors").exists():
+            begun = self.file("run.json").exists()
             state = "was interrupted: run the same fit again to resume it" if begun else "is empty"
             raise FileNotFoundError(f"there is no model in {self.path} yet, the run {state}")
         self._model = load(self.path, self.trusted, self.network)
@@ -117,15 +118,14 @@ class Run:
             ValueError: If it is damaged.
         """
         path = self.file(name)
-        if not path.is_file():
+        if not path.exists():
             raise FileNotFoundError(f"there is no {name} in {self.path}: is it the folder of a run?")
-        try:
-            content = json.loads(path.read_text())
-        except ValueError as error:
-            raise ValueError(f"{path} is damaged ({error}): restore it, or start a new run") from error
-        if not isinstance(content, dict):
-            raise ValueError(f"{path} is damaged (it holds a {type(content).__name__}): restore it, or start a new run")
-        return _current(content) if name == "run.json" else content
+        text = text_of(path, advice=_RESTORE)
+        with reading(path, _RESTORE):
+            content = json.loads(text)
+            if isinstance(content, dict) and name == "run.json":
+                content = _current(content)
+        return checked(content, name, path)
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Writes a JSON file of the folder, whole or not at all.
@@ -163,11 +163,21 @@ class Run:
         finally:
             if os.name == "nt":  # where a file that is open cannot be removed
                 lock.release()
-            if not existed and [p.name for p in self.path.iterdir()] == [_LOCK]:
-                with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # the folder may have been removed
+                if not existed and [p.name for p in self.path.iterdir()] == [_LOCK]:
                     self.file(_LOCK).unlink()
                     self.path.rmdir()
             lock.release()
+
+    def check_writable(self) -> None:
+        """Raises unless files can be written into the folder, or it can be made: asked before the work begins.
+
+        Raises:
+            PermissionError: If nothing may be written there.
+            ValueError: If something above it is a file.
+            OSError: If the disk is full or read-only.
+        """
+        check_folder(self.path)
 
     def clean(self) -> None:
         """Removes what a killed process was about to write."""

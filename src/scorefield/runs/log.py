@@ -13,6 +13,8 @@ from typing import Any
 from torch import Tensor
 
 from .. import checkpoint
+from ..destinations import advice
+from ..reading import text_of
 from ..training import Progress
 
 __all__ = ["Log", "read_log", "tensorboard_writer"]
@@ -82,6 +84,19 @@ class Log:
         checkpoint.write_atomically(folder / "log.jsonl", lines.encode())
         self.writer = tensorboard_writer(folder / "tensorboard") if tensorboard else None
 
+    @staticmethod
+    def known(state: Any) -> dict[str, Any]:
+        """What `state` gave, once it was read from a file.
+
+        Raises:
+            ValueError: If it is something else.
+        """
+        numbers = [state.get(name, 0) for name in ("fraction", "total", "count")] if isinstance(state, dict) else [None]
+        numbers += state.get("losses", ()) if isinstance(state, dict) else ()
+        if not all(isinstance(number, int | float) for number in numbers):
+            raise ValueError(f"where the log stood is not numbers but {str(state)[:80]}")
+        return dict(state)
+
     def add(self, progress: Progress) -> None:
         """Counts a step; writes a row if it is time."""
         self._loss.add(progress.loss)
@@ -106,8 +121,8 @@ class Log:
                 file.write(text)
         except OSError as error:
             what = f"{path} could not be written ({error.strerror or error})"
-            kept = "training up to the last checkpoint is kept: free some space, then run the same again"
-            raise OSError(error.errno, f"{what}; {kept}") from error
+            kept = "training up to the last checkpoint is kept: " * self.folder.is_dir()
+            raise OSError(error.errno, f"{what}; {kept}{advice(error, self.folder)}") from error
 
     def state(self) -> dict[str, Any]:
         """What a resumed run needs to write the same rows."""
@@ -123,10 +138,17 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     """The rows of the log in a folder; a row that was cut off is left out."""
     path = folder / "log.jsonl"
     rows = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
-        with contextlib.suppress(ValueError):
+    for line in text_of(path).splitlines() if path.exists() else []:
+        with contextlib.suppress(ValueError, RecursionError):
             rows.append(json.loads(line))
-    return rows
+    return [row for row in rows if isinstance(row, dict) and _is_row(row)]
+
+
+def _is_row(row: dict[str, Any]) -> bool:
+    """Whether a row has the columns of a log, with numbers in them."""
+    return all(
+        isinstance(row.get(name), int | float) and not isinstance(row[name], bool) for name in _COLUMNS[:-1]
+    ) and isinstance(row.get("held_out", 0), int | float | None)
 
 
 def tensorboard_writer(path: Path | None) -> Any:

@@ -17,6 +17,7 @@ from .. import spec
 from ..data import ArrayRows, Rows
 from ..fitting import Options, Plan
 from ..noise_levels import NoiseLevels
+from ..reading import reading
 from ..settings import Data, Training
 from .folder import Run
 
@@ -68,9 +69,7 @@ def fingerprint(rows: Rows) -> str:
 
 def check_same(folder: Run, request: Mapping[str, Any]) -> None:
     """Raises a ValueError that names what differs, unless a folder holds the run that is asked for."""
-    kept = folder.read("run.json").get("asked")
-    if not isinstance(kept, dict):
-        raise ValueError(f"{folder.file('run.json')} was not written by a fit: restore it, or name a new folder")
+    kept = folder.read("run.json")["asked"]
     usual: dict[str, Any] = json.loads(json.dumps({"data": asdict(Data()), "training": asdict(Training())}))
     if kept.get("noise_levels"):
         usual["noise_levels"] = {"tail": 0.0}
@@ -85,9 +84,14 @@ def check_same(folder: Run, request: Mapping[str, Any]) -> None:
 
 def resumed(options: Options, folder: Run) -> Options:
     """The options with what was chosen when a run began, if it has: what is measured, as the precision is, may differ today."""
-    if not folder.file("run.json").is_file():
+    if not folder.file("run.json").exists():
         return options
-    record = folder.read("run.json")
+    with reading(folder.file("run.json"), "restore it, or start a new run"):
+        return _resumed(options, folder.read("run.json"))
+
+
+def _resumed(options: Options, record: Mapping[str, Any]) -> Options:
+    """The options with what a record says."""
     before = record["asked"] if isinstance(record.get("asked"), dict) else {}
     if "training" in record and before.get("training") == json.loads(json.dumps(asdict(options.training))):
         settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record["training"].items()}

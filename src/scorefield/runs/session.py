@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import __version__, checkpoint
 from ..fitting import Fitted, Plan, finish, threads, trainer_of
+from ..reading import one_line, reading
 from ..training import Progress, Trainer
 from .folder import Run
 from .log import Log
@@ -74,7 +75,7 @@ class Session:
 
     def _begun(self, request: Mapping[str, Any]) -> bool:
         """Whether the folder holds this run already; writes down what is asked for if it holds none."""
-        if self.folder.file("run.json").is_file():
+        if self.folder.file("run.json").exists():
             check_same(self.folder, request)
             return True
         self.folder.write("run.json", {"version": __version__, "asked": dict(request), **chosen(self.plan)})
@@ -83,7 +84,7 @@ class Session:
     def _opened(self, trainer: Trainer) -> Log:
         """The log, once the trainer is where the run was interrupted."""
         self.folder.clean()
-        state = self._load(trainer) if self.folder.file(_STATE).is_file() else {}
+        state = self._load(trainer) if self.folder.file(_STATE).exists() else {}
         rows = [row for row in self.folder.log if row["step"] <= trainer.step]
         return Log(self.folder.path, rows, state, self.tensorboard)
 
@@ -91,11 +92,12 @@ class Session:
         """Puts a trainer where its state was saved; returns where the log stood."""
         path = self.folder.file(_STATE)
         try:
-            tensors, about = checkpoint.read_tensors(path)
-            trainer.load(tensors, about)
-            log: dict[str, Any] = about["log"]
-        except (KeyError, ValueError, RuntimeError) as error:
-            why = f"it lacks {error}" if isinstance(error, KeyError) else str(error).split(":")[0]
+            with reading(path):
+                tensors, about = checkpoint.read_tensors(path)
+                trainer.load(tensors, about)
+                log = Log.known(about["log"])
+        except ValueError as error:
+            why = one_line(error.__cause__ or error).split(":")[0]
             what = f"the run cannot go on from {path} ({why})"
             raise ValueError(f"{what}: restore that file, or remove it to train from the beginning") from error
         return log

@@ -260,8 +260,9 @@ class Trainer:
         """Resumes where `state` was taken.
 
         Raises:
-            ValueError: If the state is of another network.
+            ValueError: If the state is of another network, or its plain data are of another kind.
         """
+        _check_state(about)
         if tensors["values"].shape != self.flat.values.shape:
             have, need = tensors["values"].numel(), self.flat.values.numel()
             raise ValueError(f"the state is of a network with {have} parameters, this one has {need}: start a new run")
@@ -276,3 +277,16 @@ class Trainer:
         self.step, self.seconds, self.stopped = about["step"], about["seconds"], about["stopped"]
         self.history = [(step, loss) for step, loss in about["history"]]
         self.parts = [(step, losses) for step, losses in about.get("parts", ())]
+
+
+def _check_state(about: dict[str, Any]) -> None:
+    """Raises a ValueError unless plain data that were read are those of a state."""
+    found = {name: about.get(name) for name in ("step", "seconds", "worse", "stopped", "history")}
+    numbers = all(isinstance(found[name], int | float) for name in ("seconds", "worse"))
+    history = isinstance(found["history"], list) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(n, int | float) for n in pair)
+        for pair in found["history"]
+    )
+    step = isinstance(found["step"], int) and found["step"] >= 0
+    if not (numbers and history and step and isinstance(found["stopped"], str | None)):
+        raise ValueError(f"the state does not say where training stood, but {str(found)[:80]}")

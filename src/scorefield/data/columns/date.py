@@ -190,5 +190,8 @@ def _in_words(ends: np.ndarray, unit: str, period: int, difference: bool) -> str
     import pandas
 
     make = pandas.Timedelta if difference else pandas.Timestamp
-    texts = [str(make(int(t), unit=unit)).removesuffix(" 00:00:00") for t in ends]
+    try:
+        texts = [str(make(int(t), unit=unit)).removesuffix(" 00:00:00") for t in ends]
+    except (ValueError, OverflowError):  # beyond what pandas writes in words
+        texts = [f"{int(t):,} {unit}" for t in ends]
     return f"{'time difference' if difference else 'date'}: {texts[0]} to {texts[1]}" + (f", {name}" if name else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,9 +71,19 @@ def number_text(values: Series[Any]) -> tuple[np.ndarray, int | None]:
     marked = np.array([isinstance(word, str) and word in MARKS for word in words], bool)
     padded = [isinstance(w, str) and len(w) > 1 and w.lstrip("+-")[:1] == "0" and w.isdigit() for w in words]
     plain = pandas.Series([None if mark else word for word, mark in zip(words, marked)], dtype=object)
-    numbers: np.ndarray = pandas.to_numeric(plain, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    try:
+        numbers: np.ndarray = pandas.to_numeric(plain, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    except OverflowError:  # of whole numbers with hundreds of digits
+        numbers = np.array([_number(word) for word in plain], np.float64)
     wrong = np.append((np.isnan(numbers) & ~marked) | np.array(padded, bool), False)[codes]
     return np.append(numbers, np.nan)[codes], int(wrong.argmax()) if wrong.any() else None
+
+
+def _number(word: Any) -> float:
+    try:
+        return float(word)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def parsed_dates(values: Series[Any], form: str) -> Series[Any]:

@@ -10,7 +10,7 @@ from ..cache import Store, read_slices
 from ..optional import need
 from ..schema import Schema
 from .base import Entry, Format, Selection, arrays_of, choose_array, fill
-from .netcdf import NAMED, NetCDF, open_dataset, read_dataarray
+from .netcdf import NAMED, NetCDF, has_types, open_dataset, read_dataarray
 
 __all__ = ["Hdf5"]
 
@@ -63,4 +63,4 @@ def _datasets(path: Path) -> tuple[dict[str, Entry], bool]:
 
     with h5py.File(path, "r") as file:
         file.visititems(visit)
-        return found, "_NCProperties" in file.attrs
+        return found, "_NCProperties" in file.attrs and has_types(dtype for _, dtype in found.values())

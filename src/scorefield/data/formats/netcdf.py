@@ -12,11 +12,12 @@ import numpy as np
 from ..cache import Store, blocks
 from ..dataarrays import to_attributes
 from ..dtypes import check_dtype
+from ..errors import DataError
 from ..optional import need
 from ..schema import Schema
 from .base import Entry, Format, Selection, arrays_of, choose_array, fill
 
-__all__ = ["NAMED", "NetCDF", "cannot_be_named", "labels", "open_dataset", "read_dataarray"]
+__all__ = ["NAMED", "NetCDF", "cannot_be_named", "has_types", "labels", "open_dataset", "read_dataarray"]
 
 NAMED = ("dataarray", "dataframe")  # kinds of data whose axes or columns have names
 
@@ -81,10 +82,33 @@ def cannot_be_named(schema: Schema) -> str | None:
 def open_dataset(path: Path, engine: str, group: str = "", raw: str | None = None, **options: Any) -> Any:
     """A group of a file as a Dataset of xarray, with the values of the array `raw` as they are stored."""
     xarray = need("xarray", "reading arrays with named axes")
+    if engine == "netcdf4" and (strange := _strange_type(path)) is not None:
+        raise DataError(f"{path} holds {strange}, a type that netCDF does not have: write it as float64")
     need("netCDF4" if engine == "netcdf4" else engine, "reading arrays with named axes")
     if raw is not None:
         options |= {"mask_and_scale": {raw: False}, "decode_times": {raw: False}}
     return xarray.open_dataset(str(path), engine=engine, group=group or None, **options)
+
+
+def has_types(dtypes: Iterable[Any]) -> bool:
+    """Whether netCDF has all of these types; its library ends the process at some that it has not."""
+    return all(dtype.kind not in "fc" or dtype in (np.float32, np.float64) for dtype in dtypes)
+
+
+def _strange_type(path: Path) -> Any:
+    """The first type in an HDF5 file that netCDF does not have; None without any, and for files of netCDF 3."""
+    with open(path, "rb") as file:
+        if file.read(4) != b"\x89HDF":
+            return None
+    h5py, found = need("h5py", "reading netcdf"), []
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and not has_types([item.dtype]):
+            found.append(item.dtype)
+
+    with h5py.File(path, "r") as opened:
+        opened.visititems(visit)
+    return found[0] if found else None
 
 
 def read_dataarray(x: Any, key: str, store: Store) -> Any:

@@ -81,7 +81,17 @@ def _open(path: Path) -> tuple[Any, dict[str, Any]]:
         raise DataError(f"{path} is not a zarr store, or damaged: copy it again") from None
     if isinstance(root, zarr.Array):
         return root, {"": root}
-    return root, {name: item for name, item in root.members(max_depth=None) if isinstance(item, zarr.Array)}
+    found = (
+        (name, root[name]) for name in _names(path)
+    )  # one after another: of several at once, all but one fail unseen
+    return root, {name: item for name, item in found if isinstance(item, zarr.Array)}
+
+
+def _names(path: Path) -> list[str]:
+    """The groups and arrays below the root of a store, by their path in it."""
+    marks = (file for mark in MARKS for file in path.rglob(mark))
+    names = {file.parent.relative_to(path).as_posix() for file in marks}
+    return sorted(names - {"."})
 
 
 def _dims(array: Any) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from .condition_migrations import migrate_conditions
 from .destinations import advice
 from .migrations import migrate_sampling
 from .reading import reads, regular
+from .replacing import replacing
 
 __all__ = ["load", "read_tensors", "save", "write_atomically", "write_tensors"]
 
@@ -32,16 +33,10 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         OSError: If the disk is full or the folder cannot be written; the old file is as it was.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with open(part, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        with replacing(path) as part:
+            part.write_bytes(content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
         what = f"{path} could not be written ({error.strerror or error}); what was there is unchanged: "
         raise OSError(error.errno, what + f"{advice(error, path.parent)}") from error
 

@@ -10,9 +10,16 @@ from math import isfinite
 from typing import Any, Protocol, TypeVar
 
 __all__ = ["Facts", "as_html", "as_text", "displayed", "joined", "listed", "plain", "rounded"]
+__all__ += ["shortened", "visible"]
 
 Facts = tuple[str, Mapping[str, str]]
 """A title, and facts by their names."""
+
+
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+"""What no page or terminal should get: controls, among them those that turn the direction of text, and halves of characters."""
 
 
 class _HasFacts(Protocol):
@@ -98,3 +105,24 @@ def rounded(text: str) -> str:
         'EDM(sigma_min=0.003072, sigma_max=40)'
     """
     return re.sub(r"\b\d+\.\d+(?:e[-+]?\d+)?\b", lambda number: f"{float(number.group()):.4g}", text)
+
+
+def visible(text: str) -> str:
+    """A text of a user, such as a name of a column, without characters that act on what is around it.
+
+    Example:
+        >>> visible("a\\x1b[2Jb\\ud800"), visible("$x_1$ 😀")
+        ('a�[2Jb�', '$x_1$ 😀')
+    """
+    return _HIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of at most so many characters, on one line.
+
+    Example:
+        >>> shortened("Married-civ-spouse", 10), shortened("Divorced", 10), shortened("two\\nlines", 10)
+        ('Married-c…', 'Divorced', 'two lines')
+    """
+    line = " ".join(visible(str(text)).split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"

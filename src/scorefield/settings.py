@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -150,6 +152,21 @@ class Network:
     periodic: bool = False
 
 
+_LONGEST = 1e12
+"""The largest budget: far more than any run, and no infinity."""
+
+
+def _check_budget(name: str, value: Any) -> None:
+    """Raises unless a budget is a number that a run can use up."""
+    advice = f"give a number, such as {name}=10"
+    if isinstance(value, bool) or not isinstance(value, int | float | numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r}: {advice}")
+    if not 0 < float(value) <= _LONGEST:
+        raise ValueError(f"training needs {name} above 0 and at most {_LONGEST:g}, got {name}={value}: {advice}")
+    if name == "steps" and float(value) % 1:
+        raise ValueError(f"steps are whole, got steps={value}: {advice}")
+
+
 @renamed_fields(**RENAMED)
 @dataclass(frozen=True)
 class Training:
@@ -195,13 +212,18 @@ class Training:
         budgets = {n: getattr(self, n) for n in ("minutes", "steps", "epochs") if getattr(self, n) is not None}
         if len(budgets) > 1:
             raise ValueError(f"choose one budget: minutes, steps or epochs; got {budgets}")
-        for name in ("batch", "learning_rate", "clip", "accumulate", "evaluations", "patience", *budgets):
+        for name, value in budgets.items():
+            _check_budget(name, value)
+        for name in ("batch", "learning_rate", "clip", "accumulate", "evaluations", "patience"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"training needs {name} > 0, got {name}={value:g}")
         for name in ("warmup", "muon_learning_rate", "reference_batch"):
-            if (value := getattr(self, name)) is not None and value < 0:
+            if (value := getattr(self, name)) is not None and not value >= 0:
                 raise ValueError(f"training needs {name} >= 0, got {name}={value:g}")
+        for name in ("learning_rate", "muon_learning_rate"):
+            if (value := getattr(self, name)) is not None and math.isinf(value):
+                raise ValueError(f"training needs a finite {name}, got {name}={value:g}")
         if not 0 <= self.unconditional < 1:
             raise ValueError(f"unconditional is a part of the data, from 0 to below 1, got {self.unconditional:g}")
         if self.precision not in ("auto", "float32", "bfloat16"):

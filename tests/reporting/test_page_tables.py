@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scorefield.display import shortened
 from scorefield.evaluation import evaluate_table
 from scorefield.metrics import PlainColumn
 from scorefield.reporting import Content, tables, write_page
-from scorefield.reporting.columns import association_matrix, column_chart, shortened
+from scorefield.reporting.columns import association_matrix, column_chart
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,9 @@ from typing import Any
 from cyclopts import CycloptsError
 
 from ..reading import deliberate, one_line, out_of_memory
+from .inputs import check_output
 from .options import names_of, with_new_words
+from .stopping import Stopped, stoppable
 from .terminal import say
 from .verbs import app
 
@@ -49,7 +51,8 @@ def main(words: Sequence[str] | None = None) -> int:
         words: The command line; that of the process by default.
 
     Returns:
-        0; 1 if the command failed; 2 if it was not understood; 70 for a defect of scorefield; 130 and 143 if it was stopped.
+        0; 1 if the command failed; 2 if it was not understood; 70 for a defect of scorefield; 129, 130 and 143 if it was
+        stopped.
     """
     words = with_new_words(sys.argv[1:] if words is None else words)
     end = words.index("--") if "--" in words else len(words)
@@ -60,8 +63,10 @@ def main(words: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _failed(error, words, 2, debug)
     try:
-        command(*bound.args, **bound.kwargs)
-        sys.stdout.flush()
+        with stoppable():
+            check_output(bound.arguments)
+            command(*bound.args, **bound.kwargs)
+            sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -70,6 +75,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("interrupted")
         return 130
+    except Stopped as stop:
+        say(stop.line)
+        return int(stop.code)  # type: ignore[arg-type]
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
     return 0

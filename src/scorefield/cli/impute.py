@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from .inputs import check_output
 from .options import NAMES, Drawing, Reading
 from .terminal import say
 from .verbs import Config, Device, app, device_of, flat, model_of
@@ -54,6 +55,7 @@ def impute(
     model = model_of(run)
     names = [output] if draws == 1 else [output.with_stem(f"{output.stem}_{k + 1}") for k in range(draws)]
     for name in names:
+        check_output({"output": name, "run": run, "data": data})
         check(name, model.schema)
     x = reading.read(data)
     sampling = drawing.sampling()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
+
+from ..display import visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -20,8 +23,9 @@ _BAR_SECONDS, _LINE_SECONDS, _MEASURED_SECONDS = 0.1, 10.0, 5.0
 
 
 def say(text: str) -> None:
-    """Tells the user something that is not the result."""
-    print(text, file=sys.stderr, flush=True)
+    """Tells the user something that is not the result; that nobody can read it, as the terminal was closed, ends no fit."""
+    with contextlib.suppress(OSError):
+        print(visible(text), file=sys.stderr, flush=True)
 
 
 def number(value: Any) -> str:
@@ -51,8 +55,8 @@ def table(title: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> No
     from rich.table import Table
 
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    texts = [[number(value) for value in row] for row in rows]
-    for i, name in enumerate(names):
+    texts = [[visible(number(value)) for value in row] for row in rows]
+    for i, name in enumerate(map(visible, names)):
         longest = max((len(text[i]) for text in texts), default=0)
         drawn.add_column(name, overflow="fold", no_wrap=longest <= (_NAME if i == 0 else _SHORT))
     for text in texts:

@@ -182,13 +182,7 @@ def _columns(schema: Schema) -> None:
 
 @contextlib.contextmanager
 def _stoppable(output: Path) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end a fit with one line that says how to resume it."""
-    import signal
-
-    def stop(signum: int, frame: Any) -> None:
-        raise SystemExit(128 + signum)
-
-    before = signal.signal(signal.SIGTERM, stop)
+    """Ctrl-C, SIGTERM and SIGHUP end a fit with one line that says how to resume it."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as error:
@@ -196,8 +190,6 @@ def _stoppable(output: Path) -> Iterator[None]:
         advice = "the same command resumes it" if kept else "nothing was trained yet"
         say(f"interrupted: {advice}")
         raise SystemExit(error.code if isinstance(error, SystemExit) else 130) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def device_of(device: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..replacing import clear, replacing
 from .dtypes import check_dtype
 from .errors import DataError
 
@@ -68,21 +68,19 @@ class Store:
                 "that is read by parts (cache=…), or raise limit=…"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
+        clear(self.folder)
         identity = {"source": str(self.source.resolve()), **options}
         name = f"{self.source.stem}-{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]}"
         data, record = self.folder / f"{name}.npy", self.folder / f"{name}.json"
         state = {**identity, **_state(self.source)}
         known = _known(record) if record.exists() and data.exists() else {}
         if {k: known.get(k) for k in state} != state:
-            part = self.folder / f"{name}.{os.getpid()}.part"
-            try:
+            with replacing(data) as part:
                 _write(part, chunks)
-                os.replace(part, data)
-                known = {**state, "facts": facts or {}}
+                record.unlink(missing_ok=True)  # a process that ends before the next one is written leaves no old one
+            known = {**state, "facts": facts or {}}
+            with replacing(record) as part:
                 part.write_text(json.dumps(known, indent=1))
-                os.replace(part, record)
-            finally:
-                part.unlink(missing_ok=True)
         return np.load(data, mmap_mode="r", allow_pickle=False), known["facts"]
 
 

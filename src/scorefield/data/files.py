@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from os import PathLike
@@ -13,6 +12,7 @@ from typing import Any
 
 from ..destinations import advice, check_writable
 from ..reading import foreign, reading, regular, special
+from ..replacing import replacing
 from .cache import Store
 from .errors import DataError, one_line
 from .formats import FORMATS, Format, Selection
@@ -154,7 +154,6 @@ def write(
     """
     target = Path(path).expanduser()
     chosen = check(target, schema, formats)
-    part = target.absolute().with_name(f".{os.getpid()}.part.{target.name}")
     came, failure = 0, None
 
     def counted() -> Iterator[Any]:
@@ -168,19 +167,14 @@ def write(
             raise
 
     try:
-        chosen.write(part, counted(), count, schema)
-        if came != count:
-            raise DataError(f"{count} samples were announced and {came} came: {target} is not written")
-        _sync(part)
-        if chosen.folder and target.is_dir():
-            target.rmdir()
-        os.replace(part, target)
+        with replacing(target) as part:
+            chosen.write(part, counted(), count, schema)
+            if came != count:
+                raise DataError(f"{count} samples were announced and {came} came: {target} is not written")
     except Exception as error:
         if error is failure or isinstance(error, DataError | ImportError):
             raise
         raise _not_written(error, target, schema, [f for f in formats if f is not chosen]) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
 
 
 def _not_written(error: Exception, target: Path, schema: Schema, others: Sequence[Format]) -> Exception:
@@ -193,14 +187,6 @@ def _not_written(error: Exception, target: Path, schema: Schema, others: Sequenc
     if isinstance(error, OSError):
         return OSError(error.errno, f"{what}: {advice(error, target.absolute().parent)}")
     return DataError(f"{what}: write {_that_hold(schema, others)}")
-
-
-def _sync(path: Path) -> None:
-    """Waits until a file, or those of a folder, are on the disk."""
-    for file in (path, *path.rglob("*")):
-        if file.is_file():
-            with open(file, "rb+") as opened:
-                os.fsync(opened.fileno())
 
 
 def _that_hold(schema: Schema, formats: Sequence[Format]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..model import Model
 from ..nn.ncsnpp import NCSNpp
+from ..overwriting import refuse_overwriting
 from .checkpoints import import_ncsnv2
 from .diffusers import import_diffusers
 from .recognize import TITLES, names_in, recognize
@@ -92,6 +93,8 @@ def import_as(
         ValueError: If an argument does not apply to it, or as for the importer.
     """
     importer, path = _IMPORTERS[kind], Path(path)
+    if run is not None:
+        refuse_overwriting(run, {path: "the checkpoint"})
     given = {name: value for name, value in options.items() if value is not None}
     parameters = inspect.signature(importer).parameters
     taken = {name for name, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY}

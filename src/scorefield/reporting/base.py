@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ..display import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,10 +66,27 @@ def family() -> str:
 
 
 def canvas(width: float, height: float) -> Figure:
-    """An empty figure of a size in pixels of the page; one point is one pixel."""
-    figure: Figure = require("matplotlib.figure").Figure(figsize=(width / 72, height / 72), dpi=72 * DENSITY)
+    """An empty figure of a size in pixels of the page; one point is one pixel. Its texts are drawn literally."""
+    figure: Figure = _literal()(figsize=(width / 72, height / 72), dpi=72 * DENSITY)
     require("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
     return figure
+
+
+@cache
+def _literal() -> type[Figure]:
+    """Figures whose texts are never mathematics, however they are drawn: `$` in the name of a column is a dollar."""
+    pyplot, kind = require("matplotlib"), require("matplotlib.text").Text
+
+    class Literal(require("matplotlib.figure").Figure):  # type: ignore[misc]
+        def draw(self, renderer: Any) -> None:
+            for text in self.findobj(kind):
+                text.set_parse_math(False)
+                text.set_text(visible(text.get_text()))
+            with pyplot.rc_context({"text.parse_math": False}), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box is drawn in its place
+                super().draw(renderer)
+
+    return Literal
 
 
 def dress(axes: Axes, theme: Theme, size: float = 12) -> None:
@@ -122,10 +142,8 @@ def blank(axes: Axes) -> None:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a transparent PNG of 256 colours. Text is drawn literally: `$` in a column name is not mathematics."""
+    """The figure as a transparent PNG of 256 colours."""
     image = require("PIL.Image")
-    for text in figure.findobj(require("matplotlib.text").Text):
-        text.set_parse_math(False)
     figure.set_facecolor("none")
     figure.canvas.draw()
     pixels = image.fromarray(np.asarray(figure.canvas.buffer_rgba()))  # type: ignore[attr-defined]

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checkpoint import write_atomically
 from ..data import Rows
 from ..noise_levels import NoiseLevels
 from ..rng import Samples
@@ -50,7 +51,9 @@ def write_calibration(path: Path, calibration: NoiseLevels, rows: Rows, units: U
     picture = image.open(io.BytesIO(calibration_figure(calibration, x, units, theme))).convert("RGBA")
     page = image.new("RGBA", picture.size, theme.paper)
     page.alpha_composite(picture)
-    page.convert("RGB").save(path, "PNG", optimize=True)
+    content = io.BytesIO()
+    page.convert("RGB").save(content, "PNG", optimize=True)
+    write_atomically(path, content.getvalue())
     return path
 
 

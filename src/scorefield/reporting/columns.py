@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..display import shortened
 from ..evaluation.findings import value_text
 from ..metrics import ColumnShape, TableTrends, TypedColumn
 from .base import LIGHT, Theme, canvas, dress, few_ticks, fixed, inset, label, png, require
@@ -16,7 +17,7 @@ from .words import percent
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["WIDTH", "association_matrix", "category_bars", "column_chart", "number_histogram", "shortened"]
+__all__ = ["WIDTH", "association_matrix", "category_bars", "column_chart", "number_histogram"]
 
 WIDTH = 320  # of the chart of a column, in pixels of the page
 SPIKE = 0.05  # share of a value that is drawn apart from the histogram
@@ -156,14 +157,3 @@ def association_matrix(trends: TableTrends, order: Sequence[int], theme: Theme =
                 colour = theme.paper if abs(value) > 0.7 else theme.ink
                 axes.text(j, i, fixed(value).replace("0.", ".", 1), ha="center", va="center", **label(colour, 10))
     return png(figure)
-
-
-def shortened(text: str, most: int) -> str:
-    """A text of at most so many characters, on one line.
-
-    Example:
-        >>> shortened("Married-civ-spouse", 10), shortened("Divorced", 10)
-        ('Married-c…', 'Divorced')
-    """
-    line: Any = " ".join(str(text).split())
-    return line if len(line) <= most else f"{line[: most - 1]}…"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..display import shortened
 from ..metrics import Neighbours, sliced_wasserstein
 from .base import LIGHT, Theme, blank, canvas, dress, few_ticks, fixed, inset, label, log_scale, png
 
@@ -139,9 +140,9 @@ def scatter_matrix(
         names, theme: of the columns; the colours.
     """
     columns = chosen_columns(held_out, samples)
-    names = _names(names, held_out.shape[1])
     ranges = {c: span(held_out[:, c]) for c in columns}
     width, height, size = matrix_width(len(columns)), 26 + 0.84 * matrix_width(len(columns)), len(columns)
+    names = _names(names, held_out.shape[1], 0.9 * width / size)
     figure = canvas(width, height)
     places = {"left": 36 / width, "right": 0.995, "top": 1 - 24 / height, "bottom": 28 / height}
     grid = figure.add_gridspec(size, size, wspace=0.1, hspace=0.24, **places)
@@ -183,7 +184,7 @@ def histograms(
 ) -> tuple[bytes, ...]:
     """One histogram per column: held-out data in grey, samples as a line."""
     pictures = []
-    for column, name in enumerate(_names(names, held_out.shape[1])):
+    for column, name in enumerate(_names(names, held_out.shape[1], size[0])):
         figure = canvas(*size)
         axes = inset(figure, 0.01 * size[0], 46, 0.01 * size[0], 5)
         dress(axes, theme)
@@ -218,7 +219,7 @@ def scatter(
     marked: int = 0,
 ) -> bytes:
     """Two columns `(N, 2)` as points between given limits; the first `marked` are numbered."""
-    names = _names(names, 2)
+    names = _names(names, 2, size[0])
     figure = canvas(*size)
     axes = inset(figure, 38, 48, 10, 35)
     dress(axes, theme)
@@ -284,8 +285,10 @@ def _running_mean(values: np.ndarray, width: int) -> np.ndarray:
     return np.asarray((total[high] - total[low]) / (high - low))
 
 
-def _names(names: Sequence[str] | None, count: int) -> list[str]:
-    return list(names) if names is not None and len(names) == count else [f"x{c + 1}" for c in range(count)]
+def _names(names: Sequence[str] | None, count: int, room: float) -> list[str]:
+    """The names of columns, as much of them as there is room for in so many pixels of the page."""
+    given = names if names is not None and len(names) == count else [f"x{c + 1}" for c in range(count)]
+    return [shortened(name, max(8, int(room / 7))) for name in given]
 
 
 def span(values: np.ndarray) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..checkpoint import write_atomically
+from ..display import visible
 from ..metrics import Distance
 from .base import DARK, LIGHT, Theme, number, require
 from .words import percent, typographic
@@ -72,6 +73,7 @@ def write(path: str | os.PathLike[str], template: str, **parts: Any) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja.StrictUndefined,
+        finalize=_visible,
     )
     environment.filters["number"] = _text
     environment.filters["sentence"] = lambda text: typographic(text[:1].upper() + text[1:])
@@ -81,6 +83,11 @@ def write(path: str | os.PathLike[str], template: str, **parts: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page.encode())
     return path
+
+
+def _visible(value: Any) -> Any:
+    """What a template inserts; what is HTML already, as the output of a macro is, stays as it is."""
+    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def _text(value: Any) -> str:

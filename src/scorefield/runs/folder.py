@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from .. import checkpoint
+from .. import checkpoint, replacing
 from ..destinations import check_folder
 from ..display import as_html
 from ..model import Model, load
@@ -24,6 +24,10 @@ __all__ = ["Run"]
 
 _LOCK = ".lock"
 _RESTORE = "restore it, or start a new run"
+_FILES = (
+    "run.json", "model.safetensors", "training.safetensors", "context.safetensors", "split.safetensors", "fit.json", "log.csv",
+    "log.jsonl", "evaluation.json", "report.html", "compare.html", "compare.json", "diagnosis.png", "diagnosis.json",
+)  # fmt: skip
 _NEW_NAMES = {"calibration": "noise_levels"}  # of `run.json`, by those of version 0.1.0
 
 
@@ -82,9 +86,27 @@ class Run:
         """The path of a file in the folder."""
         return self.path / name
 
+    @property
+    def files(self) -> list[Path]:
+        """The files that a run consists of, those that are not there yet among them: nothing else may be written there."""
+        return [self.file(name) for name in _FILES]
+
+    @property
+    def source(self) -> Path | None:
+        """The file or folder of the data that were fitted; None if they were given in memory.
+
+        Raises:
+            FileNotFoundError: If there is no run.
+            ValueError: If its record is damaged.
+        """
+        asked = self.read("run.json").get("asked")
+        source = asked.get("source") if isinstance(asked, dict) else None
+        path = source.get("path") if isinstance(source, dict) else None
+        return Path(path).expanduser() if isinstance(path, str) else None
+
     def _parts(self) -> list[Path]:
         """What a killed process was about to write."""
-        return list(self.path.glob(".*.part"))
+        return [*self.path.glob(".*.part"), *self.path.glob(".*.part.*")]
 
     @property
     def ended(self) -> bool:
@@ -158,6 +180,7 @@ class Run:
         except Timeout as error:
             what = f"{self.path} is in use by another process"
             raise RuntimeError(f"{what}: wait until it ends, or name another folder") from error
+        replacing.clear(self.path)
         try:
             yield
         finally:
@@ -182,7 +205,7 @@ class Run:
     def clean(self) -> None:
         """Removes what a killed process was about to write."""
         for part in self._parts():
-            part.unlink()
+            part.unlink(missing_ok=True)
 
     @property
     def log(self) -> list[dict[str, Any]]:

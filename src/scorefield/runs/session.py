@@ -129,7 +129,7 @@ class Session:
 
 @contextlib.contextmanager
 def deferred_signals() -> Iterator[list[int]]:
-    """Makes Ctrl-C and SIGTERM wait for the end of a step; a second one acts at once. Yields the list of those that came.
+    """Makes Ctrl-C, SIGTERM and SIGHUP wait for the end of a step; a second acts at once. Yields the list of those that came.
 
     At the end these do what they would have done, or raise KeyboardInterrupt.
     """
@@ -137,7 +137,8 @@ def deferred_signals() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():  # where no handlers can be set
         yield came
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+    before = {number: signal.getsignal(number) for number in numbers}
     before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
 
     def restore() -> None:

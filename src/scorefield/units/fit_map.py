@@ -195,7 +195,7 @@ def _cells(line: np.ndarray, form: ColumnForm, beyond: float) -> tuple[np.ndarra
 
 def _joined(counts: np.ndarray, least: int) -> np.ndarray:
     """Where bins of cells end: a cell of `least` values is one, and so are neighbours of fewer values together."""
-    ends, held = [], 0
+    ends, held = list[int](), 0
     for k, count in enumerate(counts.tolist()):
         if count >= least and k and (not ends or ends[-1] < k):
             ends.append(k)

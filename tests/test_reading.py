@@ -107,7 +107,7 @@ def test_special_files_are_refused_wherever_a_file_is_read(tmp_path, finished, c
             ["noise-levels", finished / "x.npy", "--config", tmp_path / f"{kind}.toml"],
         ):
             status, text = said(*words, capsys=capsys)
-            assert status in (1, 2) and text.count("\n") == 1 and "must be a regular file" in text, text
+            assert status in (1, 2) and text.count("\n") == 1 and "name a regular file" in text, text
         for name in ("run.json", "fit.json", "log.jsonl", "model.safetensors"):
             run = tmp_path / "run"
             shutil.copytree(finished / "run", run)

@@ -148,10 +148,8 @@ def regular(path: str | os.PathLike[str], what: str = "") -> Path:
         raise _forbidden(error, path) from None
     except (OSError, ValueError) as error:  # too long a name, too many links, a name with a zero
         raise FileError(f"{str(path)[:200]!r} is not the name of a file ({_reason(error)}): check the path") from None
-    need = f"{what or 'it'} must be a regular file"
-    raise FileError(
-        f"{path} is a {_KINDS.get(mode, 'special file')}, and {need}: name one, or write it to a file first"
-    )
+    kind = _KINDS.get(mode, "special file")
+    raise FileError(f"{path} is a {kind}, which cannot be read as a {what or 'file'}: name a regular file")
 
 
 def text_of(path: str | os.PathLike[str], what: str = "", advice: str = "restore it") -> str:

@@ -50,7 +50,7 @@ def test_truncated_and_missing_files(tmp_path):
         read_released(path)
     with pytest.raises(FileNotFoundError, match=r"there is no checkpoint .*b\.pth: did you mean"):
         read_released(tmp_path / "b.pth")
-    with pytest.raises(FileNotFoundError, match="is a folder"):
+    with pytest.raises(ValueError, match="is a folder, which cannot be read as a checkpoint"):
         read_released(tmp_path)
 
 

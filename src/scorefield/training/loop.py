@@ -284,7 +284,7 @@ def _check_state(about: dict[str, Any]) -> None:
     found = {name: about.get(name) for name in ("step", "seconds", "worse", "stopped", "history")}
     numbers = all(isinstance(found[name], int | float) for name in ("seconds", "worse"))
     history = isinstance(found["history"], list) and all(
-        isinstance(pair, list) and len(pair) == 2 and all(isinstance(n, int | float) for n in pair)
+        isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(n, int | float) for n in pair)
         for pair in found["history"]
     )
     step = isinstance(found["step"], int) and found["step"] >= 0

@@ -92,7 +92,7 @@ def open_dataset(path: Path, engine: str, group: str = "", raw: str | None = Non
 
 def has_types(dtypes: Iterable[Any]) -> bool:
     """Whether netCDF has all of these types; its library ends the process at some that it has not."""
-    return all(dtype.kind not in "fc" or dtype in (np.float32, np.float64) for dtype in dtypes)
+    return all(dtype.kind not in "fc" or (dtype.kind == "f" and dtype.itemsize in (4, 8)) for dtype in dtypes)
 
 
 def _strange_type(path: Path) -> Any:

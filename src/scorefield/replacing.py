@@ -1,8 +1,8 @@
 """Files that are written whole or not at all, by way of temporary files; those that a dead process left are removed.
 
 A temporary file lies next to its target. Its name says which process writes it, on which host: the next process that writes
-into the folder removes it if that process has ended. Whether a process of another host has ended cannot be known: such a file is
-removed when nothing has been written to it for a week.
+into the folder removes it if that process has ended. Whether a process of another host has ended cannot be known: such a file
+is removed when nothing has been written to it for a week.
 """
 
 from __future__ import annotations

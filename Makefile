@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow crash lint bench clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -22,6 +22,9 @@ test: lint  ## everything that must always hold
 
 test-slow: $(READY)  ## what takes longer than the suite allows
 	$(BIN)/python -m pytest -m slow --timeout 3600
+
+crash: $(READY)  ## fresh processes killed at random moments: KILLS, SEED
+	$(BIN)/python tests/stress/crash.py --kills $(or $(KILLS),200) --seed $(or $(SEED),0)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-slow fuzz lint bench clean
+.PHONY: demo test test-slow fuzz crash lint bench clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -25,6 +25,9 @@ test-slow: $(READY)  ## what takes longer than the suite allows
 
 fuzz: $(READY)  ## damaged files, configurations and flags: SEED, CASES of each kind, MINUTES of all
 	$(BIN)/python tests/fuzz/fuzz.py --seed $(or $(SEED),0) --cases $(or $(CASES),1000) --minutes $(or $(MINUTES),60)
+
+crash: $(READY)  ## fresh processes killed at random moments: KILLS, SEED
+	$(BIN)/python tests/stress/crash.py --kills $(or $(KILLS),200) --seed $(or $(SEED),0)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -159,11 +159,12 @@ _LONGEST = 1e12
 def _check_budget(name: str, value: Any) -> None:
     """Raises unless a budget is a number that a run can use up."""
     advice = f"give a number, such as {name}=10"
-    if isinstance(value, bool) or not isinstance(value, int | float | numbers.Real):
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number, got {value!r}: {advice}")
-    if not 0 < float(value) <= _LONGEST:
+    amount: Any = value
+    if not 0 < amount <= _LONGEST:
         raise ValueError(f"training needs {name} above 0 and at most {_LONGEST:g}, got {name}={value}: {advice}")
-    if name == "steps" and float(value) % 1:
+    if name == "steps" and amount != int(amount):
         raise ValueError(f"steps are whole, got steps={value}: {advice}")
 
 

@@ -38,8 +38,11 @@ def check_output(arguments: Mapping[str, Any]) -> None:
                 inputs[path] = f"an input of this command ({name.replace('_', '-')})"
             if run is not None:
                 inputs |= _files_of(run)
-    around = _run_of(output.expanduser().absolute().parent)
-    refuse_overwriting(output, (_files_of(around) if around is not None else {}) | inputs)
+    place = output.expanduser().absolute()
+    for folder in {place.parent, place.resolve().parent}:
+        if _run_of(folder) is not None:
+            inputs = _files_of(folder) | inputs
+    refuse_overwriting(output, inputs)
 
 
 def _paths(name: str, value: Any) -> Iterator[Path]:

@@ -18,7 +18,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # Rooms from the ground up: a room may use what is on lower floors, and its own files.
 FLOORS = [
     {"renames", "migrations", "condition_migrations", "deprecation", "display", "overwriting", "replacing"},
-    {"settings", "tensors", "rng", "spec", "_old_names", "reading", "destinations"},
+    {"settings", "tensors", "rng", "spec", "limits", "_old_names", "reading", "destinations"},
     {"derivatives", "calls"},
     {"ode", "nn", "data", "mcmc"},
     {"processes", "denoisers", "units", "checkpoint", "metrics", "measurement", "context"},
@@ -27,7 +27,7 @@ FLOORS = [
     {"training", "samplers", "likelihood"},
     {"posterior"},
     {"conditions"},
-    {"constraints"},
+    {"constraints", "blockwise"},
     {"generative"},
     {"conditionable"},
     {"model"},

@@ -20,6 +20,7 @@ _old_names.install()
 
 if TYPE_CHECKING:
     from . import (
+        blockwise as blockwise,
         calls as calls,
         checkpoint as checkpoint,
         classifier_guidance as classifier_guidance,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         interop as interop,
         inverse as inverse,
         likelihood as likelihood,
+        limits as limits,
         mcmc as mcmc,
         measurement as measurement,
         metrics as metrics,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from . import __version__, renames, spec
 from .condition_migrations import migrate_conditions
 from .destinations import advice
+from .limits import BoundedTensors
 from .migrations import migrate_sampling
 from .reading import reads, regular
 from .replacing import replacing
@@ -24,6 +26,9 @@ __all__ = ["load", "read_tensors", "save", "write_atomically", "write_tensors"]
 
 FORMAT = 2  # 1: version 0.1.0, with the names of classes of then
 _KEY = "scorefield"
+_LONGEST_HEADER = 2**24  # bytes
+_MOST_MARKS = 2_000_000  # of JSON, in the header: each becomes an object of about 60 bytes
+_SPARE_BYTES, _SPARE_OPERATIONS = 2**26, 5_000  # that any model may take while it is built
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
@@ -58,6 +63,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
         ValueError: If the file is truncated, foreign, or of a newer format.
     """
     path = regular(path, "checkpoint")
+    _check_header(path)
     with safe_open(path, "pt") as file:
         about = json.loads((file.metadata() or {}).get(_KEY, "null"))
         tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
@@ -69,6 +75,20 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     if about["format"] == 1 and "spec" in about:
         about["spec"] = renames.updated(about["spec"])
     return tensors, about
+
+
+def _check_header(path: str | os.PathLike[str]) -> None:
+    """Whether the header of a file is not longer than the file, and than any model needs, before it is read."""
+    with open(path, "rb") as file:
+        start = file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if length + 8 > os.fstat(file.fileno()).st_size:
+            return  # it is not whole, as the library says
+        header = file.read(length) if length <= _LONGEST_HEADER else b""
+    marks = sum(header.count(mark) for mark in (b",", b"[", b"{"))
+    if length > _LONGEST_HEADER or marks > _MOST_MARKS:
+        what = f"a header of {length:,} bytes with {marks:,} values"
+        raise ValueError(f"{path} has {what}, more than a model needs: it was not written by scorefield")
 
 
 def save(module: nn.Module, path: str | os.PathLike[str]) -> None:
@@ -116,7 +136,8 @@ def load(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is truncated, foreign, needs an untrusted package, or does not fit `network`.
+        ValueError: If it is truncated, foreign, needs an untrusted package, or does not fit `network`; or if the model that
+            it describes is larger than the numbers that it holds.
     """
     tensors, about = read_tensors(path)
     if "spec" not in about:
@@ -126,12 +147,28 @@ def load(
         structure, tensors = migrate_conditions(migrate_sampling(structure), tensors)
     count = sum(k.startswith("argument.") for k in tensors)
     arguments = [tensors[name] for i in range(count) if (name := f"argument.{i}") in tensors]
-    module = spec.build(structure, trusted, arguments, network)
+    try:
+        with _bounded(tensors, structure):
+            module = spec.build(structure, trusted, arguments, network, nn.Module)
+    except (RuntimeError, ArithmeticError, LookupError, MemoryError, RecursionError) as error:
+        raise ValueError(f"the model that {path} describes cannot be built: {_short(error)}") from error
     if not isinstance(module, nn.Module):
         raise ValueError(f"{path} describes {type(module).__name__}, which is not a module")
     state = {k.removeprefix("state."): v for k, v in tensors.items() if k.startswith("state.")}
     try:
         module.load_state_dict(state, assign=True)
     except RuntimeError as error:
-        raise ValueError(f"the numbers in {path} do not fit the model that it describes: {error}") from error
+        what = f"the numbers in {path} do not fit the model that it describes"
+        raise ValueError(f"{what}: {_short(error)}") from error
     return module.eval().requires_grad_(False)
+
+
+def _bounded(tensors: Mapping[str, Tensor], structure: Any) -> BoundedTensors:
+    """What a model may take while it is built, by the numbers that its file holds: a few times as much."""
+    held = sum(each.numel() * max(each.element_size(), 8) for each in tensors.values())
+    operations = _SPARE_OPERATIONS + 100 * len(tensors) + 10 * spec.size_of(structure)
+    return BoundedTensors(_SPARE_BYTES + 16 * held, operations)
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:400] or type(error).__name__

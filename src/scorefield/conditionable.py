@@ -155,6 +155,10 @@ class ConditionableModel(GenerativeModel, abc.ABC):
             sampling = Sampling(ReplacementSMC(), 64, LogLevel()).merged(sampling)
         return self.replace(conditions=(condition, *kept), sampling=sampling)
 
+    @property
+    def _work(self) -> int:
+        return max((each.work for each in self.conditions), default=1)
+
     def _draw(
         self, diffusion: Diffusion, numbers: Tensor, rng: Rng, sampling: Sampling, denoise: bool = True
     ) -> Tensor:

@@ -83,6 +83,9 @@ class Condition(nn.Module, abc.ABC):
         """What it is, in a few words."""
         return type(self).__name__
 
+    work: int = 1
+    """How many times the work of the learned denoiser a step takes, roughly: fewer samples are then computed together."""
+
     @property
     def has_distribution(self) -> bool:
         """Whether the denoiser that it gives is that of a distribution, which exact methods could follow."""
@@ -356,6 +359,7 @@ class Observation(Condition):
     """
 
     order = 3
+    work = 8  # derivatives, in several directions
 
     def __init__(self, measurement: Measurement, method: PosteriorMethod | None = None, smallest: float = 0.0) -> None:
         super().__init__()

@@ -13,13 +13,14 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+from .blockwise import block_rows, each_in_one_thread, in_one_thread, regrouped
 from .constraints import Constraint, Rules, draw_valid
 from .data import Schema
 from .denoisers import Gaussian
 from .deprecation import renamed_arguments, suggests_arguments
 from .diffusion import Diffusion
 from .processes import Process
-from .rng import Mixed, Rng, Samples
+from .rng import Mixed, Rng, SampleBlock, Samples
 from .samplers import (
     DormandPrince,
     Sampler,
@@ -112,7 +113,8 @@ class GenerativeModel(nn.Module, abc.ABC):
     ) -> Any:
         """Draws samples.
 
-        Sample i depends on the seed and on i alone, whatever the count and the batch.
+        Sample i depends on the seed and on i alone. On a CPU it has the same bits whatever the count, the batch, the number
+        of processes and of threads: samples are computed in whole blocks, each of the same samples and in one thread.
 
         Arguments:
             count: The number of samples.
@@ -121,7 +123,7 @@ class GenerativeModel(nn.Module, abc.ABC):
                 `"heun(steps=20, schedule=karras)"`); what is left out is the model's own.
             steps: The number of steps.
             denoise: Whether the noise of the smallest level is removed at the end.
-            batch: How many are drawn at once; memory grows with it.
+            batch: How many are drawn at once, in whole blocks (64 vectors; 4 to 16 grids); memory grows with it.
             schedule: The times to step through (`scorefield.schedules`), or the call of one.
             process: The noise process (`scorefield.processes`), or the call of one. With its default arguments it takes the
                 levels that the model has learned; otherwise its own, as far as the model has learned them.
@@ -161,23 +163,23 @@ class GenerativeModel(nn.Module, abc.ABC):
         """
         self._check(count, batch)
         sampling = self._chosen(sampler, steps, schedule, process)
-        diffusion, sources, rules = self.diffusion, self._sources(count, seed, batch), self._rules()
+        size = self._block(sampling)
+        size, asked = -(-(batch or self._batch()) // size) * size, batch
+        diffusion, sources, rules = self.diffusion, self._sources(count, seed, size), self._rules()
 
         def draw(numbers: Tensor, rng: Rng) -> Tensor:
             return self._draw(diffusion, numbers, rng, sampling, denoise)
 
-        if rules:
-            return (draw_valid(draw, rules, rng).x for rng in sources)
-        return (draw(_numbers(rng), rng) for rng in sources)
+        valid = (draw_valid(draw, rules, rng).x if rules else draw(_numbers(rng), rng) for rng in sources)
+        return valid if asked is None or asked == size else regrouped(valid, asked)
 
     def _rules(self) -> Rules:
         """What samples must satisfy: declared constraints, and bounds of columns that follow from others."""
         found = [Constraint(text) for text in self.schema.constraints]
         return Rules(found, self.schema.pack, self.schema.columns, self.standardize.outside)
 
-    def _sources(self, count: int, seed: int, batch: int | None = None) -> Iterator[Samples]:
-        """The random source of each batch."""
-        size = batch or self._batch()
+    def _sources(self, count: int, seed: int, size: int) -> Iterator[Samples]:
+        """The random source of each batch of `size`."""
         return (Samples(seed, start, min(size, count - start), "sample") for start in range(0, count, size))
 
     def _chosen(
@@ -207,9 +209,32 @@ class GenerativeModel(nn.Module, abc.ABC):
         self, diffusion: Diffusion, numbers: Tensor, rng: Rng, sampling: Sampling, denoise: bool = True
     ) -> Tensor:
         """The samples of some numbers `(B,)`, in the units of the data; `sampling` is complete."""
-        part = diffusion.samples(numbers)
-        x = sample(part, (len(numbers), *self.standardize.state_shape), sampling, rng, denoise, device=self.device)
-        return self.standardize.inverse(x).to("cpu", self._dtype())
+        shape = self.standardize.state_shape
+
+        def drawn(block: SampleBlock) -> Tensor:
+            part = diffusion.samples(block.numbers)
+            x = sample(part, (len(block.numbers), *shape), sampling, block.rng, denoise, device=self.device)
+            return self.standardize.inverse(x).to("cpu", self._dtype())[block.kept]
+
+        if not self._blocked:
+            return drawn(SampleBlock(rng, numbers, slice(None)))
+        blocks = rng.blocks(numbers, self._block(sampling))
+        return torch.cat(each_in_one_thread(drawn, blocks, at_once=len(shape) > 1))
+
+    @property
+    def _blocked(self) -> bool:
+        """Whether samples are computed in blocks: on a GPU small ones would leave most of it idle."""
+        return self.device.type == "cpu"
+
+    @property
+    def _work(self) -> int:
+        """How many times the work of the learned denoiser a step takes, roughly."""
+        return 1
+
+    def _block(self, sampling: Sampling) -> int:
+        """How many samples are computed together."""
+        states = cast(Sampler, sampling.sampler).states * self._work
+        return block_rows(self.standardize.state_shape, states) if self._blocked else 1
 
     @renamed_arguments(grid="schedule")
     @suggests_arguments
@@ -232,11 +257,15 @@ class GenerativeModel(nn.Module, abc.ABC):
             ValueError: If `count` or `steps` is not positive.
         """
         self._check(count, None)
-        rng, shape = Samples(seed, 0, count, "sample"), (count, *self.standardize.state_shape)
         sampling = self._chosen(sampler, steps, schedule, process)
         chosen, times = sampling.parts()[1:]
-        diffusion = replace(self.diffusion.samples(torch.arange(count)), process=chosen)
-        for i, (level, x) in enumerate(trajectory(diffusion, shape, sampling, rng, device=self.device)):
+        diffusion, rng = replace(self.diffusion, process=chosen), Samples(seed, 0, count, "sample")
+        size = self._block(sampling) if self._blocked else count
+        blocks, shape = rng.blocks(_numbers(rng), size), (size, *self.standardize.state_shape)
+        runs = [trajectory(diffusion.samples(b.numbers), shape, sampling, b.rng, device=self.device) for b in blocks]
+        together = zip(*runs, strict=True)
+        for i, states in enumerate(in_one_thread(together) if self._blocked else together):
+            level, x = states[0][0], torch.cat([state[block.kept] for (_, state), block in zip(states, blocks)])
             alpha = float(chosen.alpha(times[i])) if i < len(times) else 1.0
             yield level, self.standardize.inverse(x / alpha / (1 + level**2) ** 0.5).to("cpu", self._dtype())
 
@@ -349,8 +378,10 @@ class GenerativeModel(nn.Module, abc.ABC):
         if frames < 2:
             raise ValueError(f"an interpolation has two ends: frames must be 2 or more, got {frames}")
         sampling, diffusion, found = self._chosen(sampler), self.diffusion, []
+        size = self._block(sampling)
+        size *= -(-self._batch() // size)
         for angle in (math.pi / 2 * i / (frames - 1) for i in range(frames)):
-            pairs = zip(*(self._sources(count, seed) for seed in seeds))
+            pairs = zip(*(self._sources(count, seed, size) for seed in seeds))
             parts = [self._draw(diffusion, _numbers(a), Mixed(a, b, angle), sampling) for a, b in pairs]
             found.append(self.schema.pack(torch.cat(parts)))
         return found

@@ -11,12 +11,13 @@ import abc
 import hashlib
 from collections.abc import Sequence
 from operator import index
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Mixed", "Rng", "Samples", "Steps", "passes", "permutation"]
+__all__ = ["Mixed", "Rng", "SampleBlock", "Samples", "Steps", "passes", "permutation"]
 
 Shape = Sequence[int]
 Dtype = torch.dtype | None
@@ -84,9 +85,35 @@ class Rng(abc.ABC):
     def child(self, purpose: str) -> Rng:
         """An independent source for the same samples, named by its purpose."""
 
+    def blocks(self, numbers: Tensor, size: int) -> list[SampleBlock]:
+        """The blocks of `size` samples that hold some samples; a source that does not number its samples is one block.
+
+        Arguments:
+            numbers: The numbers of the samples of this source, `(B,)`.
+            size: How many samples a block has.
+
+        Returns:
+            Blocks whose kept samples, one after another, are those of this source.
+        """
+        return [SampleBlock(self, numbers, slice(None))]
+
     def normal_like(self, x: Tensor) -> Tensor:
         """Standard normal numbers of the shape, type and device of `x`."""
         return self.normal(x.shape, x.dtype, x.device)
+
+
+class SampleBlock(NamedTuple):
+    """Samples that are computed together.
+
+    Arguments:
+        rng: Their source.
+        numbers: Their numbers, `(B,)`.
+        kept: Which of them were asked for.
+    """
+
+    rng: Rng
+    numbers: Tensor
+    kept: slice
 
 
 class Samples(Rng):
@@ -120,6 +147,15 @@ class Samples(Rng):
 
     def child(self, purpose: str) -> Samples:
         return Samples(self.seed, self.start, self.count, f"{self.purpose}/{purpose}")
+
+    def blocks(self, numbers: Tensor, size: int) -> list[SampleBlock]:
+        """Blocks that start at multiples of `size` and are whole: which samples share one depends on `size` alone."""
+        end, found = self.start + self.count, list[SampleBlock]()
+        for first in range(self.start - self.start % size, end, size):
+            kept = slice(max(self.start - first, 0), min(end - first, size))
+            source = Samples(self.seed, first, size, self.purpose)
+            found.append(SampleBlock(source, first + torch.arange(size), kept))
+        return found
 
     def normal(self, shape: Shape, dtype: Dtype = None, device: Device = None) -> Tensor:
         return self._draw("standard_normal", shape, dtype, device)
@@ -222,6 +258,10 @@ class Mixed(Rng):
 
     def child(self, purpose: str) -> Mixed:
         return Mixed(self.first.child(purpose), self.second.child(purpose), self.angle)
+
+    def blocks(self, numbers: Tensor, size: int) -> list[SampleBlock]:
+        pairs = zip(self.first.blocks(numbers, size), self.second.blocks(numbers, size), strict=True)
+        return [SampleBlock(Mixed(a.rng, b.rng, self.angle), a.numbers, a.kept) for a, b in pairs]
 
     def normal(self, shape: Shape, dtype: Dtype = None, device: Device = None) -> Tensor:
         a, b = self.first.normal(shape, dtype, device), self.second.normal(shape, dtype, device)

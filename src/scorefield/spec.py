@@ -1,8 +1,8 @@
 """Objects as plain data: the constructor is the configuration.
 
 One contract replaces registries: every argument of `__init__` is kept under its own name. Of this package, a file may
-name values alone: modules (`torch.nn.Module`) and frozen dataclasses, whose constructors store and check. What opens files,
-trains or draws is neither.
+name values alone: modules (`torch.nn.Module`) and frozen dataclasses, whose constructors store and check; and each only where
+an argument is of its type. A module has no argument for what opens files, trains or draws.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import dataclasses
 import importlib
 import inspect
 import sys
+import typing
 from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["arguments", "build", "describe", "path_of"]
+__all__ = ["arguments", "build", "describe", "path_of", "size_of"]
+
+_DEEPEST, _MOST = 64, 1_000_000  # lists and objects in each other; values in all
 
 
 def describe(value: Any, tensors: list[Tensor] | None = None) -> Any:
@@ -80,7 +83,11 @@ def arguments(cls: type) -> list[str] | None:
 
 
 def build(
-    value: Any, trusted: tuple[str, ...] = ("scorefield",), tensors: list[Tensor] | None = None, external: Any = None
+    value: Any,
+    trusted: tuple[str, ...] = ("scorefield",),
+    tensors: list[Tensor] | None = None,
+    external: Any = None,
+    kind: Any = None,
 ) -> Any:
     """The inverse of `describe`; lists come back as tuples.
 
@@ -89,10 +96,11 @@ def build(
         trusted: The packages whose classes may be built.
         tensors: The tensors that `describe` gathered.
         external: Stands in the place of `{"external": …}`, an object that could not be described.
+        kind: The type of what is built; of any without it. Of arguments it is what their constructors say.
 
     Raises:
-        ValueError: If a class is not of a trusted package, is not a class of it any more, or is not a value; or if its
-            arguments do not fit.
+        ValueError: If a class is not of a trusted package, is not a class of it any more, is not a value, or not of the type
+            that belongs in its place; if its arguments do not fit, or the description is too large or too deep.
 
     Example:
         >>> build({"class": "os.system", "arguments": {}})
@@ -100,25 +108,81 @@ def build(
             ...
         ValueError: os.system is not of the trusted packages ('scorefield',): pass trusted=(…, 'os') if you trust it
     """
-    if isinstance(value, list):
-        return tuple(build(v, trusted, tensors, external) for v in value)
-    if not isinstance(value, dict):
-        return value
-    if set(value) == {"tensor"}:
-        return _pick(tensors or [], value["tensor"])
-    if set(value) == {"external"}:
-        if external is None:
-            what = f"the numbers of a {value['external']}, not how to build it"
-            raise ValueError(f"the file holds {what}: pass network=…")
-        return external
-    if set(value) != {"class", "arguments"} or [type(value[k]) for k in ("class", "arguments")] != [str, dict]:
-        raise ValueError(f"a description needs 'class', a name, and 'arguments', a dict; got {str(value)[:80]}")
-    cls = _find(value["class"], trusted)
-    kept = {k: build(v, trusted, tensors, external) for k, v in value["arguments"].items()}
+    size_of(value)
+    return _Builder(trusted, tensors or [], external).build(value, kind, "a description")
+
+
+def size_of(value: Any) -> int:
+    """How many values a description holds.
+
+    Raises:
+        ValueError: If it holds more than a million, or they lie more than 64 deep in each other.
+
+    Example:
+        >>> size_of({"class": "a.B", "arguments": {"c": [1, 2]}})
+        6
+    """
+    todo, count = [(value, 0)], 0
+    while todo:
+        each, depth = todo.pop()
+        count += 1
+        if depth > _DEEPEST or count > _MOST:
+            what = f"more than {_DEEPEST} deep in each other" if depth > _DEEPEST else f"more than {_MOST:,}"
+            raise ValueError(f"a description holds values {what}: it was not written by scorefield")
+        inside = each.values() if isinstance(each, dict) else each if isinstance(each, list) else ()
+        todo += [(part, depth + 1) for part in inside]
+    return count
+
+
+@dataclasses.dataclass(frozen=True)
+class _Builder:
+    trusted: tuple[str, ...]
+    tensors: list[Tensor]
+    external: Any
+
+    def build(self, value: Any, kind: Any, place: str) -> Any:
+        """Builds a value of the type that belongs in a place."""
+        if isinstance(value, list):
+            return tuple(self.build(v, kind, place) for v in value)
+        if not isinstance(value, dict):
+            return value
+        if set(value) == {"tensor"}:
+            return _pick(self.tensors, value["tensor"])
+        if set(value) == {"external"}:
+            if self.external is None:
+                what = f"the numbers of a {value['external']}, not how to build it"
+                raise ValueError(f"the file holds {what}: pass network=…")
+            return self.external
+        if set(value) != {"class", "arguments"} or [type(value[k]) for k in ("class", "arguments")] != [str, dict]:
+            raise ValueError(f"a description needs 'class', a name, and 'arguments', a dict; got {str(value)[:80]}")
+        cls = _find(value["class"], self.trusted)
+        allowed = None if kind is None else _classes(kind)
+        if allowed is not None and not any(_is_one(cls, each) for each in allowed):
+            need = " or ".join(sorted(each.__name__ for each in allowed)) or "plain data"
+            raise ValueError(f"{place} takes {need}, not {value['class']}: a model file may not name it there")
+        kinds = _kinds(cls)
+        kept = {k: self.build(v, kinds.get(k), f"{cls.__name__}({k}=…)") for k, v in value["arguments"].items()}
+        try:
+            return cls(**kept)
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"{value['class']} does not take these arguments: {error}") from error
+
+
+def _kinds(cls: type) -> dict[str, Any]:
+    """The types of the arguments of a constructor, as far as it says them."""
     try:
-        return cls(**kept)
-    except TypeError as error:
-        raise ValueError(f"{value['class']} does not take these arguments: {error}") from error
+        return typing.get_type_hints(cls if dataclasses.is_dataclass(cls) else cls.__init__)  # type: ignore[misc]
+    except NameError:
+        if _is_own(cls):
+            raise
+        return {}
+
+
+def _classes(kind: Any) -> tuple[type, ...]:
+    """The classes that a type names: those of a union, of a sequence, …"""
+    if isinstance(kind, type) and not typing.get_args(kind):
+        return (kind,)
+    return tuple(dict.fromkeys(each for part in typing.get_args(kind) for each in _classes(part)))
 
 
 def _pick(tensors: list[Tensor], number: Any) -> Tensor:
@@ -144,9 +208,20 @@ def _find(path: str, trusted: tuple[str, ...]) -> type:
     return cls
 
 
+def _is_one(cls: type, kind: type) -> bool:
+    """Whether objects of a class are of a type; of a protocol, if they have its methods."""
+    if getattr(kind, "_is_protocol", False):
+        return all(hasattr(cls, name) for name in vars(kind) if not name.startswith("_"))
+    return issubclass(cls, kind)
+
+
+def _is_own(cls: type) -> bool:
+    return cls.__module__.split(".")[0] == __name__.split(".")[0]
+
+
 def _is_value(cls: type) -> bool:
     """Whether a file may name a class of this package; those of other packages are trusted whole, or not at all."""
-    if cls.__module__.split(".")[0] != __name__.split(".")[0] or issubclass(cls, nn.Module):
+    if not _is_own(cls) or issubclass(cls, nn.Module):
         return True
     frozen = dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen  # type: ignore[attr-defined]
     return frozen and not cls.__name__.startswith("_")

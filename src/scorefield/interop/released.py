@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..limits import check_storage
 from ..reading import reads, regular
 
 __all__ = ["fill", "is_state", "read_released", "without_prefix"]
+
+_LONGEST_LIST = 2**24  # bytes
 
 
 @reads("download it again")
@@ -29,7 +34,10 @@ def read_released(path: str | os.PathLike[str]) -> Any:
             from safetensors.torch import load_file
 
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        _check_archive(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        check_storage(content, path)
+        return content
     except Exception as error:  # errors of pickle, zip files and PyTorch
         found = re.search(r"Unsupported (?:global|class)\S*:? (?:GLOBAL )?([\w.]+)", str(error))
         if found:
@@ -42,6 +50,20 @@ def read_released(path: str | os.PathLike[str]) -> Any:
         if "Weights only load failed" in str(error):  # with advice that would let the file run code
             raise ValueError(f"{path} is truncated or damaged (it cannot be unpickled): download it again") from None
         raise
+
+
+def _check_archive(path: Path) -> None:
+    """Whether an archive is no longer unpacked than it is, as `torch.save` writes it, with a list of contents of any use."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ValueError(f"{path} is compressed, which torch.save does not do: save it again")
+    if sum(entry.file_size for entry in entries) > os.path.getsize(path):
+        raise ValueError(f"{path} has parts that are longer than the file: download it again")
+    if any(entry.filename.endswith(".pkl") and entry.file_size > _LONGEST_LIST for entry in entries):
+        raise ValueError(f"{path} has a longer list of contents than any checkpoint needs: download it again")
 
 
 def is_state(value: Any) -> bool:

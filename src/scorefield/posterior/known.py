@@ -97,6 +97,10 @@ class ReplacementSMC(Sampler):
             raise ValueError(f"ReplacementSMC needs particles >= 1 and 0 <= threshold <= 1, got {got}")
 
     @property
+    def states(self) -> int:
+        return self.particles
+
+    @property
     def evaluations(self) -> int | None:
         return None  # one without known coordinates, else one for each particle
 

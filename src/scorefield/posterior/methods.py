@@ -9,19 +9,17 @@ from __future__ import annotations
 import abc
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ..denoisers import Gaussian
 from ..samplers.base import Sampler
 from ..samplers.sampling import Sampling
 from ..tensors import expand
 from .measured import LinearizedMeasurement, StandardizedMeasurement
 from .solve import Apply, columns, direct, solved
-
-if TYPE_CHECKING:
-    from ..denoisers import Gaussian
 
 __all__ = [
     "DPS",

@@ -59,6 +59,10 @@ class TwistedParticles(PosteriorSampler):
             raise ValueError(f"TwistedParticles needs particles >= 1 and 0 <= threshold <= 1, got {got}")
 
     @property
+    def states(self) -> int:
+        return self.particles
+
+    @property
     def evaluations(self) -> int:
         return self.particles
 

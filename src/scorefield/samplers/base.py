@@ -43,6 +43,11 @@ class Sampler(abc.ABC):
     gives_data: bool = False
     """Whether the last move of its trajectory gives data, which have no noise left to remove."""
 
+    @property
+    def states(self) -> int:
+        """How many states it holds for a sample: 1 unless each is drawn from particles of its own."""
+        return 1
+
     @abc.abstractmethod
     def start(self, diffusion: Diffusion, times: Tensor, rng: Rng) -> Move:
         """Begins a trajectory through `times`, of shape `(n + 1,)`, and returns the move that makes its steps.

@@ -1,0 +1,110 @@
+"""Limits on what a file may make a program do: how much memory is taken, and how much work is done, before it is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+__all__ = ["BoundedTensors", "check_storage"]
+
+_MOST_VALUES = 100_000  # that a checkpoint of other code holds, apart from the numbers in its tensors
+
+
+class BoundedTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Within it, tensors are made up to a number of bytes in all, and operations up to a number.
+
+    The shape of the result of each operation is found on the meta device, where nothing is allocated, before it is run.
+
+    Arguments:
+        bytes: How many bytes new tensors may take, together, whether they are kept or not.
+        operations: How many operations may be run.
+
+    Raises:
+        ValueError: If there are more.
+
+    Example:
+        >>> with BoundedTensors(bytes=1000, operations=10):
+        ...     torch.ones(10**12)
+        Traceback (most recent call last):
+            ...
+        ValueError: tensors of 4e+12 bytes are asked for, more than 1000 can be needed here
+    """
+
+    def __init__(self, bytes: int, operations: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bytes, self.operations = bytes, operations
+        self.made = self.run = 0
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        given = dict(kwargs or {})
+        self.run += 1
+        if self.run > self.operations:
+            raise ValueError(f"more than {self.operations} operations are asked for, more than can be needed here")
+        self.made += _new_bytes(func, args, given)
+        if self.made > self.bytes:
+            what = f"tensors of {self.made:.3g} bytes are asked for"
+            raise ValueError(f"{what}, more than {self.bytes} can be needed here")
+        return func(*args, **given)
+
+
+def _new_bytes(func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> int:
+    """How many bytes an operation would allocate; 0 where only its values tell."""
+    inputs = list[Tensor]()
+
+    def shape_of(value: Any) -> Any:
+        if isinstance(value, torch.device):
+            return torch.device("meta")
+        if not isinstance(value, Tensor):
+            return value
+        inputs.append(torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta"))
+        return inputs[-1]
+
+    places, named = tree_map(shape_of, args), tree_map(shape_of, kwargs)
+    if not inputs:
+        named["device"] = torch.device("meta")
+    try:
+        found = func(*places, **named)
+    except (RuntimeError, TypeError, NotImplementedError, ValueError):
+        return 0
+    old = {each.untyped_storage()._cdata for each in inputs}
+    new = [each for each in tree_leaves(found) if isinstance(each, Tensor)]
+    return sum(each.numel() * each.element_size() for each in new if each.untyped_storage()._cdata not in old)
+
+
+def check_storage(content: Any, name: object = "the checkpoint") -> None:
+    """Whether the tensors in a checkpoint hold as many numbers as they say, and there are not too many values.
+
+    Arguments:
+        content: Tensors, numbers and text in mappings and sequences.
+        name: What they were read from, for messages.
+
+    Raises:
+        ValueError: If a tensor has more numbers than are stored for it, or there are too many values.
+
+    Example:
+        >>> check_storage({"weight": torch.zeros(1).expand(10**6)})
+        Traceback (most recent call last):
+            ...
+        ValueError: the checkpoint has 4 bytes for a tensor of shape (1000000,): it is not whole, download it again
+    """
+    todo, known, count = [content], set[int](), 0
+    while todo:
+        value = todo.pop()
+        count += 1
+        if count > _MOST_VALUES:
+            raise ValueError(f"{name} holds more than {_MOST_VALUES:,} values besides its tensors: more than it needs")
+        if isinstance(value, Tensor):
+            stored = value.untyped_storage().nbytes() if value.layout == torch.strided else 0
+            if value.numel() * value.element_size() > stored:
+                what = f"{name} has {stored} bytes for a tensor of shape {tuple(value.shape)}"
+                raise ValueError(f"{what}: it is not whole, download it again")
+        elif isinstance(value, Mapping | list | tuple | set) and id(value) not in known:
+            known.add(id(value))
+            todo += [*value.keys(), *value.values()] if isinstance(value, Mapping) else value

@@ -359,7 +359,6 @@ class Observation(Condition):
     """
 
     order = 3
-    work = 8  # derivatives, in several directions
 
     def __init__(self, measurement: Measurement, method: PosteriorMethod | None = None, smallest: float = 0.0) -> None:
         super().__init__()
@@ -367,6 +366,7 @@ class Observation(Condition):
         self.method = method or MomentMatching()
         self.smallest = smallest
         self.order = 3 if self.method.sampler is None else 4  # such samplers look for the last posterior
+        self.work = 32 if self.method.sampler is None else 1  # derivatives, in several directions
 
     @property
     def summary(self) -> str:

@@ -42,6 +42,6 @@ def _is_whole(content: mmap.mmap, start: int) -> bool:
     while at + _HEADER <= end:
         index, _, _, size = struct.unpack("<HHIQ", content[at : at + _HEADER])
         if index == 0:  # what is free, whose size counts its header
-            return at + size == end
+            return bool(at + size == end)
         at += _HEADER + -(-size // 8) * 8
-    return at <= end
+    return bool(at <= end)

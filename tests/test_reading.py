@@ -246,3 +246,24 @@ def test_a_folder_that_is_removed_while_training_says_so(tmp_path):
 
     with pytest.raises(OSError, match=r"the folder .*run was removed meanwhile: make it again"):
         scorefield.fit(X, tmp_path / "run", watch=remove, **TINY)
+
+
+def test_a_heap_that_the_library_of_hdf5_would_read_for_ever(tmp_path):
+    """What is free in a global heap has a size; with 0 its library never ends, and cannot be interrupted."""
+    import xarray
+
+    coordinates = {"z": [1.0, 2.0, 4.0]}
+    xarray.Dataset({"x": (("sample", "z"), np.ones((8, 3)))}, coords=coordinates).to_netcdf(
+        tmp_path / "x.nc", engine="netcdf4"
+    )
+    assert read(tmp_path / "x.nc").shape == (8, 3)
+    content = bytearray((tmp_path / "x.nc").read_bytes())
+    heap = content.index(b"GCOL")
+    at = heap + 16
+    while int.from_bytes(content[at : at + 2], "little"):
+        at += 16 + -(-int.from_bytes(content[at + 8 : at + 16], "little") // 8) * 8
+    content[at + 8 : at + 16] = bytes(8)
+    for name in ("damaged.nc", "damaged.h5"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=rf"{name} is truncated or damaged .the global heap at byte {heap}"):
+            read(tmp_path / name)

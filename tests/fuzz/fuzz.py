@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from kinds import KINDS, Kind, RefusedError
 
-from scorefield.cli.entry import _is_defect
+from scorefield.cli.entry import _is_defect, _message
 
 __all__ = ["Outcome", "Tally", "fuzz", "outcome"]
 
@@ -101,7 +101,7 @@ def outcome(kind: Kind, originals: list[Path], folder: Path, seed: int, case: in
         except Exception as error:
             if raising:
                 raise
-            text = str(error)
+            text = _message(error, [])
             clean = not _is_defect(error) and 0 < len(text) < 4000 and "Traceback" not in text
             where = traceback.extract_tb(error.__traceback__)[-1]
             said = f"{type(error).__name__}: {text[:300]} [{where.filename}:{where.lineno}]"

@@ -10,6 +10,7 @@ from ..cache import Store, read_slices
 from ..optional import need
 from ..schema import Schema
 from .base import Entry, Format, Selection, arrays_of, choose_array, fill
+from .heaps import check_heaps
 from .netcdf import NAMED, NetCDF, has_types, open_dataset, read_dataarray
 
 __all__ = ["Hdf5"]
@@ -55,6 +56,7 @@ class Hdf5(Format):
 def _datasets(path: Path) -> tuple[dict[str, Entry], bool]:
     """The datasets by their path in the file, and whether the library of netCDF wrote them."""
     h5py = need("h5py", f"reading {path.suffix}")
+    check_heaps(path)
     found: dict[str, Entry] = {}
 
     def visit(name: str, item: Any) -> None:

@@ -16,6 +16,7 @@ from ..errors import DataError
 from ..optional import need
 from ..schema import Schema
 from .base import Entry, Format, Selection, arrays_of, choose_array, fill
+from .heaps import check_heaps
 
 __all__ = ["NAMED", "NetCDF", "cannot_be_named", "has_types", "labels", "open_dataset", "read_dataarray"]
 
@@ -100,6 +101,7 @@ def _strange_type(path: Path) -> Any:
     with open(path, "rb") as file:
         if file.read(4) != b"\x89HDF":
             return None
+    check_heaps(path)
     h5py, found = need("h5py", "reading netcdf"), []
 
     def visit(name: str, item: Any) -> None:

@@ -49,7 +49,9 @@ class Parquet(TableFormat):
             if selection.resize is not None:
                 raise DataError(f"{path} holds no images to be resized: leave out resize")
             if store.holds(8 * file.metadata.num_rows * len(wanted)):
-                return from_arrow(file.read(wanted))
+                found = file.read(wanted)
+                found.validate(full=True)  # text that is not UTF-8 would fail later, where no file is named
+                return from_arrow(found)
             parts = file.iter_batches(rows_at_once(len(wanted)), columns=wanted)
             return copied_table(store, wanted, (part.to_pandas() for part in parts))
 

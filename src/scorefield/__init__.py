@@ -53,10 +53,12 @@ if TYPE_CHECKING:
         noise_levels as noise_levels,
         objectives as objectives,
         ode as ode,
+        overwriting as overwriting,
         posterior as posterior,
         presets as presets,
         processes as processes,
         renames as renames,
+        replacing as replacing,
         reporting as reporting,
         rng as rng,
         runs as runs,
@@ -80,7 +82,12 @@ if TYPE_CHECKING:
     from .samplers import Sampling as Sampling
     from .settings import Data as Data, Network as Network, Training as Training
 
-_INTERNAL = {"calls", "condition_migrations", "deprecation", "display", "migrations", "renames", "spec"}
+_INTERNAL = {"calls", "condition_migrations", "deprecation", "display", "migrations"} | {
+    "overwriting",
+    "renames",
+    "replacing",
+    "spec",
+}
 _HOMES = {
     "Data": ("settings", "Data"),
     "Measurement": ("measurement", "Measurement"),

@@ -1,8 +1,8 @@
 """Files that are written whole or not at all, by way of temporary files; those that a dead process left are removed.
 
-A temporary file lies beside its target. Its name says which process writes it, on which host: the next process that writes into
-the folder removes it if that process has ended. Whether a process of another host has ended cannot be known: such a file is
-removed when nothing has been written to it for a week.
+A temporary file lies next to its target. Its name says which process writes it, on which host: the next process that
+writes into the folder removes it if that process has ended. Whether a process of another host has ended cannot be known:
+such a file is removed when nothing has been written to it for a week.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _mine: set[str] = set()  # names that this process is writing
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Gives a temporary path beside `path` to write a file or a folder to, and moves it there when it is on the disk.
+    """Gives a temporary path next to `path` to write a file or a folder to, and moves it there when it is on the disk.
 
     However the block ends, the temporary file is gone, and what was at `path` stays unless the block succeeded.
 

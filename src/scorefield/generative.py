@@ -13,12 +13,14 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+from .bars import shown
 from .constraints import Constraint, Rules, draw_valid
 from .data import Schema
 from .denoisers import Gaussian
 from .deprecation import renamed_arguments, suggests_arguments
 from .diffusion import Diffusion
 from .processes import Process
+from .progress import mapped, part
 from .rng import Mixed, Rng, Samples
 from .samplers import (
     DormandPrince,
@@ -109,6 +111,8 @@ class GenerativeModel(nn.Module, abc.ABC):
         batch: int | None = None,
         schedule: Schedule | str | None = None,
         process: Process | str | None = None,
+        *,
+        progress: bool | None = None,
     ) -> Any:
         """Draws samples.
 
@@ -125,6 +129,7 @@ class GenerativeModel(nn.Module, abc.ABC):
             schedule: The times to step through (`scorefield.schedules`), or the call of one.
             process: The noise process (`scorefield.processes`), or the call of one. With its default arguments it takes the
                 levels that the model has learned; otherwise its own, as far as the model has learned them.
+            progress: Whether a bar is shown; by default in a terminal or a notebook.
 
         Returns:
             `count` samples in the form of the data that the model learned: an array, a tensor, a table.
@@ -139,7 +144,8 @@ class GenerativeModel(nn.Module, abc.ABC):
             >>> model.sample(100, sampler="heun(steps=20)", process="vp").shape
             (100,)
         """
-        drawn = list(self.batches(count, seed, sampler, steps, denoise, batch, schedule, process))
+        with shown(progress):
+            drawn = list(self.batches(count, seed, sampler, steps, denoise, batch, schedule, process))
         return self.schema.pack(torch.cat(drawn))
 
     @renamed_arguments(grid="schedule")
@@ -166,9 +172,12 @@ class GenerativeModel(nn.Module, abc.ABC):
         def draw(numbers: Tensor, rng: Rng) -> Tensor:
             return self._draw(diffusion, numbers, rng, sampling, denoise)
 
-        if rules:
-            return (draw_valid(draw, rules, rng).x for rng in sources)
-        return (draw(_numbers(rng), rng) for rng in sources)
+        def drawn(rng: Samples) -> Tensor:
+            done = rng.start / count  # by numbers: the last batch may be a small one
+            with part(done, (rng.start + rng.count) / count, "drawing samples"):
+                return draw_valid(draw, rules, rng).x if rules else draw(_numbers(rng), rng)
+
+        return map(drawn, sources)
 
     def _rules(self) -> Rules:
         """What samples must satisfy: declared constraints, and bounds of columns that follow from others."""
@@ -207,8 +216,8 @@ class GenerativeModel(nn.Module, abc.ABC):
         self, diffusion: Diffusion, numbers: Tensor, rng: Rng, sampling: Sampling, denoise: bool = True
     ) -> Tensor:
         """The samples of some numbers `(B,)`, in the units of the data; `sampling` is complete."""
-        part = diffusion.samples(numbers)
-        x = sample(part, (len(numbers), *self.standardize.state_shape), sampling, rng, denoise, device=self.device)
+        some = diffusion.samples(numbers)
+        x = sample(some, (len(numbers), *self.standardize.state_shape), sampling, rng, denoise, device=self.device)
         return self.standardize.inverse(x).to("cpu", self._dtype())
 
     @renamed_arguments(grid="schedule")
@@ -268,7 +277,8 @@ class GenerativeModel(nn.Module, abc.ABC):
         state, diffusion = self.standardize(self.schema.unpack(x, torch.float64).to(self.device)), self._precise
         if bool(state.isnan().any()):
             raise ValueError("rows with missing values have no latents: fill them first, model.impute(x)")
-        return torch.cat([encode(some, part, sampling).cpu() for some, part in self._parts(diffusion, state)])
+        pairs = self._parts(diffusion, state)
+        return torch.cat([*mapped(lambda pair: encode(*pair, sampling).cpu(), pairs, self._count(len(state)))])
 
     @renamed_arguments(grid="schedule")
     @suggests_arguments
@@ -294,16 +304,21 @@ class GenerativeModel(nn.Module, abc.ABC):
         """
         sampling = self._flow(_asked(sampler, steps, schedule, process))
         diffusion, z = self._precise, latents.to(self.device, torch.float64)
-        parts = [decode(some, part, sampling) for some, part in self._parts(diffusion, z)]
+        pairs = self._parts(diffusion, z)
+        parts = [*mapped(lambda pair: decode(*pair, sampling), pairs, self._count(len(z)))]
         return self.schema.pack(self.standardize.inverse(torch.cat(parts)).to("cpu", self._dtype()))
 
     def _parts(self, diffusion: Diffusion, x: Tensor) -> Iterator[tuple[Diffusion, Tensor]]:
         """Batches of rows, each with the diffusion of these rows."""
         diffusion.check_rows(len(x))
         start = 0
-        for part in x.split(self._batch()):  # type: ignore[no-untyped-call]
-            yield diffusion.samples(start + torch.arange(len(part))), part
-            start += len(part)
+        for some in x.split(self._batch()):  # type: ignore[no-untyped-call]
+            yield diffusion.samples(start + torch.arange(len(some))), some
+            start += len(some)
+
+    def _count(self, rows: int) -> int:
+        """How many batches of so many rows there are."""
+        return -(-rows // self._batch())
 
     def _flow(self, sampling: Sampling) -> Sampling:
         """What was asked for; without a sampler, the probability flow to a tolerance."""
@@ -326,7 +341,7 @@ class GenerativeModel(nn.Module, abc.ABC):
             ValueError: If `a` and `b` have other forms or counts, or `frames` is below 2.
         """
         ends = (self.encode(a, sampler), self.encode(b, sampler))
-        return [self.decode(z, sampler) for z in spherical_interpolation(*ends, frames)]
+        return [*mapped(lambda z: self.decode(z, sampler), spherical_interpolation(*ends, frames))]
 
     def interpolate_seeds(
         self, count: int, seeds: tuple[int, int] = (0, 1), frames: int = 8, sampler: SamplingLike = None

@@ -11,6 +11,7 @@ from typing import Any
 import torch.nn as nn
 
 from . import checkpoint
+from .bars import shown
 from .conditionable import ConditionableModel
 from .conditions import (
     Condition,
@@ -23,6 +24,7 @@ from .denoisers import DenoiserModule, Gaussian
 from .diffusion import Diffusion
 from .display import Facts, displayed, listed, rounded
 from .likelihood import DataDensity, Density, LogProb
+from .progress import part
 from .samplers import Sampling, SamplingLike
 from .units import Units
 
@@ -162,7 +164,8 @@ class Model(ConditionableModel):
         Raises:
             ValueError: If `x` has another form, a context is missing, or a method has no log-density (`DAPS`, `RePaint`).
         """
-        return self.density(seed, probes, tolerance, batch, target_error, extrapolate).log_prob(x)
+        with shown(), part(0, 1, "log-densities"):
+            return self.density(seed, probes, tolerance, batch, target_error, extrapolate).log_prob(x)
 
     def density(
         self,

@@ -18,6 +18,7 @@ from typing import Any
 
 from cyclopts import CycloptsError
 
+from ..bars import display
 from ..reading import deliberate, one_line, out_of_memory
 from .inputs import check_output
 from .options import names_of, with_new_words
@@ -63,7 +64,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _failed(error, words, 2, debug)
     try:
-        with stoppable():
+        with stoppable(), display():
             check_output(bound.arguments)
             command(*bound.args, **bound.kwargs)
             sys.stdout.flush()

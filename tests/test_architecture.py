@@ -17,7 +17,17 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # Rooms from the ground up: a room may use what is on lower floors, and its own files.
 FLOORS = [
-    {"renames", "migrations", "condition_migrations", "deprecation", "display", "overwriting", "progress", "replacing"},
+    {
+        "renames",
+        "migrations",
+        "condition_migrations",
+        "deprecation",
+        "display",
+        "overwriting",
+        "plotting",
+        "progress",
+        "replacing",
+    },
     {"bars", "settings", "tensors", "rng", "spec", "_old_names", "reading", "destinations"},
     {"derivatives", "calls"},
     {"ode", "nn", "data", "mcmc"},

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         objectives as objectives,
         ode as ode,
         overwriting as overwriting,
+        plotting as plotting,
         posterior as posterior,
         presets as presets,
         processes as processes,

@@ -30,6 +30,7 @@ __all__ = ["main"]
 
 for _module in pkgutil.iter_modules([os.path.dirname(__file__)], f"{__package__}."):
     import_module(_module.name)  # each adds its commands
+app.register_install_completion_command(help="Let the shell complete commands and options (bash, zsh, fish).")
 
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     (r"fit\(x, context=…\)", "scorefield fit DATA -o RUN --context FILE"),

@@ -138,6 +138,8 @@ def fit(
             fitted = Session(trusting, found, tensorboard).run(asked(options, found, x, source, labels), begin, watch)
     if fitted.warning:
         warnings.warn(fitted.warning, stacklevel=4)
+    place = {} if folder is None else {"run": str(folder.path)}
+    fitted.model.about = {**fitted.record, **place, "choices": found.choices}
     return fitted.model
 
 

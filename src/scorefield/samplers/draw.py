@@ -36,7 +36,8 @@ def trajectory_from(
         RuntimeError: If a state becomes non-finite (NaN or inf).
     """
     states, last = sampler.trajectory(diffusion, x, times, rng), times[0]
-    count = len(times) - 1 + (denoise and not sampler.gives_data)
+    final = denoise and not sampler.gives_data and not sampler.adaptive  # whose one step is nearly all of the work
+    count = len(times) - 1 + final
     for i, t in enumerate(times):
         before = x
         # around each step alone: the gradients of the caller's loop are left as they are; the first state takes no step

@@ -1,8 +1,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+LOWEST := tests/data tests/reporting tests/interop/test_sklearn.py tests/test_cli*.py tests/test_progress.py
 
-.PHONY: demo test test-slow fuzz crash lint bench clean
+LOW := .venv-lowest/bin
+
+.PHONY: demo test test-slow test-lowest fuzz crash lint bench clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -23,6 +26,15 @@ test: lint  ## everything that must always hold
 test-slow: $(READY)  ## what takes longer than the suite allows
 	$(BIN)/python -m pytest -m slow --timeout 3600
 
+.venv-lowest/ready: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv .venv-lowest
+	$(LOW)/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt \
+		-e ".[data,excel,tensorboard]" pytest pytest-timeout pytest-xdist hypothesis
+	touch $@
+
+test-lowest: .venv-lowest/ready  ## what touches dependencies, with the oldest versions of them that pyproject.toml allows
+	OMP_NUM_THREADS=1 $(LOW)/python -m pytest -n 2 $(LOWEST)
+
 fuzz: $(READY)  ## damaged files, configurations and flags: SEED, CASES of each kind, MINUTES of all
 	$(BIN)/python tests/fuzz/fuzz.py --seed $(or $(SEED),0) --cases $(or $(CASES),1000) --minutes $(or $(MINUTES),60)
 
@@ -39,4 +51,4 @@ bench: $(READY)  ## speed and quality; see benchmarks/README.md
 	$(BIN)/python benchmarks/sampling.py
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv .venv-lowest demo

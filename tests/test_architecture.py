@@ -17,8 +17,18 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # Rooms from the ground up: a room may use what is on lower floors, and its own files.
 FLOORS = [
-    {"renames", "migrations", "condition_migrations", "deprecation", "display", "overwriting", "replacing"},
-    {"settings", "tensors", "rng", "spec", "limits", "_old_names", "reading", "destinations"},
+    {
+        "renames",
+        "migrations",
+        "condition_migrations",
+        "deprecation",
+        "display",
+        "overwriting",
+        "plotting",
+        "progress",
+        "replacing",
+    },
+    {"bars", "settings", "tensors", "rng", "spec", "limits", "_old_names", "reading", "destinations"},
     {"derivatives", "calls"},
     {"ode", "nn", "data", "mcmc"},
     {"processes", "denoisers", "units", "checkpoint", "metrics", "measurement", "context"},

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-import rich.progress
-import torch
 from PIL import Image
 
 from scorefield.cli import main, terminal
@@ -297,46 +293,6 @@ def test_compare_images_in_the_usual_ways(place, capsys):
     assert (place / "images" / "compare.html").read_text().count("<img") == len(kept["rows"]) + 1
 
 
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def steps(number, seconds, monkeypatch, measured=()):
-    """Progress of training whose steps take `seconds` each."""
-    clock = [100.0]
-    monkeypatch.setattr(terminal, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
-    for step in range(1, number + 1):
-        clock[0] += seconds
-        held_out = 0.25 if step in measured else None
-        yield SimpleNamespace(step=step, fraction=step / number, loss=torch.tensor(0.5), held_out=held_out)
-
-
-def test_progress_is_a_line_now_and_then_without_a_terminal(monkeypatch, capsys):
-    with terminal.Watch() as watch:
-        for progress in steps(1000, 0.1, monkeypatch, measured=range(1, 400)):
-            watch(progress)
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == pytest.approx(8 + 6, abs=2)  # every 5 seconds with a measurement, every 10 without
-    assert "loss 0.5000 · held-out 0.2500 · 10 steps/s · " in lines[3] and lines[3].endswith(" left")
-    assert lines[-1].startswith("step 1,000 · ") and "left" not in lines[-1]
-
-
-def test_progress_is_a_bar_on_a_terminal_ten_times_a_second_at_most(monkeypatch):
-    screen = Terminal()
-    monkeypatch.setattr(sys, "stderr", screen)
-    monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setenv("COLUMNS", "120")
-    drawn = []
-    refresh = rich.progress.Progress.refresh
-    monkeypatch.setattr(rich.progress.Progress, "refresh", lambda bar: drawn.append(refresh(bar)))
-    with terminal.Watch() as watch:
-        for progress in steps(1000, 0.01, monkeypatch):
-            watch(progress)
-    assert 80 <= len(drawn) <= 102
-    assert "loss 0.5000" in screen.getvalue() and "━" in screen.getvalue()
-
-
 def test_tables_break_long_words_and_no_numbers(capsys):
     words, name = ("a", *("b" * 12 for _ in range(9))), "name(" + 30 * "key=value, "
     terminal.table("title", words, [(name, *(0.123456 for _ in range(9))), ("short", *range(1000, 10000, 1000))])
@@ -344,17 +300,6 @@ def test_tables_break_long_words_and_no_numbers(capsys):
     assert lines[0] == "title" and max(map(len, lines)) <= 160
     assert sum(line.count("0.1235") for line in lines) == 9 and any("9,000" in line for line in lines)
     assert "".join("".join(line[:44].split()) for line in lines).count("key=value") >= 20
-
-
-def test_spans_of_time():
-    assert [terminal.duration(s) for s in (0.2, 59, 60, 3599, 3600, 90000)] == [
-        "0 s",
-        "59 s",
-        "1:00",
-        "59:59",
-        "1:00 h",
-        "25:00 h",
-    ]
 
 
 @pytest.mark.parametrize("word, status", [("SIGINT", 130), ("SIGTERM", 143)])

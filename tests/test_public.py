@@ -64,7 +64,16 @@ ROOMS = {name.split(".")[1] for name in MODULES if not name.split(".")[1].starts
 
 
 def test_modules_are_discoverable():
-    internal = {"blockwise", "calls", "condition_migrations", "deprecation", "destinations", "display", "limits"}
+    internal = {
+        "bars",
+        "blockwise",
+        "calls",
+        "condition_migrations",
+        "deprecation",
+        "destinations",
+        "display",
+        "limits",
+    }
     internal |= {"migrations", "overwriting", "reading", "renames", "replacing", "spec"}
     assert internal < ROOMS
     assert set(dir(scorefield)) == {*scorefield.__all__, *(ROOMS - internal)}

@@ -20,6 +20,7 @@ _old_names.install()
 
 if TYPE_CHECKING:
     from . import (
+        bars as bars,
         blockwise as blockwise,
         calls as calls,
         checkpoint as checkpoint,
@@ -57,9 +58,11 @@ if TYPE_CHECKING:
         objectives as objectives,
         ode as ode,
         overwriting as overwriting,
+        plotting as plotting,
         posterior as posterior,
         presets as presets,
         processes as processes,
+        progress as progress,
         reading as reading,
         renames as renames,
         replacing as replacing,
@@ -87,6 +90,7 @@ if TYPE_CHECKING:
     from .settings import Data as Data, Network as Network, Training as Training
 
 _INTERNAL = {
+    "bars",
     "blockwise",
     "calls",
     "condition_migrations",

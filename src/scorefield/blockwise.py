@@ -16,6 +16,8 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor
 
+from .progress import mapped, report
+
 __all__ = ["block_rows", "each_in_one_thread", "in_one_thread", "regrouped"]
 
 _Block = TypeVar("_Block")
@@ -80,9 +82,13 @@ def each_in_one_thread(drawn: Callable[[_Block], Tensor], blocks: Sequence[_Bloc
     workers = min(torch.get_num_threads(), len(blocks)) if at_once else 1
     with _one_thread():  # restores what workers, who share the setting, leave behind
         if workers == 1:
-            return [drawn(block) for block in blocks]
+            return [*mapped(drawn, blocks)]
         with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(drawn, blocks))
+            done = list[Tensor]()
+            for value in pool.map(drawn, blocks):
+                done.append(value)
+                report(len(done) / len(blocks))
+            return done
 
 
 def regrouped(parts: Iterable[Tensor], size: int) -> Iterator[Tensor]:

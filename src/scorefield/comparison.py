@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .bars import shown
 from .conditions import Condition, Stage
 from .data import Rows
 from .denoisers import Denoiser
@@ -20,6 +21,7 @@ from .evaluation import DISTANCES, RunData, standard
 from .mcmc import Langevin
 from .metrics import Distance, nearest, with_floor
 from .model import Model
+from .progress import mapped, part
 from .runs import Run
 from .samplers import (
     DDIM,
@@ -150,8 +152,9 @@ def compare(
     count: int | None = None,
     seed: int = 0,
     steps: int | None = None,
-    device: str = "cpu",
+    device: str | None = None,
     watch: Callable[[str], None] = lambda line: None,
+    progress: bool | None = None,
 ) -> Comparison:
     """Draws the same seeds with several samplers, compares them with held-out data, and keeps `compare.json` in the run.
 
@@ -162,17 +165,20 @@ def compare(
         x: The data that were fitted; read again from where they came from by default.
         count, seed: The number of samples that each sampler draws, 1,000 vectors or 256 grids by default; their seed.
         steps: The number of steps where a sampling does not say it; the model's own number by default.
-        device: The device to draw them on.
+        device: The device to draw them on; by default a GPU if there is one, or that of a `RunData`.
         watch: Is called with a line of text as each sampler has finished.
+        progress: Whether a bar is shown; by default in a terminal or a notebook.
 
     Raises:
         FileNotFoundError: If the run has no model yet.
         ValueError: If the data are not those of the run, or a sampling cannot be used.
         RuntimeError: If every sampler fails.
     """
-    data = (run if isinstance(run, RunData) else RunData.of(run, x).conditioned()).to(device).independent()
+    opened = RunData.of(run, x, device)
+    data = (opened if isinstance(run, RunData) else opened.conditioned()).independent()
     train = data.train if data.matched else data.held_out
-    comparison = compare_model(data.model, train, data.held_out, samplings, count, seed, steps, watch)
+    with shown(progress):
+        comparison = compare_model(data.model, train, data.held_out, samplings, count, seed, steps, watch)
     data.run.write("compare.json", comparison.plain())
     return comparison
 
@@ -204,13 +210,15 @@ def compare_model(
         what = f"got count={count} and {len(held_out)}"
         raise ValueError(f"sets of samples and of held-out data are compared, 2 or more of each: {what}")
     chosen = [resolved(Sampling.of(each), model, steps) for each in samplings or usual(model, steps)]
-    for sampling in chosen:
-        _tried(model, sampling, seed)
-    next(model.batches(count, seed, Sampling(DDIM(), 2)))  # first calls are slow: they are not timed
+    with part(0, 0):  # too short to count
+        for sampling in chosen:
+            _tried(model, sampling, seed)
+        _ = next(model.batches(count, seed, Sampling(DDIM(), 2)))  # first calls are slow: they are not timed
     drawn, failed = [], []
-    for sampling in chosen:
+    for i, sampling in enumerate(chosen):
         try:
-            drawn.append(_Drawn.of(model, sampling, count, seed))
+            with part(0.8 * i / len(chosen), 0.8 * (i + 1) / len(chosen), str(sampling)):
+                drawn.append(_Drawn.of(model, sampling, count, seed))
         except RuntimeError as error:
             failed.append((sampling, str(error)))
             watch(f"{sampling}: {error}")
@@ -223,10 +231,12 @@ def compare_model(
         None if train is held_out else standard(model, train, 8 * count)
     )  # if nothing was held out, they are the same
     pack, unpack = model.schema.pack, model.schema.unpack  # samples rounded and clipped to the form of the data
+    with part(0.8, 1, "distances"):
+        rows = _measured(model, drawn, standard(model, held_out, 2 * count), others)
     return Comparison(
         count,
         seed,
-        _measured(model, drawn, standard(model, held_out, 2 * count), others),
+        rows,
         tuple(failed),
         tuple(_shown(unpack(pack(each.x[:shown]))) for each in drawn),
         _shown(held_out.take(range(min(shown, len(held_out)))).to(torch.float32)),
@@ -324,7 +334,8 @@ def _tried(model: Model, sampling: Sampling, seed: int) -> None:
 def _measured(model: Model, drawn: Sequence[_Drawn], real: Tensor, others: Tensor | None) -> tuple[SamplerResult, ...]:
     """A row for each sampler; the floors are those of the first, as all have the same sizes."""
     sets = [standard(model, model.schema.rows(model.schema.pack(each.x)), len(each.x)) for each in drawn]
-    floors = [with_floor(distance, sets[0], real, others, name=name) for name, distance in DISTANCES.items()]
+    measures = list(DISTANCES.items())
+    floors = [*mapped(lambda each: with_floor(each[1], sets[0], real, others, name=each[0]), measures)]
     every = real if others is None else torch.cat([real, others])
     size = min(len(sets[0]), len(every))
     usual = _spread(every[:size])

@@ -11,6 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from .bars import shown
 from .calls import parse_call
 from .conditions import (
     ClassifierGuidance,
@@ -30,6 +31,7 @@ from .generative import GenerativeModel
 from .measurement import Measurement
 from .posterior import MomentMatching, PosteriorMethod, ReplacementSMC, StandardizedMeasurement, TwistedParticles
 from .posterior.levels import following, thinnest
+from .progress import mapped
 from .rng import Rng
 from .samplers import Sampling, SamplingLike
 from .schedules import LogLevel
@@ -207,9 +209,11 @@ class ConditionableModel(GenerativeModel, abc.ABC):
         tables = [data.clone() for _ in range(draws)]
         if len(rows):
             part = self._with_rows(data[rows], ~gaps[rows], complete=True)
-            for k, table in enumerate(tables):
-                drawn = torch.cat(list(part.batches(len(rows), seed + 1_000_003 * k, sampler))).double()
-                table[rows] = torch.where(gaps[rows], drawn, data[rows])
+            seeds = [seed + 1_000_003 * k for k in range(draws)]
+            with shown():
+                drawn = mapped(lambda seed: torch.cat(list(part.batches(len(rows), seed, sampler))).double(), seeds)
+                for table, values in zip(tables, drawn):
+                    table[rows] = torch.where(gaps[rows], values, data[rows])
         packed = [in_place_of(x, self.schema.pack(table), gaps) for table in tables]
         return packed if draws > 1 else packed[0]
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+from .bars import shown
 from .blockwise import block_rows, each_in_one_thread, in_one_thread, regrouped
 from .constraints import Constraint, Rules, draw_valid
 from .data import Schema
@@ -20,6 +21,7 @@ from .denoisers import Gaussian
 from .deprecation import renamed_arguments, suggests_arguments
 from .diffusion import Diffusion
 from .processes import Process
+from .progress import mapped, part
 from .rng import Mixed, Rng, SampleBlock, Samples
 from .samplers import (
     DormandPrince,
@@ -110,6 +112,8 @@ class GenerativeModel(nn.Module, abc.ABC):
         batch: int | None = None,
         schedule: Schedule | str | None = None,
         process: Process | str | None = None,
+        *,
+        progress: bool | None = None,
     ) -> Any:
         """Draws samples.
 
@@ -127,6 +131,7 @@ class GenerativeModel(nn.Module, abc.ABC):
             schedule: The times to step through (`scorefield.schedules`), or the call of one.
             process: The noise process (`scorefield.processes`), or the call of one. With its default arguments it takes the
                 levels that the model has learned; otherwise its own, as far as the model has learned them.
+            progress: Whether a bar is shown; by default in a terminal or a notebook.
 
         Returns:
             `count` samples in the form of the data that the model learned: an array, a tensor, a table.
@@ -141,7 +146,8 @@ class GenerativeModel(nn.Module, abc.ABC):
             >>> model.sample(100, sampler="heun(steps=20)", process="vp").shape
             (100,)
         """
-        drawn = list(self.batches(count, seed, sampler, steps, denoise, batch, schedule, process))
+        with shown(progress):
+            drawn = list(self.batches(count, seed, sampler, steps, denoise, batch, schedule, process))
         return self.schema.pack(torch.cat(drawn))
 
     @renamed_arguments(grid="schedule")
@@ -170,7 +176,12 @@ class GenerativeModel(nn.Module, abc.ABC):
         def draw(numbers: Tensor, rng: Rng) -> Tensor:
             return self._draw(diffusion, numbers, rng, sampling, denoise)
 
-        valid = (draw_valid(draw, rules, rng).x if rules else draw(_numbers(rng), rng) for rng in sources)
+        def drawn(rng: Samples) -> Tensor:
+            done = min(1.0, rng.start / count)  # by numbers: the last batch may be a small one
+            with part(done, min(1.0, (rng.start + rng.count) / count), "drawing samples"):
+                return draw_valid(draw, rules, rng).x if rules else draw(_numbers(rng), rng)
+
+        valid = map(drawn, sources)
         return valid if asked is None or asked == size else regrouped(valid, asked)
 
     def _rules(self) -> Rules:
@@ -297,7 +308,8 @@ class GenerativeModel(nn.Module, abc.ABC):
         state, diffusion = self.standardize(self.schema.unpack(x, torch.float64).to(self.device)), self._precise
         if bool(state.isnan().any()):
             raise ValueError("rows with missing values have no latents: fill them first, model.impute(x)")
-        return torch.cat([encode(some, part, sampling).cpu() for some, part in self._parts(diffusion, state)])
+        pairs = self._parts(diffusion, state)
+        return torch.cat([*mapped(lambda pair: encode(*pair, sampling).cpu(), pairs, self._count(len(state)))])
 
     @renamed_arguments(grid="schedule")
     @suggests_arguments
@@ -323,16 +335,21 @@ class GenerativeModel(nn.Module, abc.ABC):
         """
         sampling = self._flow(_asked(sampler, steps, schedule, process))
         diffusion, z = self._precise, latents.to(self.device, torch.float64)
-        parts = [decode(some, part, sampling) for some, part in self._parts(diffusion, z)]
+        pairs = self._parts(diffusion, z)
+        parts = [*mapped(lambda pair: decode(*pair, sampling), pairs, self._count(len(z)))]
         return self.schema.pack(self.standardize.inverse(torch.cat(parts)).to("cpu", self._dtype()))
 
     def _parts(self, diffusion: Diffusion, x: Tensor) -> Iterator[tuple[Diffusion, Tensor]]:
         """Batches of rows, each with the diffusion of these rows."""
         diffusion.check_rows(len(x))
         start = 0
-        for part in x.split(self._batch()):  # type: ignore[no-untyped-call]
-            yield diffusion.samples(start + torch.arange(len(part))), part
-            start += len(part)
+        for some in x.split(self._batch()):  # type: ignore[no-untyped-call]
+            yield diffusion.samples(start + torch.arange(len(some))), some
+            start += len(some)
+
+    def _count(self, rows: int) -> int:
+        """How many batches of so many rows there are."""
+        return -(-rows // self._batch())
 
     def _flow(self, sampling: Sampling) -> Sampling:
         """What was asked for; without a sampler, the probability flow to a tolerance."""
@@ -355,7 +372,7 @@ class GenerativeModel(nn.Module, abc.ABC):
             ValueError: If `a` and `b` have other forms or counts, or `frames` is below 2.
         """
         ends = (self.encode(a, sampler), self.encode(b, sampler))
-        return [self.decode(z, sampler) for z in spherical_interpolation(*ends, frames)]
+        return [*mapped(lambda z: self.decode(z, sampler), spherical_interpolation(*ends, frames))]
 
     def interpolate_seeds(
         self, count: int, seeds: tuple[int, int] = (0, 1), frames: int = 8, sampler: SamplingLike = None

@@ -5,12 +5,16 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+import torch
 import torch.nn as nn
 
 from . import checkpoint
+from .bars import shown
 from .conditionable import ConditionableModel
 from .conditions import (
     Condition,
@@ -23,6 +27,8 @@ from .denoisers import DenoiserModule, Gaussian
 from .diffusion import Diffusion
 from .display import Facts, displayed, listed, rounded
 from .likelihood import DataDensity, Density, LogProb
+from .plotting import plot_rows
+from .progress import part
 from .samplers import Sampling, SamplingLike
 from .units import Units
 
@@ -65,6 +71,8 @@ class Model(ConditionableModel):
         self.denoiser = denoiser
         self.context = context
         self._conditions = nn.ModuleList(conditions)
+        self.about: Mapping[str, Any] = {}
+        """What is known of its fit: `choices` with their reasons, losses, why training stopped; empty where nothing is."""
 
     def _facts(self) -> Facts:
         count, schema = sum(p.numel() for p in self.denoiser.parameters()), self.schema
@@ -116,7 +124,72 @@ class Model(ConditionableModel):
         """
         names = ("schema", "standardize", "denoiser", "moments", "sampling", "context", "conditions")
         parts = {name: getattr(self, name) for name in names} | changes
-        return Model(**parts).train(self.training)
+        made = Model(**parts).train(self.training)
+        made.about = self.about
+        return made
+
+    @property
+    def choices(self) -> tuple[tuple[str, str, str], ...]:
+        """What was chosen for its fit: names, values and reasons; empty for a model that comes from no fit."""
+        return tuple((str(name), str(value), str(why)) for name, value, why in self.about.get("choices", ()))
+
+    @property
+    def history(self) -> tuple[tuple[int, float], ...]:
+        """The held-out loss while it was trained: steps, and the mean loss after them; empty for a model of no fit."""
+        found = self.about.get("on_the_way", {"step": (), "loss": ()})
+        return tuple((int(step), sum(each) / len(each)) for step, each in zip(found["step"], found["loss"]))
+
+    def report(self, x: Any = None, count: int | None = None, seed: int = 0) -> Path:
+        """Evaluates the run that the model comes from and writes `report.html` into its folder: `scorefield.report`.
+
+        Arguments:
+            x: The data that were fitted; read again from where they came from by default.
+            count, seed: How many samples to draw, and their seed.
+
+        Returns:
+            The path of the page.
+
+        Raises:
+            ValueError: If the model comes from no run, or is conditioned; if the data are not those of the run, or were
+                given in memory and are not passed again.
+        """
+        if "run" not in self.about:
+            instead = "for a model alone there is scorefield.evaluation.evaluate(model, train, held_out)"
+            raise ValueError(
+                f"a report is of a run, and this model comes from none: fit(x, run='folder') keeps one; {instead}"
+            )
+        if self.conditions:
+            raise ValueError("a report is of the model as it was fitted, and this one is conditioned: report that one")
+        above = import_module(f"{__package__}.reporting.run")  # the one call that goes up: see docs/design.md
+        return Path(above.report(above.Run(self.about["run"]), x, count, seed))
+
+    def plot(self, data: Any = None, count: int = 1000, seed: int = 0, axes: Any = None) -> Any:
+        """Draws samples with matplotlib: histograms of columns, curves of signals, pictures of fields and images.
+
+        Arguments:
+            data: Data in the form that the model learned, to draw next to the samples.
+            count: The number of samples; of signals and pictures the first few are drawn.
+            seed: Their seed.
+            axes: Axes of matplotlib to draw into; by default those of a new figure.
+
+        Returns:
+            The axes, in an array.
+
+        Raises:
+            ValueError: If there are fewer axes than are needed.
+
+        Example:
+            >>> import matplotlib, numpy as np, scorefield
+            >>> matplotlib.use("agg")
+            >>> x = np.random.default_rng(0).normal(size=(300, 2))
+            >>> axes = scorefield.fit(x, steps=50).plot(x, count=100)
+            >>> axes[0].get_xlabel(), axes[0].get_ylabel()
+            ('column 0', 'column 1')
+        """
+        count = count if len(self.schema.inner_shape) == 1 else min(count, 16)
+        sides = (self.sample(count, seed), data)
+        unpacked = [None if x is None else self.schema.unpack(x, torch.float64).numpy() for x in sides]
+        return plot_rows(unpacked[0], unpacked[1], self.schema.columns, axes)  # type: ignore[arg-type]  # samples are there
 
     def with_sampling(self, sampling: SamplingLike) -> Model:
         """The model with another default of how samples are drawn; what `sampling` leaves out stays.
@@ -162,7 +235,8 @@ class Model(ConditionableModel):
         Raises:
             ValueError: If `x` has another form, a context is missing, or a method has no log-density (`DAPS`, `RePaint`).
         """
-        return self.density(seed, probes, tolerance, batch, target_error, extrapolate).log_prob(x)
+        with shown(), part(0, 1, "log-densities"):
+            return self.density(seed, probes, tolerance, batch, target_error, extrapolate).log_prob(x)
 
     def density(
         self,

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .progress import heard, report
 from .tensors import expand
 
 __all__ = [
@@ -262,6 +263,8 @@ class _Solver:
         result = tuple(a.clone() for a in y)
         count = torch.zeros(len(y[0]), dtype=torch.int64, device=y[0].device)
         count[active.rows] = 2  # for the first step
+        spans = torch.ones(len(y[0]), dtype=torch.float64, device=y[0].device)
+        spans[active.rows] = (active.stop - active.t).abs()
         for _ in range(max_steps):
             if len(active.rows) == 0:
                 break
@@ -271,6 +274,9 @@ class _Solver:
                 for whole, part in zip(result, active.y):
                     whole[active.rows[finished]] = part[finished]
                 active = active.keep(~finished)
+            if heard():
+                left_over = (active.stop - active.t).abs() / spans[active.rows]
+                report(1 - float(left_over.sum()) / max(1, len(spans)))
             stuck = active.dt.abs() <= _TINY_STEP * torch.maximum(active.t.abs(), active.stop.abs())
             if bool(stuck.any()):
                 where = f"sample {int(active.rows[stuck][0])} at t = {float(active.t[stuck][0]):.3g}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from .options import Conditions, Reading
 from .terminal import table
-from .verbs import Config, Fitted, RunFolder, app, flat
+from .verbs import Config, Device, Fitted, RunFolder, app, flat
 
 if TYPE_CHECKING:
     from ..diagnostics import Diagnosis, ScoreCheck
@@ -40,6 +40,7 @@ def diagnose(
     *,
     seed: int = 0,
     conditions: Annotated[Conditions, flat("Context")] = Conditions(),  # noqa: B008
+    device: Device = "auto",
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
     config: Config = None,
 ) -> None:
@@ -59,7 +60,7 @@ def diagnose(
 
     folder = Run(run)
     folder.check_writable()
-    opened = conditions.applied_to(RunData.of(folder, reading.given(data)), needs=True)
+    opened = conditions.applied_to(RunData.of(folder, reading.given(data), device), needs=True)
     found = diagnose_run(opened, seed=seed)
     rows: list[tuple[Any, ...]] = [
         (check.name, check.value, "" if check.level is None else check.level, "flagged" if check.flagged else "")

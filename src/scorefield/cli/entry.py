@@ -18,6 +18,7 @@ from typing import Any
 
 from cyclopts import CycloptsError
 
+from ..bars import display
 from ..reading import deliberate, one_line, out_of_memory
 from .inputs import check_output
 from .options import names_of, with_new_words
@@ -29,6 +30,7 @@ __all__ = ["main"]
 
 for _module in pkgutil.iter_modules([os.path.dirname(__file__)], f"{__package__}."):
     import_module(_module.name)  # each adds its commands
+app.register_install_completion_command(help="Let the shell complete commands and options (bash, zsh, fish).")
 
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     (r"fit\(x, context=…\)", "scorefield fit DATA -o RUN --context FILE"),
@@ -63,7 +65,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _failed(error, words, 2, debug)
     try:
-        with stoppable():
+        with stoppable(), display():
             check_output(bound.arguments)
             command(*bound.args, **bound.kwargs)
             sys.stdout.flush()

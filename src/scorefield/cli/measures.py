@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from .options import NAMES, Conditions, Drawing, Reading
 from .terminal import say, table
-from .verbs import Config, Device, Fitted, RunFolder, app, device_of, flat
+from .verbs import Config, Device, Fitted, RunFolder, app, flat
 
 if TYPE_CHECKING:
     from ..evaluation import Evaluation, TableEvaluation
@@ -35,6 +35,7 @@ def evaluate(
     target: str | None = None,
     drawing: Annotated[Drawing, flat("Sampling")] = Drawing(),  # noqa: B008
     conditions: Annotated[Conditions, flat("Context")] = Conditions(),  # noqa: B008
+    device: Device = "auto",
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
     config: Config = None,
 ) -> None:
@@ -53,7 +54,7 @@ def evaluate(
 
     folder, sampling = Run(run), drawing.sampling()
     folder.check_writable()
-    opened = conditions.applied_to(RunData.of(folder, reading.given(data)))
+    opened = conditions.applied_to(RunData.of(folder, reading.given(data), device))
     found = evaluate_run(opened, None, count, seed, sampling, target)
     say(found.chosen)
     rejected = {d.name for d in found.rejected}
@@ -149,6 +150,7 @@ def report(
     target: str | None = None,
     drawing: Annotated[Drawing, flat("Sampling")] = Drawing(),  # noqa: B008
     conditions: Annotated[Conditions, flat("Context")] = Conditions(),  # noqa: B008
+    device: Device = "auto",
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
     config: Config = None,
 ) -> None:
@@ -165,7 +167,7 @@ def report(
 
     folder, sampling = Run(run), drawing.sampling()
     folder.check_writable()
-    opened = conditions.applied_to(RunData.of(folder, reading.given(data)))
+    opened = conditions.applied_to(RunData.of(folder, reading.given(data), device))
     print(report(opened, None, count, seed, sampling, target))
 
 
@@ -216,8 +218,8 @@ def compare(
 
     folder, sampling = Run(run), Sampling.of(None, None, schedule, process)
     folder.check_writable()
-    opened = conditions.applied_to(RunData.of(folder, reading.given(data))).with_sampling(sampling)
-    found = compare(opened, samplers or (), None, count, seed, steps, device_of(device), say)
+    opened = conditions.applied_to(RunData.of(folder, reading.given(data), device)).with_sampling(sampling)
+    found = compare(opened, samplers or (), None, count, seed, steps, None, say)
     page = write_comparison(folder.file("compare.html"), found, folder.path.resolve().name)
     names = ("evaluations", "seconds", "a second", *(d.name for d in found.rows[0].distances))
     floors = ("real data", "", "", "", *(d.floor for d in found.rows[0].distances), "", 1, "")

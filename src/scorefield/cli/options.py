@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from cyclopts import CycloptsError
 from cyclopts.config import Dict
 
+from ..progress import part
 from ..reading import reading, text_of
 from ..settings import RENAMED, Data, with_new_names
 from .terminal import say
@@ -106,7 +107,8 @@ class Reading:
 
         with warnings.catch_warnings(record=True) as notes:
             warnings.simplefilter("always", UserWarning)
-            found = read(**{**self.source(path), "path": path})
+            with part(0, 1, f"reading {path.name}"):
+                found = read(**{**self.source(path), "path": path})
         for note in notes:
             say(f"note: {note.message}")
         return found

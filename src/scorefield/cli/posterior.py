@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from .options import Conditions, Drawing
-from .terminal import counted, say, table
+from .terminal import say, table
 from .verbs import Config, Device, app, device_of, flat, model_of
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def _written(model: Model, batches: Any, count: int, output: Path, sampling: Sam
     first: list[Any] = []
 
     def packed() -> Any:
-        for part in counted(batches, count):
+        for part in batches:
             whole = model.schema.pack(part)
             first[:] = first or [whole]
             observed.extend(misfit(model, whole).tolist())

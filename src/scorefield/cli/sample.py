@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from .options import NAMES, Conditions, Drawing
-from .terminal import counted, say
+from .terminal import say
 from .verbs import Config, Device, app, device_of, flat, model_of
 
 __all__ = ["sample"]
@@ -62,5 +62,5 @@ def sample(
     missing = lost(output, model.schema)
     if missing is not None:
         say(missing)
-    write(output, counted(map(model.schema.pack, batches), count), count, model.schema)
+    write(output, map(model.schema.pack, batches), count, model.schema)
     print(output)

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Group, Parameter
 
 from .. import __version__
+from ..bars import duration
+from ..progress import part
 from ..settings import Network, Training
 from .options import Choices, Form, Reading, from_file
-from .terminal import Watch, duration, number, say, table
+from .terminal import number, say, table
 
 if TYPE_CHECKING:
     from ..data import Schema
@@ -120,19 +122,20 @@ def fit(
     x = reading.read(data)
     how, groups = form.with_labels(x)
     contexts = None if context is None else Reading(context_key, context_columns).read(context)
-    with _stoppable(output), Watch() as watch, warnings.catch_warnings():
+    complete = run.ended
+    with _stoppable(output), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # warnings are printed below
         given: dict[str, Any] = {"data": how, "network": network, "training": training, "context": contexts}
         given |= {"groups": groups}
         given |= {**choices.given(), "source": reading.source(data), "tensorboard": tensorboard}
-        fit(x, output, **given, seed=seed, device=device, begin=_introduce, watch=watch)
-    _conclude(run, watch)
+        fit(x, output, **given, seed=seed, device=device, begin=_introduce)
+    _conclude(run, complete)
 
 
-def _conclude(run: Run, watch: Watch) -> None:
+def _conclude(run: Run, complete: bool) -> None:
     """Says how it went, and what to do next."""
     about = run.read("fit.json")
-    if watch.last is None:
+    if complete:
         say(f"{run.path} was already complete: nothing left to do")
     else:
         say(f"{about['steps']:,} steps in {duration(about['seconds'])}, until {about['stopped']}")
@@ -226,6 +229,7 @@ def noise_levels(
     published: bool = False,
     form: Annotated[Form, flat("Data")] = Form(),  # noqa: B008
     seed: Seed = 0,
+    device: Device = "auto",
     config: Config = None,
 ) -> None:
     """Choose the noise levels and other settings from the data, and print the reasons. Nothing is trained.
@@ -237,6 +241,7 @@ def noise_levels(
         moves: How many moves annealed Langevin dynamics makes at each level; by default chosen to suit the levels.
         published: Whether the smallest level is that of NCSN, 0.01 for data in [0, 1].
         seed: The seed of the random split into training and held-out data.
+        device: The device that choices are for: auto, cpu, cuda, …
     """
     from ..destinations import check_writable
     from ..fitting import Options, plan, prepare
@@ -246,9 +251,11 @@ def noise_levels(
         check_writable(output)
     x = reading.read(data)
     how, groups = form.with_labels(x)
-    options = Options(how, seed=seed, device="cpu")
-    prepared = prepare(x, options, groups=groups)
-    planned = plan(prepared, options)
+    options = Options(how, seed=seed, device=device)
+    with part(0, 1, "reading the form of the data"):
+        prepared = prepare(x, options, groups=groups)
+    with part(0, 1, "choosing noise levels"):
+        planned = plan(prepared, options)
     title = f"{prepared.summary.count:,} examples of shape {prepared.schema.shape}; levels in standard deviations"
     found, affine = replace(planned.noise_levels, overlap=overlap, moves=moves), prepared.affine
     if published:
@@ -278,9 +285,9 @@ def info(run: RunFolder, /) -> None:
     record = folder.read("run.json")
     request = record["asked"]
     asked = {n: v for n, v in request.items() if n not in ("source", "fingerprint") and not isinstance(v, dict)}
-    for part in ("data", "network", "training"):
-        if isinstance(request[part], dict):
-            asked |= {n: v for n, v in request[part].items() if v is not None}
+    for group in ("data", "network", "training"):
+        if isinstance(request[group], dict):
+            asked |= {n: v for n, v in request[group].items() if v is not None}
     shape = " x ".join(map(str, record["shape"]))
     source = request["source"]["path"] if request["source"] else "data in memory"
     table(f"{run}: {shape} of {source}", ("asked", ""), asked.items())

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..progress import part
 from ..rng import Device, Dtype, Rng, Samples, Shape
 from .constraint import Constraint
 
@@ -141,12 +142,15 @@ def draw_valid(
     """
     found = [_Candidates() for _ in range(samples.count)]
     pending, count, wrong = list(range(samples.count)), 0, np.zeros(len(rules.titles), np.int64)
+    rounds = 0
     while pending:
         width = max(1, min(_PARALLEL, _AT_ONCE // len(pending))) if count else 1
         pairs = sorted((found[i].tried + k, i) for i in pending for k in range(width))
         places = torch.tensor([i for _, i in pairs])
         rng = samples if not count else _Attempts(samples, pairs)
-        x = draw(samples.start + places, rng)
+        with part(1 - 0.1**rounds, 1 - 0.1 ** (rounds + 1)):
+            x = draw(samples.start + places, rng)
+        rounds += 1
         violations = rules.violations(x)
         wrong += violations.sum(0)
         for row, ((attempt, i), bad, keys) in enumerate(zip(pairs, np.asarray(violations.any(1)), rules.keys(x))):

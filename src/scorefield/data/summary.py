@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..progress import report
 from .columns import Column
 from .lattice import Lattice
 from .rows import Rows
@@ -107,6 +108,7 @@ def summarize(
     size = max(1, memory // (8 * max(1, math.prod(shape))))
     moments, lattice, filler = _Moments(shape), Lattice(shape, rows.dtype), None
     for x in rows.chunks(size, torch.float64):
+        report(moments.rows / (2 * len(rows)))
         x = x.cpu()
         moments.add(x, missing=bool(table))
         if not bool(((moments.minimum.isfinite() & moments.maximum.isfinite()) | (moments.count == 0)).all()):

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..denoisers import Denoiser, Gaussian
 from ..derivatives import divergence, products
 from ..mcmc import GaussianLangevin, score_importance
+from ..progress import report
 from ..rng import Samples
 from .base import ScoreCheck
 from .states import NoisyStates, score_of
@@ -45,6 +46,7 @@ def curl(denoiser: Denoiser, states: Sequence[NoisyStates], seed: int) -> ScoreC
     """E‖(J - Jᵀ)v‖² / E‖Jv‖² of the score, by random directions v."""
     found = []
     for i, state in enumerate(states):
+        report(i / len(states))
         x = state.x[: _some(state.x)]
         v = Samples(seed, 0, len(x), f"curl {i}").normal_like(x)
         pushed, pulled = products(lambda x, s=state.level: score_of(denoiser, x, s), x, v)  # type: ignore[misc]
@@ -61,9 +63,10 @@ def _some(x: Tensor) -> int:
 def heat(denoiser: Denoiser, states: Sequence[NoisyStates]) -> ScoreCheck:
     """The root mean square of v (∂s/∂v - ½ ∇(∇·s + ‖s‖²)) over that of s."""
     found = []
-    for state in states:
+    for i, state in enumerate(states):
+        report(i / len(states))
         x = state.x[: _some(state.x)]
-        v = torch.full((len(x), *(1,) * (x.ndim - 1)), state.level**2, dtype=x.dtype)
+        v = torch.full((len(x), *(1,) * (x.ndim - 1)), state.level**2, dtype=x.dtype, device=x.device)
         s, residual = _residual(denoiser, x, v)
         found.append(float((residual.square().mean() / s.square().mean()).sqrt()) * state.level**2)
     levels = [state.level for state in states]

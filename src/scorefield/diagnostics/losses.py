@@ -71,7 +71,7 @@ def excess_loss(states: Sequence[NoisyStates], others: Mapping[str, Sequence[Noi
 def gap(states: Sequence[NoisyStates], training: Sequence[NoisyStates], seed: int) -> ScoreCheck:
     """Held-out against training losses, by permutations (`metrics.loss_gap`)."""
     levels = np.array([state.level for state in states])
-    tables = [torch.stack([state.loss for state in rows], 1).float().numpy() for rows in (training, states)]
+    tables = [torch.stack([state.loss for state in rows], 1).float().cpu().numpy() for rows in (training, states)]
     found = loss_gap(levels, *tables, seed=seed)
     ratios = found.held_out / found.train - 1
     worst = int(np.argmax(found.z))

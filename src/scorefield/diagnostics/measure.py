@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..denoisers import Denoiser, Empirical, Gaussian
+from ..progress import parts
 from .base import Diagnosis, ScoreCheck
 from .consistency import curl, heat, weights
 from .losses import error, excess_loss, gap
@@ -18,6 +19,15 @@ from .stein import stein
 
 __all__ = ["diagnose"]
 
+_SHARES = {
+    "states": 2,
+    "other denoisers": 1,
+    "Stein tests": 1,
+    "loss on training data": 1,
+    "curl": 1,
+    "heat equation": 2,
+    "chains": 4,
+}  # about how long each takes
 _FEWEST = 30  # held-out data
 _KNOWN = 2000  # training data that stand for all of them as a denoiser, at most
 _LOW = 0.05  # the level down to which chains are weighed: below, there is nothing left to choose
@@ -77,20 +87,28 @@ def diagnose(
         raise ValueError(f"a diagnosis is of one distribution, got {denoiser.contexts} contexts: give one")
     denoiser, dtype = _precise(denoiser, held_out)
     x, data = held_out.to(dtype), Gaussian(moments.mean.to(dtype), moments.covariance.to(dtype))
-    states = noisy_states(denoiser, x, values, seed)
+    step = parts(_SHARES)
+    with step("states"):
+        states = noisy_states(denoiser, x, values, seed)
     others: dict[str, Denoiser] = {"a Gaussian of the data's moments": data}
     if train is not None:
         others["training data with noise"] = Empirical(train[:_KNOWN].to(dtype))
-    compared = {name: noisy_states(other, x, values, seed, spreads=False) for name, other in others.items()}
+    with step("other denoisers"):
+        compared = {name: noisy_states(other, x, values, seed, spreads=False) for name, other in others.items()}
     checks: list[ScoreCheck] = [] if truth is None else [error(states, copy.deepcopy(truth).to(dtype))]
-    checks += [stein(states, data.mean), excess_loss(states, compared)]
+    with step("Stein tests"):
+        checks += [stein(states, data.mean), excess_loss(states, compared)]
     if train is not None:
-        training = noisy_states(denoiser, train.to(dtype)[: len(x)], values, seed + 1, spreads=False)
-        checks.append(gap(states, training, seed))
-    checks.append(curl(denoiser, states, seed))
+        with step("loss on training data"):
+            training = noisy_states(denoiser, train.to(dtype)[: len(x)], values, seed + 1, spreads=False)
+            checks.append(gap(states, training, seed))
+    with step("curl"):
+        checks.append(curl(denoiser, states, seed))
     if x[0].numel() <= EXACT:
-        checks.append(heat(denoiser, states))
-        checks.append(weights(denoiser, data, (values[-1], max(values[0], _LOW)), chains, steps, seed))
+        with step("heat equation"):
+            checks.append(heat(denoiser, states))
+        with step("chains"):
+            checks.append(weights(denoiser, data, (values[-1], max(values[0], _LOW)), chains, steps, seed))
     return Diagnosis(tuple(values), len(x), tuple(checks))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ..bars import shown
 from ..evaluation import RunData, standard
 from ..runs import Run
 from .base import Diagnosis
@@ -18,7 +19,13 @@ _LEVELS = 12
 _NUMBERS = 2**18  # of held-out data, and of training data, at most
 
 
-def diagnose_run(run: Run | RunData, x: Any | None = None, seed: int = 0) -> Diagnosis:
+def diagnose_run(
+    run: Run | RunData,
+    x: Any | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    progress: bool | None = None,
+) -> Diagnosis:
     """Diagnoses the score of a run and keeps `diagnosis.json` in its folder.
 
     Arguments:
@@ -26,18 +33,21 @@ def diagnose_run(run: Run | RunData, x: Any | None = None, seed: int = 0) -> Dia
             that without a context.
         x: The data that were fitted; read again from where they came from by default.
         seed: The seed of the noise.
+        device: Where the network computes; by default a GPU if there is one, or the device of a `RunData`.
+        progress: Whether a bar is shown; by default in a terminal or a notebook.
 
     Raises:
         FileNotFoundError: If the run has no model yet.
         ValueError: If the data are not those of the run, too few were held out, or the model needs a context.
     """
-    data = RunData.of(run, x).independent()
+    data = RunData.of(run, x, device).independent()
     model, train, held_out = data.model, data.train, data.held_out
     count = max(64, min(4000, _NUMBERS // model.moments.mean.numel()))
-    fresh = standard(model, held_out, count)
-    training = None if train is held_out or not data.matched else standard(model, train, 4 * count)
+    fresh = standard(model, held_out, count).to(model.device)
+    learnt = None if train is held_out or not data.matched else standard(model, train, 4 * count).to(model.device)
     low, high = (float(model.process.level(torch.tensor(t, dtype=torch.float64))) for t in (0.0, 1.0))
     levels = torch.logspace(math.log10(max(low, 0.01)), math.log10(high), _LEVELS, dtype=torch.float64).tolist()
-    found = diagnose(model.diffusion.denoiser, fresh, levels, model.moments, training, seed=seed)
+    with shown(progress):
+        found = diagnose(model.diffusion.denoiser, fresh, levels, model.moments, learnt, seed=seed)
     data.run.write("diagnosis.json", found.plain())
     return found

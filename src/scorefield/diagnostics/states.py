@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..denoisers import Denoiser
 from ..derivatives import divergence
+from ..progress import report
 from ..rng import Samples
 from ..tensors import sum_events
 
@@ -70,8 +71,9 @@ def noisy_states(
     `spreads` says whether divergences are needed."""
     found, n = [], x0[0].numel()
     for i, level in enumerate(levels):
+        report(i / len(levels))
         rng = Samples(seed, 0, len(x0), f"level {i}")
-        x, sigma = x0 + level * rng.normal_like(x0), torch.tensor(level, dtype=x0.dtype)
+        x, sigma = x0 + level * rng.normal_like(x0), torch.tensor(level, dtype=x0.dtype, device=x0.device)
         probes = None
         if n > EXACT:
             u = rng.child("probes").uniform((len(x), _PROBES, *x.shape[1:]), torch.float32)

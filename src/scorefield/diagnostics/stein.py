@@ -46,10 +46,10 @@ def statistics(state: NoisyStates, middle: Tensor) -> Statistics:
     sharpness = (square + width**2 * state.divergence) / square.mean()
     names, columns = ["scale", "sharpness"], [sum_events(s * x) / n + 1, sharpness]
     if n <= _ALL:
-        left = right = torch.eye(n, dtype=s.dtype)
+        left = right = torch.eye(n, dtype=s.dtype, device=s.device)
     else:
         rng = Samples(0, 0, 2, "directions")
-        left, right = rng.normal((2, n, _DIRECTIONS), s.dtype) / math.sqrt(n)
+        left, right = rng.normal((2, n, _DIRECTIONS), s.dtype, s.device) / math.sqrt(n)
     along, across = s @ left, x @ right
     for j in range(left.shape[1]):
         names.append("shift")
@@ -73,7 +73,7 @@ def p_values(values: Tensor) -> np.ndarray:
     skew = ((values - middle) ** 3).mean(0) / scale**3 / math.sqrt(count)
     z = middle / scale * math.sqrt(count)
     z = z + skew * z**2 / 3 + skew**2 * z**3 / 27 + skew / 6
-    return np.asarray(2 * student.sf(z.abs().numpy(), count - 1))
+    return np.asarray(2 * student.sf(z.abs().cpu().numpy(), count - 1))
 
 
 def stein(states: Sequence[NoisyStates], middle: Tensor) -> ScoreCheck:

@@ -18,6 +18,7 @@ from ..metrics import DISTANCES, Curve, Distance, GeneralizationGap, Neighbours,
 from ..metrics.moments import directions
 from ..model import Model
 from ..objectives import DenoisingScoreMatching, LogUniform
+from ..progress import mapped, parts
 from ..rng import Samples
 from ..samplers import Sampling, flow_sampling, sde_sampling
 from ..training import losses_by_level
@@ -37,6 +38,17 @@ _LOSSES = 256  # data whose losses are compared
 _SHOWN = {True: 2000, False: 64}  # samples that are kept for pictures: of vectors, of grids
 _ALL = 20_000  # rows of either side, of the tests against all rows
 _AXES = 12  # principal directions of grids of which the smallest defects are known
+_SHARES = {
+    "drawing samples": 4,
+    "drift": 0.5,
+    "tests of columns": 2,
+    "tests of fields": 3,
+    "tests of distributions": 4,
+    "search for copies": 1,
+    "losses": 1,
+    "drawing in another way": 2,
+    "power of the tests": 1,
+}  # about how long each takes
 _TWINS = {True: 1000, False: 250}  # samples drawn by another sampler: of vectors, of grids
 
 
@@ -76,40 +88,44 @@ def evaluate(
     Raises:
         ValueError: If there are fewer than two held-out data, or no column of the target's name.
     """
-    known, fresh = (x if isinstance(x, Rows) else model.schema.rows(x) for x in (train, held_out))
+    known, fresh = _rows_of(model, train, held_out)
     unseen = known is not fresh
-    if len(fresh) < 2:
-        need = f"samples are compared with at least 2 held-out data, got {len(fresh)}"
-        raise ValueError(f"{need}: hold out a larger part")
     vectors = len(model.schema.inner_shape) == 1
     count = (2000 if vectors else 1000) if count is None else count
-    how, packed = how if unseen else None, _timed(model, count, seed)
+    step, how = parts(_SHARES), how if unseen else None
+    with step("drawing samples"):
+        packed = _timed(model, count, seed)
     samples, matched = model.schema.rows(packed[0]), matched and not (how and how.later)
     few, single = (known, fresh) if how is None else how.independent(known, fresh)
     single = single if len(single) > 1 else fresh
     vector = _vectors(model, known)
     drawn, real, learned = vector(samples, count), vector(single, 2 * count), vector(few, None)
     others = learned if unseen and matched else None
-    drift = None if how is None or how.order is None else drift_of(drawn, learned, real, how.order)
+    with step("drift"):
+        drift = None if how is None or how.order is None else drift_of(drawn, learned, real, how.order)
     tested = min(len(drawn), len(real)) >= FEWEST
-    table, families = (
-        _columns(model, samples, single, few if unseen and matched else None, target) if tested else (None, ())
-    )
-    curves: tuple[Curve, ...] = ()
-    if tested and not vectors and min(model.schema.inner_shape[1:]) >= _SIDE:
-        curves = metrics.field_tests(drawn, real, others)
-    rows, every = _all_rows(drawn, real, others)
+    known_too = few if unseen and matched else None
+    table, families, curves = _of_parts(model, (samples, single, known_too), (drawn, real, others), target, tested)
+    with step("tests of distributions"):
+        rows, every = _all_rows(drawn, real, others)
+        distances = _distances(drawn, real, others, own or {}) + (() if table is None else (table.boosted,))
+    with step("search for copies"):
+        neighbours = _copies(model, (samples, known, fresh), vector, unseen and matched, how)
+    with step("losses"):
+        gap = _gap(model, known, fresh, how) if unseen and matched and (tested or how) else None
+    with step("drawing in another way"):
+        twin = _twin(model, drawn, vector, seed)
     families = (*families, *every)
     found = Evaluation(
         count=count,
         seconds=packed[1],
         chosen=_chosen(model, tested, families, curves),
-        distances=_distances(drawn, real, others, own or {}) + (() if table is None else (table.boosted,)),
+        distances=distances,
         families=families,
         curves=curves,
-        neighbours=_copies(model, (samples, known, fresh), vector, unseen and matched, how),
-        gap=_gap(model, known, fresh, how) if unseen and matched and (tested or how) else None,
-        twin=_twin(model, drawn, vector, seed),
+        neighbours=neighbours,
+        gap=gap,
+        twin=twin,
         samples=model.schema.unpack(packed[0], torch.float64 if table else torch.float32)[: _SHOWN[vectors]].numpy(),
         table=table,
         rows=rows,
@@ -118,8 +134,30 @@ def evaluate(
         drift=drift,
     )
     where = "column" if vectors else "principal direction"
-    smallest = _smallest(found, torch.cat([real, learned[: len(real) if tested else 400]]), where, tested)
+    with step("power of the tests"):
+        smallest = _smallest(found, torch.cat([real, learned[: len(real) if tested else 400]]), where, tested)
     return _with_verdict(replace(found, smallest=smallest), history, unseen)
+
+
+def _of_parts(
+    model: Model,
+    rows: tuple[Rows, Rows, Rows | None],
+    vectors: tuple[Tensor, Tensor, Tensor | None],
+    target: str | None,
+    tested: bool,
+) -> tuple[TableEvaluation | None, tuple[TestFamily, ...], tuple[Curve, ...]]:
+    """What is tested of columns and of fields: of samples, held-out rows and training rows, as rows and as vectors."""
+    step, shape = parts(_SHARES), model.schema.inner_shape
+    table: TableEvaluation | None = None
+    families: tuple[TestFamily, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    if tested:
+        with step("tests of columns"):
+            table, families = _columns(model, *rows, target)
+    if tested and len(shape) > 1 and min(shape[1:]) >= _SIDE:
+        with step("tests of fields"):
+            curves = metrics.field_tests(*vectors)
+    return table, families, curves
 
 
 def _with_verdict(found: Evaluation, history: LossHistory | None, unseen: bool) -> Evaluation:
@@ -271,10 +309,12 @@ def _gap(model: Model, known: Rows, fresh: Rows, how: HoldOut | None) -> General
     levels = torch.logspace(np.log10(low), np.log10(high), 9)
     objective = DenoisingScoreMatching(LogUniform(low, high))
     groups, count = (None, _LOSSES) if how is None or how.groups is None else (how.groups, 4 * _LOSSES)
-    losses = [
-        losses_by_level(denoiser, standard(model, x, count).to(model.device), objective, levels, seed).cpu()
-        for seed, x in enumerate((known, fresh))
-    ]
+
+    def measured(side: int) -> Tensor:
+        x = standard(model, (known, fresh)[side], count).to(model.device)
+        return losses_by_level(denoiser, x, objective, levels, side).cpu()
+
+    losses = [*mapped(measured, (0, 1))]
     if groups is not None:
         losses = [metrics.means_of(each, codes[: len(each)]) for each, codes in zip(losses, groups)]
     return None if min(map(len, losses)) < 2 else metrics.loss_gap(levels, *losses)
@@ -297,3 +337,12 @@ def _other(model: Model) -> tuple[Sampling, str]:
     if model.sampler.deterministic:
         return sde_sampling(model.process, 2 * steps), "by the reverse SDE"
     return flow_sampling(model.process, steps), "by the probability flow"
+
+
+def _rows_of(model: Model, train: Any, held_out: Any) -> tuple[Rows, Rows]:
+    """Training and held-out data as rows; an error if too few are held out."""
+    known, fresh = (x if isinstance(x, Rows) else model.schema.rows(x) for x in (train, held_out))
+    if len(fresh) < 2:
+        need = f"samples are compared with at least 2 held-out data, got {len(fresh)}"
+        raise ValueError(f"{need}: hold out a larger part")
+    return known, fresh

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..bars import shown
 from ..checkpoint import read_tensors
 from ..data import Rows, read
 from ..fitting import Split
@@ -17,6 +18,7 @@ from ..model import Model
 from ..reading import reading
 from ..runs import Run, fingerprint, read_split
 from ..samplers import SamplingLike
+from ..tensors import device_named
 from .base import Evaluation
 from .hold_out import HoldOut
 from .measure import evaluate
@@ -46,22 +48,25 @@ class RunData:
     how: HoldOut | None = None
 
     @classmethod
-    def of(cls, run: Run | RunData | str | os.PathLike[str], x: Any | None = None) -> RunData:
-        """Opens a run; what is open already is returned as it is.
+    def of(
+        cls, run: Run | RunData | str | os.PathLike[str], x: Any | None = None, device: str | None = None
+    ) -> RunData:
+        """Opens a run; what is open already is returned as it is, on the device that is asked for.
 
         Arguments:
             run: The run, or its folder.
             x: The data that were fitted; read again from where they came from by default.
+            device: Where the model computes; by default a GPU if there is one.
 
         Raises:
             TypeError: If it is not a run.
             FileNotFoundError: If the run has no model yet.
-            ValueError: If the data are not those of the run.
+            ValueError: If the data are not those of the run, or there is no such device.
         """
         if isinstance(run, RunData):
-            return run
+            return run if device is None else run.to(device_named(device))
         run = run_of(run)
-        model = run.model
+        model = run.model.to(device_named(device or "auto"))
         parts = _split(run, model, x)
         return cls(run, model, parts.train, parts.held_out, how=HoldOut.of(parts))
 
@@ -142,6 +147,8 @@ def evaluate_run(
     seed: int = 0,
     sampling: SamplingLike = None,
     target: str | None = None,
+    device: str | None = None,
+    progress: bool | None = None,
 ) -> Evaluation:
     """Evaluates the model of a run on the data that were held out when it was fitted, and keeps `evaluation.json`.
 
@@ -152,20 +159,25 @@ def evaluate_run(
         count, seed: The number of samples to draw, and their seed.
         sampling: How they are drawn; by default as the model draws.
         target: The name of the column of a table that is predicted from the others; the last category by default.
+        device: Where the network computes; by default a GPU if there is one, or the device of a `RunData`. Tests of
+            samples run on the CPU.
+        progress: Whether a bar is shown; by default in a terminal or a notebook.
 
     Raises:
         FileNotFoundError: If the run has no model yet.
-        ValueError: If the data are not those of the run, or there is no column of the target's name.
+        ValueError: If the data are not those of the run, or there is no column of the target's name or no such device.
     """
     run_of(run).check_writable()
-    data = RunData.of(run, x) if isinstance(run, RunData) else RunData.of(run, x).conditioned()
+    opened = RunData.of(run, x, device)
+    data = opened if isinstance(run, RunData) else opened.conditioned()
     data = data.with_sampling(sampling)
     history = data.run.read("fit.json").get("on_the_way") if data.run.ended else None
     with reading(data.run.file("fit.json"), "restore it, or start a new run"):
         known = LossHistory(**history) if history else None
-    evaluation = evaluate(
-        data.model, data.train, data.held_out, count, seed, known, data.matched, target=target, how=data.how
-    )
+    with shown(progress):
+        evaluation = evaluate(
+            data.model, data.train, data.held_out, count, seed, known, data.matched, target=target, how=data.how
+        )
     data.run.write("evaluation.json", evaluation.plain())
     return evaluation
 

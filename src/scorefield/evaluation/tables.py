@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ import torch
 from .. import metrics
 from ..data import Rows, Schema
 from ..metrics import PlainColumn, TestFamily, TypedColumn
+from ..progress import mapped, part
 from .base import TableEvaluation
 
 __all__ = ["evaluate_table", "matrix_of", "table_columns"]
@@ -60,17 +62,25 @@ def evaluate_table(
     """
     many = 1 < len(columns) <= _WIDE
     real = held_out if train is None else np.concatenate([train, held_out])
-    families = metrics.table_tests(samples, held_out, train, columns=columns, seed=seed)
+    with part(0, 0.3):
+        families = metrics.table_tests(samples, held_out, train, columns=columns, seed=seed)
     missing = np.isnan(samples).any() or np.isnan(held_out).any()
-    found = TableEvaluation(
-        shapes=metrics.table_shapes(samples, held_out, train, columns=columns, seed=seed),
-        trends=metrics.table_trends(samples, held_out, train, columns=columns, seed=seed) if many else None,
-        patterns=metrics.missing_patterns(samples, held_out, columns, seed=seed) if missing else None,
-        boosted=metrics.boosted_test(samples, held_out, columns=columns, seed=seed),
-        utility=None
-        if train is None or len(columns) < 2
-        else metrics.table_utility(samples, train, held_out, columns=columns, target=target, seed=seed),
-        privacy=None if train is None else metrics.table_privacy(samples, train, held_out, columns=columns, seed=seed),
-        columns=tuple(columns),
-    )
+    sides: tuple[Any, ...] = (samples, held_out, train)
+    measures: dict[str, Callable[[], Any]] = {
+        "shapes": lambda: metrics.table_shapes(*sides, columns=columns, seed=seed),
+        "trends": lambda: metrics.table_trends(*sides, columns=columns, seed=seed) if many else None,
+        "patterns": lambda: metrics.missing_patterns(samples, held_out, columns, seed=seed) if missing else None,
+        "boosted": lambda: metrics.boosted_test(samples, held_out, columns=columns, seed=seed),
+        "utility": lambda: (
+            None
+            if train is None or len(columns) < 2
+            else metrics.table_utility(samples, train, held_out, columns=columns, target=target, seed=seed)
+        ),
+        "privacy": lambda: (
+            None if train is None else metrics.table_privacy(samples, train, held_out, columns=columns, seed=seed)
+        ),
+    }
+    with part(0.3, 1):
+        values = dict(zip(measures, mapped(lambda name: measures[name](), list(measures))))
+    found = TableEvaluation(**values, columns=tuple(columns))
     return found, (*families, *metrics.range_test(samples, real, columns))

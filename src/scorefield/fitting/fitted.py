@@ -13,6 +13,7 @@ from ..denoisers import Denoiser, DenoiserModule, Gaussian, MixedDenoiser
 from ..display import Facts, displayed
 from ..metrics import loss_gap, means_of
 from ..model import Model
+from ..progress import mapped, parts
 from ..training import Trainer, losses_by_level, parts_of
 from .blending import blended
 from .planning import Plan
@@ -20,6 +21,12 @@ from .planning import Plan
 __all__ = ["KEPT", "Fitted", "finish"]
 
 KEPT = 4096  # held-out rows that losses are measured on, at most
+_SHARES = {
+    "choosing weights": 2,
+    "mixing with the baseline": 1,
+    "losses by noise level": 2,
+    "signs of overfitting": 0.5,
+}  # about how long each takes
 _LEVELS = 17  # at which losses are measured
 _FEW = 10  # examples, below which a network learns them by repetition alone
 _ADVICE = "more data, a smaller network or a shorter budget help"
@@ -78,13 +85,19 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
         plan: The plan.
         trainer: The training that it asked for, at its end.
     """
-    chosen, loss = trainer.finish()
+    step = parts(_SHARES)
+    with step("choosing weights"):
+        chosen, loss = trainer.finish()
     denoiser, share = plan.objective.unwrap(trainer.denoiser.cpu()), 1.0
     if plan.baseline is not None:
-        parts = (plan.baseline, denoiser.conditioned_on(None), trainer.held_out.cpu(), plan.objective)
-        denoiser, loss = blended(*parts, plan.prepared.seed, plan.prepared.moments)
+        mixed = (plan.baseline, denoiser.conditioned_on(None), trainer.held_out.cpu(), plan.objective)
+        with step("mixing with the baseline"):
+            denoiser, loss = blended(*mixed, plan.prepared.seed, plan.prepared.moments)
         share = denoiser.weight
-    losses = _measured(plan, trainer, denoiser)
+    with step("losses by noise level"):
+        losses = _measured(plan, trainer, denoiser)
+    with step("signs of overfitting"):
+        warning = _memorized(plan, trainer, chosen if share > 0.5 else "mostly the baseline", losses)
     record = {
         "weights": chosen,
         "held_out_loss": loss,
@@ -98,7 +111,7 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
             "step": [step for step, _ in trainer.parts],
             "loss": [parts for _, parts in trainer.parts],
         },
-        "warning": _memorized(plan, trainer, chosen if share > 0.5 else "mostly the baseline", losses),
+        "warning": warning,
     }
     prepared = plan.prepared
     context = None if prepared.context is None else prepared.context.context
@@ -112,18 +125,20 @@ def _measured(plan: Plan, trainer: Trainer, denoiser: DenoiserModule) -> _Losses
     low, high = plan.noise_levels.sigma_min, plan.noise_levels.sigma_max
     levels = torch.logspace(math.log10(low), math.log10(high), _LEVELS)
     count = max(64, min(512, 2**18 // prepared.moments.mean.numel()))
-    held_out = trainer.held_out.cpu()[:count]
+    held_out, device = trainer.held_out[:count], plan.device  # where the network was trained, it is measured
     rows = prepared.split.train.subset(range(min(count, len(prepared.split.train))))
-    train = prepared.states(rows, prepared.chosen(rows, count, stream=-4), "train cell").cpu()
-    of_held_out = None if trainer.context is None else trainer.context.cpu()
-    of_train = None if prepared.context is None else prepared.context.train
-    zero = _zero(plan, held_out)
+    train = prepared.states(rows, prepared.chosen(rows, count, stream=-4), "train cell").to(device)
+    of_held_out = trainer.context
+    of_train = None if prepared.context is None else prepared.context.train.to(device)
+    denoiser, zero = denoiser.to(device), _zero(plan, held_out).to(device)
     draws = max(1, min(8, 1024 // max(1, len(held_out)))) if held_out.ndim == 2 else 1
-    found = (
-        torch.stack([losses_by_level(d, x, objective, levels, seed, c) for seed in range(draws)]).mean(0)
-        for d, x, c in ((denoiser, held_out, of_held_out), (denoiser, train, of_train), (zero, held_out, None))
-    )
-    return _Losses(levels, *found)
+
+    def measured(which: tuple[DenoiserModule, Tensor, Tensor | None]) -> Tensor:
+        d, x, c = which
+        return torch.stack([*mapped(lambda i: losses_by_level(d, x, objective, levels, i, c), range(draws))]).mean(0)
+
+    found = ((denoiser, held_out, of_held_out), (denoiser, train, of_train), (zero, held_out, None))
+    return _Losses(levels, *(losses.cpu() for losses in mapped(measured, found)))
 
 
 class _Zero(nn.Module):
@@ -150,14 +165,14 @@ def _memorized(plan: Plan, trainer: Trainer, chosen: str, losses: _Losses) -> st
     count, train, held_out = plan.prepared.summary.count, losses.train, losses.held_out
     if count < _FEW:
         return f"Only {count} examples: too few to learn a distribution, or to test one; give {_FEW} or more."
-    parts = plan.prepared.split
-    if parts.groups is not None:  # rows of one group, copies of one row, say, are not independent
-        places = plan.prepared.chosen(parts.held_out, KEPT, stream=-3)[: len(held_out)]
-        held_out = means_of(held_out, parts.groups[parts.places[1]][places])
-        train = means_of(train, parts.groups[parts.places[0][: len(train)]])
-    if parts.separate and min(len(train), len(held_out)) > 1:
+    split = plan.prepared.split
+    if split.groups is not None:  # rows of one group, copies of one row, say, are not independent
+        places = plan.prepared.chosen(split.held_out, KEPT, stream=-3)[: len(held_out)]
+        held_out = means_of(held_out, split.groups[split.places[1]][places])
+        train = means_of(train, split.groups[split.places[0][: len(train)]])
+    if split.separate and min(len(train), len(held_out)) > 1:
         gap = loss_gap(losses.levels, train, held_out)
-        drift = "" if parts.order is None else "; or the data drift: the held-out rows are the last ones"
+        drift = "" if split.order is None else "; or the data drift: the held-out rows are the last ones"
         if gap.suspicious:
             return f"{gap.verdict.rstrip('.')} ({_ADVICE}{drift})."
     if chosen == "best during training":

@@ -17,7 +17,7 @@ from ..denoisers import (
     Preconditioned,
 )
 from ..denoisers.precondition import Precision
-from ..training import Feed, Progress, Trainer
+from ..training import Announcer, Feed, Progress, Trainer
 from .fitted import KEPT, Fitted, finish
 from .planning import Plan
 
@@ -43,8 +43,9 @@ def train(plan: Plan, watch: Callable[[Progress], None] | None = None) -> Fitted
         torch.Size([3, 2])
     """
     with threads(plan):
-        trainer = trainer_of(plan)
+        trainer, announce = trainer_of(plan), Announcer()
         for progress in trainer.run():
+            announce(progress)
             if watch is not None:
                 watch(progress)
         return finish(plan, trainer)

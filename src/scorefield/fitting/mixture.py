@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..denoisers import Mixture
+from ..progress import mapped, part, report
 from ..rng import Samples, permutation
 
 __all__ = ["MixtureFit", "fit_mixture"]
@@ -85,12 +86,14 @@ def fit_mixture(x: Tensor, seed: int = 0, width: float = 1e-2, groups: np.ndarra
 
     counts = [k for k in _COUNTS if k == 1 or _ROWS * k <= count]
     found = [held_out(counts[0], n + 2.0)]
-    for k in counts[1:]:
+    for i, k in enumerate(counts[1:]):
+        report(0.5 * i / len(counts))
         found.append(held_out(k, n + 2.0))
         if len(found) - found.index(max(found)) > _PATIENCE:
             break
     place = found.index(max(found))
-    found += [held_out(k, _LITTLE) for k in counts[max(0, place - 1) : place + 2]]
+    with part(0.5, 0.9):
+        found += mapped(lambda k: held_out(k, _LITTLE), counts[max(0, place - 1) : place + 2])
     score, k, shrinkage = max(found)
     state, _ = data.best(torch.ones(1, count, dtype=torch.float64), k, shrinkage, seed, _STARTS)
     parts = (state.means[0].float(), state.covariances[0].float(), state.weights[0].float())

@@ -19,6 +19,7 @@ from ..nn import FourierFeatures, choose, choose_for_tables
 from ..noise_levels import NoiseLevels, choose_noise_levels, diameter
 from ..objectives import DenoisingScoreMatching, LevelDistribution, LevelObjective, LogNormal, WithLowTail
 from ..processes import Process
+from ..progress import part
 from ..samplers import Sampling, flow_sampling, sde_sampling
 from ..settings import Network, Training
 from ..tensors import device_named
@@ -94,7 +95,8 @@ def plan(prepared: Prepared, options: Options | None = None) -> Plan:
     options = options or Options()
     device = torch.device(device_named(options.device))
     scale = _residual_scale(prepared)
-    levels = _noise_levels(prepared, options.noise_levels)
+    with part(0, 0.6):
+        levels = _noise_levels(prepared, options.noise_levels)
     network, of_network = _network(prepared, options.network, levels)
     wish = None if options.sampling is None else Sampling.of(options.sampling)
     process, of_process = _process(levels, options.process if wish is None or wish.process is None else wish.process)
@@ -105,7 +107,8 @@ def plan(prepared: Prepared, options: Options | None = None) -> Plan:
     sampling, of_sampling = _sampling(prepared, process, wish)
     parts = (process, parametrization, objective, network, training, sampling, device)
     choices = (*prepared.choices, of_network, of_process, of_parametrization, of_objective, *of_training, of_sampling)
-    baseline, of_baseline = _baseline(prepared, options, levels)
+    with part(0.7, 1):
+        baseline, of_baseline = _baseline(prepared, options, levels)
     return Plan(prepared, levels, *parts, (*choices, *of_baseline), baseline)
 
 
@@ -148,12 +151,15 @@ def _noise_levels(prepared: Prepared, given: NoiseLevels | str | None) -> NoiseL
         return given
     scale, units = prepared.scale, prepared.scaled_units
     if units.affine:
-        reach = diameter(prepared.split.train, units, limit=_DISTANCES)
+        with part(0, 0.8):
+            reach = diameter(prepared.split.train, units, limit=_DISTANCES)
     else:  # states depend on places in cells, and have about the range of a normal distribution
-        reach = diameter(prepared.examples, limit=_DISTANCES)
+        with part(0, 0.8):
+            reach = diameter(prepared.examples, limit=_DISTANCES)
     cell = None if prepared.finest_cell is None else prepared.finest_cell / scale
     residual = prepared.residual if scale == 1 else prepared.residual / scale
-    found = choose_noise_levels(residual, smallest_step(prepared.summary, units), reach, cell=cell)
+    with part(0.8, 1):
+        found = choose_noise_levels(residual, smallest_step(prepared.summary, units), reach, cell=cell)
     if prepared.context is not None and prepared.context.trend is not None:
         found = found.narrower()
     found = found if scale == 1 else found.scaled(scale)

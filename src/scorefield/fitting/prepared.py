@@ -15,6 +15,7 @@ from ..context import Context, linear_regression
 from ..data import Rows, Schema, Summary, cells as cells_of, summarize
 from ..data.columns import Column
 from ..denoisers import Gaussian
+from ..progress import part
 from ..rng import Samples, permutation
 from ..settings import Training
 from ..units import Related, Relations, Standardize, Units, Wishes, choose_units
@@ -159,19 +160,22 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
     plain = options.units is not None or options.data.maps == "affine"
     if schema.constraints:
         check_rows([Constraint(text) for text in schema.constraints], x, schema.columns)
-    relations = Relations(rows.shape[1]) if plain else relations_of(rows, schema)
+    with part(0, 0.2):
+        relations = Relations(rows.shape[1]) if plain else relations_of(rows, schema)
     schema = unclipped(schema, relations)
     parts, columns = chosen_split(x, rows, options.data, options.seed, groups), schema.table
     if relations:
         rows, columns = IndependentRows(rows, relations), independent_columns(schema, relations)
         parts = independent_parts(parts, relations)
-    summary = summarize(rows, _names(schema, relations), table=columns)
+    with part(0.3, 0.5):
+        summary = summarize(rows, _names(schema, relations), table=columns)
     choices = [Choice("structure", schema.structure, schema.reason)]
     choices += [Choice("held out", f"{len(parts.held_out):,} rows", parts.said)] if parts.said else []
     choices += [Choice("left out", repr(name), reason) for name, reason in schema.left_out]
     choices += [Choice("relation", words, "holds in every row, and is kept") for words in relations.describe()]
     wishes = _wishes(options, columns, relations, len(parts.train))
-    form = _units(options, wishes, _integer(schema, relations), columns, parts.train, summary)
+    with part(0.5, 0.9):
+        form = _units(options, wishes, _integer(schema, relations), columns, parts.train, summary)
     units = form.units
     places = _chosen(parts.train, _EXAMPLES, options.seed, -2)
     examples = _examples(units, parts.train, places, options.seed)

@@ -13,7 +13,9 @@ from torch import Tensor
 from ..data import Rows
 from ..denoisers import Denoiser
 from ..model import Model
+from ..progress import mapped, part, report
 from ..rng import Samples
+from ..tensors import device_named
 
 __all__ = ["ImportCheck", "check_import", "linear_error"]
 
@@ -73,7 +75,9 @@ class ImportCheck:
         return f"{what} (a network trained on such images stays below 1)"
 
 
-def check_import(model: Model, x: Any, *, images: int | None = None, seed: int = 0) -> ImportCheck:
+def check_import(
+    model: Model, x: Any, *, images: int | None = None, seed: int = 0, device: str = "auto"
+) -> ImportCheck:
     """Compares the denoising error of a model of images with that of the best linear filter for them.
 
     Arguments:
@@ -82,6 +86,7 @@ def check_import(model: Model, x: Any, *, images: int | None = None, seed: int =
         images: On how many of them it is evaluated, at three noise levels each; by default as many as have 65,536 numbers
             together, from 4 to 256.
         seed: The seed of the noise, and of the choice of images.
+        device: Where the network computes; the model stays where it is. "auto" takes a GPU if there is one.
 
     Returns:
         The errors at noise of 0.3, 1 and 3 standard deviations of the images, as far as the model knows these levels.
@@ -115,7 +120,13 @@ def check_import(model: Model, x: Any, *, images: int | None = None, seed: int =
         raise ValueError(
             f"the model knows no noise level of 0.3 to 3 times {spread:.3g}, the images' standard deviation"
         )
-    errors = [_error(model, tested, level, seed) for _, level in levels]
+    before = model.device
+    model.to(device_named(device))
+    try:
+        with part(0, 1, "checking the import"):
+            errors = [*mapped(lambda each: _error(model, tested.to(model.device), each[1], seed), levels)]
+    finally:
+        model.to(before)
     linear = [linear_error(clean, level, tested) for _, level in levels]
     return ImportCheck(tuple(m for m, _ in levels), tuple(errors), tuple(linear), len(tested))
 
@@ -155,7 +166,7 @@ def _some(model: Model, rows: Rows, seed: int) -> Tensor:
     if rows.count < _LEAST:
         raise ValueError(f"an import is checked on {_LEAST} images or more, got {rows.count}: pass more of them")
     index = np.random.default_rng(seed).permutation(rows.count)[:_MOST]
-    found: Tensor = model.standardize(rows.take(index)).float()
+    found: Tensor = model.standardize(rows.take(index).to(model.device)).float().cpu()
     return found
 
 
@@ -170,6 +181,7 @@ def _error(model: Model, clean: Tensor, level: float, seed: int) -> float:
     total = 0.0
     for first in range(0, len(clean), _BATCH):
         x, z = clean[first : first + _BATCH], noise[first : first + _BATCH]
-        denoised = model.denoiser(x + level * z, torch.tensor(level))
+        denoised = model.denoiser(x + level * z, torch.tensor(level, device=x.device))
+        report(min(1.0, (first + _BATCH) / len(clean)))
         total += float((denoised - x).double().square().sum())
     return total / clean.numel()

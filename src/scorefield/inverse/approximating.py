@@ -14,6 +14,7 @@ from ..display import Facts, displayed
 from ..model import Model
 from ..posterior import MomentMatching, NoisyState, Posterior, PosteriorMethod
 from ..posterior.solve import Apply, columns, conjugate_gradients, krylov_root, positive
+from ..progress import report
 from ..rng import Samples
 from ..samplers import Sampling, SamplingLike, sample
 from .weighing import observed_posterior
@@ -168,6 +169,7 @@ def approximation_error(
         part: Posterior = posterior.samples(index % count)  # type: ignore[assignment]  # a posterior again
         probes = Samples(seed, start, len(index), "approximation probes")
         parts.append(_errors(part, clean[some], noisy[some], each[some], probes))
+        report((start + len(index)) / len(noisy))
     found = [torch.cat(values).reshape(levels, count).mean(1).cpu().numpy() for values in zip(*parts)]
     skewed, apart, skewness, curvature = found
     sampler = chosen.sampler if isinstance(chosen.sampler, PosteriorMethod) else posterior.method

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..metrics.base import stream
+from ..progress import report
 
 __all__ = ["RankTest", "rank_test"]
 
@@ -267,7 +268,8 @@ def _statistics(ranks: np.ndarray, places: int) -> np.ndarray:
 def _worst(whitened: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """In the worst of all directions: the shift, the largest and the smallest variance, `(K + 1, 1, 3)`."""
     found = []
-    for index in chosen:
+    for i, index in enumerate(chosen):
+        report(i / len(chosen))
         x = whitened[np.arange(len(whitened)), index]
         values = np.linalg.eigvalsh(x.T @ x / len(x))
         found.append([np.sqrt((x.mean(0) ** 2).sum()), np.log(max(values[-1], _TINY)), -np.log(max(values[0], 1e-30))])

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .. import progress
+from ..bars import shown
 from ..denoisers import Gaussian
 from ..deprecation import renamed_arguments
 from ..diffusion import Diffusion
@@ -26,6 +28,15 @@ from .weighing import observed_posterior
 
 __all__ = ["PosteriorCheck", "check_posterior"]
 
+_SHARES = {
+    "a Gaussian twin": 1,
+    "draws of simulated data": 6,
+    "samples of the model": 1,
+    "draws given samples": 4,
+    "their ranks": 1,
+    "ranks": 1,
+    "error of the approximation": 1,
+}  # about how long each takes
 _DENSE = 2048  # up to this many numbers the exact posterior of Gaussian data is a matrix
 _COORDINATES, _PROJECTIONS = 16, 12  # up to how many coordinates are ranked, and how many projections beyond
 _INFORMED = 6  # directions that the measurement informs most, in which the width is known
@@ -170,23 +181,39 @@ def check_posterior(
     Raises:
         ValueError: If the model observed no measurement, or there are fewer than 8 simulations.
     """
+    with shown():
+        return _checked(model, simulations, draws, seed, Sampling.of(sampling, steps).merged(model.sampling), own)
+
+
+def _checked(
+    model: Model, simulations: int, draws: int, seed: int, chosen: Sampling, own: int | None
+) -> PosteriorCheck:
     begin = time.perf_counter()
-    posterior, chosen = observed_posterior(model), Sampling.of(sampling, steps).merged(model.sampling)
-    twin, description = gaussian_twin(model, seed)
+    posterior = observed_posterior(model)
+    step = progress.parts(_SHARES)
+    with step("a Gaussian twin"):
+        twin, description = gaussian_twin(model, seed)
     units = posterior.layout, posterior.units
     simulated = Posterior(twin, posterior.measurement, posterior.method, *units, twin)
     truth = twin.sample(simulations, Samples(seed, 0, simulations, "check"))
-    found = _simulated(model, simulated, truth, draws, Samples(seed, 0, simulations, "check noise"), chosen)
+    with step("draws of simulated data"):
+        found = _simulated(model, simulated, truth, draws, Samples(seed, 0, simulations, "check noise"), chosen)
     judged, known = _against_the_exact(simulated, twin, found, seed)
     count = _own_simulations(model, posterior, simulations) if own is None else own
     itself = None
     if count and len(posterior.measurements) == 1:
-        truth = prior_samples(model, count, Samples(seed, 0, count, "check own"))
+        with step("samples of the model"):
+            truth = prior_samples(model, count, Samples(seed, 0, count, "check own"))
         noise = Samples(seed, 0, count, "check own noise")
-        itself = _simulated(model, posterior, truth, min(draws, _OWN_DRAWS), noise, chosen).tested(posterior, seed)
-    ranks = found.tested(simulated, seed)
+        with step("draws given samples"):
+            own_draws = _simulated(model, posterior, truth, min(draws, _OWN_DRAWS), noise, chosen)
+        with step("their ranks"):
+            itself = own_draws.tested(posterior, seed)
+    with step("ranks"):
+        ranks = found.tested(simulated, seed)
     odd = surprise(twin, simulated.measured) if known.width is not None else None
-    bias = approximation_error(model, seed=seed, sampling=chosen)
+    with step("error of the approximation"):
+        bias = approximation_error(model, seed=seed, sampling=chosen)
     seconds = time.perf_counter() - begin
     return PosteriorCheck(judged, known.width, known.shift, odd, description, seconds, ranks, itself, known.error, bias)
 
@@ -247,7 +274,8 @@ def _simulated(
         part: Posterior = posterior.samples(rows)  # type: ignore[assignment]  # a posterior again
         part = part.about(some.repeat_interleave(draws, 0).to(device))
         diffusion = Diffusion(model.process, part, moments)
-        x = sample(diffusion, (rng.count, *truth.shape[1:]), sampling, rng, device=device)
+        with progress.part(start / len(y), (start + len(some)) / len(y)):
+            x = sample(diffusion, (rng.count, *truth.shape[1:]), sampling, rng, device=device)
         found.append(x.cpu().unflatten(0, (len(some), draws)))  # type: ignore[no-untyped-call]
         start += len(some)
     return _Simulated(truth, y, torch.cat(found))

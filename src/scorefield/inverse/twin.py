@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .. import progress
 from ..denoisers import Gaussian
 from ..diffusion import Diffusion
 from ..model import Model
@@ -31,7 +32,8 @@ def prior_samples(model: Model, count: int, rng: Samples) -> Tensor:
         few = min(size, count - start)
         part = Samples(rng.seed, rng.start + start, few, rng.purpose)
         some = diffusion.samples(torch.arange(part.start, part.start + few))
-        found.append(sample(some, (few, *data.mean.shape), sampling, part, device=model.device).cpu())
+        with progress.part(start / count, (start + few) / count):
+            found.append(sample(some, (few, *data.mean.shape), sampling, part, device=model.device).cpu())
     return torch.cat(found)
 
 

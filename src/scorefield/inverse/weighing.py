@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..bars import shown
 from ..mcmc import WeightedSamples
 from ..model import Model
 from ..posterior import Posterior, StandardizedMeasurement, TwistedSMC, twisted_smc
@@ -58,7 +59,8 @@ def evidence(
         posterior = copy.deepcopy(posterior).double()
     diffusion = dataclasses.replace(model.diffusion, denoiser=posterior)
     shape, device = model.standardize.state_shape, model.device
-    found = twisted_smc(diffusion, shape, seed, particles, islands, steps, sampling, device=device)
+    with shown():
+        found = twisted_smc(diffusion, shape, seed, particles, islands, steps, sampling, device=device)
     points = model.standardize.inverse(found.weighted.points)
     return found._replace(weighted=WeightedSamples(points, found.weighted.log_weight))
 

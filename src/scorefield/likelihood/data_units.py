@@ -11,6 +11,7 @@ from torch import Tensor
 from ..data.variables import GIVEN
 from ..denoisers import Gaussian
 from ..diffusion import Diffusion
+from ..progress import mapped
 from ..rng import Samples
 from ..units import Units
 from .base import LogProb
@@ -66,30 +67,40 @@ class DataDensity:
         x = x.double().to(self.units.device)
         if not self.units.has_cells:
             return self.of_states(self.diffusion, self._states(x), draw).plus(self.units.log_volume(x).cpu())
-        found = []
-        for place in places(self.units, x, self.seed):
+
+        def at(place: Tensor) -> LogProb:
             part = self.of_states(self.diffusion, self.units(x, place), draw)
-            found.append(part.plus(self.units.log_volume(x, place).cpu()))
-        return mean_over_places(found)
+            return part.plus(self.units.log_volume(x, place).cpu())
+
+        return mean_over_places([*mapped(at, places(self.units, x, self.seed))])
 
     def of_states(self, diffusion: Diffusion, state: Tensor, draw: int = 0) -> LogProb:
         """The log-densities of states by a diffusion."""
-        parts = []
-        for some, part, start in replace(self, diffusion=diffusion)._parts(state):
+
+        def solved(batch: tuple[Diffusion, Tensor, int]) -> LogProb:
+            some, part, start = batch
             rng = Samples(self.seed, start, len(part), f"probe {draw}" if draw else "probe")
             settings = self.probes, self.tolerance, rng, self.target_error, self.extrapolate
-            parts.append(log_prob(some, part, *settings).cpu())
-        return LogProb.join(parts)
+            return log_prob(some, part, *settings).cpu()
+
+        batches = replace(self, diffusion=diffusion)._parts(state)
+        return LogProb.join([*mapped(solved, batches, -(-len(state) // self.batch))])
 
     def bound(self, x: Tensor, draws: int) -> Bound:
         """Lower bounds on the log-densities of the SDE model at `x`."""
         x = x.double().to(self.units.device)
 
         def of_states(diffusion: Diffusion, state: Tensor, draw: int = 0) -> LogProb:
-            parts, zero = [], torch.zeros(len(state), dtype=torch.float64)
-            for some, part, start in replace(self, diffusion=diffusion)._parts(state):
-                rng = Samples(self.seed, start, len(part), f"bound {draw}" if draw else "bound")
-                parts.append(bound(some, part, rng, draws))
+            zero = torch.zeros(len(state), dtype=torch.float64)
+
+            def solved(batch: tuple[Diffusion, Tensor, int]) -> Bound:
+                some, part, start = batch
+                return bound(
+                    some, part, Samples(self.seed, start, len(part), f"bound {draw}" if draw else "bound"), draws
+                )
+
+            batches = replace(self, diffusion=diffusion)._parts(state)
+            parts = [*mapped(solved, batches, -(-len(state) // self.batch))]
             names = ("value", "standard_error", "evaluations")
             value, error, evaluations = (torch.cat([getattr(part, name) for part in parts]).cpu() for name in names)
             return LogProb(value, error, zero, zero, zero, evaluations)

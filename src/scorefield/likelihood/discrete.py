@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..data.lattice import Lattice
+from ..progress import part
 from ..rng import Samples
 from .base import LogProb
 
@@ -94,12 +95,13 @@ def bits_per_dim(
     found = []
     for i in range(draws):
         position = rng.child(f"place {i}").uniform(tuple(x.shape), torch.float64, x.device)
-        found.append(density(x + step * (position - 0.5), i).plus(log_volume))
-    values = torch.stack([part.value for part in found])
+        with part(i / draws, (i + 1) / draws):
+            found.append(density(x + step * (position - 0.5), i).plus(log_volume))
+    values = torch.stack([each.value for each in found])
     error = values.std(0) / math.sqrt(draws) if draws > 1 else found[0].standard_error
     names = ("solver_error", "end_error", "truncation")
-    solver, end, truncation = (torch.stack([getattr(part, name) for part in found]).mean(0) for name in names)
-    evaluations = torch.stack([part.evaluations for part in found]).sum(0)
+    solver, end, truncation = (torch.stack([getattr(each, name) for each in found]).mean(0) for name in names)
+    evaluations = torch.stack([each.evaluations for each in found]).sum(0)
     nats = LogProb(values.mean(0), error, solver, end, truncation, evaluations)
     unit = size * math.log(2)
     tight = values.logsumexp(0) - math.log(draws)

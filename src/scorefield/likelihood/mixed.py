@@ -13,6 +13,7 @@ from ..data.variables import ABSENT, FREE, GIVEN, Variables
 from ..denoisers import Denoiser, Gaussian
 from ..denoisers.questions import chain
 from ..diffusion import Diffusion
+from ..progress import mapped, part, report
 from ..rng import Samples
 from ..units import Units
 from .base import LogProb
@@ -82,7 +83,7 @@ class MixedDensity:
         if not self.units.has_cells:
             return [self._at(x, None, known, wanted, 0)]
         inside = places(self.units, x, self.seed)
-        return [self._at(x, place, known, wanted, k) for k, place in enumerate(inside)]
+        return [*mapped(lambda k: self._at(x, inside[k], known, wanted, k), range(len(inside)))]
 
     def _at(self, x: Tensor, place: Tensor | None, known: Tensor, wanted: Tensor, draw: int) -> LogProb:
         """The log-probabilities with values at places in their cells."""
@@ -127,6 +128,7 @@ class MixedDensity:
         found = LogProb(zero, zero, zero, zero, zero, torch.zeros(len(state), dtype=torch.int64))
         patterns, kind = torch.unique(numbers, dim=0, return_inverse=True)
         for i, pattern in enumerate(patterns):
+            report(i / len(patterns))
             rows, free = (kind == i).nonzero()[:, 0], pattern.nonzero()[:, 0]
             if not len(free):
                 continue
@@ -135,7 +137,8 @@ class MixedDensity:
             with torch.no_grad():  # where noise is all there is, the answer is the mean
                 mean = denoiser(state.new_zeros(len(rows), len(free)), level.to(state))
             diffusion = replace(self.diffusion, denoiser=_Centred(denoiser, mean), moments=self._moments(free))
-            found = found.put(rows.cpu(), self.density(diffusion, state[rows][:, free] - mean, draw))
+            with part(i / len(patterns), (i + 1) / len(patterns)):
+                found = found.put(rows.cpu(), self.density(diffusion, state[rows][:, free] - mean, draw))
         return found
 
     def _moments(self, free: Tensor) -> Gaussian | None:

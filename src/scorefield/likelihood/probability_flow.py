@@ -17,6 +17,7 @@ from torch import Tensor
 from ..diffusion import Diffusion
 from ..gaussian_frame import GaussianFrame
 from ..ode import State, integrate_adaptive
+from ..progress import part
 from ..rng import Samples
 from .base import LogProb
 from .probes import ORDER, probes as signs, standard_error, trace
@@ -137,12 +138,15 @@ def _initial_tolerance(tolerance: float | None, target: float | None, size: int)
 
 def _solve(flow: _Flow, x: Tensor, plan: Tensor, rng: Samples | None, extrapolate: bool, rows: Tensor) -> LogProb:
     """Solves the given rows, each with the number of probes and the tolerance that `plan`, `(B, 2)`, has for it."""
-    parts, order = [], []
+    parts, order, done = [], [], 0
     for count, tolerance in sorted({tuple(row) for row in plan[rows].tolist()}):
         some = rows[(plan[rows, 0] == count) & (plan[rows, 1] == tolerance)]
         z = None if count == 0 or rng is None else signs(int(count), x.shape[1:], rng, some)
-        parts.append(replace(flow, diffusion=flow.diffusion.samples(some)).solve(x[some], z, tolerance, extrapolate))
+        with part(done / len(rows), (done + len(some)) / len(rows)):
+            own = replace(flow, diffusion=flow.diffusion.samples(some))
+            parts.append(own.solve(x[some], z, tolerance, extrapolate))
         order.append(some)
+        done += len(some)
     return LogProb.join(parts).at(torch.cat(order).argsort())
 
 
@@ -217,14 +221,16 @@ def log_prob(
     try:
         with torch.no_grad():
             flow = _Flow.of(diffusion, x)
-            found = _solve(flow, x, plan, rng, extrapolate, rows)
-            for _ in range(_ROUNDS if target_error is not None else 0):
+            with part(0, 1 if target_error is None else 0.6):
+                found = _solve(flow, x, plan, rng, extrapolate, rows)
+            for k in range(_ROUNDS if target_error is not None else 0):
                 new = _refined(plan, found, target_error or 0.0, size)
                 rows = (new != plan).any(1).nonzero()[:, 0]
                 if len(rows) == 0:
                     break
                 plan = new
-                again, before = _solve(flow, x, plan, rng, extrapolate, rows), found.evaluations[rows]
+                with part(1 - 0.4 ** (k + 1), 1 - 0.4 ** (k + 2)):
+                    again, before = _solve(flow, x, plan, rng, extrapolate, rows), found.evaluations[rows]
                 found = found.put(rows, again)
                 found.evaluations[rows] += before
     except RuntimeError as error:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..progress import report
 from ..rng import Rng
 from .effective_size import autocorrelation, effective_sample_size
 from .transition import ChainState, Langevin, Target, Transition
@@ -115,6 +116,7 @@ def run_chains(
     states = [ChainState(part) for part in torch.split(x.detach(), size)]
     accepted, kept = x.new_zeros(len(x)), x.new_empty(keep, *x.shape)
     for first in range(0, steps, buffer):
+        report(first / steps)
         z = rng.normal((len(x), buffer, *x.shape[1:]), x.dtype, x.device).transpose(0, 1)
         u = rng.uniform((len(x), buffer), x.dtype, x.device).T if transition.adjusted else None
         for i, state in enumerate(states):

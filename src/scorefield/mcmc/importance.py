@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..derivatives import divergence
+from ..progress import report
 from ..rng import Rng
 from ..tensors import sum_events
 from .transition import ChainState, Langevin, MetropolisLangevin, Target, Transition, Unadjusted
@@ -135,7 +136,8 @@ def annealed_importance(
         raise ValueError("importance weights need log-densities, and this path has only scores: use score_importance")
     log_weight, log_prob = x.new_zeros(len(x), dtype=torch.float64), start.log_prob(x)
     x = x.detach()
-    for beta in values[1:]:
+    for i, beta in enumerate(values[1:]):
+        report(i / (len(values) - 1))
         target = path(beta)
         known = target.value_and_gradient(x)
         log_weight += known[0] - log_prob
@@ -249,7 +251,8 @@ def score_importance(
     log_weight = x.new_zeros(len(x), dtype=torch.float64)
     x = x.detach()
     previous, derivative = values[0], noisy.score_and_derivative(x, values[0])[1]
-    for level in values[1:]:
+    for step, level in enumerate(values[1:]):
+        report(step / (len(values) - 1))
         s, after = noisy.score_and_derivative(x, level)
         # ∫ dv/v = 2 log(previous / level), times the mean
         log_weight -= (derivative + after) * math.log(previous / level)

@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..calls import parse_call, split_call
 from .base import Operator
 from .noise import CorrelatedNoise, Noise, WhiteNoise
+from .plain import Compose, Mask
 
 __all__ = ["Measurement"]
 
@@ -21,14 +23,15 @@ class Measurement:
     """y = A(x) + noise, in the units and the axes of the data x.
 
     Arguments:
-        operator: A, which acts on data as their user has them: `Mask`, `Blur`, `Linear`, `Function`, …
+        operator: A, which acts on data as their user has them: `Mask`, `Blur`, `Linear`, `Function`, …; or its call as on the
+            command line, "blur(width=2) | downsample(factor=2)". "mask" observes what is not NaN in y, a whole data point.
         y: What was measured of one data point, of the shape `E` that A gives; an array, a tensor or nested lists.
         noise: The standard deviation of independent Gaussian noise, one number or one for each component; or its covariance,
-            of shape `(m, m)` for m measured numbers; or the noise itself: `PoissonNoise(gain)`.
+            of shape `(m, m)` for m measured numbers; or the noise itself: `PoissonNoise(gain)`, "poisson(gain=2)".
 
     Raises:
         TypeError: If `operator` is not an operator.
-        ValueError: If y is not finite, the noise is not positive, or their shapes do not agree.
+        ValueError: If y is not finite, the noise is not positive, their shapes do not agree, or a call cannot be read.
 
     Example:
         >>> from scorefield.measurement import Mask
@@ -41,7 +44,10 @@ class Measurement:
     y: Tensor
     noise: Noise
 
-    def __init__(self, operator: Operator, y: Any, noise: Any) -> None:
+    def __init__(self, operator: Operator | str, y: Any, noise: Any) -> None:
+        if isinstance(operator, str):
+            operator, y = _called(operator, y)
+        noise = parse_call(noise, Noise) if isinstance(noise, str) else noise
         if not isinstance(operator, Operator):
             hint = "measurement.Linear(…)" if isinstance(operator, np.ndarray | Tensor) else "measurement.Function(…)"
             raise TypeError(f"a measurement needs an operator, got {type(operator).__name__}: wrap it in {hint}")
@@ -65,3 +71,16 @@ class Measurement:
         if found != tuple(self.y.shape):
             what = f"{type(self.operator).__name__} makes {found} of a data point of shape {tuple(shape)}"
             raise ValueError(f"{what}, and y has the shape {tuple(self.y.shape)}: they must agree")
+
+
+def _called(text: str, y: Any) -> tuple[Operator, Any]:
+    """The operator of calls with | between them, and what it observes: a last "mask" takes what is not NaN in y."""
+    *before, last = split_call(text, "operator")
+    acting = [parse_call(each, Operator) for each in before]
+    if last.strip().lower() in ("mask", "mask()"):
+        values = np.asarray(y, np.float64)
+        keep = ~np.isnan(values)
+        acting, y = [*acting, Mask(torch.from_numpy(keep))], values[keep]
+    else:
+        acting.append(parse_call(last, Operator))
+    return (acting[0] if len(acting) == 1 else Compose(tuple(acting))), y

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from ..progress import mapped, part
 from .base import Array, Distance, subsample
 from .classifier import FOLDS, classifier_test
 from .declared import DISTANCES, TESTED, Metric
@@ -61,20 +62,11 @@ def battery(
     if min(len(samples), len(held_out)) < 2 * FOLDS:
         counts = f"{len(samples)} and {len(held_out)}"
         raise ValueError(f"battery needs at least {2 * FOLDS} samples and as many held-out data, got {counts}")
-    whole = Pool.of(samples, held_out, train, maximum=maximum, seed=seed)
-    found = [
-        moment_test(whole, permutations).distance,
-        marginal_test(whole, permutations).distance,
-        classifier_test(whole, permutations=permutations),
-    ]
-    del whole
+    with part(0, 0.4):
+        found = _of_all(Pool.of(samples, held_out, train, maximum=maximum, seed=seed), permutations)
     pool = Pool.of(samples, held_out, train, maximum=pairs, seed=seed)
-    found += [
-        energy_test(pool, permutations),
-        mmd_test(pool, (1.0,), permutations),
-        mmd_test(pool, permutations=permutations),
-        sliced_test(pool, permutations),
-    ]
+    with part(0.4, 0.7):
+        found += _of_pairs(pool, permutations)
     others = pool
     if features is not None:
         data = [x for x in (samples, held_out, train) if x is not None]
@@ -82,15 +74,38 @@ def battery(
         others = Pool.of(*parts, maximum=pairs, standardize=False, seed=seed)
     elif pool.flat.shape[1] > FEATURES:
         others = pool.with_rows(pool.flat @ directions(pool.flat[pool.pair], FEATURES))
-    found.append(kernel_test(others, permutations))
+    with part(0.7, 0.8):
+        found.append(kernel_test(others, permutations))
     few = max(2, pairs // 4)
     name, note = "Wasserstein, order 2", f"exact, with at most {few:,} rows of each side"
     options = {"resamples": 20, "maximum": few, "seed": seed}
-    found.append(with_floor(wasserstein, samples, held_out, train, name=name, note=note, **options))
+    with part(0.8, 0.9):
+        found.append(with_floor(wasserstein, samples, held_out, train, name=name, note=note, **options))
     found.append(frechet_with_floor(samples, held_out, train, features=features, maximum=maximum // 2, seed=seed))
     further = {name: f for name, f in DISTANCES.items() if name not in TESTED} | dict(own or {})
     last = [with_floor(f, samples, held_out, train, name=n, maximum=pairs, seed=seed) for n, f in further.items()]
     return (*found, *manifold_distances(others if features else pool), *last)
+
+
+def _of_all(pool: Pool, permutations: int) -> list[Distance]:
+    """The tests that take all rows."""
+    tests: list[Callable[[], Distance]] = [
+        lambda: moment_test(pool, permutations).distance,
+        lambda: marginal_test(pool, permutations).distance,
+        lambda: classifier_test(pool, permutations=permutations),
+    ]
+    return [*mapped(lambda test: test(), tests)]
+
+
+def _of_pairs(pool: Pool, permutations: int) -> list[Distance]:
+    """The tests on distances of all pairs of rows."""
+    tests: list[Callable[[], Distance]] = [
+        lambda: energy_test(pool, permutations),
+        lambda: mmd_test(pool, (1.0,), permutations),
+        lambda: mmd_test(pool, permutations=permutations),
+        lambda: sliced_test(pool, permutations),
+    ]
+    return [*mapped(lambda test: test(), tests)]
 
 
 def rejected(found: Iterable[Distance], level: float = 0.05) -> tuple[Distance, ...]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..progress import mapped, part
 from .base import Array, Distance
 from .curves import correlation, histogram, spectrum, variogram
 from .moments import Means
@@ -178,23 +180,25 @@ def field_tests(
     phase = x > middle.reshape(1, -1, *[1] * (x.ndim - 2))
     levels, edges = _levels(pair, middle)
     centre = pair.transpose(0, 1).flatten(1).mean(1)
-    found = {
-        "power spectrum": spectrum(x),
-        "two-point correlation": correlation(x, periodic, centre),
-        "variogram": variogram(x),
-        "one-point distribution": histogram(x, edges),
-        "two-point probability": correlation(phase.float(), periodic),
-        "lineal path": lineal_path(phase),
-        "lineal path, other phase": lineal_path(~phase),
-        "chord lengths": chord_lengths(phase),
-        "chord lengths, other phase": chord_lengths(~phase),
+    found: dict[str, Callable[[], tuple[Tensor, Tensor]]] = {
+        "power spectrum": lambda: spectrum(x),
+        "two-point correlation": lambda: correlation(x, periodic, centre),
+        "variogram": lambda: variogram(x),
+        "one-point distribution": lambda: histogram(x, edges),
+        "two-point probability": lambda: correlation(phase.float(), periodic),
+        "lineal path": lambda: lineal_path(phase),
+        "lineal path, other phase": lambda: lineal_path(~phase),
+        "chord lengths": lambda: chord_lengths(phase),
+        "chord lengths, other phase": lambda: chord_lengths(~phase),
     }
-    found |= {name: measure(x) for name, measure in (own or {}).items()}
+    found |= {name: partial(measure, x) for name, measure in (own or {}).items()}
     labels = {"one-point distribution": _bin_labels(edges)}
-    curves = [
-        compare_curves(pool, name, *curve, places=labels.get(name, ()), permutations=permutations)
-        for name, curve in found.items()
-    ]
+
+    def compared(name: str) -> Curve:
+        return compare_curves(pool, name, *found[name](), places=labels.get(name, ()), permutations=permutations)
+
+    with part(0, 0.9):
+        curves = [*mapped(compared, list(found))]
     curves = [replace(curve, axis=AXES.get(curve.name.split(",")[0], "")) for curve in curves]
     places, functionals = _functionals(x, levels)
     at = torch.arange(len(places), dtype=torch.float64)

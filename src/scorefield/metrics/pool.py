@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..progress import part
 from .base import Array, Distance, rows_alike, scale_of, stream, subsample
 
 __all__ = ["Pool", "Statistic", "p_value", "permutation_test"]
@@ -211,10 +212,12 @@ def permutation_test(
         RuntimeError: If the statistic is not finite.
     """
     value = float(statistic(pool.pair, *pool.observed())[0])
-    null = _values(statistic, pool.pair, pool.permuted(permutations))
+    with part(0, 0.7):
+        null = _values(statistic, pool.pair, pool.permuted(permutations))
     if not np.isfinite(value) or not np.isfinite(null).all():
         raise RuntimeError(f"the {name} is not finite: check for values whose squares overflow float32")
-    floors = _values(statistic, pool.real, pool.splits(splits)) if pool.extra and splits else null
+    with part(0.7, 0.85):
+        floors = _values(statistic, pool.real, pool.splits(splits)) if pool.extra and splits else null
     low, middle, high = (float(q) for q in np.quantile(floors, [0.05, 0.5, 0.95]))
     interval = None
     if resamples:

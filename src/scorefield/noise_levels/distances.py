@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ..data import Rows
+from ..progress import report
 from ..units import Units
 from .points import Points
 from .search import Best, Search
@@ -101,7 +102,8 @@ def _not_finite(points: Points) -> str:
 def nearest(x: Tensor) -> float:
     """The median distance of data `(N, n)` to their nearest neighbours, copies aside: 0 if there are none."""
     largest, found = 1e-30, []
-    for part in x.split(256):  # type: ignore[no-untyped-call]
+    for i, part in enumerate(x.split(256)):  # type: ignore[no-untyped-call]
+        report(256 * i / len(x))
         distance = torch.cdist(part, x, compute_mode="use_mm_for_euclid_dist")
         largest = max(largest, float(distance.max()))
         distance[distance < 1e-6 * largest] = math.inf  # itself, and its copies

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..diffusion import Diffusion
 from ..mcmc.weighted import Estimate, WeightedSamples
+from ..progress import part, report
 from ..rng import Samples
 from ..samplers.sampling import Sampling
 from ..schedules import LogLevel
@@ -105,8 +106,9 @@ def twisted_smc(
         rng = Samples(seed, i * particles, particles, "particles")
         x = prior.prior((particles, *shape), rng.child("prior"), dtype, device, times[0])
         island = _Island(posterior, rng, threshold, block)
-        found.append(island.run(x / diffusion.process.alpha(times[0]).to(dtype), levels))
-    points, weights, effective = (list(part) for part in zip(*found))
+        with part(i / islands, (i + 1) / islands, "moving particles"):
+            found.append(island.run(x / diffusion.process.alpha(times[0]).to(dtype), levels))
+    points, weights, effective = (list(each) for each in zip(*found))
     each = torch.stack([w.logsumexp(0) - math.log(particles) for w in weights])
     error = torch.tensor(math.inf, dtype=torch.float64)
     if islands > 1:
@@ -131,7 +133,8 @@ class _Island:
         """Data from states `(K, *D)` at the first of the levels, their log-weights, and effective sample sizes."""
         current = self._moments(x, levels[0])
         weight, effective = current.log_prob.double(), []
-        for level, after in pairwise(levels):
+        for i, (level, after) in enumerate(pairwise(levels)):
+            report(i / (len(levels) - 1))
             effective.append(_effective(weight))
             if effective[-1] < self.threshold * len(x):
                 chosen = self._chosen(weight)
@@ -149,7 +152,7 @@ class _Island:
 
     def _moments(self, x: Tensor, level: Tensor) -> PosteriorMoments:
         whole = x[0].numel() <= _WHOLE
-        parts = [self.posterior.moments_given(part, level, whole) for part in x.split(self.block)]  # type: ignore[no-untyped-call]
+        parts = [self.posterior.moments_given(some, level, whole) for some in x.split(self.block)]  # type: ignore[no-untyped-call]
         return PosteriorMoments.of(parts)
 
     def _step(self, x: Tensor, current: PosteriorMoments, level: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:

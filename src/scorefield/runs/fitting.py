@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from .. import spec
+from ..bars import shown
 from ..denoisers.precondition import Parametrization
 from ..deprecation import renamed_arguments, suggests_arguments
 from ..fitting import Options, Plan, plan as planned, prepare, train
@@ -18,6 +19,7 @@ from ..model import Model
 from ..noise_levels import NoiseLevels
 from ..objectives import LevelDistribution, LevelObjective
 from ..processes import Process
+from ..progress import part
 from ..samplers import Sampler, Sampling
 from ..settings import Data, Network, Training
 from ..training import Progress
@@ -56,6 +58,7 @@ def fit(
     tensorboard: bool = False,
     begin: Callable[[Plan], None] = lambda plan: None,
     watch: Callable[[Progress], None] = lambda progress: None,
+    progress: bool | None = None,
 ) -> Model:
     """Learns the distribution of data, and returns the model.
 
@@ -87,6 +90,7 @@ def fit(
         tensorboard: Whether the run's folder also gets a log for TensorBoard.
         begin: Is called once with all that was chosen, before the first step.
         watch: Is called after every step.
+        progress: Whether a bar is shown; by default in a terminal or a notebook.
 
     Warns:
         UserWarning: If columns are left out, as identifiers or free text; if neighbouring rows are alike, so that held-out
@@ -116,22 +120,26 @@ def fit(
     chosen = (noise_levels, process, objective, parametrization, sampler, units)
     data, labels = _grouped(data or Data(), groups)
     options = Options(data, network or Network(), how, *chosen, seed, device)
-    if folder is None:
-        found = planned(prepare(x, options, context, labels), options)
+    then = options if folder is None else resumed(options, folder)
+    with shown(progress):
+        with part(0, 1, "reading the form of the data"):
+            prepared = prepare(x, then, context, labels)
+        with part(0, 1, "choosing noise levels and network"):
+            found = planned(prepared, then)
         _name_left_out(found)
-        begin(found)
-        fitted = train(found, watch)
-    else:
-        then = resumed(options, folder)
-        found = planned(prepare(x, then, context, labels), then)
-        _name_left_out(found)
-        trusted = packages(found)
-        if len(trusted) > 1:
-            warnings.warn(_how_to_read(found, folder, trusted), stacklevel=4)
-        trusting = Run(folder.path, trusted, network if isinstance(network, nn.Module) else None)
-        fitted = Session(trusting, found, tensorboard).run(asked(options, found, x, source, labels), begin, watch)
+        if folder is None:
+            begin(found)
+            fitted = train(found, watch)
+        else:
+            trusted = packages(found)
+            if len(trusted) > 1:
+                warnings.warn(_how_to_read(found, folder, trusted), stacklevel=4)
+            trusting = Run(folder.path, trusted, network if isinstance(network, nn.Module) else None)
+            fitted = Session(trusting, found, tensorboard).run(asked(options, found, x, source, labels), begin, watch)
     if fitted.warning:
         warnings.warn(fitted.warning, stacklevel=4)
+    place = {} if folder is None else {"run": str(folder.path)}
+    fitted.model.about = {**fitted.record, **place, "choices": found.choices}
     return fitted.model
 
 

@@ -130,6 +130,9 @@ class Run:
             state = "was interrupted: run the same fit again to resume it" if begun else "is empty"
             raise FileNotFoundError(f"there is no model in {self.path} yet, the run {state}")
         self._model = load(self.path, self.trusted, self.network)
+        record = self.read("run.json") if self.file("run.json").exists() else {}
+        measured = self.read("fit.json") if self.ended else {}
+        self._model.about = {**measured, "run": str(self.path), "choices": record.get("choices", ())}
         return self._model
 
     def read(self, name: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from .. import __version__, checkpoint
 from ..fitting import Fitted, Plan, finish, threads, trainer_of
 from ..reading import one_line, reading
-from ..training import Progress, Trainer
+from ..training import Announcer, Progress, Trainer
 from .folder import Run
 from .log import Log
 from .record import check_same, chosen
@@ -104,7 +104,7 @@ class Session:
 
     def _drive(self, trainer: Trainer, log: Log, watch: Callable[[Progress], None]) -> None:
         """Trains, and keeps the log and the state."""
-        saved = time.perf_counter()
+        saved, announce = time.perf_counter(), Announcer()
 
         def save() -> None:
             tensors, about = trainer.state()
@@ -116,6 +116,7 @@ class Session:
                 if signals:
                     break
                 try:
+                    announce(progress)
                     watch(progress)
                 except KeyboardInterrupt:
                     save()

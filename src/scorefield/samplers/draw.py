@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion import Diffusion
+from ..progress import part
 from ..rng import Rng
 from .base import Sampler
 from .loose import loose_arguments
@@ -35,9 +36,12 @@ def trajectory_from(
         RuntimeError: If a state becomes non-finite (NaN or inf).
     """
     states, last = sampler.trajectory(diffusion, x, times, rng), times[0]
-    for t in times:
+    final = denoise and not sampler.gives_data and not sampler.adaptive  # whose one step is nearly all of the work
+    count = len(times) - 1 + final
+    for i, t in enumerate(times):
         before = x
-        with torch.no_grad():  # around each step: the gradients of the caller's loop are left alone
+        # around each step alone: the gradients of the caller's loop are left as they are; the first state takes no step
+        with part(max(0, i - 1) / count, i / count, "drawing"), torch.no_grad():
             x = next(states)
         level = float(diffusion.process.level(t))
         what, where = f"{type(sampler).__name__} gave a state", f"at level {level:.3g} (t = {float(t):.3g})"

@@ -1,5 +1,6 @@
 """Training."""
 
+from .announcing import Announcer
 from .average import PowerAverage, exponent
 from .classifier import train_classifier
 from .feed import Feed
@@ -9,5 +10,5 @@ from .held_out import held_out_losses, losses_by_level, parts_of
 from .loop import Progress, Trainer
 from .optimizer import Optimizer
 
-__all__ = ["Feed", "Flat", "Optimizer", "PowerAverage", "Progress", "Trainer", "exponent", "held_out_losses"]
-__all__ += ["losses_by_level", "parts_of", "train_classifier", "train_gaussian"]
+__all__ = ["Announcer", "Feed", "Flat", "Optimizer", "PowerAverage", "Progress", "Trainer", "exponent"]
+__all__ += ["held_out_losses", "losses_by_level", "parts_of", "train_classifier", "train_gaussian"]

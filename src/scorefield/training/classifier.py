@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..denoisers import NoisyClassifier
 from ..objectives import LevelDistribution
+from ..progress import report
 from ..rng import Steps
 from ..tensors import expand
 from .feed import Feed
@@ -58,5 +59,6 @@ def train_classifier(
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+        report((step + 1) / steps, "training a classifier")
         yield loss.detach()
     classifier.eval().requires_grad_(False)

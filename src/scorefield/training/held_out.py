@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..denoisers import Denoiser, DenoiserModule
 from ..objectives import LevelDistribution, LevelObjective
+from ..progress import report
 from ..rng import Samples
 from ..tensors import expand
 
@@ -58,6 +59,7 @@ def held_out_losses(
         level = expand(objective.levels.draw(levels[part].to(x0)), x0)
         rng = Samples(seed, int(part[0]), len(part), "held-out")
         losses.append(objective.at(_conditioned(denoiser, context, part % size), x0, level, rng))
+        report((int(part[-1]) + 1) / len(copies))
     found = torch.cat(losses).double().cpu()
     part = (levels * PARTS).long().clamp_max(PARTS - 1)
     sums = torch.zeros(PARTS, dtype=torch.float64).index_add_(0, part, found)
@@ -83,6 +85,7 @@ def losses_by_level(
     """The loss of each example `(N, *D)` at each level `(L,)`, of shape `(N, L)`, with noise fixed by `seed`."""
     columns = []
     for i, level in enumerate(levels):
+        report(i / len(levels))
         losses = []
         for start in range(0, len(x), _batch(x)):
             x0 = x[start : start + _batch(x)]

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..context import drop_context, shuffle_sets
 from ..denoisers import DenoiserModule
 from ..objectives import LevelObjective
+from ..progress import mapped, part
 from ..rng import Rng, Steps
 from ..settings import Training
 from .average import PowerAverage
@@ -150,8 +151,8 @@ class Trainer:
         accumulate = self.training.accumulate
         self.flat.gradients.zero_()
         losses = []
-        for part in range(accumulate):
-            loss = self._loss(self.step * accumulate + part)
+        for i in range(accumulate):
+            loss = self._loss(self.step * accumulate + i)
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
         total = losses[0] if accumulate == 1 else torch.stack(losses).mean()
@@ -213,7 +214,9 @@ class Trainer:
     def _evaluate(self) -> float:
         """Measures the narrowest average on held-out data, and keeps it if it is the best so far."""
         values = self.averages[0].values if self.averages else self.flat.values
-        losses, parts = self._losses_of(values)
+        here = self._fraction(self.seconds)
+        with part(here, here, "training"):  # what it reports itself is not the progress of training
+            losses, parts = self._losses_of(values)
         if float(losses.mean()) < float(self.best_losses.mean()):
             self.best.copy_(values)
             self.best_losses, self._worse = losses, 0
@@ -236,7 +239,8 @@ class Trainer:
             Which weights these are, and their held-out loss.
         """
         candidates = self._candidates()
-        losses = {name: self._losses_of(values).data for name, values in candidates.items()}
+        measured = mapped(lambda values: self._losses_of(values).data, list(candidates.values()))
+        losses = dict(zip(candidates, measured, strict=True))
         chosen = min(losses, key=lambda name: float(losses[name].mean()))
         if self.history and excess(losses[chosen], self.best_losses) > _SIGNIFICANT:
             chosen = "best during training"

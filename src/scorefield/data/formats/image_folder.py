@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ...progress import report
 from ..cache import Store
 from ..errors import DataError, one_line
 from ..optional import need
@@ -102,6 +103,7 @@ def read_images(
     images = np.empty((count, *shape), dtype)
     for i, image in enumerate(pixels):
         images[i] = image
+        report((i + 1) / count, "reading images")
     return images
 
 

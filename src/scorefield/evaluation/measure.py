@@ -90,8 +90,7 @@ def evaluate(
     """
     known, fresh = _rows_of(model, train, held_out)
     unseen = known is not fresh
-    vectors = len(model.schema.inner_shape) == 1
-    count = (2000 if vectors else 1000) if count is None else count
+    count = (2000 if len(model.schema.inner_shape) == 1 else 1000) if count is None else count
     step, how = parts(_SHARES), how if unseen else None
     with step("drawing samples"):
         packed = _timed(model, count, seed)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..data import FORMATS
 from ..data.optional import need
 from ..model import Model
 from .computing import complete, density, draw, interpolate
@@ -22,7 +23,11 @@ from .working import Job, Worker, explained
 __all__ = ["create_app"]
 
 _STATIC = Path(__file__).parent / "static"
-_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}  # not those of the system, which may be wrong
+_TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+}  # not those of the system, which may be wrong
 _REPORT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox; frame-ancestors 'self'"
 _NO_REPORT = "There is no report of this run yet: scorefield report {run} writes one."
 _LARGEST_REPORT = 64 << 20  # bytes
@@ -115,7 +120,7 @@ class _Page:
                     raise ValueError("a request is sent as application/json")
                 asked = Request.of(_parsed(await _body(request, self.limits.body)), self.limits)
                 work = functools.partial(compute, self.model, asked, self.limits)
-                command = asked.command(self.name) if compute is draw else None
+                command = asked.sample_command(self.name, f"new{self._suffix()}") if compute is draw else None
                 return await self._streamed(work, {"command": command})
             except ValueError as error:
                 return self._refused(error)
@@ -128,9 +133,15 @@ class _Page:
             asked = Request.of(_parsed(request.headers.get("x-request", "{}").encode("latin-1")), self.limits)
             content = await _body(request, self.limits.upload)
             work = functools.partial(density, self.model, asked, self.limits, content=content)
-            return await self._streamed(work, {})
+            return await self._streamed(work, {"command": asked.density_command(self.name)})
         except ValueError as error:
             return self._refused(error)
+
+    def _suffix(self) -> str:
+        """That of files that hold such samples without loss."""
+        schema = self.model.schema
+        fit = (form for form in FORMATS if form.suffixes and form.cannot_hold(schema) is None)
+        return next((form.suffixes[0] for form in fit if form.loses(schema) is None), ".npy")
 
     def _refused(self, error: Exception) -> Any:
         status = 413 if isinstance(error, _TooLargeError) else 400
@@ -153,7 +164,7 @@ class _Page:
                     try:
                         event = await asyncio.wait_for(news.get(), _QUIET)
                     except TimeoutError:
-                        event = {"waiting": True}
+                        event = {"waiting": 1 + job.evaluations}
                     yield _line(event)
                     if "result" in event or "error" in event:
                         return

@@ -126,6 +126,10 @@ def density(model: Model, request: Request, limits: Limits, job: Job, content: b
         ValueError: If the file is damaged, of an unknown format, or its data are not like those of the model.
     """
     given = conditioned(model, request)
+    if not 1 <= request.rows <= limits.rows:
+        raise ValueError(
+            f"this page takes 1 to {limits.rows:,} rows, got {request.rows:,}: scorefield logprob takes more"
+        )
     name = request.name.replace("\\", "/").rpartition("/")[2] or "file"
     suffix = _suffix(name)
     with tempfile.TemporaryDirectory(prefix="scorefield-") as folder:
@@ -134,7 +138,7 @@ def density(model: Model, request: Request, limits: Limits, job: Job, content: b
         try:
             x = read(path, key=request.key, cache=folder, limit=limits.held)
             count = len(x)
-            found = given.log_prob(x[: limits.rows], seed=request.seed)
+            found = given.log_prob(x[: request.rows], request.probes, request.tolerance, request.seed)
         except (ValueError, TypeError, ImportError) as error:
             if str(path) not in str(error):
                 raise

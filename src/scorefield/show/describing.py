@@ -72,7 +72,9 @@ def _columns(schema: Schema) -> list[dict[str, Any]]:
 
 
 def _levels(column: Any) -> list[str]:
-    return [str(v) for v in column.decode(np.arange(column.size, dtype=float)).tolist()][:_LEVELS] if column.size else []
+    return (
+        [str(v) for v in column.decode(np.arange(column.size, dtype=float)).tolist()][:_LEVELS] if column.size else []
+    )
 
 
 def _axes(schema: Schema) -> list[dict[str, Any]]:

@@ -55,8 +55,7 @@ class Guard:
         elif (refused := self._refused(scope)) is not None:
             await _refuse(send, *refused)
         else:
-            first, _, rest = scope["path"].lstrip("/").partition("/")
-            path = f"/{rest}"
+            path = f"/{scope['path'].lstrip('/').partition('/')[2]}"
             await self.app({**scope, "path": path, "raw_path": path.encode()}, receive, _with_headers(send))
 
     def _refused(self, scope: Scope) -> tuple[int, str] | None:

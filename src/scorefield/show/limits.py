@@ -17,7 +17,7 @@ class Limits:
         steps: Steps of a sampler.
         frames: Pictures of a trajectory or of an interpolation.
         frame_numbers: Numbers in these pictures together.
-        rows: Rows of a file whose log-densities are computed; those after them are left out.
+        rows: Rows of a file whose log-densities are computed.
         upload: Bytes of a file.
         held: Bytes of the data that a file may unpack to.
         body: Bytes of any other request.
@@ -30,7 +30,7 @@ class Limits:
     steps: int = 1000
     frames: int = 41
     frame_numbers: int = 4_000_000
-    rows: int = 200
+    rows: int = 1000
     upload: int = 64 << 20
     held: int = 512 << 20
     body: int = 8 << 20
@@ -45,9 +45,13 @@ class Limits:
         """
         most = max(1, min(self.samples, self.numbers // max(1, size)))
         if size > self.numbers:
-            raise ValueError(f"a sample has {size:,} numbers, and this page shows {self.numbers:,}: use scorefield sample")
+            raise ValueError(
+                f"a sample has {size:,} numbers, and this page shows {self.numbers:,}: use scorefield sample"
+            )
         if not 1 <= count <= most:
-            raise ValueError(f"this page draws 1 to {most:,} samples like these, got {count:,}: scorefield sample draws more")
+            raise ValueError(
+                f"this page draws 1 to {most:,} samples like these, got {count:,}: scorefield sample draws more"
+            )
 
     def check_steps(self, steps: int) -> None:
         """Raises if there are more steps than the page takes.

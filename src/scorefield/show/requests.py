@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +37,9 @@ class Request:
         values: A painted example in the layout of networks, flat, with None where it is unknown.
         noise: The standard deviation of the noise of painted values, in the units of the data.
         method: How the posterior is sampled, as the command line takes it.
-        name: The name of a file of data.
+        rows: How many rows of a file.
+        probes, tolerance: How log-densities are computed, as `model.log_prob` takes it.
+        name: The name of this file.
         key: The array in this file.
     """
 
@@ -55,6 +57,9 @@ class Request:
     values: list[float | None] = field(default_factory=list)
     noise: float = 0.0
     method: str | None = None
+    rows: int = 32
+    probes: int | None = None
+    tolerance: float | None = None
     name: str = ""
     key: str | None = None
 
@@ -74,7 +79,8 @@ class Request:
         unknown = [name for name in content if name not in _READERS]
         if unknown:
             raise ValueError(f"a request has no {str(unknown[0])[:40]!r}: it takes {', '.join(_READERS)}")
-        return cls(**{name: _READERS[name](name, value, limits) for name, value in content.items() if value is not None})
+        found = {n: _READERS[n](n, value, limits) for n, value in content.items() if value is not None}
+        return cls(**{name: value for name, value in found.items() if value is not None})
 
     def sampling(self) -> Sampling:
         """How samples are drawn; what was left out is the model's own.
@@ -84,17 +90,42 @@ class Request:
         """
         return Sampling.of(self.sampler, self.steps, self.schedule, self.process)
 
-    def command(self, run: str) -> str:
-        """The command line that draws the same samples."""
-        words = ["scorefield", "sample", run, "-n", str(self.count), "--seed", str(self.seed)]
-        for name in ("sampler", "steps", "schedule", "process"):
-            if (value := getattr(self, name)) is not None:
-                words += [f"--{name}", str(value)]
-        if self.given:
-            words += ["--given", *(f"{name}={text}" for name, text in self.given.items())]
-        if self.guidance != 1:
-            words += ["--guidance", f"{self.guidance:g}"]
-        return shlex.join([*words, "-o", "new.npy"])
+    def sample_command(self, run: str, output: str) -> str:
+        """The command line that draws the same samples.
+
+        Example:
+            >>> Request(seed=2, sampler="ddim(eta=1)", given={"label": "3"}).sample_command("run", "new.npy")
+            "scorefield sample run -n 16 --seed 2 --sampler 'ddim(eta=1)' --given label=3 -o new.npy"
+        """
+        words = [
+            "sample",
+            run,
+            "-n",
+            self.count,
+            "--seed",
+            self.seed,
+            *self._options("sampler", "steps", "schedule", "process"),
+        ]
+        return _command([*words, *self._given(), "-o", output])
+
+    def density_command(self, run: str) -> str:
+        """The command line that computes the same log-densities."""
+        words = ["logprob", run, self.name, "-n", self.rows, "--seed", self.seed]
+        return _command([*words, *self._options("probes", "tolerance", "key"), *self._given()])
+
+    def _options(self, *names: str) -> list[Any]:
+        given = [(name, getattr(self, name)) for name in names if getattr(self, name) is not None]
+        return [
+            word for name, value in given for word in (f"--{name}", f"{value:g}" if isinstance(value, float) else value)
+        ]
+
+    def _given(self) -> list[Any]:
+        given = ["--given", *(f"{name}={text}" for name, text in self.given.items())] if self.given else []
+        return given + (["--guidance", f"{self.guidance:g}"] if self.guidance != 1 else [])
+
+
+def _command(words: Iterable[Any]) -> str:
+    return shlex.join(["scorefield", *map(str, words)])
 
 
 def conditioned(model: Model, request: Request) -> Model:
@@ -166,8 +197,8 @@ def _numbers(name: str, value: Any, limits: Limits) -> list[float | None]:
 
 
 _READERS: dict[str, Any] = {
-    **dict.fromkeys(("seed", "count", "steps", "other", "frames"), _whole),
-    **dict.fromkeys(("guidance", "noise"), _number),
+    **dict.fromkeys(("seed", "count", "steps", "other", "frames", "rows", "probes"), _whole),
+    **dict.fromkeys(("guidance", "noise", "tolerance"), _number),
     **dict.fromkeys(("sampler", "schedule", "process", "through", "method", "name", "key"), _text),
     "given": _texts,
     "values": _numbers,

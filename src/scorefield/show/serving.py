@@ -70,4 +70,5 @@ def _listening(port: int) -> Any:
         except OSError as error:
             what = f"port {port} cannot be used ({error.strerror})"
             raise OSError(error.errno, f"{what}: choose another with --port, or leave it out") from error
+        listener.listen(128)  # from now on the address can be opened: requests wait until the server runs
         yield listener

@@ -13,14 +13,14 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from ..reading import CompleteError, deliberate, one_line, out_of_memory
 
-__all__ = ["Job", "JobStopped", "Worker", "explained"]
+__all__ = ["Job", "JobStoppedError", "Worker", "explained"]
 
 _PATIENCE = 10.0  # seconds until a computation that was stopped has noticed it
 
 Emit = Callable[[dict[str, Any]], None]
 
 
-class JobStopped(CompleteError):
+class JobStoppedError(CompleteError):
     """A computation was stopped: by the user, or since it took too long."""
 
 
@@ -37,27 +37,31 @@ class Job:
         self.seconds = seconds
         self.stopped = threading.Event()
         self.begun = time.monotonic()
+        self.evaluations = 0
 
     def check(self) -> None:
         """Raises if it shall go no further.
 
         Raises:
-            JobStopped: Then.
+            JobStoppedError: Then.
         """
         if self.stopped.is_set():
-            raise JobStopped("stopped")
+            raise JobStoppedError("stopped")
         if time.monotonic() - self.begun > self.seconds:
             what = f"this page computes for up to {self.seconds:g} seconds"
-            raise JobStopped(f"{what}: ask for fewer samples or steps, or use the command line")
+            raise JobStoppedError(f"{what}: ask for fewer samples or steps, or use the command line")
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Within it, any network that this thread evaluates stops if the computation shall."""
+        """Within it, any network that this thread evaluates stops if the computation shall; evaluations are counted."""
         thread = threading.get_ident()
+        outermost: list[type] = []  # the kind of module that is called first contains the others
 
         def before(module: Any, inputs: Any) -> None:
             if threading.get_ident() == thread:
                 self.check()
+                outermost[:] = outermost or [type(module)]
+                self.evaluations += type(module) is outermost[0]
 
         handle = register_module_forward_pre_hook(before)
         try:
@@ -89,7 +93,7 @@ class Worker:
         if not self._free.acquire(timeout=patience):
             raise ValueError("another computation runs: wait until it ends, or stop it")
         job = self._job = Job(emit, self.seconds)
-        threading.Thread(target=self._run, args=(work, job), daemon=True).start()
+        threading.Thread(target=self._run, args=(work, job)).start()
         return job
 
     def stop(self) -> None:

@@ -29,7 +29,10 @@ async function run(panel, name, request, see = () => {}, file = null) {
   status(panel, "Computing …");
   try {
     const event = await compute(name, request, (news) => {
-      if (news.waiting && !panel.dataset.steps) status(panel, `Computing, ${Math.round((performance.now() - begun) / 1000)} s …`);
+      if (news.waiting && !panel.dataset.steps) {
+        const work = news.waiting > 1 ? `, ${news.waiting.toLocaleString("en")} evaluations of the network` : "";
+        status(panel, `Computing, ${Math.round((performance.now() - begun) / 1000)} s${work} …`);
+      }
       see(news);
     }, file, running.signal);
     status(panel, [`Done in ${((performance.now() - begun) / 1000).toFixed(1)} s.`, ...(event.notes ?? [])].join(" "));
@@ -141,6 +144,7 @@ async function base() {
   const [low, high] = extent(values), noise = Number((0.02 * (high - low)).toPrecision(2));
   if (!$("noise").value) $("noise").value = noise;
   $("ink").value = Number(((low + high) / 2).toPrecision(3));
+  $("paint-canvas").closest("figure").hidden = false;
   painting ??= new Painting($("paint-canvas"), () => ({ mode: $("brush").value, size: $("size").value, ink: Number($("ink").value) }), paintChanged);
   painting.start(values, style);
   paintChanged();
@@ -215,9 +219,12 @@ async function density() {
     return status(panel, `this page reads files of up to ${about.limits.upload.toLocaleString("en")} bytes: use scorefield logprob`, true);
   }
   let request;
-  try { request = { ...settings(), name: file.name, key: $("key").value }; } catch (error) { return status(panel, error.message, true); }
-  const event = await run(panel, "density", request, () => {}, file);
+  try { request = { ...settings(), ...precision(), name: file.name, key: $("key").value }; } catch (error) { return status(panel, error.message, true); }
+  const command = panel.querySelector(".command");
+  command.hidden = true;
+  const event = await run(panel, "density", request, (news) => news.command && (command.firstChild.textContent = news.command), file);
   if (!event) return;
+  command.hidden = false;
   const found = event.result, value = unpacked(found.value).values, error = unpacked(found.error).values;
   const mean = value.reduce((a, b) => a + b, 0) / value.length, middle = [...error].sort((a, b) => a - b)[error.length >> 1];
   const part = found.rows_of_file > value.length ? `first ${value.length} of ${found.rows_of_file} rows` : `${value.length} rows`;
@@ -236,6 +243,11 @@ async function density() {
   const order = [...value.keys()].sort((a, b) => value[a] - value[b]).slice(0, 20);
   $("density-rows").hidden = false;
   table($("density-rows").querySelector("table"), ["row", "log-density (nats)", "error (nats)"], order.map((i) => [i, text(value[i]), text(error[i])]));
+}
+
+function precision() {
+  const found = { rows: whole("density-count"), tolerance: Number($("tolerance").value) };
+  return $("probes").value === "" ? found : { ...found, probes: whole("probes") };
 }
 
 function whole(id) {
@@ -309,6 +321,7 @@ async function begin() {
   const columns = about.kind === "table" ? `${about.columns.length} columns` : size;
   $("facts").textContent = `A model of ${kinds[about.kind]} (${columns}, ${about.dtype}), drawn by ${about.sampling} with the process ${about.process}`;
   $("tab-paint").hidden = about.kind === "table";
+  if (about.kind !== "table") [$("density-count").value, $("probes").value] = [8, 4];
   fillSettings(about, view, () => Object.values(again).forEach((draw) => draw()));
   if (matchMedia("(max-width: 820px)").matches) $("settings").open = false;
   connect();

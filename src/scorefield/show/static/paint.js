@@ -126,7 +126,7 @@ export class Painting {
       context.beginPath();
       for (let i = 0, pen = false; i < p.width; i++) {
         const v = this.values[p.start + i];
-        if (!Number.isFinite(v)) context.fillRect(80 + i * step, 8, step + 0.5, 224);
+        if (!Number.isFinite(v)) context.fillRect(Math.floor(80 + i * step), 8, Math.ceil(step) + 1, 224);
         else pen ? context.lineTo(px(position(about, i)), py(v)) : context.moveTo(px(position(about, i)), py(v));
         pen = Number.isFinite(v);
       }

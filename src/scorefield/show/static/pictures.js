@@ -5,6 +5,7 @@ import { axes, clipped, extent, histogram, show, text, titled } from "./plot.js"
 const ANCHORS = [[13, 18, 56], [36, 57, 152], [76, 125, 203], [165, 198, 221], [251, 243, 221]]; // as in the report
 
 const shade = (share) => {
+  if (!Number.isFinite(share)) return [0, 0, 0];
   const at = Math.min(3.9999, Math.max(0, share * 4)), i = Math.floor(at), f = at - i;
   return [0, 1, 2].map((c) => ANCHORS[i][c] + f * (ANCHORS[i + 1][c] - ANCHORS[i][c]));
 };

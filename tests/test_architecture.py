@@ -46,7 +46,7 @@ FLOORS = [
     {"runs"},
     {"evaluation"},
     {"comparison", "diagnostics"},
-    {"interop", "reporting"},
+    {"interop", "reporting", "show"},
     {"cli"},
     {"__main__"},
 ]
@@ -63,7 +63,7 @@ OPTIONAL = {
     "scipy",
     "sklearn",
 }
-OPTIONAL |= {"tensorboard", "xarray", "zarr"}
+OPTIONAL |= {"starlette", "tensorboard", "uvicorn", "xarray", "zarr"}
 AT_THE_DOOR = {"cli": {"cyclopts", "rich"}}  # which rooms may import which of these as soon as they are imported
 NEVER_CALLED = {"eval", "exec", "compile", "__import__"}
 NEVER_USED = {("pickle", "load"), ("pickle", "loads"), ("joblib", "load")}

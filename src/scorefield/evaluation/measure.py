@@ -88,9 +88,9 @@ def evaluate(
     Raises:
         ValueError: If there are fewer than two held-out data, or no column of the target's name.
     """
-    known, fresh = _rows_of(model, train, held_out)
-    unseen = known is not fresh
-    count = (2000 if len(model.schema.inner_shape) == 1 else 1000) if count is None else count
+    known, fresh, unseen = _rows_of(model, train, held_out)
+    vectors = len(model.schema.inner_shape) == 1
+    count = (2000 if vectors else 1000) if count is None else count
     step, how = parts(_SHARES), how if unseen else None
     with step("drawing samples"):
         packed = _timed(model, count, seed)
@@ -338,10 +338,10 @@ def _other(model: Model) -> tuple[Sampling, str]:
     return flow_sampling(model.process, steps), "by the probability flow"
 
 
-def _rows_of(model: Model, train: Any, held_out: Any) -> tuple[Rows, Rows]:
-    """Training and held-out data as rows; an error if too few are held out."""
+def _rows_of(model: Model, train: Any, held_out: Any) -> tuple[Rows, Rows, bool]:
+    """Training and held-out data as rows, and whether they differ; an error if too few are held out."""
     known, fresh = (x if isinstance(x, Rows) else model.schema.rows(x) for x in (train, held_out))
     if len(fresh) < 2:
         need = f"samples are compared with at least 2 held-out data, got {len(fresh)}"
         raise ValueError(f"{need}: hold out a larger part")
-    return known, fresh
+    return known, fresh, known is not fresh

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from ..calls import parse_call
 from ..data import FORMATS, read
@@ -19,7 +19,6 @@ from ..model import Model
 from ..posterior import PosteriorMethod
 from ..samplers import Sampler, Sampling
 from .limits import Limits
-from .recording import RecordingSampler
 from .requests import Request, conditioned
 from .sending import densities, packed, samples
 from .working import Job
@@ -69,22 +68,15 @@ def _drawn(model: Model, request: Request, limits: Limits, job: Job) -> tuple[An
     limits.check_count(request.count, size)
     sampling = _within(request.sampling(), model, limits)
 
-    def show(step: int, steps: int, level: float, x: Tensor) -> None:
+    last = sampling.step_count or 1
+    shown = np.rint(np.linspace(0, last, min(limits.frame_count(request.count * size), last + 1))).astype(int)
+    for i, (level, x) in enumerate(model.trajectory(request.count, request.seed, sampling)):
         job.check()
-        state = model.standardize.inverse(x).to("cpu", torch.float32)
-        job.emit({"frame": packed(state, "f4"), "level": level, "step": step, "steps": steps})
-
-    inner = sampling.sampler
-    if inner is None:
-        raise ValueError("no sampler is chosen: give one")
-    recording = RecordingSampler(inner, show, limits.frame_count(request.count * size))
-    try:
-        drawn = model.sample(request.count, request.seed, sampling.replace(sampler=recording), batch=request.count)
-    except RuntimeError as error:  # the sampler that failed is the one inside
-        name = type(recording).__name__
-        if name not in str(error):
-            raise
-        raise RuntimeError(str(error).replace(name, type(inner).__name__)) from error
+        if i in shown:
+            job.emit({"frame": packed(x.float(), "f4"), "level": level, "step": i, "steps": last})
+        if i == last:
+            break
+    drawn = model.sample(request.count, request.seed, sampling, batch=request.count)
     return drawn, str(sampling.replace(process=None))
 
 

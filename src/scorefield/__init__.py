@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         samplers as samplers,
         schedules as schedules,
         settings as settings,
+        show as show,
         spec as spec,
         tensors as tensors,
         toys as toys,

@@ -292,7 +292,10 @@ function connect() {
   $("tabs").addEventListener("click", (event) => event.target.closest("[role=tab]") && select(event.target.closest("[role=tab]")));
   $("tabs").addEventListener("keydown", tabKeys);
   const current = () => document.querySelector("[role=tabpanel]:not([hidden]) .go");
-  $("how").addEventListener("submit", (event) => { event.preventDefault(); current()?.click(); });
+  $("how").addEventListener("submit", (event) => event.preventDefault());
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && event.target.matches("#how input, .tools input:not([type=file])")) current()?.click();
+  });
   for (const [id, act] of Object.entries({ draw, play, base, complete, between, density })) $(id).addEventListener("click", act);
   document.querySelectorAll(".stop").forEach((button) => button.addEventListener("click", () => { running?.abort(); stop(); }));
   $("frame").addEventListener("input", () => { pause(); drawFrame(Number($("frame").value)); });

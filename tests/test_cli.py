@@ -268,7 +268,7 @@ def test_compare_tables(place, tmp_path, capsys):
     assert cli("compare", place / "table", moved, *words) == 0
     printed = capsys.readouterr()
     assert "Heun(steps=3): 40 samples in " in printed.err
-    for what in ("40 samples of each", "evaluations", "energy distance", "diversity", "Judged by 40 samples"):
+    for what in ("40 samples of each", "evaluations", "energy distance", "diversity", "with 40 samples"):
         assert what in printed.out
     lines = {
         line.split(")")[0].strip(): line.split(")")[-1].split() for line in printed.out.splitlines() if ")" in line

@@ -13,6 +13,7 @@ import torch
 from scorefield.comparison import Comparison, SamplerResult, compare, compare_model, resolved, usual
 from scorefield.data import ArrayRows, Schema
 from scorefield.denoisers import Denoiser, Gaussian
+from scorefield.evaluation import evaluate
 from scorefield.mcmc import MetropolisLangevin
 from scorefield.metrics import Distance, energy_distance
 from scorefield.model import Model
@@ -96,26 +97,29 @@ def test_a_sampler_with_its_own_steps_is_counted_and_not_held_up():
 
 def test_the_exact_model_is_as_good_as_data_and_as_diverse():
     found = compared(Sampling(ExponentialAdams()), Sampling(DDIM(eta=1.0), 100), count=400)
-    for row in found.rows:
-        assert row.covered and [d.name for d in row.distances] == ["energy distance", "sliced Wasserstein"]
+    for row in found.rows:  # each is rejected with a probability of 5 % at most, and then barely
+        assert len(row.tests) == 11 and len(row.rejected) <= 1 and min(d.p_value for d in row.tests) > 1e-3
+        assert [d.name for d in row.distances] == ["energy distance", "sliced Wasserstein"]
         assert row.diversity == pytest.approx(1, abs=0.15)
     assert found.rows[0].distances[0].counts == (400, 300)
-    assert found.verdict[0] == (
-        "Judged by 400 samples, 2 of 2 samplers draw samples that are as close to held-out data as other real data are."
+    good = [row for row in found.rows if row.covered]
+    assert good and found.verdict[0] == (
+        "By the 11 tests of the report, with 400 samples of each, no difference from held-out data was found in the samples of "
+        f"{len(good)} of 2 samplers."
     )
-    fastest = min(found.rows, key=lambda row: row.seconds)
+    fastest = min(good, key=lambda row: row.seconds)
     assert found.verdict[1].startswith(f"The fastest of them is {fastest.sampling}: ") and len(found.verdict) == 2
 
 
 def test_samples_that_look_alike_are_found_out():
     found = compared(Sampling(Heun()), denoiser=NARROW)
     assert not found.rows[0].covered and found.rows[0].diversity == pytest.approx(0.1, abs=0.03)
-    expected = (
-        "Judged by 200 samples, the samples of every sampler differ from real data; Heun(steps=24) comes closest."
-    )
-    assert found.verdict[0] == expected and found.verdict[1].startswith("Its energy distance is ")
+    expected = "By the 11 tests of the report, with 200 samples, the samples differ from held-out data."
+    assert found.verdict[0] == expected
+    assert found.verdict[1] == f"{len(found.rows[0].rejected)} of 11 tests find a difference."
+    assert found.verdict[2].startswith("The energy distance is ")
     alike = "Samples of Heun(steps=24) are closer to each other than real data are: they look alike."
-    assert found.verdict[2] == alike
+    assert found.verdict[3] == alike
 
 
 def test_samples_that_hold_noise_are_found_out():
@@ -263,10 +267,25 @@ def test_one_sampler_is_described_as_one():
     near = Distance("energy distance", 0.0, 0.0, -0.1, 0.1)
     row = SamplerResult(Sampling(DDIM(), 3), 4.0, 0.5, (near,), 1.0, 0.0)
     one = Comparison(100, 0, (row,), (), (np.zeros((2, 2)),), np.zeros((2, 2)))
-    assert one.verdict[0].startswith("Judged by 100 samples, DDIM(steps=3) draws samples that are as close")
-    assert one.verdict[1] == "It draws 200 samples a second, 4 evaluations each."
+    assert one.verdict[0] == (
+        "By their distances to held-out data, with 100 samples, no difference from held-out data was found in the samples of "
+        "DDIM(steps=3)."
+    )
+    assert one.verdict[1] == "It draws 200 samples a second, 4 evaluations of the network each."
+    assert replace(one, rows=(replace(row, seconds=400.0),)).verdict[1].startswith("It draws one sample in 4 s")
     far = replace(row, distances=(replace(near, value=0.2),))
-    assert replace(one, rows=(far,)).verdict[1].startswith("Its energy distance is 0.2, that between sets of real data")
+    said = replace(one, rows=(far,)).verdict[1]
+    assert said == "The energy distance is 0.2; between two sets of real data it is rarely more than 0.1."
+
+
+def test_samplers_are_judged_by_the_tests_of_the_report():
+    """The same samples against the same data: the same tests, to the last digit, whatever is wrong with the model."""
+    for denoiser in (EXACT, NARROW):
+        row = compared(Sampling(Heun(), 24), denoiser=denoiser, seed=3).rows[0]
+        found = evaluate(model_of(denoiser), TRAIN, HELD_OUT, count=200, seed=3)
+        assert [(d.name, d.p_value, d.value) for d in row.tests] == [(d.name, d.p_value, d.value) for d in found.tests]
+        assert row.covered == (not found.rejected) and len(row.rejected) == len(found.rejected)
+        assert (len(row.rejected) > 8) == (denoiser is NARROW)
 
 
 def test_a_run_keeps_the_numbers(tmp_path):

@@ -60,8 +60,9 @@ def test_samples_of_the_exact_model_are_as_good_as_data(offset):
     found = evaluate(model_of(EXACT, offset), data(1500, 0, offset), data(500, 1, offset), count=500, seed=2)
     assert not found.rejected and not found.neighbours.suspicious and not found.gap.suspicious
     assert len(found.tests) == 11
-    none, power, copies = found.verdict
-    assert none == "None of 11 tests distinguishes the samples from unseen data, 500 against 500."
+    conclusion, none, copies, power = found.verdict
+    assert conclusion == ALIKE and found.summary.advice == ()
+    assert none == "None of 11 tests distinguishes 500 samples from 500 rows of held-out data."
     assert power.startswith(f"With 500 samples against 500 rows, {POWER} 0.")
     assert copies.startswith(
         f"{ORIGINAL}0 of 500 samples equal a training row, and 0 of 2,000 real rows equal another; "
@@ -80,11 +81,9 @@ def test_shifted_samples_are_found_out(offset):
     assert {"columns", "moments", "energy distance", "classifier two-sample test"} <= names
     assert "associations" not in names
     assert not found.neighbours.suspicious
-    assert len(found.verdict) == 3 and found.verdict[2].startswith(ORIGINAL)
-    expected = (
-        f"{len(names)} of 11 tests distinguish the samples from real data. The clearest is columns (p = 0.002): of 3,"
-    )
-    assert found.verdict[0].startswith(expected)
+    assert found.verdict[0] == APART and len(found.verdict) == 4 and found.verdict[2].startswith(ORIGINAL)
+    expected = f"{len(names)} of 11 tests find a difference. The clearest is in the columns (p = 0.002): of 3,"
+    assert found.verdict[1].startswith(expected)
 
 
 def test_all_rows_are_used_where_few_were_held_out():
@@ -94,7 +93,9 @@ def test_all_rows_are_used_where_few_were_held_out():
     names = [d.name for d in found.tests]
     assert found.rows == 1000 and len(names) == 13 and not found.rejected
     assert {"moments, all rows", "marginals, Kolmogorov-Smirnov, all rows"} <= set(names)
-    assert found.verdict[0].endswith("2,000 against 100, nor, by moments and marginals, from all 1,000 rows.")
+    assert found.verdict[1].endswith(
+        "2,000 samples from 100 rows of held-out data, nor, by moments and marginals, from all 1,000 rows."
+    )
     assert found.smallest.sizes.real == (100, 1000)
     shift = evaluate(model_of(shifted(0.13)), *parts, count=2000, seed=2)
     assert "moments, all rows" in {d.name for d in shift.rejected} and "moments" not in {d.name for d in shift.rejected}
@@ -107,8 +108,8 @@ def test_copies_are_found_out():
     found = evaluate(model_of(Empirical(torch.from_numpy(train))), train, data(100, 1), count=200, seed=2)
     assert found.neighbours.suspicious
     assert found.neighbours.copied > 0.9 > found.neighbours.copied_held_out
-    assert found.verdict[-2].startswith(COPIED)
-    assert found.verdict[-1] == "Use more data, a smaller network, or a shorter budget."
+    assert found.verdict[0] == COPIES and any(sentence.startswith(COPIED) for sentence in found.summary.reasons)
+    assert found.summary.advice[-1] == "Use more data, a smaller network, or a shorter budget."
 
 
 def test_rows_serve_as_well_as_arrays_and_seeds_repeat():
@@ -161,7 +162,7 @@ def test_fields_get_what_is_known_of_fields():
     )
     found = evaluate(model, noise[:200], noise[200:], count=100)
     assert {"power spectrum", "variogram", "lineal path", "Minkowski functionals"} <= {c.name for c in found.curves}
-    assert not found.families and not found.rejected and "in a single principal direction: " in found.verdict[1]
+    assert not found.families and not found.rejected and "in a single principal direction: " in found.verdict[-1]
     assert "power spectrum" in found.chosen
     json.dumps(found.plain(), allow_nan=False)
     model.denoiser = Field(0.8)
@@ -209,13 +210,14 @@ def judged(samples: np.ndarray, history: LossHistory | None = None) -> Evaluatio
     made, families = evaluate_table(samples, table(2000, 0), table(600, 1), COLUMNS)
     none = Neighbours(np.ones(50), np.ones(50), 0.1, 0.1, 0.5)
     whole = Evaluation(len(samples), 1.0, "", (made.boosted,), families, (), none, None, None, table=made)
-    return replace(whole, verdict=verdict(whole, history, unseen=True))
+    summary = verdict(whole, history, unseen=True)
+    return replace(whole, verdict=summary.sentences, summary=summary)
 
 
 def test_rows_of_the_same_table_pass():
     found = judged(table(600, 2), FALLING)
-    assert not found.rejected and not found.copies_suspected and len(found.verdict) == 2
-    assert found.verdict[0] == "None of 6 tests distinguishes the samples from unseen data, 600 against 600."
+    assert not found.rejected and not found.copies_suspected and len(found.verdict) == 3
+    assert found.verdict[1] == "None of 6 tests distinguishes 600 samples from 600 rows of held-out data."
     assert found.table.utility.target == "late" and not found.table.utility.worse
     assert all(score.value >= score.low - 0.01 for score in found.table.scores)
     plain = json.loads(json.dumps(found.plain(), allow_nan=False))
@@ -232,7 +234,7 @@ def test_advice_follows_what_was_found():
     assert RANGE in {d.name for d in found.rejected}
     said = " ".join(found.verdict)
     assert "Samples lie outside the range of the data in rain (40 below 0, of 600)" in said and "declare bounds" in said
-    assert "More training" not in said
+    assert "Train longer" not in said
     samples = table(600, 2)
     zero = samples[:, 0] == 0
     samples[zero, 0] = np.random.default_rng(0).uniform(0, 0.5, zero.sum())
@@ -242,7 +244,7 @@ def test_advice_follows_what_was_found():
         f"A single value has another probability in rain (0 in {share:.2g} of the rows, and in 0 of the samples)"
         in said
     )
-    assert "keeps them apart" in said and "bounds" not in said and "More training" not in said
+    assert "keeps them apart" in said and "bounds" not in said and "Train longer" not in said
 
 
 def test_lattices_new_categories_and_missing_shares_are_named():
@@ -263,8 +265,10 @@ def test_lost_dependence_leads_to_the_usual_advice_and_to_the_pairs():
     samples = np.stack([np.random.default_rng(i).permutation(column) for i, column in enumerate(table(600, 2).T)], 1)
     found = judged(samples, FALLING)
     assert {d.name for d in found.rejected} == {"associations", "joint distributions of pairs", "boosted trees"}
-    assert found.verdict[-1].startswith("More training") and found.table.utility.worse
-    assert "The clearest is associations" in found.verdict[0] or "The clearest is joint" in found.verdict[0]
+    assert found.verdict[-1].startswith("Train longer") and found.table.utility.worse
+    assert (
+        "The clearest is in the associations" in found.verdict[1] or "The clearest is in the joint" in found.verdict[1]
+    )
     assert any(s.startswith("Boosted trees that learned from samples predict late less well") for s in found.verdict)
 
 
@@ -298,7 +302,7 @@ def test_few_data_are_tested_with_all_rows():
     assert not found.rejected and found.gap is None
     assert [d.name for d in found.distances] == ["energy distance", "sliced Wasserstein"]
     assert found.chosen.startswith("Fewer than 20 vectors of 3 numbers on a side")
-    none, few, power, *_ = found.verdict
+    none, (few,), power = found.summary.reasons[0], found.summary.advice, found.summary.details[0]
     assert none == "None of 2 tests of moments and marginals distinguishes the samples from all 310 rows."
     assert few.startswith("Only 10 rows are held out, and tests against held-out rows need 20: hold out more;")
     assert power.startswith(f"With 100 samples against 310 rows, {POWER} 0.")
@@ -308,8 +312,10 @@ def test_without_tests_it_is_said_what_they_would_find():
     found = evaluate(model_of(EXACT), data(8, 0), data(8, 1), count=100)
     assert not found.tests and found.gap is None
     assert found.verdict[0].endswith("there are too few data for tests.")
-    assert found.verdict[1] == "Only 8 rows are held out, and tests against held-out rows need 20: hold out more."
-    assert "against 8 rows, tests of moments and marginals would find in nine of ten cases" in found.verdict[2]
+    assert (
+        found.summary.advice[0] == "Only 8 rows are held out, and tests against held-out rows need 20: hold out more."
+    )
+    assert "against 8 rows, tests of moments and marginals would find in nine of ten cases" in found.verdict[-1]
     assert found.smallest.mean > 1
 
 
@@ -373,40 +379,63 @@ def falling(*slopes: float, count: int = 20) -> LossHistory:
 
 FALLING, FLAT = falling(0.0, 0.01, 0.02, 0.0), falling(0.0, 0.0)
 UP = LossHistory([0.1, 1.0], range(23), [[1 - 0.02 * t] for t in range(20)] + [[3.0]] * 3)
-MORE = "More training: the held-out loss at levels 0.2 to 0.8 was still falling when the budget ended (by 11 %"
+MORE = "Train longer: the held-out loss at noise levels 0.2 to 0.8 was still falling when the budget ended (by 11 %"
 STOPPED = "The held-out loss has stopped falling at every noise level"
 DIFFERENT = (
-    "1 of 1 tests distinguishes the samples from real data. "
-    "The clearest is energy distance (p = 0.002): of 3, size differs the most."
+    "1 of 1 tests finds a difference. The clearest is in the energy distance (p = 0.002): of 3, size differs the most."
 )
-NONE = "None of 1 tests distinguishes the samples from unseen data, 100 against 100."
+NONE = "None of 1 tests distinguishes 100 samples from 100 rows of held-out data."
 LEARNED = "But the held-out loss exceeds the training loss at level 0.1, by a factor of up to 1.50"
+APART = "The samples differ from real data in ways that the tests can see."
+ALIKE = "No difference between samples and held-out data was found."
+SHORT = "The model is not trained enough yet: its samples differ clearly from real data."
+COPIES = "The model copies training data: do not use its samples as new data."
 
 
 @pytest.mark.parametrize(
     ("what", "history", "said"),
     [
-        (found(0.5), FALLING, (NONE, ORIGINAL)),
-        (found(0.002), FALLING, (DIFFERENT, ORIGINAL, MORE)),
-        (found(0.002), FLAT, (DIFFERENT, ORIGINAL, STOPPED)),
-        (found(0.002), UP, (DIFFERENT, ORIGINAL, STOPPED)),
-        (found(0.002), falling(0.02, count=7), (DIFFERENT, ORIGINAL)),
-        (found(0.002), None, (DIFFERENT, ORIGINAL)),
-        (found(0.002, copied=True), FALLING, (DIFFERENT, COPIED, "Use more data")),
-        (found(0.5, copied=True), FALLING, (NONE, COPIED, "Use more data")),
-        (found(0.5, learned=True), FALLING, (NONE, LEARNED, "Use more data")),
-        (found(None), None, ("By energy distance and Wasserstein, the samples are as close", ORIGINAL)),
+        (found(0.5), FALLING, (ALIKE, NONE, ORIGINAL)),
+        (found(0.002), FALLING, (APART, DIFFERENT, ORIGINAL, MORE)),
+        (found(0.002), FLAT, (APART, DIFFERENT, ORIGINAL, STOPPED)),
+        (found(0.002), UP, (APART, DIFFERENT, ORIGINAL, STOPPED)),
+        (found(0.002), None, (APART, DIFFERENT, ORIGINAL)),
+        (found(0.002, copied=True), FALLING, (COPIES, DIFFERENT, COPIED, "Use more data")),
+        (found(0.5, copied=True), FALLING, (COPIES, NONE, COPIED, "Use more data")),
+        (found(0.5, learned=True), FALLING, (ALIKE, NONE, LEARNED, "Use more data")),
+        (
+            found(None),
+            None,
+            (
+                "No difference between samples and held-out data was found, but there are too few data for tests.",
+                "By energy distance and Wasserstein, the samples are as close",
+                ORIGINAL,
+            ),
+        ),
         (
             found(None, value=5.0),
             FALLING,
-            ("their energy distance is 5, that between sets of real data", ORIGINAL, MORE),
+            (APART, "The energy distance between samples and held-out data is 5; between two sets", ORIGINAL, MORE),
         ),
     ],
 )
 def test_sentences(what, history, said):
-    sentences = verdict(what, history, unseen=True)
+    sentences = verdict(what, history, unseen=True).sentences
     assert len(sentences) == len(said)
     assert all(part in sentence for part, sentence in zip(said, sentences))
+
+
+@pytest.mark.parametrize("measured", [1, 7])
+def test_a_model_that_was_trained_too_shortly_is_told_so(measured):
+    """Training of 24 steps has one measurement of the held-out loss: too few for a trend."""
+    history = replace(falling(0.02, count=measured), steps=24, seconds=3.0)
+    said = verdict(found(0.002), history, unseen=True)
+    assert said.conclusion == SHORT and said.reasons[0] == DIFFERENT
+    assert said.advice[0].startswith("Train longer: training ended after 24 steps (3 s), too early to see whether")
+    twin = replace(found(0.002), twin=distance(9.0, "two ways of sampling", 1e-4))
+    assert "Another sampler" not in " ".join(verdict(twin, history, True).sentences)
+    assert "Another sampler" in " ".join(verdict(twin, FLAT, True).sentences)
+    assert verdict(found(0.5), history, unseen=True).conclusion == ALIKE  # whoever is as good needs no more training
 
 
 def test_where_the_loss_still_falls():
@@ -424,7 +453,7 @@ def test_without_held_out_data_copies_cannot_be_tested():
     assert found.verdict[2] == (
         "Nothing was held out: whether samples are copies of training data cannot be tested; hold out a part."
     )
-    assert "unseen" not in found.verdict[0]
+    assert "held-out" not in found.verdict[0]
     assert not any(sentence.startswith(ORIGINAL) for sentence in found.verdict)
 
 

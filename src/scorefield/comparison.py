@@ -17,9 +17,9 @@ from .conditions import Condition, Stage
 from .data import Rows
 from .denoisers import Denoiser
 from .display import Facts, displayed, joined
-from .evaluation import DISTANCES, RunData, standard
+from .evaluation import DISTANCES, RealData, RunData, standard
 from .mcmc import Langevin
-from .metrics import Distance, nearest, with_floor
+from .metrics import Distance, nearest, rejected, with_floor
 from .model import Model
 from .progress import mapped, part
 from .runs import Run
@@ -55,6 +55,7 @@ class SamplerResult:
         diversity: The median distance of a sample to the nearest other one, over the same of as many real data.
         apart: How far the samples are from those of the same seeds of the first sampler: the root mean square, in
             standard deviations of the data.
+        tests: The tests of the samples against held-out data, those of `evaluate` and the report; none of few data.
     """
 
     sampling: Sampling
@@ -63,11 +64,17 @@ class SamplerResult:
     distances: tuple[Distance, ...]
     diversity: float
     apart: float
+    tests: tuple[Distance, ...] = ()
+
+    @property
+    def rejected(self) -> tuple[Distance, ...]:
+        """The tests that distinguish the samples from real data, at 5 % for all tests of this sampler together."""
+        return rejected(self.tests)
 
     @property
     def covered(self) -> bool:
-        """Whether the samples are as close to held-out data as other real data are, by every distance."""
-        return all(distance.covered for distance in self.distances)
+        """Whether no test distinguishes the samples from held-out data; without tests, whether no distance does."""
+        return not self.rejected if self.tests else all(distance.covered for distance in self.distances)
 
 
 @displayed
@@ -104,20 +111,27 @@ class Comparison:
     @property
     def verdict(self) -> tuple[str, ...]:
         """What it means, in sentences."""
-        good, size = [row for row in self.rows if row.covered], f"Judged by {self.count:,} samples"
+        good, several = [row for row in self.rows if row.covered], len(self.rows) > 1
+        tests = len(self.rows[0].tests)
+        by = f"By the {tests} tests of the report" if tests else "By their distances to held-out data"
+        size = f"{by}, with {self.count:,} samples"
         if good:
             fastest = min(good, key=lambda row: row.seconds)
-            several = len(self.rows) > 1
-            who = f"{len(good)} of {len(self.rows)} samplers draw" if several else f"{fastest.sampling} draws"
-            said = [f"{size}, {who} samples that are as close to held-out data as other real data are."]
-            cost = f"{self.count / fastest.seconds:,.0f} samples a second, {fastest.evaluations:,.4g} evaluations each"
+            who = f"{len(good)} of {len(self.rows)} samplers" if several else str(fastest.sampling)
+            said = [
+                f"{size}{' of each' if several else ''}, no difference from held-out data was found in the samples of {who}."
+            ]
+            cost = f"{_rate(self.count / fastest.seconds)}, {fastest.evaluations:,.4g} evaluations of the network each"
             said.append(f"The fastest of them is {fastest.sampling}: {cost}." if several else f"It draws {cost}.")
         else:
-            best = min(self.rows, key=lambda row: row.distances[0].value)
+            best = min(self.rows, key=lambda row: (len(row.rejected), row.distances[0].value))
+            said = [f"{size}, the samples {'of every sampler ' * several}differ from held-out data."]
+            if tests:
+                fewest = f"{len(best.rejected)} of {tests} tests find a difference"
+                said.append(f"The closest are those of {best.sampling}: {fewest}." if several else f"{fewest}.")
             near, high = (f"{number:.3g}" for number in (best.distances[0].value, best.distances[0].high))
-            said = [f"{size}, the samples of every sampler differ from real data; {best.sampling} comes closest."]
-            name = best.distances[0].name
-            said.append(f"Its {name} is {near}, that between sets of real data is rarely more than {high}.")
+            what = f"The {best.distances[0].name} {'of the closest ' * several}is {near}"
+            said.append(f"{what}; between two sets of real data it is rarely more than {high}.")
         for those, how, why in (
             ([row for row in self.rows if row.diversity < _ALIKE], "closer to", "look alike"),
             ([row for row in self.rows if row.diversity > 1 / _ALIKE], "farther from", "contain noise"),
@@ -138,6 +152,8 @@ class Comparison:
                 "distances": [asdict(distance) for distance in row.distances],
                 "diversity": row.diversity if math.isfinite(row.diversity) else None,
                 "apart": row.apart,
+                "tests": [asdict(test) for test in row.tests],
+                "rejected": [test.name for test in row.rejected],
             }
             for row in self.rows
         ]
@@ -176,9 +192,9 @@ def compare(
     """
     opened = RunData.of(run, x, device)
     data = (opened if isinstance(run, RunData) else opened.conditioned()).independent()
-    train = data.train if data.matched else data.held_out
+    real = RealData(data.model, data.train, data.held_out, data.matched)
     with shown(progress):
-        comparison = compare_model(data.model, train, data.held_out, samplings, count, seed, steps, watch)
+        comparison = _compared(real, samplings, count, seed, steps, watch)
     data.run.write("compare.json", comparison.plain())
     return comparison
 
@@ -204,6 +220,18 @@ def compare_model(
         ValueError: If there are fewer than 4 real data, fewer than 2 samples are asked for, or a sampling cannot be used.
         RuntimeError: If every sampler fails.
     """
+    return _compared(RealData(model, train, held_out), samplings, count, seed, steps, watch)
+
+
+def _compared(
+    real: RealData,
+    samplings: Sequence[SamplingLike],
+    count: int | None,
+    seed: int,
+    steps: int | None,
+    watch: Callable[[str], None],
+) -> Comparison:
+    model, held_out = real.model, real.fresh
     vectors = len(model.schema.inner_shape) == 1
     count = (1000 if vectors else 256) if count is None else count
     if count < 2 or len(held_out) < 2:
@@ -227,12 +255,9 @@ def compare_model(
     if not drawn:
         raise RuntimeError(f"every sampler failed: {failed[0][0]}: {failed[0][1]}")
     shown = _VECTORS if vectors else _GRIDS
-    others = (
-        None if train is held_out else standard(model, train, 8 * count)
-    )  # if nothing was held out, they are the same
     pack, unpack = model.schema.pack, model.schema.unpack  # samples rounded and clipped to the form of the data
     with part(0.8, 1, "distances"):
-        rows = _measured(model, drawn, standard(model, held_out, 2 * count), others)
+        rows = _measured(real, drawn)
     return Comparison(
         count,
         seed,
@@ -242,6 +267,11 @@ def compare_model(
         _shown(held_out.take(range(min(shown, len(held_out)))).to(torch.float32)),
         tuple(map(str, model.schema.columns)) if vectors and model.schema.columns else None,
     )
+
+
+def _rate(value: float) -> str:
+    """Samples per second, or seconds for each sample."""
+    return f"{value:,.3g} samples a second" if value >= 1 else f"one sample in {1 / value:,.3g} s"
 
 
 def resolved(sampling: Sampling, model: Model, steps: int | None = None) -> Sampling:
@@ -318,7 +348,7 @@ class _Drawn:
         watched = model.replace(conditions=(*model.conditions, counter))
         start = time.perf_counter()
         x = torch.cat(list(watched.batches(count, seed, sampling)))
-        return cls(sampling, x, counter.evaluations / count, time.perf_counter() - start)
+        return cls(sampling, x, counter.evaluations / watched.computed(count, sampling), time.perf_counter() - start)
 
 
 def _tried(model: Model, sampling: Sampling, seed: int) -> None:
@@ -331,9 +361,13 @@ def _tried(model: Model, sampling: Sampling, seed: int) -> None:
         pass
 
 
-def _measured(model: Model, drawn: Sequence[_Drawn], real: Tensor, others: Tensor | None) -> tuple[SamplerResult, ...]:
+def _measured(data: RealData, drawn: Sequence[_Drawn]) -> tuple[SamplerResult, ...]:
     """A row for each sampler; the floors are those of the first, as all have the same sizes."""
-    sets = [standard(model, model.schema.rows(model.schema.pack(each.x)), len(each.x)) for each in drawn]
+    model, compared = data.model, data.unseen and data.matched and not data.later
+    real = standard(model, data.fresh, 2 * len(drawn[0].x))
+    others = standard(model, data.known, 8 * len(drawn[0].x)) if compared else None
+    packed = [model.schema.rows(model.schema.pack(each.x)) for each in drawn]
+    sets = [standard(model, rows, len(rows)) for rows in packed]
     measures = list(DISTANCES.items())
     floors = [*mapped(lambda each: with_floor(each[1], sets[0], real, others, name=each[0]), measures)]
     every = real if others is None else torch.cat([real, others])
@@ -341,13 +375,14 @@ def _measured(model: Model, drawn: Sequence[_Drawn], real: Tensor, others: Tenso
     usual = _spread(every[:size])
     first = _standardized(model, drawn[0].x)
     rows = []
-    for each, samples in zip(drawn, sets):
+    for each, samples, packs in zip(drawn, sets, packed):
         values = (f(samples[: d.counts[0]], real[: d.counts[1]]) for f, d in zip(DISTANCES.values(), floors))
         distances = tuple(replace(floor, value=value) for floor, value in zip(floors, values))
         diversity = _spread(samples[:size]) / usual if usual > 0 else math.nan
         here = _standardized(model, each.x)
         apart = float((here - first).square().mean().sqrt())
-        rows.append(SamplerResult(each.sampling, each.evaluations, each.seconds, distances, diversity, apart))
+        tests = data.test(packs, whole=False).tests
+        rows.append(SamplerResult(each.sampling, each.evaluations, each.seconds, distances, diversity, apart, tests))
     return tuple(rows)
 
 

@@ -242,6 +242,16 @@ class GenerativeModel(nn.Module, abc.ABC):
         """How many times the work of the learned denoiser a step takes, roughly."""
         return 1
 
+    def computed(self, count: int, sampler: SamplingLike = None) -> int:
+        """How many samples are computed where `count` are asked for: on a CPU whole blocks, so that their bits are the same.
+
+        Arguments:
+            count: The number of samples.
+            sampler: How they are drawn, as for `sample`.
+        """
+        block = self._block(self._chosen(sampler))
+        return -(-count // block) * block
+
     def _block(self, sampling: Sampling) -> int:
         """How many samples are computed together."""
         states = cast(Sampler, sampling.sampler).states * self._work

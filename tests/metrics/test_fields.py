@@ -20,7 +20,8 @@ def test_every_dimension_has_its_curves(shape):
     length = 2.0 if shape[0] == 1 else 1.5
     x = draw(shape, 60, 0, length) if shape[0] == 1 else torch.cat([draw((1, *shape[1:]), 60, s) for s in (0, 1)], 1)
     found = field_tests(x[:20], x[20:40], x[40:], permutations=19)
-    assert [c.name for c in found][:3] == ["power spectrum", "two-point correlation", "variogram"] and len(found) == 10
+    second = "autocorrelation" if len(shape) == 2 else "two-point correlation"
+    assert [c.name for c in found][:3] == ["power spectrum", second, "variogram"] and len(found) == 10
     for curve in found:
         assert curve.samples.shape == curve.real.shape == curve.low.shape == (shape[0], len(curve.at))
         assert curve.spread.shape == (2, shape[0], len(curve.at))
@@ -97,6 +98,35 @@ def test_a_difference_of_values_names_the_values_not_the_bin():
         next(c for c in field_tests(drawn[:, :n], real[:, :n], permutations=99) if c.name == "one-point distribution")
         for n in (1, 2)
     )
-    low, high = re.search(r"difference in the mean, at values (\S+) to ([\d.]+), z", one.distance.note).groups()
-    assert float(low) < 0.1 <= float(high) and len(one.places) == 16 and one.axis
-    assert "at values between the 6.25 % and 12.5 % quantiles of channel" in two.distance.note
+    pattern = r"the mean of the share of values from (\S+) to (\S+) is [\d.]+ standard errors above that of real data"
+    low, high = re.match(pattern, one.distance.note).groups()
+    assert float(low) < 0.1 <= float(high) and one.axis == "value" and one.value == "share of values"
+    assert all(float(text) for _, text in one.ticks) and len(one.ticks) >= 3
+    low, high, channel = re.match(pattern.replace(" is", " in channel (\\d) is"), two.distance.note).groups()
+    assert float(low) < 0.1 <= float(high) and channel in "12"
+
+
+def test_values_are_those_of_the_user_and_common_ones_have_one_bin():
+    """Half of the values are 0, in units in which they are 300 K."""
+    rng = np.random.default_rng(0)
+    real, drawn = (rng.uniform(size=(40, 1, 8, 8)) * (rng.uniform(size=(40, 1, 8, 8)) < 0.5) for _ in range(2))
+    found = field_tests(drawn, real, permutations=19, units=lambda x: 300 + 10 * x)
+    one = next(c for c in found if c.name == "one-point distribution")
+    assert one.places[0] == "share of values up to 300" and one.real[0, 0] == pytest.approx(0.5, abs=0.05)
+    assert all(300 <= float(text) <= 310 for _, text in one.ticks)
+
+
+@pytest.mark.parametrize(("shape", "word"), [((1, 32), "time step"), ((2, 12, 12), "grid point")])
+def test_every_curve_names_its_axes_and_channels(shape, word):
+    x = draw((1, *shape[1:]), 60, 0).expand(-1, shape[0], *shape[1:])
+    found = field_tests(x[:20], x[20:40], permutations=19, channels=("pressure", "flow")[: shape[0]])
+    assert all(curve.axis and curve.value for curve in found)
+    assert word in found[0].axis and found[0].channels == ("pressure", "flow")[: shape[0]]
+    assert any(curve.name == "autocorrelation" for curve in found) == (len(shape) == 2)
+    assert found[2].directions == (("axis 1", "axis 2") if len(shape) == 3 else ())
+
+
+def test_photographs_have_no_phases():
+    x = draw((1, 12, 12), 60, 0)
+    names = [curve.name for curve in field_tests(x[:30], x[30:], permutations=19, phases=False)]
+    assert names[:2] == ["power spectrum", "two-point correlation"] and not any("chord" in name for name in names)

@@ -159,7 +159,7 @@ def test_nothing_is_wider_than_the_screen(page):
     assert max(widths) <= 680 and "wide-picture" not in page.split("</style>")[1]
     narrow = re.search(r"@media \(max-width: 640px\) \{(.*?)\n\}", style, re.DOTALL).group(1)
     columns = re.search(r"\.numbers tr \{ grid-template-columns: (.*?); \}", narrow).group(1)
-    assert columns == "minmax(0, 1fr) repeat(3, 4.2rem)"  # 3 x 67 of 350 pixels
+    assert columns == "minmax(0, 1fr) repeat(3, minmax(0, 4.2rem)); gap: 0 6px"  # 3 x 67 of 350 pixels
 
 
 def test_charts_are_pictures_of_the_width_of_a_card(content):

@@ -24,7 +24,7 @@ from ..metrics import (
     rejected,
 )
 
-__all__ = ["Drift", "Evaluation", "TableEvaluation"]
+__all__ = ["ConditionCheck", "Drift", "Evaluation", "TableEvaluation", "Verdict"]
 
 DRIFT_LEVEL = 0.01
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # of distances that are kept
@@ -117,6 +117,53 @@ class TableEvaluation:
         return whole
 
 
+@dataclass(frozen=True)
+class ConditionCheck:
+    """Whether what was asked of a conditional model is what it draws.
+
+    Arguments:
+        distance: The mean error of the condition that a predictor finds in samples, minus that in held-out rows, with a test.
+        labels: The classes, and the columns of numbers, `(K,)`.
+        counts: How many held-out rows have each.
+        samples, real: The mean errors of samples and of held-out rows, `(K,)`: shares that are not recognized as the class
+            asked for, or mean absolute errors of numbers in standard deviations.
+        classes: Whether all columns of the condition are classes.
+    """
+
+    distance: Distance
+    labels: tuple[str, ...]
+    counts: np.ndarray
+    samples: np.ndarray
+    real: np.ndarray
+    classes: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an evaluation means.
+
+    Arguments:
+        conclusion: What to conclude, in a sentence.
+        reasons: Why.
+        advice: What to do.
+        details: How it was tested, and what could have been found.
+
+    Example:
+        >>> Verdict("Samples differ from real data.", ("1 of 2 tests finds a difference.",), ("Train longer.",)).sentences
+        ('Samples differ from real data.', '1 of 2 tests finds a difference.', 'Train longer.')
+    """
+
+    conclusion: str
+    reasons: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All of it: first what to conclude, then why, then what to do."""
+        return (self.conclusion, *self.reasons, *self.advice, *self.details)
+
+
 @displayed
 @dataclass(frozen=True)
 class Evaluation:
@@ -142,6 +189,8 @@ class Evaluation:
         fresh: How many held-out rows the tests use: all, or one of each group where these were held out as a whole.
         split: How rows were held out, if not one by one at random; "" if they were.
         drift: How far held-out rows are from training rows, if they are the last in time; None if not.
+        condition: Whether samples follow the conditions they were drawn with; None if there are none, or too few rows.
+        summary: The verdict by its parts: what to conclude, why, and what to do.
     """
 
     count: int
@@ -161,6 +210,8 @@ class Evaluation:
     fresh: int = 0
     split: str = ""
     drift: Drift | None = None
+    condition: ConditionCheck | None = None
+    summary: Verdict | None = None
 
     def _facts(self) -> Facts:
         tests = f"{len(self.rejected)} of {len(self.tests)} distinguish samples from held-out data"
@@ -171,7 +222,8 @@ class Evaluation:
     def tests(self) -> tuple[Distance, ...]:
         """All tests of samples against held-out data: those that say where the difference is come first."""
         families, curves = ([each.distance for each in several] for several in (self.families, self.curves))
-        return tuple(d for d in (*families, *curves, *self.distances) if d.p_value is not None)
+        asked = [] if self.condition is None else [self.condition.distance]
+        return tuple(d for d in (*asked, *families, *curves, *self.distances) if d.p_value is not None)
 
     @property
     def rejected(self) -> tuple[Distance, ...]:

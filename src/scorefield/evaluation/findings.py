@@ -30,6 +30,8 @@ def value_text(column: TypedColumn, value: float) -> str:
         return f"code {value:g}"
     shown = np.asarray(column.decode(np.array([value])), dtype=object)[0]
     number = isinstance(shown, int | float | np.number) and not isinstance(shown, bool | np.bool_)
+    if number and 1e4 <= abs(shown) < 1e9:
+        return f"{shown:,.0f}"
     return f"{shown:.4g}" if number else str(shown)
 
 

@@ -14,36 +14,29 @@ from torch import Tensor
 from .. import metrics
 from ..data import Rows, repeats_of
 from ..data.repeats import row_hashes
-from ..metrics import DISTANCES, Curve, Distance, GeneralizationGap, Neighbours, Pool, SmallestDefects, TestFamily
+from ..metrics import DISTANCES, Distance, GeneralizationGap, Neighbours, Pool, SmallestDefects
 from ..metrics.moments import directions
 from ..model import Model
 from ..objectives import DenoisingScoreMatching, LogUniform
 from ..progress import mapped, parts
-from ..rng import Samples
 from ..samplers import Sampling, flow_sampling, sde_sampling
 from ..training import losses_by_level
-from .base import Evaluation, TableEvaluation
+from .base import Evaluation
 from .drift import drift_of
 from .hold_out import HoldOut
-from .tables import evaluate_table, matrix_of, table_columns
+from .tables import table_columns
+from .testing import RealData, Tested, standard, vectors_of
 from .verdict import FEWEST, LossHistory, verdict
 
 __all__ = ["DISTANCES", "evaluate", "standard"]
 
-_NUMBERS = 2**27  # of training data that are compared with, at most
-_COLUMNS = 64  # of vectors whose columns are tested one by one
-_ROWS = 50_000  # of the training data of a table of mixed columns as vectors
-_SIDE = 4  # points along each axis that make a field
 _LOSSES = 256  # data whose losses are compared
 _SHOWN = {True: 2000, False: 64}  # samples that are kept for pictures: of vectors, of grids
-_ALL = 20_000  # rows of either side, of the tests against all rows
 _AXES = 12  # principal directions of grids of which the smallest defects are known
 _SHARES = {
     "drawing samples": 4,
+    "tests": 9,
     "drift": 0.5,
-    "tests of columns": 2,
-    "tests of fields": 3,
-    "tests of distributions": 4,
     "search for copies": 1,
     "losses": 1,
     "drawing in another way": 2,
@@ -95,72 +88,47 @@ def evaluate(
     with step("drawing samples"):
         packed = _timed(model, count, seed)
     samples, matched = model.schema.rows(packed[0]), matched and not (how and how.later)
-    few, single = (known, fresh) if how is None else how.independent(known, fresh)
-    single = single if len(single) > 1 else fresh
-    vector = _vectors(model, known)
+    data = RealData(model, known, fresh, matched, how, own, target)
+    with step("tests"):
+        tested = data.test(samples)
+    (few, single), vector = data.independent(), vectors_of(model, known)
     drawn, real, learned = vector(samples, count), vector(single, 2 * count), vector(few, None)
-    others = learned if unseen and matched else None
     with step("drift"):
         drift = None if how is None or how.order is None else drift_of(drawn, learned, real, how.order)
-    tested = min(len(drawn), len(real)) >= FEWEST
-    known_too = few if unseen and matched else None
-    table, families, curves = _of_parts(model, (samples, single, known_too), (drawn, real, others), target, tested)
-    with step("tests of distributions"):
-        rows, every = _all_rows(drawn, real, others)
-        distances = _distances(drawn, real, others, own or {}) + (() if table is None else (table.boosted,))
+    enough, table = min(len(drawn), len(real)) >= FEWEST, tested.table
     with step("search for copies"):
         neighbours = _copies(model, (samples, known, fresh), vector, unseen and matched, how)
     with step("losses"):
-        gap = _gap(model, known, fresh, how) if unseen and matched and (tested or how) else None
+        gap = _gap(model, known, fresh, how) if unseen and matched and (enough or how) else None
     with step("drawing in another way"):
         twin = _twin(model, drawn, vector, seed)
-    families = (*families, *every)
     found = Evaluation(
         count=count,
         seconds=packed[1],
-        chosen=_chosen(model, tested, families, curves),
-        distances=distances,
-        families=families,
-        curves=curves,
+        chosen=_chosen(model, enough, tested),
+        distances=tested.distances,
+        families=tested.families,
+        curves=tested.curves,
         neighbours=neighbours,
         gap=gap,
         twin=twin,
         samples=model.schema.unpack(packed[0], torch.float64 if table else torch.float32)[: _SHOWN[vectors]].numpy(),
         table=table,
-        rows=rows,
+        rows=tested.rows,
         fresh=len(single),
         split=_overlap(known, fresh) if how is None and unseen else "" if how is None else how.said,
         drift=drift,
+        condition=tested.condition,
     )
     where = "column" if vectors else "principal direction"
     with step("power of the tests"):
-        smallest = _smallest(found, torch.cat([real, learned[: len(real) if tested else 400]]), where, tested)
+        smallest = _smallest(found, torch.cat([real, learned[: len(real) if enough else 400]]), where, enough)
     return _with_verdict(replace(found, smallest=smallest), history, unseen)
 
 
-def _of_parts(
-    model: Model,
-    rows: tuple[Rows, Rows, Rows | None],
-    vectors: tuple[Tensor, Tensor, Tensor | None],
-    target: str | None,
-    tested: bool,
-) -> tuple[TableEvaluation | None, tuple[TestFamily, ...], tuple[Curve, ...]]:
-    """What is tested of columns and of fields: of samples, held-out rows and training rows, as rows and as vectors."""
-    step, shape = parts(_SHARES), model.schema.inner_shape
-    table: TableEvaluation | None = None
-    families: tuple[TestFamily, ...] = ()
-    curves: tuple[Curve, ...] = ()
-    if tested:
-        with step("tests of columns"):
-            table, families = _columns(model, *rows, target)
-    if tested and len(shape) > 1 and min(shape[1:]) >= _SIDE:
-        with step("tests of fields"):
-            curves = metrics.field_tests(*vectors)
-    return table, families, curves
-
-
 def _with_verdict(found: Evaluation, history: LossHistory | None, unseen: bool) -> Evaluation:
-    return replace(found, verdict=verdict(found, history, unseen))
+    summary = verdict(found, history, unseen)
+    return replace(found, verdict=summary.sentences, summary=summary)
 
 
 def _overlap(known: Rows, fresh: Rows) -> str:
@@ -198,36 +166,9 @@ def _timed(model: Model, count: int, seed: int) -> tuple[Any, float]:
     return packed, time.perf_counter() - start
 
 
-def standard(model: Model, rows: Rows, count: int) -> Tensor:
-    """The first `count` rows in standard units, of shape `(M, *D)`, as training has them: at places in their cells, with
-    draws for missing values. A large offset would cost the digits of float32.
-    """
-    some, found, units = rows.subset(range(min(len(rows), count))), list[Tensor](), model.standardize
-    for i, x in enumerate(some.chunks(8192, torch.float64)):
-        place = (
-            Samples(i, 0, len(x), "cell").uniform(tuple(x.shape), x.dtype, model.device) if units.has_cells else None
-        )
-        found.append(units.filled(units(x.to(model.device), place), i).float().cpu())
-    return torch.cat(found)
-
-
 def _parts(rows: Rows) -> Iterator[np.ndarray]:
     """All rows in the units of the data, by parts."""
     return (x.numpy() for x in rows.chunks(8192, torch.float64))
-
-
-def _all_rows(drawn: Tensor, real: Tensor, others: Tensor | None) -> tuple[int, tuple[TestFamily, ...]]:
-    """Tests against all rows, where fewer were held out than samples were drawn: how many rows, and the tests.
-
-    They find that a model does not fit. Of overfitting they are not a test: a model that follows the training rows too
-    closely is rejected less often than others, so that the level holds.
-    """
-    if others is None or len(real) >= len(drawn) or min(len(drawn), len(real) + len(others)) < FEWEST:
-        return 0, ()
-    pool = Pool.of(drawn, torch.cat([real, others]), maximum=_ALL)
-    found = (metrics.moment_test(pool), metrics.marginal_test(pool))
-    named = (replace(each, distance=replace(each.distance, name=f"{each.distance.name}, all rows")) for each in found)
-    return pool.m, tuple(named)
 
 
 def _smallest(found: Evaluation, real: Tensor, where: str, tested: bool) -> SmallestDefects | None:
@@ -246,50 +187,19 @@ def _smallest(found: Evaluation, real: Tensor, where: str, tested: bool) -> Smal
     return metrics.smallest_defects(real, found.count, sides, len(found.tests) or 2, where, features)
 
 
-def _distances(
-    drawn: Tensor, real: Tensor, others: Tensor | None, own: Mapping[str, Callable[[Any, Any], float]]
-) -> tuple[Distance, ...]:
-    if min(len(drawn), len(real)) >= FEWEST:
-        return metrics.battery(drawn, real, others, maximum=max(20_000, len(real)), own=own)
-    every = DISTANCES | dict(own)
-    return tuple(metrics.with_floor(distance, drawn, real, others, name=name) for name, distance in every.items())
-
-
-def _vectors(model: Model, known: Rows) -> Callable[[Rows, int | None], Tensor]:
-    """A function that gives the first rows as vectors or grids without missing values: standardized, or features of tables."""
-    described = model.schema.table
-    size = max(1, int(np.prod(model.schema.inner_shape)))
-    if not described:
-        return lambda rows, count: standard(model, rows, max(2, _NUMBERS // size) if count is None else count)
-    reference = matrix_of(known, _ROWS)
-    return lambda rows, count: metrics.table_features(matrix_of(rows, count or _ROWS), reference, described)[0]
-
-
-def _columns(
-    model: Model, samples: Rows, fresh: Rows, known: Rows | None, target: str | None
-) -> tuple[TableEvaluation | None, tuple[TestFamily, ...]]:
-    """Columns and pairs of them: of tables by their kinds, of other vectors as numbers."""
-    count = 2 * len(samples)
-    columns = table_columns(model.schema)
-    if columns is not None:
-        earlier = None if known is None else matrix_of(known)
-        return evaluate_table(matrix_of(samples), earlier, matrix_of(fresh, count), columns, target)
-    shape = model.schema.inner_shape
-    if len(shape) != 1 or not 1 < shape[0] <= _COLUMNS:
-        return None, ()
-    tables = (None if rows is None else matrix_of(rows, count) for rows in (samples, fresh, known))
-    return None, metrics.table_tests(*tables)
-
-
-def _chosen(model: Model, tested: bool, families: tuple[TestFamily, ...], curves: tuple[Curve, ...]) -> str:
-    shape = model.schema.inner_shape
-    what = f"vectors of {shape[0]} numbers" if len(shape) == 1 else f"grids of {' x '.join(map(str, shape[1:]))} points"
-    what = what if table_columns(model.schema) is None else f"tables of {shape[0]} columns"
-    if not tested:
+def _chosen(model: Model, enough: bool, tested: Tested) -> str:
+    shape = model.schema.shape
+    by = " x ".join(map(str, shape))
+    what = f"vectors of {by} numbers" if len(model.schema.inner_shape) == 1 else f"grids of shape {by}"
+    what = f"series of {by} values" if len(shape) == 1 and len(model.schema.inner_shape) == 2 else what
+    what = what if table_columns(model.schema) is None else f"tables of {model.schema.inner_shape[0]} columns"
+    if not enough:
         return f"Fewer than {FEWEST} {what} on a side: distances alone, for tests would have no power."
     parts = [
         "moments, marginal distributions, a classifier, energy, kernel and transport distances, precision and recall"
     ]
+    families, curves = tested.families, tested.curves
+    parts += ["agreement with the condition"] if tested.condition is not None else []
     parts += [", ".join(each.distance.name for each in families)] if families else []
     parts += [", ".join(each.name for each in curves)] if curves else []
     parts += ["boosted trees, utility and privacy"] if table_columns(model.schema) is not None else []

@@ -171,15 +171,23 @@ def evaluate_run(
     opened = RunData.of(run, x, device)
     data = opened if isinstance(run, RunData) else opened.conditioned()
     data = data.with_sampling(sampling)
-    history = data.run.read("fit.json").get("on_the_way") if data.run.ended else None
-    with reading(data.run.file("fit.json"), "restore it, or start a new run"):
-        known = LossHistory(**history) if history else None
+    known = _history(data.run)
     with shown(progress):
         evaluation = evaluate(
             data.model, data.train, data.held_out, count, seed, known, data.matched, target=target, how=data.how
         )
     data.run.write("evaluation.json", evaluation.plain())
     return evaluation
+
+
+def _history(run: Run) -> LossHistory | None:
+    """The held-out loss while training, and how long that was; None if it is not known."""
+    if not run.ended:
+        return None
+    about = run.read("fit.json")
+    with reading(run.file("fit.json"), "restore it, or start a new run"):
+        measured = about.get("on_the_way")
+        return LossHistory(**measured, steps=int(about["steps"]), seconds=float(about["seconds"])) if measured else None
 
 
 def split_of(run: Run, model: Model, x: Any | None = None) -> tuple[Rows, Rows]:

@@ -10,11 +10,11 @@ import torch
 
 from .. import metrics
 from ..data import Rows, Schema
-from ..metrics import PlainColumn, TestFamily, TypedColumn
+from ..metrics import Distance, PlainColumn, TestFamily, TypedColumn
 from ..progress import mapped, part
 from .base import TableEvaluation
 
-__all__ = ["evaluate_table", "matrix_of", "table_columns"]
+__all__ = ["evaluate_table", "matrix_of", "table_columns", "table_tests"]
 
 _KNOWN = 2**25  # numbers of training data, at most
 _WIDE = 256  # columns whose pairs are compared
@@ -61,16 +61,14 @@ def evaluate_table(
         ValueError: If there is no column of the target's name.
     """
     many = 1 < len(columns) <= _WIDE
-    real = held_out if train is None else np.concatenate([train, held_out])
-    with part(0, 0.3):
-        families = metrics.table_tests(samples, held_out, train, columns=columns, seed=seed)
+    with part(0, 0.5):
+        families, boosted = table_tests(samples, train, held_out, columns, seed)
     missing = np.isnan(samples).any() or np.isnan(held_out).any()
     sides: tuple[Any, ...] = (samples, held_out, train)
     measures: dict[str, Callable[[], Any]] = {
         "shapes": lambda: metrics.table_shapes(*sides, columns=columns, seed=seed),
         "trends": lambda: metrics.table_trends(*sides, columns=columns, seed=seed) if many else None,
         "patterns": lambda: metrics.missing_patterns(samples, held_out, columns, seed=seed) if missing else None,
-        "boosted": lambda: metrics.boosted_test(samples, held_out, columns=columns, seed=seed),
         "utility": lambda: (
             None
             if train is None or len(columns) < 2
@@ -80,7 +78,20 @@ def evaluate_table(
             None if train is None else metrics.table_privacy(samples, train, held_out, columns=columns, seed=seed)
         ),
     }
-    with part(0.3, 1):
+    with part(0.5, 1):
         values = dict(zip(measures, mapped(lambda name: measures[name](), list(measures))))
-    found = TableEvaluation(**values, columns=tuple(columns))
-    return found, (*families, *metrics.range_test(samples, real, columns))
+    return TableEvaluation(**values, boosted=boosted, columns=tuple(columns)), families
+
+
+def table_tests(
+    samples: np.ndarray,
+    train: np.ndarray | None,
+    held_out: np.ndarray,
+    columns: Sequence[TypedColumn],
+    seed: int = 0,
+) -> tuple[tuple[TestFamily, ...], Distance]:
+    """The tests among what `evaluate_table` measures: of columns, pairs, missing values and ranges, and with boosted trees."""
+    real = held_out if train is None else np.concatenate([train, held_out])
+    families = metrics.table_tests(samples, held_out, train, columns=columns, seed=seed)
+    boosted = metrics.boosted_test(samples, held_out, columns=columns, seed=seed)
+    return (*families, *metrics.range_test(samples, real, columns)), boosted

@@ -8,7 +8,7 @@ from itertools import groupby
 
 import numpy as np
 
-from .base import Evaluation
+from .base import Evaluation, Verdict
 from .findings import table_findings
 
 __all__ = ["FEWEST", "LossHistory", "still_falling", "verdict"]
@@ -28,11 +28,15 @@ class LossHistory:
         level: The borders of parts of the noise levels, P + 1 of them, in standard deviations of the data.
         step: T steps.
         loss: The losses after them, `(T, P)`.
+        steps: How many steps training had; 0 if it is not known.
+        seconds: How long it took.
     """
 
     level: Sequence[float]
     step: Sequence[int]
     loss: Sequence[Sequence[float]]
+    steps: int = 0
+    seconds: float = 0.0
 
 
 def still_falling(history: LossHistory) -> tuple[float, float, float] | None:
@@ -61,34 +65,87 @@ def still_falling(history: LossHistory) -> tuple[float, float, float] | None:
     return max(found, key=lambda part: part[2]) if found else None
 
 
-def verdict(found: Evaluation, history: LossHistory | None, unseen: bool) -> tuple[str, ...]:
-    """The sentences; `unseen` says whether samples were compared with held-out data.
+def verdict(found: Evaluation, history: LossHistory | None, unseen: bool) -> Verdict:
+    """What to conclude, why, and what to do; `unseen` says whether samples were compared with held-out data.
 
-    All of them follow from the tests that `found.rejected` has, at one level for all, so that none contradicts another. What
-    to do follows from what was found: more training is advised only where nothing else explains the difference.
+    All of it follows from the tests that `found.rejected` has, at one level for all, so that no part contradicts another. What
+    to do follows from what was found: more training is advised where training was too short to be judged, and where nothing
+    else explains the difference.
     """
-    drift = "" if found.drift is None else found.drift.sentence
-    said = [_quality(found, unseen), *_held_out(found), _power(found), drift, *_utility(found), _copies(found, unseen)]
-    if found.twin is not None and found.twin.p_value is not None and found.twin.p_value < _SURE:
-        said.append(
-            f"Another sampler gives different samples ({found.twin.note}): the score is not that of one distribution; "
-            "scorefield compare shows which sampler is closer to the data."
-        )
+    short = _apart(found) and _short(history)
     faults = table_findings(found)
-    if _overfitted(found, unseen) or not faults:
-        faults = (*faults, _advice(found, history, unseen))
-    return tuple(sentence for sentence in (*said, *faults) if sentence)
+    advice = list(faults)
+    if short or _overfitted(found, unseen) or not faults:
+        advice.append(_advice(found, history, unseen))
+    drift = "" if found.drift is None else found.drift.sentence
+    twin = "" if short else _twin(found)
+    reasons = [_difference(found, unseen), _condition(found), _copies(found, unseen), drift, *_utility(found), twin]
+    advice.append(_few(found))
+    details = [f"Held out: {found.split}." if found.split else "", _power(found)]
+    parts = ([sentence for sentence in several if sentence] for several in (reasons, advice, details))
+    return Verdict(_conclusion(found, unseen, short), *map(tuple, parts))
 
 
-def _held_out(found: Evaluation) -> tuple[str, ...]:
-    """How rows were held out, and that too few were, where that is so."""
-    said = (f"Held out: {found.split}.",) if found.split else ()
+def _apart(found: Evaluation) -> bool:
+    """Whether samples differ from real data: by tests, or by distances where there are none."""
+    return bool(found.rejected) if found.tests else any(not d.covered for d in found.distances)
+
+
+def _short(history: LossHistory | None) -> bool:
+    """Whether training ended before it could be seen whether the loss still falls."""
+    return history is not None and len(history.loss) < _MEASURED
+
+
+def _conclusion(found: Evaluation, unseen: bool, short: bool) -> str:
+    """What to conclude, in a sentence."""
+    apart, tests = _apart(found), len(found.tests)
+    if unseen and found.copies_suspected:
+        return "The model copies training data: do not use its samples as new data."
+    if short:
+        return "The model is not trained enough yet: its samples differ clearly from real data."
+    if found.drift is not None and found.drift.drifts and found.drift.fits and apart:
+        return "The samples fit the rows the model was trained on, but the data drift: later rows differ."
+    if apart:
+        return "The samples differ from real data in ways that the tests can see."
+    real = "held-out data" if unseen else "the training data"
+    if not tests:
+        return f"No difference between samples and {real} was found, but there are too few data for tests."
+    return f"No difference between samples and {real} was found."
+
+
+def _condition(found: Evaluation) -> str:
+    """Whether samples follow what was asked for."""
+    check = found.condition
+    if check is None:
+        return ""
+    own, real = (float(np.average(each, weights=check.counts)) for each in (check.samples, check.real))
+    fails = check.distance.name in {d.name for d in found.rejected}
+    said = "Samples do not follow their condition" if fails else "Samples follow their condition as real data do"
+    worst = check.labels[int(np.argmax(check.samples - check.real))]
+    least = f"; the difference is largest for {worst}" if fails and len(check.labels) > 1 else ""
+    if check.classes:
+        what = f"a classifier recognizes the class asked for in {100 * (1 - own):.3g} % of the samples"
+        return f"{said}: {what}, and in {100 * (1 - real):.3g} % of the held-out data{least}."
+    what = f"the condition is predicted from samples with a mean error of {own:.3g} standard deviations"
+    return f"{said}: {what}, from held-out data of {real:.3g}{least}."
+
+
+def _twin(found: Evaluation) -> str:
+    if found.twin is None or found.twin.p_value is None or found.twin.p_value >= _SURE:
+        return ""
+    return (
+        f"Another sampler gives different samples ({found.twin.note}): the learned score is not that of one distribution; "
+        "scorefield compare shows which sampler is closer to the data."
+    )
+
+
+def _few(found: Evaluation) -> str:
+    """That too few rows were held out for tests, where that is so."""
     if not 0 < found.fresh < FEWEST or (found.tests and not found.rows):
-        return said
+        return ""
     what = "independent rows are" if found.split else "rows are"
     more = "; those against all rows say nothing about overfitting" if found.rows else ""
-    few = f"Only {found.fresh} {what} held out, and tests against held-out rows need {FEWEST}: hold out more{more}."
-    return (*said, few)
+    return f"Only {found.fresh} {what} held out, and tests against held-out rows need {FEWEST}: hold out more{more}."
 
 
 def _power(found: Evaluation) -> str:
@@ -98,33 +155,35 @@ def _power(found: Evaluation) -> str:
     return found.smallest.in_words("the tests find" if found.tests else "tests of moments and marginals would find")
 
 
-def _quality(found: Evaluation, unseen: bool) -> str:
-    real = "unseen data" if unseen else "the training data"
+def _difference(found: Evaluation, unseen: bool) -> str:
+    """How many tests find a difference, and which one most clearly."""
+    real = "held-out data" if unseen else "the training data"
     tests, rejected = found.tests, found.rejected
     if not tests:
         apart = [d for d in found.distances if not d.covered]
         if not apart:
             names = " and ".join(d.name for d in found.distances)
-            return f"By {names}, the samples are as close to {real} as other real data are; there are too few data for tests."
+            return f"By {names}, the samples are as close to {real} as other real data are."
         worst = apart[0]
         return (
-            f"The samples differ from real data: their {worst.name} is {worst.value:.3g}, that between sets of real data "
-            f"is rarely more than {worst.high:.3g}."
+            f"The {worst.name} between samples and {real} is {worst.value:.3g}; between two sets of real data it is rarely "
+            f"more than {worst.high:.3g}."
         )
     if not rejected:
         n, m = tests[0].counts
         if found.rows and m == found.rows:  # too few are held out for other tests
             return f"None of {len(tests)} tests of moments and marginals distinguishes the samples from all {m:,} rows."
         more = f", nor, by moments and marginals, from all {found.rows:,} rows" if found.rows else ""
-        return f"None of {len(tests)} tests distinguishes the samples from {real}, {n:,} against {m:,}{more}."
+        n, m = found.distances[0].counts
+        return f"None of {len(tests)} tests distinguishes {n:,} samples from {m:,} rows of {real}{more}."
     least = [d for d in rejected if (d.p_value or 0.0) <= max(rejected[0].p_value or 0.0, _TIED)]
     where = {each.distance.name for each in found.families} | {each.distance.name for each in found.curves}
     telling = [d for d in least if d.name in where] or least  # these say where the difference is
     first = max(telling, key=lambda d: (d.value - d.floor) / max(d.high - d.low, 1e-300))
     why = f": {first.note}" if first.note else ""
     return (
-        f"{len(rejected)} of {len(tests)} tests distinguish{'es' if len(rejected) == 1 else ''} the samples from real data. "
-        f"The clearest is {first.name} (p = {first.p_value:.2g}){why}."
+        f"{len(rejected)} of {len(tests)} tests find{'s' if len(rejected) == 1 else ''} a difference. "
+        f"The clearest is in the {first.name} (p = {first.p_value:.2g}){why}."
     )
 
 
@@ -179,19 +238,31 @@ def _overfitted(found: Evaluation, unseen: bool) -> bool:
 def _advice(found: Evaluation, history: LossHistory | None, unseen: bool) -> str:
     if _overfitted(found, unseen):
         return "Use more data, a smaller network, or a shorter budget."
-    apart = bool(found.rejected) if found.tests else any(not d.covered for d in found.distances)
-    if not apart or history is None or len(history.loss) < _MEASURED:
+    if not _apart(found) or history is None:
         return ""
-    still = still_falling(history)
+    if _short(history):
+        return _longer(history)
     if found.drift is not None and found.drift.drifts and found.drift.fits:
         return ""
+    still = still_falling(history)
     if still is None:
         return (
-            "The held-out loss has stopped falling at every noise level: more time alone will help little; a larger "
-            "network or more data may, and scorefield compare shows whether more steps of the sampler do."
+            "The held-out loss has stopped falling at every noise level, so that more time alone will help little. Try a "
+            "larger network or more data; scorefield compare shows whether more steps of the sampler help."
         )
     low, high, drop = still
     return (
-        f"More training: the held-out loss at levels {low:.2g} to {high:.2g} was still falling when the budget ended "
+        f"Train longer: the held-out loss at noise levels {low:.2g} to {high:.2g} was still falling when the budget ended "
         f"(by {100 * drop:.2g} % over its last quarter)."
+    )
+
+
+def _longer(history: LossHistory) -> str:
+    """That training was too short to be judged."""
+    steps = history.steps or (max(history.step) if len(history.step) else 0)
+    after = f" after {steps:,} step{'s' * (steps != 1)}" if steps else ""
+    took = f" ({history.seconds:.2g} s)" if 0 < history.seconds < 100 else ""
+    return (
+        f"Train longer: training ended{after}{took}, too early to see whether the loss still falls. Fit again into a new "
+        "folder without a budget, for the default one, or with a larger one, such as --minutes 10."
     )

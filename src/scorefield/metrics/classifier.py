@@ -223,5 +223,6 @@ def _halves(pool: Pool, classifier: TwoSampleClassifier) -> Distance:
 
 def _with_interval(found: Distance, p: float, note: str) -> Distance:
     n, m = found.counts
-    margin = 1.96 * math.sqrt(found.value * (1 - found.value) / 4 * (1 / n + 1 / m))
+    spread = max(0.0, found.value * (1 - found.value))  # an accuracy in float32 can exceed 1 by rounding
+    margin = 1.96 * math.sqrt(spread / 4 * (1 / n + 1 / m))
     return replace(found, p_value=p, note=note, interval=(found.value - margin, found.value + margin))

@@ -100,7 +100,9 @@ def family(
     summary = f"largest of {len(z)}: {labels[worst]}, z = {z[worst]:.1f} (Bonferroni p = {p[worst]:.2g})"
     summary = f"{summary}; {note}" if note else summary
     drawn, real = (features[side].mean(0, dtype=torch.float64).cpu().numpy() for side in (pool.drawn, pool.held))
-    return TestFamily(replace(distance, note=summary), tuple(labels), drawn, real, z, p)
+    return TestFamily(
+        replace(distance, note=summary), tuple(labels), drawn, real, z, p, "means over rows, in standard units"
+    )
 
 
 def directions(rows: Tensor, count: int) -> Tensor:
@@ -245,7 +247,9 @@ def marginal_test(pool: Pool, permutations: int = 499, projections: int = 32) ->
     worst = int(found.argmax())
     note = f"largest of {len(found)}: {labels[worst]} (Bonferroni p = {p[worst]:.2g}); {pool.sizes}"
     middles = [values[side].median(0).values.cpu().numpy() for side in (pool.drawn, pool.held)]
-    return TestFamily(replace(distance, note=note), tuple(labels), middles[0], middles[1], found, p)
+    return TestFamily(
+        replace(distance, note=note), tuple(labels), middles[0], middles[1], found, p, "medians, in standard units"
+    )
 
 
 def _random(pool: Pool, count: int) -> Tensor:

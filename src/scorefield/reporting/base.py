@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, update_wrapper
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec
 
 import numpy as np
 
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "DARK", "LIGHT", "Theme", "blank", "canvas", "dress", "family", "few_ticks", "fixed", "inset", "label",
-    "log_scale", "number", "png",
-    "require",
+    "DARK", "LIGHT", "Chart", "Theme", "blank", "canvas", "dress", "family", "few_ticks", "fixed", "inset", "label",
+    "log_scale", "number", "png", "require",
 ]  # fmt: skip
 
 DENSITY = 2  # pixels of the picture per pixel of the page
@@ -43,6 +43,28 @@ class Theme:
 
 LIGHT = Theme(ink="#1f1e1b", muted="#77736b", line="#e6e2da", real="#a39d92", accent="#2f55d4", paper="#fdfcf9")
 DARK = Theme(ink="#eceae4", muted="#98948b", line="#313033", real="#908c85", accent="#8fadff", paper="#161618")
+
+
+P = ParamSpec("P")
+
+
+class Chart(Generic[P]):
+    """A decorator: a function that draws a matplotlib figure gives it as a PNG, and `figure` gives the figure itself.
+
+    Arguments:
+        draw: The function.
+    """
+
+    def __init__(self, draw: Callable[P, Figure]) -> None:
+        self.draw = draw
+        update_wrapper(self, draw)
+
+    def __call__(self, *args: P.args, **options: P.kwargs) -> bytes:
+        return png(self.draw(*args, **options))
+
+    def figure(self, *args: P.args, **options: P.kwargs) -> Figure:
+        """The matplotlib figure, whose `axes` can be changed, and which `savefig` writes in any format."""
+        return self.draw(*args, **options)
 
 
 def require(module: str) -> Any:

@@ -10,12 +10,13 @@ import numpy as np
 from ..display import shortened
 from ..evaluation.findings import value_text
 from ..metrics import ColumnShape, TableTrends, TypedColumn
-from .base import LIGHT, Theme, canvas, dress, few_ticks, fixed, inset, label, png, require
+from .base import LIGHT, Chart, Theme, canvas, dress, few_ticks, fixed, inset, label, require
 from .figures import span
 from .words import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["WIDTH", "association_matrix", "category_bars", "column_chart", "number_histogram"]
 
@@ -26,9 +27,10 @@ ACROSS = 20  # columns of a matrix of associations; fewer on narrow screens
 NEGATIVE = "#c2562d"
 
 
+@Chart
 def column_chart(
     column: TypedColumn, shape: ColumnShape, held_out: np.ndarray, samples: np.ndarray, theme: Theme = LIGHT
-) -> bytes:
+) -> Figure:
     """The chart of a column: bars of levels for categories, and a histogram for numbers, in shares of all rows.
 
     Arguments:
@@ -37,13 +39,14 @@ def column_chart(
         theme: The colours.
     """
     if column.size:
-        return category_bars(column, held_out, samples, theme)
-    return number_histogram(column, shape, held_out, samples, theme)
+        return category_bars.figure(column, held_out, samples, theme)
+    return number_histogram.figure(column, shape, held_out, samples, theme)
 
 
+@Chart
 def number_histogram(
     column: TypedColumn, shape: ColumnShape, held_out: np.ndarray, samples: np.ndarray, theme: Theme = LIGHT
-) -> bytes:
+) -> Figure:
     """A histogram of held-out data in grey and of samples as a line; a value of large probability is a line of its own.
 
     Arguments:
@@ -77,7 +80,7 @@ def number_histogram(
     else:
         ticks = [low + part * (high - low) for part in (0.2, 0.8)]
         axes.set_xticks(ticks, [shortened(value_text(column, place), 16) for place in ticks])
-    return png(figure)
+    return figure
 
 
 def _spike(
@@ -94,7 +97,8 @@ def _spike(
     axes.annotate(text, (0.0 if left else 1.0, 1.0), (0, 4), "axes fraction", textcoords="offset points", **style)
 
 
-def category_bars(column: TypedColumn, held_out: np.ndarray, samples: np.ndarray, theme: Theme = LIGHT) -> bytes:
+@Chart
+def category_bars(column: TypedColumn, held_out: np.ndarray, samples: np.ndarray, theme: Theme = LIGHT) -> Figure:
     """The shares of the most common levels: bars for held-out data, a mark for samples; missing values are a level.
 
     Arguments:
@@ -123,10 +127,11 @@ def category_bars(column: TypedColumn, held_out: np.ndarray, samples: np.ndarray
     axes.set_ylim(-0.6, len(names) - 0.4)
     few_ticks(axes.xaxis, 4)
     axes.xaxis.set_major_formatter(require("matplotlib.ticker").FuncFormatter(lambda value, _: percent(value)))
-    return png(figure)
+    return figure
 
 
-def association_matrix(trends: TableTrends, order: Sequence[int], theme: Theme = LIGHT, width: float = 680) -> bytes:
+@Chart
+def association_matrix(trends: TableTrends, order: Sequence[int], theme: Theme = LIGHT, width: float = 680) -> Figure:
     """The associations of all pairs of columns: those of samples above the diagonal, those of held-out data below it.
 
     Arguments:
@@ -156,4 +161,4 @@ def association_matrix(trends: TableTrends, order: Sequence[int], theme: Theme =
             if np.isfinite(value):
                 colour = theme.paper if abs(value) > 0.7 else theme.ink
                 axes.text(j, i, fixed(value).replace("0.", ".", 1), ha="center", va="center", **label(colour, 10))
-    return png(figure)
+    return figure

@@ -11,14 +11,14 @@ import numpy as np
 
 from ..display import shortened
 from ..metrics import Neighbours, sliced_wasserstein
-from .base import LIGHT, Theme, blank, canvas, dress, few_ticks, fixed, inset, label, log_scale, png
+from .base import LIGHT, Chart, Theme, blank, canvas, dress, few_ticks, fixed, inset, label, log_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = [
-    "SHOWN", "chosen_columns", "histograms", "level_losses", "matrix_width", "neighbour_histogram", "scatter",
+    "SHOWN", "chosen_columns", "histogram", "histograms", "level_losses", "matrix_width", "neighbour_histogram", "scatter",
     "scatter_matrix", "scatter_pair", "span", "training_curve",
 ]  # fmt: skip
 
@@ -26,7 +26,8 @@ SHOWN = 6  # columns of a scatter matrix
 POINTS = 1200  # of samples and of real data each, in a scatter plot
 
 
-def training_curve(log: Sequence[Mapping[str, Any]], theme: Theme = LIGHT, width: float = 680) -> bytes:
+@Chart
+def training_curve(log: Sequence[Mapping[str, Any]], theme: Theme = LIGHT, width: float = 680) -> Figure:
     """The training loss: single records faint, their running mean dark, and the held-out loss in the accent colour.
 
     Arguments:
@@ -56,12 +57,13 @@ def training_curve(log: Sequence[Mapping[str, Any]], theme: Theme = LIGHT, width
         few_ticks(axes.yaxis, 5)
     axes.set_xlim(0, max(steps[-1:].tolist() + held_steps[-1:].tolist() + [1]))
     few_ticks(axes.xaxis, 6 if width > 500 else 3)
-    _name_axes(axes, theme, "step", "loss")
+    _name_axes(axes, theme, "training step", "loss, relative")
     _label_ends(axes, ends)
-    return png(figure)
+    return figure
 
 
-def level_losses(levels: Mapping[str, Any], theme: Theme = LIGHT, width: float = 680) -> bytes:
+@Chart
+def level_losses(levels: Mapping[str, Any], theme: Theme = LIGHT, width: float = 680) -> Figure:
     """The loss at each noise level, and the baseline, which is the loss of a network that outputs zero.
 
     Arguments:
@@ -94,12 +96,13 @@ def level_losses(levels: Mapping[str, Any], theme: Theme = LIGHT, width: float =
     else:
         axes.set_ylim(min(0.0, low), high * 1.12)
     axes.set_xlim(level[0] / (level[-1] / level[0]) ** 0.02, level[-1])
-    _name_axes(axes, theme, "noise level", "loss")
+    _name_axes(axes, theme, "noise level, standard deviations" if width > 500 else "noise level", "loss, relative")
     _label_ends(axes, ends)
-    return png(figure)
+    return figure
 
 
-def neighbour_histogram(neighbours: Neighbours, theme: Theme = LIGHT, width: float = 680) -> bytes:
+@Chart
+def neighbour_histogram(neighbours: Neighbours, theme: Theme = LIGHT, width: float = 680) -> Figure:
     """Histograms of distances to the nearest training example: held-out data in grey, samples as a line; medians marked."""
     figure, axes = _chart(width, theme, left=3, right=3)
     both = np.concatenate([neighbours.samples, neighbours.held_out])
@@ -117,8 +120,15 @@ def neighbour_histogram(neighbours: Neighbours, theme: Theme = LIGHT, width: flo
         axes.plot([middle, middle], [0, highest * top], color=colour, linewidth=1.2)
         style = label(colour, ha="right" if left else "left", va="center", textcoords="offset points")
         axes.annotate(text, (middle, highest * (top - 0.03)), (-6 if left else 6, 0), **style)
-    _name_axes(axes, theme, "distance to the nearest training example", "")
-    return png(figure)
+    _name_axes(
+        axes,
+        theme,
+        "distance to the nearest training example, standard deviations"
+        if width > 500
+        else "distance to the nearest example, sd",
+        "",
+    )
+    return figure
 
 
 def chosen_columns(held_out: np.ndarray, samples: np.ndarray, count: int = SHOWN) -> list[int]:
@@ -130,9 +140,10 @@ def chosen_columns(held_out: np.ndarray, samples: np.ndarray, count: int = SHOWN
     return sorted(int(f) for f in np.argsort(distances, kind="stable")[-count:])
 
 
+@Chart
 def scatter_matrix(
     held_out: np.ndarray, samples: np.ndarray, names: Sequence[str] | None = None, theme: Theme = LIGHT
-) -> bytes:
+) -> Figure:
     """All pairs of up to six columns: histograms on the diagonal, points below it, correlations above it.
 
     Arguments:
@@ -162,12 +173,12 @@ def scatter_matrix(
                 pairs = [[np.clip(x[:, c], *ranges[c]) for c in (across, vertical)] for x in (held_out, samples)]
                 _points(axes, pairs[0], pairs[1], theme, size)
                 axes.set_ylim(*ranges[vertical])
-                few_ticks(axes.yaxis, 3)
+                few_ticks(axes.yaxis, 3, whole=_whole(held_out[:, vertical]))
                 axes.tick_params(labelleft=column == 0)
             axes.set_xlim(*ranges[across])
-            few_ticks(axes.xaxis, 3)
+            few_ticks(axes.xaxis, 3, whole=_whole(held_out[:, across]))
             axes.tick_params(labelbottom=row == size - 1)
-    return png(figure)
+    return figure
 
 
 def matrix_width(columns: int) -> float:
@@ -183,17 +194,32 @@ def histograms(
     size: tuple[float, float] = (480, 220),
 ) -> tuple[bytes, ...]:
     """One histogram per column: held-out data in grey, samples as a line."""
-    pictures = []
-    for column, name in enumerate(_names(names, held_out.shape[1], size[0])):
-        figure = canvas(*size)
-        axes = inset(figure, 0.01 * size[0], 46, 0.01 * size[0], 5)
-        dress(axes, theme)
-        limits = span(held_out[:, column])
-        _histogram(axes, held_out[:, column], samples[:, column], limits, theme)
-        axes.set_xlim(*limits)
-        _name_axes(axes, theme, name, "")
-        pictures.append(png(figure))
-    return tuple(pictures)
+    shown = enumerate(_names(names, held_out.shape[1], size[0]))
+    return tuple(histogram(held_out[:, c], samples[:, c], name, theme, size) for c, name in shown)
+
+
+@Chart
+def histogram(
+    held_out: np.ndarray,
+    samples: np.ndarray,
+    name: str,
+    theme: Theme = LIGHT,
+    size: tuple[float, float] = (480, 220),
+) -> Figure:
+    """The histogram of a column: held-out data in grey, samples as a line.
+
+    Arguments:
+        held_out, samples: Its values, `(M,)` and `(N,)`.
+        name, theme, size: Its name, the colours, and the size in pixels of the page.
+    """
+    figure = canvas(*size)
+    axes = inset(figure, 0.01 * size[0], 46, 0.01 * size[0], 26)
+    dress(axes, theme)
+    limits = span(held_out)
+    _histogram(axes, held_out, samples, limits, theme)
+    axes.set_xlim(*limits)
+    _name_axes(axes, theme, name, "density", 2)
+    return figure
 
 
 def scatter_pair(
@@ -209,6 +235,7 @@ def scatter_pair(
     return real, drawn
 
 
+@Chart
 def scatter(
     data: np.ndarray,
     ranges: tuple[tuple[float, float], tuple[float, float]],
@@ -217,7 +244,7 @@ def scatter(
     colour: str,
     size: tuple[float, float] = (480, 440),
     marked: int = 0,
-) -> bytes:
+) -> Figure:
     """Two columns `(N, 2)` as points between given limits; the first `marked` are numbered."""
     names = _names(names, 2, size[0])
     figure = canvas(*size)
@@ -233,7 +260,7 @@ def scatter(
     axes.set_xlim(*ranges[0])
     axes.set_ylim(*ranges[1])
     _name_axes(axes, theme, names[0], names[1])
-    return png(figure)
+    return figure
 
 
 def _chart(width: float, theme: Theme, left: float = 44, right: float = 86) -> tuple[Figure, Axes]:
@@ -243,10 +270,10 @@ def _chart(width: float, theme: Theme, left: float = 44, right: float = 86) -> t
     return figure, axes
 
 
-def _name_axes(axes: Axes, theme: Theme, x: str, y: str) -> None:
-    """Labels the axes: y above its tick labels, x below the right end of its own."""
+def _name_axes(axes: Axes, theme: Theme, x: str, y: str, shift: float = -36) -> None:
+    """Labels the axes: y above its tick labels, `shift` pixels from the axis, x below the right end of its own."""
     style = label(theme.ink, textcoords="offset points", annotation_clip=False)
-    axes.annotate(y, (0, 1), (-36, 12), "axes fraction", va="bottom", **style)
+    axes.annotate(y, (0, 1), (shift, 12), "axes fraction", va="bottom", **style)
     axes.annotate(x, (1, 0), (0, -28), "axes fraction", va="top", ha="right", **style)
 
 
@@ -298,8 +325,12 @@ def span(values: np.ndarray) -> tuple[float, float]:
     return low - margin, high + margin
 
 
+def _whole(values: np.ndarray) -> bool:
+    return bool(np.array_equal(values, np.round(values)))
+
+
 def _bins(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    whole = np.array_equal(values, np.round(values)) and limits[1] - limits[0] < 40
+    whole = _whole(values) and limits[1] - limits[0] < 40
     if whole:
         return np.arange(np.floor(limits[0]) - 0.5, np.ceil(limits[1]) + 1.5)
     return np.linspace(*limits, int(np.clip(len(values) ** 0.5 * 1.5, 12, 40)) + 1)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .base import LIGHT, Theme, blank, canvas, png, require
+from .base import LIGHT, Chart, Theme, blank, canvas, require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
 __all__ = ["GridStyle", "banded", "grid_style", "lines", "mosaic", "picture", "sample_grid", "signal_lines", "tiles"]
@@ -91,8 +92,15 @@ def mosaic(groups: Sequence[Sequence[np.ndarray]], columns: int, scale: int = 1)
     return page
 
 
-def sample_grid(held_out: np.ndarray, samples: np.ndarray, theme: Theme = LIGHT) -> tuple[bytes, bytes]:
-    """Held-out data and samples `(N, C, *S)`, one picture each, with the same colours and limits."""
+def sample_grid(
+    held_out: np.ndarray, samples: np.ndarray, theme: Theme = LIGHT, across: int | None = None
+) -> tuple[bytes, bytes]:
+    """Held-out data and samples `(N, C, *S)`, one picture each, with the same colours and limits.
+
+    Arguments:
+        held_out, samples, theme: The data and the colours.
+        across: The number of examples in a row; what fits by default.
+    """
     style = grid_style(held_out)
     if held_out.ndim == 3:
         return (signal_lines(held_out, style, theme, theme.muted), signal_lines(samples, style, theme, theme.accent))
@@ -101,6 +109,8 @@ def sample_grid(held_out: np.ndarray, samples: np.ndarray, theme: Theme = LIGHT)
     columns = int(np.clip((260 if len(first) == 1 else 200) // width, 1, 6))
     rows = max(1, round(columns * width / max(tile.shape[0] for tile in first)))
     count = min(columns * min(rows, 8), len(held_out), len(samples))
+    if across is not None:
+        columns, count = across, min(len(held_out), len(samples))
     columns = min(columns, count)
     scale = max(1, round(900 / (columns * width)))
     pair = [picture(mosaic(tiles(data[:count], style), columns, scale), style) for data in (held_out, samples)]
@@ -120,6 +130,7 @@ def picture(page: np.ndarray, style: GridStyle) -> bytes:
     return packed.getvalue()
 
 
+@Chart
 def signal_lines(
     data: np.ndarray,
     style: GridStyle,
@@ -128,7 +139,7 @@ def signal_lines(
     layout: tuple[int, int] = (4, 3),
     size: tuple[float, float] = (480, 420),
     space: tuple[float, float] = (0.12, 0.15),
-) -> bytes:
+) -> Figure:
     """Signals `(N, C, L)`, each in its own small chart, with up to four channels above each other."""
     figure = canvas(*size)
     for place, signal in enumerate(data[: layout[0] * layout[1]]):
@@ -137,7 +148,7 @@ def signal_lines(
         axes.set_xlim(0, data.shape[2] - 1)
         lines(axes, signal, style, theme, colour)
     figure.subplots_adjust(0, 0, 1, 1, *space)
-    return png(figure)
+    return figure
 
 
 def lines(axes: Axes, signal: np.ndarray, style: GridStyle, theme: Theme, colour: str) -> list[Line2D]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -18,11 +19,11 @@ from ..metrics import Distance
 from .base import DARK, LIGHT, Theme, number, require
 from .words import percent, typographic
 
-__all__ = ["NARROW", "NIGHT", "STILL", "Picture", "address", "chart", "positions", "themed", "write"]
+__all__ = ["NARROW", "NIGHT", "Picture", "address", "chart", "positions", "themed", "write"]
 
 NARROW = "(max-width: 640px)"
 NIGHT = "(prefers-color-scheme: dark)"
-STILL = "(prefers-reduced-motion: reduce)"
+MANY = 5  # sections that need a table of contents
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,35 @@ def write(path: str | os.PathLike[str], template: str, **parts: Any) -> Path:
     environment.filters["sentence"] = lambda text: typographic(text[:1].upper() + text[1:])
     environment.filters["share"] = percent
     environment.filters["typographic"] = typographic
-    page = environment.get_template(template).render(light=LIGHT, dark=DARK, **parts)
+    page = _with_contents(environment.get_template(template).render(light=LIGHT, dark=DARK, **parts))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page.encode())
     return path
+
+
+def _with_contents(page: str) -> str:
+    """The page with an anchor at each heading of a section, and links to them where there are many."""
+    known: dict[str, str] = {}
+
+    def named(heading: re.Match[str]) -> str:
+        place = _anchor(heading[1])
+        known[place] = heading[1]
+        return f'<h2 id="{place}">{heading[1]}</h2>'
+
+    page = re.sub(r"<h2>(.*?)</h2>", named, page)
+    links = "".join(f'<a href="#{place}">{title}</a>' for place, title in known.items())
+    contents = f'<nav class="contents" aria-label="Contents">{links}</nav>' if len(known) >= MANY else ""
+    return page.replace("<!-- contents -->", contents)
+
+
+def _anchor(text: str) -> str:
+    """A heading as the name of a place in the page.
+
+    Example:
+        >>> _anchor("Pairs of columns, all rows")
+        'pairs-of-columns-all-rows'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 def _visible(value: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..evaluation import TableEvaluation
+from ..evaluation import ConditionCheck, TableEvaluation, Verdict
 from ..metrics import Curve, Distance, Neighbours, TestFamily
 from . import words
 from .animation import animation
@@ -28,12 +28,13 @@ from .figures import (
     training_curve,
 )
 from .grids import grid_style, sample_grid
-from .html import NIGHT, STILL, Picture, address, chart, positions, themed, write
+from .html import NIGHT, Picture, address, chart, positions, themed, write
 from .tables import table_parts
 
 __all__ = ["Content", "write_page"]
 
 ROWS = 8  # of a family are shown
+MOST_CLASSES, PER_CLASS = 12, 6  # of a condition are shown, and examples of each
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,10 @@ class Content:
         frames: states of the reverse diffusion, in the layout of `samples`.
         calibration: settings, their values and the reasons for them.
         table: what was measured of a table.
+        summary: the verdict by its parts, shown in place of `verdict`.
+        condition: whether samples follow the conditions they were drawn with.
+        asked: the condition of each example, in words: of the held-out example and of the sample at the same place.
+        provenance: names and values: data, rows, version, seed, command.
 
     Raises:
         ValueError: If samples and held-out data differ in shape or do not fit `structure`, or hold infinite values, or NaN
@@ -84,6 +89,10 @@ class Content:
     frames: Sequence[np.ndarray] = ()
     calibration: Sequence[tuple[str, Any, str]] = ()
     table: TableEvaluation | None = None
+    summary: Verdict | None = None
+    condition: ConditionCheck | None = None
+    asked: Sequence[str] = ()
+    provenance: Sequence[tuple[str, str]] = ()
 
     def __post_init__(self) -> None:
         if (self.samples is None) != (self.held_out is None):
@@ -117,7 +126,8 @@ class Content:
     @property
     def more_tests(self) -> list[Distance]:
         """The tests of the sections other than that of distances."""
-        return [*(family.distance for family in self.families), *(curve.distance for curve in self.curves)]
+        asked = [] if self.condition is None else [self.condition.distance]
+        return [*asked, *(family.distance for family in self.families), *(curve.distance for curve in self.curves)]
 
 
 def write_page(path: str | os.PathLike[str], content: Content) -> Path:
@@ -127,7 +137,7 @@ def write_page(path: str | os.PathLike[str], content: Content) -> Path:
         path: the file; its folder is created if it is missing, and an existing file is replaced atomically.
         content: what the report shows.
     """
-    head = {name: getattr(content, name) for name in ("title", "subtitle", "verdict", "facts")}
+    head = {name: getattr(content, name) for name in ("title", "subtitle", "verdict", "facts", "summary")}
     return write(path, "page", content=content, words=words, **head, **_parts(content))
 
 
@@ -139,6 +149,9 @@ def _parts(content: Content) -> dict[str, Any]:
     tests = [distance for distance in content.distances if distance.p_value is not None]
     others = [distance for distance in content.distances if distance.p_value is None]
     twin = [content.twin] if content.twin is not None else []
+    series = content.samples is not None and content.samples.ndim == 3
+    phases = any("threshold" in curve.name or "chord" in curve.name for curve in content.curves)
+    parts |= {"series": series, "film_names": None, "phases": phases}
     parts["strips"] = [strip(distance) for distance in (*tests, *others, *twin)]
     parts["families"] = [
         (family, np.argsort(family.p_values, kind="stable")[:ROWS].tolist()) for family in content.families
@@ -162,14 +175,22 @@ def _parts(content: Content) -> dict[str, Any]:
         parts |= _samples(content, np.asarray(content.samples), np.asarray(content.held_out))
         if len(content.frames):
             parts["film"] = _film(content.frames, np.asarray(content.held_out))
+            parts["film_names"] = _film_names(content)
     return parts
 
 
 def _samples(content: Content, samples: np.ndarray, held_out: np.ndarray) -> dict[str, Any]:
     names = None if content.names is None else [str(name) for name in content.names]
     if samples.ndim > 2:
-        pair = _pair(partial(sample_grid, held_out, samples), 560, fixed=samples.ndim > 3)
-        return {"pair": pair, "key": _key(held_out, names)}
+        key, classes = _key(held_out, names), _classes(content.asked, len(samples), len(held_out))
+        if classes and samples.ndim > 3:
+            rows, across = np.array([place for _, places in classes for place in places]), len(classes[0][1])
+            held_out, samples = held_out[rows], samples[rows]
+            key |= {"classes": [name for name, _ in classes]}
+            pair = _pair(partial(sample_grid, held_out, samples, across=across), 560, fixed=True)
+        else:
+            pair = _pair(partial(sample_grid, held_out, samples), 560, fixed=samples.ndim > 3)
+        return {"pair": pair, "key": key}
     parts: dict[str, Any] = {}
     size = min(SHOWN, samples.shape[1])
     if samples.shape[1] == 2:
@@ -181,7 +202,7 @@ def _samples(content: Content, samples: np.ndarray, held_out: np.ndarray) -> dic
         light, dark = (scatter_matrix(held_out, samples, names, theme) for theme in (LIGHT, DARK))
         text = "Histograms and scatter plots of the columns: held-out data in grey, drawn samples in blue"
         parts["matrix"] = themed(light, dark, text, round(matrix_width(size)))
-    return parts | {"key": {"kind": "table", "shades": "", "shown": size, "columns": samples.shape[1]}}
+    return parts | {"key": {"kind": "table", "shades": "", "shown": size, "columns": samples.shape[1], "classes": []}}
 
 
 def _key(held_out: np.ndarray, names: list[str] | None) -> dict[str, Any]:
@@ -198,6 +219,7 @@ def _key(held_out: np.ndarray, names: list[str] | None) -> dict[str, Any]:
         "hidden": max(0, channels - limit) if style.kind == "field" else 0,
         "slices": held_out.ndim == 5,
         "shades": ", ".join("rgb({} {} {})".format(*shade) for shade in shades),
+        "classes": [],
     }
 
 
@@ -215,11 +237,42 @@ def _pair(draw: Callable[[Theme], tuple[bytes, bytes]], width: int, fixed: bool 
     return [themed(a, b, text, width) for a, b, text in zip(light, dark, ("Held-out data", "Drawn samples"))]
 
 
-def _film(frames: Sequence[np.ndarray], held_out: np.ndarray) -> Picture:
-    moving, still = animation(frames, held_out, LIGHT)
-    sources = [(STILL, address(still))]
+def _classes(asked: Sequence[str], *counts: int) -> list[tuple[str, list[int]]]:
+    """Places of examples of each class, as many of all; none if conditions are not a few classes with examples enough."""
+    names = list(asked[: min(counts)])
+    found = {name: [i for i, other in enumerate(names) if other == name] for name in sorted(set(names), key=_natural)}
+    if not 2 <= len(found) <= MOST_CLASSES:
+        return []
+    across = min(PER_CLASS, *map(len, found.values()))
+    return [(name, places[:across]) for name, places in found.items()] if across > 1 else []
+
+
+def _natural(text: str) -> tuple[float, str]:
+    """Numbers in their order, before other names."""
+    last = text.split(" = ")[-1]
+    return (float(last) if last.replace(".", "", 1).isdigit() else np.inf), text
+
+
+def _film_names(content: Content) -> tuple[str, str] | None:
+    """What the axes of a moving cloud of points are."""
+    if content.samples is None or content.samples.ndim != 2:
+        return None
+    features = content.samples.shape[1]
+    names = [str(name) for name in content.names or ()]
+    names = names if len(names) == features else [f"x{c + 1}" for c in range(features)]
+    return names[0], names[1] if features > 1 else "rank"
+
+
+def _film(frames: Sequence[np.ndarray], held_out: np.ndarray) -> dict[str, Picture]:
+    """The moving picture, and its last frame for print and for readers who prefer reduced motion."""
+    count = 18 if held_out.ndim == 3 else 28  # lines of noise take many bytes
+    moving, still = animation(frames, held_out, LIGHT, count)
     width = 340 if held_out.ndim < 4 else 680
+    dark: tuple[list[tuple[str, str]], list[tuple[str, str]]] = [], []
     if held_out.ndim < 4:
-        moving_dark, still_dark = animation(frames, held_out, DARK)
-        sources = [(f"{STILL} and {NIGHT}", address(still_dark)), *sources, (NIGHT, address(moving_dark, "gif"))]
-    return Picture(address(moving, "gif"), "Animation of the reverse diffusion", width, sources)
+        moving_dark, still_dark = animation(frames, held_out, DARK, count)
+        dark = [(NIGHT, address(moving_dark, "gif"))], [(NIGHT, address(still_dark))]
+    return {
+        "moving": Picture(address(moving, "gif"), "Animation of the reverse diffusion", width, dark[0]),
+        "still": Picture(address(still), "The last state of the reverse diffusion", width, dark[1]),
+    }

@@ -8,16 +8,21 @@ from typing import Any
 import numpy as np
 import torch
 
+from .. import __version__
 from ..comparison import resolved
+from ..context import ContextColumn
+from ..display import joined
 from ..evaluation import Evaluation, RunData, evaluate_run, run_of
+from ..evaluation.naming import channel_names, is_photograph
 from ..model import Model
 from ..runs import Run
 from ..samplers import Sampling, SamplingLike
 from .base import number
 from .page import Content, write_page
+from .provenance import provenance
 from .words import duration
 
-__all__ = ["report"]
+__all__ = ["report", "report_content"]
 
 _FRAMES = 36
 
@@ -44,6 +49,28 @@ def report(
         FileNotFoundError: If the run has no model yet.
         ValueError: If the data are not those of the run, or the run was imported.
     """
+    content = report_content(run, x, count, seed, sampling, target)
+    return write_page(run_of(run).file("report.html"), content)
+
+
+def report_content(
+    run: Run | RunData,
+    x: Any | None = None,
+    count: int | None = None,
+    seed: int = 0,
+    sampling: SamplingLike = None,
+    target: str | None = None,
+) -> Content:
+    """Evaluates a run: what its report shows, as data; `page_figures` gives its charts as matplotlib figures.
+
+    Arguments:
+        run, x, count, seed, sampling, target: As in `report`.
+
+    Raises:
+        TypeError: If it is not a run.
+        FileNotFoundError: If the run has no model yet.
+        ValueError: If the data are not those of the run, or the run was imported.
+    """
     data = run if isinstance(run, RunData) else None
     run = run_of(run)
     run.check_writable()
@@ -53,23 +80,19 @@ def report(
     data = data.with_sampling(sampling)
     model, held_out, evaluation = data.model, data.held_out, evaluate_run(data, count=count, seed=seed, target=target)
     vector = len(model.schema.inner_shape) == 1
-    kept, about = run.read("run.json"), run.read("fit.json")
+    about = run.read("fit.json")
     samples, table = evaluation.samples, evaluation.table
     kind = torch.float32 if table is None else torch.float64  # dates have more digits than float32
-    content = Content(
+    names = [str(c) for c in model.schema.columns] if vector and model.schema.columns else None
+    return Content(
         title=run.path.resolve().name,
-        subtitle=f"{kept['shape'][0]:,} samples of shape {' x '.join(map(str, kept['shape'][1:]))}",
+        subtitle=_subtitle(data),
         verdict=evaluation.verdict,
-        facts=[
-            ("Trained", f"{about['steps']:,} step{'s' * (about['steps'] != 1)}, {duration(about['seconds'])}"),
-            ("Held-out loss", f"{about['held_out_loss']:.4f} (baseline: 1)"),
-            ("Sampling", f"{number(evaluation.count / evaluation.seconds, 2)} samples per second"),
-            ("Sampler", str(resolved(Sampling(), model))),
-            ("Network", next(value for name, value, _ in kept["choices"] if name == "network")),
-        ],
+        summary=evaluation.summary,
+        facts=_facts(data, evaluation),
         samples=samples,
         held_out=held_out.take(range(min(len(samples), len(held_out))), kind).numpy(),
-        names=[str(c) for c in model.schema.columns] if vector and model.schema.columns else None,
+        names=names if vector else channel_names(model.schema),
         chosen=evaluation.chosen,
         distances=evaluation.distances,
         families=evaluation.families,
@@ -79,10 +102,68 @@ def report(
         levels=about["by_level"],
         log=run.log,
         frames=_states(model, evaluation, seed),
-        calibration=[(n, v, r) for n, v, r in (*kept["noise_levels"], *kept["choices"])],
+        calibration=_settings(run),
         table=table,
+        condition=evaluation.condition,
+        asked=_asked(data, min(len(samples), len(held_out))),
+        provenance=provenance(data, __version__, seed, evaluation.count),
     )
-    return write_page(run.file("report.html"), content)
+
+
+def _settings(run: Run) -> list[tuple[str, Any, str]]:
+    kept = run.read("run.json")
+    return [(n, v, r) for n, v, r in (*kept["noise_levels"], *kept["choices"])]
+
+
+def _facts(data: RunData, found: Evaluation) -> list[tuple[str, Any]]:
+    """The few facts of the head of the page."""
+    kept, about, rate = data.run.read("run.json"), data.run.read("fit.json"), found.count / found.seconds
+    speed = f"{number(rate, 2)} samples per second" if rate >= 1 else f"{number(1 / rate, 2)} s per sample"
+    return [
+        ("Training", f"{about['steps']:,} step{'s' * (about['steps'] != 1)}, {duration(about['seconds'])}"),
+        ("Held-out loss (predicting nothing: 1)", f"{about['held_out_loss']:.3f}"),
+        ("Sampling speed", speed),
+        ("Sampler", str(resolved(Sampling(), data.model))),
+        ("Network", next(value for name, value, _ in kept["choices"] if name == "network")),
+    ]
+
+
+def _subtitle(data: RunData) -> str:
+    """How many examples of which shape, as the user has them, and on what the model is conditioned."""
+    schema, count = data.model.schema, data.run.read("run.json")["shape"][0]
+    by = " × ".join(map(str, schema.shape))
+    if len(schema.inner_shape) == 1:
+        what = f"{count:,} rows of {by} columns" if schema.columns else f"{count:,} vectors of {by} numbers"
+        what = what if len(schema.shape) == 1 else f"{count:,} arrays of shape {by}, as vectors"
+    else:
+        axes = len(schema.inner_shape) - 1
+        kind = {1: "series", 2: "images" if is_photograph(schema) else "fields", 3: "volumes"}[axes]
+        what = f"{count:,} {kind} of shape {by}"
+    context = data.model.context
+    if context is None:
+        return what
+    given = "fields" if context.shape else joined([_column(c) for c in context.columns])
+    return f"{what}, conditional on {given}"
+
+
+def _column(column: ContextColumn) -> str:
+    return column.name if column.categories is None else f"{column.name} ({len(column.categories)} classes)"
+
+
+def _asked(data: RunData, count: int) -> list[str]:
+    """The classes that the first samples, and the held-out rows at the same places, have as conditions."""
+    context, rows = data.model.context, data.contexts
+    if context is None or rows is None or context.shape or context.sets > 1 or len(rows) != len(data.held_out):
+        return []
+    if not all(column.categories for column in context.columns):
+        return []
+    texts: list[list[str]] = [[] for _ in range(min(count, len(rows)))]
+    start = 0
+    for column in context.columns:
+        for text, k in zip(texts, rows[:, start : start + column.size].argmax(1).tolist()):
+            text.append(f"{column.name} = {column.categories[k]}")  # type: ignore[index]
+        start += column.size
+    return [", ".join(text) for text in texts]
 
 
 def _states(model: Model, found: Evaluation, seed: int) -> list[np.ndarray]:

@@ -1,0 +1,201 @@
+"""The tests of samples against held-out data: the same ones for `evaluate`, the report and `compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import metrics
+from ..conditions import ContextCondition
+from ..data import Rows
+from ..metrics import DISTANCES, Curve, Distance, Pool, TestFamily, rejected
+from ..model import Model
+from ..rng import Samples
+from .base import ConditionCheck, TableEvaluation
+from .by_condition import check_condition
+from .hold_out import HoldOut
+from .naming import channel_names, is_photograph, values_of
+from .tables import evaluate_table, matrix_of, table_columns, table_tests
+from .verdict import FEWEST
+
+__all__ = ["RealData", "Tested", "standard", "vectors_of"]
+
+_NUMBERS = 2**27  # of training data that are compared with, at most
+_COLUMNS = 64  # of vectors whose columns are tested one by one
+_ROWS = 50_000  # of the training data of a table of mixed columns as vectors
+_SIDE = 4  # points along each axis that make a field
+_ALL = 20_000  # rows of either side, of the tests against all rows
+
+Own = Mapping[str, Callable[[Any, Any], float]]
+Vectors = Callable[[Rows, int | None], Tensor]
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What was measured of a set of samples.
+
+    Arguments:
+        distances: Tests, which have a p-value, and distances.
+        families: Many statistics together: columns of tables, and pairs of them.
+        curves: Of fields.
+        table: Of tables.
+        condition: Of conditional models.
+        rows: How many real rows there are, if some tests use all of them; 0 otherwise.
+    """
+
+    distances: tuple[Distance, ...]
+    families: tuple[TestFamily, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    table: TableEvaluation | None = None
+    condition: ConditionCheck | None = None
+    rows: int = 0
+
+    @property
+    def tests(self) -> tuple[Distance, ...]:
+        """All tests of samples against held-out data: those that say where the difference is come first."""
+        families, curves = ([each.distance for each in several] for several in (self.families, self.curves))
+        asked = [] if self.condition is None else [self.condition.distance]
+        return tuple(d for d in (*asked, *families, *curves, *self.distances) if d.p_value is not None)
+
+    @property
+    def rejected(self) -> tuple[Distance, ...]:
+        """The tests that distinguish samples from real data, at 5 % for all tests together."""
+        return rejected(self.tests)
+
+
+@dataclass(frozen=True)
+class RealData:
+    """The real data that samples of a model are tested against.
+
+    Arguments:
+        model: The model.
+        known, fresh: The rows it was trained on, and held-out rows; the same object if nothing was held out.
+        matched: Whether training rows follow the distribution of held-out rows.
+        how: How rows were held out, if not one by one at random.
+        own: Further distances by their names.
+        target: The name of the column of a table that is predicted.
+    """
+
+    model: Model
+    known: Rows
+    fresh: Rows
+    matched: bool = True
+    how: HoldOut | None = None
+    own: Own | None = None
+    target: str | None = None
+
+    @property
+    def unseen(self) -> bool:
+        """Whether anything was held out."""
+        return self.known is not self.fresh
+
+    @property
+    def later(self) -> bool:
+        """Whether held-out rows were recorded after training rows."""
+        return self.how is not None and self.how.later
+
+    def independent(self) -> tuple[Rows, Rows]:
+        """Training and held-out rows, one of each group where groups were held out as a whole."""
+        few, single = (self.known, self.fresh) if self.how is None else self.how.independent(self.known, self.fresh)
+        return few, single if len(single) > 1 else self.fresh
+
+    def test(self, samples: Rows, whole: bool = True) -> Tested:
+        """Tests samples.
+
+        Arguments:
+            samples: The samples, as rows of the model's schema.
+            whole: Whether to measure of tables also what is not a test: shapes, utility, privacy.
+        """
+        count, model = len(samples), self.model
+        few, single = self.independent()
+        vector = vectors_of(model, self.known)
+        compared = self.unseen and self.matched and not self.later
+        drawn, real = vector(samples, count), vector(single, 2 * count)
+        others = vector(few, None) if compared else None
+        table, families, curves = None, tuple[TestFamily, ...](), tuple[Curve, ...]()
+        boosted: tuple[Distance, ...] = ()
+        if min(len(drawn), len(real)) >= FEWEST:
+            table, families, boosted = self._columns(samples, single, few if compared else None, whole)
+            shape = model.schema.inner_shape
+            if len(shape) > 1 and min(shape[1:]) >= _SIDE:
+                photograph, names = is_photograph(model.schema), channel_names(model.schema)
+                options: dict[str, Any] = {"units": values_of(model), "channels": names}
+                curves = metrics.field_tests(drawn, real, others, phases=not photograph, **options)
+        rows, every = _all_rows(drawn, real, others)
+        distances = self._distances(drawn, real, others) + boosted
+        return Tested(distances, (*families, *every), curves, table, self._condition(drawn, vector), rows)
+
+    def _distances(self, drawn: Tensor, real: Tensor, others: Tensor | None) -> tuple[Distance, ...]:
+        own = self.own or {}
+        if min(len(drawn), len(real)) >= FEWEST:
+            return metrics.battery(drawn, real, others, maximum=max(20_000, len(real)), own=own)
+        every = DISTANCES | dict(own)
+        return tuple(metrics.with_floor(distance, drawn, real, others, name=name) for name, distance in every.items())
+
+    def _columns(
+        self, samples: Rows, fresh: Rows, known: Rows | None, whole: bool
+    ) -> tuple[TableEvaluation | None, tuple[TestFamily, ...], tuple[Distance, ...]]:
+        """Columns and pairs of them: of tables by their kinds, of other vectors as numbers."""
+        count, columns = 2 * len(samples), table_columns(self.model.schema)
+        if columns is not None:
+            earlier = None if known is None else matrix_of(known)
+            given = matrix_of(samples), earlier, matrix_of(fresh, count), columns
+            if not whole:
+                families, boosted = table_tests(*given)
+                return None, families, (boosted,)
+            table, families = evaluate_table(*given, self.target)
+            return table, families, (table.boosted,)
+        shape = self.model.schema.inner_shape
+        if len(shape) != 1 or not 1 < shape[0] <= _COLUMNS:
+            return None, (), ()
+        tables = (None if rows is None else matrix_of(rows, count) for rows in (samples, fresh, known))
+        return None, metrics.table_tests(*tables), ()
+
+    def _condition(self, drawn: Tensor, vector: Vectors) -> ConditionCheck | None:
+        """Whether samples follow their conditions, if each was drawn with that of a held-out row."""
+        context, rows = self.model.context, [c.rows for c in self.model.conditions if isinstance(c, ContextCondition)]
+        if context is None or len(rows) != 1 or len(rows[0]) != len(self.fresh) or not self.unseen:
+            return None
+        return check_condition(context, vector(self.fresh, len(self.fresh)), rows[0].cpu(), drawn)
+
+
+def standard(model: Model, rows: Rows, count: int) -> Tensor:
+    """The first `count` rows in standard units, of shape `(M, *D)`, as training has them: at places in their cells, with
+    draws for missing values. A large offset would cost the digits of float32.
+    """
+    some, found, units = rows.subset(range(min(len(rows), count))), list[Tensor](), model.standardize
+    for i, x in enumerate(some.chunks(8192, torch.float64)):
+        place = (
+            Samples(i, 0, len(x), "cell").uniform(tuple(x.shape), x.dtype, model.device) if units.has_cells else None
+        )
+        found.append(units.filled(units(x.to(model.device), place), i).float().cpu())
+    return torch.cat(found)
+
+
+def vectors_of(model: Model, known: Rows) -> Vectors:
+    """A function that gives the first rows as vectors or grids without missing values: standardized, or features of tables."""
+    described = model.schema.table
+    size = max(1, int(np.prod(model.schema.inner_shape)))
+    if not described:
+        return lambda rows, count: standard(model, rows, max(2, _NUMBERS // size) if count is None else count)
+    reference = matrix_of(known, _ROWS)
+    return lambda rows, count: metrics.table_features(matrix_of(rows, count or _ROWS), reference, described)[0]
+
+
+def _all_rows(drawn: Tensor, real: Tensor, others: Tensor | None) -> tuple[int, tuple[TestFamily, ...]]:
+    """Tests against all rows, where fewer were held out than samples were drawn: how many rows, and the tests.
+
+    They find that a model does not fit. Of overfitting they are not a test: a model that follows the training rows too
+    closely is rejected less often than others, so that the level holds.
+    """
+    if others is None or len(real) >= len(drawn) or min(len(drawn), len(real) + len(others)) < FEWEST:
+        return 0, ()
+    pool = Pool.of(drawn, torch.cat([real, others]), maximum=_ALL)
+    found = (metrics.moment_test(pool), metrics.marginal_test(pool))
+    named = (replace(each, distance=replace(each.distance, name=f"{each.distance.name}, all rows")) for each in found)
+    return pool.m, tuple(named)

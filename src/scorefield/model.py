@@ -136,8 +136,8 @@ class Model(ConditionableModel):
     @property
     def history(self) -> tuple[tuple[int, float], ...]:
         """The held-out loss while it was trained: steps, and the mean loss after them; empty for a model of no fit."""
-        way = self.about.get("on_the_way", {"step": (), "loss": ()})
-        return tuple((int(step), sum(each) / len(each)) for step, each in zip(way["step"], way["loss"]))
+        measured = self.about.get("on_the_way", {"step": (), "loss": ()})
+        return tuple((int(step), sum(each) / len(each)) for step, each in zip(measured["step"], measured["loss"]))
 
     def report(self, x: Any = None, count: int | None = None, seed: int = 0) -> Path:
         """Evaluates the run that the model comes from and writes `report.html` into its folder: `scorefield.report`.

@@ -90,9 +90,7 @@ def evaluate(
     """
     known, fresh = (x if isinstance(x, Rows) else model.schema.rows(x) for x in (train, held_out))
     unseen = known is not fresh
-    if len(fresh) < 2:
-        need = f"samples are compared with at least 2 held-out data, got {len(fresh)}"
-        raise ValueError(f"{need}: hold out a larger part")
+    _check_count(fresh)
     vectors = len(model.schema.inner_shape) == 1
     count = (2000 if vectors else 1000) if count is None else count
     step, how = parts(_SHARES), how if unseen else None
@@ -104,20 +102,17 @@ def evaluate(
     vector = _vectors(model, known)
     drawn, real, learned = vector(samples, count), vector(single, 2 * count), vector(few, None)
     others = learned if unseen and matched else None
-    with step("drift"):
-        drift = None if how is None or how.order is None else drift_of(drawn, learned, real, how.order)
+    drift = None
+    if how is not None and how.order is not None:
+        with step("drift"):
+            drift = drift_of(drawn, learned, real, how.order)
     tested = min(len(drawn), len(real)) >= FEWEST
     known_too = few if unseen and matched else None
     table, families, curves = _of_parts(model, (samples, single, known_too), (drawn, real, others), target, tested)
     with step("tests of distributions"):
         rows, every = _all_rows(drawn, real, others)
         distances = _distances(drawn, real, others, own or {}) + (() if table is None else (table.boosted,))
-    with step("search for copies"):
-        neighbours = _copies(model, (samples, known, fresh), vector, unseen and matched, how)
-    with step("losses"):
-        gap = _gap(model, known, fresh, how) if unseen and matched and (tested or how) else None
-    with step("drawing in another way"):
-        twin = _twin(model, drawn, vector, seed)
+    own_tests = _of_model(model, (samples, known, fresh), vector, drawn, unseen and matched, how, tested, seed)
     families = (*families, *every)
     found = Evaluation(
         count=count,
@@ -126,9 +121,7 @@ def evaluate(
         distances=distances,
         families=families,
         curves=curves,
-        neighbours=neighbours,
-        gap=gap,
-        twin=twin,
+        **own_tests,
         samples=model.schema.unpack(packed[0], torch.float64 if table else torch.float32)[: _SHOWN[vectors]].numpy(),
         table=table,
         rows=rows,
@@ -136,10 +129,37 @@ def evaluate(
         split=_overlap(known, fresh) if how is None and unseen else "" if how is None else how.said,
         drift=drift,
     )
-    where = "column" if vectors else "principal direction"
     with step("power of the tests"):
-        smallest = _smallest(found, torch.cat([real, learned[: len(real) if tested else 400]]), where, tested)
+        known_rows = torch.cat([real, learned[: len(real) if tested else 400]])
+        smallest = _smallest(found, known_rows, "column" if vectors else "principal direction", tested)
     return _with_verdict(replace(found, smallest=smallest), history, unseen)
+
+
+def _of_model(
+    model: Model,
+    rows: tuple[Rows, Rows, Rows],
+    vector: Callable[[Rows, int | None], Tensor],
+    drawn: Tensor,
+    matched: bool,
+    how: HoldOut | None,
+    tested: bool,
+    seed: int,
+) -> dict[str, Any]:
+    """The search for copies, the losses, and samples drawn in another way, as fields of an evaluation."""
+    step = parts(_SHARES)
+    with step("search for copies"):
+        neighbours = _copies(model, rows, vector, matched, how)
+    with step("losses"):
+        gap = _gap(model, *rows[1:], how) if matched and (tested or how) else None
+    with step("drawing in another way"):
+        twin = _twin(model, drawn, vector, seed)
+    return {"neighbours": neighbours, "gap": gap, "twin": twin}
+
+
+def _check_count(fresh: Rows) -> None:
+    if len(fresh) < 2:
+        need = f"samples are compared with at least 2 held-out data, got {len(fresh)}"
+        raise ValueError(f"{need}: hold out a larger part")
 
 
 def _of_parts(

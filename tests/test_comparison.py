@@ -98,7 +98,7 @@ def test_a_sampler_with_its_own_steps_is_counted_and_not_held_up():
 def test_the_exact_model_is_as_good_as_data_and_as_diverse():
     found = compared(Sampling(ExponentialAdams()), Sampling(DDIM(eta=1.0), 100), count=400)
     for row in found.rows:  # each is rejected with a probability of 5 % at most, and then barely
-        assert len(row.tests) == 11 and len(row.rejected) <= 1 and min(d.p_value for d in row.tests) > 1e-3
+        assert len(row.tests) == 13 and len(row.rejected) <= 1 and min(d.p_value for d in row.tests) > 1e-3
         assert [d.name for d in row.distances] == ["energy distance", "sliced Wasserstein"]
         assert row.diversity == pytest.approx(1, abs=0.15)
     assert found.rows[0].distances[0].counts == (400, 300)
@@ -177,7 +177,7 @@ def test_real_data_that_repeat_themselves_say_nothing_of_diversity():
     rows = ArrayRows(np.repeat(data(4, 0), 50, 0))
     found = compare_model(model_of(), rows, rows, [Sampling(DDIM(), 3)], 20)
     assert math.isnan(found.rows[0].diversity) and found.plain()["rows"][0]["diversity"] is None
-    assert len(found.verdict) == 2
+    assert len(found.verdict) == 3
 
 
 def test_a_sampler_that_fails_is_reported_and_the_others_are_measured():

@@ -86,7 +86,7 @@ def test_what_is_open_stays_where_it_is(run, moved):
 def test_a_device_that_is_not_there(run, capsys, verb):
     place = run.parent / "data.npy" if verb == "noise-levels" else run
     assert main([verb, str(place), "--device", "cuda:7"]) == 1
-    assert "there is no device 'cuda:7' here: use --device cpu" in capsys.readouterr().err
+    assert "there is no device 'cuda:7' here: use --device 'cpu'" in capsys.readouterr().err
 
 
 def test_imports_are_checked_on_a_gpu_and_the_model_stays(monkeypatch):

@@ -168,9 +168,9 @@ class TestVerbs:
     def test_a_fit_says_what_comes_before_the_first_step_and_after_the_last(self):
         found = reports(lambda: scorefield.fit(np.random.default_rng(0).normal(size=(200, 2)), steps=50, **TINY))
         names = list(dict.fromkeys(r.what for r in found))
-        assert names[:3] == ["reading the form of the data", "choosing noise levels and network", "training"]
+        assert names[:3] == ["reading the form of the data", "choosing noise levels", "training"]
         assert names[3:5] == ["choosing weights", "losses by noise level"]
-        assert falls(found) == ["choosing noise levels and network", "training", "choosing weights"]
+        assert falls(found) == ["choosing noise levels", "training", "choosing weights"]
         assert sum(r.what == "training" for r in found) >= 50
         assert found[-1].fraction == pytest.approx(1.0)
 
@@ -225,12 +225,12 @@ class TestShown:
     @pytest.mark.parametrize("width", [40, 60, 80, 120])
     def test_bar_percentage_and_time_left_stay_at_any_width(self, width):
         details = ("loss 0.4321", "held-out 0.4567", "step 1,234,567", "1,234 steps/s")
-        full, empty, words = line(Moment(0.37, 3725, 0.0, "choosing noise levels and network", details), 0.0, width)
+        full, empty, words = line(Moment(0.37, 3725, 0.0, "choosing noise levels", details), 0.0, width)
         assert full + empty >= 10 and full == round(0.37 * (full + empty))
         assert words.startswith(" 37 %  1:02 h left")
         assert full + empty + 1 + len(words) <= width
         if width == 120:
-            assert words.endswith("loss 0.4321  held-out 0.4567")
+            assert words.endswith("held-out 0.4567  step 1,234,567")
 
     def test_time_left_is_that_of_the_present_speed_of_what_is_being_done(self):
         clock = Clock()

@@ -150,7 +150,7 @@ class _Terminal:
     def _line(self, console: Any) -> Any:
         from rich.text import Text
 
-        if self._moment is None:
+        if self._moment is None or self._moment.fraction >= 1:
             return Text("")
         full, empty, words = line(self._moment, time.perf_counter(), console.width - 1)
         plain = "utf" not in (console.encoding or "").lower()
@@ -232,7 +232,8 @@ def display() -> Iterator[None]:
     def show(report: Report) -> None:
         nonlocal last, what
         now = time.perf_counter()
-        changed = screen.follows and report.what != what  # what comes next may take long without a report
+        # what comes next may take long without a report, and what has ended is not shown any more
+        changed = screen.follows and (report.what != what or report.fraction >= 1)
         if now - last < screen.seconds and not changed:
             clock.note(report, now)
             return

@@ -319,9 +319,8 @@ class GenerativeModel(nn.Module, abc.ABC):
         if bool(state.isnan().any()):
             raise ValueError("rows with missing values have no latents: fill them first, model.impute(x)")
         pairs = self._parts(diffusion, state)
-        with part(0, 1, "latents"):
-            found = [*mapped(lambda pair: encode(*pair, sampling).cpu(), pairs, self._count(len(state)))]
-        return torch.cat(found)
+        with shown(), part(0, 1, "finding latents"):
+            return torch.cat([*mapped(lambda pair: encode(*pair, sampling).cpu(), pairs, self._count(len(state)))])
 
     @renamed_arguments(grid="schedule")
     @suggests_arguments
@@ -348,7 +347,7 @@ class GenerativeModel(nn.Module, abc.ABC):
         sampling = self._flow(_asked(sampler, steps, schedule, process))
         diffusion, z = self._precise, latents.to(self.device, torch.float64)
         pairs = self._parts(diffusion, z)
-        with part(0, 1, "data of latents"):
+        with shown(), part(0, 1, "decoding latents"):
             parts = [*mapped(lambda pair: decode(*pair, sampling), pairs, self._count(len(z)))]
         return self.schema.pack(self.standardize.inverse(torch.cat(parts)).to("cpu", self._dtype()))
 

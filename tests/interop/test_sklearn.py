@@ -59,6 +59,7 @@ def quick() -> ScoreDensity:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:sklearn")
+@pytest.mark.filterwarnings("ignore:neighbouring rows are alike:UserWarning")  # of data that some versions bring along
 @pytest.mark.parametrize("check", offered())
 def test_a_check_of_scikit_learn(check):
     check(ScoreDensity(steps=20, widths=32))

@@ -124,7 +124,7 @@ def fit(
     with shown(progress):
         with part(0, 1, "reading the form of the data"):
             prepared = prepare(x, then, context, labels)
-        with part(0, 1, "choosing noise levels and network"):
+        with part(0, 1, "choosing noise levels"):
             found = planned(prepared, then)
         _name_left_out(found)
         if folder is None:

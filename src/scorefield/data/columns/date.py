@@ -119,7 +119,7 @@ class Date(Column):
         times = np.where(lost, np.iinfo(np.int64).min, ticks).view(f"{'m' if self.difference else 'M'}8[{self.unit}]")
         found: Any = pandas.Series(times, name=self.name)
         if self.text is not None:
-            return found.dt.strftime(self.text).astype(self.dtype)
+            return _written(found, self.text).astype(self.dtype)
         if self.days:
             return found.dt.date.astype(object).where(~lost, None)
         if self.zone is not None:
@@ -195,3 +195,14 @@ def _in_words(ends: np.ndarray, unit: str, period: int, difference: bool) -> str
     except (ValueError, OverflowError):  # beyond what pandas writes in words
         texts = [f"{int(t):,} {unit}" for t in ends]
     return f"{'time difference' if difference else 'date'}: {texts[0]} to {texts[1]}" + (f", {name}" if name else "")
+
+
+def _written(times: Any, text: str) -> Any:
+    """Times as text in a format of strftime, with years of four digits: some versions of pandas write the year 1 as "1"."""
+    years = times.dt.year
+    if "%Y" not in text or not bool((years < 1000).any()):
+        return times.dt.strftime(text)
+    padded = [f"{int(year):04}" if year == year else "" for year in years]
+    made = times.dt.strftime(text.replace("%Y", "@year@")).tolist()
+    whole = [each.replace("@year@", year) if isinstance(each, str) else each for each, year in zip(made, padded)]
+    return type(times)(whole, index=times.index, name=times.name, dtype=object)

@@ -93,6 +93,7 @@ class Dialect:
         """How pandas reads the rows."""
         blanks = {"sep": r"\s+"} if self.separator == " " else {"sep": self.separator, "skipinitialspace": True}
         more = {"decimal": self.decimal, "thousands": self.thousands, "comment": self.comment}
+        more["float_precision"] = "round_trip"  # what was written comes back to the last digit, by older pandas too
         return {**blanks, **more, "header": None, "na_values": ["?"]}
 
 

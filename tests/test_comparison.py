@@ -104,7 +104,7 @@ def test_the_exact_model_is_as_good_as_data_and_as_diverse():
     assert found.rows[0].distances[0].counts == (400, 300)
     good = [row for row in found.rows if row.covered]
     assert good and found.verdict[0] == (
-        "By the 11 tests of the report, with 400 samples of each, no difference from held-out data was found in the samples of "
+        "By the 13 tests of the report, with 400 samples of each, no difference from held-out data was found in the samples of "
         f"{len(good)} of 2 samplers."
     )
     fastest = min(good, key=lambda row: row.seconds)

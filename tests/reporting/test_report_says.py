@@ -155,7 +155,7 @@ def test_nothing_is_wider_than_a_phone(shape, tmp_path):
     frames = "".join(f'<iframe src="r.html" style="width:{w}px;height:900px"></iframe>' for w in (390, 1024, 1440))
     script = (
         "<script>onload=()=>{document.title=[...document.querySelectorAll('iframe')].map(f=>"
-        "f.contentDocument.documentElement.scrollWidth-f.clientWidth).join(' ');"
+        "f.contentDocument.documentElement).map(e=>e.scrollWidth-e.clientWidth).join(' ');"
         "document.body.innerHTML='<p id=w>'+document.title+'</p>'}</script>"
     )
     (tmp_path / "frames.html").write_text(f"<!doctype html><body>{frames}{script}</body>", "utf-8")

@@ -37,7 +37,7 @@ def page_figures(content: Content, theme: Theme = LIGHT) -> dict[str, Figure]:
 
     Example:
         >>> content = Content("run", log=[{"step": k, "loss": 1 / k} for k in range(1, 9)])
-        >>> [axes.get_xlim()[1] for axes in page_figures(content)["training"].axes]
+        >>> [float(axes.get_xlim()[1]) for axes in page_figures(content)["training"].axes]
         [8.0]
     """
     found: dict[str, Figure] = {}

@@ -96,7 +96,7 @@ def line(moment: Moment, now: float, width: int) -> tuple[int, int, str]:
 
     Example:
         >>> line(Moment(0.5, 83, 0, "training", ("step 1,559", "loss 0.1")), 0, 48)
-        (5, 5, ' 50 %  1:23 left  training  step 1,559')
+        (5, 5, ' 50 %  1:23 left  training')
     """
     words = moment.words(now)
     bar = _WIDE if width >= 80 else _NARROW

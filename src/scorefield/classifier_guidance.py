@@ -49,7 +49,7 @@ def fit_classifier(
 
     Example:
         >>> import numpy as np, scorefield
-        >>> label = np.arange(400) % 2
+        >>> label = np.random.default_rng(1).integers(2, size=400)
         >>> x = np.random.default_rng(0).normal(10.0 * label)
         >>> model = scorefield.fit(x, training=scorefield.Training(steps=300))
         >>> ones = model.guide(fit_classifier(model, x, label, steps=200), label=1)

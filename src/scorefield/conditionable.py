@@ -87,7 +87,7 @@ class ConditionableModel(GenerativeModel, abc.ABC):
 
         Example:
             >>> import numpy as np, scorefield
-            >>> label = np.arange(400) % 2
+            >>> label = np.random.default_rng(1).integers(2, size=400)
             >>> x = np.random.default_rng(0).normal(10.0 * label)
             >>> model = scorefield.fit(x, context=label, training=scorefield.Training(steps=300))
             >>> bool(model.condition(label=0).sample(100).mean() < 5 < model.condition(label=1).sample(100).mean())

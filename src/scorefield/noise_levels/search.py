@@ -141,7 +141,7 @@ class Search:
             radius = float(self.radii[start])
             if (stop := self._reach(self.radii, radius)) <= start + 1:
                 break
-            report(max(start / len(self.order), min(1.0, work / limit)))
+            report(max(start / len(self.order), min(1.0, work / max(limit, 1.0))))
             if work >= limit:
                 return min(max(2 * radius + self.slack, self.target) * self.scale, self.widest)
             a = self._vectors(start, min(start + rows, len(self.order)))

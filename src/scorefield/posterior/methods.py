@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..denoisers import Gaussian
+from .. import denoisers
 from ..samplers.base import Sampler
 from ..samplers.sampling import Sampling
 from ..tensors import expand
@@ -57,7 +57,7 @@ class NoisyState:
     mean: Tensor
     measured: StandardizedMeasurement
     differentiable: bool = False
-    moments: Gaussian | None = None
+    moments: denoisers.Gaussian | None = None
     reach: float = 3.0
     unguided: Tensor | None = None
 

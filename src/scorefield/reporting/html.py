@@ -19,10 +19,11 @@ from ..metrics import Distance
 from .base import DARK, LIGHT, Theme, number, require
 from .words import percent, typographic
 
-__all__ = ["NARROW", "NIGHT", "Picture", "address", "chart", "positions", "themed", "write"]
+__all__ = ["NARROW", "NIGHT", "STILL", "Picture", "address", "chart", "positions", "themed", "write"]
 
 NARROW = "(max-width: 640px)"
 NIGHT = "(prefers-color-scheme: dark)"
+STILL = "(prefers-reduced-motion: reduce)"
 MANY = 5  # sections that need a table of contents
 
 

@@ -145,7 +145,8 @@ class _Terminal:
             console = Console(stderr=True, highlight=False, soft_wrap=False)
             settings: dict[str, Any] = {"transient": True, "redirect_stdout": False, "refresh_per_second": 8}
             self._live = Live(console=console, get_renderable=lambda: self._line(console), **settings)
-            self._live.start()
+            with contextlib.suppress(OSError):
+                self._live.start()
 
     def _line(self, console: Any) -> Any:
         from rich.text import Text
@@ -165,7 +166,8 @@ class _Terminal:
         with self._lock:
             self._closed = True
             if self._live is not None:
-                self._live.stop()
+                with contextlib.suppress(OSError):  # the terminal is gone
+                    self._live.stop()
                 self._live = None
 
 

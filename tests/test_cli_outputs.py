@@ -176,12 +176,11 @@ def test_a_closed_terminal_saves_a_fit(place):
     import pty
 
     master, slave = pty.openpty()
-    code = "import os, signal, sys, scorefield.cli as c\n"
-    code += "from scorefield.cli.terminal import Watch\n"
-    code += (
-        "def watch(self, p):\n    if p.step == 9: os.close(int(sys.argv.pop())); signal.raise_signal(signal.SIGHUP)\n"
-    )
-    code += "Watch.__call__ = watch; number = sys.argv[-1]; sys.exit(c.main(sys.argv[1:-1]))"
+    code = "import os, signal, sys, scorefield.cli as c, scorefield.runs as runs\n"
+    code += "fit, words = runs.fit, sys.argv[1:-1]\n"
+    code += "def watch(p):\n    if p.step == 9: os.close(int(sys.argv.pop())); signal.raise_signal(signal.SIGHUP)\n"
+    code += "runs.fit = lambda *a, **k: fit(*a, **k, watch=watch)\n"
+    code += "sys.exit(c.main(words))"
     words = ["fit", "data.csv", "-o", "long", "--steps", "1000000", *TINY[2:], str(master)]
     process = subprocess.Popen([sys.executable, "-c", code, *words], stderr=slave, stdout=slave, pass_fds=[master])
     os.close(master), os.close(slave)

@@ -18,6 +18,7 @@ from .rows import Rows
 __all__ = ["Summary", "summarize"]
 
 FIRST = 5  # how many rows or columns an error names
+_LARGEST, _SMALLEST = 1e140, 1e-140  # the squares of larger values, and of smaller differences, are not numbers
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ def summarize(
 
     Raises:
         ValueError: If there are fewer than two rows, rows with NaN or infinities, columns of a vector that are
-            constant, or channels of a grid that are (a constant pixel is fine); or if all columns of a table are constant.
+            constant, or channels of a grid that are (a constant pixel is fine); or if all columns of a table are constant;
+            if values are beyond 1e140, or those of a column differ by less than 1e-140.
 
     Example:
         >>> from scorefield.data import ArrayRows
@@ -118,6 +120,7 @@ def summarize(
         lattice.add(x if filler is None else x.where(~x.isnan(), filler))
     found = moments.count > 0
     minimum, maximum = (torch.where(found, end, 0.0) for end in (moments.minimum, moments.maximum))
+    _squares(minimum, maximum, names)
     if not table or bool((minimum == maximum).all()):
         _varies(minimum, maximum, names)
     variance = moments.squares / moments.count.clamp(min=1)
@@ -159,6 +162,22 @@ def _columns(columns: Sequence[int], names: Sequence[object] | None) -> str:
     shown = [repr(names[c]) if names is not None else str(c) for c in columns[:FIRST]]
     rest = f" and {len(columns) - FIRST} more" if len(columns) > FIRST else ""
     return f"column{'s' * (len(columns) > 1)} {', '.join(shown)}{rest}"
+
+
+def _squares(minimum: Tensor, maximum: Tensor, names: Sequence[object] | None) -> None:
+    """Raises an error that names columns, or channels, whose variance would overflow or vanish."""
+    large = torch.maximum(minimum.abs(), maximum.abs()) > _LARGEST
+    wrong = large | ((minimum < maximum) & (maximum / 2 - minimum / 2 < _SMALLEST / 2))
+    vector = wrong.ndim == 1
+    columns = (wrong if vector else wrong.flatten(1).any(1)).nonzero()[:, 0].tolist()
+    if not columns:
+        return
+    which = _columns(columns, names if vector else None)
+    which = which if vector else which.replace("column", "channel")
+    what = f"values beyond {_LARGEST:g}" if bool(large.any()) else f"values that differ by less than {_SMALLEST:g}"
+    raise ValueError(
+        f"{which} hold{'s' * (len(columns) == 1)} {what}, whose variance cannot be computed: change the units"
+    )
 
 
 def _varies(minimum: Tensor, maximum: Tensor, names: Sequence[object] | None) -> None:

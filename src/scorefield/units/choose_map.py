@@ -23,6 +23,7 @@ _COMPARED = 8000  # values, at most, by which maps are compared
 _ENOUGH = 40  # values, below which there is no quantile map
 _NORMAL = 0.015  # Kolmogorov-Smirnov distance, below which states count as normal; 1.36 / √n is its 95 % quantile
 _MANY = 5000  # values, of which a quantile map costs next to nothing
+_STRAIGHT = 1e-6  # of the largest value: over a smaller range a logarithm is a straight line, and digits are lost in it
 _GAIN = 0.01  # nats a value that a map gains at least over a simpler one that knows the same bounds
 
 
@@ -180,7 +181,9 @@ def _candidates(line: np.ndarray, form: ColumnForm, bounded: Base) -> list[Candi
     """The maps that are compared, simple ones first."""
     found = [Candidate(form, bounded, False)]
     positive = replace(form, lower=0.0)
-    if bounded == "affine" and line.min() > form.step:  # no value of a lattice next to 0, where it has no logarithm
+    # no value of a lattice next to 0, which has no logarithm
+    curved = line.min() > form.step and np.ptp(line) > _STRAIGHT * line.max()
+    if bounded == "affine" and curved:
         found.append(Candidate(positive, "log", False))
     if len(line) >= _ENOUGH:
         found += [Candidate(form, "affine", True)]

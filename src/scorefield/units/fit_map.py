@@ -134,7 +134,9 @@ def fit_quantile(
     beyond = min(max(1.5 * math.sqrt(n), 5.0), n / 10) / n
     knots_y, knots_z = _knots(y, beyond)
     if by_cells and (found := _cells(line, form, beyond)) is not None:
-        knots_y, knots_z = _coordinates(found[0], start), found[1]
+        between = _coordinates(found[0], start)
+        if _apart(between).all():  # far from 0, where digits are few, cells are not
+            knots_y, knots_z = between, found[1]
     ends, heaviest = [math.inf, math.inf], 0.0
     if base == "affine":
         heaviest = HEAVIEST
@@ -162,10 +164,16 @@ def _knots(y: np.ndarray, beyond: float) -> tuple[np.ndarray, np.ndarray]:
     z = np.linspace(normal.inv_cdf(beyond), normal.inv_cdf(1 - beyond), count)
     p = np.array([normal.cdf(each) for each in z])
     at = np.quantile(y, p, method="median_unbiased")
-    keep = np.concatenate(([True], np.diff(at) > 1e-9 * max(1.0, float(np.ptp(at)))))
+    keep = np.concatenate(([True], _apart(at)))
     if keep.sum() < 2:
         return np.array([at[0] - 1e-6, at[0] + 1e-6]), z[[0, -1]]
     return at[keep], z[keep]
+
+
+def _apart(y: np.ndarray) -> np.ndarray:
+    """Whether neighbouring knots are far enough from each other to have a slope, `(K - 1,)`."""
+    found: np.ndarray = np.diff(y) > 1e-9 * max(1.0, float(np.ptp(y)))
+    return found
 
 
 def _cells(line: np.ndarray, form: ColumnForm, beyond: float) -> tuple[np.ndarray, np.ndarray] | None:

@@ -124,7 +124,7 @@ class PartlyEqual(Units):
         flags = torch.cat([wanted, union[:, len(self.columns) :]], 1), self._with_flags(known)
         found = self.inner.targets(*flags, self._with_equal(x))[0]
         counted = self._counted(wanted, known, x)
-        for c in {second for pair in self.pairs for second in pair}:
+        for c in {column for pair in self.pairs for column in pair}:
             found[:, self.inner.place_of[c, 0]] &= counted[:, c]
         return found, counted
 

@@ -64,17 +64,7 @@ ROOMS = {name.split(".")[1] for name in MODULES if not name.split(".")[1].starts
 
 
 def test_modules_are_discoverable():
-    internal = {
-        "bars",
-        "blockwise",
-        "calls",
-        "condition_migrations",
-        "deprecation",
-        "destinations",
-        "display",
-        "limits",
-    }
-    internal |= {"migrations", "overwriting", "reading", "renames", "replacing", "spec"}
+    internal = scorefield._INTERNAL
     assert internal < ROOMS
     assert set(dir(scorefield)) == {*scorefield.__all__, *(ROOMS - internal)}
     assert all(inspect.ismodule(getattr(scorefield, name)) for name in ROOMS)

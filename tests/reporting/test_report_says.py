@@ -167,8 +167,9 @@ def test_nothing_is_wider_than_a_phone(shape, tmp_path):
         "--virtual-time-budget=4000",
     ]
     call = [str(CHROMIUM), *flags, f"--user-data-dir={tmp_path}/p", "--dump-dom", f"file://{tmp_path}/frames.html"]
-    shown = subprocess.run(call, capture_output=True, text=True, timeout=120, check=False).stdout
-    found = re.search(r'<p id="w">([\d\s-]*)</p>', shown)
-    if found is None:
-        pytest.skip("the browser did not run")
+    ended = subprocess.run(call, capture_output=True, text=True, timeout=120, check=False)
+    if not ended.stdout:
+        pytest.skip(f"the browser does not start here: {ended.stderr[-200:]}")
+    found = re.search(r'<p id="w">([\d\s-]*)</p>', ended.stdout)
+    assert found is not None
     assert [int(part) for part in found.group(1).split()] == [0, 0, 0]

@@ -24,7 +24,7 @@ from ..metrics import (
     rejected,
 )
 
-__all__ = ["ConditionCheck", "Drift", "Evaluation", "TableEvaluation", "Verdict"]
+__all__ = ["ConditionCheck", "Drift", "Evaluation", "TableEvaluation", "Verdict", "WithTests"]
 
 DRIFT_LEVEL = 0.01
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # of distances that are kept
@@ -164,9 +164,30 @@ class Verdict:
         return (self.conclusion, *self.reasons, *self.advice, *self.details)
 
 
+class WithTests:
+    """What holds tests of samples against held-out data: an `Evaluation`, or the tests of one sampler."""
+
+    distances: tuple[Distance, ...]
+    families: tuple[TestFamily, ...]
+    curves: tuple[Curve, ...]
+    condition: ConditionCheck | None
+
+    @property
+    def tests(self) -> tuple[Distance, ...]:
+        """All tests of samples against held-out data: those that say where the difference is come first."""
+        families, curves = ([each.distance for each in several] for several in (self.families, self.curves))
+        asked = [] if self.condition is None else [self.condition.distance]
+        return tuple(d for d in (*asked, *families, *curves, *self.distances) if d.p_value is not None)
+
+    @property
+    def rejected(self) -> tuple[Distance, ...]:
+        """The tests that distinguish samples from real data, at 5 % for all tests together."""
+        return rejected(self.tests)
+
+
 @displayed
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(WithTests):
     """What was measured.
 
     Arguments:
@@ -217,18 +238,6 @@ class Evaluation:
         tests = f"{len(self.rejected)} of {len(self.tests)} distinguish samples from held-out data"
         facts = {"tests": tests, "copies": "suspected" if self.copies_suspected else "none found"}
         return f"Evaluation of {self.count:,} samples", facts | {"verdict": " ".join(self.verdict)}
-
-    @property
-    def tests(self) -> tuple[Distance, ...]:
-        """All tests of samples against held-out data: those that say where the difference is come first."""
-        families, curves = ([each.distance for each in several] for several in (self.families, self.curves))
-        asked = [] if self.condition is None else [self.condition.distance]
-        return tuple(d for d in (*asked, *families, *curves, *self.distances) if d.p_value is not None)
-
-    @property
-    def rejected(self) -> tuple[Distance, ...]:
-        """The tests that distinguish samples from real data, at 5 % for all tests together."""
-        return rejected(self.tests)
 
     @property
     def copies_suspected(self) -> bool:

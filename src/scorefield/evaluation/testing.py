@@ -13,10 +13,10 @@ from torch import Tensor
 from .. import metrics
 from ..conditions import ContextCondition
 from ..data import Rows
-from ..metrics import DISTANCES, Curve, Distance, Pool, TestFamily, rejected
+from ..metrics import DISTANCES, Curve, Distance, Pool, TestFamily
 from ..model import Model
 from ..rng import Samples
-from .base import ConditionCheck, TableEvaluation
+from .base import ConditionCheck, TableEvaluation, WithTests
 from .by_condition import check_condition
 from .hold_out import HoldOut
 from .naming import channel_names, is_photograph, values_of
@@ -36,7 +36,7 @@ Vectors = Callable[[Rows, int | None], Tensor]
 
 
 @dataclass(frozen=True)
-class Tested:
+class Tested(WithTests):
     """What was measured of a set of samples.
 
     Arguments:
@@ -54,18 +54,6 @@ class Tested:
     table: TableEvaluation | None = None
     condition: ConditionCheck | None = None
     rows: int = 0
-
-    @property
-    def tests(self) -> tuple[Distance, ...]:
-        """All tests of samples against held-out data: those that say where the difference is come first."""
-        families, curves = ([each.distance for each in several] for several in (self.families, self.curves))
-        asked = [] if self.condition is None else [self.condition.distance]
-        return tuple(d for d in (*asked, *families, *curves, *self.distances) if d.p_value is not None)
-
-    @property
-    def rejected(self) -> tuple[Distance, ...]:
-        """The tests that distinguish samples from real data, at 5 % for all tests together."""
-        return rejected(self.tests)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ __all__ = ["NARROW", "NIGHT", "STILL", "Picture", "address", "chart", "positions
 
 NARROW = "(max-width: 640px)"
 NIGHT = "(prefers-color-scheme: dark)"
-STILL = "(prefers-reduced-motion: reduce)"
+STILL = "(prefers-reduced-motion: reduce)"  # not used any more: a name of 0.1.0
 MANY = 5  # sections that need a table of contents
 
 

@@ -95,7 +95,7 @@ def line(moment: Moment, now: float, width: int) -> tuple[int, int, str]:
         width: The width of the terminal in characters.
 
     Example:
-        >>> line(Moment(0.5, 83, 0, "training", ("step 1,559", "loss 0.1")), 0, 48)
+        >>> line(Moment(0.5, 83, 0, "training", ("step 1,559", "loss 0.1")), 0, 52)
         (5, 5, ' 50 %  1:23 left  training  step 1,559')
     """
     words = moment.words(now)

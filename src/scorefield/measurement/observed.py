@@ -80,7 +80,7 @@ def _called(text: str, y: Any) -> tuple[Operator, Any]:
     if last.strip().lower() in ("mask", "mask()"):
         values = np.asarray(y, np.float64)
         keep = ~np.isnan(values)
-        acting, y = [*acting, Mask(keep)], values[keep]
+        acting, y = [*acting, Mask(torch.from_numpy(keep))], values[keep]
     else:
         acting.append(parse_call(last, Operator))
     return (acting[0] if len(acting) == 1 else Compose(tuple(acting))), y

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import DataError
+from ..optional import need
 
 __all__ = ["Dialect", "is_data", "is_number", "opened"]
 
@@ -93,7 +94,10 @@ class Dialect:
         """How pandas reads the rows."""
         blanks = {"sep": r"\s+"} if self.separator == " " else {"sep": self.separator, "skipinitialspace": True}
         more = {"decimal": self.decimal, "thousands": self.thousands, "comment": self.comment}
-        more["float_precision"] = "round_trip"  # what was written comes back to the last digit, by older pandas too
+        if int(need("pandas", "reading csv").__version__.split(".")[0]) < 3:
+            more["float_precision"] = (
+                "round_trip"  # as later versions read: what was written comes back to the last digit
+            )
         return {**blanks, **more, "header": None, "na_values": ["?"]}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -59,6 +60,17 @@ def test_every_command_has_examples(capsys, verb):
     assert cli(verb, "--help") == 0
     shown = capsys.readouterr().out
     assert "Examples:" in shown and f"scorefield {verb} " in shown
+
+
+@pytest.mark.parametrize("verb", ["fit", "evaluate", "posterior"])
+def test_help_breaks_lines_where_the_terminal_does(capsys, verb):
+    assert main([verb, "--help"]) == 0
+    text, _, panels = capsys.readouterr().out.partition("╭")
+    width = 1 + len(panels.splitlines()[0])
+    lines = text.partition("\n\n")[2].splitlines()  # less the usage
+    for line, after in pairwise(lines):
+        if line.strip() and after.strip():  # a line ends where the next word does not fit
+            assert len(line.rstrip()) + 1 + len(after.split()[0]) > width - 2
 
 
 def test_every_setting_has_a_flag_with_a_word_on_it(capsys):

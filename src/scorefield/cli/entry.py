@@ -24,12 +24,14 @@ from .inputs import check_output
 from .options import names_of, with_new_words
 from .stopping import Stopped, stoppable
 from .terminal import say
+from .unwrapping import unwrap_all
 from .verbs import app
 
 __all__ = ["main"]
 
 for _module in pkgutil.iter_modules([os.path.dirname(__file__)], f"{__package__}."):
     import_module(_module.name)  # each adds its commands
+unwrap_all(app)
 app.register_install_completion_command(help="Let the shell complete commands and options (bash, zsh, fish).")
 
 _OPTIONS: tuple[tuple[str, Any], ...] = (

@@ -28,7 +28,7 @@ FORMAT = 2  # 1: version 0.1.0, with the names of classes of then
 _KEY = "scorefield"
 _LONGEST_HEADER = 2**24  # bytes
 _MOST_MARKS = 2_000_000  # of JSON, in the header: each becomes an object of about 60 bytes
-_SPARE_BYTES, _SPARE_OPERATIONS = 2**26, 5_000  # that any model may take while it is built
+_SPARE_BYTES, _SPARE_OPERATIONS = 2**26, 3_000  # that any model may take while it is built
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
@@ -143,8 +143,12 @@ def load(
     if "spec" not in about:
         raise ValueError(f"{path} holds no model: is it the training state next to model.safetensors?")
     structure = about["spec"]
+    spec.size_of(structure)
     if about["format"] == 1:
-        structure, tensors = migrate_conditions(migrate_sampling(structure), tensors)
+        try:
+            structure, tensors = migrate_conditions(migrate_sampling(structure), tensors)
+        except (LookupError, TypeError, AttributeError, RuntimeError) as error:
+            raise ValueError(f"{path} holds no model of version 0.1.0: {_short(error)}") from error
     count = sum(k.startswith("argument.") for k in tensors)
     arguments = [tensors[name] for i in range(count) if (name := f"argument.{i}") in tensors]
     try:
@@ -166,7 +170,7 @@ def load(
 def _bounded(tensors: Mapping[str, Tensor], structure: Any) -> BoundedTensors:
     """What a model may take while it is built, by the numbers that its file holds: a few times as much."""
     held = sum(each.numel() * max(each.element_size(), 8) for each in tensors.values())
-    operations = _SPARE_OPERATIONS + 100 * len(tensors) + 10 * spec.size_of(structure)
+    operations = _SPARE_OPERATIONS + 20 * len(tensors) + spec.size_of(structure) // 10
     return BoundedTensors(_SPARE_BYTES + 16 * held, operations)
 
 

@@ -127,7 +127,7 @@ class GenerativeModel(nn.Module, abc.ABC):
                 `"heun(steps=20, schedule=karras)"`); what is left out is the model's own.
             steps: The number of steps.
             denoise: Whether the noise of the smallest level is removed at the end.
-            batch: How many are drawn at once, in whole blocks (64 vectors; 4 to 16 grids); memory grows with it.
+            batch: How many are drawn at once, in whole blocks (512 vectors; 4 to 16 grids); memory grows with it.
             schedule: The times to step through (`scorefield.schedules`), or the call of one.
             process: The noise process (`scorefield.processes`), or the call of one. With its default arguments it takes the
                 levels that the model has learned; otherwise its own, as far as the model has learned them.

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 __all__ = ["arguments", "build", "describe", "path_of", "size_of"]
 
-_DEEPEST, _MOST = 64, 1_000_000  # lists and objects in each other; values in all
+_DEEPEST, _MOST = 64, 500_000  # lists and objects in each other; values in all
+_LARGEST = 2**22  # whole number that a module of this package takes: sizes, depths and counts
 
 
 def describe(value: Any, tensors: list[Tensor] | None = None) -> Any:
@@ -100,7 +101,8 @@ def build(
 
     Raises:
         ValueError: If a class is not of a trusted package, is not a class of it any more, is not a value, or not of the type
-            that belongs in its place; if its arguments do not fit, or the description is too large or too deep.
+            that belongs in its place; if its arguments do not fit, or the description is too large or too deep, or
+            has a size beyond 4,194,304.
 
     Example:
         >>> build({"class": "os.system", "arguments": {}})
@@ -116,7 +118,7 @@ def size_of(value: Any) -> int:
     """How many values a description holds.
 
     Raises:
-        ValueError: If it holds more than a million, or they lie more than 64 deep in each other.
+        ValueError: If it holds more than 500,000, or they lie more than 64 deep in each other.
 
     Example:
         >>> size_of({"class": "a.B", "arguments": {"c": [1, 2]}})
@@ -128,7 +130,7 @@ def size_of(value: Any) -> int:
         count += 1
         if depth > _DEEPEST or count > _MOST:
             what = f"more than {_DEEPEST} deep in each other" if depth > _DEEPEST else f"more than {_MOST:,}"
-            raise ValueError(f"a description holds values {what}: it was not written by scorefield")
+            raise ValueError(f"a description holds values {what}: it is not a model that was written by scorefield")
         inside = each.values() if isinstance(each, dict) else each if isinstance(each, list) else ()
         todo += [(part, depth + 1) for part in inside]
     return count
@@ -162,10 +164,13 @@ class _Builder:
             raise ValueError(f"{place} takes {need}, not {value['class']}: a model file may not name it there")
         kinds = _kinds(cls)
         kept = {k: self.build(v, kinds.get(k), f"{cls.__name__}({k}=…)") for k, v in value["arguments"].items()}
+        if _is_own(cls) and issubclass(cls, nn.Module):
+            _check_sizes(cls, kept)
         try:
             return cls(**kept)
         except (TypeError, AttributeError) as error:
-            raise ValueError(f"{value['class']} does not take these arguments: {error}") from error
+            why = " ".join(str(error).split())[:300]
+            raise ValueError(f"{value['class']} does not take these arguments: {why}") from error
 
 
 def _kinds(cls: type) -> dict[str, Any]:
@@ -183,6 +188,14 @@ def _classes(kind: Any) -> tuple[type, ...]:
     if isinstance(kind, type) and not typing.get_args(kind):
         return (kind,)
     return tuple(dict.fromkeys(each for part in typing.get_args(kind) for each in _classes(part)))
+
+
+def _check_sizes(cls: type, kept: dict[str, Any]) -> None:
+    """Whether the whole numbers that a module takes can be sizes: loops over larger ones do not end."""
+    for name, value in kept.items():
+        for each in value if isinstance(value, tuple) else (value,):
+            if isinstance(each, int) and abs(each) > _LARGEST:
+                raise ValueError(f"{cls.__name__}({name}=…) takes whole numbers up to {_LARGEST:,}, got {each:.3g}")
 
 
 def _pick(tensors: list[Tensor], number: Any) -> Tensor:

@@ -42,16 +42,18 @@ class ClassifierNetwork(nn.Module):
         self.shape = tuple(shape)
         self.classes, self.width, self.depth = classes, width, depth
         dims = len(shape) - 1
-        widths = [width * (min(2**i, 4) if dims else 1) for i in range(depth)]
-        ins = [shape[0], *widths[:-1]]
+
+        def width_of(i: int) -> int:
+            return width * (min(2**i, 4) if dims else 1)
+
         self.label = FourierEmbedding(16)
-        self.modulate = nn.ModuleList(nn.Linear(32, 2 * w) for w in widths)
-        sizes = [(a, b, 2 if i else 1) for i, (a, b) in enumerate(zip(ins, widths))]
+        self.modulate = nn.ModuleList(nn.Linear(32, 2 * width_of(i)) for i in range(depth))
+        ends = ((width_of(i - 1) if i else shape[0], width_of(i), 2 if i else 1) for i in range(depth))
         self.layers = nn.ModuleList(
-            _CONV[dims](a, b, 3, stride, padding=1) if dims else nn.Linear(a, b) for a, b, stride in sizes
+            _CONV[dims](a, b, 3, stride, padding=1) if dims else nn.Linear(a, b) for a, b, stride in ends
         )
-        self.norms = nn.ModuleList(nn.GroupNorm(1, w) for w in widths)
-        self.output = nn.Linear(widths[-1], classes)
+        self.norms = nn.ModuleList(nn.GroupNorm(1, width_of(i)) for i in range(depth))
+        self.output = nn.Linear(width_of(depth - 1), classes)
         load_under_old_names(self, {"leave": "output"})
         with torch.no_grad():
             for layer in (*self.modulate, self.output):

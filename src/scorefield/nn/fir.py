@@ -63,8 +63,9 @@ class Resample(nn.Module):
         self.taps = tuple(taps)
         if len(self.taps) == 1 or (self.taps and sum(self.taps) == 0):
             raise ValueError(f"a resampling filter needs at least two taps with a sum other than 0, got {self.taps}")
-        kernel = [[a * b / sum(self.taps) ** 2 for b in self.taps] for a in self.taps]
-        self.register_buffer("kernel", torch.tensor(kernel, dtype=torch.float32), persistent=False)
+        line = torch.tensor(self.taps, dtype=torch.float64)
+        kernel = torch.outer(line, line) / (sum(self.taps) ** 2 if self.taps else 1)
+        self.register_buffer("kernel", kernel.float(), persistent=False)
 
     def down(self, x: Tensor) -> Tensor:
         """`(B, C, H, W)` to `(B, C, H / 2, W / 2)`."""

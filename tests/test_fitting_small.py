@@ -13,7 +13,7 @@ import scorefield
 from scorefield.denoisers import Blended, Gaussian, Mixture, Preconditioned
 from scorefield.fitting import Fitted, Options, plan, prepare, train
 from scorefield.fitting.blending import best_weight, blended
-from scorefield.fitting.mixture import fit_mixture
+from scorefield.fitting.mixture import Shrinkage, _Data, fit_mixture
 from scorefield.model import Model
 from scorefield.nn import MLP
 from scorefield.objectives import DenoisingScoreMatching, LogNormal
@@ -59,6 +59,24 @@ def test_a_gaussian_is_one_component(size):
     torch.testing.assert_close(found.mixture.means[0].double(), x.mean(0), rtol=0, atol=1e-5)
     covariance = torch.cov(x.T, correction=0).reshape(size, size) + 1e-4 * torch.eye(size, dtype=D)
     torch.testing.assert_close(found.mixture.covariances[0].double(), covariance, rtol=1e-4, atol=1e-5)
+
+
+def test_components_of_different_sizes_share_a_shape():
+    """Five narrow and wide components: half as far from the truth as with one common covariance."""
+    g = torch.Generator().manual_seed(0)
+    root = torch.linalg.qr(torch.randn(6, 6, generator=g, dtype=torch.float64)).Q * torch.linspace(0.2, 1, 6).double()
+    sizes = torch.tensor([1e-2, 3e-2, 0.1, 0.3, 1.0], dtype=torch.float64)
+    means = torch.randn(5, 6, generator=g, dtype=torch.float64)
+    truth = Mixture(means, sizes[:, None, None] * (root @ root.mT), torch.full((5,), 0.2, dtype=torch.float64))
+    x, new = truth.sample(200, Samples(0, 0, 200)), truth.sample(4000, Samples(1, 0, 4000))
+    found = fit_mixture(x)
+    alike = _Data.of(x, 1e-2).best(torch.ones(1, 200).double(), found.components, Shrinkage(found.shrinkage.rows), 0, 4)
+    common = Mixture(*(part[0] for part in (alike[0].means, alike[0].covariances, alike[0].weights)))
+    far, near = (
+        float((truth.log_prob(new) - each.log_prob(new.to(each.means.dtype))).mean())
+        for each in (common, found.mixture)
+    )
+    assert found.shrinkage.sized and found.components >= 4 and near < far / 2 and near < 0.5, (found, near, far)
 
 
 def test_the_score_is_that_of_new_rows():

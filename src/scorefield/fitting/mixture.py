@@ -14,7 +14,7 @@ from ..denoisers import Mixture
 from ..progress import mapped, part, report
 from ..rng import Samples, permutation
 
-__all__ = ["MixtureFit", "fit_mixture"]
+__all__ = ["MixtureFit", "Shrinkage", "fit_mixture"]
 
 _COUNTS = (1, 2, 3, 4, 6, 8, 10, 12, 16, 20)  # components
 _ROWS = 10  # that a component needs, at least
@@ -26,20 +26,33 @@ _FIRST = 4  # rounds of k-means that start them
 _FEW = 2500  # rows, up to which there are five folds and two starts, three folds and one start above
 
 
+class Shrinkage(NamedTuple):
+    """What the covariances of components are shrunk towards.
+
+    Arguments:
+        rows: How many rows it counts as, in the covariance of each component.
+        sized: Whether it is the common shape in the size of the component, and not the common covariance: for components
+            of different widths.
+    """
+
+    rows: float
+    sized: bool = False
+
+
 class MixtureFit(NamedTuple):
     """A fitted mixture.
 
     Arguments:
         mixture: The mixture, fitted to all rows.
         components: How many components it has.
-        shrinkage: How many rows the common covariance counts as, in that of each component.
+        shrinkage: What covariances were shrunk towards.
         held_out: The mean log-density in nats of rows that were left out, by cross-validation.
         folds: How many folds the rows were divided into.
     """
 
     mixture: Mixture
     components: int
-    shrinkage: float
+    shrinkage: Shrinkage
     held_out: float
     folds: int
 
@@ -47,8 +60,8 @@ class MixtureFit(NamedTuple):
 def fit_mixture(x: Tensor, seed: int = 0, width: float = 1e-2, groups: np.ndarray | None = None) -> MixtureFit:
     """Fits a mixture of Gaussians with full covariances by expectation and maximization.
 
-    Covariances are shrunk towards their mean over components. The number of components and the amount of shrinkage have
-    the largest log-density of left-out rows.
+    Covariances are shrunk towards their mean over components, or towards a common shape in the size of each. Which of them,
+    how much, and the number of components have the largest log-density of left-out rows.
 
     Arguments:
         x: Standardized data, of shape `(N, n)`.
@@ -79,21 +92,32 @@ def fit_mixture(x: Tensor, seed: int = 0, width: float = 1e-2, groups: np.ndarra
     fold = torch.from_numpy(permutation(int(unit.max()) + 1, seed, -20)[unit]) % folds
     kept = (torch.arange(folds)[:, None] != fold).double()
 
-    def held_out(k: int, shrinkage: float) -> tuple[float, int, float]:
+    def held_out(k: int, shrinkage: Shrinkage) -> tuple[float, int, Shrinkage]:
         """The mean log-density of each row by the mixture of the folds that it is not in."""
         _, log_density = data.best(kept, k, shrinkage, seed, starts)
         return float(log_density[fold, torch.arange(count)].mean()), k, shrinkage
 
+    def rising(counts: list[int], shrinkage: Shrinkage) -> list[tuple[float, int, Shrinkage]]:
+        """More and more components, until they are no better."""
+        found = list[tuple[float, int, Shrinkage]]()
+        for i, k in enumerate(counts):
+            report(i / len(counts))
+            found.append(held_out(k, shrinkage))
+            if len(found) - found.index(max(found)) > _PATIENCE:
+                break
+        return found
+
     counts = [k for k in _COUNTS if k == 1 or _ROWS * k <= count]
-    found = [held_out(counts[0], n + 2.0)]
-    for i, k in enumerate(counts[1:]):
-        report(0.5 * i / len(counts))
-        found.append(held_out(k, n + 2.0))
-        if len(found) - found.index(max(found)) > _PATIENCE:
-            break
-    place = found.index(max(found))
-    with part(0.5, 0.9):
-        found += mapped(lambda k: held_out(k, _LITTLE), counts[max(0, place - 1) : place + 2])
+    with part(0, 0.4):
+        found = rising(counts, Shrinkage(n + 2.0))
+    place = counts.index(max(found)[1])
+    with part(0.4, 0.7):
+        found += rising(counts[max(1, place) :], Shrinkage(n + 2.0, True))
+    _, k, shrinkage = max(found)
+    place = counts.index(k)
+    with part(0.7, 0.9):
+        little = shrinkage._replace(rows=_LITTLE)
+        found += mapped(lambda k: held_out(k, little), counts[max(0, place - 1) : place + 2])
     score, k, shrinkage = max(found)
     state, _ = data.best(torch.ones(1, count, dtype=torch.float64), k, shrinkage, seed, _STARTS)
     parts = (state.means[0].float(), state.covariances[0].float(), state.weights[0].float())
@@ -133,7 +157,7 @@ class _Data:
         i, j = torch.triu_indices(x.shape[1], x.shape[1])
         return cls(x, torch.cat([torch.ones_like(x[:, :1]), x, x[:, i] * x[:, j]], 1), width)
 
-    def best(self, rows: Tensor, k: int, shrinkage: float, seed: int, starts: int) -> tuple[_State, Tensor]:
+    def best(self, rows: Tensor, k: int, shrinkage: Shrinkage, seed: int, starts: int) -> tuple[_State, Tensor]:
         """The best mixtures of several starts for some rows each, `(F, N)` of 0 and 1, and all log-densities `(F, N)`."""
         starts = 1 if k == 1 else starts
         rows = rows.repeat(starts, 1)
@@ -160,7 +184,7 @@ class _Data:
             centre = torch.where(held.sum(-1, keepdim=True) > 0, held @ self.x / held.sum(-1, keepdim=True), centre)
         return member
 
-    def _fitted(self, rows: Tensor, member: Tensor, shrinkage: float) -> tuple[_State, Tensor]:
+    def _fitted(self, rows: Tensor, member: Tensor, shrinkage: Shrinkage) -> tuple[_State, Tensor]:
         before = torch.full((len(rows),), -math.inf, dtype=torch.float64)
         for _ in range(_ROUNDS):
             state = self._maximized((member * rows[..., None]).mT @ self.products, shrinkage)
@@ -173,7 +197,7 @@ class _Data:
             before = now
         return state, log_density
 
-    def _maximized(self, sums: Tensor, shrinkage: float) -> _State:
+    def _maximized(self, sums: Tensor, shrinkage: Shrinkage) -> _State:
         """The mixtures of sums of products over the rows of each component, `(B, K, P)`."""
         n, k = self.x.shape[1], sums.shape[1]
         count = sums[..., 0].clamp_min(1e-6)
@@ -184,6 +208,18 @@ class _Data:
         scatter = scatter - count[..., None, None] * means[..., None] * means[..., None, :]
         total = count.sum(1)[:, None, None]
         common = (scatter.sum(1) / total)[:, None]
-        covariances = (scatter + shrinkage * common) / (count[..., None, None] + shrinkage)
+        if shrinkage.sized:
+            common = self._sized(scatter, count, common)
+        covariances = (scatter + shrinkage.rows * common) / (count[..., None, None] + shrinkage.rows)
         covariances = covariances + self.width**2 * torch.eye(n, dtype=torch.float64)
         return _State((count + 0.5) / (total[..., 0] + 0.5 * k), means, (covariances + covariances.mT) / 2)
+
+    def _sized(self, scatter: Tensor, count: Tensor, common: Tensor) -> Tensor:
+        """The common shape in the size of each component, `(B, K, n, n)`: its mean variance relative to `common`."""
+        n = self.x.shape[1]
+        little = self.width**2 * torch.eye(n, dtype=torch.float64)
+        inverse = torch.linalg.inv(common + little)
+        size = ((scatter * inverse).sum((-2, -1)) / n + 1.0) / (count + 1.0)  # a row of the common covariance
+        shape = (scatter / size[..., None, None]).sum(1) / count.sum(1)[:, None, None]
+        found: Tensor = size[..., None, None] * shape[:, None]
+        return found

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import scorefield
-from scorefield import Data, Run, Training, fit
+from scorefield import Data, Network, Run, Training, fit
 from scorefield.cli import main
 from scorefield.evaluation import evaluate_run
 from scorefield.fitting import Options, plan, prepare, trainer_of
@@ -130,7 +130,8 @@ def test_a_field_given_beside_a_field():
     """The mean of the data is the field that is given."""
     beside = RNG.normal(size=(400, 8, 8))
     data = beside + 0.1 * RNG.normal(size=(400, 8, 8))
-    model = fit(data, context=beside, training=Training(steps=150, batch=32), data=Data(structure="grid"))
+    small, training = Network(widths=(24, 24)), Training(steps=150, batch=32)
+    model = fit(data, context=beside, training=training, data=Data(structure="grid"), network=small)
     x = model.given(context=beside[:4]).sample(4)
     assert np.sqrt(np.mean((x - beside[:4]) ** 2)) < 0.6 < np.sqrt(np.mean((x - beside[4:8]) ** 2))
 

@@ -18,7 +18,11 @@ EXAMPLES = json.loads((Path(__file__).parent / "v0_1_0" / "examples.json").read_
 TODAY = {code for _, code in PYTHON}  # what has not changed since is run there
 
 
-@pytest.mark.parametrize("name", [n for n, each in EXAMPLES.items() if "\n".join(each["code"]) + "\n" not in TODAY])
+LONG = {"likelihood.md 2", "posterior.md 3"}
+CHANGED = [n for n, each in EXAMPLES.items() if "\n".join(each["code"]) + "\n" not in TODAY]
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in LONG else []) for n in CHANGED])
 def test_old_examples_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     scope = {}

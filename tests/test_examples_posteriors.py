@@ -48,16 +48,19 @@ def test_sparse_views(run):
     assert len(errors) == 2 and all(abs(square - 1) < 4 * chance for square in errors)
 
 
+@pytest.mark.slow
 def test_shear_modulus(run):
     text, figure = run("shear_modulus", "--minutes", "0.02", "--layers", "200", "--count", "2")
     assert figure.size[0] > 1000 and numbers(r"error of the posterior mean ([\d.]+)", text)
 
 
+@pytest.mark.slow
 def test_conditional_digits(run):
     text, figure = run("conditional_digits", "--minutes", "0.02", "--count", "2")
     assert len(numbers(r"weight (\d): [\d.]+% are of the requested class", text)) == 2 and figure.size == (1040, 100)
 
 
+@pytest.mark.slow
 def test_colourizing(run):
     text, figure = run("colourizing", "--steps", "3", "--patches", "2", "--count", "2")
     assert len(numbers(r"PSNR of the mean ([\d.]+) dB", text)) == 2 and min(figure.size) > 200

@@ -110,7 +110,7 @@ def test_floats_of_eight_bits_are_as_fine_as_their_integers():
 def test_bits_of_whole_numbers():
     """The entropy of a uniform distribution on 8 numbers is 3 bits; of points the density is far off between them."""
     x = np.random.default_rng(1).integers(0, 8, 4000)
-    model = fit(x, training=Training(steps=500))
+    model = fit(x, training=Training(steps=500), network=Network(widths=(64,), depth=2))
     found = model.density(tolerance=1e-3).bits_per_dim(x[:100], 1)
     assert float(found.value.mean()) == pytest.approx(3, abs=0.15)
     drawn = model.sample(1000)

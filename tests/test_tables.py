@@ -113,8 +113,8 @@ def test_files_and_densities_of_mixed_tables(table, model, tmp_path):
     loaded = scorefield.load(tmp_path / "m.safetensors")
     pd.testing.assert_frame_equal(loaded.sample(20), model.sample(20))
     rows = table.drop(columns="note").head(3)
-    found, density = model.log_prob(rows, tolerance=1e-3), model.density(tolerance=1e-3)
-    torch.testing.assert_close(loaded.log_prob(rows, tolerance=1e-3).value, found.value)
+    found, density = model.log_prob(rows, tolerance=1e-2), model.density(tolerance=1e-2)
+    torch.testing.assert_close(loaded.log_prob(rows, tolerance=1e-2).value, found.value)
     of_mode = density.marginal(rows[["mode"]], of=["mode"]).value.exp()
     assert bool((of_mode > 0).all()) and float(of_mode.max()) < 0.8
     rest = density.conditional(rows, given=["mode"]).value
@@ -228,7 +228,7 @@ def test_moons_given_one_coordinate():
     rng = np.random.default_rng(0)
     angle, up = rng.uniform(0, np.pi, 3000), rng.random(3000) < 0.5
     x = np.stack([np.where(up, np.cos(angle), 1 - np.cos(angle)), np.where(up, np.sin(angle), 0.5 - np.sin(angle))], 1)
-    made = fit(x + 0.08 * rng.normal(size=x.shape), training=Training(steps=1500))
+    made = fit(x + 0.08 * rng.normal(size=x.shape), training=Training(steps=1000))
     drawn = made.condition({0: -0.5}).sample(200)
     assert (drawn[:, 0] == -0.5).all() and (drawn[:, 1] > 0.25).mean() >= 0.97
     with pytest.raises(ValueError, match="columns are those of tables and vectors"):
@@ -274,8 +274,8 @@ def test_columns_that_follow_from_others_are_known_by_them():
     a, b = rng.normal(size=400), rng.normal(3.0, 0.5, 400)
     frame = pd.DataFrame({"t": a + b, "a": a, "b": b})
     made = fit(frame, training=Training(steps=200))
-    of_b = made.density().marginal(frame[["b"]].head(50), of=["b"]).value.numpy()
-    exact = -((frame["b"].head(50) - 3) ** 2) / 0.5 - math.log(0.5 * math.sqrt(2 * math.pi))
+    of_b = made.density().marginal(frame[["b"]].head(20), of=["b"]).value.numpy()
+    exact = -((frame["b"].head(20) - 3) ** 2) / 0.5 - math.log(0.5 * math.sqrt(2 * math.pi))
     assert np.abs(of_b - exact).mean() < 0.2
     gaps = frame.head(4).set_axis(list("wxyz")).assign(name="n")
     gaps.loc["w", "b"], gaps.loc["x", "t"], gaps.loc["y", ["a", "b"]] = np.nan, np.nan, np.nan
@@ -286,5 +286,5 @@ def test_columns_that_follow_from_others_are_known_by_them():
     np.testing.assert_allclose(filled["t"], filled["a"] + filled["b"])
     np.testing.assert_allclose(filled["b"], frame["b"].iloc[[0, 1, 3]])
     seen = made.observe(Measurement(Mask([True, False, False]), [4.0], 0.1))
-    found = evidence(seen, particles=200, islands=2, steps=32).log_evidence.value
+    found = evidence(seen, particles=100, islands=2, steps=32).log_evidence.value
     assert abs(float(found) + (4 - 3) ** 2 / 2 / 1.26 + math.log(2 * math.pi * 1.26) / 2) < 0.2

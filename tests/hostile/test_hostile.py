@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).parent))
 import corpus
 
 CASES = corpus.cases()
-SHARE = 5  # of the corpus in the suite: one in so many
+SHARE = 11  # of the corpus in the suite: one in so many
 
 
 def loaded(names: list[str], folder: Path) -> list[dict[str, Any]]:

@@ -61,6 +61,7 @@ def test_one_pair_of_bounds_is_that_of_all_parameters():
     assert float((drawn.mean(0) - torch.tensor([0.3, -0.2])).abs().max()) < 0.1
 
 
+@pytest.mark.slow
 def test_noise_of_two_modes():
     """x = θ ± 1 + N(0, 0.3²) θ uniform: the diffusion model is needed, and kept. Exact by quadrature."""
     rng = np.random.default_rng(2)

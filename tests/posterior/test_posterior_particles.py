@@ -49,8 +49,15 @@ def model(prior: Gaussian | Mixture, process=PROCESSES[0], sampler=None) -> Mode
     return Model(Schema.of(np.zeros((3, n)) + np.arange(3)[:, None]), Standardize((n,)), prior, moments, sampling)
 
 
-@pytest.mark.parametrize("process", PROCESSES, ids=lambda p: type(p).__name__)
-@pytest.mark.parametrize("method", [None, MomentMatching()], ids=["default", "moment matching"])
+METHODS = {"default": None, "moment matching": MomentMatching()}
+WIDTHS = [
+    pytest.param(p, m, id=f"{name}-{type(p).__name__}", marks=[pytest.mark.slow] if m and type(p) in (VE, Flow) else [])
+    for name, m in METHODS.items()
+    for p in PROCESSES
+]
+
+
+@pytest.mark.parametrize(("process", "method"), WIDTHS)
 def test_draws_are_as_wide_as_the_posterior_at_every_noise(process, method):
     count = 1000
     for noise in (0.1, 0.001):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scorefield import Training, fit, load
+from scorefield import Network, Training, fit, load
 from scorefield.data.variables import ABSENT, FREE, GIVEN
 from scorefield.denoisers import Denoiser, Gaussian
 from scorefield.diffusion import Diffusion
@@ -176,7 +176,7 @@ def test_false_alarms_are_rare():
 
 def test_a_table_is_learned_and_drawn_with_its_equal_rows(tmp_path):
     frame = pd.DataFrame(rows(3000).round(3), columns=["owed", "paid"])
-    model = fit(frame, training=Training(steps=1200))
+    model = fit(frame, training=Training(steps=1200), network=Network(widths=(96,), depth=2))
     drawn = model.sample(2000)
     share = (drawn["owed"] == drawn["paid"]).mean()
     assert abs(share - SHARE) < 0.06

@@ -59,7 +59,7 @@ class Table:
 def names_of(frame: DataFrame) -> tuple[Name, ...]:
     """The names of the columns, checked to be distinct and plain values."""
     if not len(frame.columns):
-        raise DataError("the table has no columns: give it at least one of numbers")
+        raise DataError("the table has no columns: give it at least one")
     twice = frame.columns[frame.columns.duplicated()].unique().tolist()
     if twice:
         raise DataError(f"the table has several columns named {', '.join(map(repr, twice[:5]))}: rename them")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..dtypes import holds_numbers
 from ..errors import DataError
 from .base import Column, shown
 from .number import missing_share
@@ -64,14 +63,17 @@ class Category(Column):
         dtype = values.dtype
         lost = int(values.isna().sum())
         facts: dict[str, Any] = {}
+        texts = False
         if str(dtype) == "category":
             kept = values.cat.remove_unused_categories().cat
             facts = {"ordered": bool(kept.ordered), **_declared(values)}
             levels = _plain(kept.categories)
+            texts = any(type(a) is not type(b) for a, b in zip(levels, kept.categories.tolist()))
         else:
             levels = _ordered(_plain(values.dropna().unique()))
         what = "boolean" if levels and all(isinstance(v, bool) for v in levels) else "category"
         words = f"{what} of {len(levels)} levels" + (", ordered" if facts.get("ordered") else "")
+        words += f", {type(kept.categories[0]).__name__}s that become text" if texts else ""
         return cls(name, str(dtype), lost > 0, words + missing_share(lost, len(values)), levels, **facts)
 
     @property
@@ -135,5 +137,5 @@ def _declared(values: Series[Any]) -> dict[str, Any]:
     """The levels that a categorical type has, and their type."""
     index = values.cat.categories
     levels = _plain(index)
-    plain = all(type(a) is type(b) or holds_numbers(str(index.dtype)) for a, b in zip(levels, index.tolist()))
+    plain = all(type(a) is type(b) for a, b in zip(levels, index.tolist()))
     return {"declared": levels, "level_dtype": str(index.dtype) if plain else "object"}

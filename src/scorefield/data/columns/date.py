@@ -113,7 +113,7 @@ class Date(Column):
         if (lost.any() and not self.missing) or np.isinf(x).any():
             raise RuntimeError(f"samples of column {self.name!r} are not finite: the sampler diverged, take more steps")
         low, high = self._range()
-        ends = [(end - self.origin) // self.period for end in (low + self.period, high)]
+        ends = [-((self.origin - low) // self.period), (high - self.origin) // self.period]
         k = np.clip(np.rint(np.where(lost, 0.0, x)), max(ends[0], -(2**62)), min(ends[1], 2**62))
         ticks = self.origin + k.astype(np.int64) * self.period
         times = np.where(lost, np.iinfo(np.int64).min, ticks).view(f"{'m' if self.difference else 'M'}8[{self.unit}]")
@@ -131,7 +131,7 @@ class Date(Column):
         if self.text is None and not self.days:
             return -(2**63) + 2**12, 2**63 - 2**12
         ends = (
-            np.datetime64(t).astype(f"M8[{self.unit}]").astype(np.int64) for t in ("0001-01-02", "9999-12-31T23:59:59")
+            np.datetime64(t).astype(f"M8[{self.unit}]").astype(np.int64) for t in ("0001-01-01", "9999-12-31T23:59:59")
         )
         low, high = ends
         return int(low), int(high)

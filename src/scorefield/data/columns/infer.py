@@ -13,11 +13,13 @@ import numpy as np
 
 from ...settings import Data
 from ..errors import DataError, DataTypeError
+from .affixed import Affixed, NumberFormat
 from .base import Column, Name, shown
 from .category import Category
 from .constant import Constant
 from .date import Date
 from .number import Number
+from .remarks import inexact_share, remark
 from .text import date_format, number_text
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ LeftOut = tuple[tuple[Name, str], ...]
 MOST_LEVELS = 256  # of a category that nobody asked for: one coordinate each
 _FEW_LEVELS = 10  # with so few, text is a category in however few rows
 _MANY_ROWS = 32  # from which integers that count the rows are not taken for measured
+_INEXACT = 0.1  # of whole numbers that are not exact in float64: with more, they are not taken for numbers
 _NAMES_OF_KEYS = re.compile(r"(.*[_\W])?(id|ids|uuid|guid|key|index|rownames?|row_?(id|names?|numbers?))", re.I)
 
 
@@ -154,11 +157,29 @@ def column_of(values: Series[Any], name: Name, wishes: ColumnWishes | None = Non
     present = values.dropna()
     if not len(present):
         return _empty(values, name)
-    if not _hashable(present):
+    if not _hashable(present) or isinstance(present.iloc[0], bytes):
         return f"holds values of the kind {type(present.iloc[0]).__name__}, of which there is no distribution here"
+    values = _of_plain_type(values)
     asked = {"category": _category, "number": _number, "date": _date}
     made = asked[wishes.kind](values, name, wishes) if wishes.kind else _taken_for(values, present, name, wishes)
-    return _constant(made, values) if isinstance(made, Column) else made
+    return _constant(_remarked(made, values), values) if isinstance(made, Column) else made
+
+
+def _of_plain_type(values: Series[Any]) -> Series[Any]:
+    """The same values in a type that its name gives back, unlike pyarrow's decimals."""
+    from pandas.api import types
+
+    try:
+        types.pandas_dtype(str(values.dtype))
+    except (NotImplementedError, TypeError):
+        return values.astype(object)
+    return values
+
+
+def _remarked(made: Column, values: Series[Any]) -> Column:
+    """The column, whose reason says what is odd about its values."""
+    odd = remark(values) if values.dtype == object or made.size else ""
+    return replace(made, reason=f"{made.reason}; {odd}") if odd else made
 
 
 def _taken_for(values: Series[Any], present: Series[Any], name: Name, wishes: ColumnWishes) -> Column | str:
@@ -182,10 +203,14 @@ def _taken_for(values: Series[Any], present: Series[Any], name: Name, wishes: Co
     if not (types.is_string_dtype(dtype) or objects):
         return f"holds values of the type {dtype}: convert it, df[{name!r}].astype(str) or .astype(float)"
     numbers, bad = number_text(values)
+    if bad is None and inexact_share(present):
+        return _number(values, name, wishes)
     if bad is None and not np.isnan(numbers).all():
         return _number(values, name, wishes)
     if _all(distinct, str) and (form := date_format(distinct)) is not None:
         return Date.of(values, name, form)
+    if _all(distinct, str) and (signs := NumberFormat.of(distinct)) is not None:
+        return _affixed(values, name, signs, wishes)
     return _category(values, name, wishes, words=bad, numbers=int((~np.isnan(numbers)).sum()))
 
 
@@ -207,10 +232,11 @@ def _category(
     if numbers > rows // 2 and words is not None:
         what = f"{numbers} numbers with words among them, {shown(values, words)}"
         return f"{what}: make these missing, or {how} as a category of {levels} levels"
+    odd = remark(values)
     if levels == rows:
-        return f"identifier or free text: another value in each of {rows} rows; {how}"
+        return f"{odd or 'identifier or free text'}: another value in each of {rows} rows; {how}"
     if 2 * levels > rows:
-        return f"free text: {levels} values in {rows} rows; {how}"
+        return f"{odd or 'free text'}: {levels} values in {rows} rows; {how}"
     return f"category of {levels} levels, more than {MOST_LEVELS}; {how}"
 
 
@@ -219,6 +245,8 @@ def _number(values: Series[Any], name: Name, wishes: ColumnWishes) -> Column | s
     from pandas.api import types
 
     dtype = values.dtype
+    if inexact_share(values) > _INEXACT:
+        return _large(values, name, wishes)
     if types.is_numeric_dtype(dtype) and not types.is_bool_dtype(dtype):
         kept = str(dtype)
     elif str(dtype) == "category" or types.is_bool_dtype(dtype):
@@ -233,6 +261,25 @@ def _number(values: Series[Any], name: Name, wishes: ColumnWishes) -> Column | s
     if not wishes.keep and not wishes.more and (why := _counts(values, name)):
         return why
     return Number.of(values, name, kept, **dict(wishes.more))
+
+
+def _affixed(values: Series[Any], name: Name, form: NumberFormat, wishes: ColumnWishes) -> Column | str:
+    """Numbers with signs around them."""
+    import pandas
+
+    plain = [form.number(v) if isinstance(v, str) else np.nan for v in values]
+    inner = Number.of(pandas.Series(plain), name, "float64", **dict(wishes.more))
+    reason = f"{inner.reason}, written as {form.text(float(np.nanmedian(plain)))!r}"
+    return Affixed(name, str(values.dtype), inner.missing, reason, inner, form)
+
+
+def _large(values: Series[Any], name: Name, wishes: ColumnWishes) -> Column | str:
+    """Whole numbers that float64 does not hold: categories where they are asked for or few, else left out."""
+    what = "whole numbers beyond 2^53, which are not exact as numbers"
+    if wishes.kind == "number":
+        raise DataError(f"column {name!r} holds {what}: subtract an offset, or make it a category")
+    found = _category(values, name, wishes)
+    return found if isinstance(found, Column) else f"{what}; keep={[name]!r} keeps it as a category"
 
 
 def _counts(values: Series[Any], name: Name) -> str:

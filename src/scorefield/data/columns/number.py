@@ -232,7 +232,10 @@ def _in_words(present: np.ndarray, count: int, facts: dict[str, Any], column: Nu
     if values and len(values) <= 8:
         parts.append(f"one of {', '.join(f'{v:g}' for v in values)}")
     elif share >= max(0.05, 5 / len(first)):
-        rest = "else " + ("positive" if most == 0 == present[0] else f"{present[0]:g} to {present[-1]:g}")
+        others = first[present[first] != most]
+        rest = "else " + (
+            "positive" if most == 0 == present[0] else f"{present[others[0]]:g} to {present[others[-1]]:g}"
+        )
         parts += [f"{most:g} in {share:.0%} of rows".replace("%", " %"), rest]
     elif step and facts["decimals"] == 0:
         parts += ["whole", f"{present[0]:g} to {present[-1]:g}"]

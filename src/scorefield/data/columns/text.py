@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +35,7 @@ _TIMES = (
 FORMATS = (*(day + time for time in _TIMES for day in (*_DAYS, *_NAMED)), "%Y-%m", "%Y/%m", "%b %Y")
 """How dates are written, in the words of strftime."""
 
+_OFFSET = re.compile(r"(?<=:\d\d)[+-]\d\d:?\d\d$|(?<=\.\d{6})[+-]\d\d:?\d\d$")
 _FIRST = 200  # texts on which a format is tried before all others confirm it
 
 
@@ -47,7 +49,7 @@ def as_numbers(values: Series[Any], name: Any) -> np.ndarray:
 
     if types.is_numeric_dtype(values.dtype) or types.is_bool_dtype(values.dtype):
         numbers: np.ndarray = values.to_numpy(dtype=np.float64, na_value=np.nan)
-        return numbers
+        return numbers + 0.0  # without negative zeros
     found, bad = number_text(values)
     if bad is not None:
         raise DataError(f"column {name!r} holds numbers, got {shown(values, bad)}: correct it, or leave that row out")
@@ -91,7 +93,8 @@ def parsed_dates(values: Series[Any], form: str) -> Series[Any]:
     import pandas
 
     codes, texts = pandas.factorize(values)
-    zoned, words = form.endswith("Z"), [v if isinstance(v, str) else None for v in texts]
+    zoned = form.endswith("Z")  # and a text with another offset is of another format
+    words = [v if isinstance(v, str) and (v.endswith("Z") or not zoned) else None for v in texts]
     found: Any = pandas.to_datetime(words, format=form[:-1] + "%z" if zoned else form, errors="coerce", utc=zoned)
     found = found.tz_localize(None) if zoned else found
     return pandas.Series(np.append(found.to_numpy(), np.datetime64("NaT"))[codes])
@@ -109,7 +112,8 @@ def date_format(values: Series[Any]) -> str | None:
     if not len(texts) or not any(c.isdigit() for c in str(texts.iloc[0])):
         return None
     first, found = texts.iloc[:: max(1, len(texts) // _FIRST)], []
-    for form in FORMATS:
+    offset = _OFFSET.search(str(texts.iloc[0]))  # from UTC, the same in all of them, is a part of the format
+    for form in [form + offset[0] for form in FORMATS if "%H" in form] if offset else FORMATS:
         if all(parsed_dates(part, form).notna().all() for part in (first.iloc[:1], first, texts)):
             found.append(form)
     return found[0] if len(found) == 1 else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from scorefield.cli import main, terminal
+from scorefield.cli.verbs import app
 from scorefield.runs import Run
 from scorefield.settings import Data, Network, Training
 
@@ -60,6 +62,15 @@ def test_every_command_has_examples(capsys, verb):
     assert cli(verb, "--help") == 0
     shown = capsys.readouterr().out
     assert "Examples:" in shown and f"scorefield {verb} " in shown
+
+
+@pytest.mark.parametrize("verb", [name for name in app if not name.startswith("-")])
+def test_examples_can_be_copied_from_a_terminal_of_80_columns(capsys, verb):
+    """A line that the terminal breaks is two commands once it is pasted, and the second one is none."""
+    assert main([verb, "--help"]) == 0
+    examples = capsys.readouterr().out.partition("Examples:")[2].partition("\n\n")[2].partition("\n\n")[0]
+    commands = examples.replace("\\\n", " ").splitlines()
+    assert commands and all(shlex.split(command)[:2] == ["scorefield", verb] for command in commands if command.strip())
 
 
 @pytest.mark.parametrize("verb", ["fit", "evaluate", "posterior"])

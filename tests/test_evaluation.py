@@ -97,6 +97,11 @@ def test_all_rows_are_used_where_few_were_held_out():
         "2,000 samples from 100 rows of held-out data, nor, by moments and marginals, from all 1,000 rows."
     )
     assert found.smallest.sizes.real == (100, 1000)
+    for family in found.families:  # what is said of the rows is what they are
+        every = family.distance.name.endswith("all rows")
+        assert family.against == ("all rows" if every else "held out")
+        said = "samples and 1,000 real rows, held out or not" if every else "samples and 100 held-out rows"
+        assert said in family.distance.note
     shift = evaluate(model_of(shifted(0.13)), *parts, count=2000, seed=2)
     assert "moments, all rows" in {d.name for d in shift.rejected} and "moments" not in {d.name for d in shift.rejected}
     assert not evaluate(model_of(EXACT), *parts, count=150, matched=False).rows
@@ -234,6 +239,7 @@ def test_advice_follows_what_was_found():
     assert RANGE in {d.name for d in found.rejected}
     said = " ".join(found.verdict)
     assert "Samples lie outside the range of the data in rain (40 below 0, of 600)" in said and "declare bounds" in said
+    assert "−log₁₀" not in said  # of a value that the sentence does not give
     assert "Train longer" not in said
     samples = table(600, 2)
     zero = samples[:, 0] == 0

@@ -197,6 +197,26 @@ def test_spans_of_time():
     assert spans == ["0 s", "59 s", "1:00", "59:59", "1:00 h", "25:00 h"]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "speed"), [(0.001, "1,000 steps/s"), (0.1, "10 steps/s"), (0.7, "1.4 steps/s"), (14.5, "14.5 s/step")]
+)
+@pytest.mark.parametrize("every", [1, 3])
+def test_the_speed_is_that_of_the_steps_and_of_the_first_one_none_is_known(seconds, speed, every, monkeypatch):
+    said: list[list[str]] = []
+
+    def listen(report):
+        if announce._now.step % every == 0:
+            said.append(list(report.details()))
+
+    announce = Announcer()
+    with progress.listening(listen):
+        for each in training(12, seconds, monkeypatch):
+            announce(each)
+    speeds = [[detail for detail in details if "step/" in detail or "/s" in detail] for details in said]
+    assert speeds == [[speed] if (i + 1) * every > 1 else [] for i in range(len(said))] and len(said) == 12 // every
+    assert all(details[0] == "loss 0.5000" for details in said)
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True

@@ -250,7 +250,7 @@ def test_memory_maps_are_read_from_their_file(tmp_path):
         (pathlib.Path("x.npy"), "read it first"),
         ({"a": 1}, "data must be an array, a tensor, a DataFrame or a DataArray, got a dict"),
         (None, "got a NoneType"),
-        (field().to_dataset(), "a Dataset holds several arrays, 't2m' (('time', 5), "),
+        (field().to_dataset(), "got a Dataset that holds one, 't2m' (('time', 5), "),
         (field().to_dataset().assign(q=field()), "ds['t2m'], or all as channels: ds.to_dataarray('channel')"),
         (xarray.Dataset(), "the Dataset holds no arrays"),
         (pandas.DataFrame({"c": [1j]}), "column 'c' holds complex numbers: make it two columns, .real and .imag"),

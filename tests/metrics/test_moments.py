@@ -57,6 +57,24 @@ def test_a_moment_that_differs_is_named(change, word, rng):
     assert found.distance.p_value == 0.005 and word in found.distance.note and found.p_values.min() < 1e-4
 
 
+@pytest.mark.parametrize(
+    ("shape", "at", "said"),
+    [
+        ((9,), 7, "of feature 7"),
+        ((1, 9), (0, 7), "at point 7"),
+        ((1, 3, 4), (0, 2, 1), "at point (2, 1)"),
+        ((2, 2, 2, 2), (1, 0, 1, 0), "at point (0, 1, 0) of channel 2"),
+    ],
+)
+def test_a_number_of_a_grid_is_named_by_its_place(shape, at, said, rng):
+    x, y = rng.normal(size=(100, *shape)), rng.normal(size=(100, *shape))
+    x[(slice(None), *np.atleast_1d(at))] += 3
+    found = moment_test(Pool.of(x, y, standardize=False), principal=2)
+    worst = [label for label in found.labels if label.startswith("mean ") and "direction" not in label]
+    z = dict(zip(found.labels, np.abs(found.differences)))
+    assert max(worst, key=z.get) == f"mean {said}" and len(set(worst)) == np.prod(shape)
+
+
 def test_marginals_are_scipys(rng):
     x, y = rng.normal(size=(150, 2)), rng.normal(size=(100, 2))
     x[:, 0] = np.round(x[:, 0])  # ties

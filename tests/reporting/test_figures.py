@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scorefield.metrics import Neighbours
+from scorefield.metrics import Neighbours, field_tests
 from scorefield.reporting import (
     DARK,
     level_losses,
@@ -17,6 +17,7 @@ from scorefield.reporting import (
     training_curve,
 )
 from scorefield.reporting.base import canvas, png
+from scorefield.reporting.curves import curve_chart
 from scorefield.reporting.figures import _label_ends, _running_mean, chosen_columns, histograms
 
 
@@ -114,3 +115,18 @@ def test_labels_at_the_ends_of_lines_do_not_overlap():
     boxes = sorted((text.get_window_extent(renderer) for text in axes.texts), key=lambda box: box.y0)
     assert all(below.y1 <= above.y0 + 1 for below, above in pairwise(boxes))
     assert boxes[-1].y1 < 600 and boxes[0].y0 == pytest.approx(0.2 * 480 + 60, abs=20)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 4, 4, 4), (2, 4, 4, 4)])
+def test_names_below_a_chart_do_not_overlap(shape, rng):
+    """The Minkowski functionals of volumes have four names, the others fewer."""
+    x = rng.normal(size=(24, *shape))
+    (curve,) = (c for c in field_tests(x[:12], x[12:], permutations=19) if c.name == "Minkowski functionals")
+    figure = curve_chart.figure(curve)
+    figure.canvas.draw()
+    axes = figure.axes[-1]
+    renderer = figure.canvas.get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in axes.get_xticklabels()]
+    assert len(boxes) == len(shape) and all(left.x1 < right.x0 for left, right in pairwise(boxes))
+    title = axes.xaxis.label.get_window_extent(renderer)
+    assert title.y0 >= 0 and title.y1 <= min(box.y0 for box in boxes) + 1

@@ -1,10 +1,12 @@
 """The page: one self-contained file, every section optional."""
 
 import base64
+import html
 import io
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -109,6 +111,22 @@ def test_text_is_escaped_and_numbers_are_formatted(rng, tmp_path):
     )
     assert "Fields &lt;of&gt; Ω &amp; more" in page and "<b>fast" not in page and "&lt;nearest&gt;" in page
     assert ">60,000<" in page and ">0.123<" in page and ">yes<" in page
+
+
+@pytest.mark.parametrize("p", [0.0, 2.6e-129, 9e-7, 2e-6, 0.031])
+def test_small_p_values_are_short(p, tmp_path):
+    """A column of a table on a phone has room for eight characters."""
+    families = [replace(family(3), p_values=np.full(3, p))]
+    page, _ = parsed(write_page(tmp_path / "r.html", Content("t", families=families)))
+    shown = re.findall(r'<td class="figure">([^<]*)</td></tr>', page)
+    assert shown and all(len(text) <= 8 for text in map(html.unescape, shown))
+    assert ("&lt; 1e−6" in shown) == (p < 1e-6)
+
+
+def test_long_values_may_be_broken_where_a_call_opens(tmp_path):
+    settings = [("objective", "LearnedUncertainty(DenoisingScoreMatching(<x>))", "why")]
+    page, _ = parsed(write_page(tmp_path / "r.html", Content("t", calibration=settings)))
+    assert "LearnedUncertainty(<wbr>DenoisingScoreMatching(<wbr>&lt;x&gt;))" in page
 
 
 def test_every_section_is_optional(tmp_path):

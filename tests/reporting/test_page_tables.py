@@ -122,8 +122,8 @@ def test_sections_say_what_their_numbers_are(page, content):
         "Privacy",
     ):
         assert words in text
-    assert "Given are Spearman's correlations of two numbers" in text
-    assert "Given are means of numbers, and shares of the category" in text
+    assert "The table shows Spearman's correlations of two numbers" in text
+    assert "The table shows means of numbers, and shares of the category" in text
     utility = content.table.utility
     assert utility.target == "<script>" and "learned from" in text and "95 % interval" in text
     assert f"of {len(content.table.columns)} columns" not in text
@@ -159,7 +159,7 @@ def test_nothing_is_wider_than_the_screen(page):
     assert max(widths) <= 680 and "wide-picture" not in page.split("</style>")[1]
     narrow = re.search(r"@media \(max-width: 640px\) \{(.*?)\n\}", style, re.DOTALL).group(1)
     columns = re.search(r"\.numbers tr \{ grid-template-columns: (.*?); \}", narrow).group(1)
-    assert columns == "minmax(0, 1fr) repeat(3, minmax(0, 4.2rem)); gap: 0 6px"  # 3 x 67 of 350 pixels
+    assert columns.startswith("minmax(0, 1fr) repeat(3, minmax(0, 4.4rem)); gap: 0 10px")  # 3 x 80 of 350 pixels
 
 
 def test_charts_are_pictures_of_the_width_of_a_card(content):

@@ -29,7 +29,8 @@ _KNOWN = {
 
   scorefield import auto cifar10.pth -o run --data photos/
   scorefield import ncsnv2 mine.pth -o run --size 96 --ladder 140 0.01 788
-  scorefield import score-sde checkpoint_24.pth -o run --preset vp/cifar10_ddpmpp_continuous
+  scorefield import score-sde checkpoint_24.pth -o run \\
+    --preset vp/cifar10_ddpmpp_continuous
   scorefield import diffusers ddpm-cifar10-32/ -o run --data photos/""",
 )
 def import_(

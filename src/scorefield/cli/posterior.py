@@ -25,17 +25,20 @@ _SAMPLERS = ("daps", "repaint", "twistedparticles")  # methods that are samplers
     sort_key=1.5,
     help_epilogue="""Examples:
 
-  scorefield posterior run y.npy --operator mask --noise 0.1 -n 100 -o draws.npy
-  scorefield posterior run y.npy --operator "blur(width=2)" --noise 5 -n 16 -o draws.npy --check
-  scorefield posterior run y.npy --operator "blur(width=2) | downsample(factor=2)" --noise 5 -n 16 -o draws.npy
-  scorefield posterior run y.npy --operator "linear('matrix.npy')" --noise covariance.npy -n 1000 -o draws.csv
-  scorefield posterior run y.npy --operator "radon(angles=12)" --noise "poisson(gain=2)" -n 16 -o draws.npy
-  scorefield posterior run y.npy --operator "linear('matrix.npy')" --noise 0.1 -n 1000 -o draws.npy --particles 4000
+  scorefield posterior run y.npy --operator mask --noise 0.1 -n 100 -o x.npy
+  scorefield posterior run y.npy --operator "blur(width=2)" --noise 5 --check
+  scorefield posterior run y.npy --operator "blur | grey" --noise 5 -n 9 -o x/
+  scorefield posterior run y.npy --operator "linear('A.npy')" --noise cov.npy \\
+    -n 1000 -o x.csv
+  scorefield posterior run y.npy --operator "radon(angles=12)" \\
+    --noise "poisson(gain=2)" -n 16 -o x.npy
+  scorefield posterior run y.npy --operator "linear('A.npy')" --noise 0.1 \\
+    -n 1000 -o x.npy --particles 4000
 
-Operators are those of scorefield.measurement (mask, blur, downsample, grey, radon, fourier, linear),
-one after another with | between them;
-methods those of scorefield.posterior (momentmatching, pigdm, tmpd, dps, annealed), and twistedparticles, daps and repaint.
-Arrays are given as files: 'matrix.npy'. An unknown name lists them all.""",
+"""
+    "Operators are those of scorefield.measurement (mask, blur, downsample, grey, radon, fourier, linear), one after "
+    "another with | between them; methods those of scorefield.posterior (momentmatching, pigdm, tmpd, dps, annealed), "
+    "and twistedparticles, daps and repaint. Arrays are given as files: 'A.npy'. An unknown name lists them all.",
 )
 def posterior(
     run: Path,

@@ -73,12 +73,15 @@ The main steps in three commands:
     help_epilogue="""Examples:
 
   scorefield fit table.csv -o run --minutes 2
-  scorefield fit table.csv -o run --categorical zone,band --bounds share=0:1 --keep id
+  scorefield fit table.csv -o run --categorical zone,band --bounds share=0:1 \\
+    --keep id
   scorefield fit fields.h5 --key pressure -o run --channels none --periodic
   scorefield fit photos/ -o run --resize 64 --minutes 60 --widths 64 128 256
-  scorefield fit digits.npz -o run --key images --context digits.npz --context-key labels
+  scorefield fit digits.npz -o run --key images --context digits.npz \\
+    --context-key labels
   scorefield fit data.npy -o run --process vp --sampler "ddim(steps=50)"
-  scorefield fit data.npy -o run --objective "slicedscorematching(count=2)" --parametrization v
+  scorefield fit data.npy -o run --objective "slicedscorematching(count=2)" \\
+    --parametrization v
   scorefield fit visits.csv -o run --groups patient
   scorefield fit prices.csv -o run --split time=day
   scorefield fit data.npy -o run --config run.toml""",

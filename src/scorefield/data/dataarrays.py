@@ -83,4 +83,6 @@ def explain_dataset(x: Any) -> str:
     first, stack = x[names[0]], ""
     if len(names) > 1 and len({x[n].dims for n in names}) == 1 and math.prod(first.shape) > 0:
         stack = f", or all as channels: ds.to_dataarray('channel').transpose({first.dims[0]!r}, 'channel', ...)"
+    if len(names) == 1:
+        return f"data must be one array, got a Dataset that holds one, {shown}: pass that, ds[{names[0]!r}]"
     return f"a Dataset holds several arrays, {shown}: pass one of them, ds[{names[0]!r}]{stack}"

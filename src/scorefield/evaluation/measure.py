@@ -39,7 +39,7 @@ _SHARES = {
     "drift": 0.5,
     "search for copies": 1,
     "losses": 1,
-    "drawing in another way": 2,
+    "drawing with another sampler": 2,
     "power of the tests": 1,
 }  # about how long each takes
 _TWINS = {True: 1000, False: 250}  # samples drawn by another sampler: of vectors, of grids
@@ -100,7 +100,7 @@ def evaluate(
         neighbours = _copies(model, (samples, known, fresh), vector, unseen and matched, how)
     with step("losses"):
         gap = _gap(model, known, fresh, how) if unseen and matched and (enough or how) else None
-    with step("drawing in another way"):
+    with step("drawing with another sampler"):
         twin = _twin(model, drawn, vector, seed)
     found = Evaluation(
         count=count,

@@ -183,7 +183,10 @@ def _all_rows(drawn: Tensor, real: Tensor, others: Tensor | None) -> tuple[int, 
     """
     if others is None or len(real) >= len(drawn) or min(len(drawn), len(real) + len(others)) < FEWEST:
         return 0, ()
-    pool = Pool.of(drawn, torch.cat([real, others]), maximum=_ALL)
+    pool = replace(Pool.of(drawn, torch.cat([real, others]), maximum=_ALL), against="real rows, held out or not")
     found = (metrics.moment_test(pool), metrics.marginal_test(pool))
-    named = (replace(each, distance=replace(each.distance, name=f"{each.distance.name}, all rows")) for each in found)
+    names = [f"{each.distance.name}, all rows" for each in found]
+    named = (
+        replace(each, distance=replace(each.distance, name=n), against="all rows") for n, each in zip(names, found)
+    )
     return pool.m, tuple(named)

@@ -180,7 +180,7 @@ def _difference(found: Evaluation, unseen: bool) -> str:
     where = {each.distance.name for each in found.families} | {each.distance.name for each in found.curves}
     telling = [d for d in least if d.name in where] or least  # these say where the difference is
     first = max(telling, key=lambda d: (d.value - d.floor) / max(d.high - d.low, 1e-300))
-    why = f": {first.note}" if first.note else ""
+    why = f": {first.note.partition('; the value is')[0]}" if first.note else ""  # no value is given here
     return (
         f"{len(rejected)} of {len(tests)} tests find{'s' if len(rejected) == 1 else ''} a difference. "
         f"The clearest is in the {first.name} (p = {first.p_value:.2g}){why}."

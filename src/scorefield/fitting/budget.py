@@ -58,7 +58,7 @@ def resolve_training(
             reason = f"the default for vectors: with more steps, a network memorizes {count:,} examples"
             found.take("steps", steps, reason)
     batch = max(4, min(64, 100_000 // numbers)) if grid else 256
-    found.take("batch", batch, "small: many steps teach more than large ones")
+    found.take("batch", batch, "small: many small steps train better than few large ones")
     found.take("learning_rate", 3e-3 if grid else 2e-3, "that of AdamW for biases, norms and the outermost layers")
     muon = "that of Muon for the matrices inside" if grid else "AdamW alone is faster for small networks"
     found.take("muon_learning_rate", 0.015 if grid else 0.0, muon)

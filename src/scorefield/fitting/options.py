@@ -30,7 +30,7 @@ class Choice(NamedTuple):
         reason: Why; "given" where the user made the choice.
 
     Example:
-        >>> name, value, reason = Choice("batch", "256", "small: many steps teach more than large ones")
+        >>> name, value, reason = Choice("batch", "256", "small: many small steps train better than few large ones")
         >>> name, value
         ('batch', '256')
     """

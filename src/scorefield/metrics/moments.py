@@ -31,6 +31,7 @@ class TestFamily:
         differences: Standardized differences, or Kolmogorov-Smirnov distances.
         p_values: The p-value of each, times their number (Bonferroni): valid, and conservative if they are dependent.
         values: What `samples` and `real` are, in words.
+        against: The rows that `real` are values of, in words.
     """
 
     distance: Distance
@@ -40,6 +41,7 @@ class TestFamily:
     differences: np.ndarray
     p_values: np.ndarray
     values: str = ""
+    against: str = "held out"
 
 
 class Means:
@@ -157,8 +159,18 @@ def moment_test(pool: Pool, permutations: int = 499, principal: int = 16) -> Tes
         kept = max(1, min(features, COORDINATES, LARGE // (2 * len(rows))))
         chosen = torch.arange(kept) * features // kept
         blocks += [rows[:, chosen], rows[:, chosen].square()]
-        labels += [f"mean of feature {int(i)}" for i in chosen] + [f"variance of feature {int(i)}" for i in chosen]
+        places = [_place(int(i), tuple(pool.rows.shape[1:])) for i in chosen]
+        labels += [f"mean {place}" for place in places] + [f"variance {place}" for place in places]
     return family(pool, torch.cat(blocks, 1), labels, "moments", permutations, pool.sizes)
+
+
+def _place(index: int, shape: tuple[int, ...]) -> str:
+    """Which number of an example this is, in words: of vectors `(F,)`, or of grids `(C, *S)`."""
+    if len(shape) == 1:
+        return f"of feature {index}"
+    channel, *point = (int(i) for i in np.unravel_index(index, shape))
+    where = f"at point ({', '.join(map(str, point))})" if len(point) > 1 else f"at point {point[0]}"
+    return where + (f" of channel {channel + 1}" if shape[0] > 1 else "")
 
 
 class Ranks:

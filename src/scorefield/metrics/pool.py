@@ -32,6 +32,7 @@ class Pool:
         rows: All rows, `(n + m + extra, *D)` in float32.
         n, m: The numbers of samples and of held-out data.
         seed: The seed of all tests.
+        against: What the `m` rows are, for notes.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -44,6 +45,7 @@ class Pool:
     n: int
     m: int
     seed: int = 0
+    against: str = "held-out rows"
 
     @classmethod
     def of(
@@ -91,7 +93,7 @@ class Pool:
     @property
     def sizes(self) -> str:
         """What is compared, for notes."""
-        return f"{self.n:,} samples and {self.m:,} held-out data"
+        return f"{self.n:,} samples and {self.m:,} {self.against}"
 
     @property
     def pair(self) -> slice:
@@ -128,7 +130,7 @@ class Pool:
 
     def with_rows(self, rows: Tensor) -> Pool:
         """The same pool with other features as rows."""
-        return Pool(rows, self.n, self.m, self.seed)
+        return Pool(rows, self.n, self.m, self.seed, self.against)
 
     def observed(self) -> tuple[Tensor, Tensor]:
         """The weights of samples and of held-out data in `pair`, `(1, n + m)` each."""

@@ -32,7 +32,7 @@ def curve_chart(curve: Curve, theme: Theme = LIGHT, width: float = 330) -> Figur
         theme, width: The colours, and the width in pixels of the page.
     """
     count = min(CHANNELS, len(curve.real))
-    size, below = (150 if count == 1 else 108), 44
+    size, below = (150 if count == 1 else 108), 44 + 14 * _folded(curve)
     height = below + count * (size + 22)
     figure = canvas(width, height)
     at = np.arange(len(curve.at)) if curve.ticks or curve.places else np.asarray(curve.at, dtype=float)
@@ -76,12 +76,18 @@ def _panel(axes: Axes, at: np.ndarray, curve: Curve, channel: int, theme: Theme)
     else:
         few_ticks(axes.yaxis, 4)
     if curve.ticks:
-        axes.set_xticks([place for place, _ in curve.ticks], [text for _, text in curve.ticks])
+        texts = [text.replace(" ", "\n") if _folded(curve) else text for _, text in curve.ticks]
+        axes.set_xticks([place for place, _ in curve.ticks], texts)
     elif curve.places:
         axes.set_xticks([])
     elif at.min() > 0 and at.max() > 20 * at.min():
         log_scale(axes, "x")
     axes.margins(x=0.02)
+
+
+def _folded(curve: Curve) -> bool:
+    """Whether ticks have one word on a line: four names of several words are wider than a chart."""
+    return len(curve.ticks) > 3 and any(" " in text for _, text in curve.ticks)
 
 
 def _increasing(at: np.ndarray) -> list[slice]:

@@ -81,6 +81,8 @@ def write(path: str | os.PathLike[str], template: str, **parts: Any) -> Path:
     environment.filters["sentence"] = lambda text: typographic(text[:1].upper() + text[1:])
     environment.filters["share"] = percent
     environment.filters["typographic"] = typographic
+    environment.filters["breakable"] = _breakable
+    environment.filters["probability"] = _probability
     page = _with_contents(environment.get_template(template).render(light=LIGHT, dark=DARK, **parts))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page.encode())
@@ -115,6 +117,17 @@ def _anchor(text: str) -> str:
 def _visible(value: Any) -> Any:
     """What a template inserts; what is HTML already, as the output of a macro is, stays as it is."""
     return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def _breakable(text: str) -> Any:
+    """A text that a browser may break after an opening parenthesis, as in Heun(steps=20), before it breaks words."""
+    safe = require("markupsafe")
+    return safe.Markup("(<wbr>").join(safe.escape(part) for part in visible(text).split("("))
+
+
+def _probability(p: float) -> str:
+    """A p-value as text; how small it is below 10⁻⁶ is more than a test can say."""
+    return "< 1e−6" if p < 1e-6 else number(float(p))
 
 
 def _text(value: Any) -> str:

@@ -394,7 +394,7 @@ NONE = "None of 1 tests distinguishes 100 samples from 100 rows of held-out data
 LEARNED = "But the held-out loss exceeds the training loss at level 0.1, by a factor of up to 1.50"
 APART = "The samples differ from real data in ways that the tests can see."
 ALIKE = "No difference between samples and held-out data was found."
-SHORT = "The model is not trained enough yet: its samples differ clearly from real data."
+SHORT = "The model is not trained enough yet: its samples differ from real data."
 COPIES = "The model copies training data: do not use its samples as new data."
 
 
@@ -547,3 +547,16 @@ def test_the_other_sampler_is_of_the_other_kind():
         model = Model(schema, Standardize((2,)), gaussian, gaussian, Sampling(sampler, 8, process=EDM()))
         other = _other(model)[0].sampler
         assert other.deterministic is not sampler.deterministic
+
+
+def test_the_moments_of_tables_are_called_by_their_columns():
+    """They were features 0 to 3, which nobody can look up."""
+    rng = np.random.default_rng(0)
+    frame = pytest.importorskip("pandas").DataFrame({"size": rng.normal(size=500), "kind": rng.choice(["a", "b"], 500)})
+    model = fit(frame, training=Training(steps=1))
+    found = evaluate(model, frame[:400], frame[400:], count=300)
+    labels = {
+        label for family in found.families if family.distance.name == "moments, all rows" for label in family.labels
+    }
+    assert {"mean of size", "variance of size", "mean of kind is a"} <= labels
+    assert not any("feature" in label for label in labels)

@@ -61,9 +61,9 @@ def test_a_moment_that_differs_is_named(change, word, rng):
     ("shape", "at", "said"),
     [
         ((9,), 7, "of feature 7"),
-        ((1, 9), (0, 7), "at point 7"),
-        ((1, 3, 4), (0, 2, 1), "at point (2, 1)"),
-        ((2, 2, 2, 2), (1, 0, 1, 0), "at point (0, 1, 0) of channel 2"),
+        ((1, 9), (0, 7), "of point 7"),
+        ((1, 3, 4), (0, 2, 1), "of point (2, 1)"),
+        ((2, 2, 2, 2), (1, 0, 1, 0), "of point (0, 1, 0) of channel 2"),
     ],
 )
 def test_a_number_of_a_grid_is_named_by_its_place(shape, at, said, rng):

@@ -114,14 +114,17 @@ class RealData:
                 photograph, names = is_photograph(model.schema), channel_names(model.schema)
                 options: dict[str, Any] = {"units": values_of(model), "channels": names}
                 curves = metrics.field_tests(drawn, real, others, phases=not photograph, **options)
-        rows, every = _all_rows(drawn, real, others)
-        distances = self._distances(drawn, real, others) + boosted
+        names = feature_names(model, self.known)
+        rows, every = _all_rows(drawn, real, others, names)
+        distances = self._distances(drawn, real, others, names) + boosted
         return Tested(distances, (*families, *every), curves, table, self._condition(drawn, vector), rows)
 
-    def _distances(self, drawn: Tensor, real: Tensor, others: Tensor | None) -> tuple[Distance, ...]:
+    def _distances(
+        self, drawn: Tensor, real: Tensor, others: Tensor | None, names: tuple[str, ...]
+    ) -> tuple[Distance, ...]:
         own = self.own or {}
         if min(len(drawn), len(real)) >= FEWEST:
-            return metrics.battery(drawn, real, others, maximum=max(20_000, len(real)), own=own)
+            return metrics.battery(drawn, real, others, maximum=max(20_000, len(real)), own=own, names=names)
         every = DISTANCES | dict(own)
         return tuple(metrics.with_floor(distance, drawn, real, others, name=name) for name, distance in every.items())
 
@@ -175,7 +178,18 @@ def vectors_of(model: Model, known: Rows) -> Vectors:
     return lambda rows, count: metrics.table_features(matrix_of(rows, count or _ROWS), reference, described)[0]
 
 
-def _all_rows(drawn: Tensor, real: Tensor, others: Tensor | None) -> tuple[int, tuple[TestFamily, ...]]:
+def feature_names(model: Model, known: Rows) -> tuple[str, ...]:
+    """What the numbers of an example are called; () where they have no names."""
+    described = model.schema.table
+    if not described:
+        columns = tuple(map(str, model.schema.columns or ()))
+        return columns if len(columns) == int(np.prod(model.schema.inner_shape)) else ()
+    return metrics.table_features(matrix_of(known, 2), matrix_of(known, _ROWS), described)[1]
+
+
+def _all_rows(
+    drawn: Tensor, real: Tensor, others: Tensor | None, names: tuple[str, ...]
+) -> tuple[int, tuple[TestFamily, ...]]:
     """Tests against all rows, where fewer were held out than samples were drawn: how many rows, and the tests.
 
     They find that a model does not fit. Of overfitting they are not a test: a model that follows the training rows too
@@ -183,10 +197,11 @@ def _all_rows(drawn: Tensor, real: Tensor, others: Tensor | None) -> tuple[int, 
     """
     if others is None or len(real) >= len(drawn) or min(len(drawn), len(real) + len(others)) < FEWEST:
         return 0, ()
-    pool = replace(Pool.of(drawn, torch.cat([real, others]), maximum=_ALL), against="real rows, held out or not")
+    every = Pool.of(drawn, torch.cat([real, others]), maximum=_ALL)
+    pool = replace(every, against="real rows, held out or not", names=names)
     found = (metrics.moment_test(pool), metrics.marginal_test(pool))
-    names = [f"{each.distance.name}, all rows" for each in found]
+    titles = [f"{each.distance.name}, all rows" for each in found]
     named = (
-        replace(each, distance=replace(each.distance, name=n), against="all rows") for n, each in zip(names, found)
+        replace(each, distance=replace(each.distance, name=t), against="all rows") for t, each in zip(titles, found)
     )
     return pool.m, tuple(named)

@@ -102,7 +102,7 @@ def _conclusion(found: Evaluation, unseen: bool, short: bool) -> str:
     if unseen and found.copies_suspected:
         return "The model copies training data: do not use its samples as new data."
     if short:
-        return "The model is not trained enough yet: its samples differ clearly from real data."
+        return "The model is not trained enough yet: its samples differ from real data."
     if found.drift is not None and found.drift.drifts and found.drift.fits and apart:
         return "The samples fit the rows the model was trained on, but the data drift: later rows differ."
     if apart:
@@ -264,5 +264,5 @@ def _longer(history: LossHistory) -> str:
     took = f" ({history.seconds:.2g} s)" if 0 < history.seconds < 100 else ""
     return (
         f"Train longer: training ended{after}{took}, too early to see whether the loss still falls. Fit again into a new "
-        "folder without a budget, for the default one, or with a larger one, such as --minutes 10."
+        "folder with the default budget, or a larger one such as --minutes 10."
     )

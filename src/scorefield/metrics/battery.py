@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from ..progress import mapped, part
 from .base import Array, Distance, subsample
@@ -31,6 +32,7 @@ def battery(
     permutations: int = 499,
     seed: int = 0,
     own: Mapping[str, Metric] | None = None,
+    names: Sequence[str] = (),
 ) -> tuple[Distance, ...]:
     """All distances between samples and held-out data with their noise floors, tests first.
 
@@ -47,6 +49,7 @@ def battery(
         permutations: The number of permutations of each test; the smallest p-value is 1/(permutations + 1).
         seed: The seed of the subsets and of the tests.
         own: Further distances by their names, functions of two samples; those that `metric` declares are there already.
+        names: What the numbers of an example are called, for notes.
 
     Raises:
         ValueError: If there are fewer than ten rows on a side, the shapes differ, or a value is not finite.
@@ -63,7 +66,8 @@ def battery(
         counts = f"{len(samples)} and {len(held_out)}"
         raise ValueError(f"battery needs at least {2 * FOLDS} samples and as many held-out data, got {counts}")
     with part(0, 0.4):
-        found = _of_all(Pool.of(samples, held_out, train, maximum=maximum, seed=seed), permutations)
+        every = Pool.of(samples, held_out, train, maximum=maximum, seed=seed)
+        found = _of_all(replace(every, names=tuple(names)), permutations)
     pool = Pool.of(samples, held_out, train, maximum=pairs, seed=seed)
     with part(0.4, 0.7):
         found += _of_pairs(pool, permutations)

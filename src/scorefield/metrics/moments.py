@@ -159,18 +159,9 @@ def moment_test(pool: Pool, permutations: int = 499, principal: int = 16) -> Tes
         kept = max(1, min(features, COORDINATES, LARGE // (2 * len(rows))))
         chosen = torch.arange(kept) * features // kept
         blocks += [rows[:, chosen], rows[:, chosen].square()]
-        places = [_place(int(i), tuple(pool.rows.shape[1:])) for i in chosen]
-        labels += [f"mean {place}" for place in places] + [f"variance {place}" for place in places]
+        names = [pool.called(int(i)) for i in chosen]
+        labels += [f"mean of {name}" for name in names] + [f"variance of {name}" for name in names]
     return family(pool, torch.cat(blocks, 1), labels, "moments", permutations, pool.sizes)
-
-
-def _place(index: int, shape: tuple[int, ...]) -> str:
-    """Which number of an example this is, in words: of vectors `(F,)`, or of grids `(C, *S)`."""
-    if len(shape) == 1:
-        return f"of feature {index}"
-    channel, *point = (int(i) for i in np.unravel_index(index, shape))
-    where = f"at point ({', '.join(map(str, point))})" if len(point) > 1 else f"at point {point[0]}"
-    return where + (f" of channel {channel + 1}" if shape[0] > 1 else "")
 
 
 class Ranks:
@@ -242,7 +233,7 @@ def marginal_test(pool: Pool, permutations: int = 499, projections: int = 32) ->
     """
     rows, features = pool.flat, pool.flat.shape[1]
     if features <= projections:
-        values, labels = rows, [f"feature {i}" for i in range(features)]
+        values, labels = rows, [pool.called(i) for i in range(features)]
         if features > 1:
             axes = directions(rows[pool.pair], min(8, features))
             values = torch.cat([rows, rows @ axes], 1)

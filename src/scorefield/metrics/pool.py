@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -33,6 +33,7 @@ class Pool:
         n, m: The numbers of samples and of held-out data.
         seed: The seed of all tests.
         against: What the `m` rows are, for notes.
+        names: What the features are called, for notes; empty where they are only numbered.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -46,6 +47,7 @@ class Pool:
     m: int
     seed: int = 0
     against: str = "held-out rows"
+    names: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -90,6 +92,16 @@ class Pool:
         """The number of further real data."""
         return len(self.rows) - self.n - self.m
 
+    def called(self, feature: int) -> str:
+        """What a number of an example is called: of vectors `(F,)`, or of grids `(C, *S)`."""
+        if feature < len(self.names):
+            return self.names[feature]
+        channel, *point = (int(i) for i in np.unravel_index(feature, tuple(self.rows.shape[1:])))
+        if not point:
+            return f"feature {feature}"
+        where = f"point ({', '.join(map(str, point))})" if len(point) > 1 else f"point {point[0]}"
+        return where + (f" of channel {channel + 1}" if self.rows.shape[1] > 1 else "")
+
     @property
     def sizes(self) -> str:
         """What is compared, for notes."""
@@ -130,7 +142,7 @@ class Pool:
 
     def with_rows(self, rows: Tensor) -> Pool:
         """The same pool with other features as rows."""
-        return Pool(rows, self.n, self.m, self.seed, self.against)
+        return replace(self, rows=rows, names=())
 
     def observed(self) -> tuple[Tensor, Tensor]:
         """The weights of samples and of held-out data in `pair`, `(1, n + m)` each."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from scorefield import checkpoint
 from scorefield.data import ArrayRows
 from scorefield.data.variables import FREE, GIVEN
+from scorefield.fitting import Options, prepare
 from scorefield.units import Equation, Related, Relation, Relations, Standardize, find_relations
 
 D = torch.float64
@@ -309,3 +310,18 @@ def test_units_on_disk(tmp_path):
 def test_mistakes(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_a_relation_with_gaps_is_named_and_not_kept():
+    """It holds in every row without gaps; samples do not keep it, which nobody said."""
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame({"a": rng.gamma(2, 20, 600).round(2), "b": rng.gamma(2, 3, 600).round(2)})
+    frame["sum"] = (frame["a"] + frame["b"]).round(2)
+    said = [c.value for c in prepare(frame, Options()).choices if c.name == "relation" and "is kept" in c.reason]
+    assert said == ["sum = a + b"]
+    frame.loc[rng.random(600) < 0.06, "a"] = np.nan
+    said = [c for c in prepare(frame, Options()).choices if c.name == "relation"]
+    assert [c.value for c in said] == ["sum = a + b"] and "is not kept: a column misses values" in said[0].reason
+    frame.loc[5, "sum"] += 1
+    assert not [c for c in prepare(frame, Options()).choices if c.name == "relation"]

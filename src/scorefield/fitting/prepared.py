@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +21,14 @@ from ..rng import Samples, permutation
 from ..settings import Training
 from ..units import Related, Relations, Standardize, Units, Wishes, choose_units
 from .options import GIVEN, Choice, Options
-from .related import IndependentRows, independent_columns, independent_parts, relations_of, unclipped
+from .related import (
+    IndependentRows,
+    independent_columns,
+    independent_parts,
+    relations_of,
+    relations_of_known_values,
+    unclipped,
+)
 from .splitting import Split, chosen_split
 
 __all__ = ["Prepared", "PreparedContext", "prepare", "smallest_step"]
@@ -162,6 +170,7 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
         check_rows([Constraint(text) for text in schema.constraints], x, schema.columns)
     with part(0, 0.2):
         relations = Relations(rows.shape[1]) if plain else relations_of(rows, schema)
+        found_relations = _of_relations(relations, () if plain else relations_of_known_values(rows, schema))
     schema = unclipped(schema, relations)
     parts, columns = chosen_split(x, rows, options.data, options.seed, groups), schema.table
     if relations:
@@ -172,7 +181,7 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
     choices = [Choice("structure", schema.structure, schema.reason)]
     choices += [Choice("held out", f"{len(parts.held_out):,} rows", parts.said)] if parts.said else []
     choices += [Choice("left out", repr(name), reason) for name, reason in schema.left_out]
-    choices += [Choice("relation", words, "holds in every row, and is kept") for words in relations.describe()]
+    choices += found_relations
     wishes = _wishes(options, columns, relations, len(parts.train))
     with part(0.5, 0.9):
         form = _units(options, wishes, _integer(schema, relations), columns, parts.train, summary)
@@ -205,6 +214,13 @@ class _Form:
     scale: float = 1.0
     choices: tuple[Choice, ...] = ()
     affine: Standardize | None = None
+
+
+def _of_relations(relations: Relations, gaps: Sequence[str]) -> list[Choice]:
+    """The relations that are kept, and those that are not because a column misses values."""
+    kept, why = relations.describe(), "holds where all is known, and is not kept: a column misses values"
+    found = [Choice("relation", words, "holds in every row, and is kept") for words in kept]
+    return found + [Choice("relation", words, why) for words in gaps if words not in kept]
 
 
 def _names(schema: Schema, relations: Relations) -> tuple[object, ...] | None:

@@ -13,10 +13,18 @@ from ..data import Rows, Schema
 from ..data.columns import Category, Column, Number
 from ..data.dtypes import Bound
 from ..data.layout import Layout
-from ..units import Equation, Relations, find_relations
+from ..units import Equation, Relations, find_relations, relations_with_gaps
 from .splitting import Split
 
-__all__ = ["IndependentRows", "declared", "independent_columns", "independent_parts", "relations_of", "unclipped"]
+__all__ = [
+    "IndependentRows",
+    "declared",
+    "independent_columns",
+    "independent_parts",
+    "relations_of",
+    "relations_of_known_values",
+    "unclipped",
+]
 
 
 class IndependentRows(Rows):
@@ -62,6 +70,14 @@ def relations_of(rows: Rows, schema: Schema) -> Relations:
     clipped = [column.sides if i in found.kept else column.bounds for i, column in enumerate(table)]
     low, high = zip(*clipped)  # columns that sums are computed from are clipped before
     return replace(found, low=low, high=high)
+
+
+def relations_of_known_values(rows: Rows, schema: Schema) -> tuple[str, ...]:
+    """The relations, in words, that hold in the rows without gaps, and are not kept because a column misses values."""
+    table = schema.table
+    if schema.structure != "vector" or not any(column.missing and not column.size for column in table):
+        return ()
+    return relations_with_gaps(rows, schema.columns, [not c.size for c in table], [c.bounds for c in table])
 
 
 def unclipped(schema: Schema, relations: Relations) -> Schema:

@@ -6,7 +6,7 @@ from .choose import UnitsChoice, choose_units
 from .column_map import ColumnMap
 from .columns import ColumnUnits
 from .elimination import Equation
-from .finding_relations import find_relations
+from .finding_relations import find_relations, relations_with_gaps
 from .partly_equal import PartlyEqual
 from .relations import Related, Relation, Relations
 from .standardize import Standardize
@@ -28,4 +28,5 @@ __all__ = [
     "Wishes",
     "choose_units",
     "find_relations",
+    "relations_with_gaps",
 ]

@@ -14,7 +14,7 @@ from ..data.rows import Rows
 from .elimination import Equation, Equations, fraction_of, precision, solved
 from .relations import Relation, Relations
 
-__all__ = ["find_relations"]
+__all__ = ["find_relations", "relations_with_gaps"]
 
 _ROWS = 4096  # rows, or pixels, that relations are sought in
 _MOST = 1024  # columns: above, relations are not sought
@@ -22,6 +22,7 @@ _ROUNDS = 16  # how often rows that break a relation are added and the search is
 _BROKEN = 64  # and how many at once
 _DIGITS = 9  # decimals, at most
 _CHUNK = 1 << 20  # numbers that are read at a time
+_COMPLETE = 64  # rows without gaps, at least, in which relations of columns with gaps are sought
 _COMMON = 10_000  # the common denominator of coefficients, at most
 _SUM, _FITTED = 32, 1024  # roundings of a sum with simple coefficients, and of one whose coefficients are fitted
 
@@ -85,6 +86,39 @@ def find_relations(
         allowed = allowed & ~check.missing
         some = np.concatenate([some, *check.broken])
     return check.settled(empty, one_hot=len(rows.shape) == 2)
+
+
+def relations_with_gaps(
+    rows: Rows, names: Sequence[object] | None, candidates: Sequence[bool], bounds: Bounds
+) -> tuple[str, ...]:
+    """The relations, in words, that hold wherever their columns are known, where one of these misses values.
+
+    They are not kept: which value is missing would have to be drawn with them.
+
+    Arguments:
+        rows, names, bounds: As `find_relations` takes them.
+        candidates: Which columns may be in a relation, those with missing values among them.
+
+    Example:
+        >>> from scorefield.data import ArrayRows
+        >>> x = np.random.default_rng(0).integers(0, 100, (500, 3)).astype(float)
+        >>> x[:, 0] = x[:, 1] + x[:, 2]
+        >>> x[::9, 1] = np.nan
+        >>> relations_with_gaps(ArrayRows(x), ["total", "a", "b"], [True] * 3, [(None, None)] * 3)
+        ('total = a + b',)
+    """
+    size, allowed = rows.shape[1], np.asarray(candidates, bool)
+    low, high = zip(*bounds)
+    some = _some(rows)
+    complete = some[np.isfinite(some[:, allowed]).all(1)]
+    if size > _MOST or len(complete) < _COMPLETE or len(complete) == len(some):
+        return ()
+    check = _Check(size, _items(complete, allowed, (), bounds))
+    check.read(rows)
+    kept = [item for k, (item, _, _) in enumerate(check.items) if k not in check.failed]
+    gaps = [item for item in kept if check.missing[[item.target, *item.columns]].any()]
+    titles = () if names is None else tuple(map(str, names))
+    return Relations(size, items=tuple(gaps), low=low, high=high, names=titles).describe()
 
 
 def _some(rows: Rows) -> np.ndarray:

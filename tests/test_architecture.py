@@ -22,6 +22,7 @@ FLOORS = [
         "migrations",
         "condition_migrations",
         "deprecation",
+        "warned",
         "display",
         "overwriting",
         "plotting",

@@ -84,3 +84,76 @@ def test_what_cannot_be_meant(table, capsys, words, message):
     assert main(["fit", str(table), "-o", str(table.parent / "run"), *TINY, *words]) != 0
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("error: ") and message in line
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """A run on a table with text, a score and whole numbers, one column of which is left out."""
+    folder = tmp_path_factory.mktemp("shop")
+    r = np.random.default_rng(0)
+    frame = pandas.DataFrame({"region": r.choice(["North", "South"], N), "score": r.uniform(1, 9, N).round(1)})
+    frame = frame.assign(visits=r.poisson(4, N), name=[f"n{i}" for i in range(N)])
+    frame.to_csv(folder / "shop.csv", index=False)
+    assert main(["fit", str(folder / "shop.csv"), "-o", str(folder / "run"), *TINY]) == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("suffix", "expected"), [("csv", "new.csv"), ("parquet", "new.parquet"), ("npy", "new.npy"), ("nc", "new.nc")]
+)
+def test_the_next_line_names_a_format_that_holds_the_samples(tmp_path, capsys, suffix, expected):
+    r = np.random.default_rng(0)
+    frame, path = pandas.DataFrame({"kind": r.choice(["a", "b"], N), "x": r.normal(size=N)}), tmp_path / f"x.{suffix}"
+    if suffix == "npy":
+        np.save(path, r.normal(size=(N, 2)))
+    elif suffix == "nc":
+        pytest.importorskip("xarray").DataArray(r.normal(size=(N, 2)), dims=("row", "place")).to_netcdf(path)
+    else:
+        getattr(frame, f"to_{suffix}")(path, index=False)
+    assert main(["fit", str(path), "-o", str(tmp_path / "run"), *TINY]) == 0
+    (line,) = [each for each in capsys.readouterr().err.splitlines() if each.startswith("next: ")]
+    assert f"-n 1000 -o {expected}, or: " in line
+    assert main(["sample", str(tmp_path / "run"), "-n", "3", "-o", str(tmp_path / expected), "--steps", "2"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "start"),
+    [
+        ("score=900", "note: score=900 lies outside of the data ("),
+        ("visits=2.5", "error: column 'visits' takes whole numbers from 0 to "),
+        ("score=NA", "error: column 'score' never misses in the data, got None: give a value"),
+        ("regio=North", "error: there is no column 'regio': did you mean 'region'?"),
+        ("name=n1", "error: column 'name' was left out when the model was fitted: identifier or free text"),
+    ],
+)
+def test_values_that_are_given_are_checked(shop, tmp_path, capsys, given, start):
+    words = ["sample", str(shop / "run"), "-n", "2", "-o", str(tmp_path / "new.csv"), "--steps", "2", "--given", given]
+    assert (main(words) == 0) == start.startswith("note")
+    (line,) = [each for each in capsys.readouterr().err.splitlines() if each.startswith(("note", "error"))]
+    assert line.startswith(start)
+
+
+def test_impute_counts_what_it_fills(shop, tmp_path, capsys):
+    frame = pandas.read_csv(shop / "shop.csv").head(6).astype({"score": float, "visits": float})
+    frame.loc[:1, ["score", "region"]], frame.loc[3, "visits"] = None, -2
+    frame.to_csv(tmp_path / "gaps.csv", index=False)
+    words = ["impute", str(shop / "run"), str(tmp_path / "gaps.csv"), "--steps", "2", "-o"]
+    assert main([*words, str(tmp_path / "filled.csv")]) == 0
+    said = capsys.readouterr().err
+    assert "filled 4 missing values in 2 of 6 rows\n" in said
+    assert "note: values that their column cannot take: 'visits' in 1 row (it takes whole numbers from" in said
+    words[2] = str(shop / "shop.csv")
+    assert main([*words, str(tmp_path / "whole.csv")]) == 0
+    assert f"no value misses in {N} rows: nothing was filled\n" in capsys.readouterr().err
+
+
+def test_help_says_how_a_table_is_conditioned(capsys):
+    assert main(["sample", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert (
+        "--given region=North age=40" in said
+        and "all other columns are drawn" in said
+        and "not a range or a set: for these draw more rows, and keep those within" in said
+    )
+    assert main(["logprob", "--help"]) == 0
+    assert "1e-3 for tables with categories" in " ".join(capsys.readouterr().out.replace("│", " ").split())

@@ -78,6 +78,7 @@ if TYPE_CHECKING:
         toys as toys,
         training as training,
         units as units,
+        warned as warned,
     )
     from .comparison import compare as compare
     from .data import missing as missing, read as read
@@ -105,6 +106,7 @@ _INTERNAL = {
     "renames",
     "replacing",
     "spec",
+    "warned",
 }
 _HOMES = {
     "Data": ("settings", "Data"),

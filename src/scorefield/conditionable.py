@@ -23,7 +23,7 @@ from .conditions import (
     same_values,
 )
 from .context import Context
-from .data import in_place_of, known_values
+from .data import beyond, check_distinct, check_possible, in_place_of, known_values, rows_with_gaps, unknown_column
 from .denoisers import DenoiserModule, NoisyClassifier
 from .diffusion import Diffusion
 from .display import listed
@@ -35,9 +35,11 @@ from .progress import mapped
 from .rng import Rng
 from .samplers import Sampling, SamplingLike
 from .schedules import LogLevel
+from .warned import warn_outside
 
 __all__ = ["ConditionableModel"]
 
+_FAR = 6.0  # standard deviations from the mean, where the range of the data is not known: a million normal numbers lie within
 _EXACT_NUMBERS = 16  # vectors of up to so many numbers are drawn by particles
 
 
@@ -72,18 +74,24 @@ class ConditionableModel(GenerativeModel, abc.ABC):
         Arguments:
             context: The context in the form that `fit` took it: one for all samples, or M of them, of which sample i has
                 that of row i mod M. Densities and latents of N examples take one, or N. Or a mapping from columns of the data
-                to their values.
+                to their values, or a table of such columns.
             guidance: The weight of guidance towards the context; 1 is none. Larger weights make samples more typical of the
                 context, and follow no exact distribution.
             interval: The noise levels with guidance, in standard deviations of the data; all by default.
             weak: A weaker model of the same data to guide away from (autoguidance), with the same context; by default the
                 model itself without context (classifier-free guidance).
             named: Instead of `context`: columns of the context, or of the data, by their names, at once or one after
-                another. A value of the data may be `scorefield.missing`.
+                another. A list or a tuple holds one value for each row in turn, of which sample i has number i mod M, not a
+                range or a set: for these draw more rows, and keep those within. A value of the data may be `scorefield.missing`
+                where the data miss.
 
         Raises:
             ValueError: If the model does not know the class or the column, or has not learned what a missing context (NaN or
-                None) or guidance needs.
+                None) or guidance needs; or if a column cannot take a value, by its bounds, lattice or type, or is given
+                as missing and never misses in the data.
+
+        Warns:
+            UserWarning: If a value lies outside of the data: what is drawn there is extrapolated.
 
         Example:
             >>> import numpy as np, scorefield
@@ -97,15 +105,18 @@ class ConditionableModel(GenerativeModel, abc.ABC):
             >>> bool(abs(model.condition({0: 1.0}).sample(200)[:, 1].mean() - 0.9) < 0.2)
             True
         """
-        if isinstance(context, Mapping) and not named:
-            context, named = None, dict(context)
+        context, named = self._by_name(context, named)
         columns = {name: value for name, value in named.items() if self._is_column(name)}
         if columns:
+            check_possible(self.schema, columns)
             known = self._with_known(columns)
+            self._warn_beyond(columns)
             others = {name: value for name, value in named.items() if name not in columns}
             if not others and context is None and interval is None and weak is None and guidance in (None, 1):
                 return known
             return known.condition(context, guidance=guidance, interval=interval, weak=weak, **others)
+        if context is None and not named:
+            self._check_given()
         encoding = self._encoding(named)
         if context is not None and named:
             raise ValueError(f"give the context at once or by columns, not both: got a value and {', '.join(named)}")
@@ -129,13 +140,44 @@ class ConditionableModel(GenerativeModel, abc.ABC):
         self._encoding()
         return self._with_context(rows)
 
+    def _by_name(self, context: Any, named: dict[str, Any]) -> tuple[Any, dict[Any, Any]]:
+        """What is given as values by names, where it may be: a mapping, or a table of columns of the data."""
+        table = hasattr(context, "columns") and hasattr(context, "iloc")
+        of_data = table and self.context is None and self.schema.structure == "vector"
+        if named or not (isinstance(context, Mapping) or of_data):
+            return context, named
+        if table:
+            check_distinct(context)
+        return None, {name: context[name] for name in context}
+
     def _encoding(self, named: Mapping[Any, Any] = MappingProxyType({})) -> Context:
-        if self.context is None:
-            what = "this model was fitted without context and cannot be conditioned on one"
-            if named and self.schema.columns is not None:
-                what = f"there is no column {next(iter(named))!r} among {listed(self.schema.columns)}, and no context"
-            raise ValueError(f"{what}: fit(x, context=…)")
-        return self.context
+        if self.context is not None:
+            return self.context
+        vectors = self.schema.structure == "vector"
+        name = next(iter(named), None)
+        if named and vectors and (self.schema.columns is not None or isinstance(name, int)):
+            raise ValueError(unknown_column(self.schema, name))
+        raise ValueError("this model was fitted without context and cannot be conditioned on one: fit(x, context=…)")
+
+    def _check_given(self) -> None:
+        """Raises if nothing is given to a model that is conditioned on columns alone: says which there are."""
+        if self.context is not None or self.schema.structure != "vector":
+            return
+        names = list(self.schema.columns or range(self.schema.inner_shape[0]))
+        example = keywords([names[0]]) if isinstance(names[0], str) else f"{{{names[0]!r}: …}}"
+        what = "this model was fitted without context, and is conditioned on columns of the data by their names"
+        raise ValueError(f"{what}, {listed(names)}: model.condition({example})")
+
+    def _warn_beyond(self, columns: Mapping[Any, Any]) -> None:
+        """Warns of known values that lie outside of the data."""
+        x, known = known_values(self.schema, columns)
+        said = beyond(self.schema, x, known)
+        if not self.schema.table and self.standardize.state_shape == tuple(x.shape[1:]):
+            far = known & (self.standardize(x.to(self.standardize.device)).cpu().abs() > _FAR)
+            for place in far.any(0).nonzero()[:, 0].tolist():
+                said.append(f"column {place}: {float(x[far[:, place], place][0]):g} lies far outside of the data")
+        if said:
+            warn_outside(f"{'; '.join(said)}: what is drawn there is extrapolated")
 
     def _is_column(self, name: Any) -> bool:
         """Whether a name is that of a column of the data, and not of the context."""
@@ -180,7 +222,8 @@ class ConditionableModel(GenerativeModel, abc.ABC):
         known values alone (missing at random).
 
         Arguments:
-            x: A table in the form that the model learned, with missing values; or an array of vectors with NaN.
+            x: A table in the form that the model learned, with missing values; or an array of vectors with NaN. It may have
+                no rows.
             draws: How many imputed tables: several show how uncertain the missing values are (multiple imputation).
             seed: The seed. Draw k of row i depends on the seed, i and k alone.
             sampler: How they are drawn; by default as the model draws conditionals.
@@ -190,7 +233,11 @@ class ConditionableModel(GenerativeModel, abc.ABC):
             that are left out of the model.
 
         Raises:
-            ValueError: If the data are not a table or vectors, or `x` has other columns.
+            ValueError: If the data are not a table or vectors, or `x` has other columns, or several of the same name.
+
+        Warns:
+            UserWarning: If there are values that their column cannot take, with the numbers of rows: they stay as they are, and
+                the gaps of these rows are filled as if they were not known.
 
         Example:
             >>> import numpy as np, scorefield
@@ -203,19 +250,30 @@ class ConditionableModel(GenerativeModel, abc.ABC):
             what = f"values are imputed in tables and vectors, but these data are {self.schema.reason}"
             raise ValueError(f"{what}: observe a Mask")
         self._check(draws, None)
-        data = self.schema.unpack(x, torch.float64)
+        data, impossible = rows_with_gaps(self.schema, x)
+        self._warn_impossible(impossible)
         gaps = data.isnan()
         rows = gaps.any(1).nonzero()[:, 0]
         tables = [data.clone() for _ in range(draws)]
         if len(rows):
-            part = self._with_rows(data[rows], ~gaps[rows], complete=True)
+            part = self._with_rows(data[rows], ~(gaps | impossible)[rows], complete=True)
             seeds = [seed + 1_000_003 * k for k in range(draws)]
             with shown():
                 drawn = mapped(lambda seed: torch.cat(list(part.batches(len(rows), seed, sampler))).double(), seeds)
                 for table, values in zip(tables, drawn):
                     table[rows] = torch.where(gaps[rows], values, data[rows])
-        packed = [in_place_of(x, self.schema.pack(table), gaps) for table in tables]
+        packed = [in_place_of(x, self.schema.pack(table), gaps, impossible) for table in tables]
         return packed if draws > 1 else packed[0]
+
+    def _warn_impossible(self, impossible: Tensor) -> None:
+        """Warns of values that a column of a table cannot take, by column."""
+        said = []
+        for column, count in zip(self.schema.table, impossible.sum(0).tolist()):
+            if count:
+                said.append(f"{column.name!r} in {count} row{'s' * (count > 1)} (it takes {column.takes})")
+        if said:
+            what = f"values that their column cannot take: {', '.join(said)}"
+            warn_outside(f"{what}; they stay, and gaps in these rows are filled without them")
 
     def _with_context(
         self,

@@ -222,10 +222,15 @@ class Model(ConditionableModel):
 
         It is that of data plus noise of the smallest level, whose effect is estimated (`truncation`).
 
+        In a table with categories, atoms or missing values, that a value is missing is part of a row where the data miss it;
+        where they never do, it is integrated out: the marginal log-density of the other values. A table of smooth numbers
+        alone, or an array, may have no missing values.
+
         Arguments:
             x: Data in the form that the model learned.
             probes: How many Hutchinson probes estimate the divergence; by default it is exact up to 64 dimensions.
-            tolerance, target_error, extrapolate: As for `scorefield.likelihood.log_prob`.
+            tolerance, target_error, extrapolate: As for `scorefield.likelihood.log_prob`. In a table with categories, atoms or
+                missing values the tolerance is 1e-3 by default: the places in cells leave a larger error.
             seed: The seed of the probes.
             batch: How many rows are integrated at once.
 
@@ -233,7 +238,8 @@ class Model(ConditionableModel):
             The values, their errors, and the numbers of evaluations, each of shape `(N,)`.
 
         Raises:
-            ValueError: If `x` has another form, a context is missing, or a method has no log-density (`DAPS`, `RePaint`).
+            ValueError: If `x` has another form, a value is missing that cannot be integrated out, a context is missing, or a
+                method has no log-density (`DAPS`, `RePaint`).
         """
         with shown(), part(0, 1, "log-densities"):
             return self.density(seed, probes, tolerance, batch, target_error, extrapolate).log_prob(x)

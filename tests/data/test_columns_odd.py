@@ -77,6 +77,10 @@ def test_a_table_with_prices_is_learned():
     assert drawn["price"].str.fullmatch(r"\$[\d,]+\.\d\d").all() and numbers.min() >= 0
     assert abs(np.log(numbers.median() / np.median(PRICES))) < 0.5
     assert drawn["share"].str[:-1].astype(int).between(0, 100).all()
+    dear = model.condition(price="$3,000.00").sample(20)
+    assert set(dear["price"]) == {"$3,000.00"} and model.condition(price=3000.0).sample(20).equals(dear)
+    with pytest.raises(ValueError, match="share"):
+        model.condition(share="120%")
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from .inputs import check_output
 from .options import NAMES, Drawing, Reading
-from .terminal import say
+from .terminal import notes, say
 from .verbs import Config, Device, app, device_of, flat, model_of
+
+if TYPE_CHECKING:
+    from ..model import Model
 
 __all__ = ["impute"]
 
@@ -59,9 +62,21 @@ def impute(
         check(name, model.schema)
     x = reading.read(data)
     sampling = drawing.sampling()
-    found = model.to(device_of(device)).impute(x, draws, seed, sampling)
+    with notes():
+        found = model.to(device_of(device)).impute(x, draws, seed, sampling)
     tables = [found] if draws == 1 else found
     for name, table in zip(names, tables):
         write(name, [table], len(table), model.schema)
         print(name)
-    say(f"{len(tables[0]):,} rows without gaps" + (f", {draws} times" if draws > 1 else ""))
+    say(_filled(x, model) + (f", {draws} times" if draws > 1 else ""))
+
+
+def _filled(x: Any, model: Model) -> str:
+    """How many values were filled in."""
+    from ..data import rows_with_gaps
+
+    gaps = rows_with_gaps(model.schema, x)[0].isnan()
+    values, rows = int(gaps.sum()), int(gaps.any(1).sum())
+    if not values:
+        return f"no value misses in {len(gaps):,} rows: nothing was filled"
+    return f"filled {values:,} missing value{'s' * (values > 1)} in {rows:,} of {len(gaps):,} rows"

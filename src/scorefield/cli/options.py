@@ -14,7 +14,7 @@ from cyclopts.config import Dict
 from ..progress import part
 from ..reading import reading, text_of
 from ..settings import RENAMED, Data, with_new_names
-from .terminal import say
+from .terminal import notes, say
 
 if TYPE_CHECKING:
     from cyclopts import App, ArgumentCollection
@@ -101,17 +101,10 @@ class Reading:
 
     def read(self, path: Path) -> Any:
         """The data in the file; what was not plain in it is said."""
-        import warnings
-
         from ..data import read
 
-        with warnings.catch_warnings(record=True) as notes:
-            warnings.simplefilter("always", UserWarning)
-            with part(0, 1, f"reading {path.name}"):
-                found = read(**{**self.source(path), "path": path})
-        for note in notes:
-            say(f"note: {note.message}")
-        return found
+        with notes(), part(0, 1, f"reading {path.name}"):
+            return read(**{**self.source(path), "path": path})
 
     def given(self, path: Path | None) -> Any:
         """The data in the file; None leaves them to the run."""
@@ -245,8 +238,10 @@ class Conditions:
     """What a model is conditioned on: the context it was fitted with, or columns of its data.
 
     Arguments:
-        given: name=value for each column (NA where one is missing), or values of the context in order, or a file with a row
-            for each sample or row of data; compare, diagnose, evaluate and report take one context.
+        given: What is known, for each context or column of the data that is conditioned on; all other columns are drawn.
+            name=value (NA where one is missing); a list of values is one for each row in turn, not a range or a set: for
+            these draw more rows, and keep those within. Or values of the context in order, or a file with a row for each
+            sample or row of data; compare, diagnose, evaluate and report take one context.
         guidance: The weight of guidance, which strengthens the effect of the context; 1 for none.
         guidance_interval: The noise levels between which guidance acts, in standard deviations of the data; by default all.
     """
@@ -263,14 +258,18 @@ class Conditions:
             self._check(model)
             return model
         interval: dict[str, Any] = {} if self.guidance_interval is None else {"interval": self.guidance_interval}
-        return model.condition(self._context(), guidance=self.guidance, **interval)
+        given = self._context()
+        with notes():
+            return model.condition(given, guidance=self.guidance, **interval)
 
     def applied_to(self, data: RunData, needs: bool = False) -> RunData:
         """The same for a run with its data; without a context those of the held-out rows, unless one `needs` to be given."""
         if needs and self.given is None:
             self.applied(data.model)
             return data
-        return data.conditioned(None if self.given is None else self._context(), self.guidance, self.guidance_interval)
+        given = None if self.given is None else self._context()
+        with notes():
+            return data.conditioned(given, self.guidance, self.guidance_interval)
 
     def _check(self, model: Model) -> None:
         """Raises if the model cannot answer without a context."""

@@ -20,6 +20,7 @@ __all__ = ["sample"]
 
   scorefield sample run -n 1000 -o new.npy
   scorefield sample run -n 1000000 -o new.parquet --seed 1
+  scorefield sample run -n 1000 -o north.csv --given region=North age=40
   scorefield sample run -n 64 -o pictures/ --sampler heun --steps 40
   scorefield sample run -n 64 -o pictures/ --sampler "ddim(eta=1, steps=200)"
   scorefield sample run -n 64 -o pictures/ --process vp --schedule karras

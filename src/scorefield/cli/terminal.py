@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ..display import visible
 
-__all__ = ["number", "say", "table"]
+__all__ = ["notes", "number", "say", "table"]
 
 _NAME, _SHORT = 44, 12  # characters that are never broken into lines, in the first column and in others
 
@@ -18,6 +19,16 @@ def say(text: str) -> None:
     """Tells the user something that is not the result; that nobody can read it, as the terminal was closed, ends no fit."""
     with contextlib.suppress(OSError):
         print(visible(text), file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def notes() -> Iterator[None]:
+    """What is warned of within becomes a line each."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for each in caught:
+        say(f"note: {each.message}")
 
 
 def number(value: Any) -> str:

@@ -146,8 +146,18 @@ def _conclude(run: Run, complete: bool) -> None:
     if about.get("warning"):
         say(f"warning: {about['warning']}")
     place = shlex.quote(str(run.path))
-    say(f"next: scorefield sample {place} -n 1000 -o new.npy, or: scorefield report {place}")
+    say(f"next: scorefield sample {place} -n 1000 -o {_place_for_samples(run)}, or: scorefield report {place}")
     print(run.file("model.safetensors"))
+
+
+def _place_for_samples(run: Run) -> str:
+    """A name for samples, in a format that holds their form: that of the data where it is one for samples."""
+    kind, source = run.model.schema.kind, (run.read("run.json")["asked"]["source"] or {}).get("path", "")
+    if kind in ("dataframe", "series"):
+        return "new.parquet" if source.lower().endswith(".parquet") else "new.csv"
+    if kind == "dataarray":
+        return "new.zarr" if source.lower().rstrip("/").endswith(".zarr") else "new.nc"
+    return "new/" if source and Path(source).is_dir() else "new.npy"
 
 
 def _introduce(plan: Plan) -> None:

@@ -5,9 +5,18 @@ from .dependence import Dependence, dependence_of
 from .errors import DataError, DataTypeError
 from .files import check, contents, lost, read, write
 from .formats import FORMATS, Format, Selection
+from .frames import check_distinct
 from .labels import group_codes, time_order
 from .lattice import cells
-from .partial import in_place_of, known_values, missing
+from .partial import (
+    beyond,
+    check_possible,
+    in_place_of,
+    known_values,
+    missing,
+    rows_with_gaps,
+    unknown_column,
+)
 from .repeats import Repeats, repeats_of
 from .rows import ArrayRows, FileRows, Rows
 from .schema import Schema
@@ -27,8 +36,11 @@ __all__ = [
     "Schema",
     "Selection",
     "Summary",
+    "beyond",
     "cells",
     "check",
+    "check_distinct",
+    "check_possible",
     "contents",
     "dependence_of",
     "describe_columns",
@@ -39,7 +51,9 @@ __all__ = [
     "missing",
     "read",
     "repeats_of",
+    "rows_with_gaps",
     "summarize",
     "time_order",
+    "unknown_column",
     "write",
 ]

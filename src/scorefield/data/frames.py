@@ -17,7 +17,7 @@ from .rows import Rows
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-__all__ = ["SMALL", "Table", "integers", "names_of", "select", "to_frame", "to_index"]
+__all__ = ["SMALL", "Table", "check_distinct", "integers", "names_of", "select", "to_frame", "to_index"]
 
 SMALL = (np.float32, np.float16, np.int16, np.int8, np.uint16, np.uint8, np.bool_)  # types that float32 holds
 
@@ -60,10 +60,15 @@ def names_of(frame: DataFrame) -> tuple[Name, ...]:
     """The names of the columns, checked to be distinct and plain values."""
     if not len(frame.columns):
         raise DataError("the table has no columns: give it at least one")
+    check_distinct(frame)
+    return tuple(_plain(name) for name in frame.columns.tolist())
+
+
+def check_distinct(frame: DataFrame) -> None:
+    """Raises a ValueError if several columns have the same name."""
     twice = frame.columns[frame.columns.duplicated()].unique().tolist()
     if twice:
         raise DataError(f"the table has several columns named {', '.join(map(repr, twice[:5]))}: rename them")
-    return tuple(_plain(name) for name in frame.columns.tolist())
 
 
 def _plain(name: Any) -> Name:

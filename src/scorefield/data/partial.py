@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import frames
 from .columns import Column
 from .columns.base import Name
+from .columns.infer import hint
 from .errors import DataError
-from .schema import Schema
+from .schema import Schema, as_pandas
 
-__all__ = ["in_place_of", "known_values", "missing"]
+__all__ = ["beyond", "check_possible", "in_place_of", "known_values", "missing", "rows_with_gaps", "unknown_column"]
 
 missing = float("nan")
 """Says that a value of a table is missing: `model.condition(age=missing)`."""
@@ -44,7 +46,7 @@ def known_values(schema: Schema, values: Mapping[Name, Any]) -> tuple[Tensor, Te
     names = list(schema.columns or range(schema.inner_shape[0]))
     unknown = [name for name in values if name not in names]
     if unknown:
-        raise DataError(f"there is no column {unknown[0]!r}: the columns are {', '.join(map(str, names))}")
+        raise DataError(unknown_column(schema, unknown[0]))
     lists = {name: _listed(value) for name, value in values.items()}
     count = max((len(found) for found in lists.values()), default=1)
     wrong = [f"{name} {len(found)}" for name, found in lists.items() if len(found) not in (1, count)]
@@ -59,21 +61,129 @@ def known_values(schema: Schema, values: Mapping[Name, Any]) -> tuple[Tensor, Te
     return torch.from_numpy(x), torch.from_numpy(known)
 
 
-def in_place_of(x: Any, filled: Any, gaps: Tensor) -> Any:
+def unknown_column(schema: Schema, name: Name) -> str:
+    """Says that the model has no such column: that it was left out and why, or which one may be meant."""
+    for left_out, reason in schema.left_out:
+        if name == left_out:
+            return f"column {name!r} was left out when the model was fitted: {reason}"
+    return f"there is no column {name!r}: {hint(name, list(schema.columns or range(schema.inner_shape[0])))}"
+
+
+def rows_with_gaps(schema: Schema, x: Any) -> tuple[Tensor, Tensor]:
+    """Rows in the layout of networks, and which of their values a column cannot hold: which then tell nothing.
+
+    Arguments:
+        schema: The form of the data, a table or vectors.
+        x: Data of this form, with missing values.
+
+    Returns:
+        The rows, `(N, C)` in float64, NaN where a value is missing; and true where it cannot be, as `Column.impossible` says.
+
+    Raises:
+        ValueError: If `x` has other columns, several of the same name, or values that are of another kind.
+    """
+    x = as_pandas(x)
+    if not schema.table or not hasattr(x, "iloc") or x.ndim != 2:
+        data = schema.unpack(x, torch.float64)
+        return data, torch.zeros(data.shape, dtype=torch.bool)
+    frames.check_distinct(x)
+    frame = frames.select(x, schema.columns)
+    values = [column.read(frame[column.name]) for column in schema.table]
+    impossible = [column.impossible(numbers) for column, numbers in zip(schema.table, values)]
+    return torch.from_numpy(np.stack(values, 1)), torch.from_numpy(np.stack(impossible, 1))
+
+
+def check_possible(schema: Schema, values: Mapping[Any, Any]) -> None:
+    """Raises a ValueError, in one line, if a column cannot take a value that it is given, or never misses."""
+    names = list(schema.columns or range(schema.inner_shape[0]))
+    for name, value in values.items():
+        place, found = names.index(name), _listed(value)
+        column = schema.table[place] if schema.table else None
+        numbers = _encoded(column, name, found, check=False)
+        lost = np.isnan(numbers)
+        if lost.any() and not (column is not None and column.missing):
+            what = f"column {name!r} never misses in the data, got {found[int(lost.argmax())]!r}"
+            raise DataError(f"{what}: give a value, or leave the column out")
+        bad = _whole(schema, place, numbers) if column is None else column.impossible(numbers)
+        if bad.any():
+            raise DataError(_refusal(schema, place, name, found[int(bad.argmax())], numbers[int(bad.argmax())]))
+
+
+def beyond(schema: Schema, x: Tensor, known: Tensor) -> list[str]:
+    """Which known values lie outside of the data, as sentences; of columns whose range the schema knows.
+
+    Arguments:
+        schema: The form of the data.
+        x: Rows, `(M, C)`, from `known_values`.
+        known: Which values are known, `(M, C)`.
+    """
+    said = []
+    for place, column in enumerate(schema.table):
+        if column.range is None or column.size:
+            continue
+        numbers = x[:, place].numpy()
+        with np.errstate(invalid="ignore"):
+            off = known[:, place].numpy() & ((numbers < column.range[0]) | (numbers > column.range[1]))
+        if off.any():
+            value, low, high = (_written(column, n) for n in (numbers[off][0], *column.range))
+            said.append(f"{column.name}={value} lies outside of the data ({low} to {high})")
+    return said
+
+
+def in_place_of(x: Any, filled: Any, gaps: Tensor, impossible: Tensor | None = None) -> Any:
     """A table with filled columns in the place of those with gaps; any other kind of data is `filled` itself.
 
     Arguments:
         x: What has gaps.
         filled: The same rows without gaps, in the form of samples.
         gaps: Which values were missing, `(N, C)`.
+        impossible: Which values the form of samples cannot hold, `(N, C)`: they stay as they are.
     """
     if not hasattr(x, "columns") or not hasattr(filled, "columns") or not hasattr(x, "index"):
         return filled
     whole = x.copy()
     for place in gaps.any(0).nonzero()[:, 0].tolist():
         name = filled.columns[place]
-        whole[name] = filled[name].set_axis(x.index)
+        values = filled[name].set_axis(x.index)
+        kept = None if impossible is None else impossible[:, place].numpy()
+        whole[name] = values if kept is None or not kept.any() else values.where(~kept, x[name])
     return whole
+
+
+def _whole(schema: Schema, place: int, numbers: np.ndarray) -> np.ndarray:
+    """Which numbers an array cannot hold: parts of whole ones, and what its samples are clipped from."""
+    low, high, integer = (
+        each[place] if isinstance(each, tuple) else each for each in (schema.low, schema.high, schema.integer)
+    )
+    found: np.ndarray = (numbers != np.rint(numbers)) if integer else np.zeros(len(numbers), dtype=bool)
+    found |= numbers < (-np.inf if low is None else low)
+    return found | (numbers > (np.inf if high is None else high))
+
+
+def _refusal(schema: Schema, place: int, name: Name, value: Any, number: float) -> str:
+    """Says that a column cannot take a value, what it takes, and what to give."""
+    if not schema.table:
+        low, high = (each[place] if isinstance(each, tuple) else each for each in (schema.low, schema.high))
+        ends = f", {low:g} to {high:g}" if low is not None and high is not None else ""
+        return (
+            f"column {name!r} holds {'whole numbers' if schema.integer else 'numbers'}{ends}, got {value!r}: correct it"
+        )
+    column = schema.table[place]
+    got = f"{column.takes}, got {value!r}"
+    if column.size:
+        return f"column {name!r} has {got}: give one of them"
+    low, high = (end if side is None else side for side, end in zip(column.sides, (-np.inf, np.inf)))
+    outside = column.bounds == (None, None) != column.limits and not low <= number <= high
+    wider = ", or fit with bounds=… that have room for it" if outside else ""
+    return f"column {name!r} takes {got}: give such a value, as {_written(column, float(np.clip(number, low, high)))}{wider}"
+
+
+def _written(column: Column, number: float) -> str:
+    """A number of a column as it comes back."""
+    value = column.decode(np.array([number])).iloc[0]
+    if isinstance(value, float | np.floating):
+        return f"{value:.6g}"
+    return str(value).removesuffix(" 00:00:00")
 
 
 def _listed(value: Any) -> list[Any]:
@@ -85,12 +195,13 @@ def _listed(value: Any) -> list[Any]:
     return list(value.tolist() if isinstance(value, np.ndarray | Tensor) else value)
 
 
-def _encoded(column: Column | None, name: Name, values: list[Any]) -> np.ndarray:
-    """The numbers of values of a column."""
+def _encoded(column: Column | None, name: Name, values: list[Any], check: bool = True) -> np.ndarray:
+    """The numbers of values of a column; without a check also of those that it cannot hold."""
     if column is not None:
         import pandas
 
-        return column.encode(pandas.Series(values, name=name))
+        series = pandas.Series(values, name=name)
+        return column.encode(series) if check else column.read(series)
     try:
         return np.array([np.nan if value is None else float(value) for value in values])
     except (TypeError, ValueError):

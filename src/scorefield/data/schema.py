@@ -175,7 +175,7 @@ class Schema:
         if tuple(x.shape[1:]) != self.inner_shape or x.ndim == 0:
             raise ValueError(f"samples have the shape {('M', *self.inner_shape)}, got {tuple(x.shape)}")
         outer = self.layout.outward(x.detach().cpu())
-        flat = outer.reshape(len(outer), -1)
+        flat = outer.flatten(1) if outer.ndim > 1 else outer[:, None]
         if self.kind in ("dataframe", "series"):
             columns, dtypes = self.columns or (), self.column_dtypes or ()
             if self.table:
@@ -210,6 +210,7 @@ class Schema:
         x = as_pandas(x)
         kind = _kind_of(x)
         if kind == "dataframe" and self.kind == "dataframe" and not isinstance(x, frames.Table):
+            frames.check_distinct(x)
             x = frames.select(x, self.columns or ())
         if kind == "dataarray" and self.kind == "dataarray" and set(x.dims) == set(self.dims or ()):
             x = x.transpose(*self.dims or ())

@@ -19,9 +19,12 @@ from .bound import Bound, bound
 from .discrete import BitsPerDim, bits_of, bits_per_dim
 from .marginal import marginal
 from .mixed import MixedDensity, mean_of_logs, mean_over_places, places
-from .probability_flow import log_prob
+from .probability_flow import is_exact, log_prob
 
-__all__ = ["DataDensity"]
+__all__ = ["MIXED_TOLERANCE", "DataDensity"]
+
+MIXED_TOLERANCE = 1e-3
+"""The default for tables with categories, atoms or missing values, whose log-probabilities other errors limit."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class DataDensity:
         units: The standardization.
         batch: How many examples are solved at once.
         seed: The seed of all random numbers.
-        probes, tolerance, target_error, extrapolate: As for `log_prob`.
+        probes, tolerance, target_error, extrapolate: As for `log_prob`; the tolerance is 1e-3 by default where rows hold
+            categories, atoms or missing values.
     """
 
     diffusion: Diffusion
@@ -63,7 +67,7 @@ class DataDensity:
     def __call__(self, x: Tensor, draw: int = 0) -> LogProb:
         """The log-densities at `x`, of shape `(N, *D)`; each `draw` has its own probes."""
         if self.units.variables is not None:
-            return MixedDensity(self.diffusion, self.units, self.of_states, self.seed)(x)
+            return self._mixed(x)
         x = x.double().to(self.units.device)
         if not self.units.has_cells:
             return self.of_states(self.diffusion, self._states(x), draw).plus(self.units.log_volume(x).cpu())
@@ -74,13 +78,20 @@ class DataDensity:
 
         return mean_over_places([*mapped(at, places(self.units, x, self.seed))])
 
+    def _mixed(self, x: Tensor, **which: Tensor) -> LogProb:
+        """Log-probabilities of mixed rows; of few rows, whose divergence is exact, at all places in their cells at once."""
+        together = is_exact(self.units.state_shape, self.probes) and len(x) <= self.batch
+        return MixedDensity(self.diffusion, self.units, self.of_states, self.seed, together)(x, **which)
+
     def of_states(self, diffusion: Diffusion, state: Tensor, draw: int = 0) -> LogProb:
         """The log-densities of states by a diffusion."""
+        mixed = self.units.variables is not None and self.tolerance is None and self.target_error is None
+        tolerance = MIXED_TOLERANCE if mixed else self.tolerance
 
         def solved(batch: tuple[Diffusion, Tensor, int]) -> LogProb:
             some, part, start = batch
             rng = Samples(self.seed, start, len(part), f"probe {draw}" if draw else "probe")
-            settings = self.probes, self.tolerance, rng, self.target_error, self.extrapolate
+            settings = self.probes, tolerance, rng, self.target_error, self.extrapolate
             return log_prob(some, part, *settings).cpu()
 
         batches = replace(self, diffusion=diffusion)._parts(state)
@@ -134,7 +145,7 @@ class DataDensity:
             known[list(keep)] = True
             x = torch.full((len(kept), *self.units.shape), torch.nan, dtype=torch.float64)
             x[:, list(keep)] = kept.double()
-            return MixedDensity(self.diffusion, self.units, self.of_states, self.seed)(x, of=known)
+            return self._mixed(x, of=known)
         moments, contexts = self.diffusion.moments, self.diffusion.denoiser.contexts
         if contexts > 1:
             raise ValueError(f"marginals and conditionals need one context, got {contexts}: pass a single one")
@@ -161,7 +172,7 @@ class DataDensity:
         if self.units.variables is not None:
             known = torch.zeros(self.units.shape, dtype=torch.bool)
             known[list(given)] = True
-            return MixedDensity(self.diffusion, self.units, self.of_states, self.seed)(x.double(), given=known)
+            return self._mixed(x.double(), given=known)
         part, whole = self.marginal(x.double()[:, list(given)], given, draws), self(x)
         return LogProb(
             whole.value - part.value,

@@ -36,8 +36,22 @@ class Density:
         return self.schema.unpack(x, torch.float64)
 
     def log_prob(self, x: Any) -> LogProb:
-        """The log-densities of N examples in nats, with their errors, each of shape `(N,)`."""
-        return self.inner(self._unpack(x))
+        """The log-densities of N examples in nats, with their errors, each of shape `(N,)`.
+
+        Of a row of a table with missing values, where the data never miss, it is the marginal log-density of the others.
+
+        Raises:
+            ValueError: If values are missing in data whose network knows the joint distribution only.
+        """
+        data = self._unpack(x)
+        if not len(data):
+            none = torch.zeros(0, dtype=torch.float64)
+            return LogProb(none, none, none, none, none, torch.zeros(0, dtype=torch.int64))
+        lost = data.isnan().flatten(1).any(1)
+        if self.inner.units.variables is None and bool(lost.any()):
+            what = f"row {int(lost.int().argmax())} has a missing value, and this model knows the joint density only"
+            raise ValueError(f"{what}: leave such rows out, or take model.density().marginal(x, of=[…])")
+        return self.inner(data)
 
     def bound(self, x: Any, draws: int = 64) -> Bound:
         """Lower bounds on the log-densities of the SDE model (ELBO), with their standard errors.

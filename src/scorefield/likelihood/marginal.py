@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data import Schema, known_values
+from ..data import Schema, check_distinct, known_values
 from ..denoisers import Gaussian
 from ..rng import Samples
 from .base import LogProb
@@ -255,6 +255,8 @@ def values_of(x: Any, features: Sequence[Any], schema: Schema) -> Tensor:
         missing = [name for name in features if name not in x.columns]
         if missing:
             raise ValueError(f"the table has no column {missing[0]!r}: it has {', '.join(map(str, x.columns))}")
+        if hasattr(x, "iloc"):
+            check_distinct(x)
         if schema.table:
             return known_values(schema, {name: x[name] for name in features})[0][:, positions(schema, features)]
         x = x[list(features)].to_numpy()

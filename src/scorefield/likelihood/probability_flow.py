@@ -9,6 +9,7 @@ evaluations of the denoiser for a median error of at most 1e-6 nats; the largest
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -23,7 +24,7 @@ from .base import LogProb
 from .probes import ORDER, probes as signs, standard_error, trace
 from .truncation import prior_mismatch, residual_score, truncation
 
-__all__ = ["log_prob"]
+__all__ = ["is_exact", "log_prob"]
 
 _EXACT = 64  # up to this many coordinates the divergence is exact by default
 _TOLERANCE = 1e-5
@@ -162,6 +163,11 @@ def _refined(plan: Tensor, found: LogProb, target: float, size: int) -> Tensor:
     return torch.stack([torch.where((count > 0) & (ratio > 1), probes, count), tighter], 1)
 
 
+def is_exact(shape: Sequence[int], probes: int | None) -> bool:
+    """Whether `log_prob` computes the divergence of data of a shape exactly, and draws nothing."""
+    return math.prod(shape) <= _EXACT if probes is None else probes == 0
+
+
 def log_prob(
     diffusion: Diffusion,
     x: Tensor,
@@ -212,7 +218,7 @@ def log_prob(
         tensor([-1.8379, -4.3379], dtype=torch.float64)
     """
     size = x[0].numel() if x.ndim and len(x) else 0
-    probes = (ORDER if size > _EXACT else 0) if probes is None else probes
+    probes = (0 if is_exact((size,), None) else ORDER) if probes is None else probes
     _check(diffusion, x, probes, rng)
     probes = max(probes, _FEWEST) if probes and target_error is not None else probes
     x, first = x.detach().double(), _initial_tolerance(tolerance, target_error, max(size, 1))

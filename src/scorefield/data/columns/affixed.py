@@ -156,12 +156,31 @@ class Affixed(Column):
         inner = self.numbers.widened(numbers)
         return replace(self, inner=inner, missing=inner.missing)
 
+    @property
+    def range(self) -> tuple[float, float] | None:
+        return self.numbers.range
+
+    @property
+    def takes(self) -> str:
+        """Its numbers, in words."""
+        return f"{self.numbers.takes}, written as {self.form.text(1.0)!r}"
+
+    def impossible(self, numbers: np.ndarray) -> np.ndarray:
+        return self.numbers.impossible(numbers)
+
     def encode(self, values: Series[Any]) -> np.ndarray:
+        return self.numbers.encode(self._bare(values))
+
+    def read(self, values: Series[Any]) -> np.ndarray:
+        return self.numbers.read(self._bare(values))
+
+    def _bare(self, values: Series[Any]) -> Series[Any]:
+        """The numbers of text, or numbers without signs as they are."""
         import pandas
         from pandas.api import types
 
-        if types.is_numeric_dtype(values.dtype):  # without the signs
-            return self.numbers.encode(values)
+        if types.is_numeric_dtype(values.dtype):
+            return values
         plain = [self.form.number(v) if isinstance(v, str) else np.nan for v in values]
         wrong = np.isnan(plain) & values.notna().to_numpy(bool)
         wrong &= np.array([not isinstance(v, int | float) for v in values], bool)
@@ -170,7 +189,7 @@ class Affixed(Column):
             need = f"numbers such as {self.form.text(1.0)!r}"
             raise DataError(f"column {self.name!r} holds {need}, got {shown(values, row)}: correct it")
         bare = [v if isinstance(v, int | float) else number for v, number in zip(values, plain)]
-        return self.numbers.encode(pandas.Series(bare, dtype=np.float64, name=self.name))
+        return pandas.Series(bare, dtype=np.float64, name=self.name)
 
     def decode(self, numbers: np.ndarray) -> Series[Any]:
         import pandas

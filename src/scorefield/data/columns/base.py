@@ -17,6 +17,9 @@ Name = str | int | float | bool | tuple[Any, ...] | None
 Transform = Literal["auto", "affine", "log", "logit", "quantile"]
 
 
+_ROUNDING = {"float32": 1e-6, "float16": 1e-3}  # relative; 1e-9 of other types
+
+
 def shown(values: Series[Any], row: int) -> str:
     """A value and its row, for a message."""
     value = values.iloc[row]
@@ -75,6 +78,16 @@ class Column(abc.ABC):
         """The map to standard units that was asked for."""
         return "auto"
 
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """The smallest and the largest value of the data, in encoded numbers; None where that is not known."""
+        return None
+
+    @property
+    def takes(self) -> str:
+        """The values that it can hold, in words."""
+        return self.reason or f"{self.kind} values"
+
     def unreflected(self) -> Column:
         """The same without the reflection of samples at 0, for a column that others are computed from."""
         return self
@@ -99,6 +112,19 @@ class Column(abc.ABC):
     @abc.abstractmethod
     def decode(self, numbers: np.ndarray) -> Series[Any]:
         """The column of such numbers, `(M,)`, with its name and type."""
+
+    def read(self, values: Series[Any]) -> np.ndarray:
+        """The numbers of a column as `encode` makes them, also of values that it cannot hold where these have a number."""
+        return self.encode(values)
+
+    def impossible(self, numbers: np.ndarray) -> np.ndarray:
+        """Which encoded numbers, `(N,)`, the column cannot hold: those that do not come back from it; missing ones can."""
+        present = ~np.isnan(numbers)
+        found, x = np.zeros(len(numbers), dtype=bool), numbers[present]
+        if len(x):
+            back = self.read(self.decode(x))
+            found[present] = ~np.isclose(back, x, rtol=_ROUNDING.get(self.dtype.lower(), 1e-9), atol=1e-9)
+        return found
 
     def widened(self, numbers: np.ndarray) -> Column:
         """The column that also holds these numbers, `(N,)`, in float64 as it would encode them.

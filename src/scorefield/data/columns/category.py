@@ -88,18 +88,30 @@ class Category(Column):
     def limits(self) -> tuple[float | None, float | None]:
         return 0.0, float(max(0, self.size - 1))
 
-    def encode(self, values: Series[Any]) -> np.ndarray:
+    @property
+    def takes(self) -> str:
+        """Its levels, in words."""
+        return f"the levels {', '.join(map(repr, self.levels[:8]))}" + ", …" * (self.size > 8)
+
+    def read(self, values: Series[Any]) -> np.ndarray:
+        """The codes; -1 for what is none of the levels."""
         import pandas
 
         codes, found = pandas.factorize(values)
         places = {level: i for i, level in enumerate(self.levels)}
         mapped = [places.get(v, places.get(str(v), -1)) for v in _plain(found)]
         known: np.ndarray = np.array([*mapped, np.nan])[codes]  # the last is that of missing ones
+        return known
+
+    def impossible(self, numbers: np.ndarray) -> np.ndarray:
+        unknown: np.ndarray = numbers == -1
+        return unknown
+
+    def encode(self, values: Series[Any]) -> np.ndarray:
+        known = self.read(values)
         if (known == -1).any():
-            row = int((known == -1).argmax())
-            listed = ", ".join(map(repr, self.levels[:8])) + ", …" * (self.size > 8)
-            got = f"got {shown(values, row)}"
-            raise DataError(f"column {self.name!r} has the levels {listed}, {got}: correct it, or leave that row out")
+            got = f"got {shown(values, int((known == -1).argmax()))}"
+            raise DataError(f"column {self.name!r} has {self.takes}, {got}: correct it, or leave that row out")
         return known
 
     def decode(self, numbers: np.ndarray) -> Series[Any]:

@@ -38,6 +38,7 @@ class Date(Column):
         zone: The time zone; None without one.
         difference: Whether these are differences of times.
         days: Whether these are dates of Python's, without a time.
+        last: The last date, in periods since the first one; None where that is not known.
 
     Example:
         >>> import pandas
@@ -53,6 +54,7 @@ class Date(Column):
     zone: str | None = None
     difference: bool = False
     days: bool = False
+    last: int | None = None
 
     kind: ClassVar[str] = "date"
 
@@ -82,12 +84,23 @@ class Date(Column):
         lost = len(times) - len(ticks)
         period = _period(ticks, _SECONDS[unit])
         facts |= {"unit": unit, "origin": int(ticks[0]), "period": period}
+        facts["last"] = int((ticks[-1] - ticks[0]) // period)
         words = _in_words(ticks[[0, -1]], unit, period, facts.get("difference", False))
         return cls(name, str(values.dtype), lost > 0, words + missing_share(lost, len(times)), **facts)
 
     @property
     def whole(self) -> bool:
         return True
+
+    @property
+    def range(self) -> tuple[float, float] | None:
+        return None if self.last is None else (0.0, float(self.last))
+
+    @property
+    def takes(self) -> str:
+        """Its spacing, in words."""
+        what = "differences of times" if self.difference else "dates"
+        return f"{what} in {_spacing(self.period, self.unit) or f'steps of {self.period:,} {self.unit}'}"
 
     def encode(self, values: Series[Any]) -> np.ndarray:
         from pandas.api import types
@@ -183,11 +196,9 @@ def _period(ticks: np.ndarray, second: int) -> int:
 
 def _in_words(ends: np.ndarray, unit: str, period: int, difference: bool) -> str:
     """What a person may want to know of the column."""
-    seconds = period / _SECONDS[unit]
-    name = next(
-        (f"whole {n}" if seconds == s else f"steps of {seconds / s:g} {n}" for s, n in _PERIODS if seconds % s == 0), ""
-    )
     import pandas
+
+    name = _spacing(period, unit)
 
     make = pandas.Timedelta if difference else pandas.Timestamp
     try:
@@ -195,6 +206,13 @@ def _in_words(ends: np.ndarray, unit: str, period: int, difference: bool) -> str
     except (ValueError, OverflowError):  # beyond what pandas writes in words
         texts = [f"{int(t):,} {unit}" for t in ends]
     return f"{'time difference' if difference else 'date'}: {texts[0]} to {texts[1]}" + (f", {name}" if name else "")
+
+
+def _spacing(period: int, unit: str) -> str:
+    """The spacing of dates in words; empty for fractions of seconds."""
+    seconds = period / _SECONDS[unit]
+    words = (f"whole {n}" if seconds == s else f"steps of {seconds / s:g} {n}" for s, n in _PERIODS if seconds % s == 0)
+    return next(words, "")
 
 
 def _written(times: Any, text: str) -> Any:

@@ -25,7 +25,7 @@ from .text import date_format, number_text
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-__all__ = ["ColumnWishes", "LeftOut", "column_of", "describe_columns", "infer"]
+__all__ = ["ColumnWishes", "LeftOut", "column_of", "describe_columns", "hint", "infer"]
 
 LeftOut = tuple[tuple[Name, str], ...]
 
@@ -127,14 +127,15 @@ def resolved(data: Data, names: Sequence[Name]) -> Data:
             continue
         for name in given:
             if name not in names and str(name) not in by_text:
-                raise DataError(f"{setting} names {name!r}, which is not a column of the table: {_hint(name, names)}")
+                raise DataError(f"{setting} names {name!r}, which is not a column of the table: {hint(name, names)}")
         right = {name: name if name in names else by_text[str(name)] for name in given}
         named = isinstance(given, Mapping)
         changes[setting] = {right[k]: v for k, v in given.items()} if named else tuple(right.values())
     return replace(data, **changes) if changes else data
 
 
-def _hint(name: Name, names: Sequence[Name]) -> str:
+def hint(name: Name, names: Sequence[Name]) -> str:
+    """Which column may be meant by a name that there is not, or which ones there are."""
     lower = {str(n).lower(): str(n) for n in names}
     close = difflib.get_close_matches(str(name).lower(), lower, 1)
     return f"did you mean {lower[close[0]]!r}?" if close else f"it has {', '.join(map(repr, names[:10]))}"

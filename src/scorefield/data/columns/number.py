@@ -21,6 +21,7 @@ __all__ = ["LARGEST", "Number"]
 
 LARGEST = 1e150  # the square of a larger number overflows
 _SIGNED = 30  # numbers, from which on their sign means something: less than a tenth of others have another
+_LISTED = 12  # values that a message lists
 _FEW, _EACH, _TIMES = 32, 5, 20  # values, how often each occurs at least, and all together on average
 
 
@@ -42,6 +43,7 @@ class Number(Column):
         low: What samples are clipped to from below: the smallest value, for integers that are nowhere negative.
         high: The same from above.
         sign: 1 if no number is negative, -1 if none is positive: the few samples that are, are reflected at 0.
+        range: The smallest and the largest value of the data; None where that is not known.
 
     Raises:
         ValueError: If the bounds leave no room, or the transform needs others.
@@ -62,6 +64,7 @@ class Number(Column):
     low: float | None = None
     high: float | None = None
     sign: int = 0
+    range: tuple[float, float] | None = None
 
     kind: ClassVar[str] = "number"
 
@@ -121,6 +124,30 @@ class Number(Column):
         low, high = (first if second is None else second for first, second in pairs)
         return low, high
 
+    @property
+    def takes(self) -> str:
+        """Its numbers, in words."""
+        low, high = self.sides
+        if self.values and len(self.values) <= _LISTED:
+            return f"the values {', '.join(f'{v:g}' for v in self.values)}"
+        kind = "whole numbers" if self.decimals == 0 else "numbers"
+        both = low is not None and high is not None
+        ends = f" of {low:g} or more" if low is not None else f" of {high:g} or less" if high is not None else ""
+        ends = f" from {low:g} to {high:g}" if both else ends
+        digits = f" with {self.decimals} decimal{'s' * (self.decimals > 1)}" if self.decimals else ""
+        coarse = self.step > 0 and (self.decimals is None or round(self.step * 10.0**self.decimals) > 1)
+        return kind + ends + (f" in steps of {self.step:g}" if coarse else digits)
+
+    def read(self, values: Series[Any]) -> np.ndarray:
+        return as_numbers(values, self.name)
+
+    def impossible(self, numbers: np.ndarray) -> np.ndarray:
+        large = np.abs(numbers) > LARGEST
+        found: np.ndarray = super().impossible(np.where(large, 0.0, numbers)) | large
+        if self.transform == "log" and self.bounds[0] is None:
+            found |= numbers <= 0
+        return found
+
     def encode(self, values: Series[Any]) -> np.ndarray:
         x = as_numbers(values, self.name)
         self._check(x)
@@ -135,6 +162,8 @@ class Number(Column):
             facts["reason"] = "number: whole" if self.whole else "number"
         if len(present) and (self.sign * present).min() < 0:
             facts["sign"] = 0
+        if self.range is not None and len(present):
+            facts["range"] = min(self.range[0], float(present.min())), max(self.range[1], float(present.max()))
         if self.low is not None and self.high is not None and len(present):
             ends = min(self.low, float(present.min())), max(self.high, float(present.max()))
             facts |= dict(zip(("low", "high"), ends if ends[0] >= 0 else (None, None)))
@@ -172,9 +201,9 @@ class Number(Column):
         x = np.where(self.sign * x < 0, -x, x)
         x = snapped(x, self.values, self.step, self.origin, self.decimals)
         x = np.rint(x) if whole else x
-        for bound, clip in ((self.low, np.maximum), (self.high, np.minimum), (self.bounds[0], np.maximum)):
-            x = x if bound is None else clip(x, bound)
-        x = x if self.bounds[1] is None else np.minimum(x, self.bounds[1])
+        low, high = self.limits
+        x = x if low is None else np.maximum(x, low)
+        x = x if high is None else np.minimum(x, high)
         if whole:
             return pandas.Series(_integers(x, target), name=self.name).astype(self.dtype)
         return pandas.Series(x, name=self.name).astype(self.dtype)
@@ -209,6 +238,7 @@ def _facts_of(present: np.ndarray, x: np.ndarray, dtype: str) -> dict[str, Any]:
         return {}
     decimals, step, origin = lattice_of(present, exact=kind in "iu", small=kind == "f" and size < 8)
     facts: dict[str, Any] = {"decimals": decimals, "step": step, "origin": origin}
+    facts["range"] = float(present[0]), float(present[-1])
     first = np.flatnonzero(np.diff(present, prepend=np.nan) != 0) if len(present) else np.zeros(0, int)
     counts = np.diff(first, append=len(present))
     if 1 < len(first) <= _FEW and counts.min() >= _EACH and len(present) >= _TIMES * len(first):

@@ -31,6 +31,7 @@ import numpy as np
 __all__ = ["VERBS", "Crasher", "Verb", "main"]
 
 _EARLY = 2.0  # seconds
+_PASSING = re.compile(rb"[\d.,]{1,12} samples per second|\d{4}-\d\d-\d\d \d\d:\d\d|-(whole|killed)/")  # in reports
 _IN_A_ROW = 6  # kills before a command may end
 
 _CHILD = """
@@ -234,7 +235,7 @@ def _content(path: Path) -> object:
     readers: dict[str, Callable[[bytes], object]] = {
         ".json": lambda found: _timeless(json.loads(found)),
         ".jsonl": lambda found: [_timeless(json.loads(line)) for line in found.splitlines()],
-        ".html": lambda found: re.sub(rb"[\d.,]{1,12} samples per second", b"", found),
+        ".html": lambda found: _PASSING.sub(b"", found),
     }
     if path.name == "log.csv":
         return [[cell for i, cell in enumerate(row.split(b",")) if i != 1] for row in content.splitlines()]

@@ -11,10 +11,11 @@ import torch
 
 from scorefield.data import Schema
 from scorefield.denoisers import Gaussian, Mixture
-from scorefield.inverse import check_posterior, rank_test
+from scorefield.inverse import PosteriorCheck, check_posterior, rank_test
+from scorefield.inverse.simulating import _against_the_exact, _Simulated
 from scorefield.measurement import Function, Linear, Measurement
 from scorefield.model import Model
-from scorefield.posterior import DPS, MomentMatching
+from scorefield.posterior import DPS, MomentMatching, Posterior
 from scorefield.processes import EDM, VP
 from scorefield.samplers import ExponentialAdams, Sampling
 from scorefield.schedules import UniformTime
@@ -124,3 +125,26 @@ def test_draws_too_narrow_along_the_data_are_not_trusted():
 def test_the_default_is_trusted_where_moment_matching_is_not():
     found = check_posterior(model(PLANE).observe(LENGTH), simulations=60, draws=16)
     assert found.trusted and found.own.passed()
+
+
+def test_the_mean_of_few_exact_draws_is_near_enough():
+    """Of 40 checks of 40 simulations with 16 exact draws, a limit of 0.1 rejected about six; half a deviation is found."""
+    prior = Gaussian(torch.zeros(2, dtype=D), torch.eye(2, dtype=D))
+    seen = Measurement(Linear([[1.0, 0.0]]), [0.3], 0.3)
+    posterior = Posterior(prior, seen, MomentMatching(), moments=prior)
+    variance, gain = torch.tensor([0.09 / 1.09, 1.0], dtype=D), 1 / 1.09
+    right, wrong, strict = 0, 0, 0
+    for seed in range(40):
+        g = torch.Generator().manual_seed(seed)
+        truth, z = (torch.randn(*size, generator=g, dtype=D) for size in ((40, 2), (40, 16, 2)))
+        y = truth[:, :1] + 0.3 * torch.randn(40, 1, generator=g, dtype=D)
+        mean = torch.cat([gain * y, torch.zeros_like(y)], 1)
+        for bias in (0.0, 0.5):
+            drawn = mean[:, None] + variance.sqrt() * (z + bias)
+            _, known = _against_the_exact(posterior, prior, _Simulated(truth, y, drawn), seed)
+            check = PosteriorCheck(
+                None, known.width, known.shift, None, "", 0.0, None, None, known.error, None, known.shift_error
+            )
+            right, wrong = right + (check.near and not bias), wrong + (not check.near and bool(bias))
+            strict += not bias and known.shift >= 0.1
+    assert right >= 39 and wrong >= 38 and strict >= 3, (right, wrong, strict)

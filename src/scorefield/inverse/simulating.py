@@ -65,6 +65,7 @@ class PosteriorCheck:
         ranks: How the truth ranks by all quantities (`rank_test`), for Gaussian data.
         own: The same for samples of the model itself; None if it was left out.
         error: The standard error of `width`, where every direction is counted.
+        shift_error: The standard error of the square of `shift` for exact draws.
         approximation: How wrong the method is for the measurement itself, as far as its approximation is known.
     """
 
@@ -78,6 +79,7 @@ class PosteriorCheck:
     own: RankTest | None = None
     error: float = 0.0
     approximation: ApproximationError | None = None
+    shift_error: float = 0.0
 
     def _facts(self) -> Facts:
         return f"PosteriorCheck: {'trusted' if self.trusted else 'not trusted'}", {"verdict": " ".join(self.verdict)}
@@ -85,8 +87,10 @@ class PosteriorCheck:
     @property
     def near(self) -> bool:
         """Whether width and shift are those of the exact posterior, where it is known: within a tenth and chance."""
-        allowed = _NEAR + _DEVIATIONS * self.error
-        return self.width is None or (abs(self.width - 1) < allowed and (self.shift or 0) < _NEAR)
+        if self.width is None:
+            return True
+        aside = (self.shift or 0.0) ** 2 < _NEAR**2 + _DEVIATIONS * self.shift_error
+        return aside and abs(self.width - 1) < _NEAR + _DEVIATIONS * self.error
 
     @property
     def trusted(self) -> bool:
@@ -126,7 +130,8 @@ class PosteriorCheck:
                 "TwistedParticles with more particles for vectors of few numbers, or the weighted draws of evidence()"
             )
             return f"the method is right for Gaussian data and not for these; take {exact}"
-        return "take TwistedParticles for vectors of few numbers, MomentMatching with more iterations otherwise, or more steps"
+        few = "TwistedParticles with more particles for vectors of few numbers"
+        return f"take {few}, MomentMatching with more iterations or more steps otherwise"
 
 
 class _Simulated(NamedTuple):
@@ -215,7 +220,9 @@ def _checked(
     with step("error of the approximation"):
         bias = approximation_error(model, seed=seed, sampling=chosen)
     seconds = time.perf_counter() - begin
-    return PosteriorCheck(judged, known.width, known.shift, odd, description, seconds, ranks, itself, known.error, bias)
+    return PosteriorCheck(
+        judged, known.width, known.shift, odd, description, seconds, ranks, itself, known.error, bias, known.shift_error
+    )
 
 
 def _own_simulations(model: Model, posterior: Posterior, simulations: int) -> int:
@@ -227,6 +234,7 @@ class _Known(NamedTuple):
     width: float | None = None
     shift: float | None = None
     error: float = 0.0
+    shift_error: float = 0.0
 
 
 def _against_the_exact(
@@ -256,7 +264,9 @@ def _against_the_exact(
     square = ((drawn.mean(1) - mean) ** 2 / variance).mean() - ratio.mean() / draws
     worst = int((ratio - 1).abs().argmax())
     error = math.sqrt(2 / (count * (draws - 1)))
-    return judged, _Known(float(ratio[worst]), math.sqrt(max(float(square), 0.0)), error)
+    alike = (axes.T @ covariance @ axes) / (variance[:, None] * variance).sqrt()  # correlations of the directions
+    chance = math.sqrt(2 * float(alike.square().mean()) / count) / draws
+    return judged, _Known(float(ratio[worst]), math.sqrt(max(float(square), 0.0)), error, chance)
 
 
 def _simulated(

@@ -30,7 +30,7 @@ def place(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("suffix", ["csv", pytest.param("parquet", marks=pytest.mark.slow)])
 def test_a_table_is_written(place, tmp_path, capsys, suffix):
     output = tmp_path / f"new.{suffix}"
     words = ("logprob", place / "run", place / "table.csv", "-o", output, "-n", 12, "--tolerance", 1e-3)

@@ -92,7 +92,7 @@ def encode(model: Model, count: int = 3) -> torch.Tensor:
     return model.encode(data(model, count), Heun(), steps=2)
 
 
-@pytest.mark.parametrize(("first", "second"), PAIRS)
+@pytest.mark.parametrize(("first", "second"), FIRST)
 def test_every_pair_is_right_or_refused(first, second, tmp_path):
     if refusal(first, second, "sample"):
         for use in USES:

@@ -106,7 +106,7 @@ def test_misfit_counts_all_measurements_and_particles_take_one():
         evidence(fine("label").condition(label=["u", "v"]).observe(SEEN), particles=10, steps=2)
 
 
-@pytest.mark.parametrize("weak", [False, True])
+@pytest.mark.parametrize("weak", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("method", [MomentMatching(), TMPD(), PiGDM()])
 def test_guidance_together_with_measurements_stays_finite(method, weak):
     """The derivative of a guided denoiser is not a covariance: that of y was singular somewhere, and samples diverged."""

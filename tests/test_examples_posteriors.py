@@ -32,6 +32,7 @@ def numbers(pattern: str, text: str) -> list[float]:
     return [float(found) for found in re.findall(pattern, text)]
 
 
+@pytest.mark.slow
 def test_posterior_digits(run):
     text, figure = run("posterior_digits", "--seconds", "1", "--digits", "1", "--count", "4")
     assert len(numbers(r"PSNR of the mean ([\d.]+) dB", text)) == 2 and min(figure.size) > 300

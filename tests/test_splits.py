@@ -283,7 +283,7 @@ def test_copies_on_both_sides_hide_a_model_that_memorizes_and_it_is_said():
     )
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_copies_on_one_side_show_a_model_that_memorizes(seed):
     parts = chosen_split(None, ArrayRows(repeated(seed)), Data(), seed)
     assert parts.said.startswith("1,000 rows, 100 distinct: by distinct rows, because every row occurs 10 times")
@@ -310,7 +310,7 @@ def of_subjects(x: np.ndarray, who: np.ndarray) -> Denoiser:
     return Mixture(torch.from_numpy(means), covariance.repeat(count, 1, 1), torch.full((count,), 1 / count, dtype=D))
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_groups_show_what_rows_hide(seed):
     variance = 1 + WITHIN**2
     exact = Gaussian(torch.zeros(F, dtype=D), variance * torch.eye(F, dtype=D))

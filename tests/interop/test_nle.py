@@ -98,6 +98,7 @@ def test_a_likelihood_on_disk(inference, tmp_path):
     torch.testing.assert_close(again.log_prob(at, SEEN), alone, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_noise_from_a_hundredth_to_one():
     """x ~ N(0, θ⁴) of two observations, θ uniform: one network for needles and for wide distributions. Exact by quadrature."""
     rng = np.random.default_rng(1)

@@ -99,6 +99,7 @@ def test_several_observations_together():
     assert abs(float(x.var()) / 0.2 - 1) < 0.08
 
 
+@pytest.mark.slow
 def test_several_observations_of_a_learned_posterior(inference):
     """Errors of the learned scores add up, more the more observations there are: the test is of the plumbing."""
     posterior = inference.build_posterior()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from test_report_says import CHROMIUM, overflows
 
 from scorefield.display import shortened
 from scorefield.evaluation import evaluate_table
@@ -195,3 +196,9 @@ def test_pictures_of_a_page_are_inside_it(page):
     for data in re.findall(r'src(?:set)?="data:image/png;base64,([^"]+)"', page):
         Image.open(io.BytesIO(base64.b64decode(data))).verify()
     assert not re.search(r"https?:|url\(|@import", page)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
+def test_tables_of_numbers_fit_every_screen(content, tmp_path):
+    """Headers of columns were as wide as those of rows: 36 pixels too wide at 1024."""
+    assert overflows(content, tmp_path) == [0, 0, 0, 0]

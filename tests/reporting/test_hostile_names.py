@@ -19,10 +19,16 @@ NAMES += ["\u202eevil", "<b>&amp;", "\x1b[2J"]
 TINY = ["--steps", "5", "--batch", "16", "--evaluations", "1", "--widths", "8", "--depth", "1", "--device", "cpu"]
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(3, id="numbers", marks=pytest.mark.slow), pytest.param(len(NAMES), id="mixed")],
-)
+NUMBERS = pytest.param(3, id="numbers", marks=pytest.mark.slow)
+MIXED = pytest.param(len(NAMES), id="mixed")
+PAGES = [
+    pytest.param(*size.values, verb, id=f"{size.id}-{verb}", marks=size.marks)
+    for verb in ("report", "compare", "diagnose", "evaluate")
+    for size in ((NUMBERS,) if verb == "diagnose" else (NUMBERS, MIXED))  # its picture has no names of columns
+]
+
+
+@pytest.fixture(scope="module", params=[NUMBERS, MIXED])
 def run(request, tmp_path_factory):
     """A run of a table whose columns, levels, folder and title have such names."""
     folder = tmp_path_factory.mktemp("names")
@@ -37,10 +43,8 @@ def run(request, tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("verb", ["report", "compare", "diagnose", "evaluate"])
-def test_every_page_is_drawn(run, verb, capsys, request):
-    if verb == "diagnose" and "mixed" in request.node.callspec.id:
-        return  # its picture has no names of columns, and takes seconds for many of them
+@pytest.mark.parametrize(("run", "verb"), PAGES, indirect=["run"])
+def test_every_page_is_drawn(run, verb, capsys):
     words = {"diagnose": [], "compare": ["-n", "100", "--samplers", "heun", "ddim", "--steps", "4"]}
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)

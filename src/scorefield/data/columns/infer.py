@@ -204,8 +204,6 @@ def _taken_for(values: Series[Any], present: Series[Any], name: Name, wishes: Co
     if not (types.is_string_dtype(dtype) or objects):
         return f"holds values of the type {dtype}: convert it, df[{name!r}].astype(str) or .astype(float)"
     numbers, bad = number_text(values)
-    if bad is None and inexact_share(present):
-        return _number(values, name, wishes)
     if bad is None and not np.isnan(numbers).all():
         return _number(values, name, wishes)
     if _all(distinct, str) and (form := date_format(distinct)) is not None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import decimal
-import re
 from typing import TYPE_CHECKING, Any
 
 from .base import shown
-from .text import FORMATS, parsed_dates
+from .text import FORMATS, offset_of, parsed_dates
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -17,7 +16,6 @@ __all__ = ["inexact_share", "remark"]
 _EXACT = 2**53  # up to which float64 holds every whole number
 _TRIED = 50  # texts on which formats are tried
 _MOST = 0.8  # of them are of a format, where the others are worth a remark
-_OFFSET = re.compile(r":\d\d(\.\d+)?(?P<offset>[+-]\d\d:?\d\d)$")
 
 
 def inexact_share(values: Series[Any]) -> float:
@@ -69,9 +67,9 @@ def remark(values: Series[Any]) -> str:
 
 def _nearly_dates(values: Series[Any], texts: Series[Any]) -> str:
     some = texts.iloc[:: max(1, len(texts) // _TRIED)]
-    offsets = {found["offset"] if (found := _OFFSET.search(text)) else None for text in some}
-    if None not in offsets and len(offsets) > 1:
-        return f"dates of several offsets from UTC, {' and '.join(sorted(map(str, offsets))[:2])}: convert them to one"
+    offsets = set(map(offset_of, some))
+    if "" not in offsets and len(offsets) > 1:
+        return f"dates of several offsets from UTC, {' and '.join(sorted(offsets)[:2])}: convert them to one"
     if sum(any(c.isdigit() for c in text) for text in some) < _MOST * len(some):
         return ""
     shares = {form: float(parsed_dates(some, form).notna().mean()) for form in FORMATS}

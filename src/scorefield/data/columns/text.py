@@ -14,7 +14,7 @@ from .base import shown
 if TYPE_CHECKING:
     from pandas import Series
 
-__all__ = ["MARKS", "as_numbers", "date_format", "number_text", "parsed_dates"]
+__all__ = ["MARKS", "as_numbers", "date_format", "number_text", "offset_of", "parsed_dates"]
 
 MARKS = ("", "?", "-", "--", ".", "*", "NA", "N/A", "n/a", "na", "NaN", "nan", "null", "NULL", "None", "none")
 """What stands for a missing value among numbers in text."""
@@ -35,7 +35,7 @@ _TIMES = (
 FORMATS = (*(day + time for time in _TIMES for day in (*_DAYS, *_NAMED)), "%Y-%m", "%Y/%m", "%b %Y")
 """How dates are written, in the words of strftime."""
 
-_OFFSET = re.compile(r"(?<=:\d\d)[+-]\d\d:?\d\d$|(?<=\.\d{6})[+-]\d\d:?\d\d$")
+_OFFSET = re.compile(r":\d\d(?:\.\d+)?([+-]\d\d:?\d\d)$")
 _FIRST = 200  # texts on which a format is tried before all others confirm it
 
 
@@ -88,6 +88,17 @@ def _number(word: Any) -> float:
         return math.nan
 
 
+def offset_of(text: str) -> str:
+    """The offset from UTC at the end of a time in text; "" without one.
+
+    Example:
+        >>> offset_of("2024-03-01T12:00:00+02:00"), offset_of("2024-03-01")
+        ('+02:00', '')
+    """
+    found = _OFFSET.search(text)
+    return found[1] if found else ""
+
+
 def parsed_dates(values: Series[Any], form: str) -> Series[Any]:
     """The dates in a column of text; NaT where one is missing or not of the format."""
     import pandas
@@ -112,8 +123,8 @@ def date_format(values: Series[Any]) -> str | None:
     if not len(texts) or not any(c.isdigit() for c in str(texts.iloc[0])):
         return None
     first, found = texts.iloc[:: max(1, len(texts) // _FIRST)], []
-    offset = _OFFSET.search(str(texts.iloc[0]))  # from UTC, the same in all of them, is a part of the format
-    for form in [form + offset[0] for form in FORMATS if "%H" in form] if offset else FORMATS:
+    offset = offset_of(str(texts.iloc[0]))  # the same in all of them, it is a part of the format
+    for form in [form + offset for form in FORMATS if "%H" in form] if offset else FORMATS:
         if all(parsed_dates(part, form).notna().all() for part in (first.iloc[:1], first, texts)):
             found.append(form)
     return found[0] if len(found) == 1 else None

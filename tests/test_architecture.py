@@ -227,12 +227,25 @@ def test_files_and_functions_are_short(path):
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_no_hidden_world_below_the_house(path):
     tree, module, _ = read(path)
-    if room(module) == "" or floor(module) > 4:
+    if (
+        room(module) == "" or floor(module) > 4 or module == "scorefield.rng"
+    ):  # which leaves PyTorch's generator as it was
         return
     hidden = {"print", "torch.manual_seed", "np.random.seed", "torch.set_default_dtype", "torch.set_num_threads"}
     for node in ast.walk(tree):
         text = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
         assert text not in hidden, f"{module} calls {text} in line {node.lineno}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_any_integer_is_a_seed(path):
+    """NumPy and PyTorch take fewer: seeds of users go through `rng`."""
+    tree, module, _ = read(path)
+    for node in ast.walk(tree) if module != "scorefield.rng" else ():
+        if isinstance(node, ast.Call):
+            text, plain = ast.unparse(node.func), all(isinstance(a, ast.Constant | ast.List) for a in node.args)
+            assert text != "torch.manual_seed", f"{module} calls {text} in line {node.lineno}: use rng.torch_seeded"
+            assert text != "np.random.default_rng" or plain, f"{module} line {node.lineno}: use rng.generator"
 
 
 def test_floors_name_a_room_once():

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from scorefield.rng import Mixed, Samples, Steps, passes, permutation
+from scorefield import fit
+from scorefield.metrics import c2st, sliced_wasserstein
+from scorefield.rng import Mixed, Samples, Steps, generator, passes, permutation, torch_seeded
+from scorefield.settings import Training
 
 EVENTS = [(), (1,), (3,), (3, 32, 32), (20_000,)]  # 20,000 numbers are more than a block of samples draws at once
 
@@ -219,3 +222,24 @@ def test_steps_have_children():
     assert torch.equal(x, Steps(0).at(5).child("a").normal((4,)))
     for different in (other.normal((4,)), Steps(0).at(6).child("a").normal((4,)), Steps(0).at(5).normal((4,))):
         assert not torch.isclose(x, different).any()
+
+
+@pytest.mark.parametrize("seed", [-1, 2**70, -(2**70)])
+def test_any_integer_is_a_seed(seed):
+    """Also where NumPy, PyTorch and scikit-learn draw, which take fewer: units, first weights, metrics."""
+    x = np.random.default_rng(0).lognormal(size=(120, 2))
+    one, two = (fit(x, training=Training(steps=3), seed=seed).sample(3, seed) for _ in range(2))
+    assert np.array_equal(one, two)
+    assert not np.array_equal(one, fit(x, training=Training(steps=3), seed=7).sample(3, seed))
+    assert 0 <= c2st(x, x, maximum=20, seed=seed) <= 1
+    assert sliced_wasserstein(x, x, maximum=50, seed=seed) >= 0
+
+
+def test_generators_are_those_of_numpy_and_pytorch():
+    assert generator(5).random() == np.random.default_rng(5).random()
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    before = torch.get_rng_state()
+    with torch_seeded(5):
+        assert torch.equal(torch.rand(2), expected)
+    assert torch.equal(before, torch.get_rng_state())

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from .context import Context
@@ -14,6 +13,7 @@ from .denoisers import NoisyClassifier
 from .model import Model
 from .nn import ClassifierNetwork
 from .objectives import ProcessLevels
+from .rng import torch_seeded
 from .training import Feed, train_classifier
 
 __all__ = ["fit_classifier"]
@@ -62,8 +62,7 @@ def fit_classifier(
     if names is None:
         raise ValueError("a classifier needs classes: strings, or few different whole numbers")
     classes = column(np.asarray(labels))[:, :-1].argmax(1)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with torch_seeded(seed):
         network = ClassifierNetwork(model.standardize.state_shape, len(names), width, depth).to(model.device)
     classifier = NoisyClassifier(network, 1.0, names)
     feed = Feed(rows, model.standardize, batch, seed, model.device)

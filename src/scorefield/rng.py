@@ -8,8 +8,9 @@ noise whatever happened before it.
 from __future__ import annotations
 
 import abc
+import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from operator import index
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Mixed", "Rng", "SampleBlock", "Samples", "Steps", "passes", "permutation"]
+__all__ = ["Mixed", "Rng", "SampleBlock", "Samples", "Steps", "generator", "passes", "permutation", "torch_seeded"]
 
 Shape = Sequence[int]
 Dtype = torch.dtype | None
@@ -31,6 +32,37 @@ def _key(*address: int | str) -> int:
     """A 128-bit key for an address."""
     address = tuple(part if isinstance(part, str) else index(part) for part in address)  # an integer of numpy is an int
     return int.from_bytes(hashlib.blake2b(repr(address).encode(), digest_size=16).digest(), "little")
+
+
+def generator(seed: int) -> np.random.Generator:
+    """NumPy's generator of a seed, which is any integer: NumPy itself takes none below 0.
+
+    Example:
+        >>> generator(7).random() == np.random.default_rng(7).random(), 0 <= generator(-7).random() < 1
+        (True, True)
+    """
+    seed = index(seed)
+    return np.random.default_rng(seed if seed >= 0 else _key("generator", seed))
+
+
+@contextlib.contextmanager
+def torch_seeded(seed: int) -> Iterator[None]:
+    """Seeds PyTorch's own generator within, as first weights need it, and leaves it as it was.
+
+    Arguments:
+        seed: The seed, any integer: PyTorch itself takes those of 64 bits.
+
+    Example:
+        >>> with torch_seeded(2**70):
+        ...     a = torch.rand(1)
+        >>> with torch_seeded(2**70):
+        ...     bool(a == torch.rand(1))
+        True
+    """
+    seed = index(seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed if -(2**63) <= seed < 2**64 else _key("torch", seed) & 0x7FFF_FFFF_FFFF_FFFF)
+        yield
 
 
 def permutation(count: int, seed: int, epoch: int) -> np.ndarray:

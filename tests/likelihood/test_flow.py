@@ -230,6 +230,14 @@ def test_probes_are_unbiased_with_the_reported_standard_error() -> None:
     assert float((off.abs() < result.error).double().mean()) > 0.85
 
 
+@pytest.mark.parametrize(("probes", "advice"), [(1, "use more"), (10**30, "use fewer")])
+def test_how_many_probes_there_can_be(probes, advice) -> None:
+    exact = mixture(3)
+    diffusion = Diffusion(VP(), exact, exact.moments())
+    with pytest.raises(ValueError, match=rf"{advice}, or 0 for the exact trace$"):
+        log_prob(diffusion, torch.zeros(2, 3).double(), probes, rng=Samples(0, count=2))
+
+
 def test_probes_have_no_variance_for_gaussian_data() -> None:
     """A correlated field with more coordinates than the exact divergence takes by default."""
     field = Field((1, 9, 9), length=3.0)

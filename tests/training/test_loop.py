@@ -227,6 +227,16 @@ def test_a_budget_must_be_given():
         trainer_of(steps=None)
 
 
+@pytest.mark.parametrize(
+    "change", [{"step": 10**30}, {"seconds": -(10**400)}, {"worse": "3"}, {"history": [[10**400, 0.1]]}]
+)
+def test_a_state_whose_numbers_are_none(change):
+    """Whole numbers that no computation takes, and words."""
+    tensors, about = trainer_of().state()
+    with pytest.raises(ValueError, match=r"^the state does not say where training stood, but \{"):
+        trainer_of().load(tensors, about | change)
+
+
 def test_a_state_of_another_network():
     tensors, about = trainer_of().state()
     other = trainer_of(network=MLP(3, 8, 1))

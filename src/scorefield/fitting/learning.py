@@ -17,6 +17,7 @@ from ..denoisers import (
     Preconditioned,
 )
 from ..denoisers.precondition import Precision
+from ..rng import torch_seeded
 from ..training import Announcer, Feed, Progress, Trainer
 from .fitted import KEPT, Fitted, finish
 from .planning import Plan
@@ -71,8 +72,7 @@ def _denoiser(plan: Plan) -> DenoiserModule:
     network = plan.network if plan.choice("network").given else copy.deepcopy(plan.network)
     precision: Precision = "bfloat16" if plan.training.precision == "bfloat16" else "float32"
     denoiser = _around(network, plan, precision)
-    with torch.random.fork_rng():  # what else an objective learns has first weights, too
-        torch.manual_seed(plan.prepared.seed)
+    with torch_seeded(plan.prepared.seed):  # what else an objective learns has first weights, too
         return plan.objective.wrap(denoiser).to(plan.device)
 
 

@@ -20,6 +20,7 @@ from ..noise_levels import NoiseLevels, choose_noise_levels, diameter
 from ..objectives import DenoisingScoreMatching, LevelDistribution, LevelObjective, LogNormal, WithLowTail
 from ..processes import Process
 from ..progress import part
+from ..rng import torch_seeded
 from ..samplers import Sampling, flow_sampling, sde_sampling
 from ..settings import Network, Training
 from ..tensors import device_named
@@ -245,8 +246,7 @@ def _network(prepared: Prepared, wish: nn.Module | Network, levels: NoiseLevels)
     step = cell / prepared.scale if levels.tail and cell is not None else None
     options = (wish.widths, wish.depth, wish.patch, wish.attention, wish.periodic)
     variables = prepared.units.variables
-    with torch.random.fork_rng():  # first weights come from PyTorch's own generator, which is left as it was
-        torch.manual_seed(prepared.seed)
+    with torch_seeded(prepared.seed):  # first weights come from PyTorch's own generator, which is left as it was
         if variables is not None:
             inputs = (size, 2 * variables.count, variables.numbers)  # of contexts, flags and numbers
             count = len(prepared.split.train)

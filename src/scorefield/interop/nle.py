@@ -17,7 +17,7 @@ from ..likelihood import DataDensity
 from ..mcmc import Population, sequential_monte_carlo
 from ..model import Model
 from ..nn import ConditionalGaussian
-from ..rng import Samples, permutation
+from ..rng import Samples, permutation, torch_seeded
 from ..settings import Data, Network, Training
 from ..training import train_gaussian
 from ..units import Standardize
@@ -120,8 +120,7 @@ class _Prior:
         if not hasattr(self.distribution, "sample"):
             u = Samples(seed, 0, count, "prior").uniform((count, len(self.low)), torch.float64)
             return self.low + (self.high - self.low) * u
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
+        with torch_seeded(seed):
             theta = torch.as_tensor(self.distribution.sample((count,)), dtype=torch.float64)
         return theta.reshape(count, -1)
 
@@ -189,8 +188,7 @@ class NLE(Simulations):
         units = Standardize(x.shape[1:], x.mean(0), x.std(0))
         context = Context.of(theta.numpy(), x.shape[1:])
         observed, given = units(x).float(), context(repeated.numpy())
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
+        with torch_seeded(seed):
             gaussian = ConditionalGaussian(observed.shape[1], given.shape[1] - 1)
         how = training or Training(unconditional=0.0)
         steps = how.steps or int(min(_STEPS, 100 * len(observed) ** 0.5))

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +13,7 @@ from ..data import Rows
 from ..denoisers import Denoiser
 from ..model import Model
 from ..progress import mapped, part, report
-from ..rng import Samples
+from ..rng import Samples, generator
 from ..tensors import device_named
 
 __all__ = ["ImportCheck", "check_import", "linear_error"]
@@ -165,7 +164,7 @@ def _some(model: Model, rows: Rows, seed: int) -> Tensor:
     """Random images in the units of the network."""
     if rows.count < _LEAST:
         raise ValueError(f"an import is checked on {_LEAST} images or more, got {rows.count}: pass more of them")
-    index = np.random.default_rng(seed).permutation(rows.count)[:_MOST]
+    index = generator(seed).permutation(rows.count)[:_MOST]
     found: Tensor = model.standardize(rows.take(index).to(model.device)).float().cpu()
     return found
 

@@ -32,6 +32,7 @@ _SHARE = 0.2  # of the tolerance: the largest error of a step
 _MARGIN = 5.0  # safety factor on the sum of the steps' errors: mixtures need 0.5, rough networks 5
 _CAUTION = 10.0  # else one error in ten (half of them at 1e-4) comes from a first step that skips all structure
 _FEWEST = 8  # probes that a standard error needs
+_MOST_PROBES = 1_000_000
 _ROUNDS, _TIGHTER = 8, 8.0  # attempts to reach a target, and the factor by which the tolerance shrinks each time
 _ABSOLUTE = 1e-15  # switches the relative tolerance off: a small log-density is not known any better
 
@@ -123,6 +124,8 @@ def _check(diffusion: Diffusion, x: Tensor, probes: int | None, rng: Samples | N
     if probes is not None and probes != 0 and probes < 2:
         need = "a standard error needs at least 2 probes"
         raise ValueError(f"{need}, got probes={probes}: use more, or 0 for the exact trace")
+    if probes is not None and probes > _MOST_PROBES:
+        raise ValueError(f"at most {_MOST_PROBES:,} probes, got {probes:,}: use fewer, or 0 for the exact trace")
     if probes and (rng is None or rng.count != len(x)):
         got, need = "none" if rng is None else f"one of {rng.count}", f"a random source of {len(x)} samples"
         raise ValueError(f"random probes need {need}, got {got}: pass rng=Samples(seed, count={len(x)})")

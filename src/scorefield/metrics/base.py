@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..rng import generator
+
 __all__ = ["Array", "Distance", "as_rows", "paired", "rows_alike", "scale_of", "stream", "subsample"]
 
 Array = Tensor | np.ndarray
@@ -104,7 +106,7 @@ def subsample(x: Array, count: int, seed: int) -> Array:
     """At most `count` rows of x, chosen by `seed` only; x itself if it has no more."""
     if len(x) <= count:
         return x
-    chosen = np.random.default_rng(seed).permutation(len(x))[:count]
+    chosen = generator(seed).permutation(len(x))[:count]
     chosen.sort()
     return x[chosen] if isinstance(x, np.ndarray) else x[torch.from_numpy(chosen).to(x.device)]
 

@@ -71,8 +71,8 @@ def c2st(
     label = np.repeat([0, 1], [len(a), len(b)])
     if classifier is None:
         units = 10 * rows.shape[1]
-        classifier = MLPClassifier((units, units), max_iter=10000, random_state=seed)
-    parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
+        classifier = MLPClassifier((units, units), max_iter=10000, random_state=seed & 0xFFFF_FFFF)
+    parts = StratifiedKFold(folds, shuffle=True, random_state=seed & 0xFFFF_FFFF)
     return float(cross_val_score(clone(classifier), rows, label, cv=parts, scoring="accuracy").mean())
 
 

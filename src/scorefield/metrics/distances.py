@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..rng import generator
 from .base import Array, Distance, paired, stream, subsample
 from .declared import metric
 
@@ -84,7 +85,7 @@ def sliced_wasserstein(
     if not order >= 1 or not projections >= 1:
         raise ValueError(f"sliced_wasserstein needs order >= 1 and projections >= 1, got {order=}, {projections=}")
     a, b = paired(x, y, standardize, maximum, seed)
-    directions = torch.from_numpy(np.random.default_rng(seed).standard_normal((projections, a.shape[1]))).to(a)
+    directions = torch.from_numpy(generator(seed).standard_normal((projections, a.shape[1]))).to(a)
     directions = directions / directions.norm(dim=1, keepdim=True)
     mass, left, right = _coupling(len(a), len(b), a.device)
     total = 0.0
@@ -174,7 +175,7 @@ def with_floor(
         n = m = min(n, m, total // 2)
     drawn, real = subsample(samples, n, seed), subsample(held_out, m, seed + 1)
     value = float(distance(drawn, real))
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     floors = []
     for _ in range(splits):
         chosen = rng.choice(total, n + m, replace=False)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..rng import generator
 from .association import chi_square
 from .base import Array, Distance
 from .columns import RARE, TableColumn
@@ -68,7 +69,7 @@ def missing_patterns(
     def shares(rows: np.ndarray) -> np.ndarray:
         return np.asarray(np.bincount(codes[rows], minlength=len(patterns)) / len(rows))
 
-    rows, rng = np.arange(len(codes)), np.random.default_rng(seed)
+    rows, rng = np.arange(len(codes)), generator(seed)
     drawn, held = shares(rows[: len(x)]), shares(rows[len(x) :])
     floors = []
     for _ in range(splits):

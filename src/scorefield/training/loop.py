@@ -286,11 +286,15 @@ class Trainer:
 def _check_state(about: dict[str, Any]) -> None:
     """Raises a ValueError unless plain data that were read are those of a state."""
     found = {name: about.get(name) for name in ("step", "seconds", "worse", "stopped", "history")}
-    numbers = all(isinstance(found[name], int | float) for name in ("seconds", "worse"))
+    numbers = all(_number(found[name]) for name in ("seconds", "worse"))
     history = isinstance(found["history"], list) and all(
-        isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(n, int | float) for n in pair)
-        for pair in found["history"]
+        isinstance(pair, list | tuple) and len(pair) == 2 and all(map(_number, pair)) for pair in found["history"]
     )
-    step = isinstance(found["step"], int) and found["step"] >= 0
+    step = isinstance(found["step"], int) and 0 <= found["step"] < 2**63
     if not (numbers and history and step and isinstance(found["stopped"], str | None)):
         raise ValueError(f"the state does not say where training stood, but {str(found)[:80]}")
+
+
+def _number(value: Any) -> bool:
+    """Whether a value is a number that computations take."""
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from ..rng import generator
 from .candidates import BALANCED, Candidate, shape_of
 from .column_map import Base, ColumnMap
 from .fit_map import ColumnForm, spread_over_cells
@@ -65,7 +66,7 @@ def choose_map(
         form = replace(form, upper=None) if values.min() >= 0 else replace(form, lower=None)
     if form.discrete:
         return form.plain, f"atoms: {len(form.values)} values"
-    line = spread_over_cells(values, form, np.random.default_rng(wishes.seed))
+    line = spread_over_cells(values, form, generator(wishes.seed))
     column, reason = _continuous(line, form, wish, (wishes.seed, wishes.gain, wishes.cautious))
     return column, _described(form, reason)
 
@@ -142,7 +143,7 @@ def _best(
     best = candidates[0]
     if len(candidates) == 1 or len(line) < 2 * len(candidates):
         return best, 0.0
-    part = line[np.random.default_rng(seed).permutation(len(line))[:_COMPARED]]
+    part = line[generator(seed).permutation(len(line))[:_COMPARED]]
     first = found = held_out_log_density(part, best.fit, seed)
     keeps = _keeps(best, line)
     for candidate in candidates[1:]:

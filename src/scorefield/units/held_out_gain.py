@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from ..rng import generator
 from .column_map import ColumnMap
 from .number_maps import NumberMaps
 
@@ -38,7 +39,7 @@ def held_out_log_density(line: np.ndarray, fit: Callable[[np.ndarray], ColumnMap
         True
     """
     values, index = np.unique(line, return_inverse=True)  # a value that is repeated stays in one fold
-    fold = (np.random.default_rng(seed).permutation(len(values)) % _FOLDS)[index]
+    fold = (generator(seed).permutation(len(values)) % _FOLDS)[index]
     found = np.empty(len(line))
     for f in range(_FOLDS):
         train, test = line[fold != f], line[fold == f]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -124,6 +125,7 @@ def read(path: Path) -> tuple[ast.Module, str, str]:
     return ast.parse(path.read_text()), ".".join(parts), ".".join(parts[:-1])
 
 
+@cache
 def ours(path: Path) -> set[str]:
     tree, _, package = read(path)
     return {module for module in imported(list(ast.walk(tree)), package) if module.split(".")[0] == "scorefield"}

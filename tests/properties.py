@@ -7,6 +7,7 @@ needs arguments, or that should be tested with other arguments than its defaults
 from __future__ import annotations
 
 import abc
+import functools
 import importlib
 import inspect
 import itertools
@@ -72,6 +73,7 @@ VARIANTS: dict[str, Variants] = {
 }
 
 
+@functools.cache
 def modules(*places: str) -> list[ModuleType]:
     """All modules of the package, or those of some `places`."""
     found = []

@@ -74,7 +74,7 @@ def test_evaluations_are_counted_by_sample():
         Sampling(DDIM(), None, ExplicitLevels((50.0, 1.0, 0.1))),
         Sampling(DDIM()),
     ]
-    found = compared(*samplings)
+    found = compared(*samplings, count=40)
     assert [row.evaluations for row in found.rows] == [8, 15, 3, 3, 25]  # the last takes the noise off
     assert all(row.seconds > 0 for row in found.rows)
     assert found.rows[-1].sampling == Sampling(DDIM(), 24)
@@ -82,14 +82,16 @@ def test_evaluations_are_counted_by_sample():
 
 def test_densities_that_are_asked_for_are_counted_too():
     sampling = Sampling(AnnealedLangevin(MetropolisLangevin(0.5), moves=3), 4, LogLevel())
-    row = compared(sampling).rows[0]
-    expected = model_of().sample(200, sampler=sampling.sampler, steps=4, schedule=sampling.schedule)
-    np.testing.assert_allclose(compared(sampling).samples[0], expected, rtol=1e-5)
-    assert row.evaluations == 1 + 4 * (2 + 2 * 3)  # density and score: before the first move, and at each proposal
+    found = compared(sampling, count=40)
+    expected = model_of().sample(40, sampler=sampling.sampler, steps=4, schedule=sampling.schedule)
+    np.testing.assert_allclose(found.samples[0], expected, rtol=1e-5)
+    assert found.rows[0].evaluations == 1 + 4 * (
+        2 + 2 * 3
+    )  # density and score: before the first move, and at each proposal
 
 
 def test_a_sampler_with_its_own_steps_is_counted_and_not_held_up():
-    found = compared(Sampling(DormandPrince()), Sampling(DormandPrince(), 8), denoiser=NARROW)
+    found = compared(Sampling(DormandPrince()), Sampling(DormandPrince(), 8), denoiser=NARROW, count=40)
     own, held_up = (row.evaluations for row in found.rows)
     assert 10 < own < held_up and own != int(own)
     assert [str(row.sampling) for row in found.rows] == ["DormandPrince", "DormandPrince(steps=8)"]

@@ -20,7 +20,7 @@ X = np.concatenate([2.0 * C, -C], 1) + 0.5 * RNG.normal(size=(3000, 2))  # N((2c
 
 @pytest.fixture(scope="module")
 def model() -> scorefield.Model:
-    return fit(X, context=C, training=Training(steps=1000))
+    return fit(X, context=C, training=Training(steps=1000), network=Network(widths=(64,), depth=2))
 
 
 def test_the_distribution_given_a_number(model):

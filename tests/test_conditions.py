@@ -113,11 +113,11 @@ def test_guidance_together_with_measurements_stays_finite(method, weak):
     model, exactly = fine("label"), Measurement(Mask([True, False]), [Y], 0.1)
     other = exact.model("label", 5 * GIVEN, False) if weak else None
     guided = model.condition(label="u", guidance=4.0, weak=other)
-    free = (guided.sample(400, seed=1) - 1) / 2
+    free = (guided.sample(100, seed=1) - 1) / 2
     once = guided.observe(exactly)
     for posterior, samplers in ((once, (None, "dormandprince")), (once.observe(exactly), ("ddim(steps=60)",))):
         for sampler in samplers:
-            u = (posterior.sample(400, seed=1, sampler=sampler) - 1) / 2
+            u = (posterior.sample(100, seed=1, sampler=sampler) - 1) / 2
             assert np.abs(u[:, 0] - (Y - 1) / 2).max() < 5 * 0.1 / 2 + 0.05  # as measured
             assert np.abs(u[:, 1].mean() - free[:, 1].mean()) < 0.1 + np.abs(free[:, 1]).std() / 4
             assert np.abs(u[:, 1]).max() < 2 * np.abs(free[:, 1]).max()  # not measured: as without measurement

@@ -257,10 +257,10 @@ def test_lattices_new_categories_and_missing_shares_are_named():
     samples = table(600, 2)
     samples[:, 1] += np.random.default_rng(0).uniform(-0.2, 0.2, 600)
     off = np.mean(~np.isin(samples[:, 1], table(2600, 0)[:, 1]) & ~np.isnan(samples[:, 1]))
-    assert f"samples lie between them, in price ({100 * off:.0f} % of the samples)" in " ".join(judged(samples).verdict)
-    samples = table(600, 2)
     samples[:30, 2] = 3
-    assert "categories that no row of the data has in kind (30 of 600 samples)" in " ".join(judged(samples).verdict)
+    said = " ".join(judged(samples).verdict)
+    assert f"samples lie between them, in price ({100 * off:.0f} % of the samples)" in said
+    assert "categories that no row of the data has in kind (30 of 600 samples)" in said
     samples = table(600, 2)
     samples[:, 1] = np.nan_to_num(samples[:, 1], nan=5.0)
     said = " ".join(judged(samples).verdict)

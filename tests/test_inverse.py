@@ -134,7 +134,7 @@ def test_the_check_sees_too_few_steps():
 def test_the_check_of_fields_and_of_counts():
     model = fields()
     y = Blur(0.8)(torch.full((1, 6, 6), 50.0))[0]
-    found = check_posterior(model.given(Measurement(Blur(0.8), y, 3.0), method=MomentMatching(12, 1e-3)), 40, 8)
+    found = check_posterior(model.given(Measurement(Blur(0.8), y, 3.0), method=MomentMatching(12, 1e-3)), 40, 8, own=16)
     assert found.trusted and "stationary" in found.twin
     counts = Measurement(Linear([[1.0, 0.0, 0.0]]), [11.0], PoissonNoise(1.0))
     found = check_posterior(table().given(counts), 100, 20)

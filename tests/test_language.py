@@ -32,20 +32,23 @@ def words(cell: str) -> list[str]:
 
 
 @cache
-def retired() -> list[tuple[re.Pattern[str], re.Pattern[str] | None]]:
-    """Patterns of the retired words, each with that of the phrases in which they are fine."""
+def retired() -> list[tuple[str, re.Pattern[str], re.Pattern[str] | None]]:
+    """How retired words begin, their patterns, and those of the phrases in which they are fine."""
     found = []
     for row in tables()[0]:
         fine = "|".join(re.escape(phrase).replace(r"\ ", r"\s+") for phrase in words(row[2]))
         for word in words(row[0]):
             pattern = re.escape(word).replace(r"\ ", r"\s+")
-            found.append((re.compile(rf"\b{pattern}\b", re.I), re.compile(fine, re.I) if fine else None))
+            start = word.split()[0].lower()
+            found.append((start, re.compile(rf"\b{pattern}\b", re.I), re.compile(fine, re.I) if fine else None))
     return found
 
 
 def retired_in(text: str) -> list[str]:
-    found = []
-    for word, fine in retired():
+    found, low = [], text.lower()
+    for start, word, fine in retired():
+        if start not in low:  # as most are not: a pattern takes much longer
+            continue
         left = fine.sub(" ", text) if fine else text
         found += [match.group() for match in word.finditer(left)]
     return found

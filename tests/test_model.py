@@ -63,8 +63,14 @@ def exact(distribution: Gaussian, x: np.ndarray, process: Process | None = None)
 # -- sample i is sample i ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sampler", [None, DDIM(eta=1.0), Heun()])
-@pytest.mark.parametrize("kind", ["table", "images"])
+@pytest.mark.parametrize(
+    ("kind", "sampler"),
+    [
+        *(("table", sampler) for sampler in (None, DDIM(eta=1.0), Heun())),
+        ("images", None),
+        *(pytest.param("images", sampler, marks=pytest.mark.slow) for sampler in (DDIM(eta=1.0), Heun())),
+    ],
+)
 def test_a_sample_is_the_same_whatever_it_is_drawn_with(kind, sampler, request):
     """Sample 17 of seed 5 of 20, of many, in batches of 7, of another number of threads."""
     model = request.getfixturevalue(kind)
@@ -92,7 +98,16 @@ def test_another_process_draws_the_same(table, tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "x.npy"), table.sample(40, seed=5), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("sampler", instances(Sampler), ids=repr)
+SAMPLERS = instances(Sampler)
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [  # one of each class in the suite, with other arguments slow
+        pytest.param(s, id=repr(s), marks=[pytest.mark.slow] if type(s) in map(type, SAMPLERS[:i]) else [])
+        for i, s in enumerate(SAMPLERS)
+    ],
+)
 def test_every_sampler_draws_from_the_same_model(sampler):
     """Gaussian data in their own units: means and spreads to 5 standard errors, but for the steps' own error."""
     distribution = Gaussian(torch.tensor([1.0, -30.0], dtype=D), torch.tensor([[4.0, 1.0], [1.0, 9.0]], dtype=D))

@@ -28,11 +28,16 @@ PARAMETRIZATIONS = properties.instances(Parametrization)
 SAMPLERS = properties.instances(Sampler)
 FIXED = [s for s in SAMPLERS if not isinstance(s, AdaptiveSampler)]  # affine maps of their noise, for Gaussian data
 
-CONVERGING = [  # every sampler with half of the processes in the suite; with the others it is slow
-    pytest.param(s, p, id=f"{properties.label(s)}-{type(p).__name__}", marks=[pytest.mark.slow] if (i + j) % 2 else [])
-    for i, s in enumerate(FIXED)
-    for j, p in enumerate(PROCESSES)
-]
+
+def with_processes(samplers: list[Sampler], one_of: int) -> list[Any]:
+    """Every sampler with every process: in the suite with one of some processes, in turn; with the others it is slow."""
+    return [
+        pytest.param(
+            s, p, id=f"{properties.label(s)}-{type(p).__name__}", marks=[pytest.mark.slow] if (i + j) % one_of else []
+        )
+        for i, s in enumerate(samplers)
+        for j, p in enumerate(PROCESSES)
+    ]
 
 
 def parametrizations_agree(parametrization: Parametrization) -> None:
@@ -133,7 +138,7 @@ def test_properties(value, holds):
     holds(value)
 
 
-@pytest.mark.parametrize(("sampler", "process"), CONVERGING)
+@pytest.mark.parametrize(("sampler", "process"), with_processes(FIXED, 4))
 def test_samplers_converge_to_the_marginals(sampler, process):
     properties.converges_to_the_marginals(sampler, process)
 
@@ -150,8 +155,7 @@ def test_every_sampler_has_recorded_moments():
 @pytest.mark.parametrize(
     "holds", [properties.samples_are_independent_of_the_batch, properties.visits_all_times], ids=lambda f: f.__name__
 )
-@pytest.mark.parametrize("process", PROCESSES, ids=lambda process: type(process).__name__)
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=properties.label)
+@pytest.mark.parametrize(("sampler", "process"), with_processes(SAMPLERS, 2))
 def test_samplers(sampler, process, holds):
     holds(sampler, process)
 

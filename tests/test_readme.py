@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -54,15 +56,32 @@ def test_there_is_an_example_of_every_abstract_base() -> None:
         assert base.__name__ in INTERNAL or any(issubclass(cls, base) for cls in classes), base
 
 
+QUICK = {"fit": ("--steps", "60"), "evaluate": ("-n", "200"), "report": ("-n", "200")}  # a small budget for the tests
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A folder with data for each command that fits: on pages that say the same one, its run is finished."""
+
+    @cache
+    def made(fit: str) -> Path:
+        folder, rng = tmp_path_factory.mktemp("place"), np.random.default_rng(0)
+        np.save(folder / "data.npy", rng.normal(size=(300, 3)))
+        np.save(folder / "labels.npy", np.arange(300) % 2)
+        np.savetxt(folder / "table.csv", rng.normal(size=(300, 2)), delimiter=",", header="a,b", comments="")
+        return folder
+
+    return made
+
+
 @pytest.mark.parametrize(("page", "commands"), COMMANDS)
-def test_commands(page: str, commands: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    np.save("data.npy", np.random.default_rng(0).normal(size=(300, 3)))
-    np.save("labels.npy", np.arange(300) % 2)
-    np.savetxt("table.csv", np.random.default_rng(1).normal(size=(300, 2)), delimiter=",", header="a,b", comments="")
+def test_commands(
+    page: str, commands: list[str], place: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place(next(command.strip() for command in commands if command.startswith("scorefield fit "))))
     for command in commands:
         words = shlex.split(command)[1:]
-        quick = ["--steps", "60"] if words[0] == "fit" else []  # a small budget for the tests
+        quick = () if "-n" in words else QUICK.get(words[0], ())
         assert main([*words, *quick]) == 0, command
 
 

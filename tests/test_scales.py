@@ -41,7 +41,7 @@ def spreads_agree(x: np.ndarray, drawn: np.ndarray) -> None:
     np.testing.assert_allclose(spread / std, 1, atol=5 / math.sqrt(COUNT))
 
 
-@pytest.mark.parametrize("power", [-460, -100, 127, 130, 455])
+@pytest.mark.parametrize("power", [-460, *(pytest.param(p, marks=pytest.mark.slow) for p in (-100, 127)), 130, 455])
 def test_a_change_of_units_changes_nothing_else(plain, power):
     """Of a power of two, so that no digit is lost: the same samples, and log-densities shifted by n log(scale)."""
     scale = 2.0**power

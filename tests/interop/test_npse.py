@@ -14,7 +14,7 @@ from scorefield.mcmc import GaussianLangevin
 from scorefield.processes import EDM
 from scorefield.rng import Samples
 from scorefield.samplers import AnnealedLangevin, Sampling, sample
-from scorefield.settings import Training
+from scorefield.settings import Network, Training
 
 RNG = np.random.default_rng(0)
 
@@ -25,9 +25,8 @@ def inference() -> NPSE:
     theta = RNG.uniform(0, 1, size=(4000, 1))
     made = NPSE(torch.distributions.Uniform(torch.zeros(1), torch.ones(1)))
     half = made.append_simulations(theta[:2000], theta[:2000] + 0.2 * RNG.normal(size=(2000, 1)))
-    half.append_simulations(theta[2000:], theta[2000:] + 0.2 * RNG.normal(size=(2000, 1))).train(
-        training=Training(steps=1500)
-    )
+    half.append_simulations(theta[2000:], theta[2000:] + 0.2 * RNG.normal(size=(2000, 1)))
+    half.train(training=Training(steps=1500), network=Network(widths=(64,), depth=2))
     return half
 
 

@@ -50,8 +50,11 @@ def model(prior: Gaussian | Mixture, process=PROCESSES[0], sampler=None) -> Mode
 
 
 METHODS = {"default": None, "moment matching": MomentMatching()}
+IN_THE_SUITE = {"default": (EDM, VP, Flow), "moment matching": (VE, SubVP)}  # the others are slow
 WIDTHS = [
-    pytest.param(p, m, id=f"{name}-{type(p).__name__}", marks=[pytest.mark.slow] if m and type(p) in (VE, Flow) else [])
+    pytest.param(
+        p, m, id=f"{name}-{type(p).__name__}", marks=[] if isinstance(p, IN_THE_SUITE[name]) else [pytest.mark.slow]
+    )
     for name, m in METHODS.items()
     for p in PROCESSES
 ]

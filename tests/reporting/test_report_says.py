@@ -6,6 +6,8 @@ import html
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -45,13 +47,22 @@ def content(shape: tuple[int, ...], **changes) -> Content:
     return Content(**(given | changes))
 
 
-def text_of(path: Path) -> str:
-    page = path.read_text("utf-8").split("</style>")[1]
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
+def text_of(page: str) -> str:
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page.split("</style>")[1])).split())
 
 
-def test_first_the_conclusion_then_why_then_what_to_do(tmp_path):
-    text = text_of(write_page(tmp_path / "r.html", content((3,))))
+def written(made: Content, folder: Path) -> str:
+    return write_page(folder / "r.html", made).read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def page_of(tmp_path_factory) -> Callable[[tuple[int, ...]], str]:
+    """The page of data of a shape, drawn once."""
+    return cache(lambda shape: written(content(shape), tmp_path_factory.mktemp("page")))
+
+
+def test_first_the_conclusion_then_why_then_what_to_do(page_of, tmp_path):
+    text = text_of(page_of((3,)))
     parts = [
         SUMMARY.conclusion,
         "Why",
@@ -64,14 +75,14 @@ def test_first_the_conclusion_then_why_then_what_to_do(tmp_path):
     places = [text.index(part) for part in parts]
     assert places == sorted(places) and places[-1] < text.index("Held-out data, which were not used")
     good = content((3,), summary=Verdict("No difference was found.", ("None of 2 tests finds one.",)))
-    assert "What to do The tests call for no change." in text_of(write_page(tmp_path / "g.html", good))
+    assert "What to do The tests call for no change." in text_of(written(good, tmp_path))
 
 
-def test_long_pages_have_a_table_of_contents_whose_links_lead_somewhere(tmp_path):
-    page = write_page(tmp_path / "r.html", content((1, 16))).read_text("utf-8")
+def test_long_pages_have_a_table_of_contents_whose_links_lead_somewhere(page_of, tmp_path):
+    page = page_of((1, 32))
     links = re.findall(r'<a href="#([^"]+)">', page)
     assert len(links) > 5 and all(page.count(f'id="{link}"') == 1 for link in links)
-    assert "<nav" not in write_page(tmp_path / "s.html", Content("short")).read_text("utf-8")
+    assert "<nav" not in written(Content("short"), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -81,14 +92,14 @@ def test_long_pages_have_a_table_of_contents_whose_links_lead_somewhere(tmp_path
         ((2, 12, 12), ("Fields", "Two-point correlation", "Chord lengths"), ("time step",)),
     ],
 )
-def test_series_are_described_as_series_and_fields_as_fields(shape, words, none, tmp_path):
-    text = text_of(write_page(tmp_path / "r.html", content(shape)))
+def test_series_are_described_as_series_and_fields_as_fields(shape, words, none, page_of):
+    text = text_of(page_of(shape))
     assert all(word in text for word in words) and not any(word in text for word in none)
     assert not re.search(r"\bz = ", text)
 
 
-def test_print_and_reduced_motion_show_the_last_frame(tmp_path):
-    page = write_page(tmp_path / "r.html", content((2,))).read_text("utf-8")
+def test_print_and_reduced_motion_show_the_last_frame(page_of):
+    page = page_of((3,))
     moving, still = re.search(
         r'<div class="moving">(.*?)</div><div class="still">(.*?)</div>', page, re.DOTALL
     ).groups()
@@ -109,7 +120,7 @@ def test_conditions_are_shown_by_class_with_the_check(tmp_path):
     )
     asked = ["digit = 10", "digit = 2"] * 15
     made = content((1, 8, 8), condition=check, asked=asked)
-    text = text_of(write_page(tmp_path / "r.html", made))
+    text = text_of(written(made, tmp_path))
     assert "from top to bottom: digit = 2, digit = 10." in text and "digit = 2 40 % 0 % 15" in text
     assert "share not recognized" in text and made.more_tests[0] is test
     assert _classes(asked, 30, 8) == [("digit = 2", [1, 3, 5, 7]), ("digit = 10", [0, 2, 4, 6])]
@@ -144,10 +155,8 @@ def test_the_command_that_fits_it_again(asked, command):
     assert command_of({"source": {"path": "x.npy", "cache": "/c"}, "seed": 0} | asked, "run") == command
 
 
-def overflows(made: Content, folder: Path) -> list[int]:
+def overflows(page: str, folder: Path) -> list[int]:
     """By how many pixels a page is wider than screens, measured in frames as wide as these."""
-    write_page(folder / "r.html", made)
-    page = (folder / "r.html").read_text("utf-8")
     style = re.search(r"<meta http-equiv.*?>", page).group(0)
     (folder / "r.html").write_text(page.replace(style, ""), "utf-8")  # which would not allow the measurement
     frames = "".join(f'<iframe src="r.html" style="width:{w}px;height:900px"></iframe>' for w in (390, 900, 1024, 1440))
@@ -175,5 +184,5 @@ def overflows(made: Content, folder: Path) -> list[int]:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
 @pytest.mark.parametrize("shape", [(3,), (3, 12, 12)])
-def test_nothing_is_wider_than_a_phone(shape, tmp_path):
-    assert overflows(content(shape), tmp_path) == [0, 0, 0, 0]
+def test_nothing_is_wider_than_a_phone(shape, page_of, tmp_path):
+    assert overflows(page_of(shape), tmp_path) == [0, 0, 0, 0]

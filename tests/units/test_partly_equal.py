@@ -188,7 +188,7 @@ def test_a_table_is_learned_and_drawn_with_its_equal_rows(tmp_path):
         expected = SHARE if name == "owed" else odds[0] / sum(odds)
         assert (part[name] == 0.5).all() and abs((part["owed"] == part["paid"]).mean() - expected) < 0.1
     model.save(tmp_path / "m.safetensors")
-    pd.testing.assert_frame_equal(load(tmp_path / "m.safetensors").sample(2000), drawn)
+    pd.testing.assert_frame_equal(load(tmp_path / "m.safetensors").sample(50), drawn.head(50))
 
 
 def test_errors_of_pairs():

@@ -55,7 +55,8 @@ def precision_recall(samples: Array, real: Array, neighbours: int = NEIGHBOURS) 
     if not 1 <= neighbours < min(len(x), len(y)):
         raise ValueError(f"precision_recall needs more than {neighbours} rows of each side, got {len(x)} and {len(y)}")
     both = torch.cat([x.to(y.device), y]).double()
-    parts = _terms(torch.cdist(both, both), torch.arange(len(both)) < len(x), neighbours)
+    places = torch.arange(len(both), device=both.device)
+    parts = _terms(torch.cdist(both, both), places[: len(x)], places[len(x) :], neighbours)
     return Manifold(*(float(part.mean()) for part in parts.values()))
 
 
@@ -71,14 +72,14 @@ def manifold_distances(pool: Pool, neighbours: int = NEIGHBOURS, splits: int = 2
     """
     k = min(neighbours, pool.n - 1, pool.m - 1)
     distance = pool.squares
-    observed = _terms(distance[pool.pair, pool.pair], pool.observed()[0][0] > 0, k)
     block = pool.real if pool.extra else pool.pair
+    ((left, right),) = zip(*pool.observed())
+    observed = _terms(distance[pool.pair, pool.pair], left.nonzero()[:, 0], right.nonzero()[:, 0], k)
     floors = []
     for a, b in pool.splits(splits) if pool.extra else pool.permuted(splits):
         for left, right in zip(a, b):
-            kept = (left + right).nonzero()[:, 0]
-            chosen = distance[block, block][kept][:, kept]
-            floors.append([float(part.mean()) for part in _terms(chosen, left[kept] > 0, k).values()])
+            terms = _terms(distance[block, block], left.nonzero()[:, 0], right.nonzero()[:, 0], k)
+            floors.append([float(part.mean()) for part in terms.values()])
     ranges = np.quantile(floors, [0.05, 0.5, 0.95], axis=0).T
     found = []
     for (name, part), (low, floor, high) in zip(observed.items(), ranges):
@@ -90,12 +91,11 @@ def manifold_distances(pool: Pool, neighbours: int = NEIGHBOURS, splits: int = 2
     return tuple(found)
 
 
-def _terms(distance: Tensor, sample: Tensor, k: int) -> dict[str, Tensor]:
-    """What each row adds to the four means, from distances (or their squares) of all rows and which of them are samples."""
-    drawn, real = sample.nonzero()[:, 0], (~sample).nonzero()[:, 0]
-    across = distance[drawn][:, real]
+def _terms(distance: Tensor, drawn: Tensor, real: Tensor, k: int) -> dict[str, Tensor]:
+    """What each row adds to the four means, from distances (or their squares) of all rows and the places of both sides."""
+    across = _between(distance, drawn, real)
     # The smallest of the k + 1 is the distance of a row to itself.
-    own, other = (distance[part][:, part].kthvalue(k + 1, dim=1).values for part in (drawn, real))
+    own, other = (_between(distance, p, p).topk(k + 1, dim=1, largest=False).values[:, -1] for p in (drawn, real))
     within = across <= other
     return {
         "precision": within.any(1).float(),
@@ -103,3 +103,7 @@ def _terms(distance: Tensor, sample: Tensor, k: int) -> dict[str, Tensor]:
         "density": within.float().sum(1) / k,
         "coverage": within.any(0).float(),
     }
+
+
+def _between(distance: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    return distance.index_select(0, rows).index_select(1, columns)

@@ -188,7 +188,7 @@ class Ranks:
         weight = a / a.sum(1, keepdim=True) - b / b.sum(1, keepdim=True)
         found = []
         for step, rank in zip(steps, order):
-            gap = weight[:, rank[:-1]].cumsum(1).abs_()
+            gap = weight.index_select(1, rank[:-1]).cumsum(1).abs_()
             if not self.largest:
                 found.append(gap @ step)
                 continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class Sizes:
         """The level at which one of all tests rejects, as far as permutations resolve it."""
         return max(1.0, math.floor(0.05 / self.tests * PERMUTATIONS)) / PERMUTATIONS
 
-    @property
+    @cached_property
     def moments(self) -> float:
         """The |z| that the largest of all moments must exceed (Bonferroni)."""
         from scipy.stats import norm
@@ -49,7 +50,7 @@ class Sizes:
         count = 2 * axes + axes * (axes - 1) // 2 + (2 * min(self.features, 1000) if self.features > 2 else 0)
         return float(norm.isf(self.level / 2 / count))
 
-    @property
+    @cached_property
     def marginals(self) -> float:
         """The scaled Kolmogorov-Smirnov distance that the largest of all marginals must exceed (Bonferroni)."""
         from scipy.stats import kstwobign

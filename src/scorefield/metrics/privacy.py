@@ -95,10 +95,11 @@ def table_privacy(
     x = np.asarray(subsample(drawn, 5 * maximum, seed))
     references = [np.asarray(subsample(y, count, seed + 1 + i)) for i, y in enumerate((known, fresh))]
     share = mixed_nearest(x, np.concatenate(references), columns, known)[1]
-    value = float(share[:count].sum() / share.sum())
+    total = share.sum()
+    value = float(share[:count].sum() / total)
     rng, null = stream(seed, "privacy"), np.empty(permutations)
     for k in range(permutations):
-        null[k] = share[rng.permutation(2 * count)[:count]].sum() / share.sum()
+        null[k] = share[rng.permutation(2 * count)[:count]].sum() / total
     low, middle, high = (float(q) for q in np.quantile(null, [0.05, 0.5, 0.95]))
     closer = Distance(
         *("share of samples nearer to a training row", value, middle, low, high),

@@ -83,17 +83,15 @@ def losses_by_level(
     context: Tensor | None = None,
 ) -> Tensor:
     """The loss of each example `(N, *D)` at each level `(L,)`, of shape `(N, L)`, with noise fixed by `seed`."""
-    columns = []
-    for i, level in enumerate(levels):
-        report(i / len(levels))
-        losses = []
-        for start in range(0, len(x), _batch(x)):
-            x0 = x[start : start + _batch(x)]
-            rng = Samples(seed, start, len(x0), f"level {i}")
-            rows = torch.arange(start, start + len(x0))
-            losses.append(objective.at(_conditioned(denoiser, context, rows), x0, level.to(x0), rng))
-        columns.append(torch.cat(losses))
-    return torch.stack(columns, 1)
+    count, losses = len(x), []
+    copies = torch.arange(len(levels) * count)
+    for part in copies.split(_batch(x)):  # type: ignore[no-untyped-call]
+        rows = part % count
+        x0 = x[rows.to(x.device)]
+        level, rng = expand(levels[part // count].to(x0), x0), Samples(seed, int(part[0]), len(part), "levels")
+        losses.append(objective.at(_conditioned(denoiser, context, rows), x0, level, rng))
+        report((int(part[-1]) + 1) / len(copies))
+    return torch.cat(losses).reshape(len(levels), count).T
 
 
 def _conditioned(denoiser: DenoiserModule, context: Tensor | None, rows: Tensor) -> Denoiser:

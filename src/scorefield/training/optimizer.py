@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.optim.adamw import adamw  # the class imports the compiler of PyTorch, which takes a second
 
 from .flat import Flat
 
@@ -42,9 +43,9 @@ class Optimizer:
         self.flat, self.learning_rate, self.muon_learning_rate = flat, learning_rate, muon_learning_rate
         self.momentum = momentum
         boundary = flat.boundary if muon_learning_rate > 0 else len(flat.values)
-        self._rest = torch.nn.Parameter(flat.values[:boundary])
-        self._rest.grad = flat.gradients[:boundary]
-        self._adam = torch.optim.AdamW([self._rest], learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
+        self._rest, self._gradients = flat.values[:boundary], flat.gradients[:boundary]
+        self._first, self._second = torch.zeros_like(self._rest), torch.zeros_like(self._rest)
+        self._count = torch.zeros((), device=self._rest.device)
         self._inner = flat.gradients[boundary:]
         self._velocity = torch.zeros_like(self._inner)
         self._groups = self._by_shape(boundary)
@@ -67,9 +68,18 @@ class Optimizer:
     @torch.no_grad()
     def step(self, factor: float) -> None:
         """Steps along the gradients, with learning rates times `factor`."""
-        for group in self._adam.param_groups:
-            group["lr"] = self.learning_rate * factor
-        self._adam.step()
+        moments = [self._first], [self._second]
+        adamw(
+            *([self._rest], [self._gradients], *moments, [], [self._count]),
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.99,
+            lr=self.learning_rate * factor,
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+        )
         if not self._groups:
             return
         self._velocity.lerp_(self._inner, 1 - self.momentum)
@@ -86,20 +96,14 @@ class Optimizer:
 
     def state(self) -> dict[str, Tensor]:
         """All that a resumed run needs."""
-        adam = self._adam.state[self._rest]
-        zero = torch.zeros_like(self._rest)
-        moments = {"first": adam.get("exp_avg", zero), "second": adam.get("exp_avg_sq", zero)}
         squares = {f"squares.{i}": values for i, values in enumerate(self._squares)}
-        return squares | moments | {"velocity": self._velocity, "count": adam.get("step", torch.zeros(()))}
+        moments = {"first": self._first, "second": self._second, "count": self._count}
+        return squares | moments | {"velocity": self._velocity}
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Takes what `state` gave."""
         self._velocity.copy_(state["velocity"])
         for i, squares in enumerate(self._squares):
             squares.copy_(state[f"squares.{i}"])
-        device = self._rest.device
-        self._adam.state[self._rest] = {
-            "step": state["count"].clone().to(device),
-            "exp_avg": state["first"].clone().to(device),
-            "exp_avg_sq": state["second"].clone().to(device),
-        }
+        for name, mine in (("first", self._first), ("second", self._second), ("count", self._count)):
+            mine.copy_(state[name])

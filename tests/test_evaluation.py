@@ -603,3 +603,13 @@ def test_values_of_vectors_outside_the_range_of_the_data_are_found():
     assert RANGE in {test.name for test in found.rejected}
     ends = tuple(family for family in found.families if family.distance.name == RANGE)
     assert "declare bounds (bounds of Data)" in range_finding(replace(found, distances=AGREE, families=ends))
+
+
+def test_the_place_of_a_difference_in_a_field_is_named():
+    """Not as a feature by its number: a reader sees where in the field it is."""
+    x = np.random.default_rng(0).normal(0.5, 0.1, (400, 8, 8))
+    real = x.copy()
+    real[:, 2, 5] += 1.0
+    found = evaluate(fields_model(real, 1.0), real[:300], real[300:], count=100)
+    moments = next(d for d in found.distances if d.name == "moments")
+    assert "the value at [2, 5]" in moments.note and "feature" not in moments.note

@@ -20,7 +20,7 @@ from .base import ConditionCheck, TableEvaluation, WithTests
 from .by_condition import check_condition
 from .fields import range_of_fields
 from .hold_out import HoldOut
-from .naming import channel_names, is_photograph, values_of
+from .naming import channel_names, is_photograph, point_names, values_of
 from .tables import evaluate_table, matrix_of, table_columns, table_tests
 from .verdict import FEWEST
 
@@ -187,6 +187,8 @@ def vectors_of(model: Model, known: Rows) -> Vectors:
 def feature_names(model: Model, known: Rows) -> tuple[str, ...]:
     """What the numbers of an example are called; () where they have no names."""
     described = model.schema.table
+    if len(model.schema.inner_shape) > 1:
+        return point_names(model.schema)
     if not described:
         columns = tuple(map(str, model.schema.columns or ()))
         return columns if len(columns) == int(np.prod(model.schema.inner_shape)) else ()

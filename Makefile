@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
-LOWEST := tests/data tests/reporting tests/interop/test_sklearn.py tests/test_cli*.py tests/test_progress.py
+LOWEST := tests/data tests/reporting tests/interop/test_sklearn*.py tests/test_cli*.py tests/test_progress.py
 
 LOW := .venv-lowest/bin
 

@@ -20,6 +20,7 @@ from scorefield.evaluation import (
     split_of,
     still_falling,
 )
+from scorefield.evaluation.findings import range_finding
 from scorefield.evaluation.measure import _other
 from scorefield.evaluation.verdict import verdict
 from scorefield.metrics import Distance, GeneralizationGap, Neighbours, PlainColumn, declared
@@ -59,10 +60,10 @@ def test_samples_of_the_exact_model_are_as_good_as_data(offset):
     """However far from zero the data lie."""
     found = evaluate(model_of(EXACT, offset), data(1500, 0, offset), data(500, 1, offset), count=500, seed=2)
     assert not found.rejected and not found.neighbours.suspicious and not found.gap.suspicious
-    assert len(found.tests) == 11
+    assert len(found.tests) == 12
     conclusion, none, copies, power = found.verdict
     assert conclusion == ALIKE and found.summary.advice == ()
-    assert none == "None of 11 tests distinguishes 500 samples from 500 rows of held-out data."
+    assert none == "None of 12 tests distinguishes 500 samples from 500 rows of held-out data."
     assert power.startswith(f"With 500 samples against 500 rows, {POWER} 0.")
     assert copies.startswith(
         f"{ORIGINAL}0 of 500 samples equal a training row, and 0 of 2,000 real rows equal another; "
@@ -82,7 +83,7 @@ def test_shifted_samples_are_found_out(offset):
     assert "associations" not in names
     assert not found.neighbours.suspicious
     assert found.verdict[0] == APART and len(found.verdict) == 4 and found.verdict[2].startswith(ORIGINAL)
-    expected = f"{len(names)} of 11 tests find a difference. The clearest is in the columns (p = 0.002): of 3,"
+    expected = f"{len(names)} of 12 tests find a difference. The clearest is in the columns (p = 0.002): of 3,"
     assert found.verdict[1].startswith(expected)
 
 
@@ -91,13 +92,16 @@ def test_all_rows_are_used_where_few_were_held_out():
     parts = data(900, 0), data(100, 1)
     found = evaluate(model_of(EXACT), *parts, count=2000, seed=2)
     names = [d.name for d in found.tests]
-    assert found.rows == 1000 and len(names) == 13 and not found.rejected
+    assert found.rows == 1000 and len(names) == 14 and not found.rejected
     assert {"moments, all rows", "marginals, Kolmogorov-Smirnov, all rows"} <= set(names)
     assert found.verdict[1].endswith(
         "2,000 samples from 100 rows of held-out data, nor, by moments and marginals, from all 1,000 rows."
     )
     assert found.smallest.sizes.real == (100, 1000)
     for family in found.families:  # what is said of the rows is what they are
+        if family.distance.name == RANGE:
+            assert family.against == "new real rows"
+            continue
         every = family.distance.name.endswith("all rows")
         assert family.against == ("all rows" if every else "held out")
         said = "samples and 1,000 real rows, held out or not" if every else "samples and 100 held-out rows"
@@ -167,7 +171,8 @@ def test_fields_get_what_is_known_of_fields():
     )
     found = evaluate(model, noise[:200], noise[200:], count=100)
     assert {"power spectrum", "variogram", "lineal path", "Minkowski functionals"} <= {c.name for c in found.curves}
-    assert not found.families and not found.rejected and "in a single principal direction: " in found.verdict[-1]
+    assert [family.distance.name for family in found.families] == [RANGE]
+    assert not found.rejected and "in a single principal direction: " in found.verdict[-1]
     assert "power spectrum" in found.chosen
     json.dumps(found.plain(), allow_nan=False)
     model.denoiser = Field(0.8)
@@ -560,3 +565,51 @@ def test_the_moments_of_tables_are_called_by_their_columns():
     }
     assert {"mean of size", "variance of size", "mean of kind is a"} <= labels
     assert not any("feature" in label for label in labels)
+
+
+AGREE = tuple(Distance(name, 0.0, 0.0, 0.0, 1.0, p_value=0.9) for name in ("a", "b"))
+
+
+def fields_model(values: np.ndarray, by: float) -> Model:
+    schema = Schema.of(values, "grid", "none")
+    units = Standardize(schema.inner_shape, torch.tensor(0.5), torch.tensor(0.1))
+    exact = Gaussian(torch.zeros(schema.inner_shape), torch.ones(schema.inner_shape))
+    denoiser = exact if by == 1 else Gaussian(torch.zeros(schema.inner_shape), by**2 * torch.ones(schema.inner_shape))
+    return Model(schema, units, denoiser, exact, Sampling(Heun(), 16, process=EDM(0.002, 80.0)))
+
+
+@pytest.mark.parametrize(("by", "outside"), [(1.0, False), (1.4, True)])
+def test_values_of_fields_outside_the_range_of_the_data_are_found(by, outside):
+    """White noise of mean 0.5, by a model of the same and by one of a larger spread."""
+    x = np.random.default_rng(0).normal(0.5, 0.1, (400, 8, 8))
+    found = evaluate(fields_model(x, by), x[:300], x[300:], count=100)
+    assert RANGE in {test.name for test in found.tests}
+    assert (RANGE in {test.name for test in found.rejected}) == outside
+    alone = replace(found, distances=AGREE, curves=())
+    clip = "If values outside the range of the data are impossible, clip samples to it (numpy.clip)."
+    assert range_finding(found) == "", "where all is wrong, it is not the ends that are to be mended"
+    assert range_finding(alone) == (clip if outside else "")
+
+
+def test_integers_that_are_clipped_are_not_tested_for_their_range():
+    x = np.random.default_rng(0).integers(0, 256, (400, 8, 8)).astype(np.uint8)
+    found = evaluate(fields_model(x, 1.0), x[:300], x[300:], count=50)
+    assert found.tests and not found.families
+
+
+def test_values_of_vectors_outside_the_range_of_the_data_are_found():
+    wide = Gaussian(EXACT.mean, 4 * EXACT.covariance)
+    found = evaluate(model_of(wide), data(600, 0), data(200, 1), count=200, seed=2)
+    assert RANGE in {test.name for test in found.rejected}
+    ends = tuple(family for family in found.families if family.distance.name == RANGE)
+    assert "declare bounds (bounds of Data)" in range_finding(replace(found, distances=AGREE, families=ends))
+
+
+def test_the_place_of_a_difference_in_a_field_is_named():
+    """Not as a feature by its number: a reader sees where in the field it is."""
+    x = np.random.default_rng(0).normal(0.5, 0.1, (400, 8, 8))
+    real = x.copy()
+    real[:, 2, 5] += 1.0
+    found = evaluate(fields_model(real, 1.0), real[:300], real[300:], count=100)
+    moments = next(d for d in found.distances if d.name == "moments")
+    assert "the value at [2, 5]" in moments.note and "feature" not in moments.note

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _old_names
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 
 _old_names.install()
 

@@ -17,6 +17,7 @@ from scorefield.interop import ScoreDensity
 
 pytest.importorskip("sklearn")
 
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
@@ -234,10 +235,34 @@ def test_tables():
     assert density.feature_names_in_.tolist() == ["height", "weight"]
     assert density.n_features_in_ == 2
     assert density.score_samples(table).shape == (60,)
-    assert isinstance(density.sample(2), np.ndarray)
     with pytest.raises(ValueError, match="same order"):
         density.score_samples(table[["weight", "height"]])
     assert not hasattr(density.fit(table.to_numpy()), "feature_names_in_")
+
+
+def test_samples_of_a_table_are_a_table():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(rows(60, seed=0), columns=["height", "weight"])
+    density = ScoreDensity(steps=2, widths=8, random_state=0).fit(table)
+    found = density.sample(5, random_state=1)
+    assert isinstance(found, pandas.DataFrame) and found.columns.tolist() == ["height", "weight"]
+    assert density.score_samples(found).shape == (5,)
+    array = density.set_output(transform="default").sample(5, random_state=1)
+    assert isinstance(array, np.ndarray) and np.array_equal(array, found.to_numpy())
+    assert isinstance(clone(density).fit(table).sample(2), np.ndarray), "clone keeps the form, as it does for others"
+    assert isinstance(density.fit(table.to_numpy()).sample(2), np.ndarray)
+
+
+def test_the_form_of_samples_is_that_which_is_set():
+    pandas = pytest.importorskip("pandas")
+    density = ScoreDensity(steps=2, widths=8, random_state=0).fit(rows(60, seed=0))
+    assert isinstance(density.sample(2), np.ndarray)
+    with config_context(transform_output="pandas"):
+        assert density.sample(2).columns.tolist() == ["x0", "x1"]
+    assert density.set_output(transform="pandas") is density
+    assert isinstance(density.set_output().sample(2), pandas.DataFrame)
+    with pytest.raises(ValueError, match="transform must be 'default', 'pandas' or 'polars', got 'arrow'"):
+        density.set_output(transform="arrow")
 
 
 def test_constant_columns_are_named():

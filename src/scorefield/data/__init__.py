@@ -4,6 +4,7 @@ from .columns import Column, describe_columns
 from .dependence import Dependence, dependence_of
 from .errors import DataError, DataTypeError
 from .files import check, contents, lost, read, write
+from .foreign import native
 from .formats import FORMATS, Format, Selection
 from .frames import check_distinct
 from .labels import group_codes, time_order
@@ -49,6 +50,7 @@ __all__ = [
     "known_values",
     "lost",
     "missing",
+    "native",
     "read",
     "repeats_of",
     "rows_with_gaps",

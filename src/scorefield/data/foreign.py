@@ -1,15 +1,36 @@
-"""Tables of other libraries than pandas, by the interface that they share: Arrow's."""
+"""Data of other libraries: tables by the interface that they share, Arrow's; datasets and loaders of torch."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
+from ..progress import part
 from .optional import need
+from .torch_datasets import gather, is_torch_dataset
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["from_arrow", "is_foreign", "to_pandas"]
+__all__ = ["from_arrow", "is_foreign", "native", "to_pandas"]
+
+
+def native(x: Any) -> Any:
+    """A table of another library as one of pandas, a dataset or a loader of torch as a tensor; anything else as it is.
+
+    Example:
+        >>> from torch.utils.data import TensorDataset
+        >>> import torch
+        >>> native(TensorDataset(torch.zeros(3, 2))).shape, native([1.0, 2.0])
+        (torch.Size([3, 2]), [1.0, 2.0])
+    """
+    if is_torch_dataset(x):
+        with part(0, 1, "reading the data"):
+            return gather(x)
+    pandas = sys.modules.get("pandas")
+    if is_foreign(x) and not (pandas is not None and isinstance(x, pandas.DataFrame | pandas.Series)):
+        return to_pandas(x)
+    return x
 
 
 def is_foreign(x: Any) -> bool:

@@ -9,8 +9,8 @@ import numpy as np
 from .columns import Column
 from .columns.infer import ColumnWishes, column_of
 from .errors import DataError
+from .foreign import native
 from .frames import Table, names_of
-from .schema import as_pandas
 
 __all__ = ["group_codes", "time_order"]
 
@@ -90,7 +90,7 @@ def time_order(name: Any, x: Any, count: int) -> np.ndarray:
 
 def _column(x: Any, name: Any, setting: str) -> Any:
     """A column of a table by its name: an array of one on disk, a Series of others."""
-    x = as_pandas(x)
+    x = native(x)
     if isinstance(x, Table):
         names = x.columns
     elif hasattr(x, "columns") and hasattr(x, "iloc"):

@@ -14,7 +14,8 @@ from .columns import Column
 from .columns.base import Name
 from .columns.infer import hint
 from .errors import DataError
-from .schema import Schema, as_pandas
+from .foreign import native
+from .schema import Schema
 
 __all__ = ["beyond", "check_possible", "in_place_of", "known_values", "missing", "rows_with_gaps", "unknown_column"]
 
@@ -82,7 +83,7 @@ def rows_with_gaps(schema: Schema, x: Any) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: If `x` has other columns, several of the same name, or values that are of another kind.
     """
-    x = as_pandas(x)
+    x = native(x)
     if not schema.table or not hasattr(x, "iloc") or x.ndim != 2:
         data = schema.unpack(x, torch.float64)
         return data, torch.zeros(data.shape, dtype=torch.bool)

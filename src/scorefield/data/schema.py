@@ -19,7 +19,7 @@ from .layout import Layout, Structure
 from .rows import ArrayRows, FileRows, Rows
 from .structure import Channels, choose
 
-__all__ = ["Schema", "as_pandas"]
+__all__ = ["Schema"]
 
 Kind = Literal["numpy", "torch", "dataframe", "series", "dataarray"]
 
@@ -92,8 +92,8 @@ class Schema:
         """The schema of data whose first axis counts the samples.
 
         Arguments:
-            x: An array, tensor, nested list, DataFrame (of pandas; also of Polars or Arrow), Series, DataArray, or what `read`
-                gave.
+            x: An array, tensor, nested list, DataFrame (of pandas; also of Polars or Arrow), Series, DataArray, a Dataset or
+                DataLoader of torch, or what `read` gave.
             structure: `vector` or `grid`; `auto` decides by the shape, and for wide tables by their correlations.
             channels: `first`, `last` or `none` after the sample axis; `auto` decides by the shape.
             data: What the user says of the columns of a table; by default each is what it seems.
@@ -106,7 +106,7 @@ class Schema:
             >>> Schema.of([[1.0, 2.0], [3.0, 4.0]]).reason
             'vectors: 2 columns'
         """
-        x = as_pandas(x)
+        x = foreign.native(x)
         kind, facts = _kind_of(x), dict[str, Any]()
         values: np.ndarray | Tensor
         if kind in ("dataframe", "series"):
@@ -207,7 +207,7 @@ class Schema:
 
     def _fitting(self, x: Any) -> np.ndarray | Tensor:
         """The numbers of `x`, whose shape fits the schema."""
-        x = as_pandas(x)
+        x = foreign.native(x)
         kind = _kind_of(x)
         if kind == "dataframe" and self.kind == "dataframe" and not isinstance(x, frames.Table):
             frames.check_distinct(x)
@@ -226,14 +226,6 @@ class Schema:
         if got == self.shape:
             raise ValueError(f"data have the shape {needed}, got a single example {self.shape}: pass x[None]")
         raise ValueError(f"data have the shape {needed} like the training data, got {got}")
-
-
-def as_pandas(x: Any) -> Any:
-    """A table of another library as one of pandas; anything else as it is."""
-    pandas = sys.modules.get("pandas")
-    if foreign.is_foreign(x) and not (pandas is not None and isinstance(x, pandas.DataFrame | pandas.Series)):
-        return foreign.to_pandas(x)
-    return x
 
 
 def _kind_of(x: Any) -> Kind:

@@ -1,4 +1,4 @@
-"""What is wrong with the samples of a table, in words that say what to do about it."""
+"""What is wrong with single columns or values of samples, in words that say what to do about it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from ..display import joined
 from ..metrics import ColumnShape, TestFamily, TypedColumn
 from .base import Evaluation
 
-__all__ = ["table_findings", "value_text"]
+__all__ = ["range_finding", "table_findings", "value_text"]
 
+_RANGE = "values outside the range of the data"
 _SHOWN = 3  # columns that a sentence names
 _LEVEL = 0.05  # of a column, with its family's correction
 _ATOM = 0.05  # share of a value that counts as a spike
@@ -47,12 +48,27 @@ def table_findings(found: Evaluation) -> tuple[str, ...]:
     families = {family.distance.name: family for family in found.families if family.distance.name in rejected}
     shapes = dict(zip((shape.name for shape in table.shapes.columns), zip(table.shapes.columns, table.columns)))
     said = (
-        _ranges(families.get("values outside the range of the data"), shapes, found.count),
+        _ranges(families.get(_RANGE), shapes, found.count),
         _atoms(families.get("columns"), shapes),
         _unseen(shapes, found.count),
         _missing(families.get("missing values")),
     )
     return tuple(sentence for sentence in said if sentence)
+
+
+def range_finding(found: Evaluation) -> str:
+    """What to do about values outside the range of data that are not a table.
+
+    It is "" if there are none, too few to tell, or if most tests find a difference: then values are wrong everywhere, not at
+    the ends alone.
+    """
+    rejected = {d.name for d in found.rejected}
+    if found.table is not None or _RANGE not in rejected or len(rejected) > len(found.tests) / 2:
+        return ""
+    text = "If values outside the range of the data are impossible, clip samples to it (numpy.clip)"
+    return (
+        f"{text}, or pass a DataFrame and declare bounds (bounds of Data)." if found.samples.ndim == 2 else f"{text}."
+    )
 
 
 _Shapes = dict[str, tuple[ColumnShape, TypedColumn]]

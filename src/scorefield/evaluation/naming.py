@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..data import Schema
 from ..model import Model
 
-__all__ = ["channel_names", "is_photograph", "values_of"]
+__all__ = ["channel_names", "is_photograph", "point_names", "values_of"]
+
+_NAMED = 2**16  # points of a grid that get a name
 
 
 def is_photograph(schema: Schema) -> bool:
@@ -35,6 +38,22 @@ def channel_names(schema: Schema) -> tuple[str, ...]:
         if known is not None and len(known[1]) == count:
             return tuple(str(name) for name in known[1])
     return tuple(f"channel {c + 1}" for c in range(count))
+
+
+def point_names(schema: Schema) -> tuple[str, ...]:
+    """The names of the values of a grid, in the order of the flattened grid: by their place; () if they are very many.
+
+    Example:
+        >>> import numpy as np
+        >>> point_names(Schema.of(np.zeros((4, 16, 16, 3), np.uint8)))[-1], point_names(Schema.of(np.zeros((4, 8, 8))))[9]
+        ('the value at [15, 15] in blue', 'the value at [1, 1]')
+    """
+    count, *axes = schema.inner_shape
+    if int(np.prod(schema.inner_shape)) > _NAMED:
+        return ()
+    channels = [f" in {name}" for name in channel_names(schema)] if count > 1 else [""]
+    places = [f"the value at [{', '.join(map(str, place))}]" for place in np.ndindex(*axes)]
+    return tuple(f"{place}{channel}" for channel in channels for place in places)
 
 
 def values_of(model: Model) -> Callable[[Tensor], Tensor]:

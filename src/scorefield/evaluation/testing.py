@@ -18,8 +18,9 @@ from ..model import Model
 from ..rng import Samples
 from .base import ConditionCheck, TableEvaluation, WithTests
 from .by_condition import check_condition
+from .fields import range_of_fields
 from .hold_out import HoldOut
-from .naming import channel_names, is_photograph, values_of
+from .naming import channel_names, is_photograph, point_names, values_of
 from .tables import evaluate_table, matrix_of, table_columns, table_tests
 from .verdict import FEWEST
 
@@ -114,6 +115,8 @@ class RealData:
                 photograph, names = is_photograph(model.schema), channel_names(model.schema)
                 options: dict[str, Any] = {"units": values_of(model), "channels": names}
                 curves = metrics.field_tests(drawn, real, others, phases=not photograph, **options)
+            if len(shape) > 1:
+                families = range_of_fields(model.schema, samples, [single, *([few] if compared else [])])
         names = feature_names(model, self.known)
         rows, every = _all_rows(drawn, real, others, names)
         distances = self._distances(drawn, real, others, names) + boosted
@@ -144,8 +147,11 @@ class RealData:
         shape = self.model.schema.inner_shape
         if len(shape) != 1 or not 1 < shape[0] <= _COLUMNS:
             return None, (), ()
-        tables = (None if rows is None else matrix_of(rows, count) for rows in (samples, fresh, known))
-        return None, metrics.table_tests(*tables), ()
+        x, held_out = matrix_of(samples, count), matrix_of(fresh, count)
+        learned = None if known is None else matrix_of(known, count)
+        real = np.concatenate([matrix_of(rows) for rows in (fresh, known) if rows is not None])
+        outside = () if self.model.schema.low is not None else metrics.range_test(x, real)
+        return None, (*metrics.table_tests(x, held_out, learned), *outside), ()
 
     def _condition(self, drawn: Tensor, vector: Vectors) -> ConditionCheck | None:
         """Whether samples follow their conditions, if each was drawn with that of a held-out row."""
@@ -181,6 +187,8 @@ def vectors_of(model: Model, known: Rows) -> Vectors:
 def feature_names(model: Model, known: Rows) -> tuple[str, ...]:
     """What the numbers of an example are called; () where they have no names."""
     described = model.schema.table
+    if len(model.schema.inner_shape) > 1:
+        return point_names(model.schema)
     if not described:
         columns = tuple(map(str, model.schema.columns or ()))
         return columns if len(columns) == int(np.prod(model.schema.inner_shape)) else ()

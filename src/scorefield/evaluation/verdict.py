@@ -9,7 +9,7 @@ from itertools import groupby
 import numpy as np
 
 from .base import Evaluation, Verdict
-from .findings import table_findings
+from .findings import range_finding, table_findings
 
 __all__ = ["FEWEST", "LossHistory", "still_falling", "verdict"]
 
@@ -77,6 +77,7 @@ def verdict(found: Evaluation, history: LossHistory | None, unseen: bool) -> Ver
     advice = list(faults)
     if short or _overfitted(found, unseen) or not faults:
         advice.append(_advice(found, history, unseen))
+    advice.append(range_finding(found))
     drift = "" if found.drift is None else found.drift.sentence
     twin = "" if short else _twin(found)
     reasons = [_difference(found, unseen), _condition(found), _copies(found, unseen), drift, *_utility(found), twin]

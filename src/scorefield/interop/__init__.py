@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from .npse import NPSE as NPSE
     from .score_sde import import_score_sde as import_score_sde
     from .sklearn import ScoreDensity as ScoreDensity
+    from .sklearn_conditional import ConditionalScoreDensity as ConditionalScoreDensity
     from .smoke import ImportCheck as ImportCheck, check_import as check_import
     from .tutorial import import_tutorial as import_tutorial
 
 _MODULES = {
+    "ConditionalScoreDensity": "sklearn_conditional",
     "ImportCheck": "smoke",
     "NLE": "nle",
     "NPSE": "npse",
@@ -28,8 +30,8 @@ _MODULES = {
     "import_tutorial": "tutorial",
 }
 
-__all__ = ["ImportCheck", "NLE", "NPSE", "ScoreDensity", "check_import", "import_checkpoint", "import_diffusers"]
-__all__ += ["import_ncsnv2", "import_score_sde", "import_tutorial"]
+__all__ = ["NLE", "NPSE", "ConditionalScoreDensity", "ImportCheck", "ScoreDensity", "check_import", "import_checkpoint"]
+__all__ += ["import_diffusers", "import_ncsnv2", "import_score_sde", "import_tutorial"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import copy
-import inspect
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import import_module
+from typing import Any, Literal, Self
 
 import numpy as np
-import torch
 
-from ..runs import fit
-from ..settings import Data, Network, Training
-from ..training import Progress
-
-if TYPE_CHECKING:
-    from ..model import Model
+from ..settings import Training
+from .sklearn_base import ScoreEstimator, plain_number, seed_of
 
 __all__ = ["ScoreDensity"]
 
+Container = Literal["default", "pandas", "polars"]
 
-class ScoreDensity:
+
+class ScoreDensity(ScoreEstimator):
     """Learns the density of the rows of a matrix: evaluates it and draws from it.
 
     It follows scikit-learn's protocol without its base classes, so that scikit-learn is imported only when a method is
@@ -53,10 +51,8 @@ class ScoreDensity:
         ((3,), (4, 2))
     """
 
-    model_: Model
-    n_iter_: int
-    n_features_in_: int
-    feature_names_in_: np.ndarray
+    _given: Container = "default"
+    _sklearn_output_config: dict[str, Container | None]
 
     def __init__(
         self,
@@ -73,11 +69,12 @@ class ScoreDensity:
         device: str = "auto",
         rate: float | str = "deprecated",
     ) -> None:
-        self.steps, self.minutes, self.epochs, self.batch = steps, minutes, epochs, batch
-        self.learning_rate, self.rate, self.widths, self.depth = learning_rate, rate, widths, depth
-        self.held_out, self.random_state, self.device = held_out, random_state, device
+        budget: dict[str, Any] = {"steps": steps, "minutes": minutes, "epochs": epochs, "batch": batch}
+        shape: dict[str, Any] = {"learning_rate": learning_rate, "widths": widths, "depth": depth}
+        super().__init__(**budget, **shape, held_out=held_out, random_state=random_state, device=device)
+        self.rate = rate
 
-    def fit(self, X: Any, y: None = None) -> ScoreDensity:
+    def fit(self, X: Any, y: None = None) -> Self:
         """Learns the density of the rows of `X`, and returns the estimator itself.
 
         Arguments:
@@ -91,25 +88,11 @@ class ScoreDensity:
         """
         from sklearn.utils.validation import validate_data
 
+        given = _container(X)
         X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         _varies(X, getattr(self, "feature_names_in_", None))
-        widths = _plain(self.widths)
-        made = [0]
-
-        def watch(progress: Progress) -> None:
-            made[0] = progress.step
-
-        self.model_ = fit(
-            X,
-            data=Data(structure="vector", held_out=_plain(self.held_out)),
-            network=Network((widths,) if isinstance(widths, int) else widths, _plain(self.depth)),
-            training=self._training(),
-            seed=_seed(self.random_state),
-            device=self.device,
-            watch=watch,
-        )
-        self.n_iter_ = made[0]
-        return self
+        self._given = given if hasattr(self, "feature_names_in_") else "default"
+        return self._fit(X)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """The log-density at each row, `(n_samples,)`, in nats and in the units of the data.
@@ -139,8 +122,10 @@ class ScoreDensity:
         """
         return float(np.mean(self.score_samples(X)))
 
-    def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
-        """Draws new rows, `(n_samples, n_features)`. With an int as `random_state`, more rows begin with the same ones.
+    def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> Any:
+        """Draws new rows, `(n_samples, n_features)`, as a table if the model was fitted to one (see `set_output`).
+
+        With an int as `random_state`, more rows begin with the same ones.
 
         Arguments:
             n_samples: How many.
@@ -153,34 +138,22 @@ class ScoreDensity:
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        rows: np.ndarray = self._model().sample(n_samples, _seed(random_state))
-        return rows
+        names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(self.n_features_in_)])
+        return self._in_form(self._model().sample(n_samples, seed_of(random_state)), names, self._given)
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The hyperparameters by name; `deep` changes nothing."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+    def set_output(self, *, transform: Container | None = None) -> Self:
+        """Sets the form of samples: "default" for arrays, "pandas" or "polars" for tables; None changes nothing.
 
-    def set_params(self, **params: Any) -> ScoreDensity:
-        """Sets hyperparameters.
+        Without it samples have the form of what was fitted, a table for a table, unless `sklearn.set_config` asks for tables.
 
         Raises:
-            ValueError: If there is none of a name.
+            ValueError: If there is no such form.
         """
-        known = self.get_params()
-        for name, value in params.items():
-            if name not in known:
-                raise ValueError(f"Invalid parameter {name!r} for estimator {self}. Valid parameters are: {[*known]}.")
-            setattr(self, name, value)
+        if transform not in ("default", "pandas", "polars", None):
+            raise ValueError(f"transform must be 'default', 'pandas' or 'polars', got {transform!r}")
+        if transform is not None:
+            self._sklearn_output_config = {"transform": transform}  # under this name, which `clone` copies
         return self
-
-    def __repr__(self) -> str:
-        parameters = inspect.signature(type(self)).parameters.values()
-        values = {p.name: repr(getattr(self, p.name)) for p in parameters}
-        changed = [f"{p.name}={values[p.name]}" for p in parameters if values[p.name] != repr(p.default)]
-        return f"{type(self).__name__}({', '.join(changed)})"
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "model_")
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import InputTags, Tags, TargetTags
@@ -189,30 +162,29 @@ class ScoreDensity:
         return Tags("density_estimator", TargetTags(required=False), **none, input_tags=InputTags())
 
     def _training(self) -> Training:
-        """The settings."""
-        rate: Any = self.learning_rate
-        if self.rate != "deprecated":
-            warnings.warn("ScoreDensity: rate is now learning_rate: write learning_rate=", FutureWarning, stacklevel=3)
-            rate = self.rate
-        return Training(*map(_plain, (self.minutes, self.steps, self.epochs, self.batch, rate)))
+        settings = super()._training()
+        if self.rate == "deprecated":
+            return settings
+        warnings.warn("ScoreDensity: rate is now learning_rate: write learning_rate=", FutureWarning, stacklevel=4)
+        return replace(settings, learning_rate=plain_number(self.rate))
 
-    def _model(self) -> Model:
-        """A copy of the model to compute with: the fitted one stays as it is."""
-        device = "cuda" if self.device == "auto" else str(self.device)
-        place = device if device.startswith("cuda") and torch.cuda.is_available() else "cpu"
-        return copy.deepcopy(self.model_).to(place)
+    def _in_form(self, rows: np.ndarray, names: Sequence[str], given: Container) -> Any:
+        """Rows as an array or as a table: as set, as scikit-learn is configured, or as was fitted."""
+        from sklearn import get_config
+
+        chosen = getattr(self, "_sklearn_output_config", {}).get("transform")
+        if chosen is None:
+            everywhere = get_config()["transform_output"]
+            chosen = given if everywhere == "default" else everywhere
+        if chosen == "pandas":
+            return import_module("pandas").DataFrame(rows, columns=list(names))
+        return import_module("polars").DataFrame(rows, schema=list(names)) if chosen == "polars" else rows
 
 
-def _plain(value: Any) -> Any:
-    """A number of Python for one of NumPy, which searches for hyperparameters try: a model's file holds no others."""
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _seed(random_state: Any) -> int:
-    from sklearn.utils import check_random_state
-
-    rng = check_random_state(random_state)
-    return int(random_state) if isinstance(random_state, int | np.integer) else int(rng.randint(np.iinfo(np.int32).max))
+def _container(x: Any) -> Container:
+    """Whether data are a table of pandas or Polars, the columns of which have names, or an array."""
+    library = type(x).__module__.partition(".")[0]
+    return library if hasattr(x, "columns") and library in ("pandas", "polars") else "default"  # type: ignore[return-value]
 
 
 def _varies(X: np.ndarray, names: np.ndarray | None) -> None:

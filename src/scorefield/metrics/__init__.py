@@ -21,6 +21,7 @@ from .neighbours import Neighbours, memorization, nearest
 from .pool import Pool, permutation_test
 from .power import Sizes, SmallestDefects, smallest_defects
 from .privacy import Privacy, mixed_nearest, table_privacy
+from .ranges import field_range_test
 from .shapes import ColumnShape, Share, TableShapes, range_test, table_shapes
 from .tables import association_test, column_test, joint_test, table_pool, table_tests, typed_pool
 from .trends import TableTrends, table_trends
@@ -40,5 +41,5 @@ __all__ = [
     "Share", "TableShapes", "TableTrends", "TypedColumn", "Utility", "boosted_test", "detectability", "missing_patterns",
     "missing_test", "mixed_nearest", "range_test", "table_features", "table_privacy", "table_shapes", "table_trends",
     "table_utility", "typed_pool", "EqualRows", "NearCopies", "SmallestDefects", "Sizes", "equal_rows", "row_keys",
-    "smallest_defects", "means_of", "one_per_group",
+    "smallest_defects", "means_of", "one_per_group", "field_range_test",
 ]  # fmt: skip

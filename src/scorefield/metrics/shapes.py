@@ -251,7 +251,8 @@ def range_test(samples: Array, real: Array, columns: Sequence[TypedColumn] = ())
     distance = Distance(name, value, floor, low, high, counts, float(corrected[worst]), note=note)
     drawn, real_ = np.array(outside), np.array(chance)
     values = "shares of samples outside the range of all real rows, and what new real data would have"
-    return (TestFamily(distance, tuple(labels), drawn, real_, drawn - real_, corrected, values),)
+    parts = drawn, real_, drawn - real_, corrected
+    return (TestFamily(distance, tuple(labels), *parts, values, "new real rows"),)
 
 
 def _outside(count: int, drawn: int, known: int) -> float:

@@ -12,6 +12,7 @@ from torch import nn
 
 from .. import spec
 from ..bars import shown
+from ..data import native
 from ..denoisers.precondition import Parametrization
 from ..deprecation import renamed_arguments, suggests_arguments
 from ..fitting import Options, Plan, plan as planned, prepare, train
@@ -66,7 +67,8 @@ def fit(
     or calls as on the command line: `process="vp"`, `objective="slicedscorematching(count=2)"`.
 
     Arguments:
-        x: Samples: an array or a tensor `(N, *D)`, a DataFrame, a DataArray, a memory map.
+        x: Samples: an array or a tensor `(N, *D)`, a DataFrame, a DataArray, a memory map; a Dataset or a DataLoader of torch,
+            the rows of which are read into memory once.
         run: A folder to keep the run in. If it holds a run of the same data and settings that was interrupted, that run
             is resumed, to the same numbers; if it ended, its model is returned.
         context: The context of each example, for a conditional model: labels `(N,)`, numbers `(N, P)`, a DataFrame, or
@@ -122,6 +124,7 @@ def fit(
     options = Options(data, network or Network(), how, *chosen, seed, device)
     then = options if folder is None else resumed(options, folder)
     with shown(progress):
+        x = native(x)
         with part(0, 1, "reading the form of the data"):
             prepared = prepare(x, then, context, labels)
         with part(0, 1, "choosing noise levels"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -152,12 +153,11 @@ class Date(Column):
 
 def _times(values: Series[Any], text: str | None, zone: str | None) -> np.ndarray:
     """A column as times or differences of numpy, without a zone (UTC), NaT where one is missing or not of the format."""
-    import pandas
 
     if text is not None:
         found: Any = parsed_dates(values, text)
     elif values.dtype == object or str(values.dtype) in ("str", "string"):
-        found = pandas.to_datetime(values, errors="coerce")
+        found = _of_objects(values)
     else:
         found = values
     if getattr(found.dtype, "tz", None) is not None:
@@ -170,6 +170,23 @@ def _times(values: Series[Any], text: str | None, zone: str | None) -> np.ndarra
         dtype=f"{arrow}8[us]" if arrow == "M" else "m8[ns]", na_value=np.array("NaT", f"{arrow}8[us]")[()]
     )
     return plain
+
+
+def _of_objects(values: Series[Any]) -> Any:
+    """A column of Python's dates, or of text, as one of dates, NaT where a value is neither.
+
+    pandas before 3 loses dates outside of the years 1678 to 2261: those that it lost are read in microseconds.
+    """
+    import pandas
+
+    found = pandas.to_datetime(values, errors="coerce")
+    lost = (found.isna() & values.notna()).to_numpy(bool)
+    naive = (isinstance(v, datetime.date) and getattr(v, "tzinfo", None) is None for v in values[lost])
+    if not lost.any() or not all(naive) or getattr(found.dtype, "tz", None) is not None:
+        return found
+    times = found.to_numpy().astype("M8[us]")
+    times[lost] = np.array([*values[lost]], "M8[us]")
+    return pandas.Series(times, index=values.index)
 
 
 def _coarsest(unit: str, ticks: np.ndarray) -> tuple[str, np.ndarray]:

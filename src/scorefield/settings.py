@@ -66,6 +66,9 @@ class Data:
         log: Columns of positive numbers that are learned on a logarithmic scale.
         missing: Whether missing values are drawn like the rest, where the data miss ("draw"), or samples are complete
             ("complete").
+        conditionals: Whether the network learns the distribution of any columns given any others with the joint one: "auto",
+            in tables with categories, atoms or missing values; "learn", in tables of smooth numbers too, whose conditional
+            draws then cost no more than others; they are drawn by particles otherwise.
         keep: Columns that would be left out as identifiers, as free text, or for too many levels, but are not.
         constraints: What every row satisfies and every sample shall satisfy: "start <= end", "a + b == total",
             "unique(id)", "if mode == 'sea' then parcels > 0" (see `scorefield.constraints`).
@@ -94,6 +97,7 @@ class Data:
     bounds: Mapping[Any, tuple[float | None, float | None]] | None = None
     log: tuple[Any, ...] | None = None
     missing: Literal["draw", "complete"] = "draw"
+    conditionals: Literal["auto", "learn"] = "auto"
     keep: tuple[Any, ...] | None = None
     constraints: tuple[str, ...] = ()
     split: str = "distinct"
@@ -106,6 +110,8 @@ class Data:
             raise ValueError(f'maps must be "auto" or "affine", got {self.maps!r}')
         if self.missing not in ("draw", "complete"):
             raise ValueError(f'missing must be "draw" or "complete", got {self.missing!r}')
+        if self.conditionals not in ("auto", "learn"):
+            raise ValueError(f'conditionals must be "auto" or "learn", got {self.conditionals!r}')
         if self.split not in ("distinct", "rows", "time") and not (
             isinstance(self.split, str) and self.split.startswith("time=") and self.time_column
         ):

@@ -220,7 +220,7 @@ def _objective(
 
 def _sampling(prepared: Prepared, process: Process, given: Sampling | None) -> tuple[Sampling, Choice]:
     """The probability flow for vectors, the reverse SDE for others (docs/samplers.md has what was measured)."""
-    if prepared.units.variables is not None:
+    if prepared.units.variables is not None and prepared.units.variables.levels:
         usual = sde_sampling(process, 64)
         reason = "the reverse SDE, for categories: it forgets errors of the network, and short steps keep their shares"
     elif prepared.vectors:

@@ -76,6 +76,7 @@ class Prepared:
         choices: What was chosen, with the reasons.
         affine: The units, if they are affine.
         relations: The exact linear relations of the data; rows, units and states are those of the independent columns.
+        conditionals: Whether conditionals were asked for: then as many rows in training are conditional as not.
     """
 
     schema: Schema
@@ -92,6 +93,7 @@ class Prepared:
     choices: tuple[Choice, ...]
     affine: Standardize | None = None
     relations: Relations | None = None
+    conditionals: bool = False
 
     @property
     def whole_units(self) -> Units:
@@ -201,7 +203,15 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
     else:
         moments = _moments(form.summary, form.affine, examples, _width(units, form.cells))
     made = (schema, form.summary, parts, units, form.cells, moments, examples, residual, given, form.scale)
-    return Prepared(*made, options.seed, (*choices, *form.choices), form.affine, relations)
+    asked = options.data.conditionals == "learn"
+    if asked and units.variables is None:
+        what = (
+            "any columns given any others are learned of tables" if schema.structure == "vector" else "these are grids"
+        )
+        raise ValueError(
+            f'conditionals="learn": {what}, with units chosen by columns: leave out maps, units, or this option'
+        )
+    return Prepared(*made, options.seed, (*choices, *form.choices), form.affine, relations, asked)
 
 
 @dataclass(frozen=True)
@@ -243,7 +253,8 @@ def _wishes(options: Options, columns: tuple[Column, ...], relations: Relations,
     bounds = {places.get(str(name), name): pair for name, pair in known[1].items()}
     gain = 0.1 if columns else 0.25  # nats a value: smooth arrays keep mean and standard deviation
     cautious = not columns or count < _SURE
-    return Wishes(log, bounds, data.missing == "complete", transform, options.seed, gain, cautious, bool(columns))
+    flags = (cautious, bool(columns), data.conditionals == "learn")
+    return Wishes(log, bounds, data.missing == "complete", transform, options.seed, gain, *flags)
 
 
 def _units(
@@ -255,7 +266,7 @@ def _units(
     summary: Summary,
 ) -> _Form:
     """The units: those that were given, or maps chosen for the data, or mean and standard deviation."""
-    mixed = any(column.size or column.missing for column in columns)
+    mixed = any(column.size or column.missing for column in columns) or wishes.conditionals
     if options.units is None and (mixed or (options.data.maps == "auto" and options.data.dequantize)):
         found = choose_units(rows, columns, wishes, summary)
         names = [column.name for column in columns] or range(len(found.reasons))

@@ -7,12 +7,14 @@ from .fourier_features import FourierFeatures
 from .gaussian import ConditionalGaussian
 from .mlp import MLP
 from .ncsnpp import NCSNpp
+from .pieces import Pieces
 from .potential import Potential
 from .refinenet import RefineNet
 from .residual_mlp import ResidualMLP
+from .tokens import TokenBlocks, TokenTransformer
 from .tutorial import SigmaUNet, TutorialUNet
 from .unet import UNet
 
 __all__ = ["ClassifierNetwork", "ConditionalGaussian", "FourierEmbedding", "FourierFeatures", "MLP", "NCSNpp"]
-__all__ += ["Potential", "RefineNet", "ResidualMLP", "SigmaUNet", "TutorialUNet", "UNet", "choose"]
-__all__ += ["choose_for_tables"]
+__all__ += ["Pieces", "Potential", "RefineNet", "ResidualMLP", "SigmaUNet", "TokenBlocks", "TokenTransformer"]
+__all__ += ["TutorialUNet", "UNet", "choose", "choose_for_tables"]

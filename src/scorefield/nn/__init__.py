@@ -5,6 +5,7 @@ from .classifier import ClassifierNetwork
 from .embed import FourierEmbedding
 from .fourier_features import FourierFeatures
 from .gaussian import ConditionalGaussian
+from .mixture_density import ConditionalMixture
 from .mlp import MLP
 from .ncsnpp import NCSNpp
 from .pieces import Pieces
@@ -15,6 +16,6 @@ from .tokens import TokenBlocks, TokenTransformer
 from .tutorial import SigmaUNet, TutorialUNet
 from .unet import UNet
 
-__all__ = ["ClassifierNetwork", "ConditionalGaussian", "FourierEmbedding", "FourierFeatures", "MLP", "NCSNpp"]
-__all__ += ["Pieces", "Potential", "RefineNet", "ResidualMLP", "SigmaUNet", "TokenBlocks", "TokenTransformer"]
-__all__ += ["TutorialUNet", "UNet", "choose", "choose_for_tables"]
+__all__ = ["ClassifierNetwork", "ConditionalGaussian", "ConditionalMixture", "FourierEmbedding", "FourierFeatures"]
+__all__ += ["MLP", "NCSNpp", "Pieces", "Potential", "RefineNet", "ResidualMLP", "SigmaUNet", "TokenBlocks"]
+__all__ += ["TokenTransformer", "TutorialUNet", "UNet", "choose", "choose_for_tables"]

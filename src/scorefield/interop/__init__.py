@@ -8,8 +8,11 @@ if TYPE_CHECKING:
     from .checkpoints import import_ncsnv2 as import_ncsnv2
     from .diffusers import import_diffusers as import_diffusers
     from .importing import import_checkpoint as import_checkpoint
+    from .joint import JointInference as JointInference
     from .nle import NLE as NLE
+    from .npe import NPE as NPE
     from .npse import NPSE as NPSE
+    from .sbi import SBI as SBI, InferenceCheck as InferenceCheck
     from .score_sde import import_score_sde as import_score_sde
     from .sklearn import ScoreDensity as ScoreDensity
     from .smoke import ImportCheck as ImportCheck, check_import as check_import
@@ -17,8 +20,12 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "ImportCheck": "smoke",
+    "InferenceCheck": "sbi",
+    "JointInference": "joint",
     "NLE": "nle",
+    "NPE": "npe",
     "NPSE": "npse",
+    "SBI": "sbi",
     "ScoreDensity": "sklearn",
     "check_import": "smoke",
     "import_checkpoint": "importing",
@@ -28,8 +35,15 @@ _MODULES = {
     "import_tutorial": "tutorial",
 }
 
-__all__ = ["ImportCheck", "NLE", "NPSE", "ScoreDensity", "check_import", "import_checkpoint", "import_diffusers"]
-__all__ += ["import_ncsnv2", "import_score_sde", "import_tutorial"]
+__all__ = ["ImportCheck", "InferenceCheck", "JointInference", "NLE", "NPE", "NPSE", "SBI", "ScoreDensity"]
+__all__ += [
+    "check_import",
+    "import_checkpoint",
+    "import_diffusers",
+    "import_ncsnv2",
+    "import_score_sde",
+    "import_tutorial",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -54,7 +54,7 @@ class Data:
         held_out: The fraction of the data held out of training, to measure the loss on; 0 for none.
         dequantize: Whether whole numbers, and others on a fine lattice, are learned as the cells they stand for, x - 1/2 to
             x + 1/2, with new uniform noise each time: densities need it. Without it they are points; those of tables with
-            categories or missing values are cells in any case.
+            categories or missing values, or whose conditionals are learned, are cells in any case.
         maps: "auto": each column, or channel, is mapped to standard units as suits it (atoms, bounds, tails, logarithms), and
             exact linear relations are kept; "affine": mean and standard deviation alone, and no mixture that is averaged with
             the network of few rows, as in version 0.1.
@@ -144,10 +144,12 @@ class Network:
     """The network. `None`: chosen from the data.
 
     Arguments:
-        widths: The width of a network for vectors; for grids one width for each scale, from fine to coarse.
-        depth: The number of inner layers for vectors, of blocks at each scale for grids.
+        widths: The width of a network for vectors, of a token with attention; for grids one width for each scale, from fine
+            to coarse.
+        depth: The number of inner layers for vectors, of blocks for tables, at each scale for grids.
         patch: The side of the patches that a network for grids treats as pixels.
-        attention: Whether positions of a grid attend to each other at the coarsest scale.
+        attention: Whether positions of a grid attend to each other at the coarsest scale; or, in tables with categories,
+            missing values or `Data(conditionals="learn")`, whether each variable is a token that attends to the others.
         periodic: Whether grids wrap around at their edges.
     """
 

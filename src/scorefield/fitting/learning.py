@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import torch
 from torch import nn
@@ -24,8 +23,6 @@ from .fitted import KEPT, Fitted, finish
 from .planning import Plan
 
 __all__ = ["threads", "train", "trainer_of"]
-
-_ASKED = 0.5  # of the rows in training are conditional, where conditionals were asked for
 
 
 def train(plan: Plan, watch: Callable[[Progress], None] | None = None) -> Fitted:
@@ -83,12 +80,12 @@ def _around(network: nn.Module, plan: Plan, precision: Precision) -> DenoiserMod
     """The denoiser made of a network: of numbers or of mixed states, with or without a context."""
     given, variables = plan.prepared.context, plan.prepared.units.variables
     how = (plan.parametrization, precision)
-    mixed: tuple[Any, ...] = (*how, _ASKED) if plan.prepared.conditionals else how
+    share = plan.prepared.share
     if given is None:
-        return Preconditioned(network, *how) if variables is None else MixedDenoiser(network, variables, *mixed)
+        return Preconditioned(network, *how) if variables is None else MixedDenoiser(network, variables, *how, share)
     learned = (given.context.row_shape, plan.training.unconditional > 0)
     if variables is not None:
-        return ConditionalMixed(network, variables, *learned, *mixed)
+        return ConditionalMixed(network, variables, *learned, *how, share)
     return ConditionalPreconditioned(network, *learned, *how, given.trend)
 
 

@@ -37,6 +37,7 @@ _EXAMPLES = 4096  # rows that noise levels and correlations are read off, at mos
 _NUMBERS = 2**23  # and how many numbers these are
 _FULL = 256  # columns, up to which the covariance is a full one
 _ROWS = 4  # rows a column that it needs
+_USUAL, _ASKED = 0.2, 0.5  # of the rows are conditional: by default, and where conditionals were asked for
 _SURE = 2000  # rows of a table, from which on maps are chosen for small gains
 
 
@@ -94,6 +95,11 @@ class Prepared:
     affine: Standardize | None = None
     relations: Relations | None = None
     conditionals: bool = False
+
+    @property
+    def share(self) -> float:
+        """The fraction of the rows in training that are conditional, of mixed states."""
+        return _ASKED if self.conditionals else _USUAL
 
     @property
     def whole_units(self) -> Units:
@@ -166,6 +172,7 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
     """
     options = options or Options()
     schema = Schema.of(x, options.data.structure, options.data.channels, options.data)
+    _check_conditionals(options, schema)
     rows = schema.rows(x)
     plain = options.units is not None or options.data.maps == "affine"
     if schema.constraints:
@@ -203,15 +210,19 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
     else:
         moments = _moments(form.summary, form.affine, examples, _width(units, form.cells))
     made = (schema, form.summary, parts, units, form.cells, moments, examples, residual, given, form.scale)
-    asked = options.data.conditionals == "learn"
-    if asked and units.variables is None:
-        what = (
-            "any columns given any others are learned of tables" if schema.structure == "vector" else "these are grids"
-        )
-        raise ValueError(
-            f'conditionals="learn": {what}, with units chosen by columns: leave out maps, units, or this option'
-        )
-    return Prepared(*made, options.seed, (*choices, *form.choices), form.affine, relations, asked)
+    return Prepared(*made, options.seed, (*choices, *form.choices), form.affine, relations, wishes.conditionals)
+
+
+def _check_conditionals(options: Options, schema: Schema) -> None:
+    """Raises where conditionals were asked for and there are no columns to be given."""
+    if options.data.conditionals != "learn":
+        return
+    if schema.structure != "vector":
+        what = f"these data are {schema.reason}: leave it out, and observe a measurement of the model"
+        raise ValueError(f'conditionals="learn" is for the columns of a table, and {what}')
+    if options.units is not None:
+        what = "units=… gives one map for all: leave one of the two out"
+        raise ValueError(f'conditionals="learn" maps each column to units of its own, and {what}')
 
 
 @dataclass(frozen=True)

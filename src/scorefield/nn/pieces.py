@@ -19,6 +19,9 @@ class Pieces(nn.Module):
         numbers: How many numbers, of unit variance, are encoded.
         pieces: The number of pieces.
 
+    Raises:
+        ValueError: If there is no piece.
+
     References:
         Gorishniy et al., 2022, On embeddings for numerical features in tabular deep learning.
 
@@ -33,6 +36,8 @@ class Pieces(nn.Module):
 
     def __init__(self, numbers: int, pieces: int) -> None:
         super().__init__()
+        if pieces < 1:
+            raise ValueError(f"numbers are encoded by one piece or more, got pieces={pieces}")
         self.numbers, self.pieces = numbers, pieces
         inner = torch.special.ndtri(torch.arange(1, pieces, dtype=torch.float64) / pieces)
         borders = torch.cat((-inner.new_full((1,), _OUTERMOST), inner, inner.new_full((1,), _OUTERMOST))).float()

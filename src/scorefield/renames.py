@@ -60,6 +60,7 @@ MODULES = {
     "standardize": "units",
     "train": "training",
     "train.ahead": "training.prepared",
+    "train.gaussian": "training.density",
 }
 
 # Old name -> new name, where the name itself or its package changed; an old module inside a package finds it there too.
@@ -185,6 +186,8 @@ NAMES = {
     "sample.twisted": "posterior.twisted_smc",
     "sample.walk": "samplers.trajectory_from",
     "train.ahead.ahead": "training.prepared.prepared_losses",
+    "train.gaussian.train_gaussian": "training.density.train_density",
+    "train.train_gaussian": "training.train_density",
 }
 
 # (class, old argument) -> new argument.

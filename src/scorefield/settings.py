@@ -54,7 +54,7 @@ class Data:
         held_out: The fraction of the data held out of training, to measure the loss on; 0 for none.
         dequantize: Whether whole numbers, and others on a fine lattice, are learned as the cells they stand for, x - 1/2 to
             x + 1/2, with new uniform noise each time: densities need it. Without it they are points; those of tables with
-            categories or missing values are cells in any case.
+            categories or missing values, or whose conditionals are learned, are cells in any case.
         maps: "auto": each column, or channel, is mapped to standard units as suits it (atoms, bounds, tails, logarithms), and
             exact linear relations are kept; "affine": mean and standard deviation alone, and no mixture that is averaged with
             the network of few rows, as in version 0.1.
@@ -66,6 +66,9 @@ class Data:
         log: Columns of positive numbers that are learned on a logarithmic scale.
         missing: Whether missing values are drawn like the rest, where the data miss ("draw"), or samples are complete
             ("complete").
+        conditionals: Whether the network learns the distribution of any columns given any others with the joint one: "auto",
+            in tables with categories, atoms or missing values; "learn", in tables of smooth numbers too, whose conditional
+            draws then cost no more than others; they are drawn by particles otherwise.
         keep: Columns that would be left out as identifiers, as free text, or for too many levels, but are not.
         constraints: What every row satisfies and every sample shall satisfy: "start <= end", "a + b == total",
             "unique(id)", "if mode == 'sea' then parcels > 0" (see `scorefield.constraints`).
@@ -94,6 +97,7 @@ class Data:
     bounds: Mapping[Any, tuple[float | None, float | None]] | None = None
     log: tuple[Any, ...] | None = None
     missing: Literal["draw", "complete"] = "draw"
+    conditionals: Literal["auto", "learn"] = "auto"
     keep: tuple[Any, ...] | None = None
     constraints: tuple[str, ...] = ()
     split: str = "distinct"
@@ -106,6 +110,8 @@ class Data:
             raise ValueError(f'maps must be "auto" or "affine", got {self.maps!r}')
         if self.missing not in ("draw", "complete"):
             raise ValueError(f'missing must be "draw" or "complete", got {self.missing!r}')
+        if self.conditionals not in ("auto", "learn"):
+            raise ValueError(f'conditionals must be "auto" or "learn", got {self.conditionals!r}')
         if self.split not in ("distinct", "rows", "time") and not (
             isinstance(self.split, str) and self.split.startswith("time=") and self.time_column
         ):
@@ -138,10 +144,12 @@ class Network:
     """The network. `None`: chosen from the data.
 
     Arguments:
-        widths: The width of a network for vectors; for grids one width for each scale, from fine to coarse.
-        depth: The number of inner layers for vectors, of blocks at each scale for grids.
+        widths: The width of a network for vectors, of a token with attention; for grids one width for each scale, from fine
+            to coarse.
+        depth: The number of inner layers for vectors, of blocks for tables, at each scale for grids.
         patch: The side of the patches that a network for grids treats as pixels.
-        attention: Whether positions of a grid attend to each other at the coarsest scale.
+        attention: Whether positions of a grid attend to each other at the coarsest scale; or, in tables with categories,
+            missing values or `Data(conditionals="learn")`, whether each variable is a token that attends to the others.
         periodic: Whether grids wrap around at their edges.
     """
 

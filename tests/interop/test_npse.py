@@ -119,13 +119,18 @@ def test_what_cannot_be_learned_from():
     with pytest.raises(ValueError, match=r"^pairs are .* or \(N, n, Q\), got \(3, 1\) and \(4, 1\): reshape"):
         NPSE().append_simulations(np.zeros(3), np.zeros(4))
     with pytest.raises(ValueError, match=r"^1 of 3 simulations are not finite \(first: row 1\): leave them out"):
-        NPSE().append_simulations(np.zeros(3), [0.0, np.nan, 1.0])
+        NPSE().append_simulations(np.zeros(3), [0.0, np.inf, 1.0])
+    gap = NPSE().append_simulations(np.arange(3.0), [[0.0, 1.0], [np.nan, 0.5], [1.0, 0.2]])
+    with pytest.raises(ValueError, match=r"^data are missing in 1 of 3 simulations \(first: row 1\), and NPSE needs"):
+        gap.train()
     with pytest.raises(
         ValueError, match=r"^2 of 3 parameters lie outside of the bounds of the prior, or on them \(first: row 0\)"
     ):
         NPSE((0.0, 1.0)).append_simulations([0.0, 0.5, 2.0], np.zeros(3))
-    with pytest.raises(ValueError, match=r"^columns \[1\] of the observations are the same in every simulation: leave"):
-        NPSE().append_simulations(np.arange(3.0), np.stack([np.arange(3.0), np.ones(3)], 1)).train()
+    with pytest.raises(ValueError, match=r"^columns \[1\] of the parameters are the same in every simulation: leave"):
+        NPSE().append_simulations(np.stack([np.arange(3.0), np.ones(3)], 1), np.arange(3.0)).train()
+    with pytest.raises(ValueError, match=r"^the data are the same in every simulation: there is nothing to learn"):
+        NPSE().append_simulations(np.arange(3.0), np.ones(3)).train()
     with pytest.raises(ValueError, match=r"^bounds need low < high, got 1.0 and 0.0$"):
         NPSE((1.0, 0.0))
 

@@ -69,11 +69,18 @@ def test_options_of_networks_for_grids(option, value):
     assert network(x, c).shape == x.shape
 
 
-@pytest.mark.parametrize("option", [{"patch": 2}, {"attention": True}, {"periodic": True}])
+@pytest.mark.parametrize("option", [{"patch": 2}, {"periodic": True}])
 def test_options_for_grids_only(option):
-    message = "^patch, attention and periodic apply to grids, and these data are vectors: set structure='grid'$"
+    message = "^patch and periodic apply to grids, and these data are vectors: set structure='grid'$"
     with pytest.raises(ValueError, match=message):
         choose((6,), 400, **option)
+
+
+def test_vectors_have_no_attention():
+    advice = "leave it out, or ask for every conditional with conditionals='learn'"
+    message = f"^vectors of numbers alone have no attention: {advice}$"
+    with pytest.raises(ValueError, match=message):
+        choose((6,), 400, attention=True)
 
 
 @pytest.mark.parametrize("widths", [(8, 8), ()])
@@ -105,12 +112,25 @@ def test_patches_of_zero_are_refused():
 
 def test_tables_have_residual_networks():
     """Every option has an effect, sizes grow with the number of rows, and the reason names them."""
-    sizes = [size(choose_for_tables(20, count)[0]) for count in (2, 400, 5_000, 10**6)]
+    sizes = [size(choose_for_tables(5, (7, 8), count)[0]) for count in (2, 400, 5_000, 10**6)]
     assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
-    network, reason = choose_for_tables(20, 400, (24,), 5, context=3, extra=4, numbers=6)
-    assert network.numbers == 6
-    assert (network.width, network.depth, network.context, network.extra) == (24, 5, 3, 4)
+    network, reason = choose_for_tables(6, (8, 6), 400, (24,), 5, context=3)
+    assert (network.width, network.depth, network.context, network.extra, network.numbers) == (24, 5, 3, 16, 6)
     assert reason == "states of 20 coordinates: a residual MLP with 5 blocks of width 24 for 400 samples"
-    assert network(torch.zeros(2, 24), torch.zeros(2), torch.zeros(2, 3)).shape == (2, 20)
-    with pytest.raises(ValueError, match=r"^a network for tables has one width, got \(8, 16\)$"):
-        choose_for_tables(20, 400, (8, 16))
+    assert network(torch.zeros(2, 36), torch.zeros(2), torch.zeros(2, 3)).shape == (2, 20)
+    for attention in (False, True):
+        with pytest.raises(ValueError, match=r"^a network for tables has one width, got \(8, 16\)$"):
+            choose_for_tables(20, (), 400, (8, 16), attention=attention)
+
+
+def test_with_attention_variables_are_tokens():
+    """Every option has an effect, sizes grow with the number of rows, and the reason names them."""
+    sizes = [size(choose_for_tables(5, (7, 8), count, attention=True)[0]) for count in (2, 400, 5_000, 10**6)]
+    assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
+    network, reason = choose_for_tables(6, (8, 6), 400, (24,), 5, attention=True, context=3)
+    assert (network.width, network.depth, network.context) == (24, 5, 3)
+    assert reason == "8 variables: a transformer of one token each with 5 blocks of width 24 for 400 samples"
+    assert network(torch.zeros(2, 36), torch.zeros(2), torch.zeros(2, 3)).shape == (2, 20)
+    message = "^4 heads of attention share the width of a token, got 30: give a multiple of 4$"
+    with pytest.raises(ValueError, match=message):
+        choose_for_tables(6, (), 400, (30,), attention=True)

@@ -138,6 +138,8 @@ class Form:
         bounds: What numbers cannot lie below and above: share=0:1 load=0: for each column.
         log: Columns of positive numbers that are learned on a logarithmic scale.
         missing: Whether missing values are drawn where the data miss ("draw"), or samples are complete ("complete").
+        conditionals: Whether any columns given any others are learned, too: "auto", where a table has categories, atoms or
+            missing values; "learn", of smooth numbers too, which are drawn by particles otherwise.
         keep: Columns that are kept even if they seem to be identifiers or free text.
         kinds: What columns are: day=date code=category weight=number, or note="leave out".
         constraints: What every row satisfies and every sample shall satisfy: "start <= end" "a + b == total".
@@ -157,6 +159,7 @@ class Form:
     bounds: tuple[str, ...] | None = None
     log: tuple[str, ...] | None = None
     missing: Literal["draw", "complete"] = "draw"
+    conditionals: Literal["auto", "learn"] = "auto"
     keep: tuple[str, ...] | None = None
     kinds: tuple[str, ...] | None = None
     constraints: tuple[str, ...] | None = None
@@ -174,7 +177,7 @@ class Form:
         given["bounds"] = None if self.bounds is None else dict(_bounds(word) for word in self.bounds)
         given["columns"] = None if self.kinds is None else dict(_pair(word, "kinds", "day=date") for word in self.kinds)
         given |= {"maps": self.maps, "missing": self.missing, "constraints": tuple(self.constraints or ())}
-        given |= {"split": self.split, "groups": self.groups}
+        given |= {"conditionals": self.conditionals, "split": self.split, "groups": self.groups}
         return Data(self.structure, self.channels, self.held_out, self.dequantize, **given)
 
     def with_labels(self, x: Any) -> tuple[Data, Any]:

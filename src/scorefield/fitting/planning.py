@@ -220,7 +220,7 @@ def _objective(
 
 def _sampling(prepared: Prepared, process: Process, given: Sampling | None) -> tuple[Sampling, Choice]:
     """The probability flow for vectors, the reverse SDE for others (docs/samplers.md has what was measured)."""
-    if prepared.units.variables is not None:
+    if prepared.units.variables is not None and prepared.units.variables.levels:
         usual = sde_sampling(process, 64)
         reason = "the reverse SDE, for categories: it forgets errors of the network, and short steps keep their shares"
     elif prepared.vectors:
@@ -248,9 +248,10 @@ def _network(prepared: Prepared, wish: nn.Module | Network, levels: NoiseLevels)
     variables = prepared.units.variables
     with torch_seeded(prepared.seed):  # first weights come from PyTorch's own generator, which is left as it was
         if variables is not None:
-            inputs = (size, 2 * variables.count, variables.numbers)  # of contexts, flags and numbers
-            count = len(prepared.split.train)
-            mixed, reason = choose_for_tables(variables.size, count, wish.widths, wish.depth, *inputs)
+            if wish.patch is not None or wish.periodic:
+                raise ValueError("patch and periodic apply to grids, and these data are a table: leave them out")
+            known = (variables.numbers, variables.levels, len(prepared.split.train))
+            mixed, reason = choose_for_tables(*known, wish.widths, wish.depth, wish.attention, size)
             mixed.start_at(_first_answers(prepared.examples, variables))
             network: nn.Module = mixed
         else:

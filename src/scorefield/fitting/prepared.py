@@ -37,6 +37,7 @@ _EXAMPLES = 4096  # rows that noise levels and correlations are read off, at mos
 _NUMBERS = 2**23  # and how many numbers these are
 _FULL = 256  # columns, up to which the covariance is a full one
 _ROWS = 4  # rows a column that it needs
+_USUAL, _ASKED = 0.2, 0.5  # of the rows are conditional: by default, and where conditionals were asked for
 _SURE = 2000  # rows of a table, from which on maps are chosen for small gains
 
 
@@ -76,6 +77,7 @@ class Prepared:
         choices: What was chosen, with the reasons.
         affine: The units, if they are affine.
         relations: The exact linear relations of the data; rows, units and states are those of the independent columns.
+        conditionals: Whether conditionals were asked for: then as many rows in training are conditional as not.
     """
 
     schema: Schema
@@ -92,6 +94,12 @@ class Prepared:
     choices: tuple[Choice, ...]
     affine: Standardize | None = None
     relations: Relations | None = None
+    conditionals: bool = False
+
+    @property
+    def share(self) -> float:
+        """The fraction of the rows in training that are conditional, of mixed states."""
+        return _ASKED if self.conditionals else _USUAL
 
     @property
     def whole_units(self) -> Units:
@@ -164,6 +172,7 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
     """
     options = options or Options()
     schema = Schema.of(x, options.data.structure, options.data.channels, options.data)
+    _check_conditionals(options, schema)
     rows = schema.rows(x)
     plain = options.units is not None or options.data.maps == "affine"
     if schema.constraints:
@@ -201,7 +210,19 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
     else:
         moments = _moments(form.summary, form.affine, examples, _width(units, form.cells))
     made = (schema, form.summary, parts, units, form.cells, moments, examples, residual, given, form.scale)
-    return Prepared(*made, options.seed, (*choices, *form.choices), form.affine, relations)
+    return Prepared(*made, options.seed, (*choices, *form.choices), form.affine, relations, wishes.conditionals)
+
+
+def _check_conditionals(options: Options, schema: Schema) -> None:
+    """Raises where conditionals were asked for and there are no columns to be given."""
+    if options.data.conditionals != "learn":
+        return
+    if schema.structure != "vector":
+        what = f"these data are {schema.reason}: leave it out, and observe a measurement of the model"
+        raise ValueError(f'conditionals="learn" is for the columns of a table, and {what}')
+    if options.units is not None:
+        what = "units=… gives one map for all: leave one of the two out"
+        raise ValueError(f'conditionals="learn" maps each column to units of its own, and {what}')
 
 
 @dataclass(frozen=True)
@@ -243,7 +264,8 @@ def _wishes(options: Options, columns: tuple[Column, ...], relations: Relations,
     bounds = {places.get(str(name), name): pair for name, pair in known[1].items()}
     gain = 0.1 if columns else 0.25  # nats a value: smooth arrays keep mean and standard deviation
     cautious = not columns or count < _SURE
-    return Wishes(log, bounds, data.missing == "complete", transform, options.seed, gain, cautious, bool(columns))
+    flags = (cautious, bool(columns), data.conditionals == "learn")
+    return Wishes(log, bounds, data.missing == "complete", transform, options.seed, gain, *flags)
 
 
 def _units(
@@ -255,7 +277,7 @@ def _units(
     summary: Summary,
 ) -> _Form:
     """The units: those that were given, or maps chosen for the data, or mean and standard deviation."""
-    mixed = any(column.size or column.missing for column in columns)
+    mixed = any(column.size or column.missing for column in columns) or wishes.conditionals
     if options.units is None and (mixed or (options.data.maps == "auto" and options.data.dequantize)):
         found = choose_units(rows, columns, wishes, summary)
         names = [column.name for column in columns] or range(len(found.reasons))

@@ -8,8 +8,11 @@ if TYPE_CHECKING:
     from .checkpoints import import_ncsnv2 as import_ncsnv2
     from .diffusers import import_diffusers as import_diffusers
     from .importing import import_checkpoint as import_checkpoint
+    from .joint import JointInference as JointInference
     from .nle import NLE as NLE
+    from .npe import NPE as NPE
     from .npse import NPSE as NPSE
+    from .sbi import SBI as SBI, InferenceCheck as InferenceCheck
     from .score_sde import import_score_sde as import_score_sde
     from .sklearn import ScoreDensity as ScoreDensity
     from .sklearn_conditional import ConditionalScoreDensity as ConditionalScoreDensity
@@ -19,8 +22,12 @@ if TYPE_CHECKING:
 _MODULES = {
     "ConditionalScoreDensity": "sklearn_conditional",
     "ImportCheck": "smoke",
+    "InferenceCheck": "sbi",
+    "JointInference": "joint",
     "NLE": "nle",
+    "NPE": "npe",
     "NPSE": "npse",
+    "SBI": "sbi",
     "ScoreDensity": "sklearn",
     "check_import": "smoke",
     "import_checkpoint": "importing",
@@ -30,8 +37,9 @@ _MODULES = {
     "import_tutorial": "tutorial",
 }
 
-__all__ = ["NLE", "NPSE", "ConditionalScoreDensity", "ImportCheck", "ScoreDensity", "check_import", "import_checkpoint"]
-__all__ += ["import_diffusers", "import_ncsnv2", "import_score_sde", "import_tutorial"]
+__all__ = ["NLE", "NPE", "NPSE", "SBI", "ConditionalScoreDensity", "ImportCheck", "InferenceCheck", "JointInference"]
+__all__ += ["ScoreDensity", "check_import", "import_checkpoint", "import_diffusers", "import_ncsnv2"]
+__all__ += ["import_score_sde", "import_tutorial"]
 
 
 def __getattr__(name: str) -> Any:

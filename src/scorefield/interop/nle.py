@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,9 +19,11 @@ from ..model import Model
 from ..nn import ConditionalGaussian
 from ..rng import Samples, permutation, torch_seeded
 from ..settings import Data, Network, Training
-from ..training import train_gaussian
+from ..training import train_density
 from ..units import Standardize
-from .simulations import Simulations, rows_of
+from .mixture_likelihood import MixtureLikelihood, fit_mixture_likelihood
+from .posteriors import SimulationPosterior
+from .simulations import Simulations
 
 __all__ = ["NLE", "LearnedLikelihood", "NLEPosterior"]
 
@@ -32,6 +34,8 @@ _JUDGED = 2000  # held-out observations by which a likelihood is chosen, at most
 _TOLERANCE = 0.1  # of a likelihood among many that decide about moves
 _AT_ONCE = 50_000  # observations whose likelihoods are computed at once
 _BATCH = 1000  # and of which equations are solved together
+_RATE = 4e-3  # the learning rate of the Gaussian
+_PLAIN = Training(unconditional=0.0)
 _LEFT, _MOVED, _MOVES = 0.3, 2.0, 30  # for a population between the two likelihoods, where moves are expensive
 
 
@@ -136,21 +140,23 @@ class _Prior:
 
 
 class NLE(Simulations):
-    """Neural likelihood estimation (Papamakarios et al., 2019) by a diffusion model, called as `sbi` calls its methods.
+    """Neural likelihood estimation (Papamakarios et al., 2019), called as `sbi` calls its methods.
 
     Where observations are several independent ones, each of them counts, and any number of them can be given afterwards,
-    exactly: their likelihoods multiply. Posteriors are drawn by sequential Monte Carlo, first with the Gaussian that the
-    likelihood holds, then with the likelihood itself. Made for few numbers an observation, and tens of parameters at most.
+    exactly: their likelihoods multiply. The prior counts in posteriors alone, so that simulations may come from any
+    distribution of parameters: those of a first posterior make a second one sharper. The likelihood is a mixture of Gaussians,
+    or a diffusion model. Posteriors are drawn by sequential Monte Carlo. Made for tens of numbers an observation, and tens of
+    parameters at most.
 
     Arguments:
-        prior: The prior of the parameters, in simulations and in posteriors: a distribution as those of torch.distributions;
-            or bounds (low, high), each a number or one a parameter, between which it is uniform.
+        prior: The prior of the parameters in posteriors: a distribution as those of torch.distributions; or bounds (low, high),
+            each a number or one a parameter, between which it is uniform.
 
     Example:
         >>> theta = torch.rand(400, 1) * 2 - 1
         >>> x = theta + 0.1 * torch.randn(400, 1)
         >>> inference = NLE(prior=([-1.0], [1.0])).append_simulations(theta, x)
-        >>> likelihood = inference.train(training=Training(steps=200))
+        >>> likelihood = inference.train()
         >>> posterior = inference.build_posterior()
         >>> posterior.sample((50,), x=torch.tensor([[0.3], [0.4]])).shape  # two independent observations
         torch.Size([50, 1])
@@ -162,94 +168,120 @@ class NLE(Simulations):
         if not proper and not bool((torch.isfinite(self.low) & torch.isfinite(self.high)).all()):
             need = "a distribution with sample and log_prob, or two finite bounds"
             raise ValueError(f"posteriors by a likelihood need a prior, {need}; got {prior!r}")
-        self.likelihood: LearnedLikelihood | None = None
+        self.likelihood: LearnedLikelihood | MixtureLikelihood | None = None
 
     def train(
-        self, *, training: Training | None = None, network: Network | None = None, seed: int = 0, device: str = "auto"
-    ) -> LearnedLikelihood:
+        self,
+        *,
+        density: Literal["mixture", "diffusion"] | None = None,
+        training: Training | None = None,
+        network: Network | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        training_batch_size: int = 256,
+        max_num_epochs: float | None = None,
+        show_train_summary: bool = False,
+    ) -> LearnedLikelihood | MixtureLikelihood:
         """Fits the distribution of one observation given the parameters; of sets of n, `(N, n, Q)`, each member counts.
 
-        A tenth of the simulations is held out. The diffusion model is kept if it gives them a higher log-density than the
-        Gaussian alone, by more than two standard errors: of a Gaussian simulator it would only learn noise.
+        A tenth of the simulations is held out, and decides when to stop and what to keep: one Gaussian or eight, or, of a
+        diffusion model, whether it is better than the Gaussian alone by more than two standard errors.
 
         Arguments:
+            density: "mixture": Gaussians whose weights, means and covariances are functions of the parameters, in half a
+                minute; or "diffusion", which takes any shape, and minutes. By default a mixture, and a diffusion model where
+                `training` or `network` say how to train one.
             training: How to train the diffusion model; its steps, if they are given, are also those of the Gaussian.
             network: What network to build for it.
             seed: The seed of everything that is random.
-            device: "auto", "cpu", "cuda", …
+            device: Where the diffusion model is trained: "auto", "cpu", "cuda", …
+            training_batch_size: How many observations a step of a mixture takes.
+            max_num_epochs: How often a mixture passes all of them at most; by default as their number asks for.
+            show_train_summary: Whether what was learned is printed.
 
         Raises:
-            ValueError: If there are no simulations yet.
+            ValueError: If there are no simulations yet, or numbers are missing.
         """
-        theta, x = self.pairs()
+        theta, x = self.complete_pairs()
         count, order = 1 if x.ndim == 2 else x.shape[1], permutation(len(theta), seed, -1)
         theta, x = theta[order], x[order].reshape(-1, x.shape[-1])
         repeated, out = theta.repeat_interleave(count, 0), count * max(1, round(_HELD_OUT * len(theta)))
-        units = Standardize(x.shape[1:], x.mean(0), x.std(0))
-        context = Context.of(theta.numpy(), x.shape[1:])
-        observed, given = units(x).float(), context(repeated.numpy())
-        with torch_seeded(seed):
-            gaussian = ConditionalGaussian(observed.shape[1], given.shape[1] - 1)
-        how = training or Training(unconditional=0.0)
-        steps = how.steps or int(min(_STEPS, 100 * len(observed) ** 0.5))
-        train_gaussian(gaussian, observed[out:], given[out:, :-1], (observed[:out], given[:out, :-1]), steps, seed=seed)
-        with torch.no_grad():
-            z = gaussian.eval().requires_grad_(False)(observed, given[:, :-1])[0].double()
-        wish = Options(Data(structure="vector"), network or Network(), how, seed=seed, device=device)
-        model = train(plan(prepare(z[out:].float().numpy(), wish, repeated[out:].numpy()), wish)).model
-        judged = min(out, _JUDGED)
-        whole = LearnedLikelihood(units, context, gaussian, model)
-        gain = whole._inside(z[:judged], given[:judged]) - _normal(z[:judged])
-        better = float(gain.mean()) > 2 * float(gain.std()) / judged**0.5
-        self.likelihood = whole if better else LearnedLikelihood(units, context, gaussian)
+        if (density or ("diffusion" if training or network else "mixture")) == "diffusion":
+            wish = Options(Data(structure="vector"), network or Network(), training or _PLAIN, seed=seed, device=device)
+            self.likelihood, said = _by_diffusion(repeated, x, out, wish)
+        else:
+            bounds = self.low, self.high
+            self.likelihood, said = fit_mixture_likelihood(
+                repeated, x, bounds, out, seed, training_batch_size, max_num_epochs
+            )
+        if show_train_summary:
+            print(said)  # what was asked for
         return self.likelihood
 
-    def build_posterior(self, likelihood: LearnedLikelihood | None = None) -> NLEPosterior:
+    def build_posterior(self, likelihood: LearnedLikelihood | MixtureLikelihood | None = None) -> NLEPosterior:
         """The posterior, by the likelihood that was trained, or another that was."""
         likelihood = likelihood or self.likelihood
         if likelihood is None:
             raise ValueError("there is no posterior before training: train() first")
         low, high = (bound.expand(len(likelihood.context.columns)) for bound in (self.low, self.high))
-        return NLEPosterior(likelihood, _Prior(self.prior, low, high))
+        found = NLEPosterior(likelihood, _Prior(self.prior, low, high))
+        found.kept = self.kept
+        return found
 
 
-class NLEPosterior:
-    """The posterior of parameters given any number of independent observations, by their likelihood and the prior."""
+def _by_diffusion(theta: Tensor, x: Tensor, out: int, wish: Options) -> tuple[LearnedLikelihood, str]:
+    """A Gaussian, and a diffusion model of what it leaves, if that is better."""
+    units, seed, how = Standardize(x.shape[1:], x.mean(0), x.std(0)), wish.seed, wish.training
+    context = Context.of(theta.numpy(), x.shape[1:])
+    observed, given = units(x).float(), context(theta.numpy())
+    with torch_seeded(seed):
+        gaussian = ConditionalGaussian(observed.shape[1], given.shape[1] - 1)
+    steps = how.steps or int(min(_STEPS, 100 * len(observed) ** 0.5))
+    held_out = observed[:out], given[:out, :-1]
+    train_density(gaussian, observed[out:], given[out:, :-1], held_out, steps, _RATE, seed=seed)
+    with torch.no_grad():
+        z = gaussian.eval().requires_grad_(False)(observed, given[:, :-1])[0].double()
+    model = train(plan(prepare(z[out:].float().numpy(), wish, theta[out:].numpy()), wish)).model
+    judged = min(out, _JUDGED)
+    whole = LearnedLikelihood(units, context, gaussian, model)
+    gain = whole._inside(z[:judged], given[:judged]) - _normal(z[:judged])
+    better = float(gain.mean()) > 2 * float(gain.std()) / judged**0.5
+    kept = "kept" if better else "not kept"
+    said = f"a diffusion model adds {float(gain.mean()):.3f} to held-out log-densities of a Gaussian: {kept}"
+    return whole if better else LearnedLikelihood(units, context, gaussian), said
 
-    def __init__(self, likelihood: LearnedLikelihood, prior: Any) -> None:
+
+class NLEPosterior(SimulationPosterior):
+    """The posterior of parameters given any number of independent observations, by their likelihood and the prior.
+
+    Draws, `sample`, are one population of sequential Monte Carlo: they are not independent of each other. Log-densities,
+    `log_prob`, are known up to `evidence`, which is estimated with the seed.
+    """
+
+    def __init__(self, likelihood: LearnedLikelihood | MixtureLikelihood, prior: Any) -> None:
         self.likelihood, self.prior = likelihood, prior
 
-    def sample(self, shape: tuple[int, ...] = (1,), x: Any = None, seed: int = 0) -> Tensor:
-        """Draws parameters given observations, `(Q,)` or `(m, Q)`, by sequential Monte Carlo from the prior.
+    def draw(self, count: int, x: Tensor, seed: int, **how: Any) -> Tensor:
+        return self._population(x, max(count, _FEWEST), seed)[0].points[:count]
 
-        Arguments:
-            shape: How many, as a shape. They are one population: draws are not independent of each other.
-            x: What was observed.
-            seed: The seed.
+    def population(self, x: Tensor, count: int, seed: int) -> tuple[Tensor, float]:
+        """A population, `(count, P)`, and log p(x)."""
+        found, evidence = self._population(x, count, seed)
+        return found.points, evidence
 
-        Returns:
-            Parameters, of shape `(*shape, P)`, in float32.
-        """
-        count = math.prod(shape)
-        found = self._population(x, max(count, _FEWEST), seed)[0]
-        return found.points[:count].float().reshape(*shape, -1)
-
-    def evidence(self, x: Any, seed: int = 0, count: int = _FEWEST) -> float:
+    def evidence(self, x: Any = None, seed: int = 0, count: int = _FEWEST) -> float:
         """log p(x), by a population of `count`: over seeds one sees how sure it is."""
-        return self._population(x, count, seed)[1]
+        return self._population(self.observed(x), count, seed)[1]
 
-    def log_prob(self, theta: Any, x: Any = None, seed: int = 0) -> Tensor:
-        """Log-densities of parameters `(N, P)` given observations: `(N,)`; -inf where the prior has none.
+    def log_density(self, theta: Tensor, x: Tensor, seed: int = 0, **how: Any) -> Tensor:
+        return self.unnormalized(theta, x) - self._population(x, _FEWEST, seed)[1]
 
-        Known up to `evidence`, which is estimated with the seed.
-        """
-        density = self._log_density(rows_of(theta), lambda t: self.likelihood.log_prob(t, self._observed(x)))
-        return density - self.evidence(x, seed)
+    def unnormalized(self, theta: Tensor, x: Tensor) -> Tensor:
+        """log p(x | θ) + log p(θ), `(N,)`."""
+        return self._log_density(theta, lambda t: self.likelihood.log_prob(t, x))
 
-    def _observed(self, x: Any) -> Tensor:
-        if x is None:
-            raise ValueError("a posterior is one given data: pass x=…, what was observed")
-        return torch.as_tensor(np.asarray(x), dtype=torch.float64)
+    def climb(self, theta: Tensor, x: Tensor) -> Tensor:
+        return self.unnormalized(theta, x)
 
     def _log_density(self, theta: Tensor, likelihood: Callable[[Tensor], Tensor]) -> Tensor:
         value: Tensor = self.prior.log_prob(theta)
@@ -258,9 +290,9 @@ class NLEPosterior:
             value[inside] = value[inside] + likelihood(theta[inside])
         return value
 
-    def _population(self, x: Any, count: int, seed: int) -> tuple[Population, float]:
+    def _population(self, observed: Tensor, count: int, seed: int) -> tuple[Population, float]:
         """A population, and log p(x)."""
-        observed, rng = self._observed(x), Samples(seed, 0, count, "posterior")
+        rng = Samples(seed, 0, count, "posterior")
 
         def near(theta: Tensor) -> Tensor:
             return self._log_density(theta, lambda t: self.likelihood.gaussian_log_prob(t, observed))

@@ -16,7 +16,8 @@ from ..mcmc import GaussianLangevin
 from ..model import Model
 from ..samplers import AnnealedLangevin
 from ..settings import Data, Network, Training
-from .simulations import Simulations, bounded, rows_of, unbounded
+from .posteriors import SimulationPosterior
+from .simulations import Simulations, bounded, unbounded
 
 __all__ = ["NPSE", "NPSEPosterior"]
 
@@ -48,7 +49,14 @@ class NPSE(Simulations):
         self.model: Model | None = None
 
     def train(
-        self, *, training: Training | None = None, network: Network | None = None, seed: int = 0, device: str = "auto"
+        self,
+        *,
+        training: Training | None = None,
+        network: Network | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        training_batch_size: int | None = None,
+        show_train_summary: bool = False,
     ) -> Model:
         """Fits the posterior of the parameters: a model of unbounded ones, with the observations as its context.
 
@@ -61,13 +69,16 @@ class NPSE(Simulations):
             network: What network to build.
             seed: The seed of everything that is random.
             device: "auto", "cpu", "cuda", …
+            training_batch_size: The batch size, if `training` does not say one.
+            show_train_summary: Whether the held-out losses of the budgets that were tried are printed.
 
         Raises:
-            ValueError: If there are no simulations yet.
+            ValueError: If there are no simulations yet, or numbers are missing.
         """
-        theta, x = self.pairs()
+        theta, x = self.complete_pairs()
         z, _ = unbounded(theta, self.low, self.high)
         how, found = training or Training(unconditional=0.0), list[Fitted]()
+        how = how if training_batch_size is None or how.batch is not None else replace(how, batch=training_batch_size)
         wish = Options(Data(structure="vector"), network or Network(), how, seed=seed, device=device)
         prepared = prepare(z.numpy(), wish, x.numpy())
         open_end = how.minutes is how.steps is how.epochs is None
@@ -75,6 +86,9 @@ class NPSE(Simulations):
             found.append(train(plan(prepared, replace(wish, training=replace(how, steps=steps)))))
             if len(found) > 1 and found[-1].held_out_loss >= found[-2].held_out_loss:
                 break
+        if show_train_summary:
+            losses = " then ".join(f"{each.held_out_loss:.4f}" for each in found)
+            print(f"held-out loss: {losses}; kept: the lowest")  # what was asked for
         self.model = min(found, key=lambda fitted: fitted.held_out_loss).model
         return self.model
 
@@ -83,10 +97,12 @@ class NPSE(Simulations):
         model = model or self.model
         if model is None:
             raise ValueError("there is no posterior before training: train() first")
-        return NPSEPosterior(model, self.low, self.high)
+        found = NPSEPosterior(model, self.low, self.high)
+        found.kept = self.kept
+        return found
 
 
-class NPSEPosterior:
+class NPSEPosterior(SimulationPosterior):
     """The posterior of parameters between two bounds, by a model of unbounded parameters with the data as its context."""
 
     def __init__(self, model: Model, low: Tensor | float = -math.inf, high: Tensor | float = math.inf) -> None:
@@ -96,40 +112,25 @@ class NPSEPosterior:
         self.low = torch.as_tensor(low, dtype=torch.float64)
         self.high = torch.as_tensor(high, dtype=torch.float64)
 
-    def sample(self, shape: tuple[int, ...] = (1,), x: Any = None, seed: int = 0, **how: Any) -> Tensor:
-        """Draws parameters given an observation, `(Q,)` or the `(n, Q)` that simulations were made of, or given several
-        independent ones of the same parameters, `(m, Q)`.
+    def draw(self, count: int, x: Tensor, seed: int, **how: Any) -> Tensor:
+        """Draws parameters, `(count, P)`, given an observation, `(Q,)` or the `(n, Q)` that simulations were made of, or given
+        several independent ones of the same parameters, `(m, Q)`.
 
         For several of one each, scores are composed: Σ ∇ log p(θ|x_i) - (m - 1) ∇ log p(θ), which is the score of the
         posterior without noise, but of no distribution with it (Geffner et al., 2023): draws come from annealed Langevin
         dynamics.
-
-        Arguments:
-            shape: How many, as a shape.
-            x: What was observed.
-            seed: The seed.
-            how: Further arguments of `Model.sample`.
-
-        Returns:
-            Parameters, of shape `(*shape, P)`, in float32.
         """
-        rows, count = self._observed(x), math.prod(shape)
+        rows = self._encoded(x)
         conditioned = self.model.conditioned_on(rows) if len(rows) == 1 else self._composed(rows)
         if len(rows) > 1:
             how = {"sampler": AnnealedLangevin(GaussianLangevin(0.2), 8), "steps": 60, **how}
         z = torch.as_tensor(np.asarray(conditioned.sample(count, seed, **how)), dtype=torch.float64).reshape(count, -1)
-        return bounded(z, self.low, self.high).float().reshape(*shape, -1)
+        return bounded(z, self.low, self.high)
 
-    def log_prob(self, theta: Any, x: Any = None, **how: Any) -> Tensor:
-        """Log-densities of parameters `(N, P)` given an observation `(Q,)`: `(N,)`; -inf outside of the bounds.
-
-        Raises:
-            ValueError: If several observations are given: of the composed score no density is known.
-        """
-        rows = self._observed(x)
+    def log_density(self, theta: Tensor, x: Tensor, **how: Any) -> Tensor:
+        rows = self._encoded(x)
         if len(rows) > 1:
             raise ValueError(f"log_prob knows one observation, got {len(rows)}: draw samples for several")
-        theta = rows_of(theta)
         inside = ((theta > self.low) & (theta < self.high)).all(1)
         value = torch.full((len(theta),), -math.inf, dtype=torch.float64)
         if bool(inside.any()):
@@ -138,10 +139,11 @@ class NPSEPosterior:
             value[inside] = self.model.conditioned_on(rows).log_prob(form.numpy(), **how).value + volume
         return value
 
-    def _observed(self, x: Any) -> Tensor:
-        if x is None or self.model.context is None:
-            raise ValueError("a posterior is one given data: pass x=…, what was observed")
-        rows: Tensor = self.model.context(np.asarray(x, dtype=float))
+    def _encoded(self, x: Tensor) -> Tensor:
+        context = self.model.context
+        if context is None:
+            raise ValueError("a posterior needs a model that was fitted with the data as its context")
+        rows: Tensor = context(x.numpy())
         return rows
 
     def _composed(self, rows: Tensor) -> Model:

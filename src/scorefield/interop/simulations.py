@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Simulations", "bounded", "rows_of", "unbounded"]
+__all__ = ["Simulations", "bounded", "positive_part", "rows_of", "unbounded"]
 
 
 class Simulations:
@@ -23,6 +23,7 @@ class Simulations:
     def __init__(self, prior: Any = None) -> None:
         self.prior = prior
         self.low, self.high = _bounds(prior)
+        self.kept: Tensor | None = None
         self._theta: list[Tensor] = []
         self._x: list[Tensor] = []
 
@@ -30,16 +31,18 @@ class Simulations:
         """Adds pairs: parameters `(N, P)` and their data, `(N, Q)`; or n exchangeable observations each, as independent ones
         are, `(N, n, Q)`: a network that knows this needs fewer simulations.
 
+        A number of the data may be NaN, where it is missing: `JointInference` learns from such pairs.
+
         Raises:
-            ValueError: If there are not as many of one as of the other, a number is not finite, or a parameter lies outside of
-                the bounds.
+            ValueError: If there are not as many of one as of the other, a number is infinite, all data of a pair are missing,
+                or a parameter lies outside of the bounds.
         """
         theta, x = rows_of(theta), rows_of(x)
         like = self._x[0].shape[1:] if self._x else x.shape[1:]
         if len(theta) != len(x) or theta.ndim != 2 or x.ndim not in (2, 3) or x.shape[1:] != like:
             need = f"pairs are (N, P) and (N, Q) or (N, n, Q){', as those before' if self._x else ''}"
             raise ValueError(f"{need}, got {tuple(theta.shape)} and {tuple(x.shape)}: reshape them")
-        broken = ~(torch.isfinite(theta).all(1) & torch.isfinite(x.flatten(1)).all(1))
+        broken = ~torch.isfinite(theta).all(1) | torch.isinf(x.flatten(1)).any(1) | x.flatten(1).isnan().all(1)
         if bool(broken.any()):
             what = f"{int(broken.sum())} of {len(x)} simulations are not finite (first: row {int(broken.nonzero()[0])})"
             raise ValueError(f"{what}: leave them out, or make the simulator return finite numbers")
@@ -52,18 +55,37 @@ class Simulations:
         return self
 
     def pairs(self) -> tuple[Tensor, Tensor]:
-        """All of them: parameters, `(N, P)`, and data.
+        """All of them: parameters, `(N, P)`, and data. Constant columns of data say nothing: `kept` has the rest.
 
         Raises:
-            ValueError: If there are none yet, or a column is constant.
+            ValueError: If there are none yet, a parameter is constant, or all data are.
         """
         if not self._theta:
             raise ValueError("there are no simulations to learn from: append_simulations(theta, x) first")
         theta, x = torch.cat(self._theta), torch.cat(self._x)
-        for name, columns in (("parameters", theta), ("observations", x.flatten(0, -2))):
-            same = (columns == columns[0]).all(0).nonzero()[:, 0].tolist()
-            if same:
-                raise ValueError(f"columns {same} of the {name} are the same in every simulation: leave them out")
+        same = (theta == theta[0]).all(0).nonzero()[:, 0].tolist()
+        if same:
+            raise ValueError(f"columns {same} of the parameters are the same in every simulation: leave them out")
+        rows = x.flatten(0, -2)
+        varies = ~((rows == rows[0]) | rows.isnan()).all(0)
+        if not bool(varies.any()):
+            raise ValueError("the data are the same in every simulation: there is nothing to learn the parameters from")
+        self.kept = None if bool(varies.all()) else varies.nonzero()[:, 0]
+        return theta, x if self.kept is None else x[..., self.kept]
+
+    def complete_pairs(self) -> tuple[Tensor, Tensor]:
+        """`pairs`, for methods that need every number.
+
+        Raises:
+            ValueError: If one is missing.
+        """
+        theta, x = self.pairs()
+        missing = x.flatten(1).isnan().any(1)
+        if bool(missing.any()):
+            what = f"data are missing in {int(missing.sum())} of {len(x)} simulations (first: row {int(missing.nonzero()[0])})"
+            raise ValueError(
+                f"{what}, and {type(self).__name__} needs them all: leave these out, or use JointInference"
+            )
         return theta, x
 
 
@@ -106,3 +128,10 @@ def _bounds(prior: Any) -> tuple[Tensor, Tensor]:
     if not bool((low < high).all()):
         raise ValueError(f"bounds need low < high, got {low.tolist()} and {high.tolist()}")
     return low, high
+
+
+def positive_part(theta: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Parameters `(N, P)`, those with one finite bound by the logarithm of their distance from it."""
+    below, above = torch.isfinite(low).expand_as(theta), torch.isfinite(high).expand_as(theta)
+    distance = torch.where(below, theta - low, torch.where(above, high - theta, 1.0))
+    return torch.where(below ^ above, distance.clamp_min(1e-300).log(), theta)

@@ -5,14 +5,17 @@ from .classifier import ClassifierNetwork
 from .embed import FourierEmbedding
 from .fourier_features import FourierFeatures
 from .gaussian import ConditionalGaussian
+from .mixture_density import ConditionalMixture
 from .mlp import MLP
 from .ncsnpp import NCSNpp
+from .pieces import Pieces
 from .potential import Potential
 from .refinenet import RefineNet
 from .residual_mlp import ResidualMLP
+from .tokens import TokenBlocks, TokenTransformer
 from .tutorial import SigmaUNet, TutorialUNet
 from .unet import UNet
 
-__all__ = ["ClassifierNetwork", "ConditionalGaussian", "FourierEmbedding", "FourierFeatures", "MLP", "NCSNpp"]
-__all__ += ["Potential", "RefineNet", "ResidualMLP", "SigmaUNet", "TutorialUNet", "UNet", "choose"]
-__all__ += ["choose_for_tables"]
+__all__ = ["ClassifierNetwork", "ConditionalGaussian", "ConditionalMixture", "FourierEmbedding", "FourierFeatures"]
+__all__ += ["MLP", "NCSNpp", "Pieces", "Potential", "RefineNet", "ResidualMLP", "SigmaUNet", "TokenBlocks"]
+__all__ += ["TokenTransformer", "TutorialUNet", "UNet", "choose", "choose_for_tables"]

@@ -11,6 +11,7 @@ from torch import nn
 from .fourier_features import FourierFeatures
 from .mlp import MLP
 from .residual_mlp import ResidualMLP
+from .tokens import TokenTransformer
 from .unet import UNet
 
 __all__ = ["choose", "choose_for_tables"]
@@ -20,6 +21,8 @@ _SHORTEST, _LONGEST = 4.0, 0.8  # the range of periods: the first in steps, the 
 _MAX_FEATURES = 256  # sines and cosines per patch
 _MIN_COUNT, _MAX_VECTOR = 15_000, 16  # vectors get Fourier features from this count on, up to this many features
 _TABLES = ((2_000, 128, 2), (10_000, 192, 3), (math.inf, 256, 3))  # below this count: width and blocks for tables
+_TOKENS = ((2_000, 32, 2), (10_000, 48, 3), (math.inf, 64, 3))  # the same with attention
+_HEADS = 4  # of attention
 _VECTOR_PERIODS = (4.0, 2.0, 1.0, 0.5, 0.25)
 
 
@@ -62,9 +65,11 @@ def choose(
         ('UNet', torch.Size([2, 1, 28, 28]))
     """
     if len(shape) == 1:
-        if patch is not None or attention or periodic:
-            what = "patch, attention and periodic apply to grids"
-            raise ValueError(f"{what}, and these data are vectors: set structure='grid'")
+        if patch is not None or periodic:
+            raise ValueError("patch and periodic apply to grids, and these data are vectors: set structure='grid'")
+        if attention:
+            what = "vectors of numbers alone have no attention"
+            raise ValueError(f"{what}: leave it out, or ask for every conditional with conditionals='learn'")
         return _for_vectors(shape[0], count, widths, depth, context)
     if len(shape) > 4:
         raise ValueError(f"grids have one channel axis and 1 to 3 spatial axes, got data of shape {tuple(shape)}")
@@ -73,42 +78,55 @@ def choose(
 
 
 def choose_for_tables(
-    features: int,
+    numbers: int,
+    levels: Sequence[int],
     count: int,
     widths: Sequence[int] | None = None,
     depth: int | None = None,
+    attention: bool = False,
     context: int = 0,
-    extra: int = 0,
-    numbers: int = 0,
-) -> tuple[ResidualMLP, str]:
-    """Chooses a network for mixed states: numbers and categories of tables.
+) -> tuple[ResidualMLP | TokenTransformer, str]:
+    """Chooses a network for mixed states: numbers and categories of tables, with two flags for each.
 
     Arguments:
-        features: The number of coordinates of a state.
+        numbers: The number of variables that are numbers.
+        levels: The number of levels of each category.
         count: The number of samples in the data set.
-        widths: Overrides the width: one.
+        widths: Overrides the width, that of a token with attention: one.
         depth: Overrides the number of blocks.
+        attention: Whether variables are tokens that attend to each other.
         context: The number of context values per sample.
-        extra: The number of further inputs: the flags of given and absent variables.
-        numbers: The number of coordinates that are numbers, the first ones.
 
     Returns:
         The network, and the reason for the choice in words.
 
     Raises:
-        ValueError: If there is not one width.
+        ValueError: If there is not one width, or tokens do not have a multiple of four.
 
     Example:
-        >>> network, reason = choose_for_tables(110, 30_000, extra=30)
+        >>> network, reason = choose_for_tables(10, (20, 30, 50), 30_000)
         >>> type(network).__name__, network.width, network.depth
         ('ResidualMLP', 256, 3)
+        >>> network, reason = choose_for_tables(10, (20, 30, 50), 30_000, attention=True)
+        >>> type(network).__name__, network.width, network.depth
+        ('TokenTransformer', 64, 3)
     """
     if widths is not None and len(widths) != 1:
         raise ValueError(f"a network for tables has one width, got {tuple(widths)}")
-    usual, blocks = next((width, blocks) for most, width, blocks in _TABLES if count < most)
+    sizes = _TOKENS if attention else _TABLES
+    usual, blocks = next((width, blocks) for most, width, blocks in sizes if count < most)
     width, blocks = widths[0] if widths else usual, blocks if depth is None else depth
-    text = f"states of {features} coordinates: a residual MLP with {blocks} blocks of width {width} for {count} samples"
-    return ResidualMLP(features, width, blocks, context, extra, numbers=numbers), text
+    variables, features = numbers + len(levels), numbers + sum(levels)
+    if not attention:
+        what = f"states of {features} coordinates: a residual MLP with {blocks} blocks"
+        network = ResidualMLP(features, width, blocks, context, 2 * variables, numbers=numbers)
+        return network, f"{what} of width {width} for {count} samples"
+    if width % _HEADS:
+        raise ValueError(
+            f"{_HEADS} heads of attention share the width of a token, got {width}: give a multiple of {_HEADS}"
+        )
+    what = f"{variables} variables: a transformer of one token each with {blocks} blocks of width {width}"
+    return TokenTransformer(numbers, levels, width, blocks, _HEADS, context), f"{what} for {count} samples"
 
 
 def _for_vectors(

@@ -29,6 +29,8 @@ class ConditionalGaussian(nn.Module):
         ValueError: If a size is not positive.
     """
 
+    members = 1
+
     def __init__(self, features: int, context: int, width: int = 128, depth: int = 4) -> None:
         super().__init__()
         if min(features, context, width, depth) < 1:
@@ -64,6 +66,10 @@ class ConditionalGaussian(nn.Module):
         mean, whiten, _ = self.parts(context)
         x: Tensor = mean + torch.linalg.solve_triangular(whiten, z[..., None], upper=False)[..., 0]
         return x
+
+    def member_log_probs(self, x: Tensor, context: Tensor) -> Tensor:
+        """The log-densities of its only member, `(1, B)`, of x, `(B, n)` or `(1, B, n)`."""
+        return self.log_prob(*(v[0] if v.ndim == 3 else v for v in (x, context)))[None]
 
     def log_prob(self, x: Tensor, context: Tensor) -> Tensor:
         """The log-density, `(B,)`."""

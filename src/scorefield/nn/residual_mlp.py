@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .embed import FourierEmbedding
+from .pieces import Pieces
 
 __all__ = ["ResidualMLP"]
 
 _LABEL = 64  # the width of the embedding of the noise label and the context
-_OUTERMOST = 3.0  # standard deviations, beyond which the outermost pieces of an encoding are full
 
 
 class ResidualMLP(nn.Module):
@@ -46,8 +46,6 @@ class ResidualMLP(nn.Module):
         torch.Size([3, 5])
     """
 
-    borders: Tensor
-
     def __init__(
         self,
         features: int,
@@ -68,9 +66,7 @@ class ResidualMLP(nn.Module):
             raise ValueError(f"of {features + extra} inputs, {numbers} cannot be numbers: choose fewer")
         self.features, self.width, self.depth, self.context = features, width, depth, context
         self.extra, self.expansion, self.numbers, self.pieces = extra, expansion, numbers, pieces
-        inner = torch.special.ndtri(torch.arange(1, pieces, dtype=torch.float64) / pieces)
-        borders = torch.cat((-inner.new_full((1,), _OUTERMOST), inner, inner.new_full((1,), _OUTERMOST))).float()
-        self.register_buffer("borders", borders, persistent=False)
+        self.pieces_of = Pieces(numbers, pieces)
         self.label = FourierEmbedding(16)
         self.embed = nn.Sequential(nn.Linear(32, _LABEL), nn.SiLU(), nn.Linear(_LABEL, _LABEL))
         if context:
@@ -108,9 +104,7 @@ class ResidualMLP(nn.Module):
         """The inputs with the encodings of numbers, from -1 to 1 in each piece."""
         if not self.numbers:
             return x
-        low, high = self.borders[:-1], self.borders[1:]
-        parts = (x[:, : self.numbers, None] - (low + high) / 2) * (2 / (high - low))
-        return torch.cat((x, parts.clamp(-1, 1).flatten(1)), 1)
+        return torch.cat((x, self.pieces_of(x[:, : self.numbers])), 1)
 
 
 class _Block(nn.Module):

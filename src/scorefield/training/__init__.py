@@ -3,12 +3,22 @@
 from .announcing import Announcer
 from .average import PowerAverage, exponent
 from .classifier import train_classifier
+from .density import ConditionalDensity, train_density
 from .feed import Feed
 from .flat import Flat
-from .gaussian import train_gaussian
 from .held_out import held_out_losses, losses_by_level, parts_of
 from .loop import Progress, Trainer
 from .optimizer import Optimizer
 
-__all__ = ["Announcer", "Feed", "Flat", "Optimizer", "PowerAverage", "Progress", "Trainer", "exponent"]
-__all__ += ["held_out_losses", "losses_by_level", "parts_of", "train_classifier", "train_gaussian"]
+__all__ = [
+    "ConditionalDensity",
+    "Announcer",
+    "Feed",
+    "Flat",
+    "Optimizer",
+    "PowerAverage",
+    "Progress",
+    "Trainer",
+    "exponent",
+]
+__all__ += ["held_out_losses", "losses_by_level", "parts_of", "train_classifier", "train_density"]

@@ -81,9 +81,9 @@ def choose_units(
     if table and (found := _with_equalities(x.numpy(), columns, reasons, asked, wishes.complete)):
         return found
     smooth = all(w.free and _smooth(m, rows.dtype) for w, m in zip(asked, columns))
-    if smooth:
+    if smooth and not wishes.conditionals:
         return UnitsChoice(_standardize(x, summary), reasons)
-    return UnitsChoice(ColumnUnits(columns, wishes.complete), reasons)
+    return UnitsChoice(ColumnUnits(columns, wishes.complete, wishes.conditionals), reasons)
 
 
 def _with_equalities(

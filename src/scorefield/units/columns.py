@@ -29,6 +29,7 @@ class ColumnUnits(Units):
     Arguments:
         columns: The maps.
         complete: Whether missing values are never drawn: there are no indicators, and what is missing is only NaN.
+        conditionals: Whether states are mixed, of variables any of which may be given, where all are smooth numbers too.
 
     Raises:
         ValueError: If there is no column, or none that varies.
@@ -50,9 +51,9 @@ class ColumnUnits(Units):
     filling: Tensor
     place_of: Tensor
 
-    def __init__(self, columns: Sequence[ColumnMap], complete: bool = False) -> None:
+    def __init__(self, columns: Sequence[ColumnMap], complete: bool = False, conditionals: bool = False) -> None:
         super().__init__((len(columns),))
-        self.columns, self.complete = tuple(columns), complete
+        self.columns, self.complete, self.conditionals = tuple(columns), complete, conditionals
         numbers = [c for c, m in enumerate(self.columns) if m.is_number]
         self.categories = [c for c, m in enumerate(self.columns) if m.levels > 1]
         gaps = [c for c, m in enumerate(self.columns) if m.missing and not complete]
@@ -77,7 +78,7 @@ class ColumnUnits(Units):
         variables = Variables(len(numbers), levels, (*(flag.get(c, -1) for c in own), *(-1 for _ in gaps)))
         may_miss = any(m.missing for m in self.columns)
         atoms = any(m.atoms is not None for m in self.columns)
-        self.variables = variables if self.categories or may_miss or atoms else None
+        self.variables = variables if self.categories or may_miss or atoms or self.conditionals else None
         self._size = variables.size
         places = [(own.get(c, -1), flag.get(c, -1)) for c in range(len(self.columns))]
         self.register_buffer("place_of", torch.tensor(places, dtype=torch.long), persistent=False)

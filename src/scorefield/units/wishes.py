@@ -48,6 +48,7 @@ class Wishes:
         gain: What a quantile map must gain over an affine one, in nats of held-out log-density a value.
         cautious: Whether every other map must gain that much, that of skewed values too.
         evident_bounds: Whether bounds that the data show, such as 0 to 1, are kept, besides those that were declared.
+        conditionals: Whether every conditional is learned, of numbers alone too.
 
     Example:
         >>> wishes = Wishes(log=(1,), bounds={0: (0.0, 1.0)})
@@ -63,6 +64,7 @@ class Wishes:
     gain: float = 0.1
     cautious: bool = False
     evident_bounds: bool = True
+    conditionals: bool = False
 
     def columns(self, count: int, table: Sequence[Column] | None = None) -> tuple[Wish, ...]:
         """One wish for each column: that of the table, changed by what is asked here.

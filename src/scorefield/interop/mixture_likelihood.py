@@ -1,0 +1,175 @@
+"""The distribution of one observation given parameters, as a mixture of Gaussians: a likelihood that costs microseconds."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..context import Context
+from ..nn import ConditionalMixture
+from ..progress import part
+from ..rng import Samples, torch_seeded
+from ..training import train_density
+from ..units import ColumnMap, ColumnUnits
+from .simulations import positive_part
+
+__all__ = ["MixtureLikelihood", "fit_mixture", "fit_mixture_likelihood"]
+
+_AT_ONCE = 20_000  # observations whose likelihoods are computed at once
+_COMPONENTS = (1, 8)  # of mixtures that are tried
+_PLACES = 8  # in the cell of a whole number, over which the density is averaged
+_DECADES = 1.5  # of positive values, from which on their logarithms are learned
+_STEPS, _MORE = 10_000, 40.0  # of training, at most; and by the square root of the number of simulations
+
+
+class MixtureLikelihood(nn.Module):
+    """p(x | θ) of one observation, by `ConditionalMixture`. Saved and loaded by `scorefield.checkpoint`.
+
+    Arguments:
+        units: The units of observations; of whole numbers, the cells that they stand for have a probability.
+        context: How parameters become numbers.
+        mixture: The mixture of observations in these units.
+        low, high: The bounds of the parameters, `()` or `(P,)`: those with one finite bound are learned by logarithms.
+    """
+
+    low: Tensor
+    high: Tensor
+    model = None  # nothing is left to a diffusion model
+
+    def __init__(
+        self, units: ColumnUnits, context: Context, mixture: ConditionalMixture, low: Tensor, high: Tensor
+    ) -> None:
+        super().__init__()
+        self.units, self.context, self.mixture = units, context, mixture
+        self.register_buffer("low", low)
+        self.register_buffer("high", high)
+
+    def encoded(self, theta: Tensor) -> Tensor:
+        """Parameters `(N, P)` as the network takes them, `(N, size)`."""
+        given: Tensor = self.context(positive_part(theta, self.low, self.high).numpy())
+        return given[:, :-1]
+
+    @torch.no_grad()
+    def log_prob(self, theta: Any, x: Any, tolerance: float | None = None) -> Tensor:
+        """The log-densities of independent observations together, Σ log p(x_i | θ).
+
+        Arguments:
+            theta: Parameters, `(N, P)`.
+            x: m observations of the same parameters, `(m, Q)`, or one, `(Q,)`.
+            tolerance: Taken as other likelihoods take it: nothing is solved here.
+
+        Returns:
+            One number for each row of `theta`, `(N,)`, in float64: densities of numbers, probabilities of whole ones.
+        """
+        theta = torch.as_tensor(np.asarray(theta), dtype=torch.float64)
+        observed = torch.as_tensor(np.asarray(x), dtype=torch.float64).reshape(-1, *self.units.shape)
+        states, volume = self._states(observed)
+        values = []
+        for some in theta.split(max(1, _AT_ONCE // (len(states) * len(observed)))):
+            given, total = self.encoded(some), torch.zeros(len(some), dtype=torch.float64)
+            for i in range(len(observed)):
+                inside = self.mixture.log_prob(
+                    states[:, i].repeat(len(some), 1), given.repeat_interleave(len(states), 0)
+                )
+                total += inside.double().reshape(len(some), -1).logsumexp(1) - math.log(len(states)) + volume[i]
+            values.append(total)
+        return torch.cat(values)
+
+    gaussian_log_prob = log_prob
+
+    def _states(self, observed: Tensor) -> tuple[Tensor, Tensor]:
+        """Observations `(m, Q)` at some places in their cells, `(J, m, Q)`, and the logarithms of the volume, `(m,)`."""
+        if not self.units.has_cells:
+            return self.units(observed).float()[None], self.units.log_volume(observed)
+        rows = torch.arange(_PLACES, dtype=torch.float64)
+        rng = np.random.default_rng(0)
+        order = torch.stack([rows[torch.from_numpy(rng.permutation(_PLACES))] for _ in range(observed.shape[1])], 1)
+        places = (order + 0.5) / _PLACES
+        states = torch.stack([self.units(observed, place.expand_as(observed)).float() for place in places])
+        return states, self.units.log_volume(observed, torch.full_like(observed, 0.5))
+
+    @torch.no_grad()
+    def sample(self, theta: Any, seed: int = 0) -> Tensor:
+        """Draws one observation for each row of parameters, `(N, P)` to `(N, Q)`: the simulator as it was learned."""
+        given = self.encoded(torch.as_tensor(np.asarray(theta), dtype=torch.float64))
+        return self.units.inverse(self.mixture.sample(given, Samples(seed, 0, len(given), "observation")).double())
+
+
+def observation_units(x: Tensor) -> ColumnUnits:
+    """Units of observations `(N, Q)`: logarithms of positive numbers over decades, cells of whole numbers."""
+    columns = []
+    for values in x.unbind(1):
+        whole = bool((values == values.round()).all())
+        log = not whole and bool((values > 0).all()) and _decades(values) > _DECADES
+        line = values.log() if log else values
+        shape: dict[str, Any] = {"location": float(line.mean()), "scale": float(line.std())}
+        form: dict[str, Any] = {"base": "log", "lower": 0.0} if log else {"lattice": (0.0, 1.0, 1.0)} if whole else {}
+        form |= {"lower": -0.5} if whole and float(values.min()) == 0 else {}
+        columns.append(ColumnMap(**shape, **form))
+    return ColumnUnits(columns)
+
+
+def _decades(values: Tensor) -> float:
+    low, high = np.quantile(values.numpy(), [0.01, 0.99])
+    return math.log10(high / low)
+
+
+def fit_mixture_likelihood(
+    theta: Tensor,
+    x: Tensor,
+    bounds: tuple[Tensor, Tensor],
+    held_out: int,
+    seed: int = 0,
+    batch: int = 256,
+    epochs: float | None = None,
+) -> tuple[MixtureLikelihood, str]:
+    """Learns the distribution of observations given parameters.
+
+    Arguments:
+        theta: Parameters, `(N, P)`.
+        x: One observation of each, `(N, Q)`.
+        bounds: The bounds of the parameters.
+        held_out: How many rows, the first ones, decide when to stop, and how many Gaussians there are.
+        seed: The seed of first weights, batches and places in cells.
+        batch: How many observations a step takes.
+        epochs: How often all of them are passed at most.
+
+    Returns:
+        The likelihood, and what was kept, in words.
+    """
+    units = observation_units(x)
+    line = positive_part(theta, *bounds)
+    context = Context.of(line.numpy(), x.shape[1:])
+    place = Samples(seed, 0, len(x), "cells").uniform(tuple(x.shape), torch.float64)
+    states, given = units(x, place).float(), context(line.numpy())[:, :-1]
+    mixture, said = fit_mixture(states, given, held_out, seed, batch, epochs)
+    return MixtureLikelihood(units, context, mixture, *bounds), said
+
+
+def fit_mixture(
+    x: Tensor, context: Tensor, held_out: int, seed: int = 0, batch: int = 256, epochs: float | None = None
+) -> tuple[ConditionalMixture, str]:
+    """Learns the distribution of rows in standard units, `(N, n)`, given contexts `(N, size)`: of one Gaussian and of eight,
+    what gives the first `held_out` rows a higher density.
+
+    Returns:
+        The mixture, and what was kept, in words.
+    """
+    rest, judged = (x[held_out:], context[held_out:]), (x[:held_out], context[:held_out])
+    steps, found, values = int(min(_STEPS, _MORE * len(x) ** 0.5)), [], []
+    steps = steps if epochs is None else max(1, round(epochs * len(x) / batch))
+    for i, components in enumerate(_COMPONENTS):
+        with torch_seeded(seed):
+            mixture = ConditionalMixture(x.shape[1], context.shape[1], components)
+        mixture.start_at(*rest)
+        with part(i / len(_COMPONENTS), (i + 1) / len(_COMPONENTS)):
+            values.append(train_density(mixture, *rest, judged, steps, batch=batch, seed=seed))
+        found.append(mixture.eval().requires_grad_(False))
+    best = values.index(max(values))
+    held = " and ".join(f"{value:.3f} of {k}" for value, k in zip(values, _COMPONENTS))
+    said = f"mean log-density of {held_out:,} held-out rows: {held} Gaussians; kept: {_COMPONENTS[best]}"
+    return found[best], said

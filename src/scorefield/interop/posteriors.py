@@ -1,0 +1,155 @@
+"""What posteriors of a simulator share: they are called as those of `sbi`."""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..bars import shown
+from ..deprecation import renamed_arguments
+from ..progress import mapped
+from ..rng import Samples
+from .simulations import rows_of
+
+__all__ = ["SimulationPosterior"]
+
+_CLIMBERS, _CLIMBS, _SHRINK = (
+    200,
+    24,
+    0.75,
+)  # points around the best one so far, how often, and how much nearer each time
+
+
+class SimulationPosterior(abc.ABC):
+    """The posterior of a simulator's parameters given what was observed.
+
+    `set_default_x` says once what was observed; then no call needs it.
+    """
+
+    default_x: Tensor | None = None
+    kept: Tensor | None = None
+    """The columns of an observation that say something; None for all."""
+
+    @abc.abstractmethod
+    def draw(self, count: int, x: Tensor, seed: int, **how: Any) -> Tensor:
+        """Draws parameters, `(count, P)` in float64, given an observation as it was passed."""
+
+    @abc.abstractmethod
+    def log_density(self, theta: Tensor, x: Tensor, **how: Any) -> Tensor:
+        """Log-densities of parameters `(N, P)`, `(N,)` in float64, given an observation as it was passed."""
+
+    def set_default_x(self, x: Any) -> Self:
+        """What was observed, for calls that pass none: `(Q,)`, or several independent ones of the same parameters, `(m, Q)`."""
+        self.default_x = torch.as_tensor(np.asarray(x), dtype=torch.float64)
+        return self
+
+    @renamed_arguments(shape="sample_shape")
+    def sample(
+        self,
+        sample_shape: tuple[int, ...] = (1,),
+        x: Any = None,
+        seed: int = 0,
+        *,
+        show_progress_bars: bool | None = None,
+        **how: Any,
+    ) -> Tensor:
+        """Draws parameters given an observation, `(Q,)`, or several independent ones of the same parameters, `(m, Q)`.
+
+        Arguments:
+            sample_shape: How many, as a shape.
+            x: What was observed; by default that of `set_default_x`.
+            seed: The seed.
+            show_progress_bars: Whether a bar is shown; by default in a terminal or a notebook.
+            how: Further arguments of this kind of posterior.
+
+        Returns:
+            Parameters, of shape `(*sample_shape, P)`, in float32.
+
+        Raises:
+            ValueError: If nothing was observed.
+        """
+        count = math.prod(sample_shape)
+        with shown(show_progress_bars):
+            found = self.draw(count, self.observed(x), seed, **how)
+        return found[:count].float().reshape(*sample_shape, -1)
+
+    def sample_batched(
+        self,
+        sample_shape: tuple[int, ...],
+        x: Any,
+        seed: int = 0,
+        *,
+        show_progress_bars: bool | None = None,
+        **how: Any,
+    ) -> Tensor:
+        """Draws from one posterior for each of B observations, `(B, Q)` or `(B, m, Q)`: `(*sample_shape, B, P)`."""
+        each = [self.observed(one) for one in torch.as_tensor(np.asarray(x), dtype=torch.float64)]
+        with shown(show_progress_bars):
+            found = mapped(lambda one: self.draw(math.prod(sample_shape), one, seed, **how), each, len(each))
+            drawn = [some[: math.prod(sample_shape)] for some in found]
+        return torch.stack(drawn, 1).float().reshape(*sample_shape, len(each), -1)
+
+    def log_prob(self, theta: Any, x: Any = None, **how: Any) -> Tensor:
+        """Log-densities of parameters `(N, P)` given an observation: `(N,)` in float64; -inf where the prior has none."""
+        return self.log_density(rows_of(theta), self.observed(x), **how)
+
+    def log_prob_batched(self, theta: Any, x: Any, **how: Any) -> Tensor:
+        """Log-densities of parameters `(N, B, P)` given B observations, each its own column of them: `(N, B)`."""
+        theta = torch.as_tensor(np.asarray(theta), dtype=torch.float64)
+        each = [self.observed(one) for one in torch.as_tensor(np.asarray(x), dtype=torch.float64)]
+        if theta.ndim != 3 or theta.shape[1] != len(each):
+            got = f"{tuple(theta.shape)} and {len(each)}"
+            raise ValueError(f"log_prob_batched takes parameters (N, B, P) and B observations, got {got}: reshape them")
+        return torch.stack([self.log_density(theta[:, i], one, **how) for i, one in enumerate(each)], 1)
+
+    def map(self, x: Any = None, seed: int = 0, count: int = 1000) -> Tensor:
+        """The most probable parameters given an observation, `(P,)`: the best of `count` draws, and then of points around.
+
+        Arguments:
+            x: What was observed; by default that of `set_default_x`.
+            seed: The seed of the draws.
+            count: How many draws the search begins with.
+        """
+        observed = self.observed(x)
+        return _climbed(lambda theta: self.climb(theta, observed), self.draw(count, observed, seed), seed).float()
+
+    def climb(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Log-densities up to a constant, `(N,)`, where these cost less."""
+        return self.log_density(theta, x)
+
+    def observed(self, x: Any) -> Tensor:
+        """What was passed as observed, or set before, in float64.
+
+        Raises:
+            ValueError: If there is neither.
+        """
+        if x is None and self.default_x is None:
+            raise ValueError("a posterior is one given data: pass x=…, what was observed, or set_default_x once")
+        found = self.default_x if x is None else torch.as_tensor(np.asarray(x), dtype=torch.float64)
+        return found if self.kept is None else found[..., self.kept]  # type: ignore[index,return-value]
+
+
+def _climbed(log_density: Callable[[Tensor], Tensor], draws: Tensor, seed: int) -> Tensor:
+    """The point of the highest density that a search from the best draw finds, in ever smaller steps of the draws' shape."""
+    some = draws[: min(len(draws), _CLIMBERS)]
+    values = log_density(some)
+    best, top = some[int(values.argmax())], float(values.max())
+    a, b = draws[torch.arange(_CLIMBERS) % len(draws)], draws[(torch.arange(_CLIMBERS) * 7 + 3) % len(draws)]
+    length, rng = 0.5, Samples(seed, 0, _CLIMBERS, "search")
+    for i in range(_CLIMBS):
+        turned = rng.child(f"{i}").uniform((_CLIMBERS, 2), torch.float64)
+        signs = torch.where(turned[:, :1] < 0.5, -1.0, 1.0) * turned[:, 1:]
+        order = rng.child(f"order {i}").uniform((_CLIMBERS, 1), torch.float64)[:, 0].argsort()
+        points = best + length * signs * (a - b[order])
+        values = log_density(points)
+        if float(values.max()) > top:
+            best, top = points[int(values.argmax())], float(values.max())
+        else:
+            length *= _SHRINK
+    return best

@@ -1,0 +1,321 @@
+"""Simulation-based inference by whichever method describes held-out simulations best."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..inverse.ranks import RankTest, rank_test
+from ..progress import mapped, part
+from ..rng import Samples, permutation
+from .nle import NLE, NLEPosterior
+from .npe import HELD_OUT, NPE, NPEPosterior
+from .posteriors import SimulationPosterior
+from .simulations import Simulations
+
+__all__ = ["SBI", "InferenceCheck", "SBIPosterior"]
+
+_JUDGED = 100  # held-out simulations by which a method is chosen
+_PROPOSED = 1000  # draws from which an evidence is estimated
+_PRIOR = 0.1  # of these from the prior, so that no weight is large
+_WIDE = 60  # numbers of an observation, up to which a likelihood is learned
+_EFFECTIVE = 1.5  # effective draws for each one that is taken, or a population is drawn instead
+_COMPARED, _NEAREST = 5000, 5  # simulations with which an observation is compared, and of these the nearest
+_RARE = 0.01  # of simulations: an observation among these is not like them
+
+
+@dataclass(frozen=True)
+class InferenceCheck:
+    """Whether posteriors of held-out simulations contain their parameters as often as they say.
+
+    Arguments:
+        ranks: How the true parameters rank among the draws, by every quantity (simulation-based calibration).
+        coverage: How often the central intervals of 50 and of 90 per cent of a parameter hold the true one, over parameters.
+        coverage_error: The standard errors of these.
+        density: The mean log-density of the true parameters under their posteriors.
+        method: What answers.
+        typical: The share of simulations whose data are as improbable as the observation that was asked for, if one was.
+        predicted: Of data drawn again at its posterior, the share that are as improbable; None where nothing predicts them.
+        seconds: What it took.
+    """
+
+    ranks: RankTest
+    coverage: tuple[float, float]
+    coverage_error: tuple[float, float]
+    density: float
+    method: str
+    typical: float | None
+    predicted: float | None
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing speaks against the posterior."""
+        local = [share for share in (self.typical, self.predicted) if share is not None]
+        return self.ranks.passed() and all(share >= _RARE for share in local)
+
+    @property
+    def verdict(self) -> str:
+        """The result in a line."""
+        half, most = (
+            f"{100 * value:.0f} ± {100 * error:.0f} %" for value, error in zip(self.coverage, self.coverage_error)
+        )
+        if not self.ranks.passed():
+            return f"Do not trust it: {self.ranks.verdict} Use more simulations."
+        if self.typical is not None and self.typical < _RARE:
+            what = f"{100 * self.typical:.1f} % of the simulations are as far out as this observation"
+            return (
+                f"Do not trust it here: {what}, and the model may not describe it. Check it, or simulate more like it."
+            )
+        if self.predicted is not None and self.predicted < _RARE:
+            what = f"of data drawn again at the posterior, {100 * self.predicted:.1f} % are as improbable as the observation"
+            return f"Do not trust it here: {what}. The simulator may not describe it."
+        said = f"intervals of 50 and 90 % hold the truth in {half} and {most} of {self.ranks.simulations:,}"
+        return f"Trust it: {said} held-out simulations ({self.method}, {self.seconds:.0f} s)."
+
+    def __str__(self) -> str:
+        return self.verdict
+
+
+class SBI(Simulations):
+    """The posterior of a simulator's parameters, by the method that is measured to be best, called as `sbi` calls its methods.
+
+    Learned are the posterior itself (`NPE`), and, if the prior has a density and an observation at most 60 numbers, the
+    likelihood (`NLE`). Each says how probable the parameters of held-out simulations are given their data; what says most
+    answers. Several independent observations of the same parameters are always for the likelihood.
+
+    Arguments:
+        prior: The prior of the parameters: a distribution as those of torch.distributions; or bounds (low, high), each a number
+            or one a parameter, between which it is uniform.
+
+    Example:
+        >>> theta = torch.rand(400, 1) * 2 - 1
+        >>> x = theta + 0.1 * torch.randn(400, 1)
+        >>> inference = SBI(prior=([-1.0], [1.0])).append_simulations(theta, x)
+        >>> posterior = inference.train() and inference.build_posterior().set_default_x([0.3])
+        >>> posterior.sample((50,)).shape
+        torch.Size([50, 1])
+        >>> bool(abs(posterior.map() - 0.3) < 0.1)
+        True
+    """
+
+    def __init__(self, prior: Any) -> None:
+        super().__init__(prior)
+        self.nle, self.npe = NLE(prior), NPE(prior)
+        self.by_likelihood = False
+        self.why = ""
+        self.held_out = torch.empty(0, 1), torch.empty(0, 1)
+
+    def append_simulations(self, theta: Any, x: Any) -> Self:
+        super().append_simulations(theta, x)
+        self.nle.append_simulations(theta, x)
+        if self._x[-1].ndim == 2:
+            self.npe.append_simulations(theta, x)
+        return self
+
+    def train(
+        self,
+        *,
+        seed: int = 0,
+        training_batch_size: int = 256,
+        max_num_epochs: float | None = None,
+        show_train_summary: bool = False,
+    ) -> Self:
+        """Fits what may answer, and chooses.
+
+        Arguments:
+            seed: The seed of everything that is random.
+            training_batch_size: How many simulations a step takes.
+            max_num_epochs: How often all of them are passed at most; by default as their number asks for.
+            show_train_summary: Whether what was learned is printed, and why the method was chosen.
+
+        Raises:
+            ValueError: If there are no simulations yet, or numbers are missing.
+        """
+        theta, x = self.complete_pairs()
+        how: dict[str, Any] = {"seed": seed, "training_batch_size": training_batch_size}
+        how["max_num_epochs"] = max_num_epochs
+        how["show_train_summary"] = show_train_summary
+        held = permutation(len(theta), seed, -1)[: max(1, round(HELD_OUT * len(theta)))]
+        self.held_out = theta[held], torch.cat(self._x)[held]
+        narrow, sets = x[0].numel() <= _WIDE, x.ndim == 3
+        if narrow or sets:
+            with part(0, 0.4):
+                self.nle.train(**how)
+        if not sets:
+            with part(0.4, 0.8):
+                self.npe.train(**how)
+        with part(0.8, 1):
+            self.by_likelihood, self.why = self._choice(narrow, sets)
+        if show_train_summary:
+            print(self.why)  # what was asked for
+        return self
+
+    def _choice(self, narrow: bool, sets: bool) -> tuple[bool, str]:
+        """Whether the likelihood answers, and why."""
+        if sets:
+            return True, "the likelihood answers: an observation is a set of independent ones"
+        if not narrow:
+            return False, f"the posterior itself was learned: an observation has more than {_WIDE} numbers"
+        theta, x = (each[:_JUDGED] for each in self.held_out)
+        pairs = list(zip(theta[:, None], x))
+        by_likelihood, itself = (_log_densities(self._posterior(which), pairs) for which in (True, False))
+        gain = float((by_likelihood - itself).mean())
+        error = float((by_likelihood - itself).std()) / len(pairs) ** 0.5
+        names = ("likelihood", "posterior itself") if gain > 0 else ("posterior itself", "likelihood")
+        what = f"log-densities of the parameters of {len(pairs)} held-out simulations"
+        said = f"{abs(gain):.2f} ± {error:.2f} nats higher than by the {names[1]}"
+        return gain > 0, f"the {names[0]} answers: {what} are {said}"
+
+    def _posterior(self, by_likelihood: bool) -> SBIPosterior:
+        nle = None if self.nle.likelihood is None else self.nle.build_posterior()
+        found = SBIPosterior(nle, None if self.npe.estimator is None else self.npe.build_posterior(), by_likelihood)
+        found.kept = self.kept
+        return found
+
+    def build_posterior(self) -> SBIPosterior:
+        """The posterior, by the method that was chosen; `why` says why."""
+        if not self.why:
+            raise ValueError("there is no posterior before training: train() first")
+        return self._posterior(self.by_likelihood)
+
+    def _typical(self, x: Any) -> float:
+        """The share of held-out simulations that are as far from the others as an observation, by the nearest ones."""
+        observed, data = torch.as_tensor(np.asarray(x), dtype=torch.float64), torch.cat(self._x)
+        held = self.held_out[1][:_COMPARED]
+        if data.ndim == 3:
+            observed = observed[None] if len(observed) > 1 else observed
+        observed, data, held = (
+            _features(each) for each in (observed.reshape(-1, *data.shape[1:]), data[:_COMPARED], held)
+        )
+        center, scale = data.mean(0), data.std(0).clamp_min(1e-12 * (1 + data.abs().amax(0)))
+        observed, data, held = ((each - center) / scale for each in (observed, data, held))
+        own = torch.cdist(held, data).sort(1).values[:, 1 : _NEAREST + 1].mean(1)
+        far = torch.cdist(observed, data).sort(1).values[:, :_NEAREST].mean(1)
+        shares = (own[None] >= far[:, None]).double().mean(1)
+        return min(1.0, float(shares.min()) * len(shares))
+
+    def check(self, x: Any = None, simulations: int = 200, draws: int = 100, seed: int = 0) -> InferenceCheck:
+        """Whether to trust the posterior: on held-out simulations, and, if one is given, for an observation.
+
+        Arguments:
+            x: The observation that is asked for.
+            simulations, draws: How many held-out simulations at most, and draws of the posterior of each.
+            seed: The seed of the draws.
+
+        Raises:
+            ValueError: If it was not trained, or fewer than 8 simulations are held out.
+        """
+        posterior, start = self.build_posterior(), time.perf_counter()
+        theta, data = (each[:simulations] for each in self.held_out)
+        some = list(
+            mapped(lambda i: posterior.few(draws, posterior.observed(data[i]), seed + i), range(len(theta)), len(theta))
+        )
+        pool = torch.cat([theta[:, None], torch.stack([found for found, _ in some])], 1)
+        density = torch.stack([posterior.climb(each, posterior.observed(one)) for each, one in zip(pool, data)])
+        ranks = rank_test(pool, pool, -density, seed=seed)
+        inside = [(_central(pool) <= level).double().mean(1) for level in (0.5, 0.9)]
+        shares = tuple(float(each.mean()) for each in inside)
+        errors = tuple(float(each.std()) / len(theta) ** 0.5 for each in inside)
+        value = density[:, 0] - torch.tensor([evidence for _, evidence in some])
+        typical, predicted = (None, None) if x is None else (self._typical(x), posterior.predicted(x, draws, seed))
+        names = "likelihood" if posterior.by_likelihood else "posterior itself"
+        found = (float(value.mean()), f"by the {names}", typical, predicted, time.perf_counter() - start)
+        return InferenceCheck(ranks, shares, errors, *found)  # type: ignore[arg-type]  # pairs
+
+
+def _features(x: Tensor) -> Tensor:
+    """Rows by which observations are compared: themselves, `(N, Q)`, or the means and deviations of sets, `(N, n, Q)`."""
+    return x if x.ndim == 2 else torch.cat([x.mean(1), x.std(1)], 1)
+
+
+def _log_densities(posterior: SBIPosterior, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """The log-densities of the parameters of pairs given their data, `(M, 1)`."""
+    return torch.stack(list(mapped(lambda pair: posterior.log_prob(pair[0], pair[1]), pairs, len(pairs))))
+
+
+def _central(pool: Tensor) -> Tensor:
+    """The level of the central interval of the draws whose border the truth, the first one, is: `(N, L + 1, P)` to `(N, P)`."""
+    below = (pool[:, 1:] < pool[:, :1]).double().mean(1)
+    return (2 * below - 1).abs()
+
+
+class SBIPosterior(SimulationPosterior):
+    """The posterior of parameters by a likelihood, or by itself; both where the one helps the other.
+
+    Arguments:
+        nle: The posterior by a likelihood; None where none was learned.
+        npe: The posterior that was learned itself; None for sets.
+        by_likelihood: Which of them answers.
+    """
+
+    def __init__(self, nle: NLEPosterior | None, npe: NPEPosterior | None, by_likelihood: bool) -> None:
+        self.nle, self.npe, self.by_likelihood = nle, npe, by_likelihood
+
+    def draw(self, count: int, x: Tensor, seed: int, **how: Any) -> Tensor:
+        return self._of(x).draw(count, x, seed, **how)
+
+    def _of(self, x: Tensor) -> NLEPosterior | NPEPosterior:
+        """What answers about an observation."""
+        many = x.ndim == 2 and len(x) > 1
+        if self.nle is not None and (self.by_likelihood or many):
+            return self.nle
+        if self.npe is None or many:
+            raise ValueError(
+                f"the posterior itself knows one observation, got {len(x)}: use NLE for several of the same parameters"
+            )
+        return self.npe
+
+    def log_density(self, theta: Tensor, x: Tensor, **how: Any) -> Tensor:
+        return self.climb(theta, x) - self.few(1, x, 0)[1]
+
+    def climb(self, theta: Tensor, x: Tensor) -> Tensor:
+        return self._of(x).climb(theta, x)
+
+    def few(self, count: int, x: Tensor, seed: int) -> tuple[Tensor, float]:
+        """A few draws, `(count, P)`, and log p(x), 0 where the posterior itself is known: quicker than a population."""
+        nle = self.nle
+        if nle is None or self._of(x) is self.npe:
+            return self.draw(count, x, seed), 0.0
+        if self.npe is not None and x.numel() == x.shape[-1]:
+            theta, weight = _proposed(nle, self.npe, x, seed)
+            effective = float(weight.logsumexp(0) * 2 - (2 * weight).logsumexp(0))
+            if effective > math.log(_EFFECTIVE * max(count, 50)):
+                chosen = _resampled(weight, count, seed)
+                return theta[chosen], float(weight.logsumexp(0)) - math.log(len(weight))
+        found, evidence = nle.population(x, max(count, 1000), seed)
+        return found[:count], evidence
+
+    def predicted(self, x: Any, draws: int, seed: int) -> float | None:
+        """The share of data drawn again at the posterior that are as improbable as an observation, if a likelihood answers."""
+        observed, nle = self.observed(x), self.nle
+        if nle is None or self._of(observed) is self.npe:
+            return None
+        theta, rows = self.few(draws, observed, seed)[0], observed.reshape(-1, observed.shape[-1])
+        again = torch.stack([nle.likelihood.sample(theta, seed + i) for i in range(len(rows))], 1)
+        new = torch.stack([nle.likelihood.log_prob(theta[i : i + 1], again[i])[0] for i in range(len(theta))])
+        return float((new <= nle.likelihood.log_prob(theta, rows)).double().mean())
+
+
+def _proposed(nle: NLEPosterior, npe: NPEPosterior, x: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Draws of the learned posterior and of the prior, and their log-weights: prior times likelihood over proposal."""
+    few = round(_PRIOR * _PROPOSED)
+    theta = torch.cat([npe.draw(_PROPOSED - few, x, seed), nle.prior.draw(few, seed)])
+    own, prior = npe.log_density(theta, x), nle.prior.log_prob(theta)
+    proposal = torch.logaddexp(own + math.log(1 - _PRIOR), prior + math.log(_PRIOR))
+    weight = nle.unnormalized(theta, x) - proposal
+    return theta, torch.where(torch.isfinite(prior), weight, -torch.inf)
+
+
+def _resampled(weight: Tensor, count: int, seed: int) -> Tensor:
+    """Places of `count` draws by their log-weights, systematically, in a random order."""
+    rng = Samples(seed, 0, count, "resample")
+    places = (torch.arange(count, dtype=torch.float64) + rng.uniform((count, 1), torch.float64)[0]) / count
+    chosen = torch.searchsorted(weight.softmax(0).cumsum(0), places).clamp_max(len(weight) - 1)
+    return chosen[rng.child("order").uniform((count, 1), torch.float64)[:, 0].argsort()]

@@ -1,0 +1,207 @@
+"""Any columns given any others from one fit: Data(conditionals="learn"), and networks with a token for each variable."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from scorefield import fit, load
+from scorefield.cli import main
+from scorefield.denoisers import MixedDenoiser
+from scorefield.fitting import Options, plan, prepare
+from scorefield.nn import ResidualMLP, TokenTransformer
+from scorefield.runs import Run, fit as fit_run
+from scorefield.settings import Data, Network, Training
+
+LEARN = Data(conditionals="learn")
+TOKENS = Network(widths=(32,), depth=2, attention=True)
+MEAN = np.array([1.0, -2.0, 30.0])
+COVARIANCE = np.array([[1.0, 0.8, 3.0], [0.8, 1.0, 5.0], [3.0, 5.0, 100.0]])
+SETS = [given for n in (1, 2) for given in itertools.combinations(range(3), n)]
+
+
+def gaussian(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).multivariate_normal(MEAN, COVARIANCE, count)
+
+
+def conditional(x: np.ndarray, given: tuple[int, ...]) -> tuple[list[int], np.ndarray, np.ndarray]:
+    """The free columns, their mean and their covariance."""
+    g, f = list(given), [i for i in range(3) if i not in given]
+    gain = COVARIANCE[np.ix_(f, g)] @ np.linalg.inv(COVARIANCE[np.ix_(g, g)])
+    return f, MEAN[f] + gain @ (x[g] - MEAN[g]), COVARIANCE[np.ix_(f, f)] - gain @ COVARIANCE[np.ix_(g, f)]
+
+
+@pytest.fixture(scope="module", params=["residual", "tokens"])
+def model(request):
+    """One small fit, of a residual MLP or of tokens."""
+    network = {"residual": Network(widths=(64,), depth=2), "tokens": TOKENS}[request.param]
+    return fit(
+        gaussian(4000),
+        data=LEARN,
+        network=network,
+        training=Training(steps=500 if request.param == "residual" else 1200),
+        seed=0,
+    )
+
+
+@pytest.mark.parametrize("given", SETS)
+def test_conditionals_of_a_gaussian_are_exact(model, given):
+    """Mean and covariance of the rest, to four standard errors and a learned error of 0.15 standard deviations."""
+    count, learned = 1000, 0.15
+    row = MEAN + np.array([1.0, 0.5, 0.8]) * np.sqrt(np.diag(COVARIANCE))
+    drawn = model.condition({g: row[g] for g in given}).sample(count, seed=1)
+    assert (drawn[:, list(given)] == row[list(given)]).all()
+    free, mean, covariance = conditional(row, given)
+    scale = np.sqrt(np.diag(covariance))
+    found = (drawn[:, free] - mean) / scale
+    exact = covariance / np.outer(scale, scale)
+    assert np.abs(found.mean(0)).max() < 4 / math.sqrt(count) + learned
+    errors = 4 * np.sqrt((1 + exact**2) / count) + 2 * learned
+    assert (np.abs(np.atleast_2d(np.cov(found.T)) - exact) < errors).all()
+
+
+def test_the_joint_distribution_is_learned_too(model):
+    x = gaussian(500, 1)
+    drawn = model.sample(1000, seed=2)
+    scale = np.sqrt(np.diag(COVARIANCE))
+    assert np.abs((drawn.mean(0) - MEAN) / scale).max() < 4 / math.sqrt(1000) + 0.1
+    np.testing.assert_allclose(np.corrcoef(drawn.T), COVARIANCE / np.outer(scale, scale), atol=0.1)
+    inside = x - MEAN
+    exact = -0.5 * np.einsum("ni,ij,nj->n", inside, np.linalg.inv(COVARIANCE), inside)
+    exact -= 0.5 * np.linalg.slogdet(2 * math.pi * COVARIANCE)[1]
+    assert abs((model.log_prob(x[:100]).value.numpy() - exact[:100]).mean()) < 0.15
+
+
+def test_gaps_are_filled_from_the_conditional(model):
+    """Without particles: the mean of the draws is the conditional one."""
+    x = gaussian(300, 3)
+    gaps = x.copy()
+    gaps[:, 0] = np.nan
+    filled = np.stack(model.impute(gaps, draws=8))
+    assert (filled[:, :, 1:] == x[:, 1:]).all() and isinstance(model.denoiser, MixedDenoiser)
+    exact = np.array([conditional(row, (1, 2))[1][0] for row in x])
+    width = math.sqrt(conditional(x[0], (1, 2))[2][0, 0])
+    error = (filled[:, :, 0].mean(0) - exact) / width
+    assert abs(error.mean()) < 4 / math.sqrt(8 * 300) + 0.15
+    assert error.std() < 1.3 * math.sqrt(1 / 8 + 0.15**2)
+
+
+def test_a_saved_model_answers_the_same(model, tmp_path):
+    model.save(tmp_path / "model.safetensors")
+    again = load(tmp_path / "model.safetensors")
+    for use in (
+        lambda m: m.sample(3),
+        lambda m: m.condition({1: -2.5}).sample(3),
+        lambda m: m.log_prob(gaussian(3)).value,
+    ):
+        np.testing.assert_array_equal(np.asarray(use(again)), np.asarray(use(model)))
+
+
+def test_frames_are_conditioned_on_by_name():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(gaussian(600), columns=["a", "b", "c"])
+    found = fit(frame, data=LEARN, network=TOKENS, training=Training(steps=60))
+    drawn = found.condition(a=1.5, c=35.0).sample(20)
+    assert list(drawn.columns) == ["a", "b", "c"] and set(drawn["a"]) == {1.5} and set(drawn["c"]) == {35.0}
+    assert drawn["b"].nunique() == 20 and isinstance(found.denoiser.network, TokenTransformer)
+    filled = found.impute(frame.head(5).assign(b=np.nan))
+    assert filled["b"].notna().all() and filled["a"].equals(frame["a"].head(5))
+
+
+@pytest.mark.parametrize("maps", ["auto", "affine"])
+def test_smooth_numbers_become_variables(maps):
+    """Drawing takes what smooth numbers take; by default nothing changes."""
+    x = gaussian(400)
+    for network, kind in ((Network(), ResidualMLP), (TOKENS, TokenTransformer)):
+        options = Options(data=Data(conditionals="learn", maps=maps), network=network, device="cpu")
+        asked = plan(prepare(x, options), options)
+        assert isinstance(asked.network, kind) and asked.prepared.units.variables.count == 3
+        assert asked.choice("sampling").value == plan(prepare(x)).choice("sampling").value
+        assert asked.baseline is None
+    assert plan(prepare(x)).prepared.units.variables is None
+
+
+def test_columns_that_follow_from_others_are_none():
+    """An exact relation is kept: the total is computed, and is known where its parts are."""
+    x = gaussian(400)
+    whole = np.concatenate([x, x[:, :1] + x[:, 1:2]], 1)
+    found = fit(whole, data=LEARN, network=TOKENS, training=Training(steps=30))
+    assert found.denoiser.variables.count == 3
+    drawn = found.condition({0: 1.0, 3: 0.5}).sample(5)
+    np.testing.assert_allclose(drawn[:, 1], -0.5)
+    np.testing.assert_allclose(drawn[:, 3], drawn[:, 0] + drawn[:, 1])
+
+
+def test_contexts_and_columns_are_given_together():
+    x = gaussian(500)
+    found = fit(x[:, 1:], context=x[:, 0], data=LEARN, network=TOKENS, training=Training(steps=30))
+    drawn = found.condition(1.5).condition({1: 30.0}).sample(6)
+    assert drawn.shape == (6, 2) and (drawn[:, 1] == 30).all() and len(set(drawn[:, 0])) == 6
+
+
+@pytest.mark.parametrize(
+    ("x", "options", "message"),
+    [
+        (
+            np.zeros((30, 6, 6)) + np.arange(36).reshape(6, 6),
+            {},
+            r'^conditionals="learn" is for the columns of a table, and these data are fields of 6 x 6.*: leave it out, ',
+        ),
+        (
+            gaussian(40),
+            {"units": (0.0, 1.0)},
+            r'^conditionals="learn" maps each column to units of its own, and units=… gives one map for all: leave one',
+        ),
+        (
+            gaussian(40),
+            {"network": Network(attention=True, widths=(30,))},
+            r"^4 heads of attention share the width of a token, got 30: give a multiple of 4$",
+        ),
+        (
+            gaussian(40),
+            {"network": Network(patch=2)},
+            r"^patch and periodic apply to grids, and these data are a table: leave them out$",
+        ),
+    ],
+)
+def test_what_cannot_be_meant(x, options, message):
+    with pytest.raises(ValueError, match=message):
+        fit(x, data=LEARN, training=Training(steps=1), **options)
+
+
+def test_other_words_are_refused():
+    with pytest.raises(ValueError, match=r'^conditionals must be "auto" or "learn", got True$'):
+        Data(conditionals=True)  # type: ignore[arg-type]
+
+
+def test_a_run_goes_on_to_the_same_bits(tmp_path):
+    def interrupted(progress):
+        if progress.step == 5:
+            raise KeyboardInterrupt
+
+    training = Training(steps=12, batch=16, evaluations=3)
+    settings = {"data": LEARN, "network": TOKENS, "training": training, "seed": 3, "device": "cpu"}
+    with pytest.raises(KeyboardInterrupt):
+        fit_run(gaussian(80), tmp_path / "a", watch=interrupted, **settings)
+    for name in ("a", "b"):
+        fit_run(gaussian(80), tmp_path / name, **settings)
+    first, second = (Run(tmp_path / name).file("model.safetensors").read_bytes() for name in ("a", "b"))
+    assert first == second
+    assert load(tmp_path / "a").denoiser.share == 0.5
+
+
+def test_on_the_command_line(tmp_path, capsys):
+    pytest.importorskip("pandas")
+    table, run, new = (str(tmp_path / name) for name in ("x.csv", "run", "new.csv"))
+    np.savetxt(table, gaussian(80), delimiter=",", header="a,b,c", comments="")
+    tiny = ["--steps", "4", "--batch", "16", "--widths", "8", "--device", "cpu"]
+    assert main(["fit", table, "-o", run, *tiny, "--conditionals", "learn", "--attention"]) == 0
+    assert isinstance(load(run).denoiser.network, TokenTransformer)
+    assert main(["sample", run, "-n", "3", "-o", new, "--given", "b=-2"]) == 0
+    assert (np.loadtxt(new, delimiter=",", skiprows=1)[:, 1] == -2).all()
+    capsys.readouterr()
+    assert main(["fit", table, "-o", run + "2", *tiny, "--conditionals", "all"]) != 0
+    assert "conditionals" in capsys.readouterr().err

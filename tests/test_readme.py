@@ -60,6 +60,9 @@ def test_commands(page: str, commands: list[str], tmp_path: Path, monkeypatch: p
     np.save("data.npy", np.random.default_rng(0).normal(size=(300, 3)))
     np.save("labels.npy", np.arange(300) % 2)
     np.savetxt("table.csv", np.random.default_rng(1).normal(size=(300, 2)), delimiter=",", header="a,b", comments="")
+    lines = [f"{i // 5},{i % 5 + i / 100},{70 + i % 7}" for i in range(100)]
+    Path("visits.csv").write_text("\n".join(["patient,day,rate", *lines]))
+    Path("asked.csv").write_text("patient,day,rate\n1,0.5,71\n1,3,\n")
     for command in commands:
         words = shlex.split(command)[1:]
         quick = ["--steps", "60"] if words[0] == "fit" else []  # a small budget for the tests

@@ -39,7 +39,7 @@ FLOORS = [
     {"training", "samplers", "likelihood"},
     {"posterior"},
     {"conditions"},
-    {"constraints", "blockwise"},
+    {"constraints", "blockwise", "known_readings"},
     {"generative"},
     {"conditionable"},
     {"model"},

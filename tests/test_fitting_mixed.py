@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from scorefield.fitting import prepare
 from scorefield.fitting.options import Options
 from scorefield.fitting.planning import plan
-from scorefield.fitting.prepared import prepare
 from scorefield.settings import Training
 
 pd = pytest.importorskip("pandas")

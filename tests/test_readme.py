@@ -69,6 +69,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         np.save(folder / "data.npy", rng.normal(size=(300, 3)))
         np.save(folder / "labels.npy", np.arange(300) % 2)
         np.savetxt(folder / "table.csv", rng.normal(size=(300, 2)), delimiter=",", header="a,b", comments="")
+        lines = [f"{i // 5},{i % 5 + i / 100},{70 + i % 7}" for i in range(100)]
+        (folder / "visits.csv").write_text("\n".join(["patient,day,rate", *lines]))
+        (folder / "asked.csv").write_text("patient,day,rate\n1,0.5,71\n1,3,\n")
         return folder
 
     return made

@@ -56,6 +56,7 @@ def fit_classifier(
         >>> bool(ones.sample(100).mean() > 8)
         True
     """
+    model.schema.require_one_length("a classifier", "give the label as a channel with one reading a row")
     rows = model.schema.rows(x)
     column = Context.of({"label": np.asarray(labels)}, model.schema.inner_shape)
     names = column.columns[0].categories

@@ -232,6 +232,7 @@ def _compared(
     watch: Callable[[str], None],
 ) -> Comparison:
     model, held_out = real.model, real.fresh
+    model.schema.require_one_length("compare", "compare samples with held-out rows yourself")
     vectors = len(model.schema.inner_shape) == 1
     count = (1000 if vectors else 256) if count is None else count
     if count < 2 or len(held_out) < 2:

@@ -6,7 +6,7 @@ import abc
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor
@@ -23,11 +23,22 @@ from .conditions import (
     same_values,
 )
 from .context import Context
-from .data import beyond, check_distinct, check_possible, in_place_of, known_values, rows_with_gaps, unknown_column
+from .data import (
+    Encoded,
+    Readings,
+    beyond,
+    check_distinct,
+    check_possible,
+    in_place_of,
+    known_values,
+    rows_with_gaps,
+    unknown_column,
+)
 from .denoisers import DenoiserModule, NoisyClassifier
 from .diffusion import Diffusion
 from .display import listed
 from .generative import GenerativeModel
+from .known_readings import KnownReadings, known_readings
 from .measurement import Measurement
 from .posterior import MomentMatching, PosteriorMethod, ReplacementSMC, StandardizedMeasurement, TwistedParticles
 from .posterior.levels import following, thinnest
@@ -35,6 +46,7 @@ from .progress import mapped
 from .rng import Rng
 from .samplers import Sampling, SamplingLike
 from .schedules import LogLevel
+from .units import ReadingUnits
 from .warned import warn_outside
 
 __all__ = ["ConditionableModel"]
@@ -74,7 +86,8 @@ class ConditionableModel(GenerativeModel, abc.ABC):
         Arguments:
             context: The context in the form that `fit` took it: one for all samples, or M of them, of which sample i has
                 that of row i mod M. Densities and latents of N examples take one, or N. Or a mapping from columns of the data
-                to their values, or a table of such columns.
+                to their values, or a table of such columns. Where rows are made of readings: readings in the form of the
+                data, of which those with a value are known, and those with NaN are drawn, at the times that are given.
             guidance: The weight of guidance towards the context; 1 is none. Larger weights make samples more typical of the
                 context, and follow no exact distribution.
             interval: The noise levels with guidance, in standard deviations of the data; all by default.
@@ -105,6 +118,8 @@ class ConditionableModel(GenerativeModel, abc.ABC):
             >>> bool(abs(model.condition({0: 1.0}).sample(200)[:, 1].mean() - 0.9) < 0.2)
             True
         """
+        if self.schema.readings is not None and self.context is None:
+            return self._with_readings(context, (*named, *(["guidance"] if guidance not in (None, 1) else [])))
         context, named = self._by_name(context, named)
         columns = {name: value for name, value in named.items() if self._is_column(name)}
         if columns:
@@ -185,6 +200,40 @@ class ConditionableModel(GenerativeModel, abc.ABC):
             return False
         return name in (self.schema.columns or range(self.schema.inner_shape[0]))
 
+    def _with_readings(self, x: Any, named: Sequence[str] = ()) -> Self:
+        """The model conditioned on readings: those that have a value, and times and channels of those that have none."""
+        if x is None or named:
+            got = f"got {', '.join(named)}" if named else "got none"
+            what = f"this model is conditioned on readings in the form of the data, {got}"
+            raise ValueError(f"{what}: model.condition(readings), with NaN as the value of those to be drawn")
+        return self._given_readings(self._readings(x)[0])
+
+    def _readings(self, x: Any) -> tuple[KnownReadings, Encoded]:
+        form = cast(Readings, self.schema.readings)
+        return known_readings(form, x, cast(ReadingUnits, self.standardize).span)
+
+    def _given_readings(self, condition: KnownReadings) -> Self:
+        before = KnownValues.among(self.conditions)
+        return self.replace(conditions=(condition.to(self.device), *(c for c in self.conditions if c is not before)))
+
+    def _impute_readings(self, x: Any, draws: int, seed: int, sampler: SamplingLike) -> Any:
+        """`impute` for rows of readings, of which those without value are drawn."""
+        self._check(draws, None)
+        condition, encoded = self._readings(x)
+        form, length = cast(Readings, self.schema.readings), condition.x.shape[1] // 3
+        asked = condition.x[:, :length].isnan() & ~condition.x[:, 2 * length :].isnan()
+        rows = asked.any(1).nonzero()[:, 0]
+        tables = [condition.x[:, :length].clone() for _ in range(draws)]
+        if len(rows):
+            given = self._given_readings(KnownReadings(condition.x[rows], condition.known[rows]))
+            seeds = [seed + 1_000_003 * k for k in range(draws)]
+            with shown():
+                drawn = mapped(lambda seed: torch.cat(list(given.batches(len(rows), seed, sampler))).double(), seeds)
+                for table, values in zip(tables, drawn):
+                    table[rows] = torch.where(asked[rows], values[:, :length], table[rows])
+        filled = [form.filled(x, encoded, table.numpy()) for table in tables]
+        return filled if draws > 1 else filled[0]
+
     def _with_known(self, values: Mapping[Any, Any], complete: bool = False) -> Self:
         """The model conditioned on values of columns of the data, besides those that were known before."""
         x, known = known_values(self.schema, values)
@@ -223,7 +272,7 @@ class ConditionableModel(GenerativeModel, abc.ABC):
 
         Arguments:
             x: A table in the form that the model learned, with missing values; or an array of vectors with NaN. It may have
-                no rows.
+                no rows. Or readings, whose values are drawn where they are NaN: a forecast, where those are at later times.
             draws: How many imputed tables: several show how uncertain the missing values are (multiple imputation).
             seed: The seed. Draw k of row i depends on the seed, i and k alone.
             sampler: How they are drawn; by default as the model draws conditionals.
@@ -246,6 +295,8 @@ class ConditionableModel(GenerativeModel, abc.ABC):
             >>> model.impute(np.array([[1.0, np.nan], [0.3, 0.5]])).round(1)[1].tolist()
             [0.3, 0.5]
         """
+        if self.schema.readings is not None:
+            return self._impute_readings(x, draws, seed, sampler)
         if self.schema.structure != "vector":
             what = f"values are imputed in tables and vectors, but these data are {self.schema.reason}"
             raise ValueError(f"{what}: observe a Mask")
@@ -346,6 +397,7 @@ class ConditionableModel(GenerativeModel, abc.ABC):
         if not isinstance(measurement, Measurement):
             got = type(measurement).__name__
             raise TypeError(f"only a Measurement can be observed, got {got}: Measurement(operator, y, noise)")
+        self.schema.require_one_length("a measurement", "give readings, model.condition(readings)")
         if isinstance(method, str):
             method = parse_call(method, PosteriorMethod)
         if method is not None and not isinstance(method, PosteriorMethod):

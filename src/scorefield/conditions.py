@@ -86,6 +86,9 @@ class Condition(nn.Module, abc.ABC):
     work: int = 1
     """How many times the work of the learned denoiser a step takes, roughly: fewer samples are then computed together."""
 
+    only_draws: bool = False
+    """Whether it says where samples are drawn, and nothing about the density of data that are given."""
+
     @property
     def has_distribution(self) -> bool:
         """Whether the denoiser that it gives is that of a distribution, which exact methods could follow."""

@@ -314,6 +314,7 @@ class GenerativeModel(nn.Module, abc.ABC):
             ValueError: If `x` has another form or missing values, there are neither one nor N contexts, or the sampler draws
                 noise.
         """
+        self.schema.require_one_length("encode", "sample or impute instead")
         sampling = self._flow(_asked(sampler, steps, schedule, process))
         state, diffusion = self.standardize(self.schema.unpack(x, torch.float64).to(self.device)), self._precise
         if bool(state.isnan().any()):
@@ -344,6 +345,7 @@ class GenerativeModel(nn.Module, abc.ABC):
         Raises:
             ValueError: If the sampler draws noise, or there are neither one nor N contexts.
         """
+        self.schema.require_one_length("decode", "sample or impute instead")
         sampling = self._flow(_asked(sampler, steps, schedule, process))
         diffusion, z = self._precise, latents.to(self.device, torch.float64)
         pairs = self._parts(diffusion, z)

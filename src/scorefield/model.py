@@ -107,7 +107,8 @@ class Model(ConditionableModel):
         """The diffusion for densities and latents: never in bfloat16, and for vectors in float64."""
         for condition in self.conditions:
             condition.check_density()
-        diffusion = self.diffusion
+        kept = [each for each in self.conditions if not each.only_draws]
+        diffusion = (self if len(kept) == len(self.conditions) else self.replace(conditions=kept)).diffusion
         denoiser = diffusion.denoiser.full_precision()
         if len(self.schema.inner_shape) == 1:
             denoiser = copy.deepcopy(denoiser).double()
@@ -158,6 +159,7 @@ class Model(ConditionableModel):
             raise ValueError(
                 f"a report is of a run, and this model comes from none: fit(x, run='folder') keeps one; {instead}"
             )
+        self.schema.require_one_length("a report", "compare samples with held-out rows yourself")
         if self.conditions:
             raise ValueError("a report is of the model as it was fitted, and this one is conditioned: report that one")
         above = import_module(f"{__package__}.reporting.run")  # the one call that goes up: see docs/design.md
@@ -186,6 +188,7 @@ class Model(ConditionableModel):
             >>> axes[0].get_xlabel(), axes[0].get_ylabel()
             ('column 0', 'column 1')
         """
+        self.schema.require_one_length("plot", "plot model.sample(…) as you plot the data")
         count = count if len(self.schema.inner_shape) == 1 else min(count, 16)
         sides = (self.sample(count, seed), data)
         unpacked = [None if x is None else self.schema.unpack(x, torch.float64).numpy() for x in sides]

@@ -77,6 +77,10 @@ class Data:
             the model, unless `keep` names it.
         groups: The column whose equal values say that rows belong together, as those of one patient do: a group is held out
             as a whole. It is left out of the model, unless `keep` names it.
+        rows: The column of a frame in long format that names the row which a reading belongs to: rows may then have any
+            number of readings. All columns that are not named are values.
+        time: The column of times of readings, numbers or dates; without it, rows are sets, whose order says nothing.
+        channel: The column that says what was read, a sensor or a quantity; without it, each column of values is a channel.
 
     Raises:
         ValueError: If a value is not among those that are possible.
@@ -102,6 +106,9 @@ class Data:
     constraints: tuple[str, ...] = ()
     split: str = "distinct"
     groups: Any = None
+    rows: Any = None
+    time: Any = None
+    channel: Any = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.held_out < 1:

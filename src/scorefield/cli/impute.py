@@ -75,6 +75,9 @@ def _filled(x: Any, model: Model) -> str:
     """How many values were filled in."""
     from ..data import rows_with_gaps
 
+    if (form := model.schema.readings) is not None:
+        values = sum(int(x[name].isna().sum()) for name in form.values)
+        return f"drew {values:,} value{'s' * (values != 1)} of {len(x):,} readings"
     gaps = rows_with_gaps(model.schema, x)[0].isnan()
     values, rows = int(gaps.sum()), int(gaps.any(1).sum())
     if not values:

@@ -74,6 +74,8 @@ def logprob(
     _writable(output)
     model = conditions.applied((model_of(run)).to(device_of(device)))
     x = reading.read(data)
+    if count is not None or check or draws is not None:
+        model.schema.require_one_length("--count, --check or --draws", "leave it out")
     solver: dict[str, Any] = {"probes": probes, "tolerance": tolerance, "target_error": target_error, "batch": batch}
     if check:
         some = model.schema.unpack(x[:_FITTED], torch.float64)
@@ -82,7 +84,8 @@ def logprob(
     found = model.log_prob(x, seed=seed, extrapolate=extrapolate, **solver)
     columns = {"log_prob": found.value, **{name: getattr(found, name) for name in (*_ERRORS, "evaluations")}}
     size = math.prod(model.schema.inner_shape)
-    say(f"{len(found):,} data: log-density {_mean(found.value)} nats, {_mean(found.value / size)} a dimension")
+    each = "" if model.schema.readings is not None else f", {_mean(found.value / size)} a dimension"
+    say(f"{len(found):,} data: log-density {_mean(found.value)} nats{each}")
     say(f"their errors: {_median(found)}")
     if draws is not None:
         bits = model.density(seed=seed, **solver).bits_per_dim(x, draws)

@@ -147,6 +147,9 @@ class Form:
             "time", the last ones; "time=COLUMN", the last ones by a column of dates or numbers.
         groups: The column whose equal values say that rows belong together, as those of one patient do, or a file with a
             label for each row: a group is held out as a whole.
+        rows: The column that names the row to which a reading belongs, in a table in long format: rows of different length.
+        time: The column of times of such readings, numbers or dates; without it, rows are sets.
+        channel: The column that says what was read; without it, each column of values is a channel.
     """
 
     structure: Literal["auto", "vector", "grid"] = "auto"
@@ -165,6 +168,9 @@ class Form:
     constraints: tuple[str, ...] | None = None
     split: str = "distinct"
     groups: str | None = None
+    rows: str | None = None
+    time: str | None = None
+    channel: str | None = None
 
     def __post_init__(self) -> None:
         self.data()  # which says at once what cannot be meant
@@ -178,6 +184,7 @@ class Form:
         given["columns"] = None if self.kinds is None else dict(_pair(word, "kinds", "day=date") for word in self.kinds)
         given |= {"maps": self.maps, "missing": self.missing, "constraints": tuple(self.constraints or ())}
         given |= {"conditionals": self.conditionals, "split": self.split, "groups": self.groups}
+        given |= {"rows": self.rows, "time": self.time, "channel": self.channel}
         return Data(self.structure, self.channels, self.held_out, self.dequantize, **given)
 
     def with_labels(self, x: Any) -> tuple[Data, Any]:

@@ -7,6 +7,7 @@ from .files import check, contents, lost, read, write
 from .foreign import native
 from .formats import FORMATS, Format, Selection
 from .frames import check_distinct
+from .given_readings import flags_of, free_first
 from .labels import group_codes, time_order
 from .lattice import cells
 from .partial import (
@@ -18,6 +19,8 @@ from .partial import (
     rows_with_gaps,
     unknown_column,
 )
+from .ragged import Ragged
+from .readings import Encoded, Readings
 from .repeats import Repeats, repeats_of
 from .rows import ArrayRows, FileRows, Rows
 from .schema import Schema
@@ -30,8 +33,11 @@ __all__ = [
     "DataError",
     "DataTypeError",
     "Dependence",
+    "Encoded",
     "FileRows",
     "Format",
+    "Ragged",
+    "Readings",
     "Repeats",
     "Rows",
     "Schema",
@@ -45,6 +51,8 @@ __all__ = [
     "contents",
     "dependence_of",
     "describe_columns",
+    "flags_of",
+    "free_first",
     "group_codes",
     "in_place_of",
     "known_values",

@@ -15,13 +15,15 @@ from . import dataarrays, foreign, frames, matrix
 from .columns import Column
 from .columns.base import Name
 from .dtypes import Bound, check_dtype, restore, value_range
+from .errors import DataError
 from .layout import Layout, Structure
+from .readings import Readings, has_readings
 from .rows import ArrayRows, FileRows, Rows
 from .structure import Channels, choose
 
 __all__ = ["Schema"]
 
-Kind = Literal["numpy", "torch", "dataframe", "series", "dataarray"]
+Kind = Literal["numpy", "torch", "dataframe", "series", "dataarray", "readings"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Schema:
     Every field is a plain value, so that a schema can be written to a file as it stands.
 
     Arguments:
-        kind: What the user gave: `numpy`, `torch`, `dataframe`, `series` or `dataarray`.
+        kind: What the user gave: `numpy`, `torch`, `dataframe`, `series`, `dataarray` or `readings`.
         shape: The shape of an example as the user has it.
         dtype: The type of the numbers.
         structure: `vector` or `grid`.
@@ -50,6 +52,7 @@ class Schema:
         table: What the columns of a table hold, one for each column of numbers; empty for arrays and signals.
         left_out: The columns of a table that are not modelled: their names, and why.
         constraints: What every row satisfies, as text (`scorefield.constraints`).
+        readings: How rows of different length are arranged; None where all rows have one shape.
 
     Example:
         >>> images = np.arange(256, dtype=np.uint8).reshape(4, 8, 8)
@@ -80,6 +83,7 @@ class Schema:
     table: tuple[Column, ...] = ()
     left_out: tuple[tuple[Name, str], ...] = ()
     constraints: tuple[str, ...] = ()
+    readings: Readings | None = None
 
     @classmethod
     def of(
@@ -107,6 +111,10 @@ class Schema:
             'vectors: 2 columns'
         """
         x = foreign.native(x)
+        if has_readings(x, data):
+            found = Readings.of(x, data or Data())
+            facts = dict[str, Any](columns=found.order or None, readings=found)
+            return cls("readings", (3 * found.longest,), "float64", "vector", reason=found.reason, **facts)
         kind, facts = _kind_of(x), dict[str, Any]()
         values: np.ndarray | Tensor
         if kind in ("dataframe", "series"):
@@ -175,6 +183,8 @@ class Schema:
         if tuple(x.shape[1:]) != self.inner_shape or x.ndim == 0:
             raise ValueError(f"samples have the shape {('M', *self.inner_shape)}, got {tuple(x.shape)}")
         outer = self.layout.outward(x.detach().cpu())
+        if self.readings is not None:
+            return self.readings.decoded(outer.double().numpy())
         flat = outer.flatten(1) if outer.ndim > 1 else outer[:, None]
         if self.kind in ("dataframe", "series"):
             columns, dtypes = self.columns or (), self.column_dtypes or ()
@@ -195,6 +205,19 @@ class Schema:
         attrs = dataarrays.to_attributes(self.attrs)
         return xarray.DataArray(array, self.coordinate_variables(), self.dims, self.name, attrs)
 
+    def require_one_length(self, what: str, instead: str) -> None:
+        """Raises if rows have different lengths, so that something cannot be done.
+
+        Arguments:
+            what: What is asked for, as the subject of a sentence.
+            instead: What to do.
+
+        Raises:
+            ValueError: If the rows are made of readings.
+        """
+        if self.readings is not None:
+            raise DataError(f"{what} takes rows of one length, and {self.reason}: {instead}")
+
     def coordinate_variables(self) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]]:
         """The coordinates as xarray takes them: dims, values and attributes of each."""
         sizes, found = dict(zip((self.dims or ())[1:], self.shape)), {}
@@ -208,6 +231,8 @@ class Schema:
     def _fitting(self, x: Any) -> np.ndarray | Tensor:
         """The numbers of `x`, whose shape fits the schema."""
         x = foreign.native(x)
+        if self.readings is not None:
+            return self.readings.encoded(x).x
         kind = _kind_of(x)
         if kind == "dataframe" and self.kind == "dataframe" and not isinstance(x, frames.Table):
             frames.check_distinct(x)
@@ -273,7 +298,7 @@ def _numbers_of(x: Any, kind: Kind) -> np.ndarray | Tensor:
     try:
         array = np.asarray(x)
     except ValueError as error:
-        raise ValueError(f"the rows have different lengths: make them the same ({error})") from None
+        raise ValueError(f"the rows have different lengths: give them as Ragged(values, times) ({error})") from None
     check_dtype(array.dtype)
     return array
 

@@ -23,9 +23,12 @@ class Variables:
         numbers: The number of variables that are numbers, one coordinate each.
         levels: The number of levels of each category.
         indicators: For each variable, the variable that says whether it is missing; -1 where nothing is drawn for it.
+        readings: How many readings a row has at most, in data of rows of different length: the variables are then their
+            values, their times and their channels, counted from 1, one after another. Times and channels are never drawn.
 
     Raises:
-        ValueError: If a category has fewer than two levels, or there is not one indicator for each variable.
+        ValueError: If a category has fewer than two levels, there is not one indicator for each variable, or readings
+            have not three numbers each.
 
     Example:
         >>> mixed = Variables(2, (3, 2))
@@ -38,6 +41,7 @@ class Variables:
     numbers: int
     levels: tuple[int, ...] = ()
     indicators: tuple[int, ...] = ()
+    readings: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", tuple(self.levels))
@@ -46,6 +50,8 @@ class Variables:
             raise ValueError(f"a category has two levels or more, got {self.levels}")
         if len(self.indicators) != self.count:
             raise ValueError(f"{self.count} variables need as many indicators, got {len(self.indicators)}")
+        if self.readings and (self.numbers != 3 * self.readings or self.levels):
+            raise ValueError(f"{self.readings} readings are {3 * self.readings} numbers, got {self.numbers}")
 
     @property
     def count(self) -> int:

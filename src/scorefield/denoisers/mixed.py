@@ -24,6 +24,7 @@ from .base import Denoiser
 from .blocks import Blocks
 from .precondition import ConditionalNetwork, Parametrization, Precision, WithNetwork
 from .questions import Questions
+from .reading_questions import ReadingQuestions
 
 __all__ = [
     "ConditionalMixed",
@@ -69,7 +70,7 @@ class MixedNetwork(WithNetwork):
         self.variables = variables
         self.share = share
         self.blocks = Blocks(variables.levels)
-        self.questions = Questions(variables)
+        self.questions = ReadingQuestions(variables) if variables.readings else Questions(variables)
         self.register_buffer("owners", torch.tensor(variables.owners, dtype=torch.long), persistent=False)
 
     def outputs(
@@ -98,6 +99,8 @@ class MixedNetwork(WithNetwork):
         n, scale = self.variables.numbers, self.parametrization.scale
         noisy = (torch.rsqrt(level**2 + scale**2) * x[:, :n], self._centered(self.blocks.log_softmax(evidence).exp()))
         if status is None:
+            if self.variables.readings:
+                raise ValueError("readings have times and channels, and these are given: take given_variables(…)")
             return torch.cat((*noisy, x.new_zeros(len(x), 2 * self.variables.count)), 1)
         owned = status.index_select(1, self.owners)
         clean = torch.cat((x[:, :n] / scale, self._centered(x[:, n:])), 1)

@@ -81,6 +81,9 @@ def evaluate(
     Raises:
         ValueError: If there are fewer than two held-out data, or no column of the target's name.
     """
+    model.schema.require_one_length(
+        "evaluate", "compare samples with held-out rows yourself, or take model.log_prob(x)"
+    )
     known, fresh, unseen = _rows_of(model, train, held_out)
     vectors = len(model.schema.inner_shape) == 1
     count = (2000 if vectors else 1000) if count is None else count

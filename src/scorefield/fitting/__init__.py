@@ -9,7 +9,8 @@ from .fitted import Fitted, finish
 from .learning import threads, train, trainer_of
 from .options import Choice, Options
 from .planning import Plan, plan, training_levels
-from .prepared import Prepared, PreparedContext, prepare
+from .prepared import Prepared, PreparedContext
+from .preparing import prepare
 from .splitting import Split, split
 
 __all__ = ["Choice", "Fitted", "Options", "Plan", "Prepared", "PreparedContext", "Split", "finish", "plan"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..objectives import LevelObjective
 from ..settings import Training
@@ -48,7 +49,9 @@ def resolve_training(
         what = f"reference_batch={training.reference_batch} averages the targets of denoising score matching"
         raise ValueError(f"{what}, and {type(objective).__name__} has no targets: leave it out")
     found = _Resolving(training if prepared.context is None else replace(training, reference_batch=0), [])
-    if prepared.units.variables is not None:
+    if prepared.layouts is not None:
+        _take_for_readings(found, prepared.layouts)
+    elif prepared.units.variables is not None:
         _take_for_tables(found, count)
     if found.unbounded:
         if grid:
@@ -87,6 +90,17 @@ def _take_for_tables(found: _Resolving, count: int) -> None:
             "batch", 512, "for tables of many rows: as good as smaller ones for the same number of rows, and faster"
         )
         found.take("learning_rate", 4e-3, "that of AdamW, for a residual network in large batches")
+
+
+def _take_for_readings(found: _Resolving, layouts: Tensor) -> None:
+    """The budget, the batch and the learning rate for rows of readings, some of which have these times and channels."""
+    if found.unbounded:
+        found.take("steps", 4000, "the default for rows of readings: minutes")
+    length = max(1.0, float((~layouts.isnan()).sum(1).double().mean()) / 2)
+    found.take(
+        "batch", max(16, min(256, int(4096 / length))), f"about 4,096 readings, for rows of {length:.0f} on average"
+    )
+    found.take("learning_rate", 1.5e-3, "that of AdamW, for a transformer")
 
 
 def _bfloat16_is_faster(device: torch.device) -> bool:

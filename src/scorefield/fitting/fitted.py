@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..denoisers import Denoiser, DenoiserModule, Gaussian, MixedDenoiser
 from ..display import Facts, displayed
+from ..known_readings import layouts
 from ..metrics import loss_gap, means_of
 from ..model import Model
 from ..progress import mapped, parts
@@ -116,7 +117,9 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
     prepared = plan.prepared
     context = None if prepared.context is None else prepared.context.context
     form = (prepared.schema, prepared.whole_units)
-    return Fitted(Model(*form, denoiser, prepared.moments, plan.sampling, context).to("cpu").eval(), record)
+    where = () if prepared.layouts is None else (layouts(prepared.layouts),)
+    made = Model(*form, denoiser, prepared.moments, plan.sampling, context, where)
+    return Fitted(made.to("cpu").eval(), record)
 
 
 def _measured(plan: Plan, trainer: Trainer, denoiser: DenoiserModule) -> _Losses:

@@ -15,7 +15,7 @@ from ..context import Context
 from ..data.variables import Variables
 from ..denoisers import Denoiser, EDMPrediction
 from ..denoisers.precondition import Parametrization
-from ..nn import FourierFeatures, choose, choose_for_tables
+from ..nn import FourierFeatures, choose, choose_for_readings, choose_for_tables
 from ..noise_levels import NoiseLevels, choose_noise_levels, diameter
 from ..objectives import DenoisingScoreMatching, LevelDistribution, LevelObjective, LogNormal, WithLowTail
 from ..processes import Process
@@ -88,7 +88,7 @@ def plan(prepared: Prepared, options: Options | None = None) -> Plan:
         ValueError: If an option does not fit the data or the others, or there is no such device.
 
     Example:
-        >>> from .prepared import prepare
+        >>> from .preparing import prepare
         >>> found = plan(prepare(torch.randn(200, 2, generator=torch.Generator().manual_seed(0))))
         >>> found.choice("batch").value, found.choice("sampling").value
         ('256', 'UniPC(steps=32)')
@@ -246,17 +246,30 @@ def _network(prepared: Prepared, wish: nn.Module | Network, levels: NoiseLevels)
     step = cell / prepared.scale if levels.tail and cell is not None else None
     options = (wish.widths, wish.depth, wish.patch, wish.attention, wish.periodic)
     variables = prepared.units.variables
+    network: nn.Module
     with torch_seeded(prepared.seed):  # first weights come from PyTorch's own generator, which is left as it was
-        if variables is not None:
+        if prepared.layouts is not None and prepared.schema.readings is not None:
+            form = prepared.schema.readings
+            gap = None if form.times is None else _closest(prepared.layouts)
+            network, reason = choose_for_readings(form.longest, form.channels, gap, wish.widths, wish.depth)
+        elif variables is not None:
             if wish.patch is not None or wish.periodic:
                 raise ValueError("patch and periodic apply to grids, and these data are a table: leave them out")
             known = (variables.numbers, variables.levels, len(prepared.split.train))
             mixed, reason = choose_for_tables(*known, wish.widths, wish.depth, wish.attention, size)
             mixed.start_at(_first_answers(prepared.examples, variables))
-            network: nn.Module = mixed
+            network = mixed
         else:
             network, reason = choose(prepared.shape, len(prepared.split.train), *options, *sizes, step=step)
     return network, Choice("network", _network_in_words(network), reason)
+
+
+def _closest(layouts: Tensor) -> float:
+    """The distance of neighbouring times of a row, its median over rows and neighbours, in halves of the range of times."""
+    times = layouts.reshape(len(layouts), 3, -1)[:, 1]
+    gaps = times.sort(1).values.diff(dim=1)
+    gaps, there = gaps[gaps > 0], times[~times.isnan()]
+    return float(gaps.median() / ((there.max() - there.min()) / 2)) if len(gaps) else 1.0
 
 
 def _first_answers(examples: Tensor, variables: Variables) -> Tensor:

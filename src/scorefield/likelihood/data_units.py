@@ -167,6 +167,10 @@ class DataDensity:
         found = marginal(density, state[:, coordinates].cpu(), coordinates, moments, rng, draws=draws)
         return found.plus(rates[:, coordinates].log().sum(1).cpu())
 
+    def of_known(self, x: Tensor, known: Tensor) -> LogProb:
+        """The log-densities of all values that are not known given those that are, true or false, both `(N, C)`."""
+        return self._mixed(x.double(), given=known)
+
     def conditional(self, x: Tensor, given: Sequence[int], draws: int) -> LogProb:
         """The log-densities of all other features of `x` conditional on those of `given`: log p(x) - log p(given)."""
         if self.units.variables is not None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data import Schema
+from ..data import Schema, flags_of, free_first
 from .base import LogProb
 from .bound import Bound
 from .data_units import DataDensity
@@ -77,6 +77,7 @@ class Density:
         Raises:
             ValueError: If no feature holds integers or rounded numbers, `draws` is below 1, or a step is negative.
         """
+        self.schema.require_one_length("bits_per_dim", "take model.log_prob(x)")
         data = self._unpack(x)
         width = spacing(data, self.schema.integer) if step is None else torch.as_tensor(step, dtype=torch.float64)
         return self.inner.bits_per_dim(data, width, draws)
@@ -107,6 +108,7 @@ class Density:
         Raises:
             ValueError: If the data are not vectors, or have no such features.
         """
+        self.schema.require_one_length("a marginal", "leave out readings, and take model.log_prob(x)")
         keep = positions(self.schema, of)
         return self.inner.marginal(values_of(x, of, self.schema), keep, draws)
 
@@ -115,11 +117,15 @@ class Density:
 
         Arguments:
             x: N examples, with all features.
-            given: The positions of the features that are conditioned on, or names of columns.
+            given: The positions of the features that are conditioned on, or names of columns. Where rows are made of
+                readings: true or false for each reading, in the order of the data.
             draws: As for `marginal`.
 
         Raises:
             ValueError: If the data are not vectors, or have no such features.
         """
+        if self.schema.readings is not None:
+            encoded = self.schema.readings.encoded(x)
+            return self.inner.of_known(*free_first(torch.from_numpy(encoded.x), flags_of(given, encoded)))
         keep = positions(self.schema, given)
         return self.inner.conditional(self._unpack(x), keep, draws)

@@ -10,11 +10,12 @@ from torch import nn
 
 from .fourier_features import FourierFeatures
 from .mlp import MLP
+from .reading_transformer import ReadingTransformer
 from .residual_mlp import ResidualMLP
 from .tokens import TokenTransformer
 from .unet import UNet
 
-__all__ = ["choose", "choose_for_tables"]
+__all__ = ["choose", "choose_for_readings", "choose_for_tables"]
 
 _FINE_STEP = 0.08  # standard deviations: a smooth network does not resolve smaller steps
 _SHORTEST, _LONGEST = 4.0, 0.8  # the range of periods: the first in steps, the second in standard deviations
@@ -177,3 +178,39 @@ def _periods(step: float | None, channels: int) -> tuple[float, ...]:
         return ()
     count = max(1, 1 + round(math.log2(_LONGEST / (_SHORTEST * step))))
     return tuple(_SHORTEST * step * 2**i for i in range(count)) if 2 * count * channels <= _MAX_FEATURES else ()
+
+
+def choose_for_readings(
+    longest: int,
+    channels: int,
+    gap: float | None,
+    widths: Sequence[int] | None = None,
+    depth: int | None = None,
+) -> tuple[ReadingTransformer, str]:
+    """Chooses a network for rows of readings.
+
+    Arguments:
+        longest: The largest number of readings of a row.
+        channels: The number of channels.
+        gap: The distance of neighbouring times, in halves of their range; None for sets.
+        widths: Overrides the width: one.
+        depth: Overrides the number of blocks.
+
+    Returns:
+        The network, and the reason for the choice in words.
+
+    Raises:
+        ValueError: If there is not one width.
+
+    Example:
+        >>> network, reason = choose_for_readings(30, 2, 0.05)
+        >>> network.width, network.depth, round(network.highest)
+        (48, 3, 63)
+    """
+    if widths is not None and len(widths) != 1:
+        raise ValueError(f"a network for readings has one width, got {tuple(widths)}")
+    width, blocks = widths[0] if widths else 48, 3 if depth is None else depth
+    times = (0, 1.0) if gap is None else (16, min(max(math.pi / gap, 4.0), 1000.0))
+    text = f"rows of up to {longest} readings: a transformer with {blocks} blocks of width {width}, a token a reading"
+    text += ", which does not know their order" if gap is None else ""
+    return ReadingTransformer(longest, channels, *times, width=width, depth=blocks), text

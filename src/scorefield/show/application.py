@@ -52,6 +52,7 @@ def create_app(
     Raises:
         ImportError: If starlette is missing; it says how to install it.
     """
+    model.schema.require_one_length("the page", "draw with model.sample and model.impute")
     applications = need("starlette.applications", "the local page", "show")
     routing = need("starlette.routing", "the local page", "show")
     limits = limits or Limits()

@@ -8,6 +8,7 @@ from .columns import ColumnUnits
 from .elimination import Equation
 from .finding_relations import find_relations, relations_with_gaps
 from .partly_equal import PartlyEqual
+from .readings import ReadingUnits
 from .relations import Related, Relation, Relations
 from .standardize import Standardize
 from .wishes import Wish, Wishes
@@ -18,6 +19,7 @@ __all__ = [
     "ColumnUnits",
     "Equation",
     "PartlyEqual",
+    "ReadingUnits",
     "Related",
     "Relation",
     "Relations",

@@ -1,0 +1,182 @@
+"""Rows of different length: from the form of the user to numbers, and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from scorefield.data import Ragged, Schema
+from scorefield.settings import Data
+
+pd = pytest.importorskip("pandas")
+
+
+def series() -> pd.DataFrame:
+    days = pd.to_datetime(["2024-01-01", "2024-01-03", "2024-01-01", "2024-01-05", "2024-01-02", "2024-02-02"])
+    names = ["a", "a", "b", "b", "b", "c"]
+    return pd.DataFrame({"who": names, "day": days, "rate": [1.5, 2, 3, np.nan, 5, 6], "n": [1, 2, 3, 4, 5, 7]})
+
+
+def sets() -> pd.DataFrame:
+    return series()[["who", "rate", "n"]]
+
+
+def there_and_back(x, data=None):
+    schema = Schema.of(x, data=data)
+    return schema.pack(schema.unpack(x, torch.float64))
+
+
+def numbered(frame: pd.DataFrame, *order: str) -> pd.DataFrame:
+    """A frame as samples are: rows numbered as they come, in the order of time."""
+    made = frame.assign(who=pd.factorize(frame["who"])[0])
+    return made.sort_values(["who", *order], kind="stable").reset_index(drop=True)
+
+
+def test_series_come_back_with_their_times_and_types():
+    found, expected = there_and_back(series(), Data(rows="who", time="day")), numbered(series(), "day")
+    assert found["day"].tolist() == expected["day"].tolist()
+    pd.testing.assert_frame_equal(found.drop(columns="day"), expected.drop(columns="day"), check_dtype=False)
+    assert found["n"].dtype == np.int64
+
+
+def test_channels_that_come_and_go():
+    frame = series().melt(["who", "day"], ["rate", "n"], "what", "value").dropna()
+    found = there_and_back(frame, Data(rows="who", time="day", channel="what"))
+    expected = numbered(frame, "day", "what")
+    expected = expected.sort_values(["who", "day", "what"], key=lambda c: c if c.name != "what" else c == "rate")
+    found = found.sort_values(["who", "day", "what"], key=lambda c: c if c.name != "what" else c == "rate")
+    assert found.astype(str).values.tolist() == expected.astype(str).values.tolist()
+
+
+def test_members_of_sets_keep_what_belongs_together():
+    pd.testing.assert_frame_equal(there_and_back(sets(), Data(rows="who")), numbered(sets()), check_dtype=False)
+
+
+@pytest.mark.parametrize("zone", ["", "Europe/Lisbon"])
+def test_times_as_text_and_in_zones(zone):
+    frame = series().assign(day=series()["day"].dt.strftime("%Y-%m-%d %H:%M:%S") if not zone else series()["day"])
+    if zone:
+        frame["day"] = frame["day"].dt.tz_localize(zone)
+    found = there_and_back(frame, Data(rows="who", time="day"))["day"]
+    expected = numbered(series(), "day")["day"]
+    assert (pd.to_datetime(found) if not zone else found.dt.tz_localize(None)).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("times", [True, False])
+def test_arrays_of_different_lengths(times):
+    values = [np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), np.array([[7.0, 8.0]])]
+    stamps = [np.array([0.0, 0.5, 2.0]), np.array([1.0])] if times else None
+    found = there_and_back(Ragged(values, stamps))
+    assert all(np.array_equal(a, b) for a, b in zip(found.values, values))
+    assert found.times is None if stamps is None else all(np.array_equal(a, b) for a, b in zip(found.times, stamps))
+
+
+def test_padded_arrays_are_the_same_as_lists():
+    values, times = (
+        np.array([[1.0, 2.0, np.nan], [3.0, np.nan, np.nan]]),
+        np.array([[0, 1, np.nan], [2, np.nan, np.nan]]),
+    )
+    padded, listed = Ragged(values, times), Ragged([[1.0, 2.0], [3.0]], [[0.0, 1.0], [2.0]])
+    assert all(np.array_equal(a, b) for a, b in zip((*padded.values, *padded.times), (*listed.values, *listed.times)))
+    assert [len(row) for row in Ragged(values).values] == [2, 1]
+
+
+KEYS = Data(rows="who", time="day")
+BAD = [
+    (lambda f: f, Data(rows="whom"), r"there is no column 'whom': did you mean 'who'\?"),
+    (
+        lambda f: f,
+        Data(time="day"),
+        r"time names a column of readings: name the rows that they belong to, Data\(rows=…\)",
+    ),
+    (lambda f: f, Data(rows="who", time="who"), "rows, time and channel name columns of their own, got 'who', 'who'"),
+    (lambda f: f[["who", "day"]], KEYS, "there are no readings: besides 'who', 'day' a column of values is needed"),
+    (lambda f: f.iloc[:0], KEYS, "there are no readings at all: the frame has no rows"),
+    (lambda f: f.assign(rate=np.nan, n=np.nan), KEYS, "there are no readings at all: every value is missing"),
+    (lambda f: f.assign(rate=np.nan), KEYS, "column 'rate' has no readings: leave it out"),
+    (
+        lambda f: f.assign(rate=f["rate"].where(f["who"] != "c"))[["who", "day", "rate"]],
+        KEYS,
+        "who 'c' has no readings",
+    ),
+    (
+        lambda f: f.assign(day=f["day"].iloc[0]),
+        KEYS,
+        "column 'day' is the same for all readings: leave time out for sets",
+    ),
+    (
+        lambda f: f.assign(day=["x1", *"abcde"]),
+        KEYS,
+        "times are numbers or dates, and column 'day' holds 'x1': correct it",
+    ),
+    (
+        lambda f: f.assign(day=f["day"].where(f["n"] != 3)),
+        KEYS,
+        "column 'day': reading 2 has no time: give it, or leave",
+    ),
+    (lambda f: f.assign(day=f["n"] > 3), KEYS, "times are numbers or dates, and column 'day' holds true and false"),
+    (lambda f: f.assign(who=f["who"].where(f["n"] != 3)), KEYS, "column 'who' misses the name of a row: fill it"),
+    (
+        lambda f: f.assign(rate=list("abcdef")),
+        KEYS,
+        "values are numbers, and column 'rate' holds 'a': name it as channel=",
+    ),
+    (lambda f: f.assign(rate=np.inf), KEYS, "column 'rate' holds inf: values are finite numbers"),
+    (lambda f: f[f["who"] == "a"], KEYS, "a distribution cannot be learned from 1 row: give the readings of 2 or more"),
+    (
+        lambda f: f,
+        Data(rows="who", channel="n"),
+        "with a column of channels there is one column of values, and 'day', 'rate'",
+    ),
+    (lambda f: f.to_numpy(), Data(rows="who"), "rows='who' names a column of a frame, got a ndarray: pass a DataFrame"),
+]
+
+
+@pytest.mark.parametrize(("change", "data", "message"), BAD, ids=[message[:40] for *_, message in BAD])
+def test_bad_readings_get_one_clear_line(change, data, message):
+    with pytest.raises(ValueError, match=rf"^{message}") as caught:
+        Schema.of(change(series()), data=data)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_channel_is_read_once_at_a_time():
+    twice = pd.concat([series(), series().iloc[[1]]])
+    with pytest.raises(
+        ValueError, match=r"^who 'a' has two readings of column 'rate' at the time 2024-01-03T00:00:00: keep"
+    ):
+        Schema.of(twice, data=KEYS).rows(twice)
+
+
+def test_rows_that_the_model_does_not_know():
+    schema = Schema.of(series(), data=KEYS)
+    longer = pd.concat([series().assign(who="a", day=series()["day"] + pd.Timedelta(days=k)) for k in (0.1, 0.2)])
+    with pytest.raises(
+        ValueError, match=r"^who 'a' has 22 readings, and the model has learned up to 5: leave some out"
+    ):
+        schema.rows(longer)
+    with pytest.raises(ValueError, match=r"^columns missing: 'n'"):
+        schema.rows(series().drop(columns="n"))
+    with pytest.raises(ValueError, match=r"^the model was fitted to a frame: give a frame with the same columns"):
+        schema.rows(Ragged([[1.0]]))
+    frame = series().melt(["who", "day"], ["rate", "n"], "what", "value")
+    schema = Schema.of(frame, data=Data(rows="who", time="day", channel="what"))
+    with pytest.raises(ValueError, match=r"^there is no channel 'rat': did you mean 'rate'\?"):
+        schema.rows(frame.assign(what="rat"))
+
+
+def test_bad_arrays_get_one_clear_line():
+    with pytest.raises(
+        ValueError, match=r"^every reading has one time, got \(1,\) times for \(2,\) values: give as many"
+    ):
+        Ragged([[1.0, 2.0]], [[0.0]])
+    with pytest.raises(ValueError, match=r"^there are no rows: give the values of each row"):
+        Ragged([])
+    with pytest.raises(
+        ValueError, match=r"^all readings have one number, or the same number of them, got rows of shapes"
+    ):
+        Ragged([np.zeros((2, 2)), np.zeros((2, 3))])
+    with pytest.raises(ValueError, match=r"^row 0 of ragged data must be an array of numbers"):
+        Ragged([["a"]])
+    with pytest.raises(ValueError, match=r"give them as Ragged\(values, times\)"):
+        Schema.of([[1.0, 2.0], [3.0]])

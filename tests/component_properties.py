@@ -200,6 +200,7 @@ VARIANTS.update(
         "ColumnUnits": _column_units,
         "PartlyEqual": lambda: [PartlyEqual((ColumnMap(scale=2.0), ColumnMap()), ((0, 1),))],
         "ChannelUnits": lambda: [ChannelUnits((1, 2, 3), (ColumnMap(base="log", lower=0.0),), torch.zeros(1, 2))],
+        "ReadingUnits": [{"longest": 2, "mean": (10.0, -1.0), "std": (2.0, 0.5), "span": (0.0, 4.0)}],
         "Related": lambda: [Related(Standardize((2,)), Relations(3, (Relation(2, (0, 1), (1, 1)),)))],
         "IndependentRows": _independent_rows,
         "ArrayRows": lambda: [ArrayRows(stored()), ArrayRows(stored().astype(np.uint8))],

@@ -26,7 +26,7 @@ _CLIMBERS, _CLIMBS, _SHRINK = (
 )  # points around the best one so far, how often, and how much nearer each time
 
 
-class SimulationPosterior(abc.ABC):
+class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here, not made to be extended
     """The posterior of a simulator's parameters given what was observed.
 
     `set_default_x` says once what was observed; then no call needs it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ class JointInference(Simulations):
             )
         how = training or Training()
         if training_batch_size is not None and how.batch is None:
-            how = Training(**{**vars(how), "batch": training_batch_size})
+            how = replace(how, batch=training_batch_size)
         names = [f"theta_{i}" for i in range(theta.shape[1])]
         columns = [*names, *(f"x_{i}" for i in self.places(x.shape[1]))]
         frame = pd.DataFrame(torch.cat([theta, x], 1).numpy(), columns=columns)

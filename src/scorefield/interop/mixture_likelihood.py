@@ -1,4 +1,4 @@
-"""The distribution of one observation given parameters, as a mixture of Gaussians: a likelihood that costs microseconds."""
+"""The distribution of one observation given parameters, as a mixture of Gaussians: no equation is solved."""
 
 from __future__ import annotations
 

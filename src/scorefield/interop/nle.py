@@ -188,8 +188,8 @@ class NLE(Simulations):
         diffusion model, whether it is better than the Gaussian alone by more than two standard errors.
 
         Arguments:
-            density: "mixture": Gaussians whose weights, means and covariances are functions of the parameters, in half a
-                minute; or "diffusion", which takes any shape, and minutes. By default a mixture, and a diffusion model where
+            density: "mixture": Gaussians whose weights, means and covariances are functions of the parameters; or
+                "diffusion", which has any shape, and takes longer. By default a mixture, and a diffusion model where
                 `training` or `network` say how to train one.
             training: How to train the diffusion model; its steps, if they are given, are also those of the Gaussian.
             network: What network to build for it.

@@ -1,4 +1,4 @@
-"""Simulation-based inference by a posterior that is a mixture of Gaussians: an answer in microseconds."""
+"""Simulation-based inference by a posterior that is a mixture of Gaussians, in closed form."""
 
 from __future__ import annotations
 

@@ -86,13 +86,16 @@ class InferenceCheck:
 class SBI(Simulations):
     """The posterior of a simulator's parameters, by the method that is measured to be best, called as `sbi` calls its methods.
 
-    Learned are the posterior itself (`NPE`), and, if the prior has a density and an observation at most 60 numbers, the
-    likelihood (`NLE`). Each says how probable the parameters of held-out simulations are given their data; what says most
-    answers. Several independent observations of the same parameters are always for the likelihood.
+    Learned are the posterior itself (`NPE`), and, if an observation has at most 60 numbers, the likelihood (`NLE`). Each says
+    how probable the parameters of held-out simulations are given their data; what says most answers. Several independent
+    observations of the same parameters are always for the likelihood.
 
     Arguments:
-        prior: The prior of the parameters: a distribution as those of torch.distributions; or bounds (low, high), each a number
-            or one a parameter, between which it is uniform.
+        prior: The prior of the parameters, whose density a likelihood needs: a distribution as those of torch.distributions; or
+            bounds (low, high), each a number or one a parameter, between which it is uniform.
+
+    Raises:
+        ValueError: If the prior has no density.
 
     Example:
         >>> theta = torch.rand(400, 1) * 2 - 1

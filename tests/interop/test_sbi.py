@@ -42,7 +42,6 @@ def test_the_posterior_of_a_gaussian_simulator(inference, method):
     """Mean, width and density, for two observations; what 1,500 simulations leave."""
     made = {"nle": inference.nle, "npe": inference.npe, "sbi": inference}[method]
     posterior, near = made.build_posterior(), torch.tensor([[0.2, -0.1], [-0.3, 0.2]]).double()
-    posterior.kept = inference.kept
     for x in ([0.5, -1.0, 1.0], [1.5, 0.2, 1.0]):
         drawn = posterior.sample((2000,), x=x, seed=1).double()
         assert float((drawn.mean(0) - torch.tensor(x[:2]) / (1 + NOISE**2)).abs().max()) < 0.06
@@ -72,6 +71,23 @@ def test_the_calls_of_sbi(inference):
     assert torch.equal(again.sample((5,)), posterior.sample((5,)))
     with pytest.warns(DeprecationWarning, match="shape= is now sample_shape="):
         posterior.sample(shape=(2,))
+
+
+def test_observations_have_the_form_of_simulations(inference):
+    for made in (inference, inference.nle, inference.npe):
+        posterior = made.build_posterior()
+        with pytest.raises(
+            ValueError, match=r"^an observation has 3 numbers, got shape \(2,\): pass \(Q,\) or \(m, Q\)$"
+        ):
+            posterior.sample((3,), x=[0.5, -1.0])
+        with pytest.raises(ValueError, match=r"^a number of the observation is missing \(NaN\): JointInference"):
+            posterior.sample((3,), x=[0.5, np.nan, 1.0])
+        with pytest.raises(ValueError, match=r"^log_prob takes parameters \(N, 2\), got \(1, 3\): reshape them$"):
+            posterior.log_prob([[0.1, 0.2, 0.3]], x=[0.5, -1.0, 1.0])
+    with pytest.raises(
+        ValueError, match=r"^training needs training_batch_size >= 1 and max_num_epochs > 0, got 0 and None"
+    ):
+        NPE().append_simulations(*pairs(50)).train(training_batch_size=0)
 
 
 def test_what_was_learned_is_saved(inference, tmp_path):
@@ -122,7 +138,7 @@ def test_independent_observations_are_for_the_likelihood(inference):
     assert np.abs(drawn.mean(0).numpy() - want).max() < 0.04
     assert float((drawn.std(0) / width - 1).abs().max()) < 0.2
     with pytest.raises(ValueError, match=r"^NPE knows one observation, got 9: use NLE for several"):
-        inference.npe.build_posterior().sample((3,), x=x[:, :2])
+        inference.npe.build_posterior().sample((3,), x=x)
 
 
 @pytest.mark.slow
@@ -220,5 +236,5 @@ def test_a_joint_model_with_missing_numbers():
     assert math.isfinite(inside[0]) and inside[1] == -math.inf
     other = inference.model.condition(theta_0=0.5).sample(300)
     assert abs(float(other["x_0"].mean()) - 0.5) < 0.15
-    with pytest.raises(ValueError, match=r"^an observation has 2 numbers, got 1: NaN where one is missing$"):
+    with pytest.raises(ValueError, match=r"^an observation has 2 numbers, got shape \(1,\)"):
         posterior.sample((1,), x=[0.3])

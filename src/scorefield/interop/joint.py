@@ -103,12 +103,13 @@ class JointInference(Simulations):
         if model is None:
             raise ValueError("there is no posterior before training: train() first")
         found = JointPosterior(model)
-        found.kept = self.kept
-        return found
+        return found.learned_from(self)
 
 
 class JointPosterior(SimulationPosterior):
     """The posterior of parameters, columns theta_0, …, given data, columns x_0, …, of which some may be missing (NaN)."""
+
+    takes_missing = True
 
     def __init__(self, model: Model) -> None:
         self.model = model

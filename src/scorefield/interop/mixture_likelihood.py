@@ -159,6 +159,9 @@ def fit_mixture(
     Returns:
         The mixture, and what was kept, in words.
     """
+    if batch < 1 or (epochs is not None and not epochs > 0):
+        need = "training_batch_size >= 1 and max_num_epochs > 0"
+        raise ValueError(f"training needs {need}, got {batch} and {epochs}")
     rest, judged = (x[held_out:], context[held_out:]), (x[:held_out], context[:held_out])
     steps, found, values = int(min(_STEPS, _MORE * len(x) ** 0.5)), [], []
     steps = steps if epochs is None else max(1, round(epochs * len(x) / batch))

@@ -225,8 +225,7 @@ class NLE(Simulations):
             raise ValueError("there is no posterior before training: train() first")
         low, high = (bound.expand(len(likelihood.context.columns)) for bound in (self.low, self.high))
         found = NLEPosterior(likelihood, _Prior(self.prior, low, high))
-        found.kept = self.kept
-        return found
+        return found.learned_from(self)
 
 
 def _by_diffusion(theta: Tensor, x: Tensor, out: int, wish: Options) -> tuple[LearnedLikelihood, str]:

@@ -137,8 +137,7 @@ class NPE(Simulations):
         if estimator is None:
             raise ValueError("there is no posterior before training: train() first")
         found = NPEPosterior(estimator)
-        found.kept = self.kept
-        return found
+        return found.learned_from(self)
 
 
 class NPEPosterior(SimulationPosterior):

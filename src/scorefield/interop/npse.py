@@ -98,8 +98,7 @@ class NPSE(Simulations):
         if model is None:
             raise ValueError("there is no posterior before training: train() first")
         found = NPSEPosterior(model, self.low, self.high)
-        found.kept = self.kept
-        return found
+        return found.learned_from(self)
 
 
 class NPSEPosterior(SimulationPosterior):

@@ -15,7 +15,7 @@ from ..bars import shown
 from ..deprecation import renamed_arguments
 from ..progress import mapped
 from ..rng import Samples
-from .simulations import rows_of
+from .simulations import Simulations, rows_of
 
 __all__ = ["SimulationPosterior"]
 
@@ -35,6 +35,17 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
     default_x: Tensor | None = None
     kept: Tensor | None = None
     """The columns of an observation that say something; None for all."""
+    width: int | None = None
+    """How many numbers an observation has, where that is known."""
+    size: int | None = None
+    """How many parameters there are, where that is known."""
+    takes_missing = False
+    """Whether numbers of an observation may be NaN."""
+
+    def learned_from(self, simulations: Simulations) -> Self:
+        """This posterior, which knows what its observations and parameters look like."""
+        self.kept, self.width, self.size = simulations.kept, simulations.width, simulations.size
+        return self
 
     @abc.abstractmethod
     def draw(self, count: int, x: Tensor, seed: int, **how: Any) -> Tensor:
@@ -97,7 +108,10 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
 
     def log_prob(self, theta: Any, x: Any = None, **how: Any) -> Tensor:
         """Log-densities of parameters `(N, P)` given an observation: `(N,)` in float64; -inf where the prior has none."""
-        return self.log_density(rows_of(theta), self.observed(x), **how)
+        rows = rows_of(theta)
+        if self.size is not None and rows.shape[1:] != (self.size,):
+            raise ValueError(f"log_prob takes parameters (N, {self.size}), got {tuple(rows.shape)}: reshape them")
+        return self.log_density(rows, self.observed(x), **how)
 
     def log_prob_batched(self, theta: Any, x: Any, **how: Any) -> Tensor:
         """Log-densities of parameters `(N, B, P)` given B observations, each its own column of them: `(N, B)`."""
@@ -127,12 +141,18 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
         """What was passed as observed, or set before, in float64.
 
         Raises:
-            ValueError: If there is neither.
+            ValueError: If there is neither, or it does not have the form of a simulation.
         """
         if x is None and self.default_x is None:
             raise ValueError("a posterior is one given data: pass x=…, what was observed, or set_default_x once")
-        found = self.default_x if x is None else torch.as_tensor(np.asarray(x), dtype=torch.float64)
-        return found if self.kept is None else found[..., self.kept]  # type: ignore[index,return-value]
+        found = torch.as_tensor(np.asarray(self.default_x if x is None else x), dtype=torch.float64)
+        if self.width is not None and self.width > 1 and found.shape[-1:] != (self.width,):
+            raise ValueError(
+                f"an observation has {self.width} numbers, got shape {tuple(found.shape)}: pass (Q,) or (m, Q)"
+            )
+        if bool(found.isnan().any()) and not self.takes_missing:
+            raise ValueError("a number of the observation is missing (NaN): JointInference answers about the others")
+        return found if self.kept is None else found[..., self.kept]
 
 
 def _climbed(log_density: Callable[[Tensor], Tensor], draws: Tensor, seed: int) -> Tensor:

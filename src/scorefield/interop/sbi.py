@@ -179,8 +179,7 @@ class SBI(Simulations):
     def _posterior(self, by_likelihood: bool) -> SBIPosterior:
         nle = None if self.nle.likelihood is None else self.nle.build_posterior()
         found = SBIPosterior(nle, None if self.npe.estimator is None else self.npe.build_posterior(), by_likelihood)
-        found.kept = self.kept
-        return found
+        return found.learned_from(self)
 
     def build_posterior(self) -> SBIPosterior:
         """The posterior, by the method that was chosen; `why` says why."""

@@ -24,6 +24,8 @@ class Simulations:
         self.prior = prior
         self.low, self.high = _bounds(prior)
         self.kept: Tensor | None = None
+        self.width: int | None = None
+        self.size: int | None = None
         self._theta: list[Tensor] = []
         self._x: list[Tensor] = []
 
@@ -71,6 +73,7 @@ class Simulations:
         if not bool(varies.any()):
             raise ValueError("the data are the same in every simulation: there is nothing to learn the parameters from")
         self.kept = None if bool(varies.all()) else varies.nonzero()[:, 0]
+        self.width, self.size = x.shape[-1], theta.shape[1]
         return theta, x if self.kept is None else x[..., self.kept]
 
     def complete_pairs(self) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,7 @@ from .. import __version__
 from ..bars import duration
 from ..progress import part
 from ..settings import Network, Training
+from .launching import complain, shares_work
 from .options import Choices, Form, Reading, from_file
 from .terminal import number, say, table
 
@@ -84,8 +85,10 @@ The main steps in three commands:
     --parametrization v
   scorefield fit visits.csv -o run --groups patient
   scorefield fit prices.csv -o run --split time=day
-  scorefield fit data.npy -o run --config run.toml""",
+  scorefield fit data.npy -o run --config run.toml
+  torchrun --nproc-per-node 4 -m scorefield fit data.npy -o run""",
 )
+@shares_work
 def fit(
     data: Path,
     /,
@@ -172,12 +175,20 @@ def _introduce(plan: Plan) -> None:
             say(line)
     say(f"network: {plan.choice('network').value}")
     budget = next(f"{getattr(training, n):g} {n}" for n in ("minutes", "steps", "epochs") if getattr(training, n))
-    say(f"budget: {budget}, batches of {training.batch}, on {plan.device}")
+    times = f"{training.accumulate} x " if training.accumulate > 1 else ""
+    say(f"budget: {budget}, batches of {times}{training.batch}, on {plan.device}{_processes()}")
     low, high = plan.noise_levels.sigma_min, plan.noise_levels.sigma_max
     say(f"noise levels: {low:.3g} to {high:.3g} standard deviations; scorefield info says why")
     for choice in plan.choices:
         if choice.given:
             say(f"{choice.name}: {choice.value}")
+
+
+def _processes() -> str:
+    """How many processes share the work, if several do."""
+    from ..distributed import size
+
+    return f" in {size()} processes" if size() > 1 else ""
 
 
 def _columns(schema: Schema) -> None:
@@ -204,7 +215,7 @@ def _stoppable(output: Path) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit) as error:
         kept = (output / "training.safetensors").is_file()
         advice = "the same command resumes it" if kept else "nothing was trained yet"
-        say(f"interrupted: {advice}")
+        complain(f"interrupted: {advice}")
         raise SystemExit(error.code if isinstance(error, SystemExit) else 130) from None
 
 

@@ -16,6 +16,7 @@ import contextlib
 import gc
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -52,12 +53,22 @@ Item = TypeVar("Item")
 _TIMEOUT = timedelta(minutes=30)
 """How long an exchange waits for a process that is alive: as long as a read of a large file may take."""
 
+_SAID = "scorefield/said"
 _STORES: list[Any] = []
 """The store by which the processes found each other, while they are joined."""
 
 
 class ProcessLostError(RuntimeError):
-    """Raised in an exchange when another process has ended, or does not answer."""
+    """Raised in an exchange when another process has ended, or does not answer.
+
+    Arguments:
+        message: What is known of it.
+        explained: Whether process 0 says why.
+    """
+
+    def __init__(self, message: str, explained: bool = False) -> None:
+        super().__init__(message)
+        self.explained = explained
 
 
 def launched() -> bool:
@@ -124,8 +135,12 @@ def leave() -> None:
         dist.destroy_process_group()
 
 
-def speaks() -> bool:
-    """Whether this is the first process to ask: what has gone wrong is said once.
+def speaks(seconds: float = 0.0, alone: bool = True) -> bool:
+    """Whether this process says what has gone wrong: one alone does, the first to ask.
+
+    Arguments:
+        seconds: How long others that know more may take to ask.
+        alone: What is answered when the others cannot be asked any more.
 
     Example:
         >>> speaks()
@@ -133,10 +148,15 @@ def speaks() -> bool:
     """
     if not _STORES:
         return True
+    until = time.perf_counter() + seconds
     try:
-        return bool(_STORES[0].add("scorefield/said", 1) == 1)
+        while time.perf_counter() < until:
+            if _STORES[0].add(_SAID, 0):
+                return False
+            time.sleep(0.05)
+        return bool(_STORES[0].add(_SAID, 1) == 1)
     except RuntimeError:  # the process that kept the store is gone
-        return True
+        return alone
 
 
 def barrier() -> None:
@@ -170,7 +190,7 @@ def decided(function: Callable[[], Any]) -> Any:
         return json.loads(_broadcast(content))[0]
     found = json.loads(_broadcast(""))
     if not found:
-        raise ProcessLostError(f"process 0 of {size()} has failed")
+        raise ProcessLostError(f"process 0 of {size()} has failed", explained=True)
     return found[0]
 
 
@@ -210,8 +230,9 @@ def same(facts: dict[str, str], advice: str) -> None:
     for number, other in enumerate(found):
         for name, value in found[0].items():
             if other.get(name) != value:
-                what = f"{name} of process {number} is {other.get(name)}, that of process 0 is {value}: {advice}"
-                raise ValueError(what) if first() else ProcessLostError(what)
+                differ = f"{value} in process 0, {other.get(name)} in process {number}"
+                what = f"{name}: not the same in all processes ({differ}): {advice}"
+                raise ValueError(what) if first() else ProcessLostError(what, explained=True)
 
 
 def stacked(x: Tensor) -> Tensor:

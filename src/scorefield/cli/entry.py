@@ -101,9 +101,12 @@ def _failed(error: Exception, words: Sequence[str], status: int, debug: bool) ->
         traceback.print_exception(error)
     if _is_defect(error):
         what = f"this is a defect of scorefield: {type(error).__name__}: {one_line(error)}"
-        complain(f"error: {what}; run the same with {_DEBUG} and report it, with what that shows, at its issue tracker")
+        complain(
+            f"error: {what}; run the same with {_DEBUG} and report it, with what that shows, at its issue tracker",
+            error,
+        )
         return _DEFECT
-    complain(f"error: {_message(error, words)}")
+    complain(f"error: {_message(error, words)}", error)
     return status
 
 

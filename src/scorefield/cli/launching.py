@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,6 +13,8 @@ from ..display import visible
 from .terminal import say
 
 __all__ = ["complain", "launched", "shares", "shares_work"]
+
+_OTHERS, _LOST = 1.0, 4.0  # seconds that others may take to say more
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -42,6 +45,10 @@ def launched(run: Callable[[], int], failed: Callable[[Exception], int]) -> int:
     """
     if not _launched():
         return run()
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # as the other processes end, PyTorch warns at length
+    for name in ("SIGTERM", "SIGHUP"):  # while a command runs, they stop it; then it ends by itself, and says why
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_DFL:
+            signal.signal(getattr(signal, name), lambda number, frame: None)
     from ..distributed import first, joined
 
     try:
@@ -66,15 +73,25 @@ def _end(status: int) -> int:
     os._exit(status)
 
 
-def complain(line: str) -> None:
-    """Says why a command ends; of several processes the first one that has a reason, with its number."""
+def complain(line: str, error: BaseException | None = None) -> None:
+    """Says why a command ends; of several processes one alone does, with its number.
+
+    Process 0 says what has happened to all. Others wait for it a moment, and longer if they only know that another is gone.
+
+    Arguments:
+        line: What is said.
+        error: What went wrong; None if the command was stopped.
+    """
     if not _launched():
         say(line)
         return
-    from ..distributed import rank, size, speaks
+    from ..distributed import ProcessLostError, first, rank, size, speaks
 
-    if speaks():
-        number = f"process {rank()} of {size()}: " if size() > 1 else ""
+    lost = isinstance(error, ProcessLostError)
+    if (error is None and not first()) or (isinstance(error, ProcessLostError) and error.explained):
+        return
+    if speaks(_LOST if lost else _OTHERS * (not first()), alone=lost or first()):
+        number = f"process {rank()} of {size()}: " if size() > 1 and error is not None else ""
         with contextlib.suppress(OSError), contextlib.redirect_stderr(sys.__stderr__):
             say(f"{number}{visible(line)}")
 

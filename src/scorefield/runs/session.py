@@ -27,7 +27,7 @@ from .split import write_split
 __all__ = ["Session", "deferred_signals"]
 
 _CHECKPOINT_SECONDS = 30.0
-_FOUND_SECONDS = 20.0  # that a file system may need to show to all machines what one has written
+_FOUND_SECONDS = 15.0  # that a file system may need to show to all machines what one has written
 _CONTEXTS = 4096  # of the held-out examples that are kept, for evaluation
 _STATE = "training.safetensors"
 
@@ -96,7 +96,8 @@ class Session:
         absent = [i for i, finds in enumerate(gathered(found)) if not finds]
         if absent:
             what = f"process {absent[0]} does not find the folder {self.folder.path} that process 0 writes to"
-            raise ValueError(f"{what}: name one on a file system that all machines share")
+            what = f"{what}: name one on a file system that all machines share"
+            raise ValueError(what) if first() else ProcessLostError(what, explained=True)
 
     def _begun(self, request: Mapping[str, Any]) -> bool:
         """Whether the folder holds this run already; writes down what is asked for if it holds none."""
@@ -163,9 +164,11 @@ class Session:
                         save()
                         saved = time.perf_counter()
             except ProcessLostError:
-                if trainer.step == done:  # the last step is complete, and nothing of the next one was done
+                if trainer.step > done:  # it was being measured
+                    raise
+                if not signals:
                     save()
-                raise
+                    raise
             save()
         if log is not None:
             log.close()
@@ -174,7 +177,7 @@ class Session:
 def _check_agreement(request: Mapping[str, Any]) -> None:
     """Raises unless all processes were asked for the same, and have the same data."""
     asked = {name: value for name, value in request.items() if name not in ("source", "fingerprint")}
-    facts = {"the data": str(request["fingerprint"]), "what was asked for": _digest(json.dumps(asked).encode())}
+    facts = {"data": str(request["fingerprint"]), "what was asked for": _digest(json.dumps(asked).encode())}
     same(facts, "start all processes with the same command on the same data")
 
 
@@ -184,7 +187,7 @@ def _check_trainer(trainer: Trainer) -> None:
         return
     tensors = [x.detach().cpu().reshape(-1) for x in (*trainer.state()[0].values(), trainer.held_out)]
     found = _digest(b"".join(x.view(torch.uint8).numpy().tobytes() for x in tensors))
-    same({"the weights and the data in standard units": found}, "use the same kind of machine for all processes")
+    same({"weights and data in standard units": found}, "use the same kind of machine for all processes")
 
 
 def _digest(content: bytes) -> str:

@@ -300,10 +300,8 @@ def _answered() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        what = (
-            f"another of the {size()} processes has ended without a word (killed, or out of memory) or does not answer"
-        )
-        raise ProcessLostError(what) from error
+        what = f"another of the {size()} processes has ended (killed, or out of memory) or does not answer"
+        raise ProcessLostError(f"{what}: what was saved is kept, and the same command goes on from there") from error
 
 
 def _short(error: Exception) -> str:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from ..display import visible
 from .terminal import say
 
-__all__ = ["complain", "launched", "shares", "shares_work"]
+__all__ = ["complain", "first", "launched", "shares", "shares_work"]
 
 _OTHERS, _LOST = 1.0, 4.0  # seconds that others may take to say more
 
@@ -29,7 +29,7 @@ def shares(command: Callable[..., Any]) -> bool:
     """Whether this process takes part in a command; where its work is not shared, each process is on its own from here on."""
     if not _launched() or hasattr(command, "shares_work"):
         return True
-    from ..distributed import first, leave
+    from ..distributed import leave
 
     mine = first()
     leave()
@@ -49,7 +49,7 @@ def launched(run: Callable[[], int], failed: Callable[[Exception], int]) -> int:
     for name in ("SIGTERM", "SIGHUP"):  # while a command runs, they stop it; then it ends by itself, and says why
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_DFL:
             signal.signal(getattr(signal, name), lambda number, frame: None)
-    from ..distributed import first, joined
+    from ..distributed import joined
 
     try:
         with joined(), contextlib.ExitStack() as stack:
@@ -85,7 +85,7 @@ def complain(line: str, error: BaseException | None = None) -> None:
     if not _launched():
         say(line)
         return
-    from ..distributed import ProcessLostError, first, rank, size, speaks
+    from ..distributed import ProcessLostError, rank, size, speaks
 
     lost = isinstance(error, ProcessLostError)
     if (error is None and not first()) or (isinstance(error, ProcessLostError) and error.explained):
@@ -94,6 +94,13 @@ def complain(line: str, error: BaseException | None = None) -> None:
         number = f"process {rank()} of {size()}: " if size() > 1 and error is not None else ""
         with contextlib.suppress(OSError), contextlib.redirect_stderr(sys.__stderr__):
             say(f"{number}{visible(line)}")
+
+
+def first() -> bool:
+    """Whether this process writes the output: alone, or as process 0 of several."""
+    from .. import distributed
+
+    return distributed.first()
 
 
 def _launched() -> bool:

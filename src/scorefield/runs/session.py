@@ -15,19 +15,19 @@ from typing import Any
 import torch
 
 from .. import __version__, checkpoint
-from ..distributed import ProcessLostError, decided, first, gathered, same, size
+from ..distributed import ProcessLostError, decided, first, same, size
 from ..fitting import Fitted, Plan, finish, threads, trainer_of
 from ..reading import one_line, reading
 from ..training import Announcer, Progress, Trainer
 from .folder import Run
 from .log import Log
 from .record import check_same, chosen
+from .shared_folder import check_shared
 from .split import write_split
 
 __all__ = ["Session", "deferred_signals"]
 
 _CHECKPOINT_SECONDS = 30.0
-_FOUND_SECONDS = 15.0  # that a file system may need to show to all machines what one has written
 _CONTEXTS = 4096  # of the held-out examples that are kept, for evaluation
 _STATE = "training.safetensors"
 
@@ -69,7 +69,7 @@ class Session:
         with contextlib.ExitStack() as held, threads(self.plan):
             decided(lambda: held.enter_context(self.folder.lock()))
             begun = decided(lambda: self._begun(request))
-            self._check_shared()
+            check_shared(self.folder.file("run.json"))
             if begun and self.folder.ended:
                 return Fitted(self.folder.model, {**self.folder.read("fit.json"), "warning": ""})  # was given before
             trainer = trainer_of(self.plan)
@@ -85,19 +85,6 @@ class Session:
             kept = {"held_out": self.plan.prepared.context.held_out[:_CONTEXTS]}
             checkpoint.write_tensors(self.folder.file("context.safetensors"), kept, {})
         self.folder.write("fit.json", fitted.record)
-
-    def _check_shared(self) -> None:
-        """Raises unless all processes find the folder that process 0 writes to."""
-        path = self.folder.file("run.json")
-        there = decided(lambda: _digest(path.read_bytes()))
-        until = time.perf_counter() + _FOUND_SECONDS
-        while not (found := path.is_file() and _digest(path.read_bytes()) == there) and time.perf_counter() < until:
-            time.sleep(0.2)
-        absent = [i for i, finds in enumerate(gathered(found)) if not finds]
-        if absent:
-            what = f"process {absent[0]} does not find the folder {self.folder.path} that process 0 writes to"
-            what = f"{what}: name one on a file system that all machines share"
-            raise ValueError(what) if first() else ProcessLostError(what, explained=True)
 
     def _begun(self, request: Mapping[str, Any]) -> bool:
         """Whether the folder holds this run already; writes down what is asked for if it holds none."""

@@ -56,7 +56,7 @@ def logprob(
 
     Arguments:
         run: The folder of a run, or a model.safetensors.
-        data: A file of data in the form of the training data, or a folder of images.
+        data: A file of data in the form of the training data, or a folder of files or of images.
         output: A table to write, .csv or .parquet: log_prob, its errors, evaluations of the network.
         count: Use only the first so many examples; by default all.
         probes: The number of random probes for the divergence, 0 for the exact one; by default exact up to 64 dimensions.

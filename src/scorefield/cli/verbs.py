@@ -54,7 +54,7 @@ app = App(
     version=__version__,
     help="""Learn the distribution of your data from samples, then draw new samples.
 
-Give it a table, signals, fields or images: a file (.npy .npz .csv .parquet .xlsx .h5 .nc .zarr) or a folder of images. It chooses noise levels, network and budget from the data, says why, and trains a score-based model whose samples have the form of the data: the same columns, types, shapes and units.
+Give it a table, signals, fields or images: a file (.npy .npz .csv .parquet .xlsx .h5 .nc .zarr) a folder of .npy or .parquet files, or one of images. It chooses noise levels, network and budget from the data, says why, and trains a score-based model whose samples have the form of the data: the same columns, types, shapes and units.
 
 The main steps in three commands:
 
@@ -112,7 +112,7 @@ def fit(
     If the fit is interrupted, the same command resumes it and gives the same result.
 
     Arguments:
-        data: A file, or a folder of images.
+        data: A file, or a folder: of .npy or .parquet files, or of images.
         output: The folder of the run.
         context: A file with the context of each example (labels, numbers, a table, fields), for a conditional model:
             scorefield sample run --given label=3.
@@ -259,7 +259,7 @@ def noise_levels(
     """Choose the noise levels and other settings from the data, and print the reasons. Nothing is trained.
 
     Arguments:
-        data: A file, or a folder of images.
+        data: A file, or a folder: of .npy or .parquet files, or of images.
         output: A figure to write: distances between data, the overlap of neighbouring levels, an example at several levels.
         overlap: How much neighbouring levels of annealed Langevin dynamics overlap; 0.5667 gives the ladders of NCSNv2.
         moves: How many moves annealed Langevin dynamics makes at each level; by default chosen to suit the levels.

@@ -71,7 +71,9 @@ with joined():
         found["failed"] = gathered(type(error).__name__)
     fit(np.load(place / "table.npy"), place / "table", steps=60, network=Network(widths=(16,), depth=1))
     fit(np.load(place / "grids.npy"), place / "grids", steps=12, network=Network(widths=(8, 16)))
-    fit(np.load(place / "table.npy"), place / "table", steps=60, network=Network(widths=(16,), depth=1))
+    again = fit(np.load(place / "table.npy"), place / "table", steps=60, network=Network(widths=(16,), depth=1))
+    density = again.log_prob(np.load(place / "table.npy")[:50], batch=20, shared=True)
+    found["log_prob"] = [density.value.tolist(), density.evaluations.tolist()]
     sample(place / "table", count=2500, output=place / "new.npy", seed=3)
     if first():
         (place / "found.json").write_text(json.dumps(found))
@@ -107,6 +109,8 @@ def test_two_processes_have_the_bits_of_one(tmp_path):
         assert one[1:] == several[1:]
         if name == "table":
             assert np.array_equal(np.load(tmp_path / "new.npy"), model.sample(2500, seed=3))
+            density = model.log_prob(x[:50], batch=20)
+            assert found["log_prob"] == [density.value.tolist(), density.evaluations.tolist()]
     left = {path.name for path in tmp_path.iterdir()}
     assert not [name for name in left if name.startswith(".")]
 

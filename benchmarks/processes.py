@@ -3,8 +3,8 @@
     python benchmarks/processes.py steps [--processes 1 2 4] [--steps 60]
     python benchmarks/processes.py memory [--gigabytes 1.2 4] [--processes 1 2] [--folder PLACE]
 
-Each measurement is a `torchrun` of its own, with one thread for each process. Steps are those of a table (an MLP) and of fields (a
-U-Net), in four parts; the first tenth is left out. Communication is the time in exchanges of gradients, waiting for
+Each measurement is a `torchrun` of its own, with one thread for each process. Steps are those of a table (an MLP) and of fields
+(a U-Net), in four parts; the first tenth is left out. Communication is the time in exchanges of gradients, waiting for
 slower processes included. Memory is the largest resident size of a process that fits 20 steps to fields of 64 x 64 in one .npy
 file, which is written to the folder before.
 """

@@ -4,9 +4,9 @@
 
 Trains what `fit` chooses for handwritten digits (28 x 28), a U-Net of about 35 million parameters for colour images of 32 x 32,
 and the network for a table of 8 columns, on random numbers of these shapes. The rate of arithmetic counts the multiplications
-and additions of the network alone; it is compared with that of a matrix product in the same precision, measured on the spot. Then
-one model draws the same seeds, and gives log-densities of the same data, on the CPU and on the device. With `--small` all of
-it is small: to see that it runs. On a GPU it takes less than ten minutes.
+and additions of the network alone; it is compared with that of a matrix product in the same precision, measured on the spot.
+Then one model draws the same seeds, and gives log-densities of the same data, on the CPU and on the device. With `--small` all
+of it is small: to see that it runs. On a GPU it is meant to take less than ten minutes.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -25,21 +26,29 @@ TABLE = RNG.normal(size=(300, 3)) @ np.triu(np.ones((3, 3)))
 GRIDS = RNG.normal(size=(60, 6, 6)).astype(np.float32).cumsum(1)
 
 
-def start(code: str, words: list[str] | dict[int, list[str]], count: int = 2) -> list[tuple[int, str, str]]:
-    """Runs Python code in several processes, and gives the status, stdout and stderr of each."""
+def start(
+    code: str, words: list[str] | dict[int, list[str]], count: int = 2, folder: Path | None = None
+) -> list[subprocess.Popen[str]]:
+    """Starts Python code in several processes, as `torchrun` does."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     shared = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(count)}
     shared |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(scorefield.__file__).parents[1])}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     group = []
     for i in range(count):
-        mine = words if isinstance(words, list) else words[i]
+        command = [sys.executable, "-c", code, *(words if isinstance(words, list) else words[i])]
         environment = {**shared, "RANK": str(i), "LOCAL_RANK": str(i)}
-        group.append(subprocess.Popen([sys.executable, "-c", code, *mine], env=environment, **pipes))
+        pipe = subprocess.PIPE
+        group.append(subprocess.Popen(command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True))
+    return group
+
+
+def end(group: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
+    """Waits for processes, and ends those that hang; the status, stdout and stderr of each."""
+    until = time.monotonic() + LIMIT
     try:
-        said = [process.communicate(timeout=LIMIT) for process in group]
+        said = [process.communicate(timeout=max(1.0, until - time.monotonic())) for process in group]
     finally:
         for process in group:
             process.kill()
@@ -90,7 +99,7 @@ def results(run: Path) -> tuple[dict[str, torch.Tensor], list[dict[str, float]],
 def test_two_processes_have_the_bits_of_one(tmp_path):
     np.save(tmp_path / "table.npy", TABLE)
     np.save(tmp_path / "grids.npy", GRIDS)
-    for status, _, error in start(TOGETHER, [str(tmp_path)]):
+    for status, _, error in end(start(TOGETHER, [str(tmp_path)])):
         assert status == 0, error
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["exchanged"] == [[0, 1, 2], [10, 11, 12]]
@@ -119,9 +128,8 @@ def test_other_data_in_one_process_end_all_with_one_line(tmp_path):
     np.save(tmp_path / "a.npy", TABLE)
     np.save(tmp_path / "b.npy", TABLE[::-1])
     options = ["-o", str(tmp_path / "run"), "--steps", "9", "--widths", "8", "--depth", "1"]
-    ended = start(
-        COMMAND, {0: ["fit", str(tmp_path / "a.npy"), *options], 1: ["fit", str(tmp_path / "b.npy"), *options]}
-    )
+    words = {i: ["fit", str(tmp_path / name), *options] for i, name in enumerate(("a.npy", "b.npy"))}
+    ended = end(start(COMMAND, words))
     assert [status for status, _, _ in ended] == [1, 1]
     lines = [line for _, _, error in ended for line in error.splitlines()]
     assert len([line for line in lines if "error" in line]) == 1

@@ -161,9 +161,7 @@ def speaks(seconds: float = 0.0, alone: bool = True) -> bool:
 
 def barrier() -> None:
     """Waits for all processes."""
-    if size() > 1:
-        with _answered():
-            dist.barrier()
+    stacked(torch.zeros(1))
 
 
 def decided(function: Callable[[], Any]) -> Any:

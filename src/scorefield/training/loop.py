@@ -129,8 +129,11 @@ class Trainer:
         """Trains until the budget is used or the held-out loss stops falling, and yields after every step.
 
         Raises:
-            RuntimeError: If a gradient becomes non-finite (NaN or inf).
+            RuntimeError: If a gradient becomes non-finite (NaN or inf); a `ProcessLostError`, if another process has ended.
+            ValueError: If several processes do not begin with the same numbers.
         """
+        if self._shared is not None:
+            self._shared.check_start([*self.state()[0].values(), self.held_out])
         self.denoiser.train()
         self._start = time.perf_counter() - self.seconds
         while not self.stopped and (fraction := self._fraction(self.seconds)) < 1:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
 
-from ..distributed import exchanged, gathered, rank, size, stacked
+from ..distributed import exchanged, gathered, rank, same, size, stacked
 from .flat import Flat
 
 __all__ = ["SharedParts"]
@@ -38,6 +39,22 @@ class SharedParts:
         self.piece = -(-len(flat.values) // processes)
         self._padded = flat.values.new_zeros(processes * self.piece)
         self._sent = flat.values.new_zeros(processes, self.count, self.piece)
+
+    def check_start(self, tensors: Iterable[Tensor]) -> None:
+        """Raises unless all processes begin with the same numbers: with other data, or on another kind of machine, they do not.
+
+        Arguments:
+            tensors: The state of training, and data that follow from all data.
+
+        Raises:
+            ValueError: In process 0, which says who differs.
+            ProcessLostError: In the other processes.
+        """
+        found = hashlib.blake2b(digest_size=8)
+        for x in tensors:
+            found.update(x.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+        advice = "start them with the same data, on machines of the same kind"
+        same({"weights and data in standard units": found.hexdigest()}, advice)
 
     def gradient(self, loss_of: Callable[[int], Tensor], seconds: float) -> tuple[Tensor, Tensor]:
         """Leaves the sum of the gradients of all parts in `flat.gradients`.

@@ -17,7 +17,7 @@ import torch
 import scorefield
 from scorefield import Network, Training
 from scorefield.cli import main
-from scorefield.distributed import decided, each, exchanged, gathered, stacked
+from scorefield.distributed import decided, each, exchanged, gathered, joined, launched, stacked
 from scorefield.fitting import Options, plan, prepare
 
 LIMIT = 240  # seconds after which processes that hang are ended
@@ -143,6 +143,17 @@ def test_one_process_computes_on_the_spot():
     assert torch.equal(exchanged(x[None]), x[None])
     assert [v.item() for v in each(torch.sum, [x, x + 1])] == [3, 6]
     assert (gathered({"a": 1}), decided(lambda: (1, 2))) == ([{"a": 1}], (1, 2))
+
+
+def test_alone_nothing_is_joined(monkeypatch):
+    with joined():
+        assert not launched()
+    monkeypatch.setenv("RANK", "0")
+    with (
+        pytest.raises(RuntimeError, match="WORLD_SIZE, MASTER_ADDR, MASTER_PORT are not set, but others are"),
+        joined(),
+    ):
+        pass
 
 
 def planned(monkeypatch: pytest.MonkeyPatch, processes: int, **training: int) -> scorefield.fitting.Plan:

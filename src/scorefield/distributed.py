@@ -102,15 +102,19 @@ def threads() -> int:
 
 @contextlib.contextmanager
 def joined() -> Iterator[None]:
-    """Joins the processes that `torchrun` has started; each GPU of a machine serves one of them.
+    """Joins the processes that `torchrun` has started, of which each has one GPU of its machine; alone, it does nothing.
 
     Raises:
-        RuntimeError: If `torchrun` has not started this process, or the others cannot be reached.
+        RuntimeError: If the other processes cannot be reached.
         ValueError: If the processes run other versions of scorefield or PyTorch.
     """
-    missing = [name for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    missing = [name for name in names if name not in os.environ]
+    if missing == list(names):
+        yield
+        return
     if missing:
-        raise RuntimeError(f"{', '.join(missing)} are not set: start the processes with torchrun")
+        raise RuntimeError(f"{', '.join(missing)} are not set, but others are: start the processes with torchrun")
     local, backend = int(os.environ.get("LOCAL_RANK", "0")), "gloo"
     if torch.cuda.is_available() and local < torch.cuda.device_count():
         torch.cuda.set_device(local)

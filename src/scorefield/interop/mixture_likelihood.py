@@ -23,6 +23,7 @@ _AT_ONCE = 20_000  # observations whose likelihoods are computed at once
 _COMPONENTS = (1, 8)  # of mixtures that are tried
 _PLACES = 8  # in the cell of a whole number, over which the density is averaged
 _DECADES = 1.5  # of positive values, from which on their logarithms are learned
+_WAVES, _ROWS = 256, 10  # random features of the regression, at most; and rows for each
 _STEPS, _MORE = 10_000, 40.0  # of training, at most; and by the square root of the number of simulations
 
 
@@ -80,6 +81,17 @@ class MixtureLikelihood(nn.Module):
         return torch.cat(values)
 
     gaussian_log_prob = log_prob
+
+    @torch.no_grad()
+    def paired_log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
+        """The log-density of each observation given its parameters, `(N, P)` and `(N, Q)` to `(N,)` in float64."""
+        values = []
+        for some, rows in zip(torch.split(theta, _AT_ONCE), torch.split(x, _AT_ONCE)):
+            states, volume = self._states(rows)
+            given = self.encoded(some)
+            inside = torch.stack([self.mixture.log_prob(each, given).double() for each in states])
+            values.append(inside.logsumexp(0) - math.log(len(states)) + volume)
+        return torch.cat(values)
 
     def _states(self, observed: Tensor) -> tuple[Tensor, Tensor]:
         """Observations `(m, Q)` at some places in their cells, `(J, m, Q)`, and the logarithms of the volume, `(m,)`."""
@@ -146,15 +158,24 @@ def fit_mixture_likelihood(
     context = Context.of(line.numpy(), x.shape[1:])
     place = Samples(seed, 0, len(x), "cells").uniform(tuple(x.shape), torch.float64)
     states, given = units(x, place).float(), context(line.numpy())[:, :-1]
-    mixture, said = fit_mixture(states, given, held_out, seed, batch, epochs)
+    mixture, said = fit_mixture(states, given, held_out, seed, batch, epochs, waves=min(_WAVES, len(x) // _ROWS))
     return MixtureLikelihood(units, context, mixture, *bounds), said
 
 
 def fit_mixture(
-    x: Tensor, context: Tensor, held_out: int, seed: int = 0, batch: int = 256, epochs: float | None = None
+    x: Tensor,
+    context: Tensor,
+    held_out: int,
+    seed: int = 0,
+    batch: int = 256,
+    epochs: float | None = None,
+    waves: int = 0,
 ) -> tuple[ConditionalMixture, str]:
-    """Learns the distribution of rows in standard units, `(N, n)`, given contexts `(N, size)`: of one Gaussian and of eight,
-    what gives the first `held_out` rows a higher density.
+    """Learns the distribution of rows in standard units, `(N, n)`, given contexts `(N, size)`: what gives the first `held_out`
+    rows the highest density.
+
+    Tried is a Gaussian around a linear regression, one around a smooth regression of up to `waves` random features, where these
+    describe more, and eight Gaussians around the better of the two.
 
     Returns:
         The mixture, and what was kept, in words.
@@ -162,17 +183,28 @@ def fit_mixture(
     if batch < 1 or (epochs is not None and not epochs > 0):
         need = "training_batch_size >= 1 and max_num_epochs > 0"
         raise ValueError(f"training needs {need}, got {batch} and {epochs}")
+    steps = int(min(_STEPS, _MORE * len(x) ** 0.5)) if epochs is None else max(1, round(epochs * len(x) / batch))
     rest, judged = (x[held_out:], context[held_out:]), (x[:held_out], context[:held_out])
-    steps, found, values = int(min(_STEPS, _MORE * len(x) ** 0.5)), [], []
-    steps = steps if epochs is None else max(1, round(epochs * len(x) / batch))
-    for i, components in enumerate(_COMPONENTS):
+    tried: list[tuple[float, str, ConditionalMixture]] = []
+
+    def attempt(components: int, waves: int) -> None:
         with torch_seeded(seed):
-            mixture = ConditionalMixture(x.shape[1], context.shape[1], components)
+            mixture = ConditionalMixture(x.shape[1], context.shape[1], components, waves=waves)
         mixture.start_at(*rest)
-        with part(i / len(_COMPONENTS), (i + 1) / len(_COMPONENTS)):
-            values.append(train_density(mixture, *rest, judged, steps, batch=batch, seed=seed))
-        found.append(mixture.eval().requires_grad_(False))
-    best = values.index(max(values))
-    held = " and ".join(f"{value:.3f} of {k}" for value, k in zip(values, _COMPONENTS))
-    said = f"mean log-density of {held_out:,} held-out rows: {held} Gaussians; kept: {_COMPONENTS[best]}"
-    return found[best], said
+        if waves and not mixture.regression.bends:
+            return
+        name = f"{components} Gaussian{'s' * (components > 1)} around a {'smooth' if waves else 'linear'} regression"
+        value = train_density(mixture, *rest, judged, steps, batch=batch, seed=seed)
+        tried.append((value, name, mixture.eval().requires_grad_(False)))
+
+    few, many = _COMPONENTS
+    with part(0, 0.25):
+        attempt(few, 0)
+    with part(0.25, 0.5):
+        if waves:
+            attempt(few, waves)
+    with part(0.5, 1):
+        attempt(many, max(tried, key=lambda found: found[0])[2].waves)
+    best = max(tried, key=lambda found: found[0])
+    held = ", ".join(f"{value:.3f} by {name}" for value, name, _ in tried)
+    return best[2], f"mean log-density of {held_out:,} held-out rows: {held}; kept: {best[1]}"

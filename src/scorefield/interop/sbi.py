@@ -24,7 +24,7 @@ __all__ = ["SBI", "InferenceCheck", "SBIPosterior"]
 _JUDGED = 100  # held-out simulations by which a method is chosen
 _PROPOSED = 1000  # draws from which an evidence is estimated
 _PRIOR = 0.1  # of these from the prior, so that no weight is large
-_WIDE = 60  # numbers of an observation, up to which a likelihood is learned
+_WIDE = 200  # numbers of an observation, up to which a likelihood is learned
 _EFFECTIVE = 1.5  # effective draws for each one that is taken, or a population is drawn instead
 _COMPARED, _NEAREST = 5000, 5  # simulations with which an observation is compared, and of these the nearest
 _RARE = 0.01  # of simulations: an observation among these is not like them
@@ -86,7 +86,7 @@ class InferenceCheck:
 class SBI(Simulations):
     """The posterior of a simulator's parameters, by the method that is measured to be best, called as `sbi` calls its methods.
 
-    Learned are the posterior itself (`NPE`), and, if an observation has at most 60 numbers, the likelihood (`NLE`). Each says
+    Learned are the posterior itself (`NPE`), and, if an observation has at most 200 numbers, the likelihood (`NLE`). Each says
     how probable the parameters of held-out simulations are given their data; what says most answers. Several independent
     observations of the same parameters are always for the likelihood.
 
@@ -101,7 +101,7 @@ class SBI(Simulations):
         >>> theta = torch.rand(400, 1) * 2 - 1
         >>> x = theta + 0.1 * torch.randn(400, 1)
         >>> inference = SBI(prior=([-1.0], [1.0])).append_simulations(theta, x)
-        >>> posterior = inference.train() and inference.build_posterior().set_default_x([0.3])
+        >>> posterior = inference.train(max_num_epochs=40) and inference.build_posterior().set_default_x([0.3])
         >>> posterior.sample((50,)).shape
         torch.Size([50, 1])
         >>> bool(abs(posterior.map() - 0.3) < 0.1)

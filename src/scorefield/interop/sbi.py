@@ -101,7 +101,7 @@ class SBI(Simulations):
         >>> theta = torch.rand(400, 1) * 2 - 1
         >>> x = theta + 0.1 * torch.randn(400, 1)
         >>> inference = SBI(prior=([-1.0], [1.0])).append_simulations(theta, x)
-        >>> posterior = inference.train(max_num_epochs=40) and inference.build_posterior().set_default_x([0.3])
+        >>> posterior = inference.train(max_num_epochs=20) and inference.build_posterior().set_default_x([0.3])
         >>> posterior.sample((50,)).shape
         torch.Size([50, 1])
         >>> bool(abs(posterior.map() - 0.3) < 0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ _COMPONENTS = (1, 8)  # of mixtures that are tried
 _PLACES = 8  # in the cell of a whole number, over which the density is averaged
 _DECADES = 1.5  # of positive values, from which on their logarithms are learned
 _WAVES, _ROWS = 256, 10  # random features of the regression, at most; and rows for each
+_PILOT = 0.2  # of the steps, by which kinds of likelihoods are compared
 _STEPS, _MORE = 10_000, 40.0  # of training, at most; and by the square root of the number of simulations
 
 
@@ -138,6 +140,7 @@ def fit_mixture_likelihood(
     seed: int = 0,
     batch: int = 256,
     epochs: float | None = None,
+    pilot: bool = False,
 ) -> tuple[MixtureLikelihood, str]:
     """Learns the distribution of observations given parameters.
 
@@ -149,6 +152,7 @@ def fit_mixture_likelihood(
         seed: The seed of first weights, batches and places in cells.
         batch: How many observations a step takes.
         epochs: How often all of them are passed at most.
+        pilot: Whether a short training of one Gaussian is enough, as to compare likelihoods of different kinds.
 
     Returns:
         The likelihood, and what was kept, in words.
@@ -158,53 +162,75 @@ def fit_mixture_likelihood(
     context = Context.of(line.numpy(), x.shape[1:])
     place = Samples(seed, 0, len(x), "cells").uniform(tuple(x.shape), torch.float64)
     states, given = units(x, place).float(), context(line.numpy())[:, :-1]
-    mixture, said = fit_mixture(states, given, held_out, seed, batch, epochs, waves=min(_WAVES, len(x) // _ROWS))
+    fitting = _Fitting(states, given, held_out, seed, batch, epochs)
+    waves = min(_WAVES, len(x) // _ROWS)
+    mixture, said = (fitting.pilot if pilot else fitting.best)(waves)
     return MixtureLikelihood(units, context, mixture, *bounds), said
 
 
 def fit_mixture(
-    x: Tensor,
-    context: Tensor,
-    held_out: int,
-    seed: int = 0,
-    batch: int = 256,
-    epochs: float | None = None,
-    waves: int = 0,
+    x: Tensor, context: Tensor, held_out: int, seed: int = 0, batch: int = 256, epochs: float | None = None
 ) -> tuple[ConditionalMixture, str]:
-    """Learns the distribution of rows in standard units, `(N, n)`, given contexts `(N, size)`: what gives the first `held_out`
-    rows the highest density.
-
-    Tried is a Gaussian around a linear regression, one around a smooth regression of up to `waves` random features, where these
-    describe more, and eight Gaussians around the better of the two.
+    """Learns the distribution of rows in standard units, `(N, n)`, given contexts `(N, size)`: of one Gaussian and of eight
+    around a linear regression, what gives the first `held_out` rows a higher density.
 
     Returns:
         The mixture, and what was kept, in words.
     """
-    if batch < 1 or (epochs is not None and not epochs > 0):
-        need = "training_batch_size >= 1 and max_num_epochs > 0"
-        raise ValueError(f"training needs {need}, got {batch} and {epochs}")
-    steps = int(min(_STEPS, _MORE * len(x) ** 0.5)) if epochs is None else max(1, round(epochs * len(x) / batch))
-    rest, judged = (x[held_out:], context[held_out:]), (x[:held_out], context[:held_out])
-    tried: list[tuple[float, str, ConditionalMixture]] = []
+    return _Fitting(x, context, held_out, seed, batch, epochs).best()
 
-    def attempt(components: int, waves: int) -> None:
-        with torch_seeded(seed):
-            mixture = ConditionalMixture(x.shape[1], context.shape[1], components, waves=waves)
+
+@dataclass
+class _Fitting:
+    """Mixtures of different kinds, of the same rows; what gives the held-out ones the highest density is kept."""
+
+    x: Tensor
+    context: Tensor
+    held_out: int
+    seed: int
+    batch: int
+    epochs: float | None
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or (self.epochs is not None and not self.epochs > 0):
+            need = "training_batch_size >= 1 and max_num_epochs > 0"
+            raise ValueError(f"training needs {need}, got {self.batch} and {self.epochs}")
+
+    def pilot(self, waves: int = 0) -> tuple[ConditionalMixture, str]:
+        """One Gaussian around a linear regression, or a smooth one of so many random features, after a short training."""
+        tried = [self._attempt(_COMPONENTS[0], 0, _PILOT)]
+        if waves:
+            tried += [self._attempt(_COMPONENTS[0], waves, _PILOT)]
+        return self._kept([found for found in tried if found is not None])
+
+    def best(self, waves: int = 0) -> tuple[ConditionalMixture, str]:
+        """One Gaussian or several, around the regression of the better pilot if there are two."""
+        with part(0, 0.2):
+            waves = self.pilot(waves)[0].waves if waves else 0
+        tried = []
+        for i, components in enumerate(_COMPONENTS):
+            with part(0.2 + 0.4 * i, 0.6 + 0.4 * i):
+                tried.append(self._attempt(components, waves))
+        return self._kept([found for found in tried if found is not None])
+
+    def _attempt(self, components: int, waves: int, share: float = 1.0) -> tuple[float, str, ConditionalMixture] | None:
+        """A mixture, its held-out log-density and its name; None if its regression is linear, though it might have bent."""
+        rest = self.x[self.held_out :], self.context[self.held_out :]
+        judged = self.x[: self.held_out], self.context[: self.held_out]
+        with torch_seeded(self.seed):
+            mixture = ConditionalMixture(self.x.shape[1], self.context.shape[1], components, waves=waves)
         mixture.start_at(*rest)
         if waves and not mixture.regression.bends:
-            return
+            return None
+        steps = (
+            min(_STEPS, _MORE * len(self.x) ** 0.5) if self.epochs is None else self.epochs * len(self.x) / self.batch
+        )
+        steps = max(1, round(share * steps))
+        value = train_density(mixture, *rest, judged, steps, batch=self.batch, seed=self.seed)
         name = f"{components} Gaussian{'s' * (components > 1)} around a {'smooth' if waves else 'linear'} regression"
-        value = train_density(mixture, *rest, judged, steps, batch=batch, seed=seed)
-        tried.append((value, name, mixture.eval().requires_grad_(False)))
+        return value, name, mixture.eval().requires_grad_(False)
 
-    few, many = _COMPONENTS
-    with part(0, 0.25):
-        attempt(few, 0)
-    with part(0.25, 0.5):
-        if waves:
-            attempt(few, waves)
-    with part(0.5, 1):
-        attempt(many, max(tried, key=lambda found: found[0])[2].waves)
-    best = max(tried, key=lambda found: found[0])
-    held = ", ".join(f"{value:.3f} by {name}" for value, name, _ in tried)
-    return best[2], f"mean log-density of {held_out:,} held-out rows: {held}; kept: {best[1]}"
+    def _kept(self, tried: list[tuple[float, str, ConditionalMixture]]) -> tuple[ConditionalMixture, str]:
+        best = max(tried, key=lambda found: found[0])
+        held = ", ".join(f"{value:.3f} by {name}" for value, name, _ in tried)
+        return best[2], f"mean log-density of {self.held_out:,} held-out rows: {held}; kept: {best[1]}"

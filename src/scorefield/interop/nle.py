@@ -233,25 +233,35 @@ class NLE(Simulations):
 
 
 def _by_parts(
-    theta: Tensor, x: Tensor, bounds: tuple[Tensor, Tensor], held_out: int, *how: Any
+    theta: Tensor,
+    x: Tensor,
+    bounds: tuple[Tensor, Tensor],
+    held_out: int,
+    seed: int,
+    batch: int,
+    epochs: float | None,
 ) -> tuple[MixtureLikelihood | IndependentParts, str]:
     """The likelihood of an observation; where it looks like independent parts, theirs, if held-out observations say so."""
+
+    def whole(pilot: bool) -> tuple[MixtureLikelihood, str]:
+        return fit_mixture_likelihood(theta, x, bounds, held_out, seed, batch, epochs, pilot)
+
+    def by_parts(parts: int, strided: bool, pilot: bool) -> tuple[IndependentParts, str]:
+        rows, each = split(x, parts, strided).flatten(0, 1), theta.repeat_interleave(parts, 0)
+        found, said = fit_mixture_likelihood(each, rows, bounds, held_out * parts, seed, batch, epochs, pilot)
+        return IndependentParts(found, parts, strided), said
+
     found = find_parts(theta, x)
     if found is None:
-        return fit_mixture_likelihood(theta, x, bounds, held_out, *how)
-    with part(0, 0.5):
-        whole, said = fit_mixture_likelihood(theta, x, bounds, held_out, *how)
-    parts, strided = found
-    with part(0.5, 1):
-        rows = split(x, parts, strided).flatten(0, 1)
-        one = fit_mixture_likelihood(theta.repeat_interleave(parts, 0), rows, bounds, held_out * parts, *how)[0]
-    by_parts = IndependentParts(one, parts, strided)
-    gain = by_parts.paired_log_prob(theta[:held_out], x[:held_out]) - whole.paired_log_prob(
-        theta[:held_out], x[:held_out]
-    )
-    mean, error = float(gain.mean()), float(gain.std()) / held_out**0.5
-    said += f"; as {parts} independent parts {abs(mean):.2f} ± {error:.2f} nats {'higher' if mean > 0 else 'lower'}"
-    return (by_parts if mean > 0 else whole), said
+        return whole(False)
+    with part(0, 0.3):
+        gain = by_parts(*found, True)[0].paired_log_prob(theta[:held_out], x[:held_out])
+        gain = gain - whole(True)[0].paired_log_prob(theta[:held_out], x[:held_out])
+    with part(0.3, 1):
+        likelihood, said = by_parts(*found, False) if float(gain.mean()) > 0 else whole(False)
+    error = float(gain.std()) / held_out**0.5
+    by = f"as {found[0]} independent parts it is {float(gain.mean()):+.2f} ± {error:.2f} nats more probable than as a whole"
+    return likelihood, f"an observation: {by}; {said}"
 
 
 def _by_diffusion(theta: Tensor, x: Tensor, out: int, wish: Options) -> tuple[LearnedLikelihood, str]:

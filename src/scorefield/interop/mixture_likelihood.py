@@ -71,15 +71,11 @@ class MixtureLikelihood(nn.Module):
         theta = torch.as_tensor(np.asarray(theta), dtype=torch.float64)
         observed = torch.as_tensor(np.asarray(x), dtype=torch.float64).reshape(-1, *self.units.shape)
         states, volume = self._states(observed)
-        values = []
-        for some in theta.split(max(1, _AT_ONCE // (len(states) * len(observed)))):
-            given, total = self.encoded(some), torch.zeros(len(some), dtype=torch.float64)
-            for i in range(len(observed)):
-                inside = self.mixture.log_prob(
-                    states[:, i].repeat(len(some), 1), given.repeat_interleave(len(states), 0)
-                )
-                total += inside.double().reshape(len(some), -1).logsumexp(1) - math.log(len(states)) + volume[i]
-            values.append(total)
+        count, values = len(observed), []
+        for some in theta.split(max(1, _AT_ONCE // (len(states) * count))):
+            inside = self.mixture.each_log_prob(states.flatten(0, 1), self.encoded(some)).double()
+            each = inside.reshape(len(some), len(states), count).logsumexp(1) - math.log(len(states))
+            values.append((each + volume).sum(1))
         return torch.cat(values)
 
     gaussian_log_prob = log_prob

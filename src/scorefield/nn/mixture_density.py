@@ -111,19 +111,31 @@ class ConditionalMixture(nn.Module):
     def member_log_probs(self, x: Tensor, context: Tensor) -> Tensor:
         """The log-densities by each member, `(M, B)`, of x, `(B, n)` or `(M, B, n)`, and contexts alike."""
         x, context = (v if v.ndim == 3 else v.expand(self.members, *v.shape) for v in (x, context))
-        residual = x - self.regression(context)
-        r = torch.linalg.solve_triangular(self.root, residual.mT, upper=False).mT
-        weight, means, log_std, below = self._parts(context)
+        return self._log_probs(x - self.regression(context), *self._parts(context))
+
+    def log_prob(self, x: Tensor, context: Tensor) -> Tensor:
+        """The log-densities of the mean of the members, `(B,)`, of x, `(B, n)`, given contexts `(B, context)`."""
+        return torch.logsumexp(self.member_log_probs(x, context), 0) - math.log(self.members)
+
+    def each_log_prob(self, x: Tensor, context: Tensor) -> Tensor:
+        """The log-density of every row of x, `(m, n)`, given every context, `(B, context)`: `(B, m)`.
+
+        The networks are evaluated once for each context.
+        """
+        parts = (part[:, :, None] for part in self._parts(context.expand(self.members, *context.shape)))
+        residual = x - self.regression(context)[:, None]
+        found = self._log_probs(residual.expand(self.members, *residual.shape), *parts)
+        return torch.logsumexp(found, 0) - math.log(self.members)
+
+    def _log_probs(self, residual: Tensor, weight: Tensor, means: Tensor, log_std: Tensor, below: Tensor) -> Tensor:
+        """Those of residuals `(M, B, …, n)`, given what `_parts` found, with as many axes: `(M, B, …)`."""
+        r = torch.linalg.solve_triangular(self.root, residual.flatten(0, -2).mT, upper=False).mT.reshape(residual.shape)
         z = (r[..., None, :] - means) * torch.exp(-log_std)
         if self.below:
             z = (self._whiten(below, log_std) @ z[..., None])[..., 0]
         inner = -log_std.sum(-1) - z.square().sum(-1) / 2 - self.features * math.log(2 * math.pi) / 2
         found: Tensor = torch.logsumexp(weight + inner, -1) - self.root.diagonal().log().sum()
         return found
-
-    def log_prob(self, x: Tensor, context: Tensor) -> Tensor:
-        """The log-densities of the mean of the members, `(B,)`, of x, `(B, n)`, given contexts `(B, context)`."""
-        return torch.logsumexp(self.member_log_probs(x, context), 0) - math.log(self.members)
 
     @torch.no_grad()
     def sample(self, context: Tensor, rng: Rng) -> Tensor:

@@ -307,6 +307,7 @@ class _Count(Condition):
     """Counts evaluations of the denoiser, below measurements, which samplers of posteriors ask for."""
 
     order = 2
+    needs_mean = False
 
     def __init__(self) -> None:
         super().__init__()

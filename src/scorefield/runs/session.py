@@ -8,49 +8,64 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from .. import __version__, checkpoint
-from ..fitting import Fitted, Plan, finish, threads, trainer_of
+from ..fitting import Fitted
 from ..reading import one_line, reading
 from ..training import Announcer, Progress, Trainer
 from .folder import Run
 from .log import Log
-from .record import check_same, chosen
-from .split import write_split
+from .record import check_same
 
-__all__ = ["Session", "deferred_signals"]
+__all__ = ["Session", "Work", "deferred_signals"]
 
 _CHECKPOINT_SECONDS = 30.0
-_CONTEXTS = 4096  # of the held-out examples that are kept, for evaluation
 _STATE = "training.safetensors"
+
+
+class Work(Protocol):
+    """What is done in a folder: a fit, or a distillation."""
+
+    def threads(self) -> contextlib.AbstractContextManager[None]:
+        """Computes within in as many threads as are useful."""
+
+    def trainer(self) -> Trainer:
+        """The training, before its first step."""
+
+    def finish(self, trainer: Trainer) -> Fitted:
+        """Ends training."""
+
+    def chosen(self) -> dict[str, Any]:
+        """What was chosen, and why, as plain data."""
+
+    def keep(self, folder: Run) -> None:
+        """Writes what is needed to evaluate the model: which rows were held out, and their contexts."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """A fit in the folder of a run.
+    """A fit or a distillation in the folder of a run.
 
     Arguments:
         folder: The folder.
-        plan: The fit.
+        work: What is done there.
         tensorboard: Whether the folder also gets a log for TensorBoard.
     """
 
     folder: Run
-    plan: Plan
+    work: Work
     tensorboard: bool = False
 
     def run(
         self,
         request: Mapping[str, Any],
-        begin: Callable[[Plan], None] = lambda plan: None,
         watch: Callable[[Progress], None] = lambda progress: None,
     ) -> Fitted:
         """Trains from the beginning, or from where the run was interrupted; of a run that has ended, reads the model.
 
         Arguments:
             request: What was asked for, as plain data.
-            begin: Is called once, before the first step.
             watch: Is called after every step.
 
         Raises:
@@ -58,18 +73,14 @@ class Session:
             RuntimeError: If a gradient becomes non-finite (NaN or inf), or the folder is in use.
             OSError: If the folder cannot be written; what was there stays.
         """
-        begin(self.plan)
-        with self.folder.lock(), threads(self.plan):
+        with self.folder.lock(), self.work.threads():
             if self._begun(request) and self.folder.ended:
                 return Fitted(self.folder.model, {**self.folder.read("fit.json"), "warning": ""})  # was given before
-            write_split(self.folder, self.plan.prepared.split)
-            trainer = trainer_of(self.plan)
+            self.work.keep(self.folder)
+            trainer = self.work.trainer()
             self._drive(trainer, self._opened(trainer), watch)
-            fitted = finish(self.plan, trainer)
+            fitted = self.work.finish(trainer)
             fitted.model.save(self.folder.file("model.safetensors"))
-            if self.plan.prepared.context is not None:
-                kept = {"held_out": self.plan.prepared.context.held_out[:_CONTEXTS]}
-                checkpoint.write_tensors(self.folder.file("context.safetensors"), kept, {})
             self.folder.write("fit.json", fitted.record)
         return fitted
 
@@ -78,7 +89,7 @@ class Session:
         if self.folder.file("run.json").exists():
             check_same(self.folder, request)
             return True
-        self.folder.write("run.json", {"version": __version__, "asked": dict(request), **chosen(self.plan)})
+        self.folder.write("run.json", {"version": __version__, "asked": dict(request), **self.work.chosen()})
         return False
 
     def _opened(self, trainer: Trainer) -> Log:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import scorefield
+from exact_models import CLASSIFIER
 from properties import GaussianFlowMap
 from scorefield.comparison import compare
 from scorefield.data import Schema
@@ -209,6 +210,16 @@ def test_contexts_are_kept_and_guidance_is_distilled_in(tmp_path):
     assert one.conditions[0].guidance == 1 and one.sample(3).shape == (3, 1)
     with pytest.raises(ValueError, match="a conditional model is distilled for the contexts of its data: pass them"):
         scorefield.load(tmp_path / "run").distill(training=SHORT)
+
+
+def test_guidance_by_a_classifier_is_distilled_in():
+    data = Gaussian(torch.tensor([0.3, -0.2]), torch.tensor([[1.0, 0.6], [0.6, 0.8]]))
+    guided = exact_teacher(data, data).guide(CLASSIFIER, "a", weight=2.0)
+    fast = guided.distill(training=Training(steps=1000))
+    wanted, found = guided.sample(2000, seed=1), fast.sample(2000, seed=2)
+    assert fast.conditions == ()
+    np.testing.assert_allclose(found.mean(0), wanted.mean(0), atol=0.1)
+    np.testing.assert_allclose(found.std(0), wanted.std(0), rtol=0.1)
 
 
 # -- what is refused -------------------------------------------------------------------------------------------------

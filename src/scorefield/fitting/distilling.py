@@ -34,7 +34,7 @@ _LEAST = 1000  # steps, of vectors
 _USUAL = 2500  # steps, of vectors, where it is not known how long the fit was
 _HELD_OUT = (512, 64)  # paths that the loss is measured on: of vectors, of grids
 _PATH_STEPS = (32, 16)  # of the teacher, at least: for vectors, for grids
-_RATES = ((1e-3, 0.0), (1.5e-3, 7.5e-3))  # of AdamW and Muon: for vectors, for grids; half of those of a fit
+_RATES = ((2e-3, 0.0), (3e-3, 0.015))  # of AdamW and Muon: for vectors, for grids; those of a fit
 
 
 @dataclass(frozen=True)
@@ -96,17 +96,11 @@ class Distillation:
         shape, batch = teacher.standardize.state_shape, self.training.batch or 1
         known = (self.diffusion, self.path, shape, batch, self.seed, device)
         paths = Paths(*known, contexts, self.unconditional)
-        with self._computing():
+        with self.threads():
             held_out, context = paths.held_out(_HELD_OUT[len(shape) > 1], self.seed)
         sets = 1 if teacher.context is None else teacher.context.sets
         student = self._student().to(device)
         return Trainer(student, paths, held_out, self.objective, self.training, self.seed, context, sets)
-
-    @contextlib.contextmanager
-    def _computing(self) -> Iterator[None]:
-        with self.threads():
-            self.teacher.to(self.device).eval().requires_grad_(False)
-            yield
 
     def _student(self) -> DenoiserModule:
         """A consistency function whose network begins with the weights of the teacher's."""
@@ -161,8 +155,7 @@ class Distillation:
         before = ContextCondition.among(self.teacher.conditions)
         kept = () if before is None else (ContextCondition(before.rows, before.missing),)
         sampling = Sampling(Consistency(), self.steps, Angle(_scale(self.teacher)), self.teacher.process)
-        teacher = copy.deepcopy(self.teacher.replace(conditions=())).cpu()
-        return teacher.replace(denoiser=denoiser, conditions=kept, sampling=sampling)
+        return self.teacher.replace(denoiser=denoiser, conditions=kept, sampling=sampling)
 
 
 def _rows(level: Tensor, loss: Tensor, zero: Tensor) -> dict[str, Tensor]:
@@ -244,8 +237,9 @@ def plan_distillation(
             "sampling", str(Sampling(Consistency(), steps)), "so many evaluations a sample; any other number will do"
         ),
     ]
-    where_to = torch.device(device_named(device))
-    return Distillation(model.eval(), name, guided, where, rows, share, steps, how, seed, where_to, tuple(choices))
+    place = torch.device(device_named(device))
+    teacher = copy.deepcopy(model).to(place).eval().requires_grad_(False)  # the user's stays where it is
+    return Distillation(teacher, name, guided, where, rows, share, steps, how, seed, place, tuple(choices))
 
 
 def _check(model: Model) -> None:
@@ -299,5 +293,5 @@ def _training(model: Model, wish: Training) -> tuple[Training, list[Choice]]:
     for name, value in usual.items():
         if getattr(wish, name) is None:
             changes[name] = value
-            choices.append(Choice(name, f"{value:g}", "as in a fit" if name == "batch" else "half of that of a fit"))
+            choices.append(Choice(name, f"{value:g}", "as in a fit"))
     return replace(wish, **changes), choices

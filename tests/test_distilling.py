@@ -188,6 +188,21 @@ def test_a_run_that_was_distilled_is_compared_with_its_teacher(folder):
     assert "Its teacher" in page and "Error of the flow map" in page
 
 
+def test_images_are_distilled_by_a_fourth_of_the_steps():
+    x = np.random.default_rng(0).integers(0, 256, size=(60, 12, 10)).astype(np.uint8)
+    training = Training(steps=12, batch=8, precision="bfloat16", muon_learning_rate=0.01)
+    model = scorefield.fit(x, network=Network(widths=(16, 16)), training=training)
+    fast = model.distill()
+    assert fast.about["steps"] == 3
+    drawn = fast.sample(20, seed=5)
+    assert drawn.shape == (20, 12, 10) and drawn.dtype == np.uint8
+    assert np.array_equal(drawn[17], fast.sample(40, seed=5, batch=16)[17])
+    whole = fast.denoiser.full_precision()
+    assert whole.distilled_from == "" and whole.denoiser.precision == "float32"
+    with pytest.raises(ValueError, match="it was distilled from another: ask that one"):
+        fast.log_prob(x[:1])
+
+
 # -- contexts and guidance -------------------------------------------------------------------------------------------
 
 

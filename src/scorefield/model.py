@@ -81,13 +81,16 @@ class Model(ConditionableModel):
 
     def _facts(self) -> Facts:
         count, schema = sum(p.numel() for p in self.denoiser.parameters()), self.schema
-        network = dict(self.denoiser.named_children()).get("network", self.denoiser)
+        inner = dict(self.denoiser.named_modules())
+        network = inner.get("network", inner.get("denoiser.network", self.denoiser))
         facts = {"data": f"{schema.kind}, {schema.dtype}, shape {schema.shape}"}
         facts |= {"columns": listed(schema.columns)} if schema.columns else {}
         if self.context is not None:
             free = "may be left out" if self.denoiser.unconditional else "needed"
             facts["context"] = f"{listed(self.context.names)} ({free})"
         facts |= {"conditions": "; ".join(each.summary for each in self.conditions)} if self.conditions else {}
+        name = self.denoiser.distilled_from
+        facts |= {} if name is None else {"distilled from": name or "another model"}
         facts |= {"network": f"{type(network).__name__}, {count:,} parameters", "process": rounded(repr(self.process))}
         return f"Model of {schema.structure}s", facts | {"sampling": str(self.sampling.replace(process=None))}
 

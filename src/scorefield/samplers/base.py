@@ -46,7 +46,7 @@ class Sampler(abc.ABC):
     consistency: bool = False
     """Whether it draws with a consistency function (`denoisers.ConsistencyFunction`): all others need a denoiser."""
 
-    def check(self, diffusion: Diffusion) -> None:
+    def check_denoiser(self, diffusion: Diffusion) -> None:
         """Whether a diffusion holds what it draws with.
 
         Raises:

@@ -36,7 +36,7 @@ def trajectory_from(
         ValueError: If the sampler needs a denoiser and the diffusion has a consistency function, or the other way round.
         RuntimeError: If a state becomes non-finite (NaN or inf).
     """
-    sampler.check(diffusion)
+    sampler.check_denoiser(diffusion)
     states, last = sampler.trajectory(diffusion, x, times, rng), times[0]
     final = denoise and not sampler.gives_data and not sampler.adaptive  # whose one step is nearly all of the work
     count = len(times) - 1 + final

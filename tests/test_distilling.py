@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -201,6 +202,19 @@ def test_images_are_distilled_by_a_fourth_of_the_steps():
     assert whole.distilled_from == "" and whole.denoiser.precision == "float32"
     with pytest.raises(ValueError, match="it was distilled from another: ask that one"):
         fast.log_prob(x[:1])
+
+
+def test_what_a_damaged_run_says_of_its_teacher_is_refused(folder, tmp_path):
+    shutil.copytree(folder / "fast", tmp_path / "fast")
+    record = tmp_path / "fast" / "run.json"
+    for old, new in (
+        ('"guidance": 1.0', '"guidance": "x"'),
+        ('"teacher"', '"teach"'),
+        ('"conditions": []', '"conditions": 3'),
+    ):
+        record.write_text((folder / "fast" / "run.json").read_text().replace(old, new))
+        with pytest.raises(ValueError, match=r"run.json is damaged \(asked.distilled"):
+            teacher_of(Run(tmp_path / "fast"))
 
 
 # -- contexts and guidance -------------------------------------------------------------------------------------------

@@ -233,7 +233,7 @@ def _teacher(data: RunData) -> tuple[str, Model] | None:
     if run is None:
         return None
     about = data.run.read("run.json")["asked"]["distilled"]
-    if about.get("conditions"):  # which are known in words alone
+    if about["conditions"]:  # which are known in words alone
         return None
     model, given = run.model.to(data.model.device), ContextCondition.among(data.model.conditions)
     if given is not None:

@@ -112,10 +112,9 @@ def distill(
 def teacher_of(run: Run) -> Run | None:
     """The run that a run was distilled from; None if it was not, or that folder is no longer there."""
     about = run.read("run.json")["asked"].get("distilled")
-    path = about.get("teacher") if isinstance(about, dict) else None
-    if not isinstance(path, str) or not (Path(path) / "model.safetensors").is_file():
+    if about is None or not (Path(about["teacher"]) / "model.safetensors").is_file():
         return None
-    return Run(path, run.trusted, run.network)
+    return Run(about["teacher"], run.trusted, run.network)
 
 
 def _trained(planned: Distillation, watch: Callable[[Progress], None]) -> Fitted:

@@ -246,7 +246,7 @@ def _check(model: Model) -> None:
     """Raises a ValueError unless a model can be distilled."""
     model.denoiser.check_mean("distillation")
     if model.standardize.variables is not None:
-        what = "a flow that ends at categories or missing values jumps from one to another, and no network is its map"
+        what = "a flow that ends at categories, atoms or missing values jumps, and a network does not"
         raise ValueError(f"only data of plain numbers are distilled: {what}; sample this model as it is")
     for condition in model.conditions:
         if not condition.distills:

@@ -76,14 +76,13 @@ def of_vectors(real: np.ndarray) -> Measure:
     return lambda x: {"energy": energy_distance(x, real, maximum=COUNT)}
 
 
-def of_fields(real: np.ndarray, log: bool) -> Measure:
-    wanted = rings(np.log(real) if log else real)
+def of_fields(real: np.ndarray) -> Measure:
+    wanted = rings(real)
 
     def measure(x: np.ndarray) -> Numbers:
         x = x.astype(float)
-        plain = np.log(np.maximum(x, 1e-6)) if log else x
-        found = np.abs(rings(plain) / wanted - 1)
-        moments = {"std": plain.std(), "kurtosis": ((plain - plain.mean()) ** 4).mean() / plain.var() ** 2}
+        found = np.abs(rings(x) / wanted - 1)
+        moments = {"std": x.std(), "kurtosis": ((x - x.mean()) ** 4).mean() / x.var() ** 2}
         low, high = np.quantile(real, (0.001, 0.999))
         tails = {"below 0.1 %": float((x < low).mean()), "above 99.9 %": float((x > high).mean())}
         return {"spectrum": float(found[:8].max()), "fine": float(found.max()), **moments, **tails}
@@ -158,7 +157,7 @@ def main() -> None:
             if name.endswith("-field"):
                 log = name.startswith("lognormal")
                 make = (lambda n, seed: np.exp(0.5 * field(n, seed))) if log else field
-                count, measure = options.count or 2000, of_fields(make(8000, 1), log)
+                count, measure = options.count or 2000, of_fields(make(8000, 1))
                 network = Network(widths=tuple(options.widths), periodic=True)
                 teacher = fitted(make(10_000, 0), options.steps, Path(place) / "run", network=network)
                 said("floor: other real fields", measure(make(count, 2)), 0, count)

@@ -190,9 +190,9 @@ class Model(ConditionableModel):
     ) -> Model:
         """A model that draws like this one in a few evaluations of a network: it learns where the probability flow leads.
 
-        It needs no data. By default it takes a fourth of the steps that the fit took, about a third of its time. The model that
-        it gives draws samples, from other noise than this one, and has no scores, densities, latents or posteriors: for these
-        ask this one (docs/fast.md).
+        It needs no data. By default it takes a fourth of the steps that the fit took, a third to a half of its time. The
+        model that it gives draws samples, from other noise than this one, and has no scores, densities, latents or posteriors:
+        for these ask this one (docs/fast.md).
 
         Arguments:
             run: A folder to keep the run in; the same call resumes it there. The model must come from a run then.

@@ -223,6 +223,8 @@ VARIANTS.update(
         "Conditioned": lambda: [conditional().given(numbers(1, 3))],
         "ConditionalPreconditioned": lambda: [conditional()],
         "PretrainedConditional": lambda: [_pretrained_conditional()],
+        "ConsistencyFunction": lambda: [denoisers.ConsistencyFunction(mlp(), 0.1, "run")],
+        "ConditionalConsistency": lambda: [denoisers.ConditionalConsistency(conditional(), 0.1, "run")],
         "ComposedDenoiser": lambda: [denoisers.ComposedDenoiser(conditional(), numbers(2, 3))],
         "MixedDenoiser": lambda: [mixed(v) for v in (Variables(2), Variables(0, (2,)))],
         "ConditionalMixed": lambda: [conditional_mixed()],

@@ -69,6 +69,7 @@ ASKED = {
     "posterior": "posterior run y.npy --operator linear('matrix.npy') --noise noise.npy -n 3 -o {}",
     "noise-levels": "noise-levels pictures -o {}",
     "fit": "fit pictures --context gaps.csv -o {}",
+    "distill": "distill run -o {}",
     "import": "import ncsnv2 pictures/1.png -o {}",
 }
 READ = {
@@ -78,6 +79,7 @@ READ = {
     "posterior": ["y.npy", "matrix.npy", "noise.npy", "data.csv"],
     "noise-levels": ["pictures", "pictures/1.png", "pictures/new.png", "run/diagnosis.png"],
     "fit": ["pictures", "pictures/run", "gaps.csv"],
+    "distill": ["data.csv", "run/log.csv"],
     "import": ["pictures/1.png"],
 }
 MADE = {"pictures/new.png", "pictures/run"}  # within what is read; the others are there

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .bars import shown
-from .conditions import Condition, Stage
+from .conditions import Condition, ContextCondition, Stage
 from .data import Rows
 from .denoisers import Denoiser
 from .display import Facts, displayed, joined
@@ -22,13 +22,14 @@ from .mcmc import Langevin
 from .metrics import Distance, nearest, rejected, with_floor
 from .model import Model
 from .progress import mapped, part
-from .runs import Run
+from .runs import Run, teacher_of
 from .samplers import (
     DDIM,
     DPM,
     Ancestral,
     AnnealedLangevin,
     Churn,
+    Consistency,
     DormandPrince,
     EulerMaruyama,
     Heun,
@@ -38,9 +39,10 @@ from .samplers import (
 )
 from .schedules import DEFAULT_SCHEDULE, LogLevel
 
-__all__ = ["Comparison", "SamplerResult", "compare", "compare_model", "resolved", "usual"]
+__all__ = ["Comparison", "SamplerResult", "compare", "compare_model", "compare_with_teacher", "resolved", "usual"]
 
 _VECTORS, _GRIDS = 1200, 24  # how many are kept for pictures
+_FEW = (1, 2, 4)  # evaluations of a model that was distilled
 _ALIKE = 0.7  # of the distance between real data: samples that lie closer to each other look alike
 
 
@@ -56,6 +58,7 @@ class SamplerResult:
         apart: How far the samples are from those of the same seeds of the first sampler: the root mean square, in
             standard deviations of the data.
         tests: The tests of the samples against held-out data, those of `evaluate` and the report; none of few data.
+        teacher: The model that the samples are of, where it is not the one that is compared: what it was distilled from.
     """
 
     sampling: Sampling
@@ -65,6 +68,12 @@ class SamplerResult:
     diversity: float
     apart: float
     tests: tuple[Distance, ...] = ()
+    teacher: str = ""
+
+    @property
+    def name(self) -> str:
+        """The sampler, and whose it is if it is another model's."""
+        return f"{self.sampling} of {self.teacher}" if self.teacher else str(self.sampling)
 
     @property
     def rejected(self) -> tuple[Distance, ...]:
@@ -104,7 +113,7 @@ class Comparison:
         for row in self.rows:
             first, speed = row.distances[0], self.count / row.seconds
             what = f"{first.name} {first.value:.3g} (real data: {first.high:.3g})"
-            facts[str(row.sampling)] = f"{what}, {row.evaluations:.4g} evaluations, {speed:,.4g} samples per second"
+            facts[row.name] = f"{what}, {row.evaluations:.4g} evaluations, {speed:,.4g} samples per second"
         facts |= {str(sampling): reason for sampling, reason in self.failed}
         return f"Comparison of {self.count:,} samples each", facts
 
@@ -117,18 +126,18 @@ class Comparison:
         size = f"{by}, with {self.count:,} samples"
         if good:
             fastest = min(good, key=lambda row: row.seconds)
-            who = f"{len(good)} of {len(self.rows)} samplers" if several else str(fastest.sampling)
+            who = f"{len(good)} of {len(self.rows)} samplers" if several else fastest.name
             said = [
                 f"{size}{' of each' if several else ''}, no difference from held-out data was found in the samples of {who}."
             ]
             cost = f"{_rate(self.count / fastest.seconds)}, {fastest.evaluations:,.4g} evaluations of the network each"
-            said.append(f"The fastest of them is {fastest.sampling}: {cost}." if several else f"It draws {cost}.")
+            said.append(f"The fastest of them is {fastest.name}: {cost}." if several else f"It draws {cost}.")
         else:
             best = min(self.rows, key=lambda row: (len(row.rejected), row.distances[0].value))
             said = [f"{size}, the samples {'of every sampler ' * several}differ from held-out data."]
             if tests:
                 fewest = f"{len(best.rejected)} of {tests} tests find a difference"
-                said.append(f"The closest are those of {best.sampling}: {fewest}." if several else f"{fewest}.")
+                said.append(f"The closest are those of {best.name}: {fewest}." if several else f"{fewest}.")
             near, high = (f"{number:.3g}" for number in (best.distances[0].value, best.distances[0].high))
             what = f"The {best.distances[0].name} {'of the closest ' * several}is {near}"
             said.append(f"{what}; between two sets of real data it is rarely more than {high}.")
@@ -137,7 +146,7 @@ class Comparison:
             ([row for row in self.rows if row.diversity > 1 / _ALIKE], "farther from", "contain noise"),
         ):
             if those:
-                names = joined([str(row.sampling) for row in those])
+                names = joined([row.name for row in those])
                 said.append(f"Samples of {names} are {how} each other than real data are: they {why}.")
         return tuple(said)
 
@@ -146,6 +155,7 @@ class Comparison:
         rows = [
             {
                 "sampler": str(row.sampling),
+                "teacher": row.teacher,
                 "evaluations": row.evaluations,
                 "seconds": row.seconds,
                 "per_second": self.count / row.seconds,
@@ -194,9 +204,43 @@ def compare(
     data = (opened if isinstance(run, RunData) else opened.conditioned()).independent()
     real = RealData(data.model, data.train, data.held_out, data.matched)
     with shown(progress):
-        comparison = _compared(real, samplings, count, seed, steps, watch)
+        comparison = _compared(real, samplings, count, seed, steps, watch, _teacher(data))
     data.run.write("compare.json", comparison.plain())
     return comparison
+
+
+def compare_with_teacher(data: RunData, count: int | None = None, seed: int = 0) -> Comparison | None:
+    """A model that was distilled, as it draws by default, next to the model that it was distilled from.
+
+    Arguments:
+        data: The run of the distilled model.
+        count, seed: As in `compare`.
+
+    Returns:
+        A row for each; None for other models, and where the run of the teacher is not there any more.
+    """
+    data = data.independent()
+    teacher = _teacher(data)
+    if teacher is None:
+        return None
+    real = RealData(data.model, data.train, data.held_out, data.matched)
+    return _compared(real, [data.model.sampling.replace(process=None)], count, seed, None, lambda line: None, teacher)
+
+
+def _teacher(data: RunData) -> tuple[str, Model] | None:
+    """The model that a model was distilled from, with its run: under the same conditions, and guided as it was."""
+    run = None if data.model.denoiser.distilled_from is None else teacher_of(data.run)
+    if run is None:
+        return None
+    about = data.run.read("run.json")["asked"]["distilled"]
+    if about["conditions"]:  # which are known in words alone
+        return None
+    model, given = run.model.to(data.model.device), ContextCondition.among(data.model.conditions)
+    if given is not None:
+        low, high = (math.inf if end is None else float(end) for end in about["interval"])
+        guided = ContextCondition(given.rows, given.missing, float(about["guidance"]), (low, high))
+        model = model.replace(conditions=(guided,))
+    return run.path.name, model
 
 
 def compare_model(
@@ -230,6 +274,7 @@ def _compared(
     seed: int,
     steps: int | None,
     watch: Callable[[str], None],
+    teacher: tuple[str, Model] | None = None,
 ) -> Comparison:
     model, held_out = real.model, real.fresh
     model.schema.require_one_length("compare", "compare samples with held-out rows yourself")
@@ -242,12 +287,16 @@ def _compared(
     with part(0, 0):  # too short to count
         for sampling in chosen:
             _tried(model, sampling, seed)
-        _ = next(model.batches(count, seed, Sampling(DDIM(), 2)))  # first calls are slow: they are not timed
+        first = Consistency() if model.denoiser.distilled_from is not None else DDIM()
+        _ = next(model.batches(count, seed, Sampling(first, 2)))  # first calls are slow: they are not timed
     drawn, failed = [], []
-    for i, sampling in enumerate(chosen):
+    asked = [(model, each, "") for each in chosen]
+    if teacher is not None:
+        asked.append((teacher[1], resolved(Sampling(), teacher[1]), teacher[0]))
+    for i, (source, sampling, name) in enumerate(asked):
         try:
-            with part(0.8 * i / len(chosen), 0.8 * (i + 1) / len(chosen), str(sampling)):
-                drawn.append(_Drawn.of(model, sampling, count, seed))
+            with part(0.8 * i / len(asked), 0.8 * (i + 1) / len(asked), str(sampling)):
+                drawn.append(_Drawn.of(source, sampling, count, seed, name))
         except RuntimeError as error:
             failed.append((sampling, str(error)))
             watch(f"{sampling}: {error}")
@@ -291,10 +340,14 @@ def resolved(sampling: Sampling, model: Model, steps: int | None = None) -> Samp
 def usual(model: Model, steps: int | None = None) -> list[Sampling]:
     """The model's own sampler, then those of the literature with about as many evaluations of the network.
 
+    Of a model that was distilled: 1, 2 and 4 evaluations.
+
     Arguments:
         model, steps: The model, and how many steps its own sampler takes; its own number by default.
     """
     count = model.steps if steps is None else steps
+    if model.denoiser.distilled_from is not None:
+        return [Sampling(Consistency(), each) for each in dict.fromkeys((count, *_FEW))]
     budget = count * (model.sampler.evaluations or 1)
     samplers = (DDIM(), Ancestral(), EulerMaruyama(), Heun(), Churn(), DPM(), UniPC())
     others = [Sampling(sampler, max(1, budget // (sampler.evaluations or 1))) for sampler in samplers]
@@ -307,6 +360,7 @@ class _Count(Condition):
     """Counts evaluations of the denoiser, below measurements, which samplers of posteriors ask for."""
 
     order = 2
+    needs_mean = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -342,14 +396,16 @@ class _Drawn:
     x: Tensor
     evaluations: float
     seconds: float
+    teacher: str = ""
 
     @classmethod
-    def of(cls, model: Model, sampling: Sampling, count: int, seed: int) -> _Drawn:
+    def of(cls, model: Model, sampling: Sampling, count: int, seed: int, teacher: str = "") -> _Drawn:
         counter = _Count()
         watched = model.replace(conditions=(*model.conditions, counter))
         start = time.perf_counter()
         x = torch.cat(list(watched.batches(count, seed, sampling)))
-        return cls(sampling, x, counter.evaluations / watched.computed(count, sampling), time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        return cls(sampling, x, counter.evaluations / watched.computed(count, sampling), seconds, teacher)
 
 
 def _tried(model: Model, sampling: Sampling, seed: int) -> None:
@@ -383,7 +439,8 @@ def _measured(data: RealData, drawn: Sequence[_Drawn]) -> tuple[SamplerResult, .
         here = _standardized(model, each.x)
         apart = float((here - first).square().mean().sqrt())
         tests = data.test(packs, whole=False).tests
-        rows.append(SamplerResult(each.sampling, each.evaluations, each.seconds, distances, diversity, apart, tests))
+        cost = (each.sampling, each.evaluations, each.seconds)
+        rows.append(SamplerResult(*cost, distances, diversity, apart, tests, each.teacher))
     return tuple(rows)
 
 

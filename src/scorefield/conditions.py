@@ -86,6 +86,14 @@ class Condition(nn.Module, abc.ABC):
     work: int = 1
     """How many times the work of the learned denoiser a step takes, roughly: fewer samples are then computed together."""
 
+    distills: bool = False
+    """Whether a model that is distilled keeps it: it is part of the flow that is learned."""
+
+    @property
+    def needs_mean(self) -> bool:
+        """Whether it works on E[x_0 | x], which a model that was distilled does not know."""
+        return True
+
     only_draws: bool = False
     """Whether it says where samples are drawn, and nothing about the density of data that are given."""
 
@@ -147,6 +155,7 @@ class ContextCondition(Condition):
         ValueError: If the weight is not a finite number, the interval does not rise from 0 or more, or contexts are not finite.
     """
 
+    distills = True
     rows: Tensor
 
     def __init__(
@@ -180,6 +189,10 @@ class ContextCondition(Condition):
     @property
     def has_distribution(self) -> bool:
         return self.guidance == 1
+
+    @property
+    def needs_mean(self) -> bool:
+        return self.guidance != 1
 
     @classmethod
     def among(cls, conditions: Sequence[Condition]) -> ContextCondition | None:
@@ -318,6 +331,7 @@ class ClassifierGuidance(Condition):
     """
 
     order = 2
+    distills = True
 
     def __init__(self, classifier: NoisyClassifier, label: str | int, weight: float = 1.0) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ import torch
 
 import scorefield.posterior
 import scorefield.samplers
+from properties import suited
 from scorefield.denoisers import Denoiser, Mixture
 from scorefield.diffusion import Diffusion
 from scorefield.evaluation.measure import _other
@@ -143,9 +144,10 @@ def test_declared_evaluations_are_those_that_are_made(sampler, steps):
     if isinstance(sampler, PosteriorSampler):  # without a measurement they do what another sampler does
         measured = Measurement(Mask(torch.tensor([True, False])), [0.5], 0.1)
         denoiser = Posterior(counting, measured, moments=MIXTURE.moments())
-    diffusion = Diffusion(VP(), denoiser, MIXTURE.moments())
+    diffusion = Diffusion(VP(), suited(sampler, denoiser), MIXTURE.moments())
     sample(diffusion, (3, 2), Sampling(sampler, steps), Samples(0, count=3), denoise=False)
-    assert counting.count == 3 * (steps + sampler.gives_data) * sampler.evaluations
+    last = sampler.gives_data and not sampler.consistency
+    assert counting.count == 3 * (steps + last) * sampler.evaluations
 
 
 def test_none_is_declared_where_the_number_is_not_fixed():

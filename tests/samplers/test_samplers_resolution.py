@@ -93,7 +93,8 @@ def test_the_table_has_every_sampler_with_its_default_arguments():
     made = [Sampling.of(name).sampler for name in ROWS]
     defaults = {type(sampler) for sampler in made if sampler == type(sampler)()}
     samplers = properties.subclasses(Sampler, "scorefield.samplers")
-    assert defaults == {kind for kind in samplers if kind.__module__.startswith("scorefield.samplers")}
+    own = {kind for kind in samplers if kind.__module__.startswith("scorefield.samplers")}
+    assert defaults == {kind for kind in own if not kind.consistency}  # which have no steps to resolve anything
 
 
 @pytest.mark.parametrize("name", FIXED)

@@ -80,8 +80,10 @@ def evaluate(
     table("Distances to the nearest training example, by quantiles", ("", *shares, "near copies"), rows)
     if folder.ended:
         levels = folder.read("fit.json")["by_level"]
-        columns = [levels["level"], levels["loss"], levels["train_loss"], levels["zero_loss"]]
-        table("Loss by noise level", ("level", "held out", "training", "a zero predictor"), list(zip(*columns))[::3])
+        shown = {"level": "level", "loss": "held out", "train_loss": "training", "zero_loss": "a zero predictor"}
+        shown = {name: title for name, title in shown.items() if name in levels}
+        columns = [levels[name] for name in shown]
+        table("Loss by noise level", tuple(shown.values()), list(zip(*columns))[::3])
     for sentence in found.verdict:
         print(sentence)
     print(folder.file("evaluation.json"))
@@ -225,7 +227,7 @@ def compare(
     floors = ("real data", "", "", "", *(d.floor for d in found.rows[0].distances), "", 1, "")
     rows: list[tuple[Any, ...]] = [floors]
     for row in found.rows:
-        cost = (str(row.sampling), row.evaluations, row.seconds, found.count / row.seconds)
+        cost = (row.name, row.evaluations, row.seconds, found.count / row.seconds)
         quality = (*(d.value for d in row.distances), "yes" if row.covered else "no", row.diversity, row.apart)
         rows.append((*cost, *quality))
     title = f"{found.count:,} samples of each sampler, the same seeds, against held-out data"

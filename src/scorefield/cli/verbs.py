@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..model import Model
     from ..runs import Run
 
-__all__ = ["app"]
+__all__ = ["app", "stoppable_fit"]
 
 _GROUPS = ("Training", "Choices", "Sampling", "Reading", "Data", "Network", "Context", "Other")
 _ORDER = {name: Group(name, sort_key=i) for i, name in enumerate(_GROUPS)}
@@ -129,7 +129,7 @@ def fit(
     how, groups = form.with_labels(x)
     contexts = None if context is None else Reading(context_key, context_columns).read(context)
     complete = run.ended
-    with _stoppable(output), warnings.catch_warnings():
+    with stoppable_fit(output), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # warnings are printed below
         given: dict[str, Any] = {"data": how, "network": network, "training": training, "context": contexts}
         given |= {"groups": groups}
@@ -208,7 +208,7 @@ def _columns(schema: Schema) -> None:
 
 
 @contextlib.contextmanager
-def _stoppable(output: Path) -> Iterator[None]:
+def stoppable_fit(output: Path) -> Iterator[None]:
     """Ctrl-C, SIGTERM and SIGHUP end a fit with one line that says how to resume it."""
     try:
         yield

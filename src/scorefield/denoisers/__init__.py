@@ -4,6 +4,7 @@ from .base import ConditionalDenoiser, Denoiser, DenoiserModule, PreconditionedN
 from .blended import Blended
 from .classifier import ClassifierGuided, NoisyClassifier
 from .conditional import ComposedDenoiser, Guided
+from .consistency import ConditionalConsistency, ConsistencyFunction
 from .energy import AnalyticDensity, EnergyDenoiser
 from .exact import Empirical, Gaussian, Mixture
 from .mixed import ConditionalMixed, ConditionedMixed, GivenVariables, MixedDenoiser, RestrictedNumbers
@@ -38,10 +39,12 @@ __all__ = [
     "ClassifierGuided",
     "ComposedDenoiser",
     "ConditionalDenoiser",
+    "ConditionalConsistency",
     "ConditionalMixed",
     "ConditionalPreconditioned",
     "Conditioned",
     "ConditionedMixed",
+    "ConsistencyFunction",
     "DataPrediction",
     "Denoiser",
     "DenoiserModule",

@@ -53,6 +53,27 @@ class DenoiserModule(nn.Module, abc.ABC):
         return max((part.contexts for part in _parts(self)), default=1)
 
     @property
+    def distilled_from(self) -> str | None:
+        """The name of a model, if this is the flow map of that model, a consistency function, and not a denoiser; else None."""
+        names = (part.distilled_from for part in _parts(self))
+        return next((name for name in names if name is not None), None)
+
+    def check_mean(self, what: str) -> None:
+        """Whether it answers with E[x_0 | x], which a consistency function does not.
+
+        Arguments:
+            what: What needs the mean, for the message.
+
+        Raises:
+            ValueError: If it is a consistency function; says which model to ask.
+        """
+        name = self.distilled_from
+        if name is not None:
+            whose = f"from {name}: ask that one" if name else "from another: ask that one"
+            made = "this model draws samples in a few evaluations, and knows no scores or densities"
+            raise ValueError(f"{what} needs a denoiser; {made}; it was distilled {whose}")
+
+    @property
     def preconditioned(self) -> PreconditionedNetwork | None:
         """Itself, if it is a network between affine maps and nothing more; training prepares batches of these ahead."""
         return None

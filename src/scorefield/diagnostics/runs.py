@@ -42,6 +42,7 @@ def diagnose_run(
     """
     data = RunData.of(run, x, device).independent()
     model, train, held_out = data.model, data.train, data.held_out
+    model.denoiser.check_mean("a diagnosis of the score")
     model.schema.require_one_length("diagnose", "compare model.log_prob(x) of held-out rows with what you know")
     count = max(64, min(4000, _NUMBERS // model.moments.mean.numel()))
     fresh = standard(model, held_out, count).to(model.device)

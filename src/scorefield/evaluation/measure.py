@@ -214,7 +214,7 @@ def _gap(model: Model, known: Rows, fresh: Rows, how: HoldOut | None) -> General
 
     Where whole groups were held out, the losses are means over each group.
     """
-    if not model.denoiser.unconditional:
+    if not model.denoiser.unconditional or model.denoiser.distilled_from is not None:
         return None
     denoiser = model.denoiser.conditioned_on(None)
     low, high = (float(x) for x in model.process.level(torch.tensor([0.0, 1.0], dtype=torch.float64)))
@@ -232,8 +232,13 @@ def _gap(model: Model, known: Rows, fresh: Rows, how: HoldOut | None) -> General
     return None if min(map(len, losses)) < 2 else metrics.loss_gap(levels, *losses)
 
 
-def _twin(model: Model, drawn: Tensor, vector: Callable[[Rows, int | None], Tensor], seed: int) -> Distance:
-    """The model's samples against others of its own, drawn with fresh noise if those are not, and without if they are."""
+def _twin(model: Model, drawn: Tensor, vector: Callable[[Rows, int | None], Tensor], seed: int) -> Distance | None:
+    """The model's samples against others of its own, drawn with fresh noise if those are not, and without if they are.
+
+    None for a model that was distilled, which has no other samplers.
+    """
+    if model.denoiser.distilled_from is not None:
+        return None
     few = _TWINS[len(model.schema.inner_shape) == 1]
     sampling, name = _other(model)
     other = model.sample(min(few, len(drawn)), seed + 1, sampling)

@@ -181,8 +181,8 @@ def evaluate_run(
 
 
 def _history(run: Run) -> LossHistory | None:
-    """The held-out loss while training, and how long that was; None if it is not known."""
-    if not run.ended:
+    """The held-out loss while training, and how long that was; None if it is not known, or is that of a flow map."""
+    if not run.ended or "distilled" in run.read("run.json")["asked"]:
         return None
     about = run.read("fit.json")
     with reading(run.file("fit.json"), "restore it, or start a new run"):

@@ -5,6 +5,7 @@ planned = plan(prepared, options)   # process, noise levels, parametrization, ob
 fitted = train(planned)             # the model, and what was measured of it
 """
 
+from .distilling import Distillation, plan_distillation
 from .fitted import Fitted, finish
 from .learning import threads, train, trainer_of
 from .options import Choice, Options
@@ -13,5 +14,17 @@ from .prepared import Prepared, PreparedContext
 from .preparing import prepare
 from .splitting import Split, split
 
-__all__ = ["Choice", "Fitted", "Options", "Plan", "Prepared", "PreparedContext", "Split", "finish", "plan"]
+__all__ = [
+    "Choice",
+    "Distillation",
+    "Fitted",
+    "Options",
+    "Plan",
+    "Prepared",
+    "PreparedContext",
+    "Split",
+    "finish",
+    "plan",
+]
+__all__ += ["plan_distillation"]
 __all__ += ["prepare", "split", "threads", "train", "trainer_of", "training_levels"]

@@ -208,8 +208,8 @@ def log_prob(
         The log-densities and their errors, each of shape `(B,)`.
 
     Raises:
-        ValueError: If `x` is not a batch of finite floating-point numbers, probes have no random source, or a setting is
-            out of range.
+        ValueError: If `x` is not a batch of finite floating-point numbers, probes have no random source, a setting is out of
+            range, or the diffusion has a consistency function in place of a denoiser.
         RuntimeError: If the solver does not reach the largest level, or the denoiser returns non-finite values.
 
     Example:
@@ -220,6 +220,7 @@ def log_prob(
         >>> log_prob(Diffusion(VE(0.001, 50.0), exact, exact), x).value
         tensor([-1.8379, -4.3379], dtype=torch.float64)
     """
+    diffusion.denoiser.check_mean("a log-density")
     size = x[0].numel() if x.ndim and len(x) else 0
     probes = (0 if is_exact((size,), None) else ORDER) if probes is None else probes
     _check(diffusion, x, probes, rng)

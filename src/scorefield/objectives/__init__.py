@@ -14,10 +14,13 @@ their values can be compared. They differ in variance, in cost and in what they 
     LearnedUncertainty        divides any of them by its mean at each level, which is learned
 
 Exact and sliced score matching also work without noise (`noisy=False`).
+
+`FlowMapMatching` is another kind of loss: with it a network learns the probability flow of a model, in place of data.
 """
 
 from .base import Objective
 from .denoising import DenoisingScoreMatching, posterior_mean
+from .flow_map import FlowMapMatching, PathLevels
 from .implicit import ExactScoreMatching, SlicedScoreMatching
 from .levels import LevelDistribution, LogNormal, LogUniform, ProcessLevels, SingleLevel, WithLowTail
 from .per_level import LevelObjective, excess
@@ -25,7 +28,17 @@ from .probe import GaussianProbe, Probe, Rademacher, Sphere
 from .uncertainty import LearnedUncertainty
 from .weighting import EDMWeighting, FisherWeighting, LikelihoodWeighting, NoiseWeighting, Weighting
 
-__all__ = ["DenoisingScoreMatching", "EDMWeighting", "ExactScoreMatching", "FisherWeighting", "GaussianProbe"]
+__all__ = ["DenoisingScoreMatching", "EDMWeighting", "ExactScoreMatching", "FisherWeighting"]
+__all__ += ["FlowMapMatching", "GaussianProbe"]
 __all__ += ["LearnedUncertainty", "LevelDistribution", "LevelObjective", "LikelihoodWeighting", "LogNormal"]
-__all__ += ["LogUniform", "NoiseWeighting", "Objective", "Probe", "ProcessLevels", "Rademacher", "SingleLevel"]
+__all__ += [
+    "LogUniform",
+    "NoiseWeighting",
+    "Objective",
+    "PathLevels",
+    "Probe",
+    "ProcessLevels",
+    "Rademacher",
+    "SingleLevel",
+]
 __all__ += ["SlicedScoreMatching", "Sphere", "Weighting", "WithLowTail", "excess", "posterior_mean"]

@@ -78,7 +78,7 @@ def track(distance: Distance, rows: Sequence[SamplerResult], place: int) -> dict
 def _pictures(comparison: Comparison) -> list[tuple[str, str, Picture]]:
     """Name, cost and picture of held-out data and of each sampler; a single column shows both in one picture."""
     real, drawn, names = comparison.held_out, comparison.samples, comparison.columns
-    captions = [(str(row.sampling), f"{number(row.evaluations)} evaluations") for row in comparison.rows]
+    captions = [(row.name, f"{number(row.evaluations)} evaluations") for row in comparison.rows]
     if real.ndim == 2 and real.shape[1] == 1:
         pairs = [[histograms(real, data, names, theme, _PANEL)[0] for theme in (LIGHT, DARK)] for data in drawn]
     else:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from .. import __version__
-from ..comparison import resolved
+from ..comparison import compare_with_teacher, resolved
 from ..context import ContextColumn
 from ..display import joined
 from ..evaluation import Evaluation, RunData, evaluate_run, run_of
@@ -89,7 +89,7 @@ def report_content(
         subtitle=_subtitle(data),
         verdict=evaluation.verdict,
         summary=evaluation.summary,
-        facts=_facts(data, evaluation),
+        facts=[*_facts(data, evaluation), *_next_to_teacher(data, seed)],
         samples=samples,
         held_out=held_out.take(range(min(len(samples), len(held_out))), kind).numpy(),
         names=names if vector else channel_names(model.schema),
@@ -118,14 +118,32 @@ def _settings(run: Run) -> list[tuple[str, Any, str]]:
 def _facts(data: RunData, found: Evaluation) -> list[tuple[str, Any]]:
     """The few facts of the head of the page."""
     kept, about, rate = data.run.read("run.json"), data.run.read("fit.json"), found.count / found.seconds
-    speed = f"{number(rate, 2)} samples per second" if rate >= 1 else f"{number(1 / rate, 2)} s per sample"
+    loss = ("Held-out loss (predicting nothing: 1)", f"{about['held_out_loss']:.3f}")
+    if data.model.denoiser.distilled_from is not None:
+        loss = ("Error of the flow map on held-out paths", f"{number(about['held_out_loss'], 2)}")
     return [
         ("Training", f"{about['steps']:,} step{'s' * (about['steps'] != 1)}, {duration(about['seconds'])}"),
-        ("Held-out loss (predicting nothing: 1)", f"{about['held_out_loss']:.3f}"),
-        ("Sampling speed", speed),
+        loss,
+        ("Sampling speed", _speed(rate)),
         ("Sampler", str(resolved(Sampling(), data.model))),
         ("Network", next(value for name, value, _ in kept["choices"] if name == "network")),
     ]
+
+
+def _speed(rate: float) -> str:
+    """Samples per second, or seconds for each."""
+    return f"{number(rate, 2)} samples per second" if rate >= 1 else f"{number(1 / rate, 2)} s per sample"
+
+
+def _next_to_teacher(data: RunData, seed: int) -> list[tuple[str, Any]]:
+    """A model that was distilled and its teacher: evaluations, speed, and the first distance; none of other models."""
+    found = compare_with_teacher(data, seed=seed)
+    facts: list[tuple[str, Any]] = []
+    for row, who in zip(() if found is None else found.rows, ("This model", "Its teacher")):
+        first, speed = row.distances[0], _speed(found.count / row.seconds)  # type: ignore[union-attr]  # there are rows
+        quality = f"{first.name} {number(first.value, 2)} (real data up to {number(first.high, 2)})"
+        facts.append((who, f"{row.name}: {number(row.evaluations, 2)} evaluations, {speed}, {quality}"))
+    return facts
 
 
 def _subtitle(data: RunData) -> str:
@@ -168,6 +186,8 @@ def _asked(data: RunData, count: int) -> list[str]:
 
 def _states(model: Model, found: Evaluation, seed: int) -> list[np.ndarray]:
     """States of the reverse diffusion; none of rows with categories or missing values, which are not points of a space."""
+    if model.denoiser.distilled_from is not None:  # which has no states on its way
+        return []
     if found.table is not None and (np.isnan(found.samples).any() or any(c.size for c in found.table.columns)):
         return []
     steps = None if model.schedule.steps else _FRAMES  # unless the schedule has steps of its own

@@ -6,19 +6,20 @@ import contextlib
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from .. import spec
+from .. import checkpoint, spec
 from ..bars import shown
 from ..data import native
 from ..denoisers.precondition import Parametrization
 from ..deprecation import renamed_arguments, suggests_arguments
-from ..distributed import launched, threads
-from ..fitting import Options, Plan, plan as planned, prepare, train
+from ..distributed import launched, threads as threads_of_processes
+from ..fitting import Fitted, Options, Plan, finish, plan as planned, prepare, threads, train, trainer_of
 from ..model import Model
 from ..noise_levels import NoiseLevels
 from ..objectives import LevelDistribution, LevelObjective
@@ -26,14 +27,42 @@ from ..processes import Process
 from ..progress import part
 from ..samplers import Sampler, Sampling
 from ..settings import Data, Network, Training
-from ..training import Progress
+from ..training import Progress, Trainer
 from ..units import Standardize
 from .folder import Run
 from .log import tensorboard_writer
-from .record import asked, packages, resumed
+from .record import asked, chosen, packages, resumed
 from .session import Session
+from .split import write_split
 
 __all__ = ["fit"]
+
+_CONTEXTS = 4096  # of the held-out examples that are kept, for evaluation
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """A fit as the work of a session."""
+
+    plan: Plan
+
+    def threads(self) -> AbstractContextManager[None]:
+        return threads(self.plan)
+
+    def trainer(self) -> Trainer:
+        return trainer_of(self.plan)
+
+    def finish(self, trainer: Trainer) -> Fitted:
+        return finish(self.plan, trainer)
+
+    def chosen(self) -> dict[str, Any]:
+        return chosen(self.plan)
+
+    def keep(self, folder: Run) -> None:
+        write_split(folder, self.plan.prepared.split)
+        if self.plan.prepared.context is not None:
+            kept = {"held_out": self.plan.prepared.context.held_out[:_CONTEXTS]}
+            checkpoint.write_tensors(folder.file("context.safetensors"), kept, {})
 
 
 @renamed_arguments(calibration="noise_levels")
@@ -144,7 +173,8 @@ def fit(
             if len(trusted) > 1:
                 warnings.warn(_how_to_read(found, folder, trusted), stacklevel=4)
             trusting = Run(folder.path, trusted, network if isinstance(network, nn.Module) else None)
-            fitted = Session(trusting, found, tensorboard).run(asked(options, found, x, source, labels), begin, watch)
+            begin(found)
+            fitted = Session(trusting, _Fit(found), tensorboard).run(asked(options, found, x, source, labels), watch)
     if fitted.warning:
         warnings.warn(fitted.warning, stacklevel=4)
     place = {} if folder is None else {"run": str(folder.path)}
@@ -156,7 +186,7 @@ def _with_threads(options: Options) -> Options:
     """The options with the number of threads, where several processes share the work: bits depend on it."""
     if not launched() or options.training.threads is not None:
         return options
-    return replace(options, training=replace(options.training, threads=threads()))
+    return replace(options, training=replace(options.training, threads=threads_of_processes()))
 
 
 @contextlib.contextmanager

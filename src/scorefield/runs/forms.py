@@ -67,11 +67,23 @@ _FORMS: Mapping[str, Mapping[str, Check]] = {
 }
 """What each name in a file must hold, by its place in it."""
 
+_DISTILLED: Mapping[str, Check] = {
+    "teacher": _text,
+    "guidance": _number,
+    "interval": lambda value: (
+        isinstance(value, list) and len(value) == 2 and all(_maybe(_number)(end) for end in value)
+    ),
+    "conditions": lambda value: isinstance(value, list),
+}
+"""What is said of a run that was distilled."""
+
 _IF_THERE: Mapping[str, Mapping[str, Check]] = {
     "run.json": {
         "imported": _mapping,
         "imported.kind": _text,
         "training": _mapping,
+        "asked.distilled": lambda value: _mapping(value) and _DISTILLED.keys() <= value.keys(),
+        **{f"asked.distilled.{name}": check for name, check in _DISTILLED.items()},
     },
     "fit.json": {"warning": _maybe(_text), "on_the_way": _maybe(_mapping), "by_level.train_loss": _maybe(_numbers)},
 }

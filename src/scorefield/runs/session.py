@@ -10,51 +10,66 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from .. import __version__, checkpoint
 from ..distributed import ProcessLostError, decided, first, same
-from ..fitting import Fitted, Plan, finish, threads, trainer_of
+from ..fitting import Fitted
 from ..reading import one_line, reading
 from ..training import Announcer, Progress, Trainer
 from .folder import Run
 from .log import Log
-from .record import check_same, chosen
+from .record import check_same
 from .shared_folder import check_shared
-from .split import write_split
 
-__all__ = ["Session", "deferred_signals"]
+__all__ = ["Session", "Work", "deferred_signals"]
 
 _CHECKPOINT_SECONDS = 30.0
-_CONTEXTS = 4096  # of the held-out examples that are kept, for evaluation
 _STATE = "training.safetensors"
+
+
+class Work(Protocol):
+    """What is done in a folder: a fit, or a distillation."""
+
+    def threads(self) -> contextlib.AbstractContextManager[None]:
+        """Computes within in as many threads as are useful."""
+
+    def trainer(self) -> Trainer:
+        """The training, before its first step."""
+
+    def finish(self, trainer: Trainer) -> Fitted:
+        """Ends training."""
+
+    def chosen(self) -> dict[str, Any]:
+        """What was chosen, and why, as plain data."""
+
+    def keep(self, folder: Run) -> None:
+        """Writes what is needed to evaluate the model: which rows were held out, and their contexts."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """A fit in the folder of a run.
+    """A fit or a distillation in the folder of a run.
 
     Arguments:
         folder: The folder.
-        plan: The fit.
+        work: What is done there.
         tensorboard: Whether the folder also gets a log for TensorBoard.
     """
 
     folder: Run
-    plan: Plan
+    work: Work
     tensorboard: bool = False
 
     def run(
         self,
         request: Mapping[str, Any],
-        begin: Callable[[Plan], None] = lambda plan: None,
         watch: Callable[[Progress], None] = lambda progress: None,
     ) -> Fitted:
         """Trains from the beginning, or from where the run was interrupted; of a run that has ended, reads the model.
 
         Arguments:
             request: What was asked for, as plain data.
-            begin: Is called once, before the first step.
             watch: Is called after every step.
 
         Raises:
@@ -62,26 +77,23 @@ class Session:
             RuntimeError: If a gradient becomes non-finite (NaN or inf), or the folder is in use.
             OSError: If the folder cannot be written; what was there stays.
         """
-        begin(self.plan)
         _check_agreement(request)
-        with contextlib.ExitStack() as held, threads(self.plan):
+        with contextlib.ExitStack() as held, self.work.threads():
             decided(lambda: held.enter_context(self.folder.lock()))
             begun = decided(lambda: self._begun(request))
             check_shared(self.folder.file("run.json"))
             if begun and self.folder.ended:
                 return Fitted(self.folder.model, {**self.folder.read("fit.json"), "warning": ""})  # was given before
-            trainer = trainer_of(self.plan)
+            decided(self._prepare)
+            trainer = self.work.trainer()
             self._drive(trainer, self._opened(trainer), watch)
-            fitted = finish(self.plan, trainer)
+            fitted = self.work.finish(trainer)
             decided(lambda: self._write(fitted))
         return fitted
 
     def _write(self, fitted: Fitted) -> None:
         """Writes the model, and what was measured of it."""
         fitted.model.save(self.folder.file("model.safetensors"))
-        if self.plan.prepared.context is not None:
-            kept = {"held_out": self.plan.prepared.context.held_out[:_CONTEXTS]}
-            checkpoint.write_tensors(self.folder.file("context.safetensors"), kept, {})
         self.folder.write("fit.json", fitted.record)
 
     def _begun(self, request: Mapping[str, Any]) -> bool:
@@ -89,12 +101,11 @@ class Session:
         if self.folder.file("run.json").exists():
             check_same(self.folder, request)
             return True
-        self.folder.write("run.json", {"version": __version__, "asked": dict(request), **chosen(self.plan)})
+        self.folder.write("run.json", {"version": __version__, "asked": dict(request), **self.work.chosen()})
         return False
 
     def _opened(self, trainer: Trainer) -> Log | None:
         """The log, which process 0 keeps, once the trainer is where the run was interrupted."""
-        decided(self._prepare)
         state = self._load(trainer) if self.folder.file(_STATE).exists() else {}
         if not first():
             return None
@@ -103,7 +114,7 @@ class Session:
 
     def _prepare(self) -> None:
         """Writes what is held out, and removes what a killed process was about to write."""
-        write_split(self.folder, self.plan.prepared.split)
+        self.work.keep(self.folder)
         self.folder.clean()
 
     def _load(self, trainer: Trainer) -> dict[str, Any]:
@@ -161,7 +172,7 @@ class Session:
 def _check_agreement(request: Mapping[str, Any]) -> None:
     """Raises unless all processes were asked for the same, and have the same data."""
     asked = {name: value for name, value in request.items() if name not in ("source", "fingerprint")}
-    facts = {"data": str(request["fingerprint"]), "what was asked for": _digest(json.dumps(asked).encode())}
+    facts = {"data": str(request.get("fingerprint")), "what was asked for": _digest(json.dumps(asked).encode())}
     same(facts, "start all processes with the same command on the same data")
 
 

@@ -5,6 +5,7 @@ from .ancestral import DDIM, Ancestral
 from .annealed import AnnealedLangevin, ConsistentAnnealed, annealed_langevin
 from .base import AdaptiveSampler, Move, OneStepSampler, Sampler
 from .churn import Churn
+from .consistency import Consistency
 from .corrector import PredictorCorrector
 from .defaults import flow_sampling, sde_sampling
 from .draw import sample, trajectory, trajectory_from
@@ -22,6 +23,7 @@ __all__ = [
     "Ancestral",
     "AnnealedLangevin",
     "Churn",
+    "Consistency",
     "ConsistentAnnealed",
     "DDIM",
     "DPM",

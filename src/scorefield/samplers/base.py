@@ -43,6 +43,22 @@ class Sampler(abc.ABC):
     gives_data: bool = False
     """Whether the last move of its trajectory gives data, which have no noise left to remove."""
 
+    consistency: bool = False
+    """Whether it draws with a consistency function (`denoisers.ConsistencyFunction`): all others need a denoiser."""
+
+    def check_denoiser(self, diffusion: Diffusion) -> None:
+        """Whether a diffusion holds what it draws with.
+
+        Raises:
+            ValueError: If it needs a denoiser and gets a consistency function, or the other way round.
+        """
+        name = type(self).__name__
+        if not self.consistency:
+            diffusion.denoiser.check_mean(f"the sampler {name}")
+        elif diffusion.denoiser.distilled_from is None:
+            what = f"the sampler {name} draws with a consistency function, and this model is a denoiser"
+            raise ValueError(f"{what}: distill it first, model.distill(), or take another sampler")
+
     @property
     def states(self) -> int:
         """How many states it holds for a sample: 1 unless each is drawn from particles of its own."""

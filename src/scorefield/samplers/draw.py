@@ -33,8 +33,10 @@ def trajectory_from(
 
     Raises:
         TypeError: If the sampler or the denoiser returns anything but a tensor of the shape of `x`.
+        ValueError: If the sampler needs a denoiser and the diffusion has a consistency function, or the other way round.
         RuntimeError: If a state becomes non-finite (NaN or inf).
     """
+    sampler.check_denoiser(diffusion)
     states, last = sampler.trajectory(diffusion, x, times, rng), times[0]
     final = denoise and not sampler.gives_data and not sampler.adaptive  # whose one step is nearly all of the work
     count = len(times) - 1 + final

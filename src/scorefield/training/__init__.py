@@ -4,15 +4,16 @@ from .announcing import Announcer
 from .average import PowerAverage, exponent
 from .classifier import train_classifier
 from .density import ConditionalDensity, train_density
-from .feed import Feed
+from .feed import Batches, Feed
 from .flat import Flat
 from .held_out import held_out_losses, losses_by_level, parts_of
 from .loop import Progress, Trainer
 from .optimizer import Optimizer
 
 __all__ = [
-    "ConditionalDensity",
     "Announcer",
+    "Batches",
+    "ConditionalDensity",
     "Feed",
     "Flat",
     "Optimizer",

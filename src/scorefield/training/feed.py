@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
@@ -9,9 +12,31 @@ from ..data import Rows
 from ..rng import Steps, passes
 from ..units import Units
 
-__all__ = ["Feed"]
+__all__ = ["Batches", "Feed"]
 
 _KEPT = 2**30  # bytes of standardized data that are kept ready on the device
+
+
+class Batches(Protocol):
+    """What a trainer learns from: batches that are addressed by their numbers."""
+
+    batch: int
+    """The batch size."""
+    device: torch.device
+    """Where batches are."""
+
+    @property
+    def rows(self) -> Sized:
+        """The examples of an epoch."""
+
+    def batches(self, number: int, count: int = 1) -> Tensor:
+        """The batches `number` to `number + count` one after another, of shape `(count · batch, *D)`."""
+
+    def contexts(self, number: int, count: int = 1) -> Tensor | None:
+        """The contexts of these batches, of shape `(count · batch, size, …)`; None for an unconditional model."""
+
+    def reference(self, number: int, count: int, size: int) -> tuple[Tensor | None, bool]:
+        """Up to `size` other examples over which targets may be averaged; and whether these are all there are."""
 
 
 class Feed:

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from ..denoisers import Denoiser, DenoiserModule
-from ..objectives import LevelDistribution, LevelObjective
+from ..objectives import LevelDistribution
 from ..progress import report
-from ..rng import Samples
+from ..rng import Rng, Samples
 from ..tensors import expand
 
-__all__ = ["PARTS", "HeldOut", "excess", "held_out_losses", "losses_by_level", "parts_of"]
+__all__ = ["PARTS", "HeldOut", "LevelLoss", "excess", "held_out_losses", "losses_by_level", "parts_of"]
 
 PARTS = 8  # of the distribution of levels, equally probable
 _NUMBERS = 2**18  # that the network sees at once
+
+
+class LevelLoss(Protocol):
+    """A loss that is a mean over a distribution of noise levels: a `LevelObjective`, or one like it."""
+
+    @property
+    def levels(self) -> LevelDistribution:
+        """The distribution of the noise levels."""
+
+    def __call__(self, denoiser: Denoiser, x0: Tensor, rng: Rng, /) -> Tensor:
+        """The losses of examples, `(B, *D)` to `(B,)`, at levels that `rng` draws."""
+
+    def at(self, denoiser: Denoiser, x0: Tensor, level: Tensor, rng: Rng, /) -> Tensor:
+        """The losses of examples at levels that broadcast against them."""
 
 
 class HeldOut(NamedTuple):
@@ -40,7 +54,7 @@ def _one_by_one(function: Callable[[Tensor], Tensor], items: Sequence[Tensor]) -
 def held_out_losses(
     denoiser: DenoiserModule,
     x: Tensor,
-    objective: LevelObjective,
+    objective: LevelLoss,
     count: int,
     seed: int = 0,
     context: Tensor | None = None,
@@ -86,7 +100,7 @@ def excess(losses: Tensor, best: Tensor) -> float:
 def losses_by_level(
     denoiser: DenoiserModule,
     x: Tensor,
-    objective: LevelObjective,
+    objective: LevelLoss,
     levels: Tensor,
     seed: int = 0,
     context: Tensor | None = None,

@@ -14,14 +14,13 @@ from torch import Tensor
 from ..context import drop_context, shuffle_sets
 from ..denoisers import DenoiserModule
 from ..distributed import each, size
-from ..objectives import LevelObjective
 from ..progress import mapped, part
 from ..rng import Rng, Steps
 from ..settings import Training
 from .average import PowerAverage
-from .feed import Feed
+from .feed import Batches
 from .flat import Flat
-from .held_out import HeldOut, excess, held_out_losses
+from .held_out import HeldOut, LevelLoss, excess, held_out_losses
 from .optimizer import Optimizer
 from .parts import SharedParts
 from .prepared import can_prepare, prepared_losses
@@ -76,9 +75,9 @@ class Trainer:
     def __init__(
         self,
         denoiser: DenoiserModule,
-        feed: Feed,
+        feed: Batches,
         held_out: Tensor,
-        objective: LevelObjective,
+        objective: LevelLoss,
         training: Training,
         seed: int = 0,
         context: Tensor | None = None,

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..denoisers import DenoiserModule
-from ..objectives import DenoisingScoreMatching, Objective, posterior_mean
+from ..objectives import DenoisingScoreMatching, posterior_mean
 from ..rng import Rng
+from .held_out import LevelLoss
 
 __all__ = ["can_prepare", "prepared_losses"]
 
@@ -19,13 +20,13 @@ __all__ = ["can_prepare", "prepared_losses"]
 _FROM = (0.05, 0.4)  # the level from which other data matter for a data point: vectors, grids
 
 
-def can_prepare(objective: Objective, denoiser: DenoiserModule) -> bool:
+def can_prepare(objective: LevelLoss, denoiser: DenoiserModule) -> bool:
     """Whether losses can be prepared for several batches together."""
     return isinstance(objective, DenoisingScoreMatching) and denoiser.preconditioned is not None
 
 
 def prepared_losses(
-    objective: Objective,
+    objective: LevelLoss,
     denoiser: DenoiserModule,
     x0: Tensor,
     count: int,
@@ -69,7 +70,7 @@ def prepared_losses(
 
 
 def _by_objective(
-    objective: Objective, denoiser: DenoiserModule, x0: Tensor, count: int, rng: Rng, context: Tensor | None
+    objective: LevelLoss, denoiser: DenoiserModule, x0: Tensor, count: int, rng: Rng, context: Tensor | None
 ) -> list[Callable[[], Tensor]]:
     """The losses by the objective itself, each computed when it is called."""
 

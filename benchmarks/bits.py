@@ -24,7 +24,7 @@ import scorefield.generative
 import scorefield.posterior
 import scorefield.samplers
 from scorefield.data import Schema
-from scorefield.denoisers import EDMPrediction, Gaussian, Preconditioned
+from scorefield.denoisers import ConsistencyFunction, EDMPrediction, Gaussian, Preconditioned
 from scorefield.measurement import Linear, Mask, Measurement
 from scorefield.model import Model
 from scorefield.nn import MLP, UNet
@@ -74,6 +74,8 @@ def case(kind: str, method: Any, width: int = 256) -> tuple[Model, Any]:
     if isinstance(method, ReplacementSMC):
         known = torch.arange(math.prod(event)).reshape(1, *event) % 3 == 0
         return model._with_rows(torch.full((1, *event), 0.5).double(), known, complete=True), method
+    if isinstance(method, Sampler) and method.consistency:
+        return model.replace(denoiser=ConsistencyFunction(model.denoiser, 0.05, "a denoiser")), method
     if not isinstance(method, PosteriorMethod):
         return model, method
     mask = Mask(torch.arange(math.prod(shape)).reshape(shape) % 3 == 0)

@@ -101,20 +101,22 @@ def example_pages(root: Path) -> dict[str, str]:
     """A page for each script in `examples/`: what it says of itself, its figure where there is one, and its code."""
     pages, titles = {}, []
     for path in sorted((root / "examples").glob("*.py")):
-        about = ast.get_docstring(ast.parse(path.read_text())) or ""
+        tree = ast.parse(path.read_text())
+        about = ast.get_docstring(tree) or ""
         title, _, rest = about.partition("\n")
         rest = re.sub(r"^ *(python examples/.*)$", r"```console\n$ \1\n```", rest, flags=re.MULTILINE)
         rest = re.sub(r"(?<!\n)\n(```console)", r"\n\n\1", rest)
+        first = (tree.body[0].end_lineno or 0) + 2 if about else 1  # of the code
         figure = root / "docs" / f"{path.stem}.png"
         parts = [f"# {title.rstrip('.')}", plain(rest.strip())]
         if figure.exists():
             parts.append(f"![{title.rstrip('.')}](../../{figure.name})")
-        parts.append(f"```{{literalinclude}} ../../../examples/{path.name}\n:language: python\n```")
+        parts.append(f"```{{literalinclude}} ../../../examples/{path.name}\n:language: python\n:lines: {first}-\n```")
         pages[f"examples/{path.stem}.md"] = "\n\n".join(parts) + "\n"
         titles.append(path.stem)
-    tree = "\n".join(["```{toctree}", ":maxdepth: 1", "", *(f"examples/{name}" for name in titles), "```"])
+    contents = "\n".join(["```{toctree}", ":maxdepth: 1", "", *(f"examples/{name}" for name in titles), "```"])
     intro = "Each script of `examples/` runs as it stands. The [gallery](../gallery.md) shows what they make."
-    pages["examples.md"] = f"# The scripts\n\n{intro}\n\n{tree}\n"
+    pages["examples.md"] = f"# The scripts\n\n{intro}\n\n{contents}\n"
     return pages
 
 

@@ -30,7 +30,7 @@ FLOORS = [
         "progress",
         "replacing",
     },
-    {"bars", "settings", "tensors", "rng", "spec", "limits", "_old_names", "reading", "destinations"},
+    {"bars", "distributed", "settings", "tensors", "rng", "spec", "limits", "_old_names", "reading", "destinations"},
     {"derivatives", "calls"},
     {"ode", "nn", "data", "mcmc"},
     {"processes", "denoisers", "units", "checkpoint", "metrics", "measurement", "context"},

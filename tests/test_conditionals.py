@@ -34,7 +34,7 @@ def conditional(x: np.ndarray, given: tuple[int, ...]) -> tuple[list[int], np.nd
     return f, MEAN[f] + gain @ (x[g] - MEAN[g]), COVARIANCE[np.ix_(f, f)] - gain @ COVARIANCE[np.ix_(g, f)]
 
 
-@pytest.fixture(scope="module", params=["residual", "tokens"])
+@pytest.fixture(scope="module", params=["residual", pytest.param("tokens", marks=pytest.mark.slow)])
 def model(request):
     """One small fit, of a residual MLP or of tokens."""
     network = {"residual": Network(widths=(64,), depth=2), "tokens": TOKENS}[request.param]

@@ -241,8 +241,8 @@ def test_moons_given_one_coordinate():
     rng = np.random.default_rng(0)
     angle, up = rng.uniform(0, np.pi, 3000), rng.random(3000) < 0.5
     x = np.stack([np.where(up, np.cos(angle), 1 - np.cos(angle)), np.where(up, np.sin(angle), 0.5 - np.sin(angle))], 1)
-    made = fit(x + 0.08 * rng.normal(size=x.shape), training=Training(steps=1000))
-    drawn = made.condition({0: -0.5}).sample(200)
+    made = fit(x + 0.08 * rng.normal(size=x.shape), training=Training(steps=700))
+    drawn = made.condition({0: -0.5}).sample(100)
     assert (drawn[:, 0] == -0.5).all() and (drawn[:, 1] > 0.25).mean() >= 0.97
     with pytest.raises(ValueError, match="columns are those of tables and vectors"):
         fit(np.random.default_rng(0).normal(size=(40, 8, 8)), steps=1)._with_known({0: 1.0})

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         diagnostics as diagnostics,
         diffusion as diffusion,
         display as display,
+        distributed as distributed,
         evaluation as evaluation,
         fitting as fitting,
         gaussian_frame as gaussian_frame,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -162,16 +162,17 @@ class GenerativeModel(nn.Module, abc.ABC):
         batch: int | None = None,
         schedule: Schedule | str | None = None,
         process: Process | str | None = None,
+        chosen: Sequence[int] | None = None,
     ) -> Iterator[Tensor]:
         """Draws samples a batch at a time, `(B, *D)` in the layout of networks and the units of the data, as `sample` does.
 
-        Memory stays bounded however many are drawn; `model.schema.pack` gives a batch the form of the data.
+        Memory stays bounded however many are drawn; `model.schema.pack` gives a batch the form of the data. With `chosen`,
+        those batches alone are drawn, by their numbers, each of `batch_size` samples: several processes share them.
         """
         self._check(count, batch)
         sampling = self._chosen(sampler, steps, schedule, process)
-        size = self._block(sampling)
-        size, asked = -(-(batch or self._batch()) // size) * size, batch
-        diffusion, sources, rules = self.diffusion, self._sources(count, seed, size), self._rules()
+        size, asked = self.batch_size(sampling, batch), batch
+        diffusion, sources, rules = self.diffusion, self._sources(count, seed, size, chosen), self._rules()
 
         def draw(numbers: Tensor, rng: Rng) -> Tensor:
             return self._draw(diffusion, numbers, rng, sampling, denoise)
@@ -182,16 +183,22 @@ class GenerativeModel(nn.Module, abc.ABC):
                 return draw_valid(draw, rules, rng).x if rules else draw(_numbers(rng), rng)
 
         valid = map(drawn, sources)
-        return valid if asked is None or asked == size else regrouped(valid, asked)
+        return valid if asked is None or asked == size or chosen is not None else regrouped(valid, asked)
+
+    def batch_size(self, sampler: SamplingLike = None, batch: int | None = None) -> int:
+        """How many samples are drawn at once where `batch` are asked for: on a CPU in whole blocks."""
+        block = self._block(self._chosen(sampler))
+        return -(-(batch or self._batch()) // block) * block
 
     def _rules(self) -> Rules:
         """What samples must satisfy: declared constraints, and bounds of columns that follow from others."""
         found = [Constraint(text) for text in self.schema.constraints]
         return Rules(found, self.schema.pack, self.schema.columns, self.standardize.outside)
 
-    def _sources(self, count: int, seed: int, size: int) -> Iterator[Samples]:
-        """The random source of each batch of `size`."""
-        return (Samples(seed, start, min(size, count - start), "sample") for start in range(0, count, size))
+    def _sources(self, count: int, seed: int, size: int, chosen: Sequence[int] | None = None) -> Iterator[Samples]:
+        """The random source of each batch of `size`, or of the chosen ones."""
+        starts = range(0, count, size) if chosen is None else (i * size for i in chosen)
+        return (Samples(seed, start, min(size, count - start), "sample") for start in starts)
 
     def _chosen(
         self,
@@ -409,8 +416,7 @@ class GenerativeModel(nn.Module, abc.ABC):
         if frames < 2:
             raise ValueError(f"an interpolation has two ends: frames must be 2 or more, got {frames}")
         sampling, diffusion, found = self._chosen(sampler), self.diffusion, []
-        size = self._block(sampling)
-        size *= -(-self._batch() // size)
+        size = self.batch_size(sampling)
         for angle in (math.pi / 2 * i / (frames - 1) for i in range(frames)):
             pairs = zip(*(self._sources(count, seed, size) for seed in seeds))
             parts = [self._draw(diffusion, _numbers(a), Mixed(a, b, angle), sampling) for a, b in pairs]

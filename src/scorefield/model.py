@@ -220,6 +220,7 @@ class Model(ConditionableModel):
         batch: int | None = None,
         target_error: float | None = None,
         extrapolate: bool = False,
+        shared: bool = False,
     ) -> LogProb:
         """The log-density of data, in nats and in the units of the data, with its errors.
 
@@ -236,6 +237,8 @@ class Model(ConditionableModel):
                 missing values the tolerance is 1e-3 by default: the places in cells leave a larger error.
             seed: The seed of the probes.
             batch: How many rows are integrated at once.
+            shared: Whether processes that `torchrun` has started share the rows, all of which then call it alike; the result
+                is the same, in all of them.
 
         Returns:
             The values, their errors, and the numbers of evaluations, each of shape `(N,)`.
@@ -245,7 +248,7 @@ class Model(ConditionableModel):
                 method has no log-density (`DAPS`, `RePaint`).
         """
         with shown(), part(0, 1, "log-densities"):
-            return self.density(seed, probes, tolerance, batch, target_error, extrapolate).log_prob(x)
+            return self.density(seed, probes, tolerance, batch, target_error, extrapolate, shared).log_prob(x)
 
     def density(
         self,
@@ -255,6 +258,7 @@ class Model(ConditionableModel):
         batch: int | None = None,
         target_error: float | None = None,
         extrapolate: bool = False,
+        shared: bool = False,
     ) -> Density:
         """Bits per dimension, bounds, marginals, conditionals and p-values, with the arguments of `log_prob`.
 
@@ -262,7 +266,7 @@ class Model(ConditionableModel):
             ValueError: As `log_prob`.
         """
         self._check(1, batch)
-        how = (batch or self._batch(), seed, probes, tolerance, target_error, extrapolate)
+        how = (batch or self._batch(), seed, probes, tolerance, target_error, extrapolate, shared)
         return Density(self.schema, DataDensity(self._precise, self.standardize, *how))
 
     def save(self, path: str | os.PathLike[str]) -> None:

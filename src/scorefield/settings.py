@@ -198,7 +198,8 @@ class Training:
             leaves them to AdamW.
         warmup: The number of steps over which learning rates rise from 0.
         clip: Maximum gradient norm.
-        accumulate: The number of batches whose gradients are added up for a step.
+        accumulate: The number of batches whose gradients are added up for a step. Where several processes share the steps, it
+            is a multiple of their number; 1 then becomes 4, or as many as are needed, and the batch is divided by that.
         reference_batch: The number of other examples over which targets are averaged (stable targets); 0 for none.
         unconditional: The fraction of the examples whose context is dropped, so that the model also learns the unconditional
             distribution, as guidance needs; 0 for none.
@@ -206,6 +207,8 @@ class Training:
         averages: The relative widths of the power-function averages of the weights.
         evaluations: How often the held-out loss is measured during training.
         patience: Training stops when this many consecutive measurements are significantly above the best one.
+        threads: The number of threads that a process computes with on a CPU, on which the last bits depend. By default all,
+            or one where more slow a small network down, or where several processes share the steps.
     """
 
     minutes: float | None = None
@@ -223,6 +226,7 @@ class Training:
     averages: tuple[float, ...] = (0.05, 0.15)
     evaluations: int = 40
     patience: int = 12
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         budgets = {n: getattr(self, n) for n in ("minutes", "steps", "epochs") if getattr(self, n) is not None}
@@ -230,7 +234,7 @@ class Training:
             raise ValueError(f"choose one budget: minutes, steps or epochs; got {budgets}")
         for name, value in budgets.items():
             _check_budget(name, value)
-        for name in ("batch", "learning_rate", "clip", "accumulate", "evaluations", "patience"):
+        for name in ("batch", "learning_rate", "clip", "accumulate", "evaluations", "patience", "threads"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"training needs {name} > 0, got {name}={value:g}")

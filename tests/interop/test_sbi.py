@@ -186,9 +186,9 @@ def test_wide_observations_are_not_for_the_likelihood():
     rng = np.random.default_rng(0)
     theta = rng.uniform(0, 1, size=(300, 1))
     inference = SBI(Independent(Uniform(torch.zeros(1), torch.ones(1)), 1))
-    inference.append_simulations(theta, theta + 0.5 * rng.normal(size=(300, 61))).train(max_num_epochs=20)
+    inference.append_simulations(theta, theta + 0.5 * rng.normal(size=(300, 201))).train(max_num_epochs=20)
     assert inference.why.startswith("the posterior itself was learned") and inference.nle.likelihood is None
-    assert inference.build_posterior().sample((5,), x=np.full(61, 0.5)).shape == (5, 1)
+    assert inference.build_posterior().sample((5,), x=np.full(201, 0.5)).shape == (5, 1)
 
 
 @pytest.mark.slow

@@ -59,6 +59,17 @@ def test_members_are_averaged_and_computed_together():
     torch.testing.assert_close(density.member_log_probs(own, given.expand(3, -1, -1))[0], each[0])
 
 
+@pytest.mark.parametrize("features", [3, 21])
+@torch.no_grad()
+def test_pairs_of_every_row_and_context(features):
+    density = made(features, 2, members=3)
+    x, given = torch.randn(4, features).double(), torch.randn(5, 2).double()
+    each = density.each_log_prob(x, given)
+    assert each.shape == (5, 4)
+    for i in range(4):
+        torch.testing.assert_close(each[:, i], density.log_prob(x[i].expand(5, -1), given))
+
+
 @pytest.mark.parametrize("features", [2, 21])
 @torch.no_grad()
 def test_near_singular_data_start_at_their_regression(features):

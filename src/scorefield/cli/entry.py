@@ -21,9 +21,9 @@ from cyclopts import CycloptsError
 from ..bars import display
 from ..reading import deliberate, one_line, out_of_memory
 from .inputs import check_output
+from .launching import complain, launched, shares
 from .options import names_of, with_new_words
 from .stopping import Stopped, stoppable
-from .terminal import say
 from .unwrapping import unwrap_all
 from .verbs import app
 
@@ -62,6 +62,11 @@ def main(words: Sequence[str] | None = None) -> int:
     end = words.index("--") if "--" in words else len(words)
     debug = _DEBUG in words[:end]
     words = [word for i, word in enumerate(words) if word != _DEBUG or i > end]
+    return launched(lambda: _run(words, debug), lambda error: _failed(error, words, _MISTAKE, debug))
+
+
+def _run(words: Sequence[str], debug: bool) -> int:
+    """Runs a command in this process, or its part of it; returns the exit status."""
     try:
         command, bound, _ = app.parse_args(words, print_error=False, exit_on_error=False)
     except Exception as error:
@@ -69,7 +74,8 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         with stoppable(), display():
             check_output(bound.arguments)
-            command(*bound.args, **bound.kwargs)
+            if shares(command):
+                command(*bound.args, **bound.kwargs)
             sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -77,10 +83,10 @@ def main(words: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _failed(error, words, _MISTAKE, debug)
     except KeyboardInterrupt:
-        say("interrupted")
+        complain("interrupted")
         return 130
     except Stopped as stop:
-        say(stop.line)
+        complain(stop.line)
         return int(stop.code)  # type: ignore[arg-type]
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
@@ -95,9 +101,12 @@ def _failed(error: Exception, words: Sequence[str], status: int, debug: bool) ->
         traceback.print_exception(error)
     if _is_defect(error):
         what = f"this is a defect of scorefield: {type(error).__name__}: {one_line(error)}"
-        say(f"error: {what}; run the same with {_DEBUG} and report it, with what that shows, at its issue tracker")
+        complain(
+            f"error: {what}; run the same with {_DEBUG} and report it, with what that shows, at its issue tracker",
+            error,
+        )
         return _DEFECT
-    say(f"error: {_message(error, words)}")
+    complain(f"error: {_message(error, words)}", error)
     return status
 
 

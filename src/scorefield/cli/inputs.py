@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ from typing import Any
 
 from ..overwriting import refuse_overwriting
 
-__all__ = ["check_output"]
+__all__ = ["check_output", "described"]
 
 _WRITTEN = ("output", "cache")  # paths that are not read
 _QUOTED = re.compile(r"""["']([^"']+)["']""")  # as in linear('matrix.npy')
@@ -43,6 +44,21 @@ def check_output(arguments: Mapping[str, Any]) -> None:
         if _run_of(folder) is not None:
             inputs = _files_of(folder) | inputs
     refuse_overwriting(output, inputs)
+
+
+def described(**arguments: Any) -> str:
+    """Arguments of a command as a text, with the content of the files that they name: what it computes depends on nothing else.
+
+    Arguments:
+        arguments: Paths, texts, numbers, options; of the folder of a run its model counts.
+    """
+    found = []
+    for name, value in arguments.items():
+        paths = list(_paths(name, value))
+        files = [path / "model.safetensors" if path.is_dir() else path for path in paths]
+        contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()]
+        found.append(f"{name}={'' if paths == [value] else repr(value)} {' '.join(contents)}")
+    return "; ".join(found)
 
 
 def _paths(name: str, value: Any) -> Iterator[Path]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from .launching import first, shares_work
 from .options import Conditions, Reading
 from .terminal import say
 from .verbs import Config, Device, Seed, app, device_of, flat, model_of
@@ -30,8 +31,10 @@ _FITTED = 4096  # data that the mixture of the self-check is fitted to
 
   scorefield logprob run data.npy -o densities.csv
   scorefield logprob run new.csv -o densities.parquet --target-error 0.001
-  scorefield logprob run digits.npz -n 100 --draws 2 --check""",
+  scorefield logprob run digits.npz -n 100 --draws 2 --check
+  torchrun --nproc-per-node 4 -m scorefield logprob run data.npy -o d.csv""",
 )
+@shares_work
 def logprob(
     run: Path,
     data: Path,
@@ -56,7 +59,7 @@ def logprob(
 
     Arguments:
         run: The folder of a run, or a model.safetensors.
-        data: A file of data in the form of the training data, or a folder of images.
+        data: A file of data in the form of the training data, or a folder of files or of images.
         output: A table to write, .csv or .parquet: log_prob, its errors, evaluations of the network.
         count: Use only the first so many examples; by default all.
         probes: The number of random probes for the divergence, 0 for the exact one; by default exact up to 64 dimensions.
@@ -81,19 +84,19 @@ def logprob(
         some = model.schema.unpack(x[:_FITTED], torch.float64)
         _check(model, some, {**solver, "seed": seed, "extrapolate": extrapolate})
     x = x if count is None else x[:count]
-    found = model.log_prob(x, seed=seed, extrapolate=extrapolate, **solver)
+    found = model.log_prob(x, seed=seed, extrapolate=extrapolate, **solver, shared=True)
     columns = {"log_prob": found.value, **{name: getattr(found, name) for name in (*_ERRORS, "evaluations")}}
     size = math.prod(model.schema.inner_shape)
     each = "" if model.schema.readings is not None else f", {_mean(found.value / size)} a dimension"
     say(f"{len(found):,} data: log-density {_mean(found.value)} nats{each}")
     say(f"their errors: {_median(found)}")
     if draws is not None:
-        bits = model.density(seed=seed, **solver).bits_per_dim(x, draws)
+        bits = model.density(seed=seed, **solver, shared=True).bits_per_dim(x, draws)
         columns |= {"bits_per_dim": bits.value, "bits_per_dim_error": bits.standard_error}
         columns |= {"bits_per_dim_tight": bits.tight}
         places = f"{draws} point{'s' * (draws > 1)} in each cell"
         say(f"bits per dimension, by uniform dequantization at {places}: {_mean(bits.value)}")
-    if output is not None:
+    if output is not None and first():
         _write(output, columns)
         print(output)
 

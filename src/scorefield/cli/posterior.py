@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from .inputs import described
+from .launching import first, shares_work
 from .options import Conditions, Drawing
 from .terminal import say, table
 from .verbs import Config, Device, app, device_of, flat, model_of
@@ -40,6 +42,7 @@ _SAMPLERS = ("daps", "repaint", "twistedparticles")  # methods that are samplers
     "another with | between them; methods those of scorefield.posterior (momentmatching, pigdm, tmpd, dps, annealed), "
     "and twistedparticles, daps and repaint. Arrays are given as files: 'A.npy'. An unknown name lists them all.",
 )
+@shares_work
 def posterior(
     run: Path,
     y: Path,
@@ -80,6 +83,7 @@ def posterior(
     """
 
     from ..data import check as check_output
+    from ..runs import drawn
 
     if (count is None) != (output is None) or (count is None and not check):
         raise ValueError(
@@ -93,14 +97,18 @@ def posterior(
         check_output(output, model.schema)
     model = conditions.applied(model.to(device_of(device)))
     given = model.observe(_measurement(y, operator, noise, model), _method(method))
-    if check:
+    if check and first():
         _check(given, simulations, seed, sampling)
     if count is None or output is None:
         return
-    if particles is not None:
+    if particles is None:
+        texts = {"drawing": drawing, "conditions": conditions, "operator": operator, "noise": noise, "method": method}
+        asked = described(run=run, y=y, **texts, device=model.device.type)
+        with drawn(given, count, output, asked, seed, sampling, batch) as batches:
+            if first():
+                _written(given, batches, count, output, sampling)
+    elif first():
         _weighed(given, count, output, seed, particles, islands, sampling)
-    else:
-        _written(given, given.batches(count, seed, sampling, batch=batch), count, output, sampling)
     print(output)
 
 

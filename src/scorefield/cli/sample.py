@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from .inputs import described
+from .launching import first, shares_work
 from .options import NAMES, Conditions, Drawing
 from .terminal import say
 from .verbs import Config, Device, app, device_of, flat, model_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..model import Model
 
 __all__ = ["sample"]
 
@@ -25,10 +33,12 @@ __all__ = ["sample"]
   scorefield sample run -n 64 -o pictures/ --sampler "ddim(eta=1, steps=200)"
   scorefield sample run -n 64 -o pictures/ --process vp --schedule karras
   scorefield sample run -n 64 -o threes/ --given label=3 --guidance 2
+  torchrun --nproc-per-node 4 -m scorefield sample run -n 1000000 -o new.npy
 
 """
     + NAMES,
 )
+@shares_work
 def sample(
     run: Path,
     /,
@@ -44,7 +54,8 @@ def sample(
 ) -> None:
     """Draw samples from a run, in the form of its training data.
 
-    Sample i depends only on the seed and on i, not on how many are drawn or on the batch.
+    Sample i depends only on the seed and on i, not on how many are drawn, on the batch or on the number of processes.
+    Processes that torchrun has started keep what they have drawn; if they are killed, the same command goes on.
 
     Arguments:
         run: The folder of a run, or a model.safetensors.
@@ -53,22 +64,31 @@ def sample(
         seed: The random seed.
         batch: How many samples are drawn at once; memory grows with it.
     """
-    import torch
-
-    from ..data import check, lost, write
+    from ..data import check
+    from ..runs import drawn
 
     sampling = drawing.sampling()
     model = model_of(run)
     check(output, model.schema)
     model = conditions.applied(model.to(device_of(device)))
-    batches = model.batches(count, seed, sampling, batch=batch)
-    if model.schema.readings is not None:  # their rows are numbered: all at once
+    asked = described(run=run, drawing=drawing, conditions=conditions, device=model.device.type)
+    with drawn(model, count, output, asked, seed, sampling, batch) as batches:
+        if first():
+            _write(model, batches, count, output)
+            print(output)
+
+
+def _write(model: Model, batches: Iterator[Tensor], count: int, output: Path) -> None:
+    """Writes samples, a batch at a time; of readings all at once, as their rows are numbered."""
+    import torch
+
+    from ..data import lost, write
+
+    if model.schema.readings is not None:
         whole = model.schema.pack(torch.cat(list(batches)))
         write(output, [whole], len(whole), model.schema)
-        print(output)
         return
     missing = lost(output, model.schema)
     if missing is not None:
         say(missing)
     write(output, map(model.schema.pack, batches), count, model.schema)
-    print(output)

@@ -18,6 +18,7 @@ from .. import __version__
 from ..bars import duration
 from ..progress import part
 from ..settings import Network, Training
+from .launching import complain, shares_work
 from .options import Choices, Form, Reading, from_file
 from .terminal import number, say, table
 
@@ -53,7 +54,7 @@ app = App(
     version=__version__,
     help="""Learn the distribution of your data from samples, then draw new samples.
 
-Give it a table, signals, fields or images: a file (.npy .npz .csv .parquet .xlsx .h5 .nc .zarr) or a folder of images. It chooses noise levels, network and budget from the data, says why, and trains a score-based model whose samples have the form of the data: the same columns, types, shapes and units.
+Give it a table, signals, fields or images: a file (.npy .npz .csv .parquet .xlsx .h5 .nc .zarr) a folder of .npy or .parquet files, or one of images. It chooses noise levels, network and budget from the data, says why, and trains a score-based model whose samples have the form of the data: the same columns, types, shapes and units.
 
 The main steps in three commands:
 
@@ -84,8 +85,10 @@ The main steps in three commands:
     --parametrization v
   scorefield fit visits.csv -o run --groups patient
   scorefield fit prices.csv -o run --split time=day
-  scorefield fit data.npy -o run --config run.toml""",
+  scorefield fit data.npy -o run --config run.toml
+  torchrun --nproc-per-node 4 -m scorefield fit data.npy -o run""",
 )
+@shares_work
 def fit(
     data: Path,
     /,
@@ -109,7 +112,7 @@ def fit(
     If the fit is interrupted, the same command resumes it and gives the same result.
 
     Arguments:
-        data: A file, or a folder of images.
+        data: A file, or a folder: of .npy or .parquet files, or of images.
         output: The folder of the run.
         context: A file with the context of each example (labels, numbers, a table, fields), for a conditional model:
             scorefield sample run --given label=3.
@@ -172,12 +175,20 @@ def _introduce(plan: Plan) -> None:
             say(line)
     say(f"network: {plan.choice('network').value}")
     budget = next(f"{getattr(training, n):g} {n}" for n in ("minutes", "steps", "epochs") if getattr(training, n))
-    say(f"budget: {budget}, batches of {training.batch}, on {plan.device}")
+    times = f"{training.accumulate} x " if training.accumulate > 1 else ""
+    say(f"budget: {budget}, batches of {times}{training.batch}, on {plan.device}{_processes()}")
     low, high = plan.noise_levels.sigma_min, plan.noise_levels.sigma_max
     say(f"noise levels: {low:.3g} to {high:.3g} standard deviations; scorefield info says why")
     for choice in plan.choices:
         if choice.given:
             say(f"{choice.name}: {choice.value}")
+
+
+def _processes() -> str:
+    """How many processes share the work, if several do."""
+    from ..distributed import size
+
+    return f" in {size()} processes" if size() > 1 else ""
 
 
 def _columns(schema: Schema) -> None:
@@ -204,7 +215,7 @@ def _stoppable(output: Path) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit) as error:
         kept = (output / "training.safetensors").is_file()
         advice = "the same command resumes it" if kept else "nothing was trained yet"
-        say(f"interrupted: {advice}")
+        complain(f"interrupted: {advice}")
         raise SystemExit(error.code if isinstance(error, SystemExit) else 130) from None
 
 
@@ -248,7 +259,7 @@ def noise_levels(
     """Choose the noise levels and other settings from the data, and print the reasons. Nothing is trained.
 
     Arguments:
-        data: A file, or a folder of images.
+        data: A file, or a folder: of .npy or .parquet files, or of images.
         output: A figure to write: distances between data, the overlap of neighbouring levels, an example at several levels.
         overlap: How much neighbouring levels of annealed Langevin dynamics overlap; 0.5667 gives the ladders of NCSNv2.
         moves: How many moves annealed Langevin dynamics makes at each level; by default chosen to suit the levels.

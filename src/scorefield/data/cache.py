@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..distributed import decided
 from ..replacing import clear, replacing
 from .dtypes import check_dtype
 from .errors import DataError
@@ -67,21 +68,33 @@ class Store:
                 f"{self.source} holds more than {self.limit / 2**30:.3g} GiB: name a folder for a copy "
                 "that is read by parts (cache=…), or raise limit=…"
             )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        clear(self.folder)
         identity = {"source": str(self.source.resolve()), **options}
         name = f"{self.source.stem}-{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]}"
         data, record = self.folder / f"{name}.npy", self.folder / f"{name}.json"
+        known = decided(lambda: self._made(identity, data, record, chunks, facts or {}))
+        return np.load(data, mmap_mode="r", allow_pickle=False), known
+
+    def _made(
+        self,
+        identity: dict[str, Any],
+        data: Path,
+        record: Path,
+        chunks: Iterable[np.ndarray],
+        facts: dict[str, Any],
+    ) -> Any:
+        """The facts of a copy, which is made unless it is there; of several processes one makes it."""
+        data.parent.mkdir(parents=True, exist_ok=True)
+        clear(data.parent)
         state = {**identity, **_state(self.source)}
         known = _known(record) if record.exists() and data.exists() else {}
         if {k: known.get(k) for k in state} != state:
             with replacing(data) as part:
                 _write(part, chunks)
                 record.unlink(missing_ok=True)  # a process that ends before the next one is written leaves no old one
-            known = {**state, "facts": facts or {}}
+            known = {**state, "facts": facts}
             with replacing(record) as part:
                 part.write_text(json.dumps(known, indent=1))
-        return np.load(data, mmap_mode="r", allow_pickle=False), known["facts"]
+        return known["facts"]
 
 
 def _known(record: Path) -> dict[str, Any]:

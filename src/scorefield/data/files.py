@@ -32,13 +32,14 @@ def read(
     limit: int = 2 << 30,
     formats: Sequence[Format] = FORMATS,
 ) -> Any:
-    """Data from a file, or from a folder of images, in the form that `Schema.of` takes.
+    """Data from a file, or from a folder of files or images, in the form that `Schema.of` takes.
 
     A .npy file above 64 MiB is mapped, not read. Other data above `limit` are copied once, by parts, to a .npy file
     in `cache`, which is mapped; the copy is made anew when the source changes.
 
     Arguments:
-        path: A file in one of `formats`: .npy, .npz, .csv, .parquet, .h5, .nc, .zarr, a folder of images.
+        path: A file in one of `formats`: .npy, .npz, .csv, .parquet, .h5, .nc, .zarr; a folder of .npy or
+            .parquet files with rows of one form, which follow each other by their names; a folder of images.
         key: The array in the file, or the column of images; by default the largest array, see `contents`.
         columns: The columns of a table; by default all.
         resize: The side in pixels to which images are resized.

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..distributed import decided, launched, size
 from ..objectives import LevelObjective
 from ..settings import Training
 from .options import Choice
@@ -18,6 +19,7 @@ from .prepared import Prepared
 __all__ = ["resolve_training"]
 
 _MANY_ROWS = 2_000
+_PARTS = (4, 8)  # of a step that processes share; for other numbers of processes, as many as these
 _FEW_STEPS = 10_000  # of small tables: more cost minutes, fewer leave thin dependences unlearned
 
 
@@ -43,7 +45,10 @@ class _Resolving:
 def resolve_training(
     training: Training, prepared: Prepared, objective: LevelObjective, device: torch.device
 ) -> tuple[Training, tuple[Choice, ...]]:
-    """Completes training settings, with the reasons; a ValueError if targets are to be averaged and there are none."""
+    """Completes training settings, with the reasons; a ValueError if targets are to be averaged and there are none.
+
+    Processes that share the work have a batch in parts; what is measured by a clock is measured once.
+    """
     grid, numbers, count = not prepared.vectors, math.prod(prepared.shape), len(prepared.split.train)
     if not objective.denoising and training.reference_batch:
         what = f"reference_batch={training.reference_batch} averages the targets of denoising score matching"
@@ -72,11 +77,28 @@ def resolve_training(
     if found.training.precision == "auto":
         # PyTorch 2.13 on a CPU: wrong gradients of volumes with a side of 2
         volume = grid and len(prepared.shape) == 4 and device.type == "cpu"
-        fast = stable and not volume and _bfloat16_is_faster(device)
+        fast = stable and not volume and decided(lambda: _bfloat16_is_faster(device))
         reason = "bfloat16 is faster here" if fast else "bfloat16 would not be faster here"
         reason = reason if stable or not grid else "derivatives need it"
         found.take("precision", "bfloat16" if fast else "float32", reason)
+    if launched() and found.training.accumulate == 1:
+        _share(found, training.batch is not None, size())
     return found.training, tuple(found.choices)
+
+
+def _share(found: _Resolving, given: bool, processes: int) -> None:
+    """Divides the batch of a step into parts that processes share, the same for 1, 2 and 4 of them."""
+    rows = found.training.batch or 1
+    parts = next((count for count in _PARTS if count % processes == 0), processes)
+    if given and rows % parts:
+        what = f"batches of {rows} rows cannot be divided into {parts} parts for {processes} processes"
+        raise ValueError(f"{what}: set a batch that is a multiple of {parts}, or accumulate={processes}")
+    batch = -(-rows // parts)
+    found.training = replace(found.training, accumulate=parts, batch=batch)
+    fine = " or ".join(str(n) for n in range(1, parts + 1) if parts % n == 0)
+    words = f"a step of {rows} rows in parts of {batch}, to be shared by {fine} processes, with the same bits for any of these"
+    found.choices = [Choice("batch", str(batch), c.reason) if c.name == "batch" else c for c in found.choices]
+    found.choices.append(Choice("accumulate", str(parts), words))
 
 
 def _take_for_tables(found: _Resolving, count: int) -> None:

@@ -91,11 +91,13 @@ def _around(network: nn.Module, plan: Plan, precision: Precision) -> DenoiserMod
 
 @contextlib.contextmanager
 def threads(plan: Plan) -> Iterator[None]:
-    """As many threads as are useful: one for small networks on the CPU, which more slow down; for others as they were."""
-    before = torch.get_num_threads()
+    """As many threads as were asked for, or are useful: one for small networks on the CPU, which more slow down."""
+    before, count = torch.get_num_threads(), plan.training.threads
     width = max((p.shape[0] for p in plan.network.parameters() if p.ndim), default=1)
-    if plan.device.type == "cpu" and plan.prepared.vectors and width * (plan.training.batch or 1) < 2**19:
-        torch.set_num_threads(1)
+    if count is None and plan.prepared.vectors and width * (plan.training.batch or 1) < 2**19:
+        count = 1
+    if plan.device.type == "cpu" and count is not None:
+        torch.set_num_threads(count)
     try:
         yield
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ _AT_ONCE = 20_000  # observations whose likelihoods are computed at once
 _COMPONENTS = (1, 8)  # of mixtures that are tried
 _PLACES = 8  # in the cell of a whole number, over which the density is averaged
 _DECADES = 1.5  # of positive values, from which on their logarithms are learned
+_WAVES, _ROWS = 256, 10  # random features of the regression, at most; and rows for each
+_PILOT = 0.2  # of the steps, by which kinds of likelihoods are compared
 _STEPS, _MORE = 10_000, 40.0  # of training, at most; and by the square root of the number of simulations
 
 
@@ -68,18 +71,25 @@ class MixtureLikelihood(nn.Module):
         theta = torch.as_tensor(np.asarray(theta), dtype=torch.float64)
         observed = torch.as_tensor(np.asarray(x), dtype=torch.float64).reshape(-1, *self.units.shape)
         states, volume = self._states(observed)
-        values = []
-        for some in theta.split(max(1, _AT_ONCE // (len(states) * len(observed)))):
-            given, total = self.encoded(some), torch.zeros(len(some), dtype=torch.float64)
-            for i in range(len(observed)):
-                inside = self.mixture.log_prob(
-                    states[:, i].repeat(len(some), 1), given.repeat_interleave(len(states), 0)
-                )
-                total += inside.double().reshape(len(some), -1).logsumexp(1) - math.log(len(states)) + volume[i]
-            values.append(total)
+        count, values = len(observed), []
+        for some in theta.split(max(1, _AT_ONCE // (len(states) * count))):
+            inside = self.mixture.each_log_prob(states.flatten(0, 1), self.encoded(some)).double()
+            each = inside.reshape(len(some), len(states), count).logsumexp(1) - math.log(len(states))
+            values.append((each + volume).sum(1))
         return torch.cat(values)
 
     gaussian_log_prob = log_prob
+
+    @torch.no_grad()
+    def paired_log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
+        """The log-density of each observation given its parameters, `(N, P)` and `(N, Q)` to `(N,)` in float64."""
+        values = []
+        for some, rows in zip(torch.split(theta, _AT_ONCE), torch.split(x, _AT_ONCE)):
+            states, volume = self._states(rows)
+            given = self.encoded(some)
+            inside = torch.stack([self.mixture.log_prob(each, given).double() for each in states])
+            values.append(inside.logsumexp(0) - math.log(len(states)) + volume)
+        return torch.cat(values)
 
     def _states(self, observed: Tensor) -> tuple[Tensor, Tensor]:
         """Observations `(m, Q)` at some places in their cells, `(J, m, Q)`, and the logarithms of the volume, `(m,)`."""
@@ -126,6 +136,7 @@ def fit_mixture_likelihood(
     seed: int = 0,
     batch: int = 256,
     epochs: float | None = None,
+    pilot: bool = False,
 ) -> tuple[MixtureLikelihood, str]:
     """Learns the distribution of observations given parameters.
 
@@ -137,6 +148,7 @@ def fit_mixture_likelihood(
         seed: The seed of first weights, batches and places in cells.
         batch: How many observations a step takes.
         epochs: How often all of them are passed at most.
+        pilot: Whether a short training of one Gaussian is enough, as to compare likelihoods of different kinds.
 
     Returns:
         The likelihood, and what was kept, in words.
@@ -146,33 +158,75 @@ def fit_mixture_likelihood(
     context = Context.of(line.numpy(), x.shape[1:])
     place = Samples(seed, 0, len(x), "cells").uniform(tuple(x.shape), torch.float64)
     states, given = units(x, place).float(), context(line.numpy())[:, :-1]
-    mixture, said = fit_mixture(states, given, held_out, seed, batch, epochs)
+    fitting = _Fitting(states, given, held_out, seed, batch, epochs)
+    waves = min(_WAVES, len(x) // _ROWS)
+    mixture, said = (fitting.pilot if pilot else fitting.best)(waves)
     return MixtureLikelihood(units, context, mixture, *bounds), said
 
 
 def fit_mixture(
     x: Tensor, context: Tensor, held_out: int, seed: int = 0, batch: int = 256, epochs: float | None = None
 ) -> tuple[ConditionalMixture, str]:
-    """Learns the distribution of rows in standard units, `(N, n)`, given contexts `(N, size)`: of one Gaussian and of eight,
-    what gives the first `held_out` rows a higher density.
+    """Learns the distribution of rows in standard units, `(N, n)`, given contexts `(N, size)`: of one Gaussian and of eight
+    around a linear regression, what gives the first `held_out` rows a higher density.
 
     Returns:
         The mixture, and what was kept, in words.
     """
-    if batch < 1 or (epochs is not None and not epochs > 0):
-        need = "training_batch_size >= 1 and max_num_epochs > 0"
-        raise ValueError(f"training needs {need}, got {batch} and {epochs}")
-    rest, judged = (x[held_out:], context[held_out:]), (x[:held_out], context[:held_out])
-    steps, found, values = int(min(_STEPS, _MORE * len(x) ** 0.5)), [], []
-    steps = steps if epochs is None else max(1, round(epochs * len(x) / batch))
-    for i, components in enumerate(_COMPONENTS):
-        with torch_seeded(seed):
-            mixture = ConditionalMixture(x.shape[1], context.shape[1], components)
+    return _Fitting(x, context, held_out, seed, batch, epochs).best()
+
+
+@dataclass
+class _Fitting:
+    """Mixtures of different kinds, of the same rows; what gives the held-out ones the highest density is kept."""
+
+    x: Tensor
+    context: Tensor
+    held_out: int
+    seed: int
+    batch: int
+    epochs: float | None
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or (self.epochs is not None and not self.epochs > 0):
+            need = "training_batch_size >= 1 and max_num_epochs > 0"
+            raise ValueError(f"training needs {need}, got {self.batch} and {self.epochs}")
+
+    def pilot(self, waves: int = 0) -> tuple[ConditionalMixture, str]:
+        """One Gaussian around a linear regression, or a smooth one of so many random features, after a short training."""
+        tried = [self._attempt(_COMPONENTS[0], 0, _PILOT)]
+        if waves:
+            tried += [self._attempt(_COMPONENTS[0], waves, _PILOT)]
+        return self._kept([found for found in tried if found is not None])
+
+    def best(self, waves: int = 0) -> tuple[ConditionalMixture, str]:
+        """One Gaussian or several, around the regression of the better pilot if there are two."""
+        with part(0, 0.2):
+            waves = self.pilot(waves)[0].waves if waves else 0
+        tried = []
+        for i, components in enumerate(_COMPONENTS):
+            with part(0.2 + 0.4 * i, 0.6 + 0.4 * i):
+                tried.append(self._attempt(components, waves))
+        return self._kept([found for found in tried if found is not None])
+
+    def _attempt(self, components: int, waves: int, share: float = 1.0) -> tuple[float, str, ConditionalMixture] | None:
+        """A mixture, its held-out log-density and its name; None if its regression is linear, though it might have bent."""
+        rest = self.x[self.held_out :], self.context[self.held_out :]
+        judged = self.x[: self.held_out], self.context[: self.held_out]
+        with torch_seeded(self.seed):
+            mixture = ConditionalMixture(self.x.shape[1], self.context.shape[1], components, waves=waves)
         mixture.start_at(*rest)
-        with part(i / len(_COMPONENTS), (i + 1) / len(_COMPONENTS)):
-            values.append(train_density(mixture, *rest, judged, steps, batch=batch, seed=seed))
-        found.append(mixture.eval().requires_grad_(False))
-    best = values.index(max(values))
-    held = " and ".join(f"{value:.3f} of {k}" for value, k in zip(values, _COMPONENTS))
-    said = f"mean log-density of {held_out:,} held-out rows: {held} Gaussians; kept: {_COMPONENTS[best]}"
-    return found[best], said
+        if waves and not mixture.regression.bends:
+            return None
+        steps = (
+            min(_STEPS, _MORE * len(self.x) ** 0.5) if self.epochs is None else self.epochs * len(self.x) / self.batch
+        )
+        steps = max(1, round(share * steps))
+        value = train_density(mixture, *rest, judged, steps, batch=self.batch, seed=self.seed)
+        name = f"{components} Gaussian{'s' * (components > 1)} around a {'smooth' if waves else 'linear'} regression"
+        return value, name, mixture.eval().requires_grad_(False)
+
+    def _kept(self, tried: list[tuple[float, str, ConditionalMixture]]) -> tuple[ConditionalMixture, str]:
+        best = max(tried, key=lambda found: found[0])
+        held = ", ".join(f"{value:.3f} by {name}" for value, name, _ in tried)
+        return best[2], f"mean log-density of {self.held_out:,} held-out rows: {held}; kept: {best[1]}"

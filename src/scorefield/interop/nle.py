@@ -17,10 +17,12 @@ from ..likelihood import DataDensity
 from ..mcmc import Population, sequential_monte_carlo
 from ..model import Model
 from ..nn import ConditionalGaussian
+from ..progress import part
 from ..rng import Samples, permutation, torch_seeded
 from ..settings import Data, Network, Training
 from ..training import train_density
 from ..units import Standardize
+from .independent_parts import IndependentParts, find_parts, split
 from .mixture_likelihood import MixtureLikelihood, fit_mixture_likelihood
 from .posteriors import SimulationPosterior
 from .simulations import Simulations
@@ -139,6 +141,9 @@ class _Prior:
         return torch.where(inside, -torch.log(self.high - self.low).sum(), value)
 
 
+Likelihood = LearnedLikelihood | MixtureLikelihood | IndependentParts
+
+
 class NLE(Simulations):
     """Neural likelihood estimation (Papamakarios et al., 2019), called as `sbi` calls its methods.
 
@@ -168,7 +173,7 @@ class NLE(Simulations):
         if not proper and not bool((torch.isfinite(self.low) & torch.isfinite(self.high)).all()):
             need = "a distribution with sample and log_prob, or two finite bounds"
             raise ValueError(f"posteriors by a likelihood need a prior, {need}; got {prior!r}")
-        self.likelihood: LearnedLikelihood | MixtureLikelihood | None = None
+        self.likelihood: Likelihood | None = None
 
     def train(
         self,
@@ -181,7 +186,7 @@ class NLE(Simulations):
         training_batch_size: int = 256,
         max_num_epochs: float | None = None,
         show_train_summary: bool = False,
-    ) -> LearnedLikelihood | MixtureLikelihood:
+    ) -> Likelihood:
         """Fits the distribution of one observation given the parameters; of sets of n, `(N, n, Q)`, each member counts.
 
         A tenth of the simulations is held out, and decides when to stop and what to keep: one Gaussian or eight, or, of a
@@ -210,15 +215,14 @@ class NLE(Simulations):
             wish = Options(Data(structure="vector"), network or Network(), training or _PLAIN, seed=seed, device=device)
             self.likelihood, said = _by_diffusion(repeated, x, out, wish)
         else:
-            bounds = self.low, self.high
-            self.likelihood, said = fit_mixture_likelihood(
-                repeated, x, bounds, out, seed, training_batch_size, max_num_epochs
-            )
+            how = seed, training_batch_size, max_num_epochs
+            fit = _by_parts if count == 1 else fit_mixture_likelihood
+            self.likelihood, said = fit(repeated, x, (self.low, self.high), out, *how)
         if show_train_summary:
             print(said)  # what was asked for
         return self.likelihood
 
-    def build_posterior(self, likelihood: LearnedLikelihood | MixtureLikelihood | None = None) -> NLEPosterior:
+    def build_posterior(self, likelihood: Likelihood | None = None) -> NLEPosterior:
         """The posterior, by the likelihood that was trained, or another that was."""
         likelihood = likelihood or self.likelihood
         if likelihood is None:
@@ -226,6 +230,38 @@ class NLE(Simulations):
         low, high = (bound.expand(len(likelihood.context.columns)) for bound in (self.low, self.high))
         found = NLEPosterior(likelihood, _Prior(self.prior, low, high))
         return found.learned_from(self)
+
+
+def _by_parts(
+    theta: Tensor,
+    x: Tensor,
+    bounds: tuple[Tensor, Tensor],
+    held_out: int,
+    seed: int,
+    batch: int,
+    epochs: float | None,
+) -> tuple[MixtureLikelihood | IndependentParts, str]:
+    """The likelihood of an observation; where it looks like independent parts, theirs, if held-out observations say so."""
+
+    def whole(pilot: bool) -> tuple[MixtureLikelihood, str]:
+        return fit_mixture_likelihood(theta, x, bounds, held_out, seed, batch, epochs, pilot)
+
+    def by_parts(parts: int, strided: bool, pilot: bool) -> tuple[IndependentParts, str]:
+        rows, each = split(x, parts, strided).flatten(0, 1), theta.repeat_interleave(parts, 0)
+        found, said = fit_mixture_likelihood(each, rows, bounds, held_out * parts, seed, batch, epochs, pilot)
+        return IndependentParts(found, parts, strided), said
+
+    found = find_parts(theta, x)
+    if found is None:
+        return whole(False)
+    with part(0, 0.3):
+        gain = by_parts(*found, True)[0].paired_log_prob(theta[:held_out], x[:held_out])
+        gain = gain - whole(True)[0].paired_log_prob(theta[:held_out], x[:held_out])
+    with part(0.3, 1):
+        likelihood, said = by_parts(*found, False) if float(gain.mean()) > 0 else whole(False)
+    error = float(gain.std()) / held_out**0.5
+    by = f"as {found[0]} independent parts it is {float(gain.mean()):+.2f} ± {error:.2f} nats more probable than as a whole"
+    return likelihood, f"an observation: {by}; {said}"
 
 
 def _by_diffusion(theta: Tensor, x: Tensor, out: int, wish: Options) -> tuple[LearnedLikelihood, str]:
@@ -257,7 +293,7 @@ class NLEPosterior(SimulationPosterior):
     `log_prob`, are known up to `evidence`, which is estimated with the seed.
     """
 
-    def __init__(self, likelihood: LearnedLikelihood | MixtureLikelihood, prior: Any) -> None:
+    def __init__(self, likelihood: Likelihood, prior: Any) -> None:
         self.likelihood, self.prior = likelihood, prior
 
     def draw(self, count: int, x: Tensor, seed: int, **how: Any) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..inverse.ranks import RankTest, rank_test
+from ..mcmc import sequential_monte_carlo
 from ..progress import mapped, part
 from ..rng import Samples, permutation
 from .nle import NLE, NLEPosterior
@@ -24,7 +25,8 @@ __all__ = ["SBI", "InferenceCheck", "SBIPosterior"]
 _JUDGED = 100  # held-out simulations by which a method is chosen
 _PROPOSED = 1000  # draws from which an evidence is estimated
 _PRIOR = 0.1  # of these from the prior, so that no weight is large
-_WIDE = 60  # numbers of an observation, up to which a likelihood is learned
+_WIDE = 200  # numbers of an observation, up to which a likelihood is learned
+_FEW, _LEFT, _MOVED, _MOVES = 2, 0.5, 2.0, 30  # otherwise: of its points for a draw, their paths and their moves
 _EFFECTIVE = 1.5  # effective draws for each one that is taken, or a population is drawn instead
 _COMPARED, _NEAREST = 5000, 5  # simulations with which an observation is compared, and of these the nearest
 _RARE = 0.01  # of simulations: an observation among these is not like them
@@ -86,7 +88,7 @@ class InferenceCheck:
 class SBI(Simulations):
     """The posterior of a simulator's parameters, by the method that is measured to be best, called as `sbi` calls its methods.
 
-    Learned are the posterior itself (`NPE`), and, if an observation has at most 60 numbers, the likelihood (`NLE`). Each says
+    Learned are the posterior itself (`NPE`), and, if an observation has at most 200 numbers, the likelihood (`NLE`). Each says
     how probable the parameters of held-out simulations are given their data; what says most answers. Several independent
     observations of the same parameters are always for the likelihood.
 
@@ -101,7 +103,7 @@ class SBI(Simulations):
         >>> theta = torch.rand(400, 1) * 2 - 1
         >>> x = theta + 0.1 * torch.randn(400, 1)
         >>> inference = SBI(prior=([-1.0], [1.0])).append_simulations(theta, x)
-        >>> posterior = inference.train() and inference.build_posterior().set_default_x([0.3])
+        >>> posterior = inference.train(max_num_epochs=20) and inference.build_posterior().set_default_x([0.3])
         >>> posterior.sample((50,)).shape
         torch.Size([50, 1])
         >>> bool(abs(posterior.map() - 0.3) < 0.1)
@@ -286,11 +288,17 @@ class SBIPosterior(SimulationPosterior):
         if nle is None or self._of(x) is self.npe:
             return self.draw(count, x, seed), 0.0
         if self.npe is not None and x.numel() == x.shape[-1]:
-            theta, weight = _proposed(nle, self.npe, x, seed)
+            proposal = _Proposal(nle, self.npe, x)
+            theta = proposal.draw(_PROPOSED, seed)
+            weight = proposal.log_weight(theta)
             effective = float(weight.logsumexp(0) * 2 - (2 * weight).logsumexp(0))
             if effective > math.log(_EFFECTIVE * max(count, 50)):
                 chosen = _resampled(weight, count, seed)
                 return theta[chosen], float(weight.logsumexp(0)) - math.log(len(weight))
+            start = theta[: _FEW * max(count, 50)]
+            rng = Samples(seed, 0, len(start), "few")
+            near = sequential_monte_carlo(proposal.log_prob, proposal.target, start, rng, _LEFT, _MOVED, _MOVES)
+            return near.points[:count], near.log_ratio
         found, evidence = nle.population(x, max(count, 1000), seed)
         return found[:count], evidence
 
@@ -305,14 +313,35 @@ class SBIPosterior(SimulationPosterior):
         return float((new <= nle.likelihood.log_prob(theta, rows)).double().mean())
 
 
-def _proposed(nle: NLEPosterior, npe: NPEPosterior, x: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Draws of the learned posterior and of the prior, and their log-weights: prior times likelihood over proposal."""
-    few = round(_PRIOR * _PROPOSED)
-    theta = torch.cat([npe.draw(_PROPOSED - few, x, seed), nle.prior.draw(few, seed)])
-    own, prior = npe.log_density(theta, x), nle.prior.log_prob(theta)
-    proposal = torch.logaddexp(own + math.log(1 - _PRIOR), prior + math.log(_PRIOR))
-    weight = nle.unnormalized(theta, x) - proposal
-    return theta, torch.where(torch.isfinite(prior), weight, -torch.inf)
+@dataclass(frozen=True)
+class _Proposal:
+    """A distribution near the posterior by a likelihood: mostly the learned posterior, and some of the prior."""
+
+    nle: NLEPosterior
+    npe: NPEPosterior
+    x: Tensor
+
+    def draw(self, count: int, seed: int) -> Tensor:
+        """Draws, `(count, P)`, in a random order; those that rounding moved to a bound are left out."""
+        few = round(_PRIOR * count)
+        theta = torch.cat([self.npe.draw(count - few, self.x, seed), self.nle.prior.draw(few, seed)])
+        theta = theta[Samples(seed, 0, count, "proposal").uniform((count, 1))[:, 0].argsort()]
+        return theta[torch.isfinite(self.nle.prior.log_prob(theta))]
+
+    def log_prob(self, theta: Tensor) -> Tensor:
+        """The log-density, `(N,)`; of both distributions together, so that no weight is large."""
+        prior = self.nle.prior.log_prob(theta)
+        own = self.npe.log_density(theta, self.x)
+        value = torch.logaddexp(own + math.log(1 - _PRIOR), prior + math.log(_PRIOR))
+        return torch.where(torch.isfinite(prior), value, -torch.inf)
+
+    def target(self, theta: Tensor) -> Tensor:
+        """log p(x | θ) + log p(θ), `(N,)`."""
+        return self.nle.unnormalized(theta, self.x)
+
+    def log_weight(self, theta: Tensor) -> Tensor:
+        """Prior times likelihood over the proposal, `(N,)`; where the prior is 0, so is the weight."""
+        return torch.where(torch.isfinite(self.log_prob(theta)), self.target(theta) - self.log_prob(theta), -torch.inf)
 
 
 def _resampled(weight: Tensor, count: int, seed: int) -> Tensor:

@@ -78,3 +78,13 @@ class LogProb:
     def join(cls, parts: Sequence[LogProb]) -> LogProb:
         """The results of several batches, concatenated."""
         return cls(*map(torch.cat, zip(*(part._tensors() for part in parts))))
+
+    def stacked(self) -> Tensor:
+        """All numbers as one tensor, of shape `(B, 6)` in float64."""
+        return torch.stack([x.double() for x in self._tensors()], 1)
+
+    @classmethod
+    def unstacked(cls, numbers: Tensor) -> LogProb:
+        """The inverse of `stacked`."""
+        value, standard_error, solver_error, end_error, truncation, evaluations = numbers.unbind(1)
+        return cls(value, standard_error, solver_error, end_error, truncation, evaluations.long())

@@ -11,7 +11,8 @@ from torch import Tensor
 from ..data.variables import GIVEN
 from ..denoisers import Gaussian
 from ..diffusion import Diffusion
-from ..progress import mapped
+from ..distributed import each
+from ..progress import mapped, report
 from ..rng import Samples
 from ..units import Units
 from .base import LogProb
@@ -40,6 +41,7 @@ class DataDensity:
         seed: The seed of all random numbers.
         probes, tolerance, target_error, extrapolate: As for `log_prob`; the tolerance is 1e-3 by default where rows hold
             categories, atoms or missing values.
+        shared: Whether several processes share the batches; then all of them must ask for the same.
     """
 
     diffusion: Diffusion
@@ -50,6 +52,7 @@ class DataDensity:
     tolerance: float | None = None
     target_error: float | None = None
     extrapolate: bool = False
+    shared: bool = False
 
     def _parts(self, state: Tensor) -> Iterator[tuple[Diffusion, Tensor, int]]:
         """Batches of states, each with the denoiser for its samples and the index of the first."""
@@ -94,8 +97,16 @@ class DataDensity:
             settings = self.probes, tolerance, rng, self.target_error, self.extrapolate
             return log_prob(some, part, *settings).cpu()
 
-        batches = replace(self, diffusion=diffusion)._parts(state)
-        return LogProb.join([*mapped(solved, batches, -(-len(state) // self.batch))])
+        batches = list(replace(self, diffusion=diffusion)._parts(state))
+        if not self.shared:
+            return LogProb.join([*mapped(solved, batches)])
+
+        def stacked(batch: tuple[Diffusion, Tensor, int]) -> Tensor:
+            found = solved(batch).stacked()
+            report((batch[2] + len(batch[1])) / len(state))
+            return found
+
+        return LogProb.unstacked(torch.cat(each(stacked, batches)))
 
     def bound(self, x: Tensor, draws: int) -> Bound:
         """Lower bounds on the log-densities of the SDE model at `x`."""

@@ -12,6 +12,7 @@ from .pieces import Pieces
 from .potential import Potential
 from .reading_transformer import ReadingTransformer
 from .refinenet import RefineNet
+from .regression import SmoothRegression
 from .residual_mlp import ResidualMLP
 from .tokens import TokenBlocks, TokenTransformer
 from .tutorial import SigmaUNet, TutorialUNet
@@ -20,4 +21,4 @@ from .unet import UNet
 __all__ = ["ClassifierNetwork", "ConditionalGaussian", "ConditionalMixture", "FourierEmbedding", "FourierFeatures"]
 __all__ += ["MLP", "NCSNpp", "Pieces", "Potential", "ReadingTransformer", "RefineNet", "ResidualMLP", "SigmaUNet"]
 __all__ += ["TokenBlocks", "TokenTransformer", "TutorialUNet", "UNet", "choose", "choose_for_readings"]
-__all__ += ["choose_for_tables"]
+__all__ += ["SmoothRegression", "choose_for_tables"]

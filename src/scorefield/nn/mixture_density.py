@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..rng import Rng
+from .regression import SmoothRegression
 
 __all__ = ["ConditionalMixture"]
 
@@ -21,10 +22,10 @@ _SPREAD = 0.1  # of the first weights of the last layer, in units of the usual o
 class ConditionalMixture(nn.Module):
     """The conditional density Σ_k w_k(c) N(x; m_k(c), C_k(c)), a mixture density network; several of them are averaged.
 
-    A linear regression of x on c comes first, and its residuals, in coordinates in which they are uncorrelated, are what the
-    networks describe (`start_at`): near-singular data train as others do. Covariances are full up to 20 features, and
-    diagonal in those coordinates above. The members of an ensemble are computed together: where they differ, the data do not
-    determine the density, and their mean is nearer to it than one of them.
+    A regression of x on c comes first (`SmoothRegression`), and its residuals, in coordinates in which they are uncorrelated,
+    are what the networks describe (`start_at`): near-singular data train as others do. Covariances are full up to 20 features,
+    and diagonal in those coordinates above. The members of an ensemble are computed together: where they differ, the data do
+    not determine the density, and their mean is nearer to it than one of them.
 
     Arguments:
         features: The number of features of x, n.
@@ -33,6 +34,7 @@ class ConditionalMixture(nn.Module):
         members: The number of networks.
         width: The width of the hidden layers.
         depth: The number of residual blocks.
+        waves: The number of random features of the regression; 0: it is linear.
 
     Raises:
         ValueError: If a size is not positive.
@@ -46,12 +48,17 @@ class ConditionalMixture(nn.Module):
         torch.Size([5])
     """
 
-    trend: Tensor
-    center: Tensor
     root: Tensor
 
     def __init__(
-        self, features: int, context: int, components: int = 8, members: int = 4, width: int = 128, depth: int = 3
+        self,
+        features: int,
+        context: int,
+        components: int = 8,
+        members: int = 4,
+        width: int = 128,
+        depth: int = 3,
+        waves: int = 0,
     ) -> None:
         super().__init__()
         sizes = {"features": features, "context": context, "components": components, "members": members}
@@ -61,13 +68,12 @@ class ConditionalMixture(nn.Module):
                 f"ConditionalMixture needs positive sizes, got {', '.join(f'{k}={v}' for k, v in sizes.items())}"
             )
         self.features, self.context, self.components = features, context, components
-        self.members, self.width, self.depth = members, width, depth
+        self.members, self.width, self.depth, self.waves = members, width, depth, waves
         self.below = features * (features - 1) // 2 if features <= _LARGEST else 0
         self.first = _Linear(members, context, width)
         self.blocks = nn.ModuleList(_Block(members, width) for _ in range(depth))
         self.last = _Linear(members, width, features + components * (1 + 2 * features + self.below))
-        self.register_buffer("trend", torch.zeros(context, features))
-        self.register_buffer("center", torch.zeros(features))
+        self.regression = SmoothRegression(context, features, waves)
         self.register_buffer("root", torch.eye(features))
         with torch.no_grad():
             self.last.weight.mul_(_SPREAD)
@@ -77,20 +83,11 @@ class ConditionalMixture(nn.Module):
 
     @torch.no_grad()
     def start_at(self, x: Tensor, context: Tensor) -> None:
-        """Takes the linear regression of x, `(N, n)`, on contexts, `(N, context)`, and the covariance that it leaves."""
-        known = torch.cat((context, torch.ones_like(context[:, :1])), 1).double()
-        found = (
-            torch.linalg.lstsq(known, x.double()).solution
-            if len(x) > known.shape[1]
-            else known.new_zeros(known.shape[1], x.shape[1])
-        )
-        residual = x.double() - known @ found
-        covariance = residual.T @ residual / max(1, len(x) - known.shape[1])
+        """Takes the regression of x, `(N, n)`, on contexts, `(N, context)`, and the covariance that it leaves."""
+        covariance = self.regression.fit(x, context)
         ridge = 1e-10 * covariance.diagonal().mean().clamp_min(1e-300)
         eye = torch.eye(self.features, dtype=torch.float64, device=x.device)
         self.root.copy_(torch.linalg.cholesky(covariance + ridge * eye))
-        self.trend.copy_(found[:-1])
-        self.center.copy_(found[-1])
 
     def _parts(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Of contexts `(M, B, context)`: log-weights `(M, B, K)`, means, log-deviations, `(M, B, K, n)`, and what is below."""
@@ -114,19 +111,31 @@ class ConditionalMixture(nn.Module):
     def member_log_probs(self, x: Tensor, context: Tensor) -> Tensor:
         """The log-densities by each member, `(M, B)`, of x, `(B, n)` or `(M, B, n)`, and contexts alike."""
         x, context = (v if v.ndim == 3 else v.expand(self.members, *v.shape) for v in (x, context))
-        residual = x - context @ self.trend - self.center
-        r = torch.linalg.solve_triangular(self.root, residual.mT, upper=False).mT
-        weight, means, log_std, below = self._parts(context)
+        return self._log_probs(x - self.regression(context), *self._parts(context))
+
+    def log_prob(self, x: Tensor, context: Tensor) -> Tensor:
+        """The log-densities of the mean of the members, `(B,)`, of x, `(B, n)`, given contexts `(B, context)`."""
+        return torch.logsumexp(self.member_log_probs(x, context), 0) - math.log(self.members)
+
+    def each_log_prob(self, x: Tensor, context: Tensor) -> Tensor:
+        """The log-density of every row of x, `(m, n)`, given every context, `(B, context)`: `(B, m)`.
+
+        The networks are evaluated once for each context.
+        """
+        parts = (part[:, :, None] for part in self._parts(context.expand(self.members, *context.shape)))
+        residual = x - self.regression(context)[:, None]
+        found = self._log_probs(residual.expand(self.members, *residual.shape), *parts)
+        return torch.logsumexp(found, 0) - math.log(self.members)
+
+    def _log_probs(self, residual: Tensor, weight: Tensor, means: Tensor, log_std: Tensor, below: Tensor) -> Tensor:
+        """Those of residuals `(M, B, …, n)`, given what `_parts` found, with as many axes: `(M, B, …)`."""
+        r = torch.linalg.solve_triangular(self.root, residual.flatten(0, -2).mT, upper=False).mT.reshape(residual.shape)
         z = (r[..., None, :] - means) * torch.exp(-log_std)
         if self.below:
             z = (self._whiten(below, log_std) @ z[..., None])[..., 0]
         inner = -log_std.sum(-1) - z.square().sum(-1) / 2 - self.features * math.log(2 * math.pi) / 2
         found: Tensor = torch.logsumexp(weight + inner, -1) - self.root.diagonal().log().sum()
         return found
-
-    def log_prob(self, x: Tensor, context: Tensor) -> Tensor:
-        """The log-densities of the mean of the members, `(B,)`, of x, `(B, n)`, given contexts `(B, context)`."""
-        return torch.logsumexp(self.member_log_probs(x, context), 0) - math.log(self.members)
 
     @torch.no_grad()
     def sample(self, context: Tensor, rng: Rng) -> Tensor:
@@ -145,7 +154,8 @@ class ConditionalMixture(nn.Module):
             whiten = self._whiten(below[rows, chosen], log_std[rows, chosen])
             z = torch.linalg.solve_triangular(whiten, z[..., None], upper=False)[..., 0]
         r = means[rows, chosen] + torch.exp(log_std[rows, chosen]) * z
-        return r @ self.root.T + context @ self.trend + self.center
+        found: Tensor = r @ self.root.T + self.regression(context)
+        return found
 
 
 class _Linear(nn.Module):

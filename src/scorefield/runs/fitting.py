@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from .. import spec
@@ -15,6 +17,7 @@ from ..bars import shown
 from ..data import native
 from ..denoisers.precondition import Parametrization
 from ..deprecation import renamed_arguments, suggests_arguments
+from ..distributed import launched, threads
 from ..fitting import Options, Plan, plan as planned, prepare, train
 from ..model import Model
 from ..noise_levels import NoiseLevels
@@ -65,6 +68,9 @@ def fit(
 
     Whatever is left out is chosen from the data. Process, objective, parametrization, sampler and noise levels are objects,
     or calls as on the command line: `process="vp"`, `objective="slicedscorematching(count=2)"`.
+
+    Processes that `torchrun` has started share the steps (`scorefield.distributed.joined`), to the same numbers for any
+    number of them that divides the parts of a step.
 
     Arguments:
         x: Samples: an array or a tensor `(N, *D)`, a DataFrame, a DataArray, a memory map; a Dataset or a DataLoader of torch,
@@ -122,8 +128,8 @@ def fit(
     chosen = (noise_levels, process, objective, parametrization, sampler, units)
     data, labels = _grouped(data or Data(), groups)
     options = Options(data, network or Network(), how, *chosen, seed, device)
-    then = options if folder is None else resumed(options, folder)
-    with shown(progress):
+    then = _with_threads(options if folder is None else resumed(options, folder))
+    with shown(progress), _computing_with(then.training.threads):
         x = native(x)
         with part(0, 1, "reading the form of the data"):
             prepared = prepare(x, then, context, labels)
@@ -144,6 +150,24 @@ def fit(
     place = {} if folder is None else {"run": str(folder.path)}
     fitted.model.about = {**fitted.record, **place, "choices": found.choices}
     return fitted.model
+
+
+def _with_threads(options: Options) -> Options:
+    """The options with the number of threads, where several processes share the work: bits depend on it."""
+    if not launched() or options.training.threads is not None:
+        return options
+    return replace(options, training=replace(options.training, threads=threads()))
+
+
+@contextlib.contextmanager
+def _computing_with(count: int | None) -> Iterator[None]:
+    """Within it, PyTorch computes with so many threads; None leaves them as they are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if count is None else count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _grouped(data: Data, groups: Any) -> tuple[Data, Any]:

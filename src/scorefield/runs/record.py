@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .. import spec
 from ..data import ArrayRows, Rows
+from ..distributed import decided
 from ..fitting import Options, Plan
 from ..noise_levels import NoiseLevels
 from ..reading import reading
@@ -84,16 +85,21 @@ def check_same(folder: Run, request: Mapping[str, Any]) -> None:
 
 def resumed(options: Options, folder: Run) -> Options:
     """The options with what was chosen when a run began, if it has: what is measured, as the precision is, may differ today."""
-    if not folder.file("run.json").exists():
+    record = decided(lambda: folder.read("run.json") if folder.file("run.json").exists() else None)
+    if record is None:
         return options
     with reading(folder.file("run.json"), "restore it, or start a new run"):
-        return _resumed(options, folder.read("run.json"))
+        return _resumed(options, record)
 
 
 def _resumed(options: Options, record: Mapping[str, Any]) -> Options:
     """The options with what a record says."""
     before = record["asked"] if isinstance(record.get("asked"), dict) else {}
-    if "training" in record and before.get("training") == json.loads(json.dumps(asdict(options.training))):
+    usual, now = json.loads(json.dumps([asdict(Training()), asdict(options.training)]))
+    there = before.get("training")
+    if (
+        "training" in record and isinstance(there, dict) and usual | there == now
+    ):  # an older version knew fewer settings
         settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record["training"].items()}
         options = replace(options, training=Training(**settings))
     if isinstance(before.get("data"), dict) and "maps" not in before["data"]:  # mean and standard deviation, then

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import signal
 import threading
 import time
@@ -11,12 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import __version__, checkpoint
+from ..distributed import ProcessLostError, decided, first, same
 from ..fitting import Fitted, Plan, finish, threads, trainer_of
 from ..reading import one_line, reading
 from ..training import Announcer, Progress, Trainer
 from .folder import Run
 from .log import Log
 from .record import check_same, chosen
+from .shared_folder import check_shared
 from .split import write_split
 
 __all__ = ["Session", "deferred_signals"]
@@ -59,19 +63,26 @@ class Session:
             OSError: If the folder cannot be written; what was there stays.
         """
         begin(self.plan)
-        with self.folder.lock(), threads(self.plan):
-            if self._begun(request) and self.folder.ended:
+        _check_agreement(request)
+        with contextlib.ExitStack() as held, threads(self.plan):
+            decided(lambda: held.enter_context(self.folder.lock()))
+            begun = decided(lambda: self._begun(request))
+            check_shared(self.folder.file("run.json"))
+            if begun and self.folder.ended:
                 return Fitted(self.folder.model, {**self.folder.read("fit.json"), "warning": ""})  # was given before
-            write_split(self.folder, self.plan.prepared.split)
             trainer = trainer_of(self.plan)
             self._drive(trainer, self._opened(trainer), watch)
             fitted = finish(self.plan, trainer)
-            fitted.model.save(self.folder.file("model.safetensors"))
-            if self.plan.prepared.context is not None:
-                kept = {"held_out": self.plan.prepared.context.held_out[:_CONTEXTS]}
-                checkpoint.write_tensors(self.folder.file("context.safetensors"), kept, {})
-            self.folder.write("fit.json", fitted.record)
+            decided(lambda: self._write(fitted))
         return fitted
+
+    def _write(self, fitted: Fitted) -> None:
+        """Writes the model, and what was measured of it."""
+        fitted.model.save(self.folder.file("model.safetensors"))
+        if self.plan.prepared.context is not None:
+            kept = {"held_out": self.plan.prepared.context.held_out[:_CONTEXTS]}
+            checkpoint.write_tensors(self.folder.file("context.safetensors"), kept, {})
+        self.folder.write("fit.json", fitted.record)
 
     def _begun(self, request: Mapping[str, Any]) -> bool:
         """Whether the folder holds this run already; writes down what is asked for if it holds none."""
@@ -81,12 +92,19 @@ class Session:
         self.folder.write("run.json", {"version": __version__, "asked": dict(request), **chosen(self.plan)})
         return False
 
-    def _opened(self, trainer: Trainer) -> Log:
-        """The log, once the trainer is where the run was interrupted."""
-        self.folder.clean()
+    def _opened(self, trainer: Trainer) -> Log | None:
+        """The log, which process 0 keeps, once the trainer is where the run was interrupted."""
+        decided(self._prepare)
         state = self._load(trainer) if self.folder.file(_STATE).exists() else {}
+        if not first():
+            return None
         rows = [row for row in self.folder.log if row["step"] <= trainer.step]
         return Log(self.folder.path, rows, state, self.tensorboard)
+
+    def _prepare(self) -> None:
+        """Writes what is held out, and removes what a killed process was about to write."""
+        write_split(self.folder, self.plan.prepared.split)
+        self.folder.clean()
 
     def _load(self, trainer: Trainer) -> dict[str, Any]:
         """Puts a trainer where its state was saved; returns where the log stood."""
@@ -102,30 +120,53 @@ class Session:
             raise ValueError(f"{what}: restore that file, or remove it to train from the beginning") from error
         return log
 
-    def _drive(self, trainer: Trainer, log: Log, watch: Callable[[Progress], None]) -> None:
+    def _drive(self, trainer: Trainer, log: Log | None, watch: Callable[[Progress], None]) -> None:
         """Trains, and keeps the log and the state."""
         saved, announce = time.perf_counter(), Announcer()
 
         def save() -> None:
-            tensors, about = trainer.state()
-            checkpoint.write_tensors(self.folder.file(_STATE), tensors, {**about, "log": log.state()})
+            if log is not None:
+                tensors, about = trainer.state()
+                checkpoint.write_tensors(self.folder.file(_STATE), tensors, {**about, "log": log.state()})
 
         with deferred_signals() as signals:
-            for progress in trainer.run():
-                log.add(progress)
-                if signals:
-                    break
-                try:
-                    announce(progress)
-                    watch(progress)
-                except KeyboardInterrupt:
+            done = trainer.step
+            try:
+                for progress in trainer.run():
+                    done = progress.step
+                    if log is not None:
+                        log.add(progress)
+                    if signals:
+                        break
+                    try:
+                        announce(progress)
+                        watch(progress)
+                    except KeyboardInterrupt:
+                        save()
+                        raise
+                    if time.perf_counter() - saved > _CHECKPOINT_SECONDS:
+                        save()
+                        saved = time.perf_counter()
+            except ProcessLostError:
+                if trainer.step > done:  # it was being measured
+                    raise
+                if not signals:
                     save()
                     raise
-                if time.perf_counter() - saved > _CHECKPOINT_SECONDS:
-                    save()
-                    saved = time.perf_counter()
             save()
-        log.close()
+        if log is not None:
+            log.close()
+
+
+def _check_agreement(request: Mapping[str, Any]) -> None:
+    """Raises unless all processes were asked for the same, and have the same data."""
+    asked = {name: value for name, value in request.items() if name not in ("source", "fingerprint")}
+    facts = {"data": str(request["fingerprint"]), "what was asked for": _digest(json.dumps(asked).encode())}
+    same(facts, "start all processes with the same command on the same data")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -31,6 +32,10 @@ def parts_of(levels: LevelDistribution) -> Tensor:
     return levels.draw(torch.linspace(0, 1, PARTS + 1, dtype=torch.float64).clamp(0.01, 0.99))
 
 
+def _one_by_one(function: Callable[[Tensor], Tensor], items: Sequence[Tensor]) -> list[Tensor]:
+    return [function(item) for item in items]
+
+
 @torch.no_grad()
 def held_out_losses(
     denoiser: DenoiserModule,
@@ -39,6 +44,7 @@ def held_out_losses(
     count: int,
     seed: int = 0,
     context: Tensor | None = None,
+    each: Callable[[Callable[[Tensor], Tensor], Sequence[Tensor]], list[Tensor]] = _one_by_one,
 ) -> HeldOut:
     """The losses by example, `(min(count, N),)`, and by level, with noise fixed by `seed`: the same for all denoisers.
 
@@ -49,18 +55,21 @@ def held_out_losses(
         count: How many noisy copies to measure: some of each example, or one of each of the first `count`.
         seed: The seed of the noise.
         context: The contexts of the data, of shape `(N, size, …)`, if there are any.
+        each: What computes a function of each of several batches: `distributed.each` shares them over processes.
     """
     size = min(count, len(x))
     copies = torch.arange(count // size * size)
     levels = (copies * 0.6180339887498949 + 0.5 / count) % 1  # the golden ratio spreads any run of them evenly
-    losses = []
-    for part in copies.split(_batch(x)):  # type: ignore[no-untyped-call]
+
+    def measured(part: Tensor) -> Tensor:
         x0 = x[(part % size).to(x.device)]
         level = expand(objective.levels.draw(levels[part].to(x0)), x0)
         rng = Samples(seed, int(part[0]), len(part), "held-out")
-        losses.append(objective.at(_conditioned(denoiser, context, part % size), x0, level, rng))
+        losses = objective.at(_conditioned(denoiser, context, part % size), x0, level, rng)
         report((int(part[-1]) + 1) / len(copies))
-    found = torch.cat(losses).double().cpu()
+        return losses
+
+    found = torch.cat(each(measured, copies.split(_batch(x)))).double().cpu()  # type: ignore[no-untyped-call]
     part = (levels * PARTS).long().clamp_max(PARTS - 1)
     sums = torch.zeros(PARTS, dtype=torch.float64).index_add_(0, part, found)
     return HeldOut(found.reshape(-1, size).mean(0), sums / torch.bincount(part, minlength=PARTS))

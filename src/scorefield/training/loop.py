@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..context import drop_context, shuffle_sets
 from ..denoisers import DenoiserModule
+from ..distributed import each, size
 from ..objectives import LevelObjective
 from ..progress import mapped, part
 from ..rng import Rng, Steps
@@ -22,6 +23,7 @@ from .feed import Feed
 from .flat import Flat
 from .held_out import HeldOut, excess, held_out_losses
 from .optimizer import Optimizer
+from .parts import SharedParts
 from .prepared import can_prepare, prepared_losses
 
 __all__ = ["Progress", "Trainer"]
@@ -55,7 +57,7 @@ class Trainer:
     """The training of a denoiser, in place.
 
     Every step is a function of the weights and of its number alone, so that an interrupted run resumes from `state` to the
-    same numbers.
+    same numbers. Several processes (`distributed`) share the batches of a step, and have the same numbers, too.
 
     Arguments:
         denoiser: The denoiser, or the conditional denoiser, which is trained.
@@ -68,7 +70,7 @@ class Trainer:
         sets: How many rows a context has whose order means nothing, and is drawn anew each time.
 
     Raises:
-        ValueError: If a learning rate or the budget is missing.
+        ValueError: If a learning rate or the budget is missing, or the processes cannot share the batches of a step.
     """
 
     def __init__(
@@ -99,11 +101,13 @@ class Trainer:
         self.best = self.flat.values.clone()
         self.best_losses = torch.full((1,), math.inf, dtype=torch.float64)
         self._rng = Steps(seed, feed.device)
-        self._group: tuple[int, list[Callable[[], Tensor]]] = (-1, [])
+        self._shared = SharedParts(self.flat, training.accumulate) if size() > 1 else None
+        self._groups: dict[int, tuple[int, list[Callable[[], Tensor]]]] = {}
         together = max(1, min(32, 2**17 // (feed.batch * held_out[0].numel())))
         self._together = together if can_prepare(objective, denoiser) else 1
         self._copies = max(64, min(512, 2**18 // held_out[0].numel())) if held_out.ndim > 2 else 2048
         self._worse = 0
+        self._start = 0.0
 
     def _steps(self) -> int | None:
         """The budget in steps; None if it is in minutes."""
@@ -125,17 +129,19 @@ class Trainer:
         """Trains until the budget is used or the held-out loss stops falling, and yields after every step.
 
         Raises:
-            RuntimeError: If a gradient becomes non-finite (NaN or inf).
+            RuntimeError: If a gradient becomes non-finite (NaN or inf); a `ProcessLostError`, if another process has ended.
+            ValueError: If several processes do not begin with the same numbers.
         """
+        if self._shared is not None:
+            self._shared.check_start([*self.state()[0].values(), self.held_out])
         self.denoiser.train()
-        start = time.perf_counter() - self.seconds
+        self._start = time.perf_counter() - self.seconds
         while not self.stopped and (fraction := self._fraction(self.seconds)) < 1:
             rate = min(1.0, (self.step + 1) / (self.training.warmup + 1)) * (1 - fraction)
             loss = self._advance(rate)
             self.step += 1
             for average in self.averages:
                 average.update(self.flat.values, self.step)
-            self.seconds = time.perf_counter() - start
             fraction = self._fraction(self.seconds)
             held_out = self._evaluate() if self._due(fraction) else None
             yield Progress(self.step, fraction, self.seconds, loss, rate, held_out)
@@ -148,43 +154,58 @@ class Trainer:
 
     def _advance(self, rate: float) -> Tensor:
         """One step of the optimizer; returns the loss."""
-        accumulate = self.training.accumulate
-        self.flat.gradients.zero_()
-        losses = []
-        for i in range(accumulate):
-            loss = self._loss(self.step * accumulate + i)
-            loss.backward()  # type: ignore[no-untyped-call]
-            losses.append(loss.detach())
-        total = losses[0] if accumulate == 1 else torch.stack(losses).mean()
-        if accumulate > 1:
-            self.flat.gradients.div_(accumulate)
+        losses = self._gradient()
+        total = losses[0] if len(losses) == 1 else losses.mean()
+        if len(losses) > 1:
+            self.flat.gradients.div_(len(losses))
         self._clip(total)
         self.optimizer.step(rate)
+        if self._shared is None or self.training.minutes is None:  # otherwise the clock of process 0 counts
+            self.seconds = time.perf_counter() - self._start
         return total
+
+    def _gradient(self) -> Tensor:
+        """Adds up the gradients of the batches of a step; returns their losses, of shape `(accumulate,)`."""
+        if self._shared is not None:
+            losses, clock = self._shared.gradient(self._loss, time.perf_counter() - self._start)
+            self.seconds = self.seconds if self.training.minutes is None else float(clock)
+            return losses
+        self.flat.gradients.zero_()
+        found = []
+        for i in range(self.training.accumulate):
+            loss = self._loss(i)
+            loss.backward()  # type: ignore[no-untyped-call]
+            found.append(loss.detach())
+        return torch.stack(found)
 
     def _clip(self, loss: Tensor) -> None:
         """Scales the gradient down to the allowed norm. Reading the norm waits for a GPU: there it is read now and then."""
         norm = torch.linalg.vector_norm(self.flat.gradients)
         size = float(norm) if norm.device.type == "cpu" or self.step % 25 == 0 else 0.0
         if not math.isfinite(size):
-            what = f"the gradient became non-finite (NaN or inf) at step {self.step + 1} (loss {float(loss):.4g})"
+            where = self._shared.non_finite() if self._shared is not None else ""
+            what = (
+                f"the gradient became non-finite (NaN or inf) at step {self.step + 1}{where} (loss {float(loss):.4g})"
+            )
             raise RuntimeError(f"{what}: try a smaller learning rate, a longer warmup, or precision='float32'")
         if norm.device.type != "cpu":
             self.flat.gradients.mul_((self.training.clip / (norm + 1e-12)).clamp_max(1.0))
         elif size > self.training.clip:
             self.flat.gradients.mul_(self.training.clip / size)
 
-    def _loss(self, number: int) -> Tensor:
-        """The mean loss of batch `number`, which is prepared together with its neighbours."""
-        group, place = divmod(number, self._together)
-        if group != self._group[0]:
+    def _loss(self, i: int) -> Tensor:
+        """The mean loss of the i-th batch of a step, which is prepared together with the i-th ones of the next steps."""
+        group, place = divmod(self.step, self._together)
+        group = group * self.training.accumulate + i
+        known = self._groups.get(i)
+        if known is None or known[0] != group:
             x0 = self.feed.batches(group * self._together, self._together)
             rng = self._rng.at(group)
             reference = self.feed.reference(group * self._together, self._together, self.training.reference_batch or 0)
             context = self._contexts(group, rng)
             losses = prepared_losses(self.objective, self.denoiser, x0, self._together, rng, *reference, context)
-            self._group = group, losses
-        return self._group[1][place]()
+            known = self._groups[i] = group, losses
+        return known[1][place]()
 
     def _contexts(self, group: int, rng: Rng) -> Tensor | None:
         """The contexts of a group of batches, the rows of sets in random order, dropped for some examples."""
@@ -206,10 +227,12 @@ class Trainer:
         kept = self.flat.values.clone()
         self.flat.read(values)
         self.denoiser.eval()
-        losses = held_out_losses(self.denoiser, self.held_out, self.objective, self._copies, 0, self.context)
-        self.denoiser.train()
-        self.flat.read(kept)
-        return losses
+        try:
+            data = (self.held_out, self.objective, self._copies, 0, self.context)
+            return held_out_losses(self.denoiser, *data, each)
+        finally:
+            self.denoiser.train()
+            self.flat.read(kept)
 
     def _evaluate(self) -> float:
         """Measures the narrowest average on held-out data, and keeps it if it is the best so far."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw  # the class imports the compiler of PyTorch, which takes a second
 
+from ..distributed import rank, size, stacked
 from .flat import Flat
 
 __all__ = ["Optimizer", "orthogonalize"]
@@ -67,7 +68,12 @@ class Optimizer:
 
     @torch.no_grad()
     def step(self, factor: float) -> None:
-        """Steps along the gradients, with learning rates times `factor`."""
+        """Steps along the gradients, with learning rates times `factor`.
+
+        Several processes share the matrices. Nothing is changed before all of them have answered.
+        """
+        velocity = torch.lerp(self._velocity, self._inner, 1 - self.momentum)
+        found = self._updates(torch.lerp(self._inner, velocity, self.momentum)) if self._groups else []
         moments = [self._first], [self._second]
         adamw(
             *([self._rest], [self._gradients], *moments, [], [self._count]),
@@ -80,19 +86,50 @@ class Optimizer:
             eps=1e-8,
             maximize=False,
         )
-        if not self._groups:
-            return
-        self._velocity.lerp_(self._inner, 1 - self.momentum)
-        direction = torch.lerp(self._inner, self._velocity, self.momentum)
-        for (shape, values, places), squares in zip(self._groups, self._squares):
-            orthogonal = orthogonalize(torch.stack([direction[a:b].view(shape) for a, b in places]))
-            squares.lerp_(orthogonal.square().mean(2, keepdim=True), 0.05)
-            normalized = orthogonal * torch.rsqrt(squares + 1e-12)
-            norms = torch.linalg.matrix_norm(orthogonal) / (torch.linalg.matrix_norm(normalized) + 1e-6)
-            updates = normalized * norms.reshape(-1, 1, 1)
+        self._velocity = velocity
+        for (shape, values, _), squares, (updates, latest) in zip(self._groups, self._squares, found):
+            squares.copy_(latest)
             rate = self.muon_learning_rate * factor * math.sqrt(max(1.0, shape[0] / shape[1]))
             for value, update in zip(values, updates):
                 value.add_(update.view(value.shape), alpha=-rate)
+
+    def _update(self, i: int, direction: Tensor) -> tuple[Tensor, Tensor]:
+        """The updates of the matrices of a group, `(K, m, n)`, and the running average of their squares, `(K, m, 1)`."""
+        shape, _, places = self._groups[i]
+        orthogonal = orthogonalize(torch.stack([direction[a:b].view(shape) for a, b in places]))
+        squares = torch.lerp(self._squares[i], orthogonal.square().mean(2, keepdim=True), 0.05)
+        normalized = orthogonal * torch.rsqrt(squares + 1e-12)
+        norms = torch.linalg.matrix_norm(orthogonal) / (torch.linalg.matrix_norm(normalized) + 1e-6)
+        return normalized * norms.reshape(-1, 1, 1), squares
+
+    def _updates(self, direction: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """What `_update` gives for each group, computed by one process and given to all."""
+        if size() == 1:
+            return [self._update(i, direction) for i in range(len(self._groups))]
+        owners, lengths = self._owners(), [0] * size()
+        mine = [self._update(i, direction) for i, owner in enumerate(owners) if owner == rank()]
+        ends = []
+        for (shape, values, _), squares, owner in zip(self._groups, self._squares, owners):
+            middle = lengths[owner] + len(values) * math.prod(shape)
+            ends.append((lengths[owner], middle, middle + squares.numel()))
+            lengths[owner] = ends[-1][2]
+        packed, sent = direction.new_zeros(max(lengths)), lengths[rank()]
+        if mine:
+            packed[:sent] = torch.cat([x.reshape(-1) for pair in mine for x in pair])
+        got = stacked(packed)
+        return [
+            (got[owner, a:b].view(-1, *shape), got[owner, b:c].view_as(squares))
+            for owner, (a, b, c), (shape, _, _), squares in zip(owners, ends, self._groups, self._squares)
+        ]
+
+    def _owners(self) -> list[int]:
+        """Which process computes each group: whole groups, as the bits of a product depend on how many are computed at once."""
+        work = [len(values) * math.prod(shape) * min(shape) for shape, values, _ in self._groups]
+        loads, owners = [0] * size(), [0] * len(work)
+        for i in sorted(range(len(work)), key=lambda i: -work[i]):
+            owners[i] = loads.index(min(loads))
+            loads[owners[i]] += work[i]
+        return owners
 
     def state(self) -> dict[str, Tensor]:
         """All that a resumed run needs."""

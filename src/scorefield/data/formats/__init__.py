@@ -7,6 +7,7 @@ from importlib import import_module
 from .base import Entry, Format, Selection
 from .csv import Csv
 from .excel import Excel
+from .file_folder import FileFolder
 from .hdf5 import Hdf5
 from .image_folder import ImageFolder
 from .netcdf import NetCDF
@@ -36,6 +37,7 @@ __all__ = [
     "Csv",
     "Entry",
     "Excel",
+    "FileFolder",
     "Format",
     "Hdf5",
     "ImageFolder",

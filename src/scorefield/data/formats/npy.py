@@ -15,7 +15,7 @@ from ..errors import DataError, DataTypeError, one_line
 from ..schema import Schema
 from .base import Entry, Format, Selection, arrays_of, choose_array
 
-__all__ = ["Npy", "Npz"]
+__all__ = ["Npy", "Npz", "read_header"]
 
 SMALL = 64 << 20  # bytes of an .npy file that is read at once rather than by rows
 
@@ -28,7 +28,7 @@ class Npy(Format):
 
     def read(self, path: Path, selection: Selection, store: Store) -> np.ndarray:
         with open(path, "rb") as file:
-            shape, _, dtype = _read_header(file, str(path))
+            shape, _, dtype = read_header(file, str(path))
             _refuse_objects(dtype, str(path))
             size, needed = path.stat().st_size, file.tell() + math.prod(shape) * dtype.itemsize
         if size < needed:
@@ -53,7 +53,7 @@ class Npz(Format):
             for member in archive.namelist():
                 if member.endswith(".npy"):
                     with archive.open(member) as file:
-                        shape, _, dtype = _read_header(file, f"{path} ({member})")
+                        shape, _, dtype = read_header(file, f"{path} ({member})")
                     found[member.removesuffix(".npy")] = (shape, dtype)
         return found
 
@@ -77,7 +77,7 @@ class Npz(Format):
 def _chunks(path: Path, key: str) -> Iterator[np.ndarray]:
     """An array of an archive, a block of rows at a time."""
     with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as file:
-        shape, fortran, dtype = _read_header(file, str(path))
+        shape, fortran, dtype = read_header(file, str(path))
         if fortran:
             raise DataError(f"{key!r} in {path} is stored in Fortran order: save it as numpy.ascontiguousarray(x)")
         row = math.prod(shape[1:]) * dtype.itemsize
@@ -86,7 +86,7 @@ def _chunks(path: Path, key: str) -> Iterator[np.ndarray]:
             yield np.frombuffer(data, dtype).reshape(part.stop - part.start, *shape[1:])
 
 
-def _read_header(file: Any, where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+def read_header(file: Any, where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Shape, whether in Fortran order, and type of the array that begins here."""
     try:
         version = np.lib.format.read_magic(file)

@@ -5,7 +5,7 @@ LOWEST := tests/data tests/reporting tests/interop/test_sklearn*.py tests/test_c
 
 LOW := .venv-lowest/bin
 
-.PHONY: demo test test-slow test-lowest fuzz crash lint bench clean
+.PHONY: demo test test-slow test-lowest fuzz crash lint bench docs clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -50,5 +50,14 @@ bench: $(READY)  ## speed and quality; see benchmarks/README.md
 	$(BIN)/python benchmarks/loop.py
 	$(BIN)/python benchmarks/sampling.py
 
+.venv/docs: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	touch $@
+
+docs: .venv/docs  ## the site, in docs/_build; needs no network once .venv is there
+	$(BIN)/python docs/notebooks.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
+	@echo "Open docs/_build/index.html"
+
 clean:
-	rm -rf .venv .venv-lowest demo
+	rm -rf .venv .venv-lowest demo docs/_build docs/_generated

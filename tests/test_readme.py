@@ -24,8 +24,11 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
+ALONE = [
+    page for page in PAGES if not page.name.startswith("tutorial_")
+]  # tutorials run as a whole: tests/test_tutorials.py
 PYTHON = [
-    (page.name, code) for page in PAGES for code in blocks(page, "python") if "class Process(abc.ABC)" not in code
+    (page.name, code) for page in ALONE for code in blocks(page, "python") if "class Process(abc.ABC)" not in code
 ]
 COMMANDS = [
     (page.name, re.findall(r"^\$ (scorefield [^#\n]*)", block, re.MULTILINE))

@@ -1,0 +1,99 @@
+"""The examples that make the figures of papers and lectures: what they compute, and their generators of data."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture(autouse=True)
+def siblings(monkeypatch):
+    """Examples import their neighbours, as scripts can."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    yield
+    for name in set(sys.modules) - before:
+        if (EXAMPLES / f"{name}.py").exists():
+            del sys.modules[name]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Runs an example with options, and returns its output and the size of its figure."""
+
+    def ran(name: str, *options: str) -> tuple[str, tuple[int, int]]:
+        figure = tmp_path / f"{name}.png"
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *options, "-o", str(figure)])
+        runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+        text = capsys.readouterr().out
+        assert text.splitlines()[-1] == str(figure)
+        return text, Image.open(figure).size
+
+    return ran
+
+
+def test_ddpm_is_a_score_based_model(capsys):
+    runpy.run_path(str(EXAMPLES / "ddpm_equivalence.py"), run_name="__main__")
+    text = capsys.readouterr().out
+    apart = [float(found) for found in re.findall(r": +([\d.]+e-\d+)$", text, re.MULTILINE)]
+    assert len(apart) == 5 and max(apart) < 1e-13
+    assert "up to 0.068 apart in log ᾱ" in text and "4.32e-05 and 4.04e-05" in text
+
+
+@pytest.mark.slow
+def test_paths_to_noise_and_back(run):
+    text, size = run("noise_processes", "--count", "2000")
+    found = re.findall(r"variance at t = 1 ([\d.]+), exactly ([\d.]+); reverse paths end ([\d.]+)", text)
+    assert len(found) == 3 and min(size) > 500
+    for variance, exact, distance in found:
+        assert float(variance) == pytest.approx(float(exact), rel=5 * (2 / 2000) ** 0.5)
+        assert float(distance) < 0.1  # 0.025 for exact samples
+
+
+def test_large_levels_find_all_images(run):
+    text, _ = run("ncsnv2_figure2", "--images", "40")
+    small, large = re.findall(r"(\d+) of 40 images found.*?(\d+)% of the chains end where they began", text)
+    assert int(small[0]) < 10 and int(small[1]) > 80
+    assert int(large[0]) > 35 and int(large[1]) < 10
+
+
+def test_simulated_annealing_finds_the_highest_mode(run):
+    text, _ = run("simulated_annealing", "--count", "200")
+    best = re.search(r"best state by simulated annealing: \(([-\d.]+), ([-\d.]+)\)", text).groups()
+    assert [float(x) for x in best] == pytest.approx([0.5, 2.5], abs=0.05)
+
+
+def test_fibres_do_not_overlap():
+    fibres = importlib.import_module("fibres")
+    at, radii = fibres.packed(128, np.random.default_rng(0))
+    apart = at[:, None] - at
+    distance = np.linalg.norm(apart - 128 * np.round(apart / 128), axis=2) + 1e6 * np.eye(len(at))
+    assert (distance > radii[:, None] + radii + fibres.GAP - 0.1).all()
+    assert np.pi * (radii**2).sum() / 128**2 == pytest.approx(fibres.FRACTION, rel=0.1)
+    image = fibres.crops(4, 16, 0)
+    assert image.shape == (4, 16, 16) and abs(image.mean() - (fibres.FIBRE + fibres.MATRIX) / 2) < 0.2
+
+
+def test_fields_of_the_optic_nerve_head_hold_their_moduli():
+    optic_nerve = importlib.import_module("optic_nerve")
+    x, variables = optic_nerve.fields(20, 64, seed=0)
+    assert x.shape == (20, 64, 64) and x.min() >= 0 and x.max() <= 1
+    np.testing.assert_allclose(x[:, -1, 32], variables[:, 13], rtol=1e-5)  # the nerve, at the bottom of the axis
+    np.testing.assert_allclose(x[:, -1, 0], variables[:, 15], atol=1e-6)  # the orbit, in the corner
+    assert (x.max((1, 2)) <= variables[:, 10:].max(1) + 1e-6).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, data", [("optic_nerve", "--fields"), ("fibres", "--crops")])
+def test_two_models_of_fields(run, name, data):
+    text, size = run(name, data, "60", "--steps", "2", "--moves", "1", "--count", "16", "--side", "16")
+    assert text.count("energy distance") == 2 and text.count("Minkowski functionals") == 2 and min(size) > 300

@@ -186,7 +186,7 @@ def test_checkpoints_that_are_none(tmp_path, finished, refused):
 
 
 def test_a_run_that_cannot_go_on_says_what_to_do(tmp_path, finished, refused, monkeypatch):
-    monkeypatch.setattr("scorefield.runs.session.finish", lambda plan, trainer: 1 / 0)
+    monkeypatch.setattr("scorefield.runs.fitting.finish", lambda plan, trainer: 1 / 0)
     words = ["fit", finished / "good.npy", "-o", tmp_path / "run", *TINY]
     assert cli(*words) == 70
     monkeypatch.undo()

@@ -23,6 +23,7 @@ COMPUTING = [
     "posterior",
     "impute",
     "noise-levels",
+    "distill",
 ]
 
 

@@ -12,6 +12,7 @@ import torch
 import scorefield.posterior
 import scorefield.processes
 import scorefield.samplers
+from properties import suited
 from scorefield.data import Schema
 from scorefield.denoisers import Denoiser, Gaussian, Mixture
 from scorefield.diffusion import Diffusion
@@ -79,7 +80,7 @@ def test_every_sampler_is_right_on_a_process_that_begins_at_level_zero(sampler):
     biased = isinstance(sampler, AnnealedLangevin | ConsistentAnnealed) or type(sampler).__name__ == "RePaint"
     steps = 1 if sampler.adaptive else 48 if type(sampler).__name__ == "RePaint" else 96
     chosen = Sampling(sampler, steps, LogLevel())
-    x = sample(Diffusion(Own(), GAUSSIAN, GAUSSIAN), (2000, 2), chosen, Samples(0, count=2000))
+    x = sample(Diffusion(Own(), suited(sampler, GAUSSIAN), GAUSSIAN), (2000, 2), chosen, Samples(0, count=2000))
     check_gaussian(x, GAUSSIAN, 0.1 if biased else 0.05)
 
 

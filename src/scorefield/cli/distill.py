@@ -24,8 +24,7 @@ __all__ = ["distill"]
 
   scorefield distill run -o fast
   scorefield distill run -o fast --steps 1 --minutes 5
-  scorefield distill run -o fast --guidance 2
-  scorefield sample fast -n 1000000 -o new.npy""",
+  scorefield distill run -o fast --guidance 2""",
 )
 def distill(
     run: RunFolder,

@@ -141,7 +141,7 @@ class _Prior:
         return torch.where(inside, -torch.log(self.high - self.low).sum(), value)
 
 
-Likelihood = LearnedLikelihood | MixtureLikelihood | IndependentParts
+AnyLikelihood = LearnedLikelihood | MixtureLikelihood | IndependentParts
 
 
 class NLE(Simulations):
@@ -173,7 +173,7 @@ class NLE(Simulations):
         if not proper and not bool((torch.isfinite(self.low) & torch.isfinite(self.high)).all()):
             need = "a distribution with sample and log_prob, or two finite bounds"
             raise ValueError(f"posteriors by a likelihood need a prior, {need}; got {prior!r}")
-        self.likelihood: Likelihood | None = None
+        self.likelihood: AnyLikelihood | None = None
 
     def train(
         self,
@@ -186,7 +186,7 @@ class NLE(Simulations):
         training_batch_size: int = 256,
         max_num_epochs: float | None = None,
         show_train_summary: bool = False,
-    ) -> Likelihood:
+    ) -> AnyLikelihood:
         """Fits the distribution of one observation given the parameters; of sets of n, `(N, n, Q)`, each member counts.
 
         A tenth of the simulations is held out, and decides when to stop and what to keep: one Gaussian or eight, or, of a
@@ -222,7 +222,7 @@ class NLE(Simulations):
             print(said)  # what was asked for
         return self.likelihood
 
-    def build_posterior(self, likelihood: Likelihood | None = None) -> NLEPosterior:
+    def build_posterior(self, likelihood: AnyLikelihood | None = None) -> NLEPosterior:
         """The posterior, by the likelihood that was trained, or another that was."""
         likelihood = likelihood or self.likelihood
         if likelihood is None:
@@ -293,7 +293,7 @@ class NLEPosterior(SimulationPosterior):
     `log_prob`, are known up to `evidence`, which is estimated with the seed.
     """
 
-    def __init__(self, likelihood: Likelihood, prior: Any) -> None:
+    def __init__(self, likelihood: AnyLikelihood, prior: Any) -> None:
         self.likelihood, self.prior = likelihood, prior
 
     def draw(self, count: int, x: Tensor, seed: int, **how: Any) -> Tensor:

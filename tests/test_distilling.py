@@ -220,6 +220,7 @@ def test_what_a_damaged_run_says_of_its_teacher_is_refused(folder, tmp_path):
 # -- contexts and guidance -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_contexts_are_kept_and_guidance_is_distilled_in(tmp_path):
     rng = np.random.default_rng(0)
     label = rng.integers(2, size=1000)

@@ -51,7 +51,7 @@ def test_the_likelihood_of_parts_is_the_better_one_and_exact(tmp_path):
     theta, x = measured(2000, 4, 0)
     flat = x.reshape(2000, -1)
     inference = NLE(prior=torch.distributions.Normal(torch.zeros(2), torch.ones(2))).append_simulations(theta, flat)
-    likelihood = inference.train(max_num_epochs=30)
+    likelihood = inference.train(max_num_epochs=15)
     assert isinstance(likelihood, IndependentParts) and likelihood.parts == 4
     new, observed = measured(500, 4, 1)
     exact = torch.distributions.Normal(new[:, None], 1.0).log_prob(observed).sum((1, 2))

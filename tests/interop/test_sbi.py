@@ -34,7 +34,7 @@ def exact(theta: torch.Tensor, x: list[float]) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def inference() -> SBI:
-    return SBI(WIDE).append_simulations(*pairs(1500)).train(max_num_epochs=60)
+    return SBI(WIDE).append_simulations(*pairs(1500)).train(max_num_epochs=40)
 
 
 @pytest.mark.parametrize("method", ["nle", "npe", "sbi"])

@@ -59,7 +59,7 @@ def test_a_check_of_scikit_learn(check):
 
 
 def test_log_densities_are_those_of_the_targets(fitted):
-    X, y = pairs(200, seed=1)
+    X, y = pairs(80, seed=1)
     assert abs((fitted.log_prob(X, y) - exact(X, y)).mean()) < 0.05
     assert fitted.score(X, y) == pytest.approx(fitted.log_prob(X, y).mean(), rel=1e-12)
 

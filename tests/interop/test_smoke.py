@@ -180,7 +180,8 @@ def fitted(activation: str, x: Tensor, features: int = 8) -> RefineNet:
     return network
 
 
-@pytest.mark.parametrize("activation", [pytest.param("relu", marks=pytest.mark.slow), "silu"])
+@pytest.mark.parametrize("activation", ["relu", "silu"])
+@pytest.mark.slow
 def test_the_right_activation_is_named(tmp_path, activation):
     """By images, whether it was assumed or asked for; the model keeps what was asked for."""
     x = digits()

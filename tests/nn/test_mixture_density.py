@@ -40,7 +40,7 @@ def test_draws_are_those_of_the_density():
     density, count = made(2, 1, components=2, members=2), 40_000
     given = torch.tensor([[0.7]]).double()
     x = density.sample(given.expand(count, -1), Samples(0, count=count)).numpy()
-    line = torch.linspace(-20, 20, 401).double()
+    line = torch.linspace(-20, 20, 201).double()
     points = torch.cartesian_prod(line, line)
     weight = density.log_prob(points, given.expand(len(points), -1)).exp().numpy()
     weight, points = weight / weight.sum(), points.numpy()

@@ -174,6 +174,7 @@ def test_false_alarms_are_rare():
         assert not partial_equalities(x, [ColumnMap()] * 2), k
 
 
+@pytest.mark.slow
 def test_a_table_is_learned_and_drawn_with_its_equal_rows(tmp_path):
     frame = pd.DataFrame(rows(3000).round(3), columns=["owed", "paid"])
     model = fit(frame, training=Training(steps=1200), network=Network(widths=(96,), depth=2))

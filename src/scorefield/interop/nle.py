@@ -161,7 +161,7 @@ class NLE(Simulations):
         >>> theta = torch.rand(400, 1) * 2 - 1
         >>> x = theta + 0.1 * torch.randn(400, 1)
         >>> inference = NLE(prior=([-1.0], [1.0])).append_simulations(theta, x)
-        >>> likelihood = inference.train()
+        >>> likelihood = inference.train(max_num_epochs=20)
         >>> posterior = inference.build_posterior()
         >>> posterior.sample((50,), x=torch.tensor([[0.3], [0.4]])).shape  # two independent observations
         torch.Size([50, 1])

@@ -83,7 +83,7 @@ class NPE(Simulations):
         >>> theta = torch.rand(400, 1) * 2 - 1
         >>> x = theta + 0.1 * torch.randn(400, 1)
         >>> inference = NPE(prior=(-1.0, 1.0)).append_simulations(theta, x)
-        >>> posterior = inference.train() and inference.build_posterior()
+        >>> posterior = inference.train(max_num_epochs=20) and inference.build_posterior()
         >>> posterior.sample((50,), x=torch.tensor([0.3])).shape
         torch.Size([50, 1])
     """

@@ -352,9 +352,10 @@ def load(
         FileNotFoundError: If there is no such file.
         ValueError: If it is truncated, foreign, or not a model.
     """
-    if os.path.isdir(path):
-        path = os.path.join(path, "model.safetensors")
-    model = checkpoint.load(path, trusted, network)
+    folder = path if os.path.isdir(path) else None
+    model = checkpoint.load(path if folder is None else os.path.join(folder, "model.safetensors"), trusted, network)
     if not isinstance(model, Model):
         raise ValueError(f"{path} holds a {type(model).__name__}, not a model: read it with scorefield.checkpoint.load")
+    if folder is not None:
+        model.about = {"run": os.fspath(folder)}
     return model

@@ -238,3 +238,32 @@ def test_a_joint_model_with_missing_numbers():
     assert abs(float(other["x_0"].mean()) - 0.5) < 0.15
     with pytest.raises(ValueError, match=r"^an observation has 2 numbers, got shape \(1,\)"):
         posterior.sample((1,), x=[0.3])
+
+
+def test_observations_that_no_simulation_is_like_are_refused(inference):
+    """The last number is 1 in every simulation; and what is no observation at all."""
+    posterior = inference.build_posterior()
+    assert posterior.sample(3, x=[0.5, -1.0, 1.0]).shape == (3, 2)
+    for x, said in (
+        ([0.5, -1.0, 2.0], "number 2 of an observation is 1 in every simulation, and not in this one: "),
+        ([0.5, np.inf, 1.0], "a number of the observation is infinite"),
+        ("abc", "an observation is numbers"),
+    ):
+        with pytest.raises(ValueError, match=f"^{said}"):
+            posterior.sample((3,), x=x)
+    with pytest.raises(ValueError, match=r"^ask for one draw or more, got sample_shape=\(0,\)"):
+        posterior.sample((0,), x=[0.5, -1.0, 1.0])
+    with pytest.raises(ValueError, match=r"^a check needs 8 simulations and draws or more, got 0 and 100"):
+        inference.check(simulations=0)
+
+
+def test_what_does_not_belong_together_is_refused():
+    two = torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2))
+    with pytest.raises(ValueError, match=r"^the prior has 2 parameters, and the simulations 1: pass their prior"):
+        SBI(two).append_simulations(np.zeros((20, 1)), np.zeros((20, 1)))
+    with pytest.raises(
+        ValueError, match=r"^every simulation needs its parameters, got 20 parameters and 10 simulations"
+    ):
+        SBI(WIDE).append_simulations(np.zeros((20, 2)), np.zeros((10, 1)))
+    with pytest.raises(ValueError, match=r"^4 simulations are too few to learn from: append 10 or more"):
+        SBI(WIDE).append_simulations(*pairs(4)).train()

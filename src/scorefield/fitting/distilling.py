@@ -267,7 +267,9 @@ def _contexts(
         condition.check_guidance(model.denoiser)
         return condition.rows, 0.0
     if contexts is None:
-        raise ValueError("a conditional model is distilled for the contexts of its data: pass them, context=…")
+        raise ValueError(
+            "a conditional model is distilled for the contexts of its data: pass them, context=…, or fit it with a folder"
+        )
     ContextCondition(contexts[:1], (), guidance).check_guidance(model.denoiser)
     return contexts, Training().unconditional if model.denoiser.unconditional else 0.0
 

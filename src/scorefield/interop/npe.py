@@ -155,4 +155,7 @@ class NPEPosterior(SimulationPosterior):
     def _one(self, x: Tensor) -> Tensor:
         if x.ndim == 2 and len(x) > 1:
             raise ValueError(f"NPE knows one observation, got {len(x)}: use NLE for several of the same parameters")
+        width = self.width if self.kept is None else len(self.kept)
+        if width is not None and x.numel() != width:
+            raise ValueError(f"an observation of NPE has shape ({self.width},), got {tuple(x.shape)}")
         return x.reshape(1, -1)

@@ -39,12 +39,15 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
     """How many numbers an observation has, where that is known."""
     size: int | None = None
     """How many parameters there are, where that is known."""
+    same: Tensor | None = None
+    """The values of numbers that every simulation has, `(width,)`; NaN of those that differ."""
     takes_missing = False
     """Whether numbers of an observation may be NaN."""
 
     def learned_from(self, simulations: Simulations) -> Self:
         """This posterior, which knows what its observations and parameters look like."""
         self.kept, self.width, self.size = simulations.kept, simulations.width, simulations.size
+        self.same = simulations.same
         return self
 
     @abc.abstractmethod
@@ -63,7 +66,7 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
     @renamed_arguments(shape="sample_shape")
     def sample(
         self,
-        sample_shape: tuple[int, ...] = (1,),
+        sample_shape: tuple[int, ...] | int = (1,),
         x: Any = None,
         seed: int = 0,
         *,
@@ -73,7 +76,7 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
         """Draws parameters given an observation, `(Q,)`, or several independent ones of the same parameters, `(m, Q)`.
 
         Arguments:
-            sample_shape: How many, as a shape.
+            sample_shape: How many, as a shape or as a number.
             x: What was observed; by default that of `set_default_x`.
             seed: The seed.
             show_progress_bars: Whether a bar is shown; by default in a terminal or a notebook.
@@ -83,8 +86,9 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
             Parameters, of shape `(*sample_shape, P)`, in float32.
 
         Raises:
-            ValueError: If nothing was observed.
+            ValueError: If nothing was observed, or no draw is asked for.
         """
+        sample_shape = _shape(sample_shape)
         count = math.prod(sample_shape)
         with shown(show_progress_bars):
             found = self.draw(count, self.observed(x), seed, **how)
@@ -92,7 +96,7 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
 
     def sample_batched(
         self,
-        sample_shape: tuple[int, ...],
+        sample_shape: tuple[int, ...] | int,
         x: Any,
         seed: int = 0,
         *,
@@ -100,6 +104,7 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
         **how: Any,
     ) -> Tensor:
         """Draws from one posterior for each of B observations, `(B, Q)` or `(B, m, Q)`: `(*sample_shape, B, P)`."""
+        sample_shape = _shape(sample_shape)
         each = [self.observed(one) for one in torch.as_tensor(np.asarray(x), dtype=torch.float64)]
         with shown(show_progress_bars):
             found = mapped(lambda one: self.draw(math.prod(sample_shape), one, seed, **how), each, len(each))
@@ -145,14 +150,33 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
         """
         if x is None and self.default_x is None:
             raise ValueError("a posterior is one given data: pass x=…, what was observed, or set_default_x once")
-        found = torch.as_tensor(np.asarray(self.default_x if x is None else x), dtype=torch.float64)
+        try:
+            found = torch.as_tensor(np.asarray(self.default_x if x is None else x, dtype=float))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"an observation is numbers, (Q,) or (m, Q), got {x!r:.80}") from error
         if self.width is not None and self.width > 1 and found.shape[-1:] != (self.width,):
             raise ValueError(
                 f"an observation has {self.width} numbers, got shape {tuple(found.shape)}: pass (Q,) or (m, Q)"
             )
+        if bool(found.isinf().any()):
+            raise ValueError("a number of the observation is infinite: pass finite numbers")
+        if self.same is not None:
+            differs = (torch.isfinite(self.same) & (found != self.same) & ~found.isnan()).reshape(-1, len(self.same))
+            if bool(differs.any()):
+                i = int(differs.any(0).nonzero()[0])
+                what = f"number {i} of an observation is {self.same[i]:g} in every simulation, and not in this one"
+                raise ValueError(f"{what}: the simulator cannot make it; check the observation, or simulate more")
         if bool(found.isnan().any()) and not self.takes_missing:
             raise ValueError("a number of the observation is missing (NaN): JointInference answers about the others")
         return found if self.kept is None else found[..., self.kept]
+
+
+def _shape(sample_shape: tuple[int, ...] | int) -> tuple[int, ...]:
+    """How many draws, as a shape."""
+    shape = (sample_shape,) if isinstance(sample_shape, int) else tuple(sample_shape)
+    if math.prod(shape) < 1:
+        raise ValueError(f"ask for one draw or more, got sample_shape={shape}")
+    return shape
 
 
 def _climbed(log_density: Callable[[Tensor], Tensor], draws: Tensor, seed: int) -> Tensor:

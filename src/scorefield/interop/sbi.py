@@ -214,8 +214,10 @@ class SBI(Simulations):
             seed: The seed of the draws.
 
         Raises:
-            ValueError: If it was not trained, or fewer than 8 simulations are held out.
+            ValueError: If it was not trained, or fewer than 8 simulations are held out or asked for.
         """
+        if simulations < 8 or draws < 8:
+            raise ValueError(f"a check needs 8 simulations and draws or more, got {simulations} and {draws}")
         posterior, start = self.build_posterior(), time.perf_counter()
         theta, data = (each[:simulations] for each in self.held_out)
         some = list(

@@ -11,6 +11,8 @@ from torch import Tensor
 
 __all__ = ["Simulations", "bounded", "positive_part", "rows_of", "unbounded"]
 
+_FEWEST = 10  # simulations from which anything is learned
+
 
 class Simulations:
     """Gathers pairs, called as `sbi` calls its methods.
@@ -24,6 +26,7 @@ class Simulations:
         self.prior = prior
         self.low, self.high = _bounds(prior)
         self.kept: Tensor | None = None
+        self.same: Tensor | None = None
         self.width: int | None = None
         self.size: int | None = None
         self._theta: list[Tensor] = []
@@ -36,14 +39,23 @@ class Simulations:
         A number of the data may be NaN, where it is missing: `JointInference` learns from such pairs.
 
         Raises:
-            ValueError: If there are not as many of one as of the other, a number is infinite, all data of a pair are missing,
-                or a parameter lies outside of the bounds.
+            ValueError: If there are not as many of one as of the other, or as many parameters as the prior has; if a number is
+                infinite, all data of a pair are missing, or a parameter lies outside of the bounds.
         """
         theta, x = rows_of(theta), rows_of(x)
         like = self._x[0].shape[1:] if self._x else x.shape[1:]
-        if len(theta) != len(x) or theta.ndim != 2 or x.ndim not in (2, 3) or x.shape[1:] != like:
+        if len(theta) != len(x):
+            raise ValueError(
+                f"every simulation needs its parameters, got {len(theta)} parameters and {len(x)} simulations"
+            )
+        if theta.ndim != 2 or x.ndim not in (2, 3) or x.shape[1:] != like:
             need = f"pairs are (N, P) and (N, Q) or (N, n, Q){', as those before' if self._x else ''}"
             raise ValueError(f"{need}, got {tuple(theta.shape)} and {tuple(x.shape)}: reshape them")
+        count = _parameters(self.prior)
+        if count not in (None, 1, theta.shape[1]):
+            raise ValueError(
+                f"the prior has {count} parameters, and the simulations {theta.shape[1]}: pass their prior"
+            )
         broken = ~torch.isfinite(theta).all(1) | torch.isinf(x.flatten(1)).any(1) | x.flatten(1).isnan().all(1)
         if bool(broken.any()):
             what = f"{int(broken.sum())} of {len(x)} simulations are not finite (first: row {int(broken.nonzero()[0])})"
@@ -73,7 +85,10 @@ class Simulations:
         if not bool(varies.any()):
             raise ValueError("the data are the same in every simulation: there is nothing to learn the parameters from")
         self.kept = None if bool(varies.all()) else varies.nonzero()[:, 0]
+        self.same = None if self.kept is None else torch.where(varies, torch.nan, rows[0])
         self.width, self.size = x.shape[-1], theta.shape[1]
+        if len(theta) < _FEWEST:
+            raise ValueError(f"{len(theta)} simulations are too few to learn from: append {_FEWEST} or more")
         return theta, x if self.kept is None else x[..., self.kept]
 
     def complete_pairs(self) -> tuple[Tensor, Tensor]:
@@ -90,6 +105,12 @@ class Simulations:
                 f"{what}, and {type(self).__name__} needs them all: leave these out, or use JointInference"
             )
         return theta, x
+
+
+def _parameters(prior: Any) -> int | None:
+    """How many parameters a distribution has, if it says so."""
+    batch, event = getattr(prior, "batch_shape", None), getattr(prior, "event_shape", None)
+    return None if batch is None or event is None else math.prod((*batch, *event))
 
 
 def rows_of(values: Any) -> Tensor:

@@ -120,8 +120,8 @@ def test_what_cannot_be_learned_from():
         NPSE().append_simulations(np.zeros(3), np.zeros(4))
     with pytest.raises(ValueError, match=r"^1 of 3 simulations are not finite \(first: row 1\): leave them out"):
         NPSE().append_simulations(np.zeros(3), [0.0, np.inf, 1.0])
-    gap = NPSE().append_simulations(np.arange(3.0), [[0.0, 1.0], [np.nan, 0.5], [1.0, 0.2]])
-    with pytest.raises(ValueError, match=r"^data are missing in 1 of 3 simulations \(first: row 1\), and NPSE needs"):
+    gap = NPSE().append_simulations(np.arange(12.0), [[0.0, 1.0], [np.nan, 0.5], [1.0, 0.2]] + [[0.5, 0.5]] * 9)
+    with pytest.raises(ValueError, match=r"^data are missing in 1 of 12 simulations \(first: row 1\), and NPSE needs"):
         gap.train()
     with pytest.raises(
         ValueError, match=r"^2 of 3 parameters lie outside of the bounds of the prior, or on them \(first: row 0\)"

@@ -129,6 +129,11 @@ def test_conditional_log_densities_are_those_of_the_process():
         exact_model().density().conditional(frame, given=["t"])
 
 
+def test_a_table_without_rows_is_refused():
+    with pytest.raises(ValueError, match=r"^there are no readings in the data: give one row of a table for each"):
+        exact_model().impute(rows().iloc[:0], draws=1)
+
+
 def test_the_order_of_a_set_changes_nothing():
     frame = rows()[["id", "x"]]
     mixed = frame.sample(frac=1, random_state=1).sort_values("id", kind="stable")

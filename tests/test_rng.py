@@ -230,6 +230,7 @@ def test_any_integer_is_a_seed(seed):
     x = np.random.default_rng(0).lognormal(size=(120, 2))
     one, two = (fit(x, training=Training(steps=3), seed=seed).sample(3, seed) for _ in range(2))
     assert np.array_equal(one, two)
+    assert not np.array_equal(one, fit(x, training=Training(steps=3), seed=7).sample(3, seed))
     assert 0 <= c2st(x, x, maximum=20, seed=seed) <= 1
     assert sliced_wasserstein(x, x, maximum=50, seed=seed) >= 0
 

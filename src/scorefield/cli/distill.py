@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from ..bars import duration
 from .terminal import say
-from .verbs import Config, Device, RunFolder, app, stoppable_fit
+from .verbs import Config, Device, RunFolder, app, say_ended, stoppable_fit
 
 if TYPE_CHECKING:
     from ..fitting import Distillation
@@ -73,11 +72,7 @@ def distill(
             device=device,
             begin=_introduce,
         )
-    about = folder.read("fit.json")
-    if complete:
-        say(f"{folder.path} was already complete: nothing left to do")
-    else:
-        say(f"{about['steps']:,} steps in {duration(about['seconds'])}, until {about['stopped']}")
+    about = say_ended(folder, complete)
     say(f"error of the flow map on held-out paths {about['held_out_loss']:.3g} ({about['weights']})")
     place = shlex.quote(str(folder.path))
     say(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..model import Model
     from ..runs import Run
 
-__all__ = ["app", "stoppable_fit"]
+__all__ = ["app", "say_ended", "stoppable_fit"]
 
 _GROUPS = ("Training", "Choices", "Sampling", "Reading", "Data", "Network", "Context", "Other")
 _ORDER = {name: Group(name, sort_key=i) for i, name in enumerate(_GROUPS)}
@@ -138,13 +138,19 @@ def fit(
     _conclude(run, complete)
 
 
-def _conclude(run: Run, complete: bool) -> None:
-    """Says how it went, and what to do next."""
+def say_ended(run: Run, complete: bool) -> dict[str, Any]:
+    """Says how far training went, or that it had ended before; gives what was recorded."""
     about = run.read("fit.json")
     if complete:
         say(f"{run.path} was already complete: nothing left to do")
     else:
         say(f"{about['steps']:,} steps in {duration(about['seconds'])}, until {about['stopped']}")
+    return about
+
+
+def _conclude(run: Run, complete: bool) -> None:
+    """Says how it went, and what to do next."""
+    about = say_ended(run, complete)
     say(f"held-out loss {about['held_out_loss']:.4f} ({about['weights']})")
     if about.get("warning"):
         say(f"warning: {about['warning']}")

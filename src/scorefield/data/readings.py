@@ -160,6 +160,8 @@ class Readings:
                 row has more readings than any that was learned.
         """
         row, time, channel, values, labels = self._flat(x)
+        if not len(labels):
+            raise DataError("there are no readings in the data: give one row of a table for each reading")
         keep = np.ones(len(row), bool) if asked else ~np.isnan(values)
         place = np.flatnonzero(keep)
         order = place[np.lexsort((channel[place], time[place], row[place]))]

@@ -58,7 +58,7 @@ def end(group: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
 COMMAND = "import sys; from scorefield.cli import main; sys.exit(main(sys.argv[1:]))"
 
 TOGETHER = """
-import json, sys
+import json, sys, weakref
 from pathlib import Path
 import numpy as np, torch
 from scorefield import Network, Training, fit
@@ -67,6 +67,7 @@ from scorefield.distributed import *
 
 place = Path(sys.argv[1])
 with joined():
+    group = weakref.ref(torch.distributed.group.WORLD)
     me, count = rank(), size()
     x = torch.arange(6.0).reshape(count, 3) + 10 * me
     found = {"exchanged": exchanged(x).tolist(), "stacked": stacked(torch.tensor([me])).tolist()}
@@ -86,6 +87,7 @@ with joined():
     sample(place / "table", count=2500, output=place / "new.npy", seed=3)
     if first():
         (place / "found.json").write_text(json.dumps(found))
+assert group() is None, "the group outlives its use: its threads can abort the process as it ends"
 """
 
 

@@ -115,6 +115,8 @@ def joined() -> Iterator[None]:
         return
     if missing:
         raise RuntimeError(f"{', '.join(missing)} are not set, but others are: start the processes with torchrun")
+    import torch.distributed.nn.functional  # later, it would hold the group for good: it is the default of its arguments
+
     local, backend = int(os.environ.get("LOCAL_RANK", "0")), "gloo"
     if torch.cuda.is_available() and local < torch.cuda.device_count():
         torch.cuda.set_device(local)
@@ -134,7 +136,7 @@ def joined() -> Iterator[None]:
 def leave() -> None:
     """Leaves the group when all others do, too; each process is then on its own."""
     if launched():
-        gc.collect()  # what still holds the group would abort the process when it ends
+        gc.collect()  # a group that something still holds keeps its threads, which can abort the process as it ends
         barrier()
         dist.destroy_process_group()
 

@@ -93,7 +93,23 @@ def test_fields_of_the_optic_nerve_head_hold_their_moduli():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name, data", [("optic_nerve", "--fields"), ("fibres", "--crops")])
-def test_two_models_of_fields(run, name, data):
-    text, size = run(name, data, "60", "--steps", "2", "--moves", "1", "--count", "16", "--side", "16")
+@pytest.mark.parametrize("name", ["optic_nerve", "fibres"])
+def test_two_models_of_fields(run, tmp_path, name):
+    text, size = run(name, "--fields", "60", "--steps", "2", "--moves", "1", "--count", "16", "--side", "16")
     assert text.count("energy distance") == 2 and text.count("Minkowski functionals") == 2 and min(size) > 300
+    if name == "optic_nerve":
+        moving = Image.open(tmp_path / "optic_nerve.gif")
+        assert moving.n_frames == 28 and (tmp_path / "optic_nerve.gif").stat().st_size < 1e6
+
+
+def test_pictures_in_panels_are_dark_on_light_and_in_order(tmp_path):
+    panels = importlib.import_module("panels")
+    images = np.arange(5)[:, None, None] * np.ones((5, 2, 3))
+    page = panels.mosaic(images, 2, 3)  # six places, of which the last is empty
+    assert page.shape == (8, 15)
+    inner = page.reshape(2, 4, 3, 5)[:, 1:3, :, 1:4]
+    assert (inner.swapaxes(1, 2).reshape(6, 6)[:5] == np.arange(5)[:, None]).all()
+    assert np.isnan(page).sum() == 8 * 15 - 5 * 6
+    panels.draw({"black": np.ones((1, 8, 8)), "white": np.zeros((1, 8, 8))}, tmp_path / "a.png", (1, 1), (4, 2))
+    pixels = np.asarray(Image.open(tmp_path / "a.png").convert("L"))
+    assert pixels[140, 140] == 0 and pixels[140, 420] == 255  # 140 dots an inch

@@ -209,6 +209,11 @@ class Training:
         patience: Training stops when this many consecutive measurements are significantly above the best one.
         threads: The number of threads that a process computes with on a CPU, on which the last bits depend. By default all,
             or one where more slow a small network down, or where several processes share the steps.
+        gradient_sum: How several processes add up the gradients of a step: "ordered", in the order of its parts, to the same
+            bits for any number of processes; or "any", by an all-reduce, which is faster where connections are slow: the bits
+            then depend on the number of processes.
+        shard: Whether several processes divide the weights, the averages and the state of the optimizer among them, for a
+            network that one device cannot train; in denoising score matching.
     """
 
     minutes: float | None = None
@@ -227,6 +232,8 @@ class Training:
     evaluations: int = 40
     patience: int = 12
     threads: int | None = None
+    gradient_sum: Literal["ordered", "any"] = "ordered"
+    shard: bool = False
 
     def __post_init__(self) -> None:
         budgets = {n: getattr(self, n) for n in ("minutes", "steps", "epochs") if getattr(self, n) is not None}
@@ -248,5 +255,9 @@ class Training:
             raise ValueError(f"unconditional is a part of the data, from 0 to below 1, got {self.unconditional:g}")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"precision must be 'auto', 'float32' or 'bfloat16', got {self.precision!r}")
+        if self.gradient_sum not in ("ordered", "any"):
+            raise ValueError(f"gradient_sum must be 'ordered' or 'any', got {self.gradient_sum!r}")
+        if self.shard and self.gradient_sum == "any":
+            raise ValueError("processes that divide a network add gradients in order: leave out gradient_sum or shard")
         if any(not 0 < width < 0.28 for width in self.averages):
             raise ValueError(f"averages are relative widths between 0 and 0.28, got {self.averages}")

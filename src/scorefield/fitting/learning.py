@@ -17,6 +17,7 @@ from ..denoisers import (
     Preconditioned,
 )
 from ..denoisers.precondition import Precision
+from ..distributed import size
 from ..rng import torch_seeded
 from ..training import Announcer, Feed, Progress, Trainer
 from .fitted import KEPT, Fitted, finish
@@ -73,7 +74,8 @@ def _denoiser(plan: Plan) -> DenoiserModule:
     precision: Precision = "bfloat16" if plan.training.precision == "bfloat16" else "float32"
     denoiser = _around(network, plan, precision)
     with torch_seeded(plan.prepared.seed):  # what else an objective learns has first weights, too
-        return plan.objective.wrap(denoiser).to(plan.device)
+        denoiser = plan.objective.wrap(denoiser)
+    return denoiser if plan.training.shard and size() > 1 else denoiser.to(plan.device)  # divided on the way there
 
 
 def _around(network: nn.Module, plan: Plan, precision: Precision) -> DenoiserModule:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -115,6 +116,27 @@ def test_pictures_in_panels_are_dark_on_light_and_in_order(tmp_path):
     assert pixels[140, 140] == 0 and pixels[140, 420] == 255  # 140 dots an inch
 
 
+def test_the_network_of_the_guide(monkeypatch):
+    """As many parameters as the guide's; and training lowers the loss of a network that answers 0, which is 1."""
+    guide = importlib.import_module("guide_unet")
+    assert sum(p.numel() for p in guide.GuideUNet().parameters()) == 129_697
+    monkeypatch.setattr(guide, "LEVELS", torch.tensor([1.0, 0.5]).repeat(5))
+    network, x = guide.trained(torch.zeros(8, 1, 28, 28), 12), torch.zeros(40, 1, 28, 28)
+    level, z = guide.LEVELS.repeat(4), torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    scaled = level.reshape(-1, 1, 1, 1)
+    assert float((scaled * network(x + scaled * z, level) + z).square().mean()) < 0.9
+
+
+@pytest.mark.slow
+def test_the_guide_on_images(run, tmp_path):
+    from sklearn.datasets import load_digits
+
+    images = load_digits().images[:600].repeat(3, 1).repeat(3, 2) * 15.9
+    np.savez(tmp_path / "images.npz", images=np.pad(images, ((0, 0), (2, 2), (2, 2))).astype(np.uint8))
+    text, size = run("mnist_guide", str(tmp_path / "images.npz"), "--steps", "2", "--count", "2")
+    assert text.count("energy distance") == 3 and min(size) > 300
+
+
 def test_phantoms_have_a_skull_tissue_and_grain():
     phantoms = importlib.import_module("phantoms")
     x = phantoms.phantoms(300, seed=0)
@@ -141,3 +163,18 @@ def test_calibrated_draws_hold_the_truth_as_often_as_they_should():
 def test_medical_imaging(run):
     text, size = run("medical_imaging", "--phantoms", "60", "--steps", "2", "--truths", "4")
     assert text.count("50 % intervals") == 2 and text.count("best linear") == 2 and min(size) > 500
+
+
+SMALL = {
+    "annealed_importance": ["--count", "200"],
+    "by_all_objectives": ["--steps", "2", "--dimensions", "10"],
+    "donut": ["--steps", "20"],
+    "ncsn_figure2": ["--count", "1000", "--steps", "2"],
+    "ncsn_figure3": ["--count", "100"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_figures_at_small_size(run, name):
+    assert min(run(name, *SMALL[name])[1]) > 300

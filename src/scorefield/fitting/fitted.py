@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from ..denoisers import Denoiser, DenoiserModule, Gaussian, MixedDenoiser
 from ..display import Facts, displayed
+from ..distributed import each
 from ..known_readings import layouts
 from ..metrics import loss_gap, means_of
 from ..model import Model
 from ..progress import mapped, parts
-from ..training import Trainer, losses_by_level, parts_of
+from ..training import Trainer, losses_by_level, parts_of, plain
 from .blending import blended
 from .planning import Plan
 
@@ -89,6 +90,7 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
     step = parts(_SHARES)
     with step("choosing weights"):
         chosen, loss = trainer.finish()
+    plain(trainer.denoiser)
     denoiser, share = plan.objective.unwrap(trainer.denoiser.cpu()), 1.0
     if plan.baseline is not None:
         mixed = (plan.baseline, denoiser.conditioned_on(None), trainer.held_out.cpu(), plan.objective)
@@ -138,7 +140,9 @@ def _measured(plan: Plan, trainer: Trainer, denoiser: DenoiserModule) -> _Losses
 
     def measured(which: tuple[DenoiserModule, Tensor, Tensor | None]) -> Tensor:
         d, x, c = which
-        return torch.stack([*mapped(lambda i: losses_by_level(d, x, objective, levels, i, c), range(draws))]).mean(0)
+        return torch.stack(
+            [*mapped(lambda i: losses_by_level(d, x, objective, levels, i, c, each), range(draws))]
+        ).mean(0)
 
     found = ((denoiser, held_out, of_held_out), (denoiser, train, of_train), (zero, held_out, None))
     return _Losses(levels, *(losses.cpu() for losses in mapped(measured, found)))

@@ -103,7 +103,9 @@ class Trainer:
         self._shared = SharedParts(self.flat, training.accumulate) if size() > 1 else None
         self._groups: dict[int, tuple[int, list[Callable[[], Tensor]]]] = {}
         together = max(1, min(32, 2**17 // (feed.batch * held_out[0].numel())))
-        self._together = together if can_prepare(objective, denoiser) else 1
+        prepares, network = can_prepare(objective, denoiser), denoiser.preconditioned
+        self._together = together if prepares else 1
+        self._backpropagation = network.backpropagation() if prepares and network is not None else None
         self._copies = max(64, min(512, 2**18 // held_out[0].numel())) if held_out.ndim > 2 else 2048
         self._worse = 0
         self._start = 0.0
@@ -153,29 +155,40 @@ class Trainer:
 
     def _advance(self, rate: float) -> Tensor:
         """One step of the optimizer; returns the loss."""
-        losses = self._gradient()
-        total = losses[0] if len(losses) == 1 else losses.mean()
-        if len(losses) > 1:
-            self.flat.gradients.div_(len(losses))
-        self._clip(total)
+        loss = self._gradient()
+        self._clip(loss)
         self.optimizer.step(rate)
         if self._shared is None or self.training.minutes is None:  # otherwise the clock of process 0 counts
             self.seconds = time.perf_counter() - self._start
-        return total
+        return loss
 
     def _gradient(self) -> Tensor:
-        """Adds up the gradients of the batches of a step; returns their losses, of shape `(accumulate,)`."""
+        """Leaves the mean of the gradients of the batches of a step in `flat.gradients`; returns that of their losses, `()`."""
         if self._shared is not None:
             losses, clock = self._shared.gradient(self._loss, time.perf_counter() - self._start)
             self.seconds = self.seconds if self.training.minutes is None else float(clock)
-            return losses
-        self.flat.gradients.zero_()
-        found = []
-        for i in range(self.training.accumulate):
-            loss = self._loss(i)
-            loss.backward()  # type: ignore[no-untyped-call]
-            found.append(loss.detach())
-        return torch.stack(found)
+        else:
+            self.flat.gradients.zero_()
+            if self.training.accumulate == 1:
+                return self._loss(0)
+            losses = self._added_up()
+        if len(losses) > 1:
+            self.flat.gradients.div_(len(losses))
+        return losses.mean()
+
+    def _added_up(self) -> Tensor:
+        """Leaves the sum of the gradients of the batches of a step, in their order, in `flat.gradients`, which is 0 before.
+
+        Returns:
+            The losses of the batches, of shape `(accumulate,)`.
+        """
+        losses, total = [self._loss(0)], self.flat.gradients.clone()
+        for i in range(1, self.training.accumulate):
+            self.flat.gradients.zero_()
+            losses.append(self._loss(i))
+            total += self.flat.gradients
+        self.flat.gradients.copy_(total)
+        return torch.stack(losses)
 
     def _clip(self, loss: Tensor) -> None:
         """Scales the gradient down to the allowed norm. Reading the norm waits for a GPU: there it is read now and then."""
@@ -193,7 +206,10 @@ class Trainer:
             self.flat.gradients.mul_(self.training.clip / size)
 
     def _loss(self, i: int) -> Tensor:
-        """The mean loss of the i-th batch of a step, which is prepared together with the i-th ones of the next steps."""
+        """The mean loss of the i-th batch of a step, which is prepared together with the i-th ones of the next steps.
+
+        Its gradient is left in `flat.gradients`, which must be 0.
+        """
         group, place = divmod(self.step, self._together)
         group = group * self.training.accumulate + i
         known = self._groups.get(i)
@@ -202,7 +218,8 @@ class Trainer:
             rng = self._rng.at(group)
             reference = self.feed.reference(group * self._together, self._together, self.training.reference_batch or 0)
             context = self._contexts(group, rng)
-            losses = prepared_losses(self.objective, self.denoiser, x0, self._together, rng, *reference, context)
+            data = (x0, self._together, rng, *reference, context)
+            losses = prepared_losses(self.objective, self.denoiser, *data, self._backpropagation)
             known = self._groups[i] = group, losses
         return known[1][place]()
 

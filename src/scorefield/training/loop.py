@@ -95,7 +95,9 @@ class Trainer:
         self.parts: list[tuple[int, list[float]]] = []  # steps, and the held-out losses by level after them
         self.steps = self._steps()
         self.flat = Flat(denoiser)
-        self.optimizer = Optimizer(self.flat, training.learning_rate, training.muon_learning_rate)
+        whole = training.precision == "float32" and feed.device.type == "cpu"  # where bfloat16 is not faster
+        rates = training.learning_rate, training.muon_learning_rate
+        self.optimizer = Optimizer(self.flat, *rates, dtype=torch.float32 if whole else torch.bfloat16)
         self.averages = [PowerAverage(self.flat.values, width) for width in training.averages]
         self.best = self.flat.values.clone()
         self.best_losses = torch.full((1,), math.inf, dtype=torch.float64)

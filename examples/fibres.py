@@ -1,30 +1,22 @@
 """Microstructure of a fibre composite (CFRP): the NCSNv2 recipe next to the default, by the statistics of such media.
 
-python examples/fibres.py [--crops 4000] [--steps 1000] [--count 48] [-o fibres.png]
+python examples/fibres.py [--fields 4000] [--steps 1000] [--count 48] [-o fibres.png]
 
 Example 4 of the USC summer school on score-based diffusion models (2023): micrographs across unidirectional carbon fibres.
 The lecture had 16,000 crops of 64 x 64 pixels from images of NIST. Here fibres are generated: random discs, of a given share
 of the area and spread of radii, are pushed apart until none overlap. Crops are 32 x 32, for a few minutes on a CPU; `--side
-64 --crops 16000` makes the number and size of the lecture's. Held-out crops are from another sample of the composite.
+64 --fields 16000` makes the number and size of the lecture's. Held-out crops are from another sample of the composite.
 """
 
-from __future__ import annotations
-
-import argparse
-from pathlib import Path
-
+import field_models
 import numpy as np
-from field_models import compared, draw
+from panels import draw
 from scipy.ndimage import center_of_mass, label
 from scipy.spatial import cKDTree
 from scipy.stats import ks_2samp
 
-FRACTION, RADIUS, SPREAD, GAP = (
-    0.5,
-    4.0,
-    0.08,
-    1.0,
-)  # share of the area; radii in pixels, their relative spread, least gap
+FRACTION, GAP = 0.5, 1.0  # share of the area; least gap, in pixels
+RADIUS, SPREAD = 4.0, 0.08  # in pixels, and relative to the mean
 FIBRE, MATRIX, NOISE = 0.96, 0.04, 0.02  # grey levels
 
 
@@ -72,22 +64,14 @@ def neighbours(x: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--crops", type=int, default=4000, help="crops to train on")
-    parser.add_argument("--side", type=int, default=32, help="pixels of a side")
-    parser.add_argument("--steps", type=int, default=1000, help="steps of training of each model")
-    parser.add_argument("--moves", type=int, default=2, help="moves of annealed Langevin dynamics per level")
-    parser.add_argument("--count", type=int, default=48, help="samples of each model")
-    parser.add_argument("-o", "--output", type=Path, default=Path("fibres.png"))
-    options = parser.parse_args()
-    train, held_out = (crops(n, options.side, i) for i, n in enumerate((options.crops, 500)))
-    samples = compared(train, held_out, options.steps, options.moves, options.count)
+    options = field_models.options(__doc__, "fibres.png")
+    train, held_out = (crops(n, options.side, i) for i, n in enumerate((options.fields, 500)))
+    samples = field_models.compared(field_models.models(train, options), train, held_out, options.count)
     for name, x in {"real": train[:500], **samples}.items():
         share, near = (x > (FIBRE + MATRIX) / 2).mean((1, 2)), neighbours(x)
-        far = ks_2samp(near, neighbours(held_out)).statistic
-        area = f"{share.mean():.3f} ± {share.std():.3f} between crops"
-        print(f"{name}: area of fibres {area}; nearest fibre {near.mean():.2f} pixels, KS {far:.3f} from held-out")
-    draw({"generator": held_out, **samples}, options.output, "gray")
+        area, far = f"{share.mean():.3f} ± {share.std():.3f} between crops", ks_2samp(near, neighbours(held_out))
+        print(f"{name}: area of fibres {area}; nearest fibre {near.mean():.2f} pixels, KS {far.statistic:.3f}")
+    draw({"generator": held_out, **samples}, options.output, (4, 4), (12, 3.4), colours="gray")
     print(options.output)
 
 

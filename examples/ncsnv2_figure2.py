@@ -9,13 +9,11 @@ here the images are scikit-learn's digits, with values between 0 and 1. Chains t
 show it best.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
-import numpy as np
 import torch
+from panels import draw
 from torch import Tensor
 
 from scorefield.mcmc import Langevin
@@ -49,8 +47,6 @@ def chains(centres: Tensor, first: float, start: Tensor) -> tuple[Tensor, int]:
 
 
 def main() -> None:
-    from matplotlib.figure import Figure
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=200, help="images, each a mode")
     parser.add_argument("-o", "--output", type=Path, default=Path("ncsnv2_figure2.png"))
@@ -73,13 +69,8 @@ def main() -> None:
             f"{stayed:.0%} of the chains end where they began; distance to the nearest image {float(nearest.values.mean()):.3f}"
         )
         rows[name] = state[:20]
-    figure = Figure(figsize=(12, 2.9), dpi=140, facecolor="white", layout="constrained")
-    for axes, (name, states) in zip(figure.subplots(len(rows), 1), rows.items()):
-        tiles = np.pad(1 - states.reshape(-1, 8, 8).numpy().clip(0, 1), ((0, 0), (1, 1), (1, 1)), constant_values=1)
-        axes.imshow(np.hstack(list(tiles)), cmap="gray", vmin=0, vmax=1)
-        axes.set_title(name, loc="left", fontsize=10, color="#1f1e1b")
-        axes.set_axis_off()
-    figure.savefig(options.output)
+    panels = {name: states.reshape(-1, 8, 8).numpy() for name, states in rows.items()}
+    draw(panels, options.output, (1, 20), (12, 2.9), across=1)
     print(options.output)
 
 

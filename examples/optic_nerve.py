@@ -8,13 +8,9 @@ published; so are the ranges of its variables. Fields are 32 x 32 here, for a fe
 makes the size of the lecture's. A regression that was fitted to the generator recovers the 16 variables of each sample.
 """
 
-from __future__ import annotations
-
-import argparse
-from pathlib import Path
-
+import field_models
 import numpy as np
-from field_models import compared, draw
+from panels import animate, draw
 from scipy.stats import ks_2samp
 from sklearn.neural_network import MLPRegressor
 
@@ -60,28 +56,21 @@ def scaled(variables: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fields", type=int, default=4000, help="fields to train on")
-    parser.add_argument("--side", type=int, default=32, help="pixels of a side")
-    parser.add_argument("--steps", type=int, default=1000, help="steps of training of each model")
-    parser.add_argument("--moves", type=int, default=2, help="moves of annealed Langevin dynamics per level")
-    parser.add_argument("--count", type=int, default=48, help="samples of each model")
-    parser.add_argument("-o", "--output", type=Path, default=Path("optic_nerve.png"))
-    options = parser.parse_args()
+    options = field_models.options(__doc__, "optic_nerve.png")
     (train, variables), (held_out, truth) = (fields(n, options.side, i) for i, n in enumerate((options.fields, 500)))
-    samples = compared(train, held_out, options.steps, options.moves, options.count)
+    models = field_models.models(train, options)
+    samples = field_models.compared(models, train, held_out, options.count)
     inverse = recovered(train, variables)
     known = {name: inverse.predict(x.reshape(len(x), -1)) for name, x in {"real": held_out, **samples}.items()}
     error = (known["real"] - scaled(truth)).std(0) * 12**0.5
-    print(
-        "error of the regression over the standard deviation: "
-        + ", ".join(f"{n} {e:.2f}" for n, e in zip(NAMES, error))
-    )
+    errors = ", ".join(f"{n} {e:.2f}" for n, e in zip(NAMES, error))
+    print(f"error of the regression over the standard deviation: {errors}")
     for name in samples:
         far = [ks_2samp(known[name][:, k], known["real"][:, k]) for k in range(16)]
         worst = int(np.argmax([each.statistic for each in far]))
         print(f"{name}: {sum(each.pvalue < 0.05 / 16 for each in far)} of 16 variables differ, most {NAMES[worst]}")
-    draw({"generator": held_out, **samples}, options.output)
+    animate(models.values(), options.output.with_suffix(".gif"))
+    draw({"generator": held_out, **samples}, options.output, (4, 4), (12, 3.4), colours="viridis")
     print(options.output)
 
 

@@ -31,7 +31,7 @@ FLOORS = [
         "replacing",
     },
     {"bars", "distributed", "settings", "tensors", "rng", "spec", "limits", "_old_names", "reading", "destinations"},
-    {"derivatives", "calls"},
+    {"derivatives", "calls", "sharding"},
     {"ode", "nn", "data", "mcmc"},
     {"processes", "denoisers", "units", "checkpoint", "metrics", "measurement", "context"},
     {"diffusion", "schedules", "objectives", "noise_levels", "toys"},

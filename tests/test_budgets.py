@@ -62,6 +62,7 @@ def growth(folder, first: int, last: int) -> int:
     return counts[last] - counts[first]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_steps_between_two_rows(tmp_path, monkeypatch):
     monkeypatch.setattr(log, "_FRACTION", 2.0)
     assert growth(tmp_path / "a", 600, 1624) < 100  # 88 losses wait at both, on the device

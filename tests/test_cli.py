@@ -103,14 +103,23 @@ def test_version(capsys):
 def test_flags_reach_the_settings(place, tmp_path):
     flags = "--steps 2 --batch 8 --learning-rate 1e-3 --widths 8 12 --periodic --structure grid --channels last --no-dequantize"
     flags += " --held-out 0.25 --averages 0.1 --patience 3 --precision float32 --evaluations 1"
+    flags += " --mirror 0 1 --channels-last --no-compile"
     words = [*flags.split(), "--seed", 7, "--device", "cpu"]
     assert cli("fit", place / "images.npy", "-o", tmp_path / "run", *words) == 0
     asked = Run(tmp_path / "run").read("run.json")["asked"]
     assert asked["seed"] == 7
-    form = {"structure": "grid", "channels": "last", "held_out": 0.25, "dequantize": False, "bounds": None}
+    form = {
+        "structure": "grid",
+        "channels": "last",
+        "held_out": 0.25,
+        "dequantize": False,
+        "bounds": None,
+        "mirror": [0, 1],
+    }
     assert form.items() <= asked["data"].items()
     assert asked["network"]["widths"] == [8, 12] and asked["network"]["periodic"] is True
     training = {"steps": 2, "batch": 8, "learning_rate": 1e-3, "averages": [0.1], "patience": 3, "minutes": None}
+    training |= {"compile": False, "channels_last": True}
     assert training.items() <= asked["training"].items()
     assert asked["source"]["path"] == str(place / "images.npy")
 

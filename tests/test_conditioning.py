@@ -23,6 +23,7 @@ def model() -> scorefield.Model:
     return fit(X, context=C, training=Training(steps=1000), network=Network(widths=(64,), depth=2))
 
 
+@pytest.mark.slow
 def test_the_distribution_given_a_number(model):
     """Means and deviations of a linear-Gaussian distribution, at three places; 1,000 steps leave a tenth of a deviation."""
     for c in (-1.0, 0.0, 1.5):
@@ -126,6 +127,7 @@ def test_a_run_with_context(tmp_path):
     assert found.gap is not None and found.count == 100
 
 
+@pytest.mark.slow
 def test_a_field_given_beside_a_field():
     """The mean of the data is the field that is given."""
     beside = RNG.normal(size=(400, 8, 8))

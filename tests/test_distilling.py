@@ -289,6 +289,7 @@ def test_a_denoiser_is_refused_by_the_sampler(folder):
         ({"steps": 0}, "samples take at least 1 evaluation, got steps=0"),
         ({"guidance": 2.0}, "guidance=2 sharpens a context, and this model has none"),
         ({"context": [1]}, "this model was fitted without context: leave context=… out"),
+        ({"training": Training(steps=2, compile=True)}, "compile and channels_last are for fits, and do not go with"),
         ({"training": Training(epochs=2)}, "distillation draws new paths all the time and knows no epochs"),
         ({"minutes": 1, "training": SHORT}, "the budget is given twice"),
     ],

@@ -58,7 +58,7 @@ def end(group: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
 COMMAND = "import sys; from scorefield.cli import main; sys.exit(main(sys.argv[1:]))"
 
 TOGETHER = """
-import json, sys, weakref
+import json, os, signal, sys, weakref
 from pathlib import Path
 import numpy as np, torch
 from scorefield import Network, Training, fit
@@ -85,6 +85,19 @@ with joined():
     density = again.log_prob(np.load(place / "table.npy")[:50], batch=20, shared=True)
     found["log_prob"] = [density.value.tolist(), density.evaluations.tolist()]
     sample(place / "table", count=2500, output=place / "new.npy", seed=3)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    def stop(progress):
+        if me == 1 and progress.step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+    divided = dict(steps=12, network=Network(widths=(8, 16)), training=Training(batch=16, accumulate=4, shard=True))
+    for name in ("ended", "begun"):
+        try:
+            fit(np.load(place / "grids.npy"), place / name, **divided, watch=stop)
+        except KeyboardInterrupt:
+            found[name] = gathered("stopped")
+    fit(np.load(place / "grids.npy"), place / "ended", **divided)
+    any_order = Training(batch=16, accumulate=2, muon_learning_rate=0.0, gradient_sum="any")
+    fit(np.load(place / "grids.npy"), place / "any", steps=12, network=Network(widths=(8, 16)), training=any_order)
     if first():
         (place / "found.json").write_text(json.dumps(found))
 assert group() is None, "the group outlives its use: its threads can abort the process as it ends"
@@ -122,6 +135,19 @@ def test_two_processes_have_the_bits_of_one(tmp_path):
             assert np.array_equal(np.load(tmp_path / "new.npy"), model.sample(2500, seed=3))
             density = model.log_prob(x[:50], batch=20)
             assert found["log_prob"] == [density.value.tolist(), density.evaluations.tolist()]
+    assert found["ended"] == found["begun"] == ["stopped"] * 2
+    training, network = Training(batch=16, accumulate=4, shard=True), Network(widths=(8, 16))
+    scorefield.fit(GRIDS, tmp_path / "begun", steps=12, network=network, training=training)  # in one process
+    one = results(tmp_path / "grids-alone")
+    for several in (results(tmp_path / "ended"), results(tmp_path / "begun")):
+        models = [{k: v for k, v in found[0].items() if k.startswith("model.")} for found in (one, several)]
+        assert models[0].keys() == models[1].keys()
+        assert all(torch.equal(value, models[1][key]) for key, value in models[0].items())
+        assert one[1:] == several[1:]
+    training = Training(batch=16, accumulate=2, threads=1, muon_learning_rate=0.0)
+    one = scorefield.fit(GRIDS, steps=12, network=network, training=training).state_dict()
+    other = scorefield.load(tmp_path / "any").state_dict()
+    assert all(torch.allclose(value, other[key], rtol=1e-4, atol=1e-4) for key, value in one.items())
     left = {path.name for path in tmp_path.iterdir()}
     assert not [name for name in left if name.startswith(".")]
 
@@ -185,9 +211,8 @@ def test_a_batch_of_the_user_s_keeps_its_rows(monkeypatch):
 
 def test_parts_that_cannot_be_shared_are_refused(monkeypatch):
     monkeypatch.setattr("scorefield.training.parts.size", lambda: 3)
-    flat = scorefield.training.Flat(torch.nn.Linear(2, 2))
     with pytest.raises(ValueError, match="the 4 parts of a step cannot be shared by 3 processes: start 1 or 2 or 4"):
-        scorefield.training.parts.SharedParts(flat, 4)
+        scorefield.training.parts.check_parts(4)
 
 
 def test_samples_that_were_begun_are_finished_by_one_process(tmp_path, monkeypatch):

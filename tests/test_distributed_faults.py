@@ -39,6 +39,10 @@ APART = """
 import os
 os.chdir(os.environ["RANK"])
 """
+OFTEN = """
+import scorefield.runs.session
+scorefield.runs.session._CHECKPOINT_SECONDS = 0.1
+"""
 FULL = """
 import os
 from scorefield.runs.session import Session
@@ -124,6 +128,30 @@ def test_a_killed_process_ends_the_other(data, tmp_path, victim):
     assert f"process {1 - victim} of 2: error: another of the 2 processes has ended" in lines(ended)[0]
     if victim == 1:  # process 0 saves the last step
         assert (run / "training.safetensors").is_file()
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_divided_fit_goes_on_after_a_kill(data, tmp_path, victim):
+    run, words = tmp_path / "run", [*fit(data, tmp_path / "run", 600), "--shard", "--muon-learning-rate", "0.01"]
+    group = start(OFTEN + COMMAND, words)
+    until = time.perf_counter() + 200
+    while time.perf_counter() < until and not (run / "training.safetensors").is_file():
+        time.sleep(0.02)
+    time.sleep(0.3)
+    group[victim].kill()
+    begin = time.perf_counter()
+    ended = end(group)
+    assert time.perf_counter() - begin < SOON
+    assert len(lines(ended)) == 1
+    assert f"process {1 - victim} of 2: error: another of the 2 processes has ended" in lines(ended)[0]
+    assert [status for status, _, _ in end(start(COMMAND, words))] == [0, 0]
+    assert len(list(run.glob("training-*"))) == 1
+    whole = [*fit(data, tmp_path / "whole", 600), "--muon-learning-rate", "0.01"]
+    assert scorefield.cli.main([*whole, "--accumulate", "4", "--batch", "64", "--threads", "1"]) == 0
+    one, other = (results(path) for path in (run, tmp_path / "whole"))
+    models = [{name: x for name, x in found[0].items() if name.startswith("model.")} for found in (one, other)]
+    assert all(np.array_equal(x.numpy(), models[1][name].numpy()) for name, x in models[0].items())
+    assert one[1:] == other[1:]
 
 
 def test_two_jobs_on_one_folder(data, tmp_path):

@@ -87,6 +87,7 @@ def test_shifted_samples_are_found_out(offset):
     assert found.verdict[1].startswith(expected)
 
 
+@pytest.mark.slow
 def test_all_rows_are_used_where_few_were_held_out():
     """A shift too small for 100 held-out rows is found in 1,000 rows; the level stays that of all tests together."""
     parts = data(900, 0), data(100, 1)
@@ -258,6 +259,7 @@ def test_advice_follows_what_was_found():
     assert "keeps them apart" in said and "bounds" not in said and "Train longer" not in said
 
 
+@pytest.mark.slow
 def test_lattices_new_categories_and_missing_shares_are_named():
     samples = table(600, 2)
     samples[:, 1] += np.random.default_rng(0).uniform(-0.2, 0.2, 600)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -93,7 +94,87 @@ def test_fields_of_the_optic_nerve_head_hold_their_moduli():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name, data", [("optic_nerve", "--fields"), ("fibres", "--crops")])
-def test_two_models_of_fields(run, name, data):
-    text, size = run(name, data, "60", "--steps", "2", "--moves", "1", "--count", "16", "--side", "16")
+@pytest.mark.parametrize("name", ["optic_nerve", "fibres"])
+def test_two_models_of_fields(run, tmp_path, name):
+    text, size = run(name, "--fields", "60", "--steps", "2", "--moves", "1", "--count", "16", "--side", "16")
     assert text.count("energy distance") == 2 and text.count("Minkowski functionals") == 2 and min(size) > 300
+    if name == "optic_nerve":
+        moving = Image.open(tmp_path / "optic_nerve.gif")
+        assert moving.n_frames == 28 and (tmp_path / "optic_nerve.gif").stat().st_size < 1e6
+
+
+def test_pictures_in_panels_are_dark_on_light_and_in_order(tmp_path):
+    panels = importlib.import_module("panels")
+    images = np.arange(5)[:, None, None] * np.ones((5, 2, 3))
+    page = panels.mosaic(images, 2, 3)  # six places, of which the last is empty
+    assert page.shape == (8, 15)
+    inner = page.reshape(2, 4, 3, 5)[:, 1:3, :, 1:4]
+    assert (inner.swapaxes(1, 2).reshape(6, 6)[:5] == np.arange(5)[:, None]).all()
+    assert np.isnan(page).sum() == 8 * 15 - 5 * 6
+    panels.draw({"black": np.ones((1, 8, 8)), "white": np.zeros((1, 8, 8))}, tmp_path / "a.png", (1, 1), (4, 2))
+    pixels = np.asarray(Image.open(tmp_path / "a.png").convert("L"))
+    assert pixels[140, 140] == 0 and pixels[140, 420] == 255  # 140 dots an inch
+
+
+def test_the_network_of_the_guide(monkeypatch):
+    """As many parameters as the guide's; and training lowers the loss of a network that answers 0, which is 1."""
+    guide = importlib.import_module("guide_unet")
+    assert sum(p.numel() for p in guide.GuideUNet().parameters()) == 129_697
+    monkeypatch.setattr(guide, "LEVELS", torch.tensor([1.0, 0.5]).repeat(5))
+    network, x = guide.trained(torch.zeros(8, 1, 28, 28), 12), torch.zeros(40, 1, 28, 28)
+    level, z = guide.LEVELS.repeat(4), torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    scaled = level.reshape(-1, 1, 1, 1)
+    assert float((scaled * network(x + scaled * z, level) + z).square().mean()) < 0.9
+
+
+@pytest.mark.slow
+def test_the_guide_on_images(run, tmp_path):
+    from sklearn.datasets import load_digits
+
+    images = load_digits().images[:600].repeat(3, 1).repeat(3, 2) * 15.9
+    np.savez(tmp_path / "images.npz", images=np.pad(images, ((0, 0), (2, 2), (2, 2))).astype(np.uint8))
+    text, size = run("mnist_guide", str(tmp_path / "images.npz"), "--steps", "2", "--count", "2")
+    assert text.count("energy distance") == 3 and min(size) > 300
+
+
+def test_phantoms_have_a_skull_tissue_and_grain():
+    phantoms = importlib.import_module("phantoms")
+    x = phantoms.phantoms(300, seed=0)
+    assert x.shape == (300, 24, 24)
+    assert x[:, 0].std() == pytest.approx(0.02, rel=0.05) and abs(x[:, 0].mean()) < 0.001  # air above the head
+    middle = np.sort(x[:, 12].reshape(300, 24), 1)[:, -2]  # a row crosses the skull twice
+    assert abs(np.median(middle) - 1) < 0.15
+
+
+def test_calibrated_draws_hold_the_truth_as_often_as_they_should():
+    imaging = importlib.import_module("medical_imaging")
+    rng = np.random.default_rng(0)
+    truths, draws = rng.normal(size=(2000, 10)), rng.normal(size=(2000, imaging.DRAWS, 10))
+    found = re.search(
+        r"error ([\d.]+), predicted ([\d.]+); .* in ([\d.]+)% .* and ([\d.]+)%", imaging.calibration(truths, draws)
+    )
+    error, predicted, half, most = map(float, found.groups())
+    expected = (1 + 1 / imaging.DRAWS) ** 0.5
+    assert error == pytest.approx(expected, rel=0.03) and predicted == pytest.approx(expected, rel=0.01)
+    assert half == pytest.approx(50, abs=1.5) and most == pytest.approx(90, abs=1)
+
+
+@pytest.mark.slow
+def test_medical_imaging(run):
+    text, size = run("medical_imaging", "--phantoms", "60", "--steps", "2", "--truths", "4")
+    assert text.count("50 % intervals") == 2 and text.count("best linear") == 2 and min(size) > 500
+
+
+SMALL = {
+    "annealed_importance": ["--count", "200"],
+    "by_all_objectives": ["--steps", "2", "--dimensions", "10"],
+    "donut": ["--steps", "20"],
+    "ncsn_figure2": ["--count", "1000", "--steps", "2"],
+    "ncsn_figure3": ["--count", "100"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_figures_at_small_size(run, name):
+    assert min(run(name, *SMALL[name])[1]) > 300

@@ -121,6 +121,7 @@ def test_vectors_have_a_full_covariance():
     np.testing.assert_allclose(moments.mean, 0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_grids_and_wide_or_few_vectors_have_variances():
     for x in (cloud(50, 20, 20), cloud(100, 30), cloud(1200, 300)):
         moments = prepared(x, data=Data(structure="vector", maps="affine") if x.ndim == 2 else Data()).moments

@@ -166,6 +166,7 @@ def test_small_smooth_tables_are_fitted_as_well_as_by_a_mixture():
     assert both < network / 2 and both < 1.2 * mixture
 
 
+@pytest.mark.slow
 def test_a_network_learns_what_mixtures_miss():
     """A ring, for which a mixture needs many components."""
     x, new = (Donut().sample(count, Samples(seed, count=count)) for count, seed in ((500, 0), (300, 1)))

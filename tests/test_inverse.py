@@ -100,6 +100,7 @@ def test_a_method_may_be_a_sampler():
     assert isinstance(model.given(seen, method=DAPS()).sampler, DAPS)
 
 
+@pytest.mark.slow
 def test_fields_are_measured_in_their_own_axes():
     model = fields()
     truth = model.standardize.inverse(model.denoiser.sample(1, Samples(0, 0, 1)))[0, 0]
@@ -131,6 +132,7 @@ def test_the_check_sees_too_few_steps():
     assert not check_posterior(table().given(SEEN), simulations=300, sampling=Sampling(DDIM(1.0), 6)).trusted
 
 
+@pytest.mark.slow
 def test_the_check_of_fields_and_of_counts():
     model = fields()
     y = Blur(0.8)(torch.full((1, 6, 6), 50.0))[0]

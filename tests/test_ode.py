@@ -6,7 +6,7 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
-from scorefield.ode import DOPRI5, EULER, HEUN, RK4, State, Tableau, integrate, integrate_adaptive
+from scorefield.ode import DOPRI5, EULER, HEUN, RK4, Path, State, Tableau, integrate, integrate_adaptive
 from scorefield.tensors import expand
 
 TABLEAUX = {"EULER": EULER, "HEUN": HEUN, "RK4": RK4, "DOPRI5": DOPRI5}
@@ -260,3 +260,27 @@ def test_caution_shortens_the_first_step() -> None:
         integrate_adaptive(lambda t, y: (-y[0],), (one,), 0.0, 1.0, caution=caution, measure=measure)
         firsts.append(times[0])
     assert firsts[1] == pytest.approx(firsts[0] / 10)
+
+
+@pytest.mark.parametrize("tolerance", [1e-5, 1e-8])
+def test_a_path_follows_the_solution_between_steps(tolerance: float) -> None:
+    """At 200 times of each of three samples, in any order, with an error like that of the steps."""
+    rates, path = torch.tensor([1.0, 6.0, 20.0], dtype=DOUBLE), Path()
+
+    def wave(t: Tensor, y: State, a: Tensor) -> State:
+        return (torch.stack([a * y[0][:, 1], -a * y[0][:, 0]], 1),)
+
+    start = torch.tensor([[0.0, 1.0]], dtype=DOUBLE).repeat(3, 1)
+    (end,), _ = integrate_adaptive(wave, (start,), 0.5, 2.5, tolerance, tolerance, fixed=(rates,), path=path)
+    rows = torch.arange(600) % 3
+    t = 0.5 + 2 * torch.rand(600, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
+    angle = rates[rows] * (t - 0.5)
+    true = torch.stack([angle.sin(), angle.cos()], 1)
+    assert float((path(rows, t) - true).abs().max()) < 100 * tolerance
+    torch.testing.assert_close(path(torch.arange(3), torch.full((3,), 2.5, dtype=DOUBLE)), end)
+    torch.testing.assert_close(path(torch.arange(3), torch.full((3,), 0.5, dtype=DOUBLE)), start)
+
+
+def test_a_path_needs_weights_between_steps() -> None:
+    with pytest.raises(ValueError, match="a path needs a tableau with weights between steps, such as DOPRI5"):
+        integrate_adaptive(lambda t, y: y, (torch.ones(1, 1, dtype=DOUBLE),), 0.0, 1.0, tableau=HEUN, path=Path())

@@ -186,6 +186,7 @@ SMALL = {"network": Network(widths=(16,), depth=1), "steps": 3}
         ({"units": (0.0, 1.0)}, "units"),
         ({"data": Data(rows="id", time="t", log=("x",))}, "log"),
         ({"data": Data(rows="id", time="t", split="time")}, "split"),
+        ({"data": Data(rows="id", time="t", mirror=1)}, "mirror"),
     ],
 )
 def test_options_that_do_not_go_with_readings(options, name):

@@ -58,3 +58,7 @@ def test_what_a_user_says_of_columns():
 def test_settings_of_data_are_checked(settings, message):
     with pytest.raises(ValueError, match=message):
         Data(**settings)
+
+
+def test_mirrored_axes_are_numbers():
+    assert Data(mirror=1).mirror == (1,) and Data(mirror=[0, 2]).mirror == (0, 2) and Data().mirror == ()

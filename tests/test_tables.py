@@ -236,6 +236,7 @@ def test_particles_draw_from_the_conditional(rho):
         assert abs(float(part[:, 1].std()) / width - 1) < 0.08
 
 
+@pytest.mark.slow
 def test_moons_given_one_coordinate():
     """Given x = -0.5 the point is on the upper moon; plain replacement, and moment matching, gave 0.76."""
     rng = np.random.default_rng(0)
@@ -261,6 +262,7 @@ def test_rows_of_arrays_are_imputed():
     assert abs(filled[::3, 1].mean() - 0.95) < 0.15 and abs(filled[1::3, 0].mean() + 0.95) < 0.15
 
 
+@pytest.mark.slow
 def test_rounded_numbers_are_measured():
     """Rounding to the decimals of the data does not hide them from a measurement; categories and spikes are refused."""
     rng = np.random.default_rng(0)
@@ -281,6 +283,7 @@ def test_rounded_numbers_are_measured():
     assert len(other.observe(Measurement(Mask([False, True, False]), [1.0], 0.1)).sample(3)) == 3
 
 
+@pytest.mark.slow
 def test_columns_that_follow_from_others_are_known_by_them():
     """Marginals take the coordinate of their column; a known sum gives its one unknown term; posteriors count coordinates."""
     rng = np.random.default_rng(0)

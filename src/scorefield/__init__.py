@@ -74,6 +74,7 @@ if TYPE_CHECKING:
         samplers as samplers,
         schedules as schedules,
         settings as settings,
+        sharding as sharding,
         show as show,
         spec as spec,
         tensors as tensors,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -10,7 +10,9 @@ from torch import Tensor
 
 from .tensors import sum_events
 
-__all__ = ["Divergence", "divergence", "gradient", "products"]
+__all__ = ["Divergence", "divergence", "gradient", "products", "pulled"]
+
+_AT_ONCE = 1 << 18  # numbers in the cotangents that are pulled back together: enough for whole matrix products
 
 Field = Callable[[Tensor], Tensor]
 """x ↦ f(x), `(B, *D)` to `(B, *D)`, sample by sample."""
@@ -52,21 +54,40 @@ def divergence(f: Field, x: Tensor, probes: Tensor | None = None) -> Divergence:
         if probes is None:
             total = _trace(value, x, learn)
         else:
-            pulled = (_pull(value, x, v, learn) for v in probes.unbind(1))
-            total = torch.stack([sum_events(v * p) for v, p in zip(probes.unbind(1), pulled)], 1)
+            along = zip(probes.unbind(1), pulled(value, x, probes.transpose(0, 1), learn))
+            total = torch.stack([sum_events(v * p) for v, p in along], 1)
     return Divergence(value, total) if learn else Divergence(value.detach(), total.detach())
 
 
-def _pull(value: Tensor, x: Tensor, v: Tensor, learn: bool) -> Tensor:
-    """vᵀ ∂f/∂x, of the shape of `x`."""
-    return torch.autograd.grad(value, x, v.to(value), create_graph=learn, retain_graph=True)[0]
+def pulled(value: Tensor, x: Tensor, v: Tensor, learn: bool = False) -> Iterator[Tensor]:
+    """vᵀ ∂f/∂x for several v: backward passes of many at once, which make larger matrix products of them.
+
+    Arguments:
+        value: f(x), of shape `(B, *E)`, with its graph, which is kept.
+        x: States, of shape `(B, *D)`.
+        v: Cotangents, of shape `(K, B, *E)`.
+        learn: Whether gradients flow through the results; then one is pulled back after the other.
+
+    Yields:
+        K tensors of the shape of `x`.
+    """
+    at_once, batched = max(1, _AT_ONCE // max(1, value.numel())), not learn
+    for some in torch.split(v.to(value), at_once):
+        if batched and len(some) > 1:
+            try:
+                yield from torch.autograd.grad(value, x, some, retain_graph=True, is_grads_batched=True)[0]
+                continue
+            except RuntimeError:  # an operation of the network has no batched derivative
+                batched = False
+        for each in some:
+            yield torch.autograd.grad(value, x, each, create_graph=learn, retain_graph=True)[0]
 
 
 def _trace(value: Tensor, x: Tensor, learn: bool) -> Tensor:
     """The sum of ∂f_i/∂x_i, of shape `(B,)`."""
-    flat, total = value.reshape(len(x), -1), value.new_zeros(len(x))
-    for i in range(flat.shape[1]):
-        row = torch.autograd.grad(flat[:, i].sum(), x, create_graph=learn, retain_graph=True)[0]
+    size, total = value[0].numel(), value.new_zeros(len(x))
+    units = torch.eye(size, dtype=value.dtype, device=value.device).reshape(size, 1, *value.shape[1:])
+    for i, row in enumerate(pulled(value, x, units.expand(size, *value.shape), learn)):
         total = total + row.reshape(len(x), -1)[:, i]
     return total
 

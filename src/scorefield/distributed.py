@@ -31,6 +31,7 @@ from . import __version__
 __all__ = [
     "ProcessLostError",
     "barrier",
+    "connected",
     "decided",
     "each",
     "exchanged",
@@ -44,6 +45,7 @@ __all__ = [
     "size",
     "speaks",
     "stacked",
+    "summed",
     "threads",
 ]
 
@@ -263,6 +265,14 @@ def exchanged(x: Tensor) -> Tensor:
     return found
 
 
+def summed(x: Tensor) -> Tensor:
+    """The sum of a tensor over all processes, in place, whose bits depend on how many processes there are."""
+    if size() > 1:
+        with _answered():
+            dist.all_reduce(x)
+    return x
+
+
 def each(function: Callable[[Item], Tensor], items: Sequence[Item]) -> list[Tensor]:
     """The values of a function at some items, each computed by one process, and given to all.
 
@@ -296,6 +306,18 @@ def _broadcast(text: str) -> str:
             content = torch.empty(int(length), dtype=torch.uint8)
         dist.broadcast(content, 0)
     return bytes(content.tolist()).decode()
+
+
+@contextlib.contextmanager
+def connected() -> Iterator[None]:
+    """A block in which PyTorch exchanges numbers by itself: where that fails, it raises `ProcessLostError`."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, ProcessLostError) or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+            raise
+        with _answered():
+            raise
 
 
 @contextlib.contextmanager

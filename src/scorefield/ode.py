@@ -23,6 +23,7 @@ __all__ = [
     "HEUN",
     "RK4",
     "Measure",
+    "Path",
     "Solution",
     "State",
     "Tableau",
@@ -50,6 +51,7 @@ class Tableau:
         weights: The weights of the slopes in the step.
         order: The order of the method.
         error: The weights of the slopes in the difference from the embedded method, of the next lower order.
+        between: The weights of the slopes in the last coefficient of `Path`, which follows the solution within a step.
 
     Raises:
         ValueError: If the numbers of nodes, stages and weights differ, or the method is not explicit.
@@ -60,6 +62,7 @@ class Tableau:
     weights: tuple[float, ...]
     order: int
     error: tuple[float, ...] | None = None
+    between: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.nodes)
@@ -92,6 +95,15 @@ DOPRI5 = Tableau(  # Dormand & Prince (1980)
     (35 / 384, 0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84, 0),
     5,
     (71 / 57600, 0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40),
+    (
+        -12715105075 / 11282082432,
+        0,
+        87487479700 / 32700410799,
+        -10690763975 / 1880347072,
+        701980252875 / 199316789632,
+        -1453857185 / 822651844,
+        69997945 / 29380423,
+    ),
 )
 
 
@@ -100,6 +112,58 @@ class Solution(NamedTuple):
 
     state: State
     evaluations: Tensor
+
+
+class Path:
+    """The first tensor of the state at all times of an adaptive solution, by polynomials of fourth degree within its steps.
+
+    Pass an empty one to `integrate_adaptive` with a tableau that has `between`, such as DOPRI5; times must increase. It
+    keeps five numbers for each number of the state and each accepted step.
+
+    References:
+        Hairer, Nørsett & Wanner, 1993, Solving Ordinary Differential Equations I, Section II.6.
+
+    Example:
+        >>> path, one = Path(), torch.ones(1, 1, dtype=torch.float64)
+        >>> _ = integrate_adaptive(lambda t, y: (-y[0],), (one,), 0.0, 1.0, path=path)
+        >>> value = path(torch.tensor([0]), torch.tensor([0.5], dtype=torch.float64))
+        >>> bool((value - math.exp(-0.5)).abs() < 1e-5)
+        True
+    """
+
+    def __init__(self) -> None:
+        self._steps: list[State] = []
+
+    def add(self, rows: Tensor, t: Tensor, dt: Tensor, y: Tensor, new: Tensor, slopes: Tensor, between: Tensor) -> None:
+        """Adds accepted steps, of the samples `rows`, from `t` to `t + dt`.
+
+        Arguments:
+            y, new: The states at both ends, of shape `(b, *D)`.
+            slopes: The slopes at both ends, of shape `(2, b, *D)`.
+            between: The last coefficient, of the shape of `y`.
+        """
+        change, h = new - y, expand(dt.to(y.dtype), y)
+        bend = h * slopes[0] - change
+        curves = torch.stack([y, change, bend, change - h * slopes[1] - bend, between], 1)
+        self._steps.append((rows, t, dt, curves))
+
+    def joined(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """All steps, by sample and then by time: samples, times of the start, lengths, and coefficients `(S, 5, *D)`."""
+        if len(self._steps) != 1:
+            parts = [torch.cat(part) for part in zip(*self._steps)]
+            order = parts[0].argsort(stable=True)
+            self._steps = [tuple(part[order] for part in parts)]
+        rows, t, dt, curves = self._steps[0]
+        return rows, t, dt, curves
+
+    def __call__(self, rows: Tensor, t: Tensor) -> Tensor:
+        """The states of the samples `rows` at the times `t`, both of shape `(b,)`, within the times of the solution."""
+        owner, begin, length, curves = self.joined()
+        low, span = begin.min(), (begin + length).max() - begin.min()
+        index = torch.searchsorted(2 * owner + (begin - low) / span, 2 * rows + (t - low) / span, right=True) - 1
+        a, b, c, d, e = curves[index].unbind(1)
+        x = expand(((t - begin[index]) / length[index]).to(a.dtype), a)
+        return a + x * (b + (1 - x) * (c + x * (d + (1 - x) * e)))
 
 
 def _sum(dt: Tensor, weights: Sequence[float], slopes: list[State]) -> State:
@@ -192,6 +256,7 @@ class _Solver:
     atol: float
     measure: Measure | None = None
     caution: float = 1.0
+    path: Path | None = None
 
     def tolerance(self, y: State, new: State) -> State:
         return tuple(self.atol + self.rtol * torch.maximum(a.abs(), b.abs()) for a, b in zip(y, new))
@@ -251,12 +316,23 @@ class _Solver:
         else:
             ratio = self.measure(active.rows, active.t + dt, new, end_slope, error)
         accepted = ratio <= 1
+        if self.path is not None:
+            self.keep(self.path, accepted, active, dt, new[0], [k[0] for k in slopes])
         y = tuple(torch.where(expand(accepted, a), a, b) for a, b in zip(new, active.y))
         slope = tuple(torch.where(expand(accepted, a), a, b) for a, b in zip(end_slope, active.slope))
         t = torch.where(accepted, active.t + dt, active.t)
         step, last_ratio = dt * self.factor(ratio, active, accepted), torch.where(accepted, ratio, active.ratio)
         moved = _Active(active.rows, t, active.stop, step, y, slope, active.fixed, last_ratio, ~accepted)
         return moved, accepted & last
+
+    def keep(
+        self, path: Path, accepted: Tensor, active: _Active, dt: Tensor, new: Tensor, slopes: list[Tensor]
+    ) -> None:
+        """Adds the accepted ones of the steps `dt` to a path."""
+        (between,) = _sum(dt, self.tableau.between or (), [(k,) for k in slopes])
+        ends = torch.stack([slopes[0][accepted], slopes[-1][accepted]])
+        start = active.rows[accepted], active.t[accepted], dt[accepted], active.y[0][accepted]
+        path.add(*start, new[accepted], ends, between[accepted])
 
     def solve(self, active: _Active, y: State, max_steps: int) -> Solution:
         """Steps until all samples have reached the end; `y` are the initial states."""
@@ -302,6 +378,7 @@ def integrate_adaptive(
     max_steps: int = 10_000,
     measure: Measure | None = None,
     caution: float = 1.0,
+    path: Path | None = None,
 ) -> Solution:
     """Integrates with adaptive steps whose error stays below `atol + rtol |y|`, each sample with its own step size.
 
@@ -321,12 +398,13 @@ def integrate_adaptive(
         measure: Another measure of the error, `(b,)`, in units of the tolerance, of the indices of the samples, their times and
             states after the step, the slopes there, and the embedded estimates of the error.
         caution: The factor by which the first step is shortened, which might step over structure nearby.
+        path: Where the solution is kept, at all times.
 
     Returns:
         The state at `stop`, and the number of evaluations of `f` for each sample.
 
     Raises:
-        ValueError: If a tolerance is not positive, or the tableau has no embedded error.
+        ValueError: If a tolerance is not positive, or the tableau has no embedded error, or none between steps for a path.
         RuntimeError: If a sample needs more than `max_steps` steps, or its slope becomes non-finite.
 
     Example:
@@ -342,6 +420,8 @@ def integrate_adaptive(
         raise ValueError(
             "an adaptive step needs a tableau with an embedded error, such as DOPRI5 or HEUN, got one without"
         )
-    solver = _Solver(f, tableau, rtol, atol, measure, caution)
+    if path is not None and not (tableau.between and tableau.reuses_last):
+        raise ValueError("a path needs a tableau with weights between steps, such as DOPRI5, got one without")
+    solver = _Solver(f, tableau, rtol, atol, measure, caution, path)
     begin, end = (torch.as_tensor(t, dtype=torch.float64, device=y[0].device).expand(len(y[0])) for t in (start, stop))
     return solver.solve(solver.begin(y, begin, end, fixed), y, max_steps)

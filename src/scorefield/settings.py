@@ -81,6 +81,9 @@ class Data:
             number of readings. All columns that are not named are values.
         time: The column of times of readings, numbers or dates; without it, rows are sets, whose order says nothing.
         channel: The column that says what was read, a sensor or a quantity; without it, each column of values is a channel.
+        mirror: The spatial axes of a grid, counted from 0, along which mirrored examples are as probable as the examples:
+            (1,) where images may be exchanged with their mirror images, left for right. Training then sees both. Channels
+            that are components of vectors would have to change their signs, which is not done.
 
     Raises:
         ValueError: If a value is not among those that are possible.
@@ -109,6 +112,7 @@ class Data:
     rows: Any = None
     time: Any = None
     channel: Any = None
+    mirror: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.held_out < 1:
@@ -125,6 +129,10 @@ class Data:
             raise ValueError(f'split must be "distinct", "rows", "time" or "time=COLUMN", got {self.split!r}')
         if self.groups is not None and self.by_time:
             raise ValueError(f"rows are held out by groups or by time, got groups={self.groups!r} and {self.split!r}")
+        axes = (self.mirror,) if isinstance(self.mirror, int) else tuple(self.mirror)
+        if any(type(axis) is not int or axis not in range(3) for axis in axes) or len({*axes}) != len(axes):
+            raise ValueError(f"mirror names spatial axes, each once: 0, 1 or 2; got {self.mirror!r}")
+        object.__setattr__(self, "mirror", axes)
         for name in ("categorical", "numeric", "log", "keep"):
             value = getattr(self, name)
             if value is not None:
@@ -209,6 +217,15 @@ class Training:
         patience: Training stops when this many consecutive measurements are significantly above the best one.
         threads: The number of threads that a process computes with on a CPU, on which the last bits depend. By default all,
             or one where more slow a small network down, or where several processes share the steps.
+        gradient_sum: How several processes add up the gradients of a step: "ordered", in the order of its parts, to the same
+            bits for any number of processes; or "any", by an all-reduce, which is faster where connections are slow: the bits
+            then depend on the number of processes.
+        shard: Whether several processes divide the weights, the averages and the state of the optimizer among them, for a
+            network that one device cannot train; in denoising score matching.
+        compile: Whether PyTorch compiles the network for training, which takes a minute at first and needs a compiler (on
+            a GPU: Triton). For large networks on a GPU.
+        channels_last: Whether images and volumes lie in memory with their channels last during training, as the tensor cores
+            of a GPU take them; with `compile`.
     """
 
     minutes: float | None = None
@@ -227,6 +244,10 @@ class Training:
     evaluations: int = 40
     patience: int = 12
     threads: int | None = None
+    gradient_sum: Literal["ordered", "any"] = "ordered"
+    shard: bool = False
+    compile: bool = False
+    channels_last: bool = False
 
     def __post_init__(self) -> None:
         budgets = {n: getattr(self, n) for n in ("minutes", "steps", "epochs") if getattr(self, n) is not None}
@@ -248,5 +269,9 @@ class Training:
             raise ValueError(f"unconditional is a part of the data, from 0 to below 1, got {self.unconditional:g}")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"precision must be 'auto', 'float32' or 'bfloat16', got {self.precision!r}")
+        if self.gradient_sum not in ("ordered", "any"):
+            raise ValueError(f"gradient_sum must be 'ordered' or 'any', got {self.gradient_sum!r}")
+        if self.shard and self.gradient_sum == "any":
+            raise ValueError("processes that divide a network add gradients in order: leave out gradient_sum or shard")
         if any(not 0 < width < 0.28 for width in self.averages):
             raise ValueError(f"averages are relative widths between 0 and 0.28, got {self.averages}")

@@ -69,6 +69,7 @@ def test_codes_with_zeros_are_no_numbers(texts):
     assert read(texts).startswith("identifier or free text")
 
 
+@pytest.mark.slow
 def test_a_table_with_prices_is_learned():
     frame = pandas.DataFrame({"price": [f"${v:,.2f}" for v in PRICES], "share": [f"{v:.0f}%" for v in PRICES / 200]})
     model = scorefield.fit(frame, training=Training(steps=30), data=Data(bounds={"share": (0, 100)}))

@@ -27,6 +27,7 @@ def inference() -> NLE:
     return made
 
 
+@pytest.mark.slow
 def test_any_number_of_observations(inference):
     posterior = inference.build_posterior()
     for observed in (SEEN, SEEN[:1]):

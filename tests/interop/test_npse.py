@@ -135,6 +135,7 @@ def test_what_cannot_be_learned_from():
         NPSE((1.0, 0.0))
 
 
+@pytest.mark.slow
 def test_observations_whose_order_says_nothing():
     """Of the mean of four numbers, a posterior that is known: N(4 x̄ / 5, 1/5) under a standard normal prior."""
     rng = np.random.default_rng(0)

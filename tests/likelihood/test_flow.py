@@ -64,7 +64,7 @@ def test_gaussians_are_exact_in_a_few_steps(process: Process, size: int) -> None
     x = draw(exact, 6)
     result = log_prob(Diffusion(process, exact, exact), x)
     torch.testing.assert_close(result.value, exact.log_prob(x, process.level(ZERO)), atol=1e-9, rtol=0)
-    assert int(result.evaluations.max()) <= 2 + 6 * 4 + 3
+    assert int(result.evaluations.max()) <= 2 + 6 * 4 + 10 + 3  # the path, one panel of its volume, both ends
 
 
 @pytest.mark.parametrize(
@@ -137,13 +137,13 @@ def test_the_reported_errors_cover_the_truth_in_64_dimensions(process: Process) 
 
 
 def test_the_largest_error_is_not_far_above_the_median() -> None:
-    """The largest of 512 is below 12 times the median, the 99 % quantile below 7 times; normal errors have 5 and 4."""
+    """The largest of 512 is below 13 times the median, the 99 % quantile below 12 times and 2.5e-6 nats."""
     process = VE(0.01, 500.0)
     for exact in (mixture(2), mixture(8), eight_gaussians().mixture):
         x = draw(exact, 512)
         error = (log_prob(Diffusion(process, exact, exact.moments()), x).value - exact.log_prob(x, 0.01)).abs()
-        assert float(error.max()) < 12 * float(error.median())
-        assert float(error.quantile(0.99)) < 7 * float(error.median())
+        assert float(error.max()) < 13 * float(error.median())
+        assert float(error.quantile(0.99)) < min(12 * float(error.median()), 2.5e-6)
 
 
 @pytest.mark.parametrize("target", [1e-2, 1e-4, pytest.param(1e-6, marks=pytest.mark.slow)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -84,3 +85,20 @@ def test_bad_arguments_are_refused():
         sequential_monte_carlo(target, target, torch.zeros(3, 1), Samples(0, count=3))
     with pytest.raises(ValueError, match=r"got 9 points, effective=1,"):
         sequential_monte_carlo(target, target, torch.zeros(9, 1), Samples(0, count=9), effective=1.0)
+
+
+def test_moves_at_the_end_bring_the_mean_back():
+    """Resampling far from the start shifts all points together; the moves that follow lose that shift."""
+    dim, mean = 10, 0.8  # 2.5 standard deviations from the start
+
+    def error(at_the_end: float) -> float:
+        squares = []
+        for seed in range(6):
+            rng = Samples(seed, 0, 1000, "population")
+            start = rng.child("start").normal((1000, dim)).double()
+            wide, narrow = (lambda x: -x.square().sum(1) / 2), (lambda x: -(x - mean).square().sum(1))
+            found = sequential_monte_carlo(wide, narrow, start, rng, at_the_end=at_the_end)
+            squares.append(float((found.points.mean(0) - mean).square().mean() / 0.5))
+        return float(np.mean(squares)) * 1000  # 1 for independent draws
+
+    assert error(40.0) < 4 < 8 < error(0.0)

@@ -12,7 +12,7 @@ from torch import nn
 
 import scorefield.nn as networks
 from scorefield.denoisers import Preconditioned
-from scorefield.nn import MLP, FourierFeatures, UNet
+from scorefield.nn import MLP, FourierEmbedding, FourierFeatures, UNet
 from scorefield.nn.backpropagation import Autograd, Backpropagates
 from scorefield.training import Flat
 
@@ -107,10 +107,20 @@ class Louder(nn.Linear):
         return 3 * super().forward(x)
 
 
+class Learned(FourierEmbedding):
+    """An embedding of the noise label that is learned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frequencies = nn.Parameter(self._buffers.pop("frequencies"))
+
+
 def _changed(change: str) -> nn.Module:
     network: Any = Doubled(2, 8, 2) if change == "subclass" else MLP(2, 8, 2, context=2)
     if change == "layer":
         network.layers[1] = Louder(8, 8)
+    if change == "label":
+        network.label = Learned()
     if change == "layer of a context":
         network.embed_context[2] = Louder(8, 8)
     if change == "parametrized":
@@ -135,6 +145,7 @@ def _changed(change: str) -> nn.Module:
         "hook",
         "hook of a parameter",
         "layer of a context",
+        "label",
         "waves of a subclass",
         "waves of another network",
     ],

@@ -117,3 +117,16 @@ def test_it_is_saved_with_its_regression(tmp_path):
 def test_sizes_are_positive():
     with pytest.raises(ValueError, match=r"^ConditionalMixture needs positive sizes, got features=2, context=0"):
         ConditionalMixture(2, 0)
+
+
+def test_what_training_does_not_improve_stays():
+    """A linear regression of Gaussian data is right from the start, and steps that are too long only disturb it."""
+    rng = torch.Generator().manual_seed(2)
+    c = torch.randn(1500, 3, generator=rng)
+    x = c @ torch.tensor([[1.0, 0.5], [0.0, 1.0], [-1.0, 0.2]]) + 0.3 * torch.randn(1500, 2, generator=rng)
+    density = ConditionalMixture(2, 3, 1)
+    density.start_at(x[500:], c[500:])
+    start = [weight.detach().clone() for weight in density.parameters()]
+    found = train_density(density, x[500:], c[500:], (x[:500], c[:500]), steps=300, learning_rate=0.3)
+    assert all(torch.equal(a, b) for a, b in zip(start, density.parameters()))
+    assert found == float(density.log_prob(x[:500], c[:500]).mean())

@@ -121,8 +121,30 @@ def test_the_constructor_is_the_configuration(network):
 
 
 @pytest.mark.parametrize(
+    ("name", "function"),
+    [("silu", nn.functional.silu), ("tanh", torch.tanh), ("erf", lambda x: torch.special.ndtr(x * 2**0.5))],
+)
+def test_activations_of_the_network(name, function):
+    """It follows the norms of the encoder and of the decoder, and is a part of the configuration."""
+    network = TutorialUNet(**SMALL, activation=name)
+    seen = []
+    for norm in ("gnorm1", "gnorm4", "tgnorm2"):
+        getattr(network, norm).register_forward_hook(lambda module, inputs, output: seen.append(output))
+    for layer in ("conv2", "tconv4", "tconv1"):
+        getattr(network, layer).register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    network(torch.randn(2, 1, 28, 28, generator=torch.Generator().manual_seed(0)), torch.tensor([0.1, 0.9]))
+    for before, after in zip(seen[::2], seen[1::2]):
+        assert torch.allclose(function(before), after[:, : before.shape[1]], atol=1e-6)
+    assert len(seen) == 6 and spec.build(spec.describe(network)).activation == name
+
+
+@pytest.mark.parametrize(
     ("make", "message"),
     [
+        (
+            lambda: TutorialUNet(activation="cosine"),
+            "activation must be one of elu, relu, lrelu, silu, tanh, erf, got 'cosine'$",
+        ),
         (
             lambda: TutorialUNet(widths=(8, 8, 8)),
             "TutorialUNet needs positive sizes, four widths, and a base above 1 or None",

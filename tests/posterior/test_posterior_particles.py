@@ -73,6 +73,7 @@ def test_draws_are_as_wide_as_the_posterior_at_every_noise(process, method):
         assert float(along.mean(0).abs().max()) < 4.5 / math.sqrt(count)
 
 
+@pytest.mark.slow
 def test_modes_have_the_weights_of_the_posterior():
     prior, seen = mixture()
     exact, _ = exact_posterior(prior, seen)

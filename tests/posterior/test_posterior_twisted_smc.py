@@ -30,6 +30,7 @@ def modes(distribution: Mixture):
     return lambda x: distribution._joint(x, 0.0)[2].softmax(-1)
 
 
+@pytest.mark.slow
 def test_it_finds_the_weights_of_two_modes_and_the_evidence():
     """K = 4,000 on 4 islands, as the approximation that leads it does not (test_what_leads_it_errs)."""
     distribution, seen = problem()

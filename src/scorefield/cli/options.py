@@ -150,6 +150,8 @@ class Form:
         rows: The column that names the row to which a reading belongs, in a table in long format: rows of different length.
         time: The column of times of such readings, numbers or dates; without it, rows are sets.
         channel: The column that says what was read; without it, each column of values is a channel.
+        mirror: The spatial axes of a grid, counted from 0, along which mirrored examples are as probable as the examples: 1
+            where images may be exchanged with their mirror images, left for right.
     """
 
     structure: Literal["auto", "vector", "grid"] = "auto"
@@ -171,6 +173,7 @@ class Form:
     rows: str | None = None
     time: str | None = None
     channel: str | None = None
+    mirror: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         self.data()  # which says at once what cannot be meant
@@ -184,7 +187,7 @@ class Form:
         given["columns"] = None if self.kinds is None else dict(_pair(word, "kinds", "day=date") for word in self.kinds)
         given |= {"maps": self.maps, "missing": self.missing, "constraints": tuple(self.constraints or ())}
         given |= {"conditionals": self.conditionals, "split": self.split, "groups": self.groups}
-        given |= {"rows": self.rows, "time": self.time, "channel": self.channel}
+        given |= {"rows": self.rows, "time": self.time, "channel": self.channel, "mirror": self.mirror}
         return Data(self.structure, self.channels, self.held_out, self.dequantize, **given)
 
     def with_labels(self, x: Any) -> tuple[Data, Any]:

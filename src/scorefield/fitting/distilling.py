@@ -278,6 +278,8 @@ def _training(model: Model, wish: Training) -> tuple[Training, list[Choice]]:
     """The settings, with nothing left open, and the reasons."""
     if wish.epochs is not None:
         raise ValueError("distillation draws new paths all the time and knows no epochs: give minutes or steps")
+    if wish.compile or wish.channels_last:
+        raise ValueError("compile and channels_last are for fits, and do not go with distillation: leave them out")
     shape, known = model.standardize.state_shape, model.about.get("steps")
     grid, given, choices = len(shape) > 1, wish.minutes is not None or wish.steps is not None, []
     changes: dict[str, Any] = {"unconditional": 0.0, "reference_batch": 0}

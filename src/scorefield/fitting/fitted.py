@@ -15,7 +15,7 @@ from ..known_readings import layouts
 from ..metrics import loss_gap, means_of
 from ..model import Model
 from ..progress import mapped, parts
-from ..training import Trainer, losses_by_level, parts_of
+from ..training import Trainer, losses_by_level, parts_of, plain
 from .blending import blended
 from .planning import Plan
 
@@ -89,6 +89,7 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
     step = parts(_SHARES)
     with step("choosing weights"):
         chosen, loss = trainer.finish()
+    plain(trainer.denoiser)
     denoiser, share = plan.objective.unwrap(trainer.denoiser.cpu()), 1.0
     if plan.baseline is not None:
         mixed = (plan.baseline, denoiser.conditioned_on(None), trainer.held_out.cpu(), plan.objective)

@@ -17,8 +17,9 @@ from ..denoisers import (
     Preconditioned,
 )
 from ..denoisers.precondition import Precision
+from ..distributed import size
 from ..rng import torch_seeded
-from ..training import Announcer, Feed, Progress, Trainer
+from ..training import Accelerated, Announcer, Batches, Feed, Mirrored, Progress, Trainer
 from .fitted import KEPT, Fitted, finish
 from .planning import Plan
 
@@ -58,7 +59,9 @@ def trainer_of(plan: Plan) -> Trainer:
     units, batch = copy.deepcopy(prepared.units).to(device), plan.training.batch or 1
     cells = None if prepared.cells is None else prepared.cell_width
     contexts = None if given is None else given.train
-    batches = Feed(prepared.split.train, units, batch, prepared.seed, device, contexts, cells)
+    batches: Batches = Feed(prepared.split.train, units, batch, prepared.seed, device, contexts, cells)
+    if prepared.mirror:
+        batches = Mirrored(batches, prepared.mirror, prepared.seed, given is not None and bool(given.context.shape))
     places = prepared.chosen(prepared.split.held_out, KEPT, stream=-3)
     held_out = prepared.states(prepared.split.held_out, places, "held-out cell").to(device)
     context = None if given is None else given.held_out[places].to(device)
@@ -71,9 +74,13 @@ def _denoiser(plan: Plan) -> DenoiserModule:
     """The denoiser to be trained, or the conditional one, on the device."""
     network = plan.network if plan.choice("network").given else copy.deepcopy(plan.network)
     precision: Precision = "bfloat16" if plan.training.precision == "bfloat16" else "float32"
+    how = plan.training
+    if how.compile or how.channels_last:
+        network = Accelerated(network, how.compile, how.channels_last)
     denoiser = _around(network, plan, precision)
     with torch_seeded(plan.prepared.seed):  # what else an objective learns has first weights, too
-        return plan.objective.wrap(denoiser).to(plan.device)
+        denoiser = plan.objective.wrap(denoiser)
+    return denoiser if plan.training.shard and size() > 1 else denoiser.to(plan.device)  # divided on the way there
 
 
 def _around(network: nn.Module, plan: Plan, precision: Precision) -> DenoiserModule:

@@ -60,6 +60,7 @@ class Prepared:
         relations: The exact linear relations of the data; rows, units and states are those of the independent columns.
         conditionals: Whether conditionals were asked for: then as many rows in training are conditional as not.
         layouts: Times and channels of some training rows, `(M, 3 L)`, for data of readings: new rows are drawn like them.
+        mirror: The spatial axes along which mirrored examples are as probable as the examples.
     """
 
     schema: Schema
@@ -78,6 +79,7 @@ class Prepared:
     relations: Relations | None = None
     conditionals: bool = False
     layouts: Tensor | None = None
+    mirror: tuple[int, ...] = ()
 
     @property
     def share(self) -> float:

@@ -64,6 +64,7 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
     if schema.readings is not None:
         return prepare_readings(x, schema, schema.readings, options, context, groups)
     _check_conditionals(options, schema)
+    _check_mirror(options.data.mirror, schema)
     rows = schema.rows(x)
     plain = options.units is not None or options.data.maps == "affine"
     if schema.constraints:
@@ -100,8 +101,12 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
         moments = _moments_of(examples)
     else:
         moments = _moments(form.summary, form.affine, examples, width_of(units, form.cells))
+    if options.data.mirror:
+        moments = _symmetric(moments, options.data.mirror)
+        choices.append(Choice("mirror", " and ".join(f"axis {a}" for a in options.data.mirror), GIVEN))
     made = (schema, form.summary, parts, units, form.cells, moments, examples, residual, given, form.scale)
-    return Prepared(*made, options.seed, (*choices, *form.choices), form.affine, relations, wishes.conditionals)
+    found = Prepared(*made, options.seed, (*choices, *form.choices), form.affine, relations, wishes.conditionals)
+    return replace(found, mirror=options.data.mirror)
 
 
 def _check_conditionals(options: Options, schema: Schema) -> None:
@@ -114,6 +119,24 @@ def _check_conditionals(options: Options, schema: Schema) -> None:
     if options.units is not None:
         what = "units=… gives one map for all: leave one of the two out"
         raise ValueError(f'conditionals="learn" maps each column to units of its own, and {what}')
+
+
+def _check_mirror(mirror: Sequence[int], schema: Schema) -> None:
+    """Raises where data have no axes along which they are to be mirrored."""
+    axes = 0 if schema.structure == "vector" else len(schema.inner_shape) - 1
+    if any(axis >= axes for axis in mirror):
+        what = f"these data are {schema.reason}" if axes == 0 else f"these data have {axes}, counted from 0"
+        raise ValueError(f"mirror={tuple(mirror)} names spatial axes of a grid, and {what}")
+
+
+def _symmetric(moments: Gaussian, mirror: Sequence[int]) -> Gaussian:
+    """The moments of data together with their mirrored forms."""
+    mean, variance = moments.mean.double(), moments.covariance.double()
+    for axis in mirror:
+        other = mean.flip(1 + axis)
+        variance = (variance + variance.flip(1 + axis)) / 2 + (mean - other).square() / 4
+        mean = (mean + other) / 2
+    return Gaussian(mean.float(), variance.float())
 
 
 @dataclass(frozen=True)

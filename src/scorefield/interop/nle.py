@@ -38,6 +38,7 @@ _AT_ONCE = 50_000  # observations whose likelihoods are computed at once
 _BATCH = 1000  # and of which equations are solved together
 _RATE = 4e-3  # the learning rate of the Gaussian
 _PLAIN = Training(unconditional=0.0)
+_SETTLED = 3.0  # accepted moves of a population's points at the end, for each parameter
 _LEFT, _MOVED, _MOVES = 0.3, 2.0, 30  # for a population between the two likelihoods, where moves are expensive
 
 
@@ -335,7 +336,9 @@ class NLEPosterior(SimulationPosterior):
         def whole(theta: Tensor) -> Tensor:
             return self._log_density(theta, lambda t: self.likelihood.log_prob(t, observed, _TOLERANCE))
 
-        first = sequential_monte_carlo(self.prior.log_prob, near, self.prior.draw(count, seed), rng.child("near"))
+        start = self.prior.draw(count, seed)
+        enough = _SETTLED * start.shape[1] if self.likelihood.model is None else 0.0
+        first = sequential_monte_carlo(self.prior.log_prob, near, start, rng.child("near"), at_the_end=enough)
         if self.likelihood.model is None:
             return first, first.log_ratio
         last = sequential_monte_carlo(near, whole, first.points, rng.child("whole"), _LEFT, _MOVED, _MOVES)

@@ -26,7 +26,13 @@ _JUDGED = 100  # held-out simulations by which a method is chosen
 _PROPOSED = 1000  # draws from which an evidence is estimated
 _PRIOR = 0.1  # of these from the prior, so that no weight is large
 _WIDE = 200  # numbers of an observation, up to which a likelihood is learned
-_FEW, _LEFT, _MOVED, _MOVES = 2, 0.5, 2.0, 30  # otherwise: of its points for a draw, their paths and their moves
+_FEW, _LEFT, _MOVED, _MOVES = 2, 0.5, 2.0, 30  # a quick population: its points for a draw, their path and their moves
+_FEWEST = 50  # draws that are taken, or more
+_POPULATION, _SPARE, _SETTLED = (
+    1000,
+    4,
+    2.0,
+)  # a population: its points at least, what is proposed for each, its last moves
 _EFFECTIVE = 1.5  # effective draws for each one that is taken, or a population is drawn instead
 _COMPARED, _NEAREST = 5000, 5  # simulations with which an observation is compared, and of these the nearest
 _RARE = 0.01  # of simulations: an observation among these is not like them
@@ -173,10 +179,13 @@ class SBI(Simulations):
         by_likelihood, itself = (_log_densities(self._posterior(which), pairs) for which in (True, False))
         gain = float((by_likelihood - itself).mean())
         error = float((by_likelihood - itself).std()) / len(pairs) ** 0.5
-        names = ("likelihood", "posterior itself") if gain > 0 else ("posterior itself", "likelihood")
+        likely = gain > error  # where neither is better, the one that draws at once answers
+        names = ("likelihood", "posterior itself") if likely else ("posterior itself", "likelihood")
         what = f"log-densities of the parameters of {len(pairs)} held-out simulations"
-        said = f"{abs(gain):.2f} ± {error:.2f} nats higher than by the {names[1]}"
-        return gain > 0, f"the {names[0]} answers: {what} are {said}"
+        said = (
+            f"{abs(gain):.2f} ± {error:.2f} nats {'higher' if likely == (gain > 0) else 'lower'} than by the {names[1]}"
+        )
+        return likely, f"the {names[0]} answers: {what} are {said}"
 
     def _posterior(self, by_likelihood: bool) -> SBIPosterior:
         nle = None if self.nle.likelihood is None else self.nle.build_posterior()
@@ -265,7 +274,10 @@ class SBIPosterior(SimulationPosterior):
         self.nle, self.npe, self.by_likelihood = nle, npe, by_likelihood
 
     def draw(self, count: int, x: Tensor, seed: int, **how: Any) -> Tensor:
-        return self._of(x).draw(count, x, seed, **how)
+        if not self._helped(x):
+            return self._of(x).draw(count, x, seed, **how)
+        many = max(count, _POPULATION)
+        return self._near(count, x, seed, _Effort(_SPARE * many, max(count, _FEWEST), many, settled=_SETTLED))[0]
 
     def _of(self, x: Tensor) -> NLEPosterior | NPEPosterior:
         """What answers about an observation."""
@@ -286,23 +298,34 @@ class SBIPosterior(SimulationPosterior):
 
     def few(self, count: int, x: Tensor, seed: int) -> tuple[Tensor, float]:
         """A few draws, `(count, P)`, and log p(x), 0 where the posterior itself is known: quicker than a population."""
-        nle = self.nle
-        if nle is None or self._of(x) is self.npe:
+        if self.nle is None or self._of(x) is self.npe:
             return self.draw(count, x, seed), 0.0
-        if self.npe is not None and x.numel() == x.shape[-1]:
-            proposal = _Proposal(nle, self.npe, x)
-            theta = proposal.draw(_PROPOSED, seed)
-            weight = proposal.log_weight(theta)
-            effective = float(weight.logsumexp(0) * 2 - (2 * weight).logsumexp(0))
-            if effective > math.log(_EFFECTIVE * max(count, 50)):
-                chosen = _resampled(weight, count, seed)
-                return theta[chosen], float(weight.logsumexp(0)) - math.log(len(weight))
-            start = theta[: _FEW * max(count, 50)]
-            rng = Samples(seed, 0, len(start), "few")
-            near = sequential_monte_carlo(proposal.log_prob, proposal.target, start, rng, _LEFT, _MOVED, _MOVES)
-            return near.points[:count], near.log_ratio
-        found, evidence = nle.population(x, max(count, 1000), seed)
+        if self._helped(x):
+            some = max(count, _FEWEST)
+            return self._near(count, x, seed, _Effort(_PROPOSED, some, _FEW * some, _LEFT, _MOVED, _MOVES))
+        found, evidence = self.nle.population(x, max(count, _POPULATION), seed)
         return found[:count], evidence
+
+    def _helped(self, x: Tensor) -> bool:
+        """Whether the likelihood answers about an observation of which the posterior itself was learned, too."""
+        return self.npe is not None and self._of(x) is not self.npe and x.numel() == x.shape[-1]
+
+    def _near(self, count: int, x: Tensor, seed: int, effort: _Effort) -> tuple[Tensor, float]:
+        """Draws by the likelihood that begin at the posterior that was learned itself, `(count, P)`, and log p(x).
+
+        They are independent where enough of what is proposed has weight, and the points of a population where not.
+        """
+        proposal = _Proposal(self.nle, self.npe, x)  # type: ignore[arg-type]  # there are both
+        theta = proposal.draw(effort.proposed, seed)
+        weight = proposal.log_weight(theta)
+        effective = float(weight.logsumexp(0) * 2 - (2 * weight).logsumexp(0))
+        if effective > math.log(_EFFECTIVE * effort.independent):
+            return theta[_resampled(weight, count, seed)], float(weight.logsumexp(0)) - math.log(len(weight))
+        start, settled = theta[: effort.points], effort.settled * theta.shape[1]
+        rng = Samples(seed, 0, len(start), "few")
+        path = effort.effective, effort.accepted, effort.moves, settled
+        near = sequential_monte_carlo(proposal.log_prob, proposal.target, start, rng, *path)
+        return near.points[:count], near.log_ratio
 
     def predicted(self, x: Any, draws: int, seed: int) -> float | None:
         """The share of data drawn again at the posterior that are as improbable as an observation, if a likelihood answers."""
@@ -313,6 +336,27 @@ class SBIPosterior(SimulationPosterior):
         again = torch.stack([nle.likelihood.sample(theta, seed + i) for i in range(len(rows))], 1)
         new = torch.stack([nle.likelihood.log_prob(theta[i : i + 1], again[i])[0] for i in range(len(theta))])
         return float((new <= nle.likelihood.log_prob(theta, rows)).double().mean())
+
+
+@dataclass(frozen=True)
+class _Effort:
+    """What draws may cost.
+
+    Arguments:
+        proposed: How many are proposed.
+        independent: How many of them must count for, times a factor, so that no population is needed.
+        points: Of a population.
+        effective, accepted, moves: Its path and its moves (`sequential_monte_carlo`).
+        settled: The moves of its points at the end, for each parameter.
+    """
+
+    proposed: int
+    independent: int
+    points: int
+    effective: float = 0.5
+    accepted: float = 4.0
+    moves: int = 200
+    settled: float = 0.0
 
 
 @dataclass(frozen=True)

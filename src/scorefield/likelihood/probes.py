@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..derivatives import pulled
 from ..rng import Samples
 from ..tensors import sum_events
 
@@ -87,7 +88,8 @@ def trace(v: Tensor, w: Tensor, z: Tensor | None, left: Tensor, right: Tensor) -
         The trace: `(B, 1)` if exact, else one estimate per probe, `(B, K)`.
     """
     if z is None:
-        parts = [torch.autograd.grad(v[:, i].sum(), w, retain_graph=True)[0][:, i] for i in range(w.shape[1])]
+        units = torch.eye(w.shape[1], dtype=w.dtype, device=w.device)[:, None].expand(-1, *w.shape)
+        parts = [row[:, i] for i, row in enumerate(pulled(v, w, units))]
         return (torch.stack(parts, 1) * left * right).sum(1, keepdim=True)
-    pulled = ((torch.autograd.grad(v, w, left * y, retain_graph=True)[0], y) for y in z.unbind(1))
-    return torch.stack([sum_events(p * right * y) for p, y in pulled], 1)
+    along = zip(pulled(v, w, left * z.transpose(0, 1)), z.unbind(1))
+    return torch.stack([sum_events(p * right * y) for p, y in along], 1)

@@ -42,7 +42,14 @@ LogProb = Callable[[Tensor], Tensor]
 
 @torch.no_grad()
 def sequential_monte_carlo(
-    first: LogProb, last: LogProb, x: Tensor, rng: Rng, effective: float = 0.5, accepted: float = 4.0, limit: int = 200
+    first: LogProb,
+    last: LogProb,
+    x: Tensor,
+    rng: Rng,
+    effective: float = 0.5,
+    accepted: float = 4.0,
+    limit: int = 200,
+    at_the_end: float = 0.0,
 ) -> Population:
     """Draws from an unnormalized density, along the path (1 - β) log f_0 + β log f_1 (Del Moral, Doucet & Jasra, 2006).
 
@@ -59,6 +66,8 @@ def sequential_monte_carlo(
         effective: The fraction of the population that remains effective at each β.
         accepted: The mean number of accepted moves per point after a full step in β; after shorter steps it is smaller.
         limit: The maximum number of attempted moves at each β.
+        at_the_end: The mean number of accepted moves at the target, if it is larger: what resampling has lost together, such as
+            the mean of all points, is found again by as many moves as there are dimensions, and more.
 
     Returns:
         The population at the target.
@@ -92,7 +101,7 @@ def sequential_monte_carlo(
         chosen = chosen[source.child("order").uniform((len(x),), torch.float64, x.device).argsort()]
         lost = 1 - weighted.effective_sample_size / len(x)
         moves = accepted * min(1.0, lost / (1 - effective)) if lost > _NEGLIGIBLE else 0.0
-        ends = first, last
+        ends, moves = (first, last), max(moves, at_the_end if betas[-1] == 1 else 0.0)
         x, log_probs, rate = _moved(ends, betas[-1], x[chosen], log_probs[:, chosen], source, moves, limit)
         acceptance.append(rate)
     return Population(x, log_ratio, tuple(betas[1:]), tuple(acceptance))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -15,11 +16,17 @@ def _leaky(x: Tensor) -> Tensor:
     return F.leaky_relu(x, 0.2)
 
 
+def _error_function(x: Tensor) -> Tensor:
+    return (1 + torch.erf(x)) / 2
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"elu": F.elu, "relu": F.relu, "lrelu": _leaky, "silu": F.silu}
+"""Those that a checkpoint may have been trained with."""
+_BOUNDED: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "erf": _error_function}
 
 
 def activation(name: str) -> Callable[[Tensor], Tensor]:
-    """An activation function: "elu", "relu", "lrelu" (of slope 0.2 below 0) or "silu".
+    """An activation function: "elu", "relu", "lrelu" (of slope 0.2 below 0), "silu", "tanh", or "erf", which is ½ (1 + erf x).
 
     Raises:
         ValueError: If there is none of that name.
@@ -29,9 +36,10 @@ def activation(name: str) -> Callable[[Tensor], Tensor]:
         >>> activation("lrelu")(torch.tensor([-1.0, 1.0]))
         tensor([-0.2000,  1.0000])
     """
-    if name not in ACTIVATIONS:
-        raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {name!r}")
-    return ACTIVATIONS[name]
+    known = ACTIVATIONS | _BOUNDED
+    if name not in known:
+        raise ValueError(f"activation must be one of {', '.join(known)}, got {name!r}")
+    return known[name]
 
 
 class Activated(nn.Module):

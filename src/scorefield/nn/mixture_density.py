@@ -76,7 +76,7 @@ class ConditionalMixture(nn.Module):
         self.regression = SmoothRegression(context, features, waves)
         self.register_buffer("root", torch.eye(features))
         with torch.no_grad():
-            self.last.weight.mul_(_SPREAD)
+            self.last.weight.mul_(_SPREAD if components > 1 else 0.0)  # one Gaussian starts at the regression itself
             self.last.bias.zero_()
             means = self.last.bias[:, features + components : features + components * (1 + features)]
             means.copy_(_APART * torch.randn(means.shape) * (components > 1))

@@ -87,6 +87,7 @@ class MLP(nn.Module):
         layers = [self.input, *self.layers, self.output]
         of_context = [self.embed_context[0], self.embed_context[2], self.modulate_layers] if self.context else []
         usual = all(type(layer) is nn.Linear for layer in (self.modulate, *layers, *of_context))
-        if type(self).forward is not MLP.forward or not usual or hooked(self):
+        learned = next(self.label.parameters(), None) is not None  # an embedding of the user's
+        if type(self).forward is not MLP.forward or learned or not usual or hooked(self):
             return None
         return MLPGradients(self.label, self.modulate, layers, of_context)  # type: ignore[arg-type]

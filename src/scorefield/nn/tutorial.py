@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .activations import activation as activation_of
 from .ncsnpp_parts import LevelEmbedding
 from .renamed import load_under_old_names
 
@@ -36,7 +37,7 @@ class TutorialUNet(nn.Module):
 
     The encoder halves the image three times by convolutions without padding; the decoder restores it by transposed
     convolutions and takes the feature maps of the same size from the encoder. Every convolution is followed by a shift that
-    depends on the time, a norm and a SiLU. The layers have the tutorial's names, so that its checkpoints can be loaded.
+    depends on the time, a norm and an activation. The layers have the tutorial's names, so that its checkpoints can be loaded.
 
     Arguments:
         channels: The number of channels of an image; the tutorial's digits have 1.
@@ -45,9 +46,11 @@ class TutorialUNet(nn.Module):
         scale: The standard deviation of its random frequencies.
         base: If given, t is the time of the process with g(t) = base^t and the output is divided by σ(t), which makes it a
             score; the tutorial uses 25. Otherwise t is any noise label, and a parametrization says what F predicts.
+        activation: The activation function, by its name (`nn.activations`); that of the tutorial is "silu".
 
     Raises:
-        ValueError: If a size is not positive, there are not four widths, or images have a side below 25.
+        ValueError: If a size is not positive, there are not four widths, or there is no such activation; if images have a
+            side below 25.
 
     Example:
         >>> network = TutorialUNet(widths=(4, 8, 8, 8), embedding=8)
@@ -62,6 +65,7 @@ class TutorialUNet(nn.Module):
         embedding: int = 256,
         scale: float = 30.0,
         base: float | None = None,
+        activation: str = "silu",
     ) -> None:
         super().__init__()
         if len(widths) != 4 or min(channels, embedding // 2, *widths) < 1 or (base is not None and base <= 1):
@@ -70,6 +74,7 @@ class TutorialUNet(nn.Module):
         self.channels = channels
         self.widths = tuple(widths)
         self.embedding, self.scale, self.base = embedding, scale, base
+        self.activation, self._activate = activation, activation_of(activation)
         a, b, c, d = self.widths
         self.embed = nn.Sequential(LevelEmbedding(embedding // 2, scale), nn.Linear(embedding // 2 * 2, embedding))
 
@@ -106,17 +111,17 @@ class TutorialUNet(nn.Module):
         if min(x.shape[2:]) < 25:
             sides = " x ".join(map(str, x.shape[2:]))
             raise ValueError(f"TutorialUNet needs images with sides of at least 25 pixels, got {sides}: pad them")
-        time = F.silu(self.embed(t))
-        h1 = F.silu(self.gnorm1(self.conv1(x) + self.dense1(time)))
-        h2 = F.silu(self.gnorm2(self.conv2(h1) + self.dense2(time)))
-        h3 = F.silu(self.gnorm3(self.conv3(h2) + self.dense3(time)))
-        h4 = F.silu(self.gnorm4(self.conv4(h3) + self.dense4(time)))
+        time = self._activate(self.embed(t))
+        h1 = self._activate(self.gnorm1(self.conv1(x) + self.dense1(time)))
+        h2 = self._activate(self.gnorm2(self.conv2(h1) + self.dense2(time)))
+        h3 = self._activate(self.gnorm3(self.conv3(h2) + self.dense3(time)))
+        h4 = self._activate(self.gnorm4(self.conv4(h3) + self.dense4(time)))
         h = self.tconv4(h4, output_size=h3.shape[2:])
-        h = F.silu(self.tgnorm4(h + self.dense5(time)))
+        h = self._activate(self.tgnorm4(h + self.dense5(time)))
         h = self.tconv3(torch.cat((h, h3), dim=1), output_size=h2.shape[2:])
-        h = F.silu(self.tgnorm3(h + self.dense6(time)))
+        h = self._activate(self.tgnorm3(h + self.dense6(time)))
         h = self.tconv2(torch.cat((h, h2), dim=1), output_size=h1.shape[2:])
-        h = F.silu(self.tgnorm2(h + self.dense7(time)))
+        h = self._activate(self.tgnorm2(h + self.dense7(time)))
         h = self.tconv1(torch.cat((h, h1), dim=1))
         if self.base is not None:  # σ(t) = √((base^2t - 1) / (2 ln base))
             rate = 2 * math.log(self.base)

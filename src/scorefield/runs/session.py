@@ -12,20 +12,21 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .. import __version__, checkpoint
-from ..distributed import ProcessLostError, decided, first, same
+import torch
+
+from .. import __version__
+from ..distributed import ProcessLostError, decided, first, same, size, stacked
 from ..fitting import Fitted
-from ..reading import one_line, reading
 from ..training import Announcer, Progress, Trainer
 from .folder import Run
 from .log import Log
 from .record import check_same
 from .shared_folder import check_shared
+from .state import State
 
 __all__ = ["Session", "Work", "deferred_signals"]
 
 _CHECKPOINT_SECONDS = 30.0
-_STATE = "training.safetensors"
 
 
 class Work(Protocol):
@@ -86,7 +87,8 @@ class Session:
                 return Fitted(self.folder.model, {**self.folder.read("fit.json"), "warning": ""})  # was given before
             decided(self._prepare)
             trainer = self.work.trainer()
-            self._drive(trainer, self._opened(trainer), watch)
+            state = State(self.folder)
+            self._drive(trainer, state, self._opened(trainer, state), watch)
             fitted = self.work.finish(trainer)
             decided(lambda: self._write(fitted))
         return fitted
@@ -104,42 +106,22 @@ class Session:
         self.folder.write("run.json", {"version": __version__, "asked": dict(request), **self.work.chosen()})
         return False
 
-    def _opened(self, trainer: Trainer) -> Log | None:
+    def _opened(self, trainer: Trainer, state: State) -> Log | None:
         """The log, which process 0 keeps, once the trainer is where the run was interrupted."""
-        state = self._load(trainer) if self.folder.file(_STATE).exists() else {}
+        known = state.load(trainer)
         if not first():
             return None
         rows = [row for row in self.folder.log if row["step"] <= trainer.step]
-        return Log(self.folder.path, rows, state, self.tensorboard)
+        return Log(self.folder.path, rows, known, self.tensorboard)
 
     def _prepare(self) -> None:
         """Writes what is held out, and removes what a killed process was about to write."""
         self.work.keep(self.folder)
         self.folder.clean()
 
-    def _load(self, trainer: Trainer) -> dict[str, Any]:
-        """Puts a trainer where its state was saved; returns where the log stood."""
-        path = self.folder.file(_STATE)
-        try:
-            with reading(path):
-                tensors, about = checkpoint.read_tensors(path)
-                trainer.load(tensors, about)
-                log = Log.known(about["log"])
-        except ValueError as error:
-            why = one_line(error.__cause__ or error).split(":")[0]
-            what = f"the run cannot go on from {path} ({why})"
-            raise ValueError(f"{what}: restore that file, or remove it to train from the beginning") from error
-        return log
-
-    def _drive(self, trainer: Trainer, log: Log | None, watch: Callable[[Progress], None]) -> None:
+    def _drive(self, trainer: Trainer, state: State, log: Log | None, watch: Callable[[Progress], None]) -> None:
         """Trains, and keeps the log and the state."""
-        saved, announce = time.perf_counter(), Announcer()
-
-        def save() -> None:
-            if log is not None:
-                tensors, about = trainer.state()
-                checkpoint.write_tensors(self.folder.file(_STATE), tensors, {**about, "log": log.state()})
-
+        saved, announce, together = time.perf_counter(), Announcer(), trainer.training.shard and size() > 1
         with deferred_signals() as signals:
             done = trainer.step
             try:
@@ -147,26 +129,37 @@ class Session:
                     done = progress.step
                     if log is not None:
                         log.add(progress)
-                    if signals:
+                    due = time.perf_counter() - saved > _CHECKPOINT_SECONDS
+                    stop, due = _agreed(bool(signals), due) if together else (bool(signals), due)
+                    if stop:
                         break
                     try:
                         announce(progress)
                         watch(progress)
                     except KeyboardInterrupt:
-                        save()
+                        if not together:
+                            state.save(trainer, log)
                         raise
-                    if time.perf_counter() - saved > _CHECKPOINT_SECONDS:
-                        save()
+                    if due:
+                        state.save(trainer, log)
                         saved = time.perf_counter()
             except ProcessLostError:
-                if trainer.step > done:  # it was being measured
+                if trainer.step > done or together:  # it was being measured; or what others keep is lost
                     raise
                 if not signals:
-                    save()
+                    state.save(trainer, log)
                     raise
-            save()
+            state.save(trainer, log)
         if log is not None:
             log.close()
+        if together and not trainer.stopped:  # another process was stopped
+            raise KeyboardInterrupt
+
+
+def _agreed(signal: bool, due: bool) -> tuple[bool, bool]:
+    """Whether any process is to stop, and whether process 0 says that it is time to save."""
+    found = stacked(torch.tensor([signal, due]))
+    return bool(found[:, 0].any()), bool(found[0, 1])
 
 
 def _check_agreement(request: Mapping[str, Any]) -> None:

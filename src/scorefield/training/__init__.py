@@ -1,5 +1,6 @@
 """Training."""
 
+from .accelerated import Accelerated, plain
 from .announcing import Announcer
 from .average import PowerAverage, exponent
 from .classifier import train_classifier
@@ -8,18 +9,21 @@ from .feed import Batches, Feed
 from .flat import Flat
 from .held_out import held_out_losses, losses_by_level, parts_of
 from .loop import Progress, Trainer
+from .mirrored import Mirrored
 from .optimizer import Optimizer
 
 __all__ = [
+    "Accelerated",
     "Announcer",
     "Batches",
     "ConditionalDensity",
     "Feed",
     "Flat",
+    "Mirrored",
     "Optimizer",
     "PowerAverage",
     "Progress",
     "Trainer",
     "exponent",
 ]
-__all__ += ["held_out_losses", "losses_by_level", "parts_of", "train_classifier", "train_density"]
+__all__ += ["held_out_losses", "losses_by_level", "parts_of", "plain", "train_classifier", "train_density"]

@@ -41,7 +41,7 @@ def train_density(
     """Teaches a `ConditionalDensity` the distribution of data given their context, in place.
 
     Each member has batches of its own. The weights are averages over training (`PowerAverage`), those of the evaluation with
-    the highest held-out log-density; training ends where it rises no more.
+    the highest held-out log-density; training ends where it rises no more. Weights that no training has improved stay.
 
     Arguments:
         density: The density.
@@ -66,7 +66,9 @@ def train_density(
     optimizer = torch.optim.AdamW(weights, learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
     flat = torch.nn.utils.parameters_to_vector
     average = PowerAverage(flat(weights).detach(), 0.1)
-    best, kept, worse = -float("inf"), average.values.clone(), 0
+    start, (best, kept, worse) = average.values.clone(), (-float("inf"), average.values.clone(), 0)
+    with torch.no_grad():
+        at_start = float(known.log_prob(*held_out).mean())
     for step in range(1, steps + 1):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * min(1.0, step / _WARMUP) * (1 - (step - 1) / steps)
@@ -88,5 +90,5 @@ def train_density(
                 best, kept = found, average.values.clone()
             if worse == _PATIENCE:
                 break
-    torch.nn.utils.vector_to_parameters(kept, weights)
-    return best
+    torch.nn.utils.vector_to_parameters(kept if best > at_start else start, weights)
+    return max(best, at_start)

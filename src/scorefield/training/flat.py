@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +25,17 @@ class Flat:
     """
 
     def __init__(self, module: nn.Module) -> None:
+        self.module: Any = module
+        self._order(module)
+        self.values = torch.cat([p.detach().reshape(-1) for p in self.parameters])
+        self.gradients = torch.zeros_like(self.values)
+        self.boundary = sum(p.numel() for p in self.outside)
+        places = zip(*(self.pieces(x, self.parameters) for x in (self.values, self.gradients)))
+        for p, (value, gradient) in zip(self.parameters, places):
+            p.data, p.grad = value, gradient
+
+    def _order(self, module: nn.Module) -> None:
+        """Lists the trainable parameters of a module, and their names."""
         parameters = [p for p in module.parameters() if p.requires_grad]
         kinds = {(p.dtype, p.device) for p in parameters}
         if len(kinds) != 1:
@@ -30,14 +44,27 @@ class Flat:
         self.outside = [p for p in parameters if not inside(p)]
         self.matrices = [p for p in parameters if inside(p)]
         self.parameters = self.outside + self.matrices
-        self.values = torch.cat([p.detach().reshape(-1) for p in self.parameters])
-        self.gradients = torch.zeros_like(self.values)
-        self.boundary = sum(p.numel() for p in self.outside)
-        place = 0
-        for p in self.parameters:
-            p.data = self.values[place : place + p.numel()].view(p.shape)
-            p.grad = self.gradients[place : place + p.numel()].view(p.shape)
-            place += p.numel()
+        names = {id(p): name for name, p in module.named_parameters()}
+        self.names = {id(p): names[id(p)] for p in self.parameters}
+
+    def pieces(self, values: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
+        """Views of a tensor that holds numbers for some parameters side by side: those for each."""
+        parts = values.split([p.numel() for p in parameters]) if parameters else ()  # type: ignore[no-untyped-call]
+        return [x.view(p.shape) for x, p in zip(parts, parameters)]
+
+    def placed(self, piece: Tensor, shape: Sequence[int]) -> Tensor:
+        """What this process keeps of a tensor of some shape, as a part of that tensor: all of it, here."""
+        return piece
+
+    def named(self, what: str, values: Tensor, parameters: Sequence[Tensor]) -> dict[str, Tensor]:
+        """`pieces` by name, each as a part of the whole: for a checkpoint that is read in place."""
+        pieces = zip(parameters, self.pieces(values, parameters))
+        return {f"{what}.{self.names[id(p)]}": self.placed(piece, p.shape) for p, piece in pieces}
+
+    def norm(self) -> Tensor:
+        """The norm of all gradients, `()`."""
+        found: Tensor = torch.linalg.vector_norm(self.gradients)
+        return found
 
     def read(self, values: Tensor) -> None:
         """Takes other values, of the shape of `values`."""

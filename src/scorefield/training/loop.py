@@ -22,8 +22,9 @@ from .feed import Batches
 from .flat import Flat
 from .held_out import HeldOut, LevelLoss, excess, held_out_losses
 from .optimizer import Optimizer
-from .parts import SharedParts
+from .parts import SharedParts, check_parts, summed_gradients
 from .prepared import can_prepare, prepared_losses
+from .sharded import ShardedFlat, ShardedOptimizer, ShardedParts, each_in_step
 
 __all__ = ["Progress", "Trainer"]
 
@@ -94,23 +95,43 @@ class Trainer:
         self.history: list[tuple[int, float]] = []
         self.parts: list[tuple[int, list[float]]] = []  # steps, and the held-out losses by level after them
         self.steps = self._steps()
-        self.flat = Flat(denoiser)
-        whole = training.precision == "float32" and feed.device.type == "cpu"  # where bfloat16 is not faster
-        rates = training.learning_rate, training.muon_learning_rate
-        self.optimizer = Optimizer(self.flat, *rates, dtype=torch.float32 if whole else torch.bfloat16)
+        self._divide(denoiser, training.learning_rate, training.muon_learning_rate)
         self.averages = [PowerAverage(self.flat.values, width) for width in training.averages]
         self.best = self.flat.values.clone()
         self.best_losses = torch.full((1,), math.inf, dtype=torch.float64)
         self._rng = Steps(seed, feed.device)
-        self._shared = SharedParts(self.flat, training.accumulate) if size() > 1 else None
         self._groups: dict[int, tuple[int, list[Callable[[], Tensor]]]] = {}
         together = max(1, min(32, 2**17 // (feed.batch * held_out[0].numel())))
-        prepares, network = can_prepare(objective, denoiser), denoiser.preconditioned
+        prepares, network = can_prepare(objective, denoiser), self.denoiser.preconditioned
         self._together = together if prepares else 1
         self._backpropagation = network.backpropagation() if prepares and network is not None else None
         self._copies = max(64, min(512, 2**18 // held_out[0].numel())) if held_out.ndim > 2 else 2048
         self._worse = 0
         self._start = 0.0
+
+    def _divide(self, denoiser: DenoiserModule, rate: float, muon_rate: float) -> None:
+        """Lays the parameters side by side: all of them, or those of this process where they are divided."""
+        self._shared: SharedParts | ShardedParts | None = None
+        self._each = each
+        whole = self.training.precision == "float32" and self.feed.device.type == "cpu"  # where bfloat16 is not faster
+        dtype = torch.float32 if whole else torch.bfloat16
+        if size() > 1:
+            check_parts(self.training.accumulate)
+        if self.training.shard and size() > 1:
+            if not can_prepare(self.objective, denoiser):
+                what = f"{type(self.objective).__name__} of {type(denoiser).__name__} cannot be learned by a divided network"
+                raise ValueError(f"{what}: shard is for denoising score matching of numbers; fit without it")
+            flat = ShardedFlat(denoiser, self.feed.device)
+            self.flat: Flat = flat
+            self.optimizer: Optimizer = ShardedOptimizer(flat, rate, muon_rate, dtype=dtype)
+            self._shared, self._each = ShardedParts(flat, self.training.accumulate), each_in_step
+        else:
+            self.flat = Flat(denoiser)
+            self.optimizer = Optimizer(self.flat, rate, muon_rate, dtype=dtype)
+            if size() > 1:
+                ordered = self.training.gradient_sum == "ordered"
+                self._shared = SharedParts(self.flat, self.training.accumulate, ordered)
+        self.denoiser = self.flat.module
 
     def _steps(self) -> int | None:
         """The budget in steps; None if it is in minutes."""
@@ -136,7 +157,7 @@ class Trainer:
             ValueError: If several processes do not begin with the same numbers.
         """
         if self._shared is not None:
-            self._shared.check_start([*self.state()[0].values(), self.held_out])
+            self._shared.check_start([*self._numbers().values(), self.held_out])
         self.denoiser.train()
         self._start = time.perf_counter() - self.seconds
         while not self.stopped and (fraction := self._fraction(self.seconds)) < 1:
@@ -169,32 +190,18 @@ class Trainer:
         if self._shared is not None:
             losses, clock = self._shared.gradient(self._loss, time.perf_counter() - self._start)
             self.seconds = self.seconds if self.training.minutes is None else float(clock)
-        else:
+        elif self.training.accumulate == 1:
             self.flat.gradients.zero_()
-            if self.training.accumulate == 1:
-                return self._loss(0)
-            losses = self._added_up()
+            return self._loss(0)
+        else:
+            losses = summed_gradients(self.flat, self._loss, range(self.training.accumulate))
         if len(losses) > 1:
             self.flat.gradients.div_(len(losses))
         return losses.mean()
 
-    def _added_up(self) -> Tensor:
-        """Leaves the sum of the gradients of the batches of a step, in their order, in `flat.gradients`, which is 0 before.
-
-        Returns:
-            The losses of the batches, of shape `(accumulate,)`.
-        """
-        losses, total = [self._loss(0)], self.flat.gradients.clone()
-        for i in range(1, self.training.accumulate):
-            self.flat.gradients.zero_()
-            losses.append(self._loss(i))
-            total += self.flat.gradients
-        self.flat.gradients.copy_(total)
-        return torch.stack(losses)
-
     def _clip(self, loss: Tensor) -> None:
         """Scales the gradient down to the allowed norm. Reading the norm waits for a GPU: there it is read now and then."""
-        norm = torch.linalg.vector_norm(self.flat.gradients)
+        norm = self.flat.norm()
         size = float(norm) if norm.device.type == "cpu" or self.step % 25 == 0 else 0.0
         if not math.isfinite(size):
             where = self._shared.non_finite() if self._shared is not None else ""
@@ -247,7 +254,7 @@ class Trainer:
         self.denoiser.eval()
         try:
             data = (self.held_out, self.objective, self._copies, 0, self.context)
-            return held_out_losses(self.denoiser, *data, each)
+            return held_out_losses(self.denoiser, *data, self._each)
         finally:
             self.denoiser.train()
             self.flat.read(kept)
@@ -288,18 +295,33 @@ class Trainer:
             candidates[chosen], losses[chosen] = self.best, self.best_losses
         self.flat.read(candidates[chosen].clone())
         self.flat.release()
+        self.denoiser = self.flat.module
         self.denoiser.eval().requires_grad_(False)
         return chosen, float(losses[chosen].mean())
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """All that a resumed run needs: tensors, and plain data."""
-        tensors = {"values": self.flat.values, "best": self.best, "best_losses": self.best_losses}
-        tensors |= {f"average.{i}": a.values for i, a in enumerate(self.averages)}
-        tensors |= {f"optimizer.{k}": v for k, v in self.optimizer.state().items()}
+    def _numbers(self) -> dict[str, Tensor]:
+        """The tensors of the state, without those that `pieces` gives."""
+        tensors = {"best_losses": self.best_losses, "optimizer.count": self.optimizer.count}
         tensors |= {f"buffer.{k}": v for k, v in self.denoiser.named_buffers()}
+        if self.training.shard:
+            return tensors
+        tensors |= {"values": self.flat.values, "best": self.best}
+        tensors |= {f"average.{i}": a.values for i, a in enumerate(self.averages)}
+        return tensors | {f"optimizer.{k}": v for k, v in self.optimizer.state().items()}
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that a resumed run needs: tensors, and plain data; where the network is divided, `pieces` has the rest."""
         about = {"step": self.step, "seconds": self.seconds, "stopped": self.stopped, "history": self.history}
-        about |= {"worse": self._worse, "parts": self.parts}
-        return tensors, about
+        return self._numbers(), about | {"worse": self._worse, "parts": self.parts}
+
+    def pieces(self) -> dict[str, Tensor]:
+        """What is as large as the parameters, by their names, where `shard` is set. A checkpoint is read into it in place."""
+        kept = {"values": self.flat.values, "best": self.best}
+        kept |= {f"average.{i}": a.values for i, a in enumerate(self.averages)}
+        found = self.optimizer.pieces()
+        for what, values in kept.items():
+            found |= self.flat.named(what, values, self.flat.parameters)
+        return found
 
     def load(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
         """Resumes where `state` was taken.
@@ -308,20 +330,27 @@ class Trainer:
             ValueError: If the state is of another network, or its plain data are of another kind.
         """
         _check_state(about)
-        if tensors["values"].shape != self.flat.values.shape:
-            have, need = tensors["values"].numel(), self.flat.values.numel()
-            raise ValueError(f"the state is of a network with {have} parameters, this one has {need}: start a new run")
-        self.flat.read(tensors["values"])
-        self.best.copy_(tensors["best"])
         self.best_losses, self._worse = tensors["best_losses"].double(), about["worse"]
-        for i, average in enumerate(self.averages):
-            average.values.copy_(tensors[f"average.{i}"])
-        self.optimizer.load({k.removeprefix("optimizer."): v for k, v in tensors.items() if k.startswith("optimizer.")})
+        if self.training.shard:
+            self.optimizer.count.copy_(tensors["optimizer.count"])
+        else:
+            self._read(tensors)
         for name, buffer in self.denoiser.named_buffers():
             buffer.copy_(tensors[f"buffer.{name}"])
         self.step, self.seconds, self.stopped = about["step"], about["seconds"], about["stopped"]
         self.history = [(step, loss) for step, loss in about["history"]]
         self.parts = [(step, losses) for step, losses in about.get("parts", ())]
+
+    def _read(self, tensors: dict[str, Tensor]) -> None:
+        """Takes weights, and what the optimizer knows of them."""
+        if tensors["values"].shape != self.flat.values.shape:
+            have, need = tensors["values"].numel(), self.flat.values.numel()
+            raise ValueError(f"the state is of a network with {have} parameters, this one has {need}: start a new run")
+        self.flat.read(tensors["values"])
+        self.best.copy_(tensors["best"])
+        for i, average in enumerate(self.averages):
+            average.values.copy_(tensors[f"average.{i}"])
+        self.optimizer.load({k.removeprefix("optimizer."): v for k, v in tensors.items() if k.startswith("optimizer.")})
 
 
 def _check_state(about: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -57,6 +58,18 @@ def _by_products(matrices: Tensor, iterations: int) -> Tensor:
     return orthogonal
 
 
+_TOGETHER = 2**26  # numbers in the matrices that are orthogonalized at once, unless one has more
+
+
+class _Group(NamedTuple):
+    """Matrices of one shape: their values, or the rows of them that this process keeps, where these lie, and their names."""
+
+    shape: tuple[int, int]
+    values: list[Tensor]
+    places: list[tuple[int, int]]
+    names: list[str]
+
+
 class Optimizer:
     """Muon with Nesterov's momentum where matrices are, AdamW elsewhere; both follow one schedule.
 
@@ -81,28 +94,33 @@ class Optimizer:
     ) -> None:
         self.flat, self.learning_rate, self.muon_learning_rate = flat, learning_rate, muon_learning_rate
         self.momentum, self.dtype = momentum, dtype
-        boundary = flat.boundary if muon_learning_rate > 0 else len(flat.values)
+        self._matrices = flat.matrices if muon_learning_rate > 0 else []
+        boundary = flat.boundary if self._matrices else len(flat.values)
         self._rest, self._gradients = flat.values[:boundary], flat.gradients[:boundary]
         self._first, self._second = torch.zeros_like(self._rest), torch.zeros_like(self._rest)
-        self._count = torch.zeros((), device=self._rest.device)
+        self.count = torch.zeros((), device=self._rest.device)
         self._inner = flat.gradients[boundary:]
         self._velocity = torch.zeros_like(self._inner)
         self._groups = self._by_shape(boundary)
-        self._squares = [
-            torch.zeros(len(values), shape[0], 1, device=self._inner.device) for shape, values, _ in self._groups
-        ]
+        device = self._inner.device
+        self._squares = [torch.zeros(len(g.values), len(g.values[0]), 1, device=device) for g in self._groups]
 
-    def _by_shape(self, boundary: int) -> list[tuple[tuple[int, int], list[Tensor], list[tuple[int, int]]]]:
-        """Equal shapes as one batch: their matrix shape, their values, and where they lie behind the boundary."""
-        groups: dict[tuple[int, int], tuple[list[Tensor], list[tuple[int, int]]]] = {}
+    def _by_shape(self, boundary: int) -> list[_Group]:
+        """Matrices of equal shape as one batch, or some if there are very many numbers."""
+        groups: list[_Group] = []
+        latest: dict[tuple[int, int], _Group] = {}
         place = 0
-        for p in self.flat.matrices if boundary < len(self.flat.values) else []:
+        for p, value in zip(self._matrices, self.flat.pieces(self.flat.values[boundary:], self._matrices)):
             shape = (p.shape[0], p.numel() // p.shape[0])
-            values, places = groups.setdefault(shape, ([], []))
-            values.append(p.data)
-            places.append((place, place + p.numel()))
-            place += p.numel()
-        return [(shape, *group) for shape, group in groups.items()]
+            group = latest.get(shape)
+            if group is None or (len(group.values) + 1) * p.numel() > _TOGETHER:
+                group = latest[shape] = _Group(shape, [], [], [])
+                groups.append(group)
+            group.values.append(value)
+            group.places.append((place, place + value.numel()))
+            group.names.append(self.flat.names[id(p)])
+            place += value.numel()
+        return groups
 
     def step(self, factor: float) -> None:
         """Steps along the gradients, with learning rates times `factor`.
@@ -113,9 +131,9 @@ class Optimizer:
         if self._groups:
             velocity = torch.lerp(self._velocity, self._inner, 1 - self.momentum)
             found = self._updates(torch.lerp(self._inner, velocity, self.momentum))
-        self._count += 1
+        self.count += 1
         torch._fused_adamw_(  # what torch.optim.AdamW(fused=True) calls, after three times as long
-            *([self._rest], [self._gradients], [self._first], [self._second], [], [self._count]),
+            *([self._rest], [self._gradients], [self._first], [self._second], [], [self.count]),
             lr=self.learning_rate * factor,
             beta1=0.9,
             beta2=0.99,
@@ -126,31 +144,34 @@ class Optimizer:
         )
         if self._groups:
             self._velocity = velocity
-        for (shape, values, _), squares, (updates, latest) in zip(self._groups, self._squares, found):
+        for group, squares, (updates, latest) in zip(self._groups, self._squares, found):
             squares.copy_(latest)
-            rate = self.muon_learning_rate * factor * math.sqrt(max(1.0, shape[0] / shape[1]))
-            for value, update in zip(values, updates):
+            rate = self.muon_learning_rate * factor * math.sqrt(max(1.0, group.shape[0] / group.shape[1]))
+            for value, update in zip(group.values, updates):
                 value.add_(update.view(value.shape), alpha=-rate)
 
-    def _update(self, i: int, direction: Tensor) -> tuple[Tensor, Tensor]:
-        """The updates of the matrices of a group, `(K, m, n)`, and the running average of their squares, `(K, m, 1)`."""
-        shape, _, places = self._groups[i]
-        together = torch.stack([direction[a:b].view(shape) for a, b in places])
-        orthogonal = orthogonalize(together, dtype=self.dtype)
-        squares = torch.lerp(self._squares[i], orthogonal.square().mean(2, keepdim=True), 0.05)
+    def _update(self, direction: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
+        """The updates of matrices of one shape, `(K, m, n)`, and the running average of their squares, `(K, m, 1)`."""
+        orthogonal = orthogonalize(direction, dtype=self.dtype)
+        squares = torch.lerp(squares, orthogonal.square().mean(2, keepdim=True), 0.05)
         normalized = orthogonal * torch.rsqrt(squares + 1e-12)
         norms = torch.linalg.matrix_norm(orthogonal) / (torch.linalg.matrix_norm(normalized) + 1e-6)
         return normalized * norms.reshape(-1, 1, 1), squares
 
+    def _update_of(self, i: int, direction: Tensor) -> tuple[Tensor, Tensor]:
+        """What `_update` gives for the matrices of a group."""
+        group = self._groups[i]
+        return self._update(torch.stack([direction[a:b].view(group.shape) for a, b in group.places]), self._squares[i])
+
     def _updates(self, direction: Tensor) -> list[tuple[Tensor, Tensor]]:
         """What `_update` gives for each group, computed by one process and given to all."""
         if size() == 1:
-            return [self._update(i, direction) for i in range(len(self._groups))]
+            return [self._update_of(i, direction) for i in range(len(self._groups))]
         owners, lengths = self._owners(), [0] * size()
-        mine = [self._update(i, direction) for i, owner in enumerate(owners) if owner == rank()]
+        mine = [self._update_of(i, direction) for i, owner in enumerate(owners) if owner == rank()]
         ends = []
-        for (shape, values, _), squares, owner in zip(self._groups, self._squares, owners):
-            middle = lengths[owner] + len(values) * math.prod(shape)
+        for group, squares, owner in zip(self._groups, self._squares, owners):
+            middle = lengths[owner] + len(group.values) * math.prod(group.shape)
             ends.append((lengths[owner], middle, middle + squares.numel()))
             lengths[owner] = ends[-1][2]
         packed, sent = direction.new_zeros(max(lengths)), lengths[rank()]
@@ -158,13 +179,13 @@ class Optimizer:
             packed[:sent] = torch.cat([x.reshape(-1) for pair in mine for x in pair])
         got = stacked(packed)
         return [
-            (got[owner, a:b].view(-1, *shape), got[owner, b:c].view_as(squares))
-            for owner, (a, b, c), (shape, _, _), squares in zip(owners, ends, self._groups, self._squares)
+            (got[owner, a:b].view(-1, *group.shape), got[owner, b:c].view_as(squares))
+            for owner, (a, b, c), group, squares in zip(owners, ends, self._groups, self._squares)
         ]
 
     def _owners(self) -> list[int]:
         """Which process computes each group: whole groups, as the bits of a product depend on how many are computed at once."""
-        work = [len(values) * math.prod(shape) * min(shape) for shape, values, _ in self._groups]
+        work = [len(group.values) * math.prod(group.shape) * min(group.shape) for group in self._groups]
         loads, owners = [0] * size(), [0] * len(work)
         for i in sorted(range(len(work)), key=lambda i: -work[i]):
             owners[i] = loads.index(min(loads))
@@ -174,7 +195,7 @@ class Optimizer:
     def state(self) -> dict[str, Tensor]:
         """All that a resumed run needs."""
         squares = {f"squares.{i}": values for i, values in enumerate(self._squares)}
-        moments = {"first": self._first, "second": self._second, "count": self._count}
+        moments = {"first": self._first, "second": self._second, "count": self.count}
         return squares | moments | {"velocity": self._velocity}
 
     def load(self, state: dict[str, Tensor]) -> None:
@@ -182,5 +203,15 @@ class Optimizer:
         self._velocity.copy_(state["velocity"])
         for i, squares in enumerate(self._squares):
             squares.copy_(state[f"squares.{i}"])
-        for name, mine in (("first", self._first), ("second", self._second), ("count", self._count)):
+        for name, mine in (("first", self._first), ("second", self._second), ("count", self.count)):
             mine.copy_(state[name])
+
+    def pieces(self) -> dict[str, Tensor]:
+        """What of the state is as large as the parameters, by their names; it is read in place."""
+        outside = self.flat.outside if self._matrices else self.flat.parameters
+        found = self.flat.named("first", self._first, outside) | self.flat.named("second", self._second, outside)
+        found |= self.flat.named("velocity", self._velocity, self._matrices)
+        for group, squares in zip(self._groups, self._squares):
+            shape = (group.shape[0], 1)
+            found |= {f"squares.{name}": self.flat.placed(x, shape) for name, x in zip(group.names, squares)}
+        return found

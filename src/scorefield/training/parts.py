@@ -8,10 +8,51 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from ..distributed import exchanged, gathered, rank, same, size, stacked
+from ..distributed import exchanged, gathered, rank, same, size, stacked, summed
 from .flat import Flat
 
-__all__ = ["SharedParts"]
+__all__ = ["SharedParts", "check_parts", "check_start", "digest", "summed_gradients"]
+
+
+def digest(tensors: Iterable[Tensor]) -> str:
+    """A short word that other numbers would almost never have."""
+    found = hashlib.blake2b(digest_size=8)
+    for x in tensors:
+        found.update(x.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+def check_start(found: str) -> None:
+    """Raises unless the numbers that processes begin with, whose `digest` it gets, are the same in all of them."""
+    same({"weights and data in standard units": found}, "start them with the same data, on machines of the same kind")
+
+
+def check_parts(count: int) -> None:
+    """Raises a ValueError unless the processes can share `count` parts of a step."""
+    if count % size():
+        fine = [str(n) for n in range(1, count + 1) if count % n == 0]
+        what = f"the {count} parts of a step cannot be shared by {size()} processes"
+        raise ValueError(f"{what}: start {' or '.join(fine)}, or begin a run with accumulate={size()}")
+
+
+def summed_gradients(flat: Flat, loss_of: Callable[[int], Tensor], parts: Iterable[int]) -> Tensor:
+    """Leaves the sum of the gradients of some parts of a step, in their order, in `flat.gradients`.
+
+    Arguments:
+        flat: The parameters.
+        loss_of: Gives the loss of a part, `()`, by its number, and leaves its gradient in `flat.gradients`, 0 before.
+        parts: The numbers of the parts.
+
+    Returns:
+        The losses of the parts, of shape `(len(parts),)`.
+    """
+    losses, total = [], torch.zeros_like(flat.gradients)
+    for i in parts:
+        flat.gradients.zero_()
+        losses.append(loss_of(i))
+        total += flat.gradients
+    flat.gradients.copy_(total)
+    return torch.stack(losses)
 
 
 class SharedParts:
@@ -23,22 +64,19 @@ class SharedParts:
 
     Arguments:
         flat: The parameters.
-        count: The number of parts of a step.
-
-    Raises:
-        ValueError: If the processes cannot share so many parts.
+        count: The number of parts of a step, a multiple of that of the processes.
+        ordered: Whether gradients are added in the order of the parts. Otherwise each process adds up those of its parts, and
+            PyTorch the sums in any order that is fast (all-reduce): their bits depend on the number of processes.
     """
 
-    def __init__(self, flat: Flat, count: int) -> None:
+    def __init__(self, flat: Flat, count: int, ordered: bool = True) -> None:
         processes = size()
-        if count % processes:
-            fine = [str(n) for n in range(1, count + 1) if count % n == 0]
-            what = f"the {count} parts of a step cannot be shared by {processes} processes"
-            raise ValueError(f"{what}: start {' or '.join(fine)}, or begin a run with accumulate={processes}")
-        self.flat, self.count = flat, count // processes
-        self.piece = -(-len(flat.values) // processes)
-        self._padded = flat.values.new_zeros(processes * self.piece)
-        self._sent = flat.values.new_zeros(processes, self.count, self.piece)
+        self.flat, self.count, self.ordered = flat, count // processes, ordered
+        self._finite = True
+        if ordered:
+            self.piece = -(-len(flat.values) // processes)
+            self._padded = flat.values.new_zeros(processes * self.piece)
+            self._sent = flat.values.new_zeros(processes, self.count, self.piece)
 
     def check_start(self, tensors: Iterable[Tensor]) -> None:
         """Raises unless all processes begin with the same numbers: with other data, or on another kind of machine, they do not.
@@ -50,11 +88,7 @@ class SharedParts:
             ValueError: In process 0, which says who differs.
             ProcessLostError: In the other processes.
         """
-        found = hashlib.blake2b(digest_size=8)
-        for x in tensors:
-            found.update(x.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-        advice = "start them with the same data, on machines of the same kind"
-        same({"weights and data in standard units": found.hexdigest()}, advice)
+        check_start(digest(tensors))
 
     def gradient(self, loss_of: Callable[[int], Tensor], seconds: float) -> tuple[Tensor, Tensor]:
         """Leaves the sum of the gradients of all parts in `flat.gradients`.
@@ -66,6 +100,8 @@ class SharedParts:
         Returns:
             The losses of all parts, of shape `(count,)`, and the clock of process 0, `()`.
         """
+        if not self.ordered:
+            return self._summed(loss_of, seconds)
         processes, length = size(), len(self.flat.values)
         losses = []
         for i in range(self.count):
@@ -84,7 +120,17 @@ class SharedParts:
         known = got[:, self.piece :].contiguous().view(torch.float64)
         return known[:, :-1].reshape(-1).to(losses[0].dtype), known[0, -1]
 
+    def _summed(self, loss_of: Callable[[int], Tensor], seconds: float) -> tuple[Tensor, Tensor]:
+        """What `gradient` does, by an all-reduce."""
+        losses = summed_gradients(self.flat, loss_of, range(rank() * self.count, (rank() + 1) * self.count))
+        self._finite = bool(self.flat.gradients.isfinite().all())
+        summed(self.flat.gradients)
+        clock = torch.tensor([seconds], dtype=torch.float64, device=losses.device)
+        known = stacked(torch.cat([losses.double(), clock]))
+        return known[:, :-1].reshape(-1).to(losses.dtype), known[0, -1]
+
     def non_finite(self) -> str:
         """Which processes gave a gradient that is not finite in this step, in words."""
-        found = [str(i) for i, bad in enumerate(gathered(not bool(self._sent.isfinite().all()))) if bad]
+        finite = bool(self._sent.isfinite().all()) if self.ordered else self._finite
+        found = [str(i) for i, bad in enumerate(gathered(not finite)) if bad]
         return f" in process {', '.join(found)} of {size()}" if found else ""

@@ -107,6 +107,13 @@ class Louder(nn.Linear):
         return 3 * super().forward(x)
 
 
+class Halved(Preconditioned):
+    """A denoiser that changes the answers of its network."""
+
+    def answer(self, x: torch.Tensor, c: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
+        return super().answer(x, c, context) / 2
+
+
 class Learned(FourierEmbedding):
     """An embedding of the noise label that is learned."""
 
@@ -166,12 +173,13 @@ def test_a_context_that_is_missing_is_asked_for():
         network.backpropagation().encode(torch.zeros(1, 2), torch.zeros(1))
 
 
-def test_autograd_computes_in_bfloat16_and_with_frozen_parameters():
+def test_autograd_computes_in_bfloat16_with_frozen_parameters_and_with_other_answers():
     network = MLP(2, 8, 2)
     assert isinstance(Preconditioned(network).backpropagation(), Autograd)  # there is no place for gradients yet
     Flat(network)
     assert not isinstance(Preconditioned(network).backpropagation(), Autograd)
     assert isinstance(Preconditioned(network, precision="bfloat16").backpropagation(), Autograd)
+    assert isinstance(Halved(network).backpropagation(), Autograd)
     frozen = MLP(2, 8, 2)
     frozen.output.requires_grad_(False)
     Flat(frozen)

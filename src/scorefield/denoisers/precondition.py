@@ -172,8 +172,9 @@ class _Network(WithNetwork, PreconditionedNetwork):
         return torch.rsqrt(level**2 + scale**2) * x, per_sample(torch.log(level / scale) / 4, x)
 
     def backpropagation(self) -> Backpropagation:
-        all_trained = all(p.grad is not None for p in self.network.parameters())
-        if self.precision == "float32" and all_trained and isinstance(self.network, Backpropagates):
+        trained = all(p.grad is not None for p in self.network.parameters())
+        usual = self.precision == "float32" and type(self).answer is WithNetwork.answer
+        if usual and trained and isinstance(self.network, Backpropagates):
             return self.network.backpropagation() or super().backpropagation()
         return super().backpropagation()
 

@@ -46,9 +46,8 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY)  ## speed and quality; see benchmarks/README.md
-	$(BIN)/python benchmarks/loop.py
-	$(BIN)/python benchmarks/sampling.py
+bench: $(READY)  ## speed next to peers, and a warning where it fell; see benchmarks/README.md
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/suite.py
 
 .venv/docs: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"

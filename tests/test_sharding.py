@@ -90,6 +90,9 @@ def test_old_versions_of_pytorch_are_named(monkeypatch):
 def test_what_cannot_be_divided_is_refused(monkeypatch):
     with pytest.raises(ValueError, match="leave out gradient_sum or shard"):
         Training(shard=True, gradient_sum="any")
+    for settings in ({"compile": True}, {"channels_last": True}):
+        with pytest.raises(ValueError, match="leave out compile and channels_last, or shard"):
+            Training(shard=True, **settings)
     with pytest.raises(ValueError, match="gradient_sum must be 'ordered' or 'any', got 'some'"):
         Training(gradient_sum="some")
     network = nn.Linear(2, 2)

@@ -346,3 +346,23 @@ def test_a_denoiser_that_returns_nan_is_an_error() -> None:
 
     with pytest.raises(RuntimeError, match=r"the slope of sample 0 .* is not finite"):
         log_prob(Diffusion(VE(), Broken()), torch.zeros(2, 2))
+
+
+def test_a_network_in_64_bits_gives_its_divergence_in_32_where_that_is_allowed() -> None:
+    """The values change by less than 1e-6 nats, and those of a small tolerance, which does not allow it, agree with both."""
+    network = Preconditioned(Silu(5)).double()
+    assert network.single_precision().network.layers[0].weight.dtype == torch.float32
+    assert network.network.layers[0].weight.dtype == torch.float64
+    assert network.single_precision().single_precision().network.layers[0].weight.dtype == torch.float32
+
+    class Wide(Preconditioned):
+        def single_precision(self) -> Denoiser:
+            return self
+
+    x = draw(gaussian(5), 20)
+    found, whole, tight = (
+        log_prob(Diffusion(VP(), each, gaussian(5)), x, tolerance=tolerance)
+        for each, tolerance in ((network, None), (Wide(Silu(5)).double(), None), (network, 1e-9))
+    )
+    assert 0 < float((found.value - whole.value).abs().max()) < 1e-6
+    assert bool(((found.value - tight.value).abs() <= found.solver_error).all())

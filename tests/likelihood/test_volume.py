@@ -60,6 +60,26 @@ def test_several_integrands_at_once() -> None:
     torch.testing.assert_close(found.value, torch.tensor(expected, dtype=DOUBLE), atol=1e-12, rtol=0)
 
 
+@pytest.mark.parametrize(("rounding", "redone"), [(1e-9, False), (1e-3, True), (math.nan, True)])
+def test_a_rough_integrand_is_taken_where_its_rounding_is_allowed(rounding: float, redone: bool) -> None:
+    """It is evaluated at all nodes, the other at one node of each panel; where both differ by too much, at all of them."""
+    exact_times: list[float] = []
+
+    def exact(rows: Tensor, t: Tensor) -> Tensor:
+        exact_times.extend(t.tolist())
+        return t.exp()[:, None]
+
+    def rough(rows: Tensor, t: Tensor) -> Tensor:
+        return (t.exp() + torch.where(rows == 1, rounding, 1e-12) * torch.cos(1e6 * t))[:, None]
+
+    parts = panels((0, 0.0, 1.0), (1, 0.0, 1.0))
+    found = integrate_panels(exact, parts, 2, 1e-6, 1000, rough)
+    assert len(exact_times) == 2 + 10 * redone
+    error = (found.value[:, 0] - (math.e - 1)).abs()
+    assert bool((error < 1e-8).all()) and bool((found.error < 1e-6).all())
+    assert redone or 1e-11 < float(found.error[1]) < 1e-8
+
+
 def test_what_is_not_finite_is_an_error() -> None:
     def broken(rows: Tensor, t: Tensor) -> Tensor:
         return torch.where(t > 0.7, math.nan, t)[:, None]

@@ -304,3 +304,34 @@ def test_rows_that_were_chosen_otherwise_are_no_reference():
     found = memorization(samples, real[:900], real[900:], matched=False)
     assert np.isnan(found.closer_p_value) and found.equal.rows == 100 and not found.suspicious
     assert memorization(real[:300], real[:900], real[900:], matched=False).suspicious
+
+
+@pytest.mark.parametrize("features", [1, 2, 5, 10, 11, 16])
+@pytest.mark.parametrize("kind", ["normal", "lattice", "equal"])
+def test_all_ways_of_searching_agree(features: int, kind: str) -> None:
+    """With the smallest of all distances, also where many rows are equal."""
+    generator = torch.Generator().manual_seed(features)
+    reference, x = (torch.randn(n, features, generator=generator) for n in (3000, 50))
+    if kind != "normal":
+        reference, x = reference.round(), x.round()
+    reference = reference[:1].expand(3000, features) if kind == "equal" else reference
+    distance, index = nearest(x, reference, 3)
+    whole = torch.cdist(x.double(), reference.double(), compute_mode="donot_use_mm_for_euclid_dist")
+    torch.testing.assert_close(distance, whole.topk(3, largest=False).values, atol=1e-12, rtol=1e-12)
+    torch.testing.assert_close(whole.gather(1, index), distance, atol=1e-12, rtol=1e-12)
+    assert all(len(set(row)) == 3 for row in index.tolist())
+
+
+def test_more_rows_than_are_searched_are_sampled_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same rows for a seed; copies are still found, from twice the share, and exact ones among all rows."""
+    rng = np.random.default_rng(0)
+    train, held_out, fresh = (rng.normal(size=(n, 3)) for n in (2000, 500, 500))
+    whole = memorization(fresh, train, held_out)
+    monkeypatch.setattr("scorefield.metrics.neighbours.SEARCHED", 1000)
+    found, again = (memorization(fresh, train, held_out) for _ in range(2))
+    assert (whole.searched, whole.rows, found.searched, found.rows) == (2000, 2000, 1000, 2000)
+    np.testing.assert_array_equal(found.samples, again.samples)
+    assert "1,000 of 2,000 training rows, drawn at random" in found.verdict and "drawn at random" not in whole.verdict
+    assert found.smallest_near > 1.3 * whole.smallest_near and not found.suspicious
+    near = memorization(train[:500] + 1e-4 * rng.normal(size=(500, 3)), train, held_out)
+    assert near.suspicious and memorization(train[:50].repeat(10, 0), train, held_out).equal.count == 500

@@ -99,6 +99,10 @@ class DenoiserModule(nn.Module, abc.ABC):
         other._apply(lambda tensor: tensor.float() if _is_short(tensor) else tensor)  # type: ignore[no-untyped-call]
         return other
 
+    def single_precision(self: _Module) -> _Module:
+        """The same module around networks that compute in 32 bits; everything else in it keeps its type."""
+        return _rebuilt(self, lambda part: part.single_precision())
+
 
 class Denoiser(DenoiserModule):
     """The posterior mean  D(x, σ) = E[x_0 | x_0 + σ z = x]  at every noise level σ.

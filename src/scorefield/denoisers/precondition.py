@@ -11,6 +11,7 @@ To add a parametrization, write c_skip and c_out.
 from __future__ import annotations
 
 import abc
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -141,6 +142,14 @@ class WithNetwork(nn.Module):
             return whole  # type: ignore[no-any-return]
         other = shallow_copy(whole)
         other.precision = "float32"
+        return other  # type: ignore[no-any-return]
+
+    def single_precision(self: _Self) -> _Self:
+        whole = super().single_precision()  # type: ignore[misc]
+        if not any(p.dtype == torch.float64 for p in whole.network.parameters()):
+            return whole  # type: ignore[no-any-return]
+        other = shallow_copy(whole)
+        other.network = copy.deepcopy(whole.network).float()
         return other  # type: ignore[no-any-return]
 
 

@@ -64,29 +64,53 @@ def panels_of(path: Path) -> Panels:
     return Panels(rows[starts], begin[starts], (begin + length)[ends])
 
 
-def _estimate(f: Integrand, panels: Panels, at_once: int) -> tuple[Tensor, Tensor]:
-    """The integrals over panels, `(P, K)`, and estimates of their errors, `(P,)`.
+def _values(f: Integrand, rows: Tensor, t: Tensor, at_once: int) -> Tensor:
+    """The integrand at times of shape `(P, m)`: `(P, m, K)`."""
+    parts: list[Tensor] = []
+    for some, times in zip(*(torch.split(a, at_once) for a in (rows.repeat_interleave(t.shape[1]), t.reshape(-1)))):
+        parts.append(f(some, times))
+        report(len(parts) * at_once / t.numel())
+    return torch.cat(parts).reshape(*t.shape, -1)
+
+
+def _values_and_rounding(
+    f: Integrand, rough: Integrand | None, panels: Panels, allowed: float, at_once: int
+) -> tuple[Tensor, Tensor]:
+    """The integrand at the nodes of panels, `(P, m, K)`, and what rounding changes in their integrals, `(P,)`.
+
+    With a rough integrand this is read off one node of each panel, where both are evaluated; where it is more than half of
+    what is allowed, the panel is evaluated again.
+    """
+    width, nodes = panels.end - panels.begin, _rule()[0].to(panels.begin.device)
+    t = (panels.begin + width / 2)[:, None] + width[:, None] / 2 * nodes
+    if rough is None:
+        return _values(f, panels.rows, t, at_once), torch.zeros_like(width)
+    values, middle = _values(rough, panels.rows, t, at_once), _NODES // 2
+    exact = _values(f, panels.rows, t[:, middle, None], at_once)[:, 0]
+    rounding = width.abs() * (values[:, middle] - exact).mean(1).abs()
+    again = ~(rounding <= allowed / 2)
+    if bool(again.any()):
+        values[again], rounding[again] = _values(f, panels.rows[again], t[again], at_once), 0.0
+    return values, rounding
+
+
+def _integrals(values: Tensor, panels: Panels) -> tuple[Tensor, Tensor]:
+    """The integrals over panels, `(P, K)`, of an integrand with values `(P, m, K)`, and estimates of their errors, `(P,)`.
 
     If the Legendre coefficients c_k of the integrand fall geometrically, the error of the rule, which m nodes make exact up to
     degree 2m - 1, is of the order of c_m² over the largest coefficient.
     """
-    nodes, matrix = (a.to(panels.begin.device) for a in _rule())
     width = panels.end - panels.begin
-    t = (panels.begin + width / 2)[:, None] + width[:, None] / 2 * nodes
-    pairs = zip(*(torch.split(a, at_once) for a in (panels.rows.repeat_interleave(_NODES), t.reshape(-1))))
-    parts: list[Tensor] = []
-    for rows, some in pairs:
-        parts.append(f(rows, some))
-        report(len(parts) * at_once / t.numel())
-    values = torch.cat(parts).reshape(len(width), _NODES, -1)
-    coefficients = torch.einsum("km,pmj->pkj", matrix, values)
+    coefficients = torch.einsum("km,pmj->pkj", _rule()[1].to(values.device), values)
     size = coefficients.mean(2).abs()
     tail = size[:, -2:].amax(1)
     error = width.abs() * tail * (tail / size.amax(1).clamp_min(1e-300))
     return width[:, None] * coefficients[:, 0], error
 
 
-def integrate_panels(f: Integrand, panels: Panels, count: int, allowed: float, at_once: int) -> Volume:
+def integrate_panels(
+    f: Integrand, panels: Panels, count: int, allowed: float, at_once: int, rough: Integrand | None = None
+) -> Volume:
     """Integrates over the panels of `count` samples, which are halved until the error of each is at most `allowed`.
 
     Arguments:
@@ -95,6 +119,7 @@ def integrate_panels(f: Integrand, panels: Panels, count: int, allowed: float, a
         count: The number of samples.
         allowed: The largest error of a panel, that of the mean over K.
         at_once: At how many times the integrand is evaluated at once.
+        rough: The integrand with rounding errors, if it is cheaper. It is evaluated instead where these are small enough.
 
     Returns:
         The integrals, with the sums of the errors of their panels.
@@ -106,7 +131,9 @@ def integrate_panels(f: Integrand, panels: Panels, count: int, allowed: float, a
     evaluations = torch.zeros(count, dtype=torch.int64, device=error.device)
     for k in range(_HALVINGS):
         with part(1 - 0.3**k, 1 - 0.3 ** (k + 1)):
-            found, wrong = _estimate(f, panels, at_once)
+            values, rounding = _values_and_rounding(f, rough, panels, allowed, at_once)
+        found, wrong = _integrals(values, panels)
+        wrong = wrong + rounding
         value = value if value.shape[1] else found.new_zeros(count, found.shape[1])
         good = wrong <= allowed
         value.index_add_(0, panels.rows[good], found[good])

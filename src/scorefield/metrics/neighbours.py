@@ -20,7 +20,8 @@ __all__ = ["Neighbours", "memorization", "nearest"]
 BLOCK = 2**23  # distances held in memory at once: 32 MB in float32
 SPARE = 8  # candidates beyond the k requested, to absorb the rounding of the fast pass
 NOISE = 0.01  # of the spread of each column: what near copies differ by where the power is stated
-SMALL = 16  # up to this many features, differences are as fast as dot products
+FEW = 10  # up to this many features, a tree is faster than products of matrices
+SEARCHED = 1_000_000  # training rows that are searched for near copies at most, at random if there are more
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Neighbours:
         closer_p_value: The p-value of the test that samples are not nearer to training rows than to held-out rows.
         smallest_near: The smallest share of near copies, training rows with noise of 1 % of the spread of each column, that is
             found in nine of ten cases; infinite if none is.
+        searched, rows: How many training rows were searched for near copies, and how many there are; 0 if not known. Equal rows
+            are found among all of them.
     """
 
     samples: np.ndarray
@@ -54,6 +57,8 @@ class Neighbours:
     equal: EqualRows | None = None
     closer_p_value: float = math.nan
     smallest_near: float = math.nan
+    searched: int = 0
+    rows: int = 0
 
     @property
     def ratio(self) -> float:
@@ -89,7 +94,8 @@ class Neighbours:
         missed = [what for share, what in each if not math.isfinite(share)]
         parts = [f"{joined(found)} would have been found"] if found else []
         parts += [f"{joined(missed)} could not have been found in any number"] if missed else []
-        return f"{', '.join(parts)}."
+        sampled = f" Near copies were sought in {self.searched:,} of {self.rows:,} training rows, drawn at random."
+        return f"{', '.join(parts)}.{sampled if self.searched < self.rows else ''}"
 
     @property
     def verdict(self) -> str:
@@ -114,8 +120,9 @@ class Neighbours:
 def nearest(x: Array, reference: Array, k: int = 1) -> tuple[Tensor, Tensor]:
     """The exact k nearest rows of `reference` to each row of x by Euclidean distance, in bounded memory.
 
-    A fast pass ranks candidates by dot products in float32, and their distances are recomputed from differences in float64.
-    Rows for which rounding in the fast pass could have missed a neighbour are processed again more precisely.
+    Up to ten features are searched by a k-d tree, in a time that grows more slowly than the number of rows. For more, a fast
+    pass ranks candidates by dot products in float32, and their distances are recomputed from differences in float64. Rows
+    for which rounding in the fast pass could have missed a neighbour are processed again more precisely.
 
     Arguments:
         x, reference: Rows `(N, *D)`, and those to search, `(M, *D)`.
@@ -136,10 +143,12 @@ def nearest(x: Array, reference: Array, k: int = 1) -> tuple[Tensor, Tensor]:
     if not 1 <= k <= len(reference):
         raise ValueError(f"nearest needs 1 <= k <= {len(reference)}, the number of rows of reference, got k={k}")
     x, reference = x.flatten(1), reference.flatten(1)
+    if x.shape[1] <= FEW and x.device.type == "cpu" and len(x):
+        return _by_tree(x, reference, k)
     distances = torch.empty(len(x), k, dtype=torch.float64, device=x.device)
     indices = torch.empty(len(x), k, dtype=torch.long, device=x.device)
     pending = torch.arange(len(x), device=x.device)
-    if x.shape[1] > SMALL and len(reference) > k + SPARE:
+    if len(reference) > k + SPARE:
         for dtype in (torch.float32, torch.float64):
             distance, index, sure = _by_dot_product(x[pending], reference, k, dtype)
             distances[pending], indices[pending] = distance, index
@@ -163,7 +172,8 @@ def memorization(
     """Tests whether samples are copies: exact copies, near copies, and samples that are too close to training rows.
 
     Data are divided by the standard deviations of the training data: of each feature for `(N, F)`, of each channel for
-    grids `(N, C, *S)`. All samples are examined, and all of `train` is searched. What chance gives is known from real rows:
+    grids `(N, C, *S)`. All samples are examined, and all of `train` is searched, or 1,000,000 of its rows, chosen by the seed:
+    the smallest shares of near copies that are found, and the verdict, say so. What chance gives is known from real rows:
     held-out ones, and training rows compared with the other training rows.
 
     Arguments:
@@ -200,7 +210,12 @@ def memorization(
     if keys is None:
         parts = (np.split(x.cpu().float().numpy(), range(8192, len(x), 8192)) for x in (drawn, known, fresh))
         keys = [row_keys(part) for part in parts]
-    scale = scale_of(known)
+    scale, rows = scale_of(known), len(known)
+    if rows > SEARCHED:
+        kept = subsample(np.arange(rows), SEARCHED, seed + 3)
+        known = known[torch.as_tensor(kept, device=known.device)]
+        groups = None if groups is None else (groups[0][kept], groups[1])
+    share = len(known) / rows  # of near copies whose original is searched
     known, drawn, fresh = ((x / scale).flatten(1) for x in (known, drawn, fresh))
     some = _chosen(fresh if groups is None else fresh[one_per_group(groups[1], seed)], maximum, seed + 1)
     found = [nearest(rows, known, 2) for rows in (drawn, some)]
@@ -218,10 +233,19 @@ def memorization(
         copied_p_value=test.p_value(*ratios["samples"]),
         authentic=authentic[0],
         authentic_held_out=authentic[1],
-        equal=replace(equal, smallest=min(equal.smallest, test.smallest(len(drawn), *ratios["exact"], seed=seed))),
+        equal=replace(
+            equal, smallest=min(equal.smallest, _found(test.smallest(len(drawn), *ratios["exact"], seed=seed), share))
+        ),
         closer_p_value=_closer(drawn, known, fresh, seed, groups) if matched else math.nan,
-        smallest_near=test.smallest(len(drawn), *ratios["near"], seed=seed),
+        smallest_near=_found(test.smallest(len(drawn), *ratios["near"], seed=seed), share),
+        searched=len(known),
+        rows=rows,
     )
+
+
+def _found(smallest: float, share: float) -> float:
+    """The smallest share of copies that is found where a share of the training rows is searched; infinite if there is none."""
+    return smallest / share if smallest <= share else math.inf
 
 
 def _percent(share: float) -> str:
@@ -306,6 +330,15 @@ def _fine(real: Tensor) -> tuple[Tensor, float]:
     steps = some.double().sort(0).values.diff(dim=0).amin(0)
     fine = torch.nonzero(steps > 0)[:, 0]
     return fine, float(steps[fine].square().sum().sqrt())
+
+
+def _by_tree(x: Tensor, reference: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k nearest by a k-d tree in float64, whose cells are halved in the middle: many equal rows do no harm."""
+    from scipy.spatial import KDTree
+
+    tree = KDTree(reference.double().numpy(), leafsize=32, balanced_tree=False)
+    distance, index = tree.query(x.double().numpy(), k=range(1, k + 1))
+    return torch.from_numpy(distance), torch.from_numpy(index)
 
 
 def _by_dot_product(x: Tensor, reference: Tensor, k: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:

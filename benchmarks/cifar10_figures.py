@@ -40,6 +40,7 @@ def draw_figures(model: Model, real: np.ndarray, results: dict[str, Any], folder
 def _draw_curve(curve: dict[str, Any], path: Path) -> None:
     """The distance against images seen, and the floor."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
@@ -50,5 +51,7 @@ def _draw_curve(curve: dict[str, Any], path: Path) -> None:
     minutes = axes.secondary_xaxis("top")
     minutes.set_xticks([p["images"] for p in points], [f"{p['minutes']:.2g}" for p in points])
     minutes.set_xlabel("minutes")
+    for axis in (axes.xaxis, minutes.xaxis):
+        axis.set_minor_formatter(NullFormatter())
     axes.legend()
     figure.savefig(path)

@@ -54,6 +54,8 @@ def _weights(how: str) -> dict[str, Any]:
     """Parameters, and the bytes that this process holds for each of them after some steps."""
     import gc
 
+    import torch.distributed.fsdp  # noqa: F401  # what libraries take is not counted
+
     from scorefield import Network, Training, fit
 
     x, held = np.random.default_rng(0).normal(size=(200, 8, 8)).astype(np.float32).cumsum(1), list[int]()

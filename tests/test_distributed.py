@@ -21,7 +21,7 @@ from scorefield.distributed import decided, each, exchanged, gathered, joined, l
 from scorefield.fitting import Options, plan, prepare
 from shared_files import files, write_files
 
-LIMIT = 240  # seconds after which processes that hang are ended
+LIMIT = 480  # seconds after which processes that hang are ended
 RNG = np.random.default_rng(0)
 TABLE = RNG.normal(size=(300, 3)) @ np.triu(np.ones((3, 3)))
 GRIDS = RNG.normal(size=(60, 6, 6)).astype(np.float32).cumsum(1)
@@ -138,6 +138,7 @@ def results(run: Path) -> tuple[dict[str, torch.Tensor], list[dict[str, float]],
     return tensors, rows, {k: v for k, v in scorefield.Run(run).read("fit.json").items() if k != "seconds"}
 
 
+@pytest.mark.timeout(600)
 def test_two_processes_have_the_bits_of_one(tmp_path):
     np.save(tmp_path / "table.npy", TABLE)
     np.save(tmp_path / "grids.npy", GRIDS)

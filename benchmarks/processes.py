@@ -1,17 +1,21 @@
 """Time of a training step against the number of processes, the share of communication, and memory against the size of the data.
 
-    python benchmarks/processes.py steps [--processes 1 2 4] [--steps 60]
+    python benchmarks/processes.py steps [--processes 1 2 4] [--steps 60] [--how ordered any shard]
+    python benchmarks/processes.py weights [--processes 1 2 4]
     python benchmarks/processes.py memory [--gigabytes 1.2 4] [--processes 1 2] [--folder PLACE]
 
 Each measurement is a `torchrun` of its own, with one thread for each process. Steps are those of a table (an MLP) and of fields
-(a U-Net), in four parts; the first tenth is left out. Communication is the time in exchanges of gradients, waiting for
-slower processes included. Memory is the largest resident size of a process that fits 20 steps to fields of 64 x 64 in one .npy
-file, which is written to the folder before.
+(a U-Net), in four parts; the first tenth is left out. Communication is the time in exchanges of gradients, waiting for slower
+processes included. Gradients are added in order, by an all-reduce (`any`), or in a network that is divided (`shard`), whose own
+communication is not seen. `weights` is what a process holds more than before while it fits a network of millions of
+parameters, whole and divided. Memory is the largest resident size of a process that fits 20 steps to fields of 64 x 64 in one
+.npy file, which is written to the folder before.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -42,7 +46,33 @@ def _fields() -> tuple[Any, Any]:
     return np.random.default_rng(0).normal(size=(2000, 28, 28)).astype(np.float32).cumsum(1), Network(widths=(32, 64))
 
 
-def _steps(steps: int) -> dict[str, Any]:
+def _settings(how: str) -> dict[str, Any]:
+    return {"shard": True} if how == "shard" else {"gradient_sum": how}
+
+
+def _weights(how: str) -> dict[str, Any]:
+    """Parameters, and the bytes that this process holds for each of them after some steps."""
+    import gc
+
+    import torch.distributed.fsdp  # noqa: F401  # what libraries take is not counted
+
+    from scorefield import Network, Training, fit
+
+    x, held = np.random.default_rng(0).normal(size=(200, 8, 8)).astype(np.float32).cumsum(1), list[int]()
+
+    def resident() -> int:
+        gc.collect()
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    before = resident()
+    training = Training(batch=4, accumulate=4, muon_learning_rate=0.0, precision="float32", threads=1, **_settings(how))
+    model = fit(
+        x, steps=4, network=Network(widths=(192, 384)), training=training, watch=lambda p: held.append(resident())
+    )
+    return {"parameters": sum(p.numel() for p in model.parameters()), "held": max(held) - before}
+
+
+def _steps(steps: int, how: str) -> dict[str, Any]:
     """Seconds of a step and of its communication, by kind of data, in this process."""
     from scorefield import Training
     from scorefield.fitting import Options, plan, prepare, threads, trainer_of
@@ -60,11 +90,12 @@ def _steps(steps: int) -> dict[str, Any]:
 
         return wrapper
 
-    parts.exchanged, parts.stacked = timed(parts.exchanged), timed(parts.stacked)  # type: ignore[assignment]
+    for name in ("exchanged", "stacked", "summed"):
+        setattr(parts, name, timed(getattr(parts, name)))
     found = {}
     for name, (x, network) in {"table, MLP": _tables(), "fields, U-Net": _fields()}.items():
         count = steps * (10 if x.ndim == 2 else 1)
-        training = Training(steps=10 * count, evaluations=1, threads=1, precision="float32")
+        training = Training(steps=10 * count, evaluations=1, threads=1, precision="float32", **_settings(how))
         options = Options(training=training, network=network)
         planned = plan(prepare(x, options), options)
         with threads(planned):
@@ -116,9 +147,10 @@ def _write(path: Path, gigabytes: float) -> None:
 def main() -> None:
     """Measures what was asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=("steps", "memory"))
+    parser.add_argument("what", choices=("steps", "weights", "memory"))
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--how", choices=("ordered", "any", "shard"), nargs="+", default=["ordered"])
     parser.add_argument("--gigabytes", type=float, nargs="+", default=[1.2, 4.0])
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--data", type=Path)
@@ -128,14 +160,21 @@ def main() -> None:
         from scorefield.distributed import joined, rank
 
         with joined():
-            found = _steps(asked.steps) if asked.what == "steps" else _memory(asked.data)
+            measures = {"steps": lambda: _steps(asked.steps, asked.how[0]), "weights": lambda: _weights(asked.how[0])}
+            found = measures.get(asked.what, lambda: _memory(asked.data))()
             (asked.results / f"{rank()}.json").write_text(json.dumps(found))
         return
     if asked.what == "steps":
-        for count in asked.processes:
-            for name, each in _launched(count, ["steps", "--steps", str(asked.steps)])[0].items():
+        for count, how in itertools.product(asked.processes, asked.how):
+            for name, each in _launched(count, ["steps", "--steps", str(asked.steps), "--how", how])[0].items():
                 said = f"{1000 * each['step']:8.2f} ms a step, {100 * each['communication']:3.0f} % communication"
-                print(f"{count} processes  {name:14} {each['parameters']:9,} parameters {said}", flush=True)
+                print(f"{count} processes  {how:8} {name:14} {each['parameters']:9,} parameters {said}", flush=True)
+        return
+    if asked.what == "weights":
+        for count, how in itertools.product(asked.processes, ("ordered", "shard")):
+            each = _launched(count, ["weights", "--how", how])[0]
+            said = f"{each['held'] / 1e6:5.0f} MB, {each['held'] / each['parameters']:3.0f} bytes for each of"
+            print(f"{count} processes  {how:8} {said} {each['parameters']:,} parameters", flush=True)
         return
     with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
         for gigabytes in asked.gigabytes:

@@ -64,7 +64,9 @@ def learn(objective: LevelObjective, data: torch.Tensor, steps: int, seed: int) 
     denoiser = Preconditioned(MLP(SIZE, 128, 3))
     units = Standardize((SIZE,), torch.zeros(SIZE), torch.ones(SIZE))
     feed = Feed(ArrayRows(data[1000:].float()), units, 256, seed)
-    training = Training(steps=steps, batch=256, rate=2e-3, matrix_rate=0.0, evaluations=5, patience=1000)
+    training = Training(
+        steps=steps, batch=256, learning_rate=2e-3, muon_learning_rate=0.0, evaluations=5, patience=1000
+    )
     trainer = Trainer(denoiser, feed, data[:200].float(), objective, training, seed)
     for _ in trainer.run():
         pass

@@ -43,7 +43,7 @@ def learn(objective, data: Tensor, steps: int, seed: int) -> Denoiser:
     denoiser = Preconditioned(MLP(2, 128, 3), ScorePrediction())
     units = Standardize((2,), torch.zeros(2), torch.full((2,), WIDTH))
     feed = Feed(ArrayRows(data[500:].float()), units, 256, seed)
-    training = Training(steps=steps, batch=256, rate=2e-3, matrix_rate=0.0, patience=1000)
+    training = Training(steps=steps, batch=256, learning_rate=2e-3, muon_learning_rate=0.0, patience=1000)
     trainer = Trainer(denoiser, feed, units(data[:500]).float(), objective, training, seed)
     for _ in trainer.run():
         pass

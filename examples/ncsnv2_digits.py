@@ -51,7 +51,7 @@ def digits() -> Digits:
 def experiment(train: Tensor, steps: int, moves: int = 5) -> Experiment:
     """The experiment for these images."""
     ladder = Ladder.overlapping(diameter(train).low, 0.01, train[0].numel(), PUBLISHED_OVERLAP)
-    small = {"features": 16, "batch": 64, "steps": steps, "rate": 1e-3, "average": 0.995, "flip": False}
+    small = {"features": 16, "batch": 64, "steps": steps, "learning_rate": 1e-3, "average": 0.995, "flip": False}
     step = best_ratio(moves, ladder.gap) * ladder.last**2
     return replace(
         presets.ncsnv2.cifar10, data="digits", shape=(1, 8, 8), ladder=ladder, moves=moves, step=step, **small

@@ -178,7 +178,7 @@ def test_a_report_reads_and_draws_once(place, monkeypatch):
 
     monkeypatch.setattr(runs, "read", counted("read", runs.read))
     monkeypatch.setattr(runs, "fingerprint", counted("fingerprint", runs.fingerprint))
-    monkeypatch.setattr(Model, "sample", counted("sample", Model.sample))
+    monkeypatch.setattr(Model, "batches", counted("sample", Model.batches))
     model = Run(place / "plain").model
     monkeypatch.setattr(Run, "model", property(lambda self: counted("load", lambda: model)()))
     report(Run(place / "plain"), count=30)

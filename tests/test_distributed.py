@@ -19,6 +19,7 @@ from scorefield import Network, Training
 from scorefield.cli import main
 from scorefield.distributed import decided, each, exchanged, gathered, joined, launched, stacked
 from scorefield.fitting import Options, plan, prepare
+from shared_files import files, write_files
 
 LIMIT = 240  # seconds after which processes that hang are ended
 RNG = np.random.default_rng(0)
@@ -55,7 +56,30 @@ def end(group: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
     return [(process.returncode, *texts) for process, texts in zip(group, said)]
 
 
+def alone(table: Path, grids: Path, folder: Path) -> dict[str, bytes]:
+    """The files that one process writes, in one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        write_files(table, grids, GRIDS, folder)
+    finally:
+        torch.set_num_threads(before)
+    return files(folder)
+
+
 COMMAND = "import sys; from scorefield.cli import main; sys.exit(main(sys.argv[1:]))"
+
+FILES = """
+import sys
+from pathlib import Path
+import numpy as np
+sys.path.append(sys.argv[1])
+from shared_files import write_files
+from scorefield.distributed import joined, size
+place = Path(sys.argv[2])
+with joined():
+    write_files(place / "table", place / "grids", np.load(place / "grids.npy"), place / f"by-{size()}")
+"""
 
 TOGETHER = """
 import json, os, signal, sys, weakref
@@ -98,6 +122,9 @@ with joined():
     fit(np.load(place / "grids.npy"), place / "ended", **divided)
     any_order = Training(batch=16, accumulate=2, muon_learning_rate=0.0, gradient_sum="any")
     fit(np.load(place / "grids.npy"), place / "any", steps=12, network=Network(widths=(8, 16)), training=any_order)
+    sys.path.append(sys.argv[2])
+    from shared_files import write_files
+    write_files(place / "table", place / "grids", np.load(place / "grids.npy"), place / "by-2")
     if first():
         (place / "found.json").write_text(json.dumps(found))
 assert group() is None, "the group outlives its use: its threads can abort the process as it ends"
@@ -114,7 +141,7 @@ def results(run: Path) -> tuple[dict[str, torch.Tensor], list[dict[str, float]],
 def test_two_processes_have_the_bits_of_one(tmp_path):
     np.save(tmp_path / "table.npy", TABLE)
     np.save(tmp_path / "grids.npy", GRIDS)
-    for status, _, error in end(start(TOGETHER, [str(tmp_path)])):
+    for status, _, error in end(start(TOGETHER, [str(tmp_path), str(Path(__file__).parent)])):
         assert status == 0, error
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["exchanged"] == [[0, 1, 2], [10, 11, 12]]
@@ -135,6 +162,9 @@ def test_two_processes_have_the_bits_of_one(tmp_path):
             assert np.array_equal(np.load(tmp_path / "new.npy"), model.sample(2500, seed=3))
             density = model.log_prob(x[:50], batch=20)
             assert found["log_prob"] == [density.value.tolist(), density.evaluations.tolist()]
+    several, one = files(tmp_path / "by-2"), alone(tmp_path / "table", tmp_path / "grids", tmp_path / "by-1")
+    assert one.keys() == several.keys()
+    assert [name for name, content in one.items() if content != several[name]] == []
     assert found["ended"] == found["begun"] == ["stopped"] * 2
     training, network = Training(batch=16, accumulate=4, shard=True), Network(widths=(8, 16))
     scorefield.fit(GRIDS, tmp_path / "begun", steps=12, network=network, training=training)  # in one process
@@ -150,6 +180,18 @@ def test_two_processes_have_the_bits_of_one(tmp_path):
     assert all(torch.allclose(value, other[key], rtol=1e-4, atol=1e-4) for key, value in one.items())
     left = {path.name for path in tmp_path.iterdir()}
     assert not [name for name in left if name.startswith(".")]
+
+
+@pytest.mark.slow
+def test_four_processes_write_the_files_of_one(tmp_path):
+    np.save(tmp_path / "grids.npy", GRIDS)
+    scorefield.fit(TABLE, tmp_path / "table", steps=60, network=Network(widths=(16,), depth=1))
+    scorefield.fit(GRIDS, tmp_path / "grids", steps=12, network=Network(widths=(8, 16)))
+    for status, _, error in end(start(FILES, [str(Path(__file__).parent), str(tmp_path)], 4)):
+        assert status == 0, error
+    several, one = files(tmp_path / "by-4"), alone(tmp_path / "table", tmp_path / "grids", tmp_path / "by-1")
+    assert one.keys() == several.keys()
+    assert [name for name, content in one.items() if content != several[name]] == []
 
 
 def test_other_data_in_one_process_end_all_with_one_line(tmp_path):

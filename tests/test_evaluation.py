@@ -298,7 +298,8 @@ def test_models_of_described_tables_are_evaluated_by_the_columns(monkeypatch):
     gaussian = Gaussian(torch.zeros(4, dtype=D), torch.ones(4, dtype=D))
     schema = replace(Schema.of(table(9, 0)), table=COLUMNS)
     model = Model(schema, units, gaussian, gaussian, Sampling(Heun(), 8, process=EDM(0.002, 80.0)))
-    monkeypatch.setattr(Model, "sample", lambda model, count, seed=0, *rest: table(count, seed + 5))
+    rows = lambda model, count, seed, *rest: (model.schema.unpack(table(count, seed + 5), D), 0)  # noqa: E731
+    monkeypatch.setattr(measure, "drawn", rows)
     monkeypatch.setattr(measure, "_gap", lambda *parts: None)  # the loss of this model knows no gaps
     found = evaluate(model, table(1000, 0), table(300, 1), count=300, target="kind")
     assert not found.rejected and found.twin.p_value > 0.01 and found.table.utility.target == "kind"

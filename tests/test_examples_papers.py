@@ -116,6 +116,16 @@ def test_pictures_in_panels_are_dark_on_light_and_in_order(tmp_path):
     assert pixels[140, 140] == 0 and pixels[140, 420] == 255  # 140 dots an inch
 
 
+@pytest.mark.slow
+def test_frames_between_two_seeds_are_as_wide_as_samples(run):
+    """Of a network that was not trained: its score is 0, so that states are noise, and mixed noise has the same width."""
+    text, _ = run("ncsnv2_figure6", "--steps", "1", "--count", "12")
+    near, ends = map(
+        float, re.search(r"a frame is ([\d.]+) from the next, and the two ends are ([\d.]+)", text).groups()
+    )
+    assert near == pytest.approx(ends * 2**0.5 * np.sin(np.pi / 48), rel=0.1)  # a great circle in twelve steps
+
+
 def test_the_network_of_the_guide(monkeypatch):
     """As many parameters as the guide's; and training lowers the loss of a network that answers 0, which is 1."""
     guide = importlib.import_module("guide_unet")
@@ -163,6 +173,12 @@ def test_calibrated_draws_hold_the_truth_as_often_as_they_should():
 def test_medical_imaging(run):
     text, size = run("medical_imaging", "--phantoms", "60", "--steps", "2", "--truths", "4")
     assert text.count("50 % intervals") == 2 and text.count("best linear") == 2 and min(size) > 500
+
+
+@pytest.mark.slow
+def test_milstein_draws_the_bits_of_euler_maruyama(run):
+    text, size = run("milstein", "--count", "40")
+    assert "the bits of Euler-Maruyama: True" in text and min(size) > 300
 
 
 SMALL = {

@@ -11,7 +11,7 @@ import scorefield
 from scorefield import Network, Training
 from scorefield.denoisers import Gaussian, Preconditioned
 from scorefield.distributed import ProcessLostError, connected
-from scorefield.sharding import _parts, _Sum, divided, read_pieces, rows_of, whole, write_pieces
+from scorefield.sharding import _failing, _parts, _Sum, divided, read_pieces, rows_of, whole, write_pieces
 from scorefield.training.sharded import _networks
 
 GRIDS = np.random.default_rng(0).normal(size=(60, 6, 6)).astype(np.float32).cumsum(1)
@@ -90,6 +90,9 @@ def test_old_versions_of_pytorch_are_named(monkeypatch):
 def test_what_cannot_be_divided_is_refused(monkeypatch):
     with pytest.raises(ValueError, match="leave out gradient_sum or shard"):
         Training(shard=True, gradient_sum="any")
+    for settings in ({"compile": True}, {"channels_last": True}):
+        with pytest.raises(ValueError, match="leave out compile and channels_last, or shard"):
+            Training(shard=True, **settings)
     with pytest.raises(ValueError, match="gradient_sum must be 'ordered' or 'any', got 'some'"):
         Training(gradient_sum="some")
     network = nn.Linear(2, 2)
@@ -128,6 +131,15 @@ def test_a_state_without_its_weights_is_damaged(tmp_path):
     next((tmp_path / "training-5").iterdir()).unlink()
     with pytest.raises(ValueError, match="cannot go on from"):
         fitted(tmp_path)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_process_that_is_lost_while_all_write_is_named_as_such(tmp_path, wrapped):
+    from torch.distributed.checkpoint.api import CheckpointException
+
+    lost = RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer")
+    with pytest.raises(ProcessLostError, match="has ended"), _failing(tmp_path):
+        raise CheckpointException("", {1: (lost, None)}) if wrapped else lost
 
 
 def test_errors_of_connections_are_those_of_other_processes():

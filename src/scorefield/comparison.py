@@ -17,7 +17,9 @@ from .conditions import Condition, ContextCondition, Stage
 from .data import Rows
 from .denoisers import Denoiser
 from .display import Facts, displayed, joined
+from .distributed import ProcessLostError, decided
 from .evaluation import DISTANCES, RealData, RunData, standard
+from .evaluation.drawing import drawn as drawn_by_all
 from .mcmc import Langevin
 from .metrics import Distance, nearest, rejected, with_floor
 from .model import Model
@@ -184,6 +186,8 @@ def compare(
 ) -> Comparison:
     """Draws the same seeds with several samplers, compares them with held-out data, and keeps `compare.json` in the run.
 
+    Processes that `torchrun` has started share the drawing, if all of them call it.
+
     Arguments:
         run: The run. If its model has a context, samples are drawn given those of held-out rows, unless a `RunData` is
             conditioned otherwise.
@@ -205,7 +209,7 @@ def compare(
     real = RealData(data.model, data.train, data.held_out, data.matched)
     with shown(progress):
         comparison = _compared(real, samplings, count, seed, steps, watch, _teacher(data))
-    data.run.write("compare.json", comparison.plain())
+    decided(lambda: data.run.write("compare.json", comparison.plain()))
     return comparison
 
 
@@ -297,6 +301,8 @@ def _compared(
         try:
             with part(0.8 * i / len(asked), 0.8 * (i + 1) / len(asked), str(sampling)):
                 drawn.append(_Drawn.of(source, sampling, count, seed, name))
+        except ProcessLostError:
+            raise
         except RuntimeError as error:
             failed.append((sampling, str(error)))
             watch(f"{sampling}: {error}")
@@ -403,9 +409,9 @@ class _Drawn:
         counter = _Count()
         watched = model.replace(conditions=(*model.conditions, counter))
         start = time.perf_counter()
-        x = torch.cat(list(watched.batches(count, seed, sampling)))
+        x, evaluations = drawn_by_all(watched, count, seed, sampling, lambda: counter.evaluations)
         seconds = time.perf_counter() - start
-        return cls(sampling, x, counter.evaluations / watched.computed(count, sampling), seconds, teacher)
+        return cls(sampling, x, evaluations / watched.computed(count, sampling), seconds, teacher)
 
 
 def _tried(model: Model, sampling: Sampling, seed: int) -> None:

@@ -238,6 +238,7 @@ class Steps(Rng):
         self.seed = seed
         self.generator = torch.Generator(device)
         self._base = _key("steps", seed) & 0x7FFF_FFFF_FFFF_FFFF
+        self._kind: tuple[int, torch.dtype, torch.device] | None = None
         self.at(0)
 
     def child(self, purpose: str) -> Steps:
@@ -263,7 +264,10 @@ class Steps(Rng):
     def stratified(self, count: int, dtype: Dtype = None, device: Device = None) -> Tensor:
         """A regular grid with a random shift (low discrepancy; Kingma et al., 2021, Appendix I.1)."""
         shift = self.uniform((1,), dtype, device)
-        return (shift + torch.arange(count, dtype=shift.dtype, device=shift.device) / count) % 1
+        kind = (count, shift.dtype, shift.device)
+        if self._kind != kind:  # many batches of one size follow each other
+            self._kind, self._grid = kind, torch.arange(count, dtype=shift.dtype, device=shift.device) / count
+        return (shift + self._grid) % 1
 
 
 class Mixed(Rng):

@@ -273,5 +273,9 @@ class Training:
             raise ValueError(f"gradient_sum must be 'ordered' or 'any', got {self.gradient_sum!r}")
         if self.shard and self.gradient_sum == "any":
             raise ValueError("processes that divide a network add gradients in order: leave out gradient_sum or shard")
+        if self.shard and (self.compile or self.channels_last):
+            raise ValueError(
+                "a network that processes divide is computed as it is: leave out compile and channels_last, or shard"
+            )
         if any(not 0 < width < 0.28 for width in self.averages):
             raise ValueError(f"averages are relative widths between 0 and 0.28, got {self.averages}")

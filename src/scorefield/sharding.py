@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from .distributed import exchanged, size, stacked
+from .distributed import ProcessLostError, connected, exchanged, size, stacked
 
 __all__ = ["divided", "forget", "local", "placed", "read_pieces", "rows_of", "whole", "write_pieces"]
 
@@ -172,10 +172,23 @@ def _failing(folder: Path) -> Iterator[None]:
     from torch.distributed.checkpoint.api import CheckpointException
 
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), connected():
             warnings.simplefilter("ignore")  # that one process alone writes
             yield
     except CheckpointException as error:
         process, (cause, _) = min(error.failures.items(), key=lambda item: item[0])
+        if isinstance(cause, RuntimeError):
+            _check_connection(cause)
         what = f"{folder} could not be written or read by process {process} ({' '.join(str(cause).split())[:200]})"
         raise (OSError(what) if isinstance(cause, OSError) else ValueError(what)) from cause
+
+
+def _check_connection(error: RuntimeError) -> None:
+    """Raises a `ProcessLostError` if an error says that another process is gone."""
+    try:
+        with connected():
+            raise error
+    except ProcessLostError:
+        raise
+    except RuntimeError:
+        pass

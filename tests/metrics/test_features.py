@@ -81,6 +81,8 @@ def test_bad_arguments_are_refused(tmp_path):
 
 
 def test_fid_says_what_it_lacks(tmp_path, monkeypatch):
+    places = []
+
     def missing(name):
         raise ImportError(name)
 
@@ -88,12 +90,20 @@ def test_fid_says_what_it_lacks(tmp_path, monkeypatch):
     with pytest.raises(ImportError, match=r'pip install "torchmetrics\[image\]"'):
         inception(tmp_path / "weights.pth")
 
+    class Mean(torch.nn.Module):
+        def to(self, device):
+            places.append(device)
+            return self
+
+        def forward(self, x):
+            return x.float().mean((2, 3))
+
     class Fake:
         @staticmethod
         def NoTrainInceptionV3(name, layers, feature_extractor_weights_path):  # noqa: N802
             if "broken" in feature_extractor_weights_path:
                 raise ModuleNotFoundError("torch_fidelity")
-            return lambda x: x.float().mean((2, 3))
+            return Mean()
 
     monkeypatch.setattr(features, "import_module", lambda name: Fake)
     with pytest.raises(FileNotFoundError, match=r"weights\.pth does not exist: download"):
@@ -102,7 +112,8 @@ def test_fid_says_what_it_lacks(tmp_path, monkeypatch):
     with pytest.raises(ImportError, match="torch-fidelity in addition to torchmetrics"):
         inception(tmp_path / "broken.pth")
     (tmp_path / "weights.pth").touch()
-    network = inception(tmp_path / "weights.pth")
+    network = inception(tmp_path / "weights.pth", "cpu")
+    assert places == ["cpu"]
     assert network(torch.full((2, 1, 8, 8), 99.6)).tolist() == [[100.0] * 3] * 2
     with pytest.raises(ValueError, match=r"\(B, 1 or 3, H, W\), got \(2, 4, 8, 8\)"):
         network(torch.zeros(2, 4, 8, 8))

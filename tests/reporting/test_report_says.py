@@ -111,20 +111,28 @@ def test_print_and_reduced_motion_show_the_last_frame(page_of):
     assert f"Horizontal: {LONG}0, vertical: {LONG}1" in page
 
 
-def test_conditions_are_shown_by_class_with_the_check(tmp_path):
+@pytest.fixture
+def conditional() -> Content:
     test = Distance(
         "agreement with the condition", 0.3, 0.0, -0.1, 0.1, (30, 30), 0.001, note="mean not recognized: 0.4"
     )
     check = ConditionCheck(
         test, ("digit = 2", "digit = 10"), np.array([15, 15]), np.array([0.4, 0.2]), np.zeros(2), True
     )
-    asked = ["digit = 10", "digit = 2"] * 15
-    made = content((1, 8, 8), condition=check, asked=asked)
-    text = text_of(written(made, tmp_path))
+    return content((1, 8, 8), condition=check, asked=["digit = 10", "digit = 2"] * 15)
+
+
+def test_conditions_are_shown_by_class_with_the_check(conditional, tmp_path):
+    text, asked = text_of(written(conditional, tmp_path)), ["digit = 10", "digit = 2"] * 15
     assert "from top to bottom: digit = 2, digit = 10." in text and "digit = 2 40 % 0 % 15" in text
-    assert "share not recognized" in text and made.more_tests[0] is test
+    assert "share not recognized" in text and conditional.more_tests[0].name == "agreement with the condition"
     assert _classes(asked, 30, 8) == [("digit = 2", [1, 3, 5, 7]), ("digit = 10", [0, 2, 4, 6])]
     assert _classes([str(i) for i in range(30)], 30, 30) == []  # not classes: each is different
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
+def test_tables_of_conditions_fit_a_phone(conditional, tmp_path):
+    assert overflows(written(conditional, tmp_path), tmp_path) == [0, 0, 0, 0]
 
 
 def test_figures_are_matplotlib_axes_with_names_on_both(tmp_path):

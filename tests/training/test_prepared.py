@@ -18,6 +18,7 @@ from scorefield.denoisers import (
 from scorefield.nn import MLP, UNet
 from scorefield.objectives import DenoisingScoreMatching, LogNormal, LogUniform, Objective, posterior_mean
 from scorefield.rng import Steps
+from scorefield.training import Flat
 from scorefield.training.prepared import can_prepare, prepared_losses
 
 
@@ -31,6 +32,11 @@ def awake(network: torch.nn.Module) -> torch.nn.Module:
 
 def gradients(network: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
     return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(network.parameters()))])
+
+
+def left(network: torch.nn.Module) -> torch.Tensor:
+    """The gradients that a prepared loss left in the parameters."""
+    return torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 6)])
@@ -53,10 +59,13 @@ def test_the_loss_and_its_gradient_are_those_of_the_objective(parametrization, s
     objective = DenoisingScoreMatching(LogNormal(-0.5, 1.0), 0.5)
     x0 = torch.randn(20, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     plain = objective(denoiser, x0, Steps(3).at(5)).mean()
-    (prepared,) = prepared_losses(objective, denoiser, x0, 1, Steps(3).at(5))
-    loss = prepared()
-    torch.testing.assert_close(loss, plain, rtol=1e-9, atol=1e-12)
-    torch.testing.assert_close(gradients(network, loss), gradients(network, plain), rtol=1e-8, atol=1e-10)
+    expected = gradients(network, plain)
+    for own in (False, True):  # by autograd, as without a place for gradients; and as the network computes them itself
+        if own:
+            Flat(network)
+        (prepared,) = prepared_losses(objective, denoiser, x0, 1, Steps(3).at(5))
+        torch.testing.assert_close(prepared(), plain.detach(), rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(left(network), expected, rtol=1e-8, atol=1e-10)
 
 
 def test_a_trend_is_taken_off_before_and_added_after():
@@ -68,7 +77,8 @@ def test_a_trend_is_taken_off_before_and_added_after():
     x0 = c @ trend + 0.5 * torch.randn(20, 3, generator=rng).double()
     plain = objective(denoiser.given(c), x0, Steps(3).at(5)).mean()
     (prepared,) = prepared_losses(objective, denoiser, x0, 1, Steps(3).at(5), context=c)
-    torch.testing.assert_close(prepared(), plain, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(prepared(), plain.detach(), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(left(network), gradients(network, plain), rtol=1e-8, atol=1e-10)
 
 
 class Recorded(Steps):
@@ -97,7 +107,7 @@ def test_several_batches_are_those_one_by_one():
         level = objective.levels.draw(u)[:, None]
         x = x0[here] + level * rng.z[here]
         plain = (objective.weight(level) * (denoiser(x, level) - x0[here]) ** 2).mean()
-        torch.testing.assert_close(loss, plain, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(loss, plain.detach(), rtol=1e-4, atol=1e-5)
 
 
 def test_weights_that_moved_meanwhile_are_seen():
@@ -120,8 +130,12 @@ def test_targets_with_less_noise(shape, complete):
     x0, others = data[:16], data if complete else data[16:]
 
     class Target(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.zero = torch.nn.Parameter(torch.zeros(()))
+
         def forward(self, x, c):
-            return torch.zeros_like(x)
+            return self.zero.expand(x.shape)
 
     denoiser, objective = Preconditioned(Target(), DataPrediction()), DenoisingScoreMatching(LogUniform(1e-3, 20))
     rng = Recorded(0)
@@ -141,19 +155,30 @@ def test_others_are_asked_a_batch_at_a_time():
 
     class Named(Objective):
         def __call__(self, denoiser: Denoiser, x0: torch.Tensor, rng) -> torch.Tensor:
-            return x0.flatten(1).sum(1) + rng.normal((1,))
+            return denoiser(x0, torch.ones(())).flatten(1).sum(1) + rng.normal((1,))
 
-    gaussian = Gaussian(torch.zeros(2), torch.ones(2))
+    class Scaled(Denoiser):
+        """Data times a number that is learned, around a denoiser that is known."""
+
+        def __init__(self, inner: Denoiser | None = None) -> None:
+            super().__init__()
+            self.inner, self.factor = inner, torch.nn.Parameter(torch.ones(()))
+
+        def forward(self, x: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
+            return self.factor * (x if self.inner is None else self.inner(x, level))
+
+    gaussian, scaled = Scaled(Gaussian(torch.zeros(2), torch.ones(2))), Scaled()
     network = Preconditioned(MLP(2, 4, 1), EDMPrediction())
     x0 = torch.arange(8.0).reshape(4, 2)
     known = DenoisingScoreMatching(LogNormal())
     assert can_prepare(known, network)
     assert not can_prepare(known, gaussian)
     assert not can_prepare(Named(), network)
-    found = [f() for f in prepared_losses(Named(), network, x0, 2, Steps(0))]
+    found = [f() for f in prepared_losses(Named(), scaled, x0, 2, Steps(0))]
     rng = Steps(0)
     torch.testing.assert_close(found[0], x0[:2].sum(1).mean() + rng.normal(()))
     torch.testing.assert_close(found[1], x0[2:].sum(1).mean() + rng.normal(()))
     found = [f() for f in prepared_losses(known, gaussian, x0, 2, Steps(0))]
     rng = Steps(0)
-    assert torch.equal(torch.stack(found), torch.stack([known(gaussian, part, rng).mean() for part in x0.chunk(2)]))
+    expected = torch.stack([known(gaussian, part, rng).mean() for part in x0.chunk(2)])
+    assert torch.equal(torch.stack(found), expected.detach())

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from .launching import shares_work
 from .options import NAMES, Conditions, Drawing, Reading
 from .terminal import say, table
 from .verbs import Config, Device, Fitted, RunFolder, app, flat
@@ -25,6 +26,7 @@ _COLUMNS = 12  # of a table are listed
   scorefield evaluate run
   scorefield evaluate run moved/data.npy -n 5000""",
 )
+@shares_work
 def evaluate(
     run: RunFolder,
     data: Fitted = None,
@@ -142,6 +144,7 @@ def _print_table(found: TableEvaluation) -> None:
   scorefield report run
   scorefield report run moved/data.npy""",
 )
+@shares_work
 def report(
     run: RunFolder,
     data: Fitted = None,
@@ -184,6 +187,7 @@ def report(
 """
     + NAMES,
 )
+@shares_work
 def compare(
     run: RunFolder,
     data: Fitted = None,
@@ -213,6 +217,7 @@ def compare(
         seed: The seed of the samples.
     """
     from ..comparison import compare
+    from ..distributed import decided
     from ..evaluation import RunData
     from ..reporting.compare import write_comparison
     from ..runs import Run
@@ -222,7 +227,8 @@ def compare(
     folder.check_writable()
     opened = conditions.applied_to(RunData.of(folder, reading.given(data), device)).with_sampling(sampling)
     found = compare(opened, samplers or (), None, count, seed, steps, None, say)
-    page = write_comparison(folder.file("compare.html"), found, folder.path.resolve().name)
+    page = folder.file("compare.html")
+    decided(lambda: str(write_comparison(page, found, folder.path.resolve().name)))
     names = ("evaluations", "seconds", "a second", *(d.name for d in found.rows[0].distances))
     floors = ("real data", "", "", "", *(d.floor for d in found.rows[0].distances), "", 1, "")
     rows: list[tuple[Any, ...]] = [floors]

@@ -11,6 +11,7 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+from ..nn.backpropagation import Autograd, Backpropagation
 from ..rng import Rng
 from ..tensors import sum_events
 
@@ -278,6 +279,10 @@ class PreconditionedNetwork(abc.ABC):
     @abc.abstractmethod
     def answer(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:
         """The output of the network, of shape `(B, *D)`."""
+
+    def backpropagation(self) -> Backpropagation:
+        """The outputs of the network for batches, and gradients of losses, in the `.grad` of trained parameters."""
+        return Autograd(self.answer)
 
 
 def _parts(module: nn.Module) -> list[DenoiserModule]:

@@ -21,6 +21,7 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+from ..nn.backpropagation import Backpropagates, Backpropagation
 from ..tensors import per_sample
 from .base import ConditionalDenoiser, Denoiser, PreconditionedNetwork, shallow_copy
 
@@ -169,6 +170,13 @@ class _Network(WithNetwork, PreconditionedNetwork):
     def question(self, x: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
         scale = self.parametrization.scale
         return torch.rsqrt(level**2 + scale**2) * x, per_sample(torch.log(level / scale) / 4, x)
+
+    def backpropagation(self) -> Backpropagation:
+        trained = all(p.grad is not None for p in self.network.parameters())
+        usual = self.precision == "float32" and type(self).answer is WithNetwork.answer
+        if usual and trained and isinstance(self.network, Backpropagates):
+            return self.network.backpropagation() or super().backpropagation()
+        return super().backpropagation()
 
     def _denoise(self, x: Tensor, level: Tensor, context: Tensor | None = None) -> Tensor:
         skip, out = self.coefficients(level)

@@ -14,6 +14,7 @@ from torch import Tensor
 from .. import metrics
 from ..data import Rows, repeats_of
 from ..data.repeats import row_hashes
+from ..distributed import each
 from ..metrics import DISTANCES, Distance, GeneralizationGap, Neighbours, Pool, SmallestDefects
 from ..metrics.moments import directions
 from ..model import Model
@@ -22,6 +23,7 @@ from ..progress import mapped, parts
 from ..samplers import Sampling, flow_sampling, sde_sampling
 from ..training import losses_by_level
 from .base import Evaluation
+from .drawing import drawn
 from .drift import drift_of
 from .hold_out import HoldOut
 from .tables import table_columns
@@ -64,6 +66,8 @@ def evaluate(
     values, a test with boosted trees, utility and privacy. Distances of vectors and grids are in standard deviations of the
     data. Tables with categories or missing values become vectors by `metrics.table_features`.
 
+    Processes that `torchrun` has started share the drawing and the losses, if all of them ask for the same.
+
     Arguments:
         model: The model.
         train, held_out: The data it was trained on and held-out data, in the form it knows, or rows of them; the same object
@@ -95,16 +99,16 @@ def evaluate(
     with step("tests"):
         tested = data.test(samples)
     (few, single), vector = data.independent(), vectors_of(model, known)
-    drawn, real, learned = vector(samples, count), vector(single, 2 * count), vector(few, None)
+    new, real, learned = vector(samples, count), vector(single, 2 * count), vector(few, None)
     with step("drift"):
-        drift = None if how is None or how.order is None else drift_of(drawn, learned, real, how.order)
-    enough, table = min(len(drawn), len(real)) >= FEWEST, tested.table
+        drift = None if how is None or how.order is None else drift_of(new, learned, real, how.order)
+    enough, table = min(len(new), len(real)) >= FEWEST, tested.table
     with step("search for copies"):
         neighbours = _copies(model, (samples, known, fresh), vector, unseen and matched, how)
     with step("losses"):
         gap = _gap(model, known, fresh, how) if unseen and matched and (enough or how) else None
     with step("drawing with another sampler"):
-        twin = _twin(model, drawn, vector, seed)
+        twin = _twin(model, new, vector, seed)
     found = Evaluation(
         count=count,
         seconds=packed[1],
@@ -155,17 +159,17 @@ def _copies(
     samples, known, fresh = rows
     keys = [metrics.row_keys(_parts(x)) for x in rows]
     near, far = (known, fresh) if how is None else how.without_copies(known, fresh)
-    drawn, learned, real = vector(samples, len(samples)), vector(near, None), vector(far, None)
+    new, learned, real = vector(samples, len(samples)), vector(near, None), vector(far, None)
     groups = None
     if how is not None and how.groups is not None and how.named:
         groups = [codes[: len(x)] for codes, x in zip(how.groups, (learned, real))]
     matched = matched and not model.schema.table
-    return metrics.memorization(drawn, learned, real, keys=keys, matched=matched, groups=groups)
+    return metrics.memorization(new, learned, real, keys=keys, matched=matched, groups=groups)
 
 
 def _timed(model: Model, count: int, seed: int) -> tuple[Any, float]:
     start = time.perf_counter()
-    packed = model.sample(count, seed)
+    packed = model.schema.pack(drawn(model, count, seed)[0])
     return packed, time.perf_counter() - start
 
 
@@ -224,7 +228,7 @@ def _gap(model: Model, known: Rows, fresh: Rows, how: HoldOut | None) -> General
 
     def measured(side: int) -> Tensor:
         x = standard(model, (known, fresh)[side], count).to(model.device)
-        return losses_by_level(denoiser, x, objective, levels, side).cpu()
+        return losses_by_level(denoiser, x, objective, levels, side, each=each).cpu()
 
     losses = [*mapped(measured, (0, 1))]
     if groups is not None:
@@ -232,7 +236,7 @@ def _gap(model: Model, known: Rows, fresh: Rows, how: HoldOut | None) -> General
     return None if min(map(len, losses)) < 2 else metrics.loss_gap(levels, *losses)
 
 
-def _twin(model: Model, drawn: Tensor, vector: Callable[[Rows, int | None], Tensor], seed: int) -> Distance | None:
+def _twin(model: Model, new: Tensor, vector: Callable[[Rows, int | None], Tensor], seed: int) -> Distance | None:
     """The model's samples against others of its own, drawn with fresh noise if those are not, and without if they are.
 
     None for a model that was distilled, which has no other samplers.
@@ -241,9 +245,9 @@ def _twin(model: Model, drawn: Tensor, vector: Callable[[Rows, int | None], Tens
         return None
     few = _TWINS[len(model.schema.inner_shape) == 1]
     sampling, name = _other(model)
-    other = model.sample(min(few, len(drawn)), seed + 1, sampling)
-    count = min(len(drawn), 2 * few)
-    found = metrics.energy_test(Pool.of(drawn[:count], vector(model.schema.rows(other), few)))
+    other = model.schema.pack(drawn(model, min(few, len(new)), seed + 1, sampling)[0])
+    count = min(len(new), 2 * few)
+    found = metrics.energy_test(Pool.of(new[:count], vector(model.schema.rows(other), few)))
     note = f"energy test of {count:,} samples against {found.counts[1]:,} drawn {name}, p = {found.p_value:.2g}"
     return replace(found, name="two ways of sampling", note=note)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..bars import shown
 from ..checkpoint import read_tensors
 from ..data import Rows, read
+from ..distributed import decided
 from ..fitting import Split
 from ..model import Model
 from ..reading import reading
@@ -152,6 +153,8 @@ def evaluate_run(
 ) -> Evaluation:
     """Evaluates the model of a run on the data that were held out when it was fitted, and keeps `evaluation.json`.
 
+    Processes that `torchrun` has started share the drawing and the losses, if all of them call it.
+
     Arguments:
         run: The run. If its model has a context, each sample is drawn given that of a held-out row, unless a `RunData` is
             conditioned otherwise.
@@ -176,7 +179,7 @@ def evaluate_run(
         evaluation = evaluate(
             data.model, data.train, data.held_out, count, seed, known, data.matched, target=target, how=data.how
         )
-    data.run.write("evaluation.json", evaluation.plain())
+    decided(lambda: data.run.write("evaluation.json", evaluation.plain()))
     return evaluation
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..denoisers import Denoiser, DenoiserModule, Gaussian, MixedDenoiser
 from ..display import Facts, displayed
+from ..distributed import each
 from ..known_readings import layouts
 from ..metrics import loss_gap, means_of
 from ..model import Model
@@ -139,7 +140,9 @@ def _measured(plan: Plan, trainer: Trainer, denoiser: DenoiserModule) -> _Losses
 
     def measured(which: tuple[DenoiserModule, Tensor, Tensor | None]) -> Tensor:
         d, x, c = which
-        return torch.stack([*mapped(lambda i: losses_by_level(d, x, objective, levels, i, c), range(draws))]).mean(0)
+        return torch.stack(
+            [*mapped(lambda i: losses_by_level(d, x, objective, levels, i, c, each), range(draws))]
+        ).mean(0)
 
     found = ((denoiser, held_out, of_held_out), (denoiser, train, of_train), (zero, held_out, None))
     return _Losses(levels, *(losses.cpu() for losses in mapped(measured, found)))

@@ -134,13 +134,14 @@ def frechet_with_floor(
     return with_floor(frechet_distance, drawn, real, more, resamples=resamples, note=note, **options)
 
 
-def inception(weights: str | Path) -> Features:
+def inception(weights: str | Path, device: torch.device | str = "cpu") -> Features:
     """The features of the Fréchet Inception distance: 2,048 of Inception v3, for images with one or three channels in 0..255.
 
     Nothing is downloaded.
 
     Arguments:
         weights: The file `pt_inception-2015-12-05-6726825d.pth` of torch-fidelity.
+        device: Where they are computed; the images and the features stay where the images are.
 
     Returns:
         A function of images `(B, C, H, W)` to features `(B, 2048)`.
@@ -165,11 +166,13 @@ def inception(weights: str | Path) -> Features:
     except ModuleNotFoundError as error:
         raise ImportError("FID needs torch-fidelity in addition to torchmetrics: pip install torch-fidelity") from error
 
+    network = network.to(device)
+
     def features(x: Tensor) -> Tensor:
         if x.ndim != 4 or x.shape[1] not in (1, 3):
             raise ValueError(f"Inception needs images (B, 1 or 3, H, W), got {tuple(x.shape)}")
         whole = x.round().clamp(0, 255).to(torch.uint8)
-        output: Tensor = network(whole.expand(-1, 3, -1, -1))
-        return output.flatten(1)
+        output: Tensor = network(whole.to(device).expand(-1, 3, -1, -1))
+        return output.flatten(1).to(x.device)
 
     return features

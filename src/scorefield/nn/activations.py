@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["ACTIVATIONS", "Activated", "activation"]
+__all__ = ["ACTIVATIONS", "MORE", "Activated", "activation"]
 
 
 def _leaky(x: Tensor) -> Tensor:
@@ -22,11 +22,12 @@ def _error_function(x: Tensor) -> Tensor:
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"elu": F.elu, "relu": F.relu, "lrelu": _leaky, "silu": F.silu}
 """Those that a checkpoint may have been trained with."""
-_BOUNDED: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "erf": _error_function}
+MORE: dict[str, Callable[[Tensor], Tensor]] = {**ACTIVATIONS, "tanh": torch.tanh, "erf": _error_function}
+"""These, and bounded ones: `erf` is ½ (1 + erf x)."""
 
 
-def activation(name: str) -> Callable[[Tensor], Tensor]:
-    """An activation function: "elu", "relu", "lrelu" (of slope 0.2 below 0), "silu", "tanh", or "erf", which is ½ (1 + erf x).
+def activation(name: str, known: Mapping[str, Callable[[Tensor], Tensor]] = ACTIVATIONS) -> Callable[[Tensor], Tensor]:
+    """An activation function: "elu", "relu", "lrelu" (of slope 0.2 below 0), or "silu"; or another of `known`.
 
     Raises:
         ValueError: If there is none of that name.
@@ -36,7 +37,6 @@ def activation(name: str) -> Callable[[Tensor], Tensor]:
         >>> activation("lrelu")(torch.tensor([-1.0, 1.0]))
         tensor([-0.2000,  1.0000])
     """
-    known = ACTIVATIONS | _BOUNDED
     if name not in known:
         raise ValueError(f"activation must be one of {', '.join(known)}, got {name!r}")
     return known[name]

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .backpropagation import Backpropagates, Backpropagation, WithInputs, hooked
+
 __all__ = ["FourierFeatures"]
 
 
@@ -45,11 +47,23 @@ class FourierFeatures(nn.Module):
 
     def forward(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:
         """Predicts: states `(B, C, *S)`, noise labels `(B,)` and an optional context to `(B, C, *S)`. Vectors have no S."""
+        arguments = (c,) if context is None else (c, context)
+        prediction: Tensor = self.network(self.inputs(x, c), *arguments)
+        return prediction
+
+    def inputs(self, x: Tensor, c: Tensor) -> Tensor:
+        """The input of the network: the state, then its sines and cosines, `(B, C · (1 + 2 · len(periods)), *S)`."""
         level = torch.exp(4 * c).reshape(-1, *(1,) * (x.ndim - 1))
         state = x * torch.sqrt(1 + level**2)
         k = 2 * math.pi / torch.tensor(self.periods, dtype=x.dtype, device=x.device).reshape(-1, *(1,) * (x.ndim - 1))
         size, angle = torch.exp(-((k * level[:, None]) ** 2) / 2), k * state[:, None]
         waves = torch.stack((torch.sin(angle) * size, torch.cos(angle) * size), 2)  # (B, periods, 2, C, *S)
-        arguments = (c,) if context is None else (c, context)
-        prediction: Tensor = self.network(torch.cat((x, waves.flatten(1, 3)), 1), *arguments)
-        return prediction
+        return torch.cat((x, waves.flatten(1, 3)), 1)
+
+    def backpropagation(self) -> Backpropagation | None:
+        """The gradients of the network, if it has its own."""
+        changed = type(self).forward is not FourierFeatures.forward or type(self).inputs is not FourierFeatures.inputs
+        if changed or hooked(self) or not isinstance(self.network, Backpropagates):
+            return None
+        inner = self.network.backpropagation()
+        return None if inner is None else WithInputs(inner, self.inputs)

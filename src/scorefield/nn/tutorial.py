@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .activations import activation as activation_of
+from .activations import MORE, activation as activation_of
 from .ncsnpp_parts import LevelEmbedding
 from .renamed import load_under_old_names
 
@@ -46,7 +46,8 @@ class TutorialUNet(nn.Module):
         scale: The standard deviation of its random frequencies.
         base: If given, t is the time of the process with g(t) = base^t and the output is divided by σ(t), which makes it a
             score; the tutorial uses 25. Otherwise t is any noise label, and a parametrization says what F predicts.
-        activation: The activation function, by its name (`nn.activations`); that of the tutorial is "silu".
+        activation: The activation function, "silu" as in the tutorial, "relu", "lrelu", "elu", "tanh", or
+            "erf", which is ½ (1 + erf x).
 
     Raises:
         ValueError: If a size is not positive, there are not four widths, or there is no such activation; if images have a
@@ -74,7 +75,7 @@ class TutorialUNet(nn.Module):
         self.channels = channels
         self.widths = tuple(widths)
         self.embedding, self.scale, self.base = embedding, scale, base
-        self.activation, self._activate = activation, activation_of(activation)
+        self.activation, self._activate = activation, activation_of(activation, MORE)
         a, b, c, d = self.widths
         self.embed = nn.Sequential(LevelEmbedding(embedding // 2, scale), nn.Linear(embedding // 2 * 2, embedding))
 

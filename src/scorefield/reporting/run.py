@@ -12,6 +12,7 @@ from .. import __version__
 from ..comparison import compare_with_teacher, resolved
 from ..context import ContextColumn
 from ..display import joined
+from ..distributed import decided
 from ..evaluation import Evaluation, RunData, evaluate_run, run_of
 from ..evaluation.naming import channel_names, is_photograph
 from ..model import Model
@@ -37,6 +38,8 @@ def report(
 ) -> Path:
     """Evaluates a run and writes `report.html` into its folder: one file that needs nothing else.
 
+    Processes that `torchrun` has started share the drawing and the losses, if all of them call it.
+
     Arguments:
         run: The run, or a `RunData`, which may be conditioned on a context.
         x: The data that were fitted; read again from where they came from by default.
@@ -50,7 +53,9 @@ def report(
         ValueError: If the data are not those of the run, or the run was imported.
     """
     content = report_content(run, x, count, seed, sampling, target)
-    return write_page(run_of(run).file("report.html"), content)
+    path = run_of(run).file("report.html")
+    decided(lambda: str(write_page(path, content)))
+    return path
 
 
 def report_content(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from torch import Tensor
 
 __all__ = ["PowerAverage", "exponent"]
@@ -38,7 +37,6 @@ class PowerAverage:
         self.power = exponent(width)
         self.values = values.clone()
 
-    @torch.no_grad()
     def update(self, values: Tensor, step: int) -> None:
         """Adds the weights after step `step`, which counts from 1."""
         self.values.lerp_(values, 1 - (1 - 1 / step) ** (self.power + 1))

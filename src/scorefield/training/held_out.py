@@ -104,17 +104,25 @@ def losses_by_level(
     levels: Tensor,
     seed: int = 0,
     context: Tensor | None = None,
+    each: Callable[[Callable[[Tensor], Tensor], Sequence[Tensor]], list[Tensor]] = _one_by_one,
 ) -> Tensor:
-    """The loss of each example `(N, *D)` at each level `(L,)`, of shape `(N, L)`, with noise fixed by `seed`."""
-    count, losses = len(x), []
+    """The loss of each example `(N, *D)` at each level `(L,)`, of shape `(N, L)`, with noise fixed by `seed`.
+
+    `each` is as for `held_out_losses`.
+    """
+    count = len(x)
     copies = torch.arange(len(levels) * count)
-    for part in copies.split(_batch(x)):  # type: ignore[no-untyped-call]
+
+    def measured(part: Tensor) -> Tensor:
         rows = part % count
         x0 = x[rows.to(x.device)]
         level, rng = expand(levels[part // count].to(x0), x0), Samples(seed, int(part[0]), len(part), "levels")
-        losses.append(objective.at(_conditioned(denoiser, context, rows), x0, level, rng))
+        losses = objective.at(_conditioned(denoiser, context, rows), x0, level, rng)
         report((int(part[-1]) + 1) / len(copies))
-    return torch.cat(losses).reshape(len(levels), count).T
+        return losses
+
+    parts = copies.split(_batch(x))  # type: ignore[no-untyped-call]
+    return torch.cat(each(measured, parts)).reshape(len(levels), count).T
 
 
 def _conditioned(denoiser: DenoiserModule, context: Tensor | None, rows: Tensor) -> Denoiser:

@@ -22,7 +22,7 @@ from .feed import Batches
 from .flat import Flat
 from .held_out import HeldOut, LevelLoss, excess, held_out_losses
 from .optimizer import Optimizer
-from .parts import SharedParts, check_parts
+from .parts import SharedParts, check_parts, summed_gradients
 from .prepared import can_prepare, prepared_losses
 from .sharded import ShardedFlat, ShardedOptimizer, ShardedParts, each_in_step
 
@@ -102,15 +102,19 @@ class Trainer:
         self._rng = Steps(seed, feed.device)
         self._groups: dict[int, tuple[int, list[Callable[[], Tensor]]]] = {}
         together = max(1, min(32, 2**17 // (feed.batch * held_out[0].numel())))
-        self._together = together if can_prepare(objective, denoiser) else 1
+        prepares, network = can_prepare(objective, denoiser), self.denoiser.preconditioned
+        self._together = together if prepares else 1
+        self._backpropagation = network.backpropagation() if prepares and network is not None else None
         self._copies = max(64, min(512, 2**18 // held_out[0].numel())) if held_out.ndim > 2 else 2048
         self._worse = 0
         self._start = 0.0
 
-    def _divide(self, denoiser: DenoiserModule, *rates: float) -> None:
+    def _divide(self, denoiser: DenoiserModule, rate: float, muon_rate: float) -> None:
         """Lays the parameters side by side: all of them, or those of this process where they are divided."""
         self._shared: SharedParts | ShardedParts | None = None
         self._each = each
+        whole = self.training.precision == "float32" and self.feed.device.type == "cpu"  # where bfloat16 is not faster
+        dtype = torch.float32 if whole else torch.bfloat16
         if size() > 1:
             check_parts(self.training.accumulate)
         if self.training.shard and size() > 1:
@@ -119,11 +123,11 @@ class Trainer:
                 raise ValueError(f"{what}: shard is for denoising score matching of numbers; fit without it")
             flat = ShardedFlat(denoiser, self.feed.device)
             self.flat: Flat = flat
-            self.optimizer: Optimizer = ShardedOptimizer(flat, *rates)
+            self.optimizer: Optimizer = ShardedOptimizer(flat, rate, muon_rate, dtype=dtype)
             self._shared, self._each = ShardedParts(flat, self.training.accumulate), each_in_step
         else:
             self.flat = Flat(denoiser)
-            self.optimizer = Optimizer(self.flat, *rates)
+            self.optimizer = Optimizer(self.flat, rate, muon_rate, dtype=dtype)
             if size() > 1:
                 ordered = self.training.gradient_sum == "ordered"
                 self._shared = SharedParts(self.flat, self.training.accumulate, ordered)
@@ -174,29 +178,26 @@ class Trainer:
 
     def _advance(self, rate: float) -> Tensor:
         """One step of the optimizer; returns the loss."""
-        losses = self._gradient()
-        total = losses[0] if len(losses) == 1 else losses.mean()
-        if len(losses) > 1:
-            self.flat.gradients.div_(len(losses))
-        self._clip(total)
+        loss = self._gradient()
+        self._clip(loss)
         self.optimizer.step(rate)
         if self._shared is None or self.training.minutes is None:  # otherwise the clock of process 0 counts
             self.seconds = time.perf_counter() - self._start
-        return total
+        return loss
 
     def _gradient(self) -> Tensor:
-        """Adds up the gradients of the batches of a step; returns their losses, of shape `(accumulate,)`."""
+        """Leaves the mean of the gradients of the batches of a step in `flat.gradients`; returns that of their losses, `()`."""
         if self._shared is not None:
             losses, clock = self._shared.gradient(self._loss, time.perf_counter() - self._start)
             self.seconds = self.seconds if self.training.minutes is None else float(clock)
-            return losses
-        self.flat.gradients.zero_()
-        found = []
-        for i in range(self.training.accumulate):
-            loss = self._loss(i)
-            loss.backward()  # type: ignore[no-untyped-call]
-            found.append(loss.detach())
-        return torch.stack(found)
+        elif self.training.accumulate == 1:
+            self.flat.gradients.zero_()
+            return self._loss(0)
+        else:
+            losses = summed_gradients(self.flat, self._loss, range(self.training.accumulate))
+        if len(losses) > 1:
+            self.flat.gradients.div_(len(losses))
+        return losses.mean()
 
     def _clip(self, loss: Tensor) -> None:
         """Scales the gradient down to the allowed norm. Reading the norm waits for a GPU: there it is read now and then."""
@@ -214,7 +215,10 @@ class Trainer:
             self.flat.gradients.mul_(self.training.clip / size)
 
     def _loss(self, i: int) -> Tensor:
-        """The mean loss of the i-th batch of a step, which is prepared together with the i-th ones of the next steps."""
+        """The mean loss of the i-th batch of a step, which is prepared together with the i-th ones of the next steps.
+
+        Its gradient is left in `flat.gradients`, which must be 0.
+        """
         group, place = divmod(self.step, self._together)
         group = group * self.training.accumulate + i
         known = self._groups.get(i)
@@ -223,7 +227,8 @@ class Trainer:
             rng = self._rng.at(group)
             reference = self.feed.reference(group * self._together, self._together, self.training.reference_batch or 0)
             context = self._contexts(group, rng)
-            losses = prepared_losses(self.objective, self.denoiser, x0, self._together, rng, *reference, context)
+            data = (x0, self._together, rng, *reference, context)
+            losses = prepared_losses(self.objective, self.denoiser, *data, self._backpropagation)
             known = self._groups[i] = group, losses
         return known[1][place]()
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..distributed import exchanged, gathered, rank, same, size, stacked, summed
 from .flat import Flat
 
-__all__ = ["SharedParts", "check_parts", "check_start", "digest"]
+__all__ = ["SharedParts", "check_parts", "check_start", "digest", "summed_gradients"]
 
 
 def digest(tensors: Iterable[Tensor]) -> str:
@@ -33,6 +33,26 @@ def check_parts(count: int) -> None:
         fine = [str(n) for n in range(1, count + 1) if count % n == 0]
         what = f"the {count} parts of a step cannot be shared by {size()} processes"
         raise ValueError(f"{what}: start {' or '.join(fine)}, or begin a run with accumulate={size()}")
+
+
+def summed_gradients(flat: Flat, loss_of: Callable[[int], Tensor], parts: Iterable[int]) -> Tensor:
+    """Leaves the sum of the gradients of some parts of a step, in their order, in `flat.gradients`.
+
+    Arguments:
+        flat: The parameters.
+        loss_of: Gives the loss of a part, `()`, by its number, and leaves its gradient in `flat.gradients`, 0 before.
+        parts: The numbers of the parts.
+
+    Returns:
+        The losses of the parts, of shape `(len(parts),)`.
+    """
+    losses, total = [], torch.zeros_like(flat.gradients)
+    for i in parts:
+        flat.gradients.zero_()
+        losses.append(loss_of(i))
+        total += flat.gradients
+    flat.gradients.copy_(total)
+    return torch.stack(losses)
 
 
 class SharedParts:
@@ -74,7 +94,7 @@ class SharedParts:
         """Leaves the sum of the gradients of all parts in `flat.gradients`.
 
         Arguments:
-            loss_of: The loss of a part, `()`, by its number.
+            loss_of: Gives the loss of a part, `()`, by its number, and leaves its gradient in `flat.gradients`, 0 before.
             seconds: The clock of this process.
 
         Returns:
@@ -86,9 +106,7 @@ class SharedParts:
         losses = []
         for i in range(self.count):
             self.flat.gradients.zero_()
-            loss = loss_of(rank() * self.count + i)
-            loss.backward()  # type: ignore[no-untyped-call]
-            losses.append(loss.detach())
+            losses.append(loss_of(rank() * self.count + i))
             self._padded[:length] = self.flat.gradients
             self._sent[:, i] = self._padded.view(processes, self.piece)
         parts = exchanged(self._sent).view(-1, self.piece)
@@ -104,17 +122,12 @@ class SharedParts:
 
     def _summed(self, loss_of: Callable[[int], Tensor], seconds: float) -> tuple[Tensor, Tensor]:
         """What `gradient` does, by an all-reduce."""
-        self.flat.gradients.zero_()
-        losses = []
-        for i in range(self.count):
-            loss = loss_of(rank() * self.count + i)
-            loss.backward()  # type: ignore[no-untyped-call]
-            losses.append(loss.detach())
+        losses = summed_gradients(self.flat, loss_of, range(rank() * self.count, (rank() + 1) * self.count))
         self._finite = bool(self.flat.gradients.isfinite().all())
         summed(self.flat.gradients)
-        clock = torch.tensor([seconds], dtype=torch.float64, device=losses[0].device)
-        known = stacked(torch.cat([torch.stack(losses).double(), clock]))
-        return known[:, :-1].reshape(-1).to(losses[0].dtype), known[0, -1]
+        clock = torch.tensor([seconds], dtype=torch.float64, device=losses.device)
+        known = stacked(torch.cat([losses.double(), clock]))
+        return known[:, :-1].reshape(-1).to(losses.dtype), known[0, -1]
 
     def non_finite(self) -> str:
         """Which processes gave a gradient that is not finite in this step, in words."""

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..denoisers import DenoiserModule
+from ..nn.backpropagation import Backpropagation
 from ..objectives import DenoisingScoreMatching, posterior_mean
 from ..rng import Rng
 from .held_out import LevelLoss
@@ -34,39 +34,45 @@ def prepared_losses(
     reference: Tensor | None = None,
     complete: bool = False,
     context: Tensor | None = None,
+    network: Backpropagation | None = None,
 ) -> list[Callable[[], Tensor]]:
-    """A function for each of `count` batches, to be called once and in order: its mean loss, `()`, prepared up to the network.
+    """A function for each of `count` batches, to be called once and in order, when all gradients are 0.
+
+    It gives the mean loss of its batch, `()`, and leaves the gradient in the `.grad` of the parameters.
 
     In denoising score matching levels, noise, preconditioning and targets are computed for all batches together: for small
     networks that is half of the work. Others are computed one by one. `reference` are data that reduce the noise of the
-    targets (`posterior_mean`), `complete` if these are all data.
+    targets (`posterior_mean`), `complete` if these are all data; `network` computes the gradients of a network that can be
+    prepared, by default anew.
     """
-    network = denoiser.preconditioned
-    if not isinstance(objective, DenoisingScoreMatching) or network is None:
+    maps = denoiser.preconditioned
+    if not isinstance(objective, DenoisingScoreMatching) or maps is None:
         return _by_objective(objective, denoiser, x0, count, rng, context)
-    size = len(x0) // count
+    size, network = len(x0) // count, network or maps.backpropagation()
     with torch.no_grad():
-        center = network.center(context)
+        center = maps.center(context)
         x0 = x0 if center is None else x0 - center
         u = torch.cat([rng.stratified(size, x0.dtype, x0.device) for _ in range(count)])
         level = objective.levels.draw(u).reshape(-1, *(1,) * (x0.ndim - 1))
         x = x0 + level * rng.normal_like(x0)
         if reference is not None:
             x0 = _refined(x0, x, level, reference, complete)
-        skip, out = network.coefficients(level)
+        skip, out = maps.coefficients(level)
         target = (x0 - skip * x) / out
         gain = objective.weight(level) * out**2
-        plain = bool(((gain - 1).abs() < 1e-4).all())  # the Karras parametrization of the objective's scale
-        inputs, label = network.question(x, level)
-        parts = list(zip(*(values.split(size) for values in (inputs, label, target, gain.expand_as(target)))))  # type: ignore[no-untyped-call]
-        given = [None] * count if context is None else context.split(size)  # type: ignore[no-untyped-call]
+        plain = bool(((gain - 1).abs() < 1e-4).all())  # the EDM parametrization of the objective's scale
+        encoded = network.encode(*maps.question(x, level), context)
+        inputs = list(zip(*(values.split(size) for values in encoded)))  # type: ignore[no-untyped-call]
+        parts = zip(inputs, target.split(size), [None] * count if plain else gain.split(size))  # type: ignore[no-untyped-call]
+    return [partial(_loss, network, *part) for part in parts]
 
-    def loss(i: int) -> Tensor:
-        inputs, label, target, gain = parts[i]
-        answer = network.answer(inputs, label, given[i])
-        return F.mse_loss(answer, target) if plain else (gain * (answer - target) ** 2).mean()
 
-    return [partial(loss, i) for i in range(count)]
+def _loss(network: Backpropagation, inputs: tuple[Tensor, ...], target: Tensor, gain: Tensor | None) -> Tensor:
+    """The mean squared error of answers, weighted by `gain`, and its gradient, which goes to the parameters."""
+    error = network.forward(*inputs) - target
+    weighted = error if gain is None else gain * error
+    network.backward(weighted * (2 / error.numel()))
+    return (weighted * error).mean()
 
 
 def _by_objective(
@@ -75,7 +81,9 @@ def _by_objective(
     """The losses by the objective itself, each computed when it is called."""
 
     def loss(part: Tensor, given: Tensor | None) -> Tensor:
-        return objective(denoiser.conditioned_on(given), part, rng).mean()
+        mean = objective(denoiser.conditioned_on(given), part, rng).mean()
+        mean.backward()  # type: ignore[no-untyped-call]
+        return mean.detach()
 
     parts = zip(x0.chunk(count), [None] * count if context is None else context.chunk(count))
     return [partial(loss, part, given) for part, given in parts]

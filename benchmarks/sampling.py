@@ -1,9 +1,9 @@
-"""The time of sampling outside the network: the U-Net for digits of 28 x 28, in batches of 256.
+"""The time of sampling outside the network: the U-Net for digits of 28 x 28, in one batch.
 
-    python benchmarks/sampling.py [--rounds 3]
+    python benchmarks/sampling.py [--rounds 3] [--count 256]
 
-For each sampler, the time of a batch and the part spent in the network, measured around its calls within the same run, so that
-variations in the speed of the machine cancel.
+For each sampler, the CPU time of a batch in one thread and the part spent in the network, measured around its calls within the
+same run, so that variations in the speed of the machine cancel.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import statistics
 import time
 
+import torch
 import torch.nn as nn
 from torch import Tensor
 
@@ -48,17 +49,19 @@ class Timed(nn.Module):
         self.network, self.seconds = network, 0.0
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        start = time.perf_counter()
+        start = time.process_time()
         y = self.network(x, c)
-        self.seconds += time.perf_counter() - start
+        self.seconds += time.process_time() - start
         return y
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--count", type=int, default=256)
     options = parser.parse_args()
-    shape = (256, 1, 28, 28)
+    torch.set_num_threads(1)
+    count, shape = options.count, (options.count, 1, 28, 28)
     network = Timed(choose(shape[1:], 60_000)[0])
     denoiser = Preconditioned(network, precision="bfloat16").eval().requires_grad_(False)
     diffusion = Diffusion(EDM(), denoiser)
@@ -67,14 +70,14 @@ def main() -> None:
     samplers += [Heun(), DPM2S(), StochasticHeun(), SRA1(), Churn(), PredictorCorrector()]
     for sampler in samplers:
         whole, outside = [], []
-        sample(diffusion, shape, Sampling(sampler, 1), Samples(0, count=256))  # warm up
+        sample(diffusion, shape, Sampling(sampler, 1), Samples(0, count=count))  # warm up
         for _ in range(options.rounds):
-            network.seconds, start = 0.0, time.perf_counter()
-            sample(diffusion, shape, Sampling(sampler, 12), Samples(0, count=256))
-            whole.append(time.perf_counter() - start)
+            network.seconds, start = 0.0, time.process_time()
+            sample(diffusion, shape, Sampling(sampler, 12), Samples(0, count=count))
+            whole.append(time.process_time() - start)
             outside.append(1 - network.seconds / whole[-1])
-        rate, share = 256 / statistics.median(whole), 100 * statistics.median(outside)
-        print(f"{sampler!r:65} {rate:7.1f} samples/s, {share:5.2f} % outside the network", flush=True)
+        rate, share = count / statistics.median(whole), 100 * statistics.median(outside)
+        print(f"{sampler!r:65} {rate:7.1f} samples per CPU second, {share:5.2f} % outside the network", flush=True)
 
 
 if __name__ == "__main__":

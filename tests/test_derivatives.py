@@ -36,7 +36,7 @@ def test_cotangents_are_pulled_back_at_once_as_one_by_one(monkeypatch: pytest.Mo
 
 
 def test_what_has_no_batched_derivative_is_pulled_back_one_by_one() -> None:
-    x = torch.tensor([[1.0, 2.0], [3.0, -1.0]], dtype=torch.float64)
+    x = torch.arange(-6.0, 6.0, dtype=torch.float64).reshape(2, 6)
     found = divergence(Sequential.apply, x)
     torch.testing.assert_close(found.divergence, 3 * x.square().sum(1))
 

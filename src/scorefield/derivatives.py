@@ -12,6 +12,7 @@ from .tensors import sum_events
 
 __all__ = ["Divergence", "divergence", "gradient", "products", "pulled"]
 
+_FEWEST = 5  # cotangents that are pulled back together: fewer are not worth what PyTorch loads for it
 _AT_ONCE = 1 << 18  # numbers in the cotangents that are pulled back together: enough for whole matrix products
 
 Field = Callable[[Tensor], Tensor]
@@ -73,14 +74,17 @@ def pulled(value: Tensor, x: Tensor, v: Tensor, learn: bool = False) -> Iterator
     """
     at_once, batched = max(1, _AT_ONCE // max(1, value.numel())), not learn
     for some in torch.split(v.to(value), at_once):
-        if batched and len(some) > 1:
+        if batched and len(some) >= _FEWEST:
             try:
                 yield from torch.autograd.grad(value, x, some, retain_graph=True, is_grads_batched=True)[0]
                 continue
             except RuntimeError:  # an operation of the network has no batched derivative
                 batched = False
         for each in some:
-            yield torch.autograd.grad(value, x, each, create_graph=learn, retain_graph=True)[0]
+            along = (
+                value * each
+            ).sum()  # without PyTorch's check of cotangents, which loads half a second of libraries
+            yield torch.autograd.grad(along, x, create_graph=learn, retain_graph=True)[0]
 
 
 def _trace(value: Tensor, x: Tensor, learn: bool) -> Tensor:

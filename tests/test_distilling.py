@@ -99,6 +99,7 @@ def test_the_map_is_the_identity_at_level_0_and_goes_on_as_the_flow_does(gaussia
     assert float((below - at).abs().max()) < 1e-6
 
 
+@pytest.mark.slow
 def test_two_steps_keep_the_weights_of_modes():
     """Within 3 standard errors at 20,000 samples, of a mixture with an exact teacher."""
     means = torch.tensor([[-1.5, 0.0], [1.0, 1.0], [1.0, -1.0]])
@@ -189,6 +190,7 @@ def test_a_run_that_was_distilled_is_compared_with_its_teacher(folder):
     assert "Its teacher" in page and "Error of the flow map" in page
 
 
+@pytest.mark.slow
 def test_images_are_distilled_by_a_fourth_of_the_steps():
     x = np.random.default_rng(0).integers(0, 256, size=(60, 12, 10)).astype(np.uint8)
     training = Training(steps=12, batch=8, precision="bfloat16", muon_learning_rate=0.01)
@@ -242,6 +244,7 @@ def test_contexts_are_kept_and_guidance_is_distilled_in(tmp_path):
         scorefield.load(tmp_path / "run").distill(training=SHORT)
 
 
+@pytest.mark.slow
 def test_guidance_by_a_classifier_is_distilled_in():
     data = Gaussian(torch.tensor([0.3, -0.2]), torch.tensor([[1.0, 0.6], [0.6, 0.8]]))
     guided = exact_teacher(data, data).guide(CLASSIFIER, "a", weight=2.0)

@@ -127,6 +127,7 @@ def test_the_default_is_trusted_where_moment_matching_is_not():
     assert found.trusted and found.own.passed()
 
 
+@pytest.mark.slow
 def test_the_mean_of_few_exact_draws_is_near_enough():
     """Of 40 checks of 40 simulations with 16 exact draws, a limit of 0.1 rejected about six; half a deviation is found."""
     prior = Gaussian(torch.zeros(2, dtype=D), torch.eye(2, dtype=D))

@@ -47,6 +47,7 @@ def test_any_number_of_observations(inference):
     assert torch.equal(posterior.sample((5,), x=SEEN, seed=1), posterior.sample((5,), x=SEEN, seed=1))
 
 
+@pytest.mark.slow
 def test_a_gaussian_simulator_is_left_to_a_gaussian_law(inference):
     assert inference.likelihood.model is None
 

@@ -58,6 +58,7 @@ def test_a_check_of_scikit_learn(check):
     check(quick())
 
 
+@pytest.mark.slow
 def test_log_densities_are_those_of_the_targets(fitted):
     X, y = pairs(80, seed=1)
     assert abs((fitted.log_prob(X, y) - exact(X, y)).mean()) < 0.05

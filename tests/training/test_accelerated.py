@@ -38,7 +38,7 @@ def compiled_by_python(monkeypatch):
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "changes", [{"channels_last": True}, {"compile": True}, {"compile": True, "channels_last": True}]
 )

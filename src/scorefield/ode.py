@@ -124,6 +124,7 @@ class Path:
         Hairer, Nørsett & Wanner, 1993, Solving Ordinary Differential Equations I, Section II.6.
 
     Example:
+        >>> import math
         >>> path, one = Path(), torch.ones(1, 1, dtype=torch.float64)
         >>> _ = integrate_adaptive(lambda t, y: (-y[0],), (one,), 0.0, 1.0, path=path)
         >>> value = path(torch.tensor([0]), torch.tensor([0.5], dtype=torch.float64))

@@ -92,7 +92,7 @@ class Neighbours:
         each = ((self.smallest_equal, "exact copies"), (self.smallest_near, near))
         found = [f"{what} of {_percent(share)} % of the samples" for share, what in each if math.isfinite(share)]
         missed = [what for share, what in each if not math.isfinite(share)]
-        parts = [f"{joined(found)} would have been found"] if found else []
+        parts = [f"the search would have found {joined(found)}"] if found else []
         parts += [f"{joined(missed)} could not have been found in any number"] if missed else []
         sampled = f" Near copies were sought in {self.searched:,} of {self.rows:,} training rows, drawn at random."
         return f"{', '.join(parts)}.{sampled if self.searched < self.rows else ''}"

@@ -93,9 +93,12 @@ class SmallestDefects:
         parts = [
             (self.mean, f"a mean off by {self.mean:.2g} standard deviations"),
             (self.wide, f"a standard deviation {self.wide:.3g} times too large"),
-            (1 / self.narrow if self.narrow else math.inf, f"one of {self.narrow:.2g} times the right size"),
+            (
+                1 / self.narrow if self.narrow else math.inf,
+                f"a standard deviation of {self.narrow:.2g} times the right size",
+            ),
             (self.lost, f"{100 * self.lost:.2g} % of the data lost at one end"),
-            (self.clipped, f"tails clipped that hold {100 * self.clipped:.2g} % of the data"),
+            (self.clipped, f"tails cut off that hold {100 * self.clipped:.2g} % of the data"),
         ]
         known = [text for size, text in parts if math.isfinite(size)]
         if not known:

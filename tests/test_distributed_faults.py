@@ -28,7 +28,12 @@ whole, calls = SharedParts.gradient, []
 def gradient(self, loss_of, seconds):
     calls.append(0)
     bad = os.environ["RANK"] == "1" and len(calls) > 20
-    return whole(self, lambda i: loss_of(i) * (float("nan") if bad else 1.0), seconds)
+    def spoilt(i):
+        loss = loss_of(i)
+        if bad:
+            self.flat.gradients.mul_(float("nan"))
+        return loss
+    return whole(self, spoilt, seconds)
 SharedParts.gradient = gradient
 """
 OTHER_VERSION = """

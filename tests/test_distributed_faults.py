@@ -32,6 +32,7 @@ def gradient(self, loss_of, seconds):
         loss = loss_of(i)
         if bad:
             self.flat.gradients.mul_(float("nan"))
+            loss = loss * float("nan")
         return loss
     return whole(self, spoilt, seconds)
 SharedParts.gradient = gradient

@@ -46,6 +46,7 @@ WORK = [  # in this order, with an extra where one is needed
     ("show run --port 0", "show"),
     ("posterior run y.npy -o posterior.npy --operator mask([true,false]) --noise 0.1 -n 5", ""),
     ("import auto folder -o other", "diffusers"),
+    ("distill run -o fast --steps 20", ""),
     ("evaluate run -n 50", ""),
     ("report run -n 50", ""),
     ("compare run -n 30", ""),

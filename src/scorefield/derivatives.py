@@ -81,9 +81,8 @@ def pulled(value: Tensor, x: Tensor, v: Tensor, learn: bool = False) -> Iterator
             except RuntimeError:  # an operation of the network has no batched derivative
                 batched = False
         for each in some:
-            along = (
-                value * each
-            ).sum()  # without PyTorch's check of cotangents, which loads half a second of libraries
+            # the sum avoids PyTorch's check of cotangents, which loads half a second of libraries
+            along = (value * each).sum()
             yield torch.autograd.grad(along, x, create_graph=learn, retain_graph=True)[0]
 
 

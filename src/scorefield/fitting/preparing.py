@@ -126,7 +126,8 @@ def _check_mirror(mirror: Sequence[int], schema: Schema) -> None:
     axes = 0 if schema.structure == "vector" else len(schema.inner_shape) - 1
     if any(axis >= axes for axis in mirror):
         what = f"these data are {schema.reason}" if axes == 0 else f"these data have {axes}, counted from 0"
-        raise ValueError(f"mirror={tuple(mirror)} names spatial axes of a grid, and {what}")
+        got = " and ".join(map(str, mirror))
+        raise ValueError(f"mirror names spatial axes of a grid, got {got}, and {what}: leave it out, or name others")
 
 
 def _symmetric(moments: Gaussian, mirror: Sequence[int]) -> Gaussian:

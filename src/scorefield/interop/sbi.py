@@ -28,11 +28,8 @@ _PRIOR = 0.1  # of these from the prior, so that no weight is large
 _WIDE = 200  # numbers of an observation, up to which a likelihood is learned
 _FEW, _LEFT, _MOVED, _MOVES = 2, 0.5, 2.0, 30  # a quick population: its points for a draw, their path and their moves
 _FEWEST = 50  # draws that are taken, or more
-_POPULATION, _SPARE, _SETTLED = (
-    1000,
-    4,
-    2.0,
-)  # a population: its points at least, what is proposed for each, its last moves
+_POPULATION, _SPARE = 1000, 4  # points of a whole population at least, and how many are proposed for each
+_SETTLED = 2.0  # its moves at the end, for each parameter: fewer than from the prior, as it begins near
 _EFFECTIVE = 1.5  # effective draws for each one that is taken, or a population is drawn instead
 _COMPARED, _NEAREST = 5000, 5  # simulations with which an observation is compared, and of these the nearest
 _RARE = 0.01  # of simulations: an observation among these is not like them

@@ -36,9 +36,7 @@ _EXACT = 64  # up to this many coordinates the divergence is exact by default
 _TOLERANCE = 1e-5
 _STEP, _PANEL = 0.1, 0.2  # of the tolerance: the largest errors of a step of the state, and of a panel of the volume
 _MARGIN = 5.0  # safety factor on the sum of these errors: mixtures need 0.5, rough networks 5
-_AT_ONCE = (
-    1 << 14
-)  # numbers in the states whose divergences are evaluated together, or as many states as are solved together
+_AT_ONCE = 1 << 14  # numbers in the states whose divergences are evaluated together, or all states that are solved
 _CAUTION = 10.0  # else one error in ten (half of them at 1e-4) comes from a first step that skips all structure
 _FEWEST = 8  # probes that a standard error needs
 _MOST_PROBES = 1_000_000

@@ -1,6 +1,6 @@
 """Calibration of every method of simulation-based inference, on new simulations of the tasks of the benchmark sbibm.
 
-    python benchmarks/calibration.py --folder sbibm [--task two_moons sir] [--method sbi npe nle npse joint] [--problems 500]
+    python benchmarks/inference_calibration.py --folder sbibm [--task two_moons sir] [--method sbi npe …] [--problems 500]
 
 Parameters are drawn from the prior, data from the simulator, and a posterior for each. Printed are the p-values of the ranks
 of the true parameters among the draws (Kolmogorov and Smirnov; the smallest over the parameters, times their number), how

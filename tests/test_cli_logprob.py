@@ -77,3 +77,11 @@ def test_a_place_that_cannot_be_written_is_an_error_at_once(place, tmp_path, cap
     assert message in capsys.readouterr().err
     assert cli("logprob", place / "run", place / "table.csv", "--tolerance", 0) == 1
     assert "--tolerance" in capsys.readouterr().err
+
+
+def test_a_file_without_rows_is_refused_before_anything_is_said(place, tmp_path, capsys):
+    np.save(tmp_path / "none.npy", np.zeros((0, 3)))
+    assert cli("logprob", place / "run", tmp_path / "none.npy", "-o", tmp_path / "new.csv") == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "no rows: give one or more" in said and "nan" not in said
+    assert not (tmp_path / "new.csv").exists()

@@ -358,7 +358,10 @@ class _Solver:
             if bool(stuck.any()):
                 where = f"sample {int(active.rows[stuck][0])} at t = {float(active.t[stuck][0]):.3g}"
                 why = "its slope is not finite or not smooth there"
-                raise RuntimeError(f"the ODE solver is stuck: the step size of {where} went to 0, because {why}")
+                advice = "leave it out if it lies far from the others, or increase the tolerance"
+                raise RuntimeError(
+                    f"the ODE solver is stuck: the step size of {where} went to 0, because {why}: {advice}"
+                )
         if left := len(active.rows):
             i = int((active.stop - active.t).abs().argmax())
             where = f"sample {int(active.rows[i])} is at t = {float(active.t[i]):.3g} of {float(active.stop[i]):.3g}"

@@ -53,6 +53,8 @@ def test_the_posterior_of_a_gaussian_simulator(inference, method):
 
 def test_the_calls_of_sbi(inference):
     posterior = inference.build_posterior()
+    one = posterior.log_prob(torch.tensor([0.2, -0.1]), x=[0.5, -1.0, 1.0])
+    assert torch.equal(one, posterior.log_prob(torch.tensor([[0.2, -0.1]]), x=[0.5, -1.0, 1.0]))
     with pytest.raises(
         ValueError, match=r"^a posterior is one given data: pass x=…, what was observed, or set_default_x"
     ):

@@ -112,3 +112,8 @@ def test_what_cannot_be_compiled_is_said_in_one_line(monkeypatch):
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=fails))
     with pytest.raises(RuntimeError, match=r"^PyTorch could not compile the network \(.*\): leave compile out$"):
         losses(compile=True)
+
+
+def test_vectors_have_no_channels():
+    with pytest.raises(ValueError, match=r"^channels_last is for images and volumes, and these data are vectors"):
+        prepare(np.zeros((60, 3)) + np.arange(60)[:, None], Options(training=Training(steps=2, channels_last=True)))

@@ -84,6 +84,8 @@ def logprob(
         some = model.schema.unpack(x[:_FITTED], torch.float64)
         _check(model, some, {**solver, "seed": seed, "extrapolate": extrapolate})
     x = x if count is None else x[:count]
+    if not len(x):
+        raise ValueError(f"{data} has no rows: give one or more")
     found = model.log_prob(x, seed=seed, extrapolate=extrapolate, **solver, shared=True)
     columns = {"log_prob": found.value, **{name: getattr(found, name) for name in (*_ERRORS, "evaluations")}}
     size = math.prod(model.schema.inner_shape)

@@ -65,6 +65,8 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
         return prepare_readings(x, schema, schema.readings, options, context, groups)
     _check_conditionals(options, schema)
     _check_mirror(options.data.mirror, schema)
+    if options.training.channels_last and schema.structure == "vector":
+        raise ValueError(f"channels_last is for images and volumes, and these data are {schema.reason}: leave it out")
     rows = schema.rows(x)
     plain = options.units is not None or options.data.maps == "affine"
     if schema.constraints:

@@ -112,8 +112,19 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
         return torch.stack(drawn, 1).float().reshape(*sample_shape, len(each), -1)
 
     def log_prob(self, theta: Any, x: Any = None, **how: Any) -> Tensor:
-        """Log-densities of parameters `(N, P)` given an observation: `(N,)` in float64; -inf where the prior has none."""
+        """Log-densities of parameters given an observation; -inf where the prior has none.
+
+        Arguments:
+            theta: Parameters, `(N, P)`, or one set of them, `(P,)`.
+            x: What was observed; by default that of `set_default_x`.
+            how: Further arguments of this kind of posterior.
+
+        Returns:
+            One number for each set, `(N,)`, in float64.
+        """
         rows = rows_of(theta)
+        if self.size is not None and self.size > 1 and rows.shape == (self.size, 1):
+            rows = rows.T
         if self.size is not None and rows.shape[1:] != (self.size,):
             raise ValueError(f"log_prob takes parameters (N, {self.size}), got {tuple(rows.shape)}: reshape them")
         return self.log_density(rows, self.observed(x), **how)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -112,6 +114,42 @@ def test_streaming_is_the_same(tmp_path, monkeypatch, dtype):
         for stream in streams:
             assert torch.equal(stream.batches(number), kept.batches(number))
             assert stream.reference(number, 1, 10) == (None, False)
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+def test_the_next_batch_is_prefetched(monkeypatch, stride):
+    """By another thread, once; whatever is asked for in another order is read at once, and is the same."""
+
+    readers: list[str] = []
+
+    class Slow(ArrayRows):
+        def stored(self, indices):
+            readers.append(threading.current_thread().name)
+            return super().stored(indices)
+
+    kept = feed_of(500, 16)
+    monkeypatch.setattr(module, "_KEPT", 0)
+    feed = Feed(Slow(torch.arange(500.0).reshape(500, 1)), Standardize((1,)), 16, 0)
+    for number in range(0, 10 * stride, stride):
+        assert torch.equal(feed.batches(number), kept.batches(number))
+    mine = sum(not name.startswith("prefetch") for name in readers)
+    assert mine == (1 if stride == 1 else 2) and len(readers) >= 10
+    for number in (90, 7, 8, 2):
+        assert torch.equal(feed.batches(number), kept.batches(number))
+
+
+def test_errors_of_prefetching_are_raised_where_the_rows_are_needed(monkeypatch):
+    class Torn(ArrayRows):
+        def stored(self, indices):
+            if threading.current_thread() is not threading.main_thread():
+                raise OSError("the disk is gone")
+            return super().stored(indices)
+
+    monkeypatch.setattr(module, "_KEPT", 0)
+    feed = Feed(Torn(torch.zeros(50, 1)), Standardize((1,)), 10, 0)
+    assert feed.batches(0).shape == (10, 1)
+    with pytest.raises(OSError, match="the disk is gone"):
+        feed.batches(1)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.int32, np.int64, np.uint32, np.uint64])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Callable, Sized
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 import torch
@@ -14,7 +15,8 @@ from ..units import Units
 
 __all__ = ["Batches", "Feed"]
 
-_KEPT = 2**30  # bytes of standardized data that are kept ready on the device
+_KEPT = 2**30  # bytes of standardized data that are kept ready in memory, at most
+_PART = 0.25  # of the memory of a GPU, instead
 
 
 class Batches(Protocol):
@@ -43,8 +45,9 @@ class Feed:
     """Batches of rows in standard units, each addressed by its number: nothing to save for a resumed run.
 
     A pass is a permutation of the data, and pass follows pass without a gap: no row is left out, and a batch may be larger
-    than the data. Data of up to 1 GiB are kept ready on the device; larger ones are read when they are needed. Units with cells
-    map each value to a place in its cell, uniform and new each time.
+    than the data. Data of up to 1 GiB, or a quarter of the memory of a GPU, are kept ready on the device. Of larger ones a
+    thread reads what will be asked for next, into pinned memory for a GPU. Units with cells map each value to a place in
+    its cell, uniform and new each time.
 
     Arguments:
         rows: The data.
@@ -78,26 +81,34 @@ class Feed:
         self.cells = None if cells is None else cells.to(self.device, torch.float32)
         self._spread = cells is not None or standardize.has_cells
         self._places = Steps(seed, self.device).child("cell")
-        self._pass = -1
         self._length = len(passes(len(rows), seed, 0))
-        self._order = torch.empty(0, dtype=torch.long)
+        self._order = -1, torch.empty(0, dtype=torch.long)
         size = (8 if standardize.has_cells else 4) * len(rows) * max(1, int(torch.tensor(rows.shape[1:]).prod()))
         wide = rows.dtype.itemsize > 2 and rows.dtype != torch.float32  # digits that a large offset may need
         self._type = torch.float64 if wide else torch.float32
-        self._kept = torch.cat([self._ready(x) for x in rows.chunks(8192, self._type)]) if size <= _KEPT else None
+        keeps = size <= _room(self.device)
+        self._kept = torch.cat([self._ready(x) for x in rows.chunks(8192, self._type)]) if keeps else None
+        self._prefetched = None if keeps else _Prefetching(self._read)
 
     def _ready(self, x: Tensor) -> Tensor:
         """Rows as they are kept: states, unless these change with the place in a cell."""
         if self.standardize.has_cells:
-            return x.to(self.device, torch.float64)
-        ready: Tensor = self.standardize(x.to(self.device)).float()
+            return x.to(self.device, torch.float64, non_blocking=True)
+        ready: Tensor = self.standardize(x.to(self.device, non_blocking=True)).float()
         return ready
 
-    def take(self, indices: Tensor) -> Tensor:
-        """The rows at `indices` as they are kept, of shape `(B, *D)`."""
+    def _read(self, number: int, count: int) -> Tensor:
+        """The rows of batches as they are stored; pinned for a GPU, which then takes them while it computes."""
+        x = self.rows.take(self.indices(number, count).numpy(), self._type)
+        return x.pin_memory() if self.device.type == "cuda" else x
+
+    def _taken(self, number: int, count: int) -> Tensor:
+        """The rows of batches as they are kept, of shape `(count · batch, *D)`."""
         if self._kept is not None:
-            return self._kept.index_select(0, indices.to(self.device))
-        return self._ready(self.rows.take(indices.numpy(), self._type))
+            return self._kept.index_select(0, self.indices(number, count).to(self.device))
+        return self._ready(
+            self._prefetched(number, count) if self._prefetched is not None else self._read(number, count)
+        )
 
     def indices(self, number: int, count: int = 1) -> Tensor:
         """Which rows are in the batches `number` to `number + count`, of shape `(count · batch,)`."""
@@ -112,13 +123,15 @@ class Feed:
 
     def _passes(self, number: int) -> Tensor:
         """The order of the data in some passes, of shape `(length,)`."""
-        if number != self._pass:
-            self._pass, self._order = number, torch.from_numpy(passes(len(self.rows), self.seed, number))
-        return self._order
+        known, order = self._order
+        if number != known:
+            order = torch.from_numpy(passes(len(self.rows), self.seed, number))
+            self._order = number, order  # at once: another thread may ask
+        return order
 
     def batches(self, number: int, count: int = 1) -> Tensor:
         """The batches `number` to `number + count` one after another, of shape `(count · batch, *D)`."""
-        x = self.take(self.indices(number, count))
+        x = self._taken(number, count)
         if not self._spread:
             return x
         return torch.cat([self._placed(part, number + i, "batch") for i, part in enumerate(x.split(self.batch))])  # type: ignore[no-untyped-call]
@@ -159,3 +172,33 @@ class Feed:
         order = self._passes(begin // self._length)
         found = self._kept.index_select(0, order[places % self._length].to(self.device))
         return self._placed(found, number, "reference"), False
+
+
+def _room(device: torch.device) -> int:
+    """The bytes of data that are kept ready on a device: of a GPU a part of all its memory, whatever is free just now."""
+    if device.type != "cuda":
+        return _KEPT
+    return int(_PART * torch.cuda.get_device_properties(device).total_memory)
+
+
+class _Prefetching:
+    """What a function reads, begun before it is asked for: after the numbers a and b the next one is b + (b - a).
+
+    Arguments:
+        read: What gives the batches `number` to `number + count`, from any thread.
+    """
+
+    def __init__(self, read: Callable[[int, int], Tensor]) -> None:
+        self._read, self._thread = read, ThreadPoolExecutor(1, "prefetch")
+        self._last = 0
+        self._next: tuple[tuple[int, int], Future[Tensor]] | None = None
+
+    def __call__(self, number: int, count: int) -> Tensor:
+        """The batches `number` to `number + count`; errors of reading are raised here."""
+        expected, self._next = self._next, None
+        fits = expected is not None and expected[0] == (number, count)
+        found = expected[1].result() if fits and expected else self._read(number, count)
+        following = 2 * number - self._last if self._last < number else number + count
+        self._last = number
+        self._next = (following, count), self._thread.submit(self._read, following, count)
+        return found

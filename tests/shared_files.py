@@ -5,15 +5,42 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+from torch import Tensor
 
 from scorefield import Run
 from scorefield.cli.posterior import posterior
 from scorefield.cli.sample import sample
 from scorefield.comparison import compare
+from scorefield.data import ArrayRows, Rows, repeats, summarize
 from scorefield.distributed import barrier, first
 from scorefield.evaluation import evaluate_run
+
+
+class Sixteenths(ArrayRows):
+    """Rows on a lattice, which note every read."""
+
+    def __init__(self, x: np.ndarray) -> None:
+        super().__init__(np.round(16 * x) / 16)
+        self.read: list[int] = []
+
+    def stored(self, indices: np.ndarray) -> Tensor:
+        self.read.append(len(indices))
+        return super().stored(indices)
+
+
+def summary_of(rows: Rows) -> list[Any]:
+    """What one pass over rows finds, by chunks of 20 of them."""
+    found = vars(summarize(rows, memory=8 * rows.shape[1] * 20, shared=True))
+    return [x.tolist() if isinstance(x, Tensor) else x for x in found.values()]
+
+
+def hashes_of(rows: Rows) -> np.ndarray:
+    """The hashes of rows, by chunks of 7 of them."""
+    with patch.object(repeats, "_READ", 7 * rows.shape[1]):
+        return repeats.row_hashes(rows, shared=True)
 
 
 def write_files(table: Path, grids: Path, x: np.ndarray, folder: Path) -> None:

@@ -19,7 +19,7 @@ from scorefield import Network, Training
 from scorefield.cli import main
 from scorefield.distributed import decided, each, exchanged, gathered, joined, launched, stacked
 from scorefield.fitting import Options, plan, prepare
-from shared_files import files, write_files
+from shared_files import Sixteenths, files, hashes_of, summary_of, write_files
 
 LIMIT = 480  # seconds after which processes that hang are ended
 RNG = np.random.default_rng(0)
@@ -90,6 +90,8 @@ from scorefield.cli.sample import sample
 from scorefield.distributed import *
 
 place = Path(sys.argv[1])
+sys.path.append(sys.argv[2])
+from shared_files import Sixteenths, hashes_of, summary_of, write_files
 with joined():
     group = weakref.ref(torch.distributed.group.WORLD)
     me, count = rank(), size()
@@ -103,6 +105,8 @@ with joined():
         decided(fails)
     except (ValueError, ProcessLostError) as error:
         found["failed"] = gathered(type(error).__name__)
+    rows = Sixteenths(np.load(place / "table.npy"))
+    found["read"] = summary_of(rows) + [hashes_of(rows).tolist(), len(rows.read)]
     fit(np.load(place / "table.npy"), place / "table", steps=60, network=Network(widths=(16,), depth=1))
     fit(np.load(place / "grids.npy"), place / "grids", steps=12, network=Network(widths=(8, 16)))
     again = fit(np.load(place / "table.npy"), place / "table", steps=60, network=Network(widths=(16,), depth=1))
@@ -122,8 +126,6 @@ with joined():
     fit(np.load(place / "grids.npy"), place / "ended", **divided)
     any_order = Training(batch=16, accumulate=2, muon_learning_rate=0.0, gradient_sum="any")
     fit(np.load(place / "grids.npy"), place / "any", steps=12, network=Network(widths=(8, 16)), training=any_order)
-    sys.path.append(sys.argv[2])
-    from shared_files import write_files
     write_files(place / "table", place / "grids", np.load(place / "grids.npy"), place / "by-2")
     if first():
         (place / "found.json").write_text(json.dumps(found))
@@ -150,6 +152,10 @@ def test_two_processes_have_the_bits_of_one(tmp_path):
     assert found["each"] == [[[float(n)] * 2] * n for n in (1, 2, 3, 1, 2)]
     assert (found["gathered"], found["decided"]) == (["", "é"], 0)
     assert found["failed"] == ["ValueError", "ProcessLostError"]
+    rows = Sixteenths(TABLE)
+    *several, read = found["read"]
+    assert several == [*summary_of(rows), hashes_of(rows).tolist()]
+    assert 2 * read <= len(rows.read) + 4  # half of the chunks each, and both the first
     for name, x, widths, steps, batch in (("table", TABLE, (16,), 60, 64), ("grids", GRIDS, (8, 16), 12, 16)):
         training = Training(batch=batch, accumulate=4, threads=1)
         network = Network(widths=widths, depth=1 if name == "table" else None)

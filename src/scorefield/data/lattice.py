@@ -42,7 +42,7 @@ def cells(integer: bool | Sequence[bool], step: Tensor, deviation: Tensor) -> Te
 class Lattice:
     """Finds where all values are whole numbers, and where they lie on few points of equal spacing.
 
-    The spacing is guessed from the first chunk and confirmed by all others. A grid, of internal `shape` (C, *S), has one
+    The spacing is guessed from the first chunk and confirmed by all. A grid, of internal `shape` (C, *S), has one
     spacing for all its values, a vector one for each feature. `dtype` is that of the stored numbers.
     """
 
@@ -51,14 +51,24 @@ class Lattice:
         self._vector = len(shape) == 1
         self.integer = torch.ones(tuple(shape), dtype=torch.bool)
         self.step = torch.zeros(tuple(shape), dtype=torch.float64)
-        self._origin: Tensor | None = None
+        self._origin = torch.zeros(())
+
+    def begin(self, x: Tensor) -> None:
+        """Guesses the spacing from the first chunk `(B, *shape)` of finite float64 numbers."""
+        self._origin = self._guess(x)
+
+    def known(self) -> Tensor:
+        """What has been found so far, `(2, *shape)`."""
+        return torch.stack([self.integer.double(), self.step])
+
+    def meet(self, found: Tensor) -> None:
+        """Takes into account what lattices that began with the same chunk have found of others, `(n, 2, *shape)`."""
+        self.integer, self.step = found[:, 0].amin(0).bool(), found[:, 1].amin(0)
 
     def add(self, x: Tensor) -> None:
         """Takes a chunk `(B, *shape)` of finite float64 numbers into account."""
         if not self._whole and bool(self.integer.any()):
             self.integer &= (x == x.round()).all(0)
-        if self._origin is None:
-            self._origin = self._guess(x)
         if self._vector:
             found = self.step.nonzero()[:, 0]
             off = _off(x[:, found], self._origin[found], self.step[found])

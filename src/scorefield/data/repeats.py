@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from .chunks import over_chunks
 from .rows import Rows
 
 __all__ = ["MOST_ROWS", "Repeats", "repeats_of", "row_hashes"]
@@ -47,25 +49,28 @@ class Repeats:
     reason: str = ""
 
 
-def row_hashes(rows: Rows, step: int = 1, start: int = 0) -> np.ndarray:
+def row_hashes(rows: Rows, step: int = 1, start: int = 0, shared: bool = False) -> np.ndarray:
     """A hash of 64 bits for each row, `(N,)`, the same for equal rows; −0 equals 0, and missing equals missing.
 
     Arguments:
         rows: The rows, which are read once, by parts.
         step, start: Every how many values count, and from which on: all by default.
+        shared: Whether each process reads a part of the rows; all must call it.
     """
-    found = np.empty(len(rows), np.uint64)
     features = max(1, math.prod(rows.shape[1:]))
     salt = _mixed(np.arange(1, len(range(start, features, step)) + 1, dtype=np.uint64))
-    done, inner = 0, max(1, _NUMBERS // max(1, len(salt)))
-    for part in rows.chunks(max(1, _READ // features), torch.float64):
-        values = part.cpu().numpy().reshape(len(part), -1)[:, start::step]
+    inner = max(1, _NUMBERS // max(1, len(salt)))
+
+    def hashed(x: Tensor) -> Tensor:
+        values, found = x.numpy().reshape(len(x), -1)[:, start::step], np.empty(len(x), np.uint64)
         for first in range(0, len(values), inner):
             some = values[first : first + inner] + 0.0
             some[np.isnan(some)] = np.nan  # one of its many patterns of bits
-            found[done : done + len(some)] = _mixed(_mixed(some.view(np.uint64) ^ salt).sum(1, dtype=np.uint64))
-            done += len(some)
-    return found
+            found[first : first + len(some)] = _mixed(_mixed(some.view(np.uint64) ^ salt).sum(1, dtype=np.uint64))
+        return torch.from_numpy(found.view(np.int64))
+
+    parts = [*over_chunks(hashed, rows, max(1, _READ // features), shared)]
+    return np.concatenate([np.empty(0, np.int64), *parts]).view(np.uint64)
 
 
 def _mixed(x: np.ndarray) -> np.ndarray:
@@ -79,7 +84,7 @@ def _mixed(x: np.ndarray) -> np.ndarray:
     return mixed
 
 
-def repeats_of(rows: Rows) -> Repeats:
+def repeats_of(rows: Rows, shared: bool = False) -> Repeats:
     """Which rows are equal, and which of them are copies.
 
     Rows that are equal by chance say nothing: those of columns of a few whole numbers or categories, rounded numbers of a
@@ -90,11 +95,12 @@ def repeats_of(rows: Rows) -> Repeats:
     Arguments:
         rows: The rows. They are read once, and twice more if some are equal; 8 bytes of each are kept, and 24 then. More than
             67 million are not examined.
+        shared: Whether each process reads a part of the rows; all must call it.
     """
     count = len(rows)
     if count > MOST_ROWS:
         return Repeats(count, count, None, f"more than {MOST_ROWS:,} rows are not searched for equal ones")
-    hashes = _distinguishing(rows)
+    hashes = _distinguishing(rows, shared)
     ordered = np.sort(hashes)
     distinct = 1 + int((ordered[1:] != ordered[:-1]).sum())
     del ordered
@@ -108,25 +114,25 @@ def repeats_of(rows: Rows) -> Repeats:
     spikes = np.flatnonzero(often > _FAR * usual)
     spikes = spikes if len(spikes) <= _SPIKES else spikes[:0]
     free = np.isin(codes, spikes)
-    reason = _copied(rows, often[np.setdiff1d(np.arange(distinct), spikes)], free)
+    reason = _copied(rows, often[np.setdiff1d(np.arange(distinct), spikes)], free, shared)
     if not reason:
         return Repeats(count, distinct, None, "values are rounded, and rows are equal by chance")
     codes[free] = distinct + np.arange(int(free.sum()))
     return Repeats(count, distinct, codes, reason)
 
 
-def _distinguishing(rows: Rows) -> np.ndarray:
+def _distinguishing(rows: Rows, shared: bool) -> np.ndarray:
     """A hash for each row: of 256 of its values, and of all only where these are equal to those of another row."""
     step = max(1, math.prod(rows.shape[1:]) // _VALUES)
-    hashes = row_hashes(rows, step)
+    hashes = row_hashes(rows, step, shared=shared)
     if step > 1:
         _, codes, often = np.unique(hashes, return_inverse=True, return_counts=True)
         alike = np.flatnonzero(often[codes.reshape(-1)] > 1)
-        hashes[alike] = row_hashes(rows.subset(alike))
+        hashes[alike] = row_hashes(rows.subset(alike), shared=shared)
     return hashes
 
 
-def _copied(rows: Rows, often: np.ndarray, free: np.ndarray) -> str:
+def _copied(rows: Rows, often: np.ndarray, free: np.ndarray, shared: bool) -> str:
     """Why the equal rows, other than the `free` ones, are copies; "" if they are not."""
     if not (often > 1).any():
         return ""
@@ -136,7 +142,8 @@ def _copied(rows: Rows, often: np.ndarray, free: np.ndarray) -> str:
     if math.prod(rows.shape[1:]) == 1:
         return "" if _rounded(rows) else "equal numbers that are not rounded are copies"
     whole = _pairs(often)
-    halves = [_pairs(np.unique(row_hashes(rows, 2, start)[~free], return_counts=True)[1]) for start in (0, 1)]
+    hashes = (row_hashes(rows, 2, start, shared)[~free] for start in (0, 1))
+    halves = [_pairs(np.unique(each, return_counts=True)[1]) for each in hashes]
     return "rows that agree in half of the columns agree in all" if 2 * whole >= min(halves) else ""
 
 

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..distributed import stacked
 from ..progress import report
+from .chunks import over_chunks
 from .columns import Column
 from .lattice import Lattice
 from .rows import Rows
@@ -50,35 +52,40 @@ class _Moments:
     """Counts, means, sums of squares and ranges of what has been added so far (Chan et al., 1979, eq. 2.1)."""
 
     def __init__(self, shape: Sequence[int]) -> None:
-        self.rows = 0
         self.count = torch.zeros(tuple(shape), dtype=torch.float64)
         self.mean, self.squares = torch.zeros_like(self.count), torch.zeros_like(self.count)
         self.minimum = torch.full_like(self.count, math.inf)
         self.maximum = torch.full_like(self.count, -math.inf)
 
-    def add(self, x: Tensor, missing: bool = False) -> None:
-        """Takes a chunk into account, of which NaN are left out if they are `missing` values."""
-        lost = x.isnan() if missing else None
-        if lost is None or not bool(lost.any()):
-            n, mean, least, most = torch.full_like(self.mean, len(x)), x.mean(0), x.amin(0), x.amax(0)
-            squares = (x - mean).square_().sum(0)
-        else:
-            n, mean = (~lost).sum(0).double(), x.nansum(0)
-            mean = mean / n.clamp(min=1)
-            least, most = (x.where(~lost, fill) for fill in (math.inf, -math.inf))
-            least, most = least.amin(0), most.amax(0)
-            squares = (x - mean).square_().nansum(0)
+    def add(self, found: Tensor) -> None:
+        """Takes what `_moments` found of a chunk into account."""
+        n, mean, squares, least, most = found
         total = (self.count + n).clamp(min=1)
         delta = mean - self.mean
         self.squares += squares + delta.square() * (self.count * n / total)
         self.mean += delta * (n / total)
         self.minimum, self.maximum = torch.minimum(self.minimum, least), torch.maximum(self.maximum, most)
         self.count += n
-        self.rows += len(x)
+
+
+def _moments(x: Tensor, missing: bool = False) -> Tensor:
+    """Count, mean, sum of squares, minimum and maximum of a chunk, `(5, *shape)`, without NaN if they are `missing` values."""
+    lost = x.isnan() if missing else None
+    if lost is None or not bool(lost.any()):
+        n, mean = torch.full_like(x[0], len(x)), x.mean(0)
+        return torch.stack([n, mean, (x - mean).square_().sum(0), x.amin(0), x.amax(0)])
+    n, mean = (~lost).sum(0).double(), x.nansum(0)
+    mean = mean / n.clamp(min=1)
+    least, most = (x.where(~lost, fill) for fill in (math.inf, -math.inf))
+    return torch.stack([n, mean, (x - mean).square_().nansum(0), least.amin(0), most.amax(0)])
 
 
 def summarize(
-    rows: Rows, names: Sequence[object] | None = None, memory: int = 8 << 20, table: Sequence[Column] = ()
+    rows: Rows,
+    names: Sequence[object] | None = None,
+    memory: int = 8 << 20,
+    table: Sequence[Column] = (),
+    shared: bool = False,
 ) -> Summary:
     """Reads all rows once, in order, and checks that a model can learn from them.
 
@@ -87,6 +94,7 @@ def summarize(
         names: The names of the columns, for the messages.
         memory: The bytes of float64 held at a time.
         table: What the columns of a table hold: their NaN are missing values, and they may be constant.
+        shared: Whether each process reads a part of the rows, to the same bits; all must call it.
 
     Returns:
         The moments, ranges and lattice of the data.
@@ -108,23 +116,30 @@ def summarize(
         )
     shape = rows.shape[1:]
     size = max(1, memory // (8 * max(1, math.prod(shape))))
-    moments, lattice, filler = _Moments(shape), Lattice(shape, rows.dtype), None
-    for x in rows.chunks(size, torch.float64):
-        report(moments.rows / (2 * len(rows)))
-        x = x.cpu()
-        moments.add(x, missing=bool(table))
+    moments, lattice, done = _Moments(shape), Lattice(shape, rows.dtype), 0
+    start = rows.take(np.arange(min(size, len(rows))), torch.float64).cpu()
+    filler = _first_present(start) if table else None
+    lattice.begin(start if filler is None else start.where(~start.isnan(), filler))
+
+    def read(x: Tensor) -> Tensor:
+        lattice.add(x if filler is None else x.where(~x.isnan(), filler))
+        return _moments(x, missing=bool(table))
+
+    for found in over_chunks(read, rows, size, shared):
+        report(done / (2 * len(rows)))
+        done += size
+        moments.add(found)
         if not bool(((moments.minimum.isfinite() & moments.maximum.isfinite()) | (moments.count == 0)).all()):
             raise ValueError(_not_finite(rows, names, size))
-        if bool(table) and filler is None:
-            filler = _first_present(x)
-        lattice.add(x if filler is None else x.where(~x.isnan(), filler))
-    found = moments.count > 0
-    minimum, maximum = (torch.where(found, end, 0.0) for end in (moments.minimum, moments.maximum))
+    if shared:
+        lattice.meet(stacked(lattice.known()))
+    present = moments.count > 0
+    minimum, maximum = (torch.where(present, end, 0.0) for end in (moments.minimum, moments.maximum))
     _squares(minimum, maximum, names)
     if not table or bool((minimum == maximum).all()):
         _varies(minimum, maximum, names)
     variance = moments.squares / moments.count.clamp(min=1)
-    return Summary(moments.rows, moments.mean, variance, minimum, maximum, lattice.integer, lattice.step)
+    return Summary(len(rows), moments.mean, variance, minimum, maximum, lattice.integer, lattice.step)
 
 
 def _first_present(x: Tensor) -> Tensor:

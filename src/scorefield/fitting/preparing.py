@@ -15,6 +15,7 @@ from ..context import Context, linear_regression
 from ..data import Rows, Schema, Summary, cells as cells_of, summarize
 from ..data.columns import Column
 from ..denoisers import Gaussian
+from ..distributed import same
 from ..progress import part
 from ..settings import Training
 from ..units import Relations, Standardize, Units, Wishes, choose_units
@@ -68,6 +69,10 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
     if options.training.channels_last and schema.structure == "vector":
         raise ValueError(f"channels_last is for images and volumes, and these data are {schema.reason}: leave it out")
     rows = schema.rows(x)
+    same(
+        {"shape of the data": str(rows.shape), "type of the data": str(rows.dtype)},
+        "start all processes with the same data",
+    )
     plain = options.units is not None or options.data.maps == "affine"
     if schema.constraints:
         check_rows([Constraint(text) for text in schema.constraints], x, schema.columns)
@@ -80,7 +85,7 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
         rows, columns = IndependentRows(rows, relations), independent_columns(schema, relations)
         parts = independent_parts(parts, relations)
     with part(0.3, 0.5):
-        summary = summarize(rows, _names(schema, relations), table=columns)
+        summary = summarize(rows, _names(schema, relations), table=columns, shared=True)
     choices = [Choice("structure", schema.structure, schema.reason)]
     choices += [Choice("held out", f"{len(parts.held_out):,} rows", parts.said)] if parts.said else []
     choices += [Choice("left out", repr(name), reason) for name, reason in schema.left_out]

@@ -128,7 +128,7 @@ def chosen_split(x: Any, rows: Rows, data: Data, seed: int, groups: Any = None) 
 
 def _by_distinct_rows(rows: Rows, part: float, seed: int) -> Split:
     """A random split in which copies of a row stay together, where that leaves the part that is asked for."""
-    repeats = repeats_of(rows)
+    repeats = repeats_of(rows, shared=True)
     counted = f"{repeats.count:,} rows, {repeats.distinct:,} distinct"
     said = f"{counted}: by rows, because {repeats.reason}" if repeats.reason else ""
     codes = repeats.codes

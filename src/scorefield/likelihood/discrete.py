@@ -50,6 +50,7 @@ def spacing(x: Tensor, integer: bool | tuple[bool, ...]) -> Tensor:
         ValueError: If no feature holds integers or rounded numbers.
     """
     found = Lattice(tuple(x.shape[1:]), x.dtype)
+    found.begin(x.double().cpu())
     found.add(x.double().cpu())
     known = torch.as_tensor(integer).expand(x.shape[1:]) if x.ndim == 2 else torch.full(x.shape[1:], integer is True)
     step = torch.where(known, 1.0, found.step)

@@ -82,6 +82,7 @@ def find_lattice(x: np.ndarray, values: np.ndarray) -> tuple[float, float, float
             step = int(np.gcd.reduce(np.diff(k).astype(np.int64)))
             return float(int(k[0]) % step), float(step), 10.0**places
     lattice = Lattice((1,), torch.float64)
+    lattice.begin(torch.from_numpy(x)[:, None])
     lattice.add(torch.from_numpy(x)[:, None])
     step_found = float(lattice.step[0])
     if step_found == 0 or len(values) < 3:

@@ -126,7 +126,10 @@ def _launched(count: int, words: list[str]) -> list[dict[str, Any]]:
     """What each of some processes measured."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+        returned = str(2**16)  # bytes from which freed memory goes back to the system, and is not counted
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        if "weights" in words:
+            environment |= {"MALLOC_MMAP_THRESHOLD_": returned, "MALLOC_TRIM_THRESHOLD_": returned}
         words = [*command, __file__, *words, "--results", folder]
         done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -76,6 +78,31 @@ def name(path: Path) -> str:
     return str(path.relative_to(SOURCE))
 
 
+def in_every_file(check: Callable[[Path], None]) -> Callable[[], None]:
+    """A test that checks all files and names those that fail: thousands of tests would take longer than what they check."""
+
+    @functools.wraps(check)
+    def test() -> None:
+        failed = []
+        for path in FILES:
+            try:
+                check(path)
+            except AssertionError as error:
+                failed.append(f"{name(path)}: {error}")
+        assert not failed, "\n".join(failed)
+
+    del test.__wrapped__  # the test has no argument
+    return test
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forgotten() -> Iterator[None]:
+    """The trees of all files are let go of in the end."""
+    yield
+    for known in (read, nodes, ours):
+        known.cache_clear()
+
+
 def room(module: str) -> str:
     """The room of `scorefield.samplers.ode` is `sample`; that of `scorefield` is the empty word: the public face."""
     return [*module.split("."), ""][1]
@@ -117,6 +144,7 @@ def imported(nodes: list[ast.AST], package: str) -> set[str]:
     return found
 
 
+@cache
 def read(path: Path) -> tuple[ast.Module, str, str]:
     """The tree of a file, its module's name and its package's."""
     parts = ["scorefield", *path.relative_to(SOURCE).with_suffix("").parts]
@@ -126,12 +154,19 @@ def read(path: Path) -> tuple[ast.Module, str, str]:
 
 
 @cache
+def nodes(path: Path) -> list[ast.AST]:
+    """What the tests look at in a file, wherever it stands."""
+    kinds = (ast.Call, ast.Attribute, ast.Assert, ast.FunctionDef, ast.AsyncFunctionDef, ast.Import, ast.ImportFrom)
+    return [node for node in ast.walk(read(path)[0]) if isinstance(node, kinds)]
+
+
+@cache
 def ours(path: Path) -> set[str]:
-    tree, _, package = read(path)
-    return {module for module in imported(list(ast.walk(tree)), package) if module.split(".")[0] == "scorefield"}
+    _, _, package = read(path)
+    return {module for module in imported(nodes(path), package) if module.split(".")[0] == "scorefield"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
+@in_every_file
 def test_imports_run_down(path):
     module = read(path)[1]
     if room(module) == "":
@@ -148,9 +183,9 @@ def test_imports_run_down(path):
 
 def face_names(path: Path) -> list[ast.alias]:
     """What a file takes from the package itself, and not from a module of it."""
-    tree, _, package = read(path)
+    _, _, package = read(path)
     found = []
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if isinstance(node, ast.ImportFrom) and imported([node], package) >= {"scorefield"}:
             found += [
                 a for a in node.names if not (SOURCE / a.name).exists() and not (SOURCE / f"{a.name}.py").exists()
@@ -179,7 +214,7 @@ def test_no_circle_inside_a_folder():
         visit(module, ())
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
+@in_every_file
 def test_optional_packages_are_imported_where_they_are_used(path):
     tree, module, package = read(path)
     early = {other.split(".")[0] for other in imported(at_import(tree), package)} & OPTIONAL
@@ -200,12 +235,11 @@ def dotted(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
+@in_every_file
 def test_nothing_is_unpickled_or_evaluated(path):
-    tree, module, package = read(path)
-    nodes = list(ast.walk(tree))
-    assert not {other.split(".")[0] for other in imported(nodes, package)} & NEVER_IMPORTED
-    for node in nodes:
+    _, module, package = read(path)
+    assert not {other.split(".")[0] for other in imported(nodes(path), package)} & NEVER_IMPORTED
+    for node in nodes(path):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             assert (node.value.id, node.attr) not in NEVER_USED, f"line {node.lineno}"
         if isinstance(node, ast.Call):
@@ -218,39 +252,39 @@ def test_nothing_is_unpickled_or_evaluated(path):
                 assert room(module) == "interop" and safe, f"line {node.lineno}: torch.load"
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
+@in_every_file
 def test_users_meet_errors_not_assertions(path):
-    assert not [node.lineno for node in ast.walk(read(path)[0]) if isinstance(node, ast.Assert)]
+    assert not [node.lineno for node in nodes(path) if isinstance(node, ast.Assert)]
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
+@in_every_file
 def test_files_and_functions_are_short(path):
     assert len(path.read_text().splitlines()) <= 500
-    for node in ast.walk(read(path)[0]):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             said = node.body[0] if ast.get_docstring(node) is not None else None
             lines = node.end_lineno - node.lineno + 1 - (said.end_lineno - said.lineno + 1 if said else 0)
             assert lines <= 60, f"{node.name} has {lines} lines without its docstring"
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
+@in_every_file
 def test_no_hidden_world_below_the_house(path):
-    tree, module, _ = read(path)
+    module = read(path)[1]
     if (
         room(module) == "" or floor(module) > 4 or module == "scorefield.rng"
     ):  # which leaves PyTorch's generator as it was
         return
     hidden = {"print", "torch.manual_seed", "np.random.seed", "torch.set_default_dtype", "torch.set_num_threads"}
-    for node in ast.walk(tree):
+    for node in nodes(path):
         text = dotted(node.func) if isinstance(node, ast.Call) else ""
         assert text not in hidden, f"{module} calls {text} in line {node.lineno}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
+@in_every_file
 def test_any_integer_is_a_seed(path):
     """NumPy and PyTorch take fewer: seeds of users go through `rng`."""
-    tree, module, _ = read(path)
-    for node in ast.walk(tree) if module != "scorefield.rng" else ():
+    module = read(path)[1]
+    for node in nodes(path) if module != "scorefield.rng" else ():
         if isinstance(node, ast.Call):
             text, plain = ast.unparse(node.func), all(isinstance(a, ast.Constant | ast.List) for a in node.args)
             assert text != "torch.manual_seed", f"{module} calls {text} in line {node.lineno}: use rng.torch_seeded"

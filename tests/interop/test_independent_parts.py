@@ -64,7 +64,7 @@ def test_the_likelihood_of_parts_is_the_better_one_and_exact(tmp_path):
         drawn.std(0), torch.ones(8).double(), atol=0.1
     )
     posterior = inference.build_posterior()
-    draws = posterior.sample((2000,), x=observed[0].reshape(-1), seed=0)
+    draws = posterior.sample((800,), x=observed[0].reshape(-1), seed=0)
     assert torch.allclose(draws.double().mean(0), observed[0].sum(0) / 5, atol=0.1)
     checkpoint.save(likelihood, tmp_path / "parts.safetensors")
     again = checkpoint.load(tmp_path / "parts.safetensors")

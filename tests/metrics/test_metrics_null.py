@@ -1,4 +1,4 @@
-"""Under the null every p-value is uniform: on vectors, tables, images and fields; sixty times here, two hundred if slow."""
+"""Under the null every p-value is uniform: on vectors, tables, images and fields; forty times here, two hundred if slow."""
 
 from collections import defaultdict
 
@@ -27,7 +27,7 @@ from scorefield.toys import Field
 
 COUNT = 40  # rows on a side
 PERMUTATIONS = 59
-REPEATS = [60, pytest.param(200, marks=pytest.mark.slow)]
+REPEATS = [40, pytest.param(200, marks=pytest.mark.slow)]
 
 
 def all_of(x, y, seed):

@@ -50,7 +50,7 @@ def model(prior: Gaussian | Mixture, process=PROCESSES[0], sampler=None) -> Mode
 
 
 METHODS = {"default": None, "moment matching": MomentMatching()}
-IN_THE_SUITE = {"default": (EDM, VP, Flow), "moment matching": (VE, SubVP)}  # the others are slow
+IN_THE_SUITE = {"default": (EDM, VP, Flow), "moment matching": (VE,)}  # the others are slow
 WIDTHS = [
     pytest.param(
         p, m, id=f"{name}-{type(p).__name__}", marks=[] if isinstance(p, IN_THE_SUITE[name]) else [pytest.mark.slow]
@@ -62,7 +62,7 @@ WIDTHS = [
 
 @pytest.mark.parametrize(("process", "method"), WIDTHS)
 def test_draws_are_as_wide_as_the_posterior_at_every_noise(process, method):
-    count = 1000
+    count = 800
     for noise in (0.1, 0.001):
         seen = Measurement(Linear(MATRIX), [0.5, -1.0], noise)
         exact = exact_posterior(NORMAL, seen).distribution

@@ -341,14 +341,20 @@ def test_an_interrupted_fit_says_how_to_go_on(place, tmp_path, word, status):
 
     run = tmp_path / "run"
     words = map(str, ["fit", place / "plain.npy", "-o", run, "--steps", 1_000_000, *SMALL])
-    code = "import sys; from scorefield.cli import main; sys.exit(main())"
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored behind a shell's &
+    )
+    code += "from scorefield.cli import main; sys.exit(main())"
     process = subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + 100
-    while not (run / "log.jsonl").is_file() or not (run / "log.jsonl").read_text():
-        assert time.monotonic() < end and process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(getattr(signal, word))
-    _, printed = process.communicate(timeout=60)
+    try:
+        end = time.monotonic() + 100
+        while not (run / "log.jsonl").is_file() or not (run / "log.jsonl").read_text():
+            assert time.monotonic() < end and process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(getattr(signal, word))
+        _, printed = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == status
     assert printed.splitlines()[-1] == "interrupted: the same command resumes it"
     assert (run / "training.safetensors").is_file() and "Traceback" not in printed

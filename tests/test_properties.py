@@ -138,7 +138,7 @@ def test_properties(value, holds):
     holds(value)
 
 
-@pytest.mark.parametrize(("sampler", "process"), with_processes(FIXED, 4))
+@pytest.mark.parametrize(("sampler", "process"), with_processes(FIXED, 6))
 def test_samplers_converge_to_the_marginals(sampler, process):
     properties.converges_to_the_marginals(sampler, process)
 

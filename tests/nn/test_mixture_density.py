@@ -39,7 +39,11 @@ def test_draws_are_those_of_the_density():
     """Means and covariances of 40,000 draws, against integrals of the density on a grid, within five standard errors."""
     density, count = made(2, 1, components=2, members=2), 40_000
     given = torch.tensor([[0.7]]).double()
-    x = density.sample(given.expand(count, -1), Samples(0, count=count)).numpy()
+    x = density.sample(given, Samples(0, count=count), count).numpy()
+    few = density.sample(given.expand(50, -1), Samples(0, count=50)).numpy()
+    np.testing.assert_allclose(few, x[:50], rtol=1e-9, atol=1e-9)  # one context for all, or one each
+    one = density.log_prob(torch.from_numpy(x[:50]), given)
+    torch.testing.assert_close(one, density.log_prob(torch.from_numpy(x[:50]), given.expand(50, -1)))
     line = torch.linspace(-20, 20, 201).double()
     points = torch.cartesian_prod(line, line)
     weight = density.log_prob(points, given.expand(len(points), -1)).exp().numpy()

@@ -54,15 +54,16 @@ class LearnedPosterior(nn.Module):
         value = torch.full((len(theta),), -torch.inf, dtype=torch.float64)
         if bool(inside.any()):
             z, volume = unbounded(theta[inside], self.low, self.high)
-            given = self.encoded(x.expand(len(theta), -1)[inside])
+            given = self.encoded(x if len(x) == 1 else x[inside])
             found = self.mixture.log_prob(((z - self.mean) / self.std).float(), given).double()
             value[inside] = found + volume - self.std.log().sum()
         return value
 
     @torch.no_grad()
-    def sample(self, x: Tensor, seed: int = 0) -> Tensor:
-        """One draw for each observation, `(N, Q)` to `(N, P)` in float64."""
-        z = self.mixture.sample(self.encoded(x), Samples(seed, 0, len(x), "parameters")).double()
+    def sample(self, x: Tensor, seed: int = 0, count: int | None = None) -> Tensor:
+        """One draw for each observation, `(N, Q)` to `(N, P)` in float64; or `count` of them for one, `(1, Q)`."""
+        count = len(x) if count is None else count
+        z = self.mixture.sample(self.encoded(x), Samples(seed, 0, count, "parameters"), count).double()
         return bounded(z * self.std + self.mean, self.low, self.high)
 
 
@@ -147,7 +148,7 @@ class NPEPosterior(SimulationPosterior):
         self.estimator = estimator
 
     def draw(self, count: int, x: Tensor, seed: int, **how: Any) -> Tensor:
-        return self.estimator.sample(self._one(x).expand(count, -1), seed)
+        return self.estimator.sample(self._one(x), seed, count)
 
     def log_density(self, theta: Tensor, x: Tensor, **how: Any) -> Tensor:
         return self.estimator.log_prob(theta, self._one(x))

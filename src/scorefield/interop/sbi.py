@@ -384,7 +384,8 @@ class _Proposal:
 
     def log_weight(self, theta: Tensor) -> Tensor:
         """Prior times likelihood over the proposal, `(N,)`; where the prior is 0, so is the weight."""
-        return torch.where(torch.isfinite(self.log_prob(theta)), self.target(theta) - self.log_prob(theta), -torch.inf)
+        proposed = self.log_prob(theta)
+        return torch.where(torch.isfinite(proposed), self.target(theta) - proposed, -torch.inf)
 
 
 def _resampled(weight: Tensor, count: int, seed: int) -> Tensor:

@@ -109,12 +109,12 @@ class ConditionalMixture(nn.Module):
         return whiten
 
     def member_log_probs(self, x: Tensor, context: Tensor) -> Tensor:
-        """The log-densities by each member, `(M, B)`, of x, `(B, n)` or `(M, B, n)`, and contexts alike."""
+        """The log-densities by each member, `(M, B)`, of x, `(B, n)` or `(M, B, n)`, and contexts alike, or one of all."""
         x, context = (v if v.ndim == 3 else v.expand(self.members, *v.shape) for v in (x, context))
         return self._log_probs(x - self.regression(context), *self._parts(context))
 
     def log_prob(self, x: Tensor, context: Tensor) -> Tensor:
-        """The log-densities of the mean of the members, `(B,)`, of x, `(B, n)`, given contexts `(B, context)`."""
+        """The log-densities of the mean of the members, `(B,)`, of x, `(B, n)`, given a context each, or one, `(1, context)`."""
         return torch.logsumexp(self.member_log_probs(x, context), 0) - math.log(self.members)
 
     def each_log_prob(self, x: Tensor, context: Tensor) -> Tensor:
@@ -138,14 +138,15 @@ class ConditionalMixture(nn.Module):
         return found
 
     @torch.no_grad()
-    def sample(self, context: Tensor, rng: Rng) -> Tensor:
-        """One draw for each context, `(B, context)` to `(B, n)`."""
-        count = len(context)
+    def sample(self, context: Tensor, rng: Rng, count: int | None = None) -> Tensor:
+        """One draw for each context, `(B, context)` to `(B, n)`; or `count` of them for one, `(1, context)` to `(count, n)`."""
+        count = len(context) if count is None else count
         rows = torch.arange(count, device=context.device)
         u = rng.child("component").uniform((count, 2), torch.float64, context.device)
         member = (u[:, 0] * self.members).long()
         each = self._parts(context.expand(self.members, -1, -1))
-        weight, means, log_std, below = (part[member, rows] for part in each)
+        given = rows if len(context) > 1 else torch.zeros_like(rows)
+        weight, means, log_std, below = (part[member, given] for part in each)
         chosen = torch.searchsorted(weight.double().exp().cumsum(1), u[:, 1:].contiguous()).clamp_max(
             self.components - 1
         )[:, 0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -14,6 +13,8 @@ from ..progress import report
 from ..rng import Steps
 from ..tensors import expand
 from .feed import Feed
+from .flat import Flat
+from .optimizer import Optimizer
 
 __all__ = ["train_classifier"]
 
@@ -47,18 +48,17 @@ def train_classifier(
     if len(classes) != len(feed.rows):
         raise ValueError(f"every row needs one class, got {len(classes)} classes for {len(feed.rows)} rows")
     rng = Steps(seed, feed.device)
-    optimizer = torch.optim.AdamW(classifier.parameters(), learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
-    classifier.train().requires_grad_(True)
+    flat = Flat(classifier.train().requires_grad_(True))
+    optimizer = Optimizer(flat, learning_rate, 0.0, weight_decay=0.01)
     for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * min(1.0, (step + 1) / 50) * (1 - step / steps)
         x0, noise = feed.batches(step), rng.at(step)
         level = expand(levels.draw(noise.stratified(len(x0), x0.dtype, x0.device)), x0)
         target = classes[feed.indices(step)].to(x0.device)
         loss = F.nll_loss(classifier(x0 + level * noise.normal_like(x0), level), target)
-        optimizer.zero_grad()
+        flat.gradients.zero_()
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        optimizer.step(min(1.0, (step + 1) / 50) * (1 - step / steps))
         report((step + 1) / steps, "training a classifier")
         yield loss.detach()
+    flat.release()
     classifier.eval().requires_grad_(False)

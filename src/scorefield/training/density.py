@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from ..progress import report
 from ..rng import Steps
 from .average import PowerAverage
+from .flat import Flat
+from .optimizer import Optimizer
 
 __all__ = ["ConditionalDensity", "train_density"]
 
@@ -62,33 +64,30 @@ def train_density(
     if len(x) != len(context):
         raise ValueError(f"every row needs one context, got {len(context)} contexts for {len(x)} rows")
     known: ConditionalDensity = density  # type: ignore[assignment]  # a module that is one
-    rng, weights, members = Steps(seed, x.device), list(density.parameters()), known.members
-    optimizer = torch.optim.AdamW(weights, learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
-    flat = torch.nn.utils.parameters_to_vector
-    average = PowerAverage(flat(weights).detach(), 0.1)
+    rng, flat, members = Steps(seed, x.device), Flat(density), known.members
+    optimizer, average = Optimizer(flat, learning_rate, 0.0, weight_decay=0.01), PowerAverage(flat.values, 0.1)
     start, (best, kept, worse) = average.values.clone(), (-float("inf"), average.values.clone(), 0)
     with torch.no_grad():
         at_start = float(known.log_prob(*held_out).mean())
     for step in range(1, steps + 1):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * min(1.0, step / _WARMUP) * (1 - (step - 1) / steps)
         some = (rng.at(step).uniform((members, batch), torch.float64, x.device) * len(x)).long()
-        optimizer.zero_grad()
+        flat.gradients.zero_()
         (-known.member_log_probs(x[some], context[some]).mean(1).sum()).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(weights, float(members))
-        optimizer.step()
-        average.update(flat(weights).detach(), step)
+        flat.gradients.mul_((members / (flat.norm() + 1e-6)).clamp_max(1.0))
+        optimizer.step(min(1.0, step / _WARMUP) * (1 - (step - 1) / steps))
+        average.update(flat.values, step)
         report(step / steps)
         if step % max(1, steps // _EVALUATIONS) == 0 or step == steps:
-            now = flat(weights).detach().clone()
+            now = flat.values.clone()
             with torch.no_grad():
-                torch.nn.utils.vector_to_parameters(average.values, weights)
+                flat.read(average.values)
                 found = float(known.log_prob(*held_out).mean())
-                torch.nn.utils.vector_to_parameters(now, weights)
+                flat.read(now)
             worse = 0 if found > best else worse + 1
             if found > best:
                 best, kept = found, average.values.clone()
             if worse == _PATIENCE:
                 break
-    torch.nn.utils.vector_to_parameters(kept if best > at_start else start, weights)
+    flat.read(kept if best > at_start else start)
+    flat.release()
     return max(best, at_start)

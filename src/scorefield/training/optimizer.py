@@ -82,6 +82,7 @@ class Optimizer:
         muon_learning_rate: The learning rate of Muon; 0 leaves the matrices to AdamW.
         momentum: The momentum of Muon.
         dtype: The type in which Muon computes, unless matrices are wide: bfloat16, or float32 where that is as fast.
+        weight_decay: That of AdamW.
     """
 
     def __init__(
@@ -91,9 +92,10 @@ class Optimizer:
         muon_learning_rate: float,
         momentum: float = 0.95,
         dtype: torch.dtype = torch.bfloat16,
+        weight_decay: float = 0.0,
     ) -> None:
         self.flat, self.learning_rate, self.muon_learning_rate = flat, learning_rate, muon_learning_rate
-        self.momentum, self.dtype = momentum, dtype
+        self.momentum, self.dtype, self.weight_decay = momentum, dtype, weight_decay
         self._matrices = flat.matrices if muon_learning_rate > 0 else []
         boundary = flat.boundary if self._matrices else len(flat.values)
         self._rest, self._gradients = flat.values[:boundary], flat.gradients[:boundary]
@@ -137,7 +139,7 @@ class Optimizer:
             lr=self.learning_rate * factor,
             beta1=0.9,
             beta2=0.99,
-            weight_decay=0.0,
+            weight_decay=self.weight_decay,
             eps=1e-8,
             amsgrad=False,
             maximize=False,

@@ -114,7 +114,7 @@ class ConditionalMixture(nn.Module):
         return self._log_probs(x - self.regression(context), *self._parts(context))
 
     def log_prob(self, x: Tensor, context: Tensor) -> Tensor:
-        """The log-densities of the mean of the members, `(B,)`, of x, `(B, n)`, given a context each, or one, `(1, context)`."""
+        """The log-densities of the mean of the members, `(B,)`, of x, `(B, n)`, given a context each, or one of all."""
         return torch.logsumexp(self.member_log_probs(x, context), 0) - math.log(self.members)
 
     def each_log_prob(self, x: Tensor, context: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ def table(
     from figures import INK, Figure, save
 
     rows = list(rows)
-    figure = Figure(figsize=size, dpi=140, facecolor="white", layout="constrained")
+    figure = Figure(figsize=size, dpi=160, facecolor="white", layout="constrained")
     places = figure.subplots(len(rows), len(titles), squeeze=False)
     for row, (name, images) in zip(places, rows):
         for axes, image in zip(row, images):

@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--digits", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=1.0, help="training time, without a run")
     options = parser.parse_args()
-    model, held_out = from_run(options.run, 200) if options.run else small(options.minutes)
+    model, held_out = from_run(options.run, options.digits) if options.run else small(options.minutes)
 
     # A measurement is y = A(x) + noise: two operators A.
     shape = held_out.shape[1:]

@@ -5,11 +5,15 @@ from __future__ import annotations
 import importlib
 import re
 import runpy
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+import scorefield
 
 pytestmark = pytest.mark.usefixtures("examples")
 
@@ -171,3 +175,33 @@ SMALL = {
 @pytest.mark.parametrize("name", SMALL)
 def test_figures_at_small_size(run_example, name):
     assert min(run_example(name, *SMALL[name])[1]) > 300
+
+
+@pytest.fixture
+def run_script(examples, monkeypatch, capsys):
+    """Runs a script by its arguments, and returns its output."""
+
+    def ran(name: str, *arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
+        runpy.run_path(str(examples / f"{name}.py"), run_name="__main__")
+        return capsys.readouterr().out
+
+    return ran
+
+
+@pytest.mark.slow
+def test_the_gap_to_the_entropy(run_script):
+    text = run_script("entropy_gap", "--minutes", 0.02, "--count", 500, "--held-out", 60, "--toys", "moons")
+    assert text.count("entropy   1.0076") == 2 and re.search(r"gap +\d\.\d+ ± 0\.\d+", text) and "(ELBO)" in text
+
+
+@pytest.mark.slow
+def test_the_pictures_of_the_readme(run_script, tmp_path):
+    run_script("digits", tmp_path / "digits.npy")
+    images, docs = np.load(tmp_path / "digits.npy"), Path(__file__).parents[1] / "docs"
+    assert images.shape == (1797, 8, 8) and images.dtype == np.uint8
+    scorefield.fit(images[:300], tmp_path / "run", steps=2, network=scorefield.Network(widths=(16,)))
+    run_script("picture", tmp_path / "digits.npy", tmp_path / "run", tmp_path / "digits.png")
+    assert Image.open(tmp_path / "digits.png").size == Image.open(docs / "digits.png").size
+    run_script("readme_picture", tmp_path / "digits.png", docs / "posterior_digits.png", tmp_path / "readme.png")
+    assert Image.open(tmp_path / "readme.png").size == Image.open(docs / "readme.png").size

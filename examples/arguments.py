@@ -1,4 +1,7 @@
-"""The options that examples share, which import it; it has no command line."""
+"""The options that examples share.
+
+They import it; it has no command line.
+"""
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path

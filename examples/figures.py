@@ -1,4 +1,7 @@
-"""Figures of points and curves in one style, for other examples, which import it; it has no command line."""
+"""Figures of points and curves in one style.
+
+Other examples import it; it has no command line.
+"""
 
 from __future__ import annotations
 

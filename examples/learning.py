@@ -1,4 +1,7 @@
-"""A small network and its training by any objective, for other examples, which import it; it has no command line."""
+"""A small network and its training by any objective.
+
+Other examples import it; it has no command line.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""The recipe of NCSNv2 (Song & Ermon, 2020) for small images, for other examples, which import it; it has no command line.
+"""The recipe of NCSNv2 (Song & Ermon, 2020) for small images.
 
-Its five techniques: the largest level is the largest distance between two images (1); neighbouring levels overlap as those
-that were published do, by 0.5667 (2; the text says 0.5); the network does not see the level, which divides its output (3);
-samples are drawn with an average of the weights (5). The step of annealed Langevin dynamics is that which preserves the
-variance best over all levels, where Technique 4 considers one. The rest is the experiment with CIFAR-10, as far as a few
-minutes of one core allow: the learning rate is larger, and nothing is mirrored.
+Other examples import it; it has no command line. The five techniques of the paper: the largest level is the largest distance
+between two images (1); neighbouring levels overlap as those that were published do, by 0.5667 (2; the text says 0.5); the
+network does not see the level, which divides its output (3); the step of annealed Langevin dynamics preserves the variance,
+here as well as possible over all levels, where the paper considers one (4); samples are drawn with an average of the weights
+(5). The rest is the experiment with CIFAR-10, as far as a few minutes of one core allow: the learning rate is larger, and
+nothing is mirrored.
 """
 
 from dataclasses import replace

@@ -1,4 +1,7 @@
-"""Patches of the two photographs that come with scikit-learn, at a third of their size; it has no command line."""
+"""Patches of the two photographs that come with scikit-learn, at a third of their size.
+
+Colourization imports it; it has no command line.
+"""
 
 import numpy as np
 from sklearn.datasets import load_sample_images

@@ -1,4 +1,6 @@
-"""Posterior samples of one image and what their errors say, for other examples, which import it; it has no command line.
+"""Posterior samples of one image and what their errors say.
+
+Other examples import it; it has no command line.
 
 If a posterior is calibrated, truth and draws have the same distribution, so that the mean squared error of a draw is twice
 that of the posterior mean (3 dB), whatever its shape. The mean of n draws has a sampling error of its own, which makes the

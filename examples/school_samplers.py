@@ -1,10 +1,12 @@
-"""Four ways to sample from one network, for the toy problems of the USC summer school, which import it; it has no command line.
+"""Four ways to sample from one network.
 
-summer school: ten levels from 10 to 0.001 (here in standard deviations of the data), 100 moves x + a s + √(2a) z at each,
-    a = 1e-6 at the smallest, which is σ²: a step so long that point-like data end with variance 2 σ²; no final denoising
-the same levels with the step that is best for point-like data over all levels
-levels and step chosen from the data by `noise-levels`, with a final denoising
-the default for vectors, the probability flow by UniPC(3) in 32 steps
+The toy problems of the USC summer school import it; it has no command line.
+
+- summer school: ten levels from 10 to 0.001 (here in standard deviations of the data), 100 moves x + a s + √(2a) z at each,
+  a = 1e-6 at the smallest, which is σ²: a step so long that point-like data end with variance 2 σ²; no final denoising
+- the same levels with the step that is best for point-like data over all levels
+- levels and step chosen from the data by `noise-levels`, with a final denoising
+- the default for vectors, the probability flow by UniPC(3) in 32 steps
 """
 
 from __future__ import annotations

@@ -115,7 +115,8 @@ def example_pages(root: Path) -> dict[str, str]:
         pages[f"examples/{path.stem}.md"] = "\n\n".join(parts) + "\n"
         titles.append(path.stem)
     contents = "\n".join(["```{toctree}", ":maxdepth: 1", "", *(f"examples/{name}" for name in titles), "```"])
-    intro = "Each script of `examples/` runs as it stands. The [gallery](../gallery.md) shows what they make."
+    intro = "Each script of `examples/` runs as it stands; what several share is in modules without a command line. "
+    intro += "The [gallery](../gallery.md) shows what they make."
     pages["examples.md"] = f"# The scripts\n\n{intro}\n\n{contents}\n"
     return pages
 

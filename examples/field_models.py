@@ -1,24 +1,22 @@
 """Two models of the same fields: the NCSNv2 recipe with annealed Langevin dynamics, and the default of this package.
 
 The examples of the optic nerve and of fibres import it; it has no command line. NCSNv2 has its levels by its own rules
-(Techniques 1 and 2), and the step that preserves the variance over all levels. Both networks are small, for minutes on a CPU.
+(`ncsnv2_recipe.py`). Both networks are small, for minutes on a CPU.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from ncsnv2_recipe import experiment, trained
 
 import scorefield
-from scorefield import Model, Network, Training, presets
-from scorefield.data import ArrayRows
+from scorefield import Model, Network, Training
 from scorefield.metrics import energy_distance, field_tests, with_floor
-from scorefield.noise_levels import PUBLISHED_OVERLAP, Ladder, best_ratio, diameter
 
 
 def options(about: str, output: str) -> argparse.Namespace:
@@ -36,18 +34,9 @@ def options(about: str, output: str) -> argparse.Namespace:
 def ncsnv2(train: np.ndarray, steps: int, moves: int) -> Model:
     """The model of the NCSNv2 recipe, which samples by annealed Langevin dynamics."""
     x = torch.from_numpy(train)[:, None]
-    ladder = Ladder.overlapping(diameter(x).low, 0.01, x[0].numel(), PUBLISHED_OVERLAP)
-    small = {"features": 8, "batch": 16, "learning_rate": 1e-3, "average": 0.99, "flip": False, "steps": steps}
-    step = best_ratio(moves, ladder.gap) * ladder.last**2
-    made = {"data": "fields", "shape": x.shape[1:], "ladder": ladder, "moves": moves, "step": step, **small}
-    recipe = replace(presets.ncsnv2.cifar10, **made)
-    torch.manual_seed(0)
-    denoiser = recipe.denoiser()
-    for _ in recipe.train(denoiser, ArrayRows(x), top=1.0):
-        pass
-    where = f"{ladder.count} levels from {ladder.first:.1f} to {ladder.last:g}, {moves} moves of {step:.1e} at the last"
-    print(f"NCSNv2: {where}, {1 + moves * (ladder.count - 1):,} evaluations for each sample")
-    return recipe.model(denoiser, train)
+    recipe = experiment("fields", x, steps, moves, features=8, batch=16, average=0.99)
+    print(f"NCSNv2: {1 + moves * (recipe.ladder.count - 1):,} evaluations for each sample")
+    return recipe.model(trained(recipe, x), train)
 
 
 def default(train: np.ndarray, steps: int) -> Model:

@@ -1,6 +1,6 @@
 """Figure 3 of NCSN (Song & Ermon, 2019): Langevin dynamics misses the weights of modes, annealed Langevin nearly finds them.
 
-python examples/ncsn_figure3.py [--count 1280] [--seed 0] [-o ncsn_figure3.png]
+python examples/ncsn_figure3.py [--count 1280] [-o ncsn_figure3.png]
 
 A fifth of the data is around (-5, -5), the rest around (5, 5), with unit variance. All scores are exact, so that all errors
 are those of sampling. The settings are those of the official code: particles start uniformly on [-8, 8]², steps are
@@ -11,13 +11,11 @@ The last panel is the default sampler of this package on the same distribution, 
 evaluations instead of 1,000.
 """
 
-from __future__ import annotations
-
-import argparse
 import math
-from pathlib import Path
 
 import torch
+from arguments import arguments
+from figures import ACCENT, GREY, dots, plane, row, save, words
 from torch import Tensor
 
 from scorefield.diffusion import Diffusion
@@ -30,12 +28,7 @@ from scorefield.toys import unequal_modes
 MODE = torch.tensor([5.0, 5.0], dtype=torch.float64)  # of weight 4/5; the other one is its mirror image, of weight 1/5
 LEVELS = torch.logspace(math.log10(20), 0, 10, dtype=torch.float64)
 STEP = Langevin.from_half(0.1, sigma=1.0)  # on every level: a_i = ε/2 σ_i²/σ_L²
-PANELS = {
-    "data": "The data",
-    "langevin": "Langevin, 1,000 evaluations",
-    "annealed": "annealed Langevin, 1,000",
-    "scorefield": "scorefield, 33",
-}
+TITLES = ["The data", "Langevin, 1,000 evaluations", "annealed Langevin, 1,000", "scorefield, 33"]
 
 
 def score(x: Tensor, level: Tensor | float) -> Tensor:
@@ -50,13 +43,12 @@ def states(count: int, seed: int) -> dict[str, Tensor]:
     x = 16 * rng.child("start").uniform((count, 2), torch.float64) - 8
     annealed = annealed_langevin(score, x, LEVELS, rng.child("annealed"), STEP, moves=100, denoise=False)
     moments = target.moments()
-    spread = float(moments.covariance.diagonal().mean().sqrt())
-    diffusion = Diffusion(EDM(), target, moments)
+    sampling = Sampling(ExponentialAdams(scale=float(moments.covariance.diagonal().mean().sqrt())), 32)
     return {
         "data": target.sample(count, rng.child("data")),
         "langevin": langevin(lambda x: score(x, 1.0), x, 1000, rng.child("langevin"), STEP).state,
         "annealed": annealed.state,
-        "scorefield": sample(diffusion, (count, 2), Sampling(ExponentialAdams(scale=spread), 32), rng.child("sample")),
+        "scorefield": sample(Diffusion(EDM(), target, moments), (count, 2), sampling, rng.child("sample")),
     }
 
 
@@ -65,40 +57,20 @@ def weight(x: Tensor) -> float:
     return float((x.sum(1) > 0).double().mean())
 
 
-def draw(found: dict[str, Tensor], path: Path) -> None:
-    """One panel each, with the weights of both modes."""
-    from matplotlib.figure import Figure
-
-    ink, muted, line, grey, accent = "#1f1e1b", "#77736b", "#e6e2da", "#a39d92", "#2f55d4"
-    figure = Figure(figsize=(12, 3.5), dpi=160, facecolor="white", layout="constrained")
-    for axes, (name, x) in zip(figure.subplots(1, len(found), sharex=True, sharey=True), found.items()):
-        axes.plot(*x.T, "o", markersize=2.6, alpha=0.45, markeredgewidth=0, color=grey if name == "data" else accent)
-        axes.set_title(PANELS[name], loc="left", fontsize=11, color=ink)
-        for middle, part in ((5, weight(x)), (-5, 1 - weight(x))):
-            words = {"ha": "center", "va": "center", "color": ink, "fontsize": 12}
-            axes.text(middle, middle - 4.9, f"{100 * part:.0f} %", bbox={"color": "white", "pad": 1.5}, **words)
-        axes.set(xlim=(-10.5, 10.5), ylim=(-10.5, 10.5), aspect="equal", xticks=(-5, 5), yticks=(-5, 5))
-        axes.tick_params(length=0, labelcolor=muted, labelsize=9)
-        axes.grid(color=line, linewidth=0.7)
-        axes.set_axisbelow(True)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-    figure.savefig(path)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__, "ncsn_figure3.png")
     parser.add_argument("--count", type=int, default=1280, help="particles")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("-o", "--output", type=Path, default=Path("ncsn_figure3.png"))
     options = parser.parse_args()
-    found = states(options.count, options.seed)
+    figure, panels = row(TITLES, (12, 3.5), shared=True)
     print("weight of the mode at (5, 5), exactly 0.8:")
-    for name, x in found.items():
-        error = math.sqrt(weight(x) * (1 - weight(x)) / len(x))
-        print(f"  {PANELS[name]:28} {weight(x):.3f} ± {error:.3f}")
-    draw(found, options.output)
-    print(options.output)
+    for axes, title, (name, x) in zip(panels, TITLES, states(options.count, seed=0).items()):
+        part = weight(x)
+        print(f"  {title:28} {part:.3f} ± {math.sqrt(part * (1 - part) / len(x)):.3f}")
+        dots(axes, x, GREY if name == "data" else ACCENT)
+        words(axes, 5, 0.1, f"{100 * part:.0f} %")
+        words(axes, -5, -9.9, f"{100 * (1 - part):.0f} %")
+        plane(axes, 10.5, (-5, 5))
+    save(figure, options.output)
 
 
 if __name__ == "__main__":

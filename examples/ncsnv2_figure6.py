@@ -16,7 +16,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from ncsnv2_digits import digits, experiment, trained
+from ncsnv2_digits import SMALL, digits
+from ncsnv2_recipe import experiment, trained
 from panels import draw
 
 from scorefield.metrics import energy_distance, frechet_distance, with_floor
@@ -30,10 +31,10 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100, help="pairs of seeds, and samples of each kind")
     parser.add_argument("-o", "--output", type=Path, default=Path("ncsnv2_figure6.png"))
     options = parser.parse_args()
-    data = digits()
-    ncsnv2 = experiment(data.train, options.steps)
-    model = ncsnv2.model(trained(ncsnv2, data.train), data.train[:, 0].numpy())
-    train, held_out = (images.flatten(1).numpy() for images in data)
+    images, others = digits()
+    ncsnv2 = experiment("digits", images, options.steps, **SMALL)
+    model = ncsnv2.model(trained(ncsnv2, images), images[:, 0].numpy())
+    train, held_out = images.flatten(1).numpy(), others.flatten(1).numpy()
 
     frames = np.stack(model.interpolate_seeds(options.count, frames=FRAMES), 1)  # (count, FRAMES, 8, 8)
     for name, k in {"the first frame": 0, "the frame half-way": FRAMES // 2}.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,32 @@ def draw(
         axes.set_title(name, loc="left", fontsize=11, color="#1f1e1b")
         axes.set_axis_off()
     figure.savefig(path)
+
+
+def table(
+    rows: Iterable[tuple[str, Sequence[np.ndarray]]],
+    titles: Sequence[str],
+    path: Path,
+    size: tuple[float, float],
+    limits: tuple[float, float] = (0, 255),
+    colours: str = "gray",
+) -> None:
+    """Images `(H, W)` or `(H, W, 3)` in a table, with a name next to each row and a title above each column."""
+    from figures import INK, Figure, save
+
+    rows = list(rows)
+    figure = Figure(figsize=size, dpi=160, facecolor="white", layout="constrained")
+    places = figure.subplots(len(rows), len(titles), squeeze=False)
+    for row, (name, images) in zip(places, rows):
+        for axes, image in zip(row, images):
+            axes.imshow(image, cmap=colours, vmin=limits[0], vmax=limits[1], interpolation="nearest")
+        row[0].set_ylabel(name, fontsize=9, color=INK)
+    for axes, title in zip(places[0], titles):
+        axes.set_title(title, fontsize=9, color=INK)
+    for axes in places.flat:
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_color("#d0cfc8")
+    save(figure, path)
 
 
 def animate(models: Iterable[Model], path: Path, count: int = 8, frames: int = 28) -> None:

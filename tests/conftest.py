@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Generator
+import runpy
+import sys
+from collections.abc import Callable, Generator
+from pathlib import Path
 
 import pytest
 import torch
@@ -44,3 +47,32 @@ def mixture() -> Mixture:
     means = torch.tensor([[-1.0, 0.5], [1.0, 0.0], [0.3, -1.2]], dtype=torch.float64)
     roots = torch.tensor([[[0.5, 0.1], [0.0, 0.3]], [[0.4, 0.0], [0.2, 0.4]], [[0.3, 0.2], [0.1, 0.6]]]).double()
     return Mixture(means, roots @ roots.mT, torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64))
+
+
+@pytest.fixture
+def examples(monkeypatch: pytest.MonkeyPatch) -> Generator[Path, None, None]:
+    """The folder of the examples, which import their neighbours, as scripts can."""
+    folder, before = Path(__file__).parents[1] / "examples", set(sys.modules)
+    monkeypatch.syspath_prepend(str(folder))
+    yield folder
+    for name in set(sys.modules) - before:
+        if (folder / f"{name}.py").exists():
+            del sys.modules[name]
+
+
+@pytest.fixture
+def run_example(
+    examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[str, tuple[int, int]]]:
+    """Runs an example with options, and returns its output and the size of its figure, whose path is the last line."""
+    from PIL import Image
+
+    def ran(name: str, *options: str, figure: str = "") -> tuple[str, tuple[int, int]]:
+        path = tmp_path / (figure or f"{name}.png")
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *options, "-o", str(path)])
+        runpy.run_path(str(examples / f"{name}.py"), run_name="__main__")
+        text = capsys.readouterr().out
+        assert text.splitlines()[-1] == str(path)
+        return text, Image.open(path).size
+
+    return ran

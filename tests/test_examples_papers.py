@@ -13,37 +13,13 @@ import pytest
 import torch
 from PIL import Image
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+import scorefield
+
+pytestmark = pytest.mark.usefixtures("examples")
 
 
-@pytest.fixture(autouse=True)
-def siblings(monkeypatch):
-    """Examples import their neighbours, as scripts can."""
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-    yield
-    for name in set(sys.modules) - before:
-        if (EXAMPLES / f"{name}.py").exists():
-            del sys.modules[name]
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Runs an example with options, and returns its output and the size of its figure."""
-
-    def ran(name: str, *options: str) -> tuple[str, tuple[int, int]]:
-        figure = tmp_path / f"{name}.png"
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *options, "-o", str(figure)])
-        runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
-        text = capsys.readouterr().out
-        assert text.splitlines()[-1] == str(figure)
-        return text, Image.open(figure).size
-
-    return ran
-
-
-def test_ddpm_is_a_score_based_model(capsys):
-    runpy.run_path(str(EXAMPLES / "ddpm_equivalence.py"), run_name="__main__")
+def test_ddpm_is_a_score_based_model(examples, capsys):
+    runpy.run_path(str(examples / "ddpm_equivalence.py"), run_name="__main__")
     text = capsys.readouterr().out
     apart = [float(found) for found in re.findall(r": +([\d.]+e-\d+)$", text, re.MULTILINE)]
     assert len(apart) == 5 and max(apart) < 1e-13
@@ -51,8 +27,8 @@ def test_ddpm_is_a_score_based_model(capsys):
 
 
 @pytest.mark.slow
-def test_paths_to_noise_and_back(run):
-    text, size = run("noise_processes", "--count", "2000")
+def test_paths_to_noise_and_back(run_example):
+    text, size = run_example("noise_processes", "--count", "2000")
     found = re.findall(r"variance at t = 1 ([\d.]+), exactly ([\d.]+); reverse paths end ([\d.]+)", text)
     assert len(found) == 3 and min(size) > 500
     for variance, exact, distance in found:
@@ -60,15 +36,15 @@ def test_paths_to_noise_and_back(run):
         assert float(distance) < 0.1  # 0.025 for exact samples
 
 
-def test_large_levels_find_all_images(run):
-    text, _ = run("ncsnv2_figure2", "--images", "40")
+def test_large_levels_find_all_images(run_example):
+    text, _ = run_example("ncsnv2_figure2", "--images", "40")
     small, large = re.findall(r"(\d+) of 40 images found.*?(\d+)% of the chains end where they began", text)
     assert int(small[0]) < 10 and int(small[1]) > 80
     assert int(large[0]) > 35 and int(large[1]) < 10
 
 
-def test_simulated_annealing_finds_the_highest_mode(run):
-    text, _ = run("simulated_annealing", "--count", "200")
+def test_simulated_annealing_finds_the_highest_mode(run_example):
+    text, _ = run_example("simulated_annealing", "--count", "200")
     best = re.search(r"best state by simulated annealing: \(([-\d.]+), ([-\d.]+)\)", text).groups()
     assert [float(x) for x in best] == pytest.approx([0.5, 2.5], abs=0.05)
 
@@ -95,12 +71,17 @@ def test_fields_of_the_optic_nerve_head_hold_their_moduli():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["optic_nerve", "fibres"])
-def test_two_models_of_fields(run, tmp_path, name):
-    text, size = run(name, "--fields", "60", "--steps", "2", "--moves", "1", "--count", "16", "--side", "16")
+def test_two_models_of_fields(run_example, name):
+    text, size = run_example(name, "--fields", "60", "--steps", "2", "--moves", "1", "--count", "16", "--side", "16")
     assert text.count("energy distance") == 2 and text.count("Minkowski functionals") == 2 and min(size) > 300
-    if name == "optic_nerve":
-        moving = Image.open(tmp_path / "optic_nerve.gif")
-        assert moving.n_frames == 28 and (tmp_path / "optic_nerve.gif").stat().st_size < 1e6
+
+
+@pytest.mark.slow
+def test_samples_on_their_way_out_of_the_noise(run_example, tmp_path):
+    small = ["--fields", "60", "--steps", "2", "--moves", "1", "--side", "16"]
+    _, (width, height) = run_example("optic_nerve", *small, figure="moving.gif")
+    assert Image.open(tmp_path / "moving.gif").n_frames == 28 and width > 2 * height
+    assert (tmp_path / "moving.gif").stat().st_size < 1e6
 
 
 def test_pictures_in_panels_are_dark_on_light_and_in_order(tmp_path):
@@ -117,9 +98,9 @@ def test_pictures_in_panels_are_dark_on_light_and_in_order(tmp_path):
 
 
 @pytest.mark.slow
-def test_frames_between_two_seeds_are_as_wide_as_samples(run):
+def test_frames_between_two_seeds_are_as_wide_as_samples(run_example):
     """Of a network that was not trained: its score is 0, so that states are noise, and mixed noise has the same width."""
-    text, _ = run("ncsnv2_figure6", "--steps", "1", "--count", "12")
+    text, _ = run_example("ncsnv2_figure6", "--steps", "1", "--count", "12")
     near, ends = map(
         float, re.search(r"a frame is ([\d.]+) from the next, and the two ends are ([\d.]+)", text).groups()
     )
@@ -138,12 +119,12 @@ def test_the_network_of_the_guide(monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_guide_on_images(run, tmp_path):
+def test_the_guide_on_images(run_example, tmp_path):
     from sklearn.datasets import load_digits
 
     images = load_digits().images[:600].repeat(3, 1).repeat(3, 2) * 15.9
     np.savez(tmp_path / "images.npz", images=np.pad(images, ((0, 0), (2, 2), (2, 2))).astype(np.uint8))
-    text, size = run("mnist_guide", str(tmp_path / "images.npz"), "--steps", "2", "--count", "2")
+    text, size = run_example("mnist_guide", str(tmp_path / "images.npz"), "--steps", "2", "--count", "2")
     assert text.count("energy distance") == 3 and min(size) > 300
 
 
@@ -170,14 +151,14 @@ def test_calibrated_draws_hold_the_truth_as_often_as_they_should():
 
 
 @pytest.mark.slow
-def test_medical_imaging(run):
-    text, size = run("medical_imaging", "--phantoms", "60", "--steps", "2", "--truths", "4")
+def test_medical_imaging(run_example):
+    text, size = run_example("medical_imaging", "--phantoms", "60", "--steps", "2", "--truths", "4")
     assert text.count("50 % intervals") == 2 and text.count("best linear") == 2 and min(size) > 500
 
 
 @pytest.mark.slow
-def test_milstein_draws_the_bits_of_euler_maruyama(run):
-    text, size = run("milstein", "--count", "40")
+def test_milstein_draws_the_bits_of_euler_maruyama(run_example):
+    text, size = run_example("milstein", "--count", "40")
     assert "the bits of Euler-Maruyama: True" in text and min(size) > 300
 
 
@@ -192,5 +173,35 @@ SMALL = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
-def test_figures_at_small_size(run, name):
-    assert min(run(name, *SMALL[name])[1]) > 300
+def test_figures_at_small_size(run_example, name):
+    assert min(run_example(name, *SMALL[name])[1]) > 300
+
+
+@pytest.fixture
+def run_script(examples, monkeypatch, capsys):
+    """Runs a script by its arguments, and returns its output."""
+
+    def ran(name: str, *arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
+        runpy.run_path(str(examples / f"{name}.py"), run_name="__main__")
+        return capsys.readouterr().out
+
+    return ran
+
+
+@pytest.mark.slow
+def test_the_gap_to_the_entropy(run_script):
+    text = run_script("entropy_gap", "--minutes", 0.02, "--count", 500, "--held-out", 60, "--toys", "moons")
+    assert text.count("entropy   1.0076") == 2 and re.search(r"gap +\d\.\d+ ± 0\.\d+", text) and "(ELBO)" in text
+
+
+@pytest.mark.slow
+def test_the_pictures_of_the_readme(run_script, tmp_path):
+    run_script("digits", tmp_path / "digits.npy")
+    images, docs = np.load(tmp_path / "digits.npy"), Path(__file__).parents[1] / "docs"
+    assert images.shape == (1797, 8, 8) and images.dtype == np.uint8
+    scorefield.fit(images[:300], tmp_path / "run", steps=2, network=scorefield.Network(widths=(16,)))
+    run_script("picture", tmp_path / "digits.npy", tmp_path / "run", tmp_path / "digits.png")
+    assert Image.open(tmp_path / "digits.png").size == Image.open(docs / "digits.png").size
+    run_script("readme_picture", tmp_path / "digits.png", docs / "posterior_digits.png", tmp_path / "readme.png")
+    assert Image.open(tmp_path / "readme.png").size == Image.open(docs / "readme.png").size

@@ -3,29 +3,8 @@
 from __future__ import annotations
 
 import re
-import runpy
-import sys
-from pathlib import Path
 
 import pytest
-from PIL import Image
-
-EXAMPLES = Path(__file__).parents[1] / "examples"
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Runs an example with options, and returns its output and its figure."""
-
-    def ran(name: str, *options: str) -> tuple[str, Image.Image]:
-        figure = tmp_path / f"{name}.png"
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *options, "-o", str(figure)])
-        runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
-        text = capsys.readouterr().out
-        assert text.splitlines()[-1] == str(figure)
-        return text, Image.open(figure)
-
-    return ran
 
 
 def numbers(pattern: str, text: str) -> list[float]:
@@ -33,16 +12,16 @@ def numbers(pattern: str, text: str) -> list[float]:
 
 
 @pytest.mark.slow
-def test_posterior_digits(run):
-    text, figure = run("posterior_digits", "--seconds", "1", "--digits", "1", "--count", "4")
-    assert len(numbers(r"PSNR of the mean ([\d.]+) dB", text)) == 2 and min(figure.size) > 300
+def test_posterior_digits(run_example):
+    text, size = run_example("posterior_digits", "--minutes", "0.017", "--digits", "1", "--count", "4")
+    assert len(numbers(r"PSNR of the mean ([\d.]+) dB", text)) == 2 and min(size) > 300
     assert len(numbers(r"(\d+) of 4 draws are closer", text)) == 2
     assert numbers(r"squared error of draws relative to that of their mean: ([\d.]+)", text)[0] > 1
 
 
-def test_sparse_views(run):
-    text, figure = run("sparse_views", "--size", "12", "--count", "12")
-    assert min(figure.size) > 300
+def test_sparse_views(run_example):
+    text, size = run_example("sparse_views", "--size", "12", "--count", "12")
+    assert min(size) > 300
     widths, errors = (numbers(rf"([\d.]+) {what}", text) for what in ("of the variance", "times the expected"))
     chance = (2 / 10) ** 0.5  # of a mean of squares: the unmeasured part has ten independent directions or more
     assert len(widths) == 2 and all(abs(width - 1) < 4 * chance / 11**0.5 for width in widths)
@@ -50,19 +29,19 @@ def test_sparse_views(run):
 
 
 @pytest.mark.slow
-def test_shear_modulus(run):
-    text, figure = run("shear_modulus", "--minutes", "0.02", "--layers", "200", "--count", "2")
-    assert figure.size[0] > 1000 and numbers(r"error of the posterior mean ([\d.]+)", text)
+def test_shear_modulus(run_example):
+    text, size = run_example("shear_modulus", "--minutes", "0.02", "--layers", "200", "--count", "2")
+    assert size[0] > 1000 and numbers(r"error of the posterior mean ([\d.]+)", text)
 
 
 @pytest.mark.slow
-def test_conditional_digits(run):
-    text, figure = run("conditional_digits", "--minutes", "0.02", "--count", "2")
-    assert len(numbers(r"weight (\d): [\d.]+% are of the requested class", text)) == 2 and figure.size == (1040, 100)
+def test_conditional_digits(run_example):
+    text, size = run_example("conditional_digits", "--minutes", "0.02", "--count", "2")
+    assert len(numbers(r"weight (\d): [\d.]+% are of the requested class", text)) == 2 and size == (1040, 100)
 
 
 @pytest.mark.slow
-def test_colourizing(run):
-    text, figure = run("colourizing", "--steps", "3", "--patches", "2", "--count", "2")
-    assert len(numbers(r"PSNR of the mean ([\d.]+) dB", text)) == 2 and min(figure.size) > 200
+def test_colourizing(run_example):
+    text, size = run_example("colourizing", "--steps", "3", "--patches", "2", "--count", "2")
+    assert len(numbers(r"PSNR of the mean ([\d.]+) dB", text)) == 2 and min(size) > 200
     assert "the central 80 % of the draws" in text

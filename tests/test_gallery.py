@@ -71,3 +71,10 @@ def test_no_row_of_the_gallery_is_empty():
         cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", row)]
         assert len(cells) == 5 and all(cells), row
         assert re.search(r"\d", cells[2]), f"no number: {row}"
+        assert re.search(r"\d$", cells[4]), f"no seconds: {row}"
+
+
+def test_examples_are_short():
+    """A script is read in one go; what several share is in a module without a command line."""
+    for script in EXAMPLES.glob("*.py"):
+        assert len(script.read_text().splitlines()) < 80, f"{script.name} is too long for a page"

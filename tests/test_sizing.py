@@ -190,6 +190,26 @@ def test_a_plan_for_a_gpu(monkeypatch):
     assert mine.training.compile is None and mine.growth == 1  # a network of the user's is computed as it is
 
 
+def test_many_columns_and_rows_have_a_narrower_network_and_muon(monkeypatch):
+    """Unless the user says how wide it is; a run that knows of no growth keeps the wider one."""
+    x = np.random.default_rng(0).normal(size=(120, 70))
+    monkeypatch.setattr("scorefield.fitting.budget._ROWS", 100)
+    options = Options(device="cpu")
+    prepared = prepare(x, options)
+    found = plan(prepared, options)
+    assert (found.network.width, found.growth, found.training.batch, found.training.steps) == (256, 0.5, 1024, 5000)
+    assert found.training.muon_learning_rate > 0 and found.training.learning_rate == 3e-3
+    assert plan(prepared, replace(options, growth=1.0)).network.width == 512
+    for usual in (
+        plan(prepared, replace(options, network=Network(widths=(512,)))),
+        plan(prepared, replace(options, objective="sliced")),
+        plan(prepare(x[:, :64], options), options),
+        plan(prepare(x[:100], options), options),
+    ):
+        assert usual.growth == 1 and usual.training.muon_learning_rate == 0 and usual.training.batch == 256
+    assert plan(prepared, replace(options, training=Training(steps=7, batch=8))).training.steps == 7
+
+
 # -- runs that go on -----------------------------------------------------------------------------------------------
 
 

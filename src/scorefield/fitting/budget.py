@@ -24,6 +24,8 @@ _MANY_ROWS = 2_000
 _PARTS = (4, 8)  # of a step that processes share; for other numbers of processes, as many as these
 _FEW_STEPS = 10_000  # of small tables: more cost minutes, fewer leave thin dependences unlearned
 _ENOUGH = 1_000  # held-out rows: on fewer, what still falls is lost in noise
+_COLUMNS, _ROWS = 64, 18_000  # more columns, and at least so many rows: Muon trains a network of half the width
+_MUON_STEPS = 5_000
 _FILLED = 1024  # rows of a batch of vectors on a GPU, to which a step takes no longer
 
 
@@ -37,19 +39,24 @@ class Resolved(NamedTuple):
 
 @dataclass
 class _Resolving:
-    """Training settings that are being completed, for so many examples; `sized`: whether the size of the network follows."""
+    """Training settings that are being completed, for so many examples.
+
+    `sized`: whether the size of the network follows; `width_factor`: that of many columns.
+    """
 
     training: Training
     hardware: Hardware
     count: int
     grid: bool
     sized: bool
+    width_factor: float = 1.0
     choices: list[Choice] = field(default_factory=list)
 
     @property
     def growth(self) -> float:
         """How many times as wide as that of reference the network is. It takes a budget, and for grids a batch."""
-        return growth(self.training, self.hardware, self.count, self.grid) if self.sized else 1.0
+        usual = growth(self.training, self.hardware, self.count, self.grid) if self.sized else 1.0
+        return self.width_factor * usual
 
     @property
     def fills(self) -> bool:
@@ -113,6 +120,8 @@ def resolve_training(
         _take_for_readings(found, prepared.layouts)
     elif prepared.units.variables is not None:
         _take_for_tables(found)
+    elif found.sized and objective.denoising and _gains_from_muon(prepared):
+        _take_for_many_columns(found)
     factor = _take_sizes(found, math.prod(prepared.shape))
     _take_method(found, prepared, objective, device, ours)
     if launched() and found.training.accumulate == 1:
@@ -192,6 +201,24 @@ def _take_for_tables(found: _Resolving) -> None:
         many = "for tables of many rows: as good as smaller ones for the same number of rows, and faster"
         found.take("batch", _FILLED, "as keeps a GPU busy") if found.fills else found.take("batch", 512, many)
         found.take_rate(4e-3, "that of AdamW, for a residual network in large batches")
+
+
+def _gains_from_muon(prepared: Prepared) -> bool:
+    """Whether data are vectors of many numbers, and many of them."""
+    many = prepared.vectors and prepared.shape[0] > _COLUMNS and len(prepared.split.train) >= _ROWS
+    return many and prepared.context is None
+
+
+def _take_for_many_columns(found: _Resolving) -> None:
+    """The budget, the batch and the learning rates for vectors of many numbers."""
+    found.width_factor = 0.5
+    if found.unbounded:
+        found.take(
+            "steps", _MUON_STEPS, "the default for many columns, by Muon: as good as many times as many by AdamW"
+        )
+    found.take("batch", _FILLED, "large: what Muon adds to a step is the same for any batch")
+    found.take_rate(1.5e-3, "that of AdamW for biases and the outermost layers")
+    found.take("muon_learning_rate", 0.01, "that of Muon for the matrices inside, which pays for many columns")
 
 
 def _take_for_readings(found: _Resolving, layouts: Tensor) -> None:

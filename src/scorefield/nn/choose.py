@@ -163,7 +163,9 @@ def _width(features: int, count: int) -> int:
 
 def _grown(width: int, growth: float) -> int:
     """A width that is so many times as large, about."""
-    return width if growth == 1 else max(width, _MULTIPLE * round(width * growth / _MULTIPLE))
+    if growth == 1:
+        return width
+    return max(min(width, _MULTIPLE), _MULTIPLE * round(width * growth / _MULTIPLE), width if growth > 1 else 0)
 
 
 def _for_grids(

@@ -82,7 +82,7 @@ _IF_THERE: Mapping[str, Mapping[str, Check]] = {
         "imported": _mapping,
         "imported.kind": _text,
         "training": _mapping,
-        "growth": lambda value: _number(value) and 1 <= value <= 8,
+        "growth": lambda value: _number(value) and 0.5 <= value <= 8,
         "asked.distilled": lambda value: _mapping(value) and _DISTILLED.keys() <= value.keys(),
         **{f"asked.distilled.{name}": check for name, check in _DISTILLED.items()},
     },

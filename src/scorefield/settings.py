@@ -156,7 +156,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Network:
-    """The network. `None`: chosen from the data.
+    """The network. `None`: chosen from the data, the budget and the device.
 
     Arguments:
         widths: The width of a network for vectors, of a token with attention; for grids one width for each scale, from fine
@@ -194,7 +194,7 @@ def _check_budget(name: str, value: Any) -> None:
 @renamed_fields(**RENAMED)
 @dataclass(frozen=True)
 class Training:
-    """How a network is trained. `None`: chosen from the data; what was chosen, and why, is in the record of the run.
+    """How a network is trained. `None`: chosen from data and device; what was chosen, and why, is in the record of the run.
 
     Arguments:
         minutes: The budget in minutes of training. One budget at most: minutes, steps or epochs.
@@ -222,10 +222,12 @@ class Training:
             then depend on the number of processes.
         shard: Whether several processes divide the weights, the averages and the state of the optimizer among them, for a
             network that one device cannot train; in denoising score matching.
+        end_early: Whether training ends before its budget is used if the held-out loss no longer falls measurably: learning
+            rates then fall to 0 first. By default where the budget is the default one and 1,000 rows are held out.
         compile: Whether PyTorch compiles the network for training, which takes a minute at first and needs a compiler (on
-            a GPU: Triton). For large networks on a GPU.
+            a GPU: Triton). By default for grids on a GPU, where the budget is large enough to gain from it.
         channels_last: Whether images and volumes lie in memory with their channels last during training, as the tensor cores
-            of a GPU take them; with `compile`.
+            of a GPU take them. By default on a GPU.
     """
 
     minutes: float | None = None
@@ -246,8 +248,9 @@ class Training:
     threads: int | None = None
     gradient_sum: Literal["ordered", "any"] = "ordered"
     shard: bool = False
-    compile: bool = False
-    channels_last: bool = False
+    end_early: bool | None = None
+    compile: bool | None = None
+    channels_last: bool | None = None
 
     def __post_init__(self) -> None:
         budgets = {n: getattr(self, n) for n in ("minutes", "steps", "epochs") if getattr(self, n) is not None}

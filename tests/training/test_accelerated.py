@@ -12,8 +12,10 @@ import pytest
 import torch
 
 from scorefield import Network, Training, fit, load
-from scorefield.fitting import Options, plan, prepare, trainer_of
+from scorefield.fitting import Options, finish, plan, prepare, trainer_of
+from scorefield.fitting.hardware import Hardware
 from scorefield.nn import UNet
+from scorefield.progress import listening
 from scorefield.training import Accelerated, feed, plain
 
 NETWORK = Network(widths=(16, 32), attention=True)
@@ -117,3 +119,35 @@ def test_what_cannot_be_compiled_is_said_in_one_line(monkeypatch):
 def test_vectors_have_no_channels():
     with pytest.raises(ValueError, match=r"^channels_last is for images and volumes, and these data are vectors"):
         prepare(np.zeros((60, 3)) + np.arange(60)[:, None], Options(training=Training(steps=2, channels_last=True)))
+
+
+def test_where_compiling_was_chosen_and_fails_the_network_is_trained_as_it_is(monkeypatch):
+    """The record says why; the losses are those without."""
+
+    def fails(*_: object) -> None:
+        raise torch._dynamo.exc.TorchDynamoException("no such compiler")
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: fails)
+    monkeypatch.setattr("scorefield.fitting.budget.compiles", lambda *_: True)
+    options = Options(network=Network(widths=(8,)), training=replace(SETTINGS, steps=2), device="cpu")
+    prepared = prepare(images()[:, :4, :4], options)
+    planned = plan(prepared, options, Hardware.of_gpu(132, 9, 80e9))
+    trainer, usual = trainer_of(planned), trainer_of(plan(prepared, options))
+    found, without = ([float(progress.loss) for progress in each.run()] for each in (trainer, usual))
+    record = finish(planned, trainer).record
+    assert record["not_compiled"] == "PyTorch could not compile the network (no such compiler)"
+    assert np.allclose(found, without, rtol=1e-4) and "not_compiled" not in finish(planned, usual).record
+
+
+def test_compiling_is_said(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    network, found = Accelerated(UNet(1, 1, (8,)), compiled=True), []
+    x, c = torch.zeros(2, 1, 8), torch.zeros(2)
+    with listening(found.append):
+        network(x, c)
+        assert {report.what for report in found} == {"compiling the network"}
+        found.clear()
+        network(x, c)
+        assert not found  # it is there now
+        network(x[:1], c[:1])
+        assert found

@@ -154,6 +154,8 @@ def _conclude(run: Run, complete: bool) -> None:
     say(f"held-out loss {about['held_out_loss']:.4f} ({about['weights']})")
     if about.get("warning"):
         say(f"warning: {about['warning']}")
+    if about.get("not_compiled"):
+        say(f"warning: {about['not_compiled']}: it was trained as it is, --no-compile does not try")
     place = shlex.quote(str(run.path))
     say(f"next: scorefield sample {place} -n 1000 -o {_place_for_samples(run)}, or: scorefield report {place}")
     print(run.file("model.safetensors"))
@@ -183,6 +185,8 @@ def _introduce(plan: Plan) -> None:
     budget = next(f"{getattr(training, n):g} {n}" for n in ("minutes", "steps", "epochs") if getattr(training, n))
     times = f"{training.accumulate} x " if training.accumulate > 1 else ""
     say(f"budget: {budget}, batches of {times}{training.batch}, on {plan.device}{_processes()}")
+    if training.compile:
+        say("PyTorch compiles the network in the first steps, which takes a minute or more; --no-compile leaves it out")
     low, high = plan.noise_levels.sigma_min, plan.noise_levels.sigma_max
     say(f"noise levels: {low:.3g} to {high:.3g} standard deviations; scorefield info says why")
     for choice in plan.choices:

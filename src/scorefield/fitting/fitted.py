@@ -16,7 +16,7 @@ from ..known_readings import layouts
 from ..metrics import loss_gap, means_of
 from ..model import Model
 from ..progress import mapped, parts
-from ..training import Trainer, losses_by_level, parts_of, plain
+from ..training import Trainer, compile_failure, losses_by_level, parts_of, plain
 from .blending import blended
 from .planning import Plan
 
@@ -43,7 +43,8 @@ class Fitted:
         model: The model, with the best weights.
         record: What was measured, as plain data: `weights` (which ones these are), `held_out_loss`, `share_of_network` (below
             1 where it is averaged with a simple distribution), `stopped` (why), `steps`, `seconds`, `by_level` (losses by
-            noise level), `on_the_way` (and over training), `warning`.
+            noise level), `on_the_way` (and over training), `warning`; `not_compiled` (why), if a network was to be compiled and
+            could not be.
     """
 
     model: Model
@@ -90,6 +91,7 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
     step = parts(_SHARES)
     with step("choosing weights"):
         chosen, loss = trainer.finish()
+    failure = compile_failure(trainer.denoiser)
     plain(trainer.denoiser)
     denoiser, share = plan.objective.unwrap(trainer.denoiser.cpu()), 1.0
     if plan.baseline is not None:
@@ -115,7 +117,7 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
             "loss": [parts for _, parts in trainer.parts],
         },
         "warning": warning,
-    }
+    } | ({"not_compiled": failure} if failure else {})
     prepared = plan.prepared
     context = None if prepared.context is None else prepared.context.context
     form = (prepared.schema, prepared.whole_units)

@@ -76,7 +76,8 @@ def _denoiser(plan: Plan) -> DenoiserModule:
     precision: Precision = "bfloat16" if plan.training.precision == "bfloat16" else "float32"
     how = plan.training
     if how.compile or how.channels_last:
-        network = Accelerated(network, how.compile, how.channels_last)
+        chosen = any(choice.name == "compile" for choice in plan.choices)
+        network = Accelerated(network, bool(how.compile), bool(how.channels_last), optional=chosen)
     denoiser = _around(network, plan, precision)
     with torch_seeded(plan.prepared.seed):  # what else an objective learns has first weights, too
         denoiser = plan.objective.wrap(denoiser)

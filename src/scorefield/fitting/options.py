@@ -65,6 +65,8 @@ class Options:
         units: The units of the data: what to subtract and what to divide by; or a `Standardize`.
         seed: The seed of everything that is random.
         device: Where to train: "auto" takes a GPU if there is one.
+        growth: How many times as wide as that of reference the network is, of a run that goes on; None: from device, data and
+            budget.
 
     Raises:
         TypeError: If an argument has another type.
@@ -87,6 +89,7 @@ class Options:
     units: Standardize | tuple[float, float] | None = None
     seed: int = 0
     device: str = "auto"
+    growth: float | None = None
 
     def __post_init__(self) -> None:
         for name, kinds, example in _KINDS:

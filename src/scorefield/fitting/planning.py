@@ -25,6 +25,7 @@ from ..samplers import Sampling, flow_sampling, sde_sampling
 from ..settings import Network, Training
 from ..tensors import device_named
 from .budget import resolve_training
+from .hardware import Hardware
 from .mixture import fit_mixture
 from .options import GIVEN, Choice, Options
 from .prepared import Prepared, smallest_step
@@ -51,6 +52,7 @@ class Plan:
         device: Where to train.
         choices: All of these in words, with the reasons.
         baseline: A simple distribution of the data, to be averaged with the network; None for the network alone.
+        growth: How many times as wide as that of reference the network is (`fitting.sizing`).
     """
 
     prepared: Prepared
@@ -64,6 +66,7 @@ class Plan:
     device: torch.device
     choices: tuple[Choice, ...]
     baseline: Denoiser | None = None
+    growth: float = 1.0
 
     def choice(self, name: str) -> Choice:
         """The choice of a name.
@@ -77,12 +80,13 @@ class Plan:
         raise KeyError(f"there is no choice {name!r} among {', '.join(c.name for c in self.choices)}")
 
 
-def plan(prepared: Prepared, options: Options | None = None) -> Plan:
+def plan(prepared: Prepared, options: Options | None = None, hardware: Hardware | None = None) -> Plan:
     """Chooses whatever the user left open.
 
     Arguments:
         prepared: The data.
         options: What the user asks for.
+        hardware: What the network and the batch are sized for; None: the device.
 
     Raises:
         ValueError: If an option does not fit the data or the others, or there is no such device.
@@ -98,19 +102,21 @@ def plan(prepared: Prepared, options: Options | None = None) -> Plan:
     scale = _residual_scale(prepared)
     with part(0, 0.6):
         levels = _noise_levels(prepared, options.noise_levels)
-    network, of_network = _network(prepared, options.network, levels)
     wish = None if options.sampling is None else Sampling.of(options.sampling)
     process, of_process = _process(levels, options.process if wish is None or wish.process is None else wish.process)
     parametrization, of_parametrization = _parametrization(scale, options.parametrization)
     known = {"levels": training_levels(levels), "scale": scale, "process": process}
     objective, of_objective = _objective(known, options.objective)
-    training, of_training = resolve_training(options.training, prepared, objective, device)
+    asked = (options.training, prepared, objective, device, options.network, hardware)
+    training, of_training, growth = resolve_training(*asked)
+    growth = growth if options.growth is None else options.growth
+    network, of_network = _network(prepared, options.network, levels, growth)
     sampling, of_sampling = _sampling(prepared, process, wish)
     parts = (process, parametrization, objective, network, training, sampling, device)
     choices = (*prepared.choices, of_network, of_process, of_parametrization, of_objective, *of_training, of_sampling)
     with part(0.7, 1):
         baseline, of_baseline = _baseline(prepared, options, levels)
-    return Plan(prepared, levels, *parts, (*choices, *of_baseline), baseline)
+    return Plan(prepared, levels, *parts, (*choices, *of_baseline), baseline, growth)
 
 
 def _baseline(prepared: Prepared, options: Options, levels: NoiseLevels) -> tuple[Denoiser | None, tuple[Choice, ...]]:
@@ -233,7 +239,9 @@ def _sampling(prepared: Prepared, process: Process, given: Sampling | None) -> t
     return chosen, Choice("sampling", str(chosen.replace(process=None)), reason if given is None else GIVEN)
 
 
-def _network(prepared: Prepared, wish: nn.Module | Network, levels: NoiseLevels) -> tuple[nn.Module, Choice]:
+def _network(
+    prepared: Prepared, wish: nn.Module | Network, levels: NoiseLevels, growth: float
+) -> tuple[nn.Module, Choice]:
     """The network with its first weights, and the reason; a ValueError if that of the user does not fit the data."""
     context = None if prepared.context is None else prepared.context.context
     if isinstance(wish, nn.Module):
@@ -256,12 +264,13 @@ def _network(prepared: Prepared, wish: nn.Module | Network, levels: NoiseLevels)
             if wish.patch is not None or wish.periodic:
                 raise ValueError("patch and periodic apply to grids, and these data are a table: leave them out")
             known = (variables.numbers, variables.levels, len(prepared.split.train))
-            mixed, reason = choose_for_tables(*known, wish.widths, wish.depth, wish.attention, size)
+            mixed, reason = choose_for_tables(*known, wish.widths, wish.depth, wish.attention, size, growth)
             mixed.start_at(_first_answers(prepared.examples, variables))
             network = mixed
         else:
-            network, reason = choose(prepared.shape, len(prepared.split.train), *options, *sizes, step=step)
-    return network, Choice("network", _network_in_words(network), reason)
+            network, reason = choose(prepared.shape, len(prepared.split.train), *options, *sizes, step, growth)
+    larger = f"; {growth:.2g} times as wide as for 10 minutes of a CPU" if growth > 1 and wish.widths is None else ""
+    return network, Choice("network", _network_in_words(network), f"{reason}{larger}")
 
 
 def _closest(layouts: Tensor) -> float:

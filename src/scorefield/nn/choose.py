@@ -25,6 +25,11 @@ _TABLES = ((2_000, 128, 2), (10_000, 192, 3), (math.inf, 256, 3))  # below this 
 _TOKENS = ((2_000, 32, 2), (10_000, 48, 3), (math.inf, 64, 3))  # the same with attention
 _HEADS = 4  # of attention
 _VECTOR_PERIODS = (4.0, 2.0, 1.0, 0.5, 0.25)
+_TOP, _MULTIPLE = (
+    48,
+    16,
+)  # the features of the finest scale of grids; those of larger networks are multiples, for groups
+_DEEP = 2.0  # from this growth on, networks for grids have two blocks per scale, which cost as much as 5/3 of one
 
 
 def choose(
@@ -38,6 +43,7 @@ def choose(
     context: int = 0,
     context_channels: int = 0,
     step: float | None = None,
+    growth: float = 1.0,
 ) -> tuple[nn.Module, str]:
     """Chooses a network from the shape of a sample and the size of the data set.
 
@@ -52,6 +58,8 @@ def choose(
         context: The number of context values per sample.
         context_channels: The number of context channels per sample, on the grid of the sample (grids).
         step: The distance between neighbouring values, in standard deviations, if the network must resolve it (grids).
+        growth: How many times as wide it is as one for 10 minutes of a CPU, or as deep and wide in the same ratio of
+            computations.
 
     Returns:
         The network, and the reason for the choice in words.
@@ -71,11 +79,11 @@ def choose(
         if attention:
             what = "vectors of numbers alone have no attention"
             raise ValueError(f"{what}: leave it out, or ask for every conditional with conditionals='learn'")
-        return _for_vectors(shape[0], count, widths, depth, context)
+        return _for_vectors(shape[0], count, widths, depth, context, growth)
     if len(shape) > 4:
         raise ValueError(f"grids have one channel axis and 1 to 3 spatial axes, got data of shape {tuple(shape)}")
     options = {"attention": attention, "periodic": periodic, "context": context, "context_channels": context_channels}
-    return _for_grids(shape, widths, 1 if depth is None else depth, patch, options, step)
+    return _for_grids(shape, widths, depth, patch, options, step, growth)
 
 
 def choose_for_tables(
@@ -86,6 +94,7 @@ def choose_for_tables(
     depth: int | None = None,
     attention: bool = False,
     context: int = 0,
+    growth: float = 1.0,
 ) -> tuple[ResidualMLP | TokenTransformer, str]:
     """Chooses a network for mixed states: numbers and categories of tables, with two flags for each.
 
@@ -97,6 +106,7 @@ def choose_for_tables(
         depth: Overrides the number of blocks.
         attention: Whether variables are tokens that attend to each other.
         context: The number of context values per sample.
+        growth: How many times as wide it is as usual.
 
     Returns:
         The network, and the reason for the choice in words.
@@ -116,7 +126,7 @@ def choose_for_tables(
         raise ValueError(f"a network for tables has one width, got {tuple(widths)}")
     sizes = _TOKENS if attention else _TABLES
     usual, blocks = next((width, blocks) for most, width, blocks in sizes if count < most)
-    width, blocks = widths[0] if widths else usual, blocks if depth is None else depth
+    width, blocks = widths[0] if widths else _grown(usual, growth), blocks if depth is None else depth
     variables, features = numbers + len(levels), numbers + sum(levels)
     if not attention:
         what = f"states of {features} coordinates: a residual MLP with {blocks} blocks"
@@ -131,11 +141,11 @@ def choose_for_tables(
 
 
 def _for_vectors(
-    features: int, count: int, widths: Sequence[int] | None, depth: int | None, context: int
+    features: int, count: int, widths: Sequence[int] | None, depth: int | None, context: int, growth: float
 ) -> tuple[nn.Module, str]:
     if widths is not None and len(widths) != 1:
         raise ValueError(f"a network for vectors has one width, got {tuple(widths)}")
-    width = widths[0] if widths else _width(features + context, count)
+    width = widths[0] if widths else _grown(_width(features + context, count), growth)
     layers = depth if depth is not None else 2 if count < 2_000 else 4
     text = f"vectors of {features}: an MLP with {layers} hidden layers of width {width} for {count} samples"
     if count < _MIN_COUNT or features > _MAX_VECTOR or context:
@@ -151,20 +161,36 @@ def _width(features: int, count: int) -> int:
     return 256 if features <= 64 else 512
 
 
+def _grown(width: int, growth: float) -> int:
+    """A width that is so many times as large, about."""
+    if growth == 1:
+        return width
+    return max(min(width, _MULTIPLE), _MULTIPLE * round(width * growth / _MULTIPLE), width if growth > 1 else 0)
+
+
 def _for_grids(
-    shape: Sequence[int], widths: Sequence[int] | None, depth: int, patch: int | None, options: Any, step: float | None
+    shape: Sequence[int],
+    widths: Sequence[int] | None,
+    depth: int | None,
+    patch: int | None,
+    options: Any,
+    step: float | None,
+    growth: float,
 ) -> tuple[nn.Module, str]:
     channels, size = shape[0], shape[1:]
     longest = max(size)
     if patch is None:
         patch = 1 if longest < 16 else 2 if longest <= 64 else 4
+    blocks = (2 if growth >= _DEEP and widths is None else 1) if depth is None else depth
     if widths is None:
         scales = max(1, min(4, 1 + round(math.log2(max(longest / max(patch, 1), 1) / 5.5))))
-        widths = tuple(48 * min(2**i, 4) for i in range(scales))
+        top = _grown(_TOP, growth / (5 / 3) ** 0.5 if depth is None and blocks > 1 else growth)
+        widths = tuple(top * min(2**i, 4) for i in range(scales))
     periods = _periods(step, channels * patch ** len(size))
-    network = UNet(len(size), channels, widths, depth, patch, extra=2 * channels * len(periods), **options)
+    network = UNet(len(size), channels, widths, blocks, patch, extra=2 * channels * len(periods), **options)
     coarse = " x ".join(str(-(-n // (patch * 2 ** (len(widths) - 1)))) for n in size)
     text = f"{len(size)}-D grids: a U-Net on patches of {patch} with widths {tuple(widths)}, down to {coarse} points"
+    text += f", {blocks} blocks at each" if blocks > 1 and depth is None else ""
     text += ", periodic" if options["periodic"] else ""
     if not periods:
         return network, text

@@ -82,10 +82,16 @@ _IF_THERE: Mapping[str, Mapping[str, Check]] = {
         "imported": _mapping,
         "imported.kind": _text,
         "training": _mapping,
+        "growth": lambda value: _number(value) and 0.5 <= value <= 8,
         "asked.distilled": lambda value: _mapping(value) and _DISTILLED.keys() <= value.keys(),
         **{f"asked.distilled.{name}": check for name, check in _DISTILLED.items()},
     },
-    "fit.json": {"warning": _maybe(_text), "on_the_way": _maybe(_mapping), "by_level.train_loss": _maybe(_numbers)},
+    "fit.json": {
+        "warning": _maybe(_text),
+        "not_compiled": _maybe(_text),
+        "on_the_way": _maybe(_mapping),
+        "by_level.train_loss": _maybe(_numbers),
+    },
 }
 
 

@@ -24,6 +24,11 @@ from .folder import Run
 
 __all__ = ["asked", "check_same", "chosen", "fingerprint", "packages", "resumed"]
 
+_CHOSEN = (
+    "compile",
+    "channels_last",
+    "end_early",
+)  # settings that were off by default before networks grew with the budget
 _PARTS = ("process", "objective", "parametrization", "sampling")  # of a plan, recorded where the user gave them
 
 
@@ -57,6 +62,7 @@ def chosen(plan: Plan) -> dict[str, Any]:
         "noise_levels": [list(row) for row in plan.noise_levels.table()],
         "shape": [plan.prepared.summary.count, *plan.prepared.schema.inner_shape],
         "training": asdict(plan.training),
+        "growth": plan.growth,
         "created": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
 
@@ -70,8 +76,11 @@ def fingerprint(rows: Rows) -> str:
 
 def check_same(folder: Run, request: Mapping[str, Any]) -> None:
     """Raises a ValueError that names what differs, unless a folder holds the run that is asked for."""
-    kept = folder.read("run.json")["asked"]
+    record = folder.read("run.json")
+    kept = dict(record["asked"])
     usual: dict[str, Any] = json.loads(json.dumps({"data": asdict(Data()), "training": asdict(Training())}))
+    if isinstance(kept.get("training"), dict):
+        kept["training"] = _with_todays_defaults(record, kept["training"], request["training"])
     if kept.get("noise_levels"):
         usual["noise_levels"] = {"tail": 0.0}
     there, now = _flat(usual) | _flat(kept), _flat(request)  # an older version knew fewer settings
@@ -81,6 +90,16 @@ def check_same(folder: Run, request: Mapping[str, Any]) -> None:
         which = ", ".join("other data" if name == "fingerprint" else text for name, text in said.items())
         advice = "ask for the same to resume it, or name a new folder"
         raise ValueError(f"{folder.path} holds another run ({which}): {advice}")
+
+
+def _with_todays_defaults(
+    record: Mapping[str, Any], there: Mapping[str, Any], now: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Settings that a run was asked for; those that were off by default in earlier versions, and are, as they are asked for."""
+    off = {
+        name: now.get(name) for name in _CHOSEN if "growth" not in record and not there.get(name) and not now.get(name)
+    }
+    return {**there, **off}
 
 
 def resumed(options: Options, folder: Run) -> Options:
@@ -97,11 +116,16 @@ def _resumed(options: Options, record: Mapping[str, Any]) -> Options:
     before = record["asked"] if isinstance(record.get("asked"), dict) else {}
     usual, now = json.loads(json.dumps([asdict(Training()), asdict(options.training)]))
     there = before.get("training")
-    if (
-        "training" in record and isinstance(there, dict) and usual | there == now
-    ):  # an older version knew fewer settings
-        settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record["training"].items()}
-        options = replace(options, training=Training(**settings))
+    if "training" in record and isinstance(there, dict):
+        there = _with_todays_defaults(record, there, now)
+        if usual | there == now:  # an older version knew fewer settings
+            settings: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in record["training"].items()
+            }
+            if "growth" in record:  # whether the network can be compiled is found out again
+                settings["compile"] = options.training.compile
+            options = replace(options, training=Training(**settings))
+    options = replace(options, growth=float(record.get("growth", 1.0)))
     if isinstance(before.get("data"), dict) and "maps" not in before["data"]:  # mean and standard deviation, then
         options = replace(options, data=replace(options.data, maps="affine"))
     if isinstance(before.get("data"), dict) and "split" not in before["data"]:  # copies were divided then

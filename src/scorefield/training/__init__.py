@@ -1,6 +1,6 @@
 """Training."""
 
-from .accelerated import Accelerated, plain
+from .accelerated import Accelerated, compile_failure, plain
 from .announcing import Announcer
 from .average import PowerAverage, exponent
 from .classifier import train_classifier
@@ -24,6 +24,7 @@ __all__ = [
     "PowerAverage",
     "Progress",
     "Trainer",
+    "compile_failure",
     "exponent",
 ]
 __all__ += ["held_out_losses", "losses_by_level", "parts_of", "plain", "train_classifier", "train_density"]

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from ..progress import part
 from ..reading import one_line
 
-__all__ = ["Accelerated", "plain"]
+__all__ = ["Accelerated", "compile_failure", "plain"]
 
 _LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
@@ -21,29 +22,50 @@ class Accelerated(nn.Module):
         network: The network F(x, c) or F(x, c, context).
         compiled: Whether PyTorch compiles it, once for each shape of its inputs.
         channels_last: Whether images and volumes lie in memory with their channels last, as tensor cores take them.
+        optional: Whether the network is computed as it is if it cannot be compiled.
     """
 
-    def __init__(self, network: nn.Module, compiled: bool = False, channels_last: bool = False) -> None:
+    failure = ""
+    """Why the network could not be compiled, in one line."""
+
+    def __init__(
+        self, network: nn.Module, compiled: bool = False, channels_last: bool = False, optional: bool = False
+    ) -> None:
         super().__init__()
         self.network = network
-        self.compiled, self.channels_last = compiled, channels_last
+        self.compiled, self.channels_last, self.optional = compiled, channels_last, optional
+        self._known: set[tuple[object, ...]] = set()
         self._answer: Callable[..., Tensor] = torch.compile(network.forward, dynamic=False) if compiled else network
 
     def forward(self, x: Tensor, *others: Tensor) -> Tensor:
         """The answer of the network, `(B, *D)`.
 
         Raises:
-            RuntimeError: If PyTorch cannot compile the network.
+            RuntimeError: If PyTorch cannot compile the network, and must.
         """
         if self.channels_last and x.ndim in _LAST:
             x = x.contiguous(memory_format=_LAST[x.ndim])
-        if not self.compiled:
+        form = (x.shape, torch.is_grad_enabled(), self.training)
+        if not self.compiled or form in self._known:
             return self._answer(x, *others)
         try:
-            return self._answer(x, *others)
+            with part(0, 0, "compiling the network"):  # which takes a minute or more
+                answer = self._answer(x, *others)
         except torch._dynamo.exc.TorchDynamoException as error:
-            said = f"PyTorch could not compile the network ({one_line(error)})"
-            raise RuntimeError(f"{said}: leave compile out") from error
+            self.failure = f"PyTorch could not compile the network ({one_line(error)})"
+            if not self.optional:
+                raise RuntimeError(f"{self.failure}: leave compile out") from error
+            self.compiled, self._answer = False, self.network
+            plainly: Tensor = self.network(x, *others)
+            return plainly
+        self._known.add(form)
+        return answer
+
+
+def compile_failure(module: nn.Module) -> str:
+    """Why a network of a module that was to be compiled is computed as it is; "" if none is."""
+    found = (child.failure for child in module.modules() if isinstance(child, Accelerated))
+    return next(filter(None, found), "")
 
 
 def plain(module: nn.Module) -> None:

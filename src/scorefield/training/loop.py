@@ -18,6 +18,7 @@ from ..progress import mapped, part
 from ..rng import Rng, Steps
 from ..settings import Training
 from .average import PowerAverage
+from .ending import Ending
 from .feed import Batches
 from .flat import Flat
 from .held_out import HeldOut, LevelLoss, excess, held_out_losses
@@ -38,7 +39,7 @@ class Progress:
 
     Arguments:
         step: How many steps were made.
-        fraction: How much of the budget is used, from 0 to 1.
+        fraction: How much of the budget is used, or of the part that will be, from 0 to 1.
         seconds: How long it took, earlier parts of a resumed run included.
         loss: The loss of this step, of shape `()`; reading it waits for the device.
         rate: The factor that the schedule gives all learning rates.
@@ -92,6 +93,7 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0
         self.stopped = ""
+        self.ending = Ending(bool(training.end_early))
         self.history: list[tuple[int, float]] = []
         self.parts: list[tuple[int, list[float]]] = []  # steps, and the held-out losses by level after them
         self.steps = self._steps()
@@ -149,6 +151,10 @@ class Trainer:
             return min(1.0, self.step / self.steps)
         return min(1.0, seconds / (60 * (self.training.minutes or 0)))
 
+    def _done(self, fraction: float) -> float:
+        """How much of what will be used of the budget is used."""
+        return min(1.0, fraction / self.ending.end)
+
     def run(self) -> Iterator[Progress]:
         """Trains until the budget is used or the held-out loss stops falling, and yields after every step.
 
@@ -160,16 +166,17 @@ class Trainer:
             self._shared.check_start([*self._numbers().values(), self.held_out])
         self.denoiser.train()
         self._start = time.perf_counter() - self.seconds
-        while not self.stopped and (fraction := self._fraction(self.seconds)) < 1:
-            rate = min(1.0, (self.step + 1) / (self.training.warmup + 1)) * (1 - fraction)
+        while not self.stopped and (fraction := self._fraction(self.seconds)) < self.ending.end:
+            rate = min(1.0, (self.step + 1) / (self.training.warmup + 1)) * self.ending.rate(fraction)
             loss = self._advance(rate)
             self.step += 1
             for average in self.averages:
                 average.update(self.flat.values, self.step)
             fraction = self._fraction(self.seconds)
             held_out = self._evaluate() if self._due(fraction) else None
-            yield Progress(self.step, fraction, self.seconds, loss, rate, held_out)
-        self.stopped = self.stopped or "the budget is used"
+            yield Progress(self.step, self._done(fraction), self.seconds, loss, rate, held_out)
+        early = "the held-out loss no longer fell, and the learning rates were lowered to 0"
+        self.stopped = self.stopped or ("the budget is used" if self.ending.begun is None else early)
 
     def _due(self, fraction: float) -> bool:
         """Whether it is time to measure the held-out loss, which costs as much as some steps."""
@@ -263,13 +270,16 @@ class Trainer:
         """Measures the narrowest average on held-out data, and keeps it if it is the best so far."""
         values = self.averages[0].values if self.averages else self.flat.values
         here = self._fraction(self.seconds)
-        with part(here, here, "training"):  # what it reports itself is not the progress of training
+        with part(
+            self._done(here), self._done(here), "training"
+        ):  # what it reports itself is not the progress of training
             losses, parts = self._losses_of(values)
         if float(losses.mean()) < float(self.best_losses.mean()):
             self.best.copy_(values)
             self.best_losses, self._worse = losses, 0
         else:
             self._worse = self._worse + 1 if excess(losses, self.best_losses) > _SIGNIFICANT else 0
+        self.ending.measured(here, losses)
         if self._worse >= self.training.patience:
             rose = f"{self._worse} measurements in a row lie significantly above the best"
             self.stopped = f"the held-out loss rose: {rose}"
@@ -302,6 +312,7 @@ class Trainer:
     def _numbers(self) -> dict[str, Tensor]:
         """The tensors of the state, without those that `pieces` gives."""
         tensors = {"best_losses": self.best_losses, "optimizer.count": self.optimizer.count}
+        tensors |= {"ending.losses": self.ending.losses} if self.ending.early else {}
         tensors |= {f"buffer.{k}": v for k, v in self.denoiser.named_buffers()}
         if self.training.shard:
             return tensors
@@ -312,6 +323,7 @@ class Trainer:
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All that a resumed run needs: tensors, and plain data; where the network is divided, `pieces` has the rest."""
         about = {"step": self.step, "seconds": self.seconds, "stopped": self.stopped, "history": self.history}
+        about |= {"ending": self.ending.state()} if self.ending.early else {}
         return self._numbers(), about | {"worse": self._worse, "parts": self.parts}
 
     def pieces(self) -> dict[str, Tensor]:
@@ -331,6 +343,8 @@ class Trainer:
         """
         _check_state(about)
         self.best_losses, self._worse = tensors["best_losses"].double(), about["worse"]
+        if self.ending.early:
+            self.ending.load(about["ending"], tensors["ending.losses"])
         if self.training.shard:
             self.optimizer.count.copy_(tensors["optimizer.count"])
         else:

@@ -10,7 +10,7 @@ level, learns to denoise each. Then the same network is sampled in four ways:
         a = 1e-6 at the smallest, which is σ²: a step so long that point-like data end with variance 2 σ²; no final denoising
     the same levels with the step that is best for point-like data over all levels
     levels and step chosen from the data by `noise-levels`, with a final denoising
-    the default for vectors, the probability flow by UniPC(3) in 32 steps
+    the probability flow by UniPC(3) in 32 steps
 
 The exact score of the mixture is known: errors with the exact score are due to the sampler, the rest to the network.
 """

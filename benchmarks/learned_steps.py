@@ -2,8 +2,8 @@
 
     python benchmarks/learned_steps.py modes helix moons mixture checkerboard magic.csv [--count 10000]
 
-Default fits of 400 rows (modes, helix), 2,000 (moons), 3,000 (mixture, checkerboard), or of the first 4,000 rows of the numbers
-in a CSV file, standardized by mean and standard deviation alone. Samples of all samplers have the same seeds. Printed are
+Default fits of 400 rows (modes, helix), 2,000 (moons), 3,000 (mixture, checkerboard), or of 4,000 rows of the numbers in a CSV
+file, standardized by mean and standard deviation alone. Samples of all samplers have the same seeds. Printed are
 
     distance  the root mean square to the samples of 64 steps of UniPC(3), in standard deviations of the data;
     moments   the largest difference to the means, the standard deviations and the correlations of these samples, in standard
@@ -100,7 +100,7 @@ def main() -> None:
     for name in options.data:
         start = time.process_time()
         if name.endswith(".csv"):
-            table = read(name).select_dtypes("number")
+            table = read(name).select_dtypes("number").sample(frac=1, random_state=0)  # files may be sorted
             model = scorefield.fit(table[:4000], data=Data(maps="affine"))
             real, other = (table[i : i + 7000].to_numpy(dtype=float) for i in (4000, 11_000))
         else:

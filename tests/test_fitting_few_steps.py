@@ -48,6 +48,7 @@ def test_short_fits_and_those_with_context_take_more_steps(x):
     assert scorefield.fit(x[:, :2], context=x[:, 2:], minutes=0.001, network=SMALL).sampler == UniPC(3)
 
 
+@pytest.mark.slow
 def test_a_schedule_can_be_learned_for_another_sampler(x):
     model = scorefield.fit(x, steps=2, network=SMALL, sampler="heun(steps=4, schedule=learned)")
     assert model.sampler == Heun() and model.steps == 4

@@ -1,6 +1,6 @@
 """The time of sampling outside the network: the U-Net for digits of 28 x 28, in one batch.
 
-    python benchmarks/sampling.py [--rounds 3] [--count 256] [--only IPNDM "DPM(order=2, eta=1.0)"]
+    python benchmarks/sampling.py [--rounds 3] [--count 256] [--only IPNDM "DPM(order=2, eta=1.0"]
 
 For each sampler, the CPU time of a batch in one thread and the part spent in the network, measured around its calls within the
 same run, so that variations in the speed of the machine cancel.

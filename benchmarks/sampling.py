@@ -1,6 +1,6 @@
 """The time of sampling outside the network: the U-Net for digits of 28 x 28, in one batch.
 
-    python benchmarks/sampling.py [--rounds 3] [--count 256]
+    python benchmarks/sampling.py [--rounds 3] [--count 256] [--only IPNDM "DPM(order=2, eta=1.0"]
 
 For each sampler, the CPU time of a batch in one thread and the part spent in the network, measured around its calls within the
 same run, so that variations in the speed of the machine cancel.
@@ -59,6 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--count", type=int, default=256)
+    parser.add_argument("--only", nargs="+", default=[""], help="samplers, or parts of their names")
     options = parser.parse_args()
     torch.set_num_threads(1)
     count, shape = options.count, (options.count, 1, 28, 28)
@@ -68,7 +69,7 @@ def main() -> None:
     samplers: list[Sampler] = [DDIM(), DDIM(1.0), DPM(2), DPM(3), DPM(2, eta=1.0), UniPC(3), IPNDM(3), EulerMaruyama()]
     samplers += [ExponentialAdams(3), ExponentialAdams(2, eta=1.0), AnnealedLangevin(moves=1)]
     samplers += [Heun(), DPM2S(), StochasticHeun(), SRA1(), Churn(), PredictorCorrector()]
-    for sampler in samplers:
+    for sampler in (each for each in samplers if any(part in repr(each) for part in options.only)):
         whole, outside = [], []
         sample(diffusion, shape, Sampling(sampler, 1), Samples(0, count=count))  # warm up
         for _ in range(options.rounds):

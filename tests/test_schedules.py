@@ -7,11 +7,11 @@ import torch
 
 import properties
 from scorefield.processes import EDM, VE, VP, Process
-from scorefield.schedules import DDPM, Angle, ExplicitLevels, Karras, LogLevel, Schedule, UniformTime
+from scorefield.schedules import DDPM, Angle, ExplicitLevels, Karras, Learned, LogLevel, Schedule, UniformTime
 
 D = torch.float64
 PROCESSES = properties.instances(Process, "scorefield.processes")
-GRIDS = [UniformTime(), Karras(), Karras(3.0), LogLevel(), Angle(), Angle(0.5), DDPM()]
+GRIDS = [UniformTime(), Karras(), Karras(3.0), LogLevel(), Angle(), Angle(0.5), DDPM(), Learned((0.0, 1.0, -0.5))]
 every_process = pytest.mark.parametrize("process", PROCESSES, ids=properties.label)
 
 

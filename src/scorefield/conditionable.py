@@ -44,7 +44,7 @@ from .posterior import MomentMatching, PosteriorMethod, ReplacementSMC, Standard
 from .posterior.levels import following, thinnest
 from .progress import mapped
 from .rng import Rng
-from .samplers import Sampling, SamplingLike
+from .samplers import Sampling, SamplingLike, unlearned
 from .schedules import LogLevel
 from .units import ReadingUnits
 from .warned import warn_outside
@@ -378,7 +378,7 @@ class ConditionableModel(GenerativeModel, abc.ABC):
         """
         guidance = ClassifierGuidance(classifier, label, weight)
         kept = (each for each in self.conditions if not guidance.replaces(each))
-        return self.replace(conditions=(*kept, guidance))
+        return self.replace(conditions=(*kept, guidance), sampling=unlearned(self.sampling))
 
     def observe(self, measurement: Measurement, method: PosteriorMethod | str | None = None) -> Self:
         """The model of the posterior given a measurement; independent measurements are observed one after another.
@@ -404,7 +404,7 @@ class ConditionableModel(GenerativeModel, abc.ABC):
             raise TypeError(f"method must be one of scorefield.posterior, such as MomentMatching(), got {method!r}")
         measurement.check(self.schema.layout.shape)
         method = self._default_method() if method is None else method
-        sampling = method.sampling.merged(self.sampling)
+        sampling = method.sampling.merged(unlearned(self.sampling))
         if method.sampler is None:
             thin = thinnest(StandardizedMeasurement(measurement, self.schema.layout, self.standardize), self.moments)
             sampling = sampling if thin is None else following(sampling, thin)

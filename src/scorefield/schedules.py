@@ -12,20 +12,42 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .processes import Process
 
-__all__ = ["DDPM", "DEFAULT_SCHEDULE", "Angle", "ExplicitLevels", "Karras", "LogLevel", "Schedule", "UniformTime"]
+__all__ = [
+    "DDPM",
+    "DEFAULT_SCHEDULE",
+    "Angle",
+    "ExplicitLevels",
+    "Karras",
+    "Learned",
+    "LogLevel",
+    "Schedule",
+    "UniformTime",
+]
 
 _MOST = 100_000_000  # steps: their times alone are 800 MB
+_FINE = 2048  # intervals in which a density of steps is integrated
 
 
 class Schedule(abc.ABC):
     """A choice of times between noise and data, for any process. To add one, write `levels`."""
 
     steps: ClassVar[int | None] = None
+
+    @property
+    def others(self) -> int | None:
+        """How many steps of `DEFAULT_SCHEDULE` other samplers take than the one it was learned for; None if it serves all."""
+        return None
+
+    @property
+    def to_be_learned(self) -> bool:
+        """Whether it waits for a model, for which it is to be learned."""
+        return False
 
     @abc.abstractmethod
     def levels(self, process: Process, count: int) -> Tensor:
@@ -113,6 +135,64 @@ class LogLevel(Schedule):
 
 DEFAULT_SCHEDULE: Schedule = LogLevel()
 """The schedule where none is chosen."""
+
+
+@dataclass(frozen=True)
+class Learned(Schedule):
+    """A density of steps over the logarithm of the level that was learned for one model and its sampler.
+
+    `samplers.learn_steps` finds it, so that few steps end where many do. The logarithm of the density is piecewise linear
+    between equally spaced log-levels, and constant beyond them; any number of steps can be asked for. Without values it is
+    `LogLevel`: so it stands in what is asked of `fit`, which learns it for a deterministic sampler.
+
+    Arguments:
+        density: The logarithms of the density, from the largest level to the smallest, up to a constant; none, or two or more.
+        high: The largest of these levels, and `low` the smallest; where they are 0, the ends of the process.
+        low: See `high`.
+        fallback: How many steps of `DEFAULT_SCHEDULE` another sampler takes, to which this schedule means nothing.
+
+    Example:
+        >>> from scorefield.processes import VE
+        >>> process = VE(0.01, 100.0)
+        >>> Learned((0.0, 0.0)).levels(process, 3)
+        tensor([1.0000e+02, 1.0000e+00, 1.0000e-02], dtype=torch.float64)
+        >>> Learned((0.0, 2.0)).levels(process, 3).round(decimals=2)  # more steps at small levels
+        tensor([1.0000e+02, 1.4000e-01, 1.0000e-02], dtype=torch.float64)
+    """
+
+    density: tuple[float, ...] = ()
+    high: float = 0.0
+    low: float = 0.0
+    fallback: int = 32
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "density", tuple(map(float, self.density)))
+        if len(self.density) == 1 or not all(map(math.isfinite, self.density)):
+            raise ValueError(f"Learned needs no values or at least two finite ones, got density={self.density[:8]}")
+        if not (self.high == self.low == 0 or 0 < self.low < self.high < math.inf):
+            raise ValueError(f"Learned needs levels 0 < low < high, or none, got low={self.low:g}, high={self.high:g}")
+        if self.fallback < 1:
+            raise ValueError(f"Learned needs at least 1 step for other samplers, got fallback={self.fallback}")
+
+    @property
+    def others(self) -> int:
+        return self.fallback
+
+    @property
+    def to_be_learned(self) -> bool:
+        return not self.density
+
+    def levels(self, process: Process, count: int) -> Tensor:
+        low, high = process.ends()
+        if not self.density:
+            return LogLevel().levels(process, count)
+        y = np.linspace(math.log(high), math.log(low), _FINE + 1)
+        ends = (math.log(self.high or high), math.log(self.low or low))
+        density = np.exp(np.interp(-y, -np.linspace(*ends, len(self.density)), self.density))
+        part = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
+        found = np.exp(np.interp(np.linspace(0, part[-1], count), part, y))
+        found[0], found[-1] = high, low
+        return torch.from_numpy(found)
 
 
 @dataclass(frozen=True)

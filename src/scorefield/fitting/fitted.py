@@ -16,6 +16,8 @@ from ..known_readings import layouts
 from ..metrics import loss_gap, means_of
 from ..model import Model
 from ..progress import mapped, parts
+from ..samplers import Sampling, learn_steps, unlearned
+from ..schedules import DEFAULT_SCHEDULE
 from ..training import Trainer, compile_failure, losses_by_level, parts_of, plain
 from .blending import blended
 from .planning import Plan
@@ -28,6 +30,7 @@ _SHARES = {
     "mixing with the baseline": 1,
     "losses by noise level": 2,
     "signs of overfitting": 0.5,
+    "learning the steps of the sampler": 1,
 }  # about how long each takes
 _LEVELS = 17  # at which losses are measured
 _FEW = 10  # examples, below which a network learns them by repetition alone
@@ -44,7 +47,8 @@ class Fitted:
         record: What was measured, as plain data: `weights` (which ones these are), `held_out_loss`, `share_of_network` (below
             1 where it is averaged with a simple distribution), `stopped` (why), `steps`, `seconds`, `by_level` (losses by
             noise level), `on_the_way` (and over training), `warning`; `not_compiled` (why), if a network was to be compiled and
-            could not be.
+            could not be; `few_steps` where
+            the schedule of the sampler was learned (how far its samples are from converged ones).
     """
 
     model: Model
@@ -122,8 +126,22 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
     context = None if prepared.context is None else prepared.context.context
     form = (prepared.schema, prepared.whole_units)
     where = () if prepared.layouts is None else (layouts(prepared.layouts),)
-    made = Model(*form, denoiser, prepared.moments, plan.sampling, context, where)
-    return Fitted(made.to("cpu").eval(), record)
+    made = Model(*form, denoiser, prepared.moments, plan.sampling, context, where).to("cpu").eval()
+    with step("learning the steps of the sampler"):
+        sampling, measured = _in_few_steps(plan, made)
+    return Fitted(made if sampling is plan.sampling else made.replace(sampling=sampling), record | measured)
+
+
+def _in_few_steps(plan: Plan, model: Model) -> tuple[Sampling, dict[str, Any]]:
+    """How the model draws, with its schedule learned if that was planned, and what was measured of it."""
+    planned, given = plan.sampling, plan.choice("sampling").given
+    if not planned.to_be_learned:
+        return planned, {}
+    tried = planned if given else planned.replace(steps=None)
+    found = learn_steps(model.diffusion, model.standardize.state_shape, tried, plan.prepared.seed)
+    if found is not None and (found.accurate or given):
+        return found.sampling, {"few_steps": {"distance": found.distance, "variance": found.variance}}
+    return planned.replace(schedule=DEFAULT_SCHEDULE) if given else unlearned(planned), {}
 
 
 def _measured(plan: Plan, trainer: Trainer, denoiser: DenoiserModule) -> _Losses:

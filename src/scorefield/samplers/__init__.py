@@ -7,10 +7,11 @@ from .base import AdaptiveSampler, Move, OneStepSampler, Sampler
 from .churn import Churn
 from .consistency import Consistency
 from .corrector import PredictorCorrector
-from .defaults import flow_sampling, sde_sampling
+from .defaults import few_steps_sampling, flow_sampling, sde_sampling, unlearned
 from .draw import sample, trajectory, trajectory_from
 from .exponential import ExponentialAdams
 from .latent import decode, encode, spherical_interpolation
+from .learned import LearnedSteps, learn_steps
 from .multistep import DPM, IPNDM, UniPC
 from .ode import DPM2S, DormandPrince, Heun
 from .resolution import finest_level, resolving, steps_for, variance_ratios
@@ -33,6 +34,7 @@ __all__ = [
     "ExponentialAdams",
     "Heun",
     "IPNDM",
+    "LearnedSteps",
     "Milstein",
     "Move",
     "OneStepSampler",
@@ -47,8 +49,10 @@ __all__ = [
     "annealed_langevin",
     "decode",
     "encode",
+    "few_steps_sampling",
     "flow_sampling",
     "finest_level",
+    "learn_steps",
     "resolving",
     "sample",
     "sde_sampling",
@@ -56,5 +60,6 @@ __all__ = [
     "steps_for",
     "trajectory",
     "trajectory_from",
+    "unlearned",
     "variance_ratios",
 ]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 
 from ..processes import Process
-from .multistep import DPM, UniPC
+from ..schedules import Learned
+from .multistep import DPM, IPNDM, UniPC
 from .sampling import Sampling
 
-__all__ = ["flow_sampling", "sde_sampling"]
+__all__ = ["few_steps_sampling", "flow_sampling", "sde_sampling", "unlearned"]
+
+FEW = 11  # steps and the last denoising: 12 evaluations
 
 _FACTOR = 1.5  # by which a step divides the level at most: no variance is 5 % off then
 
@@ -26,6 +29,37 @@ def flow_sampling(process: Process, least: int = 32) -> Sampling:
         (32, 38)
     """
     return Sampling(UniPC(3), _steps(process, least), process=process)
+
+
+def few_steps_sampling(process: Process) -> Sampling:
+    """The probability flow in few steps, once `learn_steps` has found where they must be.
+
+    Arguments:
+        process: The noise process.
+
+    Example:
+        >>> from scorefield.processes import EDM
+        >>> str(few_steps_sampling(EDM(0.01, 40.0)).replace(process=None))
+        'IPNDM(order=3, steps=11, schedule=Learned)'
+    """
+    return Sampling(IPNDM(3), FEW, Learned(fallback=_steps(process, 32)), process)
+
+
+def unlearned(sampling: Sampling) -> Sampling:
+    """How samples are drawn from another distribution than that whose schedule was learned: its posterior, say.
+
+    Arguments:
+        sampling: A complete sampling. Where its schedule was not learned it is returned as it is.
+
+    Example:
+        >>> from scorefield.processes import EDM
+        >>> str(unlearned(few_steps_sampling(EDM(0.01, 40.0))).replace(process=None))
+        'UniPC(steps=32)'
+    """
+    others = None if sampling.schedule is None else sampling.schedule.others
+    if others is None or sampling.process is None:
+        return sampling
+    return flow_sampling(sampling.process, others)
 
 
 def sde_sampling(process: Process, least: int = 24) -> Sampling:

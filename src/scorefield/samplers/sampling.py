@@ -97,8 +97,12 @@ class Sampling:
     def merged(self, default: Sampling) -> Sampling:
         """This one, with the parts of another where it has none.
 
-        A number of steps is not taken over by a sampler that chooses its own steps, nor next to a schedule that knows it.
+        A number of steps is not taken over by a sampler that chooses its own steps, nor next to a schedule that knows it. A
+        schedule that was learned is not taken over by another sampler: that takes `DEFAULT_SCHEDULE`, and its `others` steps.
         """
+        others = None if default.schedule is None else default.schedule.others
+        if others is not None and self.sampler not in (None, default.sampler):
+            default = replace(default, steps=others, schedule=None)
         schedule, steps = self.schedule or default.schedule, self.steps
         if steps is None and not (self.sampler is not None and self.sampler.adaptive):
             if self.schedule is None:
@@ -106,6 +110,11 @@ class Sampling:
             elif self.schedule.steps is None:
                 steps = default._known_steps
         return Sampling(self.sampler or default.sampler, steps, schedule, self.process or default.process)
+
+    @property
+    def to_be_learned(self) -> bool:
+        """Whether its schedule waits for a model, for which it is to be learned."""
+        return self.schedule is not None and self.schedule.to_be_learned
 
     @property
     def step_count(self) -> int:

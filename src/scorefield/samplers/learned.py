@@ -28,7 +28,7 @@ __all__ = ["LearnedSteps", "learn_steps"]
 _SAMPLES = 128  # trajectories that a density is learned from, and as many others that it is checked with
 _EXACT = 64  # steps of UniPC, whose ends are taken for exact
 _KNOTS, _ROUNDS, _DAMPINGS = 6, 6, 4
-_DISTANCE, _VARIANCE = 0.02, 0.05  # what is accepted, of standard deviations and of variances
+_DISTANCE, _VARIANCE = 0.01, 0.03  # what is accepted, of standard deviations and of variances
 _FAR = 0.1  # standard deviations, from which on a difference counts less: a trajectory that ends at another mode
 _THINNEST, _DIRECTIONS = 3.0, 14  # thinner than 3 smallest levels, the last denoising decides
 _FREE, _CALM = 0.015, 0.002  # error of a deviation that costs nothing; the cost of a density that is not uniform
@@ -52,7 +52,7 @@ class LearnedSteps:
 
     @property
     def accurate(self) -> bool:
-        """Whether both are small: below 0.02 and 5 %."""
+        """Whether both are small: below 0.01 and 3 %."""
         return self.distance <= _DISTANCE and self.variance <= _VARIANCE
 
 

@@ -24,7 +24,9 @@ from scorefield import samplers as s
 from scorefield.data import read
 from scorefield.fitting import split
 from scorefield.runs import Run
-from scorefield.schedules import Schedule, UniformTime
+from scorefield.schedules import ExplicitLevels, LogLevel, Schedule, UniformTime
+
+AROUND_ONE = ExplicitLevels((54.7, 22.0, 10.0, 5.5, 3.3, 2.1, 1.35, 0.85, 0.5, 0.27, 0.12, 0.03))
 
 # Name, sampler, evaluations per step, and schedule (uniform in time if None).
 SAMPLERS: list[tuple[str, s.Sampler, int, Schedule | None]] = [
@@ -39,6 +41,8 @@ SAMPLERS: list[tuple[str, s.Sampler, int, Schedule | None]] = [
     ("UniPC(3)", s.UniPC(3), 1, None),
     ("iPNDM(3)", s.IPNDM(3), 1, None),
     ("SDE-DPM++(2M)", s.DPM(2, eta=1.0), 1, None),
+    ("SDE-DPM++(2M), log level", s.DPM(2, eta=1.0), 1, LogLevel()),
+    ("SDE-DPM++(2M), levels around 1", s.DPM(2, eta=1.0), 1, AROUND_ONE),
     ("stochastic Heun", s.StochasticHeun(), 2, None),
     ("Heun with churn 10", s.Churn(10.0), 2, None),
 ]
@@ -92,7 +96,7 @@ def main() -> None:
         for name, sampler, cost, schedule in chosen:
             steps = round((evaluations - 1) / cost)
             key = f"{name} {evaluations} {options.count}"
-            if key in kept or steps < 1:
+            if key in kept or steps < 1 or (schedule is not None and schedule.steps not in (None, steps)):
                 continue
             start = time.perf_counter()
             drawn = model.sample(options.count, sampler=sampler, steps=steps, schedule=schedule or UniformTime())

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,15 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize(("page", "code"), PYTHON)
+LONG = {"conditional.md", "fast.md", "irregular.md", "samplers.md", "scores.md", "simulators.md"}
+"""Pages whose examples are in the slow suite."""
+
+
+def of_pages(examples: list[Any]) -> list[Any]:
+    return [pytest.param(*each, marks=[pytest.mark.slow] if each[0] in LONG else []) for each in examples]
+
+
+@pytest.mark.parametrize(("page", "code"), of_pages(PYTHON))
 def test_python(page: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(app, "_commands", dict(app._commands))  # an example adds a command
@@ -80,7 +89,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return made
 
 
-@pytest.mark.parametrize(("page", "commands"), COMMANDS)
+@pytest.mark.parametrize(("page", "commands"), of_pages(COMMANDS))
 def test_commands(
     page: str, commands: list[str], place: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -145,6 +145,15 @@ def test_a_run_that_its_watcher_interrupts_goes_on_to_the_same_bits(tmp_path, x,
     assert results(tmp_path / "a") == results(tmp_path / "b")
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C interrupts, also where the tests were started behind a shell's &, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_waits_for_the_end_of_the_step(tmp_path, finished):
     def watch(progress):
         if progress.step == 5:
@@ -172,6 +181,7 @@ def test_sigterm_does_what_it_would_have_done_after_the_state_is_kept(tmp_path):
     assert (tmp_path / "a" / "training.safetensors").is_file()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_second_ctrl_c_acts_at_once():
     with pytest.raises(KeyboardInterrupt), deferred_signals() as came:
         signal.raise_signal(signal.SIGINT)

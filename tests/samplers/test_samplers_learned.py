@@ -58,7 +58,7 @@ def test_a_density_that_makes_no_sense_is_refused(wrong):
 def test_few_steps_that_were_learned_end_where_many_do():
     diffusion = Diffusion(PROCESS, DATA, DATA.moments())
     found = learn_steps(diffusion, (2,), Sampling(IPNDM(3), process=PROCESS))
-    assert found is not None and found.accurate and found.sampling.steps == 11
+    assert found is not None and found.accurate and found.sampling.steps in (11, 15)
     rng = Samples(7, 0, 500)  # other samples
     exact = sample(diffusion, (500, 2), Sampling(UniPC(3), 64), rng)
 
@@ -76,7 +76,7 @@ def test_what_was_learned_keeps_thin_and_wide_directions():
     assert found is not None and found.accurate
     s = torch.logspace(math.log10(0.02), math.log10(3.0), 25, dtype=torch.float64)
     ratios = variance_ratios(found.sampling, s) * (1 + (0.005 / s) ** 2)  # without the last denoising
-    assert float((ratios - 1).abs().max()) < 0.05
+    assert float((ratios - 1).abs().max()) < 0.035
 
 
 def test_what_does_not_end_is_not_learned():

@@ -77,6 +77,7 @@ def test_channels_are_last_in_memory():
     assert torch.equal(Accelerated(UNet(1, 3, (16,)), channels_last=True)(signal, torch.ones(2)), 0 * signal)
 
 
+@pytest.mark.slow
 def test_a_model_holds_the_network_alone(compiled_by_python, tmp_path):
     settings = Training(steps=4, batch=8, compile=True, channels_last=True)
     model = fit(images(), network=NETWORK, training=settings, device="cpu")

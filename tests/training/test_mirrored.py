@@ -94,6 +94,7 @@ def test_moments_are_those_of_the_data_with_their_mirror_images():
     assert torch.allclose(one.covariance, other.covariance, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_model_draws_mirror_images_as_often_as_the_images():
     training = Training(steps=300, batch=16, evaluations=1)
     model = fit(halves(400), data=Data(mirror=1), network=Network(widths=(16,)), training=training, device="cpu")

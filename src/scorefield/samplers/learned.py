@@ -84,8 +84,8 @@ def learn_steps(
         >>> data = Mixture(means, torch.tensor([0.2, 0.2]).double(), torch.tensor([0.5, 0.5]).double())
         >>> process = EDM(0.01, 40.0)
         >>> found = learn_steps(Diffusion(process, data, data.moments()), (2,), Sampling(IPNDM(3), process=process))
-        >>> found.sampling.steps, found.accurate
-        (11, True)
+        >>> found.sampling.steps <= 23, found.accurate
+        (True, True)
     """
     sampler, process = sampling.sampler, sampling.process
     if sampler is None or process is None or not sampler.deterministic or sampler.adaptive:

@@ -67,7 +67,7 @@ def test_the_options_are_there(verb):
         assert {"--steps", "--schedule", "--process"} <= names and names & {"--sampler", "--samplers"}
 
 
-@pytest.mark.parametrize("verb", ["sample", "logprob", "posterior", "diagnose"])
+@pytest.mark.parametrize("verb", ["sample", "logprob", "posterior", pytest.param("diagnose", marks=pytest.mark.slow)])
 def test_a_context_that_is_missing_is_said(verb, place, tmp_path, capsys):
     """Where the contexts of held-out rows are no substitute; with a context the same words work."""
     assert cli(*words(verb, place, "needs", tmp_path)) == 1

@@ -177,6 +177,7 @@ def test_a_distillation_that_was_cut_off_goes_on_to_the_same_bits(folder, tmp_pa
         model.distill(tmp_path / "fast", steps=1, training=SHORT)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_distilled_is_compared_with_its_teacher(folder):
     run = Run(folder / "fast")
     assert teacher_of(run).path == folder / "run" and teacher_of(Run(folder / "run")) is None

@@ -77,7 +77,7 @@ def test_samples_of_the_exact_model_are_as_good_as_data(offset):
     assert found.twin.p_value > 0.01
 
 
-@pytest.mark.parametrize("offset", [0.0, 1e9])
+@pytest.mark.parametrize("offset", [pytest.param(0.0, marks=pytest.mark.slow), 1e9])
 def test_shifted_samples_are_found_out(offset):
     """Not by associations, which a shift leaves as they are."""
     found = evaluate(model_of(shifted(0.5), offset), data(1500, 0, offset), data(500, 1, offset), count=500, seed=2)

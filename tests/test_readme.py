@@ -38,7 +38,8 @@ COMMANDS = [
 ]
 
 
-LONG = {"conditional.md", "fast.md", "irregular.md", "samplers.md", "scores.md", "simulators.md"}
+LONG = {"conditional.md", "fast.md", "irregular.md", "likelihood.md", "posterior.md"}
+LONG |= {"samplers.md", "scores.md", "simulators.md", "tables.md"}
 """Pages whose examples are in the slow suite."""
 
 

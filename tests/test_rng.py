@@ -224,7 +224,7 @@ def test_steps_have_children():
         assert not torch.isclose(x, different).any()
 
 
-@pytest.mark.parametrize("seed", [-1, 2**70])
+@pytest.mark.parametrize("seed", [pytest.param(-1, marks=pytest.mark.slow), 2**70])
 def test_any_integer_is_a_seed(seed):
     """Also where NumPy, PyTorch and scikit-learn draw, which take fewer: units, first weights, metrics."""
     x = np.random.default_rng(0).lognormal(size=(120, 2))

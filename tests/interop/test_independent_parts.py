@@ -46,6 +46,7 @@ def test_alike_parts_are_found_as_often_as_the_level_says():
     assert found.count((4, False)) >= 59
 
 
+@pytest.mark.slow
 def test_the_likelihood_of_parts_is_the_better_one_and_exact(tmp_path):
     """θ given four independent measurements each: within 0.02 nats a number of the truth, as one by one; saved and loaded."""
     theta, x = measured(2000, 4, 0)

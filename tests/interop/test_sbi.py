@@ -37,7 +37,7 @@ def inference() -> SBI:
     return SBI(WIDE).append_simulations(*pairs(1500)).train(max_num_epochs=40)
 
 
-@pytest.mark.parametrize("method", ["nle", "npe", "sbi"])
+@pytest.mark.parametrize("method", [pytest.param("nle", marks=pytest.mark.slow), "npe", "sbi"])
 def test_the_posterior_of_a_gaussian_simulator(inference, method):
     """Mean, width and density, for two observations, one where chains are needed; what 1,500 simulations leave."""
     made = {"nle": inference.nle, "npe": inference.npe, "sbi": inference}[method]

@@ -77,7 +77,7 @@ def test_of_two_halves_of_the_same_data(draw, repeats):
 
 
 @pytest.mark.parametrize("repeats", REPEATS)
-@pytest.mark.parametrize("draw", [images, fields])
+@pytest.mark.parametrize("draw", [fields, pytest.param(images, marks=pytest.mark.slow)])
 def test_of_fields(draw, repeats):
     found = defaultdict(list)
     for seed in range(repeats):

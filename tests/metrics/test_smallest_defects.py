@@ -48,7 +48,9 @@ CASES = [("mean", gaussian), ("wide", gaussian), ("narrow", gaussian), ("lost", 
 CASES += [("mean", heavy_tailed), ("lost", heavy_tailed)]
 
 
-@pytest.mark.parametrize(("kind", "draw"), CASES)
+@pytest.mark.parametrize(
+    ("kind", "draw"), [*CASES[::2], *(pytest.param(*c, marks=pytest.mark.slow) for c in CASES[1::2])]
+)
 @pytest.mark.parametrize("m", [pytest.param(100, marks=pytest.mark.slow), 1000])
 def test_the_stated_size_is_found_and_a_third_is_not(kind, draw, m):
     known = smallest_defects(draw(np.random.default_rng(1), 1000), 1000, [m], TESTS)

@@ -22,7 +22,9 @@ TINY = ["--steps", "5", "--batch", "16", "--evaluations", "1", "--widths", "8", 
 NUMBERS = pytest.param(3, id="numbers", marks=pytest.mark.slow)
 MIXED = pytest.param(len(NAMES), id="mixed")
 PAGES = [
-    pytest.param(*size.values, verb, id=f"{size.id}-{verb}", marks=size.marks)
+    pytest.param(
+        *size.values, verb, id=f"{size.id}-{verb}", marks=size.marks if verb == "report" else [pytest.mark.slow]
+    )
     for verb in ("report", "compare", "diagnose", "evaluate")
     for size in ((NUMBERS,) if verb == "diagnose" else (NUMBERS, MIXED))  # its picture has no names of columns
 ]

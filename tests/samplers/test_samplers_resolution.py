@@ -97,7 +97,7 @@ def test_the_table_has_every_sampler_with_its_default_arguments():
     assert defaults == {kind for kind in own if not kind.consistency}  # which have no steps to resolve anything
 
 
-@pytest.mark.parametrize("name", FIXED)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (i % 2)) for i, n in enumerate(FIXED)])
 def test_variances_with_32_steps_are_those_of_the_table(name):
     """Every process, covariances of condition numbers up to 10⁶."""
     low, high, _ = ROWS[name]

@@ -42,7 +42,12 @@ def compiled_by_python(monkeypatch):
 
 @pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    "changes", [{"channels_last": True}, {"compile": True}, {"compile": True, "channels_last": True}]
+    "changes",
+    [
+        {"channels_last": True},
+        pytest.param({"compile": True}, marks=pytest.mark.slow),
+        {"compile": True, "channels_last": True},
+    ],
 )
 def test_losses_are_the_same(compiled_by_python, changes, precision):
     assert np.allclose(losses(**changes, precision=precision), losses(), rtol=TOLERANCE[precision])

@@ -1,4 +1,4 @@
-"""Vectors in 12 evaluations: the default, whose steps are learned for the model, next to more steps and to others of as few.
+"""Vectors in 12 to 24 evaluations, where steps are learned for the model, next to the default and to others of as few.
 
     python benchmarks/learned_steps.py modes helix moons mixture checkerboard magic.csv [--count 10000]
 
@@ -68,14 +68,14 @@ def kept(model: scorefield.Model, sampling: Sampling) -> str:
     return f"{float(ratios.min()):.3f} to {float(ratios.max()):.3f}"
 
 
-def compare(model: scorefield.Model, real: np.ndarray, count: int) -> None:
+def compare(model: scorefield.Model, learned: Sampling, real: np.ndarray, count: int) -> None:
     usual = Sampling(UniPC(3), 32)
     ways = {
         "UniPC(3), 33": usual,
         "UniPC(3), 12": Sampling(UniPC(3), 11),
         "iPNDM(3), 12": Sampling(IPNDM(3), 11, LogLevel()),
     }
-    ways[f"default, {model.steps + 1}"] = model.sampling
+    ways[f"learned, {learned.steps + 1}"] = learned  # type: ignore[operator]  # which has steps
     exact = np.asarray(model.sample(count, seed=1, sampler=Sampling(UniPC(3), 64)), dtype=float)
     for name, sampling in ways.items():
         start = time.process_time()
@@ -109,10 +109,13 @@ def main() -> None:
             real, other = make(options.count, 9), make(options.count, 11)
         print(f"{name}: {time.process_time() - start:.1f} CPU s, {model.sampling.replace(process=None)}")
         start = time.process_time()
-        learn_steps(model.diffusion, model.standardize.state_shape, Sampling(IPNDM(3), process=model.process))
+        state = model.diffusion, model.standardize.state_shape
+        found = learn_steps(*state, Sampling(IPNDM(3), process=model.process))
+        if found is None:
+            raise SystemExit(f"{name}: a trajectory is not finite")
         print(f"  learning the steps {time.process_time() - start:.2f} CPU s")
         print(f"  floor of energy {1000 * energy_distance(other, real, maximum=LARGEST):.2f}")
-        compare(model, real, options.count)
+        compare(model, found.sampling, real, options.count)
 
 
 if __name__ == "__main__":

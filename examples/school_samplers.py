@@ -6,7 +6,7 @@ The toy problems of the USC summer school import it; it has no command line.
   a = 1e-6 at the smallest, which is σ²: a step so long that point-like data end with variance 2 σ²; no final denoising
 - the same levels with the step that is best for point-like data over all levels
 - levels and step chosen from the data by `noise-levels`, with a final denoising
-- the default for vectors, the probability flow in as many steps as 1 % of accuracy takes, where they must be
+- the default for vectors, the probability flow by UniPC(3) in 32 steps
 """
 
 from __future__ import annotations

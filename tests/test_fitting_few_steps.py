@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 import scorefield
-from scorefield.fitting import planning
 from scorefield.measurement import Linear, Measurement
 from scorefield.runs import Run
 from scorefield.samplers import Heun, UniPC
@@ -19,10 +18,9 @@ def x():
 
 @pytest.fixture(scope="module")
 def model(x, tmp_path_factory):
-    """A model whose schedule was learned although its fit was short."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(planning, "_LONG", 100)
-        return scorefield.fit(x, tmp_path_factory.mktemp("few") / "run", steps=100, network=SMALL)
+    """A model whose schedule was learned, as it was asked for."""
+    run = tmp_path_factory.mktemp("few") / "run"
+    return scorefield.fit(x, run, steps=100, network=SMALL, sampler="ipndm(steps=11, schedule=learned)")
 
 
 def test_a_fit_of_vectors_learns_where_its_steps_must_be(model):
@@ -43,9 +41,10 @@ def test_the_posteriors_of_such_a_model_are_drawn_as_before(model):
     assert (given.sampler, given.steps, given.schedule) == (UniPC(3), 32, DEFAULT_SCHEDULE)
 
 
-def test_short_fits_and_those_with_context_take_more_steps(x):
+def test_a_schedule_is_learned_where_it_is_asked_for_alone(x):
     assert scorefield.fit(x, steps=2, network=SMALL).sampler == UniPC(3)
-    assert scorefield.fit(x[:, :2], context=x[:, 2:], minutes=0.001, network=SMALL).sampler == UniPC(3)
+    with pytest.raises(ValueError, match="a schedule is learned for a deterministic sampler"):
+        scorefield.fit(x[:, :2], context=x[:, 2:], steps=2, network=SMALL, sampler="ipndm(steps=11, schedule=learned)")
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from ..known_readings import layouts
 from ..metrics import loss_gap, means_of
 from ..model import Model
 from ..progress import mapped, parts
-from ..samplers import Sampling, learn_steps, unlearned
+from ..samplers import Sampling, learn_steps
 from ..schedules import DEFAULT_SCHEDULE
 from ..training import Trainer, compile_failure, losses_by_level, parts_of, plain
 from .blending import blended
@@ -133,15 +133,14 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
 
 
 def _in_few_steps(plan: Plan, model: Model) -> tuple[Sampling, dict[str, Any]]:
-    """How the model draws, with its schedule learned if that was planned, and what was measured of it."""
-    planned, given = plan.sampling, plan.choice("sampling").given
+    """How the model draws, with its schedule learned if that was asked for, and what was measured of it."""
+    planned = plan.sampling
     if not planned.to_be_learned:
         return planned, {}
-    tried = planned if given else planned.replace(steps=None)
-    found = learn_steps(model.diffusion, model.standardize.state_shape, tried, plan.prepared.seed)
-    if found is not None and (found.accurate or given):
-        return found.sampling, {"few_steps": {"distance": found.distance, "variance": found.variance}}
-    return planned.replace(schedule=DEFAULT_SCHEDULE) if given else unlearned(planned), {}
+    found = learn_steps(model.diffusion, model.standardize.state_shape, planned, plan.prepared.seed)
+    if found is None:
+        return planned.replace(schedule=DEFAULT_SCHEDULE), {}
+    return found.sampling, {"few_steps": {"distance": found.distance, "variance": found.variance}}
 
 
 def _measured(plan: Plan, trainer: Trainer, denoiser: DenoiserModule) -> _Losses:

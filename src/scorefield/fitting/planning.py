@@ -34,7 +34,6 @@ __all__ = ["Plan", "plan", "training_levels"]
 
 _DISTANCES = 2e11  # multiplications that the largest distance between data is worth; beyond, it is known within bounds
 _FEWEST, _MOST, _NARROW = 40, 5000, 20  # rows, and columns, for which a mixture of Gaussians is fitted, too
-_LONG = 2000  # steps, of which learning a schedule costs a tenth at most
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def plan(prepared: Prepared, options: Options | None = None, hardware: Hardware 
     training, of_training, growth = resolve_training(*asked)
     growth = growth if options.growth is None else options.growth
     network, of_network = _network(prepared, options.network, levels, growth)
-    sampling, of_sampling = _sampling(prepared, process, training, wish)
+    sampling, of_sampling = _sampling(prepared, process, wish)
     parts = (process, parametrization, objective, network, training, sampling, device)
     choices = (*prepared.choices, of_network, of_process, of_parametrization, of_objective, *of_training, of_sampling)
     with part(0.7, 1):
@@ -225,28 +224,22 @@ def _objective(
     return given, Choice("objective", type(given).__name__, GIVEN)
 
 
-def _sampling(
-    prepared: Prepared, process: Process, training: Training, given: Sampling | None
-) -> tuple[Sampling, Choice]:
+def _sampling(prepared: Prepared, process: Process, given: Sampling | None) -> tuple[Sampling, Choice]:
     """The probability flow for vectors, the reverse SDE for others (docs/samplers.md has what was measured)."""
     plain = prepared.units.variables is None and prepared.context is None
     if prepared.units.variables is not None and prepared.units.variables.levels:
         usual = sde_sampling(process, 64)
         reason = "the reverse SDE, for categories: it forgets errors of the network, and short steps keep their shares"
-    elif prepared.vectors and plain and (training.steps is None or training.steps >= _LONG):
-        usual = few_steps_sampling(process)
-        reason = (
-            "the probability flow, for vectors; after training it is learned where steps must be, and if that is enough"
-        )
     elif prepared.vectors:
         usual = flow_sampling(process)
         reason = "the probability flow, for vectors; thin directions get as many steps as wide ones"
     else:
         usual = sde_sampling(process)
         reason = "the reverse SDE, for grids: it forgets errors of the network"
-    chosen = usual if given is None else given.merged(usual)
     if given is not None and given.to_be_learned:
-        _check_learnable(chosen, plain)
+        usual = few_steps_sampling(process)
+        _check_learnable(given.merged(usual), plain)
+    chosen = usual if given is None else given.merged(usual)
     return chosen, Choice("sampling", str(chosen.replace(process=None)), reason if given is None else GIVEN)
 
 

@@ -17,6 +17,7 @@ __all__ = ["Batches", "Feed"]
 
 _KEPT = 2**30  # bytes of standardized data that are kept ready in memory, at most
 _PART = 0.25  # of the memory of a GPU, instead
+_CHUNK = 8192  # rows that are made ready at once
 
 
 class Batches(Protocol):
@@ -87,8 +88,18 @@ class Feed:
         wide = rows.dtype.itemsize > 2 and rows.dtype != torch.float32  # digits that a large offset may need
         self._type = torch.float64 if wide else torch.float32
         keeps = size <= _room(self.device)
-        self._kept = torch.cat([self._ready(x) for x in rows.chunks(8192, self._type)]) if keeps else None
+        self._kept = self._all() if keeps else None
         self._prefetched = None if keeps else _Prefetching(self._read)
+
+    def _all(self) -> Tensor:
+        """All rows as they are kept, in memory for them alone."""
+        found = torch.empty(0)
+        for start, x in zip(range(0, len(self.rows), _CHUNK), self.rows.chunks(_CHUNK, self._type)):
+            ready = self._ready(x)
+            if start == 0:
+                found = ready.new_empty(len(self.rows), *ready.shape[1:])
+            found[start : start + len(ready)] = ready
+        return found
 
     def _ready(self, x: Tensor) -> Tensor:
         """Rows as they are kept: states, unless these change with the place in a cell."""

@@ -26,7 +26,7 @@ def model(x, tmp_path_factory):
 def test_a_fit_of_vectors_learns_where_its_steps_must_be(model):
     assert model.steps == 11 and not model.sampling.to_be_learned
     found = Run(model.about["run"]).read("fit.json")["few_steps"]
-    assert found["distance"] < 0.01 and found["variance"] < 0.03
+    assert found["distance"] < 0.01 and found["variance"] < 0.04
     read = scorefield.load(model.about["run"])
     assert read.sampling == model.sampling and np.array_equal(read.sample(5), model.sample(5))
     converged = model.sample(300, sampler="unipc(steps=48)")

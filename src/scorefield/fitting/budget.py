@@ -108,12 +108,10 @@ def resolve_training(
         what = f"reference_batch={training.reference_batch} averages the targets of denoising score matching"
         raise ValueError(f"{what}, and {type(objective).__name__} has no targets: leave it out")
     start = training if prepared.context is None else replace(training, reference_batch=0)
-    known, wish = (
-        (hardware or Hardware.of(device), len(prepared.split.train), not prepared.vectors),
-        network or Network(),
-    )
-    ours = isinstance(wish, Network)
-    found = _Resolving(start, *known, isinstance(wish, Network) and wish.widths is None and prepared.layouts is None)
+    wish = Network() if network is None else network
+    ours, open_width = isinstance(wish, Network), isinstance(wish, Network) and wish.widths is None
+    known = (hardware or Hardware.of(device), len(prepared.split.train), not prepared.vectors)
+    found = _Resolving(start, *known, open_width and prepared.layouts is None)
     if found.unbounded and len(prepared.split.held_out) >= _ENOUGH:
         found.take("end_early", True, "the default budget; measured on enough held-out rows")
     if prepared.layouts is not None:
@@ -213,9 +211,7 @@ def _take_for_many_columns(found: _Resolving) -> None:
     """The budget, the batch and the learning rates for vectors of many numbers."""
     found.width_factor = 0.5
     if found.unbounded:
-        found.take(
-            "steps", _MUON_STEPS, "the default for many columns, by Muon: as good as many times as many by AdamW"
-        )
+        found.take("steps", _MUON_STEPS, "the default for many columns, by Muon, which needs fewer steps than AdamW")
     found.take("batch", _FILLED, "large: what Muon adds to a step is the same for any batch")
     found.take_rate(1.5e-3, "that of AdamW for biases and the outermost layers")
     found.take("muon_learning_rate", 0.01, "that of Muon for the matrices inside, which pays for many columns")

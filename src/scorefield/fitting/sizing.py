@@ -16,9 +16,7 @@ _GRIDS, _ROWS = 6_000, 50_000  # examples that a network of the size of referenc
 _MOST = 8.0  # times the width
 _NUMBERS = 2**21  # in a batch of grids on a GPU, which is then busy
 _LARGEST = 512  # batches
-_BYTES = (
-    4000  # that a step keeps for each number of a grid, of a network nearly three times as wide as that of reference
-)
+_BYTES = 4000  # that a step keeps for each number of a grid, in a network three times as wide as that of reference
 _WORTH = 5.0  # minutes, or as many examples of grids: compiling takes one or two
 
 

@@ -25,10 +25,7 @@ _TABLES = ((2_000, 128, 2), (10_000, 192, 3), (math.inf, 256, 3))  # below this 
 _TOKENS = ((2_000, 32, 2), (10_000, 48, 3), (math.inf, 64, 3))  # the same with attention
 _HEADS = 4  # of attention
 _VECTOR_PERIODS = (4.0, 2.0, 1.0, 0.5, 0.25)
-_TOP, _MULTIPLE = (
-    48,
-    16,
-)  # the features of the finest scale of grids; those of larger networks are multiples, for groups
+_TOP, _MULTIPLE = 48, 16  # features of the finest scale of grids; what those of larger networks are multiples of
 _DEEP = 2.0  # from this growth on, networks for grids have two blocks per scale, which cost as much as 5/3 of one
 
 

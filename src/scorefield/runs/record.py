@@ -24,11 +24,7 @@ from .folder import Run
 
 __all__ = ["asked", "check_same", "chosen", "fingerprint", "packages", "resumed"]
 
-_CHOSEN = (
-    "compile",
-    "channels_last",
-    "end_early",
-)  # settings that were off by default before networks grew with the budget
+_CHOSEN = ("compile", "channels_last", "end_early")  # off by default before networks grew with the budget
 _PARTS = ("process", "objective", "parametrization", "sampling")  # of a plan, recorded where the user gave them
 
 

@@ -20,8 +20,8 @@ demo: $(READY)  ## handwritten digits: fitted, sampled, evaluated, reported
 	$(BIN)/scorefield report demo/run
 	@echo "Look at demo/run/report.html"
 
-test: lint  ## everything that must always hold
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+test: lint  ## everything that must always hold; bytecode is kept, as tests start many processes
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 test-slow: $(READY)  ## what takes longer than the suite allows
 	$(BIN)/python -m pytest -m slow --timeout 3600

@@ -11,7 +11,7 @@ import torch
 from scorefield import checkpoint
 from scorefield.nn import ConditionalMixture
 from scorefield.rng import Samples, torch_seeded
-from scorefield.training import train_density
+from scorefield.training import DensityTraining, train_density
 
 
 def made(features: int, context: int, **sizes: int) -> ConditionalMixture:
@@ -134,3 +134,25 @@ def test_what_training_does_not_improve_stays():
     found = train_density(density, x[500:], c[500:], (x[:500], c[:500]), steps=300, learning_rate=0.3)
     assert all(torch.equal(a, b) for a, b in zip(start, density.parameters()))
     assert found == float(density.log_prob(x[:500], c[:500]).mean())
+
+
+def test_training_in_pieces_is_training_as_a_whole():
+    rng = torch.Generator().manual_seed(3)
+    c = torch.randn(300, 1, generator=rng)
+    x = c.abs() + 0.1 * torch.randn(300, 1, generator=rng)
+    whole, pieces = (make_small(x, c) for _ in range(2))
+    how = (x, c, (x[:100], c[:100]), 60)
+    found = train_density(whole, *how)
+    training = DensityTraining(pieces, *how)
+    for share in (0.1, 0.35, 0.4):
+        training.run(share)
+        assert training.step == round(60 * share)
+    assert training.finish() == found == float(pieces.log_prob(x[:100], c[:100]).mean())
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), pieces.parameters()))
+
+
+def make_small(x: torch.Tensor, c: torch.Tensor) -> ConditionalMixture:
+    with torch_seeded(0):
+        density = ConditionalMixture(1, 1, components=2, members=2, width=16)
+    density.start_at(x, c)
+    return density

@@ -14,7 +14,7 @@ from ..context import Context
 from ..nn import ConditionalMixture
 from ..progress import part
 from ..rng import Samples, torch_seeded
-from ..training import train_density
+from ..training import DensityTraining
 from ..units import ColumnMap, ColumnUnits
 from .simulations import positive_part
 
@@ -26,6 +26,9 @@ _PLACES = 8  # in the cell of a whole number, over which the density is averaged
 _DECADES = 1.5  # of positive values, from which on their logarithms are learned
 _WAVES, _ROWS = 256, 10  # random features of the regression, at most; and rows for each
 _PILOT = 0.2  # of the steps, by which kinds of likelihoods are compared
+_HEATS = (0.2, 0.4, 1.0)  # of the steps of a race: after each, a rival is given up that is behind for sure
+_BEHIND, _SURE = 0.1, 2.0  # nats, and standard errors of the difference
+_FEW, _SMALL, _BATCH = 2_000, 128, 256  # rows up to which a step takes the smaller batch
 _STEPS, _MORE = 10_000, 40.0  # of training, at most; and by the square root of the number of simulations
 
 
@@ -134,7 +137,7 @@ def fit_mixture_likelihood(
     bounds: tuple[Tensor, Tensor],
     held_out: int,
     seed: int = 0,
-    batch: int = 256,
+    batch: int | None = None,
     epochs: float | None = None,
     pilot: bool = False,
 ) -> tuple[MixtureLikelihood, str]:
@@ -146,7 +149,7 @@ def fit_mixture_likelihood(
         bounds: The bounds of the parameters.
         held_out: How many rows, the first ones, decide when to stop, and how many Gaussians there are.
         seed: The seed of first weights, batches and places in cells.
-        batch: How many observations a step takes.
+        batch: How many observations a step takes; None: as their number asks for.
         epochs: How often all of them are passed at most.
         pilot: Whether a short training of one Gaussian is enough, as to compare likelihoods of different kinds.
 
@@ -165,7 +168,7 @@ def fit_mixture_likelihood(
 
 
 def fit_mixture(
-    x: Tensor, context: Tensor, held_out: int, seed: int = 0, batch: int = 256, epochs: float | None = None
+    x: Tensor, context: Tensor, held_out: int, seed: int = 0, batch: int | None = None, epochs: float | None = None
 ) -> tuple[ConditionalMixture, str]:
     """Learns the distribution of rows in standard units, `(N, n)`, given contexts `(N, size)`: of one Gaussian and of eight
     around a linear regression, what gives the first `held_out` rows a higher density.
@@ -184,33 +187,47 @@ class _Fitting:
     context: Tensor
     held_out: int
     seed: int
-    batch: int
+    batch: int | None
     epochs: float | None
 
     def __post_init__(self) -> None:
-        if self.batch < 1 or (self.epochs is not None and not self.epochs > 0):
+        if self.size < 1 or (self.epochs is not None and not self.epochs > 0):
             need = "training_batch_size >= 1 and max_num_epochs > 0"
             raise ValueError(f"training needs {need}, got {self.batch} and {self.epochs}")
+
+    @property
+    def size(self) -> int:
+        """The batch size."""
+        return (_SMALL if len(self.x) <= _FEW else _BATCH) if self.batch is None else self.batch
+
+    @property
+    def steps(self) -> float:
+        """How many steps are made at most."""
+        some = min(_STEPS, _MORE * len(self.x) ** 0.5)
+        return some if self.epochs is None else self.epochs * len(self.x) / self.size
 
     def pilot(self, waves: int = 0) -> tuple[ConditionalMixture, str]:
         """One Gaussian around a linear regression, or a smooth one of so many random features, after a short training."""
         tried = [self._attempt(_COMPONENTS[0], 0, _PILOT)]
         if waves:
             tried += [self._attempt(_COMPONENTS[0], waves, _PILOT)]
-        return self._kept([found for found in tried if found is not None])
+        found = [each for each in tried if each is not None]
+        for each in found:
+            each.training.finish()
+        return self._kept(found)
 
     def best(self, waves: int = 0) -> tuple[ConditionalMixture, str]:
         """One Gaussian or several, around the regression of the better pilot if there are two."""
         with part(0, 0.2):
             waves = self.pilot(waves)[0].waves if waves else 0
-        tried = []
-        for i, components in enumerate(_COMPONENTS):
-            with part(0.2 + 0.4 * i, 0.6 + 0.4 * i):
-                tried.append(self._attempt(components, waves))
-        return self._kept([found for found in tried if found is not None])
+        tried = [self._attempt(components, waves) for components in _COMPONENTS]
+        found = [each for each in tried if each is not None]
+        with part(0.2, 1):
+            _race(found).training.finish()
+        return self._kept(found)
 
-    def _attempt(self, components: int, waves: int, share: float = 1.0) -> tuple[float, str, ConditionalMixture] | None:
-        """A mixture, its held-out log-density and its name; None if its regression is linear, though it might have bent."""
+    def _attempt(self, components: int, waves: int, share: float = 1.0) -> _Attempt | None:
+        """A mixture that is to be trained; None if its regression is linear, though it might have bent."""
         rest = self.x[self.held_out :], self.context[self.held_out :]
         judged = self.x[: self.held_out], self.context[: self.held_out]
         with torch_seeded(self.seed):
@@ -218,15 +235,43 @@ class _Fitting:
         mixture.start_at(*rest)
         if waves and not mixture.regression.bends:
             return None
-        steps = (
-            min(_STEPS, _MORE * len(self.x) ** 0.5) if self.epochs is None else self.epochs * len(self.x) / self.batch
-        )
-        steps = max(1, round(share * steps))
-        value = train_density(mixture, *rest, judged, steps, batch=self.batch, seed=self.seed)
         name = f"{components} Gaussian{'s' * (components > 1)} around a {'smooth' if waves else 'linear'} regression"
-        return value, name, mixture.eval().requires_grad_(False)
+        steps = max(1, round(share * self.steps))
+        training = DensityTraining(mixture, *rest, judged, steps, batch=self.size, seed=self.seed)
+        return _Attempt(mixture, training, name)
 
-    def _kept(self, tried: list[tuple[float, str, ConditionalMixture]]) -> tuple[ConditionalMixture, str]:
-        best = max(tried, key=lambda found: found[0])
-        held = ", ".join(f"{value:.3f} by {name}" for value, name, _ in tried)
-        return best[2], f"mean log-density of {self.held_out:,} held-out rows: {held}; kept: {best[1]}"
+    def _kept(self, tried: list[_Attempt]) -> tuple[ConditionalMixture, str]:
+        best = max(tried, key=lambda each: float(each.training.values.mean()))
+        held = ", ".join(f"{each.training.values.mean():.3f} by {each.name}" for each in tried)
+        said = f"mean log-density of {self.held_out:,} held-out rows: {held}; kept: {best.name}"
+        return best.mixture.eval().requires_grad_(False), said
+
+
+@dataclass
+class _Attempt:
+    """A mixture, its training, and what it is called."""
+
+    mixture: ConditionalMixture
+    training: DensityTraining
+    name: str
+
+
+def _race(rivals: list[_Attempt]) -> _Attempt:
+    """The best rival, trained to the end, as are all that were not far behind it on the same held-out rows.
+
+    What is a little better early may be worse in the end: many Gaussians of few rows overfit late.
+    """
+    running = rivals
+    for share in _HEATS:
+        for i, each in enumerate(running):
+            with part(i / len(running), (i + 1) / len(running)):
+                each.training.run(share)
+        leader = max(running, key=lambda each: float(each.training.values.mean()))
+        running = [each for each in running if not _behind(each.training.values - leader.training.values)]
+    return leader
+
+
+def _behind(gain: Tensor) -> bool:
+    """Whether a log-density is lower than another by much, and for sure."""
+    error = float(gain.std()) / math.sqrt(len(gain))
+    return float(gain.mean()) < -max(_BEHIND, _SURE * error)

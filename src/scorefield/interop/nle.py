@@ -184,7 +184,7 @@ class NLE(Simulations):
         network: Network | None = None,
         seed: int = 0,
         device: str = "auto",
-        training_batch_size: int = 256,
+        training_batch_size: int | None = None,
         max_num_epochs: float | None = None,
         show_train_summary: bool = False,
     ) -> AnyLikelihood:
@@ -201,7 +201,7 @@ class NLE(Simulations):
             network: What network to build for it.
             seed: The seed of everything that is random.
             device: Where the diffusion model is trained: "auto", "cpu", "cuda", …
-            training_batch_size: How many observations a step of a mixture takes.
+            training_batch_size: How many observations a step of a mixture takes; None: 128 of up to 2,000 rows, 256 of more.
             max_num_epochs: How often a mixture passes all of them at most; by default as their number asks for.
             show_train_summary: Whether what was learned is printed.
 
@@ -239,7 +239,7 @@ def _by_parts(
     bounds: tuple[Tensor, Tensor],
     held_out: int,
     seed: int,
-    batch: int,
+    batch: int | None,
     epochs: float | None,
 ) -> tuple[MixtureLikelihood | IndependentParts, str]:
     """The likelihood of an observation; where it looks like independent parts, theirs, if held-out observations say so."""
@@ -274,7 +274,7 @@ def _by_diffusion(theta: Tensor, x: Tensor, out: int, wish: Options) -> tuple[Le
         gaussian = ConditionalGaussian(observed.shape[1], given.shape[1] - 1)
     steps = how.steps or int(min(_STEPS, 100 * len(observed) ** 0.5))
     held_out = observed[:out], given[:out, :-1]
-    train_density(gaussian, observed[out:], given[out:, :-1], held_out, steps, _RATE, seed=seed)
+    train_density(gaussian, observed[out:], given[out:, :-1], held_out, steps, learning_rate=_RATE, seed=seed)
     with torch.no_grad():
         z = gaussian.eval().requires_grad_(False)(observed, given[:, :-1])[0].double()
     model = train(plan(prepare(z[out:].float().numpy(), wish, theta[out:].numpy()), wish)).model

@@ -104,7 +104,7 @@ class NPE(Simulations):
         self,
         *,
         seed: int = 0,
-        training_batch_size: int = 256,
+        training_batch_size: int | None = None,
         max_num_epochs: float | None = None,
         show_train_summary: bool = False,
     ) -> LearnedPosterior:
@@ -112,7 +112,7 @@ class NPE(Simulations):
 
         Arguments:
             seed: The seed of everything that is random.
-            training_batch_size: How many simulations a step takes.
+            training_batch_size: How many simulations a step takes; None: 128 of up to 2,000 rows, 256 of more.
             max_num_epochs: How often all of them are passed at most; by default as their number asks for.
             show_train_summary: Whether what was learned is printed.
 

@@ -131,7 +131,7 @@ class SBI(Simulations):
         self,
         *,
         seed: int = 0,
-        training_batch_size: int = 256,
+        training_batch_size: int | None = None,
         max_num_epochs: float | None = None,
         show_train_summary: bool = False,
     ) -> Self:
@@ -139,7 +139,7 @@ class SBI(Simulations):
 
         Arguments:
             seed: The seed of everything that is random.
-            training_batch_size: How many simulations a step takes.
+            training_batch_size: How many simulations a step takes; None: 128 of up to 2,000 rows, 256 of more.
             max_num_epochs: How often all of them are passed at most; by default as their number asks for.
             show_train_summary: Whether what was learned is printed, and why the method was chosen.
 

@@ -49,6 +49,8 @@ class ConditionalMixture(nn.Module):
     """
 
     root: Tensor
+    row: Tensor
+    column: Tensor
 
     def __init__(
         self,
@@ -75,6 +77,11 @@ class ConditionalMixture(nn.Module):
         self.last = _Linear(members, width, features + components * (1 + 2 * features + self.below))
         self.regression = SmoothRegression(context, features, waves)
         self.register_buffer("root", torch.eye(features))
+        row, column = torch.eye(features)[:, torch.tril_indices(features, features, -1)].unbind(1)
+        self.register_buffer(
+            "row", row.mT.contiguous(), persistent=False
+        )  # of the numbers below the diagonal, as corners
+        self.register_buffer("column", column, persistent=False)
         with torch.no_grad():
             self.last.weight.mul_(_SPREAD if components > 1 else 0.0)  # one Gaussian starts at the regression itself
             self.last.bias.zero_()
@@ -132,7 +139,7 @@ class ConditionalMixture(nn.Module):
         r = torch.linalg.solve_triangular(self.root, residual.flatten(0, -2).mT, upper=False).mT.reshape(residual.shape)
         z = (r[..., None, :] - means) * torch.exp(-log_std)
         if self.below:
-            z = (self._whiten(below, log_std) @ z[..., None])[..., 0]
+            z = z + (z @ self.column * below) @ self.row
         inner = -log_std.sum(-1) - z.square().sum(-1) / 2 - self.features * math.log(2 * math.pi) / 2
         found: Tensor = torch.logsumexp(weight + inner, -1) - self.root.diagonal().log().sum()
         return found

@@ -4,7 +4,7 @@ from .accelerated import Accelerated, compile_failure, plain
 from .announcing import Announcer
 from .average import PowerAverage, exponent
 from .classifier import train_classifier
-from .density import ConditionalDensity, train_density
+from .density import ConditionalDensity, DensityTraining, train_density
 from .feed import Batches, Feed
 from .flat import Flat
 from .held_out import held_out_losses, losses_by_level, parts_of
@@ -17,6 +17,7 @@ __all__ = [
     "Announcer",
     "Batches",
     "ConditionalDensity",
+    "DensityTraining",
     "Feed",
     "Flat",
     "Mirrored",

@@ -57,7 +57,12 @@ def test_no_other_verb_computes():
 
 
 @pytest.mark.parametrize(
-    "verb", [["evaluate", "-n", "60"], ["diagnose"], ["compare", "-n", "40", "--samplers", "ddim(steps=2)"]]
+    "verb",
+    [
+        ["evaluate", "-n", "60"],
+        pytest.param(["diagnose"], marks=pytest.mark.slow),
+        ["compare", "-n", "40", "--samplers", "ddim(steps=2)"],
+    ],
 )
 def test_a_gpu_is_taken_unless_another_device_is_asked_for(run, moved, verb):
     assert main([verb[0], str(run), *verb[1:]]) == 0

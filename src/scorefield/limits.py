@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -12,6 +14,9 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 __all__ = ["BoundedTensors", "check_storage"]
 
+_JOINING = {torch.ops.aten.cat, torch.ops.aten.stack, torch.ops.aten.all, torch.ops.aten.any}  # no more than is given
+_EACH = {torch.ops.aten.allclose, torch.ops.aten.normal_}  # done to each number, though not marked so
+_WIDE = 8  # bytes of a number, which may be wider than those that it is made of
 _MOST_VALUES = 100_000  # that a checkpoint of other code holds, apart from the numbers in its tensors
 
 
@@ -40,6 +45,11 @@ class BoundedTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.bytes, self.operations = bytes, operations
         self.made = self.run = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Of PyTorch: whether its compiler is imported, which takes over a second, to keep out of what is never compiled."""
+        return False
+
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
@@ -54,8 +64,32 @@ class BoundedTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **given)
 
 
-def _new_bytes(func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> int:
-    """How many bytes an operation would allocate; 0 where only its values tell."""
+def _new_bytes(func: Any, args: Any, kwargs: dict[str, Any]) -> int:
+    """How many bytes an operation would allocate, or a little more; 0 where only its values tell.
+
+    Of what is common the size is known without the meta device, whose operations import PyTorch's compiler: over a second.
+    """
+    given = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
+    if not given:
+        return _on_meta(func, args, kwargs)
+    if func.overloadpacket in _JOINING:
+        return sum(each.numel() * max(each.element_size(), _WIDE) for each in given)
+    if torch.Tag.pointwise in func.tags or func.overloadpacket in _EACH:
+        return 0 if func._schema.is_mutable else _broadcast(given)
+    return _on_meta(func, args, kwargs)
+
+
+def _broadcast(given: list[Tensor]) -> int:
+    """The bytes of what an operation makes of each number of tensors."""
+    try:
+        count = math.prod(np.broadcast_shapes(*(each.shape for each in given)))
+    except ValueError:  # they do not fit each other, as the operation itself will say
+        return 0
+    return count * max(_WIDE, *(each.element_size() for each in given))
+
+
+def _on_meta(func: Any, args: Any, kwargs: dict[str, Any]) -> int:
+    """The bytes of new tensors, by the operation itself where nothing is allocated."""
     inputs = list[Tensor]()
 
     def shape_of(value: Any) -> Any:

@@ -266,9 +266,9 @@ def _race(rivals: list[_Attempt]) -> _Attempt:
         for i, each in enumerate(running):
             with part(i / len(running), (i + 1) / len(running)):
                 each.training.run(share)
-        leader = max(running, key=lambda each: float(each.training.values.mean()))
-        running = [each for each in running if not _behind(each.training.values - leader.training.values)]
-    return leader
+        best = max(running, key=lambda each: float(each.training.values.mean()))
+        running = [each for each in running if not _behind(each.training.values - best.training.values)]
+    return best
 
 
 def _behind(gain: Tensor) -> bool:

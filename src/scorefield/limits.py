@@ -14,8 +14,14 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 __all__ = ["BoundedTensors", "check_storage"]
 
-_JOINING = {torch.ops.aten.cat, torch.ops.aten.stack, torch.ops.aten.all, torch.ops.aten.any}  # no more than is given
-_EACH = {torch.ops.aten.allclose, torch.ops.aten.normal_}  # done to each number, though not marked so
+_REDUCTION = getattr(torch.Tag, "reduction", None)  # not in older versions
+_NO_LARGER = {torch.ops.aten.cat, torch.ops.aten.stack, torch.ops.aten._linalg_eigh}  # than twice what they are given
+_LIKE = ("ones_like", "zeros_like", "empty_like", "full_like", "allclose", "normal_")
+_EACH = {getattr(torch.ops.aten, name) for name in _LIKE}  # done to each number, though not marked so
+_NUMBERS: dict[Any, Callable[..., int]] = {  # that an operation makes, by its arguments
+    torch.ops.aten.linspace.default: lambda start, end, steps: steps,
+    torch.ops.aten.repeat.default: lambda x, repeats: x.numel() * math.prod(repeats),
+}
 _WIDE = 8  # bytes of a number, which may be wider than those that it is made of
 _MOST_VALUES = 100_000  # that a checkpoint of other code holds, apart from the numbers in its tensors
 
@@ -70,10 +76,12 @@ def _new_bytes(func: Any, args: Any, kwargs: dict[str, Any]) -> int:
     Of what is common the size is known without the meta device, whose operations import PyTorch's compiler: over a second.
     """
     given = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
+    if func in _NUMBERS:
+        return _WIDE * int(_NUMBERS[func](*args))
     if not given:
         return _on_meta(func, args, kwargs)
-    if func.overloadpacket in _JOINING:
-        return sum(each.numel() * max(each.element_size(), _WIDE) for each in given)
+    if func.overloadpacket in _NO_LARGER or _REDUCTION in func.tags:
+        return 2 * sum(each.numel() * max(each.element_size(), _WIDE) for each in given)
     if torch.Tag.pointwise in func.tags or func.overloadpacket in _EACH:
         return 0 if func._schema.is_mutable else _broadcast(given)
     return _on_meta(func, args, kwargs)

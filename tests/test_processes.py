@@ -112,6 +112,12 @@ def test_naive_formula_would_lose_its_digits():
     assert abs(float(process.sigma(t) / exact) - 1) < 1e-6
 
 
+@pytest.mark.parametrize("process", [VE(), VP(), Flow()], ids=lambda process: type(process).__name__)
+def test_rates_within_a_transform_of_torch_func_are_the_same(process):
+    inside = torch.func.vmap(lambda t: torch.stack(process.rates(t)))(T)
+    close(inside, torch.stack(process.rates(T), 1))
+
+
 def test_gradients_flow_through_the_rates():
     t = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
     (second,) = torch.autograd.grad(VE(0.1, 10.0).rates(t)[1], t)

@@ -30,6 +30,14 @@ __all__ = ["EDM", "VE", "VP", "Cosine", "Flow", "Process", "SubVP", "TimeWindow"
 _SMALLEST = 1e-4  # the level that stands for 0, over the largest one
 
 
+def _derivative(value: Tensor, at: Tensor, differentiable: bool) -> Tensor:
+    """The derivative of numbers that depend on one of `at` each; 0 where they do not depend on it."""
+    if not value.requires_grad:
+        return torch.zeros_like(at)
+    found = torch.autograd.grad(value.sum(), at, create_graph=differentiable, retain_graph=True, materialize_grads=True)
+    return found[0]
+
+
 class Process(abc.ABC):
     """A family of Gaussian kernels p(x_t | x_0) = N(α_t x_0, σ_t² I)."""
 
@@ -47,9 +55,15 @@ class Process(abc.ABC):
 
     def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """The derivatives (α'_t, σ'_t), each of the shape of `t`."""
-        pull = torch.func.vjp(self.__call__, t)[1]  # forward mode takes several times as long
-        one, zero = torch.ones_like(t), torch.zeros_like(t)
-        return pull((one, zero))[0], pull((zero, one))[0]
+        try:
+            at = t if t.requires_grad else t.detach().requires_grad_()
+        except RuntimeError:  # within a transform of torch.func, which elsewhere would import a compiler
+            pull = torch.func.vjp(self.__call__, t)[1]  # forward mode takes several times as long
+            one, zero = torch.ones_like(t), torch.zeros_like(t)
+            return pull((one, zero))[0], pull((zero, one))[0]
+        with torch.enable_grad():
+            alpha, sigma = self(at)
+            return _derivative(alpha, at, t.requires_grad), _derivative(sigma, at, t.requires_grad)
 
     def level(self, t: Tensor) -> Tensor:
         """The noise level σ_t / α_t: the σ of NCSN and EDM, once x_t is divided by α_t."""

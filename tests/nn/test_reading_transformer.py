@@ -48,6 +48,21 @@ def test_absent_readings_are_as_if_they_were_not_there():
     assert network()(x.flatten(1), c)[:, 4:].abs().max() == 0
 
 
+def test_rows_of_all_lengths_have_the_answers_that_they_have_alone():
+    """Within a batch they are computed with others of about their length: to rounding, and without absent ones."""
+    made = ReadingTransformer(40, 2, 8, 20.0, width=16, depth=2).double()
+    rng = torch.Generator().manual_seed(5)
+    for parameter in made.parameters():
+        parameter.data.add_(0.2 * torch.randn(parameter.shape, generator=rng, dtype=torch.float64))
+    x, counts = torch.randn(41, 9, 40, generator=rng, dtype=torch.float64), torch.arange(41)
+    x[:, 2], x[:, 3:] = 1.0, 0.0
+    x[:, 6] = (torch.arange(40) >= counts[:, None]).double()
+    x, c = x.flatten(1), torch.randn(41, generator=rng, dtype=torch.float64)
+    together, alone = made(x, c), torch.cat([made(x[i : i + 1], c[i : i + 1]) for i in range(41)])
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-10)
+    assert [int((row != 0).sum()) for row in together] == counts.tolist()
+
+
 def test_members_of_a_set_are_told_apart_only_by_what_belongs_together():
     x, c = batch(), torch.zeros(3).double()
     x[:, 1, :4] = torch.tensor([0.0, 0.0, 1.0, 1.0])

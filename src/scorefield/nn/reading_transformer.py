@@ -17,6 +17,7 @@ __all__ = ["ReadingTransformer"]
 
 _LABEL = 64  # the width of the embedding of the noise label
 _HIDDEN = -1e4  # what is added to the logit of a token that must not be attended to
+_LONGER = 1.5  # how many times as long as the shortest row the longest one may be that it is computed with
 _RATES = 30.0  # the fastest decay of attention with the distance of times, over the half of their range
 
 
@@ -25,8 +26,8 @@ class ReadingTransformer(nn.Module):
 
     A token is made of its value (by pieces), of its status, its channel, and of its time at frequencies in geometric
     progression. Attention of each head decays with the distance of times, at a rate that is learned, and readings of one time,
-    or of one member of a set, attend to each other more or less, as is learned. Readings that are absent take no part, and
-    cost nothing where all rows of a batch have fewer. The output is 0 at initialization.
+    or of one member of a set, attend to each other more or less, as is learned. Readings that are absent take no part and
+    cost little: rows of about the same length are computed together. The output is 0 at initialization.
 
     Arguments:
         longest: The largest number of readings of a row, L.
@@ -50,6 +51,8 @@ class ReadingTransformer(nn.Module):
         torch.Size([4, 15])
     """
 
+    lengths: Tensor
+
     def __init__(
         self,
         longest: int,
@@ -67,6 +70,10 @@ class ReadingTransformer(nn.Module):
             raise ValueError(f"readings need positive sizes, and a highest frequency above 0.5, got {got}")
         self.longest, self.channels, self.frequencies, self.highest = longest, channels, frequencies, highest
         self.width, self.depth, self.heads, self.pieces = width, depth, heads, pieces
+        lengths = [1]
+        while lengths[-1] < longest:
+            lengths.append(min(longest, math.ceil(_LONGER * lengths[-1])))
+        self.register_buffer("lengths", torch.tensor(lengths), persistent=False)
         self.pieces_of = Pieces(1, pieces)
         self.blocks = TokenBlocks(width, depth, heads)
         self.label = FourierEmbedding(16)
@@ -89,11 +96,13 @@ class ReadingTransformer(nn.Module):
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         """Predicts: states and flags `(B, 9 L)`, and labels `(B,)`, to `(B, 3 L)`: 0 for times and channels."""
         values, times, channels, given, _, _, absent, _, _ = x.reshape(len(x), 9, self.longest).unbind(1)
-        most = max(1, int((absent < 0.5).sum(1).max()))
-        order = absent.argsort(dim=1, stable=True)[:, :most]
-        parts = [each.gather(1, order) for each in (values, times, channels, given, absent)]
-        answers = self._answers(parts, c)
-        whole = torch.zeros_like(values).scatter(1, order, answers)
+        kind = torch.bucketize((absent < 0.5).sum(1), self.lengths)
+        order, whole = absent.argsort(dim=1, stable=True), torch.zeros_like(values)
+        for i in sorted(set(kind.tolist())):
+            rows = (kind == i).nonzero()
+            places = rows, order[rows[:, 0], : int(self.lengths[i])]
+            answers = self._answers([each[places] for each in (values, times, channels, given, absent)], c[rows[:, 0]])
+            whole = whole.index_put(places, answers)
         return torch.cat((whole, x.new_zeros(len(x), 2 * self.longest)), 1)
 
     def _answers(self, parts: Sequence[Tensor], c: Tensor) -> Tensor:
@@ -113,4 +122,4 @@ class ReadingTransformer(nn.Module):
             bias = bias - F.softplus(self.rates)[:, None, None] * apart
         found = self.blocks(h, known, bias)
         answers: Tensor = (found * self.read(code)).sum(2) + self.output(code)[..., 0]
-        return answers
+        return answers * (1 - absent)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["device_named", "expand", "per_sample", "sum_events"]
+__all__ = ["all_finite", "device_named", "expand", "per_sample", "sum_events"]
 
 
 def device_named(device: str) -> str:
@@ -35,6 +35,16 @@ def device_named(device: str) -> str:
         why = " ".join(str(error).splitlines()[:1])
         raise ValueError(f"there is no device {device!r} here: use device='cpu' ({why})") from error
     return device
+
+
+def all_finite(x: Tensor) -> bool:
+    """Whether no number is NaN or infinite: by their sum, which is one pass, and one by one only if that overflows.
+
+    Example:
+        >>> all_finite(torch.ones(2)), all_finite(torch.tensor([torch.inf, -torch.inf])), all_finite(torch.full((9,), 3e38))
+        (True, False, True)
+    """
+    return bool(torch.isfinite(x.sum())) or bool(torch.isfinite(x).all())
 
 
 def expand(t: Tensor, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..diffusion import Diffusion
 from ..progress import part
 from ..rng import Rng
+from ..tensors import all_finite
 from .base import Sampler
 from .loose import loose_arguments
 from .sampling import Sampling, SamplingLike
@@ -48,7 +49,7 @@ def trajectory_from(
         level = float(diffusion.process.level(t))
         what, where = f"{type(sampler).__name__} gave a state", f"at level {level:.3g} (t = {float(t):.3g})"
         _check(x, before, what, where)
-        if not bool(torch.isfinite(x).all()):
+        if not all_finite(x):
             advice = _cause(diffusion, before, last, sampler, len(times))
             raise RuntimeError(f"{what} that is non-finite (NaN or inf) {where}: {advice}")
         last = t
@@ -58,7 +59,7 @@ def trajectory_from(
     elif denoise:
         with torch.no_grad():
             mean = diffusion.split(x, times[-1])[0]
-        if not bool(torch.isfinite(mean).all()):
+        if not all_finite(mean):
             what = f"{type(diffusion.denoiser).__name__} gave a mean that is non-finite (NaN or inf)"
             raise RuntimeError(f"{what} in the last denoising: {_cause(diffusion, x, last, sampler, len(times))}")
         yield 0.0, mean
@@ -82,7 +83,7 @@ def _cause(diffusion: Diffusion, x: Tensor, t: Tensor, sampler: Sampler, count: 
         return f"states had grown to {float(x.abs().max()):.3g} before: {steps}"
     with torch.no_grad():
         mean = diffusion.split(x, t)[0]
-    if not bool(torch.isfinite(mean).all()):
+    if not all_finite(mean):
         level, name = float(sigma / alpha), type(diffusion.denoiser).__name__
         what = f"{name} returns non-finite values at level {level:.3g}, from a finite state"
         return f"{what}: correct it, or train longer with a smaller learning rate"

@@ -21,7 +21,7 @@ from ..conditions import ContextCondition
 from ..fitting import Distillation, Fitted, plan_distillation
 from ..model import Model
 from ..settings import Training
-from ..training import Announcer, Progress, Trainer
+from ..training import Announcer, Progress, Successive, Trainer
 from .folder import Run
 from .session import Session
 
@@ -40,10 +40,10 @@ class _Distilling:
     def threads(self) -> AbstractContextManager[None]:
         return self.planned.threads()
 
-    def trainer(self) -> Trainer:
+    def trainer(self) -> Trainer | Successive:
         return self.planned.trainer()
 
-    def finish(self, trainer: Trainer) -> Fitted:
+    def finish(self, trainer: Trainer | Successive) -> Fitted:
         return self.planned.finish(trainer)
 
     def chosen(self) -> dict[str, Any]:

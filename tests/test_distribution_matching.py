@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from scorefield.runs import Run, distill
 from scorefield.settings import Network, Training
 
 LADDER = (20.0, 2.0)
-SHORT = Training(steps=12, batch=8)
+SHORT = Training(steps=7, batch=4)
 
 
 class Affine(Denoiser):
@@ -40,10 +42,10 @@ def test_a_student_learns_mean_and_covariance_of_gaussian_data():
     teacher = Gaussian(torch.tensor([0.3, -0.2]), torch.tensor([[1.0, 0.6], [0.6, 0.8]]))
     student, loss, rng = Affine(), DistributionMatching(LogNormal(0.0, 1.0), LADDER), Steps(0)
     optimizer = torch.optim.Adam(student.parameters(), 0.02)
-    for step in range(200):
+    for step in range(150):
         for group in optimizer.param_groups:
-            group["lr"] = np.array([0.002, 0.02]) @ [step / 200, 1 - step / 200]
-        x = LADDER[0] * rng.at(step).child("start").normal((128, 2))
+            group["lr"] = np.array([0.002, 0.02]) @ [step / 150, 1 - step / 150]
+        x = LADDER[0] * rng.at(step).child("start").normal((256, 2))
         losses = loss(student, student.answers(), teacher, x, rng)[0]
         optimizer.zero_grad()
         losses.mean().backward()
@@ -83,11 +85,14 @@ def folder(tmp_path_factory):
     x = np.random.default_rng(0).normal(size=(40, 6, 6)).cumsum(1)
     network = Network(widths=(8, 8), depth=1)
     model = scorefield.fit(x, place / "run", network=network, training=Training(steps=8, batch=8, precision="float32"))
-    model.distill(place / "fast", training=SHORT)
+    model.distill(place / "fast", training=SHORT, matching=True)
     return place
 
 
-@pytest.mark.parametrize("at", [3, 4, 9])  # in the first training, at its end, and in the second
+_AT = [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow), 4]
+
+
+@pytest.mark.parametrize("at", _AT)  # in the first training, at its end, and in the second
 def test_what_was_cut_off_goes_on_to_the_same_bits(folder, tmp_path, at):
     model = Run(folder / "run").model
 
@@ -96,8 +101,8 @@ def test_what_was_cut_off_goes_on_to_the_same_bits(folder, tmp_path, at):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        distill(model, tmp_path / "fast", training=SHORT, watch=stop)
-    again = model.distill(tmp_path / "fast", training=SHORT)
+        distill(model, tmp_path / "fast", training=SHORT, matching=True, watch=stop)
+    again = model.distill(tmp_path / "fast", training=SHORT, matching=True)
     assert np.array_equal(again.sample(8), Run(folder / "fast").model.sample(8))
     one, other = (Run(place / "fast").read("fit.json") for place in (folder, tmp_path))
     assert {**one, "seconds": 0} == {**other, "seconds": 0}
@@ -106,6 +111,28 @@ def test_what_was_cut_off_goes_on_to_the_same_bits(folder, tmp_path, at):
 
 def test_the_record_says_what_was_measured(folder):
     about = Run(folder / "fast").read("fit.json")
-    assert about["steps"] == 12 and about["stopped"] == "the budget is used"
+    assert about["steps"] == 7 and about["stopped"] == "the budget is used"
     assert set(about["energy_distance"]) == {"before", "after"}
     assert about["held_out_loss"] == pytest.approx(np.mean(about["by_level"]["loss"]))
+
+
+def test_the_energy_distance_of_equal_distributions_is_0_and_sees_blur():
+    from scorefield.training.matching import _energy
+
+    x, y = torch.randn(2, 400, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    null = _energy(x, y)
+    assert abs(float(null.mean())) < 4 * float(null.std()) / 400**0.5
+    blurred = (y + y.roll(1, 2)) / 2
+    assert float(_energy(x, blurred).mean()) > 10 * abs(float(null.mean()))
+
+
+def test_images_are_matched_by_default_and_fields_and_vectors_are_not(folder):
+    from scorefield.fitting import plan_distillation
+
+    field = Run(folder / "run").model
+    assert not plan_distillation(field, "", training=SHORT).matching
+    field.schema = replace(field.schema, dtype="uint8", integer=True, low=0.0, high=255.0)
+    assert plan_distillation(field, "", training=SHORT).matching
+    assert not plan_distillation(field, "", training=Training(steps=1)).matching
+    with pytest.raises(ValueError, match="distributions of grids are matched, in two steps or more"):
+        plan_distillation(field, "", training=Training(steps=1), matching=True)

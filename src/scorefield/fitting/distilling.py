@@ -36,7 +36,7 @@ _HELD_OUT = (512, 64)  # paths that the loss is measured on: of vectors, of grid
 _SAMPLES = 256  # of the teacher that those of a student are compared with, of grids
 _SHARE = 1 / 3  # of the steps of a distillation of grids, those that learn the flow map
 _NOISE = (0.5, 1.25)  # mean and deviation of the logarithm of the levels at which distributions are matched
-_ABOVE = (1, 2)  # standard deviations of the data at which a second evaluation begins: of vectors, of grids
+_ABOVE = (1, 2)  # standard deviations of the data at which a second evaluation begins: of flow maps, of what is matched
 _MEASURED = 12  # times that distributions are compared, each of which costs as much as some steps
 _PATH_STEPS = (32, 16)  # of the teacher, at least: for vectors, for grids
 _RATES = ((2e-3, 0.0), (3e-3, 0.015))  # of AdamW and Muon: for vectors, for grids; those of a fit
@@ -54,6 +54,7 @@ class Distillation:
         contexts: Encoded contexts of data, `(N, *row_shape)`; None for an unconditional model.
         unconditional: The fraction of the paths without a context.
         steps: How many evaluations a sample takes by default.
+        matching: Whether distributions are matched once the flow map is roughly known.
         training: How to train, with nothing left open.
         seed: The seed of everything that is random.
         device: Where to train.
@@ -67,6 +68,7 @@ class Distillation:
     contexts: Tensor | None
     unconditional: float
     steps: int
+    matching: bool
     training: Training
     seed: int
     device: torch.device
@@ -101,7 +103,7 @@ class Distillation:
         shape, batch = teacher.standardize.state_shape, self.training.batch or 1
         known = (self.diffusion, self.path, shape, batch, self.seed, device)
         paths = Paths(*known, contexts, self.unconditional)
-        grid, samples = len(shape) > 1, self._matches
+        grid, samples = len(shape) > 1, self.matching
         with self.threads():
             held_out, context = paths.held_out(_SAMPLES if samples else _HELD_OUT[grid], self.seed)
         sets = 1 if teacher.context is None else teacher.context.sets
@@ -113,11 +115,6 @@ class Distillation:
         if not samples:
             return first
         return Successive(first, lambda left: self._matched(left, paths, held_out[:, [0, -1]], context, sets), _SHARE)
-
-    @property
-    def _matches(self) -> bool:
-        """Whether distributions are matched once the flow map is roughly known: of grids, with steps for both."""
-        return len(self.teacher.standardize.state_shape) > 1 and (self.training.steps or 2) > 1
 
     def _budget(self, share: float) -> dict[str, Any]:
         """A part of the budget: the first one, or, of a negative share, all but that one."""
@@ -145,7 +142,7 @@ class Distillation:
     @property
     def schedule(self) -> Angle:
         """The levels that samples are drawn through in several evaluations."""
-        return Angle(_ABOVE[len(self.teacher.standardize.state_shape) > 1] * _scale(self.teacher))
+        return Angle(_ABOVE[self.matching] * _scale(self.teacher))
 
     @property
     def ladder(self) -> tuple[float, ...]:
@@ -187,7 +184,7 @@ class Distillation:
             zero = losses_by_level(_zero(trainer.held_out[:, -1]), *measured)
         record: dict[str, Any] = {
             "weights": chosen,
-            "held_out_loss": float(losses.mean()) if self._matches else loss,
+            "held_out_loss": float(losses.mean()) if self.matching else loss,
             "share_of_network": 1.0,
             "stopped": trainer.stopped,
             "steps": trainer.step,
@@ -200,7 +197,7 @@ class Distillation:
             },
             "warning": "",
         }
-        if self._matches:
+        if self.matching:
             record["energy_distance"] = {"before": trainer.history[0][1], "after": loss}
         return Fitted(self._model(trainer.denoiser.cpu()).to("cpu").eval(), record)
 
@@ -255,6 +252,7 @@ def plan_distillation(
     contexts: Tensor | None = None,
     seed: int = 0,
     device: str = "auto",
+    matching: bool | None = None,
 ) -> Distillation:
     """Chooses whatever was left open.
 
@@ -266,24 +264,26 @@ def plan_distillation(
         guidance, interval: The guidance that is distilled in; by default that of the model.
         contexts: Encoded contexts, for a conditional model that is not conditioned on some.
         seed, device: As for `fit`.
+        matching: Whether distributions are matched; by default for images, grids of whole numbers.
 
     Raises:
         ValueError: If the model cannot be distilled, or an option does not fit it; the message says what to do.
     """
     if steps < 1:
         raise ValueError(f"samples take at least 1 evaluation, got steps={steps}: 1, 2 or 4 are usual")
+    if matching and (len(model.standardize.state_shape) == 1 or (training or Training()).steps == 1):
+        raise ValueError("distributions of grids are matched, in two steps or more: leave matching out")
     _check(model)
     condition = ContextCondition.among(model.conditions)
     guided = (1.0 if condition is None else condition.guidance) if guidance is None else guidance
     where = ((0.0, math.inf) if condition is None else condition.interval) if interval is None else interval
     rows, share = _contexts(model, condition, contexts, guided)
     how, choices = _training(model, training or Training())
+    matches = _matches(model, how) if matching is None else matching
     path = _path(model).replace(process=None)
     choices = [
         Choice("teacher", name, GIVEN),
-        Choice(
-            "objective", "FlowMapMatching", "the error of the flow map itself, which can be measured on held-out paths"
-        ),
+        *_objectives(matches),
         Choice("paths", str(path), "of the probability flow of the teacher, new ones all the time"),
         *([Choice("guidance", f"{guided:g}", "distilled in")] if guided != 1 else []),
         *choices,
@@ -293,7 +293,21 @@ def plan_distillation(
     ]
     place = torch.device(device_named(device))
     teacher = copy.deepcopy(model).to(place).eval().requires_grad_(False)  # the user's stays where it is
-    return Distillation(teacher, name, guided, where, rows, share, steps, how, seed, place, tuple(choices))
+    return Distillation(teacher, name, guided, where, rows, share, steps, matches, how, seed, place, tuple(choices))
+
+
+def _matches(model: Model, training: Training) -> bool:
+    """Whether distributions are matched by default: of images, with steps for the flow map before."""
+    return model.schema.integer is True and len(model.standardize.state_shape) > 1 and training.steps != 1
+
+
+def _objectives(matches: bool) -> list[Choice]:
+    """The losses, with the reasons."""
+    first = "the error of the flow map itself, which can be measured on held-out paths"
+    if not matches:
+        return [Choice("objective", "FlowMapMatching", first)]
+    then = "a squared error blurs what the network cannot resolve: then samples as probable and as various as the teacher's"
+    return [Choice("objective", "FlowMapMatching, then DistributionMatching", f"{first}; {then}")]
 
 
 def _check(model: Model) -> None:

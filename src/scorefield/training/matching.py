@@ -148,8 +148,15 @@ class MatchingTrainer(Trainer):
 
 
 def _energy(x: Tensor, y: Tensor) -> Tensor:
-    """2 E‖x - y‖ - E‖y - y'‖ - E‖x - x'‖ for each of M samples x, over √n: their mean is an estimate of the energy distance."""
-    a, b = x.flatten(1).double().cpu(), y.flatten(1).double().cpu()
-    others = len(a) - 1
-    within = torch.cdist(a, a).sum(1) + torch.cdist(b, b).sum(1)
-    return (2 * torch.cdist(a, b).mean(1) - within / max(others, 1)) / math.sqrt(a.shape[1])
+    """2 E‖x - y‖ - E‖y - y'‖ - E‖x - x'‖ for each of M samples x: their mean is an estimate of the energy distance."""
+    a, b = _described(x), _described(y)
+    others = max(len(a) - 1, 1)
+    return 2 * torch.cdist(a, b).mean(1) - (torch.cdist(a, a).sum(1) + torch.cdist(b, b).sum(1)) / others
+
+
+def _described(x: Tensor) -> Tensor:
+    """Values and differences of neighbours `(M, n)`, over √n: the latter tell blurred samples from others."""
+    x = x.double().cpu()
+    differences = (x.diff(dim=axis).flatten(1) for axis in range(2, x.ndim))
+    found = torch.cat((x.flatten(1), *differences), 1)
+    return found / math.sqrt(found.shape[1])

@@ -136,3 +136,22 @@ def test_images_are_matched_by_default_and_fields_and_vectors_are_not(folder):
     assert not plan_distillation(field, "", training=Training(steps=1)).matching
     with pytest.raises(ValueError, match="distributions of grids are matched, in two steps or more"):
         plan_distillation(field, "", training=Training(steps=1), matching=True)
+
+
+TOGETHER = """
+import sys
+from scorefield import Run, Training
+from scorefield.distributed import joined
+with joined():
+    Run(sys.argv[1]).model.distill(sys.argv[2], training=Training(steps=5, batch=4, accumulate=2), matching=True)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_match_to_the_bits_of_one(folder, tmp_path):
+    from test_distributed import end, start
+
+    for status, _, error in end(start(TOGETHER, [str(folder / "run"), str(tmp_path / "two")])):
+        assert status == 0, error
+    one = Run(folder / "run").model.distill(training=Training(steps=5, batch=4, accumulate=2), matching=True)
+    assert np.array_equal(one.sample(8), Run(tmp_path / "two").model.sample(8))

@@ -25,6 +25,7 @@ from .parts import SharedParts
 __all__ = ["MatchingTrainer"]
 
 _SLOWER = 1 / 10  # the rates of the student, in those of the denoisers of its samples, which have to follow it
+_LAST = 0.2  # of the steps, in which the rates of the denoisers fall to 0
 _AT_ONCE = 128  # examples that networks see at once where nothing is learned
 
 
@@ -107,7 +108,9 @@ class MatchingTrainer(Trainer):
         return self._kept[i].new_zeros(())
 
     def _advance(self, rate: float) -> Tensor:
-        factor = self.ending.rate(self._fraction(self.seconds))  # at once: it has to be ahead of the student
+        factor = min(
+            1.0, self.ending.rate(self._fraction(self.seconds)) / _LAST
+        )  # ahead of the student, from the first step
         loss = super()._advance(rate)
         norm = self._follower.norm()
         self._follower.gradients.mul_((self.training.clip / (norm + 1e-12)).clamp_max(1.0))

@@ -205,7 +205,7 @@ class Model(ConditionableModel):
             context: The contexts to be learned, in the form that `fit` took them; by default those of the held-out rows of the
                 run, or those that this model is conditioned on.
             matching: Whether samples are brought to the distribution of this model's once the flow map is roughly known: what
-                a small network cannot resolve is then sharp, and not blurred. By default for images, grids of whole numbers.
+                a small network cannot resolve is then sharp, and not blurred. By default for images of 8 bits.
             seed: The seed of everything that is random.
             device: Where to train: "auto", "cpu", "cuda", …
             progress: Whether a bar is shown; by default in a terminal or a notebook.

@@ -53,7 +53,7 @@ def distill(
         guidance: The weight of guidance that is distilled in, for a model with a context; 1 for none.
         guidance_interval: The noise levels between which guidance acts, in standard deviations of the data; by default all.
         matching: Whether samples are brought to the distribution of the model's once the flow map is roughly known. [default:
-            for images, grids of whole numbers]
+            for images of 8 bits]
         seed: The random seed.
     """
     from ..runs import Run, distill

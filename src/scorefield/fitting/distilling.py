@@ -264,7 +264,7 @@ def plan_distillation(
         guidance, interval: The guidance that is distilled in; by default that of the model.
         contexts: Encoded contexts, for a conditional model that is not conditioned on some.
         seed, device: As for `fit`.
-        matching: Whether distributions are matched; by default for images, grids of whole numbers.
+        matching: Whether distributions are matched; by default for images of 8 bits.
 
     Raises:
         ValueError: If the model cannot be distilled, or an option does not fit it; the message says what to do.
@@ -298,7 +298,7 @@ def plan_distillation(
 
 def _matches(model: Model, training: Training) -> bool:
     """Whether distributions are matched by default: of images, with steps for the flow map before."""
-    return model.schema.integer is True and len(model.standardize.state_shape) > 1 and training.steps != 1
+    return model.schema.dtype == "uint8" and len(model.standardize.state_shape) > 1 and training.steps != 1
 
 
 def _objectives(matches: bool) -> list[Choice]:

@@ -122,12 +122,13 @@ def compare(
         said(name, measure(np.asarray(x)), seconds, count)
 
 
-def distilled(teacher: scorefield.Model, training: Training, run: Path | None = None) -> scorefield.Model:
+def distilled(teacher: scorefield.Model, training: Training, matching: bool | None = None) -> scorefield.Model:
     start = time.process_time()
-    fast = teacher.distill(run, training=training)
+    fast = teacher.distill(training=training, matching=matching)
     about = fast.about
     print(
-        f"  distilled: {about['steps']:,} steps, {time.process_time() - start:.0f} CPU s, loss {about['held_out_loss']:.2g}"
+        f"  distilled: {about['steps']:,} steps, {time.process_time() - start:.0f} CPU s, loss {about['held_out_loss']:.2g},"
+        f" energy distance {about.get('energy_distance')}"
     )
     return fast
 
@@ -145,6 +146,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10_000, help="of the fit")
     parser.add_argument("--distill-steps", type=int)
     parser.add_argument("--learning-rate", type=float)
+    parser.add_argument(
+        "--matching", action=argparse.BooleanOptionalAction, help="of distributions; by default of images"
+    )
     parser.add_argument("--rows", type=int, help="of a table, the first ones; all by default")
     parser.add_argument("--widths", type=int, nargs=2, default=(32, 64), help="of the network for fields")
     parser.add_argument("--run", help="a run of MNIST")
@@ -176,7 +180,7 @@ def main() -> None:
                 measure = of_vectors(make(COUNT, 9))
                 said("floor: other real rows", measure(make(COUNT, 11)), 0, count)
                 teacher = fitted(make(10_000, 0), options.steps, Path(place) / "run")
-            compare(teacher, distilled(teacher, training), measure, count)
+            compare(teacher, distilled(teacher, training, options.matching), measure, count)
 
 
 if __name__ == "__main__":

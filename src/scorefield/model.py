@@ -184,6 +184,7 @@ class Model(ConditionableModel):
         guidance: float | None = None,
         interval: tuple[float, float] | None = None,
         context: Any = None,
+        matching: bool | None = None,
         seed: int = 0,
         device: str = "auto",
         progress: bool | None = None,
@@ -203,6 +204,8 @@ class Model(ConditionableModel):
             interval: The noise levels at which it guides.
             context: The contexts to be learned, in the form that `fit` took them; by default those of the held-out rows of the
                 run, or those that this model is conditioned on.
+            matching: Whether samples are brought to the distribution of this model's once the flow map is roughly known: what
+                a small network cannot resolve is then sharp, and not blurred. By default for images of 8 bits.
             seed: The seed of everything that is random.
             device: Where to train: "auto", "cpu", "cuda", …
             progress: Whether a bar is shown; by default in a terminal or a notebook.
@@ -220,7 +223,7 @@ class Model(ConditionableModel):
         """
         above = import_module(f"{__package__}.runs.distilling")  # goes up, as `report` does
         budget = {"minutes": minutes, "training": training, "guidance": guidance, "interval": interval}
-        others = {"context": context, "seed": seed, "device": device, "progress": progress}
+        others = {"context": context, "matching": matching, "seed": seed, "device": device, "progress": progress}
         return above.distill(self, run, steps, **budget, **others)  # type: ignore[no-any-return]
 
     def plot(self, data: Any = None, count: int = 1000, seed: int = 0, axes: Any = None) -> Any:

@@ -35,6 +35,7 @@ def distill(
     train_steps: int | None = None,
     guidance: float | None = None,
     guidance_interval: tuple[float, float] | None = None,
+    matching: bool | None = None,
     seed: int = 0,
     device: Device = "auto",
     config: Config = None,
@@ -51,6 +52,8 @@ def distill(
         train_steps: The budget in steps of training.
         guidance: The weight of guidance that is distilled in, for a model with a context; 1 for none.
         guidance_interval: The noise levels between which guidance acts, in standard deviations of the data; by default all.
+        matching: Whether samples are brought to the distribution of the model's once the flow map is roughly known. [default:
+            for images of 8 bits]
         seed: The random seed.
     """
     from ..runs import Run, distill
@@ -68,12 +71,17 @@ def distill(
             training=Training(steps=train_steps),
             guidance=guidance,
             interval=guidance_interval,
+            matching=matching,
             seed=seed,
             device=device,
             begin=_introduce,
         )
     about = say_ended(folder, complete)
     say(f"error of the flow map on held-out paths {about['held_out_loss']:.3g} ({about['weights']})")
+    if "energy_distance" in about:
+        before, after = (about["energy_distance"][name] for name in ("before", "after"))
+        what = "energy distance of samples to held-out ones of the teacher"
+        say(f"{what} {after:.3g}, before their distributions were matched {before:.3g}")
     place = shlex.quote(str(folder.path))
     say(
         f"next: scorefield compare {place}, which shows it next to {run}, or: scorefield sample {place} -n 1000 -o new.npy"

@@ -16,16 +16,16 @@ from ..conditions import ContextCondition
 from ..denoisers import ConditionalConsistency, ConsistencyFunction, Denoiser, DenoiserModule, Gaussian
 from ..diffusion import Diffusion
 from ..model import Model
-from ..objectives import FlowMapMatching, PathLevels
+from ..objectives import DistributionMatching, FlowMapMatching, LogNormal, PathLevels
 from ..progress import parts
 from ..samplers import Consistency, Sampling, flow_sampling
 from ..schedules import Angle
 from ..settings import Training
 from ..tensors import device_named
-from ..training import Trainer, losses_by_level, parts_of
+from ..training import MatchingTrainer, Successive, Trainer, losses_by_level, parts_of
 from .fitted import Fitted
 from .options import GIVEN, Choice
-from .paths import Paths
+from .paths import Paths, Starts
 
 __all__ = ["Distillation", "plan_distillation"]
 
@@ -33,6 +33,11 @@ _PART = 4  # of the steps of a fit, one is what distillation takes by default
 _LEAST = 1000  # steps, of vectors
 _USUAL = 2500  # steps, of vectors, where it is not known how long the fit was
 _HELD_OUT = (512, 64)  # paths that the loss is measured on: of vectors, of grids
+_SAMPLES = 256  # of the teacher that those of a student are compared with, of grids
+_SHARE = 1 / 3  # of the steps of a distillation of grids, those that learn the flow map
+_NOISE = (0.5, 1.25)  # mean and deviation of the logarithm of the levels at which distributions are matched
+_ABOVE = (1, 2)  # standard deviations of the data at which a second evaluation begins: of flow maps, of what is matched
+_MEASURED = 12  # times that distributions are compared, each of which costs as much as some steps
 _PATH_STEPS = (32, 16)  # of the teacher, at least: for vectors, for grids
 _RATES = ((2e-3, 0.0), (3e-3, 0.015))  # of AdamW and Muon: for vectors, for grids; those of a fit
 
@@ -49,6 +54,7 @@ class Distillation:
         contexts: Encoded contexts of data, `(N, *row_shape)`; None for an unconditional model.
         unconditional: The fraction of the paths without a context.
         steps: How many evaluations a sample takes by default.
+        matching: Whether distributions are matched once the flow map is roughly known.
         training: How to train, with nothing left open.
         seed: The seed of everything that is random.
         device: Where to train.
@@ -62,6 +68,7 @@ class Distillation:
     contexts: Tensor | None
     unconditional: float
     steps: int
+    matching: bool
     training: Training
     seed: int
     device: torch.device
@@ -89,18 +96,60 @@ class Distillation:
         others = (each for each in self.teacher.conditions if each is not before)
         return self.teacher.replace(conditions=(given, *others)).diffusion
 
-    def trainer(self) -> Trainer:
+    def trainer(self) -> Trainer | Successive:
         """The training, before its first step."""
         teacher, device = self.teacher, self.device
         contexts = None if self.contexts is None else self.contexts.to(device)
         shape, batch = teacher.standardize.state_shape, self.training.batch or 1
         known = (self.diffusion, self.path, shape, batch, self.seed, device)
         paths = Paths(*known, contexts, self.unconditional)
+        grid, samples = len(shape) > 1, self.matching
         with self.threads():
-            held_out, context = paths.held_out(_HELD_OUT[len(shape) > 1], self.seed)
+            held_out, context = paths.held_out(_SAMPLES if samples else _HELD_OUT[grid], self.seed)
         sets = 1 if teacher.context is None else teacher.context.sets
-        student = self._student().to(device)
-        return Trainer(student, paths, held_out, self.objective, self.training, self.seed, context, sets)
+        few = _HELD_OUT[grid]
+        measured = held_out[:few], self.objective
+        given = None if context is None else context[:few]
+        steps = replace(self.training, **self._budget(_SHARE)) if samples else self.training
+        first = Trainer(self._student().to(device), paths, *measured, steps, self.seed, given, sets)
+        if not samples:
+            return first
+        return Successive(first, lambda left: self._matched(left, paths, held_out[:, [0, -1]], context, sets), _SHARE)
+
+    def _budget(self, share: float) -> dict[str, Any]:
+        """A part of the budget: the first one, or, of a negative share, all but that one."""
+        steps, minutes = self.training.steps, self.training.minutes
+        if steps is None:
+            return {"minutes": (minutes or 0.0) * (share if share > 0 else 1 + share)}
+        first = max(1, round(steps * abs(share)))
+        return {"steps": first if share > 0 else steps - first}
+
+    def _matched(
+        self, student: DenoiserModule, paths: Paths, held_out: Tensor, context: Tensor | None, sets: int
+    ) -> MatchingTrainer:
+        """The training that matches distributions, of what has learned the flow map."""
+        how, ladder = self.training, self.ladder
+        rates = (how.learning_rate or 0.0) / 2, (how.muon_learning_rate or 0.0) / 2
+        changes = {**self._budget(-_SHARE), "learning_rate": rates[0], "muon_learning_rate": rates[1]}
+        how = replace(how, **changes, evaluations=min(how.evaluations, _MEASURED))
+        scale, network = _scale(self.teacher), network_of(self.teacher)
+        own = [copy.deepcopy(network).requires_grad_(True).to(self.device) for _ in range(2)]
+        loss = DistributionMatching(LogNormal(_NOISE[0] + math.log(scale), _NOISE[1]), ladder, scale)
+        starts = Starts(paths, max(1, paths.batch // 4), self.seed)
+        known = (own, lambda rows: self.diffusion(rows).denoiser, starts, held_out, loss)
+        return MatchingTrainer(student, *known, self.objective, how, self.seed, context, sets)
+
+    @property
+    def schedule(self) -> Angle:
+        """The levels that samples are drawn through in several evaluations."""
+        return Angle(_ABOVE[self.matching] * _scale(self.teacher))
+
+    @property
+    def ladder(self) -> tuple[float, ...]:
+        """The levels of samples in one, two and four evaluations, those of two as probable as those of four."""
+        process = self.teacher.process
+        of = {steps: process.level(self.schedule.times(process, steps))[:-1].tolist() for steps in (2, 4)}
+        return (of[2][0], *sorted((*of[2][1:], *of[4][1:]), reverse=True))
 
     def _student(self) -> DenoiserModule:
         """A consistency function whose network begins with the weights of the teacher's."""
@@ -123,7 +172,7 @@ class Distillation:
         finally:
             torch.set_num_threads(before)
 
-    def finish(self, trainer: Trainer) -> Fitted:
+    def finish(self, trainer: Trainer | Successive) -> Fitted:
         """Ends training: the model with the best weights, and what was measured on paths that it did not see."""
         step = parts({"choosing weights": 1, "losses by noise level": 1})
         with step("choosing weights"):
@@ -135,7 +184,7 @@ class Distillation:
             zero = losses_by_level(_zero(trainer.held_out[:, -1]), *measured)
         record: dict[str, Any] = {
             "weights": chosen,
-            "held_out_loss": loss,
+            "held_out_loss": float(losses.mean()) if self.matching else loss,
             "share_of_network": 1.0,
             "stopped": trainer.stopped,
             "steps": trainer.step,
@@ -148,13 +197,15 @@ class Distillation:
             },
             "warning": "",
         }
+        if self.matching:
+            record["energy_distance"] = {"before": trainer.history[0][1], "after": loss}
         return Fitted(self._model(trainer.denoiser.cpu()).to("cpu").eval(), record)
 
     def _model(self, denoiser: DenoiserModule) -> Model:
         """The teacher with the consistency function in place of its denoiser, and what was distilled in left out."""
         before = ContextCondition.among(self.teacher.conditions)
         kept = () if before is None else (ContextCondition(before.rows, before.missing),)
-        sampling = Sampling(Consistency(), self.steps, Angle(_scale(self.teacher)), self.teacher.process)
+        sampling = Sampling(Consistency(), self.steps, self.schedule, self.teacher.process)
         return self.teacher.replace(denoiser=denoiser, conditions=kept, sampling=sampling)
 
 
@@ -201,6 +252,7 @@ def plan_distillation(
     contexts: Tensor | None = None,
     seed: int = 0,
     device: str = "auto",
+    matching: bool | None = None,
 ) -> Distillation:
     """Chooses whatever was left open.
 
@@ -212,24 +264,26 @@ def plan_distillation(
         guidance, interval: The guidance that is distilled in; by default that of the model.
         contexts: Encoded contexts, for a conditional model that is not conditioned on some.
         seed, device: As for `fit`.
+        matching: Whether distributions are matched; by default for images of 8 bits.
 
     Raises:
         ValueError: If the model cannot be distilled, or an option does not fit it; the message says what to do.
     """
     if steps < 1:
         raise ValueError(f"samples take at least 1 evaluation, got steps={steps}: 1, 2 or 4 are usual")
+    if matching and (len(model.standardize.state_shape) == 1 or (training or Training()).steps == 1):
+        raise ValueError("distributions of grids are matched, in two steps or more: leave matching out")
     _check(model)
     condition = ContextCondition.among(model.conditions)
     guided = (1.0 if condition is None else condition.guidance) if guidance is None else guidance
     where = ((0.0, math.inf) if condition is None else condition.interval) if interval is None else interval
     rows, share = _contexts(model, condition, contexts, guided)
     how, choices = _training(model, training or Training())
+    matches = _matches(model, how) if matching is None else matching
     path = _path(model).replace(process=None)
     choices = [
         Choice("teacher", name, GIVEN),
-        Choice(
-            "objective", "FlowMapMatching", "the error of the flow map itself, which can be measured on held-out paths"
-        ),
+        *_objectives(matches),
         Choice("paths", str(path), "of the probability flow of the teacher, new ones all the time"),
         *([Choice("guidance", f"{guided:g}", "distilled in")] if guided != 1 else []),
         *choices,
@@ -239,7 +293,21 @@ def plan_distillation(
     ]
     place = torch.device(device_named(device))
     teacher = copy.deepcopy(model).to(place).eval().requires_grad_(False)  # the user's stays where it is
-    return Distillation(teacher, name, guided, where, rows, share, steps, how, seed, place, tuple(choices))
+    return Distillation(teacher, name, guided, where, rows, share, steps, matches, how, seed, place, tuple(choices))
+
+
+def _matches(model: Model, training: Training) -> bool:
+    """Whether distributions are matched by default: of images, with steps for the flow map before."""
+    return model.schema.dtype == "uint8" and len(model.standardize.state_shape) > 1 and training.steps != 1
+
+
+def _objectives(matches: bool) -> list[Choice]:
+    """The losses, with the reasons."""
+    first = "the error of the flow map itself, which can be measured on held-out paths"
+    if not matches:
+        return [Choice("objective", "FlowMapMatching", first)]
+    then = "a squared error blurs what the network cannot resolve: then samples as probable and as various as the teacher's"
+    return [Choice("objective", "FlowMapMatching, then DistributionMatching", f"{first}; {then}")]
 
 
 def _check(model: Model) -> None:

@@ -12,7 +12,7 @@ from ..diffusion import Diffusion
 from ..rng import Rng, Samples, Steps
 from ..samplers import Sampling, trajectory_from
 
-__all__ = ["Paths"]
+__all__ = ["Paths", "Starts"]
 
 _SIZE = 2**20  # numbers that the teacher sees at once
 
@@ -90,7 +90,7 @@ class Paths:
     def _drawn(self, count: int, rng: Rng) -> tuple[Tensor, Tensor | None]:
         """New paths, and their contexts."""
         sampler, process, times = self.sampling.parts()
-        context = self._contexts(count, rng.child("context"))
+        context = self.drawn_contexts(count, rng.child("context"))
         size = max(1, _SIZE // max(1, torch.Size(self.shape).numel()))
         noise = rng.child("noise").normal((count, *self.shape), torch.float32, self.device)
         found = []
@@ -102,7 +102,7 @@ class Paths:
             found.append(torch.stack([x / alpha for alpha, (_, x) in zip(alphas, steps, strict=True)], 1))
         return torch.cat(found), context
 
-    def _contexts(self, count: int, rng: Rng) -> Tensor | None:
+    def drawn_contexts(self, count: int, rng: Rng) -> Tensor | None:
         """Contexts of the data, drawn at random, some of them replaced by none."""
         if self.context is None:
             return None
@@ -113,3 +113,45 @@ class Paths:
         return drop_context(
             context, rng.child("none").uniform((count,), torch.float64, self.device) < self.unconditional
         )
+
+
+class Starts:
+    """Batches of new states at the largest level, from which paths begin, each addressed by its number.
+
+    Arguments:
+        paths: How they are drawn, and with what contexts.
+        batch: The batch size.
+        seed: The seed.
+    """
+
+    def __init__(self, paths: Paths, batch: int, seed: int) -> None:
+        self.paths, self.batch, self.device = paths, batch, paths.device
+        self._rng = Steps(seed, paths.device).child("start")
+
+    @property
+    def rows(self) -> Sized:
+        """The states of a batch; there is no end to new ones."""
+        return range(self.batch)
+
+    def batches(self, number: int, count: int = 1) -> Tensor:
+        """The states of the batches `number` to `number + count`, `(count · batch, *D)` in float32."""
+        return torch.cat([self._of(each) for each in range(number, number + count)])
+
+    def contexts(self, number: int, count: int = 1) -> Tensor | None:
+        """The contexts of these states, `(count · batch, *shape)`; None for an unconditional model."""
+        found = [self._contexts(each) for each in range(number, number + count)]
+        return None if self.paths.context is None else torch.cat([each for each in found if each is not None])
+
+    def reference(self, number: int, count: int, size: int) -> tuple[Tensor | None, bool]:
+        """None: targets are not averaged."""
+        return None, False
+
+    def _contexts(self, number: int) -> Tensor | None:
+        return self.paths.drawn_contexts(self.batch, self._rng.at(number).child("context"))
+
+    @torch.no_grad()
+    def _of(self, number: int) -> Tensor:
+        _, process, times = self.paths.sampling.parts()
+        shape = (self.batch, *self.paths.shape)
+        noise = self._rng.at(number).child("noise").normal(shape, torch.float32, self.device)
+        return self.paths.teacher(self._contexts(number)).colour(noise, times[0]) / process.alpha(times[0])

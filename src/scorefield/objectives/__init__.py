@@ -15,11 +15,13 @@ their values can be compared. They differ in variance, in cost and in what they 
 
 Exact and sliced score matching also work without noise (`noisy=False`).
 
-`FlowMapMatching` is another kind of loss: with it a network learns the probability flow of a model, in place of data.
+`FlowMapMatching` and `DistributionMatching` are other kinds of losses: with them a network learns the probability flow of a
+model, and to draw as that model draws, in place of data.
 """
 
 from .base import Objective
 from .denoising import DenoisingScoreMatching, posterior_mean
+from .distribution_matching import DistributionMatching
 from .flow_map import FlowMapMatching, PathLevels
 from .implicit import ExactScoreMatching, SlicedScoreMatching
 from .levels import LevelDistribution, LogNormal, LogUniform, ProcessLevels, SingleLevel, WithLowTail
@@ -29,7 +31,7 @@ from .uncertainty import LearnedUncertainty
 from .weighting import EDMWeighting, FisherWeighting, LikelihoodWeighting, NoiseWeighting, Weighting
 
 __all__ = ["DenoisingScoreMatching", "EDMWeighting", "ExactScoreMatching", "FisherWeighting"]
-__all__ += ["FlowMapMatching", "GaussianProbe"]
+__all__ += ["DistributionMatching", "FlowMapMatching", "GaussianProbe"]
 __all__ += ["LearnedUncertainty", "LevelDistribution", "LevelObjective", "LikelihoodWeighting", "LogNormal"]
 __all__ += [
     "LogUniform",

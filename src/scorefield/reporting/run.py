@@ -126,6 +126,8 @@ def _facts(data: RunData, found: Evaluation) -> list[tuple[str, Any]]:
     loss = ("Held-out loss (predicting nothing: 1)", f"{about['held_out_loss']:.3f}")
     if data.model.denoiser.distilled_from is not None:
         loss = ("Error of the flow map on held-out paths", f"{number(about['held_out_loss'], 2)}")
+    if "energy_distance" in about:
+        loss = ("Energy distance to held-out samples of its teacher", f"{number(about['energy_distance']['after'], 2)}")
     return [
         ("Training", f"{about['steps']:,} step{'s' * (about['steps'] != 1)}, {duration(about['seconds'])}"),
         loss,

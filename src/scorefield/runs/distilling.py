@@ -21,7 +21,7 @@ from ..conditions import ContextCondition
 from ..fitting import Distillation, Fitted, plan_distillation
 from ..model import Model
 from ..settings import Training
-from ..training import Announcer, Progress, Trainer
+from ..training import Announcer, Progress, Successive, Trainer
 from .folder import Run
 from .session import Session
 
@@ -40,10 +40,10 @@ class _Distilling:
     def threads(self) -> AbstractContextManager[None]:
         return self.planned.threads()
 
-    def trainer(self) -> Trainer:
+    def trainer(self) -> Trainer | Successive:
         return self.planned.trainer()
 
-    def finish(self, trainer: Trainer) -> Fitted:
+    def finish(self, trainer: Trainer | Successive) -> Fitted:
         return self.planned.finish(trainer)
 
     def chosen(self) -> dict[str, Any]:
@@ -70,6 +70,7 @@ def distill(
     guidance: float | None = None,
     interval: tuple[float, float] | None = None,
     context: Any = None,
+    matching: bool | None = None,
     seed: int = 0,
     device: str = "auto",
     trusting: Run | None = None,
@@ -84,7 +85,7 @@ def distill(
         trusting: The run of the teacher, if its model needs `trusted` or a `network` to be read.
         begin: Is called once with all that was chosen, before the first step.
         watch: Is called after every step.
-        run, steps, minutes, training, guidance, interval, context, seed, device, progress: As for `Model.distill`.
+        run, steps, minutes, training, guidance, interval, context, matching, seed, device, progress: As for `Model.distill`.
 
     Raises:
         ValueError: If the model cannot be distilled, an option does not fit it, or the folder holds another run.
@@ -95,7 +96,7 @@ def distill(
     home = _home(model, trusting, folder)
     name = "" if home is None else str(home.path)
     rows = _contexts(model, home, context)
-    known = (steps, how, guidance, interval, rows, seed, device)
+    known = (steps, how, guidance, interval, rows, seed, device, matching)
     with shown(progress):
         planned = plan_distillation(model, name, *known)
         begin(planned)
@@ -174,6 +175,7 @@ def _asked(planned: Distillation, home: Run, how: Training) -> dict[str, Any]:
         "steps of the teacher": about.get("steps"),
         "loss of the teacher": about.get("held_out_loss"),
         "seed": planned.seed,
+        **({"matching": True} if planned.matching else {}),  # runs of before know of none
     }
     plain: dict[str, Any] = json.loads(json.dumps(asked))
     return plain

@@ -10,14 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 
 from .. import __version__
 from ..distributed import ProcessLostError, decided, first, same, size, stacked
 from ..fitting import Fitted
-from ..training import Announcer, Progress, Trainer
+from ..training import Announcer, Progress, Resumable
 from .folder import Run
 from .log import Log
 from .record import check_same
@@ -27,18 +27,19 @@ from .state import State
 __all__ = ["Session", "Work", "deferred_signals"]
 
 _CHECKPOINT_SECONDS = 30.0
+_Training = TypeVar("_Training", bound=Resumable)
 
 
-class Work(Protocol):
+class Work(Protocol[_Training]):
     """What is done in a folder: a fit, or a distillation."""
 
     def threads(self) -> contextlib.AbstractContextManager[None]:
         """Computes within in as many threads as are useful."""
 
-    def trainer(self) -> Trainer:
+    def trainer(self) -> _Training:
         """The training, before its first step."""
 
-    def finish(self, trainer: Trainer) -> Fitted:
+    def finish(self, trainer: _Training) -> Fitted:
         """Ends training."""
 
     def chosen(self) -> dict[str, Any]:
@@ -49,7 +50,7 @@ class Work(Protocol):
 
 
 @dataclass(frozen=True)
-class Session:
+class Session(Generic[_Training]):
     """A fit or a distillation in the folder of a run.
 
     Arguments:
@@ -59,7 +60,7 @@ class Session:
     """
 
     folder: Run
-    work: Work
+    work: Work[_Training]
     tensorboard: bool = False
 
     def run(
@@ -106,7 +107,7 @@ class Session:
         self.folder.write("run.json", {"version": __version__, "asked": dict(request), **self.work.chosen()})
         return False
 
-    def _opened(self, trainer: Trainer, state: State) -> Log | None:
+    def _opened(self, trainer: _Training, state: State) -> Log | None:
         """The log, which process 0 keeps, once the trainer is where the run was interrupted."""
         known = state.load(trainer)
         if not first():
@@ -119,7 +120,7 @@ class Session:
         self.work.keep(self.folder)
         self.folder.clean()
 
-    def _drive(self, trainer: Trainer, state: State, log: Log | None, watch: Callable[[Progress], None]) -> None:
+    def _drive(self, trainer: _Training, state: State, log: Log | None, watch: Callable[[Progress], None]) -> None:
         """Trains, and keeps the log and the state."""
         saved, announce, together = time.perf_counter(), Announcer(), trainer.training.shard and size() > 1
         with deferred_signals() as signals:

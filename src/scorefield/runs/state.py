@@ -12,7 +12,7 @@ from .. import checkpoint
 from ..distributed import decided
 from ..reading import one_line, reading
 from ..sharding import read_pieces, write_pieces
-from ..training import Trainer
+from ..training import Resumable
 from .folder import Run
 from .log import Log
 
@@ -37,7 +37,7 @@ class State:
         self.path = folder.file(_FILE)
         self._pieces = ""
 
-    def load(self, trainer: Trainer) -> dict[str, Any]:
+    def load(self, trainer: Resumable) -> dict[str, Any]:
         """Puts a trainer where its state was saved; returns where the log stood, nothing where none was saved.
 
         Raises:
@@ -57,7 +57,7 @@ class State:
             raise ValueError(f"{what}: restore that file, or remove it to train from the beginning") from error
         return log
 
-    def _read_pieces(self, trainer: Trainer, name: Any) -> None:
+    def _read_pieces(self, trainer: Resumable, name: Any) -> None:
         if not trainer.training.shard:
             return
         if not isinstance(name, str) or not _PIECES.fullmatch(name):
@@ -65,7 +65,7 @@ class State:
         read_pieces(self.folder.file(name), trainer.pieces())
         self._pieces = name
 
-    def save(self, trainer: Trainer, log: Log | None) -> None:
+    def save(self, trainer: Resumable, log: Log | None) -> None:
         """Writes the state: process 0 does, which has the log, or all processes where the network is divided.
 
         Raises:

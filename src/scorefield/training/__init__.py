@@ -9,8 +9,10 @@ from .feed import Batches, Feed
 from .flat import Flat
 from .held_out import held_out_losses, losses_by_level, parts_of
 from .loop import Progress, Trainer
+from .matching import MatchingTrainer
 from .mirrored import Mirrored
 from .optimizer import Optimizer
+from .successive import Resumable, Successive
 
 __all__ = [
     "Accelerated",
@@ -20,10 +22,13 @@ __all__ = [
     "DensityTraining",
     "Feed",
     "Flat",
+    "MatchingTrainer",
     "Mirrored",
     "Optimizer",
     "PowerAverage",
     "Progress",
+    "Resumable",
+    "Successive",
     "Trainer",
     "compile_failure",
     "exponent",

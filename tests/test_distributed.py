@@ -264,7 +264,7 @@ def test_parts_that_cannot_be_shared_are_refused(monkeypatch):
         scorefield.training.parts.check_parts(4)
 
 
-def test_samples_that_were_begun_are_finished_by_one_process(tmp_path, monkeypatch):
+def test_samples_that_were_begun_are_finished_by_one_process(tmp_path, monkeypatch, capsys):
     """A folder of parts is left by processes that were killed: what is there is not drawn again."""
     run = tmp_path / "run"
     model = scorefield.fit(TABLE, run, steps=5, network=Network(widths=(8,), depth=1))
@@ -285,6 +285,7 @@ def test_samples_that_were_begun_are_finished_by_one_process(tmp_path, monkeypat
     with monkeypatch.context() as patched:
         patched.setattr(scorefield.Model, "batches", noted)
         assert main([*words, "--seed", "1"]) == 1  # other samples
+        assert "not finished, drawn with seed 0, not 1: ask for the same to go on" in capsys.readouterr().err
         assert main(words) == 0
     assert drawn == [1]
     assert not folder.exists()

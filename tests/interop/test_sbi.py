@@ -87,9 +87,20 @@ def test_observations_have_the_form_of_simulations(inference):
         with pytest.raises(ValueError, match=r"^log_prob takes parameters \(N, 2\), got \(1, 3\): reshape them$"):
             posterior.log_prob([[0.1, 0.2, 0.3]], x=[0.5, -1.0, 1.0])
     with pytest.raises(
-        ValueError, match=r"^training needs training_batch_size >= 1 and max_num_epochs > 0, got 0 and None"
+        ValueError, match=r"^training needs a whole training_batch_size >= 1 and max_num_epochs > 0, got 0 and None"
     ):
         NPE().append_simulations(*pairs(50)).train(training_batch_size=0)
+    with pytest.raises(ValueError, match=r"whole training_batch_size >= 1 .* got 2\.5"):
+        NPE().append_simulations(*pairs(50)).train(training_batch_size=2.5)
+    with pytest.raises(ValueError, match=r"^an observation has 3 numbers, got shape \(2,\)"):
+        inference.check([0.5, -1.0])
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_few_simulations_are_refused_as_few(count):
+    theta, x = pairs(5)
+    with pytest.raises(ValueError, match=f"^{count} simulations are too few to learn from: append 10 or more"):
+        NPE().append_simulations(theta[:count], x[:count]).train()
 
 
 def test_what_was_learned_is_saved(inference, tmp_path):

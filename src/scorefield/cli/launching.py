@@ -76,7 +76,8 @@ def _end(status: int) -> int:
 def complain(line: str, error: BaseException | None = None) -> None:
     """Says why a command ends; of several processes one alone does, with its number.
 
-    Process 0 says what has happened to all. Others wait for it a moment, and longer if they only know that another is gone.
+    Process 0 says what has happened to all. Others wait for it a moment, and longer if they only know that another is gone, or
+    were stopped, as `torchrun` stops all when one has ended.
 
     Arguments:
         line: What is said.
@@ -88,10 +89,11 @@ def complain(line: str, error: BaseException | None = None) -> None:
     from ..distributed import ProcessLostError, rank, size, speaks
 
     lost = isinstance(error, ProcessLostError)
-    if (error is None and not first()) or (isinstance(error, ProcessLostError) and error.explained):
+    if isinstance(error, ProcessLostError) and error.explained:
         return
-    if speaks(_LOST if lost else _OTHERS * (not first()), alone=lost or first()):
-        number = f"process {rank()} of {size()}: " if size() > 1 and error is not None else ""
+    stopped = error is None and not first()
+    if speaks(_LOST if lost or stopped else _OTHERS * (not first()), alone=lost or first()):
+        number = f"process {rank()} of {size()}: " if size() > 1 and (error is not None or stopped) else ""
         with contextlib.suppress(OSError), contextlib.redirect_stderr(sys.__stderr__):
             say(f"{number}{visible(line)}")
 

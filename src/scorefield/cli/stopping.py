@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -20,9 +21,11 @@ class Stopped(SystemExit):
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
-        self.line = (
-            f"stopped by {signal.Signals(number).name}: what was there is unchanged, the same command does it again"
-        )
+        name = signal.Signals(number).name
+        self.line = f"stopped by {name}: what was there is unchanged, the same command does it again"
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            what = f"stopped by {name}, as all processes are when one has ended (killed, or out of memory)"
+            self.line = f"{what}: what was saved is kept, and the same command goes on"
 
 
 @contextlib.contextmanager

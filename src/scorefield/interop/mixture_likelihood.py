@@ -191,8 +191,8 @@ class _Fitting:
     epochs: float | None
 
     def __post_init__(self) -> None:
-        if self.size < 1 or (self.epochs is not None and not self.epochs > 0):
-            need = "training_batch_size >= 1 and max_num_epochs > 0"
+        if self.size < 1 or self.size != int(self.size) or (self.epochs is not None and not self.epochs > 0):
+            need = "a whole training_batch_size >= 1 and max_num_epochs > 0"
             raise ValueError(f"training needs {need}, got {self.batch} and {self.epochs}")
 
     @property

@@ -198,6 +198,9 @@ class SBI(Simulations):
     def _typical(self, x: Any) -> float:
         """The share of held-out simulations that are as far from the others as an observation, by the nearest ones."""
         observed, data = torch.as_tensor(np.asarray(x), dtype=torch.float64), torch.cat(self._x)
+        if observed.numel() == 0 or observed.numel() % data[0].numel():
+            need = f"an observation has {data.shape[-1]} numbers"
+            raise ValueError(f"{need}, got shape {tuple(observed.shape)}: pass (Q,) or (m, Q)")
         held = self.held_out[1][:_COMPARED]
         if data.ndim == 3:
             observed = observed[None] if len(observed) > 1 else observed

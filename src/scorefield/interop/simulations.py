@@ -77,6 +77,8 @@ class Simulations:
         if not self._theta:
             raise ValueError("there are no simulations to learn from: append_simulations(theta, x) first")
         theta, x = torch.cat(self._theta), torch.cat(self._x)
+        if len(theta) < _FEWEST:
+            raise ValueError(f"{len(theta)} simulations are too few to learn from: append {_FEWEST} or more")
         same = (theta == theta[0]).all(0).nonzero()[:, 0].tolist()
         if same:
             raise ValueError(f"columns {same} of the parameters are the same in every simulation: leave them out")
@@ -87,8 +89,6 @@ class Simulations:
         self.kept = None if bool(varies.all()) else varies.nonzero()[:, 0]
         self.same = None if self.kept is None else torch.where(varies, torch.nan, rows[0])
         self.width, self.size = x.shape[-1], theta.shape[1]
-        if len(theta) < _FEWEST:
-            raise ValueError(f"{len(theta)} simulations are too few to learn from: append {_FEWEST} or more")
         return theta, x if self.kept is None else x[..., self.kept]
 
     def complete_pairs(self) -> tuple[Tensor, Tensor]:

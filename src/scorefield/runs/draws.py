@@ -98,13 +98,25 @@ def _begun(folder: Path, asked: str) -> Iterator[None]:
         clear(folder)
         before = (folder / _ASKED).read_text() if (folder / _ASKED).exists() else asked
         if before != asked:
-            what = f"{folder} holds samples that were drawn with other options and not finished"
+            what = f"{folder} holds samples that were not finished, drawn with {_differing(before, asked)}"
             raise ValueError(f"{what}: ask for the same to go on, or remove that folder")
         with replacing(folder / _ASKED) as part:
             part.write_text(asked)
         yield
     finally:
         lock.release()
+
+
+def _differing(before: str, asked: str) -> str:
+    """In words, what was asked for before where it was something else."""
+    try:
+        pairs = list(zip(("options", "count", "seed", "batch"), json.loads(before), json.loads(asked), strict=True))
+    except ValueError:  # as another version wrote it
+        return "other options"
+    differ = [(name, there, now) for name, there, now in pairs if there != now]
+    return ", ".join(
+        f"other {name}" if name == "options" else f"{name} {there}, not {now}" for name, there, now in differ
+    )
 
 
 class _Parts:

@@ -250,7 +250,7 @@ class ConditionableModel(GenerativeModel, abc.ABC):
 
     @property
     def _work(self) -> int:
-        return max((each.work for each in self.conditions), default=1)
+        return self.denoiser.work * max((each.work for each in self.conditions), default=1)
 
     def _draw(
         self, diffusion: Diffusion, numbers: Tensor, rng: Rng, sampling: Sampling, denoise: bool = True

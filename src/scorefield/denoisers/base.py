@@ -54,6 +54,11 @@ class DenoiserModule(nn.Module, abc.ABC):
         return max((part.contexts for part in _parts(self)), default=1)
 
     @property
+    def work(self) -> int:
+        """How many times the work of a vector of numbers a sample takes, roughly: for blocks of samples."""
+        return max((part.work for part in _parts(self)), default=1)
+
+    @property
     def distilled_from(self) -> str | None:
         """The name of a model, if this is the flow map of that model, a consistency function, and not a denoiser; else None."""
         names = (part.distilled_from for part in _parts(self))

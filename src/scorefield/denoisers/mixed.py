@@ -35,6 +35,7 @@ __all__ = [
     "RestrictedNumbers",
 ]
 
+_READINGS = 4  # of a row, which take as much work as a vector does
 _SHARP = 0.01  # the level below which the noise on a category says no more: its level is then certain
 _UNINFORMED = 5.0  # a level at which the noise on a category says little, so that an input that says nothing is usual
 
@@ -138,6 +139,10 @@ class _Mixed(Denoiser):
     @abc.abstractmethod
     def _whole(self) -> tuple[MixedNetwork, Tensor | None]:
         """The network, and the context, `(M, *shape)`."""
+
+    @property
+    def work(self) -> int:
+        return 1 + self._whole()[0].variables.readings // _READINGS
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         network, context = self._whole()

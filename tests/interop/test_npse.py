@@ -128,9 +128,9 @@ def test_what_cannot_be_learned_from():
     ):
         NPSE((0.0, 1.0)).append_simulations([0.0, 0.5, 2.0], np.zeros(3))
     with pytest.raises(ValueError, match=r"^columns \[1\] of the parameters are the same in every simulation: leave"):
-        NPSE().append_simulations(np.stack([np.arange(3.0), np.ones(3)], 1), np.arange(3.0)).train()
+        NPSE().append_simulations(np.stack([np.arange(12.0), np.ones(12)], 1), np.arange(12.0)).train()
     with pytest.raises(ValueError, match=r"^the data are the same in every simulation: there is nothing to learn"):
-        NPSE().append_simulations(np.arange(3.0), np.ones(3)).train()
+        NPSE().append_simulations(np.arange(12.0), np.ones(12)).train()
     with pytest.raises(ValueError, match=r"^bounds need low < high, got 1.0 and 0.0$"):
         NPSE((1.0, 0.0))
 

@@ -108,9 +108,8 @@ class MatchingTrainer(Trainer):
         return self._kept[i].new_zeros(())
 
     def _advance(self, rate: float) -> Tensor:
-        factor = min(
-            1.0, self.ending.rate(self._fraction(self.seconds)) / _LAST
-        )  # ahead of the student, from the first step
+        # the denoisers are ahead of the student, from the first step
+        factor = min(1.0, self.ending.rate(self._fraction(self.seconds)) / _LAST)
         loss = super()._advance(rate)
         norm = self._follower.norm()
         self._follower.gradients.mul_((self.training.clip / (norm + 1e-12)).clamp_max(1.0))

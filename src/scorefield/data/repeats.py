@@ -69,8 +69,11 @@ def row_hashes(rows: Rows, step: int = 1, start: int = 0, shared: bool = False) 
             found[first : first + len(some)] = _mixed(_mixed(some.view(np.uint64) ^ salt).sum(1, dtype=np.uint64))
         return torch.from_numpy(found.view(np.int64))
 
-    parts = [*over_chunks(hashed, rows, max(1, _READ // features), shared)]
-    return np.concatenate([np.empty(0, np.int64), *parts]).view(np.uint64)
+    found, done = np.empty(len(rows), np.int64), 0  # many small results between large chunks would scatter the memory
+    for part in over_chunks(hashed, rows, max(1, _READ // features), shared):
+        found[done : done + len(part)] = part.numpy()
+        done += len(part)
+    return found.view(np.uint64)
 
 
 def _mixed(x: np.ndarray) -> np.ndarray:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -134,6 +136,36 @@ def test_a_killed_process_ends_the_other(data, tmp_path, victim):
     assert f"process {1 - victim} of 2: error: another of the 2 processes has ended" in lines(ended)[0]
     if victim == 1:  # process 0 saves the last step
         assert (run / "training.safetensors").is_file()
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_torchrun_stops_the_others_and_one_line_says_so(data, tmp_path, victim):
+    """While samples are drawn nothing is exchanged: `torchrun` sees the end of a process first. The same command goes on."""
+    scorefield.fit(np.load(data), tmp_path / "run", steps=5)
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "scorefield"]
+    words += ["sample", str(tmp_path / "run"), "-n", "200001", "-o", str(tmp_path / "new.npy"), "--batch", "512"]
+    whole = subprocess.Popen(words, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True)
+    parts, until = tmp_path / ".new.npy.parts", time.perf_counter() + 100
+    while time.perf_counter() < until and len(list(parts.glob("*.npy"))) < 3:
+        time.sleep(0.05)
+    os.kill(child(whole.pid, victim), signal.SIGKILL)
+    begin = time.perf_counter()
+    said = whole.communicate(timeout=100)[1]
+    assert time.perf_counter() - begin < SOON
+    lines = [line for line in said.splitlines() if "stopped by SIGTERM" in line]
+    assert len(lines) == 1 and "as all processes are when one has ended (killed, or out of memory)" in lines[0]
+    assert lines[0].startswith("process 1 of 2: " if victim == 0 else "stopped by SIGTERM")
+    assert len(list(parts.glob("*.npy"))) >= 3
+
+
+def child(parent: int, rank: int) -> int:
+    """The process of some rank that `torchrun` has started."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            variables, about = (folder / "environ").read_text(), (folder / "stat").read_text()
+            if f"RANK={rank}" in variables.split("\0") and int(about.rsplit(")", 1)[1].split()[1]) == parent:
+                return int(folder.name)
+    raise AssertionError(f"there is no process {rank} of {parent}")
 
 
 @pytest.mark.parametrize("victim", [0, 1])

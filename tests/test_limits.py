@@ -17,6 +17,7 @@ SQUARE = torch.eye(4) + 0.1
 OPERATIONS: dict[str, Callable[[], object]] = {
     "broadcast": lambda: A * B + 1,
     "compared": lambda: (A > B, torch.isfinite(A), torch.allclose(A, A)),
+    "complex": lambda: (torch.complex(B, B), A * 1j),
     "divided": lambda: torch.ones(7, dtype=torch.int64) / 2,
     "reduced": lambda: (A.sum(), B.amax(1), (A > 0).all(), (B > 0).any(0), A.std()),
     "joined": lambda: (torch.cat([A, A]), torch.stack([B, B, B])),

@@ -118,6 +118,16 @@ def test_rates_within_a_transform_of_torch_func_are_the_same(process):
     close(inside, torch.stack(process.rates(T), 1))
 
 
+@pytest.mark.parametrize("process", [VE(), VP(), Flow()], ids=lambda process: type(process).__name__)
+@pytest.mark.parametrize("within", [torch.no_grad, torch.inference_mode])
+def test_rates_do_not_depend_on_whether_gradients_are_kept(process, within):
+    with within():
+        found = process.rates(T), process.rates(T.clone())
+    for rates in found:
+        close(torch.stack(rates), torch.stack(process.rates(T)))
+        assert not any(rate.requires_grad for rate in rates)
+
+
 def test_gradients_flow_through_the_rates():
     t = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
     (second,) = torch.autograd.grad(VE(0.1, 10.0).rates(t)[1], t)

@@ -93,7 +93,7 @@ def _broadcast(given: list[Tensor]) -> int:
         count = math.prod(np.broadcast_shapes(*(each.shape for each in given)))
     except ValueError:  # they do not fit each other, as the operation itself will say
         return 0
-    return count * max(_WIDE, *(each.element_size() for each in given))
+    return count * max(_WIDE, *(2 * each.element_size() for each in given))  # complex numbers of two real ones
 
 
 def _on_meta(func: Any, args: Any, kwargs: dict[str, Any]) -> int:

@@ -55,13 +55,13 @@ class Process(abc.ABC):
 
     def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """The derivatives (α'_t, σ'_t), each of the shape of `t`."""
-        try:
-            at = t if t.requires_grad else t.detach().requires_grad_()
-        except RuntimeError:  # within a transform of torch.func, which elsewhere would import a compiler
-            pull = torch.func.vjp(self.__call__, t)[1]  # forward mode takes several times as long
-            one, zero = torch.ones_like(t), torch.zeros_like(t)
-            return pull((one, zero))[0], pull((zero, one))[0]
-        with torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
+            try:
+                at = t if t.requires_grad else t.detach().clone().requires_grad_()
+            except RuntimeError:  # within a transform of torch.func, which elsewhere would import a compiler
+                pull = torch.func.vjp(self.__call__, t)[1]  # forward mode takes several times as long
+                one, zero = torch.ones_like(t), torch.zeros_like(t)
+                return pull((one, zero))[0], pull((zero, one))[0]
             alpha, sigma = self(at)
             return _derivative(alpha, at, t.requires_grad), _derivative(sigma, at, t.requires_grad)
 

@@ -6,19 +6,22 @@ import sys
 CODE = """
 import sys, numpy as np, torch
 from scorefield.data import ArrayRows, Schema, summarize
+from scorefield.data.repeats import row_hashes
 
 def resident():
     return int(next(l for l in open("/proc/self/status") if l.startswith("VmHWM")).split()[1]) / 1024
 
 torch.set_num_threads(1)
 x = np.load(sys.argv[1], mmap_mode="r")
-summarize(ArrayRows(torch.randn(9000, 256)))
+small = ArrayRows(torch.randn(9000, 256))
+summarize(small), row_hashes(small)
 before = resident()
 rows = Schema.of(x).rows(x)
 rng = np.random.default_rng(0)
 for _ in range(100):
     rows.take(rng.integers(0, len(rows), 256))
 summarize(rows)
+row_hashes(rows)
 print(type(rows).__name__, resident() - before)
 """
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from ..display import visible
 from .terminal import say
 
-__all__ = ["complain", "first", "launched", "shares", "shares_work"]
+__all__ = ["complain", "first", "launched", "several", "shares", "shares_work"]
 
 _OTHERS, _LOST = 1.0, 4.0  # seconds that others may take to say more
 
@@ -103,6 +103,11 @@ def first() -> bool:
     from .. import distributed
 
     return distributed.first()
+
+
+def several() -> bool:
+    """Whether this process is one of several that were started together."""
+    return _launched() and os.environ["WORLD_SIZE"] != "1"
 
 
 def _launched() -> bool:

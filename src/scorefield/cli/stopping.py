@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import threading
 from collections.abc import Iterator
 from typing import Any
+
+from .launching import several
 
 __all__ = ["Stopped", "stoppable"]
 
@@ -23,7 +24,7 @@ class Stopped(SystemExit):
         super().__init__(128 + number)
         name = signal.Signals(number).name
         self.line = f"stopped by {name}: what was there is unchanged, the same command does it again"
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if several():
             what = f"stopped by {name}, as all processes are when one has ended (killed, or out of memory)"
             self.line = f"{what}: what was saved is kept, and the same command goes on"
 

@@ -155,3 +155,19 @@ def test_two_processes_match_to_the_bits_of_one(folder, tmp_path):
         assert status == 0, error
     one = Run(folder / "run").model.distill(training=Training(steps=5, batch=4, accumulate=2), matching=True)
     assert np.array_equal(one.sample(8), Run(tmp_path / "two").model.sample(8))
+
+
+@pytest.mark.slow
+def test_contexts_and_guidance_are_matched_too():
+    """Dark and bright images by their label: each is drawn as the guided teacher draws it."""
+    rng = np.random.default_rng(0)
+    label = rng.integers(2, size=400)
+    x = (60 + 120 * label[:, None, None] + rng.normal(0, 12, (400, 6, 6))).clip(0, 255).astype(np.uint8)
+    network = Network(widths=(16, 16), depth=1)
+    model = scorefield.fit(x, context=label, network=network, training=Training(steps=400, batch=32))
+    fast = model.distill(context=label, guidance=1.5, training=Training(steps=300, batch=16))
+    for value in (0, 1):
+        wanted = model.condition(label=value, guidance=1.5).sample(200).mean()
+        for steps in (1, 2):
+            found = fast.condition(label=value).sample(200, steps=steps)
+            assert found.dtype == np.uint8 and abs(found.mean() - wanted) < 12

@@ -32,12 +32,12 @@ def test_resident_memory_stays_flat(tmp_path):
 
     if not sys.platform.startswith("linux"):
         pytest.skip("reads /proc")
-    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (120_000, 256))  # 123 MB, sparse
-    x[::100] = np.random.default_rng(0).normal(size=(1200, 256))
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (400_000, 256))  # 410 MB, sparse
+    x[::400] = np.random.default_rng(0).normal(size=(1000, 256))
     x.flush()
     out = subprocess.run(
         [sys.executable, "-c", CODE, str(tmp_path / "x.npy")], capture_output=True, text=True, check=True
     )
     kind, grown = out.stdout.split()
     assert kind == "FileRows"
-    assert float(grown) < 60
+    assert float(grown) < 160  # a few pieces of 18 MB, in a heap that may keep some: 23 to 70 MB of any file

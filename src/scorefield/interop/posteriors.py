@@ -15,6 +15,8 @@ from ..bars import shown
 from ..deprecation import renamed_arguments
 from ..progress import mapped
 from ..rng import Samples
+from ..warned import warn_outside
+from .nearness import Nearness
 from .simulations import Simulations, rows_of
 
 __all__ = ["SimulationPosterior"]
@@ -41,13 +43,15 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
     """How many parameters there are, where that is known."""
     same: Tensor | None = None
     """The values of numbers that every simulation has, `(width,)`; NaN of those that differ."""
+    nearness: Callable[[], Nearness] | None = None
+    """Says whether an observation is like the simulations, where these are known."""
     takes_missing = False
     """Whether numbers of an observation may be NaN."""
 
     def learned_from(self, simulations: Simulations) -> Self:
         """This posterior, which knows what its observations and parameters look like."""
         self.kept, self.width, self.size = simulations.kept, simulations.width, simulations.size
-        self.same = simulations.same
+        self.same, self.nearness = simulations.same, simulations.nearness
         return self
 
     @abc.abstractmethod
@@ -91,7 +95,7 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
         sample_shape = _shape(sample_shape)
         count = math.prod(sample_shape)
         with shown(show_progress_bars):
-            found = self.draw(count, self.observed(x), seed, **how)
+            found = self.draw(count, self._asked(x), seed, **how)
         return found[:count].float().reshape(*sample_shape, -1)
 
     def sample_batched(
@@ -105,7 +109,7 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
     ) -> Tensor:
         """Draws from one posterior for each of B observations, `(B, Q)` or `(B, m, Q)`: `(*sample_shape, B, P)`."""
         sample_shape = _shape(sample_shape)
-        each = [self.observed(one) for one in torch.as_tensor(np.asarray(x), dtype=torch.float64)]
+        each = [self._asked(one) for one in torch.as_tensor(np.asarray(x), dtype=torch.float64)]
         with shown(show_progress_bars):
             found = mapped(lambda one: self.draw(math.prod(sample_shape), one, seed, **how), each, len(each))
             drawn = [some[: math.prod(sample_shape)] for some in found]
@@ -127,12 +131,12 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
             rows = rows.T
         if self.size is not None and rows.shape[1:] != (self.size,):
             raise ValueError(f"log_prob takes parameters (N, {self.size}), got {tuple(rows.shape)}: reshape them")
-        return self.log_density(rows, self.observed(x), **how)
+        return self.log_density(rows, self._asked(x), **how)
 
     def log_prob_batched(self, theta: Any, x: Any, **how: Any) -> Tensor:
         """Log-densities of parameters `(N, B, P)` given B observations, each its own column of them: `(N, B)`."""
         theta = torch.as_tensor(np.asarray(theta), dtype=torch.float64)
-        each = [self.observed(one) for one in torch.as_tensor(np.asarray(x), dtype=torch.float64)]
+        each = [self._asked(one) for one in torch.as_tensor(np.asarray(x), dtype=torch.float64)]
         if theta.ndim != 3 or theta.shape[1] != len(each):
             got = f"{tuple(theta.shape)} and {len(each)}"
             raise ValueError(f"log_prob_batched takes parameters (N, B, P) and B observations, got {got}: reshape them")
@@ -146,12 +150,21 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
             seed: The seed of the draws.
             count: How many draws the search begins with.
         """
-        observed = self.observed(x)
+        observed = self._asked(x)
         return _climbed(lambda theta: self.climb(theta, observed), self.draw(count, observed, seed), seed).float()
 
     def climb(self, theta: Tensor, x: Tensor) -> Tensor:
         """Log-densities up to a constant, `(N,)`, where these cost less."""
         return self.log_density(theta, x)
+
+    def _asked(self, x: Any) -> Tensor:
+        """`observed`, with a warning where it is unlike all simulations."""
+        found = self.observed(x)
+        unlike = None if self.nearness is None else self.nearness().beyond(found)
+        if unlike is not None:
+            what = f"this observation is unlike all simulations: {unlike}"
+            warn_outside(f"{what}; what is said about it is an extrapolation: check it, or simulate more like it")
+        return found
 
     def observed(self, x: Any) -> Tensor:
         """What was passed as observed, or set before, in float64.

@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass
 from typing import Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,7 +30,6 @@ _FEWEST = 50  # draws that are taken, or more
 _POPULATION, _SPARE = 1000, 4  # points of a whole population at least, and how many are proposed for each
 _SETTLED = 2.0  # its moves at the end, for each parameter: fewer than from the prior, as it begins near
 _EFFECTIVE = 1.5  # effective draws for each one that is taken, or a population is drawn instead
-_COMPARED, _NEAREST = 5000, 5  # simulations with which an observation is compared, and of these the nearest
 _RARE = 0.01  # of simulations: an observation among these is not like them
 
 
@@ -195,25 +193,6 @@ class SBI(Simulations):
             raise ValueError("there is no posterior before training: train() first")
         return self._posterior(self.by_likelihood)
 
-    def _typical(self, x: Any) -> float:
-        """The share of held-out simulations that are as far from the others as an observation, by the nearest ones."""
-        observed, data = torch.as_tensor(np.asarray(x), dtype=torch.float64), torch.cat(self._x)
-        if observed.numel() == 0 or observed.numel() % data[0].numel():
-            need = f"an observation has {data.shape[-1]} numbers"
-            raise ValueError(f"{need}, got shape {tuple(observed.shape)}: pass (Q,) or (m, Q)")
-        held = self.held_out[1][:_COMPARED]
-        if data.ndim == 3:
-            observed = observed[None] if len(observed) > 1 else observed
-        observed, data, held = (
-            _features(each) for each in (observed.reshape(-1, *data.shape[1:]), data[:_COMPARED], held)
-        )
-        center, scale = data.mean(0), data.std(0).clamp_min(1e-12 * (1 + data.abs().amax(0)))
-        observed, data, held = ((each - center) / scale for each in (observed, data, held))
-        own = torch.cdist(held, data).sort(1).values[:, 1 : _NEAREST + 1].mean(1)
-        far = torch.cdist(observed, data).sort(1).values[:, :_NEAREST].mean(1)
-        shares = (own[None] >= far[:, None]).double().mean(1)
-        return min(1.0, float(shares.min()) * len(shares))
-
     def check(self, x: Any = None, simulations: int = 200, draws: int = 100, seed: int = 0) -> InferenceCheck:
         """Whether to trust the posterior: on held-out simulations, and, if one is given, for an observation.
 
@@ -239,15 +218,11 @@ class SBI(Simulations):
         shares = tuple(float(each.mean()) for each in inside)
         errors = tuple(float(each.std()) / len(theta) ** 0.5 for each in inside)
         value = density[:, 0] - torch.tensor([evidence for _, evidence in some])
-        typical, predicted = (None, None) if x is None else (self._typical(x), posterior.predicted(x, draws, seed))
+        typical = None if x is None else self.nearness().share(posterior.observed(x))
+        predicted = None if x is None else posterior.predicted(x, draws, seed)
         names = "likelihood" if posterior.by_likelihood else "posterior itself"
         found = (float(value.mean()), f"by the {names}", typical, predicted, time.perf_counter() - start)
         return InferenceCheck(ranks, shares, errors, *found)  # type: ignore[arg-type]  # pairs
-
-
-def _features(x: Tensor) -> Tensor:
-    """Rows by which observations are compared: themselves, `(N, Q)`, or the means and deviations of sets, `(N, n, Q)`."""
-    return x if x.ndim == 2 else torch.cat([x.mean(1), x.std(1)], 1)
 
 
 def _log_densities(posterior: SBIPosterior, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .nearness import Nearness
+
 __all__ = ["Simulations", "bounded", "positive_part", "rows_of", "unbounded"]
 
 _FEWEST = 10  # simulations from which anything is learned
@@ -31,6 +33,7 @@ class Simulations:
         self.size: int | None = None
         self._theta: list[Tensor] = []
         self._x: list[Tensor] = []
+        self._nearness: tuple[int, Nearness] | None = None
 
     def append_simulations(self, theta: Any, x: Any) -> Self:
         """Adds pairs: parameters `(N, P)` and their data, `(N, Q)`; or n exchangeable observations each, as independent ones
@@ -90,6 +93,12 @@ class Simulations:
         self.same = None if self.kept is None else torch.where(varies, torch.nan, rows[0])
         self.width, self.size = x.shape[-1], theta.shape[1]
         return theta, x if self.kept is None else x[..., self.kept]
+
+    def nearness(self) -> Nearness:
+        """Distances of observations to the simulations, by the numbers that vary."""
+        if self._nearness is None or self._nearness[0] != len(self._x):
+            self._nearness = len(self._x), Nearness(self.pairs()[1], self.kept)
+        return self._nearness[1]
 
     def complete_pairs(self) -> tuple[Tensor, Tensor]:
         """`pairs`, for methods that need every number.

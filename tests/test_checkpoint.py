@@ -201,6 +201,19 @@ def test_a_truncated_file(path, kept):
         checkpoint.load(path)
 
 
+def test_a_flipped_bit_is_seen_wherever_it_is(path):
+    checkpoint.save(Preconditioned(Known(), EDMPrediction()), path)
+    whole = path.read_bytes()
+    name = whole.index(b"checksum")
+    for place in {*range(0, len(whole), 7)} - {*range(name, name + 8)}:  # without its name, nothing is compared
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        with pytest.raises((ValueError, OSError)) as caught:
+            checkpoint.load(path, trusted=("scorefield", "test_checkpoint"))
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    path.write_bytes(whole)
+    checkpoint.load(path, trusted=("scorefield", "test_checkpoint"))
+
+
 def test_a_file_of_another_kind(path):
     torch.save({"weight": torch.zeros(2)}, path)
     with pytest.raises(ValueError, match=r"is truncated or damaged"):

@@ -283,9 +283,13 @@ def test_a_damaged_state_is_named_with_the_mend(tmp_path, finished, damage):
 
 def test_a_folder_in_use_is_left_alone(tmp_path, finished):
     before = contents(finished)
-    with Run(finished).lock(), pytest.raises(RuntimeError, match="in use by another process: wait until it ends"):
-        learn(table(), finished)
+    with Run(finished).lock():
+        with pytest.raises(RuntimeError, match="in use by another process: wait until it ends"):
+            learn(table(), finished)
+        with pytest.raises(RuntimeError, match="in use by another process"):  # before the data are looked at
+            learn(None, finished)
     assert contents(finished) == before
+    Run(finished).check_free()
     with Run(tmp_path / "new").lock():
         with pytest.raises(RuntimeError, match="in use"):
             learn(table(), tmp_path / "new")

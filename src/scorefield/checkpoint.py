@@ -6,10 +6,12 @@ import contextlib
 import json
 import os
 import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
@@ -49,7 +51,18 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
 def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
     """Writes named tensors and plain data about them, atomically."""
     copies = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    write_atomically(path, to_bytes(copies, {_KEY: json.dumps({"format": FORMAT, "version": __version__, **about})}))
+    known = {"format": FORMAT, "version": __version__, **about}
+    known["checksum"] = _checksum(copies, known)
+    write_atomically(path, to_bytes(copies, {_KEY: json.dumps(known)}))
+
+
+def _checksum(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> int:
+    """CRC-32 of the data about tensors, and of their names, forms and bytes."""
+    found = zlib.crc32(json.dumps(about).encode())
+    for name, tensor in sorted(tensors.items()):
+        found = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), found)
+        found = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, found)
+    return found
 
 
 @reads("use another copy")
@@ -60,7 +73,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is truncated, foreign, or of a newer format.
+        ValueError: If the file is truncated, damaged, foreign, or of a newer format.
     """
     path = regular(path, "checkpoint")
     _check_header(path)
@@ -72,6 +85,8 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     if about.get("format") not in range(1, FORMAT + 1):
         have = f"format {about.get('format')} (scorefield {about.get('version')})"
         raise ValueError(f"{path} has {have}, this version reads formats 1 to {FORMAT}: update scorefield")
+    if about.pop("checksum", None) not in (None, _checksum(tensors, about)):
+        raise ValueError(f"{path} is damaged: it does not hold what was written; use another copy")
     if about["format"] == 1 and "spec" in about:
         about["spec"] = renames.updated(about["spec"])
     return tensors, about

@@ -121,10 +121,12 @@ def fit(
         seed: The random seed.
         tensorboard: Also write a log for TensorBoard.
     """
+    from ..distributed import decided
     from ..runs import Run, fit
 
     run = Run(output)
     run.check_writable()
+    decided(run.check_free)
     x = reading.read(data)
     how, groups = form.with_labels(x)
     contexts = None if context is None else Reading(context_key, context_columns).read(context)

@@ -18,6 +18,7 @@ from torch import Tensor
 from ..bars import shown
 from ..checkpoint import read_tensors
 from ..conditions import ContextCondition
+from ..distributed import decided
 from ..fitting import Distillation, Fitted, plan_distillation
 from ..model import Model
 from ..settings import Training
@@ -92,6 +93,8 @@ def distill(
         RuntimeError: If a gradient becomes non-finite (NaN or inf), or the folder is in use.
     """
     folder = None if run is None else Run(run)
+    if folder is not None:
+        decided(folder.check_free)
     how = _with_minutes(training or Training(), minutes)
     home = _home(model, trusting, folder)
     name = "" if home is None else str(home.path)

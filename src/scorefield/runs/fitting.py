@@ -18,7 +18,7 @@ from ..bars import shown
 from ..data import native
 from ..denoisers.precondition import Parametrization
 from ..deprecation import renamed_arguments, suggests_arguments
-from ..distributed import launched, threads as threads_of_processes
+from ..distributed import decided, launched, threads as threads_of_processes
 from ..fitting import Fitted, Options, Plan, finish, plan as planned, prepare, threads, train, trainer_of
 from ..model import Model
 from ..noise_levels import NoiseLevels
@@ -149,6 +149,8 @@ def fit(
         (3, 2)
     """
     folder = None if run is None else Run(run)  # before the data are read, which may take long
+    if folder is not None:
+        decided(folder.check_free)
     if tensorboard:
         tensorboard_writer(None)
     if training is not None and not isinstance(training, Training):

@@ -168,9 +168,7 @@ class Run:
             RuntimeError: If another process works in the folder.
             OSError: If the folder cannot be written.
         """
-        from filelock import FileLock, Timeout  # comes with PyTorch
-
-        existed, lock = self.path.is_dir(), FileLock(self.file(_LOCK), timeout=0)
+        existed, lock = self.path.is_dir(), self._lock()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with open(self.file(_LOCK), "a"):
@@ -178,11 +176,7 @@ class Run:
         except OSError as error:
             what = f"{self.path} cannot be written ({error.strerror})"
             raise OSError(error.errno, f"{what}: name another folder") from error
-        try:
-            lock.acquire()
-        except Timeout as error:
-            what = f"{self.path} is in use by another process"
-            raise RuntimeError(f"{what}: wait until it ends, or name another folder") from error
+        self._take(lock)
         replacing.clear(self.path)
         try:
             yield
@@ -194,6 +188,32 @@ class Run:
                     self.file(_LOCK).unlink()
                     self.path.rmdir()
             lock.release()
+
+    def check_free(self) -> None:
+        """Raises where another process works in the folder: asked before the data are read.
+
+        Raises:
+            RuntimeError: If one does.
+        """
+        if self.file(_LOCK).is_file():
+            with contextlib.suppress(OSError):  # `lock` says why nothing can be written
+                lock = self._lock()
+                self._take(lock)
+                lock.release()
+
+    def _lock(self) -> Any:
+        from filelock import FileLock  # comes with PyTorch
+
+        return FileLock(self.file(_LOCK), timeout=0)
+
+    def _take(self, lock: Any) -> None:
+        from filelock import Timeout
+
+        try:
+            lock.acquire()
+        except Timeout as error:  # an OSError
+            what = f"{self.path} is in use by another process"
+            raise RuntimeError(f"{what}: wait until it ends, or name another folder") from error
 
     def check_writable(self) -> None:
         """Raises unless files can be written into the folder, or it can be made: asked before the work begins.

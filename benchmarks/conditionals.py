@@ -1,4 +1,4 @@
-"""Any columns given any others, from one fit: the residual MLP and the token transformer at equal CPU seconds.
+"""Any columns given any others, from one fit: by default, or learned, by the residual MLP and by tokens, at equal CPU seconds.
 
     python benchmarks/conditionals.py mixture --seconds 120
     python benchmarks/conditionals.py categories --seconds 120
@@ -31,6 +31,7 @@ import scorefield
 from scorefield.settings import Data, Network, Training
 
 DRAWS = 512
+NETWORKS = ["default", "mlp", "tokens"]
 Frame = pd.DataFrame
 
 
@@ -112,12 +113,13 @@ def energy_distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(2 * cdist(a, b).mean() - sum(inside))
 
 
-def fitted(network: Network, frame: Frame, options: argparse.Namespace, steps: int | None) -> tuple[Any, str]:
+def fitted(name: str, frame: Frame, options: argparse.Namespace, steps: int | None) -> tuple[Any, str]:
     """A model of about so many CPU seconds or steps, and what it took."""
+    data = Data() if name == "default" else Data(conditionals="learn")
+    network = Network(attention=name == "tokens")
 
     def timed(steps: int) -> tuple[Any, float]:
         start, training = time.process_time(), Training(steps=steps)
-        data = Data(conditionals="learn")
         model = scorefield.fit(frame, data=data, network=network, training=training, seed=options.seed)
         return model, time.process_time() - start
 
@@ -167,7 +169,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("subject", help="mixture, categories, or a file")
     parser.add_argument("--seconds", type=float, default=120, help="CPU seconds of a fit")
-    parser.add_argument("--networks", nargs="*", default=["mlp", "tokens"])
+    parser.add_argument("--networks", nargs="*", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--steps", nargs="*", type=int, help="of each network, in place of CPU seconds")
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--every", type=int, default=1, help="leaves out all but each n-th conditional")
@@ -184,7 +186,7 @@ def main() -> None:
     else:
         train = test = exact.draw(np.random.default_rng(0), options.rows)
     for name, steps in zip(options.networks, options.steps or [None] * len(options.networks), strict=True):
-        model, words = fitted(Network(attention=name == "tokens"), train, options, steps)
+        model, words = fitted(name, train, options, steps)
         print(f"{options.subject} {name}: {words}", flush=True)
         if exact is None:
             against_rows(name, model, train, test)

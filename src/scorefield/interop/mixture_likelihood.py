@@ -11,21 +11,21 @@ import torch
 from torch import Tensor, nn
 
 from ..context import Context
-from ..nn import ConditionalMixture
+from ..nn import ConditionalBits, ConditionalMixture
 from ..progress import part
 from ..rng import Samples, torch_seeded
 from ..training import DensityTraining
 from ..units import ColumnMap, ColumnUnits
 from .simulations import positive_part
 
-__all__ = ["MixtureLikelihood", "fit_mixture", "fit_mixture_likelihood"]
+__all__ = ["PILOT", "MixtureLikelihood", "batch_and_steps", "fit_mixture", "fit_mixture_likelihood"]
 
 _AT_ONCE = 20_000  # observations whose likelihoods are computed at once
 _COMPONENTS = (1, 8)  # of mixtures that are tried
 _PLACES = 8  # in the cell of a whole number, over which the density is averaged
 _DECADES = 1.5  # of positive values, from which on their logarithms are learned
 _WAVES, _ROWS = 256, 10  # random features of the regression, at most; and rows for each
-_PILOT = 0.2  # of the steps, by which kinds of likelihoods are compared
+PILOT = 0.2  # of the steps, by which kinds of likelihoods are compared
 _HEATS = (0.2, 0.4, 1.0)  # of the steps of a race: after each, a rival is given up that is behind for sure
 _BEHIND, _SURE = 0.1, 2.0  # nats, and standard errors of the difference
 _FEW, _SMALL, _BATCH = 2_000, 128, 256  # rows up to which a step takes the smaller batch
@@ -38,7 +38,7 @@ class MixtureLikelihood(nn.Module):
     Arguments:
         units: The units of observations; of whole numbers, the cells that they stand for have a probability.
         context: How parameters become numbers.
-        mixture: The mixture of observations in these units.
+        mixture: The mixture of observations in these units, or the probability of bits.
         low, high: The bounds of the parameters, `()` or `(P,)`: those with one finite bound are learned by logarithms.
     """
 
@@ -47,7 +47,12 @@ class MixtureLikelihood(nn.Module):
     model = None  # nothing is left to a diffusion model
 
     def __init__(
-        self, units: ColumnUnits, context: Context, mixture: ConditionalMixture, low: Tensor, high: Tensor
+        self,
+        units: ColumnUnits,
+        context: Context,
+        mixture: ConditionalMixture | ConditionalBits,
+        low: Tensor,
+        high: Tensor,
     ) -> None:
         super().__init__()
         self.units, self.context, self.mixture = units, context, mixture
@@ -179,6 +184,19 @@ def fit_mixture(
     return _Fitting(x, context, held_out, seed, batch, epochs).best()
 
 
+def batch_and_steps(count: int, batch: int | None, epochs: float | None) -> tuple[int, float]:
+    """The batch size of the training of a density from so many rows, and how many steps are made at most.
+
+    Raises:
+        ValueError: If there is no such batch, or no epoch.
+    """
+    size = (_SMALL if count <= _FEW else _BATCH) if batch is None else batch
+    if size < 1 or size != int(size) or (epochs is not None and not epochs > 0):
+        need = "a whole training_batch_size >= 1 and max_num_epochs > 0"
+        raise ValueError(f"training needs {need}, got {batch} and {epochs}")
+    return size, min(_STEPS, _MORE * count**0.5) if epochs is None else epochs * count / size
+
+
 @dataclass
 class _Fitting:
     """Mixtures of different kinds, of the same rows; what gives the held-out ones the highest density is kept."""
@@ -191,26 +209,13 @@ class _Fitting:
     epochs: float | None
 
     def __post_init__(self) -> None:
-        if self.size < 1 or self.size != int(self.size) or (self.epochs is not None and not self.epochs > 0):
-            need = "a whole training_batch_size >= 1 and max_num_epochs > 0"
-            raise ValueError(f"training needs {need}, got {self.batch} and {self.epochs}")
-
-    @property
-    def size(self) -> int:
-        """The batch size."""
-        return (_SMALL if len(self.x) <= _FEW else _BATCH) if self.batch is None else self.batch
-
-    @property
-    def steps(self) -> float:
-        """How many steps are made at most."""
-        some = min(_STEPS, _MORE * len(self.x) ** 0.5)
-        return some if self.epochs is None else self.epochs * len(self.x) / self.size
+        self.size, self.steps = batch_and_steps(len(self.x), self.batch, self.epochs)
 
     def pilot(self, waves: int = 0) -> tuple[ConditionalMixture, str]:
         """One Gaussian around a linear regression, or a smooth one of so many random features, after a short training."""
-        tried = [self._attempt(_COMPONENTS[0], 0, _PILOT)]
+        tried = [self._attempt(_COMPONENTS[0], 0, PILOT)]
         if waves:
-            tried += [self._attempt(_COMPONENTS[0], waves, _PILOT)]
+            tried += [self._attempt(_COMPONENTS[0], waves, PILOT)]
         found = [each for each in tried if each is not None]
         for each in found:
             each.training.finish()

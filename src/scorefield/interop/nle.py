@@ -22,6 +22,7 @@ from ..rng import Samples, permutation, torch_seeded
 from ..settings import Data, Network, Training
 from ..training import train_density
 from ..units import Standardize
+from .binary_likelihood import fit_binary_likelihood
 from .independent_parts import IndependentParts, find_parts, split
 from .mixture_likelihood import MixtureLikelihood, fit_mixture_likelihood
 from .posteriors import SimulationPosterior
@@ -217,7 +218,7 @@ class NLE(Simulations):
             self.likelihood, said = _by_diffusion(repeated, x, out, wish)
         else:
             how = seed, training_batch_size, max_num_epochs
-            fit = _by_parts if count == 1 else fit_mixture_likelihood
+            fit = _by_parts if count == 1 else _of_one
             self.likelihood, said = fit(repeated, x, (self.low, self.high), out, *how)
         if show_train_summary:
             print(said)  # what was asked for
@@ -233,6 +234,14 @@ class NLE(Simulations):
         return found.learned_from(self)
 
 
+def _of_one(
+    theta: Tensor, x: Tensor, bounds: tuple[Tensor, Tensor], held_out: int, *how: Any
+) -> tuple[MixtureLikelihood, str]:
+    """The likelihood of an observation as it is: of numbers with two values each, or a mixture of Gaussians."""
+    binary = fit_binary_likelihood(theta, x, bounds, held_out, *how)
+    return binary or fit_mixture_likelihood(theta, x, bounds, held_out, *how)
+
+
 def _by_parts(
     theta: Tensor,
     x: Tensor,
@@ -245,11 +254,11 @@ def _by_parts(
     """The likelihood of an observation; where it looks like independent parts, theirs, if held-out observations say so."""
 
     def whole(pilot: bool) -> tuple[MixtureLikelihood, str]:
-        return fit_mixture_likelihood(theta, x, bounds, held_out, seed, batch, epochs, pilot)
+        return _of_one(theta, x, bounds, held_out, seed, batch, epochs, pilot)
 
     def by_parts(parts: int, strided: bool, pilot: bool) -> tuple[IndependentParts, str]:
         rows, each = split(x, parts, strided).flatten(0, 1), theta.repeat_interleave(parts, 0)
-        found, said = fit_mixture_likelihood(each, rows, bounds, held_out * parts, seed, batch, epochs, pilot)
+        found, said = _of_one(each, rows, bounds, held_out * parts, seed, batch, epochs, pilot)
         return IndependentParts(found, parts, strided), said
 
     found = find_parts(theta, x)

@@ -1,5 +1,6 @@
 """Networks F(x, c) of a state and a noise label. They are independent of the diffusion process."""
 
+from .binary import ConditionalBits
 from .choose import choose, choose_for_readings, choose_for_tables
 from .classifier import ClassifierNetwork
 from .embed import FourierEmbedding
@@ -21,4 +22,4 @@ from .unet import UNet
 __all__ = ["ClassifierNetwork", "ConditionalGaussian", "ConditionalMixture", "FourierEmbedding", "FourierFeatures"]
 __all__ += ["MLP", "NCSNpp", "Pieces", "Potential", "ReadingTransformer", "RefineNet", "ResidualMLP", "SigmaUNet"]
 __all__ += ["TokenBlocks", "TokenTransformer", "TutorialUNet", "UNet", "choose", "choose_for_readings"]
-__all__ += ["SmoothRegression", "choose_for_tables"]
+__all__ += ["ConditionalBits", "SmoothRegression", "choose_for_tables"]

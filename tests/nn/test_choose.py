@@ -114,6 +114,7 @@ def test_tables_have_residual_networks():
     """Every option has an effect, sizes grow with the number of rows, and the reason names them."""
     sizes = [size(choose_for_tables(5, (7, 8), count)[0]) for count in (2, 400, 5_000, 10**6)]
     assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
+    assert [choose_for_tables(*form, 10**6)[0].width for form in ((10, (2, 4)), (10, (2, 5)))] == [128, 256]
     network, reason = choose_for_tables(6, (8, 6), 400, (24,), 5, context=3)
     assert (network.width, network.depth, network.context, network.extra, network.numbers) == (24, 5, 3, 16, 6)
     assert reason == "states of 20 coordinates: a residual MLP with 5 blocks of width 24 for 400 samples"

@@ -22,6 +22,7 @@ _SHORTEST, _LONGEST = 4.0, 0.8  # the range of periods: the first in steps, the 
 _MAX_FEATURES = 256  # sines and cosines per patch
 _MIN_COUNT, _MAX_VECTOR = 15_000, 16  # vectors get Fourier features from this count on, up to this many features
 _TABLES = ((2_000, 128, 2), (10_000, 192, 3), (math.inf, 256, 3))  # below this count: width and blocks for tables
+_FEW_COORDINATES, _NARROW = 16, 128  # of states of tables: up to so many, networks are not wider than that
 _TOKENS = ((2_000, 32, 2), (10_000, 48, 3), (math.inf, 64, 3))  # the same with attention
 _HEADS = 4  # of attention
 _VECTOR_PERIODS = (4.0, 2.0, 1.0, 0.5, 0.25)
@@ -123,8 +124,9 @@ def choose_for_tables(
         raise ValueError(f"a network for tables has one width, got {tuple(widths)}")
     sizes = _TOKENS if attention else _TABLES
     usual, blocks = next((width, blocks) for most, width, blocks in sizes if count < most)
-    width, blocks = widths[0] if widths else _grown(usual, growth), blocks if depth is None else depth
     variables, features = numbers + len(levels), numbers + sum(levels)
+    usual = min(usual, _NARROW) if features <= _FEW_COORDINATES else usual
+    width, blocks = widths[0] if widths else _grown(usual, growth), blocks if depth is None else depth
     if not attention:
         what = f"states of {features} coordinates: a residual MLP with {blocks} blocks"
         network = ResidualMLP(features, width, blocks, context, 2 * variables, numbers=numbers)

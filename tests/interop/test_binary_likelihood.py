@@ -77,3 +77,28 @@ def test_it_is_saved(tmp_path):
     checkpoint.save(likelihood, tmp_path / "likelihood.safetensors")
     again, x = checkpoint.load(tmp_path / "likelihood.safetensors"), answers(torch.zeros(2, 1, dtype=torch.float64), 3)
     assert torch.equal(again.log_prob(torch.zeros(1, 1), x), likelihood.log_prob(torch.zeros(1, 1), x))
+
+
+def chain(theta, seed):
+    """Twenty numbers, each equal to the one before with a probability of 1 / (1 + exp(-θ)): alone they say nothing."""
+    same = uniform(len(theta), 20, seed=seed) < torch.sigmoid(theta)
+    x = (uniform(len(theta), 1, seed=seed + 1) < 0.5).expand(-1, 20).clone()
+    for i in range(1, 20):
+        x[:, i] = x[:, i - 1] == same[:, i]
+    return x.double()
+
+
+def test_parameters_that_say_how_numbers_depend_on_each_other():
+    theta = 4 * uniform(8000, 1, seed=0) - 2
+    inference = NLE(prior=(-2.0, 2.0)).append_simulations(theta, chain(theta, 1))
+    inference.train()
+    posterior, grid = inference.build_posterior(), torch.linspace(-2, 2, 801, dtype=torch.float64)[1:-1]
+    for x in chain(torch.tensor([[-1.5], [0.0], [1.5]], dtype=torch.float64), 7):
+        equal = int((x[1:] == x[:-1]).sum())
+        logs = equal * torch.nn.functional.logsigmoid(grid) + (19 - equal) * torch.nn.functional.logsigmoid(-grid)
+        weight = logs.softmax(0)
+        mean = float(weight @ grid)
+        std = float(weight @ (grid - mean) ** 2) ** 0.5
+        draws = posterior.sample((2000,), x=x).double()
+        assert abs(float(draws.mean()) - mean) < 0.5 * std  # of 20 by 20 weights; the prior's is up to 4 of these away
+        assert abs(math.log(float(draws.std()) / std)) < 0.25

@@ -17,7 +17,7 @@ def made(features: int, context: int, width: int) -> ConditionalBits:
         for parameter in density.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator))
         if width:
-            density.before /= 10
+            density.before /= 20
     return density.requires_grad_(False)
 
 

@@ -102,8 +102,9 @@ class JointInference(Simulations):
         model = model or self.model
         if model is None:
             raise ValueError("there is no posterior before training: train() first")
-        found = JointPosterior(model)
-        return found.learned_from(self)
+        found = JointPosterior(model).learned_from(self)
+        found.nearness = None  # the model of a table warns of its columns
+        return found
 
 
 class JointPosterior(SimulationPosterior):

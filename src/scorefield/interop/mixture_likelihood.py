@@ -278,5 +278,5 @@ def _race(rivals: list[_Attempt]) -> _Attempt:
 
 def _behind(gain: Tensor) -> bool:
     """Whether a log-density is lower than another by much, and for sure."""
-    error = float(gain.std()) / math.sqrt(len(gain))
+    error = float(gain.std()) / math.sqrt(len(gain)) if len(gain) > 1 else math.inf
     return float(gain.mean()) < -max(_BEHIND, _SURE * error)

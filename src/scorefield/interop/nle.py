@@ -269,7 +269,7 @@ def _by_parts(
         gain = gain - whole(True)[0].paired_log_prob(theta[:held_out], x[:held_out])
     with part(0.3, 1):
         likelihood, said = by_parts(*found, False) if float(gain.mean()) > 0 else whole(False)
-    error = float(gain.std()) / held_out**0.5
+    error = float(gain.std()) / held_out**0.5 if held_out > 1 else math.inf
     by = f"as {found[0]} independent parts it is {float(gain.mean()):+.2f} ± {error:.2f} nats more probable than as a whole"
     return likelihood, f"an observation: {by}; {said}"
 

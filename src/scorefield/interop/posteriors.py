@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 import numpy as np
@@ -43,7 +43,7 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
     """How many parameters there are, where that is known."""
     same: Tensor | None = None
     """The values of numbers that every simulation has, `(width,)`; NaN of those that differ."""
-    nearness: Callable[[], Nearness] | None = None
+    nearness: Nearness | None = None
     """Says whether an observation is like the simulations, where these are known."""
     takes_missing = False
     """Whether numbers of an observation may be NaN."""
@@ -109,7 +109,7 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
     ) -> Tensor:
         """Draws from one posterior for each of B observations, `(B, Q)` or `(B, m, Q)`: `(*sample_shape, B, P)`."""
         sample_shape = _shape(sample_shape)
-        each = [self._asked(one) for one in torch.as_tensor(np.asarray(x), dtype=torch.float64)]
+        each = self._each_asked(torch.as_tensor(np.asarray(x), dtype=torch.float64))
         with shown(show_progress_bars):
             found = mapped(lambda one: self.draw(math.prod(sample_shape), one, seed, **how), each, len(each))
             drawn = [some[: math.prod(sample_shape)] for some in found]
@@ -136,7 +136,7 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
     def log_prob_batched(self, theta: Any, x: Any, **how: Any) -> Tensor:
         """Log-densities of parameters `(N, B, P)` given B observations, each its own column of them: `(N, B)`."""
         theta = torch.as_tensor(np.asarray(theta), dtype=torch.float64)
-        each = [self._asked(one) for one in torch.as_tensor(np.asarray(x), dtype=torch.float64)]
+        each = self._each_asked(torch.as_tensor(np.asarray(x), dtype=torch.float64))
         if theta.ndim != 3 or theta.shape[1] != len(each):
             got = f"{tuple(theta.shape)} and {len(each)}"
             raise ValueError(f"log_prob_batched takes parameters (N, B, P) and B observations, got {got}: reshape them")
@@ -159,11 +159,19 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
 
     def _asked(self, x: Any) -> Tensor:
         """`observed`, with a warning where it is unlike all simulations."""
-        found = self.observed(x)
-        unlike = None if self.nearness is None else self.nearness().beyond(found)
-        if unlike is not None:
-            what = f"this observation is unlike all simulations: {unlike}"
-            warn_outside(f"{what}; what is said about it is an extrapolation: check it, or simulate more like it")
+        return self._each_asked([self.default_x if x is None else x])[0]
+
+    def _each_asked(self, x: Iterable[Any]) -> list[Tensor]:
+        """The same of several, with one warning."""
+        found = [self.observed(one) for one in x]
+        said = [] if self.nearness is None else [self.nearness.beyond(one) for one in found]
+        unlike = [each for each in said if each is not None]
+        if unlike:
+            many = f"{len(unlike)} of {len(found)} observations are" if len(found) > 1 else "this observation is"
+            what = f"{many} unlike all simulations: {unlike[0]}"
+            warn_outside(
+                f"{what}; what is said there is an extrapolation: check the observation, or simulate more like it"
+            )
         return found
 
     def observed(self, x: Any) -> Tensor:
@@ -181,6 +189,10 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
         if self.width is not None and self.width > 1 and found.shape[-1:] != (self.width,):
             raise ValueError(
                 f"an observation has {self.width} numbers, got shape {tuple(found.shape)}: pass (Q,) or (m, Q)"
+            )
+        if not found.numel():
+            raise ValueError(
+                f"an observation has one number or more, got shape {tuple(found.shape)}: pass (Q,) or (m, Q)"
             )
         if bool(found.isinf().any()):
             raise ValueError("a number of the observation is infinite: pass finite numbers")

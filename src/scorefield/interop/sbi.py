@@ -21,7 +21,7 @@ from .simulations import Simulations
 
 __all__ = ["SBI", "InferenceCheck", "SBIPosterior"]
 
-_JUDGED = 100  # held-out simulations by which a method is chosen
+_JUDGED = (100, 400, 250)  # held-out simulations by which a method is chosen: from, to; one for so many simulations
 _PROPOSED = 1000  # draws from which an evidence is estimated
 _PRIOR = 0.1  # of these from the prior, so that no weight is large
 _WIDE = 200  # numbers of an observation, up to which a likelihood is learned
@@ -169,11 +169,13 @@ class SBI(Simulations):
             return True, "the likelihood answers: an observation is a set of independent ones"
         if not narrow:
             return False, f"the posterior itself was learned: an observation has more than {_WIDE} numbers"
-        theta, x = (each[:_JUDGED] for each in self.held_out)
+        least, most, each_of = _JUDGED
+        judged = min(most, max(least, len(self.held_out[0]) / HELD_OUT / each_of))
+        theta, x = (each[: int(judged)] for each in self.held_out)
         pairs = list(zip(theta[:, None], x))
         by_likelihood, itself = (_log_densities(self._posterior(which), pairs) for which in (True, False))
         gain = float((by_likelihood - itself).mean())
-        error = float((by_likelihood - itself).std()) / len(pairs) ** 0.5
+        error = float((by_likelihood - itself).std()) / len(pairs) ** 0.5 if len(pairs) > 1 else math.inf
         likely = gain > error  # where neither is better, the one that draws at once answers
         names = ("likelihood", "posterior itself") if likely else ("posterior itself", "likelihood")
         what = f"log-densities of the parameters of {len(pairs)} held-out simulations"
@@ -218,7 +220,7 @@ class SBI(Simulations):
         shares = tuple(float(each.mean()) for each in inside)
         errors = tuple(float(each.std()) / len(theta) ** 0.5 for each in inside)
         value = density[:, 0] - torch.tensor([evidence for _, evidence in some])
-        typical = None if x is None else self.nearness().share(posterior.observed(x))
+        typical = None if x is None or self.nearness is None else self.nearness.share(posterior.observed(x))
         predicted = None if x is None else posterior.predicted(x, draws, seed)
         names = "likelihood" if posterior.by_likelihood else "posterior itself"
         found = (float(value.mean()), f"by the {names}", typical, predicted, time.perf_counter() - start)

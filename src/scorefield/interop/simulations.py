@@ -33,7 +33,7 @@ class Simulations:
         self.size: int | None = None
         self._theta: list[Tensor] = []
         self._x: list[Tensor] = []
-        self._nearness: tuple[int, Nearness] | None = None
+        self.nearness: Nearness | None = None
 
     def append_simulations(self, theta: Any, x: Any) -> Self:
         """Adds pairs: parameters `(N, P)` and their data, `(N, Q)`; or n exchangeable observations each, as independent ones
@@ -92,13 +92,9 @@ class Simulations:
         self.kept = None if bool(varies.all()) else varies.nonzero()[:, 0]
         self.same = None if self.kept is None else torch.where(varies, torch.nan, rows[0])
         self.width, self.size = x.shape[-1], theta.shape[1]
-        return theta, x if self.kept is None else x[..., self.kept]
-
-    def nearness(self) -> Nearness:
-        """Distances of observations to the simulations, by the numbers that vary."""
-        if self._nearness is None or self._nearness[0] != len(self._x):
-            self._nearness = len(self._x), Nearness(self.pairs()[1], self.kept)
-        return self._nearness[1]
+        x = x if self.kept is None else x[..., self.kept]
+        self.nearness = Nearness(x, self.kept)
+        return theta, x
 
     def complete_pairs(self) -> tuple[Tensor, Tensor]:
         """`pairs`, for methods that need every number.

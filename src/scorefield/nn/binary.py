@@ -11,6 +11,7 @@ from ..rng import Rng
 __all__ = ["ConditionalBits"]
 
 _PENALTY = 0.1  # of squared slopes, in units of a row: 10 is their variance beforehand
+_RANK = 4  # of the functions of the context by which the weights of numbers before vary
 _GAIN = 10.0  # of what numbers say about those after them: it is learned so much faster than the network
 _ITERATIONS, _LONGEST = 30, 2.0  # of Newton's method, and its longest step
 
@@ -18,8 +19,9 @@ _ITERATIONS, _LONGEST = 30, 2.0  # of Newton's method, and its longest step
 class ConditionalBits(nn.Module):
     """The conditional probability Π_i p(x_i | c, x_1, …, x_{i-1}) of x in {0, 1}^n, each factor by a logit.
 
-    Logits are linear in the context, by logistic regression (`start_at`); with a width, a network adds to them, and what the
-    numbers before say, linearly. A logistic autoregressive network (Frey, 1998) has the latter alone.
+    Logits are linear in the context, by logistic regression (`start_at`). With a width, a network adds to them, and so do the
+    numbers before, with weights B_0 + Σ_r g_r(c) B_r, whose factors g the network gives: how numbers depend on each other may
+    change with the context. A logistic autoregressive network (Frey, 1998) has B_0 alone.
 
     Arguments:
         features: How many numbers there are, n.
@@ -51,11 +53,11 @@ class ConditionalBits(nn.Module):
         nn.init.zeros_(self.line.weight)
         nn.init.zeros_(self.line.bias)
         if width:
-            last = nn.Linear(width, features)
-            nn.init.zeros_(last.weight)
+            last = nn.Linear(width, features + _RANK)
+            nn.init.zeros_(last.weight[:features])
             nn.init.zeros_(last.bias)
             self.bend = nn.Sequential(nn.Linear(context, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), last)
-            self.before = nn.Parameter(torch.zeros(features, features))
+            self.before = nn.Parameter(torch.zeros(1 + _RANK, features, features))
 
     @torch.no_grad()
     def start_at(self, x: Tensor, context: Tensor) -> None:
@@ -74,13 +76,20 @@ class ConditionalBits(nn.Module):
         self.line.weight.copy_(slopes[:-1].T)
         self.line.bias.copy_(slopes[-1])
 
-    def _given(self, context: Tensor) -> Tensor:
-        """Logits by the context alone, `(…, context)` to `(…, n)`."""
+    def _given(self, context: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits by the context alone, `(…, context)` to `(…, n)`, and the factors of what numbers say, `(…, 1 + R)`."""
         found: Tensor = self.line(context)
-        return found + self.bend(context) if self.width else found
+        if not self.width:
+            return found, None
+        more, factors = self.bend(context).split((self.features, _RANK), -1)
+        return found + more, torch.cat((torch.ones_like(factors[..., :1]), factors), -1)
 
-    def _logits(self, x: Tensor, given: Tensor) -> Tensor:
-        return given + x @ torch.triu(_GAIN * self.before, 1) if self.width else given
+    def _logits(self, x: Tensor, given: Tensor, factors: Tensor | None) -> Tensor:
+        """Logits of rows x, `(…, n)`, given contexts alike or ones that `x` is repeated for."""
+        if factors is None:
+            return given
+        said = torch.einsum("...i,rij->...rj", x, torch.triu(_GAIN * self.before, 1))
+        return given + (factors[..., None, :] @ said)[..., 0, :]
 
     def member_log_probs(self, x: Tensor, context: Tensor) -> Tensor:
         """The log-probabilities of x, `(M, B, n)`, given contexts, `(M, B, context)`: `(M, B)`, with one member."""
@@ -88,20 +97,28 @@ class ConditionalBits(nn.Module):
 
     def log_prob(self, x: Tensor, context: Tensor) -> Tensor:
         """The log-probabilities of x, `(…, n)`, given a context each, `(…, context)`."""
-        return _log_probs(x, self._logits(x, self._given(context)))
+        return _log_probs(x, self._logits(x, *self._given(context)))
 
     def each_log_prob(self, x: Tensor, context: Tensor) -> Tensor:
         """The log-probability of every row of x, `(m, n)`, given every context, `(B, context)`: `(B, m)`."""
-        return _log_probs(x, self._logits(x, self._given(context)[:, None]))
+        given, factors = self._given(context)
+        return _log_probs(x, self._logits(x, given[:, None], None if factors is None else factors[:, None]))
 
     @torch.no_grad()
     def sample(self, context: Tensor, rng: Rng, count: int | None = None) -> Tensor:
         """One draw for each context, `(B, context)` to `(B, n)`; or `count` of them for one, `(1, context)` to `(count, n)`."""
-        given = self._given(context).expand(len(context) if count is None else count, -1)
-        u = rng.child("bits").uniform(tuple(given.shape), context.dtype, context.device)
+        count = len(context) if count is None else count
+        given, factors = self._given(context)
+        given, u = (
+            given.expand(count, -1),
+            rng.child("bits").uniform((count, self.features), context.dtype, context.device),
+        )
         x = (u < torch.sigmoid(given)).to(context.dtype)
-        for i in range(1, self.features if self.width else 0):
-            x[:, i] = (u[:, i] < torch.sigmoid(given[:, i] + _GAIN * x[:, :i] @ self.before[:i, i])).to(x.dtype)
+        if factors is None:
+            return x
+        for i in range(1, self.features):
+            said = factors @ (_GAIN * self.before[:, :i, i])
+            x[:, i] = (u[:, i] < torch.sigmoid(given[:, i] + (x[:, :i] * said).sum(1))).to(x.dtype)
         return x
 
 

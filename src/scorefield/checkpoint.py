@@ -86,7 +86,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
         have = f"format {about.get('format')} (scorefield {about.get('version')})"
         raise ValueError(f"{path} has {have}, this version reads formats 1 to {FORMAT}: update scorefield")
     if about.pop("checksum", None) not in (None, _checksum(tensors, about)):
-        raise ValueError(f"{path} is damaged: it does not hold what was written; use another copy")
+        raise ValueError(f"{path} is damaged, or was changed: it does not hold what was written; use another copy")
     if about["format"] == 1 and "spec" in about:
         about["spec"] = renames.updated(about["spec"])
     return tensors, about

@@ -24,7 +24,7 @@ from ..training import train_density
 from ..units import Standardize
 from .binary_likelihood import fit_binary_likelihood
 from .independent_parts import IndependentParts, find_parts, split
-from .mixture_likelihood import MixtureLikelihood, fit_mixture_likelihood
+from .mixture_likelihood import MixtureLikelihood, batch_and_steps, fit_mixture_likelihood
 from .posteriors import SimulationPosterior
 from .simulations import Simulations
 
@@ -258,7 +258,10 @@ def _by_parts(
 
     def by_parts(parts: int, strided: bool, pilot: bool) -> tuple[IndependentParts, str]:
         rows, each = split(x, parts, strided).flatten(0, 1), theta.repeat_interleave(parts, 0)
-        found, said = _of_one(each, rows, bounds, held_out * parts, seed, batch, epochs, pilot)
+        size, steps = batch_and_steps(len(x), None, None)
+        capped = steps == batch_and_steps(len(rows), None, None)[1]  # more rows get no more steps: each takes more
+        many = size * parts if batch is None and capped else batch
+        found, said = _of_one(each, rows, bounds, held_out * parts, seed, many, epochs, pilot)
         return IndependentParts(found, parts, strided), said
 
     found = find_parts(theta, x)

@@ -79,7 +79,8 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     _check_header(path)
     with safe_open(path, "pt") as file:
         about = json.loads((file.metadata() or {}).get(_KEY, "null"))
-        tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+        # Copies: in the file numbers lie at any address, by which the rounding of products may differ.
+        tensors = {k: file.get_tensor(k).clone() for k in file.keys()}  # noqa: SIM118
     if not isinstance(about, dict):
         raise ValueError(f"{path} was not written by scorefield: it holds tensors, but nothing says what they are")
     if about.get("format") not in range(1, FORMAT + 1):

@@ -37,7 +37,7 @@ class ConditionalBits(nn.Module):
 
     Example:
         >>> density = ConditionalBits(3, 2)
-        >>> density.log_prob(torch.ones(5, 3), torch.zeros(5, 2)).exp()[0]
+        >>> density.log_prob(torch.ones(5, 3), torch.zeros(5, 2)).exp().detach()[0]
         tensor(0.1250)
     """
 

@@ -205,7 +205,7 @@ def test_a_flipped_bit_is_seen_wherever_it_is(path):
     checkpoint.save(Preconditioned(Known(), EDMPrediction()), path)
     whole = path.read_bytes()
     name = whole.index(b"checksum")
-    for place in {*range(0, len(whole), 7)} - {*range(name, name + 8)}:  # without its name, nothing is compared
+    for place in {*range(0, len(whole), 3)} - {*range(name, name + 8)}:  # without its name, nothing is compared
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
         with pytest.raises((ValueError, OSError)) as caught:
             checkpoint.load(path, trusted=("scorefield", "test_checkpoint"))

@@ -79,18 +79,18 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     _check_header(path)
     with safe_open(path, "pt") as file:
         about = json.loads((file.metadata() or {}).get(_KEY, "null"))
-        # Copies: in the file numbers lie at any address, by which the rounding of products may differ.
-        tensors = {k: file.get_tensor(k).clone() for k in file.keys()}  # noqa: SIM118
+        stored = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
     if not isinstance(about, dict):
         raise ValueError(f"{path} was not written by scorefield: it holds tensors, but nothing says what they are")
     if about.get("format") not in range(1, FORMAT + 1):
         have = f"format {about.get('format')} (scorefield {about.get('version')})"
         raise ValueError(f"{path} has {have}, this version reads formats 1 to {FORMAT}: update scorefield")
-    if about.pop("checksum", None) not in (None, _checksum(tensors, about)):
+    if about.pop("checksum", None) not in (None, _checksum(stored, about)):
         raise ValueError(f"{path} is damaged, or was changed: it does not hold what was written; use another copy")
     if about["format"] == 1 and "spec" in about:
         about["spec"] = renames.updated(about["spec"])
-    return tensors, about
+    # Copies: in the file numbers lie at any address, by which the rounding of products may differ.
+    return {k: v.clone() for k, v in stored.items()}, about
 
 
 def _check_header(path: str | os.PathLike[str]) -> None:

@@ -25,11 +25,11 @@ class BinaryLikelihood(MixtureLikelihood):
     def _states(self, observed: Tensor) -> tuple[Tensor, Tensor]:
         found = self.units(observed)
         states = found.round()
-        strange = ((found - states).abs() > _ROUNDING).any(0) | ((states != 0) & (states != 1)).any(0)
+        strange = ((found - states).abs() > _ROUNDING) | ((states != 0) & (states != 1))
         if bool(strange.any()):
-            i = int(strange.nonzero()[0])
-            low, high = self.units.inverse(torch.tensor([[0.0], [1.0]], dtype=torch.float64).expand(2, len(strange)))
-            value = observed[int(((states[:, i] != 0) & (states[:, i] != 1) | (found != states)[:, i]).nonzero()[0]), i]
+            row, i = strange.nonzero()[0].tolist()
+            low, high = self.units.inverse(torch.tensor([[0.0], [1.0]], dtype=torch.float64).expand(2, states.shape[1]))
+            value = observed[row, i]
             what = f"a number of the observation is {value:g}, and {low[i]:g} or {high[i]:g} in every simulation"
             raise ValueError(f"{what}: the simulator cannot make it; check the observation, or simulate more")
         return states.float()[None], states.new_zeros(len(states))

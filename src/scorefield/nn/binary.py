@@ -109,10 +109,8 @@ class ConditionalBits(nn.Module):
         """One draw for each context, `(B, context)` to `(B, n)`; or `count` of them for one, `(1, context)` to `(count, n)`."""
         count = len(context) if count is None else count
         given, factors = self._given(context)
-        given, u = (
-            given.expand(count, -1),
-            rng.child("bits").uniform((count, self.features), context.dtype, context.device),
-        )
+        given = given.expand(count, -1)
+        u = rng.child("bits").uniform((count, self.features), context.dtype, context.device)
         x = (u < torch.sigmoid(given)).to(context.dtype)
         if factors is None:
             return x

@@ -69,6 +69,9 @@ class Data:
         conditionals: Whether the network learns the distribution of any columns given any others with the joint one: "auto",
             in tables with categories, atoms or missing values; "learn", in tables of smooth numbers too, whose conditional
             draws then cost no more than others; they are drawn by particles otherwise.
+        targets: Columns that will be asked for given all the others, as the parameters of a simulator or what a forecast is
+            of; or several groups of them, ("a", "b") and ("c",), each asked for given the rest. Conditionals are learned, and
+            most of the training that they get is of these.
         keep: Columns that would be left out as identifiers, as free text, or for too many levels, but are not.
         constraints: What every row satisfies and every sample shall satisfy: "start <= end", "a + b == total",
             "unique(id)", "if mode == 'sea' then parcels > 0" (see `scorefield.constraints`).
@@ -105,6 +108,7 @@ class Data:
     log: tuple[Any, ...] | None = None
     missing: Literal["draw", "complete"] = "draw"
     conditionals: Literal["auto", "learn"] = "auto"
+    targets: tuple[Any, ...] = ()
     keep: tuple[Any, ...] | None = None
     constraints: tuple[str, ...] = ()
     split: str = "distinct"
@@ -133,6 +137,7 @@ class Data:
         if any(type(axis) is not int or axis not in range(3) for axis in axes) or len({*axes}) != len(axes):
             raise ValueError(f"mirror names spatial axes, each once: 0, 1 or 2; got {self.mirror!r}")
         object.__setattr__(self, "mirror", axes)
+        object.__setattr__(self, "targets", _groups(self.targets))
         for name in ("categorical", "numeric", "log", "keep"):
             value = getattr(self, name)
             if value is not None:
@@ -142,6 +147,11 @@ class Data:
                 raise ValueError(f"column {name!r} can be {', '.join(KINDS)}; got {kind!r}")
         if self.bounds is not None:
             object.__setattr__(self, "bounds", {name: _bounds(name, pair) for name, pair in self.bounds.items()})
+
+    @property
+    def learns_conditionals(self) -> bool:
+        """Whether conditionals are learned in any table."""
+        return self.conditionals == "learn" or bool(self.targets)
 
     @property
     def by_time(self) -> bool:
@@ -173,6 +183,19 @@ class Network:
     patch: int | None = None
     attention: bool = False
     periodic: bool = False
+
+
+def _groups(targets: Any) -> tuple[tuple[Any, ...], ...]:
+    """Groups of columns: several, or the names or numbers of one."""
+    if isinstance(targets, (str, int)):
+        return ((targets,),)
+    found = tuple(targets)
+    if found and not any(isinstance(group, (tuple, list)) for group in found):
+        found = (found,)
+    groups = tuple(tuple(group) if isinstance(group, (tuple, list)) else (group,) for group in found)
+    if not all(groups):
+        raise ValueError(f"each group of targets names one column at least, got {targets!r}")
+    return groups
 
 
 _LONGEST = 1e12

@@ -122,3 +122,36 @@ def test_blocks_are_softmaxes_side_by_side():
         3,
         0,
     )
+
+
+@pytest.mark.parametrize("share", [0.4, 1.0])
+def test_questions_that_are_asked_are_half_of_the_conditional_rows(share):
+    """Each as often, and the other half is as random as without them."""
+    wanted = ((FREE, FREE, GIVEN, GIVEN), (GIVEN, GIVEN, FREE, ABSENT))
+    status, _ = Questions(PLAIN, wanted).draw(states(PLAIN), share, Samples(0, count=COUNT))
+    usual, _ = Questions(PLAIN).draw(states(PLAIN), share / 2, Samples(0, count=COUNT))
+    for question in wanted:
+        there, other = ((part == torch.tensor(question)).all(1).float().mean() for part in (status, usual))
+        expected = share / 4 + float(other)
+        assert abs(float(there) - expected) < 4 * (2 * expected / COUNT) ** 0.5
+    assert len({tuple(row) for row in status.tolist()}) > 40  # of the 81 that there are
+    joint, without = (float((part == FREE).all(1).float().mean()) for part in (status, usual))
+    assert abs(joint - (without - share / 2)) < 4 * (2 * without / COUNT) ** 0.5
+
+
+def test_given_variables_of_a_question_may_miss():
+    """What is given in it is absent in rows that miss it."""
+    x = states(PLAIN)
+    x[::4, 0] = torch.nan
+    question = (GIVEN, FREE, GIVEN, GIVEN)
+    status, _ = Questions(PLAIN, [question]).draw(x, 1.0, Samples(0, count=COUNT))
+    there = (status == torch.tensor(question)).all(1).float()
+    assert not bool(there[::4].any()) and abs(float(there[1::4].mean()) - 0.5) < 0.06
+    lost = (status == torch.tensor((ABSENT, *question[1:]))).all(1).float()
+    assert abs(float(lost[::4].mean()) - 0.5) < 0.08
+
+
+@pytest.mark.parametrize("question", [(FREE,), (GIVEN, GIVEN, GIVEN, GIVEN), (FREE, 3, GIVEN, GIVEN)])
+def test_a_question_fits_the_variables(question):
+    with pytest.raises(ValueError, match=r"^a question that is asked has one status for each of 4 variables"):
+        Questions(PLAIN, [question])

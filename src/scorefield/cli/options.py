@@ -140,6 +140,8 @@ class Form:
         missing: Whether missing values are drawn where the data miss ("draw"), or samples are complete ("complete").
         conditionals: Whether any columns given any others are learned, too: "auto", where a table has categories, atoms or
             missing values; "learn", of smooth numbers too, which are drawn by particles otherwise.
+        targets: Columns that will be asked for given all the others, which are learned most: price, or several groups of
+            them, price,area rooms.
         keep: Columns that are kept even if they seem to be identifiers or free text.
         kinds: What columns are: day=date code=category weight=number, or note="leave out".
         constraints: What every row satisfies and every sample shall satisfy: "start <= end" "a + b == total".
@@ -165,6 +167,7 @@ class Form:
     log: tuple[str, ...] | None = None
     missing: Literal["draw", "complete"] = "draw"
     conditionals: Literal["auto", "learn"] = "auto"
+    targets: tuple[str, ...] | None = None
     keep: tuple[str, ...] | None = None
     kinds: tuple[str, ...] | None = None
     constraints: tuple[str, ...] | None = None
@@ -187,6 +190,7 @@ class Form:
         given["columns"] = None if self.kinds is None else dict(_pair(word, "kinds", "day=date") for word in self.kinds)
         given |= {"maps": self.maps, "missing": self.missing, "constraints": tuple(self.constraints or ())}
         given |= {"conditionals": self.conditionals, "split": self.split, "groups": self.groups}
+        given["targets"] = tuple(tuple(filter(None, word.split(","))) for word in self.targets or ())
         given |= {"rows": self.rows, "time": self.time, "channel": self.channel, "mirror": self.mirror}
         return Data(self.structure, self.channels, self.held_out, self.dequantize, **given)
 

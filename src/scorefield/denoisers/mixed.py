@@ -50,9 +50,11 @@ class MixedNetwork(WithNetwork):
         parametrization: What F predicts of numbers; by default that of EDM.
         precision: "float32", or "bfloat16" for automatic mixed precision.
         share: The fraction of the rows in training that are conditional: some of their variables are given or absent.
+        asked: Questions that half of these rows ask, each as often: FREE, GIVEN or ABSENT for each variable. The others ask
+            for random variables given random others.
 
     Raises:
-        ValueError: If there is no such precision, or the share is not a fraction.
+        ValueError: If there is no such precision, the share is not a fraction, or a question does not fit the variables.
     """
 
     owners: Tensor
@@ -64,14 +66,15 @@ class MixedNetwork(WithNetwork):
         parametrization: Parametrization | None = None,
         precision: Precision = "float32",
         share: float = 0.2,
+        asked: Sequence[Sequence[int]] = (),
     ) -> None:
         super().__init__(network, parametrization, precision)
         if not 0 <= share <= 1:
             raise ValueError(f"share is the fraction of conditional rows, from 0 to 1, got {share:g}")
         self.variables = variables
-        self.share = share
+        self.share, self.asked = share, tuple(tuple(question) for question in asked)
         self.blocks = Blocks(variables.levels)
-        self.questions = ReadingQuestions(variables) if variables.readings else Questions(variables)
+        self.questions = ReadingQuestions(variables) if variables.readings else Questions(variables, self.asked)
         self.register_buffer("owners", torch.tensor(variables.owners, dtype=torch.long), persistent=False)
 
     def outputs(
@@ -215,9 +218,10 @@ class MixedDenoiser(MixedNetwork, _Mixed):
         parametrization: What F predicts of numbers; by default that of EDM.
         precision: "float32", or "bfloat16" for automatic mixed precision.
         share: The fraction of the rows in training that are conditional.
+        asked: Questions that half of these rows ask, each as often: FREE, GIVEN or ABSENT for each variable.
 
     Raises:
-        ValueError: If there is no such precision, or the share is not a fraction.
+        ValueError: If there is no such precision, the share is not a fraction, or a question does not fit the variables.
 
     References:
         Dieleman et al., 2022, Continuous diffusion for categorical data (score interpolation); Mueller et al., 2025,
@@ -251,9 +255,10 @@ class ConditionalMixed(MixedNetwork, ConditionalNetwork):
         parametrization: What F predicts of numbers; by default that of EDM.
         precision: "float32", or "bfloat16" for automatic mixed precision.
         share: The fraction of the rows in training that are conditional.
+        asked: Questions that half of these rows ask, each as often: FREE, GIVEN or ABSENT for each variable.
 
     Raises:
-        ValueError: If there is no such precision, or the share is not a fraction.
+        ValueError: If there is no such precision, the share is not a fraction, or a question does not fit the variables.
     """
 
     def __init__(
@@ -265,8 +270,9 @@ class ConditionalMixed(MixedNetwork, ConditionalNetwork):
         parametrization: Parametrization | None = None,
         precision: Precision = "float32",
         share: float = 0.2,
+        asked: Sequence[Sequence[int]] = (),
     ) -> None:
-        super().__init__(network, variables, parametrization, precision, share)
+        super().__init__(network, variables, parametrization, precision, share, asked)
         self.shape = tuple(shape)
         self.unconditional = unconditional
 

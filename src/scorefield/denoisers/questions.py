@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn as nn
 from torch import Tensor
@@ -12,7 +14,8 @@ from .blocks import Blocks
 
 __all__ = ["Questions"]
 
-_CHAIN, _COMPLETE = 0.25, 0.625  # of the conditional rows: factors of the chain rule, then those without missingness
+_CHAIN, _COMPLETE = 0.25, 0.625  # of the conditional rows: factors of the chain rule, if there are categories, then those
+# without missingness
 
 
 class Questions(nn.Module):
@@ -28,6 +31,10 @@ class Questions(nn.Module):
 
     Arguments:
         variables: How states are made of variables.
+        asked: The status of each variable in questions that are asked of half of the conditional rows, each as often.
+
+    Raises:
+        ValueError: If such a question does not say FREE, GIVEN or ABSENT of each variable, or nothing is free in it.
     """
 
     first: Tensor
@@ -35,9 +42,14 @@ class Questions(nn.Module):
     is_indicator: Tensor
     owners: Tensor
     indicators: Tensor
+    asked: Tensor
 
-    def __init__(self, variables: Variables) -> None:
+    def __init__(self, variables: Variables, asked: Sequence[Sequence[int]] = ()) -> None:
         super().__init__()
+        for question in asked:
+            if len(question) != variables.count or FREE not in question or not {*question} <= {FREE, GIVEN, ABSENT}:
+                need = f"one status for each of {variables.count} variables, of which one at least is free"
+                raise ValueError(f"a question that is asked has {need}, got {tuple(question)}")
         self.variables = variables
         self.blocks = Blocks(variables.levels)
         of_blocks = [start for start, _ in variables.blocks]
@@ -50,6 +62,9 @@ class Questions(nn.Module):
             "is_indicator": torch.tensor([v in indicators for v in range(variables.count)]),
             "owners": torch.tensor(variables.owners, dtype=torch.long),
             "indicators": torch.tensor(variables.indicators, dtype=torch.long),
+            "asked": torch.tensor([list(question) for question in asked], dtype=torch.long).reshape(
+                -1, variables.count
+            ),
         }
         for name, tensor in known.items():
             self.register_buffer(name, tensor, persistent=False)
@@ -82,15 +97,20 @@ class Questions(nn.Module):
 
     def _conditional(self, of_row: tuple[Tensor, ...], u: Tensor, share: float) -> Tensor:
         """The status of variables as if all were there, from uniform numbers: three a row, `(B, 1)`, and one each, `(B, V)`."""
-        which, a, b = of_row[0] / share, of_row[1], of_row[2]
+        place, a, b = of_row[0] / share, of_row[1], of_row[2]
+        which = 2 * place - 1 if len(self.asked) else place
         absent = (2 * b - 1).clamp_min(0.0) * (1 - a)  # of half of the rows, none is absent
         status = (u < a + absent).long() + ((u >= a) & (u < a + absent)).long()
         if self._with_indicators:
             status = self._consistent(status, which < _COMPLETE)
-        place = torch.floor(2 * b * max(len(self.variables.levels), 1)).long().clamp_max(len(self.variables.levels))
-        factor = (self.order < place).long() + 2 * (self.order > place).long()
-        status = torch.where(which < _CHAIN, factor, status)
-        return torch.where(which < 1, status, FREE)
+        link = torch.floor(2 * b * max(len(self.variables.levels), 1)).long().clamp_max(len(self.variables.levels))
+        factor = (self.order < link).long() + 2 * (self.order > link).long()
+        if self.variables.levels:
+            status = torch.where(which < _CHAIN, factor, status)
+        if len(self.asked):
+            question = torch.floor(2 * place * len(self.asked)).long().clamp_max(len(self.asked) - 1)
+            status = torch.where(place < 0.5, self.asked.index_select(0, question[:, 0]), status)
+        return torch.where(place < 1, status, FREE)
 
     def _consistent(self, status: Tensor, complete: Tensor) -> Tensor:
         """With indicators absent in complete rows; elsewhere known where their variable is, and free at least where it is."""

@@ -182,7 +182,7 @@ def _zero(plan: Plan, like: Tensor) -> Denoiser:
     variables = plan.prepared.units.variables
     if variables is None:
         return Gaussian(torch.zeros_like(like[0]), torch.ones_like(like[0]))
-    return MixedDenoiser(_Zero(variables.size), variables, share=plan.prepared.share)
+    return MixedDenoiser(_Zero(variables.size), variables, share=plan.prepared.share, asked=plan.prepared.asked)
 
 
 def _memorized(plan: Plan, trainer: Trainer, chosen: str, losses: _Losses) -> str:

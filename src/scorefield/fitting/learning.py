@@ -88,12 +88,14 @@ def _around(network: nn.Module, plan: Plan, precision: Precision) -> DenoiserMod
     """The denoiser made of a network: of numbers or of mixed states, with or without a context."""
     given, variables = plan.prepared.context, plan.prepared.units.variables
     how = (plan.parametrization, precision)
-    share = plan.prepared.share
+    questions = (plan.prepared.share, plan.prepared.asked)
     if given is None:
-        return Preconditioned(network, *how) if variables is None else MixedDenoiser(network, variables, *how, share)
+        return (
+            Preconditioned(network, *how) if variables is None else MixedDenoiser(network, variables, *how, *questions)
+        )
     learned = (given.context.row_shape, plan.training.unconditional > 0)
     if variables is not None:
-        return ConditionalMixed(network, variables, *learned, *how, share)
+        return ConditionalMixed(network, variables, *learned, *how, *questions)
     return ConditionalPreconditioned(network, *learned, *how, given.trend)
 
 

@@ -19,7 +19,11 @@ from .splitting import Split
 __all__ = ["Prepared", "PreparedContext", "chosen", "smallest_step", "standardized", "states", "width_of"]
 
 _NUMBERS = 2**23  # that are taken into memory at once, at most
-_USUAL, _ASKED = 0.2, 0.5  # of the rows are conditional: by default, and where conditionals were asked for
+_USUAL, _ASKED, _TARGETS = (
+    0.2,
+    0.5,
+    0.75,
+)  # of the rows are conditional: by default, if learned on request, with targets
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class Prepared:
         affine: The units, if they are affine.
         relations: The exact linear relations of the data; rows, units and states are those of the independent columns.
         conditionals: Whether conditionals were asked for: then as many rows in training are conditional as not.
+        asked: Questions that are asked most: FREE, GIVEN or ABSENT for each variable.
         layouts: Times and channels of some training rows, `(M, 3 L)`, for data of readings: new rows are drawn like them.
         mirror: The spatial axes along which mirrored examples are as probable as the examples.
     """
@@ -78,12 +83,15 @@ class Prepared:
     affine: Standardize | None = None
     relations: Relations | None = None
     conditionals: bool = False
+    asked: tuple[tuple[int, ...], ...] = ()
     layouts: Tensor | None = None
     mirror: tuple[int, ...] = ()
 
     @property
     def share(self) -> float:
         """The fraction of the rows in training that are conditional, of mixed states."""
+        if self.asked:
+            return _TARGETS
         return _ASKED if self.conditionals else _USUAL
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ from ..constraints import Constraint, check_rows
 from ..context import Context, linear_regression
 from ..data import Rows, Schema, Summary, cells as cells_of, summarize
 from ..data.columns import Column
+from ..data.variables import FREE
 from ..denoisers import Gaussian
 from ..distributed import same
 from ..progress import part
@@ -111,21 +113,47 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
     if options.data.mirror:
         moments = _symmetric(moments, options.data.mirror)
         choices.append(Choice("mirror", " and ".join(f"axis {a}" for a in options.data.mirror), GIVEN))
+    asked = _asked(options.data.targets, schema, relations, units)
+    choices += [Choice("targets", f"{', '.join(map(str, g))} given the rest", GIVEN) for g in options.data.targets]
     made = (schema, form.summary, parts, units, form.cells, moments, examples, residual, given, form.scale)
     found = Prepared(*made, options.seed, (*choices, *form.choices), form.affine, relations, wishes.conditionals)
-    return replace(found, mirror=options.data.mirror)
+    return replace(found, mirror=options.data.mirror, asked=asked)
+
+
+def _asked(
+    targets: Sequence[Sequence[Any]], schema: Schema, relations: Relations, units: Units
+) -> tuple[tuple[int, ...], ...]:
+    """The status of each variable where groups of columns are asked for given the others."""
+    names = [*(schema.columns or range(math.prod(schema.inner_shape)))]
+    known = {str(name): place for place, name in enumerate(names)}
+    found = []
+    for group in targets:
+        strange = [name for name in group if str(name) not in known]
+        if strange:
+            few = ", ".join(map(repr, names[:5])) + ", …" * (len(names) > 5)
+            raise ValueError(f"there is no column {strange[0]!r} to be asked for: columns are {few}")
+        asked = {known[str(name)] for name in group}
+        given = torch.tensor([[asked.isdisjoint(relations.group_of(c) or (c,)) for c in relations.kept]])
+        rows = torch.arange(given.shape[1], dtype=torch.float64)[None]  # of which no two values are equal
+        status = units.status(given, rows)[0]
+        if not bool((status == FREE).any()):
+            what = f"{' and '.join(map(str, group))} as targets: constant, or known exactly from the others"
+            raise ValueError(f"there is nothing to be learned of {what}; name other columns")
+        found.append(tuple(status.tolist()))
+    return tuple(found)
 
 
 def _check_conditionals(options: Options, schema: Schema) -> None:
     """Raises where conditionals were asked for and there are no columns to be given."""
-    if options.data.conditionals != "learn":
+    if not options.data.learns_conditionals:
         return
+    name = "targets" if options.data.targets else 'conditionals="learn"'
     if schema.structure != "vector":
         what = f"these data are {schema.reason}: leave it out, and observe a measurement of the model"
-        raise ValueError(f'conditionals="learn" is for the columns of a table, and {what}')
+        raise ValueError(f"{name} is for the columns of a table, and {what}")
     if options.units is not None:
         what = "units=… gives one map for all: leave one of the two out"
-        raise ValueError(f'conditionals="learn" maps each column to units of its own, and {what}')
+        raise ValueError(f"{name} maps each column to units of its own, and {what}")
 
 
 def _check_mirror(mirror: Sequence[int], schema: Schema) -> None:
@@ -186,7 +214,7 @@ def _wishes(options: Options, columns: tuple[Column, ...], relations: Relations,
     bounds = {places.get(str(name), name): pair for name, pair in known[1].items()}
     gain = 0.1 if columns else 0.25  # nats a value: smooth arrays keep mean and standard deviation
     cautious = not columns or count < _SURE
-    flags = (cautious, bool(columns), data.conditionals == "learn")
+    flags = (cautious, bool(columns), data.learns_conditionals)
     return Wishes(log, bounds, data.missing == "complete", transform, options.seed, gain, *flags)
 
 

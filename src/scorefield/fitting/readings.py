@@ -80,7 +80,7 @@ def _refuse(options: Options, context: Any, groups: Any) -> None:
     """Raises a ValueError, in one line, if something is asked for that readings do not have."""
     usual, data = Data(), options.data
     names: tuple[str, ...] = ("structure", "channels", "categorical", "numeric", "bounds", "log", "missing", "keep")
-    names = (*names, "conditionals", "constraints", "split", "groups", "maps", "dequantize", "mirror")
+    names = (*names, "conditionals", "targets", "constraints", "split", "groups", "maps", "dequantize", "mirror")
     asked = [name for name in names if getattr(data, name) != getattr(usual, name)]
     others = {"context": context, "groups": groups, "units": options.units}
     asked += [name for name, value in others.items() if value is not None]

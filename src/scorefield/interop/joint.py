@@ -22,9 +22,10 @@ __all__ = ["JointInference", "JointPosterior"]
 class JointInference(Simulations):
     """A model of the joint distribution of parameters and data, called as `sbi` calls its methods.
 
-    One network learns every conditional distribution: the posterior, the likelihood, the posterior given a part of the data,
-    the data that follow from others. Numbers of the data may be missing, in simulations and in what was observed. `model` is
-    a model like any other, of a table with the columns theta_0, …, x_0, …: `model.condition(x_2=0.3).sample(100)`.
+    One network learns every conditional distribution: the posterior, which it is asked for most, the likelihood, the posterior
+    given a part of the data, the data that follow from others. Numbers of the data may be missing, in simulations and in what
+    was observed. `model` is a model like any other, of a table with the columns theta_0, …, x_0, …:
+    `model.condition(x_2=0.3).sample(100)`.
 
     Arguments:
         prior: The prior of the parameters: any distribution with a `support`, as those of torch.distributions, for its bounds;
@@ -85,7 +86,7 @@ class JointInference(Simulations):
         low, high = (bound.expand(len(names)).tolist() for bound in (self.low, self.high))
         bounds = {name: (_finite(a), _finite(b)) for name, a, b in zip(names, low, high)}
         bounds = {name: pair for name, pair in bounds.items() if pair != (None, None)}
-        data = Data(structure="vector", missing="complete", conditionals="learn", bounds=bounds or None)
+        data = Data(structure="vector", missing="complete", targets=tuple(names), bounds=bounds or None)
         wish = Options(data, network or Network(), how, seed=seed, device=device)
         fitted = train(plan(prepare(frame, wish), wish))
         self.model = fitted.model

@@ -67,7 +67,9 @@ def c2st(
     if count < folds:
         raise ValueError(f"c2st needs at least one row per fold on each side, got {count} rows for {folds} folds")
     a, b = paired(x, y, True, count, seed)
-    rows = torch.cat([a, b]).cpu().numpy()
+    rows = (
+        torch.cat([a, b]).float().cpu().numpy()
+    )  # standardized; the default network is a quarter faster than in doubles
     label = np.repeat([0, 1], [len(a), len(b)])
     if classifier is None:
         units = 10 * rows.shape[1]

@@ -14,8 +14,7 @@ from .blocks import Blocks
 
 __all__ = ["Questions"]
 
-_CHAIN, _COMPLETE = 0.25, 0.625  # of the conditional rows: factors of the chain rule, if there are categories, then those
-# without missingness
+_CHAIN, _COMPLETE = 0.25, 0.625  # of the conditional rows: factors of the chain rule of categories, then no missingness
 
 
 class Questions(nn.Module):

@@ -167,7 +167,8 @@ def _noise_levels(prepared: Prepared, given: NoiseLevels | str | None) -> NoiseL
     residual = prepared.residual if scale == 1 else prepared.residual / scale
     with part(0.8, 1):
         found = choose_noise_levels(residual, smallest_step(prepared.summary, units), reach, cell=cell)
-    if prepared.context is not None and prepared.context.trend is not None:
+    of_context = prepared.context is not None and prepared.context.trend is not None
+    if of_context or prepared.asked:
         found = found.narrower()
     found = found if scale == 1 else found.scaled(scale)
     return found if given is None else _with_given(found, given)

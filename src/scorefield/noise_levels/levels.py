@@ -101,7 +101,7 @@ class NoiseLevels:
 
     def narrower(self) -> NoiseLevels:
         """The same for conditional distributions of vectors, which may be narrower than all data, each by another factor."""
-        why = "a context may leave less open than distances between data show, some contexts more than others"
+        why = "what is given may leave less open than distances between data show, and more or less of it"
         kept = self.reasons[1], self.reasons[2] + "; lower: " + why, self.reasons[3] + "; wider: " + why
         low, first = min(self.sigma_min, _NARROW), self.reasons[0] if self.sigma_min <= _NARROW else why
         mean, std = self.level_mean - 0.7, 1.5 * self.level_std

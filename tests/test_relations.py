@@ -279,6 +279,17 @@ def test_status_of_one_hot_columns():
         units.status(torch.tensor([[True, False, False, False]]), x)
 
 
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [((1, 0, 0, 0), (0, 0)), ((1, 1, 1, 0), (1, 0)), ((0, 0, 0, 1), (0, 1)), ((1, 1, 1, 1), (1, 1))],
+)
+def test_variables_of_one_hot_columns(columns, expected):
+    """The category is of all columns of its group together."""
+    units = Related(Standardize((2,)), Relations(4, (), ((0, 1, 2),), names=("a", "b", "c", "d")))
+    assert tuple(units.variables_of(torch.tensor(columns)).long().tolist()) == expected
+    assert sums_of().variables_of(torch.tensor([True, False, True])).tolist() == [True, False]
+
+
 def test_units_on_disk(tmp_path):
     units = sums_of(whole=(0,), low=(0, None, None))
     checkpoint.save(units, tmp_path / "units.safetensors")

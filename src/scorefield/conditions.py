@@ -17,7 +17,7 @@ from torch import Tensor
 
 from . import spec
 from .data.layout import Layout
-from .data.variables import GIVEN
+from .data.variables import ABSENT, FREE, GIVEN
 from .denoisers import ClassifierGuided, Denoiser, DenoiserModule, Gaussian, Guided, NoisyClassifier
 from .measurement import Measurement
 from .posterior import KnownCoordinates, Posterior, PosteriorMethod, SmallestLevel, posterior_of
@@ -253,6 +253,8 @@ class KnownValues(Condition):
         known: Which columns are known, true or false, `(M, *D)`; sample i has row i modulo M.
         complete: Whether no other value may be missing: they are drawn as if the data had no gaps.
         names: The names of the known columns, for messages.
+        left_out: Columns that are neither known nor drawn, true or false, `(*D,)`: what is drawn is the distribution of the
+            others, and their own values are of no use. For denoisers that know conditionals.
 
     Raises:
         ValueError: If the shapes differ.
@@ -261,13 +263,22 @@ class KnownValues(Condition):
     order = 1
     x: Tensor
     known: Tensor
+    left_out: Tensor | None
 
-    def __init__(self, x: Tensor, known: Tensor, complete: bool = False, names: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        x: Tensor,
+        known: Tensor,
+        complete: bool = False,
+        names: Sequence[str] = (),
+        left_out: Tensor | None = None,
+    ) -> None:
         super().__init__()
         if x.shape != known.shape:
             raise ValueError(f"rows of shape {tuple(x.shape)} need as many flags, got {tuple(known.shape)}")
         self.register_buffer("x", x)
         self.register_buffer("known", known.bool())
+        self.register_buffer("left_out", left_out)
         self.complete = complete
         self.names = tuple(names)
 
@@ -301,13 +312,17 @@ class KnownValues(Condition):
         known, earlier = self.known.expand(shape), before.known.expand(shape)
         x = torch.where(known, self.x.expand(shape), before.x.expand(shape))
         names = dict.fromkeys((*before.names, *self.names))
-        return KnownValues(x, known | earlier, self.complete or before.complete, tuple(names))
+        left_out = before.left_out if self.left_out is None else self.left_out
+        return KnownValues(x, known | earlier, self.complete or before.complete, tuple(names), left_out)
 
     def transform(self, stage: Stage) -> Stage:
         x, known = stage.units.derived(self.x, self.known)
         denoiser, state = stage.answering(), stage.units(x.nan_to_num() if stage.units.variables is None else x)
         status = stage.units.status(known, x, self.complete)
         if denoiser.completes:
+            if self.left_out is not None:
+                out = stage.units.variables_of(self.left_out) & (status == FREE)
+                status = torch.where(out, ABSENT, status)
             return replace(stage, denoiser=denoiser.given_variables(state, status))
         keep = (status == GIVEN).reshape(state.shape)
         return replace(stage, denoiser=KnownCoordinates(denoiser, state, keep))

@@ -126,13 +126,13 @@ def test_blocks_are_softmaxes_side_by_side():
 
 @pytest.mark.parametrize("share", [0.4, 1.0])
 def test_questions_that_are_asked_are_half_of_the_conditional_rows(share):
-    """Each as often, and the other half is as random as without them."""
+    """Each as often, a third of them with a part of what they give alone; the other half is as random as without them."""
     wanted = ((FREE, FREE, GIVEN, GIVEN), (GIVEN, GIVEN, FREE, ABSENT))
     status, _ = Questions(PLAIN, wanted).draw(states(PLAIN), share, Samples(0, count=COUNT))
     usual, _ = Questions(PLAIN).draw(states(PLAIN), share / 2, Samples(0, count=COUNT))
     for question in wanted:
         there, other = ((part == torch.tensor(question)).all(1).float().mean() for part in (status, usual))
-        expected = share / 4 + float(other)
+        expected = share / 4 * 2 / 3 + float(other)  # 1/2, and 1/2 times the mean of (1 - u)²
         assert abs(float(there) - expected) < 4 * (2 * expected / COUNT) ** 0.5
     assert len({tuple(row) for row in status.tolist()}) > 40  # of the 81 that there are
     joint, without = (float((part == FREE).all(1).float().mean()) for part in (status, usual))
@@ -140,15 +140,26 @@ def test_questions_that_are_asked_are_half_of_the_conditional_rows(share):
 
 
 def test_given_variables_of_a_question_may_miss():
-    """What is given in it is absent in rows that miss it."""
+    """What is given in it is absent in rows that miss it; of three that are given, none is left out in 1/2 + 1/2/4 of all."""
     x = states(PLAIN)
     x[::4, 0] = torch.nan
     question = (GIVEN, FREE, GIVEN, GIVEN)
     status, _ = Questions(PLAIN, [question]).draw(x, 1.0, Samples(0, count=COUNT))
     there = (status == torch.tensor(question)).all(1).float()
-    assert not bool(there[::4].any()) and abs(float(there[1::4].mean()) - 0.5) < 0.06
+    assert not bool(there[::4].any()) and abs(float(there[1::4].mean()) - 5 / 16) < 0.06
     lost = (status == torch.tensor((ABSENT, *question[1:]))).all(1).float()
-    assert abs(float(lost[::4].mean()) - 0.5) < 0.08
+    assert abs(float(lost[::4].mean()) - 1 / 3) < 0.08  # of the two that are there, and some of the random ones
+
+
+def test_an_indicator_is_left_out_with_its_variable():
+    """Where something is given in what is asked, so is whether it is missing; neither, where it is left out."""
+    question = (GIVEN, FREE, GIVEN, GIVEN, GIVEN, GIVEN)
+    status, _ = Questions(MISSING, [question]).draw(states(MISSING, 0.0), 1.0, Samples(0, count=COUNT))
+    asked = (status[:, 1] == FREE) & (status[:, [0, 2, 3, 4, 5]] != FREE).all(1)
+    for variable, indicator in ((0, 5), (2, 4)):
+        pairs = status[asked][:, [variable, indicator]]
+        assert {(GIVEN, GIVEN), (ABSENT, ABSENT)} <= {tuple(pair) for pair in pairs.tolist()}
+        assert float((pairs[:, 0] == pairs[:, 1]).double().mean()) > 0.95  # random questions may be like this, too
 
 
 @pytest.mark.parametrize("question", [(FREE,), (GIVEN, GIVEN, GIVEN, GIVEN), (FREE, 3, GIVEN, GIVEN)])

@@ -229,17 +229,18 @@ def test_simulations_of_a_second_round_make_it_sharper():
 
 
 @pytest.mark.slow
-def test_a_joint_model_with_missing_numbers():
-    """θ ~ U(-1, 1), x = θ + N(0, 0.3²) twice, of which the second may be missing: exact by quadrature."""
+@pytest.mark.parametrize("gaps", [False, True], ids=["complete simulations", "with gaps"])
+def test_a_joint_model_with_missing_numbers(gaps):
+    """θ ~ U(-1, 1), x = θ + N(0, 0.3²) twice, of which any may be missing where it is observed: exact by quadrature."""
     rng = np.random.default_rng(0)
     theta = rng.uniform(-1, 1, size=(1500, 1))
     x = theta + NOISE * rng.normal(size=(1500, 2))
-    x[::5, 1] = np.nan
+    x[::5, 1] = np.nan if gaps else x[::5, 1]
     inference = JointInference((-1.0, 1.0)).append_simulations(theta, x)
     inference.train(training=Training(steps=5000))
     posterior, grid = inference.build_posterior(), np.linspace(-1, 1, 401)
-    for seen in ([0.3, 0.1], [0.3, np.nan]):
-        weight = np.exp(-sum((grid - v) ** 2 for v in seen if not math.isnan(v)) / (2 * NOISE**2))
+    for seen in ([0.3, 0.1], [0.3, np.nan], [np.nan, -0.4], [np.nan, np.nan]):
+        weight = np.exp(-sum(((grid - v) ** 2 for v in seen if not math.isnan(v)), 0 * grid) / (2 * NOISE**2))
         mean = weight @ grid / weight.sum()
         std = (weight @ (grid - mean) ** 2 / weight.sum()) ** 0.5
         drawn = posterior.sample((1000,), x=seen).double()

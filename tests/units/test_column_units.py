@@ -269,6 +269,17 @@ def test_status_of_variables():
     assert complete.status(both, TABLE)[1].tolist() == [ABSENT, FREE, ABSENT, FREE]
 
 
+def test_variables_of_columns():
+    """They are what is free where all other columns are known; of constants there are none."""
+    for units in (ColumnUnits(MIXED), ColumnUnits(MIXED, complete=True)):
+        for place in range(len(MIXED)):
+            one = torch.arange(len(MIXED)) == place
+            free = units.status(~one[None], TABLE[:1])[0] == FREE
+            assert torch.equal(units.variables_of(one), free)
+        everything = units.variables_of(torch.ones(len(MIXED)))
+        assert bool(everything.all()) and not bool(units.variables_of(torch.zeros(len(MIXED))).any())
+
+
 def test_numbers_alone_have_no_variables():
     units = ColumnUnits((SMOOTH["log"], ColumnMap(constant=1.0), SMOOTH["affine"]))
     assert units.variables is None and units.state_shape == (2,)

@@ -113,6 +113,13 @@ def test_states_and_back():
     assert atoms.equal(torch.tensor([[0.0, 0.0], [2.0, 2.0]])).tolist() == [[0], [1]]
 
 
+def test_variables_of_columns():
+    """A column, and whether it equals its neighbours."""
+    units = PartlyEqual((ColumnMap(), ColumnMap(), ColumnMap()), ((0, 1), (1, 2)))
+    for columns, expected in (([1, 0, 0], [1, 0, 0, 1, 0]), ([0, 1, 0], [0, 1, 0, 1, 1]), ([0, 0, 0], [0, 0, 0, 0, 0])):
+        assert units.variables_of(torch.tensor(columns)).long().tolist() == expected
+
+
 def test_known_values_pass_to_what_equals_them():
     units = PartlyEqual((ColumnMap(), ColumnMap(), ColumnMap()), ((0, 1), (1, 2)))
     drawn = torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, 3.0], [1.0, 2.0, 2.0]], dtype=D)

@@ -50,8 +50,8 @@ class MixedNetwork(WithNetwork):
         parametrization: What F predicts of numbers; by default that of EDM.
         precision: "float32", or "bfloat16" for automatic mixed precision.
         share: The fraction of the rows in training that are conditional: some of their variables are given or absent.
-        asked: Questions that half of these rows ask, each as often: FREE, GIVEN or ABSENT for each variable. The others ask
-            for random variables given random others.
+        asked: Questions that half of these rows ask, each as often: FREE, GIVEN or ABSENT for each variable; every other time
+            less a part of what is given. The other rows ask for random variables given random others.
 
     Raises:
         ValueError: If there is no such precision, the share is not a fraction, or a question does not fit the variables.

@@ -30,7 +30,8 @@ class Questions(nn.Module):
 
     Arguments:
         variables: How states are made of variables.
-        asked: The status of each variable in questions that are asked of half of the conditional rows, each as often.
+        asked: The status of each variable in questions that half of the conditional rows ask, each as often; half of these
+            leave some of what is given out, at random.
 
     Raises:
         ValueError: If such a question does not say FREE, GIVEN or ABSENT of each variable, or nothing is free in it.
@@ -107,9 +108,18 @@ class Questions(nn.Module):
         if self.variables.levels:
             status = torch.where(which < _CHAIN, factor, status)
         if len(self.asked):
-            question = torch.floor(2 * place * len(self.asked)).long().clamp_max(len(self.asked) - 1)
-            status = torch.where(place < 0.5, self.asked.index_select(0, question[:, 0]), status)
+            status = torch.where(place < 0.5, self._asked(2 * place[:, 0], u < 2 * b - 1), status)
         return torch.where(place < 1, status, FREE)
+
+    def _asked(self, place: Tensor, left: Tensor) -> Tensor:
+        """Questions that are asked, by a uniform number, `(B,)`, less what is left out, `(B, V)`, of what they give."""
+        question = self.asked.index_select(
+            0, torch.floor(place * len(self.asked)).long().clamp_max(len(self.asked) - 1)
+        )
+        if self._with_indicators:
+            has = (self.indicators >= 0).nonzero()[:, 0]
+            left = left.index_copy(1, self.indicators.index_select(0, has), left.index_select(1, has))
+        return torch.where((question == GIVEN) & left, ABSENT, question)
 
     def _consistent(self, status: Tensor, complete: Tensor) -> Tensor:
         """With indicators absent in complete rows; elsewhere known where their variable is, and free at least where it is."""

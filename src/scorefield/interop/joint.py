@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..conditions import KnownValues
+from ..data import known_values
 from ..fitting import Options, plan, prepare, train
 from ..model import Model
 from ..settings import Data, Network, Training
@@ -122,8 +124,18 @@ class JointPosterior(SimulationPosterior):
             raise ValueError(f"a joint model has columns theta_0, … and x_0, …, got {', '.join(names) or 'an array'}")
 
     def draw(self, count: int, x: Tensor, seed: int, **how: Any) -> Tensor:
-        drawn = self.model.condition(self._known(x)).sample(count, seed, **how)
+        drawn = self._given(x).sample(count, seed, **how)
         return torch.from_numpy(np.array(drawn[self.parameters], dtype=float))
+
+    def _given(self, x: Tensor) -> Model:
+        """The model of the parameters given the numbers that were observed; those that were not are integrated over."""
+        names, known = [*self.parameters, *self.data], dict[Any, Any](self._known(x))
+        model = self.model.condition(known) if known else self.model
+        rows, flags = known_values(model.schema, known)
+        left_out = torch.tensor([name in self.data and name not in known for name in names])
+        return model.replace(
+            conditions=(KnownValues(rows, flags, names=tuple(known), left_out=left_out).to(model.device),)
+        )
 
     def log_density(self, theta: Tensor, x: Tensor, **how: Any) -> Tensor:
         import pandas as pd

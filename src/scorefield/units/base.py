@@ -147,6 +147,14 @@ class Units(nn.Module, abc.ABC):
         """
         return known.flatten(1).long()
 
+    def variables_of(self, columns: Tensor) -> Tensor:
+        """Which variables say something of some columns, true or false, `(V,)`.
+
+        Arguments:
+            columns: Which columns, true or false, of the shape of a row.
+        """
+        return columns.flatten().bool()
+
     def targets(self, wanted: Tensor, known: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """What has a part in the log-density of wanted values given known ones.
 

@@ -146,6 +146,14 @@ class ColumnUnits(Units):
             found[:, variable[has]] = part[:, has]
         return found
 
+    def variables_of(self, columns: Tensor) -> Tensor:
+        """Those of the columns, and those that say whether they are missing."""
+        count = self._size if self.variables is None else self.variables.count
+        found = torch.zeros(count, dtype=torch.bool, device=columns.device)
+        places = self.place_of.to(columns.device)[columns.bool()].flatten()
+        found[places[places >= 0]] = True
+        return found
+
     def __repr__(self) -> str:
         """How many columns there are of each kind."""
         numbers, categories = len(self.number), len(self.categories)

@@ -105,6 +105,11 @@ class PartlyEqual(Units):
             counted = self._counted(all_of_them, ~all_of_them, x)
         return self.inner.log_volume(self._with_equal(x), self._places(place), self._with_flags(counted))
 
+    def variables_of(self, columns: Tensor) -> Tensor:
+        """Those of the columns, and those that say whether one of them equals another."""
+        equal = [bool(columns[first] | columns[second]) for first, second in self.pairs]
+        return self.inner.variables_of(torch.cat([columns.bool(), columns.new_tensor(equal, dtype=torch.bool)]))
+
     def status(self, known: Tensor, x: Tensor, complete: bool = False) -> Tensor:
         """What each variable is, given some values: whether two are equal is known where both are.
 

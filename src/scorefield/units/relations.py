@@ -370,6 +370,11 @@ class Related(Units):
         """
         return self.inner.status(*self._known_inward(known, x), complete)
 
+    def variables_of(self, columns: Tensor) -> Tensor:
+        """Those of the columns that are not sums of others; a category is of all columns of its group."""
+        inner = [bool(columns[list(self.relations.group_of(c) or (c,))].all()) for c in self.relations.kept]
+        return self.inner.variables_of(columns.new_tensor(inner, dtype=torch.bool))
+
     def targets(self, wanted: Tensor, known: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """What has a part in a log-density: that of the inner columns."""
         union, inward = self._known_inward(wanted | known, x)

@@ -237,7 +237,7 @@ def test_targets_are_learned_best():
     assert of_targets < 0.06 and 2 * of_targets < of_all  # seen: 0.04 and 0.14
 
 
-@pytest.mark.parametrize("targets", ["load", ("load",), [("load",)], [["load"]]])
+@pytest.mark.parametrize("targets", ["load", ("load",), [("load",)], [["load"]], [np.array(["load"])], {"load"}])
 def test_one_target_in_any_form(targets):
     assert Data(targets=targets).targets == (("load",),) and Data(targets=targets).learns_conditionals
 
@@ -252,7 +252,7 @@ def test_groups_of_targets():
 
 def test_targets_that_cannot_be():
     table = pd.DataFrame(gaussian(200), columns=["a", "b", "c"]).assign(total=lambda t: t.a + t.b, same=1.0)
-    with pytest.raises(ValueError, match=r"^there is no column 'd' to be asked for: columns are 'a', 'b', 'c'"):
+    with pytest.raises(ValueError, match=r"^targets: there is no column 'd': it has 'a', 'b', 'c', 'total', 'same'"):
         fit(table, data=Data(targets="d"), training=Training(steps=1))
     for name in ("total", "same"):
         with pytest.raises(
@@ -261,6 +261,10 @@ def test_targets_that_cannot_be():
             fit(table, data=Data(targets=name), training=Training(steps=1))
     with pytest.raises(ValueError, match=r"^targets is for the columns of a table, and these data are fields of 8 x 8"):
         fit(np.random.default_rng(0).normal(size=(50, 8, 8)), data=Data(targets=0), training=Training(steps=1))
+    numbered = table.assign(id=range(200))
+    with pytest.raises(ValueError, match=r"^targets: column 'id' was left out when the model was fitted: identifier"):
+        fit(numbered, data=Data(targets="id"), training=Training(steps=1))
+    assert Data(targets=None).targets == () and Data(targets=np.int64(1)).targets == ((1,),)
     with pytest.raises(ValueError, match=r"^each group of targets names one column at least"):
         Data(targets=("a", ()))
 

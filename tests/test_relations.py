@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
 
-from scorefield import checkpoint
+from scorefield import Training, checkpoint, fit
 from scorefield.data import ArrayRows
 from scorefield.data.variables import FREE, GIVEN
 from scorefield.fitting import Options, prepare
@@ -277,6 +278,29 @@ def test_status_of_one_hot_columns():
         ValueError, match=r"the given ones of a, b, c do not say which of them is 1: give the one that is 1"
     ):
         units.status(torch.tensor([[True, False, False, False]]), x)
+
+
+def test_values_that_contradict_a_relation():
+    """They are named, of any of the rows; what is not known contradicts nothing."""
+    units = sums_of()
+    x = torch.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, 4.0]], dtype=D)
+    known = torch.ones(2, 3)
+    assert units.contradiction(x, known) == "total = a + b" and units.contradiction(x[:1], known[:1]) is None
+    for column in range(3):
+        assert units.contradiction(x, torch.arange(3).expand(2, 3) != column) is None
+    groups = Related(Standardize((2,)), Relations(4, (), ((0, 1, 2),), names=("a", "b", "c", "d")))
+    wrong = torch.tensor([[1.0, 1.0, 0.0, 5.0]], dtype=D)
+    assert groups.contradiction(wrong, torch.ones(1, 4)) == "one of a, b, c is 1 and the others 0"
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(300, 2)), columns=["a", "b"])
+    model = fit(table.assign(total=table.a + table.b), training=Training(steps=5))
+    with pytest.raises(
+        ValueError, match=r"^the values that are given contradict total = a \+ b, which holds in every row"
+    ):
+        model.condition(a=1.0, b=2.0, total=5.0)
+    first = model.condition(a=1.0, b=2.0)
+    with pytest.raises(ValueError, match=r"^the values that are given contradict"):
+        first.condition(total=5.0)
+    assert float(first.condition(total=3.0, a=2.0, b=1.0).sample(1)["a"].iloc[0]) == 2
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,10 @@ class ConditionableModel(GenerativeModel, abc.ABC):
     def _with_known(self, values: Mapping[Any, Any], complete: bool = False) -> Self:
         """The model conditioned on values of columns of the data, besides those that were known before."""
         x, known = known_values(self.schema, values)
+        whole = KnownValues(x, known).to(self.device).merged(KnownValues.among(self.conditions))
+        relation = self.standardize.contradiction(whole.x, whole.known)
+        if relation is not None:
+            raise ValueError(f"the values that are given contradict {relation}, which holds in every row: change one")
         return self._with_rows(x, known, complete, tuple(map(str, values)))
 
     def _with_rows(self, x: Tensor, known: Tensor, complete: bool, names: Sequence[str] = ()) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -187,15 +187,22 @@ class Network:
 
 def _groups(targets: Any) -> tuple[tuple[Any, ...], ...]:
     """Groups of columns: several, or the names or numbers of one."""
-    if isinstance(targets, (str, int)):
+    if targets is None:
+        return ()
+    if isinstance(targets, str) or not isinstance(targets, Iterable):
         return ((targets,),)
     found = tuple(targets)
-    if found and not any(isinstance(group, (tuple, list)) for group in found):
+    if found and not any(_is_group(each) for each in found):
         found = (found,)
-    groups = tuple(tuple(group) if isinstance(group, (tuple, list)) else (group,) for group in found)
+    groups = tuple(tuple(each) if _is_group(each) else (each,) for each in found)
     if not all(groups):
         raise ValueError(f"each group of targets names one column at least, got {targets!r}")
     return groups
+
+
+def _is_group(names: Any) -> bool:
+    """Whether these are several names, and not one."""
+    return isinstance(names, Iterable) and not isinstance(names, str)
 
 
 _LONGEST = 1e12

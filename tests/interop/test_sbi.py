@@ -254,6 +254,33 @@ def test_a_joint_model_with_missing_numbers(gaps):
         posterior.sample((1,), x=[0.3])
 
 
+def test_what_a_joint_model_is_asked_of():
+    """Draws and densities take the same observations: what follows from others is filled, what cannot be is refused."""
+    rng = torch.Generator().manual_seed(0)
+    theta = torch.rand(300, 2, generator=rng) * 2 - 1
+    noisy = theta + 0.3 * torch.randn(300, 2, generator=rng)
+    counts = torch.poisson(theta.exp(), generator=rng)[:, :1]
+    with pytest.raises(ValueError, match=r"^x_0 = theta_0 \+ theta_1 in every simulation, without noise"):
+        JointInference((-1.0, 1.0)).append_simulations(theta, torch.cat([theta.sum(1, True), noisy], 1)).train()
+    x = torch.cat([noisy, noisy.sum(1, True), counts], 1)
+    inference = JointInference((-1.0, 1.0)).append_simulations(theta, x)
+    inference.train(training=Training(steps=5))
+    posterior, some = inference.build_posterior(), torch.zeros(1, 2)
+    whole, part = [0.1, 0.2, 0.1 + 0.2, 1.0], [math.nan, 0.2, 0.1 + 0.2, 1.0]
+    assert torch.equal(posterior.sample(5, x=whole), posterior.sample(5, x=part))
+    assert float(posterior.log_prob(some, x=whole)) == pytest.approx(float(posterior.log_prob(some, x=part)), abs=1e-6)
+    for strange, said in (
+        ([0.1, 0.2, 0.9, 1.0], r"^the values that are given contradict x_2 = x_0 \+ x_1"),
+        ([0.1, 0.2, 0.1 + 0.2, 0.5], "^column 'x_3' takes whole numbers"),
+        ([0.1, 0.2], r"^an observation has 4 numbers, got"),
+    ):
+        for ask in (posterior.sample, lambda _, x: posterior.log_prob(some, x=x)):
+            with pytest.raises(ValueError, match=said):
+                ask(2, x=strange)
+    with pytest.warns(UserWarning, match=r"^x_3=200 lies outside of the data"):
+        posterior.log_prob(some, x=[0.1, 0.2, 0.1 + 0.2, 200.0])
+
+
 def test_observations_that_no_simulation_is_like_are_refused(inference):
     """The last number is 1 in every simulation; and what is no observation at all."""
     posterior = inference.build_posterior()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..constraints import Constraint, check_rows
 from ..context import Context, linear_regression
-from ..data import Rows, Schema, Summary, cells as cells_of, summarize
+from ..data import Rows, Schema, Summary, cells as cells_of, summarize, unknown_column
 from ..data.columns import Column
 from ..data.variables import FREE
 from ..denoisers import Gaussian
@@ -130,8 +130,7 @@ def _asked(
     for group in targets:
         strange = [name for name in group if str(name) not in known]
         if strange:
-            few = ", ".join(map(repr, names[:5])) + ", …" * (len(names) > 5)
-            raise ValueError(f"there is no column {strange[0]!r} to be asked for: columns are {few}")
+            raise ValueError(f"targets: {unknown_column(schema, strange[0])}")
         asked = {known[str(name)] for name in group}
         given = torch.tensor([[asked.isdisjoint(relations.group_of(c) or (c,)) for c in relations.kept]])
         rows = torch.arange(given.shape[1], dtype=torch.float64)[None]  # of which no two values are equal

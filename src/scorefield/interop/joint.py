@@ -90,7 +90,12 @@ class JointInference(Simulations):
         bounds = {name: pair for name, pair in bounds.items() if pair != (None, None)}
         data = Data(structure="vector", missing="complete", targets=tuple(names), bounds=bounds or None)
         wish = Options(data, network or Network(), how, seed=seed, device=device)
-        fitted = train(plan(prepare(frame, wish), wish))
+        prepared = prepare(frame, wish)
+        for relation in prepared.relations.items if prepared.relations else ():
+            if relation.target >= len(names) and sum(column < len(names) for column in relation.columns) > 1:
+                what = f"{relation.describe(columns)} in every simulation, without noise, so that there is no joint density"
+                raise ValueError(f"{what}: leave this number out, or add the noise of measuring it")
+        fitted = train(plan(prepared, wish))
         self.model = fitted.model
         if show_train_summary:
             print(fitted)  # what was asked for
@@ -129,13 +134,11 @@ class JointPosterior(SimulationPosterior):
 
     def _given(self, x: Tensor) -> Model:
         """The model of the parameters given the numbers that were observed; those that were not are integrated over."""
-        names, known = [*self.parameters, *self.data], dict[Any, Any](self._known(x))
-        model = self.model.condition(known) if known else self.model
+        known, model = self._known(x), self.model
         rows, flags = known_values(model.schema, known)
-        left_out = torch.tensor([name in self.data and name not in known for name in names])
-        return model.replace(
-            conditions=(KnownValues(rows, flags, names=tuple(known), left_out=left_out).to(model.device),)
-        )
+        left_out = torch.tensor([name in self.data and name not in known for name in [*self.parameters, *self.data]])
+        condition = KnownValues(rows, flags, names=tuple(known), left_out=left_out)
+        return model.replace(conditions=(condition.to(model.device),))
 
     def log_density(self, theta: Tensor, x: Tensor, **how: Any) -> Tensor:
         import pandas as pd
@@ -154,18 +157,29 @@ class JointPosterior(SimulationPosterior):
             value[torch.from_numpy(inside)] = found.value.double()
         return value
 
-    def _known(self, x: Tensor) -> dict[str, float]:
-        """The numbers that were observed, by name."""
+    def _known(self, x: Tensor) -> dict[Any, Any]:
+        """The numbers that were observed, by name, with those that follow from them exactly.
+
+        Raises:
+            ValueError: If no simulation can be like this.
+        """
         if x.ndim == 2 and len(x) > 1:
             raise ValueError(
                 f"a joint model knows one observation, got {len(x)}: use NLE for several of the same parameters"
             )
         values = x.reshape(-1).tolist()
         if len(values) != len(self.data):
-            raise ValueError(
-                f"an observation has {len(self.data)} numbers, got {len(values)}: NaN where one is missing"
-            )
-        return {name: value for name, value in zip(self.data, values) if not math.isnan(value)}
+            names = ", ".join(self.data[:8]) + ", …" * (len(self.data) > 8)
+            what = f"an observation has {len(self.data)} numbers ({names}), got {len(values)}"
+            raise ValueError(f"{what}: NaN where one is missing")
+        known: dict[Any, Any] = {name: value for name, value in zip(self.data, values) if not math.isnan(value)}
+        if not known:
+            return known
+        self.model.condition(known)  # says what no simulation can be like, and warns of what none was
+        units = self.model.standardize
+        rows, flags = units.derived(*(part.to(units.device) for part in known_values(self.model.schema, known)))
+        places = range(len(self.parameters), len(self.parameters) + len(self.data))
+        return {name: float(rows[0, i]) for name, i in zip(self.data, places) if bool(flags[0, i])}
 
 
 def _finite(bound: float) -> float | None:

@@ -47,6 +47,15 @@ class Units(nn.Module, abc.ABC):
         """
         return x, known
 
+    def contradiction(self, x: Tensor, known: Tensor) -> str | None:
+        """What known values of rows contradict that holds in all rows, in words; None where nothing does.
+
+        Arguments:
+            x: Rows of data, `(M, *shape)`.
+            known: Which values are known, true or false, `(M, *shape)`.
+        """
+        return None
+
     outside: Callable[[Tensor], Tensor] | None = None
     """Says which data `(B, *D)`, though drawn, are impossible, `(B,)`; None where all that is drawn is possible."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -235,14 +235,26 @@ class Relations:
     def violated(self, x: Tensor) -> Tensor:
         """Which data do not have the relations, beyond rounding: `(B, C, …)` to `(B,)`. Missing values are passed over."""
         found = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        for _, rows in self._violations(x):
+            found |= rows
+        return found
+
+    def contradicted(self, x: Tensor) -> str | None:
+        """The first relation that some data do not have, in words; None where there is none."""
+        return next((words for words, rows in self._violations(x) if bool(rows.any())), None)
+
+    def _violations(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Each relation in words, and which data do not have it."""
+        names = self.names or None
         for item in self.items:
             error = (x[:, item.target].double() - item.value(x)).abs()
-            found |= (error > _NEAR * item.size(x)).flatten(1).any(1) if x.ndim > 2 else error > _NEAR * item.size(x)
+            beyond = error > _NEAR * item.size(x)
+            yield item.describe(names), beyond.flatten(1).any(1) if x.ndim > 2 else beyond
         for group in self.groups:
             values = x[:, list(group)]
             known = ~values.isnan().any(1)
-            found |= known & (((values != 0) & (values != 1)).any(1) | (values.sum(1) != 1))
-        return found
+            words = f"one of {', '.join(_name(c, names) for c in group)} is 1 and the others 0"
+            yield words, known & (((values != 0) & (values != 1)).any(1) | (values.sum(1) != 1))
 
     def derived(self, x: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """Known values, with the one term of a known sum that is not known: `(B, C, …)` and as many flags."""
@@ -331,6 +343,10 @@ class Related(Units):
     def derived(self, x: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """With the one term of a known sum that is not known."""
         return self.relations.derived(x, known)
+
+    def contradiction(self, x: Tensor, known: Tensor) -> str | None:
+        """The first relation that known values do not have."""
+        return self.relations.contradicted(torch.where(known.bool(), x, torch.nan))
 
     def state_errors(self, x: Tensor, errors: Tensor) -> Tensor:
         """Those of the independent columns."""

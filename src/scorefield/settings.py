@@ -71,7 +71,7 @@ class Data:
             draws then cost no more than others; they are drawn by particles otherwise.
         targets: Columns that will be asked for given all the others, as the parameters of a simulator or what a forecast is
             of; or several groups of them, ("a", "b") and ("c",), each asked for given the rest, or a part of it. Conditionals
-            are learned, and most of the training that they get is of these.
+            are learned, and half of the training that they get is of these.
         keep: Columns that would be left out as identifiers, as free text, or for too many levels, but are not.
         constraints: What every row satisfies and every sample shall satisfy: "start <= end", "a + b == total",
             "unique(id)", "if mode == 'sea' then parcels > 0" (see `scorefield.constraints`).

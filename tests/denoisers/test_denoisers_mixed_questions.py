@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from scorefield.data.variables import ABSENT, FREE, GIVEN, Variables
+from scorefield.denoisers import MixedDenoiser
 from scorefield.denoisers.blocks import Blocks
 from scorefield.denoisers.questions import Questions, chain
 from scorefield.rng import Samples
@@ -166,3 +167,8 @@ def test_an_indicator_is_left_out_with_its_variable():
 def test_a_question_fits_the_variables(question):
     with pytest.raises(ValueError, match=r"^a question that is asked has one status for each of 4 variables"):
         Questions(PLAIN, [question])
+
+
+def test_no_questions_about_readings_are_asked_more_often():
+    with pytest.raises(ValueError, match=r"^questions about readings are random"):
+        MixedDenoiser(torch.nn.Identity(), Variables(6, readings=2), asked=[(FREE,) * 6])

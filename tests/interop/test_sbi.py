@@ -6,12 +6,14 @@ import math
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.distributions import Independent, LogNormal, MultivariateNormal, Uniform
 
-from scorefield import checkpoint
+from scorefield import checkpoint, fit
 from scorefield.interop import NLE, NPE, SBI, JointInference
+from scorefield.interop.joint import JointPosterior
 from scorefield.settings import Training
 
 NOISE = 0.3
@@ -279,6 +281,17 @@ def test_what_a_joint_model_is_asked_of():
                 ask(2, x=strange)
     with pytest.warns(UserWarning, match=r"^x_3=200 lies outside of the data"):
         posterior.log_prob(some, x=[0.1, 0.2, 0.1 + 0.2, 200.0])
+
+
+def test_the_posterior_of_a_table_that_learned_no_conditionals():
+    """Particles draw it: θ ~ N(0, 1), x = θ + N(0, 0.3²) twice, of which one is missing."""
+    rng = np.random.default_rng(0)
+    theta = rng.normal(size=(1000, 1))
+    table = pd.DataFrame(
+        np.hstack([theta, theta + 0.3 * rng.normal(size=(1000, 2))]), columns=["theta_0", "x_0", "x_1"]
+    )
+    drawn = JointPosterior(fit(table, training=Training(steps=400))).sample((400,), x=[1.0, math.nan]).double()
+    assert abs(float(drawn.mean()) - 1 / 1.09) < 0.15 and abs(float(drawn.std()) / (0.09 / 1.09) ** 0.5 - 1) < 0.3
 
 
 def test_observations_that_no_simulation_is_like_are_refused(inference):

@@ -71,6 +71,8 @@ class MixedNetwork(WithNetwork):
         super().__init__(network, parametrization, precision)
         if not 0 <= share <= 1:
             raise ValueError(f"share is the fraction of conditional rows, from 0 to 1, got {share:g}")
+        if asked and variables.readings:
+            raise ValueError("questions about readings are random, and none are asked more often: leave asked out")
         self.variables = variables
         self.share, self.asked = share, tuple(tuple(question) for question in asked)
         self.blocks = Blocks(variables.levels)

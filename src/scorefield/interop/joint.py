@@ -135,10 +135,13 @@ class JointPosterior(SimulationPosterior):
     def _given(self, x: Tensor) -> Model:
         """The model of the parameters given the numbers that were observed; those that were not are integrated over."""
         known, model = self._known(x), self.model
+        if not model.denoiser.completes:  # particles draw what was not measured, too
+            return model.condition(known) if known else model
         rows, flags = known_values(model.schema, known)
         left_out = torch.tensor([name in self.data and name not in known for name in [*self.parameters, *self.data]])
         condition = KnownValues(rows, flags, names=tuple(known), left_out=left_out)
-        return model.replace(conditions=(condition.to(model.device),))
+        others = (each for each in model.conditions if not isinstance(each, KnownValues))
+        return model.replace(conditions=(condition.to(model.device), *others))
 
     def log_density(self, theta: Tensor, x: Tensor, **how: Any) -> Tensor:
         import pandas as pd

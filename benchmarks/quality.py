@@ -28,23 +28,26 @@ from scorefield.schedules import ExplicitLevels, LogLevel, Schedule, UniformTime
 
 AROUND_ONE = ExplicitLevels((54.7, 22.0, 10.0, 5.5, 3.3, 2.1, 1.35, 0.85, 0.5, 0.27, 0.12, 0.03))
 
-# Name, sampler, evaluations per step, and schedule (uniform in time if None).
-SAMPLERS: list[tuple[str, s.Sampler, int, Schedule | None]] = [
-    ("exponential Adams(3), eta 1", s.ExponentialAdams(3, eta=1.0), 1, None),
-    ("exponential Adams(2), eta 1", s.ExponentialAdams(2, eta=1.0), 1, None),
-    ("exponential Adams(3)", s.ExponentialAdams(3), 1, None),
-    ("DDIM", s.DDIM(), 1, None),
-    ("ancestral", s.Ancestral(), 1, None),
-    ("Heun", s.Heun(), 2, None),
-    ("DPM++(2M)", s.DPM(2), 1, None),
-    ("DPM++(3M)", s.DPM(3), 1, None),
-    ("UniPC(3)", s.UniPC(3), 1, None),
-    ("iPNDM(3)", s.IPNDM(3), 1, None),
-    ("SDE-DPM++(2M)", s.DPM(2, eta=1.0), 1, None),
-    ("SDE-DPM++(2M), log level", s.DPM(2, eta=1.0), 1, LogLevel()),
-    ("SDE-DPM++(2M), levels around 1", s.DPM(2, eta=1.0), 1, AROUND_ONE),
-    ("stochastic Heun", s.StochasticHeun(), 2, None),
-    ("Heun with churn 10", s.Churn(10.0), 2, None),
+# Name, sampler, and schedule (uniform in time if None).
+SAMPLERS: list[tuple[str, s.Sampler, Schedule | None]] = [
+    ("exponential Adams(3), eta 1", s.ExponentialAdams(3, eta=1.0), None),
+    ("exponential Adams(2), eta 1", s.ExponentialAdams(2, eta=1.0), None),
+    ("exponential Adams(3)", s.ExponentialAdams(3), None),
+    ("DDIM", s.DDIM(), None),
+    ("ancestral", s.Ancestral(), None),
+    ("Heun", s.Heun(), None),
+    ("DPM++(2M)", s.DPM(2), None),
+    ("DPM++(3M)", s.DPM(3), None),
+    ("UniPC(3)", s.UniPC(3), None),
+    ("iPNDM(3)", s.IPNDM(3), None),
+    ("SDE-DPM++(2M)", s.DPM(2, eta=1.0), None),
+    ("SDE-DPM++(2M), log level", s.DPM(2, eta=1.0), LogLevel()),
+    ("SDE-DPM++(2M), levels around 1", s.DPM(2, eta=1.0), AROUND_ONE),
+    ("restarts, log level", s.Restart(), LogLevel()),
+    ("restarts twice, log level", s.Restart(repeats=2), LogLevel()),
+    ("restarts of the flow, log level", s.Restart(s.DPM(2)), LogLevel()),
+    ("stochastic Heun", s.StochasticHeun(), None),
+    ("Heun with churn 10", s.Churn(10.0), None),
 ]
 EVALUATIONS = (8, 12, 16, 24, 32, 48)
 
@@ -78,6 +81,17 @@ def table(kept: dict) -> None:
         print(f"{name:30}" + "".join(f"{cell:>14}" for cell in cells) + f"{enough:9}")
 
 
+def within(sampler: s.Sampler, schedule: Schedule, model: scorefield.Model, most: int) -> tuple[s.Sampling, int] | None:
+    """The sampling with the most steps of a given number of evaluations at most, and how many it makes; None if none has."""
+    known = [None] if schedule.steps is not None else range(most, 0, -1)
+    for steps in known:
+        sampling = s.Sampling(sampler, steps, schedule, model.process)
+        made = (sampling.evaluations or 0) + 1
+        if made <= most:
+            return sampling, made
+    return None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
@@ -93,18 +107,21 @@ def main() -> None:
     classifier, real = classifier_and_features(options.data, run)
     chosen = [w for w in SAMPLERS if options.only is None or any(part in w[0] for part in options.only)]
     for evaluations in options.evaluations:
-        for name, sampler, cost, schedule in chosen:
-            steps = round((evaluations - 1) / cost)
-            key = f"{name} {evaluations} {options.count}"
-            if key in kept or steps < 1 or (schedule is not None and schedule.steps not in (None, steps)):
+        for name, sampler, schedule in chosen:
+            found_steps = within(sampler, schedule or UniformTime(), model, evaluations)
+            if found_steps is None:
+                continue
+            sampling, made = found_steps
+            key = f"{name} {made} {options.count}"
+            if key in kept:
                 continue
             start = time.perf_counter()
-            drawn = model.sample(options.count, sampler=sampler, steps=steps, schedule=schedule or UniformTime())
+            drawn = model.sample(options.count, sampler=sampling)
             seconds = time.perf_counter() - start
             found = features(classifier, drawn)[0]
             kept[key] = {
                 "name": name,
-                "evaluations": steps * cost + 1,
+                "evaluations": made,
                 "distance": frechet(found, real),
                 "error": standard_error(found, real),
                 "seconds": seconds,

@@ -354,12 +354,13 @@ def usual(model: Model, steps: int | None = None) -> list[Sampling]:
     count = model.steps if steps is None else steps
     if model.denoiser.distilled_from is not None:
         return [Sampling(Consistency(), each) for each in dict.fromkeys((count, *_FEW))]
-    budget = count * (model.sampler.evaluations or 1)
+    own = Sampling(model.sampler, count)
+    budget = own.merged(model.sampling).evaluations or count
     samplers = (DDIM(), Ancestral(), EulerMaruyama(), Heun(), Churn(), DPM(), UniPC())
     others = [Sampling(sampler, max(1, budget // (sampler.evaluations or 1))) for sampler in samplers]
     chain = AnnealedLangevin(Langevin(0.8), moves=2)  # long moves, as there are few of them
     others += [Sampling(chain, max(1, budget // 2), LogLevel()), Sampling(DormandPrince())]
-    return [Sampling(model.sampler, count), *(other for other in others if other.sampler != model.sampler)]
+    return [own, *(other for other in others if other.sampler != model.sampler)]
 
 
 class _Count(Condition):

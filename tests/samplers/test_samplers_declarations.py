@@ -29,6 +29,7 @@ from scorefield.samplers import (
     Heun,
     OneStepSampler,
     PredictorCorrector,
+    Restart,
     Sampler,
     Sampling,
     encode,
@@ -158,8 +159,9 @@ def test_none_is_declared_where_the_number_is_not_fixed():
         "PredictorCorrector",
         "DAPS",
         "ReplacementSMC",
+        "Restart",
     }
-    assert all(s.adaptive for s in unfixed if not isinstance(s, DAPS | ReplacementSMC))
+    assert all(s.adaptive for s in unfixed if not isinstance(s, DAPS | ReplacementSMC | Restart))
     assert not any(s.adaptive for s in SAMPLERS if s.evaluations is not None)
 
 

@@ -153,6 +153,8 @@ def test_files_leave_nothing_behind(images, monkeypatch, tmp_path):
         ({"count": 10**9}, "this page draws 1 to 1,000 samples"),
         ({"steps": 10**7}, "this page takes up to 1,000 steps"),
         ({"sampler": "heun(steps=5000)"}, "this page takes up to 1,000 steps"),
+        ({"sampler": "restart(repeats=100000)"}, "this page makes up to 10,000 evaluations for a sample"),
+        ({"sampler": "annealedlangevin(moves=1000000)"}, "this page makes up to 10,000 evaluations for a sample"),
         ({"sampler": "nothing"}, "unknown sampler 'nothing'"),
         ({"sampler": "__import__('os').system('id')"}, "is not a name or a call"),
         ({"sampler": "(" * 200}, "cannot read the sampler"),

@@ -7,7 +7,7 @@ from .base import AdaptiveSampler, Move, OneStepSampler, Sampler
 from .churn import Churn
 from .consistency import Consistency
 from .corrector import PredictorCorrector
-from .defaults import few_steps_sampling, flow_sampling, sde_sampling, unlearned
+from .defaults import few_steps_sampling, flow_sampling, restart_sampling, sde_sampling, unlearned
 from .draw import sample, trajectory, trajectory_from
 from .exponential import ExponentialAdams
 from .latent import decode, encode, spherical_interpolation
@@ -15,6 +15,7 @@ from .learned import LearnedSteps, learn_steps
 from .multistep import DPM, IPNDM, UniPC
 from .ode import DPM2S, DormandPrince, Heun
 from .resolution import finest_level, resolving, steps_for, variance_ratios
+from .restart import Restart
 from .sampling import Sampling, SamplingLike
 from .sde import SRA1, EulerMaruyama, Milstein, ReverseDiffusion, StochasticHeun
 
@@ -39,6 +40,7 @@ __all__ = [
     "Move",
     "OneStepSampler",
     "PredictorCorrector",
+    "Restart",
     "ReverseDiffusion",
     "SRA1",
     "Sampler",
@@ -55,6 +57,7 @@ __all__ = [
     "learn_steps",
     "resolving",
     "sample",
+    "restart_sampling",
     "sde_sampling",
     "spherical_interpolation",
     "steps_for",

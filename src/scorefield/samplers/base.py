@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 from torch import Tensor
@@ -38,6 +38,15 @@ class Sampler(abc.ABC):
     @property
     def adaptive(self) -> bool:
         """Whether it chooses its own steps: then the schedule only says where the state is shown."""
+        return False
+
+    def evaluations_through(self, levels: Sequence[float]) -> int | None:
+        """How often it evaluates the denoiser on a trajectory through these levels; None where that is not fixed."""
+        return None if self.evaluations is None else self.evaluations * (len(levels) - 1)
+
+    @property
+    def corrects(self) -> bool:
+        """Whether it spends evaluations on the errors of a learned score. Posteriors and guided models leave them out."""
         return False
 
     gives_data: bool = False

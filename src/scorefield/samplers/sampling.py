@@ -99,10 +99,14 @@ class Sampling:
 
         A number of steps is not taken over by a sampler that chooses its own steps, nor next to a schedule that knows it. A
         schedule that was learned is not taken over by another sampler: that takes `DEFAULT_SCHEDULE`, and its `others` steps.
+        In place of a sampler that corrects errors of the score another one makes as many steps as that makes evaluations.
         """
-        others = None if default.schedule is None else default.schedule.others
-        if others is not None and self.sampler not in (None, default.sampler):
-            default = replace(default, steps=others, schedule=None)
+        if self.sampler not in (None, default.sampler):
+            others = None if default.schedule is None else default.schedule.others
+            if others is not None:
+                default = replace(default, steps=others, schedule=None)
+            elif default.sampler is not None and default.sampler.corrects and default.process is not None:
+                default = replace(default, steps=default.evaluations or default.steps)
         schedule, steps = self.schedule or default.schedule, self.steps
         if steps is None and not (self.sampler is not None and self.sampler.adaptive):
             if self.schedule is None:
@@ -115,6 +119,16 @@ class Sampling:
     def to_be_learned(self) -> bool:
         """Whether its schedule waits for a model, for which it is to be learned."""
         return self.schedule is not None and self.schedule.to_be_learned
+
+    @property
+    def evaluations(self) -> int | None:
+        """How often the denoiser is evaluated for a sample, without the last denoising; None where that is not fixed.
+
+        Raises:
+            ValueError: If a part is missing.
+        """
+        sampler, process, times = self.parts()
+        return None if sampler.adaptive else sampler.evaluations_through(process.level(times).tolist())
 
     @property
     def step_count(self) -> int:

@@ -84,6 +84,7 @@ def _within(sampling: Sampling, model: Model, limits: Limits) -> Sampling:
     """How samples are drawn, complete, and with no more steps than the page takes."""
     found = sampling.merged(model.sampling)
     limits.check_steps(found.step_count)
+    limits.check_evaluations(found.evaluations)
     return found
 
 

@@ -15,6 +15,7 @@ class Limits:
         samples: Samples of a request.
         numbers: Numbers in these samples together.
         steps: Steps of a sampler.
+        evaluations: Evaluations of the network for a sample, by a sampler that makes several in a step.
         frames: Pictures of a trajectory or of an interpolation.
         frame_numbers: Numbers in these pictures together.
         rows: Rows of a file whose log-densities are computed.
@@ -28,6 +29,7 @@ class Limits:
     samples: int = 1000
     numbers: int = 1_000_000
     steps: int = 1000
+    evaluations: int = 10_000
     frames: int = 41
     frame_numbers: int = 4_000_000
     rows: int = 1000
@@ -61,6 +63,16 @@ class Limits:
         """
         if steps > self.steps:
             raise ValueError(f"this page takes up to {self.steps:,} steps, got {steps:,}: scorefield sample takes more")
+
+    def check_evaluations(self, evaluations: int | None) -> None:
+        """Raises if a sample takes more evaluations of the network than the page makes; None where they are not fixed.
+
+        Raises:
+            ValueError: With how many there may be.
+        """
+        if evaluations is not None and evaluations > self.evaluations:
+            what = f"this page makes up to {self.evaluations:,} evaluations for a sample, got {evaluations:,}"
+            raise ValueError(f"{what}: scorefield sample makes more")
 
     def frame_count(self, size: int) -> int:
         """How many pictures of so many numbers a trajectory shows."""

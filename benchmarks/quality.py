@@ -44,8 +44,7 @@ SAMPLERS: list[tuple[str, s.Sampler, Schedule | None]] = [
     ("SDE-DPM++(2M), log level", s.DPM(2, eta=1.0), LogLevel()),
     ("SDE-DPM++(2M), levels around 1", s.DPM(2, eta=1.0), AROUND_ONE),
     ("restarts, log level", s.Restart(), LogLevel()),
-    ("restarts twice, log level", s.Restart(repeats=2), LogLevel()),
-    ("restarts of the flow, log level", s.Restart(s.DPM(2)), LogLevel()),
+    ("ten restarts, log level", s.Restart(repeats=10), LogLevel()),
     ("stochastic Heun", s.StochasticHeun(), None),
     ("Heun with churn 10", s.Churn(10.0), None),
 ]

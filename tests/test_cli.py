@@ -320,7 +320,7 @@ def test_compare_images_in_the_usual_ways(place, capsys):
     printed = capsys.readouterr().out
     kept = Run(place / "images").read("compare.json")
     assert len(kept["rows"]) + len(kept["failed"]) >= 7 and kept["count"] == 6
-    assert kept["rows"][0]["sampler"] == "Restart(steps=4)" and kept["rows"][0]["evaluations"] == 9  # 4 are made again
+    assert kept["rows"][0]["sampler"] == "DPM(eta=1, steps=4)" and kept["rows"][0]["evaluations"] == 5
     for row in kept["rows"]:
         assert row["sampler"].partition(",")[0] in printed  # a long name goes on in the next line
     assert (place / "images" / "compare.html").read_text().count("<img") == len(kept["rows"]) + 1

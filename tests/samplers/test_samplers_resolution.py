@@ -23,13 +23,13 @@ from scorefield.samplers import (
     DormandPrince,
     ExponentialAdams,
     Heun,
+    Restart,
     Sampler,
     Sampling,
     UniPC,
     finest_level,
     flow_sampling,
     resolving,
-    restart_sampling,
     sample,
     sde_sampling,
     steps_for,
@@ -129,12 +129,14 @@ def test_samplers_that_choose_their_steps():
         assert low - slack < float(x.var()) / s**2 < high + slack
 
 
-@pytest.mark.parametrize("sampling_of", [flow_sampling, sde_sampling, restart_sampling])
-def test_the_samplers_of_fits_are_within_five_per_cent_of_every_direction(sampling_of):
-    """Those that `fit` chooses, with the steps that it takes for the levels of a process."""
+@pytest.mark.parametrize("sampling_of", [flow_sampling, sde_sampling])
+@pytest.mark.parametrize("sampler", [None, Restart()], ids=repr)
+def test_the_samplers_of_fits_are_within_five_per_cent_of_every_direction(sampling_of, sampler):
+    """Those that `fit` chooses, with the steps that it takes for the levels of a process, and restarts with as many."""
     for process, low in PROCESSES:
         wide = torch.tensor([2.0, 5.0, 16.0], dtype=D)  # smooth parts of fields
-        ratios = variance_ratios(sampling_of(process), torch.cat([directions(low), wide]))
+        sampling = Sampling(sampler).merged(sampling_of(process))
+        ratios = variance_ratios(sampling, torch.cat([directions(low), wide]))
         assert float((ratios - 1).abs().max()) < 0.05, process
 
 

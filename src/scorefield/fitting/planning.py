@@ -21,7 +21,7 @@ from ..objectives import DenoisingScoreMatching, LevelDistribution, LevelObjecti
 from ..processes import Process
 from ..progress import part
 from ..rng import torch_seeded
-from ..samplers import Sampling, few_steps_sampling, flow_sampling, restart_sampling, sde_sampling
+from ..samplers import Sampling, few_steps_sampling, flow_sampling, sde_sampling
 from ..settings import Network, Training
 from ..tensors import device_named
 from .budget import resolve_training
@@ -234,9 +234,6 @@ def _sampling(prepared: Prepared, process: Process, given: Sampling | None) -> t
     elif prepared.vectors:
         usual = flow_sampling(process)
         reason = "the probability flow, for vectors; thin directions get as many steps as wide ones"
-    elif prepared.schema.dtype == "uint8":
-        usual = restart_sampling(process)
-        reason = "restarts, for images of 8 bits: errors of the network at large levels are forgotten"
     else:
         usual = sde_sampling(process)
         reason = "the reverse SDE, for grids: it forgets errors of the network"

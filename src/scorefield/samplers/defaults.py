@@ -7,15 +7,13 @@ import math
 from ..processes import Process
 from ..schedules import Learned
 from .multistep import DPM, IPNDM, UniPC
-from .restart import Restart
 from .sampling import Sampling
 
-__all__ = ["few_steps_sampling", "flow_sampling", "restart_sampling", "sde_sampling", "unlearned"]
+__all__ = ["few_steps_sampling", "flow_sampling", "sde_sampling", "unlearned"]
 
 FEW = 11  # steps and the last denoising: 12 evaluations
 
 _FACTOR = 1.5  # by which a step divides the level at most: no variance is 5 % off then
-_LONGER = 1.65  # the same with restarts
 
 
 def flow_sampling(process: Process, least: int = 32) -> Sampling:
@@ -84,22 +82,6 @@ def sde_sampling(process: Process, least: int = 24) -> Sampling:
     return Sampling(DPM(2, eta=1.0), _steps(process, least), process=process)
 
 
-def restart_sampling(process: Process, least: int = 16) -> Sampling:
-    """Restarts around the levels where digits and objects are decided, which forget errors of a network: for images of 8 bits.
-
-    Arguments:
-        process: The noise process.
-        least: The smallest number of steps; there are more if levels reach far.
-
-    Example:
-        >>> from scorefield.processes import EDM
-        >>> sampling = restart_sampling(EDM(0.01, 40.0))
-        >>> str(sampling.replace(process=None)), sampling.evaluations
-        ('Restart(steps=17)', 37)
-    """
-    return Sampling(Restart(), _steps(process, least, _LONGER), process=process)
-
-
-def _steps(process: Process, least: int, factor: float = _FACTOR) -> int:
+def _steps(process: Process, least: int) -> int:
     low, high = process.checked().ends()
-    return max(least, math.ceil(math.log(high / low) / math.log(factor)))
+    return max(least, math.ceil(math.log(high / low) / math.log(_FACTOR)))

@@ -1,6 +1,6 @@
 """Time and memory against rows, features and the side of a field, and their slopes on logarithmic scales.
 
-    python benchmarks/scaling.py                                    # all of it: 15 CPU minutes, 10 GB of memory
+    python benchmarks/scaling.py                                    # all of it: the largest sizes take minutes and gigabytes
     python benchmarks/scaling.py rows --sizes 1000 10000 100000
     python benchmarks/scaling.py features side
 

@@ -13,6 +13,7 @@ from scorefield.diffusion import Diffusion
 from scorefield.processes import EDM, Process
 from scorefield.rng import Samples
 from scorefield.samplers import (
+    DDIM,
     DPM,
     Consistency,
     DormandPrince,
@@ -22,7 +23,9 @@ from scorefield.samplers import (
     Sampling,
     UniPC,
     sample,
+    sde_sampling,
     trajectory,
+    unlearned,
     variance_ratios,
 )
 from scorefield.schedules import ExplicitLevels, LogLevel
@@ -104,6 +107,15 @@ def test_variances_become_exact_with_more_steps(sampler):
         for n in (50, 100, 200)
     ]
     assert float(errors[2]) < 0.02 and float(errors[1] / errors[2]) > 1.6
+
+
+def test_what_stands_in_its_place():
+    """Posteriors take the reverse SDE, other samplers as many evaluations, and other restarts as many steps."""
+    own = Sampling(Restart(), 20, process=EDM(0.003, 50.0))
+    assert unlearned(own) == sde_sampling(own.process)
+    assert Sampling(DDIM()).merged(own) == own.replace(sampler=DDIM(), steps=own.evaluations)
+    assert own.evaluations > 30
+    assert Sampling(Restart(repeats=10)).merged(own).steps == 20 and Sampling(None, 8).merged(own).steps == 8
 
 
 def test_a_batch_does_not_matter():

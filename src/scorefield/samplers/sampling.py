@@ -99,13 +99,13 @@ class Sampling:
 
         A number of steps is not taken over by a sampler that chooses its own steps, nor next to a schedule that knows it. A
         schedule that was learned is not taken over by another sampler: that takes `DEFAULT_SCHEDULE`, and its `others` steps.
-        In place of a sampler that corrects errors of the score another one makes as many steps as that makes evaluations.
+        In place of a sampler that corrects errors of the score one that does not makes as many steps as that makes evaluations.
         """
-        if self.sampler not in (None, default.sampler):
+        if self.sampler is not None and self.sampler != default.sampler:
             others = None if default.schedule is None else default.schedule.others
             if others is not None:
                 default = replace(default, steps=others, schedule=None)
-            elif default.sampler is not None and default.sampler.corrects and default.process is not None:
+            elif default.process and default.sampler and default.sampler.corrects and not self.sampler.corrects:
                 default = replace(default, steps=default.evaluations or default.steps)
         schedule, steps = self.schedule or default.schedule, self.steps
         if steps is None and not (self.sampler is not None and self.sampler.adaptive):

@@ -156,3 +156,30 @@ def test_networks_of_matrices_alone():
     optimizer.step(1.0)
     assert not torch.equal(flat.values, before)
     Optimizer(flat, 1e-3, 0.02).load(optimizer.state())
+
+
+@pytest.mark.parametrize("muon", [0.0, 0.02])
+def test_numbers_have_the_same_bits_wherever_they_are(muon):
+    """AdamW computes several numbers at once and the last ones one by one, with other roundings, unless there is room for more.
+
+    A layer's numbers are updated as they are next to 1 to 19 others, which shifts where the last ones lie.
+    """
+    found = []
+    for others in range(20):
+        generator = torch.Generator().manual_seed(0)
+        layers = [nn.Linear(5, 7), nn.Linear(32, 32, bias=False)]
+        layers += [nn.Linear(1, others, bias=False)] if others else []
+        module = nn.Sequential(*layers[2:], *layers[:2])
+        for layer in layers:
+            for p in layer.parameters():
+                p.data = torch.randn(p.shape, generator=generator) * 1e-3
+        flat = Flat(module)
+        optimizer = Optimizer(flat, 3e-3, muon, dtype=torch.float32)
+        for step in range(5):
+            generator = torch.Generator().manual_seed(step)
+            for layer in layers[:2]:
+                for p in layer.parameters():
+                    p.grad.copy_(torch.randn(p.shape, generator=generator) * 1e-3)
+            optimizer.step(1.0)
+        found.append(torch.cat([p.detach().flatten() for layer in layers[:2] for p in layer.parameters()]))
+    assert all(torch.equal(each, found[0]) for each in found)

@@ -8,7 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Flat"]
+__all__ = ["LANES", "Flat"]
+
+
+LANES = 16  # numbers that a CPU computes at once, at most: operations on multiples of it treat all of them alike
 
 
 class Flat:
@@ -27,12 +30,18 @@ class Flat:
     def __init__(self, module: nn.Module) -> None:
         self.module: Any = module
         self._order(module)
-        self.values = torch.cat([p.detach().reshape(-1) for p in self.parameters])
-        self.gradients = torch.zeros_like(self.values)
+        self._laid(torch.cat([p.detach().reshape(-1) for p in self.parameters]))
         self.boundary = sum(p.numel() for p in self.outside)
         places = zip(*(self.pieces(x, self.parameters) for x in (self.values, self.gradients)))
         for p, (value, gradient) in zip(self.parameters, places):
             p.data, p.grad = value, gradient
+
+    def _laid(self, values: Tensor) -> None:
+        """Keeps values, and as many gradients, each with some room behind them (`LANES`)."""
+        count = len(values)
+        self.padded_values = torch.cat((values, values.new_zeros(-count % LANES)))
+        self.padded_gradients = torch.zeros_like(self.padded_values)
+        self.values, self.gradients = self.padded_values[:count], self.padded_gradients[:count]
 
     def _order(self, module: nn.Module) -> None:
         """Lists the trainable parameters of a module, and their names."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..distributed import rank, size, stacked
-from .flat import Flat
+from .flat import LANES, Flat
 
 __all__ = ["Optimizer", "orthogonalize"]
 
@@ -98,7 +98,8 @@ class Optimizer:
         self.momentum, self.dtype, self.weight_decay = momentum, dtype, weight_decay
         self._matrices = flat.matrices if muon_learning_rate > 0 else []
         boundary = flat.boundary if self._matrices else len(flat.values)
-        self._rest, self._gradients = flat.values[:boundary], flat.gradients[:boundary]
+        self._boundary, padded = boundary, boundary + -boundary % LANES
+        self._rest, self._gradients = flat.padded_values[:padded], flat.padded_gradients[:padded]
         self._first, self._second = torch.zeros_like(self._rest), torch.zeros_like(self._rest)
         self.count = torch.zeros((), device=self._rest.device)
         self._inner = flat.gradients[boundary:]
@@ -134,6 +135,8 @@ class Optimizer:
             velocity = torch.lerp(self._velocity, self._inner, 1 - self.momentum)
             found = self._updates(torch.lerp(self._inner, velocity, self.momentum))
         self.count += 1
+        # AdamW steps over whole lanes, as the last few numbers would be rounded otherwise; matrices behind them are put back.
+        beyond = self._rest[self._boundary :].clone() if self._groups else None
         torch._fused_adamw_(  # what torch.optim.AdamW(fused=True) calls, after three times as long
             *([self._rest], [self._gradients], [self._first], [self._second], [], [self.count]),
             lr=self.learning_rate * factor,
@@ -144,6 +147,8 @@ class Optimizer:
             amsgrad=False,
             maximize=False,
         )
+        if beyond is not None:
+            self._rest[self._boundary :] = beyond
         if self._groups:
             self._velocity = velocity
         for group, squares, (updates, latest) in zip(self._groups, self._squares, found):
@@ -197,7 +202,11 @@ class Optimizer:
     def state(self) -> dict[str, Tensor]:
         """All that a resumed run needs."""
         squares = {f"squares.{i}": values for i, values in enumerate(self._squares)}
-        moments = {"first": self._first, "second": self._second, "count": self.count}
+        moments = {
+            "first": self._first[: self._boundary],
+            "second": self._second[: self._boundary],
+            "count": self.count,
+        }
         return squares | moments | {"velocity": self._velocity}
 
     def load(self, state: dict[str, Tensor]) -> None:
@@ -205,13 +214,15 @@ class Optimizer:
         self._velocity.copy_(state["velocity"])
         for i, squares in enumerate(self._squares):
             squares.copy_(state[f"squares.{i}"])
-        for name, mine in (("first", self._first), ("second", self._second), ("count", self.count)):
-            mine.copy_(state[name])
+        for name, mine in (("first", self._first), ("second", self._second)):
+            mine[: self._boundary].copy_(state[name])
+        self.count.copy_(state["count"])
 
     def pieces(self) -> dict[str, Tensor]:
         """What of the state is as large as the parameters, by their names; it is read in place."""
         outside = self.flat.outside if self._matrices else self.flat.parameters
-        found = self.flat.named("first", self._first, outside) | self.flat.named("second", self._second, outside)
+        first, second = self._first[: self._boundary], self._second[: self._boundary]
+        found = self.flat.named("first", first, outside) | self.flat.named("second", second, outside)
         found |= self.flat.named("velocity", self._velocity, self._matrices)
         for group, squares in zip(self._groups, self._squares):
             shape = (group.shape[0], 1)

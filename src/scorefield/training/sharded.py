@@ -45,8 +45,7 @@ class ShardedFlat(Flat):
         super()._order(self.module)
         for p in self._own:
             p.data = p.data.new_empty(0)
-        self.values = torch.cat([local(p).reshape(-1) for p in self.parameters])
-        self.gradients = torch.zeros_like(self.values)
+        self._laid(torch.cat([local(p).reshape(-1) for p in self.parameters]))
         self.boundary = sum(local(p).numel() for p in self.outside)
 
     def pieces(self, values: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:

@@ -78,6 +78,18 @@ def mlp() -> denoisers.Preconditioned:
     return denoisers.Preconditioned(trainable(networks.MLP(2, 8, 1)), denoisers.EDMPrediction())
 
 
+def corrected() -> denoisers.Preconditioned:
+    """A network that sees the answer of a baseline."""
+    network = trainable(networks.MLP(2, 8, 1, extra=2))
+    return denoisers.Preconditioned(network, denoisers.EDMPrediction(), baseline=example_mixture())
+
+
+def _principal() -> denoisers.PrincipalMixture:
+    return denoisers.PrincipalMixture(
+        numbers(2), torch.eye(2, dtype=D), example_mixture(), numbers(0), numbers(1)[0] ** 2
+    )
+
+
 def mixed(variables: Variables) -> denoisers.MixedDenoiser:
     size = variables.size
     return denoisers.MixedDenoiser(trainable(networks.ResidualMLP(size, 8, 1, 0, 2 * variables.count)), variables)
@@ -208,13 +220,14 @@ VARIANTS.update(
         "Subset": lambda: [Subset(ArrayRows(np.concatenate([stored(), stored()])), np.arange(5))],
         "Gaussian": lambda: [example_gaussian()],
         "Mixture": lambda: [example_mixture()],
+        "PrincipalMixture": lambda: [_principal()],
         "Empirical": lambda: [denoisers.Empirical(numbers(7, 2), chunk=3)],
         "AnalyticDensity": lambda: [denoisers.AnalyticDensity(example_mixture().log_prob)],
         "Blended": lambda: [
             denoisers.Blended(example_gaussian(), mlp(), 0.3),
             denoisers.Blended(example_mixture(), mlp(), 0.3, example_gaussian()),
         ],
-        "Preconditioned": lambda: [mlp()],
+        "Preconditioned": lambda: [mlp(), corrected()],
         "PretrainedDenoiser": _pretrained,
         "NCSNDenoiser": _ncsn,
         "EnergyDenoiser": lambda: [_energy()],
@@ -488,14 +501,19 @@ def is_saved_and_loaded(denoiser: denoisers.DenoiserModule) -> None:
 
 
 def is_affine_in_its_network(network: denoisers.PreconditionedNetwork) -> None:
-    """D = c_skip x + c_out F(question), for a module without a center."""
+    """D = c_skip x + c_out F(question), or u + w (x - u) + … with the answer u of a baseline; without a center."""
     module: Any = network
     denoiser, context = answering(module), numbers(1, 3) if module.takes_context else None
     x, level = states_for(denoiser)
     skip, out = network.coefficients(level)
     assert network.center(context) is None
-    answer = network.answer(*network.question(x, level), *([context.expand(3, 3)] if context is not None else []))
-    torch.testing.assert_close(denoiser(x, level), skip * x + out * answer, rtol=1e-10, atol=1e-10)
+    guess = network.guess(x, level)
+    share = 1 / (1 + (level / 0.3) ** 4)
+    known = skip * x if guess is None else (1 - share) * guess + share * x
+    answer = network.answer(
+        *network.question(x, level, guess), *([context.expand(3, 3)] if context is not None else [])
+    )
+    torch.testing.assert_close(denoiser(x, level), known + out * answer, rtol=1e-10, atol=1e-10)
 
 
 def is_found_by_its_suffixes(form: Any) -> None:

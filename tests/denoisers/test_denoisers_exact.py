@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from properties import Noises
-from scorefield.denoisers import Denoiser, Empirical, Gaussian, Mixture
+from scorefield.denoisers import Denoiser, Empirical, Gaussian, Mixture, PrincipalMixture
 from scorefield.rng import Samples
 
 D = torch.float64
@@ -23,10 +23,22 @@ def field() -> Gaussian:
     return Gaussian(normal(2, 3), normal(2, 3, seed=1) ** 2)
 
 
-@pytest.fixture(params=["gaussian", "field", "mixture", "empirical"])
+def principal(mixture: Mixture, known: int = 4) -> PrincipalMixture:
+    """Of the numbers of a field, two directions are a mixture, two more have variances of their own, two have the same."""
+    vectors = torch.linalg.qr(normal(6, 6, seed=2))[0][:, :known]
+    return PrincipalMixture(
+        normal(2, 3), vectors, mixture, torch.tensor([0.7, 0.2, 0.6, 0.5]).to(D)[: known - 2], D_REST
+    )
+
+
+D_REST = torch.tensor(0.3, dtype=D)
+
+
+@pytest.fixture(params=["gaussian", "field", "mixture", "principal", "empirical"])
 def distribution(request, gaussian, mixture) -> tuple[Denoiser, tuple[int, ...]]:
     made = {"gaussian": gaussian, "field": field(), "mixture": mixture, "empirical": Empirical(normal(7, 2), chunk=3)}
-    return made[request.param], (2, 3) if request.param == "field" else (2,)
+    made["principal"] = principal(mixture)
+    return made[request.param], (2, 3) if request.param in ("field", "principal") else (2,)
 
 
 @pytest.mark.parametrize("level", [0.05, 1.0, 30.0])
@@ -206,6 +218,40 @@ def test_samples_of_exact_distributions_are_addressable(mixture):
     for distribution in (mixture, Empirical(normal(7, 2)), field()):
         whole, part = distribution.sample(50, Samples(1, 0, 50)), distribution.sample(3, Samples(1, 20, 3))
         assert torch.equal(whole[20:23], part)
+
+
+@pytest.mark.parametrize("known", [2, 4, 6])
+@pytest.mark.parametrize("level", [0.05, 1.0, 30.0])
+def test_a_mixture_in_some_directions_is_a_mixture(mixture, level, known):
+    """The same as a mixture of vectors with covariances that say all of it."""
+    few, n = principal(mixture, known), 6
+    others = torch.cat((few.values, D_REST.expand(n - known)))
+    whole = torch.linalg.qr(torch.cat((few.vectors, normal(6, 6, seed=3)), 1))[0]  # completed to a basis
+    whole = torch.cat((few.vectors, whole[:, known:]), 1)
+    covariances = torch.diag(torch.cat((torch.zeros(2, dtype=D), others))).repeat(len(mixture.weights), 1, 1)
+    covariances[:, :2, :2] = mixture.covariances
+    means = few.mean.flatten() + mixture.means @ whole[:, :2].mT
+    dense = Mixture(means, whole @ covariances @ whole.mT, mixture.weights)
+    x, level = normal(9, 2, 3, seed=4) * (1 + level), torch.tensor(level, dtype=D)
+    torch.testing.assert_close(few(x, level).flatten(1), dense(x.flatten(1), level), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(few.log_prob(x, level), dense.log_prob(x.flatten(1), level), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"vectors": torch.ones(6, 4, dtype=D)}, "orthonormal"),
+        ({"vectors": torch.eye(5, 4, dtype=D)}, r"needs vectors \(6, q\)"),
+        ({"values": torch.ones(3, dtype=D)}, r"values \(q - 2,\)"),
+        ({"values": -torch.ones(2, dtype=D)}, "must not be negative"),
+        ({"rest": torch.tensor(-1.0)}, "must not be negative"),
+    ],
+)
+def test_what_is_no_mixture_in_some_directions(mixture, change, message):
+    usual = principal(mixture)
+    parts = {name: getattr(usual, name) for name in ("mean", "vectors", "mixture", "values", "rest")}
+    with pytest.raises(ValueError, match=message):
+        PrincipalMixture(**parts | change)
 
 
 @pytest.mark.parametrize(

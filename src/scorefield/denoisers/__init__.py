@@ -6,7 +6,7 @@ from .classifier import ClassifierGuided, NoisyClassifier
 from .conditional import ComposedDenoiser, Guided
 from .consistency import ConditionalConsistency, ConsistencyFunction
 from .energy import AnalyticDensity, EnergyDenoiser
-from .exact import Empirical, Gaussian, Mixture
+from .exact import Empirical, Gaussian, Mixture, PrincipalMixture
 from .mixed import ConditionalMixed, ConditionedMixed, GivenVariables, MixedDenoiser, RestrictedNumbers
 from .ncsn import NCSNDenoiser
 from .precondition import (
@@ -66,6 +66,7 @@ __all__ = [
     "NoisyClassifier",
     "Parametrization",
     "Preconditioned",
+    "PrincipalMixture",
     "PreconditionedNetwork",
     "PretrainedConditional",
     "PretrainedDenoiser",

@@ -267,7 +267,7 @@ class ConditionalDenoiser(DenoiserModule):
 
 
 class PreconditionedNetwork(abc.ABC):
-    """A network between affine maps, as training uses it: D = center + c_skip (x - center) + c_out F(question, context)."""
+    """A network between affine maps, as training uses it: D = center + known + c_out F(question, context)."""
 
     @abc.abstractmethod
     def coefficients(self, level: Tensor) -> tuple[Tensor, Tensor]:
@@ -278,8 +278,24 @@ class PreconditionedNetwork(abc.ABC):
         """What is subtracted from states, of shape `(B, n)`, if anything is."""
 
     @abc.abstractmethod
-    def question(self, x: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-        """The input of the network for states without their center: c_in x `(B, *D)`, and the noise label `(B,)`."""
+    def known(self, x: Tensor, level: Tensor, guess: Tensor | None = None) -> Tensor:
+        """What is known before the network is asked, `(B, *D)`: c_skip x, or the answer of a baseline."""
+
+    @abc.abstractmethod
+    def guess(self, x: Tensor, level: Tensor) -> Tensor | None:
+        """The answer of a baseline for states without their center, which the network corrects; None without one.
+
+        Returns:
+            The answer, of shape `(B, *D)`.
+        """
+
+    @abc.abstractmethod
+    def question(self, x: Tensor, level: Tensor, guess: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The input of the network for states without their center, and the answer of a baseline for them, if there is one.
+
+        Returns:
+            c_in x `(B, *D)`, with the answer as further channels, and the noise label `(B,)`.
+        """
 
     @abc.abstractmethod
     def answer(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:

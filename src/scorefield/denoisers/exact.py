@@ -11,7 +11,7 @@ from ..rng import Rng
 from ..tensors import per_sample
 from .base import Denoiser
 
-__all__ = ["Empirical", "Gaussian", "Mixture"]
+__all__ = ["Empirical", "Gaussian", "Mixture", "PrincipalMixture"]
 
 _LOG_TAU = math.log(2 * math.pi)
 
@@ -167,6 +167,85 @@ class Mixture(Denoiser):
         offsets = self.means - mean
         between = torch.einsum("k,kn,km->nm", self.weights, offsets, offsets)
         return Gaussian(mean, between + torch.einsum("k,knm->nm", self.weights, self.covariances))
+
+
+class PrincipalMixture(Denoiser):
+    """A distribution of high-dimensional data: a mixture of Gaussians in some directions, independent Gaussians in all others.
+
+    Along orthonormal directions v_1, …, v_q the first k coordinates y_i = v_iᵀ (x - m) of data are a mixture of Gaussians, the
+    others independent Gaussians with mean 0, and so is everything that they leave out.
+
+    Arguments:
+        mean: The mean m, of shape `D`.
+        vectors: The directions, as orthonormal columns, of shape `(n, q)` with n numbers in a sample.
+        mixture: The mixture of the first k coordinates, `k <= q`.
+        values: The variances of the other q - k, of shape `(q - k,)`.
+        rest: The variance of all other directions, of shape `()`.
+
+    Raises:
+        ValueError: If shapes do not match, directions are not orthonormal, or a variance is negative.
+
+    References:
+        Tipping & Bishop, 1999, Mixtures of probabilistic principal component analysers.
+
+    Example:
+        >>> mixture = Mixture(torch.tensor([[-2.0], [2.0]]), torch.ones(2), torch.tensor([0.5, 0.5]))
+        >>> vectors = torch.tensor([[1.0], [0.0]])
+        >>> known = PrincipalMixture(torch.zeros(2), vectors, mixture, torch.zeros(0), torch.tensor(3.0))
+        >>> known(torch.tensor([[0.0, 2.0]]), torch.tensor(1.0))
+        tensor([[0.0000, 1.5000]])
+    """
+
+    has_log_prob = True
+
+    def __init__(self, mean: Tensor, vectors: Tensor, mixture: Mixture, values: Tensor, rest: Tensor) -> None:
+        super().__init__()
+        n, k, q = mean.numel(), mixture.means.shape[1], vectors.shape[-1]
+        if vectors.shape != (n, q) or values.shape != (q - k,) or rest.shape != ():
+            need = f"vectors ({n}, q), values (q - {k},) and rest ()"
+            got = f"{tuple(vectors.shape)}, {tuple(values.shape)} and {tuple(rest.shape)}"
+            raise ValueError(
+                f"a mixture of {k} coordinates of data of shape {tuple(mean.shape)} needs {need}, got {got}"
+            )
+        if bool((vectors.mT @ vectors - torch.eye(q).to(vectors)).abs().max() > 1e-3):
+            raise ValueError("directions must be orthonormal: vectorsᵀ vectors is not the identity")
+        if bool((values < 0).any()) or float(rest) < 0:
+            raise ValueError(f"variances must not be negative, got {[*values.tolist(), float(rest)]}")
+        self.mixture = mixture
+        for name, tensor in {"mean": mean, "vectors": vectors, "values": values, "rest": rest}.items():
+            self.register_buffer(name, tensor, persistent=False)  # a file has them as arguments
+
+    mean: Tensor
+    vectors: Tensor
+    values: Tensor
+    rest: Tensor
+
+    def _parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Centred states `(B, n)`, their coordinates that are a mixture and the others, and the directions."""
+        centred, vectors = (x - self.mean.to(x.dtype)).flatten(1), self.vectors.to(x.dtype)
+        mixed, others = (centred @ vectors).tensor_split([self.mixture.means.shape[1]], 1)
+        return centred, mixed, others, vectors
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        centred, mixed, others, vectors = self._parts(x)
+        square = level.to(x.dtype).reshape(-1, 1) ** 2
+        kept = self.rest / (self.rest + square)  # of all directions, and then corrected for those that are known
+        others = (self.values / (self.values + square) - kept) * others
+        shift = torch.cat((self.mixture(mixed, level) - kept * mixed, others), 1).to(x.dtype)
+        return self.mean.to(x.dtype) + (kept.to(x.dtype) * centred + shift @ vectors.mT).reshape(x.shape)
+
+    def log_prob(self, x: Tensor, level: Tensor | float = 0.0) -> Tensor:
+        """The log-density in nats of the data plus noise, `(B, *D)` to `(B,)`."""
+        centred, mixed, others, vectors = self._parts(x)
+        level = torch.as_tensor(level, dtype=x.dtype, device=x.device)
+        square = level.reshape(-1, 1) ** 2
+        outside = centred - torch.cat((mixed, others), 1) @ vectors.mT
+        variance, rest, left = self.values + square, self.rest + square, centred.shape[1] - vectors.shape[1]
+        others = (others**2 / variance + torch.log(variance) + _LOG_TAU).sum(1)
+        found = self.mixture.log_prob(mixed, level) - others / 2
+        if left == 0:
+            return found
+        return found - (outside.square().sum(1) / rest[:, 0] + left * (torch.log(rest[:, 0]) + _LOG_TAU)) / 2
 
 
 class Empirical(Denoiser):

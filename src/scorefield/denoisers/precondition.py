@@ -6,6 +6,13 @@ mean, with coefficients that depend on the noise level σ alone:
     D(x, σ) = c_skip x + c_out F(c_in x, c),    c_in = 1/√(σ² + scale²),    c = ¼ ln(σ / scale).
 
 To add a parametrization, write c_skip and c_out.
+
+With a baseline, the denoiser B of a simple distribution of the same data, the network sees its answer, too, and corrects it:
+with u = B(x, σ),
+
+    D(x, σ) = u + w (x - u) + c_out F((c_in x, u), c),    w = 1 / (1 + (σ / crossing)⁴),
+
+where below the level `crossing` it is x that is corrected: there the details matter that a simple distribution does not have.
 """
 
 from __future__ import annotations
@@ -118,7 +125,10 @@ class WithNetwork(nn.Module):
     """A network, its parametrization and its precision: what all denoisers made of networks hold."""
 
     def __init__(
-        self, network: nn.Module, parametrization: Parametrization | None = None, precision: Precision = "float32"
+        self,
+        network: nn.Module,
+        parametrization: Parametrization | None = None,
+        precision: Precision = "float32",
     ) -> None:
         super().__init__()
         if precision not in get_args(Precision):
@@ -157,6 +167,19 @@ class WithNetwork(nn.Module):
 class _Network(WithNetwork, PreconditionedNetwork):
     """A network between affine maps."""
 
+    def __init__(
+        self,
+        network: nn.Module,
+        parametrization: Parametrization | None = None,
+        precision: Precision = "float32",
+        baseline: Denoiser | None = None,
+        crossing: float = 0.3,
+    ) -> None:
+        super().__init__(network, parametrization, precision)
+        if not 0 < crossing < math.inf:
+            raise ValueError(f"the level where a baseline takes over must be positive, got crossing={crossing:g}")
+        self.baseline, self.crossing = baseline, crossing
+
     @property
     def preconditioned(self) -> PreconditionedNetwork:
         return self
@@ -167,9 +190,19 @@ class _Network(WithNetwork, PreconditionedNetwork):
     def center(self, context: Tensor | None) -> Tensor | None:
         return None
 
-    def question(self, x: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+    def known(self, x: Tensor, level: Tensor, guess: Tensor | None = None) -> Tensor:
+        if guess is None:
+            return self.coefficients(level).skip * x
+        return guess + (x - guess) / (1 + (level / self.crossing) ** 4)
+
+    def guess(self, x: Tensor, level: Tensor) -> Tensor | None:
+        return None if self.baseline is None else self.baseline(x, level)
+
+    def question(self, x: Tensor, level: Tensor, guess: Tensor | None = None) -> tuple[Tensor, Tensor]:
         scale = self.parametrization.scale
-        return torch.rsqrt(level**2 + scale**2) * x, per_sample(torch.log(level / scale) / 4, x)
+        inputs = torch.rsqrt(level**2 + scale**2) * x
+        inputs = inputs if guess is None else torch.cat((inputs, guess), 1)
+        return inputs, per_sample(torch.log(level / scale) / 4, x)
 
     def backpropagation(self) -> Backpropagation:
         trained = all(p.grad is not None for p in self.network.parameters())
@@ -179,11 +212,13 @@ class _Network(WithNetwork, PreconditionedNetwork):
         return super().backpropagation()
 
     def _denoise(self, x: Tensor, level: Tensor, context: Tensor | None = None) -> Tensor:
-        skip, out = self.coefficients(level)
         center = self.center(context)
         u = x if center is None else x - (center := center.to(x.dtype))
-        known = skip * u if center is None else center + skip * u  # in this order: runs are resumed to the same bits
-        return known + out * self.answer(*self.question(u, level), context).to(x.dtype)
+        guess = self.guess(u, level)
+        known = self.known(u, level, guess)
+        known = known if center is None else center + known  # in this order: runs are resumed to the same bits
+        answer = self.answer(*self.question(u, level, guess), context).to(x.dtype)
+        return known + self.coefficients(level).out * answer
 
 
 class Preconditioned(_Network, Denoiser):
@@ -193,9 +228,20 @@ class Preconditioned(_Network, Denoiser):
         network: A network F(x, c) with x of shape `(B, *D)` and c, the noise label, of shape `(B,)`.
         parametrization: What F predicts; by default that of EDM.
         precision: "float32", or "bfloat16" for automatic mixed precision.
+        baseline: The denoiser of a simple distribution of the data, whose answer the network sees as twice as many channels,
+            `(B, 2 C, *S)`, and corrects.
+        crossing: The level below which the state is corrected, and no longer the answer of the baseline.
 
     Raises:
-        ValueError: If there is no such precision.
+        ValueError: If there is no such precision, or `crossing` is not positive.
+
+    Example:
+        >>> from ..nn import UNet
+        >>> from .exact import Gaussian
+        >>> simple = Gaussian(torch.zeros(1, 8, 8), torch.full((1, 8, 8), 3.0))
+        >>> before = Preconditioned(UNet(2, 1, (8,), extra=1), baseline=simple)  # its last layer is 0 at first
+        >>> before(torch.ones(1, 1, 8, 8), torch.tensor(3.0)).mean().detach()
+        tensor(0.2501)
     """
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
@@ -241,6 +287,7 @@ class ConditionalPreconditioned(_Network, ConditionalNetwork):
         precision: "float32", or "bfloat16" for automatic mixed precision.
         trend: For vectors of n features, their mean as a linear function of the context, of shape `(size, n)`: the network
             learns what the trend leaves open.
+        baseline: As for `Preconditioned`, of data whatever their context; and `crossing`.
 
     Raises:
         ValueError: If there is no such precision.
@@ -256,8 +303,10 @@ class ConditionalPreconditioned(_Network, ConditionalNetwork):
         parametrization: Parametrization | None = None,
         precision: Precision = "float32",
         trend: Tensor | None = None,
+        baseline: Denoiser | None = None,
+        crossing: float = 0.3,
     ) -> None:
-        super().__init__(network, parametrization, precision)
+        super().__init__(network, parametrization, precision, baseline, crossing)
         self.shape = tuple(shape)
         self.unconditional = unconditional
         self.register_buffer("trend", trend)

@@ -97,7 +97,7 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
     failure = compile_failure(trainer.denoiser)
     plain(trainer.denoiser)
     denoiser, share = plan.objective.unwrap(trainer.denoiser.cpu()), 1.0
-    if plan.baseline is not None:
+    if plan.baseline is not None and plan.corrected is None:
         mixed = (plan.baseline, denoiser.conditioned_on(None), trainer.held_out.cpu(), plan.objective)
         with step("mixing with the baseline"):
             denoiser, loss = blended(*mixed, plan.prepared.seed, plan.prepared.moments)

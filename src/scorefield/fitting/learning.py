@@ -89,14 +89,15 @@ def _around(network: nn.Module, plan: Plan, precision: Precision) -> DenoiserMod
     given, variables = plan.prepared.context, plan.prepared.units.variables
     how = (plan.parametrization, precision)
     questions = (plan.prepared.share, plan.prepared.asked)
+    corrected = () if plan.corrected is None else (plan.corrected, plan.crossing)
     if given is None:
-        return (
-            Preconditioned(network, *how) if variables is None else MixedDenoiser(network, variables, *how, *questions)
-        )
+        if variables is not None:
+            return MixedDenoiser(network, variables, *how, *questions)
+        return Preconditioned(network, *how, *corrected)
     learned = (given.context.row_shape, plan.training.unconditional > 0)
     if variables is not None:
         return ConditionalMixed(network, variables, *learned, *how, *questions)
-    return ConditionalPreconditioned(network, *learned, *how, given.trend)
+    return ConditionalPreconditioned(network, *learned, *how, given.trend, *corrected)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..denoisers import Mixture
 from ..progress import mapped, part, report
 from ..rng import Samples, permutation
 
-__all__ = ["MixtureFit", "Shrinkage", "fit_mixture"]
+__all__ = ["MixtureFit", "Shrinkage", "fit_mixture", "fit_mixture_of_many"]
 
 _COUNTS = (1, 2, 3, 4, 6, 8, 10, 12, 16, 20)  # components
 _ROWS = 10  # that a component needs, at least
@@ -23,6 +23,12 @@ _ROUNDS, _ENOUGH = 100, 2e-4  # of expectation and maximization, and the gain in
 _STARTS = 4  # of the final fit
 _LITTLE = 1.0  # row, which the common covariance counts as at least
 _FIRST = 4  # rounds of k-means that start them
+_MANY, _MANY_ROWS = (1, 3, 10, 30, 100), 100  # components of mixtures of many rows, and rows that each of these needs
+_QUICK, _ROUGH, _RATHER = (
+    15,
+    5,
+    1e-2,
+)  # rounds of these, and of those compared with others; the gain in nats that ends them
 _FEW = 2500  # rows, up to which there are five folds and two starts, three folds and one start above
 
 
@@ -124,6 +130,41 @@ def fit_mixture(x: Tensor, seed: int = 0, width: float = 1e-2, groups: np.ndarra
     return MixtureFit(Mixture(*parts), k, shrinkage, score, folds)
 
 
+def fit_mixture_of_many(x: Tensor, seed: int = 0, width: float = 1e-2, groups: np.ndarray | None = None) -> Mixture:
+    """Fits a mixture of up to 100 Gaussians to many rows in a few seconds: roughly, where `fit_mixture` would take minutes.
+
+    Arguments:
+        x: The data, of shape `(N, n)`.
+        seed: The seed of the rows that are left out and of the first components.
+        width: The standard deviation that components have at least in every direction.
+        groups: The group of each row, `(N,)`: whole groups are left out.
+
+    Returns:
+        The mixture of all rows, with as many components as describe a fifth of them best that was left out.
+
+    Example:
+        >>> z = torch.randn(2000, 2, generator=torch.Generator().manual_seed(0))
+        >>> z[:, 0] += torch.where(torch.arange(2000) < 500, 6.0, -2.0)
+        >>> len(fit_mixture_of_many(z).weights)
+        3
+    """
+    data, shrinkage = _Data.of(x.double(), width, _QUICK, _RATHER), Shrinkage(x.shape[1] + 2.0)
+    rough = replace(data, rounds=_ROUGH)
+    unit = np.arange(len(x)) if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
+    kept = torch.from_numpy(permutation(int(unit.max()) + 1, seed, -21)[unit] % 5 != 0)
+    best, chosen = -math.inf, 1
+    for k in _MANY:
+        if not bool(kept.any()) or bool(kept.all()) or _MANY_ROWS * k > len(x):
+            break
+        _, log_density = rough.best(kept[None].double(), k, shrinkage, seed, 1)
+        found = float(log_density[0, ~kept].mean())
+        if found <= best:
+            break
+        best, chosen = found, k
+    state, _ = data.best(torch.ones(1, len(x), dtype=torch.float64), chosen, shrinkage, seed, 1)
+    return Mixture(state.means[0].float(), state.covariances[0].float(), state.weights[0].float())
+
+
 class _State(NamedTuple):
     """Mixtures `(B, …)`: weights `(B, K)`, means `(B, K, n)`, covariances `(B, K, n, n)`."""
 
@@ -151,11 +192,13 @@ class _Data:
     x: Tensor
     products: Tensor
     width: float
+    rounds: int = _ROUNDS
+    enough: float = _ENOUGH
 
     @classmethod
-    def of(cls, x: Tensor, width: float) -> _Data:
+    def of(cls, x: Tensor, width: float, rounds: int = _ROUNDS, enough: float = _ENOUGH) -> _Data:
         i, j = torch.triu_indices(x.shape[1], x.shape[1])
-        return cls(x, torch.cat([torch.ones_like(x[:, :1]), x, x[:, i] * x[:, j]], 1), width)
+        return cls(x, torch.cat([torch.ones_like(x[:, :1]), x, x[:, i] * x[:, j]], 1), width, rounds, enough)
 
     def best(self, rows: Tensor, k: int, shrinkage: Shrinkage, seed: int, starts: int) -> tuple[_State, Tensor]:
         """The best mixtures of several starts for some rows each, `(F, N)` of 0 and 1, and all log-densities `(F, N)`."""
@@ -186,13 +229,13 @@ class _Data:
 
     def _fitted(self, rows: Tensor, member: Tensor, shrinkage: Shrinkage) -> tuple[_State, Tensor]:
         before = torch.full((len(rows),), -math.inf, dtype=torch.float64)
-        for _ in range(_ROUNDS):
+        for _ in range(self.rounds):
             state = self._maximized((member * rows[..., None]).mT @ self.products, shrinkage)
             joint = self.products @ state.coefficients()
             log_density = joint.logsumexp(-1)
             member = (joint - log_density[..., None]).exp()
             now = (rows * log_density).sum(1) / rows.sum(1)
-            if float((now - before).max()) < _ENOUGH:
+            if float((now - before).max()) < self.enough:
                 break
             before = now
         return state, log_density

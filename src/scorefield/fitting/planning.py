@@ -29,10 +29,12 @@ from .hardware import Hardware
 from .mixture import fit_mixture
 from .options import GIVEN, Choice, Options
 from .prepared import Prepared, smallest_step
+from .principal import fit_principal_mixture, half_removed
 
 __all__ = ["Plan", "plan", "training_levels"]
 
 _DISTANCES = 2e11  # multiplications that the largest distance between data is worth; beyond, it is known within bounds
+_NARROWEST = 0.05  # standard deviation of components for grids, in that of the data
 _FEWEST, _MOST, _NARROW = 40, 5000, 20  # rows, and columns, for which a mixture of Gaussians is fitted, too
 
 
@@ -51,8 +53,10 @@ class Plan:
         sampling: How samples are drawn by default.
         device: Where to train.
         choices: All of these in words, with the reasons.
-        baseline: A simple distribution of the data, to be averaged with the network; None for the network alone.
+        baseline: A simple distribution of the data, to be averaged with the network, or to be corrected by one for grids
+            (`corrected`); None for the network alone.
         growth: How many times as wide as that of reference the network is (`fitting.sizing`).
+        crossing: The level below which the state is corrected, and no longer the answer of the baseline.
     """
 
     prepared: Prepared
@@ -67,6 +71,12 @@ class Plan:
     choices: tuple[Choice, ...]
     baseline: Denoiser | None = None
     growth: float = 1.0
+    crossing: float = 1.0
+
+    @property
+    def corrected(self) -> Denoiser | None:
+        """The baseline, if the network sees its answer and corrects it; None if there is none, or it is averaged with it."""
+        return None if self.prepared.vectors else self.baseline
 
     def choice(self, name: str) -> Choice:
         """The choice of a name.
@@ -110,22 +120,45 @@ def plan(prepared: Prepared, options: Options | None = None, hardware: Hardware 
     asked = (options.training, prepared, objective, device, options.network, hardware)
     training, of_training, growth = resolve_training(*asked)
     growth = growth if options.growth is None else options.growth
-    network, of_network = _network(prepared, options.network, levels, growth)
+    with part(0.6, 1):
+        baseline, of_baseline = _baseline(prepared, options, levels)
+    corrects = baseline is not None and not prepared.vectors
+    network, of_network = _network(prepared, options.network, levels, growth, corrects)
     sampling, of_sampling = _sampling(prepared, process, wish)
     parts = (process, parametrization, objective, network, training, sampling, device)
     choices = (*prepared.choices, of_network, of_process, of_parametrization, of_objective, *of_training, of_sampling)
-    with part(0.7, 1):
-        baseline, of_baseline = _baseline(prepared, options, levels)
-    return Plan(prepared, levels, *parts, (*choices, *of_baseline), baseline, growth)
+    crossing = half_removed(baseline, prepared.examples, scale) if corrects and baseline is not None else 1.0
+    return Plan(prepared, levels, *parts, (*choices, *of_baseline), baseline, growth, crossing)
 
 
 def _baseline(prepared: Prepared, options: Options, levels: NoiseLevels) -> tuple[Denoiser | None, tuple[Choice, ...]]:
-    """A mixture of Gaussians for few rows of few columns, unless a network or another task is asked for."""
-    rows, asked = prepared.split.train, (options.parametrization, options.objective, options.units, prepared.context)
-    if options.network != Network() or options.data.maps == "affine" or any(each is not None for each in asked):
+    """A mixture of Gaussians for grids, and for few rows of few columns, unless a network or another task is asked for."""
+    network, asked = options.network, (options.parametrization, options.objective, options.units)
+    if not isinstance(network, Network) or not network.baseline or any(each is not None for each in asked):
         return None, ()
-    few = prepared.vectors and _FEWEST <= len(rows) <= _MOST and prepared.shape[0] <= _NARROW
-    if not few or not prepared.split.separate or prepared.units.variables is not None:
+    if prepared.units.variables is not None:
+        return None, ()
+    return _averaged(prepared, options, levels) if prepared.vectors else _corrected(prepared)
+
+
+def _corrected(prepared: Prepared) -> tuple[Denoiser | None, tuple[Choice, ...]]:
+    """That of grids, which the network sees and corrects."""
+    found = fit_principal_mixture(prepared, _NARROWEST * prepared.scale)
+    if found is None:
+        return None, ()
+    words = f"a mixture of {found.components} Gaussians" if found.components > 1 else "a Gaussian"
+    where = (
+        f"in the first {found.dimensions} principal components" if found.dimensions > 1 else "in the first component"
+    )
+    return found.mixture, (Choice("baseline", f"{words} {where}", "what the network sees, and learns to correct"),)
+
+
+def _averaged(prepared: Prepared, options: Options, levels: NoiseLevels) -> tuple[Denoiser | None, tuple[Choice, ...]]:
+    """That of few rows of few columns, which is averaged with the network."""
+    rows = prepared.split.train
+    if options.network != Network() or options.data.maps == "affine" or prepared.context is not None:
+        return None, ()
+    if not _FEWEST <= len(rows) <= _MOST or prepared.shape[0] > _NARROW or not prepared.split.separate:
         return None, ()
     x = prepared.states(rows, list(range(len(rows))), "mixture cell")
     groups = prepared.split.groups
@@ -255,7 +288,7 @@ def _check_learnable(sampling: Sampling, plain: bool) -> None:
 
 
 def _network(
-    prepared: Prepared, wish: nn.Module | Network, levels: NoiseLevels, growth: float
+    prepared: Prepared, wish: nn.Module | Network, levels: NoiseLevels, growth: float, corrects: bool = False
 ) -> tuple[nn.Module, Choice]:
     """The network with its first weights, and the reason; a ValueError if that of the user does not fit the data."""
     context = None if prepared.context is None else prepared.context.context
@@ -278,12 +311,13 @@ def _network(
         elif variables is not None:
             if wish.patch is not None or wish.periodic:
                 raise ValueError("patch and periodic apply to grids, and these data are a table: leave them out")
-            known = (variables.numbers, variables.levels, len(prepared.split.train))
-            mixed, reason = choose_for_tables(*known, wish.widths, wish.depth, wish.attention, size, growth)
+            form_of_table = (variables.numbers, variables.levels, len(prepared.split.train))
+            mixed, reason = choose_for_tables(*form_of_table, wish.widths, wish.depth, wish.attention, size, growth)
             mixed.start_at(_first_answers(prepared.examples, variables))
             network = mixed
         else:
-            network, reason = choose(prepared.shape, len(prepared.split.train), *options, *sizes, step, growth)
+            count = len(prepared.split.train)
+            network, reason = choose(prepared.shape, count, *options, *sizes, step, growth, corrects)
     larger = f"; {growth:.2g} times as wide as for 10 minutes of a CPU" if growth > 1 and wish.widths is None else ""
     return network, Choice("network", _network_in_words(network), f"{reason}{larger}")
 

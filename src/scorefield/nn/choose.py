@@ -42,6 +42,7 @@ def choose(
     context_channels: int = 0,
     step: float | None = None,
     growth: float = 1.0,
+    baseline: bool = False,
 ) -> tuple[nn.Module, str]:
     """Chooses a network from the shape of a sample and the size of the data set.
 
@@ -58,6 +59,7 @@ def choose(
         step: The distance between neighbouring values, in standard deviations, if the network must resolve it (grids).
         growth: How many times as wide it is as one for 10 minutes of a CPU, or as deep and wide in the same ratio of
             computations.
+        baseline: Whether the input has as many channels again, for the answer of another denoiser (grids).
 
     Returns:
         The network, and the reason for the choice in words.
@@ -72,6 +74,8 @@ def choose(
         ('UNet', torch.Size([2, 1, 28, 28]))
     """
     if len(shape) == 1:
+        if baseline:
+            raise ValueError("networks for vectors see no answer of another denoiser: leave baseline out")
         if patch is not None or periodic:
             raise ValueError("patch and periodic apply to grids, and these data are vectors: set structure='grid'")
         if attention:
@@ -81,7 +85,7 @@ def choose(
     if len(shape) > 4:
         raise ValueError(f"grids have one channel axis and 1 to 3 spatial axes, got data of shape {tuple(shape)}")
     options = {"attention": attention, "periodic": periodic, "context": context, "context_channels": context_channels}
-    return _for_grids(shape, widths, depth, patch, options, step, growth)
+    return _for_grids(shape, widths, depth, patch, options, step, growth, shape[0] if baseline else 0)
 
 
 def choose_for_tables(
@@ -175,6 +179,7 @@ def _for_grids(
     options: Any,
     step: float | None,
     growth: float,
+    smooth: int,
 ) -> tuple[nn.Module, str]:
     channels, size = shape[0], shape[1:]
     longest = max(size)
@@ -186,7 +191,7 @@ def _for_grids(
         top = _grown(_TOP, growth / (5 / 3) ** 0.5 if depth is None and blocks > 1 else growth)
         widths = tuple(top * min(2**i, 4) for i in range(scales))
     periods = _periods(step, channels * patch ** len(size))
-    network = UNet(len(size), channels, widths, blocks, patch, extra=2 * channels * len(periods), **options)
+    network = UNet(len(size), channels, widths, blocks, patch, extra=2 * channels * len(periods) + smooth, **options)
     coarse = " x ".join(str(-(-n // (patch * 2 ** (len(widths) - 1)))) for n in size)
     text = f"{len(size)}-D grids: a U-Net on patches of {patch} with widths {tuple(widths)}, down to {coarse} points"
     text += f", {blocks} blocks at each" if blocks > 1 and depth is None else ""
@@ -194,7 +199,7 @@ def _for_grids(
     if not periods:
         return network, text
     text += f", with Fourier features of {len(periods)} periods for steps of {step:.2g}"
-    return FourierFeatures(network, periods), text
+    return FourierFeatures(network, periods, smooth), text
 
 
 def _periods(step: float | None, channels: int) -> tuple[float, ...]:

@@ -22,11 +22,13 @@ class FourierFeatures(nn.Module):
     shrinks them on average. Frequencies that are lost in the noise are therefore 0.
 
     Arguments:
-        network: A network F(x, c) whose input has `1 + 2 · len(periods)` times as many channels as its output.
+        network: A network F(x, c) whose input has `1 + 2 · len(periods)` times as many channels as its output, and `smooth`
+            more.
         periods: The periods, in standard deviations of the data.
+        smooth: The number of further channels of the input, after those of the state, that are passed on as they are.
 
     Raises:
-        ValueError: If there is no period, or one is not positive and finite.
+        ValueError: If there is no period, or one is not positive and finite, or `smooth` is negative.
 
     References:
         Kingma et al., 2021, Variational diffusion models, Appendix C (there with the same weight at every level).
@@ -38,12 +40,14 @@ class FourierFeatures(nn.Module):
         torch.Size([3, 1, 8, 8])
     """
 
-    def __init__(self, network: nn.Module, periods: Sequence[float]) -> None:
+    def __init__(self, network: nn.Module, periods: Sequence[float], smooth: int = 0) -> None:
         super().__init__()
+        if smooth < 0:
+            raise ValueError(f"FourierFeatures needs smooth >= 0, a number of channels, got {smooth}")
         if not periods or not all(0 < period < math.inf for period in periods):
             raise ValueError(f"FourierFeatures needs positive, finite periods, got {tuple(periods)}")
         self.network = network
-        self.periods = tuple(periods)
+        self.periods, self.smooth = tuple(periods), smooth
 
     def forward(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:
         """Predicts: states `(B, C, *S)`, noise labels `(B,)` and an optional context to `(B, C, *S)`. Vectors have no S."""
@@ -52,13 +56,14 @@ class FourierFeatures(nn.Module):
         return prediction
 
     def inputs(self, x: Tensor, c: Tensor) -> Tensor:
-        """The input of the network: the state, then its sines and cosines, `(B, C · (1 + 2 · len(periods)), *S)`."""
+        """The input of the network: the state, its sines and cosines, `(B, C · (1 + 2 · len(periods)), *S)`, and the rest."""
+        x, rest = x.tensor_split([x.shape[1] - self.smooth], 1)
         level = torch.exp(4 * c).reshape(-1, *(1,) * (x.ndim - 1))
         state = x * torch.sqrt(1 + level**2)
         k = 2 * math.pi / torch.tensor(self.periods, dtype=x.dtype, device=x.device).reshape(-1, *(1,) * (x.ndim - 1))
         size, angle = torch.exp(-((k * level[:, None]) ** 2) / 2), k * state[:, None]
         waves = torch.stack((torch.sin(angle) * size, torch.cos(angle) * size), 2)  # (B, periods, 2, C, *S)
-        return torch.cat((x, waves.flatten(1, 3)), 1)
+        return torch.cat((x, waves.flatten(1, 3), rest), 1)
 
     def backpropagation(self) -> Backpropagation | None:
         """The gradients of the network, if it has its own."""

@@ -19,7 +19,7 @@ from ..distributed import decided
 from ..fitting import Options, Plan
 from ..noise_levels import NoiseLevels
 from ..reading import reading
-from ..settings import Data, Training
+from ..settings import Data, Network, Training
 from .folder import Run
 
 __all__ = ["asked", "check_same", "chosen", "fingerprint", "packages", "resumed"]
@@ -77,6 +77,8 @@ def check_same(folder: Run, request: Mapping[str, Any]) -> None:
     usual: dict[str, Any] = json.loads(json.dumps({"data": asdict(Data()), "training": asdict(Training())}))
     if isinstance(kept.get("training"), dict):
         kept["training"] = _with_todays_defaults(record, kept["training"], request["training"])
+    if isinstance(kept.get("network"), dict) and isinstance(request.get("network"), dict):
+        kept["network"] = {"baseline": request["network"].get("baseline")} | kept["network"]
     if kept.get("noise_levels"):
         usual["noise_levels"] = {"tail": 0.0}
     there, now = _flat(usual) | _flat(kept), _flat(request)  # an older version knew fewer settings
@@ -122,6 +124,9 @@ def _resumed(options: Options, record: Mapping[str, Any]) -> Options:
                 settings["compile"] = options.training.compile
             options = replace(options, training=Training(**settings))
     options = replace(options, growth=float(record.get("growth", 1.0)))
+    network = options.network
+    if isinstance(before.get("network"), dict) and "baseline" not in before["network"] and isinstance(network, Network):
+        options = replace(options, network=replace(network, baseline=False))
     if isinstance(before.get("data"), dict) and "maps" not in before["data"]:  # mean and standard deviation, then
         options = replace(options, data=replace(options.data, maps="affine"))
     if isinstance(before.get("data"), dict) and "split" not in before["data"]:  # copies were divided then

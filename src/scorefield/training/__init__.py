@@ -10,7 +10,7 @@ from .flat import Flat
 from .held_out import held_out_losses, losses_by_level, parts_of
 from .loop import Progress, Trainer
 from .matching import MatchingTrainer
-from .mirrored import Mirrored
+from .mirrored import Mirrored, flipped
 from .optimizer import Optimizer
 from .successive import Resumable, Successive
 
@@ -32,5 +32,6 @@ __all__ = [
     "Trainer",
     "compile_failure",
     "exponent",
+    "flipped",
 ]
 __all__ += ["held_out_losses", "losses_by_level", "parts_of", "plain", "train_classifier", "train_density"]

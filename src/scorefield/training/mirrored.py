@@ -11,7 +11,7 @@ from torch import Tensor
 from ..rng import Steps
 from .feed import Batches
 
-__all__ = ["Mirrored"]
+__all__ = ["Mirrored", "flipped"]
 
 
 class Mirrored:
@@ -51,13 +51,13 @@ class Mirrored:
         if found is None:
             return None, False
         if not complete:
-            return _flipped(found, self.axes, self._chosen(number, len(found), "reference")), False
+            return flipped(found, self.axes, self._chosen(number, len(found), "reference")), False
         subsets = [axes for k in range(len(self.axes) + 1) for axes in combinations(self.axes, k)]
         return torch.cat([found.flip([2 + axis for axis in axes]) for axes in subsets]), True
 
     def _mirrored(self, x: Tensor, number: int) -> Tensor:
         parts = enumerate(x.split(self.batch), start=number)  # type: ignore[no-untyped-call]
-        return torch.cat([_flipped(part, self.axes, self._chosen(i, len(part), "batch")) for i, part in parts])
+        return torch.cat([flipped(part, self.axes, self._chosen(i, len(part), "batch")) for i, part in parts])
 
     def _chosen(self, number: int, rows: int, purpose: str) -> Tensor:
         """Which rows are mirrored along which axis, `(rows, axes)`."""
@@ -65,8 +65,14 @@ class Mirrored:
         return u < 0.5
 
 
-def _flipped(x: Tensor, axes: Sequence[int], chosen: Tensor) -> Tensor:
-    """Grids `(B, C, *S)`, each mirrored along the axes that were chosen for it, `(B, axes)`."""
+def flipped(x: Tensor, axes: Sequence[int], chosen: Tensor) -> Tensor:
+    """Mirrors grids.
+
+    Arguments:
+        x: The grids, of shape `(B, C, *S)`.
+        axes: The spatial axes, counted from 0.
+        chosen: Whether each is mirrored along each of these, of shape `(B, len(axes))`.
+    """
     for axis, which in zip(axes, chosen.T):
         x = torch.where(which.reshape(-1, *(1,) * (x.ndim - 1)), x.flip(2 + axis), x)
     return x

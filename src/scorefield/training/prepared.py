@@ -57,11 +57,11 @@ def prepared_losses(
         x = x0 + level * rng.normal_like(x0)
         if reference is not None:
             x0 = _refined(x0, x, level, reference, complete)
-        skip, out = maps.coefficients(level)
-        target = (x0 - skip * x) / out
+        out, guess = maps.coefficients(level)[1], maps.guess(x, level)
+        target = (x0 - maps.known(x, level, guess)) / out
         gain = objective.weight(level) * out**2
         plain = bool(((gain - 1).abs() < 1e-4).all())  # the EDM parametrization of the objective's scale
-        encoded = network.encode(*maps.question(x, level), context)
+        encoded = network.encode(*maps.question(x, level, guess), context)
         inputs = list(zip(*(values.split(size) for values in encoded)))  # type: ignore[no-untyped-call]
         parts = zip(inputs, target.split(size), [None] * count if plain else gain.split(size))  # type: ignore[no-untyped-call]
     return [partial(_loss, network, *part) for part in parts]

@@ -1,0 +1,168 @@
+"""Mixtures of Gaussians that networks for grids see and correct."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from scorefield import Data, Network, Training, fit, load
+from scorefield.denoisers import Gaussian, Preconditioned
+from scorefield.fitting import Options, plan, prepare
+from scorefield.fitting.mixture import fit_mixture_of_many
+from scorefield.fitting.principal import fit_principal_mixture
+from scorefield.nn import UNet
+from scorefield.rng import Samples
+
+SHORT = Training(steps=2)
+
+
+def smooth(count: int, side: int, seed: int = 0) -> np.ndarray:
+    """Gaussian fields on a torus, `(count, side, side)`, with a covariance that falls with the distance."""
+    k = np.fft.fftfreq(side) * side
+    size = 1 / (1 + (k[:, None] ** 2 + k**2) / 4)
+    noise = np.random.default_rng(seed).normal(size=(count, side, side))
+    x = np.fft.ifft2(np.fft.fft2(noise) * size).real
+    return (x / x.std()).astype(np.float32)
+
+
+def planned(x: np.ndarray, **how):
+    options = Options(training=SHORT, **how)
+    return plan(prepare(x, options), options)
+
+
+def test_the_baseline_of_gaussian_fields_is_exact_up_to_its_rows():
+    """Its error is that of a mean and a covariance of N rows, to first order.
+
+    With K = C (C + σ²)⁻¹ the error of a covariance is δK = (1 - K) δC (C + σ²)⁻¹, where elements of δC in the basis of
+    eigenvectors have the variances λ_i λ_j (1 + δ_ij) / N; that of a mean is (1 - K) δm.
+    """
+    found = planned(smooth(5000, 8))
+    new = found.prepared.units(torch.from_numpy(smooth(4000, 8, seed=1)))
+    flat = found.prepared.units(torch.from_numpy(smooth(40_000, 8, seed=2))).flatten(1).double()
+    exact = Gaussian(flat.mean(0), flat.T.cov())
+    for level in (1.0, 3.0, 10.0):
+        noisy = new + level * Samples(3, 0, len(new)).normal(tuple(new.shape), new.dtype)
+        best = exact(noisy.flatten(1).double(), torch.tensor(level)).reshape(noisy.shape)
+        error = float((found.corrected(noisy, torch.tensor(level)) - best).square().flatten(1).sum(1).mean())
+        values, left = exact.values, level**2 / (exact.values + level**2)
+        pairs = (left**2 * values)[:, None] * (values / (values + level**2)) * (1 + torch.eye(64))
+        expected = float(pairs.sum() + (left**2 * values).sum()) / (0.9 * 5000)
+        assert error < 1.4 * expected, level  # the exact one has been estimated, too, from 9 times as many
+
+
+def test_what_is_chosen_and_how_it_is_left_out():
+    x = smooth(400, 8)
+    found = planned(x)
+    assert found.choice("baseline").value == "a Gaussian in the first 7 principal components"  # 360 rows, 50 for each
+    network = found.network
+    assert isinstance(network, UNet) and network.extra == 1
+    without = (
+        {"network": Network(baseline=False)},
+        {"network": UNet(2, 1, (8,))},
+        {"parametrization": "v"},
+        {"objective": "exactscorematching"},
+    )
+    for how in without:
+        other = planned(x, **how)
+        assert other.baseline is None and not any(choice.name == "baseline" for choice in other.choices)
+    assert planned(x[:40]).baseline is None  # too few rows for a direction
+
+
+def test_a_model_is_saved_with_it_and_samples_are_the_same(tmp_path):
+    model = fit(smooth(300, 8), tmp_path / "run", training=SHORT, device="cpu")
+    assert isinstance(model.denoiser, Preconditioned) and model.denoiser.baseline is not None
+    again = load(tmp_path / "run" / "model.safetensors")
+    assert np.array_equal(model.sample(3, seed=4), again.sample(3, seed=4))
+
+
+def test_conditional_grids_have_it_too():
+    x = smooth(400, 8)
+    label = np.repeat(["a", "b"], 200)
+    model = fit(x, context={"label": label}, training=SHORT, device="cpu")
+    assert model.denoiser.baseline is not None
+    assert model.condition(label="a").sample(2).shape == (2, 8, 8)
+
+
+def test_a_run_of_a_version_without_it_is_resumed_without_it(tmp_path):
+    x, run = smooth(300, 8), tmp_path / "run"
+    fit(x, run, training=SHORT, network=Network(baseline=False), device="cpu")
+    record = json.loads((run / "run.json").read_text())
+    del record["asked"]["network"]["baseline"]
+    (run / "run.json").write_text(json.dumps(record))
+    model = fit(x, run, training=SHORT, device="cpu")
+    assert model.denoiser.baseline is None
+
+
+def test_mirrored_forms_are_looked_at():
+    """Fields that are brighter on the left, with mirrored forms as probable: the baseline treats both alike.
+
+    Means of 4,000 rows, half of them mirrored at random, have a standard error of 2 · 2 / √4000 in the difference of halves.
+    """
+    x = smooth(4000, 8)
+    x[:, :, :4] += 2.0
+    options = Options(training=SHORT, data=Data(mirror=(1,)))
+    found = fit_principal_mixture(prepare(x, options), 0.05)
+    assert found is not None
+    mean = found.mixture.mean[0]
+    difference = float((mean[:, :4] - mean[:, 4:]).mean())
+    assert abs(difference) < 5 * 2 / math.sqrt(4000)
+    one_sided = fit_principal_mixture(prepare(x, Options(training=SHORT)), 0.05).mixture.mean[0]
+    assert float((one_sided[:, :4] - one_sided[:, 4:]).mean()) > 1
+
+
+def test_large_grids_have_the_same_components():
+    """Signals of 1,100 points are too long for their covariance: the directions that stand out are found all the same."""
+    t, rng = np.arange(1100) / 1100, np.random.default_rng(0)
+    waves = np.stack([np.sin(2 * np.pi * k * t) for k in (1, 2, 3)])
+    x = rng.normal(size=(2000, 3)) * [3.0, 2.0, 1.0] @ waves + 0.1 * rng.normal(size=(2000, 1100))
+    options = Options(training=SHORT, data=Data(structure="grid"))
+    prepared = prepare(x.astype(np.float32), options)
+    found = fit_principal_mixture(prepared, 0.05)
+    assert found is not None
+    exact = torch.from_numpy(waves / np.linalg.norm(waves, axis=1, keepdims=True)).float()
+    cosines = (exact @ found.mixture.vectors[:, :3]).abs()
+    assert float((cosines - torch.eye(3)).abs().max()) < 0.1
+    assert float(torch.linalg.svdvals(exact @ found.mixture.vectors[:, :3]).min()) > 0.999
+    scale = float(prepared.scaled_units.std.flatten()[0])
+    assert float(found.mixture.rest.sqrt()) * scale == pytest.approx(0.1, rel=0.05)
+
+
+def test_many_rows_have_the_mixture_that_they_are_from():
+    """20 Gaussians in five dimensions: 8,000 new rows are described as well as by the mixture itself, up to 0.05 nats."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(20, 5)) * 4
+
+    def drawn(count: int) -> Tensor:
+        return torch.from_numpy(centres[rng.integers(20, size=count)] + 0.5 * rng.normal(size=(count, 5)))
+
+    found = fit_mixture_of_many(drawn(12_000).float())
+    new = drawn(8000)
+    exact = torch.logsumexp(-2 * (new[:, None] - torch.from_numpy(centres)).square().sum(-1), 1)
+    exact = exact - math.log(20) - 2.5 * math.log(2 * math.pi * 0.25)
+    lost = exact - found.log_prob(new.float()).double()
+    assert float(lost.mean()) < 0.05
+    assert len(found.weights) == 30
+
+
+def test_more_components_are_taken_only_if_left_out_rows_say_so():
+    z = torch.randn(6000, 6, generator=torch.Generator().manual_seed(0))
+    assert len(fit_mixture_of_many(z).weights) == 1
+
+
+def test_groups_are_left_out_as_a_whole():
+    """100 groups of equal rows: a component for each would describe rows well whose copies it has seen."""
+    z = torch.randn(100, 3, generator=torch.Generator().manual_seed(0)).repeat_interleave(100, 0)
+    alone = fit_mixture_of_many(z)
+    grouped = fit_mixture_of_many(z, groups=np.repeat(np.arange(100), 100))
+    assert len(grouped.weights) <= 3 < len(alone.weights)
+
+
+def test_a_plan_is_a_value_with_it():
+    found = planned(smooth(300, 8))
+    assert dataclasses.replace(found, baseline=None).corrected is None

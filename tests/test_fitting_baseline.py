@@ -133,20 +133,24 @@ def test_large_grids_have_the_same_components():
     assert float(found.mixture.rest.sqrt()) * scale == pytest.approx(0.1, rel=0.05)
 
 
-def test_many_rows_have_the_mixture_that_they_are_from():
-    """20 Gaussians in five dimensions: 8,000 new rows are described as well as by the mixture itself, up to 0.05 nats."""
+@pytest.mark.parametrize(("count", "most"), [(12_000, 0.05), (50_000, 0.015)])
+def test_many_rows_have_the_mixture_that_they_are_from(count, most):
+    """20 Gaussians in five dimensions: 8,000 new rows are described nearly as well as by the mixture itself.
+
+    Its 419 numbers cost 419 / 2 N = 0.017 and 0.004 nats, the 30 components that are taken half as much again.
+    """
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(20, 5)) * 4
 
     def drawn(count: int) -> Tensor:
         return torch.from_numpy(centres[rng.integers(20, size=count)] + 0.5 * rng.normal(size=(count, 5)))
 
-    found = fit_mixture_of_many(drawn(12_000).float())
+    found = fit_mixture_of_many(drawn(count).float())
     new = drawn(8000)
     exact = torch.logsumexp(-2 * (new[:, None] - torch.from_numpy(centres)).square().sum(-1), 1)
     exact = exact - math.log(20) - 2.5 * math.log(2 * math.pi * 0.25)
     lost = exact - found.log_prob(new.float()).double()
-    assert float(lost.mean()) < 0.05
+    assert float(lost.mean()) < most
     assert len(found.weights) == 30
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ _STARTS = 4  # of the final fit
 _LITTLE = 1.0  # row, which the common covariance counts as at least
 _FIRST = 4  # rounds of k-means that start them
 _MANY, _MANY_ROWS = (1, 3, 10, 30, 100), 100  # components of mixtures of many rows, and rows that each of these needs
+_PART, _AT_ONCE, _LAST = 20_000, 4096, 4  # rows they are fitted to first, and at once later; rounds with all rows
 _QUICK, _ROUGH, _RATHER = (
     15,
     5,
@@ -140,7 +142,8 @@ def fit_mixture_of_many(x: Tensor, seed: int = 0, width: float = 1e-2, groups: n
         groups: The group of each row, `(N,)`: whole groups are left out.
 
     Returns:
-        The mixture of all rows, with as many components as describe a fifth of them best that was left out.
+        The mixture, with as many components as describe a fifth of the first 20,000 rows best that was left out; fitted to
+        these, and then a little to all rows.
 
     Example:
         >>> z = torch.randn(2000, 2, generator=torch.Generator().manual_seed(0))
@@ -148,20 +151,23 @@ def fit_mixture_of_many(x: Tensor, seed: int = 0, width: float = 1e-2, groups: n
         >>> len(fit_mixture_of_many(z).weights)
         3
     """
-    data, shrinkage = _Data.of(x.double(), width, _QUICK, _RATHER), Shrinkage(x.shape[1] + 2.0)
+    part, shrinkage = x[:_PART].float(), Shrinkage(x.shape[1] + 2.0)
+    data = _Data.of(part, width, _QUICK, _RATHER)
     rough = replace(data, rounds=_ROUGH)
-    unit = np.arange(len(x)) if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
+    unit = np.arange(len(part)) if groups is None else np.unique(groups[:_PART], return_inverse=True)[1].reshape(-1)
     kept = torch.from_numpy(permutation(int(unit.max()) + 1, seed, -21)[unit] % 5 != 0)
     best, chosen = -math.inf, 1
     for k in _MANY:
-        if not bool(kept.any()) or bool(kept.all()) or _MANY_ROWS * k > len(x):
+        if not bool(kept.any()) or bool(kept.all()) or _MANY_ROWS * k > len(part):
             break
-        _, log_density = rough.best(kept[None].double(), k, shrinkage, seed, 1)
+        _, log_density = rough.best(kept[None].float(), k, shrinkage, seed, 1)
         found = float(log_density[0, ~kept].mean())
         if found <= best:
             break
         best, chosen = found, k
-    state, _ = data.best(torch.ones(1, len(x), dtype=torch.float64), chosen, shrinkage, seed, 1)
+    state, _ = data.best(torch.ones(1, len(part)), chosen, shrinkage, seed, 1)
+    for _ in range(_LAST if len(x) > len(part) else 0):
+        state = data.maximized([_Data.of(each.float(), width).sums(state) for each in x.split(_AT_ONCE)], shrinkage)  # type: ignore[no-untyped-call]
     return Mixture(state.means[0].float(), state.covariances[0].float(), state.weights[0].float())
 
 
@@ -187,7 +193,10 @@ class _State(NamedTuple):
 
 @dataclass(frozen=True)
 class _Data:
-    """Data `(N, n)` with all products of two columns, `(N, P)`: each round is then two products of matrices."""
+    """Data `(N, n)` with all products of two columns, `(N, P)`: each round is then two products of matrices.
+
+    Their type is that of all that is as long as the data; mixtures are in float64.
+    """
 
     x: Tensor
     products: Tensor
@@ -222,16 +231,16 @@ class _Data:
         centre = torch.stack(centres, 1)
         for _ in range(_FIRST):
             near = (self.x @ centre.mT - centre.square().sum(-1)[:, None] / 2).argmax(-1)
-            member = torch.nn.functional.one_hot(near, k).double()
+            member = torch.nn.functional.one_hot(near, k).to(self.x)
             held = (member * rows[..., None]).mT
             centre = torch.where(held.sum(-1, keepdim=True) > 0, held @ self.x / held.sum(-1, keepdim=True), centre)
         return member
 
     def _fitted(self, rows: Tensor, member: Tensor, shrinkage: Shrinkage) -> tuple[_State, Tensor]:
-        before = torch.full((len(rows),), -math.inf, dtype=torch.float64)
+        before = torch.full((len(rows),), -math.inf, dtype=rows.dtype)
         for _ in range(self.rounds):
             state = self._maximized((member * rows[..., None]).mT @ self.products, shrinkage)
-            joint = self.products @ state.coefficients()
+            joint = self.products @ state.coefficients().to(self.products)
             log_density = joint.logsumexp(-1)
             member = (joint - log_density[..., None]).exp()
             now = (rows * log_density).sum(1) / rows.sum(1)
@@ -240,9 +249,19 @@ class _Data:
             before = now
         return state, log_density
 
+    def sums(self, state: _State) -> Tensor:
+        """The sums of products over the rows of each component of mixtures, `(B, K, P)`."""
+        joint = self.products @ state.coefficients().to(self.products)
+        member: Tensor = joint.softmax(-1)
+        return member.mT @ self.products
+
+    def maximized(self, sums: Sequence[Tensor], shrinkage: Shrinkage) -> _State:
+        """The mixtures of the sums of several parts of all rows."""
+        return self._maximized(torch.stack([*sums]).sum(0), shrinkage)
+
     def _maximized(self, sums: Tensor, shrinkage: Shrinkage) -> _State:
         """The mixtures of sums of products over the rows of each component, `(B, K, P)`."""
-        n, k = self.x.shape[1], sums.shape[1]
+        n, k, sums = self.x.shape[1], sums.shape[1], sums.double()
         count = sums[..., 0].clamp_min(1e-6)
         means = sums[..., 1 : n + 1] / count[..., None]
         i, j = torch.triu_indices(n, n)

@@ -19,8 +19,8 @@ from .prepared import Prepared
 
 __all__ = ["PrincipalFit", "fit_principal_mixture", "half_removed"]
 
-_ROWS = 20_000  # that are looked at, at most
-_MIXED, _ALL = 40, 128  # components whose mixture is fitted, and that are known one by one, at most
+_ROWS = 60_000  # that are looked at, at most
+_MIXED, _ALL = 60, 128  # components whose mixture is fitted, and that are known one by one, at most
 _PER_MIXED, _PER_DIRECTION = 50, 10  # rows that are needed for each of them, at least
 _NUMBERS = 2**21  # in the directions, at most
 _SMALL = 1024  # numbers in a sample, up to which the covariance is computed as a whole

@@ -29,7 +29,7 @@ from .hardware import Hardware
 from .mixture import fit_mixture
 from .options import GIVEN, Choice, Options
 from .prepared import Prepared, smallest_step
-from .principal import fit_principal_mixture, half_removed
+from .principal import fit_principal_mixture, quarter_removed
 
 __all__ = ["Plan", "plan", "training_levels"]
 
@@ -127,7 +127,7 @@ def plan(prepared: Prepared, options: Options | None = None, hardware: Hardware 
     sampling, of_sampling = _sampling(prepared, process, wish)
     parts = (process, parametrization, objective, network, training, sampling, device)
     choices = (*prepared.choices, of_network, of_process, of_parametrization, of_objective, *of_training, of_sampling)
-    crossing = half_removed(baseline, prepared.examples, scale) if corrects and baseline is not None else 1.0
+    crossing = quarter_removed(baseline, prepared.examples, scale) if corrects and baseline is not None else 1.0
     return Plan(prepared, levels, *parts, (*choices, *of_baseline), baseline, growth, crossing)
 
 

@@ -17,7 +17,7 @@ from ..training import flipped
 from .mixture import fit_mixture_of_many
 from .prepared import Prepared
 
-__all__ = ["PrincipalFit", "fit_principal_mixture", "half_removed"]
+__all__ = ["PrincipalFit", "fit_principal_mixture", "quarter_removed"]
 
 _ROWS = 60_000  # that are looked at, at most
 _MIXED, _ALL = 60, 128  # components whose mixture is fitted, and that are known one by one, at most
@@ -74,8 +74,8 @@ def fit_principal_mixture(prepared: Prepared, width: float) -> PrincipalFit | No
     return PrincipalFit(found, len(mixture.weights), mixed)
 
 
-def half_removed(denoiser: Denoiser, x: Tensor, scale: float = 1.0) -> float:
-    """The level at which a denoiser removes half of the variance of the noise: below it removes less.
+def quarter_removed(denoiser: Denoiser, x: Tensor, scale: float = 1.0) -> float:
+    """The level at which a denoiser removes a quarter of the variance of the noise: below it removes less.
 
     Arguments:
         denoiser: The denoiser.
@@ -89,18 +89,18 @@ def half_removed(denoiser: Denoiser, x: Tensor, scale: float = 1.0) -> float:
         >>> from ..denoisers import Gaussian
         >>> x = torch.randn(1000, 50, generator=torch.Generator().manual_seed(0))
         >>> exact = Gaussian(torch.zeros(50), torch.ones(50))  # it leaves σ² / (1 + σ²)
-        >>> 0.9 < half_removed(exact, x) < 1.1
+        >>> 2.6 < quarter_removed(exact, x) ** -2 < 3.4  # 1 / (1 + σ²) = 3/4
         True
     """
     x = x[: max(16, min(_LOOKED_AT, 2**20 // x[0].numel()))]
-    noise = Samples(0, 0, len(x), "half removed").normal(tuple(x.shape), x.dtype)
+    noise = Samples(0, 0, len(x), "quarter removed").normal(tuple(x.shape), x.dtype)
     low, high = math.log(0.02 * scale), math.log(3 * scale)
     for _ in range(8):
         middle = (low + high) / 2
         level = torch.tensor(math.exp(middle), dtype=x.dtype)
         with torch.no_grad():
             left = (denoiser(x + level * noise, level) - x).square().mean() / level**2
-        low, high = (middle, high) if float(left) > 0.5 else (low, middle)
+        low, high = (middle, high) if float(left) > 0.75 else (low, middle)
     return math.exp((low + high) / 2)
 
 

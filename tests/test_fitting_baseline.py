@@ -167,6 +167,33 @@ def test_groups_are_left_out_as_a_whole():
     assert len(grouped.weights) <= 3 < len(alone.weights)
 
 
+def test_grids_of_any_size_have_as_many_directions_as_memory_holds_rows_for(monkeypatch):
+    """As for rows of which only 40 are in memory at once, or of one group, or one number."""
+    x = smooth(400, 8)
+    whole = prepare(x, Options(training=SHORT))
+    monkeypatch.setattr("scorefield.fitting.principal._IN_MEMORY", 40 * 64)
+    few = fit_principal_mixture(whole, 0.05)
+    assert few is not None and few.dimensions == 4
+    monkeypatch.setattr("scorefield.fitting.principal._SMALL", 10)
+    few = fit_principal_mixture(whole, 0.05)
+    assert few is not None and few.mixture.vectors.shape == (64, 4)
+    monkeypatch.setattr("scorefield.fitting.principal._IN_ALL", 64 * 200)
+    few = fit_principal_mixture(whole, 0.05)
+    assert few is not None and few.dimensions == 4
+    point = fit_principal_mixture(prepare(x[:, :1, :1], Options(training=SHORT, data=Data(structure="grid"))), 0.05)
+    assert point is not None and point.mixture.vectors.shape == (1, 1)
+
+
+def test_rows_of_one_group_are_divided_all_the_same():
+    x = smooth(400, 8)
+    usual = prepare(x, Options(training=SHORT))
+    split = dataclasses.replace(usual.split, groups=np.zeros(len(x), dtype=int))
+    found = fit_principal_mixture(dataclasses.replace(usual, split=split), 0.05)
+    other = fit_principal_mixture(usual, 0.05)
+    assert found is not None and other is not None
+    assert float(found.mixture.rest) == pytest.approx(float(other.mixture.rest), rel=0.2)
+
+
 def test_a_plan_is_a_value_with_it():
     found = planned(smooth(300, 8))
     assert dataclasses.replace(found, baseline=None).corrected is None

@@ -206,8 +206,13 @@ class _Data:
 
     @classmethod
     def of(cls, x: Tensor, width: float, rounds: int = _ROUNDS, enough: float = _ENOUGH) -> _Data:
-        i, j = torch.triu_indices(x.shape[1], x.shape[1])
-        return cls(x, torch.cat([torch.ones_like(x[:, :1]), x, x[:, i] * x[:, j]], 1), width, rounds, enough)
+        count, n = x.shape
+        products = x.new_empty(count, 1 + n + n * (n + 1) // 2)
+        products[:, 0], products[:, 1 : n + 1], place = 1, x, n + 1
+        for i in range(n):  # in the order of triu_indices, and in place: there are many
+            torch.mul(x[:, i:], x[:, i : i + 1], out=products[:, place : place + n - i])
+            place += n - i
+        return cls(x, products, width, rounds, enough)
 
     def best(self, rows: Tensor, k: int, shrinkage: Shrinkage, seed: int, starts: int) -> tuple[_State, Tensor]:
         """The best mixtures of several starts for some rows each, `(F, N)` of 0 and 1, and all log-densities `(F, N)`."""

@@ -24,7 +24,7 @@ _MIXED, _ALL = 60, 128  # components whose mixture is fitted, and that are known
 _PER_MIXED, _PER_DIRECTION = 50, 10  # rows that are needed for each of them, at least
 _NUMBERS = 2**21  # in the directions, at most
 _SMALL = 1024  # numbers in a sample, up to which the covariance is computed as a whole
-_IN_MEMORY = 2**23  # numbers of rows at once
+_IN_MEMORY, _IN_ALL = 2**23, 2**28  # numbers of rows at once, and of all rows that are looked at
 _LOOKED_AT = 256  # examples to find a level
 _APART = 5  # one of so many rows measures variances
 _STREAM = -30  # of the rows that are looked at
@@ -60,7 +60,7 @@ def fit_principal_mixture(prepared: Prepared, width: float) -> PrincipalFit | No
     """
     source = _Source.of(prepared)
     n, count = source.numbers, len(source.places)
-    mixed = min(n, _MIXED, count // _PER_MIXED)
+    mixed = min(n, _MIXED, count // _PER_MIXED, source.together // _PER_DIRECTION)
     if mixed < 1:
         return None
     known = max(mixed, min(n, _ALL, _NUMBERS // n, source.together // _PER_DIRECTION))
@@ -127,11 +127,12 @@ class _Source(NamedTuple):
     @classmethod
     def of(cls, prepared: Prepared) -> _Source:
         rows, split = prepared.split.train, prepared.split
-        places = permutation(len(rows), prepared.seed, _STREAM)[:_ROWS]
-        groups = None if split.groups is None else split.groups[split.places[0][places]]
         numbers = prepared.moments.mean.numel()
+        places = permutation(len(rows), prepared.seed, _STREAM)[: min(_ROWS, max(1, _IN_ALL // numbers))]
+        groups = None if split.groups is None else split.groups[split.places[0][places]]
         together = max(1, min(len(places), _IN_MEMORY // numbers))
         unit = np.arange(len(places)) if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
+        unit = unit if int(unit.max()) > 0 else np.arange(len(places))  # one group cannot be divided but by its rows
         apart = torch.from_numpy(permutation(int(unit.max()) + 1, prepared.seed, _STREAM - 1)[unit] % _APART == 0)
         return cls(prepared, places.tolist(), groups, apart, numbers, together)
 

@@ -42,14 +42,17 @@ def test_the_baseline_of_gaussian_fields_is_exact_up_to_its_rows():
     With K = C (C + σ²)⁻¹ the error of a covariance is δK = (1 - K) δC (C + σ²)⁻¹, where elements of δC in the basis of
     eigenvectors have the variances λ_i λ_j (1 + δ_ij) / N; that of a mean is (1 - K) δm.
     """
-    found = planned(smooth(5000, 8))
-    new = found.prepared.units(torch.from_numpy(smooth(4000, 8, seed=1)))
-    flat = found.prepared.units(torch.from_numpy(smooth(40_000, 8, seed=2))).flatten(1).double()
+    x = smooth(5000, 8)
+    found = prepare(x, Options(training=SHORT))
+    baseline = fit_principal_mixture(found, 0.05)
+    assert baseline is not None and baseline.components == 1
+    new = found.units(torch.from_numpy(smooth(4000, 8, seed=1)))
+    flat = found.units(torch.from_numpy(smooth(40_000, 8, seed=2))).flatten(1).double()
     exact = Gaussian(flat.mean(0), flat.T.cov())
     for level in (1.0, 3.0, 10.0):
         noisy = new + level * Samples(3, 0, len(new)).normal(tuple(new.shape), new.dtype)
         best = exact(noisy.flatten(1).double(), torch.tensor(level)).reshape(noisy.shape)
-        error = float((found.corrected(noisy, torch.tensor(level)) - best).square().flatten(1).sum(1).mean())
+        error = float((baseline.mixture(noisy, torch.tensor(level)) - best).square().flatten(1).sum(1).mean())
         values, left = exact.values, level**2 / (exact.values + level**2)
         pairs = (left**2 * values)[:, None] * (values / (values + level**2)) * (1 + torch.eye(64))
         expected = float(pairs.sum() + (left**2 * values).sum()) / (0.9 * 5000)
@@ -57,9 +60,9 @@ def test_the_baseline_of_gaussian_fields_is_exact_up_to_its_rows():
 
 
 def test_what_is_chosen_and_how_it_is_left_out():
-    x = smooth(400, 8)
+    x = smooth(1000, 16)
     found = planned(x)
-    assert found.choice("baseline").value == "a Gaussian in the first 7 principal components"  # 360 rows, 50 for each
+    assert found.choice("baseline").value == "a Gaussian in the first 18 principal components"  # 900 rows, 50 for each
     network = found.network
     assert isinstance(network, UNet) and network.extra == 1
     without = (
@@ -71,26 +74,26 @@ def test_what_is_chosen_and_how_it_is_left_out():
     for how in without:
         other = planned(x, **how)
         assert other.baseline is None and not any(choice.name == "baseline" for choice in other.choices)
-    assert planned(x[:40]).baseline is None  # too few rows for a direction
+    assert planned(x[:800]).baseline is None and planned(x[:, :15, :15]).baseline is None  # few, and small
 
 
 def test_a_model_is_saved_with_it_and_samples_are_the_same(tmp_path):
-    model = fit(smooth(300, 8), tmp_path / "run", training=SHORT, device="cpu")
+    model = fit(smooth(1000, 16), tmp_path / "run", training=SHORT, device="cpu")
     assert isinstance(model.denoiser, Preconditioned) and model.denoiser.baseline is not None
     again = load(tmp_path / "run" / "model.safetensors")
     assert np.array_equal(model.sample(3, seed=4), again.sample(3, seed=4))
 
 
 def test_conditional_grids_have_it_too():
-    x = smooth(400, 8)
-    label = np.repeat(["a", "b"], 200)
+    x = smooth(1000, 16)
+    label = np.repeat(["a", "b"], 500)
     model = fit(x, context={"label": label}, training=SHORT, device="cpu")
     assert model.denoiser.baseline is not None
-    assert model.condition(label="a").sample(2).shape == (2, 8, 8)
+    assert model.condition(label="a").sample(2).shape == (2, 16, 16)
 
 
 def test_a_run_of_a_version_without_it_is_resumed_without_it(tmp_path):
-    x, run = smooth(300, 8), tmp_path / "run"
+    x, run = smooth(1000, 16), tmp_path / "run"
     fit(x, run, training=SHORT, network=Network(baseline=False), device="cpu")
     record = json.loads((run / "run.json").read_text())
     del record["asked"]["network"]["baseline"]
@@ -195,5 +198,5 @@ def test_rows_of_one_group_are_divided_all_the_same():
 
 
 def test_a_plan_is_a_value_with_it():
-    found = planned(smooth(300, 8))
+    found = planned(smooth(1000, 16))
     assert dataclasses.replace(found, baseline=None).corrected is None

@@ -34,6 +34,7 @@ from .principal import fit_principal_mixture, quarter_removed
 __all__ = ["Plan", "plan", "training_levels"]
 
 _DISTANCES = 2e11  # multiplications that the largest distance between data is worth; beyond, it is known within bounds
+_SMALLEST, _FEW_GRIDS = 256, 800  # numbers of a grid, and training grids, from which on a mixture is fitted
 _NARROWEST = 0.05  # standard deviation of components for grids, in that of the data
 _FEWEST, _MOST, _NARROW = 40, 5000, 20  # rows, and columns, for which a mixture of Gaussians is fitted, too
 
@@ -142,7 +143,9 @@ def _baseline(prepared: Prepared, options: Options, levels: NoiseLevels) -> tupl
 
 
 def _corrected(prepared: Prepared) -> tuple[Denoiser | None, tuple[Choice, ...]]:
-    """That of grids, which the network sees and corrects."""
+    """That of grids, which the network sees and corrects; small grids, and few, gain nothing from it."""
+    if prepared.moments.mean.numel() < _SMALLEST or len(prepared.split.train) < _FEW_GRIDS:
+        return None, ()
     found = fit_principal_mixture(prepared, _NARROWEST * prepared.scale)
     if found is None:
         return None, ()

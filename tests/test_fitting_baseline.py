@@ -19,7 +19,7 @@ from scorefield.fitting.principal import fit_principal_mixture
 from scorefield.nn import UNet
 from scorefield.rng import Samples
 
-SHORT = Training(steps=2)
+SHORT, SMALL = Training(steps=2), Network(widths=(8,))
 
 
 def smooth(count: int, side: int, seed: int = 0) -> np.ndarray:
@@ -78,7 +78,7 @@ def test_what_is_chosen_and_how_it_is_left_out():
 
 
 def test_a_model_is_saved_with_it_and_samples_are_the_same(tmp_path):
-    model = fit(smooth(1000, 16), tmp_path / "run", training=SHORT, device="cpu")
+    model = fit(smooth(1000, 16), tmp_path / "run", network=SMALL, training=SHORT, device="cpu")
     assert isinstance(model.denoiser, Preconditioned) and model.denoiser.baseline is not None
     again = load(tmp_path / "run" / "model.safetensors")
     assert np.array_equal(model.sample(3, seed=4), again.sample(3, seed=4))
@@ -87,18 +87,18 @@ def test_a_model_is_saved_with_it_and_samples_are_the_same(tmp_path):
 def test_conditional_grids_have_it_too():
     x = smooth(1000, 16)
     label = np.repeat(["a", "b"], 500)
-    model = fit(x, context={"label": label}, training=SHORT, device="cpu")
+    model = fit(x, context={"label": label}, network=SMALL, training=SHORT, device="cpu")
     assert model.denoiser.baseline is not None
     assert model.condition(label="a").sample(2).shape == (2, 16, 16)
 
 
 def test_a_run_of_a_version_without_it_is_resumed_without_it(tmp_path):
     x, run = smooth(1000, 16), tmp_path / "run"
-    fit(x, run, training=SHORT, network=Network(baseline=False), device="cpu")
+    fit(x, run, training=SHORT, network=dataclasses.replace(SMALL, baseline=False), device="cpu")
     record = json.loads((run / "run.json").read_text())
     del record["asked"]["network"]["baseline"]
     (run / "run.json").write_text(json.dumps(record))
-    model = fit(x, run, training=SHORT, device="cpu")
+    model = fit(x, run, training=SHORT, network=SMALL, device="cpu")
     assert model.denoiser.baseline is None
 
 

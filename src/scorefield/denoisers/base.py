@@ -278,7 +278,7 @@ class PreconditionedNetwork(abc.ABC):
         """What is subtracted from states, of shape `(B, n)`, if anything is."""
 
     @abc.abstractmethod
-    def known(self, x: Tensor, level: Tensor, guess: Tensor | None = None) -> Tensor:
+    def known(self, x: Tensor, level: Tensor, skip: Tensor, guess: Tensor | None) -> Tensor:
         """What is known before the network is asked, `(B, *D)`: c_skip x, or the answer of a baseline."""
 
     @abc.abstractmethod

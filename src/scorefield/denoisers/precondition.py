@@ -190,9 +190,9 @@ class _Network(WithNetwork, PreconditionedNetwork):
     def center(self, context: Tensor | None) -> Tensor | None:
         return None
 
-    def known(self, x: Tensor, level: Tensor, guess: Tensor | None = None) -> Tensor:
+    def known(self, x: Tensor, level: Tensor, skip: Tensor, guess: Tensor | None) -> Tensor:
         if guess is None:
-            return self.coefficients(level).skip * x
+            return skip * x
         return guess + (x - guess) / (1 + (level / self.crossing) ** 4)
 
     def guess(self, x: Tensor, level: Tensor) -> Tensor | None:
@@ -214,11 +214,10 @@ class _Network(WithNetwork, PreconditionedNetwork):
     def _denoise(self, x: Tensor, level: Tensor, context: Tensor | None = None) -> Tensor:
         center = self.center(context)
         u = x if center is None else x - (center := center.to(x.dtype))
-        guess = self.guess(u, level)
-        known = self.known(u, level, guess)
+        (skip, out), guess = self.coefficients(level), self.guess(u, level)
+        known = self.known(u, level, skip, guess)
         known = known if center is None else center + known  # in this order: runs are resumed to the same bits
-        answer = self.answer(*self.question(u, level, guess), context).to(x.dtype)
-        return known + self.coefficients(level).out * answer
+        return known + out * self.answer(*self.question(u, level, guess), context).to(x.dtype)
 
 
 class Preconditioned(_Network, Denoiser):

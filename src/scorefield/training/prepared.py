@@ -57,8 +57,8 @@ def prepared_losses(
         x = x0 + level * rng.normal_like(x0)
         if reference is not None:
             x0 = _refined(x0, x, level, reference, complete)
-        out, guess = maps.coefficients(level)[1], maps.guess(x, level)
-        target = (x0 - maps.known(x, level, guess)) / out
+        (skip, out), guess = maps.coefficients(level), maps.guess(x, level)
+        target = (x0 - maps.known(x, level, skip, guess)) / out
         gain = objective.weight(level) * out**2
         plain = bool(((gain - 1).abs() < 1e-4).all())  # the EDM parametrization of the objective's scale
         encoded = network.encode(*maps.question(x, level, guess), context)

@@ -195,8 +195,3 @@ def test_rows_of_one_group_are_divided_all_the_same():
     other = fit_principal_mixture(usual, 0.05)
     assert found is not None and other is not None
     assert float(found.mixture.rest) == pytest.approx(float(other.mixture.rest), rel=0.2)
-
-
-def test_a_plan_is_a_value_with_it():
-    found = planned(smooth(1000, 16))
-    assert dataclasses.replace(found, baseline=None).corrected is None

@@ -125,10 +125,7 @@ class WithNetwork(nn.Module):
     """A network, its parametrization and its precision: what all denoisers made of networks hold."""
 
     def __init__(
-        self,
-        network: nn.Module,
-        parametrization: Parametrization | None = None,
-        precision: Precision = "float32",
+        self, network: nn.Module, parametrization: Parametrization | None = None, precision: Precision = "float32"
     ) -> None:
         super().__init__()
         if precision not in get_args(Precision):

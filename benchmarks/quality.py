@@ -43,6 +43,7 @@ SAMPLERS: list[tuple[str, s.Sampler, Schedule | None]] = [
     ("SDE-DPM++(2M)", s.DPM(2, eta=1.0), None),
     ("SDE-DPM++(2M), log level", s.DPM(2, eta=1.0), LogLevel()),
     ("SDE-DPM++(2M), levels around 1", s.DPM(2, eta=1.0), AROUND_ONE),
+    ("SDE-DPM++(2M), few steps", s.DPM(2, eta=1.0, bounded=True), LogLevel(0.03)),
     ("restarts, log level", s.Restart(), LogLevel()),
     ("ten restarts, log level", s.Restart(repeats=10), LogLevel()),
     ("stochastic Heun", s.StochasticHeun(), None),

@@ -42,7 +42,11 @@ VARIANTS: dict[str, Variants] = {
     "AnnealedLangevin": [{"transition": GaussianLangevin(0.2), "moves": 3}],
     "Churn": [{"churn": 10.0, "low": 0.0, "high": 100.0}],
     "DDIM": [{"eta": 0.5}, {"eta": 1.0}],
-    "DPM": [{"order": 1}, {"order": 3}, {"order": 2, "eta": 1.0}, {"order": 3, "eta": 0.5}, {"eta": 1.5}],
+    "DPM": [
+        *({"order": 1}, {"order": 3}, {"order": 2, "eta": 1.0}, {"order": 3, "eta": 0.5}, {"eta": 1.5}),
+        *({"bounded": True}, {"eta": 1.0, "bounded": True}),
+    ],
+    "LogLevel": [{"shift": 0.05, "fallback": 20}],
     "EulerMaruyama": [{"eta": 0.5}],
     "IPNDM": [{"order": 2}],
     "PredictorCorrector": [

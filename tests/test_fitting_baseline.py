@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from scorefield import Data, Network, Training, fit, load
-from scorefield.denoisers import Gaussian, Preconditioned
+from scorefield.denoisers import Gaussian, Preconditioned, share_of_network
 from scorefield.fitting import Options, plan, prepare
 from scorefield.fitting.mixture import fit_mixture_of_many
-from scorefield.fitting.principal import fit_principal_mixture
+from scorefield.fitting.principal import fit_principal_mixture, trusted_level
 from scorefield.nn import UNet
 from scorefield.rng import Samples
 
@@ -195,3 +195,89 @@ def test_rows_of_one_group_are_divided_all_the_same():
     other = fit_principal_mixture(usual, 0.05)
     assert found is not None and other is not None
     assert float(found.mixture.rest) == pytest.approx(float(other.mixture.rest), rel=0.2)
+
+
+def test_the_trusted_level_is_where_the_divergence_is_that_small():
+    """Of data N(0, 1.5²) and a baseline N(0, 1), in three dimensions, the divergence at each level is known.
+
+    What is lost where the network fades in is integrated over steps of 0.1 %.
+    """
+    levels = torch.logspace(-2, 3, 400).double()
+    narrow, wide = 1 / (1 + levels**2), 2.25 / (2.25 + levels**2)  # the denoisers are multiples of the state
+    errors = [(k**2 * levels**2 + (1 - k) ** 2 * 2.25).expand(100, -1) for k in (wide, narrow)]
+    weights = 1 / levels**2 + 1
+    found = trusted_level(levels, weights * errors[0], weights * errors[1], weights, 3)
+    assert found is not None
+
+    def lost(trusted: float) -> float:
+        ratio = (2.25 + trusted**2) / (1 + trusted**2)
+        divergence = 1.5 * (ratio - 1 - math.log(ratio))
+        fading = trusted * torch.exp(-0.001 * torch.arange(500).double())
+        difference = 2.25 / (2.25 + fading**2) - 1 / (1 + fading**2)
+        rate = 3 * difference**2 * (2.25 + fading**2) / fading**2
+        return divergence + 0.001 * float((rate * (1 - share_of_network(fading, trusted)) ** 2).sum())
+
+    assert lost(found / 1.02) > 0.05 > lost(found * 1.02)
+
+
+def test_a_network_that_is_better_at_all_levels_is_asked_at_all_levels():
+    levels, better = torch.logspace(-2, 1, 9), torch.full((100, 9), 0.5)
+    assert trusted_level(levels, better, 1.5 * better, 1 / levels**2, 3) is None
+    assert trusted_level(levels, better, better, 1 / levels**2, 3) == pytest.approx(0.01)
+    assert trusted_level(levels, better[:20], better[:20], 1 / levels**2, 3) is None  # too few to say
+
+
+def test_what_is_uncertain_is_not_trusted():
+    """Two standard errors of the rows are counted: of noise without a mean, less is trusted than of none."""
+    levels, losses = torch.logspace(-2, 1, 9), torch.ones(100, 9)
+    noise = torch.randn(100, 9, generator=torch.Generator().manual_seed(0))
+    found = [trusted_level(levels, losses, losses + size * noise, 1 / levels**2, 1) for size in (0.0, 0.2, 0.5)]
+    assert found[0] < found[1] < found[2]
+
+
+def trusting() -> tuple[Preconditioned, Preconditioned]:
+    """A denoiser whose network answers more than 0, and the same with a trusted level of 2."""
+    network = UNet(2, 1, (8,), extra=1)
+    with torch.no_grad():
+        for p in network.parameters():
+            p.copy_(0.3 * torch.randn(p.shape))
+    whole = Preconditioned(network, baseline=Gaussian(torch.zeros(1, 4, 4), torch.full((1, 4, 4), 3.0)))
+    return whole, whole.trusting(2.0)
+
+
+def test_above_the_trusted_level_the_baseline_answers_alone():
+    whole, part = trusting()
+    x = torch.randn(5, 1, 4, 4)
+    for level in (0.5, 1.53):
+        assert torch.equal(part(x, torch.tensor(level)), whole(x, torch.tensor(level)))
+    middle = torch.tensor(2.0 / math.sqrt(1.3))
+    torch.testing.assert_close(part(x, middle), (whole(x, middle) + part.baseline(x, middle)) / 2)
+    above = torch.tensor(2.1)
+    assert torch.equal(part(x, above), part.baseline(x, above))
+    assert not torch.allclose(part(x, above), whole(x, above))
+    part.network = torch.nn.Identity()  # would fail if it were asked
+    part(x, above)
+
+
+def test_levels_of_each_state_are_told_apart():
+    whole, part = trusting()
+    x, level = torch.randn(4, 1, 4, 4), torch.tensor([0.3, 5.0, 1.3, 2.5]).reshape(4, 1, 1, 1)
+    found = part(x, level)
+    below = torch.tensor([0, 2])
+    torch.testing.assert_close(found[below], whole(x, level)[below])
+    above = torch.tensor([1, 3])
+    torch.testing.assert_close(found[above], part.baseline(x[above], level[above]))
+
+
+@pytest.mark.parametrize("label", [None, "a"])
+def test_a_model_leaves_large_levels_to_what_knows_them(tmp_path, label):
+    """Of Gaussian fields the mixture knows all that a network could, above all one that has made two steps."""
+    how = {} if label is None else {"context": {"label": np.repeat(["a", "b"], 500)}}
+    model = fit(smooth(1000, 16), tmp_path / "run", network=SMALL, training=SHORT, device="cpu", **how)
+    record = json.loads((tmp_path / "run" / "fit.json").read_text())
+    assert record["trusted_level"] == model.denoiser.trusted < 1
+    again = load(tmp_path / "run" / "model.safetensors")
+    assert again.denoiser.trusted == model.denoiser.trusted
+    drawn = (model if label is None else model.condition(label="a")).sample(2, seed=3)
+    kept = again if label is None else again.condition(label="a")
+    assert np.array_equal(drawn, kept.sample(2, seed=3))

@@ -11,7 +11,17 @@ from scorefield.schedules import DDPM, Angle, ExplicitLevels, Karras, Learned, L
 
 D = torch.float64
 PROCESSES = properties.instances(Process, "scorefield.processes")
-GRIDS = [UniformTime(), Karras(), Karras(3.0), LogLevel(), Angle(), Angle(0.5), DDPM(), Learned((0.0, 1.0, -0.5))]
+GRIDS = [
+    UniformTime(),
+    Karras(),
+    Karras(3.0),
+    LogLevel(),
+    LogLevel(0.02),
+    Angle(),
+    Angle(0.5),
+    DDPM(),
+    Learned((0.0, 1.0, -0.5)),
+]
 every_process = pytest.mark.parametrize("process", PROCESSES, ids=properties.label)
 
 
@@ -32,9 +42,10 @@ def test_times_lead_from_noise_to_data(process, grid):
     [
         (Karras(5.0), lambda level: level ** (1 / 5)),
         (LogLevel(), torch.log),
+        (LogLevel(0.3), lambda level: torch.log(level + 0.3)),
         (Angle(0.5), lambda level: torch.atan(level / 0.5)),
     ],
-    ids=["Karras", "LogLevel", "Angle"],
+    ids=["Karras", "LogLevel", "shifted", "Angle"],
 )
 def test_what_is_uniform(process, grid, uniform):
     """On every process, to the digits that its clock carries."""
@@ -99,6 +110,8 @@ def test_steps(grid):
     ("make", "message"),
     [
         (lambda: Karras(0), "Karras needs rho > 0, got rho=0"),
+        (lambda: LogLevel(-1.0), "LogLevel needs 0 <= shift < inf, got shift=-1"),
+        (lambda: LogLevel(fallback=0), "LogLevel needs at least 1 step for other samplers, got fallback=0"),
         (lambda: Angle(-1), "Angle needs scale > 0, got scale=-1"),
         (lambda: DDPM(1), "DDPM needs count >= 2 and 0 < beta_min < beta_max < 1, got count=1"),
         (lambda: DDPM(10, 0.5, 0.1), "DDPM needs count"),

@@ -126,11 +126,41 @@ class Karras(Schedule):
 
 @dataclass(frozen=True)
 class LogLevel(Schedule):
-    """Uniform in the logarithm of the level: the geometric ladder of NCSN, equal steps in the log-SNR. The default."""
+    """Uniform in the logarithm of the level: the geometric ladder of NCSN, equal steps in the log-SNR. The default.
+
+    With a shift it is uniform in log(level + shift): below that level, where little is left to decide, steps grow.
+
+    Arguments:
+        shift: The level below which steps grow; 0 for none.
+        fallback: How many steps of `DEFAULT_SCHEDULE` another sampler takes, if it was chosen for one; None if for all.
+
+    Example:
+        >>> from scorefield.processes import EDM
+        >>> LogLevel(0.1).levels(EDM(0.01, 10.0), 5).round(decimals=3)
+        tensor([10.0000,  3.1630,  0.9540,  0.2410,  0.0100], dtype=torch.float64)
+    """
+
+    shift: float = 0.0
+    fallback: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.shift < math.inf:
+            raise ValueError(f"LogLevel needs 0 <= shift < inf, got shift={self.shift:g}")
+        if self.fallback is not None and self.fallback < 1:
+            raise ValueError(f"LogLevel needs at least 1 step for other samplers, got fallback={self.fallback}")
+
+    @property
+    def others(self) -> int | None:
+        return self.fallback
 
     def levels(self, process: Process, count: int) -> Tensor:
-        last, first = map(math.log, process.ends())
-        return torch.exp(_between(first, last, count))
+        if self.shift == 0:
+            last, first = map(math.log, process.ends())
+            return torch.exp(_between(first, last, count))
+        low, high = process.ends()
+        inside = torch.exp(_between(math.log(high + self.shift), math.log(low + self.shift), count)) - self.shift
+        inside[0], inside[-1] = high, low
+        return inside
 
 
 DEFAULT_SCHEDULE: Schedule = LogLevel()

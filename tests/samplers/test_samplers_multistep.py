@@ -11,8 +11,9 @@ from properties import STEPS, table_error
 from scorefield.diffusion import Diffusion
 from scorefield.processes import EDM, VE, VP, Process
 from scorefield.rng import Samples
-from scorefield.samplers import DDIM, DPM, IPNDM, UniPC
+from scorefield.samplers import DDIM, DPM, IPNDM, Sampling, UniPC, sample, variance_ratios
 from scorefield.samplers.multistep import _BASHFORTH, _integrate, _moments
+from scorefield.schedules import ExplicitLevels, LogLevel
 
 D = torch.float64
 PROCESSES = properties.instances(Process, "scorefield.processes")
@@ -42,7 +43,10 @@ def test_errors_in_the_spread_have_their_printed_digits(sampler, row, digits):
 
 @pytest.mark.parametrize(
     ("sampler", "order"),
-    [(DPM(), 2), (DPM(3), 2), (DPM(2, eta=1.0), 2), (DPM(3, eta=1.0), 2), (UniPC(2), 3), (UniPC(3), 4), (IPNDM(4), 2)],
+    [
+        *((DPM(), 2), (DPM(3), 2), (DPM(2, eta=1.0), 2), (DPM(3, eta=1.0), 2)),
+        *((DPM(bounded=True), 2), (DPM(eta=1.0, bounded=True), 2), (UniPC(2), 3), (UniPC(3), 4), (IPNDM(4), 2)),
+    ],
     ids=repr,
 )
 def test_order_of_the_spread(sampler, order):
@@ -110,6 +114,37 @@ def test_dpm_is_algorithm_2_of_its_paper(mixture):
     (_, sigma), (alpha_after, sigma_after) = process(times[1]), process(times[2])
     expected = sigma_after / sigma * states[1] - alpha_after * torch.expm1(-h) * extrapolated
     torch.testing.assert_close(states[2], expected, rtol=1e-12, atol=1e-12)
+
+
+def test_bounded_steps_are_others_only_where_they_grow(mixture):
+    """D̃ = D + ½ min(1, r) (D - D₋₁): for equal and for shorter steps it is that of the paper, for longer ones that of equal."""
+    process = EDM(0.01, 40.0)
+    diffusion = Diffusion(process, mixture, mixture.moments())
+
+    def ends(sampler: DPM, levels: tuple[float, ...]) -> torch.Tensor:
+        sampling = Sampling(sampler, None, ExplicitLevels(levels), process)
+        return sample(diffusion, (50, 2), sampling, Samples(0, count=50), dtype=D)
+
+    for levels in ((8.0, 4.0, 2.0, 1.0), (8.0, 3.0, 1.5, 1.0)):
+        assert torch.allclose(ends(DPM(bounded=True), levels), ends(DPM(), levels), rtol=0, atol=1e-12)
+    x = 8.0 * Samples(0, count=50).child("prior").normal((50, 2), D)
+    x = mixture.moments().colour(x / 8.0, torch.tensor(8.0).double())
+    before = mixture(x, torch.tensor(8.0).double())
+    x = 0.5 * x + 0.5 * before
+    now = mixture(x, torch.tensor(4.0).double())
+    x = 0.25 * x + 0.75 * (now + 0.5 * (now - before))  # a step twice as long; ½ r would be 1
+    expected = mixture(x, torch.tensor(1.0).double())
+    assert torch.allclose(ends(DPM(bounded=True), (8.0, 4.0, 1.0)), expected, rtol=0, atol=1e-12)
+    assert not torch.allclose(ends(DPM(), (8.0, 4.0, 1.0)), expected, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_bounded_steps_keep_variances_where_steps_grow(eta):
+    sampling = Sampling(DPM(2, eta), 18, LogLevel(0.05), EDM(0.003, 55.0))
+    deviations = torch.tensor([0.1, 0.2, 0.5, 1.0], dtype=D)
+    plain = (variance_ratios(sampling, deviations) - 1).abs().max()
+    bounded = (variance_ratios(sampling.replace(sampler=DPM(2, eta, bounded=True)), deviations) - 1).abs().max()
+    assert bounded < 0.1 < plain / 2
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.6, 1.0])
@@ -233,6 +268,7 @@ def test_the_weights_integrate_polynomials_over_even_steps():
         (lambda: DPM(4), "DPM needs an order from 1 to 3, got order=4"),
         (lambda: DPM(2, eta=-0.5), "DPM needs 0 <= eta < inf, got eta=-0.5"),
         (lambda: DPM(2, eta=math.nan), "DPM needs 0 <= eta < inf, got eta=nan"),
+        (lambda: DPM(3, bounded=True), "DPM extrapolates no farther in longer steps at order 2, got order=3"),
         (lambda: UniPC(1), "UniPC needs an order of 2 or 3, got order=1"),
         (lambda: IPNDM(0), "IPNDM needs an order from 1 to 4, got order=0"),
     ],

@@ -29,10 +29,12 @@ from scorefield.samplers import (
     UniPC,
     finest_level,
     flow_sampling,
+    image_sampling,
     resolving,
     sample,
     sde_sampling,
     steps_for,
+    unlearned,
     variance_ratios,
 )
 from scorefield.schedules import ExplicitLevels, LogLevel, UniformTime
@@ -138,6 +140,23 @@ def test_the_samplers_of_fits_are_within_five_per_cent_of_every_direction(sampli
         sampling = Sampling(sampler).merged(sampling_of(process))
         ratios = variance_ratios(sampling, torch.cat([directions(low), wide]))
         assert float((ratios - 1).abs().max()) < 0.05, process
+
+
+def test_few_steps_of_images_keep_what_can_be_seen():
+    """Directions thinner than a twentieth of the standard deviation lose variance, or than five of the smallest level."""
+    for process in (EDM(0.003, 55.0), EDM(0.02, 60.0), VP().spanning(0.003, 55.0), Flow().spanning(0.01, 40.0)):
+        sampling = image_sampling(process)
+        seen = torch.tensor([0.07, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 16.0], dtype=D)
+        seen = seen[seen >= 5 * process.ends()[0]]
+        assert float((variance_ratios(sampling, seen) - 1).abs().max()) < 0.09, process
+        thin = torch.tensor([0.02, 0.03, 0.05], dtype=D)
+        kept = variance_ratios(sampling, thin) * (
+            1 + (process.ends()[0] / thin) ** 2
+        )  # of what the smallest level leaves
+        assert float(kept.min()) > 0.6 and float(kept.max()) < 1.06, process
+        below = process.level(sampling.parts()[2]) < 6.5
+        assert int(below.sum()) <= 12  # evaluations of the network, the last denoising included
+        assert unlearned(sampling) == sde_sampling(process)
 
 
 @pytest.mark.parametrize("sampler", [UniPC(3), Heun(), DDIM(0.5)], ids=repr)

@@ -20,6 +20,7 @@ from .precondition import (
     Preconditioned,
     ScorePrediction,
     VPrediction,
+    share_of_network,
 )
 from .pretrained import (
     FlowConditioning,
@@ -76,4 +77,5 @@ __all__ = [
     "TutorialConditioning",
     "VPrediction",
     "WithUncertainty",
+    "share_of_network",
 ]

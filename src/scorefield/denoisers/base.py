@@ -95,6 +95,14 @@ class DenoiserModule(nn.Module, abc.ABC):
         """
         return _rebuilt(self, change)
 
+    def trusting(self: _Module, level: float) -> _Module:
+        """The same module, sharing its weights, whose networks are not asked above a level, if they correct a baseline.
+
+        Arguments:
+            level: The level above which the answer is that of the baseline.
+        """
+        return _rebuilt(self, lambda part: part.trusting(level))
+
     def full_precision(self: _Module) -> _Module:
         """The same module, sharing its weights, with no computation below 32 bits."""
         whole = _rebuilt(self, lambda part: part.full_precision())

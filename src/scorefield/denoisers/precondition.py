@@ -13,6 +13,8 @@ with u = B(x, σ),
     D(x, σ) = u + w (x - u) + c_out F((c_in x, u), c),    w = 1 / (1 + (σ / crossing)⁴),
 
 where below the level `crossing` it is x that is corrected: there the details matter that a simple distribution does not have.
+Above the level `trusted` the answer is B's alone, and below it the network fades in: where noise is that strong, a network that
+was trained knows no more.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ __all__ = [
     "Preconditioned",
     "ScorePrediction",
     "VPrediction",
+    "share_of_network",
 ]
 
 
@@ -118,7 +121,25 @@ class EDMPrediction(Parametrization):
 
 
 Precision = Literal["float32", "bfloat16"]
+_FADING = math.log(1.3)  # the part of the log-levels below the trusted one in which the network fades in
 _Self = TypeVar("_Self", bound="WithNetwork")
+
+
+def share_of_network(level: Tensor, trusted: Tensor | float) -> Tensor:
+    """The weight of a network next to the baseline that it corrects: 0 from the trusted level on, 1 below three quarters of it.
+
+    It is smooth, so that solvers which choose their steps do not stop at the trusted level.
+
+    Arguments:
+        level: Noise levels, of any shape.
+        trusted: The trusted level, or several that broadcast against `level`.
+
+    Example:
+        >>> share_of_network(torch.tensor([1.0, 2.0, 2.5, 3.0, 9.0]), 3.0)
+        tensor([1.0000, 1.0000, 0.7776, 0.0000, 0.0000])
+    """
+    left = (torch.log(trusted / level) / _FADING).clamp(0, 1)
+    return left**2 * (3 - 2 * left)
 
 
 class WithNetwork(nn.Module):
@@ -171,11 +192,14 @@ class _Network(WithNetwork, PreconditionedNetwork):
         precision: Precision = "float32",
         baseline: Denoiser | None = None,
         crossing: float = 0.3,
+        trusted: float | None = None,
     ) -> None:
         super().__init__(network, parametrization, precision)
         if not 0 < crossing < math.inf:
             raise ValueError(f"the level where a baseline takes over must be positive, got crossing={crossing:g}")
-        self.baseline, self.crossing = baseline, crossing
+        if trusted is not None and not trusted > 0:
+            raise ValueError(f"the level above which a baseline is trusted must be positive, got trusted={trusted:g}")
+        self.baseline, self.crossing, self.trusted = baseline, crossing, trusted
 
     @property
     def preconditioned(self) -> PreconditionedNetwork:
@@ -201,6 +225,13 @@ class _Network(WithNetwork, PreconditionedNetwork):
         inputs = inputs if guess is None else torch.cat((inputs, guess), 1)
         return inputs, per_sample(torch.log(level / scale) / 4, x)
 
+    def trusting(self: _Self, level: float) -> _Self:
+        if self.baseline is None:
+            return self
+        other = shallow_copy(self)
+        other.__dict__["trusted"] = level
+        return other
+
     def backpropagation(self) -> Backpropagation:
         trained = all(p.grad is not None for p in self.network.parameters())
         usual = self.precision == "float32" and type(self).answer is WithNetwork.answer
@@ -212,9 +243,16 @@ class _Network(WithNetwork, PreconditionedNetwork):
         center = self.center(context)
         u = x if center is None else x - (center := center.to(x.dtype))
         (skip, out), guess = self.coefficients(level), self.guess(u, level)
+        if guess is not None and self.trusted is not None and bool((level >= self.trusted).all()):
+            return guess if center is None else center + guess
         known = self.known(u, level, skip, guess)
         known = known if center is None else center + known  # in this order: runs are resumed to the same bits
-        return known + out * self.answer(*self.question(u, level, guess), context).to(x.dtype)
+        found = known + out * self.answer(*self.question(u, level, guess), context).to(x.dtype)
+        if guess is None or self.trusted is None:
+            return found
+        # the network is asked about all states, so that the bits of one do not depend on the others
+        alone = guess if center is None else center + guess
+        return torch.lerp(alone.to(found.dtype), found, share_of_network(level, self.trusted).to(found.dtype))
 
 
 class Preconditioned(_Network, Denoiser):
@@ -227,9 +265,10 @@ class Preconditioned(_Network, Denoiser):
         baseline: The denoiser of a simple distribution of the data, whose answer the network sees as twice as many channels,
             `(B, 2 C, *S)`, and corrects.
         crossing: The level below which the state is corrected, and no longer the answer of the baseline.
+        trusted: The level above which the answer is that of the baseline, and the network is not asked; None: no level.
 
     Raises:
-        ValueError: If there is no such precision, or `crossing` is not positive.
+        ValueError: If there is no such precision, or `crossing` or `trusted` is not positive.
 
     Example:
         >>> from ..nn import UNet
@@ -283,7 +322,7 @@ class ConditionalPreconditioned(_Network, ConditionalNetwork):
         precision: "float32", or "bfloat16" for automatic mixed precision.
         trend: For vectors of n features, their mean as a linear function of the context, of shape `(size, n)`: the network
             learns what the trend leaves open.
-        baseline: As for `Preconditioned`, of data whatever their context; and `crossing`.
+        baseline: As for `Preconditioned`, of data whatever their context; and `crossing` and `trusted`.
 
     Raises:
         ValueError: If there is no such precision.
@@ -301,8 +340,9 @@ class ConditionalPreconditioned(_Network, ConditionalNetwork):
         trend: Tensor | None = None,
         baseline: Denoiser | None = None,
         crossing: float = 0.3,
+        trusted: float | None = None,
     ) -> None:
-        super().__init__(network, parametrization, precision, baseline, crossing)
+        super().__init__(network, parametrization, precision, baseline, crossing, trusted)
         self.shape = tuple(shape)
         self.unconditional = unconditional
         self.register_buffer("trend", trend)

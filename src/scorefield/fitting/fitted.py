@@ -21,6 +21,7 @@ from ..schedules import DEFAULT_SCHEDULE
 from ..training import Trainer, compile_failure, losses_by_level, parts_of, plain
 from .blending import blended
 from .planning import Plan
+from .principal import trusted_level
 
 __all__ = ["KEPT", "Fitted", "finish"]
 
@@ -47,7 +48,8 @@ class Fitted:
         record: What was measured, as plain data: `weights` (which ones these are), `held_out_loss`, `share_of_network` (below
             1 where it is averaged with a simple distribution), `stopped` (why), `steps`, `seconds`, `by_level` (losses by
             noise level), `on_the_way` (and over training), `warning`; `not_compiled` (why), if a network was to be compiled and
-            could not be; `few_steps` (how far samples are from converged ones), if the schedule of the sampler was learned.
+            could not be; `few_steps` (how far samples are from converged ones), if the schedule of the sampler was learned;
+            `trusted_level` (above which the network is not asked; None: it always is), if it corrects a mixture.
     """
 
     model: Model
@@ -72,12 +74,16 @@ class Fitted:
 
 @dataclass(frozen=True)
 class _Losses:
-    """Losses by noise level, each of shape `(N, L)`: on held-out and on training data, and of a denoiser that answers 0."""
+    """Losses by noise level, each of shape `(N, L)`: on held-out and on training data, and of a denoiser that answers 0.
+
+    And of the mixture that a network corrects, on held-out data.
+    """
 
     levels: Tensor
     held_out: Tensor
     train: Tensor
     zero: Tensor
+    corrected: Tensor | None = None
 
     def plain(self) -> dict[str, list[float]]:
         rows = {"level": self.levels, "loss": self.held_out.mean(0), "train_loss": self.train.mean(0)}
@@ -104,6 +110,7 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
         share = denoiser.weight
     with step("losses by noise level"):
         losses = _measured(plan, trainer, denoiser)
+    denoiser, measured = _trusting(plan, denoiser, losses)
     with step("signs of overfitting"):
         warning = _memorized(plan, trainer, chosen if share > 0.5 else "mostly the baseline", losses)
     record = {
@@ -121,6 +128,7 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
         },
         "warning": warning,
     } | ({"not_compiled": failure} if failure else {})
+    record |= measured
     prepared = plan.prepared
     context = None if prepared.context is None else prepared.context.context
     form = (prepared.schema, prepared.whole_units)
@@ -129,6 +137,16 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
     with step("learning the steps of the sampler"):
         sampling, measured = _in_few_steps(plan, made)
     return Fitted(made if sampling is plan.sampling else made.replace(sampling=sampling), record | measured)
+
+
+def _trusting(plan: Plan, denoiser: DenoiserModule, losses: _Losses) -> tuple[DenoiserModule, dict[str, Any]]:
+    """The denoiser that leaves the largest levels to the mixture which it corrects, if it corrects one, and from where on."""
+    if losses.corrected is None or not plan.prepared.split.separate:
+        return denoiser, {}
+    weights = plan.objective.measure.weight(losses.levels)
+    known = (losses.levels, losses.held_out, losses.corrected, weights, plan.prepared.moments.mean.numel())
+    level = trusted_level(*known)
+    return denoiser if level is None else denoiser.trusting(level), {"trusted_level": level}
 
 
 def _in_few_steps(plan: Plan, model: Model) -> tuple[Sampling, dict[str, Any]]:
@@ -162,7 +180,9 @@ def _measured(plan: Plan, trainer: Trainer, denoiser: DenoiserModule) -> _Losses
             [*mapped(lambda i: losses_by_level(d, x, objective, levels, i, c, each), range(draws))]
         ).mean(0)
 
-    found = ((denoiser, held_out, of_held_out), (denoiser, train, of_train), (zero, held_out, None))
+    found = [(denoiser, held_out, of_held_out), (denoiser, train, of_train), (zero, held_out, None)]
+    if plan.corrected is not None and plan.objective.denoising:
+        found.append((plan.corrected.to(device), held_out, None))
     return _Losses(levels, *(losses.cpu() for losses in mapped(measured, found)))
 
 

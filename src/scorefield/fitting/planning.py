@@ -21,7 +21,7 @@ from ..objectives import DenoisingScoreMatching, LevelDistribution, LevelObjecti
 from ..processes import Process
 from ..progress import part
 from ..rng import torch_seeded
-from ..samplers import Sampling, few_steps_sampling, flow_sampling, sde_sampling
+from ..samplers import Sampling, few_steps_sampling, flow_sampling, image_sampling, sde_sampling
 from ..settings import Network, Training
 from ..tensors import device_named
 from .budget import resolve_training
@@ -125,7 +125,7 @@ def plan(prepared: Prepared, options: Options | None = None, hardware: Hardware 
         baseline, of_baseline = _baseline(prepared, options, levels)
     corrects = baseline is not None and not prepared.vectors
     network, of_network = _network(prepared, options.network, levels, growth, corrects)
-    sampling, of_sampling = _sampling(prepared, process, wish)
+    sampling, of_sampling = _sampling(prepared, process, wish, corrects)
     parts = (process, parametrization, objective, network, training, sampling, device)
     choices = (*prepared.choices, of_network, of_process, of_parametrization, of_objective, *of_training, of_sampling)
     crossing = quarter_removed(baseline, prepared.examples, scale) if corrects and baseline is not None else 1.0
@@ -261,7 +261,7 @@ def _objective(
     return given, Choice("objective", type(given).__name__, GIVEN)
 
 
-def _sampling(prepared: Prepared, process: Process, given: Sampling | None) -> tuple[Sampling, Choice]:
+def _sampling(prepared: Prepared, process: Process, given: Sampling | None, corrects: bool) -> tuple[Sampling, Choice]:
     """The probability flow for vectors, the reverse SDE for others (docs/samplers.md has what was measured)."""
     plain = prepared.units.variables is None and prepared.context is None
     if prepared.units.variables is not None and prepared.units.variables.levels:
@@ -270,6 +270,9 @@ def _sampling(prepared: Prepared, process: Process, given: Sampling | None) -> t
     elif prepared.vectors:
         usual = flow_sampling(process)
         reason = "the probability flow, for vectors; thin directions get as many steps as wide ones"
+    elif corrects and smallest_step(prepared.summary, prepared.scaled_units) is not None:
+        usual = image_sampling(process, prepared.scale)
+        reason = "the reverse SDE, for grids; in few steps, for whole numbers: the baseline takes the first ones"
     else:
         usual = sde_sampling(process)
         reason = "the reverse SDE, for grids: it forgets errors of the network"

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..denoisers import Denoiser, PrincipalMixture
+from ..denoisers import Denoiser, PrincipalMixture, share_of_network
 from ..progress import part
 from ..rng import Samples, permutation, torch_seeded
 from ..training import flipped
 from .mixture import fit_mixture_of_many
 from .prepared import Prepared
 
-__all__ = ["PrincipalFit", "fit_principal_mixture", "quarter_removed"]
+__all__ = ["PrincipalFit", "fit_principal_mixture", "quarter_removed", "trusted_level"]
 
 _ROWS = 60_000  # that are looked at, at most
 _MIXED, _ALL = 60, 128  # components whose mixture is fitted, and that are known one by one, at most
@@ -28,6 +28,9 @@ _IN_MEMORY, _IN_ALL = 2**23, 2**28  # numbers of rows at once, and of all rows t
 _LOOKED_AT = 256  # examples to find a level
 _APART = 5  # one of so many rows measures variances
 _STREAM = -30  # of the rows that are looked at
+_LOST = 0.05  # nats, of a whole sample: no probability differs by more than 0.16
+_FINE = 512  # levels between those where losses are known
+_FEWEST = 50  # held-out rows, to say what is lost
 
 
 class PrincipalFit(NamedTuple):
@@ -102,6 +105,49 @@ def quarter_removed(denoiser: Denoiser, x: Tensor, scale: float = 1.0) -> float:
             left = (denoiser(x + level * noise, level) - x).square().mean() / level**2
         low, high = (middle, high) if float(left) > 0.75 else (low, middle)
     return math.exp((low + high) / 2)
+
+
+def trusted_level(levels: Tensor, learned: Tensor, baseline: Tensor, weights: Tensor, numbers: int) -> float | None:
+    """The level above which a mixture serves as well as the network that was trained to correct it.
+
+    By the loss of each, ∫ (‖D_B - x_0‖² - ‖D - x_0‖²) / σ² d ln σ above a level is how much farther from the distribution of
+    the data, in nats, the distribution that sampling has at this level is with the answers of the mixture (Song et al., 2021).
+    It is the smallest level for which that is at most 0.05 nats, two standard errors of held-out rows included, and what is
+    lost where the network fades in below it.
+
+    Arguments:
+        levels: Noise levels that increase, of shape `(L,)`.
+        learned: The losses of the network on held-out rows, `(N, L)`.
+        baseline: Those of the mixture, with the same noise.
+        weights: The weights of the losses, w ‖D - x_0‖² / n, of shape `(L,)`.
+        numbers: How many numbers n a sample has.
+
+    Returns:
+        The level; None if the network is better up to the largest levels, or held-out rows are too few to say.
+
+    References:
+        Song et al., 2021, Maximum likelihood training of score-based diffusion models, Theorem 1.
+
+    Example:
+        >>> levels, rows = torch.tensor([1.0, 2.0, 4.0, 8.0]), torch.ones(200, 1)
+        >>> gain = torch.tensor([0.3, 0.02, 0.0, 0.0]) * rows
+        >>> 1.4 < trusted_level(levels, 1 - gain, torch.ones(200, 4), 1 / levels**2, 1) < 1.5
+        True
+    """
+    if len(learned) < _FEWEST:
+        return None
+    rates = (numbers * (baseline - learned) / (weights * levels**2)).double()
+    ends = levels.double().log()
+    fine = torch.linspace(float(ends[0]), float(ends[-1]), _FINE, dtype=torch.float64)
+    right = torch.searchsorted(ends, fine).clamp(1, len(ends) - 1)
+    part = (fine - ends[right - 1]) / (ends[right] - ends[right - 1])
+    between = rates[:, right - 1] + part * (rates[:, right] - rates[:, right - 1])
+    asked = share_of_network(fine.exp(), fine.exp()[:, None])  # a row for each level that may be trusted
+    lost = between @ ((1 - asked) ** 2).T * float(fine[1] - fine[0])
+    bound = lost.mean(0) + 2 * lost.std(0) / math.sqrt(len(lost))
+    bad = (bound > _LOST).nonzero().flatten()
+    first = 0 if len(bad) == 0 else int(bad[-1]) + 1
+    return None if first > _FINE * (1 - 1 / len(levels)) else float(fine[first].exp())
 
 
 class _Source(NamedTuple):

@@ -7,7 +7,7 @@ from .base import AdaptiveSampler, Move, OneStepSampler, Sampler
 from .churn import Churn
 from .consistency import Consistency
 from .corrector import PredictorCorrector
-from .defaults import few_steps_sampling, flow_sampling, sde_sampling, unlearned
+from .defaults import few_steps_sampling, flow_sampling, image_sampling, sde_sampling, unlearned
 from .draw import sample, trajectory, trajectory_from
 from .exponential import ExponentialAdams
 from .latent import decode, encode, spherical_interpolation
@@ -53,6 +53,7 @@ __all__ = [
     "encode",
     "few_steps_sampling",
     "flow_sampling",
+    "image_sampling",
     "finest_level",
     "learn_steps",
     "resolving",

@@ -14,14 +14,16 @@ from .flat import LANES, Flat
 __all__ = ["Optimizer", "orthogonalize"]
 
 
+_LARGE = 96  # rows of a matrix, from which on products in bfloat16 are faster where a processor has them
 _A, _B, _C = 3.4445, -4.7750, 2.0315  # an iteration: σ -> A σ + B σ³ + C σ⁵ of singular values
 
 
 def orthogonalize(matrices: Tensor, iterations: int = 5, dtype: torch.dtype = torch.bfloat16) -> Tensor:
     """Moves the singular values of matrices `(K, m, n)` near 1, to 0.7 to 1.2 (Jordan et al., 2024, Muon: Newton-Schulz).
 
-    Of wide and tall matrices on a CPU, only the product of the matrix with its transpose is iterated, in float32: the
-    polynomials of it are multiplied, and their product is applied to the matrix once.
+    Of wide and tall matrices on a CPU, only the product of the matrix with its transpose is iterated: the polynomials of it are
+    multiplied, and their product is applied to the matrix once. In bfloat16, which is faster for large ones, that is done after
+    two iterations, too: rounding may give the product negative eigenvalues, which more of them would blow up.
 
     Arguments:
         matrices: The matrices.
@@ -31,7 +33,10 @@ def orthogonalize(matrices: Tensor, iterations: int = 5, dtype: torch.dtype = to
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
     wide = x.shape[-1] >= (2 if dtype == torch.float32 else 4) * x.shape[-2]
-    found = _by_products(x, iterations) if wide and x.device.type == "cpu" else _directly(x.to(dtype), iterations)
+    if wide and x.device.type == "cpu":
+        found = _by_products(x.to(dtype) if x.shape[-2] >= _LARGE else x.float(), iterations)
+    else:
+        found = _directly(x.to(dtype), iterations)
     return (found.mT if tall else found).to(matrices.dtype)
 
 
@@ -43,19 +48,19 @@ def _directly(x: Tensor, iterations: int) -> Tensor:
     return x
 
 
-def _by_products(matrices: Tensor, iterations: int) -> Tensor:
+def _by_products(x: Tensor, iterations: int) -> Tensor:
     """The same by p_k(G_k) … p_1(G_1) x, with G_1 = x xᵀ and G_(k+1) = p_k(G_k) G_k p_k(G_k): less work for wide matrices."""
-    x = matrices.float()
-    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
-    gram = x @ x.mT
-    found = torch.eye(x.shape[-2], device=x.device).expand_as(gram)
-    for i in range(iterations):
-        factor = torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C)
-        factor.diagonal(dim1=-2, dim2=-1).add_(_A)
-        found = factor @ found if i else factor
-        gram = factor @ gram @ factor if i < iterations - 1 else gram
-    orthogonal: Tensor = found @ x
-    return orthogonal
+    x = x / (torch.linalg.matrix_norm(x.float(), keepdim=True) + 1e-7).to(x.dtype)
+    first = iterations if x.dtype == torch.float32 else min(2, iterations)
+    for count in filter(None, (first, iterations - first)):
+        gram = found = x @ x.mT
+        for i in range(count):
+            factor = torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C)
+            factor.diagonal(dim1=-2, dim2=-1).add_(_A)
+            found = factor @ found if i else factor
+            gram = factor @ gram @ factor if i < count - 1 else gram
+        x = found @ x
+    return x
 
 
 _TOGETHER = 2**26  # numbers in the matrices that are orthogonalized at once, unless one has more

@@ -124,6 +124,22 @@ def test_subsets(stored):
         assert np.array_equal(torch.cat(list(nested.chunks(1))).numpy(), x[[7, 9]])
 
 
+def test_rows_of_a_file_are_read_from_front_to_back(stored, monkeypatch):
+    """A part of them in any order takes one read for each stretch of neighbours, and not one for each row."""
+    x, m = stored
+    order = np.random.default_rng(0).permutation(200)[:180]
+    part = FileRows.of(m).subset(order)
+    reads = []
+    fill = FileRows._fill
+    monkeypatch.setattr(FileRows, "_fill", lambda self, target, place: (reads.append(place), fill(self, target, place)))
+    places = part.reading_order()
+    assert sorted(places) == list(range(180))
+    found = torch.cat([part.take(places[i : i + 60]) for i in range(0, 180, 60)])
+    assert np.array_equal(found.numpy(), x[np.sort(order)])
+    assert reads == sorted(reads) and len(reads) <= 3 + 20
+    assert list(ArrayRows(x).subset(order).reading_order()) == list(range(180))  # in memory any order is as good
+
+
 def test_no_rows():
     rows = ArrayRows(np.zeros((4, 2)))
     assert rows.take([]).shape == (0, 2)

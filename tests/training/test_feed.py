@@ -29,6 +29,16 @@ def test_a_pass_sees_every_datum_once(count, batch):
         assert not torch.equal(orders[0], orders[1])
 
 
+def test_rows_in_any_order_of_a_file_are_fed_in_their_own(tmp_path):
+    np.save(tmp_path / "x.npy", np.arange(300, dtype=np.float32)[:, None])
+    order = np.random.default_rng(1).permutation(300)[:250]
+    file = FileRows.of(np.load(tmp_path / "x.npy", mmap_mode="r")).subset(order)
+    memory = ArrayRows(torch.arange(300.0)[:, None]).subset(order)
+    of_file, of_memory = (Feed(rows, Standardize((1,)), 40, 0) for rows in (file, memory))
+    for k in range(14):
+        assert torch.equal(of_file.batches(k), of_memory.batches(k))
+
+
 def test_batches_are_addressed():
     """Batch k is the same whatever was asked before, alone or among its neighbours; seeds differ."""
     feed = feed_of(5000, 300)

@@ -102,6 +102,20 @@ class Rows(abc.ABC):
         values = self.layout.inward(self.stored(as_indices(indices, self.count)))
         return values.contiguous().to(dtype)  # in this order: moving the axes of small integers is 20 times faster
 
+    @property
+    def on_disk(self) -> bool:
+        """Whether rows are read from a file each time, in which neighbours are read in one go. False unless a class says so."""
+        return False
+
+    def reading_order(self) -> np.ndarray:
+        """The numbers of all rows, in an order in which they are read fastest.
+
+        Example:
+            >>> ArrayRows(torch.zeros(3, 2)).reading_order()
+            array([0, 1, 2])
+        """
+        return np.arange(self.count)
+
     def chunks(self, size: int, dtype: torch.dtype = torch.float32) -> Iterator[Tensor]:
         """All rows in order, `size` of them at a time."""
         for start in range(0, self.count, size):
@@ -176,6 +190,10 @@ class FileRows(Rows):
         self._length = math.prod(self._example) * self._stored_dtype.itemsize
         self._offset, self._stride = offset, self._length if stride is None else stride
         self._open()
+
+    @property
+    def on_disk(self) -> bool:
+        return True
 
     def _open(self) -> None:
         self._lock = threading.Lock()
@@ -264,6 +282,13 @@ class Subset(Rows):
         super().__init__(len(indices), rows.layout)
         self.rows: Rows = rows.rows if isinstance(rows, Subset) else rows
         self.indices: np.ndarray = rows.indices[indices] if isinstance(rows, Subset) else indices
+
+    @property
+    def on_disk(self) -> bool:
+        return self.rows.on_disk
+
+    def reading_order(self) -> np.ndarray:
+        return np.argsort(self.indices, kind="stable") if self.on_disk else super().reading_order()
 
     @property
     def dtype(self) -> torch.dtype:

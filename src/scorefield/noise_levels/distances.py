@@ -93,10 +93,10 @@ def diameter(
 
 def _not_finite(points: Points) -> str:
     """Why distances are not finite."""
-    bad = torch.cat([~torch.isfinite(x).all(1) for _, x in points.chunks()]).nonzero()[:, 0]
+    bad = torch.cat([indices[~torch.isfinite(x).all(1)] for indices, x in points.chunks()])
     if len(bad) == 0:
         return "the data are so large that their distances are not finite: divide them by their standard deviation"
-    return f"{len(bad)} of {len(points)} examples are not finite (the first is {int(bad[0])}): drop them"
+    return f"{len(bad)} of {len(points)} examples are not finite (the first is {int(bad.min())}): drop them"
 
 
 def nearest(x: Tensor) -> float:

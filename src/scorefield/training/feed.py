@@ -93,12 +93,13 @@ class Feed:
 
     def _all(self) -> Tensor:
         """All rows as they are kept, in memory for them alone."""
-        found = torch.empty(0)
-        for start, x in zip(range(0, len(self.rows), _CHUNK), self.rows.chunks(_CHUNK, self._type)):
-            ready = self._ready(x)
+        found, order = torch.empty(0), torch.from_numpy(self.rows.reading_order())
+        for start in range(0, len(order), _CHUNK):
+            places = order[start : start + _CHUNK]
+            ready = self._ready(self.rows.take(places, self._type))
             if start == 0:
                 found = ready.new_empty(len(self.rows), *ready.shape[1:])
-            found[start : start + len(ready)] = ready
+            found[places.to(found.device)] = ready
         return found
 
     def _ready(self, x: Tensor) -> Tensor:

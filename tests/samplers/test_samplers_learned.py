@@ -16,8 +16,10 @@ from scorefield.samplers import (
     UniPC,
     few_steps_sampling,
     flow_sampling,
+    image_sampling,
     learn_steps,
     sample,
+    sde_sampling,
     unlearned,
     variance_ratios,
 )
@@ -92,6 +94,17 @@ def test_what_does_not_end_is_not_learned():
 def test_schedules_are_learned_for_deterministic_samplers_with_fixed_steps(sampler):
     with pytest.raises(ValueError, match="deterministic sampler"):
         learn_steps(Diffusion(PROCESS, DATA), (2,), Sampling(sampler, process=PROCESS))
+
+
+def test_few_steps_of_images_are_for_their_own_sampler_and_schedule():
+    process = EDM(0.003, 55.0)
+    usual = image_sampling(process)
+    assert Sampling(usual.sampler).merged(usual) == Sampling(schedule=usual.schedule).merged(usual) == usual
+    assert Sampling(steps=40).merged(usual) == usual.replace(steps=40)
+    for sampler in (Heun(), DPM(2, eta=1.0)):
+        assert Sampling(sampler).merged(usual) == Sampling(sampler, 25, None, process)
+    assert Sampling(schedule=Karras()).merged(usual) == usual.replace(steps=25, schedule=Karras())
+    assert unlearned(usual) == sde_sampling(process)
 
 
 def test_another_sampler_does_not_take_over_what_was_learned():

@@ -98,7 +98,8 @@ class Sampling:
         """This one, with the parts of another where it has none.
 
         A number of steps is not taken over by a sampler that chooses its own steps, nor next to a schedule that knows it. A
-        schedule that was learned is not taken over by another sampler: that takes `DEFAULT_SCHEDULE`, and its `others` steps.
+        schedule for one sampler is not taken over by another: that takes `DEFAULT_SCHEDULE`, and its `others` steps. Another
+        schedule takes as many, too.
         In place of a sampler that corrects errors of the score one that does not makes as many steps as that makes evaluations.
         """
         if self.sampler is not None and self.sampler != default.sampler:
@@ -112,7 +113,9 @@ class Sampling:
             if self.schedule is None:
                 steps = default.steps
             elif self.schedule.steps is None:
-                steps = default._known_steps
+                known = default.schedule
+                others = None if known is None or known == self.schedule else known.others
+                steps = others or default._known_steps
         return Sampling(self.sampler or default.sampler, steps, schedule, self.process or default.process)
 
     @property

@@ -217,7 +217,7 @@ def test_the_trusted_level_is_where_the_divergence_is_that_small():
         rate = 3 * difference**2 * (2.25 + fading**2) / fading**2
         return divergence + 0.001 * float((rate * (1 - share_of_network(fading, trusted)) ** 2).sum())
 
-    assert lost(found / 1.02) > 0.05 > lost(found * 1.02)
+    assert lost(found / 1.02) > 0.02 > lost(found * 1.02)
 
 
 def test_a_network_that_is_better_at_all_levels_is_asked_at_all_levels():
@@ -231,7 +231,7 @@ def test_what_is_uncertain_is_not_trusted():
     """Two standard errors of the rows are counted: of noise without a mean, less is trusted than of none."""
     levels, losses = torch.logspace(-2, 1, 9), torch.ones(100, 9)
     noise = torch.randn(100, 9, generator=torch.Generator().manual_seed(0))
-    found = [trusted_level(levels, losses, losses + size * noise, 1 / levels**2, 1) for size in (0.0, 0.2, 0.5)]
+    found = [trusted_level(levels, losses, losses + size * noise, 1 / levels**2, 1) for size in (0.0, 0.1, 0.25)]
     assert found[0] < found[1] < found[2]
 
 
@@ -269,15 +269,17 @@ def test_levels_of_each_state_are_told_apart():
     torch.testing.assert_close(found[above], part.baseline(x[above], level[above]))
 
 
-@pytest.mark.parametrize("label", [None, "a"])
-def test_a_model_leaves_large_levels_to_what_knows_them(tmp_path, label):
+def test_a_model_leaves_large_levels_to_what_knows_them(tmp_path):
     """Of Gaussian fields the mixture knows all that a network could, above all one that has made two steps."""
-    how = {} if label is None else {"context": {"label": np.repeat(["a", "b"], 500)}}
-    model = fit(smooth(1000, 16), tmp_path / "run", network=SMALL, training=SHORT, device="cpu", **how)
+    model = fit(smooth(1000, 16), tmp_path / "run", network=SMALL, training=SHORT, device="cpu")
     record = json.loads((tmp_path / "run" / "fit.json").read_text())
-    assert record["trusted_level"] == model.denoiser.trusted < 1
+    assert record["trusted_level"] == model.denoiser.trusted < 2
     again = load(tmp_path / "run" / "model.safetensors")
     assert again.denoiser.trusted == model.denoiser.trusted
-    drawn = (model if label is None else model.condition(label="a")).sample(2, seed=3)
-    kept = again if label is None else again.condition(label="a")
-    assert np.array_equal(drawn, kept.sample(2, seed=3))
+    assert np.array_equal(model.sample(2, seed=3), again.sample(2, seed=3))
+
+
+def test_what_a_context_decides_is_not_left_to_what_does_not_know_it():
+    label = np.repeat(["a", "b"], 500)
+    model = fit(smooth(1000, 16), context={"label": label}, network=SMALL, training=SHORT, device="cpu")
+    assert model.denoiser.baseline is not None and model.denoiser.trusted is None

@@ -140,8 +140,11 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
 
 
 def _trusting(plan: Plan, denoiser: DenoiserModule, losses: _Losses) -> tuple[DenoiserModule, dict[str, Any]]:
-    """The denoiser that leaves the largest levels to the mixture which it corrects, if it corrects one, and from where on."""
-    if losses.corrected is None or not plan.prepared.split.separate:
+    """The denoiser that leaves the largest levels to the mixture which it corrects, if it corrects one, and from where on.
+
+    Not given a context, which the mixture does not know, and of which much may be decided where noise is strong.
+    """
+    if losses.corrected is None or plan.prepared.context is not None or not plan.prepared.split.separate:
         return denoiser, {}
     weights = plan.objective.measure.weight(losses.levels)
     known = (losses.levels, losses.held_out, losses.corrected, weights, plan.prepared.moments.mean.numel())

@@ -18,6 +18,7 @@ from scorefield.fitting.mixture import fit_mixture_of_many
 from scorefield.fitting.principal import fit_principal_mixture, trusted_level
 from scorefield.nn import UNet
 from scorefield.rng import Samples
+from scorefield.samplers import image_sampling, sde_sampling
 
 SHORT, SMALL = Training(steps=2), Network(widths=(8,))
 
@@ -283,3 +284,15 @@ def test_what_a_context_decides_is_not_left_to_what_does_not_know_it():
     label = np.repeat(["a", "b"], 500)
     model = fit(smooth(1000, 16), context={"label": label}, network=SMALL, training=SHORT, device="cpu")
     assert model.denoiser.baseline is not None and model.denoiser.trusted is None
+
+
+def test_images_are_drawn_in_few_steps_unless_a_context_is_given():
+    images = (40 * smooth(1000, 16) + 120).clip(0, 255).round().astype(np.uint8)
+    few = planned(images)
+    assert few.sampling == image_sampling(few.process)
+    context = {"label": np.repeat(["a", "b"], 500)}
+    options = Options(training=SHORT)
+    given = plan(prepare(images, options, context), options)
+    assert given.sampling == sde_sampling(given.process)
+    fields = planned(smooth(1000, 16))
+    assert fields.sampling == sde_sampling(fields.process)

@@ -41,7 +41,7 @@ class Schedule(abc.ABC):
 
     @property
     def others(self) -> int | None:
-        """How many steps of `DEFAULT_SCHEDULE` other samplers take than the one it was learned for; None if it serves all."""
+        """How many steps of `DEFAULT_SCHEDULE` other samplers take than the one it is for; None if it serves all."""
         return None
 
     @property

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from scorefield.data import ArrayRows, FileRows
+from scorefield.data import ArrayRows, FileRows, Schema
 from scorefield.data.layout import Layout
+from scorefield.fitting.related import IndependentRows, relations_of
 
 TYPES = ["bool", "uint8", "int16", "uint16", "uint32", "int64", "float16", "float32", "float64", ">f4", ">i2"]
 
@@ -138,6 +139,17 @@ def test_rows_of_a_file_are_read_from_front_to_back(stored, monkeypatch):
     assert np.array_equal(found.numpy(), x[np.sort(order)])
     assert reads == sorted(reads) and len(reads) <= 3 + 20
     assert list(ArrayRows(x).subset(order).reading_order()) == list(range(180))  # in memory any order is as good
+
+
+def test_rows_without_what_follows_from_others_are_read_in_the_order_of_their_file(tmp_path):
+    x = np.random.default_rng(0).normal(size=(100, 2)).astype(np.float32)
+    np.save(tmp_path / "x.npy", np.column_stack([x, x.sum(1)]))
+    rows = FileRows.of(np.load(tmp_path / "x.npy", mmap_mode="r"))
+    relations = relations_of(rows, Schema.of(np.load(tmp_path / "x.npy"), structure="vector"))
+    order = np.random.default_rng(1).permutation(100)
+    for part in (IndependentRows(rows.subset(order), relations), IndependentRows(rows, relations).subset(order)):
+        assert part.shape == (100, 2) and part.on_disk
+        assert np.array_equal(part.reading_order(), np.argsort(order))
 
 
 def test_no_rows():

@@ -270,7 +270,7 @@ def _sampling(prepared: Prepared, process: Process, given: Sampling | None, corr
     elif prepared.vectors:
         usual = flow_sampling(process)
         reason = "the probability flow, for vectors; thin directions get as many steps as wide ones"
-    elif corrects and smallest_step(prepared.summary, prepared.scaled_units) is not None:
+    elif corrects and prepared.context is None and smallest_step(prepared.summary, prepared.scaled_units) is not None:
         usual = image_sampling(process, prepared.scale)
         reason = "the reverse SDE, for grids; in few steps, for whole numbers: the baseline takes the first ones"
     else:

@@ -45,6 +45,15 @@ class IndependentRows(Rows):
         return self.relations.inward(self.rows.take(indices, self.dtype))
 
     @property
+    def on_disk(self) -> bool:
+        """Whether the rows are."""
+        return self.rows.on_disk
+
+    def reading_order(self) -> np.ndarray:
+        """That of the rows."""
+        return self.rows.reading_order()
+
+    @property
     def dtype(self) -> torch.dtype:
         """The type of the rows."""
         return self.rows.dtype

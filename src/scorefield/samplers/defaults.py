@@ -14,7 +14,7 @@ __all__ = ["few_steps_sampling", "flow_sampling", "image_sampling", "sde_samplin
 FEW = 11  # steps and the last denoising: 12 evaluations
 
 _FACTOR = 1.5  # by which a step divides the level at most: no variance is 5 % off then
-_LONG = 0.385  # the logarithm of the factor of few steps: variances are 7 % off
+_LONG = 0.385  # the logarithm of the factor of few steps: variances are 8 % off at most
 _THIN = 0.03  # of the standard deviation of data: little is to be seen of thinner directions of images
 
 

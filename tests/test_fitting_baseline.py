@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
@@ -258,6 +259,19 @@ def test_above_the_trusted_level_the_baseline_answers_alone():
     assert not torch.allclose(part(x, above), whole(x, above))
     part.network = torch.nn.Identity()  # would fail if it were asked
     part(x, above)
+
+
+def test_a_baseline_computes_in_the_type_of_its_network():
+    whole, part = trusting()
+    x = torch.randn(5, 1, 4, 4, dtype=torch.float64)
+    for denoiser, dtype in ((whole, torch.float32), (copy.deepcopy(part).double(), torch.float64)):
+        kinds = list[torch.dtype]()
+        denoiser.baseline.register_forward_pre_hook(lambda _, given, kinds=kinds: kinds.append(given[0].dtype))
+        found = denoiser(x, torch.tensor(1.9, dtype=torch.float64))
+        assert kinds == [dtype] and found.dtype == torch.float64
+    torch.testing.assert_close(
+        part(x, torch.tensor(1.9)), copy.deepcopy(part).double()(x, torch.tensor(1.9)), atol=1e-5, rtol=1e-5
+    )
 
 
 def test_levels_of_each_state_are_told_apart():

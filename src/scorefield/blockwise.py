@@ -35,9 +35,9 @@ def block_rows(shape: Sequence[int], states: int = 1) -> int:
 
     Example:
         >>> block_rows((3,)), block_rows((1, 8, 8)), block_rows((3, 32, 32)), block_rows((3,), states=16)
-        (512, 16, 4, 128)
+        (512, 16, 10, 128)
     """
-    rows = 512 if len(shape) == 1 else max(4, min(16, 8192 // math.prod(shape)))
+    rows = 512 if len(shape) == 1 else max(4, min(16, 32_768 // math.prod(shape)))
     return max(4, min(rows, 2048 // states))
 
 

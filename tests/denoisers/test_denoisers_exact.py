@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -218,6 +219,23 @@ def test_samples_of_exact_distributions_are_addressable(mixture):
     for distribution in (mixture, Empirical(normal(7, 2)), field()):
         whole, part = distribution.sample(50, Samples(1, 0, 50)), distribution.sample(3, Samples(1, 20, 3))
         assert torch.equal(whole[20:23], part)
+
+
+def test_means_of_a_mixture_are_those_of_its_components_by_weight(mixture):
+    x = 2 * torch.randn((5, mixture.means.shape[1]), dtype=mixture.means.dtype)
+    level = torch.linspace(0.1, 3, 5, dtype=x.dtype)[:, None]
+    parts = [Gaussian(m, c) for m, c in zip(mixture.means, mixture.covariances)]
+    logs = [part.log_prob(x, level) + w.log() for part, w in zip(parts, mixture.weights)]
+    share = torch.stack(logs, 1).softmax(1)
+    torch.testing.assert_close(mixture(x, level), sum(share[:, k, None] * d(x, level) for k, d in enumerate(parts)))
+
+
+def test_eigenvectors_lie_side_by_side_however_a_mixture_was_made(mixture):
+    copied = copy.deepcopy(mixture).float()
+    copied.load_state_dict({k: v.float() for k, v in mixture.state_dict().items()}, assign=True)
+    for known in (mixture, copied):
+        found = known._columns(known.vectors.dtype)
+        assert found.data_ptr() == known.vectors.data_ptr() and found.is_contiguous()
 
 
 @pytest.mark.parametrize("known", [2, 4, 6])

@@ -129,6 +129,8 @@ class Mixture(Denoiser):
         buffers = {"means": means, "covariances": covariances, "weights": weights, "values": values, "vectors": vectors}
         for name, tensor in buffers.items():
             self.register_buffer(name, tensor)
+        _side_by_side(self)
+        self.register_load_state_dict_post_hook(_side_by_side)  # type: ignore[no-untyped-call]
 
     means: Tensor
     covariances: Tensor
@@ -140,15 +142,21 @@ class Mixture(Denoiser):
         """Coordinates along the eigenvectors and variances `(B, K, n)`, log-densities with weights `(B, K)`."""
         square = torch.as_tensor(level, dtype=x.dtype, device=x.device) ** 2
         variance = self.values + (square if square.ndim == 0 else square.reshape(-1, 1, 1))
-        y = x[:, None] - self.means
-        y = torch.einsum("bkn,knm->bkm", y, self.vectors.to(y.dtype))
+        y = (x @ self._columns(x.dtype)).reshape(len(x), *self.means.shape)
+        y = y - torch.einsum("kn,knm->km", self.means, self.vectors).to(y.dtype)
         log_p = -(y**2 / variance + torch.log(variance) + _LOG_TAU).sum(-1) / 2
         return y, variance, log_p + self.weights.log()
 
+    def _columns(self, dtype: torch.dtype) -> Tensor:
+        """The eigenvectors of all components as columns of one matrix, `(n, K n)`: one product serves all of them."""
+        return self.vectors.transpose(0, 1).flatten(1).to(dtype)
+
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         y, variance, joint = self._joint(x, level)
-        means = self.means + torch.einsum("bkm,knm->bkn", y * self.values / variance, self.vectors.to(y.dtype))
-        return (joint.softmax(-1)[..., None] * means).sum(1)
+        weights = joint.softmax(-1)
+        shrunk = weights[..., None] * (y * (self.values / variance))
+        wide = shrunk.dtype
+        return weights.to(wide) @ self.means.to(wide) + shrunk.flatten(1) @ self._columns(wide).mT
 
     def log_prob(self, x: Tensor, level: Tensor | float = 0.0) -> Tensor:
         """The log-density in nats of the data plus noise, `(B, n)` to `(B,)`."""
@@ -167,6 +175,11 @@ class Mixture(Denoiser):
         offsets = self.means - mean
         between = torch.einsum("k,kn,km->nm", self.weights, offsets, offsets)
         return Gaussian(mean, between + torch.einsum("k,knm->nm", self.weights, self.covariances))
+
+
+def _side_by_side(mixture: Mixture, *_: object) -> None:
+    """Keeps the eigenvectors of all components side by side in memory, also those of a file: products need no copy then."""
+    mixture.vectors = mixture.vectors.transpose(0, 1).contiguous().transpose(0, 1)
 
 
 class PrincipalMixture(Denoiser):

@@ -157,13 +157,17 @@ class WithNetwork(nn.Module):
 
     def answer(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:
         """The output of the network, which computes in its own type or in bfloat16, of shape `(B, *D)`."""
-        full = self.precision == "float32"
-        dtype = next((p.dtype for p in self.network.parameters()), x.dtype) if full else torch.float32
+        dtype = self._type(x)
         inputs = (x.to(dtype), c.to(dtype), *(() if context is None else (context.to(dtype),)))
-        if full:
+        if self.precision == "float32":
             return self.network(*inputs)  # type: ignore[no-any-return]
         with torch.autocast(x.device.type, torch.bfloat16):
             return self.network(*inputs).float()  # type: ignore[no-any-return]
+
+    def _type(self, x: Tensor) -> torch.dtype:
+        """The type of the network's inputs: that of its parameters, or float32, from which PyTorch goes to bfloat16."""
+        full = self.precision == "float32"
+        return next((p.dtype for p in self.network.parameters()), x.dtype) if full else torch.float32
 
     def full_precision(self: _Self) -> _Self:
         whole = super().full_precision()  # type: ignore[misc]
@@ -217,7 +221,11 @@ class _Network(WithNetwork, PreconditionedNetwork):
         return guess + (x - guess) / (1 + (level / self.crossing) ** 4)
 
     def guess(self, x: Tensor, level: Tensor) -> Tensor | None:
-        return None if self.baseline is None else self.baseline(x, level)
+        if self.baseline is None:
+            return None
+        dtype = self._type(x)  # that of the network, which takes its digits: float64 would cost twice as much
+        guess: Tensor = self.baseline(x.to(dtype), level.to(dtype))
+        return guess.to(x.dtype)
 
     def question(self, x: Tensor, level: Tensor, guess: Tensor | None = None) -> tuple[Tensor, Tensor]:
         scale = self.parametrization.scale

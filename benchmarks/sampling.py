@@ -69,7 +69,7 @@ def time_model(path: str, count: int, rounds: int) -> None:
     inside, before = list[float](), list[float]()
     maps = model.denoiser.preconditioned
     if maps is None:
-        raise SystemExit(f"{path} holds no preconditioned network, whose time could be told from the rest")
+        raise SystemExit(f"{path} holds no preconditioned network, whose time could be measured apart")
     _timed(maps.network, inside)
     if maps.baseline is not None:
         _timed(maps.baseline, before)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from scorefield import spec
-from scorefield.data import Schema, TextForm, check, read, write
+from scorefield.data import Schema, TextForm, check, in_place_of, read, write
 from scorefield.data.formats import Csv
 
 pandas = pytest.importorskip("pandas")
@@ -293,7 +293,8 @@ def test_what_is_written_has_the_form_of_what_was_read(tmp_path, encoding):
     pandas.testing.assert_frame_equal(read(tmp_path / "new.csv"), x[list(samples.columns)])
     write(tmp_path / "new.tsv", [samples], 9, schema)  # the name says what separates
     assert "4,0\t1000,5\t" in (tmp_path / "new.tsv").read_bytes().decode(encoding)
-    filled = x.assign(Note=2.5)  # a table with gaps is written as its own file was
+    gaps = torch.ones(9, 6) * torch.tensor([0, 0, 1, 0, 0, 0])  # a table with gaps is written as its own file was
+    filled = in_place_of(x, pandas.DataFrame(x.assign(Note=2.5).to_dict("list")), gaps.bool())
     write(tmp_path / "filled.csv", [filled], 9, Schema.of(TABLE))
     assert read(tmp_path / "filled.csv").equals(filled) and ";2,5;" in (tmp_path / "filled.csv").read_text(encoding)
 

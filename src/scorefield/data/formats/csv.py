@@ -102,7 +102,10 @@ def _formed(table: Any, path: Path, dialect: Dialect) -> Any:
     if encoding == "utf-8-sig":  # which reads text with the mark, and without
         with (gzip.open if path.suffix.lower() == ".gz" else open)(path, "rb") as file:
             encoding = encoding if file.read(3) == codecs.BOM_UTF8 else "utf-8"
-    attributes = TextForm(dialect.separator, dialect.decimal, encoding, ending_of(path.name)).attributes
+    try:
+        attributes = TextForm(dialect.separator, dialect.decimal, encoding, ending_of(path.name)).attributes
+    except DataError:  # text that is read, and is not written
+        return table
     if isinstance(table, Table):
         return replace(table, attrs=attributes)
     table.attrs.update(attributes)

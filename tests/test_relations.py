@@ -14,6 +14,7 @@ from scorefield import Training, checkpoint, fit
 from scorefield.data import ArrayRows
 from scorefield.data.variables import FREE, GIVEN
 from scorefield.fitting import Options, prepare
+from scorefield.samplers import Sampling
 from scorefield.units import Equation, Related, Relation, Relations, Standardize, find_relations
 
 D = torch.float64
@@ -360,3 +361,75 @@ def test_a_relation_with_gaps_is_named_and_not_kept():
     assert [c.value for c in said] == ["sum = a + b"] and "is not kept: a column misses values" in said[0].reason
     frame.loc[5, "sum"] += 1
     assert not [c for c in prepare(frame, Options()).choices if c.name == "relation"]
+
+
+def composition(alpha: Sequence[float] = (2, 3, 5), digits: int | None = 3) -> pd.DataFrame:
+    shares = rng().dirichlet(alpha, 600)
+    table = pd.DataFrame(shares if digits is None else shares.round(digits), columns=["p1", "p2", "p3"])
+    table["p3"] = 1 - table.p1 - table.p2 if digits is None else (1 - table.p1 - table.p2).round(digits)
+    return table
+
+
+def far_states(units: Related) -> Tensor:
+    return 3 * torch.randn(4000, *units.state_shape, dtype=D, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("digits", [None, 3])
+def test_parts_that_are_nowhere_negative_stay_so(digits):
+    """The column that follows is redrawn where it is negative, and the others are reflected: none piles up at 0."""
+    prepared = prepare(composition(digits=digits), Options())
+    units, names = prepared.whole_units, prepared.schema.columns
+    assert prepared.relations.describe() == ("p3 = 1 - p1 - p2",) and names == ("p1", "p2", "p3")
+    x = units.inverse(far_states(units))
+    outside = units.outside(x)
+    assert torch.equal(outside, x[:, 2] < -1e-12) and 0.1 < float(outside.double().mean()) < 0.9
+    assert bool((x[:, :2] >= 0).all()) and (digits == 3 or bool((x[:, :2] > 0).all()))  # 0.0003 is 0.000
+    assert float(prepared.schema.table[2].decode(np.array([-1e-17]))[0]) == 0
+    assert bool(prepared.schema.table[2].impossible(np.array([-0.1]))[0])
+    rows = torch.tensor([[0.2, 0.3, 0.5], [0.7, 0.5, -0.2]], dtype=D)
+    assert units.log_volume(rows).isfinite().tolist() == [True, False]
+
+
+def test_an_upper_bound_of_what_follows():
+    """Per cent up to 100 that crowd there, of which the sum is a half: the bounds that they would have by themselves."""
+    left = np.sqrt(rng().uniform(0, 40_000, 3000)).round(1).clip(0, 199.9)
+    right = np.minimum(200 - left, rng(1).uniform(0, 200, 3000)).round(1)
+    table = pd.DataFrame({"left": left, "right": right, "mean": (left + right) / 2})
+    relations = prepare(table, Options()).relations
+    assert relations.describe() == ("mean = (left + right) / 2",)
+    assert (relations.low[2], relations.high[2]) == (0, 100)
+    x = relations.outward(torch.tensor([[90.0, 100.0], [150.0, 70.0]], dtype=D))
+    assert relations.outside(x).tolist() == [False, True]
+
+
+def test_a_total_may_lie_above_the_data_and_needs_no_check():
+    parts = rng().integers(0, 80, (300, 2))
+    prepared = prepare(pd.DataFrame({"a": parts[:, 0], "b": parts[:, 1], "total": parts.sum(1)}), Options())
+    assert prepared.relations.low[2] == 0 and prepared.relations.high[2] is None
+    assert prepared.whole_units.outside is None
+    assert prepared.schema.table[2].decode(np.array([170.0]))[0] == 170
+
+
+@pytest.mark.parametrize(("alpha", "words"), [((5, 3, 2), "p1 = 1 - p2 - p3"), ((1, 1, 1), "p3 = 1 - p1 - p2")])
+def test_the_part_that_is_farthest_from_0_follows(alpha, words):
+    assert prepare(composition(alpha), Options()).relations.describe() == (words,)
+
+
+def test_known_values_that_lead_beyond_a_bound():
+    """In a condition they are refused; in a table with gaps they are a mistake, and the rest is filled."""
+    model = fit(composition(), training=Training(steps=5))
+    with pytest.raises(ValueError, match=r"contradict p3 = 1 - p1 - p2, p3 being 0 or more, which holds"):
+        model.condition(p1=0.6, p2=0.5)
+    both = torch.tensor([[0.7, 0.0, 0.5], [0.7, 0.0, 0.2]], dtype=D), torch.tensor([[True, False, True]] * 2)
+    assert model.standardize.contradiction(*both) == "p3 = 1 - p1 - p2, p2 being 0 or more"
+    assert model.standardize.contradicting(*both).tolist() == [[True, False, True], [False] * 3]
+    with pytest.raises(ValueError, match=r"column 'p3' takes numbers of 0 or more with 3 decimals, got -0.1"):
+        model.condition(p3=-0.1)
+    lost = np.nan
+    gaps = pd.DataFrame({"p1": [0.6, 1.2, 0.2, 0.7], "p2": [0.5, lost, lost, lost], "p3": [lost, lost, lost, 0.5]})
+    with pytest.warns(UserWarning, match=r"^known values contradict p3 = 1 - p1 - p2, p3 being 0 or more in 3"):
+        filled = model.impute(gaps, sampler=Sampling(steps=8))
+    assert filled.p1.tolist() == [0.6, 1.2, 0.2, 0.7] and filled.p2[0] == filled.p3[3] == 0.5
+    assert bool((filled >= 0).all().all()) and float(filled.sum(axis=1)[2]) == pytest.approx(1)
+    drawn = model.sample(500)
+    assert bool((drawn >= 0).all().all()) and float((drawn.sum(axis=1) - 1).abs().max()) < 1e-12

@@ -311,7 +311,8 @@ class ConditionableModel(GenerativeModel, abc.ABC):
         rows = gaps.any(1).nonzero()[:, 0]
         tables = [data.clone() for _ in range(draws)]
         if len(rows):
-            part = self._with_rows(data[rows], ~(gaps | impossible)[rows], complete=True)
+            known = self._together(data, ~(gaps | impossible))
+            part = self._with_rows(data[rows], known[rows], complete=True)
             seeds = [seed + 1_000_003 * k for k in range(draws)]
             with shown():
                 drawn = mapped(lambda seed: torch.cat(list(part.batches(len(rows), seed, sampler))).double(), seeds)
@@ -329,6 +330,16 @@ class ConditionableModel(GenerativeModel, abc.ABC):
         if said:
             what = f"values that their column cannot take: {', '.join(said)}"
             warn_outside(f"{what}; they stay, and gaps in these rows are filled without them")
+
+    def _together(self, x: Tensor, known: Tensor) -> Tensor:
+        """The known values without those that leave no room for a column that follows from them, with a warning."""
+        wrong = self.standardize.contradicting(x, known)
+        if bool(wrong.any()):
+            count = int(wrong.any(1).sum())
+            rows = f"{count} row{'s' * (count > 1)}"
+            what = f"known values contradict {self.standardize.contradiction(x, wrong)} in {rows}"
+            warn_outside(f"{what}; they stay, and gaps in these rows are filled without them")
+        return known & ~wrong
 
     def _with_context(
         self,

@@ -301,3 +301,14 @@ def test_signs_are_kept_by_reflection():
     assert column(x - 0.5).sign == 0 and column(x[:20]).sign == 0
     assert made.widened(np.array([1.0])).sign == 1 and made.widened(np.array([-1.0])).sign == 0
     assert made.unreflected().sign == made.unclipped().sign == 0
+
+
+def test_what_is_positive_by_declaration_is_not_rounded_to_0():
+    values = rng().lognormal(-3, 1, N).round(2).clip(0.01)
+    assert Number.of(pandas.Series(values), "x", "float64", transform="log").decode(
+        np.array([0.001, 0.2])
+    ).tolist() == [
+        0.01,
+        0.2,
+    ]
+    assert Number.of(pandas.Series(values), "x", "float64").decode(np.array([0.001]))[0] == 0

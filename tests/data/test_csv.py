@@ -1,10 +1,13 @@
 """Tables as text: rows and columns are those of the text, and no column is lost or shifted in silence."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
-from scorefield.data import Schema, check, read, write
+from scorefield import spec
+from scorefield.data import Schema, TextForm, check, in_place_of, read, write
 from scorefield.data.formats import Csv
 
 pandas = pytest.importorskip("pandas")
@@ -268,3 +271,73 @@ def test_text_before_the_table(tmp_path, lines):
         found = read(path)
     assert list(found.columns) == ["Year", "Period", "Value"] and found.shape == (12, 3)
     assert list(found["Value"]) == [i / 8 for i in range(12)]
+
+
+GERMAN = "Preis;Anteil;Note;Umsatz;Art;Nr\n" + "".join(
+    f"{i + 1},17 €;{i},3 %;4,{i};1.{i}00,5;s\u00fc\u00df;{i * 1000}\n" for i in range(9)
+)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+@pytest.mark.filterwarnings("ignore:.* was read as cp1252")
+def test_what_is_written_has_the_form_of_what_was_read(tmp_path, encoding):
+    """Separator, decimal mark and encoding, also in several batches: one convention in a row, which reads back."""
+    x = csv(tmp_path, GERMAN.encode(encoding))
+    schema = Schema.of(x)
+    samples = schema.pack(schema.unpack(x)).assign(Art=x["Art"])
+    write(tmp_path / "new.csv", [samples[:4], samples[4:]], 9, schema)
+    raw = (tmp_path / "new.csv").read_bytes()
+    lines = raw.decode(encoding).splitlines()
+    assert lines[0].split(";") == list(samples.columns) and raw.startswith("P".encode(encoding))
+    assert lines[1].startswith("1,17 €;0,3 %;4,0;1000,5;") and len(lines) == 10
+    pandas.testing.assert_frame_equal(read(tmp_path / "new.csv"), x[list(samples.columns)])
+    write(tmp_path / "new.tsv", [samples], 9, schema)  # the name says what separates
+    assert "4,0\t1000,5\t" in (tmp_path / "new.tsv").read_bytes().decode(encoding)
+    gaps = torch.ones(9, 6) * torch.tensor([0, 0, 1, 0, 0, 0])  # a table with gaps is written as its own file was
+    filled = in_place_of(x, pandas.DataFrame(x.assign(Note=2.5).to_dict("list")), gaps.bool())
+    write(tmp_path / "filled.csv", [filled], 9, Schema.of(TABLE))
+    assert read(tmp_path / "filled.csv").equals(filled) and ";2,5;" in (tmp_path / "filled.csv").read_text(encoding)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a\tb\n1.5\t2\n2.5\t3\n", "1.5\t2"),
+        ("a|b\n1.5|2\n2.5|3\n", "1.5|2"),
+        ("a b\n1.5 2\nNA 3\n2.5 3\n", "1.5 2"),
+        ('a,b\n1.5,"1,234"\n2.5,"2,345,678"\n', "1.5,1234"),
+        ("a;b\n1,5;2\n;3\n1,5e-7;3\n", "1,5;2"),
+    ],
+)
+def test_separators_come_back(tmp_path, text, line):
+    x = csv(tmp_path, text)
+    write(tmp_path / "new.csv", [x], len(x), Schema.of(x))
+    assert (tmp_path / "new.csv").read_text().splitlines()[1] == line
+    pandas.testing.assert_frame_equal(read(tmp_path / "new.csv"), x)
+
+
+def test_the_form_of_a_table_read_by_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr("scorefield.data.formats.tables.BLOCK", 8 * 2 * 3)
+    x = csv(tmp_path, "a;b\n1,5;2\n2,5;3\n", cache=tmp_path / "cache", limit=1)
+    schema = Schema.of(x)
+    write(tmp_path / "new.csv", [schema.pack(schema.unpack(x))], 2, schema)
+    assert (tmp_path / "new.csv").read_text() == "a;b\n1,5;2\n2,5;3\n"
+
+
+def test_tables_whose_form_is_not_known_are_written_as_before(tmp_path):
+    """Also letters that an encoding lacks, and attributes that are not ours."""
+    write(tmp_path / "plain.csv", [TABLE], 7, Schema.of(TABLE))
+    assert (tmp_path / "plain.csv").read_text().startswith("a,b,c\n0.0,0,True\n")
+    assert TextForm.of(TABLE) is None
+    for attributes in ({"separator": "x"}, {"other": 1}, [], {"encoding": "rot13"}):
+        strange = TABLE.copy()
+        strange.attrs["scorefield.text_form"] = attributes
+        assert TextForm.of(strange) is None
+    greek = pandas.DataFrame({"\u03b1": ["\u03b2", "x"], "y": [1, 2]})
+    greek.attrs.update(TextForm(encoding="cp1252").attributes)
+    write(tmp_path / "greek.csv", [greek], 2, Schema.of(TABLE))
+    assert read(tmp_path / "greek.csv").equals(greek)
+    schema = Schema.of(csv(tmp_path, "a;b\n1,5;2\n2,5;3\n"))
+    assert spec.build(json.loads(json.dumps(spec.describe(schema)))) == schema and schema.text_form == TextForm(
+        ";", ","
+    )

@@ -99,7 +99,7 @@ def logprob(
         places = f"{draws} point{'s' * (draws > 1)} in each cell"
         say(f"bits per dimension, by uniform dequantization at {places}: {_mean(bits.value)}")
     if output is not None and first():
-        _write(output, columns)
+        _write(output, columns, x)
         print(output)
 
 
@@ -139,9 +139,12 @@ def _writable(output: Path | None) -> None:
     check_writable(output)
 
 
-def _write(output: Path, columns: dict[str, Tensor]) -> None:
-    from ..data import Schema, write
+def _write(output: Path, columns: dict[str, Tensor], x: Any) -> None:
+    """Writes columns, as text in the form of the data."""
+    from ..data import Schema, TextForm, write
     from ..data.optional import need
 
     frame = need("pandas", "writing tables").DataFrame({name: values.numpy() for name, values in columns.items()})
+    form = TextForm.of(x)
+    frame.attrs.update({} if form is None else form.attributes)
     write(output, [frame], len(frame), Schema.of(frame))

@@ -71,7 +71,8 @@ class Rules:
 
     def keys(self, x: Tensor) -> list[set[Keys]]:
         """For each of some states, what no other may have."""
-        table, found = self.form(x), [set[Keys]() for _ in range(len(x))]
+        found = [set[Keys]() for _ in range(len(x))]
+        table = self.form(x) if any(c.unique for c in self.constraints) else None
         for k, constraint in enumerate(self.constraints):
             for keys, values in zip(found, constraint.keys(table, self.names) if constraint.unique else ()):
                 if values is not None:

@@ -25,6 +25,7 @@ from .repeats import Repeats, repeats_of
 from .rows import ArrayRows, FileRows, Rows
 from .schema import Schema
 from .summary import Summary, summarize
+from .text_form import TextForm
 
 __all__ = [
     "FORMATS",
@@ -43,6 +44,7 @@ __all__ = [
     "Schema",
     "Selection",
     "Summary",
+    "TextForm",
     "beyond",
     "cells",
     "check",

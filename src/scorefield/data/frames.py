@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,11 +30,13 @@ class Table:
         values: The numbers, `(N, F)`; of a large file a memory map.
         columns: The names of the columns.
         dtypes: The types they have in the file.
+        attrs: Further attributes, as tables of pandas have them.
     """
 
     values: np.ndarray
     columns: tuple[Name, ...]
     dtypes: tuple[str, ...]
+    attrs: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, x: DataFrame | Series[Any] | Table) -> Table:

@@ -20,6 +20,7 @@ from .layout import Layout, Structure
 from .readings import Readings, has_readings
 from .rows import ArrayRows, FileRows, Rows
 from .structure import Channels, choose
+from .text_form import TextForm
 
 __all__ = ["Schema"]
 
@@ -53,6 +54,7 @@ class Schema:
         left_out: The columns of a table that are not modelled: their names, and why.
         constraints: What every row satisfies, as text (`scorefield.constraints`).
         readings: How rows of different length are arranged; None where all rows have one shape.
+        text_form: How the text was written that a table was read from; None where that is not known.
 
     Example:
         >>> images = np.arange(256, dtype=np.uint8).reshape(4, 8, 8)
@@ -84,6 +86,7 @@ class Schema:
     left_out: tuple[tuple[Name, str], ...] = ()
     constraints: tuple[str, ...] = ()
     readings: Readings | None = None
+    text_form: TextForm | None = None
 
     @classmethod
     def of(
@@ -113,7 +116,7 @@ class Schema:
         x = foreign.native(x)
         if has_readings(x, data):
             found = Readings.of(x, data or Data())
-            facts = dict[str, Any](columns=found.order or None, readings=found)
+            facts = dict[str, Any](columns=found.order or None, readings=found, text_form=TextForm.of(x))
             return cls("readings", (3 * found.longest,), "float64", "vector", reason=found.reason, **facts)
         kind, facts = _kind_of(x), dict[str, Any]()
         values: np.ndarray | Tensor
@@ -139,6 +142,7 @@ class Schema:
         if kind == "dataarray":
             facts |= dataarrays.describe(x)
         facts |= {} if data is None else {"constraints": tuple(data.constraints)}
+        facts |= {"text_form": TextForm.of(x)}
         return cls(kind, shape, dtype, layout.structure, layout.channel_axis, reason, **facts)
 
     @property

@@ -13,7 +13,7 @@ from ..data import Rows, Schema
 from ..data.columns import Category, Column, Number
 from ..data.dtypes import Bound
 from ..data.layout import Layout
-from ..units import Equation, Relations, find_relations, relations_with_gaps
+from ..units import Equation, Relations, find_form, find_relations, relations_with_gaps
 from .splitting import Split
 
 __all__ = [
@@ -25,6 +25,10 @@ __all__ = [
     "relations_of_known_values",
     "unclipped",
 ]
+
+
+_ROWS = 8000  # in whose values bounds are sought
+_FEWEST = 30  # values, from which on their sign means something
 
 
 class IndependentRows(Rows):
@@ -76,9 +80,31 @@ def relations_of(rows: Rows, schema: Schema) -> Relations:
     found = find_relations(rows, names, candidates, bounds, declared(schema))
     if not table:
         return found
-    clipped = [column.sides if i in found.kept else column.bounds for i, column in enumerate(table)]
-    low, high = zip(*clipped)  # columns that sums are computed from are clipped before
-    return replace(found, low=low, high=high)
+    places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _ROWS)).astype(np.int64))
+    x = rows.take(places, torch.float64).cpu().numpy() if found.items else np.zeros((0, len(table)))
+    targets = {item.target for item in found.items}
+    ends = [_shown_bounds(column, x[:, i]) if i in targets else column.sides for i, column in enumerate(table)]
+    low, high = zip(*ends)  # columns that others are computed from are clipped, or reflected, before
+    reflected = tuple(i for i in found.kept if table[i].sides != table[i].limits)
+    return replace(found, low=low, high=high, reflected=reflected)
+
+
+def _shown_bounds(column: Column, values: np.ndarray) -> tuple[float | None, float | None]:
+    """The bounds of a column that follows from others: those that were declared, or that its values show as of any column.
+
+    Not the range of integers: a total may lie above all that occurred.
+    """
+    values = values[np.isfinite(values)]
+    few = len(values) < _FEWEST or values.min() == values.max()
+    if column.bounds != (None, None) or column.kind != "number" or column.range is None or few:
+        return column.bounds
+    (least, most), (low, high), form = column.range, column.sides, find_form(values)
+    lows = (form.lower, None if low is None or low < 0 else 0.0)
+    highs = (form.upper, None if high is None or high > 0 else 0.0)
+    return (
+        max((end for end in lows if end is not None and end <= least), default=None),
+        min((end for end in highs if end is not None and end >= most), default=None),
+    )
 
 
 def relations_of_known_values(rows: Rows, schema: Schema) -> tuple[str, ...]:
@@ -90,13 +116,14 @@ def relations_of_known_values(rows: Rows, schema: Schema) -> tuple[str, ...]:
 
 
 def unclipped(schema: Schema, relations: Relations) -> Schema:
-    """The schema without clipping where columns follow from others: a total may lie above all that occurred."""
+    """The schema without clipping to the data where columns follow from others: a total may lie above all that occurred."""
     targets = {item.target for item in relations.items}
     if not targets or schema.structure != "vector":
         return schema
     sources = {i for item in relations.items for i in item.columns}
+    ends = list(zip(relations.low, relations.high))
     table = tuple(
-        column.unclipped() if i in targets else column.unreflected() if i in sources else column
+        column.unclipped().between(*ends[i]) if i in targets else column.unreflected() if i in sources else column
         for i, column in enumerate(schema.table)
     )
 

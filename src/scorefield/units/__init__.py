@@ -7,9 +7,11 @@ from .column_map import ColumnMap
 from .columns import ColumnUnits
 from .elimination import Equation
 from .finding_relations import find_relations, relations_with_gaps
+from .forms import find_form
 from .partly_equal import PartlyEqual
 from .readings import ReadingUnits
-from .relations import Related, Relation, Relations
+from .related import Related
+from .relations import Relation, Relations
 from .standardize import Standardize
 from .wishes import Wish, Wishes
 
@@ -29,6 +31,7 @@ __all__ = [
     "Wish",
     "Wishes",
     "choose_units",
+    "find_form",
     "find_relations",
     "relations_with_gaps",
 ]

@@ -56,6 +56,15 @@ class Units(nn.Module, abc.ABC):
         """
         return None
 
+    def contradicting(self, x: Tensor, known: Tensor) -> Tensor:
+        """Which known values of rows cannot be together, whatever the others are, `(M, *shape)`: as if each were a mistake.
+
+        Arguments:
+            x: Rows of data, `(M, *shape)`.
+            known: Which values are known, true or false, `(M, *shape)`.
+        """
+        return torch.zeros_like(known)
+
     outside: Callable[[Tensor], Tensor] | None = None
     """Says which data `(B, *D)`, though drawn, are impossible, `(B,)`; None where all that is drawn is possible."""
 

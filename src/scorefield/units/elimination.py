@@ -221,7 +221,8 @@ def solved(equations: Equations, sign: np.ndarray, bounded: np.ndarray) -> Equat
     Arguments:
         equations: The equations.
         sign: For each column 1 where it is never negative, -1 where it is never positive, and 0 otherwise.
-        bounded: For each column whether 0 bounds it: as a dependent column it should keep its sign whatever others are.
+        bounded: For each column how near it is to 0, where 0 bounds it: as a dependent column it should keep its sign
+            whatever others are; 0 where it does not.
     """
     best, cost, tried = equations, _cost(equations, sign, bounded), 0
     better = True
@@ -243,6 +244,7 @@ def _cost(equations: Equations, sign: np.ndarray, bounded: np.ndarray) -> float:
     """How unfit equations are to compute their targets: signs that may be wrong, then fractions, then large coefficients.
 
     The sign of a column that follows from one other is never wrong: its values are those of the other on another scale.
+    Of several columns whose sign may be wrong, as of shares, the one that is farthest from 0 is the best.
     """
     size, k = len(sign), np.arange(len(equations.targets))
     weights = -equations.matrix[:, :size]
@@ -251,8 +253,11 @@ def _cost(equations: Equations, sign: np.ndarray, bounded: np.ndarray) -> float:
     used = np.concatenate([weights, equations.matrix[:, size:]], 1) != 0
     its = sign[equations.targets]
     several = (weights != 0).sum(1) > 1
-    unsafe = several & bounded[equations.targets] & ((terms != its[:, None]) & used).any(1)
+    near = bounded[equations.targets]
+    unsafe = several & (near > 0) & ((terms != its[:, None]) & used).any(1)
     fractions = (np.abs(weights - np.round(weights)) > _ZERO).any(1)
     large = np.where(fractions, 0.0, np.minimum(np.abs(weights).max(1, initial=0.0), 100.0))
     negative, late = (weights < 0).any(1), equations.targets / size
-    return float((1e6 * unsafe + 1e3 * fractions + large + negative + 0.01 * used.sum(1) - 0.001 * late).sum())
+    return float(
+        (unsafe * (1e6 + 0.1 * near) + 1e3 * fractions + large + negative + 0.01 * used.sum(1) - 0.001 * late).sum()
+    )

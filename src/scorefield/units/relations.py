@@ -1,7 +1,8 @@
-"""Exact linear relations between columns or channels, and units of data that have some."""
+"""Exact linear relations between columns or channels, as plain values."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,9 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from .base import Units
-
-__all__ = ["Related", "Relation", "Relations"]
+__all__ = ["Relation", "Relations", "one_hot_code"]
 
 _NEAR = 1e-6  # of the terms of a relation: how far data may be off and still count as data that have it
 _ROUNDING = 64  # roundings that a sum may have gathered
@@ -126,6 +125,7 @@ class Relations:
         low: What each column cannot lie below, None where that is not known; empty for all.
         high: The same from above.
         names: The names of the columns, for messages; empty for their numbers.
+        reflected: The independent columns that are reflected at their bounds; the others are clipped to them.
 
     Raises:
         ValueError: If a column is given twice, or from a column that is given itself, or groups overlap.
@@ -145,9 +145,10 @@ class Relations:
     low: tuple[float | None, ...] = ()
     high: tuple[float | None, ...] = ()
     names: tuple[str, ...] = ()
+    reflected: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("items", "whole", "low", "high", "names"):
+        for name in ("items", "whole", "low", "high", "names", "reflected"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "groups", tuple(map(tuple, self.groups)))
         for name in ("low", "high"):
@@ -188,6 +189,10 @@ class Relations:
         """The one-hot group of a column, if it is in one."""
         return next((group for group in self.groups if column in group), None)
 
+    def name_of(self, column: int) -> str:
+        """The name of a column, or its number in words."""
+        return _name(column, self.names or None)
+
     def describe(self) -> tuple[str, ...]:
         """Every relation in words: "red = green = blue", "total = a + b + c"."""
         names = self.names or None
@@ -203,7 +208,9 @@ class Relations:
 
     def inward(self, x: Tensor) -> Tensor:
         """The inner columns of data, `(B, C, …)` to `(B, len(kept), …)`; a group of unknown values is NaN."""
-        columns = [x[:, c] if (group := self.group_of(c)) is None else _code(x[:, list(group)]) for c in self.kept]
+        columns = [
+            x[:, c] if (group := self.group_of(c)) is None else one_hot_code(x[:, list(group)]) for c in self.kept
+        ]
         return torch.stack(columns, 1)
 
     def outward(self, inner: Tensor) -> Tensor:
@@ -225,6 +232,9 @@ class Relations:
         if column not in self.sources:
             return values
         low, high = self.low[column], self.high[column]
+        if column in self.reflected:
+            values = values if low is None else low + (values - low).abs()
+            values = values if high is None else high - (high - values).abs()
         if column not in self.whole:
             return values if low is None and high is None else values.clamp(low, high)
         rounded = values.detach().round()
@@ -269,6 +279,48 @@ class Relations:
                 known[:, column] |= rows
         return x, known
 
+    def beyond(self, x: Tensor, known: Tensor) -> Iterator[tuple[Relation, str, Tensor]]:
+        """Where known values `(B, C)` leave a column no room within its bounds, `(B,)`: with the relation, and in words.
+
+        The column is one that follows from others, or the one term of a known sum that is not known.
+        """
+        terms, flags = self.derived(x, known)
+        for item in self.items:
+            error = _ROUNDING * torch.finfo(x.dtype).eps * item.size(torch.where(known, x, 0.0))
+            places = [(c, terms[:, c], terms[:, c], flags[:, c] & ~known[:, c]) for c in item.columns]
+            for column, least, most, asked in [(item.target, *self._reach(item, x, known), None), *places]:
+                low, high = self.low[column], self.high[column]
+                if low is None and high is None:
+                    continue
+                rows = (most < _or(low, -math.inf) - error) | (least > _or(high, math.inf) + error)
+                words = f"{item.describe(self.names or None)}, {self.name_of(column)} being {_ends(low, high)}"
+                yield item, words, rows if asked is None else rows & asked
+
+    def _reach(self, item: Relation, x: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """The least and the largest value of a dependent column, given known values of those that it follows from."""
+        found = []
+        for side in (-1, 1):
+            filled = x.double().clone()
+            for column, coefficient in zip(item.columns, item.coefficients):
+                above = side * coefficient > 0
+                end = (self.high if above else self.low)[column]
+                end = math.inf * (1 if above else -1) if end is None else end
+                filled[:, column] = torch.where(known[:, column], filled[:, column], end)
+            found.append(item.value(filled))
+        return found[0], found[1]
+
+    @property
+    def may_be_outside(self) -> bool:
+        """Whether a dependent column can leave its bounds: a sum of positive columns cannot become negative."""
+        x = torch.zeros((1, self.size), dtype=torch.float64)
+        for item in self.items:
+            low, high = self.low[item.target], self.high[item.target]
+            if low is not None or high is not None:
+                least, most = (float(end) for end in self._reach(item, x, x.bool()))
+                if least < _or(low, -math.inf) or most > _or(high, math.inf):
+                    return True
+        return False
+
     def outside(self, x: Tensor) -> Tensor:
         """Which data have a dependent column beyond its bounds, `(B, C, …)` to `(B,)`: 1 - a - b may be negative."""
         found = torch.zeros(len(x), dtype=torch.bool, device=x.device)
@@ -280,155 +332,19 @@ class Relations:
         return found
 
 
-def _code(values: Tensor) -> Tensor:
+def _or(bound: float | None, otherwise: float) -> float:
+    return otherwise if bound is None else bound
+
+
+def _ends(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return f"{high:g} or less" if low is None else f"{low:g} or more"
+    return f"{low:g} to {high:g}"
+
+
+def one_hot_code(values: Tensor) -> Tensor:
     """The code of one-hot values `(B, K, …)`, `(B, …)`; NaN where it does not follow from those that are known."""
     ones, unknown = values == 1, values.isnan()
     only = (unknown.sum(1) == 1) & ((values == 0) | unknown).all(1)  # all others are 0
     code = torch.where(ones.any(1), ones.int().argmax(1), unknown.int().argmax(1)).to(values.dtype)
     return torch.where((ones.sum(1) == 1) | only, code, torch.nan)
-
-
-class Related(Units):
-    """Units of data with exact linear relations: they are kept by construction, whatever is drawn.
-
-    Inner units work on the independent columns alone. The log-volume is that of theirs: log-densities are densities
-    of the independent columns, and -∞ for data that violate a relation.
-
-    Arguments:
-        inner: The units of the inner columns `relations.kept`; `relations.levels` says which of them are categories.
-        relations: The relations.
-
-    Raises:
-        ValueError: If the inner units are not those of as many columns as are independent.
-
-    Example:
-        >>> from scorefield.units import Standardize
-        >>> units = Related(Standardize((2,)), Relations(3, (Relation(2, (0, 1), (1, 1)),)))
-        >>> units.shape, units.state_shape
-        ((3,), (2,))
-        >>> units.inverse(units(torch.tensor([[1.0, 2.0, 3.0]])))
-        tensor([[1., 2., 3.]])
-        >>> units.log_volume(torch.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, 4.0]]))
-        tensor([-0., -inf], dtype=torch.float64)
-    """
-
-    def __init__(self, inner: Units, relations: Relations) -> None:
-        if not inner.shape or inner.shape[0] != len(relations.kept):
-            what = f"{len(relations.kept)} of {relations.size} columns are independent"
-            raise ValueError(f"{what}, got units for data of shape {inner.shape}: give units for relations.kept")
-        if relations.groups and len(inner.shape) > 1:
-            raise ValueError("one-hot groups are of tables, got units of a grid: leave groups out of its relations")
-        super().__init__((relations.size, *inner.shape[1:]))
-        self.inner, self.relations = inner, relations
-        self.has_cells, self.variables = inner.has_cells, inner.variables
-        ends = zip(relations.low, relations.high)
-        bounded = [low is not None or high is not None for low, high in ends]
-        if any(bounded[item.target] for item in relations.items):
-            self.outside = relations.outside
-
-    @property
-    def state_shape(self) -> tuple[int, ...]:
-        return self.inner.state_shape
-
-    @property
-    def smooth(self) -> Tensor:
-        """Of each column, whether it is smooth in the inner units, or follows from columns that are."""
-        found = torch.zeros(self.relations.size, dtype=torch.bool)
-        for place, c in enumerate(self.relations.kept):
-            found[c] = self.relations.group_of(c) is None and bool(self.inner.smooth[place])
-        for item in self.relations.items:
-            found[item.target] = bool(item.columns) and bool(found[list(item.columns)].all())
-        return found
-
-    def derived(self, x: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        """With the one term of a known sum that is not known."""
-        return self.relations.derived(x, known)
-
-    def contradiction(self, x: Tensor, known: Tensor) -> str | None:
-        """The first relation that known values do not have."""
-        return self.relations.contradicted(torch.where(known.bool(), x, torch.nan))
-
-    def state_errors(self, x: Tensor, errors: Tensor) -> Tensor:
-        """Those of the independent columns."""
-        return self.inner.state_errors(self.relations.inward(x), self.relations.inward(errors))
-
-    def forward(self, x: Tensor, place: Tensor | None = None) -> Tensor:
-        """Maps data to the states of the independent columns."""
-        y: Tensor = self.inner(self.relations.inward(x), self._places(place))
-        return y
-
-    def inverse(self, x: Tensor) -> Tensor:
-        """Maps states to data that have the relations exactly."""
-        return self.relations.outward(self.inner.inverse(x))
-
-    def with_known(self, drawn: Tensor, x: Tensor, known: Tensor) -> Tensor:
-        """Data that were drawn, with known values, and what equals them in the inner units; relations hold again."""
-        derived, flags = self.derived(x, known)
-        unknown = torch.where(flags, derived, torch.nan)
-        inward, inner = self.relations.inward, self._inward_flags(flags, unknown)
-        found = self.relations.outward(self.inner.with_known(inward(drawn), inward(unknown), inner))
-        return torch.where(known, x, found)
-
-    def log_volume(self, x: Tensor, place: Tensor | None = None, counted: Tensor | None = None) -> Tensor:
-        """The log-volume of the inner units, of shape `(B,)`; -∞ where a relation does not hold."""
-        volume = self.inner.log_volume(self.relations.inward(x), self._places(place), self._places(counted))
-        return volume.masked_fill(self.relations.violated(x), -torch.inf)
-
-    def _places(self, place: Tensor | None) -> Tensor | None:
-        return None if place is None else place[:, list(self.relations.kept)]
-
-    def status(self, known: Tensor, x: Tensor, complete: bool = False) -> Tensor:
-        """What each variable of the inner units is, given some columns.
-
-        Raises:
-            ValueError: If a given column is a sum of columns that are not all given, or a group's given columns do not
-                say which one is 1.
-        """
-        return self.inner.status(*self._known_inward(known, x), complete)
-
-    def variables_of(self, columns: Tensor) -> Tensor:
-        """Those of the columns that are not sums of others; a category is of all columns of its group."""
-        inner = [bool(columns[list(self.relations.group_of(c) or (c,))].all()) for c in self.relations.kept]
-        return self.inner.variables_of(columns.new_tensor(inner, dtype=torch.bool))
-
-    def targets(self, wanted: Tensor, known: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What has a part in a log-density: that of the inner columns."""
-        union, inward = self._known_inward(wanted | known, x)
-        given = self._known_inward(known, x)[0]
-        found, values = self.inner.targets(union & ~given, given, inward)
-        counted = torch.zeros_like(known)
-        counted[:, list(self.relations.kept)] = values
-        return found, counted
-
-    def _known_inward(self, known: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Which inner columns are known, and their values; an error if what is known does not say it."""
-        for item in self.relations.items:
-            sources = known[:, list(item.columns)].all(1)
-            loose = (known[:, item.target] & ~sources).reshape(-1)
-            if bool(loose.any()):
-                names = self.relations.names or None
-                what = f"{_name(item.target, names)} is given, and it follows from others ({item.describe(names)})"
-                raise ValueError(f"{what}: give {self._listed(item.columns)} in its place")
-        unknown = torch.where(known, x, torch.nan)
-        inward = self.relations.inward(unknown if self.relations.groups else x)
-        return self._inward_flags(known, unknown), inward
-
-    def _inward_flags(self, known: Tensor, x: Tensor) -> Tensor:
-        """Which inner columns are known, of data with NaN where a value is not."""
-        columns = []
-        for c in self.relations.kept:
-            group = self.relations.group_of(c)
-            columns.append(known[:, c] if group is None else self._group_known(group, known, x))
-        return torch.stack(columns, 1)
-
-    def _group_known(self, group: tuple[int, ...], known: Tensor, x: Tensor) -> Tensor:
-        """Whether the category of a one-hot group follows from the given columns."""
-        given, values = known[:, list(group)], x[:, list(group)]
-        found = ~_code(values).isnan()
-        if bool((given.any(1) & ~found).any()):
-            what = f"the given ones of {self._listed(group)} do not say which of them is 1"
-            raise ValueError(f"{what}: give the one that is 1, or none of them")
-        return found
-
-    def _listed(self, columns: Sequence[int]) -> str:
-        return ", ".join(_name(c, self.relations.names or None) for c in columns)

@@ -152,6 +152,9 @@ class Affixed(Column):
     def unclipped(self) -> Column:
         return replace(self, inner=self.numbers.unclipped())
 
+    def between(self, low: float | None, high: float | None) -> Column:
+        return replace(self, inner=self.numbers.between(low, high))
+
     def widened(self, numbers: np.ndarray) -> Column:
         inner = self.numbers.widened(numbers)
         return replace(self, inner=inner, missing=inner.missing)

@@ -101,6 +101,10 @@ class Column(abc.ABC):
         """The same without the clipping of samples to the range of the data, for a column that follows from others."""
         return self
 
+    def between(self, low: float | None, high: float | None) -> Column:
+        """The same, whose samples are clipped to bounds that the data show, None for no bound."""
+        return self
+
     @abc.abstractmethod
     def encode(self, values: Series[Any]) -> np.ndarray:
         """The numbers of a column, `(N,)` in float64: codes from 0 for categories, NaN where a value is missing.

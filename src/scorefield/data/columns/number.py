@@ -40,7 +40,8 @@ class Number(Column):
         step: The spacing of the lattice on which all values lie; 0 where there is none.
         origin: A value of this lattice.
         values: All values there are, in ascending order, where these are few and each occurs often; else empty.
-        low: What samples are clipped to from below: the smallest value, for integers that are nowhere negative.
+        low: What samples are clipped to from below: the smallest value, for integers that are nowhere negative; a bound that
+            the data show, for a column that follows from others.
         high: The same from above.
         sign: 1 if no number is negative, -1 if none is positive: the few samples that are, are reflected at 0.
         range: The smallest and the largest value of the data; None where that is not known.
@@ -109,6 +110,9 @@ class Number(Column):
 
     def unclipped(self) -> Number:
         return replace(self, low=None, high=None, values=(), sign=0)
+
+    def between(self, low: float | None, high: float | None) -> Number:
+        return replace(self, low=low, high=high)
 
     @property
     def whole(self) -> bool:
@@ -201,12 +205,25 @@ class Number(Column):
         x = np.where(self.sign * x < 0, -x, x)
         x = snapped(x, self.values, self.step, self.origin, self.decimals)
         x = np.rint(x) if whole else x
+        if self.transform == "log" and self.sign > 0:  # what has a logarithm is not rounded to 0
+            x = np.where(x <= 0, self._smallest, x)
         low, high = self.limits
         x = x if low is None else np.maximum(x, low)
         x = x if high is None else np.minimum(x, high)
         if whole:
             return pandas.Series(_integers(x, target), name=self.name).astype(self.dtype)
         return pandas.Series(x, name=self.name).astype(self.dtype)
+
+    @property
+    def _smallest(self) -> float:
+        """The smallest positive number that the column can hold; 0 where that is not known."""
+        if self.values:
+            return min((v for v in self.values if v > 0), default=0.0)
+        digit = 0.0 if self.decimals is None else 10.0**-self.decimals
+        if not self.step:
+            return digit
+        rest = self.origin % self.step
+        return float(rest if rest > 1e-6 * self.step and self.step - rest > 1e-6 * self.step else self.step)
 
     def _finite(self, x: np.ndarray, whole: bool) -> None:
         """Raises if a number cannot be written in the type of the column."""

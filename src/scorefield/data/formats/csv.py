@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ..cache import Store
 from ..errors import DataError, one_line
-from ..frames import select
+from ..frames import Table, select
 from ..optional import need
 from ..schema import Schema
+from ..text_form import TextForm, ending_of
 from .base import Selection
 from .dialect import Dialect, is_data, opened
 from .tables import TableFormat, copied_table, rows_at_once, table_of
@@ -33,6 +35,7 @@ class Csv(TableFormat):
     Separator, encoding, decimal commas and comments are found from the first lines. A first line of numbers is data, not
     names. A first column without a name is left out if it numbers the rows, as pandas and R write it; empty columns at
     the end, made by trailing commas, are left out too. Other columns that have no name get one, with a warning.
+    What is written has the form of the text that the table, or the data of its schema, were read from.
     """
 
     name, options = "CSV", ("columns",)
@@ -42,13 +45,13 @@ class Csv(TableFormat):
     def read(self, path: Path, selection: Selection, store: Store) -> Any:
         pandas = need("pandas", "reading csv")
         try:
-            return _read(path, selection, store, Dialect.of(path))
+            return _formed(_read(path, selection, store, dialect := Dialect.of(path)), path, dialect)
         except UnicodeDecodeError:
             if not _decodes(path, _WESTERN):
                 raise DataError(f"{path} is not text in UTF-8 nor in {_WESTERN}: save it as UTF-8") from None
             dialect = Dialect.of(path, _WESTERN)
             warnings.warn(f"{path} is not text in UTF-8: it was read as {_WESTERN}", stacklevel=3)
-            return _read(path, selection, store, dialect)
+            return _formed(_read(path, selection, store, dialect), path, dialect)
         except pandas.errors.EmptyDataError:
             raise DataError(f"{path} holds no rows") from None
 
@@ -58,14 +61,55 @@ class Csv(TableFormat):
         return super().cannot_hold(schema)
 
     def write(self, path: Path, batches: Iterable[Any], count: int, schema: Schema) -> None:
-        separator = "," if ".csv" in path.name.lower()[-7:] else "\t"
         packed = path.name.lower().endswith(".gz")
         with open(path, "wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if packed else raw as file:
             for i, batch in enumerate(batches):
                 frame = table_of(batch)
                 if i == 0:
-                    file.write(_header(list(frame.columns), separator).encode())
-                file.write(frame.to_csv(index=False, header=False, sep=separator, lineterminator="\n").encode())
+                    form = (TextForm.of(frame) or schema.text_form or TextForm()).named(path.name)
+                    text = _header(list(frame.columns), form.separator) + _rows_as_text(frame, form)
+                    encoder = codecs.getincrementalencoder(_holding(form.encoding, text))()
+                else:
+                    text = _rows_as_text(frame, form)
+                file.write(encoder.encode(text))
+
+
+def _rows_as_text(frame: Any, form: TextForm) -> str:
+    """The rows of a table; missing values are words where blanks separate columns."""
+    if form.decimal != ".":  # pandas gives it to columns of floats, not to categories
+        coded = {n: frame[n].cat.categories.dtype for n in frame.columns if str(frame[n].dtype) == "category"}
+        floats = {n: dtype for n, dtype in coded.items() if dtype.kind == "f"}
+        frame = frame.astype(floats) if floats else frame
+    missing = "NA" if form.separator == " " else ""
+    rows: str = frame.to_csv(
+        index=False, header=False, sep=form.separator, decimal=form.decimal, na_rep=missing, lineterminator="\n"
+    )
+    return rows
+
+
+def _holding(encoding: str, text: str) -> str:
+    """The encoding, or UTF-8 with a mark where that has not all letters of a text."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return "utf-8-sig"
+    return encoding
+
+
+def _formed(table: Any, path: Path, dialect: Dialect) -> Any:
+    """The table that was read, which knows how it was written."""
+    encoding = dialect.encoding
+    if encoding == "utf-8-sig":  # which reads text with the mark, and without
+        with (gzip.open if path.suffix.lower() == ".gz" else open)(path, "rb") as file:
+            encoding = encoding if file.read(3) == codecs.BOM_UTF8 else "utf-8"
+    try:
+        attributes = TextForm(dialect.separator, dialect.decimal, encoding, ending_of(path.name)).attributes
+    except DataError:  # text that is read, and is not written
+        return table
+    if isinstance(table, Table):
+        return replace(table, attrs=attributes)
+    table.attrs.update(attributes)
+    return table
 
 
 def _read(path: Path, selection: Selection, store: Store, dialect: Dialect) -> Any:

@@ -15,7 +15,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## handwritten digits: fitted, sampled, evaluated, reported
 	$(BIN)/python examples/digits.py demo/digits.npy
 	$(BIN)/scorefield fit demo/digits.npy -o demo/run --minutes 2
-	$(BIN)/scorefield sample demo/run -n 1000 -o demo/samples.npy
+	$(BIN)/scorefield sample demo/run -n 1000 -o demo/samples.npy --overwrite
 	$(BIN)/scorefield evaluate demo/run
 	$(BIN)/scorefield report demo/run
 	@echo "Look at demo/run/report.html"

@@ -236,7 +236,7 @@ def test_images_go_to_a_folder(place, tmp_path):
 def test_samplers_by_name(place, tmp_path):
     def drawn(*words):
         file = tmp_path / "new.npy"
-        assert cli("sample", place / "plain", "-n", 5, "-o", file, "--steps", 6, *words) == 0
+        assert cli("sample", place / "plain", "-n", 5, "-o", file, "--overwrite", "--steps", 6, *words) == 0
         return np.load(file)
 
     model = Run(place / "plain").model

@@ -37,6 +37,7 @@ app.register_install_completion_command(help="Let the shell complete commands an
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     (r"fit\(x, context=…\)", "scorefield fit DATA -o RUN --context FILE"),
     (r"model\.condition\(([^()]*)\)", lambda found: f"--given {found[1].replace(', ', ' ')}"),
+    (r", or pass overwrite=True to replace it", ", or give --overwrite to replace it"),
     (r"fit with unconditional=", "fit with --unconditional "),
     (r", or pass weak=…", ""),
     (r": pass them again$", ": name a file of them after the run"),

@@ -42,12 +42,14 @@ def flat(group: str) -> Parameter:
 _MOST, _NAME = 60, 30  # columns of a table that are listed, and characters of a name that they line up for
 _CONFIG = "A TOML file with these options, at the top level or in a table [COMMAND]; the command line takes precedence."
 _FITTED = "The training data, if they have been moved."
+_OVERWRITE = "Replace a file that is there already, which is refused otherwise. What a command reads is never replaced."
 
 RunFolder = Annotated[Path, Parameter(help="The folder of a run.")]
 Fitted = Annotated[Path | None, Parameter(help=_FITTED)]
 Config = Annotated[Path | None, Parameter(group=_ORDER["Other"], help=_CONFIG)]
 Device = Annotated[str, Parameter(group=_ORDER["Other"], help="auto, cpu, cuda, …")]
 Seed = Annotated[int, Parameter(group=_ORDER["Other"])]
+Overwrite = Annotated[bool, Parameter(group=_ORDER["Other"], negative="", help=_OVERWRITE)]
 
 app = App(
     name="scorefield",
@@ -266,6 +268,7 @@ def noise_levels(
     form: Annotated[Form, flat("Data")] = Form(),  # noqa: B008
     seed: Seed = 0,
     device: Device = "auto",
+    overwrite: Overwrite = False,
     config: Config = None,
 ) -> None:
     """Choose the noise levels and other settings from the data, and print the reasons. Nothing is trained.
@@ -282,9 +285,11 @@ def noise_levels(
     from ..destinations import check_writable
     from ..fitting import Options, plan, prepare
     from ..noise_levels import ncsnv2_smallest_level
+    from ..overwriting import refuse_existing
 
     if output is not None:
         check_writable(output)
+        refuse_existing(output, overwrite)
     x = reading.read(data)
     how, groups = form.with_labels(x)
     options = Options(how, seed=seed, device=device)

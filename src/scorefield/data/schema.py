@@ -294,7 +294,9 @@ def _numbers_of(x: Any, kind: Kind) -> np.ndarray | Tensor:
     if kind == "dataarray":
         x = x.data if isinstance(x.data, np.ndarray) else x.values
     if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
-        raise ValueError(f"{int(x.mask.sum())} values are masked: fill them, x.filled(…), or leave their rows out")
+        table = "give a table, pandas.DataFrame(x.astype(float).filled(numpy.nan)), whose missing values are learned"
+        whole = "fit whole examples, and take the others as measurements: a number in place of these is learned as data"
+        raise ValueError(f"{int(x.mask.sum())} values are masked: {table if x.ndim == 2 else whole}")
     try:
         array = np.asarray(x)
     except ValueError as error:

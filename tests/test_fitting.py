@@ -371,6 +371,8 @@ def test_memorization_is_said():
     )
     assert said(losses.flip(0), losses) == ""
     assert said(losses[:1] * 2, losses[:1]) == ""
+    assert said(losses[:2] * 5, losses[:20]).endswith("2 held-out rows are too few to test it.")  # 12 rows, say
+    assert said(losses[:20] * 1.01, losses[:20]) == ""
 
 
 def test_nothing_is_said_of_a_fit_to_enough_data(recwarn):

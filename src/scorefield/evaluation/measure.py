@@ -265,5 +265,5 @@ def _rows_of(model: Model, train: Any, held_out: Any) -> tuple[Rows, Rows, bool]
     known, fresh = (x if isinstance(x, Rows) else model.schema.rows(x) for x in (train, held_out))
     if len(fresh) < 2:
         need = f"samples are compared with at least 2 held-out data, got {len(fresh)}"
-        raise ValueError(f"{need}: hold out a larger part")
+        raise ValueError(f"{need}: fit again with a larger part held out, held_out=0.2 (--held-out 0.2)")
     return known, fresh, known is not fresh

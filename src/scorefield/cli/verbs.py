@@ -6,6 +6,7 @@ import contextlib
 import re
 import shlex
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -39,7 +40,8 @@ def flat(group: str) -> Parameter:
     return Parameter(name="*", group=_ORDER[group])
 
 
-_MOST, _NAME = 60, 30  # columns of a table that are listed, and characters of a name that they line up for
+_MOST, _NAME = 20, 30  # columns of a table that are listed, and characters of a name that they line up for
+_RELATIONS, _WORDS = 6, 100  # relations that are listed, and characters of one
 _CONFIG = "A TOML file with these options, at the top level or in a table [COMMAND]; the command line takes precedence."
 _FITTED = "The training data, if they have been moved."
 _OVERWRITE = "Replace a file that is there already, which is refused otherwise. What a command reads is never replaced."
@@ -181,6 +183,7 @@ def _introduce(plan: Plan) -> None:
     form = " x ".join(map(str, schema.shape)) if schema.shape else "single numbers"
     say(f"data: {plan.prepared.summary.count:,} of shape {form} ({schema.dtype}); {schema.reason}")
     _columns(schema)
+    _relations(plan)
     parts = plan.prepared.split
     for line in (f"held out: {parts.said}" if parts.said else "", f"warning: {parts.warning}" if parts.warning else ""):
         if line:
@@ -215,10 +218,21 @@ def _columns(schema: Schema) -> None:
     for name, _, reason in kept[:_MOST]:
         say(f"  {name:{width}}  {reason}")
     if len(kept) > _MOST:
-        say(f"  and {len(kept) - _MOST} columns more")
-    for name, _, reason in rows[len(kept) :]:
+        say(f"  … and {len(kept) - _MOST:,} more: scorefield info")
+    for name, _, reason in rows[len(kept) :][:_MOST]:
         said = re.sub(r"keep=\[(.*)\]", lambda found: f"--keep {found[1]}", reason)
         say(f"  {name:{width}}  left out: {said}")
+    if len(rows) - len(kept) > _MOST:
+        say(f"  … and {len(rows) - len(kept) - _MOST:,} more left out: scorefield info")
+
+
+def _relations(plan: Plan) -> None:
+    """Says which columns follow exactly from others, and which do but for missing values."""
+    found = [choice for choice in plan.choices if choice.name == "relation"]
+    for choice in found[:_RELATIONS]:
+        say(f"relation: {textwrap.shorten(str(choice.value), _WORDS, placeholder=' …')} ({choice.reason})")
+    if len(found) > _RELATIONS:
+        say(f"… and {len(found) - _RELATIONS:,} more relations: scorefield info")
 
 
 @contextlib.contextmanager
@@ -319,7 +333,8 @@ def noise_levels(
   scorefield info run""",
 )
 def info(run: RunFolder, /) -> None:
-    """Show the settings of a run, what was chosen and why, and how training went."""
+    """Show the settings of a run, what was chosen and why, what each column holds, and how training went."""
+    from ..data import describe_columns
     from ..runs import Run
 
     folder = Run(run)
@@ -337,6 +352,9 @@ def info(run: RunFolder, /) -> None:
         table("Imported", ("", ""), record["imported"].items())
     elif folder.ended:
         about = folder.read("fit.json")
+        if columns := describe_columns(folder.model.schema):
+            rows = [(name, f"left out: {why}" if kind == "left out" else why) for name, kind, why in columns]
+            table("Columns", ("column", "what it holds"), rows)
         rows = [(n, about[n]) for n in ("steps", "stopped", "held_out_loss", "weights")]
         table("How it went", ("", ""), [("time", duration(about["seconds"])), *rows])
     else:

@@ -201,6 +201,7 @@ def _chosen(model: Model, enough: bool, tested: Tested) -> str:
     what = f"series of {by} values" if len(shape) == 1 and len(model.schema.inner_shape) == 2 else what
     what = what if table_columns(model.schema) is None else f"tables of {model.schema.inner_shape[0]} columns"
     if not enough:
+        what = what.replace("tables of", "rows of")
         return f"Fewer than {FEWEST} {what} on a side: distances alone, for tests would have no power."
     parts = [
         "moments, marginal distributions, a classifier, energy, kernel and transport distances, precision and recall"

@@ -153,12 +153,12 @@ def test_folders_that_cannot_be_used(tmp_path, finished, refused):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("a")
     words = ["fit", finished / "good.npy", *TINY, "-o"]
-    refused([*words, tmp_path / "thesis"], r"holds other things \(chapter\.tex.*name a new folder")
+    refused([*words, tmp_path / "thesis"], r"holds other things \(chapter\.tex.*for a new one a new folder")
     refused([*words, tmp_path / "thesis" / "chapter.tex"], "is a file: a run needs a folder")
     refused([*words, tmp_path / "thesis" / "chapter.tex" / "run"], "cannot be written")
     for verb in ("evaluate", "report", "compare"):
         refused([verb, tmp_path / "thsis"], "there is no folder .*did you mean 'thesis'")
-    refused(["info", tmp_path / "thesis"], "holds other things")
+    refused(["info", tmp_path / "thesis"], "holds other things .* and no run: name the folder of a run")
 
 
 def test_checkpoints_that_are_none(tmp_path, finished, refused):

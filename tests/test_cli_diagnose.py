@@ -47,6 +47,6 @@ def test_what_it_needs_is_said(run, tmp_path, capsys):
     capsys.readouterr()
     assert cli("diagnose", tmp_path / "few") == 1
     assert (
-        "a diagnosis needs at least 30 held-out data, got 6: give more, or hold out a larger part, held_out=0.2 (--held-out"
+        "a diagnosis needs at least 30 held-out data, got 6: fit again with more held out (--held-out"
         in capsys.readouterr().err
     )

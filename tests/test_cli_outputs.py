@@ -141,6 +141,13 @@ def test_a_file_that_is_there_is_replaced_only_if_asked(place, capsys):
         assert (place / there).read_bytes() != b"what someone has written"
 
 
+def test_pipes_are_refused_in_a_line(place, capsys):
+    for line in ("sample run -n 2 -o /dev/stdout", "sample run -n 2 -o -", "fit - -o new"):
+        assert main(line.split()) in (1, 2)
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and "to files, not to pipes" in said and "name" in said
+
+
 def test_other_outputs_are_written(place, capsys):
     assert cli("sample", "run", "-n", 3, "-o", "run/new.csv", "--steps", 2) == 0
     assert cli("sample", "run", "-n", 3, "-o", "run/new.csv", "--steps", 2, "--overwrite") == 0

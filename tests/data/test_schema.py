@@ -238,7 +238,8 @@ def test_memory_maps_are_read_from_their_file(tmp_path):
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (np.zeros((3, 2), complex), 'got complex numbers: pass numpy.stack([x.real, x.imag], 1) with channels="first"'),
+        (np.zeros((3, 2), complex), "got complex numbers: pass numpy.hstack([x.real, x.imag])"),
+        (np.zeros((3, 8, 8), complex), 'complex numbers: pass numpy.stack([x.real, x.imag], 1) with channels="first"'),
         (torch.zeros(3, 2, dtype=torch.complex64), "got complex numbers"),
         (np.array([["a"], ["b"]]), "got text: pass x.astype(float)"),
         (np.array([[1, None]], object), "got Python objects: pass x.astype(float)"),

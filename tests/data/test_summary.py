@@ -66,8 +66,8 @@ def nonfinite(values, rows, columns):
         (
             nonfinite(np.nan, [7], [1]),
             None,
-            "1 of 40 rows hold NaN in column 1 (row 7): give a table, pandas.DataFrame(x), or a file of one, whose missing values "
-            "are learned; or drop them: x[numpy.isfinite(x)",
+            "1 of 40 rows hold NaN in column 1 (row 7): give a table, pandas.DataFrame(x), or a file of one, whose "
+            "missing values are learned; or drop them: x[numpy.isfinite(x)",
         ),
         (
             nonfinite([np.nan, np.inf], [2, 30], [0, 2]),

@@ -123,6 +123,8 @@ def _is_defect(error: Exception) -> bool:
 def _message(error: Exception, words: Sequence[str]) -> str:
     """The error in one line; settings that the command has are named as its options."""
     text = str(error)
+    if isinstance(error, CycloptsError) and "-" in words:
+        return "data are read from files and written to files, not to pipes: name a file in place of -"
     if isinstance(error, OSError) and error.errno is not None:
         text = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
         text += ": free some space, then run the same again" if text.endswith(os.strerror(errno.ENOSPC)) else ""

@@ -285,7 +285,7 @@ def _numbers_of(x: Any, kind: Kind) -> np.ndarray | Tensor:
         if x.layout != torch.strided or x.is_quantized:
             raise TypeError(f"data must be a dense tensor, got the layout {x.layout}: pass x.to_dense()")
         if x.is_complex():
-            check_dtype(np.dtype(np.complex64))
+            check_dtype(np.dtype(np.complex64), x.ndim)
         tensor: Tensor = x.detach()
         return tensor
     if kind in ("dataframe", "series"):
@@ -301,7 +301,7 @@ def _numbers_of(x: Any, kind: Kind) -> np.ndarray | Tensor:
         array = np.asarray(x)
     except ValueError as error:
         raise ValueError(f"the rows have different lengths: give them as Ragged(values, times) ({error})") from None
-    check_dtype(array.dtype)
+    check_dtype(array.dtype, array.ndim)
     return array
 
 

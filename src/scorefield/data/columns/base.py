@@ -101,6 +101,10 @@ class Column(abc.ABC):
         """The same without the clipping of samples to the range of the data, for a column that follows from others."""
         return self
 
+    def meant(self, value: Any) -> Any:
+        """A value that a person gives, as it stands in the column: true for "yes", or a decimal comma."""
+        return value
+
     @abc.abstractmethod
     def encode(self, values: Series[Any]) -> np.ndarray:
         """The numbers of a column, `(N,)` in float64: codes from 0 for categories, NaN where a value is missing.

@@ -12,11 +12,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[data,show,tensorboard,dev]"
 	touch $(READY)
 
-demo: $(READY)  ## handwritten digits: fitted, sampled, evaluated, reported
+demo: $(READY)  ## handwritten digits: fitted, sampled, and reported, with the tests of evaluate
 	$(BIN)/python examples/digits.py demo/digits.npy
 	$(BIN)/scorefield fit demo/digits.npy -o demo/run --minutes 2
-	$(BIN)/scorefield sample demo/run -n 1000 -o demo/samples.npy
-	$(BIN)/scorefield evaluate demo/run
+	$(BIN)/scorefield sample demo/run -n 1000 -o demo/samples.npy --overwrite
 	$(BIN)/scorefield report demo/run
 	@echo "Look at demo/run/report.html"
 

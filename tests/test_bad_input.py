@@ -70,7 +70,7 @@ def spoiled(value):
 @pytest.mark.parametrize(
     "x, told",
     [
-        (spoiled(np.nan), r"2 of 40 rows hold NaN in columns 0, 1 \(rows 3, 17\): drop them"),
+        (spoiled(np.nan), r"2 of 40 rows hold NaN in columns 0, 1 \(rows 3, 17\): give a table, .*; or drop them"),
         (spoiled(np.inf), r"2 of 40 rows hold NaN or infinite values .*rows 3, 17\): drop them"),
         (np.ones((40, 2)), "all data are the same"),
         (numbers(1), "cannot be learned from 1 row: give 2"),
@@ -153,12 +153,12 @@ def test_folders_that_cannot_be_used(tmp_path, finished, refused):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("a")
     words = ["fit", finished / "good.npy", *TINY, "-o"]
-    refused([*words, tmp_path / "thesis"], r"holds other things \(chapter\.tex.*name a new folder")
+    refused([*words, tmp_path / "thesis"], r"holds other things \(chapter\.tex.*for a new one a new folder")
     refused([*words, tmp_path / "thesis" / "chapter.tex"], "is a file: a run needs a folder")
     refused([*words, tmp_path / "thesis" / "chapter.tex" / "run"], "cannot be written")
     for verb in ("evaluate", "report", "compare"):
         refused([verb, tmp_path / "thsis"], "there is no folder .*did you mean 'thesis'")
-    refused(["info", tmp_path / "thesis"], "holds other things")
+    refused(["info", tmp_path / "thesis"], "holds other things .* and no run: name the folder of a run")
 
 
 def test_checkpoints_that_are_none(tmp_path, finished, refused):
@@ -221,7 +221,7 @@ def test_a_full_disk_while_fitting(tmp_path, finished, refused, monkeypatch):
 
 @pytest.mark.parametrize("name", ["new.npy", "new.npz", "new.csv", "new.parquet", "new.h5", "new.nc"])
 def test_a_full_disk_while_sampling(tmp_path, finished, refused, monkeypatch, name):
-    words = ["sample", finished / "run", "-n", 20, "--steps", 2, "-o", tmp_path / name]
+    words = ["sample", finished / "run", "-n", 20, "--steps", 2, "-o", tmp_path / name, "--overwrite"]
     for old in (None, b"what was there"):
         if old is not None:
             (tmp_path / name).write_bytes(old)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,10 @@ import pytest
 from PIL import Image
 
 from scorefield.cli import main, terminal
+from scorefield.cli.measures import _print_families
 from scorefield.cli.verbs import app
+from scorefield.metrics import Pool
+from scorefield.metrics.moments import moment_test
 from scorefield.runs import Run
 from scorefield.settings import Data, Network, Training
 
@@ -236,7 +240,7 @@ def test_images_go_to_a_folder(place, tmp_path):
 def test_samplers_by_name(place, tmp_path):
     def drawn(*words):
         file = tmp_path / "new.npy"
-        assert cli("sample", place / "plain", "-n", 5, "-o", file, "--steps", 6, *words) == 0
+        assert cli("sample", place / "plain", "-n", 5, "-o", file, "--overwrite", "--steps", 6, *words) == 0
         return np.load(file)
 
     model = Run(place / "plain").model
@@ -290,8 +294,20 @@ def test_evaluate_and_report(place, tmp_path, capsys):
     moved = tmp_path / "moved.csv"
     moved.write_bytes((place / "table.csv").read_bytes())
     assert cli("report", place / "table", moved, "-n", 60) == 0
-    assert capsys.readouterr().out.strip() == str(place / "table" / "report.html")
+    printed = capsys.readouterr()
+    assert printed.out.strip() == str(place / "table" / "report.html")
+    assert all(sentence in printed.err for sentence in Run(place / "table").read("evaluation.json")["verdict"])
     assert (place / "table" / "report.html").stat().st_size > 10_000
+
+
+def test_the_units_of_moments_are_said(capsys):
+    """A mean below 0 of pixels that are never below 0 is one in standard units."""
+    rng = np.random.default_rng(0)
+    pool = Pool.of(rng.normal(size=(60, 2)), rng.normal(size=(60, 2)))
+    _print_families(SimpleNamespace(families=[moment_test(pool)]))
+    said = capsys.readouterr()
+    assert "those first that differ the most: means over rows, in standard units" in said.out
+    assert said.err == "standard units: 0 is the mean of the data, and 1 their standard deviation\n"
 
 
 def test_compare_tables(place, tmp_path, capsys):

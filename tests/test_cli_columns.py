@@ -51,6 +51,23 @@ def test_fit_says_what_each_column_was_taken_for(table, capsys):
     assert schema.columns == ("share", "code") and schema.table[0].bounds == (0, 1)
 
 
+def test_many_columns_and_relations_are_counted(tmp_path, capsys):
+    """Twenty columns and six relations are listed; `info` has all. A constant text is not a relation."""
+    r = np.random.default_rng(0)
+    frame = pandas.DataFrame(r.integers(0, 99, (N, 16)), columns=[f"c{i}" for i in range(16)])
+    copies = {f"twice{i}": 2 * frame[f"c{i}"] for i in range(8)}
+    frame = frame.assign(**copies, sum=frame["c8"] + frame["c9"], currency="EUR")
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    assert main(["fit", str(tmp_path / "x.csv"), "-o", str(tmp_path / "run"), *TINY]) == 0
+    said = capsys.readouterr().err
+    assert "\n  … and 6 more: scorefield info\n" in said and "  twice3 " in said and "  twice4 " not in said
+    assert "\nrelation: twice0 = 2 c0 (holds in every row, and is kept)\n" in said and said.count("relation: ") == 6
+    assert "\n… and 3 more relations: scorefield info\n" in said
+    assert main(["info", str(tmp_path / "run")]) == 0
+    shown = capsys.readouterr().out
+    assert "sum = c8 + c9" in shown and "currency = 0" not in shown and "currency always EUR" in " ".join(shown.split())
+
+
 def test_a_file_may_hold_a_table_of_bounds(table, capsys):
     config = table.parent / "run.toml"
     config.write_text('[fit]\nkeep = ["code"]\n[fit.bounds]\nshare = [0, 1.5]\n[fit.kinds]\nname = "leave out"\n')

@@ -48,9 +48,20 @@ def words(verb: str, place, run: str, tmp_path) -> list[object]:
     return (
         start
         + {
-            "sample": ["-n", 40, "-o", tmp_path / "new.npy", "--steps", 6],
-            "logprob": [place / "x.npy", "-n", 3, "-o", tmp_path / "new.csv"],
-            "posterior": [place / "y.npy", "--operator", "mask", "--noise", 0.5, "-n", 5, "-o", tmp_path / "new.npy"],
+            "sample": ["-n", 40, "-o", tmp_path / "new.npy", "--overwrite", "--steps", 6],
+            "logprob": [place / "x.npy", "-n", 3, "-o", tmp_path / "new.csv", "--overwrite"],
+            "posterior": [
+                place / "y.npy",
+                "--operator",
+                "mask",
+                "--noise",
+                0.5,
+                "-n",
+                5,
+                "-o",
+                tmp_path / "new.npy",
+                "--overwrite",
+            ],
             "compare": ["--samplers", "ddim(steps=4)", "-n", 30],
             "evaluate": ["-n", 30, "--steps", 6],
             "report": ["-n", 30, "--steps", 6],

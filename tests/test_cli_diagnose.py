@@ -46,4 +46,7 @@ def test_what_it_needs_is_said(run, tmp_path, capsys):
     assert cli("fit", small, "-o", tmp_path / "few", "--steps", 20) == 0
     capsys.readouterr()
     assert cli("diagnose", tmp_path / "few") == 1
-    assert "a diagnosis needs at least 30 held-out data, got 6: hold out a larger part" in capsys.readouterr().err
+    assert (
+        "a diagnosis needs at least 30 held-out data, got 6: fit again with more held out (--held-out"
+        in capsys.readouterr().err
+    )

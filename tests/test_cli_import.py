@@ -37,7 +37,7 @@ def test_a_checkpoint_becomes_a_run(checkpoint, tmp_path, capsys):
     assert cli("import", "ncsnv2", checkpoint, "-o", run, "--data", data) == 0
     assert "next: scorefield sample" in capsys.readouterr().err
     for sampler in ("heun(steps=2)", "annealedlangevin(transition=langevin(ratio=0.1), moves=1, steps=3)"):
-        assert cli("sample", run, "-n", 3, "-o", tmp_path / "new.npy", "--sampler", sampler) == 0
+        assert cli("sample", run, "-n", 3, "-o", tmp_path / "new.npy", "--overwrite", "--sampler", sampler) == 0
         drawn = np.load(tmp_path / "new.npy")
         assert drawn.shape == (3, 16, 16, 3) and drawn.dtype == np.uint8
     assert load(run).schema.shape == (16, 16, 3)

@@ -118,9 +118,39 @@ def test_numbered_outputs_are_inputs_neither(place, capsys, word):
     assert (contents(place) == before) == (word == "gaps_2.csv")
 
 
+def test_a_file_that_is_there_is_replaced_only_if_asked(place, capsys):
+    """Not the data of another run, say; every command that writes a file says so in one line, and what helps."""
+    words = {
+        "sample": ("sample run -n 3 -o there.csv --steps 2", "there.csv"),
+        "impute": ("impute run gaps.csv -o there.csv --draws 2 --steps 2", "there_2.csv"),
+        "logprob": ("logprob run data.csv -n 2 -o there.csv", "there.csv"),
+        "posterior": ("posterior run y.npy --operator mask --noise 0.1 -n 2 -o there.npy --steps 2", "there.npy"),
+        "noise-levels": ("noise-levels data.csv -o there.png", "there.png"),
+    }
+    runs = {"fit", "distill", "import"}  # folders, which are refused or resumed
+    assert words.keys() == ASKED.keys() - runs
+    for verb, (line, there) in words.items():
+        (place / there).write_text("what someone has written")
+        before = contents(place)
+        assert main(line.split()) == 1 and contents(place) == before, verb
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert f"{there} exists and is left as it is: name a new file, or give --overwrite to replace it" in said
+    for line, there in (words["impute"], words["noise-levels"]):
+        assert main([*line.split(), "--overwrite"]) == 0
+        assert (place / there).read_bytes() != b"what someone has written"
+
+
+def test_pipes_are_refused_in_a_line(place, capsys):
+    for line in ("sample run -n 2 -o /dev/stdout", "sample run -n 2 -o -", "fit - -o new"):
+        assert main(line.split()) in (1, 2)
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and "to files, not to pipes" in said and "name" in said
+
+
 def test_other_outputs_are_written(place, capsys):
     assert cli("sample", "run", "-n", 3, "-o", "run/new.csv", "--steps", 2) == 0
-    assert cli("sample", "run", "-n", 3, "-o", "run/new.csv", "--steps", 2) == 0  # what was drawn is drawn again
+    assert cli("sample", "run", "-n", 3, "-o", "run/new.csv", "--steps", 2, "--overwrite") == 0
     assert cli("sample", "run/model.safetensors", "-n", 3, "-o", "run/log.csv") == 1
     (place / "run" / "run.json").write_text("{")  # damaged: still no place for samples
     assert cli("sample", "run/model.safetensors", "-n", 3, "-o", "new.csv", "--steps", 2) == 0
@@ -142,12 +172,12 @@ def test_a_run_knows_its_files(place):
 
 
 STOPPED = [
-    ("sample run -n 3 -o new.csv --steps 2", "new.csv"),
+    ("sample run -n 3 -o new.csv --steps 2 --overwrite", "new.csv"),
     ("evaluate run -n 50", "run/evaluation.json"),
     ("report run -n 50", "run/report.html"),
-    ("noise-levels data.csv -o new.png", "new.png"),
-    ("impute run gaps.csv -o new.csv", "new.csv"),
-    ("posterior run y.npy --operator mask --noise 0.1 -n 9 -o new.npy --steps 2", "new.npy"),
+    ("noise-levels data.csv -o new.png --overwrite", "new.png"),
+    ("impute run gaps.csv -o new.csv --overwrite", "new.csv"),
+    ("posterior run y.npy --operator mask --noise 0.1 -n 9 -o new.npy --steps 2 --overwrite", "new.npy"),
 ]
 
 

@@ -29,7 +29,22 @@ def run(tmp_path_factory):
 def test_masks_are_where_nothing_is_known(run, monkeypatch, capsys):
     monkeypatch.chdir(run)
     assert (
-        main(["posterior", "run", "seen.npy", "--operator", "mask", "--noise", "0.1", "-n", "50", "-o", "draws.csv"])
+        main(
+            [
+                "posterior",
+                "run",
+                "seen.npy",
+                "--operator",
+                "mask",
+                "--noise",
+                "0.1",
+                "-n",
+                "50",
+                "-o",
+                "draws.csv",
+                "--overwrite",
+            ]
+        )
         == 0
     )
     said = capsys.readouterr()
@@ -50,7 +65,7 @@ def test_a_biased_method_is_named(tmp_path, monkeypatch, capsys):
     np.save("y.npy", [0.6])
     np.save("matrix.npy", [[1.0, 0.3]])
     words = ["posterior", "run", "y.npy", "--operator", "linear('matrix.npy')", "--noise", "0.5", "-n", "16"]
-    words += ["-o", "draws.npy"]
+    words += ["-o", "draws.npy", "--overwrite"]
     for more, named in ((["--method", "momentmatching"], True), ([], False)):
         assert main([*words, *more]) == 0
         assert ("MomentMatching is biased here: data given a noisy state" in capsys.readouterr().err) == named
@@ -60,7 +75,7 @@ def test_arrays_are_files_and_methods_are_calls(run, monkeypatch, capsys):
     monkeypatch.chdir(run)
     words = ["posterior", "run", "y.npy", "--operator", "linear('matrix.npy')", "--noise", "covariance.npy"]
     more = ["--method", "tmpd(iterations=3)", "--sampler", "heun(steps=12)"]
-    assert main([*words, "-n", "40", "-o", "draws.npy", *more]) == 0
+    assert main([*words, "-n", "40", "-o", "draws.npy", "--overwrite", *more]) == 0
     assert np.abs(np.load("draws.npy")[:, [0, 2]].sum(1).mean() - 6) < 0.2
     assert main([*words, "-n", "40", "-o", "daps.npy", "--method", "daps", "--steps", "10"]) == 0
     assert np.abs(np.load("daps.npy")[:, [0, 2]].sum(1).mean() - 6) < 0.2
@@ -71,7 +86,7 @@ def test_operators_act_one_after_another(run, monkeypatch, capsys):
     monkeypatch.chdir(run)
     np.save("sums.npy", [[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]])
     np.save("first.npy", [[1.0, 0.0]])
-    words = ["posterior", "run", "--noise", "0.1", "-n", "40"]
+    words = ["posterior", "run", "--noise", "0.1", "-n", "40", "--overwrite"]
     for y, then in (([10.5, np.nan], "mask"), ([10.5], "linear('first.npy')")):
         np.save("y2.npy", y)
         assert main([*words, "y2.npy", "--operator", f"linear('sums.npy') | {then}", "-o", "both.npy"]) == 0

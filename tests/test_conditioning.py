@@ -178,7 +178,7 @@ def test_from_the_command_line(tmp_path, capsys):
     assert main(["fit", data, "-o", run, "--steps", "150", "--context", data, "--context-key", "label"]) == 0
 
     def drawn(*words: str) -> np.ndarray:
-        assert main(["sample", run, "-n", "60", "-o", str(out), *words]) == 0
+        assert main(["sample", run, "-n", "60", "-o", str(out), "--overwrite", *words]) == 0
         return np.load(out)
 
     right = drawn("--given", "label=1")
@@ -193,7 +193,7 @@ def test_from_the_command_line(tmp_path, capsys):
         (("--given", "label=1", "3"), "--given takes name=value for each, or values alone; got label=1 3"),
         (("--guidance", "2"), "--guidance 2 sharpens a context: give one with --given"),
     ):
-        assert main(["sample", run, "-n", "6", "-o", str(out), *words]) == 1
+        assert main(["sample", run, "-n", "6", "-o", str(out), "--overwrite", *words]) == 1
         assert told in capsys.readouterr().err
 
 

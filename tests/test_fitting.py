@@ -44,7 +44,7 @@ def test_a_part_is_held_out_and_the_rest_is_trained_on(count, part):
     parts = split(rows, part, seed=3)
     train, held_out = numbers(parts.train), numbers(parts.held_out)
     assert sorted(train + held_out) == list(range(count))
-    assert len(held_out) == max(1, min(count - 2, round(part * count)))
+    assert len(held_out) == max(1, min(count - 2, max(2, round(part * count))))
     again = split(rows, part, seed=3)
     assert (numbers(again.train), numbers(again.held_out)) == (train, held_out)
     if count > 8 and 0.05 < part < 0.95:
@@ -371,6 +371,8 @@ def test_memorization_is_said():
     )
     assert said(losses.flip(0), losses) == ""
     assert said(losses[:1] * 2, losses[:1]) == ""
+    assert said(losses[:2] * 5, losses[:20]).endswith("2 held-out rows are too few to test it.")  # 12 rows, say
+    assert said(losses[:20] * 1.01, losses[:20]) == ""
 
 
 def test_nothing_is_said_of_a_fit_to_enough_data(recwarn):

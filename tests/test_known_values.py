@@ -41,6 +41,8 @@ def model() -> scorefield.Model:
     ("given", "message"),
     [
         ({"score": 5000}, r"^column 'score' takes numbers from 0 to 100, got 5000: give such a value, as 100$"),
+        ({"score": "hello"}, "^column 'score' holds numbers, got 'hello': give another value$"),
+        ({"score": "1,234"}, "^column 'score' holds numbers, got '1,234': give another value$"),  # or thousands
         ({"visits": 2.5}, r"^column 'visits' takes whole numbers, got 2.5: give such a value, as [23]$"),
         ({"price": -3.0}, "takes numbers of 0 or more with 2 decimals, got -3.0: give such a value, as 0"),
         ({"price": [4.5, 7.123]}, "takes numbers of 0 or more with 2 decimals, got 7.123: give such a value, as 7.12"),
@@ -64,6 +66,20 @@ def test_what_a_column_cannot_take_is_refused(model, given, message):
     with pytest.raises(ValueError, match=message) as refused:
         model.condition(**given)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("words", [("wahr", "falsch"), ("Yes", "No"), ("OUI", "NON"), ("sí", "no"), ("VERO", "FALSO")])
+def test_bools_stand_for_words_of_other_languages(words):
+    frame = pd.DataFrame({"active": [*words] * 10, "x": np.arange(20.0)})
+    column = Schema.of(frame).table[0]
+    assert [column.meant(value) for value in (True, False, words[0])] == [*words, words[0]]
+    other = Schema.of(frame.replace({words[0]: "red"})).table[0]
+    assert other.meant(True) is True  # which is then refused
+
+
+def test_numbers_may_have_a_decimal_comma():
+    schema = Schema.of(pd.DataFrame({"x": np.random.default_rng(0).normal(size=20), "k": ["a", "b"] * 10}))
+    assert known_values(schema, {"x": ["-0,5", "0,125", "12,25", "1.5"]})[0][:, 0].tolist() == [-0.5, 0.125, 12.25, 1.5]
 
 
 @pytest.mark.parametrize(

@@ -498,6 +498,10 @@ def test_a_model_keeps_its_schedule(table, tmp_path):
     model = Model(
         table.schema, table.standardize, table.denoiser, table.moments, Sampling(Heun(), 9, Karras(5.0), table.process)
     )
+    with pytest.raises(
+        FileNotFoundError, match=r"^there is no folder .*none to write m.safetensors into: make it first$"
+    ):
+        model.save(tmp_path / "none" / "m.safetensors")
     model.save(tmp_path / "m.safetensors")
     again = load(tmp_path / "m.safetensors")
     assert (again.sampler, again.steps, again.schedule) == (Heun(), 9, Karras(5.0))

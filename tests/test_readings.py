@@ -224,10 +224,10 @@ def test_the_command_line(tmp_path, capsys):
     assert pd.read_csv(out)["id"].nunique() == 600
     asked = rows(1).assign(x=lambda f: f["x"].where(f["t"] < 2))
     asked.to_csv(tmp_path / "asked.csv", index=False)
-    run("impute", tmp_path / "run", tmp_path / "asked.csv", "-o", out)
+    run("impute", tmp_path / "run", tmp_path / "asked.csv", "-o", out, "--overwrite")
     found = pd.read_csv(out)
     assert found["x"].notna().all() and np.allclose(found["x"], asked["x"].fillna(found["x"]))
-    run("sample", tmp_path / "run", "-n", 2, "-o", out, "--given", tmp_path / "asked.csv")
+    run("sample", tmp_path / "run", "-n", 2, "-o", out, "--overwrite", "--given", tmp_path / "asked.csv")
     assert np.allclose(pd.read_csv(out)["t"], np.tile(asked["t"], 2))
 
 

@@ -40,6 +40,12 @@ def repeated(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).permutation(np.repeat(normal(100, seed=seed), 10, axis=0))
 
 
+@pytest.mark.parametrize(("count", "held"), [(3, 1), (4, 2), (12, 2), (19, 2), (40, 4)])
+def test_two_rows_at_least_are_held_out(count, held):
+    """As samples are compared with two or more; two are left to train on."""
+    assert len(chosen_split(None, ArrayRows(normal(count)), Data(), 0).held_out) == held
+
+
 # -- equal rows --------------------------------------------------------------------------------------------------------
 
 

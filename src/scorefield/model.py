@@ -24,6 +24,7 @@ from .conditions import (
 from .context import Context
 from .data import Schema
 from .denoisers import DenoiserModule, Gaussian
+from .destinations import check_writable
 from .diffusion import Diffusion
 from .display import Facts, displayed, listed, rounded
 from .likelihood import DataDensity, Density, LogProb
@@ -334,10 +335,12 @@ class Model(ConditionableModel):
         """Writes the model: one `.safetensors` file, whole or not at all.
 
         Raises:
-            ValueError: If a condition holds code of yours, which files do not.
+            ValueError: If a condition holds code of yours, which files do not, or there is a folder at `path`.
+            FileNotFoundError: If there is no folder to write into.
         """
         for condition in self.conditions:
             condition.check_saved()
+        check_writable(path)
         checkpoint.save(self, path)
 
 

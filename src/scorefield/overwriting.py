@@ -1,4 +1,4 @@
-"""No output destroys an input: a path to write to is compared with those that are read, before any work."""
+"""No output destroys an input, nor a file that is there: paths to write to are looked at before any work."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["refuse_overwriting"]
+__all__ = ["refuse_existing", "refuse_overwriting"]
 
 
 def refuse_overwriting(output: str | os.PathLike[str], inputs: Mapping[Path, str]) -> None:
@@ -32,6 +32,24 @@ def refuse_overwriting(output: str | os.PathLike[str], inputs: Mapping[Path, str
             raise ValueError(f"{output} is {what} and would be overwritten: name another file")
         if path.is_dir() and any(_same(parent, path) for parent in target.resolve().parents):
             raise ValueError(f"{output} lies in {path}, {what}, which would change: name a place outside of it")
+
+
+def refuse_existing(output: str | os.PathLike[str], overwrite: bool = False) -> None:
+    """Raises if there is a file at `output` that was not said to be replaced.
+
+    Arguments:
+        output: A file that is to be written. A folder that is there is for its format to refuse, or to write into.
+        overwrite: Whether a file may be replaced.
+
+    Raises:
+        ValueError: If there is a file, and it may not.
+
+    Example:
+        >>> refuse_existing("/none/new.npy")
+        >>> refuse_existing(__file__, overwrite=True)
+    """
+    if not overwrite and Path(output).expanduser().is_file():
+        raise ValueError(f"{output} exists and is left as it is: name a new file, or pass overwrite=True to replace it")
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -113,12 +113,20 @@ def test_large_numbers_that_are_exact_are_numbers():
     assert isinstance(column, Number) and str(back.dtype) == "int64"
 
 
+def test_periods_become_dates_by_a_conversion_that_works():
+    periods = pandas.Series(pandas.period_range("2020-01", periods=60, freq="M"))
+    assert str(read(periods)).endswith("convert it, df['x'].dt.to_timestamp()")
+    assert isinstance(read(periods.dt.to_timestamp())[0], Date)
+
+
 def test_dates_keep_their_offset_and_reach_the_year_1():
     texts = [f"2024-03-{1 + i % 28:02}T0{i % 9}:00:00+02:00" for i in range(100)]
     column, back = read(texts)
     assert isinstance(column, Date) and back.tolist() == texts
     mixed = [text[:-6] + f"+0{1 + i % 3}:00" for i, text in enumerate(texts)]
     assert "dates of several offsets from UTC, +01:00 and +02:00: convert them to one" in str(read(mixed))
+    mixed = [text if i % 2 else text[:-6] + "Z" for i, text in enumerate(texts)]
+    assert "dates of several offsets from UTC, +02:00 and Z: convert them to one" in str(read(mixed))
     days = [
         datetime.date(1, 1, 1),
         datetime.date(9999, 12, 31),

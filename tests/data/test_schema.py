@@ -238,7 +238,8 @@ def test_memory_maps_are_read_from_their_file(tmp_path):
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (np.zeros((3, 2), complex), 'got complex numbers: pass numpy.stack([x.real, x.imag], 1) with channels="first"'),
+        (np.zeros((3, 2), complex), "got complex numbers: pass numpy.hstack([x.real, x.imag])"),
+        (np.zeros((3, 8, 8), complex), 'complex numbers: pass numpy.stack([x.real, x.imag], 1) with channels="first"'),
         (torch.zeros(3, 2, dtype=torch.complex64), "got complex numbers"),
         (np.array([["a"], ["b"]]), "got text: pass x.astype(float)"),
         (np.array([[1, None]], object), "got Python objects: pass x.astype(float)"),
@@ -273,7 +274,10 @@ def test_what_is_not_numbers(x, message):
         (np.zeros((0, 3)), "there are no data: got an array of shape (0, 3)"),
         (torch.zeros(3, 0), "there are no data: got an array of shape (3, 0)"),
         ([[1.0, 2.0], [3.0]], "the rows have different lengths: give them as Ragged(values, times)"),
-        (np.ma.masked_equal(np.arange(6).reshape(3, 2), 2), "1 values are masked: fill them, x.filled(…)"),
+        (
+            np.ma.masked_equal(np.arange(6).reshape(3, 2), 2),
+            "1 values are masked: give a table, pandas.DataFrame(x.astype(float).filled(numpy.nan))",
+        ),
         (pandas.DataFrame(index=[1, 2]), "the table has no columns"),
         (pandas.DataFrame([[1.0, 2.0]], columns=["a", "a"]), "several columns named 'a': rename them"),
     ],

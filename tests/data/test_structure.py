@@ -22,7 +22,10 @@ RNG = np.random.default_rng(0)
         ((9, 3, 32, 32), "grid", 0),
         ((9, 3, 32, 3), "grid", 2),
         ((9, 8, 32, 32), "grid", 0),
+        ((9, 8, 16, 16), "grid", 0),
         ((9, 16, 16, 16), "grid", None),
+        ((9, 8, 9, 10), "grid", None),  # nearly equal sides are a volume
+        ((9, 5, 7, 9), "grid", None),
         ((9, 32, 32, 32), "grid", None),
         ((9, 2, 8, 8, 8), "grid", 0),
         ((9, 8, 8, 8, 2), "grid", 3),
@@ -32,6 +35,7 @@ def test_from_the_shape(shape, structure, axis):
     schema = Schema.of(np.zeros(shape))
     assert (schema.structure, schema.channel_axis) == (structure, axis)
     assert schema.reason
+    assert ("--channels none" in schema.reason) == (axis is not None)
 
 
 SMOOTH = np.cumsum(RNG.normal(size=(100, 100)), 1)

@@ -66,7 +66,8 @@ def nonfinite(values, rows, columns):
         (
             nonfinite(np.nan, [7], [1]),
             None,
-            "1 of 40 rows hold NaN in column 1 (row 7): drop them: x[numpy.isfinite(x)",
+            "1 of 40 rows hold NaN in column 1 (row 7): give a table, pandas.DataFrame(x), or a file of one, whose "
+            "missing values are learned; or drop them: x[numpy.isfinite(x)",
         ),
         (
             nonfinite([np.nan, np.inf], [2, 30], [0, 2]),
@@ -77,7 +78,7 @@ def nonfinite(values, rows, columns):
         (
             nonfinite(np.nan, range(40), [0] * 40),
             None,
-            "fill them (numpy.nan_to_num(x)) or leave these values out: every",
+            "give a table, pandas.DataFrame(x), or a file of one, whose missing values are learned",
         ),
     ],
 )
@@ -93,6 +94,28 @@ def test_nonfinite_pixels_are_counted():
     x[3, 1, 1:3] = -np.inf
     with pytest.raises(ValueError, match=r"1 of 10 rows hold NaN or infinite values, in 2 of 16 values \(row 3\)"):
         summarize(ArrayRows(x, Layout((4, 4), "grid")))
+
+
+@pytest.mark.parametrize(
+    ("places", "channels", "advice"),
+    [
+        (
+            np.s_[3, 1, 2],
+            None,
+            "fit whole ones, x[numpy.isfinite(x).reshape(len(x), -1).all(1)], and take what is known",
+        ),
+        (np.s_[:, 1, 2], None, "these values miss in every row: fill them with one number"),
+        ((range(10), [1, 2] * 5, 2), None, "fit whole ones, and take these as measurements; or say where they miss"),
+        (np.s_[3, 1, 2], 1, "series with gaps are rows of different length, scorefield.data.Ragged (--rows"),
+    ],
+)
+def test_gaps_of_fields_are_not_filled_with_zeros(places, channels, advice):
+    """As the questions in the documentation say: only what is never there may be one number."""
+    x = np.random.default_rng(0).normal(size=(10, 4, 4))
+    x[places] = np.nan
+    with pytest.raises(ValueError, match=r"^\d+ of 10 rows hold NaN") as error:
+        summarize(ArrayRows(x, Layout((4, 4), "grid", channel_axis=channels)))
+    assert advice in str(error.value) and ("zeros" in str(error.value)) != ("every row" in str(error.value))
 
 
 def test_constant_columns_are_named():

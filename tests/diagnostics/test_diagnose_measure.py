@@ -155,7 +155,7 @@ def test_many_coordinates_and_grids():
 @pytest.mark.parametrize(
     ("count", "levels", "message"),
     [
-        (10, LEVELS, "a diagnosis needs at least 30 held-out data, got 10: hold out a larger part"),
+        (10, LEVELS, "a diagnosis needs at least 30 held-out data, got 10: fit again with more held out"),
         (50, [1.0], r"levels must be positive and rise, two of them or more; got \[1.0\]"),
         (50, [1.0, 0.5], "levels must be positive and rise"),
     ],

@@ -293,6 +293,9 @@ def test_p_values_of_equal_rows_and_closeness_are_valid():
         equal = equal_rows(keys[:150], keys[150:250], keys[250:], seed=seed)
         closer = closer_test(rng.integers(150, size=150), np.arange(150) >= 100, seed)
         p.append((equal.p_value, closer))
+    assert equal.said.endswith(" of 150 real rows equal another")
+    unmatched = equal_rows(keys[:150], keys[150:250], keys[250:], matched=False)
+    assert unmatched.said.endswith(" of 50 held-out rows equal one")
     for column in np.array(p).T:
         assert stats.binomtest(int((column <= 0.2).sum()), 60, 0.2, alternative="greater").pvalue > 0.01
         assert (column <= 0.5).sum() > 15

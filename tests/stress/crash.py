@@ -69,11 +69,12 @@ class Verb:
 
 VERBS = {
     "fit": Verb("fit {data} -o {place}/run --steps 1500 --batch 64 --widths 16 --depth 1 --seed 3", (), True),
-    "sample": Verb("sample {place}/run -n 30000 -o {place}/new.csv --batch 2000 --steps 16", ("new.csv",)),
+    "sample": Verb("sample {place}/run -n 30000 -o {place}/new.csv --overwrite --batch 2000 --steps 16", ("new.csv",)),
     "evaluate": Verb("evaluate {place}/run -n 400", ("run/evaluation.json",)),
     "report": Verb("report {place}/run -n 400", ("run/report.html", "run/evaluation.json")),
     "posterior": Verb(
-        "posterior {place}/run {y} --operator mask --noise 0.3 -n 4000 -o {place}/draws.npy --batch 500 --method pigdm",
+        "posterior {place}/run {y} --operator mask --noise 0.3 -n 4000 -o {place}/draws.npy --overwrite "
+        "--batch 500 --method pigdm",
         ("draws.npy",),
     ),
 }

@@ -37,6 +37,7 @@ app.register_install_completion_command(help="Let the shell complete commands an
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     (r"fit\(x, context=…\)", "scorefield fit DATA -o RUN --context FILE"),
     (r"model\.condition\(([^()]*)\)", lambda found: f"--given {found[1].replace(', ', ' ')}"),
+    (r", or pass overwrite=True to replace it", ", or give --overwrite to replace it"),
     (r"fit with unconditional=", "fit with --unconditional "),
     (r", or pass weak=…", ""),
     (r": pass them again$", ": name a file of them after the run"),
@@ -122,6 +123,8 @@ def _is_defect(error: Exception) -> bool:
 def _message(error: Exception, words: Sequence[str]) -> str:
     """The error in one line; settings that the command has are named as its options."""
     text = str(error)
+    if isinstance(error, CycloptsError) and "-" in words:
+        return "data are read from files and written to files, not to pipes: name a file in place of -"
     if isinstance(error, OSError) and error.errno is not None:
         text = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
         text += ": free some space, then run the same again" if text.endswith(os.strerror(errno.ENOSPC)) else ""

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from .inputs import check_output
 from .options import NAMES, Drawing, Reading
 from .terminal import notes, say
-from .verbs import Config, Device, app, device_of, flat, model_of
+from .verbs import Config, Device, Overwrite, app, device_of, flat, model_of
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -40,6 +40,7 @@ def impute(
     drawing: Annotated[Drawing, flat("Sampling")] = Drawing(),  # noqa: B008
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
     device: Device = "auto",
+    overwrite: Overwrite = False,
     config: Config = None,
 ) -> None:
     """Fill the missing values of a table with draws from their distribution given all others of the row.
@@ -54,12 +55,14 @@ def impute(
         seed: The random seed.
     """
     from ..data import check, write
+    from ..overwriting import refuse_existing
 
     model = model_of(run)
     names = [output] if draws == 1 else [output.with_stem(f"{output.stem}_{k + 1}") for k in range(draws)]
     for name in names:
         check_output({"output": name, "run": run, "data": data})
         check(name, model.schema)
+        refuse_existing(name, overwrite)
     x = reading.read(data)
     sampling = drawing.sampling()
     with notes():

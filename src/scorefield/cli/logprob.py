@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from .launching import first, shares_work
 from .options import Conditions, Reading
 from .terminal import say
-from .verbs import Config, Device, Seed, app, device_of, flat, model_of
+from .verbs import Config, Device, Overwrite, Seed, app, device_of, flat, model_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,6 +53,7 @@ def logprob(
     conditions: Annotated[Conditions, flat("Context")] = Conditions(),  # noqa: B008
     device: Device = "auto",
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
+    overwrite: Overwrite = False,
     config: Config = None,
 ) -> None:
     """Compute the log-density of each example under a model, in nats and in the units of the data, with its errors.
@@ -74,7 +75,7 @@ def logprob(
     """
     import torch
 
-    _writable(output)
+    _writable(output, overwrite)
     model = conditions.applied((model_of(run)).to(device_of(device)))
     x = reading.read(data)
     if count is not None or check or draws is not None:
@@ -128,15 +129,17 @@ def _check(model: Model, x: Tensor, settings: dict[str, Any]) -> None:
     print(f"  {reported}; it covers the error at {100 * share:.0f} % of {len(off)} points")
 
 
-def _writable(output: Path | None) -> None:
+def _writable(output: Path | None, overwrite: bool) -> None:
     """Raises if a table cannot be written there, before it is computed."""
     from ..destinations import check_writable
+    from ..overwriting import refuse_existing
 
     if output is None:
         return
     if output.suffix.lower() not in (".csv", ".parquet"):
         raise ValueError(f"log-densities are written as .csv or .parquet, got {output}")
     check_writable(output)
+    refuse_existing(output, overwrite)
 
 
 def _write(output: Path, columns: dict[str, Tensor], x: Any) -> None:

@@ -97,8 +97,11 @@ def _print_families(found: Evaluation) -> None:
         worst = family.p_values.argsort(kind="stable")[:8]
         numbers = (family.samples, family.real, family.p_values)
         rows = [(family.labels[i], *(float(column[i]) for column in numbers)) for i in worst]
-        title = f"The {family.distance.name}, those first that differ the most"
+        unit = f": {family.values}" if family.values else ""
+        title = f"The {family.distance.name}, those first that differ the most{unit}"
         table(title, ("", "samples", "real data", "p (Bonferroni)"), rows)
+    if any(family.values.endswith("standard units") for family in found.families):
+        say("standard units: 0 is the mean of the data, and 1 their standard deviation")
 
 
 def _print_table(found: TableEvaluation) -> None:
@@ -159,7 +162,7 @@ def report(
     reading: Annotated[Reading, flat("Reading")] = Reading(),  # noqa: B008
     config: Config = None,
 ) -> None:
-    """Evaluate a run and write report.html into its folder: one self-contained page.
+    """Evaluate a run, say the verdict, and write report.html into its folder: one self-contained page.
 
     Arguments:
         count: How many samples to draw for the distances.
@@ -173,7 +176,10 @@ def report(
     folder, sampling = Run(run), drawing.sampling()
     folder.check_writable()
     opened = conditions.applied_to(RunData.of(folder, reading.given(data), device))
-    print(report(opened, None, count, seed, sampling, target))
+    page = report(opened, None, count, seed, sampling, target)
+    for sentence in folder.read("evaluation.json")["verdict"]:
+        say(sentence)
+    print(page)
 
 
 @app.command(

@@ -11,7 +11,7 @@ from .inputs import described
 from .launching import first, shares_work
 from .options import Conditions, Drawing
 from .terminal import say, table
-from .verbs import Config, Device, app, device_of, flat, model_of
+from .verbs import Config, Device, Overwrite, app, device_of, flat, model_of
 
 if TYPE_CHECKING:
     from ..measurement import Measurement
@@ -62,6 +62,7 @@ def posterior(
     batch: int | None = None,
     conditions: Annotated[Conditions, flat("Context")] = Conditions(),  # noqa: B008
     device: Device = "auto",
+    overwrite: Overwrite = False,
     config: Config = None,
 ) -> None:
     """Draw samples of the posterior given a measurement, y = A(x) + noise, in the form of the training data.
@@ -83,6 +84,7 @@ def posterior(
     """
 
     from ..data import check as check_output
+    from ..overwriting import refuse_existing
     from ..runs import drawn
 
     if (count is None) != (output is None) or (count is None and not check):
@@ -95,6 +97,7 @@ def posterior(
     model = model_of(run)
     if output is not None:
         check_output(output, model.schema)
+        refuse_existing(output, overwrite)
     model = conditions.applied(model.to(device_of(device)))
     given = model.observe(_measurement(y, operator, noise, model), _method(method))
     if check and first():

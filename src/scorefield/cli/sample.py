@@ -12,7 +12,7 @@ from .inputs import described
 from .launching import first, shares_work
 from .options import NAMES, Conditions, Drawing
 from .terminal import say
-from .verbs import Config, Device, app, device_of, flat, model_of
+from .verbs import Config, Device, Overwrite, app, device_of, flat, model_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,6 +50,7 @@ def sample(
     conditions: Annotated[Conditions, flat("Context")] = Conditions(),  # noqa: B008
     batch: int | None = None,
     device: Device = "auto",
+    overwrite: Overwrite = False,
     config: Config = None,
 ) -> None:
     """Draw samples from a run, in the form of its training data.
@@ -65,11 +66,13 @@ def sample(
         batch: How many samples are drawn at once; memory grows with it.
     """
     from ..data import check
+    from ..overwriting import refuse_existing
     from ..runs import drawn
 
     sampling = drawing.sampling()
     model = model_of(run)
     check(output, model.schema)
+    refuse_existing(output, overwrite)
     model = conditions.applied(model.to(device_of(device)))
     asked = described(run=run, drawing=drawing, conditions=conditions, device=model.device.type)
     with drawn(model, count, output, asked, seed, sampling, batch) as batches:

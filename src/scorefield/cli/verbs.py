@@ -6,6 +6,7 @@ import contextlib
 import re
 import shlex
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -39,15 +40,18 @@ def flat(group: str) -> Parameter:
     return Parameter(name="*", group=_ORDER[group])
 
 
-_MOST, _NAME = 60, 30  # columns of a table that are listed, and characters of a name that they line up for
+_MOST, _NAME = 20, 30  # columns of a table that are listed, and characters of a name that they line up for
+_RELATIONS, _WORDS = 6, 100  # relations that are listed, and characters of one
 _CONFIG = "A TOML file with these options, at the top level or in a table [COMMAND]; the command line takes precedence."
 _FITTED = "The training data, if they have been moved."
+_OVERWRITE = "Replace a file that is there already, which is refused otherwise. What a command reads is never replaced."
 
 RunFolder = Annotated[Path, Parameter(help="The folder of a run.")]
 Fitted = Annotated[Path | None, Parameter(help=_FITTED)]
 Config = Annotated[Path | None, Parameter(group=_ORDER["Other"], help=_CONFIG)]
 Device = Annotated[str, Parameter(group=_ORDER["Other"], help="auto, cpu, cuda, …")]
 Seed = Annotated[int, Parameter(group=_ORDER["Other"])]
+Overwrite = Annotated[bool, Parameter(group=_ORDER["Other"], negative="", help=_OVERWRITE)]
 
 app = App(
     name="scorefield",
@@ -179,6 +183,7 @@ def _introduce(plan: Plan) -> None:
     form = " x ".join(map(str, schema.shape)) if schema.shape else "single numbers"
     say(f"data: {plan.prepared.summary.count:,} of shape {form} ({schema.dtype}); {schema.reason}")
     _columns(schema)
+    _relations(plan)
     parts = plan.prepared.split
     for line in (f"held out: {parts.said}" if parts.said else "", f"warning: {parts.warning}" if parts.warning else ""):
         if line:
@@ -213,10 +218,21 @@ def _columns(schema: Schema) -> None:
     for name, _, reason in kept[:_MOST]:
         say(f"  {name:{width}}  {reason}")
     if len(kept) > _MOST:
-        say(f"  and {len(kept) - _MOST} columns more")
-    for name, _, reason in rows[len(kept) :]:
+        say(f"  … and {len(kept) - _MOST:,} more: scorefield info")
+    for name, _, reason in rows[len(kept) :][:_MOST]:
         said = re.sub(r"keep=\[(.*)\]", lambda found: f"--keep {found[1]}", reason)
         say(f"  {name:{width}}  left out: {said}")
+    if len(rows) - len(kept) > _MOST:
+        say(f"  … and {len(rows) - len(kept) - _MOST:,} more left out: scorefield info")
+
+
+def _relations(plan: Plan) -> None:
+    """Says which columns follow exactly from others, and which do but for missing values."""
+    found = [choice for choice in plan.choices if choice.name == "relation"]
+    for choice in found[:_RELATIONS]:
+        say(f"relation: {textwrap.shorten(str(choice.value), _WORDS, placeholder=' …')} ({choice.reason})")
+    if len(found) > _RELATIONS:
+        say(f"… and {len(found) - _RELATIONS:,} more relations: scorefield info")
 
 
 @contextlib.contextmanager
@@ -266,6 +282,7 @@ def noise_levels(
     form: Annotated[Form, flat("Data")] = Form(),  # noqa: B008
     seed: Seed = 0,
     device: Device = "auto",
+    overwrite: Overwrite = False,
     config: Config = None,
 ) -> None:
     """Choose the noise levels and other settings from the data, and print the reasons. Nothing is trained.
@@ -282,9 +299,11 @@ def noise_levels(
     from ..destinations import check_writable
     from ..fitting import Options, plan, prepare
     from ..noise_levels import ncsnv2_smallest_level
+    from ..overwriting import refuse_existing
 
     if output is not None:
         check_writable(output)
+        refuse_existing(output, overwrite)
     x = reading.read(data)
     how, groups = form.with_labels(x)
     options = Options(how, seed=seed, device=device)
@@ -314,7 +333,8 @@ def noise_levels(
   scorefield info run""",
 )
 def info(run: RunFolder, /) -> None:
-    """Show the settings of a run, what was chosen and why, and how training went."""
+    """Show the settings of a run, what was chosen and why, what each column holds, and how training went."""
+    from ..data import describe_columns
     from ..runs import Run
 
     folder = Run(run)
@@ -332,6 +352,9 @@ def info(run: RunFolder, /) -> None:
         table("Imported", ("", ""), record["imported"].items())
     elif folder.ended:
         about = folder.read("fit.json")
+        if columns := describe_columns(folder.model.schema):
+            rows = [(name, f"left out: {why}" if kind == "left out" else why) for name, kind, why in columns]
+            table("Columns", ("column", "what it holds"), rows)
         rows = [(n, about[n]) for n in ("steps", "stopped", "held_out_loss", "weights")]
         table("How it went", ("", ""), [("time", duration(about["seconds"])), *rows])
     else:

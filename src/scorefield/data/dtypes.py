@@ -19,20 +19,21 @@ __all__ = ["check_dtype", "holds_numbers", "numpy_dtype", "restore", "value_rang
 Bound = float | tuple[float | None, ...] | None
 
 
-def check_dtype(dtype: np.dtype) -> None:
-    """Raises a DataTypeError that says what to do unless `dtype` is real, integer or bool."""
+def check_dtype(dtype: np.dtype, axes: int = 0) -> None:
+    """Raises a DataTypeError that says what to do unless `dtype` is real, integer or bool; `axes` is 2 for vectors."""
     if dtype.kind in "fiub":
         return
     if dtype.names is not None:
         got, advice = f"records with the fields {', '.join(map(repr, dtype.names))}", "pass pandas.DataFrame(x)"
     elif dtype.kind == "c":
-        got, advice = "complex numbers", 'pass numpy.stack([x.real, x.imag], 1) with channels="first"'
+        fields = 'pass numpy.stack([x.real, x.imag], 1) with channels="first"'
+        got, advice = "complex numbers", "pass numpy.hstack([x.real, x.imag])" if axes == 2 else fields
     elif dtype.kind in "mM":
         got, advice = f"times ({dtype})", 'pass x.astype("int64") less its smallest, in a unit of your choice'
     elif dtype.kind in "SUT":
         got, advice = "text", "pass x.astype(float) if it holds numbers, or a code for each word"
     elif dtype.kind == "O":
-        got, advice = "Python objects", "pass x.astype(float), or rows of one length"
+        got, advice = "Python objects", "pass x.astype(float), or Ragged(values, times) if rows have different lengths"
     else:
         got, advice = f"numbers of type {dtype}", "pass x.astype(numpy.float32)"
     raise DataTypeError(f"data must be real numbers, integers or bools, got {got}: {advice}")

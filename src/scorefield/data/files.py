@@ -102,6 +102,10 @@ def check(path: str | PathLike[str], schema: Schema, formats: Sequence[Format] =
         FileNotFoundError: If there is no folder to write into.
     """
     target = Path(path).expanduser()
+    if str(target) == "-" or target.parent == Path("/dev") or (target.exists() and special(target)):
+        raise DataError(
+            f"{target} is not a file: samples are written to files, not to pipes; name one, such as new.csv"
+        )
     chosen = next((f for f in formats if f.names(target)), None)
     if chosen is None:
         raise DataError(f"samples like these are written as {_that_hold(schema, formats)}; got {target}")

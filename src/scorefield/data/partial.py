@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,16 +44,18 @@ def known_values(schema: Schema, values: Mapping[Name, Any]) -> tuple[Tensor, Te
         ([2.0, 3.0], [False, True, False])
     """
     if schema.structure != "vector":
-        raise DataError(f"columns are those of tables and vectors, but these data are {schema.reason}: observe a Mask")
+        raise ValueError(f"columns are those of tables and vectors, but these data are {schema.reason}: observe a Mask")
     names = list(schema.columns or range(schema.inner_shape[0]))
     unknown = [name for name in values if name not in names]
     if unknown:
-        raise DataError(unknown_column(schema, unknown[0]))
+        raise ValueError(unknown_column(schema, unknown[0]))
     lists = {name: _listed(value) for name, value in values.items()}
     count = max((len(found) for found in lists.values()), default=1)
     wrong = [f"{name} {len(found)}" for name, found in lists.items() if len(found) not in (1, count)]
     if wrong:
-        raise DataError(f"columns have one value, or all the same number: got {count} values and of {', '.join(wrong)}")
+        raise ValueError(
+            f"columns have one value, or all the same number: got {count} values and of {', '.join(wrong)}"
+        )
     x = np.full((count, len(names)), np.nan)
     known = np.zeros((count, len(names)), dtype=bool)
     for name, found in lists.items():
@@ -104,10 +107,10 @@ def check_possible(schema: Schema, values: Mapping[Any, Any]) -> None:
         lost = np.isnan(numbers)
         if lost.any() and not (column is not None and column.missing):
             what = f"column {name!r} never misses in the data, got {found[int(lost.argmax())]!r}"
-            raise DataError(f"{what}: give a value, or leave the column out")
+            raise ValueError(f"{what}: give a value, or leave the column out")
         bad = _whole(schema, place, numbers) if column is None else column.impossible(numbers)
         if bad.any():
-            raise DataError(_refusal(schema, place, name, found[int(bad.argmax())], numbers[int(bad.argmax())]))
+            raise ValueError(_refusal(schema, place, name, found[int(bad.argmax())], numbers[int(bad.argmax())]))
 
 
 def beyond(schema: Schema, x: Tensor, known: Tensor) -> list[str]:
@@ -201,9 +204,13 @@ def _encoded(column: Column | None, name: Name, values: list[Any], check: bool =
     if column is not None:
         import pandas
 
-        series = pandas.Series(values, name=name)
-        return column.encode(series) if check else column.read(series)
+        series = pandas.Series([column.meant(value) for value in values], name=name)
+        try:
+            return column.encode(series) if check else column.read(series)
+        except DataError as error:  # which says it of a row of data
+            said = re.sub(r" in row \d+| \(row \d+\)", "", str(error))
+            raise ValueError(said.replace("correct it, or leave that row out", "give another value")) from None
     try:
         return np.array([np.nan if value is None else float(value) for value in values])
     except (TypeError, ValueError):
-        raise DataError(f"column {name!r} holds numbers, got {values[0]!r}") from None
+        raise ValueError(f"column {name!r} holds numbers, got {values[0]!r}") from None

@@ -289,7 +289,7 @@ def _numbers_of(x: Any, kind: Kind) -> np.ndarray | Tensor:
         if x.layout != torch.strided or x.is_quantized:
             raise TypeError(f"data must be a dense tensor, got the layout {x.layout}: pass x.to_dense()")
         if x.is_complex():
-            check_dtype(np.dtype(np.complex64))
+            check_dtype(np.dtype(np.complex64), x.ndim)
         tensor: Tensor = x.detach()
         return tensor
     if kind in ("dataframe", "series"):
@@ -298,12 +298,14 @@ def _numbers_of(x: Any, kind: Kind) -> np.ndarray | Tensor:
     if kind == "dataarray":
         x = x.data if isinstance(x.data, np.ndarray) else x.values
     if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
-        raise ValueError(f"{int(x.mask.sum())} values are masked: fill them, x.filled(…), or leave their rows out")
+        table = "give a table, pandas.DataFrame(x.astype(float).filled(numpy.nan)), whose missing values are learned"
+        whole = "fit whole examples, and take the others as measurements: a number in place of these is learned as data"
+        raise ValueError(f"{int(x.mask.sum())} values are masked: {table if x.ndim == 2 else whole}")
     try:
         array = np.asarray(x)
     except ValueError as error:
         raise ValueError(f"the rows have different lengths: give them as Ragged(values, times) ({error})") from None
-    check_dtype(array.dtype)
+    check_dtype(array.dtype, array.ndim)
     return array
 
 

@@ -16,7 +16,7 @@ __all__ = ["Channels", "choose"]
 Channels = Literal["auto", "first", "last", "none"]
 
 FEW = 4  # at most this many channels where only the size decides
-MANY = 16  # at most this many channels in front of larger axes; a signal is at least as long
+MANY = 16  # at most this many channels in front of axes twice as long; a signal is at least as long
 SIGNAL = 64  # at least this many ordered columns before a table can be taken for signals
 
 
@@ -40,7 +40,8 @@ def choose(rows: Rows, structure: Structure | Literal["auto"], channels: Channel
         return Layout(shape, "grid"), f"{_grid(shape, None)}, as asked for"
     if len(shape) >= 2:
         axis, why = _channel_axis(shape)
-        return Layout(shape, "grid", axis), f"{_grid(shape, axis)}: {why}"
+        out = '; if not, channels="none" (--channels none)' if axis is not None and shape[axis] > 1 else ""
+        return Layout(shape, "grid", axis), f"{_grid(shape, axis)}: {why}{out}"
     if structure == "grid":
         return Layout(shape, "grid"), f"{_grid(shape, None)}, as asked for"
     signal, why = _is_signal(rows)
@@ -67,6 +68,8 @@ def _channel_axis(shape: tuple[int, ...]) -> tuple[int | None, str]:
             return 2, f"the last axis has {last}, few enough for channels"
         if first <= FEW:
             return 0, f"the first axis has {first}, few enough for channels"
+        if first <= MANY and max(shape) < 2 * min(shape):
+            return None, 'the sides are nearly equal; if the first are channels, channels="first" (--channels first)'
         if first <= MANY and first < min(shape[1:]):
             return 0, f"the first axis has {first}, few enough for channels next to {shape[1]} x {shape[2]}"
         return None, f"no axis is as short as channels (at most {FEW}, or {MANY} in front of longer ones)"

@@ -152,25 +152,44 @@ def _not_finite(rows: Rows, names: Sequence[object] | None, size: int) -> str:
     """Which rows and features hold NaN or infinities, and what to do."""
     count, first, infinite = 0, list[int](), False
     bad_features = torch.zeros(math.prod(rows.shape[1:]), dtype=torch.bool)
+    always = ~bad_features
     for i, x in enumerate(rows.chunks(size, torch.float64)):
         bad = ~x.isfinite().flatten(1).cpu()
         bad_rows = bad.any(1).nonzero()[:, 0]
         count += len(bad_rows)
         first += (bad_rows[: FIRST - len(first)] + i * size).tolist()
         bad_features |= bad.any(0)
+        always &= bad.all(0)
         infinite |= bool(x.isinf().any())
     features = bad_features.nonzero()[:, 0].tolist()
     vector = len(rows.shape) == 2
     where = f" in {_columns(features, names)}" if vector else f", in {len(features)} of {len(bad_features)} values"
-    if count == len(rows):
-        advice = "fill them (numpy.nan_to_num(x)) or leave these values out: every row has some"
-    elif names is not None:
-        advice = "drop them: df.replace([numpy.inf, -numpy.inf], numpy.nan).dropna()"
+    if infinite:
+        advice = _ALL if count == len(rows) else _DROP if names is None else _DROP_TABLE
+    elif vector:
+        advice = _TABLE + ("" if count == len(rows) else f"; or {_DROP if names is None else _DROP_TABLE}")
+    elif bool((always == bad_features).all()):
+        advice = "these values miss in every row: fill them with one number, numpy.nan_to_num(x)"
     else:
-        advice = "drop them: x[numpy.isfinite(x).reshape(len(x), -1).all(1)]"
+        advice = (_SERIES if len(rows.shape) == 3 else "") + (_FIELDS_ALL if count == len(rows) else _FIELDS)
     what = "NaN or infinite values" if infinite else "NaN"
     which = f"row{'s' * (count > 1)} {', '.join(map(str, first))}" + ", …" * (count > FIRST)
     return f"{count} of {len(rows)} rows hold {what}{where} ({which}): {advice}"
+
+
+_DROP = "drop them: x[numpy.isfinite(x).reshape(len(x), -1).all(1)]"
+_DROP_TABLE = "drop them: df.replace([numpy.inf, -numpy.inf], numpy.nan).dropna()"
+_ALL = "leave these values out, or replace what is infinite by NaN: every row has some"
+_TABLE = "give a table, pandas.DataFrame(x), or a file of one, whose missing values are learned"
+_FIELDS = (
+    "fit whole ones, x[numpy.isfinite(x).reshape(len(x), -1).all(1)], and take what is known of others as a measurement, "
+    'model.observe(Measurement("mask", y, noise)): zeros in place of NaN would be learned as data'
+)
+_FIELDS_ALL = (
+    "fit whole ones, and take these as measurements; or say where they miss by a context, "
+    "fit(numpy.nan_to_num(x), context=numpy.isnan(x)): zeros alone would be learned as data"
+)
+_SERIES = "series with gaps are rows of different length, scorefield.data.Ragged (--rows on the command line); or "
 
 
 def _columns(columns: Sequence[int], names: Sequence[object] | None) -> str:

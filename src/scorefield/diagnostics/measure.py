@@ -82,7 +82,9 @@ def diagnose(
         raise ValueError(f"levels must be positive and rise, two of them or more; got {values[:8]}")
     if len(held_out) < _FEWEST:
         need = f"at least {_FEWEST} held-out data"
-        raise ValueError(f"a diagnosis needs {need}, got {len(held_out)}: hold out a larger part")
+        raise ValueError(
+            f"a diagnosis needs {need}, got {len(held_out)}: fit again with more held out (--held-out 0.2)"
+        )
     if denoiser.contexts > 1:
         raise ValueError(f"a diagnosis is of one distribution, got {denoiser.contexts} contexts: give one")
     denoiser, dtype = _precise(denoiser, held_out)

@@ -201,6 +201,7 @@ def _chosen(model: Model, enough: bool, tested: Tested) -> str:
     what = f"series of {by} values" if len(shape) == 1 and len(model.schema.inner_shape) == 2 else what
     what = what if table_columns(model.schema) is None else f"tables of {model.schema.inner_shape[0]} columns"
     if not enough:
+        what = what.replace("tables of", "rows of")
         return f"Fewer than {FEWEST} {what} on a side: distances alone, for tests would have no power."
     parts = [
         "moments, marginal distributions, a classifier, energy, kernel and transport distances, precision and recall"
@@ -265,5 +266,5 @@ def _rows_of(model: Model, train: Any, held_out: Any) -> tuple[Rows, Rows, bool]
     known, fresh = (x if isinstance(x, Rows) else model.schema.rows(x) for x in (train, held_out))
     if len(fresh) < 2:
         need = f"samples are compared with at least 2 held-out data, got {len(fresh)}"
-        raise ValueError(f"{need}: hold out a larger part")
+        raise ValueError(f"{need}: fit again with a larger part held out, held_out=0.2 (--held-out 0.2)")
     return known, fresh, known is not fresh

@@ -215,10 +215,7 @@ def _visible_copies(found: Evaluation) -> str:
     equal, visible = near.equal, near.what_is_visible
     if equal is None:
         return "what share of copies would have been found is not known."
-    return (
-        f"{equal.count:,} of {equal.samples:,} samples equal a training row, and {equal.real:,} of {equal.rows:,} real rows "
-        f"equal another; {visible}"
-    )
+    return f"{equal.said}; {visible}"
 
 
 def _utility(found: Evaluation) -> tuple[str, ...]:

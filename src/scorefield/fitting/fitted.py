@@ -35,6 +35,10 @@ _SHARES = {
 }  # about how long each takes
 _LEVELS = 17  # at which losses are measured
 _FEW = 10  # examples, below which a network learns them by repetition alone
+_UNTESTED, _FAR = (
+    10,
+    2.0,
+)  # held-out rows of which a large gap is said untested; and how many times it is the training loss
 _ADVICE = "more data, a smaller network or a shorter budget help"
 
 
@@ -223,6 +227,11 @@ def _memorized(plan: Plan, trainer: Trainer, chosen: str, losses: _Losses) -> st
         drift = "" if split.order is None else "; or the data drift: the held-out rows are the last ones"
         if gap.suspicious:
             return f"{gap.verdict.rstrip('.')} ({_ADVICE}{drift})."
+        if len(held_out) < _UNTESTED and (ratio := float(held_out.mean() / train.mean())) > _FAR:
+            untested = f"{len(held_out)} held-out rows are too few to test it"
+            return (
+                f"The held-out loss is {ratio:.2g} times the training loss, as of a network that overfits; {untested}."
+            )
     if chosen == "best during training":
         step = min(trainer.history, key=lambda row: row[1])[0]
         where = f"from step {step:,} on the network memorized its data"

@@ -19,7 +19,11 @@ from .splitting import Split
 __all__ = ["Prepared", "PreparedContext", "chosen", "smallest_step", "standardized", "states", "width_of"]
 
 _NUMBERS = 2**23  # that are taken into memory at once, at most
-_USUAL, _ASKED, _TARGETS = 0.35, 0.5, 0.75  # of the rows are conditional: by default, if learned on request, with targets
+_USUAL, _ASKED, _TARGETS = (
+    0.35,
+    0.5,
+    0.75,
+)  # of the rows are conditional: by default, if learned on request, with targets
 
 
 @dataclass(frozen=True)

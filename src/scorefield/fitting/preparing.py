@@ -80,7 +80,7 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
         check_rows([Constraint(text) for text in schema.constraints], x, schema.columns)
     with part(0, 0.2):
         relations = Relations(rows.shape[1]) if plain else relations_of(rows, schema)
-        found_relations = _of_relations(relations, () if plain else relations_of_known_values(rows, schema))
+        found_relations = _of_relations(relations, schema, () if plain else relations_of_known_values(rows, schema))
     schema = unclipped(schema, relations)
     parts, columns = chosen_split(x, rows, options.data, options.seed, groups), schema.table
     if relations:
@@ -186,9 +186,11 @@ class _Form:
     affine: Standardize | None = None
 
 
-def _of_relations(relations: Relations, gaps: Sequence[str]) -> list[Choice]:
-    """The relations that are kept, and those that are not because a column misses values."""
-    kept, why = relations.describe(), "holds where all is known, and is not kept: a column misses values"
+def _of_relations(relations: Relations, schema: Schema, gaps: Sequence[str]) -> list[Choice]:
+    """The relations that are kept, and those that are not because a column misses values; constants of a table are none."""
+    constant = {i for i, column in enumerate(schema.table) if column.kind == "constant"}
+    several = replace(relations, items=tuple(item for item in relations.items if item.target not in constant))
+    kept, why = several.describe(), "holds where all is known, and is not kept: a column misses values"
     found = [Choice("relation", words, "holds in every row, and is kept") for words in kept]
     return found + [Choice("relation", words, why) for words in gaps if words not in kept]
 

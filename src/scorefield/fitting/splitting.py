@@ -55,7 +55,7 @@ class Split:
 def split(
     rows: Rows, part: float, seed: int, groups: np.ndarray | None = None, order: np.ndarray | None = None
 ) -> Split:
-    """Holds out a part of the rows, chosen by the seed: at least one if any, and two are left to train on.
+    """Holds out a part of the rows, chosen by the seed: at least two if any, and two are left to train on.
 
     A random part of few rows may miss what the others show. Up to 2,048 rows, the part is the one of 256 random ones that is
     closest to the rest in energy distance.
@@ -74,7 +74,7 @@ def split(
     References:
         After Joseph & Vakayil, 2022, SPlit: an optimal method for data splitting.
     """
-    count = max(0, min(len(rows) - 2, max(1, round(part * len(rows))))) if part > 0 else 0
+    count = max(0, min(len(rows) - 2, _wanted(rows, part))) if part > 0 else 0
     mixed = permutation(len(rows), seed, -1)
     if count == 0:
         whole = np.arange(len(rows))
@@ -92,6 +92,11 @@ def split(
     if few:
         mixed = _representative(rows, count, seed)
     return _parted(rows, mixed[count:], mixed[:count])
+
+
+def _wanted(rows: Rows, part: float) -> int:
+    """How many rows are that part of them, two at least: samples are not compared with fewer."""
+    return max(2, round(part * len(rows)))
 
 
 def chosen_split(x: Any, rows: Rows, data: Data, seed: int, groups: Any = None) -> Split:
@@ -136,7 +141,7 @@ def _by_distinct_rows(rows: Rows, part: float, seed: int) -> Split:
         codes, first = _numbered(codes)
         found = split(rows, part, seed, codes) if len(first) > 1 else None
         share = 0.0 if found is None else len(found.held_out) / len(rows)
-        wanted = max(1, round(part * len(rows))) / len(rows)
+        wanted = _wanted(rows, part) / len(rows)
         if found is not None and wanted / _OFF <= share <= wanted * _OFF:
             unlike = dependence_of(rows.subset(np.sort(first)), seed)
             words = f"{counted}: by distinct rows, because {repeats.reason}"

@@ -34,6 +34,7 @@ class EqualRows:
         real, rows: The number of real rows that equal another row, a training row, of how many.
         p_value: The p-value that samples equal training rows no more often than real and sampled rows equal each other.
         smallest: The smallest share of copies that the test finds in nine of ten cases; infinite if there is none.
+        matched: Whether real rows are all rows, which equal another; if not, held-out rows, which equal a training row.
     """
 
     count: int
@@ -42,6 +43,13 @@ class EqualRows:
     rows: int
     p_value: float
     smallest: float
+    matched: bool = True
+
+    @property
+    def said(self) -> str:
+        """Both counts, in words."""
+        others = "real rows equal another" if self.matched else "held-out rows equal one"
+        return f"{self.count:,} of {self.samples:,} samples equal a training row, and {self.real:,} of {self.rows:,} {others}"
 
 
 def row_keys(parts: Iterable[np.ndarray]) -> list[bytes]:
@@ -90,7 +98,7 @@ def equal_rows(
     at_chance = int(fresh[known > 0].sum())
     if not matched:
         p, smallest = _by_held_out(count, at_chance, sizes)
-        return EqualRows(count, sizes[0], at_chance, sizes[2], p, smallest)
+        return EqualRows(count, sizes[0], at_chance, sizes[2], p, smallest, matched=False)
     real = int(known[known > 1].sum()) + at_chance
     rows = sizes[1] + sizes[2]
     pair = (

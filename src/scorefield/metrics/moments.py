@@ -99,7 +99,7 @@ def family(
     z = means.z(pool.pair, *pool.observed())[0].double().cpu().numpy()
     p = np.minimum(1, normal(z) * len(z))
     worst = int(np.abs(z).argmax())
-    summary = f"largest of {len(z)}: {labels[worst]}, z = {z[worst]:.1f} (Bonferroni p = {p[worst]:.2g})"
+    summary = f"of {len(z)}, {labels[worst]} differs the most: z = {z[worst]:.1f} (Bonferroni p = {p[worst]:.2g})"
     summary = f"{summary}; {note}" if note else summary
     drawn, real = (features[side].mean(0, dtype=torch.float64).cpu().numpy() for side in (pool.drawn, pool.held))
     return TestFamily(
@@ -248,7 +248,7 @@ def marginal_test(pool: Pool, permutations: int = 499, projections: int = 32) ->
     found = ranks.columns(pool.pair, *pool.observed())[0].double().cpu().numpy()
     p = np.minimum(1, kolmogorov(found * math.sqrt(pool.n * pool.m / (pool.n + pool.m))) * len(found))
     worst = int(found.argmax())
-    note = f"largest of {len(found)}: {labels[worst]} (Bonferroni p = {p[worst]:.2g}); {pool.sizes}"
+    note = f"of {len(found)}, {labels[worst]} differs the most (Bonferroni p = {p[worst]:.2g}); {pool.sizes}"
     middles = [values[side].median(0).values.cpu().numpy() for side in (pool.drawn, pool.held)]
     return TestFamily(
         replace(distance, note=note), tuple(labels), middles[0], middles[1], found, p, "medians, in standard units"

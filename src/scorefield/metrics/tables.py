@@ -244,7 +244,7 @@ def association_test(pool: Pool, columns: Sequence[TableColumn], permutations: i
     p = np.minimum(1, normal(differences) * len(z))
     labels = [f"{columns[i].name} and {columns[j].name}" for i, j in pairs]
     worst = int(np.abs(differences).argmax())
-    note = f"largest of {len(pairs)}: {labels[worst]}, z = {differences[worst]:.1f} (Bonferroni p = {p[worst]:.2g}); "
+    note = f"of {len(pairs)}, {labels[worst]} differ the most: z = {differences[worst]:.1f} (Bonferroni p = {p[worst]:.2g}); "
     sides = [[strength(columns[i], columns[j], part) for part in (pool.drawn, pool.held)] for i, j in pairs]
     drawn, real = np.array(sides).T
     return TestFamily(replace(distance, note=note + pool.sizes), tuple(labels), drawn, real, differences, p, STRENGTH)

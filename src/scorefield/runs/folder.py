@@ -59,7 +59,8 @@ class Run:
             inside = {p.name for p in self.path.iterdir()} if self.path.is_dir() else set()
         others = inside - {_LOCK} - {p.name for p in self._parts()}
         if others and "run.json" not in inside:
-            raise ValueError(f"{self.path} holds other things ({min(others)}, …) and no run: name a new folder")
+            what = f"{self.path} holds other things ({min(others)}, …) and no run"
+            raise ValueError(f"{what}: name the folder of a run, or for a new one a new folder")
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}): {self._state()}"

@@ -105,6 +105,10 @@ class Column(abc.ABC):
         """The same, whose samples are clipped to bounds that the data show, None for no bound."""
         return self
 
+    def meant(self, value: Any) -> Any:
+        """A value that a person gives, as it stands in the column: true for "yes", or a decimal comma."""
+        return value
+
     @abc.abstractmethod
     def encode(self, values: Series[Any]) -> np.ndarray:
         """The numbers of a column, `(N,)` in float64: codes from 0 for categories, NaN where a value is missing.

@@ -19,6 +19,26 @@ __all__ = ["Category", "Level"]
 
 Level = str | int | float | bool
 
+_PAIRS = (
+    ("true", "false"),
+    ("yes", "no"),
+    ("on", "off"),
+    ("wahr", "falsch"),
+    ("ja", "nein"),
+    ("vrai", "faux"),
+    ("oui", "non"),
+    ("vero", "falso"),
+    ("verdadero", "falso"),
+    ("verdadeiro", "falso"),
+    ("sí", "no"),
+    ("sì", "no"),
+    ("si", "no"),
+    ("sim", "não"),
+    ("waar", "onwaar"),
+    ("ja", "nee"),
+    ("ja", "nej"),
+)  # words for true and false
+
 
 @dataclass(frozen=True)
 class Category(Column):
@@ -92,6 +112,13 @@ class Category(Column):
     def takes(self) -> str:
         """Its levels, in words."""
         return f"the levels {', '.join(map(repr, self.levels[:8]))}" + ", …" * (self.size > 8)
+
+    def meant(self, value: Any) -> Any:
+        if not isinstance(value, bool | np.bool_) or self.size != 2:
+            return value
+        words = {str(level).strip().casefold(): level for level in self.levels}
+        pairs = [pair for pair in _PAIRS if words.keys() == set(pair)]
+        return words[pairs[0][not value]] if pairs else value
 
     def read(self, values: Series[Any]) -> np.ndarray:
         """The codes; -1 for what is none of the levels."""

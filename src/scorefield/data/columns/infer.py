@@ -202,7 +202,8 @@ def _taken_for(values: Series[Any], present: Series[Any], name: Name, wishes: Co
     if objects and _all(distinct, datetime.date | np.datetime64):
         return _date(values, name, wishes)
     if not (types.is_string_dtype(dtype) or objects):
-        return f"holds values of the type {dtype}: convert it, df[{name!r}].astype(str) or .astype(float)"
+        how = ".dt.to_timestamp()" if str(dtype).startswith("period") else ".astype(str)"
+        return f"holds values of the type {dtype}: convert it, df[{name!r}]{how}"
     numbers, bad = number_text(values)
     if bad is None and not np.isnan(numbers).all():
         return _number(values, name, wishes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["LARGEST", "Number"]
 
 LARGEST = 1e150  # the square of a larger number overflows
+_COMMA = re.compile(r"[+-]?(\d+,(\d{1,2}|\d{4,})|0,\d+)")  # a decimal comma; of three digits it may group thousands
 _SIGNED = 30  # numbers, from which on their sign means something: less than a tenth of others have another
 _LISTED = 12  # values that a message lists
 _FEW, _EACH, _TIMES = 32, 5, 20  # values, how often each occurs at least, and all together on average
@@ -151,6 +153,10 @@ class Number(Column):
         if self.transform == "log" and self.bounds[0] is None:
             found |= numbers <= 0
         return found
+
+    def meant(self, value: Any) -> Any:
+        found = _COMMA.fullmatch(value.strip()) if isinstance(value, str) else None
+        return value.strip().replace(",", ".") if found else value
 
     def encode(self, values: Series[Any]) -> np.ndarray:
         x = as_numbers(values, self.name)

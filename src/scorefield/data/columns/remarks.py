@@ -67,9 +67,10 @@ def remark(values: Series[Any]) -> str:
 
 def _nearly_dates(values: Series[Any], texts: Series[Any]) -> str:
     some = texts.iloc[:: max(1, len(texts) // _TRIED)]
-    offsets = set(map(offset_of, some))
-    if "" not in offsets and len(offsets) > 1:
-        return f"dates of several offsets from UTC, {' and '.join(sorted(offsets)[:2])}: convert them to one"
+    offsets = set(map(_offset, texts if all(map(_offset, some)) else ()))
+    if len(offsets - {""}) > 1:
+        several = " and ".join(sorted(offsets - {""})[:2])
+        return f"dates of several offsets from UTC, {several}: convert them to one"
     if sum(any(c.isdigit() for c in text) for text in some) < _MOST * len(some):
         return ""
     shares = {form: float(parsed_dates(some, form).notna().mean()) for form in FORMATS}
@@ -78,6 +79,11 @@ def _nearly_dates(values: Series[Any], texts: Series[Any]) -> str:
         return ""
     wrong = (parsed_dates(values, form).isna() & values.notna().to_numpy()).to_numpy()
     return f"dates ({form}) but for {shown(values, int(wrong.argmax()))}" if wrong.any() else ""
+
+
+def _offset(text: str) -> str:
+    """The offset from UTC of a time, Z among them; "" without one."""
+    return offset_of(text) or text[-1:] * text.endswith("Z")
 
 
 def _blanks(texts: Series[Any]) -> str:

@@ -19,7 +19,13 @@ from ..dtypes import holds_numbers
 from ..errors import DataError
 from ..schema import Schema
 
-__all__ = ["Entry", "Format", "Selection", "array_of", "arrays_of", "choose_array", "fill"]
+__all__ = ["RAGGED", "Entry", "Format", "Selection", "array_of", "arrays_of", "choose_array", "fill"]
+
+RAGGED = (
+    "if each is one series or set, give a table with a line for each reading, and the column that names the row "
+    "(--rows), or scorefield.data.Ragged([…]) in Python"
+)
+_SERIES = 5  # arrays of the same form, from which on they may be rows of different length
 
 Entry = tuple[tuple[int, ...], np.dtype[Any]]  # shape and type
 
@@ -143,6 +149,8 @@ def choose_array(found: dict[str, Entry], key: str | None, path: Path) -> tuple[
     numbers = [e for e in by_size if e[1][1].kind in "fiub" and len(e[1][0]) > 0]
     if not numbers:
         raise DataError(f"{path} holds no array of numbers{': ' + listed if listed else ''}: choose another file")
+    if len(numbers) >= _SERIES and len({(len(shape), *shape[1:]) for _, (shape, _) in numbers}) == 1:
+        raise DataError(f"{path} holds {len(numbers)} arrays of the same form, {listed}: choose one (key=…); {RAGGED}")
     if len(numbers) > 1 and math.prod(numbers[0][1][0]) == math.prod(numbers[1][1][0]):
         raise DataError(f"{path} holds several arrays of the same size, {listed}: choose one (key=…)")
     return numbers[0]

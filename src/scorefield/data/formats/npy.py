@@ -13,7 +13,7 @@ import numpy as np
 from ..cache import Store, blocks, write_header
 from ..errors import DataError, DataTypeError, one_line
 from ..schema import Schema
-from .base import Entry, Format, Selection, arrays_of, choose_array
+from .base import RAGGED, Entry, Format, Selection, arrays_of, choose_array
 
 __all__ = ["Npy", "Npz", "read_header"]
 
@@ -100,7 +100,8 @@ def read_header(file: Any, where: str) -> tuple[tuple[int, ...], bool, np.dtype]
 def _refuse_objects(dtype: np.dtype, where: str) -> None:
     """Raises a DataTypeError if the array would have to be unpickled."""
     if dtype.hasobject:
-        raise DataTypeError(f"{where} holds Python objects, which are never unpickled: save numbers, x.astype(float)")
+        what = f"{where} holds Python objects, which are never unpickled: save numbers, x.astype(float), if all rows are alike"
+        raise DataTypeError(f"{what}; {RAGGED}")
 
 
 def _write_array(file: Any, batches: Iterable[Any], count: int) -> None:

@@ -80,6 +80,12 @@ def test_first_lines_that_begin_with_a_mark(table):
     assert table(["#name", "color"], words).columns.tolist() == ["name", "color"]
     assert table(None, [["#ff", "1.5"], *[[a, "2.5"] for a, _ in words]]).shape == (91, 2)
     assert table(["#id", "x"], [[a, "2.5"] for a, _ in words]).columns.tolist() == ["id", "x"]
+    colours = [[f"#ff00{i:02}"] for i in range(90)]
+    assert table(["colour"], colours)["colour"].tolist() == [row[0] for row in colours]
+    header = [[f"##contig={i}"] for i in range(300)]
+    rows = [[f"chr{i % 9}", str(7 * i), "rs"] for i in range(90)]
+    found = table(None, [*header, ["#CHROM", "POS", "ID"], *rows], "\t", said="^300 lines of .*: '##contig=0'$")
+    assert found.columns.tolist() == ["CHROM", "POS", "ID"] and found["POS"].tolist() == [7 * i for i in range(90)]
     quoted = [[f'"a\n#b,{i}"', str(i)] for i in range(20)]
     assert table(["text", "x"], [*quoted, ["#c", "7"]])["text"].tolist() == [*(f"a\n#b,{i}" for i in range(20)), "#c"]
 
@@ -216,3 +222,10 @@ def test_numbers_are_read_and_written_back_in_their_form(table, tmp_path, writte
 def test_formats_of_few_texts_stay_categories():
     answers = pandas.DataFrame({"a": ["1,2", "1,3", "2,3"] * 30, "z": np.arange(90) % 7})
     assert [column.kind for column in Schema.of(answers).table] == ["category", "number"]
+
+
+def test_tables_without_names_and_zeros_that_come_late(table):
+    found = table(None, [[count, f"{i},5"] for i, count in enumerate(COUNTS * 9)], ";")
+    assert found[0].tolist() == VALUES * 9 and found[1].tolist() == [i + 0.5 for i in range(54)]
+    codes = [f"{99000 - 80 * i:05}" for i in range(1200)]
+    assert table(["zip", "n"], [[code, str(i)] for i, code in enumerate(codes)])["zip"].tolist() == codes

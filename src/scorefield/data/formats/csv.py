@@ -85,7 +85,7 @@ def _read(path: Path, selection: Selection, store: Store, dialect: Dialect) -> A
             (frame,) = columns.parts([frame], selection)
             frame, doubtful = with_numbers(frame, columns.text, dialect.separator)
             _say_doubts(path, {n: t for n, t in doubtful.items() if n in (selection.columns or doubtful)})
-            return select(columns.whole(frame), selection.columns)
+            return select(columns.whole(columns.padded(frame)), selection.columns)
         with _rows(path, dialect) as file:
             size = rows_at_once(len(columns.names))
             forms, doubtful = written_forms(columns.text(None, _FIRST), dialect.separator)
@@ -111,7 +111,7 @@ def _say_comments(path: Path, dialect: Dialect) -> None:
         lines = "one line" if count == 1 else f"{count:,} lines"
         shown = first if len(first) < _SHOWN else f"{first[:_SHOWN]}…"
         warnings.warn(
-            f"{lines} of {path} left out as {'comments' if count > 1 else 'a comment'}: {shown!r}", stacklevel=4
+            f"{lines} of {path} left out as {'comments' if count > 1 else 'a comment'}: {shown!r}", stacklevel=5
         )
 
 
@@ -122,7 +122,7 @@ def _say_doubts(path: Path, doubtful: Mapping[Any, str]) -> None:
         text = next(iter(doubtful.values()))
         what = f"the digits in {listed} of {path} could be grouped by thousands"
         read = "a decimal point" if "." in text else "a decimal comma"
-        warnings.warn(f"{what}, and no other column says so: {text!r} was read with {read}", stacklevel=4)
+        warnings.warn(f"{what}, and no other column says so: {text!r} was read with {read}", stacklevel=5)
 
 
 def _decodes(path: Path, encoding: str) -> bool:
@@ -223,8 +223,20 @@ class _Columns:
     def kinds(self) -> dict[Any, Any]:
         """Columns that are read as text, since their numbers begin with zeros that would be lost, as in 01234."""
         text = self.text(None, _FIRST)
-        zeros = (name for name in text if text[name].str.fullmatch(r"0\d+", na=False).any())
-        return {name: str for name in zeros if text[name].str.fullmatch(r"\d+").all()}
+        return {name: str for name in text if _has_zeros(text[name])}
+
+    def padded(self, frame: Any) -> Any:
+        """The table, whose columns stay text if numbers below the first rows begin with zeros."""
+        whole = [
+            name for name in frame.columns if frame[name].dtype.kind in "iuf" and (frame[name].dropna() % 1 == 0).all()
+        ]
+        if len(frame) <= _FIRST or not whole or not self.dialect.may_hold_zeros(self.path):
+            return frame
+        text = self.text(whole, None)
+        for name in whole:
+            if _has_zeros(text[name]):
+                frame[name] = text[name]
+        return frame
 
     def whole(self, frame: Any) -> Any:
         """The table, whose integers stay integers where some are missing."""
@@ -243,6 +255,11 @@ class _Columns:
         with _rows(self.path, self.dialect) as file:
             options = self.dialect.options
             return pandas.read_csv(file, names=self.names, dtype=str, usecols=names, nrows=rows, **options)
+
+
+def _has_zeros(text: Any) -> bool:
+    """Whether a column holds digits alone, of which some begin with zeros."""
+    return bool(text.str.fullmatch(r"0\d+", na=False).any() and text.str.fullmatch(r"\d+", na=True).all())
 
 
 def _label_rows(fields: list[str]) -> bool:

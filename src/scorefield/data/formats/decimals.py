@@ -56,7 +56,7 @@ def with_numbers(frame: DataFrame, text: TextOf, separator: str) -> tuple[DataFr
             open_ones = [name for name in open_ones if name in fractions or any("." in each for each in bare[name])]
     texts |= {name: found[name] for name in open_ones if marks != {"."}}
     forms, doubtful = _forms(texts, separator, marks)
-    changed = in_forms(frame.assign(**{name: texts[name] for name in forms}), forms) if forms else frame
+    changed = in_forms(frame, forms, texts) if forms else frame
     changed.attrs["decimal_mark"] = "".join(marks) if len(marks) == 1 else None
     return changed, doubtful
 
@@ -77,12 +77,18 @@ def written_forms(texts: DataFrame, separator: str) -> tuple[dict[Any, str], dic
     return forms, doubtful
 
 
-def in_forms(frame: DataFrame, forms: Mapping[Any, str]) -> DataFrame:
-    """A table, of which columns of text become numbers with these decimal marks; those that hold other things stay text."""
-    found = {name: _numbers(frame[name], mark) for name, mark in forms.items() if name in frame.columns}
+def in_forms(frame: DataFrame, forms: Mapping[Any, str], texts: Mapping[Any, Series[Any]] | None = None) -> DataFrame:
+    """A table, of which columns of text become numbers with these decimal marks; those that hold other things stay text.
+
+    Arguments:
+        frame: The table.
+        forms: The decimal marks by columns.
+        texts: These columns as text; None where they are text in the table.
+    """
     changed = frame.copy(deep=False)
-    for name, numbers in found.items():
-        changed[name] = numbers
+    for name, mark in forms.items():
+        if name in frame.columns:
+            changed[name] = _numbers(frame[name] if texts is None else texts[name], mark)
     return changed
 
 

@@ -67,7 +67,7 @@ class Dialect:
             lines = _physical_lines(file)
         if any(_CONTROL.search(line) for line in lines):
             raise DataError(f"{path} holds control characters: it is damaged, or not a table")
-        marked = _any_marked(path, encoding)
+        marked = _holds(path, encoding, "\n#", "\r#")
         start = _begin(lines)
         separator = _separator([line for line in lines[start:] if not line.startswith("#")] or lines[start:])
         preamble = _preamble(lines[start:], separator)
@@ -102,6 +102,11 @@ class Dialect:
         more = {} if precise else {"float_precision": "round_trip"}  # to the last digit, as by newer ones
         return {**blanks, **more, "header": None, "na_values": ["?", *self.missing_words]}
 
+    def may_hold_zeros(self, path: Path) -> bool:
+        """Whether a field of the file may begin with a zero and another digit."""
+        before = (re.escape(self.separator), "\n", "\r", '"')
+        return _holds(path, self.encoding, *(f"{each}0[0-9]" for each in before))
+
     def rows_of(self, file: IO[str]) -> Any:
         """What pandas reads of a file, from its first row of data on."""
         for _ in range(self.skipped):
@@ -133,14 +138,16 @@ def _physical_lines(file: IO[str]) -> list[str]:
     return found
 
 
-def _any_marked(path: Path, encoding: str) -> bool:
-    """Whether any line but the first begins with #."""
+def _holds(path: Path, encoding: str, *patterns: str) -> bool:
+    """Whether a file holds any of these patterns of two or three characters."""
+    searches = [re.compile(pattern).search for pattern in patterns]
     with opened(path, encoding) as file:
         last = ""
         while text := file.read(_CHUNK):
-            if "\n#" in (text := last + text) or "\r#" in text:
+            text = last + text
+            if any(search(text) for search in searches):
                 return True
-            last = text[-1]
+            last = text[-2:]
     return False
 
 
@@ -223,18 +230,19 @@ def _fields(lines: Sequence[str], separator: str) -> tuple[tuple[tuple[str, ...]
 
 
 def _separator(lines: Sequence[str]) -> str:
-    """What splits the most lines into the same number of fields, two at least."""
-    best, most = ",", 0.0
+    """What splits the most lines into the same number of fields, two at least, and of several the most into numbers."""
+    best, most = ",", (0.0, 0.0)
     for separator in _SEPARATORS:
         fields, _ = _fields(lines, separator)
         widths = Counter(map(len, fields))
         width, count = max(widths.items(), key=lambda item: (item[1], item[0]), default=(1, 0))
         if width < 2:
             continue
-        if separator == " " and (most or not _some_numbers(fields, width)):
+        if separator == " " and (most[0] or not _some_numbers(fields, width)):
             continue
-        if count / len(fields) > most:
-            best, most = separator, count / len(fields)
+        cells = [field for row in fields for field in row]
+        if (share := (count / len(fields), sum(map(is_number, cells)) / len(cells))) > most:
+            best, most = separator, share
     return best
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from scorefield import load
 from scorefield.cli import main
 from scorefield.cli.options import Form
+from scorefield.data import read
 from scorefield.settings import Data
 
 pandas = pytest.importorskip("pandas")
@@ -84,6 +87,22 @@ def test_notes_on_the_text_are_said(table, capsys):
     assert main(["fit", str(table), "-o", str(table.parent / "run"), *TINY]) == 0
     said = capsys.readouterr().err
     assert said.startswith("note: the first line of ") and "those without one are called column_3\n" in said
+
+
+def test_words_for_missing_values_are_named(table, capsys):
+    """Which word it is, in a fit and in gaps to be filled; the run remembers how its data are read."""
+    folder = table.parent
+    cells = [f"{x:.2f}".replace(".", ",") for x in np.random.default_rng(0).normal(size=N)]
+    table.write_text("a;z\n" + "".join(f"{'keine' if i == 5 else cell};{i % 7},5\n" for i, cell in enumerate(cells)))
+    command = ["fit", str(table), "-o", str(folder / "run"), *TINY]
+    assert main([*command, "--numeric", "a"]) != 0
+    assert "got 'keine' in row 5: correct it, leave that row out, or make it missing" in capsys.readouterr().err
+    assert main([*command, "--missing-words", "keine"]) == 0
+    assert "a  number: -2.33 to 1.96, steps of 0.01, missing in 2 % of rows" in capsys.readouterr().err
+    source = json.loads((folder / "run" / "run.json").read_text())["asked"]["source"]
+    assert read(**source)["a"].isna().sum() == 1
+    gaps = ["impute", str(folder / "run"), str(table), "-o", str(folder / "y.csv")]
+    assert main(gaps) != 0 and "column 'a' holds numbers, got 'keine' in row 5" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

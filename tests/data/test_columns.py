@@ -184,7 +184,8 @@ def test_dates_that_no_type_holds_are_clipped():
         ([f"c{i % 300}" for i in range(4 * N)], "category of 300 levels, more than 256; keep="),
         (
             ["low", *map(str, range(N))],
-            "400 numbers with words among them, 'low' in row 0: make these missing, or keep=",
+            "400 numbers with words among them, 'low' in row 0: make these missing, read(…, missing_words=('low',)) or "
+            "--missing-words low, or keep=",
         ),
         ([[1], [2]] * N, "holds values of the kind list"),
     ],

@@ -34,6 +34,7 @@ schedules those of scorefield.schedules (karras, loglevel, …),
 processes those of scorefield.processes (vp, ve, edm, flow, …).
 An unknown name lists them all."""
 
+_LISTS = ("columns", "missing_words")  # of what a file is read with
 _BUDGETS = ("minutes", "steps", "epochs")
 _TABLES = ("bounds", "kinds")  # options that a file may also give as a table
 
@@ -92,12 +93,14 @@ class Reading:
         columns: The columns of a table; by default all.
         resize: The side in pixels to which images are resized.
         cache: The folder for copies of data that are larger than memory. [default: ~/.cache/scorefield]
+        missing_words: Words for missing values in a table of text, in addition to those that are known: "not asked".
     """
 
     key: str | None = None
     columns: tuple[str, ...] | None = None
     resize: int | None = None
     cache: Path | None = None
+    missing_words: tuple[str, ...] | None = None
 
     def read(self, path: Path) -> Any:
         """The data in the file; what was not plain in it is said."""
@@ -115,9 +118,9 @@ class Reading:
         import os
 
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scorefield"
-        columns = None if self.columns is None else list(self.columns)
+        lists = {name: value and list(value) for name, value in asdict(self).items() if name in _LISTS}
         options = {"path": path.expanduser().absolute(), "cache": (self.cache or home).expanduser().absolute()}
-        return {**asdict(self), "columns": columns, **{name: str(value) for name, value in options.items()}}
+        return {**asdict(self), **lists, **{name: str(value) for name, value in options.items()}}
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ def read(
     cache: str | PathLike[str] | None = None,
     limit: int = 2 << 30,
     formats: Sequence[Format] = FORMATS,
+    missing_words: Sequence[str] | None = None,
 ) -> Any:
     """Data from a file, or from a folder of files or images, in the form that `Schema.of` takes.
 
@@ -46,6 +47,8 @@ def read(
         cache: The folder for copies of data larger than `limit`.
         limit: The bytes up to which data are held in memory.
         formats: Which formats there are; put your own first, `(mine, *FORMATS)`.
+        missing_words: Words for missing values in a .csv or .xlsx, in any column, in addition to those that are known:
+            `("keine",)`.
 
     Returns:
         An array; a DataFrame or a `Table` of csv and parquet; a DataArray where the file names its axes.
@@ -58,7 +61,8 @@ def read(
         ImportError: If a library is missing; it says how to install it.
     """
     source = Path(path).expanduser()
-    selection = Selection(key, None if columns is None else tuple(columns), resize)
+    words = (missing_words,) if isinstance(missing_words, str) else missing_words
+    selection = Selection(key, None if columns is None else tuple(columns), resize, tuple(words or ()) or None)
     with reading(source, memory=_MEMORY):
         chosen = _format_of(source, formats)
         unused = [name for name, value in asdict(selection).items() if value is not None and name not in chosen.options]

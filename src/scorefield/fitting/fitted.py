@@ -35,10 +35,8 @@ _SHARES = {
 }  # about how long each takes
 _LEVELS = 17  # at which losses are measured
 _FEW = 10  # examples, below which a network learns them by repetition alone
-_UNTESTED, _FAR = (
-    10,
-    2.0,
-)  # held-out rows of which a large gap is said untested; and how many times it is the training loss
+# held-out rows of which a large gap is said untested, and how many times the training loss that is
+_UNTESTED, _FAR = 10, 2.0
 _ADVICE = "more data, a smaller network or a shorter budget help"
 
 

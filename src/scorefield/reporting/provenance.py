@@ -49,7 +49,7 @@ def command_of(asked: Mapping[str, Any], folder: str) -> str:
     """
     parts = ["scorefield", "fit", str(asked["source"]["path"]), "-o", folder]
     usual = {"data": asdict(Data()), "network": asdict(Network()), "training": asdict(Training())}
-    usual["source"] = {"key": None, "columns": None, "resize": None}
+    usual["source"] = {"key": None, "columns": None, "resize": None, "missing_words": None}
     for group in ("source", "data", "network", "training"):
         for name, value in (asked.get(group) or {}).items():
             if name not in usual[group] or _plain(value) == _plain(usual[group][name]):

@@ -1,9 +1,8 @@
-"""Columns of numbers with the same signs around each: 12 %, $3.50, 1.234,50 €."""
+"""Columns of numbers in text, with the same signs around each: 12 %, $3.50, 1.234,50 €, (123.45), 12 345,50."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,18 +11,16 @@ import numpy as np
 
 from ..errors import DataError
 from .base import Column, Transform, shown
+from .number_marks import FORMS, NumberParts, alike, are_signs, are_symbols, is_missing, parts_of, possible_marks
 
 if TYPE_CHECKING:
     from pandas import Series
 
 __all__ = ["Affixed", "NumberFormat"]
 
-_PARTS = re.compile(r"(\D*?)([+-]?\d[\d.,' ]*?)(\D*)", re.DOTALL)
-_POINT = re.compile(r"[+-]?(\d+|\d{1,3}(?P<group>[,' ])\d{3}(?:(?P=group)\d{3})*)(\.\d+)?")
-_COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(?P<group>[.' ])\d{3}(?:(?P=group)\d{3})*)(,\d+)?")
-_PADDED = re.compile(r"[+-]?0\d")
-_SYMBOLS = "%‰°"  # and those of currencies
-_UNIT, _LEVELS = 4, 10  # letters of a unit; texts of few levels with one stay categories, such as "2 doors"
+_EXACT = 15  # digits of whole numbers that floating-point numbers hold
+_PADDED = re.compile("0[0-9]")
+_LEVELS = 10  # texts of few levels stay categories, such as "2 doors" and "1,2", unless a currency or % is with them
 
 
 @dataclass(frozen=True)
@@ -36,6 +33,8 @@ class NumberFormat:
         fixed: Whether there are always so many.
         point: The decimal point.
         group: What groups the digits of thousands; "" for nothing.
+        negative: What stands before and after negative numbers, sign and all, "(" and ")" say; None where a minus follows
+            the prefix.
 
     Example:
         >>> price = NumberFormat.of(["$1,250.00", "$3.50"])
@@ -49,58 +48,91 @@ class NumberFormat:
     fixed: bool = True
     point: str = "."
     group: str = ""
+    negative: tuple[str, str] | None = None
 
     @classmethod
-    def of(cls, texts: Iterable[str]) -> NumberFormat | None:
-        """The one format of different texts; None if there is none, or the numbers have no currency, % or unit."""
+    def of(cls, texts: Iterable[str], decimal_mark: str | None = None, few: bool = False) -> NumberFormat | None:
+        """The one format of different texts; None if there is none.
+
+        Arguments:
+            texts: The texts.
+            decimal_mark: The decimal mark of the table they come from, which decides where they could have either; None
+                where it is not known.
+            few: Whether up to ten texts without a currency or % are numbers, too, and not categories.
+        """
+        parts = list[NumberParts]()
+        for text in texts:
+            if (part := parts_of(text)) is None or part.around != (parts or [part])[0].around:
+                return None
+            if not parts and not are_signs(part.around):
+                return None
+            parts.append(part)
+        negative = {part.negative for part in parts} - {None}
+        if not parts or len(negative) > 1:
+            return None
+        (prefix, suffix), numbers = parts[0].around, [part.number for part in parts]
+        clear = (prefix + suffix).strip() and are_symbols(prefix) and are_symbols(suffix)
+        if not (clear or few or len(parts) > _LEVELS) or any(map(_PADDED.match, numbers)):
+            return None
+        possible = possible_marks(numbers)
+        for point in sorted(possible, key=lambda mark: mark != decimal_mark):
+            found = [match for match in map(FORMS[point].fullmatch, numbers) if match]
+            groups = {match["group"] for match in found} - {None}
+            if len(groups) < 2 and max(sum(c.isdigit() for c in match["whole"]) for match in found) <= _EXACT:
+                digits = {len(match["digits"] or "") for match in found}
+                fixed, group = len(digits) == 1, groups.pop() if groups else ""
+                signs = next(iter(negative), None)
+                signs = None if signs == (prefix + "-", suffix) else signs
+                return cls(prefix, suffix, max(digits), fixed, point, group, signs)
+        return None
+
+    @classmethod
+    def of_most(cls, texts: Iterable[str], decimal_mark: str | None = None) -> NumberFormat | None:
+        """The format of more than half of different texts, be they few; None if there is none."""
         texts = list(texts)
-        parts = [_PARTS.fullmatch(text.strip()) for text in texts]
-        if not parts or not all(parts):
-            return None
-        around = {(part[1], part[3]) for part in parts if part}
-        numbers = [part[2] for part in parts if part]
-        (prefix, suffix), *others = around
-        symbols = _are_symbols(prefix) and _are_symbols(suffix)
-        unit = not prefix and suffix.strip().isalpha() and len(suffix.strip()) <= _UNIT and len(texts) > _LEVELS
-        if others or not (prefix + suffix).strip() or not (symbols or unit) or any(map(_PADDED.match, numbers)):
-            return None
-        for point, form in ((".", _POINT), (",", _COMMA)):
-            found = [form.fullmatch(number) for number in numbers]
-            groups = {match["group"] for match in found if match} - {None}
-            if all(found) and len(groups) < 2:
-                digits = {len(match[3]) - 1 if match[3] else 0 for match in found if match}
-                fixed = len(digits) == 1
-                return cls(prefix, suffix, max(digits), fixed, point, groups.pop() if groups else "")
+        parts = [(text, part.number) for text, part in alike(texts) if not _PADDED.match(part.number)]
+        usual = sorted(FORMS, key=lambda mark: mark != decimal_mark)
+        fitting = {mark: [text for text, number in parts if FORMS[mark].fullmatch(number)] for mark in usual}
+        for some in sorted(fitting.values(), key=len, reverse=True):
+            if 2 * len(some) > len(texts) and (found := cls.of(some, decimal_mark, few=True)) is not None:
+                return found
         return None
 
     def number(self, text: str) -> float:
         """The number that a text holds; NaN if it is not of this format."""
-        bare = text.strip()
-        if not (bare.startswith(self.prefix) and bare.endswith(self.suffix)):
+        bare, sign = text.strip(), 1.0
+        before, after = self.negative or (self.prefix, self.suffix)
+        if self.negative and bare.startswith(before) and bare.endswith(after):
+            bare, sign = bare[len(before) : len(bare) - len(after)], -1.0
+        elif bare.startswith(self.prefix) and bare.endswith(self.suffix):
+            bare = bare[len(self.prefix) : len(bare) - len(self.suffix)]
+        else:
             return np.nan
-        bare = bare[len(self.prefix) : len(bare) - len(self.suffix)]
-        bare = bare.replace(self.group, "") if self.group else bare
+        bare = bare.strip().replace("−", "-")
+        match = FORMS[self.point].fullmatch(bare.lstrip("+-"))
+        if match is None and self.point != ".":
+            return np.nan
+        group = (match["group"] if match else None) or self.group
+        bare = bare.replace(group, "") if group else bare
         try:
-            return float(bare.replace(self.point, ".").strip()) + 0.0
+            return sign * float(bare.replace(self.point, ".")) + 0.0
         except ValueError:
             return np.nan
 
     def text(self, number: float) -> str:
         """A number as text."""
-        plain = f"{number:,.{self.digits}f}"
+        plain = f"{abs(number):,.{self.digits}f}"
         if not self.fixed and self.digits:
             plain = plain.rstrip("0").rstrip(".")
         marks = {",": self.group, ".": self.point}
-        return self.prefix + "".join(marks.get(c, c) for c in plain) + self.suffix
-
-
-def _are_symbols(text: str) -> bool:
-    return all(c.isspace() or c in _SYMBOLS or unicodedata.category(c) == "Sc" for c in text)
+        below = number < 0 and any(c in "123456789" for c in plain)
+        before, after = (self.negative or (self.prefix + "-", self.suffix)) if below else (self.prefix, self.suffix)
+        return before + "".join(marks.get(c, c) for c in plain) + after
 
 
 @dataclass(frozen=True)
 class Affixed(Column):
-    """A column of text whose numbers have the same signs around each, such as `$3.50`: learned as numbers, written as text.
+    """A column of text whose numbers are of one format, such as `$3.50` or `12 345,50`: learned as numbers, written as text.
 
     Arguments:
         name: Its name.
@@ -187,6 +219,7 @@ class Affixed(Column):
         plain = [self.form.number(v) if isinstance(v, str) else np.nan for v in values]
         wrong = np.isnan(plain) & values.notna().to_numpy(bool)
         wrong &= np.array([not isinstance(v, int | float) for v in values], bool)
+        wrong &= np.array([not is_missing(v) for v in values], bool)
         if wrong.any():
             row = int(wrong.argmax())
             need = f"numbers such as {self.form.text(1.0)!r}"

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import DataError
 from .base import Column, shown
 from .number import missing_share
+from .number_marks import is_missing
 from .text import parsed_dates
 
 if TYPE_CHECKING:
@@ -112,6 +113,8 @@ class Date(Column):
             times = _times(values, self.text, self.zone)
         lost = np.isnat(times)
         given = values.notna().to_numpy(bool)
+        if self.text is not None and values.dtype.kind not in "mM":
+            given = given & np.array([not is_missing(v) for v in values], bool)
         if (lost & given).any():
             row = int((lost & given).argmax())
             what = f"as {self.text}" if self.text else self.dtype

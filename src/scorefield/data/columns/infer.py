@@ -19,8 +19,9 @@ from .category import Category
 from .constant import Constant
 from .date import Date
 from .number import Number
+from .number_marks import decimal_marks, is_missing, parts_of, possible_marks
 from .remarks import inexact_share, remark
-from .text import date_format, number_text
+from .text import date_format, formatted_numbers, how_missing, number_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -32,6 +33,7 @@ LeftOut = tuple[tuple[Name, str], ...]
 MOST_LEVELS = 256  # of a category that nobody asked for: one coordinate each
 _FEW_LEVELS = 10  # with so few, text is a category in however few rows
 _MANY_ROWS = 32  # from which integers that count the rows are not taken for measured
+_TEXT = ("object", "str", "string", "string[pyarrow]", "large_string[pyarrow]")
 _INEXACT = 0.1  # of whole numbers that are not exact in float64: with more, they are not taken for numbers
 _NAMES_OF_KEYS = re.compile(r"(.*[_\W])?(id|ids|uuid|guid|key|index|rownames?|row_?(id|names?|numbers?))", re.I)
 
@@ -44,14 +46,16 @@ class ColumnWishes:
         kind: "number", "category", "date" or "leave out"; None leaves it to the values.
         keep: Whether it is kept even if it seems to be an identifier or free text.
         more: The bounds and the transform of a column of numbers.
+        decimal_mark: The decimal mark of the table; None where it is not known.
     """
 
     kind: str | None = None
     keep: bool = False
     more: tuple[tuple[str, Any], ...] = ()
+    decimal_mark: str | None = None
 
     @classmethod
-    def of(cls, data: Data, name: Name) -> ColumnWishes:
+    def of(cls, data: Data, name: Name, decimal_mark: str | None = None) -> ColumnWishes:
         """What is said of one column."""
         kinds = {"category": data.categorical, "number": data.numeric}
         kind = next((kind for kind, names in kinds.items() if name in (names or ())), None)
@@ -60,7 +64,7 @@ class ColumnWishes:
         given = tuple((key, value) for key, value in more.items() if value is not None)
         if given and kind not in (None, "number"):
             raise DataError(f"bounds and log are for numbers, and column {name!r} is to be a {kind}: choose one")
-        return cls(kind, name in (data.keep or ()) or kind is not None, given)
+        return cls(kind, name in (data.keep or ()) or kind is not None, given, decimal_mark)
 
 
 def infer(frame: DataFrame, data: Data | None = None) -> tuple[tuple[Column, ...], LeftOut]:
@@ -90,9 +94,9 @@ def infer(frame: DataFrame, data: Data | None = None) -> tuple[tuple[Column, ...
     names = frame.columns.tolist()
     data = resolved(data or Data(), names)
     columns, left_out = [], []
-    apart = _for_the_split(data)
+    apart, mark = _for_the_split(data), _decimal_mark(frame)
     for i, name in enumerate(names):
-        wishes = ColumnWishes.of(data, name)
+        wishes = ColumnWishes.of(data, name, mark)
         if str(name) in apart and not wishes.keep:
             left_out.append((name, f"{apart[str(name)]}; keep={[name]!r} keeps it"))
             continue
@@ -105,6 +109,16 @@ def infer(frame: DataFrame, data: Data | None = None) -> tuple[tuple[Column, ...
         named = ", ".join(f"{name!r} ({reason})" for name, reason in left_out[:5])
         raise DataError(f"every column of the table is left out: {named}")
     return tuple(columns), tuple(left_out)
+
+
+def _decimal_mark(frame: DataFrame) -> str | None:
+    """The decimal mark of a table: that of the file it comes from, or of its columns of text."""
+    if "decimal_mark" in frame.attrs:
+        mark: str | None = frame.attrs["decimal_mark"]
+        return mark
+    texts = (frame.iloc[:, i].drop_duplicates() for i, dtype in enumerate(frame.dtypes) if str(dtype) in _TEXT)
+    marks = decimal_marks([text for text in column if isinstance(text, str)] for column in texts)
+    return marks.pop() if len(marks) == 1 else None
 
 
 def _for_the_split(data: Data) -> dict[str, str]:
@@ -207,10 +221,14 @@ def _taken_for(values: Series[Any], present: Series[Any], name: Name, wishes: Co
     numbers, bad = number_text(values)
     if bad is None and not np.isnan(numbers).all():
         return _number(values, name, wishes)
-    if _all(distinct, str) and (form := date_format(distinct)) is not None:
-        return Date.of(values, name, form)
-    if _all(distinct, str) and (signs := NumberFormat.of(distinct)) is not None:
-        return _affixed(values, name, signs, wishes)
+    if _all(distinct, str):
+        distinct = distinct[[not is_missing(text) for text in distinct.to_numpy(object)]]
+        if (form := date_format(distinct)) is not None:
+            return Date.of(values, name, form)
+        if (written := NumberFormat.of(distinct.to_numpy(object), wishes.decimal_mark)) is not None:
+            return _affixed(values, name, written, wishes)
+        if 2 * (~np.isnan(numbers)).sum() <= len(present):
+            _, numbers, bad = formatted_numbers(values, wishes.decimal_mark)
     return _category(values, name, wishes, words=bad, numbers=int((~np.isnan(numbers)).sum()))
 
 
@@ -227,11 +245,14 @@ def _category(
     if wishes.keep or (
         levels <= MOST_LEVELS and (levels <= max(_FEW_LEVELS, rows // 2) or str(values.dtype) == "category")
     ):
-        return Category.of(values, name)
+        made = Category.of(values, name)
+        odd = words is not None and numbers > rows // 2 and levels > _FEW_LEVELS
+        return replace(made, reason=f"{made.reason}; numbers but for {shown(values, words or 0)}") if odd else made
     how = f"keep={[name]!r} keeps it"
     if numbers > rows // 2 and words is not None:
         what = f"{numbers} numbers with words among them, {shown(values, words)}"
-        return f"{what}: make these missing, or {how} as a category of {levels} levels"
+        missing = f"make these missing{how_missing(values.iloc[words])}"
+        return f"{what}: {missing}, or {how} as a category of {levels} levels"
     odd = remark(values)
     if levels == rows:
         return f"{odd or 'identifier or free text'}: another value in each of {rows} rows; {how}"
@@ -253,7 +274,12 @@ def _number(values: Series[Any], name: Name, wishes: ColumnWishes) -> Column | s
         kept = "float64" if str(dtype) == "category" else str(dtype)
         values = values.astype("Float64")
     else:
-        numbers, _ = number_text(values)
+        numbers, bad = number_text(values)
+        if bad is not None:
+            texts = [text for text in values.dropna().unique() if not is_missing(text)]
+            written = NumberFormat.of(texts, wishes.decimal_mark, few=True) if _all(texts, str) else None
+            if written is not None:
+                return _affixed(values, name, written, wishes)
         whole = bool((numbers[~np.isnan(numbers)] % 1 == 0).all()) and not any(
             "." in str(v) for v in values.dropna()[:100]
         )
@@ -264,13 +290,23 @@ def _number(values: Series[Any], name: Name, wishes: ColumnWishes) -> Column | s
 
 
 def _affixed(values: Series[Any], name: Name, form: NumberFormat, wishes: ColumnWishes) -> Column | str:
-    """Numbers with signs around them."""
+    """Numbers that are written in a format of their own."""
     import pandas
 
     plain = [form.number(v) if isinstance(v, str) else np.nan for v in values]
     inner = Number.of(pandas.Series(plain), name, "float64", **dict(wishes.more))
     reason = f"{inner.reason}, written as {form.text(float(np.nanmedian(plain)))!r}"
+    if wishes.decimal_mark is None and (text := _could_be_grouped(values)):
+        reason += f"; {text!r} was read as {form.number(text):g}, and nothing says whether its digits are grouped"
     return Affixed(name, str(values.dtype), inner.missing, reason, inner, form)
+
+
+def _could_be_grouped(values: Series[Any]) -> str:
+    """A number in text whose point or comma may be a decimal mark or group digits, as in all others; "" if that is clear."""
+    texts = [text for text in values.dropna().unique() if not is_missing(text)]
+    parts = [part.number for part in map(parts_of, texts) if part is not None]
+    marked = (text for text, number in zip(texts, parts) if "." in number or "," in number)
+    return next(marked, "") if len(possible_marks(parts)) == 2 else ""
 
 
 def _large(values: Series[Any], name: Name, wishes: ColumnWishes) -> Column | str:
@@ -307,6 +343,7 @@ def _date(values: Series[Any], name: Name, wishes: ColumnWishes) -> Column:
 
     present = values.dropna()
     if types.is_string_dtype(values.dtype) and _all(present, str):
+        present = present[[not is_missing(text) for text in present]]
         form = date_format(present) or _ambiguous(present)
         if form is None:
             raise DataError(

@@ -5,7 +5,10 @@ from __future__ import annotations
 import decimal
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .base import shown
+from .number_marks import is_missing
 from .text import FORMATS, offset_of, parsed_dates
 
 if TYPE_CHECKING:
@@ -62,7 +65,8 @@ def remark(values: Series[Any]) -> str:
     texts = present[[isinstance(v, str) for v in present]]
     if not len(texts) or len(texts) < len(present):
         return ""
-    return _nearly_dates(values, texts) or _blanks(texts)
+    words = texts[[not is_missing(v) for v in texts]]
+    return (_nearly_dates(values, words) if len(words) else "") or _blanks(texts)
 
 
 def _nearly_dates(values: Series[Any], texts: Series[Any]) -> str:
@@ -77,7 +81,8 @@ def _nearly_dates(values: Series[Any], texts: Series[Any]) -> str:
     form = max(shares, key=lambda each: shares[each])
     if shares[form] < _MOST:
         return ""
-    wrong = (parsed_dates(values, form).isna() & values.notna().to_numpy()).to_numpy()
+    given = np.array([not is_missing(v) for v in values], bool) & values.notna().to_numpy(bool)
+    wrong = parsed_dates(values, form).isna().to_numpy() & given
     return f"dates ({form}) but for {shown(values, int(wrong.argmax()))}" if wrong.any() else ""
 
 

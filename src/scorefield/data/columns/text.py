@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import DataError
+from .affixed import NumberFormat
 from .base import shown
+from .number_marks import is_missing
 
 if TYPE_CHECKING:
     from pandas import Series
 
-__all__ = ["MARKS", "as_numbers", "date_format", "number_text", "offset_of", "parsed_dates"]
-
-MARKS = ("", "?", "-", "--", ".", "*", "NA", "N/A", "n/a", "na", "NaN", "nan", "null", "NULL", "None", "none")
-"""What stands for a missing value among numbers in text."""
+__all__ = ["as_numbers", "date_format", "formatted_numbers", "how_missing", "number_text", "offset_of", "parsed_dates"]
 
 _DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d-%b-%Y")
 _NAMED = ("%d %b %Y", "%b %d %Y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y", "%Y.%m.%d")
@@ -40,7 +40,9 @@ _FIRST = 200  # texts on which a format is tried before all others confirm it
 
 
 def as_numbers(values: Series[Any], name: Any) -> np.ndarray:
-    """A column as float64, NaN where a value is missing or one of `MARKS`.
+    """A column as float64, NaN where a value is missing or one of `number_marks.MARKS`.
+
+    Text may have any one format of numbers, decimal commas or signs around them say.
 
     Raises:
         ValueError: If a value is not a number; the message names it and its row.
@@ -51,9 +53,50 @@ def as_numbers(values: Series[Any], name: Any) -> np.ndarray:
         numbers: np.ndarray = values.to_numpy(dtype=np.float64, na_value=np.nan)
         return numbers + 0.0  # without negative zeros
     found, bad = number_text(values)
-    if bad is not None:
-        raise DataError(f"column {name!r} holds numbers, got {shown(values, bad)}: correct it, or leave that row out")
+    if bad is None:
+        return found
+    form, found, odd = formatted_numbers(values)
+    if form is None or odd is not None:
+        bad = bad if odd is None else odd
+        what = f"column {name!r} holds numbers, got {shown(values, bad)}"
+        raise DataError(f"{what}: correct it, leave that row out, or make it missing{how_missing(values.iloc[bad])}")
     return found
+
+
+def how_missing(word: Any) -> str:
+    """How a word is taken for a missing value, as the end of a sentence; "" for what is not text.
+
+    Example:
+        >>> how_missing("not asked")
+        ", read(…, missing_words=('not asked',)) or --missing-words 'not asked'"
+    """
+    if not isinstance(word, str):
+        return ""
+    return f", read(…, missing_words={(word.strip(),)!r}) or --missing-words {shlex.quote(word.strip())}"
+
+
+def formatted_numbers(
+    values: Series[Any], decimal_mark: str | None = None
+) -> tuple[NumberFormat | None, np.ndarray, int | None]:
+    """The format of most numbers in a column of text, these, and the first row that is neither one nor missing.
+
+    Example:
+        >>> import pandas
+        >>> formatted_numbers(pandas.Series(["$1.50", "$2.25", "?", "free"]))[1:]
+        (array([1.5 , 2.25,  nan,  nan]), 3)
+    """
+    import pandas
+
+    codes, index = pandas.factorize(values)
+    found = np.asarray(index, dtype=object)
+    present = [v for v in found if isinstance(v, str) and not is_missing(v)]
+    form = NumberFormat.of_most(present, decimal_mark)
+    if form is None:
+        return None, np.full(len(values), np.nan), None
+    numbers = [form.number(v) if isinstance(v, str) else _number(v) for v in found]
+    odd = [math.isnan(x) and not is_missing(v) for v, x in zip(found, numbers)]
+    wrong = np.append(np.array(odd, bool), False)[codes]
+    return form, np.append(np.array(numbers, np.float64), np.nan)[codes], int(wrong.argmax()) if wrong.any() else None
 
 
 def number_text(values: Series[Any]) -> tuple[np.ndarray, int | None]:
@@ -70,7 +113,7 @@ def number_text(values: Series[Any]) -> tuple[np.ndarray, int | None]:
 
     codes, found = pandas.factorize(values)
     words = [value.strip() if isinstance(value, str) else value for value in found]
-    marked = np.array([isinstance(word, str) and word in MARKS for word in words], bool)
+    marked = np.array([is_missing(word) for word in words], bool)
     padded = [isinstance(w, str) and len(w) > 1 and w.lstrip("+-")[:1] == "0" and w.isdigit() for w in words]
     plain = pandas.Series([None if mark else word for word, mark in zip(words, marked)], dtype=object)
     try:

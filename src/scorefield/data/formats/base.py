@@ -38,11 +38,13 @@ class Selection:
         key: The array in a file of several, or the column of images; None chooses the largest array.
         columns: The columns of a table; None takes all.
         resize: The side in pixels to which images are resized; None keeps their size.
+        missing_words: Further words for missing values of a table; None for none.
     """
 
     key: str | None = None
     columns: tuple[str, ...] | None = None
     resize: int | None = None
+    missing_words: tuple[str, ...] | None = None
 
 
 class Format(abc.ABC):

@@ -7,7 +7,7 @@ import csv
 import gzip
 import io
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,12 +20,14 @@ from ..optional import need
 from ..schema import Schema
 from ..text_form import TextForm, ending_of
 from .base import Selection
+from .decimals import in_forms, with_numbers, written_forms
 from .dialect import Dialect, is_data, opened
 from .tables import TableFormat, copied_table, rows_at_once, table_of
 
 __all__ = ["Csv"]
 
 _WESTERN = "cp1252"  # which text is taken for that is not UTF-8, and names no other encoding
+_SHOWN = 60  # characters of a line, in a message
 _FIRST = 1000  # rows whose text is read to see how numbers are written
 
 
@@ -38,7 +40,7 @@ class Csv(TableFormat):
     What is written has the form of the text that the table, or the data of its schema, were read from.
     """
 
-    name, options = "CSV", ("columns",)
+    name, options = "CSV", ("columns", "missing_words")
     suffixes = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".txt", ".dat", ".tab", ".txt.gz", ".dat.gz")
     position = 2
 
@@ -102,8 +104,9 @@ def _formed(table: Any, path: Path, dialect: Dialect) -> Any:
     if encoding == "utf-8-sig":  # which reads text with the mark, and without
         with (gzip.open if path.suffix.lower() == ".gz" else open)(path, "rb") as file:
             encoding = encoding if file.read(3) == codecs.BOM_UTF8 else "utf-8"
+    decimal = table.attrs.get("decimal_mark") or "."
     try:
-        attributes = TextForm(dialect.separator, dialect.decimal, encoding, ending_of(path.name)).attributes
+        attributes = TextForm(dialect.separator, decimal, encoding, ending_of(path.name)).attributes
     except DataError:  # text that is read, and is not written
         return table
     if isinstance(table, Table):
@@ -116,18 +119,27 @@ def _read(path: Path, selection: Selection, store: Store, dialect: Dialect) -> A
     """The table in a file of this dialect, in memory or through its copy."""
     import pandas
 
+    dialect = replace(dialect, missing_words=selection.missing_words or ())
     columns = _Columns.of(path, dialect)
+    _say_comments(path, dialect)
     try:
         if store.holds(path.stat().st_size):
             with _rows(path, dialect) as file:
-                kinds = columns.kinds(path, dialect)
+                kinds = columns.kinds()
                 frame = pandas.read_csv(file, names=columns.names, dtype=kinds, low_memory=False, **dialect.options)
             (frame,) = columns.parts([frame], selection)
-            return select(columns.whole(frame, path, dialect), selection.columns)
+            frame, doubtful = with_numbers(frame, columns.text, dialect.separator)
+            _say_doubts(path, {n: t for n, t in doubtful.items() if n in (selection.columns or doubtful)})
+            return select(columns.whole(columns.padded(frame)), selection.columns)
         with _rows(path, dialect) as file:
             size = rows_at_once(len(columns.names))
-            with pandas.read_csv(file, chunksize=size, names=columns.names, **dialect.options) as parts:
-                return copied_table(store, selection.columns, columns.parts(parts, selection))
+            forms, doubtful = written_forms(columns.text(None, _FIRST), dialect.separator)
+            _say_doubts(path, doubtful)
+            as_text = dict.fromkeys(forms, str)
+            with pandas.read_csv(file, chunksize=size, names=columns.names, dtype=as_text, **dialect.options) as parts:
+                numbers = (in_forms(part, forms) for part in columns.parts(parts, selection))
+                copied = copied_table(store, selection.columns, numbers, selection.missing_words)
+            return replace(copied, attrs={"decimal_mark": "," if {*forms.values()} == {","} else "."})
     except pandas.errors.ParserError as error:
         raise DataError(f"{path} is not a table ({one_line(error)}): repair that line") from None
 
@@ -136,9 +148,27 @@ def _read(path: Path, selection: Selection, store: Store, dialect: Dialect) -> A
 def _rows(path: Path, dialect: Dialect) -> Any:
     """A file, read up to its first row of data."""
     with opened(path, dialect.encoding) as file:
-        for _ in range(dialect.skipped):
-            file.readline()
-        yield file
+        yield dialect.rows_of(file)
+
+
+def _say_comments(path: Path, dialect: Dialect) -> None:
+    count, first = dialect.left_out
+    if count:
+        lines = "one line" if count == 1 else f"{count:,} lines"
+        shown = first if len(first) < _SHOWN else f"{first[:_SHOWN]}…"
+        warnings.warn(
+            f"{lines} of {path} left out as {'comments' if count > 1 else 'a comment'}: {shown!r}", stacklevel=5
+        )
+
+
+def _say_doubts(path: Path, doubtful: Mapping[Any, str]) -> None:
+    """Says which columns hold numbers that could be a thousand times as large."""
+    if doubtful:
+        listed = ", ".join(map(repr, [*doubtful][:5])) + (f" and {len(doubtful) - 5} more" if len(doubtful) > 5 else "")
+        text = next(iter(doubtful.values()))
+        what = f"the digits in {listed} of {path} could be grouped by thousands"
+        read = "a decimal point" if "." in text else "a decimal comma"
+        warnings.warn(f"{what}, and no other column says so: {text!r} was read with {read}", stacklevel=5)
 
 
 def _decodes(path: Path, encoding: str) -> bool:
@@ -155,25 +185,25 @@ class _Columns:
 
     Arguments:
         path: The file.
+        dialect: How it is written.
         names: A name for each field of a row.
         given: How many names the first line has; None if it holds data.
         unnamed: The places of the columns to which it gives none.
         labels: Whether the first line has no name for the first column alone, which labels the rows, as R writes it.
-        preamble: How many lines of text come before the table.
     """
 
     path: Path
+    dialect: Dialect
     names: list[Any]
     given: int | None
     unnamed: tuple[int, ...]
     labels: bool = False
-    preamble: int = 0
 
     @classmethod
     def of(cls, path: Path, dialect: Dialect) -> _Columns:
         width, given = dialect.width, [name.strip() for name in dialect.head]
         if not dialect.named:
-            return cls(path, list(range(width)), None, (), preamble=dialect.preamble)
+            return cls(path, dialect, list(range(width)), None, ())
         rows = [row for row in dialect.rows if len(row) == width]
         filled = any(row[-1].strip() for row in rows)  # else a comma at the end of each row
         labels = len(given) == width - 1 and filled and _label_rows([row[0] for row in rows])
@@ -185,7 +215,7 @@ class _Columns:
         taken = [
             name or _free_name("row_names" if i == 0 else f"column_{i + 1}", names) for i, name in enumerate(names)
         ]
-        return cls(path, taken, len(given), unnamed, labels, dialect.preamble)
+        return cls(path, dialect, taken, len(given), unnamed, labels)
 
     def parts(self, frames: Iterable[Any], selection: Selection) -> Iterator[Any]:
         """Tables, all with the same columns: without row numbers, and without empty columns at the end.
@@ -225,8 +255,8 @@ class _Columns:
 
     def _warn(self, kept: Sequence[int], selection: Selection) -> None:
         """Says which lines are left out, and which columns got a name."""
-        if self.preamble and selection.columns is None:
-            lines = "line is" if self.preamble == 1 else f"{self.preamble:,} lines are"
+        if (count := self.dialect.preamble) and selection.columns is None:
+            lines = "line is" if count == 1 else f"{count:,} lines are"
             warnings.warn(
                 f"the first {lines} not part of the table in {self.path}: text without separators", stacklevel=3
             )
@@ -236,28 +266,46 @@ class _Columns:
             what = f"the first line of {self.path} has {self.given} names for {len(self.names)} columns"
             warnings.warn(f"{what}: those without one are called {listed}", stacklevel=3)
 
-    def kinds(self, path: Path, dialect: Dialect) -> dict[Any, Any]:
+    def kinds(self) -> dict[Any, Any]:
         """Columns that are read as text, since their numbers begin with zeros that would be lost, as in 01234."""
-        text = self._text(path, dialect)
-        zeros = (name for name in text if text[name].str.fullmatch(r"0\d+", na=False).any())
-        return {name: str for name in zeros if text[name].str.fullmatch(r"\d+").all()}
+        text = self.text(None, _FIRST)
+        return {name: str for name in text if _has_zeros(text[name])}
 
-    def whole(self, frame: Any, path: Path, dialect: Dialect) -> Any:
+    def padded(self, frame: Any) -> Any:
+        """The table, whose columns stay text if numbers below the first rows begin with zeros."""
+        whole = [
+            name for name in frame.columns if frame[name].dtype.kind in "iuf" and (frame[name].dropna() % 1 == 0).all()
+        ]
+        if len(frame) <= _FIRST or not whole or not self.dialect.may_hold_zeros(self.path):
+            return frame
+        text = self.text(whole, None)
+        for name in whole:
+            if _has_zeros(text[name]):
+                frame[name] = text[name]
+        return frame
+
+    def whole(self, frame: Any) -> Any:
         """The table, whose integers stay integers where some are missing."""
         gaps = [
             n for n in frame.columns if frame[n].dtype == "float64" and frame[n].isna().any() and frame[n].notna().any()
         ]
         gaps = [name for name in gaps if (frame[name].dropna() % 1 == 0).all() and frame[name].abs().max() < 2**53]
-        text = self._text(path, dialect) if gaps else {}
+        text = self.text(None, _FIRST) if gaps else {}
         plain = [name for name in gaps if text[name].str.fullmatch(r"\s*[+-]?\d+\s*", na=True).all()]
         return frame.astype(dict.fromkeys(plain, "Int64")) if plain else frame
 
-    def _text(self, path: Path, dialect: Dialect) -> Any:
-        """The first rows as text."""
+    def text(self, names: Sequence[Any] | None, rows: int | None) -> Any:
+        """Columns, all if None, as text: so many rows of them, or all."""
         import pandas
 
-        with _rows(path, dialect) as file:
-            return pandas.read_csv(file, names=self.names, dtype=str, nrows=_FIRST, **dialect.options)
+        with _rows(self.path, self.dialect) as file:
+            options = self.dialect.options
+            return pandas.read_csv(file, names=self.names, dtype=str, usecols=names, nrows=rows, **options)
+
+
+def _has_zeros(text: Any) -> bool:
+    """Whether a column holds digits alone, of which some begin with zeros."""
+    return bool(text.str.fullmatch(r"0\d+", na=False).any() and text.str.fullmatch(r"\d+", na=True).all())
 
 
 def _label_rows(fields: list[str]) -> bool:

@@ -1,29 +1,30 @@
-"""How a table is written as text: encoding, separator, decimal point, names of columns; read from its first lines."""
+"""How a table is written as text: encoding, separator, comments, names of columns; read from its first lines."""
 
 from __future__ import annotations
 
 import csv
 import gzip
+import io
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import IO, Any
 
+from ..columns.number_marks import MARKS, is_number
 from ..errors import DataError
 from ..optional import need
+from .comments import COMMENTS, Comments, WithoutComments, fields_of
 
-__all__ = ["Dialect", "is_data", "is_number", "opened"]
+__all__ = ["Dialect", "is_data", "opened"]
 
 _LINES = 200  # from which a dialect is read
+_ABOVE = 10_000  # lines of comments above a table at most
 _SEPARATORS = (",", ";", "\t", "|", " ")
-_COMMENTS = ("#", "%", "//")
-_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.I)
-_GROUPED = {".": re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d+)?"), ",": re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")}
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
-MISSING = ("", "?", "-", "--", ".", "NA", "N/A", "n/a", "na", "NaN", "nan", "null", "NULL")
+_CHUNK = 1 << 20  # characters that are searched at a time
 
 
 @dataclass(frozen=True)
@@ -33,26 +34,26 @@ class Dialect:
     Arguments:
         encoding: The encoding of the text.
         separator: What stands between fields; a blank for any number of blanks.
-        decimal: The decimal point.
-        thousands: What groups the digits of large numbers; None for nothing.
-        comment: What begins lines that are not read; None if none are seen.
+        comments: Which lines are comments; None if no line of the table begins with #.
+        left_out: How many lines are comments, and the first of them.
         head: The fields of the first line.
         named: Whether these are names.
         skipped: The lines up to the first row of data.
         rows: The fields of the first rows of data.
         preamble: How many lines of text come before the table.
+        missing_words: Further words for missing values.
     """
 
     encoding: str
     separator: str
-    decimal: str
-    thousands: str | None
-    comment: str | None
+    comments: Comments | None
+    left_out: tuple[int, str]
     head: tuple[str, ...]
     named: bool
     skipped: int
     rows: tuple[tuple[str, ...], ...]
     preamble: int = 0
+    missing_words: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, path: Path, encoding: str | None = None) -> Dialect:
@@ -66,23 +67,27 @@ class Dialect:
             lines = _physical_lines(file)
         if any(_CONTROL.search(line) for line in lines):
             raise DataError(f"{path} holds control characters: it is damaged, or not a table")
-        start = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith(_COMMENTS)), len(lines))
-        separator = _separator(lines[start:])
+        marked = _holds(path, encoding, "\n#", "\r#")
+        start = _begin(lines)
+        separator = _separator([line for line in lines[start:] if not line.startswith("#")] or lines[start:])
         preamble = _preamble(lines[start:], separator)
         start += preamble
-        fields, used = _fields(lines[start:], separator)
+        comments = Comments.of(lines[start:], separator)
+        start = _begin_of_rows(lines, start, comments) if start and not preamble else start
+        kept, above = _without(lines[start:], comments)
+        fields, used = _fields(kept, separator)
+        used += above
         first, rows = (fields[0], fields[1:]) if fields else (("",), ())
-        quoted = _first_alone_quoted(lines[start : start + used], lines[start + used :])
-        named, skipped = quoted or not is_data(first, rows), start + used
+        quoted = _first_alone_quoted(lines[start + above : start + used], lines[start + used :])
+        named, skipped, given = quoted or not is_data(first, rows), start + used, 0
         if not named:
             rows, skipped = (first, *rows), start
             if (names := _in_comment(lines[:start], separator, len(first))) is not None:  # as numpy.savetxt writes them
-                first, named = names, True
-        later = [line for line in lines[start + used :] if line.startswith("#")]
-        decimal, thousands = _numbers(rows, separator)
-        return cls(
-            encoding, separator, decimal, thousands, "#" if later else None, first, named, skipped, rows, preamble
-        )
+                first, named, given = names, True, 1
+        elif first[0].startswith("#") and len(first) > 1:
+            first = (first[0].lstrip("# ") or first[0], *first[1:])
+        left_out = _counted(path, encoding, lines, start, comments if marked else None, given)
+        return cls(encoding, separator, comments if marked else None, left_out, first, named, skipped, rows, preamble)
 
     @property
     def width(self) -> int:
@@ -93,10 +98,20 @@ class Dialect:
     def options(self) -> dict[str, Any]:
         """How pandas reads the rows."""
         blanks = {"sep": r"\s+"} if self.separator == " " else {"sep": self.separator, "skipinitialspace": True}
-        more = {"decimal": self.decimal, "thousands": self.thousands, "comment": self.comment}
-        if int(need("pandas", "reading tables").__version__.split(".")[0]) < 3:
-            more["float_precision"] = "round_trip"  # what was written comes back to the last digit, as by newer ones
-        return {**blanks, **more, "header": None, "na_values": ["?"]}
+        precise = int(need("pandas", "reading tables").__version__.split(".")[0]) >= 3
+        more = {} if precise else {"float_precision": "round_trip"}  # to the last digit, as by newer ones
+        return {**blanks, **more, "header": None, "na_values": ["?", *self.missing_words]}
+
+    def may_hold_zeros(self, path: Path) -> bool:
+        """Whether a field of the file may begin with a zero and another digit."""
+        before = (re.escape(self.separator), "\n", "\r", '"')
+        return _holds(path, self.encoding, *(f"{each}0[0-9]" for each in before))
+
+    def rows_of(self, file: IO[str]) -> Any:
+        """What pandas reads of a file, from its first row of data on."""
+        for _ in range(self.skipped):
+            file.readline()
+        return file if self.comments is None else WithoutComments(file, self.comments)
 
 
 def opened(path: Path, encoding: str) -> IO[str]:
@@ -114,12 +129,86 @@ def _marked(path: Path) -> str:
 
 
 def _physical_lines(file: IO[str]) -> list[str]:
-    found = []
+    found, above = list[str](), 0
     for line in file:
         found.append(line)
-        if len(found) == _LINES:
+        above += len(found) == above + 1 and line.startswith(COMMENTS)
+        if len(found) - above == _LINES or above == _ABOVE:
             break
     return found
+
+
+def _holds(path: Path, encoding: str, *patterns: str) -> bool:
+    """Whether a file holds any of these patterns of two or three characters."""
+    searches = [re.compile(pattern).search for pattern in patterns]
+    with opened(path, encoding) as file:
+        last = ""
+        while text := file.read(_CHUNK):
+            text = last + text
+            if any(search(text) for search in searches):
+                return True
+            last = text[-2:]
+    return False
+
+
+def _begin(lines: Sequence[str]) -> int:
+    """The first line that is not a comment; if all begin with #, the first of the last ones in which no blank follows."""
+    full = [i for i, line in enumerate(lines) if line.strip()]
+    found = next((i for i in full if not lines[i].startswith(COMMENTS)), len(lines))
+    if found < len(lines):
+        return found
+    rows = list(takewhile(lambda i: lines[i].startswith("#") and lines[i][1:2].strip(" \t#!"), reversed(full)))
+    return rows[-1] if len(rows) > 1 else found
+
+
+def _begin_of_rows(lines: Sequence[str], start: int, comments: Comments) -> int:
+    """Where rows begin, of which the first ones may begin with #, as colours do: where numbers stand in the columns of numbers.
+
+    In a table of words the last of the lines that begin with # holds names, if it has one for each column.
+    """
+    body, _ = _without(lines[start:], comments)
+    rows = [row for row in _fields(body, comments.separator)[0] if len(row) == comments.width]
+    columns = list(zip(*rows[1:]))
+    numeric = [i for i, column in enumerate(columns) if _all_numbers(column)]
+    above = [i for i in range(start) if lines[i].startswith("#") and not comments.holds(lines[i])]
+    if comments.width < 2 or not rows:
+        return start
+    if not numeric:
+        names = columns and above[-1:] == [start - 1] and lines[start - 1][1:2].strip(" #!")
+        return start - 1 if names else start
+    fields = {i: fields_of(lines[i], comments.separator) for i in above}
+    if not all(_all_numbers([rows[0][i]]) for i in numeric):
+        return start
+    return next((i for i in above if all(_all_numbers([fields[i][k]]) for k in numeric)), start)
+
+
+def _all_numbers(fields: Sequence[str]) -> bool:
+    return all(is_number(f) or f.strip() in MARKS for f in fields) and any(map(is_number, fields))
+
+
+def _without(lines: Sequence[str], comments: Comments) -> tuple[list[str], int]:
+    """The lines without comments, and how many of these come first."""
+    above, kept = 0, list[str]()
+    for text, comment in comments.parted(lines):
+        parts = list(io.StringIO(text, newline=""))
+        kept += [] if comment or not (kept or text.strip()) else parts
+        above += len(parts) if not kept else 0
+    return kept, above
+
+
+def _counted(
+    path: Path, encoding: str, lines: Sequence[str], start: int, comments: Comments | None, given: int
+) -> tuple[int, str]:
+    """How many lines are comments, and the first of them; without the last one above the table if that gives its names."""
+    found = [line.strip() for line in lines[:start] if line.startswith(COMMENTS)]
+    count, first = len(found) - given, next(iter(found[: len(found) - given]), "")
+    if comments is not None:
+        with opened(path, encoding) as file:
+            for _ in range(start):
+                file.readline()
+            for text in (text for text, comment in comments.parted(file) if comment):
+                count, first = count + 1, first or text.strip()
+    return count, first
 
 
 def _fields(lines: Sequence[str], separator: str) -> tuple[tuple[tuple[str, ...], ...], int]:
@@ -132,7 +221,7 @@ def _fields(lines: Sequence[str], separator: str) -> tuple[tuple[tuple[str, ...]
     try:
         for row in reader:
             filled = len(row) > 1 or "".join(row).strip() != ""
-            if filled and not (found and row[0].startswith("#")):
+            if filled:
                 found.append(tuple(row))
                 used = used or reader.line_num
     except csv.Error as error:
@@ -141,18 +230,19 @@ def _fields(lines: Sequence[str], separator: str) -> tuple[tuple[tuple[str, ...]
 
 
 def _separator(lines: Sequence[str]) -> str:
-    """What splits the most lines into the same number of fields, two at least."""
-    best, most = ",", 0.0
+    """What splits the most lines into the same number of fields, two at least, and of several the most into numbers."""
+    best, most = ",", (0.0, 0.0)
     for separator in _SEPARATORS:
         fields, _ = _fields(lines, separator)
         widths = Counter(map(len, fields))
         width, count = max(widths.items(), key=lambda item: (item[1], item[0]), default=(1, 0))
         if width < 2:
             continue
-        if separator == " " and (most or not _some_numbers(fields, width)):
+        if separator == " " and (most[0] or not _some_numbers(fields, width)):
             continue
-        if count / len(fields) > most:
-            best, most = separator, count / len(fields)
+        cells = [field for row in fields for field in row]
+        if (share := (count / len(fields), sum(map(is_number, cells)) / len(cells))) > most:
+            best, most = separator, share
     return best
 
 
@@ -171,22 +261,6 @@ def _some_numbers(fields: Sequence[Sequence[str]], width: int) -> bool:
     return same and any(all(is_number(row[i]) for row in rows) for i in range(width)) and len(rows) > 0
 
 
-def _numbers(rows: Sequence[Sequence[str]], separator: str) -> tuple[str, str | None]:
-    """The decimal point, and what groups digits, from columns that hold such numbers alone."""
-    decimal, thousands = ".", None
-    for column in zip(*(row for row in rows if len(row) == len(rows[0])), strict=True):
-        present = [field.strip() for field in column if field.strip() not in MISSING]
-        commas = [f for f in present if "," in f]
-        if not commas and not any(_GROUPED["."].fullmatch(f) and f.count(".") > 1 for f in present):
-            continue
-        if separator != "," and all(_COMMA.fullmatch(f) or _GROUPED["."].fullmatch(f) or is_number(f) for f in present):
-            decimal = ","
-            thousands = "." if any(_GROUPED["."].fullmatch(f) for f in present) else thousands
-        elif separator == "," and all(_GROUPED[","].fullmatch(f) or is_number(f) for f in present):
-            thousands = ","
-    return decimal, thousands
-
-
 def _first_alone_quoted(first: Sequence[str], rest: Sequence[str]) -> bool:
     """Whether the first line is quoted, and the next one is not: then it holds names, be they numbers."""
     after = next((line for line in rest if line.strip()), '"')
@@ -195,7 +269,7 @@ def _first_alone_quoted(first: Sequence[str], rest: Sequence[str]) -> bool:
 
 def _in_comment(lines: Sequence[str], separator: str, width: int) -> tuple[str, ...] | None:
     """The names that the last line of a comment holds, if it has one for each column."""
-    texts = [line.lstrip("#%/ ") for line in lines if line.startswith(_COMMENTS)]
+    texts = [line.lstrip("#%/ ") for line in lines if line.startswith(COMMENTS)]
     fields = _fields(texts[-1:], separator)[0]
     names = tuple(name.strip() for name in fields[0]) if fields else ()
     return names if len(names) == width and not any(map(is_number, names)) else None
@@ -208,7 +282,7 @@ def is_data(first: Sequence[str], rows: Sequence[Sequence[str]] = ()) -> bool:
         >>> is_data(["1.5", ""]), is_data(["39", "State-gov"], [["50", "Private"]]), is_data(["name", "300"], [["1", "2"]])
         (True, True, False)
     """
-    if all(is_number(f) or f.strip() in MISSING for f in first) and any(map(is_number, first)):
+    if all(is_number(f) or f.strip() in MARKS for f in first) and any(map(is_number, first)):
         return True
     columns = list(zip(*(row for row in rows if len(row) == len(first))))
     numbers = [float(f) for f in first if f.strip().isdigit()]
@@ -217,15 +291,6 @@ def is_data(first: Sequence[str], rows: Sequence[Sequence[str]] = ()) -> bool:
     numeric = [
         is_number(field)
         for field, column in zip(first, columns)
-        if field.strip() not in MISSING and all(is_number(f) or f.strip() in MISSING for f in column)
+        if field.strip() not in MARKS and all(is_number(f) or f.strip() in MARKS for f in column)
     ]
     return bool(numeric) and all(numeric)
-
-
-def is_number(text: str) -> bool:
-    """Whether a field is a number, with a decimal point or a decimal comma."""
-    try:
-        float(text.strip().replace(",", ".", 1))
-    except ValueError:
-        return False
-    return True

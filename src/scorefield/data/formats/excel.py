@@ -24,7 +24,7 @@ _MOST = 1_048_575  # rows that a sheet holds below the names
 class Excel(TableFormat):
     """A table in a sheet of a workbook, the first one unless `key` names another; its first row holds the names."""
 
-    name, suffixes, options = "Excel", (".xlsx",), ("key", "columns")
+    name, suffixes, options = "Excel", (".xlsx",), ("key", "columns", "missing_words")
     position = 4
 
     def read(self, path: Path, selection: Selection, store: Store) -> Any:
@@ -38,7 +38,8 @@ class Excel(TableFormat):
             sheet = selection.key or book.sheet_names[0]
             rows = enumerate(book.book[sheet].iter_rows(values_only=True))
             at, head = next(((i, row) for i, row in rows if any(v is not None for v in row)), (0, ()))
-            frame = book.parse(sheet, header=None, skiprows=at + 1, na_values=["?"])
+            words = ["?", *(selection.missing_words or ())]
+            frame = book.parse(sheet, header=None, skiprows=at + 1, na_values=words)
         if not len(frame):
             raise DataError(f"{path} holds no rows below the names of its columns")
         names = [*head, *[None] * (frame.shape[1] - len(head))][: frame.shape[1]]

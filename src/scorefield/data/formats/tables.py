@@ -16,6 +16,9 @@ from .base import Format, array_of
 __all__ = ["TableFormat", "copied_table", "rows_at_once", "table_of"]
 
 
+_READING = 2  # raised when tables are read otherwise, so that older copies are not used
+
+
 class TableFormat(Format):
     """A format of columns with names and types, and of nothing else."""
 
@@ -43,8 +46,10 @@ def rows_at_once(columns: int) -> int:
     return max(1, BLOCK // (8 * max(1, columns)))
 
 
-def copied_table(store: Store, columns: Sequence[str] | None, parts: Iterable[Any]) -> Table:
-    """These columns of a table, given a few rows at a time, through its copy."""
+def copied_table(
+    store: Store, columns: Sequence[str] | None, parts: Iterable[Any], words: Sequence[str] | None = None
+) -> Table:
+    """These columns of a table, given a few rows at a time, through its copy; `words` are further ones for missing values."""
     facts: dict[str, Any] = {"columns": [], "dtypes": []}
 
     def chunks() -> Iterator[np.ndarray]:
@@ -55,5 +60,6 @@ def copied_table(store: Store, columns: Sequence[str] | None, parts: Iterable[An
             facts["dtypes"] = [a if a == b else "float64" for a, b in zip(dtypes, table.dtypes)]
             yield table.values.astype(np.float64, copy=False)
 
-    values, known = store.copy({"columns": columns and list(columns)}, chunks(), facts)
+    options = {"columns": columns and list(columns), "missing_words": words and list(words), "reading": _READING}
+    values, known = store.copy(options, chunks(), facts)
     return Table(values, tuple(known["columns"]), tuple(known["dtypes"]))

@@ -81,10 +81,10 @@ def logprob(
         model.schema.require_one_length("--count, --check or --draws", "leave it out")
     solver: dict[str, Any] = {"probes": probes, "tolerance": tolerance, "target_error": target_error, "batch": batch}
     if check:
-        some = model.schema.unpack(x[:_FITTED], torch.float64)
+        some = model.schema.unpack(model.schema.first(x, _FITTED), torch.float64)
         _check(model, some, {**solver, "seed": seed, "extrapolate": extrapolate})
-    x = x if count is None else x[:count]
-    if not len(x):
+    x = x if count is None else model.schema.first(x, count)
+    if not model.schema.count(x):
         raise ValueError(f"{data} has no rows: give one or more")
     found = model.log_prob(x, seed=seed, extrapolate=extrapolate, **solver, shared=True)
     columns = {"log_prob": found.value, **{name: getattr(found, name) for name in (*_ERRORS, "evaluations")}}

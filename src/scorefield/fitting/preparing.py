@@ -92,7 +92,7 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
     choices += [Choice("held out", f"{len(parts.held_out):,} rows", parts.said)] if parts.said else []
     choices += [Choice("left out", repr(name), reason) for name, reason in schema.left_out]
     choices += found_relations
-    wishes = _wishes(options, columns, relations, len(parts.train))
+    wishes = _wishes(options, schema, columns, relations, len(parts.train))
     with part(0.5, 0.9):
         form = _units(options, wishes, _integer(schema, relations), columns, parts.train, summary)
     units = form.units
@@ -204,7 +204,7 @@ def _integer(schema: Schema, relations: Relations) -> bool | tuple[bool, ...]:
     return tuple(integer[place] for place in relations.kept) if isinstance(integer, tuple) else integer
 
 
-def _wishes(options: Options, columns: tuple[Column, ...], relations: Relations, count: int) -> Wishes:
+def _wishes(options: Options, schema: Schema, columns: tuple[Column, ...], relations: Relations, count: int) -> Wishes:
     """What the user asks of the maps of columns; those of a table know it already."""
     data, transform = options.data, options.data.maps
     known = ((), {}) if columns else (data.log or (), data.bounds or {})
@@ -213,8 +213,9 @@ def _wishes(options: Options, columns: tuple[Column, ...], relations: Relations,
     bounds = {places.get(str(name), name): pair for name, pair in known[1].items()}
     gain = 0.1 if columns else 0.25  # nats a value: smooth arrays keep mean and standard deviation
     cautious = not columns or count < _SURE
-    flags = (cautious, bool(columns), data.learns_conditionals)
-    return Wishes(log, bounds, data.missing == "complete", transform, options.seed, gain, *flags)
+    flags = (cautious, bool(columns or schema.variables), data.learns_conditionals)
+    names = tuple(schema.variables[place].name for place in relations.kept) if schema.variables else ()
+    return Wishes(log, bounds, data.missing == "complete", transform, options.seed, gain, *flags, names)
 
 
 def _units(
@@ -229,7 +230,7 @@ def _units(
     mixed = any(column.size or column.missing for column in columns) or wishes.conditionals
     if options.units is None and (mixed or (options.data.maps == "auto" and options.data.dequantize)):
         found = choose_units(rows, columns, wishes, summary)
-        names = [column.name for column in columns] or range(len(found.reasons))
+        names = [column.name for column in columns] or wishes.names or range(len(found.reasons))
         choices = tuple(Choice("units", str(name), reason) for name, reason in zip(names, found.reasons))
         if not found.units.affine:
             return _Form(found.units, summary, choices=choices)

@@ -54,6 +54,7 @@ class Schema:
         constraints: What every row satisfies, as text (`scorefield.constraints`).
         readings: How rows of different length are arranged; None where all rows have one shape.
         variables: The variables of a Dataset, which are the channels, or the columns of vectors; empty for all else.
+        bounds: What values cannot lie below and above, declared or seen, of each column or channel; empty where not known.
 
     Example:
         >>> images = np.arange(256, dtype=np.uint8).reshape(4, 8, 8)
@@ -86,6 +87,7 @@ class Schema:
     constraints: tuple[str, ...] = ()
     readings: Readings | None = None
     variables: tuple[datasets.Variable, ...] = ()
+    bounds: tuple[tuple[float | None, float | None], ...] = ()
 
     @classmethod
     def of(

@@ -96,6 +96,7 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
     with part(0.5, 0.9):
         form = _units(options, wishes, _integer(schema, relations), columns, parts.train, summary)
     units = form.units
+    schema = _bounded(schema, units, relations, summary)
     places = chosen(parts.train, _EXAMPLES, options.seed, -2)
     examples = _examples(units, parts.train, places, options.seed)
     given, residual = None, examples
@@ -140,6 +141,17 @@ def _asked(
             raise ValueError(f"there is nothing to be learned of {what}; name other columns")
         found.append(tuple(status.tolist()))
     return tuple(found)
+
+
+def _bounded(schema: Schema, units: Units, relations: Relations, summary: Summary) -> Schema:
+    """The schema with the bounds of the units that all data keep, the held-out ones too."""
+    found: list[tuple[float | None, float | None]] = [(None, None)] * relations.size
+    least, most = (end.flatten(1) if end.ndim > 1 else end[:, None] for end in (summary.minimum, summary.maximum))
+    pairs = zip(relations.kept, units.bounds, least.amin(1).tolist(), most.amax(1).tolist(), strict=True)
+    for place, (low, high), first, last in pairs:
+        kept = low is not None and first >= low, high is not None and last <= high
+        found[place] = (low if kept[0] else None, high if kept[1] else None)
+    return replace(schema, bounds=tuple(found)) if any(pair != (None, None) for pair in found) else schema
 
 
 def _check_conditionals(options: Options, schema: Schema) -> None:

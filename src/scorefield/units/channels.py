@@ -61,6 +61,11 @@ class ChannelUnits(Units):
         self.register_buffer("reach", margins.double().T.reshape(2, *tail).contiguous(), persistent=False)
         self.bases = Bases(self.channels, len(self.shape) - 1)
 
+    @property
+    def bounds(self) -> tuple[tuple[float | None, float | None], ...]:
+        """Those of the maps."""
+        return tuple(m.bounds for m in self.channels)
+
     def _inside(self, x: Tensor) -> Tensor:
         """Data, those on a bound a little inside."""
         low, high = self.ends + torch.stack((self.reach[0], -self.reach[1])) / 2

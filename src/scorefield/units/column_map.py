@@ -121,6 +121,13 @@ class ColumnMap:
         return self.atoms is not None and float(self.atoms[1].sum()) > 1 - 1e-9
 
     @property
+    def bounds(self) -> tuple[float | None, float | None]:
+        """What values cannot lie below and above: the bounds, and the outermost values where there are atoms alone."""
+        if not self.discrete:
+            return self.lower, self.upper
+        return float(self.values[0]), float(self.values[-1])
+
+    @property
     def step(self) -> float:
         """The width of the cells that values stand for; 0 where they are points."""
         return 0.0 if self.fine else self.lattice[1] / self.lattice[2]

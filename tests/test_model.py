@@ -399,7 +399,8 @@ def test_batches_bound_what_is_held():
 
 @pytest.mark.parametrize(("count", "batch"), [(0, None), (-1, None), (5, 0), (5, -2)])
 def test_at_least_one_sample(table, count, batch):
-    message = f"^at least one sample is drawn, in batches of at least one; got count={count}, batch={batch}$"
+    got = f"count={count}" if batch is None else f"count={count}, batch={batch}"
+    message = f"^at least one sample is drawn, in batches of at least one; got {got}$"
     with pytest.raises(ValueError, match=message):
         table.sample(count, batch=batch)
     if batch is None:

@@ -289,6 +289,7 @@ def test_the_axis_of_samples(order, samples, reason):
 def test_variables_along_the_samples_alone_are_columns():
     x = xarray.Dataset({"a": ("time", np.arange(9.0)), "b": ("time", np.arange(9) % 3)}, {"time": np.arange(9)})
     schema = Schema.of(x)
+    assert schema.reason.startswith("vectors, the variables a, b; samples along time")
     assert schema.structure == "vector" and schema.columns == ("a", "b") and schema.integer == (False, True)
     xarray.testing.assert_identical(schema.pack(schema.unpack(x)), x.drop_vars("time"))
 

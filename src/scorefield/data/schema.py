@@ -178,7 +178,7 @@ class Schema:
             facts |= {"low": tuple(v.low for v in variables), "high": tuple(v.high for v in variables)}
         facts |= dataarrays.describe_axes(x, chosen.dims) | {"left_out": chosen.left_out, "variables": variables}
         listed = ", ".join(chosen.names[:8]) + ", …" * (len(chosen.names) > 8)
-        grid = reason.partition(":")[0]
+        grid = reason.partition(":")[0].removesuffix(", as asked for" if structure == "auto" else "")
         reason = f"{grid}, the variables {listed}; {chosen.reason}"
         return cls("dataset", shape, values.dtype.name, layout.structure, layout.channel_axis, reason, **facts)
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas
 import pytest
 import torch
 
 import scorefield
 from scorefield.cli.entry import _message
+from scorefield.cli.options import Conditions, Drawing
 from scorefield.context import Context
 from scorefield.data import FORMATS
+from scorefield.data.columns import Category
 from scorefield.denoisers import Gaussian
 from scorefield.diffusion import Diffusion
 from scorefield.measurement import Mask, Measurement
 from scorefield.posterior import DPS
 from scorefield.processes import VP
-from scorefield.samplers import Heun
+from scorefield.samplers import Heun, Sampling
 from scorefield.units import Standardize
 
 
@@ -54,7 +57,10 @@ def test_arguments_of_fit(given, message):
 
 
 def test_arguments_of_sample(model):
-    for count in ("5", 5.0, True):
+    for seed in (None, 1.5, "a"):
+        with pytest.raises(TypeError, match=f"seed must be a whole number, got {seed!r}: write seed=0, say"):
+            model.sample(5, seed=seed)
+    for count in ("5", 5.0, True, None):
         with pytest.raises(TypeError, match=f"count must be a whole number, got {count!r}"):
             model.sample(count)
     with pytest.raises(TypeError, match="got the class Heun: write Heun"):
@@ -141,3 +147,18 @@ def test_the_help_lists_the_suffixes_that_are_written(capsys):
         main([verb, "--help"])
         shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
         assert " ".join(f.suffixes[0] for f in FORMATS if f.suffixes) in shown
+
+
+def test_what_is_given_twice_on_the_command_line():
+    with pytest.raises(ValueError, match=r"heun\(steps=3, steps=4\) gives an argument twice: give it once"):
+        Sampling.of("heun(steps=3, steps=4)")
+    with pytest.raises(ValueError, match=r"--steps 7 and --sampler 'heun\(steps=5\)' disagree: give steps once"):
+        Drawing("heun(steps=5)", 7).sampling()
+    assert Drawing("heun(steps=5)", 5).sampling() == Drawing("heun", 5).sampling()
+    with pytest.raises(ValueError, match=r"--given has mode twice: give it once, or a file with a row"):
+        Conditions(("mode=sea", "x=3", "mode=road"))._context()
+
+
+def test_booleans_are_read_in_any_case():
+    column = Category.of(pandas.Series([True, False, True]), "express")
+    assert column.read(pandas.Series(["true", "TRUE", "False", True, "yes"])).tolist() == [1, 1, 0, 1, -1]

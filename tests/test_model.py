@@ -168,6 +168,30 @@ def test_an_array_with_names_in_and_out():
     np.testing.assert_array_equal(drawn.lat, data.lat)
 
 
+def test_variables_in_and_out_each_in_its_own_units():
+    rng, axes = np.random.default_rng(0), ("lat", "lon", "time")
+    rain = np.where(rng.random((6, 8, 40)) < 0.6, 0.0, rng.gamma(0.7, 6.0, (6, 8, 40)))
+    found = {"t2m": (axes, rng.normal(280, 5, (6, 8, 40)), {"units": "K"}), "rain": (axes, rain, {"units": "mm/d"})}
+    found |= {"drizzle": (axes, rng.gamma(0.5, 2.0, (6, 8, 40)))}
+    data = xr.Dataset(found, {"lat": np.linspace(-50, 50, 6)}, {"title": "weather"})
+    model = fitted(data, 3, network=Network(widths=(8,)), training=Training(steps=30, batch=8))
+    drawn = model.sample(50, steps=12)
+    assert list(drawn) == ["t2m", "rain", "drizzle"] and drawn.t2m.dims == axes and drawn.sizes["time"] == 50
+    assert drawn.attrs == data.attrs and drawn.rain.attrs == {"units": "mm/d"}
+    xr.testing.assert_identical(drawn.lat, data.lat)
+    assert float(drawn.rain.min()) == 0 and float((drawn.rain == 0).mean()) > 0.1
+    assert float(drawn.drizzle.min()) > 0 and float(drawn.t2m.mean()) == pytest.approx(280, abs=2)
+    said = {c.value: c.reason for c in prepare(data).choices if c.name == "units"}
+    assert said["rain"].startswith("log: nowhere negative, 6") and said["drizzle"] == "log: nowhere negative"
+    some, settings = drawn.isel(time=slice(2)), {"probes": 2, "tolerance": 0.1}
+    whole = model.log_prob(model.schema.unpack(some, torch.float64).numpy(), **settings)
+    assert torch.equal(model.log_prob(some, **settings).value, whole.value)
+    bounded = prepare(data, Options(data=Data(bounds={"t2m": (0, None)}))).units
+    assert [channel.base for channel in bounded.channels] == ["log"] * 3
+    rows = model.schema.unpack(data, torch.float64)
+    assert torch.equal(bounded.inverse(bounded(rows)) == 0, rows == 0)
+
+
 def test_images_of_bytes(images):
     drawn = images.sample(6)
     assert drawn.dtype == np.uint8 and drawn.shape == (6, 12, 10)
@@ -375,7 +399,8 @@ def test_batches_bound_what_is_held():
 
 @pytest.mark.parametrize(("count", "batch"), [(0, None), (-1, None), (5, 0), (5, -2)])
 def test_at_least_one_sample(table, count, batch):
-    message = f"^at least one sample is drawn, in batches of at least one; got count={count}, batch={batch}$"
+    got = f"count={count}" if batch is None else f"count={count}, batch={batch}"
+    message = f"^at least one sample is drawn, in batches of at least one; got {got}$"
     with pytest.raises(ValueError, match=message):
         table.sample(count, batch=batch)
     if batch is None:

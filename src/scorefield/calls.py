@@ -49,6 +49,8 @@ def parse_call_with(
             warnings.warn(f"{keyword.arg}= is now {new}=: write {new}= in {text!r}", DeprecationWarning, stacklevel=3)
             keyword.arg = new
     named = [(str(k.arg), k.value) for k in call.keywords if k.arg in extra]
+    if len({name for name, _ in named}) < len(named):
+        raise ValueError(f"{text} gives an argument twice: give it once")
     further = {name: _value(name, node, extra[name]) for name, node in named}
     own = ast.Call(call.func, call.args, [k for k in call.keywords if k.arg not in extra])
     return _made(own, base, tuple(extra)), further

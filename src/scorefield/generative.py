@@ -169,7 +169,7 @@ class GenerativeModel(nn.Module, abc.ABC):
         Memory stays bounded however many are drawn; `model.schema.pack` gives a batch the form of the data. With `chosen`,
         those batches alone are drawn, by their numbers, each of `batch_size` samples: several processes share them.
         """
-        self._check(count, batch)
+        self._check(count, batch, seed)
         sampling = self._chosen(sampler, steps, schedule, process)
         size, asked = self.batch_size(sampling, batch), batch
         diffusion, sources, rules = self.diffusion, self._sources(count, seed, size, chosen), self._rules()
@@ -284,7 +284,7 @@ class GenerativeModel(nn.Module, abc.ABC):
         Raises:
             ValueError: If `count` or `steps` is not positive.
         """
-        self._check(count, None)
+        self._check(count, None, seed)
         sampling = self._chosen(sampler, steps, schedule, process)
         chosen, times = sampling.parts()[1:]
         diffusion, rng = replace(self.diffusion, process=chosen), Samples(seed, 0, count, "sample")
@@ -447,12 +447,13 @@ class GenerativeModel(nn.Module, abc.ABC):
         return torch.float64 if self.schema.dtype in wide else torch.float32
 
     @staticmethod
-    def _check(count: int, batch: int | None) -> None:
-        for name, value in (("count", count), ("batch", batch)):
-            if value is not None and (isinstance(value, bool) or not hasattr(value, "__index__")):
-                raise TypeError(f"{name} must be a whole number, got {value!r}: write {name}=100, say")
+    def _check(count: int, batch: int | None, seed: int = 0) -> None:
+        values = {"count": (count, 100), "batch": (1 if batch is None else batch, 100), "seed": (seed, 0)}
+        for name, (value, example) in values.items():
+            if isinstance(value, bool) or not hasattr(value, "__index__"):
+                raise TypeError(f"{name} must be a whole number, got {value!r}: write {name}={example}, say")
         if count < 1 or (batch is not None and batch < 1):
-            got = f"got count={count}, batch={batch}"
+            got = f"got count={count}" if batch is None else f"got count={count}, batch={batch}"
             raise ValueError(f"at least one sample is drawn, in batches of at least one; {got}")
 
 

@@ -160,6 +160,50 @@ def test_a_field_goes_on_from_file_to_file(tmp_path, name):
     xarray.testing.assert_identical(large, x)
 
 
+@pytest.mark.parametrize("name", ["new.nc", "new.h5", "new.zarr"])
+def test_several_variables_go_on_from_file_to_file(tmp_path, name):
+    x = field().drop_vars("day").transpose("lat", "lon", "time").to_dataset().assign_attrs(title="weather")
+    x = x.assign(pr=(x.t2m.dims, np.abs(x.t2m.values).astype("f8"), {"units": "mm"}), wet=x.t2m > 0)
+    x["t2m"].attrs = field().attrs
+    schema = Schema.of(x)
+    write(
+        tmp_path / name,
+        [schema.pack(schema.unpack(x.isel(time=part), torch.float64)) for part in (slice(3), slice(3, 7))],
+        7,
+        schema,
+    )
+    back = read(tmp_path / name)
+    xarray.testing.assert_identical(back, x)
+    assert {n: (v.dims, v.dtype) for n, v in back.items()} == {n: (v.dims, v.dtype) for n, v in x.items()}
+    assert "samples along time (7: by its name)" in Schema.of(back).reason
+    large = read(tmp_path / name, key="t2m", cache=tmp_path / "cache", limit=10)
+    xarray.testing.assert_identical(large["t2m"], back["t2m"])
+    assert isinstance(Schema.of(large).rows(large), scorefield.data.FileRows)
+    assert list(read(tmp_path / name, key="pr, t2m")) == ["pr", "t2m"]
+    with pytest.raises(
+        ValueError, match=r"holds one array without names, and these are the variables t2m, pr, wet: write .*\.nc"
+    ):
+        check(tmp_path / "x.npy", schema)
+
+
+def test_variables_on_other_axes_are_named_and_left_out(tmp_path):
+    x = (
+        field()
+        .to_dataset()
+        .assign(q=field(), land=(("lat", "lon"), np.ones((4, 6))), bounds=(("time", "side"), np.ones((7, 2))))
+    )
+    x.to_netcdf(tmp_path / "x.nc")
+    with pytest.warns(UserWarning, match=r"x\.nc: land, bounds are left out, not on the axes time, lat, lon of t2m"):
+        assert list(read(tmp_path / "x.nc")) == ["t2m", "q"]
+    assert read(tmp_path / "x.nc", key="land").dims == ("lat", "lon")
+    with pytest.raises(
+        ValueError, match=r"learned together have the same named axes, .* holds 'q' \(time, lat, lon\), 'land' \("
+    ):
+        read(tmp_path / "x.nc", key="q,land")
+    with pytest.raises(ValueError, match=r"x\.nc has no array 'r': it holds 't2m'"):
+        read(tmp_path / "x.nc", key="q,r")
+
+
 def test_few_samples_are_not_taken_for_their_coordinates(tmp_path):
     x = field()[:1]
     for form in (NetCDF(), Hdf5(), Zarr()):
@@ -365,7 +409,7 @@ def test_what_is_not_a_file(tmp_path):
     with pytest.raises(ValueError, match=r"/dev/null is a device"):
         read("/dev/null")
     x = DATA["table"]
-    with pytest.raises(ValueError, match=r"x\.csv is a FIFO: name a file"):
+    with pytest.raises(ValueError, match=r"x\.csv is not a file"):
         write(tmp_path / "x.csv", [x], COUNT, Schema.of(x))
     os.mkfifo(tmp_path / "x.png")
     with pytest.raises(ValueError, match="holds no images"):

@@ -221,6 +221,79 @@ def test_arrays_with_named_axes():
     assert torch.equal(schema.unpack(field().transpose("lon", "time", "lat")), schema.unpack(field()))
 
 
+def variables(order=("lat", "lon", "time"), samples="time"):
+    """Two variables, 400 samples on a grid of 12 x 20, and others that lie elsewhere."""
+    rng, sizes = np.random.default_rng(3), {"lat": 12, "lon": 20, samples: 400}
+    shape = [sizes[dim] for dim in order]
+    found = {
+        "t2m": (order, rng.normal(280, 5, shape), {"units": "K"}),
+        "wet": (order, rng.random(shape) > 0.5),
+        "count": (order[::-1], rng.poisson(3, shape[::-1]).astype("i2"), {"units": "1"}),
+        "land": (("lat", "lon"), np.ones((12, 20))),
+        "note": ("lat", list("abcdefghijkl")),
+        "pole": 90.0,
+    }
+    coords = {"lat": ("lat", np.linspace(40, 51, 12), {"units": "degrees_north"}), samples: np.arange(400)}
+    return xarray.Dataset(found, coords, {"title": "weather"})
+
+
+def test_the_variables_of_a_dataset_are_its_channels():
+    x = variables()
+    schema = Schema.of(x)
+    assert schema.inner_shape == (3, 12, 20) and schema.layout.channel_axis == 0
+    assert schema.dims == ("time", "lat", "lon") and "samples along time (400: by its name)" in schema.reason
+    assert dict(schema.left_out) == {
+        "land": "not on the axes time, lat, lon of t2m",
+        "note": "<U1, not numbers",
+        "pole": "not on the axes time, lat, lon of t2m",
+    }
+    learned = x[["t2m", "wet", "count"]]
+    rows = schema.unpack(x, torch.float64)
+    assert torch.equal(rows[:, 2], torch.from_numpy(x["count"].transpose("time", "lat", "lon").values).double())
+    back = schema.pack(rows)
+    xarray.testing.assert_identical(back, learned.drop_vars("time"))
+    assert all(back[name].dtype == x[name].dtype for name in back)
+    half = schema.pack(torch.full((2, 3, 12, 20), -0.7))
+    assert float(half["count"].min()) == 0 and not bool(half["wet"].any()) and float(half["t2m"].min()) < -0.6
+    assert torch.equal(schema.unpack(x.transpose("time", "lon", "lat")), rows.float())
+    assert schema.count(schema.first(x, 7)) == 7
+    with pytest.raises(ValueError, match=r"variables missing: 'wet'; the Dataset has 't2m', 'count'"):
+        schema.rows(x[["t2m", "count"]])
+    with pytest.raises(
+        ValueError, match=r"variable 't2m' has the axes \('lat', 'lon'\), it needs \('time', 'lat', 'lon'\)"
+    ):
+        schema.rows(x.isel(time=0))
+    with pytest.raises(ValueError, match=r"its channels, got channels='last': leave it out"):
+        Schema.of(x, channels="last")
+    with pytest.raises(TypeError, match="learned one array, got a Dataset: pass the variable"):
+        Schema.of(field()).rows(field().to_dataset())
+
+
+@pytest.mark.parametrize(
+    ("order", "samples", "reason"),
+    [
+        (("lat", "lon", "realization"), "realization", "realization (400: by its name)"),
+        (("lat", "lon", "z"), "z", "z (400: the longest axis)"),
+        (("time", "lat", "number"), "time", "time (400: by its name)"),
+    ],
+)
+def test_the_axis_of_samples(order, samples, reason):
+    x = variables(("lat", "lon", samples), samples).rename({"lon": order[2]} if "number" in order else {})
+    x = x.transpose(*order, missing_dims="ignore") if "number" in order else x
+    assert Schema.of(x).reason.endswith(f"samples along {reason}")
+    growing = variables(("lat", "lon", "z"), "z")
+    growing.encoding["unlimited_dims"] = {"lat"}
+    assert Schema.of(growing).reason.endswith("samples along lat (12: it is unlimited)")
+
+
+def test_variables_along_the_samples_alone_are_columns():
+    x = xarray.Dataset({"a": ("time", np.arange(9.0)), "b": ("time", np.arange(9) % 3)}, {"time": np.arange(9)})
+    schema = Schema.of(x)
+    assert schema.reason.startswith("vectors, the variables a, b; samples along time")
+    assert schema.structure == "vector" and schema.columns == ("a", "b") and schema.integer == (False, True)
+    xarray.testing.assert_identical(schema.pack(schema.unpack(x)), x.drop_vars("time"))
+
+
 def test_foreign_coordinates_are_left_out():
     x = field().assign_coords(thing=("lat", np.array([{}, {}, {}, {}], dtype=object)))
     assert "thing" not in {c[0] for c in Schema.of(x).coords}
@@ -251,9 +324,8 @@ def test_memory_maps_are_read_from_their_file(tmp_path):
         (pathlib.Path("x.npy"), "read it first"),
         ({"a": 1}, "data must be an array, a tensor, a DataFrame or a DataArray, got a dict"),
         (None, "got a NoneType"),
-        (field().to_dataset(), "got a Dataset that holds one, 't2m' (('time', 5), "),
-        (field().to_dataset().assign(q=field()), "ds['t2m'], or all as channels: ds.to_dataarray('channel')"),
-        (xarray.Dataset(), "the Dataset holds no arrays"),
+        (xarray.Dataset(), "the Dataset holds no arrays of numbers"),
+        (xarray.Dataset({"a": ("x", list("ab"))}), "the Dataset holds no arrays of numbers: 'a' <U1 (2,)"),
         (pandas.DataFrame({"c": [1j]}), "column 'c' holds complex numbers: make it two columns, .real and .imag"),
         (
             pandas.DataFrame([[1.0]], columns=[pandas.Timestamp(0)]),

@@ -10,10 +10,13 @@ import pytest
 import torch
 
 from scorefield.units import ColumnMap, ColumnUnits, Wish
+from scorefield.units.candidates import Candidate
 from scorefield.units.choose_map import choose_map
 from scorefield.units.fit_map import ColumnForm, fit_quantile, spread_over_cells
 from scorefield.units.forms import find_bounds, find_form, find_lattice
+from scorefield.units.held_out_gain import folds_of, held_out_log_density
 from scorefield.units.normal import normal_cdf, normal_quantile, quantile_of_log
+from scorefield.units.number_maps import NumberMaps
 from scorefield.units.tails import fit_tail
 
 D = torch.float64
@@ -206,3 +209,24 @@ def test_smooth_values_on_a_lattice_are_not_cut_into_cells(seed):
     draws = (rng.normal(size=2000).round(1), rng.gamma(2.0, 30.0, 2000).round(), np.exp(rng.normal(size=2000)).round(2))
     for x in draws:
         assert "by cells" not in choose_map(x, Wish())[1]
+
+
+def test_folds_together_are_as_likely_as_one_after_another():
+    x = np.exp(np.random.default_rng(3).normal(size=600))
+    fold, form = folds_of(x, 5), ColumnForm(lower=0.0)
+    for base, spline in (("log", False), ("affine", True), ("log", True)):
+        fit = Candidate(form, base, spline).fit
+        found = held_out_log_density(x, fit, 5)
+        assert np.array_equal(found, held_out_log_density(x, fit, 5, fold))
+        for f in range(4):
+            maps = NumberMaps([fit(x[fold != f])])
+            (known, _), (z, slope) = (
+                maps.smooth(torch.from_numpy(x[part])[:, None]) for part in (fold != f, fold == f)
+            )
+            z, slope, known = z[:, 0].numpy(), slope[:, 0].numpy(), known[:, 0].numpy()
+            counts, edges = np.histogram(known.clip(-8, 8 - 1e-9), 1024, (-8, 8))
+            width = 1.06 * len(known) ** -0.2
+            centers = (edges[1:] + edges[:-1]) / 2
+            kernel = np.exp(-0.5 * ((z[:, None] - centers) / width) ** 2) / (width * np.sqrt(2 * np.pi))
+            density = 0.98 * kernel @ counts / len(known) + 0.02 / (4 * np.pi * (1 + (z / 4) ** 2))
+            np.testing.assert_allclose(found[fold == f], np.log(density) + slope, atol=2e-3)

@@ -82,15 +82,19 @@ def logprob(
         model.schema.require_one_length("--count, --check or --draws", "leave it out")
     solver: dict[str, Any] = {"probes": probes, "tolerance": tolerance, "target_error": target_error, "batch": batch}
     if check:
-        some = model.schema.unpack(x[:_FITTED], torch.float64)
+        some = model.schema.unpack(model.schema.first(x, _FITTED), torch.float64)
         _check(model, some, {**solver, "seed": seed, "extrapolate": extrapolate})
-    x = x if count is None else x[:count]
-    if not len(x):
+    x = x if count is None else model.schema.first(x, count)
+    if not model.schema.count(x):
         raise ValueError(f"{data} has no rows: give one or more")
     found = model.log_prob(x, seed=seed, extrapolate=extrapolate, **solver, shared=True)
     columns = {"log_prob": found.value, **{name: getattr(found, name) for name in (*_ERRORS, "evaluations")}}
     size = math.prod(model.schema.inner_shape)
     each = "" if model.schema.readings is not None else f", {_mean(found.value / size)} a dimension"
+    beyond = int(found.value.isinf().sum())
+    if beyond > 0:
+        what = "lies" if beyond == 1 else "lie"
+        say(f"{beyond:,} of {len(found):,} data {what} where the model has probability 0: log-density -inf")
     say(f"{len(found):,} data: log-density {_mean(found.value)} nats{each}")
     say(f"their errors: {_median(found)}")
     if draws is not None:
@@ -106,7 +110,8 @@ def logprob(
 
 def _mean(values: Tensor) -> str:
     """A mean and its standard error."""
-    error = f" ± {float(values.std()) / len(values) ** 0.5:.2g}" if len(values) > 1 else ""
+    spread = len(values) > 1 and bool(values.isfinite().all())
+    error = f" ± {float(values.std()) / len(values) ** 0.5:.2g}" if spread else ""
     return f"{float(values.mean()):.6g}{error}"
 
 

@@ -89,7 +89,8 @@ class Reading:
     """How a file of data is read.
 
     Arguments:
-        key: The array in an .npz, .h5, .nc or .zarr, or the column of images in a .parquet; by default the largest.
+        key: The array in an .npz, .h5, .nc or .zarr, or the column of images in a .parquet; by default the largest. Of .nc, .h5
+            and .zarr all variables on the same axes, or those that are named: t2m,pr.
         columns: The columns of a table; by default all.
         resize: The side in pixels to which images are resized.
         cache: The folder for copies of data that are larger than memory. [default: ~/.cache/scorefield]
@@ -236,7 +237,8 @@ class Drawing:
 
     Arguments:
         sampler: The sampler, as name or name(key=value, …): heun, "ddim(eta=1)", "heun(steps=20, schedule=karras)".
-        steps: The number of steps, if the sampler does not give its own.
+        steps: The number of steps, if the sampler does not give its own. A sampler that chooses its own steps, such as
+            dormandprince, only stops at that many times, and 1 is best.
         schedule: The times to step through, such as karras or "karras(rho=5)".
         process: The noise process, such as vp or flow; it uses the noise levels of the model.
     """
@@ -250,7 +252,10 @@ class Drawing:
         """The value that Python takes."""
         from ..samplers import Sampling
 
-        return Sampling.of(self.sampler, self.steps, self.schedule, self.process)
+        found = Sampling.of(self.sampler, self.steps, self.schedule, self.process)
+        if self.steps is not None and found.steps != self.steps:
+            raise ValueError(f"--steps {self.steps} and --sampler {self.sampler!r} disagree: give steps once")
+        return found
 
 
 @dataclass(frozen=True)
@@ -307,6 +312,9 @@ class Conditions:
         pairs = [word.partition("=") for word in words]
         named = [bool(sign) for _, sign, _ in pairs]
         if all(named):
+            twice = [name for i, (name, *_) in enumerate(pairs) if name in [other for other, *_ in pairs[:i]]]
+            if twice:
+                raise ValueError(f"--given has {twice[0]} twice: give it once, or a file with a row for each value")
             return {name: _value(text) for name, _, text in pairs}
         if any(named):
             raise ValueError(f"--given takes name=value for each, or values alone; got {' '.join(words)}")

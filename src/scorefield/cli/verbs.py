@@ -172,7 +172,7 @@ def _place_for_samples(run: Run) -> str:
     kind, source = run.model.schema.kind, (run.read("run.json")["asked"]["source"] or {}).get("path", "")
     if kind in ("dataframe", "series"):
         return "new.parquet" if source.lower().endswith(".parquet") else "new.csv"
-    if kind == "dataarray":
+    if kind in ("dataarray", "dataset"):
         return "new.zarr" if source.lower().rstrip("/").endswith(".zarr") else "new.nc"
     return "new/" if source and Path(source).is_dir() else "new.npy"
 

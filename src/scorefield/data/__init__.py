@@ -25,6 +25,7 @@ from .repeats import Repeats, repeats_of
 from .rows import ArrayRows, FileRows, Rows
 from .schema import Schema
 from .summary import Summary, summarize
+from .support import encoded, excluded, rows_and_excluded
 from .text_form import TextForm
 
 __all__ = [
@@ -53,6 +54,8 @@ __all__ = [
     "contents",
     "dependence_of",
     "describe_columns",
+    "encoded",
+    "excluded",
     "flags_of",
     "free_first",
     "group_codes",
@@ -63,6 +66,7 @@ __all__ = [
     "native",
     "read",
     "repeats_of",
+    "rows_and_excluded",
     "rows_with_gaps",
     "summarize",
     "time_order",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from xarray import DataArray
+    from xarray import DataArray, Dataset
 
-__all__ = ["Attributes", "Coordinate", "attributes", "describe", "explain_dataset", "to_attributes"]
+__all__ = ["Attributes", "Coordinate", "attributes", "describe", "describe_axes", "to_attributes"]
 
 LARGEST = 1 << 16  # values of a coordinate that is kept
 
@@ -21,23 +20,28 @@ Attributes = tuple[tuple[str, str | int | float | tuple[int | float, ...]], ...]
 
 def describe(x: DataArray) -> dict[str, Any]:
     """What a schema keeps of a DataArray: names and, as plain values, coordinates and attributes."""
-    coords = _coordinates(x)
+    name = None if x.name is None else str(x.name)
+    return {"name": name, **describe_axes(x, tuple(map(str, x.dims)))}
+
+
+def describe_axes(x: DataArray | Dataset, dims: tuple[str, ...]) -> dict[str, Any]:
+    """What a schema keeps of axes, the samples' first: their names, the coordinates and the attributes."""
+    coords = _coordinates(x, dims)
     described = ((name, attributes(x.coords[name].attrs)) for name, *_ in coords)
     return {
-        "dims": tuple(map(str, x.dims)),
-        "name": None if x.name is None else str(x.name),
+        "dims": dims,
         "coords": coords,
         "attrs": attributes(x.attrs),
         "coordinate_attrs": tuple((name, attrs) for name, attrs in described if attrs),
     }
 
 
-def _coordinates(x: DataArray) -> tuple[Coordinate, ...]:
+def _coordinates(x: DataArray | Dataset, dims: tuple[str, ...]) -> tuple[Coordinate, ...]:
     """The coordinates that do not run along the samples, of at most 65,536 values each."""
     kept = []
     for name, coord in x.coords.items():
         values = np.asarray(coord.values)
-        if x.dims[0] in coord.dims or values.size > LARGEST or values.dtype.kind not in "fiubmMUOT":
+        if not set(coord.dims) <= set(dims[1:]) or values.size > LARGEST or values.dtype.kind not in "fiubmMUOT":
             continue
         if values.dtype.kind in "OT":
             if not all(isinstance(v, str) for v in values.ravel()):
@@ -72,17 +76,3 @@ def attributes(attrs: Mapping[Any, Any]) -> Attributes:
 def to_attributes(attrs: Attributes) -> dict[str, Any]:
     """Attributes as xarray keeps them."""
     return {name: list(value) if isinstance(value, tuple | list) else value for name, value in attrs}
-
-
-def explain_dataset(x: Any) -> str:
-    """Why a Dataset is not one array of data, and which arrays it offers."""
-    names = [str(n) for n in x.data_vars]
-    if not names:
-        return "the Dataset holds no arrays"
-    shown = ", ".join(f"{n!r} {tuple(x[n].sizes.items())}" for n in names[:5]) + ", …" * (len(names) > 5)
-    first, stack = x[names[0]], ""
-    if len(names) > 1 and len({x[n].dims for n in names}) == 1 and math.prod(first.shape) > 0:
-        stack = f", or all as channels: ds.to_dataarray('channel').transpose({first.dims[0]!r}, 'channel', ...)"
-    if len(names) == 1:
-        return f"data must be one array, got a Dataset that holds one, {shown}: pass that, ds[{names[0]!r}]"
-    return f"a Dataset holds several arrays, {shown}: pass one of them, ds[{names[0]!r}]{stack}"

@@ -41,7 +41,8 @@ def read(
     Arguments:
         path: A file in one of `formats`: .npy, .npz, .csv, .parquet, .h5, .nc, .zarr; a folder of .npy or
             .parquet files with rows of one form, which follow each other by their names; a folder of images.
-        key: The array in the file, or the column of images; by default the largest array, see `contents`.
+        key: The array in the file, or the column of images; by default the largest array, see `contents`. Of netCDF, HDF5
+            and zarr all variables on its axes are read, or those that are named, `"t2m,pr"`.
         columns: The columns of a table; by default all.
         resize: The side in pixels to which images are resized.
         cache: The folder for copies of data larger than `limit`.
@@ -51,7 +52,8 @@ def read(
             `("keine",)`.
 
     Returns:
-        An array; a DataFrame or a `Table` of csv and parquet; a DataArray where the file names its axes.
+        An array; a DataFrame or a `Table` of csv and parquet; a DataArray where the file names its axes; a Dataset where
+        several variables lie on them, or another axis than the first counts the samples.
 
     Raises:
         FileNotFoundError: If there is no such file; it names similar ones.
@@ -169,7 +171,7 @@ def write(
         nonlocal came, failure
         try:
             for batch in batches:
-                came += len(batch)
+                came += schema.count(batch)
                 yield batch
         except Exception as error:
             failure = error

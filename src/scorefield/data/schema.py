@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..settings import Data
-from . import dataarrays, foreign, frames, matrix
+from . import dataarrays, datasets, foreign, frames, matrix
 from .columns import Column
 from .columns.base import Name
 from .dtypes import Bound, check_dtype, restore, value_range
@@ -24,7 +24,7 @@ from .text_form import TextForm
 
 __all__ = ["Schema"]
 
-Kind = Literal["numpy", "torch", "dataframe", "series", "dataarray", "readings"]
+Kind = Literal["numpy", "torch", "dataframe", "series", "dataarray", "dataset", "readings"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Schema:
     Every field is a plain value, so that a schema can be written to a file as it stands.
 
     Arguments:
-        kind: What the user gave: `numpy`, `torch`, `dataframe`, `series`, `dataarray` or `readings`.
+        kind: What the user gave: `numpy`, `torch`, `dataframe`, `series`, `dataarray`, `dataset` or `readings`.
         shape: The shape of an example as the user has it.
         dtype: The type of the numbers.
         structure: `vector` or `grid`.
@@ -45,16 +45,18 @@ class Schema:
         high: The same from above.
         columns: The names of a table's columns.
         column_dtypes: Their types.
-        dims: The names of the axes of a DataArray, the samples' first.
+        dims: The names of the axes of a DataArray, or of the variables of a Dataset, the samples' first.
         name: The name of a DataArray.
-        coords: The coordinates of a DataArray's axes: name, dims, dtype, values.
-        attrs: The plain attributes of a DataArray.
+        coords: The coordinates of these axes: name, dims, dtype, values.
+        attrs: The plain attributes of a DataArray or a Dataset.
         coordinate_attrs: The plain attributes of those coordinates that have some.
         table: What the columns of a table hold, one for each column of numbers; empty for arrays and signals.
-        left_out: The columns of a table that are not modelled: their names, and why.
+        left_out: The columns of a table, or variables of a Dataset, that are not modelled: their names, and why.
         constraints: What every row satisfies, as text (`scorefield.constraints`).
         readings: How rows of different length are arranged; None where all rows have one shape.
         text_form: How the text was written that a table was read from; None where that is not known.
+        variables: The variables of a Dataset, which are the channels, or the columns of vectors; empty for all else.
+        bounds: What values cannot lie below and above, declared or seen, of each column or channel; empty where not known.
 
     Example:
         >>> images = np.arange(256, dtype=np.uint8).reshape(4, 8, 8)
@@ -87,6 +89,8 @@ class Schema:
     constraints: tuple[str, ...] = ()
     readings: Readings | None = None
     text_form: TextForm | None = None
+    variables: tuple[datasets.Variable, ...] = ()
+    bounds: tuple[tuple[float | None, float | None], ...] = ()
 
     @classmethod
     def of(
@@ -99,8 +103,8 @@ class Schema:
         """The schema of data whose first axis counts the samples.
 
         Arguments:
-            x: An array, tensor, nested list, DataFrame (of pandas; also of Polars or Arrow), Series, DataArray, a Dataset or
-                DataLoader of torch, or what `read` gave.
+            x: An array, tensor, nested list, DataFrame (of pandas; also of Polars or Arrow), Series, DataArray or Dataset of
+                xarray, a Dataset or DataLoader of torch, or what `read` gave.
             structure: `vector` or `grid`; `auto` decides by the shape, and for wide tables by their correlations.
             channels: `first`, `last` or `none` after the sample axis; `auto` decides by the shape.
             data: What the user says of the columns of a table; by default each is what it seems.
@@ -119,6 +123,8 @@ class Schema:
             facts = dict[str, Any](columns=found.order or None, readings=found, text_form=TextForm.of(x))
             return cls("readings", (3 * found.longest,), "float64", "vector", reason=found.reason, **facts)
         kind, facts = _kind_of(x), dict[str, Any]()
+        if kind == "dataset":
+            return cls._of_dataset(x, structure, channels, data)
         values: np.ndarray | Tensor
         if kind in ("dataframe", "series"):
             numbers, facts = matrix.read(x, data or Data())
@@ -144,6 +150,41 @@ class Schema:
         facts |= {} if data is None else {"constraints": tuple(data.constraints)}
         facts |= {"text_form": TextForm.of(x)}
         return cls(kind, shape, dtype, layout.structure, layout.channel_axis, reason, **facts)
+
+    @classmethod
+    def _of_dataset(
+        cls, x: Any, structure: Structure | Literal["auto"], channels: Channels, data: Data | None
+    ) -> Schema:
+        """The schema of the variables of a Dataset that share their axes."""
+        matrix.refuse(data, "dataset")
+        if channels not in ("auto", "first"):
+            raise ValueError(f"the variables of a Dataset are its channels, got channels={channels!r}: leave it out")
+        chosen = datasets.choose(x)
+        values = datasets.stacked(x, chosen.names, chosen.dims)
+        check_dtype(values.dtype)
+        if not values.size:
+            raise ValueError(f"there are no data: got variables of shape {values[:, 0].shape}")
+        shape = tuple(int(n) for n in values.shape[1:])
+        rows = _rows(values, Layout(shape))
+        vector = len(shape) == 1
+        layout, reason = choose(
+            rows,
+            "vector" if vector and structure == "auto" else structure,
+            "auto" if vector or structure == "vector" else "first",
+        )
+        variables = datasets.described(x, chosen, rows)
+        whole = tuple(each.whole for each in variables)
+        facts: dict[str, Any] = {
+            "integer": whole if vector else all(whole),
+            "columns": chosen.names if vector else None,
+        }
+        if vector and any(whole):
+            facts |= {"low": tuple(v.low for v in variables), "high": tuple(v.high for v in variables)}
+        facts |= dataarrays.describe_axes(x, chosen.dims) | {"left_out": chosen.left_out, "variables": variables}
+        listed = ", ".join(chosen.names[:8]) + ", …" * (len(chosen.names) > 8)
+        grid = reason.partition(":")[0].removesuffix(", as asked for" if structure == "auto" else "")
+        reason = f"{grid}, the variables {listed}; {chosen.reason}"
+        return cls("dataset", shape, values.dtype.name, layout.structure, layout.channel_axis, reason, **facts)
 
     @property
     def layout(self) -> Layout:
@@ -197,6 +238,9 @@ class Schema:
             else:
                 frame = frames.to_frame(flat, columns, dtypes, self.integer, self.low, self.high)
             return frame if self.kind == "dataframe" else frame.iloc[:, 0]
+        if self.kind == "dataset":
+            coords = self.coordinate_variables()
+            return datasets.restored(outer, self.variables, self.dims or (), coords, self.attrs)
         dtype = getattr(torch, self.dtype) if self.kind == "torch" else np.dtype(self.dtype)
         values = restore(flat, dtype, self.integer is True, self.low, self.high).reshape(outer.shape)
         if self.kind == "torch":
@@ -208,6 +252,24 @@ class Schema:
 
         attrs = dataarrays.to_attributes(self.attrs)
         return xarray.DataArray(array, self.coordinate_variables(), self.dims, self.name, attrs)
+
+    def first(self, x: Any, count: int) -> Any:
+        """The first rows of data, in the form that they have.
+
+        Example:
+            >>> Schema.of([[1.0], [2.0], [4.0]]).first([[1.0], [2.0]], 1)
+            [[1.0]]
+        """
+        return x.isel({(self.dims or ("",))[0]: slice(count)}) if hasattr(x, "data_vars") else x[:count]
+
+    def count(self, x: Any) -> int:
+        """How many rows data have, in the form of the schema.
+
+        Example:
+            >>> Schema.of([[1.0], [2.0], [4.0]]).count([[1.0], [2.0]])
+            2
+        """
+        return int(x.sizes[(self.dims or ("",))[0]]) if hasattr(x, "data_vars") else len(x)
 
     def require_one_length(self, what: str, instead: str) -> None:
         """Raises if rows have different lengths, so that something cannot be done.
@@ -224,12 +286,12 @@ class Schema:
 
     def coordinate_variables(self) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]]:
         """The coordinates as xarray takes them: dims, values and attributes of each."""
-        sizes, found = dict(zip((self.dims or ())[1:], self.shape)), {}
+        shape = self.shape[1:] if self.variables else self.shape
+        sizes, found = dict(zip((self.dims or ())[1:], shape)), {}
         attrs = dict(self.coordinate_attrs)
         for name, dims, dtype, plain in self.coords:
             array = np.array(plain, dtype=np.int64 if np.dtype(dtype).kind == "m" else None).astype(dtype)
-            shape = [sizes[d] for d in dims]
-            found[name] = (dims, array.reshape(shape), dataarrays.to_attributes(attrs.get(name, ())))
+            found[name] = (dims, array.reshape([sizes[d] for d in dims]), dataarrays.to_attributes(attrs.get(name, ())))
         return found
 
     def _fitting(self, x: Any) -> np.ndarray | Tensor:
@@ -246,6 +308,12 @@ class Schema:
         if self.table and kind in ("dataframe", "series"):
             found = matrix.encoded(x, self.table, np.dtype(self.dtype))
             values: np.ndarray | Tensor = found if self.kind == "dataframe" else found[:, 0]
+        elif kind == "dataset":
+            if not self.variables:
+                raise TypeError(
+                    "the model learned one array, got a Dataset: pass the variable that is meant, ds['name']"
+                )
+            values = datasets.stacked(x, [each.name for each in self.variables], self.dims or ())
         else:
             values = _numbers_of(x, kind)
         shape = tuple(values.shape[1:])
@@ -271,7 +339,7 @@ def _kind_of(x: Any) -> Kind:
     if xarray is not None and isinstance(x, xarray.DataArray):
         return "dataarray"
     if xarray is not None and isinstance(x, xarray.Dataset):
-        raise TypeError(dataarrays.explain_dataset(x))
+        return "dataset"
     if isinstance(x, str | bytes) or hasattr(x, "__fspath__"):
         raise TypeError(f"data must be numbers, got the path {x!r}: read it first, scorefield.data.read(path)")
     if hasattr(x, "toarray"):

@@ -23,7 +23,7 @@ def is_photograph(schema: Schema) -> bool:
 
 
 def channel_names(schema: Schema) -> tuple[str, ...]:
-    """The names of the channels: red, green and blue of colour images, those of a DataArray, or their numbers.
+    """The names of the channels: red, green and blue of colour images, those of a DataArray or a Dataset, or their numbers.
 
     Example:
         >>> import numpy as np
@@ -33,6 +33,8 @@ def channel_names(schema: Schema) -> tuple[str, ...]:
     count, axis = schema.inner_shape[0], schema.channel_axis
     if is_photograph(schema):
         return "red", "green", "blue"
+    if schema.variables and axis is not None:
+        return tuple(each.name for each in schema.variables)
     if schema.dims is not None and axis is not None:
         known = schema.coordinate_variables().get(schema.dims[axis + 1])
         if known is not None and len(known[1]) == count:

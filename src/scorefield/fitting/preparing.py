@@ -92,10 +92,11 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
     choices += [Choice("held out", f"{len(parts.held_out):,} rows", parts.said)] if parts.said else []
     choices += [Choice("left out", repr(name), reason) for name, reason in schema.left_out]
     choices += found_relations
-    wishes = _wishes(options, columns, relations, len(parts.train))
+    wishes = _wishes(options, schema, columns, relations, len(parts.train))
     with part(0.5, 0.9):
         form = _units(options, wishes, _integer(schema, relations), columns, parts.train, summary)
     units = form.units
+    schema = _bounded(schema, units, relations, summary)
     places = chosen(parts.train, _EXAMPLES, options.seed, -2)
     examples = _examples(units, parts.train, places, options.seed)
     given, residual = None, examples
@@ -140,6 +141,17 @@ def _asked(
             raise ValueError(f"there is nothing to be learned of {what}; name other columns")
         found.append(tuple(status.tolist()))
     return tuple(found)
+
+
+def _bounded(schema: Schema, units: Units, relations: Relations, summary: Summary) -> Schema:
+    """The schema with the bounds of the units that all data keep, the held-out ones too."""
+    found: list[tuple[float | None, float | None]] = [(None, None)] * relations.size
+    least, most = (end.flatten(1) if end.ndim > 1 else end[:, None] for end in (summary.minimum, summary.maximum))
+    pairs = zip(relations.kept, units.bounds, least.amin(1).tolist(), most.amax(1).tolist(), strict=True)
+    for place, (low, high), first, last in pairs:
+        kept = low is not None and first >= low, high is not None and last <= high
+        found[place] = (low if kept[0] else None, high if kept[1] else None)
+    return replace(schema, bounds=tuple(found)) if any(pair != (None, None) for pair in found) else schema
 
 
 def _check_conditionals(options: Options, schema: Schema) -> None:
@@ -206,7 +218,7 @@ def _integer(schema: Schema, relations: Relations) -> bool | tuple[bool, ...]:
     return tuple(integer[place] for place in relations.kept) if isinstance(integer, tuple) else integer
 
 
-def _wishes(options: Options, columns: tuple[Column, ...], relations: Relations, count: int) -> Wishes:
+def _wishes(options: Options, schema: Schema, columns: tuple[Column, ...], relations: Relations, count: int) -> Wishes:
     """What the user asks of the maps of columns; those of a table know it already."""
     data, transform = options.data, options.data.maps
     known = ((), {}) if columns else (data.log or (), data.bounds or {})
@@ -215,8 +227,9 @@ def _wishes(options: Options, columns: tuple[Column, ...], relations: Relations,
     bounds = {places.get(str(name), name): pair for name, pair in known[1].items()}
     gain = 0.1 if columns else 0.25  # nats a value: smooth arrays keep mean and standard deviation
     cautious = not columns or count < _SURE
-    flags = (cautious, bool(columns), data.learns_conditionals)
-    return Wishes(log, bounds, data.missing == "complete", transform, options.seed, gain, *flags)
+    flags = (cautious, bool(columns or schema.variables), data.learns_conditionals)
+    names = tuple(schema.variables[place].name for place in relations.kept) if schema.variables else ()
+    return Wishes(log, bounds, data.missing == "complete", transform, options.seed, gain, *flags, names)
 
 
 def _units(
@@ -231,7 +244,7 @@ def _units(
     mixed = any(column.size or column.missing for column in columns) or wishes.conditionals
     if options.units is None and (mixed or (options.data.maps == "auto" and options.data.dequantize)):
         found = choose_units(rows, columns, wishes, summary)
-        names = [column.name for column in columns] or range(len(found.reasons))
+        names = [column.name for column in columns] or wishes.names or range(len(found.reasons))
         choices = tuple(Choice("units", str(name), reason) for name, reason in zip(names, found.reasons))
         if not found.units.affine:
             return _Form(found.units, summary, choices=choices)

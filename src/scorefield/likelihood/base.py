@@ -58,6 +58,18 @@ class LogProb:
         """A copy with a known number added to the values, such as a change of units."""
         return replace(self, value=self.value + shift)
 
+    def excluding(self, outside: Tensor) -> LogProb:
+        """A copy with -inf, without errors, where rows have probability 0: true in `outside`, `(B,)`."""
+        none = LogProb.impossible(len(self))
+        pairs = zip(none._tensors(), self._tensors())
+        return LogProb(*(torch.where(outside.to(mine.device), new.to(mine), mine) for new, mine in pairs))
+
+    @classmethod
+    def impossible(cls, count: int) -> LogProb:
+        """The log-densities of rows of probability 0: -inf, which is exact."""
+        zero = torch.zeros(count, dtype=torch.float64)
+        return cls(zero - torch.inf, zero, zero, zero, zero, torch.zeros(count, dtype=torch.int64))
+
     def _tensors(self) -> tuple[Tensor, ...]:
         return tuple(getattr(self, field.name) for field in fields(self))
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..data import Schema, flags_of, free_first
+from ..data import Schema, flags_of, free_first, rows_and_excluded
 from .base import LogProb
 from .bound import Bound
 from .data_units import DataDensity
 from .discrete import BitsPerDim, spacing
-from .marginal import positions, values_of
+from .marginal import excluded_given, positions, values_of
 from .typicality import typicality
 
 __all__ = ["Density"]
@@ -35,23 +35,28 @@ class Density:
     def _unpack(self, x: Any) -> Tensor:
         return self.schema.unpack(x, torch.float64)
 
+    def _possible(self, x: Any) -> tuple[Tensor, Tensor]:
+        """Rows, and which of them have probability 0; the values of these are those of another, to compute with."""
+        data, outside = rows_and_excluded(self.schema, x)
+        return _filled(data, outside), outside
+
     def log_prob(self, x: Any) -> LogProb:
         """The log-densities of N examples in nats, with their errors, each of shape `(N,)`.
 
-        Of a row of a table with missing values, where the data never miss, it is the marginal log-density of the others.
+        Of a row of a table with missing values, where the data never miss, it is the marginal log-density of the others. It is
+        -inf, without an error, beyond the bounds of columns and between the values of a lattice.
 
         Raises:
             ValueError: If values are missing in data whose network knows the joint distribution only.
         """
-        data = self._unpack(x)
-        if not len(data):
-            none = torch.zeros(0, dtype=torch.float64)
-            return LogProb(none, none, none, none, none, torch.zeros(0, dtype=torch.int64))
+        data, outside = self._possible(x)
+        if bool(outside.all()):
+            return LogProb.impossible(len(data))
         lost = data.isnan().flatten(1).any(1)
         if self.inner.units.variables is None and bool(lost.any()):
             what = f"row {int(lost.int().argmax())} has a missing value, and this model knows the joint density only"
             raise ValueError(f"{what}: leave such rows out, or take model.density().marginal(x, of=[…])")
-        return self.inner(data)
+        return self.inner(data).excluding(outside)
 
     def bound(self, x: Any, draws: int = 64) -> Bound:
         """Lower bounds on the log-densities of the SDE model (ELBO), with their standard errors.
@@ -63,7 +68,12 @@ class Density:
         Raises:
             ValueError: If `draws` is odd or below 4.
         """
-        return self.inner.bound(self._unpack(x), draws)
+        data, outside = self._possible(x)
+        if bool(outside.all()):
+            found = LogProb.impossible(len(data))
+            return Bound(found.value, found.standard_error, found.evaluations)
+        bound = self.inner.bound(data, draws)
+        return replace(bound, value=torch.where(outside, -torch.inf, bound.value))
 
     def bits_per_dim(self, x: Any, draws: int = 4, step: Any = None) -> BitsPerDim:
         """Bits per dimension of integers or rounded numbers by uniform dequantization, with their standard errors.
@@ -110,7 +120,10 @@ class Density:
         """
         self.schema.require_one_length("a marginal", "leave out readings, and take model.log_prob(x)")
         keep = positions(self.schema, of)
-        return self.inner.marginal(values_of(x, of, self.schema), keep, draws)
+        values, outside = values_of(x, of, self.schema)
+        if bool(outside.all()):
+            return LogProb.impossible(len(values))
+        return self.inner.marginal(_filled(values, outside), keep, draws).excluding(outside)
 
     def conditional(self, x: Any, given: Sequence[Any], draws: int = 1000) -> LogProb:
         """The log-densities of all other features conditional on some, log p(x) - log p(given), with the errors of both.
@@ -122,10 +135,24 @@ class Density:
             draws: As for `marginal`.
 
         Raises:
-            ValueError: If the data are not vectors, or have no such features.
+            ValueError: If the data are not vectors, have no such features, or what is given has probability 0.
         """
         if self.schema.readings is not None:
             encoded = self.schema.readings.encoded(x)
             return self.inner.of_known(*free_first(torch.from_numpy(encoded.x), flags_of(given, encoded)))
         keep = positions(self.schema, given)
-        return self.inner.conditional(self._unpack(x), keep, draws)
+        data, outside = self._possible(x)
+        if bool((beyond := excluded_given(self.schema, x, given)).any()):
+            row = int(beyond.int().argmax())
+            raise ValueError(f"row {row} is given values of probability 0 ({', '.join(map(str, given))}): leave it out")
+        if bool(outside.all()):
+            return LogProb.impossible(len(data))
+        return self.inner.conditional(data, keep, draws).excluding(outside)
+
+
+def _filled(x: Tensor, outside: Tensor) -> Tensor:
+    """Rows with those of probability 0 replaced by the first of the others, if there is one."""
+    if not bool(outside.any()) or bool(outside.all()):
+        return x
+    filler = x[int((~outside).int().argmax())]
+    return torch.where(outside.reshape(-1, *(1,) * (x.ndim - 1)), filler, x)

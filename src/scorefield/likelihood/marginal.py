@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data import Schema, check_distinct, known_values
+from ..data import Schema, check_distinct, encoded, excluded, native
 from ..denoisers import Gaussian
 from ..rng import Samples
 from .base import LogProb
@@ -245,12 +245,16 @@ def positions(schema: Schema, features: Sequence[Any]) -> list[int]:
     return [names.index(feature) for feature in features]
 
 
-def values_of(x: Any, features: Sequence[Any], schema: Schema) -> Tensor:
-    """The values of these features, from a table with these columns or an array of them alone: `(N, k)` in float64.
+def values_of(x: Any, features: Sequence[Any], schema: Schema) -> tuple[Tensor, Tensor]:
+    """The values of these features, from a table with these columns or an array of them alone.
+
+    Returns:
+        The values, `(N, k)` in float64, and which rows have probability 0, `(N,)`.
 
     Raises:
         ValueError: If a table lacks a column, or an array has another number of columns.
     """
+    places = positions(schema, features)
     if schema.columns is not None and hasattr(x, "columns"):
         missing = [name for name in features if name not in x.columns]
         if missing:
@@ -258,9 +262,20 @@ def values_of(x: Any, features: Sequence[Any], schema: Schema) -> Tensor:
         if hasattr(x, "iloc"):
             check_distinct(x)
         if schema.table:
-            return known_values(schema, {name: x[name] for name in features})[0][:, positions(schema, features)]
+            pairs = [encoded(schema.table[i], native(x)[name]) for i, name in zip(places, features)]
+            values, outside = (torch.from_numpy(np.stack(each, 1)) for each in zip(*pairs))
+            return values, (outside | excluded(schema, values, places)).any(1)
         x = x[list(features)].to_numpy()
     values = torch.from_numpy(np.array(x, dtype=np.float64, order="C"))
     if values.ndim != 2 or values.shape[1] != len(features):
         raise ValueError(f"{len(features)} features need an array (N, {len(features)}), got {tuple(values.shape)}")
-    return values
+    outside = excluded(schema, values, places)
+    for k, place in enumerate(places if schema.table else ()):
+        outside[:, k] |= torch.from_numpy(schema.table[place].excluded(values[:, k].numpy()))
+    return values, outside.any(1)
+
+
+def excluded_given(schema: Schema, x: Any, given: Sequence[Any]) -> Tensor:
+    """Which rows are given values of probability 0, `(N,)`."""
+    whole = x if hasattr(x, "columns") else schema.unpack(x, torch.float64)[:, positions(schema, given)].numpy()
+    return values_of(whole, given, schema)[1]

@@ -38,6 +38,11 @@ class Units(nn.Module, abc.ABC):
         """Whether each column, or channel, of the data follows its state smoothly: not categories, atoms and constants."""
         return torch.ones(self.shape[0], dtype=torch.bool)
 
+    @property
+    def bounds(self) -> tuple[tuple[float | None, float | None], ...]:
+        """What the values of each column, or channel, cannot lie below and above; None where there is no such bound."""
+        return ((None, None),) * self.shape[0]
+
     def derived(self, x: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """Known values of rows, with those that follow from them exactly.
 

@@ -10,7 +10,7 @@ import torch
 
 from .column_map import Base, ColumnMap
 from .fit_map import ColumnForm, fit_base, fit_quantile
-from .number_maps import NumberMaps
+from .number_maps import smooth_states
 
 __all__ = ["BALANCED", "Candidate", "shape_of"]
 
@@ -53,7 +53,7 @@ class Candidate:
 
     def states(self, line: np.ndarray) -> np.ndarray:
         """The states of the values that it is fitted to, as if there were no atoms."""
-        states, _ = NumberMaps([self.fit(line)]).smooth(torch.from_numpy(line)[:, None])
+        states, _ = smooth_states([self.fit(line)], torch.from_numpy(line)[:, None])
         found: np.ndarray = states[:, 0].numpy()
         return found
 

@@ -20,6 +20,8 @@ __all__ = ["ChannelUnits", "choose_channels"]
 
 _DECADES = 2.0  # from the 5 % to the 95 % quantile of a positive channel, for its logarithm to be taken unasked
 
+_ON_BOUND = 0.01  # of the values of a quantity, for that value to be a bound
+
 
 class ChannelUnits(Units):
     """One map for each channel of a grid, the same at every place: affine, log or logit.
@@ -59,6 +61,11 @@ class ChannelUnits(Units):
         self.register_buffer("reach", margins.double().T.reshape(2, *tail).contiguous(), persistent=False)
         self.bases = Bases(self.channels, len(self.shape) - 1)
 
+    @property
+    def bounds(self) -> tuple[tuple[float | None, float | None], ...]:
+        """Those of the maps."""
+        return tuple(m.bounds for m in self.channels)
+
     def _inside(self, x: Tensor) -> Tensor:
         """Data, those on a bound a little inside."""
         low, high = self.ends + torch.stack((self.reach[0], -self.reach[1])) / 2
@@ -85,8 +92,18 @@ class ChannelUnits(Units):
         return f"ChannelUnits({self.shape}, {', '.join(m.base for m in self.channels)})"
 
 
-def choose_channels(x: Tensor, asked: Sequence[Wish], summary: Summary | None = None) -> tuple[Units, tuple[str, ...]]:
+def choose_channels(
+    x: Tensor, asked: Sequence[Wish], summary: Summary | None = None, quantities: bool = False
+) -> tuple[Units, tuple[str, ...]]:
     """The map of each channel of grids `(N, C, *S)`: as asked for, or log where values above 0 span decades.
+
+    Arguments:
+        x: The grids, in float64.
+        asked: What is known and asked of each channel.
+        summary: The moments of all data; by default those of `x`.
+        quantities: Whether channels are quantities of their own, and not the colours of pictures: one that is nowhere
+            negative is then bounded by 0 where 1 % are exact zeros, or a normal distribution would go below; by 1 or 100, too,
+            where 1 % are that.
 
     Raises:
         ValueError: If what was asked for does not fit the values.
@@ -96,14 +113,14 @@ def choose_channels(x: Tensor, asked: Sequence[Wish], summary: Summary | None = 
         >>> choose_channels(fields, [Wish(0)])[1]
         ('log: positive, spans 7 decades',)
     """
-    found = [_channel(x[:, c], wish) for c, wish in enumerate(asked)]
+    found = [_channel(x[:, c], wish, quantities) for c, wish in enumerate(asked)]
     maps, margins, reasons = zip(*found)
     if all(m.base == "affine" for m in maps):
         return _standardize(x, summary), reasons
     return ChannelUnits(x.shape[1:], maps, torch.tensor(margins, dtype=torch.float64)), reasons
 
 
-def _channel(x: Tensor, wish: Wish) -> tuple[ColumnMap, tuple[float, float], str]:
+def _channel(x: Tensor, wish: Wish, quantity: bool) -> tuple[ColumnMap, tuple[float, float], str]:
     """The map of one channel, how near to its bounds values are on them, and why."""
     values = x.flatten()
     low, high = float(values.min()), float(values.max())
@@ -120,10 +137,23 @@ def _channel(x: Tensor, wish: Wish) -> tuple[ColumnMap, tuple[float, float], str
         lower = 0.0
     elif wish.free and low > 0 and _over_decades(values):
         lower, reason = 0.0, f"log: positive, spans {math.log10(high / low):.0f} decades"
+    elif wish.free and quantity and low < high:
+        lower, upper, reason = _evident(values)
     if lower is None and upper is None:
         mean, std = float(values.mean()), float(values.std(correction=0))
         return ColumnMap(location=mean, scale=std if std > 0 else 1.0), (0.0, 0.0), "affine"
     return *_curved(values, lower, upper), reason
+
+
+def _evident(values: Tensor) -> tuple[float | None, float | None, str]:
+    """The bounds that the values of a quantity show, and the reason."""
+    zeros, low, high = float((values == 0).double().mean()), float(values.min()), float(values.max())
+    if low < 0 or (zeros < _ON_BOUND and float(values.mean()) > 2 * float(values.std(correction=0))):
+        return None, None, ""
+    reason = "nowhere negative" + (f", {100 * zeros:.2g} % zeros" if zeros else "")
+    if high in (1.0, 100.0) and float((values == high).double().mean()) >= _ON_BOUND:
+        return 0.0, high, f"logit: {reason}, at most {high:g}"
+    return 0.0, None, f"log: {reason}"
 
 
 def _over_decades(values: Tensor) -> bool:

@@ -74,7 +74,7 @@ def choose_units(
     x = _sample(rows, wishes.seed)
     asked = wishes.columns(rows.shape[1], table)
     if len(rows.shape) > 2:
-        return UnitsChoice(*choose_channels(x, asked, summary))
+        return UnitsChoice(*choose_channels(x, asked, summary, bool(wishes.names)))
     columns, reasons = _columns(x.numpy(), asked, wishes)
     if summary is not None:
         columns = tuple(_with_moments(m, summary, c) for c, m in enumerate(columns))

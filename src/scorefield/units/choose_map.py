@@ -14,7 +14,7 @@ from .candidates import BALANCED, Candidate, shape_of
 from .column_map import Base, ColumnMap
 from .fit_map import ColumnForm, spread_over_cells
 from .forms import find_form
-from .held_out_gain import held_out_log_density
+from .held_out_gain import folds_of, held_out_log_density
 from .normal import normal_cdf
 from .wishes import Wish, Wishes
 
@@ -144,10 +144,11 @@ def _best(
     if len(candidates) == 1 or len(line) < 2 * len(candidates):
         return best, 0.0
     part = line[generator(seed).permutation(len(line))[:_COMPARED]]
-    first = found = held_out_log_density(part, best.fit, seed)
+    fold = folds_of(part, seed)
+    first = found = held_out_log_density(part, best.fit, seed, fold)
     keeps = _keeps(best, line)
     for candidate in candidates[1:]:
-        value = held_out_log_density(part, candidate.fit, seed)
+        value = held_out_log_density(part, candidate.fit, seed, fold)
         more = value - found
         needed = max(_GAIN, _errors(more))
         if cautious and best.is_affine:

@@ -121,6 +121,11 @@ class ColumnMap:
         return self.atoms is not None and float(self.atoms[1].sum()) > 1 - 1e-9
 
     @property
+    def bounds(self) -> tuple[float | None, float | None]:
+        """What values cannot lie below and above."""
+        return self.lower, self.upper
+
+    @property
     def step(self) -> float:
         """The width of the cells that values stand for; 0 where they are points."""
         return 0.0 if self.fine else self.lattice[1] / self.lattice[2]

@@ -89,6 +89,11 @@ class ColumnUnits(Units):
         return (self._size,)
 
     @property
+    def bounds(self) -> tuple[tuple[float | None, float | None], ...]:
+        """Those of the maps."""
+        return tuple(m.bounds for m in self.columns)
+
+    @property
     def smooth(self) -> Tensor:
         """Of each column, whether it holds numbers without atoms."""
         return torch.tensor([m.is_number and m.atoms is None for m in self.columns])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -153,6 +154,9 @@ def _coordinates(line: np.ndarray, start: ColumnMap) -> np.ndarray:
     """Standardized coordinates of a base map."""
     from .bases import Bases
 
+    if start.base == "affine":  # the same bits, for a tenth of the time
+        straight: np.ndarray = (line - start.location) / start.scale
+        return straight
     y: np.ndarray = Bases([start])(torch.from_numpy(line)[:, None])[0][:, 0].numpy()
     return y
 
@@ -160,14 +164,20 @@ def _coordinates(line: np.ndarray, start: ColumnMap) -> np.ndarray:
 def _knots(y: np.ndarray, beyond: float) -> tuple[np.ndarray, np.ndarray]:
     """Increasing quantiles of sorted values, and the normal coordinates of their probabilities."""
     count = min(MOST_KNOTS, max(_FEWEST_KNOTS, math.ceil(len(y) ** 0.4)))
-    normal = NormalDist()
-    z = np.linspace(normal.inv_cdf(beyond), normal.inv_cdf(1 - beyond), count)
-    p = np.array([normal.cdf(each) for each in z])
+    z, p = _probabilities(beyond, count)
     at = np.quantile(y, p, method="median_unbiased")
     keep = np.concatenate(([True], _apart(at)))
     if keep.sum() < 2:
         return np.array([at[0] - 1e-6, at[0] + 1e-6]), z[[0, -1]]
     return at[keep], z[keep]
+
+
+@lru_cache(maxsize=64)
+def _probabilities(beyond: float, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Evenly spaced normal coordinates, and their probabilities."""
+    normal = NormalDist()
+    z = np.linspace(normal.inv_cdf(beyond), normal.inv_cdf(1 - beyond), count)
+    return z, np.array([normal.cdf(each) for each in z])
 
 
 def _apart(y: np.ndarray) -> np.ndarray:

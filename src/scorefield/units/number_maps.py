@@ -15,7 +15,7 @@ from .bases import Bases
 from .column_map import ColumnMap
 from .splines import Splines
 
-__all__ = ["NumberMaps"]
+__all__ = ["NumberMaps", "smooth_states"]
 
 
 class _Continuous(NamedTuple):
@@ -137,3 +137,18 @@ class NumberMaps(nn.Module):
             value, atom, _ = found
             x = x.index_copy(1, self.atomic, torch.where(atom >= 0, value, x[:, self.atomic]))
         return torch.where(state.isnan(), math.nan, x)
+
+
+def smooth_states(maps: Sequence[ColumnMap], line: Tensor) -> tuple[Tensor, Tensor]:
+    """States `(B, C)` of values by the maps of C columns and their log-derivatives, as if there were no atoms.
+
+    Example:
+        >>> smooth_states([ColumnMap(location=10.0, scale=2.0)], torch.tensor([[12.0]]).double())[0]
+        tensor([[1.]], dtype=torch.float64)
+    """
+    z, log_slope = Bases(maps)(line)
+    splined = [c for c, m in enumerate(maps) if m.knots is not None]
+    if splined:
+        inner, log_inner = Splines([maps[c] for c in splined])(z[:, splined])
+        z[:, splined], log_slope[:, splined] = inner, log_slope[:, splined] + log_inner
+    return z, log_slope

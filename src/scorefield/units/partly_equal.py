@@ -62,6 +62,10 @@ class PartlyEqual(Units):
         return self.inner.state_shape
 
     @property
+    def bounds(self) -> tuple[tuple[float | None, float | None], ...]:
+        return self.inner.bounds[: len(self.columns)]
+
+    @property
     def smooth(self) -> Tensor:
         """Of each column, whether it holds numbers without atoms that equal no other column."""
         found = self.inner.smooth[: len(self.columns)].clone()

@@ -49,6 +49,7 @@ class Wishes:
         cautious: Whether every other map must gain that much, that of skewed values too.
         evident_bounds: Whether bounds that the data show, such as 0 to 1, are kept, besides those that were declared.
         conditionals: Whether every conditional is learned, of numbers alone too.
+        names: What the columns or channels are called where no table says it; empty where they are numbered.
 
     Example:
         >>> wishes = Wishes(log=(1,), bounds={0: (0.0, 1.0)})
@@ -65,6 +66,7 @@ class Wishes:
     cautious: bool = False
     evident_bounds: bool = True
     conditionals: bool = False
+    names: tuple[Name, ...] = ()
 
     def columns(self, count: int, table: Sequence[Column] | None = None) -> tuple[Wish, ...]:
         """One wish for each column: that of the table, changed by what is asked here.
@@ -72,7 +74,7 @@ class Wishes:
         Raises:
             ValueError: If a name or an index is not that of a column, or bounds are not increasing.
         """
-        columns = [Wish(i) for i in range(count)]
+        columns = [Wish(name) for name in self.names or range(count)]
         if table:
             columns = [Wish(c.name, c.transform, c.bounds, c.size, c.missing) for c in table]
         places = {i: i for i in range(len(columns))} | {c.name: i for i, c in enumerate(columns)}

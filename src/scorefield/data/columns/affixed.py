@@ -203,6 +203,9 @@ class Affixed(Column):
     def impossible(self, numbers: np.ndarray) -> np.ndarray:
         return self.numbers.impossible(numbers)
 
+    def excluded(self, numbers: np.ndarray) -> np.ndarray:
+        return self.numbers.excluded(numbers)
+
     def encode(self, values: Series[Any]) -> np.ndarray:
         return self.numbers.encode(self._bare(values))
 

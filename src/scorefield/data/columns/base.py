@@ -134,6 +134,13 @@ class Column(abc.ABC):
             found[present] = ~np.isclose(back, x, rtol=_ROUNDING.get(self.dtype.lower(), 1e-9), atol=1e-9)
         return found
 
+    def excluded(self, numbers: np.ndarray) -> np.ndarray:
+        """Which encoded numbers, `(N,)`, have probability 0: beyond bounds, or off a lattice. By default none.
+
+        Other than `impossible`, a count larger than all in the data is not among them, though samples are clipped to that.
+        """
+        return np.zeros(len(numbers), dtype=bool)
+
     def widened(self, numbers: np.ndarray) -> Column:
         """The column that also holds these numbers, `(N,)`, in float64 as it would encode them.
 

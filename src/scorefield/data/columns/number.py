@@ -24,6 +24,7 @@ LARGEST = 1e150  # the square of a larger number overflows
 _COMMA = re.compile(r"[+-]?(\d+,(\d{1,2}|\d{4,})|0,\d+)")  # a decimal comma; of three digits it may group thousands
 _SIGNED = 30  # numbers, from which on their sign means something: less than a tenth of others have another
 _LISTED = 12  # values that a message lists
+_CELLS = 1 << 12  # steps from the smallest to the largest value, up to which values between them are none
 _FEW, _EACH, _TIMES = 32, 5, 20  # values, how often each occurs at least, and all together on average
 
 
@@ -157,6 +158,13 @@ class Number(Column):
     def meant(self, value: Any) -> Any:
         found = _COMMA.fullmatch(value.strip()) if isinstance(value, str) else None
         return value.strip().replace(",", ".") if found else value
+
+    def excluded(self, numbers: np.ndarray) -> np.ndarray:
+        low, high = (0.0, 0.0) if self.range is None else self.range
+        coarse = self.whole or 0 < high - low <= _CELLS * self.step
+        form = self if coarse else replace(self, step=0.0, values=(), decimals=None)
+        found = replace(form, low=None, high=None).impossible(numbers)
+        return found | ((numbers < 0) & (self.low is not None))
 
     def encode(self, values: Series[Any]) -> np.ndarray:
         x = as_numbers(values, self.name)

@@ -35,7 +35,8 @@ class Selection:
     """Which part of a file is read, and how.
 
     Arguments:
-        key: The array in a file of several, or the column of images; None chooses the largest array.
+        key: The array in a file of several, or the column of images; None chooses the largest array. Variables of netCDF,
+            HDF5 and zarr that are read together have commas between.
         columns: The columns of a table; None takes all.
         resize: The side in pixels to which images are resized; None keeps their size.
         missing_words: Further words for missing values of a table; None for none.
@@ -58,7 +59,8 @@ class Format(abc.ABC):
         suffixes: The ends of its files' names, in lower case; the first is the one recommended.
         options: The fields of a `Selection` that it uses; `read` refuses the others.
         folder: Whether what it writes is a folder.
-        keeps: What it keeps besides the numbers, of `columns` (their names), `types` (one a column) and `axes`.
+        keeps: What it keeps besides the numbers, of `columns` (their names), `types` (one a column) and `axes` (their
+            names, and several variables).
         lacks: The types of numbers that it cannot hold.
         position: Its place in `FORMATS`, and so in messages; formats of the same place are in the order of their names.
 
@@ -114,7 +116,11 @@ class Format(abc.ABC):
         words = [c for c in schema.table if not holds_numbers(c.dtype)]
         if words and "types" not in self.keeps:
             return f"holds numbers alone, and column {words[0].name!r} is of the type {words[0].dtype}"
-        return f"cannot hold {schema.dtype}" if schema.dtype in self.lacks else None
+        if schema.variables and "axes" not in self.keeps:
+            listed = ", ".join(each.name for each in schema.variables[:5]) + ", …" * (len(schema.variables) > 5)
+            return f"holds one array without names, and these are the variables {listed}"
+        lacking = [t for t in (schema.dtype, *(each.dtype for each in schema.variables)) if t in self.lacks]
+        return f"cannot hold {lacking[0]}" if lacking else None
 
     def loses(self, schema: Schema) -> str | None:
         """What of the schema the format has no place for, in the plural; None if everything is kept."""

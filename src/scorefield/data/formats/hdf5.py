@@ -9,9 +9,10 @@ from typing import Any
 from ..cache import Store, read_slices
 from ..optional import need
 from ..schema import Schema
-from .base import Entry, Format, Selection, arrays_of, choose_array, fill
+from .base import Entry, Format, Selection, arrays_of, fill
 from .heaps import check_heaps
 from .netcdf import NAMED, NetCDF, has_types, open_dataset, read_dataarray
+from .variables import choose_arrays, one_array, read_dataset
 
 __all__ = ["Hdf5"]
 
@@ -27,16 +28,21 @@ class Hdf5(Format):
         return _datasets(path)[0]
 
     def read(self, path: Path, selection: Selection, store: Store) -> Any:
-        found, by_netcdf = _datasets(path)
+        (found, by_netcdf), axes = _datasets(path), {}
         if by_netcdf:
             with open_dataset(path, "netcdf4") as root:
                 found = {k: v for k, v in found.items() if k == selection.key or k not in root.coords}
-        key, (shape, _) = choose_array(found, selection.key, path)
+                axes = {str(n): tuple(map(str, v.dims)) for n, v in root.data_vars.items()}
+        keys = choose_arrays(found, axes, selection.key, path)
+        key, (shape, _) = keys[0], found[keys[0]]
         if by_netcdf and shape:
-            group, _, name = key.rpartition("/")
-            with open_dataset(path, "netcdf4", group, name) as opened:
-                if name in opened.data_vars:
-                    return read_dataarray(opened[name], key, store)
+            group, names = key.rpartition("/")[0], [k.rpartition("/")[2] for k in keys]
+            with open_dataset(path, "netcdf4", group, names) as opened:
+                if names[0] in opened.data_vars:
+                    if one_array(opened, names):
+                        return read_dataarray(opened[names[0]], key, store)
+                    others = [] if selection.key else [str(n) for n in opened.data_vars if n not in names]
+                    return read_dataset(opened, names, path, store, others)
         with need("h5py", f"reading {path.suffix}").File(path, "r") as file:
             return read_slices(file[key], key, store)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,17 @@ from ..dtypes import check_dtype
 from ..errors import DataError
 from ..optional import need
 from ..schema import Schema
-from .base import Entry, Format, Selection, arrays_of, choose_array, fill
+from .base import Entry, Format, Selection, arrays_of, fill
 from .heaps import check_heaps
+from .variables import choose_arrays, one_array, parts_of, read_dataset
 
 __all__ = ["NAMED", "NetCDF", "cannot_be_named", "has_types", "labels", "open_dataset", "read_dataarray"]
 
-NAMED = ("dataarray", "dataframe")  # kinds of data whose axes or columns have names
+NAMED = ("dataarray", "dataset", "dataframe")  # kinds of data whose axes or columns have names
 
 
 class NetCDF(Format):
-    """A variable of a netCDF file with its dims, coordinates and attributes; its first axis counts the samples."""
+    """A variable of a netCDF file, or several on the same axes, with dims, coordinates and attributes."""
 
     name, suffixes, options = "netCDF", (".nc", ".nc4", ".cdf", ".netcdf"), ("key",)
     position = 5
@@ -35,15 +36,24 @@ class NetCDF(Format):
             return {str(n): (v.shape, v.dtype) for n, v in found.data_vars.items()}
 
     def read(self, path: Path, selection: Selection, store: Store) -> Any:
-        key, _ = choose_array(self.contents(path), selection.key, path)
         with open_dataset(path, "netcdf4") as found:
-            return read_dataarray(found[key], key, store)
+            axes = {str(n): tuple(map(str, v.dims)) for n, v in found.data_vars.items()}
+            names = choose_arrays(self.contents(path), axes, selection.key, path)
+            if not one_array(found, names):
+                others = [] if selection.key else [n for n in axes if n not in names]
+                return read_dataset(found, names, path, store, others)
+            return read_dataarray(found[names[0]], names[0], store)
 
     def cannot_hold(self, schema: Schema) -> str | None:
         return super().cannot_hold(schema) or cannot_be_named(schema)
 
     def write(self, path: Path, batches: Iterable[Any], count: int, schema: Schema) -> None:
         netcdf, xarray = need("netCDF4", "writing netcdf"), need("xarray", "writing netcdf")
+        if schema.variables:
+            xarray.Dataset(coords=schema.coordinate_variables()).to_netcdf(path, engine="netcdf4", format="NETCDF4")
+            with netcdf.Dataset(path, "a") as file:
+                _fill_variables(file, batches, count, schema)
+            return
         first, arrays = arrays_of(batches)
         name, dims, coordinates = labels(schema)
         attrs = to_attributes(schema.attrs)
@@ -61,9 +71,27 @@ class NetCDF(Format):
             fill(variable, arrays)
 
 
+def _fill_variables(file: Any, batches: Iterable[Any], count: int, schema: Schema) -> None:
+    """Writes the variables of samples into an open file that has their coordinates."""
+    dims = schema.dims or ()
+    for dim, size in zip(dims, (count, *schema.shape[1:])):
+        if dim not in file.dimensions:
+            file.createDimension(dim, size)
+    file.setncatts({n: v for n, v in to_attributes(schema.attrs).items() if n not in file.ncattrs()})
+    made = {}
+    for each in schema.variables:
+        attrs = to_attributes(each.attrs) | ({"dtype": "bool"} if each.dtype == "bool" else {})  # as xarray keeps them
+        stored = "i1" if each.dtype == "bool" else each.dtype
+        made[each.name] = file.createVariable(each.name, stored, each.dims, fill_value=attrs.pop("_FillValue", False))
+        made[each.name].set_auto_maskandscale(False)
+        made[each.name].setncatts(attrs)
+    for place, name, values in parts_of(batches, schema):
+        made[name][place] = values
+
+
 def labels(schema: Schema) -> tuple[str, tuple[str, ...], dict[str, Any]]:
     """The names of an array of samples and of its axes, and the coordinates; columns of a table are one of these."""
-    if schema.kind == "dataarray":
+    if schema.kind in ("dataarray", "dataset"):
         return schema.name or "samples", schema.dims or (), schema.coordinate_variables()
     if schema.kind == "dataframe":
         names = np.array([str(name) for name in schema.columns or ()])
@@ -74,20 +102,25 @@ def labels(schema: Schema) -> tuple[str, tuple[str, ...], dict[str, Any]]:
 def cannot_be_named(schema: Schema) -> str | None:
     """Why a file cannot hold such names, as the rest of a sentence."""
     name, dims, coordinates = labels(schema)
-    if name in dims or name in coordinates:
-        return f"needs different names for the data and its axes, and both are called {name!r}"
-    wrong = [n for n in (name, *dims, *coordinates) if "/" in n or not n.strip()]
+    names = tuple(each.name for each in schema.variables) or (name,)
+    twice = [n for n in names if n in dims or n in coordinates]
+    if twice:
+        return f"needs different names for the data and its axes, and both are called {twice[0]!r}"
+    strange = [each for each in schema.variables if not has_types([np.dtype(each.dtype)])]
+    if strange:
+        return f"cannot hold {strange[0].dtype}"
+    wrong = [n for n in (*names, *dims, *coordinates) if "/" in n or not n.strip()]
     return f"has no place for the name {wrong[0]!r}" if wrong else None
 
 
-def open_dataset(path: Path, engine: str, group: str = "", raw: str | None = None, **options: Any) -> Any:
-    """A group of a file as a Dataset of xarray, with the values of the array `raw` as they are stored."""
+def open_dataset(path: Path, engine: str, group: str = "", raw: Sequence[str] = (), **options: Any) -> Any:
+    """A group of a file as a Dataset of xarray, with the values of the arrays `raw` as they are stored."""
     xarray = need("xarray", "reading arrays with named axes")
     if engine == "netcdf4" and (strange := _strange_type(path)) is not None:
         raise DataError(f"{path} holds {strange}, a type that netCDF does not have: write it as float64")
     need("netCDF4" if engine == "netcdf4" else engine, "reading arrays with named axes")
-    if raw is not None:
-        options |= {"mask_and_scale": {raw: False}, "decode_times": {raw: False}}
+    if raw:
+        options |= {name: dict.fromkeys(raw, False) for name in ("mask_and_scale", "decode_times")}
     return xarray.open_dataset(str(path), engine=engine, group=group or None, **options)
 
 

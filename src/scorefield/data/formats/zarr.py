@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..cache import Store, read_slices
 from ..dataarrays import to_attributes
 from ..errors import DataError
 from ..optional import need
 from ..schema import Schema
-from .base import Entry, Format, Selection, arrays_of, choose_array, fill
+from .base import Entry, Format, Selection, arrays_of, fill
 from .netcdf import NAMED, cannot_be_named, labels, open_dataset, read_dataarray
+from .variables import choose_arrays, one_array, parts_of, read_dataset
 
 __all__ = ["Zarr"]
 
@@ -21,7 +25,7 @@ CHUNK = 16 << 20  # bytes of the samples in a chunk
 
 
 class Zarr(Format):
-    """An array of a zarr store, which is a folder; a DataArray if its axes have names."""
+    """An array of a zarr store, which is a folder; a DataArray, or a Dataset of several, if the axes have names."""
 
     name, suffixes, options, folder = "zarr", (".zarr",), ("key",), True
     position = 6
@@ -41,27 +45,33 @@ class Zarr(Format):
             for key, array in arrays.items()
             if key == selection.key or key not in coordinates
         }
-        key, _ = choose_array(found, selection.key, path)
-        if not key or not _dims(arrays[key]):
-            return read_slices(arrays[key], key, store)
-        group, _, name = key.rpartition("/")
-        kept = {key, *_coordinates(root, arrays[key])}
+        keys = choose_arrays(found, {k: _dims(array) for k, array in arrays.items()}, selection.key, path)
+        if not keys[0] or not _dims(arrays[keys[0]]):
+            return read_slices(arrays[keys[0]], keys[0], store)
+        group, names = keys[0].rpartition("/")[0], [key.rpartition("/")[2] for key in keys]
+        kept = {*keys, *(name for key in keys for name in _coordinates(root, arrays[key]))}
         others = [k.rpartition("/")[2] for k in arrays if k.rpartition("/")[0] == group and k not in kept]
-        with open_dataset(path, "zarr", group, name, consolidated=False, drop_variables=others) as opened:
-            return read_dataarray(opened[name], key, store)
+        with open_dataset(path, "zarr", group, names, consolidated=False, drop_variables=others) as opened:
+            if not one_array(opened, names):
+                return read_dataset(opened, names, path, store, [] if selection.key else others)
+            return read_dataarray(opened[names[0]], keys[0], store)
 
     def cannot_hold(self, schema: Schema) -> str | None:
         return super().cannot_hold(schema) or cannot_be_named(schema)
 
     def write(self, path: Path, batches: Iterable[Any], count: int, schema: Schema) -> None:
         zarr = need("zarr", "writing zarr")
-        first, arrays = arrays_of(batches)
         name, dims, variables = labels(schema)
-        if variables:
+        if variables or schema.variables:
             dataset = need("xarray", "writing arrays with named axes").Dataset(coords=variables)
             texts = {n: c.astype(object) for n, c in dataset.coords.items() if c.dtype.kind == "U"}
             dataset.assign_coords(texts).to_zarr(str(path), mode="w", consolidated=False)
-        samples = zarr.open_group(str(path), mode="a").create_array(
+        root = zarr.open_group(str(path), mode="a")
+        if schema.variables:
+            _fill_variables(root, batches, count, schema)
+            return
+        first, arrays = arrays_of(batches)
+        samples = root.create_array(
             name,
             shape=(count, *first.shape[1:]),
             dtype=first.dtype,
@@ -70,6 +80,25 @@ class Zarr(Format):
             attributes=to_attributes(schema.attrs),
         )
         fill(samples, arrays)
+
+
+def _fill_variables(root: Any, batches: Iterable[Any], count: int, schema: Schema) -> None:
+    """Writes the variables of samples into an open store that has their coordinates."""
+    root.attrs.update(to_attributes(schema.attrs))
+    sizes = dict(zip(schema.dims or (), (count, *schema.shape[1:])))
+    for each in schema.variables:
+        row = math.prod(sizes[dim] for dim in each.dims) // max(1, count) * np.dtype(each.dtype).itemsize
+        most = {(schema.dims or ("",))[0]: max(1, min(count, CHUNK // max(1, row)))}
+        root.create_array(
+            each.name,
+            shape=tuple(sizes[dim] for dim in each.dims),
+            dtype=each.dtype,
+            chunks=tuple(most.get(dim, sizes[dim]) for dim in each.dims),
+            dimension_names=each.dims,
+            attributes=to_attributes(each.attrs),
+        )
+    for place, name, values in parts_of(batches, schema):
+        root[name][place] = values
 
 
 def _open(path: Path) -> tuple[Any, dict[str, Any]]:

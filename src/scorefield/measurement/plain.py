@@ -31,8 +31,9 @@ class Mask(LinearOperator):
 
     def __post_init__(self) -> None:
         keep = torch.as_tensor(self.keep)
-        if keep.is_floating_point() and not bool(((keep == 0) | (keep == 1)).all()):
-            raise ValueError("Mask needs True where a component is measured, and False elsewhere; got other numbers")
+        if not bool(((keep == 0) | (keep == 1)).all()):
+            what = "Mask needs True where a component is measured, and False elsewhere; got other numbers"
+            raise ValueError(f"{what}: of the indices i of n components, np.isin(np.arange(n), i) is the mask")
         object.__setattr__(self, "keep", keep.bool())
         if not bool(self.keep.any()):
             raise ValueError("Mask keeps nothing: at least one component must be measured")

@@ -141,6 +141,7 @@ def _linearized(joint: JointMeasurement, mean: Tensor) -> tuple[Tensor, Tensor, 
     rows, residuals, volumes = [], [], []
     for measured in joint.measured:
         linear = measured.linearize(mean.double().requires_grad_())
+        measured.check_finite(linear)
         residual = linear.residual
         units = torch.eye(residual.shape[1], dtype=residual.dtype, device=residual.device)
         pulled = [linear.pull(e.expand(residual.shape)).flatten(1) for e in units]

@@ -109,6 +109,9 @@ class Simulator(Operator):
     push: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     linear: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "costly", True)
+
     def __call__(self, x: Tensor) -> Tensor:
         return _Run.apply(x, self)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -173,6 +176,7 @@ class Compose(Operator):
             raise ValueError("Compose needs at least one operator")
         object.__setattr__(self, "operators", tuple(self.operators))
         object.__setattr__(self, "linear", all(operator.linear for operator in self.operators))
+        object.__setattr__(self, "costly", any(operator.costly for operator in self.operators))
 
     def __call__(self, x: Tensor) -> Tensor:
         for operator in self.operators:

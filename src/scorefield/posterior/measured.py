@@ -93,16 +93,16 @@ class StandardizedMeasurement:
         whitened = self.measurement.noise.whiten(self.numbers(a) - mean, mean)
         return LinearizedMeasurement(self, u, mean, whitened, differentiable)
 
-    def check_finite(self, linearized: LinearizedMeasurement) -> None:
-        """Whether A is finite at the states where a measurement was linearized.
+    def check_finite(self, a: Tensor, u: Tensor) -> None:
+        """Whether A, `(B, m)`, is finite at states `(B, *D)`.
 
         Raises:
             ValueError: If not, with one of the data points.
         """
-        bad = (~linearized.mean.isfinite()).any(1) & linearized.u.isfinite().flatten(1).all(1)
+        bad = (~a.isfinite()).any(1) & u.isfinite().flatten(1).all(1)
         if not bool(bad.any()):
             return
-        x = self.outward(linearized.u.detach()[bad][:1]).flatten().tolist()
+        x = self.outward(u.detach()[bad][:1]).flatten().tolist()
         shown = ", ".join(f"{value:.3g}" for value in x[:6]) + ", …" * (len(x) > 6)
         what = f"{type(self.measurement.operator).__name__} gives NaN or inf for the data point [{shown}]"
         raise ValueError(

@@ -65,7 +65,7 @@ class NoisyState:
     def linearized(self) -> LinearizedMeasurement:
         """The measurement, linearized at the mean."""
         found = self.measured.linearize(self.mean, self.differentiable)
-        self.measured.check_finite(found)
+        self.measured.check_finite(found.mean, found.u)
         return found
 
     def covariance(self, w: Tensor) -> Tensor:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from scorefield.data import Schema
 from scorefield.denoisers import Gaussian, Mixture
 from scorefield.diffusion import Diffusion
-from scorefield.inverse import evidence
+from scorefield.inverse import approximation_error, evidence
 from scorefield.measurement import Function, Linear, Mask, Measurement
 from scorefield.model import Model
 from scorefield.posterior import Posterior, exact_posterior, twisted_smc
@@ -31,6 +32,12 @@ def model() -> Model:
     sampling = Sampling(ExponentialAdams(3), 32, process=EDM(0.002, 80.0))
     units = Standardize((2,), torch.zeros(2, dtype=D), 2 * torch.ones(2, dtype=D))
     return Model(Schema.of(np.arange(6.0).reshape(3, 2)), units, MIXTURE, MIXTURE.moments(), sampling)
+
+
+def table() -> Model:
+    made = model()
+    rows = pd.DataFrame({"x": [0.0, 0.7, 2.0, 1.3], "z": [0.1, 0.2, 0.5, 0.9]})
+    return Model(Schema.of(rows), made.standardize, MIXTURE, made.moments, made.sampling)
 
 
 def exact(y: float, noise: float) -> tuple[np.ndarray, np.ndarray]:
@@ -103,3 +110,22 @@ def test_many_measurements_are_as_few():
     whole = posterior.moments_given(u, level)
     torch.testing.assert_close(found.mean + found.shift, whole.mean, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(found.log_prob, whole.log_prob, atol=1e-5, rtol=1e-6)
+
+
+def test_a_measurement_outside_of_the_data_is_said():
+    with pytest.warns(
+        UserWarning, match=r"^what was measured lies \d+ standard deviations from what the data make likely: "
+    ):
+        model().observe(Measurement(Mask([1, 0]), [20.0], 0.1))
+    with pytest.warns(
+        UserWarning, match=r"^x=9 lies outside of the data \(0 to 2\): what is drawn there is extrapolated"
+    ):
+        table().observe(Measurement(Mask([1, 0]), [9.0], 0.1))
+
+
+def test_too_few_particles_are_found():
+    far = model().observe(Measurement(Function(lambda x: x[:, :1].square()), [16.0], 0.3))
+    found = approximation_error(far)
+    assert found.found and found.spread > 2 and found.effective < 5
+    assert found.verdict.startswith("TwistedParticles has too few particles here: 16 particles are worth")
+    assert not approximation_error(model().observe(Measurement(Mask([1, 0]), [0.6], 0.1))).found

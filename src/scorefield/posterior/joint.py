@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -15,10 +16,10 @@ from .measured import StandardizedMeasurement
 from .methods import NoisyState
 from .posterior import Posterior
 
-__all__ = ["FAR", "JointMeasurement", "Regression"]
+__all__ = ["FAR", "JointMeasurement", "Regression", "distance"]
 
 FAR = 0.5
-"""A squared distance of m numbers is far from (√m + FAR)² on."""
+"""m numbers are far from what is likely where √(rᵀ S⁻¹ r) > √m + FAR."""
 
 _LOG_TAU = math.log(2 * math.pi)
 _POINTS = 16  # pairs of points at which a function is measured, or two for each number, if these are more
@@ -96,17 +97,7 @@ class JointMeasurement:
     @cached_property
     def outside(self) -> bool:
         """Whether a linear measurement is outside of what the moments of the data make likely."""
-        if self.moments is None or self.gaussian or not self.linear_gaussian:
-            return False
-        mean, covariance = self.moments.mean[None].double(), self.moments.covariance.double()
-        n = mean[0].numel()
-        covariance = torch.diag(covariance.flatten()) if self.moments.diagonal else covariance.reshape(n, n)
-        root = torch.linalg.cholesky(covariance + 1e-10 * covariance.diagonal().max() * torch.eye(n).to(covariance))
-        found = self.regression(mean, root[None])
-        shown = found.matrix @ root
-        total = shown @ shown.mT + torch.eye(shown.shape[1]).to(shown)
-        square = (found.residual * torch.linalg.solve(total, found.residual[..., None])[..., 0]).sum(1)
-        return bool((square > (math.sqrt(shown.shape[1]) + FAR) ** 2).any())
+        return self.moments is not None and not self.gaussian and distance(self.measured, self.moments) > FAR
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(y | x) of all measurements, `(B, *D)` to `(B,)`."""
@@ -127,14 +118,37 @@ class JointMeasurement:
 
     def regression(self, mean: Tensor, root: Tensor) -> Regression:
         """The regression of y on x_0 for x_0 ~ N(mean, root rootᵀ), `(B, *D)` and `(B, n, n)`."""
-        found = [_regression(each, mean.double(), root) for each in self.measured]
-        count = max(len(each.matrix) for each in found)
-        whole = Regression(
-            torch.cat([each.matrix.expand(count, -1, -1) for each in found], 1),
-            torch.cat([each.residual for each in found], 1),
-            torch.stack([each.log_scale for each in found]).sum(0),
-        )
-        return whole.reduced()
+        return _joined(self.measured, mean, root)
+
+
+def distance(measured: Sequence[StandardizedMeasurement], moments: Gaussian) -> float:
+    """How far linear measurements lie from what Gaussian data make likely: √(rᵀ S⁻¹ r) - √m for m numbers; 0 for others.
+
+    Arguments:
+        measured: Measurements of the same data, which are vectors.
+        moments: The moments of the data.
+    """
+    if not all(each.linear_gaussian for each in measured):
+        return 0.0
+    mean, covariance = moments.mean[None].double(), moments.covariance.double()
+    n = mean[0].numel()
+    covariance = torch.diag(covariance.flatten()) if moments.diagonal else covariance.reshape(n, n)
+    eye = torch.eye(n).to(covariance)
+    found = _joined(measured, mean, torch.linalg.cholesky(covariance + 1e-10 * covariance.diagonal().max() * eye)[None])
+    total = found.matrix @ covariance @ found.matrix.mT + torch.eye(found.matrix.shape[1]).to(covariance)
+    square = (found.residual * torch.linalg.solve(total, found.residual[..., None])[..., 0]).sum(1)
+    return float(square.max().sqrt()) - math.sqrt(total.shape[1])
+
+
+def _joined(measured: Sequence[StandardizedMeasurement], mean: Tensor, root: Tensor) -> Regression:
+    found = [_regression(each, mean.double(), root) for each in measured]
+    count = max(len(each.matrix) for each in found)
+    whole = Regression(
+        torch.cat([each.matrix.expand(count, -1, -1) for each in found], 1),
+        torch.cat([each.residual for each in found], 1),
+        torch.stack([each.log_scale for each in found]).sum(0),
+    )
+    return whole.reduced()
 
 
 def _plain(measured: StandardizedMeasurement, mean: Tensor) -> tuple[Tensor, Tensor]:

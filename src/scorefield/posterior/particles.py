@@ -24,11 +24,13 @@ __all__ = ["TwistedParticles"]
 class TwistedParticles(PosteriorSampler):
     """Draws of vectors given measurements, by particles that are weighted so that they follow the exact posterior.
 
-    Twisted sequential Monte Carlo (TDS; Wu et al., 2023), run as a sampler: each sample is drawn from particles of its own.
-    They make reverse steps with the mean and the covariance of x_0 given the state and the measurement, by moment matching, and
-    their weights make up for what is approximate in that. For Gaussian data and linear A one particle is exact at any number of
-    steps, whatever the noise is: the last step draws data, with their whole covariance. Otherwise draws follow the posterior
-    of the model as the number of particles and of steps grows. The default of models of vectors with up to 16 numbers. One
+    Twisted sequential Monte Carlo (TDS; Wu et al., 2023), run as a sampler: each sample is drawn from particles of
+    its own. They make reverse steps with the mean and the covariance of x_0 given the state and the measurement, by
+    moment matching, and their weights make up for what is approximate in that. For Gaussian data and linear A one
+    particle is exact at any number of steps, whatever the noise is: the last step draws data, with their whole
+    covariance. Otherwise draws follow the posterior of the model as the number of particles and of steps grows. Where
+    y is outside of what the data make likely, moments are taken at a tilt of the state at which y is expected;
+    functions are linearized by regression over points. The default of models of vectors with up to 16 numbers. One
     evaluation with n derivatives a step and particle, for n numbers.
 
     Without a measurement it samples as `Ancestral` does. Log-densities of a model with this method are those of moment

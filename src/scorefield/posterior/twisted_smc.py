@@ -62,12 +62,14 @@ def twisted_smc(
 
         w = p(x_s | x_t) p̃(y | x_s) / (p̃(y | x_t) q(x_s | x_t, y)),
 
-    where p̃ is the method's likelihood of a noisy state (moment matching, by default) and, at the end, the likelihood itself.
-    Whatever p̃ is, the weighted particles follow the posterior of the discretized prior as K grows, and the mean weight is
-    p(y) without a bias at any K. Up to 16 coordinates a reverse step has the covariance σ_s² (1 - κ) + (1 - κ)² Cov[x_0 | x_t]
-    with κ = (level_s / level_t)², exact for Gaussian data at any number of steps; above, that of ancestral sampling, which
-    needs several times as many. A p̃ that misses a mode leaves it empty, and no effective sample size shows it: check that
-    islands agree. In many dimensions no number of particles is enough.
+    where p̃ is the method's likelihood of a noisy state (moment matching, by default) and, at the end, the likelihood
+    itself. Whatever p̃ is, the weighted particles follow the posterior of the discretized prior as K grows, and the
+    mean weight is p(y) without a bias at any K. With moment matching, vectors of up to 16 numbers make the steps of
+    `TwistedParticles`, with the covariance given y, whose last one draws data: any noise will do. For other methods,
+    up to 16 coordinates a reverse step has the covariance σ_s² (1 - κ) + (1 - κ)² Cov[x_0 | x_t] with κ = (level_s /
+    level_t)², exact for Gaussian data at any number of steps; above, that of ancestral sampling, which needs several
+    times as many. A p̃ that misses a mode leaves it empty, and no effective sample size shows it: check that islands
+    agree. In many dimensions no number of particles is enough.
 
     Arguments:
         diffusion: A diffusion whose denoiser is a `Posterior` with MomentMatching, TMPD or PiGDM.
@@ -79,7 +81,7 @@ def twisted_smc(
         sampling: The steps, the schedule and the process; by default 128 steps, uniform in the logarithm of the level, of the
             process of the diffusion. The sampler is that of the particles.
         threshold: Particles are resampled when their effective sample size falls below this fraction of their number.
-        block: How many particles are denoised at once.
+        block: How many particles are denoised at once, where they do not make the steps of `TwistedParticles`.
         dtype: The type of the states.
         device: Their device.
 

@@ -37,7 +37,7 @@ FLOORS = [
     {"ode", "nn", "data", "mcmc"},
     {"processes", "denoisers", "units", "checkpoint", "metrics", "measurement", "context"},
     {"diffusion", "schedules", "objectives", "noise_levels", "toys"},
-    {"gaussian_frame"},
+    {"gaussian_frame", "measured_columns"},
     {"training", "samplers", "likelihood"},
     {"posterior"},
     {"conditions"},

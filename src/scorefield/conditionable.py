@@ -42,6 +42,7 @@ from .known_readings import KnownReadings, known_readings
 from .measurement import Measurement
 from .posterior import MomentMatching, PosteriorMethod, ReplacementSMC, StandardizedMeasurement, TwistedParticles
 from .posterior.levels import following, thinnest
+from .posterior.outside import outside_of_data
 from .progress import mapped
 from .rng import Rng
 from .samplers import Sampling, SamplingLike, unlearned
@@ -408,6 +409,9 @@ class ConditionableModel(GenerativeModel, abc.ABC):
             TypeError: If it is not a measurement, or not a method.
             ValueError: If the operator does not fit the data or y, two measurements need different samplers, or the noise is so
                 small that more than 200 steps are needed.
+
+        Warns:
+            UserWarning: If a measurement lies outside of the data: what is drawn there is extrapolated.
         """
         if not isinstance(measurement, Measurement):
             got = type(measurement).__name__
@@ -425,6 +429,8 @@ class ConditionableModel(GenerativeModel, abc.ABC):
             sampling = sampling if thin is None else following(sampling, thin)
         observation = Observation(measurement, method, self._smallest(sampling))
         observation.check_together(self.conditions)
+        if said := outside_of_data(measurement, self.schema, self.standardize, self.moments):
+            warn_outside(f"{'; '.join(said)}: what is drawn there is extrapolated")
         return self.replace(conditions=(*self.conditions, observation), sampling=sampling)
 
     def _smallest(self, sampling: Sampling) -> float:

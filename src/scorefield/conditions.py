@@ -19,8 +19,15 @@ from . import spec
 from .data.layout import Layout
 from .data.variables import ABSENT, FREE, GIVEN
 from .denoisers import ClassifierGuided, Denoiser, DenoiserModule, Gaussian, Guided, NoisyClassifier
+from .measured_columns import given_what_was_measured
 from .measurement import Measurement
-from .posterior import KnownCoordinates, Posterior, PosteriorMethod, SmallestLevel, posterior_of
+from .posterior import (
+    KnownCoordinates,
+    Posterior,
+    PosteriorMethod,
+    SmallestLevel,
+    posterior_of,
+)
 from .posterior.methods import MomentMatching
 from .units import Units
 
@@ -406,28 +413,12 @@ class Observation(Condition):
         return f"a measurement by {type(self.measurement.operator).__name__}, {type(self.method).__name__}"
 
     def transform(self, stage: Stage) -> Stage:
-        self._check_smooth(stage)
         parts = (self.method.likelihood, stage.layout, stage.units, stage.moments)
-        prior = stage.answering()
+        prior = given_what_was_measured(stage.answering(), self.measurement.operator, stage.units)
         if self.smallest > 0 and Posterior.of(prior) is None:
             prior = SmallestLevel(prior, self.smallest)
         denoiser, moments = posterior_of(prior, self.measurement, *parts)
         return replace(stage, denoiser=denoiser, moments=moments)
-
-    def _check_smooth(self, stage: Stage) -> None:
-        """Whether what was measured follows the state smoothly, as gradients need."""
-        rough = (~stage.units.smooth).nonzero()[:, 0].tolist()
-        if not rough or len(stage.units.shape) > 1:
-            return
-        origin = torch.zeros(1, *stage.units.state_shape, dtype=torch.float64, device=stage.units.device)
-        x = stage.units.inverse(origin).nan_to_num()
-        for column in rough:
-            moved = x.clone()
-            moved[:, column] += 1
-            if not torch.equal(self.measurement.operator(moved), self.measurement.operator(x)):
-                holds = "holds categories, atoms such as exact zeros, values of another column, or one value"
-                what = f"column {column} of the data {holds}, and cannot be measured with noise"
-                raise ValueError(f"{what}: condition on its value, model.condition(…)")
 
     def check_together(self, others: Sequence[Condition]) -> None:
         """Whether it can be observed together with other conditions.

@@ -78,6 +78,8 @@ def test_what_is_plain_is_described():
         (lambda: Measurement(EYE, [1.0, 2.0], CorrelatedNoise(np.eye(3))), r"needs the shape \(2, 2\)"),
         (lambda: Measurement(EYE, [1.5, 2.0, 3.0], PoissonNoise()), "whole numbers from 0 on"),
         (lambda: PoissonNoise(0.0), "gain > 0"),
+        (lambda: Mask([0, 2]), r"got other numbers: of the indices i of n components, np.isin"),
+        (lambda: Mask(np.array([2, 0, 0])), "Mask needs True where a component is measured"),
         (lambda: Measurement(EYE, [1.0, 2.0], 0.1).check((3,)), r"Linear makes \(3,\) of a data point of shape \(3,\)"),
     ],
 )

@@ -157,3 +157,9 @@ def test_below_the_smallest_level_the_score_is_that_of_this_level():
 def test_what_is_refused():
     with pytest.raises(ValueError, match=r"TwistedParticles needs particles >= 1 and 0 <= threshold <= 1, got"):
         TwistedParticles(0)
+    infinite = Measurement(Function(lambda x: x[:, :1].log()), [0.0], 0.1)
+    for method in (None, MomentMatching()):
+        with pytest.raises(
+            ValueError, match=r"^Function gives NaN or inf for the data point \[-.*write it so that it is finite"
+        ):
+            model(NORMAL).observe(infinite, method).sample(2)

@@ -368,6 +368,24 @@ class GivenVariables(Denoiser):
         known = torch.where(_for_each(self.free, x), x, _for_each(self.values, x).to(x.dtype))
         return self.mixed.outputs(known, level, _for_each(self.status, x), context)
 
+    def given_variables(self, values: Tensor, status: Tensor) -> Denoiser:
+        """The denoiser given other variables besides these.
+
+        Raises:
+            ValueError: If a variable is given another value.
+        """
+        index = torch.arange(math.lcm(len(self.values), len(values)), device=self.values.device)
+        old, new = _rows(self.status, index), _rows(status.to(self.status.device), index)
+        owners = self.mixed.owners.to(old.device)
+        one, two = _rows(self.values, index), _rows(values.to(self.values), index)
+        both = ((old == GIVEN) & (new == GIVEN)).index_select(1, owners)
+        if bool((both & (one != two)).any()):
+            raise ValueError("a variable is given two values: leave one of them out")
+        taken = (old == FREE) & (new == GIVEN)
+        joined = torch.where(taken.index_select(1, owners), two, one)
+        context = None if self.context is None else _rows(self.context, index)
+        return GivenVariables(self.mixed, joined, torch.where(taken, new, old), context)
+
     @property
     def contexts(self) -> int:
         return len(self.values)

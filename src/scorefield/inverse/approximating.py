@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..display import Facts, displayed
 from ..model import Model
-from ..posterior import MomentMatching, NoisyState, Posterior, PosteriorMethod
+from ..posterior import MomentMatching, NoisyState, Posterior, PosteriorMethod, twisted_smc
 from ..posterior.solve import Apply, columns, conjugate_gradients, krylov_root, positive
 from ..progress import report
 from ..rng import Samples
@@ -26,6 +26,8 @@ _ITERATIONS, _KRYLOV, _TOLERANCE = 24, 8, 1e-4  # of linear solvers beyond
 _AT_ONCE = 400_000  # numbers that a batch of states holds
 _HIGH = 5.0  # the largest level, in standard deviations of the data
 _FOUND = 0.1  # the probability from which on an error counts as found
+_SPREAD = 1.0  # nats between sets of particles from which on they are too few
+_SETS = 16  # of particles
 _CURVED = 0.5  # the error of linearization from which on it does, in standard deviations
 
 
@@ -46,6 +48,9 @@ class ApproximationError:
         curvature: How wrong the linearization of A is between x_0 and E[x_0 | x_t], in standard deviations of y given x_t,
             `(L,)`; 0 for linear A.
         draws: How many draws of the posterior were noised.
+        particles: How many particles a draw has, for a method with weights; otherwise 0.
+        effective: What they are worth where weights differ most, for a method with weights.
+        spread: The standard deviation of log p(y) between such sets of particles in nats: above about 1 they are too few.
     """
 
     method: str
@@ -57,6 +62,9 @@ class ApproximationError:
     skewness: np.ndarray
     curvature: np.ndarray
     draws: int
+    particles: int = 0
+    effective: float = 0.0
+    spread: float = 0.0
 
     def _facts(self) -> Facts:
         title = f"ApproximationError of {self.method}"
@@ -75,13 +83,15 @@ class ApproximationError:
     @property
     def found(self) -> bool:
         """Whether an error is to be expected that matters: more than 0.1 of probability, or a strongly curved A."""
-        return not self.corrected and (self.probability > _FOUND or float(self.curvature.max()) > _CURVED)
+        if self.corrected:
+            return self.spread > _SPREAD
+        return self.probability > _FOUND or float(self.curvature.max()) > _CURVED
 
     @property
     def verdict(self) -> str:
         """What is wrong, by how much, and what to do, in a sentence."""
         if self.corrected:
-            return f"{self.method} makes up by weights for an error of {self.probability:.2g} of probability."
+            return self._weighted
         if not self.found:
             return f"{self.method} is wrong by about {self.probability:.2g} of probability here, too little to matter."
         worst = int((self.skewed + self.own).argmax())
@@ -97,6 +107,15 @@ class ApproximationError:
             parts.append(f"A is off by {self.curvature.max():.2g} deviations where it is linearized")
         much = f"probabilities, such as weights of modes, may be wrong by {self.probability:.2g}"
         return f"{self.method} is biased here: {'; '.join(parts)}; {much}. {self._advice}"
+
+    @property
+    def _weighted(self) -> str:
+        worth = f"{self.particles} particles are worth {self.effective:.2g}"
+        if self.found:
+            what = f"{worth}, and log p(y) differs by {self.spread:.2g} nats between sets of them"
+            return f"{self.method} has too few particles here: {what}. Take more, and compare with DAPS."
+        much = f"an error of {self.probability:.2g} of probability"
+        return f"{self.method} makes up by weights for {much}{f': {worth}' * (self.particles > 0)}."
 
     @property
     def _advice(self) -> str:
@@ -175,9 +194,23 @@ def approximation_error(
     sampler = chosen.sampler if isinstance(chosen.sampler, PosteriorMethod) else posterior.method
     vector = x0.ndim == 2 and x0.shape[1] <= _WHOLE
     root = np.sqrt(skewness), np.sqrt(curvature)
-    return ApproximationError(
-        type(sampler).__name__, sampler.corrected, vector, scale.numpy(), skewed, apart, *root, count
-    )
+    weighted = _weighted(model, posterior, sampler, chosen, seed) if sampler.corrected else (0, 0.0, 0.0)
+    name, arrays = type(sampler).__name__, (scale.numpy(), skewed, apart, *root)
+    plain = ApproximationError(name, sampler.corrected, vector, *arrays, count)
+    return replace(plain, particles=weighted[0], effective=weighted[1], spread=weighted[2])
+
+
+def _weighted(
+    model: Model, posterior: Posterior, sampler: PosteriorMethod, sampling: Sampling, seed: int
+) -> tuple[int, float, float]:
+    """How many particles a draw has, what they are worth where weights differ most, and how far log p(y) differs."""
+    count = 0 if sampler.sampler is None else sampler.sampler.states
+    if count < 2 or posterior.contexts > 1:
+        return 0, 0.0, 0.0
+    diffusion, shape = replace(model.diffusion, denoiser=posterior), model.standardize.state_shape
+    own = replace(sampling, sampler=None)
+    found = twisted_smc(diffusion, shape, seed, count, _SETS, sampling=own, dtype=torch.float32, device=model.device)
+    return count, float(found.effective.mean(0).min()), float(found.islands.std())
 
 
 def _drawn(model: Model, draws: int, rng: Samples, sampling: Sampling) -> Tensor:

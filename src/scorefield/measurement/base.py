@@ -20,6 +20,9 @@ class Operator(abc.ABC):
     linear: bool = False
     """Whether A(a x + b y) = a A(x) + b A(y)."""
 
+    costly: bool = False
+    """Whether measuring takes long, as a simulation does: methods then ask it seldom."""
+
     @abc.abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
         """Measures data of shape `(B, *D)`, each by itself: `(B, *E)`."""

@@ -31,8 +31,9 @@ class Mask(LinearOperator):
 
     def __post_init__(self) -> None:
         keep = torch.as_tensor(self.keep)
-        if keep.is_floating_point() and not bool(((keep == 0) | (keep == 1)).all()):
-            raise ValueError("Mask needs True where a component is measured, and False elsewhere; got other numbers")
+        if not bool(((keep == 0) | (keep == 1)).all()):
+            what = "Mask needs True where a component is measured, and False elsewhere; got other numbers"
+            raise ValueError(f"{what}: of the indices i of n components, np.isin(np.arange(n), i) is the mask")
         object.__setattr__(self, "keep", keep.bool())
         if not bool(self.keep.any()):
             raise ValueError("Mask keeps nothing: at least one component must be measured")
@@ -108,6 +109,9 @@ class Simulator(Operator):
     push: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     linear: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "costly", True)
+
     def __call__(self, x: Tensor) -> Tensor:
         return _Run.apply(x, self)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -172,6 +176,7 @@ class Compose(Operator):
             raise ValueError("Compose needs at least one operator")
         object.__setattr__(self, "operators", tuple(self.operators))
         object.__setattr__(self, "linear", all(operator.linear for operator in self.operators))
+        object.__setattr__(self, "costly", any(operator.costly for operator in self.operators))
 
     def __call__(self, x: Tensor) -> Tensor:
         for operator in self.operators:

@@ -3,68 +3,24 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..denoisers import Gaussian
-from .measured import StandardizedMeasurement
-from .methods import NoisyState
-from .posterior import Posterior
+from ..tensors import expand
+from .joint import FAR, JointMeasurement, Regression
 from .solve import columns, positive
 
-__all__ = ["GuidedStates", "JointMeasurement", "guided_states"]
+__all__ = ["GuidedStates", "guided_states"]
 
 _LOG_TAU = math.log(2 * math.pi)
 _JITTER = 1e-10  # of the largest variance
-
-
-@dataclass(frozen=True, eq=False)
-class JointMeasurement:
-    """All measurements of the same data, as posteriors hold them one around another.
-
-    Arguments:
-        posteriors: The posteriors, each with one measurement, the prior of the last being that of the data.
-    """
-
-    posteriors: tuple[Posterior, ...]
-
-    @classmethod
-    def of(cls, posterior: Posterior) -> JointMeasurement:
-        """Those of a posterior."""
-        found = [posterior]
-        while (inner := Posterior.of(found[-1].prior)) is not None:
-            found.append(inner)
-        return cls(tuple(found))
-
-    @property
-    def measured(self) -> tuple[StandardizedMeasurement, ...]:
-        """The measurements."""
-        return tuple(each.measured for each in self.posteriors)
-
-    @property
-    def moments(self) -> Gaussian | None:
-        """The moments of the data, if they are known."""
-        return self.posteriors[-1].moments
-
-    @property
-    def gaussian(self) -> bool:
-        """Whether the posterior is Gaussian: every guided step is then exact, and all weights are equal."""
-        return self.posteriors[-1].prior.gaussian and all(each.linear_gaussian for each in self.measured)
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """log p(y | x) of all measurements, `(B, *D)` to `(B,)`."""
-        return torch.stack([each.log_prob(x) for each in self.measured]).sum(0)
-
-    def state(self, x: Tensor, level: Tensor) -> NoisyState:
-        """Noisy states of the prior."""
-        return self.posteriors[-1].state(x, level)
-
-    def samples(self, index: Tensor) -> JointMeasurement:
-        """Those of some samples of a batch, by their indices."""
-        return JointMeasurement.of(self.posteriors[0].samples(index))  # type: ignore[arg-type]  # a posterior again
+_LONGEST = 8.0  # the longest tilt of states of a network, in deviations of their noise: it has learned no others
+_TILTS = 5  # at most
+_NEAR = 0.5  # squared deviations that the last tilt leaves
+_NODES = 8  # of the integral along a tilt
 
 
 class GuidedStates(NamedTuple):
@@ -74,14 +30,16 @@ class GuidedStates(NamedTuple):
         mean: E[x_0 | x], `(B, n)`.
         root: A lower root of Cov[x_0 | x], `(B, n, n)`.
         shift: E[x_0 | x, y] - E[x_0 | x], `(B, n)`.
-        precision_root: The lower root R of I + (G root)ᵀ G root, `(B, n, n)`: Cov[x_0 | x, y] = root R⁻ᵀ R⁻¹ rootᵀ.
+        informed: A root of Cov[x_0 | x, y], `(B, n, n)`.
+        log_volume: log det of it, `(B,)`.
         log_prob: log p(y | x), `(B,)`.
     """
 
     mean: Tensor
     root: Tensor
     shift: Tensor
-    precision_root: Tensor
+    informed: Tensor
+    log_volume: Tensor
     log_prob: Tensor
 
     def take(self, index: Tensor) -> GuidedStates:
@@ -100,55 +58,145 @@ class GuidedStates(NamedTuple):
         data and linear A the ratio is that of p(y | u') and p(y | u), for any length of the step.
         """
         noise = after**2 * (1 - kept) * torch.eye(u.shape[1], dtype=u.dtype, device=u.device)
-        informed = torch.linalg.solve_triangular(self.precision_root, self.root.mT, upper=False)
         prior = _root(noise + (1 - kept) ** 2 * self.root @ self.root.mT)
-        proposal = _root(noise + (1 - kept) ** 2 * informed.mT @ informed)
+        proposal = _root(noise + (1 - kept) ** 2 * self.informed @ self.informed.mT)
         away = (1 - kept) * self.shift + (proposal @ z[..., None])[..., 0]
         moved = kept * u + (1 - kept) * self.mean + away
-        return moved, _log_ratio(prior, away, proposal, z)
+        volume = (proposal.diagonal(dim1=1, dim2=2).log()).sum(1)
+        return moved, _log_ratio(prior, away, volume, z)
 
     def data(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """x_0 ~ N(E[x_0 | x, y], Cov[x_0 | x, y]), and log N(x_0; E[x_0 | x], Cov[x_0 | x]) - log q(x_0)."""
-        inner = torch.linalg.solve_triangular(self.precision_root.mT, z[..., None], upper=True)[..., 0]
-        centre = torch.linalg.solve_triangular(self.root, self.shift[..., None], upper=False)[..., 0]
-        white = centre + inner
-        ratio = (z.square() - white.square()).sum(1) / 2 - self.precision_root.diagonal(dim1=1, dim2=2).log().sum(1)
-        return self.mean + (self.root @ white[..., None])[..., 0], ratio
+        away = self.shift + (self.informed @ z[..., None])[..., 0]
+        return self.mean + away, _log_ratio(self.root, away, self.log_volume, z)
 
 
 def guided_states(joint: JointMeasurement, u: Tensor, level: Tensor) -> GuidedStates:
-    """The Gaussian distributions of the data given states u = x / α of shape `(B, *D)` of vectors of n numbers."""
+    """The Gaussian distributions of the data given states u = x / α of shape `(B, *D)` of vectors of n numbers.
+
+    The Gaussian of the moments of x_0 given a state says little of its tails. Where y is outside of what the data make likely,
+    states are therefore tilted to where it is expected.
+    """
+    mean, root = _moments(joint, u, level)
+    regression = joint.regression(mean, root)
+    plain = _conditioned(regression, root)
+    found = GuidedStates(mean.flatten(1).double(), root, *plain[:3], plain.log_prob + regression.log_scale)
+    if not joint.outside:
+        return found
+    far = plain.square > (math.sqrt(regression.residual.shape[1]) + FAR) ** 2
+    if not bool(far.any()):
+        return found
+    index = far.nonzero()[:, 0]
+    own = joint if joint.posteriors[0].contexts == 1 else joint.samples(index)
+    one = regression._replace(residual=regression.residual[far], log_scale=regression.log_scale[far])
+    tilted = _tilted(own, u[far], level, mean[far], one, plain.take(far))
+    parts = [each.clone() for each in found[2:]]
+    for whole, part in zip(parts, (tilted.shift, tilted.informed, tilted.log_volume, tilted.log_prob)):
+        whole[index] = part
+    return found._replace(shift=parts[0], informed=parts[1], log_volume=parts[2], log_prob=parts[3])
+
+
+def _moments(joint: JointMeasurement, u: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+    """E[x_0 | x], `(B, *D)`, and a lower root of Cov[x_0 | x], `(B, n, n)`."""
     with torch.inference_mode(False), torch.enable_grad():
         state = joint.state(u, level)
         whole = columns(lambda v: state.covariance(v.reshape(u.shape)).flatten(1), u.flatten(1)).detach().double()
-        mean = state.mean.detach()
-        g, residual, volume = _linearized(joint, mean)
-    root = _root(whole)
-    shown = g @ root
-    eye = torch.eye(whole.shape[1], dtype=whole.dtype, device=whole.device)
-    precision_root = torch.linalg.cholesky(eye + shown.mT @ shown)
-    pulled = (shown.mT @ residual[..., None])[..., 0]
-    solved = torch.linalg.solve_triangular(precision_root, pulled[..., None], upper=False)
-    back = torch.linalg.solve_triangular(precision_root.mT, solved, upper=True)
-    square = residual.square().sum(1) - solved[..., 0].square().sum(1)
-    log_det = 2 * precision_root.diagonal(dim1=1, dim2=2).log().sum(1)
-    log_prob = -(square + log_det + residual.shape[1] * _LOG_TAU) / 2 - volume
-    return GuidedStates(mean.flatten(1).double(), root, (root @ back)[..., 0], precision_root, log_prob)
+        return state.mean.detach(), _root(whole)
 
 
-def _linearized(joint: JointMeasurement, mean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The whitened derivative of all measurements `(B, m, n)`, the residual `(B, m)` and the volume of the noise `(B,)`."""
-    rows, residuals, volumes = [], [], []
-    for measured in joint.measured:
-        linear = measured.linearize(mean.double().requires_grad_())
-        residual = linear.residual
-        units = torch.eye(residual.shape[1], dtype=residual.dtype, device=residual.device)
-        pulled = [linear.pull(e.expand(residual.shape)).flatten(1) for e in units]
-        rows.append(torch.stack(pulled, 1))
-        residuals.append(residual)
-        volume = measured.measurement.noise.log_volume(linear.mean.detach())
-        volumes.append(torch.as_tensor(volume).expand(len(mean)))
-    return torch.cat(rows, 1), torch.cat(residuals, 1), torch.stack(volumes).sum(0)
+class _Conditioned(NamedTuple):
+    """N(D, C) given a regression of which the residual is r.
+
+    Arguments:
+        shift: The mean less D, `(B, n)`.
+        informed: A root of the covariance, `(B, n, n)`.
+        log_volume: log det of it, `(B,)`.
+        log_prob: log N(r; 0, S), S = I + G C Gᵀ, `(B,)`.
+        square: rᵀ S⁻¹ r, `(B,)`.
+        solved: S⁻¹ r, `(B, k)`.
+        log_det: log det S / 2, `(B,)`.
+    """
+
+    shift: Tensor
+    informed: Tensor
+    log_volume: Tensor
+    log_prob: Tensor
+    square: Tensor
+    solved: Tensor
+    log_det: Tensor
+
+    def take(self, which: Tensor) -> _Conditioned:
+        """Those of some states."""
+        return _Conditioned(*(each[which] for each in self))
+
+
+def _conditioned(regression: Regression, root: Tensor) -> _Conditioned:
+    shown, r = regression.matrix @ root, regression.residual
+    eye = torch.eye(root.shape[1], dtype=root.dtype, device=root.device).expand_as(root)
+    upper = torch.linalg.qr(torch.cat((eye, shown), 1), mode="r")[
+        1
+    ]  # I + shownᵀ shown, without squares of large numbers
+    informed = torch.linalg.solve_triangular(upper, root, upper=True, left=False)
+    small = torch.eye(r.shape[1], dtype=root.dtype, device=root.device)
+    inner = torch.linalg.cholesky(small + shown @ shown.mT)
+    white = torch.linalg.solve_triangular(inner, r[..., None], upper=False)
+    solved = torch.linalg.solve_triangular(inner.mT, white, upper=True)
+    log_det = upper.diagonal(dim1=1, dim2=2).abs().log().sum(1)
+    square = white[..., 0].square().sum(1)
+    log_prob = -(square + r.shape[1] * _LOG_TAU) / 2 - log_det
+    volume = root.diagonal(dim1=1, dim2=2).log().sum(1) - log_det
+    return _Conditioned(
+        (root @ (shown.mT @ solved))[..., 0], informed, volume, log_prob, square, solved[..., 0], log_det
+    )
+
+
+def _tilted(
+    joint: JointMeasurement, u: Tensor, level: Tensor, mean: Tensor, regression: Regression, plain: _Conditioned
+) -> _Conditioned:
+    """Shifts, roots, their volumes and log p(y | x), from moments of x_0 where y is expected.
+
+    The distribution of x_0 given x, tilted by exp(τᵀ G x_0), is that given x + level² Gᵀ τ. Moments are those of the tilt at
+    which r, the residual, equals τ (the saddle point), found by Newton's method; and with q = r - τ there,
+
+        log p(y | x) = |τ|² / 2 - ∫ τᵀ r(s τ) ds + log N(q; 0, I + G C Gᵀ), s from 0 to 1,
+
+    exact at any τ if x_0 given the tilted state is Gaussian.
+    """
+    g, tilt = regression.matrix, torch.zeros_like(regression.residual)
+    step, best, chosen, where = plain, plain, tilt, mean
+    for i in range(_TILTS):
+        tilt = tilt + step.solved
+        tilt = _shortened(tilt, g, level) if joint.learned else tilt
+        there, root = _moments(joint, u + level**2 * _pulled(tilt, g).reshape(u.shape).to(u), level)
+        residual = _moved(regression, there - mean)
+        step = _conditioned(regression._replace(residual=residual - tilt), root)
+        better = (step.square < best.square) | (i == 0)
+        best = _Conditioned(*(torch.where(expand(better, a), a, b) for a, b in zip(step, best)))
+        chosen, where = torch.where(better[:, None], tilt, chosen), torch.where(expand(better, mean), there, where)
+        if bool((best.square < _NEAR).all()):
+            break
+    log_prob = best.log_prob + regression.log_scale + chosen.square().sum(1) / 2
+    along = level**2 * _pulled(chosen, g).reshape(u.shape).to(u)
+    for s, w in zip(*(each.tolist() for each in np.polynomial.legendre.leggauss(_NODES))):
+        residual = _moved(regression, joint.mean(u + (1 + s) / 2 * along, level) - mean)
+        log_prob = log_prob - w / 2 * (chosen * residual).sum(1)
+    return best._replace(shift=best.shift + (where - mean).flatten(1).double(), log_prob=log_prob)
+
+
+def _pulled(tilt: Tensor, g: Tensor) -> Tensor:
+    """Gᵀ τ, `(B, n)`."""
+    return (g.mT @ tilt[..., None])[..., 0]
+
+
+def _moved(regression: Regression, shift: Tensor) -> Tensor:
+    """The residual where the mean has moved."""
+    return regression.residual - (regression.matrix @ shift.flatten(1).double()[..., None])[..., 0]
+
+
+def _shortened(tilt: Tensor, g: Tensor, level: Tensor) -> Tensor:
+    """A tilt, at most so long as networks have learned."""
+    length = level * _pulled(tilt, g).norm(dim=1, keepdim=True)
+    return tilt * (_LONGEST / length.clamp_min(_LONGEST))  # type: ignore[no-any-return]
 
 
 def _root(w: Tensor) -> Tensor:
@@ -162,9 +210,8 @@ def _root(w: Tensor) -> Tensor:
     return found  # type: ignore[no-any-return]
 
 
-def _log_ratio(prior: Tensor, away: Tensor, proposal: Tensor, z: Tensor) -> Tensor:
-    """log N(away; 0, prior priorᵀ) - log N(z; 0, I) + log det proposal."""
+def _log_ratio(prior: Tensor, away: Tensor, log_volume: Tensor, z: Tensor) -> Tensor:
+    """log N(away; 0, prior priorᵀ) - log N(z; 0, I) + the volume of the proposal."""
     white = torch.linalg.solve_triangular(prior, away[..., None], upper=False)[..., 0]
-    volume = (proposal.diagonal(dim1=1, dim2=2).log() - prior.diagonal(dim1=1, dim2=2).log()).sum(1)
-    ratio: Tensor = (z.square() - white.square()).sum(1) / 2 + volume
-    return ratio
+    ratio: Tensor = (z.square() - white.square()).sum(1) / 2 + log_volume
+    return ratio - prior.diagonal(dim1=1, dim2=2).log().sum(1)

@@ -39,6 +39,9 @@ class SmallestLevel(Denoiser):
         self.prior = prior
         self.smallest = smallest
 
+    def given_variables(self, values: Tensor, status: Tensor) -> Denoiser:
+        return SmallestLevel(self.prior.given_variables(values, status), self.smallest)
+
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         known = level.clamp_min(self.smallest)
         mean = self.prior(x, known)

@@ -49,9 +49,18 @@ class StandardizedMeasurement:
         return self.linear and isinstance(self.measurement.noise, GaussianNoise)
 
     def outward(self, u: Tensor) -> Tensor:
-        """The data of states, as the operator takes them."""
-        x = u if self.units is None else self.units.inverse(u)
+        """The data of states, as the operator takes them: nothing that was measured misses."""
+        x = u if self.units is None else self.units.inverse(self._present(u))
         return x if self.layout is None else self.layout.outward(x)
+
+    def _present(self, u: Tensor) -> Tensor:
+        variables = None if self.units is None else self.units.variables
+        if variables is None or max(variables.indicators) < 0:
+            return u
+        says = u.new_full((u.shape[1],), math.nan)
+        for start, end in (variables.blocks[v - variables.numbers] for v in {*variables.indicators} - {-1}):
+            says[start:end] = torch.eye(end - start, dtype=u.dtype)[0]  # present, and not missing
+        return torch.where(says.isnan(), u, says)
 
     def inward(self, x: Tensor) -> Tensor:
         """The states of data: the inverse of `outward`."""
@@ -83,6 +92,22 @@ class StandardizedMeasurement:
         mean = self.measurement.noise.mean(a)
         whitened = self.measurement.noise.whiten(self.numbers(a) - mean, mean)
         return LinearizedMeasurement(self, u, mean, whitened, differentiable)
+
+    def check_finite(self, a: Tensor, u: Tensor) -> None:
+        """Whether A, `(B, m)`, is finite at states `(B, *D)`.
+
+        Raises:
+            ValueError: If not, with one of the data points.
+        """
+        bad = (~a.isfinite()).any(1) & u.isfinite().flatten(1).all(1)
+        if not bool(bad.any()):
+            return
+        x = self.outward(u.detach()[bad][:1]).flatten().tolist()
+        shown = ", ".join(f"{value:.3g}" for value in x[:6]) + ", …" * (len(x) > 6)
+        what = f"{type(self.measurement.operator).__name__} gives NaN or inf for the data point [{shown}]"
+        raise ValueError(
+            f"{what}, and posteriors pass through such data: write it so that it is finite for all numbers"
+        )
 
     def masked(self, like: Tensor) -> MaskedObservation:
         """The components that a mask shows of states like `like`, of shape `(B, *D)`.

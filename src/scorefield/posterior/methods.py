@@ -64,7 +64,9 @@ class NoisyState:
     @property
     def linearized(self) -> LinearizedMeasurement:
         """The measurement, linearized at the mean."""
-        return self.measured.linearize(self.mean, self.differentiable)
+        found = self.measured.linearize(self.mean, self.differentiable)
+        self.measured.check_finite(found.mean, found.u)
+        return found
 
     def covariance(self, w: Tensor) -> Tensor:
         """V w = level² (∂D/∂x)ᵀ w, `(B, *D)` to `(B, *D)`.

@@ -133,6 +133,11 @@ class Posterior(Denoiser):
             return other
         return other.about(self._y[index.to(self._y.device) % len(self._y)])
 
+    def given_variables(self, values: Tensor, status: Tensor) -> Denoiser:
+        other = shallow_copy(self)
+        other.prior = self.prior.given_variables(values, status)
+        return other
+
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         differentiable = torch.is_grad_enabled() and x.requires_grad
         with torch.inference_mode(False), torch.enable_grad():

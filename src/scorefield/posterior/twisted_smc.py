@@ -17,6 +17,8 @@ from ..progress import part, report
 from ..rng import Samples
 from ..samplers.sampling import Sampling
 from ..schedules import LogLevel
+from .islands import Islands
+from .methods import MomentMatching
 from .posterior import Posterior, PosteriorMoments
 
 __all__ = ["TwistedSMC", "twisted_smc"]
@@ -60,12 +62,14 @@ def twisted_smc(
 
         w = p(x_s | x_t) p̃(y | x_s) / (p̃(y | x_t) q(x_s | x_t, y)),
 
-    where p̃ is the method's likelihood of a noisy state (moment matching, by default) and, at the end, the likelihood itself.
-    Whatever p̃ is, the weighted particles follow the posterior of the discretized prior as K grows, and the mean weight is
-    p(y) without a bias at any K. Up to 16 coordinates a reverse step has the covariance σ_s² (1 - κ) + (1 - κ)² Cov[x_0 | x_t]
-    with κ = (level_s / level_t)², exact for Gaussian data at any number of steps; above, that of ancestral sampling, which
-    needs several times as many. A p̃ that misses a mode leaves it empty, and no effective sample size shows it: check that
-    islands agree. In many dimensions no number of particles is enough.
+    where p̃ is the method's likelihood of a noisy state (moment matching, by default) and, at the end, the likelihood
+    itself. Whatever p̃ is, the weighted particles follow the posterior of the discretized prior as K grows, and the
+    mean weight is p(y) without a bias at any K. With moment matching, vectors of up to 16 numbers make the steps of
+    `TwistedParticles`, with the covariance given y, whose last one draws data: any noise will do. For other methods,
+    up to 16 coordinates a reverse step has the covariance σ_s² (1 - κ) + (1 - κ)² Cov[x_0 | x_t] with κ = (level_s /
+    level_t)², exact for Gaussian data at any number of steps; above, that of ancestral sampling, which needs several
+    times as many. A p̃ that misses a mode leaves it empty, and no effective sample size shows it: check that islands
+    agree. In many dimensions no number of particles is enough.
 
     Arguments:
         diffusion: A diffusion whose denoiser is a `Posterior` with MomentMatching, TMPD or PiGDM.
@@ -77,7 +81,7 @@ def twisted_smc(
         sampling: The steps, the schedule and the process; by default 128 steps, uniform in the logarithm of the level, of the
             process of the diffusion. The sampler is that of the particles.
         threshold: Particles are resampled when their effective sample size falls below this fraction of their number.
-        block: How many particles are denoised at once.
+        block: How many particles are denoised at once, where they do not make the steps of `TwistedParticles`.
         dtype: The type of the states.
         device: Their device.
 
@@ -101,6 +105,9 @@ def twisted_smc(
     diffusion, times = replace(diffusion, process=chosen.process or diffusion.process), chosen.times().to(device)
     levels = diffusion.process.level(times).to(dtype)
     prior = posterior.prior_diffusion(diffusion)
+    if len(shape) == 1 and shape[0] <= _WHOLE and isinstance(posterior.method, MomentMatching):
+        counts = seed, islands, particles
+        return _joined(*_whole(replace(prior, denoiser=posterior), posterior, counts, times, shape, threshold, dtype))
     found = []
     for i in range(islands):
         rng = Samples(seed, i * particles, particles, "particles")
@@ -109,14 +116,46 @@ def twisted_smc(
         with part(i / islands, (i + 1) / islands, "moving particles"):
             found.append(island.run(x / diffusion.process.alpha(times[0]).to(dtype), levels))
     points, weights, effective = (list(each) for each in zip(*found))
-    each = torch.stack([w.logsumexp(0) - math.log(particles) for w in weights])
+    return _joined(torch.cat(points), torch.stack(weights), torch.tensor(effective, dtype=torch.float64))
+
+
+def _joined(points: Tensor, weights: Tensor, effective: Tensor) -> TwistedSMC:
+    """What islands give: `(I K, *D)`, their log-weights `(I, K)`, and effective sample sizes `(I, steps + 2)`."""
+    each = (weights.logsumexp(1) - math.log(weights.shape[1])).cpu()
+    count = len(each)
     error = torch.tensor(math.inf, dtype=torch.float64)
-    if islands > 1:
+    if count > 1:
         ratio = (each - each.max()).exp()
-        error = (ratio.std() / ratio.mean() / math.sqrt(islands)).cpu()
-    value = each.logsumexp(0).cpu() - math.log(islands)
-    whole = WeightedSamples(torch.cat(points), torch.cat(weights))
-    return TwistedSMC(whole, Estimate(value, error), each.cpu(), torch.tensor(effective, dtype=torch.float64))
+        relative = (
+            ratio.std() / ratio.mean()
+        )  # at most √count, where one island has it all: then that of the logarithms
+        error = torch.maximum(relative, each.std()) / math.sqrt(count)
+    value = each.logsumexp(0) - math.log(count)
+    return TwistedSMC(WeightedSamples(points, weights.flatten()), Estimate(value, error), each, effective)
+
+
+def _whole(
+    diffusion: Diffusion,
+    posterior: Posterior,
+    counts: tuple[int, int, int],
+    times: Tensor,
+    shape: Sequence[int],
+    threshold: float,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Data, log-weights and effective sample sizes of islands of short vectors, whose last step draws data as well."""
+    seed, count, particles = counts
+    rng = Samples(seed, 0, count, "particles")
+    x = diffusion.prior((count, *shape), rng.child("particle 0"), dtype, times.device, times[0])
+    islands = Islands(diffusion, posterior, rng, particles, threshold, x, times[0])
+    effective = [islands.effective]
+    for i, (t, s) in enumerate(pairwise(times)):
+        report(i / (len(times) - 1))
+        islands.step(t, s)
+        effective.append(islands.effective)
+    islands.finish()
+    effective.append(islands.effective)
+    return islands.u, islands.weight.reshape(count, particles), torch.stack(effective, 1).cpu()
 
 
 class _Island:

@@ -324,7 +324,9 @@ def _network(
         else:
             count = len(prepared.split.train)
             network, reason = choose(prepared.shape, count, *options, *sizes, step, growth, corrects)
-    larger = f"; {growth:.2g} times as wide as for 10 minutes of a CPU" if growth > 1 and wish.widths is None else ""
+    larger = (
+        f"; {growth:.2g} times as wide as for a short budget on a CPU" if growth > 1 and wish.widths is None else ""
+    )
     return network, Choice("network", _network_in_words(network), f"{reason}{larger}")
 
 

@@ -10,7 +10,7 @@ from .hardware import Hardware
 
 __all__ = ["batch_for_grids", "compiles", "growth"]
 
-_MINUTES = 10.0  # of the CPU of reference, for which the networks of `nn.choose` were measured
+_MINUTES, _OF_GRIDS = 10.0, 60.0  # of a CPU, up to which no wider network than that of `nn.choose` was found better
 _EXAMPLES = 200_000  # grids that the network of reference sees in them
 _GRIDS, _ROWS = 6_000, 50_000  # examples that a network of the size of reference needs not to memorize them
 _MOST = 8.0  # times the width
@@ -48,12 +48,12 @@ def growth(training: Training, hardware: Hardware, count: int, grid: bool) -> fl
     Example:
         >>> growth(Training(minutes=10), Hardware(), 54_000, grid=True)
         1.0
-        >>> growth(Training(minutes=160), Hardware(), 54_000, grid=True)
+        >>> growth(Training(minutes=960), Hardware(), 54_000, grid=True)
         2.0
     """
     wanted, allowed = 1.0, math.sqrt(max(1.0, count / (_GRIDS if grid else _ROWS)))
     if training.minutes is not None:
-        wanted = math.sqrt(math.sqrt(hardware.speed * training.minutes / _MINUTES))
+        wanted = math.sqrt(math.sqrt(hardware.speed * training.minutes / (_OF_GRIDS if grid else _MINUTES)))
     elif hardware.gpu:
         wanted = math.sqrt(_examples(training, count) / _EXAMPLES) if grid else math.inf
     return max(1.0, min(wanted, allowed, _MOST))

@@ -57,7 +57,7 @@ def choose(
         context: The number of context values per sample.
         context_channels: The number of context channels per sample, on the grid of the sample (grids).
         step: The distance between neighbouring values, in standard deviations, if the network must resolve it (grids).
-        growth: How many times as wide it is as one for 10 minutes of a CPU, or as deep and wide in the same ratio of
+        growth: How many times as wide it is as one for a short budget on a CPU, or as deep and wide in the same ratio of
             computations.
         baseline: Whether the input has as many channels again, for the answer of another denoiser (grids).
 

@@ -42,7 +42,7 @@ def model() -> scorefield.Model:
     [
         ({"score": 5000}, r"^column 'score' takes numbers from 0 to 100, got 5000: give such a value, as 100$"),
         ({"score": "hello"}, "^column 'score' holds numbers, got 'hello': give another value$"),
-        ({"score": "1,234"}, "^column 'score' holds numbers, got '1,234': give another value$"),  # or thousands
+        ({"score": "1,234"}, "^column 'score' takes numbers from 0 to 100, got '1,234': give such a value, as 100$"),
         ({"visits": 2.5}, r"^column 'visits' takes whole numbers, got 2.5: give such a value, as [23]$"),
         ({"price": -3.0}, "takes numbers of 0 or more with 2 decimals, got -3.0: give such a value, as 0"),
         ({"price": [4.5, 7.123]}, "takes numbers of 0 or more with 2 decimals, got 7.123: give such a value, as 7.12"),

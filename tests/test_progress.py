@@ -136,7 +136,7 @@ class TestVerbs:
             "compare": (lambda: compare(run, ("heun(steps=4)", "ddim(steps=4)"), count=60), 30),
             "diagnose": (lambda: scorefield.diagnose(run), 50),
             "check of a posterior": (lambda: check_posterior(observed, 8, draws=4), 50),
-            "evidence": (lambda: evidence(observed, particles=20, steps=10), 30),
+            "evidence": (lambda: evidence(observed, particles=20, steps=10), 10),
         }
 
     @pytest.mark.parametrize(

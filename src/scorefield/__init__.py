@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         likelihood as likelihood,
         limits as limits,
         mcmc as mcmc,
+        measured_columns as measured_columns,
         measurement as measurement,
         metrics as metrics,
         migrations as migrations,

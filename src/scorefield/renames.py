@@ -210,6 +210,7 @@ GONE = {
     "data.given": "data.Schema",
     "data.images": "data.read",
     "data.labelled.coordinates": "data.Schema",
+    "data.labelled.explain_dataset": "data.Schema",
     "data.labelled.to_labelled": "data.Schema",
     "data.reader": "data.FileRows",
     "data.tables": "data.read",

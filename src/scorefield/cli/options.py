@@ -253,7 +253,8 @@ class Drawing:
         from ..samplers import Sampling
 
         found = Sampling.of(self.sampler, self.steps, self.schedule, self.process)
-        if self.steps is not None and found.steps != self.steps:
+        chooses = found.sampler is not None and found.sampler.adaptive  # such a sampler stops at that many times
+        if self.steps is not None and found.steps != self.steps and not chooses:
             raise ValueError(f"--steps {self.steps} and --sampler {self.sampler!r} disagree: give steps once")
         return found
 

@@ -209,7 +209,7 @@ def _encoded(column: Column | None, name: Name, values: list[Any], check: bool =
             return column.encode(series) if check else column.read(series)
         except DataError as error:  # which says it of a row of data
             said = re.sub(r" in row \d+| \(row \d+\)", "", str(error))
-            raise ValueError(said.replace("correct it, or leave that row out", "give another value")) from None
+            raise ValueError(re.sub("correct it, (or )?leave that row out.*$", "give another value", said)) from None
     try:
         return np.array([np.nan if value is None else float(value) for value in values])
     except (TypeError, ValueError):

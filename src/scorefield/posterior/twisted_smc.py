@@ -106,8 +106,9 @@ def twisted_smc(
     levels = diffusion.process.level(times).to(dtype)
     prior = posterior.prior_diffusion(diffusion)
     if len(shape) == 1 and shape[0] <= _WHOLE and isinstance(posterior.method, MomentMatching):
-        counts = seed, islands, particles
-        return _joined(*_whole(replace(prior, denoiser=posterior), posterior, counts, times, shape, threshold, dtype))
+        counts, whole = (seed, islands, particles), replace(prior, denoiser=posterior)
+        with part(0, 1, "moving particles"):
+            return _joined(*_whole(whole, posterior, counts, times, shape, threshold, dtype))
     found = []
     for i in range(islands):
         rng = Samples(seed, i * particles, particles, "particles")
@@ -154,6 +155,7 @@ def _whole(
         islands.step(t, s)
         effective.append(islands.effective)
     islands.finish()
+    report(1.0)
     effective.append(islands.effective)
     return islands.u, islands.weight.reshape(count, particles), torch.stack(effective, 1).cpu()
 

@@ -211,7 +211,10 @@ VARIANTS.update(
         "Standardize": [{"shape": (3,), "mean": numbers(3), "std": numbers(3).exp()}],
         "ColumnUnits": _column_units,
         "PartlyEqual": lambda: [PartlyEqual((ColumnMap(scale=2.0), ColumnMap()), ((0, 1),))],
-        "ChannelUnits": lambda: [ChannelUnits((1, 2, 3), (ColumnMap(base="log", lower=0.0),), torch.zeros(1, 2))],
+        "ChannelUnits": lambda: [
+            ChannelUnits((1, 2, 3), (ColumnMap(base="log", lower=0.0),), torch.zeros(1, 2)),
+            ChannelUnits((1, 2, 3), (ColumnMap(base="log", lower=-2.0),), torch.zeros(1, 2), ((0.0, None),)),
+        ],
         "ReadingUnits": [{"longest": 2, "mean": (10.0, -1.0), "std": (2.0, 0.5), "span": (0.0, 4.0)}],
         "Related": lambda: [Related(Standardize((2,)), Relations(3, (Relation(2, (0, 1), (1, 1)),)))],
         "IndependentRows": _independent_rows,

@@ -26,6 +26,8 @@ from scorefield.schedules import ExplicitLevels, Karras, LogLevel
 from scorefield.settings import Data, Network, Training
 from scorefield.toys import two_modes
 from scorefield.units import Standardize
+from scorefield.units.channels import choose_channels
+from scorefield.units.wishes import Wish
 
 D = torch.float64
 
@@ -182,7 +184,9 @@ def test_variables_in_and_out_each_in_its_own_units():
     assert float(drawn.rain.min()) == 0 and float((drawn.rain == 0).mean()) > 0.1
     assert float(drawn.drizzle.min()) > 0 and float(drawn.t2m.mean()) == pytest.approx(280, abs=2)
     said = {c.value: c.reason for c in prepare(data).choices if c.name == "units"}
-    assert said["rain"].startswith("log: nowhere negative, 6") and said["drizzle"] == "log: nowhere negative"
+    assert (
+        said["rain"].startswith("log(x + c): nowhere negative, 6") and said["drizzle"] == "log(x + c): nowhere negative"
+    )
     some, settings = drawn.isel(time=slice(2)), {"probes": 2, "tolerance": 0.1}
     whole = model.log_prob(model.schema.unpack(some, torch.float64).numpy(), **settings)
     assert torch.equal(model.log_prob(some, **settings).value, whole.value)
@@ -190,6 +194,17 @@ def test_variables_in_and_out_each_in_its_own_units():
     assert [channel.base for channel in bounded.channels] == ["log"] * 3
     rows = model.schema.unpack(data, torch.float64)
     assert torch.equal(bounded.inverse(bounded(rows)) == 0, rows == 0)
+
+
+def test_a_quantity_above_0_is_a_logarithm_far_out_and_has_its_moments():
+    """Of independent gamma values the states are independent, too, and a network that answers 0 draws them as normal."""
+    x = torch.from_numpy(np.random.default_rng(0).gamma(0.5, 2.0, (400, 1, 8, 8)))
+    units, (reason,) = choose_channels(x, [Wish(0)], quantities=True)
+    assert reason == "log(x + c): nowhere negative" and units.bounds == ((0.0, None),)
+    torch.testing.assert_close(units.inverse(units(x)), x)
+    drawn = units.inverse(torch.randn(4000, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
+    assert float(drawn.min()) > 0 and bool((drawn.mean() / x.mean() - 1).abs() < 0.2)
+    assert float(drawn.quantile(0.999)) < 2 * float(x.quantile(0.999))
 
 
 def test_images_of_bytes(images):

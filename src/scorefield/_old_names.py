@@ -77,11 +77,12 @@ class _OldModule(ModuleType):
         return sorted({path.rpartition(".")[2] for path in NAMES if path.rpartition(".")[0] == module} | set(public))
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        """The verb of the front door that has the name of an old module, which hides it once it is imported."""
+        """The function of today that has the name of an old module, which hides it once it is imported."""
         verb = vars(sys.modules[PACKAGE])["_HOMES"].get(self.__name__.removeprefix(f"{PACKAGE}."))
-        if verb is None:
+        found = vars(self).get("_hidden") if verb is None else _lookup(".".join(verb))
+        if found is None:
             raise TypeError(f"{self.__name__} is a module, which cannot be called")
-        return _lookup(".".join(verb))(*arguments, **named)
+        return found(*arguments, **named)
 
 
 class _OldLoader(Loader):
@@ -89,7 +90,11 @@ class _OldLoader(Loader):
         return _OldModule(spec.name, f"An old name of {PACKAGE}.{current(spec.name.removeprefix(f'{PACKAGE}.'))}.")
 
     def exec_module(self, module: ModuleType) -> None:
-        """Everything is looked up when it is asked for."""
+        """Everything is looked up when it is asked for, but for what the package holds under this name today."""
+        package, _, name = module.__name__.rpartition(".")
+        held = vars(sys.modules[package]).get(name)
+        if callable(held) and not isinstance(held, ModuleType):
+            vars(module)["_hidden"] = held
 
 
 class _Finder(MetaPathFinder):

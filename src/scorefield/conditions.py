@@ -21,13 +21,7 @@ from .data.variables import ABSENT, FREE, GIVEN
 from .denoisers import ClassifierGuided, Denoiser, DenoiserModule, Gaussian, Guided, NoisyClassifier
 from .measured_columns import given_what_was_measured
 from .measurement import Measurement
-from .posterior import (
-    KnownCoordinates,
-    Posterior,
-    PosteriorMethod,
-    SmallestLevel,
-    posterior_of,
-)
+from .posterior import KnownCoordinates, Posterior, PosteriorMethod, SmallestLevel, posterior_of
 from .posterior.methods import MomentMatching
 from .units import Units
 

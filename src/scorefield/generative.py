@@ -208,7 +208,7 @@ class GenerativeModel(nn.Module, abc.ABC):
         process: Process | str | None = None,
     ) -> Sampling:
         """What was asked for, and the model's own for the rest."""
-        return self._merged(_asked(sampler, steps, schedule, process))
+        return self._merged(Sampling.asked(sampler, steps, schedule, process))
 
     def _merged(self, sampling: Sampling) -> Sampling:
         """Completed by the model's own; a process or a schedule of another kind must start where data are drowned."""
@@ -322,7 +322,7 @@ class GenerativeModel(nn.Module, abc.ABC):
                 noise.
         """
         self.schema.require_one_length("encode", "sample or impute instead")
-        sampling = self._flow(_asked(sampler, steps, schedule, process))
+        sampling = self._flow(Sampling.asked(sampler, steps, schedule, process))
         state, diffusion = self.standardize(self.schema.unpack(x, torch.float64).to(self.device)), self._precise
         if bool(state.isnan().any()):
             raise ValueError("rows with missing values have no latents: fill them first, model.impute(x)")
@@ -353,7 +353,7 @@ class GenerativeModel(nn.Module, abc.ABC):
             ValueError: If the sampler draws noise, or there are neither one nor N contexts.
         """
         self.schema.require_one_length("decode", "sample or impute instead")
-        sampling = self._flow(_asked(sampler, steps, schedule, process))
+        sampling = self._flow(Sampling.asked(sampler, steps, schedule, process))
         diffusion, z = self._precise, latents.to(self.device, torch.float64)
         pairs = self._parts(diffusion, z)
         with shown(), part(0, 1, "decoding latents"):
@@ -460,14 +460,3 @@ class GenerativeModel(nn.Module, abc.ABC):
 def _numbers(samples: Samples) -> Tensor:
     """The numbers of the samples of a source."""
     return samples.start + torch.arange(samples.count)
-
-
-def _asked(
-    sampler: SamplingLike, steps: int | None, schedule: Schedule | str | None, process: Process | str | None
-) -> Sampling:
-    """What was asked for; an error if the number of steps was given twice."""
-    found = Sampling.of(sampler, steps, schedule, process)
-    chooses = found.sampler is not None and found.sampler.adaptive  # such a sampler stops at that many times
-    if steps is not None and found.steps != steps and not chooses:
-        raise ValueError(f"steps={steps} and {sampler} disagree: give steps once")
-    return found

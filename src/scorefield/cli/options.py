@@ -252,11 +252,7 @@ class Drawing:
         """The value that Python takes."""
         from ..samplers import Sampling
 
-        found = Sampling.of(self.sampler, self.steps, self.schedule, self.process)
-        chooses = found.sampler is not None and found.sampler.adaptive  # such a sampler stops at that many times
-        if self.steps is not None and found.steps != self.steps and not chooses:
-            raise ValueError(f"--steps {self.steps} and --sampler {self.sampler!r} disagree: give steps once")
-        return found
+        return Sampling.asked(self.sampler, self.steps, self.schedule, self.process)
 
 
 @dataclass(frozen=True)

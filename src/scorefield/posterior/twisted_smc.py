@@ -127,9 +127,8 @@ def _joined(points: Tensor, weights: Tensor, effective: Tensor) -> TwistedSMC:
     error = torch.tensor(math.inf, dtype=torch.float64)
     if count > 1:
         ratio = (each - each.max()).exp()
-        relative = (
-            ratio.std() / ratio.mean()
-        )  # at most √count, where one island has it all: then that of the logarithms
+        # at most √count, where one island has it all: then that of the logarithms counts
+        relative = ratio.std() / ratio.mean()
         error = torch.maximum(relative, each.std()) / math.sqrt(count)
     value = each.logsumexp(0) - math.log(count)
     return TwistedSMC(WeightedSamples(points, weights.flatten()), Estimate(value, error), each, effective)

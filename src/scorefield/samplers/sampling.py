@@ -94,6 +94,29 @@ class Sampling:
         process = parse_call(process, Process) if isinstance(process, str) else process
         return value.merged(cls(None, steps, schedule, process))
 
+    @classmethod
+    def asked(
+        cls,
+        value: SamplingLike = None,
+        steps: int | None = None,
+        schedule: Schedule | str | None = None,
+        process: Process | str | None = None,
+    ) -> Sampling:
+        """The same as `of`, where `steps` may not differ from what `value` says.
+
+        Raises:
+            ValueError: If two numbers of steps are given, of a sampler that does not choose its own.
+
+        Example:
+            >>> Sampling.asked("heun", steps=7).steps
+            7
+        """
+        found = cls.of(value, steps, schedule, process)
+        chooses = found.sampler is not None and found.sampler.adaptive  # such a sampler stops at that many times
+        if steps is not None and found.steps != steps and not chooses:
+            raise ValueError(f"steps={steps} and {value} disagree: give steps once")
+        return found
+
     def merged(self, default: Sampling) -> Sampling:
         """This one, with the parts of another where it has none.
 

@@ -18,6 +18,7 @@ from .wishes import Wish
 
 __all__ = ["ChannelUnits", "choose_channels"]
 
+_Limits = tuple[float | None, float | None]
 _DECADES = 2.0  # from the 5 % to the 95 % quantile of a positive channel, for its logarithm to be taken unasked
 
 _ON_BOUND = 0.01  # of the values of a quantity, for that value to be a bound
@@ -54,7 +55,7 @@ class ChannelUnits(Units):
         shape: Sequence[int],
         channels: Sequence[ColumnMap],
         margins: Tensor,
-        limits: Sequence[tuple[float | None, float | None]] = (),
+        limits: Sequence[_Limits] = (),
     ) -> None:
         super().__init__(shape)
         self.channels, self.margins = tuple(channels), margins
@@ -72,7 +73,7 @@ class ChannelUnits(Units):
         self.bases = Bases(self.channels, len(self.shape) - 1)
 
     @property
-    def bounds(self) -> tuple[tuple[float | None, float | None], ...]:
+    def bounds(self) -> tuple[_Limits, ...]:
         """The limits, or those of the maps."""
         return self.limits or tuple(m.bounds for m in self.channels)
 
@@ -105,7 +106,8 @@ class ChannelUnits(Units):
         return f"ChannelUnits({self.shape}, {', '.join(m.base for m in self.channels)})"
 
 
-def _extent(bounds: tuple[float | None, float | None]) -> tuple[float, float]:
+def _extent(bounds: _Limits) -> tuple[float, float]:
+    """Bounds as numbers, infinite where there is none."""
     low, high = bounds
     return -math.inf if low is None else low, math.inf if high is None else high
 
@@ -138,9 +140,6 @@ def choose_channels(
     margins = torch.tensor(near, dtype=torch.float64)
     limits = () if limits == tuple(m.bounds for m in maps) else limits
     return ChannelUnits(x.shape[1:], maps, margins, limits), reasons
-
-
-_Limits = tuple[float | None, float | None]
 
 
 def _channel(x: Tensor, wish: Wish, quantity: bool) -> tuple[ColumnMap, tuple[float, float], _Limits, str]:

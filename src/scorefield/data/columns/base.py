@@ -137,7 +137,7 @@ class Column(abc.ABC):
     def excluded(self, numbers: np.ndarray) -> np.ndarray:
         """Which encoded numbers, `(N,)`, have probability 0: beyond bounds, or off a lattice. By default none.
 
-        Other than `impossible`, a count larger than all in the data is not among them, though samples are clipped to that.
+        Unlike in `impossible`, a count larger than all in the data is not among them, though samples are clipped to that.
         """
         return np.zeros(len(numbers), dtype=bool)
 

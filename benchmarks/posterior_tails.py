@@ -32,7 +32,7 @@ MIXTURE = Mixture(
     torch.tensor([0.3, 0.7]).double(),
 )
 LINEAR = (-6.0, -0.2, 0.6, 4.0, 5.0, 7.0, 10.0)
-SQUARES = ((4.0, 0.3), (16.0, 0.3))
+OF_THE_SQUARE = ((4.0, 0.3), (16.0, 0.3))
 
 
 def model() -> Model:
@@ -60,7 +60,7 @@ def exact(y: float, noise: float, square: bool) -> tuple[float, Tensor, Tensor, 
 def main() -> None:
     warnings.simplefilter("ignore")  # that y lies outside of the data
     torch.set_num_threads(1)
-    known, cases = model(), [(y, 0.1, False) for y in LINEAR] + [(y, noise, True) for y, noise in SQUARES]
+    known, cases = model(), [(y, 0.1, False) for y in LINEAR] + [(y, noise, True) for y, noise in OF_THE_SQUARE]
     for y, noise, square in cases:
         operator = Function(lambda x: x[:, :1] ** 2) if square else Mask([1, 0])
         observed = known.observe(Measurement(operator, [y], noise))

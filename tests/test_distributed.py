@@ -56,12 +56,12 @@ def end(group: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
     return [(process.returncode, *texts) for process, texts in zip(group, said)]
 
 
-def alone(table: Path, grids: Path, folder: Path) -> dict[str, bytes]:
+def alone(table: Path, grids: Path, folder: Path, draws: int = 1100) -> dict[str, bytes]:
     """The files that one process writes, in one thread."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        write_files(table, grids, GRIDS, folder)
+        write_files(table, grids, GRIDS, folder, draws)
     finally:
         torch.set_num_threads(before)
     return files(folder)
@@ -126,7 +126,7 @@ with joined():
     fit(np.load(place / "grids.npy"), place / "ended", **divided)
     any_order = Training(batch=16, accumulate=2, muon_learning_rate=0.0, gradient_sum="any")
     fit(np.load(place / "grids.npy"), place / "any", steps=12, network=Network(widths=(8, 16)), training=any_order)
-    write_files(place / "table", place / "grids", np.load(place / "grids.npy"), place / "by-2")
+    write_files(place / "table", place / "grids", np.load(place / "grids.npy"), place / "by-2", 600)
     if first():
         (place / "found.json").write_text(json.dumps(found))
 assert group() is None, "the group outlives its use: its threads can abort the process as it ends"
@@ -169,7 +169,7 @@ def test_two_processes_have_the_bits_of_one(tmp_path):
             assert np.array_equal(np.load(tmp_path / "new.npy"), model.sample(2500, seed=3))
             density = model.log_prob(x[:50], batch=20)
             assert found["log_prob"] == [density.value.tolist(), density.evaluations.tolist()]
-    several, one = files(tmp_path / "by-2"), alone(tmp_path / "table", tmp_path / "grids", tmp_path / "by-1")
+    several, one = files(tmp_path / "by-2"), alone(tmp_path / "table", tmp_path / "grids", tmp_path / "by-1", 600)
     assert one.keys() == several.keys()
     assert [name for name, content in one.items() if content != several[name]] == []
     assert found["ended"] == found["begun"] == ["stopped"] * 2

@@ -101,7 +101,7 @@ def test_states_and_back():
     units = PartlyEqual(columns, ((0, 1), (1, 2)))
     x = torch.tensor([[1.23, 1.23, 1.23], [1.23, 4.0, 4.0], [-1.0, 2.0, 3.0], [1.5, 1.5, math.nan]], dtype=D)
     torch.testing.assert_close(units.inverse(units(x)), x, equal_nan=True, rtol=0, atol=1e-12)
-    assert units.equal(x)[:3].tolist() == [[1, 1], [0, 1], [0, 0]] and bool(units.equal(x)[3, 1].isnan())
+    assert units.equal(x).tolist() == [[1, 1], [0, 1], [0, 0], [1, 0]]
     state = units(x) + 0.05 * torch.randn(units(x).shape, dtype=D, generator=torch.Generator().manual_seed(0)) * (
         torch.arange(units.state_shape[0]) < 3
     )
@@ -111,6 +111,39 @@ def test_states_and_back():
     assert float(units.inverse(below)[0, 0]) < 0 < float(units.inverse(below)[0, 1])  # a bound counts more
     atoms = PartlyEqual((cents, ColumnMap(atoms=torch.tensor([[0.0], [0.4]], dtype=D))), ((0, 1),))
     assert atoms.equal(torch.tensor([[0.0, 0.0], [2.0, 2.0]])).tolist() == [[0], [1]]
+
+
+@pytest.mark.parametrize("gap", ["first", "second", "both"])
+def test_whether_a_missing_value_is_equal_is_known_if_the_state_says_that_it_is_missing(gap):
+    columns = [ColumnMap(missing=gap != "second"), ColumnMap(missing=gap != "first")]
+    x = torch.tensor([[math.nan, 1.0], [1.0, math.nan], [math.nan, math.nan], [1.0, 1.0]], dtype=D)
+    said = {"first": [0, None, None, 1], "second": [None, 0, None, 1], "both": [0, 0, 0, 1]}[gap]
+    for complete, expected in ((False, said), (True, [None, None, None, 1])):
+        found = PartlyEqual(columns, ((0, 1),), complete).equal(x)[:, 0].tolist()
+        assert [None if math.isnan(value) else value for value in found] == expected
+
+
+@pytest.mark.parametrize("gap", ["owed", "paid"])
+def test_missing_values_are_drawn_as_often_as_they_are_missing(gap):
+    """Of either column, and the others are as often equal as before, in samples and in densities."""
+    frame = pd.DataFrame(rows(3000, 1).round(3), columns=["owed", "paid"])
+    frame[gap] = frame[gap].where(np.random.default_rng(2).random(3000) > 0.4)
+    model = fit(frame, training=Training(steps=250), network=Network(widths=(32,), depth=1))
+    drawn, count = model.sample(4000, seed=1), 1 / 3000 + 1 / 4000
+    for real, new in (
+        (frame[gap].isna().mean(), drawn[gap].isna().mean()),
+        ((frame["owed"] == frame["paid"]).mean(), (drawn["owed"] == drawn["paid"]).mean()),
+    ):
+        assert abs(real - new) < 4 * math.sqrt(real * (1 - real) * count) + 0.02  # and what a short training leaves
+    missing = frame[frame[gap].isna()].head(60)
+    other = missing.drop(columns=gap).iloc[:, 0].to_numpy()
+    at = (
+        normal(other)
+        if gap == "paid"
+        else np.logaddexp(math.log(SHARE) + normal(other), math.log(1 - SHARE) + normal(other, MEAN, WIDTH))
+    )
+    error = model.log_prob(missing).value.numpy() - (math.log(0.4) + at)
+    assert abs(error.mean()) < 0.3
 
 
 def test_variables_of_columns():

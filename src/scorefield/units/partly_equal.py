@@ -24,8 +24,8 @@ _EXPLAINED = 0.9  # of the rows of a pair, from which on it follows from other p
 class PartlyEqual(Units):
     """Units of a table, some of whose columns are equal in a part of the rows: such rows are learned and drawn exactly.
 
-    Each pair of columns adds a category of two levels to the state: whether they are equal, other than by an atom. Where they
-    are, the second column is what the first one is, and its own coordinate does not count in densities.
+    Each pair of columns adds a category of two levels to the state: whether both are there and equal, other than by an atom.
+    Where they are, the second column is what the first one is, and its own coordinate does not count in densities.
 
     Arguments:
         columns: The maps of the columns.
@@ -73,13 +73,21 @@ class PartlyEqual(Units):
         return found
 
     def equal(self, x: Tensor) -> Tensor:
-        """Whether the columns of each pair are equal in rows `(B, C)`, `(B, P)` in float64; NaN where one is missing."""
+        """Whether the columns of each pair are equal in rows `(B, C)`, `(B, P)` in float64.
+
+        Where one is missing they are not, or it is not known, NaN, if the state does not say that the value is missing.
+        """
         wide, found = x.double(), []
         for first, second in self.pairs:
             a, b = wide[:, first], wide[:, second]
             same = (a == b) & ~torch.isin(b, self.columns[second].values.to(b.device))
-            found.append(torch.where(a.isnan() | b.isnan(), torch.nan, same.double()))
+            unknown = torch.stack([wide[:, c].isnan() & (not self._may_miss(c)) for c in (first, second)])
+            found.append(torch.where(unknown.any(0), torch.nan, same.double()))
         return torch.stack(found, 1)
+
+    def _may_miss(self, column: int) -> bool:
+        """Whether a state says if the value of a column is missing."""
+        return self.columns[column].missing and not self.complete
 
     def forward(self, x: Tensor, place: Tensor | None = None) -> Tensor:
         """Maps data, `(B, C)`, to states."""

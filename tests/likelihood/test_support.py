@@ -84,6 +84,27 @@ def test_declared_bounds_of_arrays():
     assert rows_and_excluded(schema, np.concatenate([fields[:1], beyond]))[1].tolist() == [False, True, True]
 
 
+@pytest.mark.parametrize("form", [np.asarray, lambda x: pd.DataFrame(x, columns=["a", "b"])], ids=["array", "table"])
+@pytest.mark.parametrize(
+    ("draw", "low", "high"),
+    [
+        (lambda n: RNG.exponential(size=(n, 2)), 0, np.inf),
+        (lambda n: RNG.uniform(size=(n, 2)), 0, 1),
+        (lambda n: RNG.negative_binomial(1, 0.001, (n, 2)), 0, np.inf),
+    ],
+    ids=["exponential", "uniform", "counts"],
+)
+def test_bounds_that_data_show_are_kept(draw, low, high, form):
+    """By arrays as by tables, however little was learned; and nothing heaps up at a bound."""
+    x = draw(2 * N)
+    model = fitted(form(x))
+    new = np.asarray(model.sample(1500, seed=1))
+    assert new.min() >= low and new.max() <= high
+    assert (new == low).mean() < (x == low).mean() + 0.01 and (new == high).mean() < 0.01
+    found = model.log_prob(form(np.array([[low - 1, x[0, 1]], x[0]])), tolerance=0.1).value
+    assert found[0] == -np.inf and bool(found[1].isfinite())
+
+
 def test_whole_numbers_of_arrays():
     schema = Schema.of(RNG.poisson(30, (N, 2)))
     x = np.array([[3, 3], [2.5, 3], [-2, 3], [500, 3]])

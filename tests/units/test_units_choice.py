@@ -11,7 +11,7 @@ import torch
 from scorefield.data import ArrayRows, summarize
 from scorefield.data.columns import Column
 from scorefield.units import Wishes, choose_units
-from scorefield.units.forms import find_atoms, find_lattice
+from scorefield.units.forms import find_atoms, find_form, find_lattice
 
 D = torch.float64
 
@@ -64,6 +64,23 @@ def test_smooth_arrays_keep_their_units():
     units, reasons = (found := choose_units(rows, summary=summary)).units, found.reasons
     assert units.affine and reasons == ("affine",) * 4
     assert torch.equal(units.mean, summary.mean) and torch.equal(units.std, summary.variance.sqrt())
+
+
+@pytest.mark.parametrize(
+    "draw", [lambda rng: rng.normal(size=900), lambda rng: rng.uniform(size=900), lambda rng: rng.exponential(size=900)]
+)
+def test_scaled_to_the_range_of_the_data(draw):
+    """The smallest and the largest value, which are 0 and 1 then, are no atoms, and have states like the others."""
+    x = np.stack([draw(np.random.default_rng(seed)) for seed in range(3)], 1)
+    scaled = (x - x.min(0)) / np.ptp(x, 0)
+    units = choose_units(ArrayRows(scaled)).units
+    assert units.variables is None
+    z = states(units, scaled)
+    assert np.abs(z).max() < 9 and np.abs(z.mean(0)).max() < 0.3 and np.abs(z.std(0) - 1).max() < 0.3
+    assert drawn(units).min() > -0.6  # of normal data, whose smallest value is no bound
+    np.testing.assert_allclose(units.inverse(torch.from_numpy(z)).numpy(), scaled, atol=1e-9)
+    once = np.concatenate([[0.0], 5 * np.random.default_rng(9).exponential(size=899)])
+    assert find_form(once).values == (0.0,)  # one zero alone is a value that other rows may have
 
 
 def test_wide_whole_numbers():

@@ -227,7 +227,7 @@ def _wishes(options: Options, schema: Schema, columns: tuple[Column, ...], relat
     bounds = {places.get(str(name), name): pair for name, pair in known[1].items()}
     gain = 0.1 if columns else 0.25  # nats a value: smooth arrays keep mean and standard deviation
     cautious = not columns or count < _SURE
-    flags = (cautious, bool(columns or schema.variables), data.learns_conditionals)
+    flags = (cautious, data.learns_conditionals)
     names = tuple(schema.variables[place].name for place in relations.kept) if schema.variables else ()
     return Wishes(log, bounds, data.missing == "complete", transform, options.seed, gain, *flags, names)
 

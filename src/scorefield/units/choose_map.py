@@ -60,8 +60,6 @@ def choose_map(
         return ColumnMap(constant=float(values[0])), f"constant: always {values[0]:.6g}"
     form = find_form(values, _bounds(values, wish), distinct_rows)
     wishes = wishes or Wishes()
-    if not wishes.evident_bounds and wish.free and not form.values:
-        form = replace(form, lower=None, upper=None)
     if wish.transform == "log" and wish.bounds == (None, None):  # the logarithm of what is asked for, with one bound
         form = replace(form, upper=None) if values.min() >= 0 else replace(form, lower=None)
     if form.discrete:

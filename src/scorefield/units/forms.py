@@ -19,6 +19,7 @@ _FEWEST = 10  # values that are not atoms: fewer are atoms as well
 _FINEST = 1e-3  # standard deviations: below it cells are points
 _ENOUGH = 30  # values that are needed to find a bound
 _SHARE = 0.002  # of the rows, that a spike has at least
+_FEWEST_ON_BOUND = 5  # values that are 0 or 1 where scaling has not made them so
 _WINDOW = 3  # cells to both sides, with which a spike on a lattice is compared
 
 
@@ -47,6 +48,8 @@ def find_form(
     fine = lattice[1] / lattice[2] < _FINEST * float(x.std())
     atoms = find_atoms(values, counts, lattice, distinct_rows)
     found = find_bounds(x, values[atoms])
+    if lattice[1] == 0 and not atoms[[0, -1]].any():
+        found = _around_scaled(values, counts, found)
     lower, upper = (given if given is not None else own for given, own in zip(bounds, found))
     if lattice[1] == 0 or fine:  # no density is finite on a bound
         atoms |= np.isin(values, [bound for bound in (lower, upper) if bound is not None])
@@ -180,6 +183,19 @@ def find_bounds(x: np.ndarray, atoms: np.ndarray) -> tuple[float | None, float |
         if math.isfinite(natural) and _crowded(natural - x):
             upper = natural
     return lower, upper
+
+
+def _around_scaled(
+    values: np.ndarray, counts: np.ndarray, found: tuple[float | None, float | None]
+) -> tuple[float | None, float | None]:
+    """Bounds of values that were scaled to [0, 1] by their range, half a gap beyond it; others are left as they are.
+
+    There 0 and 1 are the smallest and the largest value of a continuous distribution, and no atoms.
+    """
+    if (values[0], values[-1]) != (0.0, 1.0) or max(counts[0], counts[-1]) >= _FEWEST_ON_BOUND:
+        return found
+    low, high = (float(each) / 2 for each in (values[1] - values[0], values[-1] - values[-2]))
+    return (None if found[0] is None else -low), (None if found[1] is None else 1.0 + high)
 
 
 def _never_negative(x: np.ndarray) -> bool:

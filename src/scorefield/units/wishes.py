@@ -47,7 +47,6 @@ class Wishes:
         seed: The seed of the rows that are read and of what is held out.
         gain: What a quantile map must gain over an affine one, in nats of held-out log-density a value.
         cautious: Whether every other map must gain that much, that of skewed values too.
-        evident_bounds: Whether bounds that the data show, such as 0 to 1, are kept, besides those that were declared.
         conditionals: Whether every conditional is learned, of numbers alone too.
         names: What the columns or channels are called where no table says it; empty where they are numbered.
 
@@ -64,7 +63,6 @@ class Wishes:
     seed: int = 0
     gain: float = 0.1
     cautious: bool = False
-    evident_bounds: bool = True
     conditionals: bool = False
     names: tuple[Name, ...] = ()
 

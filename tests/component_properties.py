@@ -214,6 +214,7 @@ VARIANTS.update(
         "ChannelUnits": lambda: [
             ChannelUnits((1, 2, 3), (ColumnMap(base="log", lower=0.0),), torch.zeros(1, 2)),
             ChannelUnits((1, 2, 3), (ColumnMap(base="log", lower=-2.0),), torch.zeros(1, 2), ((0.0, None),)),
+            ChannelUnits((1, 2, 3), (ColumnMap(),), torch.full((1, 2), 0.1), ((-0.5, 0.5),), torch.ones(1, 2)),
         ],
         "ReadingUnits": [{"longest": 2, "mean": (10.0, -1.0), "std": (2.0, 0.5), "span": (0.0, 4.0)}],
         "Related": lambda: [Related(Standardize((2,)), Relations(3, (Relation(2, (0, 1), (1, 1)),)))],

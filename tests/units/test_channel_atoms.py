@@ -14,6 +14,7 @@ from scorefield.data import ArrayRows, Schema
 from scorefield.denoisers import Denoiser, Gaussian, Mixture
 from scorefield.evaluation.fields import shares_of_atoms
 from scorefield.fitting import Options, prepare
+from scorefield.measurement import Mask, Measurement
 from scorefield.model import Model
 from scorefield.processes import EDM
 from scorefield.samplers import Heun, Sampling
@@ -74,6 +75,8 @@ def test_errors_of_states_are_finite_in_channels_with_atoms_and_without():
     units = ChannelUnits((2, 1, 1), columns, near, ((0.0, None), (None, None)), torch.tensor([[1.0, 0.0], [0.0, 0.0]]))
     x = torch.tensor([[0.05, 5.0], [3.0, 0.0], [0.0, 1.0]]).double()[..., None, None]
     found = units.state_errors(x, torch.full_like(x, 0.3))[..., 0, 0]
+    slope = torch.func.jvp(units.forward, (x,), (torch.full_like(x, 0.3),))[1].abs()[..., 0, 0]
+    torch.testing.assert_close(found, slope)
     torch.testing.assert_close(found, torch.tensor([[0.3 * 5, 0.15], [0.3, 0.15], [0.0, 0.15]]).double())
 
 
@@ -253,3 +256,12 @@ def test_log_prob_is_a_probability_of_atoms_and_a_density_of_the_rest():
     exact[2] += normal.log_prob(z[2, 0]) + slope[2, 0]
     exact[3] += both.log_prob(z[3]) + slope[3].sum()
     torch.testing.assert_close(found.value, exact, atol=5e-3, rtol=0)
+
+
+def test_what_was_measured_leads_away_from_atoms_and_says_how_probable_others_are():
+    """It is wet at the second place: the first one is dry with the probability 0.15 / (0.15 + 0.35)."""
+    measured = Measurement(Mask(torch.tensor([[[False, True]]])), torch.tensor([2.0]), 0.05)
+    drawn = rain_model().observe(measured).sample(100, steps=16)
+    first, second = drawn[:, 0, 0, 0], drawn[:, 0, 0, 1]
+    assert second.min() > 1.7 and second.mean() == pytest.approx(2.0, abs=0.05)
+    assert (first == 0).mean() == pytest.approx(0.3, abs=3.5 * math.sqrt(0.21 / 100))

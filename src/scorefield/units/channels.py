@@ -108,6 +108,15 @@ class ChannelUnits(Units):
         """Maps data, `(B, *shape)`, to states of the same shape."""
         return self._states(x.double(), place)[0].to(x.dtype)
 
+    def state_errors(self, x: Tensor, errors: Tensor) -> Tensor:
+        """|∂ state / ∂ x| times `errors`, of the shape of x; 0 on a bound, where states do not change."""
+        wide, gaps = x.double(), torch.zeros_like(self.reach) if self.end_atoms is None else self.end_atoms.gaps
+        still = torch.zeros_like(wide, dtype=torch.bool) if self.end_atoms is None else self.end_atoms.find(wide)
+        for distance, reach, gap in zip((wide - self.ends[0], self.ends[1] - wide), self.reach, gaps):
+            still = still | ((gap == 0) & (distance < reach / 2))
+        slope = torch.where(still, 0.0, self._states(wide, None)[1].exp())
+        return (slope * errors).to(errors.dtype)
+
     def inverse(self, x: Tensor) -> Tensor:
         """Maps states, `(B, *shape)`, to data of the same shape, in float64, within their bounds."""
         state = x.double()

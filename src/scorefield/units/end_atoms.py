@@ -66,6 +66,12 @@ class EndAtoms(nn.Module):
         for name, value in named.items():
             self.register_buffer(name, value.contiguous(), persistent=False)
 
+    def find(self, x: Tensor) -> Tensor:
+        """Which data `(B, C, …)` are atoms."""
+        below, above = x - self.ends[0], self.ends[1] - x
+        hits = zip((below, above), self.tolerance, self.gaps)
+        return torch.stack([(gap > 0) & (distance <= near) for distance, near, gap in hits]).any(0)
+
     def forward(self, x: Tensor, z: Tensor, log_slope: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
         """States and their log-derivatives, by the place for atoms, from those of the smooth map, all `(B, C, …)`."""
         for side, sign in self.sides:

@@ -152,6 +152,8 @@ def test_continuous_fields_whole_numbers_and_images_have_none():
     for x in (images.astype("u1"), (images / 255).astype("f4"), (images / 127.5 - 1).astype("f4")):
         made = prepare(x)
         assert isinstance(made.units, Standardize) and made.cells is not None
+    bounded = prepare((images / 255).astype("f4"), Options(data=Data(bounds={0: (0, 1)}))).units
+    assert bounded.gaps is None and bounded.channels[0].base == "logit"
 
 
 @pytest.mark.parametrize("structure", ["grid", "series"])

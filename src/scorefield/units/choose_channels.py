@@ -33,6 +33,9 @@ def choose_channels(
 ) -> tuple[Units, tuple[str, ...]]:
     """The map of each channel of grids `(N, C, *S)`: as asked for, or log where values above 0 span decades.
 
+    The lowest or the highest value is an atom where 1 % of the values are that and it stands out (`shares_at_ends`), but not of
+    whole numbers, nor where all channels lie on one lattice, whose values stand for cells, unless they are bounded quantities.
+
     Arguments:
         x: The grids, in float64.
         asked: What is known and asked of each channel.
@@ -91,7 +94,7 @@ def _channel(values: Tensor, wish: Wish, quantity: bool, lattice: bool) -> _Chan
     shares = (0.0, 0.0) if wish.transform == "affine" else shares_at_ends(values)
     lower, upper, offset, reason = _form(values, wish, quantity, shares)
     bounded = lower is not None or upper is not None
-    shares = (0.0, 0.0) if lattice and not bounded else shares
+    shares = (0.0, 0.0) if lattice and not (bounded and quantity) else shares
     limits = low if shares[0] else lower, high if shares[1] else upper
     if any(shares) and not bounded and wish.free:
         lower, upper, offset, reason = _beyond(values, shares)

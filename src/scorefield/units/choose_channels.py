@@ -25,7 +25,7 @@ _NEIGHBOURS = 3  # values next to an end, than which an atom is far more frequen
 _FEWEST = 100  # other values
 _SKEWED = 1.0  # skewness, from which on the logarithm is taken of what is not an atom
 _ROUNDS = 60  # until a gap and the standard deviation of the states agree
-GAP = 1.0  # standard deviations of the states, between an atom and the nearest other value
+GAP = 0.7  # standard deviations of the states, between an atom and the nearest other value (benchmarks/wet_fields.py)
 
 
 def choose_channels(

@@ -288,6 +288,11 @@ class Model(ConditionableModel):
 
         It is that of data plus noise of the smallest level, whose effect is estimated (`truncation`).
 
+        Of values with positive probability (atoms, such as exact zeros of rain), in tables and in channels of grids, it is the
+        probability; of all other values it is the density. A field with zeros has the log of: the probability that exactly
+        these values are 0, times the density of the others given that. Only fields with the same zeros have densities in the
+        same unit. It is a mean over 8 places in the atoms' cells, which is part of `standard_error`.
+
         In a table with categories, atoms or missing values, that a value is missing is part of a row where the data miss it;
         where they never do, it is integrated out: the marginal log-density of the other values. A table of smooth numbers
         alone, or an array, may have no missing values.
@@ -295,7 +300,7 @@ class Model(ConditionableModel):
         Arguments:
             x: Data in the form that the model learned.
             probes: How many Hutchinson probes estimate the divergence; by default it is exact up to 64 dimensions.
-            tolerance, target_error, extrapolate: As for `scorefield.likelihood.log_prob`. In a table with categories, atoms or
+            tolerance, target_error, extrapolate: As for `scorefield.likelihood.log_prob`. In data with categories, atoms or
                 missing values the tolerance is 1e-3 by default: the places in cells leave a larger error.
             seed: The seed of the probes.
             batch: How many rows are integrated at once.

@@ -18,7 +18,7 @@ from ..model import Model
 from ..rng import Samples
 from .base import ConditionCheck, TableEvaluation, WithTests
 from .by_condition import check_condition
-from .fields import range_of_fields
+from .fields import range_of_fields, shares_of_atoms
 from .hold_out import HoldOut
 from .naming import channel_names, is_photograph, point_names, values_of
 from .tables import evaluate_table, matrix_of, table_columns, table_tests
@@ -117,6 +117,7 @@ class RealData:
                 curves = metrics.field_tests(drawn, real, others, phases=not photograph, **options)
             if len(shape) > 1:
                 families = range_of_fields(model.schema, samples, [single, *([few] if compared else [])])
+                families += shares_of_atoms(model.schema, model.standardize, samples, single, few if compared else None)
         names = feature_names(model, self.known)
         rows, every = _all_rows(drawn, real, others, names)
         distances = self._distances(drawn, real, others, names) + boosted

@@ -25,7 +25,7 @@ from .probability_flow import is_exact, log_prob
 __all__ = ["MIXED_TOLERANCE", "DataDensity"]
 
 MIXED_TOLERANCE = 1e-3
-"""The default for tables with categories, atoms or missing values, whose log-probabilities other errors limit."""
+"""The default for data with categories, atoms or missing values, whose log-probabilities other errors limit."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class DataDensity:
         units: The standardization.
         batch: How many examples are solved at once.
         seed: The seed of all random numbers.
-        probes, tolerance, target_error, extrapolate: As for `log_prob`; the tolerance is 1e-3 by default where rows hold
+        probes, tolerance, target_error, extrapolate: As for `log_prob`; the tolerance is 1e-3 by default where data hold
             categories, atoms or missing values.
         shared: Whether several processes share the batches; then all of them must ask for the same.
     """
@@ -88,7 +88,8 @@ class DataDensity:
 
     def of_states(self, diffusion: Diffusion, state: Tensor, draw: int = 0) -> LogProb:
         """The log-densities of states by a diffusion."""
-        mixed = self.units.variables is not None and self.tolerance is None and self.target_error is None
+        mixed = self.units.variables is not None or any(self.units.atoms)
+        mixed = mixed and self.tolerance is None and self.target_error is None
         tolerance = MIXED_TOLERANCE if mixed else self.tolerance
 
         def solved(batch: tuple[Diffusion, Tensor, int]) -> LogProb:

@@ -39,6 +39,11 @@ class Units(nn.Module, abc.ABC):
         return torch.ones(self.shape[0], dtype=torch.bool)
 
     @property
+    def atoms(self) -> tuple[tuple[float, ...], ...]:
+        """The values of positive probability of each column, or channel, increasing."""
+        return ((),) * self.shape[0]
+
+    @property
     def bounds(self) -> tuple[tuple[float | None, float | None], ...]:
         """What the values of each column, or channel, cannot lie below and above; None where there is no such bound."""
         return ((None, None),) * self.shape[0]

@@ -14,7 +14,7 @@ from ..data.rows import Rows
 from ..data.summary import Summary
 from ..rng import permutation
 from .base import Units
-from .channels import choose_channels
+from .choose_channels import choose_channels
 from .choose_map import choose_map
 from .column_map import ColumnMap
 from .columns import ColumnUnits

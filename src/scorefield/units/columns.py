@@ -94,6 +94,11 @@ class ColumnUnits(Units):
         return tuple(m.bounds for m in self.columns)
 
     @property
+    def atoms(self) -> tuple[tuple[float, ...], ...]:
+        """Those of the maps."""
+        return tuple(tuple(m.values.tolist()) for m in self.columns)
+
+    @property
     def smooth(self) -> Tensor:
         """Of each column, whether it holds numbers without atoms."""
         return torch.tensor([m.is_number and m.atoms is None for m in self.columns])

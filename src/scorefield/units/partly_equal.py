@@ -66,6 +66,10 @@ class PartlyEqual(Units):
         return self.inner.bounds[: len(self.columns)]
 
     @property
+    def atoms(self) -> tuple[tuple[float, ...], ...]:
+        return self.inner.atoms[: len(self.columns)]
+
+    @property
     def smooth(self) -> Tensor:
         """Of each column, whether it holds numbers without atoms that equal no other column."""
         found = self.inner.smooth[: len(self.columns)].clone()

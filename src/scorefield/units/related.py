@@ -54,6 +54,12 @@ class Related(Units):
         return self.inner.state_shape
 
     @property
+    def atoms(self) -> tuple[tuple[float, ...], ...]:
+        """Those of the independent columns; none of those that follow from them."""
+        found = dict(zip(self.relations.kept, self.inner.atoms))
+        return tuple(found.get(c, ()) for c in range(self.relations.size))
+
+    @property
     def smooth(self) -> Tensor:
         """Of each column, whether it is smooth in the inner units, or follows from columns that are."""
         found = torch.zeros(self.relations.size, dtype=torch.bool)

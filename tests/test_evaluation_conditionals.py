@@ -173,7 +173,7 @@ def test_an_evaluation_says_it(tmp_path, capsys):
     )
     said = [reason for reason in found.summary.reasons if reason.startswith("Values drawn given others are disting")]
     assert len(said) == 1 and "150 held-out rows with half of their columns drawn again" in said[0]
-    assert any(advice.startswith("Conditionals take longer to learn than samples") for advice in found.summary.advice)
+    assert any(advice.startswith("For better conditionals train longer") for advice in found.summary.advice)
     assert json.loads(json.dumps(found.plain()))["conditionals"]["columns"][0]["name"] == check.columns[0].name
     page = write_page(tmp_path / "page.html", Content("run", conditionals=check)).read_text()
     assert ">Conditionals</h2>" in page and "boosted trees on completed rows" in page

@@ -87,8 +87,8 @@ def conditionals_finding(found: Evaluation) -> str:
     if not check.rejected:
         return f"Values drawn given others are not distinguished from held-out ones ({how}).{knows}"
     first = check.rejected[0]
-    said = f"Values drawn given others are distinguished from held-out ones ({how}); the clearest test: {first.name}"
-    said = f"{said} (p = {first.p_value:.2g}), {first.note}."
+    said = f"Values drawn given others are distinguished from held-out ones ({how}), most clearly by: {first.name}"
+    said = f"{said} (p = {first.p_value:.2g}): {first.note}."
     wrong = f" Wrong given all others: {_named([_skills(c) for c in check.wrong])}." if check.wrong else ""
     return f"{said}{wrong}{knows}"
 
@@ -104,12 +104,9 @@ def conditionals_advice(found: Evaluation) -> str:
     worst = () if check is None else tuple(dict.fromkeys((*check.wrong, *check.missed)))
     if check is None or not (check.rejected or worst):
         return ""
-    text = "Conditionals take longer to learn than samples: train longer"
-    if not worst:
-        return f"{text}, and name the columns that you will ask for (targets of Data, --targets)."
-    name = worst[0].name
-    shown = name if name.isidentifier() else f'"{name}"'
-    return f"{text}, and name the columns that you will ask for, if they are few: targets of Data, --targets {shown}."
+    text = "For better conditionals train longer, and name the columns that you will ask for, if they are few"
+    name = worst[0].name if worst else "NAME"
+    return f"{text}: targets of Data, --targets {name if name.isidentifier() else repr(name)}."
 
 
 _Shapes = dict[str, tuple[ColumnShape, TypedColumn]]

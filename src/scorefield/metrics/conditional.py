@@ -10,7 +10,7 @@ import numpy as np
 
 from .base import Array, Distance, subsample
 from .boosted import boosted_trees, encoded, without_empty
-from .exchange import exchange_test
+from .exchange import FEATURES, exchange_test, mean_in_words, spaced
 from .typed import TypedColumn, table_features, typed_matrices
 
 __all__ = ["ConditionalColumn", "column_conditionals"]
@@ -197,7 +197,7 @@ def _tested(
     seed: int,
 ) -> Distance:
     """The test of one column: its features, and the spread of numbers, each alone and times what is known."""
-    parts, titles = [points - points.mean((0, 1))], [f"the mean of {name}" for name in names]
+    parts, titles = [points - points.mean((0, 1))], [mean_in_words(name, name == str(column.name)) for name in names]
     if not column.size:
         parts.append(np.abs(points[:, :, :1] - points[:, :, :1].mean(1, keepdims=True)))
         titles.append(f"the spread of {column.name}")
@@ -205,8 +205,10 @@ def _tested(
             parts.append(np.abs(points[:, :, :1] - trees.predicted[:, None, None]))
             titles.append(f"the distance of {column.name} to what trees predict")
     values = np.concatenate(parts, 2)
-    known = [each.values for each in others]
     labels = [name for each in others for name in each.names]
+    chosen = spaced(len(labels), FEATURES)
+    known = [np.concatenate([each.values for each in others], 1)[:, chosen]] if others else []
+    labels = [labels[i] for i in chosen]
     if trees is not None:
         predicted = trees.predicted.reshape(len(points), -1)
         known, labels = [*known, predicted], [*labels, *["what trees predict"] * predicted.shape[1]]

@@ -11,7 +11,7 @@ from .base import Array, Distance, stream
 from .boosted import boosted_trees, encoded, without_empty
 from .typed import TypedColumn, table_features, typed_matrices
 
-__all__ = ["completion_tests", "exchange_test"]
+__all__ = ["completion_tests", "exchange_test", "mean_in_words", "spaced"]
 
 FOLDS = 5
 LEAVES = 8  # of a tree: as good as more of them, at half the cost
@@ -150,19 +150,42 @@ def completion_tests(
     return _moments(x, y, known, columns, seed), _recognized(x, y, drawn, columns, seed)
 
 
+def mean_in_words(name: str, number: bool) -> str:
+    """What the mean of a feature of `table_features` is.
+
+    Example:
+        >>> mean_in_words("age", True), mean_in_words("kind is a", False)
+        ('the mean of age', 'how often kind is a')
+    """
+    return f"the mean of {name}" if number else f"how often {name}"
+
+
+def spaced(count: int, most: int) -> list[int]:
+    """The numbers from 0 below a count; of more than `most`, that many of them, equally spaced.
+
+    Example:
+        >>> spaced(3, 5), spaced(10, 5)
+        ([0, 1, 2], [0, 2, 4, 6, 8])
+    """
+    kept = min(count, most)
+    return [i * count // kept for i in range(kept)]
+
+
 def _moments(
     x: np.ndarray, y: np.ndarray, reference: np.ndarray, columns: Sequence[TypedColumn], seed: int
 ) -> Distance:
     sides = [table_features(side, reference, columns, LEVELS) for side in (x, y)]
-    names = sides[0][1][:FEATURES]
-    stacked = np.stack([side.numpy()[:, : len(names)] for side, _ in sides], 1).astype(np.float64)
+    chosen = spaced(len(sides[0][1]), FEATURES)
+    names = [sides[0][1][i] for i in chosen]
+    stacked = np.stack([side.numpy()[:, chosen] for side, _ in sides], 1).astype(np.float64)
     stacked -= stacked.mean((0, 1))
-    first, second = np.triu_indices(len(names))
+    numbers = {str(column.name) for column in columns if not column.size}
+    pairs = [(i, j) for i in range(len(names)) for j in range(i, len(names)) if i != j or names[i] in numbers]
+    first, second = np.array(pairs, dtype=int).reshape(-1, 2).T
     values = np.concatenate([stacked, stacked[:, :, first] * stacked[:, :, second]], 2)
-    labels = [f"the mean of {name}" for name in names]
+    labels = [mean_in_words(name, name in numbers) for name in names]
     labels += [
-        f"the spread of {names[i]}" if i == j else f"how {names[i]} and {names[j]} go together"
-        for i, j in zip(first, second)
+        f"the spread of {names[i]}" if i == j else f"how {names[i]} and {names[j]} go together" for i, j in pairs
     ]
     return exchange_test(values, labels, "moments of completed rows", seed)[0]
 

@@ -12,7 +12,7 @@ from .terminal import say, table
 from .verbs import Config, Device, Fitted, RunFolder, app, flat
 
 if TYPE_CHECKING:
-    from ..evaluation import Evaluation, TableEvaluation
+    from ..evaluation import Conditionals, Evaluation, TableEvaluation
 
 __all__ = ["compare", "evaluate", "report"]
 
@@ -73,6 +73,8 @@ def evaluate(
     _print_families(found)
     if found.table is not None:
         _print_table(found.table)
+    if found.conditionals is not None and found.conditionals.tests:
+        _print_conditionals(found.conditionals)
     near = found.plain()["neighbours"]
     shares = [f"{100 * q:g} %" for q in near["quantiles"]]
     rows = [
@@ -102,6 +104,26 @@ def _print_families(found: Evaluation) -> None:
         table(title, ("", "samples", "real data", "p (Bonferroni)"), rows)
     if any(family.values.endswith("standard units") for family in found.families):
         say("standard units: 0 is the mean of the data, and 1 their standard deviation")
+
+
+def _print_conditionals(found: Conditionals) -> None:
+    """The tests of values drawn given others, and each column given all others."""
+    wrong = {d.name for d in found.rejected}
+    rows: list[tuple[Any, ...]]
+    rows = [
+        (d.name, d.value, d.floor, d.low, d.high, d.p_value, "no" if d.name in wrong else "yes") for d in found.tests
+    ]
+    title = f"Values drawn given others, against the {found.rows:,} held-out rows they were drawn for"
+    table(title, ("", "drawn", "if right", "from", "to", "p", "as real data"), rows)
+    if not found.columns:
+        return
+    rows = [(c.name, c.skill, c.trees, c.spread, c.p_value) for c in found.columns[:_COLUMNS]]
+    names = ("", "skill", "boosted trees", "spread", "p (Bonferroni)")
+    table(f"Each column given all others, in {found.each:,} rows, the worst first", names, rows)
+    say(
+        "skill: 0 if draws know no more than the column alone, 1 if they are the held-out values; boosted trees: theirs,"
+    )
+    say("learned from training rows; spread: 1 if right, less if draws are too sure, more if they vary too much")
 
 
 def _print_table(found: TableEvaluation) -> None:

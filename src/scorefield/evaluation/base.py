@@ -9,6 +9,7 @@ import numpy as np
 
 from ..display import Facts, displayed, plain
 from ..metrics import (
+    ConditionalColumn,
     Curve,
     Distance,
     GeneralizationGap,
@@ -24,9 +25,9 @@ from ..metrics import (
     rejected,
 )
 
-__all__ = ["ConditionCheck", "Drift", "Evaluation", "TableEvaluation", "Verdict", "WithTests"]
+__all__ = ["ConditionCheck", "Conditionals", "Drift", "Evaluation", "TableEvaluation", "Verdict", "WithTests"]
 
-DRIFT_LEVEL = 0.01
+DRIFT_LEVEL = CONDITIONALS_LEVEL = 0.01
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # of distances that are kept
 
 
@@ -139,6 +140,42 @@ class ConditionCheck:
 
 
 @dataclass(frozen=True)
+class Conditionals:
+    """Whether values of held-out rows, drawn again given the others, can be distinguished from the real ones.
+
+    Arguments:
+        tests: The tests: of rows of which a random half of the columns was drawn, and of single columns given all others.
+        columns: Each column given all others, those first that differ the most; none if they follow from each other.
+        rows: How many rows had half of their columns drawn.
+        each: How many rows had each single column drawn.
+        draws: How often, in each of these rows.
+        failed: Why nothing could be drawn; "" if it could.
+    """
+
+    tests: tuple[Distance, ...]
+    columns: tuple[ConditionalColumn, ...]
+    rows: int
+    each: int
+    draws: int
+    failed: str = ""
+
+    @property
+    def rejected(self) -> tuple[Distance, ...]:
+        """The tests that distinguish drawn values from real ones, at 1 % for all of these tests together."""
+        return rejected(self.tests, CONDITIONALS_LEVEL)
+
+    @property
+    def wrong(self) -> tuple[ConditionalColumn, ...]:
+        """The columns whose draws given all others are distinguished from real values, at 1 % for all columns together."""
+        return tuple(column for column in self.columns if column.p_value <= CONDITIONALS_LEVEL)
+
+    @property
+    def missed(self) -> tuple[ConditionalColumn, ...]:
+        """The columns of which boosted trees know more, those first of which they know the most more."""
+        return tuple(sorted((c for c in self.columns if c.missed), key=lambda c: c.skill - c.trees))
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What an evaluation means.
 
@@ -212,6 +249,8 @@ class Evaluation(WithTests):
         drift: How far held-out rows are from training rows, if they are the last in time; None if not.
         condition: Whether samples follow the conditions they were drawn with; None if there are none, or too few rows.
         summary: The verdict by its parts: what to conclude, why, and what to do.
+        conditionals: Whether values given others are drawn as they are in held-out rows; None if the model does not learn
+            conditionals, or that cannot be asked.
     """
 
     count: int
@@ -233,6 +272,7 @@ class Evaluation(WithTests):
     drift: Drift | None = None
     condition: ConditionCheck | None = None
     summary: Verdict | None = None
+    conditionals: Conditionals | None = None
 
     def _facts(self) -> Facts:
         tests = f"{len(self.rejected)} of {len(self.tests)} distinguish samples from held-out data"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..display import joined
-from ..metrics import ColumnShape, TestFamily, TypedColumn
+from ..metrics import ColumnShape, ConditionalColumn, TestFamily, TypedColumn
 from .base import Evaluation
 
-__all__ = ["range_finding", "table_findings", "value_text"]
+__all__ = ["conditionals_advice", "conditionals_finding", "range_finding", "table_findings", "value_text"]
 
 _RANGE = "values outside the range of the data"
 _SHOWN = 3  # columns that a sentence names
@@ -69,6 +69,44 @@ def range_finding(found: Evaluation) -> str:
     return (
         f"{text}, or pass a DataFrame and declare bounds (bounds of Data)." if found.samples.ndim == 2 else f"{text}."
     )
+
+
+def conditionals_finding(found: Evaluation) -> str:
+    """Whether values drawn given others are those of held-out rows, and of which columns not; "" if that was not asked."""
+    check = found.conditionals
+    if check is None:
+        return ""
+    if check.failed:
+        return f"Conditionals could not be checked: {check.failed}."
+    how = f"{check.rows:,} held-out rows with half of their columns drawn again"
+    how += f", {check.each:,} rows for each column given all others" if check.columns else ""
+    missed = [c for c in check.missed if c not in check.wrong]
+    knows = ""
+    if missed:
+        knows = f" Boosted trees predict {_named([_skills(c) for c in missed])} better, given all other columns."
+    if not check.rejected:
+        return f"Values drawn given others are not distinguished from held-out ones ({how}).{knows}"
+    first = check.rejected[0]
+    said = f"Values drawn given others are distinguished from held-out ones ({how}), most clearly by: {first.name}"
+    said = f"{said} (p = {first.p_value:.2g}): {first.note}."
+    wrong = f" Wrong given all others: {_named([_skills(c) for c in check.wrong])}." if check.wrong else ""
+    return f"{said}{wrong}{knows}"
+
+
+def _skills(column: ConditionalColumn) -> str:
+    known = "" if np.isnan(column.trees) else f", of the trees {column.trees:.2g}"
+    return column.name if np.isnan(column.skill) else f"{column.name} (skill {column.skill:.2g}{known})"
+
+
+def conditionals_advice(found: Evaluation) -> str:
+    """What to do about conditionals that are wrong; "" if nothing is."""
+    check = found.conditionals
+    worst = () if check is None else tuple(dict.fromkeys((*check.wrong, *check.missed)))
+    if check is None or not (check.rejected or worst):
+        return ""
+    text = "For better conditionals train longer, and name the columns that you will ask for, if they are few"
+    name = worst[0].name if worst else "NAME"
+    return f"{text}: targets of Data, --targets {name if name.isidentifier() else repr(name)}."
 
 
 _Shapes = dict[str, tuple[ColumnShape, TypedColumn]]

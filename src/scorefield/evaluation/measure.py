@@ -22,7 +22,8 @@ from ..objectives import DenoisingScoreMatching, LogUniform
 from ..progress import mapped, parts
 from ..samplers import Sampling, flow_sampling, sde_sampling
 from ..training import losses_by_level
-from .base import Evaluation
+from .base import Conditionals, Evaluation
+from .conditionals import check_conditionals
 from .drawing import drawn
 from .drift import drift_of
 from .hold_out import HoldOut
@@ -42,6 +43,7 @@ _SHARES = {
     "search for copies": 1,
     "losses": 1,
     "drawing with another sampler": 2,
+    "conditionals": 3,
     "power of the tests": 1,
 }  # about how long each takes
 _TWINS = {True: 1000, False: 250}  # samples drawn by another sampler: of vectors, of grids
@@ -63,7 +65,8 @@ def evaluate(
 
     What is measured depends on the data. All get the battery of `metrics.battery`; vectors the distributions of their
     columns and of pairs of them, grids what is known of fields and microstructures; tables each column by its kind, missing
-    values, a test with boosted trees, utility and privacy. Distances of vectors and grids are in standard deviations of the
+    values, a test with boosted trees, utility and privacy; models that know conditionals, values drawn given others
+    (`check_conditionals`). Distances of vectors and grids are in standard deviations of the
     data. Tables with categories or missing values become vectors by `metrics.table_features`.
 
     Processes that `torchrun` has started share the drawing and the losses, if all of them ask for the same.
@@ -109,10 +112,12 @@ def evaluate(
         gap = _gap(model, known, fresh, how) if unseen and matched and (enough or how) else None
     with step("drawing with another sampler"):
         twin = _twin(model, new, vector, seed)
+    with step("conditionals"):
+        checked = check_conditionals(model, known, fresh, how, seed) if unseen else None
     found = Evaluation(
         count=count,
         seconds=packed[1],
-        chosen=_chosen(model, enough, tested),
+        chosen=_chosen(model, enough, tested, checked),
         distances=tested.distances,
         families=tested.families,
         curves=tested.curves,
@@ -126,10 +131,10 @@ def evaluate(
         split=_overlap(known, fresh) if how is None and unseen else "" if how is None else how.said,
         drift=drift,
         condition=tested.condition,
+        conditionals=checked,
     )
-    where = "column" if vectors else "principal direction"
     with step("power of the tests"):
-        smallest = _smallest(found, torch.cat([real, learned[: len(real) if enough else 400]]), where, enough)
+        smallest = _smallest(found, torch.cat([real, learned[: len(real) if enough else 400]]), vectors, enough)
     return _with_verdict(replace(found, smallest=smallest), history, unseen)
 
 
@@ -178,15 +183,15 @@ def _parts(rows: Rows) -> Iterator[np.ndarray]:
     return (x.numpy() for x in rows.chunks(8192, torch.float64))
 
 
-def _smallest(found: Evaluation, real: Tensor, where: str, tested: bool) -> SmallestDefects | None:
+def _smallest(found: Evaluation, real: Tensor, vectors: bool, tested: bool) -> SmallestDefects | None:
     """The smallest defects that the tests find at these sizes; those of grids along their principal directions.
 
     Where too few rows are held out for tests, what tests of moments and marginals alone would find with them.
     """
     if tested and not found.tests:
         return None
-    features = real.flatten(1).shape[1]
-    if where != "column":
+    features, where = real.flatten(1).shape[1], "column" if vectors else "principal direction"
+    if not vectors:
         flat = real.flatten(1)
         real = flat @ directions(flat, _AXES)
     held_out = next(d.counts[1] for d in found.distances) if tested else found.fresh
@@ -194,7 +199,7 @@ def _smallest(found: Evaluation, real: Tensor, where: str, tested: bool) -> Smal
     return metrics.smallest_defects(real, found.count, sides, len(found.tests) or 2, where, features)
 
 
-def _chosen(model: Model, enough: bool, tested: Tested) -> str:
+def _chosen(model: Model, enough: bool, tested: Tested, conditionals: Conditionals | None) -> str:
     shape = model.schema.shape
     by = " x ".join(map(str, shape))
     what = f"vectors of {by} numbers" if len(model.schema.inner_shape) == 1 else f"grids of shape {by}"
@@ -211,6 +216,7 @@ def _chosen(model: Model, enough: bool, tested: Tested) -> str:
     parts += [", ".join(each.distance.name for each in families)] if families else []
     parts += [", ".join(each.name for each in curves)] if curves else []
     parts += ["boosted trees, utility and privacy"] if table_columns(model.schema) is not None else []
+    parts += ["values given others"] if conditionals is not None else []
     return f"On {what}: {'; '.join(parts)}."
 
 

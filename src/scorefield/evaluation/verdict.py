@@ -9,7 +9,7 @@ from itertools import groupby
 import numpy as np
 
 from .base import Evaluation, Verdict
-from .findings import range_finding, table_findings
+from .findings import conditionals_advice, conditionals_finding, range_finding, table_findings
 
 __all__ = ["FEWEST", "LossHistory", "still_falling", "verdict"]
 
@@ -77,14 +77,15 @@ def verdict(found: Evaluation, history: LossHistory | None, unseen: bool) -> Ver
     advice = list(faults)
     if short or _overfitted(found, unseen) or not faults:
         advice.append(_advice(found, history, unseen))
-    advice.append(range_finding(found))
+    advice += [range_finding(found), conditionals_advice(found)]
     drift = "" if found.drift is None else found.drift.sentence
     twin = "" if short else _twin(found)
     reasons = [_difference(found, unseen), _condition(found), _copies(found, unseen), drift, *_utility(found), twin]
+    reasons.append(conditionals_finding(found))
     advice.append(_few(found))
     details = [f"Held out: {found.split}." if found.split else "", _power(found)]
     parts = ([sentence for sentence in several if sentence] for several in (reasons, advice, details))
-    return Verdict(_conclusion(found, unseen, short), *map(tuple, parts))
+    return Verdict(_conclusion(found, unseen, short) + _but(found), *map(tuple, parts))
 
 
 def _apart(found: Evaluation) -> bool:
@@ -112,6 +113,13 @@ def _conclusion(found: Evaluation, unseen: bool, short: bool) -> str:
     if not tests:
         return f"No difference between samples and {real} was found, but there are too few data for tests."
     return f"No difference between samples and {real} was found."
+
+
+def _but(found: Evaluation) -> str:
+    """What a conclusion about samples must not hide."""
+    if _apart(found) or found.conditionals is None or not found.conditionals.rejected:
+        return ""
+    return " But values that are drawn given others differ from held-out ones."
 
 
 def _condition(found: Evaluation) -> str:

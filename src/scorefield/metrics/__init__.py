@@ -4,11 +4,13 @@ from .base import Distance
 from .battery import battery, rejected
 from .boosted import boosted_test, detectability
 from .classifier import c2st, classifier_test
+from .conditional import ConditionalColumn, column_conditionals
 from .copies import EqualRows, NearCopies, equal_rows, row_keys
 from .coverage import Calibration, calibration
 from .curves import correlation, histogram, spectrum, variogram
 from .declared import DISTANCES, metric
 from .distances import energy_distance, sliced_wasserstein, wasserstein, with_floor
+from .exchange import completion_tests, exchange_test
 from .features import Principal, frechet_distance, frechet_with_floor, inception
 from .fields import Curve, compare_curves, field_tests
 from .gap import GeneralizationGap, loss_gap
@@ -41,5 +43,6 @@ __all__ = [
     "Share", "TableShapes", "TableTrends", "TypedColumn", "Utility", "boosted_test", "detectability", "missing_patterns",
     "missing_test", "mixed_nearest", "range_test", "table_features", "table_privacy", "table_shapes", "table_trends",
     "table_utility", "typed_pool", "EqualRows", "NearCopies", "SmallestDefects", "Sizes", "equal_rows", "row_keys",
-    "smallest_defects", "means_of", "one_per_group", "field_range_test",
+    "smallest_defects", "means_of", "one_per_group", "field_range_test", "ConditionalColumn",
+    "column_conditionals", "completion_tests", "exchange_test",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..evaluation import ConditionCheck, TableEvaluation, Verdict
+from ..evaluation import Conditionals, ConditionCheck, TableEvaluation, Verdict
 from ..metrics import Curve, Distance, Neighbours, TestFamily
 from . import words
 from .animation import animation
@@ -63,6 +63,7 @@ class Content:
         summary: the verdict by its parts, shown in place of `verdict`.
         condition: whether samples follow the conditions they were drawn with.
         asked: the condition of each example, in words: of the held-out example and of the sample at the same place.
+        conditionals: whether values drawn given others are those of held-out rows.
         provenance: names and values: data, rows, version, seed, command.
 
     Raises:
@@ -93,6 +94,7 @@ class Content:
     condition: ConditionCheck | None = None
     asked: Sequence[str] = ()
     provenance: Sequence[tuple[str, str]] = ()
+    conditionals: Conditionals | None = None
 
     def __post_init__(self) -> None:
         if (self.samples is None) != (self.held_out is None):
@@ -153,6 +155,8 @@ def _parts(content: Content) -> dict[str, Any]:
     phases = any("threshold" in curve.name or "chord" in curve.name for curve in content.curves)
     parts |= {"series": series, "film_names": None, "phases": phases}
     parts["strips"] = [strip(distance) for distance in (*tests, *others, *twin)]
+    answers = () if content.conditionals is None else content.conditionals.tests
+    parts["answers"] = [strip(distance) for distance in answers]
     parts["families"] = [
         (family, np.argsort(family.p_values, kind="stable")[:ROWS].tolist()) for family in content.families
     ]

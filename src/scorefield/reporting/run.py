@@ -110,6 +110,7 @@ def report_content(
         calibration=_settings(run),
         table=table,
         condition=evaluation.condition,
+        conditionals=evaluation.conditionals,
         asked=_asked(data, min(len(samples), len(held_out))),
         provenance=provenance(data, __version__, seed, evaluation.count),
     )

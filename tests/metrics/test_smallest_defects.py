@@ -92,3 +92,12 @@ def test_columns_of_few_values_have_no_defects_of_numbers():
     """Shifts of a coin are not what goes wrong with it."""
     coins = np.random.default_rng(0).integers(0, 2, size=(500, 2)).astype(float)
     assert smallest_defects(coins, 500, [100], 8).mean == math.inf
+
+
+@pytest.mark.parametrize("step", [0.1, 0.3])
+def test_rounded_values_hide_defects_as_others_do(step):
+    """A shift that leaves the lattice would be found at any size, but samples do not leave it."""
+    x = np.random.default_rng(0).normal(size=(3000, 4))
+    exact, rounded = (smallest_defects(y, 2000, (300, 3000), 16) for y in (x, step * np.round(x / step)))
+    for name in ("mean", "wide", "narrow", "lost", "clipped"):
+        assert getattr(rounded, name) == pytest.approx(getattr(exact, name), rel=0.15), name

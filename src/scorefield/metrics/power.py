@@ -17,6 +17,7 @@ POWER = 1.2816  # standard deviations: found in nine of ten cases
 COLUMNS = 12  # columns that stand for all
 VALUES = 4000  # of each of them
 STEPS = 16  # of a bisection
+_TIES = 0.9  # of the values are different where they are continuous, at least
 PERMUTATIONS = 500  # of the tests, with the one that is observed
 
 
@@ -151,16 +152,33 @@ def smallest_defects(
         found = [_smallest(column, defect, largest, sizes, logarithmic) for column in columns]
         return float(np.median(found)) if found else math.inf
 
-    narrow = median(lambda x, f: x / f, 50.0, True)
+    narrow = median(lambda x, f: _moved(x, lambda y: y / f), 50.0, True)
     return SmallestDefects(
-        mean=median(lambda x, by: x + by, 5.0),
-        wide=median(lambda x, f: x * f, 50.0, True),
+        mean=median(lambda x, by: _moved(x, lambda y: y + by), 5.0),
+        wide=median(lambda x, f: _moved(x, lambda y: y * f), 50.0, True),
         narrow=1 / narrow,
         lost=median(lambda x, share: x[: max(2, round(len(x) * (1 - share)))], 0.9),
         clipped=median(_clipped, 0.95),
         sizes=sizes,
         where=where,
     )
+
+
+def _moved(x: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Sorted values that are changed, and stay among their values where many are equal, as on a lattice or an atom.
+
+    Equal values are spread up to the next one before, as samples with such a defect still have values that the data have.
+    """
+    values, first, counts = np.unique(x, return_index=True, return_counts=True)
+    if len(values) > _TIES * len(x):
+        return change(x)
+    width = np.append(np.diff(values), np.median(np.diff(values)))
+    rank = np.arange(len(x)) - np.repeat(first, counts)
+    spread = x + np.repeat(width / counts, counts) * (rank + 0.5)
+    middle = (spread - x).mean()
+    place = np.searchsorted(values, change(spread - middle) + middle, "right") - 1
+    moved: np.ndarray = values[place.clip(0)]
+    return moved
 
 
 def _clipped(x: np.ndarray, share: float) -> np.ndarray:

@@ -108,7 +108,7 @@ def test_particles_give_the_evidence(run, monkeypatch, capsys):
 
 def test_the_check_says_whether_to_trust(run, monkeypatch, capsys):
     monkeypatch.chdir(run)
-    words = "posterior run seen.npy --operator mask --noise 0.1 --check --simulations 100 --seed 1"
+    words = "posterior run seen.npy --operator mask --noise 0.1 --check --simulations 60 --seed 1"
     assert main(words.split()) == 0
     out = capsys.readouterr().out
     assert "Simulated: Gaussian data with the mean and the covariance of yours (3 numbers)." in out

@@ -118,11 +118,10 @@ with joined():
         if me == 1 and progress.step == 5:
             os.kill(os.getpid(), signal.SIGTERM)
     divided = dict(steps=12, network=Network(widths=(8, 16)), training=Training(batch=16, accumulate=4, shard=True))
-    for name in ("ended", "begun"):
-        try:
-            fit(np.load(place / "grids.npy"), place / name, **divided, watch=stop)
-        except KeyboardInterrupt:
-            found[name] = gathered("stopped")
+    try:
+        fit(np.load(place / "grids.npy"), place / "ended", **divided, watch=stop)
+    except KeyboardInterrupt:
+        found["ended"] = gathered("stopped")
     fit(np.load(place / "grids.npy"), place / "ended", **divided)
     any_order = Training(batch=16, accumulate=2, muon_learning_rate=0.0, gradient_sum="any")
     fit(np.load(place / "grids.npy"), place / "any", steps=12, network=Network(widths=(8, 16)), training=any_order)
@@ -172,21 +171,52 @@ def test_two_processes_have_the_bits_of_one(tmp_path):
     several, one = files(tmp_path / "by-2"), alone(tmp_path / "table", tmp_path / "grids", tmp_path / "by-1", 600)
     assert one.keys() == several.keys()
     assert [name for name, content in one.items() if content != several[name]] == []
-    assert found["ended"] == found["begun"] == ["stopped"] * 2
-    training, network = Training(batch=16, accumulate=4, shard=True), Network(widths=(8, 16))
-    scorefield.fit(GRIDS, tmp_path / "begun", steps=12, network=network, training=training)  # in one process
-    one = results(tmp_path / "grids-alone")
-    for several in (results(tmp_path / "ended"), results(tmp_path / "begun")):
-        models = [{k: v for k, v in found[0].items() if k.startswith("model.")} for found in (one, several)]
-        assert models[0].keys() == models[1].keys()
-        assert all(torch.equal(value, models[1][key]) for key, value in models[0].items())
-        assert one[1:] == several[1:]
+    assert found["ended"] == ["stopped"] * 2
+    one, several = results(tmp_path / "grids-alone"), results(tmp_path / "ended")
+    models = [{k: v for k, v in found[0].items() if k.startswith("model.")} for found in (one, several)]
+    assert models[0].keys() == models[1].keys()
+    assert all(torch.equal(value, models[1][key]) for key, value in models[0].items())
+    assert one[1:] == several[1:]
     training = Training(batch=16, accumulate=2, threads=1, muon_learning_rate=0.0)
     one = scorefield.fit(GRIDS, steps=12, network=network, training=training).state_dict()
     other = scorefield.load(tmp_path / "any").state_dict()
     assert all(torch.allclose(value, other[key], rtol=1e-4, atol=1e-4) for key, value in one.items())
     left = {path.name for path in tmp_path.iterdir()}
     assert not [name for name in left if name.startswith(".")]
+
+
+BEGUN = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from scorefield import Network, Training, fit
+from scorefield.distributed import joined, rank
+place = Path(sys.argv[1])
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+def stop(progress):
+    if rank() == 1 and progress.step == 5:
+        os.kill(os.getpid(), signal.SIGTERM)
+with joined():
+    training, network = Training(batch=16, accumulate=4, shard=True), Network(widths=(8, 16))
+    try:
+        fit(np.load(place / "grids.npy"), place / "begun", steps=12, network=network, training=training, watch=stop)
+    except KeyboardInterrupt:
+        print("stopped")
+"""
+
+
+@pytest.mark.slow
+def test_a_divided_fit_goes_on_in_one_process(tmp_path):
+    np.save(tmp_path / "grids.npy", GRIDS)
+    assert [(status, said) for status, said, _ in end(start(BEGUN, [str(tmp_path)]))] == [(0, "stopped\n")] * 2
+    for name, shard in (("begun", True), ("alone", False)):
+        training = Training(batch=16, accumulate=4, shard=shard)
+        scorefield.fit(GRIDS, tmp_path / name, steps=12, network=Network(widths=(8, 16)), training=training)
+    one, several = results(tmp_path / "alone"), results(tmp_path / "begun")
+    models = [{k: v for k, v in found[0].items() if k.startswith("model.")} for found in (one, several)]
+    assert models[0].keys() == models[1].keys()
+    assert all(torch.equal(value, models[1][key]) for key, value in models[0].items())
+    assert one[1:] == several[1:]
 
 
 @pytest.mark.slow

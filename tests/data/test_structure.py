@@ -15,6 +15,10 @@ RNG = np.random.default_rng(0)
         ((9, 5), "vector", None),
         ((9, 3, 100), "grid", 0),
         ((9, 100, 2), "grid", 1),
+        ((9, 50, 7), "grid", 1),  # 50 times of 7 channels
+        ((9, 12, 60), "grid", 0),
+        ((9, 24, 7), "grid", None),
+        ((9, 100, 20), "grid", None),
         ((9, 8, 8), "grid", None),
         ((9, 4, 8), "grid", None),
         ((9, 28, 28), "grid", None),

@@ -17,6 +17,7 @@ Channels = Literal["auto", "first", "last", "none"]
 
 FEW = 4  # at most this many channels where only the size decides
 MANY = 16  # at most this many channels in front of axes twice as long; a signal is at least as long
+LONG = 4  # times as long as the axis of more channels than a few, a series is at least
 SIGNAL = 64  # at least this many ordered columns before a table can be taken for signals
 
 
@@ -60,9 +61,10 @@ def _channel_axis(shape: tuple[int, ...]) -> tuple[int | None, str]:
     first, last = shape[0], shape[-1]
     if len(shape) == 2:
         for axis, n, other in ((0, first, last), (1, last, first)):
-            if n <= FEW and other >= MANY:
+            if (n <= FEW and other >= MANY) or (n <= MANY and other >= LONG * n):
                 return axis, f"one axis has {n}, the other {other}"
-        return None, f"no axis is as short as channels (at most {FEW}) next to a long one (at least {MANY})"
+        few, more = f"at most {FEW} next to {MANY} or more", f"at most {MANY} next to {LONG} times as many"
+        return None, f"no axis is as short as channels ({few}, or {more})"
     if len(shape) == 3:
         if last <= FEW:
             return 2, f"the last axis has {last}, few enough for channels"

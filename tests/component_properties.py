@@ -25,7 +25,7 @@ from scorefield import checkpoint, spec, toys
 from scorefield.data import ArrayRows
 from scorefield.data.columns import Affixed, Constant, Number, NumberFormat
 from scorefield.data.layout import Layout
-from scorefield.data.rows import FileRows, Subset
+from scorefield.data.rows import FileRows, Joined, Subset
 from scorefield.data.variables import Variables
 from scorefield.derivatives import gradient
 from scorefield.fitting.related import IndependentRows
@@ -221,6 +221,7 @@ VARIANTS.update(
         "IndependentRows": _independent_rows,
         "ArrayRows": lambda: [ArrayRows(stored()), ArrayRows(stored().astype(np.uint8))],
         "FileRows": lambda: [_file_rows()],
+        "Joined": lambda: [Joined(ArrayRows(stored()[:2]), ArrayRows(stored()[2:]))],
         "Subset": lambda: [Subset(ArrayRows(np.concatenate([stored(), stored()])), np.arange(5))],
         "Gaussian": lambda: [example_gaussian()],
         "Mixture": lambda: [example_mixture()],

@@ -103,6 +103,82 @@ def test_copies_are_distinguished_from_rows_that_are_equal_by_chance(x, copies):
         assert not held & train
 
 
+def switched(seed: int, count: int = 2000) -> np.ndarray:
+    """A machine that is on or off: if it is off, all but the temperature follows, and rows are equal by chance."""
+    rng = np.random.default_rng(seed)
+    on = rng.random(count) < 0.4
+    power = np.where(on, rng.normal(1500, 40, count), 0.0)
+    temperature = np.where(on, rng.normal(60, 2, count), rng.normal(21, 1, count))
+    return np.stack([on, power.round(1), temperature.round(1)], 1)
+
+
+def orders(seed: int, count: int = 2000) -> np.ndarray:
+    """Each number follows from the other four."""
+    rng = np.random.default_rng(seed)
+    quantity, price = rng.geometric(0.5, count), rng.lognormal(3, 0.8, count).round(2)
+    shipping, discount = rng.choice([0.0, 4.9, 9.9], count), rng.choice([0.0, 1.0, 5.0], count)
+    return np.stack([quantity, price, shipping, discount, (quantity * price + shipping - discount).round(2)], 1)
+
+
+def products(seed: int, count: int = 2000) -> np.ndarray:
+    """Products in no order, with a price each, and a quantity."""
+    rng = np.random.default_rng(seed)
+    product = rng.choice(60, count, p=np.arange(60, 0, -1) / 1830)
+    return np.stack(
+        [product, np.random.default_rng(1).lognormal(3, 1, 60).round(2)[product], rng.geometric(0.6, count)], 1
+    )
+
+
+def levels(seed: int, count: int = 2000) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return np.stack([rng.integers(0, k, count) for k in (40, 25, 9, 3)], 1).astype(float)
+
+
+@pytest.mark.parametrize("table", [switched, orders, products, levels])
+def test_independent_rows_are_not_taken_for_copies(table):
+    """However many are equal, and whatever columns follow from others; and none is kept from training with its like."""
+    for seed in range(2):
+        rows = ArrayRows(table(seed))
+        found = repeats_of(rows)
+        assert found.distinct < found.count and found.codes is None and "by chance" in found.reason
+        parts, plain = chosen_split(None, rows, Data(), seed), split(rows, 0.1, seed)
+        assert parts.groups is None and (parts.places[1] == plain.places[1]).all()
+
+
+@pytest.mark.parametrize("part", [0.01, 0.05, 0.5])
+def test_rows_that_were_entered_twice_are_found(part):
+    """Among rounded numbers and categories, of which independent rows are equal in most columns, but not in all."""
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        x = np.column_stack([rng.lognormal(4, 1, 2000).round(2), rng.integers(0, 8, 2000), rng.integers(0, 365, 2000)])
+        x = rng.permutation(np.concatenate([x, x[: int(2000 * part)]]))
+        found = repeats_of(ArrayRows(x))
+        assert (
+            2000 <= len(np.unique(found.codes)) <= 2000 + 10 * part
+            and f"{int(2000 * part):,} pairs of rows are equal" in found.reason
+        )
+
+
+def test_copies_are_found_next_to_rows_that_are_equal_by_chance():
+    """Of a machine that is on no rows are equal by chance; when it is off, most are, and are not kept together."""
+    x = switched(0, 3000)
+    x = np.concatenate([x, x[:300]])
+    found = repeats_of(ArrayRows(x))
+    on = x[:, 0] == 1
+    assert len(np.unique(found.codes[on])) <= len(np.unique(x[on], axis=0)) + 5
+    warm = ~on & (abs(x[:, 2] - 21) < 1)  # at which tens of independent rows are equal
+    assert len(np.unique(found.codes[warm])) > 0.95 * warm.sum()
+
+
+def test_dependence_is_not_seen_in_the_order_of_first_rows():
+    """Those of rows with many copies come early, and those of others everywhere."""
+    rng = np.random.default_rng(0)
+    often = rng.permutation(np.concatenate([np.repeat(np.arange(60), 30), 60 + np.repeat(np.arange(900), 2)]))
+    x = np.column_stack([often < 60, normal(960, 1)[often]]).astype(float)
+    parts = chosen_split(None, ArrayRows(x), Data(), 0)
+    assert "by distinct rows" in parts.said and not parts.warning
+
+
 def test_spikes_do_not_hide_copies():
     x = np.concatenate([np.repeat(normal(100), 2, axis=0), np.zeros((100, F))])
     found = repeats_of(ArrayRows(x))
@@ -248,10 +324,21 @@ def test_one_row_of_each_group_has_the_distribution_of_all_rows():
     groups = np.concatenate([np.arange(200), 200 + np.repeat(np.arange(200), 4)])
     value = (groups >= 200).astype(float)
     chosen = [one_per_group(groups, seed) for seed in range(50)]
-    assert all(len(np.unique(groups[each])) == len(each) for each in chosen)
+    assert all(np.unique(groups[each], return_counts=True)[1].max() <= 2 for each in chosen)
     share = np.concatenate([value[each] for each in chosen])
     assert abs(share.mean() - 0.8) < 4 * np.sqrt(0.16 / len(share))
     assert len(one_per_group(np.repeat(np.arange(7), 3))) == 7
+
+
+@pytest.mark.parametrize("twice", [0, 1, 50, 100, 300, 1000])
+def test_few_rows_are_lost_to_few_copies(twice):
+    """The variance of a mean is at most a tenth above that of independent rows: the mean square of the rows of a group, by
+    their mean number."""
+    groups = np.concatenate([np.arange(1000), np.arange(twice)])
+    numbers = [np.bincount(groups[one_per_group(groups, seed)], minlength=1000) for seed in range(40)]
+    squares, kept = np.mean([(each**2).sum() for each in numbers]), np.mean([each.sum() for each in numbers])
+    assert squares / kept < 1.11
+    assert kept >= (len(groups) if twice <= 50 else 650)
 
 
 def test_means_of_groups():
@@ -284,9 +371,19 @@ def test_copies_on_both_sides_hide_a_model_that_memorizes_and_it_is_said():
     parts = chosen_split(None, ArrayRows(repeated()), Data(split="rows"), 0)
     found = measured(memorizing(parts), parts)
     assert not found.copies_suspected
-    assert any(
-        "of which 100 are copies of training rows, so that overfitting cannot be seen" in s for s in found.verdict
+    said = (
+        'of which 100 are copies of training rows, so that overfitting cannot be seen: fit again with split="distinct"'
     )
+    assert any(said in s for s in found.verdict)
+
+
+@pytest.mark.parametrize("how", ["rows", "distinct"])
+def test_rows_that_are_equal_by_chance_give_no_advice_to_fit_again(how):
+    x = np.random.default_rng(0).integers(0, 4, size=(400, F)).astype(float).round()
+    x[:, 2:] = 0
+    parts = chosen_split(None, ArrayRows(x), Data(split=how), 0)
+    found = measured(EXACT, parts)
+    assert not any("fit again" in s or "are copies of training rows" in s for s in found.verdict)
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])

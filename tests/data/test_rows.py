@@ -9,6 +9,7 @@ import torch
 
 from scorefield.data import ArrayRows, FileRows, Schema
 from scorefield.data.layout import Layout
+from scorefield.data.rows import Joined
 from scorefield.fitting.related import IndependentRows, relations_of
 
 TYPES = ["bool", "uint8", "int16", "uint16", "uint32", "int64", "float16", "float32", "float64", ">f4", ">i2"]
@@ -112,6 +113,14 @@ def test_without_preadv(stored, monkeypatch):
 def test_file_rows_can_be_pickled(stored):
     x, m = stored
     assert np.array_equal(pickle.loads(pickle.dumps(FileRows.of(m))).take([5]).numpy(), x[[5]])
+
+
+def test_joined_rows_are_those_of_one_and_then_of_the_other():
+    x = np.random.default_rng(0).normal(size=(7, 2))
+    both = Joined(ArrayRows(x[:4]), ArrayRows(x[4:]))
+    some = [6, 0, 3, 4, 4, 1]
+    assert (both.take(some, torch.float64).numpy() == x[some]).all() and both.shape == (7, 2)
+    assert (both.subset([5, 2]).take([1, 0], torch.float64).numpy() == x[[2, 5]]).all()
 
 
 def test_subsets(stored):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .chunks import over_chunks
+from .collisions import Collisions, mixed, value_hashes
 from .rows import Rows
 
 __all__ = ["MOST_ROWS", "Repeats", "repeats_of", "row_hashes"]
@@ -17,12 +18,16 @@ __all__ = ["MOST_ROWS", "Repeats", "repeats_of", "row_hashes"]
 MOST_ROWS = 2**26  # rows whose hashes are kept, 8 bytes each: 512 MB
 _NUMBERS = 2**17  # that are hashed at a time, in the cache of the processor
 _READ = 2**21  # that are read at a time
-_FEW = 20  # different whole numbers of a column, up to which equal rows are to be expected
 _SPIKES = 5  # rows that occur far more often than others, at most: more of them are copies
 _FAR = 10  # times as often as a usual row
 _VALUES = 256  # of a row, that distinguish nearly all rows
 _EXAMPLES = 65536  # rows that say whether values are few
-_SURE = 10  # distinct rows that all occur a multiple of k times, which chance does not make
+_SURE = 10  # distinct rows, of which chance does not make all occur a multiple of k times
+_UNLIKELY = 14.0  # minus the logarithm of a probability: 1e-6
+_LIKELY = 3  # times as many equal rows as are expected, which chance still makes
+_MORE = 2  # times as many equal pairs as chance makes, above which most are copies
+_MORE_OF_FEW = 3  # the same of rows that are expected to be alone, which is known roughly
+_LEVEL = 0.01  # of the test that there are more of them
 
 
 @dataclass(frozen=True)
@@ -58,15 +63,14 @@ def row_hashes(rows: Rows, step: int = 1, start: int = 0, shared: bool = False) 
         shared: Whether each process reads a part of the rows; all must call it.
     """
     features = max(1, math.prod(rows.shape[1:]))
-    salt = _mixed(np.arange(1, len(range(start, features, step)) + 1, dtype=np.uint64))
+    salt = mixed(np.arange(1, len(range(start, features, step)) + 1, dtype=np.uint64))
     inner = max(1, _NUMBERS // max(1, len(salt)))
 
     def hashed(x: Tensor) -> Tensor:
         values, found = x.numpy().reshape(len(x), -1)[:, start::step], np.empty(len(x), np.uint64)
         for first in range(0, len(values), inner):
-            some = values[first : first + inner] + 0.0
-            some[np.isnan(some)] = np.nan  # one of its many patterns of bits
-            found[first : first + len(some)] = _mixed(_mixed(some.view(np.uint64) ^ salt).sum(1, dtype=np.uint64))
+            some = values[first : first + inner]
+            found[first : first + len(some)] = mixed(value_hashes(some, salt).sum(1, dtype=np.uint64))
         return torch.from_numpy(found.view(np.int64))
 
     found, done = np.empty(len(rows), np.int64), 0  # many small results between large chunks would scatter the memory
@@ -76,28 +80,18 @@ def row_hashes(rows: Rows, step: int = 1, start: int = 0, shared: bool = False) 
     return found.view(np.uint64)
 
 
-def _mixed(x: np.ndarray) -> np.ndarray:
-    """Every bit of a number spread over all 64 (the finalizer of Steele, Lea and Flood, 2014, SplitMix)."""
-    x = x + np.uint64(0x9E3779B97F4A7C15)
-    x ^= x >> np.uint64(30)
-    x *= np.uint64(0xBF58476D1CE4E5B9)
-    x ^= x >> np.uint64(27)
-    x *= np.uint64(0x94D049BB133111EB)
-    mixed: np.ndarray = x ^ (x >> np.uint64(31))
-    return mixed
-
-
 def repeats_of(rows: Rows, shared: bool = False) -> Repeats:
     """Which rows are equal, and which of them are copies.
 
-    Rows that are equal by chance say nothing: those of columns of a few whole numbers or categories, rounded numbers of a
-    single column, and up to five rows that occur more than ten times as often as usual, such as all zeros. Others are
-    copies if all distinct rows occur a multiple of k ≥ 2 times, or if most rows that agree in one half of their columns
-    agree in the other half too, which chance does not make.
+    Rows that are equal by chance say nothing. Equal rows are copies if all distinct rows occur a multiple of k ≥ 2 times, or
+    if significantly more pairs are equal than twice as many as chance makes (`Collisions`), or than three times as many among
+    rows that are expected to be alone. Never taken for copies are rows that are expected where they are, in a third of their
+    number or more, and up to five rows that occur more than ten times as often as usual, such as all zeros. Equal numbers of a
+    single column are copies if they are not rounded.
 
     Arguments:
-        rows: The rows. They are read once, and twice more if some are equal; 8 bytes of each are kept, and 24 then. More than
-            67 million are not examined.
+        rows: The rows. They are read once, and once or twice more if some are equal; 8 bytes of each are kept, and 40 then.
+            More than 67 million are not examined.
         shared: Whether each process reads a part of the rows; all must call it.
     """
     count = len(rows)
@@ -111,17 +105,52 @@ def repeats_of(rows: Rows, shared: bool = False) -> Repeats:
         return Repeats(count, count)
     _, codes, often = np.unique(hashes, return_inverse=True, return_counts=True)
     codes = codes.reshape(-1).astype(np.int64)
-    if _few_values(rows):
-        return Repeats(count, distinct, None, f"columns have at most {_FEW} values each, and rows are equal by chance")
-    usual = float(np.median(often))
-    spikes = np.flatnonzero(often > _FAR * usual)
-    spikes = spikes if len(spikes) <= _SPIKES else spikes[:0]
-    free = np.isin(codes, spikes)
-    reason = _copied(rows, often[np.setdiff1d(np.arange(distinct), spikes)], free, shared)
+    spikes = np.flatnonzero(often > _FAR * float(np.median(often)))
+    free = np.isin(codes, spikes if len(spikes) <= _SPIKES else spikes[:0])
+    others, reason = often[codes] - 1, _all_repeated(often[np.unique(codes[~free])])
+    if not reason and math.prod(rows.shape[1:]) == 1:
+        reason = "" if _rounded(rows) or not others[~free].any() else "equal numbers that are not rounded are copies"
+    elif not reason:
+        reason, near = _more_than_by_chance(rows, others, ~free, shared)
+        free |= (near >= 1) & (_LIKELY * near >= others)
     if not reason:
-        return Repeats(count, distinct, None, "values are rounded, and rows are equal by chance")
+        return Repeats(count, distinct, None, "values are few or rounded, and rows are equal by chance")
     codes[free] = distinct + np.arange(int(free.sum()))
     return Repeats(count, distinct, codes, reason)
+
+
+def _all_repeated(often: np.ndarray) -> str:
+    """That all rows occur a multiple of times, which chance does not make; "" if they do not."""
+    times = int(np.gcd.reduce(often)) if len(often) else 1
+    sure = times > 1 and len(often) >= _SURE and len(often) * math.log(times) >= _UNLIKELY
+    return f"every row occurs {times} times or a multiple of that" if sure else ""
+
+
+def _more_than_by_chance(rows: Rows, others: np.ndarray, kept: np.ndarray, shared: bool) -> tuple[str, np.ndarray]:
+    """That more of the rows that are `kept`, `(N,)`, equal `others`, `(N,)`, than by chance; "" if they do not.
+
+    Also how many others chance makes equal to each. Where rows are dense and many are equal by chance, these hide copies of
+    others: so the rows that are expected to be alone count by themselves, too.
+    """
+    near = np.zeros(len(rows))
+    if not others[kept].any():
+        return "", near
+    collisions = Collisions(rows, kept)
+    near = collisions.expected_equal(kept, shared)
+    for which, more in ((kept, _MORE), (kept & (near < 1), _MORE_OF_FEW)):
+        pairs = float(others[which].sum() / 2)
+        chance = collisions.expected(pairs, which) if pairs else 0.0
+        if pairs > more * chance and _poisson_tail(pairs, chance) <= _LEVEL:
+            said = "a pair of rows is" if pairs == 1 else f"{pairs:,.0f} pairs of rows are"
+            return f"{said} equal, and chance makes {'fewer than 1' if chance < 1 else f'about {chance:,.0f}'}", near
+    return "", near
+
+
+def _poisson_tail(count: float, mean: float) -> float:
+    """The probability that a Poisson variable is as large."""
+    from scipy.stats import poisson
+
+    return float(poisson.sf(count - 1, mean))
 
 
 def _distinguishing(rows: Rows, shared: bool) -> np.ndarray:
@@ -135,39 +164,9 @@ def _distinguishing(rows: Rows, shared: bool) -> np.ndarray:
     return hashes
 
 
-def _copied(rows: Rows, often: np.ndarray, free: np.ndarray, shared: bool) -> str:
-    """Why the equal rows, other than the `free` ones, are copies; "" if they are not."""
-    if not (often > 1).any():
-        return ""
-    times = int(np.gcd.reduce(often))
-    if times > 1 and len(often) >= _SURE:
-        return f"every row occurs {times} times or a multiple of that"
-    if math.prod(rows.shape[1:]) == 1:
-        return "" if _rounded(rows) else "equal numbers that are not rounded are copies"
-    whole = _pairs(often)
-    hashes = (row_hashes(rows, 2, start, shared)[~free] for start in (0, 1))
-    halves = [_pairs(np.unique(each, return_counts=True)[1]) for each in hashes]
-    return "rows that agree in half of the columns agree in all" if 2 * whole >= min(halves) else ""
-
-
-def _pairs(often: np.ndarray) -> float:
-    """How many pairs are equal, of values that occur so often."""
-    return float((often.astype(np.float64) * (often - 1)).sum() / 2)
-
-
 def _some(rows: Rows) -> np.ndarray:
     places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _EXAMPLES)).astype(np.int64))
     return rows.take(places, torch.float64).cpu().numpy().reshape(len(places), -1)
-
-
-def _few_values(rows: Rows) -> bool:
-    """Whether rows are vectors of whole numbers, among them codes of categories, of which each column has few."""
-    if len(rows.shape) > 2:
-        return False
-    some = _some(rows)
-    if not bool((np.isnan(some) | (some == np.round(some))).all()):
-        return False
-    return all(len(np.unique(column)) <= _FEW for column in some.T)
 
 
 def _rounded(rows: Rows) -> bool:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .layout import Layout
 
-__all__ = ["ArrayRows", "FileRows", "Rows", "Subset", "as_indices", "to_tensor"]
+__all__ = ["ArrayRows", "FileRows", "Joined", "Rows", "Subset", "as_indices", "to_tensor"]
 
 
 def as_indices(indices: Sequence[int] | np.ndarray | Tensor, count: int) -> np.ndarray:
@@ -296,3 +296,33 @@ class Subset(Rows):
 
     def stored(self, indices: np.ndarray) -> Tensor:
         return self.rows.stored(self.indices[indices])
+
+
+class Joined(Rows):
+    """The rows of one and then those of another, of the same layout and type; nothing is copied.
+
+    Example:
+        >>> both = Joined(ArrayRows(torch.zeros(2, 1)), ArrayRows(torch.ones(1, 1)))
+        >>> both.take([2, 0, 1]).flatten().tolist()
+        [1.0, 0.0, 0.0]
+    """
+
+    def __init__(self, first: Rows, second: Rows) -> None:
+        super().__init__(len(first) + len(second), first.layout)
+        self.first, self.second = first, second
+
+    @property
+    def on_disk(self) -> bool:
+        return self.first.on_disk or self.second.on_disk
+
+    def reading_order(self) -> np.ndarray:
+        return np.concatenate([self.first.reading_order(), len(self.first) + self.second.reading_order()])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.first.dtype
+
+    def stored(self, indices: np.ndarray) -> Tensor:
+        later = indices >= len(self.first)
+        values = torch.cat([self.first.stored(indices[~later]), self.second.stored(indices[later] - len(self.first))])
+        return _select(values, torch.from_numpy(np.argsort(np.argsort(later, kind="stable"), kind="stable")))

@@ -14,13 +14,16 @@ from torch import Tensor
 from .. import metrics
 from ..data import Rows, repeats_of
 from ..data.repeats import row_hashes
+from ..data.rows import Joined
 from ..distributed import each
+from ..fitting.splitting import chosen_split
 from ..metrics import DISTANCES, Distance, GeneralizationGap, Neighbours, Pool, SmallestDefects
 from ..metrics.moments import directions
 from ..model import Model
 from ..objectives import DenoisingScoreMatching, LogUniform
 from ..progress import mapped, parts
 from ..samplers import Sampling, flow_sampling, sde_sampling
+from ..settings import Data
 from ..training import losses_by_level
 from .base import Conditionals, Evaluation
 from .conditionals import check_conditionals
@@ -33,6 +36,7 @@ from .verdict import FEWEST, LossHistory, verdict
 
 __all__ = ["DISTANCES", "evaluate", "standard"]
 
+_TOGETHER = ': fit again with split="distinct" (--split distinct), which keeps copies of a row together'
 _LOSSES = 256  # data whose losses are compared
 _SHOWN = {True: 2000, False: 64}  # samples that are kept for pictures: of vectors, of grids
 _AXES = 12  # principal directions of grids of which the smallest defects are known
@@ -147,10 +151,13 @@ def _overlap(known: Rows, fresh: Rows) -> str:
     """What is to be said of held-out rows that are copies of training rows; "" if a tenth of them or fewer are."""
     train, held_out = (row_hashes(rows) for rows in (known, fresh))
     both = int(np.isin(held_out, train).sum())
-    if 10 * both <= len(held_out) or repeats_of(known).codes is None:
+    codes = repeats_of(rows := Joined(known, fresh)).codes if 10 * both > len(held_out) else None
+    both = 0 if codes is None else int(np.isin(codes[len(known) :], codes[: len(known)]).sum())
+    if 10 * both <= len(held_out):
         return ""
     what = f"{len(held_out):,} rows, of which {both:,} are copies of training rows, so that overfitting cannot be seen"
-    return f"{what}: fit again, which keeps copies of a row together"
+    together = chosen_split(None, rows, Data(held_out=len(fresh) / len(rows)), 0).groups is not None
+    return what + (_TOGETHER if together else "")
 
 
 def _copies(

@@ -138,12 +138,12 @@ def _by_distinct_rows(rows: Rows, part: float, seed: int) -> Split:
     said = f"{counted}: by rows, because {repeats.reason}" if repeats.reason else ""
     codes = repeats.codes
     if codes is not None:
-        codes, first = _numbered(codes)
-        found = split(rows, part, seed, codes) if len(first) > 1 else None
+        codes, one = _numbered(codes, seed)
+        found = split(rows, part, seed, codes) if len(one) > 1 else None
         share = 0.0 if found is None else len(found.held_out) / len(rows)
         wanted = _wanted(rows, part) / len(rows)
         if found is not None and wanted / _OFF <= share <= wanted * _OFF:
-            unlike = dependence_of(rows.subset(np.sort(first)), seed)
+            unlike = dependence_of(rows.subset(np.sort(one)), seed)
             words = f"{counted}: by distinct rows, because {repeats.reason}"
             return replace(found, said=words, warning=_warning(unlike))
         what = f"distinct ones would hold out {100 * share:.0f} %, not {100 * part:.0f} %"
@@ -151,10 +151,12 @@ def _by_distinct_rows(rows: Rows, part: float, seed: int) -> Split:
     return replace(split(rows, part, seed), said=said, warning=_warning(dependence_of(rows, seed)))
 
 
-def _numbered(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Groups numbered from 0, and the first row of each."""
-    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
-    return inverse.reshape(-1), first
+def _numbered(codes: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Groups numbered from 0, and a row of each, by chance: the first ones of large groups are all near the beginning."""
+    order = permutation(len(codes), seed, -2)
+    numbered = np.empty(len(codes), np.int64)
+    _, one, numbered[order] = np.unique(codes[order], return_index=True, return_inverse=True)
+    return numbered, order[one]
 
 
 def _by_groups(found: Split, codes: np.ndarray, part: float) -> str:

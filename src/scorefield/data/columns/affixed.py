@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -211,6 +212,13 @@ class Affixed(Column):
 
     def read(self, values: Series[Any]) -> np.ndarray:
         return self.numbers.read(self._bare(values))
+
+    def comparable(self, values: Series[Any]) -> Series[Any]:
+        return self.numbers.comparable(self._bare(values))
+
+    @property
+    def line(self) -> tuple[Fraction, Fraction] | None:
+        return self.numbers.line
 
     def _bare(self, values: Series[Any]) -> Series[Any]:
         """The numbers of text, or numbers without signs as they are."""

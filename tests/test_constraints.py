@@ -401,3 +401,21 @@ def test_declared_equations_of_dates_and_texts():
     assert len(found) == 2 and [column.kind for column in schema.table] == ["date", "date", "date", "number"]
     for equation in found:
         np.testing.assert_allclose(x @ equation.coefficients, equation.offset, atol=1e-9)
+
+
+@pytest.mark.parametrize("form", ["%H:%M", "%I:%M %p", "%H:%M:%S", "objects"])
+def test_times_of_day_and_durations(form):
+    r = np.random.default_rng(0)
+    day = pd.Series(pd.to_datetime("2024-01-01") + pd.to_timedelta(r.integers(0, 99, 80), "D"))
+    start = day + pd.to_timedelta(r.integers(0, 900, 80), "min")
+    end = start + pd.to_timedelta(r.integers(1, 500, 80), "min")
+    clock = (lambda t: t.dt.time) if form == "objects" else (lambda t: t.dt.strftime(form))
+    table = pd.DataFrame({"day": day, "a": clock(start), "b": clock(end), "end": end, "lag": (end - start).map(str)})
+    columns, _ = infer(table)
+    for text in ("a < b", "b - a == lag", "day + b == end", "lag <= '8:20:00'", "lag < 0.5"):
+        assert Constraint(text).holds(table, columns=columns).all(), text
+    early = Constraint("a <= '06:30'").holds(table, columns=columns)
+    np.testing.assert_array_equal(early, (start - day) <= pd.Timedelta("6h30min"))
+    assert 0 < early.sum() < 80 and not Constraint("a > b or a == lag").holds(table, columns=columns).all()
+    if form == "objects":
+        assert Constraint("a < b").holds(table).all() and not Constraint("b <= a").holds(table).any()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.columns import Column
+from ..data.columns import ClockFormat, Column
 from ..data.columns.date import plain_times
 
 __all__ = ["Numbers", "Words", "calculated", "is_missing", "of_column", "read_as", "same_clock"]
@@ -81,6 +81,9 @@ def of_column(values: Any, text: str, column: Column | None = None) -> Numbers |
         return Numbers.of(np.where(np.isnat(values), np.nan, values / np.timedelta64(1, "D")), column=column)
     missing = np.array([is_missing(v) for v in values], bool)
     known = values[~missing]
+    if (form := ClockFormat.of(known)) is not None and form.objects:
+        days = np.array([form.number(v) for v in known]) / 86400
+        return Numbers.of(_of_known(missing, days), column=column)
     if len(known) and all(hasattr(v, "isoformat") for v in known):
         return replace(_of_dates(known, missing, text), column=column)
     if len(known) and all(isinstance(v, int | float | np.number | np.bool_) for v in known):

@@ -83,6 +83,9 @@ class Date(Column):
         times = plain_times(values, text)
         unit = str(np.datetime_data(times.dtype)[0])
         ticks = times[~np.isnat(times)].astype(np.int64)
+        if not len(ticks):
+            got = shown(values, int(values.notna().to_numpy().argmax()))
+            raise DataError(f"column {name!r} holds no dates, got {got}: choose another kind")
         if text is not None or facts["days"]:
             unit, ticks = _coarsest(unit, ticks)
         ticks.sort()
@@ -132,10 +135,13 @@ class Date(Column):
         Raises:
             ValueError: If a value is not one.
         """
+        import pandas
         from pandas.api import types
 
         if self.text is not None and types.is_datetime64_any_dtype(values.dtype):
             times = plain_times(values)
+        elif self.difference and values.dtype.kind not in "mM":
+            times = pandas.to_timedelta(values, errors="coerce").to_numpy()
         else:
             times = plain_times(values, self.text)
         lost = np.isnat(times)
@@ -200,12 +206,16 @@ def plain_times(values: Series[Any], text: str | None = None) -> np.ndarray:
         values: Dates, differences of times, or text.
         text: The format of dates in text, in the words of strftime; their clock is kept.
     """
+    import pandas
+
     if text is not None:
         found: Any = parsed_dates(values, text)
     elif values.dtype == object or str(values.dtype) in ("str", "string"):
         found = _of_objects(values)
-    else:
+    elif values.dtype.kind in "mM":
         found = values
+    else:
+        found = pandas.Series(pandas.NaT, index=values.index)
     if getattr(found.dtype, "tz", None) is not None:
         found = found.dt.tz_convert("UTC").dt.tz_localize(None)
     if isinstance(found.dtype, np.dtype):

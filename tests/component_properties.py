@@ -23,7 +23,7 @@ import scorefield.nn as networks
 from properties import VARIANTS, example_gaussian, example_mixture, public_bases, subclasses
 from scorefield import checkpoint, spec, toys
 from scorefield.data import ArrayRows
-from scorefield.data.columns import Affixed, Constant, Number, NumberFormat
+from scorefield.data.columns import Affixed, ClockFormat, ClockTime, Constant, Number, NumberFormat
 from scorefield.data.layout import Layout
 from scorefield.data.rows import FileRows, Joined, Subset
 from scorefield.data.variables import Variables
@@ -203,6 +203,7 @@ VARIANTS.update(
         "WhiteNoise": [{"std": 0.3}, {"std": torch.tensor([0.2, 1.0, 3.0])}],
         "CorrelatedNoise": [{"covariance": torch.tensor([[1.0, 0.3, 0.0], [0.3, 0.5, -0.1], [0.0, -0.1, 0.2]])}],
         "PoissonNoise": [{"gain": 2.0}],
+        "ClockTime": lambda: [ClockTime("t", "object", inner=Number("t", "float64", decimals=0), form=ClockFormat())],
         "Affixed": lambda: [Affixed("a", "object", inner=Number("a", "float64"), form=NumberFormat(suffix="%"))],
         "Category": [{"name": "a", "dtype": "object", "levels": ("x", "y", "z")}],
         "Number": [{"name": "a", "dtype": "float64"}, {"name": "a", "dtype": "int64", "step": 1.0}],

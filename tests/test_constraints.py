@@ -11,8 +11,11 @@ import pytest
 import torch
 
 from scorefield.constraints import Constraint, Rules, check_rows, draw_valid
-from scorefield.data import ArrayRows
+from scorefield.data import ArrayRows, Schema
+from scorefield.data.columns import infer
+from scorefield.fitting.related import declared
 from scorefield.rng import Samples
+from scorefield.settings import Data
 from scorefield.units import find_relations
 
 NAN = float("nan")
@@ -292,3 +295,127 @@ def test_shapes_of_the_source():
 
     with pytest.raises(ValueError, match=r"this source has \d+ draws, got shape \(\d+, 2\)"):
         drawn(["a < b"], draw=wrong)
+
+
+DAYS = ["2024-01-31", "2024-02-01", "2023-12-31", "-", "2024-05-01"]
+
+
+def as_text(form):
+    """The same rows as text, as files have them, by the form of their dates: what they were taken for, and the table."""
+    days = pd.to_datetime(pd.Series([None if day == "-" else day for day in DAYS * 4]))
+    texts = days.dt.strftime(form).fillna("-")
+    price = pd.Series([3, 1200.5, 21, 22, 0] * 4).map(lambda v: f"{v:,.2f} €".translate(str.maketrans(",.", ".,")))
+    table = pd.DataFrame(
+        {
+            "start": texts,
+            "end": days.shift(-1).dt.strftime("%d.%m.%Y").fillna("-"),
+            "price": price,
+            "limit": [f"{k} %" for k in range(100, 120)],
+            "note": [f"row {k}" for k in range(20)],
+            "paid": pd.Series(["TRUE", "false", None, "True", "FALSE"] * 4),
+        }
+    )
+    columns, _ = infer(table.assign(paid=[True, False, None, True, False] * 4))
+    return columns, table
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%d", "%d.%m.%Y", "%Y-%m-%dT%H:%M:%S+02:00", "%d %b %Y"])
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("start <= end", [1, 0, 1, 1, 0]),
+        ("end - start < 2", [1, 1, 1, 1, 1]),
+        ("start >= '2024-01-31T00:00'", [1, 1, 0, 1, 1]),
+        ("start in ('2024-01-31', '2023-12-31')", [1, 0, 1, 1, 0]),
+        ("end != '01.02.2024'", [0, 1, 1, 1, 1]),
+        ("price <= limit", [1, 0, 1, 1, 1]),
+        ("price < '22,00 €'", [1, 0, 1, 0, 1]),
+        ("unique(start)", [1, 1, 1, 1, 1]),
+        ("paid", [1, 0, 1, 1, 0]),
+        ("paid == 'TRUE'", [1, 0, 1, 1, 0]),
+    ],
+)
+def test_text_is_read_as_its_column(form, text, holds):
+    """As files have them: dates and numbers in forms of their own; in the data, and in what samples are written as."""
+    columns, table = as_text(form)
+    zoned = form.endswith("00")
+    if zoned and "end" in text and "start" in text:
+        with pytest.raises(ValueError, match="compares times that have a time zone with times that have none"):
+            Constraint(text).holds(table, columns=columns)
+        return
+    assert Constraint(text).holds(table, columns=columns)[:5].tolist() == [bool(h) for h in holds]
+    kept = next(c for c in columns if c.name == Constraint(text).columns[0])
+    again = table.assign(**{str(kept.name): kept.decode(kept.encode(table[kept.name]))})
+    assert Constraint(text).holds(again, columns=columns)[:5].tolist() == [bool(h) for h in holds]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("note != 'x'", "'note', which is left out of the model: keep it, or leave the constraint out"),
+        ("start > 'soon'", "compares dates with soon: write 2024-01-31"),
+        ("price > 'much'", r"compares 'price' with the text much: the column takes .*written as '1,00 €'"),
+    ],
+)
+def test_text_that_the_column_does_not_hold(text, message):
+    columns, table = as_text("%Y-%m-%d")
+    with pytest.raises(ValueError, match=message):
+        Constraint(text).holds(table, columns=columns)
+
+
+def test_instants_are_compared():
+    """Clocks of different zones, also across the hours that a clock repeats or leaves out."""
+    utc = pd.Series(pd.date_range("2024-03-30", "2024-11-01", freq="13h", tz="UTC"))
+    for zone in ("Europe/Berlin", "America/New_York", "Asia/Kolkata"):
+        local = utc.dt.tz_convert(zone)
+        table = pd.DataFrame({"start": local, "end": utc + pd.Timedelta("1min"), "same": utc.dt.tz_convert("UTC")})
+        columns, _ = infer(table)
+        objects = {name: table[name].astype(object).to_numpy() for name in table}
+        for each, known in ((table, ()), (table, columns), (objects, ())):
+            for text in ("start < end", "start == same", "end - start == 1 / 1440", "start + 1 > end"):
+                assert Constraint(text).holds(each, columns=known).all(), (zone, text)
+            assert not Constraint("start >= end").holds(each, columns=known).any()
+    berlin = pd.DataFrame(
+        {"t": pd.Series(pd.to_datetime(["2024-07-01", "2024-07-02"])).dt.tz_localize("Europe/Berlin")}
+    )
+    assert Constraint("t <= '2024-07-01'").holds(berlin).tolist() == [True, False]  # of the clock of the column
+    assert Constraint("t <= '2024-06-30T22:00Z'").holds(berlin).tolist() == [True, False]
+    naive = berlin.assign(s=berlin["t"].dt.tz_localize(None))
+    for text in ("s <= t", "t - s < 3", "s < '2024-07-01T00:00Z'"):
+        with pytest.raises(
+            ValueError, match="compares times that have a time zone with times that have none: give both"
+        ):
+            Constraint(text).holds(naive)
+
+
+def test_declared_equations_of_dates_and_texts():
+    """Encoded dates count from the first one, of each column another."""
+    r = np.random.default_rng(0)
+    start = pd.Timestamp("2024-01-01") + pd.to_timedelta(r.integers(0, 9, 40) * 2, "D")
+    end = start + pd.to_timedelta(r.integers(1, 9, 40) * 2 + 0.5, "D")
+    table = pd.DataFrame({"start": start, "end": end, "day": (end + pd.Timedelta("36h")).strftime("%d.%m.%Y")})
+    table["share"] = [f"{x:.1f} %" for x in (end - start) / pd.Timedelta("1D")]
+    schema = Schema.of(table, data=Data(constraints=("day == end + 1.5", "end - start == share"), keep=("share",)))
+    found = declared(schema)
+    x = schema.unpack(table, torch.float64).numpy()
+    assert len(found) == 2 and [column.kind for column in schema.table] == ["date", "date", "date", "number"]
+    for equation in found:
+        np.testing.assert_allclose(x @ equation.coefficients, equation.offset, atol=1e-9)
+
+
+@pytest.mark.parametrize("form", ["%H:%M", "%I:%M %p", "%H:%M:%S", "objects"])
+def test_times_of_day_and_durations(form):
+    r = np.random.default_rng(0)
+    day = pd.Series(pd.to_datetime("2024-01-01") + pd.to_timedelta(r.integers(0, 99, 80), "D"))
+    start = day + pd.to_timedelta(r.integers(0, 900, 80), "min")
+    end = start + pd.to_timedelta(r.integers(1, 500, 80), "min")
+    clock = (lambda t: t.dt.time) if form == "objects" else (lambda t: t.dt.strftime(form))
+    table = pd.DataFrame({"day": day, "a": clock(start), "b": clock(end), "end": end, "lag": (end - start).map(str)})
+    columns, _ = infer(table)
+    for text in ("a < b", "b - a == lag", "day + b == end", "lag <= '8:20:00'", "lag < 0.5"):
+        assert Constraint(text).holds(table, columns=columns).all(), text
+    early = Constraint("a <= '06:30'").holds(table, columns=columns)
+    np.testing.assert_array_equal(early, (start - day) <= pd.Timedelta("6h30min"))
+    assert 0 < early.sum() < 80 and not Constraint("a > b or a == lag").holds(table, columns=columns).all()
+    if form == "objects":
+        assert Constraint("a < b").holds(table).all() and not Constraint("b <= a").holds(table).any()

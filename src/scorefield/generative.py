@@ -193,7 +193,7 @@ class GenerativeModel(nn.Module, abc.ABC):
     def _rules(self) -> Rules:
         """What samples must satisfy: declared constraints, and bounds of columns that follow from others."""
         found = [Constraint(text) for text in self.schema.constraints]
-        return Rules(found, self.schema.pack, self.schema.columns, self.standardize.outside)
+        return Rules(found, self.schema.pack, self.schema.columns, self.standardize.outside, self.schema.table)
 
     def _sources(self, count: int, seed: int, size: int, chosen: Sequence[int] | None = None) -> Iterator[Samples]:
         """The random source of each batch of `size`, or of the chosen ones."""

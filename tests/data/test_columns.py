@@ -1,12 +1,13 @@
 """Columns of tables: what each is taken for, its numbers, and the same values back."""
 
+import datetime
 import json
 
 import numpy as np
 import pytest
 
 from scorefield import spec
-from scorefield.data.columns import Category, Constant, Date, Number, infer
+from scorefield.data.columns import Category, ClockTime, Constant, Date, Number, infer
 from scorefield.settings import Data
 
 pandas = pytest.importorskip("pandas")
@@ -35,6 +36,22 @@ def back(values, **settings):
 
 def rng():
     return np.random.default_rng(5)
+
+
+def clock(seconds, form="{h:02}:{m:02}"):
+    """Seconds as text."""
+    return [
+        form.format(
+            h=x // 3600,
+            m=x // 60 % 60,
+            s=x % 60,
+            minutes=x // 60,
+            half=x // 3600 % 12 or 12,
+            end="AP"[x > 43199],
+            f=x % 997,
+        )
+        for x in map(int, seconds)
+    ]
 
 
 def kinds():
@@ -108,6 +125,37 @@ def kinds():
         "minutes in text": ((days + pandas.Timedelta("9min")).dt.strftime("%Y-%m-%d %H:%M"), Date, "date: 2024"),
         "text of days with gaps": (days.dt.strftime("%Y-%m-%d").where(~gaps), Date, "date: 2024"),
         "Python's dates": (days.dt.date, Date, "date: 2024"),
+        "clock": (clock(r.integers(360, 1320, N) * 60), ClockTime, "time: 06:0"),
+        "clock of one digit": (
+            clock(r.integers(0, 96, N) * 900, "{h}:{m:02}"),
+            ClockTime,
+            "time: 0:00 to 23:45, steps of 15 m",
+        ),
+        "clock with gaps": (
+            pandas.Series(clock(r.integers(0, 86400, N), "{h:02}:{m:02}:{s:02}")).where(~gaps),
+            ClockTime,
+            "time: 00:",
+        ),
+        "milliseconds": (clock(r.integers(0, 86400, N), "{h:02}:{m:02}:{s:02}.{f:03}"), ClockTime, "time: 00:"),
+        "noon": (clock(r.integers(0, 1440, N) * 60, "{half:02}:{m:02} {end}M"), ClockTime, "time: 12:"),
+        "durations": (clock(r.integers(100, 400_000, N), "{h}:{m:02}:{s:02}"), ClockTime, "duration: 0:"),
+        "minutes and seconds": (clock(r.integers(10, 9999, N), "{minutes:02}:{s:02}"), ClockTime, "duration: 0"),
+        "lag in text": (
+            pandas.Series(pandas.to_timedelta(r.integers(-90_000, 400_000, N), "s")).map(str),
+            ClockTime,
+            "duration: -2 days +",
+        ),
+        "Python's times": (
+            [datetime.time(int(h), int(m)) for h, m in r.integers(0, 24, (N, 2))],
+            ClockTime,
+            "time: 00:",
+        ),
+        "Python's durations": (
+            pandas.Series([datetime.timedelta(seconds=int(s)) for s in r.integers(0, 9999, N)], dtype=object),
+            ClockTime,
+            "duration: 0:",
+        ),
+        "constant time": (np.full(N, "10:15"), Constant, "always 10:15"),
         "constant": (np.full(N, 7), Constant, "always 7"),
         "constant text": (np.full(N, "a"), Constant, "always a"),
         "constant or missing": (np.where(gaps, np.nan, 2.5), Constant, "always 2.5, or missing ("),
@@ -313,3 +361,65 @@ def test_what_is_positive_by_declaration_is_not_rounded_to_0():
         0.2,
     ]
     assert Number.of(pandas.Series(values), "x", "float64").decode(np.array([0.001]))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("texts", "seconds"),
+    [
+        (["9:05", "10:15"], [32700, 36900]),
+        (["09:05:01.5", "10:15:00.25"], [32701.5, 36900.25]),
+        (["12:00 AM", "12:30 PM", "1:05 PM"], [0, 45000, 47100]),
+        (["9:05a.m.", "9:06a.m."], [32700, 32760]),
+        (["00:00", "24:00"], [0, 86400]),
+        (["31:07:00", "0:00:09"], [112020, 9]),
+        (["75:30", "05:07"], [4530, 307]),
+        (["00:59.5", "01:01.0"], [59.5, 61]),
+        (["1 days 02:03:04", "-1 days +23:59:59"], [93784, -1]),
+        (["0 days 00:00:01.500000", "2 days 00:00:00"], [1.5, 172800]),
+        (["10:15:30,5", "10:15:31,0"], [36930.5, 36931]),
+    ],
+)
+def test_how_times_are_written(texts, seconds):
+    """Times, written and read back, and text that a user gives in another form."""
+    made = column(texts * 20)
+    assert type(made) is ClockTime
+    np.testing.assert_array_equal(made.encode(pandas.Series(texts)), seconds)
+    assert made.decode(np.array(seconds, float)).tolist() == texts
+    day = max(seconds) <= 86400 and texts[0] not in ("75:30", "00:59.5") and "days" not in texts[0]
+    assert made.reason.startswith("time: " if day else "duration: ") and (made.bounds[1] is not None) == day
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["9:05", "09:06"],
+        ["10:15", "10:75"],
+        ["10:15", "10:15:00"],
+        ["13:00 PM", "1:00 AM"],
+        ["10:15", "x"],
+        ["1:2", "2:1"],
+    ],
+)
+def test_text_that_is_not_times_of_one_form(texts):
+    assert type(column(texts * 20)) is Category
+
+
+def test_times_of_day_end_before_24_hours():
+    """On their lattice, and nothing beyond it can be asked for."""
+    made = column([f"{h:02}:{m:02}" for h in range(24) for m in (5, 20, 35, 50)])
+    assert made.bounds == (300, 86400 - 600)
+    assert made.decode(np.array([-9e9, 86399, 86401, 9e9])).tolist() == ["00:05", "23:50", "23:50", "23:50"]
+    asked = made.read(pandas.Series(["10:20", "10:21", "24:05", "10:20:00", datetime.time(10, 20)]))
+    assert made.impossible(asked).tolist() == [False, True, True, False, False]
+    with pytest.raises(ValueError, match=r"holds times of day such as 00:05, got 'noon' in row 1"):
+        made.encode(pandas.Series(["10:20", "noon"]))
+    lag = column(pandas.to_timedelta(np.arange(N), "min"))
+    assert lag.encode(pandas.Series(["01:30:00", None]))[0] == 90
+
+
+@pytest.mark.parametrize("values", [[1.5, 2, 3], [True, False], ["x", "y"], [datetime.time(1, tzinfo=datetime.UTC)]])
+def test_what_is_not_a_date(values):
+    with pytest.raises(
+        ValueError, match=r"column 'x' holds (no dates, got .* in row 0: choose|dates of no format that is known)"
+    ):
+        column(pandas.Series(values * 20), columns={"x": "date"})

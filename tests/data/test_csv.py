@@ -10,6 +10,7 @@ import torch
 from scorefield import spec
 from scorefield.data import Schema, TextForm, check, in_place_of, read, write
 from scorefield.data.formats import Csv
+from scorefield.settings import Data
 
 pandas = pytest.importorskip("pandas")
 
@@ -318,6 +319,37 @@ def test_separators_come_back(tmp_path, text, line):
     pandas.testing.assert_frame_equal(read(tmp_path / "new.csv"), x)
 
 
+SPELLED = ["x;shout;gaps;few;word;letter;Python", "1,5;TRUE;true;TRUE;Yes;T;True", "2,5;FALSE;;TRUE;No;F;False"]
+SPELLED += ["3,5;FALSE;false;TRUE;Yes;T;True"]
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("limit", [1 << 30, 1])
+def test_words_for_bools_and_line_ends_come_back(tmp_path, line_end, encoding, limit):
+    """To the byte, from the table and from its schema; also of tables that are read by parts, where all are bools."""
+    lines = SPELLED if limit > 1 else [",".join(np.array(line.split(";"))[[1, 1, 3, 6]]) for line in SPELLED]
+    lines[0] = lines[0] if limit > 1 else "shout,again,few,Python"
+    text = "".join(line + line_end for line in lines).encode(encoding)
+    (tmp_path / "a.csv").write_bytes(text)
+    x = read(tmp_path / "a.csv", cache=tmp_path / "cache", limit=limit)
+    schema = Schema.of(x, data=Data(keep=tuple(x.columns)))
+    again = spec.build(json.loads(json.dumps(spec.describe(schema))))
+    made = again.pack(again.unpack(x))
+    assert {column.kind for column in schema.table if column.name in ("shout", "gaps", "Python")} == {"boolean"}
+    for table in [made, *([x] if limit > 1 else [])]:
+        write(tmp_path / "new.csv", [table], 3, again)
+        assert (tmp_path / "new.csv").read_bytes() == text
+    write(tmp_path / "new.tsv", [made], 3, again)
+    assert f"FALSE\t{'' if limit > 1 else 'FALSE'}" in (tmp_path / "new.tsv").read_text(encoding)
+
+
+def test_words_for_bools_below_the_first_rows(tmp_path):
+    """One word says how the other is written, and a column may begin with gaps."""
+    (tmp_path / "a.csv").write_text("a,b\n" + "TRUE,\n" * 1200 + "FALSE,true\n")
+    assert TextForm.of(read(tmp_path / "a.csv")).bools == (("a", "FALSE", "TRUE"), ("b", "false", "true"))
+
+
 def test_the_form_of_a_table_read_by_parts(tmp_path, monkeypatch):
     monkeypatch.setattr("scorefield.data.formats.tables.BLOCK", 8 * 2 * 3)
     x = csv(tmp_path, "a;b\n1,5;2\n2,5;3\n", cache=tmp_path / "cache", limit=1)
@@ -331,7 +363,7 @@ def test_tables_whose_form_is_not_known_are_written_as_before(tmp_path):
     write(tmp_path / "plain.csv", [TABLE], 7, Schema.of(TABLE))
     assert (tmp_path / "plain.csv").read_text().startswith("a,b,c\n0.0,0,True\n")
     assert TextForm.of(TABLE) is None
-    for attributes in ({"separator": "x"}, {"other": 1}, [], {"encoding": "rot13"}):
+    for attributes in ({"separator": "x"}, {"other": 1}, [], {"encoding": "rot13"}, {"bools": [["a"]]}, {"bools": 1}):
         strange = TABLE.copy()
         strange.attrs["scorefield.text_form"] = attributes
         assert TextForm.of(strange) is None

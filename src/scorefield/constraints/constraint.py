@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.columns import Column
 from ..units import Equation
 from .equations import equations
-from .evaluation import NamedColumns, RowTruth, is_missing
+from .evaluation import NamedColumns, RowTruth
 from .reading import parsed
+from .values import is_missing
 
 __all__ = ["Constraint", "check_rows"]
 
@@ -27,7 +29,8 @@ class Constraint:
         text: Comparisons (`<`, `<=`, `==`, `!=`, chained as in `low < mid < high`) of columns by name, numbers, texts in
             quotes and dates as texts (`'2024-01-31'`), with `+ - * /`; `x in ('a', 'b')`; `and`, `or`, `not`;
             `if … then …`; or `unique(a, b)`: no two rows have the same values in these columns. Names that are not a word
-            stand in backticks: `` `body mass` > 0 ``. The difference of two dates is in days.
+            stand in backticks: `` `body mass` > 0 ``. The difference of two dates is in days,
+            as are times of day and durations.
 
     Raises:
         ValueError: If the text cannot be read.
@@ -60,13 +63,17 @@ class Constraint:
         """Whether it is about several rows at once: no two have the same values."""
         return bool(parsed(self.text).unique)
 
-    def holds(self, table: Any, names: Sequence[object] | None = None) -> NDArray[np.bool_]:
+    def holds(
+        self, table: Any, names: Sequence[object] | None = None, columns: Sequence[Column] = ()
+    ) -> NDArray[np.bool_]:
         """Whether rows satisfy it, `(N,)`. A comparison with a missing value is not violated; nor are two missing values
         the same. Sums are compared to their rounding errors.
 
         Arguments:
             table: A DataFrame, a mapping from names to columns, or an array `(N, C)` with `names`.
             names: The names of the columns of an array.
+            columns: What the columns of the table were taken for, `schema.table`, which says what text stands for: dates,
+                numbers, …; by default columns are taken as they stand.
 
         Returns:
             For `unique`, false for every row whose values an earlier row has.
@@ -74,20 +81,22 @@ class Constraint:
         Raises:
             ValueError: If there is no column of a name, or what is compared cannot be.
         """
-        rule, columns = parsed(self.text), NamedColumns(table, names, self.text)
+        rule, named = parsed(self.text), NamedColumns(table, names, self.text, columns)
         if rule.unique:
             occurred: set[Hashable] = set()
-            return np.array([_is_new(key, occurred) for key in self.keys(table, names)], bool)
-        rows = RowTruth(columns, rule.quoted, self.text)
+            return np.array([_is_new(key, occurred) for key in self.keys(table, names, columns)], bool)
+        rows = RowTruth(named, rule.quoted, self.text)
         truth = rows.truth(rule.claim)
         if rule.condition is not None:
             truth = np.maximum(1 - rows.truth(rule.condition), truth)
-        return np.broadcast_to(truth > 0, (columns.count,)).copy()
+        return np.broadcast_to(truth > 0, (named.count,)).copy()
 
-    def keys(self, table: Any, names: Sequence[object] | None = None) -> list[tuple[Hashable, ...] | None]:
+    def keys(
+        self, table: Any, names: Sequence[object] | None = None, columns: Sequence[Column] = ()
+    ) -> list[tuple[Hashable, ...] | None]:
         """For `unique`, the values of each row that no other row may have; None where one is missing."""
-        columns = NamedColumns(table, names, self.text)
-        values = zip(*(columns[name].tolist() for name in self.columns))
+        named = NamedColumns(table, names, self.text, columns)
+        values = zip(*(_listed(named[name]) for name in self.columns))
         return [None if any(is_missing(v) for v in row) else row for row in values]
 
     def equations(self, names: Sequence[object]) -> tuple[Equation, ...]:
@@ -103,19 +112,32 @@ class Constraint:
         return tuple(found or ())
 
 
+def _listed(values: Any) -> list[Any]:
+    """The values of a column; times are whole numbers, None where one is missing."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "mM":
+        return [None if lost else v for lost, v in zip(np.isnat(values), values.astype(np.int64).tolist())]
+    return list(values.tolist())
+
+
 def _is_new(key: Hashable, occurred: set[Hashable]) -> bool:
     new = key is None or key not in occurred
     occurred.add(key)
     return new
 
 
-def check_rows(constraints: Sequence[Constraint], table: Any, names: Sequence[object] | None = None) -> None:
+def check_rows(
+    constraints: Sequence[Constraint],
+    table: Any,
+    names: Sequence[object] | None = None,
+    columns: Sequence[Column] = (),
+) -> None:
     """Checks that the rows of data satisfy constraints.
 
     Arguments:
         constraints: The constraints.
         table: A DataFrame, a mapping, or an array with `names`.
         names: The names of the columns of an array.
+        columns: What the columns of the table were taken for, `schema.table`.
 
     Raises:
         ValueError: If a row violates one; the message says how many do, and names the first.
@@ -127,7 +149,7 @@ def check_rows(constraints: Sequence[Constraint], table: Any, names: Sequence[ob
         ValueError: the constraint "a < b" is violated in 1 of 2 rows (row 1): correct the data, or leave it out
     """
     for constraint in constraints:
-        holds = constraint.holds(table, names)
+        holds = constraint.holds(table, names, columns)
         wrong = np.flatnonzero(~holds)
         if len(wrong):
             rows = f"row{'s' * (len(wrong) > 1)} {', '.join(map(str, wrong[:_FIRST]))}{', …' * (len(wrong) > _FIRST)}"

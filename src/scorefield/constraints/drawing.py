@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..data.columns import Column
 from ..progress import part
 from ..rng import Device, Dtype, Rng, Samples, Shape
 from .constraint import Constraint
@@ -33,6 +34,7 @@ class Rules:
         constraints: The constraints.
         form: Gives drawn states the form in which constraints hold: a table, or an array `(B, C)`; `model.schema.pack`.
         names: The names of the columns, where `form` gives an array.
+        columns: What the columns of the table were taken for; `model.schema.table`.
         outside: Which drawn states are impossible for another reason, `(B, *D)` to `(B,)`: `relations.outside`, say.
 
     Example:
@@ -48,8 +50,10 @@ class Rules:
         form: Callable[[Tensor], Any],
         names: Sequence[object] | None = None,
         outside: Callable[[Tensor], Tensor] | None = None,
+        columns: Sequence[Column] = (),
     ) -> None:
-        self.constraints, self.form, self.names, self.outside = tuple(constraints), form, names, outside
+        self.constraints, self.form, self.outside = tuple(constraints), form, outside
+        self.names, self.columns = names, tuple(columns)
         self.taken: set[Keys] = set()
 
     def __bool__(self) -> bool:
@@ -64,7 +68,7 @@ class Rules:
     def violations(self, x: Tensor) -> NDArray[np.bool_]:
         """Which rules each of some states violates on its own, `(B, K)`."""
         table = self.form(x) if self.constraints else None
-        found = [~c.holds(table, self.names) for c in self.constraints if not c.unique]
+        found = [~c.holds(table, self.names, self.columns) for c in self.constraints if not c.unique]
         if self.outside is not None:
             found.append(self.outside(x).cpu().numpy())
         return np.stack(found, 1) if found else np.zeros((len(x), 0), bool)
@@ -74,7 +78,9 @@ class Rules:
         found = [set[Keys]() for _ in range(len(x))]
         table = self.form(x) if any(c.unique for c in self.constraints) else None
         for k, constraint in enumerate(self.constraints):
-            for keys, values in zip(found, constraint.keys(table, self.names) if constraint.unique else ()):
+            for keys, values in zip(
+                found, constraint.keys(table, self.names, self.columns) if constraint.unique else ()
+            ):
                 if values is not None:
                     keys.add((k, *values))
         return found

@@ -57,6 +57,11 @@ class Table:
     def __len__(self) -> int:
         return len(self.values)
 
+    def __getitem__(self, name: Name) -> np.ndarray:
+        """A column, `(N,)`."""
+        column: np.ndarray = self.values[:, self.columns.index(name)]
+        return column
+
 
 def names_of(frame: DataFrame) -> tuple[Name, ...]:
     """The names of the columns, checked to be distinct and plain values."""

@@ -15,6 +15,7 @@ _ALLOWED = {
     "decimal": (".", ","),
     "encoding": ("utf-8", "utf-8-sig", "utf-16", "cp1252"),
     "ending": (".csv", ".tsv", ".txt"),
+    "line_end": ("\n", "\r\n"),
 }
 _ENDINGS = {".csv": ".csv", ".tsv": ".tsv", ".tab": ".tsv"}
 
@@ -41,6 +42,9 @@ class TextForm:
         decimal: The decimal point.
         encoding: The encoding, "utf-8-sig" where a mark at the beginning names it.
         ending: The kind of the file, by its name: `ending_of`.
+        line_end: What ends a line.
+        bools: The words for false and for true in columns of bools that have others than False and True: the names of the
+            columns, as text, each with its two words.
 
     Raises:
         ValueError: If one of them is unknown.
@@ -54,11 +58,17 @@ class TextForm:
     decimal: str = "."
     encoding: str = "utf-8"
     ending: str = ".csv"
+    line_end: str = "\n"
+    bools: tuple[tuple[str, str, str], ...] = ()
 
     def __post_init__(self) -> None:
         for name, allowed in _ALLOWED.items():
             if getattr(self, name) not in allowed:
                 raise DataError(f"the {name} of a text is one of {allowed}, got {getattr(self, name)!r}")
+        object.__setattr__(self, "bools", tuple(map(tuple, self.bools)))  # which are lists in attributes of a file
+        for each in self.bools:
+            if len(each) != 3 or not all(isinstance(word, str) for word in each):
+                raise DataError(f"the words for bools are those of a column, for false and for true, got {each!r}")
 
     @classmethod
     def of(cls, table: Any) -> TextForm | None:
@@ -71,6 +81,11 @@ class TextForm:
             return cls(**found)
         except (TypeError, DataError):  # attributes also come from files of others
             return None
+
+    def words(self, name: Any) -> dict[bool, str]:
+        """The words for false and true in a column, by its name."""
+        found = next((each[1:] for each in self.bools if each[0] == str(name)), ("False", "True"))
+        return {False: found[0], True: found[1]}
 
     @property
     def attributes(self) -> dict[str, Any]:

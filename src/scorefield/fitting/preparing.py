@@ -77,7 +77,7 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
     )
     plain = options.units is not None or options.data.maps == "affine"
     if schema.constraints:
-        check_rows([Constraint(text) for text in schema.constraints], x, schema.columns)
+        check_rows([Constraint(text) for text in schema.constraints], x, schema.columns, schema.table)
     with part(0, 0.2):
         relations = Relations(rows.shape[1]) if plain else relations_of(rows, schema)
         found_relations = _of_relations(relations, schema, () if plain else relations_of_known_values(rows, schema))

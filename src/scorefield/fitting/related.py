@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -135,8 +137,18 @@ def unclipped(schema: Schema, relations: Relations) -> Schema:
 
 def declared(schema: Schema) -> list[Equation]:
     """The linear equations among the constraints that the user declares."""
-    names = [None if column.size else column.name for column in schema.table]
-    return [equation for text in schema.constraints for equation in Constraint(text).equations(names)]
+    lines = [None if column.size else column.line for column in schema.table]
+    names = [None if line is None else column.name for column, line in zip(schema.table, lines)]
+    found = (equation for text in schema.constraints for equation in Constraint(text).equations(names))
+    return [_of_encoded(equation, lines) for equation in found]
+
+
+def _of_encoded(equation: Equation, lines: Sequence[tuple[Fraction, Fraction] | None]) -> Equation:
+    """An equation of the values of columns as one of their encoded numbers, which for dates count from the first one."""
+    terms = [(Fraction(c), *(line or (0, 1))) for c, line in zip(equation.coefficients, lines)]
+    largest = max(abs(c * step) / abs(c) for c, _, step in terms if c)
+    offset = Fraction(equation.offset) - sum((c * origin for c, origin, _ in terms), Fraction(0))
+    return Equation(tuple(float(c * step / largest) for c, _, step in terms), float(offset / largest))
 
 
 def independent_parts(parts: Split, relations: Relations) -> Split:

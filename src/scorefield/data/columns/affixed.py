@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ..errors import DataError
-from .base import Column, Transform, shown
+from .base import shown
 from .number_marks import FORMS, NumberParts, alike, are_signs, are_symbols, is_missing, parts_of, possible_marks
+from .written import Written
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -131,7 +132,7 @@ class NumberFormat:
 
 
 @dataclass(frozen=True)
-class Affixed(Column):
+class Affixed(Written):
     """A column of text whose numbers are of one format, such as `$3.50` or `12 345,50`: learned as numbers, written as text.
 
     Arguments:
@@ -150,69 +151,18 @@ class Affixed(Column):
         (array([12.,  7.]), ['3%'])
     """
 
-    inner: Column | None = None
     form: NumberFormat = NumberFormat()
 
     kind: ClassVar[str] = "number"
 
     @property
-    def numbers(self) -> Column:
-        """The column of the numbers."""
-        if self.inner is None:
-            raise DataError(f"column {self.name!r} needs the column of its numbers: inner=Number(…)")
-        return self.inner
+    def example(self) -> str:
+        return self.form.text(1.0)
 
-    @property
-    def bounds(self) -> tuple[float | None, float | None]:
-        return self.numbers.bounds
+    def text(self, number: float) -> str:
+        return self.form.text(number)
 
-    @property
-    def limits(self) -> tuple[float | None, float | None]:
-        return self.numbers.limits
-
-    @property
-    def sides(self) -> tuple[float | None, float | None]:
-        return self.numbers.sides
-
-    @property
-    def transform(self) -> Transform:
-        return self.numbers.transform
-
-    def unreflected(self) -> Column:
-        return replace(self, inner=self.numbers.unreflected())
-
-    def unclipped(self) -> Column:
-        return replace(self, inner=self.numbers.unclipped())
-
-    def between(self, low: float | None, high: float | None) -> Column:
-        return replace(self, inner=self.numbers.between(low, high))
-
-    def widened(self, numbers: np.ndarray) -> Column:
-        inner = self.numbers.widened(numbers)
-        return replace(self, inner=inner, missing=inner.missing)
-
-    @property
-    def range(self) -> tuple[float, float] | None:
-        return self.numbers.range
-
-    @property
-    def takes(self) -> str:
-        """Its numbers, in words."""
-        return f"{self.numbers.takes}, written as {self.form.text(1.0)!r}"
-
-    def impossible(self, numbers: np.ndarray) -> np.ndarray:
-        return self.numbers.impossible(numbers)
-
-    def excluded(self, numbers: np.ndarray) -> np.ndarray:
-        return self.numbers.excluded(numbers)
-
-    def encode(self, values: Series[Any]) -> np.ndarray:
-        return self.numbers.encode(self._bare(values))
-
-    def read(self, values: Series[Any]) -> np.ndarray:
-        return self.numbers.read(self._bare(values))
-
-    def _bare(self, values: Series[Any]) -> Series[Any]:
+    def bare(self, values: Series[Any]) -> Series[Any]:
         """The numbers of text, or numbers without signs as they are."""
         import pandas
         from pandas.api import types
@@ -225,14 +175,7 @@ class Affixed(Column):
         wrong &= np.array([not is_missing(v) for v in values], bool)
         if wrong.any():
             row = int(wrong.argmax())
-            need = f"numbers such as {self.form.text(1.0)!r}"
+            need = f"numbers such as {self.example!r}"
             raise DataError(f"column {self.name!r} holds {need}, got {shown(values, row)}: correct it")
         bare = [v if isinstance(v, int | float) else number for v, number in zip(values, plain)]
         return pandas.Series(bare, dtype=np.float64, name=self.name)
-
-    def decode(self, numbers: np.ndarray) -> Series[Any]:
-        import pandas
-
-        plain = self.numbers.decode(numbers)
-        texts = [None if pandas.isna(v) else self.form.text(float(v)) for v in plain]
-        return pandas.Series(texts, dtype=self.dtype, name=self.name)

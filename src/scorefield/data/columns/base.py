@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -133,6 +134,24 @@ class Column(abc.ABC):
             back = self.read(self.decode(x))
             found[present] = ~np.isclose(back, x, rtol=_ROUNDING.get(self.dtype.lower(), 1e-9), atol=1e-9)
         return found
+
+    def comparable(self, values: Series[Any]) -> Series[Any]:
+        """The values as constraints compare them and calculate with them: numbers, dates, differences of times, or texts.
+
+        By default as they stand.
+
+        Raises:
+            ValueError: If there is a value that the column cannot hold.
+        """
+        return values
+
+    @property
+    def line(self) -> tuple[Fraction, Fraction] | None:
+        """The value, a number or days, of the encoded number 0, and what each 1 adds; None if these do not lie on a line.
+
+        Days of dates count from 1970, in UTC where they have a zone.
+        """
+        return None
 
     def excluded(self, numbers: np.ndarray) -> np.ndarray:
         """Which encoded numbers, `(N,)`, have probability 0: beyond bounds, or off a lattice. By default none.

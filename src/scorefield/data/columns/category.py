@@ -133,6 +133,11 @@ class Category(Column):
         known: np.ndarray = np.array([*mapped, np.nan])[codes]  # the last is that of missing ones
         return known
 
+    def comparable(self, values: Series[Any]) -> Series[Any]:
+        import pandas
+
+        return values if self.kind == "category" else pandas.Series(self.encode(values))
+
     def impossible(self, numbers: np.ndarray) -> np.ndarray:
         unknown: np.ndarray = numbers == -1
         return unknown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -66,6 +67,13 @@ class Constant(Column):
                 f"column {self.name!r} had one value in the training data, {self.reason}; {got}: correct it"
             )
         return np.where(np.isnan(numbers) & (not self.missing), self.value, numbers)
+
+    def comparable(self, values: Series[Any]) -> Series[Any]:
+        return values if self.inner is None else self.inner.comparable(values)
+
+    @property
+    def line(self) -> tuple[Fraction, Fraction] | None:
+        return None if self.inner is None else self.inner.line
 
     def decode(self, numbers: np.ndarray) -> Series[Any]:
         import pandas

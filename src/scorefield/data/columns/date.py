@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import re
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -17,10 +19,11 @@ from .text import parsed_dates
 if TYPE_CHECKING:
     from pandas import Series
 
-__all__ = ["Date"]
+__all__ = ["Date", "plain_times"]
 
 _SECONDS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _PERIODS = ((604800, "weeks"), (86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
+_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)$")  # from UTC, at the end of a format
 _CERTAIN = 12  # distinct dates from which a common period is not chance
 
 
@@ -77,9 +80,12 @@ class Date(Column):
                 "difference": getattr(numpy_type, "kind", "M") == "m",
                 "zone": None if zone is None else str(zone),
             }
-        times = _times(values, text, facts.get("zone"))
+        times = plain_times(values, text)
         unit = str(np.datetime_data(times.dtype)[0])
         ticks = times[~np.isnat(times)].astype(np.int64)
+        if not len(ticks):
+            got = shown(values, int(values.notna().to_numpy().argmax()))
+            raise DataError(f"column {name!r} holds no dates, got {got}: choose another kind")
         if text is not None or facts["days"]:
             unit, ticks = _coarsest(unit, ticks)
         ticks.sort()
@@ -104,13 +110,40 @@ class Date(Column):
         what = "differences of times" if self.difference else "dates"
         return f"{what} in {_spacing(self.period, self.unit) or f'steps of {self.period:,} {self.unit}'}"
 
+    @property
+    def line(self) -> tuple[Fraction, Fraction] | None:
+        day = 86400 * _SECONDS[self.unit]
+        offset = 0 if self.text is None else _offset(self.text).total_seconds()
+        return Fraction(self.origin, day) - Fraction(offset) / 86400, Fraction(self.period, day)
+
+    def comparable(self, values: Series[Any]) -> Series[Any]:
+        import pandas
+
+        found: Any = pandas.Series(self._times(values))
+        if self.text is not None and _has_offset(self.text):
+            found = found.dt.tz_localize(datetime.timezone(_offset(self.text)))
+        return found if self.zone is None else found.dt.tz_localize("UTC").dt.tz_convert(self.zone)
+
     def encode(self, values: Series[Any]) -> np.ndarray:
+        times = self._times(values)
+        ticks = times.astype(f"{'m' if self.difference else 'M'}8[{self.unit}]").astype(np.int64)
+        return np.where(np.isnat(times), np.nan, (ticks - self.origin) / self.period)
+
+    def _times(self, values: Series[Any]) -> np.ndarray:
+        """The times of values, without a zone; in text those of its clock.
+
+        Raises:
+            ValueError: If a value is not one.
+        """
+        import pandas
         from pandas.api import types
 
         if self.text is not None and types.is_datetime64_any_dtype(values.dtype):
-            times = _times(values, None, None)
+            times = plain_times(values)
+        elif self.difference and values.dtype.kind not in "mM":
+            times = pandas.to_timedelta(values, errors="coerce").to_numpy()
         else:
-            times = _times(values, self.text, self.zone)
+            times = plain_times(values, self.text)
         lost = np.isnat(times)
         given = values.notna().to_numpy(bool)
         if self.text is not None and values.dtype.kind not in "mM":
@@ -119,8 +152,7 @@ class Date(Column):
             row = int((lost & given).argmax())
             what = f"as {self.text}" if self.text else self.dtype
             raise DataError(f"column {self.name!r} holds dates {what}, got {shown(values, row)}: correct it")
-        ticks = times.astype(f"{'m' if self.difference else 'M'}8[{self.unit}]").astype(np.int64)
-        return np.where(lost, np.nan, (ticks - self.origin) / self.period)
+        return times
 
     def decode(self, numbers: np.ndarray) -> Series[Any]:
         import pandas
@@ -154,15 +186,36 @@ class Date(Column):
         return int(low), int(high)
 
 
-def _times(values: Series[Any], text: str | None, zone: str | None) -> np.ndarray:
-    """A column as times or differences of numpy, without a zone (UTC), NaT where one is missing or not of the format."""
+def _has_offset(form: str) -> bool:
+    return form.endswith("Z") or bool(_OFFSET.search(form))
+
+
+def _offset(form: str) -> datetime.timedelta:
+    """How far the clock of text of a format is ahead of UTC, as its end says."""
+    found = _OFFSET.search(form)
+    if found is None:
+        return datetime.timedelta()
+    sign, hours, minutes = found.groups()
+    return int(f"{sign}1") * datetime.timedelta(hours=int(hours), minutes=int(minutes))
+
+
+def plain_times(values: Series[Any], text: str | None = None) -> np.ndarray:
+    """A column as times or differences of numpy, without a zone (UTC), NaT where one is missing or not of the format.
+
+    Arguments:
+        values: Dates, differences of times, or text.
+        text: The format of dates in text, in the words of strftime; their clock is kept.
+    """
+    import pandas
 
     if text is not None:
         found: Any = parsed_dates(values, text)
     elif values.dtype == object or str(values.dtype) in ("str", "string"):
         found = _of_objects(values)
-    else:
+    elif values.dtype.kind in "mM":
         found = values
+    else:
+        found = pandas.Series(pandas.NaT, index=values.index)
     if getattr(found.dtype, "tz", None) is not None:
         found = found.dt.tz_convert("UTC").dt.tz_localize(None)
     if isinstance(found.dtype, np.dtype):

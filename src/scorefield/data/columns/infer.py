@@ -16,6 +16,7 @@ from ..errors import DataError, DataTypeError
 from .affixed import Affixed, NumberFormat
 from .base import Column, Name, shown
 from .category import Category
+from .clock_time import ClockTime
 from .constant import Constant
 from .date import Date
 from .number import Number
@@ -215,6 +216,9 @@ def _taken_for(values: Series[Any], present: Series[Any], name: Name, wishes: Co
         return Date.of(values, name)
     if objects and _all(distinct, datetime.date | np.datetime64):
         return _date(values, name, wishes)
+    if objects and _all(distinct, datetime.time | datetime.timedelta):
+        times = ClockTime.of(values, name, **dict(wishes.more))
+        return _category(values, name, wishes) if times is None else times
     if not (types.is_string_dtype(dtype) or objects):
         how = ".dt.to_timestamp()" if str(dtype).startswith("period") else ".astype(str)"
         return f"holds values of the type {dtype}: convert it, df[{name!r}]{how}"
@@ -225,6 +229,8 @@ def _taken_for(values: Series[Any], present: Series[Any], name: Name, wishes: Co
         distinct = distinct[[not is_missing(text) for text in distinct.to_numpy(object)]]
         if (form := date_format(distinct)) is not None:
             return Date.of(values, name, form)
+        if (times := ClockTime.of(values, name, **dict(wishes.more))) is not None:
+            return times
         if (written := NumberFormat.of(distinct.to_numpy(object), wishes.decimal_mark)) is not None:
             return _affixed(values, name, written, wishes)
         if 2 * (~np.isnan(numbers)).sum() <= len(present):
@@ -338,16 +344,18 @@ def _counts(values: Series[Any], name: Name) -> str:
 
 
 def _date(values: Series[Any], name: Name, wishes: ColumnWishes) -> Column:
-    """Dates, for which text must be of one format."""
+    """Dates, times of day or durations, for which text must be of one format."""
     from pandas.api import types
 
     present = values.dropna()
+    if (times := ClockTime.of(values, name)) is not None:
+        return times
     if types.is_string_dtype(values.dtype) and _all(present, str):
         present = present[[not is_missing(text) for text in present]]
         form = date_format(present) or _ambiguous(present)
         if form is None:
             raise DataError(
-                f"column {name!r} holds dates of no format that is known, such as {present.iloc[0]!r}: "
+                f"column {name!r} holds dates of no format that is known, such as {(*present, *values.dropna())[0]!r}: "
                 f"convert it, pandas.to_datetime(df[{name!r}], format=…)"
             )
         return Date.of(values, name, form)

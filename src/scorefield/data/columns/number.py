@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -170,6 +171,17 @@ class Number(Column):
         x = as_numbers(values, self.name)
         self._check(x)
         return x
+
+    def comparable(self, values: Series[Any]) -> Series[Any]:
+        import pandas
+        from pandas.api import types
+
+        plain = types.is_numeric_dtype(values.dtype)  # with the rounding errors of its type
+        return values if plain else pandas.Series(as_numbers(values, self.name))
+
+    @property
+    def line(self) -> tuple[Fraction, Fraction] | None:
+        return Fraction(0), Fraction(1)
 
     def widened(self, numbers: np.ndarray) -> Number:
         self._check(numbers)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from ..cache import Store
 from ..errors import DataError, one_line
 from ..frames import Table, select
@@ -28,6 +30,7 @@ __all__ = ["Csv"]
 
 _WESTERN = "cp1252"  # which text is taken for that is not UTF-8, and names no other encoding
 _SHOWN = 60  # characters of a line, in a message
+_START = 1 << 16  # characters that show how lines end
 _FIRST = 1000  # rows whose text is read to see how numbers are written
 
 
@@ -69,7 +72,7 @@ class Csv(TableFormat):
                 frame = table_of(batch)
                 if i == 0:
                     form = (TextForm.of(frame) or schema.text_form or TextForm()).named(path.name)
-                    text = _header(list(frame.columns), form.separator) + _rows_as_text(frame, form)
+                    text = _header(list(frame.columns), form) + _rows_as_text(frame, form)
                     encoder = codecs.getincrementalencoder(_holding(form.encoding, text))()
                 else:
                     text = _rows_as_text(frame, form)
@@ -82,11 +85,28 @@ def _rows_as_text(frame: Any, form: TextForm) -> str:
         coded = {n: frame[n].cat.categories.dtype for n in frame.columns if str(frame[n].dtype) == "category"}
         floats = {n: dtype for n, dtype in coded.items() if dtype.kind == "f"}
         frame = frame.astype(floats) if floats else frame
+    spelled = [name for name in frame.columns if str(name) in {each[0] for each in form.bools}]
+    frame = _with_words(frame, spelled, form) if spelled else frame
     missing = "NA" if form.separator == " " else ""
     rows: str = frame.to_csv(
-        index=False, header=False, sep=form.separator, decimal=form.decimal, na_rep=missing, lineterminator="\n"
+        index=False,
+        header=False,
+        sep=form.separator,
+        decimal=form.decimal,
+        na_rep=missing,
+        lineterminator=form.line_end,
     )
     return rows
+
+
+def _with_words(frame: Any, names: Sequence[Any], form: TextForm) -> Any:
+    """A table whose bools in some columns are the words of a form."""
+    frame = frame.copy(deep=False)
+    for name in names:
+        words = form.words(name)
+        bools = [isinstance(value, bool | np.bool_) for value in frame[name]]
+        frame[name] = frame[name].astype(object).where(~np.array(bools, bool), frame[name].map(words))
+    return frame
 
 
 def _holding(encoding: str, text: str) -> str:
@@ -106,13 +126,21 @@ def _formed(table: Any, path: Path, dialect: Dialect) -> Any:
             encoding = encoding if file.read(3) == codecs.BOM_UTF8 else "utf-8"
     decimal = table.attrs.get("decimal_mark") or "."
     try:
-        attributes = TextForm(dialect.separator, decimal, encoding, ending_of(path.name)).attributes
+        form = TextForm(dialect.separator, decimal, encoding, ending_of(path.name), _line_end(path, encoding))
+        attributes = replace(form, bools=table.attrs.pop("bools", ())).attributes
     except DataError:  # text that is read, and is not written
         return table
     if isinstance(table, Table):
         return replace(table, attrs=attributes)
     table.attrs.update(attributes)
     return table
+
+
+def _line_end(path: Path, encoding: str) -> str:
+    """What ends most lines at the beginning of a file."""
+    with opened(path, encoding) as file:
+        start = file.read(_START)
+    return "\r\n" if 2 * start.count("\r\n") > start.count("\n") else "\n"
 
 
 def _read(path: Path, selection: Selection, store: Store, dialect: Dialect) -> Any:
@@ -130,7 +158,9 @@ def _read(path: Path, selection: Selection, store: Store, dialect: Dialect) -> A
             (frame,) = columns.parts([frame], selection)
             frame, doubtful = with_numbers(frame, columns.text, dialect.separator)
             _say_doubts(path, {n: t for n, t in doubtful.items() if n in (selection.columns or doubtful)})
-            return select(columns.whole(columns.padded(frame)), selection.columns)
+            frame = select(columns.whole(columns.padded(frame)), selection.columns)
+            frame.attrs["bools"] = columns.bools(frame)
+            return frame
         with _rows(path, dialect) as file:
             size = rows_at_once(len(columns.names))
             forms, doubtful = written_forms(columns.text(None, _FIRST), dialect.separator)
@@ -139,7 +169,8 @@ def _read(path: Path, selection: Selection, store: Store, dialect: Dialect) -> A
             with pandas.read_csv(file, chunksize=size, names=columns.names, dtype=as_text, **dialect.options) as parts:
                 numbers = (in_forms(part, forms) for part in columns.parts(parts, selection))
                 copied = copied_table(store, selection.columns, numbers, selection.missing_words)
-            return replace(copied, attrs={"decimal_mark": "," if {*forms.values()} == {","} else "."})
+            mark = "," if {*forms.values()} == {","} else "."
+            return replace(copied, attrs={"decimal_mark": mark, "bools": columns.bools(copied)})
     except pandas.errors.ParserError as error:
         raise DataError(f"{path} is not a table ({one_line(error)}): repair that line") from None
 
@@ -294,6 +325,20 @@ class _Columns:
         plain = [name for name in gaps if text[name].str.fullmatch(r"\s*[+-]?\d+\s*", na=True).all()]
         return frame.astype(dict.fromkeys(plain, "Int64")) if plain else frame
 
+    def bools(self, table: Any) -> tuple[tuple[str, str, str], ...]:
+        """The words for false and true in columns of bools that have others than False and True, for `TextForm`."""
+        kinds = zip(table.columns, table.dtypes)
+        names = [n for n, kind in kinds if str(kind) == "bool" or (str(kind) == "object" and _holds_bools(table[n]))]
+        words = self.text(names, _FIRST) if names else {}
+        found = list[tuple[str, str, str]]()
+        for name in names:
+            texts = words[name] if words[name].notna().any() else self.text([name], None)[name]
+            usual = {word.strip().lower(): word.strip() for word in texts.value_counts().index[::-1]}
+            one = next(iter(usual.values()), "True")
+            style = next((style for style in (str.upper, str.lower) if style(one) == one), str.title)
+            found.append((str(name), *(usual.get(word, style(word)) for word in ("false", "true"))))
+        return tuple(each for each in found if each[1:] != ("False", "True"))
+
     def text(self, names: Sequence[Any] | None, rows: int | None) -> Any:
         """Columns, all if None, as text: so many rows of them, or all."""
         import pandas
@@ -301,6 +346,12 @@ class _Columns:
         with _rows(self.path, self.dialect) as file:
             options = self.dialect.options
             return pandas.read_csv(file, names=self.names, dtype=str, usecols=names, nrows=rows, **options)
+
+
+def _holds_bools(values: Any) -> bool:
+    """Whether a column of objects holds bools and nothing else, where a value is there."""
+    present = values.dropna()
+    return len(present) > 0 and all(isinstance(value, bool | np.bool_) for value in present.unique())
 
 
 def _has_zeros(text: Any) -> bool:
@@ -322,11 +373,11 @@ def _free_name(name: str, taken: list[str]) -> str:
     return name
 
 
-def _header(names: list[Any], separator: str) -> str:
+def _header(names: list[Any], form: TextForm) -> str:
     """The first line; none for columns that are only numbered, and quotes where names would be taken for numbers."""
     if names == list(range(len(names))):
         return ""
     text = io.StringIO()
     quoting: Literal[0, 1] = csv.QUOTE_ALL if is_data([str(n) for n in names]) else csv.QUOTE_MINIMAL
-    csv.writer(text, delimiter=separator, lineterminator="\n", quoting=quoting).writerow(names)
+    csv.writer(text, delimiter=form.separator, lineterminator=form.line_end, quoting=quoting).writerow(names)
     return text.getvalue()

@@ -22,7 +22,7 @@ from scorefield.measurement import Mask, Measurement
 from scorefield.posterior import KnownCoordinates, ReplacementSMC
 from scorefield.processes import VE
 from scorefield.rng import Samples
-from scorefield.samplers import Sampling, sample
+from scorefield.samplers import DPM, Sampling, sample
 from scorefield.schedules import LogLevel
 from scorefield.units import ColumnMap, ColumnUnits
 
@@ -149,26 +149,30 @@ class ExactMixed(Denoiser):
 
     completes = True
 
-    def __init__(self) -> None:
+    def __init__(self, means: np.ndarray = MEANS, widths: np.ndarray = WIDTHS) -> None:
         super().__init__()
-        weights, means, widths = (torch.from_numpy(v) for v in (WEIGHTS, MEANS, WIDTHS))
-        self.mixture = Mixture(means[:, None], widths[:, None, None] ** 2, weights)
+        self.weights, self.means, self.widths = (torch.from_numpy(v) for v in (WEIGHTS, means, widths))
+        self.mixture = Mixture(self.means[:, None], self.widths[:, None, None] ** 2, self.weights)
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        raise NotImplementedError
+        variance = self.widths**2 + level**2
+        each = self.means + self.widths**2 / variance * (x[:, :1] - self.means)
+        logs = self.weights.log() - (x[:, :1] - self.means) ** 2 / variance / 2 - variance.log() / 2
+        code = (logs + x[:, 1:] / level**2).softmax(1)
+        return torch.cat([(code * each).sum(1, keepdim=True), code], 1)
 
     def category_log_probs(self, values: Tensor, status: Tensor, category: int) -> Tensor:
-        logs = torch.from_numpy(np.log(WEIGHTS)).expand(len(values), 3)
+        logs = self.weights.log().expand(len(values), 3)
         if bool((status[:, 0] == GIVEN).any()):
-            z = (values[:, :1] - torch.from_numpy(MEANS)) / torch.from_numpy(WIDTHS)
-            logs = logs - z.square() / 2 - torch.from_numpy(np.log(WIDTHS))
+            z = (values[:, :1] - self.means) / self.widths
+            logs = logs - z.square() / 2 - self.widths.log()
         return logs.log_softmax(1)
 
     def restricted(self, values: Tensor, status: Tensor) -> Denoiser:
         if bool((status[:, 1] != GIVEN).all()):
             return self.mixture
         code = values[:, 1:].argmax(1)
-        return _Normal(torch.from_numpy(MEANS)[code], torch.from_numpy(WIDTHS)[code])
+        return _Normal(self.means[code], self.widths[code])
 
 
 class _Normal(Denoiser):
@@ -188,6 +192,31 @@ class _Normal(Denoiser):
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         share = self.width[:, None] ** 2 / (self.width[:, None] ** 2 + level**2)
         return self.mean[:, None] + share * (x - self.mean[:, None])
+
+
+def test_atoms_and_their_neighbours_are_exact():
+    """Shares of samples of an exact denoiser, and log-probabilities, of two atoms among a normal number and next to them."""
+    values = torch.tensor([[0.0, 1.5], WEIGHTS[1:].tolist()], dtype=D)
+    units = ColumnUnits((ColumnMap(atoms=values, separate=True),))
+    means, widths = np.array([0.5, 0.0, 0.0]), np.array([0.8, 1.0, 1.0])
+    moments = Gaussian(torch.zeros(4, dtype=D), torch.eye(4, dtype=D))
+    diffusion = Diffusion(VE(1e-3, 80.0), ExactMixed(means, widths), moments)
+    drawn = units.inverse(sample(diffusion, (20_000, 4), Sampling(DPM(2, eta=1.0), 64), Samples(0, count=20_000)))[:, 0]
+    for low, high, atom in ((0.0, 0.0, 0), (1.5, 1.5, 1), (-0.1, 0.1, None), (1.4, 1.6, None)):
+        p = float(values[1, atom]) if atom is not None else WEIGHTS[0] * _between((np.array([low, high]) - 0.5) / 0.8)
+        inside = (drawn >= low) & (drawn <= high) & ((atom is not None) | ~torch.isin(drawn, values[0]))
+        assert abs(float(inside.double().mean()) - p) < 4 * math.sqrt(p * (1 - p) / len(drawn))
+    x = torch.tensor([[0.0], [1.5], [0.001], [1.4], [-2.0]], dtype=D)
+    z = (x[2:, 0].numpy() - 0.5) / 0.8
+    continuous = np.log(WEIGHTS[0]) - z**2 / 2 - math.log(0.8) - math.log(2 * math.pi) / 2
+    found = DataDensity(diffusion, units, 1000, tolerance=1e-5, extrapolate=True)(x)
+    np.testing.assert_allclose(found.value[:2], np.log(WEIGHTS[1:]), atol=1e-12)
+    np.testing.assert_allclose(found.value[2:], continuous, atol=1e-3)
+
+
+def _between(z: np.ndarray) -> float:
+    """The standard normal probability between two numbers."""
+    return float(torch.special.ndtr(torch.from_numpy(z)).diff())
 
 
 def test_log_probabilities_of_a_mixture_with_its_component_are_exact():

@@ -188,8 +188,8 @@ class ConditionableModel(GenerativeModel, abc.ABC):
         """Warns of known values that lie outside of the data."""
         x, known = known_values(self.schema, columns)
         said = beyond(self.schema, x, known)
-        if not self.schema.table and self.standardize.state_shape == tuple(x.shape[1:]):
-            far = known & (self.standardize(x.to(self.standardize.device)).cpu().abs() > _FAR)
+        if not self.schema.table and x.ndim == 2:
+            far = known & (self.standardize.numbers_of(x.to(self.standardize.device)).cpu().abs() > _FAR)
             for place in far.any(0).nonzero()[:, 0].tolist():
                 said.append(f"column {place}: {float(x[far[:, place], place][0]):g} lies far outside of the data")
         if said:

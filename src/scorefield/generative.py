@@ -323,8 +323,9 @@ class GenerativeModel(nn.Module, abc.ABC):
         """
         self.schema.require_one_length("encode", "sample or impute instead")
         sampling = self._flow(Sampling.asked(sampler, steps, schedule, process))
-        state, diffusion = self.standardize(self.schema.unpack(x, torch.float64).to(self.device)), self._precise
-        if bool(state.isnan().any()):
+        data, diffusion = self.schema.unpack(x, torch.float64).to(self.device), self._precise
+        state = self.standardize.filled(self.standardize(data))
+        if bool(data.isnan().any()):
             raise ValueError("rows with missing values have no latents: fill them first, model.impute(x)")
         pairs = self._parts(diffusion, state)
         with shown(), part(0, 1, "finding latents"):

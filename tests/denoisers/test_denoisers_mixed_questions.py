@@ -14,6 +14,8 @@ from scorefield.rng import Samples
 PLAIN = Variables(2, (3, 2))
 MISSING = Variables(2, (3, 2, 2, 2), (5, -1, 4, -1, -1, -1))
 """The first number and the first category may be missing, and have indicators."""
+ATOMS = Variables(2, (3, 2, 2), (4, -1, 4, -1, -1), atoms=(2, 3))
+"""The first number has two atoms and may be missing, the second one has an atom."""
 COUNT = 4000
 
 
@@ -23,9 +25,12 @@ def states(variables: Variables, missing: float = 0.3) -> torch.Tensor:
     x = torch.randn(COUNT, variables.size, generator=generator)
     u = torch.rand(COUNT, len(variables.levels), generator=generator)
     x[:, variables.numbers :] = Blocks(variables.levels).corners(u)
+    lost: dict[int, torch.Tensor] = {}
     for variable, indicator in enumerate(variables.indicators):
         if indicator >= 0:
-            gone = torch.rand(COUNT, generator=generator) < missing
+            if indicator not in lost:
+                lost[indicator] = torch.rand(COUNT, generator=generator) < missing
+            gone = lost[indicator]
             place = variables.owners.index(indicator)
             x[:, place], x[:, place + 1] = (~gone).float(), gone.float()
             x[:, [o == variable for o in variables.owners]] = x[
@@ -95,6 +100,35 @@ def test_missing_values_with_indicators():
     drawn = status[~complete & (status[:, 4:] != ABSENT).any(1)]
     for variable, indicator in ((0, 5), (2, 4)):  # a value that is there says so, unless missingness is left out
         assert not bool(((drawn[:, variable] == GIVEN) & (drawn[:, indicator] == FREE)).any())
+
+
+def test_numbers_of_atoms():
+    """They are independent draws where the category of atoms is free, and absent elsewhere; a known number is no atom."""
+    x = states(ATOMS)
+    level = [x[:, 2:5].argmax(1), x[:, 5:7].argmax(1)]
+    for number in (0, 1):
+        x[:, number] = x[:, number].masked_fill(level[number] > 0, torch.nan)
+    status, filled = asked(ATOMS, 0.0, x)
+    assert bool((status == FREE).all())
+    for number in (0, 1):
+        drawn = filled[x[:, number].isnan(), number]
+        assert abs(float(drawn.mean())) < 4 / len(drawn) ** 0.5
+        assert abs(float(drawn.std()) - 1) < 4 / (2 * len(drawn)) ** 0.5
+    status, _ = asked(ATOMS, 1.0, x)
+    for number, category in ((0, 2), (1, 3)):
+        gone, own, known = x[:, number].isnan(), status[:, number], status[:, category]
+        assert not bool((gone & (own == GIVEN)).any())
+        assert not bool((gone & (own == FREE) & (known != FREE)).any())
+        assert not bool(((own == FREE) & (known == ABSENT)).any())
+        assert not bool(((own == GIVEN) & (known != GIVEN)).any())
+        for pair in ((ABSENT, GIVEN), (FREE, FREE)):
+            assert bool((gone & (own == pair[0]) & (known == pair[1])).any())
+        for pair in ((GIVEN, GIVEN), (FREE, GIVEN), (ABSENT, FREE)):
+            assert bool((~gone & (own == pair[0]) & (known == pair[1])).any())
+    lost = x[:, 2].isnan()
+    assert not bool((lost & (status[:, 2] == FREE) & (status[:, 4] != FREE)).any())
+    complete = status[:, 4] == ABSENT  # without missingness, but not without atoms
+    assert bool((complete[:, None] & ~lost[:, None] & (status[:, :4] == FREE)).any(0).all())
 
 
 def test_what_is_missing_does_not_show_before_its_indicator():

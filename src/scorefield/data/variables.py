@@ -25,10 +25,12 @@ class Variables:
         indicators: For each variable, the variable that says whether it is missing; -1 where nothing is drawn for it.
         readings: How many readings a row has at most, in data of rows of different length: the variables are then their
             values, their times and their channels, counted from 1, one after another. Times and channels are never drawn.
+        atoms: For each variable that is a number, the category that says which atom it is; -1 where it has none. At its first
+            level the value is continuous; at all others it is an atom, and the number is NaN in a state.
 
     Raises:
-        ValueError: If a category has fewer than two levels, there is not one indicator for each variable, or readings
-            have not three numbers each.
+        ValueError: If a category has fewer than two levels, there is not one indicator for each variable or one category of
+            atoms for each number, or readings have not three numbers each.
 
     Example:
         >>> mixed = Variables(2, (3, 2))
@@ -42,14 +44,18 @@ class Variables:
     levels: tuple[int, ...] = ()
     indicators: tuple[int, ...] = ()
     readings: int = 0
+    atoms: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "atoms", tuple(self.atoms) or (-1,) * self.numbers)
         object.__setattr__(self, "levels", tuple(self.levels))
         object.__setattr__(self, "indicators", tuple(self.indicators) or (-1,) * self.count)
         if any(k < 2 for k in self.levels):
             raise ValueError(f"a category has two levels or more, got {self.levels}")
         if len(self.indicators) != self.count:
             raise ValueError(f"{self.count} variables need as many indicators, got {len(self.indicators)}")
+        if len(self.atoms) != self.numbers or any(v >= 0 and not self.numbers <= v < self.count for v in self.atoms):
+            raise ValueError(f"{self.numbers} numbers need as many categories of atoms, or -1, got {self.atoms}")
         if self.readings and (self.numbers != 3 * self.readings or self.levels):
             raise ValueError(f"{self.readings} readings are {3 * self.readings} numbers, got {self.numbers}")
 

@@ -26,7 +26,8 @@ class Questions(nn.Module):
     would have been there; in the rest the distribution has missing values as the data have.
 
     A missing value is an independent draw (standard normal, or a random level) wherever its indicator is free, as the
-    distribution of states with indicators has it; elsewhere, and where there is no indicator, it is absent.
+    distribution of states with indicators has it; elsewhere, and where there is no indicator, it is absent. So is the number
+    of an atom, by the category that says which atom it is.
 
     Arguments:
         variables: How states are made of variables.
@@ -41,7 +42,11 @@ class Questions(nn.Module):
     order: Tensor
     is_indicator: Tensor
     owners: Tensor
-    indicators: Tensor
+    alone: Tensor
+    with_atom: Tensor
+    atom_of: Tensor
+    with_flag: Tensor
+    flag_of: Tensor
     asked: Tensor
 
     def __init__(self, variables: Variables, asked: Sequence[Sequence[int]] = ()) -> None:
@@ -56,19 +61,29 @@ class Questions(nn.Module):
         places = {category: place for place, category in enumerate(chain(variables))}
         last = len(variables.levels)
         indicators = {i for i in variables.indicators if i >= 0}
+        atoms = (*variables.atoms, *(-1 for _ in variables.levels))
+        flags = [flag if atom < 0 else -1 for flag, atom in zip(variables.indicators, atoms)]
         known = {
             "first": torch.tensor([*range(variables.numbers), *of_blocks], dtype=torch.long),
             "order": torch.tensor([last] * variables.numbers + [places[k] for k in range(last)], dtype=torch.long),
             "is_indicator": torch.tensor([v in indicators for v in range(variables.count)]),
             "owners": torch.tensor(variables.owners, dtype=torch.long),
-            "indicators": torch.tensor(variables.indicators, dtype=torch.long),
+            "alone": torch.tensor([max(pair) < 0 for pair in zip(atoms, flags)]),
             "asked": torch.tensor([list(question) for question in asked], dtype=torch.long).reshape(
                 -1, variables.count
             ),
         }
+        for name, said_by in (("atom", atoms), ("flag", flags)):
+            known[f"{name}_of"] = torch.tensor([v for v in said_by if v >= 0], dtype=torch.long)
+            known[f"with_{name}"] = torch.tensor([v for v, k in enumerate(said_by) if k >= 0], dtype=torch.long)
         for name, tensor in known.items():
             self.register_buffer(name, tensor, persistent=False)
-        self._with_indicators = bool(indicators)
+        self._linked = not bool(self.alone.all())
+
+    @property
+    def _links(self) -> tuple[tuple[Tensor, Tensor], ...]:
+        """Numbers and what says whether they are atoms, then those categories and all else and what says whether they miss."""
+        return (self.with_atom, self.atom_of), (self.with_flag, self.flag_of)
 
     def draw(self, x0: Tensor, share: float, rng: Rng) -> tuple[Tensor, Tensor]:
         """Draws what is asked about rows.
@@ -88,12 +103,11 @@ class Questions(nn.Module):
             status = self._conditional(u[:, :3].split(1, 1), u[:, 3:], share)  # type: ignore[no-untyped-call]
         if not bool(missing.any()):
             return status, x0
-        if self._with_indicators:
-            owner = self.indicators.clamp_min(0)
-            drawn = (self.indicators >= 0) & (status.index_select(1, owner) == FREE)
-        else:
-            drawn = torch.zeros_like(missing)
-        return status.masked_fill(missing & ~drawn, ABSENT), self._filled(x0, rng.child("missing"))
+        status = status.masked_fill(missing & self.alone, ABSENT)
+        for own, said_by in reversed(self._links):  # where both miss, the category before its number
+            drawn = ~missing.index_select(1, own) | (status.index_select(1, said_by) == FREE)
+            status = status.index_copy(1, own, torch.where(drawn, status.index_select(1, own), ABSENT))
+        return status, self._filled(x0, rng.child("missing"))
 
     def _conditional(self, of_row: tuple[Tensor, ...], u: Tensor, share: float) -> Tensor:
         """The status of variables as if all were there, from uniform numbers: three a row, `(B, 1)`, and one each, `(B, V)`."""
@@ -101,7 +115,7 @@ class Questions(nn.Module):
         which = 2 * place - 1 if len(self.asked) else place
         absent = (2 * b - 1).clamp_min(0.0) * (1 - a)  # of half of the rows, none is absent
         status = (u < a + absent).long() + ((u >= a) & (u < a + absent)).long()
-        if self._with_indicators:
+        if self._linked:
             status = self._consistent(status, which < _COMPLETE)
         link = torch.floor(2 * b * max(len(self.variables.levels), 1)).long().clamp_max(len(self.variables.levels))
         factor = (self.order < link).long() + 2 * (self.order > link).long()
@@ -116,20 +130,21 @@ class Questions(nn.Module):
         question = self.asked.index_select(
             0, torch.floor(place * len(self.asked)).long().clamp_max(len(self.asked) - 1)
         )
-        if self._with_indicators:
-            has = (self.indicators >= 0).nonzero()[:, 0]
-            left = left.index_copy(1, self.indicators.index_select(0, has), left.index_select(1, has))
+        for own, said_by in self._links:
+            left = left.index_copy(1, said_by, left.index_select(1, own))
         return torch.where((question == GIVEN) & left, ABSENT, question)
 
     def _consistent(self, status: Tensor, complete: Tensor) -> Tensor:
-        """With indicators absent in complete rows; elsewhere known where their variable is, and free at least where it is."""
-        other = status.clone()
-        has = (self.indicators >= 0).nonzero()[:, 0]
-        own, indicator = status.index_select(1, has), self.indicators.index_select(0, has)
-        known = status.index_select(1, indicator)
-        known = torch.where((own == FREE) & (known == ABSENT), FREE, torch.where(own == GIVEN, GIVEN, known))
-        other.index_copy_(1, indicator, known)
-        return torch.where(complete, status.masked_fill(self.is_indicator, ABSENT), other)
+        """With indicators absent in complete rows; elsewhere known where their variable is, and free at least where it is.
+
+        So are categories of atoms in all rows.
+        """
+        found = [status]
+        for own, said_by in self._links:
+            value, known = (found[-1].index_select(1, index) for index in (own, said_by))
+            known = torch.where((value == FREE) & (known == ABSENT), FREE, torch.where(value == GIVEN, GIVEN, known))
+            found.append(found[-1].index_copy(1, said_by, known))
+        return torch.where(complete, found[1].masked_fill(self.is_indicator, ABSENT), found[2])
 
     def _filled(self, x0: Tensor, rng: Rng) -> Tensor:
         """States whose missing values are independent draws."""

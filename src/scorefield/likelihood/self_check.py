@@ -79,7 +79,7 @@ def self_check(density: DataDensity, x: Tensor, count: int = 32) -> tuple[LogPro
         ValueError: If there are fewer than 8 rows of data, or more than 4096 coordinates.
     """
     shape, diffusion = tuple(x.shape[1:]), density.diffusion
-    mixture = resembling_mixture(density.units(x.double()).flatten(1).cpu())
+    mixture = resembling_mixture(density.units.filled(density.units(x.double())).flatten(1).cpu())
     known, moments = mixture.moments(), diffusion.moments
     if moments is not None and moments.diagonal:
         known = Gaussian(known.mean.reshape(shape), known.covariance.diagonal().reshape(shape))

@@ -1,4 +1,4 @@
-"""Values of positive probability among continuous ones, of many columns at once."""
+"""Values of positive probability that have intervals of the state of their column, of many columns at once."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ class Atoms(nn.Module):
     the ends of intervals, where one value would be taken for another. In columns of nothing but consecutive atoms, such as
     counts, it would be taken for the next one, and g(u) = u. Probabilities do not depend on g: its derivative is part of the
     volume.
+
+    An approximate density of continuous values fills the margin next to an atom, and what lies there is drawn as the atom:
+    among continuous values, atoms are therefore separate (`AtomLevels`), but in files that do not say so.
 
     Arguments:
         maps: The columns, all with atoms.
@@ -73,7 +76,7 @@ class Atoms(nn.Module):
             ends = torch.stack((normal_quantile(low, high + p), normal_quantile(low + p, high)), -1)
             bounds[c, : 2 * k] = ends.reshape(-1).cummax(0).values
         self.register_buffer("values", values, persistent=False)
-        self.register_buffer("tolerance", torch.stack([_tolerance(m, size) for m in maps]), persistent=False)
+        self.register_buffer("tolerance", tolerances(maps), persistent=False)
         self.register_buffer("below", below, persistent=False)
         self.register_buffer("table", table, persistent=False)
         self.register_buffer("edges", bounds, persistent=False)
@@ -88,16 +91,8 @@ class Atoms(nn.Module):
 
         In columns of atoms alone every value counts as the nearest of them.
         """
-        x = x.T.contiguous()
-        after = torch.searchsorted(self.values, x)
-        last = self.count - 1
-        lower, upper = (after - 1).clamp_min(0), after.minimum(last)
-        to_lower = (x - self.values.gather(1, lower)).abs()
-        to_upper = (self.values.gather(1, upper) - x).abs()
-        nearest = torch.where(to_lower < to_upper, lower, upper)
-        hit = torch.minimum(to_lower, to_upper) <= self.tolerance.gather(1, nearest)
-        hit |= self.mass[:, 1:] == 0
-        return torch.where(hit, nearest, -1).T, after.T
+        atom, after = find_atoms_in(self.values, self.tolerance, self.count, x, self.mass[:, 1:] == 0)
+        return atom, after
 
     def forward(
         self, z: Tensor, log_slope: Tensor, found: tuple[Tensor, Tensor], place: Tensor
@@ -132,6 +127,35 @@ class Atoms(nn.Module):
         u = (normal_cdf(state) - below) / rest
         v = (normal_cdf(-state) - (mass - below)) / rest
         return normal_quantile(u.clamp(_UNDERFLOW, 1.0), v.clamp(_UNDERFLOW, 1.0))
+
+
+def find_atoms_in(
+    values: Tensor, tolerance: Tensor, count: Tensor, x: Tensor, always: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Which atom each value is, -1 for none, and how many are below it, both `(B, C)`.
+
+    Arguments:
+        values: The atoms of each column, increasing, padded by infinity, `(C, k)`.
+        tolerance: How far a value may lie from each of them, `(C, k)`.
+        count: How many there are, `(C, 1)`.
+        x: The values, `(B, C)`.
+        always: The columns in which every value counts as the nearest atom, `(C, 1)`; none by default.
+    """
+    x = x.T.contiguous()
+    after = torch.searchsorted(values, x)
+    lower, upper = (after - 1).clamp_min(0), after.minimum(count - 1)
+    to_lower = (x - values.gather(1, lower)).abs()
+    to_upper = (values.gather(1, upper) - x).abs()
+    nearest = torch.where(to_lower < to_upper, lower, upper)
+    hit = torch.minimum(to_lower, to_upper) <= tolerance.gather(1, nearest)
+    hit = hit if always is None else hit | always
+    return torch.where(hit, nearest, -1).T, after.T
+
+
+def tolerances(maps: Sequence[ColumnMap]) -> Tensor:
+    """How far values may lie from each atom of each column to count as the same, `(C, k)`."""
+    size = max(len(m.values) for m in maps)
+    return torch.stack([_tolerance(m, size) for m in maps])
 
 
 def _central(place: Tensor) -> tuple[Tensor, Tensor]:

@@ -183,6 +183,20 @@ class Units(nn.Module, abc.ABC):
         """
         return columns.flatten().bool()
 
+    def numbers_of(self, x: Tensor) -> Tensor:
+        """The state of each column of data that has a number of its own there, `(M, C)`; NaN for all others.
+
+        Arguments:
+            x: Rows of data, `(M, C)`.
+        """
+        state, found = self(x), torch.full_like(x, torch.nan)
+        count = state.shape[1] if self.variables is None else self.variables.numbers
+        for c, column in enumerate(torch.eye(x.shape[1], dtype=torch.bool, device=x.device)):
+            places = self.variables_of(column).nonzero()[:, 0].tolist()
+            if places and places[0] < count:
+                found[:, c] = state[:, places[0]]
+        return found
+
     def targets(self, wanted: Tensor, known: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """What has a part in the log-density of wanted values given known ones.
 

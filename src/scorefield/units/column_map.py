@@ -20,9 +20,9 @@ class ColumnMap:
 
     A number x first gets coordinates that know its bounds, T(x) = x, log(x - lower), -log(upper - x) or
     log(x - lower) - log(upper - x), then y = (T(x) - location) / scale. With knots, a monotone rational-quadratic spline
-    follows, z = g(y), with analytic tails beyond the outermost knots. Atoms are values of positive probability: each
-    has an interval of standard normal probability as large as its own. On a lattice, a value that is not an atom stands
-    for the cell around it.
+    follows, z = g(y), with analytic tails beyond the outermost knots. Atoms are values of positive probability: levels of
+    a category, or each with an interval of standard normal probability as large as its own. On a lattice, a value that is
+    not an atom stands for the cell around it.
 
     Arguments:
         levels: The number of levels of a category; 0 for a number. One level has no state.
@@ -40,6 +40,8 @@ class ColumnMap:
         atoms: The values of positive probability, increasing, and these probabilities, `(2, k)`.
         lattice: (origin, step, denominator) of the lattice (origin + k step) / denominator; a step of 0 for none.
         fine: Whether the lattice is so fine that its values are learned as points; samples are rounded to it all the same.
+        separate: Whether a category of its own says which atom a value is, if any: the state is then that of continuous values
+            alone. Else atoms have intervals of the state, as in columns of nothing but atoms, and in files that do not say.
 
     Raises:
         ValueError: If the parts do not fit together.
@@ -64,6 +66,7 @@ class ColumnMap:
     atoms: Tensor | None = None
     lattice: tuple[float, float, float] = (0.0, 0.0, 1.0)
     fine: bool = False
+    separate: bool = False
 
     def __post_init__(self) -> None:
         if not (self.scale > 0 and math.isfinite(self.scale) and math.isfinite(self.location)):
@@ -94,6 +97,10 @@ class ColumnMap:
                 raise ValueError("atoms are (2, k): increasing values, and their probabilities > 0")
             if float(self.atoms[1].sum()) > 1 + 1e-9:
                 raise ValueError(f"probabilities of atoms add up to {float(self.atoms[1].sum()):g}, more than 1")
+        if self.separate and (self.atoms is None or self.discrete):
+            raise ValueError(
+                "separate atoms are among continuous values: give some, whose probabilities add up to less than 1"
+            )
 
     @property
     def is_number(self) -> bool:

@@ -19,9 +19,10 @@ __all__ = ["ColumnUnits"]
 class ColumnUnits(Units):
     """One invertible map for each column of a table: numbers, categories and whether values are missing.
 
-    A state holds the numbers first, then for each category a block with 1 at its level and 0 elsewhere, then for each
-    column that may be missing a block of the levels present and missing, all in the order of the columns. A missing number
-    is NaN, and so are all coordinates of a missing category. Constants have no state.
+    A state holds the numbers first, then for each category a block with 1 at its level and 0 elsewhere, then for each column
+    with separate atoms a block of the levels none, first atom, second atom, …, then for each column that may be missing a
+    block of the levels present and missing, all in the order of the columns. A missing number is NaN, that of a separate atom
+    too, and so are all coordinates of a missing category. Constants have no state.
 
     Numbers are computed in float64: `inverse` returns float64, `forward` the type of the data. A value that is not an atom
     is drawn beyond the range of the data by the tails of its map (`ColumnMap`); atoms, lattices and bounds are exact.
@@ -48,6 +49,9 @@ class ColumnUnits(Units):
     owner: Tensor
     code: Tensor
     gaps: Tensor
+    separate: Tensor
+    atom_owner: Tensor
+    atom_code: Tensor
     filling: Tensor
     place_of: Tensor
 
@@ -56,31 +60,37 @@ class ColumnUnits(Units):
         self.columns, self.complete, self.conditionals = tuple(columns), complete, conditionals
         numbers = [c for c, m in enumerate(self.columns) if m.is_number]
         self.categories = [c for c, m in enumerate(self.columns) if m.levels > 1]
+        separate = [c for c in numbers if self.columns[c].separate]
         gaps = [c for c, m in enumerate(self.columns) if m.missing and not complete]
         if not numbers and not self.categories and not gaps:
             raise ValueError(f"none of {len(columns)} columns varies: there is nothing to learn")
         coded = [(c, k) for c in self.categories for k in range(self.columns[c].levels)]
         filling = [m.constant if m.constant is not None else 0.0 for m in self.columns]
-        buffers = {"number": numbers, "owner": [c for c, _ in coded], "gaps": gaps}
+        atoms = [(i, k) for i, c in enumerate(separate) for k in range(len(self.columns[c].values) + 1)]
+        buffers = {"atom_owner": [i for i, _ in atoms], "atom_code": [k for _, k in atoms], "separate": separate}
+        buffers |= {"number": numbers, "owner": [c for c, _ in coded], "gaps": gaps}
         for name, value in buffers.items():
             self.register_buffer(name, torch.tensor(value, dtype=torch.long), persistent=False)
         self.register_buffer("code", torch.tensor([k for _, k in coded], dtype=torch.float64), persistent=False)
         self.register_buffer("filling", torch.tensor(filling, dtype=torch.float64), persistent=False)
         self.numbers = NumberMaps([self.columns[c] for c in numbers])
         self.has_cells = any(m.has_cells for m in self.columns)
-        self._arrange(numbers, gaps)
+        self._arrange(numbers, separate, gaps)
 
-    def _arrange(self, numbers: list[int], gaps: list[int]) -> None:
-        """Counts variables: which belong to each column, and which say whether they are missing."""
+    def _arrange(self, numbers: list[int], separate: list[int], gaps: list[int]) -> None:
+        """Counts variables: which belong to each column, which say what atom it is, and which whether it is missing."""
         own = {c: v for v, c in enumerate([*numbers, *self.categories])}
-        flag = {c: len(own) + i for i, c in enumerate(gaps)}
-        levels = (*(self.columns[c].levels for c in self.categories), *(2 for _ in gaps))
-        variables = Variables(len(numbers), levels, (*(flag.get(c, -1) for c in own), *(-1 for _ in gaps)))
+        atom = {c: len(own) + i for i, c in enumerate(separate)}
+        flag = {c: len(own) + len(atom) + i for i, c in enumerate(gaps)}
+        levels = [self.columns[c].levels for c in self.categories]
+        levels += [1 + len(self.columns[c].values) for c in separate] + [2 for _ in gaps]
+        indicators = (*(flag.get(c, -1) for c in (*own, *atom)), *(-1 for _ in gaps))
+        variables = Variables(len(numbers), tuple(levels), indicators, atoms=tuple(atom.get(c, -1) for c in numbers))
         may_miss = any(m.missing for m in self.columns)
         atoms = any(m.atoms is not None for m in self.columns)
         self.variables = variables if self.categories or may_miss or atoms or self.conditionals else None
         self._size = variables.size
-        places = [(own.get(c, -1), flag.get(c, -1)) for c in range(len(self.columns))]
+        places = [(own.get(c, -1), atom.get(c, -1), flag.get(c, -1)) for c in range(len(self.columns))]
         self.register_buffer("place_of", torch.tensor(places, dtype=torch.long), persistent=False)
 
     @property
@@ -111,6 +121,9 @@ class ColumnUnits(Units):
         if self.categories:
             level = wide[:, self.owner]
             parts.append(torch.where(level.isnan(), math.nan, (level == self.code).double()))
+        if len(self.separate):
+            level = self.numbers.levels(wide[:, self.number])[:, self.atom_owner]
+            parts.append(torch.where(level.isnan(), math.nan, (level == self.atom_code).double()))
         if len(self.gaps):
             missing = wide[:, self.gaps].isnan()
             parts.append(torch.stack((~missing, missing), -1).flatten(1).double())
@@ -120,17 +133,18 @@ class ColumnUnits(Units):
         """Maps states, `(B, F)`, to data, `(B, C)`, in float64: the largest coordinate of a block is its level."""
         data = self.filling.expand(len(x), -1).clone()
         state, count = x.double(), len(self.number)
-        data[:, self.number] = self.numbers.inverse(state[:, :count])
-        blocks = [] if self.variables is None else list(self.variables.blocks)
-        for c, (start, end) in zip(self.categories, blocks):
-            block = state[:, start:end]
+        blocks = [state[:, start:end] for start, end in (() if self.variables is None else self.variables.blocks)]
+        first, last = len(self.categories), len(self.categories) + len(self.separate)
+        atoms = [block.argmax(1) for block in blocks[first:last]]
+        data[:, self.number] = self.numbers.inverse(state[:, :count], torch.stack(atoms, 1).double() if atoms else None)
+        for c, block in zip(self.categories, blocks):
             data[:, c] = torch.where(block.isnan().any(1), math.nan, block.argmax(1).double())
-        for c, (start, _) in zip(self.gaps.tolist(), blocks[len(self.categories) :]):
-            data[:, c] = torch.where(state[:, start + 1] > state[:, start], math.nan, data[:, c])
+        for c, block in zip(self.gaps.tolist(), blocks[last:]):
+            data[:, c] = torch.where(block[:, 1] > block[:, 0], math.nan, data[:, c])
         return data
 
     def log_volume(self, x: Tensor, place: Tensor | None = None, counted: Tensor | None = None) -> Tensor:
-        """log |det ∂ state / ∂ x| over present numbers, of shape `(B,)`; by the place for atoms."""
+        """log |det ∂ state / ∂ x| over present numbers, of shape `(B,)`; by the place for atoms, 0 for separate ones."""
         inside = None if place is None else place.double()[:, self.number]
         slope = self.numbers.states(x.double()[:, self.number], inside)[1]
         return (slope if counted is None else torch.where(counted[:, self.number], slope, 0.0)).sum(1)
@@ -139,7 +153,8 @@ class ColumnUnits(Units):
         """What each variable is in the conditional distribution of the other values given some, `(M, V)`.
 
         A known value that is present is GIVEN, and so is its indicator. Of a known missing value the indicator is GIVEN and
-        the value ABSENT; without an indicator it is ABSENT only, as if it were not known. All others are FREE.
+        the value ABSENT; without an indicator it is ABSENT only, as if it were not known. Of a known separate atom the
+        category is GIVEN and the number ABSENT. All others are FREE.
 
         Arguments:
             known: Which values are given, `(M, C)`, true or false.
@@ -148,16 +163,20 @@ class ColumnUnits(Units):
         """
         known = known.bool()
         value = torch.where(known, torch.where(x.isnan(), ABSENT, GIVEN), FREE)
+        number = value.clone()
+        if len(self.separate):
+            atom = known[:, self.separate] & (self.numbers.levels(x.double()[:, self.number]) > 0)
+            number[:, self.separate] = torch.where(atom, ABSENT, value[:, self.separate])
         flag = torch.full_like(value, ABSENT) if complete else torch.where(known, GIVEN, FREE)
         count = self._size if self.variables is None else self.variables.count
         found = torch.full((len(x), count), FREE, device=x.device)
-        for part, variable in ((value, self.place_of[:, 0]), (flag, self.place_of[:, 1])):
+        for part, variable in zip((number, value, flag), self.place_of.unbind(1)):
             has = variable >= 0
             found[:, variable[has]] = part[:, has]
         return found
 
     def variables_of(self, columns: Tensor) -> Tensor:
-        """Those of the columns, and those that say whether they are missing."""
+        """Those of the columns, and those that say what atoms they are, and whether they are missing."""
         count = self._size if self.variables is None else self.variables.count
         found = torch.zeros(count, dtype=torch.bool, device=columns.device)
         places = self.place_of.to(columns.device)[columns.bool()].flatten()

@@ -10,6 +10,7 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+from .atom_levels import AtomLevels
 from .atoms import Atoms
 from .bases import Bases
 from .column_map import ColumnMap
@@ -48,6 +49,7 @@ class NumberMaps(nn.Module):
     high: Tensor
     splined: Tensor
     atomic: Tensor
+    separate: Tensor
 
     def __init__(self, maps: Sequence[ColumnMap]) -> None:
         super().__init__()
@@ -63,13 +65,16 @@ class NumberMaps(nn.Module):
             self.register_buffer(name, value.contiguous(), persistent=False)
         self.bases = Bases(maps)
         splined = [c for c, m in enumerate(maps) if m.knots is not None]
-        atomic = [c for c, m in enumerate(maps) if m.atoms is not None]
+        atomic = [c for c, m in enumerate(maps) if m.atoms is not None and not m.separate]
+        separate = [c for c, m in enumerate(maps) if m.separate]
         self.register_buffer("splined", torch.tensor(splined, dtype=torch.long), persistent=False)
         self.register_buffer("atomic", torch.tensor(atomic, dtype=torch.long), persistent=False)
+        self.register_buffer("separate", torch.tensor(separate, dtype=torch.long), persistent=False)
         self.splines = Splines([maps[c] for c in splined]) if splined else None
         self.on_lattice = any(m.step > 0 for m in maps)
         self.rounded = any(m.lattice[1] > 0 for m in maps)
         self.atoms = Atoms([maps[c] for c in atomic], self._passing(maps, atomic)) if atomic else None
+        self.atom_levels = AtomLevels([maps[c] for c in separate]) if separate else None
 
     def _passing(self, maps: Sequence[ColumnMap], atomic: Sequence[int]) -> list[Tensor]:
         """For each column with atoms, the states at which its continuous values pass them."""
@@ -105,19 +110,34 @@ class NumberMaps(nn.Module):
             found = self.atoms.find(x[:, self.atomic])
             if self.on_lattice:
                 line = line.index_add(1, self.atomic, -found[1] * self.step[self.atomic])
+        if self.atom_levels is not None:
+            line = line.index_copy(1, self.separate, self.atom_levels.lowered(line[:, self.separate]))
         z, log_slope = self.smooth(line)
         if self.atoms is not None and found is not None:
             inside = torch.full_like(x[:, self.atomic], 0.5) if place is None else place[:, self.atomic]
             parts = z[:, self.atomic], log_slope[:, self.atomic]
             z[:, self.atomic], log_slope[:, self.atomic] = self.atoms(*parts, found, inside)
+        if self.atom_levels is not None:
+            atom = self.levels(x) > 0
+            z[:, self.separate] = z[:, self.separate].masked_fill(atom, math.nan)
+            log_slope[:, self.separate] = log_slope[:, self.separate].masked_fill(atom, 0.0)
         return torch.where(x.isnan(), math.nan, z), torch.where(x.isnan(), 0.0, log_slope)
 
     def forward(self, x: Tensor, place: Tensor | None = None) -> Tensor:
-        """States, `(B, C)`; NaN where x is."""
+        """States, `(B, C)`; NaN where x is, and at separate atoms."""
         return self.states(x, place)[0]
 
-    def inverse(self, state: Tensor) -> Tensor:
-        """Values, `(B, C)`, on their lattices and within their bounds; NaN where the state is. Gradients pass by rounding."""
+    def levels(self, x: Tensor) -> Tensor:
+        """Which separate atom each value is, `(B, A)` for A columns with such atoms: 0 for none, NaN where it is missing."""
+        return x[:, :0] if self.atom_levels is None else self.atom_levels.levels(x[:, self.separate])
+
+    def inverse(self, state: Tensor, levels: Tensor | None = None) -> Tensor:
+        """Values, `(B, C)`, on their lattices and within their bounds; NaN where the state is. Gradients pass by rounding.
+
+        Arguments:
+            state: The states.
+            levels: Which separate atoms the values are, as `levels` gives it; none by default.
+        """
         z, found = state, None
         if self.atoms is not None:
             part = state[:, self.atomic]
@@ -128,15 +148,23 @@ class NumberMaps(nn.Module):
         x = self.bases.inverse(z)
         if self.on_lattice and found is not None:
             x = x.index_add(1, self.atomic, found[2] * self.step[self.atomic])
+        if self.atom_levels is not None:
+            x = x.index_copy(1, self.separate, self.atom_levels.raised(x[:, self.separate]))
+        line = x.detach()
         if self.rounded:
-            free, spacing = x.detach(), torch.where(self.spacing > 0, self.spacing, 1.0)
+            free, spacing = line, torch.where(self.spacing > 0, self.spacing, 1.0)
             index = ((free * self.denominator - self.origin) / spacing).round()
             x = torch.where(self.spacing > 0, (self.origin + index * spacing) / self.denominator, free) + (x - free)
         x = x.clamp(self.low, self.high)
         if found is not None:
             value, atom, _ = found
             x = x.index_copy(1, self.atomic, torch.where(atom >= 0, value, x[:, self.atomic]))
-        return torch.where(state.isnan(), math.nan, x)
+        x = torch.where(state.isnan(), math.nan, x)
+        if self.atom_levels is not None:
+            drawn = self.atom_levels.moved_off(x[:, self.separate], line[:, self.separate])
+            drawn = drawn if levels is None else self.atom_levels.with_atoms(drawn, levels)
+            x = x.index_copy(1, self.separate, drawn)
+        return x
 
 
 def smooth_states(maps: Sequence[ColumnMap], line: Tensor) -> tuple[Tensor, Tensor]:

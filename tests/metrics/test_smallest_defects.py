@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from scorefield.metrics import Pool, Sizes, SmallestDefects, marginal_test, moment_test, smallest_defects
+from scorefield.metrics import Pool, Sizes, SmallestDefects, all_rows_test, marginal_test, moment_test, smallest_defects
 
 TESTS = 13
 SEEDS = 10
@@ -92,3 +92,19 @@ def test_columns_of_few_values_have_no_defects_of_numbers():
     """Shifts of a coin are not what goes wrong with it."""
     coins = np.random.default_rng(0).integers(0, 2, size=(500, 2)).astype(float)
     assert smallest_defects(coins, 500, [100], 8).mean == math.inf
+
+
+def test_the_stated_change_of_a_correlation_is_found():
+    """Of normal numbers, whose rank correlation is (6/π) arcsin(ρ/2)."""
+    sizes = Sizes(1000, (100, 500), 5, TESTS, 10)
+    correlation = 2 * math.sin(math.pi * sizes.association / 6)
+
+    def p_value(seed: int, rho: float) -> float:
+        rng = np.random.default_rng(seed)
+        samples, real = gaussian(rng, 1000), gaussian(rng, 500)
+        real[:, 1] = rho * real[:, 0] + math.sqrt(1 - rho**2) * real[:, 1]
+        return all_rows_test(samples, real, seed=seed).distance.p_value
+
+    assert sum(p_value(seed, correlation) <= 0.05 / TESTS for seed in range(SEEDS)) >= 8
+    assert sum(p_value(seed, correlation / 3) <= 0.05 / TESTS for seed in range(SEEDS)) <= 4
+    assert Sizes(1000, (500,), 5, TESTS).association == math.inf

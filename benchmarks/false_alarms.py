@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -70,8 +70,8 @@ class Given(Model):
 
     draws: Callable[[int, int], np.ndarray]
 
-    def sample(self, count: int = 1, seed: int = 0, *rest: Any, **more: Any) -> Any:
-        return self.draws(count, seed)
+    def batches(self, count: int = 1, seed: int = 0, *rest: Any, **more: Any) -> Iterator[torch.Tensor]:
+        yield torch.from_numpy(np.asarray(self.draws(count, seed), np.float64))
 
 
 def model_of(data: np.ndarray, columns: tuple[PlainColumn, ...], draw: Callable[[int, int], np.ndarray]) -> Model:

@@ -239,7 +239,7 @@ def test_samples_that_cannot_be_written(tmp_path, finished, refused):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a.txt").write_text("a")
     for name, told in {
-        "new.docx": r"written as \.npy, \.npz, \.csv, \.parquet, \.h5, \.nc, \.zarr; got .*new\.docx",
+        "new.docx": r"written as \.npy, \.npz, \.csv, \.parquet, (\.xlsx, )?\.h5, \.nc, \.zarr; got .*new\.docx",
         "pictures": "is for uint8 images, these data are float64",
         "none/new.npy": "there is no folder .*none to write new.npy into: make it first",
     }.items():

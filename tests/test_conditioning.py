@@ -143,6 +143,8 @@ def test_what_cannot_be_conditioned_on(model):
     message = r"^this model was fitted without context and cannot be conditioned on one: fit\(x, context=…\)$"
     with pytest.raises(ValueError, match=message):
         plain.given(context=1.0)
+    with pytest.raises(ValueError, match=r"; columns of the data are given by their numbers, condition\(\{0: …\}\)$"):
+        plain.condition(**{"0": 1.0})
     with pytest.raises(ValueError, match=r"^every example needs one context, got 100 contexts for 3000 examples$"):
         fit(X, context=C[:100])
     with pytest.raises(

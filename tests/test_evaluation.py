@@ -96,10 +96,10 @@ def test_all_rows_are_used_where_few_were_held_out():
     parts = data(900, 0), data(100, 1)
     found = evaluate(model_of(EXACT), *parts, count=2000, seed=2)
     names = [d.name for d in found.tests]
-    assert found.rows == 1000 and len(names) == 14 and not found.rejected
-    assert {"moments, all rows", "marginals, Kolmogorov-Smirnov, all rows"} <= set(names)
+    assert found.rows == 1000 and len(names) == 15 and not found.rejected
+    assert {"moments, all rows", "marginals, Kolmogorov-Smirnov, all rows", "associations, all rows"} <= set(names)
     assert found.verdict[1].endswith(
-        "2,000 samples from 100 rows of held-out data, nor, by moments and marginals, from all 1,000 rows."
+        "2,000 samples from 100 rows of held-out data, nor, by moments, marginals and associations, from all 1,000 rows."
     )
     assert found.smallest.sizes.real == (100, 1000)
     for family in found.families:  # what is said of the rows is what they are
@@ -315,14 +315,16 @@ def test_models_of_described_tables_are_evaluated_by_the_columns(monkeypatch):
 def test_few_data_are_tested_with_all_rows():
     """Held-out rows alone are too few for tests, and it is said what could have been found."""
     found = evaluate(model_of(EXACT), data(300, 0), data(10, 1), count=100)
-    assert [d.name for d in found.tests] == ["moments, all rows", "marginals, Kolmogorov-Smirnov, all rows"]
+    kinds = ("moments", "marginals, Kolmogorov-Smirnov", "associations")
+    assert [d.name for d in found.tests] == [f"{kind}, all rows" for kind in kinds]
     assert not found.rejected and found.gap is None
     assert [d.name for d in found.distances] == ["energy distance", "sliced Wasserstein"]
     assert found.chosen.startswith("Fewer than 20 vectors of 3 numbers on a side")
     none, (few,), power = found.summary.reasons[0], found.summary.advice, found.summary.details[0]
-    assert none == "None of 2 tests of moments and marginals distinguishes the samples from all 310 rows."
+    assert none == "None of 3 tests of moments, marginals and associations distinguishes the samples from all 310 rows."
     assert few.startswith("Only 10 rows are held out, and tests against held-out rows need 20: hold out more;")
     assert power.startswith(f"With 100 samples against 310 rows, {POWER} 0.")
+    assert f"of two columns, a rank correlation off by {found.smallest.sizes.association:.2g}. Smaller" in power
 
 
 def test_without_tests_it_is_said_what_they_would_find():

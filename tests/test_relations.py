@@ -363,6 +363,19 @@ def test_a_relation_with_gaps_is_named_and_not_kept():
     assert not [c for c in prepare(frame, Options()).choices if c.name == "relation"]
 
 
+def test_relations_of_dates_are_not_formulas_of_periods():
+    """Dates are counted in periods since the first one: end = 900 start + duration - 158 means nothing to a reader."""
+    start = pd.Timestamp("2024-03-31") + pd.to_timedelta(rng().integers(0, 2000, 600) * 15, "min")
+    frame = pd.DataFrame({"start": start, "duration": pd.to_timedelta(rng(1).integers(1, 500, 600), "s")})
+    frame["end"] = frame["start"] + frame["duration"]
+    frame["due"] = frame["start"] + pd.Timedelta("7D")
+    said = [c.value for c in prepare(frame, Options()).choices if c.name == "relation"]
+    assert said == ["due follows from start", "end follows from start and duration"]
+    frame.loc[::20, "duration"] = pd.NaT
+    said = [c.value for c in prepare(frame, Options()).choices if c.name == "relation"]
+    assert sorted(said) == ["due follows from start", "end follows from start and duration"]
+
+
 def composition(alpha: Sequence[float] = (2, 3, 5), digits: int | None = 3) -> pd.DataFrame:
     shares = rng().dirichlet(alpha, 600)
     table = pd.DataFrame(shares if digits is None else shares.round(digits), columns=["p1", "p2", "p3"])

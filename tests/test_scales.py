@@ -91,6 +91,22 @@ def test_grids_and_names_are_in_the_message():
         fitted(pandas.DataFrame(data(np.array([1, 1e-200, 1])), columns=["a", "b", "c"]))
 
 
+def test_columns_that_are_named_are_those_that_have_the_fault():
+    x = np.random.default_rng(0).normal(size=(50, 2))
+    with pytest.raises(ValueError, match=r"^column 1 holds values beyond 1e\+140"):
+        fitted(x * [1e-150, 1e150])
+
+
+def test_whole_numbers_that_differ_beyond_the_digits_of_floats():
+    x = np.random.default_rng(0).integers(2**63, 2**63 + 5, (50, 2), np.uint64)
+    with pytest.raises(
+        ValueError, match=r"as far as float64 holds it; if .* subtract the smallest first, x - x\.min\(0\)"
+    ):
+        fitted(x)
+    with pytest.raises(ValueError, match=r"^all data are the same, 3, 3 in every row: there is nothing"):
+        fitted(np.full((50, 2), 3.0))
+
+
 def test_offsets_without_digits_are_constant():
     with pytest.raises(ValueError, match=r"^all data are the same"):
         fitted(data(1e-6, 1e12))

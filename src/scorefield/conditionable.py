@@ -173,7 +173,10 @@ class ConditionableModel(GenerativeModel, abc.ABC):
         name = next(iter(named), None)
         if named and vectors and (self.schema.columns is not None or isinstance(name, int)):
             raise ValueError(unknown_column(self.schema, name))
-        raise ValueError("this model was fitted without context and cannot be conditioned on one: fit(x, context=…)")
+        numbers = "; columns of the data are given by their numbers, condition({0: …})" if named and vectors else ""
+        raise ValueError(
+            f"this model was fitted without context and cannot be conditioned on one: fit(x, context=…){numbers}"
+        )
 
     def _check_given(self) -> None:
         """Raises if nothing is given to a model that is conditioned on columns alone: says which there are."""

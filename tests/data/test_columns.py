@@ -235,6 +235,14 @@ def test_dates_that_no_type_holds_are_clipped():
             "400 numbers with words among them, 'low' in row 0: make these missing, read(…, missing_words=('low',)) or "
             "--missing-words low, or keep=",
         ),
+        (
+            [f"{i:05d}" for i in range(N)],
+            "identifier, whose digits begin with zeros, '00000' in row 0: another value in each of",
+        ),
+        (
+            [f"{i // 2:05d}" if i < 40 else str(i) for i in range(N)],
+            "identifier, whose digits begin with zeros, '00000' in row",
+        ),
         ([[1], [2]] * N, "holds values of the kind list"),
     ],
 )

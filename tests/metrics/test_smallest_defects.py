@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from scorefield.metrics import Pool, Sizes, SmallestDefects, marginal_test, moment_test, smallest_defects
+from scorefield.metrics import Pool, Sizes, SmallestDefects, all_rows_test, marginal_test, moment_test, smallest_defects
 
 TESTS = 13
 SEEDS = 10
@@ -101,3 +101,19 @@ def test_rounded_values_hide_defects_as_others_do(step):
     exact, rounded = (smallest_defects(y, 2000, (300, 3000), 16) for y in (x, step * np.round(x / step)))
     for name in ("mean", "wide", "narrow", "lost", "clipped"):
         assert getattr(rounded, name) == pytest.approx(getattr(exact, name), rel=0.15), name
+
+
+def test_the_stated_change_of_a_correlation_is_found():
+    """Of normal numbers, whose rank correlation is (6/π) arcsin(ρ/2)."""
+    sizes = Sizes(1000, (100, 500), 5, TESTS, 10)
+    correlation = 2 * math.sin(math.pi * sizes.association / 6)
+
+    def p_value(seed: int, rho: float) -> float:
+        rng = np.random.default_rng(seed)
+        samples, real = gaussian(rng, 1000), gaussian(rng, 500)
+        real[:, 1] = rho * real[:, 0] + math.sqrt(1 - rho**2) * real[:, 1]
+        return all_rows_test(samples, real, seed=seed).distance.p_value
+
+    assert sum(p_value(seed, correlation) <= 0.05 / TESTS for seed in range(SEEDS)) >= 8
+    assert sum(p_value(seed, correlation / 3) <= 0.05 / TESTS for seed in range(SEEDS)) <= 4
+    assert Sizes(1000, (500,), 5, TESTS).association == math.inf

@@ -90,7 +90,8 @@ class Reading:
 
     Arguments:
         key: The array in an .npz, .h5, .nc or .zarr, or the column of images in a .parquet; by default the largest. Of .nc, .h5
-            and .zarr all variables on the same axes, or those that are named: t2m,pr.
+            and .zarr all variables on the same axes, or those that are named: t2m,pr. Of an .xlsx the sheet; by default the
+            first that is a table.
         columns: The columns of a table; by default all.
         resize: The side in pixels to which images are resized.
         cache: The folder for copies of data that are larger than memory. [default: ~/.cache/scorefield]

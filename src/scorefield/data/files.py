@@ -42,7 +42,8 @@ def read(
         path: A file in one of `formats`: .npy, .npz, .csv, .parquet, .h5, .nc, .zarr; a folder of .npy or
             .parquet files with rows of one form, which follow each other by their names; a folder of images.
         key: The array in the file, or the column of images; by default the largest array, see `contents`. Of netCDF, HDF5
-            and zarr all variables on its axes are read, or those that are named, `"t2m,pr"`.
+            and zarr all variables on its axes are read, or those that are named, `"t2m,pr"`. The sheet of a workbook of Excel;
+            by default the first, or the only one that is a table.
         columns: The columns of a table; by default all.
         resize: The side in pixels to which images are resized.
         cache: The folder for copies of data larger than `limit`.

@@ -189,6 +189,7 @@ _FIELDS_ALL = (
     "fit whole ones, and take these as measurements; or say where they miss by a context, "
     "fit(numpy.nan_to_num(x), context=numpy.isnan(x)): zeros alone would be learned as data"
 )
+_EXACT = 2.0**53  # beyond which float64 does not hold every whole number
 _SERIES = "series with gaps are rows of different length, scorefield.data.Ragged (--rows on the command line); or "
 
 
@@ -201,7 +202,8 @@ def _columns(columns: Sequence[int], names: Sequence[object] | None) -> str:
 def _squares(minimum: Tensor, maximum: Tensor, names: Sequence[object] | None) -> None:
     """Raises an error that names columns, or channels, whose variance would overflow or vanish."""
     large = torch.maximum(minimum.abs(), maximum.abs()) > _LARGEST
-    wrong = large | ((minimum < maximum) & (maximum / 2 - minimum / 2 < _SMALLEST / 2))
+    near = (minimum < maximum) & (maximum / 2 - minimum / 2 < _SMALLEST / 2)
+    wrong = large if bool(large.any()) else near
     vector = wrong.ndim == 1
     columns = (wrong if vector else wrong.flatten(1).any(1)).nonzero()[:, 0].tolist()
     if not columns:
@@ -223,13 +225,16 @@ def _varies(minimum: Tensor, maximum: Tensor, names: Sequence[object] | None) ->
     if not constant:
         return
     values = ", ".join(f"{low[c].item():g}" for c in constant[:FIRST])
+    rounded = any(abs(low[c].item()) >= _EXACT for c in constant)
+    lost = ", as far as float64 holds it; if whole numbers differ in later digits, subtract the smallest first, x - x.min(0)"
+    lost = lost if rounded else ""
     if len(constant) == len(low):
         raise ValueError(
-            f"all data are the same, {values} in every row: there is nothing to learn, check how they were made"
+            f"all data are the same, {values} in every row{lost}: there is nothing to learn, check how they were made"
         )
     verb, them = ("never vary", "them") if len(constant) > 1 else ("never varies", "it")
     if vector:
         advice = "df.drop(columns=[…])" if names is not None else "numpy.delete(x, […], axis=1)"
-        raise ValueError(f"{_columns(constant, names)} {verb} (always {values}): drop {them}, {advice}")
+        raise ValueError(f"{_columns(constant, names)} {verb} (always {values}{lost}): drop {them}, {advice}")
     which = _columns(constant, None).replace("column", "channel")
-    raise ValueError(f"{which} {verb} (always {values}): leave {them} out of the data")
+    raise ValueError(f"{which} {verb} (always {values}{lost}): leave {them} out of the data")

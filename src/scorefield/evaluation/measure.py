@@ -203,7 +203,10 @@ def _smallest(found: Evaluation, real: Tensor, vectors: bool, tested: bool) -> S
         real = flat @ directions(flat, _AXES)
     held_out = next(d.counts[1] for d in found.distances) if tested else found.fresh
     sides = [*([held_out] if tested or not found.rows else []), *([found.rows] if found.rows else [])]
-    return metrics.smallest_defects(real, found.count, sides, len(found.tests) or 2, where, features)
+    pairs = max(
+        (len(each.labels) for each in found.families if each.distance.name.startswith("associations")), default=0
+    )
+    return metrics.smallest_defects(real, found.count, sides, len(found.tests) or 2, where, features, pairs)
 
 
 def _chosen(model: Model, enough: bool, tested: Tested, conditionals: Conditionals | None) -> str:

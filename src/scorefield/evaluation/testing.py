@@ -28,6 +28,7 @@ __all__ = ["RealData", "Tested", "standard", "vectors_of"]
 
 _NUMBERS = 2**27  # of training data that are compared with, at most
 _COLUMNS = 64  # of vectors whose columns are tested one by one
+_WIDE = 256  # of tables whose associations are tested against all rows
 _ROWS = 50_000  # of the training data of a table of mixed columns as vectors
 _SIDE = 4  # points along each axis that make a field
 _ALL = 20_000  # rows of either side, of the tests against all rows
@@ -120,6 +121,7 @@ class RealData:
                 families += shares_of_atoms(model.schema, model.standardize, samples, single, few if compared else None)
         names = feature_names(model, self.known)
         rows, every = _all_rows(drawn, real, others, names)
+        every += self._associations(samples, few, single) if rows else ()
         distances = self._distances(drawn, real, others, names) + boosted
         return Tested(distances, (*families, *every), curves, table, self._condition(drawn, vector), rows)
 
@@ -153,6 +155,14 @@ class RealData:
         real = np.concatenate([matrix_of(rows) for rows in (fresh, known) if rows is not None])
         outside = () if self.model.schema.low is not None else metrics.range_test(x, real)
         return None, (*metrics.table_tests(x, held_out, learned), *outside), ()
+
+    def _associations(self, samples: Rows, known: Rows, fresh: Rows) -> tuple[TestFamily, ...]:
+        """The test of associations of columns against all rows; none where there are no columns, or one, or too many."""
+        columns, shape = table_columns(self.model.schema), self.model.schema.inner_shape
+        if len(shape) != 1 or not 1 < shape[0] <= (_COLUMNS if columns is None else _WIDE):
+            return ()
+        real = np.concatenate([matrix_of(fresh, _ALL), matrix_of(known, _ALL)])
+        return (metrics.all_rows_test(matrix_of(samples, _ALL), real, columns=columns or (), maximum=_ALL),)
 
     def _condition(self, drawn: Tensor, vector: Vectors) -> ConditionCheck | None:
         """Whether samples follow their conditions, if each was drawn with that of a held-out row."""
@@ -209,8 +219,4 @@ def _all_rows(
     every = Pool.of(drawn, torch.cat([real, others]), maximum=_ALL)
     pool = replace(every, against="real rows, held out or not", names=names)
     found = (metrics.moment_test(pool), metrics.marginal_test(pool))
-    titles = [f"{each.distance.name}, all rows" for each in found]
-    named = (
-        replace(each, distance=replace(each.distance, name=t), against="all rows") for t, each in zip(titles, found)
-    )
-    return pool.m, tuple(named)
+    return pool.m, tuple(each.against_all_rows() for each in found)

@@ -8,6 +8,7 @@ from itertools import groupby
 
 import numpy as np
 
+from ..display import joined
 from .base import Evaluation, Verdict
 from .findings import conditionals_advice, conditionals_finding, range_finding, table_findings
 
@@ -181,8 +182,8 @@ def _difference(found: Evaluation, unseen: bool) -> str:
     if not rejected:
         n, m = tests[0].counts
         if found.rows and m == found.rows:  # too few are held out for other tests
-            return f"None of {len(tests)} tests of moments and marginals distinguishes the samples from all {m:,} rows."
-        more = f", nor, by moments and marginals, from all {found.rows:,} rows" if found.rows else ""
+            return f"None of {len(tests)} tests of {_whole(found)} distinguishes the samples from all {m:,} rows."
+        more = f", nor, by {_whole(found)}, from all {found.rows:,} rows" if found.rows else ""
         n, m = found.distances[0].counts
         return f"None of {len(tests)} tests distinguishes {n:,} samples from {m:,} rows of {real}{more}."
     least = [d for d in rejected if (d.p_value or 0.0) <= max(rejected[0].p_value or 0.0, _TIED)]
@@ -194,6 +195,11 @@ def _difference(found: Evaluation, unseen: bool) -> str:
         f"{len(rejected)} of {len(tests)} tests find{'s' if len(rejected) == 1 else ''} a difference. "
         f"The clearest is in the {first.name} (p = {first.p_value:.2g}){why}."
     )
+
+
+def _whole(found: Evaluation) -> str:
+    """What is tested against all rows."""
+    return joined([each.distance.name.partition(",")[0] for each in found.families if each.against == "all rows"])
 
 
 def _copies(found: Evaluation, unseen: bool) -> str:

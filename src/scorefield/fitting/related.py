@@ -88,7 +88,12 @@ def relations_of(rows: Rows, schema: Schema) -> Relations:
     ends = [_shown_bounds(column, x[:, i]) if i in targets else column.sides for i, column in enumerate(table)]
     low, high = zip(*ends)  # columns that others are computed from are clipped, or reflected, before
     reflected = tuple(i for i in found.kept if table[i].sides != table[i].limits)
-    return replace(found, low=low, high=high, reflected=reflected)
+    return replace(found, low=low, high=high, reflected=reflected, counted=_counted(table) if found else ())
+
+
+def _counted(table: Sequence[Column]) -> tuple[int, ...]:
+    """The columns whose numbers are not values as people write them."""
+    return tuple(i for i, column in enumerate(table) if not column.readable)
 
 
 def _shown_bounds(column: Column, values: np.ndarray) -> tuple[float | None, float | None]:
@@ -114,7 +119,9 @@ def relations_of_known_values(rows: Rows, schema: Schema) -> tuple[str, ...]:
     table = schema.table
     if schema.structure != "vector" or not any(column.missing and not column.size for column in table):
         return ()
-    return relations_with_gaps(rows, schema.columns, [not c.size for c in table], [c.bounds for c in table])
+    return relations_with_gaps(
+        rows, schema.columns, [not c.size for c in table], [c.bounds for c in table], _counted(table)
+    )
 
 
 def unclipped(schema: Schema, relations: Relations) -> Schema:

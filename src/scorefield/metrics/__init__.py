@@ -25,7 +25,7 @@ from .power import Sizes, SmallestDefects, smallest_defects
 from .privacy import Privacy, mixed_nearest, table_privacy
 from .ranges import field_range_test
 from .shapes import ColumnShape, Share, TableShapes, range_test, table_shapes
-from .tables import association_test, column_test, joint_test, table_pool, table_tests, typed_pool
+from .tables import all_rows_test, association_test, column_test, joint_test, table_pool, table_tests, typed_pool
 from .trends import TableTrends, table_trends
 from .two_phase import chord_lengths, default_threshold, lineal_path, minkowski
 from .typed import PlainColumn, TypedColumn, table_features
@@ -43,6 +43,6 @@ __all__ = [
     "Share", "TableShapes", "TableTrends", "TypedColumn", "Utility", "boosted_test", "detectability", "missing_patterns",
     "missing_test", "mixed_nearest", "range_test", "table_features", "table_privacy", "table_shapes", "table_trends",
     "table_utility", "typed_pool", "EqualRows", "NearCopies", "SmallestDefects", "Sizes", "equal_rows", "row_keys",
-    "smallest_defects", "means_of", "one_per_group", "field_range_test", "ConditionalColumn",
+    "smallest_defects", "all_rows_test", "means_of", "one_per_group", "field_range_test", "ConditionalColumn",
     "column_conditionals", "completion_tests", "exchange_test",
 ]  # fmt: skip

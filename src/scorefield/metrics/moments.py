@@ -43,6 +43,12 @@ class TestFamily:
     values: str = ""
     against: str = "held out"
 
+    def against_all_rows(self) -> TestFamily:
+        """The same, called a test against all rows, held out or not."""
+        return replace(
+            self, distance=replace(self.distance, name=f"{self.distance.name}, all rows"), against="all rows"
+        )
+
 
 class Means:
     """The largest |z| of the differences of mean features, each standardized by its permutation distribution.

@@ -30,12 +30,14 @@ class Sizes:
         real: The numbers of real rows that tests compare them with: held-out ones, and all if these are tested too.
         features: The number of features that are tested.
         tests: The number of tests that share the level of 5 %.
+        pairs: The number of pairs of columns whose association is tested.
     """
 
     samples: int
     real: tuple[int, ...]
     features: int
     tests: int
+    pairs: int = 0
 
     @property
     def level(self) -> float:
@@ -57,6 +59,20 @@ class Sizes:
         from scipy.stats import kstwobign
 
         return float(kstwobign.isf(self.level / min(self.features + 8, 32)))
+
+    @property
+    def association(self) -> float:
+        """The difference of a rank correlation that is found in nine of ten cases; infinite if none is tested.
+
+        The mean product of two standardized ranks has a variance of 1/n if they are independent, and less if they are not; so
+        this is an upper bound. Of categories, up to six products of a pair are tested.
+        """
+        from scipy.stats import norm
+
+        if not self.pairs:
+            return math.inf
+        limit = float(norm.isf(self.level / 2 / (2 * self.pairs)))
+        return (limit + POWER) * math.sqrt(1 / self.samples + 1 / max(self.real))
 
 
 @dataclass(frozen=True)
@@ -105,10 +121,14 @@ class SmallestDefects:
         if not known:
             return "At these sizes the tests could not have found a defect of a single column: hold out more data."
         sides = " and ".join(f"{size:,}" for size in self.sizes.real)
-        return (
-            f"With {self.sizes.samples:,} samples against {sides} rows, {tests} in nine of ten cases, in a single "
-            f"{self.where}: {', '.join(known)}. Smaller defects can remain unnoticed."
-        )
+        found = f"{tests} in nine of ten cases, in a single {self.where}: {', '.join(known)}"
+        left = "Smaller defects can remain unnoticed."
+        if self.sizes.pairs:
+            least = self.sizes.association
+            pair = "no change of a correlation" if least >= 1 else f"a rank correlation off by {least:.2g}"
+            found = f"{found}; and of two columns, {pair}"
+            left = "Smaller defects, and wrong dependences of another kind, can remain unnoticed."
+        return f"With {self.sizes.samples:,} samples against {sides} rows, {found}. {left}"
 
 
 Defect = Callable[[np.ndarray, float], np.ndarray]
@@ -116,7 +136,13 @@ Defect = Callable[[np.ndarray, float], np.ndarray]
 
 
 def smallest_defects(
-    real: Array, samples: int, sides: Sequence[int], tests: int, where: str = "column", features: int | None = None
+    real: Array,
+    samples: int,
+    sides: Sequence[int],
+    tests: int,
+    where: str = "column",
+    features: int | None = None,
+    pairs: int = 0,
 ) -> SmallestDefects:
     """The smallest defects of a single column that the tests of means, variances and marginals find in nine of ten cases.
 
@@ -131,6 +157,7 @@ def smallest_defects(
         tests: The number of tests that share the level of 5 %.
         where: What a column is called.
         features: The number of features that are tested; those of `real` by default.
+        pairs: The number of pairs of columns whose association is tested.
 
     Raises:
         ValueError: If a value is not finite.
@@ -142,7 +169,7 @@ def smallest_defects(
         True
     """
     rows = as_rows(subsample(real, VALUES, 0), "real").flatten(1).double().cpu().numpy()
-    sizes = Sizes(samples, tuple(sides), rows.shape[1] if features is None else features, tests)
+    sizes = Sizes(samples, tuple(sides), rows.shape[1] if features is None else features, tests, pairs)
     several = [i for i in range(rows.shape[1]) if len(np.unique(rows[:, i])) > 10]
     if len(several) > COLUMNS:
         several = sorted(stream(0, "columns").permutation(several)[:COLUMNS].tolist())

@@ -24,12 +24,13 @@ from .association import (
 from .base import Array, stream, subsample
 from .columns import Table, TableColumn, stacked_columns
 from .missing import missing_test
-from .moments import Means, Ranks, TestFamily
+from .moments import LARGE, Means, Ranks, TestFamily
 from .pool import Pool, permutation_test
 from .smallest import SmallestPValue
 from .typed import TypedColumn, typed_columns, typed_matrices
 
 __all__ = [
+    "all_rows_test",
     "association_test",
     "chosen_pairs",
     "chosen_rows",
@@ -43,6 +44,8 @@ __all__ = [
 
 PAIRS = 2000  # the maximum number of pairs whose association is tested
 JOINT = 300  # the maximum number of pairs whose joint distribution is tested
+CANONICAL = 2  # pairs of combinations of the levels of two columns that are tested
+FEW = 4  # products of the scores of two columns, up to which all are tested
 BINS = 6  # of numeric columns in joint distributions
 STRENGTH = "Spearman's correlations of two numbers, otherwise Cramér's V or the correlation ratio, corrected for bias"
 LEVELS = 12  # the maximum number of categories in tests of pairs; the rest are merged
@@ -101,6 +104,33 @@ def table_tests(
         found.append(association_test(pool, typed, permutations))
         found.append(joint_test(*pooled(min(maximum, 5000)), permutations))
     return (*found, *missing)
+
+
+def all_rows_test(
+    samples: Array, real: Array, *, columns: Sequence[TypedColumn] = (), maximum: int = 20000, seed: int = 0
+) -> TestFamily:
+    """`association_test` against all real rows, those that a model was trained on among them.
+
+    It finds that associations are not learned. Of overfitting it is not a test: a model that follows the training rows too
+    closely is rejected less often than others, so that the level holds.
+
+    Arguments:
+        samples, real: Rows of the model and real rows, `(N, C)` with C ≥ 2: codes for categories, NaN for missing values.
+        columns: A description per column; without them all are numbers.
+        maximum, seed: The maximum number of rows of each side, and the seed of the subsets and of the test.
+
+    Raises:
+        TypeError: If something is not a tensor or an array of real numbers.
+        ValueError: If tables or columns differ in number, or a side has fewer than two rows.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> real = rng.normal(size=(900, 1)) + rng.normal(size=(900, 2))
+        >>> bool(all_rows_test(rng.normal(size=(300, 2)), real).distance.p_value < 0.01)
+        True
+    """
+    pool, typed = typed_pool(samples, real, columns=columns, maximum=maximum, seed=seed)
+    return association_test(replace(pool, against="real rows, held out or not"), typed).against_all_rows()
 
 
 def table_pool(
@@ -227,15 +257,17 @@ def association_test(pool: Pool, columns: Sequence[TableColumn], permutations: i
     """Tests the association of pairs of columns: rank correlations, and their analogue for categories.
 
     The test compares mean products of centred ranks in the pool (Spearman's correlation, for two numeric columns); categories
-    are represented by indicators, and so is whether a number is missing. `samples` and `real` are the `strength` of
+    are represented by indicators, and so is whether a number is missing, and by their combinations that are most correlated in
+    the pool. `samples` and `real` are the `strength` of
     association; `differences` are standardized differences.
 
     Arguments:
         pool, columns, permutations: The pooled rows, their typed columns, and the number of permutations.
     """
-    pairs = chosen_pairs(len(columns), PAIRS, pool.seed)
     scores = [_scores(column, pool) for column in columns]
-    parts = [(scores[i][:, :, None] * scores[j][:, None]).flatten(1) for i, j in pairs]
+    most = min(PAIRS, max(1, 2 * LARGE // (len(pool.rows) * _most_products(scores))))
+    pairs = chosen_pairs(len(columns), most, pool.seed)
+    parts = [_products(scores[i], scores[j], pool.pair) for i, j in pairs]
     owner = np.repeat(np.arange(len(pairs)), [part.shape[1] for part in parts])
     means = Means(torch.cat(parts, 1))
     distance = permutation_test(pool, means, "associations", permutations=permutations)
@@ -248,6 +280,37 @@ def association_test(pool: Pool, columns: Sequence[TableColumn], permutations: i
     sides = [[strength(columns[i], columns[j], part) for part in (pool.drawn, pool.held)] for i, j in pairs]
     drawn, real = np.array(sides).T
     return TestFamily(replace(distance, note=note + pool.sizes), tuple(labels), drawn, real, differences, p, STRENGTH)
+
+
+def _products(first: Tensor, second: Tensor, pair: slice) -> Tensor:
+    """Products of the scores of two columns, whose means are compared, `(rows, P)`: all of them if there are few.
+
+    Of columns with several scores they begin with those of the two pairs of combinations that are most correlated in the pool
+    (canonical correlations; of two categories, correspondence analysis). A weaker association of ordered levels shows there,
+    and only a small part of it in the product of any two indicators. Both sides of the pool are treated alike, so that
+    permutations stay exact.
+    """
+    if first.shape[1] * second.shape[1] == 1:
+        return first * second
+    left, right = _whitened(first, pair), _whitened(second, pair)
+    a, _, b = torch.linalg.svd(left[pair].T @ right[pair], full_matrices=False)
+    parts = [((left @ a[:, :CANONICAL]) * (right @ b[:CANONICAL].T)).float()]
+    if first.shape[1] * second.shape[1] <= FEW:
+        parts.append((first[:, :, None] * second[:, None]).flatten(1))
+    return torch.cat(parts, 1)
+
+
+def _most_products(scores: Sequence[Tensor]) -> int:
+    """How many products of a pair of columns are tested, at most."""
+    return CANONICAL + FEW if max(score.shape[1] for score in scores) > 1 else 1
+
+
+def _whitened(scores: Tensor, pair: slice) -> Tensor:
+    """Scores whose covariance in the pool is the identity, in the directions in which they vary."""
+    values, vectors = torch.linalg.eigh(scores[pair].double().T @ scores[pair].double() / (pair.stop - pair.start))
+    kept = values > 1e-9 * values.max().clamp_min(1e-300)
+    whitened: Tensor = scores.double() @ (vectors[:, kept] / values[kept].sqrt())
+    return whitened
 
 
 def strength(first: TableColumn, second: TableColumn, part: slice) -> float:

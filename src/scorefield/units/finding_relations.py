@@ -89,7 +89,11 @@ def find_relations(
 
 
 def relations_with_gaps(
-    rows: Rows, names: Sequence[object] | None, candidates: Sequence[bool], bounds: Bounds
+    rows: Rows,
+    names: Sequence[object] | None,
+    candidates: Sequence[bool],
+    bounds: Bounds,
+    counted: Sequence[int] = (),
 ) -> tuple[str, ...]:
     """The relations, in words, that hold wherever their columns are known, where one of these misses values.
 
@@ -98,6 +102,7 @@ def relations_with_gaps(
     Arguments:
         rows, names, bounds: As `find_relations` takes them.
         candidates: Which columns may be in a relation, those with missing values among them.
+        counted: Those whose numbers are not values as people write them, such as dates.
 
     Example:
         >>> from scorefield.data import ArrayRows
@@ -118,7 +123,7 @@ def relations_with_gaps(
     kept = [item for k, (item, _, _) in enumerate(check.items) if k not in check.failed]
     gaps = [item for item in kept if check.missing[[item.target, *item.columns]].any()]
     titles = () if names is None else tuple(map(str, names))
-    return Relations(size, items=tuple(gaps), low=low, high=high, names=titles).describe()
+    return Relations(size, items=tuple(gaps), low=low, high=high, names=titles, counted=tuple(counted)).describe()
 
 
 def _some(rows: Rows) -> np.ndarray:

@@ -145,7 +145,7 @@ class Related(Units):
             sources = known[:, list(item.columns)].all(1)
             loose = (known[:, item.target] & ~sources).reshape(-1)
             if bool(loose.any()):
-                name, words = self.relations.name_of(item.target), item.describe(self.relations.names or None)
+                name, words = self.relations.name_of(item.target), self.relations.in_words(item)
                 what = f"{name} is given, and it follows from others ({words})"
                 raise ValueError(f"{what}: give {self._listed(item.columns)} in its place")
         unknown = torch.where(known, x, torch.nan)

@@ -126,6 +126,7 @@ class Relations:
         high: The same from above.
         names: The names of the columns, for messages; empty for their numbers.
         reflected: The independent columns that are reflected at their bounds; the others are clipped to them.
+        counted: The columns whose numbers are not values as people write them, such as dates in periods since the first one.
 
     Raises:
         ValueError: If a column is given twice, or from a column that is given itself, or groups overlap.
@@ -146,9 +147,10 @@ class Relations:
     high: tuple[float | None, ...] = ()
     names: tuple[str, ...] = ()
     reflected: tuple[int, ...] = ()
+    counted: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("items", "whole", "low", "high", "names", "reflected"):
+        for name in ("items", "whole", "low", "high", "names", "reflected", "counted"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "groups", tuple(map(tuple, self.groups)))
         for name in ("low", "high"):
@@ -193,15 +195,30 @@ class Relations:
         """The name of a column, or its number in words."""
         return _name(column, self.names or None)
 
+    def in_words(self, item: Relation) -> str:
+        """One of the relations in words; as a formula if its columns hold values that can be read.
+
+        Example:
+            >>> ends = Relation(2, (0, 1), (900, 1), -158)
+            >>> Relations(3, (ends,), names=("start", "duration", "end"), counted=(0, 2)).in_words(ends)
+            'end follows from start and duration'
+        """
+        names = self.names or None
+        if not item.columns or not {item.target, *item.columns} & {*self.counted}:
+            return item.describe(names)
+        *first, last = (_name(c, names) for c in item.columns)
+        return f"{_name(item.target, names)} follows from {', '.join(first)}{' and ' if first else ''}{last}"
+
     def describe(self) -> tuple[str, ...]:
         """Every relation in words: "red = green = blue", "total = a + b + c"."""
         names = self.names or None
         equal: dict[int, list[int]] = {}
         for item in self.items:
-            if item.copy:
+            if item.copy and not {item.target, *item.columns} & {*self.counted}:
                 equal.setdefault(item.columns[0], [item.columns[0]]).append(item.target)
         found = [" = ".join(_name(c, names) for c in columns) for columns in equal.values()]
-        found += [item.describe(names) for item in self.items if not item.copy]
+        listed = {column for columns in equal.values() for column in columns[1:]}
+        found += [self.in_words(item) for item in self.items if item.target not in listed]
         for group in self.groups:
             found.append(f"one of {', '.join(_name(c, names) for c in group)} is 1 in every row: a category")
         return tuple(found)
@@ -259,7 +276,7 @@ class Relations:
         for item in self.items:
             error = (x[:, item.target].double() - item.value(x)).abs()
             beyond = error > _NEAR * item.size(x)
-            yield item.describe(names), beyond.flatten(1).any(1) if x.ndim > 2 else beyond
+            yield self.in_words(item), beyond.flatten(1).any(1) if x.ndim > 2 else beyond
         for group in self.groups:
             values = x[:, list(group)]
             known = ~values.isnan().any(1)
@@ -293,7 +310,7 @@ class Relations:
                 if low is None and high is None:
                     continue
                 rows = (most < _or(low, -math.inf) - error) | (least > _or(high, math.inf) + error)
-                words = f"{item.describe(self.names or None)}, {self.name_of(column)} being {_ends(low, high)}"
+                words = f"{self.in_words(item)}, {self.name_of(column)} being {_ends(low, high)}"
                 yield item, words, rows if asked is None else rows & asked
 
     def _reach(self, item: Relation, x: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:

@@ -70,6 +70,11 @@ class Column(abc.ABC):
         return False
 
     @property
+    def readable(self) -> bool:
+        """Whether encoded numbers are the values as people write them, so that formulas of them can be read."""
+        return True
+
+    @property
     def limits(self) -> tuple[float | None, float | None]:
         """What samples are clipped to, in encoded numbers; None where they are not."""
         return self.bounds

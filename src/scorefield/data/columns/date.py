@@ -63,6 +63,11 @@ class Date(Column):
 
     kind: ClassVar[str] = "date"
 
+    @property
+    def readable(self) -> bool:
+        """False: encoded numbers are periods since the first date."""
+        return False
+
     @classmethod
     def of(cls, values: Series[Any], name: Any, text: str | None = None) -> Date:
         """The column of such values, with its reason.

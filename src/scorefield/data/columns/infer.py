@@ -22,7 +22,7 @@ from .date import Date
 from .number import Number
 from .number_marks import decimal_marks, is_missing, parts_of, possible_marks
 from .remarks import inexact_share, remark
-from .text import date_format, formatted_numbers, how_missing, number_text
+from .text import begins_with_zero, date_format, formatted_numbers, how_missing, number_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -248,18 +248,19 @@ def _category(
 ) -> Column | str:
     """A category, unless it has so many levels that it says which row it is, or more than can be modelled."""
     levels, rows = values.nunique(), int(values.notna().sum())
+    codes = words is not None and begins_with_zero(values.iloc[words])
     if wishes.keep or (
         levels <= MOST_LEVELS and (levels <= max(_FEW_LEVELS, rows // 2) or str(values.dtype) == "category")
     ):
         made = Category.of(values, name)
-        odd = words is not None and numbers > rows // 2 and levels > _FEW_LEVELS
+        odd = words is not None and not codes and numbers > rows // 2 and levels > _FEW_LEVELS
         return replace(made, reason=f"{made.reason}; numbers but for {shown(values, words or 0)}") if odd else made
     how = f"keep={[name]!r} keeps it"
-    if numbers > rows // 2 and words is not None:
+    if numbers > rows // 2 and words is not None and not codes:
         what = f"{numbers} numbers with words among them, {shown(values, words)}"
         missing = f"make these missing{how_missing(values.iloc[words])}"
         return f"{what}: {missing}, or {how} as a category of {levels} levels"
-    odd = remark(values)
+    odd = f"identifier, whose digits begin with zeros, {shown(values, words or 0)}" if codes else remark(values)
     if levels == rows:
         return f"{odd or 'identifier or free text'}: another value in each of {rows} rows; {how}"
     if 2 * levels > rows:

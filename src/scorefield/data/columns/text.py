@@ -17,7 +17,16 @@ from .number_marks import is_missing
 if TYPE_CHECKING:
     from pandas import Series
 
-__all__ = ["as_numbers", "date_format", "formatted_numbers", "how_missing", "number_text", "offset_of", "parsed_dates"]
+__all__ = [
+    "as_numbers",
+    "begins_with_zero",
+    "date_format",
+    "formatted_numbers",
+    "how_missing",
+    "number_text",
+    "offset_of",
+    "parsed_dates",
+]
 
 _DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d-%b-%Y")
 _NAMED = ("%d %b %Y", "%b %d %Y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y", "%Y.%m.%d")
@@ -99,6 +108,17 @@ def formatted_numbers(
     return form, np.append(np.array(numbers, np.float64), np.nan)[codes], int(wrong.argmax()) if wrong.any() else None
 
 
+def begins_with_zero(value: Any) -> bool:
+    """Whether a value is text of digits that is not a number, since the zeros it begins with would be lost.
+
+    Example:
+        >>> begins_with_zero("007"), begins_with_zero("70"), begins_with_zero("0")
+        (True, False, False)
+    """
+    text = value.strip() if isinstance(value, str) else ""
+    return len(text) > 1 and text[0] == "0" and text.isdigit()
+
+
 def number_text(values: Series[Any]) -> tuple[np.ndarray, int | None]:
     """The numbers in a column of text or objects, and the first row that is neither a number nor missing.
 
@@ -114,7 +134,7 @@ def number_text(values: Series[Any]) -> tuple[np.ndarray, int | None]:
     codes, found = pandas.factorize(values)
     words = [value.strip() if isinstance(value, str) else value for value in found]
     marked = np.array([is_missing(word) for word in words], bool)
-    padded = [isinstance(w, str) and len(w) > 1 and w.lstrip("+-")[:1] == "0" and w.isdigit() for w in words]
+    padded = [*map(begins_with_zero, words)]
     plain = pandas.Series([None if mark else word for word, mark in zip(words, marked)], dtype=object)
     try:
         numbers: np.ndarray = pandas.to_numeric(plain, errors="coerce").to_numpy(np.float64, na_value=np.nan)

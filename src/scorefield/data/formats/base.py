@@ -36,7 +36,7 @@ class Selection:
 
     Arguments:
         key: The array in a file of several, or the column of images; None chooses the largest array. Variables of netCDF,
-            HDF5 and zarr that are read together have commas between.
+            HDF5 and zarr that are read together have commas between. The sheet of a workbook.
         columns: The columns of a table; None takes all.
         resize: The side in pixels to which images are resized; None keeps their size.
         missing_words: Further words for missing values of a table; None for none.

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ...warned import warn_outside
 from ..cache import Store
 from ..errors import DataError, one_line
 from ..frames import Table, select
@@ -24,6 +25,7 @@ from ..text_form import TextForm, ending_of
 from .base import Selection
 from .decimals import in_forms, with_numbers, written_forms
 from .dialect import Dialect, is_data, opened
+from .footers import say_footer
 from .tables import TableFormat, copied_table, rows_at_once, table_of
 
 __all__ = ["Csv"]
@@ -148,6 +150,7 @@ def _read(path: Path, selection: Selection, store: Store, dialect: Dialect) -> A
     import pandas
 
     dialect = replace(dialect, missing_words=selection.missing_words or ())
+    dialect.header.checked(path, dialect.missing_words)
     columns = _Columns.of(path, dialect)
     _say_comments(path, dialect)
     try:
@@ -158,7 +161,9 @@ def _read(path: Path, selection: Selection, store: Store, dialect: Dialect) -> A
             (frame,) = columns.parts([frame], selection)
             frame, doubtful = with_numbers(frame, columns.text, dialect.separator)
             _say_doubts(path, {n: t for n, t in doubtful.items() if n in (selection.columns or doubtful)})
-            frame = select(columns.whole(columns.padded(frame)), selection.columns)
+            frame = columns.whole(columns.padded(frame))
+            say_footer(frame, path)
+            frame = select(frame, selection.columns)
             frame.attrs["bools"] = columns.bools(frame)
             return frame
         with _rows(path, dialect) as file:
@@ -288,9 +293,9 @@ class _Columns:
         """Says which lines are left out, and which columns got a name."""
         if (count := self.dialect.preamble) and selection.columns is None:
             lines = "line is" if count == 1 else f"{count:,} lines are"
-            warnings.warn(
-                f"the first {lines} not part of the table in {self.path}: text without separators", stacklevel=3
-            )
+            warn_outside(f"the first {lines} not part of the table in {self.path}: text above it")
+        if self.dialect.header.rows > 1 and selection.columns is None:
+            self.dialect.header.say(self.path)
         named = [self.names[i] for i in self.unnamed if i in kept and not (i == 0 and self.labels)]
         if named and selection.columns is None:
             listed = ", ".join(map(str, named[:5])) + (f" and {len(named) - 5} more" if len(named) > 5 else "")

@@ -8,7 +8,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +17,7 @@ from ..columns.number_marks import MARKS, is_number
 from ..errors import DataError
 from ..optional import need
 from .comments import COMMENTS, Comments, WithoutComments, fields_of
+from .headers import Header
 
 __all__ = ["Dialect", "is_data", "opened"]
 
@@ -36,11 +37,12 @@ class Dialect:
         separator: What stands between fields; a blank for any number of blanks.
         comments: Which lines are comments; None if no line of the table begins with #.
         left_out: How many lines are comments, and the first of them.
-        head: The fields of the first line.
+        head: The fields of the first line; the names, where several rows hold them.
         named: Whether these are names.
         skipped: The lines up to the first row of data.
         rows: The fields of the first rows of data.
-        preamble: How many lines of text come before the table.
+        preamble: How many rows of text come before the table.
+        header: Which of the first rows hold names.
         missing_words: Further words for missing values.
     """
 
@@ -53,6 +55,7 @@ class Dialect:
     skipped: int
     rows: tuple[tuple[str, ...], ...]
     preamble: int = 0
+    header: Header = field(default_factory=Header)
     missing_words: tuple[str, ...] = ()
 
     @classmethod
@@ -74,20 +77,26 @@ class Dialect:
         start += preamble
         comments = Comments.of(lines[start:], separator)
         start = _begin_of_rows(lines, start, comments) if start and not preamble else start
-        kept, above = _without(lines[start:], comments)
-        fields, used = _fields(kept, separator)
-        used += above
+        kept, places = _without(lines[start:], comments)
+        fields, ends = _fields(kept, separator)
+        ends = [start + places[end - 1] + 1 for end in ends]
+        header = Header.of(fields)
+        count = header.titles + header.rows
         first, rows = (fields[0], fields[1:]) if fields else (("",), ())
-        quoted = _first_alone_quoted(lines[start + above : start + used], lines[start + used :])
-        named, skipped, given = quoted or not is_data(first, rows), start + used, 0
+        quoted = bool(ends) and _first_alone_quoted(lines[start + places[0] : ends[0]], lines[ends[0] :])
+        named, skipped, given = quoted or count > 1 or not is_data(first, rows), (ends or [start])[0], 0
         if not named:
             rows, skipped = (first, *rows), start
             if (names := _in_comment(lines[:start], separator, len(first))) is not None:  # as numpy.savetxt writes them
                 first, named, given = names, True, 1
+        elif count > 1:
+            first, rows, skipped, preamble = header.names, fields[count:], ends[count - 1], preamble + header.titles
         elif first[0].startswith("#") and len(first) > 1:
             first = (first[0].lstrip("# ") or first[0], *first[1:])
         left_out = _counted(path, encoding, lines, start, comments if marked else None, given)
-        return cls(encoding, separator, comments if marked else None, left_out, first, named, skipped, rows, preamble)
+        return cls(
+            encoding, separator, comments if marked else None, left_out, first, named, skipped, rows, preamble, header
+        )
 
     @property
     def width(self) -> int:
@@ -186,14 +195,16 @@ def _all_numbers(fields: Sequence[str]) -> bool:
     return all(is_number(f) or f.strip() in MARKS for f in fields) and any(map(is_number, fields))
 
 
-def _without(lines: Sequence[str], comments: Comments) -> tuple[list[str], int]:
-    """The lines without comments, and how many of these come first."""
-    above, kept = 0, list[str]()
+def _without(lines: Sequence[str], comments: Comments) -> tuple[list[str], list[int]]:
+    """The lines without comments and without empty ones before the first, and the place of each."""
+    count, kept, places = 0, list[str](), list[int]()
     for text, comment in comments.parted(lines):
         parts = list(io.StringIO(text, newline=""))
-        kept += [] if comment or not (kept or text.strip()) else parts
-        above += len(parts) if not kept else 0
-    return kept, above
+        if not comment and (kept or text.strip()):
+            kept += parts
+            places += range(count, count + len(parts))
+        count += len(parts)
+    return kept, places
 
 
 def _counted(
@@ -211,22 +222,22 @@ def _counted(
     return count, first
 
 
-def _fields(lines: Sequence[str], separator: str) -> tuple[tuple[tuple[str, ...], ...], int]:
-    """The fields of each row, without empty rows, and how many lines the first one has."""
+def _fields(lines: Sequence[str], separator: str) -> tuple[tuple[tuple[str, ...], ...], list[int]]:
+    """The fields of each row, without empty rows, and how many lines there are up to the end of each."""
     if separator == " ":
         lines = [re.sub(r"\s+", " ", line.strip()) for line in lines]
     reader = csv.reader(iter(lines), delimiter=separator, skipinitialspace=True)
     found: list[tuple[str, ...]] = []
-    used = 0
+    ends: list[int] = []
     try:
         for row in reader:
             filled = len(row) > 1 or "".join(row).strip() != ""
             if filled:
                 found.append(tuple(row))
-                used = used or reader.line_num
+                ends.append(reader.line_num)
     except csv.Error as error:
         raise DataError(f"the text is not a table ({error}): repair it") from None
-    return tuple(found), used
+    return tuple(found), ends
 
 
 def _separator(lines: Sequence[str]) -> str:

@@ -43,7 +43,7 @@ def hashes_of(rows: Rows) -> np.ndarray:
         return repeats.row_hashes(rows, shared=True)
 
 
-def write_files(table: Path, grids: Path, x: np.ndarray, folder: Path, draws: int = 1100) -> None:
+def write_files(table: Path, grids: Path, x: np.ndarray, folder: Path) -> None:
     """Draws samples and a posterior of a table, and measures a run of grids, into a folder."""
     if first():
         folder.mkdir()
@@ -51,7 +51,7 @@ def write_files(table: Path, grids: Path, x: np.ndarray, folder: Path, draws: in
     barrier()
     for name in ("new.csv", "new.parquet", "new.zarr"):
         sample(table, count=1100, output=folder / name, seed=3)
-    posterior(table, folder / "seen.npy", operator="mask", noise="0.1", count=draws, output=folder / "known.npy")
+    posterior(table, folder / "seen.npy", operator="mask", noise="0.1", count=1100, output=folder / "known.npy")
     evaluate_run(Run(grids), x, count=40)
     compare(Run(grids), ["heun(steps=3)", "ddim(steps=4)"], x, count=40)
     if first():

@@ -100,13 +100,13 @@ def test_a_sampler_with_its_own_steps_is_counted_and_not_held_up():
 def test_the_exact_model_is_as_good_as_data_and_as_diverse():
     found = compared(Sampling(ExponentialAdams()), Sampling(DDIM(eta=1.0), 100), count=400)
     for row in found.rows:  # each is rejected with a probability of 5 % at most, and then barely
-        assert len(row.tests) == 14 and len(row.rejected) <= 1 and min(d.p_value for d in row.tests) > 1e-3
+        assert len(row.tests) == 15 and len(row.rejected) <= 1 and min(d.p_value for d in row.tests) > 1e-3
         assert [d.name for d in row.distances] == ["energy distance", "sliced Wasserstein"]
         assert row.diversity == pytest.approx(1, abs=0.15)
     assert found.rows[0].distances[0].counts == (400, 300)
     good = [row for row in found.rows if row.covered]
     assert good and found.verdict[0] == (
-        "By the 14 tests of the report, with 400 samples of each, no difference from held-out data was found in the samples of "
+        "By the 15 tests of the report, with 400 samples of each, no difference from held-out data was found in the samples of "
         f"{len(good)} of 2 samplers."
     )
     fastest = min(good, key=lambda row: row.seconds)

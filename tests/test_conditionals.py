@@ -211,6 +211,7 @@ def test_on_the_command_line(tmp_path, capsys):
     assert "conditionals" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_targets_are_learned_best():
     """Two parameters given ten numbers: the posterior mean at half of the squared error, or less, from as many steps."""
     weights = np.random.default_rng(5).normal(size=(2, 10))

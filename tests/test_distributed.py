@@ -56,12 +56,12 @@ def end(group: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
     return [(process.returncode, *texts) for process, texts in zip(group, said)]
 
 
-def alone(table: Path, grids: Path, folder: Path, draws: int = 1100) -> dict[str, bytes]:
+def alone(table: Path, grids: Path, folder: Path) -> dict[str, bytes]:
     """The files that one process writes, in one thread."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        write_files(table, grids, GRIDS, folder, draws)
+        write_files(table, grids, GRIDS, folder)
     finally:
         torch.set_num_threads(before)
     return files(folder)
@@ -91,7 +91,7 @@ from scorefield.distributed import *
 
 place = Path(sys.argv[1])
 sys.path.append(sys.argv[2])
-from shared_files import Sixteenths, hashes_of, summary_of, write_files
+from shared_files import Sixteenths, hashes_of, summary_of
 with joined():
     group = weakref.ref(torch.distributed.group.WORLD)
     me, count = rank(), size()
@@ -125,7 +125,6 @@ with joined():
     fit(np.load(place / "grids.npy"), place / "ended", **divided)
     any_order = Training(batch=16, accumulate=2, muon_learning_rate=0.0, gradient_sum="any")
     fit(np.load(place / "grids.npy"), place / "any", steps=12, network=Network(widths=(8, 16)), training=any_order)
-    write_files(place / "table", place / "grids", np.load(place / "grids.npy"), place / "by-2", 600)
     if first():
         (place / "found.json").write_text(json.dumps(found))
 assert group() is None, "the group outlives its use: its threads can abort the process as it ends"
@@ -168,9 +167,6 @@ def test_two_processes_have_the_bits_of_one(tmp_path):
             assert np.array_equal(np.load(tmp_path / "new.npy"), model.sample(2500, seed=3))
             density = model.log_prob(x[:50], batch=20)
             assert found["log_prob"] == [density.value.tolist(), density.evaluations.tolist()]
-    several, one = files(tmp_path / "by-2"), alone(tmp_path / "table", tmp_path / "grids", tmp_path / "by-1", 600)
-    assert one.keys() == several.keys()
-    assert [name for name, content in one.items() if content != several[name]] == []
     assert found["ended"] == ["stopped"] * 2
     one, several = results(tmp_path / "grids-alone"), results(tmp_path / "ended")
     models = [{k: v for k, v in found[0].items() if k.startswith("model.")} for found in (one, several)]
@@ -220,13 +216,14 @@ def test_a_divided_fit_goes_on_in_one_process(tmp_path):
 
 
 @pytest.mark.slow
-def test_four_processes_write_the_files_of_one(tmp_path):
+@pytest.mark.parametrize("count", [2, 4])
+def test_several_processes_write_the_files_of_one(tmp_path, count):
     np.save(tmp_path / "grids.npy", GRIDS)
     scorefield.fit(TABLE, tmp_path / "table", steps=60, network=Network(widths=(16,), depth=1))
     scorefield.fit(GRIDS, tmp_path / "grids", steps=12, network=Network(widths=(8, 16)))
-    for status, _, error in end(start(FILES, [str(Path(__file__).parent), str(tmp_path)], 4)):
+    for status, _, error in end(start(FILES, [str(Path(__file__).parent), str(tmp_path)], count)):
         assert status == 0, error
-    several, one = files(tmp_path / "by-4"), alone(tmp_path / "table", tmp_path / "grids", tmp_path / "by-1")
+    several, one = files(tmp_path / f"by-{count}"), alone(tmp_path / "table", tmp_path / "grids", tmp_path / "by-1")
     assert one.keys() == several.keys()
     assert [name for name, content in one.items() if content != several[name]] == []
 

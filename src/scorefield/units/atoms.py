@@ -32,7 +32,7 @@ class Atoms(nn.Module):
     volume.
 
     An approximate density of continuous values fills the margin next to an atom, and what lies there is drawn as the atom:
-    among continuous values, atoms are therefore separate (`AtomLevels`), but in files that do not say so.
+    atoms at the ends of continuous values are therefore separate (`AtomLevels`), but in files that do not say so.
 
     Arguments:
         maps: The columns, all with atoms.

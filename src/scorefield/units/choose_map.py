@@ -66,7 +66,8 @@ def choose_map(
         return form.plain, f"atoms: {len(form.values)} values"
     line = spread_over_cells(values, form, generator(wishes.seed))
     column, reason = _continuous(line, form, wish, (wishes.seed, wishes.gain, wishes.cautious))
-    return replace(column, separate=bool(form.values)), _described(form, reason)
+    ends = {float(values.min()), float(values.max())}  # many preferred values would be many levels, which know no order
+    return replace(column, separate=bool(form.values) and ends.issuperset(form.values)), _described(form, reason)
 
 
 def _check(values: np.ndarray, wish: Wish) -> None:

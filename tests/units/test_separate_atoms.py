@@ -13,6 +13,8 @@ from scorefield import Training, spec
 from scorefield.data import ArrayRows
 from scorefield.data.variables import ABSENT, FREE, GIVEN
 from scorefield.units import ColumnMap, ColumnUnits, choose_units
+from scorefield.units.choose_map import choose_map
+from scorefield.units.wishes import Wish
 
 D = torch.float64
 
@@ -160,3 +162,17 @@ def test_maps_of_earlier_files_have_intervals():
     old = spec.build(described, tensors=tensors)
     assert not old.columns[0].separate and old.state_shape == (1,)
     assert spec.build(spec.describe(ColumnUnits((LATTICE,)), tensors), tensors=tensors).state_shape == (5,)
+
+
+def test_only_ends_are_separate():
+    """Preferred values between others have neighbours on both sides, and an order that levels do not know."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=2000)
+    for column, separate in (
+        (np.minimum(x, 1.0), True),
+        (np.clip(x, -1.0, 1.0), True),
+        (np.where(rng.random(2000) < 0.2, 0.5, x), False),
+        (np.where(rng.random(2000) < 0.2, 0.5, np.minimum(x, 1.0)), False),
+        (x, False),
+    ):
+        assert choose_map(column, Wish())[0].separate == separate

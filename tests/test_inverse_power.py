@@ -122,6 +122,7 @@ def test_draws_too_narrow_along_the_data_are_not_trusted():
     assert not found.trusted and found.width < 0.5
 
 
+@pytest.mark.slow
 def test_the_default_is_trusted_where_moment_matching_is_not():
     found = check_posterior(model(PLANE).observe(LENGTH), simulations=60, draws=16)
     assert found.trusted and found.own.passed()

@@ -88,6 +88,7 @@ def chain(theta, seed):
     return x.double()
 
 
+@pytest.mark.slow
 def test_parameters_that_say_how_numbers_depend_on_each_other():
     theta = 4 * uniform(8000, 1, seed=0) - 2
     inference = NLE(prior=(-2.0, 2.0)).append_simulations(theta, chain(theta, 1))

@@ -77,6 +77,7 @@ def test_the_calls_of_sbi(inference):
         posterior.sample(shape=(2,))
 
 
+@pytest.mark.slow
 def test_observations_have_the_form_of_simulations(inference):
     for made in (inference, inference.nle, inference.npe):
         posterior = made.build_posterior()
@@ -283,6 +284,7 @@ def test_what_a_joint_model_is_asked_of():
         posterior.log_prob(some, x=[0.1, 0.2, 0.1 + 0.2, 200.0])
 
 
+@pytest.mark.slow
 def test_the_posterior_of_a_table_that_learned_no_conditionals():
     """Particles draw it: θ ~ N(0, 1), x = θ + N(0, 0.3²) twice, of which one is missing."""
     rng = np.random.default_rng(0)

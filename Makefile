@@ -9,7 +9,7 @@ LOW := .venv-lowest/bin
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[data,show,tensorboard,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[data,excel,show,tensorboard,dev]"
 	touch $(READY)
 
 demo: $(READY)  ## handwritten digits: fitted, sampled, and reported, with the tests of evaluate

@@ -35,7 +35,7 @@ def same_bits(kind: str, method: object, width: int, threads, counts: tuple[int,
     assert len(np.unique(whole)) > end  # draws, and not a constant
     for number in (1, 2):
         threads(number)
-        for count in counts:
+        for count in counts if number == 1 else counts[-1:]:
             assert bits.draw(kind, method, count, width=width).tobytes() == whole[:count].tobytes(), (number, count)
     across = bits.draw(kind, method, 4, start=end - 2, width=width)
     assert across.tobytes() == whole[end - 2 : end + 2].tobytes()

@@ -38,6 +38,7 @@ def parquet(path: Path, count: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_features_tell_classes_apart_and_the_distance_is_that_of_the_features():
     from cifar10 import Distances, Images, channels_first
     from image_features import accuracy, classifier_features, train_classifier

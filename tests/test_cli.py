@@ -352,7 +352,7 @@ def test_tables_break_long_words_and_no_numbers(capsys):
     assert "".join("".join(line[:44].split()) for line in lines).count("key=value") >= 20
 
 
-@pytest.mark.parametrize("word, status", [("SIGINT", 130), ("SIGTERM", 143)])
+@pytest.mark.parametrize("word, status", [pytest.param("SIGINT", 130, marks=pytest.mark.slow), ("SIGTERM", 143)])
 def test_an_interrupted_fit_says_how_to_go_on(place, tmp_path, word, status):
     import signal
 

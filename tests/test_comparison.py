@@ -131,6 +131,7 @@ def test_samples_that_hold_noise_are_found_out():
     )
 
 
+@pytest.mark.slow
 def test_samplers_agree_as_they_converge():
     steps = (5, 10, 20, 40)
     found = compared(
@@ -239,6 +240,7 @@ def test_samplings_are_named_by_what_they_are():
     assert resolved(Sampling(DDIM(), 3, UniformTime()), model) == Sampling(DDIM(), 3, UniformTime())
 
 
+@pytest.mark.slow
 def test_usual_ways_cost_about_as_much_as_the_model_s_own():
     model = model_of()
     samplings = usual(model)

@@ -107,7 +107,9 @@ def test_misfit_counts_all_measurements_and_particles_take_one():
 
 
 @pytest.mark.parametrize("weak", [pytest.param(False, marks=pytest.mark.slow), True])
-@pytest.mark.parametrize("method", [MomentMatching(), TMPD(), PiGDM()])
+@pytest.mark.parametrize(
+    "method", [MomentMatching(), *(pytest.param(m, marks=pytest.mark.slow) for m in (TMPD(), PiGDM()))]
+)
 def test_guidance_together_with_measurements_stays_finite(method, weak):
     """The derivative of a guided denoiser is not a covariance: that of y was singular somewhere, and samples diverged."""
     model, exactly = fine("label"), Measurement(Mask([True, False]), [Y], 0.1)

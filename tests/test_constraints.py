@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from itertools import pairwise
 
 import numpy as np
@@ -300,6 +301,7 @@ def test_shapes_of_the_source():
 DAYS = ["2024-01-31", "2024-02-01", "2023-12-31", "-", "2024-05-01"]
 
 
+@functools.cache
 def as_text(form):
     """The same rows as text, as files have them, by the form of their dates: what they were taken for, and the table."""
     days = pd.to_datetime(pd.Series([None if day == "-" else day for day in DAYS * 4]))

@@ -55,7 +55,7 @@ POWER = "the tests find in nine of ten cases, in a single column: a mean off by"
 COPIED = "Some samples lie closer to the training data than chance explains: the model has begun to memorize them."
 
 
-@pytest.mark.parametrize("offset", [0.0, 1e9])
+@pytest.mark.parametrize("offset", [pytest.param(0.0, marks=pytest.mark.slow), 1e9])
 def test_samples_of_the_exact_model_are_as_good_as_data(offset):
     """However far from zero the data lie."""
     found = evaluate(model_of(EXACT, offset), data(1500, 0, offset), data(500, 1, offset), count=500, seed=2)

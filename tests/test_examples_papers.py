@@ -43,6 +43,7 @@ def test_large_levels_find_all_images(run_example):
     assert int(large[0]) > 35 and int(large[1]) < 10
 
 
+@pytest.mark.slow
 def test_simulated_annealing_finds_the_highest_mode(run_example):
     text, _ = run_example("simulated_annealing", "--count", "200")
     best = re.search(r"best state by simulated annealing: \(([-\d.]+), ([-\d.]+)\)", text).groups()

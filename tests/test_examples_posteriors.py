@@ -19,6 +19,7 @@ def test_posterior_digits(run_example):
     assert numbers(r"squared error of draws relative to that of their mean: ([\d.]+)", text)[0] > 1
 
 
+@pytest.mark.slow
 def test_sparse_views(run_example):
     text, size = run_example("sparse_views", "--size", "12", "--count", "12")
     assert min(size) > 300

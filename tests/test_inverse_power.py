@@ -40,7 +40,7 @@ def found(checks, problem: str, count: int, seed: int) -> dict[str, bool]:
     return {failure: not checks.tested(simulated, draws, seed).passed() for failure, draws in kept.items()}
 
 
-@pytest.mark.parametrize("problem", ["2-D, x₁x₂", "10-D linear, noise 0.03", "3-D mixture"])
+@pytest.mark.parametrize("problem", ["10-D linear, noise 0.03", "3-D mixture"])
 def test_planted_failures_are_found(checks, problem):
     for failure, rejected in found(checks, problem, 200, 0).items():
         assert rejected == (failure != "right"), failure
@@ -113,6 +113,7 @@ def test_draws_that_contradict_the_measurement_are_not_trusted(prior, seen, meth
     assert "Do not trust these draws" in " ".join(found.verdict)
 
 
+@pytest.mark.slow
 def test_draws_too_narrow_along_the_data_are_not_trusted():
     """On the uniform grid of VP the deviation of A(x) is .4 of the exact one, and the width averaged over coordinates 1."""
     given = model(NORMAL, VP()).observe(Measurement(Linear(SUMS[:1]), [0.5], 0.03), MomentMatching())

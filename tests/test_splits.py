@@ -432,6 +432,7 @@ def test_groups_show_what_rows_hide(seed):
     assert right.fresh == 5 and right.rows == 50
 
 
+@pytest.mark.slow
 def test_drift_is_distinguished_from_a_model_that_does_not_fit():
     x = normal(600)
     later = x + 1.5 * (np.arange(600) >= 540)[:, None]

@@ -57,7 +57,7 @@ def table() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def model(table: pd.DataFrame) -> scorefield.Model:
     with pytest.warns(UserWarning, match=r"left out of the model: 'note' \(identifier or free text"):
-        return fit(table, training=Training(steps=400, batch=256))
+        return fit(table, training=Training(steps=250, batch=256))
 
 
 def test_samples_have_the_form_of_the_table(table, model):
@@ -249,7 +249,7 @@ def test_log_probabilities_of_a_mixture_with_its_component_are_exact():
     np.testing.assert_allclose(density(without[1]).value.numpy(), alone, atol=1e-3)
 
 
-@pytest.mark.parametrize("rho", [0.5, 0.95])
+@pytest.mark.parametrize("rho", [pytest.param(0.5, marks=pytest.mark.slow), 0.95])
 def test_particles_draw_from_the_conditional(rho):
     """Of Gaussians: mean and variance are known; two rows of known values take turns."""
     prior = Gaussian(torch.zeros(2, dtype=D), torch.tensor([[1.0, rho], [rho, 1.0]], dtype=D))

@@ -2,12 +2,14 @@
 
 import datetime
 import json
+import re
 
 import numpy as np
 import pytest
 
 from scorefield import spec
 from scorefield.data.columns import Category, ClockTime, Constant, Date, Number, infer
+from scorefield.data.columns.text import FORMATS, formats_like, parsed_dates
 from scorefield.settings import Data
 
 pandas = pytest.importorskip("pandas")
@@ -213,6 +215,20 @@ def test_periods_of_dates():
     assert column(days[:3]).reason.endswith("whole days")
     drawn = column(days).decode(np.array([0.4, 1.6]))
     assert drawn.tolist() == [pandas.Timestamp("2024-01-01"), pandas.Timestamp("2024-01-15")]
+
+
+def test_no_format_of_a_date_is_passed_over():
+    """Only formats with the punctuation of a text are tried: whatever can be parsed is among them."""
+    days = [datetime.datetime(2024, 1, 2, 3, 4, 5, 678901), datetime.datetime(1999, 12, 31, 23, 59, 59)]
+    texts = [day.strftime(form) for form in FORMATS for day in days]
+    texts += [text.replace(" ", "  ") for text in texts] + [re.sub(r"\b0", "", text) for text in texts]
+    texts += [text.replace("-", "") for text in texts] + [text[:-3] for text in texts] + [f"{text}.5" for text in texts]
+    texts = sorted({*texts})
+    tried = [set(formats_like([text])) for text in texts]
+    for form in FORMATS:
+        parsed = parsed_dates(pandas.Series(texts), form).notna()
+        assert parsed.any() and all(form in tried[i] for i in np.flatnonzero(parsed))
+    assert max(map(len, tried)) < len(FORMATS) / 4
 
 
 def test_dates_that_no_type_holds_are_clipped():

@@ -47,6 +47,7 @@ def test_posteriors_are_those_of_the_exact_probabilities():
         assert float((found - exact).abs()[weight > 1e-4].max()) < 0.5  # probabilities, not densities of -2 and 5
 
 
+@pytest.mark.slow
 def test_answers_that_depend_on_each_other():
     theta = 4 * uniform(4000, 1, seed=0) - 2
     x = answers(theta, 1)

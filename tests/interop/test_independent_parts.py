@@ -72,6 +72,7 @@ def test_the_likelihood_of_parts_is_the_better_one_and_exact(tmp_path):
     assert torch.equal(again.paired_log_prob(new, observed.reshape(500, -1)), value)
 
 
+@pytest.mark.slow
 def test_dependent_parts_are_learned_together():
     """Alike parts with a common noise: the product of their densities is worse, and is not taken."""
     rng = np.random.default_rng(0)

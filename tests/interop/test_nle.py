@@ -23,7 +23,7 @@ def inference() -> NLE:
     theta = rng.normal(size=(3000, 1))
     made = NLE(torch.distributions.Normal(torch.zeros(1), torch.ones(1)))
     made.append_simulations(theta, theta[:, None] + rng.normal(size=(3000, 2, 1)))
-    made.train(training=Training(steps=400, unconditional=0.0))
+    made.train(training=Training(steps=250, unconditional=0.0))
     return made
 
 
@@ -52,6 +52,7 @@ def test_a_gaussian_simulator_is_left_to_a_gaussian_law(inference):
     assert inference.likelihood.model is None
 
 
+@pytest.mark.slow
 def test_one_pair_of_bounds_is_that_of_all_parameters():
     """Two parameters between -1 and 1, each observed with noise of 0.2: draws stay inside, around what was observed."""
     rng = np.random.default_rng(3)

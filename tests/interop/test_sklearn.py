@@ -112,7 +112,8 @@ def test_the_units_are_those_of_the_data():
     np.testing.assert_allclose(shift, 2 * np.log(1024), atol=1e-3)
 
 
-def test_few_data_are_not_learned_by_heart():
+@pytest.mark.slow
+def test_few_data_are_not_memorized():
     density = ScoreDensity(random_state=0).fit(rows(100, seed=0))
     assert (exact(x := rows(500, seed=1)) - density.score_samples(x)).mean() < 0.15
 
@@ -211,6 +212,7 @@ def test_clone_keeps_the_hyperparameters_alone(quick):
     assert not hasattr(other, "model_")
 
 
+@pytest.mark.slow
 def test_a_search_over_widths():
     search = GridSearchCV(
         ScoreDensity(steps=60, random_state=0), {"widths": [1, np.int64(64)]}, cv=2, error_score="raise"

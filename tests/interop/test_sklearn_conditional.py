@@ -65,6 +65,7 @@ def test_log_densities_are_those_of_the_targets(fitted):
     assert fitted.score(X, y) == pytest.approx(fitted.log_prob(X, y).mean(), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_draws_have_the_mean_and_the_spread_of_their_own_row(fitted):
     X = np.array([[-0.8, 0.5], [0.0, 0.0], [0.8, -0.5]])
     drawn = fitted.sample(X, 300, random_state=1)

@@ -84,7 +84,11 @@ def test_declared_bounds_of_arrays():
     assert rows_and_excluded(schema, np.concatenate([fields[:1], beyond]))[1].tolist() == [False, True, True]
 
 
-@pytest.mark.parametrize("form", [np.asarray, lambda x: pd.DataFrame(x, columns=["a", "b"])], ids=["array", "table"])
+@pytest.mark.parametrize(
+    "form",
+    [np.asarray, pytest.param(lambda x: pd.DataFrame(x, columns=["a", "b"]), marks=pytest.mark.slow)],
+    ids=["array", "table"],
+)
 @pytest.mark.parametrize(
     ("draw", "low", "high"),
     [

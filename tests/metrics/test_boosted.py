@@ -49,6 +49,7 @@ def test_its_level_is_five_percent(repeats):
     assert abs(scaled.mean()) < 4 / repeats**0.5
 
 
+@pytest.mark.slow
 def test_spikes_rounding_and_missing_values_are_found():
     real = table(600, 1)
     for change in ("rounding", "missing", "unseen"):

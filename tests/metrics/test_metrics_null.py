@@ -66,7 +66,7 @@ def fields(seed):
 
 
 @pytest.mark.parametrize("repeats", REPEATS)
-@pytest.mark.parametrize("draw", [vectors, images, fields])
+@pytest.mark.parametrize("draw", [vectors, pytest.param(images, marks=pytest.mark.slow), fields])
 def test_of_two_halves_of_the_same_data(draw, repeats):
     found = defaultdict(list)
     for seed in range(repeats):

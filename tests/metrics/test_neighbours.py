@@ -232,7 +232,9 @@ def test_two_percent_of_exact_copies_are_found(seeds):
 
 
 @pytest.mark.parametrize("seeds", SEEDS)
-@pytest.mark.parametrize("draw", [gaussian, integers, few_integers, duplicated])
+@pytest.mark.parametrize(
+    "draw", [gaussian, integers, *(pytest.param(draw, marks=pytest.mark.slow) for draw in (few_integers, duplicated))]
+)
 def test_fresh_samples_raise_no_false_alarm(draw, seeds):
     assert not any(judged(draw, 100 + seed).suspicious for seed in seeds)
 

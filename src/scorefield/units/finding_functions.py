@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -152,7 +152,7 @@ def _pairs(x: np.ndarray, sizes: np.ndarray, roles: _Roles) -> list[_Pair]:
             continue
         mine = np.flatnonzero((targets != source) & (counts[targets] <= counts[source]))
         for some in (slice(_FIRST), slice(None)):
-            most = np.full(len(mine), len(x)) if points else _most_cells(counts[targets[mine]])
+            most = np.full(len(mine), len(x)) if points else _most_cells(counts[targets[mine]], len(x[some]))
             mine = mine[_hold(x[some, source], codes[some, mine], most)] if len(mine) else mine
         for k in mine.tolist():
             form = _Form.of(values, codes[first, k], int(sizes[source]), points)
@@ -178,9 +178,10 @@ def _are_points(values: np.ndarray) -> bool:
     return bool((values == np.round(values)).all()) and values[-1] - values[0] < _POINTS
 
 
-def _most_cells(kinds: Any) -> Any:
-    """How many cells a step function of some kinds of values has at most."""
-    return 2 * kinds + 1
+def _most_cells(kinds: np.ndarray, count: int) -> np.ndarray:
+    """How many cells a step function of some kinds of values has at most in so many rows: more are taken for noise."""
+    most: np.ndarray = np.maximum(2 * kinds + 1, count // 4)
+    return most
 
 
 def _log_orders(counts: np.ndarray) -> float:
@@ -214,7 +215,7 @@ class _Form:
         starts = np.flatnonzero(np.diff(labels, prepend=-1))
         kinds, cells, count = len(np.unique(labels)), len(starts), len(values)
         lengths = np.diff(starts, append=count)[1:-1]
-        clean = cells == kinds or (cells <= _most_cells(kinds) and bool((lengths >= _CELL).all()))
+        clean = cells == kinds or bool((lengths >= _CELL).all())
         if not size and clean and 2 * cells <= count:
             between = math.lgamma(count) - math.lgamma(cells) - math.lgamma(count - cells + 1)
             return cls(False, cells, between + cells * math.log(kinds) + math.log(count))

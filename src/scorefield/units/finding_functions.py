@@ -21,8 +21,10 @@ _MOST = 1024  # columns: above, functions are not sought
 _CHANCE = math.log(1e6)  # a function is believed where chance would give one in fewer than one table of a million
 _VALUES = 256  # that a number has at most, to be a function of another column
 _POINTS = 4096  # values of a number of which each may have its own value of the target
+_ROUNDING = 1e-6  # of values in float32, relative
 _KEPT = 1 << 16  # values of a source that are remembered; of more, the ends of its cells
 _SHARP = 300  # rows times cuts of a step function: fewer would hide exceptions near the cuts, which noise makes
+_LEVELS = 64  # of a category that stays in place of a number: it needs no order of its values
 _CELL = 5  # values in a cell, where a value of the target has several cells
 _ROUNDS = 8  # how often other sources are tried for columns whose function failed
 _CHUNK = 1 << 20  # numbers that are read at a time
@@ -38,7 +40,8 @@ def find_functions(
     either the number is whole, with no gap between its values, or the function is a step function, of few steps that each hold
     several values, in 300 rows or more for one cut, 150 for two. Above 1,024 columns nothing is sought.
 
-    Of columns that determine each other one stays, a whole number rather than a category, and else the first. A column that
+    Of columns that determine each other one stays, a category of up to 64 levels, which needs no order of its values, rather
+    than another, and else the first. A column that
     several determine is a function of one that nothing determines, if there is one, then of that with the fewest cells.
 
     Arguments:
@@ -81,11 +84,15 @@ def find_functions(
 def simplest_between(low: float, high: float) -> float:
     """The decimal of the fewest digits above `low` and not above `high`; of several, the one nearest to the middle.
 
+    It is above by more than a rounding of float32, where the interval is larger.
+
     Example:
         >>> simplest_between(24.97, 25.03), simplest_between(24.9, 25.0), simplest_between(25, 26), simplest_between(10, 51)
         (25.0, 25.0, 26.0, 30.0)
     """
-    most = math.ceil(math.log10(max(abs(low), abs(high), 1e-300))) + 1
+    size = max(abs(low), abs(high), 1e-300)
+    low += _ROUNDING * size if high - low > 4 * _ROUNDING * size else 0.0
+    most = math.ceil(math.log10(size)) + 1
     for digits in range(-most, 17 - most):
         unit = 10.0**digits
         first, last = math.floor(low * unit) + 1, math.floor(high * unit)
@@ -122,7 +129,7 @@ class _Pair(NamedTuple):
         target: The other one.
         cells: Its cells: values of the source, in their order, of which neighbours give different values.
         both: Whether the target determines the source as well.
-        rank: What makes a source stay, of two columns that determine each other: a whole number first.
+        rank: What makes a source stay, of two columns that determine each other: a category of few levels first.
     """
 
     source: int
@@ -159,7 +166,7 @@ def _pairs(x: np.ndarray, sizes: np.ndarray, roles: _Roles) -> list[_Pair]:
             sure = form is not None and (form.discrete or len(x) * (form.cells - 1) >= _SHARP)
             if form is not None and sure and orders[k] > limit + form.log_count:
                 both = form.discrete and counts[source] == counts[targets[k]]
-                rank = 1 if sizes[source] else 0
+                rank = int(not 0 < sizes[source] <= _LEVELS)
                 found.append(_Pair(source, int(targets[k]), form.cells, both, rank))
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Self, cast
 
@@ -271,6 +271,14 @@ class ConditionableModel(GenerativeModel, abc.ABC):
         rows = numbers % len(condition.x)
         x, known = condition.x.cpu().to(drawn)[rows], condition.known.cpu()[rows]
         return self.standardize.with_known(drawn, x, known)
+
+    def _outside(self) -> Callable[[Tensor], Tensor] | None:
+        """Of the units; what is left out has values of no use, which exclude nothing."""
+        outside, condition = super()._outside(), KnownValues.among(self.conditions)
+        if outside is None or condition is None or condition.left_out is None:
+            return outside
+        left_out, of_all = condition.left_out.cpu(), outside
+        return lambda x: of_all(x.masked_fill(left_out, math.nan))
 
     def impute(self, x: Any, draws: int = 1, seed: int = 0, sampler: SamplingLike = None) -> Any:
         """Fills the missing values of a table with draws from their conditional distribution, given all others of the row.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -191,9 +191,13 @@ class GenerativeModel(nn.Module, abc.ABC):
         return -(-(batch or self._batch()) // block) * block
 
     def _rules(self) -> Rules:
-        """What samples must satisfy: declared constraints, and bounds of columns that follow from others."""
+        """What samples must satisfy: declared constraints, and relations of columns that follow from others."""
         found = [Constraint(text) for text in self.schema.constraints]
-        return Rules(found, self.schema.pack, self.schema.columns, self.standardize.outside, self.schema.table)
+        return Rules(found, self.schema.pack, self.schema.columns, self._outside(), self.schema.table)
+
+    def _outside(self) -> Callable[[Tensor], Tensor] | None:
+        """Which drawn data are impossible, `(B, *D)` to `(B,)`; None where all are possible."""
+        return self.standardize.outside
 
     def _sources(self, count: int, seed: int, size: int, chosen: Sequence[int] | None = None) -> Iterator[Samples]:
         """The random source of each batch of `size`, or of the chosen ones."""

@@ -56,7 +56,7 @@ class Data:
             x + 1/2, with new uniform noise each time: densities need it. Without it they are points; those of tables with
             categories or missing values, or whose conditionals are learned, are cells in any case.
         maps: "auto": each column, or channel, is mapped to standard units as suits it (atoms, bounds, tails, logarithms), and
-            exact linear relations are kept; "affine": mean and standard deviation alone, and no mixture that is averaged with
+            exact relations are kept; "affine": mean and standard deviation alone, and no mixture that is averaged with
             the network of few rows, as in version 0.1.
         columns: What columns of a table hold, where it is not what it seems: by name "number", "category", "date",
             "leave out", or a `data.columns.Column`.

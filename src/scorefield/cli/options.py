@@ -136,7 +136,7 @@ class Form:
         dequantize: Whether whole numbers, and others on a fine lattice, are learned as the cells they stand for, x - 1/2 to
             x + 1/2, with new uniform noise each time: densities need it. Without it they are points; those of tables with
             categories or missing values are cells in any case.
-        maps: "auto": each column, or channel, is mapped to standard units as suits it, and exact linear relations are kept;
+        maps: "auto": each column, or channel, is mapped to standard units as suits it, and exact relations are kept;
             "affine": mean and standard deviation alone.
         categorical: Columns whose values are categories, such as codes in integers: zone,band.
         numeric: Columns whose values are numbers.

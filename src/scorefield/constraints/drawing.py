@@ -63,7 +63,7 @@ class Rules:
     def titles(self) -> list[str]:
         """What a column of `violations` is about."""
         found = [str(c) for c in self.constraints if not c.unique]
-        return found if self.outside is None else [*found, "bounds of dependent columns"]
+        return found if self.outside is None else [*found, "relations of columns"]
 
     def violations(self, x: Tensor) -> NDArray[np.bool_]:
         """Which rules each of some states violates on its own, `(B, K)`."""

@@ -61,7 +61,7 @@ class Prepared:
         seed: The seed of everything that is random.
         choices: What was chosen, with the reasons.
         affine: The units, if they are affine.
-        relations: The exact linear relations of the data; rows, units and states are those of the independent columns.
+        relations: The exact relations of the data; rows, units and states are those of the independent columns.
         conditionals: Whether conditionals were asked for: then as many rows in training are conditional as not.
         asked: Questions that are asked most: FREE, GIVEN or ABSENT for each variable.
         layouts: Times and channels of some training rows, `(M, 3 L)`, for data of readings: new rows are drawn like them.

@@ -15,7 +15,7 @@ from ..constraints import Constraint, check_rows
 from ..context import Context, linear_regression
 from ..data import Rows, Schema, Summary, cells as cells_of, summarize, unknown_column
 from ..data.columns import Column
-from ..data.variables import FREE
+from ..data.variables import ABSENT, FREE
 from ..denoisers import Gaussian
 from ..distributed import same
 from ..progress import part
@@ -117,7 +117,8 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
     asked = _asked(options.data.targets, schema, relations, units)
     choices += [Choice("targets", f"{', '.join(map(str, g))} given the rest", GIVEN) for g in options.data.targets]
     made = (schema, form.summary, parts, units, form.cells, moments, examples, residual, given, form.scale)
-    found = Prepared(*made, options.seed, (*choices, *form.choices), form.affine, relations, wishes.conditionals)
+    learned = options.data.learns_conditionals
+    found = Prepared(*made, options.seed, (*choices, *form.choices), form.affine, relations, learned)
     return replace(found, mirror=options.data.mirror, asked=asked)
 
 
@@ -133,14 +134,28 @@ def _asked(
         if strange:
             raise ValueError(f"targets: {unknown_column(schema, strange[0])}")
         asked = {known[str(name)] for name in group}
-        given = torch.tensor([[asked.isdisjoint(relations.group_of(c) or (c,)) for c in relations.kept]])
-        rows = torch.arange(given.shape[1], dtype=torch.float64)[None]  # of which no two values are equal
-        status = units.status(given, rows)[0]
-        if not bool((status == FREE).any()):
+        status = _status_given_others(asked, relations, units)
+        if bool((status == FREE).any()):
+            found.append(tuple(status.tolist()))
+        elif asked.isdisjoint(c for f in relations.functions for c in (f.source, f.target)):
             what = f"{' and '.join(map(str, group))} as targets: constant, or known exactly from the others"
             raise ValueError(f"there is nothing to be learned of {what}; name other columns")
-        found.append(tuple(status.tolist()))
     return tuple(found)
+
+
+def _status_given_others(asked: set[int], relations: Relations, units: Units) -> Tensor:
+    """The status of each variable, `(V,)`, if columns are asked for given all others."""
+    known = torch.tensor([c not in asked for c in range(relations.size)])
+    for f in relations.functions:
+        if f.one_to_one:
+            known[f.source] |= bool(known[f.target])
+    given = torch.stack([known[list(relations.group_of(c) or (c,))].all() for c in relations.kept])[None]
+    rows = torch.arange(given.shape[1], dtype=torch.float64)[None]  # of which no two values are equal
+    status = units.status(given, rows)[0]
+    for f in relations.computed:
+        if bool(known[f.source]):
+            status[units.variables_of(torch.tensor([c == f.target for c in relations.kept]))] = ABSENT
+    return status
 
 
 def _bounded(schema: Schema, units: Units, relations: Relations, summary: Summary) -> Schema:
@@ -227,7 +242,7 @@ def _wishes(options: Options, schema: Schema, columns: tuple[Column, ...], relat
     bounds = {places.get(str(name), name): pair for name, pair in known[1].items()}
     gain = 0.1 if columns else 0.25  # nats a value: smooth arrays keep mean and standard deviation
     cautious = not columns or count < _SURE
-    flags = (cautious, data.learns_conditionals)
+    flags = (cautious, data.learns_conditionals or bool(relations.functions))  # known targets leave their sources free
     names = tuple(schema.variables[place].name for place in relations.kept) if schema.variables else ()
     return Wishes(log, bounds, data.missing == "complete", transform, options.seed, gain, *flags, names)
 

@@ -1,4 +1,4 @@
-"""Data with exact linear relations, without the columns or channels that follow from others."""
+"""Data with exact relations, without the columns or channels that follow from others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..data import Rows, Schema
 from ..data.columns import Category, Column, Number
 from ..data.dtypes import Bound
 from ..data.layout import Layout
-from ..units import Equation, Relations, find_form, find_relations, relations_with_gaps
+from ..units import Equation, Relations, find_form, find_functions, find_relations, relations_with_gaps
 from .splitting import Split
 
 __all__ = [
@@ -66,7 +66,7 @@ class IndependentRows(Rows):
 
 
 def relations_of(rows: Rows, schema: Schema) -> Relations:
-    """The exact linear relations of data, those that the user declares among them.
+    """The exact relations of data: linear ones, those that the user declares among them, and in tables functions of a column.
 
     Arguments:
         rows: The data.
@@ -82,6 +82,10 @@ def relations_of(rows: Rows, schema: Schema) -> Relations:
     found = find_relations(rows, names, candidates, bounds, declared(schema))
     if not table:
         return found
+    functions = find_functions(rows, [c.size for c in table], [not c.missing for c in table], found)
+    sources = {f.source for f in functions} - {item.target for item in found.items}
+    whole = {*found.whole, *(c for c in sources if table[c].whole)}
+    found = replace(found, functions=functions, whole=tuple(sorted(whole)))
     places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _ROWS)).astype(np.int64))
     x = rows.take(places, torch.float64).cpu().numpy() if found.items else np.zeros((0, len(table)))
     targets = {item.target for item in found.items}
@@ -127,12 +131,15 @@ def relations_of_known_values(rows: Rows, schema: Schema) -> tuple[str, ...]:
 def unclipped(schema: Schema, relations: Relations) -> Schema:
     """The schema without clipping to the data where columns follow from others: a total may lie above all that occurred."""
     targets = {item.target for item in relations.items}
-    if not targets or schema.structure != "vector":
+    if not relations or schema.structure != "vector":
         return schema
-    sources = {i for item in relations.items for i in item.columns}
     ends = list(zip(relations.low, relations.high))
     table = tuple(
-        column.unclipped().between(*ends[i]) if i in targets else column.unreflected() if i in sources else column
+        column.unclipped().between(*ends[i])
+        if i in targets
+        else column.unreflected()
+        if i in relations.sources
+        else column
         for i, column in enumerate(schema.table)
     )
 

@@ -6,8 +6,10 @@ from .choose import UnitsChoice, choose_units
 from .column_map import ColumnMap
 from .columns import ColumnUnits
 from .elimination import Equation
+from .finding_functions import find_functions
 from .finding_relations import find_relations, relations_with_gaps
 from .forms import find_form
+from .functions import ColumnFunction
 from .partly_equal import PartlyEqual
 from .readings import ReadingUnits
 from .related import Related
@@ -20,6 +22,7 @@ __all__ = [
     "ColumnMap",
     "ColumnUnits",
     "Equation",
+    "ColumnFunction",
     "PartlyEqual",
     "ReadingUnits",
     "Related",
@@ -32,6 +35,7 @@ __all__ = [
     "Wishes",
     "choose_units",
     "find_form",
+    "find_functions",
     "find_relations",
     "relations_with_gaps",
 ]

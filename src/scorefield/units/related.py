@@ -1,23 +1,27 @@
-"""Units of data with exact linear relations between columns or channels."""
+"""Units of data with exact relations between columns or channels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
 
+from ..data.variables import ABSENT
 from .base import Units
+from .functions import determined
 from .relations import Relations, one_hot_code
 
 __all__ = ["Related"]
 
 
 class Related(Units):
-    """Units of data with exact linear relations: they are kept by construction, whatever is drawn.
+    """Units of data with exact relations: they are kept by construction, whatever is drawn.
 
     Inner units work on the independent columns alone. The log-volume is that of theirs: log-densities are densities
-    of the independent columns, and -∞ for data that violate a relation, or a bound of a dependent column.
+    of the independent columns, and -∞ for data that violate a relation, or a bound of a dependent column. The target of a
+    function has a part in them only where its source is unknown.
 
     Arguments:
         inner: The units of the inner columns `relations.kept`; `relations.levels` says which of them are categories.
@@ -43,6 +47,8 @@ class Related(Units):
             raise ValueError(f"{what}, got units for data of shape {inner.shape}: give units for relations.kept")
         if relations.groups and len(inner.shape) > 1:
             raise ValueError("one-hot groups are of tables, got units of a grid: leave groups out of its relations")
+        if relations.computed and inner.variables is None:
+            raise ValueError("functions of columns need units of numbers and categories, got units of numbers alone")
         super().__init__((relations.size, *inner.shape[1:]))
         self.inner, self.relations = inner, relations
         self.has_cells, self.variables = inner.has_cells, inner.variables
@@ -67,24 +73,28 @@ class Related(Units):
             found[c] = self.relations.group_of(c) is None and bool(self.inner.smooth[place])
         for item in self.relations.items:
             found[item.target] = bool(item.columns) and bool(found[list(item.columns)].all())
+        found[[f.target for f in self.relations.functions]] = False
         return found
 
     def derived(self, x: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        """With the one term of a known sum that is not known."""
+        """With the one term of a known sum that is not known, and with what functions give."""
         return self.relations.derived(x, known)
 
     def contradiction(self, x: Tensor, known: Tensor) -> str | None:
         """The first relation that known values do not have, or that would lead beyond a bound."""
         found = self.relations.contradicted(torch.where(known.bool(), x, torch.nan))
-        beyond = self.relations.beyond(x, known.bool())
-        return found or next((words for _, words, rows in beyond if bool(rows.any())), None)
+        beyond = ((words, rows) for _, words, rows in self.relations.beyond(x, known.bool()))
+        apart = ((words, rows) for words, _, rows in self.relations.disagreeing(x, known))
+        return found or next((words for words, rows in chain(beyond, apart) if bool(rows.any())), None)
 
     def contradicting(self, x: Tensor, known: Tensor) -> Tensor:
-        """Those from which a column would follow beyond its bounds."""
+        """Those from which a column would follow beyond its bounds, and those that functions do not allow together."""
         found = torch.zeros_like(known)
         for item, _, rows in self.relations.beyond(x, known):
             places = [item.target, *item.columns]
             found[:, places] |= rows[:, None] & known[:, places]
+        for _, columns, rows in self.relations.disagreeing(x, known):
+            found[:, list(columns)] |= rows[:, None] & known[:, list(columns)]
         return found
 
     def state_errors(self, x: Tensor, errors: Tensor) -> Tensor:
@@ -117,13 +127,16 @@ class Related(Units):
         return None if place is None else place[:, list(self.relations.kept)]
 
     def status(self, known: Tensor, x: Tensor, complete: bool = False) -> Tensor:
-        """What each variable of the inner units is, given some columns.
+        """What each variable of the inner units is, given some columns: ABSENT, where a known column determines it.
 
         Raises:
             ValueError: If a given column is a sum of columns that are not all given, or a group's given columns do not
                 say which one is 1.
         """
-        return self.inner.status(*self._known_inward(known, x), complete)
+        found = self.inner.status(*self._known_inward(known, x), complete)
+        for _, variables, rows in self._determined(known, x):
+            found = torch.where(rows[:, None] & variables, ABSENT, found)
+        return found
 
     def variables_of(self, columns: Tensor) -> Tensor:
         """Those of the columns that are not sums of others; a category is of all columns of its group."""
@@ -137,10 +150,37 @@ class Related(Units):
         found, values = self.inner.targets(union & ~given, given, inward)
         counted = torch.zeros_like(known)
         counted[:, list(self.relations.kept)] = values
+        for target, variables, rows in self._determined(wanted | known, x):
+            found &= ~(rows[:, None] & variables)
+            counted[:, target] &= ~rows
         return found, counted
+
+    def _determined(self, known: Tensor, x: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Each function of an independent column: its target, the variables of that, `(V,)`, and where it is known, `(M,)`."""
+        if not self.relations.computed:
+            return
+        known, x = self._closed(known, x)
+        for f, rows in determined(self.relations.computed, x, known):
+            own = torch.zeros(self.relations.size, dtype=torch.bool, device=known.device)
+            own[f.target] = True
+            yield f.target, self.variables_of(own).to(known.device), rows
+
+    def _closed(self, known: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Which columns are known, with sources of functions whose target says what they are; and rows with their values."""
+        known, x = known.bool().clone(), x.clone()
+        for f in reversed(self.relations.functions):
+            if f.one_to_one:
+                rows = known[:, f.target] & ~x[:, f.target].isnan() & (~known[:, f.source] | x[:, f.source].isnan())
+                x[:, f.source] = torch.where(rows, f.source_of(x[:, f.target]).to(x.dtype), x[:, f.source])
+                known[:, f.source] |= rows
+        for item in self.relations.items:
+            known[:, item.target] |= known[:, list(item.columns)].all(1)
+        return known, x
 
     def _known_inward(self, known: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Which inner columns are known, and their values; an error if what is known does not say it."""
+        if self.relations.functions:
+            known, x = self._closed(known, x)
         for item in self.relations.items:
             sources = known[:, list(item.columns)].all(1)
             loose = (known[:, item.target] & ~sources).reshape(-1)

@@ -1,4 +1,4 @@
-"""Exact linear relations between columns or channels, as plain values."""
+"""Exact relations between columns or channels, as plain values: linear ones, and functions of one column."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+
+from .functions import ColumnFunction, disagreements, with_sources, with_values
 
 __all__ = ["Relation", "Relations", "one_hot_code"]
 
@@ -127,9 +129,13 @@ class Relations:
         names: The names of the columns, for messages; empty for their numbers.
         reflected: The independent columns that are reflected at their bounds; the others are clipped to them.
         counted: The columns whose numbers are not values as people write them, such as dates in periods since the first one.
+        functions: The columns of a table that are functions of one other, each after the one that gives its source. The target
+            of a function that is one to one is dependent. That of any other stays independent, so that it can be known without
+            its source, and is computed all the same.
 
     Raises:
-        ValueError: If a column is given twice, or from a column that is given itself, or groups overlap.
+        ValueError: If a column is given twice, or from a column that is given itself, groups overlap, a function gives what
+            relations use or comes before the one that gives its source.
 
     Example:
         >>> found = Relations(5, (Relation(4, (0, 3), (1, 1)),), ((1, 2, 0),), names=("a", "b", "c", "x", "total"))
@@ -148,9 +154,10 @@ class Relations:
     names: tuple[str, ...] = ()
     reflected: tuple[int, ...] = ()
     counted: tuple[int, ...] = ()
+    functions: tuple[ColumnFunction, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("items", "whole", "low", "high", "names", "reflected", "counted"):
+        for name in ("items", "whole", "low", "high", "names", "reflected", "counted", "functions"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "groups", tuple(map(tuple, self.groups)))
         for name in ("low", "high"):
@@ -166,21 +173,38 @@ class Relations:
             )
         if any(not 0 <= c < self.size for c in [*targets, *used]):
             raise ValueError(f"there are {self.size} columns, got relations of {sorted({*targets, *used})}")
+        self._check_functions({*targets, *used}, set(grouped))
+
+    def _check_functions(self, used: set[int], grouped: set[int]) -> None:
+        for k, f in enumerate(self.functions):
+            later = {f.source, *used} | {other.target for other in self.functions[k + 1 :]}
+            if f.target in later or f.source in grouped | {other.target for other in self.functions[k:]}:
+                what = f"column {f.target} cannot be a function of column {f.source}"
+                raise ValueError(f"{what}: other relations use them, or give the source later")
+            if not (0 <= f.target < self.size and 0 <= f.source < self.size):
+                raise ValueError(f"there are {self.size} columns, got a function of {[f.source, f.target]}")
 
     def __bool__(self) -> bool:
-        return bool(self.items or self.groups)
+        return bool(self.items or self.groups or self.functions)
 
     @cached_property
     def kept(self) -> tuple[int, ...]:
         """The column of each inner column, in order: independent ones, and the first of each group."""
         gone = {item.target for item in self.items} | {c for group in self.groups for c in group}
+        gone |= {f.target for f in self.functions if f.one_to_one}
         firsts = {min(group) for group in self.groups}
         return tuple(c for c in range(self.size) if c not in gone or c in firsts)
 
     @cached_property
     def sources(self) -> frozenset[int]:
         """The independent columns that others are computed from."""
-        return frozenset(c for item in self.items for c in item.columns)
+        found = {c for item in self.items for c in item.columns} | {f.source for f in self.functions}
+        return frozenset(found - {item.target for item in self.items} - {f.target for f in self.functions})
+
+    @property
+    def computed(self) -> tuple[ColumnFunction, ...]:
+        """The functions whose targets are independent columns, and computed all the same."""
+        return tuple(f for f in self.functions if not f.one_to_one)
 
     @property
     def levels(self) -> tuple[int, ...]:
@@ -219,12 +243,20 @@ class Relations:
         found = [" = ".join(_name(c, names) for c in columns) for columns in equal.values()]
         listed = {column for columns in equal.values() for column in columns[1:]}
         found += [self.in_words(item) for item in self.items if item.target not in listed]
+        found += [f.describe(names) for f in self.functions]
         for group in self.groups:
             found.append(f"one of {', '.join(_name(c, names) for c in group)} is 1 in every row: a category")
         return tuple(found)
 
     def inward(self, x: Tensor) -> Tensor:
-        """The inner columns of data, `(B, C, …)` to `(B, len(kept), …)`; a group of unknown values is NaN."""
+        """The inner columns of data, `(B, C, …)` to `(B, len(kept), …)`; a group of unknown values is NaN.
+
+        A source that is missing follows from the target of a function that is one to one.
+        """
+        for f in reversed(self.functions):
+            if f.one_to_one and bool(x[:, f.source].isnan().any()):
+                known = torch.where(x[:, f.source].isnan(), f.source_of(x[:, f.target]).to(x.dtype), x[:, f.source])
+                x = x.index_copy(1, torch.tensor([f.source], device=x.device), known[:, None])
         columns = [
             x[:, c] if (group := self.group_of(c)) is None else one_hot_code(x[:, list(group)]) for c in self.kept
         ]
@@ -242,6 +274,8 @@ class Relations:
         independent = torch.stack(columns, 1)
         for item in self.items:
             columns[item.target] = item.value(independent).to(inner.dtype)
+        for f in self.functions:
+            columns[f.target] = f.of(columns[f.source]).to(inner.dtype)
         return torch.stack(columns, 1)
 
     def _settled(self, column: int, values: Tensor) -> Tensor:
@@ -282,9 +316,37 @@ class Relations:
             known = ~values.isnan().any(1)
             words = f"one of {', '.join(_name(c, names) for c in group)} is 1 and the others 0"
             yield words, known & (((values != 0) & (values != 1)).any(1) | (values.sum(1) != 1))
+        for f in self.functions:
+            yield f.describe(names), f.violated(x)
 
     def derived(self, x: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        """Known values, with the one term of a known sum that is not known: `(B, C, …)` and as many flags."""
+        """Known values, with what follows from them: `(B, C, …)` and as many flags.
+
+        That is the one term of a known sum that is not known, what a known column determines, and a column of which known
+        ones leave one value.
+        """
+        if not self.functions:
+            return self._with_terms(x, known)
+        return with_values(self.functions, *self._with_sums(*with_sources(self.functions, x, known.bool())))
+
+    def disagreeing(self, x: Tensor, known: Tensor) -> Iterator[tuple[str, tuple[int, ...], Tensor]]:
+        """Known values `(B, C)` that functions do not allow together: in words, the columns, and the rows, `(B,)`."""
+        for found in disagreements(self.functions, *self._with_sums(x, known.bool())):
+            words = " and ".join(f.describe(self.names or None) for f in found.functions)
+            yield words, found.columns, found.rows
+
+    def _with_sums(self, x: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Known values, with the one term of a known sum that is not known, and sums that are sources of functions."""
+        x, known = self._with_terms(x, known)
+        asked = {f.source for f in self.functions}
+        for item in (item for item in self.items if item.target in asked):
+            rows = known[:, list(item.columns)].all(1) & ~known[:, item.target]
+            x[:, item.target] = torch.where(rows, item.value(x).to(x.dtype), x[:, item.target])
+            known[:, item.target] |= rows
+        return x, known
+
+    def _with_terms(self, x: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Known values, with the one term of a known sum that is not known."""
         x, known = x.clone(), known.clone()
         for item in self.items:
             for column, coefficient in zip(item.columns, item.coefficients):
@@ -328,7 +390,12 @@ class Relations:
 
     @property
     def may_be_outside(self) -> bool:
-        """Whether a dependent column can leave its bounds: a sum of positive columns cannot become negative."""
+        """Whether data may be drawn that are impossible: a sum of positive columns cannot become negative.
+
+        A column that is known may not be what its source, which is drawn, determines.
+        """
+        if self.computed:
+            return True
         x = torch.zeros((1, self.size), dtype=torch.float64)
         for item in self.items:
             low, high = self.low[item.target], self.high[item.target]
@@ -339,13 +406,18 @@ class Relations:
         return False
 
     def outside(self, x: Tensor) -> Tensor:
-        """Which data have a dependent column beyond its bounds, `(B, C, …)` to `(B,)`: 1 - a - b may be negative."""
+        """Which data have a dependent column beyond its bounds, `(B, C, …)` to `(B,)`: 1 - a - b may be negative.
+
+        And which have a column that is not what its source determines: one that is known, of a source that was drawn.
+        """
         found = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         for item in self.items:
             values, size = x[:, item.target].double(), _ROUNDING * torch.finfo(x.dtype).eps * item.size(x)
             low, high = self.low[item.target], self.high[item.target]
             for excess in ([] if low is None else [low - values]) + ([] if high is None else [values - high]):
                 found |= (excess > size).reshape(len(x), -1).any(1)
+        for f in self.functions:
+            found |= f.violated(x)
         return found
 
 

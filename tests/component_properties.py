@@ -215,6 +215,9 @@ VARIANTS.update(
         "ChannelUnits": lambda: [
             ChannelUnits((1, 2, 3), (ColumnMap(base="log", lower=0.0),), torch.zeros(1, 2)),
             ChannelUnits((1, 2, 3), (ColumnMap(base="log", lower=-2.0),), torch.zeros(1, 2), ((0.0, None),)),
+            ChannelUnits(
+                (1, 2, 3), (ColumnMap(base="softplus", lower=-0.1, bend=2.0),), torch.zeros(1, 2), ((0.0, None),)
+            ),
             ChannelUnits((1, 2, 3), (ColumnMap(),), torch.full((1, 2), 0.1), ((-0.5, 0.5),), torch.ones(1, 2)),
         ],
         "ReadingUnits": [{"longest": 2, "mean": (10.0, -1.0), "std": (2.0, 0.5), "span": (0.0, 4.0)}],

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor
 
 from scorefield import Data, load, spec
@@ -134,7 +135,7 @@ def test_atoms_are_found_with_their_shares():
     assert units.atoms == ((0.0,), (-1.0, 1.5), (-999.0,), ())
     shares = [(rain == 0).mean(), (capped == -1).mean(), (capped == 1.5).mean(), (filled == -999).mean()]
     texts = [f"{100 * share:.2g} %" for share in shares]
-    assert reasons[0] == f"atoms at 0 ({texts[0]}), else log(x + c): skewed"
+    assert reasons[0] == f"atoms at 0 ({texts[0]}), else softplus: skewed"
     assert reasons[1] == f"atoms at -1 ({texts[1]}) and 1.5 ({texts[2]}), else affine"
     assert reasons[2] == f"atoms at -999 ({texts[3]}), else affine" and reasons[3] == "affine"
     states = units(torch.from_numpy(np.concatenate([rain, capped, filled, g], 1)))
@@ -144,16 +145,44 @@ def test_atoms_are_found_with_their_shares():
 
 def test_continuous_fields_whole_numbers_and_images_have_none():
     g, rng = fields(), np.random.default_rng(0)
-    skewed = np.exp(g)  # the smallest value once
     counts = rng.poisson(0.7, g.shape).astype("f4")
-    for x in (g, skewed, counts, np.round(np.abs(g), 1)):
+    for x in (g, counts, np.round(np.abs(g), 1)):
         assert isinstance(chosen(x)[0], Standardize)
+    assert chosen(np.exp(g))[0].atoms == ((),)  # the smallest value once
     images = np.where(rng.random((300, 8, 8)) < 0.5, 0, rng.integers(1, 256, (300, 8, 8)))
     for x in (images.astype("u1"), (images / 255).astype("f4"), (images / 127.5 - 1).astype("f4")):
         made = prepare(x)
         assert isinstance(made.units, Standardize) and made.cells is not None
     bounded = prepare((images / 255).astype("f4"), Options(data=Data(bounds={0: (0, 1)}))).units
     assert bounded.gaps is None and bounded.channels[0].base == "logit"
+
+
+def test_channels_of_arrays_above_0_are_bounded_but_those_of_pictures():
+    rng, g = np.random.default_rng(0), fields()
+    amount = rng.gamma(2.0, 3.0, g.shape)
+    units, reasons = chosen(np.concatenate([amount, g], 1))
+    assert reasons == ("softplus: nowhere negative", "affine") and units.bounds == ((0.0, None), (None, None))
+    x = torch.randn(500, *g.shape[1:], dtype=torch.float64, generator=torch.Generator().manual_seed(0)).expand(
+        -1, 2, -1, -1
+    )
+    assert float(units.inverse(10 * x)[:, 0].min()) >= 0
+    for plain in (amount / amount.max(), np.repeat(amount, 3, 1), amount + 50, amount - 0.1):
+        assert isinstance(chosen(plain)[0], Standardize)
+    assert isinstance(prepare(np.ceil(amount)).units, Standardize)  # whole numbers stand for cells
+
+
+def test_amounts_have_the_base_that_fits_their_density():
+    """The states of exponential values are logistic, which is exact; lognormal ones have normal states by a logarithm."""
+    rng, shape = np.random.default_rng(0), (400, 1, 10, 10)
+    units, (reason,) = chosen(rng.exponential(5.0, shape))
+    assert reason == "softplus: nowhere negative"
+    column = units.channels[0]
+    z = units(torch.from_numpy(rng.exponential(5.0, shape))).flatten() * column.scale + column.location
+    assert stats.kstest(z.numpy() / column.bend, "logistic").pvalue > 0.01
+    assert column.bend == pytest.approx(5.0, rel=0.03)
+    for draw in (rng.weibull(1.5, shape), rng.gamma(0.5, 1.0, shape), np.abs(rng.normal(size=shape))):
+        assert chosen(draw, True)[1] == ("softplus: nowhere negative",)
+    assert chosen(rng.lognormal(0, 0.7, shape))[1] == ("log: nowhere negative",)
 
 
 @pytest.mark.parametrize("structure", ["grid", "series"])

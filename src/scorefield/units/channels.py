@@ -19,7 +19,7 @@ Limits = tuple[float | None, float | None]
 
 
 class ChannelUnits(Units):
-    """One map for each channel of a grid, the same at every place: affine, log or logit.
+    """One map for each channel of a grid, the same at every place: affine, log, softplus or logit.
 
     Where many values are on a bound, exact zeros say, these are an atom: their states lie beyond those of all other values,
     behind one of the `gaps`, and come back exactly (`EndAtoms`). Where a few are, they are put at half the distance of the
@@ -62,7 +62,7 @@ class ChannelUnits(Units):
             what = f"{self.shape[0]} channels need as many maps and margins"
             raise ValueError(f"{what}, got {len(self.channels)} and {tuple(margins.shape)}")
         if any(m.knots is not None or m.atoms is not None or m.lattice[1] or not m.is_number for m in self.channels):
-            raise ValueError("channels of a grid have affine, log or logit maps, without splines, atoms and lattices")
+            raise ValueError("channels of a grid have maps without splines, atoms and lattices")
         tail = (2, -1, *(1,) * (len(self.shape) - 1))
         ends = torch.tensor([[low, high] for low, high in map(_extent, self.bounds)], dtype=torch.float64)
         self.register_buffer("ends", ends.T.reshape(tail).contiguous(), persistent=False)

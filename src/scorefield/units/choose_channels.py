@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..data.summary import Summary
 from .base import Units
+from .bases import Bases
 from .channels import ChannelUnits, Limits
 from .column_map import Base, ColumnMap
 from .standardize import Standardize
@@ -24,6 +25,8 @@ _ON_BOUND = 0.01  # of the values, for one value to be a bound of a quantity, or
 _NEIGHBOURS = 3  # values next to an end, than which an atom is far more frequent
 _FEWEST = 100  # other values
 _SKEWED = 1.0  # skewness, from which on the logarithm is taken of what is not an atom
+_COLOURS = (3, 4)  # channels of pictures
+_OFFSET = 0.01  # of the mean: how far beyond a bound that is reached the bound of a softplus lies
 _ROUNDS = 60  # until a gap and the standard deviation of the states agree
 GAP = 0.7  # standard deviations of the states, between an atom and the nearest other value (benchmarks/wet_fields.py)
 
@@ -32,6 +35,10 @@ def choose_channels(
     x: Tensor, asked: Sequence[Wish], summary: Summary | None = None, quantities: bool = False
 ) -> tuple[Units, tuple[str, ...]]:
     """The map of each channel of grids `(N, C, *S)`: as asked for, or log where values above 0 span decades.
+
+    Amounts, which are nowhere negative, have the inverse of a softplus, a logarithm near 0 and a straight line above the mean:
+    errors of a network, which a logarithm would make factors, stay as they are in the tail. They have a logarithm where the
+    values are closer to a lognormal distribution.
 
     The lowest or the highest value is an atom where 1 % of the values are that and it stands out (`shares_at_ends`), but not of
     whole numbers, nor where all channels lie on one lattice, whose values stand for cells, unless they are bounded quantities.
@@ -42,7 +49,8 @@ def choose_channels(
         summary: The moments of all data; by default those of `x`.
         quantities: Whether channels are quantities of their own, and not the colours of pictures: one that is nowhere
             negative is then bounded by 0 where 1 % are exact zeros, or a normal distribution would go below; by 1 or 100, too,
-            where 1 % are that.
+            where 1 % are that. Where it is not known, a channel is one if it lies above 0 and not in [0, 1] alone, on no
+            lattice, and is none of three or four.
 
     Raises:
         ValueError: If what was asked for does not fit the values.
@@ -53,7 +61,11 @@ def choose_channels(
         ('log: positive, spans 7 decades',)
     """
     lattice = summary is not None and bool((summary.step > 0).any())
-    found = [_channel(x[:, c].flatten(), wish, quantities, lattice) for c, wish in enumerate(asked)]
+    colours = lattice or x.shape[1] in _COLOURS
+    found = []
+    for c, wish in enumerate(asked):
+        values = x[:, c].flatten()
+        found.append(_channel(values, wish, quantities or (not colours and _is_quantity(values)), lattice))
     reasons = tuple(each.reason for each in found)
     if all(each.plain for each in found):
         return _standardize(x, summary), reasons
@@ -92,12 +104,13 @@ def _channel(values: Tensor, wish: Wish, quantity: bool, lattice: bool) -> _Chan
     """The map of one channel `(n,)`; `lattice` says whether all channels are on one, so that their values stand for cells."""
     low, high = float(values.min()), float(values.max())
     shares = (0.0, 0.0) if wish.transform == "affine" else shares_at_ends(values)
-    lower, upper, offset, reason = _form(values, wish, quantity, shares)
-    bounded = lower is not None or upper is not None
+    form = _form(values, wish, quantity, shares)
+    bounded = form.lower is not None or form.upper is not None
     shares = (0.0, 0.0) if lattice and not (bounded and quantity) else shares
-    limits = low if shares[0] else lower, high if shares[1] else upper
+    limits = low if shares[0] else form.lower, high if shares[1] else form.upper
     if any(shares) and not bounded and wish.free:
-        lower, upper, offset, reason = _beyond(values, shares)
+        form = _beyond(values, shares)
+    lower, upper, offset, reason = form.lower, form.upper, form.offset, form.reason
     if any(shares):
         ends = " and ".join(f"{end:.6g} ({100 * share:.2g} %)" for end, share in zip((low, high), shares) if share)
         reason = f"atoms at {ends}, else {reason}"
@@ -105,16 +118,37 @@ def _channel(values: Tensor, wish: Wish, quantity: bool, lattice: bool) -> _Chan
         mean, std = float(values.mean()), float(values.std(correction=0))
         return _Channel(ColumnMap(location=mean, scale=std if std > 0 else 1.0), "affine")
     count = (lower is not None) + (upper is not None)
-    bases: tuple[Base, ...] = ("affine", "log", "logit")
+    bases: tuple[Base, ...] = ("affine", "log" if form.bend is None else "softplus", "logit")
     sides = (None if lower is None else lower - offset, None if upper is None else upper + offset)
-    plain = ColumnMap(base=bases[count], lower=sides[0], upper=sides[1])
+    plain = ColumnMap(base=bases[count], lower=sides[0], upper=sides[1], bend=form.bend or 1.0)
     return _located(values, plain, limits, shares, reason)
 
 
-def _form(
-    values: Tensor, wish: Wish, quantity: bool, shares: tuple[float, float]
-) -> tuple[float | None, float | None, float, str]:
-    """The bounds of the smooth map, the number c of log(x + c), and the reason, which does not repeat the shares of atoms."""
+def _is_quantity(values: Tensor) -> bool:
+    """Whether values are more probably those of a positive quantity than the brightness of pictures."""
+    return float(values.min()) > 0 and float(values.max()) > 1
+
+
+@dataclass(frozen=True)
+class _Form:
+    """The form of a smooth map.
+
+    Arguments:
+        lower, upper: Its bounds.
+        reason: Why, which does not repeat the shares of atoms.
+        bend: Of a softplus, where it turns to a straight line; None for other forms.
+        offset: How far beyond the bound of the values its own lies.
+    """
+
+    lower: float | None
+    upper: float | None
+    reason: str
+    bend: float | None = None
+    offset: float = 0.0
+
+
+def _form(values: Tensor, wish: Wish, quantity: bool, shares: tuple[float, float]) -> _Form:
+    """The form of the map of a channel, without its atoms."""
     low, high = float(values.min()), float(values.max())
     lower, upper = wish.bounds
     if (lower is not None and low < lower) or (upper is not None and high > upper):
@@ -125,13 +159,12 @@ def _form(
             raise ValueError(
                 f"the logarithm of channel {wish.name!r} needs values above 0, it holds {low:.6g}: give it bounds"
             )
-        return 0.0, None, 0.0, "as asked"
+        return _Form(0.0, None, "as asked")
     if wish.free and low > 0 and _over_decades(values):
-        return 0.0, None, 0.0, f"log: positive, spans {math.log10(high / low):.0f} decades"
+        return _Form(0.0, None, f"log: positive, spans {math.log10(high / low):.0f} decades")
     if wish.free and quantity and low < high:
-        lower, upper, reason = _evident(values, shares[0] > 0)
-        return lower, upper, 0.0 if lower is None or upper is not None else _offset(values), reason
-    return lower, upper, 0.0, "affine" if wish.free else "as asked"
+        return _evident(values, shares[0] > 0)
+    return _Form(lower, upper, "affine" if wish.free else "as asked")
 
 
 def shares_at_ends(values: Tensor) -> tuple[float, float]:
@@ -158,16 +191,16 @@ def shares_at_ends(values: Tensor) -> tuple[float, float]:
     return found[0], found[1]
 
 
-def _beyond(values: Tensor, shares: tuple[float, float]) -> tuple[float | None, float | None, float, str]:
-    """The form of a channel with atoms whose other values are skewed away from one of them, as log(x + c); or affine."""
+def _beyond(values: Tensor, shares: tuple[float, float]) -> _Form:
+    """The form of a channel with atoms whose other values are skewed away from one of them; or affine."""
     low, high = float(values.min()), float(values.max())
     rest = values[~_on_ends(values, shares)]
     skewness = _skewness(rest)
     if shares[0] and skewness > _SKEWED:
-        return low, None, float((rest - low).mean()), "log(x + c): skewed"
+        return _bent(low, None, "softplus: skewed", rest - low, True)
     if shares[1] and skewness < -_SKEWED:
-        return None, high, float((high - rest).mean()), "log(c - x): skewed"
-    return None, None, 0.0, "affine"
+        return _bent(None, high, "softplus: skewed", high - rest, True)
+    return _Form(None, None, "affine")
 
 
 def _on_ends(values: Tensor, shares: tuple[float, float]) -> Tensor:
@@ -176,23 +209,31 @@ def _on_ends(values: Tensor, shares: tuple[float, float]) -> Tensor:
     return low | high
 
 
-def _offset(values: Tensor) -> float:
-    """The number c of log(x + c), which is a logarithm far out and nearly straight near 0: the mean of the values above 0.
-
-    Errors of a network are factors under a plain logarithm, which draws values far beyond those of a gamma distribution, say.
-    """
-    return float(values[values > 0].mean())
+def _bent(lower: float | None, upper: float | None, reason: str, distances: Tensor, reached: bool) -> _Form:
+    """A softplus of distances from a bound, which bends at their mean; `reached` says whether some values are on the bound."""
+    bend = float(distances.mean())
+    return _Form(lower, upper, reason, bend, _OFFSET * bend * reached)
 
 
-def _evident(values: Tensor, atom: bool) -> tuple[float | None, float | None, str]:
-    """The bounds that the values of a quantity show, and the reason; `atom` says whether the lowest value is one."""
+def _log_likelihood(state: Tensor, log_slope: Tensor) -> float:
+    """The mean log-density of values whose states are normal, up to a constant."""
+    return float(log_slope.mean() - state.std(correction=0).log())
+
+
+def _evident(values: Tensor, atom: bool) -> _Form:
+    """The form that the values of a quantity show; `atom` says whether the lowest value is one."""
     zeros, low, high = float((values == 0).double().mean()), float(values.min()), float(values.max())
     if low < 0 or (zeros < _ON_BOUND and float(values.mean()) > 2 * float(values.std(correction=0))):
-        return None, None, ""
+        return _Form(None, None, "")
     reason = "nowhere negative" + (f", {100 * zeros:.2g} % zeros" if zeros and not atom else "")
     if high in (1.0, 100.0) and float((values == high).double().mean()) >= _ON_BOUND:
-        return 0.0, high, f"logit: {reason}, at most {high:g}"
-    return 0.0, None, f"log(x + c): {reason}"
+        return _Form(0.0, high, f"logit: {reason}, at most {high:g}")
+    form = _bent(0.0, None, f"softplus: {reason}", values[values > 0], low == 0)
+    if low > 0:
+        column = ColumnMap(base="softplus", lower=0.0, bend=form.bend or 1.0)
+        if _log_likelihood(values.log(), -values.log()) > _log_likelihood(*Bases([column])(values[:, None])):
+            return _Form(0.0, None, f"log: {reason}")
+    return form
 
 
 def _over_decades(values: Tensor) -> bool:

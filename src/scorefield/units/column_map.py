@@ -11,28 +11,31 @@ from torch import Tensor
 
 __all__ = ["Base", "ColumnMap"]
 
-Base = Literal["affine", "log", "logit"]
+Base = Literal["affine", "log", "softplus", "logit"]
+_BOUNDS = {"affine": (0, 1, 2), "log": (1,), "softplus": (1,), "logit": (2,)}  # how many a base takes
 
 
 @dataclass(frozen=True, eq=False)
 class ColumnMap:
     """The map between a column and its coordinates: a category, a constant, or a number.
 
-    A number x first gets coordinates that know its bounds, T(x) = x, log(x - lower), -log(upper - x) or
-    log(x - lower) - log(upper - x), then y = (T(x) - location) / scale. With knots, a monotone rational-quadratic spline
-    follows, z = g(y), with analytic tails beyond the outermost knots. Atoms are values of positive probability: levels of
-    a category, or each with an interval of standard normal probability as large as its own. On a lattice, a value that is
+    A number x first gets coordinates that know its bounds, T(x) = x, log(x - lower), -log(upper - x),
+    log(x - lower) - log(upper - x), or the inverse of a softplus, d + b log(1 - exp(-d/b)) with d = x - lower and the bend b,
+    and the negative of that with d = upper - x. Then y = (T(x) - location) / scale. With knots, a monotone rational-quadratic
+    spline follows, z = g(y), with analytic tails beyond the outermost knots. Atoms are values of positive probability: levels
+    of a category, or each with an interval of standard normal probability as large as its own. On a lattice, a value that is
     not an atom stands for the cell around it.
 
     Arguments:
         levels: The number of levels of a category; 0 for a number. One level has no state.
         constant: The only value of a column that has no state.
         missing: Whether values may be missing.
-        base: What precedes the spline: "affine"; "log" for one bound; "logit" for two.
+        base: What precedes the spline: "affine"; "log" or "softplus" for one bound; "logit" for two.
         lower: What values are not below.
         upper: What values are not above.
         location: The center of T(x).
         scale: The scale of T(x), positive.
+        bend: Of a softplus the distance from the bound where it turns from a logarithm to a straight line, positive.
         knots: y, z and dz/dy at the knots of the spline, `(3, K)` with K > 1, all increasing but the last row; None
             without a spline.
         tails: For the lower and the upper tail, `(2, 2)`: scale and shape of a generalized Pareto distribution of the
@@ -61,6 +64,7 @@ class ColumnMap:
     upper: float | None = None
     location: float = 0.0
     scale: float = 1.0
+    bend: float = 1.0
     knots: Tensor | None = None
     tails: Tensor | None = None
     atoms: Tensor | None = None
@@ -72,11 +76,12 @@ class ColumnMap:
         if not (self.scale > 0 and math.isfinite(self.scale) and math.isfinite(self.location)):
             raise ValueError(f"a column needs a finite location and a scale > 0, got {self.location:g}, {self.scale:g}")
         bounds = (self.lower is not None) + (self.upper is not None)
-        needed = {"affine": (0, 1, 2), "log": (1,), "logit": (2,)}
-        if self.base not in needed:
-            raise ValueError(f"base is 'affine', 'log' or 'logit', got {self.base!r}")
-        if bounds not in needed[self.base]:
-            what = "one bound" if self.base == "log" else "two bounds"
+        if self.base not in _BOUNDS:
+            raise ValueError(f"base is 'affine', 'log', 'softplus' or 'logit', got {self.base!r}")
+        if not (self.bend > 0 and math.isfinite(self.bend)):
+            raise ValueError(f"a bend is a finite number > 0, got {self.bend:g}")
+        if bounds not in _BOUNDS[self.base]:
+            what = "two bounds" if self.base == "logit" else "one bound"
             raise ValueError(f"a {self.base} map needs {what}, got lower={self.lower}, upper={self.upper}")
         if self.lower is not None and self.upper is not None and not self.lower < self.upper:
             raise ValueError(f"bounds must be increasing, got {self.lower:g} and {self.upper:g}")

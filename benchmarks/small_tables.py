@@ -100,6 +100,13 @@ def six_decades() -> Case:
     return mixture.sample, mixture.log_prob
 
 
+def thin(correlation: float) -> Case:
+    """Two columns that are nearly equal."""
+    covariance = torch.tensor([[1.0, correlation], [correlation, 1.0]], dtype=torch.float64)
+    mixture = Mixture(torch.zeros(1, 2, dtype=torch.float64), covariance[None], torch.ones(1, dtype=torch.float64))
+    return mixture.sample, mixture.log_prob
+
+
 CASES: dict[str, Case] = {
     "logarithms of six decades": six_decades(),
     "two modes": of_toy(two_modes()),
@@ -117,6 +124,7 @@ CASES: dict[str, Case] = {
     "funnel, 2-D": funnel(2),
     "funnel, 10-D": funnel(10),
     "Student t, 5-D": student(5, 4),
+    "correlation 0.9999": thin(0.9999),
 }
 TABLES = {"iris": datasets.load_iris, "wine": datasets.load_wine}
 
@@ -149,7 +157,7 @@ def compared(x: Tensor, new: Tensor, truth: Tensor, seed: int) -> list[float]:
     for denoiser in (blend.learned, blend.baseline, blend):
         part = Model(*rest[:2], denoiser, *rest[2:])
         found.append(float((truth - part.log_prob(new.numpy(), tolerance=1e-3).value).mean()))
-    return [*found, float(truth.mean()) - float(by_bic(x.numpy(), new.numpy()).mean()), blend.weight, seconds]
+    return [*found, float(truth.mean()) - float(by_bic(x.numpy(), new.numpy()).mean()), blend.share, seconds]
 
 
 def drawn(name: str, rows: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -234,7 +234,7 @@ VARIANTS.update(
         "AnalyticDensity": lambda: [denoisers.AnalyticDensity(example_mixture().log_prob)],
         "Blended": lambda: [
             denoisers.Blended(example_gaussian(), mlp(), 0.3),
-            denoisers.Blended(example_mixture(), mlp(), 0.3, example_gaussian()),
+            denoisers.Blended(example_mixture(), mlp(), (0.3, 0.6), example_gaussian(), (0.1, 2.0)),
         ],
         "Preconditioned": lambda: [mlp(), corrected()],
         "PretrainedDenoiser": _pretrained,

@@ -45,6 +45,31 @@ def test_levels_belong_to_rows(weight, mixture: Mixture, gaussian: Gaussian):
     torch.testing.assert_close(blend(x, level), expected)
 
 
+def test_weights_of_levels_are_linear_in_the_logarithm_and_constant_beyond(mixture: Mixture, gaussian: Gaussian):
+    blend = Blended(mixture, gaussian, (0.2, 0.8, 0.4), levels=(0.01, 0.1, 10.0))
+    for level, weight in (
+        (1e-4, 0.2),
+        (0.01, 0.2),
+        (0.01**0.5 * 0.1**0.5, 0.5),
+        (0.1, 0.8),
+        (1.0, 0.6),
+        (10.0, 0.4),
+        (90.0, 0.4),
+    ):
+        at = torch.tensor(level, dtype=D)
+        torch.testing.assert_close(blend(states(), at), Blended(mixture, gaussian, weight)(states(), at))
+    rows = torch.logspace(-4, 2, 50, dtype=D)[:, None]
+    each = torch.cat([blend(x[None], level) for x, level in zip(states(), rows)])
+    torch.testing.assert_close(blend(states(), rows), each)
+    assert blend.share == pytest.approx(1.4 / 3) and bool(blend(states(), torch.tensor(0.0, dtype=D)).isfinite().all())
+
+
+def test_each_weight_has_a_level(gaussian: Gaussian):
+    for weight, levels in (((0.1, 0.2), (1.0,)), ((0.1, 0.2), (1.0, 0.5)), ((0.1, 0.2), ()), ((0.1,), (0.0,))):
+        with pytest.raises(ValueError, match="as many levels, above 0 and increasing"):
+            Blended(gaussian, gaussian, weight, levels=levels)
+
+
 @pytest.mark.parametrize("weight", [-0.1, 1.1, math.nan, math.inf])
 def test_weights_are_parts(weight, gaussian: Gaussian):
     with pytest.raises(ValueError, match="between 0 and 1"):

@@ -108,8 +108,8 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
     if plan.baseline is not None and plan.corrected is None:
         mixed = (plan.baseline, denoiser.conditioned_on(None), trainer.held_out.cpu(), plan.objective)
         with step("mixing with the baseline"):
-            denoiser, loss = blended(*mixed, plan.prepared.seed, plan.prepared.moments)
-        share = denoiser.weight
+            denoiser, loss = blended(*mixed, plan.prepared.seed, plan.prepared.moments, plan.noise_levels.sigma_min)
+        share = denoiser.share
     with step("losses by noise level"):
         losses = _measured(plan, trainer, denoiser)
     denoiser, measured = _trusting(plan, denoiser, losses)

@@ -36,7 +36,12 @@ __all__ = ["Plan", "plan", "training_levels"]
 _DISTANCES = 2e11  # multiplications that the largest distance between data is worth; beyond, it is known within bounds
 _SMALLEST, _FEW_GRIDS = 256, 800  # numbers of a grid, and training grids, from which on a mixture is fitted
 _NARROWEST = 0.05  # standard deviation of components for grids, in that of the data
-_FEWEST, _MOST, _NARROW = 40, 5000, 20  # rows, and columns, for which a mixture of Gaussians is fitted, too
+_FEWEST, _FOR_EACH, _MOST, _NARROW = (
+    10,
+    2,
+    5000,
+    20,
+)  # rows, those for each column, and columns, that a mixture is fitted to
 
 
 @dataclass(frozen=True)
@@ -161,7 +166,11 @@ def _averaged(prepared: Prepared, options: Options, levels: NoiseLevels) -> tupl
     rows = prepared.split.train
     if options.network != Network() or options.data.maps == "affine" or prepared.context is not None:
         return None, ()
-    if not _FEWEST <= len(rows) <= _MOST or prepared.shape[0] > _NARROW or not prepared.split.separate:
+    if (
+        not max(_FEWEST, _FOR_EACH * prepared.shape[0]) <= len(rows) <= _MOST
+        or prepared.shape[0] > _NARROW
+        or not prepared.split.separate
+    ):
         return None, ()
     x = prepared.states(rows, list(range(len(rows))), "mixture cell")
     groups = prepared.split.groups

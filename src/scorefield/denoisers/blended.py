@@ -76,8 +76,8 @@ class Blended(Denoiser):
 
     @property
     def share(self) -> float:
-        """The mean of the weights."""
-        return self.weight if isinstance(self.weight, int | float) else sum(self.weight) / len(self.weight)
+        """The weight, at the highest level."""
+        return self.weight if isinstance(self.weight, int | float) else self.weight[-1]
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         known: Tensor = self.baseline(x, level)

@@ -30,6 +30,7 @@ def blended(
     seed: int = 0,
     reach: Gaussian | None = None,
     lowest: float | None = None,
+    common: float | None = None,
 ) -> tuple[Blended, float]:
     """The mean of two denoisers with the weight that held-out rows ask for, and its loss on them.
 
@@ -45,6 +46,7 @@ def blended(
         seed: The seed of the bootstrap.
         reach: The moments of the data, if what was learned is to count near them alone (`Blended`).
         lowest: The level below which the weight stays the same; the 1 % quantile of those of training by default.
+        common: The weight above low levels, if it is known: 1 for a network that learned from many rows.
 
     Example:
         >>> from ..objectives import DenoisingScoreMatching, LogNormal
@@ -54,10 +56,11 @@ def blended(
         >>> found.share > 0.9
         True
     """
-    parts = (Blended(baseline, learned, weight, reach) for weight in (0.0, 0.5, 1.0))
-    losses = torch.stack([held_out_losses(part, held_out, objective, _COPIES).data for part in parts], 1)
     cautious = len(held_out) / (len(held_out) + 1)
-    weight = round(best_weight(losses, seed) * cautious, 3)
+    if common is None:
+        parts = (Blended(baseline, learned, weight, reach) for weight in (0.0, 0.5, 1.0))
+        losses = torch.stack([held_out_losses(part, held_out, objective, _COPIES).data for part in parts], 1)
+    weight = round(best_weight(losses, seed) * cautious, 3) if common is None else common
     ends = objective.levels.draw(torch.tensor([1 - _HIGHEST, _HIGHEST], dtype=torch.float64)).log()
     ends[0] = ends[0] if lowest is None else min(math.log(lowest), float(ends[0]))
     levels = torch.linspace(float(ends[0]), float(ends[1]), _LEVELS, dtype=torch.float64).exp()

@@ -20,7 +20,7 @@ from ..samplers import Sampling, learn_steps
 from ..schedules import DEFAULT_SCHEDULE
 from ..training import Trainer, compile_failure, losses_by_level, parts_of, plain
 from .blending import blended
-from .planning import Plan
+from .planning import MANY, Plan
 from .principal import trusted_level
 
 __all__ = ["KEPT", "Fitted", "finish"]
@@ -106,10 +106,14 @@ def finish(plan: Plan, trainer: Trainer) -> Fitted:
     plain(trainer.denoiser)
     denoiser, share = plan.objective.unwrap(trainer.denoiser.cpu()), 1.0
     if plan.baseline is not None and plan.corrected is None:
+        lowest = plan.noise_levels.sigma_min
         mixed = (plan.baseline, denoiser.conditioned_on(None), trainer.held_out.cpu(), plan.objective)
         with step("mixing with the baseline"):
-            denoiser, loss = blended(*mixed, plan.prepared.seed, plan.prepared.moments, plan.noise_levels.sigma_min)
-        share = denoiser.share
+            many = len(plan.prepared.split.train) > MANY
+            near = (None, lowest, 1.0) if many else (plan.prepared.moments, lowest)
+            mixture, found = blended(*mixed, plan.prepared.seed, *near)
+        if mixture.levels or not many:
+            denoiser, loss, share = mixture, found, mixture.share
     with step("losses by noise level"):
         losses = _measured(plan, trainer, denoiser)
     denoiser, measured = _trusting(plan, denoiser, losses)

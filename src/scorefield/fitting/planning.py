@@ -20,7 +20,7 @@ from ..noise_levels import NoiseLevels, choose_noise_levels, diameter
 from ..objectives import DenoisingScoreMatching, LevelDistribution, LevelObjective, LogNormal, WithLowTail
 from ..processes import Process
 from ..progress import part
-from ..rng import torch_seeded
+from ..rng import permutation, torch_seeded
 from ..samplers import Sampling, few_steps_sampling, flow_sampling, image_sampling, sde_sampling
 from ..settings import Network, Training
 from ..tensors import device_named
@@ -33,15 +33,16 @@ from .principal import fit_principal_mixture, quarter_removed
 
 __all__ = ["Plan", "plan", "training_levels"]
 
+MANY = 5000  # rows, above which a mixture of vectors is fitted to so many of them, and counts at low levels alone
 _DISTANCES = 2e11  # multiplications that the largest distance between data is worth; beyond, it is known within bounds
 _SMALLEST, _FEW_GRIDS = 256, 800  # numbers of a grid, and training grids, from which on a mixture is fitted
 _NARROWEST = 0.05  # standard deviation of components for grids, in that of the data
-_FEWEST, _FOR_EACH, _MOST, _NARROW = (
+_FEWEST, _FOR_EACH, _NARROW = (
     10,
     2,
-    5000,
     20,
-)  # rows, those for each column, and columns, that a mixture is fitted to
+)  # rows, those for each column, and columns, that a mixture of Gaussians is fitted to
+_STREAM = -40  # of these rows
 
 
 @dataclass(frozen=True)
@@ -162,26 +163,30 @@ def _corrected(prepared: Prepared) -> tuple[Denoiser | None, tuple[Choice, ...]]
 
 
 def _averaged(prepared: Prepared, options: Options, levels: NoiseLevels) -> tuple[Denoiser | None, tuple[Choice, ...]]:
-    """That of few rows of few columns, which is averaged with the network."""
-    rows = prepared.split.train
+    """That of vectors of few numbers, which is averaged with the network: at low levels alone, if there are many."""
+    rows, columns = prepared.split.train, prepared.shape[0]
     if options.network != Network() or options.data.maps == "affine" or prepared.context is not None:
         return None, ()
-    if (
-        not max(_FEWEST, _FOR_EACH * prepared.shape[0]) <= len(rows) <= _MOST
-        or prepared.shape[0] > _NARROW
-        or not prepared.split.separate
-    ):
+    if len(rows) < max(_FEWEST, _FOR_EACH * columns) or columns > _NARROW or not prepared.split.separate:
         return None, ()
-    x = prepared.states(rows, list(range(len(rows))), "mixture cell")
+    places, many = np.arange(len(rows)), len(rows) > MANY
+    if many:
+        places = np.sort(permutation(len(rows), prepared.seed, _STREAM)[:MANY])
+    x = prepared.states(rows, places.tolist(), "mixture cell")
     groups = prepared.split.groups
     if groups is not None:
-        groups = groups[prepared.split.places[0]]
+        groups = groups[prepared.split.places[0]][places]
         if len(np.unique(groups)) < 2:
             return None, ()
     found = fit_mixture(x, prepared.seed, levels.sigma_min, groups)
     words = f"a mixture of {found.components} Gaussians" if found.components > 1 else "a Gaussian"
     best = f"of its kind the best in {found.folds}-fold cross-validation"
-    return found.mixture, (Choice("baseline", words, f"{best}; held-out rows decide how much the network adds to it"),)
+    use = (
+        "for low noise levels, if held-out rows ask for it"
+        if many
+        else "held-out rows decide how much the network adds to it"
+    )
+    return found.mixture, (Choice("baseline", words, f"{best}; {use}"),)
 
 
 def training_levels(levels: NoiseLevels) -> LevelDistribution:

@@ -17,9 +17,12 @@ from scorefield.fitting import Options, plan, prepare, train
 from scorefield.noise_levels import NoiseLevels
 from scorefield.objectives import (
     DenoisingScoreMatching,
+    ExactScoreMatching,
+    LearnedUncertainty,
     LevelObjective,
     LogNormal,
     LogUniform,
+    SingleLevel,
     SlicedScoreMatching,
     excess,
 )
@@ -187,6 +190,30 @@ def test_units_can_be_given(factor):
     np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
     with pytest.raises(ValueError, match=r"the data have shape \(1,\) in the layout of networks, got units for \(2,\)"):
         planned(x, units=Standardize((2,)))
+
+
+@pytest.mark.parametrize(
+    "objective, named",
+    [
+        (
+            "slicedscorematching(noisy=False)",
+            r"^SlicedScoreMatching\(noisy=False\) learns the score of data without noise",
+        ),
+        (
+            "exactscorematching(noisy=False)",
+            r"^ExactScoreMatching\(noisy=False\) learns the score of data without noise",
+        ),
+        (ExactScoreMatching(SingleLevel(0.1), noisy=False), r"^ExactScoreMatching\(noisy=False\)"),
+        (LearnedUncertainty(SlicedScoreMatching(LogNormal(), noisy=False)), r"^SlicedScoreMatching\(noisy=False\)"),
+        (
+            DenoisingScoreMatching(SingleLevel(0.1)),
+            r"^DenoisingScoreMatching at SingleLevel\(level=0.1\) teaches one level",
+        ),
+    ],
+)
+def test_an_objective_that_samples_could_not_be_drawn_with_is_refused(objective, named):
+    with pytest.raises(ValueError, match=named + ".*Trainer$"):
+        planned(np.random.default_rng(0).normal(size=(40, 2)), objective=objective, training=Training(steps=1))
 
 
 def test_an_objective_without_targets_has_none_averaged():

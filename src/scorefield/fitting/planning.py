@@ -247,7 +247,7 @@ def _parametrization(
 def _objective(
     known: Mapping[str, Any], given: LevelObjective | Callable[[LevelDistribution], LevelObjective] | str | None
 ) -> tuple[LevelObjective, Choice]:
-    """The loss; `known` are the arguments that it may leave out."""
+    """The loss; `known` are the arguments that it may leave out. A ValueError if samples cannot be drawn with it."""
     if given is None:
         loss = DenoisingScoreMatching(known["levels"], known["scale"])
         return loss, Choice("objective", type(loss).__name__, "scatters less than others, and costs the least")
@@ -258,6 +258,7 @@ def _objective(
     if not isinstance(given, LevelObjective):
         advice = "derive it from objectives.LevelObjective"
         raise TypeError(f"objective must make a LevelObjective, got {given!r}: {advice}")
+    given.check_samples()
     return given, Choice("objective", type(given).__name__, GIVEN)
 
 

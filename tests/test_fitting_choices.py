@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
+import pandas
 import pytest
 import torch
 
@@ -214,6 +215,30 @@ def test_units_can_be_given(factor):
 def test_an_objective_that_samples_could_not_be_drawn_with_is_refused(objective, named):
     with pytest.raises(ValueError, match=named + ".*Trainer$"):
         planned(np.random.default_rng(0).normal(size=(40, 2)), objective=objective, training=Training(steps=1))
+
+
+@pytest.mark.parametrize("count", [40, 600])
+def test_targets_are_averaged_in_small_data_too(count):
+    """Where a group of batches is larger than the data: the weights are others than without."""
+    x = np.random.default_rng(0).normal(size=(count, 2))
+    found = []
+    for size in (0, 20):
+        how = Training(steps=2, batch=64, evaluations=1, reference_batch=size)
+        found.append(train(planned(x, network=SMALL, training=how)).model.sample(5))
+    assert not np.array_equal(*found)
+
+
+def test_targets_that_cannot_be_averaged_are_refused_or_not_promised(monkeypatch):
+    x = np.random.default_rng(0).normal(size=(60, 8, 8))
+    assert planned(x, training=Training(steps=1)).training.reference_batch == 4096
+    monkeypatch.setattr("scorefield.training.feed._KEPT", 0)
+    found = planned(x, training=Training(steps=1), device="cpu")
+    assert found.training.reference_batch == 0 and "too large" in found.choice("reference_batch").reason
+    with pytest.raises(ValueError, match=r"^reference_batch=5 .* too large to be kept ready in memory: leave it out"):
+        planned(x, training=Training(steps=1, reference_batch=5), device="cpu")
+    table = pandas.DataFrame({"a": np.arange(60) ** 0.5, "b": list("xyz") * 20})
+    with pytest.raises(ValueError, match=r"^reference_batch=5 .* a denoiser of numbers and categories has others"):
+        planned(table, training=Training(steps=1, reference_batch=5))
 
 
 def test_an_objective_without_targets_has_none_averaged():

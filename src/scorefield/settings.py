@@ -241,7 +241,8 @@ class Training:
         clip: Maximum gradient norm.
         accumulate: The number of batches whose gradients are added up for a step. Where several processes share the steps, it
             is a multiple of their number; 1 then becomes 4, or as many as are needed, and the batch is divided by that.
-        reference_batch: The number of other examples over which targets are averaged (stable targets); 0 for none.
+        reference_batch: The number of other examples over which targets are averaged (stable targets); 0 for none. For data
+            of numbers, without context, that are kept in memory.
         unconditional: The fraction of the examples whose context is dropped, so that the model also learns the unconditional
             distribution, as guidance needs; 0 for none.
         precision: "float32", "bfloat16" (automatic mixed precision), or "auto": the latter where it is fast.

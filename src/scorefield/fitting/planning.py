@@ -24,7 +24,7 @@ from ..rng import torch_seeded
 from ..samplers import Sampling, few_steps_sampling, flow_sampling, image_sampling, sde_sampling
 from ..settings import Network, Training
 from ..tensors import device_named
-from .budget import resolve_training
+from .budget import check_reference, resolve_training
 from .hardware import Hardware
 from .mixture import fit_mixture
 from .options import GIVEN, Choice, Options
@@ -58,6 +58,7 @@ class Plan:
             (`corrected`); None for the network alone.
         growth: How many times as wide as that of reference the network is (`fitting.sizing`).
         crossing: The level below which the state is corrected, and no longer the answer of the baseline.
+        overlapping: Whether targets are also averaged over rows of the batches where these leave no others.
     """
 
     prepared: Prepared
@@ -73,6 +74,7 @@ class Plan:
     baseline: Denoiser | None = None
     growth: float = 1.0
     crossing: float = 1.0
+    overlapping: bool = True
 
     @property
     def corrected(self) -> Denoiser | None:
@@ -118,6 +120,8 @@ def plan(prepared: Prepared, options: Options | None = None, hardware: Hardware 
     parametrization, of_parametrization = _parametrization(scale, options.parametrization)
     known = {"levels": training_levels(levels), "scale": scale, "process": process}
     objective, of_objective = _objective(known, options.objective)
+    if options.growth is None:  # a run that goes on has begun with it
+        check_reference(options.training.reference_batch, prepared, objective, device)
     asked = (options.training, prepared, objective, device, options.network, hardware)
     training, of_training, growth = resolve_training(*asked)
     growth = growth if options.growth is None else options.growth
@@ -129,7 +133,8 @@ def plan(prepared: Prepared, options: Options | None = None, hardware: Hardware 
     parts = (process, parametrization, objective, network, training, sampling, device)
     choices = (*prepared.choices, of_network, of_process, of_parametrization, of_objective, *of_training, of_sampling)
     crossing = quarter_removed(baseline, prepared.examples, scale) if corrects and baseline is not None else 1.0
-    return Plan(prepared, levels, *parts, (*choices, *of_baseline), baseline, growth, crossing)
+    others = (baseline, growth, crossing, options.overlapping)
+    return Plan(prepared, levels, *parts, (*choices, *of_baseline), *others)
 
 
 def _baseline(prepared: Prepared, options: Options, levels: NoiseLevels) -> tuple[Denoiser | None, tuple[Choice, ...]]:

@@ -61,6 +61,7 @@ def chosen(plan: Plan) -> dict[str, Any]:
         "shape": [plan.prepared.summary.count, *plan.prepared.schema.inner_shape],
         "training": asdict(plan.training),
         "growth": plan.growth,
+        "overlapping": plan.overlapping,
         "created": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
 
@@ -127,7 +128,9 @@ def _resumed(options: Options, record: Mapping[str, Any]) -> Options:
             if "growth" in record:  # whether the network can be compiled is found out again
                 settings["compile"] = options.training.compile
             options = replace(options, training=Training(**settings))
-    options = replace(options, growth=float(record.get("growth", 1.0)))
+    options = replace(
+        options, growth=float(record.get("growth", 1.0)), overlapping=bool(record.get("overlapping", False))
+    )
     network = options.network
     if isinstance(before.get("network"), dict) and "baseline" not in before["network"] and isinstance(network, Network):
         options = replace(options, network=replace(network, baseline=False))

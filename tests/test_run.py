@@ -16,6 +16,8 @@ import torch
 from torch import nn
 
 from scorefield import checkpoint
+from scorefield.cli import main
+from scorefield.model import load
 from scorefield.runs import Run, fit, folder as folder_module, log as log_module, session as session_module
 from scorefield.runs.session import deferred_signals
 from scorefield.settings import Data, Network, Training
@@ -284,6 +286,28 @@ def test_an_own_network_that_is_built_otherwise_is_another_run(tmp_path, keeps):
     del record["asked"]["own_network"]  # as earlier versions wrote it
     (tmp_path / "a" / "run.json").write_text(json.dumps(record))
     learn(table(), tmp_path / "a", **again)
+
+
+@pytest.mark.filterwarnings("ignore:the model will hold objects")
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_report_trusts_what_its_model_was_made_with(tmp_path, monkeypatch, capsys, keeps):
+    monkeypatch.chdir(tmp_path)
+    fitted = learn(table(), "a", network=Small(4, keeps))
+    trusted = ("scorefield", __name__)
+    loaded = load("a", trusted, None if keeps else Small(4))
+    for model in (fitted, loaded, Run.of(loaded).model):
+        before = model.sample(3)
+        assert model.report(table(), count=20).is_file()
+        assert np.array_equal(model.sample(3), before)
+    assert len(fitted.distill("b", steps=1, training=Training(steps=2)).sample(2)) == 2
+    if keeps:
+        assert main(["report", "a"]) == 1
+        assert (
+            f"in Python, scorefield.report(scorefield.Run('a', trusted={trusted}), x=…) works"
+            in capsys.readouterr().err
+        )
+    with pytest.raises(ValueError, match="this model comes from no run"):
+        Run.of(fit(table(), network=NETWORK, training=TRAINING, device="cpu"))
 
 
 def test_what_was_measured_when_the_run_began_holds_when_it_goes_on(tmp_path, monkeypatch):

@@ -138,7 +138,7 @@ def build(
         >>> build({"class": "os.system", "arguments": {}})
         Traceback (most recent call last):
             ...
-        ValueError: os.system is not of the trusted packages ('scorefield',): pass trusted=(…, 'os') if you trust it
+        ValueError: os.system is not of the trusted packages ('scorefield',): pass trusted=('scorefield', 'os') if you trust it
     """
     size_of(value)
     return _Builder(trusted, tensors or [], external).build(value, kind, "a description")
@@ -238,7 +238,7 @@ def _find(path: str, trusted: tuple[str, ...]) -> type:
     module, _, name = path.rpartition(".")
     package = module.split(".")[0]
     if package not in trusted:
-        hint = f"pass trusted=(…, {package!r}) if you trust it"
+        hint = f"pass trusted={(*trusted, package)} if you trust it"
         raise ValueError(f"{path} is not of the trusted packages {trusted}: {hint}")
     try:
         cls = getattr(importlib.import_module(module), name)

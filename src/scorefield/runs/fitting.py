@@ -179,7 +179,9 @@ def fit(
             fitted = Session(trusting, _Fit(found), tensorboard).run(asked(options, found, x, source, labels), watch)
     if fitted.warning:
         warnings.warn(fitted.warning, stacklevel=4)
-    place = {} if folder is None else {"run": str(folder.path)}
+    place: dict[str, Any] = {}
+    if folder is not None:
+        place = {"run": str(folder.path), "reading": (trusting.trusted, trusting.network)}
     fitted.model.about = {**fitted.record, **place, "choices": found.choices}
     return fitted.model
 

@@ -20,6 +20,7 @@ from ..noise_levels import NoiseLevels, choose_noise_levels, diameter
 from ..objectives import DenoisingScoreMatching, LevelDistribution, LevelObjective, LogNormal, WithLowTail
 from ..processes import Process
 from ..progress import part
+from ..reading import one_line
 from ..rng import torch_seeded
 from ..samplers import Sampling, few_steps_sampling, flow_sampling, image_sampling, sde_sampling
 from ..settings import Network, Training
@@ -362,12 +363,18 @@ def _try(network: nn.Module, prepared: Prepared, context: Context | None) -> Non
     variables, shape = prepared.units.variables, prepared.shape
     inputs = shape if variables is None else (variables.size + 2 * variables.count,)  # two flags for each variable
     x = torch.zeros(2, *inputs, dtype=p.dtype, device=p.device)
+    missing = () if context is None else (context.empty().expand(2, *context.row_shape).to(x),)
+    form = f"F(x, c{', context' if missing else ''})"
     before = {module: module.training for module in network.modules()}
-    with torch.no_grad(), torch.random.fork_rng():
-        missing = () if context is None else (context.empty().expand(2, *context.row_shape).to(x),)
-        answer = network.eval()(x, x.new_zeros(2), *missing)
-    for module, training in before.items():
-        module.training = training
+    try:
+        with torch.enable_grad(), torch.random.fork_rng():
+            answer = network.eval()(x.requires_grad_(), x.new_zeros(2), *missing)
+    except Exception as error:
+        shapes = ", ".join(str(tuple(each.shape)) for each in (x, x.new_zeros(2), *missing))
+        raise ValueError(f"the network must take {form} of shapes {shapes}, and failed: {one_line(error)}") from error
+    finally:
+        for module, training in before.items():
+            module.training = training
     wanted = (2, *shape)
     if not isinstance(answer, Tensor) or tuple(answer.shape) != wanted:
         got = f"shape {tuple(answer.shape)}" if isinstance(answer, Tensor) else f"a {type(answer).__name__}"
@@ -376,6 +383,11 @@ def _try(network: nn.Module, prepared: Prepared, context: Context | None) -> Non
         )
         need = f"x of shape {tuple(x.shape)} and c of shape (2,) with {same}"
         raise ValueError(f"the network must answer {need}, got {got}: its first and last layer must fit the data")
+    if not answer.is_floating_point() or not answer.requires_grad:
+        got = (
+            "numbers that no gradient reaches: do not detach them" if answer.is_floating_point() else f"{answer.dtype}"
+        )
+        raise ValueError(f"the network must answer with real numbers that can be differentiated, got {got}")
 
 
 def _network_in_words(network: nn.Module) -> str:

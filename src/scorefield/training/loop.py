@@ -235,8 +235,7 @@ class Trainer:
             reference = self.feed.reference(group * self._together, self._together, self.training.reference_batch or 0)
             context = self._contexts(group, rng)
             data = (x0, self._together, rng, reference.data, reference.complete, context)
-            how = {"network": self._backpropagation, "same": reference.same}
-            losses = prepared_losses(self.objective, self.denoiser, *data, **how)
+            losses = prepared_losses(self.objective, self.denoiser, *data, self._backpropagation, reference.same)
             known = self._groups[i] = group, losses
         return known[1][place]()
 

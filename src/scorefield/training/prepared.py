@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..denoisers import DenoiserModule
+from ..denoisers.precondition import check_answer
 from ..nn.backpropagation import Backpropagation
 from ..objectives import DenoisingScoreMatching, posterior_mean
 from ..rng import Rng
@@ -70,7 +71,9 @@ def prepared_losses(
 
 def _loss(network: Backpropagation, inputs: tuple[Tensor, ...], target: Tensor, gain: Tensor | None) -> Tensor:
     """The mean squared error of answers, weighted by `gain`, and its gradient, which goes to the parameters."""
-    error = network.forward(*inputs) - target
+    answer = network.forward(*inputs)
+    check_answer(answer, target, "the network")
+    error = answer - target
     weighted = error if gain is None else gain * error
     network.backward(weighted * (2 / error.numel()))
     return (weighted * error).mean()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from scorefield import fit
+from scorefield import fit, load
 from scorefield.classifier_guidance import fit_classifier
 from scorefield.denoisers import Denoiser, NoisyClassifier, Preconditioned
 from scorefield.diffusion import Diffusion
@@ -216,7 +216,7 @@ def test_every_sampler_checks_what_a_denoiser_returns(sampler):
 
 
 def test_a_diffusion_needs_a_denoiser():
-    with pytest.raises(TypeError, match="^a Diffusion needs a denoiser, got a function: derive"):
+    with pytest.raises(TypeError, match=r"^a Diffusion needs a denoiser, got a function: derive"):
         Diffusion(EDM(), lambda x, level: x)
 
 
@@ -298,3 +298,21 @@ def test_a_classifier_that_does_not_fit_is_refused_before_sampling(classifier, l
 def test_a_classifier_is_trained():
     with pytest.raises(ValueError, match="needs steps and batch of at least 1, got steps=0"):
         fit_classifier(model_of(GAUSSIAN), np.zeros((4, 2)), [0, 1, 0, 1], steps=0)
+
+
+def test_states_are_real_numbers():
+    with pytest.raises(TypeError, match=r"^states are real numbers, got dtype=torch.int64"):
+        sample(
+            Diffusion(EDM(), GAUSSIAN, GAUSSIAN), (3, 2), Sampling(Heun(), 3), Samples(0, count=3), dtype=torch.int64
+        )
+
+
+def test_bfloat16_is_read():
+    x = torch.linspace(0, 1, 80).reshape(40, 2)
+    assert fit(x.bfloat16(), steps=1).sample(2).shape == (2, 2)
+
+
+def test_an_array_is_no_damaged_model(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((3, 2)))
+    with pytest.raises(ValueError, match=r"x.npy holds an array, not a model: name the folder of a run"):
+        load(tmp_path / "x.npy")

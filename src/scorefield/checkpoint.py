@@ -100,6 +100,8 @@ def _check_header(path: str | os.PathLike[str]) -> None:
     with open(path, "rb") as file:
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if start.startswith(b"\x93NUMPY"):
+            raise ValueError(f"{path} holds an array, not a model: name the folder of a run, or a model file")
         if length + 8 > os.fstat(file.fileno()).st_size:
             return  # it is not whole, as the library says
         header = file.read(length) if length <= _LONGEST_HEADER else b""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,8 +11,13 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from scorefield import checkpoint
+from scorefield.conditions import Condition
+from scorefield.data import Schema
 from scorefield.denoisers import EDMPrediction, Empirical, Gaussian, Mixture, Preconditioned
+from scorefield.model import Model, load
+from scorefield.processes import EDM
 from scorefield.rng import Samples
+from scorefield.samplers import Sampling
 from scorefield.units import Standardize
 
 
@@ -167,6 +173,75 @@ class Pair(nn.Module):
     def __init__(self, denoiser: nn.Module, network: nn.Module) -> None:
         super().__init__()
         self.denoiser, self.network = denoiser, network
+
+
+class Plain(nn.Module):
+    """A module without a constructor of its own."""
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        return -x
+
+
+def test_a_module_without_a_constructor_has_no_arguments(path):
+    checkpoint.save(Preconditioned(Plain()), path)
+    again = checkpoint.load(path, ("scorefield", __name__))
+    assert type(again.network) is Plain
+
+
+def test_what_was_put_into_a_module_from_outside_is_not_lost(path):
+    """Its class would not make it again: the part is written by its numbers alone."""
+    for name, value in {"layer": nn.Linear(2, 2), "slope": 3.0, "weight": nn.Parameter(torch.ones(2))}.items():
+        network = Plain()
+        setattr(network, name, value)
+        checkpoint.save(Preconditioned(network), path)
+        with pytest.raises(ValueError, match=r"pass network="):
+            checkpoint.load(path, ("scorefield", __name__))
+        assert checkpoint.load(path, ("scorefield", __name__), network).network is network
+
+
+class Odd(Condition):
+    """A condition that does not keep its argument."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__()
+        self.bound = limit
+
+    def transform(self, stage):
+        return stage
+
+
+class Even(Condition):
+    """A condition without a constructor of its own."""
+
+    def transform(self, stage):
+        return replace(stage, denoiser=Preconditioned(Plain()))
+
+
+def model_with(*conditions: Condition) -> Model:
+    schema = Schema.of(torch.zeros(3, 2))
+    exact = Gaussian(torch.zeros(2), torch.ones(2))
+    sampling = Sampling(process=EDM())
+    return Model(schema, Standardize((2,), torch.zeros(2), torch.ones(2)), exact, exact, sampling, None, conditions)
+
+
+def test_own_conditions_are_kept_with_a_model_or_refused(path):
+    model_with(Even()).save(path)
+    again = load(path, ("scorefield", __name__))
+    assert [type(each) for each in again.conditions] == [Even]
+    before = path.read_bytes()
+    with pytest.raises(
+        ValueError, match=r"^a file cannot hold this Model: Odd cannot be described: .*'limit'"
+    ) as caught:
+        model_with(Even(), Odd(2.0)).save(path)
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == before
+
+
+def test_two_parts_by_their_numbers_alone_are_refused(path):
+    """One argument, network=…, could not stand for both."""
+    with pytest.raises(ValueError, match=r"of test_checkpoint\.Unknown and test_checkpoint\.Unknown it would hold"):
+        checkpoint.save(Pair(Preconditioned(Unknown(2)), Unknown(2)), path)
+    assert not path.exists()
 
 
 def test_a_network_that_does_not_fit(path):

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
+import pandas
 import pytest
 import torch
 
@@ -17,9 +18,12 @@ from scorefield.fitting import Options, plan, prepare, train
 from scorefield.noise_levels import NoiseLevels
 from scorefield.objectives import (
     DenoisingScoreMatching,
+    ExactScoreMatching,
+    LearnedUncertainty,
     LevelObjective,
     LogNormal,
     LogUniform,
+    SingleLevel,
     SlicedScoreMatching,
     excess,
 )
@@ -187,6 +191,54 @@ def test_units_can_be_given(factor):
     np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
     with pytest.raises(ValueError, match=r"the data have shape \(1,\) in the layout of networks, got units for \(2,\)"):
         planned(x, units=Standardize((2,)))
+
+
+@pytest.mark.parametrize(
+    "objective, named",
+    [
+        (
+            "slicedscorematching(noisy=False)",
+            r"^SlicedScoreMatching\(noisy=False\) learns the score of data without noise",
+        ),
+        (
+            "exactscorematching(noisy=False)",
+            r"^ExactScoreMatching\(noisy=False\) learns the score of data without noise",
+        ),
+        (ExactScoreMatching(SingleLevel(0.1), noisy=False), r"^ExactScoreMatching\(noisy=False\)"),
+        (LearnedUncertainty(SlicedScoreMatching(LogNormal(), noisy=False)), r"^SlicedScoreMatching\(noisy=False\)"),
+        (
+            DenoisingScoreMatching(SingleLevel(0.1)),
+            r"^DenoisingScoreMatching at SingleLevel\(level=0.1\) teaches one level",
+        ),
+    ],
+)
+def test_an_objective_that_samples_could_not_be_drawn_with_is_refused(objective, named):
+    with pytest.raises(ValueError, match=named + ".*Trainer$"):
+        planned(np.random.default_rng(0).normal(size=(40, 2)), objective=objective, training=Training(steps=1))
+
+
+@pytest.mark.parametrize("count", [40, 600])
+def test_targets_are_averaged_in_small_data_too(count):
+    """Where a group of batches is larger than the data: the weights are others than without."""
+    x = np.random.default_rng(0).normal(size=(count, 2))
+    found = []
+    for size in (0, 20):
+        how = Training(steps=2, batch=64, evaluations=1, reference_batch=size)
+        found.append(train(planned(x, network=SMALL, training=how)).model.sample(5))
+    assert not np.array_equal(*found)
+
+
+def test_targets_that_cannot_be_averaged_are_refused_or_not_promised(monkeypatch):
+    x = np.random.default_rng(0).normal(size=(60, 8, 8))
+    assert planned(x, training=Training(steps=1)).training.reference_batch == 4096
+    monkeypatch.setattr("scorefield.training.feed._KEPT", 0)
+    found = planned(x, training=Training(steps=1), device="cpu")
+    assert found.training.reference_batch == 0 and "too large" in found.choice("reference_batch").reason
+    with pytest.raises(ValueError, match=r"^reference_batch=5 .* too large to be kept ready in memory: leave it out"):
+        planned(x, training=Training(steps=1, reference_batch=5), device="cpu")
+    table = pandas.DataFrame({"a": np.arange(60) ** 0.5, "b": list("xyz") * 20})
+    with pytest.raises(ValueError, match=r"^reference_batch=5 .* a denoiser of numbers and categories has others"):
+        planned(table, training=Training(steps=1, reference_batch=5))
 
 
 def test_an_objective_without_targets_has_none_averaged():

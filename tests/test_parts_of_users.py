@@ -5,15 +5,35 @@ from __future__ import annotations
 import math
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
-from scorefield.denoisers import Denoiser
+from scorefield import fit, load
+from scorefield.classifier_guidance import fit_classifier
+from scorefield.denoisers import Denoiser, NoisyClassifier, Preconditioned
 from scorefield.diffusion import Diffusion
+from scorefield.objectives import DenoisingScoreMatching, LogNormal
 from scorefield.processes import EDM, VE, VP, Process
-from scorefield.rng import Samples
-from scorefield.samplers import DDIM, Heun, OneStepSampler, Sampling, encode, sample
+from scorefield.rng import Samples, Steps
+from scorefield.samplers import (
+    DDIM,
+    DPM2S,
+    AdaptiveSDE,
+    AnnealedLangevin,
+    Churn,
+    DormandPrince,
+    Heun,
+    OneStepSampler,
+    Sampling,
+    StochasticHeun,
+    UniPC,
+    encode,
+    sample,
+)  # fmt: skip
 from scorefield.schedules import ExplicitLevels, Schedule
+from scorefield.settings import Network
+from scorefield.training.prepared import prepared_losses
 from test_processes_of_users import GAUSSIAN, MIXTURE, Alpha, model_of
 
 
@@ -165,3 +185,134 @@ def test_what_was_learned_is_enough():
         model_of(MIXTURE, VE(0.01, 2.0)).sample(3, process=VE(0.02, 1.9))
         model_of(MIXTURE, VE(0.01, 2.0)).encode(MIXTURE.means.numpy())
         model_of(MIXTURE).sample(3, process=VP())
+
+
+class Wrong(Denoiser):
+    """A denoiser that answers with a number for each sample."""
+
+    def forward(self, x, level):
+        return x.mean(1)
+
+
+class Short(Denoiser):
+    """That of standard normal data, which answers in float32."""
+
+    def forward(self, x, level):
+        return (x / (1 + level**2)).float()
+
+
+SAMPLERS = (Heun(), UniPC(), DPM2S(), Churn(), StochasticHeun(), DormandPrince(), AdaptiveSDE(), AnnealedLangevin())
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: type(sampler).__name__)
+def test_every_sampler_checks_what_a_denoiser_returns(sampler):
+    x, how = torch.ones(3, 2, dtype=torch.float64), Sampling(sampler, 3)
+    with pytest.raises(
+        TypeError, match=r"^Wrong returned a tensor of shape \(\d,\).* must return a real tensor of the shape of x"
+    ):
+        sample(Diffusion(EDM(), Wrong(), GAUSSIAN), (3, 2), how, Samples(0, count=3))
+    found = sample(Diffusion(EDM(), Short(), GAUSSIAN), (3, 2), how, Samples(0, count=3))
+    assert found.shape == x.shape and bool(found.isfinite().all())
+
+
+def test_a_diffusion_needs_a_denoiser():
+    with pytest.raises(TypeError, match=r"^a Diffusion needs a denoiser, got a function: derive"):
+        Diffusion(EDM(), lambda x, level: x)
+
+
+class Net(torch.nn.Module):
+    """A network whose answer is spoiled, and which takes no context."""
+
+    def __init__(self, spoil):
+        super().__init__()
+        self.layer, self.spoil = torch.nn.Linear(2, 2), spoil
+
+    def forward(self, x, c):
+        return self.spoil(self.layer(x))
+
+
+@pytest.mark.parametrize(
+    "spoil, options, named",
+    [
+        (lambda y: y.detach(), {}, r"numbers that no gradient reaches: do not detach them$"),
+        (lambda y: y + 0j, {}, r"got torch.complex64$"),
+        (
+            lambda y: y @ torch.ones(3, 2),
+            {},
+            r"take F\(x, c\) of shapes \(2, 2\), \(2,\), and failed: .*shapes",
+        ),
+        (
+            lambda y: y,
+            {"context": np.arange(40) % 2},
+            r"take F\(x, c, context\) of shapes .*, \(2, 3\), and failed: .*posi",
+        ),
+    ],
+)
+def test_what_a_network_does_wrong_is_one_line(spoil, options, named):
+    with pytest.raises(ValueError, match=named):
+        fit(np.random.default_rng(0).normal(size=(40, 2)), network=Net(spoil), steps=1, **options)
+
+
+def test_an_answer_that_would_broadcast_is_refused():
+    denoiser = Preconditioned(Net(lambda y: y[:, :1]))
+    with pytest.raises(
+        ValueError, match=r"^Net must answer with real numbers of the shape of the state, \(3, 2\), got"
+    ):
+        denoiser(torch.zeros(3, 2), torch.ones(()))
+    losses = prepared_losses(DenoisingScoreMatching(LogNormal()), denoiser, torch.zeros(4, 2), 1, Steps(0))
+    with pytest.raises(ValueError, match=r"^the network must answer with real numbers"):
+        losses[0]()
+
+
+def test_one_width_is_a_tuple_of_one():
+    assert Network(widths=32).widths == (32,)
+
+
+class Logits(torch.nn.Module):
+    """A classifier that gives so many logits."""
+
+    def __init__(self, count):
+        super().__init__()
+        self.layer = torch.nn.Linear(2, count)
+
+    def forward(self, x, c):
+        return self.layer(x)
+
+
+@pytest.mark.parametrize(
+    "classifier, label, named",
+    [
+        (NoisyClassifier(Logits(3)), 7, "the classifier gives the 3 classes 0 to 2, got label=7"),
+        (NoisyClassifier(Logits(3)), -1, "classes without names are numbered from 0, got label=-1"),
+        (NoisyClassifier(Logits(3)), "a", "classes without names are numbered from 0, got label='a'"),
+        (NoisyClassifier(Logits(1), names=("a", "b", "c")), "b", r"must give logits \(1, 3\), got shape \(1, 1\)"),
+        (NoisyClassifier(Logits(1)), 0, r"must give logits \(1, classes\), two classes or more, got shape \(1, 1\)"),
+        (Logits(3), 0, r"a NoisyClassifier, got a Logits: guide\(NoisyClassifier\(network\), "),
+    ],
+)
+def test_a_classifier_that_does_not_fit_is_refused_before_sampling(classifier, label, named):
+    with pytest.raises((ValueError, TypeError), match=named):
+        model_of(GAUSSIAN).guide(classifier, label=label)
+
+
+def test_a_classifier_is_trained():
+    with pytest.raises(ValueError, match="needs steps and batch of at least 1, got steps=0"):
+        fit_classifier(model_of(GAUSSIAN), np.zeros((4, 2)), [0, 1, 0, 1], steps=0)
+
+
+def test_states_are_real_numbers():
+    with pytest.raises(TypeError, match=r"^states are real numbers, got dtype=torch.int64"):
+        sample(
+            Diffusion(EDM(), GAUSSIAN, GAUSSIAN), (3, 2), Sampling(Heun(), 3), Samples(0, count=3), dtype=torch.int64
+        )
+
+
+def test_bfloat16_is_read():
+    x = torch.linspace(0, 1, 80).reshape(40, 2)
+    assert fit(x.bfloat16(), steps=1).sample(2).shape == (2, 2)
+
+
+def test_an_array_is_no_damaged_model(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((3, 2)))
+    with pytest.raises(ValueError, match=r"x.npy holds an array, not a model: name the folder of a run"):
+        load(tmp_path / "x.npy")

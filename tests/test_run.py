@@ -12,8 +12,12 @@ import threading
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from scorefield import checkpoint
+from scorefield.cli import main
+from scorefield.model import load
 from scorefield.runs import Run, fit, folder as folder_module, log as log_module, session as session_module
 from scorefield.runs.session import deferred_signals
 from scorefield.settings import Data, Network, Training
@@ -91,8 +95,8 @@ def images():
     return (255 * np.random.default_rng(0).random((24, 4, 4))).astype(np.uint8)
 
 
-def learn(x, path, training=TRAINING, **options):
-    return fit(x, path, network=NETWORK, training=training, device="cpu", **options)
+def learn(x, path, training=TRAINING, network=NETWORK, **options):
+    return fit(x, path, network=network, training=training, device="cpu", **options)
 
 
 def contents(path):
@@ -251,6 +255,59 @@ def test_other_settings_are_refused_by_name(finished, change, named):
     with pytest.raises(ValueError, match=f"holds another run .*{named}.*name a new folder"):
         learn(**{"x": table(), "path": finished, **change})
     assert contents(finished) == before
+
+
+class Small(nn.Module):
+    """A network of one's own, which may keep its argument."""
+
+    def __init__(self, width: int, keeps: bool = True) -> None:
+        super().__init__()
+        if keeps:
+            self.width, self.keeps = width, keeps
+        self.layers = nn.Sequential(nn.Linear(3, width), nn.SiLU(), nn.Linear(width, 2))
+
+    def forward(self, x, c):
+        return self.layers(torch.cat((x, c[:, None]), 1))
+
+
+@pytest.mark.filterwarnings("ignore:the model will hold objects")
+@pytest.mark.parametrize("keeps", [True, False])
+def test_an_own_network_that_is_built_otherwise_is_another_run(tmp_path, keeps):
+    learn(table(), tmp_path / "a", network=Small(4, keeps))
+    named = r"own_network.arguments.width: 4 there, 5 asked, .*" if keeps else ""
+    with pytest.raises(
+        ValueError, match=rf"another run \({named}own_network.parameters: 26 \(\w+\) there, 32 \(\w+\) asked"
+    ):
+        learn(table(), tmp_path / "a", network=Small(5, keeps))
+    again = {"network": Small(4, keeps), "watch": lambda progress: pytest.fail("it trained")}
+    learn(table(), tmp_path / "a", **again)
+    record = json.loads((tmp_path / "a" / "run.json").read_text())
+    assert record["asked"]["network"] == "Small"
+    del record["asked"]["own_network"]  # as earlier versions wrote it
+    (tmp_path / "a" / "run.json").write_text(json.dumps(record))
+    learn(table(), tmp_path / "a", **again)
+
+
+@pytest.mark.filterwarnings("ignore:the model will hold objects")
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_report_trusts_what_its_model_was_made_with(tmp_path, monkeypatch, capsys, keeps):
+    monkeypatch.chdir(tmp_path)
+    fitted = learn(table(), "a", network=Small(4, keeps))
+    trusted = ("scorefield", __name__)
+    loaded = load("a", trusted, None if keeps else Small(4))
+    for model in (fitted, loaded, Run.of(loaded).model):
+        before = model.sample(3)
+        assert model.report(table(), count=20).is_file()
+        assert np.array_equal(model.sample(3), before)
+    assert len(fitted.distill("b", steps=1, training=Training(steps=2)).sample(2)) == 2
+    if keeps:
+        assert main(["report", "a"]) == 1
+        assert (
+            f"in Python, scorefield.report(scorefield.Run('a', trusted={trusted}), x=…) works"
+            in capsys.readouterr().err
+        )
+    with pytest.raises(ValueError, match="this model comes from no run"):
+        Run.of(fit(table(), network=NETWORK, training=TRAINING, device="cpu"))
 
 
 def test_what_was_measured_when_the_run_began_holds_when_it_goes_on(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ __all__ = ["load", "read_tensors", "save", "write_atomically", "write_tensors"]
 
 FORMAT = 2  # 1: version 0.1.0, with the names of classes of then
 _KEY = "scorefield"
+_ADVICE = "keep the arguments of constructors as attributes of the same names"
 _LONGEST_HEADER = 2**24  # bytes
 _MOST_MARKS = 2_000_000  # of JSON, in the header: each becomes an object of about 60 bytes
 _SPARE_BYTES, _SPARE_OPERATIONS = 2**26, 3_000  # that any model may take while it is built
@@ -99,6 +100,8 @@ def _check_header(path: str | os.PathLike[str]) -> None:
     with open(path, "rb") as file:
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if start.startswith(b"\x93NUMPY"):
+            raise ValueError(f"{path} holds an array, not a model: name the folder of a run, or a model file")
         if length + 8 > os.fstat(file.fileno()).st_size:
             return  # it is not whole, as the library says
         header = file.read(length) if length <= _LONGEST_HEADER else b""
@@ -113,31 +116,49 @@ def save(module: nn.Module, path: str | os.PathLike[str]) -> None:
 
     A part that does not keep its constructor's arguments (a network of your own, say) is written by its numbers alone:
     pass an equal one to `load`.
+
+    Raises:
+        ValueError: If a file could not hold the module: one of this package's modules holds what cannot be described, or
+            more than one part would be written by its numbers alone.
     """
     arguments: list[Tensor] = []
     structure = _describe(module, arguments)
+    if len(unknown := list(_externals(structure))) > 1:
+        what = f"of {' and '.join(unknown)} it would hold the numbers alone, and can of one part"
+        raise ValueError(f"a file cannot hold this {type(module).__name__}: {what}; {_ADVICE}")
     state = {f"state.{k}": v for k, v in module.state_dict().items()}
     state |= {f"argument.{i}": v for i, v in enumerate(arguments)}
     write_tensors(path, state, {"spec": structure})
 
 
 def _describe(module: nn.Module, arguments: list[Tensor]) -> Any:
-    """Like `spec.describe`, with `{"external": …}` in the place of modules that cannot be described."""
+    """Like `spec.describe`, with `{"external": …}` in the place of the user's modules that cannot be described."""
     before, kind = len(arguments), type(module)
-    with contextlib.suppress(TypeError):
+    try:
         return spec.describe(module, arguments)
+    except TypeError as error:
+        why = str(error)
     del arguments[before:]
-    names = spec.arguments(kind)
-    if names is not None and "." not in kind.__qualname__ and all(hasattr(module, n) for n in names):
-        with contextlib.suppress(TypeError):
-            values = {n: getattr(module, n) for n in names}
-            parts = {
-                n: _describe(v, arguments) if isinstance(v, nn.Module) else spec.describe(v, arguments)
-                for n, v in values.items()
-            }
-            return {"class": spec.path_of(kind), "arguments": parts}
+    with contextlib.suppress(TypeError):
+        values = {n: getattr(module, n) for n in spec.arguments_of(module)}
+        parts = {
+            n: _describe(v, arguments) if isinstance(v, nn.Module) else spec.describe(v, arguments)
+            for n, v in values.items()
+        }
+        return {"class": spec.path_of(kind), "arguments": parts}
     del arguments[before:]
+    if kind.__module__.split(".")[0] == __name__.split(".")[0]:  # one of this package, whose parts `load` must find
+        raise ValueError(f"a file cannot hold this {kind.__name__}: {why}; {_ADVICE}")
     return {"external": f"{kind.__module__}.{kind.__qualname__}"}
+
+
+def _externals(structure: Any) -> Iterator[str]:
+    """The classes of the parts that are written by their numbers alone."""
+    if isinstance(structure, dict) and "external" in structure:
+        yield structure["external"]
+    inside = structure.values() if isinstance(structure, dict) else structure if isinstance(structure, list) else ()
+    for part in inside:
+        yield from _externals(part)
 
 
 @reads("use another copy")

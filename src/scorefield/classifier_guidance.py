@@ -45,7 +45,7 @@ def fit_classifier(
         The classifier, for `model.guide(classifier, label)`.
 
     Raises:
-        ValueError: If labels are not classes, or not as many as rows.
+        ValueError: If labels are not classes, or not as many as rows; if `steps` or `batch` is below 1.
 
     Example:
         >>> import numpy as np, scorefield
@@ -56,6 +56,8 @@ def fit_classifier(
         >>> bool(ones.sample(100).mean() > 8)
         True
     """
+    if min(steps, batch) < 1:
+        raise ValueError(f"fit_classifier needs steps and batch of at least 1, got steps={steps}, batch={batch}")
     model.schema.require_one_length("a classifier", "give the label as a channel with one reading a row")
     rows = model.schema.rows(x)
     column = Context.of({"label": np.asarray(labels)}, model.schema.inner_shape)

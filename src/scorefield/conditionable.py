@@ -401,9 +401,11 @@ class ConditionableModel(GenerativeModel, abc.ABC):
             weight: How strongly; 1 gives the distribution of that class, if classifier and model are right.
 
         Raises:
-            ValueError: If the classifier does not know the class.
+            TypeError: If it is not a `NoisyClassifier`.
+            ValueError: If the classifier does not give the class.
         """
         guidance = ClassifierGuidance(classifier, label, weight)
+        guidance.check_classes(self.standardize.state_shape)
         kept = (each for each in self.conditions if not guidance.replaces(each))
         return self.replace(conditions=(*kept, guidance), sampling=unlearned(self.sampling))
 

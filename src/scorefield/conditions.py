@@ -343,6 +343,7 @@ class ClassifierGuidance(Condition):
         weight: How strongly; 1 for the distribution of that class.
 
     Raises:
+        TypeError: If it is not a `NoisyClassifier`.
         ValueError: If the classifier does not know the class, or the weight is not finite.
     """
 
@@ -351,6 +352,12 @@ class ClassifierGuidance(Condition):
 
     def __init__(self, classifier: NoisyClassifier, label: str | int, weight: float = 1.0) -> None:
         super().__init__()
+        if not isinstance(classifier, NoisyClassifier):
+            name, how = type(classifier).__name__, "guide(NoisyClassifier(network), label=0)"
+            raise TypeError(f"guidance needs a NoisyClassifier, got a {name}: {how} takes a network")
+        numbered = hasattr(label, "__index__") and int(label) >= 0
+        if not classifier.names and not numbered:
+            raise ValueError(f"classes without names are numbered from 0, got label={label!r}")
         if classifier.names and label not in classifier.names:
             known = ", ".join(map(str, classifier.names[:10]))
             raise ValueError(f"the classifier has no class {label!r}: its classes are {known}")
@@ -372,6 +379,17 @@ class ClassifierGuidance(Condition):
     def replaces(self, other: Condition) -> bool:
         """Whether the other is guidance by the same classifier."""
         return isinstance(other, ClassifierGuidance) and other.classifier is self.classifier
+
+    def check_classes(self, shape: Sequence[int]) -> None:
+        """Asks the classifier once, about a state of a shape, before anything is drawn.
+
+        Raises:
+            ValueError: If it does not give the class, or another number of classes than it has names.
+        """
+        device = next((p.device for p in self.classifier.parameters()), None)
+        count = self.classifier(torch.zeros(1, *shape, device=device), torch.ones((), device=device)).shape[1]
+        if not self.classifier.names and int(self.label) >= count:
+            raise ValueError(f"the classifier gives the {count} classes 0 to {count - 1}, got label={self.label}")
 
     def transform(self, stage: Stage) -> Stage:
         names = self.classifier.names

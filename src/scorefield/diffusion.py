@@ -27,11 +27,19 @@ class Diffusion:
         denoiser: The denoiser.
         moments: The mean and the covariance of the data, which the prior at t = 1 has. Without them it is that of
             the noise alone.
+
+    Raises:
+        TypeError: If `denoiser` is not one.
     """
 
     process: Process
     denoiser: Denoiser
     moments: Gaussian | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.denoiser, Denoiser):
+            got = f"a {type(self.denoiser).__name__}"
+            raise TypeError(f"a Diffusion needs a denoiser, got {got}: derive a class from denoisers.Denoiser")
 
     def __repr__(self) -> str:
         return f"Diffusion({self.process!r}, {type(self.denoiser).__name__})"
@@ -66,10 +74,6 @@ class Diffusion:
         """
         alpha, sigma = self.process(t)
         mean = self.denoiser(x / alpha, sigma / alpha)
-        if not isinstance(mean, Tensor) or mean.shape != x.shape or not mean.is_floating_point():
-            tensor = f"a tensor of shape {tuple(mean.shape)} and {mean.dtype}" if isinstance(mean, Tensor) else None
-            what = f"{type(self.denoiser).__name__} returned {tensor or type(mean).__name__}"
-            raise TypeError(f"{what}: forward(x, level) must return a real tensor of the shape of x, {tuple(x.shape)}")
         return mean, (x - alpha * mean) / sigma
 
     def score(self, x: Tensor, t: Tensor) -> Tensor:

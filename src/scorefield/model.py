@@ -78,7 +78,8 @@ class Model(ConditionableModel):
         self.context = context
         self._conditions = nn.ModuleList(conditions)
         self.about: Mapping[str, Any] = {}
-        """What is known of its fit: `choices` with their reasons, losses, why training stopped; empty where nothing is."""
+        """What is known of its fit: `choices` with their reasons, losses, why training stopped; empty where nothing is. Of a
+        run also its folder, and with which `trusted` and `network` its files are read."""
 
     def _facts(self) -> Facts:
         count, schema = sum(p.numel() for p in self.denoiser.parameters()), self.schema
@@ -173,7 +174,7 @@ class Model(ConditionableModel):
         if self.conditions:
             raise ValueError("a report is of the model as it was fitted, and this one is conditioned: report that one")
         above = import_module(f"{__package__}.reporting.run")  # the one call that goes up: see docs/design.md
-        return Path(above.report(above.Run(self.about["run"]), x, count, seed))
+        return Path(above.report(above.Run.of(self), x, count, seed))
 
     def distill(
         self,
@@ -368,5 +369,5 @@ def load(
     if not isinstance(model, Model):
         raise ValueError(f"{path} holds a {type(model).__name__}, not a model: read it with scorefield.checkpoint.load")
     if folder is not None:
-        model.about = {"run": os.fspath(folder)}
+        model.about = {"run": os.fspath(folder), "reading": (trusted, network)}
     return model

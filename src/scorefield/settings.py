@@ -170,7 +170,7 @@ class Network:
 
     Arguments:
         widths: The width of a network for vectors, of a token with attention; for grids one width for each scale, from fine
-            to coarse.
+            to coarse. A number stands for a tuple of one.
         depth: The number of inner layers for vectors, of blocks for tables, at each scale for grids.
         patch: The side of the patches that a network for grids treats as pixels.
         attention: Whether positions of a grid attend to each other at the coarsest scale; or, in tables with categories,
@@ -186,6 +186,10 @@ class Network:
     attention: bool = False
     periodic: bool = False
     baseline: bool = True
+
+    def __post_init__(self) -> None:
+        if isinstance(self.widths, int) and not isinstance(self.widths, bool):
+            object.__setattr__(self, "widths", (self.widths,))
 
 
 def _groups(targets: Any) -> tuple[tuple[Any, ...], ...]:
@@ -241,7 +245,8 @@ class Training:
         clip: Maximum gradient norm.
         accumulate: The number of batches whose gradients are added up for a step. Where several processes share the steps, it
             is a multiple of their number; 1 then becomes 4, or as many as are needed, and the batch is divided by that.
-        reference_batch: The number of other examples over which targets are averaged (stable targets); 0 for none.
+        reference_batch: The number of other examples over which targets are averaged (stable targets); 0 for none. For data
+            of numbers, without context, that are kept in memory.
         unconditional: The fraction of the examples whose context is dropped, so that the model also learns the unconditional
             distribution, as guidance needs; 0 for none.
         precision: "float32", "bfloat16" (automatic mixed precision), or "auto": the latter where it is fast.

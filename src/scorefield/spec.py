@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["arguments", "build", "describe", "path_of", "size_of"]
+__all__ = ["arguments", "arguments_of", "build", "describe", "path_of", "size_of"]
 
 _DEEPEST, _MOST = 64, 500_000  # lists and objects in each other; values in all
 _LARGEST = 2**22  # whole number that a module of this package takes: sizes, depths and counts
@@ -44,6 +44,22 @@ def describe(value: Any, tensors: list[Tensor] | None = None) -> Any:
     if isinstance(value, Tensor) and tensors is not None:
         tensors.append(value.detach())
         return {"tensor": len(tensors) - 1}
+    names = arguments_of(value)
+    kept = {n: describe(getattr(value, n), tensors) for n in names}
+    return {"class": path_of(type(value)), "arguments": kept}
+
+
+def arguments_of(value: Any) -> list[str]:
+    """The names of the arguments that an object was made with, and keeps as attributes.
+
+    Raises:
+        TypeError: If it does not keep them, or is not a value that `build` would make.
+
+    Example:
+        >>> from scorefield.processes import VE
+        >>> arguments_of(VE(0.1, 10.0))
+        ['sigma_min', 'sigma_max']
+    """
     cls = type(value)
     if "." in cls.__qualname__:
         raise TypeError(f"{cls.__qualname__} cannot be described: move the class to the top of its module")
@@ -54,8 +70,10 @@ def describe(value: Any, tensors: list[Tensor] | None = None) -> Any:
     if names is None or missing:
         what = f"it does not keep its arguments {missing} as attributes"
         raise TypeError(f"{cls.__qualname__} cannot be described: {what}")
-    kept = {n: describe(getattr(value, n), tensors) for n in names}
-    return {"class": path_of(cls), "arguments": kept}
+    if cls.__init__ is nn.Module.__init__ and (added := _added(value)):
+        what = f"its class has no __init__ that makes {', '.join(added)}"
+        raise TypeError(f"{cls.__qualname__} cannot be described: {what}")
+    return names
 
 
 def path_of(cls: type) -> str:
@@ -73,7 +91,12 @@ def path_of(cls: type) -> str:
 
 
 def arguments(cls: type) -> list[str] | None:
-    """The names of the arguments of a constructor; None if it takes any number of them, or is Python's own."""
+    """The names of the arguments of a constructor; None if it takes any number of them, or is Python's own.
+
+    A module without a constructor of its own has none: that of `torch.nn.Module` takes any number, and no argument.
+    """
+    if getattr(cls, "__init__", None) is nn.Module.__init__:
+        return []
     try:
         parameters = inspect.signature(cls).parameters.values()
     except (TypeError, ValueError):
@@ -81,6 +104,13 @@ def arguments(cls: type) -> list[str] | None:
     if cls.__module__ == "builtins" or any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
         return None
     return [p.name for p in parameters]
+
+
+def _added(module: nn.Module) -> list[str]:
+    """The names of what was put into a module from outside, which its class would not make again."""
+    usual = vars(nn.Module())
+    parts = [name for kind in ("_parameters", "_buffers", "_modules") for name in vars(module)[kind]]
+    return sorted({*parts, *(vars(module).keys() - usual.keys())})
 
 
 def build(
@@ -108,7 +138,7 @@ def build(
         >>> build({"class": "os.system", "arguments": {}})
         Traceback (most recent call last):
             ...
-        ValueError: os.system is not of the trusted packages ('scorefield',): pass trusted=(…, 'os') if you trust it
+        ValueError: os.system is not of the trusted packages ('scorefield',): pass trusted=('scorefield', 'os') if you trust it
     """
     size_of(value)
     return _Builder(trusted, tensors or [], external).build(value, kind, "a description")
@@ -208,7 +238,7 @@ def _find(path: str, trusted: tuple[str, ...]) -> type:
     module, _, name = path.rpartition(".")
     package = module.split(".")[0]
     if package not in trusted:
-        hint = f"pass trusted=(…, {package!r}) if you trust it"
+        hint = f"pass trusted={(*trusted, package)} if you trust it"
         raise ValueError(f"{path} is not of the trusted packages {trusted}: {hint}")
     try:
         cls = getattr(importlib.import_module(module), name)

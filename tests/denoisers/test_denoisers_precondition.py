@@ -95,7 +95,7 @@ def test_karras_knows_no_units(unit):
     """In other units the network sees and answers the same."""
     level, x = torch.tensor([[0.1], [3.0]]).double(), torch.tensor([[0.5, -1.0], [2.0, 4.0]]).double()
     here, there = (
-        Preconditioned(Answer(torch.tensor([[0.3, 0.1]]).double()), EDMPrediction(s)) for s in (SCALE, unit * SCALE)
+        Preconditioned(Answer(torch.tensor([[0.3, 0.1]] * 2).double()), EDMPrediction(s)) for s in (SCALE, unit * SCALE)
     )
     torch.testing.assert_close(there(unit * x, unit * level), unit * here(x, level), rtol=1e-12, atol=0)
     for one, other in zip(here.network.asked, there.network.asked):

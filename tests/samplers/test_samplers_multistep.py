@@ -50,10 +50,22 @@ def test_errors_in_the_spread_have_their_printed_digits(sampler, row, digits):
     ids=repr,
 )
 def test_order_of_the_spread(sampler, order):
-    """Without the last step to level 0, whose error -(σ_min/std)²/2 does not depend on the number of steps."""
+    """Without the last step to level 0, whose error -(σ_min/std)²/2 does not depend on the number of steps.
+
+    At so small a last level the errors of UniPC's last steps, which are of lower order, are negligible.
+    """
     floor = -((0.002 / 0.5) ** 2) / 2
     coarse, fine = (abs(table_error(sampler, steps) - floor) for steps in (128, 256))
     assert math.log2(coarse / fine) == pytest.approx(order, abs=0.15)
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_the_last_steps_of_unipc_are_of_lower_order(order):
+    """Where the last level is a tenth of the data's deviation they decide: order 2 in the limit."""
+    s, floor = torch.tensor([0.5]), 0.25 / (0.25 + 0.05**2)
+    ratios = (variance_ratios(Sampling(UniPC(order), steps, process=EDM(0.05, 80.0)), s) for steps in (512, 1024))
+    coarse, fine = (abs(float(ratio) - floor) for ratio in ratios)
+    assert math.log2(coarse / fine) == pytest.approx(2, abs=0.2)
 
 
 # -- what they share -----------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import torch
 
 from scorefield.data import ArrayRows, FileRows
 from scorefield.training import Feed, feed as module
+from scorefield.training.feed import Reference
 from scorefield.units import Standardize
 
 
@@ -58,9 +59,9 @@ def test_references_are_other_data(count, batch):
     numbers = [*range(3 * count // batch)][:: max(1, count // batch // 60)]
     for number in numbers:
         own = feed.batches(number)
-        others, complete = feed.reference(number, 1, asked)
+        others, complete, same = feed.reference(number, 1, asked)
         assert not complete
-        if others is None:
+        if others is None or same is not None:
             continue
         there += 1
         assert len(others) == asked
@@ -74,21 +75,37 @@ def test_references_are_other_data(count, batch):
 def test_references_of_several_batches_are_of_none_of_them():
     feed = feed_of(700, 50)
     for number in range(0, 60, 4):
-        others, _ = feed.reference(number, 4, 600)
-        if others is not None:
-            assert len(others) == 500
+        others, _, same = feed.reference(number, 4, 600)
+        if same is None:
+            assert others is not None and len(others) == 500
             assert not bool(torch.isin(others, feed.batches(number, 4)).any())
 
 
 def test_references_tell_when_they_are_all_data():
     feed = feed_of(50, 8)
     for size in (50, 4096):
-        others, complete = feed.reference(3, 1, size)
+        others, complete, _ = feed.reference(3, 1, size)
         assert complete
         assert others is not None and torch.equal(others, torch.arange(50.0)[:, None])
-    assert feed.reference(0, 1, 0) == (None, False)
-    assert feed_of(50, 50).reference(0, 1, 49) == (None, False)
-    assert feed_of(50, 80).reference(0, 1, 49) == (None, False)
+    assert feed.reference(0, 1, 0) == Reference()
+
+
+@pytest.mark.parametrize(("count", "batch", "together"), [(50, 50, 1), (50, 80, 1), (300, 40, 4), (600, 256, 32)])
+def test_batches_that_leave_no_others_say_which_are_theirs(count, batch, together):
+    """As many references as asked for in every group of batches, and each of its examples knows itself among them."""
+    feed, asked = feed_of(count, batch), 40
+    for number in range(0, 5 * together, together):
+        others, complete, same = feed.reference(number, together, asked)
+        own = feed.batches(number, together)
+        assert others is not None and not complete and len(others.unique()) == asked
+        expected = own == others.T
+        assert torch.equal(same, expected) if same is not None else not bool(expected.any())
+
+
+def test_small_batches_of_two_passes_have_none():
+    feed = feed_of(100, 8)
+    found = [feed.reference(number, 1, 20) for number in range(25)]
+    assert [each == Reference() for each in found] == [number in (12,) for number in range(25)]
 
 
 def test_references_are_each_datum_as_often():
@@ -96,7 +113,7 @@ def test_references_are_each_datum_as_often():
     feed, often = feed_of(40, 4), torch.zeros(40)
     rounds = 3000
     for number in range(rounds):
-        others, _ = feed.reference(number, 1, 10)
+        others, _, _ = feed.reference(number, 1, 10)
         assert others is not None  # 4 divides 40: no batch is of two passes
         often[others[:, 0].long()] += 1
     expected = rounds * 10 / 40
@@ -123,7 +140,7 @@ def test_streaming_is_the_same(tmp_path, monkeypatch, dtype):
         torch.testing.assert_close(kept.batches(number), expected, rtol=1e-6, atol=1e-6)
         for stream in streams:
             assert torch.equal(stream.batches(number), kept.batches(number))
-            assert stream.reference(number, 1, 10) == (None, False)
+            assert stream.reference(number, 1, 10) == Reference()
 
 
 @pytest.mark.parametrize("stride", [1, 3])

@@ -45,10 +45,10 @@ def test_places_are_addressed():
 def test_references_are_spread_too_and_none_is_a_point():
     """Where they would be all data, they are the others: a row of the batch is at another place among these."""
     feed = feed_of(50, 8)
-    others, complete = feed.reference(3, 1, 4096)
+    others, complete, _ = feed.reference(3, 1, 4096)
     assert not complete and others is not None and len(others) == 42
     assert not bool(torch.isin(others[:, 1], feed.batches(3)[:, 1]).any())
     place = others[:, 0] - others[:, 1]
     assert 0 < float(place.abs().max()) <= 0.25 + 1e-6 and len(place.unique()) > 40
-    again, _ = feed_of(50, 8).reference(3, 1, 4096)
+    again, _, _ = feed_of(50, 8).reference(3, 1, 4096)
     assert again is not None and torch.equal(again, others)

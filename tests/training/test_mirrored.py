@@ -56,7 +56,7 @@ def test_contexts_that_are_fields_are_mirrored_with_their_examples_and_labels_st
 @pytest.mark.parametrize("axes", [(1,), (0, 1)])
 def test_targets_are_means_over_the_data_and_all_their_mirror_images(axes):
     batches = Mirrored(feed_of(20, 5), axes, 0)
-    reference, complete = batches.reference(2, 1, 4096)
+    reference, complete, _ = batches.reference(2, 1, 4096)
     assert complete and reference is not None and len(reference) == 20 * 2 ** len(axes)
     x0 = batches.batches(2)
     level = torch.full((5, 1, 1, 1), 40.0)
@@ -70,8 +70,8 @@ def test_targets_are_means_over_the_data_and_all_their_mirror_images(axes):
 
 
 def test_references_that_are_a_part_of_the_data_are_mirrored_at_random():
-    plain, _ = feed_of(900, 5).reference(2, 1, 400)
-    found, complete = Mirrored(feed_of(900, 5), (1,), 0).reference(2, 1, 400)
+    plain, _, _ = feed_of(900, 5).reference(2, 1, 400)
+    found, complete, _ = Mirrored(feed_of(900, 5), (1,), 0).reference(2, 1, 400)
     assert not complete and plain is not None and found is not None
     same, other = ((found == x).flatten(1).all(1) for x in (plain, plain.flip(3)))
     assert bool((same ^ other).all()) and abs(int(same.sum()) - 200) < 45

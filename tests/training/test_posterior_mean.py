@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pytest
 import torch
 
@@ -57,3 +59,19 @@ def test_some_data_give_it_without_bias(level, size):
     assert float((means - exact).square().mean()) < float((x0 - exact).square().mean())
     if size < 10:
         assert bias(naive, x) > 5
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 6])
+def test_references_among_which_the_own_example_may_be_give_it_without_bias(size):
+    """Exactly, over all references of a size and all examples that may be behind x, by their probability given x."""
+    data = torch.tensor([-2.0, -0.7, 0.1, 0.4, 1.5, 2.2], dtype=D)[:, None]
+    x, level = torch.linspace(-3, 3, 7, dtype=D)[:, None], torch.full((7, 1), 0.8, dtype=D)
+    weights = (-((x - data.T) ** 2) / (2 * level**2)).softmax(1)
+    subsets = list(combinations(range(6), size))
+    found = torch.zeros_like(x)
+    for rows in map(torch.tensor, subsets):
+        for i in range(6):
+            same = (rows == i).expand(7, size)
+            mean = posterior_mean(x, level, data[rows], data[i].expand(7, 1), same)
+            found += weights[:, i : i + 1] * mean / len(subsets)
+    torch.testing.assert_close(found, posterior_mean(x, level, data), rtol=1e-12, atol=1e-12)

@@ -7,6 +7,7 @@ defect of it, and is called so: it is never taken for a mistake of the user.
 from __future__ import annotations
 
 import errno
+import inspect
 import os
 import pkgutil
 import re
@@ -17,6 +18,8 @@ from importlib import import_module
 from typing import Any
 
 from cyclopts import CycloptsError
+
+import scorefield
 
 from ..bars import display
 from ..reading import deliberate, one_line, out_of_memory
@@ -41,7 +44,6 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     (r"fit with unconditional=", "fit with --unconditional "),
     (r", or pass weak=…", ""),
     (r": pass them again$", ": name a file of them after the run"),
-    (r": pass trusted=(\([^()]*\)) if you trust it", r": in Python, scorefield.load(…, trusted=\1) reads it"),
 )
 """What errors say in Python, and as options of the command line."""
 
@@ -120,6 +122,16 @@ def _is_defect(error: Exception) -> bool:
     return not (isinstance(error, OSError) and error.errno is not None)
 
 
+def _in_python(words: Sequence[str]) -> str:
+    """What works in Python for a model that holds objects of the user's, whose packages are the first group of a pattern."""
+    run = next((word for word in words[1:] if os.path.isdir(word)), "RUN")
+    name = words[0] if words and words[0] in scorefield.__all__ else ""
+    function = getattr(scorefield, name, None)
+    if not callable(function) or "run" not in inspect.signature(function).parameters or name == "fit":
+        return rf": in Python, scorefield.load({run!r}, trusted=\1) reads it"
+    return rf": in Python, scorefield.{name}(scorefield.Run({run!r}, trusted=\1), x=…) works"
+
+
 def _message(error: Exception, words: Sequence[str]) -> str:
     """The error in one line; settings that the command has are named as its options."""
     text = str(error)
@@ -131,7 +143,7 @@ def _message(error: Exception, words: Sequence[str]) -> str:
     if out_of_memory(error) and not deliberate(error):
         text = f"memory does not suffice ({one_line(error)}): use smaller batches, fewer samples or a smaller network"
     text = " ".join(text.split()) or type(error).__name__
-    for python, option in _OPTIONS:
+    for python, option in (*_OPTIONS, (r": pass trusted=(\([^()]*\)) if you trust it", _in_python(words))):
         text = re.sub(python, option, text)
     if not words or words[0] not in app:
         return text

@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch import Tensor
+
 from ..progress import part
 from .optional import need
 from .torch_datasets import gather, is_torch_dataset
@@ -16,7 +19,9 @@ __all__ = ["from_arrow", "is_foreign", "native", "to_pandas"]
 
 
 def native(x: Any) -> Any:
-    """A table of another library as one of pandas, a dataset or a loader of torch as a tensor; anything else as it is.
+    """A table of another library as one of pandas, a dataset or a loader of torch as a tensor; others as they are.
+
+    Tensors of bfloat16, which NumPy does not know, are read as float32.
 
     Example:
         >>> from torch.utils.data import TensorDataset
@@ -27,6 +32,8 @@ def native(x: Any) -> Any:
     if is_torch_dataset(x):
         with part(0, 1, "reading the data"):
             return gather(x)
+    if isinstance(x, Tensor) and x.dtype == torch.bfloat16:
+        return x.float()
     pandas = sys.modules.get("pandas")
     if is_foreign(x) and not (pandas is not None and isinstance(x, pandas.DataFrame | pandas.Series)):
         return to_pandas(x)

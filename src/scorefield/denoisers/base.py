@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import copy
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn as nn
@@ -130,6 +130,19 @@ class Denoiser(DenoiserModule):
 
     gaussian: bool = False
     """Whether the data are Gaussian, so that it is affine at every level: then posteriors of linear measurements are."""
+
+    def __call__(self, x: Tensor, level: Tensor) -> Any:  # a Tensor; as that of modules
+        """`forward`, whose answer is checked, and is not less precise than the state.
+
+        Raises:
+            TypeError: If it is anything but a real tensor of the shape of `x`.
+        """
+        mean = super().__call__(x, level)
+        if not isinstance(mean, Tensor) or mean.shape != x.shape or not mean.is_floating_point():
+            tensor = f"a tensor of shape {tuple(mean.shape)} and {mean.dtype}" if isinstance(mean, Tensor) else None
+            what = f"{type(self).__name__} returned {tensor or type(mean).__name__}"
+            raise TypeError(f"{what}: forward(x, level) must return a real tensor of the shape of x, {tuple(x.shape)}")
+        return mean if mean.dtype == x.dtype else mean.to(torch.promote_types(mean.dtype, x.dtype))
 
     @abc.abstractmethod
     def forward(self, x: Tensor, level: Tensor) -> Tensor:

@@ -28,10 +28,18 @@ class NoisyClassifier(nn.Module):
         self.names = tuple(names)
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        """log p(class | x), of shape `(B, classes)`."""
+        """log p(class | x), of shape `(B, classes)`.
+
+        Raises:
+            ValueError: If the network gives another number of logits.
+        """
         dtype = next((p.dtype for p in self.network.parameters()), x.dtype)
         noise = per_sample(torch.log(level / self.scale) / 4, x)
         logits = self.network((torch.rsqrt(level**2 + self.scale**2) * x).to(dtype), noise.to(dtype))
+        classes = len(self.names) or logits.shape[-1]
+        if logits.shape != (len(x), classes) or classes < 2:
+            need = f"({len(x)}, {classes})" if self.names else f"({len(x)}, classes), two classes or more"
+            raise ValueError(f"a classifier must give logits {need}, got shape {tuple(logits.shape)}")
         return torch.log_softmax(logits.to(x.dtype), 1)
 
 

@@ -142,6 +142,18 @@ def share_of_network(level: Tensor, trusted: Tensor | float) -> Tensor:
     return left**2 * (3 - 2 * left)
 
 
+def check_answer(answer: Tensor, x: Tensor, name: str) -> None:
+    """Raises unless a network has answered states `(B, *D)` with as many numbers: others might broadcast in silence.
+
+    Raises:
+        ValueError: If it has another shape, or is not real.
+    """
+    if not isinstance(answer, Tensor) or answer.shape != x.shape or not answer.is_floating_point():
+        got = f"shape {tuple(answer.shape)} and {answer.dtype}" if isinstance(answer, Tensor) else type(answer).__name__
+        need = f"real numbers of the shape of the state, {tuple(x.shape)}"
+        raise ValueError(f"{name} must answer with {need}, got {got}: its last layer must fit the data")
+
+
 class WithNetwork(nn.Module):
     """A network, its parametrization and its precision: what all denoisers made of networks hold."""
 
@@ -255,7 +267,9 @@ class _Network(WithNetwork, PreconditionedNetwork):
             return guess if center is None else center + guess
         known = self.known(u, level, skip, guess)
         known = known if center is None else center + known  # in this order: runs are resumed to the same bits
-        found = known + out * self.answer(*self.question(u, level, guess), context).to(x.dtype)
+        answer = self.answer(*self.question(u, level, guess), context)
+        check_answer(answer, x, type(self.network).__name__)
+        found = known + out * answer.to(x.dtype)
         if guess is None or self.trusted is None:
             return found
         # the network is asked about all states, so that the bits of one do not depend on the others

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from ..distributed import decided, launched, size
 from ..objectives import LevelObjective
 from ..settings import Network, Training
+from ..training.feed import are_kept
 from .hardware import Hardware
 from .options import Choice
 from .prepared import Prepared
 from .sizing import batch_for_grids, compiles, growth
 
-__all__ = ["Resolved", "resolve_training"]
+__all__ = ["Resolved", "check_reference", "resolve_training"]
 
 _MANY_ROWS = 2_000
 _PARTS = (4, 8)  # of a step that processes share; for other numbers of processes, as many as these
@@ -100,13 +101,7 @@ def resolve_training(
         device: Where to train.
         network: The network that the user gave, or asks for.
         hardware: What the network and the batch are sized for; None: that device.
-
-    Raises:
-        ValueError: If targets are to be averaged and there are none.
     """
-    if not objective.denoising and training.reference_batch:
-        what = f"reference_batch={training.reference_batch} averages the targets of denoising score matching"
-        raise ValueError(f"{what}, and {type(objective).__name__} has no targets: leave it out")
     start = training if prepared.context is None else replace(training, reference_batch=0)
     wish = Network() if network is None else network
     ours, open_width = isinstance(wish, Network), isinstance(wish, Network) and wish.widths is None
@@ -125,6 +120,23 @@ def resolve_training(
     if launched() and found.training.accumulate == 1:
         _share(found, training.batch is not None, size())
     return Resolved(found.training, tuple(found.choices), factor)
+
+
+def check_reference(size: int | None, prepared: Prepared, objective: LevelObjective, device: torch.device) -> None:
+    """Raises a ValueError if targets are to be averaged over `size` other examples, and cannot be."""
+    if size and (why := _without_reference(prepared, objective, device)):
+        what = f"reference_batch={size} averages the targets of denoising score matching"
+        raise ValueError(f"{what}, and {why}: leave it out")
+
+
+def _without_reference(prepared: Prepared, objective: LevelObjective, device: torch.device) -> str:
+    """Why the targets of a fit cannot be averaged over other examples; "" if they can."""
+    if not objective.denoising:
+        return f"{type(objective).__name__} has no targets"
+    if prepared.units.variables is not None:
+        return "a denoiser of numbers and categories has others"
+    kept = are_kept(prepared.split.train, prepared.units, device)
+    return "" if kept else "these data are too large to be kept ready in memory"
 
 
 def _take_sizes(found: _Resolving, numbers: int) -> float:
@@ -154,8 +166,8 @@ def _take_method(
     grid, axes = found.grid, len(prepared.shape) - 1
     stable = grid and objective.denoising
     averaged = "targets are averaged over other examples; the training loss then lies below the held-out one"
-    without = "not for vectors" if not grid else f"{type(objective).__name__} has no targets to average"
-    found.take("reference_batch", 4096 if stable else 0, averaged if stable else without)
+    without = "not for vectors" if not grid else _without_reference(prepared, objective, device)
+    found.take("reference_batch", 0 if without else 4096, without or averaged)
     if found.training.precision == "auto":
         # PyTorch 2.13 on a CPU: wrong gradients of volumes with a side of 2
         volume = grid and axes == 3 and device.type == "cpu"

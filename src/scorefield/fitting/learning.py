@@ -59,7 +59,9 @@ def trainer_of(plan: Plan) -> Trainer:
     units, batch = copy.deepcopy(prepared.units).to(device), plan.training.batch or 1
     cells = None if prepared.cells is None else prepared.cell_width
     contexts = None if given is None else given.train
-    batches: Batches = Feed(prepared.split.train, units, batch, prepared.seed, device, contexts, cells)
+    batches: Batches = Feed(
+        prepared.split.train, units, batch, prepared.seed, device, contexts, cells, plan.overlapping
+    )
     if prepared.mirror:
         batches = Mirrored(batches, prepared.mirror, prepared.seed, given is not None and bool(given.context.shape))
     places = prepared.chosen(prepared.split.held_out, KEPT, stream=-3)

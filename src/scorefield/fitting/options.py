@@ -67,6 +67,8 @@ class Options:
         device: Where to train: "auto" takes a GPU if there is one.
         growth: How many times as wide as that of reference the network is, of a run that goes on; None: from device, data and
             budget.
+        overlapping: Whether targets are also averaged over rows of the batches where these leave no others; False for a run
+            that goes on, and was begun by a version that did not.
 
     Raises:
         TypeError: If an argument has another type.
@@ -90,6 +92,7 @@ class Options:
     seed: int = 0
     device: str = "auto"
     growth: float | None = None
+    overlapping: bool = True
 
     def __post_init__(self) -> None:
         for name, kinds, example in _KINDS:

@@ -11,6 +11,7 @@ from ..context import drop_context
 from ..diffusion import Diffusion
 from ..rng import Rng, Samples, Steps
 from ..samplers import Sampling, trajectory_from
+from ..training.feed import Reference
 
 __all__ = ["Paths", "Starts"]
 
@@ -66,9 +67,9 @@ class Paths:
         found = [self._of(each)[1] for each in range(number, number + count)]
         return None if self.context is None else torch.cat([each for each in found if each is not None])
 
-    def reference(self, number: int, count: int, size: int) -> tuple[Tensor | None, bool]:
+    def reference(self, number: int, count: int, size: int) -> Reference:
         """None: targets are not averaged."""
-        return None, False
+        return Reference()
 
     def _of(self, number: int) -> tuple[Tensor, Tensor | None]:
         """The paths of a batch, and their contexts."""
@@ -142,9 +143,9 @@ class Starts:
         found = [self._contexts(each) for each in range(number, number + count)]
         return None if self.paths.context is None else torch.cat([each for each in found if each is not None])
 
-    def reference(self, number: int, count: int, size: int) -> tuple[Tensor | None, bool]:
+    def reference(self, number: int, count: int, size: int) -> Reference:
         """None: targets are not averaged."""
-        return None, False
+        return Reference()
 
     def _contexts(self, number: int) -> Tensor | None:
         return self.paths.drawn_contexts(self.batch, self._rng.at(number).child("context"))

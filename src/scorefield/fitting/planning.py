@@ -20,11 +20,12 @@ from ..noise_levels import NoiseLevels, choose_noise_levels, diameter
 from ..objectives import DenoisingScoreMatching, LevelDistribution, LevelObjective, LogNormal, WithLowTail
 from ..processes import Process
 from ..progress import part
+from ..reading import one_line
 from ..rng import permutation, torch_seeded
 from ..samplers import Sampling, few_steps_sampling, flow_sampling, image_sampling, sde_sampling
 from ..settings import Network, Training
 from ..tensors import device_named
-from .budget import resolve_training
+from .budget import check_reference, resolve_training
 from .hardware import Hardware
 from .mixture import fit_mixture
 from .options import GIVEN, Choice, Options
@@ -64,6 +65,7 @@ class Plan:
             (`corrected`); None for the network alone.
         growth: How many times as wide as that of reference the network is (`fitting.sizing`).
         crossing: The level below which the state is corrected, and no longer the answer of the baseline.
+        overlapping: Whether targets are also averaged over rows of the batches where these leave no others.
     """
 
     prepared: Prepared
@@ -79,6 +81,7 @@ class Plan:
     baseline: Denoiser | None = None
     growth: float = 1.0
     crossing: float = 1.0
+    overlapping: bool = True
 
     @property
     def corrected(self) -> Denoiser | None:
@@ -124,6 +127,8 @@ def plan(prepared: Prepared, options: Options | None = None, hardware: Hardware 
     parametrization, of_parametrization = _parametrization(scale, options.parametrization)
     known = {"levels": training_levels(levels), "scale": scale, "process": process}
     objective, of_objective = _objective(known, options.objective)
+    if options.growth is None:  # a run that goes on has begun with it
+        check_reference(options.training.reference_batch, prepared, objective, device)
     asked = (options.training, prepared, objective, device, options.network, hardware)
     training, of_training, growth = resolve_training(*asked)
     growth = growth if options.growth is None else options.growth
@@ -135,7 +140,8 @@ def plan(prepared: Prepared, options: Options | None = None, hardware: Hardware 
     parts = (process, parametrization, objective, network, training, sampling, device)
     choices = (*prepared.choices, of_network, of_process, of_parametrization, of_objective, *of_training, of_sampling)
     crossing = quarter_removed(baseline, prepared.examples, scale) if corrects and baseline is not None else 1.0
-    return Plan(prepared, levels, *parts, (*choices, *of_baseline), baseline, growth, crossing)
+    others = (baseline, growth, crossing, options.overlapping)
+    return Plan(prepared, levels, *parts, (*choices, *of_baseline), *others)
 
 
 def _baseline(prepared: Prepared, options: Options, levels: NoiseLevels) -> tuple[Denoiser | None, tuple[Choice, ...]]:
@@ -261,7 +267,7 @@ def _parametrization(
 def _objective(
     known: Mapping[str, Any], given: LevelObjective | Callable[[LevelDistribution], LevelObjective] | str | None
 ) -> tuple[LevelObjective, Choice]:
-    """The loss; `known` are the arguments that it may leave out."""
+    """The loss; `known` are the arguments that it may leave out. A ValueError if samples cannot be drawn with it."""
     if given is None:
         loss = DenoisingScoreMatching(known["levels"], known["scale"])
         return loss, Choice("objective", type(loss).__name__, "scatters less than others, and costs the least")
@@ -272,6 +278,7 @@ def _objective(
     if not isinstance(given, LevelObjective):
         advice = "derive it from objectives.LevelObjective"
         raise TypeError(f"objective must make a LevelObjective, got {given!r}: {advice}")
+    given.check_samples()
     return given, Choice("objective", type(given).__name__, GIVEN)
 
 
@@ -370,12 +377,18 @@ def _try(network: nn.Module, prepared: Prepared, context: Context | None) -> Non
     variables, shape = prepared.units.variables, prepared.shape
     inputs = shape if variables is None else (variables.size + 2 * variables.count,)  # two flags for each variable
     x = torch.zeros(2, *inputs, dtype=p.dtype, device=p.device)
+    missing = () if context is None else (context.empty().expand(2, *context.row_shape).to(x),)
+    form = f"F(x, c{', context' if missing else ''})"
     before = {module: module.training for module in network.modules()}
-    with torch.no_grad(), torch.random.fork_rng():
-        missing = () if context is None else (context.empty().expand(2, *context.row_shape).to(x),)
-        answer = network.eval()(x, x.new_zeros(2), *missing)
-    for module, training in before.items():
-        module.training = training
+    try:
+        with torch.enable_grad(), torch.random.fork_rng():
+            answer = network.eval()(x.requires_grad_(), x.new_zeros(2), *missing)
+    except Exception as error:
+        shapes = ", ".join(str(tuple(each.shape)) for each in (x, x.new_zeros(2), *missing))
+        raise ValueError(f"the network must take {form} of shapes {shapes}, and failed: {one_line(error)}") from error
+    finally:
+        for module, training in before.items():
+            module.training = training
     wanted = (2, *shape)
     if not isinstance(answer, Tensor) or tuple(answer.shape) != wanted:
         got = f"shape {tuple(answer.shape)}" if isinstance(answer, Tensor) else f"a {type(answer).__name__}"
@@ -384,6 +397,11 @@ def _try(network: nn.Module, prepared: Prepared, context: Context | None) -> Non
         )
         need = f"x of shape {tuple(x.shape)} and c of shape (2,) with {same}"
         raise ValueError(f"the network must answer {need}, got {got}: its first and last layer must fit the data")
+    if not answer.is_floating_point() or not answer.requires_grad:
+        got = (
+            "numbers that no gradient reaches: do not detach them" if answer.is_floating_point() else f"{answer.dtype}"
+        )
+        raise ValueError(f"the network must answer with real numbers that can be differentiated, got {got}")
 
 
 def _network_in_words(network: nn.Module) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -53,7 +54,9 @@ class DenoisingScoreMatching(LevelObjective):
         return 1 / level**2 + 1 / self.scale**2 if self.weighting is None else self.weighting(level)
 
 
-def posterior_mean(x: Tensor, level: Tensor, reference: Tensor, x0: Tensor | None = None) -> Tensor:
+def posterior_mean(
+    x: Tensor, level: Tensor, reference: Tensor, x0: Tensor | None = None, same: Tensor | None = None
+) -> Tensor:
     """E[x_0 | x] by self-normalized importance weights over the data: a target of lower variance than x_0 (Xu et al., 2023).
 
     With the whole data set as `reference` this is the exact mean under the empirical distribution. With a part of it and the
@@ -64,8 +67,9 @@ def posterior_mean(x: Tensor, level: Tensor, reference: Tensor, x0: Tensor | Non
     Arguments:
         x: Data plus noise, of shape `(B, *D)`.
         level: The noise level, of shape `(B, 1, …, 1)`.
-        reference: Data, of shape `(R, *D)`: the whole data set, or samples other than `x0`.
+        reference: Data, of shape `(R, *D)`: the whole data set, or samples other than `x0`, drawn without regard to it.
         x0: The clean data of `x`, of shape `(B, *D)`, if `reference` is not the whole data set.
+        same: Which of the others is the example of `x0` again, and does not count, of shape `(B, R)`; None: none is.
 
     Returns:
         The means, of shape `(B, *D)`.
@@ -81,6 +85,7 @@ def posterior_mean(x: Tensor, level: Tensor, reference: Tensor, x0: Tensor | Non
     if x0 is None:
         return ((logits * precision).softmax(1) @ others).reshape(x.shape)
     own = x0.flatten(1)
+    logits = logits if same is None else logits.masked_fill(same, -math.inf)
     first = (points * own - own.square() / 2).sum(1, keepdim=True)
     weights = (torch.cat((first, logits), 1) * precision).softmax(1)
     return (weights[:, :1] * own + weights[:, 1:] @ others).reshape(x.shape)

@@ -50,6 +50,10 @@ class ExactScoreMatching(LevelObjective):
     def weight(self, level: Tensor) -> Tensor:
         return self.weighting(level)
 
+    def check_samples(self) -> None:
+        _check_noisy(self, self.noisy)
+        super().check_samples()
+
 
 @dataclass(frozen=True)
 class SlicedScoreMatching(LevelObjective):
@@ -93,6 +97,19 @@ class SlicedScoreMatching(LevelObjective):
 
     def weight(self, level: Tensor) -> Tensor:
         return self.weighting(level)
+
+    def check_samples(self) -> None:
+        _check_noisy(self, self.noisy)
+        super().check_samples()
+
+
+def _check_noisy(objective: LevelObjective, noisy: bool) -> None:
+    """Raises a ValueError if no noise is added to the data."""
+    if not noisy:
+        what = f"{type(objective).__name__}(noisy=False) learns the score of data without noise, and samples start from noise"
+        raise ValueError(
+            f"{what}: leave noisy=False out, or train for the score alone with scorefield.training.Trainer"
+        )
 
 
 def _estimate(weight: Tensor, level: Tensor, square: Tensor, trace: Tensor, x0: Tensor) -> Tensor:

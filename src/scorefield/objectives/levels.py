@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,9 @@ __all__ = ["LevelDistribution", "LogNormal", "LogUniform", "ProcessLevels", "Sin
 
 class LevelDistribution(abc.ABC):
     """A distribution of noise levels. To add one, write its quantile function `draw`."""
+
+    single: ClassVar[bool] = False
+    """Whether it is one level."""
 
     @abc.abstractmethod
     def draw(self, u: Tensor) -> Tensor:
@@ -140,6 +144,8 @@ class SingleLevel(LevelDistribution):
     """
 
     level: float
+
+    single: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 0 < self.level < math.inf:

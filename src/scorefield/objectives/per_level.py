@@ -31,6 +31,18 @@ class LevelObjective(Objective):
         """The loss that measures any denoiser; another one where this one also trains something else."""
         return self
 
+    def check_samples(self) -> None:
+        """Whether what it teaches can draw samples, which start from noise and pass all levels.
+
+        Raises:
+            ValueError: If it teaches one level alone, or the score of data without noise.
+        """
+        if self.levels.single:
+            what = f"{type(self).__name__} at {self.levels} teaches one level, and samples start from noise and pass all levels"
+            raise ValueError(
+                f"{what}: leave the levels out, or train for the score alone with scorefield.training.Trainer"
+            )
+
     def wrap(self, denoiser: DenoiserModule) -> DenoiserModule:
         """What is trained so that a denoiser, or a conditional one, learns: itself, or one that holds what else is learned.
 

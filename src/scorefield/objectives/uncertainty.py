@@ -51,6 +51,9 @@ class LearnedUncertainty(LevelObjective):
         """The loss itself, which needs no learned weights."""
         return self.objective.measure
 
+    def check_samples(self) -> None:
+        self.objective.check_samples()
+
     def wrap(self, denoiser: DenoiserModule) -> DenoiserModule:
         """The denoiser with a head for its mean loss at each level.
 

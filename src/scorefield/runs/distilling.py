@@ -108,7 +108,7 @@ def distill(
         else:
             folder = Run(folder.path, home.trusted, home.network)
             fitted = Session(folder, _Distilling(planned, home)).run(_asked(planned, home, how), watch)
-    place = {} if folder is None else {"run": str(folder.path)}
+    place = {} if folder is None else {"run": str(folder.path), "reading": (folder.trusted, folder.network)}
     fitted.model.about = {**fitted.record, **place, "choices": planned.choices}
     return fitted.model
 
@@ -133,7 +133,7 @@ def _trained(planned: Distillation, watch: Callable[[Progress], None]) -> Fitted
 
 def _home(model: Model, trusting: Run | None, folder: Run | None) -> Run | None:
     """The run of the teacher; None for a model that comes from none."""
-    home = trusting if trusting is not None else Run(model.about["run"]) if "run" in model.about else None
+    home = trusting if trusting is not None else Run.of(model) if "run" in model.about else None
     if home is None and folder is not None:
         what = "the folder of a run says what data were held out, and this model comes from no run"
         raise ValueError(f"{what}: distill it without one, and save the model that this gives")

@@ -179,9 +179,14 @@ def fit(
             fitted = Session(trusting, _Fit(found), tensorboard).run(asked(options, found, x, source, labels), watch)
     if fitted.warning:
         warnings.warn(fitted.warning, stacklevel=4)
-    place = {} if folder is None else {"run": str(folder.path)}
+    place = {} if folder is None else _place(trusting)
     fitted.model.about = {**fitted.record, **place, "choices": found.choices}
     return fitted.model
+
+
+def _place(folder: Run) -> dict[str, Any]:
+    """Where a model lies, and what its file is read with."""
+    return {"run": str(folder.path), "reading": (folder.trusted, folder.network)}
 
 
 def _with_threads(options: Options) -> Options:

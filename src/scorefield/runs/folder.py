@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -61,6 +62,18 @@ class Run:
         if others and "run.json" not in inside:
             what = f"{self.path} holds other things ({min(others)}, …) and no run"
             raise ValueError(f"{what}: name the folder of a run, or for a new one a new folder")
+
+    @classmethod
+    def of(cls, model: Model) -> Run:
+        """The run that a model comes from, which trusts what the model was fitted or loaded with.
+
+        Raises:
+            ValueError: If it comes from none.
+        """
+        if "run" not in model.about:
+            raise ValueError("this model comes from no run: fit(x, run='folder') keeps one")
+        trusted, network = model.about.get("reading", (("scorefield",), None))
+        return cls(model.about["run"], trusted, copy.deepcopy(network))  # numbers are read into it
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}): {self._state()}"
@@ -133,7 +146,8 @@ class Run:
         self._model = load(self.path, self.trusted, self.network)
         record = self.read("run.json") if self.file("run.json").exists() else {}
         measured = self.read("fit.json") if self.ended else {}
-        self._model.about = {**measured, "run": str(self.path), "choices": record.get("choices", ())}
+        known = {"run": str(self.path), "reading": (self.trusted, self.network)}
+        self._model.about = {**measured, **known, "choices": record.get("choices", ())}
         return self._model
 
     def read(self, name: str) -> dict[str, Any]:

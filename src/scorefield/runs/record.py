@@ -39,6 +39,8 @@ def asked(options: Options, plan: Plan, x: Any, source: Mapping[str, Any] | None
         "noise_levels": levels,
         "seed": options.seed,
     }
+    if isinstance(network, nn.Module):
+        content["own_network"] = _form(network)
     content |= {name: _described(getattr(plan, name)) for name in _PARTS if getattr(options, name) is not None}
     if options.units is not None and (units := plan.prepared.affine) is not None:
         content["units"] = {"mean": units.mean.tolist(), "std": units.std.tolist()}
@@ -59,6 +61,7 @@ def chosen(plan: Plan) -> dict[str, Any]:
         "shape": [plan.prepared.summary.count, *plan.prepared.schema.inner_shape],
         "training": asdict(plan.training),
         "growth": plan.growth,
+        "overlapping": plan.overlapping,
         "created": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
 
@@ -79,6 +82,8 @@ def check_same(folder: Run, request: Mapping[str, Any]) -> None:
         kept["training"] = _with_todays_defaults(record, kept["training"], request["training"])
     if isinstance(kept.get("network"), dict) and isinstance(request.get("network"), dict):
         kept["network"] = {"baseline": request["network"].get("baseline")} | kept["network"]
+    if isinstance(request.get("own_network"), dict):
+        kept["own_network"] = request["own_network"] | (kept.get("own_network") or {})
     if kept.get("noise_levels"):
         usual["noise_levels"] = {"tail": 0.0}
     there, now = _flat(usual) | _flat(kept), _flat(request)  # an older version knew fewer settings
@@ -123,7 +128,9 @@ def _resumed(options: Options, record: Mapping[str, Any]) -> Options:
             if "growth" in record:  # whether the network can be compiled is found out again
                 settings["compile"] = options.training.compile
             options = replace(options, training=Training(**settings))
-    options = replace(options, growth=float(record.get("growth", 1.0)))
+    options = replace(
+        options, growth=float(record.get("growth", 1.0)), overlapping=bool(record.get("overlapping", False))
+    )
     network = options.network
     if isinstance(before.get("network"), dict) and "baseline" not in before["network"] and isinstance(network, Network):
         options = replace(options, network=replace(network, baseline=False))
@@ -159,6 +166,17 @@ def _classes(description: Any) -> Iterator[str]:
     elif isinstance(description, list):
         for value in description:
             yield from _classes(value)
+
+
+def _form(network: nn.Module) -> dict[str, str]:
+    """How a network of the user's is built: the arguments that it keeps, and how many numbers of which shapes it has."""
+    form = [[name, str(each.dtype), *each.shape] for name, each in network.state_dict().items()]
+    digest = hashlib.blake2b(json.dumps(form).encode(), digest_size=4).hexdigest()
+    count = sum(p.numel() for p in network.parameters())
+    described = _described(network)
+    arguments = described["arguments"] if isinstance(described, dict) else {}
+    kept = {f"arguments.{name}": _in_words(value) for name, value in arguments.items()}
+    return {**kept, "parameters": f"{count:,} ({digest})"}
 
 
 def _described(value: Any) -> Any:

@@ -126,6 +126,8 @@ def trajectory(
         RuntimeError: If a state becomes non-finite (NaN or inf).
     """
     sampler, process, times = Sampling.of(sampling).merged(Sampling(process=diffusion.process)).parts()
+    if not dtype.is_floating_point:
+        raise TypeError(f"states are real numbers, got dtype={dtype}: take torch.float32 or torch.float64")
     diffusion, times = replace(diffusion, process=process), times.to(device, dtype)
     x = diffusion.prior(shape, rng.child("prior"), dtype, device, times[0])
     yield from trajectory_from(diffusion, x, sampler, times, rng, denoise)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -13,11 +13,25 @@ from ..data import Rows
 from ..rng import Steps, passes
 from ..units import Units
 
-__all__ = ["Batches", "Feed"]
+__all__ = ["Batches", "Feed", "Reference", "are_kept"]
 
 _KEPT = 2**30  # bytes of standardized data that are kept ready in memory, at most
 _PART = 0.25  # of the memory of a GPU, instead
 _CHUNK = 8192  # rows that are made ready at once
+
+
+class Reference(NamedTuple):
+    """Examples over which the targets of batches may be averaged.
+
+    Arguments:
+        data: The examples, of shape `(R, *D)`; None if there are none.
+        complete: Whether these are all there are.
+        same: Which of them is an example of the batches itself, of shape `(B, R)`; None if none is, or if they are complete.
+    """
+
+    data: Tensor | None = None
+    complete: bool = False
+    same: Tensor | None = None
 
 
 class Batches(Protocol):
@@ -38,8 +52,8 @@ class Batches(Protocol):
     def contexts(self, number: int, count: int = 1) -> Tensor | None:
         """The contexts of these batches, of shape `(count · batch, size, …)`; None for an unconditional model."""
 
-    def reference(self, number: int, count: int, size: int) -> tuple[Tensor | None, bool]:
-        """Up to `size` other examples over which targets may be averaged; and whether these are all there are."""
+    def reference(self, number: int, count: int, size: int) -> Reference:
+        """Up to `size` examples over which the targets of the batches `number` to `number + count` may be averaged."""
 
 
 class Feed:
@@ -59,6 +73,7 @@ class Feed:
         context: The contexts of the rows, of shape `(N, size, …)`, for a conditional model.
         cells: The widths of the cells that values stand for, in standard units, 0 for continuous ones, which broadcast
             against a row: batches then hold a place in each cell, uniform around its value and new each time.
+        overlapping: Whether rows of large batches are references, where these leave no others.
 
     Raises:
         ValueError: If there is not one context for each row.
@@ -73,21 +88,21 @@ class Feed:
         device: torch.device | str = "cpu",
         context: Tensor | None = None,
         cells: Tensor | None = None,
+        overlapping: bool = True,
     ) -> None:
         if context is not None and len(context) != len(rows):
             raise ValueError(f"every row needs one context, got {len(context)} contexts for {len(rows)} rows")
         self.rows, self.context, self.standardize = rows, context, standardize
-        self.batch, self.seed = batch, seed
+        self.batch, self.seed, self.overlapping = batch, seed, overlapping
         self.device = torch.device(device)
         self.cells = None if cells is None else cells.to(self.device, torch.float32)
         self._spread = cells is not None or standardize.has_cells
         self._places = Steps(seed, self.device).child("cell")
         self._length = len(passes(len(rows), seed, 0))
         self._order = -1, torch.empty(0, dtype=torch.long)
-        size = (8 if standardize.has_cells else 4) * len(rows) * max(1, int(torch.tensor(rows.shape[1:]).prod()))
         wide = rows.dtype.itemsize > 2 and rows.dtype != torch.float32  # digits that a large offset may need
         self._type = torch.float64 if wide else torch.float32
-        keeps = size <= _room(self.device)
+        keeps = are_kept(rows, standardize, self.device)
         self._kept = self._all() if keeps else None
         self._prefetched = None if keeps else _Prefetching(self._read)
 
@@ -163,27 +178,36 @@ class Feed:
             return None
         return self.context.index_select(0, self.indices(number, count)).to(self.device)
 
-    def reference(self, number: int, count: int, size: int) -> tuple[Tensor | None, bool]:
+    def reference(self, number: int, count: int, size: int) -> Reference:
         """Up to `size` rows that are not in the batches `number` to `number + count`: those that come next in their pass,
-        then those that came first.
+        then those that came first. Batches of an eighth of the data or more may leave none: then rows of theirs as well, if
+        they may be `overlapping`.
 
         Returns:
-            The data, of shape `(R, *D)`, or None if they would have to be read from disk, or the batches are of two passes;
-            and whether they are all data, which is so if there are too few for some to be left.
+            The rows; none if they would have to be read from disk, or batches of less than an eighth are of two passes.
         """
         total = len(self.rows)
         if self._kept is None or size < 1:
-            return None, False
+            return Reference()
         if total <= size and not self._spread:  # in cells, a row has another place here than in its batch
-            return self._kept, True
+            return Reference(self._kept, True)
         first, after = number * self.batch, (number + count) * self.batch
         begin = first - first % total
-        if after - begin > total or after - first == total:
-            return None, False
-        places = begin + (after - begin + torch.arange(min(size, total - (after - first)))) % total
-        order = self._passes(begin // self._length)
-        found = self._kept.index_select(0, order[places % self._length].to(self.device))
-        return self._placed(found, number, "reference"), False
+        apart = after - begin <= total and after - first < total
+        if not apart and not (self.overlapping and 8 * (after - first) > total):
+            return Reference()
+        left = total - (after - first) if apart else total
+        places = begin + (after - begin + torch.arange(min(size, left))) % total
+        rows = self._passes(begin // self._length)[places % self._length]
+        found = self._placed(self._kept.index_select(0, rows.to(self.device)), number, "reference")
+        same = None if apart else (self.indices(number, count)[:, None] == rows).to(self.device)
+        return Reference(found, False, same)
+
+
+def are_kept(rows: Rows, standardize: Units, device: torch.device) -> bool:
+    """Whether a `Feed` keeps rows ready on a device, so that it has references."""
+    size = (8 if standardize.has_cells else 4) * len(rows) * max(1, int(torch.tensor(rows.shape[1:]).prod()))
+    return size <= _room(device)
 
 
 def _room(device: torch.device) -> int:

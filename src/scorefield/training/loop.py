@@ -234,8 +234,8 @@ class Trainer:
             rng = self._rng.at(group)
             reference = self.feed.reference(group * self._together, self._together, self.training.reference_batch or 0)
             context = self._contexts(group, rng)
-            data = (x0, self._together, rng, *reference, context)
-            losses = prepared_losses(self.objective, self.denoiser, *data, self._backpropagation)
+            data = (x0, self._together, rng, reference.data, reference.complete, context)
+            losses = prepared_losses(self.objective, self.denoiser, *data, self._backpropagation, reference.same)
             known = self._groups[i] = group, losses
         return known[1][place]()
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..rng import Steps
-from .feed import Batches
+from .feed import Batches, Reference
 
 __all__ = ["Mirrored", "flipped"]
 
@@ -45,15 +45,16 @@ class Mirrored:
         found = self.inner.contexts(number, count)
         return found if found is None or not self.fields else self._mirrored(found, number)
 
-    def reference(self, number: int, count: int, size: int) -> tuple[Tensor | None, bool]:
+    def reference(self, number: int, count: int, size: int) -> Reference:
         """Other examples, mirrored at random; where they are all there are, as they are and in every mirrored form."""
-        found, complete = self.inner.reference(number, count, size)
-        if found is None:
-            return None, False
-        if not complete:
-            return flipped(found, self.axes, self._chosen(number, len(found), "reference")), False
+        found = self.inner.reference(number, count, size)
+        if found.data is None:
+            return found
+        if not found.complete:
+            chosen = self._chosen(number, len(found.data), "reference")
+            return found._replace(data=flipped(found.data, self.axes, chosen))
         subsets = [axes for k in range(len(self.axes) + 1) for axes in combinations(self.axes, k)]
-        return torch.cat([found.flip([2 + axis for axis in axes]) for axes in subsets]), True
+        return Reference(torch.cat([found.data.flip([2 + axis for axis in axes]) for axes in subsets]), True)
 
     def _mirrored(self, x: Tensor, number: int) -> Tensor:
         parts = enumerate(x.split(self.batch), start=number)  # type: ignore[no-untyped-call]

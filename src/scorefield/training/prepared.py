@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..denoisers import DenoiserModule
+from ..denoisers.precondition import check_answer
 from ..nn.backpropagation import Backpropagation
 from ..objectives import DenoisingScoreMatching, posterior_mean
 from ..rng import Rng
@@ -35,6 +36,7 @@ def prepared_losses(
     complete: bool = False,
     context: Tensor | None = None,
     network: Backpropagation | None = None,
+    same: Tensor | None = None,
 ) -> list[Callable[[], Tensor]]:
     """A function for each of `count` batches, to be called once and in order, when all gradients are 0.
 
@@ -42,8 +44,8 @@ def prepared_losses(
 
     In denoising score matching levels, noise, preconditioning and targets are computed for all batches together: for small
     networks that is half of the work. Others are computed one by one. `reference` are data that reduce the noise of the
-    targets (`posterior_mean`), `complete` if these are all data; `network` computes the gradients of a network that can be
-    prepared, by default anew.
+    targets (`posterior_mean`), `complete` if these are all data, `same` which of them are of the batches; `network`
+    computes the gradients of a network that can be prepared, by default anew.
     """
     maps = denoiser.preconditioned
     if not isinstance(objective, DenoisingScoreMatching) or maps is None:
@@ -56,7 +58,7 @@ def prepared_losses(
         level = objective.levels.draw(u).reshape(-1, *(1,) * (x0.ndim - 1))
         x = x0 + level * rng.normal_like(x0)
         if reference is not None:
-            x0 = _refined(x0, x, level, reference, complete)
+            x0 = _refined(x0, x, level, reference, complete, same)
         (skip, out), guess = maps.coefficients(level), maps.guess(x, level)
         target = (x0 - maps.known(x, level, skip, guess)) / out
         gain = objective.weight(level) * out**2
@@ -69,7 +71,9 @@ def prepared_losses(
 
 def _loss(network: Backpropagation, inputs: tuple[Tensor, ...], target: Tensor, gain: Tensor | None) -> Tensor:
     """The mean squared error of answers, weighted by `gain`, and its gradient, which goes to the parameters."""
-    error = network.forward(*inputs) - target
+    answer = network.forward(*inputs)
+    check_answer(answer, target, "the network")
+    error = answer - target
     weighted = error if gain is None else gain * error
     network.backward(weighted * (2 / error.numel()))
     return (weighted * error).mean()
@@ -89,8 +93,9 @@ def _by_objective(
     return [partial(loss, part, given) for part, given in parts]
 
 
-def _refined(x0: Tensor, x: Tensor, level: Tensor, reference: Tensor, complete: bool) -> Tensor:
+def _refined(x0: Tensor, x: Tensor, level: Tensor, reference: Tensor, complete: bool, same: Tensor | None) -> Tensor:
     """The targets: posterior means where the level is high enough for other data to matter."""
     high = (level.flatten() > _FROM[x0.ndim > 2]).nonzero()[:, 0]
     own = None if complete else x0[high]
-    return x0.index_copy(0, high, posterior_mean(x[high], level[high], reference, own))
+    means = posterior_mean(x[high], level[high], reference, own, None if same is None else same[high])
+    return x0.index_copy(0, high, means)

@@ -41,7 +41,7 @@ FLOORS = [
     {"training", "samplers", "likelihood"},
     {"posterior"},
     {"conditions"},
-    {"constraints", "blockwise", "known_readings"},
+    {"constraints", "blockwise", "known_readings", "complete_rows"},
     {"generative"},
     {"conditionable"},
     {"model"},

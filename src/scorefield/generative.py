@@ -236,12 +236,17 @@ class GenerativeModel(nn.Module, abc.ABC):
         def drawn(block: SampleBlock) -> Tensor:
             part = diffusion.samples(block.numbers)
             x = sample(part, (len(block.numbers), *shape), sampling, block.rng, denoise, device=self.device)
-            return self.standardize.inverse(x).to("cpu", self._dtype())[block.kept]
+            data = self._completed(self.standardize.inverse(x), block, sampling, denoise)
+            return data.to("cpu", self._dtype())[block.kept]
 
         if not self._blocked:
             return drawn(SampleBlock(rng, numbers, slice(None)))
         blocks = rng.blocks(numbers, self._block(sampling))
         return torch.cat(each_in_one_thread(drawn, blocks, at_once=len(shape) > 1))
+
+    def _completed(self, x: Tensor, block: SampleBlock, sampling: Sampling, denoise: bool = True) -> Tensor:
+        """The rows `(B, *D)` of a block, in the units of the data, with draws for what they miss if they must not."""
+        return x
 
     @property
     def _blocked(self) -> bool:
@@ -297,9 +302,12 @@ class GenerativeModel(nn.Module, abc.ABC):
         runs = [trajectory(diffusion.samples(b.numbers), shape, sampling, b.rng, device=self.device) for b in blocks]
         together = zip(*runs, strict=True)
         for i, states in enumerate(in_one_thread(together) if self._blocked else together):
-            level, x = states[0][0], torch.cat([state[block.kept] for (_, state), block in zip(states, blocks)])
-            alpha = float(chosen.alpha(times[i])) if i < len(times) else 1.0
-            yield level, self.standardize.inverse(x / alpha / (1 + level**2) ** 0.5).to("cpu", self._dtype())
+            level, alpha = states[0][0], float(chosen.alpha(times[i])) if i < len(times) else 1.0
+            scale = alpha * (1 + level**2) ** 0.5
+            parts = [(self.standardize.inverse(state / scale), block) for (_, state), block in zip(states, blocks)]
+            if i == len(times):
+                parts = [(self._completed(x, block, sampling), block) for x, block in parts]
+            yield level, torch.cat([x[block.kept] for x, block in parts]).to("cpu", self._dtype())
 
     @renamed_arguments(grid="schedule")
     @suggests_arguments

@@ -12,9 +12,11 @@ from typing import Any
 
 import torch
 import torch.nn as nn
+from torch import Tensor
 
 from . import checkpoint
 from .bars import shown
+from .complete_rows import complete_rows
 from .conditionable import ConditionableModel
 from .conditions import (
     Condition,
@@ -30,6 +32,7 @@ from .display import Facts, displayed, listed, rounded
 from .likelihood import DataDensity, Density, LogProb
 from .plotting import plot_rows
 from .progress import part
+from .rng import SampleBlock
 from .samplers import Sampling, SamplingLike
 from .settings import Training
 from .units import Units
@@ -108,9 +111,18 @@ class Model(ConditionableModel):
         Raises:
             ValueError: If a context is still missing, or conditions do not go together.
         """
+        return Diffusion(self.process, *apply_conditions(self._stage, self.conditions))
+
+    @property
+    def _stage(self) -> Stage:
+        """What was learned, before any condition is applied."""
         names = () if self.context is None else self.context.names
-        stage = Stage(self.denoiser, self.moments, self.schema.layout, self.standardize, names)
-        return Diffusion(self.process, *apply_conditions(stage, self.conditions))
+        return Stage(self.denoiser, self.moments, self.schema.layout, self.standardize, names)
+
+    def _completed(self, x: Tensor, block: SampleBlock, sampling: Sampling, denoise: bool = True) -> Tensor:
+        if not self.schema.complete:
+            return x
+        return complete_rows(x, block, self._stage, self.conditions, sampling, denoise)
 
     @property
     def _precise(self) -> Diffusion:
@@ -295,7 +307,9 @@ class Model(ConditionableModel):
         same unit. It is a mean over 8 places in the atoms' cells, which is part of `standard_error`.
 
         In a table with categories, atoms or missing values, that a value is missing is part of a row where the data miss it;
-        where they never do, it is integrated out: the marginal log-density of the other values. A table of smooth numbers
+        where they never do, it is integrated out: the marginal log-density of the other values. So it is where a model was
+        fitted with `missing="complete"`: the log-density of values, as far as whether one is missing depends on columns that
+        never miss alone. A table of smooth numbers
         alone, or an array, may have no missing values.
 
         Arguments:
@@ -335,7 +349,8 @@ class Model(ConditionableModel):
         """
         self._check(1, batch)
         how = (batch or self._batch(), seed, probes, tolerance, target_error, extrapolate, shared)
-        return Density(self.schema, DataDensity(self._precise, self.standardize, *how))
+        observed = tuple(not column.missing for column in self.schema.table) if self.schema.complete else None
+        return Density(self.schema, DataDensity(self._precise, self.standardize, *how, observed))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model: one `.safetensors` file, whole or not at all.

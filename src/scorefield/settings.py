@@ -65,7 +65,7 @@ class Data:
         bounds: What numbers cannot lie below and above, by the name of the column; None for no bound.
         log: Columns of positive numbers that are learned on a logarithmic scale.
         missing: Whether missing values are drawn like the rest, where the data miss ("draw"), or samples are complete
-            ("complete").
+            ("complete"): then what a row misses is drawn given the rest of it, as values missing at random are.
         conditionals: Whether the network learns the distribution of any columns given any others with the joint one: "auto",
             in tables with categories, atoms or missing values; "learn", in tables of smooth numbers too, whose conditional
             draws then cost no more than others; they are drawn by particles otherwise.

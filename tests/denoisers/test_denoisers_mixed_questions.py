@@ -96,10 +96,24 @@ def test_missing_values_with_indicators():
         assert not bool((gone & (own == FREE) & (known != FREE)).any())
         assert bool((gone & (own == FREE)).any() and (gone & (own == ABSENT) & (known == GIVEN)).any())
     complete = (status[:, 4:] == ABSENT).all(1)
-    assert float(complete.float().mean()) > 0.3
+    assert float(complete.float().mean()) > 0.15
     drawn = status[~complete & (status[:, 4:] != ABSENT).any(1)]
     for variable, indicator in ((0, 5), (2, 4)):  # a value that is there says so, unless missingness is left out
         assert not bool(((drawn[:, variable] == GIVEN) & (drawn[:, indicator] == FREE)).any())
+
+
+def test_questions_without_missingness_are_asked_of_all_rows_alike():
+    """Of rows that miss a value as often as of others, if they do without it; of the others they would need it."""
+    x = states(MISSING)
+    gone = torch.stack((x[:, 0].isnan(), x[:, 2].isnan()), 1)
+    status, _ = asked(MISSING, 1.0, x)
+    complete, without = (status[:, 4:] == ABSENT).all(1), status[:, [0, 2]] == ABSENT
+    assert not bool((complete[:, None] & gone & ~without).any())
+    part, share = complete & without.all(1), (gone[:, 0] | gone[:, 1]).float().mean()
+    expected = 4 * float(share * (1 - share) / part.sum()) ** 0.5
+    assert abs(float((gone[:, 0] | gone[:, 1])[part].float().mean() - share)) < expected
+    pattern = (status[:, 4:] == GIVEN).all(1) & (status[:, :4] == FREE).any(1)  # what misses is given in its place
+    assert bool((pattern & gone.any(1)).any())
 
 
 def test_numbers_of_atoms():

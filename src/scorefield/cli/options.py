@@ -142,7 +142,8 @@ class Form:
         numeric: Columns whose values are numbers.
         bounds: What numbers cannot lie below and above: share=0:1 load=0: for each column.
         log: Columns of positive numbers that are learned on a logarithmic scale.
-        missing: Whether missing values are drawn where the data miss ("draw"), or samples are complete ("complete").
+        missing: Whether missing values are drawn where the data miss ("draw"), or samples are complete
+            ("complete"): what a row misses is drawn given the rest of it.
         conditionals: Whether any columns given any others are learned, too: "auto", where a table has categories, atoms or
             missing values; "learn", of smooth numbers too, which are drawn by particles otherwise.
         targets: Columns that will be asked for given all the others, which are learned most: price, or several groups of

@@ -105,8 +105,9 @@ def check_possible(schema: Schema, values: Mapping[Any, Any]) -> None:
         column = schema.table[place] if schema.table else None
         numbers = _encoded(column, name, found, check=False)
         lost = np.isnan(numbers)
-        if lost.any() and not (column is not None and column.missing):
-            what = f"column {name!r} never misses in the data, got {found[int(lost.argmax())]!r}"
+        if lost.any() and not (column is not None and column.missing and not schema.complete):
+            where = "rows of this model" if schema.complete else "the data"
+            what = f"column {name!r} never misses in {where}, got {found[int(lost.argmax())]!r}"
             raise ValueError(f"{what}: give a value, or leave the column out")
         bad = _whole(schema, place, numbers) if column is None else column.impossible(numbers)
         if bad.any():

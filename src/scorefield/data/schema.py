@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -57,6 +58,7 @@ class Schema:
         text_form: How the text was written that a table was read from; None where that is not known.
         variables: The variables of a Dataset, which are the channels, or the columns of vectors; empty for all else.
         bounds: What values cannot lie below and above, declared or seen, of each column or channel; empty where not known.
+        complete: Whether samples miss nothing: what a row of a table misses is drawn given the rest of it.
 
     Example:
         >>> images = np.arange(256, dtype=np.uint8).reshape(4, 8, 8)
@@ -91,6 +93,7 @@ class Schema:
     text_form: TextForm | None = None
     variables: tuple[datasets.Variable, ...] = ()
     bounds: tuple[tuple[float | None, float | None], ...] = ()
+    complete: bool = False
 
     @classmethod
     def of(
@@ -149,6 +152,7 @@ class Schema:
             facts |= dataarrays.describe(x)
         facts |= {} if data is None else {"constraints": tuple(data.constraints)}
         facts |= {"text_form": TextForm.of(x)}
+        facts |= {"complete": data is not None and data.missing == "complete" and _misses(facts)}
         return cls(kind, shape, dtype, layout.structure, layout.channel_axis, reason, **facts)
 
     @classmethod
@@ -380,6 +384,11 @@ def _numbers_of(x: Any, kind: Kind) -> np.ndarray | Tensor:
 def _rows(values: np.ndarray | Tensor, layout: Layout) -> Rows:
     file = FileRows.of(values, layout) if isinstance(values, np.ndarray) else None
     return file or ArrayRows(values, layout)
+
+
+def _misses(facts: Mapping[str, Any]) -> bool:
+    """Whether a column of a table misses values."""
+    return any(column.missing for column in facts.get("table", ()))
 
 
 def _integers(rows: Rows, dtype: str, structure: Structure) -> dict[str, Any]:

@@ -315,7 +315,8 @@ class ConditionedMixed(_Mixed):
 class GivenVariables(Denoiser):
     """The denoiser of some variables of mixed states given others: what `given_variables` returns.
 
-    At given variables its answer is their value; at absent ones it is 0 for numbers, and equal probabilities for categories.
+    At given variables its answer is their value; at absent ones it is 0 for numbers, equal probabilities for categories, and
+    for indicators that nothing is missing.
 
     Arguments:
         mixed: The network.
@@ -352,6 +353,8 @@ class GivenVariables(Denoiser):
             raise ValueError(f"{what}: give a value, or make it absent")
         self.mixed = mixed
         neutral = torch.cat((values.new_zeros(variables.numbers), 1 / mixed.blocks.sizes.to(values)))
+        for block in (variables.blocks[v - variables.numbers] for v in {*variables.indicators} if v >= 0):
+            neutral[slice(*block)] = values.new_tensor((1.0, 0.0))  # exact, whatever noise a sampler leaves
         self.register_buffer("values", torch.where(owned == GIVEN, values, neutral))
         self.register_buffer("status", status)
         self.register_buffer("context", None if context is None else _rows(context, index))

@@ -103,7 +103,7 @@ class Questions(nn.Module):
             status = self._conditional(u[:, :3].split(1, 1), u[:, 3:], share)  # type: ignore[no-untyped-call]
         if not bool(missing.any()):
             return status, x0
-        status = status.masked_fill(missing & self.alone, ABSENT)
+        status = self._with_patterns(status, missing).masked_fill(missing & self.alone, ABSENT)
         for own, said_by in reversed(self._links):  # where both miss, the category before its number
             drawn = ~missing.index_select(1, own) | (status.index_select(1, said_by) == FREE)
             status = status.index_copy(1, own, torch.where(drawn, status.index_select(1, own), ABSENT))
@@ -145,6 +145,17 @@ class Questions(nn.Module):
             known = torch.where((value == FREE) & (known == ABSENT), FREE, torch.where(value == GIVEN, GIVEN, known))
             found.append(found[-1].index_copy(1, said_by, known))
         return torch.where(complete, found[1].masked_fill(self.is_indicator, ABSENT), found[2])
+
+    def _with_patterns(self, status: Tensor, missing: Tensor) -> Tensor:
+        """With all indicators given where a question without missingness needs a value that is missing.
+
+        Such a row says nothing about that question, and another one without the value would have too many rows that miss it.
+        What misses is given in place of it, so that the choice of the question depends on what is given alone.
+        """
+        own, said_by = self._links[1]
+        needed = missing.index_select(1, own) & (status.index_select(1, own) != ABSENT)
+        unsaid = (needed & (status.index_select(1, said_by) == ABSENT)).any(1, keepdim=True)
+        return torch.where(unsaid & self.is_indicator, GIVEN, status)
 
     def _filled(self, x0: Tensor, rng: Rng) -> Tensor:
         """States whose missing values are independent draws."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,7 +13,15 @@ from ..distributed import ProcessLostError, each, gathered, rank, size
 from ..model import Model
 from ..samplers import SamplingLike
 
-__all__ = ["drawn"]
+__all__ = ["as_observed", "drawn"]
+
+
+def as_observed(model: Model) -> Model:
+    """The model whose samples miss values as the data do, if those of a model have draws in place of them.
+
+    Held-out rows do not say what they miss, and rows of them that miss nothing may have another distribution.
+    """
+    return model.replace(schema=replace(model.schema, complete=False)) if model.schema.complete else model
 
 
 def drawn(
@@ -20,7 +29,8 @@ def drawn(
 ) -> tuple[Tensor, int]:
     """The samples of `model.batches`, one after another: each process draws some of the batches.
 
-    On a CPU the bits are those of one process. All processes must ask for the same.
+    On a CPU the bits are those of one process. All processes must ask for the same. Values are missing as in the data, also
+    where the model fills them: what is compared with real rows is `as_observed`.
 
     Arguments:
         model: What draws.
@@ -33,6 +43,7 @@ def drawn(
     Raises:
         RuntimeError: In all processes, if drawing fails in one: what the first batch that failed said.
     """
+    model = as_observed(model)
     if size() == 1:
         before = cost()
         return torch.cat(list(model.batches(count, seed, sampling))), cost() - before

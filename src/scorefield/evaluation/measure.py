@@ -70,8 +70,9 @@ def evaluate(
     What is measured depends on the data. All get the battery of `metrics.battery`; vectors the distributions of their
     columns and of pairs of them, grids what is known of fields and microstructures; tables each column by its kind, missing
     values, a test with boosted trees, utility and privacy; models that know conditionals, values drawn given others
-    (`check_conditionals`). Distances of vectors and grids are in standard deviations of the
-    data. Tables with categories or missing values become vectors by `metrics.table_features`.
+    (`check_conditionals`). Distances of vectors and grids are in standard deviations of the data. Samples of models of complete
+    rows are compared before what they miss is drawn. Tables with categories or missing values become vectors by
+    `metrics.table_features`.
 
     Processes that `torchrun` has started share the drawing and the losses, if all of them ask for the same.
 
@@ -227,7 +228,8 @@ def _chosen(model: Model, enough: bool, tested: Tested, conditionals: Conditiona
     parts += [", ".join(each.name for each in curves)] if curves else []
     parts += ["boosted trees, utility and privacy"] if table_columns(model.schema) is not None else []
     parts += ["values given others"] if conditionals is not None else []
-    return f"On {what}: {'; '.join(parts)}."
+    gaps = ", with values missing as in the data, before they are drawn given the rest" if model.schema.complete else ""
+    return f"On {what}{gaps}: {'; '.join(parts)}."
 
 
 def _gap(model: Model, known: Rows, fresh: Rows, how: HoldOut | None) -> GeneralizationGap | None:

@@ -114,7 +114,7 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
     if options.data.mirror:
         moments = _symmetric(moments, options.data.mirror)
         choices.append(Choice("mirror", " and ".join(f"axis {a}" for a in options.data.mirror), GIVEN))
-    asked = _asked(options.data.targets, schema, relations, units)
+    asked = _asked(options.data.targets, schema, relations, units) + _gaps_asked(schema, relations, units)
     choices += [Choice("targets", f"{', '.join(map(str, g))} given the rest", GIVEN) for g in options.data.targets]
     made = (schema, form.summary, parts, units, form.cells, moments, examples, residual, given, form.scale)
     learned = options.data.learns_conditionals
@@ -143,15 +143,23 @@ def _asked(
     return tuple(found)
 
 
-def _status_given_others(asked: set[int], relations: Relations, units: Units) -> Tensor:
-    """The status of each variable, `(V,)`, if columns are asked for given all others."""
+def _gaps_asked(schema: Schema, relations: Relations, units: Units) -> tuple[tuple[int, ...], ...]:
+    """The status of each variable where columns that miss values are asked for, each and all: complete rows need that."""
+    gaps = [place for place, column in enumerate(schema.table) if column.missing and schema.complete]
+    groups = [{place} for place in gaps] + ([{*gaps}] if len(gaps) > 1 else [])
+    found = [_status_given_others(group, relations, units, complete=True) for group in groups]
+    return tuple(tuple(status.tolist()) for status in found if bool((status == FREE).any()))
+
+
+def _status_given_others(asked: set[int], relations: Relations, units: Units, complete: bool = False) -> Tensor:
+    """The status of each variable, `(V,)`, if columns are asked for given all others; `complete` as in `Units.status`."""
     known = torch.tensor([c not in asked for c in range(relations.size)])
     for f in relations.functions:
         if f.one_to_one:
             known[f.source] |= bool(known[f.target])
     given = torch.stack([known[list(relations.group_of(c) or (c,))].all() for c in relations.kept])[None]
     rows = torch.arange(given.shape[1], dtype=torch.float64)[None]  # of which no two values are equal
-    status = units.status(given, rows)[0]
+    status = units.status(given, rows, complete)[0]
     for f in relations.computed:
         if bool(known[f.source]):
             status[units.variables_of(torch.tensor([c == f.target for c in relations.kept]))] = ABSENT
@@ -244,7 +252,7 @@ def _wishes(options: Options, schema: Schema, columns: tuple[Column, ...], relat
     cautious = not columns or count < _SURE
     flags = (cautious, data.learns_conditionals or bool(relations.functions))  # known targets leave their sources free
     names = tuple(schema.variables[place].name for place in relations.kept) if schema.variables else ()
-    return Wishes(log, bounds, data.missing == "complete", transform, options.seed, gain, *flags, names)
+    return Wishes(log, bounds, transform, options.seed, gain, *flags, names)
 
 
 def _units(

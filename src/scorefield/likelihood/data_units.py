@@ -42,6 +42,7 @@ class DataDensity:
         probes, tolerance, target_error, extrapolate: As for `log_prob`; the tolerance is 1e-3 by default where data hold
             categories, atoms or missing values.
         shared: Whether several processes share the batches; then all of them must ask for the same.
+        observed: As for `MixedDensity`.
     """
 
     diffusion: Diffusion
@@ -53,6 +54,7 @@ class DataDensity:
     target_error: float | None = None
     extrapolate: bool = False
     shared: bool = False
+    observed: tuple[bool, ...] | None = None
 
     def _parts(self, state: Tensor) -> Iterator[tuple[Diffusion, Tensor, int]]:
         """Batches of states, each with the denoiser for its samples and the index of the first."""
@@ -84,7 +86,7 @@ class DataDensity:
     def _mixed(self, x: Tensor, **which: Tensor) -> LogProb:
         """Log-probabilities of mixed rows; of few rows, whose divergence is exact, at all places in their cells at once."""
         together = is_exact(self.units.state_shape, self.probes) and len(x) <= self.batch
-        return MixedDensity(self.diffusion, self.units, self.of_states, self.seed, together)(x, **which)
+        return MixedDensity(self.diffusion, self.units, self.of_states, self.seed, together, self.observed)(x, **which)
 
     def of_states(self, diffusion: Diffusion, state: Tensor, draw: int = 0) -> LogProb:
         """The log-densities of states by a diffusion."""
@@ -129,7 +131,7 @@ class DataDensity:
             return LogProb(value, error, zero, zero, zero, evaluations)
 
         if self.units.variables is not None:
-            found = MixedDensity(self.diffusion, self.units, of_states, self.seed).mean(x)
+            found = MixedDensity(self.diffusion, self.units, of_states, self.seed, observed=self.observed).mean(x)
         elif self.units.has_cells:  # by Jensen, the mean over places is a bound, too
             parts = []
             for k, place in enumerate(places(self.units, x, self.seed)):

@@ -39,6 +39,8 @@ class MixedDensity:
         units: The units, with `variables`.
         density: The log-densities of states of a diffusion; its third argument is the number of the draw.
         seed: The seed of the places.
+        observed: Of densities of rows that miss nothing, whether each column never misses in the data: whether others do is
+            taken to depend on these alone (missing at random), and not part of a row then. None where it is.
         together: Whether all places are solved in one batch, for densities that draw nothing: a few rows then take as many
             steps as the slowest of them, not the sum over places.
 
@@ -51,6 +53,7 @@ class MixedDensity:
     density: StateDensity
     seed: int = 0
     together: bool = False
+    observed: tuple[bool, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.diffusion.denoiser.completes:
@@ -98,11 +101,38 @@ class MixedDensity:
         status = torch.where(self.units.status(known, x) == GIVEN, GIVEN, ABSENT)
         targets, counted = self.units.targets(wanted, known, x)
         chain, status, evaluations = self._categories(state, status, targets)
+        if self.observed is not None:
+            missing, count = self._missingness(state, known, wanted, x, targets)
+            chain, evaluations = chain - missing, evaluations + count
         numbers = targets[:, : self._numbers]
         status[:, : self._numbers] = torch.where(numbers, FREE, status[:, : self._numbers])
         volume = self.units.log_volume(x, place, counted)
         found = self._flow(state, status, numbers, draw).plus((chain + volume).cpu())
         return replace(found, evaluations=found.evaluations + evaluations)
+
+    def _missingness(
+        self, state: Tensor, known: Tensor, wanted: Tensor, x: Tensor, targets: Tensor
+    ) -> tuple[Tensor, int]:
+        """The log-probability that the wanted values miss as they do, given the columns that never miss.
+
+        Without it a log-density is that of rows that were observed like this one. p(row, pattern) = p(row) P(pattern | row),
+        and the last factor depends on columns that never miss alone.
+
+        Raises:
+            ValueError: If values that may miss are wanted, and not all columns that never miss are wanted or known.
+        """
+        indicators = sorted({v for v in self._variables.indicators if v >= 0})
+        asked = torch.zeros_like(targets)
+        asked[:, indicators] = targets[:, indicators]
+        always = torch.tensor(self.observed, device=x.device).expand(x.shape)
+        if bool(asked.any()) and bool((always & ~(known | wanted)).any()):
+            what = "a marginal of columns that miss values depends on the columns that never miss"
+            raise ValueError(f'{what}: take these into it, condition on them, or fit with missing="draw"')
+        status = torch.where(self.units.status(always, x) == GIVEN, GIVEN, ABSENT)
+        before = self.units.status(known, x)[:, indicators] == GIVEN
+        status[:, indicators] = torch.where(before, GIVEN, ABSENT)
+        total, _, evaluations = self._categories(state, status, asked)
+        return total, evaluations
 
     @property
     def _variables(self) -> Variables:

@@ -78,16 +78,16 @@ def choose_units(
     columns, reasons = _columns(x.numpy(), asked, wishes)
     if summary is not None:
         columns = tuple(_with_moments(m, summary, c) for c, m in enumerate(columns))
-    if table and (found := _with_equalities(x.numpy(), columns, reasons, asked, wishes.complete)):
+    if table and (found := _with_equalities(x.numpy(), columns, reasons, asked)):
         return found
     smooth = all(w.free and _smooth(m, rows.dtype) for w, m in zip(asked, columns))
     if smooth and not wishes.conditionals:
         return UnitsChoice(_standardize(x, summary), reasons)
-    return UnitsChoice(ColumnUnits(columns, wishes.complete, wishes.conditionals), reasons)
+    return UnitsChoice(ColumnUnits(columns, conditionals=wishes.conditionals), reasons)
 
 
 def _with_equalities(
-    x: np.ndarray, columns: Sequence[ColumnMap], reasons: Sequence[str], asked: Sequence[Wish], complete: bool
+    x: np.ndarray, columns: Sequence[ColumnMap], reasons: Sequence[str], asked: Sequence[Wish]
 ) -> UnitsChoice | None:
     """Units that keep equalities of columns in a part of the rows, if there are some."""
     shares = partial_equalities(x, columns)
@@ -96,7 +96,7 @@ def _with_equalities(
     said = list(reasons)
     for (first, second), share in shares.items():
         said[second] += f"; equal to {asked[first].name} in {_percent(share)}"
-    return UnitsChoice(PartlyEqual(columns, tuple(shares), complete), tuple(said))
+    return UnitsChoice(PartlyEqual(columns, tuple(shares)), tuple(said))
 
 
 def _sample(rows: Rows, seed: int) -> torch.Tensor:

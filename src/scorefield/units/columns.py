@@ -29,7 +29,8 @@ class ColumnUnits(Units):
 
     Arguments:
         columns: The maps.
-        complete: Whether missing values are never drawn: there are no indicators, and what is missing is only NaN.
+        complete: Whether missing values are never drawn: there are no indicators, and what is missing is only NaN. Models
+            that were fitted with `missing="complete"` before version 0.2.0 have such units.
         conditionals: Whether states are mixed, of variables any of which may be given, where all are smooth numbers too.
 
     Raises:

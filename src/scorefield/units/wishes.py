@@ -42,7 +42,6 @@ class Wishes:
     Arguments:
         log: The columns, or channels of a grid, whose logarithm is to be learned: names or indices.
         bounds: What the values of a column or channel cannot lie below and above, by name or index; None for no bound.
-        complete: Whether missing values are never drawn.
         transform: The map of numbers for which nothing else is asked.
         seed: The seed of the rows that are read and of what is held out.
         gain: What a quantile map must gain over an affine one, in nats of held-out log-density a value.
@@ -58,7 +57,6 @@ class Wishes:
 
     log: tuple[Name, ...] = ()
     bounds: Mapping[Name, tuple[float | None, float | None]] = field(default_factory=dict)
-    complete: bool = False
     transform: Transform = "auto"
     seed: int = 0
     gain: float = 0.1

@@ -19,7 +19,8 @@ from .base import LogProb
 from .bound import Bound, bound
 from .discrete import BitsPerDim, bits_of, bits_per_dim
 from .marginal import marginal
-from .mixed import MixedDensity, mean_of_logs, mean_over_places, places
+from .mixed import MixedDensity
+from .places import mean_of_logs, mean_over_places, moving, places
 from .probability_flow import is_exact, log_prob
 
 __all__ = ["MIXED_TOLERANCE", "DataDensity"]
@@ -75,11 +76,14 @@ class DataDensity:
         if not self.units.has_cells:
             return self.of_states(self.diffusion, self._states(x), draw).plus(self.units.log_volume(x).cpu())
 
+        inside = places(self.units, x, self.seed)
+
         def at(place: Tensor) -> LogProb:
             part = self.of_states(self.diffusion, self.units(x, place), draw)
             return part.plus(self.units.log_volume(x, place).cpu())
 
-        return mean_over_places([*mapped(at, places(self.units, x, self.seed))])
+        alone = moving([self.units(x, place) for place in inside]) <= 1
+        return mean_over_places([*mapped(at, inside)], alone)
 
     def _mixed(self, x: Tensor, **which: Tensor) -> LogProb:
         """Log-probabilities of mixed rows; of few rows, whose divergence is exact, at all places in their cells at once."""

@@ -118,7 +118,12 @@ def test_files_and_densities_of_mixed_tables(table, model, tmp_path):
     of_mode = density.marginal(rows[["mode"]], of=["mode"]).value.exp()
     assert bool((of_mode > 0).all()) and float(of_mode.max()) < 0.8
     rest = density.conditional(rows, given=["mode"]).value
-    assert bool((rest + of_mode.log() - found.value).abs().max() < 5)  # conditionals of one network, learned apart
+    torch.testing.assert_close(rest + of_mode.log(), found.value, rtol=0, atol=1e-9)  # the chain rule
+    assert bool((density.conditional(rows, given=["mode"]).error >= found.error).all())
+    levels = table["mode"].dropna().unique()
+    each = pd.concat([rows[:1].assign(mode=level) for level in levels])
+    others = [name for name in rows if name != "mode"]
+    assert float(density.conditional(each, given=others).value.exp().sum()) <= 1 + 1e-6  # one question to the network
     assert bool((density.bound(rows, 16).value < found.value + 1).all())
 
 

@@ -10,7 +10,7 @@ import torch
 
 from scorefield import checkpoint
 from scorefield.interop import NLE
-from scorefield.interop.nle import LearnedLikelihood
+from scorefield.interop.nle import LearnedLikelihood, NLEPosterior, _Prior
 from scorefield.settings import Network, Training
 
 SEEN = np.array([[0.3], [1.1], [-0.2], [0.8]])
@@ -133,3 +133,37 @@ def test_what_cannot_be_inferred():
 def test_what_was_seen_must_be_said(inference):
     with pytest.raises(ValueError, match=r"^a posterior is one given data: pass x=…"):
         inference.build_posterior().sample((3,))
+
+
+class _Known:
+    """The likelihood of parameters that are observed with noise, up to their signs if there are two modes."""
+
+    model = None
+
+    def __init__(self, scale, modes=1):
+        self.scale, self.signs = scale, (1.0, -1.0)[:modes]
+
+    def log_prob(self, theta, x, tolerance=None):
+        far = torch.stack([((x - sign * theta) / self.scale).square().sum(1) / 2 for sign in self.signs])
+        constant = theta.shape[1] * math.log(self.scale * math.sqrt(2 * math.pi)) + math.log(len(self.signs))
+        return (-far).logsumexp(0) - constant
+
+    gaussian_log_prob = log_prob
+
+
+@pytest.mark.parametrize(
+    ("scale", "modes", "allowed"),
+    [(0.3, 1, 0.015), (0.3, 2, 0.08), pytest.param(0.03, 2, 0.15, marks=pytest.mark.slow)],
+)
+def test_evidence_is_exact(scale, modes, allowed):
+    """Of one mode and of two, as near as many draws are; the last one is that of several populations."""
+    prior = torch.distributions.MultivariateNormal(torch.zeros(3), torch.eye(3))
+    posterior = NLEPosterior(
+        _Known(scale, modes), _Prior(prior, torch.full((3,), -math.inf), torch.full((3,), math.inf))
+    )
+    seen = torch.tensor([0.8, -0.5, 0.3])
+    exact = float(torch.distributions.MultivariateNormal(torch.zeros(3), (1 + scale**2) * torch.eye(3)).log_prob(seen))
+    found = posterior.evidence(seen)
+    assert abs(found - exact) < allowed
+    density = posterior.log_prob(seen[None], x=seen)
+    assert float(density) == pytest.approx(float(posterior.unnormalized(seen[None].double(), seen.double())) - found)

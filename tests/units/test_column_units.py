@@ -122,12 +122,9 @@ CELLS = {
 }
 
 
-LEAST = torch.special.ndtr(torch.tensor(-0.5 / 0.15, dtype=D))
-
-
 def place_of(part):
     """The place of an atom at which a part of its probability lies below."""
-    return (torch.special.ndtr((part - 0.5) / 0.15) - LEAST) / (1 - 2 * LEAST)
+    return 0.5 + ((part - 0.5) / 0.3).atan() / (2 * math.atan(0.5 / 0.3))
 
 
 @pytest.mark.parametrize(("column", "values"), CELLS.values(), ids=CELLS)
@@ -160,13 +157,13 @@ def test_standard_normal_states_stay_so(column):
 
 
 def test_atoms_keep_away_from_the_ends_of_their_intervals():
-    """By probability, an atom's states are normal around the middle of its interval."""
-    units = ColumnUnits((CODES,))
-    part = (torch.special.ndtr(units(torch.full((4000, 1), 5.0, dtype=D), uniform(4000, 1))[:, 0]) - 0.5) / 0.3
+    """By probability, an atom's states are normal around the middle of its interval, where they are learned."""
+    units, x = ColumnUnits((CODES,)), torch.full((4000, 1), 5.0, dtype=D)
+    part = (torch.special.ndtr(units(x, units.drawn(uniform(4000, 1)))[:, 0]) - 0.5) / 0.3
     assert standard_normal((part - 0.5) / 0.15)
     assert int((part < 0.05).sum() + (part > 0.95).sum()) < 30
     counts = ColumnUnits((ColumnMap(atoms=atoms((4.0, 0.2), (5.0, 0.3), (6.0, 0.5))),))  # the next one is no worse
-    part = (torch.special.ndtr(counts(torch.full((4000, 1), 5.0, dtype=D), uniform(4000, 1))[:, 0]) - 0.2) / 0.3
+    part = (torch.special.ndtr(counts(x, counts.drawn(uniform(4000, 1)))[:, 0]) - 0.2) / 0.3
     assert standard_normal(torch.special.ndtri(part))
 
 

@@ -197,6 +197,14 @@ class Denoiser(DenoiserModule):
         """
         raise TypeError(f"{type(self).__name__} has not learned conditionals: observe a measurement instead")
 
+    def asked_for(self, free: Tensor) -> bool:
+        """Whether training asked for these variables given all others, or some of them, and not by chance.
+
+        Arguments:
+            free: True for them, `(V,)`.
+        """
+        return False
+
     def restricted(self, values: Tensor, status: Tensor) -> Denoiser:
         """The denoiser of the numbers that are free, given other variables, for log-densities, if it `completes`.
 

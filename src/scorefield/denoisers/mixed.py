@@ -173,6 +173,9 @@ class _Mixed(Denoiser):
         network, context = self._whole()
         return GivenVariables(network, values, status, context)
 
+    def asked_for(self, free: Tensor) -> bool:
+        return any([s == FREE for s in question] == free.tolist() for question in self._whole()[0].asked)
+
     def restricted(self, values: Tensor, status: Tensor) -> Denoiser:
         if not self.completes:
             return super().restricted(values, status)

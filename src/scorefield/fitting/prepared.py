@@ -159,7 +159,7 @@ def states(units: Units, rows: Rows, places: list[int], seed: int, purpose: str)
     """Rows as states, at places in their cells that follow from the seed and a purpose."""
     x = rows.take(places, torch.float64)
     place = Samples(seed, 0, len(x), purpose).uniform(tuple(x.shape), x.dtype)
-    found: Tensor = units(x, place if units.has_cells else None)
+    found: Tensor = units(x, units.drawn(place) if units.has_cells else None)
     return found.float()
 
 

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from ..context import Context
 from ..fitting import Options, plan, prepare, train
 from ..likelihood import DataDensity
-from ..mcmc import Population, sequential_monte_carlo
+from ..mcmc import Population, WeightedSamples, sequential_monte_carlo
 from ..model import Model
 from ..nn import ConditionalGaussian
 from ..progress import part
-from ..rng import Samples, permutation, torch_seeded
+from ..rng import Samples, generator, permutation, torch_seeded
 from ..settings import Data, Network, Training
 from ..training import train_density
 from ..units import Standardize
@@ -39,6 +39,10 @@ _AT_ONCE = 50_000  # observations whose likelihoods are computed at once
 _BATCH = 1000  # and of which equations are solved together
 _RATE = 4e-3  # the learning rate of the Gaussian
 _PLAIN = Training(unconditional=0.0)
+_WEIGHED = 8  # times as many draws as a population has points, by which an evidence is estimated
+_WIDTHS, _SHARES = (1.0, 1.5, 3.0), (0.6, 0.3, 0.1)  # of the Gaussians that they come from, relative to the population
+_EFFECTIVE = 0.1  # of these draws, below which the mean of populations is the better estimate
+_POPULATIONS = 8
 _SETTLED = 3.0  # accepted moves of a population's points at the end, for each parameter
 _LEFT, _MOVED, _MOVES = 0.3, 2.0, 30  # for a population between the two likelihoods, where moves are expensive
 
@@ -303,7 +307,7 @@ class NLEPosterior(SimulationPosterior):
     """The posterior of parameters given any number of independent observations, by their likelihood and the prior.
 
     Draws, `sample`, are one population of sequential Monte Carlo: they are not independent of each other. Log-densities,
-    `log_prob`, are known up to `evidence`, which is estimated with the seed.
+    `log_prob`, are known up to `evidence`, which is an estimate that depends on the seed: all of them are shifted by its error.
     """
 
     def __init__(self, likelihood: AnyLikelihood, prior: Any) -> None:
@@ -318,11 +322,36 @@ class NLEPosterior(SimulationPosterior):
         return found.points, evidence
 
     def evidence(self, x: Any = None, seed: int = 0, count: int = _FEWEST) -> float:
-        """log p(x), by a population of `count`: over seeds one sees how sure it is."""
-        return self._population(self.observed(x), count, seed)[1]
+        """log p(x), an estimate; over seeds one sees how sure it is.
+
+        It is the mean weight of 8 `count` draws from Gaussians of three widths with the moments of a population of `count`.
+        Where these are so unlike the posterior that less than a tenth of the draws is effective, it is the mean of 8
+        populations.
+
+        Arguments:
+            x: What was observed; by default that of `set_default_x`.
+            seed: The seed.
+            count: The size of a population. Of 1000, the standard error is about 0.01 in three dimensions; of the populations
+                alone it is about 0.03.
+        """
+        return self._evidence(self.observed(x), seed, count)
 
     def log_density(self, theta: Tensor, x: Tensor, seed: int = 0, **how: Any) -> Tensor:
-        return self.unnormalized(theta, x) - self._population(x, _FEWEST, seed)[1]
+        return self.unnormalized(theta, x) - self._evidence(x, seed, _FEWEST)
+
+    def _evidence(self, observed: Tensor, seed: int, count: int) -> float:
+        """log p(x)."""
+        population, first = self._population(observed, count, seed)
+        draws, log_proposal = _around(population.points.double(), Samples(seed, 0, _WEIGHED * count, "evidence"))
+        values = self._log_density(draws, lambda t: self.likelihood.log_prob(t, observed, _TOLERANCE))
+        if bool((log_weight := values.double() - log_proposal).isfinite().any()):
+            weighted = WeightedSamples(draws, log_weight.nan_to_num(-math.inf, neginf=-math.inf))
+            if weighted.effective_sample_size >= _EFFECTIVE * len(draws):
+                return float(weighted.log_mean_weight.value)
+        seeds = generator(seed).integers(2**31, size=_POPULATIONS - 1).tolist()
+        more = [self._population(observed, count, each)[1] for each in seeds]
+        found = torch.tensor([first, *more], dtype=torch.float64)
+        return float(found.logsumexp(0)) - math.log(len(found))
 
     def unnormalized(self, theta: Tensor, x: Tensor) -> Tensor:
         """log p(x | θ) + log p(θ), `(N,)`."""
@@ -355,3 +384,16 @@ class NLEPosterior(SimulationPosterior):
             return first, first.log_ratio
         last = sequential_monte_carlo(near, whole, first.points, rng.child("whole"), _LEFT, _MOVED, _MOVES)
         return last, first.log_ratio + last.log_ratio
+
+
+def _around(points: Tensor, rng: Samples) -> tuple[Tensor, Tensor]:
+    """Draws from Gaussians of several widths with the moments of points `(N, P)`, `(M, P)`, and their log-densities, `(M,)`."""
+    size = points.shape[1]
+    covariance = points.T.cov().reshape(size, size)
+    factor = torch.linalg.cholesky(covariance + 1e-9 * torch.diag(covariance.diagonal()))
+    widths, shares = (torch.tensor(each, dtype=torch.float64) for each in (_WIDTHS, _SHARES))
+    which = torch.searchsorted(shares.cumsum(0), rng.child("width").uniform((rng.count, 1), torch.float64)[:, 0])
+    z = rng.normal((rng.count, size), torch.float64) * widths[which.clamp_max(len(widths) - 1), None]
+    square = z.square().sum(1, keepdim=True) / widths.square()
+    each = -square / 2 - size * (widths.log() + math.log(2 * math.pi) / 2) + shares.log()
+    return points.mean(0) + z @ factor.T, each.logsumexp(1) - factor.diagonal().log().sum()

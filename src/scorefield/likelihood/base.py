@@ -58,6 +58,17 @@ class LogProb:
         """A copy with a known number added to the values, such as a change of units."""
         return replace(self, value=self.value + shift)
 
+    def minus(self, other: LogProb) -> LogProb:
+        """The difference of two log-densities, with the errors of both; -inf, without errors, where this one is."""
+        return LogProb(
+            self.value - other.value,
+            torch.hypot(self.standard_error, other.standard_error),
+            self.solver_error + other.solver_error,
+            self.end_error + other.end_error,
+            self.truncation - other.truncation,
+            self.evaluations + other.evaluations,
+        ).excluding(self.value.isneginf())
+
     def excluding(self, outside: Tensor) -> LogProb:
         """A copy with -inf, without errors, where rows have probability 0: true in `outside`, `(B,)`."""
         none = LogProb.impossible(len(self))

@@ -19,7 +19,8 @@ from .base import LogProb
 from .bound import Bound, bound
 from .discrete import BitsPerDim, bits_of, bits_per_dim
 from .marginal import marginal
-from .mixed import MixedDensity, mean_of_logs, mean_over_places, places
+from .mixed import MixedDensity
+from .places import mean_of_logs, mean_over_places, moving, places
 from .probability_flow import is_exact, log_prob
 
 __all__ = ["MIXED_TOLERANCE", "DataDensity"]
@@ -77,11 +78,14 @@ class DataDensity:
         if not self.units.has_cells:
             return self.of_states(self.diffusion, self._states(x), draw).plus(self.units.log_volume(x).cpu())
 
+        inside = places(self.units, x, self.seed)
+
         def at(place: Tensor) -> LogProb:
             part = self.of_states(self.diffusion, self.units(x, place), draw)
             return part.plus(self.units.log_volume(x, place).cpu())
 
-        return mean_over_places([*mapped(at, places(self.units, x, self.seed))])
+        alone = moving([self.units(x, place) for place in inside]) <= 1
+        return mean_over_places([*mapped(at, inside)], alone)
 
     def _mixed(self, x: Tensor, **which: Tensor) -> LogProb:
         """Log-probabilities of mixed rows; of few rows, whose divergence is exact, at all places in their cells at once."""
@@ -186,17 +190,15 @@ class DataDensity:
         return self._mixed(x.double(), given=known)
 
     def conditional(self, x: Tensor, given: Sequence[int], draws: int) -> LogProb:
-        """The log-densities of all other features of `x` conditional on those of `given`: log p(x) - log p(given)."""
-        if self.units.variables is not None:
-            known = torch.zeros(self.units.shape, dtype=torch.bool)
+        """The log-densities of all other features of `x` conditional on those of `given`: log p(x) - log p(given).
+
+        Categories alone, and numbers that training asked for, are asked for: networks of mixed data answer that better.
+        """
+        if (variables := self.units.variables) is not None:
+            known = torch.zeros(self.units.shape, dtype=torch.bool, device=self.units.device)
             known[list(given)] = True
-            return self._mixed(x.double(), given=known)
-        part, whole = self.marginal(x.double()[:, list(given)], given, draws), self(x)
-        return LogProb(
-            whole.value - part.value,
-            torch.hypot(whole.standard_error, part.standard_error),
-            whole.solver_error + part.solver_error,
-            whole.end_error + part.end_error,
-            whole.truncation - part.truncation,
-            whole.evaluations + part.evaluations,
-        )
+            wanted = self.units.variables_of(~known)
+            numbers, categories = bool(wanted[: variables.numbers].any()), bool(wanted[variables.numbers :].any())
+            if not numbers or (not categories and self.diffusion.denoiser.asked_for(wanted)):
+                return self._mixed(x.double(), given=known)
+        return self(x).minus(self.marginal(x.double()[:, list(given)], given, draws))

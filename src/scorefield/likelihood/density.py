@@ -128,6 +128,10 @@ class Density:
     def conditional(self, x: Any, given: Sequence[Any], draws: int = 1000) -> LogProb:
         """The log-densities of all other features conditional on some, log p(x) - log p(given), with the errors of both.
 
+        A network of mixed data (tables with categories, atoms or missing values) also answers this question itself, less
+        exactly as a rule. Its answer is taken where all others are categories, whose probabilities then add up to 1; where they
+        are the numbers that training was told to ask for (`Data(targets=…)`); and of readings.
+
         Arguments:
             x: N examples, with all features.
             given: The positions of the features that are conditioned on, or names of columns. Where rows are made of

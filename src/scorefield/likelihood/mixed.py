@@ -14,13 +14,14 @@ from ..denoisers import Denoiser, Gaussian
 from ..denoisers.questions import chain
 from ..diffusion import Diffusion
 from ..progress import mapped, part, report
-from ..rng import Samples
 from ..units import Units
 from .base import LogProb
+from .places import mean_of_logs, mean_over_places, moving, places, spread_over_places
 
-__all__ = ["MixedDensity", "mean_of_logs", "mean_over_places", "places"]
+__all__ = ["MixedDensity"]
 
-_PLACES = 8  # in the cells of a row, over which densities are averaged
+_SURE = 0.05  # nats, a standard error above which a row takes more places in its cells
+_MORE = (1, 2, 4)  # times as many again, one after another
 
 StateDensity = Callable[[Diffusion, Tensor, int], LogProb]
 
@@ -31,7 +32,8 @@ class MixedDensity:
 
     The probability of a category given some others is one evaluation of the denoiser at a level where nothing is left of
     itself. The log-density of the numbers is that of the probability flow of their conditional distribution. Where values stand
-    for cells (whole numbers, atoms), the density is averaged over places in the cells. The result is a log-density with respect
+    for cells (whole numbers, atoms), the density is averaged over places in the cells: more of them
+    for rows whose mean is not sure. The result is a log-density with respect
     to the columns of numbers (for whole numbers, a log-probability), and a log-probability for categories and atoms.
 
     Arguments:
@@ -75,25 +77,47 @@ class MixedDensity:
         known = torch.zeros(x.shape[1], dtype=torch.bool) if given is None else given
         wanted = ~known if of is None else of
         known, wanted = (flags.to(x.device).expand(x.shape) for flags in (known, wanted))
-        parts = self._parts(x, known, wanted)
-        return parts[0] if len(parts) == 1 else mean_over_places(parts)
+        if not self.units.has_cells:
+            return self._at(x, None, known, wanted, 0)
+        inside = self._places(x, known, 0)
+        alone = (moving([self.units(x, place) for place in inside]) <= 1).cpu()
+        parts = self._parts(x, inside, known, wanted, 0)
+        found, rows, number = mean_over_places(parts, alone), torch.arange(len(x)), 1
+        for sets in _MORE:
+            unsure = (spread_over_places(parts, alone[rows]) > _SURE).nonzero()[:, 0]
+            if not len(unsure):
+                break
+            rows, parts = rows[unsure], [part.at(unsure) for part in parts]
+            there = rows.to(x.device)
+            some = replace(self, diffusion=self.diffusion.samples(there))
+            for _ in range(sets):
+                inside = [place[there] for place in self._places(x, known, number)]
+                parts += some._parts(x[there], inside, known[there], wanted[there], number)
+                number += 1
+            found = found.put(rows, mean_over_places(parts, alone[rows]))
+        return found
 
     def mean(self, x: Tensor) -> LogProb:
         """The mean over places of the logs, which for lower bounds is a lower bound; of rows `(N, C)`."""
         x = x.to(self.units.device)
         wanted = torch.ones_like(x, dtype=torch.bool)
-        return mean_of_logs(self._parts(x, ~wanted, wanted))
-
-    def _parts(self, x: Tensor, known: Tensor, wanted: Tensor) -> list[LogProb]:
-        """The log-probabilities at several places in the cells, if there are any."""
         if not self.units.has_cells:
-            return [self._at(x, None, known, wanted, 0)]
-        inside, count = places(self.units, x, self.seed), len(x)
+            return self._at(x, None, ~wanted, wanted, 0)
+        return mean_of_logs(self._parts(x, self._places(x, ~wanted, 0), ~wanted, wanted, 0))
+
+    def _places(self, x: Tensor, known: Tensor, number: int) -> list[Tensor]:
+        """Places in the cells, of known values those at which networks learn them."""
+        return [torch.where(known, self.units.drawn(u), u) for u in places(self.units, x, self.seed, number)]
+
+    def _parts(self, x: Tensor, inside: list[Tensor], known: Tensor, wanted: Tensor, number: int) -> list[LogProb]:
+        """The log-probabilities at places in the cells."""
+        count = len(x)
         if self.together:
             rows, flags, targets = (each.repeat(len(inside), 1) for each in (x, known, wanted))
             found = self._at(rows, torch.cat(inside), flags, targets, 0)
             return [found.at(slice(k * count, (k + 1) * count)) for k in range(len(inside))]
-        return [*mapped(lambda k: self._at(x, inside[k], known, wanted, k), range(len(inside)))]
+        first = number * len(inside)
+        return [*mapped(lambda k: self._at(x, inside[k], known, wanted, first + k), range(len(inside)))]
 
     def _at(self, x: Tensor, place: Tensor | None, known: Tensor, wanted: Tensor, draw: int) -> LogProb:
         """The log-probabilities with values at places in their cells."""
@@ -207,34 +231,3 @@ class _Centred(Denoiser):
 
     def samples(self, index: Tensor) -> Denoiser:
         return _Centred(self.denoiser.samples(index), self.mean[index.to(self.mean.device) % len(self.mean)])
-
-
-def places(units: Units, x: Tensor, seed: int) -> list[Tensor]:
-    """Places in the cells of rows `(N, *D)`, several of each, that belong to the seed and to the row."""
-    count = _PLACES if units.has_cells else 1
-    sources = (Samples(seed, 0, len(x), f"place {k}") for k in range(count))
-    return [source.uniform(tuple(x.shape), torch.float64, x.device) for source in sources]
-
-
-def mean_of_logs(found: list[LogProb]) -> LogProb:
-    """The mean of log-probabilities at several places, with its standard error."""
-    values = torch.stack([part.value for part in found])
-    spread = values.std(0) / math.sqrt(len(found)) if len(found) > 1 else torch.zeros_like(values[0])
-    names = ("standard_error", "solver_error", "end_error", "truncation")
-    errors = {name: torch.stack([getattr(part, name) for part in found]).mean(0) for name in names}
-    errors["standard_error"] = torch.hypot(spread, errors["standard_error"])
-    evaluations = torch.stack([part.evaluations for part in found]).sum(0)
-    return LogProb(value=values.mean(0), evaluations=evaluations, **errors)
-
-
-def mean_over_places(found: list[LogProb]) -> LogProb:
-    """The log of the mean probability over places, with its standard error."""
-    values = torch.stack([part.value for part in found])
-    value = values.logsumexp(0) - math.log(len(found))
-    weights = (values - value).exp()
-    spread = weights.std(0) / math.sqrt(len(found))
-    names = ("standard_error", "solver_error", "end_error", "truncation")
-    errors = {name: (weights * torch.stack([getattr(part, name) for part in found])).mean(0) for name in names}
-    errors["standard_error"] = torch.hypot(spread, errors["standard_error"])
-    evaluations = torch.stack([part.evaluations for part in found]).sum(0)
-    return LogProb(value=value, evaluations=evaluations, **errors)

@@ -62,7 +62,7 @@ class Feed:
     A pass is a permutation of the data, and pass follows pass without a gap: no row is left out, and a batch may be larger
     than the data. Data of up to 1 GiB, or a quarter of the memory of a GPU, are kept ready on the device. Of larger ones a
     thread reads what will be asked for next, into pinned memory for a GPU. Units with cells map each value to a place in
-    its cell, uniform and new each time.
+    its cell, drawn anew each time.
 
     Arguments:
         rows: The data.
@@ -169,7 +169,7 @@ class Feed:
             return x
         place = self._places.child(purpose).at(number).uniform(x.shape, x.dtype, x.device)
         if self.cells is None:
-            return self.standardize(x, place).float()  # type: ignore[no-any-return]
+            return self.standardize(x, self.standardize.drawn(place)).float()  # type: ignore[no-any-return]
         return x + self.cells * (place - 0.5)
 
     def contexts(self, number: int, count: int = 1) -> Tensor | None:

@@ -17,7 +17,8 @@ __all__ = ["Atoms"]
 _LEAST = 1e-9  # of probability: a state at the end of an interval is finite
 _UNDERFLOW = 1e-300
 _RELATIVE = 1e-7  # values that differ by rounding of float32 are the same
-_SPREAD = 0.15  # of the lengths of atoms' intervals: the standard deviation of places in them
+_SPREAD = 0.15  # of the lengths of atoms' intervals: the standard deviation of what is learned in them
+_WIDTH = 0.3  # and the scale of where a density is integrated
 
 
 class Atoms(nn.Module):
@@ -25,11 +26,14 @@ class Atoms(nn.Module):
 
     Let w be the probability of what is not an atom, z' the state that it alone would have, and A_j the probability of the
     j atoms below it. Then its state is Φ⁻¹(A_j + w Φ(z')), and that of atom j at a place u is Φ⁻¹(A_j + w Φ(z'_j) + g(u) p_j),
-    where z'_j is the state at which continuous values pass the atom, and g the quantile function of a normal distribution
-    with the mean 1/2 and the standard deviation 0.15, cut to [0, 1]. An approximate distribution of states then seldom passes
-    the ends of intervals, where one value would be taken for another. In columns of nothing but consecutive atoms, such as
-    counts, it would be taken for the next one, and g(u) = u. Probabilities do not depend on g: its derivative is part of the
-    volume.
+    where z'_j is the state at which continuous values pass the atom, and g the quantile function of a Cauchy distribution
+    with the median 1/2 and the scale 0.3, cut to [0, 1]. Probabilities do not depend on g: the volume has its derivative.
+
+    Values are learned at the places of `drawn`, where g(u) is normal with the mean 1/2 and the standard deviation 0.15, cut
+    to [0, 1]. An approximate distribution of states then seldom passes the ends of intervals, where one value would be taken
+    for another. But it is wider than what it was learned from, up to uniform in g: over places with the density of the latter
+    an integral would have weights of up to hundreds, and over those of the Cauchy distribution of at most 2.4. In columns
+    of nothing but consecutive atoms, such as counts, the one value would be taken for the next one, and g(u) = u.
 
     An approximate density of continuous values fills the margin next to an atom, and what lies there is drawn as the atom:
     atoms at the ends of continuous values are therefore separate (`AtomLevels`), but in files that do not say so.
@@ -103,7 +107,7 @@ class Atoms(nn.Module):
         below = self.below[self.start, after]
         mass, rest = self.mass[:, 0], self.mass[:, 1]
         low, high, own = self.table[self.start, atom.clamp_min(0)].unbind(-1)
-        part, log_part = _central(place)
+        part, log_part = _wide(place)
         part, log_part = torch.where(self.central, part, place), torch.where(self.central, log_part, 0.0)
         p = torch.where(is_atom, low + part * own, below + rest * normal_cdf(z))
         q = torch.where(is_atom, high + (1 - part) * own, mass - below + rest * normal_cdf(-z))
@@ -111,6 +115,10 @@ class Atoms(nn.Module):
         state = normal_quantile(p.maximum(least), q.maximum(least))
         log_rate = torch.where(is_atom, own.log() + log_part, rest.log() + log_normal_density(z) + log_slope)
         return state, log_rate - log_normal_density(state)
+
+    def drawn(self, place: Tensor) -> Tensor:
+        """The places at which values are learned, `(B, C)`, from uniform ones."""
+        return torch.where(self.central, _learned(place), place)
 
     def values_at(self, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The value of each atom that is hit, its index (-1 for none), and the atoms below, all `(B, C)`."""
@@ -158,12 +166,19 @@ def tolerances(maps: Sequence[ColumnMap]) -> Tensor:
     return torch.stack([_tolerance(m, size) for m in maps])
 
 
-def _central(place: Tensor) -> tuple[Tensor, Tensor]:
+def _wide(place: Tensor) -> tuple[Tensor, Tensor]:
     """Which part of an atom's probability lies below a place, and the log of its derivative."""
+    widest = math.atan(0.5 / _WIDTH)
+    angle = widest * (2 * place - 1)
+    return (0.5 + _WIDTH * angle.tan()).clamp(0, 1), math.log(2 * widest * _WIDTH) - 2 * angle.cos().log()
+
+
+def _learned(place: Tensor) -> Tensor:
+    """The places whose parts are normal around the middle, from uniform ones."""
     low = 0.5 * math.erfc(0.5 / _SPREAD / math.sqrt(2))
-    p, q = low + (1 - 2 * low) * place, low + (1 - 2 * low) * (1 - place)
-    z = normal_quantile(p, q)
-    return (0.5 + _SPREAD * z).clamp(0, 1), math.log(_SPREAD * (1 - 2 * low)) - log_normal_density(z)
+    z = normal_quantile(low + (1 - 2 * low) * place, low + (1 - 2 * low) * (1 - place))
+    part = (0.5 + _SPREAD * z).clamp(0, 1)
+    return 0.5 + ((part - 0.5) / _WIDTH).atan() / (2 * math.atan(0.5 / _WIDTH))
 
 
 def _consecutive(column: ColumnMap) -> bool:

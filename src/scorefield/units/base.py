@@ -101,8 +101,19 @@ class Units(nn.Module, abc.ABC):
 
         Arguments:
             x: The data; NaN for missing values of a table.
-            place: The place of each value in its cell, uniform on [0, 1), `(B, *shape)`; in the middle if left out.
+            place: The place of each value in its cell, on [0, 1), `(B, *shape)`; in the middle if left out.
         """
+
+    def drawn(self, place: Tensor) -> Tensor:
+        """The places in cells at which networks learn values, `(B, *shape)`, from uniform ones.
+
+        They differ from uniform ones where a value's state keeps away from the ends of its interval in training. An integral
+        over the cell takes uniform places all the same, which are not as seldom at the ends.
+
+        Arguments:
+            place: Uniform numbers on [0, 1), `(B, *shape)`.
+        """
+        return place
 
     @abc.abstractmethod
     def inverse(self, x: Tensor) -> Tensor:

@@ -130,6 +130,11 @@ class ColumnUnits(Units):
             parts.append(torch.stack((~missing, missing), -1).flatten(1).double())
         return torch.cat(parts, 1).to(x.dtype)
 
+    def drawn(self, place: Tensor) -> Tensor:
+        """Places nearer to the middle, of atoms that keep away from the ends of their intervals (`Atoms`)."""
+        found = self.numbers.drawn(place.double()[:, self.number]).to(place.dtype)
+        return place.index_copy(1, self.number, found)
+
     def inverse(self, x: Tensor) -> Tensor:
         """Maps states, `(B, F)`, to data, `(B, C)`, in float64: the largest coordinate of a block is its level."""
         data = self.filling.expand(len(x), -1).clone()

@@ -127,6 +127,12 @@ class NumberMaps(nn.Module):
         """States, `(B, C)`; NaN where x is, and at separate atoms."""
         return self.states(x, place)[0]
 
+    def drawn(self, place: Tensor) -> Tensor:
+        """The places in cells at which values are learned, `(B, C)`, from uniform ones."""
+        if self.atoms is None:
+            return place
+        return place.index_copy(1, self.atomic, self.atoms.drawn(place[:, self.atomic]))
+
     def levels(self, x: Tensor) -> Tensor:
         """Which separate atom each value is, `(B, A)` for A columns with such atoms: 0 for none, NaN where it is missing."""
         return x[:, :0] if self.atom_levels is None else self.atom_levels.levels(x[:, self.separate])

@@ -98,6 +98,12 @@ class PartlyEqual(Units):
         y: Tensor = self.inner(self._with_equal(x), self._places(place))
         return y
 
+    def drawn(self, place: Tensor) -> Tensor:
+        """Those of the inner units."""
+        return self.inner.drawn(torch.cat([place, place.new_zeros(len(place), len(self.pairs))], 1))[
+            :, : place.shape[1]
+        ]
+
     def inverse(self, x: Tensor) -> Tensor:
         """Maps states to data, `(B, C)`, in float64: second columns are equal to first ones where their category says so."""
         data = self.inner.inverse(x)

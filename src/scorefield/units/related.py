@@ -106,6 +106,11 @@ class Related(Units):
         y: Tensor = self.inner(self.relations.inward(x), self._places(place))
         return y
 
+    def drawn(self, place: Tensor) -> Tensor:
+        """Those of the inner units; of columns that follow from others, as they are."""
+        kept = torch.tensor(list(self.relations.kept), device=place.device)
+        return place.index_copy(1, kept, self.inner.drawn(place[:, kept]))
+
     def inverse(self, x: Tensor) -> Tensor:
         """Maps states to data that have the relations exactly."""
         return self.relations.outward(self.inner.inverse(x))

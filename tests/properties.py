@@ -339,7 +339,7 @@ def times_broadcast(process: Process) -> None:
 
 
 class Answer(nn.Module):
-    """A network with a constant output, which records its input."""
+    """A network with a constant output, one number everywhere or a tensor of its own; it records its input."""
 
     def __init__(self, answer: Tensor) -> None:
         super().__init__()
@@ -347,7 +347,7 @@ class Answer(nn.Module):
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         self.asked = x, c
-        return self.answer
+        return self.answer if self.answer.ndim else self.answer.expand_as(x)
 
 
 def prediction(parametrization: Parametrization, x: Tensor, level: Tensor, mean: Tensor) -> Tensor:

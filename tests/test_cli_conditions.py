@@ -172,6 +172,7 @@ def test_the_process_and_the_schedule_reach_the_numbers(place, tmp_path):
     assert row["sampler"] == "DDIM(steps=4, schedule=UniformTime)"
 
 
+@pytest.mark.slow
 def test_a_report_reads_and_draws_once(place, monkeypatch):
     """One model, one file of data, and one set of samples for evaluation and page."""
     import scorefield.evaluation.runs as runs

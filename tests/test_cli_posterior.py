@@ -106,6 +106,7 @@ def test_particles_give_the_evidence(run, monkeypatch, capsys):
     assert "log p(y), nats" in out and "log p(y) of each island" in out and np.load("weighed.npy").shape == (20, 3)
 
 
+@pytest.mark.slow
 def test_the_check_says_whether_to_trust(run, monkeypatch, capsys):
     monkeypatch.chdir(run)
     words = "posterior run seen.npy --operator mask --noise 0.1 --check --simulations 60 --seed 1"

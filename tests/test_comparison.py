@@ -282,6 +282,7 @@ def test_one_sampler_is_described_as_one():
     assert said == "The energy distance is 0.2; between two sets of real data it is rarely more than 0.1."
 
 
+@pytest.mark.slow
 def test_samplers_are_judged_by_the_tests_of_the_report():
     """The same samples against the same data: the same tests, to the last digit, whatever is wrong with the model."""
     for denoiser in (EXACT, NARROW):

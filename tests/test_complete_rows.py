@@ -47,7 +47,9 @@ def fitted(pattern="apart"):
         return scorefield.fit(table, data=Data(missing="complete"), training=HOW[0], network=HOW[1])
 
 
-@pytest.mark.parametrize("pattern", ["apart", "monotone", "completely at random"])
+@pytest.mark.parametrize(
+    "pattern", ["apart", *(pytest.param(p, marks=pytest.mark.slow) for p in ("monotone", "completely at random"))]
+)
 def test_rows_have_the_distribution_before_values_went_missing(pattern):
     whole, gaps = rows_of(ROWS, 0), with_gaps(rows_of(ROWS, 0), pattern)
     drawn = fitted(pattern).sample(2000, seed=1)
@@ -67,6 +69,7 @@ def test_rows_have_the_distribution_before_values_went_missing(pattern):
         assert abs(gaps["y"].mean() - known[:, 1].mean()) > error
 
 
+@pytest.mark.slow
 def test_samples_have_the_same_bits_whatever_is_asked_for():
     model = fitted()
     many = model.sample(600, seed=3, sampler=FAST)

@@ -228,6 +228,7 @@ def test_several_processes_write_the_files_of_one(tmp_path, count):
     assert [name for name, content in one.items() if content != several[name]] == []
 
 
+@pytest.mark.slow
 def test_other_data_in_one_process_end_all_with_one_line(tmp_path):
     np.save(tmp_path / "a.npy", TABLE)
     np.save(tmp_path / "b.npy", TABLE[::-1])

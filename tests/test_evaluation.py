@@ -240,6 +240,7 @@ def test_rows_of_the_same_table_pass():
     assert evaluate_table(table(100, 2), None, table(100, 1), COLUMNS[:4])[0].privacy is None
 
 
+@pytest.mark.slow
 def test_advice_follows_what_was_found():
     """Values below zero are not a matter of more training, however the held-out loss falls."""
     samples = table(600, 2)
@@ -564,6 +565,7 @@ def test_the_other_sampler_is_of_the_other_kind():
         assert other.deterministic is not sampler.deterministic
 
 
+@pytest.mark.slow
 def test_the_moments_of_tables_are_called_by_their_columns():
     """They were features 0 to 3, which nobody can look up."""
     rng = np.random.default_rng(0)

@@ -141,6 +141,7 @@ def messy(count: int, seed: int = 0) -> pd.DataFrame:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:left out of the model")
 def test_tables_with_everything(tmp_path):
     """Columns that follow from others are not asked for given these; a context and constraints are kept."""

@@ -210,6 +210,7 @@ def test_zero_reference_and_rate_are_answers():
     assert training.muon_learning_rate == training.reference_batch == 0
 
 
+@pytest.mark.slow
 def test_integers_have_levels_by_their_step():
     x = np.random.default_rng(0).integers(0, 8, size=(300, 2))
     step = 1 / x.std(0).max()

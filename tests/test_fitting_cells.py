@@ -107,6 +107,7 @@ def test_floats_of_eight_bits_are_as_fine_as_their_integers():
     )
 
 
+@pytest.mark.slow
 def test_bits_of_whole_numbers():
     """The entropy of a uniform distribution on 8 numbers is 3 bits; of points the density is far off between them."""
     x = np.random.default_rng(1).integers(0, 8, 4000)

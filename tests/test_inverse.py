@@ -208,6 +208,7 @@ def test_a_checkpoint_of_a_posterior_is_one_file(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["one.safetensors"]
 
 
+@pytest.mark.slow
 def test_a_measurement_and_a_context_go_together():
     """A label and then a measurement; sample i of several labels has the posterior given its own."""
     label = np.arange(300) % 2

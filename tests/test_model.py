@@ -453,6 +453,7 @@ def apart(drawn: np.ndarray, train: np.ndarray) -> float:
     return max(found)
 
 
+@pytest.mark.slow
 def test_a_gaussian_on_the_line_is_learned():
     x = np.random.default_rng(1).normal(-20, 4, size=(400, 1))
     assert apart(fitted(x, 400).sample(4000), x) < 5
@@ -463,6 +464,7 @@ def test_a_gaussian_in_the_plane_is_learned():
     assert apart(fitted(x, 400).sample(4000), x) < 5
 
 
+@pytest.mark.slow
 def test_two_modes_are_learned_from_400_points():
     """The weight of the small one, and the mean and spread of each, as those of the points themselves."""
     x = two_modes().sample(400, Samples(7, count=400)).numpy()

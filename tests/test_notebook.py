@@ -47,6 +47,7 @@ def test_a_run_keeps_the_same(data, tmp_path):
     assert loaded.choices == () and loaded.history == ()
 
 
+@pytest.mark.slow
 def test_a_model_reports_its_run(data, tmp_path):
     model = scorefield.fit(data, tmp_path / "run", steps=60, **TINY)
     assert model.report(data, count=80) == tmp_path / "run" / "report.html"

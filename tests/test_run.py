@@ -289,7 +289,7 @@ def test_an_own_network_that_is_built_otherwise_is_another_run(tmp_path, keeps):
 
 
 @pytest.mark.filterwarnings("ignore:the model will hold objects")
-@pytest.mark.parametrize("keeps", [True, False])
+@pytest.mark.parametrize("keeps", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_report_trusts_what_its_model_was_made_with(tmp_path, monkeypatch, capsys, keeps):
     monkeypatch.chdir(tmp_path)
     fitted = learn(table(), "a", network=Small(4, keeps))

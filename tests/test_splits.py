@@ -413,6 +413,7 @@ def of_subjects(x: np.ndarray, who: np.ndarray) -> Denoiser:
     return Mixture(torch.from_numpy(means), covariance.repeat(count, 1, 1), torch.full((count,), 1 / count, dtype=D))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_groups_show_what_rows_hide(seed):
     variance = 1 + WITHIN**2

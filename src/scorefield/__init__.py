@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         classifier_guidance as classifier_guidance,
         cli as cli,
         comparison as comparison,
+        complete_rows as complete_rows,
         condition_migrations as condition_migrations,
         conditionable as conditionable,
         conditions as conditions,

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import sys, numpy as np, torch
 from scorefield.data import ArrayRows, Schema, summarize
@@ -26,6 +28,7 @@ print(type(rows).__name__, resident() - before)
 """
 
 
+@pytest.mark.slow
 def test_resident_memory_stays_flat(tmp_path):
     import numpy as np
     import pytest

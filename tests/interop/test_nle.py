@@ -85,12 +85,14 @@ def test_noise_of_two_modes():
     assert math.isfinite(float(inference.build_posterior().log_prob([[0.9]], x=observed)))
 
 
+@pytest.mark.slow
 def test_the_simulator_as_it_was_learned(inference):
     drawn = inference.likelihood.sample(np.full((4000, 1), 0.7))
     assert drawn.shape == (4000, 1)
     assert abs(float(drawn.mean()) - 0.7) < 0.1 and abs(float(drawn.std()) - 1) < 0.06
 
 
+@pytest.mark.slow
 def test_a_likelihood_on_disk(inference, tmp_path):
     checkpoint.save(inference.likelihood, tmp_path / "likelihood.safetensors")
     again = checkpoint.load(tmp_path / "likelihood.safetensors")

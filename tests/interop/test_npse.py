@@ -36,6 +36,7 @@ def exact(x: float, at: np.ndarray) -> np.ndarray:
     return -((at - x) ** 2) / 0.08 - np.log(norm)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("x", [0.95, pytest.param(0.5, marks=pytest.mark.slow)])
 def test_a_posterior_with_bounds(inference, x):
     posterior, grid = inference.build_posterior(), np.linspace(0, 1, 2001)

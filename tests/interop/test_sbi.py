@@ -118,6 +118,7 @@ def test_what_was_learned_is_saved(inference, tmp_path):
             assert torch.equal(again.log_prob(theta, x[0]), part.log_prob(theta, x[0]))
 
 
+@pytest.mark.slow
 def test_a_right_posterior_is_trusted_and_observations_unlike_simulations_are_not(inference):
     found = inference.check([0.5, -1.0, 1.0], simulations=60)
     assert found.passed and found.verdict.startswith("Trust it: intervals of 50 and 90 % hold the truth in ")

@@ -73,6 +73,7 @@ def test_many_categories_and_constant_columns():
         boosted_test(np.ones((3, 2)), np.ones((20, 2)))
 
 
+@pytest.mark.slow
 def test_utility_of_samples():
     train, test = table(600, 0), table(400, 1)
     good, lost = (table_utility(table(600, 2, s), train, test, columns=COLUMNS) for s in (False, True))

@@ -35,6 +35,7 @@ def test_it_is_a_density_in_one_and_two_dimensions():
 
 
 @torch.no_grad()
+@pytest.mark.slow
 def test_draws_are_those_of_the_density():
     """Means and covariances of 40,000 draws, against integrals of the density on a grid, within five standard errors."""
     density, count = made(2, 1, components=2, members=2), 40_000
@@ -94,6 +95,7 @@ def test_near_singular_data_start_at_their_regression(features):
     assert abs(float(density.log_prob(x, given).mean() - exact.mean())) < 0.5  # first weights are small, not 0
 
 
+@pytest.mark.slow
 def test_training_finds_what_depends_on_the_context():
     """x ~ N(c, (0.1 + c²)²) in one dimension: within 0.03 nats of the truth on data that were not trained on."""
     rng = np.random.default_rng(0)

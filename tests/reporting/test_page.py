@@ -180,6 +180,7 @@ def test_a_page_of_digits_is_small(rng, tmp_path):
     assert write_page(tmp_path / "r.html", full(rng, digits, frames=frames, levels=None)).stat().st_size < 2_000_000
 
 
+@pytest.mark.slow
 def test_the_sections_agree_on_the_number_of_significant_tests(tmp_path):
     """p = 0.02 is not significant among 21 tests; the section of distances must not count it."""
     tests = [Distance(f"test {i}", 0.2, 0.1, 0.05, 0.3, (40, 60), p) for i, p in enumerate((0.02, 0.5))]

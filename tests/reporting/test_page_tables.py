@@ -131,6 +131,7 @@ def test_sections_say_what_their_numbers_are(page, content):
     assert "No copies were found:" in text and "are nearer to a training row" in text
 
 
+@pytest.mark.slow
 def test_of_many_columns_some_are_drawn_and_the_page_says_so(tmp_path, monkeypatch):
     assert tables.MOST == 30
     monkeypatch.setattr(tables, "MOST", 4)

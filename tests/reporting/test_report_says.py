@@ -78,6 +78,7 @@ def test_first_the_conclusion_then_why_then_what_to_do(page_of, tmp_path):
     assert "What to do The tests call for no change." in text_of(written(good, tmp_path))
 
 
+@pytest.mark.slow
 def test_long_pages_have_a_table_of_contents_whose_links_lead_somewhere(page_of, tmp_path):
     page = page_of((1, 32))
     links = re.findall(r'<a href="#([^"]+)">', page)
@@ -122,6 +123,7 @@ def conditional() -> Content:
     return content((1, 8, 8), condition=check, asked=["digit = 10", "digit = 2"] * 15)
 
 
+@pytest.mark.slow
 def test_conditions_are_shown_by_class_with_the_check(conditional, tmp_path):
     text, asked = text_of(written(conditional, tmp_path)), ["digit = 10", "digit = 2"] * 15
     assert "from top to bottom: digit = 2, digit = 10." in text and "digit = 2 40 % 0 % 15" in text
@@ -135,6 +137,7 @@ def test_tables_of_conditions_fit_a_phone(conditional, tmp_path):
     assert overflows(written(conditional, tmp_path), tmp_path) == [0, 0, 0, 0]
 
 
+@pytest.mark.slow
 def test_figures_are_matplotlib_axes_with_names_on_both(tmp_path):
     made = content((2, 12, 12))
     figures = page_figures(made, DARK)

@@ -326,6 +326,7 @@ def test_figure_3_at_its_size(figure):
         assert found[name] == pytest.approx(0.8, abs=5 * 0.4 / math.sqrt(1280))
 
 
+@pytest.mark.slow
 def test_figure_3_to_its_third_digit(figure):
     """0.509 ± 0.002 and 0.782 ± 0.002 of 50,000 other particles: within 5 standard errors of these 20,000."""
     states = figure.states(20_000, seed=0)

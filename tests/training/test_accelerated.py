@@ -98,6 +98,7 @@ def test_networks_go_back_to_their_places():
     assert outer[0][0] is network
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_resumes_to_the_same_numbers(compiled_by_python):
     options = Options(network=NETWORK, training=replace(SETTINGS, compile=True), device="cpu")
     planned = plan(prepare(images(), options), options)

@@ -343,7 +343,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "unet-bfloat16")) for name in SETTINGS]
+)
 def test_it_goes_on_to_the_same_bits(name, often):
     """From any step: the first, in the middle of batches that were prepared together, right after a measurement."""
     kind = name.split("-")[0]

@@ -130,7 +130,7 @@ class Density:
 
         A network of mixed data (tables with categories, atoms or missing values) also answers this question itself, less
         exactly as a rule. Its answer is taken where all others are categories, whose probabilities then add up to 1; where they
-        are the numbers that training was told to ask for (`Data(targets=…)`); and of readings.
+        are the numbers that training asks for (`Data(targets=…)`); and of readings.
 
         Arguments:
             x: N examples, with all features.

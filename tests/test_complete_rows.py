@@ -82,6 +82,7 @@ def test_samples_have_the_same_bits_whatever_is_asked_for():
     assert many.where(seen.notna()).equals(seen)  # values that were drawn at first stay
 
 
+@pytest.mark.slow
 def test_known_values_stay_and_the_rest_follows():
     model = fitted()
     drawn = model.condition(x=1.0).sample(500)
@@ -94,6 +95,7 @@ def test_known_values_stay_and_the_rest_follows():
         model.condition(y=scorefield.missing)
 
 
+@pytest.mark.slow
 def test_other_ways_of_drawing_miss_nothing(tmp_path):
     model = fitted()
     model.save(tmp_path / "model.safetensors")

@@ -39,6 +39,7 @@ def test_a_product_of_marginals_is_found_where_a_linear_classifier_is_blind():
     assert found.counts == (600, 600) and found.floor == 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeats", [20, pytest.param(200, marks=pytest.mark.slow)])
 def test_its_level_is_five_percent(repeats):
     """Also with few rows; the mean AUC has the standard error that is given."""

@@ -129,6 +129,7 @@ def test_log_densities_are_those_before_values_went_missing():
         model.density().marginal(table[["y"]], of=["y"])
 
 
+@pytest.mark.slow
 def test_gaps_are_filled_and_evaluation_compares_what_was_observed():
     model, gaps = fitted(), with_gaps(rows_of(600, 9), "apart")
     for how in (None, "dormandprince", "heun(steps=8)"):

@@ -92,6 +92,7 @@ def test_many_contexts_at_once(model, tmp_path):
         assert values[2] % 2 or abs(float(values[0] - values[1])) < 1e-5
 
 
+@pytest.mark.slow
 def test_guidance(model):
     """A weight of 1 is the model; another narrows the distribution, as p(x|c)³/p(x)² does here: from 0.5 to 0.29."""
     plain = model.given(context=1.0).sample(300, seed=2)

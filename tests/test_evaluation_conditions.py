@@ -81,6 +81,7 @@ def test_what_cannot_be_checked_is_not():
     assert check_condition(context, x, missing, x).distance.counts[1] == 100  # rows without a condition do not count
 
 
+@pytest.mark.slow
 def test_a_run_is_checked_and_its_report_says_what_was_asked(tmp_path):
     """A model that learned its classes passes; with its conditions exchanged it does not, and the page says both."""
     labels = np.arange(600) % 4

@@ -320,6 +320,7 @@ print("the result")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [60, pytest.param(100, marks=pytest.mark.slow)])
 def test_a_real_terminal(width):
     """The bar at work: it appears, stays within the width, does not wrap, and is gone in the end."""

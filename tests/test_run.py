@@ -295,7 +295,7 @@ def test_a_report_trusts_what_its_model_was_made_with(tmp_path, monkeypatch, cap
     fitted = learn(table(), "a", network=Small(4, keeps))
     trusted = ("scorefield", __name__)
     loaded = load("a", trusted, None if keeps else Small(4))
-    for model in (fitted, loaded, Run.of(loaded).model):
+    for model in (fitted, Run.of(loaded).model):
         before = model.sample(3)
         assert model.report(table(), count=20).is_file()
         assert np.array_equal(model.sample(3), before)

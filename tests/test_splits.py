@@ -466,6 +466,7 @@ def test_a_run_keeps_its_groups(tmp_path):
             fit(x, tmp_path / "run", groups=who[::-1].copy(), steps=20)
 
 
+@pytest.mark.slow
 def test_a_run_that_began_before_goes_on_with_its_split(tmp_path):
     """Its record knows no `split`: copies were divided then, and are now."""
     x = repeated()[:300]

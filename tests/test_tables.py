@@ -108,6 +108,7 @@ def test_gaps_are_filled(table, model):
     pd.testing.assert_frame_equal(filled, model.impute(gaps, seed=3))
 
 
+@pytest.mark.slow
 def test_files_and_densities_of_mixed_tables(table, model, tmp_path):
     model.save(tmp_path / "m.safetensors")
     loaded = scorefield.load(tmp_path / "m.safetensors")

@@ -78,11 +78,23 @@ class _OldModule(ModuleType):
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """The function of today that has the name of an old module, which hides it once it is imported."""
-        verb = vars(sys.modules[PACKAGE])["_HOMES"].get(self.__name__.removeprefix(f"{PACKAGE}."))
-        found = vars(self).get("_hidden") if verb is None else _lookup(".".join(verb))
+        found = self._function()
         if found is None:
             raise TypeError(f"{self.__name__} is a module, which cannot be called")
         return found(*arguments, **named)
+
+    @property
+    def __signature__(self) -> Any:
+        from inspect import signature
+
+        found = self._function()
+        if found is None:
+            raise AttributeError("__signature__")
+        return signature(found)
+
+    def _function(self) -> Any:
+        verb = vars(sys.modules[PACKAGE])["_HOMES"].get(self.__name__.removeprefix(f"{PACKAGE}."))
+        return vars(self).get("_hidden") if verb is None else _lookup(".".join(verb))
 
 
 class _OldLoader(Loader):

@@ -182,6 +182,7 @@ def test_whole_numbers_are_probabilities_of_their_cells():
     assert bool((drawn == drawn.round()).all()) and float(drawn.min()) == 0
 
 
+@pytest.mark.slow
 def test_bounds_hold_and_sets_are_refused_by_npe():
     rng = np.random.default_rng(0)
     theta = rng.uniform(0, 1, size=(600, 1))

@@ -139,6 +139,7 @@ def squared_distance(x: Tensor) -> Tensor:
     return (x - torch.sign(x.sum(1, keepdim=True)) * MODE).square().mean(1)
 
 
+@pytest.mark.slow
 def test_weights_from_the_score_correct_annealed_langevin():
     """Mode weight and variance within a mode: 0.8 and 1 where the chains have 0.79 and more than 1.11."""
     count = 6000

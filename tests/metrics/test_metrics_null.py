@@ -101,6 +101,7 @@ def test_of_tables(repeats):
     assert len(found) == 3 and not uniform(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeats", REPEATS)
 def test_of_memorization_gaps_classifiers_and_posteriors(repeats):
     from sklearn.linear_model import LogisticRegression

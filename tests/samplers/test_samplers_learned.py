@@ -57,6 +57,7 @@ def test_a_density_that_makes_no_sense_is_refused(wrong):
         Learned(**wrong)
 
 
+@pytest.mark.slow
 def test_few_steps_that_were_learned_end_where_many_do():
     diffusion = Diffusion(PROCESS, DATA, DATA.moments())
     found = learn_steps(diffusion, (2,), Sampling(IPNDM(3), process=PROCESS))

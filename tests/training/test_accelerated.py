@@ -46,7 +46,7 @@ def compiled_by_python(monkeypatch):
     [
         {"channels_last": True},
         pytest.param({"compile": True}, marks=pytest.mark.slow),
-        {"compile": True, "channels_last": True},
+        pytest.param({"compile": True, "channels_last": True}, marks=pytest.mark.slow),
     ],
 )
 def test_losses_are_the_same(compiled_by_python, changes, precision):
@@ -114,6 +114,7 @@ def test_an_interrupted_run_resumes_to_the_same_numbers(compiled_by_python):
     assert torch.equal(rest.flat.values, whole.flat.values)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compiled_is_said_in_one_line(monkeypatch):
     def fails(*_: object) -> None:
         raise ValueError("no such compiler")

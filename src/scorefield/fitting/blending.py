@@ -104,9 +104,15 @@ def _with_low(weight: float, losses: Tensor, lowest: int, cautious: float, seed:
 
 def _quadratic(losses: Tensor, weight: float) -> Tensor:
     """The loss at a weight, from those at 0, 1/2 and 1, `(…, 3)`."""
+    constant, linear, square = _coefficients(losses)
+    return constant + weight * linear + weight**2 * square
+
+
+def _coefficients(losses: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Those of the quadratic function of the weight that losses at 0, 1/2 and 1, `(…, 3)`, are."""
     first, half, last = losses.unbind(-1)
     square = 2 * (first - 2 * half + last)
-    return first + weight * (last - first - square) + weight**2 * square
+    return first, last - first - square, square
 
 
 def best_weight(losses: Tensor, seed: int = 0) -> float:
@@ -126,9 +132,7 @@ def best_weight(losses: Tensor, seed: int = 0) -> float:
         >>> best_weight(torch.tensor([[1.0, 0.25, 0.0]]))  # (1 - w)²
         1.0
     """
-    first, half, last = losses.double().unbind(1)
-    square = 2 * (first - 2 * half + last)
-    linear = last - first - square
+    _, linear, square = _coefficients(losses.double())
     u = Samples(seed, 0, _REPEATS, "bootstrap").uniform((_REPEATS, len(losses)), torch.float64)
     counts = -torch.log1p(-u)
     slope, bend = counts @ linear, counts @ square

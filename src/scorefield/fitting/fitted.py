@@ -47,11 +47,12 @@ class Fitted:
 
     Arguments:
         model: The model, with the best weights.
-        record: What was measured, as plain data: `weights` (which ones these are), `held_out_loss`, `share_of_network` (below
-            1 where it is averaged with a simple distribution), `stopped` (why), `steps`, `seconds`, `by_level` (losses by
-            noise level), `on_the_way` (and over training), `warning`; `not_compiled` (why), if a network was to be compiled and
-            could not be; `few_steps` (how far samples are from converged ones), if the schedule of the sampler was learned;
-            `trusted_level` (above which the network is not asked; None: it always is), if it corrects a mixture.
+        record: What was measured, as plain data: `weights` (which ones these are), `held_out_loss`, `share_of_network` (that
+            above low noise levels: below 1 where it is averaged with a simple distribution), `stopped` (why), `steps`,
+            `seconds`, `by_level` (losses by noise level), `on_the_way` (and over training), `warning`; `not_compiled` (why),
+            if a network was to be compiled and could not be; `few_steps` (how far samples are from converged ones), if the
+            schedule of the sampler was learned; `trusted_level` (above which the network is not asked; None: it always is),
+            if it corrects a mixture.
     """
 
     model: Model

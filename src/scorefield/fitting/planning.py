@@ -38,11 +38,8 @@ MANY = 5000  # rows, above which a mixture of vectors is fitted to so many of th
 _DISTANCES = 2e11  # multiplications that the largest distance between data is worth; beyond, it is known within bounds
 _SMALLEST, _FEW_GRIDS = 256, 800  # numbers of a grid, and training grids, from which on a mixture is fitted
 _NARROWEST = 0.05  # standard deviation of components for grids, in that of the data
-_FEWEST, _FOR_EACH, _NARROW = (
-    10,
-    2,
-    20,
-)  # rows, those for each column, and columns, that a mixture of Gaussians is fitted to
+_FEWEST, _FOR_EACH = 10, 2  # rows, and those for each column, from which on a mixture of Gaussians is fitted to vectors
+_NARROW = 20  # columns, at most
 _STREAM = -40  # of these rows
 
 
@@ -187,11 +184,8 @@ def _averaged(prepared: Prepared, options: Options, levels: NoiseLevels) -> tupl
     found = fit_mixture(x, prepared.seed, levels.sigma_min, groups)
     words = f"a mixture of {found.components} Gaussians" if found.components > 1 else "a Gaussian"
     best = f"of its kind the best in {found.folds}-fold cross-validation"
-    use = (
-        "for low noise levels, if held-out rows ask for it"
-        if many
-        else "held-out rows decide how much the network adds to it"
-    )
+    decided = "held-out rows decide how much the network adds to it"
+    use = "for low noise levels, if held-out rows ask for it" if many else decided
     return found.mixture, (Choice("baseline", words, f"{best}; {use}"),)
 
 

@@ -84,15 +84,25 @@ def corrected() -> denoisers.Preconditioned:
     return denoisers.Preconditioned(network, denoisers.EDMPrediction(), baseline=example_mixture())
 
 
+def whitening(size: int = 2) -> denoisers.Whitening:
+    """Of equal columns but for a noise of a tenth."""
+    return denoisers.Whitening(numbers(size), torch.eye(size, dtype=D) / 100 + 0.99)
+
+
+def whitened() -> denoisers.Preconditioned:
+    return denoisers.Preconditioned(trainable(networks.MLP(2, 8, 1)), whitening=whitening())
+
+
 def _principal() -> denoisers.PrincipalMixture:
     return denoisers.PrincipalMixture(
         numbers(2), torch.eye(2, dtype=D), example_mixture(), numbers(0), numbers(1)[0] ** 2
     )
 
 
-def mixed(variables: Variables) -> denoisers.MixedDenoiser:
+def mixed(variables: Variables, white: denoisers.Whitening | None = None) -> denoisers.MixedDenoiser:
     size = variables.size
-    return denoisers.MixedDenoiser(trainable(networks.ResidualMLP(size, 8, 1, 0, 2 * variables.count)), variables)
+    network = trainable(networks.ResidualMLP(size, 8, 1, 0, 2 * variables.count))
+    return denoisers.MixedDenoiser(network, variables, whitening=white)
 
 
 def conditional_mixed() -> denoisers.ConditionalMixed:
@@ -236,7 +246,7 @@ VARIANTS.update(
             denoisers.Blended(example_gaussian(), mlp(), 0.3),
             denoisers.Blended(example_mixture(), mlp(), (0.3, 0.6), example_gaussian(), (0.1, 2.0)),
         ],
-        "Preconditioned": lambda: [mlp(), corrected()],
+        "Preconditioned": lambda: [mlp(), corrected(), whitened()],
         "PretrainedDenoiser": _pretrained,
         "NCSNDenoiser": _ncsn,
         "EnergyDenoiser": lambda: [_energy()],
@@ -248,10 +258,13 @@ VARIANTS.update(
         "ConsistencyFunction": lambda: [denoisers.ConsistencyFunction(mlp(), 0.1, "run")],
         "ConditionalConsistency": lambda: [denoisers.ConditionalConsistency(conditional(), 0.1, "run")],
         "ComposedDenoiser": lambda: [denoisers.ComposedDenoiser(conditional(), numbers(2, 3))],
-        "MixedDenoiser": lambda: [mixed(v) for v in (Variables(2), Variables(0, (2,)))],
+        "MixedDenoiser": lambda: [mixed(Variables(2)), mixed(Variables(0, (2,))), mixed(Variables(2), whitening())],
         "ConditionalMixed": lambda: [conditional_mixed()],
         "ConditionedMixed": lambda: [conditional_mixed().given(numbers(1, 3))],
-        "GivenVariables": lambda: [mixed(Variables(2)).given_variables(numbers(1, 2), torch.tensor([[0, 1]]))],
+        "GivenVariables": lambda: [
+            mixed(Variables(2), white).given_variables(numbers(1, 2), torch.tensor([[0, 1]]))
+            for white in (None, whitening())
+        ],
         "RestrictedNumbers": lambda: [mixed(Variables(2, (2,))).restricted(corner(), torch.tensor([[0, 0, 1]]))],
         "KnownCoordinates": lambda: [KnownCoordinates(mlp(), numbers(1, 2), torch.tensor([[True, False]]))],
         "SmallestLevel": lambda: [SmallestLevel(mlp(), 0.1)],
@@ -510,19 +523,23 @@ def is_saved_and_loaded(denoiser: denoisers.DenoiserModule) -> None:
 
 
 def is_affine_in_its_network(network: denoisers.PreconditionedNetwork) -> None:
-    """D = c_skip x + c_out F(question), or u + w (x - u) + … with the answer u of a baseline; without a center."""
+    """D = c_skip x + c_out F(question), or u + w (x - u) + … with the answer u of a baseline; without a center.
+
+    With whitening it is so in coordinates along principal directions.
+    """
     module: Any = network
     denoiser, context = answering(module), numbers(1, 3) if module.takes_context else None
     x, level = states_for(denoiser)
     skip, out = network.coefficients(level)
     assert network.center(context) is None
-    guess = network.guess(x, level)
+    y, guess = network.coordinates(x), network.guess(x, level)
     share = 1 / (1 + (level / 0.3) ** 4)
-    known = skip * x if guess is None else (1 - share) * guess + share * x
+    known = skip * y if guess is None else (1 - share) * guess + share * y
     answer = network.answer(
-        *network.question(x, level, guess), *([context.expand(3, 3)] if context is not None else [])
+        *network.question(y, level, guess), *([context.expand(3, 3)] if context is not None else [])
     )
-    torch.testing.assert_close(denoiser(x, level), known + out * answer, rtol=1e-10, atol=1e-10)
+    answer = answer if module.whitening is None else module.whitening.maps(x).turned(answer)
+    torch.testing.assert_close(network.coordinates(denoiser(x, level)), known + out * answer, rtol=1e-10, atol=1e-10)
 
 
 def is_found_by_its_suffixes(form: Any) -> None:

@@ -68,7 +68,9 @@ def test_an_interrupted_run_is_resumed_to_the_numbers_of_a_whole_one(tmp_path, m
         request = asked(name)
         request["data"] = replace(request.get("data", Data()), maps=maps)
         if place == "whole":  # targets were not averaged over rows of the batches then
-            monkeypatch.setattr("scorefield.runs.fitting.resumed", lambda o, folder: replace(o, overlapping=False))
+            monkeypatch.setattr(
+                "scorefield.runs.fitting.resumed", lambda o, _: replace(o, overlapping=False, whitening=False)
+            )
         fit(run=tmp_path / place, **request, seed=1, device="cpu", watch=lambda p: steps.append(p.step))
     resumed = steps[: steps.index(1)]
     assert 1 < resumed[0] < resumed[-1] == steps[-1]

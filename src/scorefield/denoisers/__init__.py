@@ -33,6 +33,7 @@ from .pretrained import (
     TutorialConditioning,
 )
 from .uncertainty import WithUncertainty
+from .whitening import PrincipalMaps, Whitening
 
 __all__ = [
     "AnalyticDensity",
@@ -70,12 +71,14 @@ __all__ = [
     "PreconditionedNetwork",
     "PretrainedConditional",
     "PretrainedDenoiser",
+    "PrincipalMaps",
     "PrincipalMixture",
     "RestrictedNumbers",
     "ScorePrediction",
     "TimeConditioning",
     "TutorialConditioning",
     "VPrediction",
+    "Whitening",
     "WithUncertainty",
     "share_of_network",
 ]

@@ -300,11 +300,18 @@ class PreconditionedNetwork(abc.ABC):
 
     @abc.abstractmethod
     def coefficients(self, level: Tensor) -> tuple[Tensor, Tensor]:
-        """(c_skip, c_out), each of the shape of `level`."""
+        """(c_skip, c_out), which broadcast against `coordinates`."""
 
     @abc.abstractmethod
     def center(self, context: Tensor | None) -> Tensor | None:
         """What is subtracted from states, of shape `(B, n)`, if anything is."""
+
+    @abc.abstractmethod
+    def coordinates(self, x: Tensor) -> Tensor:
+        """States without their center in the coordinates in which the affine maps are diagonal, `(B, *D)`.
+
+        They are orthonormal, and those of the answers that `backpropagation` gives.
+        """
 
     @abc.abstractmethod
     def known(self, x: Tensor, level: Tensor, skip: Tensor, guess: Tensor | None) -> Tensor:
@@ -320,7 +327,7 @@ class PreconditionedNetwork(abc.ABC):
 
     @abc.abstractmethod
     def question(self, x: Tensor, level: Tensor, guess: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The input of the network for states without their center, and the answer of a baseline for them, if there is one.
+        """The input of the network for states in `coordinates`, and the answer of a baseline for them, if there is one.
 
         Returns:
             c_in x `(B, *D)`, with the answer as further channels, and the noise label `(B,)`.

@@ -50,6 +50,8 @@ class EnergyDenoiser(Denoiser):
         if not isinstance(denoiser, Preconditioned) or not isinstance(denoiser.network, Potential):
             got = f"one of a {type(getattr(denoiser, 'network', denoiser)).__name__}"
             raise TypeError(f"EnergyDenoiser needs a Preconditioned(Potential(network)), got {got}: wrap the network")
+        if denoiser.whitening is not None:
+            raise TypeError("EnergyDenoiser needs the same coefficients in all directions: leave whitening out")
         self.denoiser = denoiser
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:

@@ -22,9 +22,10 @@ from ..rng import Rng
 from ..tensors import per_sample
 from .base import Denoiser
 from .blocks import Blocks
-from .precondition import ConditionalNetwork, Parametrization, Precision, WithNetwork
+from .precondition import ConditionalNetwork, Parametrization, Precision, WithNetwork, check_whitening
 from .questions import Questions
 from .reading_questions import ReadingQuestions
+from .whitening import PrincipalMaps, Whitening
 
 __all__ = [
     "ConditionalMixed",
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 _READINGS = 4  # of a row, which take as much work as a vector does
+_TOGETHER = 4  # rows with the same question, where each pattern of given values has maps of its own
 _SHARP = 0.01  # the level below which the noise on a category says no more: its level is then certain
 _UNINFORMED = 5.0  # a level at which the noise on a category says little, so that an input that says nothing is usual
 
@@ -52,6 +54,8 @@ class MixedNetwork(WithNetwork):
         share: The fraction of the rows in training that are conditional: some of their variables are given or absent.
         asked: Questions that half of these rows ask, each as often: FREE, GIVEN or ABSENT for each variable; every other time
             less a part of what is given. The other rows ask for random variables given random others.
+        whitening: The moments of the numbers, whose thin directions then have coefficients of their own, those of EDM; given
+            some of them, by their Gaussian conditional distribution.
 
     Raises:
         ValueError: If there is no such precision, the share is not a fraction, or a question does not fit the variables.
@@ -67,8 +71,11 @@ class MixedNetwork(WithNetwork):
         precision: Precision = "float32",
         share: float = 0.2,
         asked: Sequence[Sequence[int]] = (),
+        whitening: Whitening | None = None,
     ) -> None:
         super().__init__(network, parametrization, precision)
+        check_whitening(whitening, self.parametrization)
+        self.whitening = whitening
         if not 0 <= share <= 1:
             raise ValueError(f"share is the fraction of conditional rows, from 0 to 1, got {share:g}")
         if asked and variables.readings:
@@ -76,7 +83,10 @@ class MixedNetwork(WithNetwork):
         self.variables = variables
         self.share, self.asked = share, tuple(tuple(question) for question in asked)
         self.blocks = Blocks(variables.levels)
-        self.questions = ReadingQuestions(variables) if variables.readings else Questions(variables, self.asked)
+        together = 1 if whitening is None else _TOGETHER
+        self.questions = (
+            ReadingQuestions(variables) if variables.readings else Questions(variables, self.asked, together)
+        )
         self.register_buffer("owners", torch.tensor(variables.owners, dtype=torch.long), persistent=False)
 
     def outputs(
@@ -93,17 +103,34 @@ class MixedNetwork(WithNetwork):
         n, scale = self.variables.numbers, self.parametrization.scale
         evidence = x[:, n:] / level.clamp_min(_SHARP) ** 2
         label = per_sample(torch.log(level / scale) / 4, x)
-        answer = self.answer(self._inputs(x, level, evidence, status), label, context).to(x.dtype)
-        skip, gain = self.parametrization.coefficients(level)
-        return skip * x[:, :n] + gain * answer[:, :n], self.blocks.log_softmax(answer[:, n:] + evidence)
+        maps = self._maps(x[:, :n], status)
+        answer = self.answer(self._inputs(x, level, evidence, status, maps), label, context).to(x.dtype)
+        log_probs = self.blocks.log_softmax(answer[:, n:] + evidence)
+        if maps is None:
+            skip, gain = self.parametrization.coefficients(level)
+            return skip * x[:, :n] + gain * answer[:, :n], log_probs
+        skip, gain = maps.coefficients(level)
+        return maps.states(skip * maps.coordinates(x[:, :n]) + gain * maps.turned(answer[:, :n])), log_probs
 
-    def _inputs(self, x: Tensor, level: Tensor, evidence: Tensor, status: Tensor | None) -> Tensor:
+    def _maps(self, numbers: Tensor, status: Tensor | None) -> PrincipalMaps | None:
+        """The maps of the numbers that are free, given those that are given."""
+        if self.whitening is None or status is None:
+            return None if self.whitening is None else self.whitening.maps(numbers)
+        return self.whitening.maps_given(numbers, status[:, : self.variables.numbers])
+
+    def _inputs(
+        self, x: Tensor, level: Tensor, evidence: Tensor, status: Tensor | None, maps: PrincipalMaps | None
+    ) -> Tensor:
         """The input of the network: numbers with unit variance, probabilities of levels by their own coordinates, flags.
 
         The probabilities are sufficient statistics of the coordinates of a category: the rest of their noise is left out.
         """
         n, scale = self.variables.numbers, self.parametrization.scale
-        noisy = (torch.rsqrt(level**2 + scale**2) * x[:, :n], self._centered(self.blocks.log_softmax(evidence).exp()))
+        if maps is None:
+            numbers = torch.rsqrt(level**2 + scale**2) * x[:, :n]
+        else:
+            numbers = maps.inputs(maps.coordinates(x[:, :n]), level)
+        noisy = (numbers, self._centered(self.blocks.log_softmax(evidence).exp()))
         if status is None:
             if self.variables.readings:
                 raise ValueError("readings have times and channels, and these are given: take given_variables(…)")
@@ -224,6 +251,8 @@ class MixedDenoiser(MixedNetwork, _Mixed):
         precision: "float32", or "bfloat16" for automatic mixed precision.
         share: The fraction of the rows in training that are conditional.
         asked: Questions that half of these rows ask, each as often: FREE, GIVEN or ABSENT for each variable.
+        whitening: The moments of the numbers, whose thin directions then have coefficients of their own, those of EDM; given
+            some of them, by their Gaussian conditional distribution.
 
     Raises:
         ValueError: If there is no such precision, the share is not a fraction, or a question does not fit the variables.
@@ -261,6 +290,8 @@ class ConditionalMixed(MixedNetwork, ConditionalNetwork):
         precision: "float32", or "bfloat16" for automatic mixed precision.
         share: The fraction of the rows in training that are conditional.
         asked: Questions that half of these rows ask, each as often: FREE, GIVEN or ABSENT for each variable.
+        whitening: The moments of the numbers, whose thin directions then have coefficients of their own, those of EDM; given
+            some of them, by their Gaussian conditional distribution.
 
     Raises:
         ValueError: If there is no such precision, the share is not a fraction, or a question does not fit the variables.
@@ -276,8 +307,9 @@ class ConditionalMixed(MixedNetwork, ConditionalNetwork):
         precision: Precision = "float32",
         share: float = 0.2,
         asked: Sequence[Sequence[int]] = (),
+        whitening: Whitening | None = None,
     ) -> None:
-        super().__init__(network, variables, parametrization, precision, share, asked)
+        super().__init__(network, variables, parametrization, precision, share, asked, whitening)
         self.shape = tuple(shape)
         self.unconditional = unconditional
 

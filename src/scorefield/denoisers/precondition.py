@@ -15,6 +15,8 @@ with u = B(x, σ),
 where below the level `crossing` it is x that is corrected: there the details matter that a simple distribution does not have.
 Above the level `trusted` the answer is B's alone, and below it the network fades in: where noise is that strong, a network that
 was trained knows no more.
+
+Of vectors, thin directions have coefficients of their own (`whitening`).
 """
 
 from __future__ import annotations
@@ -30,9 +32,10 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-from ..nn.backpropagation import Backpropagates, Backpropagation
+from ..nn.backpropagation import Backpropagates, Backpropagation, Rotated
 from ..tensors import per_sample
 from .base import ConditionalDenoiser, Denoiser, PreconditionedNetwork, shallow_copy
+from .whitening import PrincipalMaps, Whitening
 
 __all__ = [
     "Coefficients",
@@ -154,6 +157,20 @@ def check_answer(answer: Tensor, x: Tensor, name: str) -> None:
         raise ValueError(f"{name} must answer with {need}, got {got}: its last layer must fit the data")
 
 
+def check_whitening(
+    whitening: Whitening | None, parametrization: Parametrization, baseline: Denoiser | None = None
+) -> None:
+    """Raises unless the coefficients along principal directions are those of a parametrization, of vectors.
+
+    Raises:
+        ValueError: If there is a baseline, or the network predicts something else.
+    """
+    if whitening is None or (baseline is None and isinstance(parametrization, EDMPrediction)):
+        return
+    what = "a baseline" if baseline is not None else type(parametrization).__name__
+    raise ValueError(f"whitening needs EDMPrediction and no baseline, got {what}: leave one of them out")
+
+
 class WithNetwork(nn.Module):
     """A network, its parametrization and its precision: what all denoisers made of networks hold."""
 
@@ -209,20 +226,27 @@ class _Network(WithNetwork, PreconditionedNetwork):
         baseline: Denoiser | None = None,
         crossing: float = 0.3,
         trusted: float | None = None,
+        whitening: Whitening | None = None,
     ) -> None:
         super().__init__(network, parametrization, precision)
+        check_whitening(whitening, self.parametrization, baseline)
         if not 0 < crossing < math.inf:
             raise ValueError(f"the level where a baseline takes over must be positive, got crossing={crossing:g}")
         if trusted is not None and not trusted > 0:
             raise ValueError(f"the level above which a baseline is trusted must be positive, got trusted={trusted:g}")
-        self.baseline, self.crossing, self.trusted = baseline, crossing, trusted
+        self.baseline, self.crossing, self.trusted, self.whitening = baseline, crossing, trusted, whitening
 
     @property
     def preconditioned(self) -> PreconditionedNetwork:
         return self
 
-    def coefficients(self, level: Tensor) -> Coefficients:
-        return self.parametrization.coefficients(level)
+    def coefficients(self, level: Tensor) -> tuple[Tensor, Tensor]:
+        if self.whitening is None:
+            return self.parametrization.coefficients(level)
+        return self.whitening.maps(level).coefficients(level)
+
+    def coordinates(self, x: Tensor) -> Tensor:
+        return x if self.whitening is None else self.whitening.maps(x).coordinates(x)
 
     def center(self, context: Tensor | None) -> Tensor | None:
         return None
@@ -241,7 +265,8 @@ class _Network(WithNetwork, PreconditionedNetwork):
 
     def question(self, x: Tensor, level: Tensor, guess: Tensor | None = None) -> tuple[Tensor, Tensor]:
         scale = self.parametrization.scale
-        inputs = torch.rsqrt(level**2 + scale**2) * x
+        white = None if self.whitening is None else self.whitening.maps(x)
+        inputs = torch.rsqrt(level**2 + scale**2) * x if white is None else white.inputs(x, level)
         inputs = inputs if guess is None else torch.cat((inputs, guess), 1)
         return inputs, per_sample(torch.log(level / scale) / 4, x)
 
@@ -255,13 +280,16 @@ class _Network(WithNetwork, PreconditionedNetwork):
     def backpropagation(self) -> Backpropagation:
         trained = all(p.grad is not None for p in self.network.parameters())
         usual = self.precision == "float32" and type(self).answer is WithNetwork.answer
-        if usual and trained and isinstance(self.network, Backpropagates):
-            return self.network.backpropagation() or super().backpropagation()
-        return super().backpropagation()
+        own = self.network.backpropagation() if usual and trained and isinstance(self.network, Backpropagates) else None
+        found = own or super().backpropagation()
+        return found if self.whitening is None else Rotated(found, self.whitening.vectors)
 
     def _denoise(self, x: Tensor, level: Tensor, context: Tensor | None = None) -> Tensor:
         center = self.center(context)
         u = x if center is None else x - (center := center.to(x.dtype))
+        if self.whitening is not None:
+            found = self._whitened(u, level, self.whitening.maps(x), context)
+            return found if center is None else center + found
         (skip, out), guess = self.coefficients(level), self.guess(u, level)
         if guess is not None and self.trusted is not None and bool((level >= self.trusted).all()):
             return guess if center is None else center + guess
@@ -276,6 +304,13 @@ class _Network(WithNetwork, PreconditionedNetwork):
         alone = guess if center is None else center + guess
         return torch.lerp(alone.to(found.dtype), found, share_of_network(level, self.trusted).to(found.dtype))
 
+    def _whitened(self, x: Tensor, level: Tensor, maps: PrincipalMaps, context: Tensor | None) -> Tensor:
+        """The answer for states without their center, by coordinates along principal directions."""
+        y, (skip, out) = maps.coordinates(x), maps.coefficients(level)
+        answer = self.answer(*self.question(y, level), context)
+        check_answer(answer, x, type(self.network).__name__)
+        return maps.states(skip * y + out * maps.turned(answer.to(x.dtype)))
+
 
 class Preconditioned(_Network, Denoiser):
     """A denoiser made of a network, which computes in its own type or in bfloat16; all else keeps the type of the state.
@@ -288,9 +323,11 @@ class Preconditioned(_Network, Denoiser):
             `(B, 2 C, *S)`, and corrects.
         crossing: The level below which the state is corrected, and no longer the answer of the baseline.
         trusted: The level above which the answer is that of the baseline, and the network is not asked; None: no level.
+        whitening: The moments of vectors, whose thin directions then have coefficients of their own, those of EDM.
 
     Raises:
-        ValueError: If there is no such precision, or `crossing` or `trusted` is not positive.
+        ValueError: If there is no such precision, `crossing` or `trusted` is not positive, or `whitening` is given with a
+            baseline or another parametrization.
 
     Example:
         >>> from ..nn import UNet
@@ -345,9 +382,10 @@ class ConditionalPreconditioned(_Network, ConditionalNetwork):
         trend: For vectors of n features, their mean as a linear function of the context, of shape `(size, n)`: the network
             learns what the trend leaves open.
         baseline: As for `Preconditioned`, of data whatever their context; and `crossing` and `trusted`.
+        whitening: As for `Preconditioned`, of what the trend leaves open.
 
     Raises:
-        ValueError: If there is no such precision.
+        ValueError: If there is no such precision, or `whitening` is given with a baseline or another parametrization.
     """
 
     trend: Tensor | None
@@ -363,8 +401,9 @@ class ConditionalPreconditioned(_Network, ConditionalNetwork):
         baseline: Denoiser | None = None,
         crossing: float = 0.3,
         trusted: float | None = None,
+        whitening: Whitening | None = None,
     ) -> None:
-        super().__init__(network, parametrization, precision, baseline, crossing, trusted)
+        super().__init__(network, parametrization, precision, baseline, crossing, trusted, whitening)
         self.shape = tuple(shape)
         self.unconditional = unconditional
         self.register_buffer("trend", trend)

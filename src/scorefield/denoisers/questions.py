@@ -33,6 +33,7 @@ class Questions(nn.Module):
         variables: How states are made of variables.
         asked: The status of each variable in questions that half of the conditional rows ask, each as often; half of these
             leave some of what is given out, at random.
+        together: How many rows after one another are asked the same.
 
     Raises:
         ValueError: If such a question does not say FREE, GIVEN or ABSENT of each variable, or nothing is free in it.
@@ -49,13 +50,13 @@ class Questions(nn.Module):
     flag_of: Tensor
     asked: Tensor
 
-    def __init__(self, variables: Variables, asked: Sequence[Sequence[int]] = ()) -> None:
+    def __init__(self, variables: Variables, asked: Sequence[Sequence[int]] = (), together: int = 1) -> None:
         super().__init__()
         for question in asked:
             if len(question) != variables.count or FREE not in question or not {*question} <= {FREE, GIVEN, ABSENT}:
                 need = f"one status for each of {variables.count} variables, of which one at least is free"
                 raise ValueError(f"a question that is asked has {need}, got {tuple(question)}")
-        self.variables = variables
+        self.variables, self.together = variables, together
         self.blocks = Blocks(variables.levels)
         of_blocks = [start for start, _ in variables.blocks]
         places = {category: place for place, category in enumerate(chain(variables))}
@@ -100,6 +101,8 @@ class Questions(nn.Module):
         status = torch.zeros(missing.shape, dtype=torch.long, device=x0.device)
         if share > 0:
             u = rng.uniform((len(x0), self.variables.count + 3), x0.dtype, x0.device)
+            if self.together > 1:
+                u = u[:: self.together].repeat_interleave(self.together, 0)[: len(x0)]
             status = self._conditional(u[:, :3].split(1, 1), u[:, 3:], share)  # type: ignore[no-untyped-call]
         if not bool(missing.any()):
             return status, x0

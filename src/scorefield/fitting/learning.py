@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -91,15 +92,17 @@ def _around(network: nn.Module, plan: Plan, precision: Precision) -> DenoiserMod
     given, variables = plan.prepared.context, plan.prepared.units.variables
     how = (plan.parametrization, precision)
     questions = (plan.prepared.share, plan.prepared.asked)
-    corrected = () if plan.corrected is None else (plan.corrected, plan.crossing)
+    around: dict[str, Any] = {"whitening": plan.whitening}
+    if plan.corrected is not None:
+        around |= {"baseline": plan.corrected, "crossing": plan.crossing}
     if given is None:
         if variables is not None:
-            return MixedDenoiser(network, variables, *how, *questions)
-        return Preconditioned(network, *how, *corrected)
+            return MixedDenoiser(network, variables, *how, *questions, plan.whitening)
+        return Preconditioned(network, *how, **around)
     learned = (given.context.row_shape, plan.training.unconditional > 0)
     if variables is not None:
-        return ConditionalMixed(network, variables, *learned, *how, *questions)
-    return ConditionalPreconditioned(network, *learned, *how, given.trend, *corrected)
+        return ConditionalMixed(network, variables, *learned, *how, *questions, plan.whitening)
+    return ConditionalPreconditioned(network, *learned, *how, given.trend, **around)
 
 
 @contextlib.contextmanager

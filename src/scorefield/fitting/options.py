@@ -69,6 +69,8 @@ class Options:
             budget.
         overlapping: Whether targets are also averaged over rows of the batches where these leave no others; False for a run
             that goes on, and was begun by a version that did not.
+        whitening: Whether thin directions of vectors have coefficients of their own; False for a run that goes on, and was
+            begun by a version that had none.
 
     Raises:
         TypeError: If an argument has another type.
@@ -93,6 +95,7 @@ class Options:
     device: str = "auto"
     growth: float | None = None
     overlapping: bool = True
+    whitening: bool = True
 
     def __post_init__(self) -> None:
         for name, kinds, example in _KINDS:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..calls import parse_call
 from ..context import Context
 from ..data.variables import Variables
-from ..denoisers import Denoiser, EDMPrediction
+from ..denoisers import Denoiser, EDMPrediction, Whitening
 from ..denoisers.precondition import Parametrization
 from ..nn import FourierFeatures, choose, choose_for_readings, choose_for_tables
 from ..noise_levels import NoiseLevels, choose_noise_levels, diameter
@@ -26,6 +26,7 @@ from ..samplers import Sampling, few_steps_sampling, flow_sampling, image_sampli
 from ..settings import Network, Training
 from ..tensors import device_named
 from .budget import check_reference, resolve_training
+from .directions import find_whitening
 from .hardware import Hardware
 from .mixture import fit_mixture
 from .options import GIVEN, Choice, Options
@@ -63,6 +64,7 @@ class Plan:
         growth: How many times as wide as that of reference the network is (`fitting.sizing`).
         crossing: The level below which the state is corrected, and no longer the answer of the baseline.
         overlapping: Whether targets are also averaged over rows of the batches where these leave no others.
+        whitening: The moments of vectors that vary little in some directions; None if they do not.
     """
 
     prepared: Prepared
@@ -79,6 +81,7 @@ class Plan:
     growth: float = 1.0
     crossing: float = 1.0
     overlapping: bool = True
+    whitening: Whitening | None = None
 
     @property
     def corrected(self) -> Denoiser | None:
@@ -117,11 +120,12 @@ def plan(prepared: Prepared, options: Options | None = None, hardware: Hardware 
     options = options or Options()
     device = torch.device(device_named(options.device))
     scale = _residual_scale(prepared)
+    parametrization, of_parametrization = _parametrization(scale, options.parametrization)
+    whitening, of_whitening = find_whitening(prepared, options, parametrization)
     with part(0, 0.6):
-        levels = _noise_levels(prepared, options.noise_levels)
+        levels = _noise_levels(prepared, options.noise_levels, whitening)
     wish = None if options.sampling is None else Sampling.of(options.sampling)
     process, of_process = _process(levels, options.process if wish is None or wish.process is None else wish.process)
-    parametrization, of_parametrization = _parametrization(scale, options.parametrization)
     known = {"levels": training_levels(levels), "scale": scale, "process": process}
     objective, of_objective = _objective(known, options.objective)
     if options.growth is None:  # a run that goes on has begun with it
@@ -135,10 +139,10 @@ def plan(prepared: Prepared, options: Options | None = None, hardware: Hardware 
     network, of_network = _network(prepared, options.network, levels, growth, corrects)
     sampling, of_sampling = _sampling(prepared, process, wish, corrects)
     parts = (process, parametrization, objective, network, training, sampling, device)
-    choices = (*prepared.choices, of_network, of_process, of_parametrization, of_objective, *of_training, of_sampling)
+    of_parts = (of_network, of_process, of_parametrization, *of_whitening, of_objective, *of_training, of_sampling)
     crossing = quarter_removed(baseline, prepared.examples, scale) if corrects and baseline is not None else 1.0
-    others = (baseline, growth, crossing, options.overlapping)
-    return Plan(prepared, levels, *parts, (*choices, *of_baseline), *others)
+    others = (baseline, growth, crossing, options.overlapping, whitening)
+    return Plan(prepared, levels, *parts, (*prepared.choices, *of_parts, *of_baseline), *others)
 
 
 def _baseline(prepared: Prepared, options: Options, levels: NoiseLevels) -> tuple[Denoiser | None, tuple[Choice, ...]]:
@@ -202,7 +206,9 @@ def _residual_scale(prepared: Prepared) -> float:
     return float((prepared.residual.square().mean() + prepared.cell_width.square().mean() / 12).sqrt())
 
 
-def _noise_levels(prepared: Prepared, given: NoiseLevels | str | None) -> NoiseLevels:
+def _noise_levels(
+    prepared: Prepared, given: NoiseLevels | str | None, whitening: Whitening | None = None
+) -> NoiseLevels:
     """Noise levels that were given, or those of the data; a call may give some of them."""
     if isinstance(given, NoiseLevels):
         return given
@@ -215,8 +221,9 @@ def _noise_levels(prepared: Prepared, given: NoiseLevels | str | None) -> NoiseL
             reach = diameter(prepared.examples, limit=_DISTANCES)
     cell = None if prepared.finest_cell is None else prepared.finest_cell / scale
     residual = prepared.residual if scale == 1 else prepared.residual / scale
+    thin = None if whitening is None else float(whitening.deviations.min()) / scale
     with part(0.8, 1):
-        found = choose_noise_levels(residual, smallest_step(prepared.summary, units), reach, cell=cell)
+        found = choose_noise_levels(residual, smallest_step(prepared.summary, units), reach, cell=cell, thin=thin)
     of_context = prepared.context is not None and prepared.context.trend is not None
     if of_context or prepared.asked:
         found = found.narrower()

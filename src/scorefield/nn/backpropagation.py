@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-__all__ = ["Autograd", "Backpropagates", "Backpropagation", "WithInputs", "hooked"]
+__all__ = ["Autograd", "Backpropagates", "Backpropagation", "Rotated", "WithInputs", "hooked"]
 
 
 class Backpropagation(Protocol):
@@ -61,6 +61,25 @@ class Autograd:
     def backward(self, gradient: Tensor) -> None:
         self._answer.backward(gradient)  # type: ignore[no-untyped-call]
         del self._answer
+
+
+class Rotated:
+    """The gradients of a network whose answers are taken along other axes.
+
+    Arguments:
+        network: The gradients of the network.
+        vectors: The axes, orthonormal columns of shape `(n, n)`.
+    """
+
+    def __init__(self, network: Backpropagation, vectors: Tensor) -> None:
+        self.network, self.vectors = network, vectors
+        self.encode = network.encode
+
+    def forward(self, *encoded: Tensor) -> Tensor:
+        return self.network.forward(*encoded) @ self.vectors
+
+    def backward(self, gradient: Tensor) -> None:
+        self.network.backward(gradient @ self.vectors.mT)
 
 
 class WithInputs:

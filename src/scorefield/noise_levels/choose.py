@@ -31,6 +31,7 @@ def choose_noise_levels(
     reach: Diameter | None = None,
     *,
     cell: float | None = None,
+    thin: float | None = None,
     units: Units | None = None,
     sigma_min: float | None = None,
     overlap: float = 0.5,
@@ -42,16 +43,17 @@ def choose_noise_levels(
     The largest level follows Technique 1 of NCSNv2 (Song & Ermon, 2020): the largest distance between two examples, so that
     pure noise reaches all of them. The smallest is a tenth of the median distance to the nearest neighbour, or of the step
     between neighbouring values if data are integers: finer noise blurs nothing that the data resolve. Where data are spread
-    over fine cells it is a quarter of a cell at most, for a density then resolves them. The distribution of training levels
-    follows the spectrum: a direction of standard deviation s is decided at levels around s; some training is spent below it
-    where cells are fine. A ladder of levels follows Technique 2, and the step of annealed Langevin dynamics on it either
-    Technique 4 or what is exact after many levels.
+    over fine cells, or a direction is thin, it is a quarter of that at most, for a density then resolves them. The
+    distribution of training levels follows the spectrum: a direction of standard deviation s is decided at levels around s;
+    some training is spent below it where cells are fine or a direction is thin. A ladder of levels follows Technique 2, and
+    the step of annealed Langevin dynamics on it either Technique 4 or what is exact after many levels.
 
     Arguments:
         x: Standardized data, of shape `(N, *D)`: a few thousand suffice.
         step: The distance between neighbouring values, in these units, if data are integers.
         reach: The largest distance between two examples, where `x` are only some of them: `diameter` of all.
         cell: The width of the finest cells over which data are spread in training, if they are; those below 0.001 are too fine.
+        thin: The standard deviation of vectors along their thinnest direction, in these units, if it is to be resolved.
         units: The map to standard units; by default `x` is standardized already.
         sigma_min: The smallest level, instead of the one chosen from the data: `ncsnv2_smallest_level(x)` is that of NCSNv2.
         overlap: How much neighbouring levels of a ladder overlap: 0.5, or 0.5667 for ladders as published.
@@ -75,10 +77,11 @@ def choose_noise_levels(
     if reach.low == 0:
         raise ValueError(f"all {len(x)} examples are equal: there is nothing to learn")
     some = points.take(evenly_spaced(len(points), max(256, min(_SOME, 2**23 // points.numbers))))
-    low, why = (sigma_min, "given") if sigma_min is not None else _smallest(some, step, cell)
+    low, why = (sigma_min, "given") if sigma_min is not None else _smallest(some, step, cell, thin)
     centre, width = _spectrum(some)
     centre += 0.5 if len(x.shape) > 2 else -0.5
-    fine = sigma_min is None and cell is not None and _FINEST < cell < _COARSEST / _PART
+    finest = min((width for width in (cell, thin) if width is not None and width > _FINEST), default=math.inf)
+    fine = sigma_min is None and finest < _COARSEST / _PART
     tail = _TAIL if fine and low < math.exp(centre - 2 * width) / 2 else 0.0
     levels = (low, max(reach.low, _LEAST), centre, width)
     reasons = (why, *_reasons(reach), *([_REASON_OF_TAIL] if tail else []))
@@ -112,15 +115,22 @@ def _reasons(reach: Diameter) -> tuple[str, str, str]:
     return f"{distance}; at least 40, where noisy data are as good as Gaussian", mean, std
 
 
-def _smallest(x: Tensor, step: float | None, cell: float | None) -> tuple[float, str]:
+def _smallest(x: Tensor, step: float | None, cell: float | None, thin: float | None) -> tuple[float, str]:
     """The smallest level for data `(N, n)`, and why."""
     low = 0.1 * nearest(x) / math.sqrt(x.shape[1])
     why = "a tenth of the median distance to the nearest neighbour, per coordinate"
     if step is not None and 0.1 * step > low:
         low, why = 0.1 * step, "a tenth of the step between neighbouring values of the data"
     low = min(max(low, _FINEST), _COARSEST)
-    if cell is not None and _FINEST < cell < low / _PART:
-        return max(_PART * cell, _FINEST), f"a quarter of the step between neighbouring values, at least {_FINEST:g}"
+    widths = {
+        "of the step between neighbouring values": cell,
+        "of the standard deviation of the thinnest direction": thin,
+    }
+    for what, width in widths.items():
+        if width is not None and _FINEST < width < low / _PART:
+            low, why = max(_PART * width, _FINEST), f"a quarter {what}, at least {_FINEST:g}"
+    if why.startswith("a quarter"):
+        return low, why
     return low, f"{why}, kept between {_FINEST:g} and {_COARSEST:g} of the standard deviation"
 
 

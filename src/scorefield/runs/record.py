@@ -62,6 +62,7 @@ def chosen(plan: Plan) -> dict[str, Any]:
         "training": asdict(plan.training),
         "growth": plan.growth,
         "overlapping": plan.overlapping,
+        "whitening": True,  # thin directions were looked for
         "created": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
 
@@ -128,9 +129,9 @@ def _resumed(options: Options, record: Mapping[str, Any]) -> Options:
             if "growth" in record:  # whether the network can be compiled is found out again
                 settings["compile"] = options.training.compile
             options = replace(options, training=Training(**settings))
-    options = replace(
-        options, growth=float(record.get("growth", 1.0)), overlapping=bool(record.get("overlapping", False))
-    )
+    overlapping, whitening = (bool(record.get(name, False)) for name in ("overlapping", "whitening"))
+    growth = float(record.get("growth", 1.0))
+    options = replace(options, growth=growth, overlapping=overlapping, whitening=whitening)
     network = options.network
     if isinstance(before.get("network"), dict) and "baseline" not in before["network"] and isinstance(network, Network):
         options = replace(options, network=replace(network, baseline=False))

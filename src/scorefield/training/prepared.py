@@ -59,6 +59,7 @@ def prepared_losses(
         x = x0 + level * rng.normal_like(x0)
         if reference is not None:
             x0 = _refined(x0, x, level, reference, complete, same)
+        x0, x = maps.coordinates(x0), maps.coordinates(x)
         (skip, out), guess = maps.coefficients(level), maps.guess(x, level)
         target = (x0 - maps.known(x, level, skip, guess)) / out
         gain = objective.weight(level) * out**2

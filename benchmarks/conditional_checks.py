@@ -32,6 +32,7 @@ D = torch.float64
 FAULTS = {
     "none": {},
     "marginal": {"ignored": True},
+    "one given alone is ignored": {"single": True},
     "spread 0.8": {"width": 0.8},
     "spread 1.25": {"width": 1.25},
     "one column ignores others": {"alone": 0},
@@ -49,6 +50,7 @@ class Classes(Denoiser):
     Arguments:
         numbers, levels: The numbers of normal columns and of levels; one level for none.
         ignored: Whether what is given is ignored.
+        single: Whether it is where it is one variable alone.
         width: The factor of standard deviations given something.
         alone: A column that is drawn as if it were independent of the other numbers, given something; -1 for none.
         tilt: What is added to the logarithm of the probability of the first level, given something.
@@ -64,9 +66,10 @@ class Classes(Denoiser):
         width: float = 1.0,
         alone: int = -1,
         tilt: float = 0.0,
+        single: bool = False,
     ) -> None:
         super().__init__()
-        self.numbers, self.levels = numbers, levels
+        self.numbers, self.levels, self.single = numbers, levels, single
         self.ignored, self.width, self.alone, self.tilt = ignored, width, alone, tilt
         place = torch.arange(numbers, dtype=D)
         self.covariance = 0.6 ** (place[:, None] - place).abs()
@@ -91,7 +94,9 @@ class Classes(Denoiser):
         level = torch.as_tensor(level, dtype=D).reshape(-1, 1).expand(count, 1)
         some = (status == GIVEN).any(1)
         free = status[:, :n] == FREE
-        used = torch.where(status == GIVEN, ABSENT, status) if self.ignored else status
+        given = status == GIVEN
+        ignored = torch.full_like(some, self.ignored) | (self.single & (given.sum(1) == 1))
+        used = torch.where(given & ignored[:, None], ABSENT, status)
         covariance = self._covariance(free, some)
         y = torch.where(free, x[:, :n], values[:, :n])
         noise = torch.where(free, level**2, 0.0) + torch.where(used[:, :n] == ABSENT, 1e8, 0.0)

@@ -81,7 +81,7 @@ def test_skill_and_spread_are_those_of_gaussians():
 @pytest.mark.parametrize("world", ["numbers", "mixed"])
 def test_exact_conditionals_pass(world):
     check = checked(world, "none", 300, 0)
-    assert len(check.tests) == 3 and check.rows == 300 and not check.rejected and not check.wrong and not check.missed
+    assert len(check.tests) == 5 and check.rows == 300 and not check.rejected and not check.wrong and not check.missed
     assert all(0.8 < column.spread < 1.25 for column in check.columns)
 
 
@@ -89,6 +89,7 @@ def test_exact_conditionals_pass(world):
     ("world", "fault", "column"),
     [
         ("mixed", "marginal", None),
+        ("mixed", "one given alone is ignored", None),
         ("mixed", {"width": 0.7}, None),
         ("numbers", "one column ignores others", "x0"),
         ("mixed", {"tilt": 1.5}, "kind"),

@@ -64,6 +64,21 @@ def test_a_share_of_the_rows_is_conditional(share):
     assert len(pairs) == 9
 
 
+def test_one_value_or_two_are_given_in_many_questions():
+    """Half of the random questions, which three quarters are: .225 of all give one, .15 two, and each one as often."""
+    variables = Variables(6, (2,))
+    status, _ = asked(variables, 1.0)
+    count = (status == GIVEN).sum(1)
+    random = 0.75 * 0.5 / 8  # of the other half, as many as it happens: each number from 0 to 7 as often
+    for given, share in ((1, 0.225 + random), (2, 0.15 + random)):
+        of_chain = 0.125 if given == 1 else 0.0  # the numbers given the category
+        assert abs(float((count == given).float().mean()) - share - of_chain) < 0.03
+    alone = (status == GIVEN)[count == 1][:, :6].float().mean(0)
+    assert float(alone.max() / alone.min()) < 1.3
+    nothing_absent = (status != ABSENT).all(1)[count == 1].float().mean()
+    assert 0.3 < float(nothing_absent) < 0.7
+
+
 def test_missing_values_without_indicators_are_absent():
     """In every row, and nothing else is then in joint ones; their places hold numbers."""
     x = states(PLAIN)

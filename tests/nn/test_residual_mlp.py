@@ -7,6 +7,7 @@ import torch
 
 from scorefield import spec
 from scorefield.nn import ResidualMLP
+from scorefield.nn.pieces import Pieces
 
 
 def awake(network: torch.nn.Module) -> torch.nn.Module:
@@ -84,3 +85,30 @@ def test_sizes_must_be_positive(name):
     got = ", ".join(f"{k}={v}" for k, v in sizes.items())
     with pytest.raises(ValueError, match=f"^ResidualMLP needs positive sizes, got {got}$"):
         ResidualMLP(**sizes)
+
+
+def test_given_variables_shift_the_inner_layers_and_noisy_ones_do_not():
+    """Two numbers and a category of two levels; what is given acts through two paths, what is free through one."""
+    network = awake(ResidualMLP(4, 8, 2, extra=6, numbers=2, pieces=3, owners=(0, 1, 2, 2)))
+    x, c = torch.randn(5, 10, generator=torch.Generator().manual_seed(0)), torch.zeros(5)
+    x[:, 4:] = 0
+    x[:, 4], x[:, 6] = 1, 1  # the first number and the category are given
+    apart = network._of_given(x)
+    assert bool((apart[:, 1] == 0).all()) and torch.equal(apart[:, [0, 2, 3]], x[:, [0, 2, 3]])
+    assert bool((apart[:, 42:] == 0).all()) and torch.equal(apart[:, 10:42], Pieces(1, 32)(x[:, :1]))
+    moved = x.clone()
+    moved[:, 1] += 1.0  # a free number
+    assert torch.equal(network._of_given(moved), apart) and not torch.equal(network(moved, c), network(x, c))
+    with torch.no_grad():
+        network.embed_given.weight.zero_()
+        network.embed_given.bias.zero_()
+        alone = ResidualMLP(4, 8, 2, extra=6, numbers=2, pieces=3)
+        alone.load_state_dict(network.state_dict(), strict=False)
+    torch.testing.assert_close(network(x, c), alone(x, c))  # as it starts: the network without this path
+
+
+def test_owners_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="two flags for each variable"):
+        ResidualMLP(4, 8, 1, extra=4, owners=(0, 1, 2, 2))
+    with pytest.raises(ValueError, match="one variable for each of 4 features"):
+        ResidualMLP(4, 8, 1, extra=6, owners=(0, 1, 2))

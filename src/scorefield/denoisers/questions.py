@@ -15,6 +15,7 @@ from .blocks import Blocks
 __all__ = ["Questions"]
 
 _CHAIN, _COMPLETE = 0.25, 0.625  # of the conditional rows: factors of the chain rule of categories, then no missingness
+_FEW, _ONE = 0.5, 0.6  # of the random questions: one value or two are given; of these: one
 
 
 class Questions(nn.Module):
@@ -22,7 +23,8 @@ class Questions(nn.Module):
 
     In joint rows all variables are free. Conditional rows are of three kinds. In a factor of the chain rule, what comes
     earlier in the order is given, one category, or all numbers at the end, is free, and the rest is absent. In the others,
-    variables are given, free or absent at random: in complete ones indicators are absent, so that values are those that
+    variables are given, free or absent at random: one or two of them are given in half of these rows, since this is what is
+    asked most, and as many as it happens in the rest. In complete ones indicators are absent, so that values are those that
     would have been there; in the rest the distribution has missing values as the data have.
 
     A missing value is an independent draw (standard normal, or a random level) wherever its indicator is free, as the
@@ -116,6 +118,10 @@ class Questions(nn.Module):
         """The status of variables as if all were there, from uniform numbers: three a row, `(B, 1)`, and one each, `(B, V)`."""
         place, a, b = of_row[0] / share, of_row[1], of_row[2]
         which = 2 * place - 1 if len(self.asked) else place
+        kind = torch.where(
+            which < _COMPLETE, (which - _CHAIN) / (_COMPLETE - _CHAIN), (which - _COMPLETE) / (1 - _COMPLETE)
+        )
+        a = torch.where((kind >= 0) & (kind < _FEW), _few(u, a < _ONE), a)
         absent = (2 * b - 1).clamp_min(0.0) * (1 - a)  # of half of the rows, none is absent
         status = (u < a + absent).long() + ((u >= a) & (u < a + absent)).long()
         if self._linked:
@@ -166,6 +172,13 @@ class Questions(nn.Module):
         normal = rng.normal((len(x0), n), x0.dtype, x0.device)
         u = rng.uniform((len(x0), len(self.variables.levels)), x0.dtype, x0.device)
         return torch.where(x0.isnan(), torch.cat((normal, self.blocks.corners(u)), 1), x0)
+
+
+def _few(u: Tensor, one: Tensor) -> Tensor:
+    """A number above one of the numbers of a row `(B, V)`, or above two of them, and below all others, `(B, 1)`."""
+    ranked, last = u.sort(1).values, u.shape[1] - 1
+    place = (~one).long().clamp_max(max(last - 1, 0))
+    return (ranked.gather(1, place) + ranked.gather(1, (place + 1).clamp_max(last))) / 2
 
 
 def chain(variables: Variables) -> tuple[int, ...]:

@@ -144,7 +144,8 @@ class Conditionals:
     """Whether values of held-out rows, drawn again given the others, can be distinguished from the real ones.
 
     Arguments:
-        tests: The tests: of rows of which a random half of the columns was drawn, and of single columns given all others.
+        tests: The tests: of rows of which a random half of the columns was drawn, or all but one; and of single columns given
+            all others.
         columns: Each column given all others, those first that differ the most; none if they follow from each other.
         rows: How many rows had half of their columns drawn.
         each: How many rows had each single column drawn.

@@ -50,9 +50,10 @@ def check_conditionals(
 ) -> Conditionals | None:
     """Draws values of held-out rows again, given the others, and tests whether they can be distinguished from the real ones.
 
-    A random half of the columns of each row is drawn given the others, as the model draws; and each column given all others,
-    by 16 steps or more of the probability flow. Real and drawn values can then be exchanged, if the conditionals are those of
-    the data. The cost is bounded: at most 512 rows, 4,608 draws of single columns, and 24 columns, chosen by the seed.
+    A random half of the columns of each row is drawn given the others, and all but one given that one, as the model draws; and
+    each column given all others, by 16 steps or more of the probability flow. Real and drawn values can then be exchanged, if
+    the conditionals are those of the data. The cost is bounded: at most 512 rows, 4,608 draws of single columns, and 24
+    columns, chosen by the seed.
 
     What the model is conditioned on stays so: a context that each held-out row has, or one for all; columns, which are then
     not drawn, and of which rows with these values are taken.
@@ -158,20 +159,22 @@ class _Question:
 
     def answered(self, asked: Sequence[int]) -> Conditionals:
         """The check of some columns."""
-        rows, tests = self._halves(asked)
+        rows, tests = self._completions(self._random_columns(self.x[:_ROWS], asked, len(asked) // 2))
+        if len(asked) > 3:  # otherwise that is what half of the columns are
+            others = self._completions(self._random_columns(self.x[:_ROWS], asked, len(asked) - 1), 1)[1]
+            tests = (*tests, *(replace(test, name=f"{test.name}, given one column") for test in others))
         single = self._one_by_one([i for i in asked if self._is_open(i)])
         columns = () if single is None else single.columns
         worst = sorted(columns, key=lambda column: (column.p_value, column.skill))
         tests = tests if single is None else (*tests, single.test)
         return Conditionals(tests, tuple(worst), rows, 0 if single is None else single.rows, _EACH)
 
-    def _halves(self, asked: Sequence[int]) -> tuple[int, tuple[Distance, ...]]:
-        """The tests of rows of which a random half of the columns is drawn, and how many rows these are."""
-        ask = self._random_halves(self.x[:_ROWS], asked)
+    def _completions(self, ask: Tensor, stream: int = 0) -> tuple[int, tuple[Distance, ...]]:
+        """The tests of rows of which some columns are drawn, and how many rows these are."""
         places = ask.any(1).nonzero()[:, 0].numpy()
         if len(places) < _FEWEST:
             return 0, ()
-        completed, kept = self._completed(places, ask[places])
+        completed, kept = self._completed(places, ask[places], stream=stream)
         sides = self.x[places].numpy(), completed.numpy(), ask[places].numpy()
         real, other, drawn = (self._whole(each, places)[kept] for each in sides)
         if len(real) < _FEWEST:
@@ -181,8 +184,8 @@ class _Question:
         )
         return len(real), found
 
-    def _random_halves(self, rows: Tensor, asked: Sequence[int]) -> Tensor:
-        """A random half of the columns for each row, which can be drawn given the others; none where none is found.
+    def _random_columns(self, rows: Tensor, asked: Sequence[int], count: int) -> Tensor:
+        """So many random columns of each row, which can be drawn given the others; none where none are found.
 
         A sum that is given without its terms says nothing that a model could use: other columns are asked for then.
         """
@@ -191,7 +194,7 @@ class _Question:
         for _ in range(_QUESTIONS):
             flags = torch.zeros((len(pending), rows.shape[1]), dtype=torch.bool)
             order = rng.random((len(pending), len(asked))).argsort(1)
-            flags[:, list(asked)] = torch.from_numpy(order < len(asked) // 2)
+            flags[:, list(asked)] = torch.from_numpy(order < count)
             good = self._answerable(rows[pending], ~flags)
             ask[pending[good]] = flags[torch.from_numpy(good)]
             pending = pending[~good]
@@ -249,13 +252,15 @@ class _Question:
         status = self._status(self.x, known)
         return status is not None and bool((status == FREE).any())
 
-    def _completed(self, places: np.ndarray, ask: Tensor, how: SamplingLike = None) -> tuple[Tensor, np.ndarray]:
+    def _completed(
+        self, places: np.ndarray, ask: Tensor, how: SamplingLike = None, stream: int = 0
+    ) -> tuple[Tensor, np.ndarray]:
         """The rows at some places, with what is asked for drawn given the rest; and which of them keep the constraints.
 
         Whether a row is among these depends on what is given and on the draws alone, so that real and drawn values can be
         exchanged in those that are.
         """
-        rows, seed = self.x[places], self.seed + 7_000_003 * (1 if how is None else 2)
+        rows, seed = self.x[places], self.seed + 7_000_003 * (1 + 2 * stream if how is None else 2)
         found, schema = rows.clone(), self.model.schema
         declared = [Constraint(text) for text in schema.constraints]
         rules = Rules([each for each in declared if not each.unique], schema.pack, schema.columns)

@@ -19,11 +19,7 @@ from .splitting import Split
 __all__ = ["Prepared", "PreparedContext", "chosen", "smallest_step", "standardized", "states", "width_of"]
 
 _NUMBERS = 2**23  # that are taken into memory at once, at most
-_USUAL, _ASKED, _TARGETS = (
-    0.35,
-    0.5,
-    0.75,
-)  # of the rows are conditional: by default, if learned on request, with targets
+_USUAL, _TARGETS = 0.5, 0.75  # of the rows are conditional: by default, and with targets
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,6 @@ class Prepared:
         choices: What was chosen, with the reasons.
         affine: The units, if they are affine.
         relations: The exact relations of the data; rows, units and states are those of the independent columns.
-        conditionals: Whether conditionals were asked for: then as many rows in training are conditional as not.
         asked: Questions that are asked most: FREE, GIVEN or ABSENT for each variable.
         layouts: Times and channels of some training rows, `(M, 3 L)`, for data of readings: new rows are drawn like them.
         mirror: The spatial axes along which mirrored examples are as probable as the examples.
@@ -82,7 +77,6 @@ class Prepared:
     choices: tuple[Choice, ...]
     affine: Standardize | None = None
     relations: Relations | None = None
-    conditionals: bool = False
     asked: tuple[tuple[int, ...], ...] = ()
     layouts: Tensor | None = None
     mirror: tuple[int, ...] = ()
@@ -90,9 +84,7 @@ class Prepared:
     @property
     def share(self) -> float:
         """The fraction of the rows in training that are conditional, of mixed states."""
-        if self.asked:
-            return _TARGETS
-        return _ASKED if self.conditionals else _USUAL
+        return _TARGETS if self.asked else _USUAL
 
     @property
     def whole_units(self) -> Units:

@@ -117,8 +117,7 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
     asked = _asked(options.data.targets, schema, relations, units) + _gaps_asked(schema, relations, units)
     choices += [Choice("targets", f"{', '.join(map(str, g))} given the rest", GIVEN) for g in options.data.targets]
     made = (schema, form.summary, parts, units, form.cells, moments, examples, residual, given, form.scale)
-    learned = options.data.learns_conditionals
-    found = Prepared(*made, options.seed, (*choices, *form.choices), form.affine, relations, learned)
+    found = Prepared(*made, options.seed, (*choices, *form.choices), form.affine, relations)
     return replace(found, mirror=options.data.mirror, asked=asked)
 
 

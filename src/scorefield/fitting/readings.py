@@ -56,7 +56,7 @@ def prepare_readings(
     found = (schema, summary, parts, units, None, moments, examples, examples, None, 1.0, options.seed)
     layouts = train[torch.from_numpy(places[:_LAYOUTS])]
     layouts[:, : form.longest] = torch.nan
-    return Prepared(*found, (first, *choices), conditionals=True, layouts=layouts)
+    return Prepared(*found, (first, *choices), layouts=layouts)
 
 
 def _units(form: Readings, train: Tensor) -> tuple[ReadingUnits, tuple[Choice, ...]]:

@@ -108,7 +108,8 @@ def completion_tests(
     """Tests whether completed rows, of which some values were drawn given the others, can be distinguished from the real ones.
 
     Each row and its completion can be exchanged, if which values are drawn does not depend on them. One test compares means,
-    mean squares and mean products of columns within pairs, and so sees spreads and dependences. The other one are boosted
+    mean squares and mean products of columns within pairs, and so sees spreads and dependences, also of what is drawn on what
+    is given. The other one are boosted
     trees that learn to tell which row of a pair is the real one, from pairs before, and are asked about the pairs after them:
     given the past and the two rows, each answer is the toss of a coin. Its statistic is the signed-rank sum of the differences
     of their scores (Wilcoxon), part by part, whose distribution is known: that is exact up to the approximation of this
@@ -147,7 +148,7 @@ def completion_tests(
     if len(x) != len(y) or len(x) < 2 * FOLDS or drawn.shape != x.shape:
         got = f"{x.shape}, {y.shape} and {drawn.shape}"
         raise ValueError(f"completion_tests needs at least {2 * FOLDS} pairs of rows, and what was drawn, got {got}")
-    return _moments(x, y, known, columns, seed), _recognized(x, y, drawn, columns, seed)
+    return _moments(x, y, drawn, known, columns, seed), _recognized(x, y, drawn, columns, seed)
 
 
 def mean_in_words(name: str, number: bool) -> str:
@@ -172,21 +173,28 @@ def spaced(count: int, most: int) -> list[int]:
 
 
 def _moments(
-    x: np.ndarray, y: np.ndarray, reference: np.ndarray, columns: Sequence[TypedColumn], seed: int
+    x: np.ndarray, y: np.ndarray, drawn: np.ndarray, reference: np.ndarray, columns: Sequence[TypedColumn], seed: int
 ) -> Distance:
+    """The test of means, mean squares and mean products; products also over those rows alone in which one of two is given."""
     sides = [table_features(side, reference, columns, LEVELS) for side in (x, y)]
+    sizes = [
+        len(table_features(x[:1, [i]], reference[:, [i]], columns[i : i + 1], LEVELS)[1]) for i in range(len(columns))
+    ]
     chosen = spaced(len(sides[0][1]), FEATURES)
-    names = [sides[0][1][i] for i in chosen]
+    names, owners = [sides[0][1][i] for i in chosen], np.repeat(np.arange(len(columns)), sizes)[chosen]
     stacked = np.stack([side.numpy()[:, chosen] for side, _ in sides], 1).astype(np.float64)
     stacked -= stacked.mean((0, 1))
     numbers = {str(column.name) for column in columns if not column.size}
     pairs = [(i, j) for i in range(len(names)) for j in range(i, len(names)) if i != j or names[i] in numbers]
     first, second = np.array(pairs, dtype=int).reshape(-1, 2).T
-    values = np.concatenate([stacked, stacked[:, :, first] * stacked[:, :, second]], 2)
+    products = stacked[:, :, first] * stacked[:, :, second]
+    one = drawn[:, owners[first]] != drawn[:, owners[second]]  # which of a pair are given depends on no value
+    some = np.flatnonzero((one.sum(0) >= 2 * FOLDS) & ~one.all(0))
+    values = np.concatenate([stacked, products, products[:, :, some] * one[:, None, some]], 2)
     labels = [mean_in_words(name, name in numbers) for name in names]
-    labels += [
-        f"the spread of {names[i]}" if i == j else f"how {names[i]} and {names[j]} go together" for i, j in pairs
-    ]
+    together = [f"how {names[i]} and {names[j]} go together" for i, j in pairs]
+    labels += [f"the spread of {names[i]}" if i == j else words for (i, j), words in zip(pairs, together)]
+    labels += [f"{together[k]} where one is given" for k in some]
     return exchange_test(values, labels, "moments of completed rows", seed)[0]
 
 

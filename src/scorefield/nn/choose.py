@@ -133,7 +133,8 @@ def choose_for_tables(
     width, blocks = widths[0] if widths else _grown(usual, growth), blocks if depth is None else depth
     if not attention:
         what = f"states of {features} coordinates: a residual MLP with {blocks} blocks"
-        network = ResidualMLP(features, width, blocks, context, 2 * variables, numbers=numbers)
+        owners = [*range(numbers), *(numbers + k for k, size in enumerate(levels) for _ in range(size))]
+        network = ResidualMLP(features, width, blocks, context, 2 * variables, numbers=numbers, owners=owners)
         return network, f"{what} of width {width} for {count} samples"
     if width % _HEADS:
         raise ValueError(

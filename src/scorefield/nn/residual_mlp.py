@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,7 +13,8 @@ from .pieces import Pieces
 
 __all__ = ["ResidualMLP"]
 
-_LABEL = 64  # the width of the embedding of the noise label and the context
+_LABEL = 64  # the width of the embedding of the noise label, the context and what is given
+_FINE = 32  # pieces of given numbers
 
 
 class ResidualMLP(nn.Module):
@@ -23,6 +26,10 @@ class ResidualMLP(nn.Module):
     between two quantiles of a normal distribution that lies below the number (Gorishniy et al., 2022). A smooth network
     bends at these places without having to learn large weights.
 
+    In mixed states (`denoisers.MixedNetwork`) some variables are given. They say little where a noisy state already says much,
+    and all where noise is strong, which a network learns slowly if they enter as noisy numbers do. With `owners` they also
+    shift the inner layers of all blocks, as the noise label does, numbers by finer pieces.
+
     Arguments:
         features: The number of outputs.
         width: The width of the stream.
@@ -32,9 +39,11 @@ class ResidualMLP(nn.Module):
         expansion: The width of the inner layer of a block, in widths of the stream.
         numbers: How many of the inputs in x, the first ones, are encoded by pieces.
         pieces: The number of pieces.
+        owners: For mixed states, the variable that each feature belongs to, from 0: the further inputs are then two flags
+            for each variable, given and absent.
 
     Raises:
-        ValueError: If a size is not positive, or there are fewer inputs than numbers.
+        ValueError: If a size is not positive, there are fewer inputs than numbers, or owners do not fit.
 
     References:
         Gorishniy et al., 2022, On embeddings for numerical features in tabular deep learning.
@@ -46,6 +55,8 @@ class ResidualMLP(nn.Module):
         torch.Size([3, 5])
     """
 
+    owner: Tensor
+
     def __init__(
         self,
         features: int,
@@ -56,6 +67,7 @@ class ResidualMLP(nn.Module):
         expansion: int = 2,
         numbers: int = 0,
         pieces: int = 7,
+        owners: Sequence[int] = (),
     ) -> None:
         super().__init__()
         sizes = {"features": features, "width": width, "depth": depth, "context": context, "extra": extra}
@@ -64,6 +76,10 @@ class ResidualMLP(nn.Module):
             raise ValueError(f"ResidualMLP needs positive sizes, got {', '.join(f'{k}={v}' for k, v in sizes.items())}")
         if numbers > features + extra:
             raise ValueError(f"of {features + extra} inputs, {numbers} cannot be numbers: choose fewer")
+        self.owners = tuple(owners)
+        if owners and (len(self.owners) != features or numbers > features or extra != 2 * (max(self.owners) + 1)):
+            need = f"one variable for each of {features} features, and two flags for each variable"
+            raise ValueError(f"owners need {need}: got {self.owners} and extra={extra}")
         self.features, self.width, self.depth, self.context = features, width, depth, context
         self.extra, self.expansion, self.numbers, self.pieces = extra, expansion, numbers, pieces
         self.pieces_of = Pieces(numbers, pieces)
@@ -71,6 +87,12 @@ class ResidualMLP(nn.Module):
         self.embed = nn.Sequential(nn.Linear(32, _LABEL), nn.SiLU(), nn.Linear(_LABEL, _LABEL))
         if context:
             self.embed_context = nn.Sequential(nn.Linear(context, _LABEL), nn.SiLU(), nn.Linear(_LABEL, _LABEL))
+        if owners:
+            self.register_buffer("owner", torch.tensor(self.owners, dtype=torch.long), persistent=False)
+            self.fine_pieces_of = Pieces(numbers, _FINE)
+            self.embed_given = nn.Linear(features + extra + numbers * _FINE, _LABEL)
+            nn.init.zeros_(self.embed_given.weight)
+            nn.init.zeros_(self.embed_given.bias)
         self.input = nn.Linear(features + extra + numbers * pieces, width)
         self.blocks = nn.ModuleList(_Block(width, expansion * width) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
@@ -94,11 +116,20 @@ class ResidualMLP(nn.Module):
             if context is None:
                 raise ValueError(f"this network needs a context of {self.context} values and got none: pass context")
             known = known + self.embed_context(context)
+        if self.owners:
+            known = known + self.embed_given(self._of_given(x))
         known, h = F.silu(known), self.input(self._encoded(x))
         for block in self.blocks:
             h = block(h, known)
         prediction: Tensor = self.output(self.norm(h))
         return prediction
+
+    def _of_given(self, x: Tensor) -> Tensor:
+        """The given variables, 0 for all others, the flags, and fine pieces of given numbers, which have no noise."""
+        flags = x[:, self.features : self.features + self.extra // 2]
+        given = flags.index_select(1, self.owner)
+        pieces = self.fine_pieces_of(x[:, : self.numbers]) * given[:, : self.numbers].repeat_interleave(_FINE, 1)
+        return torch.cat((x[:, : self.features] * given, x[:, self.features :], pieces), 1)
 
     def _encoded(self, x: Tensor) -> Tensor:
         """The inputs with the encodings of numbers, from -1 to 1 in each piece."""

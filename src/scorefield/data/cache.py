@@ -16,8 +16,9 @@ from ..replacing import clear, replacing
 from .dtypes import check_dtype
 from .errors import DataError
 
-__all__ = ["Store", "blocks", "read_slices", "write_header"]
+__all__ = ["DECODED", "Store", "blocks", "read_slices", "write_header"]
 
+DECODED = {"values": "decoded"}  # of what copies of named arrays hold: they were of numbers as stored in version 0.1
 BLOCK = 64 << 20  # bytes that are held at a time while copying
 
 

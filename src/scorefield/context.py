@@ -15,6 +15,7 @@ from torch import Tensor
 from .display import listed
 from .rng import Rng
 from .tensors import expand
+from .user_values import real_array
 
 __all__ = ["Context", "ContextColumn", "drop_context", "linear_regression", "shuffle_sets"]
 
@@ -89,7 +90,7 @@ class Context(nn.Module):
             return cls((), x.shape[1:], mean, std)
         columns, means, stds = [], [], []
         for name, values in _columns(given).items():
-            known = values[~_missing(values)]
+            known = _plain_array(values[~_missing(values)])
             categories = _classes(known) if _has_classes(known) else None
             columns.append(ContextColumn(name, categories))
             if categories is None:
@@ -270,7 +271,7 @@ def _columns(given: Any, names: Sequence[str] | None = None) -> dict[str, np.nda
     if isinstance(given, Mapping):
         table = {str(name): np.atleast_1d(_array(values)) for name, values in given.items()}
     elif hasattr(given, "columns"):
-        table = {str(name): np.asarray(given[name]) for name in given.columns}
+        table = {str(name): _array(given[name]) for name in given.columns}
     else:
         x = np.atleast_1d(_array(_typed(given)))
         if x.ndim == 1 and names is not None and len(names) > 1:
@@ -282,7 +283,7 @@ def _columns(given: Any, names: Sequence[str] | None = None) -> dict[str, np.nda
         if x.ndim == 2:
             table = {names[i] if names else f"c{i}": x[:, i] for i in range(x.shape[1])}
         else:
-            table = {names[0] if names else "label" if _has_classes(x[~_missing(x)]) else "context": x}
+            table = {names[0] if names else "label" if _has_classes(_plain_array(x[~_missing(x)])) else "context": x}
     lengths = {len(values) for values in table.values()}
     if names is not None and len(lengths) == 2 and 1 in lengths:  # a single value is that of all rows
         table = {
@@ -308,7 +309,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _array(given: Any) -> np.ndarray:
-    return given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+    return real_array(given, "contexts", "as two columns, or as two channels of a field")
 
 
 def _missing(values: np.ndarray) -> np.ndarray:
@@ -317,6 +318,14 @@ def _missing(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind == "O":
         return np.array([value is None or value != value for value in values], dtype=bool)
     return np.zeros(len(values), dtype=bool)
+
+
+def _plain_array(known: np.ndarray) -> np.ndarray:
+    """Values without gaps in the type that they have, where gaps made them objects."""
+    if known.dtype.kind != "O" or any(isinstance(value, str) for value in known):
+        return known
+    plain = np.array(known.tolist())
+    return plain if plain.dtype.kind in "fiub" else known
 
 
 def _has_classes(values: np.ndarray) -> bool:

@@ -369,6 +369,8 @@ def _numbers_of(x: Any, kind: Kind) -> np.ndarray | Tensor:
         return values if kind == "dataframe" else values[:, 0]
     if kind == "dataarray":
         x = x.data if isinstance(x.data, np.ndarray) else x.values
+    if isinstance(x, list | tuple) and any(isinstance(each, np.ma.MaskedArray) for each in x):
+        x = np.ma.array(x)
     if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
         table = "give a table, pandas.DataFrame(x.astype(float).filled(numpy.nan)), whose missing values are learned"
         whole = "fit whole examples, and take the others as measurements: a number in place of these is learned as data"

@@ -22,6 +22,7 @@ from ..rng import Samples, generator, permutation, torch_seeded
 from ..settings import Data, Network, Training
 from ..training import train_density
 from ..units import Standardize
+from ..user_values import real_tensor
 from .binary_likelihood import fit_binary_likelihood
 from .independent_parts import IndependentParts, find_parts, split
 from .mixture_likelihood import MixtureLikelihood, batch_and_steps, fit_mixture_likelihood
@@ -94,8 +95,8 @@ class LearnedLikelihood(nn.Module):
         return DataDensity(conditioned.diffusion, conditioned.standardize, _BATCH, tolerance=tolerance)(z).value
 
     def _over(self, theta: Any, x: Any, inside: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        theta = torch.as_tensor(np.asarray(theta), dtype=torch.float64)
-        observed = self.units(torch.as_tensor(np.asarray(x), dtype=torch.float64).reshape(-1, *self.units.shape))
+        theta = real_tensor(theta, "parameters")
+        observed = self.units(real_tensor(x, "observations").reshape(-1, *self.units.shape))
         values = []
         for some in theta.split(max(1, _AT_ONCE // len(observed))):
             given = self.context(some.numpy()).repeat_interleave(len(observed), 0)
@@ -107,7 +108,7 @@ class LearnedLikelihood(nn.Module):
     @torch.no_grad()
     def sample(self, theta: Any, seed: int = 0) -> Tensor:
         """Draws one observation for each row of parameters, `(N, P)` to `(N, Q)`: the simulator as it was learned."""
-        given = self.context(np.asarray(theta, dtype=float))
+        given = self.context(real_tensor(theta, "parameters").numpy())
         if self.model is None:
             z = Samples(seed, 0, len(given), "observation").normal((len(given), self.gaussian.features))
         else:

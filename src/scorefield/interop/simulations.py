@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from ..user_values import real_tensor
 from .nearness import Nearness
 
 __all__ = ["Simulations", "bounded", "positive_part", "rows_of", "unbounded"]
@@ -120,7 +120,7 @@ def _parameters(prior: Any) -> int | None:
 
 def rows_of(values: Any) -> Tensor:
     """Numbers in float64, one a row if there is one axis."""
-    rows = torch.as_tensor(np.asarray(values), dtype=torch.float64)
+    rows = real_tensor(values, "parameters and data of simulations", "numpy.hstack([x.real, x.imag])")
     return rows[:, None] if rows.ndim == 1 else rows
 
 

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..user_values import real_tensor
 from .base import LinearOperator, axes_of
 
 __all__ = ["Blur", "Downsample", "Fourier", "Grey", "Radon"]
@@ -52,7 +53,7 @@ class Blur(LinearOperator):
         if not 1 <= len(self.axes) <= 3:
             raise ValueError(f"Blur works along 1 to 3 axes, got axes={self.axes}")
         if self.kernel is not None:
-            kernel = torch.as_tensor(self.kernel, dtype=torch.float64)
+            kernel = real_tensor(self.kernel, "kernels")
             if kernel.ndim != len(self.axes) or any(n % 2 == 0 for n in kernel.shape):
                 need = f"an odd number of points along each of its {len(self.axes)} axes"
                 raise ValueError(f"the kernel of Blur needs {need}, got shape {tuple(kernel.shape)}")
@@ -208,7 +209,7 @@ class Fourier(LinearOperator):
     def __post_init__(self) -> None:
         object.__setattr__(self, "axes", tuple(self.axes))
         if self.keep is not None:
-            object.__setattr__(self, "keep", torch.as_tensor(self.keep).bool())
+            object.__setattr__(self, "keep", real_tensor(self.keep, "masks of frequencies").bool())
             if not bool(self.keep.any()):
                 raise ValueError("Fourier keeps no frequency: at least one must be measured")
 

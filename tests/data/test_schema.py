@@ -312,7 +312,11 @@ def test_memory_maps_are_read_from_their_file(tmp_path):
     ("x", "message"),
     [
         (np.zeros((3, 2), complex), "got complex numbers: pass numpy.hstack([x.real, x.imag])"),
-        (np.zeros((3, 8, 8), complex), 'complex numbers: pass numpy.stack([x.real, x.imag], 1) with channels="first"'),
+        (np.zeros(3, complex), "complex numbers: pass numpy.stack([x.real, x.imag], 1)"),
+        (
+            np.zeros((3, 8, 8), complex),
+            'complex numbers: pass numpy.stack([x.real, x.imag], 1) and data=Data(channels="first")',
+        ),
         (torch.zeros(3, 2, dtype=torch.complex64), "got complex numbers"),
         (np.array([["a"], ["b"]]), "got text: pass x.astype(float)"),
         (np.array([[1, None]], object), "got Python objects: pass x.astype(float)"),
@@ -337,6 +341,18 @@ def test_what_is_not_numbers(x, message):
     with pytest.raises(TypeError) as error:
         Schema.of(x)
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("shape", [(20,), (20, 3), (20, 8, 9), (20, 4, 5, 6)])
+def test_the_advice_for_complex_data_can_be_followed(shape):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=shape) + 1j * rng.normal(size=shape)
+    with pytest.raises(TypeError, match="got complex numbers: pass ") as error:
+        Schema.of(x)
+    values, _, data = str(error.value).partition(": pass ")[2].partition(" and ")
+    given = eval(f"dict({data.partition(', on')[0]})", {"Data": Data}).get("data", Data())
+    schema = Schema.of(eval(values, {"numpy": np, "x": x}), channels=given.channels)
+    assert schema.inner_shape == ((2 * np.prod(shape[1:], dtype=int),) if len(shape) < 3 else (2, *shape[1:]))
 
 
 @pytest.mark.parametrize(

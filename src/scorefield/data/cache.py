@@ -109,7 +109,7 @@ def _known(record: Path) -> dict[str, Any]:
 
 def read_slices(array: Any, key: str, store: Store) -> np.ndarray:
     """An array that is read by slices, as those of h5py and zarr: at once, or through the copy."""
-    check_dtype(array.dtype)
+    check_dtype(array.dtype, len(array.shape))
     if store.holds(array.nbytes):
         return np.asarray(array[...])
     multiple = array.chunks[0] if array.chunks else 1

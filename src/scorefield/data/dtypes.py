@@ -19,15 +19,21 @@ __all__ = ["check_dtype", "holds_numbers", "numpy_dtype", "restore", "value_rang
 Bound = float | tuple[float | None, ...] | None
 
 
-def check_dtype(dtype: np.dtype, axes: int = 0) -> None:
-    """Raises a DataTypeError that says what to do unless `dtype` is real, integer or bool; `axes` is 2 for vectors."""
+def check_dtype(dtype: np.dtype, axes: int) -> None:
+    """Raises a DataTypeError that says what to do unless `dtype` is real, integer or bool.
+
+    Arguments:
+        dtype: The type of data.
+        axes: How many axes the data have, that of the samples too: 2 for vectors.
+    """
     if dtype.kind in "fiub":
         return
     if dtype.names is not None:
         got, advice = f"records with the fields {', '.join(map(repr, dtype.names))}", "pass pandas.DataFrame(x)"
     elif dtype.kind == "c":
-        fields = 'pass numpy.stack([x.real, x.imag], 1) with channels="first"'
-        got, advice = "complex numbers", "pass numpy.hstack([x.real, x.imag])" if axes == 2 else fields
+        grids = ' and data=Data(channels="first"), on the command line --channels first' if axes > 2 else ""
+        both = "numpy.hstack([x.real, x.imag])" if axes == 2 else f"numpy.stack([x.real, x.imag], 1){grids}"
+        got, advice = "complex numbers", f"pass {both}"
     elif dtype.kind in "mM":
         got, advice = f"times ({dtype})", 'pass x.astype("int64") less its smallest, in a unit of your choice'
     elif dtype.kind in "SUT":

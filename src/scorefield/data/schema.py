@@ -165,7 +165,7 @@ class Schema:
             raise ValueError(f"the variables of a Dataset are its channels, got channels={channels!r}: leave it out")
         chosen = datasets.choose(x)
         values = datasets.stacked(x, chosen.names, chosen.dims)
-        check_dtype(values.dtype)
+        check_dtype(values.dtype, values.ndim - 1)
         if not values.size:
             raise ValueError(f"there are no data: got variables of shape {values[:, 0].shape}")
         shape = tuple(int(n) for n in values.shape[1:])

@@ -147,7 +147,7 @@ def _strange_type(path: Path) -> Any:
 
 def read_dataarray(x: Any, key: str, store: Store) -> Any:
     """A DataArray that is not read yet: at once, or with its values in the copy."""
-    check_dtype(x.dtype)
+    check_dtype(x.dtype, x.ndim)
     if store.holds(x.nbytes):
         return x.load()
     values, _ = store.copy({"key": key, **DECODED}, (x[part].values for part in blocks(len(x), x.nbytes // len(x))))

@@ -76,7 +76,7 @@ def read_dataset(x: Any, names: Sequence[str], path: Path, store: Store, others:
         warnings.warn(f"{path}: {listed} {verb} left out, not on the axes {axes} of {names[0]}", stacklevel=4)
     some = x[list(names)]
     for name in names:
-        check_dtype(some[name].dtype)
+        check_dtype(some[name].dtype, some[name].ndim)
     if store.holds(sum(some[name].nbytes for name in names)):
         return some.load()
     dims = choose(some).dims

@@ -69,12 +69,20 @@ class Measurement:
         for name, value in (("operator", operator), ("y", values), ("noise", noise)):
             object.__setattr__(self, name, value)
 
-    def check(self, shape: Sequence[int]) -> None:
-        """Whether A takes data of the shape `D` of a data point, and gives the shape of y; ValueError if not.
+    def check(self, shape: Sequence[int], spatial: Sequence[int] = ()) -> None:
+        """Whether A takes data, and gives the shape of y.
+
+        Arguments:
+            shape: The shape `D` of a data point.
+            spatial: Its spatial axes, counted from 0, where it is a grid.
 
         Raises:
             TypeError: If A gives complex numbers.
+            ValueError: If it does not take such data, the shapes differ, or it acts along spatial axes that were left open and
+                takes others than these.
         """
+        if spatial:
+            self.operator.spatial_axes(tuple(spatial), len(shape))
         made = self.operator(torch.zeros(1, *shape, dtype=torch.float64))
         if made.is_complex():
             name = type(self.operator).__name__

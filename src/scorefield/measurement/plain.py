@@ -183,6 +183,12 @@ class Compose(Operator):
         object.__setattr__(self, "linear", all(operator.linear for operator in self.operators))
         object.__setattr__(self, "costly", any(operator.costly for operator in self.operators))
 
+    def spatial_axes(self, spatial: tuple[int, ...], rank: int) -> tuple[tuple[int, ...], int] | None:
+        found: tuple[tuple[int, ...], int] | None = (spatial, rank)
+        for operator in self.operators:
+            found = operator.spatial_axes(*found) if found is not None else None
+        return found
+
     def __call__(self, x: Tensor) -> Tensor:
         for operator in self.operators:
             x = operator(x)

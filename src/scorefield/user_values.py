@@ -84,6 +84,8 @@ def real_tensor(values: Any, what: str, parts: str = "numpy.stack([x.real, x.ima
     if isinstance(values, Tensor) and not values.is_complex():
         return values.to(torch.float64)
     array = real_array(values, what, parts)
+    if array.dtype.kind in "mM":
+        raise ValueError(f"{what} must be numbers, got times ({array.dtype}): pass distances in a unit of your choice")
     try:
         return torch.as_tensor(np.asarray(array, dtype=np.float64))
     except (TypeError, ValueError):

@@ -417,3 +417,29 @@ def test_tables_of_other_libraries(library):
         "float64",
     ]
     assert samples.astype(object).where(samples.notna(), None).to_dict("list") == columns
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.ones((5, 2), np.float16),
+        np.ones((5, 8, 8), np.float16),
+        torch.ones(5, 2, dtype=torch.float16),
+        np.ones((5, 2), np.float32),
+        pandas.DataFrame(np.random.default_rng(0).normal(size=(5, 2)).astype(np.float16), columns=["a", "b"]),
+        pandas.DataFrame(np.random.default_rng(0).normal(size=(5, 2)), columns=["a", "b"]).astype("Float32"),
+        xarray.Dataset({name: (("time", "y", "x"), np.ones((5, 8, 8), np.float16)) for name in "ab"}),
+    ],
+    ids=["vectors", "grids", "tensor", "float32", "table", "nullable", "dataset"],
+)
+def test_finite_samples_are_finite_in_a_narrow_type(x):
+    schema = Schema.of(x)
+    dtype = np.float32 if "32" in str(schema.column_dtypes or schema.dtype).lower() else np.float16
+    values = torch.linspace(-1e39, 1e39, 6, dtype=torch.float64).reshape(6, *(1,) * len(schema.inner_shape))
+    samples = schema.pack(values.expand(6, *schema.inner_shape))
+    found = samples.to_array() if hasattr(samples, "to_array") else samples
+    found = np.asarray(found, np.float64)
+    assert np.isfinite(found).all() and np.abs(found).max() == np.finfo(dtype).max
+    if not isinstance(x, pandas.DataFrame):  # and what diverged is not hidden
+        broken = schema.pack(torch.full((1, *schema.inner_shape), torch.inf))
+        assert np.isinf(np.asarray(broken.to_array() if schema.variables else broken)).all()

@@ -76,7 +76,7 @@ def value_range(rows: Rows) -> tuple[Tensor, Tensor]:
 
 
 def restore(x: Tensor, dtype: np.dtype | torch.dtype, integer: bool, low: Bound, high: Bound) -> Tensor:
-    """Real numbers `(M, F)` as numbers of type `dtype`: rounded half to even and clipped if `integer`.
+    """Real numbers `(M, F)` as numbers of type `dtype`, finite ones clipped to its range; rounded half to even if `integer`.
 
     Raises:
         RuntimeError: If a number is to be rounded that is not finite.
@@ -87,7 +87,7 @@ def restore(x: Tensor, dtype: np.dtype | torch.dtype, integer: bool, low: Bound,
     """
     target = dtype if isinstance(dtype, torch.dtype) else to_tensor(np.zeros(0, dtype)).dtype
     if not integer:
-        return _clip(x, low, high).to(target)
+        return _within(_clip(x, low, high), target)
     nonfinite = int((~x.isfinite()).any(1).sum())
     if nonfinite:
         raise RuntimeError(
@@ -100,6 +100,14 @@ def restore(x: Tensor, dtype: np.dtype | torch.dtype, integer: bool, low: Bound,
     info = torch.iinfo(target)
     top = float(info.max) if int(float(info.max)) <= info.max else float(np.nextafter(float(info.max), 0.0))
     return whole.clamp(float(info.min), top).to(target)
+
+
+def _within(x: Tensor, target: torch.dtype) -> Tensor:
+    """Numbers of a floating-point type; what is finite stays so, where the type holds no larger numbers."""
+    largest = torch.finfo(target).max
+    if largest < torch.finfo(x.dtype).max:
+        x = torch.where(x.isfinite(), x.clamp(-largest, largest), x)
+    return x.to(target)
 
 
 def _clip(x: Tensor, low: Bound, high: Bound) -> Tensor:

@@ -222,8 +222,8 @@ class Schema:
     def pack(self, x: Tensor) -> Any:
         """Samples `(M, *inner_shape)` as the user gave the data: kind, axes, names and types.
 
-        Integers are rounded half to even; bools and those that are nowhere negative are also clipped to the range of the data,
-        uint8 grids to 0..255.
+        Finite numbers stay finite in the type of the data. Integers are rounded half to even; bools and those that are nowhere
+        negative are also clipped to the range of the data, uint8 grids to 0..255.
 
         Raises:
             ValueError: If `x` has another shape.

@@ -161,8 +161,8 @@ class NLE(Simulations):
     parameters at most.
 
     Arguments:
-        prior: The prior of the parameters in posteriors: a distribution as those of torch.distributions; or bounds (low, high),
-            each a number or one a parameter, between which it is uniform.
+        prior: The prior of the parameters in posteriors: a distribution as those of torch.distributions, or a list of such, of
+            independent parameters; or bounds (low, high), each a number or one a parameter, between which it is uniform.
 
     Example:
         >>> theta = torch.rand(400, 1) * 2 - 1
@@ -176,7 +176,7 @@ class NLE(Simulations):
 
     def __init__(self, prior: Any) -> None:
         super().__init__(prior)
-        proper = hasattr(prior, "sample") and hasattr(prior, "log_prob")
+        proper = hasattr(self.prior, "sample") and hasattr(self.prior, "log_prob")
         if not proper and not bool((torch.isfinite(self.low) & torch.isfinite(self.high)).all()):
             need = "a distribution with sample and log_prob, or two finite bounds"
             raise ValueError(f"posteriors by a likelihood need a prior, {need}; got {prior!r}")

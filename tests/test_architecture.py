@@ -32,7 +32,8 @@ FLOORS = [
         "progress",
         "replacing",
     },
-    {"bars", "distributed", "settings", "tensors", "rng", "spec", "limits", "_old_names", "reading", "destinations"},
+    {"bars", "distributed", "settings", "tensors", "user_values"}
+    | {"rng", "spec", "limits", "_old_names", "reading", "destinations"},
     {"derivatives", "calls", "sharding"},
     {"ode", "nn", "data", "mcmc"},
     {"processes", "denoisers", "units", "checkpoint", "metrics", "measurement", "context"},

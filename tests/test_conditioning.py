@@ -11,6 +11,7 @@ from scorefield import Data, Network, Run, Training, fit
 from scorefield.cli import main
 from scorefield.evaluation import evaluate_run
 from scorefield.fitting import Options, plan, prepare, trainer_of
+from scorefield.measurement import Blur, Measurement
 from scorefield.rng import Steps
 
 RNG = np.random.default_rng(0)
@@ -207,3 +208,15 @@ def test_empty_contexts_need_a_model_that_learns_to_do_without():
     message = r"^example 7 has no context, and with unconditional=0 every example needs one: leave such examples out"
     with pytest.raises(ValueError, match=message):
         scorefield.fit(x, context=size, training=Training(unconditional=0.0, steps=2))
+
+
+def test_a_model_of_colour_images_asks_which_axes_an_operator_is_along():
+    x = np.random.default_rng(0).normal(size=(40, 8, 8, 3))
+    model = fit(x, training=Training(steps=1))
+    with pytest.raises(
+        ValueError, match=r"^Blur acts .* the spatial axes of these data are \(0, 1\): give axes=\(0, 1\)$"
+    ):
+        model.observe(Measurement(Blur(2.0), np.zeros((8, 8, 3)), 0.1))
+    for operator in ("blur(width=2, axes=(0, 1))", "grey | blur(width=2)"):
+        shape = (8, 8) if "grey" in operator else (8, 8, 3)
+        assert len(model.observe(Measurement(operator, np.zeros(shape), 0.1)).conditions) == 1

@@ -371,7 +371,7 @@ def test_a_context_is_given_column_by_column():
         model.condition(colour="red")
     with pytest.raises(ValueError, match=r"^there is no context yet: model.condition\(label=…, number=…\)$"):
         model.condition(guidance=2.0)
-    with pytest.raises(ValueError, match=r"^number of the context is a number, got \['much'\]$"):
+    with pytest.raises(ValueError, match=r"^number of the context is a number, such as 1.5, got 'much'$"):
         model.condition(number="much")
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from scorefield import spec
 from scorefield.context import Context, ContextColumn, drop_context, linear_regression, shuffle_sets
 from scorefield.rng import Samples
 
@@ -144,3 +147,59 @@ def test_sets_that_do_not_fit_are_refused():
     rows[5, 0] = np.nan
     with pytest.raises(ValueError, match=r"^set 5 of the context is missing in part: give all of its rows, or none$"):
         context(rows)
+
+
+DAYS = np.datetime64("2020-01-01") + np.arange(300)
+DATES = {
+    "numpy": DAYS,
+    "pandas": pd.Series(DAYS.astype("datetime64[ns]")),
+    "UTC": pd.Series(DAYS.astype("datetime64[ns]")).dt.tz_localize("UTC"),
+    "elsewhere": pd.Series(DAYS.astype("datetime64[ns]")).dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo"),
+    "objects": DAYS.tolist(),
+    "times": DAYS.astype("datetime64[s]").tolist(),
+}
+
+
+@pytest.mark.parametrize("kind", DATES)
+def test_dates_are_numbers_of_days(kind):
+    expected = Context.of({"day": np.arange(300.0)}, (2,))
+    context = Context.of({"day": DATES[kind]}, (2,))
+    tensors = []
+    context = spec.build(spec.describe(context, tensors), tensors=tensors)  # as a file holds it
+    torch.testing.assert_close(context({"day": DATES[kind]}), expected({"day": np.arange(300.0)}), atol=1e-6, rtol=0)
+    asked = ["2020-03-01", datetime.date(2020, 3, 1), np.datetime64("2020-03-01"), pd.Timestamp("2020-03-01", tz="UTC")]
+    for one in asked:
+        torch.testing.assert_close(context({"day": one}), expected({"day": 60.0}), atol=1e-6, rtol=0)
+    assert context({"day": [None, "2020-03-01"]})[:, -1].tolist() == [1, 0]
+    assert Context.of(DATES[kind], (2,)).names == ("context",)
+    for wrong in (5.0, "spring", True):
+        with pytest.raises(ValueError, match=rf"^day of the context is a date, such as '2024-03-01', got '{wrong}'$"):
+            context({"day": wrong})
+    with pytest.raises(ValueError, match=r"^day of the context is a number, such as 1.5, got '2020-03-01"):
+        expected({"day": asked[-1]})
+
+
+def test_durations_are_numbers_of_days():
+    expected = Context.of({"age": np.arange(300.0)}, (2,))
+    for ages in (DAYS - DAYS[0], pd.Series(DAYS - DAYS[0]), (DAYS - DAYS[0]).tolist()):
+        context = Context.of({"age": ages}, (2,))
+        torch.testing.assert_close(context({"age": ages}), expected({"age": np.arange(300.0)}))
+        for one in (60.0, datetime.timedelta(60), pd.Timedelta(days=60), np.timedelta64(60 * 24, "h")):
+            assert torch.equal(context({"age": one}), expected({"age": 60.0}))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("infinite", [np.inf, -np.inf])
+def test_infinite_numbers_are_named_where_they_are(infinite):
+    values = np.arange(300.0)
+    values[[3, 17, 20]] = np.nan, infinite, infinite
+    for given, name in ((values, "context"), ({"a": values}, "a")):
+        with pytest.raises(
+            ValueError, match=f"^column '{name}' of the context is {infinite} in row 17: give a finite number"
+        ):
+            Context.of(given, (2,))
+
+
+def test_fields_that_are_not_numbers_are_refused():
+    with pytest.raises(ValueError, match=r"^fields of a context must be numbers, got times"):
+        Context.of(np.zeros((9, 4, 4), "M8[D]"), (1, 4, 4))

@@ -83,6 +83,7 @@ if TYPE_CHECKING:
         toys as toys,
         training as training,
         units as units,
+        user_values as user_values,
         warned as warned,
     )
     from .comparison import compare as compare

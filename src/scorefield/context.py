@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ from torch import Tensor
 from .display import listed
 from .rng import Rng
 from .tensors import expand
+from .user_values import real_array, real_tensor
 
 __all__ = ["Context", "ContextColumn", "drop_context", "linear_regression", "shuffle_sets"]
 
 _FAR = 1_000_000  # numbers farther away, in standard deviations, are in other units or wrong
+_INFINITE = "give a finite number, or NaN where there is no context"
 _CLASSES = 200  # up to this many different whole numbers are classes
 
 
@@ -29,10 +32,12 @@ class ContextColumn:
     Arguments:
         name: Its name.
         categories: Its classes; None for a number.
+        dates: Whether its numbers are dates, in days since 1970.
     """
 
     name: str
     categories: tuple[str | int, ...] | None = None
+    dates: bool = False
 
     @property
     def size(self) -> int:
@@ -70,11 +75,12 @@ class Context(nn.Module):
 
         Arguments:
             given: One context for each data point: labels `(N,)`, numbers `(N, P)`, a DataFrame, sets of n rows `(N, n, P)`
-                in no order (vectors), or fields on the grid of the data. Rows of NaN or None have no context.
+                in no order (vectors), or fields on the grid of the data. Dates and durations are in days. Rows of NaN or None
+                have no context.
             inner_shape: The shape of a data point, in the layout of networks.
 
         Raises:
-            ValueError: If a column is constant, or only a part of a row is missing.
+            ValueError: If a column is constant or has infinite numbers, or only a part of a row is missing.
         """
         if not _is_table(given) and np.ndim(given) == 3 and len(inner_shape) == 1:
             rows = _array(given)
@@ -89,11 +95,14 @@ class Context(nn.Module):
             return cls((), x.shape[1:], mean, std)
         columns, means, stds = [], [], []
         for name, values in _columns(given).items():
-            known = values[~_missing(values)]
+            known = _plain_array(values[~_missing(values)])
             categories = _classes(known) if _has_classes(known) else None
-            columns.append(ContextColumn(name, categories))
+            columns.append(ContextColumn(name, categories, known.dtype.kind == "M"))
             if categories is None:
-                numbers = known.astype(float)
+                numbers = _days(known) if columns[-1].dates else known.astype(float)
+                if (infinite := np.isinf(numbers)).any():
+                    where = f"{numbers[infinite][0]:g} in row {np.flatnonzero(~_missing(values))[infinite][0]}"
+                    raise ValueError(f"column {name!r} of the context is {where}: {_INFINITE}")
                 if len(numbers) == 0 or not np.ptp(numbers) > 0:
                     raise ValueError(f"column {name!r} of the context is constant: leave it out")
                 means.append(numbers.mean())
@@ -270,7 +279,7 @@ def _columns(given: Any, names: Sequence[str] | None = None) -> dict[str, np.nda
     if isinstance(given, Mapping):
         table = {str(name): np.atleast_1d(_array(values)) for name, values in given.items()}
     elif hasattr(given, "columns"):
-        table = {str(name): np.asarray(given[name]) for name in given.columns}
+        table = {str(name): _array(given[name]) for name in given.columns}
     else:
         x = np.atleast_1d(_array(_typed(given)))
         if x.ndim == 1 and names is not None and len(names) > 1:
@@ -282,7 +291,7 @@ def _columns(given: Any, names: Sequence[str] | None = None) -> dict[str, np.nda
         if x.ndim == 2:
             table = {names[i] if names else f"c{i}": x[:, i] for i in range(x.shape[1])}
         else:
-            table = {names[0] if names else "label" if _has_classes(x[~_missing(x)]) else "context": x}
+            table = {names[0] if names else "label" if _has_classes(_plain_array(x[~_missing(x)])) else "context": x}
     lengths = {len(values) for values in table.values()}
     if names is not None and len(lengths) == 2 and 1 in lengths:  # a single value is that of all rows
         table = {
@@ -308,15 +317,41 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _array(given: Any) -> np.ndarray:
-    return given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+    found = real_array(given, "contexts", "as two columns, or as two channels of a field")
+    if found.dtype == object:
+        known = [value for value in found.flat if value is not None]
+        if known and all(isinstance(value, datetime.timedelta) for value in known):
+            found = np.array(found.tolist(), "timedelta64[us]")
+    return found / np.timedelta64(1, "D") if found.dtype.kind == "m" else found
 
 
 def _missing(values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind == "f":
-        return np.isnan(values)  # type: ignore[no-any-return]
+    if values.dtype.kind in "fM":
+        return np.isnan(values) if values.dtype.kind == "f" else np.isnat(values)  # type: ignore[no-any-return]
     if values.dtype.kind == "O":
         return np.array([value is None or value != value for value in values], dtype=bool)
     return np.zeros(len(values), dtype=bool)
+
+
+def _plain_array(known: np.ndarray) -> np.ndarray:
+    """Values without gaps in the type that they have, where gaps made them objects."""
+    if known.dtype.kind != "O" or any(isinstance(value, str) for value in known):
+        return known
+    dates = len(known) > 0 and all(isinstance(value, datetime.date) for value in known)
+    plain = _dates(known) if dates else np.array(known.tolist())
+    return plain if plain.dtype.kind in "fiubM" else known
+
+
+def _dates(values: np.ndarray) -> np.ndarray:
+    """Dates and times, with None where there is none; those of a time zone as UTC."""
+    zones = (getattr(value, "tzinfo", None) for value in values)
+    plain = [v if z is None else v.astimezone(datetime.UTC).replace(tzinfo=None) for v, z in zip(values, zones)]
+    return np.array(plain, dtype="datetime64[us]")
+
+
+def _days(dates: np.ndarray) -> np.ndarray:
+    """Days since 1970, NaN where there is no date."""
+    return (dates.astype("datetime64[us]") - np.datetime64("1970-01-01", "us")) / np.timedelta64(1, "D")
 
 
 def _has_classes(values: np.ndarray) -> bool:
@@ -341,9 +376,16 @@ def _plain(value: Any) -> str | int:
 def _numbers(column: ContextColumn, values: np.ndarray, missing: np.ndarray, mean: float) -> np.ndarray:
     """The values of a column of numbers, with its mean where they are missing."""
     try:
+        if column.dates and values.dtype.kind in "OUM":
+            values = _days(values if values.dtype.kind == "M" else _dates(values.astype(object)))
+        elif column.dates != (values.dtype.kind == "M") and not missing.all():
+            raise TypeError
         return np.where(missing, mean, values).astype(float)
     except (TypeError, ValueError):
-        raise ValueError(f"{column.name} of the context is a number, got {values.tolist()[:3]}") from None
+        kind, such = ("date", "such as '2024-03-01'") if column.dates else ("number", "such as 1.5")
+        raise ValueError(
+            f"{column.name} of the context is a {kind}, {such}, got {str(values[~missing][0])!r}"
+        ) from None
 
 
 def _check_near(name: str, values: np.ndarray, mean: float, std: float) -> None:
@@ -370,7 +412,7 @@ def _one_hot(column: ContextColumn, values: np.ndarray, missing: np.ndarray) -> 
 def _planes(given: Any, inner_shape: Sequence[int], like: Sequence[int] | None = None) -> Tensor:
     """Fields as `(N, C, *S)` on the grid of the data."""
     grid = tuple(inner_shape[1:])
-    x = torch.as_tensor(_array(given)).double()
+    x = real_tensor(_array(given), "fields of a context")
     if like is not None and tuple(x.shape) in (tuple(like), grid, (*grid, like[0])):
         x = x[None]
     if tuple(x.shape[1:]) == grid:

@@ -69,7 +69,7 @@ class GaussianFrame:
 
     def _rotate(self, u: Tensor) -> Tensor:
         """Vᵀ u for centred states u, `(B, *D)` to `(B, n)`."""
-        flat = u.reshape(len(u), -1)
+        flat = u.flatten(1)
         return flat if self.gaussian.vectors is None else flat @ self.gaussian.vectors
 
     def into(self, u: Tensor, level: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ from .samplers import (
     UniPC,
     decode,
     encode,
+    latents_of,
     sample,
     spherical_interpolation,
     trajectory,
@@ -335,19 +336,19 @@ class GenerativeModel(nn.Module, abc.ABC):
         """
         self.schema.require_one_length("encode", "sample or impute instead")
         sampling = self._flow(Sampling.asked(sampler, steps, schedule, process))
-        data, diffusion = self.schema.unpack(x, torch.float64).to(self.device), self._precise
+        data = self.schema.unpack(x, torch.float64).to(self.device)
         state = self.standardize.filled(self.standardize(data))
         if bool(data.isnan().any()):
             raise ValueError("rows with missing values have no latents: fill them first, model.impute(x)")
-        pairs = self._parts(diffusion, state)
-        with shown(), part(0, 1, "finding latents"):
-            return torch.cat([*mapped(lambda pair: encode(*pair, sampling).cpu(), pairs, self._count(len(state)))])
+        return self._moved(
+            state, lambda diffusion, some: encode(diffusion, some, sampling).cpu(), "finding latents"
+        ).cpu()
 
     @renamed_arguments(grid="schedule")
     @suggests_arguments
     def decode(
         self,
-        latents: Tensor,
+        latents: Any,
         sampler: SamplingLike = None,
         steps: int | None = None,
         schedule: Schedule | str | None = None,
@@ -363,15 +364,21 @@ class GenerativeModel(nn.Module, abc.ABC):
             N examples in the form that the model learned.
 
         Raises:
-            ValueError: If the sampler draws noise, or there are neither one nor N contexts.
+            ValueError: If the latents have another shape, the sampler draws noise, or there are neither one nor N contexts.
         """
         self.schema.require_one_length("decode", "sample or impute instead")
         sampling = self._flow(Sampling.asked(sampler, steps, schedule, process))
-        diffusion, z = self._precise, latents.to(self.device, torch.float64)
-        pairs = self._parts(diffusion, z)
-        with shown(), part(0, 1, "decoding latents"):
-            parts = [*mapped(lambda pair: decode(*pair, sampling), pairs, self._count(len(z)))]
-        return self.schema.pack(self.standardize.inverse(torch.cat(parts)).to("cpu", self._dtype()))
+        z = latents_of(latents, self.moments.mean.shape).to(self.device)
+        found = self._moved(z, lambda diffusion, some: decode(diffusion, some, sampling), "decoding latents")
+        return self.schema.pack(self.standardize.inverse(found).to("cpu", self._dtype()))
+
+    def _moved(self, x: Tensor, move: Callable[[Diffusion, Tensor], Tensor], what: str) -> Tensor:
+        """Rows along the probability flow, a batch at a time; no rows as they are."""
+        if not len(x):
+            return x
+        with shown(), part(0, 1, what):
+            pairs = self._parts(self._precise, x)
+            return torch.cat([*mapped(lambda pair: move(*pair), pairs, -(-len(x) // self._batch()))])
 
     def _parts(self, diffusion: Diffusion, x: Tensor) -> Iterator[tuple[Diffusion, Tensor]]:
         """Batches of rows, each with the diffusion of these rows."""
@@ -380,10 +387,6 @@ class GenerativeModel(nn.Module, abc.ABC):
         for some in x.split(self._batch()):  # type: ignore[no-untyped-call]
             yield diffusion.samples(start + torch.arange(len(some))), some
             start += len(some)
-
-    def _count(self, rows: int) -> int:
-        """How many batches of so many rows there are."""
-        return -(-rows // self._batch())
 
     def _flow(self, sampling: Sampling) -> Sampling:
         """What was asked for; without a sampler, the probability flow to a tolerance."""

@@ -211,16 +211,57 @@ def test_few_samples_are_not_taken_for_their_coordinates(tmp_path):
         xarray.testing.assert_identical(read(tmp_path / name_of(form)), x)
 
 
-def test_stores_of_xarray_keep_their_names_and_their_stored_values(tmp_path):
-    x = field().assign_coords(time=np.arange(COUNT))
-    x.encoding = {"scale_factor": 0.5, "dtype": "i2"}
-    x.encoding["_FillValue"] = -999
-    x.to_dataset().to_zarr(tmp_path / "x.zarr", zarr_format=2)
-    x.to_dataset().to_netcdf(tmp_path / "x.h5")
-    for path in (tmp_path / "x.zarr", tmp_path / "x.h5"):
-        back = read(path)
-        assert back.dtype == np.int16 and back.dims == x.dims and back.lat.attrs["units"] == "degrees_north"
-        np.testing.assert_array_equal(back, np.rint(x / 0.5))
+@pytest.mark.parametrize("several", [False, True])
+def test_packed_values_are_the_same_from_every_kind_of_file(tmp_path, several):
+    x = field(np.float64).assign_coords(time=np.arange(COUNT))
+    x[2, 1, :3] = np.nan
+    whole = x.to_dataset().assign({"pr": x + 1} if several else {})
+    encoding = {"t2m": {"scale_factor": 0.5, "add_offset": 2.0, "dtype": "i2", "_FillValue": -999}}
+    encoding |= {"pr": {"_FillValue": -999.0}} if several else {}
+    whole.to_netcdf(tmp_path / "x.nc", encoding=encoding)
+    shutil.copy(tmp_path / "x.nc", tmp_path / "x.h5")
+    whole.to_zarr(tmp_path / "2.zarr", encoding=encoding, zarr_format=2)
+    whole.to_zarr(tmp_path / "3.zarr", encoding=encoding, zarr_format=3)
+    expected = read(tmp_path / "x.nc")
+    values = expected["t2m"] if several else expected
+    np.testing.assert_array_equal(values, np.rint((x - 2) / 0.5) * 0.5 + 2)
+    for path in (tmp_path / "x.h5", tmp_path / "2.zarr", tmp_path / "3.zarr"):
+        for options in ({}, {"cache": tmp_path / "cache", "limit": 10}):
+            xarray.testing.assert_identical(read(path, **options), expected)
+    schema = Schema.of(expected.isel(time=[0, 1]))
+    for name in ("y.nc", "y.h5", "y.zarr"):
+        write(tmp_path / name, [expected], COUNT, schema)
+        back = read(tmp_path / name)
+        for key in expected if several else [()]:
+            np.testing.assert_array_equal(back[key], expected[key])
+
+
+def test_arrays_without_names_are_decoded_by_their_attributes(tmp_path):
+    stored = RNG.integers(-9, 9, (COUNT, 4)).astype("i2")
+    stored[2, 1] = -99
+    attrs = {"scale_factor": np.array([0.5]), "add_offset": 1.0, "_FillValue": np.int16(-99), "units": "K"}
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["t"] = stored
+        file["t"].attrs.update(attrs)
+    group = zarr.open_group(str(tmp_path / "x.zarr"), mode="w")
+    group.create_array("t", data=stored, chunks=(3, 4))
+    group["t"].attrs.update({"scale_factor": 0.5, "add_offset": 1.0, "_FillValue": -99})
+    for path in (tmp_path / "x.h5", tmp_path / "x.zarr"):
+        for options in ({}, {"cache": tmp_path / "cache", "limit": 10}):
+            np.testing.assert_array_equal(read(path, **options), np.where(stored == -99, np.nan, stored * 0.5 + 1))
+
+
+def test_arrays_in_memory_that_are_not_decoded_are_named(tmp_path):
+    x = field().assign_attrs(_FillValue=-99.0, scale_factor=0.5)
+    for whole in (x, x.to_dataset()):
+        with pytest.warns(
+            UserWarning, match=r"t2m has the attributes _FillValue=-99.0, scale_factor=0.5, .* as they are"
+        ):
+            schema = Schema.of(whole)
+        for name in ("x.nc", "x.h5", "x.zarr"):  # and the files that are written of them say what they mean
+            shutil.rmtree(tmp_path / name, ignore_errors=True)
+            write(tmp_path / name, [whole], COUNT, schema)
+            np.testing.assert_array_equal(read(tmp_path / name, key="t2m"), x * 0.5)
 
 
 def test_names_that_netcdf_cannot_hold():

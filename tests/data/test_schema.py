@@ -312,7 +312,11 @@ def test_memory_maps_are_read_from_their_file(tmp_path):
     ("x", "message"),
     [
         (np.zeros((3, 2), complex), "got complex numbers: pass numpy.hstack([x.real, x.imag])"),
-        (np.zeros((3, 8, 8), complex), 'complex numbers: pass numpy.stack([x.real, x.imag], 1) with channels="first"'),
+        (np.zeros(3, complex), "complex numbers: pass numpy.stack([x.real, x.imag], 1)"),
+        (
+            np.zeros((3, 8, 8), complex),
+            'complex numbers: pass numpy.stack([x.real, x.imag], 1) and data=Data(channels="first")',
+        ),
         (torch.zeros(3, 2, dtype=torch.complex64), "got complex numbers"),
         (np.array([["a"], ["b"]]), "got text: pass x.astype(float)"),
         (np.array([[1, None]], object), "got Python objects: pass x.astype(float)"),
@@ -337,6 +341,18 @@ def test_what_is_not_numbers(x, message):
     with pytest.raises(TypeError) as error:
         Schema.of(x)
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("shape", [(20,), (20, 3), (20, 8, 9), (20, 4, 5, 6)])
+def test_the_advice_for_complex_data_can_be_followed(shape):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=shape) + 1j * rng.normal(size=shape)
+    with pytest.raises(TypeError, match="got complex numbers: pass ") as error:
+        Schema.of(x)
+    values, _, data = str(error.value).partition(": pass ")[2].partition(" and ")
+    given = eval(f"dict({data.partition(', on')[0]})", {"Data": Data}).get("data", Data())
+    schema = Schema.of(eval(values, {"numpy": np, "x": x}), channels=given.channels)
+    assert schema.inner_shape == ((2 * np.prod(shape[1:], dtype=int),) if len(shape) < 3 else (2, *shape[1:]))
 
 
 @pytest.mark.parametrize(
@@ -401,3 +417,29 @@ def test_tables_of_other_libraries(library):
         "float64",
     ]
     assert samples.astype(object).where(samples.notna(), None).to_dict("list") == columns
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.ones((5, 2), np.float16),
+        np.ones((5, 8, 8), np.float16),
+        torch.ones(5, 2, dtype=torch.float16),
+        np.ones((5, 2), np.float32),
+        pandas.DataFrame(np.random.default_rng(0).normal(size=(5, 2)).astype(np.float16), columns=["a", "b"]),
+        pandas.DataFrame(np.random.default_rng(0).normal(size=(5, 2)), columns=["a", "b"]).astype("Float32"),
+        xarray.Dataset({name: (("time", "y", "x"), np.ones((5, 8, 8), np.float16)) for name in "ab"}),
+    ],
+    ids=["vectors", "grids", "tensor", "float32", "table", "nullable", "dataset"],
+)
+def test_finite_samples_are_finite_in_a_narrow_type(x):
+    schema = Schema.of(x)
+    dtype = np.float32 if "32" in str(schema.column_dtypes or schema.dtype).lower() else np.float16
+    values = torch.linspace(-1e39, 1e39, 6, dtype=torch.float64).reshape(6, *(1,) * len(schema.inner_shape))
+    samples = schema.pack(values.expand(6, *schema.inner_shape))
+    found = samples.to_array() if hasattr(samples, "to_array") else samples
+    found = np.asarray(found, np.float64)
+    assert np.isfinite(found).all() and np.abs(found).max() == np.finfo(dtype).max
+    if not isinstance(x, pandas.DataFrame):  # and what diverged is not hidden
+        broken = schema.pack(torch.full((1, *schema.inner_shape), torch.inf))
+        assert np.isinf(np.asarray(broken.to_array() if schema.variables else broken)).all()

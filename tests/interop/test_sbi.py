@@ -305,7 +305,7 @@ def test_observations_that_no_simulation_is_like_are_refused(inference):
     for x, said in (
         ([0.5, -1.0, 2.0], "number 2 of an observation is 1 in every simulation, and not in this one: "),
         ([0.5, np.inf, 1.0], "a number of the observation is infinite"),
-        ("abc", "an observation is numbers"),
+        ("abc", "observations must be numbers, got .abc.: pass an array of numbers"),
     ):
         with pytest.raises(ValueError, match=f"^{said}"):
             posterior.sample((3,), x=x)

@@ -20,6 +20,7 @@ from scorefield.measurement import (
     Linear,
     LinearOperator,
     Mask,
+    Measurement,
     Radon,
     Simulator,
 )
@@ -145,3 +146,43 @@ def test_a_simulator_has_the_derivatives_that_it_is_given():
 def test_what_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+LAYOUTS = {  # the shape of a data point, and its spatial axes
+    "images": ((8, 8), (0, 1)),
+    "channels first": ((3, 8, 8), (1, 2)),
+    "channels last": ((8, 8, 3), (0, 1)),
+    "volumes": ((8, 8, 8), (0, 1, 2)),
+    "signals": ((8,), (0,)),
+    "signals with channels": ((8, 2), (0,)),
+}
+ALONG = (Blur, Downsample, Radon, Fourier)
+
+
+@pytest.mark.parametrize("kind", ALONG)
+@pytest.mark.parametrize("data", LAYOUTS)
+def test_spatial_axes_are_asked_for_where_they_are_not_the_last_two(kind, data):
+    shape, spatial = LAYOUTS[data]
+    if spatial == (len(shape) - 2, len(shape) - 1):
+        y = kind()(torch.ones(1, *shape))[0]
+        Measurement(kind(), y, 0.1).check(shape, spatial)
+        return
+    written = "(0,)" if spatial == (0,) else str(spatial)
+    for operator in (kind(), Compose((kind(axes=spatial[-2:]), kind())) if kind in (Blur, Downsample) else kind()):
+        with pytest.raises(ValueError, match=r"acts along the last two axes .* of these data are ") as error:
+            Measurement(operator, np.ones(shape), 0.1).check(shape, spatial)
+        assert f"are {written}: give axes={written}" in str(error.value) and "\n" not in str(error.value)
+    if kind is not Radon or len(spatial) == 2:
+        operator = kind(axes=spatial)
+        Measurement(operator, operator(torch.ones(1, *shape))[0], 0.1).check(shape, spatial)
+
+
+def test_spatial_axes_are_followed_through_operators():
+    """Grey takes the last axis away, so that the last two are the spatial ones behind it."""
+    shape, spatial = LAYOUTS["channels last"]
+    grey = Compose((Grey(), Blur(1.0), Downsample(2)))
+    Measurement(grey, grey(torch.ones(1, *shape))[0], 0.1).check(shape, spatial)
+    with pytest.raises(ValueError, match=r"Blur acts .* of these data are \(0, 1\): give axes=\(0, 1\)"):
+        Measurement(Compose((Blur(1.0), Grey())), np.ones((8, 8)), 0.1).check(shape, spatial)
+    behind = Compose((Function(lambda x: x), Blur(1.0)))  # which may give anything
+    Measurement(behind, np.ones(shape), 0.1).check(shape, spatial)

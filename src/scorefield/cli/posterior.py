@@ -70,7 +70,8 @@ def posterior(
     Arguments:
         run: The folder of a run, or a model.safetensors.
         y: The measured values, a .npy in the units of the data. For --operator mask a whole example, NaN where unknown.
-        operator: A, as name or name(key=value, …), along the axes of an example; "first | then" for one after another.
+        operator: A, as name or name(key=value, …); "first | then" for one after another. Of colour images, whose
+            last axis are the colours, "blur(width=2, axes=(0, 1))".
         noise: The standard deviation of the noise, a number or a .npy; or a .npy of its covariance; or "poisson(gain=1)".
         count: How many samples to draw.
         output: A file .npy .npz .csv .parquet .xlsx .h5 .nc .zarr, or a folder/ for images as .png.

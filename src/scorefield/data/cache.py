@@ -16,8 +16,9 @@ from ..replacing import clear, replacing
 from .dtypes import check_dtype
 from .errors import DataError
 
-__all__ = ["Store", "blocks", "read_slices", "write_header"]
+__all__ = ["DECODED", "Store", "blocks", "read_slices", "write_header"]
 
+DECODED = {"values": "decoded"}  # of what copies of named arrays hold: they were of numbers as stored in version 0.1
 BLOCK = 64 << 20  # bytes that are held at a time while copying
 
 
@@ -108,7 +109,7 @@ def _known(record: Path) -> dict[str, Any]:
 
 def read_slices(array: Any, key: str, store: Store) -> np.ndarray:
     """An array that is read by slices, as those of h5py and zarr: at once, or through the copy."""
-    check_dtype(array.dtype)
+    check_dtype(array.dtype, len(array.shape))
     if store.holds(array.nbytes):
         return np.asarray(array[...])
     multiple = array.chunks[0] if array.chunks else 1

@@ -7,10 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..warned import warn_outside
+
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
 
-__all__ = ["Attributes", "Coordinate", "attributes", "describe", "describe_axes", "to_attributes"]
+__all__ = [
+    "Attributes",
+    "Coordinate",
+    "attributes",
+    "describe",
+    "describe_axes",
+    "packing",
+    "to_attributes",
+    "warn_packed",
+]
+
+_PACKING = ("_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned")
 
 LARGEST = 1 << 16  # values of a coordinate that is kept
 
@@ -21,6 +34,7 @@ Attributes = tuple[tuple[str, str | int | float | tuple[int | float, ...]], ...]
 def describe(x: DataArray) -> dict[str, Any]:
     """What a schema keeps of a DataArray: names and, as plain values, coordinates and attributes."""
     name = None if x.name is None else str(x.name)
+    warn_packed(x.attrs, name or "the DataArray")
     return {"name": name, **describe_axes(x, tuple(map(str, x.dims)))}
 
 
@@ -71,6 +85,32 @@ def attributes(attrs: Mapping[Any, Any]) -> Attributes:
         if plain or type(value) in (str, int, float):
             kept.append((str(name), value))
     return tuple(kept)
+
+
+def packing(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    """The attributes by which the CF conventions say what the numbers of an array stand for; not a missing value of NaN.
+
+    Example:
+        >>> packing({"units": "K", "scale_factor": 0.01, "_FillValue": np.float32("nan")})
+        {'scale_factor': 0.01}
+    """
+    found = {name: np.asarray(attrs[name]) for name in _PACKING if name in attrs}
+    return {
+        name: attrs[name]
+        for name, value in found.items()
+        if value.dtype.kind in "iufSU" and value.size and not (value.dtype.kind == "f" and np.isnan(value).all())
+    }
+
+
+def warn_packed(attrs: Mapping[Any, Any], name: str) -> None:
+    """Warns where the values of an array are as they were stored, and its attributes say that they stand for others."""
+    found = packing(attrs)
+    if found:
+        listed = ", ".join(f"{key}={value}" for key, value in found.items())
+        what = f"{name} has the attributes {listed}, and its values are learned as they are, missing ones too"
+        warn_outside(
+            f"{what}: decode them first, xarray.decode_cf(dataset), or delete the attributes if they are decoded"
+        )
 
 
 def to_attributes(attrs: Attributes) -> dict[str, Any]:

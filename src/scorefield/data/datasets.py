@@ -190,6 +190,7 @@ def described(x: Dataset, chosen: Chosen, rows: Rows) -> tuple[Variable, ...]:
         low = high = None
         if ends is not None and dtype.kind in "iub" and float(ends[0][i].min()) >= 0:
             low, high = (0.0, 1.0) if dtype.kind == "b" else (float(ends[0][i].min()), float(ends[1][i].max()))
+        dataarrays.warn_packed(x[name].attrs, name)
         attrs, dims = dataarrays.attributes(x[name].attrs), tuple(map(str, x[name].dims))
         found.append(Variable(name, dtype.name, dims, attrs, dtype.kind in "iub", low, high))
     return tuple(found)

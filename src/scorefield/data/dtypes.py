@@ -19,15 +19,21 @@ __all__ = ["check_dtype", "holds_numbers", "numpy_dtype", "restore", "value_rang
 Bound = float | tuple[float | None, ...] | None
 
 
-def check_dtype(dtype: np.dtype, axes: int = 0) -> None:
-    """Raises a DataTypeError that says what to do unless `dtype` is real, integer or bool; `axes` is 2 for vectors."""
+def check_dtype(dtype: np.dtype, axes: int) -> None:
+    """Raises a DataTypeError that says what to do unless `dtype` is real, integer or bool.
+
+    Arguments:
+        dtype: The type of data.
+        axes: How many axes the data have, that of the samples too: 2 for vectors.
+    """
     if dtype.kind in "fiub":
         return
     if dtype.names is not None:
         got, advice = f"records with the fields {', '.join(map(repr, dtype.names))}", "pass pandas.DataFrame(x)"
     elif dtype.kind == "c":
-        fields = 'pass numpy.stack([x.real, x.imag], 1) with channels="first"'
-        got, advice = "complex numbers", "pass numpy.hstack([x.real, x.imag])" if axes == 2 else fields
+        grids = ' and data=Data(channels="first"), on the command line --channels first' if axes > 2 else ""
+        both = "numpy.hstack([x.real, x.imag])" if axes == 2 else f"numpy.stack([x.real, x.imag], 1){grids}"
+        got, advice = "complex numbers", f"pass {both}"
     elif dtype.kind in "mM":
         got, advice = f"times ({dtype})", 'pass x.astype("int64") less its smallest, in a unit of your choice'
     elif dtype.kind in "SUT":
@@ -70,7 +76,7 @@ def value_range(rows: Rows) -> tuple[Tensor, Tensor]:
 
 
 def restore(x: Tensor, dtype: np.dtype | torch.dtype, integer: bool, low: Bound, high: Bound) -> Tensor:
-    """Real numbers `(M, F)` as numbers of type `dtype`: rounded half to even and clipped if `integer`.
+    """Real numbers `(M, F)` as numbers of type `dtype`, finite ones clipped to its range; rounded half to even if `integer`.
 
     Raises:
         RuntimeError: If a number is to be rounded that is not finite.
@@ -81,7 +87,7 @@ def restore(x: Tensor, dtype: np.dtype | torch.dtype, integer: bool, low: Bound,
     """
     target = dtype if isinstance(dtype, torch.dtype) else to_tensor(np.zeros(0, dtype)).dtype
     if not integer:
-        return _clip(x, low, high).to(target)
+        return _within(_clip(x, low, high), target)
     nonfinite = int((~x.isfinite()).any(1).sum())
     if nonfinite:
         raise RuntimeError(
@@ -94,6 +100,14 @@ def restore(x: Tensor, dtype: np.dtype | torch.dtype, integer: bool, low: Bound,
     info = torch.iinfo(target)
     top = float(info.max) if int(float(info.max)) <= info.max else float(np.nextafter(float(info.max), 0.0))
     return whole.clamp(float(info.min), top).to(target)
+
+
+def _within(x: Tensor, target: torch.dtype) -> Tensor:
+    """Numbers of a floating-point type; what is finite stays so, where the type holds no larger numbers."""
+    largest = torch.finfo(target).max
+    if largest < torch.finfo(x.dtype).max:
+        x = torch.where(x.isfinite(), x.clamp(-largest, largest), x)
+    return x.to(target)
 
 
 def _clip(x: Tensor, low: Bound, high: Bound) -> Tensor:

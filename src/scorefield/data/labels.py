@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..user_values import real_array
 from .columns import Column
 from .columns.infer import ColumnWishes, column_of
 from .errors import DataError
@@ -32,7 +33,7 @@ def group_codes(groups: Any, x: Any, count: int) -> np.ndarray:
     """
     named = isinstance(groups, str | int)
     values = _column(x, groups, "groups") if named else groups
-    labels = np.asarray(values)
+    labels = real_array(values, "groups")
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.shape != (count,):

@@ -69,6 +69,16 @@ class Layout:
         rest = self.shape[: self.channel_axis] + self.shape[self.channel_axis + 1 :]
         return (self.shape[self.channel_axis], *rest)
 
+    @property
+    def spatial_axes(self) -> tuple[int, ...]:
+        """The axes of an example outside that are spatial, counted from 0; none of a vector.
+
+        Example:
+            >>> Layout((32, 24, 3), "grid", channel_axis=2).spatial_axes
+            (0, 1)
+        """
+        return tuple(a for a in range(len(self.shape)) if a != self.channel_axis) if self.structure == "grid" else ()
+
     def inward(self, x: Tensor) -> Tensor:
         """From `(B, *shape)` to `(B, *inner_shape)`; a view where it can be."""
         if self.channel_axis is not None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..user_values import real_tensor
 from . import frames
 from .columns import Column
 from .columns.base import Name
@@ -86,7 +87,7 @@ def rows_with_gaps(schema: Schema, x: Any) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: If `x` has other columns, several of the same name, or values that are of another kind.
     """
-    x = native(x)
+    x = real_tensor(x, "data") if isinstance(x, np.ma.MaskedArray) else native(x)
     if not schema.table or not hasattr(x, "iloc") or x.ndim != 2:
         data = schema.unpack(x, torch.float64)
         return data, torch.zeros(data.shape, dtype=torch.bool)
@@ -196,7 +197,7 @@ def _listed(value: Any) -> list[Any]:
     if isinstance(value, str | bytes) or not hasattr(value, "__len__"):
         return [value]
     if getattr(value, "ndim", 1) == 0:
-        return [value.item()]
+        return [value.tolist() if hasattr(value, "tolist") else value.item()]  # None if it is masked
     return list(value.tolist() if isinstance(value, np.ndarray | Tensor) else value)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..user_values import masks_as_missing
 from .errors import DataError
 
 __all__ = ["Ragged"]
@@ -41,7 +42,7 @@ class Ragged:
             raise DataError(
                 f"all readings have one number, or the same number of them, got rows of shapes {_shapes(rows)}"
             )
-        stamps = None if times is None else [np.asarray(each) for each in _listed(times)]
+        stamps = None if times is None else [np.asarray(masks_as_missing(each)) for each in _listed(times)]
         if stamps is not None:
             if [len(each) for each in stamps] != [len(row) for row in rows]:
                 got = f"{_shapes(stamps)} times for {_shapes(rows)} values"
@@ -72,6 +73,7 @@ def _listed(x: Any) -> list[Any]:
 
 
 def _array(row: Any, i: int) -> np.ndarray:
+    row = masks_as_missing(row)
     found = np.asarray(row)
     if found.dtype.kind not in "iufb" or found.ndim == 0:
         if found.dtype == object:  # None where a value is missing

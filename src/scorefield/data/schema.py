@@ -165,7 +165,7 @@ class Schema:
             raise ValueError(f"the variables of a Dataset are its channels, got channels={channels!r}: leave it out")
         chosen = datasets.choose(x)
         values = datasets.stacked(x, chosen.names, chosen.dims)
-        check_dtype(values.dtype)
+        check_dtype(values.dtype, values.ndim - 1)
         if not values.size:
             raise ValueError(f"there are no data: got variables of shape {values[:, 0].shape}")
         shape = tuple(int(n) for n in values.shape[1:])
@@ -222,8 +222,8 @@ class Schema:
     def pack(self, x: Tensor) -> Any:
         """Samples `(M, *inner_shape)` as the user gave the data: kind, axes, names and types.
 
-        Integers are rounded half to even; bools and those that are nowhere negative are also clipped to the range of the data,
-        uint8 grids to 0..255.
+        Finite numbers stay finite in the type of the data. Integers are rounded half to even; bools and those that are nowhere
+        negative are also clipped to the range of the data, uint8 grids to 0..255.
 
         Raises:
             ValueError: If `x` has another shape.
@@ -369,6 +369,8 @@ def _numbers_of(x: Any, kind: Kind) -> np.ndarray | Tensor:
         return values if kind == "dataframe" else values[:, 0]
     if kind == "dataarray":
         x = x.data if isinstance(x.data, np.ndarray) else x.values
+    if isinstance(x, list | tuple) and any(isinstance(each, np.ma.MaskedArray) for each in x):
+        x = np.ma.array(x)
     if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
         table = "give a table, pandas.DataFrame(x.astype(float).filled(numpy.nan)), whose missing values are learned"
         whole = "fit whole examples, and take the others as measurements: a number in place of these is learned as data"

@@ -6,11 +6,11 @@ import math
 from statistics import NormalDist
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..context import Context
+from ..user_values import real_tensor
 from .mixture_likelihood import MixtureLikelihood
 
 __all__ = ["IndependentParts", "find_parts"]
@@ -50,7 +50,7 @@ class IndependentParts(nn.Module):
         Returns:
             One number for each row of `theta`, `(N,)`, in float64.
         """
-        x = torch.as_tensor(np.asarray(x), dtype=torch.float64)
+        x = real_tensor(x, "observations")
         rows = split(x.reshape(-1, x.shape[-1]), self.parts, self.strided)
         return self.likelihood.log_prob(theta, rows.flatten(0, 1), tolerance)
 
@@ -64,7 +64,7 @@ class IndependentParts(nn.Module):
 
     def sample(self, theta: Any, seed: int = 0) -> Tensor:
         """Draws one observation for each row of parameters, `(N, P)` to `(N, Q)`."""
-        theta = torch.as_tensor(np.asarray(theta), dtype=torch.float64)
+        theta = real_tensor(theta, "parameters")
         drawn = self.likelihood.sample(theta.repeat_interleave(self.parts, 0), seed)
         drawn = drawn.reshape(len(theta), self.parts, -1)
         return (drawn.mT if self.strided else drawn).flatten(1)

@@ -16,6 +16,7 @@ from ..progress import part
 from ..rng import Samples, torch_seeded
 from ..training import DensityTraining
 from ..units import ColumnMap, ColumnUnits
+from ..user_values import real_tensor
 from .simulations import positive_part
 
 __all__ = ["PILOT", "MixtureLikelihood", "batch_and_steps", "fit_mixture", "fit_mixture_likelihood"]
@@ -76,8 +77,8 @@ class MixtureLikelihood(nn.Module):
         Returns:
             One number for each row of `theta`, `(N,)`, in float64: densities of numbers, probabilities of whole ones.
         """
-        theta = torch.as_tensor(np.asarray(theta), dtype=torch.float64)
-        observed = torch.as_tensor(np.asarray(x), dtype=torch.float64).reshape(-1, *self.units.shape)
+        theta = real_tensor(theta, "parameters")
+        observed = real_tensor(x, "observations").reshape(-1, *self.units.shape)
         states, volume = self._states(observed)
         count, values = len(observed), []
         for some in theta.split(max(1, _AT_ONCE // (len(states) * count))):
@@ -113,7 +114,7 @@ class MixtureLikelihood(nn.Module):
     @torch.no_grad()
     def sample(self, theta: Any, seed: int = 0) -> Tensor:
         """Draws one observation for each row of parameters, `(N, P)` to `(N, Q)`: the simulator as it was learned."""
-        given = self.encoded(torch.as_tensor(np.asarray(theta), dtype=torch.float64))
+        given = self.encoded(real_tensor(theta, "parameters"))
         return self.units.inverse(self.mixture.sample(given, Samples(seed, 0, len(given), "observation")).double())
 
 

@@ -22,6 +22,7 @@ from ..rng import Samples, generator, permutation, torch_seeded
 from ..settings import Data, Network, Training
 from ..training import train_density
 from ..units import Standardize
+from ..user_values import real_tensor
 from .binary_likelihood import fit_binary_likelihood
 from .independent_parts import IndependentParts, find_parts, split
 from .mixture_likelihood import MixtureLikelihood, batch_and_steps, fit_mixture_likelihood
@@ -94,8 +95,8 @@ class LearnedLikelihood(nn.Module):
         return DataDensity(conditioned.diffusion, conditioned.standardize, _BATCH, tolerance=tolerance)(z).value
 
     def _over(self, theta: Any, x: Any, inside: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        theta = torch.as_tensor(np.asarray(theta), dtype=torch.float64)
-        observed = self.units(torch.as_tensor(np.asarray(x), dtype=torch.float64).reshape(-1, *self.units.shape))
+        theta = real_tensor(theta, "parameters")
+        observed = self.units(real_tensor(x, "observations").reshape(-1, *self.units.shape))
         values = []
         for some in theta.split(max(1, _AT_ONCE // len(observed))):
             given = self.context(some.numpy()).repeat_interleave(len(observed), 0)
@@ -107,7 +108,7 @@ class LearnedLikelihood(nn.Module):
     @torch.no_grad()
     def sample(self, theta: Any, seed: int = 0) -> Tensor:
         """Draws one observation for each row of parameters, `(N, P)` to `(N, Q)`: the simulator as it was learned."""
-        given = self.context(np.asarray(theta, dtype=float))
+        given = self.context(real_tensor(theta, "parameters").numpy())
         if self.model is None:
             z = Samples(seed, 0, len(given), "observation").normal((len(given), self.gaussian.features))
         else:
@@ -160,8 +161,8 @@ class NLE(Simulations):
     parameters at most.
 
     Arguments:
-        prior: The prior of the parameters in posteriors: a distribution as those of torch.distributions; or bounds (low, high),
-            each a number or one a parameter, between which it is uniform.
+        prior: The prior of the parameters in posteriors: a distribution as those of torch.distributions, or a list of such, of
+            independent parameters; or bounds (low, high), each a number or one a parameter, between which it is uniform.
 
     Example:
         >>> theta = torch.rand(400, 1) * 2 - 1
@@ -175,7 +176,7 @@ class NLE(Simulations):
 
     def __init__(self, prior: Any) -> None:
         super().__init__(prior)
-        proper = hasattr(prior, "sample") and hasattr(prior, "log_prob")
+        proper = hasattr(self.prior, "sample") and hasattr(self.prior, "log_prob")
         if not proper and not bool((torch.isfinite(self.low) & torch.isfinite(self.high)).all()):
             need = "a distribution with sample and log_prob, or two finite bounds"
             raise ValueError(f"posteriors by a likelihood need a prior, {need}; got {prior!r}")

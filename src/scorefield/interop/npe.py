@@ -75,7 +75,8 @@ class NPE(Simulations):
 
     Arguments:
         prior: The prior of the parameters: any distribution with a `support`, as those of torch.distributions, for its bounds;
-            or the bounds themselves, (low, high), each a number or one a parameter; None for parameters without bounds.
+            a list of such, of independent parameters; or the bounds, (low, high), each a number or one a parameter; None for
+            parameters without bounds.
 
     References:
         Papamakarios and Murray, 2016, Fast ε-free inference of simulation models with Bayesian conditional density estimation.

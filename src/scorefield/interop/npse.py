@@ -32,7 +32,8 @@ class NPSE(Simulations):
 
     Arguments:
         prior: The prior of the parameters: any distribution with a `support`, as those of torch.distributions, for its bounds;
-            or the bounds themselves, (low, high), each a number or one a parameter; None for parameters without bounds.
+            a list of such, of independent parameters; or the bounds, (low, high), each a number or one a parameter; None for
+            parameters without bounds.
 
     Example:
         >>> theta = torch.rand(400, 1) * 2 - 1

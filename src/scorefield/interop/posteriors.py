@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,12 +14,14 @@ from ..bars import shown
 from ..deprecation import renamed_arguments
 from ..progress import mapped
 from ..rng import Samples
+from ..user_values import real_tensor
 from ..warned import warn_outside
 from .nearness import Nearness
 from .simulations import Simulations, rows_of
 
 __all__ = ["SimulationPosterior"]
 
+_PARTS = "numpy.hstack([x.real, x.imag])"
 _CLIMBERS, _CLIMBS, _SHRINK = (
     200,
     24,
@@ -64,7 +65,7 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
 
     def set_default_x(self, x: Any) -> Self:
         """What was observed, for calls that pass none: `(Q,)`, or several independent ones of the same parameters, `(m, Q)`."""
-        self.default_x = torch.as_tensor(np.asarray(x), dtype=torch.float64)
+        self.default_x = real_tensor(x, "observations", _PARTS)
         return self
 
     @renamed_arguments(shape="sample_shape")
@@ -109,7 +110,7 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
     ) -> Tensor:
         """Draws from one posterior for each of B observations, `(B, Q)` or `(B, m, Q)`: `(*sample_shape, B, P)`."""
         sample_shape = _shape(sample_shape)
-        each = self._each_asked(torch.as_tensor(np.asarray(x), dtype=torch.float64))
+        each = self._each_asked(real_tensor(x, "observations", _PARTS))
         with shown(show_progress_bars):
             found = mapped(lambda one: self.draw(math.prod(sample_shape), one, seed, **how), each, len(each))
             drawn = [some[: math.prod(sample_shape)] for some in found]
@@ -135,8 +136,8 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
 
     def log_prob_batched(self, theta: Any, x: Any, **how: Any) -> Tensor:
         """Log-densities of parameters `(N, B, P)` given B observations, each its own column of them: `(N, B)`."""
-        theta = torch.as_tensor(np.asarray(theta), dtype=torch.float64)
-        each = self._each_asked(torch.as_tensor(np.asarray(x), dtype=torch.float64))
+        theta = real_tensor(theta, "parameters")
+        each = self._each_asked(real_tensor(x, "observations", _PARTS))
         if theta.ndim != 3 or theta.shape[1] != len(each):
             got = f"{tuple(theta.shape)} and {len(each)}"
             raise ValueError(f"log_prob_batched takes parameters (N, B, P) and B observations, got {got}: reshape them")
@@ -182,10 +183,7 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
         """
         if x is None and self.default_x is None:
             raise ValueError("a posterior is one given data: pass x=…, what was observed, or set_default_x once")
-        try:
-            found = torch.as_tensor(np.asarray(self.default_x if x is None else x, dtype=float))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"an observation is numbers, (Q,) or (m, Q), got {x!r:.80}") from error
+        found = real_tensor(self.default_x if x is None else x, "observations", _PARTS)
         if self.width is not None and self.width > 1 and found.shape[-1:] != (self.width,):
             raise ValueError(
                 f"an observation has {self.width} numbers, got shape {tuple(found.shape)}: pass (Q,) or (m, Q)"

@@ -94,8 +94,9 @@ class SBI(Simulations):
     observations of the same parameters are always for the likelihood.
 
     Arguments:
-        prior: The prior of the parameters, whose density a likelihood needs: a distribution as those of torch.distributions; or
-            bounds (low, high), each a number or one a parameter, between which it is uniform.
+        prior: The prior of the parameters, whose density a likelihood needs: a distribution as those of torch.distributions, or
+            a list of such, of independent parameters; or bounds (low, high), each a number or one a parameter, between which it
+            is uniform.
 
     Raises:
         ValueError: If the prior has no density.

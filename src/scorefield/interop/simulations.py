@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from ..user_values import real_tensor
+from .independent_priors import distribution_of
 from .nearness import Nearness
 
 __all__ = ["Simulations", "bounded", "positive_part", "rows_of", "unbounded"]
@@ -21,12 +22,16 @@ class Simulations:
 
     Arguments:
         prior: The prior of the parameters: any distribution with a `support`, as those of torch.distributions, for its bounds;
-            or the bounds themselves, (low, high), each a number or one a parameter; None for parameters without bounds.
+            a list of such, one for each parameter or group of them, which are independent; or the bounds themselves, (low,
+            high), each a number or one a parameter; None for parameters without bounds.
+
+    Raises:
+        ValueError: If it is none of these.
     """
 
     def __init__(self, prior: Any = None) -> None:
-        self.prior = prior
-        self.low, self.high = _bounds(prior)
+        self.prior = distribution_of(prior)
+        self.low, self.high = _bounds(self.prior)
         self.kept: Tensor | None = None
         self.same: Tensor | None = None
         self.width: int | None = None
@@ -120,7 +125,7 @@ def _parameters(prior: Any) -> int | None:
 
 def rows_of(values: Any) -> Tensor:
     """Numbers in float64, one a row if there is one axis."""
-    rows = torch.as_tensor(np.asarray(values), dtype=torch.float64)
+    rows = real_tensor(values, "parameters and data of simulations", "numpy.hstack([x.real, x.imag])")
     return rows[:, None] if rows.ndim == 1 else rows
 
 
@@ -153,7 +158,7 @@ def _bounds(prior: Any) -> tuple[Tensor, Tensor]:
         low, high = getattr(support, "lower_bound", -math.inf), getattr(support, "upper_bound", math.inf)
     else:
         low, high = prior
-    low, high = (torch.as_tensor(bound, dtype=torch.float64) for bound in (low, high))
+    low, high = (real_tensor(bound, "bounds of a prior") for bound in (low, high))
     if not bool((low < high).all()):
         raise ValueError(f"bounds need low < high, got {low.tolist()} and {high.tolist()}")
     return low, high

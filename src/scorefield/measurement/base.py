@@ -27,6 +27,18 @@ class Operator(abc.ABC):
     def __call__(self, x: Tensor) -> Tensor:
         """Measures data of shape `(B, *D)`, each by itself: `(B, *E)`."""
 
+    def spatial_axes(self, spatial: tuple[int, ...], rank: int) -> tuple[tuple[int, ...], int] | None:
+        """The spatial axes of what it gives, and how many axes that has; None where it does not say.
+
+        Arguments:
+            spatial: The spatial axes of a data point, counted from 0.
+            rank: How many axes a data point has.
+
+        Raises:
+            ValueError: If it acts along spatial axes that were left open, and takes others than these.
+        """
+        return None
+
 
 class LinearOperator(Operator):
     """An operator that is linear: to add one, write `__call__`."""

@@ -10,10 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..user_values import real_tensor
 from .base import LinearOperator, axes_of
 
 __all__ = ["Blur", "Downsample", "Fourier", "Grey", "Radon"]
 
+_DEFAULT = (-2, -1)
 _REACH = 4  # standard deviations of a Gaussian kernel that are kept on either side
 
 
@@ -26,40 +28,69 @@ def _back(x: Tensor, axes: tuple[int, ...]) -> Tensor:
     return x.movedim(tuple(range(-len(axes), 0)), axes)
 
 
+class AlongAxes(LinearOperator):
+    """An operator along spatial axes of a data point: the last two, unless `axes` says which."""
+
+    axes: tuple[int, ...] | None
+
+    @property
+    def along(self) -> tuple[int, ...]:
+        """The axes along which it acts."""
+        return _DEFAULT if self.axes is None else self.axes
+
+    def _keep_axes(self) -> None:
+        object.__setattr__(self, "axes", None if self.axes is None else tuple(self.axes))
+
+    def spatial_axes(self, spatial: tuple[int, ...], rank: int) -> tuple[tuple[int, ...], int] | None:
+        if self.axes is None and tuple(axis + rank for axis in _DEFAULT) != spatial:
+            what = f"{type(self).__name__} acts along the last two axes of a data point, unless axes=… says otherwise"
+            raise ValueError(f"{what}, and the spatial axes of these data are {_written(spatial)}: {_advice(spatial)}")
+        return spatial, rank
+
+
+def _advice(spatial: tuple[int, ...]) -> str:
+    whole = f"give axes={_written(spatial)}"
+    return whole if len(spatial) < 3 else f"{whole}, or fewer of them, axes={_written(spatial[-2:])}"
+
+
+def _written(axes: tuple[int, ...]) -> str:
+    return f"({', '.join(map(str, axes))}{',' * (len(axes) == 1)})"
+
+
 @dataclass(frozen=True, eq=False)
-class Blur(LinearOperator):
+class Blur(AlongAxes):
     """A convolution: a Gaussian of a width, or a kernel that is given.
 
     Arguments:
         width: The standard deviation of the Gaussian, in grid points.
         kernel: The weights of the convolution, an odd number along each of `axes`, in place of the Gaussian.
         boundary: What is beyond the edge: the mirror image ("reflect", each edge point twice), or the other side ("periodic").
-        axes: The axes of a data point along which it acts: the last two, which suits `(H, W)` and `(C, H, W)`; `(-1,)` for
-            signals, `(0, 1)` for `(H, W, C)`.
+        axes: The axes of a data point along which it acts; by default the last two, which suits `(H, W)` and `(C, H, W)`. It is
+            `(-1,)` for signals, `(0, 1)` for `(H, W, C)`, and `(0, 1, 2)` for volumes: `Model.observe` asks for it there.
     """
 
     width: float = 1.0
     kernel: Tensor | None = None
     boundary: Literal["reflect", "periodic"] = "reflect"
-    axes: tuple[int, ...] = (-2, -1)
+    axes: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "axes", tuple(self.axes))
+        self._keep_axes()
         if not 0 < self.width < math.inf:
             raise ValueError(f"Blur needs width > 0, got width={self.width:g}")
         if self.boundary not in ("reflect", "periodic"):
             raise ValueError(f'the boundary of Blur is "reflect" or "periodic", got {self.boundary!r}')
-        if not 1 <= len(self.axes) <= 3:
-            raise ValueError(f"Blur works along 1 to 3 axes, got axes={self.axes}")
+        if not 1 <= len(self.along) <= 3:
+            raise ValueError(f"Blur works along 1 to 3 axes, got axes={self.along}")
         if self.kernel is not None:
-            kernel = torch.as_tensor(self.kernel, dtype=torch.float64)
-            if kernel.ndim != len(self.axes) or any(n % 2 == 0 for n in kernel.shape):
-                need = f"an odd number of points along each of its {len(self.axes)} axes"
+            kernel = real_tensor(self.kernel, "kernels")
+            if kernel.ndim != len(self.along) or any(n % 2 == 0 for n in kernel.shape):
+                need = f"an odd number of points along each of its {len(self.along)} axes"
                 raise ValueError(f"the kernel of Blur needs {need}, got shape {tuple(kernel.shape)}")
             object.__setattr__(self, "kernel", kernel)
 
     def __call__(self, x: Tensor) -> Tensor:
-        axes = axes_of(x, self.axes, self)
+        axes = axes_of(x, self.along, self)
         if self.kernel is None:
             for axis in axes:
                 x = self._along(x, (axis,), self._gaussian().to(x))
@@ -88,7 +119,7 @@ class Blur(LinearOperator):
 
 
 @dataclass(frozen=True)
-class Downsample(LinearOperator):
+class Downsample(AlongAxes):
     """A coarser grid: means over blocks.
 
     Arguments:
@@ -97,15 +128,15 @@ class Downsample(LinearOperator):
     """
 
     factor: int = 2
-    axes: tuple[int, ...] = (-2, -1)
+    axes: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "axes", tuple(self.axes))
+        self._keep_axes()
         if self.factor < 1:
             raise ValueError(f"Downsample needs factor >= 1, got factor={self.factor}")
 
     def __call__(self, x: Tensor) -> Tensor:
-        for axis in axes_of(x, self.axes, self):
+        for axis in axes_of(x, self.along, self):
             n = x.shape[axis]
             if n % self.factor:
                 raise ValueError(f"Downsample by {self.factor} needs axes that it divides, got {n} points")
@@ -128,6 +159,10 @@ class Grey(LinearOperator):
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", tuple(map(float, self.weights)))
 
+    def spatial_axes(self, spatial: tuple[int, ...], rank: int) -> tuple[tuple[int, ...], int] | None:
+        gone = self.axis % rank
+        return tuple(axis - (axis > gone) for axis in spatial if axis != gone), rank - 1
+
     def __call__(self, x: Tensor) -> Tensor:
         (axis,) = axes_of(x, (self.axis,), self)
         if x.shape[axis] != len(self.weights):
@@ -138,7 +173,7 @@ class Grey(LinearOperator):
 
 
 @dataclass(frozen=True)
-class Radon(LinearOperator):
+class Radon(AlongAxes):
     """Projections of square images at several angles: computed tomography, few angles being sparse views.
 
     The image is rotated about its centre by bilinear interpolation, with zeros around, and summed along its columns: in
@@ -154,14 +189,14 @@ class Radon(LinearOperator):
     """
 
     angles: int | tuple[float, ...] = 18
-    axes: tuple[int, ...] = (-2, -1)
+    axes: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "axes", tuple(self.axes))
+        self._keep_axes()
         if not isinstance(self.angles, int):
             object.__setattr__(self, "angles", tuple(map(float, self.angles)))
-        if len(self.axes) != 2 or (self.angles < 1 if isinstance(self.angles, int) else not self.angles):
-            raise ValueError(f"Radon needs two axes and one angle or more, got axes={self.axes}, angles={self.angles}")
+        if len(self.along) != 2 or (self.angles < 1 if isinstance(self.angles, int) else not self.angles):
+            raise ValueError(f"Radon needs two axes and one angle or more, got axes={self.along}, angles={self.angles}")
 
     @property
     def degrees(self) -> tuple[float, ...]:
@@ -170,8 +205,11 @@ class Radon(LinearOperator):
             return tuple(180 * i / self.angles for i in range(self.angles))
         return self.angles
 
+    def spatial_axes(self, spatial: tuple[int, ...], rank: int) -> None:
+        super().spatial_axes(spatial, rank)  # of what it gives, none are those of the data
+
     def __call__(self, x: Tensor) -> Tensor:
-        axes = axes_of(x, self.axes, self)
+        axes = axes_of(x, self.along, self)
         moved = _last(x, axes)
         n = moved.shape[-1]
         if moved.shape[-2] != n:
@@ -186,7 +224,7 @@ class Radon(LinearOperator):
 
 
 @dataclass(frozen=True, eq=False)
-class Fourier(LinearOperator):
+class Fourier(AlongAxes):
     """Frequencies: the discrete Fourier transform, of which some are kept, real and imaginary parts side by side. MRI.
 
     It keeps lengths: the transform is orthonormal. A real image has each frequency twice, once as the conjugate of the
@@ -203,18 +241,21 @@ class Fourier(LinearOperator):
     """
 
     keep: Tensor | None = None
-    axes: tuple[int, ...] = (-2, -1)
+    axes: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "axes", tuple(self.axes))
+        self._keep_axes()
         if self.keep is not None:
-            object.__setattr__(self, "keep", torch.as_tensor(self.keep).bool())
+            object.__setattr__(self, "keep", real_tensor(self.keep, "masks of frequencies").bool())
             if not bool(self.keep.any()):
                 raise ValueError("Fourier keeps no frequency: at least one must be measured")
 
+    def spatial_axes(self, spatial: tuple[int, ...], rank: int) -> None:
+        super().spatial_axes(spatial, rank)  # of what it gives, none are those of the data
+
     def __call__(self, x: Tensor) -> Tensor:
-        moved = _last(x, axes_of(x, self.axes, self))
-        here = tuple(range(-len(self.axes), 0))
+        moved = _last(x, axes_of(x, self.along, self))
+        here = tuple(range(-len(self.along), 0))
         shape = moved.shape[-len(here) :]
         keep = torch.ones(shape, dtype=torch.bool) if self.keep is None else self.keep
         if keep.shape != shape:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..rng import Rng
+from ..user_values import real_tensor
 
 __all__ = ["CorrelatedNoise", "Noise", "PoissonNoise", "WhiteNoise"]
 
@@ -67,7 +68,7 @@ class WhiteNoise(GaussianNoise):
     std: float | Tensor
 
     def __post_init__(self) -> None:
-        std = torch.as_tensor(self.std, dtype=torch.float64)
+        std = real_tensor(self.std, "standard deviations of noise", "one standard deviation for each")
         if not bool((std > 0).all()) or not bool(torch.isfinite(std).all()):
             what = f"a standard deviation of noise must be positive and finite, got {float(std.min()):g}"
             raise ValueError(f"{what}: without noise, give 1 % of the standard deviation of the data")
@@ -105,7 +106,7 @@ class CorrelatedNoise(GaussianNoise):
     _root: Tensor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        given = torch.as_tensor(self.covariance, dtype=torch.float64)
+        given = real_tensor(self.covariance, "covariances of noise", "as the covariance of both together")
         square = given.ndim == 2 and given.shape[0] == given.shape[1]
         root, failed = torch.linalg.cholesky_ex(given) if square else (given, torch.ones(()))
         if not square or bool(failed) or not torch.allclose(given, given.T, rtol=1e-6):

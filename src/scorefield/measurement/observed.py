@@ -11,11 +11,14 @@ import torch
 from torch import Tensor
 
 from ..calls import parse_call, split_call
+from ..user_values import real_tensor
 from .base import Operator
 from .noise import CorrelatedNoise, Noise, WhiteNoise
 from .plain import Compose, Mask
 
 __all__ = ["Measurement"]
+
+_PARTS = "numpy.stack([y.real, y.imag], -1), as Fourier does"
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -30,7 +33,8 @@ class Measurement:
             of shape `(m, m)` for m measured numbers; or the noise itself: `PoissonNoise(gain)`, "poisson(gain=2)".
 
     Raises:
-        TypeError: If `operator` is not an operator.
+        TypeError: If `operator` is not an operator, or y or the noise are complex: real and imaginary parts are numbers of
+            their own.
         ValueError: If y is not finite, the noise is not positive, their shapes do not agree, or a call cannot be read.
 
     Example:
@@ -51,23 +55,41 @@ class Measurement:
         if not isinstance(operator, Operator):
             hint = "measurement.Linear(…)" if isinstance(operator, np.ndarray | Tensor) else "measurement.Function(…)"
             raise TypeError(f"a measurement needs an operator, got {type(operator).__name__}: wrap it in {hint}")
-        values = torch.as_tensor(y if isinstance(y, Tensor) else np.asarray(y, np.float64)).to(torch.float64)
+        values = real_tensor(y, "measured numbers", _PARTS)
         bad = ~torch.isfinite(values)
         if values.numel() == 0 or bool(bad.any()):
             found = f"{int(bad.sum())} of {values.numel()} measured numbers are not finite"
             what = found if values.numel() else "y is empty"
             raise ValueError(f"{what}: leave those out with Mask, and measure at least one")
         if not isinstance(noise, Noise):
-            size = torch.as_tensor(noise if isinstance(noise, Tensor) else np.asarray(noise, np.float64))
+            size = real_tensor(noise, "standard deviations of noise", "one standard deviation for each")
             square = size.ndim == 2 and size.shape == (values.numel(),) * 2 and size.shape != values.shape
             noise = CorrelatedNoise(size) if square else WhiteNoise(size)
         noise.check(values)
         for name, value in (("operator", operator), ("y", values), ("noise", noise)):
             object.__setattr__(self, name, value)
 
-    def check(self, shape: Sequence[int]) -> None:
-        """Whether A takes data of the shape `D` of a data point, and gives the shape of y; ValueError if not."""
-        found = tuple(self.operator(torch.zeros(1, *shape, dtype=torch.float64)).shape[1:])
+    def check(self, shape: Sequence[int], spatial: Sequence[int] = ()) -> None:
+        """Whether A takes data, and gives the shape of y.
+
+        Arguments:
+            shape: The shape `D` of a data point.
+            spatial: Its spatial axes, counted from 0, where it is a grid.
+
+        Raises:
+            TypeError: If A gives complex numbers.
+            ValueError: If it does not take such data, the shapes differ, or it acts along spatial axes that were left open and
+                takes others than these.
+        """
+        if spatial:
+            self.operator.spatial_axes(tuple(spatial), len(shape))
+        made = self.operator(torch.zeros(1, *shape, dtype=torch.float64))
+        if made.is_complex():
+            name = type(self.operator).__name__
+            raise TypeError(
+                f"what is measured must be real, {name} gives complex numbers: return torch.view_as_real(y)"
+            )
+        found = tuple(made.shape[1:])
         if found != tuple(self.y.shape):
             what = f"{type(self.operator).__name__} makes {found} of a data point of shape {tuple(shape)}"
             raise ValueError(f"{what}, and y has the shape {tuple(self.y.shape)}: they must agree")
@@ -78,7 +100,7 @@ def _called(text: str, y: Any) -> tuple[Operator, Any]:
     *before, last = split_call(text, "operator")
     acting = [parse_call(each, Operator) for each in before]
     if last.strip().lower() in ("mask", "mask()"):
-        values = np.asarray(y, np.float64)
+        values = real_tensor(y, "measured numbers", _PARTS).cpu().numpy()
         keep = ~np.isnan(values)
         acting, y = [*acting, Mask(torch.from_numpy(keep))], values[keep]
     else:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..user_values import real_tensor
 from .base import LinearOperator, Operator
 
 __all__ = ["Compose", "Function", "Linear", "Mask", "Simulator"]
@@ -30,7 +31,7 @@ class Mask(LinearOperator):
     keep: Tensor
 
     def __post_init__(self) -> None:
-        keep = torch.as_tensor(self.keep)
+        keep = real_tensor(self.keep, "masks")
         if not bool(((keep == 0) | (keep == 1)).all()):
             what = "Mask needs True where a component is measured, and False elsewhere; got other numbers"
             raise ValueError(f"{what}: of the indices i of n components, np.isin(np.arange(n), i) is the mask")
@@ -58,7 +59,9 @@ class Linear(LinearOperator):
     matrix: Tensor
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "matrix", torch.as_tensor(self.matrix, dtype=torch.float64))
+        object.__setattr__(
+            self, "matrix", real_tensor(self.matrix, "matrices", "numpy.vstack([matrix.real, matrix.imag])")
+        )
         if self.matrix.ndim != 2 or not bool(torch.isfinite(self.matrix).all()):
             got = f"shape {tuple(self.matrix.shape)}"
             raise ValueError(f"Linear needs a matrix of finite numbers of shape (m, n), got {got}")
@@ -87,6 +90,8 @@ class Function(Operator):
         if not isinstance(y, Tensor) or y.shape[:1] != x.shape[:1]:
             got = f"the shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
             raise ValueError(f"a function measures data (B, *D) as a tensor (B, *E), got {got} for B = {len(x)}")
+        if y.is_complex():
+            raise TypeError("a function measures real numbers, got complex ones: return torch.view_as_real(y)")
         return y
 
 
@@ -118,7 +123,7 @@ class Simulator(Operator):
 
 def _numbers(f: Callable[..., np.ndarray], like: Tensor, *given: Tensor) -> Tensor:
     found = f(*(t.detach().cpu().double().numpy() for t in given))
-    return torch.as_tensor(np.asarray(found)).to(like)
+    return real_tensor(found, "what a simulator returns", "numpy.stack([y.real, y.imag], -1)").to(like)
 
 
 class _Run(torch.autograd.Function):
@@ -177,6 +182,12 @@ class Compose(Operator):
         object.__setattr__(self, "operators", tuple(self.operators))
         object.__setattr__(self, "linear", all(operator.linear for operator in self.operators))
         object.__setattr__(self, "costly", any(operator.costly for operator in self.operators))
+
+    def spatial_axes(self, spatial: tuple[int, ...], rank: int) -> tuple[tuple[int, ...], int] | None:
+        found: tuple[tuple[int, ...], int] | None = (spatial, rank)
+        for operator in self.operators:
+            found = operator.spatial_axes(*found) if found is not None else None
+        return found
 
     def __call__(self, x: Tensor) -> Tensor:
         for operator in self.operators:

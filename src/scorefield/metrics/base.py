@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..rng import generator
+from ..user_values import real_tensor
 
 __all__ = ["Array", "Distance", "as_rows", "paired", "rows_alike", "scale_of", "stream", "subsample"]
 
@@ -74,6 +75,8 @@ def as_rows(x: Array, name: str = "x") -> Tensor:
     """
     if not isinstance(x, Tensor | np.ndarray):
         raise TypeError(f"{name} must be a tensor or an array (N, ...), got {type(x).__name__}: try np.asarray({name})")
+    if isinstance(x, np.ma.MaskedArray):
+        x = real_tensor(x, name)
     if isinstance(x, np.ndarray):
         if x.dtype.kind not in "fiub":
             raise TypeError(f"{name} must hold real numbers, got dtype {x.dtype}")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..user_values import real_tensor
 from .base import Array, Distance, subsample
 from .boosted import boosted_trees, encoded, without_empty
 from .exchange import FEATURES, exchange_test, mean_in_words, spaced
@@ -109,7 +110,7 @@ def column_conditionals(
         True
     """
     (x, known), columns = typed_matrices([("real", real), ("train", train)], columns)
-    draws = np.asarray(draws, np.float64)
+    draws = real_tensor(draws, "draws").detach().cpu().numpy()
     if draws.shape[:2] != (len(places), len(x)) or draws.ndim != 3 or draws.shape[2] < 2:
         got = f"got {draws.shape} for {len(places)} columns and {len(x)} rows"
         raise ValueError(f"column_conditionals needs draws (K, N, L) of K columns in N rows, L of 2 or more, {got}")

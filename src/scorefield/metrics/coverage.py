@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
 
+from ..user_values import real_tensor
 from .base import Array, stream
 
 __all__ = ["Calibration", "calibration"]
@@ -124,7 +124,7 @@ def _references(truth: np.ndarray, points: Array | None, seed: int) -> np.ndarra
 
 
 def _numbers(x: Array) -> np.ndarray:
-    return np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x, np.float64)
+    return real_tensor(x, "draws").detach().cpu().numpy()
 
 
 def _distances(every: np.ndarray, reference: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..user_values import real_tensor
 from .base import Array, Distance, stream
 from .boosted import boosted_trees, encoded, without_empty
 from .typed import TypedColumn, table_features, typed_matrices
@@ -58,7 +59,7 @@ def exchange_test(
         >>> [exchange_test(x, ["mean"], "mean")[0].p_value <= 0.01 for x in (right, high)]
         [False, True]
     """
-    values = np.asarray(values, np.float64)
+    values = real_tensor(values, "values").detach().cpu().numpy()
     if values.ndim != 3 or values.shape[1] < 2 or values.shape[2] != len(labels) or 0 in values.shape:
         got = f"got {values.shape} and {len(labels)} labels"
         raise ValueError(f"exchange_test needs values (N, L + 1, Q) of N rows and L draws each, and Q labels, {got}")

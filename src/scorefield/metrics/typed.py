@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..user_values import real_tensor
 from .base import Array
 from .columns import TableColumn, stacked_columns
 
@@ -82,6 +83,7 @@ def as_matrix(x: Array, name: str = "x") -> np.ndarray:
     """
     if not isinstance(x, Tensor | np.ndarray):
         raise TypeError(f"{name} must be an array or a tensor (N, C), got {type(x).__name__}: try np.asarray({name})")
+    x = real_tensor(x, name) if isinstance(x, np.ma.MaskedArray) else x
     values = x.detach().cpu().numpy() if isinstance(x, Tensor) else x
     if values.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold numbers, codes for categories, got dtype {values.dtype}: encode its columns")

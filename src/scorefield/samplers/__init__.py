@@ -10,7 +10,7 @@ from .corrector import PredictorCorrector
 from .defaults import few_steps_sampling, flow_sampling, image_sampling, sde_sampling, unlearned
 from .draw import sample, trajectory, trajectory_from
 from .exponential import ExponentialAdams
-from .latent import decode, encode, spherical_interpolation
+from .latent import decode, encode, latents_of, spherical_interpolation
 from .learned import LearnedSteps, learn_steps
 from .multistep import DPM, IPNDM, UniPC
 from .ode import DPM2S, DormandPrince, Heun
@@ -51,6 +51,7 @@ __all__ = [
     "annealed_langevin",
     "decode",
     "encode",
+    "latents_of",
     "few_steps_sampling",
     "finest_level",
     "flow_sampling",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,13 +14,15 @@ from ..calls import write_call
 from ..diffusion import Diffusion
 from ..rng import Rng
 from ..schedules import DEFAULT_SCHEDULE
+from ..tensors import all_finite
+from ..user_values import real_tensor
 from .base import Sampler
 from .draw import trajectory_from
 from .loose import loose_arguments
 from .ode import DormandPrince
 from .sampling import Sampling, SamplingLike
 
-__all__ = ["decode", "encode", "spherical_interpolation"]
+__all__ = ["decode", "encode", "latents_of", "spherical_interpolation"]
 
 
 class _NoNoise(Rng):
@@ -105,6 +108,27 @@ def decode(diffusion: Diffusion, z: Tensor, sampling: SamplingLike = None, denoi
     states = trajectory_from(diffusion, diffusion.colour(z, times[0]), sampler, times, _NoNoise(sampler), denoise)
     *_, (_, last) = states
     return last if denoise else last / diffusion.process.alpha(times[-1])
+
+
+def latents_of(values: Any, shape: Sequence[int]) -> Tensor:
+    """What a user gave as latents, in float64.
+
+    Arguments:
+        values: Latents `(N, *D)`: an array, a tensor, nested lists.
+        shape: D.
+
+    Raises:
+        TypeError: If they are complex.
+        ValueError: If they have another shape, or are not finite numbers.
+    """
+    z = real_tensor(values, "latents")
+    if z.ndim == 0 or tuple(z.shape[1:]) != tuple(shape):
+        need = f"({', '.join(map(str, ('N', *shape)))})"
+        raise ValueError(f"latents have the shape {need}, as encode gives them, got {tuple(z.shape)}: reshape them")
+    if not all_finite(z):
+        row = int((~z.flatten(1).isfinite()).any(1).nonzero()[0])
+        raise ValueError(f"latents are finite numbers, and row {row} has others: leave it out")
+    return z
 
 
 def spherical_interpolation(a: Tensor, b: Tensor, count: int) -> Sequence[Tensor]:

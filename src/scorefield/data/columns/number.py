@@ -238,6 +238,9 @@ class Number(Column):
         x = x if high is None else np.minimum(x, high)
         if whole:
             return pandas.Series(_integers(x, target), name=self.name).astype(self.dtype)
+        if target.kind == "f":  # what is finite stays so, where the type holds no larger numbers
+            largest = float(np.finfo(target).max)
+            x = np.where(np.isfinite(x), np.clip(x, -largest, largest), x)
         return pandas.Series(x, name=self.name).astype(self.dtype)
 
     @property

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..cache import Store, blocks
+from ..cache import DECODED, Store, blocks
 from ..dataarrays import to_attributes
 from ..dtypes import check_dtype
 from ..errors import DataError
@@ -113,14 +112,14 @@ def cannot_be_named(schema: Schema) -> str | None:
     return f"has no place for the name {wrong[0]!r}" if wrong else None
 
 
-def open_dataset(path: Path, engine: str, group: str = "", raw: Sequence[str] = (), **options: Any) -> Any:
-    """A group of a file as a Dataset of xarray, with the values of the arrays `raw` as they are stored."""
+def open_dataset(path: Path, engine: str, group: str = "", numbers: Sequence[str] = (), **options: Any) -> Any:
+    """A group of a file as a Dataset of xarray, with values as their attributes say; those of `numbers` are not made dates."""
     xarray = need("xarray", "reading arrays with named axes")
     if engine == "netcdf4" and (strange := _strange_type(path)) is not None:
         raise DataError(f"{path} holds {strange}, a type that netCDF does not have: write it as float64")
     need("netCDF4" if engine == "netcdf4" else engine, "reading arrays with named axes")
-    if raw:
-        options |= {name: dict.fromkeys(raw, False) for name in ("mask_and_scale", "decode_times")}
+    if numbers:
+        options |= {"decode_times": dict.fromkeys(numbers, False)}
     return xarray.open_dataset(str(path), engine=engine, group=group or None, **options)
 
 
@@ -148,12 +147,9 @@ def _strange_type(path: Path) -> Any:
 
 def read_dataarray(x: Any, key: str, store: Store) -> Any:
     """A DataArray that is not read yet: at once, or with its values in the copy."""
-    check_dtype(x.dtype)
-    missing = x.attrs.get("_FillValue")
-    if isinstance(missing, float) and math.isnan(missing):  # says nothing: missing numbers are NaN anyway
-        del x.attrs["_FillValue"]
+    check_dtype(x.dtype, x.ndim)
     if store.holds(x.nbytes):
         return x.load()
-    values, _ = store.copy({"key": key}, (x[part].values for part in blocks(len(x), x.nbytes // len(x))))
+    values, _ = store.copy({"key": key, **DECODED}, (x[part].values for part in blocks(len(x), x.nbytes // len(x))))
     coords = {name: coordinate.load() for name, coordinate in x.coords.items()}
     return need("xarray", "reading arrays with named axes").DataArray(values, coords, x.dims, x.name, x.attrs)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cache import Store, blocks
+from ..cache import DECODED, Store, blocks
 from ..datasets import choose, common_dtype, sample_axis, stacked, together
 from ..dtypes import check_dtype
 from ..errors import DataError
@@ -76,14 +76,14 @@ def read_dataset(x: Any, names: Sequence[str], path: Path, store: Store, others:
         warnings.warn(f"{path}: {listed} {verb} left out, not on the axes {axes} of {names[0]}", stacklevel=4)
     some = x[list(names)]
     for name in names:
-        check_dtype(some[name].dtype)
+        check_dtype(some[name].dtype, some[name].ndim)
     if store.holds(sum(some[name].nbytes for name in names)):
         return some.load()
     dims = choose(some).dims
     count, dtype = some.sizes[dims[0]], common_dtype(some[name].dtype for name in names)
     row = sum(some[name].nbytes for name in names) // count
     parts = (stacked(some, names, dims, part).astype(dtype, copy=False) for part in blocks(count, row))
-    values, _ = store.copy({"key": ",".join(names)}, parts)
+    values, _ = store.copy({"key": ",".join(names), **DECODED}, parts)
     made = {
         name: (dims, values[:, i].astype(some[name].dtype, copy=False), some[name].attrs)
         for i, name in enumerate(names)

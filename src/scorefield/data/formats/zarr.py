@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..cache import Store, read_slices
-from ..dataarrays import to_attributes
+from ..dataarrays import Attributes, to_attributes
 from ..errors import DataError
 from ..optional import need
 from ..schema import Schema
 from .base import Entry, Format, Selection, arrays_of, fill
 from .netcdf import NAMED, cannot_be_named, labels, open_dataset, read_dataarray
+from .packed import unpacked
 from .variables import choose_arrays, one_array, parts_of, read_dataset
 
 __all__ = ["Zarr"]
@@ -47,7 +48,8 @@ class Zarr(Format):
         }
         keys = choose_arrays(found, {k: _dims(array) for k, array in arrays.items()}, selection.key, path)
         if not keys[0] or not _dims(arrays[keys[0]]):
-            return read_slices(arrays[keys[0]], keys[0], store)
+            array = arrays[keys[0]]
+            return read_slices(unpacked(array, array.attrs), keys[0], store)
         group, names = keys[0].rpartition("/")[0], [key.rpartition("/")[2] for key in keys]
         kept = {*keys, *(name for key in keys for name in _coordinates(root, arrays[key]))}
         others = [k.rpartition("/")[2] for k in arrays if k.rpartition("/")[0] == group and k not in kept]
@@ -77,7 +79,7 @@ class Zarr(Format):
             dtype=first.dtype,
             chunks=(max(1, min(count, CHUNK // max(1, first[:1].nbytes))), *first.shape[1:]),
             dimension_names=dims if schema.kind in NAMED else None,
-            attributes=to_attributes(schema.attrs),
+            attributes=_storable(schema.attrs),
         )
         fill(samples, arrays)
 
@@ -95,10 +97,15 @@ def _fill_variables(root: Any, batches: Iterable[Any], count: int, schema: Schem
             dtype=each.dtype,
             chunks=tuple(most.get(dim, sizes[dim]) for dim in each.dims),
             dimension_names=each.dims,
-            attributes=to_attributes(each.attrs),
+            attributes=_storable(each.attrs),
         )
     for place, name, values in parts_of(batches, schema):
         root[name][place] = values
+
+
+def _storable(attrs: Attributes) -> dict[str, Any]:
+    """Attributes of an array; a missing value by the name under which xarray reads it as it is, not as text in base 64."""
+    return {"missing_value" if name == "_FillValue" else name: value for name, value in to_attributes(attrs).items()}
 
 
 def _open(path: Path) -> tuple[Any, dict[str, Any]]:

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from scorefield.nn import MLP
 from scorefield.training import Flat, Optimizer
-from scorefield.training.optimizer import NEWTON_SCHULZ, POLAR_EXPRESS, orthogonalize
+from scorefield.training.optimizer import NEWTON_SCHULZ, POLAR_EXPRESS, multiplications, orthogonalize
 
 BAND = {POLAR_EXPRESS: (0.4, 1.7), NEWTON_SCHULZ: (0.6, 1.5)}  # of singular values that are not tiny, with rounding
 BOTH = pytest.mark.parametrize("polynomials", [POLAR_EXPRESS, NEWTON_SCHULZ], ids=["now", "before"])
@@ -221,13 +223,67 @@ def test_a_state_without_polynomials_under_their_name_is_refused(shape):
         optimizer.load({**optimizer.state(), "polynomials": torch.ones(shape)})
 
 
+@pytest.mark.parametrize("every", [2, 3])
+def test_matrices_wait_for_their_step_and_all_else_does_not(every):
+    """What AdamW moves, it moves as ever, to the last bits; matrices move once in a period, √every times as far."""
+    torch.manual_seed(0)
+    network = nn.ModuleDict({"mlp": MLP(3, 32, 2), "conv": nn.Conv2d(16, 32, 3)})
+    rare, each = Flat(network), Flat(copy.deepcopy(network))
+    optimizer, usual = Optimizer(rare, 3e-3, 0.02, every=every), Optimizer(each, 3e-3, 0.02)
+    steps, place = [], rare.boundary
+    for step in range(1, 2 * every + 1):
+        before = rare.values.clone()
+        for flat, one in ((rare, optimizer), (each, usual)):
+            gradient(flat, step)
+            one.step(0.7)
+        assert torch.equal(rare.values[:place], each.values[:place]) and not torch.equal(
+            rare.values[:place], before[:place]
+        )
+        steps.append(rare.values[place:] - before[place:])
+        assert torch.equal(rare.values[place:], before[place:]) == bool(step % every)
+    sizes = torch.stack(steps)[every - 1 :: every].norm(dim=1)
+    alone = Flat(copy.deepcopy(network))
+    whole = alone.values.clone()
+    gradient(alone, 0)
+    Optimizer(alone, 3e-3, 0.02).step(0.7)
+    size = (alone.values - whole)[place:].norm()
+    torch.testing.assert_close(sizes / size, torch.full((2,), math.sqrt(every)), rtol=0.05, atol=0)
+
+
+@pytest.mark.parametrize("every", [2, 4])
+def test_momentum_is_that_of_all_steps(every):
+    """A rare update goes along the average of all gradients: that of the last one alone would have another direction."""
+    flat = Flat(nn.ParameterList([nn.Parameter(torch.zeros(16, 48)), nn.Parameter(torch.zeros(1))]))
+    optimizer, momentum = Optimizer(flat, 1e-3, 0.02, momentum=0.9, every=every, dtype=torch.float32), 0.9
+    velocity = torch.zeros(16 * 48)
+    for step in range(1, every + 1):
+        gradient(flat, step)
+        velocity = momentum * velocity + (1 - momentum) * flat.gradients[1:]
+        optimizer.step(1.0)
+    ahead = momentum * velocity + (1 - momentum) * flat.gradients[1:]  # Nesterov's
+    expected = orthogonalize(ahead.view(1, 16, 48), dtype=torch.float32)[0]
+    expected = expected / expected.norm(dim=1, keepdim=True)  # the first update has rows of one size
+    found = -flat.values[1:].view(16, 48)
+    torch.testing.assert_close(found / found.norm(), expected / expected.norm(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(16, 16), (48, 432), (432, 48), (96, 864), (192, 384), (96, 192)])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@BOTH
+def test_multiplications_are_those_of_the_products(rows, columns, dtype, polynomials):
+    with FlopCounterMode(display=False) as counter:
+        orthogonalize(torch.ones(1, rows, columns), polynomials, dtype)
+    assert counter.get_total_flops() == 2 * multiplications(rows, columns, dtype, polynomials)
+
+
+@pytest.mark.parametrize("every", [1, 3])
 @pytest.mark.parametrize("matrix_rate", [0.0, 0.02])
 @pytest.mark.parametrize("after", [0, 1, 5])
-def test_it_goes_on_to_the_same_bits(matrix_rate, after):
+def test_it_goes_on_to_the_same_bits(matrix_rate, after, every):
     torch.manual_seed(0)
     network = nn.ModuleDict({"mlp": MLP(3, 32, 2), "conv": nn.Conv2d(16, 32, 3)})
     flat = Flat(network)
-    optimizer = Optimizer(flat, 3e-3, matrix_rate)
+    optimizer = Optimizer(flat, 3e-3, matrix_rate, every=every)
     begin = flat.values.clone()
     for step in range(8):
         if step == after:
@@ -236,7 +292,7 @@ def test_it_goes_on_to_the_same_bits(matrix_rate, after):
         optimizer.step(0.9)
     end = flat.values.clone()
     flat.read(begin)
-    again = Optimizer(flat, 3e-3, matrix_rate)
+    again = Optimizer(flat, 3e-3, matrix_rate, every=every)
     again.load(kept)
     flat.read(values)
     for step in range(after, 8):

@@ -25,7 +25,7 @@ from ..rng import permutation, torch_seeded
 from ..samplers import Sampling, few_steps_sampling, flow_sampling, image_sampling, sde_sampling
 from ..settings import Network, Training
 from ..tensors import device_named
-from .budget import check_reference, resolve_training
+from .budget import check_reference, resolve_training, with_muon_every
 from .hardware import Hardware
 from .mixture import fit_mixture
 from .options import GIVEN, Choice, Options
@@ -133,9 +133,19 @@ def plan(prepared: Prepared, options: Options | None = None, hardware: Hardware 
         baseline, of_baseline = _baseline(prepared, options, levels)
     corrects = baseline is not None and not prepared.vectors
     network, of_network = _network(prepared, options.network, levels, growth, corrects)
+    training, of_muon = with_muon_every(training, network, prepared)
     sampling, of_sampling = _sampling(prepared, process, wish, corrects)
     parts = (process, parametrization, objective, network, training, sampling, device)
-    choices = (*prepared.choices, of_network, of_process, of_parametrization, of_objective, *of_training, of_sampling)
+    choices = (
+        *prepared.choices,
+        of_network,
+        of_process,
+        of_parametrization,
+        of_objective,
+        *of_training,
+        *of_muon,
+        of_sampling,
+    )
     crossing = quarter_removed(baseline, prepared.examples, scale) if corrects and baseline is not None else 1.0
     others = (baseline, growth, crossing, options.overlapping)
     return Plan(prepared, levels, *parts, (*choices, *of_baseline), *others)

@@ -116,7 +116,7 @@ class Trainer:
         self._shared: SharedParts | ShardedParts | None = None
         self._each = each
         whole = self.training.precision == "float32" and self.feed.device.type == "cpu"  # where bfloat16 is not faster
-        dtype = torch.float32 if whole else torch.bfloat16
+        how: Any = {"every": self.training.muon_every or 1, "dtype": torch.float32 if whole else torch.bfloat16}
         if size() > 1:
             check_parts(self.training.accumulate)
         if self.training.shard and size() > 1:
@@ -125,11 +125,11 @@ class Trainer:
                 raise ValueError(f"{what}: shard is for denoising score matching of numbers; fit without it")
             flat = ShardedFlat(denoiser, self.feed.device)
             self.flat: Flat = flat
-            self.optimizer: Optimizer = ShardedOptimizer(flat, rate, muon_rate, dtype=dtype)
+            self.optimizer: Optimizer = ShardedOptimizer(flat, rate, muon_rate, **how)
             self._shared, self._each = ShardedParts(flat, self.training.accumulate), each_in_step
         else:
             self.flat = Flat(denoiser)
-            self.optimizer = Optimizer(self.flat, rate, muon_rate, dtype=dtype)
+            self.optimizer = Optimizer(self.flat, rate, muon_rate, **how)
             if size() > 1:
                 ordered = self.training.gradient_sum == "ordered"
                 self._shared = SharedParts(self.flat, self.training.accumulate, ordered)

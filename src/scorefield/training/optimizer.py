@@ -11,7 +11,7 @@ from torch import Tensor
 from ..distributed import rank, size, stacked
 from .flat import LANES, Flat
 
-__all__ = ["NEWTON_SCHULZ", "POLAR_EXPRESS", "Optimizer", "orthogonalize"]
+__all__ = ["NEWTON_SCHULZ", "POLAR_EXPRESS", "Optimizer", "multiplications", "orthogonalize"]
 
 
 Polynomials = tuple[tuple[float, float, float], ...]
@@ -58,12 +58,40 @@ def orthogonalize(
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
-    wide = x.shape[-1] >= (2 if dtype == torch.float32 else 4) * x.shape[-2]
-    if wide and x.device.type == "cpu":
-        found = _by_products(x.to(dtype) if x.shape[-2] >= _LARGE else x.float(), polynomials)
+    parts = _multiplied(x.shape[-2], x.shape[-1], polynomials, dtype) if x.device.type == "cpu" else []
+    if parts:
+        found = _by_products(x.to(dtype) if x.shape[-2] >= _LARGE else x.float(), parts)
     else:
         found = _directly(x.to(dtype), polynomials)
     return (found.mT if tall else found).to(matrices.dtype)
+
+
+def _multiplied(m: int, n: int, polynomials: Polynomials, dtype: torch.dtype) -> list[Polynomials]:
+    """The iterations of m × n matrices, m ≤ n, that are multiplied before they are applied; none where each is by itself."""
+    if n < (2 if dtype == torch.float32 else 4) * m:
+        return []
+    first = len(polynomials) if dtype == torch.float32 or m < _LARGE else 2
+    return [some for some in (polynomials[:first], polynomials[first:]) if some]
+
+
+def multiplications(
+    rows: int, columns: int, dtype: torch.dtype = torch.bfloat16, polynomials: Polynomials = POLAR_EXPRESS
+) -> int:
+    """How many multiplications `orthogonalize` makes of a matrix on a CPU, in products of matrices.
+
+    Arguments:
+        rows, columns: The shape of the matrix.
+        dtype, polynomials: As for `orthogonalize`.
+
+    Example:
+        >>> multiplications(192, 1728), multiplications(192, 192)
+        (325582848, 84934656)
+    """
+    m, n = sorted((rows, columns))
+    counts = [len(some) for some in _multiplied(m, n, polynomials, dtype)]
+    if not counts:
+        return len(polynomials) * (2 * m**2 * n + m**3)
+    return sum(2 * m**2 * n + (4 * count - 3) * m**3 for count in counts)
 
 
 def _directly(x: Tensor, polynomials: Polynomials) -> Tensor:
@@ -74,11 +102,10 @@ def _directly(x: Tensor, polynomials: Polynomials) -> Tensor:
     return x
 
 
-def _by_products(x: Tensor, polynomials: Polynomials) -> Tensor:
+def _by_products(x: Tensor, parts: list[Polynomials]) -> Tensor:
     """The same by p_k(G_k) … p_1(G_1) x, with G_1 = x xᵀ and G_(k+1) = p_k(G_k) G_k p_k(G_k): less work for wide matrices."""
     x = x / (torch.linalg.matrix_norm(x.float(), keepdim=True) + 1e-7).to(x.dtype)
-    first = len(polynomials) if x.dtype == torch.float32 else 2
-    for some in filter(None, (polynomials[:first], polynomials[first:])):
+    for some in parts:
         gram = found = x @ x.mT
         for i, (a, b, c) in enumerate(some):
             factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
@@ -112,7 +139,8 @@ class Optimizer:
         flat: The parameters.
         learning_rate: The learning rate of AdamW.
         muon_learning_rate: The learning rate of Muon; 0 leaves the matrices to AdamW.
-        momentum: The momentum of Muon.
+        momentum: The momentum of Muon, which takes in the gradient of every step.
+        every: In how many steps Muon moves the matrices once, √every times as far.
         dtype: The type in which Muon computes, unless matrices are wide: bfloat16, or float32 where that is as fast.
         weight_decay: That of AdamW.
     """
@@ -123,11 +151,13 @@ class Optimizer:
         learning_rate: float,
         muon_learning_rate: float,
         momentum: float = 0.95,
+        every: int = 1,
         dtype: torch.dtype = torch.bfloat16,
         weight_decay: float = 0.0,
     ) -> None:
         self.flat, self.learning_rate, self.muon_learning_rate = flat, learning_rate, muon_learning_rate
-        self.momentum, self.dtype, self.weight_decay = momentum, dtype, weight_decay
+        self.momentum, self.every, self.dtype, self.weight_decay = momentum, every, dtype, weight_decay
+        self._made = 0  # steps, as `count`, which is on the device
         self.polynomials = POLAR_EXPRESS
         self._matrices = flat.matrices if muon_learning_rate > 0 else []
         boundary = flat.boundary if self._matrices else len(flat.values)
@@ -164,9 +194,13 @@ class Optimizer:
         Several processes share the matrices. Nothing is changed before all of them have answered.
         """
         found = []
-        if self._groups:
+        if self._groups and (self._made + 1) % self.every == 0:
             velocity = torch.lerp(self._velocity, self._inner, 1 - self.momentum)
             found = self._updates(torch.lerp(self._inner, velocity, self.momentum))
+            self._velocity = velocity
+        elif self._groups:
+            self._velocity.lerp_(self._inner, 1 - self.momentum)
+        self._made += 1
         self.count += 1
         # AdamW steps over whole lanes, as the last few numbers would be rounded otherwise; matrices behind them are put back.
         beyond = self._rest[self._boundary :].clone() if self._groups else None
@@ -182,11 +216,10 @@ class Optimizer:
         )
         if beyond is not None:
             self._rest[self._boundary :] = beyond
-        if self._groups:
-            self._velocity = velocity
+        far = self.muon_learning_rate * factor * math.sqrt(self.every)
         for group, squares, (updates, latest) in zip(self._groups, self._squares, found):
             squares.copy_(latest)
-            rate = self.muon_learning_rate * factor * math.sqrt(max(1.0, group.shape[0] / group.shape[1]))
+            rate = far * math.sqrt(max(1.0, group.shape[0] / group.shape[1]))
             for value, update in zip(group.values, updates):
                 value.add_(update.view(value.shape), alpha=-rate)
 
@@ -194,9 +227,10 @@ class Optimizer:
         """The updates of matrices of one shape, `(K, m, n)`, and the running average of their squares, `(K, m, 1)`."""
         orthogonal = orthogonalize(direction, self.polynomials, self.dtype)
         squares = torch.lerp(squares, orthogonal.square().mean(2, keepdim=True), 0.05)
-        normalized = orthogonal * torch.rsqrt(squares + 1e-12)
-        norms = torch.linalg.matrix_norm(orthogonal) / (torch.linalg.matrix_norm(normalized) + 1e-6)
-        return normalized * norms.reshape(-1, 1, 1), squares
+        norms = torch.linalg.matrix_norm(orthogonal)
+        normalized = orthogonal.mul_(torch.rsqrt(squares + 1e-12))
+        norms /= torch.linalg.matrix_norm(normalized) + 1e-6
+        return normalized.mul_(norms.reshape(-1, 1, 1)), squares
 
     def _update_of(self, i: int, direction: Tensor) -> tuple[Tensor, Tensor]:
         """What `_update` gives for the matrices of a group."""
@@ -244,6 +278,7 @@ class Optimizer:
             ValueError: If the state holds no polynomials under their name.
         """
         self.count.copy_(state["count"])
+        self._made = int(self.count)
         found = state.get("polynomials")
         if found is not None and (found.ndim != 2 or found.shape[1] != 3 or not 0 < len(found) <= _MOST):
             raise ValueError(f"the state has polynomials of shape {tuple(found.shape)}, not of (1 to {_MOST}, 3)")

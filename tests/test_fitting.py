@@ -181,7 +181,14 @@ def test_every_choice_has_its_reason(x):
 
 def test_what_the_user_says_is_not_chosen():
     wish = Training(
-        epochs=2, batch=10, learning_rate=1e-3, muon_learning_rate=0.0, reference_batch=5, precision="float32", clip=0.3
+        epochs=2,
+        batch=10,
+        learning_rate=1e-3,
+        muon_learning_rate=0.0,
+        muon_every=1,
+        reference_batch=5,
+        precision="float32",
+        clip=0.3,
     )
     levels = NoiseLevels(0.01, 50.0, -1.0, 1.5)
     found = planned(

@@ -15,10 +15,12 @@ import torch
 from scorefield import Network, Training, fit
 from scorefield.fitting import Options, plan, prepare
 from scorefield.fitting.hardware import Hardware
-from scorefield.fitting.sizing import batch_for_grids, compiles, growth
+from scorefield.fitting.sizing import batch_for_grids, compiles, growth, muon_every
 from scorefield.nn import UNet, choose, choose_for_tables
 from scorefield.runs import Run
 from scorefield.training.ending import Ending
+from scorefield.training.flat import inside
+from scorefield.training.optimizer import multiplications
 
 H100 = Hardware.of_gpu(132, 9, 80e9)
 SMALL_GPU = Hardware.of_gpu(24, 8, 8e9)
@@ -232,6 +234,68 @@ def test_a_run_keeps_its_network(tmp_path, monkeypatch):
     assert record["growth"] == 1.4
     monkeypatch.setattr("scorefield.fitting.budget.growth", lambda *_: 1.0)  # resumed where another would be chosen
     assert fit(images(), tmp_path / "run", **how).about["steps"] == 2 and Run(tmp_path / "run").ended
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 64, 64), (1, 128, 128), (1, 128), (1, 16, 16, 16)])
+def test_muon_adds_little_to_the_work_of_a_network(shape):
+    """As little in half as many steps for half of a batch; an eighth at most, unless that took more than four steps."""
+    network, _ = choose(shape, 20_000)
+    batch = batch_for_grids(math.prod(shape), 20_000, CPU)
+    matrices = [(p.shape[0], p.numel() // p.shape[0]) for p in network.parameters() if inside(p)]
+    added = sum(multiplications(*each) for each in matrices)
+    found = []
+    for rows in (batch, batch * 2, batch * 4, batch * 64):
+        every = muon_every(network, shape, Training(batch=rows))
+        share = added / (3 * rows * network.multiplications(shape[1:]))
+        assert every == 4 or share / every <= 1 / 8
+        assert every == 1 or share / (every - 1) > 1 / 8
+        assert every == muon_every(network, shape, Training(batch=rows // 2, accumulate=2))
+        found.append(every)
+    assert found == sorted(found, reverse=True) and found[-1] == 1
+
+
+def test_where_muon_waits_is_said():
+    """The default of 28 x 28 points has it in each step, that of 128 x 128 does not; vectors do, and unknown networks."""
+    asked = {shape: chosen_for(np.zeros(shape)) for shape in ((40, 1, 28, 28), (40, 1, 128, 128))}
+    assert [found.training.muon_every for found in asked.values()] == [1, 4]
+    assert asked[40, 1, 128, 128].choice("muon_every").value == "4"
+    assert "once in 4 steps" in asked[40, 1, 128, 128].choice("muon_every").reason
+    own = chosen_for(np.zeros((40, 1, 128, 128)), training=Training(muon_every=2))
+    assert own.training.muon_every == 2 and all(choice.name != "muon_every" for choice in own.choices)
+    without = chosen_for(np.zeros((40, 1, 128, 128)), training=Training(muon_learning_rate=0.0))
+    assert without.training.muon_every == 1 and all(choice.name != "muon_every" for choice in without.choices)
+    vectors = chosen_for(np.zeros((40, 3)), training=Training(muon_learning_rate=0.01))
+    assert vectors.training.muon_every == 1 and "vectors" in vectors.choice("muon_every").reason
+    assert muon_every(torch.nn.Conv2d(64, 64, 3), (64, 8, 8), Training(batch=1)) == 1
+
+
+@pytest.mark.parametrize("every", [0, -1, 1.5, math.nan])
+def test_steps_between_those_of_muon_are_whole(every):
+    with pytest.raises(ValueError, match="steps are whole, got muon_every="):
+        Training(muon_every=every)
+
+
+def chosen_for(x: np.ndarray, **options):
+    x = torch.from_numpy(x + np.random.default_rng(0).normal(size=x.shape)).float()
+    options = Options(device="cpu", **options)
+    return plan(prepare(x, options), options)
+
+
+def test_runs_that_had_muon_in_each_step_go_on_so(tmp_path):
+    """To the bits of a whole run: what a version wrote that knew of neither the interval nor the polynomials."""
+    how = {"device": "cpu", "network": Network(widths=(16, 32), baseline=False)}
+    x, every = images(), []
+    usual = Training(steps=6, batch=4, evaluations=1, precision="float32", reference_batch=0)
+    record, write = interrupted(x, tmp_path / "run", training=usual, **how)
+    assert record["training"]["muon_every"] > 1  # small batches
+    for settings in (record["training"], record["asked"]["training"]):
+        settings.pop("muon_every")
+    write(record)
+    (tmp_path / "run" / "training.safetensors").unlink()  # it begins anew, with what was chosen
+    fit(x, tmp_path / "run", training=usual, **how, begin=lambda found: every.append(found.training.muon_every))
+    whole = fit(x, tmp_path / "whole", training=replace(usual, muon_every=1), **how)
+    resumed = Run(tmp_path / "run").model.state_dict()
+    assert every == [1] and all(torch.equal(value, resumed[name]) for name, value in whole.state_dict().items())
 
 
 def test_runs_of_versions_that_chose_no_growth_go_on(tmp_path, monkeypatch):

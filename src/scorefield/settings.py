@@ -266,6 +266,8 @@ class Training:
             a GPU: Triton). By default for grids on a GPU, where the budget is large enough to gain from it.
         channels_last: Whether images and volumes lie in memory with their channels last during training, as the tensor cores
             of a GPU take them. By default on a GPU.
+        muon_every: Muon moves its matrices once in so many steps, by the average of the gradients of all steps, and the square
+            root of that number times as far. By default 1, or up to 4 for grids where it would take much of each step.
     """
 
     minutes: float | None = None
@@ -289,6 +291,7 @@ class Training:
     end_early: bool | None = None
     compile: bool | None = None
     channels_last: bool | None = None
+    muon_every: int | None = None
 
     def __post_init__(self) -> None:
         budgets = {n: getattr(self, n) for n in ("minutes", "steps", "epochs") if getattr(self, n) is not None}
@@ -300,6 +303,8 @@ class Training:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"training needs {name} > 0, got {name}={value:g}")
+        if self.muon_every is not None and not (self.muon_every > 0 and self.muon_every == int(self.muon_every)):
+            raise ValueError(f"steps are whole, got muon_every={self.muon_every}: 1 is each step, 2 every other")
         for name in ("warmup", "muon_learning_rate", "reference_batch"):
             if (value := getattr(self, name)) is not None and not value >= 0:
                 raise ValueError(f"training needs {name} >= 0, got {name}={value:g}")

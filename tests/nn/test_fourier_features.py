@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from scorefield.denoisers import Preconditioned
 from scorefield.nn import MLP, FourierFeatures, UNet, choose
@@ -74,3 +75,9 @@ def test_bad_periods_are_refused():
     for periods in [(), (0.0,), (1.0, float("inf"))]:
         with pytest.raises(ValueError, match=r"^FourierFeatures needs positive, finite periods, got \("):
             FourierFeatures(UNet(1, 1, (8,), extra=2), periods)
+
+
+def test_it_counts_the_multiplications_of_a_network_that_does():
+    unet = UNet(2, 1, (8,), extra=4)
+    assert FourierFeatures(unet, (0.05, 0.2)).multiplications((8, 8)) == unet.multiplications((8, 8))
+    assert FourierFeatures(nn.Linear(5, 1), (0.05, 0.2)).multiplications((8, 8)) is None

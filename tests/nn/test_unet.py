@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from scorefield import spec
 from scorefield.nn import UNet
@@ -216,3 +217,23 @@ def test_options_change_the_network():
         for kept in ({}, {"widths": (48,)}, {"depth": 2}, {"patch": 4}, {"attention": True}, {"embedding": 64})
     )
     assert len({tuple(s) for s in shapes}) == 6
+
+
+@pytest.mark.parametrize(
+    ("network", "size"),
+    [
+        (UNet(1, 2, (8,), patch=1), (10,)),
+        (UNet(2, 1, (8, 16, 16), depth=2), (13, 21)),
+        (UNet(2, 1, (32, 32), attention=True, extra=3), (20, 20)),
+        (UNet(2, 3, (8, 16), context=2), (16, 16)),
+        (UNet(3, 1, (8, 16), context_channels=2, periodic=True), (9, 8, 6)),
+    ],
+    ids=["signals", "odd-sides", "attention", "context", "volumes"],
+)
+def test_it_counts_its_multiplications(network, size):
+    x = torch.zeros(1, network.channels + network.extra, *size)
+    contexts = [torch.zeros(1, network.context)] if network.context else []
+    contexts += [torch.zeros(1, network.context_channels, *size)] if network.context_channels else []
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(x, torch.zeros(1), *contexts)
+    assert 2 * network.multiplications(size) == counter.get_total_flops()

@@ -17,9 +17,9 @@ from ..training.feed import are_kept
 from .hardware import Hardware
 from .options import Choice
 from .prepared import Prepared
-from .sizing import batch_for_grids, compiles, growth
+from .sizing import batch_for_grids, compiles, growth, muon_every
 
-__all__ = ["Resolved", "check_reference", "resolve_training"]
+__all__ = ["Resolved", "check_reference", "resolve_training", "with_muon_every"]
 
 _MANY_ROWS = 2_000
 _PARTS = (4, 8)  # of a step that processes share; for other numbers of processes, as many as these
@@ -120,6 +120,20 @@ def resolve_training(
     if launched() and found.training.accumulate == 1:
         _share(found, training.batch is not None, size())
     return Resolved(found.training, tuple(found.choices), factor)
+
+
+def with_muon_every(training: Training, network: nn.Module, prepared: Prepared) -> tuple[Training, tuple[Choice, ...]]:
+    """Settings that say in how many steps Muon moves its matrices once, and the reason; as they are where the user said it."""
+    if training.muon_every is not None:
+        return training, ()
+    if not training.muon_learning_rate:
+        return replace(training, muon_every=1), ()
+    every, why = 1, "Muon in each step, as was measured for vectors"
+    if not prepared.vectors:
+        every = muon_every(network, prepared.shape, training)
+        why = "of the multiplications in a step, Muon's are few next to those of the network"
+        why = why if every == 1 else f"{why}, if it moves matrices once in {every} steps"
+    return replace(training, muon_every=every), (Choice("muon_every", str(every), why),)
 
 
 def check_reference(size: int | None, prepared: Prepared, objective: LevelObjective, device: torch.device) -> None:

@@ -25,7 +25,7 @@ from ..rng import permutation, torch_seeded
 from ..samplers import Sampling, few_steps_sampling, flow_sampling, image_sampling, sde_sampling
 from ..settings import Network, Training
 from ..tensors import device_named
-from .budget import check_reference, resolve_training
+from .budget import check_reference, resolve_training, with_muon_every
 from .directions import find_whitening
 from .hardware import Hardware
 from .mixture import fit_mixture
@@ -137,8 +137,10 @@ def plan(prepared: Prepared, options: Options | None = None, hardware: Hardware 
         baseline, of_baseline = _baseline(prepared, options, levels)
     corrects = baseline is not None and not prepared.vectors
     network, of_network = _network(prepared, options.network, levels, growth, corrects)
+    training, of_muon = with_muon_every(training, network, prepared)
     sampling, of_sampling = _sampling(prepared, process, wish, corrects)
     parts = (process, parametrization, objective, network, training, sampling, device)
+    of_training = (*of_training, *of_muon)
     of_parts = (of_network, of_process, of_parametrization, *of_whitening, of_objective, *of_training, of_sampling)
     crossing = quarter_removed(baseline, prepared.examples, scale) if corrects and baseline is not None else 1.0
     others = (baseline, growth, crossing, options.overlapping, whitening)

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import math
+from collections.abc import Sequence
 
+import torch
+from torch import nn
+
+from ..nn.counted import Counted
 from ..settings import Training
+from ..training.flat import inside
+from ..training.optimizer import multiplications
 from .hardware import Hardware
 
-__all__ = ["batch_for_grids", "compiles", "growth"]
+__all__ = ["batch_for_grids", "compiles", "growth", "muon_every"]
 
 _MINUTES, _OF_GRIDS = 10.0, 60.0  # of a CPU, up to which no wider network than that of `nn.choose` was found better
 _EXAMPLES = 200_000  # grids that the network of reference sees in them
@@ -17,6 +24,10 @@ _MOST = 8.0  # times the width
 _NUMBERS = 2**21  # in a batch of grids on a GPU, which is then busy
 _LARGEST = 512  # batches
 _BYTES = 4000  # that a step keeps for each number of a grid, in a network three times as wide as that of reference
+_SHARE, _RAREST = (
+    1 / 8,
+    4,
+)  # of the work of the network, that Muon adds at most, and its largest interval that was tried
 _WORTH = 5.0  # minutes, or as many examples of grids: compiling takes one or two
 
 
@@ -93,3 +104,29 @@ def compiles(training: Training, hardware: Hardware, grid: bool, count: int) -> 
     if training.minutes is not None:
         return training.minutes >= _WORTH
     return _examples(training, count) >= _WORTH * _EXAMPLES
+
+
+def muon_every(network: nn.Module, shape: Sequence[int], training: Training) -> int:
+    """In how many steps Muon moves the matrices of a network for grids once, so that it adds an eighth to the work, 1 to 4.
+
+    The work is that of products: of matrices with their transposes, whatever the batch; and in the layers, for which the
+    gradients take twice as much as the answer. A network that does not say how much that is has Muon in each step.
+
+    Arguments:
+        network: The network.
+        shape: The shape of a sample, `(C, *S)`.
+        training: The settings, with a batch and a precision.
+
+    Example:
+        >>> from ..nn import choose
+        >>> [muon_every(choose((1, n, n), 2000)[0], (1, n, n), Training(batch=b)) for n, b in ((28, 64), (64, 24), (128, 6))]
+        [1, 2, 4]
+    """
+    counted = network.multiplications(shape[1:]) if isinstance(network, Counted) else None
+    if counted is None:
+        return 1
+    dtype = torch.float32 if training.precision == "float32" else torch.bfloat16
+    matrices = [(p.shape[0], p.numel() // p.shape[0]) for p in network.parameters() if inside(p)]
+    added = sum(multiplications(*each, dtype) for each in matrices)
+    whole = 3 * counted * (training.batch or 1) * training.accumulate
+    return max(1, min(_RAREST, math.ceil(added / whole / _SHARE)))

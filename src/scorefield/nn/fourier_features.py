@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .backpropagation import Backpropagates, Backpropagation, WithInputs, hooked
+from .counted import Counted
 
 __all__ = ["FourierFeatures"]
 
@@ -64,6 +65,10 @@ class FourierFeatures(nn.Module):
         size, angle = torch.exp(-((k * level[:, None]) ** 2) / 2), k * state[:, None]
         waves = torch.stack((torch.sin(angle) * size, torch.cos(angle) * size), 2)  # (B, periods, 2, C, *S)
         return torch.cat((x, waves.flatten(1, 3), rest), 1)
+
+    def multiplications(self, size: Sequence[int]) -> int | None:
+        """How many multiplications the network makes of one state, if it can say."""
+        return self.network.multiplications(size) if isinstance(self.network, Counted) else None
 
     def backpropagation(self) -> Backpropagation | None:
         """The gradients of the network, if it has its own."""

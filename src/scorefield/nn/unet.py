@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
@@ -33,6 +34,12 @@ def _zero(layer: nn.Module) -> nn.Module:
     for p in layer.parameters():
         nn.init.zeros_(p)
     return layer
+
+
+def _multiplications(module: nn.Module, points: int) -> int:
+    """Those of the layers of a module, convolutions at so many points each."""
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear | nn.modules.conv._ConvNd)]
+    return sum(layer.weight.numel() * (1 if isinstance(layer, nn.Linear) else points) for layer in layers)
 
 
 class _Block(nn.Module):
@@ -199,6 +206,28 @@ class UNet(nn.Module):
             for j, block in enumerate(self.up[i].children()):
                 h = block(torch.cat((h, skips.pop()), dim=1) if j < self.depth else h, label)
         return self._crop(self._unfold(self.output(F.silu(self.norm(h)))), size)
+
+    def multiplications(self, size: Sequence[int]) -> int:
+        """How many multiplications the layers make of one state on a grid of some size.
+
+        Arguments:
+            size: The numbers of points along the axes.
+
+        Example:
+            >>> UNet(1, 1, (8,), patch=1).multiplications((10,))
+            47712
+        """
+        grids = [tuple(-(-n // self.patch) for n in size)]
+        for _ in self.widths[1:]:
+            grids.append(tuple(-(-n // 2) for n in grids[-1]))
+        points = [math.prod(grid) for grid in grids]
+        attention = 2 * points[-1] ** 2 * self.widths[-1] if self.attention else 0
+        once = [self.label, *([self.embed_context] if self.context else [])]
+        at = [(self.input, points[0]), (self.output, points[0]), *((module, 1) for module in once)]
+        at += [(self.middle, points[-1]), (self.attend, points[-1])]
+        at += [pair for blocks in (self.down, self.up) for pair in zip(blocks, points)]
+        at += [pair for layers in (self.coarsen, self.refine) for pair in zip(layers, points[1:])]
+        return attention + sum(_multiplications(module, count) for module, count in at)
 
     def _pad(self, x: Tensor, factor: int) -> Tensor:
         """Pads each spatial axis to a multiple of `factor`: periodically, or with its last value."""

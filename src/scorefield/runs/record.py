@@ -126,6 +126,7 @@ def _resumed(options: Options, record: Mapping[str, Any]) -> Options:
             settings: dict[str, Any] = {
                 k: tuple(v) if isinstance(v, list) else v for k, v in record["training"].items()
             }
+            settings.setdefault("muon_every", 1)  # earlier versions had Muon in each step
             if "growth" in record:  # whether the network can be compiled is found out again
                 settings["compile"] = options.training.compile
             options = replace(options, training=Training(**settings))

@@ -116,7 +116,7 @@ class Trainer:
         self._shared: SharedParts | ShardedParts | None = None
         self._each = each
         whole = self.training.precision == "float32" and self.feed.device.type == "cpu"  # where bfloat16 is not faster
-        dtype = torch.float32 if whole else torch.bfloat16
+        how: Any = {"every": self.training.muon_every or 1, "dtype": torch.float32 if whole else torch.bfloat16}
         if size() > 1:
             check_parts(self.training.accumulate)
         if self.training.shard and size() > 1:
@@ -125,11 +125,11 @@ class Trainer:
                 raise ValueError(f"{what}: shard is for denoising score matching of numbers; fit without it")
             flat = ShardedFlat(denoiser, self.feed.device)
             self.flat: Flat = flat
-            self.optimizer: Optimizer = ShardedOptimizer(flat, rate, muon_rate, dtype=dtype)
+            self.optimizer: Optimizer = ShardedOptimizer(flat, rate, muon_rate, **how)
             self._shared, self._each = ShardedParts(flat, self.training.accumulate), each_in_step
         else:
             self.flat = Flat(denoiser)
-            self.optimizer = Optimizer(self.flat, rate, muon_rate, dtype=dtype)
+            self.optimizer = Optimizer(self.flat, rate, muon_rate, **how)
             if size() > 1:
                 ordered = self.training.gradient_sum == "ordered"
                 self._shared = SharedParts(self.flat, self.training.accumulate, ordered)
@@ -311,7 +311,8 @@ class Trainer:
 
     def _numbers(self) -> dict[str, Tensor]:
         """The tensors of the state, without those that `pieces` gives."""
-        tensors = {"best_losses": self.best_losses, "optimizer.count": self.optimizer.count}
+        tensors = {"best_losses": self.best_losses}
+        tensors |= {f"optimizer.{k}": v for k, v in self.optimizer.numbers().items()}
         tensors |= {"ending.losses": self.ending.losses} if self.ending.early else {}
         tensors |= {f"buffer.{k}": v for k, v in self.denoiser.named_buffers()}
         if self.training.shard:
@@ -345,10 +346,12 @@ class Trainer:
         self.best_losses, self._worse = tensors["best_losses"].double(), about["worse"]
         if self.ending.early:
             self.ending.load(about["ending"], tensors["ending.losses"])
+        optimizer = {k.removeprefix("optimizer."): v for k, v in tensors.items() if k.startswith("optimizer.")}
         if self.training.shard:
-            self.optimizer.count.copy_(tensors["optimizer.count"])
+            self.optimizer.load_numbers(optimizer)
         else:
             self._read(tensors)
+            self.optimizer.load(optimizer)
         for name, buffer in self.denoiser.named_buffers():
             buffer.copy_(tensors[f"buffer.{name}"])
         self.step, self.seconds, self.stopped = about["step"], about["seconds"], about["stopped"]
@@ -356,7 +359,7 @@ class Trainer:
         self.parts = [(step, losses) for step, losses in about.get("parts", ())]
 
     def _read(self, tensors: dict[str, Tensor]) -> None:
-        """Takes weights, and what the optimizer knows of them."""
+        """Takes weights and their averages."""
         if tensors["values"].shape != self.flat.values.shape:
             have, need = tensors["values"].numel(), self.flat.values.numel()
             raise ValueError(f"the state is of a network with {have} parameters, this one has {need}: start a new run")
@@ -364,7 +367,6 @@ class Trainer:
         self.best.copy_(tensors["best"])
         for i, average in enumerate(self.averages):
             average.values.copy_(tensors[f"average.{i}"])
-        self.optimizer.load({k.removeprefix("optimizer."): v for k, v in tensors.items() if k.startswith("optimizer.")})
 
 
 def _check_state(about: dict[str, Any]) -> None:

@@ -71,7 +71,7 @@ class MatchingTrainer(Trainer):
         super().__init__(student, feed, held_out, objective, slow, seed, context, sets)
         self.teacher, self.matching, self._seed = teacher, matching, seed
         self._follower = Flat(nn.ModuleList(own).train())
-        self._own = Optimizer(self._follower, *rates, dtype=self.optimizer.dtype)
+        self._own = Optimizer(self._follower, *rates, every=self.optimizer.every, dtype=self.optimizer.dtype)
         self._kept: dict[int, Tensor] = {}  # the gradients of `own` in the parts of a step
         ordered, parts = training.gradient_sum == "ordered", training.accumulate
         self._shared_own = SharedParts(self._follower, parts, ordered) if size() > 1 else None

@@ -45,7 +45,7 @@ FLOORS = [
     {"constraints", "blockwise", "known_readings", "complete_rows"},
     {"generative"},
     {"conditionable"},
-    {"model"},
+    {"model", "given_text"},
     {"presets", "inverse", "classifier_guidance"},
     {"fitting"},
     {"runs"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from scorefield.cli import main
 from scorefield.cli.options import Conditions
 from scorefield.cli.verbs import app
 from scorefield.context import Context
+from scorefield.data import Schema
 from scorefield.evaluation import RunData
 from scorefield.model import load
 from scorefield.runs import Run, fit
@@ -158,7 +160,9 @@ def test_no_context_passes_for_one(place, tmp_path, capsys):
 
 def test_values_in_their_order_may_be_of_several_types():
     context = Context.of({"kind": ["yes", "no", "yes"], "size": [4.0, 1.5, 2.0]}, (2,))
-    found = context(Conditions(given=("yes", "4"))._context())
+    found = context(
+        Conditions(given=("yes", "4"))._context(SimpleNamespace(schema=Schema.of(np.zeros((9, 2))), context=context))
+    )
     assert torch.equal(found, context({"kind": "yes", "size": 4.0}))
 
 

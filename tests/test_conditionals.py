@@ -276,3 +276,22 @@ def test_targets_on_the_command_line(tmp_path):
     assert main(words) == 0
     assert load(tmp_path / "run").denoiser.asked == ((FREE, FREE, GIVEN), (GIVEN, GIVEN, FREE))
     assert '"a, b given the rest"' in (tmp_path / "run" / "run.json").read_text()
+
+
+@pytest.mark.slow
+def test_marginals_are_those_of_all_rows_not_of_those_without_gaps():
+    """Where another column mostly misses in one kind: the probability of the kind, and the mean of a number."""
+    rng = np.random.default_rng(0)
+    first = rng.random(2000) < 0.5
+    x = rng.normal(size=2000) + first
+    gaps = ~first & (rng.random(2000) < 0.8)
+    table = pd.DataFrame(
+        {"k": np.where(first, "a", "b"), "x": x, "m": np.where(gaps, np.nan, x + rng.normal(size=2000))}
+    )
+    assert first[~gaps].mean() > 0.8 and x[~gaps].mean() > x.mean() + 0.3
+    density = fit(table, training=Training(steps=800)).density()
+    found = density.marginal(pd.DataFrame({"k": ["a", "b"]}), of=["k"]).value.exp()
+    assert abs(float(found[0]) - first.mean()) < 0.08 and abs(float(found.sum()) - 1) < 1e-5
+    grid = np.linspace(-4, 5, 46)
+    p = density.marginal(pd.DataFrame({"x": grid}), of=["x"]).value.exp().numpy()
+    assert abs((p * grid).sum() / p.sum() - x.mean()) < 0.1

@@ -156,7 +156,7 @@ def test_what_is_given_twice_on_the_command_line():
         Drawing("heun(steps=5)", 7).sampling()
     assert Drawing("heun(steps=5)", 5).sampling() == Drawing("heun", 5).sampling()
     with pytest.raises(ValueError, match=r"--given has mode twice: give it once, or a file with a row"):
-        Conditions(("mode=sea", "x=3", "mode=road"))._context()
+        Conditions(("mode=sea", "x=3", "mode=road"))._context(None)
 
 
 def test_booleans_are_read_in_any_case():

@@ -159,6 +159,19 @@ def test_rows_that_were_entered_twice_are_found(part):
         )
 
 
+@pytest.mark.parametrize("copies", [3, 6, 20, 60])
+def test_copies_do_not_count_as_equal_by_chance(copies):
+    """Of rows of which chance makes less than a millionth of a pair equal."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        amount, share = rng.normal(1500, 400, 600).round(2), (100 * rng.beta(2, 3, 600)).round(1)
+        x = np.column_stack([amount, share, rng.integers(0, 4, 600), rng.integers(0, 400, 600)])
+        x = np.column_stack([x, rng.normal(170, 10, 600).round()])
+        found = repeats_of(ArrayRows(np.concatenate([x, x[:copies]])))
+        assert found.codes is not None and len(np.unique(found.codes)) == 600
+        assert found.reason == f"{copies} pairs of rows are equal, and chance makes fewer than 1"
+
+
 def test_copies_are_found_next_to_rows_that_are_equal_by_chance():
     """Of a machine that is on no rows are equal by chance; when it is off, most are, and are not kept together."""
     x = switched(0, 3000)

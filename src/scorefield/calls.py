@@ -86,13 +86,13 @@ def parse_call(
 
 
 def plain_value(text: str) -> int | float | str:
-    """A whole number or a number, if a text is one; else the text.
+    """A whole number or a number, if a text is one; else the text, as where digits are grouped by the underscores of Python.
 
     Example:
-        >>> plain_value("3"), plain_value("1e-3"), plain_value("sea")
-        (3, 0.001, 'sea')
+        >>> plain_value("3"), plain_value("1e-3"), plain_value("sea"), plain_value("1_000")
+        (3, 0.001, 'sea', '1_000')
     """
-    for kind in (int, float):
+    for kind in () if "_" in text else (int, float):
         try:
             return kind(text)
         except ValueError:

@@ -6,10 +6,14 @@ import pytest
 import torch
 
 from scorefield.data.variables import ABSENT, FREE, GIVEN, Variables
-from scorefield.denoisers import MixedDenoiser
+from scorefield.denoisers import Denoiser, Gaussian, MixedDenoiser
 from scorefield.denoisers.blocks import Blocks
 from scorefield.denoisers.questions import Questions, chain
+from scorefield.diffusion import Diffusion
+from scorefield.likelihood.data_units import DataDensity
+from scorefield.processes import VE
 from scorefield.rng import Samples
+from scorefield.units import ColumnMap, ColumnUnits
 
 PLAIN = Variables(2, (3, 2))
 MISSING = Variables(2, (3, 2, 2, 2), (5, -1, 4, -1, -1, -1))
@@ -19,17 +23,17 @@ ATOMS = Variables(2, (3, 2, 2), (4, -1, 4, -1, -1), atoms=(2, 3))
 COUNT = 4000
 
 
-def states(variables: Variables, missing: float = 0.3) -> torch.Tensor:
+def states(variables: Variables, missing: float = 0.3, count: int = COUNT) -> torch.Tensor:
     """Random states; where values are missing, their indicators say so."""
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(COUNT, variables.size, generator=generator)
-    u = torch.rand(COUNT, len(variables.levels), generator=generator)
+    x = torch.randn(count, variables.size, generator=generator)
+    u = torch.rand(count, len(variables.levels), generator=generator)
     x[:, variables.numbers :] = Blocks(variables.levels).corners(u)
     lost: dict[int, torch.Tensor] = {}
     for variable, indicator in enumerate(variables.indicators):
         if indicator >= 0:
             if indicator not in lost:
-                lost[indicator] = torch.rand(COUNT, generator=generator) < missing
+                lost[indicator] = torch.rand(count, generator=generator) < missing
             gone = lost[indicator]
             place = variables.owners.index(indicator)
             x[:, place], x[:, place + 1] = (~gone).float(), gone.float()
@@ -129,6 +133,71 @@ def test_questions_without_missingness_are_asked_of_all_rows_alike():
     assert abs(float((gone[:, 0] | gone[:, 1])[part].float().mean() - share)) < expected
     pattern = (status[:, 4:] == GIVEN).all(1) & (status[:, :4] == FREE).any(1)  # what misses is given in its place
     assert bool((pattern & gone.any(1)).any())
+
+
+class Asking(Denoiser):
+    """Keeps the questions that it is asked, and answers that all levels are as probable and all numbers are 0."""
+
+    completes = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[torch.Tensor] = []
+
+    def forward(self, x: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
+        return x / (1 + level**2)
+
+    def category_log_probs(self, values: torch.Tensor, status: torch.Tensor, category: int) -> torch.Tensor:
+        question = torch.where(status == GIVEN, GIVEN, ABSENT)
+        question[:, 2 + category] = FREE
+        self.asked.append(question)
+        return torch.zeros(len(values), UNITS.variables.levels[category]).log_softmax(1)
+
+    def restricted(self, values: torch.Tensor, status: torch.Tensor) -> Denoiser:
+        self.asked.append(status.clone())
+        return self
+
+
+UNITS = ColumnUnits((ColumnMap(missing=True), ColumnMap(), ColumnMap(levels=3, missing=True), ColumnMap(levels=2)))
+
+
+@pytest.mark.parametrize(
+    ("of", "share"),
+    [([2], 0.004), ([3], 0.006), ([0], 0.002), ([1], 0.005), ([1, 3], 0.003), ([0, 2], 0.001), ([0, 1, 3], 0.002)],
+    ids=str,
+)
+def test_what_marginals_ask_is_asked_of_all_rows_alike(of, share):
+    """Each question of a marginal density is asked in a share of the conditional rows, of those that miss a value as often."""
+    assert UNITS.variables is not None and UNITS.variables.indicators == (4, -1, 5, -1, -1, -1)
+    moments = Gaussian(torch.zeros(11, dtype=torch.float64), torch.ones(11, dtype=torch.float64))
+    asking = Asking()
+    rows = torch.tensor([[0.3, -1.0, 2, 1]], dtype=torch.float64)
+    DataDensity(Diffusion(VE(), asking, moments), UNITS, 100).marginal(rows[:, of], of, 0)
+    count = 10 * COUNT
+    x = states(UNITS.variables, count=count)
+    status, _ = Questions(UNITS.variables).draw(x, 1.0, Samples(0, count=count))
+    gone = torch.stack((x[:, 0].isnan(), x[:, 2].isnan()), 1).double()
+    assert asking.asked
+    for question in asking.asked:
+        same = (status == question).all(1)
+        assert int(same.sum()) > share * count
+        for place, variable in enumerate((0, 2)):
+            if variable not in of:
+                off = float(gone[same, place].mean() - gone[:, place].mean())
+                assert abs(off) < 4 * (0.21 / int(same.sum())) ** 0.5
+
+
+def test_marginals_of_a_column_keep_what_is_said_of_it():
+    """In factors of a marginal: what is asked for keeps its indicator, what is left out does not."""
+    for variables in (MISSING, ATOMS):
+        x = states(variables, 0.0)
+        status, _ = asked(variables, 1.0, x)
+        complete = (status[:, list({v for v in variables.indicators if v >= 0})] == ABSENT).all(1)
+        for variable, flag in enumerate(variables.indicators):
+            if flag >= 0 and (variable >= len(variables.atoms) or variables.atoms[variable] < 0):
+                pair = status[~complete][:, [variable, flag]]
+                assert not bool(((pair[:, 0] == FREE) & (pair[:, 1] == ABSENT)).any())
+                assert not bool(((pair[:, 0] == GIVEN) & (pair[:, 1] != GIVEN)).any())
 
 
 def test_numbers_of_atoms():

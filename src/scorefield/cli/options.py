@@ -282,7 +282,7 @@ class Conditions:
             self._check(model)
             return model
         interval: dict[str, Any] = {} if self.guidance_interval is None else {"interval": self.guidance_interval}
-        given = self._context()
+        given = self._context(model)
         with notes():
             return model.condition(given, guidance=self.guidance, **interval)
 
@@ -291,7 +291,7 @@ class Conditions:
         if needs and self.given is None:
             self.applied(data.model)
             return data
-        given = None if self.given is None else self._context()
+        given = None if self.given is None else self._context(data.model)
         with notes():
             return data.conditioned(given, self.guidance, self.guidance_interval)
 
@@ -305,8 +305,11 @@ class Conditions:
             names = " ".join(f"{name}=…" for name in model.context.names)
             raise ValueError(f"this model needs a context: say which with --given {names}") from None
 
-    def _context(self) -> Any:
+    def _context(self, model: Model) -> Any:
         """The context as `Model.condition` takes it."""
+        from ..calls import plain_value
+        from ..given_text import MISSING, from_text
+
         words = self.given or ()
         pairs = [word.partition("=") for word in words]
         named = [bool(sign) for _, sign, _ in pairs]
@@ -314,21 +317,17 @@ class Conditions:
             twice = [name for i, (name, *_) in enumerate(pairs) if name in [other for other, *_ in pairs[:i]]]
             if twice:
                 raise ValueError(f"--given has {twice[0]} twice: give it once, or a file with a row for each value")
-            return {name: _value(text) for name, _, text in pairs}
+            return from_text(model, {name: text for name, _, text in pairs})
         if any(named):
             raise ValueError(f"--given takes name=value for each, or values alone; got {' '.join(words)}")
         if len(words) == 1 and Path(words[0]).is_file():
             from ..data import read
 
             return read(words[0])
-        values = [_value(text) for text in words]
+        if model.context is not None and model.context.columns and len(words) == len(model.context.names):
+            return [*from_text(model, dict(zip(model.context.names, words))).values()]
+        values = [None if text in MISSING else plain_value(text) for text in words]
         return values[0] if len(values) == 1 else values
-
-
-def _value(text: str) -> Any:
-    from ..calls import plain_value
-
-    return None if text in ("NA", "missing") else plain_value(text)
 
 
 def names_of(arguments: ArgumentCollection) -> dict[str, Any]:

@@ -30,6 +30,7 @@ _MISSING = 2**41  # the place of a missing value, far from all others
 _OFF = 1e-3  # of a step
 _DIGITS = 10  # behind the decimal point, fewer
 _DETERMINED = 0.3  # as a share, the further equal pairs that there are without a column that others nearly determine
+_LEVEL = 1e-3  # of the tests that others determine a column
 _MAJORITY = 4  # a category determines a row that is a quarter of its rows, or more
 _FILLED = 4  # categories take up a quarter of the whole numbers between them, or more
 _OFTEN = 5  # rows that a category has, on average
@@ -60,7 +61,9 @@ class Collisions:
     not. Of a rounded number, rows that agree in the other columns are as often 0 steps apart as 1, or 2. And if two columns
     are independent given the others, pairs that agree in both are B·C/D, where B and C agree in one of the two, D in neither,
     and all in the others. A column that others determine hides both: no row differs in it alone. So columns are left out as
-    long as that adds few equal pairs, in several orders. All estimates are too small rather than too large, and the largest
+    long as that adds few equal pairs, in several orders. Of the pairs that chance makes agree in the columns that remain,
+    those that differ in one that was left out do not count. Where these are not significantly fewer, nothing shows that
+    columns are determined, and the estimate is not made. All estimates are too small rather than too large, and the largest
     counts.
 
     Arguments:
@@ -98,13 +101,20 @@ class Collisions:
             which: For which rows, `(N,)`, the others that equal them are counted, half of them as pairs; all by default.
         """
         kept = np.ones(len(self.sampled), bool) if which is None else which[self.sampled]
-        square, found = self.scale**2 / 2, 0.0
-        for key in {*self._keys(kept, 0.0), *self._keys(kept, _DETERMINED * 2 * pairs / self.scale**2)}:
-            for near, steps in self._steps(key, self.hashes[kept], self.places[kept]):
-                found = max(found, square * (near.sum() + 2 * (steps == _WINDOWS[-1])) / (2 * steps))
-            for i, j in self._pairs(key):
-                both, one, other, neither = (self._sum(key - each, kept) for each in _without(i, j))
-                found = max(found, square * (one - both) * (other - both) / (neither - one - other + both + 2))
+        found = 0.0
+        for more in (0.0, _DETERMINED * 2 * pairs / self.scale**2):
+            for agree, differ in self._keys(kept, more).values():
+                found = max(found, self.scale**2 * (agree - differ))
+        return float(found)
+
+    def _expected_to_agree(self, key: frozenset[int], kept: np.ndarray) -> float:
+        """How many pairs of the sample chance makes agree in these columns, of which those of the `kept` ones count."""
+        found = 0.0
+        for near, steps in self._steps(key, self.hashes[kept], self.places[kept]):
+            found = max(found, (near.sum() + 2 * (steps == _WINDOWS[-1])) / (4 * steps))
+        for i, j in self._pairs(key):
+            both, one, other, neither = (self._sum(key - each, kept) for each in _without(i, j))
+            found = max(found, (one - both) * (other - both) / (neither - one - other + both + 2) / 2)
         return float(found)
 
     def expected_equal(self, which: np.ndarray, shared: bool = False) -> np.ndarray:
@@ -112,7 +122,7 @@ class Collisions:
 
         Rows of which a category consists to a quarter or more count as expected, if no column has other numbers.
         """
-        keys, places = self._keys(np.ones(len(self.sampled), bool), 0.0), np.flatnonzero(which)
+        keys, places = list(self._keys(np.ones(len(self.sampled), bool), 0.0)), np.flatnonzero(which)
         size = max(1, _READ // max(1, math.prod(self.rows.shape[1:])))
         parts = over_chunks(partial(self._near, keys), self.rows.subset(places), size, shared)
         found = np.zeros(len(self.rows))
@@ -148,8 +158,12 @@ class Collisions:
             found = np.where(typical, self.scale * often, found)
         return found
 
-    def _keys(self, kept: np.ndarray, more: float) -> list[frozenset[int]]:
-        """Columns that distinguish rows nearly as well as all do: with so many more that equal the `kept` ones, or fewer."""
+    def _keys(self, kept: np.ndarray, more: float) -> dict[frozenset[int], tuple[float, float]]:
+        """Columns that determine the others, and how many pairs chance makes agree in them, of which so many differ.
+
+        They distinguish rows nearly as well as all do, with so many `more` that equal the `kept` ones, or fewer, and
+        significantly fewer than chance makes. All columns are among them.
+        """
         fineness = np.argsort([self._sum(frozenset([i]), kept) for i in range(len(self.columns))], kind="stable")
         rng = generator(0)
         orders = [
@@ -157,8 +171,13 @@ class Collisions:
             fineness[::-1],
             *(rng.permutation(fineness) for _ in range(_ORDERS if len(fineness) > 2 else 0)),
         ]
-        found = {self._key([int(i) for i in order], kept, more): None for order in orders}
-        return list(found)
+        found = {}
+        for key in {self._all: None} | {self._key([int(i) for i in order], kept, more): None for order in orders}:
+            agree = self._expected_to_agree(key, kept)
+            differ = (self._sum(key, kept) - self._sum(self._all, kept)) / 2
+            if key == self._all or _fewer_by_chance(differ, agree) <= _LEVEL:
+                found[key] = agree, differ
+        return found
 
     def _key(self, order: Sequence[int], kept: np.ndarray, more: float) -> frozenset[int]:
         found, most = frozenset(order), self._sum(self._all, kept) + more
@@ -245,6 +264,13 @@ class _Column:
         rounded = np.round(np.clip(np.nan_to_num(steps), -float(_STEPS), float(_STEPS)))
         found: np.ndarray = np.where(np.isfinite(steps), rounded, float(_MISSING)).astype(np.int64)
         return found
+
+
+def _fewer_by_chance(count: float, mean: float) -> float:
+    """The probability that a Poisson variable is as small."""
+    from scipy.stats import poisson
+
+    return float(poisson.cdf(count, mean))
 
 
 def _spacing(differences: np.ndarray) -> float:

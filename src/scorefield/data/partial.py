@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..calls import plain_value
 from ..user_values import real_tensor
 from . import frames
 from .columns import Column
@@ -212,7 +213,10 @@ def _encoded(column: Column | None, name: Name, values: list[Any], check: bool =
         except DataError as error:  # which says it of a row of data
             said = re.sub(r" in row \d+| \(row \d+\)", "", str(error))
             raise ValueError(re.sub("correct it, (or )?leave that row out.*$", "give another value", said)) from None
-    try:
-        return np.array([np.nan if value is None else float(value) for value in values])
-    except (TypeError, ValueError):
-        raise ValueError(f"column {name!r} holds numbers, got {values[0]!r}") from None
+    found = np.full(len(values), np.nan)
+    for i, value in enumerate(values):
+        number = plain_value(value) if isinstance(value, str) else value
+        if isinstance(number, str) or np.ndim(number):
+            raise ValueError(f"column {name!r} holds numbers, got {value!r}")
+        found[i] = np.nan if number is None else number
+    return found

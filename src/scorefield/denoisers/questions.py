@@ -22,10 +22,15 @@ class Questions(nn.Module):
     """Random questions about rows of data, as status of their variables.
 
     In joint rows all variables are free. Conditional rows are of three kinds. In a factor of the chain rule, what comes
-    earlier in the order is given, one category, or all numbers at the end, is free, and the rest is absent. In the others,
+    earlier in the order is given, one category, or all numbers at the end, is free, and the rest is absent. Half of these are
+    factors of a marginal: of some variables alone, where the others are absent with their indicators. In the rest,
     variables are given, free or absent at random: one or two of them are given in half of these rows, since this is what is
-    asked most, and as many as it happens in the rest. In complete ones indicators are absent, so that values are those that
-    would have been there; in the rest the distribution has missing values as the data have.
+    asked most, and as many as it happens in all others. In complete questions indicators are absent, so that values are those
+    that would have been there; else the distribution has missing values as the data have, and what is absent is so with its
+    indicator.
+
+    Where a value and its indicator are absent, it may miss or not: the distribution of the others is that of all rows. Where
+    the indicator alone is absent, it is that of rows that have the value.
 
     A missing value is an independent draw (standard normal, or a random level) wherever its indicator is free, as the
     distribution of states with indicators has it; elsewhere, and where there is no indicator, it is absent. So is the number
@@ -129,10 +134,22 @@ class Questions(nn.Module):
         link = torch.floor(2 * b * max(len(self.variables.levels), 1)).long().clamp_max(len(self.variables.levels))
         factor = (self.order < link).long() + 2 * (self.order > link).long()
         if self.variables.levels:
-            status = torch.where(which < _CHAIN, factor, status)
+            status = torch.where(which < _CHAIN, self._of_some(factor, u < 2 * a - 1), status)  # a marginal in half
         if len(self.asked):
             status = torch.where(place < 0.5, self._asked(2 * place[:, 0], u < 2 * b - 1), status)
         return torch.where(place < 1, status, FREE)
+
+    def _of_some(self, factor: Tensor, left: Tensor) -> Tensor:
+        """Factors of a marginal: less what is `left` out, `(B, V)`, with its categories of atoms and its indicators.
+
+        The category that is asked for stays, and all numbers if none would.
+        """
+        asked = (factor == FREE) & (torch.arange(factor.shape[1], device=factor.device) >= self.variables.numbers)
+        left = left & ~asked
+        for own, said_by in self._links:
+            left = left.index_copy(1, said_by, left.index_select(1, own)) & ~asked
+        some = factor.masked_fill(left, ABSENT)
+        return torch.where((some == FREE).any(1, keepdim=True), some, factor)
 
     def _asked(self, place: Tensor, left: Tensor) -> Tensor:
         """Questions that are asked, by a uniform number, `(B,)`, less what is left out, `(B, V)`, of what they give."""
@@ -144,14 +161,16 @@ class Questions(nn.Module):
         return torch.where((question == GIVEN) & left, ABSENT, question)
 
     def _consistent(self, status: Tensor, complete: Tensor) -> Tensor:
-        """With indicators absent in complete rows; elsewhere known where their variable is, and free at least where it is.
+        """With indicators absent in complete rows; elsewhere known or absent where their variable is, and free where it is.
 
-        So are categories of atoms in all rows.
+        Categories of atoms are known where their number is, and free at least where it is, in all rows.
         """
         found = [status]
         for own, said_by in self._links:
             value, known = (found[-1].index_select(1, index) for index in (own, said_by))
             known = torch.where((value == FREE) & (known == ABSENT), FREE, torch.where(value == GIVEN, GIVEN, known))
+            if len(found) == 2:  # indicators, the second of the links
+                known = torch.where(value == ABSENT, ABSENT, known)
             found.append(found[-1].index_copy(1, said_by, known))
         return torch.where(complete, found[1].masked_fill(self.is_indicator, ABSENT), found[2])
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from ..calls import plain_value
+from ..given_text import from_text
 from ..model import Model
 from ..samplers import Sampling
 from .limits import Limits
@@ -18,7 +16,6 @@ from .limits import Limits
 __all__ = ["Request", "conditioned"]
 
 _SEEDS = 2**53  # beyond, numbers of JavaScript lose digits
-_MISSING = ("NA", "missing")
 
 
 @dataclass(frozen=True)
@@ -139,29 +136,7 @@ def conditioned(model: Model, request: Request) -> Model:
             raise ValueError(f"guidance {request.guidance:g} sharpens a context: give one")
         _ = model.diffusion  # which says what is missing
         return model
-    known = _levels(model)
-    names = {str(name): name for name in (*(model.schema.columns or range(model.schema.inner_shape[0])), *known)}
-    values = {names.get(n, n): _value(text, known.get(n, {})) for n, text in request.given.items()}
-    return model.condition(values, guidance=request.guidance)
-
-
-def _levels(model: Model) -> dict[str, dict[str, Any]]:
-    """The levels of categories and the classes of a context, by their names as text."""
-    found: dict[str, dict[str, Any]] = {}
-    for column in model.schema.table:
-        if column.size:
-            levels = column.decode(np.arange(column.size, dtype=float)).tolist()
-            found[str(column.name)] = {str(level): level for level in levels}
-    for each in () if model.context is None else model.context.columns:
-        found[each.name] = {str(value): value for value in each.categories or ()}
-    return found
-
-
-def _value(text: str, levels: Mapping[str, Any]) -> Any:
-    """A value as the command line reads it; the level of that name, if there is one."""
-    if text in levels:
-        return levels[text]
-    return None if text in _MISSING else plain_value(text)
+    return model.condition(from_text(model, request.given), guidance=request.guidance)
 
 
 def _whole(name: str, value: Any, limits: Limits) -> int:

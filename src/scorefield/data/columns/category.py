@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...calls import plain_value
 from ..errors import DataError
 from .base import Column, shown
 from .number import missing_share
@@ -114,11 +115,21 @@ class Category(Column):
         return f"the levels {', '.join(map(repr, self.levels[:8]))}" + ", …" * (self.size > 8)
 
     def meant(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._of_text(value)
         if not isinstance(value, bool | np.bool_) or self.size != 2:
             return value
         words = {str(level).strip().casefold(): level for level in self.levels}
         pairs = [pair for pair in _PAIRS if words.keys() == set(pair)]
         return words[pairs[0][not value]] if pairs else value
+
+    def _of_text(self, text: str) -> Any:
+        """The level that is written so, or as a number equal to it, or that stands for true or false; else the text."""
+        if text in self.levels:
+            return text
+        number, truth = plain_value(text), {"true": True, "false": False}.get(text.strip().casefold())
+        same = [v for v in self.levels if not isinstance(v, str | bool) and v == number]
+        return same[0] if same else text if truth is None or truth in self.levels else self.meant(truth)
 
     def read(self, values: Series[Any]) -> np.ndarray:
         """The codes; -1 for what is none of the levels."""

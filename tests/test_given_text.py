@@ -1,0 +1,99 @@
+"""Values as people type them: columns say what text means."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from scorefield.cli import main
+from scorefield.cli.options import Conditions
+from scorefield.context import Context
+from scorefield.data import Schema, read
+from scorefield.data.partial import check_possible, known_values
+from scorefield.given_text import from_text
+from scorefield.runs import fit
+from scorefield.settings import Data, Training
+
+pandas = pytest.importorskip("pandas")
+
+TABLE = pandas.DataFrame(
+    {
+        "sku": ["00123", "123", "00007"] * 40,
+        "code": ["1", "01", "7E1"] * 40,
+        "grade": [1, 2, 3] * 40,
+        "dose": [0.5, 1.0, 2.5] * 40,
+        "JaNein": ["ja", "nein", "ja"] * 40,
+        "late": [True, False, True] * 40,
+        "country": ["NA", "DE", "FR"] * 40,
+        "x": np.random.default_rng(0).normal(size=120),
+        "day": pandas.date_range("2024-01-01", periods=120).strftime("%Y-%m-%d"),
+    }
+)
+SCHEMA = Schema.of(TABLE, data=Data(categorical=("grade", "dose")))
+
+
+def model(schema=SCHEMA, context=None):
+    return SimpleNamespace(schema=schema, context=context)
+
+
+def given(name, text, schema=SCHEMA):
+    """What a column makes of what was typed, as it comes back."""
+    values = from_text(model(schema), {name: text})
+    check_possible(schema, values)
+    x, known = known_values(schema, values)
+    place = [str(n) for n in schema.columns or range(schema.inner_shape[0])].index(name)
+    assert known.sum() == 1
+    return schema.table[place].decode(x[:, place].numpy()).iloc[0] if schema.table else float(x[0, place])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        *((name, level, level) for name in ("sku", "code", "country") for level in TABLE[name][:3]),
+        *(("grade", text, 2) for text in ("2", "2.0")),
+        *(("dose", text, 1.0) for text in ("1", "1.0", "1e0")),
+        *(("JaNein", text, "ja") for text in ("ja", "True", "true")),
+        *(("late", text, False) for text in ("False", "false", "FALSE")),
+        *(("x", text, 1.5) for text in ("1.5", "1,5", "15e-1")),
+        ("day", "2024-02-03", "2024-02-03"),
+    ],
+)
+def test_columns_say_what_text_means(name, text, value):
+    """The levels of a category are its own words, whatever numbers they could be read as."""
+    found = given(name, text)
+    assert found == value and isinstance(found, str) == isinstance(value, str)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("sku", "7"), ("code", "70"), ("grade", "02x"), ("x", "1_000"), ("JaNein", "yes"), ("dose", "3")]
+)
+def test_what_no_level_is_written_as_is_refused_as_it_was_typed(name, text):
+    with pytest.raises(ValueError, match=f"got '{text}'"):
+        given(name, text)
+
+
+def test_columns_without_names_hold_numbers():
+    schema = Schema.of(np.random.default_rng(0).normal(size=(50, 2)))
+    assert given("1", "1e-1", schema) == 0.1
+    with pytest.raises(ValueError, match=r"^column 1 holds numbers, got '1_0'$"):
+        given("1", "1_0", schema)
+
+
+def test_classes_of_a_context_are_found_by_their_names():
+    context = Context.of({"code": ["01", "1", "NA"], "label": [1, 2, 1], "size": [1.0, 2.5, 3.5]}, (2,))
+    found = from_text(model(Schema.of(np.zeros((9, 2))), context), {"code": "01", "label": "2", "size": "NA"})
+    assert found == {"code": "01", "label": 2, "size": None}
+    assert from_text(model(SCHEMA, context), {"code": "NA", "sku": "NA"}) == {"code": "NA", "sku": None}
+    assert Conditions(given=("1", "1", "2.5"))._context(model(SCHEMA, context)) == ["1", 1, 2.5]
+
+
+def test_the_command_line_gives_text(tmp_path):
+    """Codes with zeros in front, from the file to the samples."""
+    TABLE[["sku", "JaNein", "x"]].to_csv(tmp_path / "x.csv", index=False)
+    fit(read(tmp_path / "x.csv"), tmp_path / "run", training=Training(steps=10))
+    for asked, column, value in (("sku=00123", "sku", "00123"), ("JaNein=True", "JaNein", "ja")):
+        words = [str(tmp_path / "run"), "--given", asked]
+        assert main(["sample", *words, "-n", "3", "-o", str(tmp_path / "new.csv"), "--steps", "2", "--overwrite"]) == 0
+        assert set(read(tmp_path / "new.csv")[column].astype(str)) == {value}

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         fitting as fitting,
         gaussian_frame as gaussian_frame,
         generative as generative,
+        given_text as given_text,
         interop as interop,
         inverse as inverse,
         known_readings as known_readings,

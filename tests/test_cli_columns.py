@@ -193,3 +193,13 @@ def test_help_says_how_a_table_is_conditioned(capsys):
     )
     assert main(["logprob", "--help"]) == 0
     assert "1e-3 for tables with categories" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def test_how_columns_are_kept_can_be_typed_where_none_remains(tmp_path, capsys):
+    pandas.DataFrame({"a": np.arange(1, 51), "it's": [f"n{i}" for i in range(50)]}).to_csv(
+        tmp_path / "x.csv", index=False
+    )
+    assert main(["fit", str(tmp_path / "x.csv"), "-o", str(tmp_path / "run")]) == 1
+    said = capsys.readouterr().err
+    assert "every column of the table is left out" in said
+    assert "--keep 'a' keeps it" in said and '--keep "it\'s" keeps it' in said and "keep=" not in said

@@ -123,13 +123,21 @@ def test_one_mark_for_the_whole_file_and_dates_are_not_numbers(table):
 
 
 @pytest.mark.parametrize(
-    ("separator", "mark", "read_with"), [(";", ".", "a decimal point"), (";", ",", "a decimal comma"), (",", ".", "a")]
+    ("separator", "mark", "read_with"),
+    [(";", ".", "a decimal point"), (";", ",", "a decimal comma"), (",", ".", "a decimal point")],
 )
 def test_what_nothing_decides_is_read_plainly_and_said(table, separator, mark, read_with):
     rows = [[count.replace(".", mark), f"x{i % 3}"] for i, count in enumerate(COUNTS * 9)]
     said = f"^the digits in 'n' of .*could be grouped by thousands.*'1{mark}052' was read with {read_with}"
     found = table(["n", "p"], rows, separator, said=said)
     assert found["n"].tolist()[:3] == [748, 1.052, 1.349]
+
+
+def test_grouped_digits_in_quotes_are_said_to_be_grouped(table):
+    """In a file with commas between its fields a comma in quotes groups digits, and the note says what was read."""
+    rows = [[f'"{24 + i},{121 + i}"', str(i % 7)] for i in range(60)]
+    found = table(["n", "x"], rows, ",", said="'24,121' was read with grouped digits")
+    assert found["n"].tolist()[:2] == [24121, 25122]
 
 
 FORMS = {

@@ -27,6 +27,7 @@ from .inputs import check_output
 from .launching import complain, launched, shares
 from .options import names_of, with_new_words
 from .stopping import Stopped, stoppable
+from .terminal import with_options
 from .unwrapping import unwrap_all
 from .verbs import app
 
@@ -147,6 +148,7 @@ def _message(error: Exception, words: Sequence[str]) -> str:
         text = re.sub(python, option, text)
     if not words or words[0] not in app:
         return text
+    text = with_options(text)
     for name in names_of(app[words[0]].assemble_argument_collection()):
         # calls stay as they are
         flag, pattern = f"--{name.replace('_', '-')} ", rf"\w\([^)]*\)|(?<![\w.-]){name}=(?=\S)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 from ..display import visible
 
-__all__ = ["notes", "number", "say", "table"]
+__all__ = ["notes", "number", "say", "table", "with_options"]
 
 _NAME, _SHORT = 44, 12  # characters that are never broken into lines, in the first column and in others
 
@@ -29,6 +30,22 @@ def notes() -> Iterator[None]:
         yield
     for each in caught:
         say(f"note: {each.message}")
+
+
+def with_options(text: str) -> str:
+    """A sentence in which settings that are lists, as Python takes them, are options with one value after another.
+
+    Example:
+        >>> with_options("identifier; keep=['order'] keeps it")
+        "identifier; --keep 'order' keeps it"
+    """
+    values = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[\w.+-]+"
+    listed = rf"(?<![\w.-])(\w+)=\[((?:{values})(?:, (?:{values}))*)\]"
+
+    def option(found: re.Match[str]) -> str:
+        return f"--{found[1].replace('_', '-')} {' '.join(re.findall(values, found[2]))}"
+
+    return re.sub(listed, option, text)
 
 
 def number(value: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shlex
 import sys
 import textwrap
@@ -21,7 +20,7 @@ from ..progress import part
 from ..settings import Network, Training
 from .launching import complain, shares_work
 from .options import Choices, Form, Reading, from_file
-from .terminal import number, say, table
+from .terminal import number, say, table, with_options
 
 if TYPE_CHECKING:
     from ..data import Schema
@@ -220,8 +219,7 @@ def _columns(schema: Schema) -> None:
     if len(kept) > _MOST:
         say(f"  … and {len(kept) - _MOST:,} more: scorefield info")
     for name, _, reason in rows[len(kept) :][:_MOST]:
-        said = re.sub(r"keep=\[(.*)\]", lambda found: f"--keep {found[1]}", reason)
-        say(f"  {name:{width}}  left out: {said}")
+        say(f"  {name:{width}}  left out: {with_options(reason)}")
     if len(rows) - len(kept) > _MOST:
         say(f"  … and {len(rows) - len(kept) - _MOST:,} more left out: scorefield info")
 

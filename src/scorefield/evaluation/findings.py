@@ -5,35 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from ..display import joined
-from ..metrics import ColumnShape, ConditionalColumn, TestFamily, TypedColumn
+from ..metrics import ColumnShape, ConditionalColumn, TestFamily, TypedColumn, value_text
 from .base import Evaluation
 
-__all__ = ["conditionals_advice", "conditionals_finding", "range_finding", "table_findings", "value_text"]
+__all__ = ["conditionals_advice", "conditionals_finding", "range_finding", "table_findings"]
 
 _RANGE = "values outside the range of the data"
+_CYCLES = "times of day and weekdays"
 _SHOWN = 3  # columns that a sentence names
 _LEVEL = 0.05  # of a column, with its family's correction
 _ATOM = 0.05  # share of a value that counts as a spike
 _APART = 0.02  # difference of shares that is worth a sentence
-
-
-def value_text(column: TypedColumn, value: float) -> str:
-    """A value of a column as people write it: a number of four digits, the name of a level, a date.
-
-    Example:
-        >>> from scorefield.metrics import PlainColumn
-        >>> value_text(PlainColumn("smokes", 2, "boolean"), 1.0), value_text(PlainColumn("size"), 0.123456)
-        ('True', '0.1235')
-    """
-    if not np.isfinite(value):
-        return "–"
-    if column.size and value >= column.size:
-        return f"code {value:g}"
-    shown = np.asarray(column.decode(np.array([value])), dtype=object)[0]
-    number = isinstance(shown, int | float | np.number) and not isinstance(shown, bool | np.bool_)
-    if number and 1e4 <= abs(shown) < 1e9:
-        return f"{shown:,.0f}"
-    return f"{shown:.4g}" if number else str(shown)
 
 
 def table_findings(found: Evaluation) -> tuple[str, ...]:
@@ -50,6 +32,7 @@ def table_findings(found: Evaluation) -> tuple[str, ...]:
     said = (
         _ranges(families.get(_RANGE), shapes, found.count),
         _atoms(families.get("columns"), shapes),
+        _cycles(families.get(_CYCLES)),
         _unseen(shapes, found.count),
         _missing(families.get("missing values")),
     )
@@ -157,6 +140,19 @@ def _atoms(family: TestFamily | None, shapes: _Shapes) -> str:
         f"A single value has another probability in {_named(parts)}: such values need a column that keeps them apart from "
         "the others (columns of Data)."
     )
+
+
+def _cycles(family: TestFamily | None) -> str:
+    parts = [family.labels[i] for i in _rejected(family)]  # type: ignore[union-attr]
+    if not parts:
+        return ""
+    remedies = []
+    if any("time of day" in part for part in parts):
+        remedies.append("give the date and the time of day as two columns")
+    if any("weekday" in part for part in parts):
+        remedies.append("leave out samples on weekdays that do not occur")
+    text = f"Samples have other times of day or weekdays than the data in {_named(parts)}"
+    return f"{text}: what comes again every day or week is not learned of dates; {', and '.join(remedies)}."
 
 
 def _unseen(shapes: _Shapes, count: int) -> str:

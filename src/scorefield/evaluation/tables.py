@@ -94,4 +94,5 @@ def table_tests(
     real = held_out if train is None else np.concatenate([train, held_out])
     families = metrics.table_tests(samples, held_out, train, columns=columns, seed=seed)
     boosted = metrics.boosted_test(samples, held_out, columns=columns, seed=seed)
-    return (*families, *metrics.range_test(samples, real, columns)), boosted
+    cycles = metrics.cycle_test(samples, held_out, train, columns=columns, seed=seed)
+    return (*families, *cycles, *metrics.range_test(samples, real, columns)), boosted

@@ -25,16 +25,25 @@ from .power import Sizes, SmallestDefects, smallest_defects
 from .privacy import Privacy, mixed_nearest, table_privacy
 from .ranges import field_range_test
 from .shapes import ColumnShape, Share, TableShapes, range_test, table_shapes
-from .tables import all_rows_test, association_test, column_test, joint_test, table_pool, table_tests, typed_pool
+from .tables import (
+    all_rows_test,
+    association_test,
+    column_test,
+    cycle_test,
+    joint_test,
+    table_pool,
+    table_tests,
+    typed_pool,
+)
 from .trends import TableTrends, table_trends
 from .two_phase import chord_lengths, default_threshold, lineal_path, minkowski
-from .typed import PlainColumn, TypedColumn, table_features
+from .typed import PlainColumn, TypedColumn, table_features, value_text
 from .utility import Utility, table_utility
 
 __all__ = [
     "DISTANCES", "Calibration", "Curve", "Distance", "TestFamily", "GeneralizationGap", "Manifold", "Neighbours", "Pool",
     "Principal", "association_test", "battery", "c2st", "calibration", "chord_lengths", "classifier_test",
-    "column_test", "compare_curves", "correlation", "energy_distance", "energy_test", "family", "field_tests",
+    "column_test", "cycle_test", "compare_curves", "correlation", "energy_distance", "energy_test", "family", "field_tests",
     "frechet_distance", "frechet_with_floor", "histogram", "inception", "joint_test", "kernel_distance",
     "kernel_test", "lineal_path", "loss_gap", "manifold_distances", "marginal_test", "memorization", "metric",
     "default_threshold", "minkowski", "mmd", "mmd_test", "moment_test", "nearest", "precision_recall",
@@ -42,7 +51,8 @@ __all__ = [
     "permutation_test", "variogram", "wasserstein", "with_floor", "ColumnShape", "MissingPatterns", "PlainColumn", "Privacy",
     "Share", "TableShapes", "TableTrends", "TypedColumn", "Utility", "boosted_test", "detectability", "missing_patterns",
     "missing_test", "mixed_nearest", "range_test", "table_features", "table_privacy", "table_shapes", "table_trends",
-    "table_utility", "typed_pool", "EqualRows", "NearCopies", "SmallestDefects", "Sizes", "equal_rows", "row_keys",
+    "table_utility", "typed_pool", "value_text",
+    "EqualRows", "NearCopies", "SmallestDefects", "Sizes", "equal_rows", "row_keys",
     "smallest_defects", "all_rows_test", "means_of", "one_per_group", "field_range_test", "ConditionalColumn",
     "column_conditionals", "completion_tests", "exchange_test",
 ]  # fmt: skip

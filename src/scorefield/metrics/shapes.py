@@ -12,7 +12,7 @@ from .base import Array, Distance
 from .moments import TestFamily
 from .pool import Pool
 from .tables import chosen_rows
-from .typed import TypedColumn, typed_matrices
+from .typed import TypedColumn, typed_matrices, value_text
 
 __all__ = ["ColumnShape", "Share", "TableShapes", "range_test", "table_shapes"]
 
@@ -238,7 +238,8 @@ def range_test(samples: Array, real: Array, columns: Sequence[TypedColumn] = ())
         chance.append(2 / (len(known) + 1))
         p.append(_outside(below + above, len(drawn), len(known)))
         notes.append(
-            f"{below:,} samples are below and {above:,} above the range {known.min():.4g} to {known.max():.4g}"
+            f"{below:,} samples are below and {above:,} above the range {value_text(column, known.min())} to "
+            f"{value_text(column, known.max())}"
         )
     if not labels:
         return ()

@@ -27,7 +27,7 @@ from .missing import missing_test
 from .moments import LARGE, Means, Ranks, TestFamily
 from .pool import Pool, permutation_test
 from .smallest import SmallestPValue
-from .typed import TypedColumn, typed_columns, typed_matrices
+from .typed import PlainColumn, TypedColumn, typed_columns, typed_matrices
 
 __all__ = [
     "all_rows_test",
@@ -251,6 +251,40 @@ def column_test(pool: Pool, columns: Sequence[TableColumn], permutations: int = 
     return SmallestPValue(each, values).family(
         pool, "columns", [column.name for column in columns], sides, permutations
     )
+
+
+def cycle_test(
+    samples: Array,
+    held_out: Array,
+    train: Array | None = None,
+    *,
+    columns: Sequence[TypedColumn],
+    maximum: int = 20000,
+    permutations: int = 499,
+    seed: int = 0,
+) -> tuple[TestFamily, ...]:
+    """`column_test` of what comes again and again: the time of day and the weekday of dates.
+
+    Arguments:
+        samples, held_out, train, columns, maximum, permutations, seed: As in `table_tests`.
+
+    Returns:
+        The family; none where no column has cycles.
+    """
+    sides, names = [samples, held_out, *([] if train is None else [train])], []
+    found: list[list[np.ndarray]] = [[] for _ in sides]
+    for i, column in enumerate(columns):
+        each = [column.cycles(np.asarray(side)[:, i]) for side in sides]
+        for name, (_, size) in each[0].items():
+            names.append(PlainColumn(f"{column.name} ({name})", size, "category" if size else "number"))
+            for part, cycles in zip(found, each):
+                part.append(cycles[name][0])
+    if not names:
+        return ()
+    matrices = [np.stack(part, 1) for part in found]
+    pool, typed = typed_pool(*matrices, columns=names, maximum=maximum, seed=seed)
+    family = column_test(pool, typed, permutations)
+    return (replace(family, distance=replace(family.distance, name="times of day and weekdays")),)
 
 
 def association_test(pool: Pool, columns: Sequence[TableColumn], permutations: int = 499) -> TestFamily:

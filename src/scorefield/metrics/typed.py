@@ -22,6 +22,7 @@ __all__ = [
     "table_features",
     "typed_columns",
     "typed_matrices",
+    "value_text",
 ]
 
 MISSING = "missing"
@@ -45,6 +46,9 @@ class TypedColumn(Protocol):
     def decode(self, numbers: np.ndarray) -> Any:
         """The values that numbers or codes stand for."""
 
+    def cycles(self, numbers: np.ndarray) -> dict[str, tuple[np.ndarray, int]]:
+        """What of the numbers comes again and again, by its name: numbers `(N,)` and 0, or codes and how many there are."""
+
 
 @dataclass(frozen=True)
 class PlainColumn:
@@ -65,6 +69,28 @@ class PlainColumn:
         if self.kind == "boolean":
             return np.asarray(numbers) > 0.5
         return np.asarray(numbers) if self.size == 0 else np.asarray(numbers).astype(np.int64)
+
+    def cycles(self, numbers: np.ndarray) -> dict[str, tuple[np.ndarray, int]]:
+        """None."""
+        return {}
+
+
+def value_text(column: TypedColumn, value: float) -> str:
+    """A value of a column as people write it: a number of four digits, the name of a level, a date.
+
+    Example:
+        >>> value_text(PlainColumn("smokes", 2, "boolean"), 1.0), value_text(PlainColumn("size"), 0.123456)
+        ('True', '0.1235')
+    """
+    if not np.isfinite(value):
+        return "–"
+    if column.size and value >= column.size:
+        return f"code {value:g}"
+    shown = np.asarray(column.decode(np.array([value])), dtype=object)[0]
+    number = isinstance(shown, int | float | np.number) and not isinstance(shown, bool | np.bool_)
+    if number and 1e4 <= abs(shown) < 1e9:
+        return f"{shown:,.0f}"
+    return f"{shown:.4g}" if number else str(shown)
 
 
 def as_matrix(x: Array, name: str = "x") -> np.ndarray:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..display import shortened
-from ..evaluation.findings import value_text
-from ..metrics import ColumnShape, TableTrends, TypedColumn
+from ..metrics import ColumnShape, TableTrends, TypedColumn, value_text
 from .base import LIGHT, Chart, Theme, canvas, dress, few_ticks, fixed, inset, label, require
 from .figures import span
 from .words import percent

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..evaluation import TableEvaluation
-from ..evaluation.findings import value_text
-from ..metrics import ColumnShape, Distance, Neighbours, Privacy, Share, TestFamily, TypedColumn, Utility
+from ..metrics import ColumnShape, Distance, Neighbours, Privacy, Share, TestFamily, TypedColumn, Utility, value_text
 from .base import DARK, LIGHT, number
 from .columns import ACROSS, WIDTH, association_matrix, column_chart
 from .figures import neighbour_histogram

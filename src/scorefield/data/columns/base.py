@@ -111,6 +111,14 @@ class Column(abc.ABC):
         """The same, whose samples are clipped to bounds that the data show, None for no bound."""
         return self
 
+    def cycles(self, numbers: np.ndarray) -> dict[str, tuple[np.ndarray, int]]:
+        """What of encoded numbers, `(N,)`, comes again and again, such as the hour of the day of a date, by its name.
+
+        Each consists of numbers `(N,)`, NaN where a value is missing, and 0; or of codes, and how many there are. By default
+        there are none.
+        """
+        return {}
+
     def meant(self, value: Any) -> Any:
         """A value that a person gives, as it stands in the column: true for "yes", or a decimal comma."""
         return value

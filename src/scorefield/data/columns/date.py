@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from ...display import joined
 from ..errors import DataError
 from .base import Column, shown
 from .number import missing_share
@@ -24,6 +26,11 @@ __all__ = ["Date", "plain_times"]
 _SECONDS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _PERIODS = ((604800, "weeks"), (86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)$")  # from UTC, at the end of a format
+_WEEKDAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
+_HOURS = 2  # of a day, at least, that are worth a note if no time is within them
+_WEEKS = 2  # at least, of which hours and weekdays are looked at
+_OFTEN = 1e-3  # of a day, the smallest part that dates are taken to fill
+_UNLIKELY = math.log(1e-6)  # the logarithm of a probability
 _CERTAIN = 12  # distinct dates from which a common period is not chance
 
 
@@ -99,7 +106,9 @@ class Date(Column):
         facts |= {"unit": unit, "origin": int(ticks[0]), "period": period}
         facts["last"] = int((ticks[-1] - ticks[0]) // period)
         words = _in_words(ticks[[0, -1]], unit, period, facts.get("difference", False))
-        return cls(name, str(values.dtype), lost > 0, words + missing_share(lost, len(times)), **facts)
+        column = cls(name, str(values.dtype), lost > 0, words + missing_share(lost, len(times)), **facts)
+        smoothed = column._smoothed((np.unique(ticks) - column.origin) / period)
+        return replace(column, reason=column.reason + smoothed)
 
     @property
     def whole(self) -> bool:
@@ -128,6 +137,41 @@ class Date(Column):
         if self.text is not None and _has_offset(self.text):
             found = found.dt.tz_localize(datetime.timezone(_offset(self.text)))
         return found if self.zone is None else found.dt.tz_localize("UTC").dt.tz_convert(self.zone)
+
+    def cycles(self, numbers: np.ndarray) -> dict[str, tuple[np.ndarray, int]]:
+        """The hour of the day, by the clock of the zone, where times vary within days, and the weekday, Monday first."""
+        day = 86400 * _SECONDS[self.unit]
+        found: dict[str, tuple[np.ndarray, int]] = {}
+        if self.difference or self.period % (7 * day) == 0:
+            return found
+        there = ~np.isnan(numbers)
+        times = self.comparable(self.decode(np.asarray(numbers, np.float64)[there])).dt
+        if self.period % day:
+            found["time of day, hours"] = (np.full(len(numbers), np.nan), 0)
+            found["time of day, hours"][0][there] = times.hour + times.minute / 60 + times.second / 3600
+        found["weekday"] = (np.full(len(numbers), np.nan), len(_WEEKDAYS))
+        found["weekday"][0][there] = times.dayofweek
+        return found
+
+    def _smoothed(self, numbers: np.ndarray) -> str:
+        """Which hours and weekdays have no dates, of distinct sorted ones, `(N,)`, if chance leaves none out; else ""."""
+        weeks = (numbers[-1] - numbers[0]) * self.period / (7 * 86400 * _SECONDS[self.unit])
+        cycles, said = self.cycles(numbers) if weeks >= _WEEKS else {}, []
+        hours, count = np.sort(cycles.get("time of day, hours", (np.zeros(0), 0))[0]), len(numbers)
+        if len(hours):
+            gaps = np.diff(hours, append=hours[0] + 24)
+            widest = int(gaps.argmax())
+            first, last = hours[(widest + 1) % count], hours[widest]
+            outside = max(1 - gaps[widest] / 24, _OFTEN)
+            if gaps[widest] >= _HOURS and math.log(count) + (count - 1) * math.log(outside) < _UNLIKELY:
+                said.append(f"all from {_clock(first)} to {_clock(last)}")
+        days = np.bincount(cycles.get("weekday", (np.zeros(0), 0))[0].astype(int), minlength=len(_WEEKDAYS))
+        if days.any() and not days.all() and count * math.log(6 / 7) + math.log(7) < _UNLIKELY:
+            said.append(f"none on {joined([name for name, there in zip(_WEEKDAYS, days) if not there])}")
+        if not said:
+            return ""
+        remedy = "; give the date and the time of day as two columns" if said[0].startswith("all") else ""
+        return f"; {', '.join(said)}, which samples do not keep to, as days and weeks are not learned{remedy}"
 
     def encode(self, values: Series[Any]) -> np.ndarray:
         times = self._times(values)
@@ -284,6 +328,11 @@ def _in_words(ends: np.ndarray, unit: str, period: int, difference: bool) -> str
     except (ValueError, OverflowError):  # beyond what pandas writes in words
         texts = [f"{int(t):,} {unit}" for t in ends]
     return f"{'time difference' if difference else 'date'}: {texts[0]} to {texts[1]}" + (f", {name}" if name else "")
+
+
+def _clock(hours: float) -> str:
+    """An hour of the day as a clock shows it, in minutes."""
+    return f"{int(hours):02}:{int(60 * hours) % 60:02}"
 
 
 def _spacing(period: int, unit: str) -> str:

@@ -160,7 +160,7 @@ def _read(path: Path, selection: Selection, store: Store, dialect: Dialect) -> A
                 frame = pandas.read_csv(file, names=columns.names, dtype=kinds, low_memory=False, **dialect.options)
             (frame,) = columns.parts([frame], selection)
             frame, doubtful = with_numbers(frame, columns.text, dialect.separator)
-            _say_doubts(path, {n: t for n, t in doubtful.items() if n in (selection.columns or doubtful)})
+            _say_doubts(path, {n: each for n, each in doubtful.items() if n in (selection.columns or doubtful)})
             frame = columns.whole(columns.padded(frame))
             say_footer(frame, path)
             frame = select(frame, selection.columns)
@@ -197,13 +197,13 @@ def _say_comments(path: Path, dialect: Dialect) -> None:
         )
 
 
-def _say_doubts(path: Path, doubtful: Mapping[Any, str]) -> None:
+def _say_doubts(path: Path, doubtful: Mapping[Any, tuple[str, str]]) -> None:
     """Says which columns hold numbers that could be a thousand times as large."""
     if doubtful:
         listed = ", ".join(map(repr, [*doubtful][:5])) + (f" and {len(doubtful) - 5} more" if len(doubtful) > 5 else "")
-        text = next(iter(doubtful.values()))
+        text, mark = next(iter(doubtful.values()))
         what = f"the digits in {listed} of {path} could be grouped by thousands"
-        read = "a decimal point" if "." in text else "a decimal comma"
+        read = {".": "a decimal point", ",": "a decimal comma"}[mark] if mark in text else "grouped digits"
         warnings.warn(f"{what}, and no other column says so: {text!r} was read with {read}", stacklevel=5)
 
 

@@ -21,10 +21,11 @@ _PLAIN = re.compile(r"[+-]?([0-9.,]+)(?:e[+-]?[0-9]+)?", re.I)
 _WHOLE = re.compile(r"[+-]?\d+")
 _PADDED = re.compile(r"[+-]?0\d")
 
+Doubtful = dict[Any, tuple[str, str]]
 TextOf = Callable[[Sequence[Any] | None, int | None], Any]
 
 
-def with_numbers(frame: DataFrame, text: TextOf, separator: str) -> tuple[DataFrame, dict[Any, str]]:
+def with_numbers(frame: DataFrame, text: TextOf, separator: str) -> tuple[DataFrame, Doubtful]:
     """A table in which numbers with decimal commas and grouped digits are numbers.
 
     Where other columns show that the comma is the decimal mark, 1.052 is a thousand and fifty-two; and the like for 1,052.
@@ -36,7 +37,7 @@ def with_numbers(frame: DataFrame, text: TextOf, separator: str) -> tuple[DataFr
 
     Returns:
         The table, with its decimal mark in `attrs`; and the columns whose digits could be grouped or not, as nothing in the
-        file decides it, with one of their numbers.
+        file decides it, with one of their numbers and the decimal mark that was taken.
     """
     texts = {name: frame[name] for name in frame.columns if _is_text(frame[name])}
     marks = _marks(texts, separator)
@@ -61,7 +62,7 @@ def with_numbers(frame: DataFrame, text: TextOf, separator: str) -> tuple[DataFr
     return changed, doubtful
 
 
-def written_forms(texts: DataFrame, separator: str) -> tuple[dict[Any, str], dict[Any, str]]:
+def written_forms(texts: DataFrame, separator: str) -> tuple[dict[Any, str], Doubtful]:
     """The columns that must be read as text, with the decimal mark of each, by their first rows; and those in doubt.
 
     Arguments:
@@ -98,9 +99,9 @@ def _marks(texts: Mapping[Any, Series[Any]], separator: str) -> set[str]:
     return decimal_marks(each for each in found if separator != "," or len(each) > _LEVELS)
 
 
-def _forms(texts: Mapping[Any, Series[Any]], separator: str, marks: set[str]) -> tuple[dict[Any, str], dict[Any, str]]:
-    """The decimal marks of columns that are not plain numbers; and those where nothing decides it, with a number."""
-    forms, doubtful = dict[Any, str](), dict[Any, str]()
+def _forms(texts: Mapping[Any, Series[Any]], separator: str, marks: set[str]) -> tuple[dict[Any, str], Doubtful]:
+    """The decimal marks of columns that are not plain numbers; and those where nothing decides it, with a number and it."""
+    forms, doubtful = dict[Any, str](), Doubtful()
     for name, values in texts.items():
         present = _distinct(values)
         if not all(map(_PLAIN.fullmatch, present)):
@@ -114,7 +115,7 @@ def _forms(texts: Mapping[Any, Series[Any]], separator: str, marks: set[str]) ->
         if len(possible) == 2:
             usual = "," if "," in marked and separator != "," else "."
             mark = "".join(marks) if len(marks) == 1 else usual
-            doubtful |= {name: marked} if len(marks) != 1 else {}
+            doubtful |= {name: (marked, mark)} if len(marks) != 1 else {}
         comma = any("," in each for each in bare)
         if (comma and (mark == "." or separator != ",")) or (mark == "," and not comma):
             forms[name] = mark

@@ -1,0 +1,89 @@
+"""Dates of which a part of the day or of the week is left out: it is said, and samples are compared by it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scorefield.data import Schema
+from scorefield.evaluation.tables import table_tests
+from scorefield.metrics import range_test
+
+pandas = pytest.importorskip("pandas")
+
+COUNT = 1500
+
+
+def business(zone=None, count=COUNT):
+    """Working days, from 9 to 17 o'clock by the clock of the zone."""
+    rng = np.random.default_rng(0)
+    days = rng.choice([d for d in range(364) if d % 7 < 5], count)
+    times = pandas.Timestamp("2023-01-02") + pandas.to_timedelta(days, "D")
+    times = times + pandas.to_timedelta(9 * 3600 + (rng.beta(2, 2, count) * 8 * 3600).astype(int), "s")
+    return pandas.DataFrame({"time": times if zone is None else times.tz_localize(zone)})
+
+
+def anywhere(count=COUNT):
+    """As many seconds of the same year, uniform."""
+    seconds = np.random.default_rng(1).integers(0, 363 * 86400, count)
+    return pandas.DataFrame({"time": pandas.Timestamp("2023-01-02") + pandas.to_timedelta(seconds, "s")})
+
+
+@pytest.mark.parametrize("zone", [None, "Asia/Tokyo"])
+def test_hours_and_weekdays_that_are_left_out_are_said(zone):
+    reason = Schema.of(business(zone)).table[0].reason
+    assert "; all from 09:" in reason and " to 16:" in reason
+    assert "none on Saturdays and Sundays, which samples do not keep to" in reason and "as two columns" in reason
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        anywhere()["time"],
+        pandas.date_range("2024-01-01", periods=400, freq="D"),
+        pandas.date_range("2024-01-01", periods=400, freq="h"),
+        pandas.date_range("2024-01-01", periods=60, freq="W-MON"),
+        pandas.date_range("2024-01-31", periods=100, freq="MS"),
+        business()["time"].iloc[:12],  # too few to tell
+        pandas.date_range("2024-01-01", periods=500, freq="3min"),  # of two days
+        pandas.to_timedelta(np.arange(500), "min"),
+    ],
+)
+def test_nothing_is_said_where_nothing_is_left_out(times):
+    assert "samples do not keep to" not in Schema.of(pandas.DataFrame({"time": times})).table[0].reason
+
+
+def test_weekdays_of_dates_without_a_time():
+    table = business()
+    table["time"] = table["time"].dt.strftime("%Y-%m-%d")
+    column = Schema.of(table).table[0]
+    assert "none on Saturdays and Sundays" in column.reason and "two columns" not in column.reason
+    codes, size = column.cycles(column.encode(table["time"]))["weekday"]
+    assert size == 7 and codes.tolist() == pandas.to_datetime(table["time"]).dt.dayofweek.tolist()
+
+
+def test_cycles_of_missing_values_are_missing():
+    table = business()
+    table.loc[::5, "time"] = pandas.NaT
+    column = Schema.of(table).table[0]
+    for values, _ in column.cycles(column.encode(table["time"])).values():
+        assert (np.isnan(values) == table["time"].isna()).all()
+
+
+@pytest.mark.parametrize(("drawn", "same"), [(business(count=3000)[COUNT:], True), (anywhere(), False)])
+def test_times_of_day_and_weekdays_are_compared(drawn, same):
+    schema = Schema.of(business())
+    column = schema.table[0]
+    real, samples = column.encode(business()["time"])[:, None], column.encode(drawn["time"])[:, None]
+    families = table_tests(samples, None, real, schema.table)[0]
+    (family,) = [each for each in families if each.distance.name == "times of day and weekdays"]
+    assert family.labels == ("time (time of day, hours)", "time (weekday)")
+    assert bool((family.p_values > 0.01).all()) is same and (family.distance.p_value > 0.01) is same
+
+
+def test_ranges_of_dates_are_written_as_dates():
+    table = pandas.DataFrame({"day": pandas.date_range("2024-01-01", periods=60, freq="D")})
+    column = Schema.of(table).table[0]
+    real = column.encode(table["day"])[:, None]
+    note = range_test(real + 30, real, (column,))[0].distance.note
+    assert "30 above the range 2024-01-01" in note and "2024-02-29" in note

@@ -36,6 +36,9 @@ class Words:
     def decode(self, numbers: np.ndarray) -> np.ndarray:
         return np.array([self.levels[int(k)] for k in numbers], dtype=object)
 
+    def cycles(self, numbers: np.ndarray) -> dict[str, tuple[np.ndarray, int]]:
+        return {}
+
 
 @dataclass(frozen=True)
 class Days:
@@ -47,6 +50,9 @@ class Days:
 
     def decode(self, numbers: np.ndarray) -> np.ndarray:
         return np.asarray(numbers).astype("datetime64[D]")
+
+    def cycles(self, numbers: np.ndarray) -> dict[str, tuple[np.ndarray, int]]:
+        return {}
 
 
 NAMES = (r"$\bm{v}$", "US$_in_vs_A$", "=1+1", "<script>")

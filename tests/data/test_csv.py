@@ -363,7 +363,15 @@ def test_tables_whose_form_is_not_known_are_written_as_before(tmp_path):
     write(tmp_path / "plain.csv", [TABLE], 7, Schema.of(TABLE))
     assert (tmp_path / "plain.csv").read_text().startswith("a,b,c\n0.0,0,True\n")
     assert TextForm.of(TABLE) is None
-    for attributes in ({"separator": "x"}, {"other": 1}, [], {"encoding": "rot13"}, {"bools": [["a"]]}, {"bools": 1}):
+    for attributes in (
+        {"separator": "x"},
+        {"other": 1},
+        [],
+        {"encoding": "rot13"},
+        {"bools": [["a"]]},
+        {"bools": 1},
+        {"decimals": [["a", 0]]},
+    ):
         strange = TABLE.copy()
         strange.attrs["scorefield.text_form"] = attributes
         assert TextForm.of(strange) is None
@@ -373,5 +381,21 @@ def test_tables_whose_form_is_not_known_are_written_as_before(tmp_path):
     assert read(tmp_path / "greek.csv").equals(greek)
     schema = Schema.of(csv(tmp_path, "a;b\n1,5;2\n2,5;3\n"))
     assert spec.build(json.loads(json.dumps(spec.describe(schema)))) == schema and schema.text_form == TextForm(
-        ";", ","
+        ";", ",", decimals=(("a", 1),)
     )
+
+
+@pytest.mark.parametrize("mark", [".", ","])
+def test_decimals_are_written_as_they_were_read(tmp_path, mark):
+    """Where all numbers of a column have as many; a number that needs more keeps them, other columns have what they need."""
+    rows = [("396.00", "1.5", "0.10"), ("0.50", "2.25", "-12.30"), ("", "3.0", "7.00")]
+    text = "\n".join(["a;b;c", *(";".join(row).replace(".", mark) for row in rows)]) + "\n"
+    (tmp_path / "x.csv").write_text(text)
+    table = read(tmp_path / "x.csv")
+    assert table["a"].dropna().tolist() == [396.0, 0.5]
+    schema = Schema.of(table)
+    write(tmp_path / "same.csv", [table], 3, schema)
+    assert (tmp_path / "same.csv").read_text() == text
+    table.loc[1, "a"], table.loc[2, "c"] = 0.125, float("inf")
+    write(tmp_path / "other.csv", [table], 3, schema)
+    assert (tmp_path / "other.csv").read_text().replace(mark, ".").splitlines()[2:] == ["0.125;2.25;-12.30", ";3.0;inf"]

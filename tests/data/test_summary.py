@@ -170,5 +170,5 @@ def test_columns_of_tables_may_be_constant_and_have_gaps(memory):
 def test_a_table_in_which_nothing_varies():
     frame = pandas.DataFrame({"a": [1, 1], "b": ["x", "x"]})
     schema = Schema.of(frame)
-    with pytest.raises(ValueError, match="all data are the same, 1, 0 in every row: there is nothing to learn"):
+    with pytest.raises(ValueError, match=r"^all data are the same: there is nothing to learn"):
         summarize(schema.rows(frame), schema.columns, table=schema.table)

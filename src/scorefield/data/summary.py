@@ -229,9 +229,8 @@ def _varies(minimum: Tensor, maximum: Tensor, names: Sequence[object] | None) ->
     lost = ", as far as float64 holds it; if whole numbers differ in later digits, subtract the smallest first, x - x.min(0)"
     lost = lost if rounded else ""
     if len(constant) == len(low):
-        raise ValueError(
-            f"all data are the same, {values} in every row{lost}: there is nothing to learn, check how they were made"
-        )
+        same = "all data are the same" + ("" if names is not None else f", {values} in every row")
+        raise ValueError(f"{same}{lost}: there is nothing to learn, check how they were made")
     verb, them = ("never vary", "them") if len(constant) > 1 else ("never varies", "it")
     if vector:
         advice = "df.drop(columns=[…])" if names is not None else "numpy.delete(x, […], axis=1)"

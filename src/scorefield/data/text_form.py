@@ -7,8 +7,9 @@ from typing import Any
 
 from .errors import DataError
 
-__all__ = ["TextForm", "ending_of"]
+__all__ = ["MOST_DECIMALS", "TextForm", "ending_of"]
 
+MOST_DECIMALS = 9  # that are kept
 _KEY = "scorefield.text_form"  # among the attributes of a table
 _ALLOWED = {
     "separator": (",", ";", "\t", "|", " "),
@@ -35,7 +36,8 @@ def ending_of(name: str) -> str:
 class TextForm:
     """How a table is written as text.
 
-    Digits are not grouped, and numbers have no more of them than they need, whatever the text had.
+    Digits are not grouped, whatever the text had. Numbers have no more of them than they need, but in columns all of whose
+    numbers had as many decimals, as prices have: these keep them.
 
     Arguments:
         separator: What stands between fields.
@@ -45,6 +47,7 @@ class TextForm:
         line_end: What ends a line.
         bools: The words for false and for true in columns of bools that have others than False and True: the names of the
             columns, as text, each with its two words.
+        decimals: How many decimals all numbers of a column have: the names of the columns, as text, each with its number.
 
     Raises:
         ValueError: If one of them is unknown.
@@ -60,6 +63,7 @@ class TextForm:
     ending: str = ".csv"
     line_end: str = "\n"
     bools: tuple[tuple[str, str, str], ...] = ()
+    decimals: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         for name, allowed in _ALLOWED.items():
@@ -69,6 +73,11 @@ class TextForm:
         for each in self.bools:
             if len(each) != 3 or not all(isinstance(word, str) for word in each):
                 raise DataError(f"the words for bools are those of a column, for false and for true, got {each!r}")
+
+        object.__setattr__(self, "decimals", tuple(map(tuple, self.decimals)))
+        for pair in self.decimals:
+            if len(pair) != 2 or type(pair[1]) is not int or not 1 <= pair[1] <= MOST_DECIMALS:
+                raise DataError(f"decimals are those of a column, from 1 to {MOST_DECIMALS}, got {pair!r}")
 
     @classmethod
     def of(cls, table: Any) -> TextForm | None:

@@ -24,7 +24,7 @@ _MOST = 8.0  # times the width
 _NUMBERS = 2**21  # in a batch of grids on a GPU, which is then busy
 _LARGEST = 512  # batches
 _BYTES = 4000  # that a step keeps for each number of a grid, in a network three times as wide as that of reference
-_SHARE, _RAREST = 1 / 8, 3  # of the work of the network, that Muon adds at most; and once in 4 steps was no gain
+_SHARE, _RAREST = 1 / 8, 2  # of the work of the network, that Muon adds at most; and more rarely was no gain
 _WORTH = 5.0  # minutes, or as many examples of grids: compiling takes one or two
 
 
@@ -104,7 +104,7 @@ def compiles(training: Training, hardware: Hardware, grid: bool, count: int) -> 
 
 
 def muon_every(network: nn.Module, shape: Sequence[int], training: Training) -> int:
-    """In how many steps Muon moves the matrices of a network for grids once, so that it adds an eighth to the work, 1 to 3.
+    """In how many steps Muon moves the matrices of a network for grids once, so that it adds an eighth to the work: 1 or 2.
 
     The work is that of products: of matrices with their transposes, whatever the batch; and in the layers, for which the
     gradients take twice as much as the answer. A network that does not say how much that is has Muon in each step.
@@ -117,7 +117,7 @@ def muon_every(network: nn.Module, shape: Sequence[int], training: Training) -> 
     Example:
         >>> from ..nn import choose
         >>> [muon_every(choose((1, n, n), 2000)[0], (1, n, n), Training(batch=b)) for n, b in ((28, 64), (64, 24), (128, 6))]
-        [1, 2, 3]
+        [1, 2, 2]
     """
     counted = network.multiplications(shape[1:]) if isinstance(network, Counted) else None
     if counted is None:

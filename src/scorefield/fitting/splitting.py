@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -99,7 +100,9 @@ def _wanted(rows: Rows, part: float) -> int:
     return max(2, round(part * len(rows)))
 
 
-def chosen_split(x: Any, rows: Rows, data: Data, seed: int, groups: Any = None) -> Split:
+def chosen_split(
+    x: Any, rows: Rows, data: Data, seed: int, groups: Any = None, names: Sequence[object] | None = None
+) -> Split:
     """The split that a user asks for; copies of a row stay together unless any rows may be held out.
 
     Arguments:
@@ -108,6 +111,7 @@ def chosen_split(x: Any, rows: Rows, data: Data, seed: int, groups: Any = None) 
         data: What the user says: the part, groups or time, and whether equal rows stay together.
         seed: The seed.
         groups: A label for each row, in place of a column that `data` names.
+        names: The names of the columns, for a warning.
 
     Raises:
         ValueError: If groups or the order in time cannot be read, or all rows belong to one group.
@@ -128,10 +132,10 @@ def chosen_split(x: Any, rows: Rows, data: Data, seed: int, groups: Any = None) 
         return replace(
             found, said=f"the last {len(found.held_out):,} of {len(rows):,} rows{by}" if found.separate else ""
         )
-    return _by_distinct_rows(rows, part, seed) if part and data.split == "distinct" else split(rows, part, seed)
+    return _by_distinct_rows(rows, part, seed, names) if part and data.split == "distinct" else split(rows, part, seed)
 
 
-def _by_distinct_rows(rows: Rows, part: float, seed: int) -> Split:
+def _by_distinct_rows(rows: Rows, part: float, seed: int, names: Sequence[object] | None) -> Split:
     """A random split in which copies of a row stay together, where that leaves the part that is asked for."""
     repeats = repeats_of(rows, shared=True)
     counted = f"{repeats.count:,} rows, {repeats.distinct:,} distinct"
@@ -145,10 +149,10 @@ def _by_distinct_rows(rows: Rows, part: float, seed: int) -> Split:
         if found is not None and wanted / _OFF <= share <= wanted * _OFF:
             unlike = dependence_of(rows.subset(np.sort(one)), seed)
             words = f"{counted}: by distinct rows, because {repeats.reason}"
-            return replace(found, said=words, warning=_warning(unlike))
+            return replace(found, said=words, warning=_warning(unlike, names))
         what = f"distinct ones would hold out {100 * share:.0f} %, not {100 * part:.0f} %"
         said = f"{counted}: by rows, because {what}; copies of rows that are trained on are held out"
-    return replace(split(rows, part, seed), said=said, warning=_warning(dependence_of(rows, seed)))
+    return replace(split(rows, part, seed), said=said, warning=_warning(dependence_of(rows, seed), names))
 
 
 def _numbered(codes: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -166,11 +170,12 @@ def _by_groups(found: Split, codes: np.ndarray, part: float) -> str:
     return f"{held:,} of {total:,} groups, with {rows:,} of {whole:,} rows{off}"
 
 
-def _warning(found: Any) -> str:
+def _warning(found: Any, names: Sequence[object] | None) -> str:
     if found is None or not found.dependent:
         return ""
+    column = f"column {found.column}" if names is None else repr(names[found.column])
     return (
-        f"neighbouring rows are alike (column {found.column}: rank correlation {found.correlation:.2f} with the next row): "
+        f"neighbouring rows are alike ({column}: rank correlation {found.correlation:.2f} with the next row): "
         'if rows follow each other in time, hold out the last ones, split="time" (--split time); if several belong to one '
         "subject, name it, groups=… (--groups); if the file is merely sorted, nothing is wrong"
     )

@@ -21,7 +21,7 @@ from ..errors import DataError, one_line
 from ..frames import Table, select
 from ..optional import need
 from ..schema import Schema
-from ..text_form import TextForm, ending_of
+from ..text_form import MOST_DECIMALS, TextForm, ending_of
 from .base import Selection
 from .decimals import in_forms, with_numbers, written_forms
 from .dialect import Dialect, is_data, opened
@@ -34,6 +34,7 @@ _WESTERN = "cp1252"  # which text is taken for that is not UTF-8, and names no o
 _SHOWN = 60  # characters of a line, in a message
 _START = 1 << 16  # characters that show how lines end
 _FIRST = 1000  # rows whose text is read to see how numbers are written
+_LARGE = 2.0**53  # from which on numbers have no decimals
 
 
 class Csv(TableFormat):
@@ -89,6 +90,7 @@ def _rows_as_text(frame: Any, form: TextForm) -> str:
         frame = frame.astype(floats) if floats else frame
     spelled = [name for name in frame.columns if str(name) in {each[0] for each in form.bools}]
     frame = _with_words(frame, spelled, form) if spelled else frame
+    frame = _with_decimals(frame, form)
     missing = "NA" if form.separator == " " else ""
     rows: str = frame.to_csv(
         index=False,
@@ -111,6 +113,21 @@ def _with_words(frame: Any, names: Sequence[Any], form: TextForm) -> Any:
     return frame
 
 
+def _with_decimals(frame: Any, form: TextForm) -> Any:
+    """A table whose floats have as many decimals as a form says of their columns; those that need more keep all."""
+    columns = {str(name): name for name in frame.columns if str(frame[name].dtype) in ("float64", "float32")}
+    known = [(columns[name], digits) for name, digits in form.decimals if name in columns]
+    frame = frame.copy(deep=False) if known else frame
+    for name, digits in known:
+        values = frame[name].to_numpy(np.float64)
+        exact = np.isfinite(values) & (np.abs(values) < _LARGE)
+        exact[exact] = np.round(values[exact], digits) == values[exact]
+        texts = [f"{value:.{digits}f}".replace(".", form.decimal) for value in values[exact]]
+        frame[name] = frame[name].astype(object)
+        frame.loc[exact, name] = texts
+    return frame
+
+
 def _holding(encoding: str, text: str) -> str:
     """The encoding, or UTF-8 with a mark where that has not all letters of a text."""
     try:
@@ -129,7 +146,8 @@ def _formed(table: Any, path: Path, dialect: Dialect) -> Any:
     decimal = table.attrs.get("decimal_mark") or "."
     try:
         form = TextForm(dialect.separator, decimal, encoding, ending_of(path.name), _line_end(path, encoding))
-        attributes = replace(form, bools=table.attrs.pop("bools", ())).attributes
+        written = {name: table.attrs.pop(name, ()) for name in ("bools", "decimals")}
+        attributes = replace(form, **written).attributes
     except DataError:  # text that is read, and is not written
         return table
     if isinstance(table, Table):
@@ -164,7 +182,7 @@ def _read(path: Path, selection: Selection, store: Store, dialect: Dialect) -> A
             frame = columns.whole(columns.padded(frame))
             say_footer(frame, path)
             frame = select(frame, selection.columns)
-            frame.attrs["bools"] = columns.bools(frame)
+            frame.attrs |= {"bools": columns.bools(frame), "decimals": columns.decimals(frame)}
             return frame
         with _rows(path, dialect) as file:
             size = rows_at_once(len(columns.names))
@@ -175,7 +193,8 @@ def _read(path: Path, selection: Selection, store: Store, dialect: Dialect) -> A
                 numbers = (in_forms(part, forms) for part in columns.parts(parts, selection))
                 copied = copied_table(store, selection.columns, numbers, selection.missing_words)
             mark = "," if {*forms.values()} == {","} else "."
-            return replace(copied, attrs={"decimal_mark": mark, "bools": columns.bools(copied)})
+            known = {"bools": columns.bools(copied), "decimals": columns.decimals(copied)}
+            return replace(copied, attrs={"decimal_mark": mark, **known})
     except pandas.errors.ParserError as error:
         raise DataError(f"{path} is not a table ({one_line(error)}): repair that line") from None
 
@@ -343,6 +362,16 @@ class _Columns:
             style = next((style for style in (str.upper, str.lower) if style(one) == one), str.title)
             found.append((str(name), *(usual.get(word, style(word)) for word in ("false", "true"))))
         return tuple(each for each in found if each[1:] != ("False", "True"))
+
+    def decimals(self, table: Any) -> tuple[tuple[str, int], ...]:
+        """How many decimals the numbers of columns have that all have as many, for `TextForm`: by the first rows."""
+        names = [n for n, kind in zip(table.columns, table.dtypes) if str(kind) in ("float64", "float32")]
+        found, texts = list[tuple[str, int]](), self.text(None, _FIRST) if names else {}
+        for name in names:
+            counts = texts[name].dropna().str.strip().str.extract(r"^[+-]?\d*[.,](\d+)$")[0].str.len().unique()
+            if len(counts) == 1 and counts[0] <= MOST_DECIMALS:  # one that does not match has no number
+                found.append((str(name), int(counts[0])))
+        return tuple(found)
 
     def text(self, names: Sequence[Any] | None, rows: int | None) -> Any:
         """Columns, all if None, as text: so many rows of them, or all."""

@@ -276,6 +276,7 @@ def test_targets_of_one_source_that_have_no_value_in_common():
     assert flags[3, 2] and values[3, 2] == 1
 
 
+@pytest.mark.slow
 def test_gaps_are_filled_by_functions(model):
     whole = table(60, seed=1)
     gaps = whole.astype({"code": float, "weekday": float}).copy()
@@ -292,6 +293,7 @@ def test_gaps_are_filled_by_functions(model):
     assert filled.loc[0, ["city", "country"]].tolist() == ["Nice", "ES"] and bool(filled.notna().all().all())
 
 
+@pytest.mark.slow
 def test_log_probabilities(model):
     """They are those of the columns that determine the others: no more of those that follow, and none where one does not."""
     rows = table(3, seed=2)

@@ -193,6 +193,7 @@ def test_a_plan_for_a_gpu(monkeypatch):
     assert mine.training.compile is None and mine.growth == 1  # a network of the user's is computed as it is
 
 
+@pytest.mark.slow
 def test_many_columns_and_rows_have_a_narrower_network_and_muon(monkeypatch):
     """Unless the user says how wide it is; a run that knows of no growth keeps the wider one."""
     x = np.random.default_rng(0).normal(size=(120, 70))

@@ -380,6 +380,7 @@ def memorizing(parts: Split) -> Denoiser:
     return Empirical(parts.train.take(range(len(parts.train)), D).unique(dim=0))
 
 
+@pytest.mark.slow
 def test_copies_on_both_sides_hide_a_model_that_memorizes_and_it_is_said():
     parts = chosen_split(None, ArrayRows(repeated()), Data(split="rows"), 0)
     found = measured(memorizing(parts), parts)

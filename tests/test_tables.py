@@ -140,6 +140,7 @@ def test_relations_and_constraints_are_kept():
         fit(frame, steps=1, data=Data(constraints=("start > end",)))
 
 
+@pytest.mark.slow
 def test_constant_columns_and_grey_pictures_come_back():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 3))
@@ -284,6 +285,7 @@ def test_moons_given_one_coordinate():
         fit(np.random.default_rng(0).normal(size=(40, 8, 8)), steps=1)._with_known({0: 1.0})
 
 
+@pytest.mark.slow
 def test_rows_of_arrays_are_imputed():
     rng = np.random.default_rng(0)
     x = rng.multivariate_normal([0, 0], [[1, 0.95], [0.95, 1]], 2000)

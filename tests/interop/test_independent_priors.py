@@ -56,6 +56,7 @@ def test_what_is_not_a_prior_is_refused_in_a_line(method, prior):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_likelihood_with_a_list_of_priors_gives_the_exact_posterior():
     """x = θ + noise of variance 1/4, θ ~ N(0, 1): θ | x ~ N(0.8 x, 0.2), for both parameters."""
     torch.manual_seed(0)

@@ -86,6 +86,7 @@ def test_long_pages_have_a_table_of_contents_whose_links_lead_somewhere(page_of,
     assert "<nav" not in written(Content("short"), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "words", "none"),
     [

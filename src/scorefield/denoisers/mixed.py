@@ -114,8 +114,10 @@ class MixedNetwork(WithNetwork):
 
     def _maps(self, numbers: Tensor, status: Tensor | None) -> PrincipalMaps | None:
         """The maps of the numbers that are free, given those that are given."""
-        if self.whitening is None or status is None:
-            return None if self.whitening is None else self.whitening.maps(numbers)
+        if self.whitening is None:
+            return None
+        if status is None:
+            return self.whitening.maps(numbers)
         return self.whitening.maps_given(numbers, status[:, : self.variables.numbers])
 
     def _inputs(

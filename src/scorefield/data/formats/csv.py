@@ -115,16 +115,17 @@ def _with_words(frame: Any, names: Sequence[Any], form: TextForm) -> Any:
 
 def _with_decimals(frame: Any, form: TextForm) -> Any:
     """A table whose floats have as many decimals as a form says of their columns; those that need more keep all."""
-    columns = {str(name): name for name in frame.columns if str(frame[name].dtype) in ("float64", "float32")}
+    columns = {str(name): name for name in frame.columns if str(frame[name].dtype) == "float64"}
     known = [(columns[name], digits) for name, digits in form.decimals if name in columns]
     frame = frame.copy(deep=False) if known else frame
     for name, digits in known:
         values = frame[name].to_numpy(np.float64)
         exact = np.isfinite(values) & (np.abs(values) < _LARGE)
         exact[exact] = np.round(values[exact], digits) == values[exact]
-        texts = [f"{value:.{digits}f}".replace(".", form.decimal) for value in values[exact]]
-        frame[name] = frame[name].astype(object)
-        frame.loc[exact, name] = texts
+        texts = [f"{value:.{digits}f}" if fits else str(value) for value, fits in zip(values.tolist(), exact)]
+        marked = np.array([text.replace(".", form.decimal) for text in texts], dtype=object)
+        marked[np.isnan(values)] = None
+        frame[name] = marked
     return frame
 
 

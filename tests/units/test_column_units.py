@@ -18,6 +18,8 @@ NORMAL = torch.zeros((2, 2), dtype=D)
 PARETO = torch.tensor([[0.5, 0.0], [0.8, 0.4]], dtype=D)
 TO_BOUNDS = torch.tensor([[2.0 / 3, -1 / 3], [1.5 * 2, -2.0]], dtype=D)  # 2 below the first knot, 1.5 above the last
 
+WEEK = torch.tensor([[-2.5, -0.5, 1.5, 2.5, 4.5], [-2.2, -1.0, 1.5, 3.8, 4.8]], dtype=D)
+
 SMOOTH = {
     "affine": ColumnMap(location=3.0, scale=0.5),
     "log": ColumnMap(base="log", lower=1.0, location=0.3, scale=1.7),
@@ -30,6 +32,8 @@ SMOOTH = {
     "to bounds": ColumnMap(knots=KNOTS, tails=TO_BOUNDS, lower=-4.0, upper=4.0),
     "spline of log": ColumnMap(base="log", lower=0.0, knots=KNOTS, tails=NORMAL),
     "spline of softplus": ColumnMap(base="softplus", lower=0.0, knots=KNOTS, tails=PARETO),
+    "weeks": ColumnMap(cycle=WEEK, location=20.0, scale=9.0),
+    "spline of weeks": ColumnMap(cycle=WEEK, knots=KNOTS, tails=NORMAL, location=10.0, scale=2.0),
 }
 
 
@@ -83,7 +87,7 @@ def test_gradients(column):
     torch.testing.assert_close(slope[:, 0].log(), volume, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("column", [c for c in SMOOTH.values() if c.knots is not None])
+@pytest.mark.parametrize("column", [c for c in SMOOTH.values() if c.knots is not None and c.cycle is None])
 def test_densities_have_no_jumps_inside(column):
     """The derivative is continuous at inner knots."""
     units = ColumnUnits((column,))
@@ -112,11 +116,13 @@ BETWEEN = ColumnMap(
 TENTHS = ColumnMap(knots=KNOTS, tails=NORMAL, location=20.0, scale=2.0, lattice=(0.0, 1.0, 10.0))
 COUNTS = ColumnMap(lattice=(0.0, 1.0, 1.0), atoms=atoms((0.0, 0.2), (1.0, 0.5), (2.0, 0.3)))
 CODES = ColumnMap(atoms=atoms((0.0, 0.5), (5.0, 0.3), (100.0, 0.2)))
+DAYS = ColumnMap(base="log", lower=0.0, cycle=WEEK, location=4.0, scale=0.7, lattice=(0.0, 1.0, 1.0))
 CELLS = {
     "lattice with atoms": (LATTICE, torch.arange(-40, 51)),
     "lattice with a bound": (BOUNDED, torch.arange(0, 3000).double() / 10),
     "lattice with two bounds": (BETWEEN, torch.arange(0, 13).double() / 4),
     "lattice": (TENTHS, torch.arange(-100, 501).double() / 10),
+    "days of weeks": (DAYS, torch.arange(0, 2000)),
     "counts": (COUNTS, torch.arange(3)),
     "codes": (CODES, torch.tensor([0.0, 5.0, 100.0])),
 }

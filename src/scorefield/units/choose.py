@@ -123,7 +123,7 @@ def _columns(x: np.ndarray, asked: Sequence[Wish], wishes: Wishes) -> tuple[tupl
 
 def _with_moments(column: ColumnMap, summary: Summary, place: int) -> ColumnMap:
     """An affine map with the moments of all data, those of whole cells where values stand for cells."""
-    curved = column.base != "affine" or column.knots is not None or column.atoms is not None
+    curved = column.base != "affine" or any(part is not None for part in (column.knots, column.atoms, column.cycle))
     if curved or column.missing or not column.is_number:
         return column
     variance = float(summary.variance[place]) + column.step**2 / 12  # Sheppard, 1898
@@ -147,7 +147,7 @@ def _distinct_rows(x: np.ndarray) -> int:
 def _smooth(column: ColumnMap, dtype: torch.dtype) -> bool:
     """Whether mean and standard deviation are all there is; samples of whole numbers are rounded by their type as well."""
     rounded = column.lattice[1] == 0 or (not dtype.is_floating_point and column.lattice == (0.0, 1.0, 1.0))
-    affine = column.is_number and column.base == "affine" and column.knots is None
+    affine = column.is_number and column.base == "affine" and column.knots is None and column.cycle is None
     return affine and rounded and column.atoms is None and column.lower is None and column.upper is None
 
 

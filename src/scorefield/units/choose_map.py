@@ -12,6 +12,8 @@ import torch
 from ..rng import generator
 from .candidates import BALANCED, Candidate, shape_of
 from .column_map import Base, ColumnMap
+from .cycles import on_cycle
+from .fit_cycle import fit_cycle
 from .fit_map import ColumnForm, spread_over_cells
 from .forms import find_form
 from .held_out_gain import folds_of, held_out_log_density
@@ -58,16 +60,21 @@ def choose_map(
     _check(values, wish)
     if values.min() == values.max():
         return ColumnMap(constant=float(values[0])), f"constant: always {values[0]:.6g}"
-    form = find_form(values, _bounds(values, wish), distinct_rows)
+    cycle = None if wish.week is None or wish.transform != "auto" else fit_cycle(values, wish.week)
+    form = find_form(values, _bounds(values, wish), distinct_rows, cycle is not None)
     wishes = wishes or Wishes()
     if wish.transform == "log" and wish.bounds == (None, None):  # the logarithm of what is asked for, with one bound
         form = replace(form, upper=None) if values.min() >= 0 else replace(form, lower=None)
     if form.discrete:
         return form.plain, f"atoms: {len(form.values)} values"
-    line = spread_over_cells(values, form, generator(wishes.seed))
+    if cycle is not None and not form.values:
+        form = replace(form, cycle=cycle[0])
+    line = on_cycle(spread_over_cells(values, form, generator(wishes.seed)), form.cycle)
     column, reason = _continuous(line, form, wish, (wishes.seed, wishes.gain, wishes.cautious))
     ends = {float(values.min()), float(values.max())}  # many preferred values would be many levels, which know no order
-    return replace(column, separate=bool(form.values) and ends.issuperset(form.values)), _described(form, reason)
+    column = replace(column, separate=bool(form.values) and ends.issuperset(form.values))
+    said = "" if cycle is None else f", {cycle[1]}" if form.cycle is not None else ", days and weeks are not learned"
+    return column, _described(form, reason) + said
 
 
 def _check(values: np.ndarray, wish: Wish) -> None:
@@ -189,7 +196,7 @@ def _candidates(line: np.ndarray, form: ColumnForm, bounded: Base) -> list[Candi
     if len(line) >= _ENOUGH:
         found += [Candidate(form, "affine", True)]
         found += [Candidate(form, bounded, True)] if bounded != "affine" else []
-        found += [Candidate(form, "affine", True, True)] if form.step > 0 else []
+        found += [Candidate(form, "affine", True, True)] if form.step > 0 and form.cycle is None else []
     return found
 
 

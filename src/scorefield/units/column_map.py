@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from .periodic import moved
+
 __all__ = ["Base", "ColumnMap"]
 
 Base = Literal["affine", "log", "softplus", "logit"]
@@ -43,6 +45,9 @@ class ColumnMap:
         atoms: The values of positive probability, increasing, and these probabilities, `(2, k)`.
         lattice: (origin, step, denominator) of the lattice (origin + k step) / denominator; a step of 0 for none.
         fine: Whether the lattice is so fine that its values are learned as points; samples are rounded to it all the same.
+        cycle: For dates whose days or weeks are not alike, the parts of one, `(2, K)`: their ends, increasing, and places on a
+            line where there is as much room as there are data, over the same length. What is said of x above holds for
+            places on this line; None for x itself.
         separate: Whether a category of its own says which atom a value is, if any: the state is then that of continuous values
             alone. Else atoms have intervals of the state, as in columns of nothing but atoms, and in files that do not say.
 
@@ -71,6 +76,7 @@ class ColumnMap:
     lattice: tuple[float, float, float] = (0.0, 0.0, 1.0)
     fine: bool = False
     separate: bool = False
+    cycle: Tensor | None = None
 
     def __post_init__(self) -> None:
         if not (self.scale > 0 and math.isfinite(self.scale) and math.isfinite(self.location)):
@@ -96,6 +102,13 @@ class ColumnMap:
                 raise ValueError("knots are (3, K): increasing y, increasing z, and positive slopes")
             if self.tails.shape != (2, 2) or bool((self.tails[:, 0] < 0).any()):
                 raise ValueError("tails are (2, 2): a scale >= 0 and a shape for the lower and the upper one")
+        if self.cycle is not None:
+            whole = self.cycle.ndim == 2 and len(self.cycle) == 2 and self.cycle.shape[1] > 1
+            if not whole or not bool((self.cycle.diff() > 0).all()) or self.atoms is not None:
+                raise ValueError("a cycle is (2, K), increasing, of a column without atoms")
+            length, new = (float(each[-1] - each[0]) for each in self.cycle)
+            if abs(new - length) > 1e-9 * length:
+                raise ValueError(f"a cycle is as long on the new line, got {length:g} and {new:g}")
         if self.atoms is not None:
             fine = self.atoms.ndim == 2 and len(self.atoms) == 2 and self.atoms.shape[1] > 0
             if not fine or not bool((self.atoms[0].diff() > 0).all()) or not bool((self.atoms[1] > 0).all()):
@@ -153,4 +166,11 @@ class ColumnMap:
         cut = 0 if self.atoms is None else self.atoms.shape[1]
         low = -math.inf if self.lower is None else self.lower - self.step / 2
         high = math.inf if self.upper is None else self.upper + self.step / 2 - cut * self.step
-        return low, high
+        return self._place(low), self._place(high)
+
+    def _place(self, value: float) -> float:
+        """The place of a value on the line of the cycle; the value itself where there is none."""
+        if self.cycle is None or not math.isfinite(value):
+            return value
+        known, wanted = self.cycle.double()
+        return float(moved(torch.tensor([value], dtype=torch.float64), known, wanted)[0])

@@ -33,6 +33,7 @@ class ColumnForm:
         values: The atoms' values, increasing.
         probabilities: Their probabilities.
         missing: Whether values may be missing.
+        cycle: The cycle of a column of dates, as `ColumnMap` has it.
     """
 
     lower: float | None = None
@@ -42,6 +43,7 @@ class ColumnForm:
     values: tuple[float, ...] = ()
     probabilities: tuple[float, ...] = ()
     missing: bool = False
+    cycle: torch.Tensor | None = None
 
     @property
     def step(self) -> float:
@@ -58,7 +60,7 @@ class ColumnForm:
         """The map with location 0 and scale 1."""
         atoms = torch.tensor([self.values, self.probabilities], dtype=torch.float64) if self.values else None
         ends = {"lower": self.lower, "upper": self.upper, "lattice": self.lattice, "fine": self.fine}
-        return ColumnMap(missing=self.missing, atoms=atoms, **ends)  # type: ignore[arg-type]
+        return ColumnMap(missing=self.missing, atoms=atoms, cycle=self.cycle, **ends)  # type: ignore[arg-type]
 
 
 def spread_over_cells(x: np.ndarray, form: ColumnForm, rng: np.random.Generator) -> np.ndarray:

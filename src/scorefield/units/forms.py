@@ -24,7 +24,10 @@ _WINDOW = 3  # cells to both sides, with which a spike on a lattice is compared
 
 
 def find_form(
-    x: np.ndarray, bounds: tuple[float | None, float | None] = (None, None), distinct_rows: int = -1
+    x: np.ndarray,
+    bounds: tuple[float | None, float | None] = (None, None),
+    distinct_rows: int = -1,
+    dates: bool = False,
 ) -> ColumnForm:
     """What is known of a column from its values.
 
@@ -32,6 +35,7 @@ def find_form(
         x: The values, `(n,)`, finite, at least two of them different.
         bounds: The bounds that were declared, None where they were not.
         distinct_rows: The number of distinct rows of a table of several columns: repeated rows do not make atoms.
+        dates: Whether these are dates, of which the first one, 0, is like the others: a bound there lies a step before it.
 
     Returns:
         Lattice, atoms with their probabilities, and bounds.
@@ -50,6 +54,8 @@ def find_form(
     found = find_bounds(x, values[atoms])
     if lattice[1] == 0 and not atoms[[0, -1]].any():
         found = _around_scaled(values, counts, found)
+    if dates and fine and found[0] == 0 and not atoms[0]:
+        found = -lattice[1] / lattice[2], found[1]
     lower, upper = (given if given is not None else own for given, own in zip(bounds, found))
     if lattice[1] == 0 or fine:  # no density is finite on a bound
         atoms |= np.isin(values, [bound for bound in (lower, upper) if bound is not None])

@@ -14,6 +14,7 @@ from .atom_levels import AtomLevels
 from .atoms import Atoms
 from .bases import Bases
 from .column_map import ColumnMap
+from .cycles import Cycles
 from .splines import Splines
 
 __all__ = ["NumberMaps", "smooth_states"]
@@ -29,7 +30,7 @@ class _Continuous(NamedTuple):
 class NumberMaps(nn.Module):
     """Columns of numbers, `(B, C)`, to one coordinate each, in float64.
 
-    Cells of a lattice are filled by the place, and the cells of atoms are cut out of the line; then come bases, splines
+    Cells of a lattice are filled by the place, and the cells of atoms are cut out of the line; then come cycles, bases, splines
     and the intervals of atoms, each for those columns that have them.
 
     Arguments:
@@ -47,6 +48,7 @@ class NumberMaps(nn.Module):
     denominator: Tensor
     low: Tensor
     high: Tensor
+    cyclic: Tensor
     splined: Tensor
     atomic: Tensor
     separate: Tensor
@@ -64,6 +66,9 @@ class NumberMaps(nn.Module):
         for name, value in zip(names, table.unbind(1)):
             self.register_buffer(name, value.contiguous(), persistent=False)
         self.bases = Bases(maps)
+        cyclic = [c for c, m in enumerate(maps) if m.cycle is not None]
+        self.register_buffer("cyclic", torch.tensor(cyclic, dtype=torch.long), persistent=False)
+        self.cycles = Cycles([maps[c] for c in cyclic]) if cyclic else None
         splined = [c for c, m in enumerate(maps) if m.knots is not None]
         atomic = [c for c, m in enumerate(maps) if m.atoms is not None and not m.separate]
         separate = [c for c, m in enumerate(maps) if m.separate]
@@ -112,7 +117,13 @@ class NumberMaps(nn.Module):
                 line = line.index_add(1, self.atomic, -found[1] * self.step[self.atomic])
         if self.atom_levels is not None:
             line = line.index_copy(1, self.separate, self.atom_levels.lowered(line[:, self.separate]))
+        stretched = None
+        if self.cycles is not None:
+            moved, stretched = self.cycles(line[:, self.cyclic])
+            line = line.index_copy(1, self.cyclic, moved)
         z, log_slope = self.smooth(line)
+        if stretched is not None:
+            log_slope = log_slope.index_add(1, self.cyclic, stretched)
         if self.atoms is not None and found is not None:
             inside = torch.full_like(x[:, self.atomic], 0.5) if place is None else place[:, self.atomic]
             parts = z[:, self.atomic], log_slope[:, self.atomic]
@@ -152,6 +163,8 @@ class NumberMaps(nn.Module):
         if self.splines is not None:
             z = z.index_copy(1, self.splined, self.splines.inverse(z[:, self.splined]))
         x = self.bases.inverse(z)
+        if self.cycles is not None:
+            x = x.index_copy(1, self.cyclic, self.cycles.inverse(x[:, self.cyclic]))
         if self.on_lattice and found is not None:
             x = x.index_add(1, self.atomic, found[2] * self.step[self.atomic])
         if self.atom_levels is not None:

@@ -21,6 +21,7 @@ class Wish:
         bounds: The bounds that were declared.
         levels: The number of levels of a category; 0 for a number.
         missing: Whether values may be missing.
+        week: Of dates, at which number a week begins, and how many make one.
     """
 
     name: Name = None
@@ -28,6 +29,7 @@ class Wish:
     bounds: tuple[float | None, float | None] = (None, None)
     levels: int = 0
     missing: bool = False
+    week: tuple[float, float] | None = None
 
     @property
     def free(self) -> bool:
@@ -72,7 +74,7 @@ class Wishes:
         """
         columns = [Wish(name) for name in self.names or range(count)]
         if table:
-            columns = [Wish(c.name, c.transform, c.bounds, c.size, c.missing) for c in table]
+            columns = [Wish(c.name, c.transform, c.bounds, c.size, c.missing, c.week) for c in table]
         places = {i: i for i in range(len(columns))} | {c.name: i for i, c in enumerate(columns)}
         for name in (*self.log, *self.bounds):
             if name not in places:
@@ -90,4 +92,4 @@ class Wishes:
 
 
 def _with(wish: Wish, transform: Transform, bounds: tuple[float | None, float | None]) -> Wish:
-    return Wish(wish.name, transform, bounds, wish.levels, wish.missing)
+    return replace(wish, transform=transform, bounds=bounds)

@@ -119,6 +119,11 @@ class Column(abc.ABC):
         """
         return {}
 
+    @property
+    def week(self) -> tuple[float, float] | None:
+        """At which encoded number a week begins, and how many make one; None of what is not dates."""
+        return None
+
     def meant(self, value: Any) -> Any:
         """A value that a person gives, as it stands in the column: true for "yes", or a decimal comma."""
         return value

@@ -107,8 +107,8 @@ class Date(Column):
         facts["last"] = int((ticks[-1] - ticks[0]) // period)
         words = _in_words(ticks[[0, -1]], unit, period, facts.get("difference", False))
         column = cls(name, str(values.dtype), lost > 0, words + missing_share(lost, len(times)), **facts)
-        smoothed = column._smoothed((np.unique(ticks) - column.origin) / period)
-        return replace(column, reason=column.reason + smoothed)
+        left_out = column._left_out((np.unique(ticks) - column.origin) / period)
+        return replace(column, reason=column.reason + left_out)
 
     @property
     def whole(self) -> bool:
@@ -150,10 +150,30 @@ class Date(Column):
             found["time of day, hours"] = (np.full(len(numbers), np.nan), 0)
             found["time of day, hours"][0][there] = times.hour + times.minute / 60 + times.second / 3600
         found["weekday"] = (np.full(len(numbers), np.nan), len(_WEEKDAYS))
-        found["weekday"][0][there] = times.dayofweek
+        found["weekday"][0][there] = times.day_of_week
         return found
 
-    def _smoothed(self, numbers: np.ndarray) -> str:
+    @property
+    def week(self) -> tuple[float, float] | None:
+        """Mondays, by the clock of the zone when the data begin; None where the steps do not divide a day."""
+        day = 86400 * _SECONDS[self.unit]
+        if self.difference or day % self.period:
+            return None
+        monday = (4 * day - self.origin - self._zone_offset() * _SECONDS[self.unit]) % (
+            7 * day
+        )  # 1970 began on a Thursday
+        return float(-(-monday // self.period)), float(7 * day // self.period)
+
+    def _zone_offset(self) -> int:
+        """How many seconds the clock of the zone is ahead of UTC when the data begin."""
+        import pandas
+
+        if self.zone is None:
+            return 0
+        offset = pandas.Timestamp(self.origin, unit=self.unit, tz="UTC").tz_convert(self.zone).utcoffset()
+        return 0 if offset is None else int(offset.total_seconds())
+
+    def _left_out(self, numbers: np.ndarray) -> str:
         """Which hours and weekdays have no dates, of distinct sorted ones, `(N,)`, if chance leaves none out; else ""."""
         weeks = (numbers[-1] - numbers[0]) * self.period / (7 * 86400 * _SECONDS[self.unit])
         cycles, said = self.cycles(numbers) if weeks >= _WEEKS else {}, []
@@ -170,8 +190,7 @@ class Date(Column):
             said.append(f"none on {joined([name for name, there in zip(_WEEKDAYS, days) if not there])}")
         if not said:
             return ""
-        remedy = "; give the date and the time of day as two columns" if said[0].startswith("all") else ""
-        return f"; {', '.join(said)}, which samples do not keep to, as days and weeks are not learned{remedy}"
+        return f"; {', '.join(said)}"
 
     def encode(self, values: Series[Any]) -> np.ndarray:
         times = self._times(values)

@@ -1,0 +1,133 @@
+"""How often times of day and weekdays occur: the cycle of a column of dates, by the evidence for it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["fit_cycle"]
+
+_PARTS = (2, 3, 4, 6, 8, 12, 24, 48, 96)  # of a day
+_DAYS, _WEEKS = 4, 2  # that values extend over at least, for times of day and for weekdays
+_CLEAR = math.log(1000)  # nats of evidence for a cycle
+_STRENGTHS = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0)  # dates that the hours of all weekdays count as
+_RAREST = 1e-4  # of the mean density: where nothing occurs, the map can still be inverted
+_WEEKDAYS = 7
+
+
+def fit_cycle(values: np.ndarray, week: tuple[float, float]) -> tuple[Tensor, str] | None:
+    """The cycle of a day or a week that dates follow, `(2, K)` as in `ColumnMap`, and what it is, in words.
+
+    A day has as many parts as make its histogram likeliest: by the evidence of a Dirichlet-multinomial distribution against
+    the uniform one. Weekdays differ, and the times of each weekday from those of all, where there is evidence for that. Dates
+    in the same part of the same day are not independent, and count as one there.
+
+    Arguments:
+        values: Whole numbers, `(n,)`: times in steps that divide a day.
+        week: At which number a week begins, and how many make one.
+
+    Returns:
+        The cycle and the words; None if all are alike, or the values extend over less than four days.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> hours = 24 * rng.integers(0, 365, 400) + rng.integers(9, 17, 400)  # every day, from 9 o'clock on
+        >>> cycle, words = fit_cycle(hours, (0.0, 168.0))
+        >>> words, float(cycle[1, -1] - cycle[1, 0])
+        ('times of day as often as in the data, in 24 parts', 24.0)
+    """
+    day = round(week[1] / _WEEKDAYS)
+    if day < 1 or abs(day * _WEEKDAYS - week[1]) > 1e-9 * week[1] or len(values) < 2:
+        return None
+    place, extent = values - week[0], float(np.ptp(values)) / day
+    if extent < _DAYS:
+        return None
+    parts, whole_weeks = _parts_of(place, day), extent >= _WEEKS * _WEEKDAYS
+    weekdays = whole_weeks and _evidence(*_counts(place, day, _WEEKDAYS)) > _CLEAR
+    hours = _share(place, day / parts, parts)
+    days = _share(place, day, _WEEKDAYS) if weekdays else np.full(_WEEKDAYS, 1 / _WEEKDAYS)
+    shares = _by_weekday(place, day, np.outer(days, hours)) if parts > 1 and whole_weeks else None
+    said = [f"times of day as often as in the data, in {parts} parts"] if parts > 1 else []
+    said[0:0] = ["weekdays as often as in the data"] if weekdays else []
+    if shares is not None:
+        said = [f"times of day of each weekday as often as in the data, in {parts} parts"]
+    elif weekdays:
+        shares = np.outer(days, hours)
+    elif parts > 1:
+        shares = hours
+    else:
+        return None
+    return torch.from_numpy(_cycle(shares.reshape(-1), day / parts, week[0])), ", ".join(said)
+
+
+def _cycle(shares: np.ndarray, width: float, first: float) -> np.ndarray:
+    """The ends of the parts, and where they are on the new line, `(2, K)`: 0 stays where it is."""
+    period = width * shares.size
+    density = np.maximum(shares * shares.size, _RAREST)
+    known = first - 0.5 + width * np.arange(shares.size + 1)  # a value is the middle of its cell
+    wanted = period * np.concatenate(([0.0], (density / density.sum()).cumsum()))
+    wanted[-1] = period
+    periods = math.floor(-known[0] / period)
+    zero = float(np.interp(-periods * period, known, wanted)) + periods * period
+    return np.stack((known, wanted - zero))
+
+
+def _parts_of(place: np.ndarray, day: int) -> int:
+    """Into how many parts a day is divided; 1 if its times are as often as each other."""
+    best, found = _CLEAR, 1
+    for parts in (p for p in _PARTS if day % p == 0):
+        evidence = _evidence(*_counts(place, day / parts, parts))
+        if evidence > best:
+            best, found = evidence, parts
+    return found
+
+
+def _counts(place: np.ndarray, width: float, size: int) -> tuple[np.ndarray, float]:
+    """How many values lie in each part of a cycle, `(size,)`, and how many of them count as independent of each other."""
+    cells = np.floor((place + 0.5) / width)
+    counts = np.bincount((cells % size).astype(np.int64), minlength=size).astype(np.float64)
+    together = np.unique(cells, return_counts=True)[1].astype(np.float64)
+    return counts, len(place) ** 2 / float((together**2).sum())
+
+
+def _evidence(counts: np.ndarray, independent: float) -> float:
+    """How much more likely values are in parts of unknown probabilities than in equally probable ones, in nats."""
+    effective = counts * independent / counts.sum()
+    uniform = independent * math.log(len(counts))
+    return max(_log_marginal(effective, np.full(len(counts), a)) for a in (1 / len(counts), 0.5)) + uniform
+
+
+def _log_marginal(counts: np.ndarray, prior: np.ndarray) -> float:
+    """The logarithm of the probability of a sequence with such counts, where probabilities have a Dirichlet distribution."""
+    total, gained = float(prior.sum()), 0.0
+    for count, a in zip(counts.tolist(), prior.tolist()):
+        gained += math.lgamma(a + count) - math.lgamma(a)
+    return math.lgamma(total) - math.lgamma(total + float(counts.sum())) + gained
+
+
+def _share(place: np.ndarray, width: float, size: int) -> np.ndarray:
+    """The probability of each part of a cycle, `(size,)`: the mean of the posterior distribution."""
+    counts, independent = _counts(place, width, size)
+    effective = counts * independent / counts.sum()
+    prior = max((1 / size, 0.5), key=lambda a: _log_marginal(effective, np.full(size, a)))
+    found: np.ndarray = (counts + prior) / (counts.sum() + size * prior)
+    return found
+
+
+def _by_weekday(place: np.ndarray, day: int, product: np.ndarray) -> np.ndarray | None:
+    """The probability of each part of a week, where hours differ by weekday, `(7, parts)`; None if they do not."""
+    counts, independent = _counts(place, day / product.shape[1], product.size)
+    expected, scale = product.reshape(-1), independent / counts.sum()
+    alike = float((counts * scale * np.log(expected)).sum())
+    apart = np.full(product.size, 1 / product.size)  # of which none knows of the others
+    priors = [apart, *(k * expected for k in _STRENGTHS)]
+    evidence = [_log_marginal(counts * scale, prior) for prior in priors]
+    best = int(np.argmax(evidence))
+    if evidence[best] < alike + _CLEAR:
+        return None
+    prior = priors[best] / (scale if best else 1)
+    shares: np.ndarray = (counts + prior) / (counts.sum() + prior.sum())
+    return shares.reshape(product.shape)

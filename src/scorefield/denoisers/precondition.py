@@ -33,6 +33,7 @@ import torch.nn as nn
 from torch import Tensor
 
 from ..nn.backpropagation import Backpropagates, Backpropagation, Rotated
+from ..nn.shared_labels import shared_label
 from ..tensors import per_sample
 from .base import ConditionalDenoiser, Denoiser, PreconditionedNetwork, shallow_copy
 from .whitening import PrincipalMaps, Whitening
@@ -187,6 +188,7 @@ class WithNetwork(nn.Module):
     def answer(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:
         """The output of the network, which computes in its own type or in bfloat16, of shape `(B, *D)`."""
         dtype = self._type(x)
+        c = shared_label(self.network, c)
         inputs = (x.to(dtype), c.to(dtype), *(() if context is None else (context.to(dtype),)))
         if self.precision == "float32":
             return self.network(*inputs)  # type: ignore[no-any-return]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .backpropagation import Backpropagates, Backpropagation, WithInputs, hooked
 from .counted import Counted
+from .shared_labels import SharesLabel
 
 __all__ = ["FourierFeatures"]
 
@@ -49,6 +50,12 @@ class FourierFeatures(nn.Module):
             raise ValueError(f"FourierFeatures needs positive, finite periods, got {tuple(periods)}")
         self.network = network
         self.periods, self.smooth = tuple(periods), smooth
+
+    @property
+    def shares_label(self) -> bool:
+        """Whether the network takes one noise label, `(1,)`, for all states."""
+        changed = type(self).forward is not FourierFeatures.forward or type(self).inputs is not FourierFeatures.inputs
+        return not changed and isinstance(self.network, SharesLabel) and self.network.shares_label
 
     def forward(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:
         """Predicts: states `(B, C, *S)`, noise labels `(B,)` and an optional context to `(B, C, *S)`. Vectors have no S."""

@@ -58,8 +58,13 @@ class MLP(nn.Module):
                 self.modulate_layers.weight.zero_()
                 self.modulate_layers.bias.zero_()
 
+    @property
+    def shares_label(self) -> bool:
+        """Whether it takes one noise label, `(1,)`, for all states."""
+        return type(self).forward is MLP.forward
+
     def forward(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:
-        """Predicts: states `(B, features + extra)`, noise labels `(B,)` and contexts `(B, context)` to `(B, features)`.
+        """Predicts: states `(B, features + extra)`, labels `(B,)` or `(1,)` and contexts `(B, context)` to `(B, features)`.
 
         Raises:
             ValueError: If the network has a context and none is passed.

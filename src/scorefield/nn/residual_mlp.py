@@ -105,8 +105,13 @@ class ResidualMLP(nn.Module):
         """Gives the answer for every input, `(features,)`, that training starts from; 0 otherwise."""
         self.output.bias.copy_(answer)
 
+    @property
+    def shares_label(self) -> bool:
+        """Whether it takes one noise label, `(1,)`, for all states."""
+        return type(self).forward is ResidualMLP.forward
+
     def forward(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:
-        """Predicts: states `(B, features + extra)`, noise labels `(B,)` and contexts `(B, context)` to `(B, features)`.
+        """Predicts: states `(B, features + extra)`, labels `(B,)` or `(1,)` and contexts `(B, context)` to `(B, features)`.
 
         Raises:
             ValueError: If the network has a context and none is passed.

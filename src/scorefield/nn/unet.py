@@ -59,7 +59,7 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         h = self.norm2(self.conv1(F.silu(self.norm1(x))))
-        scale, shift = self.modulate(label).reshape(len(x), -1, *(1,) * (x.ndim - 2)).chunk(2, dim=1)
+        scale, shift = self.modulate(label).reshape(len(label), -1, *(1,) * (x.ndim - 2)).chunk(2, dim=1)
         out: Tensor = self.skip(x) + self.conv2(F.silu(torch.addcmul(shift, h, scale)))
         return out
 
@@ -172,12 +172,17 @@ class UNet(nn.Module):
         self.norm = _norm(top)
         self.output = _zero(_conv(dims, top, self.channels * folded, 3, periodic))
 
+    @property
+    def shares_label(self) -> bool:
+        """Whether it takes one noise label, `(1,)`, for all states."""
+        return type(self).forward is UNet.forward
+
     def forward(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:
         """Predicts: states `(B, channels, *S)` and noise labels `(B,)` to `(B, channels, *S)`.
 
         Arguments:
             x: States, of shape `(B, channels + extra, *S)`.
-            c: Noise labels, of shape `(B,)`.
+            c: Noise labels, of shape `(B,)`, or one for all states, `(1,)`.
             context: Context values `(B, context)`, or context channels `(B, context_channels, *S)`, if the network has them.
 
         Raises:

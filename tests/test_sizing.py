@@ -15,7 +15,7 @@ import torch
 from scorefield import Network, Training, fit
 from scorefield.fitting import Options, plan, prepare
 from scorefield.fitting.hardware import Hardware
-from scorefield.fitting.sizing import batch_for_grids, compiles, growth, muon_every
+from scorefield.fitting.sizing import batch_for_grids, compiles, growth, muon_every, muon_reason, muon_share
 from scorefield.nn import UNet, choose, choose_for_tables
 from scorefield.runs import Run
 from scorefield.training.ending import Ending
@@ -246,11 +246,13 @@ def test_muon_adds_little_to_the_work_of_a_network(shape):
     added = sum(multiplications(*each) for each in matrices)
     found = []
     for rows in (batch, batch * 2, batch * 4, batch * 64):
-        every = muon_every(network, shape, Training(batch=rows))
-        share = added / (3 * rows * network.multiplications(shape[1:]))
+        share = muon_share(network, shape, Training(batch=rows))
+        every = muon_every(share)
+        assert share == pytest.approx(added / (3 * rows * network.multiplications(shape[1:])))
         assert every == 2 or share / every <= 1 / 8
         assert every == 1 or share / (every - 1) > 1 / 8
-        assert every == muon_every(network, shape, Training(batch=rows // 2, accumulate=2))
+        assert share == muon_share(network, shape, Training(batch=rows // 2, accumulate=2))
+        assert ("more rarely" in muon_reason(share)) is (share / every > 1 / 8)
         found.append(every)
     assert found == sorted(found, reverse=True) and found[-1] == 1
 
@@ -260,14 +262,16 @@ def test_where_muon_waits_is_said():
     asked = {shape: chosen_for(np.zeros(shape)) for shape in ((40, 1, 28, 28), (40, 1, 128, 128))}
     assert [found.training.muon_every for found in asked.values()] == [1, 2]
     assert asked[40, 1, 128, 128].choice("muon_every").value == "2"
-    assert "once in 2 steps" in asked[40, 1, 128, 128].choice("muon_every").reason
+    assert "once in 2 steps" in muon_reason(0.2) and "in each step, Muon adds 10 %" in muon_reason(0.1)
+    assert asked[40, 1, 128, 128].choice("muon_every").reason.endswith(" to the multiplications of a step")
     own = chosen_for(np.zeros((40, 1, 128, 128)), training=Training(muon_every=3))
     assert own.training.muon_every == 3 and all(choice.name != "muon_every" for choice in own.choices)
     without = chosen_for(np.zeros((40, 1, 128, 128)), training=Training(muon_learning_rate=0.0))
     assert without.training.muon_every == 1 and all(choice.name != "muon_every" for choice in without.choices)
     vectors = chosen_for(np.zeros((40, 3)), training=Training(muon_learning_rate=0.01))
     assert vectors.training.muon_every == 1 and "vectors" in vectors.choice("muon_every").reason
-    assert muon_every(torch.nn.Conv2d(64, 64, 3), (64, 8, 8), Training(batch=1)) == 1
+    assert muon_share(torch.nn.Conv2d(64, 64, 3), (64, 8, 8), Training(batch=1)) is None and muon_every(None) == 1
+    assert "does not say" in muon_reason(None)
 
 
 @pytest.mark.parametrize("every", [0, -1, 1.5, math.nan])

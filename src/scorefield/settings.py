@@ -267,7 +267,7 @@ class Training:
         channels_last: Whether images and volumes lie in memory with their channels last during training, as the tensor cores
             of a GPU take them. By default on a GPU.
         muon_every: Muon moves its matrices once in so many steps, by the average of the gradients of all steps, and the square
-            root of that number times as far. By default 1, or up to 3 for grids where it would take much of each step.
+            root of that number times as far. By default 1, or 2 for grids where it would add more than an eighth to the work.
     """
 
     minutes: float | None = None

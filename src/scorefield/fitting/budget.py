@@ -17,7 +17,7 @@ from ..training.feed import are_kept
 from .hardware import Hardware
 from .options import Choice
 from .prepared import Prepared
-from .sizing import batch_for_grids, compiles, growth, muon_every
+from .sizing import batch_for_grids, compiles, growth, muon_every, muon_reason, muon_share
 
 __all__ = ["Resolved", "check_reference", "resolve_training", "with_muon_every"]
 
@@ -130,9 +130,8 @@ def with_muon_every(training: Training, network: nn.Module, prepared: Prepared) 
         return replace(training, muon_every=1), ()
     every, why = 1, "Muon in each step, as was measured for vectors"
     if not prepared.vectors:
-        every = muon_every(network, prepared.shape, training)
-        why = "of the multiplications in a step, Muon's are few next to those of the network"
-        why = why if every == 1 else f"{why}, if it moves matrices once in {every} steps"
+        share = muon_share(network, prepared.shape, training)
+        every, why = muon_every(share), muon_reason(share)
     return replace(training, muon_every=every), (Choice("muon_every", str(every), why),)
 
 

@@ -103,27 +103,54 @@ def compiles(training: Training, hardware: Hardware, grid: bool, count: int) -> 
     return _examples(training, count) >= _WORTH * _EXAMPLES
 
 
-def muon_every(network: nn.Module, shape: Sequence[int], training: Training) -> int:
-    """In how many steps Muon moves the matrices of a network for grids once, so that it adds an eighth to the work: 1 or 2.
+def muon_share(network: nn.Module, shape: Sequence[int], training: Training) -> float | None:
+    """What Muon in each step adds to the work of a network for grids; None where the network does not say how much that is.
 
     The work is that of products: of matrices with their transposes, whatever the batch; and in the layers, for which the
-    gradients take twice as much as the answer. A network that does not say how much that is has Muon in each step.
+    gradients take twice as much as the answer.
 
     Arguments:
         network: The network.
         shape: The shape of a sample, `(C, *S)`.
         training: The settings, with a batch and a precision.
-
-    Example:
-        >>> from ..nn import choose
-        >>> [muon_every(choose((1, n, n), 2000)[0], (1, n, n), Training(batch=b)) for n, b in ((28, 64), (64, 24), (128, 6))]
-        [1, 2, 2]
     """
     counted = network.multiplications(shape[1:]) if isinstance(network, Counted) else None
     if counted is None:
-        return 1
+        return None
     dtype = torch.float32 if training.precision == "float32" else torch.bfloat16
     matrices = [(p.shape[0], p.numel() // p.shape[0]) for p in network.parameters() if inside(p)]
     added = sum(multiplications(*each, dtype) for each in matrices)
-    whole = 3 * counted * (training.batch or 1) * training.accumulate
-    return max(1, min(_RAREST, math.ceil(added / whole / _SHARE)))
+    return added / (3 * counted * (training.batch or 1) * training.accumulate)
+
+
+def muon_every(share: float | None) -> int:
+    """In how many steps Muon moves matrices once: 2 where it would otherwise add more than an eighth to the work, else 1.
+
+    Arguments:
+        share: What it adds in each step, as `muon_share` says it.
+
+    Example:
+        >>> from ..nn import choose
+        >>> made = [(choose((1, n, n), 2000)[0], (1, n, n), Training(batch=b)) for n, b in ((28, 64), (64, 24), (128, 6))]
+        >>> [muon_every(muon_share(*each)) for each in made]
+        [1, 2, 2]
+    """
+    return 1 if share is None else max(1, min(_RAREST, math.ceil(share / _SHARE)))
+
+
+def muon_reason(share: float | None) -> str:
+    """Why Muon moves matrices once in `muon_every(share)` steps, in words.
+
+    Example:
+        >>> muon_reason(0.9)
+        'more rarely was no gain; Muon adds 45 % to the multiplications of a step'
+    """
+    if share is None:
+        return "in each step, since this network does not say how much work it is"
+    every, added = (
+        muon_every(share),
+        f"Muon adds {100 * share / muon_every(share):.2g} % to the multiplications of a step",
+    )
+    if share / every > _SHARE:
+        return f"more rarely was no gain; {added}"
+    return f"in each step, {added}" if every == 1 else f"once in {every} steps, {added}"

@@ -30,10 +30,10 @@ POLAR_EXPRESS: Polynomials = (
     ),
     (3.3184196573706015, -2.488488024314874, 0.51004894012372),
 )
-"""Four iterations, which move what is above a thousandth of the norm to between 0.43 and 1.57 (Amsel et al., 2025)."""
+"""Four iterations, which move what is above a thousandth of the norm to between 0.43 and 1.56 (Amsel et al., 2025)."""
 
 NEWTON_SCHULZ: Polynomials = ((3.4445, -4.7750, 2.0315),) * 5
-"""Those of runs that earlier versions began: to between 0.47 and 1.21 (Jordan et al., 2024)."""
+"""Those of runs that earlier versions began: to between 0.47 and 1.20 (Jordan et al., 2024)."""
 
 _LARGE = 96  # rows of a matrix, from which on products in bfloat16 are faster where a processor has them
 
@@ -41,7 +41,7 @@ _LARGE = 96  # rows of a matrix, from which on products in bfloat16 are faster w
 def orthogonalize(
     matrices: Tensor, polynomials: Polynomials = POLAR_EXPRESS, dtype: torch.dtype = torch.bfloat16
 ) -> Tensor:
-    """Moves the singular values of matrices `(K, m, n)` towards 1 by polynomials, of the matrices divided by their norms.
+    """Divides matrices `(K, m, n)` by their norms and moves their singular values towards 1 by polynomials.
 
     Of wide and tall matrices on a CPU, only the product of the matrix with its transpose is iterated: the polynomials of it are
     multiplied, and their product is applied to the matrix once. In bfloat16, which is faster for large ones, that is done after

@@ -41,13 +41,14 @@ class TextForm:
 
     Arguments:
         separator: What stands between fields.
-        decimal: The decimal point.
+        decimal: The decimal mark.
         encoding: The encoding, "utf-8-sig" where a mark at the beginning names it.
         ending: The kind of the file, by its name: `ending_of`.
         line_end: What ends a line.
         bools: The words for false and for true in columns of bools that have others than False and True: the names of the
             columns, as text, each with its two words.
         decimals: How many decimals all numbers of a column have: the names of the columns, as text, each with its number.
+        marks: The columns that have another decimal mark: their names, as text, each with its mark.
 
     Raises:
         ValueError: If one of them is unknown.
@@ -64,6 +65,7 @@ class TextForm:
     line_end: str = "\n"
     bools: tuple[tuple[str, str, str], ...] = ()
     decimals: tuple[tuple[str, int], ...] = ()
+    marks: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         for name, allowed in _ALLOWED.items():
@@ -78,6 +80,10 @@ class TextForm:
         for pair in self.decimals:
             if len(pair) != 2 or type(pair[1]) is not int or not 1 <= pair[1] <= MOST_DECIMALS:
                 raise DataError(f"decimals are those of a column, from 1 to {MOST_DECIMALS}, got {pair!r}")
+        object.__setattr__(self, "marks", tuple(map(tuple, self.marks)))
+        for mark in self.marks:
+            if len(mark) != 2 or mark[1] not in _ALLOWED["decimal"]:
+                raise DataError(f"marks are those of a column, one of {_ALLOWED['decimal']}, got {mark!r}")
 
     @classmethod
     def of(cls, table: Any) -> TextForm | None:
@@ -106,5 +112,5 @@ class TextForm:
         ending = ending_of(name)
         if ending == self.ending:
             return self
-        comma = ";" if self.decimal == "," else ","
+        comma = ";" if "," in (self.decimal, *(mark for _, mark in self.marks)) else ","
         return replace(self, separator=comma if ending == ".csv" else "\t", ending=ending)

@@ -118,7 +118,8 @@ def _decimal_mark(frame: DataFrame) -> str | None:
         mark: str | None = frame.attrs["decimal_mark"]
         return mark
     texts = (frame.iloc[:, i].drop_duplicates() for i, dtype in enumerate(frame.dtypes) if str(dtype) in _TEXT)
-    marks = decimal_marks([text for text in column if isinstance(text, str)] for column in texts)
+    whole, others = decimal_marks([text for text in column if isinstance(text, str)] for column in texts)
+    marks = whole or others
     return marks.pop() if len(marks) == 1 else None
 
 

@@ -187,16 +187,16 @@ class Form:
     def __post_init__(self) -> None:
         self.data()  # which says at once what cannot be meant
 
-    def data(self) -> Data:
-        """The value that Python takes."""
+    def data(self, columns: Sequence[str] = ()) -> Data:
+        """The value that Python takes, for a table with these columns: only their names may hold commas."""
         given: dict[str, Any] = {
-            name: _names(getattr(self, name)) for name in ("categorical", "numeric", "log", "keep")
+            name: _names(getattr(self, name), columns) for name in ("categorical", "numeric", "log", "keep")
         }
         given["bounds"] = None if self.bounds is None else dict(_bounds(word) for word in self.bounds)
         given["columns"] = None if self.kinds is None else dict(_pair(word, "kinds", "day=date") for word in self.kinds)
         given |= {"maps": self.maps, "missing": self.missing, "constraints": tuple(self.constraints or ())}
         given |= {"conditionals": self.conditionals, "split": self.split, "groups": self.groups}
-        given["targets"] = tuple(tuple(filter(None, word.split(","))) for word in self.targets or ())
+        given["targets"] = tuple(_listed(word, columns) for word in self.targets or ())
         given |= {"rows": self.rows, "time": self.time, "channel": self.channel, "mirror": self.mirror}
         return Data(self.structure, self.channels, self.held_out, self.dequantize, **given)
 
@@ -204,15 +204,21 @@ class Form:
         """The value that Python takes, and the labels of groups if a file holds them, not a column of the data."""
         from ..data import read
 
-        data, names = self.data(), [str(name) for name in getattr(x, "columns", ())]
+        names = [str(name) for name in getattr(x, "columns", ())]
+        data = self.data(names)
         if self.groups is None or self.groups in names or not Path(self.groups).is_file():
             return data, None
         return replace(data, groups=None), read(self.groups)
 
 
-def _names(words: Sequence[str] | None) -> tuple[str, ...] | None:
+def _names(words: Sequence[str] | None, columns: Sequence[str]) -> tuple[str, ...] | None:
     """Names that are separated by commas or given one by one."""
-    return None if words is None else tuple(name for word in words for name in word.split(",") if name)
+    return None if words is None else tuple(name for word in words for name in _listed(word, columns))
+
+
+def _listed(word: str, columns: Sequence[str]) -> tuple[str, ...]:
+    """The names between the commas of a word; a word that is the name of a column is that name."""
+    return (word,) if word in columns else tuple(filter(None, word.split(",")))
 
 
 def _pair(word: str, option: str, example: str) -> tuple[str, str]:

@@ -269,9 +269,9 @@ class Conditions:
 
     Arguments:
         given: What is known, for each context or column of the data that is conditioned on; all other columns are drawn.
-            name=value (NA where one is missing); a list of values is one for each row in turn, not a range or a set: for
-            these draw more rows, and keep those within. Or values of the context in order, or a file with a row for each
-            sample or row of data; compare, diagnose, evaluate and report take one context.
+            name=value (NA, or nothing, where one is missing); a list of values is one for each row in turn, not a range or a
+            set: for these draw more rows, and keep those within. Or values of the context in order, or a file with a row for
+            each sample or row of data; compare, diagnose, evaluate and report take one context.
         guidance: The weight of guidance, which strengthens the effect of the context; 1 for none.
         guidance_interval: The noise levels between which guidance acts, in standard deviations of the data; by default all.
     """
@@ -314,17 +314,17 @@ class Conditions:
     def _context(self, model: Model) -> Any:
         """The context as `Model.condition` takes it."""
         from ..calls import plain_value
-        from ..given_text import MISSING, from_text
+        from ..data.columns.number_marks import is_missing
+        from ..given_text import assignment, from_text
 
         words = self.given or ()
-        pairs = [word.partition("=") for word in words]
-        named = [bool(sign) for _, sign, _ in pairs]
-        if all(named):
-            twice = [name for i, (name, *_) in enumerate(pairs) if name in [other for other, *_ in pairs[:i]]]
+        pairs = [pair for word in words if (pair := assignment(model, word)) is not None]
+        if len(pairs) == len(words):
+            twice = [name for i, (name, _) in enumerate(pairs) if name in [other for other, _ in pairs[:i]]]
             if twice:
                 raise ValueError(f"--given has {twice[0]} twice: give it once, or a file with a row for each value")
-            return from_text(model, {name: text for name, _, text in pairs})
-        if any(named):
+            return from_text(model, dict(pairs))
+        if pairs:
             raise ValueError(f"--given takes name=value for each, or values alone; got {' '.join(words)}")
         if len(words) == 1 and Path(words[0]).is_file():
             from ..data import read
@@ -332,7 +332,7 @@ class Conditions:
             return read(words[0])
         if model.context is not None and model.context.columns and len(words) == len(model.context.names):
             return [*from_text(model, dict(zip(model.context.names, words))).values()]
-        values = [None if text in MISSING else plain_value(text) for text in words]
+        values = [None if is_missing(text) else plain_value(text) for text in words]
         return values[0] if len(values) == 1 else values
 
 

@@ -140,7 +140,7 @@ class Category(Column):
         places: dict[Any, int] = {level: i for i, level in enumerate(self.levels)}
         if all(isinstance(level, bool) for level in self.levels):  # also as text, true and TRUE
             places |= {str(level).lower(): i for i, level in enumerate(self.levels)}
-            found = [v.lower() if isinstance(v, str) else v for v in found]
+            found = [v.lower() if isinstance(v, str) and not is_missing(v) else v for v in found]
         mapped = [places.get(v, places.get(str(v), np.nan if is_missing(v) else -1)) for v in _plain(found)]
         known: np.ndarray = np.array([*mapped, np.nan])[codes]  # the last is that of missing ones
         return known

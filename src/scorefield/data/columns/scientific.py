@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from decimal import Decimal
 
 __all__ = ["in_scientific_notation", "is_scientific_form", "scientific_digits", "scientific_form"]
 
@@ -53,8 +54,8 @@ def scientific_digits(form: str) -> int:
     return len(found[1] or "") + len(found[2] or "") if found else 0
 
 
-def in_scientific_notation(number: float, form: str) -> str:
-    """A finite number in a form, rounded to its digits.
+def in_scientific_notation(number: float, form: str, exact: bool = False) -> str:
+    """A finite number in a form, rounded to its digits, or, if it is to be exact, with as many as it needs.
 
     Example:
         >>> in_scientific_notation(0.00198, "0.00e+00"), in_scientific_notation(1.5e12, "0.0##E-0")
@@ -64,7 +65,9 @@ def in_scientific_notation(number: float, form: str) -> str:
     if found is None:
         raise ValueError(f"scientific notation has a form such as '0.00e+00', got {form!r}")
     least, letter, sign, width = len(found[1] or ""), found[3], found[4], len(found[5])
-    mantissa, _, power = f"{number + 0.0:.{scientific_digits(form)}e}".partition("e")
+    most = scientific_digits(form)
+    most = max(most, len(Decimal(repr(float(number))).normalize().as_tuple().digits) - 1) if exact else most
+    mantissa, _, power = f"{number + 0.0:.{most}e}".partition("e")
     whole, _, behind = mantissa.partition(".")
     behind = behind[:least] + behind[least:].rstrip("0")
     exponent = int(power)

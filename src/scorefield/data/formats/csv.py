@@ -18,6 +18,7 @@ import numpy as np
 
 from ...warned import warn_outside
 from ..cache import Store
+from ..columns.scientific import in_scientific_notation, scientific_form
 from ..errors import DataError, one_line
 from ..frames import Table, select
 from ..optional import need
@@ -117,14 +118,18 @@ def _with_words(frame: Any, names: Sequence[Any], form: TextForm) -> Any:
 def _with_decimals(frame: Any, form: TextForm) -> Any:
     """A table whose floats are written as a form says of their columns: decimals, of which those that need more keep all."""
     columns = {str(name): name for name in frame.columns if str(frame[name].dtype) == "float64"}
-    decimals, marks = dict(form.decimals), dict(form.marks)
-    known = {columns[name]: decimals.get(name, 0) for name in columns if name in decimals or name in marks}
+    decimals, marks, powers = dict(form.decimals), dict(form.marks), dict(form.scientific)
+    known = [name for name in columns if name in decimals or name in marks or name in powers]
     frame = frame.copy(deep=False) if known else frame
-    for name, digits in known.items():
+    for name in map(columns.__getitem__, known):
         values = frame[name].to_numpy(np.float64)
+        digits, notation = decimals.get(str(name), 0), powers.get(str(name))
         exact = np.isfinite(values) & (np.abs(values) < _LARGE) & (digits > 0)
         exact[exact] = np.round(values[exact], digits) == values[exact]
         texts = [f"{value:.{digits}f}" if fits else str(value) for value, fits in zip(values.tolist(), exact)]
+        if notation is not None:
+            finite = zip(values.tolist(), np.isfinite(values), texts)
+            texts = [in_scientific_notation(x, notation, exact=True) if there else text for x, there, text in finite]
         marked = np.array([text.replace(".", marks.get(str(name), form.decimal)) for text in texts], dtype=object)
         marked[np.isnan(values)] = None
         frame[name] = marked
@@ -386,6 +391,7 @@ class _Columns:
         usual = max(".,", key=counts.__getitem__) if counts else usual
         odd = tuple((name, mark) for name, mark in marks.items() if mark != usual)
         written = {"decimal": usual, "marks": odd, "bools": self.bools(table), "decimals": self.decimals(table)}
+        written["scientific"] = self.scientific(table)
         attributes = {**table.attrs, "written": written}
         if isinstance(table, Table):
             return replace(table, attrs=attributes)
@@ -404,6 +410,16 @@ class _Columns:
     def _floats(table: Any) -> list[Any]:
         """The names of the columns that were read as floating-point numbers."""
         return [n for n, kind in zip(table.columns, table.dtypes) if str(kind) in ("float64", "float32")]
+
+    def scientific(self, table: Any) -> tuple[tuple[str, str], ...]:
+        """The forms of columns of numbers that are all in scientific notation, for `TextForm`."""
+        names, forms = self._floats(table), dict[Any, str]()
+        for rows in (_FIRST, None):
+            texts = self.text(None, rows) if names else {}
+            found = {name: scientific_form(texts[name].dropna().str.strip().drop_duplicates()) for name in names}
+            forms = {name: form for name, form in found.items() if form is not None}
+            names = list(forms)
+        return tuple((str(name), form) for name, form in forms.items())
 
     def text(self, names: Sequence[Any] | None, rows: int | None) -> Any:
         """Columns, all if None, as text: so many rows of them, or all."""

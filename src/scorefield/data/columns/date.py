@@ -159,9 +159,8 @@ class Date(Column):
         day = 86400 * _SECONDS[self.unit]
         if self.difference or day % self.period:
             return None
-        monday = (4 * day - self.origin - self._zone_offset() * _SECONDS[self.unit]) % (
-            7 * day
-        )  # 1970 began on a Thursday
+        by_the_clock = self.origin + self._zone_offset() * _SECONDS[self.unit]
+        monday = (4 * day - by_the_clock) % (7 * day)  # 1970 began on a Thursday
         return float(-(-monday // self.period)), float(7 * day // self.period)
 
     def _zone_offset(self) -> int:
@@ -175,16 +174,19 @@ class Date(Column):
 
     def _left_out(self, numbers: np.ndarray) -> str:
         """Which hours and weekdays have no dates, of distinct sorted ones, `(N,)`, if chance leaves none out; else ""."""
-        weeks = (numbers[-1] - numbers[0]) * self.period / (7 * 86400 * _SECONDS[self.unit])
+        day = 86400 * _SECONDS[self.unit]
+        weeks = (numbers[-1] - numbers[0]) * self.period / (7 * day)
         cycles, said = self.cycles(numbers) if weeks >= _WEEKS else {}, []
         hours, count = np.sort(cycles.get("time of day, hours", (np.zeros(0), 0))[0]), len(numbers)
         if len(hours):
             gaps = np.diff(hours, append=hours[0] + 24)
             widest = int(gaps.argmax())
             first, last = hours[(widest + 1) % count], hours[widest]
-            outside = max(1 - gaps[widest] / 24, _OFTEN)
-            if gaps[widest] >= _HOURS and math.log(count) + (count - 1) * math.log(outside) < _UNLIKELY:
-                said.append(f"all from {_clock(first)} to {_clock(last)}")
+            wide = gaps[widest] - 24 * math.gcd(self.period, day) / day  # beyond the spacing of the dates
+            outside = max(1 - wide / 24, _OFTEN)
+            if wide >= _HOURS and math.log(count) + (count - 1) * math.log(outside) < _UNLIKELY:
+                said_of = f"from {_clock(first)} to {_clock(last)}" if first != last else f"at {_clock(first)}"
+                said.append(f"all {said_of}")
         days = np.bincount(cycles.get("weekday", (np.zeros(0), 0))[0].astype(int), minlength=len(_WEEKDAYS))
         if days.any() and not days.all() and count * math.log(6 / 7) + math.log(7) < _UNLIKELY:
             said.append(f"none on {joined([name for name, there in zip(_WEEKDAYS, days) if not there])}")
@@ -351,7 +353,8 @@ def _in_words(ends: np.ndarray, unit: str, period: int, difference: bool) -> str
 
 def _clock(hours: float) -> str:
     """An hour of the day as a clock shows it, in minutes."""
-    return f"{int(hours):02}:{int(60 * hours) % 60:02}"
+    minutes = int(60 * hours + 1e-6)
+    return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
 def _spacing(period: int, unit: str) -> str:

@@ -27,7 +27,7 @@ from .missing import missing_test
 from .moments import LARGE, Means, Ranks, TestFamily
 from .pool import Pool, permutation_test
 from .smallest import SmallestPValue
-from .typed import PlainColumn, TypedColumn, typed_columns, typed_matrices
+from .typed import PlainColumn, TypedColumn, named_tables, typed_columns, typed_matrices
 
 __all__ = [
     "all_rows_test",
@@ -179,8 +179,7 @@ def typed_pool(
         TypeError: If something is not a tensor or an array of real numbers.
         ValueError: If tables or columns differ in number, or a side has fewer than two rows.
     """
-    given = [("samples", samples), ("held_out", held_out), ("train", train)]
-    tables, columns = typed_matrices([(name, x) for name, x in given if x is not None], columns)
+    tables, columns = typed_matrices(named_tables(samples, held_out, train), columns)
     n, m, parts = chosen_rows([len(x) for x in tables], maximum, seed)
     some = [x[part.numpy()] for x, part in zip(tables, parts)]
     return Pool(torch.cat(parts)[:, None], n, m, seed), typed_columns(some, columns)
@@ -271,10 +270,10 @@ def cycle_test(
     Returns:
         The family; none where no column has cycles.
     """
-    sides, names = [samples, held_out, *([] if train is None else [train])], []
+    (sides, columns), names = typed_matrices(named_tables(samples, held_out, train), columns), []
     found: list[list[np.ndarray]] = [[] for _ in sides]
     for i, column in enumerate(columns):
-        each = [column.cycles(np.asarray(side)[:, i]) for side in sides]
+        each = [column.cycles(side[:, i]) for side in sides]
         for name, (_, size) in each[0].items():
             names.append(PlainColumn(f"{column.name} ({name})", size, "category" if size else "number"))
             for part, cycles in zip(found, each):

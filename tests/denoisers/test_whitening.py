@@ -25,6 +25,7 @@ from scorefield.denoisers import (
 from scorefield.fitting import Options, plan, prepare
 from scorefield.fitting.directions import find_whitening
 from scorefield.nn import MLP, Potential
+from scorefield.noise_levels import choose_noise_levels
 from scorefield.objectives import DenoisingScoreMatching, LogNormal
 from scorefield.rng import Samples, Steps
 from scorefield.training.prepared import prepared_losses
@@ -122,6 +123,44 @@ def test_losses_and_gradients_of_batches_are_those_of_the_objective(context):
         torch.testing.assert_close(prepared(), plain.detach(), rtol=1e-9, atol=1e-12)
         for p, gradient in zip(network.parameters(), expected):
             torch.testing.assert_close(p.grad, gradient, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [0.1, 0.7, 1.0, 3.3])
+def test_thin_directions_are_counted_in_any_precision(scale):
+    for part, count in ((1.0, 0), (0.2499999, 1), (0.25000001, 0), (1e-5, 1)):
+        covariance = scale**2 * torch.diag(torch.tensor([1.0, part**2], dtype=torch.float64))
+        for kind in (torch.float32, torch.float64):
+            whitening = Whitening(torch.zeros(2, dtype=kind), covariance, scale)
+            assert whitening.count == whitening.double().count == whitening.float().count == count
+
+
+def test_loaded_covariances_have_their_own_directions():
+    (mean, first), (_, second) = thin((0.01, 0.3, 1.5)), thin((0.1, 0.02, 1.0), seed=1)
+    whitening, status = Whitening(mean, first), torch.tensor([[GIVEN, FREE, FREE]])
+    whitening.maps_given(mean[None], status)  # whose directions are kept
+    whitening.load_state_dict(Whitening(mean, second).state_dict())
+    expected = Whitening(mean, second)
+    for found, same in (
+        (whitening.maps(mean[None]), expected.maps(mean[None])),
+        (whitening.maps_given(mean[None], status), expected.maps_given(mean[None], status)),
+    ):
+        assert all(torch.equal(getattr(found, name), getattr(same, name)) for name in ("vectors", "deviations"))
+
+
+@pytest.mark.parametrize("status", [FREE, GIVEN])
+def test_no_rows_have_maps(status):
+    mean, covariance = thin((0.01, 0.3, 1.5))
+    mixed = MixedDenoiser(Zero(3), Variables(3), whitening=Whitening(mean, covariance))
+    x = torch.zeros(0, 3, dtype=torch.float64)
+    assert mixed.mean(x, torch.zeros(0, 1, dtype=torch.float64), torch.full((0, 3), status)).shape == (0, 3)
+
+
+def test_the_smallest_level_of_directions_that_were_widened_does_not_depend_on_rounding():
+    """All directions thinner than 0.001 count as so wide, and single precision says 0.001 - 5e-11."""
+    x = torch.randn(300, 2, generator=torch.Generator().manual_seed(0))
+    levels = [choose_noise_levels(x, thin=1e-3 * (1 + part)) for part in (-1e-7, 0, 1e-7)]
+    assert [(each.sigma_min, each.tail) for each in levels] == [(1e-3, levels[1].tail)] * 3 and levels[1].tail > 0
+    assert choose_noise_levels(x, thin=0.9e-3).sigma_min > 2e-3  # as one that is not looked at
 
 
 def nearly_equal(rows: int, columns: int, seed: int = 0) -> np.ndarray:

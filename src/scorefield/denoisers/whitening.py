@@ -127,7 +127,10 @@ class Whitening(nn.Module):
     @property
     def count(self) -> int:
         """How many thin directions there are."""
-        return int((self.deviations < (1 + _THIN) / 2 * self.scale).sum())  # all others have the scale, but for rounding
+        between = (
+            (1 + _THIN) / 2 * self.scale
+        )  # thin ones and all others, whose deviation is the scale but for rounding
+        return int((self.deviations < between).sum())
 
     def maps(self, x: Tensor) -> PrincipalMaps:
         """The maps of whole vectors, in the type of states `(B, n)`."""

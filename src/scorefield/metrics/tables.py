@@ -48,6 +48,7 @@ CANONICAL = 2  # pairs of combinations of the levels of two columns that are tes
 FEW = 4  # products of the scores of two columns, up to which all are tested
 BINS = 6  # of numeric columns in joint distributions
 STRENGTH = "Spearman's correlations of two numbers, otherwise Cramér's V or the correlation ratio, corrected for bias"
+NEW_VALUES = "has values in samples that no row of the data has"
 LEVELS = 12  # the maximum number of categories in tests of pairs; the rest are merged
 
 
@@ -268,7 +269,8 @@ def cycle_test(
         samples, held_out, train, columns, maximum, permutations, seed: As in `table_tests`.
 
     Returns:
-        The family; none where no column has cycles.
+        The family; none where no column has cycles. Its note names those of which samples have values, weekdays say, that no
+        row of the data has.
     """
     (sides, columns), names = typed_matrices(named_tables(samples, held_out, train), columns), []
     found: list[list[np.ndarray]] = [[] for _ in sides]
@@ -283,7 +285,11 @@ def cycle_test(
     matrices = [np.stack(part, 1) for part in found]
     pool, typed = typed_pool(*matrices, columns=names, maximum=maximum, seed=seed)
     family = column_test(pool, typed, permutations)
-    return (replace(family, distance=replace(family.distance, name="times of day and weekdays")),)
+    drawn, real = matrices[0], np.concatenate(matrices[1:])
+    codes = ((c.name, {*drawn[:, i]} - {*real[:, i]}) for i, c in enumerate(names) if c.size)
+    new = [name for name, found in codes if not all(map(np.isnan, found))]
+    note = "".join(f"{name} {NEW_VALUES}; " for name in new) + family.distance.note
+    return (replace(family, distance=replace(family.distance, name="times of day and weekdays", note=note)),)
 
 
 def association_test(pool: Pool, columns: Sequence[TableColumn], permutations: int = 499) -> TestFamily:

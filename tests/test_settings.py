@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import pytest
@@ -63,9 +62,3 @@ def test_settings_of_data_are_checked(settings, message):
 
 def test_mirrored_axes_are_numbers():
     assert Data(mirror=1).mirror == (1,) and Data(mirror=[0, 2]).mirror == (0, 2) and Data().mirror == ()
-
-
-@pytest.mark.parametrize("every", [math.inf, math.nan, 0, -1, 1.5])
-def test_muon_moves_matrices_once_in_a_whole_number_of_steps(every):
-    with pytest.raises(ValueError, match=f"^steps are whole, got muon_every={every}: 1 is each step, 2 every other$"):
-        Training(muon_every=every)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import scorefield
 from component_properties import trainable
 from scorefield.data.variables import ABSENT, FREE, GIVEN, Variables
 from scorefield.denoisers import (
+    ConditionalMixed,
     ConditionalPreconditioned,
     EDMPrediction,
     EnergyDenoiser,
@@ -24,11 +26,16 @@ from scorefield.denoisers import (
 )
 from scorefield.fitting import Options, plan, prepare
 from scorefield.fitting.directions import find_whitening
+from scorefield.fitting.learning import trainer_of
 from scorefield.nn import MLP, Potential
 from scorefield.noise_levels import choose_noise_levels
 from scorefield.objectives import DenoisingScoreMatching, LogNormal
 from scorefield.rng import Samples, Steps
+from scorefield.runs import fit
+from scorefield.settings import Training
 from scorefield.training.prepared import prepared_losses
+
+pandas = pytest.importorskip("pandas")
 
 LEVELS = torch.logspace(-3, 2, 11, dtype=torch.float64)[:, None]
 
@@ -188,6 +195,53 @@ def test_thin_directions_are_found_where_there_are_any():
     assert found(nearly_equal(400, 4), whitening=False) == 0  # a run that began without
     assert found(np.random.default_rng(0).normal(size=(400, 4))) == 0
     assert found(nearly_equal(80, 24)) == 0  # too few rows to know
+
+
+@pytest.mark.parametrize("context", [False, True])
+def test_networks_of_mixed_states_see_thin_directions(context):
+    frame = {f"x{i}": column for i, column in enumerate(nearly_equal(300, 3).T)}
+    table = pandas.DataFrame({**frame, "kind": np.resize(["a", "b", "c"], 300)})
+    options = Options()
+    planned = plan(prepare(table, options, np.arange(300) % 2 if context else None), options)
+    denoiser = trainer_of(planned).denoiser
+    assert type(denoiser) is (ConditionalMixed if context else MixedDenoiser)
+    assert planned.whitening is not None and planned.whitening.count == 1
+    assert torch.equal(denoiser.whitening.covariance, planned.whitening.covariance)
+
+
+def test_values_are_spread_over_their_cells_before_thin_directions_are_looked_for():
+    """Of two columns of whole numbers that differ by 1 in some rows, each has a variance of 1/12 within its cells.
+
+    Along their difference the variance is that of the numbers and 1/12, of which the 1/12 are three quarters here.
+    """
+    rng = np.random.default_rng(0)
+    x = np.rint(rng.normal(0, 30, (1000, 3)))
+    x[:, 1] = x[:, 0] + rng.choice([-1, 0, 1], 1000, p=[0.03, 0.94, 0.03])
+    options = Options()
+    found = plan(prepare(x.astype(int), options), options).whitening
+    exact = torch.from_numpy(np.cov(x.T) + np.eye(3) / 12)
+    ratios = [float(values[0] / values[2]) for values in map(torch.linalg.eigvalsh, (found.covariance, exact))]
+    assert ratios[0] == pytest.approx(ratios[1], rel=0.1)  # columns are divided by deviations that are not quite equal
+
+
+@pytest.mark.parametrize("looked", [False, True])
+def test_a_run_that_began_without_looking_for_thin_directions_goes_on_so(tmp_path, looked):
+    x, how, found = nearly_equal(200, 3), {"training": Training(steps=2, evaluations=1), "device": "cpu"}, []
+
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(x, tmp_path / "run", **how, watch=stop)
+    file = tmp_path / "run" / "run.json"
+    record = json.loads(file.read_text())
+    assert record["whitening"] is True
+    if not looked:
+        del record["whitening"]  # as versions wrote that did not
+        file.write_text(json.dumps(record))
+        (tmp_path / "run" / "training.safetensors").unlink(missing_ok=True)
+    fit(x, tmp_path / "run", **how, begin=lambda planned: found.append(planned.whitening))
+    assert (found[0] is not None) is looked
 
 
 def test_the_smallest_level_resolves_the_thinnest_direction():

@@ -51,6 +51,7 @@ class Date(Column):
         difference: Whether these are differences of times.
         days: Whether these are dates of Python's, without a time.
         last: The last date, in periods since the first one; None where that is not known.
+        bounds: What differences cannot lie below and above, in periods since the smallest one; None for no bound.
 
     Example:
         >>> import pandas
@@ -67,6 +68,7 @@ class Date(Column):
     difference: bool = False
     days: bool = False
     last: int | None = None
+    bounds: tuple[float | None, float | None] = (None, None)
 
     kind: ClassVar[str] = "date"
 
@@ -76,13 +78,23 @@ class Date(Column):
         return False
 
     @classmethod
-    def of(cls, values: Series[Any], name: Any, text: str | None = None) -> Date:
+    def of(
+        cls,
+        values: Series[Any],
+        name: Any,
+        text: str | None = None,
+        bounds: tuple[float | None, float | None] = (None, None),
+    ) -> Date:
         """The column of such values, with its reason.
 
         Arguments:
             values: Dates, differences of times, or text of the format `text`.
             name: Its name.
             text: The format, in the words of strftime.
+            bounds: What differences of times cannot lie below and above, in seconds; None for no bound. Dates have none.
+
+        Raises:
+            ValueError: If no value is one, or a difference lies outside of the bounds.
         """
         facts: dict[str, Any] = {"text": text, "days": text is None and values.dtype == object}
         if text is None and values.dtype != object:
@@ -108,7 +120,30 @@ class Date(Column):
         words = _in_words(ticks[[0, -1]], unit, period, facts.get("difference", False))
         column = cls(name, str(values.dtype), lost > 0, words + missing_share(lost, len(times)), **facts)
         left_out = column._left_out((np.unique(ticks) - column.origin) / period)
-        return replace(column, reason=column.reason + left_out)
+        column = replace(column, reason=column.reason + left_out)
+        return column._within(bounds) if column.difference and bounds != (None, None) else column
+
+    def _within(self, seconds: tuple[float | None, float | None]) -> Date:
+        """The same column of differences, with bounds in seconds.
+
+        Raises:
+            ValueError: If a value of the data lies outside of them.
+        """
+        second = _SECONDS[self.unit]
+        low, high = (
+            None if end is None or math.isinf(end) else (end * second - self.origin) / self.period for end in seconds
+        )
+        said = " to ".join("none" if end is None else f"{end:g}" for end in seconds)
+        for number in (0, self.last or 0):
+            if (low is not None and number < low) or (high is not None and number > high):
+                got = f"{(self.origin + number * self.period) / second:g}"
+                raise DataError(f"column {self.name!r} has bounds {said} seconds, got {got}: widen the bounds")
+        return replace(self, bounds=(low, high), reason=f"{self.reason}, bounds {said} seconds")
+
+    def excluded(self, numbers: np.ndarray) -> np.ndarray:
+        low, high = (end if bound is None else bound for bound, end in zip(self.bounds, (-np.inf, np.inf)))
+        with np.errstate(invalid="ignore"):
+            return (numbers < low) | (numbers > high)
 
     @property
     def whole(self) -> bool:
@@ -233,6 +268,9 @@ class Date(Column):
             raise RuntimeError(f"samples of column {self.name!r} are not finite: the sampler diverged, take more steps")
         low, high = self._range()
         ends = [-((self.origin - low) // self.period), (high - self.origin) // self.period]
+        least, most = self.bounds
+        ends[0] = ends[0] if least is None else max(ends[0], math.ceil(least))
+        ends[1] = ends[1] if most is None else min(ends[1], math.floor(most))
         k = np.clip(np.rint(np.where(lost, 0.0, x)), max(ends[0], -(2**62)), min(ends[1], 2**62))
         ticks = self.origin + k.astype(np.int64) * self.period
         times = np.where(lost, np.iinfo(np.int64).min, ticks).view(f"{'m' if self.difference else 'M'}8[{self.unit}]")

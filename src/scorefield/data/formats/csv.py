@@ -84,13 +84,13 @@ class Csv(TableFormat):
 
 def _rows_as_text(frame: Any, form: TextForm) -> str:
     """The rows of a table; missing values are words where blanks separate columns."""
+    names = [*map(str, frame.columns)]
+    frame = frame.set_axis(range(len(names)), axis=1)  # since several may have the same name
     if form.decimal != ".":  # pandas gives it to columns of floats, not to categories
         coded = {n: frame[n].cat.categories.dtype for n in frame.columns if str(frame[n].dtype) == "category"}
         floats = {n: dtype for n, dtype in coded.items() if dtype.kind == "f"}
         frame = frame.astype(floats) if floats else frame
-    spelled = [name for name in frame.columns if str(name) in {each[0] for each in form.bools}]
-    frame = _with_words(frame, spelled, form) if spelled else frame
-    frame = _with_decimals(frame, form)
+    frame = _with_decimals(_with_words(frame, names, form), names, form)
     missing = "NA" if form.separator == " " else ""
     rows: str = frame.to_csv(
         index=False,
@@ -103,29 +103,29 @@ def _rows_as_text(frame: Any, form: TextForm) -> str:
     return rows
 
 
-def _with_words(frame: Any, names: Sequence[Any], form: TextForm) -> Any:
-    """A table whose bools in some columns are the words of a form."""
-    frame = frame.copy(deep=False)
-    for name in names:
-        words = form.words(name)
-        bools = [isinstance(value, bool | np.bool_) for value in frame[name]]
-        frame[name] = frame[name].astype(object).where(~np.array(bools, bool), frame[name].map(words))
+def _with_words(frame: Any, names: Sequence[str], form: TextForm) -> Any:
+    """A table of numbered columns, with their names, whose bools are the words of a form where it has some."""
+    spelled = {each[0] for each in form.bools}
+    for i, name in enumerate(names):
+        if name in spelled:
+            bools = [isinstance(value, bool | np.bool_) for value in frame[i]]
+            frame[i] = frame[i].astype(object).where(~np.array(bools, bool), frame[i].map(form.words(name)))
     return frame
 
 
-def _with_decimals(frame: Any, form: TextForm) -> Any:
-    """A table whose floats have as many decimals as a form says of their columns; those that need more keep all."""
-    columns = {str(name): name for name in frame.columns if str(frame[name].dtype) == "float64"}
-    known = [(columns[name], digits) for name, digits in form.decimals if name in columns]
-    frame = frame.copy(deep=False) if known else frame
-    for name, digits in known:
-        values = frame[name].to_numpy(np.float64)
+def _with_decimals(frame: Any, names: Sequence[str], form: TextForm) -> Any:
+    """The same, whose floats have as many decimals as a form says of their columns; those that need more keep all."""
+    known = dict(form.decimals)
+    for i, name in enumerate(names):
+        if name not in known or str(frame[i].dtype) != "float64":
+            continue
+        digits, values = known[name], frame[i].to_numpy(np.float64)
         exact = np.isfinite(values) & (np.abs(values) < _LARGE)
         exact[exact] = np.round(values[exact], digits) == values[exact]
         texts = [f"{value:.{digits}f}" if fits else str(value) for value, fits in zip(values.tolist(), exact)]
         marked = np.array([text.replace(".", form.decimal) for text in texts], dtype=object)
         marked[np.isnan(values)] = None
-        frame[name] = marked
+        frame[i] = marked
     return frame
 
 

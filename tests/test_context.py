@@ -198,6 +198,50 @@ def test_infinite_numbers_are_named_where_they_are(infinite):
             ValueError, match=f"^column '{name}' of the context is {infinite} in row 17: give a finite number"
         ):
             Context.of(given, (2,))
+    sets = np.random.default_rng(0).normal(size=(9, 4, 2))
+    sets[3, 1, 1] = infinite
+    with pytest.raises(ValueError, match=f"^column 'c1' of the context is {infinite} in row 1 of set 3: give a finite"):
+        Context.of(sets, (2,))
+
+
+@pytest.mark.parametrize("one", [np.datetime64("NaT"), np.timedelta64("NaT"), pd.NaT, None, np.nan])
+def test_what_is_missing_of_any_type_is_no_context(one):
+    for values in (np.arange(300.0), DAYS, DAYS - DAYS[0]):
+        context = Context.of({"a": values}, (2,))
+        assert torch.equal(context({"a": one}), context.empty())
+    assert torch.equal(context({"a": [one, one]}), context.empty().expand(2, -1))
+
+
+TEXTS = {
+    "%Y-%m-%d": "2020-03-01",
+    "%d.%m.%Y": "01.03.2020",
+    "%d %b %Y": "01 Mar 2020",
+    "%Y-%m-%dT%H:%M:%SZ": "2020-03-01T00:00:00Z",
+}
+
+
+@pytest.mark.parametrize("form", TEXTS)
+@pytest.mark.parametrize("kind", [list, np.array, lambda texts: pd.Series(texts, dtype="string")])
+def test_dates_in_text_are_numbers_of_days_as_those_of_tables(form, kind):
+    texts = pd.Series(DAYS.astype("datetime64[s]")).dt.strftime(form).tolist()
+    context = Context.of({"day": kind(texts)}, (2,))
+    tensors = []
+    context = spec.build(spec.describe(context, tensors), tensors=tensors)  # as a file holds it
+    expected = Context.of({"day": DAYS}, (2,))
+    torch.testing.assert_close(context({"day": kind(texts)}), expected({"day": DAYS}))
+    for one in (TEXTS[form], "2020-03-01", datetime.date(2020, 3, 1), pd.Timestamp("2020-03-01")):
+        torch.testing.assert_close(context({"day": one}), expected({"day": "2020-03-01"}))
+    assert context({"day": [None, TEXTS[form]]})[:, -1].tolist() == [1, 0]
+    assert (
+        Context.of(kind(texts), (2,)).names == ("context",) and Context.of([*texts, None], (2,)).columns[0].form == form
+    )
+    with pytest.raises(ValueError, match=r"^day of the context is a date, such as '2024-03-01', got 'spring'$"):
+        context({"day": "spring"})
+
+
+def test_text_that_could_be_no_date_is_classes():
+    for texts in (["01/02/2024", "02/01/2024"] * 9, ["2024-01-01", "spring"] * 9, ["1", "2", "2024"] * 9):
+        assert len(Context.of(texts, (2,)).columns[0].categories) == len(set(texts))
 
 
 def test_fields_that_are_not_numbers_are_refused():

@@ -59,6 +59,19 @@ def test_wrong_completions_are_recognized(slope, width):
     assert min(moments.p_value, trees.p_value) <= 0.002 and trees.value > 0.55
 
 
+def test_dependences_that_are_wrong_in_two_ways_do_not_cancel():
+    """Drawn on what is given, too weakly, and where both are drawn, too strongly: the mean product of all rows is right."""
+    x, n = np.random.default_rng(0).multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]], 1000), 500
+    fresh, y = np.random.default_rng(1).normal(size=(1000, 2)), x.copy()
+    y[:n, 1] = 0.25 * x[:n, 0] + np.sqrt(1 - 0.25**2) * fresh[:n, 1]
+    y[n:, 0] = fresh[n:, 0]
+    y[n:, 1] = 0.75 * fresh[n:, 0] + np.sqrt(1 - 0.75**2) * fresh[n:, 1]
+    drawn = np.stack([np.arange(1000) >= n, np.ones(1000, bool)], 1)
+    order = np.random.default_rng(2).permutation(1000)
+    moments, _ = completion_tests(x[order], y[order], drawn[order], x)
+    assert moments.p_value <= 0.01 and "where one is given" in moments.note
+
+
 def test_skill_and_spread_are_those_of_gaussians():
     """Of N(ρ x, 1 − ρ²): the skill is 1 − √(1 − ρ²); draws of half the width have a spread of 1 / √(5/2)."""
     rng = np.random.default_rng(1)

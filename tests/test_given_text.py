@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -99,6 +100,43 @@ def test_names_may_hold_signs_of_equality():
     assert both == {"x": "1", "x=y": "3"}
     with pytest.raises(ValueError, match="--given has x=y twice"):
         Conditions(given=("x=y=1", "x=y=3"))._context(model(schema))
+
+
+PRICES = np.round(np.random.default_rng(1).gamma(2, 900, 120), 2)
+WRITTEN = pandas.DataFrame(
+    {
+        "pct": [f"{i % 50}%" for i in range(120)],
+        "usd": [f"${x:,.2f}" for x in PRICES],
+        "eur": [f"{x:,.2f} €".translate(str.maketrans(",.", ".,")) for x in PRICES],
+        "own": [f"{x:,.1f}".translate(str.maketrans(",.", " ,")) for x in PRICES],
+        "loss": [f"(${x:,.0f})" if i % 2 else f"${x:,.0f}" for i, x in enumerate(PRICES)],
+        "x": PRICES,
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        *(("pct", text, "12%") for text in ("12%", "12", "12.0", "12 %")),
+        *(("usd", text, "$1,250.00") for text in ("$1,250.00", "1250", "1,250", "1250.0", "1.25e3", "$1250")),
+        *(("eur", text, "12,00 €") for text in ("12", "12,0", "12.0", "12,00 €")),
+        *(("eur", text, "1.234,00 €") for text in ("1.234", "1.234 €", "1234", "1234,0", "1234.0")),
+        *(("own", text, "1 234,5") for text in ("1 234,5", "1234,5", "1234.5", "1.234,5")),
+        *(("loss", text, "($5)") for text in ("-5", "($5)", "-5.0")),
+    ],
+)
+def test_numbers_need_not_be_typed_with_the_signs_of_their_column(name, text, value):
+    """What a column writes itself comes first: 1.234 are a thousand euros where points group digits."""
+    assert given(name, text, Schema.of(WRITTEN)) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("pct", "$5"), ("usd", "12%"), ("eur", "1_000"), ("usd", "$1_000"), ("pct", "a")]
+)
+def test_numbers_with_other_signs_are_refused(name, text):
+    with pytest.raises(ValueError, match=f"column '{name}' holds numbers such as .*, got {re.escape(repr(text))}"):
+        given(name, text, Schema.of(WRITTEN))
 
 
 def test_columns_without_names_hold_numbers():

@@ -274,7 +274,7 @@ def test_where_muon_waits_is_said():
     assert "does not say" in muon_reason(None)
 
 
-@pytest.mark.parametrize("every", [0, -1, 1.5, math.nan])
+@pytest.mark.parametrize("every", [0, -1, 1.5, math.nan, math.inf])
 def test_steps_between_those_of_muon_are_whole(every):
     with pytest.raises(ValueError, match="steps are whole, got muon_every="):
         Training(muon_every=every)
@@ -287,7 +287,7 @@ def chosen_for(x: np.ndarray, **options):
 
 
 def test_runs_that_had_muon_in_each_step_go_on_so(tmp_path):
-    """To the bits of a whole run: what a version wrote that knew of neither the interval nor the polynomials."""
+    """To the bits of a whole run: what a version wrote that did not know of the interval."""
     how = {"device": "cpu", "network": Network(widths=(16, 32), baseline=False)}
     x, every = images(), []
     usual = Training(steps=6, batch=4, evaluations=1, precision="float32", reference_batch=0)

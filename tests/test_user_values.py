@@ -27,6 +27,9 @@ from scorefield.user_values import masks_as_missing, real_array, real_tensor
 
 RNG = np.random.default_rng(0)
 MASKED = np.ma.masked_array([1.5, -9999.0, 3.0], mask=[False, True, False])
+OBJECTS = [
+    np.array([kind(1 + 2j), 1.0], dtype=object) for kind in (complex, np.complex64, np.complex128, np.clongdouble)
+]
 COMPLEX = r"must be real, got complex ones: give both parts, "
 
 
@@ -38,8 +41,14 @@ def test_masked_values_are_missing_and_all_others_stay(kind):
     assert (found[[0, 2]] == values[[0, 2]]).all()
     assert found.dtype == (values.dtype if values.dtype.kind in "fmM" else object)
     assert masks_as_missing(np.ma.masked_array(values)).dtype == values.dtype
-    rows = masks_as_missing([np.ma.masked_array(values, mask=[False, True, False])] * 2)
-    assert pd.isna(rows).tolist() == [[False, True, False]] * 2
+    row = np.ma.masked_array(values, mask=[False, True, False])
+    for rows, where in (
+        ([row] * 2, [[False, True, False]] * 2),
+        ([[row], [values]], [[[False, True, False]], [[False] * 3]]),
+    ):
+        found = masks_as_missing(rows)
+        assert pd.isna(found).tolist() == where and (found[0] == masks_as_missing(rows[0]))[..., [0, 2]].all()
+    assert masks_as_missing([[values], [values]])[0][0] is values
 
 
 def test_numbers_of_every_kind_are_read():
@@ -56,7 +65,7 @@ def test_numbers_of_every_kind_are_read():
         real_tensor(["a", "b"], "parts")
     with pytest.raises(ValueError, match=r"^parts must have one shape, got parts of different ones: pass an array"):
         real_tensor([[1.0], [1.0, 2.0]], "parts")
-    for values in (np.array([1j]), torch.ones(2, dtype=torch.complex64), [1.0, 2j], np.array([1j], dtype=object)):
+    for values in (np.array([1j]), torch.ones(2, dtype=torch.complex64), [1.0, 2j], *OBJECTS):
         for read in (real_array, real_tensor):
             with pytest.raises(TypeError, match=f"^parts {COMPLEX}here$"):
                 read(values, "parts", "here")
@@ -71,6 +80,9 @@ def test_measured_numbers_that_are_masked_were_not_measured():
         Linear(MASKED[None])
     with pytest.raises(ValueError, match="must be positive and finite"):
         WhiteNoise(MASKED)
+    for operator in (Mask, Fourier):
+        with pytest.raises(ValueError, match=f"^{operator.__name__} needs True where a .* got other numbers"):
+            operator(np.ma.masked_array([[1, 0], [0, 1]], [[False, True], [False, False]]))
 
 
 def test_contexts_that_are_masked_are_missing():

@@ -13,6 +13,7 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+from .data.columns.text import format_of_dates, read_dates
 from .display import listed
 from .rng import Rng
 from .tensors import expand
@@ -33,11 +34,13 @@ class ContextColumn:
         name: Its name.
         categories: Its classes; None for a number.
         dates: Whether its numbers are dates, in days since 1970.
+        form: The format of dates in text, in the words of strftime; None for other types.
     """
 
     name: str
     categories: tuple[str | int, ...] | None = None
     dates: bool = False
+    form: str | None = None
 
     @property
     def size(self) -> int:
@@ -75,8 +78,8 @@ class Context(nn.Module):
 
         Arguments:
             given: One context for each data point: labels `(N,)`, numbers `(N, P)`, a DataFrame, sets of n rows `(N, n, P)`
-                in no order (vectors), or fields on the grid of the data. Dates and durations are in days. Rows of NaN or None
-                have no context.
+                in no order (vectors), or fields on the grid of the data. Dates, also as text of one format, and durations are
+                in days. Rows of NaN or None have no context.
             inner_shape: The shape of a data point, in the layout of networks.
 
         Raises:
@@ -84,8 +87,7 @@ class Context(nn.Module):
         """
         if not _is_table(given) and np.ndim(given) == 3 and len(inner_shape) == 1:
             rows = _array(given)
-            one = cls.of(rows.reshape(-1, rows.shape[2]), inner_shape)
-            return cls(one.columns, (), one.mean, one.std, rows.shape[1])
+            return cls._of_columns(_columns(rows.reshape(-1, rows.shape[2])), rows.shape[1])
         if not _is_table(given) and np.ndim(given) > 2:
             x = _planes(given, inner_shape)
             axes = (0, *range(2, x.ndim))
@@ -93,22 +95,30 @@ class Context(nn.Module):
             if not bool((std > 0).all()):
                 raise ValueError(f"channel {int((std == 0).nonzero()[0])} of the context is constant: leave it out")
             return cls((), x.shape[1:], mean, std)
+        return cls._of_columns(_columns(given))
+
+    @classmethod
+    def _of_columns(cls, table: Mapping[str, np.ndarray], sets: int = 1) -> Context:
+        """The encoding of columns; those of sets hold so many rows of each set, one set after another."""
         columns, means, stds = [], [], []
-        for name, values in _columns(given).items():
+        for name, values in table.items():
             known = _plain_array(values[~_missing(values)])
+            form = format_of_dates(known)
+            known = known if form is None else read_dates(known, form)
             categories = _classes(known) if _has_classes(known) else None
-            columns.append(ContextColumn(name, categories, known.dtype.kind == "M"))
+            columns.append(ContextColumn(name, categories, known.dtype.kind == "M", form))
             if categories is None:
                 numbers = _days(known) if columns[-1].dates else known.astype(float)
                 if (infinite := np.isinf(numbers)).any():
-                    where = f"{numbers[infinite][0]:g} in row {np.flatnonzero(~_missing(values))[infinite][0]}"
+                    row = int(np.flatnonzero(~_missing(values))[infinite][0])
+                    where = f"{numbers[infinite][0]:g} in {_place(row, sets)}"
                     raise ValueError(f"column {name!r} of the context is {where}: {_INFINITE}")
                 if len(numbers) == 0 or not np.ptp(numbers) > 0:
                     raise ValueError(f"column {name!r} of the context is constant: leave it out")
                 means.append(numbers.mean())
                 stds.append(numbers.std())
         mean, std = (torch.tensor(values, dtype=torch.float64) for values in (means, stds))
-        return cls(columns, (), mean, std)
+        return cls(columns, (), mean, std, sets)
 
     def __repr__(self) -> str:
         """The shape of fields, or the names of columns and how many classes they have."""
@@ -220,7 +230,7 @@ class Context(nn.Module):
         missing = np.asarray(empty.all(0))
         if (empty.any(0) != missing).any() or (missing.any() and len(table) < len(self.columns)):
             row = int(np.flatnonzero(empty.any(0))[0])
-            raise ValueError(f"row {row} of the context is missing in part: give all of it, or nothing")
+            raise ValueError(f"{_place(row, self.sets)} of the context is missing in part: give all of it, or nothing")
         parts, numbers = [], 0
         for column in self.columns:
             values = table.get(column.name)
@@ -291,7 +301,7 @@ def _columns(given: Any, names: Sequence[str] | None = None) -> dict[str, np.nda
         if x.ndim == 2:
             table = {names[i] if names else f"c{i}": x[:, i] for i in range(x.shape[1])}
         else:
-            table = {names[0] if names else "label" if _has_classes(_plain_array(x[~_missing(x)])) else "context": x}
+            table = {names[0] if names else "label" if _are_labels(x) else "context": x}
     lengths = {len(values) for values in table.values()}
     if names is not None and len(lengths) == 2 and 1 in lengths:  # a single value is that of all rows
         table = {
@@ -310,6 +320,11 @@ def _typed(given: Any) -> Any:
     flat = [value for row in given for value in (row if isinstance(row, (list, tuple)) else (row,))]
     mixed = any(isinstance(value, str) for value in flat) and not all(isinstance(value, str) for value in flat)
     return np.array(given, dtype=object) if mixed else given
+
+
+def _place(row: int, sets: int) -> str:
+    """Which row of a context it is, or of which set."""
+    return f"row {row}" if sets == 1 else f"row {row % sets} of set {row // sets}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -344,14 +359,29 @@ def _plain_array(known: np.ndarray) -> np.ndarray:
 
 def _dates(values: np.ndarray) -> np.ndarray:
     """Dates and times, with None where there is none; those of a time zone as UTC."""
+    values = values.astype(object)
     zones = (getattr(value, "tzinfo", None) for value in values)
     plain = [v if z is None else v.astimezone(datetime.UTC).replace(tzinfo=None) for v, z in zip(values, zones)]
     return np.array(plain, dtype="datetime64[us]")
 
 
+def _text_dates(values: np.ndarray, form: str) -> np.ndarray:
+    """Dates, in text of a format or in the ISO format, or as objects; NaT where one is missing."""
+    found = read_dates(values, form)
+    others = np.isnat(found) & ~_missing(values)
+    found[others] = _dates(values[others])
+    return found
+
+
 def _days(dates: np.ndarray) -> np.ndarray:
     """Days since 1970, NaN where there is no date."""
     return (dates.astype("datetime64[us]") - np.datetime64("1970-01-01", "us")) / np.timedelta64(1, "D")
+
+
+def _are_labels(values: np.ndarray) -> bool:
+    """Whether the only column of a context holds classes."""
+    known = _plain_array(values[~_missing(values)])
+    return _has_classes(known) and format_of_dates(known) is None
 
 
 def _has_classes(values: np.ndarray) -> bool:
@@ -375,10 +405,13 @@ def _plain(value: Any) -> str | int:
 
 def _numbers(column: ContextColumn, values: np.ndarray, missing: np.ndarray, mean: float) -> np.ndarray:
     """The values of a column of numbers, with its mean where they are missing."""
+    if missing.all():
+        return np.full(len(values), mean)
     try:
         if column.dates and values.dtype.kind in "OUM":
-            values = _days(values if values.dtype.kind == "M" else _dates(values.astype(object)))
-        elif column.dates != (values.dtype.kind == "M") and not missing.all():
+            plain = values.dtype.kind == "M"
+            values = _days(values if plain else _text_dates(values, column.form) if column.form else _dates(values))
+        elif column.dates != (values.dtype.kind == "M"):
             raise TypeError
         return np.where(missing, mean, values).astype(float)
     except (TypeError, ValueError):

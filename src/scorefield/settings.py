@@ -303,7 +303,8 @@ class Training:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"training needs {name} > 0, got {name}={value:g}")
-        if self.muon_every is not None and not (self.muon_every > 0 and self.muon_every == int(self.muon_every)):
+        every = self.muon_every
+        if every is not None and not (math.isfinite(every) and every > 0 and every == int(every)):
             raise ValueError(f"steps are whole, got muon_every={self.muon_every}: 1 is each step, 2 every other")
         for name in ("warmup", "muon_learning_rate", "reference_batch"):
             if (value := getattr(self, name)) is not None and not value >= 0:

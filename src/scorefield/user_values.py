@@ -1,4 +1,4 @@
-"""Values that a user gave, as arrays and tensors: nothing of them is lost without a word."""
+"""Values that a user gave, as arrays and tensors: nothing of them is lost silently."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["masks_as_missing", "real_array", "real_tensor"]
 
 
 def masks_as_missing(values: Any) -> Any:
-    """A masked array of numpy, or a list of such, as an array whose masked values are missing; anything else as it is.
+    """A masked array of numpy, or lists of such, as an array whose masked values are missing; anything else as it is.
 
     Missing is NaN among real numbers, NaT among times, and None in arrays of any other type, which then hold objects.
 
@@ -23,8 +23,9 @@ def masks_as_missing(values: Any) -> Any:
         >>> masks_as_missing(np.ma.masked_array([1, -9999], mask=[False, True]))
         array([1, None], dtype=object)
     """
-    if isinstance(values, list | tuple) and any(isinstance(each, np.ma.MaskedArray) for each in values):
-        values = np.ma.array(values)
+    if isinstance(values, list | tuple):
+        parts = [masks_as_missing(each) for each in values]
+        return np.asarray(parts) if any(part is not each for part, each in zip(parts, values)) else values
     if not isinstance(values, np.ma.MaskedArray):
         return values
     if not np.ma.is_masked(values):
@@ -69,7 +70,8 @@ def real_array(values: Any, what: str, parts: str = "numpy.stack([x.real, x.imag
     if array.dtype == object and pandas is not None:
         array = array.copy()
         array[pandas.isna(array)] = None
-    if array.dtype.kind == "c" or (array.dtype == object and any(isinstance(each, complex) for each in array.flat)):
+    objects = array.flat if array.dtype == object else ()
+    if array.dtype.kind == "c" or any(isinstance(each, complex | np.complexfloating) for each in objects):
         raise TypeError(f"{what} must be real, got complex ones: give both parts, {parts}")
     return array
 

@@ -7,6 +7,7 @@ import decimal
 
 import numpy as np
 import pytest
+import torch
 
 import scorefield
 from scorefield.data import Schema
@@ -167,3 +168,70 @@ def test_decimals_of_pyarrow_are_floats():
 def test_zeros_have_no_sign():
     _, back = read(np.where(RNG.random(100) < 0.3, -0.0, RNG.normal(size=100)))
     assert not np.signbit(back[back == 0]).any()
+
+
+HOURS = pandas.Series(pandas.to_timedelta(np.random.default_rng(2).integers(9 * 60, 17 * 60 + 1, 400), unit="min"))
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_differences_of_times_have_bounds_in_seconds(unit):
+    column, back = read(HOURS.astype(f"m8[{unit}]"), bounds={"x": (32400, 61200)})
+    assert (back == HOURS).all() and column.line is not None and "bounds 32400 to 61200 seconds" in column.reason
+    ends = column.encode(pandas.Series(pandas.to_timedelta([32400, 61200], unit="s")))
+    np.testing.assert_allclose(column.bounds, ends)
+    far = column.decode(np.array([ends[0] - 500, ends[0] - 1, ends[1] + 1, ends[1] + 500]))
+    assert far.dt.total_seconds().tolist() == [32400, 32400, 61200, 61200]
+    assert column.excluded(np.array([ends[0] - 1, *ends, ends[1] + 1, np.nan])).tolist() == [
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert column.impossible(np.array([ends[0] - 1, *ends, ends[1] + 1])).tolist() == [True, False, False, True]
+    one, _ = read(HOURS.astype(f"m8[{unit}]"), bounds={"x": (0, None)})
+    assert one.bounds[1] is None and one.decode(np.array([-1e6])).iloc[0] == pandas.Timedelta(0)
+
+
+def test_samples_of_differences_of_times_keep_their_bounds():
+    frame = pandas.DataFrame({"time": HOURS, "y": RNG.normal(size=len(HOURS))})
+    model = scorefield.fit(frame, training=Training(steps=20), data=Data(bounds={"time": (32400, 61200)}))
+    seconds = model.sample(2000, seed=0, steps=8)["time"].dt.total_seconds()
+    assert seconds.between(32400, 61200).all()
+    beyond = frame.assign(time=pandas.Timedelta(hours=18)).head(3)
+    assert torch.isneginf(model.log_prob(beyond).value).all()
+
+
+def test_differences_beyond_their_bounds_are_refused():
+    with pytest.raises(
+        ValueError, match=r"^column 'x' has bounds 32400 to 60000 seconds, got 61200: widen the bounds$"
+    ):
+        read(pandas.concat([HOURS, pandas.Series([pandas.Timedelta(hours=17)])]).tolist(), bounds={"x": (32400, 60000)})
+
+
+@pytest.mark.parametrize(
+    ("values", "settings", "said"),
+    [
+        (
+            pandas.date_range("2024-01-01", periods=60),
+            {"bounds": {"x": (0, 1)}},
+            r"bounds are .*constraints=\(\"x >= '2024",
+        ),
+        (
+            [f"2024-01-{1 + i % 28:02}" for i in range(60)],
+            {"bounds": {"x": (0, 1)}},
+            "bounds are for numbers: give a constr",
+        ),
+        (["a", "b"] * 30, {"bounds": {"x": (0, 1)}}, "is a category, and bounds are for numbers: leave these out"),
+        (["a", "b"] * 30, {"log": ("x",)}, "is a category, and log is for numbers: leave these out"),
+        (HOURS, {"log": ("x",)}, "is a date, and log is for numbers: leave these out"),
+        (
+            [True, False] * 30,
+            {"bounds": {"x": (0, 1)}, "log": ("x",)},
+            "boolean, and bounds and log are for numbers: leave",
+        ),
+    ],
+)
+def test_bounds_and_logarithms_are_not_passed_over(values, settings, said):
+    with pytest.raises(ValueError, match=f"^column 'x' .*{said}"):
+        read(values, **settings)

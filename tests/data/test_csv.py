@@ -462,3 +462,15 @@ def test_decimals_are_written_as_they_were_read(tmp_path, mark):
     write(tmp_path / "other.csv", [table], 3, schema)
     lines = [line.replace(".", mark) for line in ("0.125;2.25;-12.30", ";3.0;inf")]
     assert (tmp_path / "other.csv").read_text().splitlines()[2:] == lines
+
+
+@pytest.mark.parametrize("mark", [".", ","])
+def test_columns_of_equal_names_are_written_alike(tmp_path, mark):
+    schema = Schema.of(csv(tmp_path, "a;b;c\n1.50;TRUE;x\n2.25;FALSE;y\n".replace(".", mark)))
+    table = pandas.DataFrame([[1.5, True, 0.5], [2.0, False, 4.125]], columns=["a", "b", "a"])
+    table = pandas.concat([table, pandas.DataFrame({"b": [False, True], "z": pandas.Categorical([0.5, 1.5])})], axis=1)
+    before = table.copy()
+    write(tmp_path / "y.csv", [table], 2, schema)
+    lines = ["a;b;a;b;z", "1.50;TRUE;0.50;FALSE;0.5", "2.00;FALSE;4.125;TRUE;1.5"]
+    assert (tmp_path / "y.csv").read_text().splitlines() == [line.replace(".", mark) for line in lines]
+    pandas.testing.assert_frame_equal(table, before)

@@ -41,7 +41,8 @@ def test_hours_and_weekdays_that_are_left_out_are_said(zone):
     [
         anywhere()["time"],
         pandas.date_range("2024-01-01", periods=400, freq="D"),
-        pandas.date_range("2024-01-01", periods=400, freq="h"),
+        *(pandas.date_range("2024-01-01", periods=400, freq=f"{hours}h") for hours in (1, 2, 3, 4, 6, 8, 12)),
+        pandas.date_range("2024-01-01", periods=400, freq="D", tz="Europe/Berlin"),
         pandas.date_range("2024-01-01", periods=60, freq="W-MON"),
         pandas.date_range("2024-01-31", periods=100, freq="MS"),
         business()["time"].iloc[:12],  # too few to tell
@@ -124,3 +125,9 @@ def test_values_of_a_lattice_are_whole_parts_of_a_week(times, days):
 )
 def test_what_does_not_divide_a_day_has_no_week(times):
     assert Schema.of(pandas.DataFrame({"time": times})).table[0].week is None
+
+
+def test_clocks_do_not_round_down():
+    from scorefield.data.columns.date import _clock
+
+    assert [_clock(minute / 60) for minute in range(1440)] == [f"{m // 60:02}:{m % 60:02}" for m in range(1440)]

@@ -272,6 +272,25 @@ def test_questions_that_are_asked_are_half_of_the_conditional_rows(share):
     assert abs(joint - (without - share / 2)) < 4 * (2 * without / COUNT) ** 0.5
 
 
+def test_an_absent_value_has_an_absent_indicator(monkeypatch):
+    """In random questions: what is absent may miss or not. Factors of the chain rule give indicators of what is later."""
+    monkeypatch.setattr("scorefield.denoisers.questions._CHAIN", 0.0)
+    status, _ = asked(MISSING, 1.0, states(MISSING, 0.0))
+    for variable, indicator in ((0, 5), (2, 4)):
+        said = status[:, indicator][status[:, variable] == ABSENT]
+        assert len(said) > COUNT / 8 and bool((said == ABSENT).all())
+
+
+@pytest.mark.parametrize("together", [1, 3, 64])
+def test_rows_after_one_another_are_asked_the_same(together):
+    x = states(PLAIN)
+    status, same = Questions(PLAIN, together=together).draw(x, 1.0, Samples(0, count=COUNT))
+    first = torch.arange(COUNT) // together * together  # of each group, of which the last one is smaller
+    assert torch.equal(status, status[first]) and torch.equal(same, x)
+    groups = status[::together]
+    assert float((groups[1:] != groups[:-1]).any(1).float().mean()) > 0.8
+
+
 def test_given_variables_of_a_question_may_miss():
     """What is given in it is absent in rows that miss it; of three that are given, none is left out in 1/2 + 1/2/4 of all."""
     x = states(PLAIN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import scorefield
 from component_properties import trainable
 from scorefield.data.variables import ABSENT, FREE, GIVEN, Variables
 from scorefield.denoisers import (
+    ConditionalMixed,
     ConditionalPreconditioned,
     EDMPrediction,
     EnergyDenoiser,
@@ -24,10 +26,16 @@ from scorefield.denoisers import (
 )
 from scorefield.fitting import Options, plan, prepare
 from scorefield.fitting.directions import find_whitening
+from scorefield.fitting.learning import trainer_of
 from scorefield.nn import MLP, Potential
+from scorefield.noise_levels import choose_noise_levels
 from scorefield.objectives import DenoisingScoreMatching, LogNormal
 from scorefield.rng import Samples, Steps
+from scorefield.runs import fit
+from scorefield.settings import Training
 from scorefield.training.prepared import prepared_losses
+
+pandas = pytest.importorskip("pandas")
 
 LEVELS = torch.logspace(-3, 2, 11, dtype=torch.float64)[:, None]
 
@@ -124,6 +132,44 @@ def test_losses_and_gradients_of_batches_are_those_of_the_objective(context):
             torch.testing.assert_close(p.grad, gradient, rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.parametrize("scale", [0.1, 0.7, 1.0, 3.3])
+def test_thin_directions_are_counted_in_any_precision(scale):
+    for part, count in ((1.0, 0), (0.2499999, 1), (0.25000001, 0), (1e-5, 1)):
+        covariance = scale**2 * torch.diag(torch.tensor([1.0, part**2], dtype=torch.float64))
+        for kind in (torch.float32, torch.float64):
+            whitening = Whitening(torch.zeros(2, dtype=kind), covariance, scale)
+            assert whitening.count == whitening.double().count == whitening.float().count == count
+
+
+def test_loaded_covariances_have_their_own_directions():
+    (mean, first), (_, second) = thin((0.01, 0.3, 1.5)), thin((0.1, 0.02, 1.0), seed=1)
+    whitening, status = Whitening(mean, first), torch.tensor([[GIVEN, FREE, FREE]])
+    whitening.maps_given(mean[None], status)  # whose directions are kept
+    whitening.load_state_dict(Whitening(mean, second).state_dict())
+    expected = Whitening(mean, second)
+    for found, same in (
+        (whitening.maps(mean[None]), expected.maps(mean[None])),
+        (whitening.maps_given(mean[None], status), expected.maps_given(mean[None], status)),
+    ):
+        assert all(torch.equal(getattr(found, name), getattr(same, name)) for name in ("vectors", "deviations"))
+
+
+@pytest.mark.parametrize("status", [FREE, GIVEN])
+def test_no_rows_have_maps(status):
+    mean, covariance = thin((0.01, 0.3, 1.5))
+    mixed = MixedDenoiser(Zero(3), Variables(3), whitening=Whitening(mean, covariance))
+    x = torch.zeros(0, 3, dtype=torch.float64)
+    assert mixed.mean(x, torch.zeros(0, 1, dtype=torch.float64), torch.full((0, 3), status)).shape == (0, 3)
+
+
+def test_the_smallest_level_of_directions_that_were_widened_does_not_depend_on_rounding():
+    """All directions thinner than 0.001 count as so wide, and single precision says 0.001 - 5e-11."""
+    x = torch.randn(300, 2, generator=torch.Generator().manual_seed(0))
+    levels = [choose_noise_levels(x, thin=1e-3 * (1 + part)) for part in (-1e-7, 0, 1e-7)]
+    assert [(each.sigma_min, each.tail) for each in levels] == [(1e-3, levels[1].tail)] * 3 and levels[1].tail > 0
+    assert choose_noise_levels(x, thin=0.9e-3).sigma_min > 2e-3  # as one that is not looked at
+
+
 def nearly_equal(rows: int, columns: int, seed: int = 0) -> np.ndarray:
     """Independent normal columns, but for the second one, which is the first one with a noise of 0.01."""
     x = np.random.default_rng(seed).normal(size=(rows, columns))
@@ -149,6 +195,53 @@ def test_thin_directions_are_found_where_there_are_any():
     assert found(nearly_equal(400, 4), whitening=False) == 0  # a run that began without
     assert found(np.random.default_rng(0).normal(size=(400, 4))) == 0
     assert found(nearly_equal(80, 24)) == 0  # too few rows to know
+
+
+@pytest.mark.parametrize("context", [False, True])
+def test_networks_of_mixed_states_see_thin_directions(context):
+    frame = {f"x{i}": column for i, column in enumerate(nearly_equal(300, 3).T)}
+    table = pandas.DataFrame({**frame, "kind": np.resize(["a", "b", "c"], 300)})
+    options = Options()
+    planned = plan(prepare(table, options, np.arange(300) % 2 if context else None), options)
+    denoiser = trainer_of(planned).denoiser
+    assert type(denoiser) is (ConditionalMixed if context else MixedDenoiser)
+    assert planned.whitening is not None and planned.whitening.count == 1
+    assert torch.equal(denoiser.whitening.covariance, planned.whitening.covariance)
+
+
+def test_values_are_spread_over_their_cells_before_thin_directions_are_looked_for():
+    """Of two columns of whole numbers that differ by 1 in some rows, each has a variance of 1/12 within its cells.
+
+    Along their difference the variance is that of the numbers and 1/12, of which the 1/12 are three quarters here.
+    """
+    rng = np.random.default_rng(0)
+    x = np.rint(rng.normal(0, 30, (1000, 3)))
+    x[:, 1] = x[:, 0] + rng.choice([-1, 0, 1], 1000, p=[0.03, 0.94, 0.03])
+    options = Options()
+    found = plan(prepare(x.astype(int), options), options).whitening
+    exact = torch.from_numpy(np.cov(x.T) + np.eye(3) / 12)
+    ratios = [float(values[0] / values[2]) for values in map(torch.linalg.eigvalsh, (found.covariance, exact))]
+    assert ratios[0] == pytest.approx(ratios[1], rel=0.1)  # columns are divided by deviations that are not quite equal
+
+
+@pytest.mark.parametrize("looked", [False, True])
+def test_a_run_that_began_without_looking_for_thin_directions_goes_on_so(tmp_path, looked):
+    x, how, found = nearly_equal(200, 3), {"training": Training(steps=2, evaluations=1), "device": "cpu"}, []
+
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(x, tmp_path / "run", **how, watch=stop)
+    file = tmp_path / "run" / "run.json"
+    record = json.loads(file.read_text())
+    assert record["whitening"] is True
+    if not looked:
+        del record["whitening"]  # as versions wrote that did not
+        file.write_text(json.dumps(record))
+        (tmp_path / "run" / "training.safetensors").unlink(missing_ok=True)
+    fit(x, tmp_path / "run", **how, begin=lambda planned: found.append(planned.whitening))
+    assert (found[0] is not None) is looked
 
 
 def test_the_smallest_level_resolves_the_thinnest_direction():

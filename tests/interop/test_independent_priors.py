@@ -27,6 +27,11 @@ def test_densities_and_draws_are_those_of_the_product():
     expected = stats.uniform(-1, 3).logpdf(a) + stats.multivariate_normal([0, 0], PAIR).logpdf(b)
     expected += stats.gamma(3, scale=0.5).logpdf(c)
     np.testing.assert_allclose(prior.log_prob(theta).numpy(), expected, atol=1e-4)
+    for shape in ((), (3, 2)):  # one row, and rows of rows
+        some = prior.sample(shape)
+        found = prior.log_prob(some)
+        assert found.shape == shape
+        torch.testing.assert_close(found.reshape(-1), prior.log_prob(some.reshape(-1, 4)))
     torch.manual_seed(0)
     drawn = prior.sample((20_000,))[:, 3]
     assert stats.kstest(drawn.numpy(), stats.gamma(3, scale=0.5).cdf).pvalue > 0.01

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import math
+import re
 
 import numpy as np
 import pytest
@@ -136,7 +138,8 @@ def test_a_simulator_has_the_derivatives_that_it_is_given():
         (lambda: Grey()(seeded(1, 4, 5)), "weights for 3 channels, and axis -1 of a data point has 5"),
         (lambda: Radon(0), "one angle or more"),
         (lambda: Radon()(seeded(1, 4, 5)), "projects square images, got 4 x 5"),
-        (lambda: Fourier(torch.zeros(4)), "keeps no frequency"),
+        (lambda: Fourier(torch.zeros(4)), "keeps nothing: at least one frequency must be measured"),
+        (lambda: Fourier(np.array([0, 3])), "Fourier needs True .* the indices i of n frequencies, np.isin"),
         (lambda: Fourier(torch.ones(4, 4))(seeded(1, 4, 5)), r"of shape \(4, 4\), and the image is \(4, 5\)"),
         (lambda: Function(lambda x: 3.0)(seeded(1, 2)), r"got float for B = 1"),
         (lambda: Function(lambda x: x.sum())(seeded(1, 2)), r"got the shape \(\) for B = 1"),
@@ -171,9 +174,15 @@ def test_spatial_axes_are_asked_for_where_they_are_not_the_last_two(kind, data):
     for operator in (kind(), Compose((kind(axes=spatial[-2:]), kind())) if kind in (Blur, Downsample) else kind()):
         with pytest.raises(ValueError, match=r"acts along the last two axes .* of these data are ") as error:
             Measurement(operator, np.ones(shape), 0.1).check(shape, spatial)
-        assert f"are {written}: give axes={written}" in str(error.value) and "\n" not in str(error.value)
-    if kind is not Radon or len(spatial) == 2:
-        operator = kind(axes=spatial)
+        said = str(error.value)
+        assert f"are {written}: " in said and "\n" not in said
+    advised = re.findall(r"axes=(\([\d, ]+\))", said)
+    assert bool(advised) == (kind is not Radon or len(spatial) > 1) and ("needs two spatial axes" in said) != bool(
+        advised
+    )
+    assert kind is Radon or advised[0] == written
+    for axes in map(ast.literal_eval, advised):
+        operator = kind(axes=axes)
         Measurement(operator, operator(torch.ones(1, *shape))[0], 0.1).check(shape, spatial)
 
 

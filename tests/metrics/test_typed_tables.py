@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from scorefield.data.columns import Column
@@ -15,6 +16,7 @@ from scorefield.metrics import (
     PlainColumn,
     all_rows_test,
     association_test,
+    cycle_test,
     missing_patterns,
     range_test,
     table_features,
@@ -321,3 +323,23 @@ def test_the_level_of_associations_is_that_of_permutations():
         pool, typed = typed_pool(answers(rng, 150, 0.9), answers(rng, 80, 0.9), columns=ANSWERS, seed=seed)
         low += association_test(pool, typed, permutations=49).distance.p_value <= 0.2
     assert abs(low - 12) <= 3 * np.sqrt(60 * 0.2 * 0.8)
+
+
+class Days(PlainColumn):
+    """Numbers of days, and the weekday of each."""
+
+    def cycles(self, numbers):
+        return {"weekday": (numbers % 7, 7)}
+
+
+def test_cycles_are_compared_in_tensors_and_what_is_no_table_is_refused():
+    rng = np.random.default_rng(0)
+    drawn, real = rng.integers(0, 364, (2, 200, 1)).astype(float)
+    columns = [Days("day")]
+    (expected,) = cycle_test(drawn, real, columns=columns, permutations=19)
+    tensor = torch.from_numpy(drawn).requires_grad_()
+    (found,) = cycle_test(tensor, torch.from_numpy(real), columns=columns, permutations=19)
+    assert found.distance == expected.distance
+    for test in (cycle_test, table_shapes, table_trends, typed_pool):
+        with pytest.raises(TypeError, match=r"^held_out must be an array or a tensor \(N, C\), got NoneType"):
+            test(drawn, None, columns=columns)

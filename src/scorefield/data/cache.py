@@ -18,7 +18,9 @@ from .errors import DataError
 
 __all__ = ["DECODED", "Store", "blocks", "read_slices", "write_header"]
 
-DECODED = {"values": "decoded"}  # of what copies of named arrays hold: they were of numbers as stored in version 0.1
+DECODED = {
+    "values": "decoded"
+}  # what copies of arrays with attributes hold: they were of numbers as stored in version 0.1
 BLOCK = 64 << 20  # bytes that are held at a time while copying
 
 
@@ -114,7 +116,8 @@ def read_slices(array: Any, key: str, store: Store) -> np.ndarray:
         return np.asarray(array[...])
     multiple = array.chunks[0] if array.chunks else 1
     parts = blocks(array.shape[0], array.nbytes // array.shape[0], multiple)
-    return store.copy({"key": key}, (np.asarray(array[part]) for part in parts))[0]
+    options = {"key": key, **getattr(array, "copied", {})}
+    return store.copy(options, (np.asarray(array[part]) for part in parts))[0]
 
 
 def write_header(file: Any, like: np.ndarray, count: int) -> None:

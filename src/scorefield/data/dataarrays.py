@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..calls import plain_value
 from ..warned import warn_outside
+from .errors import DataError
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
@@ -19,11 +21,14 @@ __all__ = [
     "describe",
     "describe_axes",
     "packing",
+    "scaled",
     "to_attributes",
     "warn_packed",
 ]
 
-_PACKING = ("_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned")
+_SCALES = ("scale_factor", "add_offset")
+_PACKING = ("_FillValue", "missing_value", *_SCALES, "_Unsigned")
+_FLOATS = (np.dtype("f4"), np.dtype("f8"))  # of a scale; decoded values get its type
 
 LARGEST = 1 << 16  # values of a coordinate that is kept
 
@@ -98,8 +103,38 @@ def packing(attrs: Mapping[Any, Any]) -> dict[str, Any]:
     return {
         name: attrs[name]
         for name, value in found.items()
-        if value.dtype.kind in "iufSU" and value.size and not (value.dtype.kind == "f" and np.isnan(value).all())
+        if value.dtype.kind in "iufSUO" and value.size and not (value.dtype.kind == "f" and np.isnan(value).all())
     }
+
+
+def scaled(attrs: Mapping[Any, Any], what: str) -> dict[Any, Any]:
+    """The attributes of an array, with the scale and the offset as floating-point numbers also where they are text.
+
+    Decoded values have the type of the scale: by an integer, they would be cut to whole numbers.
+
+    Arguments:
+        attrs: The attributes, of which those that `packing` names say what the numbers of the array stand for.
+        what: The array, for messages.
+
+    Raises:
+        DataError: If the scale or the offset is not one number.
+
+    Example:
+        >>> scaled({"units": "K", "scale_factor": 2, "add_offset": "0.5"}, "t2m")
+        {'units': 'K', 'scale_factor': np.float64(2.0), 'add_offset': np.float64(0.5)}
+    """
+    return {**attrs, **{name: _one_number(attrs[name], name, what) for name in packing(attrs) if name in _SCALES}}
+
+
+def _one_number(given: Any, name: str, what: str) -> np.floating[Any]:
+    values = np.asarray(given)
+    (value,) = values.ravel() if values.size == 1 else (None,)
+    plain = value.decode(errors="replace") if isinstance(value, bytes) else value
+    plain = plain_value(plain.strip()) if isinstance(plain, str) else plain
+    if not isinstance(plain, int | float | np.integer | np.floating) or not np.isfinite(plain):
+        said = given if isinstance(given, str) else values.tolist()
+        raise DataError(f"{name} of {what} is {said!r:.80}, not a number: correct or delete this attribute")
+    return plain if isinstance(plain, np.floating) and plain.dtype in _FLOATS else np.float64(plain)
 
 
 def warn_packed(attrs: Mapping[Any, Any], name: str) -> None:

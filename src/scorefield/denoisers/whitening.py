@@ -16,6 +16,7 @@ which are the coefficients of EDM (Karras et al., 2022, Table 1), a direction at
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn as nn
@@ -27,7 +28,7 @@ __all__ = ["PrincipalMaps", "Whitening"]
 
 _THIN = 0.25  # of the scale: directions with a smaller standard deviation have coefficients of their own
 _THINNEST = 1e-3  # of the scale: the least standard deviation
-_RIDGE = 1e-6  # of the variance of given values, so that those of equal columns can be given
+_RIDGE = 1e-6  # added to the variances of given values, so that those of equal columns can be given
 _KEPT = 4096  # patterns of given and absent values whose maps are kept
 
 
@@ -110,15 +111,26 @@ class Whitening(nn.Module):
         self.scale = scale
         self.register_buffer("mean", mean)
         self.register_buffer("covariance", covariance)
-        vectors, deviations = self._directions(covariance.double().cpu())
-        self.register_buffer("vectors", vectors.to(mean), persistent=False)
-        self.register_buffer("deviations", deviations.to(mean), persistent=False)
+        for name, part in zip(("vectors", "deviations"), self._directions(covariance.double().cpu())):
+            self.register_buffer(name, part.to(mean), persistent=False)
         self._known: dict[bytes, tuple[Tensor, Tensor, Tensor]] = {}
+
+    def _load_from_state_dict(self, *state: Any) -> None:
+        """What follows from the covariance is computed again where another one is loaded."""
+        before = self.covariance.clone()
+        super()._load_from_state_dict(*state)
+        if not torch.equal(before, self.covariance.to(before)):
+            vectors, deviations = self._directions(self.covariance.double().cpu())
+            self.vectors, self.deviations = vectors.to(self.mean), deviations.to(self.mean)
+            self._known.clear()
 
     @property
     def count(self) -> int:
         """How many thin directions there are."""
-        return int((self.deviations != self.scale).sum())
+        between = (
+            (1 + _THIN) / 2 * self.scale
+        )  # thin ones and all others, whose deviation is the scale but for rounding
+        return int((self.deviations < between).sum())
 
     def maps(self, x: Tensor) -> PrincipalMaps:
         """The maps of whole vectors, in the type of states `(B, n)`."""
@@ -131,6 +143,8 @@ class Whitening(nn.Module):
             x: States, `(B, n)`: clean where values are given.
             status: FREE, GIVEN or ABSENT for each value, `(B, n)`.
         """
+        if not len(status):
+            return self.maps(x)
         patterns, index = torch.unique(status, dim=0, return_inverse=True)
         if len(patterns) == 1 and bool((patterns == FREE).all()):
             return self.maps(x)

@@ -52,8 +52,8 @@ def check_conditionals(
 
     A random half of the columns of each row is drawn given the others, and all but one given that one, as the model draws; and
     each column given all others, by 16 steps or more of the probability flow. Real and drawn values can then be exchanged, if
-    the conditionals are those of the data. The cost is bounded: at most 512 rows, 4,608 draws of single columns, and 24
-    columns, chosen by the seed.
+    the conditionals are those of the data. The cost is bounded: at most 512 rows for each of the two kinds of
+    completions, 4,608 draws of single columns, and 24 columns, chosen by the seed.
 
     What the model is conditioned on stays so: a context that each held-out row has, or one for all; columns, which are then
     not drawn, and of which rows with these values are taken.

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..display import joined
 from ..metrics import ColumnShape, ConditionalColumn, TestFamily, TypedColumn, value_text
+from ..metrics.tables import NEW_VALUES
 from .base import Evaluation
 
 __all__ = ["conditionals_advice", "conditionals_finding", "range_finding", "table_findings"]
@@ -146,13 +147,14 @@ def _cycles(family: TestFamily | None) -> str:
     parts = [family.labels[i] for i in _rejected(family)]  # type: ignore[union-attr]
     if not parts:
         return ""
+    note = family.distance.note  # type: ignore[union-attr]
     remedies = []
     if any("time of day" in part for part in parts):
         remedies.append("give the date and the time of day as two columns")
-    if any("weekday" in part for part in parts):
+    if any(f"{part} {NEW_VALUES}" in note for part in parts):
         remedies.append("leave out samples on weekdays that do not occur")
     text = f"Samples have other times of day or weekdays than the data in {_named(parts)}"
-    return f"{text}: what comes again every day or week is not learned of dates; {', and '.join(remedies)}."
+    return f"{text}: {', and '.join(remedies)}." if remedies else f"{text}."
 
 
 def _unseen(shapes: _Shapes, count: int) -> str:

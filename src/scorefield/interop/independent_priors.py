@@ -44,11 +44,12 @@ class IndependentPriors:
         return torch.cat([part.sample(shape).reshape(*shape, size) for part, size in zip(self.parts, self.sizes)], -1)
 
     def log_prob(self, theta: Tensor) -> Tensor:
-        """The log-densities of parameters within the bounds, `(N, P)` to `(N,)`."""
-        found = theta.new_zeros(len(theta))
+        """The log-densities of parameters within the bounds, `(*shape, P)` to `shape`."""
+        shape = theta.shape[:-1]
+        found = theta.new_zeros(shape)
         for part, some in zip(self.parts, torch.split(theta, self.sizes, -1)):
-            each = part.log_prob(some.reshape(len(theta), *part.batch_shape, *part.event_shape))
-            found += each.reshape(len(theta), -1).sum(1)
+            each = part.log_prob(some.reshape((*shape, *part.batch_shape, *part.event_shape)))
+            found += each.reshape(*shape, -1).sum(-1)
         return found
 
     def _ends(self, name: str, free: float) -> Tensor:

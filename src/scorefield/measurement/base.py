@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["LinearOperator", "Operator", "axes_of"]
+from ..user_values import real_tensor
+
+__all__ = ["LinearOperator", "Operator", "axes_of", "kept_parts"]
 
 
 class Operator(abc.ABC):
@@ -50,6 +53,27 @@ class LinearOperator(Operator):
         with torch.inference_mode(False), torch.enable_grad():
             x = torch.zeros(len(y), *shape, dtype=y.dtype, device=y.device, requires_grad=True)
             return torch.autograd.grad(self(x), x, y)[0]
+
+
+def kept_parts(keep: Any, who: str, what: tuple[str, str]) -> Tensor:
+    """What a user gave as a mask of what is measured, in bools.
+
+    Arguments:
+        keep: True or 1 where something is measured, False or 0 elsewhere.
+        who: The operator, for messages.
+        what: What of the data it keeps, "component" say, and in the plural.
+
+    Raises:
+        TypeError: If numbers are complex.
+        ValueError: If there are other values than 0 and 1, masked ones among them, or nothing is kept.
+    """
+    found = real_tensor(keep, f"masks of {who}")
+    if not bool(((found == 0) | (found == 1)).all()):
+        got = f"{who} needs True where a {what[0]} is measured, and False elsewhere; got other numbers"
+        raise ValueError(f"{got}: of the indices i of n {what[1]}, np.isin(np.arange(n), i) is the mask")
+    if not bool(found.any()):
+        raise ValueError(f"{who} keeps nothing: at least one {what[0]} must be measured")
+    return found.bool()
 
 
 def axes_of(x: Tensor, axes: Sequence[int], who: object) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..user_values import real_tensor
-from .base import LinearOperator, axes_of
+from .base import LinearOperator, axes_of, kept_parts
 
 __all__ = ["Blur", "Downsample", "Fourier", "Grey", "Radon"]
 
@@ -44,13 +44,15 @@ class AlongAxes(LinearOperator):
     def spatial_axes(self, spatial: tuple[int, ...], rank: int) -> tuple[tuple[int, ...], int] | None:
         if self.axes is None and tuple(axis + rank for axis in _DEFAULT) != spatial:
             what = f"{type(self).__name__} acts along the last two axes of a data point, unless axes=… says otherwise"
-            raise ValueError(f"{what}, and the spatial axes of these data are {_written(spatial)}: {_advice(spatial)}")
+            raise ValueError(
+                f"{what}, and the spatial axes of these data are {_written(spatial)}: {self._advice(spatial)}"
+            )
         return spatial, rank
 
-
-def _advice(spatial: tuple[int, ...]) -> str:
-    whole = f"give axes={_written(spatial)}"
-    return whole if len(spatial) < 3 else f"{whole}, or fewer of them, axes={_written(spatial[-2:])}"
+    def _advice(self, spatial: tuple[int, ...]) -> str:
+        """Which axes to give for data with these spatial ones."""
+        whole = f"give axes={_written(spatial)}"
+        return whole if len(spatial) < 3 else f"{whole}, or fewer of them, axes={_written(spatial[-2:])}"
 
 
 def _written(axes: tuple[int, ...]) -> str:
@@ -208,6 +210,11 @@ class Radon(AlongAxes):
     def spatial_axes(self, spatial: tuple[int, ...], rank: int) -> None:
         super().spatial_axes(spatial, rank)  # of what it gives, none are those of the data
 
+    def _advice(self, spatial: tuple[int, ...]) -> str:
+        if len(spatial) < 2:
+            return "Radon needs two spatial axes, take another operator"
+        return f"give axes={_written(spatial[-2:])}" + ", or two others of them" * (len(spatial) > 2)
+
     def __call__(self, x: Tensor) -> Tensor:
         axes = axes_of(x, self.along, self)
         moved = _last(x, axes)
@@ -246,9 +253,7 @@ class Fourier(AlongAxes):
     def __post_init__(self) -> None:
         self._keep_axes()
         if self.keep is not None:
-            object.__setattr__(self, "keep", real_tensor(self.keep, "masks of frequencies").bool())
-            if not bool(self.keep.any()):
-                raise ValueError("Fourier keeps no frequency: at least one must be measured")
+            object.__setattr__(self, "keep", kept_parts(self.keep, "Fourier", ("frequency", "frequencies")))
 
     def spatial_axes(self, spatial: tuple[int, ...], rank: int) -> None:
         super().spatial_axes(spatial, rank)  # of what it gives, none are those of the data

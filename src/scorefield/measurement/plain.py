@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..user_values import real_tensor
-from .base import LinearOperator, Operator
+from .base import LinearOperator, Operator, kept_parts
 
 __all__ = ["Compose", "Function", "Linear", "Mask", "Simulator"]
 
@@ -31,13 +31,7 @@ class Mask(LinearOperator):
     keep: Tensor
 
     def __post_init__(self) -> None:
-        keep = real_tensor(self.keep, "masks")
-        if not bool(((keep == 0) | (keep == 1)).all()):
-            what = "Mask needs True where a component is measured, and False elsewhere; got other numbers"
-            raise ValueError(f"{what}: of the indices i of n components, np.isin(np.arange(n), i) is the mask")
-        object.__setattr__(self, "keep", keep.bool())
-        if not bool(self.keep.any()):
-            raise ValueError("Mask keeps nothing: at least one component must be measured")
+        object.__setattr__(self, "keep", kept_parts(self.keep, "Mask", ("component", "components")))
 
     def __call__(self, x: Tensor) -> Tensor:
         try:

@@ -12,7 +12,7 @@ from .base import Array, Distance
 from .moments import TestFamily
 from .pool import Pool
 from .tables import chosen_rows
-from .typed import TypedColumn, typed_matrices, value_text
+from .typed import TypedColumn, named_tables, typed_matrices, value_text
 
 __all__ = ["ColumnShape", "Share", "TableShapes", "range_test", "table_shapes"]
 
@@ -130,8 +130,7 @@ def table_shapes(
         >>> found.distance.covered, found.atom_value, round(found.atom.real, 1), found.below > 400
         (False, 0.0, 0.5, True)
     """
-    given = [("samples", samples), ("held_out", held_out), ("train", train)]
-    tables, columns = typed_matrices([(name, x) for name, x in given if x is not None], columns)
+    tables, columns = typed_matrices(named_tables(samples, held_out, train), columns)
     n, m, parts = chosen_rows([len(x) for x in tables], maximum, seed)
     some = [x[part.numpy()] for x, part in zip(tables, parts)]
     pool = Pool(torch.cat(parts)[:, None], n, m, seed)

@@ -27,7 +27,7 @@ from .missing import missing_test
 from .moments import LARGE, Means, Ranks, TestFamily
 from .pool import Pool, permutation_test
 from .smallest import SmallestPValue
-from .typed import PlainColumn, TypedColumn, typed_columns, typed_matrices
+from .typed import PlainColumn, TypedColumn, named_tables, typed_columns, typed_matrices
 
 __all__ = [
     "all_rows_test",
@@ -48,6 +48,7 @@ CANONICAL = 2  # pairs of combinations of the levels of two columns that are tes
 FEW = 4  # products of the scores of two columns, up to which all are tested
 BINS = 6  # of numeric columns in joint distributions
 STRENGTH = "Spearman's correlations of two numbers, otherwise Cramér's V or the correlation ratio, corrected for bias"
+NEW_VALUES = "has values in samples that no row of the data has"
 LEVELS = 12  # the maximum number of categories in tests of pairs; the rest are merged
 
 
@@ -179,8 +180,7 @@ def typed_pool(
         TypeError: If something is not a tensor or an array of real numbers.
         ValueError: If tables or columns differ in number, or a side has fewer than two rows.
     """
-    given = [("samples", samples), ("held_out", held_out), ("train", train)]
-    tables, columns = typed_matrices([(name, x) for name, x in given if x is not None], columns)
+    tables, columns = typed_matrices(named_tables(samples, held_out, train), columns)
     n, m, parts = chosen_rows([len(x) for x in tables], maximum, seed)
     some = [x[part.numpy()] for x, part in zip(tables, parts)]
     return Pool(torch.cat(parts)[:, None], n, m, seed), typed_columns(some, columns)
@@ -269,12 +269,13 @@ def cycle_test(
         samples, held_out, train, columns, maximum, permutations, seed: As in `table_tests`.
 
     Returns:
-        The family; none where no column has cycles.
+        The family; none where no column has cycles. Its note names those of which samples have values, weekdays say, that no
+        row of the data has.
     """
-    sides, names = [samples, held_out, *([] if train is None else [train])], []
+    (sides, columns), names = typed_matrices(named_tables(samples, held_out, train), columns), []
     found: list[list[np.ndarray]] = [[] for _ in sides]
     for i, column in enumerate(columns):
-        each = [column.cycles(np.asarray(side)[:, i]) for side in sides]
+        each = [column.cycles(side[:, i]) for side in sides]
         for name, (_, size) in each[0].items():
             names.append(PlainColumn(f"{column.name} ({name})", size, "category" if size else "number"))
             for part, cycles in zip(found, each):
@@ -284,7 +285,11 @@ def cycle_test(
     matrices = [np.stack(part, 1) for part in found]
     pool, typed = typed_pool(*matrices, columns=names, maximum=maximum, seed=seed)
     family = column_test(pool, typed, permutations)
-    return (replace(family, distance=replace(family.distance, name="times of day and weekdays")),)
+    drawn, real = matrices[0], np.concatenate(matrices[1:])
+    codes = ((c.name, {*drawn[:, i]} - {*real[:, i]}) for i, c in enumerate(names) if c.size)
+    new = [name for name, found in codes if not all(map(np.isnan, found))]
+    note = "".join(f"{name} {NEW_VALUES}; " for name in new) + family.distance.note
+    return (replace(family, distance=replace(family.distance, name="times of day and weekdays", note=note)),)
 
 
 def association_test(pool: Pool, columns: Sequence[TableColumn], permutations: int = 499) -> TestFamily:

@@ -12,7 +12,7 @@ from .base import Array, Distance
 from .columns import TableColumn
 from .pool import Pool
 from .tables import chosen_pairs, chosen_rows, strength
-from .typed import TypedColumn, typed_columns, typed_matrices
+from .typed import TypedColumn, named_tables, typed_columns, typed_matrices
 
 __all__ = ["TableTrends", "contingency_distance", "pair_similarities", "table_trends"]
 
@@ -99,8 +99,7 @@ def table_trends(
         >>> bool(abs(found.samples[0]) < 0.2 < 0.7 < found.real[0]), bool(found.distances[0] > found.high[0])
         (True, True)
     """
-    given = [("samples", samples), ("held_out", held_out), ("train", train)]
-    tables, columns = typed_matrices([(name, x) for name, x in given if x is not None], columns)
+    tables, columns = typed_matrices(named_tables(samples, held_out, train), columns)
     if len(columns) < 2:
         raise ValueError("pairs need at least two columns, got one: table_shapes compares single columns")
     n, m, parts = chosen_rows([len(x) for x in tables], maximum, seed)

@@ -19,6 +19,7 @@ __all__ = [
     "TypedColumn",
     "as_matrix",
     "level_names",
+    "named_tables",
     "table_features",
     "typed_columns",
     "typed_matrices",
@@ -119,6 +120,11 @@ def as_matrix(x: Array, name: str = "x") -> np.ndarray:
     if np.isinf(values).any():
         raise ValueError(f"{name} contains {int(np.isinf(values).sum())} infinite values: drop these rows")
     return values
+
+
+def named_tables(samples: Array, held_out: Array, train: Array | None) -> list[tuple[str, Array]]:
+    """Tables by their names, for errors; further real rows may be left out."""
+    return [("samples", samples), ("held_out", held_out), *([] if train is None else [("train", train)])]
 
 
 def typed_matrices(

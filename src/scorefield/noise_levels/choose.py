@@ -20,6 +20,7 @@ __all__ = ["choose_noise_levels", "ncsnv2_smallest_level"]
 _SOME = 4096  # examples that are read, but for the largest distance
 _LEAST = 40.0  # standard deviations, where noisy data are as good as Gaussian
 _FINEST, _COARSEST = 1e-3, 2e-2  # standard deviations, between which the smallest level is
+_ROUNDING = 1e-5  # relative, of widths in single precision
 _PART = 0.25  # of a cell, that the smallest level blurs at most
 _TAIL = 0.06  # of training, at levels of about a cell
 _REASON_OF_TAIL = "from σ_min up, uniform in ln σ: there a density learns to resolve values"
@@ -80,7 +81,7 @@ def choose_noise_levels(
     low, why = (sigma_min, "given") if sigma_min is not None else _smallest(some, step, cell, thin)
     centre, width = _spectrum(some)
     centre += 0.5 if len(x.shape) > 2 else -0.5
-    finest = min((width for width in (cell, thin) if width is not None and width > _FINEST), default=math.inf)
+    finest = min((width for width in (cell, thin) if width is not None and _resolvable(width)), default=math.inf)
     fine = sigma_min is None and finest < _COARSEST / _PART
     tail = _TAIL if fine and low < math.exp(centre - 2 * width) / 2 else 0.0
     levels = (low, max(reach.low, _LEAST), centre, width)
@@ -127,11 +128,16 @@ def _smallest(x: Tensor, step: float | None, cell: float | None, thin: float | N
         "of the standard deviation of the thinnest direction": thin,
     }
     for what, width in widths.items():
-        if width is not None and _FINEST < width < low / _PART:
+        if width is not None and _resolvable(width) and width < low / _PART:
             low, why = max(_PART * width, _FINEST), f"a quarter {what}, at least {_FINEST:g}"
     if why.startswith("a quarter"):
         return low, why
     return low, f"{why}, kept between {_FINEST:g} and {_COARSEST:g} of the standard deviation"
+
+
+def _resolvable(width: float) -> bool:
+    """Whether a width is no less than the smallest level that there is, to which directions are widened."""
+    return width >= (1 - _ROUNDING) * _FINEST
 
 
 def _spectrum(x: Tensor) -> tuple[float, float]:

@@ -66,7 +66,7 @@ def choose_map(
     if wish.transform == "log" and wish.bounds == (None, None):  # the logarithm of what is asked for, with one bound
         form = replace(form, upper=None) if values.min() >= 0 else replace(form, lower=None)
     if form.discrete:
-        return form.plain, f"atoms: {len(form.values)} values"
+        return replace(form.plain, spaced=len(form.values) == 2), f"atoms: {len(form.values)} values"
     if cycle is not None and not form.values:
         form = replace(form, cycle=cycle[0])
     line = on_cycle(spread_over_cells(values, form, generator(wishes.seed)), form.cycle)

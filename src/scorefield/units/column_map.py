@@ -45,6 +45,8 @@ class ColumnMap:
         atoms: The values of positive probability, increasing, and these probabilities, `(2, k)`.
         lattice: (origin, step, denominator) of the lattice (origin + k step) / denominator; a step of 0 for none.
         fine: Whether the lattice is so fine that its values are learned as points; samples are rounded to it all the same.
+        spaced: Whether the two atoms of a column that holds nothing else are modes that lie apart; else they have intervals, of
+            which that of a rare value lies in the tail.
         cycle: For dates whose days or weeks are not alike, the parts of one, `(2, K)`: their ends, increasing, and places on a
             line where there is as much room as there are data, over the same length. What is said of x above holds for
             places on this line; None for x itself.
@@ -76,6 +78,7 @@ class ColumnMap:
     lattice: tuple[float, float, float] = (0.0, 0.0, 1.0)
     fine: bool = False
     separate: bool = False
+    spaced: bool = False
     cycle: Tensor | None = None
 
     def __post_init__(self) -> None:
@@ -115,6 +118,8 @@ class ColumnMap:
                 raise ValueError("atoms are (2, k): increasing values, and their probabilities > 0")
             if float(self.atoms[1].sum()) > 1 + 1e-9:
                 raise ValueError(f"probabilities of atoms add up to {float(self.atoms[1].sum()):g}, more than 1")
+        if self.spaced and not (self.discrete and len(self.values) == 2):
+            raise ValueError("two atoms are spaced where a column holds nothing else: leave spaced out")
         if self.separate and (self.atoms is None or self.discrete):
             raise ValueError(
                 "separate atoms are among continuous values: give some, whose probabilities add up to less than 1"

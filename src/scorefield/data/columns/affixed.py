@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from ...calls import plain_value
 from ..errors import DataError
 from .base import shown
 from .number_marks import FORMS, NumberParts, alike, are_signs, are_symbols, is_missing, parts_of, possible_marks
@@ -135,6 +136,8 @@ class NumberFormat:
         else:
             return np.nan
         bare = bare.strip().replace("−", "-")
+        if "_" in bare:  # which Python takes for a mark of groups
+            return np.nan
         match = FORMS[self.point].fullmatch(bare.lstrip("+-"))
         if match is None and self.point != ".":
             return np.nan
@@ -189,6 +192,14 @@ class Affixed(Written):
 
     def text(self, number: float) -> str:
         return self.form.text(number)
+
+    def meant(self, value: Any) -> Any:
+        """A number that is typed without the signs of the column, as the column writes it or as everywhere; else the value."""
+        if not isinstance(value, str) or not np.isnan(self.form.number(value)):
+            return value
+        written = replace(self.form, prefix="", suffix="", negative=None).number(value)
+        plain = plain_value(value.strip()) if np.isnan(written) else written
+        return value if isinstance(plain, str) or is_missing(value) else plain
 
     def bare(self, values: Series[Any]) -> Series[Any]:
         """The numbers of text, or numbers without signs as they are."""

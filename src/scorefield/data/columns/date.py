@@ -51,6 +51,7 @@ class Date(Column):
         difference: Whether these are differences of times.
         days: Whether these are dates of Python's, without a time.
         last: The last date, in periods since the first one; None where that is not known.
+        bounds: What differences cannot lie below and above, in periods since the smallest one; None for no bound.
 
     Example:
         >>> import pandas
@@ -67,6 +68,7 @@ class Date(Column):
     difference: bool = False
     days: bool = False
     last: int | None = None
+    bounds: tuple[float | None, float | None] = (None, None)
 
     kind: ClassVar[str] = "date"
 
@@ -76,13 +78,23 @@ class Date(Column):
         return False
 
     @classmethod
-    def of(cls, values: Series[Any], name: Any, text: str | None = None) -> Date:
+    def of(
+        cls,
+        values: Series[Any],
+        name: Any,
+        text: str | None = None,
+        bounds: tuple[float | None, float | None] = (None, None),
+    ) -> Date:
         """The column of such values, with its reason.
 
         Arguments:
             values: Dates, differences of times, or text of the format `text`.
             name: Its name.
             text: The format, in the words of strftime.
+            bounds: What differences of times cannot lie below and above, in seconds; None for no bound. Dates have none.
+
+        Raises:
+            ValueError: If no value is one, or a difference lies outside of the bounds.
         """
         facts: dict[str, Any] = {"text": text, "days": text is None and values.dtype == object}
         if text is None and values.dtype != object:
@@ -108,7 +120,30 @@ class Date(Column):
         words = _in_words(ticks[[0, -1]], unit, period, facts.get("difference", False))
         column = cls(name, str(values.dtype), lost > 0, words + missing_share(lost, len(times)), **facts)
         left_out = column._left_out((np.unique(ticks) - column.origin) / period)
-        return replace(column, reason=column.reason + left_out)
+        column = replace(column, reason=column.reason + left_out)
+        return column._within(bounds) if column.difference and bounds != (None, None) else column
+
+    def _within(self, seconds: tuple[float | None, float | None]) -> Date:
+        """The same column of differences, with bounds in seconds.
+
+        Raises:
+            ValueError: If a value of the data lies outside of them.
+        """
+        second = _SECONDS[self.unit]
+        low, high = (
+            None if end is None or math.isinf(end) else (end * second - self.origin) / self.period for end in seconds
+        )
+        said = " to ".join("none" if end is None else f"{end:g}" for end in seconds)
+        for number in (0, self.last or 0):
+            if (low is not None and number < low) or (high is not None and number > high):
+                got = f"{(self.origin + number * self.period) / second:g}"
+                raise DataError(f"column {self.name!r} has bounds {said} seconds, got {got}: widen the bounds")
+        return replace(self, bounds=(low, high), reason=f"{self.reason}, bounds {said} seconds")
+
+    def excluded(self, numbers: np.ndarray) -> np.ndarray:
+        low, high = (end if bound is None else bound for bound, end in zip(self.bounds, (-np.inf, np.inf)))
+        with np.errstate(invalid="ignore"):
+            return (numbers < low) | (numbers > high)
 
     @property
     def whole(self) -> bool:
@@ -159,9 +194,8 @@ class Date(Column):
         day = 86400 * _SECONDS[self.unit]
         if self.difference or day % self.period:
             return None
-        monday = (4 * day - self.origin - self._zone_offset() * _SECONDS[self.unit]) % (
-            7 * day
-        )  # 1970 began on a Thursday
+        by_the_clock = self.origin + self._zone_offset() * _SECONDS[self.unit]
+        monday = (4 * day - by_the_clock) % (7 * day)  # 1970 began on a Thursday
         return float(-(-monday // self.period)), float(7 * day // self.period)
 
     def _zone_offset(self) -> int:
@@ -175,16 +209,19 @@ class Date(Column):
 
     def _left_out(self, numbers: np.ndarray) -> str:
         """Which hours and weekdays have no dates, of distinct sorted ones, `(N,)`, if chance leaves none out; else ""."""
-        weeks = (numbers[-1] - numbers[0]) * self.period / (7 * 86400 * _SECONDS[self.unit])
+        day = 86400 * _SECONDS[self.unit]
+        weeks = (numbers[-1] - numbers[0]) * self.period / (7 * day)
         cycles, said = self.cycles(numbers) if weeks >= _WEEKS else {}, []
         hours, count = np.sort(cycles.get("time of day, hours", (np.zeros(0), 0))[0]), len(numbers)
         if len(hours):
             gaps = np.diff(hours, append=hours[0] + 24)
             widest = int(gaps.argmax())
             first, last = hours[(widest + 1) % count], hours[widest]
-            outside = max(1 - gaps[widest] / 24, _OFTEN)
-            if gaps[widest] >= _HOURS and math.log(count) + (count - 1) * math.log(outside) < _UNLIKELY:
-                said.append(f"all from {_clock(first)} to {_clock(last)}")
+            wide = gaps[widest] - 24 * math.gcd(self.period, day) / day  # beyond the spacing of the dates
+            outside = max(1 - wide / 24, _OFTEN)
+            if wide >= _HOURS and math.log(count) + (count - 1) * math.log(outside) < _UNLIKELY:
+                said_of = f"from {_clock(first)} to {_clock(last)}" if first != last else f"at {_clock(first)}"
+                said.append(f"all {said_of}")
         days = np.bincount(cycles.get("weekday", (np.zeros(0), 0))[0].astype(int), minlength=len(_WEEKDAYS))
         if days.any() and not days.all() and count * math.log(6 / 7) + math.log(7) < _UNLIKELY:
             said.append(f"none on {joined([name for name, there in zip(_WEEKDAYS, days) if not there])}")
@@ -231,6 +268,9 @@ class Date(Column):
             raise RuntimeError(f"samples of column {self.name!r} are not finite: the sampler diverged, take more steps")
         low, high = self._range()
         ends = [-((self.origin - low) // self.period), (high - self.origin) // self.period]
+        least, most = self.bounds
+        ends[0] = ends[0] if least is None else max(ends[0], math.ceil(least))
+        ends[1] = ends[1] if most is None else min(ends[1], math.floor(most))
         k = np.clip(np.rint(np.where(lost, 0.0, x)), max(ends[0], -(2**62)), min(ends[1], 2**62))
         ticks = self.origin + k.astype(np.int64) * self.period
         times = np.where(lost, np.iinfo(np.int64).min, ticks).view(f"{'m' if self.difference else 'M'}8[{self.unit}]")
@@ -351,7 +391,8 @@ def _in_words(ends: np.ndarray, unit: str, period: int, difference: bool) -> str
 
 def _clock(hours: float) -> str:
     """An hour of the day as a clock shows it, in minutes."""
-    return f"{int(hours):02}:{int(60 * hours) % 60:02}"
+    minutes = int(60 * hours + 1e-6)
+    return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
 def _spacing(period: int, unit: str) -> str:

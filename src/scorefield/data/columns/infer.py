@@ -182,7 +182,26 @@ def column_of(values: Series[Any], name: Name, wishes: ColumnWishes | None = Non
     values = _of_plain_type(values)
     asked = {"category": _category, "number": _number, "date": _date}
     made = asked[wishes.kind](values, name, wishes) if wishes.kind else _taken_for(values, present, name, wishes)
-    return _constant(_remarked(made, values), values) if isinstance(made, Column) else made
+    if not isinstance(made, Column):
+        return made
+    _check_heeded(made, wishes)
+    return _constant(_remarked(made, values), values)
+
+
+def _check_heeded(made: Column, wishes: ColumnWishes) -> None:
+    """Raises if bounds or a logarithm are asked of a column that has none."""
+    asked = dict(wishes.more)
+    none = asked.get("bounds", (None, None)) != (None, None) and made.bounds == (None, None)
+    words = ["bounds"] * none + ["log"] * ("transform" in asked and made.transform == "auto")
+    if words:
+        example = f"{made.name} >= '2024-01-31'"
+        advice = (
+            f'give a constraint instead, constraints=("{example}",)'
+            if none and made.kind == "date"
+            else "leave these out"
+        )
+        what = f"column {made.name!r} is a {made.kind}, and {' and '.join(words)}"
+        raise DataError(f"{what} {'are' if none else 'is'} for numbers: {advice}")
 
 
 def _of_plain_type(values: Series[Any]) -> Series[Any]:
@@ -217,7 +236,7 @@ def _taken_for(values: Series[Any], present: Series[Any], name: Name, wishes: Co
     if types.is_numeric_dtype(dtype):
         return _number(values, name, wishes)
     if types.is_datetime64_any_dtype(dtype) or types.is_timedelta64_dtype(dtype) or dtype.kind in "mM":
-        return Date.of(values, name)
+        return Date.of(values, name, bounds=dict(wishes.more).get("bounds", (None, None)))
     if objects and _all(distinct, datetime.date | np.datetime64):
         return _date(values, name, wishes)
     if objects and _all(distinct, datetime.time | datetime.timedelta):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import re
 import shlex
@@ -22,12 +23,14 @@ __all__ = [
     "as_numbers",
     "begins_with_zero",
     "date_format",
+    "format_of_dates",
     "formats_like",
     "formatted_numbers",
     "how_missing",
     "number_text",
     "offset_of",
     "parsed_dates",
+    "read_dates",
 ]
 
 _DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d-%b-%Y")
@@ -214,3 +217,32 @@ def date_format(values: Series[Any]) -> str | None:
         if all(parsed_dates(part, form).notna().all() for part in (first.iloc[:1], first, texts)):
             found.append(form)
     return found[0] if len(found) == 1 else None
+
+
+def format_of_dates(values: np.ndarray) -> str | None:
+    """As `date_format` of an array without gaps; None for other values than text, and without pandas.
+
+    Example:
+        >>> format_of_dates(np.array(["2024-03-01", "2024-03-02"])), format_of_dates(np.array(["sea", "air"]))
+        ('%Y-%m-%d', None)
+    """
+    texts = {value for value in values.tolist() if isinstance(value, str)} if values.dtype.kind in "OU" else set()
+    if not texts or not all(isinstance(value, str) for value in values):
+        return None
+    if not any(c.isdigit() for c in min(texts)) or importlib.util.find_spec("pandas") is None:
+        return None
+    import pandas
+
+    return date_format(pandas.Series(sorted(texts), dtype=object))
+
+
+def read_dates(values: np.ndarray, form: str) -> np.ndarray:
+    """The dates in text of a format, in microseconds; NaT where a value is missing or is none.
+
+    Example:
+        >>> read_dates(np.array(["01.03.2024", "2024-03-01"], dtype=object), "%d.%m.%Y").astype("M8[D]").tolist()
+        [datetime.date(2024, 3, 1), None]
+    """
+    import pandas
+
+    return np.array(parsed_dates(pandas.Series(values, dtype=object), form).to_numpy(), "datetime64[us]")

@@ -86,13 +86,13 @@ class Csv(TableFormat):
 
 def _rows_as_text(frame: Any, form: TextForm) -> str:
     """The rows of a table; missing values are words where blanks separate columns."""
+    names = [*map(str, frame.columns)]
+    frame = frame.set_axis(range(len(names)), axis=1)  # since several may have the same name
     if form.decimal != ".":  # pandas gives it to columns of floats, not to categories
         coded = {n: frame[n].cat.categories.dtype for n in frame.columns if str(frame[n].dtype) == "category"}
         floats = {n: dtype for n, dtype in coded.items() if dtype.kind == "f"}
         frame = frame.astype(floats) if floats else frame
-    spelled = [name for name in frame.columns if str(name) in {each[0] for each in form.bools}]
-    frame = _with_words(frame, spelled, form) if spelled else frame
-    frame = _with_decimals(frame, form)
+    frame = _with_decimals(_with_words(frame, names, form), names, form)
     missing = "NA" if form.separator == " " else ""
     rows: str = frame.to_csv(
         index=False,
@@ -105,34 +105,32 @@ def _rows_as_text(frame: Any, form: TextForm) -> str:
     return rows
 
 
-def _with_words(frame: Any, names: Sequence[Any], form: TextForm) -> Any:
-    """A table whose bools in some columns are the words of a form."""
-    frame = frame.copy(deep=False)
-    for name in names:
-        words = form.words(name)
-        bools = [isinstance(value, bool | np.bool_) for value in frame[name]]
-        frame[name] = frame[name].astype(object).where(~np.array(bools, bool), frame[name].map(words))
+def _with_words(frame: Any, names: Sequence[str], form: TextForm) -> Any:
+    """A table of numbered columns, with their names, whose bools are the words of a form where it has some."""
+    spelled = {each[0] for each in form.bools}
+    for i, name in enumerate(names):
+        if name in spelled:
+            bools = [isinstance(value, bool | np.bool_) for value in frame[i]]
+            frame[i] = frame[i].astype(object).where(~np.array(bools, bool), frame[i].map(form.words(name)))
     return frame
 
 
-def _with_decimals(frame: Any, form: TextForm) -> Any:
-    """A table whose floats are written as a form says of their columns: decimals, of which those that need more keep all."""
-    columns = {str(name): name for name in frame.columns if str(frame[name].dtype) == "float64"}
+def _with_decimals(frame: Any, names: Sequence[str], form: TextForm) -> Any:
+    """The same, whose floats are written as a form says of their columns: decimals, of which those that need more keep all."""
     decimals, marks, powers = dict(form.decimals), dict(form.marks), dict(form.scientific)
-    known = [name for name in columns if name in decimals or name in marks or name in powers]
-    frame = frame.copy(deep=False) if known else frame
-    for name in map(columns.__getitem__, known):
-        values = frame[name].to_numpy(np.float64)
-        digits, notation = decimals.get(str(name), 0), powers.get(str(name))
+    for i, name in enumerate(names):
+        if str(frame[i].dtype) != "float64" or not (name in decimals or name in marks or name in powers):
+            continue
+        values, digits, notation = frame[i].to_numpy(np.float64), decimals.get(name, 0), powers.get(name)
         exact = np.isfinite(values) & (np.abs(values) < _LARGE) & (digits > 0)
         exact[exact] = np.round(values[exact], digits) == values[exact]
         texts = [f"{value:.{digits}f}" if fits else str(value) for value, fits in zip(values.tolist(), exact)]
         if notation is not None:
             finite = zip(values.tolist(), np.isfinite(values), texts)
             texts = [in_scientific_notation(x, notation, exact=True) if there else text for x, there, text in finite]
-        marked = np.array([text.replace(".", marks.get(str(name), form.decimal)) for text in texts], dtype=object)
+        marked = np.array([text.replace(".", marks.get(name, form.decimal)) for text in texts], dtype=object)
         marked[np.isnan(values)] = None
-        frame[name] = marked
+        frame[i] = marked
     return frame
 
 

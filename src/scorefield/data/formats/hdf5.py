@@ -45,7 +45,7 @@ class Hdf5(Format):
                     others = [] if selection.key else [str(n) for n in opened.data_vars if n not in names]
                     return read_dataset(opened, names, path, store, others)
         with need("h5py", f"reading {path.suffix}").File(path, "r") as file:
-            return read_slices(unpacked(file[key], file[key].attrs), key, store)
+            return read_slices(unpacked(file[key], file[key].attrs, f"{key!r} in {path}"), key, store)
 
     def cannot_hold(self, schema: Schema) -> str | None:
         return NetCDF().cannot_hold(schema) if schema.kind in NAMED else super().cannot_hold(schema)

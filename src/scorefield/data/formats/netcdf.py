@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..cache import DECODED, Store, blocks
-from ..dataarrays import to_attributes
+from ..dataarrays import scaled, to_attributes
 from ..dtypes import check_dtype
 from ..errors import DataError
 from ..optional import need
@@ -118,9 +118,14 @@ def open_dataset(path: Path, engine: str, group: str = "", numbers: Sequence[str
     if engine == "netcdf4" and (strange := _strange_type(path)) is not None:
         raise DataError(f"{path} holds {strange}, a type that netCDF does not have: write it as float64")
     need("netCDF4" if engine == "netcdf4" else engine, "reading arrays with named axes")
-    if numbers:
-        options |= {"decode_times": dict.fromkeys(numbers, False)}
-    return xarray.open_dataset(str(path), engine=engine, group=group or None, **options)
+    stored = xarray.open_dataset(str(path), engine=engine, group=group or None, decode_cf=False, cache=False, **options)
+    try:
+        for name, variable in stored.variables.items():
+            variable.attrs = scaled(variable.attrs, f"{name!r} in {path}")
+        return xarray.decode_cf(stored, decode_times=dict.fromkeys(numbers, False) if numbers else True)
+    except BaseException:
+        stored.close()
+        raise
 
 
 def has_types(dtypes: Iterable[Any]) -> bool:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..dataarrays import packing
+from ..cache import DECODED
+from ..dataarrays import packing, scaled
 from ..optional import need
 
 __all__ = ["Unpacked", "unpacked"]
@@ -20,6 +21,8 @@ class Unpacked:
         stored: The array as it is stored, of shape `(N, …)`, such as those of h5py and zarr.
         attrs: Its attributes of the CF conventions.
     """
+
+    copied = DECODED  # what tells copies of it from those of stored numbers
 
     def __init__(self, stored: Any, attrs: Mapping[str, Any]) -> None:
         self.stored, self.attrs = stored, dict(attrs)
@@ -37,15 +40,23 @@ class Unpacked:
         return np.asarray(found["x"].values)
 
 
-def unpacked(stored: Any, attrs: Mapping[str, Any]) -> Any:
+def unpacked(stored: Any, attrs: Mapping[str, Any], what: str) -> Any:
     """An array of h5py or zarr with the values that its numbers stand for; itself where its attributes say nothing of that.
+
+    Arguments:
+        stored: The array.
+        attrs: Its attributes.
+        what: What it is called, for messages.
+
+    Raises:
+        DataError: If its scale or its offset is not one number.
 
     Example:
         >>> import h5py
         >>> file = h5py.File("x.h5", "w", driver="core", backing_store=False)
         >>> stored = file.create_dataset("t", data=np.array([10, 20, -99], "i2"))
-        >>> unpacked(stored, {"scale_factor": 0.5, "_FillValue": -99, "units": "K"})[...]
+        >>> unpacked(stored, {"scale_factor": 0.5, "_FillValue": -99, "units": "K"}, "t of x.h5")[...]
         array([ 5., 10., nan])
     """
     found = packing(attrs)
-    return Unpacked(stored, found) if found and stored.dtype.kind in "fiu" else stored
+    return Unpacked(stored, scaled(found, what)) if found and stored.dtype.kind in "fiu" else stored

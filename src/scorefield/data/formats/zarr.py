@@ -49,7 +49,7 @@ class Zarr(Format):
         keys = choose_arrays(found, {k: _dims(array) for k, array in arrays.items()}, selection.key, path)
         if not keys[0] or not _dims(arrays[keys[0]]):
             array = arrays[keys[0]]
-            return read_slices(unpacked(array, array.attrs), keys[0], store)
+            return read_slices(unpacked(array, array.attrs, f"{keys[0]!r} in {path}"), keys[0], store)
         group, names = keys[0].rpartition("/")[0], [key.rpartition("/")[2] for key in keys]
         kept = {*keys, *(name for key in keys for name in _coordinates(root, arrays[key]))}
         others = [k.rpartition("/")[2] for k in arrays if k.rpartition("/")[0] == group and k not in kept]

@@ -1,6 +1,7 @@
 """Columns of tables: what each is taken for, its numbers, and the same values back."""
 
 import datetime
+import itertools
 import json
 import re
 
@@ -320,6 +321,21 @@ def test_text_that_is_asked_to_be_numbers_stays_text():
     assert made.kind == "number" and made.decode(np.array([8.7, 1.2])).tolist() == ["9", "1"]
     assert column(["1", "2", "9"] * 40, bounds={"x": (0, 10)}).bounds == (0, 10)
     assert column([str(i) for i in range(N)]).startswith("identifier: numbers the rows, 0 to 399")
+
+
+@pytest.mark.parametrize("zeros", itertools.product([True, False], repeat=2), ids=str)
+@pytest.mark.parametrize("form", ["{d}/{m}/{y}", "{m}/{d}/{y} {h}:05", "{y}-{m}-{d}", "{d} Feb {y}"])
+def test_dates_keep_the_zeros_in_front_of_their_numbers(form, zeros):
+    """Those of days and months, of hours; what is drawn is written so, too."""
+    r, widths = rng(), [2 * pad for pad in zeros]
+    texts = [
+        form.format(d=f"{d:0{widths[0]}}", m=f"{m:0{widths[1]}}", y=1900 + y, h=f"{d % 24:0{widths[0]}}")
+        for d, m, y in zip(r.integers(1, 29, N), r.integers(1, 13, N), r.integers(30, 99, N))
+    ]
+    values = pandas.Series([*texts, None, "-"])
+    made = column(values)
+    found = made.decode(made.encode(values))
+    assert isinstance(made, Date) and found[:N].tolist() == texts and found[N:].isna().all()
 
 
 def test_dates_in_text_are_not_guessed():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -200,6 +202,51 @@ def test_impute_counts_what_it_fills(shop, tmp_path, capsys):
     words[2] = str(shop / "shop.csv")
     assert main([*words, str(tmp_path / "whole.csv")]) == 0
     assert f"no value misses in {N} rows: nothing was filled\n" in capsys.readouterr().err
+
+
+def test_impute_leaves_all_other_cells_as_they_are_written(tmp_path, capsys):
+    """Dates, blanks, notations, decimals, columns that are left out; and the gaps of columns that are not to be filled."""
+    r = np.random.default_rng(0)
+
+    def lines(gaps):
+        yield "day;dose;word;score;amount, net;note"
+        for i in range(N):
+            cells = [f"{r.integers(1, 29)}/{r.integers(1, 13)}/{1930 + i % 50}", f"{10 ** -r.uniform(1, 5):.2e}"]
+            cells += [(" lead", "trail ", "mid")[i % 3], ("1.5", "2", "2.50")[i % 3], f"{i * 1.25:.2f}", f' n "{i}"']
+            cells = [cell.replace(".", ",") for cell in cells]
+            for place in r.choice(5, gaps, replace=False):
+                cells[place] = ("", "NA")[i % 2]
+            yield ";".join(f'"{cell.replace(chr(34), 2 * chr(34))}"' if '"' in cell else cell for cell in cells)
+
+    (tmp_path / "x.csv").write_text("\n".join(lines(0)) + "\n")
+    (tmp_path / "gaps.csv").write_text("\n".join(lines(2)) + "\n")
+    assert main(["fit", str(tmp_path / "x.csv"), "-o", str(tmp_path / "run"), *TINY]) == 0
+    before = list(csv.reader((tmp_path / "gaps.csv").open(newline=""), delimiter=";"))
+    for name, asked in (
+        ("all.csv", []),
+        ("some.csv", ["--fill", "dose", "amount, net"]),
+        ("no.csv", ["--fill", "note"]),
+    ):
+        words = [
+            "impute",
+            str(tmp_path / "run"),
+            str(tmp_path / "gaps.csv"),
+            "--steps",
+            "2",
+            "-o",
+            str(tmp_path / name),
+        ]
+        assert (main([*words, *asked]) == 0) == (name != "no.csv")
+        if name == "no.csv":
+            assert "column 'note' was left out when the model was fitted" in capsys.readouterr().err
+            continue
+        after = list(csv.reader((tmp_path / name).open(newline=""), delimiter=";"))
+        assert len(after) == len(before)
+        for old, new in zip(before, after):
+            for k, (was, found) in enumerate(zip(old, new)):
+                filled = was in ("", "NA") and (k in (1, 4) or not asked)
+                assert found not in ("", "NA") if filled else found == was
+                assert not filled or k != 1 or re.fullmatch(r"\d,\d\de-\d\d", found)
 
 
 def test_help_says_how_a_table_is_conditioned(capsys):

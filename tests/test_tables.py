@@ -285,6 +285,23 @@ def test_moons_given_one_coordinate():
         fit(np.random.default_rng(0).normal(size=(40, 8, 8)), steps=1)._with_known({0: 1.0})
 
 
+@pytest.mark.parametrize("form", [np.asarray, torch.as_tensor, pd.DataFrame])
+@pytest.mark.parametrize("whole", [False, True])
+def test_some_columns_are_filled(form, whole):
+    """As they are where all are; the others keep their gaps, and what is known of them counts."""
+    rng = np.random.default_rng(0)
+    x = rng.poisson(20, (90, 3)) if whole else rng.normal(size=(90, 3))
+    made = fit(form(x), training=Training(steps=2))
+    gaps = np.where(rng.random((30, 3)) < 0.4, np.nan, x[:30])
+    filled = np.asarray(made.impute(form(gaps), columns=[0, 2]), float)
+    whole_rows = np.asarray(made.impute(form(gaps)), float)
+    assert np.isnan(filled[:, 1]).tolist() == np.isnan(gaps[:, 1]).tolist() and np.isfinite(filled[:, [0, 2]]).all()
+    kept = ~np.isnan(gaps)
+    assert np.array_equal(filled[kept], gaps[kept]) and np.isfinite(whole_rows).all()
+    with pytest.raises(ValueError, match="there is no column 3: it has 0, 1, 2"):
+        made.impute(form(gaps), columns=[3])
+
+
 @pytest.mark.slow
 def test_rows_of_arrays_are_imputed():
     rng = np.random.default_rng(0)

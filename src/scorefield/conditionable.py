@@ -29,10 +29,13 @@ from .data import (
     beyond,
     check_distinct,
     check_possible,
+    gaps_to_fill,
     in_place_of,
     known_values,
+    packed_with_gaps,
     rows_with_gaps,
     unknown_column,
+    warn_impossible,
 )
 from .denoisers import DenoiserModule, NoisyClassifier
 from .diffusion import Diffusion
@@ -280,7 +283,9 @@ class ConditionableModel(GenerativeModel, abc.ABC):
         left_out, of_all = condition.left_out.cpu(), outside
         return lambda x: of_all(x.masked_fill(left_out, math.nan))
 
-    def impute(self, x: Any, draws: int = 1, seed: int = 0, sampler: SamplingLike = None) -> Any:
+    def impute(
+        self, x: Any, draws: int = 1, seed: int = 0, sampler: SamplingLike = None, columns: Sequence[Any] | None = None
+    ) -> Any:
         """Fills the missing values of a table with draws from their conditional distribution, given all others of the row.
 
         Values are drawn jointly for each row, and as if the data had no gaps: whether a value is missing is taken to depend on
@@ -292,13 +297,15 @@ class ConditionableModel(GenerativeModel, abc.ABC):
             draws: How many imputed tables: several show how uncertain the missing values are (multiple imputation).
             seed: The seed. Draw k of row i depends on the seed, i and k alone.
             sampler: How they are drawn; by default as the model draws conditionals.
+            columns: The columns that are filled, by name; by default all. The others keep their gaps, and what is known of them
+                is used.
 
         Returns:
             The same table without missing values; a list of them if `draws` is above 1. Known values stay, and so do columns
             that are left out of the model.
 
         Raises:
-            ValueError: If the data are not a table or vectors, or `x` has other columns, or several of the same name.
+            ValueError: If the data are not a table or vectors, there is no such column, or `x` has other ones or one twice.
 
         Warns:
             UserWarning: If there are values that their column cannot take, with the numbers of rows: they stay as they are, and
@@ -311,6 +318,10 @@ class ConditionableModel(GenerativeModel, abc.ABC):
             >>> model.impute(np.array([[1.0, np.nan], [0.3, 0.5]])).round(1)[1].tolist()
             [0.3, 0.5]
         """
+        if self.schema.readings is not None and columns is not None:
+            raise ValueError(
+                "columns= is for tables and vectors: give readings without a value where one is to be drawn"
+            )
         if self.schema.readings is not None:
             return self._impute_readings(x, draws, seed, sampler)
         if self.schema.structure != "vector":
@@ -318,9 +329,10 @@ class ConditionableModel(GenerativeModel, abc.ABC):
             raise ValueError(f"{what}: observe a Mask")
         self._check(draws, None)
         data, impossible = rows_with_gaps(self.schema, x)
-        self._warn_impossible(impossible)
+        warn_impossible(self.schema, impossible)
         gaps = data.isnan()
-        rows = gaps.any(1).nonzero()[:, 0]
+        asked = gaps_to_fill(self.schema, gaps, columns)
+        rows = asked.any(1).nonzero()[:, 0]
         tables = [data.clone() for _ in range(draws)]
         if len(rows):
             known = self._together(data, ~(gaps | impossible))
@@ -330,18 +342,8 @@ class ConditionableModel(GenerativeModel, abc.ABC):
                 drawn = mapped(lambda seed: torch.cat(list(part.batches(len(rows), seed, sampler))).double(), seeds)
                 for table, values in zip(tables, drawn):
                     table[rows] = torch.where(gaps[rows], values, data[rows])
-        packed = [in_place_of(x, self.schema.pack(table), gaps, impossible) for table in tables]
+        packed = [in_place_of(x, packed_with_gaps(self.schema, t, gaps & ~asked), asked, impossible) for t in tables]
         return packed if draws > 1 else packed[0]
-
-    def _warn_impossible(self, impossible: Tensor) -> None:
-        """Warns of values that a column of a table cannot take, by column."""
-        said = []
-        for column, count in zip(self.schema.table, impossible.sum(0).tolist()):
-            if count:
-                said.append(f"{column.name!r} in {count} row{'s' * (count > 1)} (it takes {column.takes})")
-        if said:
-            what = f"values that their column cannot take: {', '.join(said)}"
-            warn_outside(f"{what}; they stay, and gaps in these rows are filled without them")
 
     def _together(self, x: Tensor, known: Tensor) -> Tensor:
         """The known values without those that leave no room for a column that follows from them, with a warning."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..samplers import Sampling
 
 __all__ = ["COMMANDS", "NAMES", "Choices", "Conditions", "Drawing", "Form", "Reading"]
-__all__ += ["from_file", "names_of", "with_new_words"]
+__all__ += ["from_file", "names_among", "names_of", "with_new_words"]
 
 COMMANDS = {"calibrate": "noise-levels"}
 """New names of commands by old ones, which work for a version."""
@@ -189,9 +189,8 @@ class Form:
 
     def data(self, columns: Sequence[str] = ()) -> Data:
         """The value that Python takes, for a table with these columns: only their names may hold commas."""
-        given: dict[str, Any] = {
-            name: _names(getattr(self, name), columns) for name in ("categorical", "numeric", "log", "keep")
-        }
+        lists = {name: getattr(self, name) for name in ("categorical", "numeric", "log", "keep")}
+        given: dict[str, Any] = {n: words and names_among(words, columns) for n, words in lists.items()}
         given["bounds"] = None if self.bounds is None else dict(_bounds(word) for word in self.bounds)
         given["columns"] = None if self.kinds is None else dict(_pair(word, "kinds", "day=date") for word in self.kinds)
         given |= {"maps": self.maps, "missing": self.missing, "constraints": tuple(self.constraints or ())}
@@ -211,9 +210,9 @@ class Form:
         return replace(data, groups=None), read(self.groups)
 
 
-def _names(words: Sequence[str] | None, columns: Sequence[str]) -> tuple[str, ...] | None:
-    """Names that are separated by commas or given one by one."""
-    return None if words is None else tuple(name for word in words for name in _listed(word, columns))
+def names_among(words: Sequence[str], columns: Sequence[str]) -> tuple[str, ...]:
+    """Names that are separated by commas or given one by one; those of these columns may hold commas."""
+    return tuple(name for word in words for name in _listed(word, columns))
 
 
 def _listed(word: str, columns: Sequence[str]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from .columns import Column, describe_columns
 from .dependence import Dependence, dependence_of
 from .errors import DataError, DataTypeError
-from .files import check, contents, lost, read, write
+from .files import check, contents, lost, read, with_cells, write
 from .foreign import native
 from .formats import FORMATS, Format, Selection
 from .frames import check_distinct
@@ -13,11 +13,14 @@ from .lattice import cells
 from .partial import (
     beyond,
     check_possible,
+    gaps_to_fill,
     in_place_of,
     known_values,
     missing,
+    packed_with_gaps,
     rows_with_gaps,
     unknown_column,
+    warn_impossible,
 )
 from .ragged import Ragged
 from .readings import Encoded, Readings
@@ -59,6 +62,7 @@ __all__ = [
     "flags_of",
     "free_first",
     "group_codes",
+    "gaps_to_fill",
     "in_place_of",
     "known_values",
     "lost",
@@ -67,9 +71,12 @@ __all__ = [
     "read",
     "repeats_of",
     "rows_and_excluded",
+    "packed_with_gaps",
     "rows_with_gaps",
     "summarize",
     "time_order",
     "unknown_column",
+    "warn_impossible",
+    "with_cells",
     "write",
 ]

@@ -18,7 +18,7 @@ from .errors import DataError, one_line
 from .formats import FORMATS, Format, Selection
 from .schema import Schema
 
-__all__ = ["check", "contents", "lost", "read", "write"]
+__all__ = ["check", "contents", "lost", "read", "with_cells", "write"]
 
 _MEMORY = "lower limit=…, and name a folder for a copy that is read by parts (cache=…)"
 
@@ -74,6 +74,28 @@ def read(
             raise DataError(f"{unused[0]}= is for {', '.join(takers)}, got {source}: leave it out")
         store = Store(source, None if cache is None else Path(cache).expanduser(), limit)
         return chosen.read(source, selection, store)
+
+
+def with_cells(
+    filled: Any,
+    changed: Any,
+    source: str | PathLike[str],
+    target: str | PathLike[str],
+    formats: Sequence[Format] = FORMATS,
+) -> Any:
+    """A table to be written, in which all cells but those that changed are spelled as in the file they were read from.
+
+    Arguments:
+        filled: A table that `read` gave, some of whose cells were filled.
+        changed: Which ones, a table `(N, C)` of bools.
+        source: The file that it was read from.
+        target: The file that it will be written to; only of the same format cells can be as they were.
+        formats: Which formats there are.
+    """
+    before, after = Path(source).expanduser(), Path(target).expanduser()
+    with reading(before, memory=_MEMORY):
+        chosen = _format_of(before, formats)
+        return chosen.with_cells(filled, changed, before, after) if chosen.names(after) else filled
 
 
 def contents(path: str | PathLike[str], formats: Sequence[Format] = FORMATS) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,15 +12,17 @@ from torch import Tensor
 
 from ..calls import plain_value
 from ..user_values import real_tensor
+from ..warned import warn_outside
 from . import frames
 from .columns import Column
 from .columns.base import Name
-from .columns.infer import hint
+from .columns.infer import TEXT, hint
 from .errors import DataError
 from .foreign import native
 from .schema import Schema
 
-__all__ = ["beyond", "check_possible", "in_place_of", "known_values", "missing", "rows_with_gaps", "unknown_column"]
+__all__ = ["beyond", "check_possible", "gaps_to_fill", "in_place_of", "known_values", "missing", "packed_with_gaps"]
+__all__ += ["rows_with_gaps", "unknown_column", "warn_impossible"]
 
 missing = float("nan")
 """Says that a value of a table is missing: `model.condition(age=missing)`."""
@@ -99,6 +101,37 @@ def rows_with_gaps(schema: Schema, x: Any) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(np.stack(values, 1)), torch.from_numpy(np.stack(impossible, 1))
 
 
+def gaps_to_fill(schema: Schema, gaps: Tensor, columns: Sequence[Name] | None) -> Tensor:
+    """Those missing values that lie in some columns, `(N, C)`.
+
+    Arguments:
+        schema: The form of the data, a table or vectors.
+        gaps: Which values are missing, `(N, C)`.
+        columns: The columns, by name (by position for arrays); None for all.
+
+    Raises:
+        ValueError: If there is no such column.
+    """
+    if columns is None:
+        return gaps
+    names = list(schema.columns or range(schema.inner_shape[0]))
+    for name in columns:
+        if name not in names:
+            raise ValueError(unknown_column(schema, name))
+    return gaps & torch.tensor([name in columns for name in names])
+
+
+def warn_impossible(schema: Schema, impossible: Tensor) -> None:
+    """Warns of values that a column of a table cannot take, `(N, C)`, by column."""
+    said = []
+    for column, count in zip(schema.table, impossible.sum(0).tolist()):
+        if count:
+            said.append(f"{column.name!r} in {count} row{'s' * (count > 1)} (it takes {column.takes})")
+    if said:
+        what = f"values that their column cannot take: {', '.join(said)}"
+        warn_outside(f"{what}; they stay, and gaps in these rows are filled without them")
+
+
 def check_possible(schema: Schema, values: Mapping[Any, Any]) -> None:
     """Raises a ValueError, in one line, if a column cannot take a value that it is given, or never misses."""
     names = list(schema.columns or range(schema.inner_shape[0]))
@@ -137,13 +170,38 @@ def beyond(schema: Schema, x: Tensor, known: Tensor) -> list[str]:
     return said
 
 
+def packed_with_gaps(schema: Schema, x: Tensor, gaps: Tensor) -> Any:
+    """Rows in the form of samples; arrays keep these gaps, and are then of floating-point numbers.
+
+    Arguments:
+        schema: The form of the data, a table or vectors.
+        x: The rows, `(N, C)`.
+        gaps: Which of their values are missing, `(N, C)`; in tables any value stands for these.
+
+    Raises:
+        ValueError: If there are gaps, and the data have another form.
+    """
+    if not gaps.any():
+        return schema.pack(x)
+    packed = schema.pack(x.masked_fill(gaps, 0.0))
+    if schema.table:
+        return packed
+    if schema.kind not in ("numpy", "torch"):
+        raise ValueError(f"some columns are filled of tables and arrays, but these data are a {schema.kind}: fill all")
+    if isinstance(packed, Tensor):
+        return (packed if packed.is_floating_point() else packed.double()).masked_fill(
+            gaps.to(packed.device), torch.nan
+        )
+    return np.where(gaps.numpy(), np.nan, packed).astype(np.result_type(packed.dtype, np.float16), copy=False)
+
+
 def in_place_of(x: Any, filled: Any, gaps: Tensor, impossible: Tensor | None = None) -> Any:
     """A table with filled columns in the place of those with gaps; any other kind of data is `filled` itself.
 
     Arguments:
         x: What has gaps.
         filled: The same rows without gaps, in the form of samples.
-        gaps: Which values were missing, `(N, C)`.
+        gaps: Which values were missing and are filled, `(N, C)`.
         impossible: Which values the form of samples cannot hold, `(N, C)`: they stay as they are.
     """
     if not hasattr(x, "columns") or not hasattr(filled, "columns") or not hasattr(x, "index"):
@@ -152,8 +210,10 @@ def in_place_of(x: Any, filled: Any, gaps: Tensor, impossible: Tensor | None = N
     for place in gaps.any(0).nonzero()[:, 0].tolist():
         name = filled.columns[place]
         values = filled[name].set_axis(x.index)
-        kept = None if impossible is None else impossible[:, place].numpy()
-        whole[name] = values if kept is None or not kept.any() else values.where(~kept, x[name])
+        kept = torch.zeros(len(x), dtype=torch.bool) if impossible is None else impossible[:, place]
+        if str(values.dtype) in TEXT and str(x[name].dtype) in TEXT:  # known texts stay as they are written
+            kept = ~gaps[:, place]
+        whole[name] = values.where(~kept.numpy(), x[name]) if kept.any() else values
     return whole
 
 
@@ -177,6 +237,8 @@ def _refusal(schema: Schema, place: int, name: Name, value: Any, number: float) 
         )
     column = schema.table[place]
     got = f"{column.takes}, got {value!r}"
+    if np.isinf(number):
+        return f"column {name!r} takes {got}: give a finite value, or leave the column out"
     if column.size:
         return f"column {name!r} has {got}: give one of them"
     low, high = (end if side is None else side for side, end in zip(column.sides, (-np.inf, np.inf)))

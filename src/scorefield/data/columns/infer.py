@@ -28,14 +28,14 @@ from .text import begins_with_zero, date_format, formatted_numbers, how_missing,
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-__all__ = ["ColumnWishes", "LeftOut", "column_of", "describe_columns", "hint", "infer"]
+__all__ = ["TEXT", "ColumnWishes", "LeftOut", "column_of", "describe_columns", "hint", "infer"]
 
 LeftOut = tuple[tuple[Name, str], ...]
 
 MOST_LEVELS = 256  # of a category that nobody asked for: one coordinate each
 _FEW_LEVELS = 10  # with so few, text is a category in however few rows
 _MANY_ROWS = 32  # from which integers that count the rows are not taken for measured
-_TEXT = ("object", "str", "string", "string[pyarrow]", "large_string[pyarrow]")
+TEXT = ("object", "str", "string", "string[pyarrow]", "large_string[pyarrow]")
 _INEXACT = 0.1  # of whole numbers that are not exact in float64: with more, they are not taken for numbers
 _NAMES_OF_KEYS = re.compile(r"(.*[_\W])?(id|ids|uuid|guid|key|index|rownames?|row_?(id|names?|numbers?))", re.I)
 
@@ -120,7 +120,7 @@ def _decimal_mark(frame: DataFrame) -> str | None:
     if "decimal_mark" in frame.attrs:
         mark: str | None = frame.attrs["decimal_mark"]
         return mark
-    texts = (frame.iloc[:, i].drop_duplicates() for i, dtype in enumerate(frame.dtypes) if str(dtype) in _TEXT)
+    texts = (frame.iloc[:, i].drop_duplicates() for i, dtype in enumerate(frame.dtypes) if str(dtype) in TEXT)
     whole, others = decimal_marks([text for text in column if isinstance(text, str)] for column in texts)
     marks = whole or others
     return marks.pop() if len(marks) == 1 else None

@@ -132,6 +132,19 @@ class Format(abc.ABC):
             return "the types of the columns"
         return None
 
+    def with_cells(self, filled: Any, changed: Any, source: Path, target: Path) -> Any:
+        """A table to be written to a file of this format, whose cells are as in the file that they were read from.
+
+        By default the table itself: formats that hold values, and not how these are written, have nothing to keep.
+
+        Arguments:
+            filled: The table.
+            changed: Which of its cells are new, a table `(N, C)` of bools.
+            source: The file that all others were read from, of this format.
+            target: The file that the table will be written to.
+        """
+        return filled
+
     def write(self, path: Path, batches: Iterable[Any], count: int, schema: Schema) -> None:
         """Writes samples, a batch at a time, to a path that does not exist.
 

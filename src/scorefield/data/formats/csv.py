@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import gzip
-import io
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from ...warned import warn_outside
 from ..cache import Store
-from ..columns.scientific import in_scientific_notation, scientific_form
+from ..columns.scientific import scientific_form
 from ..errors import DataError, one_line
 from ..frames import Table, select
 from ..optional import need
@@ -26,9 +24,10 @@ from ..schema import Schema
 from ..text_form import MOST_DECIMALS, TextForm, ending_of
 from .base import Selection
 from .decimals import in_forms, with_numbers, written_forms
-from .dialect import Dialect, is_data, opened
+from .dialect import Dialect, opened
 from .footers import say_footer
 from .tables import TableFormat, copied_table, rows_at_once, table_of
+from .text_rows import cells_as_text, header_text, rows_as_text
 
 __all__ = ["Csv"]
 
@@ -36,7 +35,6 @@ _WESTERN = "cp1252"  # which text is taken for that is not UTF-8, and names no o
 _SHOWN = 60  # characters of a line, in a message
 _START = 1 << 16  # characters that show how lines end
 _FIRST = 1000  # rows whose text is read to see how numbers are written
-_LARGE = 2.0**53  # from which on numbers have no decimals
 
 
 class Csv(TableFormat):
@@ -70,6 +68,19 @@ class Csv(TableFormat):
             return "holds one line of names, and these columns have names of several levels"
         return super().cannot_hold(schema)
 
+    def with_cells(self, filled: Any, changed: Any, source: Path, target: Path) -> Any:
+        form = TextForm.of(filled)
+        if form is None:
+            return filled
+        dialect = Dialect.of(source, form.encoding if form.encoding == _WESTERN else None)
+        cells = _Columns.of(source, dialect).cells()
+        if len(cells) != len(filled) or not set(filled.columns) <= set(cells.columns):
+            return filled
+        written = cells_as_text(filled, form.named(target.name))
+        found = cells[list(filled.columns)].where(~changed, written)
+        found.attrs = filled.attrs
+        return found
+
     def write(self, path: Path, batches: Iterable[Any], count: int, schema: Schema) -> None:
         packed = path.name.lower().endswith(".gz")
         with open(path, "wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if packed else raw as file:
@@ -77,61 +88,11 @@ class Csv(TableFormat):
                 frame = table_of(batch)
                 if i == 0:
                     form = (TextForm.of(frame) or schema.text_form or TextForm()).named(path.name)
-                    text = _header(list(frame.columns), form) + _rows_as_text(frame, form)
+                    text = header_text(list(frame.columns), form) + rows_as_text(frame, form)
                     encoder = codecs.getincrementalencoder(_holding(form.encoding, text))()
                 else:
-                    text = _rows_as_text(frame, form)
+                    text = rows_as_text(frame, form)
                 file.write(encoder.encode(text))
-
-
-def _rows_as_text(frame: Any, form: TextForm) -> str:
-    """The rows of a table; missing values are words where blanks separate columns."""
-    names = [*map(str, frame.columns)]
-    frame = frame.set_axis(range(len(names)), axis=1)  # since several may have the same name
-    if form.decimal != ".":  # pandas gives it to columns of floats, not to categories
-        coded = {n: frame[n].cat.categories.dtype for n in frame.columns if str(frame[n].dtype) == "category"}
-        floats = {n: dtype for n, dtype in coded.items() if dtype.kind == "f"}
-        frame = frame.astype(floats) if floats else frame
-    frame = _with_decimals(_with_words(frame, names, form), names, form)
-    missing = "NA" if form.separator == " " else ""
-    rows: str = frame.to_csv(
-        index=False,
-        header=False,
-        sep=form.separator,
-        decimal=form.decimal,
-        na_rep=missing,
-        lineterminator=form.line_end,
-    )
-    return rows
-
-
-def _with_words(frame: Any, names: Sequence[str], form: TextForm) -> Any:
-    """A table of numbered columns, with their names, whose bools are the words of a form where it has some."""
-    spelled = {each[0] for each in form.bools}
-    for i, name in enumerate(names):
-        if name in spelled:
-            bools = [isinstance(value, bool | np.bool_) for value in frame[i]]
-            frame[i] = frame[i].astype(object).where(~np.array(bools, bool), frame[i].map(form.words(name)))
-    return frame
-
-
-def _with_decimals(frame: Any, names: Sequence[str], form: TextForm) -> Any:
-    """The same, whose floats are written as a form says of their columns: decimals, of which those that need more keep all."""
-    decimals, marks, powers = dict(form.decimals), dict(form.marks), dict(form.scientific)
-    for i, name in enumerate(names):
-        if str(frame[i].dtype) != "float64" or not (name in decimals or name in marks or name in powers):
-            continue
-        values, digits, notation = frame[i].to_numpy(np.float64), decimals.get(name, 0), powers.get(name)
-        exact = np.isfinite(values) & (np.abs(values) < _LARGE) & (digits > 0)
-        exact[exact] = np.round(values[exact], digits) == values[exact]
-        texts = [f"{value:.{digits}f}" if fits else str(value) for value, fits in zip(values.tolist(), exact)]
-        if notation is not None:
-            finite = zip(values.tolist(), np.isfinite(values), texts)
-            texts = [in_scientific_notation(x, notation, exact=True) if there else text for x, there, text in finite]
-        marked = np.array([text.replace(".", marks.get(name, form.decimal)) for text in texts], dtype=object)
-        marked[np.isnan(values)] = None
-        frame[i] = marked
-    return frame
 
 
 def _holding(encoding: str, text: str) -> str:
@@ -419,6 +380,19 @@ class _Columns:
             names = list(forms)
         return tuple((str(name), form) for name, form in forms.items())
 
+    def cells(self) -> Any:
+        """All cells as they are written, but for quotes: with the blanks before and after, and words for missing values."""
+        import pandas
+
+        exact = {**self.dialect.options, "keep_default_na": False, "na_values": []}
+        for blanks in (False, True):  # a blank before a quote would hide it
+            options = exact | ({} if self.dialect.separator == " " else {"skipinitialspace": blanks})
+            with _rows(self.path, self.dialect) as file:
+                found = pandas.read_csv(file, names=self.names, dtype=str, **options).fillna("")
+            if not any(found[name].str.lstrip().str.startswith('"').any() for name in found):
+                break
+        return found
+
     def text(self, names: Sequence[Any] | None, rows: int | None) -> Any:
         """Columns, all if None, as text: so many rows of them, or all."""
         import pandas
@@ -451,13 +425,3 @@ def _free_name(name: str, taken: list[str]) -> str:
     while name in taken:
         name += "_"
     return name
-
-
-def _header(names: list[Any], form: TextForm) -> str:
-    """The first line; none for columns that are only numbered, and quotes where names would be taken for numbers."""
-    if names == list(range(len(names))):
-        return ""
-    text = io.StringIO()
-    quoting: Literal[0, 1] = csv.QUOTE_ALL if is_data([str(n) for n in names]) else csv.QUOTE_MINIMAL
-    csv.writer(text, delimiter=form.separator, lineterminator=form.line_end, quoting=quoting).writerow(names)
-    return text.getvalue()

@@ -354,11 +354,14 @@ def test_two_ways_of_sampling_show_a_score_of_no_distribution():
 
 
 def test_too_few_held_out_data():
-    message = (
-        r"^samples are compared with at least 2 held-out data, got 1: fit again .*, held_out=0.2 \(--held-out 0.2\)$"
-    )
-    with pytest.raises(ValueError, match=message):
-        evaluate(model_of(EXACT), data(10, 0), data(1, 1))
+    """The part that is advised holds two."""
+    need = "^samples are compared with at least 2 held-out data, got 1"
+    for count, advice in ((10, "held_out=0.2"), (5, "held_out=0.4"), (3, "held_out=0.5")):
+        with pytest.raises(ValueError, match=rf"{need}: fit again with a larger part held out, {advice} \(--held-out"):
+            evaluate(model_of(EXACT), data(count, 0), data(1, 1))
+        assert int(float(advice[9:]) * (count + 1)) >= 2
+    with pytest.raises(ValueError, match=f"{need} of 3 rows: fit to more data, 4 rows or more$"):
+        evaluate(model_of(EXACT), data(2, 0), data(1, 1))
 
 
 @pytest.mark.parametrize("count", [0, -3])

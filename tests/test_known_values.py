@@ -41,6 +41,11 @@ def model() -> scorefield.Model:
     ("given", "message"),
     [
         ({"score": 5000}, r"^column 'score' takes numbers from 0 to 100, got 5000: give such a value, as 100$"),
+        ({"price": np.inf}, "^column 'price' takes numbers .*, got inf: give a finite value, or leave the column out$"),
+        (
+            {"score": -np.inf},
+            "^column 'score' takes numbers .*, got -inf: give a finite value, or leave the column out$",
+        ),
         ({"score": "hello"}, "^column 'score' holds numbers, got 'hello': give another value$"),
         ({"score": "1,234"}, "^column 'score' takes numbers from 0 to 100, got '1,234': give such a value, as 100$"),
         ({"visits": 2.5}, r"^column 'visits' takes whole numbers, got 2.5: give such a value, as [23]$"),

@@ -83,7 +83,7 @@ def diagnose(
     if len(held_out) < _FEWEST:
         need = f"at least {_FEWEST} held-out data"
         raise ValueError(
-            f"a diagnosis needs {need}, got {len(held_out)}: fit again with more held out (--held-out 0.2)"
+            f"a diagnosis needs {need}, got {len(held_out)}: fit again with more held out (--held-out), or to more data"
         )
     if denoiser.contexts > 1:
         raise ValueError(f"a diagnosis is of one distribution, got {denoiser.contexts} contexts: give one")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -283,6 +284,10 @@ def _rows_of(model: Model, train: Any, held_out: Any) -> tuple[Rows, Rows, bool]
     """Training and held-out data as rows, and whether they differ; an error if too few are held out."""
     known, fresh = (x if isinstance(x, Rows) else model.schema.rows(x) for x in (train, held_out))
     if len(fresh) < 2:
-        need = f"samples are compared with at least 2 held-out data, got {len(fresh)}"
-        raise ValueError(f"{need}: fit again with a larger part held out, held_out=0.2 (--held-out 0.2)")
+        need, total = f"samples are compared with at least 2 held-out data, got {len(fresh)}", len(known)
+        total += len(fresh) if known is not fresh else 0
+        if total < 4:
+            raise ValueError(f"{need} of {total} rows: fit to more data, 4 rows or more")
+        share = f"{max(0.2, math.ceil(20 / total) / 10):g}"
+        raise ValueError(f"{need}: fit again with a larger part held out, held_out={share} (--held-out {share})")
     return known, fresh, known is not fresh

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+
 import numpy as np
 import pytest
 import torch
 
 from scorefield.data import Ragged, Schema
+from scorefield.data.columns.text import FORMATS
 from scorefield.settings import Data
 
 pd = pytest.importorskip("pandas")
+
+KEYS = Data(rows="who", time="day")
 
 
 def series() -> pd.DataFrame:
@@ -63,6 +69,46 @@ def test_times_as_text_and_in_zones(zone):
     assert (pd.to_datetime(found) if not zone else found.dt.tz_localize(None)).tolist() == expected.tolist()
 
 
+@pytest.mark.parametrize("form", [form for form in FORMATS if "%d" in form])
+def test_dates_in_text_have_the_format_of_their_column(form):
+    days = [pd.Timestamp("2020-01-05"), pd.Timestamp("2020-02-14 13:45:10.25"), pd.Timestamp("2021-10-11 09:30:00")]
+    texts = [day.strftime(form) for day in days]
+    frame = pd.DataFrame(
+        {"who": [0, 0, 0, 1], "day": [texts[2], texts[0], texts[1], texts[0]], "rate": [3.0, 1.0, 2.0, 4]}
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        schema = Schema.of(frame, data=KEYS)
+    found = schema.pack(schema.unpack(frame, torch.float64))
+    assert found["day"].tolist() == [*texts, texts[0]]
+    assert found["rate"].tolist() == [1.0, 2.0, 3.0, 4.0]  # in the order of time
+    arrays = Ragged([[3.0, 1.0], [2.0, 4.0]], [np.array([texts[2], texts[0]]), np.array([texts[1], texts[0]])])
+    found = there_and_back(arrays)
+    assert [each.tolist() for each in found.times] == [[texts[0], texts[2]], [texts[0], texts[1]]]
+
+
+def test_days_and_months_that_could_be_swapped_are_said():
+    frame = series().assign(day=["05/01/2024", "04/01/2024", "05/02/2024", "03/03/2024", "01/01/2024", "02/12/2024"])
+    said = "'05/01/2024' was read as 2024-01-05, by %d/%m/%Y, and all of them are dates by %m/%d/%Y, too"
+    with pytest.warns(UserWarning, match=f"^column 'day': {re.escape(said)}; if that is wrong, write the dates as"):
+        schema = Schema.of(frame, data=KEYS)
+    assert schema.reason.endswith(said)
+    table = Schema.of(frame, data=Data(columns={"day": "date"})).table[1]
+    assert table.reason.endswith(said)
+
+
+def test_dates_in_another_format_are_refused():
+    schema = Schema.of(series().assign(day=series()["day"].dt.strftime("%d.%m.%Y")), data=KEYS)
+    assert len(schema.rows(series())) == 3  # dates that are none of text are clear
+    with pytest.raises(
+        ValueError, match=r"^column 'day' holds dates written as %d\.%m\.%Y, got '2024-01-01': write it so"
+    ):
+        schema.rows(series().assign(day=series()["day"].dt.strftime("%Y-%m-%d")))
+    mixed = ["2024-01-05", "04/01/2024", "05/02/2024", "03/03/2024", "01/01/2024", "02/12/2024"]
+    with pytest.raises(ValueError, match="'2024-01-05' and '02/12/2024', which are not dates of one format"):
+        Schema.of(series().assign(day=mixed), data=KEYS)
+
+
 @pytest.mark.parametrize("times", [True, False])
 def test_arrays_of_different_lengths(times):
     values = [np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), np.array([[7.0, 8.0]])]
@@ -82,7 +128,6 @@ def test_padded_arrays_are_the_same_as_lists():
     assert [len(row) for row in Ragged(values).values] == [2, 1]
 
 
-KEYS = Data(rows="who", time="day")
 BAD = [
     (lambda f: f, Data(rows="whom"), r"there is no column 'whom': did you mean 'who'\?"),
     (
@@ -108,7 +153,7 @@ BAD = [
     (
         lambda f: f.assign(day=["x1", *"abcde"]),
         KEYS,
-        "times are numbers or dates, and column 'day' holds 'x1': correct it",
+        "times are numbers or dates, and column 'day' holds 'x1' and 'e', which are not dates of one format that",
     ),
     (
         lambda f: f.assign(day=f["day"].where(f["n"] != 3)),

@@ -16,6 +16,7 @@ __all__ = [
     "Attributes",
     "Coordinate",
     "attributes",
+    "coordinates_of",
     "describe",
     "describe_axes",
     "packing",
@@ -40,7 +41,7 @@ def describe(x: DataArray) -> dict[str, Any]:
 
 def describe_axes(x: DataArray | Dataset, dims: tuple[str, ...]) -> dict[str, Any]:
     """What a schema keeps of axes, the samples' first: their names, the coordinates and the attributes."""
-    coords = _coordinates(x, dims)
+    coords = coordinates_of(x, dims[1:])
     described = ((name, attributes(x.coords[name].attrs)) for name, *_ in coords)
     return {
         "dims": dims,
@@ -50,12 +51,12 @@ def describe_axes(x: DataArray | Dataset, dims: tuple[str, ...]) -> dict[str, An
     }
 
 
-def _coordinates(x: DataArray | Dataset, dims: tuple[str, ...]) -> tuple[Coordinate, ...]:
-    """The coordinates that do not run along the samples, of at most 65,536 values each."""
+def coordinates_of(x: DataArray | Dataset, dims: tuple[str, ...]) -> tuple[Coordinate, ...]:
+    """The coordinates that run along none but these axes, of at most 65,536 values each."""
     kept = []
     for name, coord in x.coords.items():
         values = np.asarray(coord.values)
-        if not set(coord.dims) <= set(dims[1:]) or values.size > LARGEST or values.dtype.kind not in "fiubmMUOT":
+        if not set(coord.dims) <= set(dims) or values.size > LARGEST or values.dtype.kind not in "fiubmMUOT":
             continue
         if values.dtype.kind in "OT":
             if not all(isinstance(v, str) for v in values.ravel()):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..settings import Data
 from . import dataarrays, datasets, foreign, frames, matrix
+from .axis_labels import AxisLabels, labelled_like
 from .columns import Column
 from .columns.base import Name
 from .dtypes import Bound, check_dtype, restore, value_range
@@ -298,6 +299,20 @@ class Schema:
             found[name] = (dims, array.reshape([sizes[d] for d in dims]), dataarrays.to_attributes(attrs.get(name, ())))
         return found
 
+    @property
+    def labels(self) -> AxisLabels | None:
+        """The names and the coordinates of the axes of a data point, variables along one too; None where axes have no names."""
+        if self.dims is None or len(self.dims) < 2:
+            return None
+        if not self.variables:
+            return AxisLabels(self.dims[1:], self.shape, self.coords).named
+        channels = ("variable", ("variable",), "U", tuple(each.name for each in self.variables))
+        return AxisLabels(("variable", *self.dims[1:]), self.shape, (channels, *self.coords)).named
+
+    def _in_order(self, x: Any) -> Any:
+        """A DataArray or a Dataset with axes and coordinates in the order of the schema."""
+        return x if self.labels is None else labelled_like(x, self.labels, (self.dims or ("",))[0])
+
     def _fitting(self, x: Any) -> np.ndarray | Tensor:
         """The numbers of `x`, whose shape fits the schema."""
         x = foreign.native(x)
@@ -307,8 +322,6 @@ class Schema:
         if kind == "dataframe" and self.kind == "dataframe" and not isinstance(x, frames.Table):
             frames.check_distinct(x)
             x = frames.select(x, self.columns or ())
-        if kind == "dataarray" and self.kind == "dataarray" and set(x.dims) == set(self.dims or ()):
-            x = x.transpose(*self.dims or ())
         if self.table and kind in ("dataframe", "series"):
             found = matrix.encoded(x, self.table, np.dtype(self.dtype))
             values: np.ndarray | Tensor = found if self.kind == "dataframe" else found[:, 0]
@@ -317,9 +330,9 @@ class Schema:
                 raise TypeError(
                     "the model learned one array, got a Dataset: pass the variable that is meant, ds['name']"
                 )
-            values = datasets.stacked(x, [each.name for each in self.variables], self.dims or ())
+            values = datasets.stacked(self._in_order(x), [each.name for each in self.variables], self.dims or ())
         else:
-            values = _numbers_of(x, kind)
+            values = _numbers_of(self._in_order(x) if kind == "dataarray" else x, kind)
         shape = tuple(values.shape[1:])
         if values.ndim and shape == self.shape:
             return values

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .dataarrays import Coordinate, coordinates_of
+from .dataarrays import UNNAMED, Coordinate, coordinates_of
 from .errors import DataError
 
 __all__ = ["AxisLabels", "Order", "labelled_like"]
 
-_UNNAMED = re.compile(r"dim_\d+")  # as xarray calls axes without a name
 _ROUNDING = 1e-5  # of the largest value of a coordinate, and at most a tenth of its smallest step
 
 
@@ -76,7 +74,7 @@ class AxisLabels:
     @property
     def named(self) -> AxisLabels | None:
         """These, or None where axes have no names of their own."""
-        return None if any(map(_UNNAMED.fullmatch, self.dims)) else self
+        return None if any(map(UNNAMED.fullmatch, self.dims)) else self
 
     def only(self, dims: Sequence[str]) -> AxisLabels:
         """Those of some of the axes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from xarray import DataArray, Dataset
 
 __all__ = [
+    "UNNAMED",
     "Attributes",
     "Coordinate",
     "attributes",
@@ -25,6 +27,9 @@ __all__ = [
 ]
 
 _PACKING = ("_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned")
+
+UNNAMED = re.compile(r"dim_\d+")
+"""What xarray calls axes without a name."""
 
 LARGEST = 1 << 16  # values of a coordinate that is kept
 

@@ -135,6 +135,7 @@ class Schema:
             values = numbers if kind == "dataframe" else numbers[:, 0]
         else:
             matrix.refuse(data, kind)
+            x, samples = datasets.samples_first(x) if kind == "dataarray" else (x, "")
             values = _numbers_of(x, kind)
         if values.ndim == 0:
             raise ValueError(f"data need a first axis that counts the samples, got the single number {values.item()}")
@@ -151,6 +152,7 @@ class Schema:
             facts = _integers(rows, dtype, layout.structure)
         if kind == "dataarray":
             facts |= dataarrays.describe(x)
+            reason += f"; {samples}" * bool(samples)
         facts |= {} if data is None else {"constraints": tuple(data.constraints)}
         facts |= {"text_form": TextForm.of(x)}
         facts |= {"complete": data is not None and data.missing == "complete" and _misses(facts)}
@@ -265,7 +267,7 @@ class Schema:
             >>> Schema.of([[1.0], [2.0], [4.0]]).first([[1.0], [2.0]], 1)
             [[1.0]]
         """
-        return x.isel({(self.dims or ("",))[0]: slice(count)}) if hasattr(x, "data_vars") else x[:count]
+        return x.isel({self._samples_of(x): slice(count)}) if hasattr(x, "isel") else x[:count]
 
     def count(self, x: Any) -> int:
         """How many rows data have, in the form of the schema.
@@ -274,7 +276,12 @@ class Schema:
             >>> Schema.of([[1.0], [2.0], [4.0]]).count([[1.0], [2.0]])
             2
         """
-        return int(x.sizes[(self.dims or ("",))[0]]) if hasattr(x, "data_vars") else len(x)
+        return int(x.sizes[self._samples_of(x)]) if hasattr(x, "isel") else len(x)
+
+    def _samples_of(self, x: Any) -> Any:
+        """The name of the axis of a DataArray or a Dataset that counts the samples."""
+        named, inside = (self.dims or ("",))[0], () if self.labels is None else self.labels.dims
+        return next((dim for dim in (named, *x.dims) if dim in x.dims and dim not in inside), next(iter(x.dims)))
 
     def require_one_length(self, what: str, instead: str) -> None:
         """Raises if rows have different lengths, so that something cannot be done.

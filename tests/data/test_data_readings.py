@@ -109,6 +109,24 @@ def test_dates_in_another_format_are_refused():
         Schema.of(series().assign(day=mixed), data=KEYS)
 
 
+@pytest.mark.parametrize("zone", [None, "UTC"])
+def test_dates_are_not_numbers(zone):
+    frame = series().assign(day=series()["day"].dt.tz_localize(zone))
+    counted = Schema.of(frame.assign(day=[1.0, 2, 1, 4, 2, 5]), data=KEYS)
+    with pytest.raises(
+        ValueError, match=r"^times are numbers, and column 'day' holds dates: give numbers like those of"
+    ):
+        counted.rows(frame)
+    with pytest.raises(ValueError, match=r"^times are dates, and column 'day' holds numbers: give dates like those of"):
+        Schema.of(frame, data=KEYS).rows(frame.assign(day=frame["n"]))
+    with pytest.raises(ValueError, match=r"^times are numbers, and the times hold dates: give numbers"):
+        Schema.of(Ragged([[1.0], [2.0]], [[0.0], [1.0]])).rows(Ragged([[1.0]], [series()["day"].to_numpy()[:1]]))
+    with pytest.raises(ValueError, match=r"^values are numbers, and column 'rate' holds Timestamp\('2024-01-01"):
+        Schema.of(frame.assign(rate=frame["day"]), data=KEYS)
+    with pytest.raises(ValueError, match=r"^column 'rate' holds numbers, got Timestamp\('2024-01-01"):
+        Schema.of(frame, data=KEYS).rows(frame.assign(rate=frame["day"]))
+
+
 @pytest.mark.parametrize("times", [True, False])
 def test_arrays_of_different_lengths(times):
     values = [np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), np.array([[7.0, 8.0]])]

@@ -339,6 +339,8 @@ def _check_numbers(x: DataFrame, name: Name) -> None:
 def _numbers(x: DataFrame, name: Name) -> np.ndarray:
     """A column of values as numbers, NaN where one is missing."""
     try:
+        if x[name].dtype.kind in "mM":
+            raise TypeError("times are not numbers")
         found: np.ndarray = x[name].to_numpy(dtype=float, na_value=np.nan)
     except (TypeError, ValueError):
         raise DataError(f"column {name!r} holds numbers, got {x[name].dropna().iloc[0]!r}: correct it") from None

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import scorefield
 from scorefield.data import Ragged, Schema
 from scorefield.data.columns.text import FORMATS
 from scorefield.settings import Data
@@ -243,3 +244,27 @@ def test_bad_arrays_get_one_clear_line():
         Ragged([["a"]])
     with pytest.raises(ValueError, match=r"give them as Ragged\(values, times\)"):
         Schema.of([[1.0, 2.0], [3.0]])
+
+
+def test_gaps_of_series_without_times_are_said():
+    x = np.array([[1.0, 2.0, np.nan], [3.0, np.nan, 5.0]])
+    for values in (x, list(x), x[:, :, None], x[:, :, None].repeat(2, 2)):
+        with pytest.warns(UserWarning, match=r"^row 1 misses values before others, and without times .*: for series"):
+            Ragged(values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Ragged(x[:1])
+        Ragged(np.stack([x[1:], x[1:, ::-1], 1 + 0 * x[1:, :1].repeat(3, 1)], 2))  # members of which not all is known
+        Ragged(x, np.tile(np.arange(3.0), (2, 1)))
+
+
+def test_series_with_gaps_are_sent_to_times():
+    x = np.random.default_rng(0).normal(size=(20, 1, 30))
+    x[3, 0, 4] = np.nan
+    with pytest.raises(
+        ValueError, match=r"Ragged\(values, times\) with values \(N, T\) or \(N, T, C\) and times \(N, T\)"
+    ):
+        scorefield.fit(x, steps=1)
+    found = Ragged(x.swapaxes(1, 2), np.tile(np.arange(30.0), (20, 1)))  # as it says
+    rows = Schema.of(found).unpack(found, torch.float64).reshape(20, 3, -1)
+    assert int((~rows[3, 0].isnan()).sum()) == 29 and 4.0 not in rows[3, 1] and 5.0 in rows[3, 1]

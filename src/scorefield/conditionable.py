@@ -434,6 +434,7 @@ class ConditionableModel(GenerativeModel, abc.ABC):
             method = parse_call(method, PosteriorMethod)
         if method is not None and not isinstance(method, PosteriorMethod):
             raise TypeError(f"method must be one of scorefield.posterior, such as MomentMatching(), got {method!r}")
+        measurement = measurement.like(self.schema.labels)
         measurement.check(self.schema.layout.shape, self.schema.layout.spatial_axes)
         method = self._default_method() if method is None else method
         sampling = method.sampling.merged(unlearned(self.sampling))

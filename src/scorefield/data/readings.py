@@ -139,11 +139,16 @@ class Readings:
     def reason(self) -> str:
         """What the data are, in words."""
         kind = "a set" if self.times is None else "a series"
-        return f"each row is {kind} of up to {self.longest:,} readings of {self.channels} channel{'s' * (self.channels > 1)}"
+        found = f"each row is {kind} of up to {self.longest:,} readings of {self.channels} channel{'s' * (self.channels > 1)}"
+        return found if self.times is None or not self.times.reason else f"{found}; {self.times.reason}"
 
     def name_of(self, channel: int) -> str:
         """A channel, counted from 0, in words."""
         return f"channel {self.levels[channel]!r}" if self.levels else f"column {self.values[channel]!r}"
+
+    @property
+    def _when(self) -> str:
+        return "the times" if self.time is None else f"column {self.time!r}"
 
     def _row_name(self, label: Any) -> str:
         return f"{self.rows or 'row'} {label!r}"
@@ -204,7 +209,7 @@ class Readings:
             channel, labels = np.zeros(len(row), int), list(range(len(x)))
         else:
             row, stamps, channel, values, labels = self._flat_frame(x)
-        times = _members(row) if self.times is None else self.times.numbers(stamps)
+        times = _members(row) if self.times is None else self.times.numbers(stamps, self._when)
         numbers = channel[:, None] + 1 + np.arange(width)
         return row.repeat(width), times.repeat(width), numbers.reshape(-1), values.reshape(-1), labels
 
@@ -334,6 +339,8 @@ def _check_numbers(x: DataFrame, name: Name) -> None:
 def _numbers(x: DataFrame, name: Name) -> np.ndarray:
     """A column of values as numbers, NaN where one is missing."""
     try:
+        if x[name].dtype.kind in "mM":
+            raise TypeError("times are not numbers")
         found: np.ndarray = x[name].to_numpy(dtype=float, na_value=np.nan)
     except (TypeError, ValueError):
         raise DataError(f"column {name!r} holds numbers, got {x[name].dropna().iloc[0]!r}: correct it") from None

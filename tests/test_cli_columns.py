@@ -41,6 +41,25 @@ def test_what_is_said_becomes_settings_of_data():
     assert Form().data() == Data()
 
 
+def test_names_with_commas_are_those_of_columns(tmp_path):
+    r = np.random.default_rng(0)
+    frame = pandas.DataFrame(
+        {"Alter, Jahre": range(N), "zone": r.integers(0, 4, N), "a,b": r.random(N), "a": r.random(N)}
+    )
+    both = ("Alter, Jahre", "zone,a")
+    for option in ("categorical", "numeric", "log", "keep"):
+        data, _ = Form(**{option: both}).with_labels(frame)
+        assert getattr(data, option) == ("Alter, Jahre", "zone", "a")
+    data, _ = Form(targets=("a,b", "zone,a")).with_labels(frame)
+    assert data.targets == (("a,b",), ("zone", "a"))
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    run = tmp_path / "run"
+    assert (
+        main(["fit", str(tmp_path / "x.csv"), "-o", str(run), *TINY, "--keep", "Alter, Jahre", "--targets", "a,b"]) == 0
+    )
+    assert load(run).schema.columns == tuple(frame.columns)
+
+
 def test_fit_says_what_each_column_was_taken_for(table, capsys):
     run = table.parent / "run"
     assert main(["fit", str(table), "-o", str(run), *TINY, "--bounds", "share=0:1"]) == 0

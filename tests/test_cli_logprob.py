@@ -48,6 +48,20 @@ def test_a_table_is_written(place, tmp_path, capsys, suffix):
     assert bool(torch.isfinite(bits.value).all())
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_rows_of_probability_0_are_written(place, tmp_path, capsys, suffix):
+    data = pd.read_csv(place / "table.csv")[:6]
+    data.loc[3, "tenth"] += 0.05  # between the cells of the data
+    data.to_csv(tmp_path / "data.csv", index=False)
+    output = tmp_path / f"new.{suffix}"
+    words = ("logprob", place / "run", tmp_path / "data.csv", "-o", output, "--tolerance", 1e-2, "--draws", 1)
+    assert cli(*words) == 0
+    assert "1 of 6 data lies where the model has probability 0: log-density -inf" in capsys.readouterr().err
+    table = pd.read_parquet(output) if suffix == "parquet" else pd.read_csv(output)
+    assert np.flatnonzero(np.isneginf(table["log_prob"])).tolist() == [3] and table["log_prob"].dtype == "float64"
+    assert np.isfinite(table["log_prob"].drop(index=3)).all()
+
+
 def test_the_self_check_says_how_large_the_errors_are(place, capsys):
     assert cli("logprob", place / "run", place / "table.csv", "-n", 3, "--check") == 0
     lines = capsys.readouterr().out.splitlines()

@@ -12,6 +12,7 @@ from scorefield.cli import main
 from scorefield.cli.options import Conditions
 from scorefield.context import Context
 from scorefield.data import Schema, read
+from scorefield.data.columns.number_marks import MARKS
 from scorefield.data.partial import check_possible, known_values
 from scorefield.given_text import from_text
 from scorefield.runs import fit
@@ -73,6 +74,32 @@ def test_columns_say_what_text_means(name, text, value):
 def test_what_no_level_is_written_as_is_refused_as_it_was_typed(name, text):
     with pytest.raises(ValueError, match=f"got '{text}'"):
         given(name, text)
+
+
+@pytest.mark.parametrize("word", MARKS)
+def test_words_for_missing_values_are_those_that_are_read_so(word):
+    """In columns of every kind, also from Python; but a level that is written so is itself."""
+    table = TABLE.astype({"late": object}).mask(np.random.default_rng(1).random(TABLE.shape) < 0.2)
+    table["time"] = [f"{i % 24:02}:30" if i % 5 else None for i in range(120)]
+    table["share"] = [f"{i % 40} %" if i % 3 else None for i in range(120)]
+    schema = Schema.of(table, data=Data(categorical=("grade", "dose")))
+    assert len(schema.table) == 11 and all(column.missing for column in schema.table)
+    for column in schema.table:
+        itself = word == column.name == "NA" or (column.name == "country" and word == "NA")
+        assert (given(column.name, word, schema) == word) if itself else pandas.isna(given(column.name, word, schema))
+        if not itself:
+            assert np.isnan(column.encode(pandas.Series([word]))).all()
+
+
+def test_names_may_hold_signs_of_equality():
+    schema = Schema.of(pandas.DataFrame({"x=y": [1.0, 2, 4], "x": [0.5, 0, 1], "x=y=z": ["a", "b=c", "a"]}))
+    words = {"x=y=3": {"x=y": "3"}, "x=3": {"x": "3"}, "x=y=z=b=c": {"x=y=z": "b=c"}, "other=2": {"other": 2}}
+    for word, found in words.items():
+        assert Conditions(given=(word,))._context(model(schema)) == found
+    both = Conditions(given=("x=1", "x=y=3"))._context(model(schema))
+    assert both == {"x": "1", "x=y": "3"}
+    with pytest.raises(ValueError, match="--given has x=y twice"):
+        Conditions(given=("x=y=1", "x=y=3"))._context(model(schema))
 
 
 PRICES = np.round(np.random.default_rng(1).gamma(2, 900, 120), 2)

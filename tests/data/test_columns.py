@@ -1,6 +1,7 @@
 """Columns of tables: what each is taken for, its numbers, and the same values back."""
 
 import datetime
+import itertools
 import json
 import re
 
@@ -10,6 +11,7 @@ import pytest
 from scorefield import spec
 from scorefield.data.columns import Category, ClockTime, Constant, Date, Number, infer
 from scorefield.data.columns.text import FORMATS, formats_like, parsed_dates
+from scorefield.data.text_form import TextForm
 from scorefield.settings import Data
 
 pandas = pytest.importorskip("pandas")
@@ -279,11 +281,61 @@ def test_identifiers_by_name():
 
 def test_numbers_in_text():
     made = column(["1.5", " 2 ", "?", "NA", "-", "", "3", "1e3"])
-    assert (made.kind, made.dtype, made.missing) == ("number", "float64", True)
+    assert (made.kind, made.missing) == ("number", True) and made.dtype == str(pandas.Series(["a"]).dtype)
     np.testing.assert_array_equal(made.encode(pandas.Series(["7", "?"])), [7, np.nan])
-    assert column(["1", "2", "?"] * 9).dtype == "Int64" and column(["1", "2", "3"] * 9).dtype == "int64"
     assert column(["007", "010"] * 9).levels == ("007", "010")
     assert column(["1", "2", "few"] * 9).kind == "category"
+
+
+TYPED = {
+    "codes": (["1", "2", "9"], "category"),
+    "postcodes": (["10115", "80331", "20095"], "category"),
+    "codes with gaps": (["1", "2", "9", None], "category"),
+    "ages": ([str(x) for x in range(18, 78)], "number"),
+    "one decimal": ([f"{x / 7:.1f}" for x in range(90)], "number"),
+    "decimals": ([str(x / 8) for x in range(1, 80)], "number"),
+    "negative": ([str(x) for x in range(-40, 40)], "number"),
+    "scientific": ([f"{1.07**x:.2e}" for x in range(-40, 60)], "number"),
+    "gaps": ([*[f"{x / 8:.3f}" for x in range(80)], None, None, None], "number"),
+}
+
+
+@pytest.mark.parametrize("dtype", ["str", "object", "string"])
+@pytest.mark.parametrize("name", TYPED)
+def test_numbers_in_text_stay_text(name, dtype):
+    """In tables whose columns have types; in one that was read from text they are numbers, as plain ones are there."""
+    values, kind = TYPED[name]
+    x = pandas.Series((values * 400)[:360], dtype=dtype).sample(frac=1, random_state=0, ignore_index=True)
+    made = column(x)
+    assert (made.kind, made.dtype) == (kind, str(x.dtype))
+    for given in (x, x.fillna("-")):  # a word for what is missing
+        found = column(given).decode(column(given).encode(given))
+        assert found.dtype == x.dtype and ((found == x) | (found.isna() & x.isna())).all()
+    frame = pandas.DataFrame({"x": x, "y": np.linspace(0, 1, len(x)) ** 2})
+    frame.attrs.update(TextForm().attributes)
+    assert infer(frame)[0][0].kind == "number" and infer(frame)[0][0].dtype in ("int64", "Int64", "float64")
+
+
+def test_text_that_is_asked_to_be_numbers_stays_text():
+    made = column(["1", "2", "9"] * 40, numeric=("x",))
+    assert made.kind == "number" and made.decode(np.array([8.7, 1.2])).tolist() == ["9", "1"]
+    assert column(["1", "2", "9"] * 40, bounds={"x": (0, 10)}).bounds == (0, 10)
+    assert column([str(i) for i in range(N)]).startswith("identifier: numbers the rows, 0 to 399")
+
+
+@pytest.mark.parametrize("zeros", itertools.product([True, False], repeat=2), ids=str)
+@pytest.mark.parametrize("form", ["{d}/{m}/{y}", "{m}/{d}/{y} {h}:05", "{y}-{m}-{d}", "{d} Feb {y}"])
+def test_dates_keep_the_zeros_in_front_of_their_numbers(form, zeros):
+    """Those of days and months, of hours; what is drawn is written so, too."""
+    r, widths = rng(), [2 * pad for pad in zeros]
+    texts = [
+        form.format(d=f"{d:0{widths[0]}}", m=f"{m:0{widths[1]}}", y=1900 + y, h=f"{d % 24:0{widths[0]}}")
+        for d, m, y in zip(r.integers(1, 29, N), r.integers(1, 13, N), r.integers(30, 99, N))
+    ]
+    values = pandas.Series([*texts, None, "-"])
+    made = column(values)
+    found = made.decode(made.encode(values))
+    assert isinstance(made, Date) and found[:N].tolist() == texts and found[N:].isna().all()
 
 
 def test_dates_in_text_are_not_guessed():

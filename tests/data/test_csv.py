@@ -371,6 +371,8 @@ def test_tables_whose_form_is_not_known_are_written_as_before(tmp_path):
         {"bools": [["a"]]},
         {"bools": 1},
         {"decimals": [["a", 0]]},
+        {"marks": [["a", ";"]]},
+        {"scientific": [["a", "0.00"]]},
     ):
         strange = TABLE.copy()
         strange.attrs["scorefield.text_form"] = attributes
@@ -383,6 +385,66 @@ def test_tables_whose_form_is_not_known_are_written_as_before(tmp_path):
     assert spec.build(json.loads(json.dumps(spec.describe(schema)))) == schema and schema.text_form == TextForm(
         ";", ",", decimals=(("a", 1),)
     )
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        ["<0.5", "1.1", "2.4"],
+        ["v1.0", "v1.1", "v2.0"],
+        ["$1.50", "$2.25", "$3.50"],
+        ["1.1", "2.3", "4.5"],
+        ["1.0", "2.0", "4.0"],
+    ],
+    ids=["below", "version", "price", "number", "whole"],
+)
+@pytest.mark.parametrize("mark", [",", "."])
+@pytest.mark.parametrize("fixed", [True, False])
+def test_columns_keep_their_decimal_marks(tmp_path, column, mark, fixed):
+    """Whatever the marks in other columns are, of text and of numbers."""
+    other = ",."[mark == ","]
+    rows = [
+        f"{'1661.54' if fixed or i % 2 else '0.5'};{i}.25;{column[i % 3]};{i}.053".replace(".", mark) for i in range(12)
+    ]
+    rows = [
+        ";".join(part if k != 2 else part.replace(mark, other) for k, part in enumerate(row.split(";"))) for row in rows
+    ]
+    text = "\n".join(["a;b;c;d", *rows]) + "\n"
+    (tmp_path / "x.csv").write_text(text)
+    table = read(tmp_path / "x.csv")
+    assert table["b"].tolist() == [i + 0.25 for i in range(12)] and table["a"][1] == 1661.54
+    schema = Schema.of(table, data=Data(keep=("d",)))
+    for made in (table, schema.pack(schema.unpack(table))):
+        write(tmp_path / "same.csv", [made], 12, schema)
+        assert (tmp_path / "same.csv").read_text() == text
+
+
+@pytest.mark.parametrize("mark", [".", ","])
+@pytest.mark.parametrize(
+    "form", ["{:.2e}", "{:.3E}", "{:.0e}", "{:.1e}", "{:g}"], ids=["two", "capital", "none", "one", "as many as needed"]
+)
+def test_scientific_notation_is_kept(tmp_path, mark, form):
+    """In what is read and in samples, which have no more digits; a number that needs more keeps them."""
+    values = np.exp(-12 - np.random.default_rng(0).exponential(3, 1200))
+    texts = [form.format(float(f"{value:.3e}")).replace(".", mark) for value in values]
+    text = (
+        "\n".join(["a;b", *(f"{each};{i / 8}".replace(".", mark) for i, each in enumerate(texts)), ";0" + mark + "5"])
+        + "\n"
+    )
+    (tmp_path / "x.csv").write_text(text)
+    table = read(tmp_path / "x.csv")
+    schema = Schema.of(table)
+    schema = spec.build(json.loads(json.dumps(spec.describe(schema))))
+    for made in (table, schema.pack(schema.unpack(table, torch.float64))):
+        write(tmp_path / "same.csv", [made], 1201, schema)
+        assert (tmp_path / "same.csv").read_text() == text
+    samples = schema.pack(schema.unpack(table, torch.float64) * torch.tensor([1.2345678, 1.0]))
+    write(tmp_path / "new.csv", [samples], 1201, schema)
+    cells = [line.partition(";")[0] for line in (tmp_path / "new.csv").read_text().splitlines()[1:-1]]
+    assert max(map(len, cells)) <= max(map(len, texts)) and all("e" in cell.lower() for cell in cells)
+    table.loc[0, "a"] = 1.23456789e-7
+    write(tmp_path / "more.csv", [table], 1201, schema)
+    assert read(tmp_path / "more.csv")["a"].equals(table["a"])
 
 
 @pytest.mark.parametrize("mark", [".", ","])

@@ -7,7 +7,7 @@ from scipy import stats
 
 from scorefield.metrics import association_test, column_test, joint_test, table_pool, table_tests
 from scorefield.metrics.association import chi_square, cramer, spearman
-from scorefield.metrics.columns import stacked_columns
+from scorefield.metrics.columns import TableColumn, stacked_columns
 
 
 @pytest.fixture
@@ -113,6 +113,21 @@ def test_lost_dependence_is_found_for_all_types(rng):
             assert found.distance.p_value == 0.01 and pair in found.distance.note and not found.distance.covered
             strength = found.labels.index(pair)
             assert abs(found.samples[strength]) < 0.15 < 0.3 < abs(found.real[strength])
+
+
+@pytest.mark.parametrize("levels", (2, 3, 6))
+def test_columns_that_do_not_vary_are_associated_with_nothing(rng, levels):
+    a, b = ({"x": rng.normal(size=300), "site": rng.choice(list("ABCDEF")[:levels], 300)} for _ in range(2))
+    plain = association_test(*table_pool(a, b, categorical=[False, True]), 99)
+    for value in ("DE", 7.0, np.nan):
+        still = {"country": np.full(300, value)}
+        categorical = [False, True, value == "DE"]
+        found = association_test(*table_pool({**a, **still}, {**b, **still}, categorical=categorical), 99)
+        assert np.array_equal(found.differences, [*plain.differences, 0, 0]) and found.distance.p_value > 0.01
+    coded, levels = torch.zeros(600, dtype=torch.int64), ("no", "yes")  # of which one level is not among these rows
+    pool, columns = table_pool(a, b, categorical=[False, True])
+    found = association_test(pool, [*columns, TableColumn("smokes", coded, levels)], 99)
+    assert np.array_equal(found.differences, [*plain.differences, 0, 0])
 
 
 def test_dependence_without_correlation_is_found_by_joint_distributions(rng):

@@ -157,4 +157,6 @@ def _write(output: Path, columns: dict[str, Tensor], x: Any) -> None:
     frame = need("pandas", "writing tables").DataFrame({name: values.numpy() for name, values in columns.items()})
     form = TextForm.of(x)
     frame.attrs.update({} if form is None else form.attributes)
-    write(output, [frame], len(frame), Schema.of(frame))
+    types = tuple(str(dtype) for dtype in frame.dtypes)  # results, -inf among them, and not data to be learned
+    schema = Schema("dataframe", (len(types),), "float64", "vector", columns=tuple(columns), column_dtypes=types)
+    write(output, [frame], len(frame), schema)

@@ -188,16 +188,16 @@ class Form:
     def __post_init__(self) -> None:
         self.data()  # which says at once what cannot be meant
 
-    def data(self) -> Data:
-        """The value that Python takes."""
+    def data(self, columns: Sequence[str] = ()) -> Data:
+        """The value that Python takes, for a table with these columns: only their names may hold commas."""
         given: dict[str, Any] = {
-            name: _names(getattr(self, name)) for name in ("categorical", "numeric", "log", "keep")
+            name: _names(getattr(self, name), columns) for name in ("categorical", "numeric", "log", "keep")
         }
         given["bounds"] = None if self.bounds is None else dict(_bounds(word) for word in self.bounds)
         given["columns"] = None if self.kinds is None else dict(_pair(word, "kinds", "day=date") for word in self.kinds)
         given |= {"maps": self.maps, "missing": self.missing, "constraints": tuple(self.constraints or ())}
         given |= {"conditionals": self.conditionals, "split": self.split, "groups": self.groups}
-        given["targets"] = tuple(tuple(filter(None, word.split(","))) for word in self.targets or ())
+        given["targets"] = tuple(_listed(word, columns) for word in self.targets or ())
         given |= {"rows": self.rows, "time": self.time, "channel": self.channel, "mirror": self.mirror}
         return Data(self.structure, self.channels, self.held_out, self.dequantize, **given)
 
@@ -205,15 +205,21 @@ class Form:
         """The value that Python takes, and the labels of groups if a file holds them, not a column of the data."""
         from ..data import read
 
-        data, names = self.data(), [str(name) for name in getattr(x, "columns", ())]
+        names = [str(name) for name in getattr(x, "columns", ())]
+        data = self.data(names)
         if self.groups is None or self.groups in names or not Path(self.groups).is_file():
             return data, None
         return replace(data, groups=None), read(self.groups)
 
 
-def _names(words: Sequence[str] | None) -> tuple[str, ...] | None:
+def _names(words: Sequence[str] | None, columns: Sequence[str]) -> tuple[str, ...] | None:
     """Names that are separated by commas or given one by one."""
-    return None if words is None else tuple(name for word in words for name in word.split(",") if name)
+    return None if words is None else tuple(name for word in words for name in _listed(word, columns))
+
+
+def _listed(word: str, columns: Sequence[str]) -> tuple[str, ...]:
+    """The names between the commas of a word; a word that is the name of a column is that name."""
+    return (word,) if word in columns else tuple(filter(None, word.split(",")))
 
 
 def _pair(word: str, option: str, example: str) -> tuple[str, str]:
@@ -264,9 +270,9 @@ class Conditions:
 
     Arguments:
         given: What is known, for each context or column of the data that is conditioned on; all other columns are drawn.
-            name=value (NA where one is missing); a list of values is one for each row in turn, not a range or a set: for
-            these draw more rows, and keep those within. Or values of the context in order, or a file with a row for each
-            sample or row of data; compare, diagnose, evaluate and report take one context.
+            name=value (NA, or nothing, where one is missing); a list of values is one for each row in turn, not a range or a
+            set: for these draw more rows, and keep those within. Or values of the context in order, or a file with a row for
+            each sample or row of data; compare, diagnose, evaluate and report take one context.
         guidance: The weight of guidance, which strengthens the effect of the context; 1 for none.
         guidance_interval: The noise levels between which guidance acts, in standard deviations of the data; by default all.
     """
@@ -309,17 +315,17 @@ class Conditions:
     def _context(self, model: Model) -> Any:
         """The context as `Model.condition` takes it."""
         from ..calls import plain_value
-        from ..given_text import MISSING, from_text
+        from ..data.columns.number_marks import is_missing
+        from ..given_text import assignment, from_text
 
         words = self.given or ()
-        pairs = [word.partition("=") for word in words]
-        named = [bool(sign) for _, sign, _ in pairs]
-        if all(named):
-            twice = [name for i, (name, *_) in enumerate(pairs) if name in [other for other, *_ in pairs[:i]]]
+        pairs = [pair for word in words if (pair := assignment(model, word)) is not None]
+        if len(pairs) == len(words):
+            twice = [name for i, (name, _) in enumerate(pairs) if name in [other for other, _ in pairs[:i]]]
             if twice:
                 raise ValueError(f"--given has {twice[0]} twice: give it once, or a file with a row for each value")
-            return from_text(model, {name: text for name, _, text in pairs})
-        if any(named):
+            return from_text(model, dict(pairs))
+        if pairs:
             raise ValueError(f"--given takes name=value for each, or values alone; got {' '.join(words)}")
         if len(words) == 1 and Path(words[0]).is_file():
             from ..data import read
@@ -327,7 +333,7 @@ class Conditions:
             return read(words[0])
         if model.context is not None and model.context.columns and len(words) == len(model.context.names):
             return [*from_text(model, dict(zip(model.context.names, words))).values()]
-        values = [None if text in MISSING else plain_value(text) for text in words]
+        values = [None if is_missing(text) else plain_value(text) for text in words]
         return values[0] if len(values) == 1 else values
 
 

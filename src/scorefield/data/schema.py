@@ -242,6 +242,7 @@ class Schema:
             columns, dtypes = self.columns or (), self.column_dtypes or ()
             if self.table:
                 frame = matrix.decoded(flat, self.table)
+                frame = frame if self.text_form is None else self.text_form.rounded(frame)
             else:
                 frame = frames.to_frame(flat, columns, dtypes, self.integer, self.low, self.high)
             return frame if self.kind == "dataframe" else frame.iloc[:, 0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from .columns.scientific import is_scientific_form, scientific_digits
 from .errors import DataError
 
 __all__ = ["MOST_DECIMALS", "TextForm", "ending_of"]
@@ -41,13 +42,15 @@ class TextForm:
 
     Arguments:
         separator: What stands between fields.
-        decimal: The decimal point.
+        decimal: The decimal mark.
         encoding: The encoding, "utf-8-sig" where a mark at the beginning names it.
         ending: The kind of the file, by its name: `ending_of`.
         line_end: What ends a line.
         bools: The words for false and for true in columns of bools that have others than False and True: the names of the
             columns, as text, each with its two words.
         decimals: How many decimals all numbers of a column have: the names of the columns, as text, each with its number.
+        marks: The columns that have another decimal mark: their names, as text, each with its mark.
+        scientific: The columns of numbers in scientific notation: their names, as text, each with its form, such as `0.00e+00`.
 
     Raises:
         ValueError: If one of them is unknown.
@@ -64,6 +67,8 @@ class TextForm:
     line_end: str = "\n"
     bools: tuple[tuple[str, str, str], ...] = ()
     decimals: tuple[tuple[str, int], ...] = ()
+    marks: tuple[tuple[str, str], ...] = ()
+    scientific: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         for name, allowed in _ALLOWED.items():
@@ -78,6 +83,14 @@ class TextForm:
         for pair in self.decimals:
             if len(pair) != 2 or type(pair[1]) is not int or not 1 <= pair[1] <= MOST_DECIMALS:
                 raise DataError(f"decimals are those of a column, from 1 to {MOST_DECIMALS}, got {pair!r}")
+        object.__setattr__(self, "marks", tuple(map(tuple, self.marks)))
+        for mark in self.marks:
+            if len(mark) != 2 or mark[1] not in _ALLOWED["decimal"]:
+                raise DataError(f"marks are those of a column, one of {_ALLOWED['decimal']}, got {mark!r}")
+        object.__setattr__(self, "scientific", tuple(map(tuple, self.scientific)))
+        for notation in self.scientific:
+            if len(notation) != 2 or not is_scientific_form(notation[1]):
+                raise DataError(f"scientific notation is that of a column, such as '0.00e+00', got {notation!r}")
 
     @classmethod
     def of(cls, table: Any) -> TextForm | None:
@@ -90,6 +103,15 @@ class TextForm:
             return cls(**found)
         except (TypeError, DataError):  # attributes also come from files of others
             return None
+
+    def rounded(self, frame: Any) -> Any:
+        """A table of samples, whose numbers in scientific notation have no more digits than those of the data."""
+        names = {str(name): name for name in frame.columns if str(frame[name].dtype) == "float64"}
+        known = [(names[name], scientific_digits(form)) for name, form in self.scientific if name in names]
+        frame = frame.copy(deep=False) if known else frame
+        for name, digits in known:
+            frame[name] = [float(f"{value:.{digits}e}") for value in frame[name]]
+        return frame
 
     def words(self, name: Any) -> dict[bool, str]:
         """The words for false and true in a column, by its name."""
@@ -106,5 +128,5 @@ class TextForm:
         ending = ending_of(name)
         if ending == self.ending:
             return self
-        comma = ";" if self.decimal == "," else ","
+        comma = ";" if "," in (self.decimal, *(mark for _, mark in self.marks)) else ","
         return replace(self, separator=comma if ending == ".csv" else "\t", ending=ending)

@@ -327,11 +327,13 @@ def _products(first: Tensor, second: Tensor, pair: slice) -> Tensor:
     Of columns with several scores they begin with those of the two pairs of combinations that are most correlated in the pool
     (canonical correlations; of two categories, correspondence analysis). A weaker association of ordered levels shows there,
     and only a small part of it in the product of any two indicators. Both sides of the pool are treated alike, so that
-    permutations stay exact.
+    permutations stay exact. A column that is constant in the pool is associated with nothing: one product, which is 0.
     """
     if first.shape[1] * second.shape[1] == 1:
         return first * second
     left, right = _whitened(first, pair), _whitened(second, pair)
+    if not left.shape[1] * right.shape[1]:
+        return torch.zeros_like(first[:, :1])
     a, _, b = torch.linalg.svd(left[pair].T @ right[pair], full_matrices=False)
     parts = [((left @ a[:, :CANONICAL]) * (right @ b[:CANONICAL].T)).float()]
     if first.shape[1] * second.shape[1] <= FEW:

@@ -13,6 +13,7 @@ from ...calls import plain_value
 from ..errors import DataError
 from .base import shown
 from .number_marks import FORMS, NumberParts, alike, are_signs, are_symbols, is_missing, parts_of, possible_marks
+from .scientific import in_scientific_notation, scientific_form
 from .written import Written
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class NumberFormat:
         group: What groups the digits of thousands; "" for nothing.
         negative: What stands before and after negative numbers, sign and all, "(" and ")" say; None where a minus follows
             the prefix.
+        least: How many digits follow at least, where not always `digits` do.
+        scientific: The form of numbers in scientific notation, as `0.00e+00`; "" for others.
 
     Example:
         >>> price = NumberFormat.of(["$1,250.00", "$3.50"])
@@ -51,6 +54,28 @@ class NumberFormat:
     point: str = "."
     group: str = ""
     negative: tuple[str, str] | None = None
+    least: int = 0
+    scientific: str = ""
+
+    @classmethod
+    def plain(cls, texts: Iterable[str]) -> NumberFormat:
+        """The format of texts that `float` reads: one in which these are written alike, as far as there is one.
+
+        Example:
+            >>> [NumberFormat.plain(x).text(2.5) for x in (["70.50", "1.25"], ["70.5", "1"], ["1e3", "5e-1"], ["1e3", "0.125"])]
+            ['2.50', '2.5', '2e0', '2.5']
+        """
+        texts = [text.strip() for text in texts]
+        if (form := scientific_form(texts)) is not None:
+            return cls(scientific=form)
+        parts = [text.partition(".") for text in texts]
+        if all(part[2].isdigit() or not part[2] for part in parts):
+            digits = {len(part[2]) for part in parts}
+            fixed = len(digits) == 1
+            return cls(digits=max(digits), fixed=fixed, least=0 if fixed else min(digits))
+        return cls(
+            digits=max(len(f"{float(text):.{_EXACT}f}".rstrip("0").partition(".")[2]) for text in texts), fixed=False
+        )
 
     @classmethod
     def of(cls, texts: Iterable[str], decimal_mark: str | None = None, few: bool = False) -> NumberFormat | None:
@@ -85,7 +110,7 @@ class NumberFormat:
                 fixed, group = len(digits) == 1, groups.pop() if groups else ""
                 signs = next(iter(negative), None)
                 signs = None if signs == (prefix + "-", suffix) else signs
-                return cls(prefix, suffix, max(digits), fixed, point, group, signs)
+                return cls(prefix, suffix, max(digits), fixed, point, group, signs, 0 if fixed else min(digits))
         return None
 
     @classmethod
@@ -125,9 +150,12 @@ class NumberFormat:
 
     def text(self, number: float) -> str:
         """A number as text."""
+        if self.scientific:
+            return in_scientific_notation(number, self.scientific)
         plain = f"{abs(number):,.{self.digits}f}"
-        if not self.fixed and self.digits:
-            plain = plain.rstrip("0").rstrip(".")
+        if not self.fixed and self.digits > self.least:
+            kept = len(plain) - self.digits + self.least
+            plain = (plain[:kept] + plain[kept:].rstrip("0")).rstrip(".")
         marks = {",": self.group, ".": self.point}
         below = number < 0 and any(c in "123456789" for c in plain)
         before, after = (self.negative or (self.prefix + "-", self.suffix)) if below else (self.prefix, self.suffix)

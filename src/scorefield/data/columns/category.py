@@ -12,6 +12,7 @@ from ...calls import plain_value
 from ..errors import DataError
 from .base import Column, shown
 from .number import missing_share
+from .number_marks import is_missing
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -132,15 +133,15 @@ class Category(Column):
         return same[0] if same else text if truth is None or truth in self.levels else self.meant(truth)
 
     def read(self, values: Series[Any]) -> np.ndarray:
-        """The codes; -1 for what is none of the levels."""
+        """The codes; -1 for what is none of the levels, but words for missing values, which are missing."""
         import pandas
 
         codes, found = pandas.factorize(values)
         places: dict[Any, int] = {level: i for i, level in enumerate(self.levels)}
         if all(isinstance(level, bool) for level in self.levels):  # also as text, true and TRUE
             places |= {str(level).lower(): i for i, level in enumerate(self.levels)}
-            found = [v.lower() if isinstance(v, str) else v for v in found]
-        mapped = [places.get(v, places.get(str(v), -1)) for v in _plain(found)]
+            found = [v.lower() if isinstance(v, str) and not is_missing(v) else v for v in found]
+        mapped = [places.get(v, places.get(str(v), np.nan if is_missing(v) else -1)) for v in _plain(found)]
         known: np.ndarray = np.array([*mapped, np.nan])[codes]  # the last is that of missing ones
         return known
 
@@ -177,7 +178,7 @@ class Category(Column):
             raise RuntimeError(
                 f"{int(lost.sum())} of {len(x)} samples of column {self.name!r} are missing, and none may be"
             )
-        return pandas.Series(plain.take(codes, allow_fill=bool(lost.any())), name=self.name)
+        return pandas.Series(plain.take(codes, allow_fill=bool(lost.any())), name=self.name, dtype=self.dtype)
 
 
 def _plain(values: Any) -> tuple[Level, ...]:

@@ -16,7 +16,7 @@ from ..errors import DataError
 from .base import Column, shown
 from .number import missing_share
 from .number_marks import is_missing
-from .text import parsed_dates
+from .text import parsed_dates, without_zeros
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -27,6 +27,13 @@ _SECONDS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _PERIODS = ((604800, "weeks"), (86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)$")  # from UTC, at the end of a format
 _WEEKDAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
+_BARE = {
+    "%-d": "day",
+    "%-m": "month",
+    "%-H": "hour",
+    "%-M": "minute",
+    "%-S": "second",
+}  # numbers without zeros in front
 _HOURS = 2  # of a day, at least, that are worth a note if no time is within them
 _WEEKS = 2  # at least, of which hours and weekdays are looked at
 _OFTEN = 1e-3  # of a day, the smallest part that dates are taken to fill
@@ -46,7 +53,8 @@ class Date(Column):
         unit: The smallest difference that the type of the data holds: "s", "ms", "us" or "ns".
         origin: The first date, in this unit since 1970, or the smallest difference.
         period: The spacing of the dates, in this unit.
-        text: The format of dates in text, in the words of strftime; None for other types.
+        text: The format of dates in text, in the words of strftime, `%-d` for a day without a zero in front; None for other
+            types.
         zone: The time zone; None without one.
         difference: Whether these are differences of times.
         days: Whether these are dates of Python's, without a time.
@@ -110,6 +118,8 @@ class Date(Column):
         if not len(ticks):
             got = shown(values, int(values.notna().to_numpy().argmax()))
             raise DataError(f"column {name!r} holds no dates, got {got}: choose another kind")
+        if text is not None:
+            facts["text"] = without_zeros(values.dropna().unique(), text)
         if text is not None or facts["days"]:
             unit, ticks = _coarsest(unit, ticks)
         ticks.sort()
@@ -404,6 +414,11 @@ def _spacing(period: int, unit: str) -> str:
 
 def _written(times: Any, text: str) -> Any:
     """Times as text in a format of strftime, with years of four digits: some versions of pandas write the year 1 as "1"."""
+    for directive, field in _BARE.items():
+        if directive in text:
+            parts = [_written(times, part) for part in text.split(directive, 1)]
+            numbers = getattr(times.dt, field).map("{:.0f}".format, na_action="ignore")
+            return parts[0] + numbers + parts[1]
     years = times.dt.year
     if "%Y" not in text or not bool((years < 1000).any()):
         return times.dt.strftime(text)

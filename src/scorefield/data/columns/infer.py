@@ -13,6 +13,7 @@ import numpy as np
 
 from ...settings import Data
 from ..errors import DataError, DataTypeError
+from ..text_form import TextForm
 from .affixed import Affixed, NumberFormat
 from .base import Column, Name, shown
 from .category import Category
@@ -56,16 +57,18 @@ class ColumnWishes:
         keep: Whether it is kept even if it seems to be an identifier or free text.
         more: The bounds and the transform of a column of numbers.
         decimal_mark: The decimal mark of the table; None where it is not known.
+        typed: Whether columns have types that somebody chose, as in a DataFrame: numbers in text then stay text.
     """
 
     kind: str | None = None
     keep: bool = False
     more: tuple[tuple[str, Any], ...] = ()
     decimal_mark: str | None = None
+    typed: bool = False
 
     @classmethod
-    def of(cls, data: Data, name: Name, decimal_mark: str | None = None) -> ColumnWishes:
-        """What is said of one column."""
+    def of(cls, data: Data, name: Name, decimal_mark: str | None = None, typed: bool = False) -> ColumnWishes:
+        """What is said of one column, and what is known of its table."""
         kinds = {"category": data.categorical, "number": data.numeric}
         kind = next((kind for kind, names in kinds.items() if name in (names or ())), None)
         kind = (data.columns or {}).get(name, kind)
@@ -73,7 +76,7 @@ class ColumnWishes:
         given = tuple((key, value) for key, value in more.items() if value is not None)
         if given and kind not in (None, "number"):
             raise DataError(f"bounds and log are for numbers, and column {name!r} is to be a {kind}: choose one")
-        return cls(kind, name in (data.keep or ()) or kind is not None, given, decimal_mark)
+        return cls(kind, name in (data.keep or ()) or kind is not None, given, decimal_mark, typed)
 
 
 def infer(frame: DataFrame, data: Data | None = None) -> tuple[tuple[Column, ...], LeftOut]:
@@ -103,9 +106,9 @@ def infer(frame: DataFrame, data: Data | None = None) -> tuple[tuple[Column, ...
     names = frame.columns.tolist()
     data = resolved(data or Data(), names)
     columns, left_out = [], []
-    apart, mark = _for_the_split(data), _decimal_mark(frame)
+    apart, mark, typed = _for_the_split(data), _decimal_mark(frame), TextForm.of(frame) is None
     for i, name in enumerate(names):
-        wishes = ColumnWishes.of(data, name, mark)
+        wishes = ColumnWishes.of(data, name, mark, typed)
         if str(name) in apart and not wishes.keep:
             left_out.append((name, f"{apart[str(name)]}; keep={[name]!r} keeps it"))
             continue
@@ -126,7 +129,8 @@ def _decimal_mark(frame: DataFrame) -> str | None:
         mark: str | None = frame.attrs["decimal_mark"]
         return mark
     texts = (frame.iloc[:, i].drop_duplicates() for i, dtype in enumerate(frame.dtypes) if str(dtype) in _TEXT)
-    marks = decimal_marks([text for text in column if isinstance(text, str)] for column in texts)
+    whole, others = decimal_marks([text for text in column if isinstance(text, str)] for column in texts)
+    marks = whole or others
     return marks.pop() if len(marks) == 1 else None
 
 
@@ -251,7 +255,8 @@ def _taken_for(values: Series[Any], present: Series[Any], name: Name, wishes: Co
         return f"holds values of the type {dtype}: convert it, df[{name!r}]{how}"
     numbers, bad = number_text(values)
     if bad is None and not np.isnan(numbers).all():
-        return _number(values, name, wishes)
+        codes = wishes.typed and not wishes.more and _are_codes(distinct)
+        return _codes(values, name, wishes) if codes else _number(values, name, wishes)
     if _all(distinct, str):
         distinct = distinct[[not is_missing(text) for text in distinct.to_numpy(object)]]
         if (form := date_format(distinct)) is not None:
@@ -295,6 +300,18 @@ def _category(
     return f"category of {levels} levels, more than {MOST_LEVELS}; {how}"
 
 
+def _are_codes(distinct: Series[Any]) -> bool:
+    """Whether numbers in text are codes: a few whole ones."""
+    texts = [text for text in distinct if not is_missing(text)]
+    return _all(texts, str) and len({*texts}) <= _FEW_LEVELS and all(text.strip().isdigit() for text in texts)
+
+
+def _codes(values: Series[Any], name: Name, wishes: ColumnWishes) -> Column | str:
+    """A category of numbers in text, next to which words stand for missing values."""
+    made = _category(values.mask(values.map(is_missing).astype(bool)), name, wishes)
+    return replace(made, reason=f"{made.reason}; whole numbers in text") if isinstance(made, Column) else made
+
+
 def _number(values: Series[Any], name: Name, wishes: ColumnWishes) -> Column | str:
     """Numbers, unless they count the rows."""
     from pandas.api import types
@@ -309,18 +326,31 @@ def _number(values: Series[Any], name: Name, wishes: ColumnWishes) -> Column | s
         values = values.astype("Float64")
     else:
         numbers, bad = number_text(values)
-        if bad is not None:
-            texts = [text for text in values.dropna().unique() if not is_missing(text)]
-            written = NumberFormat.of(texts, wishes.decimal_mark, few=True) if _all(texts, str) else None
+        texts = [text for text in values.dropna().unique() if not is_missing(text)]
+        if bad is not None and _all(texts, str):
+            written = NumberFormat.of(texts, wishes.decimal_mark, few=True)
             if written is not None:
                 return _affixed(values, name, written, wishes)
         whole = bool((numbers[~np.isnan(numbers)] % 1 == 0).all()) and not any(
             "." in str(v) for v in values.dropna()[:100]
         )
         kept = ("Int64" if np.isnan(numbers).any() else "int64") if whole else "float64"
+        if bad is None and wishes.typed and texts and _all(texts, str):
+            return _in_text(values, name, texts, kept, wishes)
     if not wishes.keep and not wishes.more and (why := _counts(values, name)):
         return why
     return Number.of(values, name, kept, **dict(wishes.more))
+
+
+def _in_text(values: Series[Any], name: Name, texts: Sequence[str], kept: str, wishes: ColumnWishes) -> Column | str:
+    """Plain numbers in text, which stay text, unless they count the rows."""
+    import pandas
+
+    numbers = pandas.Series(number_text(values)[0], name=name).astype(kept)
+    if not wishes.keep and not wishes.more and (why := _counts(numbers, name)):
+        return why
+    inner = Number.of(numbers, name, kept, **dict(wishes.more))
+    return Affixed(name, str(values.dtype), inner.missing, f"{inner.reason}, in text", inner, NumberFormat.plain(texts))
 
 
 def _affixed(values: Series[Any], name: Name, form: NumberFormat, wishes: ColumnWishes) -> Column | str:

@@ -89,23 +89,28 @@ def possible_marks(numbers: Iterable[str]) -> str:
     return "".join(mark for mark, form in FORMS.items() if all(map(form.fullmatch, numbers)))
 
 
-def decimal_marks(columns: Iterable[Iterable[str]]) -> set[str]:
+def decimal_marks(columns: Iterable[Iterable[str]]) -> tuple[set[str], set[str]]:
     """The decimal marks of the columns that can have one alone: of a table one, none or both.
 
     Arguments:
-        columns: The different texts of each column; those that hold other things than numbers say nothing.
+        columns: The different texts of each column; those that hold few numbers say nothing.
+
+    Returns:
+        The marks of columns of numbers, and those of columns that hold other things, too, such as `<0.5`, which decide where
+        the former do not.
 
     Example:
-        >>> decimal_marks([["748", "1.052"], ["1,40 €", "0,36 €"]]), decimal_marks([["748", "1.052"]])
-        ({','}, set())
+        >>> decimal_marks([["748", "1.052"], ["1,40 €", "0,36 €"], ["<0.5", "1.1", "2.4"]]), decimal_marks([["748", "1.052"]])
+        (({','}, {'.'}), (set(), set()))
     """
-    found = set()
+    whole, others = set[str](), set[str]()
     for texts in columns:
-        numbers = [part.number for _, part in alike([text for text in texts if not is_missing(text)])]
+        present = [text for text in texts if not is_missing(text)]
+        numbers = [part.number for _, part in alike(present)]
         marks = possible_marks(numbers)
         if len(marks) == 1 and any(map(_MARK.search, numbers)):
-            found.add(marks)
-    return found
+            (whole if len(numbers) == len(present) else others).add(marks)
+    return whole, others
 
 
 def alike(texts: Sequence[str]) -> list[tuple[str, NumberParts]]:

@@ -23,8 +23,8 @@ __all__ = [
     "as_numbers",
     "begins_with_zero",
     "date_format",
-    "format_of_dates",
     "date_formats",
+    "format_of_dates",
     "formats_like",
     "formatted_numbers",
     "how_missing",
@@ -33,6 +33,7 @@ __all__ = [
     "parsed_dates",
     "read_dates",
     "swapped_dates",
+    "without_zeros",
 ]
 
 _DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d-%b-%Y")
@@ -53,6 +54,7 @@ FORMATS = (*(day + time for time in _TIMES for day in (*_DAYS, *_NAMED)), "%Y-%m
 
 _DIRECTIVE = re.compile("%.")
 _OFFSET = re.compile(r":\d\d(?:\.\d+)?([+-]\d\d:?\d\d)$")
+_FIELDS = dict.fromkeys(("%d", "%m", "%H", "%M", "%S"), r"(\d{1,2})")  # numbers that may begin with a zero
 _FIRST = 200  # texts on which a format is tried before all others confirm it
 
 
@@ -175,11 +177,32 @@ def parsed_dates(values: Series[Any], form: str) -> Series[Any]:
     import pandas
 
     codes, texts = pandas.factorize(values)
+    form = form.replace("%-", "%")  # zeros at the front may be lacking in all that is read
     zoned = form.endswith("Z")  # and a text with another offset is of another format
     words = [v if isinstance(v, str) and (v.endswith("Z") or not zoned) else None for v in texts]
     found: Any = pandas.to_datetime(words, format=form[:-1] + "%z" if zoned else form, errors="coerce", utc=zoned)
     found = found.tz_localize(None) if zoned else found
     return pandas.Series(np.append(found.to_numpy(), np.datetime64("NaT"))[codes])
+
+
+def without_zeros(texts: Iterable[Any], form: str) -> str:
+    """A format of dates, with `%-d` for `%d` where no day has a zero in front, and the like for other numbers.
+
+    Of days and months one shows it of both, unless the other one has zeros.
+
+    Example:
+        >>> without_zeros(["1/6/1939", "12/11/1940"], "%d/%m/%Y"), without_zeros(["1/06/1939", "12/11/1940"], "%d/%m/%Y")
+        ('%-d/%-m/%Y', '%-d/%m/%Y')
+    """
+    parts = re.split("(%.)", form)
+    pattern = "".join(_FIELDS.get(p, r"[^\W_]+") if p.startswith("%") else re.escape(p) for p in parts)
+    matches = (re.fullmatch(pattern, text.strip()) for text in texts if isinstance(text, str))
+    columns = zip(*(match.groups() for match in matches if match is not None))
+    found = dict(zip((part for part in parts if part in _FIELDS), map(set, columns)))
+    zeros = {name for name, numbers in found.items() if any(len(n) == 2 and n[0] == "0" for n in numbers)}
+    bare = {name for name, numbers in found.items() if any(len(n) == 1 for n in numbers)}
+    bare |= {"%d", "%m"} if bare & {"%d", "%m"} else set()
+    return "".join(part.replace("%", "%-") if part in bare - zeros else part for part in parts)
 
 
 def formats_like(texts: Iterable[str], offset: str = "") -> list[str]:

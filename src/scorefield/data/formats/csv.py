@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ import numpy as np
 
 from ...warned import warn_outside
 from ..cache import Store
+from ..columns.scientific import in_scientific_notation, scientific_form
 from ..errors import DataError, one_line
 from ..frames import Table, select
 from ..optional import need
@@ -114,16 +116,19 @@ def _with_words(frame: Any, names: Sequence[str], form: TextForm) -> Any:
 
 
 def _with_decimals(frame: Any, names: Sequence[str], form: TextForm) -> Any:
-    """The same, whose floats have as many decimals as a form says of their columns; those that need more keep all."""
-    known = dict(form.decimals)
+    """The same, whose floats are written as a form says of their columns: decimals, of which those that need more keep all."""
+    decimals, marks, powers = dict(form.decimals), dict(form.marks), dict(form.scientific)
     for i, name in enumerate(names):
-        if name not in known or str(frame[i].dtype) != "float64":
+        if str(frame[i].dtype) != "float64" or not (name in decimals or name in marks or name in powers):
             continue
-        digits, values = known[name], frame[i].to_numpy(np.float64)
-        exact = np.isfinite(values) & (np.abs(values) < _LARGE)
+        values, digits, notation = frame[i].to_numpy(np.float64), decimals.get(name, 0), powers.get(name)
+        exact = np.isfinite(values) & (np.abs(values) < _LARGE) & (digits > 0)
         exact[exact] = np.round(values[exact], digits) == values[exact]
         texts = [f"{value:.{digits}f}" if fits else str(value) for value, fits in zip(values.tolist(), exact)]
-        marked = np.array([text.replace(".", form.decimal) for text in texts], dtype=object)
+        if notation is not None:
+            finite = zip(values.tolist(), np.isfinite(values), texts)
+            texts = [in_scientific_notation(x, notation, exact=True) if there else text for x, there, text in finite]
+        marked = np.array([text.replace(".", marks.get(name, form.decimal)) for text in texts], dtype=object)
         marked[np.isnan(values)] = None
         frame[i] = marked
     return frame
@@ -144,11 +149,11 @@ def _formed(table: Any, path: Path, dialect: Dialect) -> Any:
     if encoding == "utf-8-sig":  # which reads text with the mark, and without
         with (gzip.open if path.suffix.lower() == ".gz" else open)(path, "rb") as file:
             encoding = encoding if file.read(3) == codecs.BOM_UTF8 else "utf-8"
-    decimal = table.attrs.get("decimal_mark") or "."
+    written = table.attrs.pop("written")
+    ending, line_end = ending_of(path.name), _line_end(path, encoding)
     try:
-        form = TextForm(dialect.separator, decimal, encoding, ending_of(path.name), _line_end(path, encoding))
-        written = {name: table.attrs.pop(name, ()) for name in ("bools", "decimals")}
-        attributes = replace(form, **written).attributes
+        form = TextForm(dialect.separator, encoding=encoding, ending=ending, line_end=line_end, **written)
+        attributes = form.attributes
     except DataError:  # text that is read, and is not written
         return table
     if isinstance(table, Table):
@@ -178,13 +183,12 @@ def _read(path: Path, selection: Selection, store: Store, dialect: Dialect) -> A
                 kinds = columns.kinds()
                 frame = pandas.read_csv(file, names=columns.names, dtype=kinds, low_memory=False, **dialect.options)
             (frame,) = columns.parts([frame], selection)
-            frame, doubtful = with_numbers(frame, columns.text, dialect.separator)
+            frame, forms, doubtful = with_numbers(frame, columns.text, dialect.separator)
             _say_doubts(path, {n: each for n, each in doubtful.items() if n in (selection.columns or doubtful)})
             frame = columns.whole(columns.padded(frame))
             say_footer(frame, path)
             frame = select(frame, selection.columns)
-            frame.attrs |= {"bools": columns.bools(frame), "decimals": columns.decimals(frame)}
-            return frame
+            return columns.formed(frame, forms)
         with _rows(path, dialect) as file:
             size = rows_at_once(len(columns.names))
             forms, doubtful = written_forms(columns.text(None, _FIRST), dialect.separator)
@@ -193,9 +197,7 @@ def _read(path: Path, selection: Selection, store: Store, dialect: Dialect) -> A
             with pandas.read_csv(file, chunksize=size, names=columns.names, dtype=as_text, **dialect.options) as parts:
                 numbers = (in_forms(part, forms) for part in columns.parts(parts, selection))
                 copied = copied_table(store, selection.columns, numbers, selection.missing_words)
-            mark = "," if {*forms.values()} == {","} else "."
-            known = {"bools": columns.bools(copied), "decimals": columns.decimals(copied)}
-            return replace(copied, attrs={"decimal_mark": mark, **known})
+            return columns.formed(copied, forms)
     except pandas.errors.ParserError as error:
         raise DataError(f"{path} is not a table ({one_line(error)}): repair that line") from None
 
@@ -366,13 +368,56 @@ class _Columns:
 
     def decimals(self, table: Any) -> tuple[tuple[str, int], ...]:
         """How many decimals the numbers of columns have that all have as many, for `TextForm`: by the first rows."""
-        names = [n for n, kind in zip(table.columns, table.dtypes) if str(kind) in ("float64", "float32")]
+        names = self._floats(table)
         found, texts = list[tuple[str, int]](), self.text(None, _FIRST) if names else {}
         for name in names:
             counts = texts[name].dropna().str.strip().str.extract(r"^[+-]?\d*[.,](\d+)$")[0].str.len().unique()
             if len(counts) == 1 and counts[0] <= MOST_DECIMALS:  # one that does not match has no number
                 found.append((str(name), int(counts[0])))
         return tuple(found)
+
+    def formed(self, table: Any, forms: Mapping[Any, str]) -> Any:
+        """The table, which knows what `TextForm` says of its columns.
+
+        Arguments:
+            table: A table, or a copy of a large one.
+            forms: The decimal marks of columns that are not plain numbers with points.
+        """
+        marks = self.marks(table, forms)
+        counts = Counter(marks.values())
+        usual = table.attrs.get("decimal_mark") or "."
+        usual = max(".,", key=counts.__getitem__) if counts else usual
+        odd = tuple((name, mark) for name, mark in marks.items() if mark != usual)
+        written = {"decimal": usual, "marks": odd, "bools": self.bools(table), "decimals": self.decimals(table)}
+        written["scientific"] = self.scientific(table)
+        attributes = {**table.attrs, "written": written}
+        if isinstance(table, Table):
+            return replace(table, attrs=attributes)
+        table.attrs = attributes
+        return table
+
+    def marks(self, table: Any, forms: Mapping[Any, str]) -> dict[str, str]:
+        """The decimal marks of columns of numbers that have one."""
+        names = self._floats(table)
+        texts = self.text(None, _FIRST) if names else {}
+        found = {str(name): forms[name] for name in names if name in forms}
+        plain = [name for name in names if name not in forms and texts[name].str.contains(".", regex=False).any()]
+        return found | dict.fromkeys(map(str, plain), ".")
+
+    @staticmethod
+    def _floats(table: Any) -> list[Any]:
+        """The names of the columns that were read as floating-point numbers."""
+        return [n for n, kind in zip(table.columns, table.dtypes) if str(kind) in ("float64", "float32")]
+
+    def scientific(self, table: Any) -> tuple[tuple[str, str], ...]:
+        """The forms of columns of numbers that are all in scientific notation, for `TextForm`."""
+        names, forms = self._floats(table), dict[Any, str]()
+        for rows in (_FIRST, None):
+            texts = self.text(None, rows) if names else {}
+            found = {name: scientific_form(texts[name].dropna().str.strip().drop_duplicates()) for name in names}
+            forms = {name: form for name, form in found.items() if form is not None}
+            names = list(forms)
+        return tuple((str(name), form) for name, form in forms.items())
 
     def text(self, names: Sequence[Any] | None, rows: int | None) -> Any:
         """Columns, all if None, as text: so many rows of them, or all."""

@@ -25,7 +25,7 @@ Doubtful = dict[Any, tuple[str, str]]
 TextOf = Callable[[Sequence[Any] | None, int | None], Any]
 
 
-def with_numbers(frame: DataFrame, text: TextOf, separator: str) -> tuple[DataFrame, Doubtful]:
+def with_numbers(frame: DataFrame, text: TextOf, separator: str) -> tuple[DataFrame, dict[Any, str], Doubtful]:
     """A table in which numbers with decimal commas and grouped digits are numbers.
 
     Where other columns show that the comma is the decimal mark, 1.052 is a thousand and fifty-two; and the like for 1,052.
@@ -36,30 +36,32 @@ def with_numbers(frame: DataFrame, text: TextOf, separator: str) -> tuple[DataFr
         separator: What stands between fields; where it is a comma, numbers with decimal commas stay text.
 
     Returns:
-        The table, with its decimal mark in `attrs`; and the columns whose digits could be grouped or not, as nothing in the
-        file decides it, with one of their numbers and the decimal mark that was taken.
+        The table, with its decimal mark in `attrs`; the decimal marks of those columns that are not plain numbers with points;
+        and the columns whose digits could be grouped or not, as nothing in the file decides it, with one of their numbers and
+        the decimal mark that was taken.
     """
     texts = {name: frame[name] for name in frame.columns if _is_text(frame[name])}
-    marks = _marks(texts, separator)
+    marks, others = _marks(texts, separator)
     open_ones = [name for name in frame.columns if frame[name].dtype.kind == "f" and _may_be_grouped(frame[name])]
     if any(frame[n].dtype.kind == "f" and n not in open_ones and (frame[n] % 1 > 0).any() for n in frame.columns):
         marks.add(".")
     for rows in (_HEAD, None):
-        if not open_ones or marks == {"."}:
+        if not open_ones or (marks or others) == {"."}:
             break
         found = text(open_ones, rows)
         bare = {name: _bare(_distinct(found[name])) for name in open_ones}
         pointed = [name for name in open_ones if possible_marks(bare[name]) == "."]
         marks |= {"."} if pointed else set()
         open_ones = [name for name in open_ones if name not in pointed]
-        if "," not in marks:  # integers with gaps are floats, too
+        if "," not in (marks or others):  # integers with gaps are floats, too
             fractions = [name for name in open_ones if (frame[name] % 1 > 0).any()]
             open_ones = [name for name in open_ones if name in fractions or any("." in each for each in bare[name])]
+    marks = marks or others
     texts |= {name: found[name] for name in open_ones if marks != {"."}}
     forms, doubtful = _forms(texts, separator, marks)
     changed = in_forms(frame, forms, texts) if forms else frame
     changed.attrs["decimal_mark"] = "".join(marks) if len(marks) == 1 else None
-    return changed, doubtful
+    return changed, forms, doubtful
 
 
 def written_forms(texts: DataFrame, separator: str) -> tuple[dict[Any, str], Doubtful]:
@@ -70,11 +72,12 @@ def written_forms(texts: DataFrame, separator: str) -> tuple[dict[Any, str], Dou
         separator: What stands between fields.
     """
     columns = {name: texts[name] for name in texts.columns}
-    marks = _marks(columns, separator)
+    whole, others = _marks(columns, separator)
+    marks = whole or others
     forms, doubtful = _forms(columns, separator, marks)
     if marks == {","}:  # later rows may have what the first ones have not
-        whole = (name for name in columns if len(possible_marks(_bare(_distinct(columns[name])))) == 2)
-        forms |= dict.fromkeys(whole, ",")
+        open_ones = (name for name in columns if len(possible_marks(_bare(_distinct(columns[name])))) == 2)
+        forms |= dict.fromkeys(open_ones, ",")
     return forms, doubtful
 
 
@@ -93,8 +96,11 @@ def in_forms(frame: DataFrame, forms: Mapping[Any, str], texts: Mapping[Any, Ser
     return changed
 
 
-def _marks(texts: Mapping[Any, Series[Any]], separator: str) -> set[str]:
-    """The decimal marks of columns of text; where commas separate fields, those in few texts are answers such as 1,2."""
+def _marks(texts: Mapping[Any, Series[Any]], separator: str) -> tuple[set[str], set[str]]:
+    """The decimal marks of columns of numbers in text, and of those that hold other things, too, such as <0.5.
+
+    Where commas separate fields, those in few texts are answers such as 1,2.
+    """
     found = (_distinct(values) for values in texts.values())
     return decimal_marks(each for each in found if separator != "," or len(each) > _LEVELS)
 

@@ -22,6 +22,7 @@ from .conditions import (
     keywords,
     same_values,
 )
+from .constraints import Rules, to_be_missing
 from .context import Context
 from .data import (
     Encoded,
@@ -272,6 +273,11 @@ class ConditionableModel(GenerativeModel, abc.ABC):
         x, known = condition.x.cpu().to(drawn)[rows], condition.known.cpu()[rows]
         return self.standardize.with_known(drawn, x, known)
 
+    def _rules(self) -> Rules:
+        """Of the model; where values are drawn as if none were missing, constraints do not say which are."""
+        condition = KnownValues.among(self.conditions)
+        return super()._rules() if condition is None or not condition.complete else super()._rules().without_missing()
+
     def _outside(self) -> Callable[[Tensor], Tensor] | None:
         """Of the units; what is left out has values of no use, which exclude nothing."""
         outside, condition = super()._outside(), KnownValues.among(self.conditions)
@@ -294,8 +300,8 @@ class ConditionableModel(GenerativeModel, abc.ABC):
             sampler: How they are drawn; by default as the model draws conditionals.
 
         Returns:
-            The same table without missing values; a list of them if `draws` is above 1. Known values stay, and so do columns
-            that are left out of the model.
+            The same table without missing values, but for those that a constraint says are missing; a list of them if `draws`
+            is above 1. Known values stay, and so do columns that are left out of the model.
 
         Raises:
             ValueError: If the data are not a table or vectors, or `x` has other columns, or several of the same name.
@@ -329,16 +335,15 @@ class ConditionableModel(GenerativeModel, abc.ABC):
             with shown():
                 drawn = mapped(lambda seed: torch.cat(list(part.batches(len(rows), seed, sampler))).double(), seeds)
                 for table, values in zip(tables, drawn):
-                    table[rows] = torch.where(gaps[rows], values, data[rows])
+                    filled = torch.where(gaps[rows], values, data[rows])
+                    table[rows] = filled.masked_fill(to_be_missing(self.schema, filled, gaps[rows]), math.nan)
         packed = [in_place_of(x, self.schema.pack(table), gaps, impossible) for table in tables]
         return packed if draws > 1 else packed[0]
 
     def _warn_impossible(self, impossible: Tensor) -> None:
         """Warns of values that a column of a table cannot take, by column."""
-        said = []
-        for column, count in zip(self.schema.table, impossible.sum(0).tolist()):
-            if count:
-                said.append(f"{column.name!r} in {count} row{'s' * (count > 1)} (it takes {column.takes})")
+        counted = [(column, n) for column, n in zip(self.schema.table, impossible.sum(0).tolist()) if n]
+        said = [f"{column.name!r} in {n} row{'s' * (n > 1)} (it takes {column.takes})" for column, n in counted]
         if said:
             what = f"values that their column cannot take: {', '.join(said)}"
             warn_outside(f"{what}; they stay, and gaps in these rows are filled without them")

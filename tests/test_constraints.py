@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+import scorefield
 from scorefield.constraints import Constraint, Rules, check_rows, draw_valid
 from scorefield.data import ArrayRows, Schema
 from scorefield.data.columns import infer
@@ -18,6 +19,7 @@ from scorefield.fitting.related import declared
 from scorefield.rng import Samples
 from scorefield.settings import Data
 from scorefield.units import find_relations
+from scorefield.units.skips import skipped_where
 
 NAN = float("nan")
 
@@ -421,3 +423,62 @@ def test_times_of_day_and_durations(form):
     assert 0 < early.sum() < 80 and not Constraint("a > b or a == lag").holds(table, columns=columns).all()
     if form == "objects":
         assert Constraint("a < b").holds(table).all() and not Constraint("b <= a").holds(table).any()
+
+
+@pytest.mark.parametrize(
+    ("rule", "exact"),
+    [
+        ("missing(c) == (s == 'b')", [True, True, True, False]),  # of an unknown s nothing is violated
+        ("if s == 'b' then missing(`c`)", [True, True, True, True]),
+        ("not missing(d)", [True, False, True, True]),
+        ("missing(c) and missing(d)", [False, True, False, False]),
+        ("c > 0 or missing(c)", [True, True, True, True]),
+    ],
+)
+def test_missing_values_can_be_asked_for(rule, exact):
+    table = pd.DataFrame({"s": ["a", "b", None, "a"], "c": [1.0, np.nan, np.nan, np.nan], "d": ["x", None, "y", "z"]})
+    assert Constraint(rule).holds(table).tolist() == exact
+    assert set(Constraint(rule).missing) <= {"c", "d"} and Constraint(rule).missing
+
+
+@pytest.mark.parametrize(
+    "rule", ["missing(c, d)", "missing('c')", "missing()", "~c == 1", "missing(c) + 1", "missing(c.d)"]
+)
+def test_what_missing_cannot_be_asked_of_is_refused(rule):
+    with pytest.raises(ValueError, match="the constraint"):
+        Constraint(rule)
+
+
+def test_questions_that_are_skipped_stay_so():
+    """A number that only smokers have: samples keep to it, and gaps of others are not filled; it is said how, by `fit`."""
+    rng, count = np.random.default_rng(0), 600
+    smoker = rng.choice(["yes", "no", "before"], count, p=[0.3, 0.5, 0.2])
+    amount = np.where(smoker == "yes", rng.poisson(12, count), np.nan)
+    table = pd.DataFrame({"smoker": smoker, "a day": amount, "age": rng.normal(50, 10, count)})
+    rule = "missing(`a day`) == (smoker != 'yes')"
+    (said,) = skipped_where(
+        np.stack([c.encode(table[c.name]) for c in Schema.of(table).table], 1), Schema.of(table).table
+    ).values()
+    assert said == rule
+    model = scorefield.fit(table, steps=60, data=Data(constraints=(rule,)))
+    drawn = model.sample(300, seed=0)
+    assert (drawn["a day"].isna() == (drawn["smoker"] != "yes")).all()
+    asked = table.head(100).assign(**{"a day": np.nan})
+    asked.loc[::7, "smoker"] = None
+    filled = model.impute(asked)
+    assert (filled["a day"].isna() == (filled["smoker"] != "yes")).all() and not filled["smoker"].isna().any()
+    assert filled["smoker"][::7].nunique() > 1
+
+
+def test_columns_that_miss_values_otherwise_are_not_skipped():
+    """One exception is enough; and so is chance, or a column that has as many values as rows."""
+    rng, count = np.random.default_rng(0), 600
+    smoker = rng.random(count) < 0.4
+    table = pd.DataFrame(
+        {"smoker": smoker, "number": np.arange(count), "a": np.where(smoker, rng.normal(size=count), np.nan)}
+    )
+    table.loc[np.flatnonzero(smoker)[0], "a"] = np.nan
+    columns = Schema.of(table).table
+    x = np.stack([c.encode(table[c.name]) for c in columns], 1)
+    assert skipped_where(x, columns) == {}
+    assert skipped_where(x[:30], columns) == {}

@@ -245,3 +245,61 @@ def test_the_mean_of_a_set_is_learned():
     drawn = model.condition(asked).sample(512)
     mean = drawn[drawn["what"] == "mean"]["v"]
     assert abs(mean.mean() - 1.05) < 0.2 and 0.4 < mean.std() < 0.65
+
+
+def amounts(count: int = 40) -> pd.DataFrame:
+    """Rain, which is exactly 0 in half of the readings; counts; temperatures."""
+    rng = np.random.default_rng(0)
+    n = 6 * count
+    rain = np.where(rng.random(n) < 0.5, 0.0, rng.exponential(size=n))
+    found = {"id": np.repeat(np.arange(count), 6), "t": np.tile(np.arange(6.0), count), "rain": rain}
+    return pd.DataFrame(
+        found | {"storms": rng.poisson(0.7, n), "kelvin": rng.normal(280, 5, n), "net": rng.integers(-3, 4, n)}
+    )
+
+
+def test_what_readings_do_not_keep_is_said():
+    said = (
+        "^values of column 'rain' are nowhere negative, and samples may be; they are exactly 0 in \\d+ % of the readings, and "
+        "samples are not$"
+    )
+    data = Data(rows="id", time="t")
+    with pytest.warns(UserWarning, match=said):
+        fit(amounts(), data=data, steps=1)
+    plan = scorefield.fitting.plan(scorefield.fitting.prepare(amounts(), scorefield.fitting.Options(data=data)))
+    reasons = {value: reason for name, value, reason in plan.prepared.choices if name == "units"}
+    assert (
+        reasons["column 'storms'"]
+        == f"mean and standard deviation; rounded, and clipped to 0 to {amounts().storms.max()}"
+    )
+    assert reasons["column 'net'"] == "mean and standard deviation; rounded"
+    with pytest.raises(
+        ValueError, match=r"^bounds does not go with rows of readings: take numpy\.log of values above 0, or"
+    ):
+        fit(amounts(), data=Data(rows="id", time="t", bounds={"rain": (0, None)}), steps=1)
+
+
+@pytest.mark.parametrize("channel", [False, True])
+def test_counts_of_readings_stay_counts(channel):
+    """Samples far beyond the data: those that are nowhere negative are clipped to the range of the data, as in tables."""
+    frame, data = amounts()[["id", "t", "storms", "net"]], Data(rows="id", time="t")
+    if channel:
+        frame, data = frame.melt(["id", "t"], var_name="what"), Data(rows="id", time="t", channel="what")
+    schema = Schema.of(frame, data=data)
+    x = schema.unpack(frame, torch.float64)
+    wide = x.clone()
+    wide[:, : x.shape[1] // 3] = 50.3 * torch.randn(
+        x[:, : x.shape[1] // 3].shape, generator=torch.Generator().manual_seed(0)
+    )
+    drawn = schema.pack(wide)
+    storms = drawn[drawn["what"] == "storms"]["value"] if channel else drawn["storms"]
+    net = drawn[drawn["what"] == "net"]["value"] if channel else drawn["net"]
+    assert storms.dtype == np.int64 and (storms.min(), storms.max()) == (0, amounts().storms.max())
+    assert net.min() < -20 and net.max() > 20
+    gaps = frame.assign(
+        **{name: frame[name].where(frame["t"] < 3) for name in frame.columns if name in ("storms", "value")}
+    )
+    form = schema.readings
+    filled = form.filled(gaps, form.encoded(gaps, asked=True), wide.reshape(len(wide), 3, -1)[:, 0].numpy())
+    of_storms = filled[filled["what"] == "storms"]["value"] if channel else filled["storms"]
+    assert of_storms.min() == 0 and of_storms.max() == amounts().storms.max() and (of_storms % 1 == 0).all()

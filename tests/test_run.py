@@ -150,6 +150,21 @@ def test_a_run_that_its_watcher_interrupts_goes_on_to_the_same_bits(tmp_path, x,
     assert results(tmp_path / "a") == results(tmp_path / "b")
 
 
+def test_a_run_with_other_units_or_other_held_out_rows_does_not_go_on(tmp_path):
+    """As where a later version chooses others; a run that does not say which it has goes on."""
+    with pytest.raises(KeyboardInterrupt):
+        learn(table(), tmp_path / "a", watch=interrupt_at(3))
+    file = tmp_path / "a" / "run.json"
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps({**record, "form": "0123456789abcdef", "version": "0.1.9"}))
+    with pytest.raises(
+        ValueError, match=r"begun by version 0\.1\.9, which chose other units .*: go on with that version"
+    ):
+        learn(table(), tmp_path / "a")
+    file.write_text(json.dumps({name: value for name, value in record.items() if name != "form"}))
+    learn(table(), tmp_path / "a")
+
+
 @pytest.fixture
 def interruptible():
     """Ctrl-C interrupts, also where the tests were started behind a shell's &, which ignores it."""

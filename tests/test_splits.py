@@ -11,7 +11,7 @@ import pandas
 import pytest
 import torch
 
-from scorefield.data import ArrayRows, Schema, dependence_of, group_codes, repeats_of, time_order
+from scorefield.data import ArrayRows, Overlap, Schema, dependence_of, group_codes, overlap_of, repeats_of, time_order
 from scorefield.data.repeats import row_hashes
 from scorefield.denoisers import Denoiser, Empirical, Gaussian, Mixture
 from scorefield.evaluation import Evaluation, HoldOut, RunData, evaluate, evaluate_run
@@ -327,6 +327,100 @@ def test_a_series_is_found_and_the_split_stays_as_it_is():
     assert not chosen_split(series, ArrayRows(series), Data(split="time"), 0).warning
     with pytest.warns(UserWarning, match="neighbouring rows are alike"):
         fit(series, steps=1)
+
+
+# -- overlapping windows -----------------------------------------------------------------------------------------------
+
+
+def windows(length: int = 32, stride: int = 8, count: int = 1600, seed: int = 0) -> np.ndarray:
+    """Windows of a series in which each number follows the one before, with a correlation of 0.5."""
+    series = np.random.default_rng(seed).normal(size=count)
+    for i in range(1, count):
+        series[i] += 0.5 * series[i - 1]
+    return np.lib.stride_tricks.sliding_window_view(series, length)[::stride].copy()
+
+
+@pytest.mark.parametrize(("length", "stride"), [(32, 1), (32, 8), (32, 28), (8, 3), (128, 64)])
+def test_overlapping_windows_are_found(length, stride):
+    x = windows(length, stride)
+    frames = np.random.default_rng(0).normal(size=(400, 3, 5))
+    frames = np.lib.stride_tricks.sliding_window_view(frames, length, axis=0)[::stride]  # (N, 3, 5, length)
+    for each in (
+        x,
+        x[::-1].copy(),
+        x[:, None],
+        np.round(3 * x),
+        np.where(x > 0.3, x, 0.0),
+        frames,
+        frames.swapaxes(2, 3),
+    ):
+        found = overlap_of(ArrayRows(np.ascontiguousarray(each)))
+        assert found == Overlap(stride, length) if len(each) > 10 else found is None
+    assert overlap_of(ArrayRows(x[:: -(-length // stride)])) is None
+
+
+def test_other_rows_are_not_taken_for_windows():
+    kinds = [
+        lambda rng: rng.integers(0, 3, size=(300, 8)),
+        lambda rng: rng.integers(0, 100, size=(50, 20)).cumsum(0),
+        lambda rng: np.repeat(rng.normal(size=(30, 6)), 5, 0),
+        lambda rng: rng.poisson(0.1, size=(100, 1, 64)),
+        lambda rng: np.ones((50, 9)),
+        lambda rng: np.sort(rng.integers(0, 50, size=(300, 6)), 0),
+        lambda rng: np.tile(np.sin(np.arange(64) * np.pi / 8), (40, 1)) + rng.integers(0, 2, size=(40, 1)),
+        lambda rng: np.where(rng.random((60, 1, 12, 12)) < 0.9, 0.0, rng.integers(0, 256, (60, 1, 12, 12))),
+        lambda rng: np.where(rng.random((60, 12)) < 0.5, np.nan, rng.normal(size=(60, 1))),
+    ]
+    for seed in range(20):
+        for kind in kinds:
+            assert overlap_of(ArrayRows(kind(np.random.default_rng(seed)).astype(float))) is None
+
+
+@pytest.mark.parametrize("stride", [1, 8, 24])
+def test_held_out_windows_share_no_value_with_training_windows(stride):
+    x = windows(stride=stride)
+    parts = chosen_split(x, ArrayRows(x), Data(), 0)
+    train, held_out = (rows.take(range(len(rows)), D).numpy() for rows in (parts.train, parts.held_out))
+    assert not np.isin(held_out, train).any()
+    assert len(held_out) == round(len(x) / 10) and parts.places[1].min() == len(x) - len(held_out)
+    between = 31 // stride
+    assert len(train) + len(held_out) == len(x) - between
+    words = f"the last {len(held_out):,} of {len(x):,} rows; {between:,} before them, which overlap them, are left out"
+    assert (
+        parts.said
+        == f"{words}, since rows are overlapping windows: each shares {32 - stride} of 32 positions with the one before"
+    )
+    assert parts.warning.startswith("rows are overlapping windows") and "--split time" in parts.warning
+    asked = chosen_split(x, ArrayRows(x), Data(split="time"), 0)
+    assert not asked.warning and asked.said == words
+    assert all(np.array_equal(a, b) for a, b in zip(asked.places, parts.places))
+    when = pandas.DataFrame(x).assign(t=np.arange(len(x))).sample(frac=1, random_state=0)
+    by_column = chosen_split(when, ArrayRows(when.drop(columns="t").to_numpy()), Data(split="time=t"), 0)
+    assert len(by_column.train) == len(train)
+
+
+def test_windows_that_cannot_be_divided_are_said_to_leak():
+    few = windows(stride=1, count=70)  # of 39 windows, 31 overlap those that are held out
+    for x, data in ((few, Data()), (windows(), Data(split="rows"))):
+        parts = chosen_split(x, ArrayRows(x), data, 0)
+        assert (parts.places[1] == split(ArrayRows(x), 0.1, 0).places[1]).all() and parts.order is None
+        assert "training sees values of held-out rows" in parts.warning and "x[::" in parts.warning
+        assert "\n" not in parts.warning
+    assert not chosen_split(few, ArrayRows(few), Data(held_out=0), 0).warning
+
+
+def test_a_run_of_overlapping_windows(tmp_path):
+    x = windows()
+    with pytest.warns(
+        UserWarning, match="rows are overlapping windows: each shares 24 of 32 positions with the one before"
+    ):
+        fit(x, tmp_path, steps=5)
+    kept, parts = read_split(Run(tmp_path), ArrayRows(x)), chosen_split(x, ArrayRows(x), Data(), 0)
+    assert all(np.array_equal(a, b) for a, b in zip(kept.places, parts.places)) and kept.said == parts.said
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = evaluate_run(tmp_path, x, 64)
+    assert found.split == parts.said and found.drift is not None
 
 
 # -- independent rows --------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from .conditions import (
     keywords,
     same_values,
 )
+from .constraints import Rules, to_be_missing
 from .context import Context
 from .data import (
     Encoded,
@@ -275,6 +276,11 @@ class ConditionableModel(GenerativeModel, abc.ABC):
         x, known = condition.x.cpu().to(drawn)[rows], condition.known.cpu()[rows]
         return self.standardize.with_known(drawn, x, known)
 
+    def _rules(self) -> Rules:
+        """Of the model; where values are drawn as if none were missing, constraints do not say which are."""
+        condition = KnownValues.among(self.conditions)
+        return super()._rules() if condition is None or not condition.complete else super()._rules().without_missing()
+
     def _outside(self) -> Callable[[Tensor], Tensor] | None:
         """Of the units; what is left out has values of no use, which exclude nothing."""
         outside, condition = super()._outside(), KnownValues.among(self.conditions)
@@ -297,12 +303,11 @@ class ConditionableModel(GenerativeModel, abc.ABC):
             draws: How many imputed tables: several show how uncertain the missing values are (multiple imputation).
             seed: The seed. Draw k of row i depends on the seed, i and k alone.
             sampler: How they are drawn; by default as the model draws conditionals.
-            columns: The columns that are filled, by name; by default all. The others keep their gaps, and what is known of them
-                is used.
+            columns: The columns that are filled, by name; by default all. What is known of the others is used all the same.
 
         Returns:
-            The same table without missing values; a list of them if `draws` is above 1. Known values stay, and so do columns
-            that are left out of the model.
+            The same table without missing values, but for those that a constraint says are missing; a list of them if `draws`
+            is above 1. Known values stay, and so do columns that are left out of the model.
 
         Raises:
             ValueError: If the data are not a table or vectors, there is no such column, or `x` has other ones or one twice.
@@ -319,14 +324,11 @@ class ConditionableModel(GenerativeModel, abc.ABC):
             [0.3, 0.5]
         """
         if self.schema.readings is not None and columns is not None:
-            raise ValueError(
-                "columns= is for tables and vectors: give readings without a value where one is to be drawn"
-            )
+            raise ValueError("columns= is for tables and vectors: give readings, those to be drawn without a value")
         if self.schema.readings is not None:
             return self._impute_readings(x, draws, seed, sampler)
         if self.schema.structure != "vector":
-            what = f"values are imputed in tables and vectors, but these data are {self.schema.reason}"
-            raise ValueError(f"{what}: observe a Mask")
+            raise ValueError(f"only tables and vectors are imputed, and these are {self.schema.reason}: observe a Mask")
         self._check(draws, None)
         data, impossible = rows_with_gaps(self.schema, x)
         warn_impossible(self.schema, impossible)
@@ -341,7 +343,8 @@ class ConditionableModel(GenerativeModel, abc.ABC):
             with shown():
                 drawn = mapped(lambda seed: torch.cat(list(part.batches(len(rows), seed, sampler))).double(), seeds)
                 for table, values in zip(tables, drawn):
-                    table[rows] = torch.where(gaps[rows], values, data[rows])
+                    filled = torch.where(gaps[rows], values, data[rows])
+                    table[rows] = filled.masked_fill(to_be_missing(self.schema, filled, gaps[rows]), math.nan)
         packed = [in_place_of(x, packed_with_gaps(self.schema, t, gaps & ~asked), asked, impossible) for t in tables]
         return packed if draws > 1 else packed[0]
 
@@ -436,6 +439,7 @@ class ConditionableModel(GenerativeModel, abc.ABC):
             method = parse_call(method, PosteriorMethod)
         if method is not None and not isinstance(method, PosteriorMethod):
             raise TypeError(f"method must be one of scorefield.posterior, such as MomentMatching(), got {method!r}")
+        measurement = measurement.like(self.schema.labels)
         measurement.check(self.schema.layout.shape, self.schema.layout.spatial_axes)
         method = self._default_method() if method is None else method
         sampling = method.sampling.merged(unlearned(self.sampling))

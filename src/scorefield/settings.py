@@ -75,9 +75,9 @@ class Data:
         keep: Columns that would be left out as identifiers, as free text, or for too many levels, but are not.
         constraints: What every row satisfies and every sample shall satisfy: "start <= end", "a + b == total",
             "unique(id)", "if mode == 'sea' then parcels > 0" (see `scorefield.constraints`).
-        split: Which rows are held out: "distinct", a random part in which copies of a row stay together; "rows", any rows;
-            "time", the last ones; "time=COLUMN", the last ones by a column of dates or numbers. That column is left out of
-            the model, unless `keep` names it.
+        split: Which rows are held out: "distinct", a random part in which copies of a row stay together, or the last rows of
+            overlapping windows; "rows", any rows; "time", the last ones; "time=COLUMN", the last ones by a column of dates or
+            numbers. That column is left out of the model, unless `keep` names it.
         groups: The column whose equal values say that rows belong together, as those of one patient do: a group is held out
             as a whole. It is left out of the model, unless `keep` names it.
         rows: The column of a frame in long format that names the row which a reading belongs to: rows may then have any

@@ -89,7 +89,7 @@ def real_tensor(values: Any, what: str, parts: str = "numpy.stack([x.real, x.ima
     if array.dtype.kind in "mM":
         raise ValueError(f"{what} must be numbers, got times ({array.dtype}): pass distances in a unit of your choice")
     try:
-        return torch.as_tensor(np.asarray(array, dtype=np.float64))
+        return torch.as_tensor(np.asarray(array, dtype=np.float64, order="C"))  # torch knows no reversed axes
     except (TypeError, ValueError):
         first = next(iter(array.flat), None)
         raise ValueError(f"{what} must be numbers, got {str(first)!r:.80}: pass an array of numbers") from None

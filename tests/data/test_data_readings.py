@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+
 import numpy as np
 import pytest
 import torch
 
+import scorefield
 from scorefield.data import Ragged, Schema
+from scorefield.data.columns.text import FORMATS
 from scorefield.settings import Data
 
 pd = pytest.importorskip("pandas")
+
+KEYS = Data(rows="who", time="day")
 
 
 def series() -> pd.DataFrame:
@@ -63,6 +70,64 @@ def test_times_as_text_and_in_zones(zone):
     assert (pd.to_datetime(found) if not zone else found.dt.tz_localize(None)).tolist() == expected.tolist()
 
 
+@pytest.mark.parametrize("form", [form for form in FORMATS if "%d" in form])
+def test_dates_in_text_have_the_format_of_their_column(form):
+    days = [pd.Timestamp("2020-01-05"), pd.Timestamp("2020-02-14 13:45:10.25"), pd.Timestamp("2021-10-11 09:30:00")]
+    texts = [day.strftime(form) for day in days]
+    frame = pd.DataFrame(
+        {"who": [0, 0, 0, 1], "day": [texts[2], texts[0], texts[1], texts[0]], "rate": [3.0, 1.0, 2.0, 4]}
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        schema = Schema.of(frame, data=KEYS)
+    found = schema.pack(schema.unpack(frame, torch.float64))
+    assert found["day"].tolist() == [*texts, texts[0]]
+    assert found["rate"].tolist() == [1.0, 2.0, 3.0, 4.0]  # in the order of time
+    arrays = Ragged([[3.0, 1.0], [2.0, 4.0]], [np.array([texts[2], texts[0]]), np.array([texts[1], texts[0]])])
+    found = there_and_back(arrays)
+    assert [each.tolist() for each in found.times] == [[texts[0], texts[2]], [texts[0], texts[1]]]
+
+
+def test_days_and_months_that_could_be_swapped_are_said():
+    frame = series().assign(day=["05/01/2024", "04/01/2024", "05/02/2024", "03/03/2024", "01/01/2024", "02/12/2024"])
+    said = "'05/01/2024' was read as 2024-01-05, by %d/%m/%Y, and all of them are dates by %m/%d/%Y, too"
+    with pytest.warns(UserWarning, match=f"^column 'day': {re.escape(said)}; if that is wrong, write the dates as"):
+        schema = Schema.of(frame, data=KEYS)
+    assert schema.reason.endswith(said)
+    table = Schema.of(frame, data=Data(columns={"day": "date"})).table[1]
+    assert table.reason.endswith(said)
+
+
+def test_dates_in_another_format_are_refused():
+    schema = Schema.of(series().assign(day=series()["day"].dt.strftime("%d.%m.%Y")), data=KEYS)
+    assert len(schema.rows(series())) == 3  # dates that are none of text are clear
+    with pytest.raises(
+        ValueError, match=r"^column 'day' holds dates written as %d\.%m\.%Y, got '2024-01-01': write it so"
+    ):
+        schema.rows(series().assign(day=series()["day"].dt.strftime("%Y-%m-%d")))
+    mixed = ["2024-01-05", "04/01/2024", "05/02/2024", "03/03/2024", "01/01/2024", "02/12/2024"]
+    with pytest.raises(ValueError, match="'2024-01-05' and '02/12/2024', which are not dates of one format"):
+        Schema.of(series().assign(day=mixed), data=KEYS)
+
+
+@pytest.mark.parametrize("zone", [None, "UTC"])
+def test_dates_are_not_numbers(zone):
+    frame = series().assign(day=series()["day"].dt.tz_localize(zone))
+    counted = Schema.of(frame.assign(day=[1.0, 2, 1, 4, 2, 5]), data=KEYS)
+    with pytest.raises(
+        ValueError, match=r"^times are numbers, and column 'day' holds dates: give numbers like those of"
+    ):
+        counted.rows(frame)
+    with pytest.raises(ValueError, match=r"^times are dates, and column 'day' holds numbers: give dates like those of"):
+        Schema.of(frame, data=KEYS).rows(frame.assign(day=frame["n"]))
+    with pytest.raises(ValueError, match=r"^times are numbers, and the times hold dates: give numbers"):
+        Schema.of(Ragged([[1.0], [2.0]], [[0.0], [1.0]])).rows(Ragged([[1.0]], [series()["day"].to_numpy()[:1]]))
+    with pytest.raises(ValueError, match=r"^values are numbers, and column 'rate' holds Timestamp\('2024-01-01"):
+        Schema.of(frame.assign(rate=frame["day"]), data=KEYS)
+    with pytest.raises(ValueError, match=r"^column 'rate' holds numbers, got Timestamp\('2024-01-01"):
+        Schema.of(frame, data=KEYS).rows(frame.assign(rate=frame["day"]))
+
+
 @pytest.mark.parametrize("times", [True, False])
 def test_arrays_of_different_lengths(times):
     values = [np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), np.array([[7.0, 8.0]])]
@@ -82,7 +147,6 @@ def test_padded_arrays_are_the_same_as_lists():
     assert [len(row) for row in Ragged(values).values] == [2, 1]
 
 
-KEYS = Data(rows="who", time="day")
 BAD = [
     (lambda f: f, Data(rows="whom"), r"there is no column 'whom': did you mean 'who'\?"),
     (
@@ -108,7 +172,7 @@ BAD = [
     (
         lambda f: f.assign(day=["x1", *"abcde"]),
         KEYS,
-        "times are numbers or dates, and column 'day' holds 'x1': correct it",
+        "times are numbers or dates, and column 'day' holds 'x1' and 'e', which are not dates of one format that",
     ),
     (
         lambda f: f.assign(day=f["day"].where(f["n"] != 3)),
@@ -180,3 +244,27 @@ def test_bad_arrays_get_one_clear_line():
         Ragged([["a"]])
     with pytest.raises(ValueError, match=r"give them as Ragged\(values, times\)"):
         Schema.of([[1.0, 2.0], [3.0]])
+
+
+def test_gaps_of_series_without_times_are_said():
+    x = np.array([[1.0, 2.0, np.nan], [3.0, np.nan, 5.0]])
+    for values in (x, list(x), x[:, :, None], x[:, :, None].repeat(2, 2)):
+        with pytest.warns(UserWarning, match=r"^row 1 misses values before others, and without times .*: for series"):
+            Ragged(values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Ragged(x[:1])
+        Ragged(np.stack([x[1:], x[1:, ::-1], 1 + 0 * x[1:, :1].repeat(3, 1)], 2))  # members of which not all is known
+        Ragged(x, np.tile(np.arange(3.0), (2, 1)))
+
+
+def test_series_with_gaps_are_sent_to_times():
+    x = np.random.default_rng(0).normal(size=(20, 1, 30))
+    x[3, 0, 4] = np.nan
+    with pytest.raises(
+        ValueError, match=r"Ragged\(values, times\) with values \(N, T\) or \(N, T, C\) and times \(N, T\)"
+    ):
+        scorefield.fit(x, steps=1)
+    found = Ragged(x.swapaxes(1, 2), np.tile(np.arange(30.0), (20, 1)))  # as it says
+    rows = Schema.of(found).unpack(found, torch.float64).reshape(20, 3, -1)
+    assert int((~rows[3, 0].isnan()).sum()) == 29 and 4.0 not in rows[3, 1] and 5.0 in rows[3, 1]

@@ -285,7 +285,7 @@ def broken(name, content=b"nonsense, and more of it than a header takes" * 20):
         (
             "x.npz",
             lambda f: np.savez(f / "x.npz", **{f"s{i}": np.zeros((9 + i, 2)) for i in range(6)}),
-            "give a table with a line for each reading, and the column that names the row (--rows), or scorefield.data.Ragged",
+            "give a table with a line for each reading, and the columns that name the row (--rows) and, of series",
         ),
         ("x.npz", lambda f: np.savez(f / "x.npz", a=np.array(["t"])), "holds no array of numbers: 'a' <U1 (1,)"),
     ],

@@ -286,6 +286,23 @@ def test_the_axis_of_samples(order, samples, reason):
     assert Schema.of(growing).reason.endswith("samples along lat (12: it is unlimited)")
 
 
+@pytest.mark.parametrize(
+    "order", [("lat", "lon", "time"), ("time", "lat", "lon"), ("lat", "lon", "z"), ("n", "lat", "lon")]
+)
+def test_a_dataarray_and_its_dataset_have_the_same_samples(order):
+    sizes = {"lat": 12, "lon": 7, "time": 9, "z": 20, "n": 5}
+    x = xarray.DataArray(np.random.default_rng(0).normal(size=[sizes[dim] for dim in order]), dims=order, name="t")
+    one, whole = Schema.of(x), Schema.of(x.to_dataset())
+    assert one.dims == whole.dims and one.dims[0] not in ("lat", "lon")
+    assert one.reason.partition("; ")[2] == whole.reason.partition("; ")[2] != ""
+    rows = one.unpack(x, torch.float64)
+    assert torch.equal(rows, whole.unpack(x.to_dataset(), torch.float64))
+    assert one.count(x) == sizes[one.dims[0]] and torch.equal(one.unpack(one.first(x, 3), torch.float64), rows[:3])
+    xarray.testing.assert_identical(one.pack(rows), x.transpose(*one.dims))
+    unnamed = xarray.DataArray(x.values)
+    assert Schema.of(unnamed).shape == x.shape[1:] and "samples along" not in Schema.of(unnamed).reason
+
+
 def test_variables_along_the_samples_alone_are_columns():
     x = xarray.Dataset({"a": ("time", np.arange(9.0)), "b": ("time", np.arange(9) % 3)}, {"time": np.arange(9)})
     schema = Schema.of(x)

@@ -106,7 +106,11 @@ def test_nonfinite_pixels_are_counted():
         ),
         (np.s_[:, 1, 2], None, "these values miss in every row: fill them with one number"),
         ((range(10), [1, 2] * 5, 2), None, "fit whole ones, and take these as measurements; or say where they miss"),
-        (np.s_[3, 1, 2], 1, "series with gaps are rows of different length, scorefield.data.Ragged (--rows"),
+        (
+            np.s_[3, 1, 2],
+            1,
+            "series with gaps are rows of different length, scorefield.data.Ragged(values, times) with",
+        ),
     ],
 )
 def test_gaps_of_fields_are_not_filled_with_zeros(places, channels, advice):

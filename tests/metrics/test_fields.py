@@ -21,7 +21,7 @@ def test_every_dimension_has_its_curves(shape):
     x = draw(shape, 60, 0, length) if shape[0] == 1 else torch.cat([draw((1, *shape[1:]), 60, s) for s in (0, 1)], 1)
     found = field_tests(x[:20], x[20:40], x[40:], permutations=19)
     second = "autocorrelation" if len(shape) == 2 else "two-point correlation"
-    assert [c.name for c in found][:3] == ["power spectrum", second, "variogram"] and len(found) == 10
+    assert [c.name for c in found][:3] == ["power spectrum", second, "variogram"] and len(found) == 11
     for curve in found:
         assert curve.samples.shape == curve.real.shape == curve.low.shape == (shape[0], len(curve.at))
         assert curve.spread.shape == (2, shape[0], len(curve.at))
@@ -62,6 +62,32 @@ def test_differences_are_found(change, name):
     x = draw((1, 16, 16), 600, 3)
     found = {c.name: c.distance for c in field_tests(change(x[:300]), x[300:], permutations=99)}
     assert found[name].p_value == 0.01
+
+
+def recessions(count, seed, length=64):
+    """Series that rise at random times, by exponential amounts, and fall by 15 % in each step."""
+    rng = np.random.default_rng(seed)
+    shots = rng.exponential(5.0, size=(count, length + 50)) * (rng.random((count, length + 50)) < 0.08)
+    for i in range(1, length + 50):
+        shots[:, i] += 0.85 * shots[:, i - 1]
+    return torch.from_numpy(shots[:, None, 50:]).float()
+
+
+@pytest.mark.parametrize(("seed", "reversed_ones"), [(0, slice(None)), (1, slice(None, None, 2))])
+def test_the_direction_of_time_is_seen(seed, reversed_ones):
+    x, y = recessions(400, seed), recessions(100, seed + 100)
+    drawn = x.clone()
+    drawn[reversed_ones] = drawn[reversed_ones].flip(2)
+    found = {c.name: c for c in field_tests(drawn, y, permutations=99, seed=seed)}
+    assert found["asymmetry of increments"].distance.p_value == 0.01
+    assert found["power spectrum"].distance.p_value > 0.01 and found["variogram"].distance.p_value > 0.01
+    assert (found["asymmetry of increments"].real[0, :3] < 0).all()
+
+
+def test_an_axis_of_a_field_that_is_reversed_is_seen():
+    x = recessions(400, 0, 12)[:, :, None].expand(-1, 1, 12, 12) + 0.1 * draw((1, 12, 12), 400, 0)
+    curve = next(c for c in field_tests(x[:200].flip(3), x[200:], permutations=99) if c.name.startswith("asymmetry"))
+    assert curve.distance.p_value == 0.01 and "along axis 2" in curve.distance.note
 
 
 def test_two_phase_media_have_one_threshold_and_own_measures():

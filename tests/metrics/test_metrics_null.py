@@ -83,7 +83,7 @@ def test_of_fields(draw, repeats):
     for seed in range(repeats):
         for curve in field_tests(*draw(seed), permutations=PERMUTATIONS, seed=seed):
             found[curve.name].append(curve.distance.p_value)
-    assert len(found) == 10 and not uniform(found)
+    assert len(found) == 11 and not uniform(found)
 
 
 @pytest.mark.parametrize("repeats", REPEATS)

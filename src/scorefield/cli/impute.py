@@ -103,10 +103,10 @@ def _gaps(x: Any, model: Model, asked: list[Any] | None) -> Tensor | None:
 
 
 def _in_table(gaps: Tensor | None, table: Any, model: Model) -> Any:
-    """The gaps as a table with all columns of another one."""
+    """Which cells of a table are filled: gaps, but for those that a constraint says are missing."""
     found = table.isna() & False
     for name, values in zip(model.schema.columns or (), () if gaps is None else gaps.T):
-        found[name] = values.numpy()
+        found[name] = values.numpy() & table[name].notna().to_numpy(bool)
     return found
 
 

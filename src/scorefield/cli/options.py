@@ -151,8 +151,9 @@ class Form:
         keep: Columns that are kept even if they seem to be identifiers or free text.
         kinds: What columns are: day=date code=category weight=number, or note="leave out".
         constraints: What every row satisfies and every sample shall satisfy: "start <= end" "a + b == total".
-        split: Which rows are held out: "distinct", a random part in which copies of a row stay together; "rows", any rows;
-            "time", the last ones; "time=COLUMN", the last ones by a column of dates or numbers.
+        split: Which rows are held out: "distinct", a random part in which copies of a row stay together, or the last rows of
+            overlapping windows; "rows", any rows; "time", the last ones; "time=COLUMN", the last ones by a column of dates or
+            numbers.
         groups: The column whose equal values say that rows belong together, as those of one patient do, or a file with a
             label for each row: a group is held out as a whole.
         rows: The column that names the row to which a reading belongs, in a table in long format: rows of different length.

@@ -28,7 +28,8 @@ class Constraint:
     Arguments:
         text: Comparisons (`<`, `<=`, `==`, `!=`, chained as in `low < mid < high`) of columns by name, numbers, texts in
             quotes and dates as texts (`'2024-01-31'`), with `+ - * /`; `x in ('a', 'b')`; `and`, `or`, `not`;
-            `if … then …`; or `unique(a, b)`: no two rows have the same values in these columns. Names that are not a word
+            `if … then …`; `missing(x)`, whether a value is missing; or `unique(a, b)`: no two rows have the same values in
+            these columns. Names that are not a word
             stand in backticks: `` `body mass` > 0 ``. The difference of two dates is in days,
             as are times of day and durations.
 
@@ -57,6 +58,11 @@ class Constraint:
     def columns(self) -> tuple[str, ...]:
         """The names of its columns, in order."""
         return parsed(self.text).columns
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The names of the columns of which it says where they are missing, by `missing(x)`."""
+        return parsed(self.text).missing
 
     @property
     def unique(self) -> bool:

@@ -59,6 +59,11 @@ class Rules:
     def __bool__(self) -> bool:
         return bool(self.constraints) or self.outside is not None
 
+    def without_missing(self) -> Rules:
+        """The same without constraints that say where values are missing."""
+        kept = [constraint for constraint in self.constraints if not constraint.missing]
+        return Rules(kept, self.form, self.names, self.outside, self.columns)
+
     @property
     def titles(self) -> list[str]:
         """What a column of `violations` is about."""

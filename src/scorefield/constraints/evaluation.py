@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..data.columns import Column
 from ..data.foreign import native
-from .reading import Quoted
+from .reading import MissingValue, Quoted
 from .values import Numbers, Words, calculated, of_column, read_as, same_clock
 
 __all__ = ["NamedColumns", "RowTruth"]
@@ -62,6 +62,12 @@ class NamedColumns:
         """A column as numbers, dates or texts."""
         return of_column(self[name], self.text, self.columns.get(name))
 
+    def missing(self, name: str) -> Array:
+        """Which values of a column are missing, `(N,)`: 1 or 0."""
+        found = self.value(name)
+        lost = np.isnan(found.value) if isinstance(found, Numbers) else np.array([v is None for v in found.value])
+        return np.asarray(lost, float)
+
     def _why_not(self, name: str) -> str:
         if any(str(other) == name for other in self.names):
             return "left out of the model: keep it, or leave the constraint out"
@@ -87,6 +93,8 @@ class RowTruth:
             sides = [node.left, *node.comparators]
             parts = [self._compared(op, a, b) for op, a, b in zip(node.ops, sides, node.comparators)]
             return np.asarray(np.minimum.reduce(np.broadcast_arrays(*parts)))
+        if isinstance(node, MissingValue):
+            return self.columns.missing(self.quoted.get(node.column.id, (True, node.column.id))[1])
         flag = self.number(node)
         return np.where(np.isnan(flag.value), 0.5, flag.value != 0)
 
@@ -153,4 +161,5 @@ class RowTruth:
             return Numbers(sign * x.value, x.error)
         if isinstance(node, ast.BinOp):
             return calculated(node.op, self.number(node.left), self.number(node.right), self.text)
-        return Numbers.of(self.truth(node))
+        truth = self.truth(node)
+        return Numbers.of(np.where(truth == 0.5, np.nan, truth))

@@ -10,6 +10,7 @@ from .frames import check_distinct
 from .given_readings import flags_of, free_first
 from .labels import group_codes, time_order
 from .lattice import cells
+from .overlap import Overlap, overlap_of
 from .partial import (
     beyond,
     check_possible,
@@ -38,6 +39,7 @@ __all__ = [
     "DataError",
     "DataTypeError",
     "Dependence",
+    "Overlap",
     "Encoded",
     "FileRows",
     "Format",
@@ -56,6 +58,7 @@ __all__ = [
     "check_possible",
     "contents",
     "dependence_of",
+    "overlap_of",
     "describe_columns",
     "encoded",
     "excluded",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
     from xarray import DataArray, Dataset
 
 __all__ = [
+    "UNNAMED",
     "Attributes",
     "Coordinate",
     "attributes",
+    "coordinates_of",
     "describe",
     "describe_axes",
     "packing",
@@ -29,6 +32,9 @@ __all__ = [
 _SCALES = ("scale_factor", "add_offset")
 _PACKING = ("_FillValue", "missing_value", *_SCALES, "_Unsigned")
 _FLOATS = (np.dtype("f4"), np.dtype("f8"))  # of a scale; decoded values get its type
+
+UNNAMED = re.compile(r"dim_\d+")
+"""What xarray calls axes without a name."""
 
 LARGEST = 1 << 16  # values of a coordinate that is kept
 
@@ -45,7 +51,7 @@ def describe(x: DataArray) -> dict[str, Any]:
 
 def describe_axes(x: DataArray | Dataset, dims: tuple[str, ...]) -> dict[str, Any]:
     """What a schema keeps of axes, the samples' first: their names, the coordinates and the attributes."""
-    coords = _coordinates(x, dims)
+    coords = coordinates_of(x, dims[1:])
     described = ((name, attributes(x.coords[name].attrs)) for name, *_ in coords)
     return {
         "dims": dims,
@@ -55,12 +61,12 @@ def describe_axes(x: DataArray | Dataset, dims: tuple[str, ...]) -> dict[str, An
     }
 
 
-def _coordinates(x: DataArray | Dataset, dims: tuple[str, ...]) -> tuple[Coordinate, ...]:
-    """The coordinates that do not run along the samples, of at most 65,536 values each."""
+def coordinates_of(x: DataArray | Dataset, dims: tuple[str, ...]) -> tuple[Coordinate, ...]:
+    """The coordinates that run along none but these axes, of at most 65,536 values each."""
     kept = []
     for name, coord in x.coords.items():
         values = np.asarray(coord.values)
-        if not set(coord.dims) <= set(dims[1:]) or values.size > LARGEST or values.dtype.kind not in "fiubmMUOT":
+        if not set(coord.dims) <= set(dims) or values.size > LARGEST or values.dtype.kind not in "fiubmMUOT":
             continue
         if values.dtype.kind in "OT":
             if not all(isinstance(v, str) for v in values.ravel()):

@@ -16,7 +16,7 @@ from .errors import DataError, DataTypeError
 from .rows import Rows, to_tensor
 
 if TYPE_CHECKING:
-    from xarray import Dataset
+    from xarray import DataArray, Dataset
 
 __all__ = [
     "Chosen",
@@ -26,11 +26,13 @@ __all__ = [
     "described",
     "restored",
     "sample_axis",
+    "samples_first",
     "stacked",
     "together",
 ]
 
-_SAMPLES = ("sample", "samples", "draw", "realization", "member", "ensemble", "number", "simulation", "case", "run")
+_ENSEMBLE = ("sample", "samples", "draw", "realization", "member", "ensemble", "number", "simulation", "case", "run")
+_SAMPLES = (*_ENSEMBLE, "n", "batch", "obs", "observation", "record", "image")
 _TIMES = ("time", "valid_time", "date", "datetime", "day", "month", "year")
 
 
@@ -74,21 +76,16 @@ class Chosen:
     left_out: tuple[tuple[str, str], ...] = ()
 
 
-def sample_axis(sizes: Mapping[str, int], unlimited: Iterable[Any] = ()) -> tuple[str, str] | None:
-    """The axis that counts the samples, and why: the first, or else another, whose name says so or which is unlimited.
+def sample_axis(sizes: Mapping[str, int], unlimited: Iterable[Any] = ()) -> tuple[str, str]:
+    """The axis that counts the samples, and why: the first or another one by its name, one that is unlimited, or the longest.
 
     Arguments:
         sizes: The axes in their order.
         unlimited: Those that grow in a file.
 
-    Returns:
-        None where nothing says which.
-
     Example:
-        >>> sample_axis({"lat": 12, "lon": 20, "time": 400})
-        ('time', 'by its name')
-        >>> sample_axis({"lat": 12, "lon": 20}) is None
-        True
+        >>> sample_axis({"lat": 12, "lon": 20, "time": 400}), sample_axis({"lat": 12, "lon": 20})
+        (('time', 'by its name'), ('lon', 'the longest axis'))
     """
     known, growing = {name.lower(): name for name in sizes}, [name for name in map(str, unlimited) if name in sizes]
     first = next(iter(sizes))
@@ -98,7 +95,23 @@ def sample_axis(sizes: Mapping[str, int], unlimited: Iterable[Any] = ()) -> tupl
         found = [known.get(name, name) for name in names if name in known or name in sizes]
         if found and (names is not growing or len(found) == 1):
             return found[0], why
-    return None
+    return _longest(sizes)
+
+
+def samples_first(x: DataArray) -> tuple[DataArray, str]:
+    """A DataArray with the axis that counts the samples in front, and why it is that one; "" where axes have no names.
+
+    Example:
+        >>> import numpy, xarray
+        >>> found, reason = samples_first(xarray.DataArray(numpy.zeros((2, 3, 5)), dims=("lat", "lon", "time")))
+        >>> found.dims, reason
+        (('time', 'lat', 'lon'), 'samples along time (5: by its name)')
+    """
+    sizes = {str(dim): int(x.sizes[dim]) for dim in x.dims}
+    if not sizes or any(map(dataarrays.UNNAMED.fullmatch, sizes)):
+        return x, ""
+    axis, why = sample_axis(sizes)
+    return x.transpose(axis, ...), f"samples along {axis} ({sizes[axis]}: {why})"
 
 
 def choose(x: Dataset) -> Chosen:
@@ -114,7 +127,7 @@ def choose(x: Dataset) -> Chosen:
         listed = ", ".join(f"{name!r} {x[name].dtype} {x[name].shape}" for name in list(axes)[:5])
         raise DataTypeError(f"the Dataset holds no arrays of numbers{f': {listed}' if listed else ''}")
     sizes = {str(dim): int(x.sizes[dim]) for dim in x[names[0]].dims}
-    axis, why = sample_axis(sizes, x.encoding.get("unlimited_dims", ())) or _longest(sizes)
+    axis, why = sample_axis(sizes, x.encoding.get("unlimited_dims", ()))
     dims = (axis, *(dim for dim in sizes if dim != axis))
     on = f"not on the axes {', '.join(dims)} of {names[0]}"
     lost = [

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..user_values import masks_as_missing
+from ..warned import warn_outside
 from .errors import DataError
 
 __all__ = ["Ragged"]
@@ -23,6 +24,9 @@ class Ragged:
 
     Raises:
         ValueError: If lengths differ between values and times, or values are not numbers.
+
+    Warns:
+        UserWarning: If members of sets are missing between others, as in series with gaps, whose order is lost without times.
 
     Example:
         >>> sets = Ragged([[1.0, 2.0, 3.0], [4.0]])
@@ -50,8 +54,9 @@ class Ragged:
             keep = [~_missing(each) for each in stamps]
             rows = [row[flags] for row, flags in zip(rows, keep)]
             stamps = [each[flags] for each, flags in zip(stamps, keep)]
-        elif padded:
-            rows = [row[: _length(row)] for row in rows]
+        else:
+            _name_gaps(rows)
+            rows = [row[: _length(row)] for row in rows] if padded else rows
         self.values, self.times = rows, stamps
 
     @property
@@ -95,8 +100,21 @@ def _missing(times: np.ndarray) -> np.ndarray:
 
 def _length(row: np.ndarray) -> int:
     """The length of a padded row: what follows its last number is not there."""
-    there = ~np.isnan(row.reshape(len(row), -1).astype(float)).all(1)
-    return int(np.flatnonzero(there).max(initial=-1)) + 1
+    return int(np.flatnonzero(_there(row)).max(initial=-1)) + 1
+
+
+def _there(row: np.ndarray) -> np.ndarray:
+    """Which readings of a row have a number, true or false, `(n,)`."""
+    there: np.ndarray = ~np.isnan(row.astype(float)).all(tuple(range(1, row.ndim)))
+    return there
+
+
+def _name_gaps(rows: Sequence[np.ndarray]) -> None:
+    """Warns where members of a set are missing before others."""
+    gap = next((i for i, row in enumerate(rows) if not _there(row[: _length(row)]).all()), None)
+    if gap is not None:
+        what = f"row {gap} misses values before others, and without times it is a set, in which order and gaps mean nothing"
+        warn_outside(f"{what}: for series give times, Ragged(values, times)")
 
 
 def _shapes(rows: Sequence[np.ndarray]) -> str:

@@ -57,6 +57,7 @@ class Readings:
         order: All columns, in the order of the frame.
         times: How times become numbers; None for sets.
         flat: Whether each reading of an array is one number, and not a list of them.
+        ranges: The least and the largest value of each channel; empty where they are not known.
     """
 
     longest: int
@@ -69,6 +70,7 @@ class Readings:
     order: tuple[Name, ...] = ()
     times: TimeForm | None = None
     flat: bool = False
+    ranges: tuple[tuple[float, float], ...] = ()
 
     @classmethod
     def of(cls, x: Any, data: Data) -> Readings:
@@ -128,7 +130,9 @@ class Readings:
             raise DataError(f"{self.name_of(int(of_channels.argmin()))} has no readings: leave it out")
         if len(labels) < 2:
             raise DataError(f"a distribution cannot be learned from {len(labels)} row: give the readings of 2 or more")
-        return replace(self, longest=int(counts.max()))
+        of_each = [values[there & (channel == c + 1)] for c in range(self.channels)]
+        ranges = tuple((float(each.min()), float(each.max())) for each in of_each)
+        return replace(self, longest=int(counts.max()), ranges=ranges)
 
     @property
     def channels(self) -> int:
@@ -139,14 +143,31 @@ class Readings:
     def reason(self) -> str:
         """What the data are, in words."""
         kind = "a set" if self.times is None else "a series"
-        return f"each row is {kind} of up to {self.longest:,} readings of {self.channels} channel{'s' * (self.channels > 1)}"
+        found = f"each row is {kind} of up to {self.longest:,} readings of {self.channels} channel{'s' * (self.channels > 1)}"
+        return found if self.times is None or not self.times.reason else f"{found}; {self.times.reason}"
 
     def name_of(self, channel: int) -> str:
         """A channel, counted from 0, in words."""
         return f"channel {self.levels[channel]!r}" if self.levels else f"column {self.values[channel]!r}"
 
+    @property
+    def _when(self) -> str:
+        return "the times" if self.time is None else f"column {self.time!r}"
+
     def _row_name(self, label: Any) -> str:
         return f"{self.rows or 'row'} {label!r}"
+
+    def is_whole(self, channel: int) -> bool:
+        """Whether a channel, counted from 0, holds whole numbers."""
+        return self.whole[0 if self.levels else channel]
+
+    def _possible(self, values: np.ndarray, channel: np.ndarray) -> np.ndarray:
+        """Drawn values; those of whole numbers rounded, and clipped to the range of data that are nowhere negative."""
+        found = values.copy()
+        for c in filter(self.is_whole, range(self.channels)):
+            low, high = self.ranges[c] if self.ranges and self.ranges[c][0] >= 0 else (-np.inf, np.inf)
+            found[channel == c] = np.rint(values[channel == c]).clip(low, high)
+        return found
 
     def encoded(self, x: Any, asked: bool = False) -> Encoded:
         """Readings as numbers.
@@ -204,7 +225,7 @@ class Readings:
             channel, labels = np.zeros(len(row), int), list(range(len(x)))
         else:
             row, stamps, channel, values, labels = self._flat_frame(x)
-        times = _members(row) if self.times is None else self.times.numbers(stamps)
+        times = _members(row) if self.times is None else self.times.numbers(stamps, self._when)
         numbers = channel[:, None] + 1 + np.arange(width)
         return row.repeat(width), times.repeat(width), numbers.reshape(-1), values.reshape(-1), labels
 
@@ -236,7 +257,8 @@ class Readings:
         """Rows of numbers `(M, 3 L)` in the form of the data; rows of a frame are numbered from 0."""
         values, times, channel = x.reshape(len(x), 3, -1).transpose(1, 0, 2)
         row, slot = np.nonzero(~np.isnan(channel) & ~np.isnan(values))
-        value, time, code = values[row, slot], times[row, slot], channel[row, slot].astype(int) - 1
+        time, code = times[row, slot], channel[row, slot].astype(int) - 1
+        value = self._possible(values[row, slot], code)
         width = len(self.values)
         if self.levels:
             index, column, level = np.arange(len(row)), np.zeros(len(row), int), code
@@ -245,8 +267,6 @@ class Readings:
         first = np.unique(index, return_index=True)[1]
         table = np.full((len(first), width), np.nan)
         table[index, column] = value
-        for i in np.flatnonzero(self.whole):
-            table[:, i] = np.rint(table[:, i])
         stamps = None if self.times is None else self.times.restored(time[first])
         if self.rows is None:
             return self._arrays(table, stamps, row[first], len(x))
@@ -273,8 +293,9 @@ class Readings:
 
     def filled(self, x: Any, encoded: Encoded, drawn: np.ndarray) -> Any:
         """Data with their missing values drawn: rows of numbers `(N, 3 L)` in the places of `encoded`."""
-        row, slot = encoded.row, encoded.slot
-        values = drawn[np.maximum(row, 0), np.maximum(slot, 0)]
+        place = np.maximum(encoded.row, 0), np.maximum(encoded.slot, 0)
+        channel = encoded.x.reshape(len(encoded.x), 3, -1)[place[0], 2, place[1]]
+        values = self._possible(drawn[place], np.nan_to_num(channel) - 1)
         if isinstance(x, Ragged):
             ends = np.cumsum([len(each) for each in x.values])[:-1]
             parts = np.split(values[:, 0] if self.flat else values, ends)
@@ -285,8 +306,7 @@ class Readings:
         for i, name in enumerate(self.values):
             gap = x[name].isna().to_numpy()
             if gap.any():
-                new = np.rint(values[:, i]) if self.whole[i] else values[:, i]
-                whole[name] = np.where(gap, new, _numbers(x, name))
+                whole[name] = np.where(gap, values[:, i], _numbers(x, name))
         return whole
 
 
@@ -334,6 +354,8 @@ def _check_numbers(x: DataFrame, name: Name) -> None:
 def _numbers(x: DataFrame, name: Name) -> np.ndarray:
     """A column of values as numbers, NaN where one is missing."""
     try:
+        if x[name].dtype.kind in "mM":
+            raise TypeError("times are not numbers")
         found: np.ndarray = x[name].to_numpy(dtype=float, na_value=np.nan)
     except (TypeError, ValueError):
         raise DataError(f"column {name!r} holds numbers, got {x[name].dropna().iloc[0]!r}: correct it") from None

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..settings import Data
 from . import dataarrays, datasets, foreign, frames, matrix
+from .axis_labels import AxisLabels, labelled_like
 from .columns import Column
 from .columns.base import Name
 from .dtypes import Bound, check_dtype, restore, value_range
@@ -134,6 +135,7 @@ class Schema:
             values = numbers if kind == "dataframe" else numbers[:, 0]
         else:
             matrix.refuse(data, kind)
+            x, samples = datasets.samples_first(x) if kind == "dataarray" else (x, "")
             values = _numbers_of(x, kind)
         if values.ndim == 0:
             raise ValueError(f"data need a first axis that counts the samples, got the single number {values.item()}")
@@ -150,6 +152,7 @@ class Schema:
             facts = _integers(rows, dtype, layout.structure)
         if kind == "dataarray":
             facts |= dataarrays.describe(x)
+            reason += f"; {samples}" * bool(samples)
         facts |= {} if data is None else {"constraints": tuple(data.constraints)}
         facts |= {"text_form": TextForm.of(x)}
         facts |= {"complete": data is not None and data.missing == "complete" and _misses(facts)}
@@ -265,7 +268,7 @@ class Schema:
             >>> Schema.of([[1.0], [2.0], [4.0]]).first([[1.0], [2.0]], 1)
             [[1.0]]
         """
-        return x.isel({(self.dims or ("",))[0]: slice(count)}) if hasattr(x, "data_vars") else x[:count]
+        return x.isel({self._samples_of(x): slice(count)}) if hasattr(x, "isel") else x[:count]
 
     def count(self, x: Any) -> int:
         """How many rows data have, in the form of the schema.
@@ -274,7 +277,12 @@ class Schema:
             >>> Schema.of([[1.0], [2.0], [4.0]]).count([[1.0], [2.0]])
             2
         """
-        return int(x.sizes[(self.dims or ("",))[0]]) if hasattr(x, "data_vars") else len(x)
+        return int(x.sizes[self._samples_of(x)]) if hasattr(x, "isel") else len(x)
+
+    def _samples_of(self, x: Any) -> Any:
+        """The name of the axis of a DataArray or a Dataset that counts the samples."""
+        named, inside = (self.dims or ("",))[0], () if self.labels is None else self.labels.dims
+        return next((dim for dim in (named, *x.dims) if dim in x.dims and dim not in inside), next(iter(x.dims)))
 
     def require_one_length(self, what: str, instead: str) -> None:
         """Raises if rows have different lengths, so that something cannot be done.
@@ -299,6 +307,20 @@ class Schema:
             found[name] = (dims, array.reshape([sizes[d] for d in dims]), dataarrays.to_attributes(attrs.get(name, ())))
         return found
 
+    @property
+    def labels(self) -> AxisLabels | None:
+        """The names and the coordinates of the axes of a data point, variables along one too; None where axes have no names."""
+        if self.dims is None or len(self.dims) < 2:
+            return None
+        if not self.variables:
+            return AxisLabels(self.dims[1:], self.shape, self.coords).named
+        channels = ("variable", ("variable",), "U", tuple(each.name for each in self.variables))
+        return AxisLabels(("variable", *self.dims[1:]), self.shape, (channels, *self.coords)).named
+
+    def _in_order(self, x: Any) -> Any:
+        """A DataArray or a Dataset with axes and coordinates in the order of the schema."""
+        return x if self.labels is None else labelled_like(x, self.labels, (self.dims or ("",))[0])
+
     def _fitting(self, x: Any) -> np.ndarray | Tensor:
         """The numbers of `x`, whose shape fits the schema."""
         x = foreign.native(x)
@@ -308,8 +330,6 @@ class Schema:
         if kind == "dataframe" and self.kind == "dataframe" and not isinstance(x, frames.Table):
             frames.check_distinct(x)
             x = frames.select(x, self.columns or ())
-        if kind == "dataarray" and self.kind == "dataarray" and set(x.dims) == set(self.dims or ()):
-            x = x.transpose(*self.dims or ())
         if self.table and kind in ("dataframe", "series"):
             found = matrix.encoded(x, self.table, np.dtype(self.dtype))
             values: np.ndarray | Tensor = found if self.kind == "dataframe" else found[:, 0]
@@ -318,9 +338,9 @@ class Schema:
                 raise TypeError(
                     "the model learned one array, got a Dataset: pass the variable that is meant, ds['name']"
                 )
-            values = datasets.stacked(x, [each.name for each in self.variables], self.dims or ())
+            values = datasets.stacked(self._in_order(x), [each.name for each in self.variables], self.dims or ())
         else:
-            values = _numbers_of(x, kind)
+            values = _numbers_of(self._in_order(x) if kind == "dataarray" else x, kind)
         shape = tuple(values.shape[1:])
         if values.ndim and shape == self.shape:
             return values

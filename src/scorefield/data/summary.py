@@ -190,7 +190,10 @@ _FIELDS_ALL = (
     "fit(numpy.nan_to_num(x), context=numpy.isnan(x)): zeros alone would be learned as data"
 )
 _EXACT = 2.0**53  # beyond which float64 does not hold every whole number
-_SERIES = "series with gaps are rows of different length, scorefield.data.Ragged (--rows on the command line); or "
+_SERIES = (
+    "series with gaps are rows of different length, scorefield.data.Ragged(values, times) with values (N, T) or (N, T, C) and "
+    "times (N, T) (--rows and --time on the command line); or "
+)
 
 
 def _columns(columns: Sequence[int], names: Sequence[object] | None) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..data import Rows, dependence_of, group_codes, repeats_of, time_order
+from ..data import Overlap, Rows, dependence_of, group_codes, overlap_of, repeats_of, time_order
 from ..rng import permutation
 from ..settings import Data
 
@@ -29,7 +29,7 @@ class Split:
     Arguments:
         train: The rows to train on.
         held_out: The rows that training does not see.
-        places: Where they stand in the data, of both.
+        places: Where they stand in the data, of both; those that overlap both sides stand on neither.
         groups: The group of each row of the data, `(N,)`, of which each lies on one side as a whole; None if rows were
             held out one by one.
         order: The place of each row of the data in time, `(N,)`, if the last ones were held out; None if not.
@@ -54,7 +54,12 @@ class Split:
 
 
 def split(
-    rows: Rows, part: float, seed: int, groups: np.ndarray | None = None, order: np.ndarray | None = None
+    rows: Rows,
+    part: float,
+    seed: int,
+    groups: np.ndarray | None = None,
+    order: np.ndarray | None = None,
+    apart: int = 0,
 ) -> Split:
     """Holds out a part of the rows, chosen by the seed: at least two if any, and two are left to train on.
 
@@ -68,6 +73,7 @@ def split(
         groups: The group of each row, `(N,)`: whole groups are held out, chosen at random, as many as come closest to the
             part that is asked for, and at least one.
         order: The rows in the order of time, `(N,)`: the last ones are held out.
+        apart: How many rows before these are on neither side, since they overlap them; at least two are left to train on.
 
     Raises:
         ValueError: If all rows belong to one group, so that none can be held out.
@@ -82,8 +88,8 @@ def split(
         return Split(rows, rows, (whole, whole))
     if order is not None:
         rank = np.argsort(order)
-        held = rank >= len(rows) - count
-        return replace(_parted(rows, mixed[~held[mixed]], mixed[held[mixed]]), order=rank)
+        held, known = rank >= len(rows) - count, rank < max(2, len(rows) - count - apart)
+        return replace(_parted(rows, mixed[known[mixed]], mixed[held[mixed]]), order=rank)
     few = 8 <= len(rows) <= _REPRESENTATIVE
     if groups is not None:
         orders = [permutation(int(groups.max()) + 1, seed, -10 - i) for i in range(_CANDIDATES if few else 1)]
@@ -127,12 +133,38 @@ def chosen_split(
         found = split(rows, part, seed, codes)
         return replace(found, named=True, said=_by_groups(found, codes, part)) if found.separate else found
     if data.by_time:
-        found = split(rows, part, seed, order=time_order(data.time_column, x, len(rows)))
-        by = f" by {data.time_column!r}" if data.time_column else ""
-        return replace(
-            found, said=f"the last {len(found.held_out):,} of {len(rows):,} rows{by}" if found.separate else ""
-        )
+        order = time_order(data.time_column, x, len(rows))
+        overlap = overlap_of(rows if data.time_column is None else rows.subset(order))
+        return _by_time(rows, part, seed, order, overlap, f" by {data.time_column!r}" if data.time_column else "")
+    overlap = overlap_of(rows) if part else None
+    if overlap is not None:
+        return _of_windows(rows, part, seed, overlap, data.split == "distinct")
     return _by_distinct_rows(rows, part, seed, names) if part and data.split == "distinct" else split(rows, part, seed)
+
+
+def _by_time(rows: Rows, part: float, seed: int, order: np.ndarray, overlap: Overlap | None, by: str = "") -> Split:
+    """The last rows, without those before them that share values with them."""
+    found = split(rows, part, seed, order=order, apart=0 if overlap is None else overlap.reach)
+    if not found.separate:
+        return found
+    between = len(rows) - len(found.held_out) - len(found.train)
+    said = f"the last {len(found.held_out):,} of {len(rows):,} rows{by}"
+    return replace(
+        found, said=f"{said}; {between:,} before them, which overlap them, are left out" if between else said
+    )
+
+
+def _of_windows(rows: Rows, part: float, seed: int, overlap: Overlap, chosen: bool) -> Split:
+    """The split of overlapping windows: by time, unless the user asked for any rows or few would be left to train on."""
+    shared = f"{overlap.length - overlap.shift:,} of {overlap.length:,} positions"
+    what = f"rows are overlapping windows: each shares {shared} with the one before"
+    found = _by_time(rows, part, seed, np.arange(len(rows)), overlap)
+    if chosen and 2 * len(found.train) >= len(rows):
+        warning = f'{what}, so that the last ones are held out, as by split="time" (--split time)'
+        return replace(found, said=f"{found.said}, since {what}", warning=warning)
+    leak = "training sees values of held-out rows, and overfitting cannot be seen"
+    advice = f'split="time" (--split time), or windows that do not overlap, x[::{overlap.reach + 1}]'
+    return replace(split(rows, part, seed), warning=f"{what}, so that {leak}: {advice}")
 
 
 def _by_distinct_rows(rows: Rows, part: float, seed: int, names: Sequence[object] | None) -> Split:

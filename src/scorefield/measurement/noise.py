@@ -45,6 +45,10 @@ class Noise(abc.ABC):
     def check(self, y: Tensor) -> None:
         """Whether `y`, of shape `E`, may have this noise; ValueError if not."""
 
+    def taken(self, places: Tensor) -> Noise:
+        """The noise of the components of y in another order, `(m,)`: itself where it is the same for all of them."""
+        return self
+
 
 class GaussianNoise(Noise):
     """Additive Gaussian noise. To add one, write `whiten`, `log_volume`, `draw` and `check`."""
@@ -87,6 +91,10 @@ class WhiteNoise(GaussianNoise):
     def draw(self, a: Tensor, rng: Rng) -> Tensor:
         return a + self._scale(a) * rng.normal_like(a)
 
+    def taken(self, places: Tensor) -> Noise:
+        std = torch.as_tensor(self.std)
+        return self if std.numel() == 1 else WhiteNoise(std.reshape(-1)[places])
+
     def check(self, y: Tensor) -> None:
         if isinstance(self.std, Tensor) and self.std.numel() not in (1, y.numel()):
             need = f"one number, or one for each of the {y.numel()} measured ones, {tuple(y.shape)}"
@@ -123,6 +131,9 @@ class CorrelatedNoise(GaussianNoise):
 
     def draw(self, a: Tensor, rng: Rng) -> Tensor:
         return a + rng.normal_like(a) @ self._root.to(a).T
+
+    def taken(self, places: Tensor) -> Noise:
+        return CorrelatedNoise(self.covariance[places][:, places])
 
     def check(self, y: Tensor) -> None:
         if len(self.covariance) != y.numel():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..calls import parse_call, split_call
+from ..data.axis_labels import AxisLabels
 from ..user_values import real_tensor
 from .base import Operator
 from .noise import CorrelatedNoise, Noise, WhiteNoise
@@ -21,6 +22,20 @@ __all__ = ["Measurement"]
 _PARTS = "numpy.stack([y.real, y.imag], -1), as Fourier does"
 
 
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """What was measured as it was given: the operator, y and its labels."""
+
+    operator: Operator | str
+    y: np.ndarray
+    labels: AxisLabels
+
+    @property
+    def whole(self) -> bool:
+        """Whether y is a whole data point, NaN where nothing was measured."""
+        return isinstance(self.operator, str) and _is_mask(self.operator)
+
+
 @dataclass(frozen=True, eq=False, init=False)
 class Measurement:
     """y = A(x) + noise, in the units and the axes of the data x.
@@ -28,7 +43,8 @@ class Measurement:
     Arguments:
         operator: A, which acts on data as their user has them: `Mask`, `Blur`, `Linear`, `Function`, …; or its call as on the
             command line, "blur(width=2) | downsample(factor=2)". "mask" observes what is not NaN in y, a whole data point.
-        y: What was measured of one data point, of the shape `E` that A gives; an array, a tensor or nested lists.
+        y: What was measured of one data point, of the shape `E` that A gives; an array, a tensor or nested lists. A DataArray
+            or a Dataset of xarray is brought into the order of the data by its axes, variables and coordinates.
         noise: The standard deviation of independent Gaussian noise, one number or one for each component; or its covariance,
             of shape `(m, m)` for m measured numbers; or the noise itself: `PoissonNoise(gain)`, "poisson(gain=2)".
 
@@ -47,8 +63,14 @@ class Measurement:
     operator: Operator
     y: Tensor
     noise: Noise
+    _source: _Source | None = field(init=False, repr=False)
 
     def __init__(self, operator: Operator | str, y: Any, noise: Any) -> None:
+        y = y.to_dataarray() if hasattr(y, "data_vars") else y
+        labels, asked = AxisLabels.of(y), operator
+        if labels is not None and (own := AxisLabels.of(noise)) is not None:
+            noise = own.order_of(labels, "the noise")(np.asarray(noise), own.dims)
+        given = y
         if isinstance(operator, str):
             operator, y = _called(operator, y)
         noise = parse_call(noise, Noise) if isinstance(noise, str) else noise
@@ -66,8 +88,30 @@ class Measurement:
             square = size.ndim == 2 and size.shape == (values.numel(),) * 2 and size.shape != values.shape
             noise = CorrelatedNoise(size) if square else WhiteNoise(size)
         noise.check(values)
-        for name, value in (("operator", operator), ("y", values), ("noise", noise)):
+        source = None if labels is None else _Source(asked, np.asarray(given, dtype=np.float64), labels)
+        for name, value in (("operator", operator), ("y", values), ("noise", noise), ("_source", source)):
             object.__setattr__(self, name, value)
+
+    def like(self, labels: AxisLabels | None) -> Measurement:
+        """The same measurement in the order of data: their axes, variables and coordinates.
+
+        Arguments:
+            labels: The labels of a data point; None where its axes have no names, and all goes by position.
+
+        Raises:
+            ValueError: If y is a data point with other axes, or has other values of a coordinate.
+        """
+        if labels is None or self._source is None:
+            return self
+        y, own = self._source.y, self._source.labels
+        order = own.order_of(labels, "y", partial=not self._source.whole)
+        if order.dims == own.dims and not order.places:
+            return self
+        places = order(np.arange(y.size).reshape(y.shape), own.dims)
+        moved, places = y.reshape(-1)[places], places.reshape(-1)
+        there = ~np.isnan(y.reshape(-1))  # what was measured, where a mask leaves out the rest
+        taken = (there.cumsum() - 1)[places[there[places]]]
+        return Measurement(self._source.operator, moved, self.noise.taken(torch.from_numpy(taken)))
 
     def check(self, shape: Sequence[int], spatial: Sequence[int] = ()) -> None:
         """Whether A takes data, and gives the shape of y.
@@ -95,11 +139,15 @@ class Measurement:
             raise ValueError(f"{what}, and y has the shape {tuple(self.y.shape)}: they must agree")
 
 
+def _is_mask(call: str) -> bool:
+    return call.strip().lower() in ("mask", "mask()")
+
+
 def _called(text: str, y: Any) -> tuple[Operator, Any]:
     """The operator of calls with | between them, and what it observes: a last "mask" takes what is not NaN in y."""
     *before, last = split_call(text, "operator")
     acting = [parse_call(each, Operator) for each in before]
-    if last.strip().lower() in ("mask", "mask()"):
+    if _is_mask(last):
         values = real_tensor(y, "measured numbers", _PARTS).cpu().numpy()
         keep = ~np.isnan(values)
         acting, y = [*acting, Mask(torch.from_numpy(keep))], values[keep]

@@ -7,7 +7,7 @@ from .classifier import c2st, classifier_test
 from .conditional import ConditionalColumn, column_conditionals
 from .copies import EqualRows, NearCopies, equal_rows, row_keys
 from .coverage import Calibration, calibration
-from .curves import correlation, histogram, spectrum, variogram
+from .curves import asymmetry, correlation, histogram, spectrum, variogram
 from .declared import DISTANCES, metric
 from .distances import energy_distance, sliced_wasserstein, wasserstein, with_floor
 from .exchange import completion_tests, exchange_test
@@ -48,6 +48,7 @@ __all__ = [
     "kernel_test", "lineal_path", "loss_gap", "manifold_distances", "marginal_test", "memorization", "metric",
     "default_threshold", "minkowski", "mmd", "mmd_test", "moment_test", "nearest", "precision_recall",
     "rejected", "sliced_test", "sliced_wasserstein", "spectrum", "table_pool", "table_tests",
+    "asymmetry",
     "permutation_test", "variogram", "wasserstein", "with_floor", "ColumnShape", "MissingPatterns", "PlainColumn", "Privacy",
     "Share", "TableShapes", "TableTrends", "TypedColumn", "Utility", "boosted_test", "detectability", "missing_patterns",
     "missing_test", "mixed_nearest", "range_test", "table_features", "table_privacy", "table_shapes", "table_trends",

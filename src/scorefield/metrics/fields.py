@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..progress import report
 from .base import Array, Distance
-from .curves import correlation, histogram, spectrum, variogram
+from .curves import asymmetry, correlation, histogram, spectrum, variogram
 from .moments import Means
 from .pool import Pool, permutation_test
 from .two_phase import chord_lengths, default_threshold, lineal_path, minkowski
@@ -25,6 +25,7 @@ _ORDINATES = {  # of the built-in statistics: the quantity and the unit of absci
     "power spectrum": ("frequency", "cycles per {point}", "power, variance per frequency"),
     "two-point correlation": ("distance", "{point}s", "correlation, variance"),
     "variogram": ("lag", "{point}s", "half the mean squared difference"),
+    "asymmetry of increments": ("lag", "{point}s", "rises less falls, from -1 to 1"),
     "one-point distribution": ("value", "", "share of values"),
     "two-point probability": ("distance", "{point}s", "probability"),
     "lineal path": ("length", "{point}s", "probability"),
@@ -182,9 +183,10 @@ def field_tests(
 ) -> tuple[Curve, ...]:
     """Compares the standard statistics of fields and microstructures between samples and held-out data.
 
-    These are the power spectrum, the two-point correlation, the variogram along each axis and the one-point distribution; for
-    the phase above a threshold the two-point probability; the lineal path and the chord lengths of both phases; and the
-    Minkowski functionals of the sets above seven quantiles (for two-valued media, above the threshold). Those of series have
+    These are the power spectrum, the two-point correlation, the one-point distribution, and the variogram and the asymmetry
+    of increments along each axis, which alone sees that an axis is reversed; for the phase above a threshold the two-point
+    probability; the lineal path and the chord lengths of both phases; and the Minkowski functionals of the sets above seven
+    quantiles (for two-valued media, above the threshold). Those of series have
     the names that they have for series, such as autocorrelation.
 
     Arguments:
@@ -220,6 +222,7 @@ def field_tests(
         "power spectrum": spectrum(x),
         "two-point correlation": correlation(x, periodic, centre),
         "variogram": variogram(x),
+        "asymmetry of increments": asymmetry(x),
         "one-point distribution": histogram(x, edges),
     }
     if phases:

@@ -22,7 +22,7 @@ from ..reading import reading
 from ..settings import Data, Network, Training
 from .folder import Run
 
-__all__ = ["asked", "check_same", "chosen", "fingerprint", "packages", "resumed"]
+__all__ = ["asked", "check_form", "check_same", "chosen", "fingerprint", "packages", "resumed"]
 
 _CHOSEN = ("compile", "channels_last", "end_early")  # off by default before networks grew with the budget
 _PARTS = ("process", "objective", "parametrization", "sampling")  # of a plan, recorded where the user gave them
@@ -63,8 +63,41 @@ def chosen(plan: Plan) -> dict[str, Any]:
         "growth": plan.growth,
         "overlapping": plan.overlapping,
         "whitening": True,  # thin directions were looked for
+        "form": _form_of(plan),
         "created": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
+
+
+def _form_of(plan: Plan) -> str:
+    """A short word for the structure of the units and for what is held out, which a run that goes on must have again."""
+    tensors = list[Tensor]()
+    described = spec.describe(plan.prepared.units, tensors)
+    shapes = [tuple(tensor.shape) for tensor in tensors]
+    content = repr((_structure(described), shapes)).encode()
+    places = b"".join(np.ascontiguousarray(part, np.int64).tobytes() for part in plan.prepared.split.places)
+    return hashlib.blake2b(content + places, digest_size=8).hexdigest()
+
+
+def _structure(described: Any) -> Any:
+    """Plain data without floating-point numbers, which may differ between machines by rounding."""
+    if isinstance(described, dict):
+        return {name: _structure(value) for name, value in described.items()}
+    if isinstance(described, list):
+        return [_structure(value) for value in described]
+    return "a number" if isinstance(described, float) else described
+
+
+def check_form(folder: Run, now: Mapping[str, Any]) -> None:
+    """Raises a ValueError if a run cannot go on, as its data have other units today, or other rows are held out.
+
+    Arguments:
+        folder: The run.
+        now: What is chosen now.
+    """
+    record = folder.read("run.json")
+    if None not in (there := record.get("form"), now.get("form")) and there != now["form"]:
+        what = f"was begun by version {record.get('version')}, which chose other units for these data, or other held-out rows"
+        raise ValueError(f"{folder.path} {what}: go on with that version, or name a new folder")
 
 
 def fingerprint(rows: Rows) -> str:

@@ -20,7 +20,7 @@ from ..fitting import Fitted
 from ..training import Announcer, Progress, Resumable
 from .folder import Run
 from .log import Log
-from .record import check_same
+from .record import check_form, check_same
 from .shared_folder import check_shared
 from .state import State
 
@@ -103,6 +103,8 @@ class Session(Generic[_Training]):
         """Whether the folder holds this run already; writes down what is asked for if it holds none."""
         if self.folder.file("run.json").exists():
             check_same(self.folder, request)
+            if not self.folder.ended:
+                check_form(self.folder, self.work.chosen())
             return True
         self.folder.write("run.json", {"version": __version__, "asked": dict(request), **self.work.chosen()})
         return False

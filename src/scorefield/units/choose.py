@@ -19,6 +19,7 @@ from .choose_map import choose_map
 from .column_map import ColumnMap
 from .columns import ColumnUnits
 from .partly_equal import PartlyEqual, partial_equalities
+from .skips import skipped_where
 from .standardize import Standardize
 from .wishes import Wish, Wishes
 
@@ -76,6 +77,9 @@ def choose_units(
     if len(rows.shape) > 2:
         return UnitsChoice(*choose_channels(x, asked, summary, bool(wishes.names)))
     columns, reasons = _columns(x.numpy(), asked, wishes)
+    if table:
+        said = skipped_where(x.numpy(), table)
+        reasons = tuple(f"{why}{_where_skipped(said.get(c))}" for c, why in enumerate(reasons))
     if summary is not None:
         columns = tuple(_with_moments(m, summary, c) for c, m in enumerate(columns))
     if table and (found := _with_equalities(x.numpy(), columns, reasons, asked)):
@@ -84,6 +88,13 @@ def choose_units(
     if smooth and not wishes.conditionals:
         return UnitsChoice(_standardize(x, summary), reasons)
     return UnitsChoice(ColumnUnits(columns, conditionals=wishes.conditionals), reasons)
+
+
+def _where_skipped(constraint: str | None) -> str:
+    """What is said of a column that is missing where another one says so, after its reason."""
+    if constraint is None:
+        return ""
+    return f", as another column says, which nearly all samples keep to, and all with the constraint {constraint!r}"
 
 
 def _with_equalities(

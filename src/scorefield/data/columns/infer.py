@@ -23,7 +23,15 @@ from .date import Date
 from .number import Number
 from .number_marks import decimal_marks, is_missing, parts_of, possible_marks
 from .remarks import inexact_share, remark
-from .text import begins_with_zero, date_format, formatted_numbers, how_missing, number_text
+from .text import (
+    begins_with_zero,
+    date_format,
+    date_formats,
+    formatted_numbers,
+    how_missing,
+    number_text,
+    swapped_dates,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -394,7 +402,7 @@ def _counts(values: Series[Any], name: Name) -> str:
 
 
 def _date(values: Series[Any], name: Name, wishes: ColumnWishes) -> Column:
-    """Dates, times of day or durations, for which text must be of one format."""
+    """Dates, times of day or durations, for which text must be of one format: days first, where months could be."""
     from pandas.api import types
 
     present = values.dropna()
@@ -402,21 +410,15 @@ def _date(values: Series[Any], name: Name, wishes: ColumnWishes) -> Column:
         return times
     if types.is_string_dtype(values.dtype) and _all(present, str):
         present = present[[not is_missing(text) for text in present]]
-        form = date_format(present) or _ambiguous(present)
-        if form is None:
+        forms = date_formats(present)
+        if not forms:
             raise DataError(
                 f"column {name!r} holds dates of no format that is known, such as {(*present, *values.dropna())[0]!r}: "
                 f"convert it, pandas.to_datetime(df[{name!r}], format=…)"
             )
-        return Date.of(values, name, form)
+        made, swapped = Date.of(values, name, forms[0]), swapped_dates(present, forms)
+        return replace(made, reason=f"{made.reason}; {swapped}") if swapped else made
     return Date.of(values, name)
-
-
-def _ambiguous(texts: Series[Any]) -> str | None:
-    """The format of dates whose days and months could be swapped, where the user says that they are dates: days first."""
-    from .text import FORMATS, parsed_dates
-
-    return next((form for form in FORMATS if parsed_dates(texts, form).notna().all()), None)
 
 
 def _constant(made: Column, values: Series[Any]) -> Column:

@@ -6,7 +6,7 @@ import importlib.util
 import math
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ __all__ = [
     "as_numbers",
     "begins_with_zero",
     "date_format",
+    "date_formats",
     "format_of_dates",
     "formats_like",
     "formatted_numbers",
@@ -31,6 +32,7 @@ __all__ = [
     "offset_of",
     "parsed_dates",
     "read_dates",
+    "swapped_dates",
     "without_zeros",
 ]
 
@@ -223,6 +225,28 @@ def _punctuation(text: str) -> str:
     return "".join(c for c in text if not (c.isalnum() or c.isspace()))
 
 
+def date_formats(values: Series[Any]) -> list[str]:
+    """The formats in which all text of a column is a date, each of which gives other dates; days come before months.
+
+    Example:
+        >>> import pandas
+        >>> date_formats(pandas.Series(["31/12/2024", "01/02/2024"])), date_formats(pandas.Series(["01/02/2024"]))
+        (['%d/%m/%Y'], ['%d/%m/%Y', '%m/%d/%Y'])
+    """
+    texts = values.dropna().drop_duplicates()
+    if not len(texts) or not any(c.isdigit() for c in str(texts.iloc[0])):
+        return []
+    first, found = texts.iloc[:: max(1, len(texts) // _FIRST)], dict[bytes, str]()
+    offset = offset_of(str(texts.iloc[0]))  # the same in all of them, it is a part of the format
+    for form in formats_like([str(texts.iloc[0])], offset):
+        if any(parsed_dates(part, form).isna().any() for part in (first.iloc[:1], first)):
+            continue
+        dates = parsed_dates(texts, form)
+        if not dates.isna().any():
+            found.setdefault(dates.to_numpy().astype("M8[us]").tobytes(), form)
+    return list(found.values())
+
+
 def date_format(values: Series[Any]) -> str | None:
     """The one format in which all text of a column is a date; None if there is none, or if days and months could be swapped.
 
@@ -231,14 +255,7 @@ def date_format(values: Series[Any]) -> str | None:
         >>> date_format(pandas.Series(["31/12/2024", "01/02/2024"])), date_format(pandas.Series(["01/02/2024"]))
         ('%d/%m/%Y', None)
     """
-    texts = values.dropna()
-    if not len(texts) or not any(c.isdigit() for c in str(texts.iloc[0])):
-        return None
-    first, found = texts.iloc[:: max(1, len(texts) // _FIRST)], []
-    offset = offset_of(str(texts.iloc[0]))  # the same in all of them, it is a part of the format
-    for form in formats_like([str(texts.iloc[0])], offset):
-        if all(parsed_dates(part, form).notna().all() for part in (first.iloc[:1], first, texts)):
-            found.append(form)
+    found = date_formats(values)
     return found[0] if len(found) == 1 else None
 
 
@@ -269,3 +286,20 @@ def read_dates(values: np.ndarray, form: str) -> np.ndarray:
     import pandas
 
     return np.array(parsed_dates(pandas.Series(values, dtype=object), form).to_numpy(), "datetime64[us]")
+
+
+def swapped_dates(values: Series[Any], forms: Sequence[str]) -> str:
+    """What is to be said of dates that were read in the first of several formats; "" if there is only one.
+
+    Example:
+        >>> import pandas
+        >>> swapped_dates(pandas.Series(["01/02/2024"]), ["%d/%m/%Y", "%m/%d/%Y"])
+        "'01/02/2024' was read as 2024-02-01, by %d/%m/%Y, and all of them are dates by %m/%d/%Y, too"
+    """
+    if len(forms) < 2:
+        return ""
+    texts = values.dropna().drop_duplicates().reset_index(drop=True)
+    first, second = (parsed_dates(texts, form) for form in forms[:2])
+    odd = int((first != second).to_numpy().argmax())
+    read = f"{texts.iloc[odd]!r} was read as {first.iloc[odd]:%Y-%m-%d}, by {forms[0]}"
+    return f"{read}, and all of them are dates by {forms[1]}, too"

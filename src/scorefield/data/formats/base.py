@@ -22,8 +22,8 @@ from ..schema import Schema
 __all__ = ["RAGGED", "Entry", "Format", "Selection", "array_of", "arrays_of", "choose_array", "fill"]
 
 RAGGED = (
-    "if each is one series or set, give a table with a line for each reading, and the column that names the row "
-    "(--rows), or scorefield.data.Ragged([…]) in Python"
+    "if each is one series or set, give a table with a line for each reading, and the columns that name the row (--rows) and, "
+    "of series, the time (--time), or scorefield.data.Ragged(values, times) in Python"
 )
 _SERIES = 5  # arrays of the same form, from which on they may be rows of different length
 

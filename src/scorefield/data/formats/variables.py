@@ -53,11 +53,12 @@ def choose_arrays(
 
 
 def one_array(x: Any, names: Sequence[str]) -> bool:
-    """Whether a single variable is read as a DataArray: its first axis counts the samples."""
-    first = x[names[0]]
-    sizes = {str(dim): int(size) for dim, size in first.sizes.items()}
-    found = sample_axis(sizes, x.encoding.get("unlimited_dims", ()))
-    return len(names) == 1 and (found is None or found[0] == first.dims[0])
+    """Whether a single variable is read as a DataArray: its first axis counts the samples, or no axis but by its length."""
+    sizes = {str(dim): int(size) for dim, size in x[names[0]].sizes.items()}
+    if len(names) > 1 or not sizes:
+        return len(names) == 1
+    (axis, why), alone = sample_axis(sizes, x.encoding.get("unlimited_dims", ())), sample_axis(sizes)[0]
+    return axis == alone and (axis == next(iter(sizes)) or "longest" in why)
 
 
 def read_dataset(x: Any, names: Sequence[str], path: Path, store: Store, others: Sequence[str] = ()) -> Any:

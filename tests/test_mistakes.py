@@ -155,8 +155,9 @@ def test_what_is_given_twice_on_the_command_line():
     with pytest.raises(ValueError, match=r"^steps=7 and heun\(steps=5\) disagree: give steps once$"):
         Drawing("heun(steps=5)", 7).sampling()
     assert Drawing("heun(steps=5)", 5).sampling() == Drawing("heun", 5).sampling()
+    model = scorefield.fit(pandas.DataFrame({"mode": ["sea", "road"] * 20, "x": np.arange(40) ** 0.5}), steps=1)
     with pytest.raises(ValueError, match=r"--given has mode twice: give it once, or a file with a row"):
-        Conditions(("mode=sea", "x=3", "mode=road"))._context(None)
+        Conditions(("mode=sea", "x=3", "mode=road"))._context(model)
 
 
 def test_booleans_are_read_in_any_case():

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import scorefield
-from scorefield.units import ColumnMap
+from scorefield.data import ArrayRows, Schema
+from scorefield.units import ColumnMap, choose_units
 from scorefield.units.cycles import Cycles, on_cycle
 from scorefield.units.fit_cycle import fit_cycle
 
@@ -114,3 +115,47 @@ def test_samples_keep_to_the_days_and_hours_of_the_data(form):
     assert shares[5:].sum() < 0.005 and np.abs(shares - real)[:5].max() < 4 * np.sqrt(0.16 * (1 / 2000 + 1 / count))
     if form is None:
         assert float(((drawn.hour < 9) | (drawn.hour >= 17)).mean()) < 0.005
+
+
+def test_few_popular_dates_are_smoothed_over_and_others_leave_no_cycle():
+    """Of 1,500 business days, 30 are the same one: no sample lies on a weekend. With 150 at a date far away it is said."""
+    rng = np.random.default_rng(0)
+    days = pandas.Series(rng.choice(pandas.bdate_range("2019-01-01", "2019-12-30"), 1500))
+    days[:30] = pandas.Timestamp("2019-11-29")
+    shares = weekday_shares(days)
+    assert shares[5:].sum() < 0.005
+    days[:150] = pandas.Timestamp("2099-12-31")
+    with pytest.warns(UserWarning, match="'day' are not learned next to dates that many rows share"):
+        weekday_shares(days)
+
+
+def test_times_in_nanoseconds_have_cycles():
+    rng = np.random.default_rng(0)
+    days = pandas.Series(rng.choice(pandas.bdate_range("2019-01-01", "2019-06-30"), 1000)).astype("datetime64[ns]")
+    assert (
+        weekday_shares(days + pandas.to_timedelta(((9 + 8 * rng.random(1000)) * 3.6e12).astype("int64"), "ns"))[
+            5:
+        ].sum()
+        < 0.005
+    )
+
+
+def weekday_shares(days):
+    """The shares of weekdays of normal states of the map that is chosen for dates."""
+    column = Schema.of(pandas.DataFrame({"day": days})).table[0]
+    x = column.encode(days)[:, None]
+    units = choose_units(ArrayRows(x), (column,)).units
+    states = torch.randn(4000, *units.state_shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    drawn = column.decode(units.inverse(states)[:, 0].numpy())
+    return np.bincount(drawn.dt.day_of_week, minlength=7) / 4000
+
+
+def test_weekdays_that_are_alike_say_nothing_of_the_others():
+    """Five weekdays from 8 to 18 o'clock and a short weekend: its hours are its own."""
+    p = np.zeros((7, 24))
+    p[:5, 8:18], p[5:, 10:13] = 1, 1.5
+    for count in (1500, 6000):
+        cycle, _ = fit_cycle(uneven(count, 0, p), HOURS)
+        shares = (np.diff(on_cycle(HOURS[0] + np.arange(169) - 0.5, cycle)) / 168).reshape(7, 24)
+        assert shares[5:, 10:13].sum() / shares[5:].sum() > 0.95
+        assert abs(shares[5:].sum() - 9 / 59) < 4 * np.sqrt(9 / 59 * 50 / 59 / count)

@@ -10,7 +10,7 @@ import torch
 
 import scorefield
 from scorefield.data import ArrayRows
-from scorefield.units import ColumnMap, ColumnUnits, choose_units
+from scorefield.units import ColumnMap, ColumnUnits, Wishes, choose_units
 
 D = torch.float64
 
@@ -58,11 +58,13 @@ def test_probabilities_are_integrals_over_places(rare):
         assert float(found.max()) < 4 * wanted  # so that few places are enough
 
 
-def test_two_values_are_spaced_and_three_are_not():
+def test_rare_values_are_spaced_and_others_next_to_categories():
     rng = np.random.default_rng(0)
-    x = np.stack((rng.random(500) < 0.1, rng.integers(0, 3, 500), rng.normal(size=500)), 1).astype(float)
-    columns = choose_units(ArrayRows(x)).units.columns
-    assert [m.spaced for m in columns] == [True, False, False]
+    x = np.stack((rng.random(500) < 0.03, rng.random(500) < 0.1, rng.integers(0, 3, 500), rng.normal(size=500)), 1)
+    columns = choose_units(ArrayRows(x.astype(float))).units.columns
+    assert [m.spaced for m in columns] == [True, False, False, False]  # where the rare value is one in 20 or less
+    mixed = choose_units(ArrayRows(x.astype(float)), wishes=Wishes(conditionals=True)).units.columns
+    assert [m.spaced for m in mixed] == [True, True, False, False]
     with pytest.raises(ValueError, match="spaced"):
         ColumnMap(spaced=True)
     with pytest.raises(ValueError, match="spaced"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -27,6 +28,7 @@ _ENOUGH = 40  # values, below which there is no quantile map
 _NORMAL = 0.015  # Kolmogorov-Smirnov distance, below which states count as normal; 1.36 / √n is its 95 % quantile
 _MANY = 5000  # values, of which a quantile map costs next to nothing
 _STRAIGHT = 1e-6  # of the largest value: over a smaller range a logarithm is a straight line, and digits are lost in it
+_FEW_ROWS = 0.1  # at dates that many rows share, of which the weekdays of all others count more
 _GAIN = 0.01  # nats a value that a map gains at least over a simpler one that knows the same bounds
 
 
@@ -60,21 +62,33 @@ def choose_map(
     _check(values, wish)
     if values.min() == values.max():
         return ColumnMap(constant=float(values[0])), f"constant: always {values[0]:.6g}"
-    cycle = None if wish.week is None or wish.transform != "auto" else fit_cycle(values, wish.week)
+    cycle = None if wish.week is None else fit_cycle(values, wish.week)
     form = find_form(values, _bounds(values, wish), distinct_rows, cycle is not None)
     wishes = wishes or Wishes()
     if wish.transform == "log" and wish.bounds == (None, None):  # the logarithm of what is asked for, with one bound
         form = replace(form, upper=None) if values.min() >= 0 else replace(form, lower=None)
     if form.discrete:
-        return replace(form.plain, spaced=len(form.values) == 2), f"atoms: {len(form.values)} values"
-    if cycle is not None and not form.values:
-        form = replace(form, cycle=cycle[0])
+        return form.plain, f"atoms: {len(form.values)} values"
+    if cycle is not None:
+        form = _with_cycle(form, cycle[0], values, wish)
     line = on_cycle(spread_over_cells(values, form, generator(wishes.seed)), form.cycle)
     column, reason = _continuous(line, form, wish, (wishes.seed, wishes.gain, wishes.cautious))
     ends = {float(values.min()), float(values.max())}  # many preferred values would be many levels, which know no order
     column = replace(column, separate=bool(form.values) and ends.issuperset(form.values))
     said = "" if cycle is None else f", {cycle[1]}" if form.cycle is not None else ", days and weeks are not learned"
     return column, _described(form, reason) + said
+
+
+def _with_cycle(form: ColumnForm, cycle: torch.Tensor, values: np.ndarray, wish: Wish) -> ColumnForm:
+    """What is known of a column of dates, with its cycle in place of few atoms inside; with a warning where that cannot be."""
+    inside = all(values.min() < atom < values.max() for atom in form.values) and sum(form.probabilities) < _FEW_ROWS
+    if wish.transform == "auto" and (inside or not form.values):
+        return replace(form, values=(), probabilities=(), cycle=cycle)
+    why = "as another map was asked for" if wish.transform != "auto" else "next to dates that many rows share"
+    what = f"the weekdays or the times of day of column {wish.name!r} are not learned {why}"
+    remedy = "" if wish.transform != "auto" else ": make dates that stand for something else missing"
+    warnings.warn(f"{what}, so that samples lie at other times, too{remedy}", UserWarning, stacklevel=2)
+    return form
 
 
 def _check(values: np.ndarray, wish: Wish) -> None:

@@ -11,7 +11,8 @@ from torch import Tensor
 __all__ = ["fit_cycle"]
 
 _PARTS = (2, 3, 4, 6, 8, 12, 24, 48, 96)  # of a day
-_DAYS, _WEEKS = 4, 2  # that values extend over at least, for times of day and for weekdays
+_DAYS, _WEEKS = 4, 3  # that values extend over at least, for times of day and for weekdays
+_FEWEST = 10  # independent values
 _CLEAR = math.log(1000)  # nats of evidence for a cycle
 _STRENGTHS = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0)  # dates that the hours of all weekdays count as
 _RAREST = 1e-4  # of the mean density: where nothing occurs, the map can still be inverted
@@ -23,7 +24,7 @@ def fit_cycle(values: np.ndarray, week: tuple[float, float]) -> tuple[Tensor, st
 
     A day has as many parts as make its histogram likeliest: by the evidence of a Dirichlet-multinomial distribution against
     the uniform one. Weekdays differ, and the times of each weekday from those of all, where there is evidence for that. Dates
-    in the same part of the same day are not independent, and count as one there.
+    that come in clusters count as fewer than they are.
 
     Arguments:
         values: Whole numbers, `(n,)`: times in steps that divide a day.
@@ -49,7 +50,7 @@ def fit_cycle(values: np.ndarray, week: tuple[float, float]) -> tuple[Tensor, st
     weekdays = whole_weeks and _evidence(*_counts(place, day, _WEEKDAYS)) > _CLEAR
     hours = _share(place, day / parts, parts)
     days = _share(place, day, _WEEKDAYS) if weekdays else np.full(_WEEKDAYS, 1 / _WEEKDAYS)
-    shares = _by_weekday(place, day, np.outer(days, hours)) if parts > 1 and whole_weeks else None
+    shares = _by_weekday(place, day, days, hours) if parts > 1 and whole_weeks else None
     said = [f"times of day as often as in the data, in {parts} parts"] if parts > 1 else []
     said[0:0] = ["weekdays as often as in the data"] if weekdays else []
     if shares is not None:
@@ -86,15 +87,26 @@ def _parts_of(place: np.ndarray, day: int) -> int:
 
 
 def _counts(place: np.ndarray, width: float, size: int) -> tuple[np.ndarray, float]:
-    """How many values lie in each part of a cycle, `(size,)`, and how many of them count as independent of each other."""
+    """How many values lie in each part of a cycle, `(size,)`, and how many of them count as independent of each other.
+
+    Those are fewer by the dispersion of the numbers in one part, from cycle to cycle: about 1 for independent values, and
+    the size of clusters in which they come.
+    """
     cells = np.floor((place + 0.5) / width)
-    counts = np.bincount((cells % size).astype(np.int64), minlength=size).astype(np.float64)
-    together = np.unique(cells, return_counts=True)[1].astype(np.float64)
-    return counts, len(place) ** 2 / float((together**2).sum())
+    part = (cells % size).astype(np.int64)
+    counts = np.bincount(part, minlength=size).astype(np.float64)
+    found, together = np.unique(cells, return_counts=True)
+    total = float(found[-1] - found[0]) + 1
+    usual = np.maximum(counts * size / total, 1e-300)
+    squares = np.bincount((found % size).astype(np.int64), together.astype(np.float64) ** 2, minlength=size)
+    dispersion = float((squares / usual - counts).sum()) / max((total / size - 1) * float((counts > 0).sum()), 1.0)
+    return counts, len(place) / max(1.0, dispersion)
 
 
 def _evidence(counts: np.ndarray, independent: float) -> float:
     """How much more likely values are in parts of unknown probabilities than in equally probable ones, in nats."""
+    if independent < _FEWEST:
+        return -math.inf
     effective = counts * independent / counts.sum()
     uniform = independent * math.log(len(counts))
     return max(_log_marginal(effective, np.full(len(counts), a)) for a in (1 / len(counts), 0.5)) + uniform
@@ -117,17 +129,17 @@ def _share(place: np.ndarray, width: float, size: int) -> np.ndarray:
     return found
 
 
-def _by_weekday(place: np.ndarray, day: int, product: np.ndarray) -> np.ndarray | None:
+def _by_weekday(place: np.ndarray, day: int, days: np.ndarray, hours: np.ndarray) -> np.ndarray | None:
     """The probability of each part of a week, where hours differ by weekday, `(7, parts)`; None if they do not."""
-    counts, independent = _counts(place, day / product.shape[1], product.size)
-    expected, scale = product.reshape(-1), independent / counts.sum()
-    alike = float((counts * scale * np.log(expected)).sum())
-    apart = np.full(product.size, 1 / product.size)  # of which none knows of the others
-    priors = [apart, *(k * expected for k in _STRENGTHS)]
-    evidence = [_log_marginal(counts * scale, prior) for prior in priors]
-    best = int(np.argmax(evidence))
-    if evidence[best] < alike + _CLEAR:
-        return None
-    prior = priors[best] / (scale if best else 1)
-    shares: np.ndarray = (counts + prior) / (counts.sum() + prior.sum())
-    return shares.reshape(product.shape)
+    counts, independent = _counts(place, day / len(hours), len(days) * len(hours))
+    scale, found, evidence = independent / counts.sum(), [], 0.0
+    for own in counts.reshape(len(days), -1):
+        alike = float((own * scale * np.log(hours)).sum())
+        apart = np.full(len(hours), 1 / len(hours))  # which does not know of other weekdays
+        priors = [apart, *(k * hours for k in _STRENGTHS)]
+        gains = [_log_marginal(own * scale, prior) - alike for prior in priors]
+        best = int(np.argmax(gains))
+        prior = priors[best] / (scale if best else 1)
+        found.append((own + prior) / (own.sum() + prior.sum()) if gains[best] > 0 else hours)
+        evidence += max(0.0, gains[best])
+    return None if evidence < _CLEAR else _share(place, day, len(days))[:, None] * np.stack(found)

@@ -54,8 +54,8 @@ def find_form(
     found = find_bounds(x, values[atoms])
     if lattice[1] == 0 and not atoms[[0, -1]].any():
         found = _around_scaled(values, counts, found)
-    if dates and fine and found[0] == 0 and not atoms[0]:
-        found = -lattice[1] / lattice[2], found[1]
+    if dates and (fine or lattice[1] == 0) and found[0] == 0 and not atoms[0]:
+        found = -(lattice[1] / lattice[2] or 1.0), found[1]
     lower, upper = (given if given is not None else own for given, own in zip(bounds, found))
     if lattice[1] == 0 or fine:  # no density is finite on a bound
         atoms |= np.isin(values, [bound for bound in (lower, upper) if bound is not None])

@@ -237,7 +237,16 @@ class Date(Column):
             said.append(f"none on {joined([name for name, there in zip(_WEEKDAYS, days) if not there])}")
         if not said:
             return ""
-        return f"; {', '.join(said)}"
+        kept = "" if self.week is not None else ", which samples do not keep to, as steps do not divide a day"
+        if self.zone is not None and len(np.unique(self._offsets(numbers))) > 1:
+            kept = ", by a clock that changes in summer, so that samples are an hour off in a part of the year"
+        return f"; {', '.join(said)}{kept}"
+
+    def _offsets(self, numbers: np.ndarray) -> np.ndarray:
+        """How far the clock of the zone is ahead of UTC, of encoded numbers, `(N,)`."""
+        times = self.comparable(self.decode(np.asarray(numbers, np.float64))).dt
+        found: np.ndarray = (times.tz_localize(None) - times.tz_convert("UTC").dt.tz_localize(None)).to_numpy()
+        return found
 
     def encode(self, values: Series[Any]) -> np.ndarray:
         times = self._times(values)

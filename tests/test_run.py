@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -163,6 +164,22 @@ def test_a_run_with_other_units_or_other_held_out_rows_does_not_go_on(tmp_path):
         learn(table(), tmp_path / "a")
     file.write_text(json.dumps({name: value for name, value in record.items() if name != "form"}))
     learn(table(), tmp_path / "a")
+
+
+def test_a_run_that_held_out_any_windows_goes_on_so(tmp_path):
+    """Overlapping windows of a run that an earlier version began: the same rows are held out as then."""
+    x = np.lib.stride_tricks.sliding_window_view(np.random.default_rng(0).normal(size=340), 16)[::4].copy()
+    x = np.concatenate((x, x[:1]))  # one row occurs twice: rows that are the same are kept together, as then
+    with pytest.warns(UserWarning, match="overlapping windows"), pytest.raises(KeyboardInterrupt):
+        learn(x, tmp_path / "new", watch=interrupt_at(3))
+    file = tmp_path / "new" / "run.json"
+    record = json.loads(file.read_text())
+    assert record["windows"]
+    (tmp_path / "new" / "training.safetensors").unlink()
+    file.write_text(json.dumps({k: v for k, v in record.items() if k not in ("windows", "form")}))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*overlapping windows")
+        learn(x, tmp_path / "new")
 
 
 @pytest.fixture

@@ -71,6 +71,8 @@ class Options:
             that goes on, and was begun by a version that did not.
         whitening: Whether thin directions of vectors have coefficients of their own; False for a run that goes on, and was
             begun by a version that had none.
+        windows: Whether overlapping windows of a series are looked for before rows are held out; False for a run that goes on,
+            and was begun by a version that did not.
 
     Raises:
         TypeError: If an argument has another type.
@@ -96,6 +98,7 @@ class Options:
     growth: float | None = None
     overlapping: bool = True
     whitening: bool = True
+    windows: bool = True
 
     def __post_init__(self) -> None:
         for name, kinds, example in _KINDS:

@@ -107,7 +107,13 @@ def _wanted(rows: Rows, part: float) -> int:
 
 
 def chosen_split(
-    x: Any, rows: Rows, data: Data, seed: int, groups: Any = None, names: Sequence[object] | None = None
+    x: Any,
+    rows: Rows,
+    data: Data,
+    seed: int,
+    groups: Any = None,
+    names: Sequence[object] | None = None,
+    windows: bool = True,
 ) -> Split:
     """The split that a user asks for; copies of a row stay together unless any rows may be held out.
 
@@ -118,6 +124,7 @@ def chosen_split(
         seed: The seed.
         groups: A label for each row, in place of a column that `data` names.
         names: The names of the columns, for a warning.
+        windows: Whether overlapping windows are looked for.
 
     Raises:
         ValueError: If groups or the order in time cannot be read, or all rows belong to one group.
@@ -134,9 +141,9 @@ def chosen_split(
         return replace(found, named=True, said=_by_groups(found, codes, part)) if found.separate else found
     if data.by_time:
         order = time_order(data.time_column, x, len(rows))
-        overlap = overlap_of(rows if data.time_column is None else rows.subset(order))
+        overlap = overlap_of(rows if data.time_column is None else rows.subset(order)) if windows else None
         return _by_time(rows, part, seed, order, overlap, f" by {data.time_column!r}" if data.time_column else "")
-    overlap = overlap_of(rows) if part else None
+    overlap = overlap_of(rows) if part and windows else None
     if overlap is not None:
         return _of_windows(rows, part, seed, overlap, data.split == "distinct")
     return _by_distinct_rows(rows, part, seed, names) if part and data.split == "distinct" else split(rows, part, seed)

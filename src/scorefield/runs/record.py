@@ -63,6 +63,7 @@ def chosen(plan: Plan) -> dict[str, Any]:
         "growth": plan.growth,
         "overlapping": plan.overlapping,
         "whitening": True,  # thin directions were looked for
+        "windows": True,  # and overlapping windows
         "form": _form_of(plan),
         "created": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
@@ -163,9 +164,10 @@ def _resumed(options: Options, record: Mapping[str, Any]) -> Options:
             if "growth" in record:  # whether the network can be compiled is found out again
                 settings["compile"] = options.training.compile
             options = replace(options, training=Training(**settings))
-    overlapping, whitening = (bool(record.get(name, False)) for name in ("overlapping", "whitening"))
+    later = ("overlapping", "whitening", "windows")  # than the version that began the run, perhaps
+    overlapping, whitening, windows = (bool(record.get(name, False)) for name in later)
     growth = float(record.get("growth", 1.0))
-    options = replace(options, growth=growth, overlapping=overlapping, whitening=whitening)
+    options = replace(options, growth=growth, overlapping=overlapping, whitening=whitening, windows=windows)
     network = options.network
     if isinstance(before.get("network"), dict) and "baseline" not in before["network"] and isinstance(network, Network):
         options = replace(options, network=replace(network, baseline=False))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 
 from ..rng import generator
+from ..warned import warn_outside
 from .candidates import BALANCED, Candidate, shape_of
 from .column_map import Base, ColumnMap
 from .cycles import on_cycle
@@ -87,7 +87,7 @@ def _with_cycle(form: ColumnForm, cycle: torch.Tensor, values: np.ndarray, wish:
     why = "as another map was asked for" if wish.transform != "auto" else "next to dates that many rows share"
     what = f"the weekdays or the times of day of column {wish.name!r} are not learned {why}"
     remedy = "" if wish.transform != "auto" else ": make dates that stand for something else missing"
-    warnings.warn(f"{what}, so that samples lie at other times, too{remedy}", UserWarning, stacklevel=2)
+    warn_outside(f"{what}, so that samples lie at other times, too{remedy}")
     return form
 
 

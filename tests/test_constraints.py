@@ -470,6 +470,15 @@ def test_questions_that_are_skipped_stay_so():
     assert filled["smoker"][::7].nunique() > 1
 
 
+def test_complete_samples_do_not_keep_to_missing_values():
+    table = pd.DataFrame({"smoker": [True, False] * 30, "a": np.where(np.arange(60) % 2, np.nan, np.arange(60))})
+    data = Data(missing="complete", constraints=("missing(a) == (smoker == False)",))
+    with pytest.raises(
+        ValueError, match=r"samples are complete, and the constraint .* asks for missing values: leave it out"
+    ):
+        scorefield.fit(table, steps=1, data=data)
+
+
 def test_columns_that_miss_values_otherwise_are_not_skipped():
     """One exception is enough; and so is chance, or a column that has as many values as rows."""
     rng, count = np.random.default_rng(0), 600

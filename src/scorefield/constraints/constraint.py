@@ -29,9 +29,8 @@ class Constraint:
         text: Comparisons (`<`, `<=`, `==`, `!=`, chained as in `low < mid < high`) of columns by name, numbers, texts in
             quotes and dates as texts (`'2024-01-31'`), with `+ - * /`; `x in ('a', 'b')`; `and`, `or`, `not`;
             `if … then …`; `missing(x)`, whether a value is missing; or `unique(a, b)`: no two rows have the same values in
-            these columns. Names that are not a word
-            stand in backticks: `` `body mass` > 0 ``. The difference of two dates is in days,
-            as are times of day and durations.
+            these columns. Names that are not a word stand in backticks: `` `body mass` > 0 ``. The difference of two dates
+            is in days, as are times of day and durations.
 
     Raises:
         ValueError: If the text cannot be read.

@@ -77,7 +77,7 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
     )
     plain = options.units is not None or options.data.maps == "affine"
     if schema.constraints:
-        check_rows([Constraint(text) for text in schema.constraints], x, schema.columns, schema.table)
+        _check_constraints(x, schema, options)
     with part(0, 0.2):
         relations = Relations(rows.shape[1]) if plain else relations_of(rows, schema)
         found_relations = _of_relations(relations, schema, () if plain else relations_of_known_values(rows, schema))
@@ -120,6 +120,16 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
     made = (schema, form.summary, parts, units, form.cells, moments, examples, residual, given, form.scale)
     found = Prepared(*made, options.seed, (*choices, *form.choices), form.affine, relations)
     return replace(found, mirror=options.data.mirror, asked=asked)
+
+
+def _check_constraints(x: Any, schema: Schema, options: Options) -> None:
+    """Raises unless the rows satisfy the constraints, and samples can."""
+    constraints = [Constraint(text) for text in schema.constraints]
+    of_missing = [str(constraint) for constraint in constraints if constraint.missing]
+    if options.data.missing == "complete" and of_missing:
+        what = f"samples are complete, and the constraint {of_missing[0]!r} asks for missing values"
+        raise ValueError(f'{what}: leave it out, or missing="complete" (--missing complete)')
+    check_rows(constraints, x, schema.columns, schema.table)
 
 
 def _asked(

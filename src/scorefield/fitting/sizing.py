@@ -15,7 +15,7 @@ from ..training.flat import inside
 from ..training.optimizer import multiplications
 from .hardware import Hardware
 
-__all__ = ["batch_for_grids", "compiles", "growth", "muon_every"]
+__all__ = ["batch_for_grids", "compiles", "growth", "muon_every", "muon_reason", "muon_share"]
 
 _MINUTES, _OF_GRIDS = 10.0, 60.0  # of a CPU, up to which no wider network than that of `nn.choose` was found better
 _EXAMPLES = 200_000  # grids that the network of reference sees in them
@@ -147,10 +147,8 @@ def muon_reason(share: float | None) -> str:
     """
     if share is None:
         return "in each step, since this network does not say how much work it is"
-    every, added = (
-        muon_every(share),
-        f"Muon adds {100 * share / muon_every(share):.2g} % to the multiplications of a step",
-    )
+    every = muon_every(share)
+    added = f"Muon adds {100 * share / every:.2g} % to the multiplications of a step"
     if share / every > _SHARE:
         return f"more rarely was no gain; {added}"
     return f"in each step, {added}" if every == 1 else f"once in {every} steps, {added}"

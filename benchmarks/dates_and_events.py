@@ -1,0 +1,67 @@
+"""Weekdays and hours of dates, and how often events coded 0 and 1 are drawn, next to those of the data.
+
+    python benchmarks/dates_and_events.py [--steps 600] [--seeds 2]
+
+1,500 dates of a year, on working days from 9 to 17 o'clock, with and without a time; and 1,500 rows of eight numbers with an
+event of about 4 %, which depends on the first of them, and two other ones, without and with categories that say nothing.
+Printed are the shares of samples outside of these days and hours; the share of the event, next to that of the data; and its
+correlation with the number, likewise. 4,000 samples have a standard error of .003 for the event.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import pandas
+
+import scorefield
+
+ROWS, COUNT = 1500, 4000
+
+
+def dates(seed: int) -> pandas.DataFrame:
+    """Dates of working days and opening hours, and a number that does not depend on them."""
+    rng = np.random.default_rng(seed)
+    days = rng.choice([day for day in range(364) if day % 7 < 5], ROWS)
+    seconds = 86400 * days + 9 * 3600 + (rng.beta(2, 2, ROWS) * 8 * 3600).astype(int)
+    times = pandas.Timestamp("2023-01-02") + pandas.to_timedelta(seconds, "s")
+    return pandas.DataFrame({"time": times, "x": rng.normal(size=ROWS)})
+
+
+def events(seed: int, categories: int) -> pandas.DataFrame:
+    """Numbers, categories, and three events."""
+    rng = np.random.default_rng(seed)
+    table = pandas.DataFrame(rng.normal(size=(ROWS, 8)), columns=[f"x{i}" for i in range(8)])
+    for i in range(categories):
+        table[f"c{i}"] = rng.choice(list("abcdef"), ROWS)
+    table["event"] = (rng.random(ROWS) < 1 / (1 + np.exp(3.6 - 0.8 * table["x0"]))).astype(int)
+    return table.assign(often=(rng.random(ROWS) < 0.25).astype(int), seldom=(rng.random(ROWS) < 0.1).astype(int))
+
+
+def main() -> None:
+    """Prints a line for each table and seed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--seeds", type=int, default=2)
+    asked = parser.parse_args()
+    for seed in range(asked.seeds):
+        table = dates(seed)
+        for what in ("seconds", "days"):
+            used = table if what == "seconds" else table.assign(time=table["time"].dt.strftime("%Y-%m-%d"))
+            drawn = scorefield.fit(used, steps=asked.steps).sample(COUNT, seed=1)
+            times = pandas.to_datetime(drawn["time"]).dt
+            hours = f", other hours {((times.hour < 9) | (times.hour >= 17)).mean():.4f}" if what == "seconds" else ""
+            print(f"dates in {what}, seed {seed}: weekends {(times.day_of_week > 4).mean():.4f}{hours}", flush=True)
+        for categories in (0, 5):
+            table = events(seed, categories)
+            drawn = scorefield.fit(table, steps=asked.steps).sample(COUNT, seed=1)
+            shares = ", ".join(
+                f"{c} {drawn[c].mean():.4f} ({table[c].mean():.4f})" for c in ("event", "often", "seldom")
+            )
+            found, real = (np.corrcoef(each["x0"], each["event"])[0, 1] for each in (drawn, table))
+            print(f"{categories} categories, seed {seed}: {shares}; correlation {found:.3f} ({real:.3f})", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -14,15 +14,7 @@ _PARTS = (2, 3, 4, 6, 8, 12, 24, 48, 96)  # of a day
 _DAYS, _WEEKS = 4, 3  # that values extend over at least, for times of day and for weekdays
 _FEWEST = 10  # independent values
 _CLEAR = math.log(1000)  # nats of evidence for a cycle
-_STRENGTHS = (
-    1.0,
-    4.0,
-    16.0,
-    64.0,
-    256.0,
-    1024.0,
-    4096.0,
-)  # how many dates of a weekday the hours of all weekdays count as
+_STRENGTHS = tuple(4.0**k for k in range(7))  # how many dates of a weekday the hours of all weekdays count as
 _RAREST = 1e-4  # of the mean density: where nothing occurs, the map can still be inverted
 _WEEKDAYS = 7
 

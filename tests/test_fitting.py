@@ -133,7 +133,7 @@ def test_a_value_that_almost_no_datum_shows():
     """A column that is constant among the examples has its variance all the same."""
     x = cloud(8000, 3)
     x[:, 2] = 0
-    x[17, 2] = 1
+    x[17:20, 2], x[20:23, 2] = 1, 3
     moments = prepared(x).moments
     assert bool(torch.isfinite(moments.covariance).all())
     np.testing.assert_allclose(moments.covariance.diagonal()[:2], 1, atol=0.05)  # of 4,096 examples

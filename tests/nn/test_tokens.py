@@ -106,12 +106,6 @@ def test_everything_that_goes_in_matters(numbers, levels, context):
             network(x, c)
 
 
-def test_answers_start_where_they_are_put():
-    network, answer = TokenTransformer(2, (3,), width=8), torch.tensor([0.0, 0.5, -1.0, -2.0, -3.0])
-    network.start_at(answer)
-    assert torch.equal(network(torch.zeros(4, 11), torch.zeros(4)), answer.expand(4, -1))
-
-
 @pytest.mark.parametrize("absent", [(0,), (3,), (1, 4)])
 def test_absent_variables_tell_nothing(absent):
     """Nothing of an absent variable reaches the others: those that are there answer as without it."""

@@ -2,7 +2,9 @@
 
 A category of K levels is one of the corners e_1, …, e_K of a simplex. Given the noisy state, its posterior mean is
 E[x_0 | x] = Σ p(k | x) e_k, so that a network which gives probabilities is a denoiser that all samplers serve. The noise on its
-own coordinates is known exactly: log p(k | x) = x_k/σ² + F_k(x, σ) + const, where F_k is what all other variables say.
+own coordinates is known exactly: log p(k | x) = log π_k + x_k/σ² + F_k(x, σ)/s_k + const, where π_k is how frequent the level
+is, s_k² = π_k (1 - π_k) is its variance, and F_k is what all other variables say. A network whose answer is 0 takes all
+variables to be independent, and rare levels are as easy to learn as numbers of unit variance.
 
 One network learns the joint distribution and every conditional distribution: flags mark variables as given, clean, or absent.
 """
@@ -22,6 +24,7 @@ from ..rng import Rng
 from ..tensors import per_sample
 from .base import Denoiser
 from .blocks import Blocks
+from .levels import Levels
 from .precondition import ConditionalNetwork, Parametrization, Precision, WithNetwork, check_whitening
 from .questions import Questions
 from .reading_questions import ReadingQuestions
@@ -56,9 +59,12 @@ class MixedNetwork(WithNetwork):
             less a part of what is given. The other rows ask for random variables given random others.
         whitening: The moments of the numbers, whose thin directions then have coefficients of their own, those of EDM; given
             some of them, by their Gaussian conditional distribution.
+        frequencies: How frequent each level of each category is, one number for each coordinate; if left out, all levels of a
+            category alike, and F_k is not scaled.
 
     Raises:
-        ValueError: If there is no such precision, the share is not a fraction, or a question does not fit the variables.
+        ValueError: If there is no such precision, the share is not a fraction, or questions or frequencies do not fit the
+            variables.
     """
 
     owners: Tensor
@@ -72,6 +78,7 @@ class MixedNetwork(WithNetwork):
         share: float = 0.2,
         asked: Sequence[Sequence[int]] = (),
         whitening: Whitening | None = None,
+        frequencies: Sequence[float] = (),
     ) -> None:
         super().__init__(network, parametrization, precision)
         check_whitening(whitening, self.parametrization)
@@ -83,6 +90,8 @@ class MixedNetwork(WithNetwork):
         self.variables = variables
         self.share, self.asked = share, tuple(tuple(question) for question in asked)
         self.blocks = Blocks(variables.levels)
+        self.frequencies = tuple(frequencies)
+        self.levels = Levels(variables.levels, self.frequencies)
         together = 1 if whitening is None else _TOGETHER
         self.questions = (
             ReadingQuestions(variables) if variables.readings else Questions(variables, self.asked, together)
@@ -105,7 +114,7 @@ class MixedNetwork(WithNetwork):
         label = per_sample(torch.log(level / scale) / 4, x)
         maps = self._maps(x[:, :n], status)
         answer = self.answer(self._inputs(x, level, evidence, status, maps), label, context).to(x.dtype)
-        log_probs = self.blocks.log_softmax(answer[:, n:] + evidence)
+        log_probs = self.levels.log_probs(evidence, answer[:, n:])
         if maps is None:
             skip, gain = self.parametrization.coefficients(level)
             return skip * x[:, :n] + gain * answer[:, :n], log_probs
@@ -132,20 +141,15 @@ class MixedNetwork(WithNetwork):
             numbers = torch.rsqrt(level**2 + scale**2) * x[:, :n]
         else:
             numbers = maps.inputs(maps.coordinates(x[:, :n]), level)
-        noisy = (numbers, self._centered(self.blocks.log_softmax(evidence).exp()))
+        noisy = (numbers, self.levels.standardized(self.levels.log_probs(evidence).exp()))
         if status is None:
             if self.variables.readings:
                 raise ValueError("readings have times and channels, and these are given: take given_variables(…)")
             return torch.cat((*noisy, x.new_zeros(len(x), 2 * self.variables.count)), 1)
         owned = status.index_select(1, self.owners)
-        clean = torch.cat((x[:, :n] / scale, self._centered(x[:, n:])), 1)
+        clean = torch.cat((x[:, :n] / scale, self.levels.standardized(x[:, n:])), 1)
         inputs = torch.where(owned == GIVEN, clean, torch.cat(noisy, 1)).masked_fill(owned == ABSENT, 0.0)
         return torch.cat((inputs, (status == GIVEN).to(x), (status == ABSENT).to(x)), 1)
-
-    def _centered(self, probabilities: Tensor) -> Tensor:
-        """Coordinates of categories less those of equal probabilities, in units of a standard deviation of corners."""
-        sizes = self.blocks.sizes.to(probabilities)
-        return (probabilities - 1 / sizes) * torch.sqrt(sizes)
 
     def mean(self, x: Tensor, level: Tensor, status: Tensor | None = None, context: Tensor | None = None) -> Tensor:
         """E[x_0 | x] of the free variables, with arguments as in `outputs`, of shape `(B, size)`."""
@@ -255,9 +259,12 @@ class MixedDenoiser(MixedNetwork, _Mixed):
         asked: Questions that half of these rows ask, each as often: FREE, GIVEN or ABSENT for each variable.
         whitening: The moments of the numbers, whose thin directions then have coefficients of their own, those of EDM; given
             some of them, by their Gaussian conditional distribution.
+        frequencies: How frequent each level of each category is, one number for each coordinate; if left out, all levels of a
+            category alike, and F_k is not scaled.
 
     Raises:
-        ValueError: If there is no such precision, the share is not a fraction, or a question does not fit the variables.
+        ValueError: If there is no such precision, the share is not a fraction, or questions or frequencies do not fit the
+            variables.
 
     References:
         Dieleman et al., 2022, Continuous diffusion for categorical data (score interpolation); Mueller et al., 2025,
@@ -294,9 +301,12 @@ class ConditionalMixed(MixedNetwork, ConditionalNetwork):
         asked: Questions that half of these rows ask, each as often: FREE, GIVEN or ABSENT for each variable.
         whitening: The moments of the numbers, whose thin directions then have coefficients of their own, those of EDM; given
             some of them, by their Gaussian conditional distribution.
+        frequencies: How frequent each level of each category is, one number for each coordinate; if left out, all levels of a
+            category alike, and F_k is not scaled.
 
     Raises:
-        ValueError: If there is no such precision, the share is not a fraction, or a question does not fit the variables.
+        ValueError: If there is no such precision, the share is not a fraction, or questions or frequencies do not fit the
+            variables.
     """
 
     def __init__(
@@ -310,8 +320,9 @@ class ConditionalMixed(MixedNetwork, ConditionalNetwork):
         share: float = 0.2,
         asked: Sequence[Sequence[int]] = (),
         whitening: Whitening | None = None,
+        frequencies: Sequence[float] = (),
     ) -> None:
-        super().__init__(network, variables, parametrization, precision, share, asked, whitening)
+        super().__init__(network, variables, parametrization, precision, share, asked, whitening, frequencies)
         self.shape = tuple(shape)
         self.unconditional = unconditional
 

@@ -17,6 +17,7 @@ __all__ = ["error", "excess_loss", "gap"]
 
 _ERROR = 0.1
 _SMALL = 0.01  # of the loss is too little to matter, however sure
+_NOTHING = 1e-6  # of the largest loss is none: categories are certain at low levels
 _MEANINGS = {
     "error": "The root mean square error of the score over the size of the score, where the exact one is known.",
     "excess": (
@@ -47,11 +48,11 @@ def excess_loss(states: Sequence[NoisyStates], others: Mapping[str, Sequence[Noi
     """The held-out loss over that of the best of other denoisers, less 1; a one-sided paired test at each level."""
     from scipy.stats import t as student
 
-    ratios, tests = [], []
+    tests = []
+    best = [min(float(rows[i].loss.mean()) for rows in others.values()) for i in range(len(states))]
+    ratios = _above([float(state.loss.mean()) for state in states], best).tolist()
     for i, state in enumerate(states):
         losses = {name: rows[i].loss for name, rows in others.items()}
-        best = min(losses, key=lambda name, losses=losses: float(losses[name].mean()))  # type: ignore[misc]
-        ratios.append(float(state.loss.mean() / losses[best].mean()) - 1)
         for name, loss in losses.items():
             apart = state.loss - loss
             z = float(apart.mean() / (apart.std() / math.sqrt(len(apart))).clamp_min(1e-300))
@@ -73,8 +74,16 @@ def gap(states: Sequence[NoisyStates], training: Sequence[NoisyStates], seed: in
     levels = np.array([state.level for state in states])
     tables = [torch.stack([state.loss for state in rows], 1).float().cpu().numpy() for rows in (training, states)]
     found = loss_gap(levels, *tables, seed=seed)
-    ratios = found.held_out / found.train - 1
+    ratios = _above(found.held_out, found.train)
     worst = int(np.argmax(found.z))
     ratio, level = float(ratios[worst]), float(levels[worst])
     said, meaning, p = found.verdict, _MEANINGS["gap"], found.p_value
     return ScoreCheck("memory", ratio, 0.1, found.suspicious, said, meaning, level, p, tuple(ratios.tolist()))
+
+
+def _above(losses: Sequence[float] | np.ndarray, others: Sequence[float] | np.ndarray) -> np.ndarray:
+    """How far the losses of all levels are above other ones, over these, or over the smallest that counts."""
+    found, other = np.asarray(losses, float), np.asarray(others, float)
+    least = max(_NOTHING * float(max(found.max(), other.max())), 1e-300)
+    ratios: np.ndarray = (found - other) / np.maximum(other, least)
+    return ratios

@@ -208,11 +208,13 @@ class _Zero(nn.Module):
 
 
 def _zero(plan: Plan, like: Tensor) -> Denoiser:
-    """The denoiser of a network whose answer is 0: the one of independent standard normal numbers."""
+    """The denoiser of a network whose answer is 0: that of independent standard normal numbers and categories."""
     variables = plan.prepared.units.variables
     if variables is None:
         return Gaussian(torch.zeros_like(like[0]), torch.ones_like(like[0]))
-    return MixedDenoiser(_Zero(variables.size), variables, share=plan.prepared.share, asked=plan.prepared.asked)
+    prepared, network = plan.prepared, _Zero(variables.size)
+    asked, frequencies = prepared.asked, prepared.frequencies
+    return MixedDenoiser(network, variables, share=prepared.share, asked=asked, frequencies=frequencies)
 
 
 def _memorized(plan: Plan, trainer: Trainer, chosen: str, losses: _Losses) -> str:

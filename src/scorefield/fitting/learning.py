@@ -97,11 +97,12 @@ def _around(network: nn.Module, plan: Plan, precision: Precision) -> DenoiserMod
         around |= {"baseline": plan.corrected, "crossing": plan.crossing}
     if given is None:
         if variables is not None:
-            return MixedDenoiser(network, variables, *how, *questions, plan.whitening)
+            return MixedDenoiser(network, variables, *how, *questions, plan.whitening, plan.prepared.frequencies)
         return Preconditioned(network, *how, **around)
     learned = (given.context.row_shape, plan.training.unconditional > 0)
     if variables is not None:
-        return ConditionalMixed(network, variables, *learned, *how, *questions, plan.whitening)
+        of_data = plan.whitening, plan.prepared.frequencies
+        return ConditionalMixed(network, variables, *learned, *how, *questions, *of_data)
     return ConditionalPreconditioned(network, *learned, *how, given.trend, **around)
 
 

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from ..calls import parse_call
 from ..context import Context
-from ..data.variables import Variables
 from ..denoisers import Denoiser, EDMPrediction, Whitening
 from ..denoisers.precondition import Parametrization
 from ..nn import FourierFeatures, choose, choose_for_readings, choose_for_tables
@@ -342,9 +341,7 @@ def _network(
             if wish.patch is not None or wish.periodic:
                 raise ValueError("patch and periodic apply to grids, and these data are a table: leave them out")
             form_of_table = (variables.numbers, variables.levels, len(prepared.split.train))
-            mixed, reason = choose_for_tables(*form_of_table, wish.widths, wish.depth, wish.attention, size, growth)
-            mixed.start_at(_first_answers(prepared.examples, variables))
-            network = mixed
+            network, reason = choose_for_tables(*form_of_table, wish.widths, wish.depth, wish.attention, size, growth)
         else:
             count = len(prepared.split.train)
             network, reason = choose(prepared.shape, count, *options, *sizes, step, growth, corrects)
@@ -360,18 +357,6 @@ def _closest(layouts: Tensor) -> float:
     gaps = times.sort(1).values.diff(dim=1)
     gaps, there = gaps[gaps > 0], times[~times.isnan()]
     return float(gaps.median() / ((there.max() - there.min()) / 2)) if len(gaps) else 1.0
-
-
-def _first_answers(examples: Tensor, variables: Variables) -> Tensor:
-    """What a network of mixed states answers before it has learned: 0 for numbers, and log-frequencies of levels, `(size,)`.
-
-    Otherwise all levels would be as frequent at first, and rare ones too frequent for as long as it takes to learn that.
-    """
-    found = torch.zeros(variables.size)
-    for start, end in variables.blocks:
-        counts = examples[:, start:end].nan_to_num().double().sum(0) + 0.5
-        found[start:end] = (counts / counts.sum()).log()
-    return found
 
 
 def _try(network: nn.Module, prepared: Prepared, context: Context | None) -> None:

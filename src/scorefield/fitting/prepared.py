@@ -87,6 +87,15 @@ class Prepared:
         return _TARGETS if self.asked else _USUAL
 
     @property
+    def frequencies(self) -> tuple[float, ...]:
+        """How frequent each level of each category of mixed states is, one number for each of their coordinates."""
+        found: list[float] = []
+        for start, end in () if self.units.variables is None else self.units.variables.blocks:
+            counts = self.examples[:, start:end].nan_to_num().double().sum(0) + 0.5  # none is impossible
+            found += (counts / counts.sum()).tolist()
+        return tuple(found)
+
+    @property
     def whole_units(self) -> Units:
         """The units of whole rows, those of the independent columns with the relations."""
         return Related(self.units, self.relations) if self.relations else self.units

@@ -187,6 +187,8 @@ class MixedDensity:
         """The log-density of the free numbers of each row, given all else that is known: rows of one pattern together."""
         zero = torch.zeros(len(state), dtype=torch.float64)
         found = LogProb(zero, zero, zero, zero, zero, torch.zeros(len(state), dtype=torch.int64))
+        if not numbers.shape[1]:
+            return found
         patterns, kind = torch.unique(numbers, dim=0, return_inverse=True)
         for i, pattern in enumerate(patterns):
             report(i / len(patterns))

@@ -100,11 +100,6 @@ class ResidualMLP(nn.Module):
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
 
-    @torch.no_grad()
-    def start_at(self, answer: Tensor) -> None:
-        """Gives the answer for every input, `(features,)`, that training starts from; 0 otherwise."""
-        self.output.bias.copy_(answer)
-
     @property
     def shares_label(self) -> bool:
         """Whether it takes one noise label, `(1,)`, for all states."""

@@ -171,11 +171,6 @@ class TokenTransformer(nn.Module):
         self.read = nn.Parameter(torch.zeros(self.count, self.width, longest))
         self.output = nn.Parameter(torch.zeros(size))
 
-    @torch.no_grad()
-    def start_at(self, answer: Tensor) -> None:
-        """Gives the answer for every input, `(size,)`, that training starts from; 0 otherwise."""
-        self.output.copy_(answer)
-
     def forward(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:
         """Predicts: states and flags `(B, size + 2 count)`, labels `(B,)` and contexts `(B, context)` to `(B, size)`.
 

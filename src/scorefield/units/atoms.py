@@ -19,8 +19,6 @@ _UNDERFLOW = 1e-300
 _RELATIVE = 1e-7  # values that differ by rounding of float32 are the same
 _SPREAD = 0.15  # of the lengths of atoms' intervals: the standard deviation of what is learned in them
 _WIDTH = 0.3  # and the scale of where a density is integrated
-_FARTHEST = 3.0  # of two spaced atoms, in standard deviations of other columns
-_SPREAD_SPACED, _WIDTH_SPACED = 0.1, 0.2  # the same, of the distance of two spaced atoms
 
 
 class Atoms(nn.Module):
@@ -30,10 +28,6 @@ class Atoms(nn.Module):
     j atoms below it. Then its state is Φ⁻¹(A_j + w Φ(z')), and that of atom j at a place u is Φ⁻¹(A_j + w Φ(z'_j) + g(u) p_j),
     where z'_j is the state at which continuous values pass the atom, and g the quantile function of a Cauchy distribution
     with the median 1/2 and the scale 0.3, cut to [0, 1]. Probabilities do not depend on g: the volume has its derivative.
-
-    Two values that a column holds alone may be spaced: the state is s_j + (g(u) - 1/2) (s_1 - s_0), where s_0 and s_1 are their
-    standardized values, but no more than 3 apart. The rare one is then a mode of its own, which a network of few
-    steps learns; in the tail of a normal distribution it would be drawn too rarely.
 
     Values are learned at the places of `drawn`, where g(u) is normal with the mean 1/2 and the standard deviation 0.15, cut
     to [0, 1]. An approximate distribution of states then seldom passes the ends of intervals, where one value would be taken
@@ -64,8 +58,6 @@ class Atoms(nn.Module):
     count: Tensor
     start: Tensor
     central: Tensor
-    spaced: Tensor
-    middle: Tensor
 
     def __init__(self, maps: Sequence[ColumnMap], edges: Sequence[Tensor]) -> None:
         super().__init__()
@@ -74,7 +66,6 @@ class Atoms(nn.Module):
         bounds = torch.full((n, 2 * size), math.inf, dtype=torch.float64)
         below = torch.zeros((n, size + 1), dtype=torch.float64)
         table = torch.zeros((n, size, 3), dtype=torch.float64)  # probability below, probability above, its own
-        middle = torch.zeros((n, 2), dtype=torch.float64)  # of two spaced atoms
         mass = torch.zeros((n, 2), dtype=torch.float64)  # of atoms, of what is none
         for c, (m, passing) in enumerate(zip(maps, edges)):
             k, p = len(m.values), m.probabilities
@@ -88,9 +79,6 @@ class Atoms(nn.Module):
             table[c, :k] = torch.stack((low, high, p), -1)
             ends = torch.stack((normal_quantile(low, high + p), normal_quantile(low + p, high)), -1)
             bounds[c, : 2 * k] = ends.reshape(-1).cummax(0).values
-            if m.spaced:
-                middle[c] = _positions(p.double())
-                bounds[c, 1:3] = middle[c].mean()
         self.register_buffer("values", values, persistent=False)
         self.register_buffer("tolerance", tolerances(maps), persistent=False)
         self.register_buffer("below", below, persistent=False)
@@ -100,8 +88,6 @@ class Atoms(nn.Module):
         self.register_buffer("count", torch.tensor([len(m.values) for m in maps])[:, None], persistent=False)
         central = torch.tensor([not _consecutive(m) for m in maps])
         self.register_buffer("central", central, persistent=False)
-        self.register_buffer("spaced", torch.tensor([m.spaced for m in maps]), persistent=False)
-        self.register_buffer("middle", middle, persistent=False)
         self.register_buffer("start", torch.arange(n), persistent=False)
 
     def find(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -121,24 +107,18 @@ class Atoms(nn.Module):
         below = self.below[self.start, after]
         mass, rest = self.mass[:, 0], self.mass[:, 1]
         low, high, own = self.table[self.start, atom.clamp_min(0)].unbind(-1)
-        widths = torch.where(self.spaced, _WIDTH_SPACED, _WIDTH).to(place)
-        part, log_part = _wide(place, widths)
+        part, log_part = _wide(place)
         part, log_part = torch.where(self.central, part, place), torch.where(self.central, log_part, 0.0)
         p = torch.where(is_atom, low + part * own, below + rest * normal_cdf(z))
         q = torch.where(is_atom, high + (1 - part) * own, mass - below + rest * normal_cdf(-z))
         least = torch.full_like(p, _UNDERFLOW).masked_fill(is_atom, _LEAST)
         state = normal_quantile(p.maximum(least), q.maximum(least))
         log_rate = torch.where(is_atom, own.log() + log_part, rest.log() + log_normal_density(z) + log_slope)
-        log_slope = log_rate - log_normal_density(state)
-        wide = self.middle.diff(dim=1)[:, 0]
-        apart = self.middle[self.start, atom.clamp(0, 1)] + (part - 0.5) * wide
-        return torch.where(self.spaced, apart, state), torch.where(self.spaced, wide.log() + log_part, log_slope)
+        return state, log_rate - log_normal_density(state)
 
     def drawn(self, place: Tensor) -> Tensor:
         """The places at which values are learned, `(B, C)`, from uniform ones."""
-        spaced = _learned(place, _SPREAD_SPACED, _WIDTH_SPACED)
-        inside = torch.where(self.spaced, spaced, _learned(place, _SPREAD, _WIDTH))
-        return torch.where(self.central, inside, place)
+        return torch.where(self.central, _learned(place), place)
 
     def values_at(self, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The value of each atom that is hit, its index (-1 for none), and the atoms below, all `(B, C)`."""
@@ -186,26 +166,19 @@ def tolerances(maps: Sequence[ColumnMap]) -> Tensor:
     return torch.stack([_tolerance(m, size) for m in maps])
 
 
-def _positions(probabilities: Tensor) -> Tensor:
-    """Where two spaced values with these probabilities are, `(2,)`: with mean 0, and the standard deviation 1 or less."""
-    first, second = probabilities.unbind()
-    apart = torch.rsqrt(first * second).clamp_max(_FARTHEST)
-    return torch.stack((-second * apart, first * apart))
-
-
-def _wide(place: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
-    """Which part of an atom's interval lies below a place, and the log of its derivative."""
-    widest = (0.5 / width).atan()
+def _wide(place: Tensor) -> tuple[Tensor, Tensor]:
+    """Which part of an atom's probability lies below a place, and the log of its derivative."""
+    widest = math.atan(0.5 / _WIDTH)
     angle = widest * (2 * place - 1)
-    return (0.5 + width * angle.tan()).clamp(0, 1), (2 * widest * width).log() - 2 * angle.cos().log()
+    return (0.5 + _WIDTH * angle.tan()).clamp(0, 1), math.log(2 * widest * _WIDTH) - 2 * angle.cos().log()
 
 
-def _learned(place: Tensor, spread: float, width: float) -> Tensor:
-    """The places whose parts are normal around the middle, with the standard deviation `spread`, from uniform ones."""
-    low = 0.5 * math.erfc(0.5 / spread / math.sqrt(2))
+def _learned(place: Tensor) -> Tensor:
+    """The places whose parts are normal around the middle, from uniform ones."""
+    low = 0.5 * math.erfc(0.5 / _SPREAD / math.sqrt(2))
     z = normal_quantile(low + (1 - 2 * low) * place, low + (1 - 2 * low) * (1 - place))
-    part = (0.5 + spread * z).clamp(0, 1)
-    return 0.5 + ((part - 0.5) / width).atan() / (2 * math.atan(0.5 / width))
+    part = (0.5 + _SPREAD * z).clamp(0, 1)
+    return 0.5 + ((part - 0.5) / _WIDTH).atan() / (2 * math.atan(0.5 / _WIDTH))
 
 
 def _consecutive(column: ColumnMap) -> bool:

@@ -25,7 +25,6 @@ from .wishes import Wish, Wishes
 
 __all__ = ["UnitsChoice", "choose_units"]
 
-_RARE = 0.05  # of the rows: an interval of a normal state lies in its tail then
 _ROWS = 200_000  # that maps are fitted to, at most
 
 
@@ -122,22 +121,15 @@ def _sample(rows: Rows, seed: int) -> torch.Tensor:
 def _columns(x: np.ndarray, asked: Sequence[Wish], wishes: Wishes) -> tuple[tuple[ColumnMap, ...], tuple[str, ...]]:
     """The map of each column and its reason."""
     distinct = _distinct_rows(x)
-    mixed = wishes.conditionals or any(wish.levels > 1 or wish.missing for wish in asked)
     columns, reasons = [], []
     for c, wish in enumerate(asked):
         values = x[:, c]
         missing = bool(np.isnan(values).any()) or wish.missing
         column, reason = choose_map(values[~np.isnan(values)], wish, distinct, wishes)
         share = float(np.isnan(values).mean())
-        columns.append(replace(column, missing=missing, spaced=_is_spaced(column, mixed)))
+        columns.append(replace(column, missing=missing))
         reasons.append(f"{reason}; missing in {_percent(share)}" if missing else reason)
     return tuple(columns), tuple(reasons)
-
-
-def _is_spaced(column: ColumnMap, mixed: bool) -> bool:
-    """Whether two values lie apart: where one is rare, or next to categories. Elsewhere they would be drawn too evenly."""
-    two = column.is_number and column.discrete and len(column.values) == 2
-    return two and (mixed or float(column.probabilities.min()) < _RARE)
 
 
 def _with_moments(column: ColumnMap, summary: Summary, place: int) -> ColumnMap:

@@ -23,6 +23,7 @@ from .wishes import Wish, Wishes
 
 __all__ = ["choose_map"]
 
+_BINARY = 2  # values, whose order says nothing: a network has the log-probability of a category by one evaluation
 _COMPARED = 8000  # values, at most, by which maps are compared
 _ENOUGH = 40  # values, below which there is no quantile map
 _NORMAL = 0.015  # Kolmogorov-Smirnov distance, below which states count as normal; 1.36 / √n is its 95 % quantile
@@ -52,8 +53,8 @@ def choose_map(
         ValueError: If what was asked for does not fit the values.
 
     Example:
-        >>> choose_map(np.arange(400) % 2.0, Wish())[1]
-        'atoms: 2 values'
+        >>> choose_map(np.arange(400) % 2.0, Wish())[1], choose_map(np.arange(400) % 3.0, Wish())[1]
+        ('category: 0 or 1', 'atoms: 3 values')
     """
     if wish.levels == 1 or not len(values):
         return ColumnMap(constant=0.0), "constant: one level" if len(values) else "no values: nothing is drawn"
@@ -67,6 +68,8 @@ def choose_map(
     wishes = wishes or Wishes()
     if wish.transform == "log" and wish.bounds == (None, None):  # the logarithm of what is asked for, with one bound
         form = replace(form, upper=None) if values.min() >= 0 else replace(form, lower=None)
+    if form.discrete and len(form.values) == _BINARY:
+        return replace(form.plain, levels=_BINARY), f"category: {form.values[0]:.6g} or {form.values[1]:.6g}"
     if form.discrete:
         return form.plain, f"atoms: {len(form.values)} values"
     if cycle is not None:

@@ -26,10 +26,12 @@ class ColumnMap:
     and the negative of that with d = upper - x. Then y = (T(x) - location) / scale. With knots, a monotone rational-quadratic
     spline follows, z = g(y), with analytic tails beyond the outermost knots. Atoms are values of positive probability: levels
     of a category, or each with an interval of standard normal probability as large as its own. On a lattice, a value that is
-    not an atom stands for the cell around it.
+    not an atom stands for the cell around it. A column of few values that are all atoms may be a category itself, whose levels
+    stand for them.
 
     Arguments:
-        levels: The number of levels of a category; 0 for a number. One level has no state.
+        levels: The number of levels of a category; 0 for a number. One level has no state. Values are codes of levels, unless
+            there are atoms: then level k stands for the k-th of these.
         constant: The only value of a column that has no state.
         missing: Whether values may be missing.
         base: What precedes the spline: "affine"; "log" or "softplus" for one bound; "logit" for two.
@@ -45,8 +47,6 @@ class ColumnMap:
         atoms: The values of positive probability, increasing, and these probabilities, `(2, k)`.
         lattice: (origin, step, denominator) of the lattice (origin + k step) / denominator; a step of 0 for none.
         fine: Whether the lattice is so fine that its values are learned as points; samples are rounded to it all the same.
-        spaced: Whether the two atoms of a column that holds nothing else are modes that lie apart; else they have intervals, of
-            which that of a rare value lies in the tail.
         cycle: For dates whose days or weeks are not alike, the parts of one, `(2, K)`: their ends, increasing, and places on a
             line where there is as much room as there are data, over the same length. What is said of x above holds for
             places on this line; None for x itself.
@@ -78,7 +78,6 @@ class ColumnMap:
     lattice: tuple[float, float, float] = (0.0, 0.0, 1.0)
     fine: bool = False
     separate: bool = False
-    spaced: bool = False
     cycle: Tensor | None = None
 
     def __post_init__(self) -> None:
@@ -118,8 +117,10 @@ class ColumnMap:
                 raise ValueError("atoms are (2, k): increasing values, and their probabilities > 0")
             if float(self.atoms[1].sum()) > 1 + 1e-9:
                 raise ValueError(f"probabilities of atoms add up to {float(self.atoms[1].sum()):g}, more than 1")
-        if self.spaced and not (self.discrete and len(self.values) == 2):
-            raise ValueError("two atoms are spaced where a column holds nothing else: leave spaced out")
+        if self.levels and self.atoms is not None and not (self.discrete and len(self.values) == self.levels):
+            raise ValueError(
+                f"{self.levels} levels stand for as many atoms, and there is nothing else: give all values"
+            )
         if self.separate and (self.atoms is None or self.discrete):
             raise ValueError(
                 "separate atoms are among continuous values: give some, whose probabilities add up to less than 1"

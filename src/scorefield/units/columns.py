@@ -6,9 +6,11 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn as nn
 from torch import Tensor
 
 from ..data.variables import ABSENT, FREE, GIVEN, Variables
+from .atoms import find_atoms_in, tolerances
 from .base import Units
 from .column_map import ColumnMap
 from .number_maps import NumberMaps
@@ -19,7 +21,8 @@ __all__ = ["ColumnUnits"]
 class ColumnUnits(Units):
     """One invertible map for each column of a table: numbers, categories and whether values are missing.
 
-    A state holds the numbers first, then for each category a block with 1 at its level and 0 elsewhere, then for each column
+    A state holds the numbers first, then for each category, also of few values that are numbers, a block with 1 at its level
+    and 0 elsewhere, then for each column
     with separate atoms a block of the levels none, first atom, second atom, …, then for each column that may be missing a
     block of the levels present and missing, all in the order of the columns. A missing number is NaN, that of a separate atom
     too, and so are all coordinates of a missing category. Constants have no state.
@@ -44,6 +47,9 @@ class ColumnUnits(Units):
         tensor([[0., 0., 0., 1.]], dtype=torch.float64)
         >>> units.inverse(torch.tensor([[0.0, 0.3, 0.9, 0.1]]))
         tensor([[1., 1.]], dtype=torch.float64)
+        >>> yes_or_no = ColumnMap(levels=2, atoms=torch.tensor([[0.0, 5.0], [0.9, 0.1]]))
+        >>> ColumnUnits((depth, yes_or_no))(torch.tensor([[1.0, 5.0]]).double())
+        tensor([[0., 0., 1.]], dtype=torch.float64)
     """
 
     number: Tensor
@@ -76,6 +82,7 @@ class ColumnUnits(Units):
         self.register_buffer("filling", torch.tensor(filling, dtype=torch.float64), persistent=False)
         self.numbers = NumberMaps([self.columns[c] for c in numbers])
         self.has_cells = any(m.has_cells for m in self.columns)
+        self.coded = _Coded(self.columns) if any(m.levels and m.atoms is not None for m in self.columns) else None
         self._arrange(numbers, separate, gaps)
 
     def _arrange(self, numbers: list[int], separate: list[int], gaps: list[int]) -> None:
@@ -120,7 +127,7 @@ class ColumnUnits(Units):
         inside = None if place is None else place.double()[:, self.number]
         parts = [self.numbers(wide[:, self.number], inside)]
         if self.categories:
-            level = wide[:, self.owner]
+            level = (wide if self.coded is None else self.coded(wide))[:, self.owner]
             parts.append(torch.where(level.isnan(), math.nan, (level == self.code).double()))
         if len(self.separate):
             level = self.numbers.levels(wide[:, self.number])[:, self.atom_owner]
@@ -145,6 +152,8 @@ class ColumnUnits(Units):
         data[:, self.number] = self.numbers.inverse(state[:, :count], torch.stack(atoms, 1).double() if atoms else None)
         for c, block in zip(self.categories, blocks):
             data[:, c] = torch.where(block.isnan().any(1), math.nan, block.argmax(1).double())
+        if self.coded is not None:
+            data = self.coded.inverse(data)
         for c, block in zip(self.gaps.tolist(), blocks[last:]):
             data[:, c] = torch.where(block[:, 1] > block[:, 0], math.nan, data[:, c])
         return data
@@ -193,3 +202,39 @@ class ColumnUnits(Units):
         """How many columns there are of each kind."""
         numbers, categories = len(self.number), len(self.categories)
         return f"ColumnUnits({len(self.columns)} columns: {numbers} numbers, {categories} categories, {self._size} coordinates)"
+
+
+class _Coded(nn.Module):
+    """Which level stands for each value, in columns of few values that are categories.
+
+    Arguments:
+        columns: All columns of a table.
+    """
+
+    places: Tensor
+    values: Tensor
+    tolerance: Tensor
+    count: Tensor
+
+    def __init__(self, columns: Sequence[ColumnMap]) -> None:
+        super().__init__()
+        places = [c for c, m in enumerate(columns) if m.levels and m.atoms is not None]
+        maps = [columns[c] for c in places]
+        size = max(m.levels for m in maps)
+        padded = [torch.cat((m.values, m.values.new_full((size - m.levels,), math.inf))) for m in maps]
+        self.register_buffer("places", torch.tensor(places), persistent=False)
+        self.register_buffer("values", torch.stack(padded), persistent=False)
+        self.register_buffer("tolerance", tolerances(maps), persistent=False)
+        self.register_buffer("count", torch.tensor([[m.levels] for m in maps]), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rows `(B, C)` with the number of the nearest value in place of each; NaN where it is missing."""
+        own, always = x[:, self.places], torch.ones_like(self.count, dtype=torch.bool)
+        level = find_atoms_in(self.values, self.tolerance, self.count, own, always)[0]
+        return x.index_copy(1, self.places, torch.where(own.isnan(), math.nan, level.to(x)))
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """Rows `(B, C)` with the value of each level."""
+        level = x[:, self.places]
+        value = self.values.gather(1, level.nan_to_num().long().T).T
+        return x.index_copy(1, self.places, torch.where(level.isnan(), math.nan, value))

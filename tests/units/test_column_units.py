@@ -117,12 +117,22 @@ TENTHS = ColumnMap(knots=KNOTS, tails=NORMAL, location=20.0, scale=2.0, lattice=
 COUNTS = ColumnMap(lattice=(0.0, 1.0, 1.0), atoms=atoms((0.0, 0.2), (1.0, 0.5), (2.0, 0.3)))
 CODES = ColumnMap(atoms=atoms((0.0, 0.5), (5.0, 0.3), (100.0, 0.2)))
 DAYS = ColumnMap(base="log", lower=0.0, cycle=WEEK, location=4.0, scale=0.7, lattice=(0.0, 1.0, 1.0))
+SHARED = ColumnMap(
+    base="log",
+    lower=0.0,
+    cycle=WEEK,
+    location=4.0,
+    scale=0.7,
+    lattice=(0.0, 1.0, 1.0),
+    atoms=atoms((-90.0, 0.1), (12.0, 0.2), (13.0, 0.1), (9000.0, 0.3)),
+)
 CELLS = {
     "lattice with atoms": (LATTICE, torch.arange(-40, 51)),
     "lattice with a bound": (BOUNDED, torch.arange(0, 3000).double() / 10),
     "lattice with two bounds": (BETWEEN, torch.arange(0, 13).double() / 4),
     "lattice": (TENTHS, torch.arange(-100, 501).double() / 10),
     "days of weeks": (DAYS, torch.arange(0, 2000)),
+    "days of weeks with atoms": (SHARED, torch.tensor([-90, *range(2000), 9000])),
     "counts": (COUNTS, torch.arange(3)),
     "codes": (CODES, torch.tensor([0.0, 5.0, 100.0])),
 }

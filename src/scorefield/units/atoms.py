@@ -66,6 +66,7 @@ class Atoms(nn.Module):
     central: Tensor
     spaced: Tensor
     middle: Tensor
+    cut_out: Tensor
 
     def __init__(self, maps: Sequence[ColumnMap], edges: Sequence[Tensor]) -> None:
         super().__init__()
@@ -93,6 +94,7 @@ class Atoms(nn.Module):
                 bounds[c, 1:3] = middle[c].mean()
         self.register_buffer("values", values, persistent=False)
         self.register_buffer("tolerance", tolerances(maps), persistent=False)
+        self.register_buffer("cut_out", cut_out(maps), persistent=False)
         self.register_buffer("below", below, persistent=False)
         self.register_buffer("table", table, persistent=False)
         self.register_buffer("edges", bounds, persistent=False)
@@ -133,6 +135,10 @@ class Atoms(nn.Module):
         wide = self.middle.diff(dim=1)[:, 0]
         apart = self.middle[self.start, atom.clamp(0, 1)] + (part - 0.5) * wide
         return torch.where(self.spaced, apart, state), torch.where(self.spaced, wide.log() + log_part, log_slope)
+
+    def lengths(self, after: Tensor) -> Tensor:
+        """The length of the line that the cells of so many atoms would take, `(B, C)`."""
+        return self.cut_out.gather(1, after.T).T
 
     def drawn(self, place: Tensor) -> Tensor:
         """The places at which values are learned, `(B, C)`, from uniform ones."""
@@ -178,6 +184,14 @@ def find_atoms_in(
     hit = torch.minimum(to_lower, to_upper) <= tolerance.gather(1, nearest)
     hit = hit if always is None else hit | always
     return torch.where(hit, nearest, -1).T, after.T
+
+
+def cut_out(maps: Sequence[ColumnMap]) -> Tensor:
+    """The length of the line that the cells of the first atoms of each column would take, padded, `(C, k + 1)`."""
+    found = torch.zeros((len(maps), 1 + max(len(m.values) for m in maps)), dtype=torch.float64)
+    for c, m in enumerate(maps):
+        found[c, : len(m.values) + 1] = m.cut_out
+    return found
 
 
 def tolerances(maps: Sequence[ColumnMap]) -> Tensor:

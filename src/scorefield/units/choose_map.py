@@ -13,6 +13,7 @@ from ..rng import generator
 from ..warned import warn_outside
 from .candidates import BALANCED, Candidate, shape_of
 from .column_map import Base, ColumnMap
+from .cycles import on_clock
 from .fit_cycle import fit_cycle, stands_out
 from .fit_map import ColumnForm, spread_over_cells
 from .forms import find_form
@@ -98,11 +99,13 @@ def _with_cycle(form: ColumnForm, values: np.ndarray, wish: Wish) -> tuple[Colum
         return form, ""
     among = _inside(form.values, values, wish.week[1])
     near = values[np.isin(values, among) | ~np.isin(values, form.values)]
-    found = fit_cycle(near, wish.week)
-    usual = among[:0] if found is None else among[~stands_out(among, near, found[0], wish.week[1])]
+    clock = None if wish.clock is None else torch.tensor(wish.clock, dtype=torch.float64)
+    shown, dates = on_clock(near, clock), on_clock(among, clock)
+    found = fit_cycle(shown, wish.week)
+    usual = among[:0] if found is None else among[~stands_out(dates, shown, found[0], wish.week[1])]
     kept = [(atom, p) for atom, p in zip(form.values, form.probabilities) if atom not in usual]
     if len(usual) < len(among):
-        found = fit_cycle(near[np.isin(near, usual) | ~np.isin(near, among)], wish.week)
+        found = fit_cycle(shown[np.isin(near, usual) | ~np.isin(near, among)], wish.week)
     if found is None:
         return form, ""
     if wish.transform != "auto":
@@ -110,7 +113,7 @@ def _with_cycle(form: ColumnForm, values: np.ndarray, wish: Wish) -> tuple[Colum
         warn_outside(f"{what}, so that samples lie at other times, too")
         return form, ", days and weeks are not learned"
     atoms, shares = tuple(atom for atom, _ in kept), tuple(p for _, p in kept)
-    return replace(form, values=atoms, probabilities=shares, cycle=found[0]), f", {found[1]}"
+    return replace(form, values=atoms, probabilities=shares, cycle=found[0], clock=clock), f", {found[1]}"
 
 
 def _check(values: np.ndarray, wish: Wish) -> None:

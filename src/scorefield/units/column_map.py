@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .periodic import moved
+from .periodic import bent, moved
 
 __all__ = ["Base", "ColumnMap"]
 
@@ -50,6 +50,8 @@ class ColumnMap:
         cycle: For dates whose days or weeks are not alike, the parts of one, `(2, K)`: their ends, increasing, and places on a
             line where there is as much room as there are data, over the same length. What is said of x above holds for
             places on this line, from which the cells of atoms are cut out; None for x itself.
+        clock: Of a cycle by a clock that is put forward and back, values and what it shows there, `(2, K)`, increasing, with
+            slope 1 beyond; None for one that is not.
         separate: Whether a category of its own says which atom a value is, if any: the state is then that of continuous values
             alone. Else atoms have intervals of the state, as in columns of nothing but atoms, and in files that do not say.
 
@@ -80,6 +82,7 @@ class ColumnMap:
     separate: bool = False
     spaced: bool = False
     cycle: Tensor | None = None
+    clock: Tensor | None = None
 
     def __post_init__(self) -> None:
         if not (self.scale > 0 and math.isfinite(self.scale) and math.isfinite(self.location)):
@@ -112,6 +115,10 @@ class ColumnMap:
             length, new = (float(each[-1] - each[0]) for each in self.cycle)
             if abs(new - length) > 1e-9 * length:
                 raise ValueError(f"a cycle is as long on the new line, got {length:g} and {new:g}")
+        if self.clock is not None:
+            rows = self.clock.ndim == 2 and len(self.clock) == 2 and self.clock.shape[1] > 1
+            if not rows or not bool((self.clock.diff() > 0).all()) or self.cycle is None:
+                raise ValueError("a clock is (2, K), increasing, of a column with a cycle")
         if self.atoms is not None:
             fine = self.atoms.ndim == 2 and len(self.atoms) == 2 and self.atoms.shape[1] > 0
             if not fine or not bool((self.atoms[0].diff() > 0).all()) or not bool((self.atoms[1] > 0).all()):
@@ -194,5 +201,5 @@ class ColumnMap:
         """The places of values `(n,)` on the line of the cycle, with all cells; the values where there is no cycle."""
         if self.cycle is None:
             return values
-        known, wanted = self.cycle.double()
-        return torch.where(values.isfinite(), moved(values, known, wanted)[0], values)
+        shown = values if self.clock is None else bent(values, *self.clock.double())[0]
+        return torch.where(values.isfinite(), moved(shown, *self.cycle.double())[0], values)

@@ -35,6 +35,7 @@ class ColumnForm:
         probabilities: Their probabilities.
         missing: Whether values may be missing.
         cycle: The cycle of a column of dates, as `ColumnMap` has it.
+        clock: Its clock, likewise.
     """
 
     lower: float | None = None
@@ -45,6 +46,7 @@ class ColumnForm:
     probabilities: tuple[float, ...] = ()
     missing: bool = False
     cycle: torch.Tensor | None = None
+    clock: torch.Tensor | None = None
 
     @property
     def step(self) -> float:
@@ -61,7 +63,8 @@ class ColumnForm:
         """The map with location 0 and scale 1."""
         atoms = torch.tensor([self.values, self.probabilities], dtype=torch.float64) if self.values else None
         ends = {"lower": self.lower, "upper": self.upper, "lattice": self.lattice, "fine": self.fine}
-        return ColumnMap(missing=self.missing, atoms=atoms, cycle=self.cycle, **ends)  # type: ignore[arg-type]
+        dates = {"cycle": self.cycle, "clock": self.clock}
+        return ColumnMap(missing=self.missing, atoms=atoms, **dates, **ends)  # type: ignore[arg-type]
 
 
 def spread_over_cells(x: np.ndarray, form: ColumnForm, rng: np.random.Generator) -> np.ndarray:
@@ -76,8 +79,8 @@ def spread_over_cells(x: np.ndarray, form: ColumnForm, rng: np.random.Generator)
     rest = x[~np.isin(x, atoms)]
     step = form.step
     if step == 0:
-        return on_cycle(rest, form.cycle)
-    line = on_cycle(rest + step * (rng.random(len(rest)) - 0.5), form.cycle)
+        return on_cycle(rest, form.cycle, form.clock)
+    line = on_cycle(rest + step * (rng.random(len(rest)) - 0.5), form.cycle, form.clock)
     found: np.ndarray = line - form.plain.cut_out.numpy()[np.searchsorted(atoms, rest)]
     return found
 

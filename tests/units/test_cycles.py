@@ -11,6 +11,7 @@ from scorefield.data import ArrayRows, Schema
 from scorefield.units import ColumnMap, choose_units
 from scorefield.units.cycles import Cycles, on_cycle
 from scorefield.units.fit_cycle import fit_cycle
+from scorefield.units.wishes import Wishes
 
 pandas = pytest.importorskip("pandas")
 
@@ -117,16 +118,86 @@ def test_samples_keep_to_the_days_and_hours_of_the_data(form):
         assert float(((drawn.hour < 9) | (drawn.hour >= 17)).mean()) < 0.005
 
 
-def test_few_popular_dates_are_smoothed_over_and_others_leave_no_cycle():
-    """Of 1,500 business days, 30 are the same one: no sample lies on a weekend. With 150 at a date far away it is said."""
+def working_days(count=1500, seed=0, clock=False):
+    """Working days of two years, from 9 to 17 o'clock with a clock."""
+    rng = np.random.default_rng(seed)
+    days = pandas.Series(rng.choice(pandas.bdate_range("2023-01-02", "2024-12-27"), count)).astype("datetime64[s]")
+    return days + pandas.to_timedelta(clock * (9 * 3600 + 28800 * rng.random(count)).astype(int), "s")
+
+
+LAST = np.datetime64("2099-12-31", "s")
+SPECIAL = {"last": [LAST], "first": [np.datetime64("1900-01-01", "s")], "among": [np.datetime64("2023-11-17", "s")]}
+SPECIAL["ends"] = [np.datetime64("0001-01-01", "s"), LAST, np.datetime64("9999-12-31", "s")]
+SPECIAL["all"] = [each for part in ("first", "among", "last") for each in SPECIAL[part]]
+
+
+@pytest.mark.parametrize("clock", [False, True])
+@pytest.mark.parametrize("special", SPECIAL.values(), ids=SPECIAL)
+@pytest.mark.parametrize("share", [0.05, 0.6])
+def test_dates_that_many_rows_share_are_atoms_next_to_a_cycle(special, share, clock):
+    """The others keep their weekdays, hours and distribution: by normal states of the map, and categories of the data."""
+    count = 2000
+    dates, which = working_days(count, clock=clock), np.random.default_rng(1).random(count)
+    for k, each in enumerate(special):
+        dates[(which * len(special) / share).astype(int) == k] = each
+    column = Schema.of(pandas.DataFrame({"day": dates})).table[0]
+    x = torch.from_numpy(column.encode(dates)[:, None])
+    units = choose_units(ArrayRows(x.numpy()), (column,)).units
+    atoms = column.encode(pandas.Series(special))
+    assert units.columns[0].values.tolist() == sorted(atoms.tolist()) and units.columns[0].separate
+    place = torch.rand(x.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    state = units(x, place.clamp(1e-3, 1 - 1e-3))
+    assert torch.equal(units.inverse(state), x)
+    state[:, :1] = torch.randn(count, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    drawn = column.decode(units.inverse(state)[:, 0].numpy())
+    for each in special:
+        assert int((drawn == each).sum()) == int((dates == each).sum())
+    real, made = (each[~each.isin(special)] for each in (dates, drawn))
+    assert (made.dt.day_of_week > 4).mean() < 0.005 and (not clock or made.dt.hour.between(9, 16).mean() > 0.995)
+    outside = (made < real.min()) | (made > real.max())
+    assert outside.mean() < 0.03 and (made - real.max()).max() < pandas.Timedelta("90D") > (real.min() - made).max()
+    ends = np.sort(real.astype("int64").to_numpy()), np.sort(made.astype("int64").to_numpy())
+    both = np.concatenate(ends)
+    below = [np.searchsorted(each, both, "right") / len(each) for each in ends]
+    assert np.abs(below[0] - below[1]).max() < 1.95 * np.sqrt(2 / len(real))  # exceeded once in a thousand
+    assert units.columns[0].fine is clock
+
+
+def test_days_that_come_every_week_are_no_atoms():
+    """Mondays with 25 rows each, and a day among them with 300: it alone is an atom, and the Mondays are a weekday."""
     rng = np.random.default_rng(0)
-    days = pandas.Series(rng.choice(pandas.bdate_range("2019-01-01", "2019-12-30"), 1500))
-    days[:30] = pandas.Timestamp("2019-11-29")
-    shares = weekday_shares(days)
-    assert shares[5:].sum() < 0.005
-    days[:150] = pandas.Timestamp("2099-12-31")
-    with pytest.warns(UserWarning, match="'day' are not learned next to dates that many rows share"):
-        weekday_shares(days)
+    days = pandas.Series(pandas.Timestamp("2023-01-02") + pandas.to_timedelta(7 * rng.integers(0, 100, 2500), "D"))
+    days[:200] = pandas.Timestamp("2023-01-02") + pandas.to_timedelta(rng.integers(0, 700, 200), "D")
+    found = []
+    for shared in (0, 300):
+        days[200 : 200 + shared] = pandas.Timestamp("2024-03-05")
+        column = Schema.of(pandas.DataFrame({"day": days})).table[0]
+        units = choose_units(ArrayRows(column.encode(days)[:, None]), (column,)).units
+        found.append(column.decode(units.columns[0].values.numpy()).astype(str).tolist())
+        exact = float((days[days != "2024-03-05"].dt.day_of_week == 0).mean())
+        assert abs(weekday_shares(days)[0] - exact) < 0.04
+    assert found == [[], ["2024-03-05"]]
+
+
+def test_days_and_weeks_are_not_learned_where_another_map_is_asked_for():
+    column = Schema.of(pandas.DataFrame({"day": working_days()})).table[0]
+    rows = ArrayRows(column.encode(working_days())[:, None])
+    with pytest.warns(UserWarning, match="'day' are not learned, as another map was asked for"):
+        assert choose_units(rows, (column,), wishes=Wishes(transform="quantile")).units.columns[0].cycle is None
+
+
+def test_samples_have_a_date_without_meaning_as_often_as_the_data():
+    """Of contracts, of which 30 % have no end; the others end on working days."""
+    days, count = working_days(), 4000
+    endless = np.random.default_rng(1).random(len(days)) < 0.3
+    days[endless] = LAST
+    table = pandas.DataFrame(
+        {"end": days.dt.strftime("%Y-%m-%d"), "x": np.random.default_rng(2).normal(size=len(days))}
+    )
+    drawn = pandas.to_datetime(scorefield.fit(table, steps=200).sample(count, seed=0)["end"])
+    share, rest = endless.mean(), drawn[drawn != LAST]
+    assert abs(float((drawn == LAST).mean()) - share) < 4 * np.sqrt(share * (1 - share) * (1 / count + 1 / len(days)))
+    assert (rest.dt.day_of_week > 4).mean() < 0.005 and rest.max() < pandas.Timestamp("2025-06-01")
 
 
 def test_times_in_nanoseconds_have_cycles():
@@ -141,11 +212,12 @@ def test_times_in_nanoseconds_have_cycles():
 
 
 def weekday_shares(days):
-    """The shares of weekdays of normal states of the map that is chosen for dates."""
+    """The shares of weekdays of normal states of the map that is chosen for dates, of those that are no atoms."""
     column = Schema.of(pandas.DataFrame({"day": days})).table[0]
     x = column.encode(days)[:, None]
     units = choose_units(ArrayRows(x), (column,)).units
-    states = torch.randn(4000, *units.state_shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    states = torch.zeros(4000, *units.state_shape, dtype=torch.float64)
+    states[:, :1] = torch.randn(4000, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     drawn = column.decode(units.inverse(states)[:, 0].numpy())
     return np.bincount(drawn.dt.day_of_week, minlength=7) / 4000
 

@@ -37,7 +37,11 @@ ENDS = ColumnMap(base="logit", lower=0.0, upper=30.0, atoms=atoms((0.0, 0.3), (1
 PASSED = ColumnMap(lower=0.0, upper=30.0, location=14.0, scale=9.0, atoms=atoms((0.0, 0.3), (30.0, 0.2)), **WHOLE)
 FINE = ColumnMap(lower=0.0, scale=9.0, fine=True, atoms=atoms((0.0, 0.3), (7.0, 0.1)), **WHOLE)
 SMOOTH = ColumnMap(lower=0.0, location=1.0, atoms=atoms((0.0, 0.3), (0.5, 0.1)), separate=True)
-COLUMNS = {"lattice": LATTICE, "ends": ENDS, "passed": PASSED, "fine": FINE, "smooth": SMOOTH}
+WEEK = torch.tensor([[-0.5, 1.5, 6.5], [-0.7, 3.3, 6.3]], dtype=D)
+ENDLESS = ColumnMap(  # dates with a weekly cycle, some of which stand for something else
+    base="logit", lower=0.0, upper=30.0, cycle=WEEK, atoms=atoms((-90.0, 0.1), (12.0, 0.2), (9000.0, 0.3)), **WHOLE
+)
+COLUMNS = {"dates": ENDLESS, "lattice": LATTICE, "ends": ENDS, "passed": PASSED, "fine": FINE, "smooth": SMOOTH}
 on_each = pytest.mark.parametrize("column", COLUMNS.values(), ids=COLUMNS)
 
 
@@ -71,7 +75,7 @@ def test_what_is_no_atom_is_never_drawn_as_one(column):
         assert bool((units.inverse(states_of(units, j + 1, number)) == value).all())
 
 
-@pytest.mark.parametrize("column", [LATTICE, ENDS])
+@pytest.mark.parametrize("column", [LATTICE, ENDS, ENDLESS])
 def test_probabilities_of_cells_add_up_to_one(column):
     """Of continuous values, under standard normal states."""
     units, place = ColumnUnits((column,)), (torch.arange(400) + 0.5) / 400
@@ -162,6 +166,20 @@ def test_maps_of_earlier_files_have_intervals():
     old = spec.build(described, tensors=tensors)
     assert not old.columns[0].separate and old.state_shape == (1,)
     assert spec.build(spec.describe(ColumnUnits((LATTICE,)), tensors), tensors=tensors).state_shape == (5,)
+
+
+def test_codes_beyond_all_values_change_nothing_of_the_map_of_the_others():
+    """Two codes below amounts, and one above: amounts keep their bound, their cells and their map."""
+    rng = np.random.default_rng(0)
+    amounts = np.round(rng.gamma(2, 40.0, 2000))
+    with_codes = np.concatenate((amounts, np.repeat([-999.0, -99.0, 999999.0], 300)))
+    alone, column = (choose_map(x, Wish())[0] for x in (amounts, with_codes))
+    assert column.separate and column.values.tolist() == [-999, -99, *alone.values.tolist(), 999999]
+    assert column.lower == alone.lower == 0 and column.fine is alone.fine and column.base == alone.base
+    units, number = ColumnUnits((column,)), torch.linspace(-6, 6, 2001, dtype=D)[:, None]
+    drawn, exact = units.inverse(states_of(units, 0, number)), ColumnUnits((alone,))
+    exact = exact.inverse(states_of(exact, 0, number) if alone.separate else number)
+    assert float(drawn.min()) >= 0 and float((drawn - exact).abs().quantile(0.9)) < 30
 
 
 def test_only_ends_are_separate():

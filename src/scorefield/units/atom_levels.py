@@ -9,7 +9,7 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-from .atoms import find_atoms_in, tolerances
+from .atoms import cut_out, find_atoms_in, tolerances
 from .column_map import ColumnMap
 
 __all__ = ["AtomLevels"]
@@ -36,7 +36,8 @@ class AtomLevels(nn.Module):
     tolerance: Tensor
     count: Tensor
     cuts: Tensor
-    step: Tensor
+    on_line: Tensor
+    cut_out: Tensor
     spacing: Tensor
     low: Tensor
     high: Tensor
@@ -47,13 +48,12 @@ class AtomLevels(nn.Module):
         super().__init__()
         size = max(len(m.values) for m in maps)
         values = torch.full((len(maps), size), math.inf, dtype=torch.float64)
-        cuts = values.clone()
+        cuts, on_line = values.clone(), values.clone()
         for c, m in enumerate(maps):
             k = len(m.values)
-            values[c, :k] = m.values
-            cuts[c, :k] = m.values - m.step / 2 - m.step * torch.arange(k)
+            values[c, :k], cuts[c, :k], on_line[c, :k] = m.values, m.cuts, m.on_line(m.values)
         ends = [_ends(m) for m in maps]
-        numbers = {"step": [m.step for m in maps], "spacing": [m.lattice[1] / m.lattice[2] for m in maps]}
+        numbers = {"spacing": [m.lattice[1] / m.lattice[2] for m in maps]}
         numbers |= {"low": [low for low, _ in ends], "high": [high for _, high in ends]}
         numbers["least"] = [-math.inf if m.lower is None else m.lower for m in maps]
         numbers["most"] = [math.inf if m.upper is None else m.upper for m in maps]
@@ -61,6 +61,8 @@ class AtomLevels(nn.Module):
             self.register_buffer(name, torch.tensor(value, dtype=torch.float64), persistent=False)
         self.register_buffer("values", values, persistent=False)
         self.register_buffer("cuts", cuts, persistent=False)
+        self.register_buffer("on_line", on_line, persistent=False)
+        self.register_buffer("cut_out", cut_out(maps), persistent=False)
         self.register_buffer("tolerance", tolerances(maps), persistent=False)
         self.register_buffer("count", torch.tensor([len(m.values) for m in maps])[:, None], persistent=False)
 
@@ -75,14 +77,14 @@ class AtomLevels(nn.Module):
         return torch.where(levels > 0, self.values.gather(1, atom.T).T, x)
 
     def lowered(self, x: Tensor) -> Tensor:
-        """Values on the line from which the cells of atoms are cut out, `(B, C)`."""
-        return x - self.step * torch.searchsorted(self.values, x.T.contiguous()).T
+        """Places on the line of the cycle, or values where there is none, once the cells of atoms are cut out, `(B, C)`."""
+        return x - self.cut_out.gather(1, torch.searchsorted(self.on_line, x.T.contiguous())).T
 
     def raised(self, line: Tensor) -> Tensor:
-        """Values of points of that line, `(B, C)`: the inverse of `lowered`."""
+        """The inverse of `lowered`, `(B, C)`."""
         line = torch.where(line < self.low, 2 * self.low - line, line)
         line = torch.where(line > self.high, 2 * self.high - line, line)
-        return line + self.step * torch.searchsorted(self.cuts, line.T.contiguous()).T
+        return line + self.cut_out.gather(1, torch.searchsorted(self.cuts, line.T.contiguous())).T
 
     def moved_off(self, rounded: Tensor, x: Tensor) -> Tensor:
         """Values that were rounded, `(B, C)`; those that became an atom move by a step to the side from which they came."""

@@ -58,6 +58,7 @@ class Atoms(nn.Module):
     count: Tensor
     start: Tensor
     central: Tensor
+    cut_out: Tensor
 
     def __init__(self, maps: Sequence[ColumnMap], edges: Sequence[Tensor]) -> None:
         super().__init__()
@@ -81,6 +82,7 @@ class Atoms(nn.Module):
             bounds[c, : 2 * k] = ends.reshape(-1).cummax(0).values
         self.register_buffer("values", values, persistent=False)
         self.register_buffer("tolerance", tolerances(maps), persistent=False)
+        self.register_buffer("cut_out", cut_out(maps), persistent=False)
         self.register_buffer("below", below, persistent=False)
         self.register_buffer("table", table, persistent=False)
         self.register_buffer("edges", bounds, persistent=False)
@@ -115,6 +117,10 @@ class Atoms(nn.Module):
         state = normal_quantile(p.maximum(least), q.maximum(least))
         log_rate = torch.where(is_atom, own.log() + log_part, rest.log() + log_normal_density(z) + log_slope)
         return state, log_rate - log_normal_density(state)
+
+    def lengths(self, after: Tensor) -> Tensor:
+        """The length of the line that the cells of so many atoms would take, `(B, C)`."""
+        return self.cut_out.gather(1, after.T).T
 
     def drawn(self, place: Tensor) -> Tensor:
         """The places at which values are learned, `(B, C)`, from uniform ones."""
@@ -158,6 +164,14 @@ def find_atoms_in(
     hit = torch.minimum(to_lower, to_upper) <= tolerance.gather(1, nearest)
     hit = hit if always is None else hit | always
     return torch.where(hit, nearest, -1).T, after.T
+
+
+def cut_out(maps: Sequence[ColumnMap]) -> Tensor:
+    """The length of the line that the cells of the first atoms of each column would take, padded, `(C, k + 1)`."""
+    found = torch.zeros((len(maps), 1 + max(len(m.values) for m in maps)), dtype=torch.float64)
+    for c, m in enumerate(maps):
+        found[c, : len(m.values) + 1] = m.cut_out
+    return found
 
 
 def tolerances(maps: Sequence[ColumnMap]) -> Tensor:

@@ -13,8 +13,8 @@ from ..rng import generator
 from ..warned import warn_outside
 from .candidates import BALANCED, Candidate, shape_of
 from .column_map import Base, ColumnMap
-from .cycles import on_cycle
-from .fit_cycle import fit_cycle
+from .cycles import on_clock
+from .fit_cycle import fit_cycle, stands_out
 from .fit_map import ColumnForm, spread_over_cells
 from .forms import find_form
 from .held_out_gain import folds_of, held_out_log_density
@@ -29,7 +29,7 @@ _ENOUGH = 40  # values, below which there is no quantile map
 _NORMAL = 0.015  # Kolmogorov-Smirnov distance, below which states count as normal; 1.36 / √n is its 95 % quantile
 _MANY = 5000  # values, of which a quantile map costs next to nothing
 _STRAIGHT = 1e-6  # of the largest value: over a smaller range a logarithm is a straight line, and digits are lost in it
-_FEW_ROWS = 0.1  # at dates that many rows share, of which the weekdays of all others count more
+_FEW_LEVELS = 8  # atoms next to other values, at most, that are levels of a category
 _GAIN = 0.01  # nats a value that a map gains at least over a simpler one that knows the same bounds
 
 
@@ -63,8 +63,7 @@ def choose_map(
     _check(values, wish)
     if values.min() == values.max():
         return ColumnMap(constant=float(values[0])), f"constant: always {values[0]:.6g}"
-    cycle = None if wish.week is None else fit_cycle(values, wish.week)
-    form = find_form(values, _bounds(values, wish), distinct_rows, cycle is not None)
+    form = find_form(values, _bounds(values, wish), distinct_rows, wish.week is not None)
     wishes = wishes or Wishes()
     if wish.transform == "log" and wish.bounds == (None, None):  # the logarithm of what is asked for, with one bound
         form = replace(form, upper=None) if values.min() >= 0 else replace(form, lower=None)
@@ -72,26 +71,52 @@ def choose_map(
         return replace(form.plain, levels=_BINARY), f"category: {form.values[0]:.6g} or {form.values[1]:.6g}"
     if form.discrete:
         return form.plain, f"atoms: {len(form.values)} values"
-    if cycle is not None:
-        form = _with_cycle(form, cycle[0], values, wish)
-    line = on_cycle(spread_over_cells(values, form, generator(wishes.seed)), form.cycle)
+    form, said = _with_cycle(form, values, wish)
+    line = spread_over_cells(values, form, generator(wishes.seed))
     column, reason = _continuous(line, form, wish, (wishes.seed, wishes.gain, wishes.cautious))
-    ends = {float(values.min()), float(values.max())}  # many preferred values would be many levels, which know no order
-    column = replace(column, separate=bool(form.values) and ends.issuperset(form.values))
-    said = "" if cycle is None else f", {cycle[1]}" if form.cycle is not None else ", days and weeks are not learned"
-    return column, _described(form, reason) + said
+    return replace(column, separate=_is_separate(form, values)), _described(form, reason) + said
 
 
-def _with_cycle(form: ColumnForm, cycle: torch.Tensor, values: np.ndarray, wish: Wish) -> ColumnForm:
-    """What is known of a column of dates, with its cycle in place of few atoms inside; with a warning where that cannot be."""
-    inside = all(values.min() < atom < values.max() for atom in form.values) and sum(form.probabilities) < _FEW_ROWS
-    if wish.transform == "auto" and (inside or not form.values):
-        return replace(form, values=(), probabilities=(), cycle=cycle)
-    why = "as another map was asked for" if wish.transform != "auto" else "next to dates that many rows share"
-    what = f"the weekdays or the times of day of column {wish.name!r} are not learned {why}"
-    remedy = "" if wish.transform != "auto" else ": make dates that stand for something else missing"
-    warn_outside(f"{what}, so that samples lie at other times, too{remedy}")
-    return form
+def _is_separate(form: ColumnForm, values: np.ndarray) -> bool:
+    """Whether a category says which atom a value is: of few atoms beyond all other values, or of dates with a cycle.
+
+    Many preferred values would be many levels, which know no order.
+    """
+    return 0 < len(form.values) <= _FEW_LEVELS and (form.cycle is not None or not len(_inside(form.values, values)))
+
+
+def _inside(atoms: Sequence[float], values: np.ndarray, margin: float = 0.0) -> np.ndarray:
+    """The atoms that lie among other values, or nearer to these than a margin."""
+    found, rest = np.array(atoms), values[~np.isin(values, atoms)]
+    inside: np.ndarray = found[(found > rest.min() - margin) & (found < rest.max() + margin)]
+    return inside
+
+
+def _with_cycle(form: ColumnForm, values: np.ndarray, wish: Wish) -> tuple[ColumnForm, str]:
+    """What is known of a column of dates, with its cycle, and that in words; with a warning where another map was asked for.
+
+    Dates that many rows share are atoms where they lie more than a week away from others, or are too frequent for their weekday
+    and time of day.
+    """
+    if wish.week is None:
+        return form, ""
+    among = _inside(form.values, values, wish.week[1])
+    near = values[np.isin(values, among) | ~np.isin(values, form.values)]
+    clock = None if wish.clock is None else torch.tensor(wish.clock, dtype=torch.float64)
+    shown, dates = on_clock(near, clock), on_clock(among, clock)
+    found = fit_cycle(shown, wish.week)
+    usual = among[:0] if found is None else among[~stands_out(dates, shown, found[0], wish.week[1])]
+    kept = [(atom, p) for atom, p in zip(form.values, form.probabilities) if atom not in usual]
+    if len(usual) < len(among):
+        found = fit_cycle(shown[np.isin(near, usual) | ~np.isin(near, among)], wish.week)
+    if found is None:
+        return form, ""
+    if wish.transform != "auto":
+        what = f"the weekdays or the times of day of column {wish.name!r} are not learned, as another map was asked for"
+        warn_outside(f"{what}, so that samples lie at other times, too")
+        return form, ", days and weeks are not learned"
+    atoms, shares = tuple(atom for atom, _ in kept), tuple(p for _, p in kept)
+    return replace(form, values=atoms, probabilities=shares, cycle=found[0], clock=clock), f", {found[1]}"
 
 
 def _check(values: np.ndarray, wish: Wish) -> None:

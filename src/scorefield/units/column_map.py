@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .periodic import moved
+from .periodic import bent, moved
 
 __all__ = ["Base", "ColumnMap"]
 
@@ -35,8 +35,8 @@ class ColumnMap:
         constant: The only value of a column that has no state.
         missing: Whether values may be missing.
         base: What precedes the spline: "affine"; "log" or "softplus" for one bound; "logit" for two.
-        lower: What values are not below.
-        upper: What values are not above.
+        lower: What values other than atoms are not below.
+        upper: What values other than atoms are not above.
         location: The center of T(x).
         scale: The scale of T(x), positive.
         bend: Of a softplus the distance from the bound where it turns from a logarithm to a straight line, positive.
@@ -49,7 +49,9 @@ class ColumnMap:
         fine: Whether the lattice is so fine that its values are learned as points; samples are rounded to it all the same.
         cycle: For dates whose days or weeks are not alike, the parts of one, `(2, K)`: their ends, increasing, and places on a
             line where there is as much room as there are data, over the same length. What is said of x above holds for
-            places on this line; None for x itself.
+            places on this line, from which the cells of atoms are cut out; None for x itself.
+        clock: Of a cycle by a clock that is put forward and back, values and what it shows there, `(2, K)`, increasing, with
+            slope 1 beyond; None for one that is not.
         separate: Whether a category of its own says which atom a value is, if any: the state is then that of continuous values
             alone. Else atoms have intervals of the state, as in columns of nothing but atoms, and in files that do not say.
 
@@ -79,6 +81,7 @@ class ColumnMap:
     fine: bool = False
     separate: bool = False
     cycle: Tensor | None = None
+    clock: Tensor | None = None
 
     def __post_init__(self) -> None:
         if not (self.scale > 0 and math.isfinite(self.scale) and math.isfinite(self.location)):
@@ -106,11 +109,15 @@ class ColumnMap:
                 raise ValueError("tails are (2, 2): a scale >= 0 and a shape for the lower and the upper one")
         if self.cycle is not None:
             whole = self.cycle.ndim == 2 and len(self.cycle) == 2 and self.cycle.shape[1] > 1
-            if not whole or not bool((self.cycle.diff() > 0).all()) or self.atoms is not None:
-                raise ValueError("a cycle is (2, K), increasing, of a column without atoms")
+            if not whole or not bool((self.cycle.diff() > 0).all()):
+                raise ValueError("a cycle is (2, K), increasing")
             length, new = (float(each[-1] - each[0]) for each in self.cycle)
             if abs(new - length) > 1e-9 * length:
                 raise ValueError(f"a cycle is as long on the new line, got {length:g} and {new:g}")
+        if self.clock is not None:
+            rows = self.clock.ndim == 2 and len(self.clock) == 2 and self.clock.shape[1] > 1
+            if not rows or not bool((self.clock.diff() > 0).all()) or self.cycle is None:
+                raise ValueError("a clock is (2, K), increasing, of a column with a cycle")
         if self.atoms is not None:
             fine = self.atoms.ndim == 2 and len(self.atoms) == 2 and self.atoms.shape[1] > 0
             if not fine or not bool((self.atoms[0].diff() > 0).all()) or not bool((self.atoms[1] > 0).all()):
@@ -121,6 +128,8 @@ class ColumnMap:
             raise ValueError(
                 f"{self.levels} levels stand for as many atoms, and there is nothing else: give all values"
             )
+        if self.cycle is not None and self.discrete:
+            raise ValueError("a column of nothing but atoms has no line, and no cycle: leave the cycle out")
         if self.separate and (self.atoms is None or self.discrete):
             raise ValueError(
                 "separate atoms are among continuous values: give some, whose probabilities add up to less than 1"
@@ -169,14 +178,29 @@ class ColumnMap:
     @property
     def extent(self) -> tuple[float, float]:
         """The bounds of what precedes the spline: cells reach beyond values, and those of atoms are cut out."""
-        cut = 0 if self.atoms is None else self.atoms.shape[1]
         low = -math.inf if self.lower is None else self.lower - self.step / 2
-        high = math.inf if self.upper is None else self.upper + self.step / 2 - cut * self.step
-        return self._place(low), self._place(high)
+        high = math.inf if self.upper is None else self.upper + self.step / 2
+        ends = torch.tensor([low, high], dtype=torch.float64)
+        found = self.on_line(ends) - self.cut_out[(self.values < ends[:, None]).sum(1)]
+        return float(found[0]), float(found[1])
 
-    def _place(self, value: float) -> float:
-        """The place of a value on the line of the cycle; the value itself where there is none."""
-        if self.cycle is None or not math.isfinite(value):
-            return value
-        known, wanted = self.cycle.double()
-        return float(moved(torch.tensor([value], dtype=torch.float64), known, wanted)[0])
+    @property
+    def cut_out(self) -> Tensor:
+        """The length of the line that the cells of the first 0, 1, …, k atoms would take, `(k + 1,)`."""
+        count = len(self.values)
+        if self.cycle is None or self.step == 0:
+            return self.step * torch.arange(count + 1, dtype=torch.float64)
+        ends = [self.on_line(self.values + side * self.step / 2) for side in (-1, 1)]
+        return torch.cat((torch.zeros(1, dtype=torch.float64), (ends[1] - ends[0]).cumsum(0)))
+
+    @property
+    def cuts(self) -> Tensor:
+        """Where the cells of atoms were, on the line from which they are cut out, `(k,)`."""
+        return self.on_line(self.values - self.step / 2) - self.cut_out[:-1]
+
+    def on_line(self, values: Tensor) -> Tensor:
+        """The places of values `(n,)` on the line of the cycle, with all cells; the values where there is no cycle."""
+        if self.cycle is None:
+            return values
+        shown = values if self.clock is None else bent(values, *self.clock.double())[0]
+        return torch.where(values.isfinite(), moved(shown, *self.cycle.double())[0], values)

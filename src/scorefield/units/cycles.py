@@ -10,9 +10,9 @@ import torch.nn as nn
 from torch import Tensor
 
 from .column_map import ColumnMap
-from .periodic import moved
+from .periodic import bent, moved
 
-__all__ = ["Cycles", "on_cycle"]
+__all__ = ["Cycles", "on_clock", "on_cycle"]
 
 
 class Cycles(nn.Module):
@@ -39,20 +39,45 @@ class Cycles(nn.Module):
             if m.cycle is None:
                 raise ValueError(f"column {c} has no cycle: leave it out")
             self.register_buffer(f"cycle{c}", m.cycle.double().contiguous(), persistent=False)
+            clock = None if m.clock is None else m.clock.double().contiguous()
+            self.register_buffer(f"clock{c}", clock, persistent=False)
+
+    def _parts(self) -> list[tuple[Tensor, Tensor | None]]:
+        """The cycle of each column, and its clock."""
+        return [(self.get_buffer(f"cycle{c}"), getattr(self, f"clock{c}")) for c in range(self.count)]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Places on the new line and the logs of its slope at x, all `(B, C)`."""
-        cycles = [self.get_buffer(f"cycle{c}") for c in range(self.count)]
-        found = [moved(each, *cycle) for each, cycle in zip(x.unbind(1), cycles)]
-        return torch.stack([line for line, _ in found], 1), torch.stack([slope.log() for _, slope in found], 1)
+        found = []
+        for each, (cycle, clock) in zip(x.unbind(1), self._parts()):
+            shown, rate = (each, None) if clock is None else bent(each, *clock)
+            line, slope = moved(shown, *cycle)
+            found.append((line, slope.log() if rate is None else slope.log() + rate.log()))
+        return torch.stack([line for line, _ in found], 1), torch.stack([log_slope for _, log_slope in found], 1)
 
     def inverse(self, line: Tensor) -> Tensor:
         """Values at places on the new line, `(B, C)`."""
-        cycles = [self.get_buffer(f"cycle{c}") for c in range(self.count)]
-        return torch.stack([moved(each, *cycle.flip(0))[0] for each, cycle in zip(line.unbind(1), cycles)], 1)
+        found = []
+        for each, (cycle, clock) in zip(line.unbind(1), self._parts()):
+            shown = moved(each, *cycle.flip(0))[0]
+            found.append(shown if clock is None else bent(shown, *clock.flip(0))[0])
+        return torch.stack(found, 1)
 
 
-def on_cycle(values: np.ndarray, cycle: Tensor | None) -> np.ndarray:
+def on_clock(values: np.ndarray, clock: Tensor | None) -> np.ndarray:
+    """What a clock that is put forward and back shows at values `(n,)`; the values themselves where there is none.
+
+    Example:
+        >>> on_clock(np.array([0.0, 6.0]), torch.tensor([[1.0, 2.0], [1.0, 3.0]]).double())
+        array([0., 7.])
+    """
+    if clock is None:
+        return values
+    shown: np.ndarray = bent(torch.from_numpy(values), *clock.double())[0].numpy()
+    return shown
+
+
+def on_cycle(values: np.ndarray, cycle: Tensor | None, clock: Tensor | None = None) -> np.ndarray:
     """Places of values `(n,)` on the line of a cycle; the values themselves where there is none.
 
     Example:
@@ -62,5 +87,5 @@ def on_cycle(values: np.ndarray, cycle: Tensor | None) -> np.ndarray:
     """
     if cycle is None:
         return values
-    line: np.ndarray = Cycles([ColumnMap(cycle=cycle)])(torch.from_numpy(values)[:, None])[0][:, 0].numpy()
+    line: np.ndarray = Cycles([ColumnMap(cycle=cycle, clock=clock)])(torch.from_numpy(values)[:, None])[0][:, 0].numpy()
     return line

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["fit_cycle"]
+from .cycles import on_cycle
+
+__all__ = ["fit_cycle", "stands_out"]
 
 _PARTS = (2, 3, 4, 6, 8, 12, 24, 48, 96)  # of a day
 _DAYS, _WEEKS = 4, 3  # that values extend over at least, for times of day and for weekdays
@@ -62,6 +64,34 @@ def fit_cycle(values: np.ndarray, week: tuple[float, float]) -> tuple[Tensor, st
     else:
         return None
     return torch.from_numpy(_cycle(shares.reshape(-1), day / parts, week[0])), ", ".join(said)
+
+
+def stands_out(dates: np.ndarray, values: np.ndarray, cycle: Tensor, week: float) -> np.ndarray:
+    """Whether dates are more frequent than their weekday and time of day are in the weeks around them, `(d,)`.
+
+    That is three times as often, and more often than chance would have it, as for other atoms.
+
+    Arguments:
+        dates: Some of the values, `(d,)`.
+        values: Whole numbers, `(n,)`.
+        cycle: Their cycle.
+        week: How many steps make a week.
+
+    Example:
+        >>> mondays = np.repeat(7.0 * np.arange(60), 40)
+        >>> values = np.concatenate((mondays, np.arange(420.0), np.full(200, 77.0)))
+        >>> cycle, _ = fit_cycle(values, (0.0, 7.0))
+        >>> stands_out(np.array([70.0, 77.0]), values, cycle, 7.0)
+        array([False,  True])
+    """
+    line = np.sort(on_cycle(values, cycle))
+    low, high = (on_cycle(dates + side, cycle) for side in (-0.5, 0.5))
+    bottom, top = on_cycle(np.array([values.min() - 0.5, values.max() + 0.5]), cycle)
+    first, last = np.maximum(low - week, bottom), np.minimum(high + week, top)
+    own, with_weeks = (np.searchsorted(line, b) - np.searchsorted(line, a) for a, b in ((low, high), (first, last)))
+    usual = (with_weeks - own) * (high - low) / np.maximum(last - first - (high - low), 1e-9)
+    found: np.ndarray = own > 3 * usual + 4 * np.sqrt(usual)
+    return found
 
 
 def _cycle(shares: np.ndarray, width: float, first: float) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from .column_map import Base, ColumnMap
+from .cycles import on_cycle
 from .tails import HEAVIEST, Tail, fit_tail
 
 __all__ = ["ColumnForm", "fit_base", "fit_quantile", "spread_over_cells"]
@@ -26,14 +27,15 @@ class ColumnForm:
     """What is known of a column of numbers before its map is fitted.
 
     Arguments:
-        lower: What values are not below.
-        upper: What values are not above.
+        lower: What values other than atoms are not below.
+        upper: What values other than atoms are not above.
         lattice: (origin, step, denominator); a step of 0 for none.
         fine: Whether the lattice is too fine for cells.
         values: The atoms' values, increasing.
         probabilities: Their probabilities.
         missing: Whether values may be missing.
         cycle: The cycle of a column of dates, as `ColumnMap` has it.
+        clock: Its clock, likewise.
     """
 
     lower: float | None = None
@@ -44,6 +46,7 @@ class ColumnForm:
     probabilities: tuple[float, ...] = ()
     missing: bool = False
     cycle: torch.Tensor | None = None
+    clock: torch.Tensor | None = None
 
     @property
     def step(self) -> float:
@@ -60,11 +63,12 @@ class ColumnForm:
         """The map with location 0 and scale 1."""
         atoms = torch.tensor([self.values, self.probabilities], dtype=torch.float64) if self.values else None
         ends = {"lower": self.lower, "upper": self.upper, "lattice": self.lattice, "fine": self.fine}
-        return ColumnMap(missing=self.missing, atoms=atoms, cycle=self.cycle, **ends)  # type: ignore[arg-type]
+        dates = {"cycle": self.cycle, "clock": self.clock}
+        return ColumnMap(missing=self.missing, atoms=atoms, **dates, **ends)  # type: ignore[arg-type]
 
 
 def spread_over_cells(x: np.ndarray, form: ColumnForm, rng: np.random.Generator) -> np.ndarray:
-    """The values that are not atoms, uniform in their cells, on the line from which the cells of atoms are cut out.
+    """The values that are not atoms, uniform in their cells, on the line that the map begins with: without cells of atoms.
 
     Example:
         >>> form = ColumnForm(lattice=(0.0, 1.0, 1.0), values=(2.0,), probabilities=(0.5,))
@@ -75,8 +79,10 @@ def spread_over_cells(x: np.ndarray, form: ColumnForm, rng: np.random.Generator)
     rest = x[~np.isin(x, atoms)]
     step = form.step
     if step == 0:
-        return rest
-    return rest + step * (rng.random(len(rest)) - 0.5) - step * np.searchsorted(atoms, rest)
+        return on_cycle(rest, form.cycle, form.clock)
+    line = on_cycle(rest + step * (rng.random(len(rest)) - 0.5), form.cycle, form.clock)
+    found: np.ndarray = line - form.plain.cut_out.numpy()[np.searchsorted(atoms, rest)]
+    return found
 
 
 def fit_base(line: np.ndarray, form: ColumnForm, base: Base) -> ColumnMap:

@@ -35,7 +35,8 @@ def find_form(
         x: The values, `(n,)`, finite, at least two of them different.
         bounds: The bounds that were declared, None where they were not.
         distinct_rows: The number of distinct rows of a table of several columns: repeated rows do not make atoms.
-        dates: Whether these are dates, of which the first one, 0, is like the others: a bound there lies a step before it.
+        dates: Whether these are dates, of which the first one other than atoms is like the others: a bound there lies a step
+            before it.
 
     Returns:
         Lattice, atoms with their probabilities, and bounds.
@@ -49,13 +50,15 @@ def find_form(
     x = x + 0.0  # -0 becomes 0
     values, counts = np.unique(x, return_counts=True)
     lattice = find_lattice(x, values)
-    fine = lattice[1] / lattice[2] < _FINEST * float(x.std())
     atoms = find_atoms(values, counts, lattice, distinct_rows)
-    found = find_bounds(x, values[atoms])
+    rest = x[~np.isin(x, values[atoms])]  # whose spread an atom such as 9999-12-31 does not change
+    fine = len(rest) > 0 and lattice[1] / lattice[2] < _FINEST * float(rest.std())
+    first = float(rest.min()) if dates and len(rest) else 0.0
+    found = find_bounds(x, values[atoms], first)
     if lattice[1] == 0 and not atoms[[0, -1]].any():
         found = _around_scaled(values, counts, found)
-    if dates and (fine or lattice[1] == 0) and found[0] == 0 and not atoms[0]:
-        found = -(lattice[1] / lattice[2] or 1.0), found[1]
+    if dates and (fine or lattice[1] == 0) and found[0] == first and first not in values[atoms]:
+        found = first - (lattice[1] / lattice[2] or 1.0), found[1]
     lower, upper = (given if given is not None else own for given, own in zip(bounds, found))
     if lattice[1] == 0 or fine:  # no density is finite on a bound
         atoms |= np.isin(values, [bound for bound in (lower, upper) if bound is not None])
@@ -160,13 +163,18 @@ def _around(values: np.ndarray, counts: np.ndarray, lattice: tuple[float, float,
     return mean
 
 
-def find_bounds(x: np.ndarray, atoms: np.ndarray) -> tuple[float | None, float | None]:
-    """The bounds that values show by themselves, None where there are none.
+def find_bounds(x: np.ndarray, atoms: np.ndarray, zero: float = 0.0) -> tuple[float | None, float | None]:
+    """The bounds that values other than atoms show by themselves, None where there are none.
 
     An atom at the smallest or largest value, near to others, is a bound: values are cut off there. 0 is a lower bound of
-    values that are not negative and crowd at it, or are skewed to it. 1 or 100 is an upper one of values above 0 that crowd
+    others that are not negative and crowd at it, or are skewed to it. 1 or 100 is an upper one of values above 0 that crowd
     at it. Values crowd at a bound where the half of the outer tenth that lies nearer to it has a quarter of its values or
     more. Of fewer than 30 values only 0 can be a bound: of those that are not negative, where normal ones sometimes would be.
+
+    Arguments:
+        x: The values, `(n,)`.
+        atoms: Those of positive probability.
+        zero: What stands in the place of 0, for dates.
 
     Example:
         >>> find_bounds(np.random.default_rng(0).exponential(size=500), np.zeros(0))
@@ -182,11 +190,11 @@ def find_bounds(x: np.ndarray, atoms: np.ndarray) -> tuple[float | None, float |
     near = 0.5 * (last - first)  # an atom far from all others, such as -999, cuts nothing off
     lower = low if low in atoms and first - low < near else None
     upper = high if high in atoms and high - last < near else None
-    if lower is None and low >= 0 and (_crowded(x) or _skewed(x)):
-        lower = 0.0
+    if lower is None and rest.min() >= zero and (_crowded(rest - zero) or _skewed(rest - zero)):
+        lower = zero
     if upper is None and lower is not None and lower >= 0:
-        natural = next((top for top in (1.0, 100.0) if high <= top), math.inf)
-        if math.isfinite(natural) and _crowded(natural - x):
+        natural = next((top for top in (1.0, 100.0) if rest.max() <= top), math.inf)
+        if math.isfinite(natural) and _crowded(natural - rest):
             upper = natural
     return lower, upper
 

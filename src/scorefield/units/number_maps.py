@@ -30,8 +30,8 @@ class _Continuous(NamedTuple):
 class NumberMaps(nn.Module):
     """Columns of numbers, `(B, C)`, to one coordinate each, in float64.
 
-    Cells of a lattice are filled by the place, and the cells of atoms are cut out of the line; then come cycles, bases, splines
-    and the intervals of atoms, each for those columns that have them.
+    Cells of a lattice are filled by the place; then come cycles, the line from which the cells of atoms are cut out, bases,
+    splines and the intervals of atoms, each for those columns that have them.
 
     Arguments:
         maps: The columns, all numbers.
@@ -86,8 +86,7 @@ class NumberMaps(nn.Module):
         size = max(len(maps[c].values) for c in atomic)
         line = torch.zeros((size, len(maps)), dtype=torch.float64)
         for c in atomic:
-            values, step = maps[c].values, maps[c].step
-            line[: len(values), c] = values - step / 2 - step * torch.arange(len(values))
+            line[: len(maps[c].values), c] = maps[c].cuts
         states = self.smooth(line)[0]
         found = []
         for c in atomic:
@@ -110,17 +109,16 @@ class NumberMaps(nn.Module):
         line = x
         if self.on_lattice:
             line = x if place is None else x + (place - 0.5) * self.step
-        found = None
-        if self.atoms is not None:
-            found = self.atoms.find(x[:, self.atomic])
-            if self.on_lattice:
-                line = line.index_add(1, self.atomic, -found[1] * self.step[self.atomic])
-        if self.atom_levels is not None:
-            line = line.index_copy(1, self.separate, self.atom_levels.lowered(line[:, self.separate]))
-        stretched = None
+        found = stretched = None
         if self.cycles is not None:
             moved, stretched = self.cycles(line[:, self.cyclic])
             line = line.index_copy(1, self.cyclic, moved)
+        if self.atoms is not None:
+            found = self.atoms.find(x[:, self.atomic])
+            if self.on_lattice:
+                line = line.index_add(1, self.atomic, -self.atoms.lengths(found[1]))
+        if self.atom_levels is not None:
+            line = line.index_copy(1, self.separate, self.atom_levels.lowered(line[:, self.separate]))
         z, log_slope = self.smooth(line)
         if stretched is not None:
             log_slope = log_slope.index_add(1, self.cyclic, stretched)
@@ -163,12 +161,12 @@ class NumberMaps(nn.Module):
         if self.splines is not None:
             z = z.index_copy(1, self.splined, self.splines.inverse(z[:, self.splined]))
         x = self.bases.inverse(z)
-        if self.cycles is not None:
-            x = x.index_copy(1, self.cyclic, self.cycles.inverse(x[:, self.cyclic]))
-        if self.on_lattice and found is not None:
-            x = x.index_add(1, self.atomic, found[2] * self.step[self.atomic])
+        if self.on_lattice and self.atoms is not None and found is not None:
+            x = x.index_add(1, self.atomic, self.atoms.lengths(found[2]))
         if self.atom_levels is not None:
             x = x.index_copy(1, self.separate, self.atom_levels.raised(x[:, self.separate]))
+        if self.cycles is not None:
+            x = x.index_copy(1, self.cyclic, self.cycles.inverse(x[:, self.cyclic]))
         line = x.detach()
         if self.rounded:
             free, spacing = line, torch.where(self.spacing > 0, self.spacing, 1.0)

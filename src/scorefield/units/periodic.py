@@ -1,11 +1,30 @@
-"""Maps that are piecewise linear, increasing and the same in each period."""
+"""Maps that are piecewise linear and increasing: with slope 1 beyond their parts, or the same in each period."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-__all__ = ["moved"]
+__all__ = ["bent", "moved"]
+
+
+def bent(x: Tensor, known: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Where values are on another line, and how much longer a step is there, both of the shape of `x`, `(B,)`.
+
+    Arguments:
+        x: The values.
+        known: The ends of the parts, `(K,)`, increasing; beyond them a step is as long as on the other line.
+        wanted: Where these are on the other line.
+
+    Example:
+        >>> bent(torch.tensor([-1.0, 0.5, 3.0]), torch.tensor([0.0, 1.0, 2.0]), torch.tensor([0.0, 0.4, 1.4]))[0]
+        tensor([-1.0000,  0.2000,  2.4000])
+    """
+    part = torch.searchsorted(known, x.detach().contiguous(), right=True)
+    one = known.new_ones(1)
+    slope = torch.cat((one, wanted.diff() / known.diff(), one))[part]
+    start = (part - 1).clamp_min(0)
+    return wanted[start] + (x - known[start]) * slope, slope
 
 
 def moved(x: Tensor, known: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,7 @@ class Wish:
         levels: The number of levels of a category; 0 for a number.
         missing: Whether values may be missing.
         week: Of dates, at which number a week begins, and how many make one.
+        clock: Of dates whose clock is put forward and back, encoded numbers and what it shows there, as `ColumnMap` has it.
     """
 
     name: Name = None
@@ -30,6 +31,7 @@ class Wish:
     levels: int = 0
     missing: bool = False
     week: tuple[float, float] | None = None
+    clock: tuple[tuple[float, ...], ...] | None = None
 
     @property
     def free(self) -> bool:
@@ -74,7 +76,7 @@ class Wishes:
         """
         columns = [Wish(name) for name in self.names or range(count)]
         if table:
-            columns = [Wish(c.name, c.transform, c.bounds, c.size, c.missing, c.week) for c in table]
+            columns = [Wish(c.name, c.transform, c.bounds, c.size, c.missing, c.week, c.clock) for c in table]
         places = {i: i for i in range(len(columns))} | {c.name: i for i, c in enumerate(columns)}
         for name in (*self.log, *self.bounds):
             if name not in places:

@@ -121,7 +121,12 @@ class Column(abc.ABC):
 
     @property
     def week(self) -> tuple[float, float] | None:
-        """At which encoded number a week begins, and how many make one; None of what is not dates."""
+        """At which encoded number a week begins, and how many make one, by the clock; None of what is not dates."""
+        return None
+
+    @property
+    def clock(self) -> tuple[tuple[float, ...], ...] | None:
+        """Where the clock of dates is put forward or back: encoded numbers, and what it shows there; None if it never is."""
         return None
 
     def meant(self, value: Any) -> Any:

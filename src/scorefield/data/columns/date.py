@@ -17,6 +17,7 @@ from .base import Column, shown
 from .number import missing_share
 from .number_marks import is_missing
 from .text import parsed_dates, without_zeros
+from .zones import clock_line, instants, jumps, offsets, shown_times
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -60,6 +61,8 @@ class Date(Column):
         days: Whether these are dates of Python's, without a time.
         last: The last date, in periods since the first one; None where that is not known.
         bounds: What differences cannot lie below and above, in periods since the smallest one; None for no bound.
+        by_clock: Whether origin and periods are by the clock of the zone, as of days that begin at midnight in summer and in
+            winter; else they are in UTC.
 
     Example:
         >>> import pandas
@@ -77,6 +80,7 @@ class Date(Column):
     days: bool = False
     last: int | None = None
     bounds: tuple[float | None, float | None] = (None, None)
+    by_clock: bool = False
 
     kind: ClassVar[str] = "date"
 
@@ -125,13 +129,33 @@ class Date(Column):
         ticks.sort()
         lost = len(times) - len(ticks)
         period = _period(ticks, _SECONDS[unit])
+        shown_ticks = ticks
+        if facts.get("zone") is not None:
+            shown_ticks = _ticks(shown_times(ticks.view(f"M8[{unit}]"), facts["zone"]), unit)
+            longer = _period(np.sort(shown_ticks), _SECONDS[unit])
+            again = instants(shown_ticks.view(f"M8[{unit}]"), facts["zone"]) if longer > period else ticks[:0]
+            if np.array_equal(_ticks(again, unit), ticks):
+                facts["by_clock"], period, ticks = True, longer, shown_ticks
         facts |= {"unit": unit, "origin": int(ticks[0]), "period": period}
         facts["last"] = int((ticks[-1] - ticks[0]) // period)
-        words = _in_words(ticks[[0, -1]], unit, period, facts.get("difference", False))
+        words = _in_words(shown_ticks[[0, -1]], unit, period, facts.get("difference", False))
         column = cls(name, str(values.dtype), lost > 0, words + missing_share(lost, len(times)), **facts)
         left_out = column._left_out((np.unique(ticks) - column.origin) / period)
         column = replace(column, reason=column.reason + left_out)
         return column._within(bounds) if column.difference and bounds != (None, None) else column
+
+    def in_utc(self) -> Date:
+        """The same column with an origin and periods in UTC: durations between dates are then those that pass."""
+        if self.zone is None or not self.by_clock:
+            return self
+        second, (first, last) = _SECONDS[self.unit], self._ends
+        ends = self.origin, self.origin + (self.last or 0) * self.period
+        origin, end = _ticks(instants(np.array(ends).view(f"M8[{self.unit}]"), self.zone), self.unit).tolist()
+        period = math.gcd(self.period, *(second * jump for jump in jumps(self.zone, (first, last)).tolist()))
+        count = None if self.last is None else (end - origin) // period
+        by_clock, passing = (f", {_spacing(each, self.unit)}" for each in (self.period, period))
+        reason = self.reason.replace(by_clock, passing, 1)
+        return replace(self, by_clock=False, origin=origin, period=period, last=count, reason=reason)
 
     def _within(self, seconds: tuple[float | None, float | None]) -> Date:
         """The same column of differences, with bounds in seconds.
@@ -200,22 +224,28 @@ class Date(Column):
 
     @property
     def week(self) -> tuple[float, float] | None:
-        """Mondays, by the clock of the zone when the data begin; None where the steps do not divide a day."""
+        """Mondays, by the clock of the zone when the data end; None where the steps do not divide a day."""
         day = 86400 * _SECONDS[self.unit]
         if self.difference or day % self.period:
             return None
-        by_the_clock = self.origin + self._zone_offset() * _SECONDS[self.unit]
-        monday = (4 * day - by_the_clock) % (7 * day)  # 1970 began on a Thursday
+        offset = 0
+        if self.zone is not None and not self.by_clock:
+            offset = int(offsets(np.array([self._ends[1]]), self.zone)[0])
+        monday = (4 * day - self.origin - offset * _SECONDS[self.unit]) % (7 * day)  # 1970 began on a Thursday
         return float(-(-monday // self.period)), float(7 * day // self.period)
 
-    def _zone_offset(self) -> int:
-        """How many seconds the clock of the zone is ahead of UTC when the data begin."""
-        import pandas
+    @property
+    def clock(self) -> tuple[tuple[float, ...], ...] | None:
+        if self.zone is None or self.by_clock or self.week is None:
+            return None
+        line = clock_line(self.zone, self._ends, self.origin, self.period, _SECONDS[self.unit])
+        return None if line is None else tuple(tuple(row) for row in line.tolist())
 
-        if self.zone is None:
-            return 0
-        offset = pandas.Timestamp(self.origin, unit=self.unit, tz="UTC").tz_convert(self.zone).utcoffset()
-        return 0 if offset is None else int(offset.total_seconds())
+    @property
+    def _ends(self) -> tuple[int, int]:
+        """The first and the last date, in whole seconds since 1970."""
+        second = _SECONDS[self.unit]
+        return self.origin // second, (self.origin + (self.last or 0) * self.period) // second
 
     def _left_out(self, numbers: np.ndarray) -> str:
         """Which hours and weekdays have no dates, of distinct sorted ones, `(N,)`, if chance leaves none out; else ""."""
@@ -238,23 +268,17 @@ class Date(Column):
         if not said:
             return ""
         kept = "" if self.week is not None else ", which samples do not keep to, as steps do not divide a day"
-        if self.zone is not None and len(np.unique(self._offsets(numbers))) > 1:
-            kept = ", by a clock that changes in summer, so that samples are an hour off in a part of the year"
         return f"; {', '.join(said)}{kept}"
-
-    def _offsets(self, numbers: np.ndarray) -> np.ndarray:
-        """How far the clock of the zone is ahead of UTC, of encoded numbers, `(N,)`."""
-        times = self.comparable(self.decode(np.asarray(numbers, np.float64))).dt
-        found: np.ndarray = (times.tz_localize(None) - times.tz_convert("UTC").dt.tz_localize(None)).to_numpy()
-        return found
 
     def encode(self, values: Series[Any]) -> np.ndarray:
         times = self._times(values)
+        if self.zone is not None and self.by_clock:
+            times = shown_times(times, self.zone)
         ticks = times.astype(f"{'m' if self.difference else 'M'}8[{self.unit}]").astype(np.int64)
         return np.where(np.isnat(times), np.nan, (ticks - self.origin) / self.period)
 
     def _times(self, values: Series[Any]) -> np.ndarray:
-        """The times of values, without a zone; in text those of its clock.
+        """The times of values, in UTC if the column has a zone, by which values without one are read; in text by its clock.
 
         Raises:
             ValueError: If a value is not one.
@@ -267,7 +291,7 @@ class Date(Column):
         elif self.difference and values.dtype.kind not in "mM":
             times = pandas.to_timedelta(values, errors="coerce").to_numpy()
         else:
-            times = plain_times(values, self.text)
+            times = plain_times(values, self.text, self.zone)
         lost = np.isnat(times)
         given = values.notna().to_numpy(bool)
         if self.text is not None and values.dtype.kind not in "mM":
@@ -299,18 +323,26 @@ class Date(Column):
         if self.days:
             return found.dt.date.astype(object).where(~lost, None)
         if self.zone is not None:
+            found = pandas.Series(instants(times, self.zone), name=self.name) if self.by_clock else found
             found = found.dt.tz_localize("UTC").dt.tz_convert(self.zone)
         return found.astype(self.dtype)
 
     def _range(self) -> tuple[int, int]:
-        """The first and the last time that the type holds; in text, and for dates of Python, the years 1 to 9999."""
-        if self.text is None and not self.days:
-            return -(2**63) + 2**12, 2**63 - 2**12
+        """The first and the last time that the type holds; in text, for dates of Python and by a clock, the years 1 to 9999."""
+        if self.text is None and not self.days and (not self.by_clock or self.unit == "ns"):
+            margin = 2**12 + self.by_clock * 2 * 86400 * _SECONDS[self.unit]
+            return -(2**63) + margin, 2**63 - margin
         ends = (
             np.datetime64(t).astype(f"M8[{self.unit}]").astype(np.int64) for t in ("0001-01-01", "9999-12-31T23:59:59")
         )
         low, high = ends
         return int(low), int(high)
+
+
+def _ticks(times: np.ndarray, unit: str) -> np.ndarray:
+    """Times as whole numbers of a unit."""
+    found: np.ndarray = times.astype(f"M8[{unit}]").astype(np.int64)
+    return found
 
 
 def _has_offset(form: str) -> bool:
@@ -326,12 +358,13 @@ def _offset(form: str) -> datetime.timedelta:
     return int(f"{sign}1") * datetime.timedelta(hours=int(hours), minutes=int(minutes))
 
 
-def plain_times(values: Series[Any], text: str | None = None) -> np.ndarray:
+def plain_times(values: Series[Any], text: str | None = None, zone: str | None = None) -> np.ndarray:
     """A column as times or differences of numpy, without a zone (UTC), NaT where one is missing or not of the format.
 
     Arguments:
         values: Dates, differences of times, or text.
         text: The format of dates in text, in the words of strftime; their clock is kept.
+        zone: The zone of dates that have none themselves.
     """
     import pandas
 
@@ -343,16 +376,18 @@ def plain_times(values: Series[Any], text: str | None = None) -> np.ndarray:
         found = values
     else:
         found = pandas.Series(pandas.NaT, index=values.index)
+    zoned = getattr(found.dtype, "tz", None) or getattr(getattr(found.dtype, "pyarrow_dtype", None), "tz", None)
     if getattr(found.dtype, "tz", None) is not None:
         found = found.dt.tz_convert("UTC").dt.tz_localize(None)
+    times: np.ndarray
     if isinstance(found.dtype, np.dtype):
-        times: np.ndarray = found.to_numpy()
-        return times
-    arrow = found.dtype.kind
-    plain: np.ndarray = found.to_numpy(
-        dtype=f"{arrow}8[us]" if arrow == "M" else "m8[ns]", na_value=np.array("NaT", f"{arrow}8[us]")[()]
-    )
-    return plain
+        times = found.to_numpy()
+    else:
+        arrow = found.dtype.kind
+        times = found.to_numpy(
+            dtype=f"{arrow}8[us]" if arrow == "M" else "m8[ns]", na_value=np.array("NaT", f"{arrow}8[us]")[()]
+        )
+    return times if zone is None or zoned else instants(times, zone)
 
 
 def _of_objects(values: Series[Any]) -> Any:

@@ -22,6 +22,7 @@ from .constant import Constant
 from .date import Date
 from .number import Number
 from .number_marks import decimal_marks, is_missing, parts_of, possible_marks
+from .one_clock import on_one_clock
 from .remarks import inexact_share, remark
 from .text import (
     begins_with_zero,
@@ -120,7 +121,7 @@ def infer(frame: DataFrame, data: Data | None = None) -> tuple[tuple[Column, ...
     if not columns:
         named = ", ".join(f"{name!r} ({reason})" for name, reason in left_out[:5])
         raise DataError(f"every column of the table is left out: {named}")
-    return tuple(columns), tuple(left_out)
+    return tuple(on_one_clock(columns, data.constraints)), tuple(left_out)
 
 
 def _decimal_mark(frame: DataFrame) -> str | None:

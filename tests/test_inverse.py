@@ -116,7 +116,9 @@ def test_fields_are_measured_in_their_own_axes():
 
 
 @pytest.mark.parametrize(
-    ("method", "trusted"), [(None, True), (PiGDM(), False), (DPS(), False)], ids=["default", "PiGDM", "DPS"]
+    ("method", "trusted"),
+    [(None, True), (PiGDM(), False), pytest.param(DPS(), False, marks=pytest.mark.slow)],
+    ids=["default", "PiGDM", "DPS"],
 )
 def test_the_check_tells_right_from_wrong(method, trusted):
     found = check_posterior(table().given(SEEN, method=method), simulations=300, draws=32, seed=1)

@@ -285,8 +285,14 @@ def test_moons_given_one_coordinate():
         fit(np.random.default_rng(0).normal(size=(40, 8, 8)), steps=1)._with_known({0: 1.0})
 
 
-@pytest.mark.parametrize("form", [np.asarray, torch.as_tensor, pd.DataFrame])
-@pytest.mark.parametrize("whole", [False, True])
+FILLED = [
+    pytest.param(form, whole, marks=[pytest.mark.slow] * ((form is pd.DataFrame) != whole))
+    for form in (np.asarray, torch.as_tensor, pd.DataFrame)
+    for whole in (False, True)
+]
+
+
+@pytest.mark.parametrize(("form", "whole"), FILLED)
 def test_some_columns_are_filled(form, whole):
     """As they are where all are; the others keep their gaps, and what is known of them counts."""
     rng = np.random.default_rng(0)

@@ -87,7 +87,12 @@ def load(path, **how):
         return scorefield.load(path, **how)
 
 
-@pytest.mark.parametrize("name", EXPECTED["models"])
+def some(names, remainder):
+    """One in three of many names in the suite, all of them in the slow one."""
+    return [pytest.param(name, marks=[pytest.mark.slow] * (i % 3 != remainder)) for i, name in enumerate(names)]
+
+
+@pytest.mark.parametrize("name", some(EXPECTED["models"], 0))
 def test_models_answer_as_then(name):
     entry = EXPECTED["models"][name]
     model = load(HERE / entry["file"], **({"network": External()} if name == "external_network" else {}))
@@ -104,7 +109,7 @@ def test_models_answer_as_then(name):
         answers_as_then(other, rows_of(entry), wanted, TOLERANCE[entry["kind"]], {})
 
 
-@pytest.mark.parametrize("name", [n for n, entry in EXPECTED["models"].items() if n not in {"external_network"}])
+@pytest.mark.parametrize("name", some([n for n in EXPECTED["models"] if n != "external_network"], 1))
 def test_models_are_written_in_the_format_of_today(name, tmp_path):
     """... and read again to the same samples, with no name of 0.1.0 left."""
     entry = EXPECTED["models"][name]

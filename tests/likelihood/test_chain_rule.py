@@ -35,7 +35,9 @@ def question(given):
     return known
 
 
-@pytest.mark.parametrize("given", [[0], [2], [0, 3], [0, 2, 3], [2, 3]], ids=str)
+@pytest.mark.parametrize(
+    "given", [[0], [0, 2, 3], *(pytest.param(g, marks=pytest.mark.slow) for g in ([2], [0, 3], [2, 3]))], ids=str
+)
 def test_conditionals_are_differences(given):
     """Their errors are those of both."""
     model = density()

@@ -86,7 +86,16 @@ def parsed(path):
     return page, checker.tags
 
 
-@pytest.mark.parametrize("shape", [(1,), (2,), (4,), (1, 30), (1, 12, 12), (3, 8, 8), (1, 5, 5, 5)])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (1,),
+        (4,),
+        (1, 30),
+        (3, 8, 8),
+        *(pytest.param(s, marks=pytest.mark.slow) for s in ((2,), (1, 12, 12), (1, 5, 5, 5))),
+    ],
+)
 def test_a_page_is_self_contained(shape, rng, tmp_path):
     fewer = {} if shape == (2,) else {"levels": None, "log": (), "neighbours": None}
     path = write_page(tmp_path / "deep" / "report.html", full(rng, rng.normal(size=(100, *shape)), **fewer))

@@ -344,7 +344,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "unet-bfloat16")) for name in SETTINGS]
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * ("bfloat16" in name or name == "mlp-accumulate"))
+        for name in SETTINGS
+    ],
 )
 def test_it_goes_on_to_the_same_bits(name, often):
     """From any step: the first, in the middle of batches that were prepared together, right after a measurement."""

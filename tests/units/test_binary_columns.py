@@ -44,6 +44,7 @@ def test_two_values_are_a_category_and_three_are_not():
         ColumnMap(levels=3, atoms=BINARY.atoms)
 
 
+@pytest.mark.slow
 def test_rare_events_are_as_frequent_as_in_the_data():
     """One in 25, which depends on a number: the frequency within four standard errors, and two thirds of the correlation."""
     rng, count = np.random.default_rng(0), 1500
@@ -57,7 +58,7 @@ def test_rare_events_are_as_frequent_as_in_the_data():
     assert np.corrcoef(drawn[:, 0], drawn[:, 5])[0, 1] > 0.6 * exact
 
 
-@pytest.mark.parametrize("text", [False, True])
+@pytest.mark.parametrize("text", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_probabilities_of_all_rows_add_up_to_one(text):
     """Of a chain of four values, of which each is that before it in 80 %: near the exact ones, in one evaluation each."""
     rng = np.random.default_rng(0)
@@ -68,11 +69,11 @@ def test_probabilities_of_all_rows_add_up_to_one(text):
     exact += np.where(np.diff(every) == 0, math.log(0.8), math.log(0.2)).sum(1)
     values = np.array(["no", "yes"]) if text else np.array([0, 10])
     table, asked = (pandas.DataFrame(values[x], columns=list("abcd")) for x in (rows, every))
-    model = scorefield.fit(table, steps=400)
+    model = scorefield.fit(table, steps=250)
     found = model.log_prob(asked)
     assert found.evaluations.tolist() == [4] * 16 and float(found.standard_error.max()) == 0
     assert float(found.value.exp().sum()) == pytest.approx(1, abs=1e-5)
-    assert float((torch.tensor(exact).exp() * (torch.tensor(exact) - found.value)).sum()) < 0.02  # nats of divergence
+    assert float((torch.tensor(exact).exp() * (torch.tensor(exact) - found.value)).sum()) < 0.03  # nats of divergence
     given = model.density().conditional(asked, given=["a", "b"])
     first = model.density().marginal(asked[["a", "b"]], of=["a", "b"])
     assert torch.allclose(given.value + first.value, found.value, atol=1e-5)

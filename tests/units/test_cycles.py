@@ -102,7 +102,7 @@ def test_cycles_that_do_not_fit_are_refused(cycle):
         ColumnMap(cycle=cycle)
 
 
-@pytest.mark.parametrize("form", ["%Y-%m-%d", None])
+@pytest.mark.parametrize("form", [pytest.param("%Y-%m-%d", marks=pytest.mark.slow), None])
 def test_samples_keep_to_the_days_and_hours_of_the_data(form):
     """Working days from 9 to 17 o'clock: shares of weekdays within four standard errors, nothing at night."""
     rng, count = np.random.default_rng(0), 1500

@@ -180,7 +180,7 @@ def test_lattices_and_codes():
     halves = rng.integers(50, 74, 3000) * 0.5
     tenths, codes = (60 + 4 * rng.normal(size=3000)).round(1), rng.choice([0, 5, 100], 3000, p=[0.5, 0.3, 0.2])
     found = choose_units(ArrayRows(np.stack((halves, tenths, codes), 1)))
-    assert found.reasons == ("atoms: 24 values", "affine, steps of 0.1", "atoms: 3 values")
+    assert found.reasons == ("atoms: 24 values", "affine, steps of 0.1", "category: 3 values")
     x = drawn(found.units)
     assert set(x[:, 0]) == set(halves) and set(x[:, 2]) == {0.0, 5.0, 100.0}
     assert set(x[:, 1]) - set(tenths) and (np.round(x[:, 1], 1) == x[:, 1]).all()

@@ -23,7 +23,8 @@ from .wishes import Wish, Wishes
 
 __all__ = ["choose_map"]
 
-_BINARY = 2  # values, whose order says nothing: a network has the log-probability of a category by one evaluation
+_FEW, _SEVERAL = 3, 5  # values that are a category, and that are one where there are rows enough
+_ROWS_EACH = 200  # on average
 _COMPARED = 8000  # values, at most, by which maps are compared
 _ENOUGH = 40  # values, below which there is no quantile map
 _NORMAL = 0.015  # Kolmogorov-Smirnov distance, below which states count as normal; 1.36 / √n is its 95 % quantile
@@ -53,8 +54,8 @@ def choose_map(
         ValueError: If what was asked for does not fit the values.
 
     Example:
-        >>> choose_map(np.arange(400) % 2.0, Wish())[1], choose_map(np.arange(400) % 3.0, Wish())[1]
-        ('category: 0 or 1', 'atoms: 3 values')
+        >>> choose_map(np.arange(400) % 2.0, Wish())[1], choose_map(np.arange(400) % 4.0, Wish())[1]
+        ('category: 0 or 1', 'atoms: 4 values')
     """
     if wish.levels == 1 or not len(values):
         return ColumnMap(constant=0.0), "constant: one level" if len(values) else "no values: nothing is drawn"
@@ -67,14 +68,25 @@ def choose_map(
     wishes = wishes or Wishes()
     if wish.transform == "log" and wish.bounds == (None, None):  # the logarithm of what is asked for, with one bound
         form = replace(form, upper=None) if values.min() >= 0 else replace(form, lower=None)
-    if form.discrete and len(form.values) == _BINARY:
-        return replace(form.plain, levels=_BINARY), f"category: {form.values[0]:.6g} or {form.values[1]:.6g}"
+    if form.discrete and _is_category(len(form.values), len(values)):
+        levels = len(form.values)
+        said = f"{form.values[0]:.6g} or {form.values[1]:.6g}" if levels == 2 else f"{levels} values"
+        return replace(form.plain, levels=levels), f"category: {said}"
     if form.discrete:
         return form.plain, f"atoms: {len(form.values)} values"
     form, said = _with_cycle(form, values, wish)
     line = spread_over_cells(values, form, generator(wishes.seed))
     column, reason = _continuous(line, form, wish, (wishes.seed, wishes.gain, wishes.cautious))
     return replace(column, separate=_is_separate(form, values)), _described(form, reason) + said
+
+
+def _is_category(values: int, rows: int) -> bool:
+    """Whether a column of nothing but a few values is a category: of so few, or of more where there are rows for each.
+
+    A category knows no order, which few rows need. But a network blurs numbers, which weakens what depends on them, and the
+    log-probability of a category takes one evaluation, where that of an interval is a mean over places.
+    """
+    return values <= _FEW or (values <= _SEVERAL and rows >= _ROWS_EACH * values)
 
 
 def _is_separate(form: ColumnForm, values: np.ndarray) -> bool:

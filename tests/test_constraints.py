@@ -279,6 +279,8 @@ def test_acceptance_rates_that_are_too_low():
     message = r'of 2,\d+ draws satisfy the constraints \(0.\d+%; 1.00% are needed\); "a > 3" is violated in \d+%: train'
     with pytest.raises(RuntimeError, match=message):
         drawn(["a > 3", "b < 9"])
+    with pytest.raises(RuntimeError, match=r'"a > 99" is violated in 100%: check what is given, train longer'):
+        drawn(["a > 99"])
     assert drawn(["a > 3"], 3, least=1e-4, attempts=20_000).acceptance < 0.01
 
 

@@ -94,6 +94,11 @@ def test_what_does_not_fit_is_refused():
         context({"size": 1.0, "kind": "lefd"})
     with pytest.raises(ValueError, match=r"^the context is size, kind, and kind is not given$"):
         context({"size": 1.0})
+    classes = Context.of(np.arange(20) % 5, (3,))
+    with pytest.raises(ValueError, match=r"^label has no class '3': pass it as int, 3$"):
+        classes("3")
+    with pytest.raises(ValueError, match=r"^label has no class 14: known are 0, 1, 2, 3, 4$"):
+        classes(14)
     with pytest.raises(ValueError, match=r"^label has no class 9: known are 0, 1$"):
         Context.of(np.array([0, 1, 0]), (3,))(9)
     numbers = Context.of(np.random.default_rng(0).normal(size=(9, 2)), (3,))

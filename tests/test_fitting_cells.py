@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -44,6 +45,19 @@ def test_what_is_learned_as_cells():
     assert prepared(RNG.normal(size=(50, 3))).cells is None
     assert prepared(TABLE.astype(float)).cells is None
     assert prepared(TABLE, Data(dequantize=False)).cells is None
+
+
+def test_grids_of_whole_numbers_in_floats_are_said_to_be_points():
+    """Samples would not be whole; not of other numbers, of fine steps, where cells are not wanted, or where units are given."""
+    counts = RNG.poisson(3.0, (40, 8, 8))
+    with pytest.warns(UserWarning, match=r"stored as float32, which samples will not be: pass integers, x\.astype"):
+        prepared(counts.astype(np.float32))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        for x in (counts, counts / 2 + 0.1, IMAGES.astype(float), RNG.normal(size=(40, 8, 8))):
+            prepared(x)
+        prepared(counts.astype(float), Data(dequantize=False))
+        prepared(counts.astype(float), units=(0.0, 2.0))
 
 
 @pytest.mark.parametrize("x", [TABLE, IMAGES])

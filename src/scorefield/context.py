@@ -435,8 +435,14 @@ def _one_hot(column: ContextColumn, values: np.ndarray, missing: np.ndarray) -> 
         if missing[row]:
             continue
         if _plain(value) not in place:
-            near = difflib.get_close_matches(str(value), map(str, place), 1)
+            near = (
+                difflib.get_close_matches(value, [each for each in place if isinstance(each, str)], 1)
+                if isinstance(value, str)
+                else []
+            )
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(map(str, list(place)[:10]))}"
+            same = next((each for each in place if str(each) == str(value)), None)
+            hint = hint if same is None else f"pass it as {type(same).__name__}, {same!r}"
             raise ValueError(f"{column.name} has no class {value!r}: {hint}")
         hot[row, place[_plain(value)]] = 1
     return hot

@@ -199,7 +199,8 @@ def _refusal(rules: Rules, count: int, valid: int, wrong: NDArray[np.int64], pen
         cause = f"too few distinct values for {unique}" if unique else "a sample used up its attempts"
         return f"{what}, and {pending} samples are without one, {cause}: draw fewer, or leave a constraint out"
     worst = f'"{rules.titles[int(wrong.argmax())]}" is violated in {wrong.max() / count:.0%}'
-    return f"{what}; {worst}: train longer, or leave it out, if data rarely come near it"
+    given = "check what is given, " if wrong.max() == count else ""
+    return f"{what}; {worst}: {given}train longer, or leave it out, if data rarely come near it"
 
 
 class _Attempts(Rng):

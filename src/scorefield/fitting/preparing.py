@@ -21,6 +21,7 @@ from ..distributed import same
 from ..progress import part
 from ..settings import Training
 from ..units import Relations, Standardize, Units, Wishes, choose_units
+from ..warned import warn_outside
 from .options import GIVEN, Choice, Options
 from .prepared import Prepared, PreparedContext, chosen, standardized, states, width_of
 from .readings import prepare_readings
@@ -36,6 +37,7 @@ from .splitting import Split, chosen_split
 
 __all__ = ["prepare"]
 
+_EXAMINED = 64  # grids, for whether they are whole numbers
 _EXAMPLES = 4096  # rows that noise levels and correlations are read off, at most
 _FULL = 256  # columns, up to which the covariance is a full one
 _ROWS = 4  # rows a column that it needs
@@ -275,6 +277,8 @@ def _units(
 ) -> _Form:
     """The units: those that were given, or maps chosen for the data, or mean and standard deviation."""
     mixed = any(column.size or column.missing for column in columns) or wishes.conditionals
+    if options.units is None and options.data.dequantize and len(rows.shape) > 2:
+        _warn_of_whole_numbers(rows, summary)
     if options.units is None and (mixed or (options.data.maps == "auto" and options.data.dequantize)):
         found = choose_units(rows, columns, wishes, summary)
         names = [column.name for column in columns] or wishes.names or range(len(found.reasons))
@@ -293,6 +297,16 @@ def _units(
     squares = affine(summary.mean[None])[0] ** 2 + summary.variance / affine.std.double() ** 2
     words = f"(x - {float(affine.mean.double().mean()):.4g}) / {float(affine.std.double().mean()):.4g}"
     return _Form(affine, summary, cells, float(squares.mean().sqrt()), (Choice("units", words, GIVEN),), affine)
+
+
+def _warn_of_whole_numbers(rows: Rows, summary: Summary) -> None:
+    """Warns of grids of floats that are whole numbers, so far apart that they are learned as points."""
+    if not rows.dtype.is_floating_point or not bool((summary.step > 0).all()):
+        return
+    some = rows.take(range(min(len(rows), _EXAMINED)), torch.float64)
+    if cells_of(False, summary.step, _units_of(summary).std) is None and bool((some == some.round()).all()):
+        what = f"all values are whole numbers, stored as {str(rows.dtype).removeprefix('torch.')}, which samples will not be"
+        warn_outside(f"{what}: pass integers, x.astype('int64')")
 
 
 def _contexts(context: Any, schema: Schema, parts: Split, options: Options, count: int) -> PreparedContext:

@@ -18,6 +18,7 @@ from .choose_channels import choose_channels
 from .choose_map import choose_map
 from .column_map import ColumnMap
 from .columns import ColumnUnits
+from .orders import ordered_columns
 from .partly_equal import PartlyEqual, partial_equalities
 from .skips import skipped_where
 from .standardize import Standardize
@@ -78,8 +79,9 @@ def choose_units(
         return UnitsChoice(*choose_channels(x, asked, summary, bool(wishes.names)))
     columns, reasons = _columns(x.numpy(), asked, wishes)
     if table:
-        said = skipped_where(x.numpy(), table)
-        reasons = tuple(f"{why}{_where_skipped(said.get(c))}" for c, why in enumerate(reasons))
+        said, orders = skipped_where(x.numpy(), table), ordered_columns(x.numpy(), table)
+        words = (f"{_where_skipped(said.get(c))}{_in_order(orders.get(c, []))}" for c in range(len(reasons)))
+        reasons = tuple(f"{why}{more}" for why, more in zip(reasons, words))
     if summary is not None:
         columns = tuple(_with_moments(m, summary, c) for c, m in enumerate(columns))
     if table and (found := _with_equalities(x.numpy(), columns, reasons, asked)):
@@ -88,6 +90,14 @@ def choose_units(
     if smooth and not wishes.conditionals:
         return UnitsChoice(_standardize(x, summary), reasons)
     return UnitsChoice(ColumnUnits(columns, conditionals=wishes.conditionals), reasons)
+
+
+def _in_order(constraints: Sequence[str]) -> str:
+    """What is said of a column that is never below others, after its reason."""
+    if not constraints:
+        return ""
+    which = "that constraint" if len(constraints) == 1 else "these constraints"
+    return f", {' and '.join(map(repr, constraints))} in all rows, which samples keep to with {which}"
 
 
 def _where_skipped(constraint: str | None) -> str:
